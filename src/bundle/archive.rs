@@ -1,0 +1,617 @@
+//! The ZIP file, and its way from `NAME.zip.part` to `NAME.zip`.
+//!
+//! ```text
+//! group: body, body, trace.json ──▶ zip ──▶ sink ──▶ NAME.zip.part     all of a group or nothing of it
+//!                                                        │
+//! finish: directory, fsync ──────────────────────────────┤
+//!   NAME.zip.bak ◀── NAME.zip ◀──────────── rename ──────┘
+//! ```
+//!
+//! What a group wrote has left the process when [`Archive::group`] returns, with its sizes in the local headers: after
+//! a crash `zip -FF` finds it. The file with the output's own name is always a whole bundle, the old or the new one.
+
+use crate::error::Error;
+use sink::Sink;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use zip::result::ZipError;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+pub(super) mod sink;
+
+/// A bundle being written.
+pub(crate) struct Archive {
+    zip: ZipWriter<Sink>,
+    part: Part,
+    output: PathBuf,
+    modified: DateTime,
+    /// How many entries the group under way has begun.
+    begun: usize,
+}
+
+/// How an entry is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// Compressed.
+    Deflated,
+    /// As it is, for what would not get smaller.
+    Stored,
+}
+
+/// What became of the file with the output's name.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) bundle: PathBuf,
+}
+
+/// The output has not got its name.
+#[derive(Debug)]
+pub(crate) struct Unplaced {
+    /// Where it is instead.
+    pub(crate) part: PathBuf,
+    pub(crate) state: PartState,
+    pub(crate) cause: io::Error,
+}
+
+/// What a `.part` is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PartState {
+    /// It is a whole bundle and lacks the name only.
+    Whole,
+    /// It lacks its end; the exchanges in it can be recovered.
+    Cut,
+}
+
+impl Archive {
+    /// Opens `output`'s part, with `modified` (since the epoch) as the time of all entries. The parts of others that were
+    /// in the way are returned too; they stay.
+    pub(crate) fn create(output: &Path, modified: Duration) -> Result<(Self, Vec<PathBuf>), Error> {
+        let fail = |what: String| Error::Output {
+            path: output.to_owned(),
+            what,
+        };
+        if output.file_name().is_none() {
+            return Err(fail("that names no file: choose one with -o".into()));
+        }
+        match fs::metadata(output) {
+            Ok(meta) if meta.is_dir() => return Err(fail("that is a folder: name a file in it with -o".into())),
+            Ok(meta) if !meta.is_file() => return Err(fail("that is no ordinary file: choose another with -o".into())),
+            _ => {}
+        }
+        let (file, path, others) = Part::open(output).map_err(|e| fail(advice(output, &e)))?;
+        let archive = Self {
+            zip: ZipWriter::new(Sink::new(file)),
+            part: Part { path, keep: false },
+            output: output.to_owned(),
+            modified: date(modified),
+            begun: 0,
+        };
+        Ok((archive, others))
+    }
+
+    /// Where the bundle is until it is finished.
+    pub(crate) fn part(&self) -> &Path {
+        &self.part.path
+    }
+
+    /// Writes entries that belong together: `fill` begins each with [`Archive::entry`] and writes it. If anything
+    /// fails, or `fill` panics, none of them is in the archive, and the next group takes their place.
+    pub(crate) fn group(&mut self, fill: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        self.undo();
+        let result = fill(self).and_then(|()| self.end_group());
+        match result {
+            Ok(()) => {
+                self.begun = 0;
+                self.part.keep = true;
+            }
+            Err(_) => self.undo(),
+        }
+        result
+    }
+
+    /// Begins an entry of at most `size` bytes.
+    pub(crate) fn entry(&mut self, name: &str, size: u64, packing: Packing) -> io::Result<()> {
+        let options = SimpleFileOptions::default()
+            .unix_permissions(0o600)
+            .last_modified_time(self.modified)
+            .large_file(size >= LARGE);
+        let options = match packing {
+            Packing::Deflated => options
+                .compression_method(CompressionMethod::Deflated)
+                .compression_level(Some(LEVEL)),
+            Packing::Stored => options.compression_method(CompressionMethod::Stored),
+        };
+        self.zip.start_file(name, options)?;
+        self.begun = self.begun.saturating_add(1);
+        Ok(())
+    }
+
+    /// Ends the last entry and hands all to the system.
+    fn end_group(&mut self) -> io::Result<()> {
+        // The crate ends an entry only when asked for something else; the cheapest is to hide what is not there.
+        match self.zip.hide_file("") {
+            Ok(()) | Err(ZipError::FileNotFound) => {}
+            Err(e) => return Err(e.into()),
+        }
+        self.zip.flush()?;
+        self.zip.get_ref().map_or(Ok(()), Sink::failure)
+    }
+
+    fn undo(&mut self) {
+        while let Some(less) = self.begun.checked_sub(1) {
+            self.begun = less;
+            // It fails only where there is nothing to abort.
+            let _ = self.zip.abort_file();
+        }
+        let _ = self.zip.get_ref().map(Sink::failure);
+    }
+
+    /// Writes the directory, makes sure that all is on the disk, and gives the bundle its name.
+    pub(crate) fn finish(mut self) -> Result<Placed, Unplaced> {
+        self.undo();
+        self.part.keep = true;
+        let part = self.part.path.clone();
+        let unplaced = |state| move |cause| Unplaced { part, state, cause };
+        let finished = self.zip.finish().map_err(io::Error::from).and_then(Sink::finish);
+        finished.map_err(unplaced.clone()(PartState::Cut))?;
+        place(&self.part.path, &self.output).map_err(unplaced(PartState::Whole))?;
+        Ok(Placed { bundle: self.output })
+    }
+}
+
+impl Write for Archive {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.zip.write(bytes)
+    }
+
+    /// Does nothing, as [`Archive::group`] does it at its end, and in the middle of an entry it would cost compression.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The file until it has its name; gone with the archive if nothing was written.
+struct Part {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Part {
+    /// The first free name: another capture may be running, or have crashed and left all it had.
+    fn open(output: &Path) -> io::Result<(File, PathBuf, Vec<PathBuf>)> {
+        let mut others = Vec::new();
+        for n in 1..=MOST_PARTS {
+            let path = if n == 1 {
+                beside(output, ".part")
+            } else {
+                beside(output, &format!(".{n}.part"))
+            };
+            // A new file only: no link is followed, nothing is overwritten.
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(file) => return Ok((file, path, others)),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => others.push(path),
+                Err(e) => return Err(e),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Renames `part` to `output`. A file of that name is kept as `.bak`, and there is no moment without one of the two.
+fn place(part: &Path, output: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(output).is_ok() {
+        let kept = beside(output, ".bak");
+        let link = beside(output, &format!(".{:016x}.bak", RandomState::new().hash_one(0)));
+        // A second name for the old bundle first. Some file systems have no links.
+        match fs::hard_link(output, &link) {
+            Ok(()) => {
+                let renamed = fs::rename(&link, &kept);
+                // Still there if that failed, or if `.bak` was a link to the same file.
+                let _ = fs::remove_file(&link);
+                renamed?;
+            }
+            Err(_) => fs::rename(output, &kept)?,
+        }
+    }
+    fs::rename(part, output)?;
+    // The name is on the disk once the folder is; where folders cannot be synced, it soon will be.
+    let _ = File::open(folder(output)).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+/// The folder that `output` is in.
+pub(crate) fn folder(output: &Path) -> &Path {
+    match output.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn beside(output: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(output);
+    name.push(suffix);
+    name.into()
+}
+
+/// What a person can do about it.
+fn advice(output: &Path, error: &io::Error) -> String {
+    let folder = folder(output).display();
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("there is no folder {folder}: make it, or choose another file with -o"),
+        io::ErrorKind::NotADirectory => format!("{folder} is no folder: choose another file with -o"),
+        io::ErrorKind::PermissionDenied => {
+            format!("not allowed to write to the folder {folder}: choose another file with -o")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => format!("the folder {folder} is read-only: choose another file with -o"),
+        io::ErrorKind::AlreadyExists => {
+            format!("too many unfinished bundles (.part) in the folder {folder}: remove those not needed")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// ZIP knows the years 1980 to 2107.
+fn date(since_epoch: Duration) -> DateTime {
+    let time = time::OffsetDateTime::UNIX_EPOCH.saturating_add(since_epoch.try_into().unwrap_or(time::Duration::ZERO));
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second) = time.to_hms();
+    let year = u16::try_from(year).unwrap_or_default();
+    DateTime::from_date_and_time(year, month.into(), day, hour, minute, second).unwrap_or_default()
+}
+
+/// A bundle being read.
+pub(crate) struct Opened(ZipArchive<BufReader<File>>);
+
+impl Opened {
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        let file = File::open(path).map_err(|e| e.to_string())?;
+        ZipArchive::new(BufReader::new(file)).map(Self).map_err(|e| explain(&e))
+    }
+
+    /// What is in it, but for names that nobody could ask for.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        self.0.file_names().filter_map(|name| Some(name.ok()?.into_owned()))
+    }
+
+    /// An entry's content if it is there, and if its size is at most `most`.
+    pub(crate) fn read(&mut self, name: &str, most: u64) -> Result<Option<Vec<u8>>, String> {
+        let entry = match self.0.by_name(name) {
+            Ok(entry) => entry,
+            Err(ZipError::FileNotFound) => return Ok(None),
+            Err(e) => return Err(explain(&e)),
+        };
+        let size = entry.size();
+        if size > most {
+            return Err(format!("is too large ({size} bytes)"));
+        }
+        // The size is a claim: memory grows with what is really there.
+        let mut content = Vec::new();
+        let read = entry
+            .take(size.saturating_add(1))
+            .read_to_end(&mut content)
+            .map_err(|e| e.to_string())?;
+        if read as u64 != size {
+            return Err("has another size than the archive says".into());
+        }
+        Ok(Some(content))
+    }
+}
+
+fn explain(error: &ZipError) -> String {
+    match error {
+        ZipError::Io(e) => e.to_string(),
+        ZipError::InvalidArchive(_) => "it is no ZIP archive, or is cut off".into(),
+        e => e.to_string(),
+    }
+}
+
+/// The fastest: a capture should not keep a core busy, and JSON still gets to a third.
+const LEVEL: i64 = 1;
+
+/// From here on an entry has room for sizes past 4 GiB; a little less, as what does not compress grows.
+const LARGE: u64 = 0xffff_ffff - (16 << 20);
+
+/// More unfinished bundles than this mean that something else is wrong.
+const MOST_PARTS: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::sink::{BUFFER, DISK_IS_FULL};
+    use super::*;
+
+    /// A folder of its own for each test, gone at its end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("spectral-archive-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn output(&self) -> PathBuf {
+            self.0.join("capture.zip")
+        }
+
+        fn files(&self) -> Vec<String> {
+            let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+            let mut names: Vec<_> = fs::read_dir(&self.0).unwrap().map(name).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn create(output: &Path) -> Archive {
+        Archive::create(output, Duration::from_secs(1_795_338_429)).unwrap().0
+    }
+
+    fn add(archive: &mut Archive, name: &str, content: &[u8], packing: Packing) -> io::Result<()> {
+        archive.entry(name, content.len() as u64, packing)?;
+        archive.write_all(content)
+    }
+
+    fn noise(len: usize) -> Vec<u8> {
+        let mut state = 1u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    fn content(path: &Path, name: &str) -> Option<Vec<u8>> {
+        Opened::open(path).unwrap().read(name, 1 << 30).unwrap()
+    }
+
+    fn refusal(output: &Path) -> String {
+        match Archive::create(output, Duration::ZERO) {
+            Ok(_) => panic!("{} can be written", output.display()),
+            Err(e) => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn small_and_large_entries_come_back() {
+        let folder = Folder::new("round");
+        let mut archive = create(&folder.output());
+        let large = noise(3 * BUFFER + 17);
+        for (i, packing) in [Packing::Deflated, Packing::Stored].into_iter().enumerate() {
+            let group = archive.group(|a| {
+                add(a, &format!("{i}/large"), &large, packing)?;
+                add(a, &format!("{i}/empty"), b"", packing)?;
+                add(a, &format!("{i}/small"), b"small", packing)
+            });
+            group.unwrap();
+        }
+        let placed = archive.finish().unwrap();
+        assert_eq!(placed.bundle, folder.output());
+        assert_eq!(folder.files(), ["capture.zip"]);
+        for i in 0..2 {
+            assert_eq!(
+                content(&placed.bundle, &format!("{i}/small")).as_deref(),
+                Some(&b"small"[..])
+            );
+            assert_eq!(
+                content(&placed.bundle, &format!("{i}/empty")).as_deref(),
+                Some(&b""[..])
+            );
+            assert!(content(&placed.bundle, &format!("{i}/large")).unwrap() == large);
+        }
+        assert_eq!(content(&placed.bundle, "nothing"), None);
+    }
+
+    #[test]
+    fn a_group_has_left_the_process_with_its_sizes() {
+        let folder = Folder::new("flushed");
+        let mut archive = create(&folder.output());
+        archive.group(|a| add(a, "name", b"content", Packing::Stored)).unwrap();
+        let bytes = fs::read(archive.part()).unwrap();
+        // Local header (APPNOTE 4.3.7): flags without a data descriptor, then the sizes, then name and content.
+        assert_eq!(bytes[6] & 8, 0);
+        assert_eq!(bytes[18..26], [7, 0, 0, 0, 7, 0, 0, 0]);
+        assert!(bytes.ends_with(b"namecontent"));
+    }
+
+    #[test]
+    fn a_group_that_fails_leaves_no_trace() {
+        let folder = Folder::new("abort");
+        let mut archive = create(&folder.output());
+        archive.group(|a| add(a, "before", b"1", Packing::Deflated)).unwrap();
+        for size in [10, 3 * BUFFER] {
+            let failed = archive.group(|a| {
+                add(a, "whole", &noise(size), Packing::Deflated)?;
+                add(a, "half", &noise(size), Packing::Deflated)?;
+                Err(io::Error::other("no more"))
+            });
+            assert_eq!(failed.unwrap_err().to_string(), "no more");
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let _ = archive.group(|a| {
+                    add(a, "half", &noise(size), Packing::Stored).unwrap();
+                    std::panic::resume_unwind(Box::new("a panic without a message on stderr"));
+                });
+            }));
+            assert!(panicked.is_err());
+        }
+        archive.group(|a| add(a, "half", b"2", Packing::Deflated)).unwrap();
+        let twice = archive.group(|a| add(a, "half", b"3", Packing::Deflated));
+        assert!(twice.is_err(), "a name stands once");
+        let bundle = archive.finish().unwrap().bundle;
+        let mut names: Vec<_> = Opened::open(&bundle).unwrap().names().collect();
+        names.sort();
+        assert_eq!(names, ["before", "half"]);
+        assert_eq!(content(&bundle, "half").as_deref(), Some(&b"2"[..]));
+        assert!(
+            fs::metadata(&bundle).unwrap().len() < 1000,
+            "what was aborted is cut off"
+        );
+    }
+
+    #[test]
+    fn goes_on_when_a_full_disk_has_room_again() {
+        let folder = Folder::new("full");
+        let mut archive = create(&folder.output());
+        archive.group(|a| add(a, "before", b"1", Packing::Deflated)).unwrap();
+        DISK_IS_FULL.set(true);
+        for size in [10, 3 * BUFFER] {
+            let failed = archive.group(|a| {
+                add(a, "lost", &noise(size), Packing::Deflated)?;
+                add(a, "lost too", b"x", Packing::Deflated)
+            });
+            assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        }
+        DISK_IS_FULL.set(false);
+        archive
+            .group(|a| add(a, "after", &noise(BUFFER), Packing::Deflated))
+            .unwrap();
+        let bundle = archive.finish().unwrap().bundle;
+        let mut names: Vec<_> = Opened::open(&bundle).unwrap().names().collect();
+        names.sort();
+        assert_eq!(names, ["after", "before"]);
+        assert!(content(&bundle, "after").unwrap() == noise(BUFFER));
+    }
+
+    #[test]
+    fn a_bundle_that_cannot_be_finished_is_not_put_in_place() {
+        let folder = Folder::new("unfinished");
+        fs::write(folder.output(), b"old").unwrap();
+        let mut archive = create(&folder.output());
+        archive.group(|a| add(a, "name", b"1", Packing::Deflated)).unwrap();
+        DISK_IS_FULL.set(true);
+        let unplaced = archive.finish().unwrap_err();
+        DISK_IS_FULL.set(false);
+        assert_eq!(
+            (unplaced.state, unplaced.cause.kind()),
+            (PartState::Cut, io::ErrorKind::StorageFull)
+        );
+        assert_eq!(fs::read(folder.output()).unwrap(), b"old");
+        assert!(fs::metadata(unplaced.part).unwrap().len() > 0);
+        assert_eq!(folder.files(), ["capture.zip", "capture.zip.part"]);
+    }
+
+    #[test]
+    fn the_old_bundle_is_kept() {
+        let folder = Folder::new("bak");
+        for (i, name) in ["first", "second", "third"].into_iter().enumerate() {
+            let mut archive = create(&folder.output());
+            archive.group(|a| add(a, name, b"1", Packing::Deflated)).unwrap();
+            if i > 0 {
+                assert!(
+                    content(&folder.output(), "first").is_some() || i > 1,
+                    "the old one stays until the end"
+                );
+            }
+            archive.finish().unwrap();
+        }
+        assert_eq!(folder.files(), ["capture.zip", "capture.zip.bak"]);
+        assert!(content(&folder.output(), "third").is_some());
+        assert!(content(&folder.output().with_extension("zip.bak"), "second").is_some());
+    }
+
+    #[test]
+    fn a_bundle_that_cannot_get_its_name_stays_whole() {
+        let folder = Folder::new("unplaced");
+        fs::write(folder.output(), b"old").unwrap();
+        fs::create_dir(folder.0.join("capture.zip.bak")).unwrap();
+        let mut archive = create(&folder.output());
+        archive.group(|a| add(a, "name", b"1", Packing::Deflated)).unwrap();
+        let unplaced = archive.finish().unwrap_err();
+        assert_eq!(unplaced.state, PartState::Whole);
+        assert!(content(&unplaced.part, "name").is_some());
+        assert_eq!(fs::read(folder.output()).unwrap(), b"old");
+        assert_eq!(folder.files(), ["capture.zip", "capture.zip.bak", "capture.zip.part"]);
+    }
+
+    #[test]
+    fn an_unused_archive_leaves_nothing() {
+        let folder = Folder::new("unused");
+        fs::write(folder.output(), b"old").unwrap();
+        let archive = create(&folder.output());
+        assert_eq!(folder.files(), ["capture.zip", "capture.zip.part"]);
+        drop(archive);
+        assert_eq!(folder.files(), ["capture.zip"]);
+        assert_eq!(fs::read(folder.output()).unwrap(), b"old");
+    }
+
+    #[test]
+    fn the_parts_of_others_stay() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = Folder::new("parts");
+        fs::write(folder.0.join("capture.zip.part"), b"of another").unwrap();
+        symlink(folder.0.join("elsewhere"), folder.0.join("capture.zip.2.part")).unwrap();
+        let (mut archive, others) = Archive::create(&folder.output(), Duration::ZERO).unwrap();
+        assert_eq!(others.len(), 2);
+        assert!(archive.part().ends_with("capture.zip.3.part"));
+        assert_eq!(
+            fs::metadata(archive.part()).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        archive.group(|a| add(a, "name", b"1", Packing::Deflated)).unwrap();
+        archive.finish().unwrap();
+        assert_eq!(
+            folder.files(),
+            ["capture.zip", "capture.zip.2.part", "capture.zip.part"]
+        );
+        assert_eq!(fs::read(folder.0.join("capture.zip.part")).unwrap(), b"of another");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_at_once() {
+        let folder = Folder::new("refuse");
+        assert!(refusal(&folder.0).ends_with("that is a folder: name a file in it with -o"));
+        assert!(refusal(Path::new("/")).ends_with("that names no file: choose one with -o"));
+        assert!(refusal(Path::new("/dev/null")).ends_with("that is no ordinary file: choose another with -o"));
+        let missing = folder.0.join("missing").join("capture.zip");
+        let said = refusal(&missing);
+        assert!(
+            said.contains("there is no folder") && said.contains("missing: make it"),
+            "{said}"
+        );
+        fs::write(folder.0.join("file"), b"").unwrap();
+        assert!(refusal(&folder.0.join("file/capture.zip")).contains("is no folder"));
+        assert_eq!(folder.files(), ["file"]);
+    }
+
+    #[test]
+    fn what_is_no_archive_is_said_plainly() {
+        let folder = Folder::new("noarchive");
+        fs::write(folder.output(), b"hello").unwrap();
+        assert_eq!(
+            Opened::open(&folder.output()).err().unwrap(),
+            "it is no ZIP archive, or is cut off"
+        );
+    }
+
+    #[test]
+    fn an_entry_that_is_larger_than_asked_for_is_not_read() {
+        let folder = Folder::new("most");
+        let mut archive = create(&folder.output());
+        archive
+            .group(|a| add(a, "name", &[0; 1000], Packing::Deflated))
+            .unwrap();
+        archive.finish().unwrap();
+        let mut opened = Opened::open(&folder.output()).unwrap();
+        assert_eq!(opened.read("name", 999).unwrap_err(), "is too large (1000 bytes)");
+        assert_eq!(opened.read("name", 1000).unwrap().unwrap().len(), 1000);
+    }
+}

@@ -1,0 +1,663 @@
+//! Takes content and transfer codings off a body, so that a bundle holds what was meant (RFC 9110 section 8.4).
+//!
+//! ```text
+//! Content-Encoding: gzip, br      body ──br──▶ body ──gzip──▶ body      the last applied comes off first
+//! Transfer-Encoding: chunked               (each one in memory or spilled, like any other)
+//! ```
+//!
+//! A coding comes off whole or, if the body is only cut off, as far as it got. If one does not come off, because it is
+//! unknown, damaged or a bomb, the body stays as it was before that step, and [`Decoded::still_on`] names what is
+//! still on it. So nothing is ever lost, and a decoder that fails, or panics, costs no more than its own step.
+
+use super::body::{Body, Reader};
+use super::format::text;
+use crate::wire::message::Headers;
+use brotli_decompressor::{BrotliDecoderParameter, Decompressor};
+use flate2::bufread::GzDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use std::cell::Cell;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A body and what is still on it.
+pub(crate) struct Decoded {
+    pub(crate) body: Body,
+    /// The codings that could not be taken off, as a `Content-Encoding` would list them.
+    pub(crate) still_on: Option<String>,
+}
+
+/// The codings on a message's body in the order in which they were applied: those of the content, then those of the
+/// transfer (RFC 9112 section 6.1). Chunking is framing and was taken off long before.
+pub(crate) fn codings(headers: &Headers) -> Vec<String> {
+    let content = headers.list("content-encoding").map(name);
+    let transfer = headers
+        .list("transfer-encoding")
+        .map(name)
+        .filter(|coding| coding != "chunked");
+    content.chain(transfer).filter(|coding| coding != "identity").collect()
+}
+
+/// Takes off as many of `codings` as will come off.
+pub(crate) fn decode(body: Body, codings: &[String]) -> Decoded {
+    decode_within(body, codings, LIMITS)
+}
+
+/// A coding's name in lower case, without parameters.
+fn name(member: &[u8]) -> String {
+    let name = member.split(|&b| b == b';').next().unwrap_or_default();
+    text(name).to_lowercase()
+}
+
+fn decode_within(mut body: Body, codings: &[String], limits: Limits) -> Decoded {
+    let mut left = codings;
+    // An empty body has no coding on it: the answer to a HEAD, a 304.
+    while let Some((coding, inner)) = left.split_last()
+        && !body.is_empty()
+    {
+        match (codings.len() <= MOST_CODINGS)
+            .then(|| strip(coding, &body, limits))
+            .flatten()
+        {
+            Some(stripped) => body = stripped,
+            None => {
+                return Decoded {
+                    body,
+                    still_on: Some(left.join(", ")),
+                };
+            }
+        }
+        left = inner;
+    }
+    Decoded { body, still_on: None }
+}
+
+/// Takes one coding off, if that is possible.
+fn strip(coding: &str, body: &Body, limits: Limits) -> Option<Body> {
+    let decoder: fn(&mut Input<'_>, &mut Output) -> Result<(), Stop> = match coding {
+        "gzip" | "x-gzip" => gzip,
+        "deflate" => deflate,
+        "br" => br,
+        "zstd" => zstd,
+        _ => return None,
+    };
+    let ended = Cell::new(false);
+    let mut input = Input {
+        bytes: BufReader::with_capacity(BUFFER, body.reader()),
+        ended: &ended,
+    };
+    let mut output = Output {
+        body: body.another(),
+        received: body.len(),
+        limits,
+    };
+    // The decoders are other people's code at work on hostile bytes: a panic in one is one more way to fail.
+    let result = catch_unwind(AssertUnwindSafe(|| decoder(&mut input, &mut output))).unwrap_or(Err(Stop::Damaged));
+    let decoded = output.body;
+    let usable = match result {
+        Ok(()) => true,
+        Err(Stop::CutOff) => !decoded.is_empty(),
+        Err(Stop::Damaged | Stop::TooLarge) => false,
+    };
+    // If the disk did not take all of it, the original is worth more.
+    (usable && decoded.damaged().is_none()).then_some(decoded)
+}
+
+/// Why a decoder stopped early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// The bytes ended first; what was decoded is good.
+    CutOff,
+    /// The bytes mean nothing.
+    Damaged,
+    /// The result is larger than any honest body.
+    TooLarge,
+}
+
+/// gzip (RFC 1952): members one after the other; what is no member is padding, or garbage that clients overlook.
+fn gzip(input: &mut Input<'_>, output: &mut Output) -> Result<(), Stop> {
+    let ended = input.ended;
+    let (mut magic, mut len) = peek::<2>(input)?;
+    loop {
+        let member = magic.get(..len).unwrap_or_default();
+        pump(GzDecoder::new(member.chain(&mut *input)), ended, output)?;
+        (magic, len) = peek(input)?;
+        if magic != GZIP_MAGIC {
+            return Ok(());
+        }
+    }
+}
+
+/// deflate means zlib (RFC 1950), yet some send what zlib wraps (RFC 1951), and clients read both.
+fn deflate(input: &mut Input<'_>, output: &mut Output) -> Result<(), Stop> {
+    let (head, len) = peek::<2>(input)?;
+    // A stream without the wrapper never looks like this: it would begin with a stored block and set bits that every
+    // encoder leaves zero.
+    let zlib = len == 2 && head[0] & 0x0f == 8 && u16::from_be_bytes(head).is_multiple_of(31);
+    inflate(head.get(..len).unwrap_or_default().chain(&mut *input), zlib, output)?;
+    match input.fill_buf() {
+        // Text that is wrongly called deflate may look like a short stream without the wrapper.
+        Ok(rest) if zlib || rest.is_empty() => Ok(()),
+        _ => Err(Stop::Damaged),
+    }
+}
+
+fn inflate(mut input: impl BufRead, zlib: bool, output: &mut Output) -> Result<(), Stop> {
+    let mut inflater = Decompress::new(zlib);
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let bytes = input.fill_buf().map_err(|_| Stop::Damaged)?;
+        let at_end = bytes.is_empty();
+        let (had, gave) = (inflater.total_in(), inflater.total_out());
+        let status = inflater
+            .decompress(bytes, &mut buffer, FlushDecompress::None)
+            .map_err(|_| Stop::Damaged)?;
+        let used = inflater.total_in().saturating_sub(had);
+        let made = inflater.total_out().saturating_sub(gave);
+        input.consume(usize::try_from(used).unwrap_or(usize::MAX));
+        output.take(
+            buffer
+                .get(..usize::try_from(made).unwrap_or(usize::MAX))
+                .unwrap_or_default(),
+        )?;
+        match status {
+            Status::StreamEnd => return Ok(()),
+            Status::Ok | Status::BufError if made > 0 || used > 0 => {}
+            Status::Ok | Status::BufError => return Err(if at_end { Stop::CutOff } else { Stop::Damaged }),
+        }
+    }
+}
+
+/// Brotli (RFC 7932), without the large windows that are no part of it and ask for up to a gigabyte.
+fn br(input: &mut Input<'_>, output: &mut Output) -> Result<(), Stop> {
+    let ended = input.ended;
+    let mut decoder = Decompressor::new(input, BUFFER);
+    decoder.set_parameter(BrotliDecoderParameter::BROTLI_DECODER_PARAM_LARGE_WINDOW, 0);
+    pump(decoder, ended, output)
+}
+
+/// Zstandard (RFC 8878): frames one after the other, some to be skipped; what is no frame is garbage.
+fn zstd(input: &mut Input<'_>, output: &mut Output) -> Result<(), Stop> {
+    let mut decoder = FrameDecoder::new();
+    decoder.set_max_window_size(ZSTD_WINDOW);
+    let (mut magic, mut len) = peek::<4>(input)?;
+    let mut first = true;
+    while first || len > 0 {
+        match u32::from_le_bytes(magic) {
+            _ if len < magic.len() && first => return Err(Stop::CutOff),
+            ZSTD_MAGIC => zstd_frame(&mut decoder, &magic, input, output)?,
+            ZSTD_SKIP_FIRST..=ZSTD_SKIP_LAST => {
+                let mut size = [0; 4];
+                input.read_exact(&mut size).map_err(|_| input.stop())?;
+                let size = u64::from(u32::from_le_bytes(size));
+                if io::copy(&mut input.take(size), &mut io::sink()).map_err(|_| Stop::Damaged)? < size {
+                    return Err(Stop::CutOff);
+                }
+            }
+            _ if first => return Err(Stop::Damaged),
+            _ => return Ok(()),
+        }
+        first = false;
+        (magic, len) = peek(input)?;
+    }
+    Ok(())
+}
+
+fn zstd_frame(
+    decoder: &mut FrameDecoder,
+    magic: &[u8],
+    input: &mut Input<'_>,
+    output: &mut Output,
+) -> Result<(), Stop> {
+    decoder.reset(magic.chain(&mut *input)).map_err(|_| input.stop())?;
+    let mut buffer = vec![0; BUFFER];
+    let mut stopped = None;
+    while !decoder.is_finished() {
+        let block = BlockDecodingStrategy::UptoBlocks(1);
+        if decoder.decode_blocks(&mut *input, block).is_err() {
+            match input.stop() {
+                // The decoder holds back a window's worth until the last block: give it one, empty and raw, and four
+                // bytes for a checksum if it wants one.
+                Stop::CutOff if stopped.is_none() => {
+                    let last = BlockDecodingStrategy::UptoBlocks(1);
+                    decoder
+                        .decode_blocks(&[1, 0, 0, 0, 0, 0, 0][..], last)
+                        .map_err(|_| Stop::CutOff)?;
+                    stopped = Some(Stop::CutOff);
+                }
+                stop => return Err(stop),
+            }
+        }
+        while decoder.can_collect() > 0 {
+            match decoder.read(&mut buffer) {
+                Ok(0) | Err(_) => return Err(Stop::Damaged),
+                Ok(n) => output.take(buffer.get(..n).unwrap_or_default())?,
+            }
+        }
+    }
+    match (stopped, decoder.get_checksum_from_data()) {
+        (Some(stop), _) => Err(stop),
+        (None, Some(sum)) if decoder.get_calculated_checksum() != Some(sum) => Err(Stop::Damaged),
+        (None, _) => Ok(()),
+    }
+}
+
+/// Everything that `decoder` gives. Its errors differ in kind; whether it wanted more than there was tells them apart.
+fn pump(mut decoder: impl Read, ended: &Cell<bool>, output: &mut Output) -> Result<(), Stop> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match decoder.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => output.take(buffer.get(..n).unwrap_or_default())?,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) if ended.get() => return Err(Stop::CutOff),
+            Err(_) => return Err(Stop::Damaged),
+        }
+    }
+}
+
+/// Takes the next bytes, up to `N`, and says how many there were.
+fn peek<const N: usize>(input: &mut Input<'_>) -> Result<([u8; N], usize), Stop> {
+    let mut bytes = [0; N];
+    let mut len = 0;
+    while let Some(rest) = bytes.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        match input.read(rest).map_err(|_| Stop::Damaged)? {
+            0 => break,
+            n => len += n,
+        }
+    }
+    input.ended.set(false);
+    Ok((bytes, len))
+}
+
+/// The bytes to decode; knows whether more was asked for than there is.
+struct Input<'b> {
+    bytes: BufReader<Reader<'b>>,
+    ended: &'b Cell<bool>,
+}
+
+impl Input<'_> {
+    /// What an error means.
+    fn stop(&self) -> Stop {
+        if self.ended.get() { Stop::CutOff } else { Stop::Damaged }
+    }
+}
+
+impl BufRead for Input<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let bytes = self.bytes.fill_buf()?;
+        if bytes.is_empty() {
+            self.ended.set(true);
+        }
+        Ok(bytes)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.bytes.consume(amount);
+    }
+}
+
+impl Read for Input<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.fill_buf()?.read(into)?;
+        self.consume(n);
+        Ok(n)
+    }
+}
+
+/// What was decoded, and its limits.
+struct Output {
+    body: Body,
+    /// The size of what is decoded.
+    received: u64,
+    limits: Limits,
+}
+
+impl Output {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        self.body.push(bytes);
+        let Limits { free, ratio, most } = self.limits;
+        let len = self.body.len();
+        // A full disk ends it too, instead of decoding what cannot be kept.
+        if len > most || (len > free && len / ratio > self.received) || self.body.damaged().is_some() {
+            return Err(Stop::TooLarge);
+        }
+        Ok(())
+    }
+}
+
+/// What a decoded body may come to.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Up to here in any case.
+    free: u64,
+    /// Beyond, this many times what was received.
+    ratio: u64,
+    /// Never more.
+    most: u64,
+}
+
+/// Deflate cannot do better than 1032 to 1, brotli and zstd do so with hardly anything but bombs.
+const LIMITS: Limits = Limits {
+    free: 64 << 20,
+    ratio: 1100,
+    most: 1 << 30,
+};
+
+/// Honest messages have one, few have two; each is a pass over the body.
+const MOST_CODINGS: usize = 8;
+
+/// HTTP allows 8 MiB (RFC 9659 section 3); some tools write more by hand. It is held in memory.
+const ZSTD_WINDOW: u64 = 32 << 20;
+
+/// Each coding moves its bytes in pieces of this size.
+const BUFFER: usize = 32 * 1024;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const ZSTD_MAGIC: u32 = 0xfd2f_b528;
+const ZSTD_SKIP_FIRST: u32 = 0x184d_2a50;
+const ZSTD_SKIP_LAST: u32 = 0x184d_2a5f;
+
+/// The property that holds for any bytes: no panic, no more than the limits, and nothing lost, as a coding that is
+/// named as still on stands on bytes that are still there.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn property(data: &[u8]) {
+    let (&choice, bytes) = match data.split_first() {
+        Some(split) => split,
+        None => return,
+    };
+    let names = ["gzip", "deflate", "br", "zstd"].map(String::from);
+    let pick = |shift: u8| names[usize::from(choice >> shift & 3)].clone();
+    let codings: Vec<_> = if choice & 0x80 == 0 {
+        vec![pick(0)]
+    } else {
+        vec![pick(0), pick(2)]
+    };
+    let limits = Limits {
+        free: 1 << 16,
+        ratio: 100,
+        most: 1 << 20,
+    };
+    let mut body = Body::new(&super::body::Store::new(std::env::temp_dir()));
+    body.push(bytes);
+    let decoded = decode_within(body, &codings, limits);
+    let mut kept = Vec::new();
+    assert!(decoded.body.reader().read_to_end(&mut kept).is_ok());
+    assert!(kept.len() as u64 <= limits.most.max(bytes.len() as u64));
+    match decoded.still_on {
+        Some(on) if on == codings.join(", ") => assert_eq!(kept, bytes),
+        Some(on) => assert_eq!(on, codings[0]),
+        None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::body::Store;
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+
+    /// `text()` as `brotli -q 5` and `zstd -3` (with its checksum) write it.
+    const TEXT_BR: &[u8] = include_bytes!("../../tests/data/text.br");
+    const TEXT_ZST: &[u8] = include_bytes!("../../tests/data/text.zst");
+
+    /// Compressible and not trivial, larger than any buffer on the way.
+    fn sample() -> Vec<u8> {
+        (0..9000)
+            .flat_map(|i| format!("line {i} of {}\n", i * i % 977).into_bytes())
+            .collect()
+    }
+
+    fn gz(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zlib(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn decoded_within(bytes: &[u8], list: &str, limits: Limits) -> (Vec<u8>, Option<String>) {
+        let mut headers = Headers::default();
+        headers.push(b"Content-Encoding", list.as_bytes());
+        let mut body = Body::new(&Store::new(std::env::temp_dir()));
+        body.push(bytes);
+        let decoded = decode_within(body, &codings(&headers), limits);
+        let mut all = Vec::new();
+        decoded.body.reader().read_to_end(&mut all).unwrap();
+        (all, decoded.still_on)
+    }
+
+    fn decoded(bytes: &[u8], list: &str) -> (Vec<u8>, Option<String>) {
+        decoded_within(bytes, list, LIMITS)
+    }
+
+    #[track_caller]
+    fn assert_decodes(bytes: &[u8], list: &str, to: &[u8]) {
+        let (all, still_on) = decoded(bytes, list);
+        assert_eq!(still_on, None, "{list}");
+        assert!(all == to, "{list}: {} bytes instead of {}", all.len(), to.len());
+    }
+
+    #[track_caller]
+    fn assert_kept(bytes: &[u8], list: &str, on: &str) {
+        let (all, still_on) = decoded(bytes, list);
+        assert_eq!(still_on.as_deref(), Some(on), "{list}");
+        assert!(all == bytes, "{list}: {} bytes instead of {}", all.len(), bytes.len());
+    }
+
+    #[test]
+    fn takes_every_coding_off() {
+        let text = sample();
+        assert_decodes(&gz(&text), "gzip", &text);
+        assert_decodes(&gz(&text), "X-GZip", &text);
+        assert_decodes(&zlib(&text), "deflate", &text);
+        assert_decodes(&raw_deflate(&text), "deflate", &text);
+        assert_decodes(TEXT_BR, "br", &text);
+        assert_decodes(TEXT_ZST, "zstd", &text);
+        assert_decodes(&text, "identity", &text);
+        assert_decodes(&text, "", &text);
+        for empty in [gz(b""), zlib(b""), raw_deflate(b"")] {
+            let list = if empty.starts_with(&GZIP_MAGIC) {
+                "gzip"
+            } else {
+                "deflate"
+            };
+            assert_decodes(&empty, list, b"");
+        }
+    }
+
+    #[test]
+    fn an_empty_body_has_no_coding_on_it() {
+        assert_decodes(b"", "gzip", b"");
+        assert_decodes(b"", "never-heard-of", b"");
+    }
+
+    #[test]
+    fn takes_stacks_off_from_the_outside() {
+        let text = sample();
+        assert_decodes(&gz(TEXT_BR), "br, gzip", &text);
+        assert_decodes(&gz(&zlib(TEXT_ZST)), "zstd,identity,deflate , gzip", &text);
+        assert_kept(&gz(TEXT_BR), "gzip, br", "gzip, br");
+    }
+
+    #[test]
+    fn a_coding_that_stays_is_named_and_those_outside_of_it_are_off() {
+        let (all, still_on) = decoded(&gz(b"secret"), "aes, gzip");
+        assert_eq!((all.as_slice(), still_on.as_deref()), (&b"secret"[..], Some("aes")));
+        let (all, still_on) = decoded(&gz(&gz(b"x")), "br, x-new, gzip, gzip");
+        assert_eq!((all.as_slice(), still_on.as_deref()), (&b"x"[..], Some("br, x-new")));
+        assert_kept(b"secret", "AES;key=1", "aes");
+        assert_kept(&gz(b"secret"), "gzip, aes", "gzip, aes");
+    }
+
+    #[test]
+    fn too_many_codings_are_left_alone() {
+        let list = ["gzip"; MOST_CODINGS + 1].join(", ");
+        assert_kept(&gz(b"x"), &list, &list);
+    }
+
+    #[test]
+    fn transfer_codings_come_off_first() {
+        let mut headers = Headers::default();
+        headers.push(b"transfer-encoding", b"gzip, Chunked");
+        headers.push(b"Content-Encoding", b"br");
+        headers.push(b"content-encoding", b" deflate;q=1");
+        assert_eq!(codings(&headers), ["br", "deflate", "gzip"]);
+    }
+
+    #[test]
+    fn several_members_and_trailing_garbage() {
+        let text = sample();
+        let twice = [text.clone(), text.clone()].concat();
+        assert_decodes(&[gz(&text), gz(&text)].concat(), "gzip", &twice);
+        assert_decodes(&[gz(&text), vec![0; 700]].concat(), "gzip", &text);
+        assert_decodes(&[gz(&text), vec![0x1f]].concat(), "gzip", &text);
+        assert_decodes(&[zlib(&text), b"garbage".to_vec()].concat(), "deflate", &text);
+        assert_decodes(&[TEXT_BR, b"garbage"].concat(), "br", &text);
+        let skip = [&ZSTD_SKIP_FIRST.to_le_bytes()[..], &[3, 0, 0, 0], b"abc"].concat();
+        assert_decodes(&[TEXT_ZST, &skip, TEXT_ZST].concat(), "zstd", &twice);
+        assert_decodes(&[&skip, TEXT_ZST].concat(), "zstd", &text);
+        assert_decodes(&[TEXT_ZST, b"garbage"].concat(), "zstd", &text);
+        assert_decodes(&[TEXT_ZST, b"gar"].concat(), "zstd", &text);
+    }
+
+    #[test]
+    fn a_cut_off_body_is_decoded_as_far_as_it_goes() {
+        let text = sample();
+        for (bytes, list) in [
+            (gz(&text), "gzip"),
+            (zlib(&text), "deflate"),
+            (raw_deflate(&text), "deflate"),
+            (TEXT_BR.to_vec(), "br"),
+            (TEXT_ZST.to_vec(), "zstd"),
+            (gz(TEXT_ZST), "zstd, gzip"),
+        ] {
+            // zstd decodes block by block, of 128 KiB each, and the first is three quarters of it.
+            for cut in [bytes.len() * 9 / 10, bytes.len() - 1] {
+                let (all, still_on) = decoded(&bytes[..cut], list);
+                assert_eq!(still_on, None, "{list} cut at {cut}");
+                assert!(text.starts_with(&all), "{list} cut at {cut}");
+                assert!(
+                    all.len() > text.len() / 4,
+                    "{list} cut at {cut} of {}: only {}",
+                    bytes.len(),
+                    all.len()
+                );
+            }
+        }
+        let both = [gz(&text), gz(&text)].concat();
+        let (all, still_on) = decoded(&both[..both.len() * 3 / 4], "gzip");
+        assert!(still_on.is_none() && all.len() > text.len() && all.starts_with(&text));
+    }
+
+    #[test]
+    fn what_is_cut_before_anything_decodes_stays_as_it_is() {
+        assert_kept(&gz(&sample())[..8], "gzip", "gzip");
+        assert_kept(&zlib(&sample())[..1], "deflate", "deflate");
+        assert_kept(&zlib(&sample())[..3], "deflate", "deflate");
+        assert_kept(&TEXT_BR[..2], "br", "br");
+        assert_kept(&TEXT_ZST[..3], "zstd", "zstd");
+        assert_kept(&TEXT_ZST[..9], "zstd", "zstd");
+    }
+
+    #[test]
+    fn a_damaged_body_stays_as_it_is() {
+        let text = sample();
+        for (mut bytes, list) in [
+            (gz(&text), "gzip"),
+            (zlib(&text), "deflate"),
+            (TEXT_ZST.to_vec(), "zstd"),
+        ] {
+            // The checksum at the end tells.
+            let last = bytes.len() - 1 - if list == "gzip" { 4 } else { 0 };
+            bytes[last] ^= 1;
+            assert_kept(&bytes, list, list);
+        }
+        for list in ["gzip", "deflate", "zstd"] {
+            assert_kept(b"{\"plain\": \"text that is called something else\"}", list, list);
+            assert_kept(
+                b"<html><body>text that is called something else</body></html>",
+                list,
+                list,
+            );
+        }
+        let mut bytes = TEXT_BR.to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle..].reverse();
+        assert_kept(&bytes, "br", "br");
+        // The outer coding comes off, the inner one does not.
+        let (all, still_on) = decoded(&gz(&bytes), "br, gzip");
+        assert!(all == bytes && still_on.as_deref() == Some("br"));
+    }
+
+    #[test]
+    fn a_bomb_is_kept_as_received() {
+        let limits = Limits {
+            free: 1 << 20,
+            ratio: 100,
+            most: 4 << 20,
+        };
+        let zeros = gz(&vec![0; 2 << 20]);
+        assert_eq!(
+            decoded_within(&zeros, "gzip", limits),
+            (zeros, Some("gzip".into())),
+            "past the ratio"
+        );
+        let large: Vec<u8> = sample().repeat(30);
+        assert!(large.len() > 4 << 20);
+        let encoded = gz(&large);
+        assert!(
+            decoded_within(&encoded, "gzip", limits) == (encoded, Some("gzip".into())),
+            "past the size"
+        );
+        let honest = vec![0; 1 << 20];
+        assert!(
+            decoded_within(&gz(&honest), "gzip", limits) == (honest, None),
+            "small enough"
+        );
+    }
+
+    #[test]
+    fn a_window_of_gigabytes_is_refused() {
+        // zstd: no single segment, window descriptor 0xff (3.75 TiB), or 31 (64 MiB).
+        for descriptor in [0xff, (16 << 3) | 1] {
+            assert_kept(&[0x28, 0xb5, 0x2f, 0xfd, 0, descriptor, 1, 0, 0, 0], "zstd", "zstd");
+        }
+        // br: the first byte 0x11 announces a large window, 30 bits the next.
+        assert_kept(&[0x11, 30, 0x02, 0x80, b'a', 3], "br", "br");
+    }
+
+    #[test]
+    fn any_bytes_will_do() {
+        property(b"");
+        let seeds = [
+            gz(b"hello hello hello"),
+            zlib(b"hello hello"),
+            raw_deflate(b"hello hello"),
+        ];
+        for choice in [0, 1, 2, 3, 0x80 | 0b0100, 0x80 | 0b1011] {
+            for seed in seeds
+                .iter()
+                .map(Vec::as_slice)
+                .chain([&TEXT_BR[..300], &TEXT_ZST[..300]])
+            {
+                for (at, flip) in (0..seed.len()).map(|i| (i, (i * 37 % 255 + 1) as u8)) {
+                    let mut data = [&[choice], seed].concat();
+                    data[at + 1] ^= flip;
+                    property(&data);
+                }
+            }
+        }
+    }
+}

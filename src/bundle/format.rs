@@ -1,0 +1,454 @@
+//! The JSON of a bundle: every field in the order that its readers know, nulls written out.
+//!
+//! ```text
+//! manifest.json            Manifest
+//! traces/t_0001.json       Trace       + t_0001_request.bin, t_0001_response.bin
+//! ws/ws_0001.json          Socket
+//! ws/ws_0001_m001.json     Message     + ws_0001_m001.bin
+//! timeline.json            Timeline
+//! ```
+//!
+//! Written as declared here, and read with tolerance: other producers leave fields out and have some of their own.
+
+use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// The session.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Manifest {
+    /// The version of the format, "1.0.0".
+    pub format_version: String,
+    /// A random UUID.
+    pub capture_id: String,
+    /// When the capture began, in ISO 8601 with an offset.
+    pub created_at: String,
+    /// What was captured.
+    pub app: App,
+    /// The browser, if one captured.
+    pub browser: Option<Browser>,
+    /// The version of the browser extension that captured. Written as null, as readers take a missing one for theirs.
+    pub extension_version: Option<String>,
+    /// How long the capture took.
+    pub duration_ms: u64,
+    /// How many there are of each.
+    pub stats: Stats,
+    /// "proxy". Readers take a missing one for "chrome_extension".
+    pub capture_method: Option<String>,
+}
+
+/// What was captured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct App {
+    /// The stem of the bundle's name.
+    pub name: String,
+    /// The origin with the most traces, or nothing.
+    pub base_url: String,
+    /// The same as the name, or a page's title.
+    pub title: String,
+}
+
+/// A browser that captured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Browser {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// How many there are of each.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// HTTP exchanges.
+    pub trace_count: u64,
+    /// WebSockets.
+    pub ws_connection_count: u64,
+    /// Messages of all WebSockets.
+    pub ws_message_count: u64,
+    /// What a browser's user did; always 0 from a proxy.
+    pub context_count: u64,
+}
+
+/// One HTTP exchange.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Trace {
+    /// `t_0001`; in the order in which exchanges completed.
+    pub id: String,
+    /// When it started, in milliseconds since the epoch.
+    pub timestamp: u64,
+    /// "http".
+    pub r#type: String,
+    /// What was asked.
+    pub request: Request,
+    /// What was answered.
+    pub response: Response,
+    /// How long its parts took.
+    pub timing: Timing,
+    /// Who asked.
+    pub initiator: Initiator,
+    /// What a browser's user did to cause it.
+    pub context_refs: Vec<String>,
+}
+
+/// What was asked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Request {
+    /// In its original case.
+    pub method: String,
+    /// As the client meant it.
+    pub url: String,
+    /// In wire order.
+    pub headers: Vec<Header>,
+    /// Relative to `traces/`; null where the body is empty.
+    pub body_file: Option<String>,
+    /// The size of that file.
+    pub body_size: u64,
+    /// The codings that are still on the body, if any.
+    pub body_encoding: Option<String>,
+}
+
+/// What was answered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Response {
+    /// 0 if there was no answer.
+    pub status: u16,
+    /// The reason phrase; without an answer, why there is none.
+    pub status_text: String,
+    /// In wire order.
+    pub headers: Vec<Header>,
+    /// Relative to `traces/`; null where the body is empty.
+    pub body_file: Option<String>,
+    /// The size of that file.
+    pub body_size: u64,
+    /// The codings that are still on the body, if any.
+    pub body_encoding: Option<String>,
+}
+
+/// A header or trailer field.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Header {
+    /// In its original case.
+    pub name: String,
+    /// Without outer blanks.
+    pub value: String,
+}
+
+/// How long the parts of an exchange took, in milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Timing {
+    /// Resolving the name; 0 on a connection that is there.
+    pub dns_ms: f64,
+    /// Connecting; 0 on a connection that is there.
+    pub connect_ms: f64,
+    /// The TLS handshake; 0 on a connection that is there.
+    pub tls_ms: f64,
+    /// First to last byte of the request.
+    pub send_ms: f64,
+    /// Last byte of the request to first byte of the response.
+    pub wait_ms: f64,
+    /// First to last byte of the response.
+    pub receive_ms: f64,
+    /// All of it.
+    pub total_ms: f64,
+}
+
+/// Who asked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Initiator {
+    /// "proxy".
+    pub r#type: String,
+    /// The script, if a browser knows it.
+    pub url: Option<String>,
+    /// The line in the script.
+    pub line: Option<u64>,
+}
+
+/// One WebSocket.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Socket {
+    /// `ws_0001`; in the order in which they opened.
+    pub id: String,
+    /// When the upgrade was asked for, in milliseconds since the epoch.
+    pub timestamp: u64,
+    /// `ws://` or `wss://`.
+    pub url: String,
+    /// The trace of the handshake.
+    pub handshake_trace_ref: Option<String>,
+    /// The negotiated subprotocol, if any.
+    pub protocols: Vec<String>,
+    /// How many messages there are.
+    pub message_count: u64,
+    /// What a browser's user did to cause it.
+    pub context_refs: Vec<String>,
+}
+
+/// One WebSocket message.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Message {
+    /// `ws_0001_m001`.
+    pub id: String,
+    /// The WebSocket, `ws_0001`.
+    pub connection_ref: String,
+    /// When its last byte came, in milliseconds since the epoch.
+    pub timestamp: u64,
+    /// "send" (client to server) or "receive".
+    pub direction: String,
+    /// "text", "binary", "ping", "pong" or "close".
+    pub opcode: String,
+    /// Relative to `ws/`; null where the payload is empty.
+    pub payload_file: Option<String>,
+    /// The size of that file.
+    pub payload_size: u64,
+    /// What a browser's user did to cause it.
+    pub context_refs: Vec<String>,
+}
+
+/// Every item once, by time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Timeline {
+    /// In order.
+    pub events: Vec<TimelineEvent>,
+}
+
+/// One item's place in time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct TimelineEvent {
+    /// The item's own.
+    pub timestamp: u64,
+    /// "trace", "ws_open", "ws_message", or "context" from a browser.
+    pub r#type: String,
+    /// The item's id.
+    pub r#ref: String,
+}
+
+/// An item's time and name in 24 bytes, which is all that stays in memory of one that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) timestamp: u64,
+    pub(crate) id: Id,
+}
+
+/// An item's name, made of counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Id {
+    Trace(u32),
+    Socket(u32),
+    Message(u32, u32),
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Trace(n) => write!(f, "t_{n:04}"),
+            Self::Socket(n) => write!(f, "ws_{n:04}"),
+            Self::Message(socket, n) => write!(f, "ws_{socket:04}_m{n:03}"),
+        }
+    }
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let r#type = match self.id {
+            Id::Trace(_) => "trace",
+            Id::Socket(_) => "ws_open",
+            Id::Message(..) => "ws_message",
+        };
+        TimelineEvent {
+            timestamp: self.timestamp,
+            r#type: r#type.into(),
+            r#ref: self.id.to_string(),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// The timeline as it is written, one event after the other.
+#[derive(Serialize)]
+pub(crate) struct Events<'e> {
+    pub(crate) events: &'e [Event],
+}
+
+impl Header {
+    /// As a bundle shows it.
+    pub(crate) fn new(name: &[u8], value: &[u8]) -> Self {
+        let value = text(value);
+        Self {
+            name: text(name).into_owned(),
+            value: value.trim_matches([' ', '\t']).to_owned(),
+        }
+    }
+}
+
+/// Text from the wire. What is not UTF-8 is Latin-1, which cannot fail: one bad byte must not spoil a bundle.
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => bytes.iter().copied().map(char::from).collect::<String>().into(),
+    }
+}
+
+/// A time since the epoch in ISO 8601, in UTC, to the microsecond.
+pub(crate) fn iso8601(since_epoch: Duration) -> String {
+    let time = time::OffsetDateTime::UNIX_EPOCH.saturating_add(since_epoch.try_into().unwrap_or(time::Duration::ZERO));
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second, micro) = time.to_hms_micro();
+    format!(
+        "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}+00:00",
+        u8::from(month)
+    )
+}
+
+/// A random UUID (version 4, RFC 9562 section 5.4) of `random` bits.
+pub(crate) fn uuid4(random: u128) -> String {
+    let bits = random & !(0xf << 76) & !(0b11 << 62) | (0x4 << 76) | (0b10 << 62);
+    let hex = format!("{bits:032x}");
+    let part = |from, to| hex.get(from..to).unwrap_or_default();
+    format!(
+        "{}-{}-{}-{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_written_to_the_letter() {
+        let trace = Trace {
+            id: "t_0001".into(),
+            timestamp: 1,
+            r#type: "http".into(),
+            request: Request {
+                method: "GET".into(),
+                url: "https://ü.test/".into(),
+                headers: vec![Header::new(b"A", b" b\t")],
+                ..Request::default()
+            },
+            ..Trace::default()
+        };
+        let expected = r#"{
+  "id": "t_0001",
+  "timestamp": 1,
+  "type": "http",
+  "request": {
+    "method": "GET",
+    "url": "https://ü.test/",
+    "headers": [
+      {
+        "name": "A",
+        "value": "b"
+      }
+    ],
+    "body_file": null,
+    "body_size": 0,
+    "body_encoding": null
+  },
+  "response": {
+    "status": 0,
+    "status_text": "",
+    "headers": [],
+    "body_file": null,
+    "body_size": 0,
+    "body_encoding": null
+  },
+  "timing": {
+    "dns_ms": 0.0,
+    "connect_ms": 0.0,
+    "tls_ms": 0.0,
+    "send_ms": 0.0,
+    "wait_ms": 0.0,
+    "receive_ms": 0.0,
+    "total_ms": 0.0
+  },
+  "initiator": {
+    "type": "",
+    "url": null,
+    "line": null
+  },
+  "context_refs": []
+}"#;
+        assert_eq!(serde_json::to_string_pretty(&trace).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_event_is_written_like_a_timeline_event() {
+        let events = [
+            Event {
+                timestamp: 5,
+                id: Id::Trace(7),
+            },
+            Event {
+                timestamp: 6,
+                id: Id::Socket(12345),
+            },
+            Event {
+                timestamp: 6,
+                id: Id::Message(1, 1234),
+            },
+        ];
+        let written = serde_json::to_string_pretty(&Events { events: &events }).unwrap();
+        let read: Timeline = serde_json::from_str(&written).unwrap();
+        assert_eq!(serde_json::to_string_pretty(&read).unwrap(), written);
+        let refs: Vec<_> = read
+            .events
+            .iter()
+            .map(|e| format!("{} {}", e.r#type, e.r#ref))
+            .collect();
+        assert_eq!(refs, ["trace t_0007", "ws_open ws_12345", "ws_message ws_0001_m1234"]);
+        assert_eq!(size_of::<Event>(), 24);
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_latin1() {
+        assert_eq!(text("grün".as_bytes()), "grün");
+        assert_eq!(text(b"gr\xfcn"), "grün");
+        assert_eq!(Header::new(b"X", b"\t caf\xe9 ").value, "café");
+        assert_eq!(Header::new(b"X", b" \t ").value, "");
+    }
+
+    #[test]
+    fn dates_and_uuids() {
+        assert_eq!(
+            iso8601(Duration::from_micros(1_795_338_429_552_254)),
+            "2026-11-22T09:07:09.552254+00:00"
+        );
+        assert_eq!(iso8601(Duration::ZERO), "1970-01-01T00:00:00.000000+00:00");
+        assert_eq!(iso8601(Duration::MAX).len(), "1970-01-01T00:00:00.000000+00:00".len());
+        assert_eq!(uuid4(0), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(uuid4(u128::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+    }
+}

@@ -1,0 +1,19 @@
+//! Meaning to file: what connections saw becomes a ZIP bundle.
+//!
+//! ```text
+//! connection threads                      │ one writer thread
+//! tap events ─▶ recorder ─▶ body ─▶ Item ─┼─▶ writer ─▶ decode ─▶ format ─▶ archive ─▶ NAME.zip.part ─▶ NAME.zip
+//!                         (memory, spill) │                                           (at the end: rename)
+//! ```
+//!
+//! Nothing here touches a socket. Names in the archive are made from counters alone, never from what was captured.
+
+pub(crate) mod archive;
+pub(crate) mod body;
+pub(crate) mod decode;
+pub(crate) mod format;
+pub(crate) mod item;
+pub mod reader;
+pub(crate) mod recorder;
+pub(crate) mod url;
+pub(crate) mod writer;

@@ -1,0 +1,315 @@
+//! Reads bundles: ours, and those of other producers.
+//!
+//! ```text
+//! Bundle::open ─▶ manifest, ids ─▶ trace(id) ─▶ request_body, response_body
+//!                             ├──▶ socket(id)
+//!                             └──▶ message(id) ─▶ payload
+//! ```
+//!
+//! A bundle may come from anywhere. Names in it are only ever looked up in the archive itself, sizes are claims, and
+//! texts may hold anything: escape them before they reach a terminal.
+
+use super::archive::Opened;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use super::format::{
+    App, Browser, Header, Initiator, Manifest, Message, Request, Response, Socket, Stats, Timeline, TimelineEvent,
+    Timing, Trace,
+};
+
+/// A bundle that is open.
+pub struct Bundle {
+    path: PathBuf,
+    archive: Opened,
+    manifest: Manifest,
+    traces: Vec<String>,
+    sockets: Vec<String>,
+    messages: Vec<String>,
+}
+
+/// Why a bundle cannot be read, in one sentence.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be opened, or is no archive.
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Something that must be in the bundle is not.
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// Its name in the bundle.
+        name: String,
+    },
+    /// Something in the bundle cannot be read.
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Its name in the bundle.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { path, what } => write!(f, "cannot read {}: {what}", path.display()),
+            Self::Missing { path, name } => write!(f, "{} has no {name} in it", path.display()),
+            Self::Malformed { path, name, what } => write!(f, "{name} in {} {what}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Bundle {
+    /// Opens a bundle and reads its manifest.
+    ///
+    /// # Errors
+    /// If it is no bundle.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let path = path.into();
+        let archive = Opened::open(&path).map_err(|what| Error::Open {
+            path: path.clone(),
+            what,
+        })?;
+        let mut bundle = Self {
+            path,
+            archive,
+            manifest: Manifest::default(),
+            traces: Vec::new(),
+            sockets: Vec::new(),
+            messages: Vec::new(),
+        };
+        bundle.manifest = bundle.json("manifest.json")?;
+        for name in bundle.archive.names() {
+            match kind(&name) {
+                Some((Kind::Trace, id)) => bundle.traces.push(id.to_owned()),
+                Some((Kind::Socket, id)) => bundle.sockets.push(id.to_owned()),
+                Some((Kind::Message, id)) => bundle.messages.push(id.to_owned()),
+                None => {}
+            }
+        }
+        for ids in [&mut bundle.traces, &mut bundle.sockets, &mut bundle.messages] {
+            ids.sort_by_key(|id| numbers(id));
+        }
+        Ok(bundle)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The session.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The ids of all exchanges, by number.
+    pub fn traces(&self) -> &[String] {
+        &self.traces
+    }
+
+    /// The ids of all WebSockets, by number.
+    pub fn sockets(&self) -> &[String] {
+        &self.sockets
+    }
+
+    /// The ids of all messages of one WebSocket, by number.
+    pub fn messages<'s>(&'s self, socket: &'s str) -> impl Iterator<Item = &'s str> {
+        let of_it = move |id: &&str| id.strip_prefix(socket).is_some_and(|rest| rest.starts_with("_m"));
+        self.messages.iter().map(String::as_str).filter(of_it)
+    }
+
+    /// Every item once, by time.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn timeline(&mut self) -> Result<Timeline, Error> {
+        self.json("timeline.json")
+    }
+
+    /// The exchange called `id`.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn trace(&mut self, id: &str) -> Result<Trace, Error> {
+        self.json(&format!("traces/{id}.json"))
+    }
+
+    /// The WebSocket called `id`.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn socket(&mut self, id: &str) -> Result<Socket, Error> {
+        self.json(&format!("ws/{id}.json"))
+    }
+
+    /// The message called `id`.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn message(&mut self, id: &str) -> Result<Message, Error> {
+        self.json(&format!("ws/{id}.json"))
+    }
+
+    /// The body of an exchange's request; empty if it has none.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn request_body(&mut self, trace: &Trace) -> Result<Vec<u8>, Error> {
+        self.body("traces", trace.request.body_file.as_deref())
+    }
+
+    /// The body of an exchange's response; empty if it has none.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn response_body(&mut self, trace: &Trace) -> Result<Vec<u8>, Error> {
+        self.body("traces", trace.response.body_file.as_deref())
+    }
+
+    /// A message's payload; empty if it has none.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn payload(&mut self, message: &Message) -> Result<Vec<u8>, Error> {
+        self.body("ws", message.payload_file.as_deref())
+    }
+
+    fn body(&mut self, folder: &str, file: Option<&str>) -> Result<Vec<u8>, Error> {
+        match file {
+            Some(file) => self.content(&format!("{folder}/{file}"), LARGEST_BODY),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn json<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Error> {
+        let content = self.content(name, LARGEST_JSON)?;
+        serde_json::from_slice(&content).map_err(|e| self.malformed(name, format!("is malformed: {e}")))
+    }
+
+    fn content(&mut self, name: &str, most: u64) -> Result<Vec<u8>, Error> {
+        match self.archive.read(name, most) {
+            Ok(Some(content)) => Ok(content),
+            Ok(None) => Err(Error::Missing {
+                path: self.path.clone(),
+                name: name.to_owned(),
+            }),
+            Err(what) => Err(self.malformed(name, what)),
+        }
+    }
+
+    fn malformed(&self, name: &str, what: String) -> Error {
+        Error::Malformed {
+            path: self.path.clone(),
+            name: name.to_owned(),
+            what,
+        }
+    }
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundle")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Trace,
+    Socket,
+    Message,
+}
+
+/// What an entry is by its name, and its id.
+fn kind(name: &str) -> Option<(Kind, &str)> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if let Some(id) = name.strip_prefix("traces/").and_then(|rest| rest.strip_suffix(".json")) {
+        return digits(id.strip_prefix("t_")?).then_some((Kind::Trace, id));
+    }
+    let id = name.strip_prefix("ws/")?.strip_suffix(".json")?;
+    let number = id.strip_prefix("ws_")?;
+    match number.split_once("_m") {
+        Some((socket, message)) => (digits(socket) && digits(message)).then_some((Kind::Message, id)),
+        None => digits(number).then_some((Kind::Socket, id)),
+    }
+}
+
+/// The numbers in an id: ids past four digits sort after those of four.
+fn numbers(id: &str) -> Vec<u64> {
+    id.split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect()
+}
+
+/// A timeline of a million events is 90 MB.
+const LARGEST_JSON: u64 = 512 << 20;
+
+/// No producer writes larger ones that one would want in memory.
+const LARGEST_BODY: u64 = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_known_by_their_names() {
+        assert_eq!(kind("traces/t_0001.json"), Some((Kind::Trace, "t_0001")));
+        assert_eq!(kind("ws/ws_0001.json"), Some((Kind::Socket, "ws_0001")));
+        assert_eq!(kind("ws/ws_0001_m12345.json"), Some((Kind::Message, "ws_0001_m12345")));
+        for name in [
+            "traces/t_0001_request.bin",
+            "traces/t_.json",
+            "traces/t_1_.json",
+            "traces/../t_0001.json",
+            "./traces/t_0001.json",
+            "ws/ws_0001_m001.bin",
+            "ws/ws_1_m_1.json",
+            "contexts/c_0001.json",
+            "manifest.json",
+            "",
+        ] {
+            assert_eq!(kind(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn ids_sort_by_number() {
+        let mut ids = ["t_10000", "t_0002", "t_9999", "t_99999999999999999999"];
+        ids.sort_by_key(|id| numbers(id));
+        assert_eq!(ids, ["t_99999999999999999999", "t_0002", "t_9999", "t_10000"]);
+    }
+
+    #[test]
+    fn errors_are_sentences() {
+        let error = Bundle::open("/nowhere/capture.zip").unwrap_err();
+        assert!(
+            error.to_string().starts_with("cannot read /nowhere/capture.zip: "),
+            "{error}"
+        );
+        let name = "timeline.json".to_owned();
+        let missing = Error::Missing {
+            path: "capture.zip".into(),
+            name: name.clone(),
+        };
+        assert_eq!(missing.to_string(), "capture.zip has no timeline.json in it");
+        let malformed = Error::Malformed {
+            path: "capture.zip".into(),
+            name,
+            what: "is cut off".into(),
+        };
+        assert_eq!(malformed.to_string(), "timeline.json in capture.zip is cut off");
+    }
+}

@@ -1,0 +1,367 @@
+//! From what a tap sees on one connection to finished exchanges and messages.
+//!
+//! ```text
+//! bytes ─▶ tap ─▶ Begin Request Body… End(Up) ┐
+//!                 Begin Response Body… End(Down) ─▶ draft ─▶ Item::Exchange ─▶ channel
+//!                 SocketOpen Message… SocketEnd  ─▶ draft ─▶ Item::Message  ─▶ channel
+//! ```
+//!
+//! The recorder belongs to its connection's thread and is told the time. It waits in one place: the channel to the writer
+//! is bounded, so that a slow disk slows the traffic rather than fill memory.
+//!
+//! What is under way when the recorder is dropped (its thread panicked) is recorded as cut off.
+
+use super::body::{Body, Store};
+use super::item::{Exchange, Item, Message, Opens, SocketKey, Timing};
+use super::url;
+use crate::clock::Moment;
+use crate::wire::authority::Authority;
+use crate::wire::message::{RequestHead, ResponseHead};
+use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Finish, Opaque, Opcode, Tap};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::SyncSender;
+
+/// Where the recorders of one capture send what they have.
+#[derive(Clone)]
+pub(crate) struct Sink {
+    items: SyncSender<Item>,
+    store: Arc<Store>,
+    next_socket: Arc<AtomicU64>,
+}
+
+impl Sink {
+    pub(crate) fn new(items: SyncSender<Item>, store: Arc<Store>) -> Self {
+        Self {
+            items,
+            store,
+            next_socket: Arc::default(),
+        }
+    }
+
+    fn send(&self, item: Item) {
+        // Nobody receives once the bundle is complete; what comes later than that is after the capture.
+        let _ = self.items.send(item);
+    }
+}
+
+/// To whom a connection leads, and what reaching them took.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// Whether TLS is spoken to it.
+    pub(crate) tls: bool,
+    /// Where the connection leads: used where a request does not say.
+    pub(crate) authority: Authority,
+    /// What came before the first request on this connection.
+    pub(crate) reached: Option<Reached>,
+}
+
+/// What it took to reach an origin; counts for the first exchange with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reached {
+    /// When it began.
+    pub(crate) began: Moment,
+    pub(crate) dns_ms: f64,
+    pub(crate) connect_ms: f64,
+    pub(crate) tls_ms: f64,
+}
+
+/// Records one connection.
+pub(crate) struct Recorder {
+    tap: Box<dyn Tap>,
+    log: Log,
+}
+
+impl Recorder {
+    /// Records into `sink` what `tap` sees of a connection to `origin`. Without a sink it understands and records nothing:
+    /// for requests that are not captured, and yet have to be told apart.
+    pub(crate) fn new(tap: Box<dyn Tap>, sink: Option<Sink>, origin: Origin) -> Self {
+        Self {
+            tap,
+            log: Log {
+                sink,
+                origin,
+                drafts: HashMap::new(),
+                socket: None,
+                opaque: None,
+            },
+        }
+    }
+
+    /// `bytes` are on their way.
+    pub(crate) fn data(&mut self, now: Moment, dir: Dir, bytes: &[u8]) {
+        self.data_seen(now, dir, bytes, &mut |_| ());
+    }
+
+    /// The same, and `look` is shown what the tap sees.
+    pub(crate) fn data_seen(&mut self, now: Moment, dir: Dir, bytes: &[u8], look: &mut dyn FnMut(&Event<'_>)) {
+        let log = &mut self.log;
+        self.tap.data(dir, bytes, &mut |event| {
+            look(&event);
+            log.event(now, event);
+        });
+    }
+
+    /// A direction ended.
+    pub(crate) fn end(&mut self, now: Moment, dir: Dir, how: Ending) {
+        let log = &mut self.log;
+        self.tap.end(dir, how, &mut |event| log.event(now, event));
+    }
+
+    /// Why the rest of the connection is not recorded, once that is so.
+    pub(crate) fn opaque(&self) -> Option<Opaque> {
+        self.log.opaque
+    }
+
+    /// Whether something is under way that would be cut off.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.log.drafts.is_empty() || self.log.socket.is_some()
+    }
+}
+
+struct Log {
+    /// `None` records nothing.
+    sink: Option<Sink>,
+    origin: Origin,
+    drafts: HashMap<ExchangeId, Draft>,
+    socket: Option<Socket>,
+    opaque: Option<Opaque>,
+}
+
+/// An exchange under way.
+struct Draft {
+    reached: Option<Reached>,
+    began: Moment,
+    request: Option<RequestHead>,
+    request_body: Body,
+    /// When the last byte of the request came; `Some` once it ended.
+    sent: Option<Moment>,
+    answered: Option<Moment>,
+    response: Option<ResponseHead>,
+    response_body: Body,
+    /// When and how the response ended.
+    received: Option<(Moment, Finish)>,
+    opens: Option<Opens>,
+}
+
+/// A WebSocket under way.
+struct Socket {
+    key: SocketKey,
+    up: Option<(Opcode, Body)>,
+    down: Option<(Opcode, Body)>,
+}
+
+impl Log {
+    fn event(&mut self, now: Moment, event: Event<'_>) {
+        let Some(sink) = &self.sink else {
+            if let Event::Opaque { why } = event {
+                self.opaque = Some(why);
+            }
+            return;
+        };
+        match event {
+            Event::Begin { id, dir: Dir::Up } => {
+                let reached = self.origin.reached.take();
+                self.drafts.insert(id, Draft::new(now, reached, &sink.store));
+            }
+            Event::Begin { id, dir: Dir::Down } => {
+                if let Some(draft) = self.drafts.get_mut(&id) {
+                    draft.answered = Some(now);
+                }
+            }
+            Event::Request { id, head } => self.draft(id, |draft| draft.request = Some(head)),
+            Event::Response { id, head } => self.draft(id, |draft| draft.response = Some(head)),
+            Event::Body { id, dir, bytes } => self.draft(id, |draft| match dir {
+                Dir::Up => draft.request_body.push(bytes),
+                Dir::Down => draft.response_body.push(bytes),
+            }),
+            Event::Trailers { id, dir, headers } => self.draft(id, |draft| {
+                let head = match dir {
+                    Dir::Up => draft.request.as_mut().map(|head| &mut head.headers),
+                    Dir::Down => draft.response.as_mut().map(|head| &mut head.headers),
+                };
+                if let Some(fields) = head {
+                    headers.iter().for_each(|(name, value)| fields.push(name, value));
+                }
+            }),
+            Event::End { id, dir, how } => {
+                self.draft(id, |draft| match dir {
+                    Dir::Up => draft.sent = Some(now),
+                    Dir::Down => draft.received = Some((now, how)),
+                });
+                if self.drafts.get(&id).is_some_and(Draft::is_over) {
+                    self.finish(id, now);
+                }
+            }
+            Event::SocketOpen { id, protocol } => {
+                let key = SocketKey(sink.next_socket.fetch_add(1, Relaxed));
+                self.socket = Some(Socket {
+                    key,
+                    up: None,
+                    down: None,
+                });
+                self.draft(id, |draft| draft.opens = Some(Opens { socket: key, protocol }));
+            }
+            Event::MessageBegin { dir, opcode, .. } => {
+                let body = Body::new(&sink.store);
+                if let Some(socket) = &mut self.socket {
+                    *socket.open(dir) = Some((opcode, body));
+                }
+            }
+            Event::MessageData { dir, bytes, .. } => {
+                if let Some((_, body)) = self.socket.as_mut().and_then(|socket| socket.open(dir).as_mut()) {
+                    body.push(bytes);
+                }
+            }
+            Event::MessageEnd { dir, .. } => self.finish_message(now, dir),
+            Event::Control {
+                dir, opcode, payload, ..
+            } => {
+                let mut body = Body::new(&sink.store);
+                body.push(payload);
+                self.send_message(now, dir, opcode, body);
+            }
+            Event::SocketEnd { .. } => self.finish_socket(now),
+            Event::Opaque { why } => self.opaque = Some(why),
+        }
+    }
+
+    fn draft(&mut self, id: ExchangeId, change: impl FnOnce(&mut Draft)) {
+        if let Some(draft) = self.drafts.get_mut(&id) {
+            change(draft);
+        }
+    }
+
+    fn finish(&mut self, id: ExchangeId, now: Moment) {
+        if let (Some(draft), Some(sink)) = (self.drafts.remove(&id), &self.sink) {
+            if let Some(exchange) = draft.finish(now, &self.origin) {
+                sink.send(Item::Exchange(Box::new(exchange)));
+            }
+        }
+    }
+
+    fn finish_message(&mut self, now: Moment, dir: Dir) {
+        if let Some((opcode, payload)) = self.socket.as_mut().and_then(|socket| socket.open(dir).take()) {
+            self.send_message(now, dir, opcode, payload);
+        }
+    }
+
+    fn send_message(&self, now: Moment, dir: Dir, opcode: Opcode, payload: Body) {
+        if let (Some(socket), Some(sink)) = (&self.socket, &self.sink) {
+            sink.send(Item::Message(Message {
+                socket: socket.key,
+                at: now.epoch_ms(),
+                dir,
+                opcode,
+                payload,
+            }));
+        }
+    }
+
+    fn finish_socket(&mut self, now: Moment) {
+        self.finish_message(now, Dir::Up);
+        self.finish_message(now, Dir::Down);
+        if let (Some(socket), Some(sink)) = (self.socket.take(), &self.sink) {
+            sink.send(Item::SocketEnd(socket.key));
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if self.drafts.is_empty() && self.socket.is_none() {
+            return;
+        }
+        let now = Moment::now();
+        let mut open: Vec<_> = self.drafts.keys().copied().collect();
+        open.sort_unstable();
+        for id in open {
+            self.finish(id, now);
+        }
+        self.finish_socket(now);
+    }
+}
+
+impl Socket {
+    fn open(&mut self, dir: Dir) -> &mut Option<(Opcode, Body)> {
+        match dir {
+            Dir::Up => &mut self.up,
+            Dir::Down => &mut self.down,
+        }
+    }
+}
+
+impl Draft {
+    fn new(began: Moment, reached: Option<Reached>, store: &Arc<Store>) -> Self {
+        Self {
+            reached,
+            began,
+            request: None,
+            request_body: Body::new(store),
+            sent: None,
+            answered: None,
+            response: None,
+            response_body: Body::new(store),
+            received: None,
+            opens: None,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.sent.is_some() && self.received.is_some()
+    }
+
+    /// `None` if not even the request's head came.
+    fn finish(self, now: Moment, origin: &Origin) -> Option<Exchange> {
+        let request = self.request?;
+        let (ended, how) = self.received.unwrap_or((now, Finish::Cut(Ending::Stopped)));
+        let timing = timing(&self.reached, self.began, self.sent, self.answered, ended);
+        Some(Exchange {
+            started: self.began.epoch_ms(),
+            url: url::of(&request, origin, self.opens.is_some()),
+            request,
+            request_body: self.request_body,
+            response: self.response.ok_or(why_unanswered(how)),
+            response_body: self.response_body,
+            complete: how == Finish::Complete,
+            timing,
+            opens: self.opens,
+        })
+    }
+}
+
+fn timing(
+    reached: &Option<Reached>,
+    began: Moment,
+    sent: Option<Moment>,
+    answered: Option<Moment>,
+    ended: Moment,
+) -> Timing {
+    // An answer may come before the request is sent whole: nobody waited then.
+    let sent = sent.unwrap_or(ended);
+    let mut timing = Timing {
+        send: sent.ms_since(began),
+        wait: answered.unwrap_or(ended).ms_since(sent),
+        receive: answered.map_or(0.0, |first| ended.ms_since(first)),
+        total: ended.ms_since(began).max(sent.ms_since(began)),
+        ..Timing::default()
+    };
+    if let Some(reached) = reached {
+        timing.dns = reached.dns_ms;
+        timing.connect = reached.connect_ms;
+        timing.tls = reached.tls_ms;
+        timing.total = ended.ms_since(reached.began);
+    }
+    timing
+}
+
+fn why_unanswered(how: Finish) -> &'static str {
+    match how {
+        Finish::Complete | Finish::Cut(Ending::Clean | Ending::Truncated) => "origin closed the connection",
+        Finish::Cut(Ending::Reset) => "origin reset the connection",
+        Finish::Cut(Ending::Abandoned) => "client left",
+        Finish::Cut(Ending::Stopped) => "capture stopped",
+        Finish::Opaque => "answer not understood",
+    }
+}

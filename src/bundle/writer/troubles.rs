@@ -1,0 +1,116 @@
+//! What goes wrong while a capture goes on: told once a kind as it happens, and counted for the end.
+
+use super::{MOST_MESSAGES, MOST_TRACES};
+use crate::bundle::body::Body;
+use crate::config::Observer;
+use crate::notice::Notice;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+/// What can go wrong while a capture goes on, or at its end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trouble {
+    /// Another capture's part was there.
+    OtherPart,
+    /// Something did not go into the archive.
+    Unwritten,
+    /// Something panicked.
+    Panic,
+    /// A body's end did not go into its spill file.
+    CutBody,
+    /// Ids past four digits.
+    ManyTraces,
+    /// Ids past three digits.
+    ManyMessages,
+    /// The bundle is whole and could not be renamed.
+    Unnamed(PathBuf),
+    /// The bundle lacks its end.
+    Unfinished(PathBuf),
+}
+
+/// Troubles by kind, so that a full disk does not make a sentence for each exchange.
+pub(super) struct Troubles {
+    observer: Observer,
+    /// How often, and the first cause.
+    known: BTreeMap<Trouble, (u64, String)>,
+}
+
+impl Troubles {
+    pub(super) fn new(observer: Observer) -> Self {
+        Self {
+            observer,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Counts it, and tells the owner of the first of its kind.
+    pub(super) fn add(&mut self, trouble: Trouble, cause: &str) {
+        if let Some((count, _)) = self.known.get_mut(&trouble) {
+            *count = count.saturating_add(1);
+            return;
+        }
+        self.tell(&Notice::Trouble {
+            what: sentence(&trouble, 1, cause),
+        });
+        self.known.insert(trouble, (1, cause.to_owned()));
+    }
+
+    /// Takes back `times`.
+    pub(super) fn forget(&mut self, trouble: Trouble, times: u64) {
+        if let Some((count, _)) = self.known.get_mut(&trouble) {
+            *count = count.saturating_sub(times);
+        }
+    }
+
+    /// Notes a body whose end is missing.
+    pub(super) fn look_at(&mut self, body: &Body) {
+        if let Some(damage) = body.damaged() {
+            let cause = damage.cause.to_string();
+            self.add(Trouble::CutBody, &cause);
+        }
+    }
+
+    /// The observer is the owner's code; its panic is not ours.
+    pub(super) fn tell(&self, notice: &Notice) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.observer.tell(notice)));
+    }
+
+    /// How many items are not in the bundle.
+    pub(super) fn lost(&self) -> u64 {
+        let count = |trouble| self.known.get(&trouble).map_or(0, |(count, _)| *count);
+        count(Trouble::Unwritten).saturating_add(count(Trouble::Panic))
+    }
+
+    /// One for each kind.
+    pub(super) fn sentences(&self) -> Vec<String> {
+        let told = self.known.iter().filter(|(_, (count, _))| *count > 0);
+        told.map(|(trouble, (count, cause))| sentence(trouble, *count, cause))
+            .collect()
+    }
+}
+
+fn sentence(trouble: &Trouble, count: u64, cause: &str) -> String {
+    match trouble {
+        Trouble::OtherPart => {
+            format!("{cause} is there from a capture that still runs or did not end: zip -FF can recover what it holds")
+        }
+        Trouble::Unwritten if count == 1 => format!("an exchange or message could not be written: {cause}"),
+        Trouble::Unwritten => format!("{count} exchanges or messages could not be written: {cause}"),
+        Trouble::Panic if count == 1 => "an exchange or message was lost to a defect of this program".into(),
+        Trouble::Panic => format!("{count} exchanges or messages were lost to a defect of this program"),
+        Trouble::CutBody if count == 1 => format!("the end of a body is missing from the bundle: {cause}"),
+        Trouble::CutBody => format!("the ends of {count} bodies are missing from the bundle: {cause}"),
+        Trouble::ManyTraces => {
+            format!("there are more than {MOST_TRACES} traces: tools that sort them by name misorder those beyond")
+        }
+        Trouble::ManyMessages => format!(
+            "there are more than {MOST_MESSAGES} messages on a WebSocket: tools that sort them by name misorder those beyond"
+        ),
+        Trouble::Unnamed(part) => format!("the bundle is whole but stays in {}: {cause}", part.display()),
+        Trouble::Unfinished(part) => format!(
+            "the bundle could not be completed: {cause}; zip -FF can recover what {} holds",
+            part.display()
+        ),
+    }
+}

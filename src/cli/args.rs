@@ -1,0 +1,257 @@
+//! The command line, parsed. The one file that names `lexopt`.
+
+use super::help;
+use lexopt::prelude::*;
+use spectral_capture::{Config, Mode, Pattern};
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A help text or the version.
+    Print(String),
+    /// `capture proxy` or `capture discover`.
+    Capture(Options),
+    /// `capture inspect`.
+    Inspect {
+        /// The bundle.
+        file: PathBuf,
+        /// One trace of it.
+        trace: Option<String>,
+    },
+}
+
+/// How to capture.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) config: Config,
+    pub(crate) quiet: bool,
+}
+
+/// Reads a command line, the program's own name first.
+///
+/// # Errors
+/// One line that says what makes no sense.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
+    let mut parser = lexopt::Parser::from_iter(args);
+    let mut path = Vec::new();
+    while path.len() < 2 {
+        match parser.next().map_err(said)? {
+            Some(Value(word)) => path.push(word.string().map_err(said)?),
+            Some(Short('V') | Long("version")) => return Ok(Command::Print(help::VERSION.into())),
+            Some(Short('h')) => return Ok(Command::Print(help::SHORT.into())),
+            Some(Long("help")) => return Ok(Command::Print(help::LONG.into())),
+            Some(other) => return Err(unknown(other)),
+            None => return Err(format!("a command is missing: {TRY}")),
+        }
+        match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["capture"] | ["capture", "proxy" | "discover" | "inspect"] => {}
+            ["help"] => return Ok(Command::Print(help::LONG.into())),
+            ["capture", other] => return Err(format!("there is no command 'capture {other}': {TRY}")),
+            _ => return Err(format!("there is no command '{}': {TRY}", path.join(" "))),
+        }
+    }
+    match path.last().map(String::as_str) {
+        Some("inspect") => inspect(parser),
+        Some("discover") => capture(parser, Config::discover()),
+        _ => capture(parser, Config::capture("capture.zip")),
+    }
+}
+
+fn capture(mut parser: lexopt::Parser, mut config: Config) -> Result<Command, String> {
+    let discover = config.mode == Mode::Discover;
+    let mut quiet = false;
+    while let Some(arg) = parser.next().map_err(said)? {
+        match arg {
+            Short('p') | Long("port") => {
+                let port = value(&mut parser, "-p")?;
+                config.listen.set_port(
+                    port.parse()
+                        .map_err(|_| format!("'{port}' is no port: give a number from 0 to 65535"))?,
+                );
+            }
+            Long("listen") => {
+                let text = value(&mut parser, "--listen")?;
+                config.listen = listen_address(&text, config.listen.port())?;
+            }
+            Short('q') | Long("quiet") => quiet = true,
+            Long("transparent") => config.transparent = true,
+            Short('o') | Long("output") if !discover => {
+                config.mode = Mode::Capture {
+                    output: parser.value().map_err(said)?.into(),
+                };
+            }
+            Short('d') | Long("domain") if !discover => config.include.push(pattern(&mut parser, "-d")?),
+            Short('e') | Long("exclude") if !discover => config.exclude.push(pattern(&mut parser, "-e")?),
+            Short('k') | Long("insecure") if !discover => config.insecure = true,
+            Long("upstream-ca") if !discover => config.upstream_ca.push(parser.value().map_err(said)?.into()),
+            Long("ca-dir") if !discover => config.ca_dir = Some(parser.value().map_err(said)?.into()),
+            other => match common(other)? {
+                Some(command) => return Ok(command),
+                None => continue,
+            },
+        }
+    }
+    Ok(Command::Capture(Options { config, quiet }))
+}
+
+fn inspect(mut parser: lexopt::Parser) -> Result<Command, String> {
+    let (mut file, mut trace) = (None, None);
+    while let Some(arg) = parser.next().map_err(said)? {
+        match arg {
+            Long("trace") => trace = Some(value(&mut parser, "--trace")?),
+            Value(path) if file.is_none() => file = Some(PathBuf::from(path)),
+            other => match common(other)? {
+                Some(command) => return Ok(command),
+                None => continue,
+            },
+        }
+    }
+    let file = file.ok_or_else(|| format!("which bundle? spectral capture inspect FILE; {TRY}"))?;
+    Ok(Command::Inspect { file, trace })
+}
+
+/// Options that every command has.
+fn common(arg: lexopt::Arg<'_>) -> Result<Option<Command>, String> {
+    match arg {
+        Short('h') => Ok(Some(Command::Print(help::SHORT.into()))),
+        Long("help") => Ok(Some(Command::Print(help::LONG.into()))),
+        Short('V') | Long("version") => Ok(Some(Command::Print(help::VERSION.into()))),
+        other => Err(unknown(other)),
+    }
+}
+
+fn value(parser: &mut lexopt::Parser, option: &str) -> Result<String, String> {
+    let value = parser.value().map_err(said)?;
+    value
+        .string()
+        .map_err(|_| format!("the value of {option} is not UTF-8"))
+}
+
+fn pattern(parser: &mut lexopt::Parser, option: &str) -> Result<Pattern, String> {
+    Pattern::parse(&value(parser, option)?).map_err(|e| e.to_string())
+}
+
+/// An address, with a port perhaps.
+fn listen_address(text: &str, port: u16) -> Result<SocketAddr, String> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, port));
+    }
+    match text {
+        "localhost" => Ok(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)),
+        _ => Err(format!(
+            "'{text}' is no address: give one of this machine's, such as 127.0.0.1 or 0.0.0.0, and the port with -p"
+        )),
+    }
+}
+
+fn unknown(arg: lexopt::Arg<'_>) -> String {
+    format!("{}: {TRY}", arg.unexpected())
+}
+
+fn said(e: lexopt::Error) -> String {
+    format!("{e}: {TRY}")
+}
+
+const TRY: &str = "try 'spectral -h'";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        parse(format!("spectral {line}").split_whitespace().map(OsString::from))
+    }
+
+    fn options(line: &str) -> Options {
+        match parsed(line) {
+            Ok(Command::Capture(options)) => options,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn defaults() {
+        let options = options("capture proxy");
+        assert_eq!(options.config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(
+            options.config.mode,
+            Mode::Capture {
+                output: "capture.zip".into()
+            }
+        );
+        assert!(!options.quiet && !options.config.insecure && !options.config.transparent);
+    }
+
+    #[test]
+    fn everything_given() {
+        let options = options(
+            "capture proxy -p0 --listen ::1 -o x.zip -d *.a.example -d b.example:8443 -e c.a.example -k \
+             --upstream-ca a.pem --upstream-ca b.pem --ca-dir ca --transparent -q",
+        );
+        let config = options.config;
+        assert_eq!(config.listen.to_string(), "[::1]:0");
+        assert_eq!(config.mode, Mode::Capture { output: "x.zip".into() });
+        assert_eq!(
+            (config.include.len(), config.exclude.len(), config.upstream_ca.len()),
+            (2, 1, 2)
+        );
+        assert_eq!(config.ca_dir, Some("ca".into()));
+        assert!(options.quiet && config.insecure && config.transparent);
+    }
+
+    #[test]
+    fn nonsense_is_one_line() {
+        for line in [
+            "",
+            "captur",
+            "capture",
+            "capture proxi",
+            "capture proxy -p",
+            "capture proxy -p x",
+            "capture proxy -p 70000",
+            "capture proxy --listen nowhere",
+            "capture proxy --nope",
+            "capture proxy stray",
+            "capture proxy -d https://a.example/",
+            "capture discover -o x.zip",
+            "capture inspect",
+            "capture inspect a.zip b.zip",
+        ] {
+            let said = parsed(line).unwrap_err();
+            assert!(!said.is_empty() && !said.contains('\n'), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn help_and_version() {
+        for (line, expected) in [
+            ("-V", help::VERSION),
+            ("--help", help::LONG),
+            ("capture -h", help::SHORT),
+            ("capture proxy --help", help::LONG),
+            ("capture inspect -h", help::SHORT),
+        ] {
+            match parsed(line) {
+                Ok(Command::Print(text)) => assert_eq!(text, expected, "{line}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn inspect_takes_a_file_and_a_trace() {
+        match parsed("capture inspect a.zip --trace t_0001") {
+            Ok(Command::Inspect { file, trace }) => {
+                assert_eq!((file, trace.as_deref()), ("a.zip".into(), Some("t_0001")));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

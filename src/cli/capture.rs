@@ -1,0 +1,185 @@
+//! `capture proxy` and `capture discover`: start, show what happens, stop at a signal, sum up.
+
+use super::args::Options;
+use super::screen::Screen;
+use super::text::{size, visible};
+use super::{complain, fail, signals, summary};
+use spectral_capture::{Config, Mode, Notice, Observer, Proxy};
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::thread;
+
+/// Captures until a signal comes.
+pub(crate) fn run(options: Options) -> ExitCode {
+    let Options { mut config, quiet } = options;
+    let signals = match signals::catch() {
+        Ok(signals) => signals,
+        Err(what) => return fail(&what),
+    };
+    let screen = Screen::new(quiet);
+    let live = screen.clone();
+    config.on_notice = Observer::new(move |notice| show(&live, notice));
+
+    let proxy = match Proxy::bind(config.clone()) {
+        Ok(proxy) => proxy,
+        Err(e) => return fail(&e.to_string()),
+    };
+    let banner = banner(&config, &proxy);
+    let ca_cert = proxy.ca_cert().map(ToOwned::to_owned);
+    let running = match proxy.start() {
+        Ok(running) => running,
+        Err(e) => return fail(&e.to_string()),
+    };
+    if !quiet {
+        print(&banner);
+    }
+    // Ends only if the handler is gone, and then nothing could ever end the capture: end it.
+    let _ = signals.recv();
+
+    let hurry = running.hurry();
+    let hurried = thread::Builder::new().name("hurry".into()).spawn(move || {
+        if signals.recv().is_ok() {
+            hurry.now();
+        }
+    });
+    if let Err(e) = hurried {
+        complain(&format!("a second signal will not be noticed: {e}"));
+    }
+    let summed = running.stop();
+    match &config.mode {
+        Mode::Discover if !quiet => print(&summary::of_domains(&summed)),
+        Mode::Discover => {}
+        Mode::Capture { output } => {
+            if !quiet {
+                print(&summary::of_capture(&summed, output, ca_cert.as_deref()));
+            }
+            for trouble in &summed.troubles {
+                complain(trouble);
+            }
+            if summed.bundle.is_none() || summed.lost > 0 {
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// One line for what just happened. Lines for each exchange are for people who look on; what is not captured is for logs too.
+fn show(screen: &Screen, notice: &Notice) {
+    let line = match notice {
+        Notice::Exchange {
+            method,
+            url,
+            status,
+            size: bytes,
+            total_ms,
+            ..
+        } if screen.is_terminal() => {
+            let status = if *status == 0 {
+                "---".to_owned()
+            } else {
+                status.to_string()
+            };
+            format!(
+                "{status} {} {}  {}  {total_ms:.0} ms",
+                visible(method),
+                visible(url),
+                size(*bytes)
+            )
+        }
+        Notice::Socket { url, messages, .. } if screen.is_terminal() => {
+            format!("ws  {}  {messages} messages", visible(url))
+        }
+        Notice::Domain { name } => visible(name),
+        Notice::Uncaptured { host, reason } => {
+            format!("not captured: {}: {}", visible(host), visible(&summary::why(reason)))
+        }
+        Notice::Trouble { what } => format!("spectral: {}", visible(what)),
+        _ => return,
+    };
+    screen.show(line);
+}
+
+/// What one needs to know to use the proxy.
+fn banner(config: &Config, proxy: &Proxy) -> String {
+    let addr = proxy.addr();
+    // A client connects to an address, and 0.0.0.0 is none.
+    let mut reachable = addr;
+    if addr.ip().is_unspecified() {
+        reachable.set_ip(if addr.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    let mut lines = Vec::new();
+    if !addr.ip().to_canonical().is_loopback() {
+        lines.push(format!("Warning: anyone who reaches {addr} can use this proxy."));
+    }
+    match &config.mode {
+        Mode::Discover => {
+            lines.push(format!(
+                "Discovering domains on {addr}. Everything passes through unread. Ctrl+C ends it."
+            ));
+            lines.push(String::new());
+            lines.push(format!(
+                "  export HTTP_PROXY=http://{reachable} HTTPS_PROXY=http://{reachable}"
+            ));
+        }
+        Mode::Capture { output } => {
+            let patterns = |patterns: &[_]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            let mut domains = if config.include.is_empty() {
+                "all".to_owned()
+            } else {
+                patterns(&config.include)
+            };
+            if !config.exclude.is_empty() {
+                domains.push_str(&format!(", but {}", patterns(&config.exclude)));
+            }
+            let ca = proxy
+                .ca_cert()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default();
+            lines.push(format!("Capturing on {addr}. Ctrl+C ends it and writes the bundle."));
+            lines.push(format!("  domains  {domains}"));
+            lines.push(format!("  output   {}", output.display()));
+            lines.push(format!("  CA       {ca}"));
+            if config.insecure {
+                lines.push("  Certificates of origins are not verified (-k).".into());
+            }
+            lines.push(String::new());
+            lines.push(format!(
+                "  export HTTP_PROXY=http://{reachable} HTTPS_PROXY=http://{reachable}"
+            ));
+            lines.push(format!("  curl --cacert {} https://…", quoted(&ca)));
+        }
+    }
+    lines.push(String::new());
+    lines.iter().map(|line| visible(line) + "\n").collect()
+}
+
+/// As a shell reads it back.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+fn print(text: &str) {
+    // A closed stderr never stops a capture.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_pasted_is_quoted_where_needed() {
+        assert_eq!(quoted("/home/a/.mitmproxy/ca.pem"), "/home/a/.mitmproxy/ca.pem");
+        assert_eq!(quoted("/home/o'b c"), r"'/home/o'\''b c'");
+    }
+}

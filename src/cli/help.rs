@@ -1,0 +1,92 @@
+//! The help texts.
+
+/// What `-V` prints.
+pub(crate) const VERSION: &str = concat!("spectral ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// What `-h` prints: one screen.
+pub(crate) const SHORT: &str = "\
+spectral captures what an app says and hears over HTTP, HTTPS and WebSocket.
+
+  spectral capture proxy [OPTIONS]      capture into a bundle until Ctrl+C
+  spectral capture discover [OPTIONS]   only list the domains an app talks to
+  spectral capture inspect FILE [--trace t_0001]
+                                        show what a bundle holds
+
+  -p, --port N           port to listen on, 0 for any (8080)
+      --listen ADDR      address to listen on (127.0.0.1)
+      --transparent      serve redirected traffic too
+  -q, --quiet            say nothing but errors
+proxy:
+  -o, --output FILE      the bundle (capture.zip)
+  -d, --domain PATTERN   capture only such hosts; repeatable (all)
+  -e, --exclude PATTERN  never capture such hosts; repeatable
+  -k, --insecure         accept any certificate from origins
+      --upstream-ca FILE trust these certificates in origins too; repeatable
+      --ca-dir DIR       where our CA is, or is made (~/.mitmproxy)
+
+--help says more.
+";
+
+/// What `--help` prints.
+pub(crate) const LONG: &str = "\
+spectral captures what an app says and hears over HTTP, HTTPS and WebSocket.
+
+USAGE
+  spectral capture proxy [OPTIONS]
+      A proxy on a port of this machine. Whatever respects HTTP_PROXY and
+      HTTPS_PROXY can be sent through it. At Ctrl+C (or SIGTERM, or when the
+      terminal goes away) everything captured is in the bundle, a ZIP file.
+
+          spectral capture proxy -p 8080 -o capture.zip -d '*.example.com'
+          HTTPS_PROXY=http://127.0.0.1:8080 curl --cacert \\
+              ~/.mitmproxy/mitmproxy-ca-cert.pem https://api.example.com/users
+
+  spectral capture discover [OPTIONS]
+      Passes everything through untouched and lists the domains an app talks
+      to, with a line of -d options to go on with. Needs no certificate.
+
+  spectral capture inspect FILE [--trace ID]
+      Shows what a bundle holds; with --trace one exchange whole.
+
+OPTIONS of proxy and discover
+  -p, --port N
+      The port to listen on. 0 picks one that is free. [8080]
+  --listen ADDR
+      The address to listen on. Anyone who reaches it can use the proxy, so
+      think twice before you change it. [127.0.0.1]
+  --transparent
+      Also serve traffic that a firewall redirects to the port: requests by
+      their Host field, TLS by its server name to port 443.
+  -q, --quiet
+      Say nothing but errors.
+
+OPTIONS of proxy
+  -o, --output FILE
+      The bundle. One that is there is replaced only when the new one is
+      complete, and kept as FILE.bak. [capture.zip]
+  -d, --domain PATTERN
+      Capture only hosts that match; may be given several times. [all]
+      A pattern is a whole host name, in which * stands for any run of
+      characters and ? for one: *.example.com means every name under
+      example.com, but not example.com itself. A port may follow: *:8443.
+      A host matches if the name asked for, the server name in TLS, or the
+      Host field does. All other traffic passes through, unread.
+  -e, --exclude PATTERN
+      Never capture hosts that match, whatever -d says; may be given several
+      times.
+  -k, --insecure
+      Accept any certificate from origins. Without it, traffic to an origin
+      whose certificate this machine does not trust passes through unread, and
+      the app judges the certificate itself.
+  --upstream-ca FILE
+      Trust the certificates in FILE (PEM) in origins, besides the machine's
+      own roots; may be given several times.
+  --ca-dir DIR
+      Where the CA is that signs the certificates shown to apps, in mitmproxy's
+      layout. Made on first use. [~/.mitmproxy]
+
+  -h, --help, -V, --version
+
+EXIT CODES
+  0  done    1  it could not begin, or something was lost    2  wrong usage
+";

@@ -1,0 +1,36 @@
+//! SIGINT, SIGTERM and SIGHUP end a capture. The one file that names `ctrlc`.
+
+use nix::sys::signal::{SigSet, Signal};
+use std::sync::mpsc::{Receiver, channel};
+
+/// Delivers a message for each signal. Call it before any thread is started.
+///
+/// # Errors
+/// If the handlers cannot be set.
+pub(crate) fn catch() -> Result<Receiver<()>, String> {
+    if is_hang_up_ignored() {
+        // Started with nohup: the terminal's end is not to end the capture. A blocked signal is as good as ignored.
+        let mut hang_up = SigSet::empty();
+        hang_up.add(Signal::SIGHUP);
+        let _ = hang_up.thread_block();
+    }
+    let (sender, signals) = channel();
+    ctrlc::set_handler(move || {
+        // Nobody listens any more once the capture is over.
+        let _ = sender.send(());
+    })
+    .map_err(|e| format!("cannot catch signals: {e}"))?;
+    Ok(signals)
+}
+
+/// Whether this process was told to ignore SIGHUP, which the handler would undo.
+fn is_hang_up_ignored() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return false;
+    };
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let bits = mask
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    bits & (1 << (Signal::SIGHUP as u32 - 1)) != 0
+}

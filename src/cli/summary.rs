@@ -1,0 +1,137 @@
+//! The last words of a capture: what the bundle holds, what it does not hold and why, and what to do about it.
+
+use super::text::visible;
+use spectral_capture::{Opaque, Reason, Summary, Uncaptured};
+use std::path::Path;
+
+/// After `capture proxy`.
+pub(crate) fn of_capture(summary: &Summary, output: &Path, ca_cert: Option<&Path>) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| text.push_str(&(visible(&words) + "\n"));
+    match &summary.bundle {
+        Some(bundle) => line(format!("Capture bundle written to {}", bundle.display())),
+        None => line(format!(
+            "The capture bundle {} could not be completed",
+            output.display()
+        )),
+    }
+    line(format!(
+        "  {} HTTP traces, {} WS connections, {} WS messages",
+        summary.traces, summary.sockets, summary.messages
+    ));
+    if summary.lost > 0 {
+        line(format!(
+            "  {} exchanges or messages could not be written and are lost",
+            summary.lost
+        ));
+    }
+    let (unmatched, failed): (Vec<_>, Vec<_>) = summary
+        .uncaptured
+        .iter()
+        .partition(|not| not.reason == Reason::NotMatched);
+    if !failed.is_empty() {
+        line("Not captured:".into());
+        for not in failed.iter().take(MOST) {
+            line(format!(
+                "  {}  {}: {}",
+                not.host,
+                connections(not.connections),
+                why(&not.reason)
+            ));
+            if let Some(advice) = advice(not, ca_cert) {
+                line(format!("      {advice}"));
+            }
+        }
+        if failed.len() > MOST {
+            line(format!("  … and {} more", failed.len() - MOST));
+        }
+    }
+    if !unmatched.is_empty() {
+        line("Passed through, because -d and -e say so:".into());
+        for not in unmatched.iter().take(MOST) {
+            line(format!("  {}  {}", not.host, connections(not.connections)));
+        }
+        if unmatched.len() > MOST {
+            line(format!("  … and {} more", unmatched.len() - MOST));
+        }
+    }
+    text
+}
+
+/// After `capture discover`.
+pub(crate) fn of_domains(summary: &Summary) -> String {
+    if summary.domains.is_empty() {
+        return "No domain was seen. Does the app respect HTTP_PROXY and HTTPS_PROXY?\n".into();
+    }
+    let mut text = String::from("\nConnections  Domain\n");
+    for (name, n) in &summary.domains {
+        text.push_str(&format!("{n:11}  {}\n", visible(name)));
+    }
+    text.push_str("\nTo capture them:\n  spectral capture proxy");
+    for (name, _) in summary.domains.iter().take(MOST) {
+        // Names came over the network; those that a pattern can hold need no quoting but for IPv6's brackets.
+        let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
+        match is_plain {
+            true => text.push_str(&format!(" -d {name}")),
+            false => text.push_str(&format!(" -d '{}'", visible(name).replace('\'', ""))),
+        }
+    }
+    text.push('\n');
+    if summary.domains.len() > MOST {
+        text.push_str(&format!("  (and {} more)\n", summary.domains.len() - MOST));
+    }
+    text
+}
+
+/// Why something is not captured, as the end of a sentence.
+pub(crate) fn why(reason: &Reason) -> String {
+    match reason {
+        Reason::NotMatched => "passed through, because -d and -e say so".into(),
+        Reason::CertificateRefused(how) => format!("the client refused our certificate ({how})"),
+        Reason::OriginNotTrusted(why) => format!("passed through: this machine does not trust the origin, {why}"),
+        Reason::OriginTls(why) => format!("passed through: no TLS handshake with the origin ({why})"),
+        Reason::ClientTls(why) => format!("passed through: no TLS handshake with the client ({why})"),
+        Reason::ClientCertificate => "passed through: the origin asks for a client certificate".into(),
+        Reason::Protocol(which) => format!("passed through: the client speaks only {which}"),
+        Reason::NotHttp => "passed through: not HTTP".into(),
+        Reason::Incomplete => "passed through: its first words stayed incomplete".into(),
+        Reason::Unreachable(why) => format!("could not be reached: {why}"),
+        Reason::Opaque(Opaque::Switched) => "passed through after it switched to another protocol".into(),
+        Reason::Opaque(why) => format!("captured up to {why}, passed through from there"),
+        Reason::NotForAProxy => "requests that were not meant for a proxy".into(),
+        Reason::Internal => "ended by a defect of this program".into(),
+        _ => format!("{reason:?}"),
+    }
+}
+
+/// What to do about it, where something can be done.
+fn advice(not: &Uncaptured, ca_cert: Option<&Path>) -> Option<String> {
+    let name = not.host.rsplit_once(':').map_or(not.host.as_str(), |(name, _)| name);
+    match &not.reason {
+        Reason::CertificateRefused(_) => Some(format!(
+            "have the app trust {}, or leave the host alone with -e {name}",
+            ca_cert.map(|path| path.display().to_string()).unwrap_or_default()
+        )),
+        Reason::OriginNotTrusted(_) => Some("to capture it, give its CA with --upstream-ca FILE, or use -k".into()),
+        Reason::OriginTls(_) | Reason::ClientTls(_) => {
+            Some("only TLS 1.2 and 1.3 with modern ciphers can be read".into())
+        }
+        Reason::ClientCertificate => Some("only the app has the key for it; it cannot be captured".into()),
+        Reason::Protocol(_) => Some("if the app can be told to speak HTTP/1.1, it can be captured".into()),
+        Reason::NotForAProxy => {
+            Some("set HTTP_PROXY and HTTPS_PROXY to http://…; redirected traffic needs --transparent".into())
+        }
+        Reason::Internal => Some("please report it with the panic message above".into()),
+        _ => None,
+    }
+}
+
+fn connections(n: u64) -> String {
+    match n {
+        1 => "1 connection".into(),
+        n => format!("{n} connections"),
+    }
+}
+
+/// So many hosts are listed; the rest is counted.
+const MOST: usize = 30;

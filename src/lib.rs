@@ -1,0 +1,19 @@
+//! Library.
+mod bundle;
+mod cert;
+mod clock;
+mod config;
+mod error;
+mod net;
+mod notice;
+mod proxy;
+mod tally;
+mod wire;
+
+pub use bundle::reader;
+pub use config::{Config, Mode, Observer};
+pub use error::Error;
+pub use notice::{Notice, Reason, Summary, Uncaptured};
+pub use proxy::{Hurry, Proxy, Running};
+pub use wire::pattern::{BadPattern, Pattern};
+pub use wire::tap::{Dir, Opaque, Opcode};

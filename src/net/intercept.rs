@@ -1,0 +1,336 @@
+//! TLS opened: the origin's handshake first, then the client's, in the protocol that the origin chose.
+//!
+//! ```text
+//! client        proxy        origin
+//!   │ ClientHello │             │
+//!   │────────────▶│ ClientHello │   the client's own SNI and protocols
+//!   │             │────────────▶│
+//!   │             │◀───────────▶│   verified? readable? no certificate asked for?
+//!   │             │             │     no: a new connection, the client's hello replayed, both speak directly
+//!   │◀───────────▶│             │     yes: answered with a leaf of ours
+//! ```
+//!
+//! Interception may only add a capture: until the first byte goes to the client, every obstacle ends in a connection that
+//! passes through, and is named.
+
+use super::dial::dial;
+use super::leg::Leg;
+use super::shared::{Capture, Shared};
+use super::stop::Stop;
+use super::sys::{self, Interest};
+use super::tls::server_name;
+use super::tunnel::{self, Route};
+use crate::clock::Moment;
+use crate::notice::Reason;
+use crate::wire::client_hello::{ClientHello, ServerName};
+use crate::wire::tap::Ending;
+use rustls::{AlertDescription, CertificateError};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Serves a connection whose ClientHello is unread in `client`.
+pub(crate) fn serve(
+    shared: &Shared,
+    capture: &Capture,
+    mut client: Leg,
+    mut origin: Leg,
+    mut route: Route,
+    hello: &ClientHello,
+) {
+    let sni = match &hello.server_name {
+        ServerName::Dns(name) => Some(name.as_str()),
+        ServerName::None | ServerName::Odd => None,
+    };
+    let label = match sni {
+        Some(name) => format!("{}:{}", name.to_ascii_lowercase(), route.authority.port),
+        None => route.authority.to_string(),
+    };
+    let name_it = |reason| shared.tally.uncaptured(&label, reason);
+
+    let known = capture.unintercepted.reason(&route.authority, sni, Moment::now());
+    let alpn = match foreseeable(hello).and_then(|alpn| known.map_or(Ok(alpn), Err)) {
+        Ok(alpn) => alpn,
+        Err(reason) => {
+            name_it(reason);
+            return tunnel::pass(shared, client, origin);
+        }
+    };
+
+    let began = Moment::now();
+    if let Err(obstacle) = open_origin(shared, capture, &mut origin, &route, sni, alpn) {
+        if obstacle.lasts {
+            capture
+                .unintercepted
+                .add(&route.authority, sni, obstacle.reason.clone(), Moment::now());
+        }
+        name_it(obstacle.reason);
+        return pass_anew(shared, client, &route);
+    }
+    route.reached.tls_ms = Moment::now().ms_since(began);
+
+    match open_client(shared, capture, &mut client, &origin, &route, sni) {
+        Ok(()) => tunnel::tapped(shared, capture, client, origin, route, true),
+        Err(Unopened::Untouched(reason)) => {
+            name_it(reason);
+            pass_anew(shared, client, &route);
+        }
+        Err(Unopened::Refused(reason)) => {
+            name_it(reason);
+            client.fail();
+            origin.end(Ending::Clean);
+        }
+        Err(Unopened::Left) => origin.end(Ending::Clean),
+    }
+}
+
+/// The protocols to offer to the origin, or why the hello alone says that there is nothing to capture.
+fn foreseeable(hello: &ClientHello) -> Result<Vec<Vec<u8>>, Reason> {
+    if hello.server_name == ServerName::Odd {
+        return Err(Reason::ClientTls("its server name is not a DNS name".into()));
+    }
+    if !hello.offers_modern_tls() {
+        return Err(Reason::ClientTls("it offers no TLS version above 1.1".into()));
+    }
+    let known: Vec<_> = hello
+        .alpn
+        .iter()
+        .filter(|name| READABLE.contains(&name.as_slice()))
+        .cloned()
+        .collect();
+    if known.is_empty() && !hello.alpn.is_empty() {
+        let offered: Vec<_> = hello.alpn.iter().map(|name| String::from_utf8_lossy(name)).collect();
+        return Err(Reason::Protocol(offered.join(", ")));
+    }
+    Ok(known)
+}
+
+/// Why an origin is not intercepted.
+struct Obstacle {
+    reason: Reason,
+    /// Whether the next connection would meet it again.
+    lasts: bool,
+}
+
+/// The handshake with the origin.
+fn open_origin(
+    shared: &Shared,
+    capture: &Capture,
+    origin: &mut Leg,
+    route: &Route,
+    sni: Option<&str>,
+    alpn: Vec<Vec<u8>>,
+) -> Result<(), Obstacle> {
+    let failed = |e: rustls::Error| Obstacle {
+        lasts: true,
+        reason: origin_reason(&e),
+    };
+    let host = &route.authority.host;
+    let (connection, asked) = capture.towards_origins.connection(sni, host, alpn).map_err(failed)?;
+    origin.start_tls(connection.into(), &[]).map_err(failed)?;
+    match handshake(origin, &shared.stop) {
+        Ok(()) if asked.is_raised() => Err(Obstacle {
+            lasts: true,
+            reason: Reason::ClientCertificate,
+        }),
+        Ok(()) => Ok(()),
+        Err(Unshaken::Tls(e)) => Err(failed(e)),
+        Err(Unshaken::Ended) => Err(Obstacle {
+            lasts: false,
+            reason: Reason::OriginTls("it closed the connection during the handshake".into()),
+        }),
+        Err(Unshaken::TooSlow) => Err(Obstacle {
+            lasts: false,
+            reason: Reason::OriginTls("its handshake took too long".into()),
+        }),
+    }
+}
+
+/// Why a client is not intercepted.
+enum Unopened {
+    /// Nothing was sent to it: it can still pass through.
+    Untouched(Reason),
+    /// It did not like what it got.
+    Refused(Reason),
+    /// It left without a word, or the capture stopped.
+    Left,
+}
+
+/// The handshake with the client, in the protocol that `origin` chose.
+fn open_client(
+    shared: &Shared,
+    capture: &Capture,
+    client: &mut Leg,
+    origin: &Leg,
+    route: &Route,
+    sni: Option<&str>,
+) -> Result<(), Unopened> {
+    let untouched = |why: String| Unopened::Untouched(Reason::ClientTls(why));
+    let name = server_name(sni, &route.authority.host).map_err(|e| untouched(e.to_string()))?;
+    let leaf = capture
+        .leaves
+        .certificate(&name, Moment::now().wall())
+        .map_err(|e| untouched(e.to_string()))?;
+    let chosen = origin.tls().and_then(|tls| tls.alpn_protocol());
+    let connection = capture
+        .towards_clients
+        .connection(leaf, chosen)
+        .map_err(|e| untouched(e.to_string()))?;
+
+    let first_flight = client.unread().to_vec();
+    client.consume(first_flight.len());
+    if let Err(e) = client.start_tls(connection.into(), &first_flight) {
+        client.stop_tls(first_flight);
+        return Err(untouched(e.to_string()));
+    }
+    match handshake(client, &shared.stop) {
+        Ok(()) => Ok(()),
+        Err(Unshaken::Tls(e)) => Err(Unopened::Refused(client_reason(&e))),
+        Err(Unshaken::Ended) if shared.stop.is_now() => Err(Unopened::Left),
+        Err(Unshaken::Ended) => Err(Unopened::Refused(Reason::CertificateRefused(
+            "closed without an alert".into(),
+        ))),
+        Err(Unshaken::TooSlow) => Err(Unopened::Left),
+    }
+}
+
+/// Client and origin speak directly, over a connection that has heard nothing yet.
+fn pass_anew(shared: &Shared, client: Leg, route: &Route) {
+    let origin = dial(&route.authority, shared.listen, &shared.stop)
+        .ok()
+        .and_then(|d| Leg::new(d.socket).ok());
+    // It was reachable a moment ago: the client sees what it would see, an end.
+    if let Some(origin) = origin {
+        tunnel::pass(shared, client, origin);
+    }
+}
+
+/// Why a handshake came to nothing.
+enum Unshaken {
+    Tls(rustls::Error),
+    /// The peer left, or the capture stopped.
+    Ended,
+    TooSlow,
+}
+
+/// Drives a handshake to its end. Application data that came along with its last flight stays unread.
+fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), Unshaken> {
+    let mut scratch = vec![0; 16 << 10];
+    let deadline = Moment::now().plus(HANDSHAKE);
+    loop {
+        leg.flush();
+        if !leg.tls().is_some_and(|tls| tls.is_handshaking()) {
+            return Ok(());
+        }
+        if leg.ended().is_some() || !leg.takes() {
+            return Err(Unshaken::Ended);
+        }
+        let left = deadline.since(Moment::now());
+        let interest = Interest {
+            read: true,
+            write: leg.owed() > 0,
+        };
+        match sys::wait([(stop.as_fd(), Interest::READ), (leg.fd(), interest)], Some(left)) {
+            Ok([stopped, _]) if stopped.read => return Err(Unshaken::Ended),
+            Ok([_, ready]) if ready.read => {
+                if let Err(e) = leg.receive(&mut scratch, &mut |_| 0) {
+                    // The alert that says why.
+                    leg.flush();
+                    return Err(Unshaken::Tls(e));
+                }
+            }
+            Ok(_) if left.is_zero() => return Err(Unshaken::TooSlow),
+            Ok(_) => {}
+            Err(_) => return Err(Unshaken::Ended),
+        }
+    }
+}
+
+fn origin_reason(e: &rustls::Error) -> Reason {
+    match e {
+        rustls::Error::InvalidCertificate(e) => Reason::OriginNotTrusted(match e {
+            CertificateError::UnknownIssuer => "its issuer is unknown".into(),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate expired".into(),
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "its certificate is not valid yet".into()
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "its certificate is for another name".into()
+            }
+            e => e.to_string(),
+        }),
+        e => Reason::OriginTls(e.to_string()),
+    }
+}
+
+fn client_reason(e: &rustls::Error) -> Reason {
+    match e {
+        rustls::Error::AlertReceived(alert) => match alert {
+            AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::AccessDenied
+            | AlertDescription::InternalError
+            | AlertDescription::DecryptError => Reason::CertificateRefused(alert_name(*alert)),
+            alert => Reason::ClientTls(alert_name(*alert)),
+        },
+        e => Reason::ClientTls(e.to_string()),
+    }
+}
+
+/// As RFC 8446 section 6 writes it: `unknown_ca`.
+fn alert_name(alert: AlertDescription) -> String {
+    let mut name = String::new();
+    let text = format!("{alert:?}");
+    let mut previous_is_lower = false;
+    for c in text.chars() {
+        if c.is_ascii_uppercase() && previous_is_lower {
+            name.push('_');
+        }
+        previous_is_lower = c.is_ascii_lowercase();
+        name.push(c.to_ascii_lowercase());
+    }
+    name
+}
+
+/// The application protocols that a tap reads.
+const READABLE: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+/// As long as servers commonly wait for a handshake.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_have_the_names_of_the_standard() {
+        for (alert, name) in [
+            (AlertDescription::UnknownCA, "unknown_ca"),
+            (AlertDescription::BadCertificate, "bad_certificate"),
+            (AlertDescription::CertificateUnknown, "certificate_unknown"),
+            (AlertDescription::ProtocolVersion, "protocol_version"),
+        ] {
+            assert_eq!(alert_name(alert), name);
+        }
+    }
+
+    #[test]
+    fn a_client_is_offered_what_a_tap_can_read() {
+        let hello = |alpn: &[&[u8]]| ClientHello {
+            server_name: ServerName::None,
+            alpn: alpn.iter().map(|name| name.to_vec()).collect(),
+            versions: vec![0x0304],
+        };
+        assert_eq!(foreseeable(&hello(&[])), Ok(vec![]));
+        assert_eq!(
+            foreseeable(&hello(&[b"h2", b"http/1.1"])),
+            Ok(vec![b"http/1.1".to_vec()])
+        );
+        assert_eq!(
+            foreseeable(&hello(&[b"h2", b"x"])),
+            Err(Reason::Protocol("h2, x".into()))
+        );
+    }
+}

@@ -1,0 +1,398 @@
+//! One side of a connection: a socket, TLS on it perhaps, and what is still owed to the socket.
+//!
+//! ```text
+//!          receive                       send
+//! socket ──────────▶ (decrypt) ─▶ sink   ────▶ (encrypt) ─▶ outbox ─▶ socket
+//!             ▲
+//!          unread: bytes that were read before anyone could use them
+//! ```
+//!
+//! Client and origin are two values of this one type. Nothing here waits: whoever drives legs polls, and calls
+//! [`Leg::receive`] and [`Leg::flush`] when the socket is ready.
+//!
+//! The rule not to break: TLS never touches the socket. Large reads are fed to it and its output is taken into the outbox
+//! at once, so that what is owed to a slow peer is visible in one place ([`Leg::owed`]).
+
+use super::sys;
+use crate::wire::tap::Ending;
+use rustls::Connection;
+use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// One side of a connection.
+pub(crate) struct Leg {
+    socket: TcpStream,
+    tls: Option<Box<Connection>>,
+    /// Plaintext that was read and not used; comes before anything the socket has.
+    unread: Vec<u8>,
+    outbox: Outbox,
+    input: Input,
+    output: Output,
+}
+
+/// Where reading stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    Open,
+    Ended(Ending),
+}
+
+/// Where writing stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    Open,
+    /// To be ended in this way once the outbox is empty.
+    Ending(Ending),
+    /// FIN is sent.
+    Ended,
+    /// The peer takes no more: what is sent is dropped.
+    Dead,
+}
+
+impl Leg {
+    /// A leg in the clear on `socket`, which becomes non-blocking.
+    ///
+    /// # Errors
+    /// If the socket cannot be made non-blocking.
+    pub(crate) fn new(socket: TcpStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        // Small writes must not wait for the acknowledgement of earlier ones. (Fails only on a dead socket.)
+        let _ = socket.set_nodelay(true);
+        sys::keep_alive(&socket);
+        Ok(Self {
+            socket,
+            tls: None,
+            unread: Vec::new(),
+            outbox: Outbox::default(),
+            input: Input::Open,
+            output: Output::Open,
+        })
+    }
+
+    /// Speaks TLS from here on. Bytes that were read before are fed to it first.
+    ///
+    /// # Errors
+    /// If those bytes are refused; nothing has been sent then, [`Leg::stop_tls`] takes everything back.
+    pub(crate) fn start_tls(&mut self, mut connection: Connection, read_before: &[u8]) -> Result<(), rustls::Error> {
+        connection.set_buffer_limit(None);
+        self.tls = Some(Box::new(connection));
+        self.decrypt(read_before, &mut |_| 0)
+    }
+
+    /// Back to the clear, as if TLS had never begun and `unread` were to be read: only before anything was flushed.
+    pub(crate) fn stop_tls(&mut self, unread: Vec<u8>) {
+        self.tls = None;
+        self.outbox = Outbox::default();
+        self.unread = unread;
+    }
+
+    /// The TLS connection, where there is one.
+    pub(crate) fn tls(&self) -> Option<&Connection> {
+        self.tls.as_deref()
+    }
+
+    /// The socket's descriptor, to poll.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Bytes that the socket has not taken yet.
+    pub(crate) fn owed(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// How the peer ended, if it did.
+    pub(crate) fn ended(&self) -> Option<Ending> {
+        match self.input {
+            Input::Open => None,
+            Input::Ended(how) => Some(how),
+        }
+    }
+
+    /// Whether the peer takes anything more.
+    pub(crate) fn takes(&self) -> bool {
+        self.output == Output::Open
+    }
+
+    /// Whether everything sent has left, and the end of it too if there is one.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.outbox.is_empty() && !matches!(self.output, Output::Ending(_))
+    }
+
+    /// Whether the peer is gone: nothing more can happen in either direction.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended().is_some() && matches!(self.output, Output::Ended | Output::Dead)
+    }
+
+    /// Plaintext that was read and not used.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.unread
+    }
+
+    /// Takes the first `n` bytes of [`Leg::unread`] away.
+    pub(crate) fn consume(&mut self, n: usize) {
+        self.unread.drain(..n.min(self.unread.len()));
+    }
+
+    /// Hands what was left unread to `sink`, which says how much of it it used.
+    pub(crate) fn reread(&mut self, sink: &mut dyn FnMut(&[u8]) -> usize) {
+        let unread = std::mem::take(&mut self.unread);
+        let used = sink(&unread).min(unread.len());
+        self.unread = match used {
+            0 => unread,
+            n => unread.get(n..).unwrap_or_default().to_vec(),
+        };
+    }
+
+    /// Reads once from the socket into `scratch` and hands the plaintext to `sink`, which says how much of each piece it
+    /// used; the rest, and all that follows it, stays unread. True if `scratch` was filled, so that more is likely.
+    ///
+    /// # Errors
+    /// If the peer violates TLS, or sent a fatal alert. Our own alert is in the outbox then.
+    pub(crate) fn receive(
+        &mut self,
+        scratch: &mut [u8],
+        sink: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Result<bool, rustls::Error> {
+        if self.input != Input::Open {
+            return Ok(false);
+        }
+        let n = match self.socket.read(scratch) {
+            Ok(0) => {
+                // In the clear FIN is a proper end; TLS has a word for it that was not said (RFC 8446 section 6.1).
+                self.input = Input::Ended(if self.tls.is_some() {
+                    Ending::Truncated
+                } else {
+                    Ending::Clean
+                });
+                return Ok(false);
+            }
+            Ok(n) => n,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(false),
+            Err(_) => {
+                self.input = Input::Ended(Ending::Reset);
+                self.die();
+                return Ok(false);
+            }
+        };
+        let bytes = scratch.get(..n).unwrap_or_default();
+        if self.tls.is_some() {
+            self.decrypt(bytes, sink)?;
+        } else {
+            offer(&mut self.unread, bytes, sink);
+        }
+        Ok(n == scratch.len())
+    }
+
+    /// Feeds ciphertext to TLS and hands on what comes out. What TLS has to say itself goes to the outbox.
+    fn decrypt(&mut self, mut bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> usize) -> Result<(), rustls::Error> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        let mut outcome = Ok(());
+        while !bytes.is_empty() {
+            // Reading from a slice cannot fail, and the plaintext buffer is emptied below.
+            if !matches!(tls.read_tls(&mut bytes), Ok(1..)) {
+                break;
+            }
+            let state = match tls.process_new_packets() {
+                Ok(state) => state,
+                Err(e) => {
+                    outcome = Err(e);
+                    break;
+                }
+            };
+            let mut reader = tls.reader();
+            while let Ok(plain) = reader.fill_buf() {
+                let n = plain.len();
+                if n == 0 {
+                    break;
+                }
+                offer(&mut self.unread, plain, sink);
+                reader.consume(n);
+            }
+            if state.peer_has_closed() {
+                self.input = Input::Ended(Ending::Clean);
+                break;
+            }
+        }
+        self.collect();
+        outcome
+    }
+
+    /// Sends `plain`; what the socket does not take at once is owed. To a peer that takes nothing more it is dropped.
+    pub(crate) fn send(&mut self, plain: &[u8]) {
+        if !self.takes() || plain.is_empty() {
+            return;
+        }
+        match &mut self.tls {
+            Some(tls) => {
+                // Writing into a buffer without a limit cannot fail.
+                let _ = tls.writer().write_all(plain);
+                self.collect();
+                self.flush();
+            }
+            None if self.outbox.is_empty() => {
+                let taken = self.write(plain);
+                if self.output != Output::Dead {
+                    self.outbox.push(plain.get(taken..).unwrap_or_default());
+                }
+            }
+            None => {
+                self.outbox.push(plain);
+                self.flush();
+            }
+        }
+    }
+
+    /// Moves what TLS wants to send to the outbox.
+    fn collect(&mut self) {
+        let Some(tls) = &mut self.tls else { return };
+        while tls.wants_write() && matches!(tls.write_tls(&mut self.outbox), Ok(1..)) {}
+        if self.output == Output::Dead {
+            self.outbox = Outbox::default();
+        }
+    }
+
+    /// Gives the socket what it takes of the outbox; once that is empty, ends the output if that was asked for.
+    pub(crate) fn flush(&mut self) {
+        while !self.outbox.is_empty() {
+            let outbox = std::mem::take(&mut self.outbox);
+            let taken = self.write(outbox.bytes());
+            if self.output == Output::Dead {
+                return;
+            }
+            self.outbox = outbox;
+            self.outbox.consume(taken);
+            if taken == 0 {
+                return;
+            }
+        }
+        if let Output::Ending(how) = self.output {
+            self.output = Output::Ended;
+            match how {
+                Ending::Clean | Ending::Truncated => {
+                    // Fails only if the peer is gone, which reading finds out.
+                    let _ = self.socket.shutdown(Shutdown::Write);
+                }
+                Ending::Reset | Ending::Abandoned | Ending::Stopped => {
+                    sys::reset_on_close(&self.socket);
+                    self.input = Input::Ended(self.ended().unwrap_or(Ending::Abandoned));
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        match self.socket.write(bytes) {
+            Ok(n) => n,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+            Err(_) => {
+                // Reading goes on: an answer that was sent before the peer stopped listening must not be lost.
+                self.die();
+                0
+            }
+        }
+    }
+
+    /// The peer takes nothing more.
+    fn die(&mut self) {
+        self.output = Output::Dead;
+        self.outbox = Outbox::default();
+    }
+
+    /// Ends the output in the way that the other side ended, after what is owed: a close_notify and FIN, FIN alone, or RST.
+    pub(crate) fn end(&mut self, how: Ending) {
+        if !self.takes() {
+            return;
+        }
+        if how == Ending::Clean {
+            if let Some(tls) = &mut self.tls {
+                tls.send_close_notify();
+            }
+            self.collect();
+        }
+        self.output = Output::Ending(how);
+        self.flush();
+    }
+
+    /// Ends both ways after a violation of TLS: our alert leaves, then FIN, and nothing more is read.
+    pub(crate) fn fail(&mut self) {
+        self.input = Input::Ended(Ending::Reset);
+        self.end(Ending::Truncated);
+    }
+
+    /// Ends both ways at once: RST, what is owed is dropped.
+    pub(crate) fn abort(&mut self) {
+        sys::reset_on_close(&self.socket);
+        self.input = Input::Ended(self.ended().unwrap_or(Ending::Abandoned));
+        self.die();
+    }
+
+    /// Drops the room that large transfers needed, while nothing is under way.
+    pub(crate) fn shrink(&mut self) {
+        if self.outbox.is_empty() {
+            self.outbox = Outbox::default();
+        }
+        self.unread.shrink_to_fit();
+    }
+
+    /// Reads and drops what the peer still sends. True once it has ended.
+    pub(crate) fn discard(&mut self, scratch: &mut [u8]) -> bool {
+        match self.socket.read(scratch) {
+            Ok(0) => true,
+            Ok(_) => false,
+            Err(e) => !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        }
+    }
+}
+
+/// Gives `bytes` to `sink`, unless earlier ones are unread already; keeps what is not used.
+fn offer(unread: &mut Vec<u8>, bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> usize) {
+    let used = if unread.is_empty() { sink(bytes) } else { 0 };
+    unread.extend_from_slice(bytes.get(used..).unwrap_or_default());
+}
+
+/// Bytes on their way out.
+#[derive(Default)]
+struct Outbox {
+    bytes: Vec<u8>,
+    /// How many at the front have left.
+    sent: usize,
+}
+
+impl Outbox {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    fn push(&mut self, more: &[u8]) {
+        self.bytes.extend_from_slice(more);
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.sent = (self.sent + n).min(self.bytes.len());
+        if self.is_empty() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+    }
+}
+
+impl Write for Outbox {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.push(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

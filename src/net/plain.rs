@@ -1,0 +1,232 @@
+//! One plain request (`GET http://…`) to its origin and the answer back.
+//!
+//! The head was rewritten where it was parsed; from there on bytes pass untouched, as in every relay. What differs is that the
+//! client's connection may go on to another origin with its next request, so what was read past the end of this one is held
+//! back until the answer is over. The framing of the request is decided once, and serves for sending and for recording.
+
+use super::dial::{Undialled, dial};
+use super::leg::Leg;
+use super::page::{self, Answer};
+use super::relay::{Relayed, Watch, relay};
+use super::shared::Shared;
+use crate::bundle::recorder::{Origin, Reached, Recorder};
+use crate::clock::Moment;
+use crate::notice::Reason;
+use crate::tally::Tally;
+use crate::wire::authority::Authority;
+use crate::wire::http1::Http1;
+use crate::wire::http1::body::{BodyReader, persists, request_framing, response_framing};
+use crate::wire::message::RequestHead;
+use crate::wire::proxy_request::PlainRequest;
+use crate::wire::tap::{Dir, Ending, Event, Finish};
+
+/// The origin of the last request, kept for the next one.
+pub(crate) struct Kept {
+    authority: Authority,
+    pub(crate) leg: Leg,
+    /// What it took to reach it, until an exchange is recorded that says so.
+    reached: Option<Reached>,
+}
+
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another request may come.
+    Request,
+    /// It has ended, or is to be.
+    End,
+}
+
+/// Sends `request`, whose body is still to be read from `client`, to its origin, and relays until the answer is over.
+pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest, kept: &mut Option<Kept>) -> Next {
+    let Ok(framing) = request_framing(&request.head) else {
+        page::answer(
+            client,
+            &Answer::bad_request("The request's body has no clear end."),
+            &shared.stop,
+        );
+        return Next::End;
+    };
+    let Kept {
+        authority,
+        leg: mut origin,
+        reached,
+    } = match reach(shared, &request.authority, kept.take()) {
+        Ok(kept) => kept,
+        Err(why) => {
+            if !matches!(why, Undialled::Stopped) {
+                shared
+                    .tally
+                    .uncaptured(&request.authority.to_string(), Reason::Unreachable(why.to_string()));
+                page::answer(client, &Answer::unreachable(&request.authority, &why), &shared.stop);
+            }
+            return Next::End;
+        }
+    };
+
+    let wanted = shared.capture.as_ref().filter(|capture| {
+        capture
+            .filter
+            .wants([(authority.host.to_string().as_str(), authority.port)])
+    });
+    let origin_of = Origin {
+        tls: false,
+        authority: authority.clone(),
+        reached,
+    };
+    let recorder = Recorder::new(
+        Box::new(Http1::new()),
+        wanted.map(|capture| capture.sink.clone()),
+        origin_of,
+    );
+    let is_captured = wanted.is_some();
+    let mut watch = OneExchange {
+        recorder,
+        tally: is_captured.then_some(&shared.tally),
+        host: authority.to_string(),
+        body: BodyReader::new(framing),
+        is_endless: false,
+        asked: request.head,
+        answer: Stage::Awaited,
+        was_cut: false,
+    };
+    watch.recorder.data(Moment::now(), Dir::Up, &request.wire);
+    origin.send(&request.wire);
+    match relay(client, &mut origin, &mut watch, &shared.stop) {
+        Relayed::Over => {
+            *kept = Some(Kept {
+                authority,
+                leg: origin,
+                reached: None,
+            });
+            Next::Request
+        }
+        Relayed::Closed => Next::End,
+        Relayed::Stopped => {
+            let how = if watch.was_cut { Ending::Reset } else { Ending::Clean };
+            client.end(how);
+            origin.end(how);
+            Next::End
+        }
+    }
+}
+
+/// The kept connection if it leads there and lives, else a new one.
+fn reach(shared: &Shared, authority: &Authority, kept: Option<Kept>) -> Result<Kept, Undialled> {
+    let usable = kept.filter(|kept| kept.authority == *authority && kept.leg.ended().is_none() && kept.leg.takes());
+    if let Some(kept) = usable {
+        return Ok(kept);
+    }
+    let began = Moment::now();
+    let dialled = dial(authority, shared.listen, &shared.stop)?;
+    let host = authority.host.to_string();
+    shared.tally.domain(&host);
+    if shared
+        .capture
+        .as_ref()
+        .is_some_and(|capture| !capture.filter.wants([(host.as_str(), authority.port)]))
+    {
+        shared.tally.uncaptured(&authority.to_string(), Reason::NotMatched);
+    }
+    Ok(Kept {
+        authority: authority.clone(),
+        leg: Leg::new(dialled.socket).map_err(Undialled::Unconnected)?,
+        reached: Some(Reached {
+            began,
+            dns_ms: dialled.dns_ms,
+            connect_ms: dialled.connect_ms,
+            tls_ms: 0.0,
+        }),
+    })
+}
+
+/// Sees one exchange through.
+struct OneExchange<'a> {
+    recorder: Recorder,
+    /// Where to name what is not understood; `None` where nothing is captured anyway.
+    tally: Option<&'a Tally>,
+    host: String,
+    /// Where the request ends.
+    body: BodyReader,
+    /// Whether the request's end cannot be found.
+    is_endless: bool,
+    asked: RequestHead,
+    answer: Stage,
+    was_cut: bool,
+}
+
+/// How far the answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Awaited,
+    /// Its head came; whether the connection to the origin outlives it.
+    Begun {
+        persists: bool,
+    },
+    /// It is over, and so is the exchange once the request is.
+    Ended,
+    /// The two ends speak another protocol now.
+    Switched,
+    /// The origin's connection ends with it, or it is not understood: whatever comes belongs to the client.
+    UntilClose,
+}
+
+impl Watch for OneExchange<'_> {
+    fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize {
+        let now = Moment::now();
+        let passed = match dir {
+            Dir::Up if self.answer != Stage::Switched && !self.is_endless => match self.body.skip(bytes) {
+                Ok(n) => n,
+                // Chunks that are none: where the next request would begin is anyone's guess, so there is none.
+                Err(_) => {
+                    self.is_endless = true;
+                    bytes.len()
+                }
+            },
+            Dir::Up | Dir::Down => bytes.len(),
+        };
+        let bytes = bytes.get(..passed).unwrap_or_default();
+        let (stage, asked) = (&mut self.answer, &self.asked);
+        self.recorder
+            .data_seen(now, dir, bytes, &mut |event| stage.follow(asked, event));
+        passed
+    }
+
+    fn end(&mut self, dir: Dir, how: Ending) {
+        self.was_cut |= how == Ending::Stopped && self.answer != Stage::Ended;
+        self.recorder.end(Moment::now(), dir, how);
+        if let (Some(tally), Some(why), Dir::Down) = (self.tally, self.recorder.opaque(), dir) {
+            tally.uncaptured(&self.host, Reason::Opaque(why));
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        !self.body.is_done() || self.is_endless || self.answer == Stage::Switched
+    }
+
+    fn is_over(&self) -> bool {
+        self.body.is_done() && self.answer == Stage::Ended
+    }
+}
+
+impl Stage {
+    fn follow(&mut self, asked: &RequestHead, event: &Event<'_>) {
+        *self = match (event, *self) {
+            (Event::Response { head, .. }, _) if head.status == 101 => Self::Switched,
+            (Event::Response { head, .. }, _) => Self::Begun {
+                persists: response_framing(&asked.method, head).is_ok_and(|framing| persists(asked, head, framing)),
+            },
+            (
+                Event::End {
+                    dir: Dir::Down,
+                    how: Finish::Complete,
+                    ..
+                },
+                Self::Begun { persists: true },
+            ) => Self::Ended,
+            (Event::End { dir: Dir::Down, .. }, Self::Begun { .. }) => Self::UntilClose,
+            (Event::Opaque { .. }, stage) if stage != Self::Switched => Self::UntilClose,
+            (_, stage) => stage,
+        };
+    }
+}

@@ -1,0 +1,260 @@
+//! Two legs and one poll(2): what comes in on one side goes out on the other, and a watcher sees every byte in between.
+//!
+//! ```text
+//! client ─▶ receive ─▶ watch.pass(Up) ─▶ send ─▶ origin
+//! client ◀─ send ◀─ watch.pass(Down) ◀─ receive ◀─ origin
+//! ```
+//!
+//! - The watcher sees a piece before the other side gets it, and a piece leaves before the next is read.
+//! - A leg is read only while the other owes its peer little: a slow peer slows its own transfer and costs no memory.
+//! - A direction that ends ends the other side the same way, that direction alone.
+
+use super::leg::Leg;
+use super::stop::Stop;
+use super::sys::{self, Interest};
+use crate::clock::Moment;
+use crate::wire::tap::{Dir, Ending};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Sees what is relayed.
+pub(crate) trait Watch {
+    /// `bytes` are on their way; says how many of them may pass. Less than all only upwards, where the rest waits until
+    /// [`Watch::is_open`].
+    fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize;
+
+    /// A direction ended.
+    fn end(&mut self, dir: Dir, how: Ending);
+
+    /// Whether bytes upwards may pass.
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    /// Whether the legs are to be given back, though both may live on.
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+/// Watches nothing.
+pub(crate) struct Unwatched;
+
+impl Watch for Unwatched {
+    fn pass(&mut self, _: Dir, bytes: &[u8]) -> usize {
+        bytes.len()
+    }
+
+    fn end(&mut self, _: Dir, _: Ending) {}
+}
+
+/// Why a relay came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Relayed {
+    /// Both directions ended, or one side is gone.
+    Closed,
+    /// The watcher said that it is over; all that was passed has left.
+    Over,
+    /// The capture stops.
+    Stopped,
+}
+
+/// Relays until both directions have ended, the watcher calls it over, or the capture stops.
+pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watch: &mut dyn Watch, stop: &Stop) -> Relayed {
+    let mut buffer = Buffer::default();
+    let mut told = Told::default();
+    // Bytes that no poll will announce: they were read before this loop began.
+    pass_unread(Dir::Down, origin, client, watch);
+    let relayed = loop {
+        if watch.is_open() {
+            pass_unread(Dir::Up, client, origin, watch);
+        }
+        propagate_end(Dir::Up, client, origin, watch, &mut told);
+        propagate_end(Dir::Down, origin, client, watch, &mut told);
+        if watch.is_over() && client.is_flushed() && origin.is_flushed() {
+            return Relayed::Over;
+        }
+        if client.is_over() || origin.is_over() && client.is_flushed() {
+            break Relayed::Closed;
+        }
+
+        let client_has_room = watch.is_open() || client.unread().len() < HELD_BACK;
+        let wanted = [
+            (stop.as_fd(), Interest::READ),
+            (client.fd(), interest(client, origin, client_has_room)),
+            (origin.fd(), interest(origin, client, true)),
+        ];
+        let Ok([stopped, of_client, of_origin]) = sys::wait(wanted, buffer.is_held().then_some(IDLE)) else {
+            break Relayed::Closed;
+        };
+        if stopped.read {
+            break Relayed::Stopped;
+        }
+        if of_client == Interest::default() && of_origin == Interest::default() {
+            buffer.give_back();
+            client.shrink();
+            origin.shrink();
+        }
+        if of_client.write {
+            client.flush();
+        }
+        if of_origin.write {
+            origin.flush();
+        }
+        if of_client.read {
+            pump(Dir::Up, client, origin, watch, &mut buffer);
+        }
+        if of_origin.read {
+            pump(Dir::Down, origin, client, watch, &mut buffer);
+        }
+    };
+    // Whoever still speaks speaks to nobody.
+    let how = if relayed == Relayed::Stopped {
+        Ending::Stopped
+    } else {
+        Ending::Abandoned
+    };
+    if !told.up {
+        watch.end(Dir::Up, client.ended().unwrap_or(how));
+    }
+    if !told.down {
+        watch.end(Dir::Down, origin.ended().unwrap_or(how));
+    }
+    if relayed == Relayed::Closed {
+        if origin.ended().is_none() {
+            origin.abort();
+        }
+        linger(client, buffer.borrow(), stop);
+    }
+    relayed
+}
+
+/// Ends the connection to a client that was given its last word, once it has it.
+pub(crate) fn part(client: &mut Leg, stop: &Stop) {
+    client.end(Ending::Clean);
+    let deadline = Moment::now().plus(LINGER);
+    while !client.is_flushed() {
+        let left = deadline.since(Moment::now());
+        let wanted = [(stop.as_fd(), Interest::READ), (client.fd(), Interest::WRITE)];
+        match sys::wait(wanted, Some(left)) {
+            Ok([stopped, _]) if !stopped.read && !left.is_zero() => client.flush(),
+            _ => return,
+        }
+    }
+    linger(client, &mut [0; SMALL_READ], stop);
+}
+
+/// Reads and drops what the client still sends after its connection was ended towards it: closing at once would reset it, and
+/// the reset could overtake the answer that it has yet to read (RFC 9112 section 9.6).
+fn linger(client: &mut Leg, scratch: &mut [u8], stop: &Stop) {
+    if client.ended().is_some() {
+        return;
+    }
+    let end = Moment::now().plus(LINGER);
+    loop {
+        let left = end.since(Moment::now());
+        let wanted = [(stop.as_fd(), Interest::READ), (client.fd(), Interest::READ)];
+        match sys::wait(wanted, Some(left)) {
+            Ok([stopped, input]) if input.read && !stopped.read && !left.is_zero() => {
+                if client.discard(scratch) {
+                    return;
+                }
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Input is wanted of a leg while the other takes it and owes little; room for output while something is owed.
+fn interest(leg: &Leg, other: &Leg, has_room: bool) -> Interest {
+    Interest {
+        read: leg.ended().is_none() && has_room && other.takes() && other.owed() < HIGH_WATER,
+        write: !leg.is_flushed(),
+    }
+}
+
+/// Reads `from` once and sends it on.
+fn pump(dir: Dir, from: &mut Leg, to: &mut Leg, watch: &mut dyn Watch, buffer: &mut Buffer) {
+    let scratch = buffer.borrow();
+    let received = from.receive(scratch, &mut |bytes| forward(dir, bytes, to, watch));
+    match received {
+        Ok(filled) => buffer.adapt(filled),
+        // A violation of TLS in mid-stream, or a fatal alert: our alert goes to the one who caused it, and the other
+        // side learns of a cut.
+        Err(_) => from.fail(),
+    }
+}
+
+fn forward(dir: Dir, bytes: &[u8], to: &mut Leg, watch: &mut dyn Watch) -> usize {
+    let passed = watch.pass(dir, bytes).min(bytes.len());
+    to.send(bytes.get(..passed).unwrap_or_default());
+    passed
+}
+
+fn pass_unread(dir: Dir, from: &mut Leg, to: &mut Leg, watch: &mut dyn Watch) {
+    if !from.unread().is_empty() {
+        from.reread(&mut |bytes| forward(dir, bytes, to, watch));
+    }
+}
+
+/// If `from` has ended and all of it was passed on, the watcher is told and `to` is ended the same way.
+fn propagate_end(dir: Dir, from: &Leg, to: &mut Leg, watch: &mut dyn Watch, told: &mut Told) {
+    let Some(how) = from.ended() else { return };
+    let told = match dir {
+        Dir::Up => &mut told.up,
+        Dir::Down => &mut told.down,
+    };
+    if !*told && from.unread().is_empty() {
+        *told = true;
+        watch.end(dir, how);
+        to.end(how);
+    }
+}
+
+/// Of which directions the watcher knows that they ended.
+#[derive(Default)]
+struct Told {
+    up: bool,
+    down: bool,
+}
+
+/// What the socket is read into: small for a connection that says little, large while it is busy, none while it idles.
+#[derive(Default)]
+struct Buffer(Vec<u8>);
+
+impl Buffer {
+    fn borrow(&mut self) -> &mut [u8] {
+        if self.0.is_empty() {
+            self.0.resize(SMALL_READ, 0);
+        }
+        &mut self.0
+    }
+
+    /// Grows if the last read filled it.
+    fn adapt(&mut self, filled: bool) {
+        if filled && self.0.len() < LARGE_READ {
+            self.0.resize(LARGE_READ, 0);
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    fn give_back(&mut self) {
+        self.0 = Vec::new();
+    }
+}
+
+/// One TLS record with room to spare.
+const SMALL_READ: usize = 32 << 10;
+/// From here on larger reads no longer save CPU time.
+const LARGE_READ: usize = 128 << 10;
+/// A leg that owes this much is not given more.
+const HIGH_WATER: usize = 256 << 10;
+/// As much of the next requests is read while one is under way; reading on is what shows that a client left.
+const HELD_BACK: usize = 64 << 10;
+/// A connection that is silent for so long gives its buffers back.
+const IDLE: Duration = Duration::from_secs(1);
+/// As long as a client that was answered may go on sending.
+const LINGER: Duration = Duration::from_secs(5);

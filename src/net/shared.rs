@@ -1,0 +1,86 @@
+//! What all connections of a capture share.
+
+use super::stop::Stop;
+use super::tls::{TowardsClients, TowardsOrigins};
+use crate::bundle::recorder::Sink;
+use crate::cert::Leaves;
+use crate::clock::Moment;
+use crate::notice::Reason;
+use crate::tally::Tally;
+use crate::wire::authority::Authority;
+use crate::wire::pattern::Filter;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// What all connections of a capture share.
+pub(crate) struct Shared {
+    /// Where the proxy listens.
+    pub(crate) listen: SocketAddr,
+    /// Whether traffic that was redirected to the port is served.
+    pub(crate) transparent: bool,
+    pub(crate) stop: Stop,
+    pub(crate) tally: Tally,
+    /// `None` where domains are only discovered.
+    pub(crate) capture: Option<Capture>,
+}
+
+/// What it takes to capture.
+pub(crate) struct Capture {
+    pub(crate) filter: Filter,
+    pub(crate) sink: Sink,
+    pub(crate) leaves: Leaves,
+    /// Our certificate, for the proxy's own page.
+    pub(crate) ca_pem: String,
+    pub(crate) towards_clients: TowardsClients,
+    pub(crate) towards_origins: TowardsOrigins,
+    pub(crate) unintercepted: Unintercepted,
+}
+
+/// Origins that turned out not to be interceptable, so that each of their connections need not find out anew, at the price
+/// of a handshake. Forgotten after a while: an origin may get another certificate.
+#[derive(Default)]
+pub(crate) struct Unintercepted(Mutex<HashMap<(Authority, Option<String>), (Reason, Moment)>>);
+
+impl Unintercepted {
+    /// Why `origin`, asked for `server_name`, is not intercepted, if that is known.
+    pub(crate) fn reason(&self, origin: &Authority, server_name: Option<&str>, now: Moment) -> Option<Reason> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (reason, since) = known.get(&(origin.clone(), server_name.map(str::to_owned)))?;
+        (now.since(*since) < REMEMBERED).then(|| reason.clone())
+    }
+
+    /// From now on `origin`, asked for `server_name`, is not intercepted.
+    pub(crate) fn add(&self, origin: &Authority, server_name: Option<&str>, reason: Reason, now: Moment) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_REMEMBERED {
+            known.clear();
+        }
+        known.insert((origin.clone(), server_name.map(str::to_owned)), (reason, now));
+    }
+}
+
+/// Long enough to spare an app that comes again and again, short enough that a mended origin is captured the same day.
+const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+/// A client that makes names up must not fill the memory.
+const MOST_REMEMBERED: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembers_for_a_while() {
+        let origin = Authority::for_connect(b"a.example:443").unwrap();
+        let known = Unintercepted::default();
+        let now = Moment::now();
+        known.add(&origin, Some("a.example"), Reason::ClientCertificate, now);
+        assert_eq!(
+            known.reason(&origin, Some("a.example"), now),
+            Some(Reason::ClientCertificate)
+        );
+        assert_eq!(known.reason(&origin, None, now), None);
+        assert_eq!(known.reason(&origin, Some("a.example"), now.plus(REMEMBERED)), None);
+    }
+}

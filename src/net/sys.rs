@@ -1,0 +1,174 @@
+//! What `std` lacks of POSIX: poll(2), a connect that does not wait, reset on close, keepalive. The one file that names `nix`.
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+/// What is waited for on one descriptor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Interest {
+    pub read: bool,
+    pub write: bool,
+}
+
+impl Interest {
+    /// Input, or its end.
+    pub(crate) const READ: Self = Self {
+        read: true,
+        write: false,
+    };
+    /// Room for output.
+    pub(crate) const WRITE: Self = Self {
+        read: false,
+        write: true,
+    };
+}
+
+/// Waits until one of the descriptors is ready for what is wanted of it, or `timeout` is over; says which are.
+///
+/// A descriptor of which nothing is wanted is left out: poll(2) reports a hang-up unasked, and the loop around it would
+/// spin. Hang-ups and errors count as whatever was wanted, so that the next read or write meets them. A signal ends the
+/// wait early with nothing ready.
+///
+/// # Errors
+/// Only what poll(2) itself says, such as ENOMEM.
+pub(crate) fn wait<const N: usize>(
+    wanted: [(BorrowedFd<'_>, Interest); N],
+    timeout: Option<Duration>,
+) -> io::Result<[Interest; N]> {
+    let mut fds = Vec::with_capacity(N);
+    for (fd, interest) in &wanted {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::POLLIN, interest.read);
+        flags.set(PollFlags::POLLOUT, interest.write);
+        if !flags.is_empty() {
+            fds.push(PollFd::new(*fd, flags));
+        }
+    }
+    // Rounded up: a wait that ends a moment early would be repeated with nothing left to wait.
+    let timeout = match timeout {
+        None => PollTimeout::NONE,
+        Some(t) => PollTimeout::try_from(t.saturating_add(Duration::from_micros(999))).unwrap_or(PollTimeout::MAX),
+    };
+    match poll(&mut fds, timeout) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok([Interest::default(); N]),
+        Err(e) => return Err(e.into()),
+    }
+    let mut polled = fds.iter();
+    Ok(wanted.map(|(_, interest)| {
+        if interest == Interest::default() {
+            return interest;
+        }
+        let seen = polled.next().and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+        let ended = seen.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL);
+        Interest {
+            read: interest.read && (ended || seen.contains(PollFlags::POLLIN)),
+            write: interest.write && (ended || seen.contains(PollFlags::POLLOUT)),
+        }
+    }))
+}
+
+/// Like [`wait`] for any number of descriptors, of which room for output is wanted; the first of `wanted` is the exception:
+/// of it, input is. Says whether that one is ready, and which of the others.
+pub(crate) fn wait_for_writable(
+    input: BorrowedFd<'_>,
+    outputs: &[BorrowedFd<'_>],
+    timeout: Duration,
+) -> io::Result<(bool, Vec<bool>)> {
+    let mut fds = vec![PollFd::new(input, PollFlags::POLLIN)];
+    fds.extend(outputs.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLOUT)));
+    let timeout = PollTimeout::try_from(timeout.saturating_add(Duration::from_micros(999))).unwrap_or(PollTimeout::MAX);
+    match poll(&mut fds, timeout) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(e) => return Err(e.into()),
+    }
+    let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(false));
+    Ok((ready.next().unwrap_or(false), ready.collect()))
+}
+
+/// A non-blocking socket that has begun to connect to `addr`: writable once that is decided, then `take_error` says how.
+///
+/// # Errors
+/// If the connection is refused at once, or no descriptor is left.
+pub(crate) fn begin_connect(addr: SocketAddr) -> io::Result<TcpStream> {
+    let family = if addr.is_ipv6() {
+        AddressFamily::Inet6
+    } else {
+        AddressFamily::Inet
+    };
+    let fd = socket(
+        family,
+        SockType::Stream,
+        SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    match connect(fd.as_raw_fd(), &SockaddrStorage::from(addr)) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(TcpStream::from(fd)),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Has the kernel find out about peers that are gone without a word, since no deadline of ours would: a long poll may be
+/// silent for hours and be well.
+pub(crate) fn keep_alive(stream: &TcpStream) {
+    // Best effort: without it the connection works, but may outlive its peer.
+    let _ = setsockopt(stream, sockopt::KeepAlive, &true);
+    #[cfg(target_os = "linux")]
+    {
+        let _ = setsockopt(stream, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_SECONDS);
+        let _ = setsockopt(stream, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_SECONDS);
+    }
+}
+
+/// Has the next close of `stream` send RST instead of FIN.
+pub(crate) fn reset_on_close(stream: &TcpStream) {
+    // If it fails, the close says FIN: the peer still learns of the end.
+    let _ = setsockopt(
+        stream,
+        sockopt::Linger,
+        &nix::libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        },
+    );
+}
+
+/// A peer that is gone is noticed after 60 + 9 x 15 seconds.
+#[cfg(target_os = "linux")]
+const KEEPALIVE_IDLE_SECONDS: u32 = 60;
+#[cfg(target_os = "linux")]
+const KEEPALIVE_INTERVAL_SECONDS: u32 = 15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_hang_up_of_which_nothing_is_wanted_is_not_reported() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(writer);
+        let nothing = Interest::default();
+        let short = Some(Duration::from_millis(1));
+        assert_eq!(wait([(reader.as_fd(), nothing)], short).unwrap(), [nothing]);
+        assert_eq!(
+            wait([(reader.as_fd(), Interest::READ)], None).unwrap(),
+            [Interest::READ]
+        );
+    }
+
+    #[test]
+    fn a_connect_is_decided_when_the_socket_is_writable() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = begin_connect(listener.local_addr().unwrap()).unwrap();
+        let ready = wait([(stream.as_fd(), Interest::WRITE)], Some(Duration::from_secs(10))).unwrap();
+        assert_eq!(ready, [Interest::WRITE]);
+        assert!(stream.take_error().unwrap().is_none());
+    }
+}

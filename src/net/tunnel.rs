@@ -1,0 +1,254 @@
+//! After CONNECT, or a ClientHello that was redirected here: what the first bytes are decides whether the connection is
+//! intercepted, read in the clear, or passes through.
+//!
+//! ```text
+//! first bytes ─┬─ ClientHello, wanted ─▶ intercept ──▶ relay, tapped
+//!              ├─ HTTP/1, wanted ────────────────────▶ relay, tapped
+//!              └─ all else ──────────────────────────▶ relay, untapped, and named
+//! ```
+
+use super::intercept;
+use super::leg::Leg;
+use super::relay::{Relayed, Unwatched, Watch, relay};
+use super::shared::{Capture, Shared};
+use super::stop::Stop;
+use super::sys::{self, Interest};
+use crate::bundle::recorder::{Origin, Reached, Recorder};
+use crate::clock::Moment;
+use crate::notice::Reason;
+use crate::tally::Tally;
+use crate::wire::authority::Authority;
+use crate::wire::client_hello::{self, ClientHello, ServerName};
+use crate::wire::http1::{Http1, head};
+use crate::wire::sniff::{First, sniff};
+use crate::wire::tap::{Dir, Ending};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Where a connection leads.
+pub(crate) struct Route {
+    /// What the client asked for, in CONNECT or by its SNI.
+    pub(crate) authority: Authority,
+    /// How long it took to get there.
+    pub(crate) reached: Reached,
+}
+
+/// Serves a connection that has an origin and has said nothing yet, or not all of its first words.
+pub(crate) fn serve(shared: &Shared, mut client: Leg, mut origin: Leg, route: Route) {
+    let opening = opening(&mut client, &mut origin, &shared.stop);
+    let names = Names::new(&route.authority, &opening);
+    shared.tally.domain(&names.best());
+    let Some(capture) = &shared.capture else {
+        return pass(shared, client, origin);
+    };
+    if !capture.filter.wants(names.all()) {
+        shared.tally.uncaptured(&names.label(), Reason::NotMatched);
+        return pass(shared, client, origin);
+    }
+    let reason = match opening {
+        Opening::Tls(hello) => return intercept::serve(shared, capture, client, origin, route, &hello),
+        Opening::Http { .. } => return tapped(shared, capture, client, origin, route, false),
+        Opening::Http2 => Reason::Protocol("HTTP/2 in the clear".into()),
+        Opening::Incomplete => Reason::Incomplete,
+        Opening::Other | Opening::OriginFirst => Reason::NotHttp,
+        // Nobody said anything: nothing is missing.
+        Opening::Silent => return pass(shared, client, origin),
+    };
+    shared.tally.uncaptured(&names.label(), reason);
+    pass(shared, client, origin);
+}
+
+/// Relays without looking.
+pub(crate) fn pass(shared: &Shared, mut client: Leg, mut origin: Leg) {
+    if relay(&mut client, &mut origin, &mut Unwatched, &shared.stop) == Relayed::Stopped {
+        client.end(Ending::Clean);
+        origin.end(Ending::Clean);
+    }
+}
+
+/// Relays plaintext that a tap reads along.
+pub(crate) fn tapped(shared: &Shared, capture: &Capture, mut client: Leg, mut origin: Leg, route: Route, tls: bool) {
+    let host = route.authority.to_string();
+    let origin_of = Origin {
+        tls,
+        authority: route.authority,
+        reached: Some(route.reached),
+    };
+    let recorder = Recorder::new(Box::new(Http1::new()), Some(capture.sink.clone()), origin_of);
+    let mut watch = Tapped {
+        recorder,
+        tally: &shared.tally,
+        host,
+        was_cut: false,
+        is_named: false,
+    };
+    if relay(&mut client, &mut origin, &mut watch, &shared.stop) == Relayed::Stopped {
+        // Half an answer must not look like a whole one.
+        let how = if watch.was_cut { Ending::Reset } else { Ending::Clean };
+        client.end(how);
+        origin.end(how);
+    }
+}
+
+/// Shows the bytes to a recorder, and names what it does not understand.
+struct Tapped<'a> {
+    recorder: Recorder,
+    tally: &'a Tally,
+    host: String,
+    /// Whether the stop of the capture cut something off.
+    was_cut: bool,
+    is_named: bool,
+}
+
+impl Watch for Tapped<'_> {
+    fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize {
+        self.recorder.data(Moment::now(), dir, bytes);
+        if let Some(why) = self.recorder.opaque().filter(|_| !self.is_named) {
+            self.is_named = true;
+            self.tally.uncaptured(&self.host, Reason::Opaque(why));
+        }
+        bytes.len()
+    }
+
+    fn end(&mut self, dir: Dir, how: Ending) {
+        self.was_cut |= how == Ending::Stopped && self.recorder.is_busy();
+        self.recorder.end(Moment::now(), dir, how);
+    }
+}
+
+/// What a connection turned out to be.
+enum Opening {
+    Tls(ClientHello),
+    /// HTTP/1 in the clear; whom the first request's Host field names.
+    Http {
+        host: Option<Authority>,
+    },
+    Http2,
+    /// Bytes of another protocol.
+    Other,
+    /// The origin speaks before the client does.
+    OriginFirst,
+    /// The first words stayed incomplete.
+    Incomplete,
+    /// One side ended before anything was said.
+    Silent,
+}
+
+/// Waits for the client's first words. They stay unread in `client`, whatever they are, and so does what the origin says.
+fn opening(client: &mut Leg, origin: &mut Leg, stop: &Stop) -> Opening {
+    let mut scratch = vec![0; 16 << 10];
+    let mut deadline = None;
+    loop {
+        let opening = judge(client.unread());
+        match opening {
+            Some(opening) => return opening,
+            None if client.ended().is_some() && client.unread().is_empty() => return Opening::Silent,
+            None if client.ended().is_some() => return Opening::Incomplete,
+            None => {}
+        }
+        if !client.unread().is_empty() && deadline.is_none() {
+            deadline = Some(Moment::now().plus(FIRST_FLIGHT));
+        }
+        let left = deadline.map(|deadline| deadline.since(Moment::now()));
+        let wanted = [
+            (stop.as_fd(), Interest::READ),
+            (client.fd(), Interest::READ),
+            (
+                origin.fd(),
+                Interest {
+                    read: origin.ended().is_none(),
+                    write: false,
+                },
+            ),
+        ];
+        let Ok([stopped, of_client, of_origin]) = sys::wait(wanted, left) else {
+            return Opening::Incomplete;
+        };
+        if stopped.read {
+            return Opening::Silent;
+        }
+        // In the clear neither can fail.
+        if of_client.read {
+            let _ = client.receive(&mut scratch, &mut |_| 0);
+            continue;
+        }
+        if of_origin.read {
+            let _ = origin.receive(&mut scratch, &mut |_| 0);
+            match (origin.unread().is_empty(), client.unread().is_empty()) {
+                (false, _) => return Opening::OriginFirst,
+                (true, true) => return Opening::Silent,
+                (true, false) => return Opening::Incomplete,
+            }
+        }
+        if left.is_some_and(|left| left.is_zero()) {
+            return Opening::Incomplete;
+        }
+    }
+}
+
+/// What the first bytes are, once that is sure.
+fn judge(bytes: &[u8]) -> Option<Opening> {
+    match sniff(bytes) {
+        First::Undecided => None,
+        First::Tls => match client_hello::parse(bytes) {
+            Ok(hello) => hello.map(Opening::Tls),
+            Err(_) => Some(Opening::Other),
+        },
+        First::Http1 => match head::parse_request(bytes) {
+            Ok(request) => request.map(|(_, head)| {
+                let host = head
+                    .headers
+                    .first("host")
+                    .and_then(|host| Authority::of_host_header(host, 80).ok());
+                Opening::Http { host }
+            }),
+            Err(_) => Some(Opening::Other),
+        },
+        First::Http2 => Some(Opening::Http2),
+        First::Other => Some(Opening::Other),
+    }
+}
+
+/// By what names a connection's host is known.
+struct Names {
+    asked: (String, u16),
+    /// The SNI or the Host field.
+    said: Option<(String, u16)>,
+}
+
+impl Names {
+    fn new(asked: &Authority, opening: &Opening) -> Self {
+        let said = match opening {
+            Opening::Tls(ClientHello {
+                server_name: ServerName::Dns(name),
+                ..
+            }) => Some((name.to_ascii_lowercase(), asked.port)),
+            Opening::Http { host: Some(host) } => Some((host.host.to_string(), host.port)),
+            _ => None,
+        };
+        Self {
+            asked: (asked.host.to_string(), asked.port),
+            said,
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&str, u16)> {
+        [Some(&self.asked), self.said.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|(name, port)| (name.as_str(), *port))
+    }
+
+    /// The name that says most.
+    fn best(&self) -> &str {
+        self.said.as_ref().map_or(&self.asked.0, |(name, _)| name)
+    }
+
+    /// `host:port` under that name.
+    fn label(&self) -> String {
+        format!("{}:{}", self.best(), self.asked.1)
+    }
+}
+
+/// A client that began a sentence has so long to end it; after that it gets what it would get without us.
+const FIRST_FLIGHT: Duration = Duration::from_secs(2);

@@ -1,0 +1,253 @@
+//! The library's front door: bind, start, stop.
+
+use crate::bundle::body::Store;
+use crate::bundle::item::Item;
+use crate::bundle::recorder::Sink;
+use crate::bundle::writer::{self, Writer};
+use crate::cert::{self, Ca, Leaves};
+use crate::clock::Moment;
+use crate::config::{Config, Mode};
+use crate::error::Error;
+use crate::net::listener::{Live, listen};
+use crate::net::shared::{Capture, Shared, Unintercepted};
+use crate::net::stop::Stop;
+use crate::net::tls::{TowardsClients, TowardsOrigins};
+use crate::notice::Summary;
+use crate::tally::Tally;
+use crate::wire::pattern::Filter;
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// A capture that is ready to begin.
+pub struct Proxy {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    ca_cert: Option<PathBuf>,
+    output: Option<Output>,
+}
+
+struct Output {
+    writer: Writer,
+    items: Receiver<Item>,
+    sender: SyncSender<Item>,
+}
+
+impl Proxy {
+    /// Checks all that can be checked beforehand, in this order: the CA is read or made, the certificates to trust are read,
+    /// the output is opened, the port is bound.
+    ///
+    /// # Errors
+    /// Says what cannot be used; no file that was there is changed and nothing listens.
+    pub fn bind(config: Config) -> Result<Self, Error> {
+        let tally = Tally::new(config.on_notice.clone(), config.mode == Mode::Discover);
+        let system = |what| move |cause| Error::System { what, cause };
+        let (mut ca_cert, mut output, mut capture) = (None, None, None);
+        if let Mode::Capture { output: path } = &config.mode {
+            let dir = config.ca_dir.clone().map_or_else(cert::default_dir, Ok)?;
+            let ca = Ca::open(&dir, Moment::now().wall())?;
+            ca_cert = Some(ca.cert_path().to_owned());
+            let ca_pem = ca.cert_pem().to_owned();
+            let towards_origins = TowardsOrigins::new(&config.upstream_ca, config.insecure)?;
+            let writer = Writer::create(path, config.on_notice.clone(), Moment::now())?;
+            let (sender, items) = sync_channel(QUEUE);
+            let store = Store::new(folder_of(path));
+            capture = Some(Capture {
+                filter: Filter {
+                    include: config.include,
+                    exclude: config.exclude,
+                },
+                sink: Sink::new(sender.clone(), store),
+                leaves: Leaves::new(Arc::new(ca))?,
+                ca_pem,
+                towards_clients: TowardsClients::new()?,
+                towards_origins,
+                unintercepted: Unintercepted::default(),
+            });
+            output = Some(Output { writer, items, sender });
+        }
+        let unbound = |cause| Error::Listen {
+            addr: config.listen,
+            cause,
+        };
+        let listener = TcpListener::bind(config.listen).map_err(unbound)?;
+        listener.set_nonblocking(true).map_err(unbound)?;
+        let shared = Arc::new(Shared {
+            listen: listener.local_addr().map_err(unbound)?,
+            transparent: config.transparent,
+            stop: Stop::new().map_err(system("cannot make a pipe"))?,
+            tally,
+            capture,
+        });
+        Ok(Self {
+            listener,
+            shared,
+            ca_cert,
+            output,
+        })
+    }
+
+    /// Where it will listen, the port known.
+    pub fn addr(&self) -> SocketAddr {
+        self.shared.listen
+    }
+
+    /// The certificate (PEM) that clients have to trust; `None` where nothing is intercepted.
+    pub fn ca_cert(&self) -> Option<&Path> {
+        self.ca_cert.as_deref()
+    }
+
+    /// Begins to serve.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(self) -> Result<Running, Error> {
+        let no_thread = |cause| Error::System {
+            what: "cannot start a thread",
+            cause,
+        };
+        let live = Arc::new(Live::default());
+        let writing = match self.output {
+            None => None,
+            Some(Output { writer, items, sender }) => {
+                let thread = thread::Builder::new()
+                    .name("writer".into())
+                    .spawn(move || writer.run(&items));
+                Some(Writing {
+                    thread: thread.map_err(no_thread)?,
+                    sender,
+                })
+            }
+        };
+        let (shared, counted, listener) = (Arc::clone(&self.shared), Arc::clone(&live), self.listener);
+        let listening = thread::Builder::new()
+            .name("listener".into())
+            .spawn(move || listen(&shared, &listener, &counted))
+            .map_err(no_thread)?;
+        Ok(Running {
+            shared: self.shared,
+            live,
+            listening: Some(listening),
+            writing,
+        })
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("addr", &self.addr())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A capture under way. Dropping it stops it.
+pub struct Running {
+    shared: Arc<Shared>,
+    live: Arc<Live>,
+    listening: Option<JoinHandle<()>>,
+    writing: Option<Writing>,
+}
+
+struct Writing {
+    thread: JoinHandle<writer::Tally>,
+    sender: SyncSender<Item>,
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.shared.listen
+    }
+
+    /// A handle that ends the waiting of [`Running::stop`] from another thread.
+    pub fn hurry(&self) -> Hurry {
+        Hurry {
+            live: Arc::clone(&self.live),
+        }
+    }
+
+    /// Stops accepting, ends all connections, records what was in flight, completes the bundle.
+    pub fn stop(mut self) -> Summary {
+        self.end()
+    }
+
+    fn end(&mut self) -> Summary {
+        self.shared.stop.now();
+        if let Some(thread) = self.listening.take() {
+            // If it panicked it accepts no more either.
+            let _ = thread.join();
+        }
+        self.live.wait_for_none(CONNECTIONS_END);
+        let mut summary = Summary {
+            uncaptured: self.shared.tally.all_uncaptured(),
+            domains: self.shared.tally.all_domains(),
+            ..Summary::default()
+        };
+        if let Some(Writing { thread, sender }) = self.writing.take() {
+            // Fails only if the writer is gone, which joining it shows.
+            let _ = sender.send(Item::Finish);
+            drop(sender);
+            match thread.join() {
+                Ok(tally) => {
+                    summary.bundle = tally.bundle;
+                    summary.traces = tally.traces;
+                    summary.sockets = tally.sockets;
+                    summary.messages = tally.messages;
+                    summary.lost = tally.lost;
+                    summary.troubles = tally.troubles;
+                }
+                Err(_) => summary
+                    .troubles
+                    .push("the writer ended by a defect of this program".into()),
+            }
+        }
+        summary
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.listening.is_some() {
+            self.end();
+        }
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("addr", &self.addr())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends the waiting of [`Running::stop`] for connections that do not end; the bundle is completed all the same.
+#[derive(Clone, Debug)]
+pub struct Hurry {
+    live: Arc<Live>,
+}
+
+impl Hurry {
+    /// Do not wait.
+    pub fn now(&self) {
+        self.live.hurry();
+    }
+}
+
+/// The folder a file is in.
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}
+
+/// As many finished exchanges and messages may wait for the writer; past that, connections wait for it.
+const QUEUE: usize = 1024;
+/// Connections end at once when they are told to; what takes longer waits for the disk.
+const CONNECTIONS_END: Duration = Duration::from_secs(10);

@@ -1,0 +1,531 @@
+//! What a TLS client wants, read from its first flight before anyone answers it.
+//!
+//! ```text
+//! record       16 | 03 01 | length | fragment …        (RFC 8446 section 5.1)
+//! fragments    01 | length (3)     | ClientHello       (section 4), over as many records as it takes
+//! ClientHello  version random session_id cipher_suites compression_methods extensions   (section 4.1.2)
+//! ```
+//!
+//! Read by hand and not by the TLS library, because a hello that is not answered has to be passed on as it came.
+//! Key shares, cipher suites and the rest are for those to judge who do the handshake.
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientHello {
+    pub server_name: ServerName,
+    /// The application protocols offered, most wanted first; empty if the client offers none (RFC 7301).
+    pub alpn: Vec<Vec<u8>>,
+    /// The versions offered, such as 0x0304; the one in `legacy_version` if there is no list (RFC 8446 section 4.2.1).
+    pub versions: Vec<u16>,
+}
+
+/// The host that a client says it wants (RFC 6066 section 3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ServerName {
+    /// It does not say.
+    None,
+    /// A DNS name, as sent.
+    Dns(String),
+    /// Something that is no DNS name: an address, raw UTF-8, a final dot, a name of a kind unknown.
+    Odd,
+}
+
+impl ClientHello {
+    /// Whether the client would speak TLS 1.2 or 1.3.
+    pub(crate) fn offers_modern_tls(&self) -> bool {
+        self.versions.iter().any(|version| [TLS_1_2, TLS_1_3].contains(version))
+    }
+}
+
+/// The bytes are not, and with whatever follows will not become, a well-formed ClientHello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotAClientHello;
+
+/// Reads the ClientHello that `bytes`, all that the client sent so far, begin with.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<ClientHello>, NotAClientHello> {
+    let mut hello = Fragments::default();
+    let mut rest = bytes;
+    for _ in 0..MAX_RECORDS {
+        let Some(record) = record(rest)? else {
+            return Ok(None);
+        };
+        hello.add(record.fragment);
+        if let Some(body) = hello.body()? {
+            return client_hello(body).map(Some);
+        }
+        rest = record.rest;
+    }
+    Err(NotAClientHello)
+}
+
+/// A record of which the head is whole.
+struct Record<'a> {
+    /// As much as is there.
+    fragment: &'a [u8],
+    /// What follows the record.
+    rest: &'a [u8],
+}
+
+fn record(bytes: &[u8]) -> Result<Option<Record<'_>>, NotAClientHello> {
+    let prefix_fits = [HANDSHAKE_RECORD, 3]
+        .iter()
+        .zip(bytes)
+        .all(|(wanted, byte)| wanted == byte);
+    if !prefix_fits {
+        return Err(NotAClientHello);
+    }
+    let [_, _, _, high, low, rest @ ..] = bytes else {
+        return Ok(None);
+    };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    if length == 0 || length > MAX_FRAGMENT {
+        return Err(NotAClientHello);
+    }
+    let (fragment, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+    Ok(Some(Record { fragment, rest }))
+}
+
+/// A handshake message whose fragments are copied together only where there are several.
+#[derive(Default)]
+struct Fragments<'a> {
+    first: &'a [u8],
+    joined: Vec<u8>,
+}
+
+impl<'a> Fragments<'a> {
+    fn add(&mut self, fragment: &'a [u8]) {
+        if self.first.is_empty() {
+            self.first = fragment;
+        } else {
+            if self.joined.is_empty() {
+                self.joined.extend_from_slice(self.first);
+            }
+            self.joined.extend_from_slice(fragment);
+        }
+    }
+
+    /// The body of the message, once it is whole.
+    fn body(&self) -> Result<Option<&[u8]>, NotAClientHello> {
+        let message = if self.joined.is_empty() {
+            self.first
+        } else {
+            &self.joined
+        };
+        if message.first().is_some_and(|&kind| kind != CLIENT_HELLO) {
+            return Err(NotAClientHello);
+        }
+        let [_, a, b, c, body @ ..] = message else {
+            return Ok(None);
+        };
+        let length = usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).map_err(|_| NotAClientHello)?;
+        if length > MAX_HELLO {
+            return Err(NotAClientHello);
+        }
+        Ok(body.get(..length))
+    }
+}
+
+fn client_hello(body: &[u8]) -> Result<ClientHello, NotAClientHello> {
+    let mut body = Reader(body);
+    let legacy_version = body.u16()?;
+    body.take(32)?; // random
+    body.vec8()?; // session_id
+    body.vec16()?; // cipher_suites
+    body.vec8()?; // compression_methods
+    let mut hello = ClientHello {
+        server_name: ServerName::None,
+        alpn: Vec::new(),
+        versions: vec![legacy_version],
+    };
+    if body.is_empty() {
+        return Ok(hello);
+    }
+    let mut extensions = body.vec16()?;
+    body.end()?;
+    let mut kinds = Vec::new();
+    while !extensions.is_empty() {
+        let kind = extensions.u16()?;
+        let data = extensions.vec16()?;
+        kinds.push(kind);
+        match kind {
+            SERVER_NAME => hello.server_name = server_name(data)?,
+            ALPN => hello.alpn = protocols(data)?,
+            SUPPORTED_VERSIONS => hello.versions = versions(data)?,
+            _ => {}
+        }
+    }
+    // At most one of each kind (RFC 8446 section 4.2).
+    kinds.sort_unstable();
+    match kinds.windows(2).all(|pair| pair.first() != pair.last()) {
+        true => Ok(hello),
+        false => Err(NotAClientHello),
+    }
+}
+
+/// `ServerNameList` (RFC 6066 section 3).
+fn server_name(mut data: Reader<'_>) -> Result<ServerName, NotAClientHello> {
+    let mut list = data.vec16()?;
+    data.end()?;
+    let kind = list.u8()?;
+    if kind != HOST_NAME {
+        // How long a name of another kind is, only those who know that kind can tell.
+        return Ok(ServerName::Odd);
+    }
+    let name = list.vec16()?;
+    Ok(match std::str::from_utf8(name.0) {
+        Ok(name) if list.is_empty() && is_dns_name(name) => ServerName::Dns(name.to_owned()),
+        _ => ServerName::Odd,
+    })
+}
+
+/// Labels of letters, digits, `-` and `_`. The last one is not a number, else it is an IPv4 address in some spelling.
+fn is_dns_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let numeric = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
+    name.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_some_and(numeric)
+}
+
+/// `ProtocolNameList` (RFC 7301 section 3.1).
+fn protocols(mut data: Reader<'_>) -> Result<Vec<Vec<u8>>, NotAClientHello> {
+    let mut list = data.vec16()?;
+    data.end()?;
+    let mut protocols = Vec::new();
+    while !list.is_empty() {
+        let name = list.vec8()?.0;
+        if name.is_empty() {
+            return Err(NotAClientHello);
+        }
+        protocols.push(name.to_vec());
+    }
+    if protocols.is_empty() {
+        Err(NotAClientHello)
+    } else {
+        Ok(protocols)
+    }
+}
+
+/// The client's `SupportedVersions` (RFC 8446 section 4.2.1).
+fn versions(mut data: Reader<'_>) -> Result<Vec<u16>, NotAClientHello> {
+    let mut list = data.vec8()?;
+    data.end()?;
+    let mut versions = Vec::new();
+    while !list.is_empty() {
+        versions.push(list.u16()?);
+    }
+    if versions.is_empty() {
+        Err(NotAClientHello)
+    } else {
+        Ok(versions)
+    }
+}
+
+/// What is left of a structure in the presentation language of RFC 8446 section 3.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], NotAClientHello> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(NotAClientHello)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn u8(&mut self) -> Result<u8, NotAClientHello> {
+        self.take(1)?.first().copied().ok_or(NotAClientHello)
+    }
+
+    fn u16(&mut self) -> Result<u16, NotAClientHello> {
+        Ok(u16::from_be_bytes([self.u8()?, self.u8()?]))
+    }
+
+    /// A vector with a length of one byte.
+    fn vec8(&mut self) -> Result<Reader<'a>, NotAClientHello> {
+        let length = self.u8()?;
+        self.take(usize::from(length)).map(Reader)
+    }
+
+    /// A vector with a length of two bytes.
+    fn vec16(&mut self) -> Result<Reader<'a>, NotAClientHello> {
+        let length = self.u16()?;
+        self.take(usize::from(length)).map(Reader)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn end(&self) -> Result<(), NotAClientHello> {
+        if self.is_empty() { Ok(()) } else { Err(NotAClientHello) }
+    }
+}
+
+/// `ContentType.handshake`.
+const HANDSHAKE_RECORD: u8 = 22;
+/// `HandshakeType.client_hello`.
+const CLIENT_HELLO: u8 = 1;
+/// `NameType.host_name`.
+const HOST_NAME: u8 = 0;
+
+const SERVER_NAME: u16 = 0;
+const ALPN: u16 = 16;
+const SUPPORTED_VERSIONS: u16 = 43;
+
+const TLS_1_2: u16 = 0x0303;
+const TLS_1_3: u16 = 0x0304;
+
+/// The most that a record holds in the clear (RFC 8446 section 5.1).
+const MAX_FRAGMENT: usize = 1 << 14;
+
+/// rustls and OpenSSL refuse larger ones too. With post-quantum key shares and a long ticket a hello comes to some 4 KiB.
+const MAX_HELLO: usize = 64 * 1024;
+
+/// Tools against censorship cut a hello into tens of records; each one is walked again as more bytes come.
+const MAX_RECORDS: usize = 256;
+
+/// Fuzzing: a verdict, once there, stays whatever follows, and one byte at a time leads to it as well.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn cut_anyhow(data: &[u8]) {
+    let whole = parse(data);
+    // Long inputs in steps, so that a fuzzer gets on.
+    let step = data.len() / 512 + 1;
+    let decided = (0..data.len())
+        .step_by(step)
+        .find_map(|end| parse(data.get(..end)?).transpose());
+    if let Some(decided) = decided {
+        assert_eq!(decided.map(Some), whole);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    /// Calls `check` with every seed and with `count` mutations of each: bytes changed, cut out, repeated, spliced in from
+    /// another seed. The same ones in every run.
+    pub(crate) fn mutations(seeds: &[Vec<u8>], count: usize, check: impl Fn(&[u8])) {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut below = move |bound: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).unwrap() % bound.max(1)
+        };
+        for seed in seeds {
+            check(seed);
+            for _ in 0..count {
+                let mut data = seed.clone();
+                for _ in 0..=below(4) {
+                    let at = below(data.len());
+                    let end = (at + 1 + below(8)).min(data.len());
+                    match below(6) {
+                        0 => data.truncate(at),
+                        1 => drop(data.drain(at..end)),
+                        2 => data.extend_from_within(at..end),
+                        3 => data
+                            .splice(at..at, seeds[below(seeds.len())].iter().copied())
+                            .for_each(drop),
+                        4 if !data.is_empty() => data[at] ^= 1 << below(8),
+                        _ if !data.is_empty() => data[at] = [0, 1, 0x7f, 0x80, 0xff, b' ', b'\n', b':'][below(8)],
+                        _ => {}
+                    }
+                }
+                check(&data);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::mutations;
+    use super::*;
+
+    fn vec8(data: &[u8]) -> Vec<u8> {
+        [&[u8::try_from(data.len()).unwrap()], data].concat()
+    }
+
+    fn vec16(data: &[u8]) -> Vec<u8> {
+        [&u16::try_from(data.len()).unwrap().to_be_bytes(), data].concat()
+    }
+
+    fn extension(kind: u16, data: &[u8]) -> Vec<u8> {
+        [&kind.to_be_bytes()[..], &vec16(data)].concat()
+    }
+
+    fn sni(name: &[u8]) -> Vec<u8> {
+        extension(SERVER_NAME, &vec16(&[&[HOST_NAME][..], &vec16(name)].concat()))
+    }
+
+    fn alpn(names: &[&[u8]]) -> Vec<u8> {
+        extension(
+            ALPN,
+            &vec16(&names.iter().flat_map(|name| vec8(name)).collect::<Vec<_>>()),
+        )
+    }
+
+    fn message(extensions: Option<&[Vec<u8>]>) -> Vec<u8> {
+        let mut body = [
+            &[3, 3][..],
+            &[7; 32],
+            &vec8(&[9; 32]),
+            &vec16(&[0x13, 1, 0x13, 2]),
+            &vec8(&[0]),
+        ]
+        .concat();
+        if let Some(extensions) = extensions {
+            body.extend(vec16(&extensions.concat()));
+        }
+        [&[CLIENT_HELLO, 0][..], &vec16(&body)].concat()
+    }
+
+    fn records(message: &[u8], size: usize) -> Vec<u8> {
+        message
+            .chunks(size)
+            .flat_map(|fragment| [&[22, 3, 1][..], &vec16(fragment)].concat())
+            .collect()
+    }
+
+    fn hello(extensions: &[Vec<u8>]) -> Vec<u8> {
+        records(&message(Some(extensions)), MAX_FRAGMENT)
+    }
+
+    fn usual() -> Vec<Vec<u8>> {
+        let grease = extension(0x1a1a, b"");
+        let key_share = extension(51, &[5; 1700]);
+        let versions = extension(SUPPORTED_VERSIONS, &vec8(&[0x3a, 0x3a, 3, 4, 3, 3]));
+        vec![
+            grease,
+            sni(b"api.Example.com"),
+            alpn(&[b"h2", b"http/1.1"]),
+            key_share,
+            versions,
+        ]
+    }
+
+    #[test]
+    fn a_usual_one_in_any_records_and_segments() {
+        let message = message(Some(&usual()));
+        for size in [20, 100, 1400, MAX_FRAGMENT] {
+            let bytes = records(&message, size);
+            let parsed = parse(&bytes).unwrap().unwrap();
+            assert_eq!(parsed.server_name, ServerName::Dns("api.Example.com".into()));
+            assert_eq!(parsed.alpn, [&b"h2"[..], b"http/1.1"]);
+            assert_eq!(parsed.versions, [0x3a3a, TLS_1_3, TLS_1_2]);
+            assert!(parsed.offers_modern_tls());
+            for end in 0..bytes.len() {
+                assert_eq!(parse(&bytes[..end]), Ok(None), "{end} of {}", bytes.len());
+            }
+            assert_eq!(
+                parse(&[&bytes[..], b"\x14\x03\x03\0\x01\x01"].concat()),
+                Ok(Some(parsed))
+            );
+        }
+    }
+
+    #[test]
+    fn one_without_extensions() {
+        let mut bytes = records(&message(None), 1000);
+        let parsed = parse(&bytes).unwrap().unwrap();
+        assert_eq!(
+            parsed,
+            ClientHello {
+                server_name: ServerName::None,
+                alpn: vec![],
+                versions: vec![TLS_1_2]
+            }
+        );
+        bytes[10] = 1;
+        assert!(!parse(&bytes).unwrap().unwrap().offers_modern_tls(), "TLS 1.0");
+    }
+
+    #[test]
+    fn names() {
+        let name = |name: &[u8]| parse(&hello(&[sni(name)])).unwrap().unwrap().server_name;
+        for dns in [
+            "localhost",
+            "my_host.example",
+            "xn--bcher-kva.de",
+            "1.2.3.4.in-addr.arpa",
+            "7.a",
+        ] {
+            assert_eq!(name(dns.as_bytes()), ServerName::Dns(dns.into()));
+        }
+        let long = [vec![b'a'; 64], b".com".to_vec()].concat();
+        let odd = [
+            "1.2.3.4",
+            "[::1]",
+            "::1",
+            "example.com.",
+            "a..b",
+            ".",
+            "",
+            "b\u{fc}cher.de",
+            "a b",
+            "a\r\nb",
+            "a/b",
+        ];
+        for odd in odd.iter().map(|odd| odd.as_bytes()).chain([&long[..], b"\xff"]) {
+            assert_eq!(name(odd), ServerName::Odd, "{}", odd.escape_ascii());
+        }
+        let two = [HOST_NAME, 0, 1, b'a', HOST_NAME, 0, 1, b'b'];
+        let other_kind = [7, b'?'];
+        for list in [&two[..], &other_kind] {
+            let parsed = parse(&hello(&[extension(SERVER_NAME, &vec16(list))])).unwrap().unwrap();
+            assert_eq!(parsed.server_name, ServerName::Odd);
+        }
+    }
+
+    #[test]
+    fn malformed_ones() {
+        let refused = |bytes: &[u8]| assert_eq!(parse(bytes), Err(NotAClientHello), "{}", bytes.escape_ascii());
+        refused(&hello(&[sni(b"a"), sni(b"a")]));
+        refused(&hello(&[extension(9, b""), sni(b"a"), extension(9, b"")]));
+        refused(&hello(&[extension(SERVER_NAME, b"")]));
+        refused(&hello(&[extension(SERVER_NAME, &vec16(b""))]));
+        refused(&hello(&[extension(ALPN, &vec16(b""))]));
+        refused(&hello(&[alpn(&[b"h2", b""])]));
+        refused(&hello(&[extension(ALPN, &[&vec16(b"\x02h2")[..], b"x"].concat())]));
+        refused(&hello(&[extension(SUPPORTED_VERSIONS, &vec8(b""))]));
+        refused(&hello(&[extension(SUPPORTED_VERSIONS, &vec8(b"\x03\x04\x03"))]));
+        refused(&hello(&[b"\0\x07\0\x09short".to_vec()]));
+        let mut longer = message(Some(&usual()));
+        longer.push(0);
+        let length = u16::try_from(longer.len() - 4).unwrap().to_be_bytes();
+        longer[2..4].copy_from_slice(&length);
+        refused(&records(&longer, MAX_FRAGMENT));
+    }
+
+    #[test]
+    fn what_never_becomes_one_is_known_early() {
+        for bytes in [
+            &b"G"[..],
+            b"\x16\x02",
+            b"\x16\x03\x01\0\0",
+            b"\x16\x03\x01\x40\x01",
+            b"\x16\x03\x01\0\x05\x02",
+        ] {
+            assert_eq!(parse(bytes), Err(NotAClientHello), "{}", bytes.escape_ascii());
+        }
+        assert_eq!(
+            parse(b"\x16\x03\x01\0\x05\x01\x01\0\x01"),
+            Err(NotAClientHello),
+            "past the limit"
+        );
+        assert_eq!(parse(b"\x16\x03\x01\0\x05\x01\x01\0\0"), Ok(None));
+        assert_eq!(
+            parse(&records(&message(Some(&usual())), 1)),
+            Err(NotAClientHello),
+            "thousands of records"
+        );
+        assert_eq!(parse(b""), Ok(None));
+    }
+
+    #[test]
+    fn cut_anyhow_it_is_the_same() {
+        let message = message(Some(&usual()[1..3]));
+        let seeds = [records(&message, 30), records(&message, MAX_FRAGMENT)];
+        mutations(&seeds, 3000, cut_anyhow);
+    }
+}

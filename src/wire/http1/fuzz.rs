@@ -1,0 +1,183 @@
+//! The property that fuzzing looks for holes in: however a connection is cut, the events are equal, and every exchange
+//! that began has its ends.
+
+use super::tap::Http1;
+use crate::wire::tap::testing::{Step, seen};
+use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Tap};
+use std::collections::BTreeMap;
+
+/// Reads `data` as cuts and a dialogue, and asserts the property.
+///
+/// ```text
+/// N, N sizes of pieces, then bytes up until one of the marks F8 to FF:
+/// F8 bytes up follow   F9 bytes down follow   FA FB FC up ends   FD FE FF down ends
+/// ```
+pub(crate) fn cut_anyhow(data: &[u8]) {
+    let (&count, data) = data.split_first().unwrap_or((&0, &[]));
+    let (cuts, script) = data.split_at(usize::from(count).min(data.len()));
+    let steps = dialogue(script);
+    let whole = seen(&mut Http1::new(), &steps, || 0);
+    let mut cuts = cuts.iter().cycle();
+    let cut = seen(&mut Http1::new(), &steps, || {
+        cuts.next().map_or(1, |&size| usize::from(size).max(1))
+    });
+    assert_eq!(cut, whole);
+    assert_ends(&steps);
+}
+
+/// Both directions end in every dialogue, once, and nothing comes after that.
+fn dialogue(script: &[u8]) -> Vec<Step<'_>> {
+    let (mut steps, mut dir, mut open) = (Vec::new(), Dir::Up, vec![Dir::Up, Dir::Down]);
+    let mut rest = script;
+    loop {
+        let len = rest.iter().position(|&b| b >= MARKS).unwrap_or(rest.len());
+        let (bytes, tail) = rest.split_at(len);
+        if open.contains(&dir) {
+            steps.push(if dir == Dir::Up {
+                Step::Up(bytes)
+            } else {
+                Step::Down(bytes)
+            });
+        }
+        let Some((&mark, tail)) = tail.split_first() else {
+            break;
+        };
+        dir = if matches!(mark, 0xf8 | 0xfa..=0xfc) {
+            Dir::Up
+        } else {
+            Dir::Down
+        };
+        let how = match mark {
+            0xf8 | 0xf9 => None,
+            0xfa | 0xfd => Some(Ending::Clean),
+            0xfb | 0xfe => Some(Ending::Reset),
+            _ => Some(Ending::Truncated),
+        };
+        if let (Some(how), true) = (how, open.contains(&dir)) {
+            open.retain(|&other| other != dir);
+            steps.push(Step::End(dir, how));
+        }
+        rest = tail;
+    }
+    steps.extend(open.iter().map(|&dir| Step::End(dir, Ending::Stopped)));
+    steps
+}
+
+/// How far an exchange is, one direction of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Far {
+    Nowhere,
+    Head,
+    Body,
+    Trailers,
+    End,
+}
+
+/// Asserts that the events of each direction of each exchange come in order, that all that were reported end, once, and
+/// that nothing follows when the tap went quiet.
+fn assert_ends(steps: &[Step<'_>]) {
+    let mut tap = Http1::new();
+    let mut far: BTreeMap<ExchangeId, [Far; 2]> = BTreeMap::new();
+    let (mut quiet, mut sockets) = (false, 0_i32);
+    let mut check = |event: Event<'_>| {
+        assert!(!quiet, "{event:?} after Opaque");
+        let (id, dir, now) = match event {
+            Event::Begin { .. } => return,
+            Event::Request { id, .. } => (id, Dir::Up, Far::Head),
+            Event::Response { id, .. } => (id, Dir::Down, Far::Head),
+            Event::Body { id, dir, .. } => (id, dir, Far::Body),
+            Event::Trailers { id, dir, .. } => (id, dir, Far::Trailers),
+            Event::End { id, dir, .. } => (id, dir, Far::End),
+            Event::SocketOpen { .. } => return sockets += 1,
+            Event::SocketEnd { .. } => return sockets -= 1,
+            Event::Opaque { .. } => return quiet = true,
+            Event::MessageBegin { .. } | Event::MessageData { .. } | Event::MessageEnd { .. } => return,
+            Event::Control { .. } => return,
+        };
+        let exchange = far.entry(id).or_insert([Far::Nowhere; 2]);
+        let [up, down] = exchange;
+        assert!(
+            *up > Far::Nowhere || now == Far::Head && dir == Dir::Up,
+            "{event:?} before its request"
+        );
+        let before = if dir == Dir::Up { up } else { down };
+        // A direction that ends without a head got no answer.
+        let skips = *before == Far::Nowhere && now != Far::Head && !(now == Far::End && dir == Dir::Down);
+        assert!(
+            !skips && (*before < now || *before == Far::Body && now == Far::Body),
+            "{event:?} after {before:?}"
+        );
+        *before = now;
+    };
+    for step in steps {
+        match *step {
+            Step::Up(bytes) => tap.data(Dir::Up, bytes, &mut check),
+            Step::Down(bytes) => tap.data(Dir::Down, bytes, &mut check),
+            Step::End(dir, how) => tap.end(dir, how, &mut check),
+        }
+    }
+    assert!(far.values().all(|ends| *ends == [Far::End; 2]), "left open: {far:?}");
+    assert!(sockets == 0, "{sockets} sockets left open");
+}
+
+/// From here on a byte of a dialogue is a mark; no seed needs these.
+const MARKS: u8 = 0xf8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Dialogues as [`cut_anyhow`] reads them.
+    const SEEDS: &[&[u8]] = &[
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\xf9HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi\xf8GET /2 HTTP/1.1\r\n\r\n\xf9HTTP/1.0 200\r\n\r\nrest\xfd\xfa",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n\xf9HTTP/1.1 100 Continue\r\n\r\n\xf80\r\nA: b\r\n\r\n\xf9HTTP/1.1 204 No\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc\xf9HTTP/1.1 413 No\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n\xf8defghi\xfb",
+        b"HEAD / HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nCONNECT a:1 HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n\xf9HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 304 X\r\n\r\nHTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x89\x81\0\0\0\0u\xf9HTTP/1.1 103 E\r\n\r\nHTTP/1.1 101 S\r\nUpgrade: WebSocket\r\n\r\n\x89\x01d\x82\x03abc\xf8\x81\x81\0\0\0\0v\xfa\xf9\x88\0\xff",
+        b"GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nGET /n HTTP/1.1\r\n\r\n\xfa\xf9HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        b"GET / HTT\xf9HTTP/1.1 408 Slow\r\nContent-Length: 0\r\n\r\n\xfd\xf8P/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\n\n\xfaGET\xfe",
+    ];
+
+    fn with_cuts(cuts: &[u8], script: &[u8]) -> Vec<u8> {
+        [&[cuts.len() as u8], cuts, script].concat()
+    }
+
+    #[test]
+    fn seeds_hold() {
+        for seed in SEEDS {
+            for cuts in [&[1][..], &[2], &[3], &[7, 1, 64], &[5, 11]] {
+                cut_anyhow(&with_cuts(cuts, seed));
+            }
+        }
+    }
+
+    #[test]
+    fn mutations_hold() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 11) as usize % below
+        };
+        for round in 0..6_000 {
+            let mut script = SEEDS[round % SEEDS.len()].to_vec();
+            for _ in 0..=random(4) {
+                let (at, other) = (random(script.len()), SEEDS[random(SEEDS.len())]);
+                let from = random(other.len());
+                let to = from + random(other.len() - from);
+                match random(6) {
+                    0 => script[at] = random(256) as u8,
+                    1 => script[at] = b"\r\n \t:;,0159af\0"[random(14)],
+                    2 => script.insert(at, MARKS + random(8) as u8),
+                    3 => script.truncate(at.max(1)),
+                    4 => drop(script.splice(at..at, other[from..to].iter().copied())),
+                    _ => drop(script.drain(at..(at + 1 + random(12)).min(script.len() - 1).max(at))),
+                }
+            }
+            let cuts = [random(9) as u8, random(40) as u8, random(9) as u8];
+            cut_anyhow(&with_cuts(&cuts, &script));
+        }
+    }
+}

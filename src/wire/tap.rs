@@ -1,0 +1,296 @@
+//! The tap: an observer that sees both directions of a connection and says what happened.
+//!
+//! ```text
+//!            ┌────────── relay ──────────┐
+//! client ◀──▶│ bytes, untouched          │◀──▶ origin
+//!            └──┬────────────────────────┘
+//!               │ the same bytes: Tap::data(Up | Down, …), Tap::end(Up | Down, …)
+//!               ▼
+//!              tap ──▶ Event, Event, …
+//! ```
+//!
+//! The contract:
+//! - A tap has no errors. What it does not understand it reports as [`Event::Opaque`], once, and is quiet from then on.
+//! - **However the bytes are cut, the events are equal**, pieces of one body or message joined.
+//! - The bytes of a request are shown to the tap before they are sent, so an answer never precedes its question.
+//! - Every exchange that got a [`Event::Request`] gets an [`Event::End`] for `Down`, and for `Up` before or after it,
+//!   at the latest when both directions have ended: nothing that began is left without an end.
+
+use super::message::{Headers, RequestHead, ResponseHead};
+
+/// Watches one connection.
+pub(crate) trait Tap: Send {
+    /// `bytes` were read on their way in direction `dir`.
+    fn data(&mut self, dir: Dir, bytes: &[u8], out: Out<'_>);
+
+    /// Direction `dir` ended; nothing more comes that way. Called at most once per direction.
+    fn end(&mut self, dir: Dir, how: Ending, out: Out<'_>);
+}
+
+/// Where a tap reports to.
+pub(crate) type Out<'o> = &'o mut dyn FnMut(Event<'_>);
+
+/// The way that bytes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dir {
+    /// From the client to the origin.
+    Up,
+    /// From the origin to the client.
+    Down,
+}
+
+impl Dir {
+    /// The other way.
+    pub(crate) fn opposite(self) -> Self {
+        match self {
+            Self::Up => Self::Down,
+            Self::Down => Self::Up,
+        }
+    }
+}
+
+/// How a direction of a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Closed properly: FIN, after a close_notify alert where TLS is spoken.
+    Clean,
+    /// FIN without the close_notify that TLS asks for: what came may be cut off (RFC 8446 section 6.1).
+    Truncated,
+    /// RST, or any other error of the connection.
+    Reset,
+    /// The other end left, so that this one was ended too.
+    Abandoned,
+    /// The capture was stopped.
+    Stopped,
+}
+
+/// Numbers the exchanges of one connection from 0, in the order of their requests (for HTTP/2, the stream).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ExchangeId(pub u32);
+
+/// What a tap saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event<'a> {
+    /// The first byte of a request, or of a response (of each one, if interim responses precede the final one).
+    Begin { id: ExchangeId, dir: Dir },
+    /// A request's head is whole.
+    Request { id: ExchangeId, head: RequestHead },
+    /// A final response's head is whole. Interim responses (1xx but 101) are not reported.
+    Response { id: ExchangeId, head: ResponseHead },
+    /// A piece of a body, never empty; chunk framing is removed, every other coding is still on.
+    Body { id: ExchangeId, dir: Dir, bytes: &'a [u8] },
+    /// Trailer fields, if there were any; before that direction's `End`.
+    Trailers { id: ExchangeId, dir: Dir, headers: Headers },
+    /// The request (`Up`) or the response (`Down`) is over. A `Cut` `Down` without a `Response` means that no answer came.
+    End { id: ExchangeId, dir: Dir, how: Finish },
+    /// The `Response` just reported is a 101 that opens a WebSocket, with this subprotocol; its `End` comes next.
+    SocketOpen { id: ExchangeId, protocol: Option<String> },
+    /// A data message begins. In each direction one message ends before the next begins; control frames may stand between
+    /// its pieces.
+    MessageBegin { id: ExchangeId, dir: Dir, opcode: Opcode },
+    /// A piece of the data message, unmasked and inflated, never empty.
+    MessageData { id: ExchangeId, dir: Dir, bytes: &'a [u8] },
+    /// The data message is over.
+    MessageEnd { id: ExchangeId, dir: Dir, how: Finish },
+    /// A control frame: ping, pong or close.
+    Control {
+        id: ExchangeId,
+        dir: Dir,
+        opcode: Opcode,
+        payload: &'a [u8],
+    },
+    /// The WebSocket is over: both directions have ended, or it became opaque.
+    SocketEnd { id: ExchangeId },
+    /// From here on the connection is not understood. Everything open before has got its end.
+    Opaque { why: Opaque },
+}
+
+/// Whether a message is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// It is.
+    Complete,
+    /// Its direction ended first.
+    Cut(Ending),
+    /// The tap stopped understanding it.
+    Opaque,
+}
+
+/// A WebSocket message's kind (RFC 6455 section 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opcode {
+    /// UTF-8 text.
+    Text,
+    /// Anything.
+    Binary,
+    /// Asks for a pong.
+    Ping,
+    /// Answers a ping.
+    Pong,
+    /// Ends the connection; its payload is a code and a reason.
+    Close,
+}
+
+/// Why a tap went quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Opaque {
+    /// The client sent what is no HTTP/1 request.
+    Request,
+    /// The origin sent what is no HTTP/1 response.
+    Response,
+    /// The origin answered where nothing was asked.
+    Unasked,
+    /// A head, or a line in a chunked body, is longer than its limit.
+    TooLong,
+    /// The framing of a body is malformed.
+    Framing,
+    /// The connection switched to a protocol that no tap reads.
+    Switched,
+    /// A WebSocket frame, or its compression, is malformed.
+    WebSocket,
+    /// A WebSocket message inflates past its limit.
+    Inflated,
+}
+
+impl std::fmt::Display for Opaque {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Request => "a request that is not HTTP/1",
+            Self::Response => "a response that is not HTTP/1",
+            Self::Unasked => "a response that nobody asked for",
+            Self::TooLong => "a head or chunk line past the limit",
+            Self::Framing => "a malformed body framing",
+            Self::Switched => "a switch to a protocol that is not read",
+            Self::WebSocket => "a malformed WebSocket frame",
+            Self::Inflated => "a WebSocket message that inflates past the limit",
+        })
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod testing {
+    //! Drives a tap through a dialogue and writes down what was seen, one line an event, pieces of one body joined:
+    //!
+    //! ```text
+    //! > bytes up      0> GET /users
+    //! < bytes down    0< 200 OK
+    //! ```
+
+    use super::*;
+
+    /// One line of a dialogue.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum Step<'a> {
+        Up(&'a [u8]),
+        Down(&'a [u8]),
+        End(Dir, Ending),
+    }
+
+    /// What `tap` sees of `steps` if each one's bytes come in pieces of `cut()` bytes (0 means all that is left).
+    pub(crate) fn seen(tap: &mut dyn Tap, steps: &[Step<'_>], mut cut: impl FnMut() -> usize) -> Vec<String> {
+        let mut log = Log::default();
+        for step in steps {
+            let (dir, mut bytes) = match *step {
+                Step::Up(bytes) => (Dir::Up, bytes),
+                Step::Down(bytes) => (Dir::Down, bytes),
+                Step::End(dir, how) => {
+                    tap.end(dir, how, &mut |event| log.add(event));
+                    continue;
+                }
+            };
+            while !bytes.is_empty() {
+                let size = match cut() {
+                    0 => bytes.len(),
+                    n => n.min(bytes.len()),
+                };
+                let (piece, rest) = bytes.split_at(size);
+                tap.data(dir, piece, &mut |event| log.add(event));
+                bytes = rest;
+            }
+        }
+        log.lines
+    }
+
+    /// [`seen`] whole, after asserting that it is the same in pieces of 1, 2, 3, 7 and 64 bytes.
+    pub(crate) fn seen_however_cut<T: Tap>(tap: impl Fn() -> T, steps: &[Step<'_>]) -> Vec<String> {
+        let whole = seen(&mut tap(), steps, || 0);
+        for size in [1, 2, 3, 7, 64] {
+            assert_eq!(seen(&mut tap(), steps, || size), whole, "in pieces of {size}");
+        }
+        whole
+    }
+
+    #[derive(Default)]
+    struct Log {
+        lines: Vec<String>,
+        /// Which body or message the last line is a piece of.
+        open: Option<(ExchangeId, Dir, bool)>,
+    }
+
+    impl Log {
+        fn add(&mut self, event: Event<'_>) {
+            let arrow = |dir| if dir == Dir::Up { '>' } else { '<' };
+            let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+            let fields = |headers: &Headers| {
+                headers
+                    .iter()
+                    .map(|(n, v)| format!(" {}: {};", text(n), text(v)))
+                    .collect::<String>()
+            };
+            let mut open = None;
+            let line = match event {
+                Event::Begin { id, dir } => format!("{}{} begins", id.0, arrow(dir)),
+                Event::Request { id, head: h } => {
+                    format!(
+                        "{}> {} {} {:?}{}",
+                        id.0,
+                        h.method,
+                        text(&h.target),
+                        h.version,
+                        fields(&h.headers)
+                    )
+                }
+                Event::Response { id, head: h } => {
+                    format!(
+                        "{}< {} {} {:?}{}",
+                        id.0,
+                        h.status,
+                        text(&h.reason),
+                        h.version,
+                        fields(&h.headers)
+                    )
+                }
+                Event::Body { id, dir, bytes } | Event::MessageData { id, dir, bytes } => {
+                    assert!(!bytes.is_empty(), "an empty piece");
+                    let piece = (id, dir, matches!(event, Event::Body { .. }));
+                    open = Some(piece);
+                    if self.open == open {
+                        if let Some(last) = self.lines.last_mut() {
+                            last.push_str(&text(bytes));
+                        }
+                        return;
+                    }
+                    format!("{}{} | {}", id.0, arrow(dir), text(bytes))
+                }
+                Event::Trailers { id, dir, headers } => format!("{}{} trailers{}", id.0, arrow(dir), fields(&headers)),
+                Event::End { id, dir, how } => format!("{}{} ends {how:?}", id.0, arrow(dir)),
+                Event::SocketOpen { id, protocol } => format!("{} socket {protocol:?}", id.0),
+                Event::MessageBegin { id, dir, opcode } => format!("{}{} message {opcode:?}", id.0, arrow(dir)),
+                Event::MessageEnd { id, dir, how } => format!("{}{} message ends {how:?}", id.0, arrow(dir)),
+                Event::Control {
+                    id,
+                    dir,
+                    opcode,
+                    payload,
+                } => {
+                    format!("{}{} {opcode:?} {}", id.0, arrow(dir), text(payload))
+                }
+                Event::SocketEnd { id } => format!("{} socket ends", id.0),
+                Event::Opaque { why } => format!("opaque: {why}"),
+            };
+            self.open = open;
+            self.lines.push(line);
+        }
+    }
+}
