@@ -13,10 +13,7 @@ impl Moment {
     /// Now.
     #[expect(clippy::disallowed_methods, reason = "this is the file that asks the clock")]
     pub(crate) fn now() -> Self {
-        Self {
-            monotonic: Instant::now(),
-            wall: SystemTime::now(),
-        }
+        Self { monotonic: Instant::now(), wall: SystemTime::now() }
     }
 
     /// By the calendar.

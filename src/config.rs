@@ -49,10 +49,7 @@ impl Config {
 
     /// Passes everything through and only notes the domains.
     pub fn discover() -> Self {
-        Self {
-            mode: Mode::Discover,
-            ..Self::capture("")
-        }
+        Self { mode: Mode::Discover, ..Self::capture("") }
     }
 }
 

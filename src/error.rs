@@ -53,21 +53,13 @@ impl fmt::Display for Error {
         match self {
             Self::Listen { addr, cause } => match cause.kind() {
                 io::ErrorKind::AddrInUse => {
-                    write!(
-                        f,
-                        "port {} is in use: choose another with -p, or 0 for any that is free",
-                        addr.port()
-                    )
+                    write!(f, "port {} is in use: choose another with -p, or 0 for any that is free", addr.port())
                 }
                 io::ErrorKind::PermissionDenied => {
                     write!(f, "not allowed to listen on {addr}: choose a port above 1023 with -p")
                 }
                 io::ErrorKind::AddrNotAvailable => {
-                    write!(
-                        f,
-                        "{} is no address of this machine: choose another with --listen",
-                        addr.ip()
-                    )
+                    write!(f, "{} is no address of this machine: choose another with --listen", addr.ip())
                 }
                 _ => write!(f, "cannot listen on {addr}: {cause}"),
             },

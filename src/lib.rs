@@ -1,4 +1,5 @@
-//! Library.
+#![doc = include_str!("../README.md")]
+
 mod bundle;
 mod cert;
 mod clock;
@@ -10,10 +11,14 @@ mod proxy;
 mod tally;
 mod wire;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
+
 pub use bundle::reader;
 pub use config::{Config, Mode, Observer};
 pub use error::Error;
 pub use notice::{Notice, Reason, Summary, Uncaptured};
 pub use proxy::{Hurry, Proxy, Running};
 pub use wire::pattern::{BadPattern, Pattern};
-pub use wire::tap::{Dir, Opaque, Opcode};
+pub use wire::tap::Opaque;

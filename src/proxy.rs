@@ -57,10 +57,7 @@ impl Proxy {
             let (sender, items) = sync_channel(QUEUE);
             let store = Store::new(folder_of(path));
             capture = Some(Capture {
-                filter: Filter {
-                    include: config.include,
-                    exclude: config.exclude,
-                },
+                filter: Filter { include: config.include, exclude: config.exclude },
                 sink: Sink::new(sender.clone(), store),
                 leaves: Leaves::new(Arc::new(ca))?,
                 ca_pem,
@@ -70,10 +67,7 @@ impl Proxy {
             });
             output = Some(Output { writer, items, sender });
         }
-        let unbound = |cause| Error::Listen {
-            addr: config.listen,
-            cause,
-        };
+        let unbound = |cause| Error::Listen { addr: config.listen, cause };
         let listener = TcpListener::bind(config.listen).map_err(unbound)?;
         listener.set_nonblocking(true).map_err(unbound)?;
         let shared = Arc::new(Shared {
@@ -83,12 +77,7 @@ impl Proxy {
             tally,
             capture,
         });
-        Ok(Self {
-            listener,
-            shared,
-            ca_cert,
-            output,
-        })
+        Ok(Self { listener, shared, ca_cert, output })
     }
 
     /// Where it will listen, the port known.
@@ -106,21 +95,13 @@ impl Proxy {
     /// # Errors
     /// If the system gives no thread.
     pub fn start(self) -> Result<Running, Error> {
-        let no_thread = |cause| Error::System {
-            what: "cannot start a thread",
-            cause,
-        };
+        let no_thread = |cause| Error::System { what: "cannot start a thread", cause };
         let live = Arc::new(Live::default());
         let writing = match self.output {
             None => None,
             Some(Output { writer, items, sender }) => {
-                let thread = thread::Builder::new()
-                    .name("writer".into())
-                    .spawn(move || writer.run(&items));
-                Some(Writing {
-                    thread: thread.map_err(no_thread)?,
-                    sender,
-                })
+                let thread = thread::Builder::new().name("writer".into()).spawn(move || writer.run(&items));
+                Some(Writing { thread: thread.map_err(no_thread)?, sender })
             }
         };
         let (shared, counted, listener) = (Arc::clone(&self.shared), Arc::clone(&live), self.listener);
@@ -128,20 +109,13 @@ impl Proxy {
             .name("listener".into())
             .spawn(move || listen(&shared, &listener, &counted))
             .map_err(no_thread)?;
-        Ok(Running {
-            shared: self.shared,
-            live,
-            listening: Some(listening),
-            writing,
-        })
+        Ok(Running { shared: self.shared, live, listening: Some(listening), writing })
     }
 }
 
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy")
-            .field("addr", &self.addr())
-            .finish_non_exhaustive()
+        f.debug_struct("Proxy").field("addr", &self.addr()).finish_non_exhaustive()
     }
 }
 
@@ -166,9 +140,7 @@ impl Running {
 
     /// A handle that ends the waiting of [`Running::stop`] from another thread.
     pub fn hurry(&self) -> Hurry {
-        Hurry {
-            live: Arc::clone(&self.live),
-        }
+        Hurry { live: Arc::clone(&self.live) }
     }
 
     /// Stops accepting, ends all connections, records what was in flight, completes the bundle.
@@ -201,9 +173,7 @@ impl Running {
                     summary.lost = tally.lost;
                     summary.troubles = tally.troubles;
                 }
-                Err(_) => summary
-                    .troubles
-                    .push("the writer ended by a defect of this program".into()),
+                Err(_) => summary.troubles.push("the writer ended by a defect of this program".into()),
             }
         }
         summary
@@ -220,9 +190,7 @@ impl Drop for Running {
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running")
-            .field("addr", &self.addr())
-            .finish_non_exhaustive()
+        f.debug_struct("Running").field("addr", &self.addr()).finish_non_exhaustive()
     }
 }
 

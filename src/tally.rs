@@ -17,21 +17,13 @@ pub(crate) struct Tally {
 impl Tally {
     /// `announce_domains`: whether the observer is told of each new domain.
     pub(crate) fn new(observer: Observer, announce_domains: bool) -> Self {
-        Self {
-            observer,
-            announce_domains,
-            uncaptured: Mutex::default(),
-            domains: Mutex::default(),
-        }
+        Self { observer, announce_domains, uncaptured: Mutex::default(), domains: Mutex::default() }
     }
 
     /// A connection to `host` (`host:port`), or a part of it, is not captured.
     pub(crate) fn uncaptured(&self, host: &str, reason: Reason) {
         if count(&self.uncaptured, (host.to_owned(), reason.clone())) {
-            self.observer.tell(&Notice::Uncaptured {
-                host: host.to_owned(),
-                reason,
-            });
+            self.observer.tell(&Notice::Uncaptured { host: host.to_owned(), reason });
         }
     }
 
@@ -51,11 +43,7 @@ impl Tally {
     pub(crate) fn all_uncaptured(&self) -> Vec<Uncaptured> {
         most_first(&self.uncaptured)
             .into_iter()
-            .map(|((host, reason), connections)| Uncaptured {
-                host,
-                reason,
-                connections,
-            })
+            .map(|((host, reason), connections)| Uncaptured { host, reason, connections })
             .collect()
     }
 
@@ -100,21 +88,14 @@ mod tests {
         let told = Arc::new(Mutex::new(Vec::new()));
         let tally = {
             let told = Arc::clone(&told);
-            Tally::new(
-                Observer::new(move |notice| told.lock().unwrap().push(format!("{notice:?}"))),
-                true,
-            )
+            Tally::new(Observer::new(move |notice| told.lock().unwrap().push(format!("{notice:?}"))), true)
         };
         for host in ["b:1", "a:1", "b:1"] {
             tally.uncaptured(host, Reason::NotMatched);
             tally.domain(host);
         }
         assert_eq!(told.lock().unwrap().len(), 4);
-        let all: Vec<_> = tally
-            .all_uncaptured()
-            .into_iter()
-            .map(|u| (u.host, u.connections))
-            .collect();
+        let all: Vec<_> = tally.all_uncaptured().into_iter().map(|u| (u.host, u.connections)).collect();
         assert_eq!(all, [("b:1".to_owned(), 2), ("a:1".to_owned(), 1)]);
         assert_eq!(tally.all_domains(), all);
     }

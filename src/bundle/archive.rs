@@ -72,10 +72,7 @@ impl Archive {
     /// Opens `output`'s part, with `modified` (since the epoch) as the time of all entries. The parts of others that were
     /// in the way are returned too; they stay.
     pub(crate) fn create(output: &Path, modified: Duration) -> Result<(Self, Vec<PathBuf>), Error> {
-        let fail = |what: String| Error::Output {
-            path: output.to_owned(),
-            what,
-        };
+        let fail = |what: String| Error::Output { path: output.to_owned(), what };
         if output.file_name().is_none() {
             return Err(fail("that names no file: choose one with -o".into()));
         }
@@ -122,9 +119,7 @@ impl Archive {
             .last_modified_time(self.modified)
             .large_file(size >= LARGE);
         let options = match packing {
-            Packing::Deflated => options
-                .compression_method(CompressionMethod::Deflated)
-                .compression_level(Some(LEVEL)),
+            Packing::Deflated => options.compression_method(CompressionMethod::Deflated).compression_level(Some(LEVEL)),
             Packing::Stored => options.compression_method(CompressionMethod::Stored),
         };
         self.zip.start_file(name, options)?;
@@ -187,11 +182,7 @@ impl Part {
     fn open(output: &Path) -> io::Result<(File, PathBuf, Vec<PathBuf>)> {
         let mut others = Vec::new();
         for n in 1..=MOST_PARTS {
-            let path = if n == 1 {
-                beside(output, ".part")
-            } else {
-                beside(output, &format!(".{n}.part"))
-            };
+            let path = if n == 1 { beside(output, ".part") } else { beside(output, &format!(".{n}.part")) };
             // A new file only: no link is followed, nothing is overwritten.
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                 Ok(file) => return Ok((file, path, others)),
@@ -300,10 +291,7 @@ impl Opened {
         }
         // The size is a claim: memory grows with what is really there.
         let mut content = Vec::new();
-        let read = entry
-            .take(size.saturating_add(1))
-            .read_to_end(&mut content)
-            .map_err(|e| e.to_string())?;
+        let read = entry.take(size.saturating_add(1)).read_to_end(&mut content).map_err(|e| e.to_string())?;
         if read as u64 != size {
             return Err("has another size than the archive says".into());
         }
@@ -408,14 +396,8 @@ mod tests {
         assert_eq!(placed.bundle, folder.output());
         assert_eq!(folder.files(), ["capture.zip"]);
         for i in 0..2 {
-            assert_eq!(
-                content(&placed.bundle, &format!("{i}/small")).as_deref(),
-                Some(&b"small"[..])
-            );
-            assert_eq!(
-                content(&placed.bundle, &format!("{i}/empty")).as_deref(),
-                Some(&b""[..])
-            );
+            assert_eq!(content(&placed.bundle, &format!("{i}/small")).as_deref(), Some(&b"small"[..]));
+            assert_eq!(content(&placed.bundle, &format!("{i}/empty")).as_deref(), Some(&b""[..]));
             assert!(content(&placed.bundle, &format!("{i}/large")).unwrap() == large);
         }
         assert_eq!(content(&placed.bundle, "nothing"), None);
@@ -461,10 +443,7 @@ mod tests {
         names.sort();
         assert_eq!(names, ["before", "half"]);
         assert_eq!(content(&bundle, "half").as_deref(), Some(&b"2"[..]));
-        assert!(
-            fs::metadata(&bundle).unwrap().len() < 1000,
-            "what was aborted is cut off"
-        );
+        assert!(fs::metadata(&bundle).unwrap().len() < 1000, "what was aborted is cut off");
     }
 
     #[test]
@@ -481,9 +460,7 @@ mod tests {
             assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
         }
         DISK_IS_FULL.set(false);
-        archive
-            .group(|a| add(a, "after", &noise(BUFFER), Packing::Deflated))
-            .unwrap();
+        archive.group(|a| add(a, "after", &noise(BUFFER), Packing::Deflated)).unwrap();
         let bundle = archive.finish().unwrap().bundle;
         let mut names: Vec<_> = Opened::open(&bundle).unwrap().names().collect();
         names.sort();
@@ -500,10 +477,7 @@ mod tests {
         DISK_IS_FULL.set(true);
         let unplaced = archive.finish().unwrap_err();
         DISK_IS_FULL.set(false);
-        assert_eq!(
-            (unplaced.state, unplaced.cause.kind()),
-            (PartState::Cut, io::ErrorKind::StorageFull)
-        );
+        assert_eq!((unplaced.state, unplaced.cause.kind()), (PartState::Cut, io::ErrorKind::StorageFull));
         assert_eq!(fs::read(folder.output()).unwrap(), b"old");
         assert!(fs::metadata(unplaced.part).unwrap().len() > 0);
         assert_eq!(folder.files(), ["capture.zip", "capture.zip.part"]);
@@ -516,10 +490,7 @@ mod tests {
             let mut archive = create(&folder.output());
             archive.group(|a| add(a, name, b"1", Packing::Deflated)).unwrap();
             if i > 0 {
-                assert!(
-                    content(&folder.output(), "first").is_some() || i > 1,
-                    "the old one stays until the end"
-                );
+                assert!(content(&folder.output(), "first").is_some() || i > 1, "the old one stays until the end");
             }
             archive.finish().unwrap();
         }
@@ -562,16 +533,10 @@ mod tests {
         let (mut archive, others) = Archive::create(&folder.output(), Duration::ZERO).unwrap();
         assert_eq!(others.len(), 2);
         assert!(archive.part().ends_with("capture.zip.3.part"));
-        assert_eq!(
-            fs::metadata(archive.part()).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(archive.part()).unwrap().permissions().mode() & 0o777, 0o600);
         archive.group(|a| add(a, "name", b"1", Packing::Deflated)).unwrap();
         archive.finish().unwrap();
-        assert_eq!(
-            folder.files(),
-            ["capture.zip", "capture.zip.2.part", "capture.zip.part"]
-        );
+        assert_eq!(folder.files(), ["capture.zip", "capture.zip.2.part", "capture.zip.part"]);
         assert_eq!(fs::read(folder.0.join("capture.zip.part")).unwrap(), b"of another");
     }
 
@@ -583,10 +548,7 @@ mod tests {
         assert!(refusal(Path::new("/dev/null")).ends_with("that is no ordinary file: choose another with -o"));
         let missing = folder.0.join("missing").join("capture.zip");
         let said = refusal(&missing);
-        assert!(
-            said.contains("there is no folder") && said.contains("missing: make it"),
-            "{said}"
-        );
+        assert!(said.contains("there is no folder") && said.contains("missing: make it"), "{said}");
         fs::write(folder.0.join("file"), b"").unwrap();
         assert!(refusal(&folder.0.join("file/capture.zip")).contains("is no folder"));
         assert_eq!(folder.files(), ["file"]);
@@ -596,19 +558,14 @@ mod tests {
     fn what_is_no_archive_is_said_plainly() {
         let folder = Folder::new("noarchive");
         fs::write(folder.output(), b"hello").unwrap();
-        assert_eq!(
-            Opened::open(&folder.output()).err().unwrap(),
-            "it is no ZIP archive, or is cut off"
-        );
+        assert_eq!(Opened::open(&folder.output()).err().unwrap(), "it is no ZIP archive, or is cut off");
     }
 
     #[test]
     fn an_entry_that_is_larger_than_asked_for_is_not_read() {
         let folder = Folder::new("most");
         let mut archive = create(&folder.output());
-        archive
-            .group(|a| add(a, "name", &[0; 1000], Packing::Deflated))
-            .unwrap();
+        archive.group(|a| add(a, "name", &[0; 1000], Packing::Deflated)).unwrap();
         archive.finish().unwrap();
         let mut opened = Opened::open(&folder.output()).unwrap();
         assert_eq!(opened.read("name", 999).unwrap_err(), "is too large (1000 bytes)");

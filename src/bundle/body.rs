@@ -32,11 +32,7 @@ impl Store {
     }
 
     fn with_budget(folder: PathBuf, budget: usize) -> Arc<Self> {
-        Arc::new(Self {
-            folder,
-            budget,
-            used: AtomicUsize::new(0),
-        })
+        Arc::new(Self { folder, budget, used: AtomicUsize::new(0) })
     }
 
     fn take(&self, size: usize) -> bool {
@@ -52,12 +48,7 @@ impl Store {
     fn spill_file(&self) -> io::Result<File> {
         let name = format!(".spectral-{:016x}.spill", RandomState::new().hash_one(0));
         let path = self.folder.join(name);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         fs::remove_file(&path)?;
         Ok(file)
     }
@@ -86,13 +77,7 @@ pub(crate) struct Damage {
 impl Body {
     /// An empty one, which owns nothing yet.
     pub(crate) fn new(store: &Arc<Store>) -> Self {
-        Self {
-            store: Arc::clone(store),
-            memory: Vec::new(),
-            file: None,
-            spilled: 0,
-            damage: None,
-        }
+        Self { store: Arc::clone(store), memory: Vec::new(), file: None, spilled: 0, damage: None }
     }
 
     /// An empty one of the same store.
@@ -126,12 +111,7 @@ impl Body {
 
     /// Reads from the start; read in large pieces, each one may be a system call.
     pub(crate) fn reader(&self) -> Reader<'_> {
-        Reader {
-            file: self.file.as_ref(),
-            at: 0,
-            end: self.spilled,
-            memory: &self.memory,
-        }
+        Reader { file: self.file.as_ref(), at: 0, end: self.spilled, memory: &self.memory }
     }
 
     /// Makes room for `more` bytes in memory, if they may stay there.
@@ -331,10 +311,7 @@ mod tests {
             assert!(body.file.is_some() && body.memory.len() <= WRITE_BUFFER && body.damaged().is_none());
             assert!(folder.is_empty(), "the file has a name");
             assert_eq!(body.len(), all.len() as u64);
-            assert!(
-                content(&body) == all && content(&body) == all,
-                "in pieces of {piece}, read twice"
-            );
+            assert!(content(&body) == all && content(&body) == all, "in pieces of {piece}, read twice");
         }
         assert_eq!(store.used.load(Relaxed), 0);
     }
@@ -354,10 +331,7 @@ mod tests {
         drop(first);
         let mut fourth = Body::new(&store);
         fourth.push(&pattern(5000));
-        assert!(
-            fourth.file.is_some(),
-            "the third still holds 4096 of 10000, and 8192 are asked for"
-        );
+        assert!(fourth.file.is_some(), "the third still holds 4096 of 10000, and 8192 are asked for");
         drop((second, third, fourth));
         assert_eq!(store.used.load(Relaxed), 0);
     }
@@ -370,10 +344,7 @@ mod tests {
         body.push(&pattern(IN_MEMORY));
         body.push(b"more");
         let damage = body.damaged().unwrap();
-        assert_eq!(
-            (damage.lost, damage.cause.kind()),
-            (IN_MEMORY as u64 + 4, io::ErrorKind::NotFound)
-        );
+        assert_eq!((damage.lost, damage.cause.kind()), (IN_MEMORY as u64 + 4, io::ErrorKind::NotFound));
         assert_eq!((body.len(), content(&body)), (1000, pattern(1000)));
     }
 

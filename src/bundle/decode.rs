@@ -31,10 +31,7 @@ pub(crate) struct Decoded {
 /// transfer (RFC 9112 section 6.1). Chunking is framing and was taken off long before.
 pub(crate) fn codings(headers: &Headers) -> Vec<String> {
     let content = headers.list("content-encoding").map(name);
-    let transfer = headers
-        .list("transfer-encoding")
-        .map(name)
-        .filter(|coding| coding != "chunked");
+    let transfer = headers.list("transfer-encoding").map(name).filter(|coding| coding != "chunked");
     content.chain(transfer).filter(|coding| coding != "identity").collect()
 }
 
@@ -55,16 +52,10 @@ fn decode_within(mut body: Body, codings: &[String], limits: Limits) -> Decoded 
     while let Some((coding, inner)) = left.split_last()
         && !body.is_empty()
     {
-        match (codings.len() <= MOST_CODINGS)
-            .then(|| strip(coding, &body, limits))
-            .flatten()
-        {
+        match (codings.len() <= MOST_CODINGS).then(|| strip(coding, &body, limits)).flatten() {
             Some(stripped) => body = stripped,
             None => {
-                return Decoded {
-                    body,
-                    still_on: Some(left.join(", ")),
-                };
+                return Decoded { body, still_on: Some(left.join(", ")) };
             }
         }
         left = inner;
@@ -82,15 +73,8 @@ fn strip(coding: &str, body: &Body, limits: Limits) -> Option<Body> {
         _ => return None,
     };
     let ended = Cell::new(false);
-    let mut input = Input {
-        bytes: BufReader::with_capacity(BUFFER, body.reader()),
-        ended: &ended,
-    };
-    let mut output = Output {
-        body: body.another(),
-        received: body.len(),
-        limits,
-    };
+    let mut input = Input { bytes: BufReader::with_capacity(BUFFER, body.reader()), ended: &ended };
+    let mut output = Output { body: body.another(), received: body.len(), limits };
     // The decoders are other people's code at work on hostile bytes: a panic in one is one more way to fail.
     let result = catch_unwind(AssertUnwindSafe(|| decoder(&mut input, &mut output))).unwrap_or(Err(Stop::Damaged));
     let decoded = output.body;
@@ -149,17 +133,11 @@ fn inflate(mut input: impl BufRead, zlib: bool, output: &mut Output) -> Result<(
         let bytes = input.fill_buf().map_err(|_| Stop::Damaged)?;
         let at_end = bytes.is_empty();
         let (had, gave) = (inflater.total_in(), inflater.total_out());
-        let status = inflater
-            .decompress(bytes, &mut buffer, FlushDecompress::None)
-            .map_err(|_| Stop::Damaged)?;
+        let status = inflater.decompress(bytes, &mut buffer, FlushDecompress::None).map_err(|_| Stop::Damaged)?;
         let used = inflater.total_in().saturating_sub(had);
         let made = inflater.total_out().saturating_sub(gave);
         input.consume(usize::try_from(used).unwrap_or(usize::MAX));
-        output.take(
-            buffer
-                .get(..usize::try_from(made).unwrap_or(usize::MAX))
-                .unwrap_or_default(),
-        )?;
+        output.take(buffer.get(..usize::try_from(made).unwrap_or(usize::MAX)).unwrap_or_default())?;
         match status {
             Status::StreamEnd => return Ok(()),
             Status::Ok | Status::BufError if made > 0 || used > 0 => {}
@@ -220,9 +198,7 @@ fn zstd_frame(
                 // bytes for a checksum if it wants one.
                 Stop::CutOff if stopped.is_none() => {
                     let last = BlockDecodingStrategy::UptoBlocks(1);
-                    decoder
-                        .decode_blocks(&[1, 0, 0, 0, 0, 0, 0][..], last)
-                        .map_err(|_| Stop::CutOff)?;
+                    decoder.decode_blocks(&[1, 0, 0, 0, 0, 0, 0][..], last).map_err(|_| Stop::CutOff)?;
                     stopped = Some(Stop::CutOff);
                 }
                 stop => return Err(stop),
@@ -338,11 +314,7 @@ struct Limits {
 }
 
 /// Deflate cannot do better than 1032 to 1, brotli and zstd do so with hardly anything but bombs.
-const LIMITS: Limits = Limits {
-    free: 64 << 20,
-    ratio: 1100,
-    most: 1 << 30,
-};
+const LIMITS: Limits = Limits { free: 64 << 20, ratio: 1100, most: 1 << 30 };
 
 /// Honest messages have one, few have two; each is a pass over the body.
 const MOST_CODINGS: usize = 8;
@@ -368,16 +340,8 @@ pub(crate) fn property(data: &[u8]) {
     };
     let names = ["gzip", "deflate", "br", "zstd"].map(String::from);
     let pick = |shift: u8| names[usize::from(choice >> shift & 3)].clone();
-    let codings: Vec<_> = if choice & 0x80 == 0 {
-        vec![pick(0)]
-    } else {
-        vec![pick(0), pick(2)]
-    };
-    let limits = Limits {
-        free: 1 << 16,
-        ratio: 100,
-        most: 1 << 20,
-    };
+    let codings: Vec<_> = if choice & 0x80 == 0 { vec![pick(0)] } else { vec![pick(0), pick(2)] };
+    let limits = Limits { free: 1 << 16, ratio: 100, most: 1 << 20 };
     let mut body = Body::new(&super::body::Store::new(std::env::temp_dir()));
     body.push(bytes);
     let decoded = decode_within(body, &codings, limits);
@@ -404,9 +368,7 @@ mod tests {
 
     /// Compressible and not trivial, larger than any buffer on the way.
     fn sample() -> Vec<u8> {
-        (0..9000)
-            .flat_map(|i| format!("line {i} of {}\n", i * i % 977).into_bytes())
-            .collect()
+        (0..9000).flat_map(|i| format!("line {i} of {}\n", i * i % 977).into_bytes()).collect()
     }
 
     fn gz(bytes: &[u8]) -> Vec<u8> {
@@ -468,11 +430,7 @@ mod tests {
         assert_decodes(&text, "identity", &text);
         assert_decodes(&text, "", &text);
         for empty in [gz(b""), zlib(b""), raw_deflate(b"")] {
-            let list = if empty.starts_with(&GZIP_MAGIC) {
-                "gzip"
-            } else {
-                "deflate"
-            };
+            let list = if empty.starts_with(&GZIP_MAGIC) { "gzip" } else { "deflate" };
             assert_decodes(&empty, list, b"");
         }
     }
@@ -548,12 +506,7 @@ mod tests {
                 let (all, still_on) = decoded(&bytes[..cut], list);
                 assert_eq!(still_on, None, "{list} cut at {cut}");
                 assert!(text.starts_with(&all), "{list} cut at {cut}");
-                assert!(
-                    all.len() > text.len() / 4,
-                    "{list} cut at {cut} of {}: only {}",
-                    bytes.len(),
-                    all.len()
-                );
+                assert!(all.len() > text.len() / 4, "{list} cut at {cut} of {}: only {}", bytes.len(), all.len());
             }
         }
         let both = [gz(&text), gz(&text)].concat();
@@ -574,11 +527,7 @@ mod tests {
     #[test]
     fn a_damaged_body_stays_as_it_is() {
         let text = sample();
-        for (mut bytes, list) in [
-            (gz(&text), "gzip"),
-            (zlib(&text), "deflate"),
-            (TEXT_ZST.to_vec(), "zstd"),
-        ] {
+        for (mut bytes, list) in [(gz(&text), "gzip"), (zlib(&text), "deflate"), (TEXT_ZST.to_vec(), "zstd")] {
             // The checksum at the end tells.
             let last = bytes.len() - 1 - if list == "gzip" { 4 } else { 0 };
             bytes[last] ^= 1;
@@ -586,11 +535,7 @@ mod tests {
         }
         for list in ["gzip", "deflate", "zstd"] {
             assert_kept(b"{\"plain\": \"text that is called something else\"}", list, list);
-            assert_kept(
-                b"<html><body>text that is called something else</body></html>",
-                list,
-                list,
-            );
+            assert_kept(b"<html><body>text that is called something else</body></html>", list, list);
         }
         let mut bytes = TEXT_BR.to_vec();
         let middle = bytes.len() / 2;
@@ -603,29 +548,15 @@ mod tests {
 
     #[test]
     fn a_bomb_is_kept_as_received() {
-        let limits = Limits {
-            free: 1 << 20,
-            ratio: 100,
-            most: 4 << 20,
-        };
+        let limits = Limits { free: 1 << 20, ratio: 100, most: 4 << 20 };
         let zeros = gz(&vec![0; 2 << 20]);
-        assert_eq!(
-            decoded_within(&zeros, "gzip", limits),
-            (zeros, Some("gzip".into())),
-            "past the ratio"
-        );
+        assert_eq!(decoded_within(&zeros, "gzip", limits), (zeros, Some("gzip".into())), "past the ratio");
         let large: Vec<u8> = sample().repeat(30);
         assert!(large.len() > 4 << 20);
         let encoded = gz(&large);
-        assert!(
-            decoded_within(&encoded, "gzip", limits) == (encoded, Some("gzip".into())),
-            "past the size"
-        );
+        assert!(decoded_within(&encoded, "gzip", limits) == (encoded, Some("gzip".into())), "past the size");
         let honest = vec![0; 1 << 20];
-        assert!(
-            decoded_within(&gz(&honest), "gzip", limits) == (honest, None),
-            "small enough"
-        );
+        assert!(decoded_within(&gz(&honest), "gzip", limits) == (honest, None), "small enough");
     }
 
     #[test]
@@ -641,17 +572,9 @@ mod tests {
     #[test]
     fn any_bytes_will_do() {
         property(b"");
-        let seeds = [
-            gz(b"hello hello hello"),
-            zlib(b"hello hello"),
-            raw_deflate(b"hello hello"),
-        ];
+        let seeds = [gz(b"hello hello hello"), zlib(b"hello hello"), raw_deflate(b"hello hello")];
         for choice in [0, 1, 2, 3, 0x80 | 0b0100, 0x80 | 0b1011] {
-            for seed in seeds
-                .iter()
-                .map(Vec::as_slice)
-                .chain([&TEXT_BR[..300], &TEXT_ZST[..300]])
-            {
+            for seed in seeds.iter().map(Vec::as_slice).chain([&TEXT_BR[..300], &TEXT_ZST[..300]]) {
                 for (at, flip) in (0..seed.len()).map(|i| (i, (i * 37 % 255 + 1) as u8)) {
                     let mut data = [&[choice], seed].concat();
                     data[at + 1] ^= flip;

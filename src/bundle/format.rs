@@ -282,12 +282,8 @@ impl Serialize for Event {
             Id::Socket(_) => "ws_open",
             Id::Message(..) => "ws_message",
         };
-        TimelineEvent {
-            timestamp: self.timestamp,
-            r#type: r#type.into(),
-            r#ref: self.id.to_string(),
-        }
-        .serialize(serializer)
+        TimelineEvent { timestamp: self.timestamp, r#type: r#type.into(), r#ref: self.id.to_string() }
+            .serialize(serializer)
     }
 }
 
@@ -301,10 +297,7 @@ impl Header {
     /// As a bundle shows it.
     pub(crate) fn new(name: &[u8], value: &[u8]) -> Self {
         let value = text(value);
-        Self {
-            name: text(name).into_owned(),
-            value: value.trim_matches([' ', '\t']).to_owned(),
-        }
+        Self { name: text(name).into_owned(), value: value.trim_matches([' ', '\t']).to_owned() }
     }
 }
 
@@ -321,10 +314,7 @@ pub(crate) fn iso8601(since_epoch: Duration) -> String {
     let time = time::OffsetDateTime::UNIX_EPOCH.saturating_add(since_epoch.try_into().unwrap_or(time::Duration::ZERO));
     let (year, month, day) = time.to_calendar_date();
     let (hour, minute, second, micro) = time.to_hms_micro();
-    format!(
-        "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}+00:00",
-        u8::from(month)
-    )
+    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}+00:00", u8::from(month))
 }
 
 /// A random UUID (version 4, RFC 9562 section 5.4) of `random` bits.
@@ -332,14 +322,7 @@ pub(crate) fn uuid4(random: u128) -> String {
     let bits = random & !(0xf << 76) & !(0b11 << 62) | (0x4 << 76) | (0b10 << 62);
     let hex = format!("{bits:032x}");
     let part = |from, to| hex.get(from..to).unwrap_or_default();
-    format!(
-        "{}-{}-{}-{}-{}",
-        part(0, 8),
-        part(8, 12),
-        part(12, 16),
-        part(16, 20),
-        part(20, 32)
-    )
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }
 
 #[cfg(test)]
@@ -407,27 +390,14 @@ mod tests {
     #[test]
     fn an_event_is_written_like_a_timeline_event() {
         let events = [
-            Event {
-                timestamp: 5,
-                id: Id::Trace(7),
-            },
-            Event {
-                timestamp: 6,
-                id: Id::Socket(12345),
-            },
-            Event {
-                timestamp: 6,
-                id: Id::Message(1, 1234),
-            },
+            Event { timestamp: 5, id: Id::Trace(7) },
+            Event { timestamp: 6, id: Id::Socket(12345) },
+            Event { timestamp: 6, id: Id::Message(1, 1234) },
         ];
         let written = serde_json::to_string_pretty(&Events { events: &events }).unwrap();
         let read: Timeline = serde_json::from_str(&written).unwrap();
         assert_eq!(serde_json::to_string_pretty(&read).unwrap(), written);
-        let refs: Vec<_> = read
-            .events
-            .iter()
-            .map(|e| format!("{} {}", e.r#type, e.r#ref))
-            .collect();
+        let refs: Vec<_> = read.events.iter().map(|e| format!("{} {}", e.r#type, e.r#ref)).collect();
         assert_eq!(refs, ["trace t_0007", "ws_open ws_12345", "ws_message ws_0001_m1234"]);
         assert_eq!(size_of::<Event>(), 24);
     }
@@ -442,10 +412,7 @@ mod tests {
 
     #[test]
     fn dates_and_uuids() {
-        assert_eq!(
-            iso8601(Duration::from_micros(1_795_338_429_552_254)),
-            "2026-11-22T09:07:09.552254+00:00"
-        );
+        assert_eq!(iso8601(Duration::from_micros(1_795_338_429_552_254)), "2026-11-22T09:07:09.552254+00:00");
         assert_eq!(iso8601(Duration::ZERO), "1970-01-01T00:00:00.000000+00:00");
         assert_eq!(iso8601(Duration::MAX).len(), "1970-01-01T00:00:00.000000+00:00".len());
         assert_eq!(uuid4(0), "00000000-0000-4000-8000-000000000000");

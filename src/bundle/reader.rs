@@ -77,10 +77,7 @@ impl Bundle {
     /// If it is no bundle.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
-        let archive = Opened::open(&path).map_err(|what| Error::Open {
-            path: path.clone(),
-            what,
-        })?;
+        let archive = Opened::open(&path).map_err(|what| Error::Open { path: path.clone(), what })?;
         let mut bundle = Self {
             path,
             archive,
@@ -201,28 +198,19 @@ impl Bundle {
     fn content(&mut self, name: &str, most: u64) -> Result<Vec<u8>, Error> {
         match self.archive.read(name, most) {
             Ok(Some(content)) => Ok(content),
-            Ok(None) => Err(Error::Missing {
-                path: self.path.clone(),
-                name: name.to_owned(),
-            }),
+            Ok(None) => Err(Error::Missing { path: self.path.clone(), name: name.to_owned() }),
             Err(what) => Err(self.malformed(name, what)),
         }
     }
 
     fn malformed(&self, name: &str, what: String) -> Error {
-        Error::Malformed {
-            path: self.path.clone(),
-            name: name.to_owned(),
-            what,
-        }
+        Error::Malformed { path: self.path.clone(), name: name.to_owned(), what }
     }
 }
 
 impl fmt::Debug for Bundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bundle")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Bundle").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -249,9 +237,7 @@ fn kind(name: &str) -> Option<(Kind, &str)> {
 
 /// The numbers in an id: ids past four digits sort after those of four.
 fn numbers(id: &str) -> Vec<u64> {
-    id.split(|c: char| !c.is_ascii_digit())
-        .filter_map(|digits| digits.parse().ok())
-        .collect()
+    id.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
 /// A timeline of a million events is 90 MB.
@@ -295,21 +281,11 @@ mod tests {
     #[test]
     fn errors_are_sentences() {
         let error = Bundle::open("/nowhere/capture.zip").unwrap_err();
-        assert!(
-            error.to_string().starts_with("cannot read /nowhere/capture.zip: "),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("cannot read /nowhere/capture.zip: "), "{error}");
         let name = "timeline.json".to_owned();
-        let missing = Error::Missing {
-            path: "capture.zip".into(),
-            name: name.clone(),
-        };
+        let missing = Error::Missing { path: "capture.zip".into(), name: name.clone() };
         assert_eq!(missing.to_string(), "capture.zip has no timeline.json in it");
-        let malformed = Error::Malformed {
-            path: "capture.zip".into(),
-            name,
-            what: "is cut off".into(),
-        };
+        let malformed = Error::Malformed { path: "capture.zip".into(), name, what: "is cut off".into() };
         assert_eq!(malformed.to_string(), "timeline.json in capture.zip is cut off");
     }
 }

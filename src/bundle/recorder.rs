@@ -33,11 +33,7 @@ pub(crate) struct Sink {
 
 impl Sink {
     pub(crate) fn new(items: SyncSender<Item>, store: Arc<Store>) -> Self {
-        Self {
-            items,
-            store,
-            next_socket: Arc::default(),
-        }
+        Self { items, store, next_socket: Arc::default() }
     }
 
     fn send(&self, item: Item) {
@@ -77,16 +73,7 @@ impl Recorder {
     /// Records into `sink` what `tap` sees of a connection to `origin`. Without a sink it understands and records nothing:
     /// for requests that are not captured, and yet have to be told apart.
     pub(crate) fn new(tap: Box<dyn Tap>, sink: Option<Sink>, origin: Origin) -> Self {
-        Self {
-            tap,
-            log: Log {
-                sink,
-                origin,
-                drafts: HashMap::new(),
-                socket: None,
-                opaque: None,
-            },
-        }
+        Self { tap, log: Log { sink, origin, drafts: HashMap::new(), socket: None, opaque: None } }
     }
 
     /// `bytes` are on their way.
@@ -196,11 +183,7 @@ impl Log {
             }
             Event::SocketOpen { id, protocol } => {
                 let key = SocketKey(sink.next_socket.fetch_add(1, Relaxed));
-                self.socket = Some(Socket {
-                    key,
-                    up: None,
-                    down: None,
-                });
+                self.socket = Some(Socket { key, up: None, down: None });
                 self.draft(id, |draft| draft.opens = Some(Opens { socket: key, protocol }));
             }
             Event::MessageBegin { dir, opcode, .. } => {
@@ -215,9 +198,7 @@ impl Log {
                 }
             }
             Event::MessageEnd { dir, .. } => self.finish_message(now, dir),
-            Event::Control {
-                dir, opcode, payload, ..
-            } => {
+            Event::Control { dir, opcode, payload, .. } => {
                 let mut body = Body::new(&sink.store);
                 body.push(payload);
                 self.send_message(now, dir, opcode, body);
@@ -249,13 +230,7 @@ impl Log {
 
     fn send_message(&self, now: Moment, dir: Dir, opcode: Opcode, payload: Body) {
         if let (Some(socket), Some(sink)) = (&self.socket, &self.sink) {
-            sink.send(Item::Message(Message {
-                socket: socket.key,
-                at: now.epoch_ms(),
-                dir,
-                opcode,
-                payload,
-            }));
+            sink.send(Item::Message(Message { socket: socket.key, at: now.epoch_ms(), dir, opcode, payload }));
         }
     }
 

@@ -46,11 +46,9 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 /// An absolute-form target's authority, and the rest of it (RFC 9112 section 3.2.2).
 fn split_absolute(target: &str) -> (Option<&str>, &str) {
-    let scheme = ["http://", "https://", "ws://", "wss://"].into_iter().find(|scheme| {
-        target
-            .get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    });
+    let scheme = ["http://", "https://", "ws://", "wss://"]
+        .into_iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
     let Some(rest) = scheme.and_then(|scheme| target.get(scheme.len()..)) else {
         return (None, target);
     };
@@ -70,37 +68,15 @@ mod tests {
         if let Some(host) = host {
             headers.push(b"hOst", host.as_bytes());
         }
-        let request = RequestHead {
-            method: "GET".into(),
-            target: target.into(),
-            version: Version::Http11,
-            headers,
-        };
-        let authority = Authority {
-            host: Host::V6("::1".parse().unwrap()),
-            port,
-        };
-        of(
-            &request,
-            &Origin {
-                tls,
-                authority,
-                reached: None,
-            },
-            false,
-        )
+        let request = RequestHead { method: "GET".into(), target: target.into(), version: Version::Http11, headers };
+        let authority = Authority { host: Host::V6("::1".parse().unwrap()), port };
+        of(&request, &Origin { tls, authority, reached: None }, false)
     }
 
     #[test]
     fn says_what_the_client_meant() {
         for (tls, port, target, host, expected) in [
-            (
-                true,
-                443,
-                "/a?b=%20c",
-                Some("Api.Example.COM"),
-                "https://api.example.com/a?b=%20c",
-            ),
+            (true, 443, "/a?b=%20c", Some("Api.Example.COM"), "https://api.example.com/a?b=%20c"),
             (true, 443, "/", Some("a.example:443"), "https://a.example/"),
             (true, 443, "/", Some("a.example:80"), "https://a.example:80/"),
             (true, 8443, "/", Some("a.example"), "https://a.example:8443/"),
@@ -110,13 +86,7 @@ mod tests {
             (false, 80, "*", Some("a"), "http://a"),
             (false, 80, "?q", Some("a"), "http://a/?q"),
             (false, 80, "HTTP://b.example?q", None, "http://b.example/?q"),
-            (
-                true,
-                443,
-                "https://b.example/p",
-                Some("a.example"),
-                "https://a.example/p",
-            ),
+            (true, 443, "https://b.example/p", Some("a.example"), "https://a.example/p"),
             (true, 443, "", Some("a"), "https://a/"),
         ] {
             assert_eq!(url(tls, port, target, host), expected, "{target} {host:?}");

@@ -128,30 +128,14 @@ impl Writer {
     }
 
     fn exchange(&mut self, exchange: Exchange) -> io::Result<Notice> {
-        let Exchange {
-            started,
-            url,
-            request,
-            request_body,
-            response,
-            response_body,
-            timing,
-            opens,
-            ..
-        } = exchange;
+        let Exchange { started, url, request, request_body, response, response_body, timing, opens, .. } = exchange;
         let number = self.traces.saturating_add(1);
         let id = Id::Trace(number);
         // The messages of a WebSocket matter even if its handshake cannot be written.
         let socket = opens.map(|opens| {
             self.last_socket = self.last_socket.saturating_add(1);
             let protocols = opens.protocol.into_iter().collect();
-            let socket = Socket {
-                number: self.last_socket,
-                started,
-                url: url.clone(),
-                protocols,
-                ..Socket::default()
-            };
+            let socket = Socket { number: self.last_socket, started, url: url.clone(), protocols, ..Socket::default() };
             self.open.insert(opens.socket, socket);
             opens.socket
         });
@@ -190,10 +174,7 @@ impl Writer {
                 body_encoding: response_body.still_on.clone(),
             },
             timing: timing.into(),
-            initiator: format::Initiator {
-                r#type: "proxy".into(),
-                ..Default::default()
-            },
+            initiator: format::Initiator { r#type: "proxy".into(), ..Default::default() },
             context_refs: Vec::new(),
         };
         self.archive.group(|archive| {
@@ -214,10 +195,8 @@ impl Writer {
     }
 
     fn message(&mut self, message: Message) -> io::Result<()> {
-        let socket = self
-            .open
-            .get_mut(&message.socket)
-            .ok_or_else(|| io::Error::other("a message without a socket"))?;
+        let socket =
+            self.open.get_mut(&message.socket).ok_or_else(|| io::Error::other("a message without a socket"))?;
         let number = socket.messages.saturating_add(1);
         let id = Id::Message(socket.number, number);
         self.troubles.look_at(&message.payload);
@@ -243,10 +222,7 @@ impl Writer {
         })?;
         socket.messages = number;
         self.messages = self.messages.saturating_add(1);
-        self.events.push(Event {
-            timestamp: message.at,
-            id,
-        });
+        self.events.push(Event { timestamp: message.at, id });
         if number > MOST_MESSAGES {
             self.troubles.add(Trouble::ManyMessages, "");
         }
@@ -264,32 +240,20 @@ impl Writer {
             message_count: socket.messages.into(),
             context_refs: Vec::new(),
         };
-        let written = self
-            .archive
-            .group(|archive| json(archive, &format!("ws/{id}.json"), &described));
+        let written = self.archive.group(|archive| json(archive, &format!("ws/{id}.json"), &described));
         if let Err(cause) = written {
             self.owed.push(socket);
             return Err(cause);
         }
         self.sockets = self.sockets.saturating_add(1);
-        self.events.push(Event {
-            timestamp: socket.started,
-            id,
-        });
-        Ok(Notice::Socket {
-            id: described.id,
-            url: socket.url,
-            messages: described.message_count,
-        })
+        self.events.push(Event { timestamp: socket.started, id });
+        Ok(Notice::Socket { id: described.id, url: socket.url, messages: described.message_count })
     }
 
     fn decoded(&mut self, body: Body, headers: &Headers, name: impl FnOnce() -> String) -> Entry {
         self.troubles.look_at(&body);
-        let Decoded { body, still_on } = if body.is_empty() {
-            Decoded { body, still_on: None }
-        } else {
-            decode(body, &codings(headers))
-        };
+        let Decoded { body, still_on } =
+            if body.is_empty() { Decoded { body, still_on: None } } else { decode(body, &codings(headers)) };
         let packed = still_on.is_some() || headers.first("content-type").is_some_and(is_packed);
         Entry {
             file: (!body.is_empty()).then(name),
@@ -321,18 +285,10 @@ impl Writer {
         match catch_unwind(AssertUnwindSafe(|| self.write_end())) {
             Ok(Ok(())) => match self.archive.finish() {
                 Ok(placed) => bundle = Some(placed.bundle),
-                Err(Unplaced {
-                    part,
-                    state: PartState::Whole,
-                    cause,
-                }) => {
+                Err(Unplaced { part, state: PartState::Whole, cause }) => {
                     self.troubles.add(Trouble::Unnamed(part), &cause.to_string());
                 }
-                Err(Unplaced {
-                    part,
-                    state: PartState::Cut,
-                    cause,
-                }) => {
+                Err(Unplaced { part, state: PartState::Cut, cause }) => {
                     self.troubles.add(Trouble::Unfinished(part), &cause.to_string());
                 }
             },
@@ -341,8 +297,7 @@ impl Writer {
                     |_| "a defect of this program".into(),
                     |e| e.err().map_or_else(String::new, |e| e.to_string()),
                 );
-                self.troubles
-                    .add(Trouble::Unfinished(self.archive.part().to_owned()), &cause);
+                self.troubles.add(Trouble::Unfinished(self.archive.part().to_owned()), &cause);
             }
         }
         Tally {
@@ -417,11 +372,7 @@ impl Entry {
     fn write(&self, archive: &mut Archive, folder: &str) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let mut left = self.body.len();
-        let packing = if left < WORTH_PACKING {
-            Packing::Stored
-        } else {
-            self.packing
-        };
+        let packing = if left < WORTH_PACKING { Packing::Stored } else { self.packing };
         archive.entry(&format!("{folder}/{file}"), left, packing)?;
         let mut reader = self.body.reader();
         let mut buffer = vec![0; usize::try_from(left).map_or(BUFFER, |left| left.min(BUFFER))];
@@ -487,17 +438,12 @@ fn opcode(opcode: Opcode) -> &'static str {
 fn origin(url: &str) -> &str {
     let authority = url.find("://").map_or(0, |at| at.saturating_add(3));
     let path = url.get(authority..).and_then(|rest| rest.find(['/', '?', '#']));
-    path.and_then(|path| url.get(..authority.saturating_add(path)))
-        .unwrap_or(url)
+    path.and_then(|path| url.get(..authority.saturating_add(path))).unwrap_or(url)
 }
 
 /// Whether bodies of this media type are compressed by nature.
 fn is_packed(media_type: &[u8]) -> bool {
-    let media_type = media_type
-        .split(|b| matches!(b, b';' | b' '))
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let media_type = media_type.split(|b| matches!(b, b';' | b' ')).next().unwrap_or_default().to_ascii_lowercase();
     let is = |prefix: &[u8]| media_type.starts_with(prefix);
     let plain: [&[u8]; 2] = [b"image/svg", b"image/bmp"];
     let packed: [&[u8]; 9] = [

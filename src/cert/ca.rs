@@ -19,10 +19,10 @@ use x509_parser::extensions::ParsedExtension;
 pub(crate) struct Ca {
     issuer: Issuer,
     validity: Validity,
-    /// The CA's certificate, then whatever others its file holds: those above it, if it is not its own root.
-    chain: Vec<CertificateDer<'static>>,
     certificate: CertificateDer<'static>,
     pem: String,
+    /// Whatever other certificates its file holds: those above it, if it is not its own root.
+    others: Vec<CertificateDer<'static>>,
     path: PathBuf,
 }
 
@@ -56,26 +56,20 @@ impl Ca {
                 others.push(certificate);
             }
         }
-        let certificate = own.ok_or(if others.is_empty() {
-            Flaw::NoCertificate
-        } else {
-            Flaw::Mismatch
-        })?;
+        let certificate = own.ok_or(if others.is_empty() { Flaw::NoCertificate } else { Flaw::Mismatch })?;
         let parsed = parse(&certificate)?;
         let validity = check(&parsed, now)?;
         let name = parsed.subject().as_raw().to_vec();
-        let key_id = parsed
-            .iter_extensions()
-            .find_map(|extension| match extension.parsed_extension() {
-                ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
-                _ => None,
-            });
+        let key_id = parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+            _ => None,
+        });
         Ok(Self {
             issuer: Issuer { name, key_id, key },
             validity,
-            chain: [vec![certificate.clone()], others].concat(),
             pem: pem::certificate(&certificate),
             certificate,
+            others,
             path: PathBuf::new(),
         })
     }
@@ -110,11 +104,8 @@ impl Ca {
         key: &Key,
         validity: Validity,
     ) -> Result<Vec<CertificateDer<'static>>, LeafError> {
-        let leaf = self
-            .issuer
-            .leaf(name, key, validity)
-            .map_err(|cause| LeafError::Signing(cause.to_string()))?;
-        Ok([vec![leaf], self.chain.clone()].concat())
+        let leaf = self.issuer.leaf(name, key, validity).map_err(|cause| LeafError::Signing(cause.to_string()))?;
+        Ok([&[leaf, self.certificate.clone()], &*self.others].concat())
     }
 }
 
@@ -127,9 +118,7 @@ fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Flaw> {
 
 /// Whether verifiers would take a certificate for a CA's, RFC 5280 section 6.1.4 (k) and (n), now.
 fn check(certificate: &X509Certificate<'_>, now: i64) -> Result<Validity, Flaw> {
-    let constraints = certificate
-        .basic_constraints()
-        .map_err(|e| Flaw::Damaged(e.to_string()))?;
+    let constraints = certificate.basic_constraints().map_err(|e| Flaw::Damaged(e.to_string()))?;
     if !constraints.is_some_and(|it| it.value.ca) {
         return Err(Flaw::NotCa);
     }
@@ -138,10 +127,7 @@ fn check(certificate: &X509Certificate<'_>, now: i64) -> Result<Validity, Flaw> 
         return Err(Flaw::MayNotSign);
     }
     let validity = certificate.validity();
-    let validity = Validity {
-        from: validity.not_before.timestamp(),
-        until: validity.not_after.timestamp(),
-    };
+    let validity = Validity { from: validity.not_before.timestamp(), until: validity.not_after.timestamp() };
     if now < validity.from {
         return Err(Flaw::NotYetValid(validity.from));
     }
@@ -201,13 +187,129 @@ impl fmt::Display for Flaw {
             Self::NotCa => write!(f, "its certificate is not one of a CA: {REPLACE}"),
             Self::MayNotSign => write!(f, "its certificate may not sign others: {REPLACE}"),
             Self::NotYetValid(from) => {
-                write!(
-                    f,
-                    "it is not valid before {}: set the clock right, or {REPLACE}",
-                    date(*from)
-                )
+                write!(f, "it is not valid before {}: set the clock right, or {REPLACE}", date(*from))
             }
             Self::Expired(until) => write!(f, "it expired on {}: {REPLACE}", date(*until)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{ca_of, days, fixture, midday, new_ca};
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    const GOOD: &[&str] = &[
+        "rsa-pkcs1.pem",
+        "rsa-pkcs8-certificate-first.pem",
+        "p256-sec1-among-others.pem",
+        "p256-pkcs8-certificate-first.pem",
+        "p384-sec1-certificate-first.pem",
+        "p384-pkcs8.pem",
+        "ed25519.pem",
+        "issuing-with-root.pem",
+        "no-key-id.pem",
+    ];
+
+    fn flaw(file: &[u8], now: SystemTime) -> Flaw {
+        Ca::read(file, x509::seconds(now)).err().unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_file_gives_its_ca() {
+        for name in GOOD {
+            let ca = ca_of(name);
+            let parsed = parse(ca.cert_der()).unwrap();
+            assert_eq!(*parsed.public_key().subject_public_key.data, *ca.issuer.key.public(), "{name}");
+            assert_eq!(pem::first_certificate(ca.cert_pem().as_bytes()).as_ref(), Some(ca.cert_der()), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_certificate_of_the_key_is_found_among_others() {
+        let ca = ca_of("issuing-with-root.pem");
+        assert_eq!(
+            parse(ca.cert_der()).unwrap().subject().iter_common_name().next().unwrap().as_str().unwrap(),
+            "Example Issuing CA"
+        );
+        let root = ca_of("p384-pkcs8.pem").cert_der().clone();
+        assert_eq!(ca.others, [root]);
+    }
+
+    #[test]
+    fn what_clients_would_refuse_is_refused_first() {
+        let read = |name| flaw(&fixture(name), midday());
+        assert!(matches!(read("rsa-passphrase.pem"), Flaw::Passphrase));
+        assert!(matches!(read("rsa-passphrase-traditional.pem"), Flaw::Passphrase));
+        assert!(matches!(read("p521.pem"), Flaw::Key));
+        assert!(matches!(read("not-a-ca.pem"), Flaw::NotCa));
+        assert!(matches!(read("no-cert-sign.pem"), Flaw::MayNotSign));
+
+        let good = String::from_utf8(fixture("p384-pkcs8.pem")).unwrap();
+        let (key, certificate) = good.split_at(good.find("-----BEGIN CERTIFICATE").unwrap());
+        assert!(matches!(flaw(key.as_bytes(), midday()), Flaw::NoCertificate));
+        assert!(matches!(flaw(certificate.as_bytes(), midday()), Flaw::NoKey));
+        assert!(matches!(flaw(b"", midday()), Flaw::Empty));
+        let other = pem::certificate(ca_of("ed25519.pem").cert_der());
+        assert!(matches!(flaw((key.to_owned() + &other).as_bytes(), midday()), Flaw::Mismatch));
+        let cut = pem::certificate(&certificate.as_bytes().to_vec().into());
+        assert!(matches!(flaw((key.to_owned() + &cut).as_bytes(), midday()), Flaw::Damaged(_)));
+        assert!(matches!(flaw((pem::private_key(b"no key") + certificate).as_bytes(), midday()), Flaw::Key));
+    }
+
+    #[test]
+    fn its_time_is_looked_at() {
+        let file = fixture("p384-pkcs8.pem"); // 2020-01-01 to 2120-01-01
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let (from, until) = (1_577_836_800, 4_733_510_400);
+        assert!(Ca::read(&file, x509::seconds(at(from))).is_ok());
+        assert!(Ca::read(&file, x509::seconds(at(until))).is_ok());
+        let early = flaw(&file, at(from - 1));
+        assert!(matches!(early, Flaw::NotYetValid(_)));
+        assert!(
+            early.to_string().starts_with("it is not valid before 2020-01-01: set the clock right, or "),
+            "{early}"
+        );
+        let late = flaw(&file, at(until + 1));
+        assert!(matches!(late, Flaw::Expired(_)));
+        assert!(
+            late.to_string().starts_with("it expired on 2120-01-01: choose another folder with --ca-dir"),
+            "{late}"
+        );
+    }
+
+    #[test]
+    fn a_new_one_is_as_verifiers_want_it() {
+        let ca = new_ca(midday());
+        let certificate = parse(ca.cert_der()).unwrap();
+
+        let one = |mut it: Box<dyn Iterator<Item = String>>| {
+            let name = it.next().unwrap();
+            assert!(it.next().is_none());
+            name
+        };
+        let subject = certificate.subject();
+        let cn = one(Box::new(subject.iter_common_name().map(|it| it.as_str().unwrap().to_owned())));
+        let o = one(Box::new(subject.iter_organization().map(|it| it.as_str().unwrap().to_owned())));
+        assert!(cn.starts_with("Spectral Capture CA ") && cn.len() == 28, "{cn}");
+        assert_eq!(cn, o);
+        assert_eq!(certificate.issuer().as_raw(), subject.as_raw());
+        let again = new_ca(midday());
+        assert_ne!(parse(again.cert_der()).unwrap().subject().as_raw(), subject.as_raw());
+
+        let from = x509::seconds(midday() - days(2));
+        assert_eq!(ca.validity(), Validity { from, until: from + x509::seconds(UNIX_EPOCH + days(3650)) });
+
+        let constraints = certificate.basic_constraints().unwrap().unwrap();
+        assert!(constraints.critical && constraints.value.ca && constraints.value.path_len_constraint.is_none());
+        let usage = certificate.key_usage().unwrap().unwrap();
+        assert!(usage.critical && usage.value.key_cert_sign() && usage.value.crl_sign());
+        assert_eq!(usage.value.flags.count_ones(), 2);
+        assert_eq!(ca.issuer.key_id.as_ref().unwrap().len(), 20);
+        assert_eq!(certificate.extensions().len(), 3);
+        assert_eq!(certificate.raw_serial().len(), 16);
+        assert_eq!(certificate.public_key().parsed().unwrap().key_size(), 256);
+        certificate.verify_signature(None).unwrap();
     }
 }

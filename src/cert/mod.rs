@@ -16,6 +16,8 @@ mod leaves;
 mod peers;
 mod pem;
 mod store;
+#[cfg(test)]
+mod testing;
 mod x509;
 
 pub(crate) use ca::Ca;

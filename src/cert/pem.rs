@@ -21,10 +21,7 @@ pub(super) fn read(file: &[u8]) -> Result<Contents, Flaw> {
     let mut certificates = Vec::new();
     for block in pem::parse_many(file).map_err(|e| Flaw::Damaged(e.to_string()))? {
         // RFC 1421 section 4.6.1.1: how OpenSSL marks a key in PKCS#1 or SEC1 that has a passphrase.
-        let encrypted = block
-            .headers()
-            .get("Proc-Type")
-            .is_some_and(|value| value.contains("ENCRYPTED"));
+        let encrypted = block.headers().get("Proc-Type").is_some_and(|value| value.contains("ENCRYPTED"));
         let found = match block.tag() {
             "CERTIFICATE" => {
                 certificates.push(block.into_contents().into());
@@ -39,10 +36,7 @@ pub(super) fn read(file: &[u8]) -> Result<Contents, Flaw> {
         };
         key.get_or_insert(found);
     }
-    Ok(Contents {
-        key: key.ok_or(Flaw::NoKey)?,
-        certificates,
-    })
+    Ok(Contents { key: key.ok_or(Flaw::NoKey)?, certificates })
 }
 
 /// The first certificate in a file that should hold nothing else.
@@ -82,9 +76,7 @@ mod tests {
     #[test]
     fn takes_blocks_in_any_order_and_with_any_line_ends() {
         let both = [format!("{KEY}{CERTIFICATE}"), format!("{CERTIFICATE}{KEY}")];
-        for file in both
-            .iter()
-            .flat_map(|file| [file.clone(), file.replace('\n', "\r\n"), format!("text\n\n{file}\n")])
+        for file in both.iter().flat_map(|file| [file.clone(), file.replace('\n', "\r\n"), format!("text\n\n{file}\n")])
         {
             let contents = read(file.as_bytes()).unwrap();
             assert_eq!(contents.key.secret_der(), [1, 2, 3]);
@@ -99,14 +91,8 @@ mod tests {
         assert!(matches!(flaw(CERTIFICATE), Flaw::NoKey));
         assert!(matches!(flaw("not PEM at all"), Flaw::NoKey));
         assert!(matches!(flaw(&KEY.replace("AQID", "A*ID")), Flaw::Damaged(_)));
-        assert!(matches!(
-            flaw(&format!("{}{CERTIFICATE}", KEY.split("-----END").next().unwrap())),
-            Flaw::Damaged(_)
-        ));
-        assert!(matches!(
-            flaw(&KEY.replace("PRIVATE", "ENCRYPTED PRIVATE")),
-            Flaw::Passphrase
-        ));
+        assert!(matches!(flaw(&format!("{}{CERTIFICATE}", KEY.split("-----END").next().unwrap())), Flaw::Damaged(_)));
+        assert!(matches!(flaw(&KEY.replace("PRIVATE", "ENCRYPTED PRIVATE")), Flaw::Passphrase));
         let headers = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAQID";
         let marked = KEY.replace("PRIVATE", "RSA PRIVATE").replace("AQID", headers);
         assert!(matches!(flaw(&marked), Flaw::Passphrase));

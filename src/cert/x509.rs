@@ -31,11 +31,10 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// A new one on P-256, and its PKCS#8.
-    pub(super) fn generate() -> Result<(Self, PrivatePkcs8KeyDer<'static>), Failure> {
-        let der = PrivatePkcs8KeyDer::from(KeyPair::generate()?.serialize_der());
-        let key = Self::load(&PrivateKeyDer::Pkcs8(der.clone_key())).ok_or(Failure("a new key is refused".into()))?;
-        Ok((key, der))
+    /// A new one, on P-256.
+    pub(super) fn generate() -> Result<Self, Failure> {
+        let pkcs8 = PrivatePkcs8KeyDer::from(KeyPair::generate()?.serialize_der());
+        Self::load(&PrivateKeyDer::Pkcs8(pkcs8)).ok_or(Failure("a new key is refused".into()))
     }
 
     /// Reads PKCS#1, SEC1 and PKCS#8. `None` if it is damaged, or of a kind or size that ring does not know.
@@ -56,10 +55,7 @@ impl Key {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Failure> {
-        let signer = self
-            .private
-            .choose_scheme(SCHEMES)
-            .ok_or(Failure("the key signs no certificates".into()))?;
+        let signer = self.private.choose_scheme(SCHEMES).ok_or(Failure("the key signs no certificates".into()))?;
         Ok(signer.sign(message)?)
     }
 }
@@ -98,8 +94,7 @@ impl Issuer {
         }
         leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        // rcgen's own way of saying "no CA" also writes a subject key id, which Windows takes for a second CA where it meets
-        // the CA's own, and which a leaf need not have.
+        // rcgen's own way of saying "no CA" also writes a subject key id, which section 4.2.1.2 asks of CAs alone.
         let mut no_ca =
             CustomExtension::from_oid_content(BASIC_CONSTRAINTS, yasna::construct_der(|w| w.write_sequence(|_| ())));
         no_ca.set_criticality(true);
@@ -107,10 +102,7 @@ impl Issuer {
         // Section 4.2.1.1: it must equal the CA's subject key id. Where that has none nothing is compared, and one is derived.
         leaf.use_authority_key_identifier_extension = true;
         let mut ca = CertificateParams::default();
-        ca.key_identifier_method = self
-            .key_id
-            .clone()
-            .map_or(KeyIdMethod::Sha256, KeyIdMethod::PreSpecified);
+        ca.key_identifier_method = self.key_id.clone().map_or(KeyIdMethod::Sha256, KeyIdMethod::PreSpecified);
 
         let draft = leaf.signed_by(&key.public, &rcgen::Issuer::new(ca, Unsigned(&self.key)))?;
         self.sign(draft.der())
@@ -149,9 +141,7 @@ impl Issuer {
             writer.write_sequence(|writer| {
                 writer.next().write_der(&signed);
                 writer.next().write_der(&algorithm);
-                writer
-                    .next()
-                    .write_bitvec_bytes(&signature, signature.len().saturating_mul(8));
+                writer.next().write_bitvec_bytes(&signature, signature.len().saturating_mul(8));
             });
         });
         Ok(certificate.into())
@@ -180,10 +170,7 @@ impl rcgen::SigningKey for Unsigned<'_> {
 /// A new CA: its key in PKCS#8, and its certificate.
 pub(super) fn new_ca(now: i64) -> Result<(PrivatePkcs8KeyDer<'static>, CertificateDer<'static>), Failure> {
     let from = now.saturating_sub(CA_BACKDATED);
-    let mut ca = params(Validity {
-        from,
-        until: from.saturating_add(CA_LIFE),
-    })?;
+    let mut ca = params(Validity { from, until: from.saturating_add(CA_LIFE) })?;
     // Trust stores go by the name: two CAs of one name and two keys get in each other's way there.
     let name = format!("{CA_NAME} {:08x}", u32::from_be_bytes(random()?));
     ca.distinguished_name.push(DnType::CommonName, name.as_str());

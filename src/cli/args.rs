@@ -67,10 +67,9 @@ fn capture(mut parser: lexopt::Parser, mut config: Config) -> Result<Command, St
         match arg {
             Short('p') | Long("port") => {
                 let port = value(&mut parser, "-p")?;
-                config.listen.set_port(
-                    port.parse()
-                        .map_err(|_| format!("'{port}' is no port: give a number from 0 to 65535"))?,
-                );
+                config
+                    .listen
+                    .set_port(port.parse().map_err(|_| format!("'{port}' is no port: give a number from 0 to 65535"))?);
             }
             Long("listen") => {
                 let text = value(&mut parser, "--listen")?;
@@ -79,9 +78,7 @@ fn capture(mut parser: lexopt::Parser, mut config: Config) -> Result<Command, St
             Short('q') | Long("quiet") => quiet = true,
             Long("transparent") => config.transparent = true,
             Short('o') | Long("output") if !discover => {
-                config.mode = Mode::Capture {
-                    output: parser.value().map_err(said)?.into(),
-                };
+                config.mode = Mode::Capture { output: parser.value().map_err(said)?.into() };
             }
             Short('d') | Long("domain") if !discover => config.include.push(pattern(&mut parser, "-d")?),
             Short('e') | Long("exclude") if !discover => config.exclude.push(pattern(&mut parser, "-e")?),
@@ -125,9 +122,7 @@ fn common(arg: lexopt::Arg<'_>) -> Result<Option<Command>, String> {
 
 fn value(parser: &mut lexopt::Parser, option: &str) -> Result<String, String> {
     let value = parser.value().map_err(said)?;
-    value
-        .string()
-        .map_err(|_| format!("the value of {option} is not UTF-8"))
+    value.string().map_err(|_| format!("the value of {option} is not UTF-8"))
 }
 
 fn pattern(parser: &mut lexopt::Parser, option: &str) -> Result<Pattern, String> {
@@ -136,10 +131,7 @@ fn pattern(parser: &mut lexopt::Parser, option: &str) -> Result<Pattern, String>
 
 /// An address, with a port perhaps.
 fn listen_address(text: &str, port: u16) -> Result<SocketAddr, String> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return Ok(SocketAddr::new(ip, port));
     }
@@ -180,12 +172,7 @@ mod tests {
     fn defaults() {
         let options = options("capture proxy");
         assert_eq!(options.config.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(
-            options.config.mode,
-            Mode::Capture {
-                output: "capture.zip".into()
-            }
-        );
+        assert_eq!(options.config.mode, Mode::Capture { output: "capture.zip".into() });
         assert!(!options.quiet && !options.config.insecure && !options.config.transparent);
     }
 
@@ -198,10 +185,7 @@ mod tests {
         let config = options.config;
         assert_eq!(config.listen.to_string(), "[::1]:0");
         assert_eq!(config.mode, Mode::Capture { output: "x.zip".into() });
-        assert_eq!(
-            (config.include.len(), config.exclude.len(), config.upstream_ca.len()),
-            (2, 1, 2)
-        );
+        assert_eq!((config.include.len(), config.exclude.len(), config.upstream_ca.len()), (2, 1, 2));
         assert_eq!(config.ca_dir, Some("ca".into()));
         assert!(options.quiet && config.insecure && config.transparent);
     }

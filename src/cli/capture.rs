@@ -2,7 +2,7 @@
 
 use super::args::Options;
 use super::screen::Screen;
-use super::text::{size, visible};
+use super::text::{escape, size};
 use super::{complain, fail, signals, summary};
 use spectral_capture::{Config, Mode, Notice, Observer, Proxy};
 use std::io::{self, Write};
@@ -67,34 +67,18 @@ pub(crate) fn run(options: Options) -> ExitCode {
 /// One line for what just happened. Lines for each exchange are for people who look on; what is not captured is for logs too.
 fn show(screen: &Screen, notice: &Notice) {
     let line = match notice {
-        Notice::Exchange {
-            method,
-            url,
-            status,
-            size: bytes,
-            total_ms,
-            ..
-        } if screen.is_terminal() => {
-            let status = if *status == 0 {
-                "---".to_owned()
-            } else {
-                status.to_string()
-            };
-            format!(
-                "{status} {} {}  {}  {total_ms:.0} ms",
-                visible(method),
-                visible(url),
-                size(*bytes)
-            )
+        Notice::Exchange { method, url, status, size: bytes, total_ms, .. } if screen.is_terminal() => {
+            let status = if *status == 0 { "---".to_owned() } else { status.to_string() };
+            format!("{status} {} {}  {}  {total_ms:.0} ms", escape(method), escape(url), size(*bytes))
         }
         Notice::Socket { url, messages, .. } if screen.is_terminal() => {
-            format!("ws  {}  {messages} messages", visible(url))
+            format!("ws  {}  {messages} messages", escape(url))
         }
-        Notice::Domain { name } => visible(name),
+        Notice::Domain { name } => escape(name).into_owned(),
         Notice::Uncaptured { host, reason } => {
-            format!("not captured: {}: {}", visible(host), visible(&summary::why(reason)))
+            format!("not captured: {}: {}", escape(host), escape(&summary::why(reason)))
         }
-        Notice::Trouble { what } => format!("spectral: {}", visible(what)),
+        Notice::Trouble { what } => format!("spectral: {}", escape(what)),
         _ => return,
     };
     screen.show(line);
@@ -106,11 +90,7 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
     // A client connects to an address, and 0.0.0.0 is none.
     let mut reachable = addr;
     if addr.ip().is_unspecified() {
-        reachable.set_ip(if addr.is_ipv4() {
-            [127, 0, 0, 1].into()
-        } else {
-            std::net::Ipv6Addr::LOCALHOST.into()
-        });
+        reachable.set_ip(if addr.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
     let mut lines = Vec::new();
     if !addr.ip().to_canonical().is_loopback() {
@@ -118,28 +98,17 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
     }
     match &config.mode {
         Mode::Discover => {
-            lines.push(format!(
-                "Discovering domains on {addr}. Everything passes through unread. Ctrl+C ends it."
-            ));
+            lines.push(format!("Discovering domains on {addr}. Everything passes through unread. Ctrl+C ends it."));
             lines.push(String::new());
-            lines.push(format!(
-                "  export HTTP_PROXY=http://{reachable} HTTPS_PROXY=http://{reachable}"
-            ));
+            lines.push(format!("  export HTTP_PROXY=http://{reachable} HTTPS_PROXY=http://{reachable}"));
         }
         Mode::Capture { output } => {
             let patterns = |patterns: &[_]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-            let mut domains = if config.include.is_empty() {
-                "all".to_owned()
-            } else {
-                patterns(&config.include)
-            };
+            let mut domains = if config.include.is_empty() { "all".to_owned() } else { patterns(&config.include) };
             if !config.exclude.is_empty() {
                 domains.push_str(&format!(", but {}", patterns(&config.exclude)));
             }
-            let ca = proxy
-                .ca_cert()
-                .map(|path| path.display().to_string())
-                .unwrap_or_default();
+            let ca = proxy.ca_cert().map(|path| path.display().to_string()).unwrap_or_default();
             lines.push(format!("Capturing on {addr}. Ctrl+C ends it and writes the bundle."));
             lines.push(format!("  domains  {domains}"));
             lines.push(format!("  output   {}", output.display()));
@@ -148,24 +117,18 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
                 lines.push("  Certificates of origins are not verified (-k).".into());
             }
             lines.push(String::new());
-            lines.push(format!(
-                "  export HTTP_PROXY=http://{reachable} HTTPS_PROXY=http://{reachable}"
-            ));
+            lines.push(format!("  export HTTP_PROXY=http://{reachable} HTTPS_PROXY=http://{reachable}"));
             lines.push(format!("  curl --cacert {} https://…", quoted(&ca)));
         }
     }
     lines.push(String::new());
-    lines.iter().map(|line| visible(line) + "\n").collect()
+    lines.iter().map(|line| format!("{}\n", escape(line))).collect()
 }
 
 /// As a shell reads it back.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    if text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn print(text: &str) {

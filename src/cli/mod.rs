@@ -43,7 +43,7 @@ fn fail(what: &str) -> ExitCode {
 
 fn complain(what: &str) {
     // Nobody may be reading; the exit code says it too.
-    let _ = writeln!(io::stderr(), "spectral: {}", text::visible(what));
+    let _ = writeln!(io::stderr(), "spectral: {}", text::escape(what));
 }
 
 /// The exit code for a command line that makes no sense.

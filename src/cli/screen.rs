@@ -23,14 +23,8 @@ impl Screen {
         let (sender, lines) = sync_channel(QUEUE);
         let dropped = Arc::<AtomicU64>::default();
         let counter = Arc::clone(&dropped);
-        let writer = thread::Builder::new()
-            .name("screen".into())
-            .spawn(move || write_all(&lines, &counter));
-        Self {
-            lines: (!quiet && writer.is_ok()).then_some(sender),
-            dropped,
-            is_terminal: io::stderr().is_terminal(),
-        }
+        let writer = thread::Builder::new().name("screen".into()).spawn(move || write_all(&lines, &counter));
+        Self { lines: (!quiet && writer.is_ok()).then_some(sender), dropped, is_terminal: io::stderr().is_terminal() }
     }
 
     /// Whether a person is looking on.

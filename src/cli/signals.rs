@@ -29,8 +29,6 @@ fn is_hang_up_ignored() -> bool {
         return false;
     };
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let bits = mask
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0);
+    let bits = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     bits & (1 << (Signal::SIGHUP as u32 - 1)) != 0
 }

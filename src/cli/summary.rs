@@ -1,43 +1,30 @@
 //! The last words of a capture: what the bundle holds, what it does not hold and why, and what to do about it.
 
-use super::text::visible;
+use super::text::escape;
 use spectral_capture::{Opaque, Reason, Summary, Uncaptured};
 use std::path::Path;
 
 /// After `capture proxy`.
 pub(crate) fn of_capture(summary: &Summary, output: &Path, ca_cert: Option<&Path>) -> String {
     let mut text = String::new();
-    let mut line = |words: String| text.push_str(&(visible(&words) + "\n"));
+    let mut line = |words: String| text.push_str(&format!("{}\n", escape(&words)));
     match &summary.bundle {
         Some(bundle) => line(format!("Capture bundle written to {}", bundle.display())),
-        None => line(format!(
-            "The capture bundle {} could not be completed",
-            output.display()
-        )),
+        None => line(format!("The capture bundle {} could not be completed", output.display())),
     }
     line(format!(
         "  {} HTTP traces, {} WS connections, {} WS messages",
         summary.traces, summary.sockets, summary.messages
     ));
     if summary.lost > 0 {
-        line(format!(
-            "  {} exchanges or messages could not be written and are lost",
-            summary.lost
-        ));
+        line(format!("  {} exchanges or messages could not be written and are lost", summary.lost));
     }
-    let (unmatched, failed): (Vec<_>, Vec<_>) = summary
-        .uncaptured
-        .iter()
-        .partition(|not| not.reason == Reason::NotMatched);
+    let (unmatched, failed): (Vec<_>, Vec<_>) =
+        summary.uncaptured.iter().partition(|not| not.reason == Reason::NotMatched);
     if !failed.is_empty() {
         line("Not captured:".into());
         for not in failed.iter().take(MOST) {
-            line(format!(
-                "  {}  {}: {}",
-                not.host,
-                connections(not.connections),
-                why(&not.reason)
-            ));
+            line(format!("  {}  {}: {}", not.host, connections(not.connections), why(&not.reason)));
             if let Some(advice) = advice(not, ca_cert) {
                 line(format!("      {advice}"));
             }
@@ -65,7 +52,7 @@ pub(crate) fn of_domains(summary: &Summary) -> String {
     }
     let mut text = String::from("\nConnections  Domain\n");
     for (name, n) in &summary.domains {
-        text.push_str(&format!("{n:11}  {}\n", visible(name)));
+        text.push_str(&format!("{n:11}  {}\n", escape(name)));
     }
     text.push_str("\nTo capture them:\n  spectral capture proxy");
     for (name, _) in summary.domains.iter().take(MOST) {
@@ -73,7 +60,7 @@ pub(crate) fn of_domains(summary: &Summary) -> String {
         let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
         match is_plain {
             true => text.push_str(&format!(" -d {name}")),
-            false => text.push_str(&format!(" -d '{}'", visible(name).replace('\'', ""))),
+            false => text.push_str(&format!(" -d '{}'", escape(name).replace('\'', ""))),
         }
     }
     text.push('\n');

@@ -1,7 +1,202 @@
-//! stand-in
-pub(crate) fn visible(t: &str) -> String {
-    t.to_owned()
+//! Text for people: nothing from the network may command their terminal, and numbers have units.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+/// `text` on one line, with everything a terminal might obey, hide or reorder spelled out: `\x1b`, `\n`, `\u{202e}`.
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+    escape_but(text, |_| false)
 }
-pub(crate) fn size(n: u64) -> String {
-    format!("{n} B")
+
+/// `text` with its own lines and tabs, otherwise like [`escape`].
+pub(crate) fn escape_lines(text: &str) -> Cow<'_, str> {
+    if text.contains('\r') {
+        return escape_but(&text.replace("\r\n", "\n"), |c| matches!(c, '\n' | '\t')).into_owned().into();
+    }
+    escape_but(text, |c| matches!(c, '\n' | '\t'))
+}
+
+fn escape_but(text: &str, harmless: fn(char) -> bool) -> Cow<'_, str> {
+    let bad = |c: char| is_dangerous(c) && !harmless(c);
+    let Some(first) = text.find(bad) else {
+        return text.into();
+    };
+    let (good, rest) = text.split_at(first);
+    let mut escaped = String::with_capacity(text.len().saturating_add(16));
+    escaped.push_str(good);
+    for c in rest.chars() {
+        let _ = match c {
+            c if !bad(c) => escaped.write_char(c),
+            '\n' => escaped.write_str("\\n"),
+            '\r' => escaped.write_str("\\r"),
+            '\t' => escaped.write_str("\\t"),
+            c if u32::from(c) < 0x100 => write!(escaped, "\\x{:02x}", u32::from(c)),
+            c => write!(escaped, "{}", c.escape_unicode()),
+        };
+    }
+    escaped.into()
+}
+
+/// Whether a terminal does something with `c` other than show it where it stands.
+fn is_dangerous(c: char) -> bool {
+    // C0, DEL and C1: a terminal's commands begin with these.
+    c.is_control()
+        || matches!(c,
+            // Reorder what stands around them (Unicode UAX 9).
+            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
+            // End a line or a paragraph.
+            | '\u{2028}' | '\u{2029}'
+            // Invisible: spaces of no width, the mark of a byte order, tags.
+            | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `999 B`, `1.2 kB`, `34 MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64;
+    let mut units = ["B", "kB", "MB", "GB", "TB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    // What would be rounded to four digits belongs to the next unit.
+    while value >= 999.5
+        && let Some(next) = units.next()
+    {
+        value /= 1000.0;
+        unit = next;
+    }
+    format!("{} {unit}", digits(value))
+}
+
+/// `3.4 ms`, `850 ms`, `1.2 s`, `3 min 20 s`.
+pub(crate) fn duration(milliseconds: f64) -> String {
+    match milliseconds {
+        ms if !ms.is_finite() || ms < 0.0 => "0.0 ms".into(),
+        ms if ms < 999.5 => format!("{} ms", digits(ms)),
+        ms if ms < 59_950.0 => format!("{} s", digits(ms / 1000.0)),
+        ms => {
+            let seconds = (ms / 1000.0).round();
+            format!("{:.0} min {:.0} s", (seconds / 60.0).floor(), seconds % 60.0)
+        }
+    }
+}
+
+/// One digit after the point for small numbers.
+fn digits(value: f64) -> String {
+    if value < 9.95 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
+
+/// Milliseconds since the epoch as `2026-11-22 09:07:10.216 UTC`.
+pub(crate) fn date(epoch_ms: u64) -> String {
+    let since = time::Duration::milliseconds(i64::try_from(epoch_ms).unwrap_or(i64::MAX));
+    let time = time::OffsetDateTime::UNIX_EPOCH.saturating_add(since);
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second, ms) = time.to_hms_milli();
+    format!("{year:04}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03} UTC", u8::from(month))
+}
+
+/// `1 trace`, `2 traces`.
+pub(crate) fn count(n: u64, one: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {one}{plural}")
+}
+
+/// Rows whose columns stand below each other. The last column is as long as it likes.
+pub(crate) struct Table<const N: usize> {
+    align: [Align; N],
+    rows: Vec<[String; N]>,
+}
+
+/// Where a column's texts stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+impl<const N: usize> Table<N> {
+    /// Begins with the columns' names.
+    pub(crate) fn new(columns: [(&str, Align); N]) -> Self {
+        Self { align: columns.map(|(_, align)| align), rows: vec![columns.map(|(name, _)| name.to_owned())] }
+    }
+
+    /// Appends a row, already escaped.
+    pub(crate) fn row(&mut self, row: [String; N]) {
+        self.rows.push(row);
+    }
+
+    /// Writes all rows.
+    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut widths = [0; N];
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        for row in &self.rows {
+            let mut line = String::new();
+            for ((cell, width), align) in row.iter().zip(widths).zip(self.align) {
+                if !line.is_empty() {
+                    line.push_str("  ");
+                }
+                let _ = match align {
+                    Align::Left => write!(line, "{cell:<width$}"),
+                    Align::Right => write!(line, "{cell:>width$}"),
+                };
+            }
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_spelled_out() {
+        assert_eq!(escape("plain grüße 日本 \\ \u{1f600}"), "plain grüße 日本 \\ \u{1f600}");
+        assert!(matches!(escape("plain"), Cow::Borrowed(_)));
+        assert_eq!(escape("\x1b]0;evil\x07\r\n\t\x7f"), "\\x1b]0;evil\\x07\\r\\n\\t\\x7f");
+        assert_eq!(escape("\u{9b}31m"), "\\x9b31m");
+        assert_eq!(escape("a\u{202e}txt.exe\u{2066}"), "a\\u{202e}txt.exe\\u{2066}");
+        assert_eq!(escape("\u{feff}\u{2028}\u{200b}\u{e0041}"), "\\u{feff}\\u{2028}\\u{200b}\\u{e0041}");
+    }
+
+    #[test]
+    fn lines_may_stay() {
+        assert_eq!(escape_lines("a\r\n\tb\rc\x1b"), "a\n\tb\\rc\\x1b");
+        assert_eq!(escape_lines("a\nb"), "a\nb");
+    }
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        let sizes = [0, 999, 1000, 1234, 9949, 9950, 999_499, 999_500, 5_000_000_000, u64::MAX].map(size);
+        let expected = ["0 B", "999 B", "1.0 kB", "1.2 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB", "5.0 GB"];
+        assert_eq!(sizes[..9], expected);
+        assert_eq!(sizes[9], "18446744 TB");
+        let times = [0.0, 3.43, 9.96, 850.2, 999.6, 1234.0, 59_960.0, 200_000.0].map(duration);
+        assert_eq!(times, ["0.0 ms", "3.4 ms", "10 ms", "850 ms", "1.0 s", "1.2 s", "1 min 0 s", "3 min 20 s"]);
+        assert_eq!([f64::NAN, -1.0, f64::INFINITY].map(duration), ["0.0 ms"; 3]);
+    }
+
+    #[test]
+    fn dates_and_counts() {
+        assert_eq!(date(1_795_338_410_216), "2026-11-22 09:06:50.216 UTC");
+        assert!(date(u64::MAX).ends_with(" UTC"));
+        assert_eq!([0, 1, 2].map(|n| count(n, "trace")), ["0 traces", "1 trace", "2 traces"]);
+    }
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let mut table = Table::new([("ID", Align::Left), ("SIZE", Align::Right), ("URL", Align::Left)]);
+        table.row(["t_0001".into(), "5 B".into(), "http://ü/".into()]);
+        table.row(["é".into(), "12345 B".into(), String::new()]);
+        let mut out = Vec::new();
+        table.write(&mut out).unwrap();
+        let expected = "ID         SIZE  URL\nt_0001      5 B  http://ü/\né       12345 B\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
 }

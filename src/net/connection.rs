@@ -20,6 +20,7 @@ use crate::clock::Moment;
 use crate::notice::Reason;
 use crate::wire::authority::{Authority, Host};
 use crate::wire::client_hello::{self, ClientHello, ServerName};
+use crate::wire::http1::head::HeadEnd;
 use crate::wire::message::RequestHead;
 use crate::wire::proxy_request::{self, PlainRequest, ProxyRequest};
 use std::net::TcpStream;
@@ -84,11 +85,20 @@ enum Asked {
 fn await_request(shared: &Shared, client: &mut Leg, kept: &mut Option<Kept>) -> Asked {
     let mut scratch = Vec::new();
     let mut deadline = None;
+    let (mut end, mut searched, mut judged) = (HeadEnd::message(), 0, 0);
     loop {
-        match judge(shared, client) {
-            Some(asked) => return asked,
-            None if client.ended().is_some() => return Asked::Nothing,
-            None => {}
+        // Once the head is whole, or there is twice as much as before: one that drips in is not read anew for each drop.
+        let bytes = client.unread();
+        let may_be_whole = !matches!(end.find(bytes.get(searched..).unwrap_or_default()), Ok(None));
+        searched = bytes.len();
+        if may_be_whole || searched >= judged * 2 {
+            judged = searched;
+            if let Some(asked) = judge(shared, client) {
+                return asked;
+            }
+        }
+        if client.ended().is_some() {
+            return Asked::Nothing;
         }
         if !client.unread().is_empty() && deadline.is_none() {
             deadline = Some(Moment::now().plus(HEAD));
@@ -136,10 +146,7 @@ fn judge(shared: &Shared, client: &mut Leg) -> Option<Asked> {
         Ok(Some((used, request))) => {
             let head = bytes.get(..used).unwrap_or_default().to_vec();
             client.consume(used);
-            Some(Asked::Http {
-                request: Box::new(request),
-                head,
-            })
+            Some(Asked::Http { request: Box::new(request), head })
         }
         Err(refusal) => Some(Asked::Nonsense(Answer::bad_request(&refusal.to_string()))),
     }
@@ -152,12 +159,7 @@ fn is_own(shared: &Shared, authority: &Authority) -> bool {
 
 fn own_page(shared: &Shared, client: &mut Leg, head: &RequestHead) {
     let ca_pem = shared.capture.as_ref().map(|capture| capture.ca_pem.as_str());
-    page::answer_to(
-        client,
-        &head.method,
-        &Answer::own(&head.method, &head.target, ca_pem),
-        &shared.stop,
-    );
+    page::answer_to(client, &head.method, &Answer::own(&head.method, &head.target, ca_pem), &shared.stop);
 }
 
 /// Opens a tunnel. The client is answered once the origin is there, so that it learns of one that is not.
@@ -173,9 +175,7 @@ fn connect(shared: &Shared, mut client: Leg, authority: Authority) {
         Err(Undialled::Ourselves) => page::answer(&mut client, &Answer::no_tunnel_to_itself(), &shared.stop),
         Err(Undialled::Stopped) => {}
         Err(why) => {
-            shared
-                .tally
-                .uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string()));
+            shared.tally.uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string()));
             page::answer(&mut client, &Answer::unreachable(&authority, &why), &shared.stop);
         }
     }
@@ -187,28 +187,18 @@ fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) {
         let why = "it was redirected here without a server name that says where to".to_owned();
         return shared.tally.uncaptured("(unknown)", Reason::ClientTls(why));
     };
-    let authority = Authority {
-        host: Host::Name(name.to_ascii_lowercase()),
-        port: 443,
-    };
+    let authority = Authority { host: Host::Name(name.to_ascii_lowercase()), port: 443 };
     match reach(shared, &authority) {
         Ok((origin, reached)) => tunnel::serve(shared, client, origin, Route { authority, reached }),
         Err(Undialled::Stopped) => {}
-        Err(why) => shared
-            .tally
-            .uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string())),
+        Err(why) => shared.tally.uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string())),
     }
 }
 
 fn reach(shared: &Shared, authority: &Authority) -> Result<(Leg, Reached), Undialled> {
     let began = Moment::now();
     let dialled = dial(authority, shared.listen, &shared.stop)?;
-    let reached = Reached {
-        began,
-        dns_ms: dialled.dns_ms,
-        connect_ms: dialled.connect_ms,
-        tls_ms: 0.0,
-    };
+    let reached = Reached { began, dns_ms: dialled.dns_ms, connect_ms: dialled.connect_ms, tls_ms: 0.0 };
     Ok((Leg::new(dialled.socket).map_err(Undialled::Unconnected)?, reached))
 }
 

@@ -36,11 +36,7 @@ pub(crate) fn dial(authority: &Authority, listen: SocketAddr, stop: &Stop) -> Re
     }
     let resolved = Moment::now();
     let socket = connect(&addrs, stop)?;
-    Ok(Dialled {
-        socket,
-        dns_ms: resolved.ms_since(began),
-        connect_ms: Moment::now().ms_since(resolved),
-    })
+    Ok(Dialled { socket, dns_ms: resolved.ms_since(began), connect_ms: Moment::now().ms_since(resolved) })
 }
 
 /// Whether `authority`, in any spelling, is `listen`, the address of this proxy.
@@ -70,20 +66,12 @@ impl fmt::Display for Undialled {
             Self::Ourselves => f.write_str("it is this proxy itself"),
             Self::Unresolved(why) => write!(f, "its name does not resolve: {why}"),
             Self::ResolvedTooSlowly => {
-                write!(
-                    f,
-                    "its name did not resolve within {} seconds",
-                    RESOLVE_DEADLINE.as_secs()
-                )
+                write!(f, "its name did not resolve within {} seconds", RESOLVE_DEADLINE.as_secs())
             }
             Self::Unconnected(e) => match e.kind() {
                 io::ErrorKind::ConnectionRefused => f.write_str("it refused the connection"),
                 io::ErrorKind::TimedOut => {
-                    write!(
-                        f,
-                        "it did not accept a connection within {} seconds",
-                        CONNECT_DEADLINE.as_secs()
-                    )
+                    write!(f, "it did not accept a connection within {} seconds", CONNECT_DEADLINE.as_secs())
                 }
                 _ => write!(f, "connecting to it failed: {e}"),
             },
@@ -226,10 +214,7 @@ mod tests {
     #[test]
     fn families_take_turns() {
         let order = interleaved(&[addr("[::1]:1"), addr("[::2]:1"), addr("1.1.1.1:1"), addr("[::3]:1")]);
-        assert_eq!(
-            order,
-            [addr("[::1]:1"), addr("1.1.1.1:1"), addr("[::2]:1"), addr("[::3]:1")]
-        );
+        assert_eq!(order, [addr("[::1]:1"), addr("1.1.1.1:1"), addr("[::2]:1"), addr("[::3]:1")]);
     }
 
     #[test]
@@ -253,10 +238,7 @@ mod tests {
             .take_while(|socket| {
                 let fds = [socket.as_fd()];
                 let stop = Stop::new().unwrap();
-                sys::wait_for_writable(stop.as_fd(), &fds, Duration::from_millis(300))
-                    .unwrap()
-                    .1
-                    == [true]
+                sys::wait_for_writable(stop.as_fd(), &fds, Duration::from_millis(300)).unwrap().1 == [true]
             })
             .collect();
         (listener, filler)
@@ -265,13 +247,8 @@ mod tests {
     #[test]
     fn refusals_are_told() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let authority = Authority {
-            host: Host::V4([127, 0, 0, 1].into()),
-            port,
-        };
-        let said = dial(&authority, addr("127.0.0.1:1"), &Stop::new().unwrap())
-            .unwrap_err()
-            .to_string();
+        let authority = Authority { host: Host::V4([127, 0, 0, 1].into()), port };
+        let said = dial(&authority, addr("127.0.0.1:1"), &Stop::new().unwrap()).unwrap_err().to_string();
         assert_eq!(said, "it refused the connection");
     }
 
@@ -291,10 +268,7 @@ mod tests {
         for (other, listen) in [("127.0.0.1:81", own), ("127.0.0.2:80", own), ("192.0.2.1:80", all)] {
             assert!(!is_ourselves(addr(other), listen), "{other} {listen}");
         }
-        let decimal = Authority {
-            host: Host::Name("2130706433".into()),
-            port: 80,
-        };
+        let decimal = Authority { host: Host::Name("2130706433".into()), port: 80 };
         assert!(leads_here(&decimal, own, &Stop::new().unwrap()));
     }
 }

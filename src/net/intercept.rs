@@ -59,9 +59,7 @@ pub(crate) fn serve(
     let began = Moment::now();
     if let Err(obstacle) = open_origin(shared, capture, &mut origin, &route, sni, alpn) {
         if obstacle.lasts {
-            capture
-                .unintercepted
-                .add(&route.authority, sni, obstacle.reason.clone(), Moment::now());
+            capture.unintercepted.add(&route.authority, sni, obstacle.reason.clone(), Moment::now());
         }
         name_it(obstacle.reason);
         return pass_anew(shared, client, &route);
@@ -91,12 +89,7 @@ fn foreseeable(hello: &ClientHello) -> Result<Vec<Vec<u8>>, Reason> {
     if !hello.offers_modern_tls() {
         return Err(Reason::ClientTls("it offers no TLS version above 1.1".into()));
     }
-    let known: Vec<_> = hello
-        .alpn
-        .iter()
-        .filter(|name| READABLE.contains(&name.as_slice()))
-        .cloned()
-        .collect();
+    let known: Vec<_> = hello.alpn.iter().filter(|name| READABLE.contains(&name.as_slice())).cloned().collect();
     if known.is_empty() && !hello.alpn.is_empty() {
         let offered: Vec<_> = hello.alpn.iter().map(|name| String::from_utf8_lossy(name)).collect();
         return Err(Reason::Protocol(offered.join(", ")));
@@ -120,28 +113,21 @@ fn open_origin(
     sni: Option<&str>,
     alpn: Vec<Vec<u8>>,
 ) -> Result<(), Obstacle> {
-    let failed = |e: rustls::Error| Obstacle {
-        lasts: true,
-        reason: origin_reason(&e),
-    };
+    let failed = |e: rustls::Error| Obstacle { lasts: true, reason: origin_reason(&e) };
     let host = &route.authority.host;
     let (connection, asked) = capture.towards_origins.connection(sni, host, alpn).map_err(failed)?;
     origin.start_tls(connection.into(), &[]).map_err(failed)?;
     match handshake(origin, &shared.stop) {
-        Ok(()) if asked.is_raised() => Err(Obstacle {
-            lasts: true,
-            reason: Reason::ClientCertificate,
-        }),
+        Ok(()) if asked.is_raised() => Err(Obstacle { lasts: true, reason: Reason::ClientCertificate }),
         Ok(()) => Ok(()),
         Err(Unshaken::Tls(e)) => Err(failed(e)),
         Err(Unshaken::Ended) => Err(Obstacle {
             lasts: false,
             reason: Reason::OriginTls("it closed the connection during the handshake".into()),
         }),
-        Err(Unshaken::TooSlow) => Err(Obstacle {
-            lasts: false,
-            reason: Reason::OriginTls("its handshake took too long".into()),
-        }),
+        Err(Unshaken::TooSlow) => {
+            Err(Obstacle { lasts: false, reason: Reason::OriginTls("its handshake took too long".into()) })
+        }
     }
 }
 
@@ -166,15 +152,9 @@ fn open_client(
 ) -> Result<(), Unopened> {
     let untouched = |why: String| Unopened::Untouched(Reason::ClientTls(why));
     let name = server_name(sni, &route.authority.host).map_err(|e| untouched(e.to_string()))?;
-    let leaf = capture
-        .leaves
-        .certificate(&name, Moment::now().wall())
-        .map_err(|e| untouched(e.to_string()))?;
+    let leaf = capture.leaves.certificate(&name, Moment::now().wall()).map_err(|e| untouched(e.to_string()))?;
     let chosen = origin.tls().and_then(|tls| tls.alpn_protocol());
-    let connection = capture
-        .towards_clients
-        .connection(leaf, chosen)
-        .map_err(|e| untouched(e.to_string()))?;
+    let connection = capture.towards_clients.connection(leaf, chosen).map_err(|e| untouched(e.to_string()))?;
 
     let first_flight = client.unread().to_vec();
     client.consume(first_flight.len());
@@ -186,18 +166,14 @@ fn open_client(
         Ok(()) => Ok(()),
         Err(Unshaken::Tls(e)) => Err(Unopened::Refused(client_reason(&e))),
         Err(Unshaken::Ended) if shared.stop.is_now() => Err(Unopened::Left),
-        Err(Unshaken::Ended) => Err(Unopened::Refused(Reason::CertificateRefused(
-            "closed without an alert".into(),
-        ))),
+        Err(Unshaken::Ended) => Err(Unopened::Refused(Reason::CertificateRefused("closed without an alert".into()))),
         Err(Unshaken::TooSlow) => Err(Unopened::Left),
     }
 }
 
 /// Client and origin speak directly, over a connection that has heard nothing yet.
 fn pass_anew(shared: &Shared, client: Leg, route: &Route) {
-    let origin = dial(&route.authority, shared.listen, &shared.stop)
-        .ok()
-        .and_then(|d| Leg::new(d.socket).ok());
+    let origin = dial(&route.authority, shared.listen, &shared.stop).ok().and_then(|d| Leg::new(d.socket).ok());
     // It was reachable a moment ago: the client sees what it would see, an end.
     if let Some(origin) = origin {
         tunnel::pass(shared, client, origin);
@@ -225,10 +201,7 @@ fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), Unshaken> {
             return Err(Unshaken::Ended);
         }
         let left = deadline.since(Moment::now());
-        let interest = Interest {
-            read: true,
-            write: leg.owed() > 0,
-        };
+        let interest = Interest { read: true, write: leg.owed() > 0 };
         match sys::wait([(stop.as_fd(), Interest::READ), (leg.fd(), interest)], Some(left)) {
             Ok([stopped, _]) if stopped.read => return Err(Unshaken::Ended),
             Ok([_, ready]) if ready.read => {
@@ -324,13 +297,7 @@ mod tests {
             versions: vec![0x0304],
         };
         assert_eq!(foreseeable(&hello(&[])), Ok(vec![]));
-        assert_eq!(
-            foreseeable(&hello(&[b"h2", b"http/1.1"])),
-            Ok(vec![b"http/1.1".to_vec()])
-        );
-        assert_eq!(
-            foreseeable(&hello(&[b"h2", b"x"])),
-            Err(Reason::Protocol("h2, x".into()))
-        );
+        assert_eq!(foreseeable(&hello(&[b"h2", b"http/1.1"])), Ok(vec![b"http/1.1".to_vec()]));
+        assert_eq!(foreseeable(&hello(&[b"h2", b"x"])), Err(Reason::Protocol("h2, x".into())));
     }
 }

@@ -161,11 +161,7 @@ impl Leg {
         let n = match self.socket.read(scratch) {
             Ok(0) => {
                 // In the clear FIN is a proper end; TLS has a word for it that was not said (RFC 8446 section 6.1).
-                self.input = Input::Ended(if self.tls.is_some() {
-                    Ending::Truncated
-                } else {
-                    Ending::Clean
-                });
+                self.input = Input::Ended(if self.tls.is_some() { Ending::Truncated } else { Ending::Clean });
                 return Ok(false);
             }
             Ok(n) => n,

@@ -31,9 +31,7 @@ pub(crate) fn listen(shared: &Arc<Shared>, listener: &TcpListener, live: &Arc<Li
             Err(e) => {
                 if !is_short {
                     is_short = true;
-                    shared
-                        .tally
-                        .trouble(format!("cannot serve more connections for now: {e}"));
+                    shared.tally.trouble(format!("cannot serve more connections for now: {e}"));
                 }
                 // Nothing says when there will be room, so it is tried again and again.
                 let _ = sys::wait([(shared.stop.as_fd(), Interest::READ)], Some(RETRY));
@@ -44,10 +42,7 @@ pub(crate) fn listen(shared: &Arc<Shared>, listener: &TcpListener, live: &Arc<Li
 
 /// Whether there is a client; `None` once the capture stops.
 fn wait(shared: &Shared, listener: &TcpListener) -> Option<bool> {
-    let wanted = [
-        (shared.stop.as_fd(), Interest::READ),
-        (listener.as_fd(), Interest::READ),
-    ];
+    let wanted = [(shared.stop.as_fd(), Interest::READ), (listener.as_fd(), Interest::READ)];
     match sys::wait(wanted, None) {
         Ok([stopped, _]) if stopped.read => None,
         Ok([_, client]) => Some(client.read),
@@ -58,18 +53,13 @@ fn wait(shared: &Shared, listener: &TcpListener) -> Option<bool> {
 fn spawn(shared: &Arc<Shared>, live: &Arc<Live>, client: TcpStream) -> io::Result<()> {
     let shared = Arc::clone(shared);
     let counted = Counted::new(live);
-    thread::Builder::new()
-        .name("connection".into())
-        .stack_size(STACK)
-        .spawn(move || {
-            let _counted = counted;
-            // Nothing that the connection shares is left half changed: counts at worst miss one.
-            if catch_unwind(AssertUnwindSafe(|| connection::serve(&shared, client))).is_err() {
-                let _ = catch_unwind(AssertUnwindSafe(|| {
-                    shared.tally.uncaptured("(a connection)", Reason::Internal)
-                }));
-            }
-        })?;
+    thread::Builder::new().name("connection".into()).stack_size(STACK).spawn(move || {
+        let _counted = counted;
+        // Nothing that the connection shares is left half changed: counts at worst miss one.
+        if catch_unwind(AssertUnwindSafe(|| connection::serve(&shared, client))).is_err() {
+            let _ = catch_unwind(AssertUnwindSafe(|| shared.tally.uncaptured("(a connection)", Reason::Internal)));
+        }
+    })?;
     Ok(())
 }
 

@@ -82,21 +82,11 @@ impl Answer {
     }
 
     fn page(html: &str) -> Self {
-        Self {
-            status: "200 OK",
-            media_type: "text/html; charset=utf-8",
-            file_name: None,
-            body: html.to_owned(),
-        }
+        Self { status: "200 OK", media_type: "text/html; charset=utf-8", file_name: None, body: html.to_owned() }
     }
 
     fn certificate(media_type: &'static str, file_name: &'static str, pem: &str) -> Self {
-        Self {
-            status: "200 OK",
-            media_type,
-            file_name: Some(file_name),
-            body: pem.to_owned(),
-        }
+        Self { status: "200 OK", media_type, file_name: Some(file_name), body: pem.to_owned() }
     }
 
     /// The bytes to send; to HEAD, without the body (RFC 9110 section 9.3.2).

@@ -40,45 +40,26 @@ pub(crate) enum Next {
 /// Sends `request`, whose body is still to be read from `client`, to its origin, and relays until the answer is over.
 pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest, kept: &mut Option<Kept>) -> Next {
     let Ok(framing) = request_framing(&request.head) else {
-        page::answer(
-            client,
-            &Answer::bad_request("The request's body has no clear end."),
-            &shared.stop,
-        );
+        page::answer(client, &Answer::bad_request("The request's body has no clear end."), &shared.stop);
         return Next::End;
     };
-    let Kept {
-        authority,
-        leg: mut origin,
-        reached,
-    } = match reach(shared, &request.authority, kept.take()) {
+    let Kept { authority, leg: mut origin, reached } = match reach(shared, &request.authority, kept.take()) {
         Ok(kept) => kept,
         Err(why) => {
             if !matches!(why, Undialled::Stopped) {
-                shared
-                    .tally
-                    .uncaptured(&request.authority.to_string(), Reason::Unreachable(why.to_string()));
+                shared.tally.uncaptured(&request.authority.to_string(), Reason::Unreachable(why.to_string()));
                 page::answer(client, &Answer::unreachable(&request.authority, &why), &shared.stop);
             }
             return Next::End;
         }
     };
 
-    let wanted = shared.capture.as_ref().filter(|capture| {
-        capture
-            .filter
-            .wants([(authority.host.to_string().as_str(), authority.port)])
-    });
-    let origin_of = Origin {
-        tls: false,
-        authority: authority.clone(),
-        reached,
-    };
-    let recorder = Recorder::new(
-        Box::new(Http1::new()),
-        wanted.map(|capture| capture.sink.clone()),
-        origin_of,
-    );
+    let wanted = shared
+        .capture
+        .as_ref()
+        .filter(|capture| capture.filter.wants([(authority.host.to_string().as_str(), authority.port)]));
+    let origin_of = Origin { tls: false, authority: authority.clone(), reached };
+    let recorder = Recorder::new(Box::new(Http1::new()), wanted.map(|capture| capture.sink.clone()), origin_of);
     let is_captured = wanted.is_some();
     let mut watch = OneExchange {
         recorder,
@@ -94,11 +75,7 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
     origin.send(&request.wire);
     match relay(client, &mut origin, &mut watch, &shared.stop) {
         Relayed::Over => {
-            *kept = Some(Kept {
-                authority,
-                leg: origin,
-                reached: None,
-            });
+            *kept = Some(Kept { authority, leg: origin, reached: None });
             Next::Request
         }
         Relayed::Closed => Next::End,
@@ -121,22 +98,13 @@ fn reach(shared: &Shared, authority: &Authority, kept: Option<Kept>) -> Result<K
     let dialled = dial(authority, shared.listen, &shared.stop)?;
     let host = authority.host.to_string();
     shared.tally.domain(&host);
-    if shared
-        .capture
-        .as_ref()
-        .is_some_and(|capture| !capture.filter.wants([(host.as_str(), authority.port)]))
-    {
+    if shared.capture.as_ref().is_some_and(|capture| !capture.filter.wants([(host.as_str(), authority.port)])) {
         shared.tally.uncaptured(&authority.to_string(), Reason::NotMatched);
     }
     Ok(Kept {
         authority: authority.clone(),
         leg: Leg::new(dialled.socket).map_err(Undialled::Unconnected)?,
-        reached: Some(Reached {
-            began,
-            dns_ms: dialled.dns_ms,
-            connect_ms: dialled.connect_ms,
-            tls_ms: 0.0,
-        }),
+        reached: Some(Reached { began, dns_ms: dialled.dns_ms, connect_ms: dialled.connect_ms, tls_ms: 0.0 }),
     })
 }
 
@@ -187,8 +155,7 @@ impl Watch for OneExchange<'_> {
         };
         let bytes = bytes.get(..passed).unwrap_or_default();
         let (stage, asked) = (&mut self.answer, &self.asked);
-        self.recorder
-            .data_seen(now, dir, bytes, &mut |event| stage.follow(asked, event));
+        self.recorder.data_seen(now, dir, bytes, &mut |event| stage.follow(asked, event));
         passed
     }
 
@@ -216,14 +183,7 @@ impl Stage {
             (Event::Response { head, .. }, _) => Self::Begun {
                 persists: response_framing(&asked.method, head).is_ok_and(|framing| persists(asked, head, framing)),
             },
-            (
-                Event::End {
-                    dir: Dir::Down,
-                    how: Finish::Complete,
-                    ..
-                },
-                Self::Begun { persists: true },
-            ) => Self::Ended,
+            (Event::End { dir: Dir::Down, how: Finish::Complete, .. }, Self::Begun { persists: true }) => Self::Ended,
             (Event::End { dir: Dir::Down, .. }, Self::Begun { .. }) => Self::UntilClose,
             (Event::Opaque { .. }, stage) if stage != Self::Switched => Self::UntilClose,
             (_, stage) => stage,

@@ -109,11 +109,7 @@ pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watch: &mut dyn Watch, s
         }
     };
     // Whoever still speaks speaks to nobody.
-    let how = if relayed == Relayed::Stopped {
-        Ending::Stopped
-    } else {
-        Ending::Abandoned
-    };
+    let how = if relayed == Relayed::Stopped { Ending::Stopped } else { Ending::Abandoned };
     if !told.up {
         watch.end(Dir::Up, client.ended().unwrap_or(how));
     }

@@ -76,10 +76,7 @@ mod tests {
         let known = Unintercepted::default();
         let now = Moment::now();
         known.add(&origin, Some("a.example"), Reason::ClientCertificate, now);
-        assert_eq!(
-            known.reason(&origin, Some("a.example"), now),
-            Some(Reason::ClientCertificate)
-        );
+        assert_eq!(known.reason(&origin, Some("a.example"), now), Some(Reason::ClientCertificate));
         assert_eq!(known.reason(&origin, None, now), None);
         assert_eq!(known.reason(&origin, Some("a.example"), now.plus(REMEMBERED)), None);
     }

@@ -17,10 +17,7 @@ impl Stop {
     /// If no descriptors are left.
     pub(crate) fn new() -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
-        Ok(Self {
-            reader,
-            writer: Mutex::new(Some(writer)),
-        })
+        Ok(Self { reader, writer: Mutex::new(Some(writer)) })
     }
 
     /// Wakes everyone.

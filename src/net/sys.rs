@@ -17,15 +17,9 @@ pub(crate) struct Interest {
 
 impl Interest {
     /// Input, or its end.
-    pub(crate) const READ: Self = Self {
-        read: true,
-        write: false,
-    };
+    pub(crate) const READ: Self = Self { read: true, write: false };
     /// Room for output.
-    pub(crate) const WRITE: Self = Self {
-        read: false,
-        write: true,
-    };
+    pub(crate) const WRITE: Self = Self { read: false, write: true };
 }
 
 /// Waits until one of the descriptors is ready for what is wanted of it, or `timeout` is over; says which are.
@@ -96,17 +90,8 @@ pub(crate) fn wait_for_writable(
 /// # Errors
 /// If the connection is refused at once, or no descriptor is left.
 pub(crate) fn begin_connect(addr: SocketAddr) -> io::Result<TcpStream> {
-    let family = if addr.is_ipv6() {
-        AddressFamily::Inet6
-    } else {
-        AddressFamily::Inet
-    };
-    let fd = socket(
-        family,
-        SockType::Stream,
-        SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
+    let family = if addr.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let fd = socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?;
     match connect(fd.as_raw_fd(), &SockaddrStorage::from(addr)) {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(TcpStream::from(fd)),
         Err(e) => Err(e.into()),
@@ -128,14 +113,7 @@ pub(crate) fn keep_alive(stream: &TcpStream) {
 /// Has the next close of `stream` send RST instead of FIN.
 pub(crate) fn reset_on_close(stream: &TcpStream) {
     // If it fails, the close says FIN: the peer still learns of the end.
-    let _ = setsockopt(
-        stream,
-        sockopt::Linger,
-        &nix::libc::linger {
-            l_onoff: 1,
-            l_linger: 0,
-        },
-    );
+    let _ = setsockopt(stream, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 });
 }
 
 /// A peer that is gone is noticed after 60 + 9 x 15 seconds.
@@ -157,10 +135,7 @@ mod tests {
         let nothing = Interest::default();
         let short = Some(Duration::from_millis(1));
         assert_eq!(wait([(reader.as_fd(), nothing)], short).unwrap(), [nothing]);
-        assert_eq!(
-            wait([(reader.as_fd(), Interest::READ)], None).unwrap(),
-            [Interest::READ]
-        );
+        assert_eq!(wait([(reader.as_fd(), Interest::READ)], None).unwrap(), [Interest::READ]);
     }
 
     #[test]

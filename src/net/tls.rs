@@ -161,26 +161,15 @@ fn machine_roots() -> RootCertStore {
 }
 
 fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), Error> {
-    let fail = |what: String| Error::UpstreamCa {
-        path: file.to_owned(),
-        what,
-    };
+    let fail = |what: String| Error::UpstreamCa { path: file.to_owned(), what };
     let pem = std::fs::read(file).map_err(|e| fail(e.to_string()))?;
     let mut found = false;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|e| fail(format!("not PEM: {e}")))?;
-        roots
-            .add(certificate)
-            .map_err(|e| fail(format!("a certificate in it cannot be used: {e}")))?;
+        roots.add(certificate).map_err(|e| fail(format!("a certificate in it cannot be used: {e}")))?;
         found = true;
     }
-    if found {
-        Ok(())
-    } else {
-        Err(fail(
-            "it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".into(),
-        ))
-    }
+    if found { Ok(()) } else { Err(fail("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".into())) }
 }
 
 fn verifier(
@@ -188,9 +177,8 @@ fn verifier(
     provider: &Arc<CryptoProvider>,
     insecure: bool,
 ) -> Result<Arc<dyn ServerCertVerifier>, Error> {
-    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(unusable)?;
+    let webpki =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build().map_err(unusable)?;
     Ok(if insecure { Arc::new(Anyone(webpki)) } else { webpki })
 }
 
@@ -239,8 +227,5 @@ impl ServerCertVerifier for Anyone {
 
 /// What cannot happen with the settings above, said rather than sworn.
 fn unusable(e: impl std::fmt::Display) -> Error {
-    Error::System {
-        what: "cannot set up TLS",
-        cause: std::io::Error::other(e.to_string()),
-    }
+    Error::System { what: "cannot set up TLS", cause: std::io::Error::other(e.to_string()) }
 }

@@ -69,19 +69,9 @@ pub(crate) fn pass(shared: &Shared, mut client: Leg, mut origin: Leg) {
 /// Relays plaintext that a tap reads along.
 pub(crate) fn tapped(shared: &Shared, capture: &Capture, mut client: Leg, mut origin: Leg, route: Route, tls: bool) {
     let host = route.authority.to_string();
-    let origin_of = Origin {
-        tls,
-        authority: route.authority,
-        reached: Some(route.reached),
-    };
+    let origin_of = Origin { tls, authority: route.authority, reached: Some(route.reached) };
     let recorder = Recorder::new(Box::new(Http1::new()), Some(capture.sink.clone()), origin_of);
-    let mut watch = Tapped {
-        recorder,
-        tally: &shared.tally,
-        host,
-        was_cut: false,
-        is_named: false,
-    };
+    let mut watch = Tapped { recorder, tally: &shared.tally, host, was_cut: false, is_named: false };
     if relay(&mut client, &mut origin, &mut watch, &shared.stop) == Relayed::Stopped {
         // Half an answer must not look like a whole one.
         let how = if watch.was_cut { Ending::Reset } else { Ending::Clean };
@@ -153,13 +143,7 @@ fn opening(client: &mut Leg, origin: &mut Leg, stop: &Stop) -> Opening {
         let wanted = [
             (stop.as_fd(), Interest::READ),
             (client.fd(), Interest::READ),
-            (
-                origin.fd(),
-                Interest {
-                    read: origin.ended().is_none(),
-                    write: false,
-                },
-            ),
+            (origin.fd(), Interest { read: origin.ended().is_none(), write: false }),
         ];
         let Ok([stopped, of_client, of_origin]) = sys::wait(wanted, left) else {
             return Opening::Incomplete;
@@ -196,10 +180,7 @@ fn judge(bytes: &[u8]) -> Option<Opening> {
         },
         First::Http1 => match head::parse_request(bytes) {
             Ok(request) => request.map(|(_, head)| {
-                let host = head
-                    .headers
-                    .first("host")
-                    .and_then(|host| Authority::of_host_header(host, 80).ok());
+                let host = head.headers.first("host").and_then(|host| Authority::of_host_header(host, 80).ok());
                 Opening::Http { host }
             }),
             Err(_) => Some(Opening::Other),
@@ -219,24 +200,17 @@ struct Names {
 impl Names {
     fn new(asked: &Authority, opening: &Opening) -> Self {
         let said = match opening {
-            Opening::Tls(ClientHello {
-                server_name: ServerName::Dns(name),
-                ..
-            }) => Some((name.to_ascii_lowercase(), asked.port)),
+            Opening::Tls(ClientHello { server_name: ServerName::Dns(name), .. }) => {
+                Some((name.to_ascii_lowercase(), asked.port))
+            }
             Opening::Http { host: Some(host) } => Some((host.host.to_string(), host.port)),
             _ => None,
         };
-        Self {
-            asked: (asked.host.to_string(), asked.port),
-            said,
-        }
+        Self { asked: (asked.host.to_string(), asked.port), said }
     }
 
     fn all(&self) -> impl Iterator<Item = (&str, u16)> {
-        [Some(&self.asked), self.said.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|(name, port)| (name.as_str(), *port))
+        [Some(&self.asked), self.said.as_ref()].into_iter().flatten().map(|(name, port)| (name.as_str(), *port))
     }
 
     /// The name that says most.

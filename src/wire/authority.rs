@@ -35,10 +35,7 @@ impl Authority {
             let (host, port) = host_and_port(target)?;
             (host, port.ok_or(BadAuthority::NoPort)?)
         };
-        Ok(Self {
-            host,
-            port: number(port)?,
-        })
+        Ok(Self { host, port: number(port)? })
     }
 
     /// The value of a Host field, or the authority of a URI: the port may be missing or empty, and is `default_port` then
@@ -54,11 +51,7 @@ impl Authority {
 
     /// As a Host field says it: without the port if that is `default_port`.
     pub(crate) fn to_host_header(&self, default_port: u16) -> String {
-        if self.port == default_port {
-            self.host.to_string()
-        } else {
-            self.to_string()
-        }
+        if self.port == default_port { self.host.to_string() } else { self.to_string() }
     }
 }
 
@@ -143,12 +136,7 @@ fn name_or_v4(host: &[u8]) -> Result<Host, BadAuthority> {
     if let Some(&odd) = host.iter().find(|b| !named(b)) {
         return Err(BadAuthority::Byte(odd));
     }
-    if host
-        .strip_suffix(b".")
-        .unwrap_or(host)
-        .split(|&b| b == b'.')
-        .any(<[u8]>::is_empty)
-    {
+    if host.strip_suffix(b".").unwrap_or(host).split(|&b| b == b'.').any(<[u8]>::is_empty) {
         return Err(BadAuthority::Label);
     }
     let name = String::from_utf8_lossy(host).to_ascii_lowercase();
@@ -203,18 +191,9 @@ mod tests {
         for (target, shown) in cases {
             assert_eq!(Authority::for_connect(target.as_bytes()).unwrap().to_string(), shown);
         }
-        assert_eq!(
-            Authority::for_connect(b"1.2.3.4:5").unwrap().host,
-            Host::V4(Ipv4Addr::new(1, 2, 3, 4))
-        );
-        assert_eq!(
-            Authority::for_connect(b"::1:443").unwrap().host,
-            Host::V6(Ipv6Addr::LOCALHOST)
-        );
-        assert_eq!(
-            Authority::for_connect(b"1.2.3.4.:5").unwrap().host,
-            Host::Name("1.2.3.4.".into())
-        );
+        assert_eq!(Authority::for_connect(b"1.2.3.4:5").unwrap().host, Host::V4(Ipv4Addr::new(1, 2, 3, 4)));
+        assert_eq!(Authority::for_connect(b"::1:443").unwrap().host, Host::V6(Ipv6Addr::LOCALHOST));
+        assert_eq!(Authority::for_connect(b"1.2.3.4.:5").unwrap().host, Host::Name("1.2.3.4.".into()));
     }
 
     #[test]

@@ -67,10 +67,7 @@ struct Record<'a> {
 }
 
 fn record(bytes: &[u8]) -> Result<Option<Record<'_>>, NotAClientHello> {
-    let prefix_fits = [HANDSHAKE_RECORD, 3]
-        .iter()
-        .zip(bytes)
-        .all(|(wanted, byte)| wanted == byte);
+    let prefix_fits = [HANDSHAKE_RECORD, 3].iter().zip(bytes).all(|(wanted, byte)| wanted == byte);
     if !prefix_fits {
         return Err(NotAClientHello);
     }
@@ -106,11 +103,7 @@ impl<'a> Fragments<'a> {
 
     /// The body of the message, once it is whole.
     fn body(&self) -> Result<Option<&[u8]>, NotAClientHello> {
-        let message = if self.joined.is_empty() {
-            self.first
-        } else {
-            &self.joined
-        };
+        let message = if self.joined.is_empty() { self.first } else { &self.joined };
         if message.first().is_some_and(|&kind| kind != CLIENT_HELLO) {
             return Err(NotAClientHello);
         }
@@ -132,11 +125,7 @@ fn client_hello(body: &[u8]) -> Result<ClientHello, NotAClientHello> {
     body.vec8()?; // session_id
     body.vec16()?; // cipher_suites
     body.vec8()?; // compression_methods
-    let mut hello = ClientHello {
-        server_name: ServerName::None,
-        alpn: Vec::new(),
-        versions: vec![legacy_version],
-    };
+    let mut hello = ClientHello { server_name: ServerName::None, alpn: Vec::new(), versions: vec![legacy_version] };
     if body.is_empty() {
         return Ok(hello);
     }
@@ -181,10 +170,7 @@ fn server_name(mut data: Reader<'_>) -> Result<ServerName, NotAClientHello> {
 /// Labels of letters, digits, `-` and `_`. The last one is not a number, else it is an IPv4 address in some spelling.
 fn is_dns_name(name: &str) -> bool {
     let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     let numeric = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
     name.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_some_and(numeric)
@@ -202,11 +188,7 @@ fn protocols(mut data: Reader<'_>) -> Result<Vec<Vec<u8>>, NotAClientHello> {
         }
         protocols.push(name.to_vec());
     }
-    if protocols.is_empty() {
-        Err(NotAClientHello)
-    } else {
-        Ok(protocols)
-    }
+    if protocols.is_empty() { Err(NotAClientHello) } else { Ok(protocols) }
 }
 
 /// The client's `SupportedVersions` (RFC 8446 section 4.2.1).
@@ -217,11 +199,7 @@ fn versions(mut data: Reader<'_>) -> Result<Vec<u16>, NotAClientHello> {
     while !list.is_empty() {
         versions.push(list.u16()?);
     }
-    if versions.is_empty() {
-        Err(NotAClientHello)
-    } else {
-        Ok(versions)
-    }
+    if versions.is_empty() { Err(NotAClientHello) } else { Ok(versions) }
 }
 
 /// What is left of a structure in the presentation language of RFC 8446 section 3.
@@ -292,55 +270,16 @@ pub(crate) fn cut_anyhow(data: &[u8]) {
     let whole = parse(data);
     // Long inputs in steps, so that a fuzzer gets on.
     let step = data.len() / 512 + 1;
-    let decided = (0..data.len())
-        .step_by(step)
-        .find_map(|end| parse(data.get(..end)?).transpose());
+    let decided = (0..data.len()).step_by(step).find_map(|end| parse(data.get(..end)?).transpose());
     if let Some(decided) = decided {
         assert_eq!(decided.map(Some), whole);
     }
 }
 
 #[cfg(test)]
-pub(crate) mod testing {
-    /// Calls `check` with every seed and with `count` mutations of each: bytes changed, cut out, repeated, spliced in from
-    /// another seed. The same ones in every run.
-    pub(crate) fn mutations(seeds: &[Vec<u8>], count: usize, check: impl Fn(&[u8])) {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut below = move |bound: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            usize::try_from(state >> 33).unwrap() % bound.max(1)
-        };
-        for seed in seeds {
-            check(seed);
-            for _ in 0..count {
-                let mut data = seed.clone();
-                for _ in 0..=below(4) {
-                    let at = below(data.len());
-                    let end = (at + 1 + below(8)).min(data.len());
-                    match below(6) {
-                        0 => data.truncate(at),
-                        1 => drop(data.drain(at..end)),
-                        2 => data.extend_from_within(at..end),
-                        3 => data
-                            .splice(at..at, seeds[below(seeds.len())].iter().copied())
-                            .for_each(drop),
-                        4 if !data.is_empty() => data[at] ^= 1 << below(8),
-                        _ if !data.is_empty() => data[at] = [0, 1, 0x7f, 0x80, 0xff, b' ', b'\n', b':'][below(8)],
-                        _ => {}
-                    }
-                }
-                check(&data);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
-    use super::testing::mutations;
     use super::*;
+    use crate::wire::mutations::mutations;
 
     fn vec8(data: &[u8]) -> Vec<u8> {
         [&[u8::try_from(data.len()).unwrap()], data].concat()
@@ -359,21 +298,11 @@ mod tests {
     }
 
     fn alpn(names: &[&[u8]]) -> Vec<u8> {
-        extension(
-            ALPN,
-            &vec16(&names.iter().flat_map(|name| vec8(name)).collect::<Vec<_>>()),
-        )
+        extension(ALPN, &vec16(&names.iter().flat_map(|name| vec8(name)).collect::<Vec<_>>()))
     }
 
     fn message(extensions: Option<&[Vec<u8>]>) -> Vec<u8> {
-        let mut body = [
-            &[3, 3][..],
-            &[7; 32],
-            &vec8(&[9; 32]),
-            &vec16(&[0x13, 1, 0x13, 2]),
-            &vec8(&[0]),
-        ]
-        .concat();
+        let mut body = [&[3, 3][..], &[7; 32], &vec8(&[9; 32]), &vec16(&[0x13, 1, 0x13, 2]), &vec8(&[0])].concat();
         if let Some(extensions) = extensions {
             body.extend(vec16(&extensions.concat()));
         }
@@ -381,10 +310,7 @@ mod tests {
     }
 
     fn records(message: &[u8], size: usize) -> Vec<u8> {
-        message
-            .chunks(size)
-            .flat_map(|fragment| [&[22, 3, 1][..], &vec16(fragment)].concat())
-            .collect()
+        message.chunks(size).flat_map(|fragment| [&[22, 3, 1][..], &vec16(fragment)].concat()).collect()
     }
 
     fn hello(extensions: &[Vec<u8>]) -> Vec<u8> {
@@ -395,13 +321,7 @@ mod tests {
         let grease = extension(0x1a1a, b"");
         let key_share = extension(51, &[5; 1700]);
         let versions = extension(SUPPORTED_VERSIONS, &vec8(&[0x3a, 0x3a, 3, 4, 3, 3]));
-        vec![
-            grease,
-            sni(b"api.Example.com"),
-            alpn(&[b"h2", b"http/1.1"]),
-            key_share,
-            versions,
-        ]
+        vec![grease, sni(b"api.Example.com"), alpn(&[b"h2", b"http/1.1"]), key_share, versions]
     }
 
     #[test]
@@ -417,10 +337,7 @@ mod tests {
             for end in 0..bytes.len() {
                 assert_eq!(parse(&bytes[..end]), Ok(None), "{end} of {}", bytes.len());
             }
-            assert_eq!(
-                parse(&[&bytes[..], b"\x14\x03\x03\0\x01\x01"].concat()),
-                Ok(Some(parsed))
-            );
+            assert_eq!(parse(&[&bytes[..], b"\x14\x03\x03\0\x01\x01"].concat()), Ok(Some(parsed)));
         }
     }
 
@@ -428,14 +345,7 @@ mod tests {
     fn one_without_extensions() {
         let mut bytes = records(&message(None), 1000);
         let parsed = parse(&bytes).unwrap().unwrap();
-        assert_eq!(
-            parsed,
-            ClientHello {
-                server_name: ServerName::None,
-                alpn: vec![],
-                versions: vec![TLS_1_2]
-            }
-        );
+        assert_eq!(parsed, ClientHello { server_name: ServerName::None, alpn: vec![], versions: vec![TLS_1_2] });
         bytes[10] = 1;
         assert!(!parse(&bytes).unwrap().unwrap().offers_modern_tls(), "TLS 1.0");
     }
@@ -443,29 +353,12 @@ mod tests {
     #[test]
     fn names() {
         let name = |name: &[u8]| parse(&hello(&[sni(name)])).unwrap().unwrap().server_name;
-        for dns in [
-            "localhost",
-            "my_host.example",
-            "xn--bcher-kva.de",
-            "1.2.3.4.in-addr.arpa",
-            "7.a",
-        ] {
+        for dns in ["localhost", "my_host.example", "xn--bcher-kva.de", "1.2.3.4.in-addr.arpa", "7.a"] {
             assert_eq!(name(dns.as_bytes()), ServerName::Dns(dns.into()));
         }
         let long = [vec![b'a'; 64], b".com".to_vec()].concat();
-        let odd = [
-            "1.2.3.4",
-            "[::1]",
-            "::1",
-            "example.com.",
-            "a..b",
-            ".",
-            "",
-            "b\u{fc}cher.de",
-            "a b",
-            "a\r\nb",
-            "a/b",
-        ];
+        let odd =
+            ["1.2.3.4", "[::1]", "::1", "example.com.", "a..b", ".", "", "b\u{fc}cher.de", "a b", "a\r\nb", "a/b"];
         for odd in odd.iter().map(|odd| odd.as_bytes()).chain([&long[..], b"\xff"]) {
             assert_eq!(name(odd), ServerName::Odd, "{}", odd.escape_ascii());
         }
@@ -499,26 +392,12 @@ mod tests {
 
     #[test]
     fn what_never_becomes_one_is_known_early() {
-        for bytes in [
-            &b"G"[..],
-            b"\x16\x02",
-            b"\x16\x03\x01\0\0",
-            b"\x16\x03\x01\x40\x01",
-            b"\x16\x03\x01\0\x05\x02",
-        ] {
+        for bytes in [&b"G"[..], b"\x16\x02", b"\x16\x03\x01\0\0", b"\x16\x03\x01\x40\x01", b"\x16\x03\x01\0\x05\x02"] {
             assert_eq!(parse(bytes), Err(NotAClientHello), "{}", bytes.escape_ascii());
         }
-        assert_eq!(
-            parse(b"\x16\x03\x01\0\x05\x01\x01\0\x01"),
-            Err(NotAClientHello),
-            "past the limit"
-        );
+        assert_eq!(parse(b"\x16\x03\x01\0\x05\x01\x01\0\x01"), Err(NotAClientHello), "past the limit");
         assert_eq!(parse(b"\x16\x03\x01\0\x05\x01\x01\0\0"), Ok(None));
-        assert_eq!(
-            parse(&records(&message(Some(&usual())), 1)),
-            Err(NotAClientHello),
-            "thousands of records"
-        );
+        assert_eq!(parse(&records(&message(Some(&usual())), 1)), Err(NotAClientHello), "thousands of records");
         assert_eq!(parse(b""), Ok(None));
     }
 

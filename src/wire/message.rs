@@ -15,10 +15,7 @@ pub struct Headers {
 impl Headers {
     /// An empty list with room for `fields` fields of `bytes` bytes in all.
     pub(crate) fn with_capacity(fields: usize, bytes: usize) -> Self {
-        Self {
-            text: Vec::with_capacity(bytes),
-            fields: Vec::with_capacity(fields),
-        }
+        Self { text: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields) }
     }
 
     /// Appends a field; outer blanks of the value are dropped (RFC 9110 section 5.5).
@@ -42,8 +39,7 @@ impl Headers {
 
     /// The values of every field called `name`, in any case.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.iter()
-            .filter_map(move |(n, value)| n.eq_ignore_ascii_case(name.as_bytes()).then_some(value))
+        self.iter().filter_map(move |(n, value)| n.eq_ignore_ascii_case(name.as_bytes()).then_some(value))
     }
 
     /// The value of the first field called `name`, in any case.
@@ -54,10 +50,7 @@ impl Headers {
     /// The members of the comma-separated list that all fields called `name` form together, without outer blanks,
     /// empty members left out (RFC 9110 section 5.6.1).
     pub fn list(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.all(name)
-            .flat_map(|value| value.split(|&b| b == b','))
-            .map(trim)
-            .filter(|member| !member.is_empty())
+        self.all(name).flat_map(|value| value.split(|&b| b == b',')).map(trim).filter(|member| !member.is_empty())
     }
 
     /// Whether the list that the fields called `name` form has `member` in it, in any case.
@@ -79,10 +72,7 @@ impl Headers {
 impl std::fmt::Debug for Headers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list()
-            .entries(
-                self.iter()
-                    .map(|(name, value)| format!("{}: {}", name.escape_ascii(), value.escape_ascii())),
-            )
+            .entries(self.iter().map(|(name, value)| format!("{}: {}", name.escape_ascii(), value.escape_ascii())))
             .finish()
     }
 }
@@ -141,10 +131,7 @@ mod tests {
         headers.push(b"x-odd", b"");
         headers.push(b"TE", b"a, , b,");
         let seen: Vec<_> = headers.iter().collect();
-        assert_eq!(
-            seen,
-            [(&b"X-Odd"[..], &b"one"[..]), (b"x-odd", b""), (b"TE", b"a, , b,")]
-        );
+        assert_eq!(seen, [(&b"X-Odd"[..], &b"one"[..]), (b"x-odd", b""), (b"TE", b"a, , b,")]);
         assert_eq!(headers.all("X-ODD").count(), 2);
         assert_eq!(headers.list("te").collect::<Vec<_>>(), [b"a", b"b"]);
         assert!(headers.lists("te", "B") && !headers.lists("te", "c"));

@@ -21,9 +21,7 @@ pub(crate) fn mutations(seeds: &[Vec<u8>], count: usize, check: impl Fn(&[u8])) 
                     0 => data.truncate(at),
                     1 => drop(data.drain(at..end)),
                     2 => data.extend_from_within(at..end),
-                    3 => data
-                        .splice(at..at, seeds[below(seeds.len())].iter().copied())
-                        .for_each(drop),
+                    3 => data.splice(at..at, seeds[below(seeds.len())].iter().copied()).for_each(drop),
                     4 if !data.is_empty() => data[at] ^= 1 << below(8),
                     _ if !data.is_empty() => data[at] = [0, 1, 0x7f, 0x80, 0xff, b' ', b'\n', b':'][below(8)],
                     _ => {}

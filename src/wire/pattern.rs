@@ -29,10 +29,7 @@ impl Pattern {
     /// # Errors
     /// Says what is wrong with it and what to write.
     pub fn parse(text: &str) -> Result<Self, BadPattern> {
-        let bad = |problem| BadPattern {
-            text: text.to_owned(),
-            problem,
-        };
+        let bad = |problem| BadPattern { text: text.to_owned(), problem };
         if text.is_empty() {
             return Err(bad(Problem::Empty));
         }
@@ -114,23 +111,16 @@ impl fmt::Display for BadPattern {
         match &self.problem {
             Problem::Empty => write!(f, "pattern '{text}' names no host: write a name such as *.example.com"),
             Problem::Url { host } if host.is_empty() => {
-                write!(
-                    f,
-                    "pattern '{text}' is a URL: write the host alone, such as api.example.com"
-                )
+                write!(f, "pattern '{text}' is a URL: write the host alone, such as api.example.com")
             }
             Problem::Url { host } => write!(f, "pattern '{text}' is a URL: write {}", host.escape_debug()),
-            Problem::Several => write!(
-                f,
-                "pattern '{text}' has a blank or a comma: give each pattern an option of its own"
-            ),
+            Problem::Several => {
+                write!(f, "pattern '{text}' has a blank or a comma: give each pattern an option of its own")
+            }
             Problem::Port => write!(f, "pattern '{text}' has a port that is no number from 1 to 65535"),
             Problem::Brackets => write!(f, "pattern '{text}' is no host: write IPv6 as [::1] or [::1]:443"),
             Problem::NotAscii => {
-                write!(
-                    f,
-                    "pattern '{text}' is not ASCII: write the name as DNS has it, xn--…, or * for that part"
-                )
+                write!(f, "pattern '{text}' is not ASCII: write the name as DNS has it, xn--…, or * for that part")
             }
             Problem::Character(odd) => write!(
                 f,
@@ -171,11 +161,7 @@ fn host_of_url(text: &str) -> Option<&str> {
     let after_scheme = text.split_once("://").map(|(_, rest)| rest);
     let rest = after_scheme.unwrap_or(text);
     // A lone `?` is a wildcard; with a scheme it begins a query.
-    let end = if after_scheme.is_some() {
-        rest.find(['/', '?', '#'])
-    } else {
-        rest.find(['/', '#'])
-    };
+    let end = if after_scheme.is_some() { rest.find(['/', '?', '#']) } else { rest.find(['/', '#']) };
     let authority = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     (host.len() != text.len()).then_some(host)
@@ -211,10 +197,7 @@ fn port(digits: &str) -> Result<Option<u16>, Problem> {
     if digits == "*" {
         return Ok(None);
     }
-    let number = digits
-        .parse()
-        .ok()
-        .filter(|&port: &u16| port != 0 && !digits.starts_with('+'));
+    let number = digits.parse().ok().filter(|&port: &u16| port != 0 && !digits.starts_with('+'));
     number.map(Some).ok_or(Problem::Port)
 }
 
@@ -299,13 +282,7 @@ mod tests {
 
     #[test]
     fn shown_as_it_can_be_written() {
-        for text in [
-            "*.example.com",
-            "a?.example.com:8443",
-            "[::1]:443",
-            "[2001:db8::*]",
-            "*",
-        ] {
+        for text in ["*.example.com", "a?.example.com:8443", "[::1]:443", "[2001:db8::*]", "*"] {
             let pattern: Pattern = text.parse().unwrap();
             assert_eq!(pattern.to_string(), text);
             assert_eq!(Pattern::parse(&pattern.to_string()).unwrap(), pattern);
@@ -337,10 +314,7 @@ mod tests {
         assert!(said("bücher.de").contains("xn--"));
         assert!(said(r"api\.example\.com").contains(r"has '\\'"));
         assert!(said("(a|b).com").contains("has '('"));
-        assert!(
-            !said("a\u{1b}[2J/").contains('\u{1b}'),
-            "control characters are escaped"
-        );
+        assert!(!said("a\u{1b}[2J/").contains('\u{1b}'), "control characters are escaped");
     }
 
     #[test]
@@ -352,19 +326,13 @@ mod tests {
     #[test]
     fn any_name_includes_and_any_name_excludes() {
         let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Pattern>>();
-        let filter = Filter {
-            include: patterns(&["*.example.com"]),
-            exclude: patterns(&["secret.example.com"]),
-        };
+        let filter = Filter { include: patterns(&["*.example.com"]), exclude: patterns(&["secret.example.com"]) };
         assert!(filter.wants([("10.0.0.1", 443), ("a.example.com", 443)]));
         assert!(!filter.wants([("10.0.0.1", 443), ("other.net", 443)]));
         assert!(!filter.wants([("a.example.com", 443), ("secret.example.com", 443)]));
         assert!(!filter.wants([("secret.example.com", 443), ("a.example.com", 443)]));
         assert!(!filter.wants([]));
-        let all = Filter {
-            include: vec![],
-            exclude: patterns(&["*:22"]),
-        };
+        let all = Filter { include: vec![], exclude: patterns(&["*:22"]) };
         assert!(all.wants([("a", 443)]) && !all.wants([("a", 22)]) && all.wants([]));
     }
 }

@@ -41,11 +41,7 @@ pub(crate) struct PlainRequest {
 impl PlainRequest {
     /// A request that was redirected to this port: it goes on to `authority`, its head unchanged.
     pub(crate) fn from_origin_form(authority: Authority, head: RequestHead, wire: &[u8]) -> Self {
-        Self {
-            authority,
-            head,
-            wire: wire.to_vec(),
-        }
+        Self { authority, head, wire: wire.to_vec() }
     }
 }
 
@@ -97,10 +93,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(usize, ProxyRequest)>, Refus
     } else if !head.target.iter().all(|&b| b > b' ' && b != 0x7f) {
         return Err(Refusal::Target);
     } else if head.target.starts_with(b"/") || (head.target == b"*" && head.method == "OPTIONS") {
-        ProxyRequest::Origin {
-            host: host_of(&head.headers)?,
-            head,
-        }
+        ProxyRequest::Origin { host: host_of(&head.headers)?, head }
     } else {
         ProxyRequest::Absolute(absolute(bytes.get(..used).unwrap_or_default(), &head)?)
     };
@@ -124,9 +117,7 @@ fn host_of(headers: &Headers) -> Result<Option<Authority>, Refusal> {
     if host.is_empty() {
         return Ok(None);
     }
-    Authority::of_host_header(host, HTTP_PORT)
-        .map(Some)
-        .map_err(Refusal::Host)
+    Authority::of_host_header(host, HTTP_PORT).map(Some).map_err(Refusal::Host)
 }
 
 /// A request for an absolute URI, of which `sent` are the bytes that `head` was read from.
@@ -248,9 +239,7 @@ fn line_end(line: &[u8]) -> &[u8] {
 }
 
 fn starts_with_ignore_case(bytes: &[u8], prefix: &[u8]) -> bool {
-    bytes
-        .get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    bytes.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// The port of `http` (RFC 9110 section 4.2.1).
@@ -272,30 +261,16 @@ pub(crate) fn cut_anyhow(data: &[u8]) {
     if let Ok(Some((_, ProxyRequest::Absolute(PlainRequest { authority, head, wire })))) = whole {
         assert!(head.target.starts_with(b"/") || head.target == b"*");
         assert_eq!(host_of(&head.headers), Ok(Some(authority.clone())));
-        assert!(
-            !head
-                .headers
-                .iter()
-                .any(|(name, _)| starts_with_ignore_case(name, b"proxy-"))
-        );
+        assert!(!head.headers.iter().any(|(name, _)| starts_with_ignore_case(name, b"proxy-")));
         assert!(head.headers.first("transfer-encoding").is_none() || head.headers.first("content-length").is_none());
-        assert_eq!(
-            parse(&wire),
-            Ok(Some((
-                wire.len(),
-                ProxyRequest::Origin {
-                    host: Some(authority),
-                    head
-                }
-            )))
-        );
+        assert_eq!(parse(&wire), Ok(Some((wire.len(), ProxyRequest::Origin { host: Some(authority), head }))));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::client_hello::testing::mutations;
+    use crate::wire::mutations::mutations;
 
     fn request(bytes: &str) -> Result<ProxyRequest, Refusal> {
         cut_anyhow(bytes.as_bytes());
@@ -306,9 +281,7 @@ mod tests {
 
     /// What the origin gets.
     fn sent(bytes: &str) -> String {
-        let Ok(ProxyRequest::Absolute(plain)) = request(bytes) else {
-            panic!("not in absolute-form: {bytes}")
-        };
+        let Ok(ProxyRequest::Absolute(plain)) = request(bytes) else { panic!("not in absolute-form: {bytes}") };
         String::from_utf8(plain.wire).unwrap()
     }
 
@@ -326,9 +299,7 @@ mod tests {
     #[test]
     fn what_is_recorded_is_what_is_sent() {
         let bytes = "POST http://h:81/p HTTP/1.0\r\nProxy-A: b\r\nHost: other\r\nContent-Length: 3\r\n\r\nabc";
-        let Ok(ProxyRequest::Absolute(plain)) = request(bytes) else {
-            panic!()
-        };
+        let Ok(ProxyRequest::Absolute(plain)) = request(bytes) else { panic!() };
         assert_eq!(plain.authority.to_string(), "h:81");
         assert_eq!(plain.head, parse_request(&plain.wire).unwrap().unwrap().1);
         assert_eq!(plain.head.target, b"/p");
@@ -358,20 +329,11 @@ mod tests {
     fn host_says_what_the_uri_says() {
         let head = |fields: &str| sent(&format!("GET http://[::1]:81/ HTTP/1.1\r\n{fields}\r\n"));
         assert_eq!(head("A: b\r\n"), "GET / HTTP/1.1\r\nHost: [::1]:81\r\nA: b\r\n\r\n");
-        assert_eq!(
-            head("A: b\r\nhost:evil\r\nC: d\r\n"),
-            "GET / HTTP/1.1\r\nA: b\r\nhost: [::1]:81\r\nC: d\r\n\r\n"
-        );
+        assert_eq!(head("A: b\r\nhost:evil\r\nC: d\r\n"), "GET / HTTP/1.1\r\nA: b\r\nhost: [::1]:81\r\nC: d\r\n\r\n");
         assert_eq!(head("HOST: [0::1]:81\r\n"), "GET / HTTP/1.1\r\nHOST: [0::1]:81\r\n\r\n");
-        assert_eq!(
-            head("Host: [::1]:81\r\nHost: evil\r\n"),
-            "GET / HTTP/1.1\r\nHost: [::1]:81\r\n\r\n"
-        );
+        assert_eq!(head("Host: [::1]:81\r\nHost: evil\r\n"), "GET / HTTP/1.1\r\nHost: [::1]:81\r\n\r\n");
         assert_eq!(head("Host: a b\r\n"), "GET / HTTP/1.1\r\nHost: [::1]:81\r\n\r\n");
-        assert_eq!(
-            sent("GET http://h:80/ HTTP/1.0\r\n\r\n"),
-            "GET / HTTP/1.0\r\nHost: h\r\n\r\n"
-        );
+        assert_eq!(sent("GET http://h:80/ HTTP/1.0\r\n\r\n"), "GET / HTTP/1.0\r\nHost: h\r\n\r\n");
     }
 
     #[test]
@@ -388,9 +350,7 @@ mod tests {
     fn bare_line_feeds_stay_and_empty_lines_before_go() {
         let bytes = b"\r\n\nGET http://h/ HTTP/1.1\nHost: x\nProxy-A: b\nC: d\n\nGET";
         cut_anyhow(bytes);
-        let Ok(Some((used, ProxyRequest::Absolute(plain)))) = parse(bytes) else {
-            panic!()
-        };
+        let Ok(Some((used, ProxyRequest::Absolute(plain)))) = parse(bytes) else { panic!() };
         assert_eq!(used, bytes.len() - 3);
         assert_eq!(plain.wire, b"GET / HTTP/1.1\nHost: h\nC: d\n\n");
     }
@@ -405,10 +365,7 @@ mod tests {
         assert_eq!(target("Example.com:443").unwrap(), "example.com:443");
         assert_eq!(target("::1:443").unwrap(), "[::1]:443");
         assert_eq!(target("example.com"), Err(Refusal::Authority(BadAuthority::NoPort)));
-        assert_eq!(
-            target("http://example.com/"),
-            Err(Refusal::Authority(BadAuthority::Port))
-        );
+        assert_eq!(target("http://example.com/"), Err(Refusal::Authority(BadAuthority::Port)));
         assert_eq!(target("/"), Err(Refusal::Authority(BadAuthority::Byte(b'/'))));
     }
 
@@ -419,30 +376,16 @@ mod tests {
             Ok(other) => panic!("{other:?}"),
             Err(why) => Err(why),
         };
-        assert_eq!(
-            host("GET /a HTTP/1.1\r\nHost: H:81\r\n\r\n"),
-            Ok((Some("h:81".into()), b"/a".to_vec()))
-        );
+        assert_eq!(host("GET /a HTTP/1.1\r\nHost: H:81\r\n\r\n"), Ok((Some("h:81".into()), b"/a".to_vec())));
         assert_eq!(host("GET / HTTP/1.0\r\n\r\n"), Ok((None, b"/".to_vec())));
         assert_eq!(host("GET / HTTP/1.1\r\nHost:\r\n\r\n"), Ok((None, b"/".to_vec())));
-        assert_eq!(
-            host("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"),
-            Ok((Some("h:80".into()), b"*".to_vec()))
-        );
-        assert_eq!(
-            host("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
-            Err(Refusal::Hosts)
-        );
-        assert_eq!(
-            host("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"),
-            Err(Refusal::Host(BadAuthority::Byte(b'/')))
-        );
+        assert_eq!(host("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), Ok((Some("h:80".into()), b"*".to_vec())));
+        assert_eq!(host("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), Err(Refusal::Hosts));
+        assert_eq!(host("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"), Err(Refusal::Host(BadAuthority::Byte(b'/'))));
         assert_eq!(host("GET * HTTP/1.1\r\nHost: h\r\n\r\n"), Err(Refusal::Target));
 
         let bytes = b"GET /a HTTP/1.1\r\nProxy-A: b\r\nHost: h\r\n\r\n";
-        let Ok(Some((_, ProxyRequest::Origin { host: Some(host), head }))) = parse(bytes) else {
-            panic!()
-        };
+        let Ok(Some((_, ProxyRequest::Origin { host: Some(host), head }))) = parse(bytes) else { panic!() };
         assert_eq!(PlainRequest::from_origin_form(host, head, bytes).wire, bytes);
     }
 
@@ -454,25 +397,13 @@ mod tests {
         assert!(said("GET http:/h HTTP/1.1\r\n\r\n").contains("target"));
         assert!(said("GET h HTTP/1.1\r\n\r\n").contains("target"));
         assert!(said("connect h:443 HTTP/1.1\r\n\r\n").contains("target"));
-        assert_eq!(
-            said("GET http:///p HTTP/1.1\r\n\r\n"),
-            "The request's target is malformed: the host is empty."
-        );
+        assert_eq!(said("GET http:///p HTTP/1.1\r\n\r\n"), "The request's target is malformed: the host is empty.");
         assert!(said("GET http://u:p@h/ HTTP/1.1\r\n\r\n").contains("malformed"));
         assert!(said("GET http://h:0/ HTTP/1.1\r\n\r\n").contains("1 to 65535"));
         assert_eq!(said("SSH-2.0-x\r\n\r\n"), "This is not an HTTP/1 request.");
-        assert_eq!(
-            said("GET http://h/a b HTTP/1.1\r\n\r\n"),
-            "This is not an HTTP/1 request."
-        );
-        assert_eq!(
-            said("GET http://h/ HTTP/1.1\r\nProxy-A: b\r\n c\r\n\r\n"),
-            "This is not an HTTP/1 request."
-        );
-        assert_eq!(
-            said("GET http://h/ HTTP/1.1\r\nProxy-A : b\r\n\r\n"),
-            "This is not an HTTP/1 request."
-        );
+        assert_eq!(said("GET http://h/a b HTTP/1.1\r\n\r\n"), "This is not an HTTP/1 request.");
+        assert_eq!(said("GET http://h/ HTTP/1.1\r\nProxy-A: b\r\n c\r\n\r\n"), "This is not an HTTP/1 request.");
+        assert_eq!(said("GET http://h/ HTTP/1.1\r\nProxy-A : b\r\n\r\n"), "This is not an HTTP/1 request.");
         assert_eq!(parse(b"GET http://h/ HTTP/1.1\r\nA: b\r\n"), Ok(None));
     }
 

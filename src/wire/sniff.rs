@@ -26,11 +26,7 @@ pub(crate) enum First {
 
 /// Judges the first bytes that a client sends.
 pub(crate) fn sniff(bytes: &[u8]) -> First {
-    let guesses = [
-        (tls(bytes), First::Tls),
-        (http2(bytes), First::Http2),
-        (http1(bytes), First::Http1),
-    ];
+    let guesses = [(tls(bytes), First::Tls), (http2(bytes), First::Http2), (http1(bytes), First::Http1)];
     if let Some((_, first)) = guesses.iter().find(|(guess, _)| *guess == Guess::Yes) {
         return *first;
     }
@@ -62,11 +58,7 @@ fn tls(bytes: &[u8]) -> Guess {
     if !fits.iter().zip(bytes).all(|(fit, &byte)| fit(byte)) {
         return Guess::No;
     }
-    if bytes.len() < fits.len() {
-        Guess::Maybe
-    } else {
-        Guess::Yes
-    }
+    if bytes.len() < fits.len() { Guess::Maybe } else { Guess::Yes }
 }
 
 fn http2(bytes: &[u8]) -> Guess {
@@ -76,21 +68,13 @@ fn http2(bytes: &[u8]) -> Guess {
 /// A request line up to its version: other protocols (RTSP, SIP, ICAP) have lines that begin in the same way.
 fn http1(bytes: &[u8]) -> Guess {
     let Some((method, rest)) = split_at_blank(bytes, MAX_METHOD) else {
-        return if bytes.len() <= MAX_METHOD && bytes.iter().all(is_tchar) {
-            Guess::Maybe
-        } else {
-            Guess::No
-        };
+        return if bytes.len() <= MAX_METHOD && bytes.iter().all(is_tchar) { Guess::Maybe } else { Guess::No };
     };
     if method.is_empty() || !method.iter().all(is_tchar) {
         return Guess::No;
     }
     let Some((target, version)) = split_at_blank(rest, MAX_TARGET) else {
-        return if rest.len() <= MAX_TARGET && rest.iter().all(is_visible) {
-            Guess::Maybe
-        } else {
-            Guess::No
-        };
+        return if rest.len() <= MAX_TARGET && rest.iter().all(is_visible) { Guess::Maybe } else { Guess::No };
     };
     if target.is_empty() || !target.iter().all(is_visible) {
         return Guess::No;
@@ -177,16 +161,9 @@ mod tests {
 
     #[test]
     fn tls_and_its_lookalikes() {
-        assert_eq!(
-            decided(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
-            (6, First::Tls)
-        );
+        assert_eq!(decided(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), (6, First::Tls));
         assert_eq!(decided(b"\x16\x03\x01\x02\x00\x02"), (6, First::Other), "a ServerHello");
-        assert_eq!(
-            decided(b"\x16\x03\x01\xff"),
-            (4, First::Other),
-            "a record past its limit"
-        );
+        assert_eq!(decided(b"\x16\x03\x01\xff"), (4, First::Other), "a record past its limit");
         assert_eq!(decided(b"\x17\x03\x03"), (1, First::Other), "application data");
         assert_eq!(decided(b"\x80\x2e\x01\x03\x01"), (1, First::Other), "SSL 2");
         assert_eq!(decided(b"\x16"), (1, First::Undecided));

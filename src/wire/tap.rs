@@ -93,12 +93,7 @@ pub(crate) enum Event<'a> {
     /// The data message is over.
     MessageEnd { id: ExchangeId, dir: Dir, how: Finish },
     /// A control frame: ping, pong or close.
-    Control {
-        id: ExchangeId,
-        dir: Dir,
-        opcode: Opcode,
-        payload: &'a [u8],
-    },
+    Control { id: ExchangeId, dir: Dir, opcode: Opcode, payload: &'a [u8] },
     /// The WebSocket is over: both directions have ended, or it became opaque.
     SocketEnd { id: ExchangeId },
     /// From here on the connection is not understood. Everything open before has got its end.
@@ -233,33 +228,16 @@ pub(crate) mod testing {
             let arrow = |dir| if dir == Dir::Up { '>' } else { '<' };
             let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
             let fields = |headers: &Headers| {
-                headers
-                    .iter()
-                    .map(|(n, v)| format!(" {}: {};", text(n), text(v)))
-                    .collect::<String>()
+                headers.iter().map(|(n, v)| format!(" {}: {};", text(n), text(v))).collect::<String>()
             };
             let mut open = None;
             let line = match event {
                 Event::Begin { id, dir } => format!("{}{} begins", id.0, arrow(dir)),
                 Event::Request { id, head: h } => {
-                    format!(
-                        "{}> {} {} {:?}{}",
-                        id.0,
-                        h.method,
-                        text(&h.target),
-                        h.version,
-                        fields(&h.headers)
-                    )
+                    format!("{}> {} {} {:?}{}", id.0, h.method, text(&h.target), h.version, fields(&h.headers))
                 }
                 Event::Response { id, head: h } => {
-                    format!(
-                        "{}< {} {} {:?}{}",
-                        id.0,
-                        h.status,
-                        text(&h.reason),
-                        h.version,
-                        fields(&h.headers)
-                    )
+                    format!("{}< {} {} {:?}{}", id.0, h.status, text(&h.reason), h.version, fields(&h.headers))
                 }
                 Event::Body { id, dir, bytes } | Event::MessageData { id, dir, bytes } => {
                     assert!(!bytes.is_empty(), "an empty piece");
@@ -278,12 +256,7 @@ pub(crate) mod testing {
                 Event::SocketOpen { id, protocol } => format!("{} socket {protocol:?}", id.0),
                 Event::MessageBegin { id, dir, opcode } => format!("{}{} message {opcode:?}", id.0, arrow(dir)),
                 Event::MessageEnd { id, dir, how } => format!("{}{} message ends {how:?}", id.0, arrow(dir)),
-                Event::Control {
-                    id,
-                    dir,
-                    opcode,
-                    payload,
-                } => {
+                Event::Control { id, dir, opcode, payload } => {
                     format!("{}{} {opcode:?} {}", id.0, arrow(dir), text(payload))
                 }
                 Event::SocketEnd { id } => format!("{} socket ends", id.0),

@@ -26,14 +26,7 @@ pub(super) struct Sink {
 impl Sink {
     pub(super) fn new(file: File) -> Self {
         let (failure, failed) = (Cell::new(None), Cell::new(false));
-        Self {
-            file,
-            buffer: Vec::with_capacity(BUFFER),
-            at: 0,
-            cursor: 0,
-            failure,
-            failed,
-        }
+        Self { file, buffer: Vec::with_capacity(BUFFER), at: 0, cursor: 0, failure, failed }
     }
 
     /// What failed since this was last asked.
@@ -75,10 +68,7 @@ impl Write for Sink {
             return Ok(bytes.len());
         }
         let end = self.at.saturating_add(self.buffer.len() as u64);
-        let offset = self
-            .cursor
-            .checked_sub(self.at)
-            .and_then(|offset| usize::try_from(offset).ok());
+        let offset = self.cursor.checked_sub(self.at).and_then(|offset| usize::try_from(offset).ok());
         let inside = offset.and_then(|from| self.buffer.get_mut(from..from.checked_add(bytes.len())?));
         match inside {
             // The sizes in the header of an entry that is still here.

@@ -38,10 +38,7 @@ pub(super) struct Troubles {
 
 impl Troubles {
     pub(super) fn new(observer: Observer) -> Self {
-        Self {
-            observer,
-            known: BTreeMap::new(),
-        }
+        Self { observer, known: BTreeMap::new() }
     }
 
     /// Counts it, and tells the owner of the first of its kind.
@@ -50,9 +47,7 @@ impl Troubles {
             *count = count.saturating_add(1);
             return;
         }
-        self.tell(&Notice::Trouble {
-            what: sentence(&trouble, 1, cause),
-        });
+        self.tell(&Notice::Trouble { what: sentence(&trouble, 1, cause) });
         self.known.insert(trouble, (1, cause.to_owned()));
     }
 
@@ -85,8 +80,7 @@ impl Troubles {
     /// One for each kind.
     pub(super) fn sentences(&self) -> Vec<String> {
         let told = self.known.iter().filter(|(_, (count, _))| *count > 0);
-        told.map(|(trouble, (count, cause))| sentence(trouble, *count, cause))
-            .collect()
+        told.map(|(trouble, (count, cause))| sentence(trouble, *count, cause)).collect()
     }
 }
 
@@ -108,9 +102,8 @@ fn sentence(trouble: &Trouble, count: u64, cause: &str) -> String {
             "there are more than {MOST_MESSAGES} messages on a WebSocket: tools that sort them by name misorder those beyond"
         ),
         Trouble::Unnamed(part) => format!("the bundle is whole but stays in {}: {cause}", part.display()),
-        Trouble::Unfinished(part) => format!(
-            "the bundle could not be completed: {cause}; zip -FF can recover what {} holds",
-            part.display()
-        ),
+        Trouble::Unfinished(part) => {
+            format!("the bundle could not be completed: {cause}; zip -FF can recover what {} holds", part.display())
+        }
     }
 }

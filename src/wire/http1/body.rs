@@ -92,11 +92,7 @@ fn codings(headers: &Headers) -> Codings {
     for coding in headers.list(TRANSFER_ENCODING) {
         if coding.eq_ignore_ascii_case(b"chunked") {
             chunked = chunked.saturating_add(1);
-            found = if chunked == 1 {
-                Codings::Chunked
-            } else {
-                Codings::ChunkedTwice
-            };
+            found = if chunked == 1 { Codings::Chunked } else { Codings::ChunkedTwice };
         } else if !coding.eq_ignore_ascii_case(b"identity") || chunked > 0 {
             // `identity` was a word for no coding (RFC 2616 section 3.6), and some servers still say it.
             found = Codings::Other;
@@ -108,10 +104,7 @@ fn codings(headers: &Headers) -> Codings {
 /// The one length that all members of all `Content-Length` fields name (RFC 9110 section 8.6).
 fn content_length(headers: &Headers) -> Result<Option<u64>, Opaque> {
     let mut length = None;
-    for member in headers
-        .all(CONTENT_LENGTH)
-        .flat_map(|value| value.split(|&b| b == b','))
-    {
+    for member in headers.all(CONTENT_LENGTH).flat_map(|value| value.split(|&b| b == b',')) {
         let member = decimal(trim(member)).ok_or(Opaque::Framing)?;
         if length.is_some_and(|length| length != member) {
             return Err(Opaque::Framing);
@@ -171,9 +164,7 @@ impl BodyReader {
             State::Length(0) => Ok(Some((0, Piece::End(Headers::default())))),
             _ if input.is_empty() => Ok(None),
             State::Length(left) => {
-                let data = input
-                    .get(..usize::try_from(*left).unwrap_or(usize::MAX))
-                    .unwrap_or(input);
+                let data = input.get(..usize::try_from(*left).unwrap_or(usize::MAX)).unwrap_or(input);
                 *left = left.saturating_sub(data.len() as u64);
                 Ok(Some((data.len(), Piece::Data(data))))
             }
@@ -236,10 +227,7 @@ mod tests {
             ("", Ok(Framing::Empty)),
             ("Content-Length: 0\r\n", Ok(Framing::Length(0))),
             ("content-LENGTH: 0005\r\n", Ok(Framing::Length(5))),
-            (
-                "Content-Length: 18446744073709551615\r\n",
-                Ok(Framing::Length(u64::MAX)),
-            ),
+            ("Content-Length: 18446744073709551615\r\n", Ok(Framing::Length(u64::MAX))),
             ("Content-Length: 18446744073709551616\r\n", Err(Opaque::Framing)),
             ("Content-Length: 5, 5\r\nContent-Length: 05\r\n", Ok(Framing::Length(5))),
             ("Content-Length: 5\r\nContent-Length: 6\r\n", Err(Opaque::Framing)),
@@ -249,34 +237,19 @@ mod tests {
             ("Content-Length: -5\r\n", Err(Opaque::Framing)),
             ("Content-Length: 5 5\r\n", Err(Opaque::Framing)),
             ("Content-Length: 0x5\r\n", Err(Opaque::Framing)),
-            (
-                "Content-Length: 5\r\nTransfer-Encoding: Chunked\r\n",
-                Ok(Framing::Chunked),
-            ),
-            (
-                "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
-                Ok(Framing::Chunked),
-            ),
+            ("Content-Length: 5\r\nTransfer-Encoding: Chunked\r\n", Ok(Framing::Chunked)),
+            ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", Ok(Framing::Chunked)),
             ("Transfer-Encoding: chunked, gzip\r\n", Err(Opaque::Framing)),
             ("Transfer-Encoding: chunked, chunked\r\n", Err(Opaque::Framing)),
             ("Transfer-Encoding: chunked, identity\r\n", Err(Opaque::Framing)),
-            (
-                "Transfer-Encoding: identity\r\nContent-Length: 5\r\n",
-                Err(Opaque::Framing),
-            ),
+            ("Transfer-Encoding: identity\r\nContent-Length: 5\r\n", Err(Opaque::Framing)),
             ("Transfer-Encoding: xchunked\r\n", Err(Opaque::Framing)),
             ("Transfer-Encoding:\r\nContent-Length: 5\r\n", Err(Opaque::Framing)),
         ] {
             assert_eq!(request_framing(&post("1.1", fields)), framing, "{fields:?}");
         }
-        assert_eq!(
-            request_framing(&post("1.0", "Content-Length: 5\r\n")),
-            Ok(Framing::Length(5))
-        );
-        assert_eq!(
-            request_framing(&post("1.0", "Transfer-Encoding: chunked\r\n")),
-            Err(Opaque::Framing)
-        );
+        assert_eq!(request_framing(&post("1.0", "Content-Length: 5\r\n")), Ok(Framing::Length(5)));
+        assert_eq!(request_framing(&post("1.0", "Transfer-Encoding: chunked\r\n")), Err(Opaque::Framing));
     }
 
     #[test]
@@ -287,18 +260,8 @@ mod tests {
             ("GET", 200, "Content-Length: 5\r\n", Ok(Framing::Length(5))),
             ("GET", 200, both, Ok(Framing::Chunked)),
             ("GET", 200, "Transfer-Encoding: gzip, CHUNKED\r\n", Ok(Framing::Chunked)),
-            (
-                "GET",
-                200,
-                "Transfer-Encoding: chunked, gzip\r\nContent-Length: 5\r\n",
-                Ok(Framing::UntilClose),
-            ),
-            (
-                "GET",
-                200,
-                "Transfer-Encoding: identity\r\nContent-Length: 5\r\n",
-                Ok(Framing::Length(5)),
-            ),
+            ("GET", 200, "Transfer-Encoding: chunked, gzip\r\nContent-Length: 5\r\n", Ok(Framing::UntilClose)),
+            ("GET", 200, "Transfer-Encoding: identity\r\nContent-Length: 5\r\n", Ok(Framing::Length(5))),
             ("GET", 200, "Content-Length: 5, 6\r\n", Err(Opaque::Framing)),
             ("GET", 404, "", Ok(Framing::UntilClose)),
             ("HEAD", 200, both, Ok(Framing::Empty)),
@@ -327,31 +290,12 @@ mod tests {
             (("1.1", ""), ("1.1", "Connection: close\r\n"), length, false),
             (("1.1", ""), ("1.0", ""), length, false),
             (("1.1", ""), ("1.0", "Connection: Keep-Alive\r\n"), length, true),
-            (
-                ("1.1", ""),
-                ("1.0", "Connection: Keep-Alive\r\nTransfer-Encoding: chunked\r\n"),
-                Framing::Chunked,
-                false,
-            ),
-            (
-                ("1.0", "Connection: keep-alive\r\n"),
-                ("1.1", "Connection: keep-alive\r\n"),
-                length,
-                false,
-            ),
-            (
-                ("1.1", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
-                ("1.1", ""),
-                length,
-                false,
-            ),
+            (("1.1", ""), ("1.0", "Connection: Keep-Alive\r\nTransfer-Encoding: chunked\r\n"), Framing::Chunked, false),
+            (("1.0", "Connection: keep-alive\r\n"), ("1.1", "Connection: keep-alive\r\n"), length, false),
+            (("1.1", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), ("1.1", ""), length, false),
         ] {
             let (request, response) = (post(request.0, request.1), answer(response.0, 200, response.1));
-            assert_eq!(
-                persists(&request, &response, framing),
-                persist,
-                "{request:?} {response:?}"
-            );
+            assert_eq!(persists(&request, &response, framing), persist, "{request:?} {response:?}");
         }
     }
 
@@ -373,18 +317,9 @@ mod tests {
 
     #[test]
     fn tells_a_whole_body_from_a_cut_one() {
-        assert_eq!(
-            BodyReader::new(Framing::UntilClose).cut(Ending::Clean),
-            Finish::Complete
-        );
-        assert_eq!(
-            BodyReader::new(Framing::UntilClose).cut(Ending::Truncated),
-            Finish::Cut(Ending::Truncated)
-        );
-        assert_eq!(
-            BodyReader::new(Framing::Length(1)).cut(Ending::Clean),
-            Finish::Cut(Ending::Clean)
-        );
+        assert_eq!(BodyReader::new(Framing::UntilClose).cut(Ending::Clean), Finish::Complete);
+        assert_eq!(BodyReader::new(Framing::UntilClose).cut(Ending::Truncated), Finish::Cut(Ending::Truncated));
+        assert_eq!(BodyReader::new(Framing::Length(1)).cut(Ending::Clean), Finish::Cut(Ending::Clean));
         assert_eq!(BodyReader::new(Framing::Empty).cut(Ending::Reset), Finish::Complete);
     }
 }

@@ -45,10 +45,7 @@ enum State {
 
 impl Chunked {
     pub(crate) fn new() -> Self {
-        Self {
-            state: State::Size(None),
-            line: 0,
-        }
+        Self { state: State::Size(None), line: 0 }
     }
 
     /// The next piece, and how many bytes of `input` it and the framing before it take; `None` if all of `input` is
@@ -129,9 +126,7 @@ impl Chunked {
 /// A size that does not fit must not wrap: what follows would be read as other chunks than the two ends read.
 fn add_digit(size: u64, digit: u8) -> Result<u64, Opaque> {
     let value = char::from(digit).to_digit(16).ok_or(Opaque::Framing)?;
-    size.checked_mul(16)
-        .and_then(|size| size.checked_add(value.into()))
-        .ok_or(Opaque::Framing)
+    size.checked_mul(16).and_then(|size| size.checked_add(value.into())).ok_or(Opaque::Framing)
 }
 
 /// The longest line with a chunk's size, without its end. Longest extensions in use: signatures, of some 100 bytes.
@@ -143,8 +138,11 @@ mod tests {
     use super::*;
     use crate::wire::http1::head::MAX_HEAD;
 
-    /// The data, the trailers and how much was used, in pieces of `size` bytes; `Ok(None)` if it never ends.
-    fn read(input: &[u8], size: usize) -> Result<Option<(Vec<u8>, Headers, usize)>, Opaque> {
+    /// The data, the trailers, and how much was used.
+    type Seen = (Vec<u8>, Headers, usize);
+
+    /// What is seen in pieces of `size` bytes; `Ok(None)` if it never ends.
+    fn read(input: &[u8], size: usize) -> Result<Option<Seen>, Opaque> {
         let (mut body, mut data, mut used) = (Chunked::new(), Vec::new(), 0);
         for piece in input.chunks(size) {
             let mut piece = piece;
@@ -164,7 +162,7 @@ mod tests {
         Ok(None)
     }
 
-    fn read_however_cut(input: &[u8]) -> Result<Option<(Vec<u8>, Headers, usize)>, Opaque> {
+    fn read_however_cut(input: &[u8]) -> Result<Option<Seen>, Opaque> {
         let whole = read(input, input.len());
         for size in [1, 2, 3, 5] {
             assert_eq!(read(input, size), whole, "{} in pieces of {size}", input.escape_ascii());
@@ -185,24 +183,17 @@ mod tests {
         ] {
             let all = [input, "GET"].concat();
             let (seen, trailers, used) = read_however_cut(all.as_bytes()).unwrap().unwrap();
-            assert_eq!(
-                (seen.escape_ascii().to_string(), used),
-                (data.escape_default().to_string(), input.len())
-            );
+            assert_eq!((seen.escape_ascii().to_string(), used), (data.escape_default().to_string(), input.len()));
             assert!(trailers.is_empty());
         }
     }
 
     #[test]
     fn reads_trailers() {
-        let (data, trailers, used) = read_however_cut(b"1\r\na\r\n0\r\nX-Sum: 1\r\nx-sum:\r\n\r\nrest")
-            .unwrap()
-            .unwrap();
+        let (data, trailers, used) =
+            read_however_cut(b"1\r\na\r\n0\r\nX-Sum: 1\r\nx-sum:\r\n\r\nrest").unwrap().unwrap();
         assert_eq!((&data[..], used), (&b"a"[..], 29));
-        assert_eq!(
-            trailers.iter().collect::<Vec<_>>(),
-            [(&b"X-Sum"[..], &b"1"[..]), (b"x-sum", b"")]
-        );
+        assert_eq!(trailers.iter().collect::<Vec<_>>(), [(&b"X-Sum"[..], &b"1"[..]), (b"x-sum", b"")]);
         assert_eq!(read_however_cut(b"0\r\nno field\r\n\r\n"), Err(Opaque::Framing));
     }
 
@@ -233,10 +224,7 @@ mod tests {
     fn bounds_lines_and_trailers() {
         let line = |len: usize| format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(len - 2));
         assert!(read_however_cut(line(MAX_CHUNK_LINE).as_bytes()).unwrap().is_some());
-        assert_eq!(
-            read_however_cut(line(MAX_CHUNK_LINE + 1).as_bytes()),
-            Err(Opaque::TooLong)
-        );
+        assert_eq!(read_however_cut(line(MAX_CHUNK_LINE + 1).as_bytes()), Err(Opaque::TooLong));
         let zeros = "0".repeat(MAX_CHUNK_LINE + 1);
         assert_eq!(read_however_cut(zeros.as_bytes()), Err(Opaque::TooLong));
         let section = format!("0\r\na:{}\r\n\r\n", "x".repeat(MAX_HEAD));

@@ -18,9 +18,7 @@ pub(crate) fn cut_anyhow(data: &[u8]) {
     let steps = dialogue(script);
     let whole = seen(&mut Http1::new(), &steps, || 0);
     let mut cuts = cuts.iter().cycle();
-    let cut = seen(&mut Http1::new(), &steps, || {
-        cuts.next().map_or(1, |&size| usize::from(size).max(1))
-    });
+    let cut = seen(&mut Http1::new(), &steps, || cuts.next().map_or(1, |&size| usize::from(size).max(1)));
     assert_eq!(cut, whole);
     assert_ends(&steps);
 }
@@ -33,20 +31,12 @@ fn dialogue(script: &[u8]) -> Vec<Step<'_>> {
         let len = rest.iter().position(|&b| b >= MARKS).unwrap_or(rest.len());
         let (bytes, tail) = rest.split_at(len);
         if open.contains(&dir) {
-            steps.push(if dir == Dir::Up {
-                Step::Up(bytes)
-            } else {
-                Step::Down(bytes)
-            });
+            steps.push(if dir == Dir::Up { Step::Up(bytes) } else { Step::Down(bytes) });
         }
         let Some((&mark, tail)) = tail.split_first() else {
             break;
         };
-        dir = if matches!(mark, 0xf8 | 0xfa..=0xfc) {
-            Dir::Up
-        } else {
-            Dir::Down
-        };
+        dir = if matches!(mark, 0xf8 | 0xfa..=0xfc) { Dir::Up } else { Dir::Down };
         let how = match mark {
             0xf8 | 0xf9 => None,
             0xfa | 0xfd => Some(Ending::Clean),
@@ -96,17 +86,11 @@ fn assert_ends(steps: &[Step<'_>]) {
         };
         let exchange = far.entry(id).or_insert([Far::Nowhere; 2]);
         let [up, down] = exchange;
-        assert!(
-            *up > Far::Nowhere || now == Far::Head && dir == Dir::Up,
-            "{event:?} before its request"
-        );
+        assert!(*up > Far::Nowhere || now == Far::Head && dir == Dir::Up, "{event:?} before its request");
         let before = if dir == Dir::Up { up } else { down };
         // A direction that ends without a head got no answer.
         let skips = *before == Far::Nowhere && now != Far::Head && !(now == Far::End && dir == Dir::Down);
-        assert!(
-            !skips && (*before < now || *before == Far::Body && now == Far::Body),
-            "{event:?} after {before:?}"
-        );
+        assert!(!skips && (*before < now || *before == Far::Body && now == Far::Body), "{event:?} after {before:?}");
         *before = now;
     };
     for step in steps {

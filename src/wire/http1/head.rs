@@ -36,10 +36,7 @@ fn parse<T>(dir: Dir, bytes: &[u8], whole: impl Fn(&[u8]) -> Result<T, Opaque>) 
 
 /// How many bytes of empty lines stand at the front: a recipient skips them before a message (RFC 9112 section 2.2).
 pub(crate) fn blank_lines(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .position(|b| !matches!(b, b'\r' | b'\n'))
-        .unwrap_or(bytes.len())
+    bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(bytes.len())
 }
 
 /// Finds the empty line that ends a head, in pieces: CRLF CRLF, LF LF, or one of each (RFC 9112 section 2.2).
@@ -66,18 +63,12 @@ enum Line {
 impl HeadEnd {
     /// For the head of a request or a response.
     pub(crate) fn message() -> Self {
-        Self {
-            searched: 0,
-            line: Line::Leading,
-        }
+        Self { searched: 0, line: Line::Leading }
     }
 
     /// For a trailer section: it may be empty.
     pub(crate) fn trailers() -> Self {
-        Self {
-            searched: 0,
-            line: Line::Empty,
-        }
+        Self { searched: 0, line: Line::Empty }
     }
 
     /// How many of `next`, the bytes that follow those of the last call, belong to the head; `None` if all do and it
@@ -101,6 +92,9 @@ impl HeadEnd {
     }
 }
 
+/// How many bytes of the input belonged to a head, and all of the head: of the input if it was whole there.
+pub(crate) type WholeHead<'a> = (usize, Cow<'a, [u8]>);
+
 /// Collects a head that comes in pieces; one that comes whole is not copied.
 #[derive(Debug)]
 pub(crate) struct HeadReader {
@@ -112,18 +106,12 @@ pub(crate) struct HeadReader {
 impl HeadReader {
     /// For the head of a request or a response.
     pub(crate) fn message() -> Self {
-        Self {
-            end: HeadEnd::message(),
-            bytes: Vec::new(),
-        }
+        Self { end: HeadEnd::message(), bytes: Vec::new() }
     }
 
     /// For a trailer section.
     pub(crate) fn trailers() -> Self {
-        Self {
-            end: HeadEnd::trailers(),
-            bytes: Vec::new(),
-        }
+        Self { end: HeadEnd::trailers(), bytes: Vec::new() }
     }
 
     /// How many bytes it holds of a head that is not whole.
@@ -132,7 +120,7 @@ impl HeadReader {
     }
 
     /// The whole head, and how many bytes of `input` belong to it; `None` if all do and it goes on. It reads one head.
-    pub(crate) fn read<'a>(&mut self, input: &'a [u8]) -> Result<Option<(usize, Cow<'a, [u8]>)>, Opaque> {
+    pub(crate) fn read<'a>(&mut self, input: &'a [u8]) -> Result<Option<WholeHead<'a>>, Opaque> {
         let Some(used) = self.end.find(input)? else {
             self.bytes.extend_from_slice(input);
             return Ok(None);
@@ -152,12 +140,7 @@ impl HeadReader {
 pub(crate) fn begins_well(dir: Dir, at: usize, bytes: &[u8]) -> Result<(), Opaque> {
     let well = match dir {
         // A method is a token (RFC 9110 section 9.1).
-        Dir::Up => {
-            at > 0
-                || bytes
-                    .first()
-                    .is_none_or(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
-        }
+        Dir::Up => at > 0 || bytes.first().is_none_or(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b)),
         Dir::Down => STATUS_LINE.iter().skip(at).zip(bytes).all(|(due, came)| due == came),
     };
     match (well, dir) {
@@ -176,11 +159,7 @@ pub(crate) fn request(head: &[u8]) -> Result<RequestHead, Opaque> {
     // such byte of the first line covered; the rest, and all offsets, are the same.
     let line = first_line(head).len();
     let mut covered = head.to_vec();
-    covered
-        .iter_mut()
-        .take(line)
-        .filter(|b| !b.is_ascii())
-        .for_each(|b| *b = b'?');
+    covered.iter_mut().take(line).filter(|b| !b.is_ascii()).for_each(|b| *b = b'?');
     request_with_target(&covered, head)
 }
 
@@ -258,19 +237,13 @@ fn with_room<'b, T>(
 }
 
 fn headers(fields: &[Header<'_>]) -> Headers {
-    let bytes = fields
-        .iter()
-        .map(|field| field.name.len().saturating_add(field.value.len()))
-        .sum();
+    let bytes = fields.iter().map(|field| field.name.len().saturating_add(field.value.len())).sum();
     let mut headers = Headers::with_capacity(fields.len(), bytes);
     for field in fields {
         if field.value.contains(&b'\n') {
             // A folded line counts as blanks (RFC 9112 section 5.2).
             let unfold = |&b: &u8| if matches!(b, b'\r' | b'\n') { b' ' } else { b };
-            headers.push(
-                field.name.as_bytes(),
-                &field.value.iter().map(unfold).collect::<Vec<_>>(),
-            );
+            headers.push(field.name.as_bytes(), &field.value.iter().map(unfold).collect::<Vec<_>>());
         } else {
             headers.push(field.name.as_bytes(), field.value);
         }
@@ -324,19 +297,14 @@ mod tests {
         let bytes = b"\r\n\nGeT  /a?b=%20  HTTP/1.0\nHOST: x\r\nx-y:\r\nX-Y: \xe9 \r\n\r\nrest";
         let (used, head) = parse_request(bytes).unwrap().unwrap();
         assert_eq!(used, bytes.len() - 4);
-        assert_eq!(
-            (head.method.as_str(), &head.target[..], head.version),
-            ("GeT", &b"/a?b=%20"[..], Version::Http10)
-        );
+        assert_eq!((head.method.as_str(), &head.target[..], head.version), ("GeT", &b"/a?b=%20"[..], Version::Http10));
         let fields: Vec<_> = head.headers.iter().collect();
         assert_eq!(fields, [(&b"HOST"[..], &b"x"[..]), (b"x-y", b""), (b"X-Y", b"\xe9")]);
     }
 
     #[test]
     fn reads_targets_that_are_not_utf_8() {
-        let (_, head) = parse_request(b"GET /caf\xe9?\xc3\xa9 HTTP/1.1\r\nX: \xff\r\n\r\n")
-            .unwrap()
-            .unwrap();
+        let (_, head) = parse_request(b"GET /caf\xe9?\xc3\xa9 HTTP/1.1\r\nX: \xff\r\n\r\n").unwrap().unwrap();
         assert_eq!(head.target, b"/caf\xe9?\xc3\xa9");
         assert_eq!(head.headers.first("x"), Some(&b"\xff"[..]));
     }
@@ -346,15 +314,9 @@ mod tests {
         let bytes =
             b"HTTP/1.1   200   Tr\xe8s bien \r\nServer : a\r\nX-Fold: one\r\n  two\r\nno field\r\nlast: 1\r\n\r\n";
         let (used, head) = parse_response(bytes).unwrap().unwrap();
-        assert_eq!(
-            (used, head.status, &head.reason[..]),
-            (bytes.len(), 200, &b"Tr\xe8s bien"[..])
-        );
+        assert_eq!((used, head.status, &head.reason[..]), (bytes.len(), 200, &b"Tr\xe8s bien"[..]));
         let fields: Vec<_> = head.headers.iter().collect();
-        assert_eq!(
-            fields,
-            [(&b"Server"[..], &b"a"[..]), (b"X-Fold", b"one    two"), (b"last", b"1")]
-        );
+        assert_eq!(fields, [(&b"Server"[..], &b"a"[..]), (b"X-Fold", b"one    two"), (b"last", b"1")]);
         assert_eq!(parse_response(b"HTTP/1.0 404\n\n").unwrap().unwrap().1.reason, b"");
     }
 
@@ -372,13 +334,7 @@ mod tests {
         ] {
             assert_eq!(parse_request(bytes), Err(Opaque::Request), "{}", bytes.escape_ascii());
         }
-        for bytes in [
-            &b"220 smtp"[..],
-            b"HTTP/2",
-            b"HTTP/1.1 099 x\r\n\r\n",
-            b"HTTP/1.1 20\r\n\r\n",
-            b"ICY 200",
-        ] {
+        for bytes in [&b"220 smtp"[..], b"HTTP/2", b"HTTP/1.1 099 x\r\n\r\n", b"HTTP/1.1 20\r\n\r\n", b"ICY 200"] {
             assert_eq!(parse_response(bytes), Err(Opaque::Response), "{}", bytes.escape_ascii());
         }
     }

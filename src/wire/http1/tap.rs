@@ -17,11 +17,10 @@
 //! events would depend on how the bytes are cut.
 
 use super::body::{BodyReader, Piece, request_framing, response_framing};
-use super::head::{self, HeadReader};
+use super::head::{self, HeadReader, WholeHead};
 use crate::wire::message::{RequestHead, ResponseHead};
 use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Finish, Opaque, Out, Tap};
 use crate::wire::websocket::WebSocket;
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// Watches a connection that begins with HTTP/1.
@@ -154,7 +153,7 @@ impl Http1 {
 
     fn hold(&mut self, dir: Dir, bytes: &[u8]) -> Result<(), Opaque> {
         if dir == Dir::Up && self.down.ended.is_some() {
-            // The answer that would tell what they are never comes.
+            // As those that were held when it ended (see `finish`).
             return Ok(());
         }
         let held = &mut self.side(dir).held;
@@ -214,11 +213,7 @@ impl Http1 {
     fn response(&mut self, bytes: &[u8], out: Out<'_>) -> Result<Option<usize>, Opaque> {
         let Some(&Pending { id, method }) = self.pending.front() else {
             // An answer to half a question, or to none.
-            return Err(if self.up.in_head() {
-                Opaque::Request
-            } else {
-                Opaque::Unasked
-            });
+            return Err(if self.up.in_head() { Opaque::Request } else { Opaque::Unasked });
         };
         let Some((used, head)) = self.down.head(id, Dir::Down, bytes, out)? else {
             return Ok(None);
@@ -279,11 +274,7 @@ impl Http1 {
             Piece::Data(bytes) => out(Event::Body { id, dir, bytes }),
             Piece::End(trailers) => {
                 if !trailers.is_empty() {
-                    out(Event::Trailers {
-                        id,
-                        dir,
-                        headers: trailers,
-                    });
+                    out(Event::Trailers { id, dir, headers: trailers });
                 }
                 self.over(id, dir, Finish::Complete, out);
             }
@@ -323,6 +314,7 @@ impl Http1 {
                     self.over(id, dir, finish, out);
                     finish = Finish::Cut(how);
                 }
+                // The answer that would tell what they are never comes.
                 self.up.held = Vec::new();
             }
         }
@@ -336,10 +328,7 @@ impl Http1 {
             self.over(id, Dir::Down, Finish::Opaque, out);
         }
         out(Event::Opaque { why });
-        *self = Self {
-            stage: Stage::Quiet,
-            ..Self::new()
-        };
+        *self = Self { stage: Stage::Quiet, ..Self::new() };
     }
 
     fn side(&mut self, dir: Dir) -> &mut Side {
@@ -352,11 +341,7 @@ impl Http1 {
 
 impl Side {
     fn new() -> Self {
-        Self {
-            at: At::Head(HeadReader::message()),
-            held: Vec::new(),
-            ended: None,
-        }
+        Self { at: At::Head(HeadReader::message()), held: Vec::new(), ended: None }
     }
 
     /// Whether a head has begun and is not whole.
@@ -371,7 +356,7 @@ impl Side {
         dir: Dir,
         bytes: &'a [u8],
         out: Out<'_>,
-    ) -> Result<Option<(usize, Cow<'a, [u8]>)>, Opaque> {
+    ) -> Result<Option<WholeHead<'a>>, Opaque> {
         let At::Head(head) = &mut self.at else {
             return Ok(None);
         };

@@ -15,10 +15,7 @@ fn dialogue(steps: &[Step<'_>], lines: &[&str]) {
 #[track_caller]
 fn after_get(steps: &[Step<'_>], lines: &[&str]) {
     let steps = [&[Up(b"GET / HTTP/1.1\r\n\r\n")], steps].concat();
-    dialogue(
-        &steps,
-        &[&["0> begins", "0> GET / Http11", "0> ends Complete"], lines].concat(),
-    );
+    dialogue(&steps, &[&["0> begins", "0> GET / Http11", "0> ends Complete"], lines].concat());
 }
 
 mod messages {
@@ -84,11 +81,7 @@ mod messages {
             (Ending::Reset, "0< ends Cut(Reset)"),
         ] {
             after_get(
-                &[
-                    Down(b"HTTP/1.0 200 OK\r\n\r\n0\r\n\r\nrest"),
-                    End(Dir::Down, how),
-                    End(Dir::Up, how),
-                ],
+                &[Down(b"HTTP/1.0 200 OK\r\n\r\n0\r\n\r\nrest"), End(Dir::Down, how), End(Dir::Up, how)],
                 &["0< begins", "0< 200 OK Http10", "0< | 0\\r\\n\\r\\nrest", end],
             );
         }
@@ -136,9 +129,7 @@ mod messages {
     #[test]
     fn length_and_chunks_at_once_are_chunks() {
         after_get(
-            &[Down(
-                b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
-            )],
+            &[Down(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n")],
             &[
                 "0< begins",
                 "0< 200 OK Http11 Content-Length: 1; Transfer-Encoding: chunked;",
@@ -222,25 +213,14 @@ mod messages {
         let long = head("HTTP/1.1 200 OK\r\n", MAX_HEAD + 1);
         let steps = [Up(b"GET / HTTP/1.1\n\n"), Down(long.as_bytes())];
         let lines = seen(&mut Http1::new(), &steps, || 0);
-        assert_eq!(
-            lines[3..],
-            [
-                "0< begins",
-                "0< ends Opaque",
-                "opaque: a head or chunk line past the limit"
-            ]
-        );
+        assert_eq!(lines[3..], ["0< begins", "0< ends Opaque", "opaque: a head or chunk line past the limit"]);
     }
 
     #[test]
     fn many_small_chunks() {
         let body = ["1\r\na\r\n".repeat(200_000), "0\r\n\r\n".into()].concat();
         let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let lines = seen(
-            &mut Http1::new(),
-            &[Up(b"GET / HTTP/1.1\n\n"), Down(head), Down(body.as_bytes())],
-            || 0,
-        );
+        let lines = seen(&mut Http1::new(), &[Up(b"GET / HTTP/1.1\n\n"), Down(head), Down(body.as_bytes())], || 0);
         assert_eq!(lines[5].len(), "0< | ".len() + 200_000);
         assert_eq!(lines[6..], ["0< ends Complete"]);
     }
@@ -362,10 +342,7 @@ mod order {
         dialogue(&[half, end, answer, End(Dir::Down, Ending::Clean)], &lines);
         let page = vec![b'x'; 64 * 1024];
         dialogue(&[half, Down(&page)], &["0> begins"]);
-        dialogue(
-            &[half, Down(&page), Down(b"x")],
-            &["0> begins", "opaque: a response that nobody asked for"],
-        );
+        dialogue(&[half, Down(&page), Down(b"x")], &["0> begins", "opaque: a response that nobody asked for"]);
     }
 
     #[test]
@@ -381,10 +358,7 @@ mod order {
         let lines = seen(&mut Http1::new(), &[Up(&more)], || 0);
         assert_eq!(lines.len(), 30_000 + 1 + 10_000 + 1);
         assert_eq!(lines[30_000..=30_001], ["10000> begins", "0< ends Opaque"]);
-        assert_eq!(
-            lines[40_000..],
-            ["9999< ends Opaque", "opaque: a head or chunk line past the limit"]
-        );
+        assert_eq!(lines[40_000..], ["9999< ends Opaque", "opaque: a head or chunk line past the limit"]);
     }
 }
 
@@ -424,13 +398,33 @@ mod endings {
     }
 
     #[test]
-    fn an_answer_may_come_after_the_client_has_ended() {
-        after_get(
+    fn a_close_answers_one_question_only() {
+        dialogue(
             &[
-                End(Dir::Up, Ending::Clean),
-                Down(b"HTTP/1.1 200 OK\r\n\r\nhi"),
+                Up(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n"),
+                Down(b"HTTP/1.1 200 OK\r\n\r\na"),
                 End(Dir::Down, Ending::Clean),
             ],
+            &[
+                "0> begins",
+                "0> GET /1 Http11",
+                "0> ends Complete",
+                "1> begins",
+                "1> GET /2 Http11",
+                "1> ends Complete",
+                "0< begins",
+                "0< 200 OK Http11",
+                "0< | a",
+                "0< ends Complete",
+                "1< ends Cut(Clean)",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_answer_may_come_after_the_client_has_ended() {
+        after_get(
+            &[End(Dir::Up, Ending::Clean), Down(b"HTTP/1.1 200 OK\r\n\r\nhi"), End(Dir::Down, Ending::Clean)],
             &["0< begins", "0< 200 OK Http11", "0< | hi", "0< ends Complete"],
         );
         dialogue(
@@ -454,11 +448,7 @@ mod endings {
     #[test]
     fn half_a_head_is_no_message() {
         dialogue(
-            &[
-                Up(b"GET / HTTP/1.1\r\nHos"),
-                End(Dir::Down, Ending::Clean),
-                End(Dir::Up, Ending::Clean),
-            ],
+            &[Up(b"GET / HTTP/1.1\r\nHos"), End(Dir::Down, Ending::Clean), End(Dir::Up, Ending::Clean)],
             &["0> begins"],
         );
         after_get(
@@ -471,11 +461,7 @@ mod endings {
     #[test]
     fn an_interim_response_is_no_answer() {
         after_get(
-            &[
-                Down(b"HTTP/1.1 103 Early\r\n\r\n"),
-                End(Dir::Down, Ending::Reset),
-                End(Dir::Up, Ending::Clean),
-            ],
+            &[Down(b"HTTP/1.1 103 Early\r\n\r\n"), End(Dir::Down, Ending::Reset), End(Dir::Up, Ending::Clean)],
             &["0< begins", "0< ends Cut(Reset)"],
         );
     }
@@ -522,39 +508,21 @@ mod opaque {
                 Down(b"HTTP/1.1 204 No\r\n\r\nHTTP/1.1 204 No\r\n\r\n"),
             ],
         );
-        assert_eq!(
-            lines[4..],
-            [
-                "0< ends Complete",
-                "0> ends Opaque",
-                "opaque: a response that nobody asked for"
-            ]
-        );
+        assert_eq!(lines[4..], ["0< ends Complete", "0> ends Opaque", "opaque: a response that nobody asked for"]);
     }
 
     #[test]
     fn what_is_not_http_is_told_at_its_first_byte() {
         dialogue(&[Up(b"\x16")], &["0> begins", "opaque: a request that is not HTTP/1"]);
-        dialogue(
-            &[Up(b"\r\n"), Down(b"\r\n"), Down(b"2")],
-            &["opaque: a response that nobody asked for"],
-        );
-        after_get(
-            &[Down(b"HTTQ")],
-            &["0< begins", "0< ends Opaque", "opaque: a response that is not HTTP/1"],
-        );
-        dialogue(
-            &[Up(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")],
-            &["0> begins", "opaque: a request that is not HTTP/1"],
-        );
+        dialogue(&[Up(b"\r\n"), Down(b"\r\n"), Down(b"2")], &["opaque: a response that nobody asked for"]);
+        after_get(&[Down(b"HTTQ")], &["0< begins", "0< ends Opaque", "opaque: a response that is not HTTP/1"]);
+        dialogue(&[Up(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")], &["0> begins", "opaque: a request that is not HTTP/1"]);
     }
 
     #[test]
     fn a_message_whose_end_is_in_doubt_is_shown_but_not_read() {
         dialogue(
-            &[Up(
-                b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-            )],
+            &[Up(b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello")],
             &[
                 "0> begins",
                 "0> POST / Http11 Content-Length: 5; Content-Length: 6;",
@@ -577,16 +545,8 @@ mod opaque {
     #[test]
     fn a_second_answer_is_not_anybodys() {
         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi there";
-        let lines = [
-            "0< begins",
-            "0< 200 OK Http11 Content-Length: 2;",
-            "0< | hi",
-            "0< ends Complete",
-        ];
-        after_get(
-            &[Down(answer)],
-            &[&lines[..], &["opaque: a response that nobody asked for"]].concat(),
-        );
+        let lines = ["0< begins", "0< 200 OK Http11 Content-Length: 2;", "0< | hi", "0< ends Complete"];
+        after_get(&[Down(answer)], &[&lines[..], &["opaque: a response that nobody asked for"]].concat());
     }
 }
 
@@ -595,11 +555,8 @@ mod switching {
 
     const ASK: Step<'_> = Up(b"GET /ws HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n");
 
-    const ASKED: [&str; 3] = [
-        "0> begins",
-        "0> GET /ws Http11 Connection: keep-alive, Upgrade; Upgrade: WebSocket;",
-        "0> ends Complete",
-    ];
+    const ASKED: [&str; 3] =
+        ["0> begins", "0> GET /ws Http11 Connection: keep-alive, Upgrade; Upgrade: WebSocket;", "0> ends Complete"];
 
     /// A masked ping that says `u`.
     const PING_U: &[u8] = b"\x89\x81\0\0\0\0u";
@@ -655,11 +612,7 @@ mod switching {
     #[test]
     fn any_other_protocol_is_not_read() {
         after_asking(
-            &[
-                Up(b"x"),
-                Down(b"HTTP/1.1 101 Go\r\nUpgrade: h2c\r\n\r\nbytes"),
-                End(Dir::Down, Ending::Clean),
-            ],
+            &[Up(b"x"), Down(b"HTTP/1.1 101 Go\r\nUpgrade: h2c\r\n\r\nbytes"), End(Dir::Down, Ending::Clean)],
             &[
                 "0< begins",
                 "0< 101 Go Http11 Upgrade: h2c;",
@@ -703,6 +656,23 @@ mod switching {
                 "0< begins",
                 "0< 101 Go Http11 Upgrade: websocket;",
                 "0< ends Complete",
+                "opaque: a switch to a protocol that is not read",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_switch_before_an_unanswered_question_is_not_followed() {
+        after_get(
+            &[Up(b"GET /2 HTTP/1.1\r\n\r\n"), Down(b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\n\r\n")],
+            &[
+                "1> begins",
+                "1> GET /2 Http11",
+                "1> ends Complete",
+                "0< begins",
+                "0< 101 Go Http11 Upgrade: websocket;",
+                "0< ends Complete",
+                "1< ends Opaque",
                 "opaque: a switch to a protocol that is not read",
             ],
         );
@@ -766,19 +736,10 @@ mod switching {
     fn what_is_held_is_bounded() {
         let most = vec![b'G'; 64 * 1024];
         after_asking(&[Up(&most)], &[]);
-        after_asking(
-            &[Up(&most), Up(b"x")],
-            &["0< ends Opaque", "opaque: a switch to a protocol that is not read"],
-        );
+        after_asking(&[Up(&most), Up(b"x")], &["0< ends Opaque", "opaque: a switch to a protocol that is not read"]);
         // No answer will come: nothing is held, nothing is claimed.
         after_asking(
-            &[
-                Up(b"x"),
-                End(Dir::Down, Ending::Reset),
-                Up(&most),
-                Up(b"x"),
-                End(Dir::Up, Ending::Clean),
-            ],
+            &[Up(b"x"), End(Dir::Down, Ending::Reset), Up(&most), Up(b"x"), End(Dir::Up, Ending::Clean)],
             &["0< ends Cut(Reset)"],
         );
     }

@@ -1,0 +1,16 @@
+# One word per task; every recipe is a plain cargo command.
+
+test:
+    cargo test
+
+lint:
+    cargo clippy --all-targets -- -D warnings
+
+doc:
+    cargo doc --no-deps --open
+
+bench:
+    cargo bench
+
+fuzz target:
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{target}}

@@ -1,0 +1,27 @@
+//! Entry points for fuzzing: each asserts a property of code that untrusted bytes reach. The targets in `fuzz/` are shells
+//! around these; a few thousand mutations of each run with the unit tests too.
+
+/// A ClientHello is read the same however it is cut, and a verdict once given stays.
+pub fn client_hello(data: &[u8]) {
+    crate::wire::client_hello::cut_anyhow(data);
+}
+
+/// A request to the proxy is read the same however it is cut, and what is sent on has no byte that was smuggled in.
+pub fn proxy_head(data: &[u8]) {
+    crate::wire::proxy_request::cut_anyhow(data);
+}
+
+/// The HTTP/1 tap reports the same events however a connection is cut, and leaves nothing without an end.
+pub fn http1(data: &[u8]) {
+    crate::wire::http1::cut_anyhow(data);
+}
+
+/// The WebSocket tap does too.
+pub fn websocket(data: &[u8]) {
+    crate::wire::websocket::cut_anyhow(data);
+}
+
+/// Decoding a body ends, within its bounds.
+pub fn decode(data: &[u8]) {
+    crate::bundle::decode::decode_anything(data);
+}
