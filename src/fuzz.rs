@@ -13,7 +13,7 @@ pub fn proxy_head(data: &[u8]) {
 
 /// The HTTP/1 tap reports the same events however a connection is cut, and leaves nothing without an end.
 pub fn http1(data: &[u8]) {
-    crate::wire::http1::cut_anyhow(data);
+    crate::wire::http1::fuzz::cut_anyhow(data);
 }
 
 /// The WebSocket tap does too.
@@ -23,5 +23,5 @@ pub fn websocket(data: &[u8]) {
 
 /// Decoding a body ends, within its bounds.
 pub fn decode(data: &[u8]) {
-    crate::bundle::decode::decode_anything(data);
+    crate::bundle::decode::property(data);
 }

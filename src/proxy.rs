@@ -1,6 +1,5 @@
 //! The library's front door: bind, start, stop.
 
-use crate::bundle::body::Store;
 use crate::bundle::item::Item;
 use crate::bundle::recorder::Sink;
 use crate::bundle::writer::{self, Writer};
@@ -55,7 +54,7 @@ impl Proxy {
             let towards_origins = TowardsOrigins::new(&config.upstream_ca, config.insecure)?;
             let writer = Writer::create(path, config.on_notice.clone(), Moment::now())?;
             let (sender, items) = sync_channel(QUEUE);
-            let store = Store::new(folder_of(path));
+            let store = Arc::clone(writer.store());
             capture = Some(Capture {
                 filter: Filter { include: config.include, exclude: config.exclude },
                 sink: Sink::new(sender.clone(), store),
@@ -204,14 +203,6 @@ impl Hurry {
     /// Do not wait.
     pub fn now(&self) {
         self.live.hurry();
-    }
-}
-
-/// The folder a file is in.
-fn folder_of(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        Some(_) | None => PathBuf::from("."),
     }
 }
 
