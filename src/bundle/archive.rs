@@ -9,6 +9,8 @@
 //!
 //! What a group wrote has left the process when [`Archive::group`] returns, with its sizes in the local headers: after
 //! a crash `zip -FF` finds it. The file with the output's own name is always a whole bundle, the old or the new one.
+//!
+//! What stays in memory of an entry is its line in the directory, some 280 bytes.
 
 use crate::error::Error;
 use sink::Sink;
@@ -44,12 +46,6 @@ pub(crate) enum Packing {
     Stored,
 }
 
-/// What became of the file with the output's name.
-#[derive(Debug)]
-pub(crate) struct Placed {
-    pub(crate) bundle: PathBuf,
-}
-
 /// The output has not got its name.
 #[derive(Debug)]
 pub(crate) struct Unplaced {
@@ -73,19 +69,21 @@ impl Archive {
     /// in the way are returned too; they stay.
     pub(crate) fn create(output: &Path, modified: Duration) -> Result<(Self, Vec<PathBuf>), Error> {
         let fail = |what: String| Error::Output { path: output.to_owned(), what };
-        if output.file_name().is_none() {
+        let Some(name) = output.file_name() else {
             return Err(fail("that names no file: choose one with -o".into()));
-        }
-        match fs::metadata(output) {
+        };
+        // Without a slash at the end, which would ask for a folder.
+        let output = output.with_file_name(name);
+        match fs::metadata(&output) {
             Ok(meta) if meta.is_dir() => return Err(fail("that is a folder: name a file in it with -o".into())),
             Ok(meta) if !meta.is_file() => return Err(fail("that is no ordinary file: choose another with -o".into())),
             _ => {}
         }
-        let (file, path, others) = Part::open(output).map_err(|e| fail(advice(output, &e)))?;
+        let (file, path, others) = Part::open(&output).map_err(|e| fail(advice(&output, &e)))?;
         let archive = Self {
             zip: ZipWriter::new(Sink::new(file)),
             part: Part { path, keep: false },
-            output: output.to_owned(),
+            output,
             modified: date(modified),
             begun: 0,
         };
@@ -148,7 +146,7 @@ impl Archive {
     }
 
     /// Writes the directory, makes sure that all is on the disk, and gives the bundle its name.
-    pub(crate) fn finish(mut self) -> Result<Placed, Unplaced> {
+    pub(crate) fn finish(mut self) -> Result<PathBuf, Unplaced> {
         self.undo();
         self.part.keep = true;
         let part = self.part.path.clone();
@@ -156,7 +154,7 @@ impl Archive {
         let finished = self.zip.finish().map_err(io::Error::from).and_then(Sink::finish);
         finished.map_err(unplaced.clone()(PartState::Cut))?;
         place(&self.part.path, &self.output).map_err(unplaced(PartState::Whole))?;
-        Ok(Placed { bundle: self.output })
+        Ok(self.output)
     }
 }
 
@@ -233,9 +231,9 @@ pub(crate) fn folder(output: &Path) -> &Path {
 }
 
 fn beside(output: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(output);
+    let mut name = output.file_name().map(OsString::from).unwrap_or_default();
     name.push(suffix);
-    name.into()
+    output.with_file_name(name)
 }
 
 /// What a person can do about it.
@@ -392,15 +390,15 @@ mod tests {
             });
             group.unwrap();
         }
-        let placed = archive.finish().unwrap();
-        assert_eq!(placed.bundle, folder.output());
+        let bundle = archive.finish().unwrap();
+        assert_eq!(bundle, folder.output());
         assert_eq!(folder.files(), ["capture.zip"]);
         for i in 0..2 {
-            assert_eq!(content(&placed.bundle, &format!("{i}/small")).as_deref(), Some(&b"small"[..]));
-            assert_eq!(content(&placed.bundle, &format!("{i}/empty")).as_deref(), Some(&b""[..]));
-            assert!(content(&placed.bundle, &format!("{i}/large")).unwrap() == large);
+            assert_eq!(content(&bundle, &format!("{i}/small")).as_deref(), Some(&b"small"[..]));
+            assert_eq!(content(&bundle, &format!("{i}/empty")).as_deref(), Some(&b""[..]));
+            assert!(content(&bundle, &format!("{i}/large")).unwrap() == large);
         }
-        assert_eq!(content(&placed.bundle, "nothing"), None);
+        assert_eq!(content(&bundle, "nothing"), None);
     }
 
     #[test]
@@ -438,7 +436,7 @@ mod tests {
         archive.group(|a| add(a, "half", b"2", Packing::Deflated)).unwrap();
         let twice = archive.group(|a| add(a, "half", b"3", Packing::Deflated));
         assert!(twice.is_err(), "a name stands once");
-        let bundle = archive.finish().unwrap().bundle;
+        let bundle = archive.finish().unwrap();
         let mut names: Vec<_> = Opened::open(&bundle).unwrap().names().collect();
         names.sort();
         assert_eq!(names, ["before", "half"]);
@@ -461,7 +459,7 @@ mod tests {
         }
         DISK_IS_FULL.set(false);
         archive.group(|a| add(a, "after", &noise(BUFFER), Packing::Deflated)).unwrap();
-        let bundle = archive.finish().unwrap().bundle;
+        let bundle = archive.finish().unwrap();
         let mut names: Vec<_> = Opened::open(&bundle).unwrap().names().collect();
         names.sort();
         assert_eq!(names, ["after", "before"]);
@@ -538,6 +536,14 @@ mod tests {
         archive.finish().unwrap();
         assert_eq!(folder.files(), ["capture.zip", "capture.zip.2.part", "capture.zip.part"]);
         assert_eq!(fs::read(folder.0.join("capture.zip.part")).unwrap(), b"of another");
+    }
+
+    #[test]
+    fn a_slash_at_the_end_is_overlooked() {
+        let folder = Folder::new("slash");
+        let archive = create(&folder.0.join("capture.zip/"));
+        assert_eq!(archive.finish().unwrap(), folder.output());
+        assert_eq!(folder.files(), ["capture.zip"]);
     }
 
     #[test]

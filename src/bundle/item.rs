@@ -30,8 +30,6 @@ pub(crate) struct Exchange {
     pub response: Result<ResponseHead, &'static str>,
     /// As on the wire but for the chunk framing.
     pub response_body: Body,
-    /// Whether the response ended as its framing says it should.
-    pub complete: bool,
     /// How long its parts took.
     pub timing: Timing,
     /// If it opened a WebSocket.

@@ -279,6 +279,28 @@ mod tests {
     }
 
     #[test]
+    fn bundles_of_the_browser_extension_are_read() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
+        let mut bundle = Bundle::open(path).unwrap();
+        let manifest = bundle.manifest();
+        assert_eq!((manifest.capture_method.as_deref(), manifest.extension_version.as_deref()), (None, Some("0.1.0")));
+        assert_eq!(manifest.browser.as_ref().map(|browser| browser.name.as_str()), Some("Chrome"));
+        assert_eq!(bundle.traces().len(), 5);
+        let trace = bundle.trace("t_0002").unwrap();
+        assert_eq!((trace.initiator.line, trace.context_refs.as_slice()), (Some(12), &["c_0001".to_owned()][..]));
+        assert_eq!(bundle.request_body(&trace).unwrap(), "{\"n\":\"é\"}".as_bytes());
+        assert_eq!(bundle.socket("ws_0001").unwrap().protocols, ["graphql-transport-ws"]);
+        let messages: Vec<_> = bundle.messages("ws_0001").map(String::from).collect();
+        let mut payload = |id: &str| {
+            let message = bundle.message(id).unwrap();
+            bundle.payload(&message).unwrap().len()
+        };
+        assert_eq!(messages.iter().map(|id| payload(id)).collect::<Vec<_>>(), [26, 3, 8, 0]);
+        assert_eq!(bundle.timeline().unwrap().events.len(), 11);
+        assert!(matches!(bundle.trace("t_0009"), Err(Error::Missing { .. })));
+    }
+
+    #[test]
     fn errors_are_sentences() {
         let error = Bundle::open("/nowhere/capture.zip").unwrap_err();
         assert!(error.to_string().starts_with("cannot read /nowhere/capture.zip: "), "{error}");

@@ -215,10 +215,9 @@ impl Log {
     }
 
     fn finish(&mut self, id: ExchangeId, now: Moment) {
-        if let (Some(draft), Some(sink)) = (self.drafts.remove(&id), &self.sink) {
-            if let Some(exchange) = draft.finish(now, &self.origin) {
-                sink.send(Item::Exchange(Box::new(exchange)));
-            }
+        let exchange = self.drafts.remove(&id).and_then(|draft| draft.finish(now, &self.origin));
+        if let (Some(exchange), Some(sink)) = (exchange, &self.sink) {
+            sink.send(Item::Exchange(Box::new(exchange)));
         }
     }
 
@@ -299,7 +298,6 @@ impl Draft {
             request_body: self.request_body,
             response: self.response.ok_or(why_unanswered(how)),
             response_body: self.response_body,
-            complete: how == Finish::Complete,
             timing,
             opens: self.opens,
         })

@@ -1,5 +1,6 @@
 //! The URL of an exchange, as the client meant it.
 
+use super::format::text;
 use super::recorder::Origin;
 use crate::wire::authority::Authority;
 use crate::wire::message::RequestHead;
@@ -34,14 +35,6 @@ pub(crate) fn of(request: &RequestHead, origin: &Origin, is_socket: bool) -> Str
         }
     }
     url
-}
-
-/// Bytes as text: UTF-8, else Latin-1, so that one odd byte never spoils a bundle.
-pub(crate) fn text(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().map(|&b| char::from(b)).collect(),
-    }
 }
 
 /// An absolute-form target's authority, and the rest of it (RFC 9112 section 3.2.2).
@@ -91,11 +84,5 @@ mod tests {
         ] {
             assert_eq!(url(tls, port, target, host), expected, "{target} {host:?}");
         }
-    }
-
-    #[test]
-    fn odd_bytes_are_latin_1() {
-        assert_eq!(text(b"caf\xe9"), "café");
-        assert_eq!(text("café".as_bytes()), "café");
     }
 }

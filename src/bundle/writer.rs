@@ -10,7 +10,6 @@
 
 use super::archive::{Archive, Packing, PartState, Unplaced, folder};
 use super::body::{Body, Store};
-use super::decode::{Decoded, codings, decode};
 use super::format::{self, Event, Events, Header, Id, iso8601, text, uuid4};
 use super::item::{Exchange, Item, Message, SocketKey, Timing};
 use crate::clock::Moment;
@@ -19,16 +18,17 @@ use crate::error::Error;
 use crate::notice::Notice;
 use crate::wire::message::Headers;
 use crate::wire::tap::{Dir, Opcode};
-use serde::Serialize;
+use entry::{Entry, json};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use troubles::{Trouble, Troubles};
 
+mod entry;
 mod troubles;
 
 /// Writes a bundle.
@@ -200,12 +200,7 @@ impl Writer {
         let number = socket.messages.saturating_add(1);
         let id = Id::Message(socket.number, number);
         self.troubles.look_at(&message.payload);
-        let payload = Entry {
-            file: (!message.payload.is_empty()).then(|| format!("{id}.bin")),
-            body: message.payload,
-            still_on: None,
-            packing: Packing::Deflated,
-        };
+        let payload = Entry::plain(message.payload, || format!("{id}.bin"));
         let described = format::Message {
             id: id.to_string(),
             connection_ref: Id::Socket(socket.number).to_string(),
@@ -252,15 +247,7 @@ impl Writer {
 
     fn decoded(&mut self, body: Body, headers: &Headers, name: impl FnOnce() -> String) -> Entry {
         self.troubles.look_at(&body);
-        let Decoded { body, still_on } =
-            if body.is_empty() { Decoded { body, still_on: None } } else { decode(body, &codings(headers)) };
-        let packed = still_on.is_some() || headers.first("content-type").is_some_and(is_packed);
-        Entry {
-            file: (!body.is_empty()).then(name),
-            body,
-            still_on,
-            packing: if packed { Packing::Stored } else { Packing::Deflated },
-        }
+        Entry::decoded(body, headers, name)
     }
 
     fn count_origin(&mut self, url: &str) {
@@ -284,7 +271,7 @@ impl Writer {
         let mut bundle = None;
         match catch_unwind(AssertUnwindSafe(|| self.write_end())) {
             Ok(Ok(())) => match self.archive.finish() {
-                Ok(placed) => bundle = Some(placed.bundle),
+                Ok(output) => bundle = Some(output),
                 Err(Unplaced { part, state: PartState::Whole, cause }) => {
                     self.troubles.add(Trouble::Unnamed(part), &cause.to_string());
                 }
@@ -359,41 +346,6 @@ struct Socket {
     messages: u32,
 }
 
-/// A body on its way into the archive.
-struct Entry {
-    /// Its name there; `None` if there is nothing to keep.
-    file: Option<String>,
-    body: Body,
-    still_on: Option<String>,
-    packing: Packing,
-}
-
-impl Entry {
-    fn write(&self, archive: &mut Archive, folder: &str) -> io::Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
-        let mut left = self.body.len();
-        let packing = if left < WORTH_PACKING { Packing::Stored } else { self.packing };
-        archive.entry(&format!("{folder}/{file}"), left, packing)?;
-        let mut reader = self.body.reader();
-        let mut buffer = vec![0; usize::try_from(left).map_or(BUFFER, |left| left.min(BUFFER))];
-        while left > 0 {
-            let n = reader.read(&mut buffer)?;
-            if n == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            archive.write_all(buffer.get(..n).unwrap_or_default())?;
-            left = left.saturating_sub(n as u64);
-        }
-        Ok(())
-    }
-}
-
-fn json(archive: &mut Archive, name: &str, value: &impl Serialize) -> io::Result<()> {
-    let json = serde_json::to_vec_pretty(value)?;
-    archive.entry(name, json.len() as u64, Packing::Deflated)?;
-    archive.write_all(&json)
-}
-
 fn headers(headers: &Headers) -> Vec<Header> {
     headers.iter().map(|(name, value)| Header::new(name, value)).collect()
 }
@@ -441,25 +393,6 @@ fn origin(url: &str) -> &str {
     path.and_then(|path| url.get(..authority.saturating_add(path))).unwrap_or(url)
 }
 
-/// Whether bodies of this media type are compressed by nature.
-fn is_packed(media_type: &[u8]) -> bool {
-    let media_type = media_type.split(|b| matches!(b, b';' | b' ')).next().unwrap_or_default().to_ascii_lowercase();
-    let is = |prefix: &[u8]| media_type.starts_with(prefix);
-    let plain: [&[u8]; 2] = [b"image/svg", b"image/bmp"];
-    let packed: [&[u8]; 9] = [
-        b"image/",
-        b"video/",
-        b"audio/",
-        b"font/woff",
-        b"application/zip",
-        b"application/gzip",
-        b"application/x-gzip",
-        b"application/zstd",
-        b"application/java-archive",
-    ];
-    packed.into_iter().any(is) && !plain.into_iter().any(is)
-}
-
 /// Readers expect ids of four digits.
 const MOST_TRACES: u32 = 9999;
 
@@ -468,9 +401,6 @@ const MOST_MESSAGES: u32 = 999;
 
 /// The origins that traces are counted for; a capture of more hosts has no app to name.
 const MOST_ORIGINS: usize = 10_000;
-
-/// Below this, compression costs more than it saves.
-const WORTH_PACKING: u64 = 100;
 
 /// Bodies and the timeline go to the archive in pieces of at most this size.
 const BUFFER: usize = 64 * 1024;

@@ -74,6 +74,7 @@ impl Ca {
         })
     }
 
+    #[cfg(test)]
     /// The certificate.
     pub(crate) fn cert_der(&self) -> &CertificateDer<'static> {
         &self.certificate

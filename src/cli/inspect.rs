@@ -176,7 +176,7 @@ fn lay_out(json: &str) -> String {
         laid.push('\n');
         laid.extend(std::iter::repeat_n("  ", depth));
     };
-    let mut rest = json.chars().filter(|_| true).peekable();
+    let mut rest = json.chars().peekable();
     while let Some(c) = rest.next() {
         match c {
             ' ' | '\t' | '\n' | '\r' => {}

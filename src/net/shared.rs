@@ -41,7 +41,10 @@ pub(crate) struct Capture {
 /// Origins that turned out not to be interceptable, so that each of their connections need not find out anew, at the price
 /// of a handshake. Forgotten after a while: an origin may get another certificate.
 #[derive(Default)]
-pub(crate) struct Unintercepted(Mutex<HashMap<(Authority, Option<String>), (Reason, Moment)>>);
+pub(crate) struct Unintercepted(Mutex<HashMap<Asked, (Reason, Moment)>>);
+
+/// Where a client wants to go, and the server name it says.
+type Asked = (Authority, Option<String>);
 
 impl Unintercepted {
     /// Why `origin`, asked for `server_name`, is not intercepted, if that is known.

@@ -37,7 +37,7 @@ pub(crate) struct Route {
 pub(crate) fn serve(shared: &Shared, mut client: Leg, mut origin: Leg, route: Route) {
     let opening = opening(&mut client, &mut origin, &shared.stop);
     let names = Names::new(&route.authority, &opening);
-    shared.tally.domain(&names.best());
+    shared.tally.domain(names.best());
     let Some(capture) = &shared.capture else {
         return pass(shared, client, origin);
     };

@@ -7,7 +7,7 @@ use std::ops::Range;
 /// One allocation holds the text of all fields. Values are bytes as received, without outer blanks; who shows them
 /// decides how to read those that are not UTF-8.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Headers {
+pub(crate) struct Headers {
     text: Vec<u8>,
     fields: Vec<(Range<usize>, Range<usize>)>,
 }
@@ -32,39 +32,34 @@ impl Headers {
     }
 
     /// All fields, as `(name, value)`.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let part = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
         self.fields.iter().map(move |(name, value)| (part(name), part(value)))
     }
 
     /// The values of every field called `name`, in any case.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.iter().filter_map(move |(n, value)| n.eq_ignore_ascii_case(name.as_bytes()).then_some(value))
     }
 
     /// The value of the first field called `name`, in any case.
-    pub fn first(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn first(&self, name: &str) -> Option<&[u8]> {
         self.all(name).next()
     }
 
     /// The members of the comma-separated list that all fields called `name` form together, without outer blanks,
     /// empty members left out (RFC 9110 section 5.6.1).
-    pub fn list(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn list(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.all(name).flat_map(|value| value.split(|&b| b == b',')).map(trim).filter(|member| !member.is_empty())
     }
 
     /// Whether the list that the fields called `name` form has `member` in it, in any case.
-    pub fn lists(&self, name: &str, member: &str) -> bool {
+    pub(crate) fn lists(&self, name: &str, member: &str) -> bool {
         self.list(name).any(|m| m.eq_ignore_ascii_case(member.as_bytes()))
     }
 
-    /// How many fields there are.
-    pub fn len(&self) -> usize {
-        self.fields.len()
-    }
-
     /// Whether there is no field.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 }
@@ -79,7 +74,7 @@ impl std::fmt::Debug for Headers {
 
 /// A request's head (RFC 9112 section 3).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestHead {
+pub(crate) struct RequestHead {
     /// A token, case as sent.
     pub method: String,
     /// The request target as sent: origin-form, absolute-form, authority-form or `*`. For HTTP/2 its `:path`.
@@ -92,7 +87,7 @@ pub struct RequestHead {
 
 /// A final response's head (RFC 9112 section 4); 101 is final, the other 1xx are not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResponseHead {
+pub(crate) struct ResponseHead {
     /// 100 to 999.
     pub status: u16,
     /// The reason phrase as received, without outer blanks.
@@ -105,7 +100,7 @@ pub struct ResponseHead {
 
 /// The version in a message's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
+pub(crate) enum Version {
     /// HTTP/1.0: closes by default.
     Http10,
     /// HTTP/1.1.

@@ -32,7 +32,7 @@ pub(crate) type Out<'o> = &'o mut dyn FnMut(Event<'_>);
 
 /// The way that bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dir {
+pub(crate) enum Dir {
     /// From the client to the origin.
     Up,
     /// From the origin to the client.
@@ -51,7 +51,7 @@ impl Dir {
 
 /// How a direction of a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// Closed properly: FIN, after a close_notify alert where TLS is spoken.
     Clean,
     /// FIN without the close_notify that TLS asks for: what came may be cut off (RFC 8446 section 6.1).
@@ -113,7 +113,7 @@ pub(crate) enum Finish {
 
 /// A WebSocket message's kind (RFC 6455 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opcode {
+pub(crate) enum Opcode {
     /// UTF-8 text.
     Text,
     /// Anything.

@@ -1,1 +1,479 @@
+//! Bundles of many kinds from items made by hand, each read back and checked against the contract.
 
+use super::*;
+use crate::bundle::archive::sink::DISK_IS_FULL;
+use crate::bundle::item::Opens;
+use crate::bundle::reader::Bundle;
+use crate::wire::message::{RequestHead, ResponseHead, Version};
+use std::fs;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::mpsc::{Sender, channel};
+
+/// A capture whose items are written by this very thread, in a folder that is gone at its end.
+struct Capture {
+    folder: PathBuf,
+    writer: Option<Writer>,
+    store: Arc<Store>,
+    notices: Arc<Mutex<Vec<String>>>,
+}
+
+impl Capture {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("spectral-writer-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).unwrap();
+        Self::within(folder)
+    }
+
+    fn within(folder: PathBuf) -> Self {
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&notices);
+        let observer = Observer::new(move |notice| {
+            let line = match notice {
+                Notice::Exchange { id, method, url, status, size, total_ms } => {
+                    format!("{id} {method} {url} {status} {size} {total_ms}")
+                }
+                Notice::Socket { id, url, messages } => format!("{id} {url} {messages}"),
+                Notice::Trouble { what } => what.clone(),
+                other => format!("{other:?}"),
+            };
+            told.lock().unwrap().push(line);
+        });
+        let writer = Writer::create(&folder.join("my app.zip"), observer, Moment::now()).unwrap();
+        let store = Arc::clone(writer.store());
+        Self { folder, writer: Some(writer), store, notices }
+    }
+
+    fn output(&self) -> PathBuf {
+        self.folder.join("my app.zip")
+    }
+
+    fn body(&self, bytes: &[u8]) -> Body {
+        let mut body = Body::new(&self.store);
+        body.push(bytes);
+        body
+    }
+
+    fn exchange(&self, started: u64, url: &str) -> Exchange {
+        Exchange {
+            started,
+            url: url.into(),
+            request: RequestHead {
+                method: "GET".into(),
+                target: b"/".to_vec(),
+                version: Version::Http11,
+                headers: Headers::default(),
+            },
+            request_body: self.body(b""),
+            response: Ok(ResponseHead {
+                status: 200,
+                reason: b"OK".to_vec(),
+                version: Version::Http11,
+                headers: Headers::default(),
+            }),
+            response_body: self.body(b""),
+            timing: Timing::default(),
+            opens: None,
+        }
+    }
+
+    fn handshake(&self, started: u64, url: &str, socket: u64, protocol: Option<&str>) -> Item {
+        let mut exchange = self.exchange(started, url);
+        exchange.response.as_mut().unwrap().status = 101;
+        exchange.opens = Some(Opens { socket: SocketKey(socket), protocol: protocol.map(String::from) });
+        item(exchange)
+    }
+
+    fn message(&self, socket: u64, at: u64, dir: Dir, opcode: Opcode, payload: &[u8]) -> Item {
+        Item::Message(Message { socket: SocketKey(socket), at, dir, opcode, payload: self.body(payload) })
+    }
+
+    /// Lets the writer take what `send` sends, and nothing more.
+    fn run(&mut self, send: impl FnOnce(&Self, &Sender<Item>)) -> Tally {
+        let writer = self.writer.take().unwrap();
+        let (sender, receiver) = channel();
+        send(self, &sender);
+        drop(sender);
+        writer.run(&receiver)
+    }
+
+    /// One item now, as if it came through the channel.
+    fn take(&mut self, item: Item) {
+        self.writer.as_mut().unwrap().take(|writer| writer.write(item));
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.notices.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn item(exchange: Exchange) -> Item {
+    Item::Exchange(Box::new(exchange))
+}
+
+/// Opens a finished bundle, which must keep to the contract in every detail.
+#[track_caller]
+fn checked(tally: &Tally) -> Bundle {
+    let path = tally.bundle.as_deref().expect("a bundle");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/check_bundle.py");
+    if let Ok(output) = Command::new("python3").arg(script).arg(path).output() {
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    }
+    let mut bundle = Bundle::open(path).unwrap();
+    let stats = &bundle.manifest().stats;
+    assert_eq!((stats.trace_count, stats.ws_connection_count), (tally.traces, tally.sockets));
+    assert_eq!(stats.ws_message_count, tally.messages);
+    let events = bundle.timeline().unwrap().events;
+    assert_eq!(events.len() as u64, tally.traces + tally.sockets + tally.messages);
+    bundle
+}
+
+#[test]
+fn an_empty_capture_is_a_bundle() {
+    let mut capture = Capture::new("empty");
+    let tally = capture.run(|_, _| ());
+    let bundle = checked(&tally);
+    let manifest = bundle.manifest();
+    assert_eq!(manifest.format_version, "1.0.0");
+    assert_eq!((manifest.app.name.as_str(), manifest.app.title.as_str()), ("my app", "my app"));
+    assert_eq!(manifest.app.base_url, "");
+    assert_eq!(manifest.capture_method.as_deref(), Some("proxy"));
+    assert!(tally.troubles.is_empty() && tally.lost == 0);
+}
+
+#[test]
+fn an_unused_writer_leaves_nothing() {
+    let mut capture = Capture::new("unused");
+    let files = |c: &Capture| fs::read_dir(&c.folder).unwrap().count();
+    assert_eq!(files(&capture), 1);
+    capture.writer = None;
+    assert_eq!(files(&capture), 0);
+}
+
+#[test]
+fn an_exchange_is_written_as_it_was() {
+    let mut capture = Capture::new("exchange");
+    let tally = capture.run(|c, items| {
+        let mut exchange = c.exchange(1_795_338_410_216, "https://API.test/a?b=%20ü");
+        exchange.request.method = "POST".into();
+        exchange.request.headers.push(b"X-Odd", b" caf\xe9 ");
+        exchange.request.headers.push(b"x-odd", "grün".as_bytes());
+        exchange.request_body = c.body(b"{}");
+        let response = exchange.response.as_mut().unwrap();
+        response.status = 404;
+        response.reason = b"Nicht gef\xfcnden".to_vec();
+        response.headers.push(b"Content-Encoding", b"gzip");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&[b'x'; 1000]).unwrap();
+        let gzip = gzip.finish().unwrap();
+        exchange.response_body = c.body(&gzip);
+        exchange.timing = Timing { dns: 1.5, connect: f64::NAN, tls: -1.0, total: 12.0, ..Timing::default() };
+        items.send(item(exchange)).unwrap();
+        assert!(gzip.len() < 100);
+    });
+    let mut bundle = checked(&tally);
+    let trace = bundle.trace("t_0001").unwrap();
+    assert_eq!((trace.id.as_str(), trace.timestamp, trace.r#type.as_str()), ("t_0001", 1_795_338_410_216, "http"));
+    let header = |name: &str, value: &str| Header::new(name.as_bytes(), value.as_bytes());
+    assert_eq!(trace.request.headers, [header("X-Odd", "café"), header("x-odd", "grün")]);
+    assert_eq!(trace.request.url, "https://API.test/a?b=%20ü");
+    assert_eq!((trace.request.body_file.as_deref(), trace.request.body_size), (Some("t_0001_request.bin"), 2));
+    assert_eq!((trace.response.status, trace.response.status_text.as_str()), (404, "Nicht gefünden"));
+    assert_eq!((trace.response.body_size, trace.response.body_encoding.as_deref()), (1000, None));
+    assert_eq!((trace.timing.dns_ms, trace.timing.connect_ms, trace.timing.tls_ms), (1.5, 0.0, 0.0));
+    assert_eq!((trace.initiator.r#type.as_str(), trace.initiator.url.as_deref()), ("proxy", None));
+    assert_eq!(bundle.request_body(&trace).unwrap(), b"{}");
+    assert_eq!(bundle.response_body(&trace).unwrap(), [b'x'; 1000]);
+    let notices = capture.notices();
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].starts_with("t_0001 POST https://API.test/a?b=%20ü 404 ") && notices[0].ends_with(" 12"));
+    assert!(!notices[0].contains(" 1000 "), "the size is the received one: {}", notices[0]);
+}
+
+#[test]
+fn bodies_that_do_not_decode_are_kept_and_named() {
+    let mut capture = Capture::new("undecoded");
+    let tally = capture.run(|c, items| {
+        let mut exchange = c.exchange(1, "http://a.test/");
+        exchange.request.headers.push(b"content-encoding", b"aws-chunked");
+        exchange.request_body = c.body(b"5;chunk-signature=x");
+        exchange.response.as_mut().unwrap().headers.push(b"Content-Encoding", b"gzip");
+        exchange.response_body = c.body(b"not gzip");
+        items.send(item(exchange)).unwrap();
+        // The answer to a HEAD: a coding, and nothing to decode.
+        let mut exchange = c.exchange(2, "http://a.test/");
+        exchange.response.as_mut().unwrap().headers.push(b"Content-Encoding", b"gzip");
+        items.send(item(exchange)).unwrap();
+    });
+    let mut bundle = checked(&tally);
+    let trace = bundle.trace("t_0001").unwrap();
+    assert_eq!(trace.request.body_encoding.as_deref(), Some("aws-chunked"));
+    assert_eq!(trace.response.body_encoding.as_deref(), Some("gzip"));
+    assert_eq!(bundle.response_body(&trace).unwrap(), b"not gzip");
+    let head = bundle.trace("t_0002").unwrap().response;
+    assert_eq!((head.body_file, head.body_size, head.body_encoding), (None, 0, None));
+}
+
+#[test]
+fn without_an_answer_the_status_says_why() {
+    let mut capture = Capture::new("noanswer");
+    let tally = capture.run(|c, items| {
+        let mut exchange = c.exchange(1, "http://a.test/");
+        exchange.response = Err("the origin closed the connection");
+        items.send(item(exchange)).unwrap();
+    });
+    let response = checked(&tally).trace("t_0001").unwrap().response;
+    assert_eq!((response.status, response.status_text.as_str()), (0, "the origin closed the connection"));
+    assert!(response.headers.is_empty() && response.body_file.is_none());
+}
+
+#[test]
+fn a_large_body_is_written_whole() {
+    let mut capture = Capture::new("large");
+    let large: Vec<u8> = (0..3_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let tally = capture.run(|c, items| {
+        for kind in ["application/json", "image/png", "image/svg+xml"] {
+            let mut exchange = c.exchange(1, "http://a.test/");
+            exchange.response.as_mut().unwrap().headers.push(b"Content-Type", kind.as_bytes());
+            exchange.response_body = c.body(&large);
+            items.send(item(exchange)).unwrap();
+        }
+    });
+    let mut bundle = checked(&tally);
+    for id in ["t_0001", "t_0002", "t_0003"] {
+        let trace = bundle.trace(id).unwrap();
+        assert!(bundle.response_body(&trace).unwrap() == large);
+    }
+}
+
+#[test]
+fn the_timeline_is_by_time_and_ids_by_completion() {
+    let mut capture = Capture::new("timeline");
+    let tally = capture.run(|c, items| {
+        for started in [30, 10, 20, 10] {
+            items.send(item(c.exchange(started, "http://a.test/"))).unwrap();
+        }
+    });
+    let events = checked(&tally).timeline().unwrap().events;
+    let order: Vec<_> = events.iter().map(|e| (e.timestamp, e.r#ref.as_str())).collect();
+    assert_eq!(order, [(10, "t_0002"), (10, "t_0004"), (20, "t_0003"), (30, "t_0001")]);
+}
+
+#[test]
+fn the_base_url_is_the_origin_with_the_most_traces() {
+    for (urls, base) in [
+        (&["https://b.test/x", "http://a.test/1", "https://b.test"][..], "https://b.test"),
+        (&["https://b.test/x", "https://a.test:8443?q#f", "http://c.test/"], "http://c.test"),
+        (&["https://b.test/x", "https://a.test:8443?q#f"], "https://a.test:8443"),
+        (&["wss://[::1]:9/x"], "wss://[::1]:9"),
+    ] {
+        let mut capture = Capture::new("base");
+        let tally = capture.run(|c, items| {
+            for url in urls {
+                items.send(item(c.exchange(1, url))).unwrap();
+            }
+        });
+        assert_eq!(checked(&tally).manifest().app.base_url, base);
+    }
+}
+
+#[test]
+fn websockets_have_their_handshake_and_messages() {
+    let mut capture = Capture::new("sockets");
+    let tally = capture.run(|c, items| {
+        let send = |item| items.send(item).unwrap();
+        send(item(c.exchange(1, "https://a.test/")));
+        send(c.handshake(2, "wss://a.test/chat", 77, Some("graphql-ws")));
+        send(c.handshake(3, "ws://b.test/", 5, None));
+        send(c.message(5, 9, Dir::Down, Opcode::Binary, &[0; 300_000]));
+        send(c.message(77, 10, Dir::Up, Opcode::Text, "grüß".as_bytes()));
+        send(c.message(77, 11, Dir::Down, Opcode::Ping, b""));
+        send(c.message(77, 12, Dir::Up, Opcode::Pong, b"x"));
+        send(c.message(77, 13, Dir::Down, Opcode::Close, &[0x03, 0xe8]));
+        send(Item::SocketEnd(SocketKey(77)));
+        // The other one is open when the capture ends.
+        send(Item::Finish);
+        send(item(c.exchange(99, "https://too.late/")));
+    });
+    assert_eq!((tally.traces, tally.sockets, tally.messages, tally.lost), (3, 2, 5, 0));
+    let mut bundle = checked(&tally);
+    let first = bundle.socket("ws_0001").unwrap();
+    assert_eq!((first.timestamp, first.url.as_str()), (2, "wss://a.test/chat"));
+    assert_eq!((first.handshake_trace_ref.as_deref(), first.message_count), (Some("t_0002"), 4));
+    assert_eq!(first.protocols, ["graphql-ws"]);
+    let second = bundle.socket("ws_0002").unwrap();
+    assert_eq!((second.handshake_trace_ref.as_deref(), second.message_count), (Some("t_0003"), 1));
+    assert!(second.protocols.is_empty());
+    let ids: Vec<_> = bundle.messages("ws_0001").map(String::from).collect();
+    let seen: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            let message = bundle.message(id).unwrap();
+            let payload = bundle.payload(&message).unwrap();
+            format!("{id} {} {} {:?} {payload:?}", message.direction, message.opcode, message.payload_file)
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "ws_0001_m001 send text Some(\"ws_0001_m001.bin\") [103, 114, 195, 188, 195, 159]",
+            "ws_0001_m002 receive ping None []",
+            "ws_0001_m003 send pong Some(\"ws_0001_m003.bin\") [120]",
+            "ws_0001_m004 receive close Some(\"ws_0001_m004.bin\") [3, 232]",
+        ]
+    );
+    let message = bundle.message("ws_0002_m001").unwrap();
+    assert_eq!(bundle.payload(&message).unwrap().len(), 300_000);
+    assert_eq!(capture.notices()[3..], ["ws_0001 wss://a.test/chat 4", "ws_0002 ws://b.test/ 1"]);
+}
+
+#[test]
+fn a_full_disk_costs_what_came_meanwhile() {
+    let mut capture = Capture::new("full");
+    capture.take(item(capture.exchange(1, "http://before.test/")));
+    capture.take(capture.handshake(2, "ws://a.test/", 1, None));
+    capture.take(capture.message(1, 3, Dir::Up, Opcode::Text, b"before"));
+    DISK_IS_FULL.set(true);
+    capture.take(item(capture.exchange(4, "http://lost.test/")));
+    capture.take(capture.message(1, 5, Dir::Up, Opcode::Text, b"lost"));
+    capture.take(capture.handshake(6, "ws://b.test/", 2, None));
+    capture.take(Item::SocketEnd(SocketKey(1)));
+    DISK_IS_FULL.set(false);
+    capture.take(capture.message(2, 7, Dir::Up, Opcode::Text, b"after"));
+    let tally = capture.run(|c, items| items.send(item(c.exchange(8, "http://after.test/"))).unwrap());
+    assert_eq!((tally.traces, tally.sockets, tally.messages, tally.lost), (3, 2, 2, 3));
+    let mut bundle = checked(&tally);
+    assert_eq!(bundle.trace("t_0003").unwrap().request.url, "http://after.test/");
+    assert_eq!(bundle.socket("ws_0001").unwrap().message_count, 1);
+    assert_eq!(bundle.socket("ws_0002").unwrap().handshake_trace_ref, None);
+    assert_eq!(tally.troubles.len(), 1);
+    assert!(tally.troubles[0].starts_with("3 exchanges or messages could not be written: "), "{:?}", tally.troubles);
+    let troubles = capture.notices().iter().filter(|line| line.contains("could not be written")).count();
+    assert_eq!(troubles, 1, "told once, not for each");
+}
+
+#[test]
+fn a_bundle_that_cannot_be_completed_stays_a_part() {
+    let mut capture = Capture::new("incomplete");
+    fs::write(capture.output(), b"old").unwrap();
+    capture.take(item(capture.exchange(1, "http://a.test/")));
+    DISK_IS_FULL.set(true);
+    let tally = capture.run(|_, _| ());
+    DISK_IS_FULL.set(false);
+    assert_eq!((tally.bundle.as_deref(), tally.traces), (None, 1));
+    assert!(tally.troubles[0].starts_with("the bundle could not be completed: "), "{:?}", tally.troubles);
+    assert!(tally.troubles[0].contains("zip -FF") && tally.troubles[0].contains("my app.zip.part"));
+    assert_eq!(fs::read(capture.output()).unwrap(), b"old");
+    assert!(fs::metadata(capture.folder.join("my app.zip.part")).unwrap().len() > 0);
+}
+
+#[test]
+fn the_part_of_another_capture_is_told() {
+    let first = Capture::new("others");
+    let mut second = Capture::within(first.folder.clone());
+    let tally = second.run(|_, _| ());
+    assert!(tally.bundle.is_some());
+    assert!(tally.troubles[0].contains("my app.zip.part is there from a capture"), "{:?}", tally.troubles);
+    assert_eq!(second.notices(), tally.troubles);
+}
+
+#[test]
+fn a_panic_costs_one_item() {
+    let mut capture = Capture::new("panic");
+    capture.take(item(capture.exchange(1, "http://a.test/")));
+    capture.writer.as_mut().unwrap().take(|writer| {
+        let _ = writer.archive.group(|archive| {
+            archive.entry("traces/t_0002.json", 1, Packing::Deflated)?;
+            std::panic::resume_unwind(Box::new("a panic without a message on stderr"))
+        });
+        Ok(None)
+    });
+    let tally = capture.run(|c, items| items.send(item(c.exchange(2, "http://b.test/"))).unwrap());
+    assert_eq!((tally.traces, tally.lost), (2, 1));
+    assert_eq!(tally.troubles, ["an exchange or message was lost to a defect of this program"]);
+    assert_eq!(checked(&tally).trace("t_0002").unwrap().request.url, "http://b.test/");
+}
+
+#[test]
+fn an_observer_that_panics_changes_nothing() {
+    let mut capture = Capture::new("observer");
+    let observer = Observer::new(|_| std::panic::resume_unwind(Box::new("a panic without a message on stderr")));
+    capture.writer = None;
+    capture.writer = Some(Writer::create(&capture.output(), observer, Moment::now()).unwrap());
+    let tally = capture.run(|c, items| items.send(item(c.exchange(1, "http://a.test/"))).unwrap());
+    assert_eq!((tally.traces, tally.lost), (1, 0));
+    checked(&tally);
+}
+
+#[test]
+fn a_message_of_no_socket_is_lost_and_counted() {
+    let mut capture = Capture::new("orphan");
+    let tally = capture.run(|c, items| items.send(c.message(1, 1, Dir::Up, Opcode::Text, b"x")).unwrap());
+    assert_eq!((tally.messages, tally.lost), (0, 1));
+    checked(&tally);
+}
+
+#[test]
+fn a_body_without_its_end_is_told() {
+    let mut capture = Capture::new("cutbody");
+    let elsewhere = Store::new("/nowhere/at/all".into());
+    let tally = capture.run(|c, items| {
+        for _ in 0..2 {
+            let mut exchange = c.exchange(1, "http://a.test/");
+            exchange.response_body = Body::new(&elsewhere);
+            exchange.response_body.push(b"the beginning");
+            exchange.response_body.push(&[0; 1 << 20]);
+            items.send(item(exchange)).unwrap();
+        }
+    });
+    assert!(
+        tally.troubles[0].starts_with("the ends of 2 bodies are missing from the bundle: "),
+        "{:?}",
+        tally.troubles
+    );
+    let mut bundle = checked(&tally);
+    let trace = bundle.trace("t_0001").unwrap();
+    assert_eq!(bundle.response_body(&trace).unwrap(), b"the beginning");
+}
+
+#[test]
+fn ids_past_their_digits_are_widened_and_told() {
+    let mut capture = Capture::new("wide");
+    let writer = capture.writer.as_mut().unwrap();
+    writer.traces = MOST_TRACES - 1;
+    capture.take(capture.handshake(1, "ws://a.test/", 1, None));
+    capture.writer.as_mut().unwrap().open.get_mut(&SocketKey(1)).unwrap().messages = MOST_MESSAGES;
+    capture.take(item(capture.exchange(2, "http://a.test/")));
+    capture.take(capture.message(1, 3, Dir::Up, Opcode::Text, b"x"));
+    let tally = capture.run(|_, _| ());
+    assert_eq!(tally.troubles.len(), 2, "{:?}", tally.troubles);
+    assert!(tally.troubles[0].starts_with("there are more than 9999 traces"));
+    assert!(tally.troubles[1].starts_with("there are more than 999 messages on a WebSocket"));
+    let bundle = Bundle::open(tally.bundle.unwrap()).unwrap();
+    assert_eq!(bundle.traces(), ["t_9999", "t_10000"]);
+    assert_eq!(bundle.messages("ws_0001").collect::<Vec<_>>(), ["ws_0001_m1000"]);
+}
+
+#[test]
+fn odd_texts_do_not_spoil_a_bundle() {
+    let mut capture = Capture::new("odd");
+    let tally = capture.run(|c, items| {
+        let mut exchange = c.exchange(u64::MAX >> 1, "http://a.test/\u{7f}\u{202e}\u{1}\u{feff}\"");
+        exchange.request.method = "M-SEARCH".into();
+        exchange.request.headers.push(b"\xff\xfe", b"\x00\x1b[31m\xc2");
+        exchange.response.as_mut().unwrap().reason = b"\xf0\x9f\x98\x80 \xed\xa0\x80".to_vec();
+        exchange.response.as_mut().unwrap().headers.push(b"content-encoding", b"\xff\x00, ,;,");
+        exchange.response_body = c.body(&[0xff; 10]);
+        items.send(item(exchange)).unwrap();
+    });
+    let trace = checked(&tally).trace("t_0001").unwrap();
+    assert_eq!(trace.request.headers, [Header::new("ÿþ".as_bytes(), "\0\u{1b}[31mÂ".as_bytes())]);
+    assert_eq!(trace.response.body_encoding.as_deref(), Some("ÿ\0"));
+}

@@ -19,6 +19,7 @@ pub(crate) fn parse_request(bytes: &[u8]) -> Result<Option<(usize, RequestHead)>
     parse(Dir::Up, bytes, request)
 }
 
+#[cfg(test)]
 /// The response at the front of `bytes`, in the same way.
 pub(crate) fn parse_response(bytes: &[u8]) -> Result<Option<(usize, ResponseHead)>, Opaque> {
     parse(Dir::Down, bytes, response)
@@ -380,7 +381,7 @@ mod tests {
         let head = |fields: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "a:\n".repeat(fields));
         for fields in [0, 64, 65, 50_000, MAX_FIELDS] {
             let (_, parsed) = parse_response(head(fields).as_bytes()).unwrap().unwrap();
-            assert_eq!(parsed.headers.len(), fields);
+            assert_eq!(parsed.headers.iter().count(), fields);
         }
         assert_eq!(parse_response(head(MAX_FIELDS + 1).as_bytes()), Err(Opaque::TooLong));
     }

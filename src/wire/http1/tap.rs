@@ -40,7 +40,7 @@ pub(crate) struct Http1 {
 
 enum Stage {
     Http,
-    Socket(WebSocket),
+    Socket(Box<WebSocket>),
     Quiet,
 }
 
@@ -248,7 +248,7 @@ impl Http1 {
         out(Event::Response { id, head });
         out(Event::SocketOpen { id, protocol });
         self.over(id, Dir::Down, Finish::Complete, out);
-        self.stage = Stage::Socket(socket);
+        self.stage = Stage::Socket(Box::new(socket));
         Ok(())
     }
 
