@@ -10,7 +10,7 @@ use crate::wire::authority::{Authority, Host};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::mpsc;
 use std::thread;
@@ -113,6 +113,7 @@ fn resolve(authority: &Authority, stop: &Stop) -> Result<Vec<SocketAddr>, Undial
         if resolved.read {
             return match answer.try_recv() {
                 Ok(Ok(addrs)) if !addrs.is_empty() => Ok(addrs),
+                _ if is_localhost(&authority.host) => Ok(loopback(authority.port)),
                 Ok(Err(e)) => Err(unresolved(e)),
                 Ok(Ok(_)) | Err(_) => Err(Undialled::Unresolved("it has no address".into())),
             };
@@ -121,6 +122,17 @@ fn resolve(authority: &Authority, stop: &Stop) -> Result<Vec<SocketAddr>, Undial
             return Err(Undialled::ResolvedTooSlowly);
         }
     }
+}
+
+/// Whether the name means this machine even where the resolver does not know it (RFC 6761 section 6.3).
+fn is_localhost(host: &Host) -> bool {
+    let Host::Name(name) = host else { return false };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+fn loopback(port: u16) -> Vec<SocketAddr> {
+    vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
 }
 
 /// Whether a connection to `addr` would arrive at `listen`.
@@ -250,6 +262,15 @@ mod tests {
         let authority = Authority { host: Host::V4([127, 0, 0, 1].into()), port };
         let said = dial(&authority, addr("127.0.0.1:1"), &Stop::new().unwrap()).unwrap_err().to_string();
         assert_eq!(said, "it refused the connection");
+    }
+
+    #[test]
+    fn localhost_is_this_machine_whatever_the_resolver_knows() {
+        let stop = Stop::new().unwrap();
+        for name in ["localhost", "localhost.", "app.localhost"] {
+            let addrs = resolve(&Authority { host: Host::Name(name.into()), port: 1 }, &stop).unwrap();
+            assert!(addrs.iter().all(|addr| addr.ip().is_loopback()), "{name}: {addrs:?}");
+        }
     }
 
     #[test]

@@ -118,7 +118,10 @@ fn open_origin(
     let (connection, asked) = capture.towards_origins.connection(sni, host, alpn).map_err(failed)?;
     origin.start_tls(connection.into(), &[]).map_err(failed)?;
     match handshake(origin, &shared.stop) {
-        Ok(()) if asked.is_raised() => Err(Obstacle { lasts: true, reason: Reason::ClientCertificate }),
+        // In TLS 1.3 the handshake succeeds without one, and the refusal comes after it, or along with its end.
+        Ok(()) | Err(Unshaken::Tls(_)) if asked.is_raised() => {
+            Err(Obstacle { lasts: true, reason: Reason::ClientCertificate })
+        }
         Ok(()) => Ok(()),
         Err(Unshaken::Tls(e)) => Err(failed(e)),
         Err(Unshaken::Ended) => Err(Obstacle {

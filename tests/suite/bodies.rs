@@ -1,0 +1,194 @@
+//! Bodies are stored decoded, and never lost when they do not decode.
+
+use crate::support::bundle::Trace;
+use crate::support::peers::{peer, run};
+use crate::support::{Capture, Origin, next_request};
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use std::io::Write;
+use std::process::Command;
+
+const TEXT: &[u8] = b"decode me, decode me, decode me once more\n";
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The trace of an answer with `fields` (each with its line end) and `body`, whose length is added.
+#[track_caller]
+fn answered(fields: &str, body: &[u8]) -> Trace {
+    let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
+    received(&[head.as_bytes(), body].concat())
+}
+
+#[track_caller]
+fn received(answer: &[u8]) -> Trace {
+    let say = answer.to_vec();
+    let origin = Origin::tls(move |mut link| {
+        next_request(&mut link);
+        link.send(&say);
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send("GET /body HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(link.exactly(answer.len()) == answer, "untouched on the wire");
+    link.finish();
+    link.the_rest();
+    drop(link);
+    capture.stop().bundle().only_trace().clone()
+}
+
+#[track_caller]
+fn assert_decoded(coding: &str, body: &[u8], expected: &[u8]) {
+    let trace = answered(&format!("Content-Encoding: {coding}\r\n"), body);
+    assert_eq!(String::from_utf8_lossy(&trace.response_body), String::from_utf8_lossy(expected), "{coding}");
+    assert_eq!(trace.response_encoding(), None, "{coding}");
+    assert!(trace.response_headers().contains(&("Content-Encoding", coding)), "headers stay as sent");
+}
+
+#[test]
+fn gzip_and_deflate_in_all_their_forms() {
+    assert_decoded("gzip", &gzip(TEXT), TEXT);
+    assert_decoded("x-gzip", &gzip(TEXT), TEXT);
+    assert_decoded("GZIP", &gzip(TEXT), TEXT);
+    assert_decoded("gzip", &[gzip(b"two "), gzip(b"members")].concat(), b"two members");
+    assert_decoded("gzip", &[gzip(TEXT), b"trailing garbage".to_vec()].concat(), TEXT);
+    assert_decoded("deflate", &zlib(TEXT), TEXT);
+    assert_decoded("deflate", &raw_deflate(TEXT), TEXT);
+    assert_decoded("identity", TEXT, TEXT);
+    assert_decoded("deflate, gzip", &gzip(&zlib(TEXT)), TEXT);
+    assert_decoded("gzip", &gzip(b""), b"");
+}
+
+#[test]
+fn brotli_and_zstd() {
+    assert_decoded("br", &brotli_stored(TEXT), TEXT);
+    // A frame of one raw block (RFC 8878 section 3.1.1), so that no encoder is needed here.
+    let zstd = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x06, 0x31, 0, 0, b'd', b'e', b'c', b'o', b'd', b'e'];
+    assert_decoded("zstd", &zstd, b"decode");
+    assert_decoded("zstd", &[zstd, zstd].concat(), b"decodedecode");
+    assert_decoded("gzip, br", &brotli_stored(&gzip(TEXT)), TEXT);
+}
+
+/// `bytes` as a brotli stream of uncompressed data (RFC 7932 section 9.2); up to 64 KiB.
+fn brotli_stored(bytes: &[u8]) -> Vec<u8> {
+    // WBITS 16 is the bit 0. Then ISLAST 0, MNIBBLES 4 (00), MLEN-1 in 16 bits, ISUNCOMPRESSED 1, and fill bits.
+    let header: u32 = (u32::try_from(bytes.len() - 1).unwrap() << 4) | (1 << 20);
+    let mut out = header.to_le_bytes()[..3].to_vec();
+    out.extend_from_slice(bytes);
+    out.push(0x03); // ISLAST, ISLASTEMPTY
+    out
+}
+
+#[test]
+fn transfer_codings_are_removed_too() {
+    let packed = gzip(TEXT);
+    let (begin, end) = packed.split_at(10);
+    let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_vec();
+    for piece in [begin, end] {
+        answer.extend(format!("{:x}\r\n", piece.len()).bytes());
+        answer.extend(piece);
+        answer.extend(b"\r\n");
+    }
+    answer.extend(b"0\r\n\r\n");
+    let trace = received(&answer);
+    assert_eq!((trace.response_body.as_slice(), trace.response_encoding()), (TEXT, None));
+}
+
+#[test]
+fn what_does_not_decode_is_kept_raw_and_says_so() {
+    let trace = answered("Content-Encoding: gzip\r\n", b"this is not gzip");
+    assert_eq!((trace.text().as_str(), trace.response_encoding()), ("this is not gzip", Some("gzip")));
+    let trace = answered("Content-Encoding: compress\r\n", b"whatever that is");
+    assert_eq!((trace.text().as_str(), trace.response_encoding()), ("whatever that is", Some("compress")));
+    let mut damaged = gzip(TEXT);
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0xff;
+    let trace = answered("Content-Encoding: gzip\r\n", &damaged);
+    assert_eq!((trace.response_body.as_slice(), trace.response_encoding()), (damaged.as_slice(), Some("gzip")));
+}
+
+#[test]
+fn what_is_cut_off_is_decoded_as_far_as_it_goes() {
+    let noise: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    let packed = gzip(&noise);
+    let half = packed.len() / 2;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len());
+    let trace = received(&[head.as_bytes(), &packed[..half]].concat());
+    assert_eq!(trace.response_encoding(), None);
+    assert!(trace.response_body.len() > 10_000 && noise.starts_with(&trace.response_body));
+}
+
+#[test]
+fn requests_are_decoded_alike() {
+    let origin = Origin::tls_answering("HTTP/1.1 204 No Content\r\n\r\n");
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let packed = gzip(TEXT);
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        packed.len()
+    );
+    link.ask([head.as_bytes(), &packed].concat());
+    drop(link);
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    assert_eq!(trace.request_body, TEXT);
+    assert!(trace.json["request"]["body_encoding"].is_null());
+    assert!(trace.json["response"]["body_file"].is_null(), "an empty body is no file");
+}
+
+#[test]
+fn a_bomb_is_no_danger() {
+    // 4 GiB of zeros, as 4096 members of 1 MiB each, packed once more: a few KiB on the wire.
+    let bomb = gzip(&gzip(&vec![0; 1 << 20]).repeat(4096));
+    assert!(bomb.len() < 64 << 10);
+    let origin = Origin::plain_answering(
+        [
+            format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: {}\r\n\r\n", bomb.len())
+                .as_bytes(),
+            &bomb,
+        ]
+        .concat(),
+    );
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    link.ask("GET /bomb HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    drop(link);
+    let outcome = capture.stop();
+    // Decoded in part or kept as it came; in time either way.
+    let trace = outcome.bundle().only_trace();
+    assert!((1..512 << 20).contains(&trace.response_body.len()), "{} bytes", trace.response_body.len());
+    assert!(trace.response_encoding().is_some(), "it says that a coding is still on, or that it is not all");
+}
+
+#[test]
+fn what_node_compresses() {
+    let Some(node) = peer("node") else {
+        return;
+    };
+    let text = "decode what node made of it, twice and thrice\n".repeat(500);
+    let script = "const z = require('zlib'), f = z[process.argv[1]]; if (f) process.stdout.write(f(process.argv[2]))";
+    for (function, coding) in
+        [("brotliCompressSync", "br"), ("gzipSync", "gzip"), ("deflateSync", "deflate"), ("zstdCompressSync", "zstd")]
+    {
+        let packed = run(Command::new(&node).args(["-e", script, function, &text])).ok().out;
+        if !packed.is_empty() {
+            assert_decoded(coding, &packed, text.as_bytes());
+        }
+    }
+}

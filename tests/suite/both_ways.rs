@@ -1,0 +1,74 @@
+//! Much in both directions at once: nobody waits for anybody forever.
+
+use crate::support::{Capture, Link, Origin, patterns};
+use std::thread;
+
+const MANY: usize = 8 << 20;
+
+/// Sends `begin` and then much, and reads as much, at once; gives what was read.
+fn exchange(link: &mut Link, begin: &str) -> Vec<u8> {
+    let mut writer = link.writer.clone();
+    let mut bytes = begin.as_bytes().to_vec();
+    bytes.extend(pattern(begin.len()));
+    let sending = thread::spawn(move || writer.send(bytes));
+    let mut got = link.until(b"\r\n\r\n");
+    got.extend(link.exactly(MANY));
+    sending.join().unwrap();
+    got
+}
+
+/// Bytes that repeat in no convenient place.
+fn pattern(seed: usize) -> Vec<u8> {
+    (0..MANY).map(|n| (n % 251 + n / 65_521 + seed) as u8).collect()
+}
+
+const REQUEST: &str = "POST /both HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8388608\r\n\r\n";
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 8388608\r\n\r\n";
+
+fn at_once(mut link: Link) {
+    link.head();
+    let mut writer = link.writer.clone();
+    let sending = thread::spawn(move || {
+        writer.send(ANSWER);
+        writer.send(pattern(ANSWER.len()));
+    });
+    link.exactly(MANY);
+    sending.join().unwrap();
+}
+
+#[track_caller]
+fn check(origin: &Origin, mut link: Link) {
+    let got = exchange(&mut link, REQUEST);
+    assert!(got == [ANSWER.as_bytes(), &pattern(ANSWER.len())].concat());
+    assert!(
+        origin.received_at_least(0, REQUEST.len() + MANY) == [REQUEST.as_bytes(), &pattern(REQUEST.len())].concat()
+    );
+}
+
+#[test]
+fn eight_mebibytes_through_tls_on_both_sides() {
+    let origin = Origin::tls(at_once);
+    let capture = Capture::start();
+    check(&origin, capture.tls(&origin.at("localhost"), "localhost"));
+    let outcome = capture.stop();
+    outcome.assert_no_trouble();
+    let trace = outcome.bundle().only_trace();
+    assert!(trace.request_body == pattern(REQUEST.len()) && trace.response_body == pattern(ANSWER.len()));
+}
+
+#[test]
+fn eight_mebibytes_in_the_clear() {
+    let origin = Origin::plain(at_once);
+    let capture = Capture::start();
+    check(&origin, capture.connect(&origin.at("localhost")));
+    assert!(capture.stop().bundle().only_trace().response_body == pattern(ANSWER.len()));
+}
+
+#[test]
+fn eight_mebibytes_through_a_tunnel() {
+    let origin = Origin::tls(at_once);
+    let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
+    let client = crate::support::TlsClient::new("localhost", vec![crate::support::TestCa::trusted().der()]);
+    check(&origin, capture.tls_with(&origin.at("localhost"), &client));
+    assert!(capture.stop().bundle().traces.is_empty());
+}

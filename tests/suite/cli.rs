@@ -1,0 +1,456 @@
+//! The command line as a person meets it: what it says, where, and with which exit code.
+
+use crate::support::cli::{Spectral, command, spectral};
+use crate::support::peers::{find, finish, peer, run};
+use crate::support::{Link, Origin, TempDir, TestCa, TlsClient, ca};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"answer\":42}";
+
+/// One plain request through `running`.
+fn ask(running: &Spectral, origin: &Origin, path: &str) {
+    let mut link = Link::to(running.addr);
+    let host = origin.at("127.0.0.1");
+    link.ask(format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+}
+
+/// A folder with `capture.zip` of two exchanges in it.
+fn captured() -> (TempDir, Origin) {
+    let dir = TempDir::new();
+    let origin = Origin::plain_answering(HELLO);
+    let running = Spectral::capture(&dir, &[]);
+    ask(&running, &origin, "/users?page=2");
+    let mut link = Link::to(running.addr);
+    let host = origin.at("127.0.0.1");
+    link.ask(format!(
+        "POST http://{host}/binary HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5\r\n\r\n\0\x01\x02\x7f\x1b"
+    ));
+    drop(link);
+    assert_eq!(running.interrupt().code, Some(0));
+    (dir, origin)
+}
+
+#[test]
+fn usage_errors_are_one_line_and_exit_2() {
+    let dir = TempDir::new();
+    let wrong: &[&[&str]] = &[
+        &[],
+        &["frobnicate"],
+        &["capture"],
+        &["capture", "frobnicate"],
+        &["capture", "proxy", "--frobnicate"],
+        &["capture", "proxy", "-x"],
+        &["capture", "proxy", "-p"],
+        &["capture", "proxy", "-p", "http"],
+        &["capture", "proxy", "-p", "65536"],
+        &["capture", "proxy", "-p", "-1"],
+        &["capture", "proxy", "--listen", "not an address"],
+        &["capture", "proxy", "-d"],
+        &["capture", "proxy", "-d", "https://example.com/"],
+        &["capture", "proxy", "-d", "example.com:http"],
+        &["capture", "proxy", "-d", ""],
+        &["capture", "proxy", "-e", "a b"],
+        &["capture", "proxy", "extra"],
+        &["capture", "discover", "-o", "x.zip"],
+        &["capture", "inspect"],
+        &["capture", "inspect", "a.zip", "b.zip"],
+        &["capture", "inspect", "a.zip", "--trace"],
+    ];
+    for args in wrong {
+        let said = spectral(&dir, args);
+        assert_eq!(said.code, Some(2), "{args:?}: {}", said.err);
+        assert_eq!(said.err.trim_end().lines().count(), 1, "{args:?}: {}", said.err);
+        assert_eq!(said.text(), "", "{args:?}: messages go to stderr");
+    }
+    assert_eq!(dir.names(), Vec::<String>::new(), "nothing was made");
+}
+
+#[test]
+fn help_is_short_with_h_and_long_with_help() {
+    let dir = TempDir::new();
+    for command in [&[][..], &["capture", "proxy"], &["capture", "discover"], &["capture", "inspect"]] {
+        let help = |flag: &str| {
+            let said = spectral(&dir, &[command, &[flag]].concat()).ok();
+            said.text() + &said.err
+        };
+        let (short, long) = (help("-h"), help("--help"));
+        assert!(!short.is_empty() && long.len() > short.len(), "{command:?}: {short}\n---\n{long}");
+    }
+    let long = spectral(&dir, &["capture", "proxy", "--help"]).ok();
+    let long = long.text() + &long.err;
+    for option in [
+        "-p",
+        "--port",
+        "--listen",
+        "-o",
+        "--output",
+        "-d",
+        "--domain",
+        "-e",
+        "--exclude",
+        "-k",
+        "--insecure",
+        "--upstream-ca",
+        "--ca-dir",
+        "--transparent",
+        "-q",
+        "--quiet",
+    ] {
+        assert!(long.contains(option), "{option} in {long}");
+    }
+    assert_eq!(dir.names(), Vec::<String>::new());
+}
+
+#[test]
+fn version() {
+    let dir = TempDir::new();
+    for flag in ["-V", "--version"] {
+        let said = spectral(&dir, &[flag]).ok();
+        assert_eq!(said.text().trim(), format!("spectral {}", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[test]
+fn what_cannot_work_is_known_before_listening() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().port().to_string();
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["-p", &taken], &[&taken, "-p"]),
+        (&["-p", "0", "-o", "missing/capture.zip"], &["missing"]),
+        (&["-p", "0", "-o", "folder"], &["folder"]),
+        (&["-p", "0", "--upstream-ca", "missing.pem"], &["missing.pem", "--upstream-ca"]),
+        (&["-p", "0", "--upstream-ca", "nonsense.pem"], &["nonsense.pem"]),
+        (&["-p", "0", "--ca-dir", "nonsense.pem"], &["nonsense.pem"]),
+        (&["-p", "0", "--listen", "192.0.2.1"], &["192.0.2.1", "--listen"]),
+    ];
+    for (args, words) in cases {
+        let dir = TempDir::new();
+        std::fs::create_dir(dir.join("folder")).unwrap();
+        dir.write("nonsense.pem", "this is no PEM");
+        dir.write("capture.zip", "the old one");
+        let before = dir.names();
+        let said = spectral(&dir, &[&["capture", "proxy"], *args].concat());
+        assert_eq!(said.code, Some(1), "{args:?}: {}", said.err);
+        assert_eq!(said.err.trim_end().lines().count(), 1, "{args:?}: {}", said.err);
+        for word in *words {
+            assert!(said.err.contains(word), "{word} in {}", said.err);
+        }
+        assert_eq!(said.text(), "");
+        assert_eq!(std::fs::read(dir.join("capture.zip")).unwrap(), b"the old one", "{args:?}");
+        let mut after = dir.names();
+        // A CA may have been made by then; that is no existing file touched.
+        after.retain(|name| name != ".mitmproxy");
+        assert_eq!(after, before, "{args:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new();
+    let locked = dir.join("locked");
+    std::fs::create_dir(&locked).unwrap();
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).unwrap();
+    let root = std::fs::write(locked.join("probe"), "").is_ok();
+    if !root {
+        let said = spectral(&dir, &["capture", "proxy", "-p", "0", "-o", "locked/capture.zip"]);
+        assert_eq!(said.code, Some(1));
+        assert!(said.err.contains("locked"), "{}", said.err);
+    }
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn the_banner_says_all_that_one_needs() {
+    let dir = TempDir::new();
+    let running = Spectral::capture(&dir, &["-d", "*.example.com", "-d", "localhost", "-o", "mine.zip"]);
+    let ca = dir.join(".mitmproxy/mitmproxy-ca-cert.pem");
+    running.line("curl --cacert");
+    let banner = running.err.look(|lines| lines.join("\n"));
+    for word in [
+        running.addr.to_string().as_str(),
+        "*.example.com",
+        "localhost",
+        "mine.zip",
+        ca.to_str().unwrap(),
+        "export ",
+        &format!("HTTPS_PROXY=http://{}", running.addr),
+        &format!("curl --cacert {}", ca.display()),
+    ] {
+        assert!(banner.contains(word), "{word} in\n{banner}");
+    }
+    assert!(!banner.to_lowercase().contains("warning"), "loopback is no reason to warn: {banner}");
+    let said = running.interrupt();
+    assert_eq!((said.code, said.text().as_str()), (Some(0), ""), "messages go to stderr");
+}
+
+#[test]
+fn others_who_can_reach_it_are_warned_of() {
+    let dir = TempDir::new();
+    let running = Spectral::capture(&dir, &["--listen", "0.0.0.0"]);
+    let banner = running.err.look(|lines| lines.join("\n")).to_lowercase();
+    assert!(banner.contains("anyone") || running.line("anyone").contains("anyone"), "{banner}");
+    running.interrupt();
+}
+
+#[test]
+fn the_summary_says_what_is_there_and_what_is_not() {
+    let dir = TempDir::new();
+    let (wanted, unwanted) = (Origin::plain_answering(HELLO), Origin::tls_answering(HELLO));
+    let running = Spectral::capture(&dir, &["-o", "out.zip", "-e", &unwanted.at("localhost")]);
+    ask(&running, &wanted, "/one");
+    ask(&running, &wanted, "/two");
+    for _ in 0..2 {
+        let mut link = Link::to(running.addr);
+        let host = unwanted.at("localhost");
+        link.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        link.head();
+        TlsClient::new("localhost", vec![TestCa::trusted().der()]).start(&mut link).unwrap();
+    }
+    let said = running.interrupt();
+    assert_eq!(said.code, Some(0));
+    let lines: Vec<_> = said.err.lines().collect();
+    let at = lines.iter().position(|line| *line == "Capture bundle written to out.zip");
+    let at = at.unwrap_or_else(|| panic!("{}", said.err));
+    assert_eq!(lines[at + 1], "  2 HTTP traces, 0 WS connections, 0 WS messages");
+    let named = lines[at..].iter().find(|line| line.contains(&unwanted.at("localhost")));
+    assert!(named.is_some_and(|line| line.contains('2')), "{}", said.err);
+}
+
+#[test]
+fn the_summary_says_what_to_do_about_clients_that_do_not_trust_us() {
+    let dir = TempDir::new();
+    let origin = Origin::tls_answering(HELLO);
+    let running = Spectral::capture(&dir, &[]);
+    let mut link = Link::to(running.addr);
+    let host = origin.at("localhost");
+    link.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    link.head();
+    TlsClient::new("localhost", vec![TestCa::trusted().der()]).start(&mut link).unwrap_err();
+    drop(link);
+    let said = running.interrupt();
+    let summary = &said.err[said.err.find("Capture bundle written").unwrap()..];
+    assert!(summary.contains(&host) && summary.contains("mitmproxy-ca-cert.pem"), "{summary}");
+}
+
+#[test]
+fn the_output_is_capture_zip_unless_said_otherwise() {
+    let (dir, _origin) = captured();
+    assert!(dir.names().contains(&"capture.zip".to_owned()));
+    let bundle = crate::support::bundle::Bundle::open(&dir.join("capture.zip"));
+    assert_eq!(bundle.manifest["app"]["name"], "capture");
+    assert_eq!(bundle.traces.len(), 2);
+}
+
+#[test]
+fn a_second_capture_keeps_the_first_as_bak() {
+    let (dir, origin) = captured();
+    let first = std::fs::read(dir.join("capture.zip")).unwrap();
+    let running = Spectral::capture(&dir, &[]);
+    ask(&running, &origin, "/second");
+    assert_eq!(std::fs::read(dir.join("capture.zip")).unwrap(), first, "replaced only when complete");
+    running.interrupt();
+    assert_eq!(std::fs::read(dir.join("capture.zip.bak")).unwrap(), first);
+    assert_eq!(crate::support::bundle::Bundle::open(&dir.join("capture.zip")).traces.len(), 1);
+}
+
+#[test]
+fn quiet_is_quiet() {
+    let dir = TempDir::new();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let child = command(&dir, &["capture", "proxy", "-q", "-p", &port.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let origin = Origin::plain_answering(HELLO);
+    // It says nothing when it listens, so it is asked until it does.
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let deadline = crate::support::now() + crate::support::PATIENCE;
+    let tcp = loop {
+        match std::net::TcpStream::connect(addr) {
+            Ok(tcp) => break tcp,
+            Err(e) => assert!(crate::support::now() < deadline, "{e}"),
+        }
+        std::thread::yield_now();
+    };
+    let mut link = Link::over(tcp);
+    let host = origin.at("127.0.0.1");
+    link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    drop(link);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGTERM).unwrap();
+    let said = finish(child);
+    assert_eq!((said.code, said.text().as_str()), (Some(0), ""));
+    assert!(!said.err.contains("GET"), "no line per exchange: {}", said.err);
+    assert_eq!(crate::support::bundle::Bundle::open(&dir.join("capture.zip")).traces.len(), 1);
+}
+
+/// Runs its arguments on a terminal of their own and copies what they say.
+const ON_A_TERMINAL: &str = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
+
+/// What `spectral capture proxy` shows on a terminal while `during` goes on.
+fn on_a_terminal(args: &[&str], during: impl FnOnce(std::net::SocketAddr)) -> Option<String> {
+    let python = peer("python3")?;
+    let dir = TempDir::new();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let pid_file = dir.join("pid");
+    let script = format!("echo $$ > {}; exec \"$@\"", pid_file.display());
+    let port_text = port.to_string();
+    let child = Command::new(python)
+        .args(["-c", ON_A_TERMINAL, "sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_spectral"), "capture", "proxy"])
+        .args(["-p", &port_text])
+        .args(args)
+        .current_dir(dir.path())
+        .env("HOME", dir.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let deadline = crate::support::now() + crate::support::PATIENCE;
+    while std::net::TcpStream::connect(addr).is_err() {
+        assert!(crate::support::now() < deadline, "does not listen");
+        std::thread::yield_now();
+    }
+    during(addr);
+    let pid = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT).unwrap();
+    let said = finish(child);
+    Some(said.text())
+}
+
+#[test]
+fn a_terminal_gets_a_line_per_exchange_and_no_control_characters() {
+    let origin = Origin::plain(|mut link| {
+        let head = link.head();
+        assert!(head.contains("/evil"));
+        link.send("HTTP/1.1 418 Tea\r\nContent-Length: 5\r\n\r\nshort");
+    });
+    let host = origin.at("127.0.0.1");
+    let shown = on_a_terminal(&[], |addr| {
+        let mut link = Link::to(addr);
+        // ESC and the C1 control CSI in UTF-8: either would let an origin write to the terminal.
+        link.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        link.head();
+        link.ask(format!("GET /evil\u{9b}31m HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    });
+    let Some(shown) = shown else {
+        return;
+    };
+    let line = shown.lines().find(|line| line.contains("/evil")).unwrap_or_else(|| panic!("{shown}"));
+    for word in ["GET", "418", "5", "ms"] {
+        assert!(line.contains(word), "{word} in {line}");
+    }
+    assert!(!line.contains('\u{9b}'), "{line:?}");
+}
+
+#[test]
+fn a_stderr_that_is_closed_stops_nothing() {
+    let dir = TempDir::new();
+    let mut child = command(&dir, &["capture", "proxy", "-p", "0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Its banner is read as far as the address, and then nobody reads any more.
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    let addr = lines.find_map(|line| {
+        let line = line.ok()?;
+        let at = line.find("127.0.0.1:")?;
+        line[at..].split(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').next()?.parse().ok()
+    });
+    drop(lines);
+    let origin = Origin::plain_answering(HELLO);
+    let host = origin.at("127.0.0.1");
+    for _ in 0..3 {
+        let mut link = Link::to(addr.unwrap());
+        link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    }
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
+    let said = finish(child);
+    assert_eq!(said.code, Some(0));
+    assert_eq!(crate::support::bundle::Bundle::open(&dir.join("capture.zip")).traces.len(), 3);
+}
+
+#[test]
+fn inspect_shows_what_a_bundle_holds() {
+    let (dir, origin) = captured();
+    let said = spectral(&dir, &["capture", "inspect", "capture.zip"]).ok();
+    let shown = said.text() + &said.err;
+    let host = origin.at("127.0.0.1");
+    for word in ["t_0001", "t_0002", "GET", "POST", "200", &format!("http://{host}/users?page=2"), "2 HTTP traces"] {
+        assert!(shown.contains(word), "{word} in\n{shown}");
+    }
+
+    let said = spectral(&dir, &["capture", "inspect", "capture.zip", "--trace", "t_0001"]).ok();
+    let shown = said.text() + &said.err;
+    for word in ["GET", "/users?page=2", "Content-Type", "application/json", "\"answer\": 42", "ms"] {
+        assert!(shown.contains(word), "{word} in\n{shown}");
+    }
+    let said = spectral(&dir, &["capture", "inspect", "--trace", "t_0002", "capture.zip"]).ok();
+    let shown = said.text() + &said.err;
+    assert!(shown.contains("binary, 5 bytes"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "no control characters: {shown:?}");
+}
+
+#[test]
+fn inspect_shows_what_others_wrote() {
+    let dir = TempDir::new();
+    let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/proxy.zip");
+    if fixture.exists() {
+        let said = spectral(&dir, &["capture", "inspect", fixture.to_str().unwrap()]).ok();
+        assert!((said.text() + &said.err).contains("t_0001"));
+    }
+}
+
+#[test]
+fn inspect_says_what_is_wrong() {
+    let (dir, _origin) = captured();
+    dir.write("nonsense.zip", "this is no ZIP");
+    for args in [&["missing.zip"][..], &["nonsense.zip"], &["capture.zip", "--trace", "t_9999"]] {
+        let said = spectral(&dir, &[&["capture", "inspect"], args].concat());
+        assert_eq!(said.code, Some(1), "{args:?}: {}", said.err);
+        assert_eq!(said.err.trim_end().lines().count(), 1, "{args:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn every_option_in_one_run() {
+    let Some(curl) = find("curl") else {
+        return;
+    };
+    let dir = TempDir::new();
+    let unknown = TestCa::unknown().pem.to_str().unwrap().to_owned();
+    let origin = Origin::tls_answering(HELLO);
+    let args = ["--quiet", "--insecure", "--transparent", "--listen", "127.0.0.1", "--upstream-ca", &unknown];
+    let args =
+        [&args[..], &["--ca-dir", "my-ca", "--output", "all.zip", "--domain", "local*", "--exclude=*.evil.test"]]
+            .concat();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let child = command(&dir, &[&["capture", "proxy", "--port", &port.to_string()], &args[..]].concat())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = crate::support::now() + crate::support::PATIENCE;
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(crate::support::now() < deadline, "does not listen");
+        std::thread::yield_now();
+    }
+    let ca = dir.join("my-ca/mitmproxy-ca-cert.pem");
+    assert_eq!(ca::certificates(&ca).len(), 1);
+    let said = run(Command::new(curl)
+        .args(["-sS", "--noproxy", "", "--proxy", &format!("http://127.0.0.1:{port}"), "--cacert"])
+        .arg(&ca)
+        .arg(format!("https://{}/all", origin.at("localhost"))))
+    .ok();
+    assert_eq!(said.text(), "{\"answer\":42}");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(finish(child).code, Some(0));
+    crate::support::bundle::Bundle::open(&dir.join("all.zip")).only_trace();
+}

@@ -1,0 +1,96 @@
+//! Signals end a capture properly: Ctrl+C, `kill`, and a dropped ssh session alike.
+
+use crate::support::cli::Spectral;
+use crate::support::{Gate, Link, Origin, TempDir, bundle::Bundle};
+use nix::sys::signal::Signal;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn each_signal_ends_the_capture_with_its_bundle() {
+    for signal in deadly() {
+        let end = Gate::default();
+        let wait = end.clone();
+        let origin = Origin::plain(move |mut link| {
+            link.head();
+            link.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nso far");
+            wait.pass();
+            link.cut();
+        });
+        let dir = TempDir::new();
+        let running = Spectral::capture(&dir, &[]);
+        let mut link = Link::to(running.addr);
+        let host = origin.at("127.0.0.1");
+        link.send(format!("GET http://{host}/in-flight HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        link.until(b"so far");
+        running.signal(signal);
+        let said = running.end();
+        end.open();
+        assert_eq!(said.code, Some(0), "{signal}: {}", said.err);
+        assert!(said.err.contains("Capture bundle written to capture.zip"), "{signal}: {}", said.err);
+        assert!(said.err.contains("  1 HTTP traces, 0 WS connections, 0 WS messages"), "{signal}: {}", said.err);
+        let bundle = Bundle::open(&dir.join("capture.zip"));
+        assert_eq!((bundle.only_trace().status(), bundle.only_trace().text()), (200, "so far".to_owned()));
+        link.cut();
+    }
+}
+
+#[test]
+fn a_second_signal_skips_the_waiting_and_never_the_bundle() {
+    let end = Gate::default();
+    let wait = end.clone();
+    let origin = Origin::plain(move |mut link| {
+        link.head();
+        link.send(OK);
+        wait.pass();
+        link.cut();
+    });
+    let dir = TempDir::new();
+    let running = Spectral::capture(&dir, &[]);
+    let mut link = Link::to(running.addr);
+    let host = origin.at("127.0.0.1");
+    link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    for signal in [Signal::SIGINT, Signal::SIGINT, Signal::SIGTERM, Signal::SIGINT] {
+        running.signal(signal);
+    }
+    let said = running.end();
+    end.open();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    Bundle::open(&dir.join("capture.zip")).only_trace();
+    link.cut();
+}
+
+#[test]
+fn under_nohup_the_end_of_the_session_ends_nothing() {
+    let dir = TempDir::new();
+    let running = Spectral::under_nohup(&dir);
+    let origin = Origin::plain_answering(OK);
+    running.signal(Signal::SIGHUP);
+    let mut link = Link::to(running.addr);
+    let host = origin.at("127.0.0.1");
+    assert_eq!(link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "ok");
+    drop(link);
+    assert_eq!(running.interrupt().code, Some(0));
+    Bundle::open(&dir.join("capture.zip")).only_trace();
+}
+
+#[test]
+fn discover_ends_with_its_table() {
+    for signal in deadly() {
+        let dir = TempDir::new();
+        let running = Spectral::discover(&dir, &[]);
+        running.signal(signal);
+        assert_eq!(running.end().code, Some(0), "{signal}");
+    }
+}
+
+/// The signals that end a capture: without SIGHUP where the suite itself, and so what it starts, was told to ignore it.
+fn deadly() -> Vec<Signal> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).unwrap());
+    let all = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+    all.into_iter().filter(|&signal| ignored & (1 << (signal as u32 - 1)) == 0).collect()
+}

@@ -1,0 +1,287 @@
+//! CONNECT: what may be asked for, what is made of it, and what the bundle says about what was said inside.
+
+use crate::support::{Capture, Origin, next_request};
+use spectral_capture::Reason;
+
+const HELLO: &str = "HTTP/1.1 200 All Right\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
+
+#[test]
+fn an_https_exchange_is_captured_whole() {
+    let origin = Origin::tls_answering(HELLO);
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let host = origin.at("localhost");
+    let request =
+        format!("POST /users?q=%20a&b HTTP/1.1\r\nHost: {host}\r\nX-Odd:  two \r\nContent-Length: 3\r\n\r\nabc");
+    let answer = link.ask(&request);
+    assert_eq!((answer.status, answer.text()), (200, "hello".to_owned()));
+    assert_eq!(origin.received(0), request.as_bytes());
+    drop(link);
+
+    let outcome = capture.stop();
+    outcome.assert_no_trouble();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let trace = outcome.bundle().only_trace();
+    assert_eq!(trace.id(), "t_0001");
+    assert_eq!(trace.method(), "POST");
+    assert_eq!(trace.url(), format!("https://{host}/users?q=%20a&b"));
+    assert_eq!(trace.request_headers(), [("Host", host.as_str()), ("X-Odd", "two"), ("Content-Length", "3")]);
+    assert_eq!(trace.request_body, b"abc");
+    assert_eq!((trace.status(), trace.status_text()), (200, "All Right"));
+    assert_eq!(trace.response_headers(), [("Content-Type", "text/plain"), ("Content-Length", "5")]);
+    assert_eq!(trace.text(), "hello");
+    assert_eq!(outcome.bundle().manifest["app"]["base_url"], format!("https://{host}"));
+}
+
+#[test]
+fn requests_follow_each_other_on_one_connection() {
+    let origin = Origin::tls_answering(HELLO);
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    for number in 1..=5 {
+        let answer = link.ask(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert_eq!(answer.text(), "hello");
+    }
+    drop(link);
+    let outcome = capture.stop();
+    assert_eq!(origin.connections(), 1);
+    let ids: Vec<_> = outcome.bundle().traces.iter().map(|t| (t.id(), &t.url()[t.url().len() - 2..])).collect();
+    assert_eq!(ids, [("t_0001", "/1"), ("t_0002", "/2"), ("t_0003", "/3"), ("t_0004", "/4"), ("t_0005", "/5")]);
+}
+
+#[test]
+fn pipelined_requests_get_their_own_answers() {
+    let origin = Origin::tls(|mut link| {
+        let mut answers = String::new();
+        for _ in 0..3 {
+            let (head, _) = next_request(&mut link).unwrap();
+            let path = head.split(' ').nth(1).unwrap().to_owned();
+            answers += &format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
+        }
+        link.send(answers);
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let requests: String = (1..=3).map(|n| format!("GET /p{n} HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
+    link.send(&requests);
+    for number in 1..=3 {
+        assert_eq!(link.response().text(), format!("/p{number}"));
+    }
+    assert_eq!(origin.received(0), requests.as_bytes());
+    drop(link);
+    let outcome = capture.stop();
+    for number in 1..=3 {
+        let path = format!("/p{number}");
+        assert_eq!(outcome.bundle().trace(&path).text(), path);
+    }
+}
+
+#[test]
+fn the_answer_to_connect_is_plain() {
+    let origin = Origin::plain(|_| ());
+    let capture = Capture::start();
+    let (_link, answer) = capture.try_connect(&origin.at("127.0.0.1"));
+    assert_eq!(answer.status, 200);
+    // RFC 9110 section 9.3.6: neither may stand in a 2xx answer to CONNECT.
+    assert_eq!((answer.header("content-length"), answer.header("transfer-encoding")), (None, None), "{}", answer.head);
+}
+
+#[test]
+fn ipv6_with_and_without_brackets() {
+    let Some(origin) = Origin::plain_on_ipv6(HELLO) else {
+        return; // a machine without IPv6
+    };
+    let capture = Capture::start();
+    for target in [format!("[::1]:{}", origin.port()), format!("::1:{}", origin.port())] {
+        let mut link = capture.connect(&target);
+        let answer = link.ask(format!("GET /v6 HTTP/1.1\r\nHost: [::1]:{}\r\n\r\n", origin.port()));
+        assert_eq!(answer.text(), "hello", "{target}");
+    }
+    let outcome = capture.stop();
+    for trace in &outcome.bundle().traces {
+        assert_eq!(trace.url(), format!("http://[::1]:{}/v6", origin.port()));
+    }
+    assert_eq!(outcome.bundle().traces.len(), 2);
+}
+
+#[test]
+fn http_in_the_clear_inside_a_tunnel_is_captured() {
+    let origin = Origin::plain_answering(HELLO);
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    assert_eq!(link.ask("GET /clear HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+    drop(link);
+    let outcome = capture.stop();
+    // Host names no port and the connection's is not the default: the connection's is shown.
+    assert_eq!(outcome.bundle().only_trace().url(), format!("http://{}/clear", origin.at("localhost")));
+}
+
+#[test]
+fn the_url_shows_the_host_that_the_client_meant() {
+    let origin = Origin::tls_answering(HELLO);
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("127.0.0.1"), "api.example.test");
+    link.ask("GET /a HTTP/1.1\r\nHost: API.Example.Test\r\n\r\n");
+    link.ask(format!("GET /b HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("other.test")));
+    link.ask("GET /c HTTP/1.1\r\nhost: api.example.test:443\r\n\r\n");
+    drop(link);
+    let outcome = capture.stop();
+    let port = origin.port();
+    assert_eq!(
+        outcome.bundle().urls(),
+        [
+            format!("https://api.example.test:{port}/a"),
+            format!("https://other.test:{port}/b"),
+            "https://api.example.test/c".to_owned()
+        ]
+    );
+}
+
+#[test]
+fn a_target_that_is_no_authority_gets_400() {
+    let capture = Capture::start();
+    let targets = [
+        "localhost", // no port (RFC 9110 section 9.3.6)
+        "localhost:",
+        ":443",
+        "localhost:65536",
+        "localhost:-1",
+        "localhost:+1",
+        "localhost:4 4",
+        "local host:443",
+        "local\thost:443",
+        "local\0host:443",
+        "local\rhost:443",
+        "local\nhost:443",
+        "user@localhost:443",
+        "localhost:443/path",
+        "http://localhost:443",
+        "[::1:443",
+        "[::g]:443",
+        "localhost:443:443",
+        "",
+    ];
+    for target in targets {
+        let mut link = capture.dial();
+        link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let answer = link.response();
+        assert_eq!(answer.status, 400, "{target:?}: {}", answer.head);
+    }
+    let outcome = capture.stop();
+    assert!(outcome.bundle().traces.is_empty());
+}
+
+#[test]
+fn what_is_no_proxy_request_gets_400_and_does_no_harm() {
+    let origin = Origin::plain_answering(HELLO);
+    let capture = Capture::start();
+    for request in [
+        "\0\0\0\0\r\n\r\n",
+        "GET\r\n\r\n",
+        "GET http://[::1/ HTTP/1.1\r\n\r\n",
+        "GET ftp://localhost/ HTTP/1.1\r\n\r\n",
+    ] {
+        let mut link = capture.dial();
+        link.send(request);
+        let (bytes, _) = link.the_rest();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.starts_with("HTTP/1.1 400 ") || text.is_empty(), "{request:?}: {text}");
+    }
+    let mut link = capture.connect(&origin.at("localhost"));
+    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
+}
+
+#[test]
+fn a_head_that_never_ends_is_refused() {
+    let capture = Capture::start();
+    let mut link = capture.dial();
+    let line = format!("X-Long: {}\r\n", "x".repeat(8 * 1024));
+    link.send("CONNECT localhost:1 HTTP/1.1\r\n");
+    // Past any limit: the proxy stops listening at some point, so that sending may fail.
+    for _ in 0..1024 {
+        if link.writer.try_send(line.as_bytes()).is_err() {
+            break;
+        }
+    }
+    let (bytes, _) = link.the_rest();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(bytes.is_empty() || text.starts_with("HTTP/1.1 4"), "{text}");
+}
+
+#[test]
+fn what_follows_connect_in_the_same_segment_is_not_lost() {
+    let origin = Origin::plain_answering(HELLO);
+    let capture = Capture::start();
+    let mut link = capture.dial();
+    let target = origin.at("127.0.0.1");
+    link.send(format!(
+        "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\nGET /now HTTP/1.1\r\nHost: {target}\r\n\r\n"
+    ));
+    assert!(link.head().starts_with("HTTP/1.1 200 "));
+    assert_eq!(link.response().text(), "hello");
+    drop(link);
+    assert_eq!(capture.stop().bundle().only_trace().url(), format!("http://{target}/now"));
+}
+
+#[test]
+fn a_head_may_come_in_pieces() {
+    let origin = Origin::plain_answering(HELLO);
+    let capture = Capture::start();
+    let mut link = capture.dial();
+    for byte in
+        format!("CONNECT {} HTTP/1.1\r\nHost: x\r\nProxy-Connection: keep-alive\r\n\r\n", origin.at("localhost"))
+            .bytes()
+    {
+        link.send([byte]);
+    }
+    assert!(link.head().starts_with("HTTP/1.1 200 "));
+    for byte in b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n" {
+        link.send([*byte]);
+    }
+    assert_eq!(link.response().text(), "hello");
+    drop(link);
+    assert_eq!(capture.stop().bundle().only_trace().text(), "hello");
+}
+
+#[test]
+fn clients_that_come_and_go_are_nothing() {
+    let origin = Origin::plain_answering(HELLO);
+    let capture = Capture::start();
+    drop(capture.dial());
+    capture.dial().reset();
+    drop(capture.connect(&origin.at("localhost")));
+    capture.connect(&origin.at("localhost")).reset();
+    let mut link = capture.connect(&origin.at("localhost"));
+    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
+    drop(link);
+    let outcome = capture.stop();
+    outcome.assert_no_trouble();
+    outcome.bundle().only_trace();
+    let internal = |reason: &Reason| *reason == Reason::Internal;
+    assert!(!outcome.summary.uncaptured.iter().any(|u| internal(&u.reason)), "{:?}", outcome.summary.uncaptured);
+}
+
+#[test]
+fn many_connections_at_once() {
+    let origin = Origin::tls_answering(HELLO);
+    let capture = Capture::start();
+    std::thread::scope(|scope| {
+        for client in 0..8 {
+            let (capture, origin) = (&capture, &origin);
+            scope.spawn(move || {
+                for round in 0..4 {
+                    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+                    let answer = link.ask(format!("GET /{client}/{round} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+                    assert_eq!(answer.text(), "hello");
+                }
+            });
+        }
+    });
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().traces.len(), 32);
+    for client in 0..8 {
+        for round in 0..4 {
+            assert_eq!(outcome.bundle().trace(&format!("/{client}/{round}")).text(), "hello");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! An answer may come while the request is still being sent; an upload that nobody takes any more must not bury it.
+
+use crate::support::{Capture, Gate, Link, Origin};
+use std::thread;
+
+const TOO_LARGE: &str = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 8\r\n\r\ntoo much";
+
+/// Sends a request whose body never ends until it cannot; the answer is read meanwhile.
+fn upload(link: &mut Link, head: &str) -> crate::support::link::Response {
+    link.send(head);
+    let mut writer = link.writer.clone();
+    let sending = thread::spawn(move || {
+        let piece = vec![b'x'; 64 * 1024];
+        // 512 MiB: more than any buffers between here and there take.
+        for _ in 0..8192 {
+            if writer.try_send(&piece).is_err() {
+                return;
+            }
+        }
+    });
+    let answer = link.response();
+    // The origin is gone: sending ends soon, with an error or because the connection is reset.
+    drop(sending);
+    answer
+}
+
+#[test]
+fn a_413_during_an_upload_that_goes_on() {
+    let read = Gate::default();
+    let wait = read.clone();
+    let script = move |mut link: Link| {
+        link.head();
+        link.send(TOO_LARGE);
+        wait.pass();
+        link.reset();
+    };
+    let origin = Origin::tls(script);
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let answer = upload(&mut link, "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n");
+    assert_eq!((answer.status, answer.text()), (413, "too much".to_owned()));
+    read.open();
+    link.reset();
+    capture.exchanges(1);
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.status(), trace.text().as_str()), (413, "too much"));
+    assert!(!trace.request_body.is_empty(), "what was sent is there");
+}
+
+#[test]
+fn a_413_from_an_origin_that_slams_the_door() {
+    for plain in [false, true] {
+        // The origin closes over unread bytes, so that it answers our next write with a reset.
+        let slam = |mut link: Link| {
+            link.head();
+            link.send(TOO_LARGE);
+            link.cut();
+        };
+        let (origin, head);
+        let capture = Capture::start();
+        let mut link;
+        if plain {
+            origin = Origin::plain(slam);
+            let host = origin.at("127.0.0.1");
+            head = format!("POST http://{host}/up HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99999999999\r\n\r\n");
+            link = capture.dial();
+        } else {
+            origin = Origin::tls(slam);
+            head = "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n".to_owned();
+            link = capture.tls(&origin.at("localhost"), "localhost");
+        }
+        let answer = upload(&mut link, &head);
+        assert_eq!((answer.status, answer.text()), (413, "too much".to_owned()), "plain: {plain}");
+        link.reset();
+        capture.exchanges(1);
+        assert_eq!(capture.stop().bundle().only_trace().status(), 413);
+    }
+}
+
+#[test]
+fn an_early_answer_does_not_cut_the_request_short() {
+    for plain in [false, true] {
+        let script = |mut link: Link| {
+            link.head();
+            link.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly");
+            link.until(b"the end");
+            link.head();
+            link.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext");
+        };
+        let capture = Capture::start();
+        let (origin, prefix);
+        let mut link;
+        if plain {
+            origin = Origin::plain(script);
+            prefix = format!("http://{}", origin.at("127.0.0.1"));
+            link = capture.dial();
+        } else {
+            origin = Origin::tls(script);
+            prefix = String::new();
+            link = capture.tls(&origin.at("localhost"), "localhost");
+        }
+        let host = origin.at(if plain { "127.0.0.1" } else { "localhost" });
+        let answer = link.ask(format!("POST {prefix}/a HTTP/1.1\r\nHost: {host}\r\nContent-Length: 12\r\n\r\nbegin"));
+        assert_eq!(answer.text(), "early");
+        link.send("the end");
+        let answer = link.ask(format!("GET {prefix}/b HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(answer.text(), "next", "plain: {plain}");
+        drop(link);
+        let outcome = capture.stop();
+        assert_eq!(outcome.bundle().trace("/a").request_body, b"beginthe end");
+        assert_eq!(outcome.bundle().trace("/b").text(), "next");
+    }
+}

@@ -1,0 +1,130 @@
+//! Which hosts are captured: by the CONNECT target, the SNI or the Host field, with and without a port.
+
+use crate::support::{Capture, Origin, TestCa, TlsClient, patterns};
+use spectral_capture::Reason;
+
+const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/// Whether TLS with `name` to 127.0.0.1 is captured.
+#[track_caller]
+fn captured(include: &[&str], exclude: &[&str], name: &str) -> bool {
+    let origin = Origin::tls_answering(HELLO);
+    let capture = Capture::with(|config| {
+        config.include = patterns(include);
+        config.exclude = patterns(exclude);
+    });
+    let mut client = TlsClient::new(name, capture.roots());
+    client.roots.push(TestCa::trusted().der());
+    let mut link = capture.tls_with(&origin.at("127.0.0.1"), &client);
+    assert_eq!(link.ask(format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n")).text(), "hello");
+    let ours = link.peer_certificate() != *origin.certificate();
+    drop(link);
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().traces.len(), usize::from(ours));
+    let named = outcome.summary.uncaptured.iter().any(|u| u.reason == Reason::NotMatched);
+    assert_eq!(named, !ours, "{:?}", outcome.summary.uncaptured);
+    ours
+}
+
+#[test]
+fn by_the_server_name() {
+    assert!(captured(&[], &[], "api.example.test"));
+    assert!(captured(&["api.example.test"], &[], "api.example.test"));
+    assert!(captured(&["API.Example.TEST"], &[], "api.example.test"), "in any case");
+    assert!(captured(&["*.example.test"], &[], "api.example.test"));
+    assert!(captured(&["*.example.test"], &[], "a.b.example.test"), "a star takes dots too");
+    assert!(captured(&["other.test", "a?i.example.*"], &[], "api.example.test"), "any of several");
+    assert!(!captured(&["*.example.test"], &[], "example.test"));
+    assert!(!captured(&["example.test"], &[], "api.example.test"), "the whole name");
+    assert!(!captured(&["api.example.tes"], &[], "api.example.test"));
+}
+
+#[test]
+fn by_the_connect_target() {
+    assert!(captured(&["127.0.0.1"], &[], "api.example.test"));
+    assert!(captured(&["127.*"], &[], "api.example.test"));
+}
+
+#[test]
+fn what_is_excluded_is_excluded_whatever_is_included() {
+    assert!(!captured(&["api.example.test"], &["*.example.test"], "api.example.test"));
+    assert!(!captured(&[], &["api.*"], "api.example.test"));
+    assert!(!captured(&[], &["127.0.0.1"], "api.example.test"));
+    assert!(captured(&[], &["other.test"], "api.example.test"));
+}
+
+#[test]
+fn by_the_port() {
+    let origin = Origin::tls_answering(HELLO);
+    for (port, expected) in [(origin.port(), true), (443, false)] {
+        let capture = Capture::with(|config| config.include = patterns(&[&format!("*:{port}")]));
+        let mut client = TlsClient::new("localhost", capture.roots());
+        client.roots.push(TestCa::trusted().der());
+        let mut link = capture.tls_with(&origin.at("localhost"), &client);
+        link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        drop(link);
+        assert_eq!(capture.stop().bundle().traces.len(), usize::from(expected), "port {port}");
+    }
+}
+
+#[test]
+fn plain_requests_are_filtered_too() {
+    let origin = Origin::plain_answering(HELLO);
+    let host = origin.at("127.0.0.1");
+    for (include, expected) in [("127.0.0.1", 1), ("localhost", 0), ("*.example.test", 0)] {
+        let capture = Capture::with(|config| config.include = patterns(&[include]));
+        let mut link = capture.dial();
+        assert_eq!(link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "hello");
+        drop(link);
+        let outcome = capture.stop();
+        assert_eq!(outcome.bundle().traces.len(), expected, "{include}");
+        if expected == 0 {
+            outcome.assert_uncaptured(&host, 1, |reason| *reason == Reason::NotMatched);
+        }
+    }
+}
+
+#[test]
+fn one_client_connection_may_ask_for_both_kinds() {
+    let (wanted, unwanted) = (Origin::plain_answering(HELLO), Origin::plain_answering(HELLO));
+    let include = wanted.at("127.0.0.1");
+    let capture = Capture::with(|config| config.include = patterns(&[&include]));
+    let mut link = capture.dial();
+    for (origin, path) in [(&wanted, "/1"), (&unwanted, "/2"), (&wanted, "/3"), (&unwanted, "/4")] {
+        let host = origin.at("127.0.0.1");
+        let answer = link.ask(format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(answer.text(), "hello");
+    }
+    drop(link);
+    let outcome = capture.stop();
+    let urls: Vec<_> = ["/1", "/3"].iter().map(|path| format!("http://{}{path}", wanted.at("127.0.0.1"))).collect();
+    assert_eq!(outcome.bundle().urls(), urls);
+}
+
+#[test]
+fn by_the_host_field_of_clear_http_in_a_tunnel() {
+    let origin = Origin::plain_answering(HELLO);
+    for (include, expected) in [("api.example.test", 1), ("127.0.0.1", 1), ("other.test", 0)] {
+        let capture = Capture::with(|config| config.include = patterns(&[include]));
+        let mut link = capture.connect(&origin.at("127.0.0.1"));
+        assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: Api.Example.Test\r\n\r\n").text(), "hello");
+        drop(link);
+        assert_eq!(capture.stop().bundle().traces.len(), expected, "{include}");
+    }
+}
+
+#[test]
+fn redirected_requests_by_their_host() {
+    let origin = Origin::plain_answering(HELLO);
+    for (include, expected) in [("localhost", 1), ("*.test", 0)] {
+        let capture = Capture::with(|config| {
+            config.transparent = true;
+            config.include = patterns(&[include]);
+        });
+        let mut link = capture.dial();
+        let answer = link.ask(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("localhost")));
+        assert_eq!(answer.text(), "hello");
+        drop(link);
+        assert_eq!(capture.stop().bundle().traces.len(), expected, "{include}");
+    }
+}

@@ -1,0 +1,85 @@
+//! Half-close is one direction ending, not the connection.
+
+use crate::support::{Capture, Ending, Link, Origin, patterns};
+use std::sync::mpsc;
+
+/// Reads to the end, then sends back how much came and how it ended.
+fn answer_at_the_end(mut link: Link) {
+    let (bytes, ending) = link.the_rest();
+    link.send(format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{} bytes, {ending:?}", bytes.len()));
+}
+
+const REQUEST: &str = "GET /half HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+#[test]
+fn the_client_ends_and_still_gets_its_answer() {
+    for tls in [true, false] {
+        let origin = if tls { Origin::tls(answer_at_the_end) } else { Origin::plain(answer_at_the_end) };
+        let capture = Capture::start();
+        let host = origin.at("localhost");
+        let mut link = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
+        link.send(REQUEST);
+        link.finish();
+        let expected = format!("{} bytes, Clean", REQUEST.len());
+        let answer = link.response();
+        assert_eq!((answer.status, answer.text()), (200, expected.clone()));
+        assert_eq!(link.the_rest().1, Ending::Clean);
+        drop(link);
+        let outcome = capture.stop();
+        assert_eq!(outcome.bundle().only_trace().text(), expected);
+    }
+}
+
+#[test]
+fn the_client_of_a_plain_request_ends_and_still_gets_its_answer() {
+    let origin = Origin::plain(|mut link| {
+        link.head();
+        // Whether the client's end is passed on at once is the proxy's business; the answer must come either way.
+        link.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    let capture = Capture::start();
+    let mut link = capture.dial();
+    let host = origin.at("127.0.0.1");
+    link.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    link.finish();
+    assert_eq!(link.response().text(), "ok");
+}
+
+#[test]
+fn the_client_ends_in_a_tunnel_that_passes_through() {
+    let origin = Origin::plain(answer_at_the_end);
+    let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
+    let mut link = capture.connect(&origin.at("localhost"));
+    link.send("\0anything");
+    link.finish();
+    assert!(link.response().text().ends_with("9 bytes, Clean"));
+}
+
+#[test]
+fn the_origin_ends_and_still_hears_the_client() {
+    for tls in [true, false] {
+        let (tell, told) = mpsc::channel();
+        let script = move |mut link: Link| {
+            link.head();
+            link.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nearly");
+            link.finish();
+            tell.send(link.the_rest()).unwrap();
+        };
+        let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
+        let capture = Capture::start();
+        let host = origin.at("localhost");
+        let mut link = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
+        link.send("POST /half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n");
+        let (answer, ending) = link.the_rest();
+        assert!(answer.ends_with(b"\r\n\r\nearly"));
+        assert_eq!(ending, Ending::Clean);
+        link.send("0123456789");
+        link.finish();
+        let (rest, ending) = told.recv().unwrap();
+        assert_eq!((rest.as_slice(), ending), (&b"0123456789"[..], Ending::Clean), "TLS: {tls}");
+        drop(link);
+        let outcome = capture.stop();
+        let trace = outcome.bundle().only_trace();
+        assert_eq!((trace.text().as_str(), trace.request_body.as_slice()), ("early", &b"0123456789"[..]));
+    }
+}

@@ -1,0 +1,212 @@
+//! Inside a tunnel every byte arrives as it was sent, however odd, in both directions.
+
+use crate::support::{Capture, Origin};
+
+/// One exchange: what the client sends, what the origin answers when it has all of it.
+struct Case {
+    name: &'static str,
+    request: &'static str,
+    answer: &'static str,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "odd case, duplicates, blanks, empty values",
+        request: "GET /x?a=%7e&&b HTTP/1.1\r\nhOST: localhost\r\nACCEPT:*/*\r\nx-dup: 1\r\nX-Dup:\t2 \r\nx-dup:\r\nX_Under.Score~: v\r\n\r\n",
+        answer: "HTTP/1.1 200 \r\nSeT-cOoKiE: a=1\r\nset-cookie:b=2\r\nX-Empty:\r\ncontent-LENGTH: 2\r\n\r\nok",
+    },
+    Case {
+        name: "odd chunking, extensions, trailers",
+        request: "POST /c HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\na\r\n0002;k=\"v\"\r\nbc\r\nA ; x\r\n0123456789\r\n000\r\nX-Check: 1\r\nx-check: 2\r\n\r\n",
+        answer: "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;a;b=c\r\n \r\n5\r\nworld\r\n0\r\nX-Sum: 10\r\n\r\n",
+    },
+    Case {
+        name: "early hints before the answer",
+        request: "GET /hints HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        answer: "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </b.js>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes",
+    },
+    Case {
+        name: "both framings in the answer",
+        request: "GET /both HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        answer: "HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    },
+    Case {
+        name: "both framings in the request",
+        request: "POST /both HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        answer: "HTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
+    },
+    Case {
+        name: "bytes that are no UTF-8, and a folded line",
+        request: "GET /\u{e9} HTTP/1.1\r\nHost: localhost\r\nX-Latin: caf\u{e9}\r\n\r\n",
+        answer: "HTTP/1.1 200 Sch\u{f6}n\r\nX-Fold: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    },
+    Case {
+        name: "a method of one's own and an empty line before it",
+        request: "\r\nM-SEARCH * HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+        answer: "HTTP/1.1 299 Odd\r\nContent-Length: 1\r\n\r\n!",
+    },
+];
+
+/// The text with each character as one byte, so that a case can hold bytes that are no UTF-8.
+fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
+}
+
+#[test]
+fn every_byte_arrives_over_tls() {
+    for case in CASES {
+        let (request, answer) = (latin1(case.request), latin1(case.answer));
+        let (want, say) = (request.len(), answer.clone());
+        let origin = Origin::tls(move |mut link| {
+            link.exactly(want);
+            link.send(&say);
+        });
+        let capture = Capture::start();
+        let mut link = capture.tls(&origin.at("localhost"), "localhost");
+        link.send(&request);
+        let got = link.exactly(answer.len());
+        assert_eq!(got.escape_ascii().to_string(), answer.escape_ascii().to_string(), "{}", case.name);
+        link.finish();
+        assert_eq!(link.the_rest().0, b"", "{}", case.name);
+        let received = origin.received(0);
+        assert_eq!(received.escape_ascii().to_string(), request.escape_ascii().to_string(), "{}", case.name);
+        drop(link);
+        let outcome = capture.stop();
+        outcome.assert_no_trouble();
+        assert_eq!(outcome.bundle().traces.len(), 1, "{}: {:?}", case.name, outcome.summary);
+    }
+}
+
+#[test]
+fn every_byte_arrives_byte_by_byte() {
+    let all: Vec<(Vec<u8>, Vec<u8>)> = CASES.iter().map(|case| (latin1(case.request), latin1(case.answer))).collect();
+    let script = all.clone();
+    let origin = Origin::plain(move |mut link| {
+        for (request, answer) in &script {
+            link.exactly(request.len());
+            for byte in answer {
+                link.send([*byte]);
+            }
+        }
+    });
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    let mut sent = Vec::new();
+    for (request, answer) in &all {
+        for byte in request {
+            link.send([*byte]);
+        }
+        sent.extend_from_slice(request);
+        assert_eq!(&link.exactly(answer.len()), answer);
+    }
+    assert_eq!(origin.received(0), sent);
+    drop(link);
+    assert_eq!(capture.stop().bundle().traces.len(), all.len());
+}
+
+#[test]
+fn what_the_bundle_says_of_odd_messages() {
+    let all: Vec<(Vec<u8>, Vec<u8>)> = CASES.iter().map(|case| (latin1(case.request), latin1(case.answer))).collect();
+    let script = all.clone();
+    let origin = Origin::tls(move |mut link| {
+        for (request, answer) in &script {
+            link.exactly(request.len());
+            link.send(answer);
+        }
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    for (request, answer) in &all {
+        link.send(request);
+        link.exactly(answer.len());
+    }
+    drop(link);
+    let outcome = capture.stop();
+    let traces = &outcome.bundle().traces;
+    assert_eq!(traces.len(), all.len());
+
+    let dup: Vec<_> =
+        traces[0].request_headers().into_iter().filter(|(n, _)| n.eq_ignore_ascii_case("x-dup")).collect();
+    assert_eq!(dup, [("x-dup", "1"), ("X-Dup", "2"), ("x-dup", "")]);
+    assert_eq!(traces[0].response_headers()[..2], [("SeT-cOoKiE", "a=1"), ("set-cookie", "b=2")]);
+    assert_eq!((traces[0].status(), traces[0].status_text()), (200, ""));
+
+    assert_eq!(traces[1].request_body, b"abc0123456789");
+    assert_eq!(traces[1].request_headers().last(), Some(&("x-check", "2")), "trailers follow");
+    assert_eq!(traces[1].text(), "hello world");
+    assert_eq!(traces[1].response_headers().last(), Some(&("X-Sum", "10")));
+
+    assert_eq!((traces[2].status(), traces[2].text().as_str()), (200, "yes"), "a hint is not the answer");
+    assert_eq!(traces[3].text(), "abc", "Transfer-Encoding overrides Content-Length (RFC 9112 section 6.3)");
+    assert_eq!(traces[4].request_body, b"abc");
+    assert!(traces[5].request_headers().contains(&("X-Latin", "caf\u{e9}")), "{:?}", traces[5].request_headers());
+    assert_eq!(traces[6].method(), "M-SEARCH");
+    assert_eq!(traces[6].status(), 299);
+}
+
+#[test]
+fn a_head_of_256_kib_passes_and_is_recorded() {
+    let filler = "f".repeat(1000);
+    let fields: String = (0..240).map(|number| format!("X-{number:05}: {filler}\r\n")).collect();
+    let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+    let say = answer.clone();
+    let origin = Origin::tls(move |mut link| {
+        link.head();
+        link.send(&say);
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let request = format!("GET /big HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+    link.send(&request);
+    assert_eq!(link.exactly(answer.len()), answer.as_bytes());
+    assert_eq!(origin.received(0), request.as_bytes());
+    drop(link);
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.request_headers().len(), trace.response_headers().len()), (241, 241));
+    assert_eq!(trace.response_headers()[239], ("X-00239", filler.as_str()));
+}
+
+#[test]
+fn a_head_past_the_limit_passes_unread() {
+    let fields: String = (0..600).map(|number| format!("X-{number:05}: {}\r\n", "f".repeat(1000))).collect();
+    let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+    let say = answer.clone();
+    let origin = Origin::tls(move |mut link| {
+        link.head();
+        link.send(&say);
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send("GET /huge HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(link.exactly(answer.len()), answer.as_bytes());
+    drop(link);
+    let outcome = capture.stop();
+    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| {
+        *reason == spectral_capture::Reason::Opaque(spectral_capture::Opaque::TooLong)
+    });
+    assert_eq!(outcome.bundle().only_trace().status(), 0, "the request is recorded");
+}
+
+#[test]
+fn nonsense_inside_tls_passes_untouched() {
+    // Every byte value, in no order that means anything.
+    let noise: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let echo = noise.len();
+    let origin = Origin::tls(move |mut link| {
+        let got = link.exactly(echo);
+        link.send(got);
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let mut writer = link.writer.clone();
+    let up = noise.clone();
+    let sending = std::thread::spawn(move || writer.send(up));
+    assert!(link.exactly(noise.len()) == noise, "the noise comes back as it was");
+    sending.join().unwrap();
+    assert!(origin.received(0) == noise);
+    drop(link);
+    let outcome = capture.stop();
+    outcome.assert_no_trouble();
+    assert!(!outcome.summary.uncaptured.is_empty(), "what was not understood is named");
+}

@@ -1,0 +1,213 @@
+//! Where a message ends (RFC 9112 section 6), as the bundle tells it: each way to frame a body, and each way not to have one.
+
+use crate::support::{Capture, Link, Origin, next_request};
+use spectral_capture::{Opaque, Reason};
+
+/// What one exchange looks like in the bundle.
+#[derive(Debug, PartialEq)]
+struct Seen(String, u64, String, String);
+
+/// Speaks `dialogue` (request, answer) on one connection and gives what the bundle says of it.
+#[track_caller]
+fn seen(dialogue: &'static [(&'static str, &'static str)]) -> Vec<Seen> {
+    let origin = Origin::tls(move |mut link| {
+        for (request, answer) in dialogue {
+            link.exactly(request.len());
+            link.send(answer);
+        }
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    for (request, answer) in dialogue {
+        link.send(request);
+        assert_eq!(String::from_utf8_lossy(&link.exactly(answer.len())), *answer);
+    }
+    link.finish();
+    assert_eq!(link.the_rest().0, b"");
+    drop(link);
+    let outcome = capture.stop();
+    outcome.assert_no_trouble();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let traces = outcome.bundle().traces.iter();
+    traces
+        .map(|t| Seen(t.method().into(), t.status(), String::from_utf8_lossy(&t.request_body).into(), t.text()))
+        .collect()
+}
+
+fn exchange(method: &str, status: u64, up: &str, down: &str) -> Seen {
+    Seen(method.into(), status, up.into(), down.into())
+}
+
+#[test]
+fn answers_that_never_have_a_body() {
+    let all = seen(&[
+        ("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"),
+        ("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nContent-Length: 77\r\n\r\n"),
+        ("DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET /last HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast"),
+    ]);
+    let expected = [
+        exchange("HEAD", 200, "", ""),
+        exchange("HEAD", 200, "", ""),
+        exchange("GET", 304, "", ""),
+        exchange("DELETE", 204, "", ""),
+        exchange("GET", 200, "", "last"),
+    ];
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn lengths_chunks_and_the_end() {
+    let all = seen(&[
+        (
+            "PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (
+            "PUT /b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ndef\r\n0\r\n\r\n",
+        ),
+        (
+            "PUT /c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        ),
+        ("GET /d HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nto the end"),
+    ]);
+    let expected = [
+        exchange("PUT", 200, "abc", ""),
+        exchange("PUT", 200, "abc", "def"),
+        exchange("PUT", 200, "", "x"),
+        exchange("GET", 200, "", "to the end"),
+    ];
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn http_1_0_with_and_without_keep_alive() {
+    let all = seen(&[
+        (
+            "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+            "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\na",
+        ),
+        ("GET /b HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\nb, to the end"),
+    ]);
+    assert_eq!(all, [exchange("GET", 200, "", "a"), exchange("GET", 200, "", "b, to the end")]);
+}
+
+#[test]
+fn an_upload_waits_for_100_continue() {
+    let origin = Origin::tls(|mut link| {
+        link.head();
+        link.send("HTTP/1.1 100 Continue\r\n\r\n");
+        assert_eq!(link.exactly(4), b"body");
+        link.send("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok");
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send("POST /up HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(link.head(), "HTTP/1.1 100 Continue\r\n\r\n");
+    link.send("body");
+    assert_eq!(link.response().status, 201);
+    drop(link);
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.status(), trace.request_body.as_slice(), trace.text().as_str()), (201, &b"body"[..], "ok"));
+}
+
+#[test]
+fn an_upload_that_is_refused_before_100_continue_is_never_sent() {
+    let origin = Origin::tls(|mut link| {
+        link.head();
+        link.send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno");
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let answer = link.ask("POST /up HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(answer.status, 417);
+    drop(link);
+    let outcome = capture.stop();
+    assert_eq!((outcome.bundle().only_trace().status(), outcome.bundle().only_trace().text()), (417, "no".to_owned()));
+}
+
+#[test]
+fn an_upgrade_to_anything_else_passes_and_its_start_is_recorded() {
+    let origin = Origin::tls(|mut link| {
+        link.head();
+        link.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
+        let got = link.until(b"\n");
+        link.send(got.iter().rev().copied().collect::<Vec<_>>());
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let head = "POST /attach HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    assert_eq!(link.ask(head).status, 101);
+    link.send(b"\0\x01GET / HTTP/1.1\n");
+    assert_eq!(link.exactly(17), b"\n1.1/PTTH / TEG\x01\0");
+    drop(link);
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.status(), trace.url()), (101, format!("https://{}/attach", origin.at("localhost")).as_str()));
+    assert!(outcome.bundle().sockets.is_empty());
+    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::Opaque(Opaque::Switched));
+}
+
+#[test]
+fn a_connect_inside_the_tunnel_passes() {
+    let origin = Origin::tls(|mut link| {
+        assert!(link.head().starts_with("CONNECT inner:1 "));
+        link.send("HTTP/1.1 200 OK\r\n\r\n");
+        let got = link.until(b"\n");
+        link.send(got);
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send("CONNECT inner:1 HTTP/1.1\r\nHost: inner:1\r\n\r\n");
+    assert_eq!(link.head(), "HTTP/1.1 200 OK\r\n\r\n");
+    link.send("\u{1}anything\n");
+    assert_eq!(link.until(b"\n"), b"\x01anything\n");
+    drop(link);
+    capture.stop().assert_no_trouble();
+}
+
+#[test]
+fn framing_that_no_one_can_read_passes_and_is_named() {
+    let answers = [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\nabc\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nab",
+    ];
+    for answer in answers {
+        let origin = Origin::tls(move |mut link| {
+            next_request(&mut link);
+            link.send(answer);
+        });
+        let capture = Capture::start();
+        let mut link = capture.tls(&origin.at("localhost"), "localhost");
+        link.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        link.finish();
+        assert_eq!(String::from_utf8(link.the_rest().0).unwrap(), answer);
+        drop(link);
+        let outcome = capture.stop();
+        assert_eq!(outcome.bundle().traces.len(), 1, "{answer}");
+        outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::Opaque(_)));
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_passes_and_is_named() {
+    let origin = Origin::tls(|mut link: Link| {
+        next_request(&mut link);
+        link.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb");
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "a");
+    assert_eq!(link.response().text(), "b");
+    drop(link);
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().only_trace().text(), "a");
+    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::Opaque(Opaque::Unasked));
+}

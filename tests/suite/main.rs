@@ -1,0 +1,48 @@
+//! The proxy against real sockets, real TLS and real peers, on this machine's loopback only.
+//!
+//! Every test starts a proxy of its own, speaks through it to a scripted origin, and then looks at three things: what the
+//! client got, what the origin got, and what the bundle says. Waits have deadlines; nothing sleeps. Set
+//! `SPECTRAL_REQUIRE_PEERS=curl,python3` to fail where a program that others wrote is missing, and
+//! `SPECTRAL_BUNDLES=FOLDER` to keep a copy of every bundle.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "in a test a broken expectation is a failure, which is what it is for"
+)]
+
+mod support;
+
+mod big_body;
+mod bodies;
+mod both_ways;
+mod certificates;
+mod cli;
+mod cli_signals;
+mod connect;
+mod dial;
+mod discover;
+mod early_answer;
+mod filter;
+mod half_close;
+mod handshake;
+mod http1_bytes;
+mod http1_framing;
+mod own_page;
+mod panics;
+mod passthrough;
+mod passthrough_old_tls;
+mod peers;
+mod plain;
+mod refused;
+mod reset;
+mod slow_client;
+mod stop;
+mod streaming;
+mod timing;
+mod transparent;
+mod truncation;
+mod websocket;
+mod websocket_deflate;

@@ -1,0 +1,77 @@
+//! A panic ends one connection, never the capture: here the observer that the proxy calls is what panics.
+
+use crate::support::{Capture, Origin};
+use spectral_capture::Notice;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn an_observer_that_panics_over_an_exchange_spoils_nothing() {
+    let origin = Origin::tls_answering(OK);
+    let capture = Capture::observed(
+        |notice| {
+            if matches!(notice, Notice::Exchange { url, .. } if url.ends_with("/panic")) {
+                panic!("the observer does not like this one");
+            }
+        },
+        |_| (),
+    );
+    let mut before = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(before.ask("GET /before HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    let mut bad = capture.tls(&origin.at("localhost"), "localhost");
+    bad.ask("GET /panic HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    capture.exchanges(2);
+    assert_eq!(before.ask("GET /same-connection HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    let mut after = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(after.ask("GET /after HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    drop((before, bad, after));
+    let outcome = capture.stop();
+    for path in ["/before", "/panic", "/same-connection", "/after"] {
+        assert_eq!(outcome.bundle().trace(path).text(), "ok");
+    }
+}
+
+#[test]
+fn an_observer_that_panics_in_a_connection_ends_that_one_at_most() {
+    let origin = Origin::tls_answering(OK);
+    let capture = Capture::observed(
+        |notice| {
+            if matches!(notice, Notice::Domain { name } if name == "api.example.test") {
+                panic!("the observer does not like this one");
+            }
+        },
+        |_| (),
+    );
+    let mut before = capture.tls(&origin.at("localhost"), "localhost");
+    before.ask("GET /before HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    // It may end or not; either way in time.
+    let mut bad = capture.connect(&origin.at("127.0.0.1"));
+    if capture.client("api.example.test").start(&mut bad).is_ok() {
+        bad.writer.try_send(b"GET /bad HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok();
+        bad.finish();
+        bad.the_rest();
+    }
+    assert_eq!(before.ask("GET /again HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    let mut after = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(after.ask("GET /after HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    drop((before, bad, after));
+    let outcome = capture.stop();
+    for path in ["/before", "/again", "/after"] {
+        assert_eq!(outcome.bundle().trace(path).text(), "ok");
+    }
+}
+
+#[test]
+fn an_observer_that_panics_over_everything() {
+    let origin = Origin::tls_answering(OK);
+    let capture = Capture::observed(|_| panic!("nothing pleases this observer"), |_| ());
+    for _ in 0..3 {
+        let mut link = capture.connect(&origin.at("localhost"));
+        if capture.client("localhost").start(&mut link).is_ok() {
+            link.writer.try_send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok();
+            link.finish();
+            link.the_rest();
+        }
+    }
+    capture.stop();
+}

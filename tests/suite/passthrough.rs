@@ -1,0 +1,330 @@
+//! Interception may only add a capture: whatever stands in its way, the client gets exactly what it would without us, and the
+//! summary names the host and the reason.
+
+use crate::support::{
+    Capture, Ending, Link, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient, TlsSetup, Wish, answer_all, now, patterns,
+};
+use spectral_capture::{Notice, Reason};
+use std::time::Duration;
+
+const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// An origin with a certificate that the proxy does not trust.
+fn untrusted() -> Origin {
+    let setup = TlsSetup { ca: TestCa::unknown(), ..TlsSetup::default() };
+    Origin::tls_with(setup, |link| answer_all(link, HELLO))
+}
+
+/// A client that knows both CAs of origins, and not the proxy's.
+fn knows_origins(name: &str) -> TlsClient {
+    TlsClient::new(name, vec![TestCa::trusted().der(), TestCa::unknown().der()])
+}
+
+/// Speaks with `origin` through `capture` and fails unless it is the origin's own certificate that is shown.
+#[track_caller]
+fn assert_untouched(capture: &Capture, origin: &Origin, client: &TlsClient) {
+    let mut link = capture.tls_with(&origin.at("localhost"), client);
+    assert_eq!(link.peer_certificate(), *origin.certificate());
+    assert_eq!(link.ask(ASK).text(), "hello");
+    link.finish();
+    assert_eq!(link.the_rest(), (Vec::new(), Ending::Clean));
+}
+
+#[test]
+fn a_host_that_does_not_match() {
+    let origin = Origin::tls_answering(HELLO);
+    let capture = Capture::with(|config| config.include = patterns(&["*.example.com"]));
+    assert_untouched(&capture, &origin, &knows_origins("localhost"));
+    assert_untouched(&capture, &origin, &knows_origins("localhost"));
+    assert_eq!(origin.connections(), 2, "nothing is tried that is not asked for");
+    let outcome = capture.stop();
+    assert!(outcome.bundle().traces.is_empty());
+    outcome.assert_uncaptured(&origin.at("localhost"), 2, |reason| *reason == Reason::NotMatched);
+}
+
+#[test]
+fn a_host_that_is_excluded() {
+    let origin = Origin::tls_answering(HELLO);
+    let capture = Capture::with(|config| config.exclude = patterns(&["LOCALHOST"]));
+    assert_untouched(&capture, &origin, &knows_origins("localhost"));
+    let outcome = capture.stop();
+    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::NotMatched);
+}
+
+#[test]
+fn a_client_that_speaks_only_http_2() {
+    let setup = TlsSetup { alpn: &["h2"], ..TlsSetup::default() };
+    let origin = Origin::tls_with(setup, |mut link| {
+        assert_eq!(link.alpn().as_deref(), Some("h2"));
+        assert_eq!(link.exactly(24), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        link.send(b"\0\0\0\x04\0\0\0\0\0");
+    });
+    let capture = Capture::start();
+    let client = knows_origins("localhost").alpn(&["h2"]);
+    let mut link = capture.tls_with(&origin.at("localhost"), &client);
+    assert_eq!(link.alpn().as_deref(), Some("h2"));
+    link.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_eq!(link.exactly(9), b"\0\0\0\x04\0\0\0\0\0");
+    drop(link);
+    let outcome = capture.stop();
+    outcome.assert_uncaptured(
+        &origin.at("localhost"),
+        1,
+        |reason| matches!(reason, Reason::Protocol(which) if which.contains("h2")),
+    );
+}
+
+#[test]
+fn http_2_in_the_clear() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let origin = Origin::plain(|mut link| {
+        link.exactly(33);
+        link.send(b"\0\0\0\x04\x01\0\0\0\0");
+    });
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    link.send(preface);
+    assert_eq!(link.exactly(9), b"\0\0\0\x04\x01\0\0\0\0");
+    assert_eq!(origin.received(0), preface);
+    drop(link);
+    let outcome = capture.stop();
+    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::Protocol(_)));
+}
+
+#[test]
+fn an_origin_whose_certificate_nobody_here_trusts() {
+    let origin = untrusted();
+    let capture = Capture::start();
+    assert_untouched(&capture, &origin, &knows_origins("localhost"));
+    assert_untouched(&capture, &origin, &knows_origins("localhost"));
+    let outcome = capture.stop();
+    assert!(outcome.bundle().traces.is_empty());
+    outcome.assert_uncaptured(&origin.at("localhost"), 2, |reason| matches!(reason, Reason::OriginNotTrusted(_)));
+}
+
+#[test]
+fn the_connection_that_was_tried_is_given_up_before_the_client_gets_its_own() {
+    // An origin that serves one at a time would never come to the second; any other would carry an idle one along.
+    let origin = untrusted();
+    let capture = Capture::start();
+    let mut link = capture.tls_with(&origin.at("localhost"), &knows_origins("localhost"));
+    assert_eq!(link.ask(ASK).text(), "hello");
+    assert_eq!(origin.connections(), 2, "one to try, one for the client");
+    let left = origin.open.within(Duration::from_secs(5), |open| (*open == 1).then_some(()));
+    assert!(left.is_some(), "the first is still open while the client speaks on the second");
+    assert_eq!(link.ask(ASK).text(), "hello");
+}
+
+#[test]
+fn the_client_judges_the_origins_real_certificate() {
+    let expired = Wish { expired: true, ..Wish::default() };
+    let elsewhere = Wish { names: vec!["elsewhere.test".to_owned()], ..Wish::default() };
+    for wish in [expired, elsewhere] {
+        let setup = TlsSetup { wish: wish.clone(), ..TlsSetup::default() };
+        let origin = Origin::tls_with(setup, |link| answer_all(link, HELLO));
+        let client = knows_origins("localhost");
+        let directly = client.start(&mut Link::to(origin.addr)).unwrap_err();
+        let capture = Capture::start();
+        let through = client.start(&mut capture.connect(&origin.at("localhost"))).unwrap_err();
+        // Not word for word: the errors hold the time of day.
+        let kind = |e: &rustls::Error| format!("{e:?}").chars().take(30).collect::<String>();
+        assert_eq!(kind(&through), kind(&directly), "{wish:?}");
+        assert!(matches!(through, rustls::Error::InvalidCertificate(_)), "{through:?}");
+        let outcome = capture.stop();
+        outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::OriginNotTrusted(_)));
+    }
+}
+
+#[test]
+fn insecure_captures_what_is_not_trusted() {
+    let origin = untrusted();
+    let capture = Capture::with(|config| config.insecure = true);
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(link.ask(ASK).text(), "hello");
+    drop(link);
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().only_trace().text(), "hello");
+    assert!(outcome.summary.uncaptured.is_empty());
+}
+
+#[test]
+fn upstream_ca_captures_what_it_makes_trusted() {
+    let origins = [untrusted(), Origin::tls_answering(HELLO)];
+    let capture = Capture::with(|config| config.upstream_ca.push(TestCa::unknown().pem.clone()));
+    for origin in &origins {
+        let mut link = capture.tls(&origin.at("localhost"), "localhost");
+        assert_eq!(link.ask(ASK).text(), "hello");
+    }
+    assert_eq!(capture.stop().bundle().traces.len(), 2, "several may be given");
+}
+
+#[test]
+fn an_origin_that_asks_for_a_client_certificate() {
+    for versions in [ONLY_TLS12, ONLY_TLS13] {
+        let setup = TlsSetup { client_ca: Some(TestCa::trusted()), versions, ..TlsSetup::default() };
+        let origin = Origin::tls_with(setup, |link| {
+            assert!(link.tls(|tls| tls.peer_certificates().is_some()), "the client's certificate came through");
+            answer_all(link, HELLO);
+        });
+        let capture = Capture::start();
+        let mut client = knows_origins("localhost");
+        client.identity = Some(TestCa::trusted());
+        assert_untouched(&capture, &origin, &client);
+        let outcome = capture.stop();
+        outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::ClientCertificate);
+    }
+}
+
+#[test]
+fn an_origin_that_speaks_first() {
+    let origin = Origin::plain(|mut link| {
+        link.send("220 mail.example.test ESMTP\r\n");
+        assert_eq!(link.until(b"\r\n"), b"EHLO me\r\n");
+        link.send("250 hello\r\n");
+    });
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    assert_eq!(link.until(b"\r\n"), b"220 mail.example.test ESMTP\r\n");
+    link.send("EHLO me\r\n");
+    assert_eq!(link.until(b"\r\n"), b"250 hello\r\n");
+    drop(link);
+    let outcome = capture.stop();
+    assert!(outcome.bundle().traces.is_empty());
+    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::NotHttp);
+}
+
+#[test]
+fn half_a_client_hello_passes_after_two_seconds() {
+    let hello = knows_origins("localhost").hello();
+    let half = hello[..hello.len() / 2].to_vec();
+    // One that listens and says nothing: an origin that speaks or ends would decide the matter at once.
+    let origin = Origin::plain(|mut link| drop(link.the_rest()));
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    let begin = now();
+    link.send(&half);
+    assert_eq!(origin.received_at_least(0, half.len()), half);
+    let took = now() - begin;
+    assert!((Duration::from_millis(1500)..Duration::from_secs(6)).contains(&took), "{took:?}");
+    // And what comes later follows, however late.
+    link.send(&hello[half.len()..]);
+    assert_eq!(origin.received_at_least(0, hello.len()), hello);
+    drop(link);
+    let outcome = capture.stop();
+    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::Incomplete);
+}
+
+#[test]
+fn half_a_request_line_passes_after_two_seconds() {
+    let origin = Origin::plain(|mut link| {
+        link.exactly(5);
+        link.send("what?");
+    });
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    link.send("GET /");
+    assert_eq!(link.exactly(5), b"what?");
+}
+
+#[test]
+fn bytes_that_are_neither_tls_nor_http() {
+    for begin in [
+        &b"\0\x01\x02\x03\xff\xfe"[..],
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"\x16\x03\x01\xff\xff nonsense",
+        b"\x80\x2e\x01\0\x02",
+    ] {
+        let origin = Origin::plain(move |mut link| {
+            assert_eq!(link.exactly(begin.len()), begin);
+            link.send("and back");
+        });
+        let capture = Capture::start();
+        let mut link = capture.connect(&origin.at("localhost"));
+        link.send(begin);
+        assert_eq!(link.exactly(8), b"and back", "{}", begin.escape_ascii());
+        drop(link);
+        let outcome = capture.stop();
+        outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| {
+            matches!(reason, Reason::NotHttp | Reason::Incomplete | Reason::ClientTls(_) | Reason::Opaque(_))
+        });
+    }
+}
+
+#[test]
+fn a_client_with_nothing_that_we_speak_gets_the_origins_answer() {
+    // A ClientHello of TLS 1.0 with one suite of its time (TLS_RSA_WITH_AES_128_CBC_SHA), no extensions.
+    let body = [&[3, 1][..], &[7; 32], &[0], &[0, 2, 0, 0x2f], &[1, 0]].concat();
+    let len = u8::try_from(body.len()).unwrap();
+    let hello = [&[22, 3, 1, 0, len + 4, 1, 0, 0, len][..], &body].concat();
+    let expected = hello.clone();
+    let origin = Origin::plain(move |mut link| {
+        // The proxy may have tried for itself before; its own ClientHello is another one.
+        if link.exactly(hello.len()) == hello {
+            link.send(b"\x15\x03\x01\0\x02\x02\x46");
+        }
+    });
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    link.send(&expected);
+    assert_eq!(link.exactly(7), b"\x15\x03\x01\0\x02\x02\x46");
+    drop(link);
+    let outcome = capture.stop();
+    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| {
+        matches!(reason, Reason::ClientTls(_) | Reason::OriginTls(_))
+    });
+}
+
+#[test]
+fn tls_inside_tls_and_tls_where_http_was_said() {
+    // TLS that begins after a word in the clear (as with SMTP's STARTTLS) is the client's own business.
+    let origin = Origin::plain(|mut link| {
+        link.send("220 go ahead\r\n");
+        link.until(b"STARTTLS\r\n");
+        link.send("220 now\r\n");
+        let identity = TestCa::trusted().issue(&Wish::default());
+        let config = rustls::ServerConfig::builder_with_provider(crate::support::ca::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(identity.chain, identity.key)
+            .unwrap();
+        link.accept_tls(&std::sync::Arc::new(config), b"").unwrap();
+        link.send("secret\r\n");
+    });
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    link.until(b"ahead\r\n");
+    link.send("STARTTLS\r\n");
+    link.until(b"now\r\n");
+    knows_origins("localhost").alpn(&[]).start(&mut link).unwrap();
+    assert_eq!(link.until(b"\r\n"), b"secret\r\n");
+}
+
+#[test]
+fn discover_touches_nothing_and_writes_nothing() {
+    let (secure, clear) = (Origin::tls_answering(HELLO), Origin::plain_answering(HELLO));
+    let capture = Capture::discover();
+    assert!(capture.ca.is_none(), "nothing is intercepted");
+    assert_untouched(&capture, &secure, &knows_origins("localhost"));
+    let client = knows_origins("api.example.test");
+    let mut link = capture.tls_with(&secure.at("127.0.0.1"), &client);
+    assert_eq!(link.ask(ASK).text(), "hello");
+    drop(link);
+    for _ in 0..2 {
+        let mut link = capture.dial();
+        let host = clear.at("127.0.0.1");
+        let answer = link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(answer.text(), "hello");
+    }
+    let outcome = capture.stop();
+    assert_eq!(outcome.summary.bundle, None);
+    assert_eq!(outcome.dir.names(), Vec::<String>::new(), "no file is written");
+    let names: Vec<_> = outcome.summary.domains.iter().map(|(name, _)| name.as_str()).collect();
+    for name in ["localhost", "api.example.test"] {
+        assert!(names.contains(&name), "{name} among {names:?}");
+        let told = outcome.notices.iter().filter(|n| matches!(n, Notice::Domain { name: told } if told == name));
+        assert_eq!(told.count(), 1, "{name} is told once");
+    }
+    assert!(outcome.summary.domains.is_sorted_by(|a, b| a.1 >= b.1), "most first: {:?}", outcome.summary.domains);
+}

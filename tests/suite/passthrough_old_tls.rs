@@ -1,0 +1,135 @@
+//! rustls reaches fewer origins, and clients, than OpenSSL does: nothing below TLS 1.2, no CBC, no RSA key exchange. Each still works
+//! through the proxy, uncaptured and named.
+
+use crate::support::peers::{Beside, clean, peer, run};
+use crate::support::{Capture, TempDir};
+use spectral_capture::Reason;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What `openssl s_server` serves, and how curl has to be talked into it.
+struct Old {
+    what: &'static str,
+    server: &'static [&'static str],
+    curl: &'static [&'static str],
+}
+
+const OLD: &[Old] = &[
+    Old {
+        what: "TLS 1.1",
+        server: &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
+        curl: &["--tlsv1.0", "--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0"],
+    },
+    Old {
+        what: "TLS 1.0 from a client that also speaks 1.2",
+        server: &["-tls1", "-cipher", "ALL:@SECLEVEL=0"],
+        curl: &["--tlsv1.0", "--ciphers", "ALL:@SECLEVEL=0"],
+    },
+    Old { what: "CBC", server: &["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA256"], curl: &[] },
+    Old { what: "RSA key exchange", server: &["-tls1_2", "-cipher", "AES128-GCM-SHA256"], curl: &[] },
+    Old {
+        what: "finite field Diffie-Hellman",
+        server: &["-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256"],
+        curl: &[],
+    },
+];
+
+/// Makes a certificate and its key with openssl, and gives their files.
+fn certificate(openssl: &Path, dir: &TempDir) -> (PathBuf, PathBuf) {
+    let (key, cert) = (dir.join("key.pem"), dir.join("cert.pem"));
+    run(Command::new(openssl)
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert))
+    .ok();
+    dir.write("page", "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nan old hello");
+    (key, cert)
+}
+
+/// `openssl s_server` with `options`, serving `page`, and its port; `None` if this OpenSSL was built without what they ask for.
+fn serve(openssl: &Path, dir: &TempDir, options: &[&str]) -> Option<(Beside, String)> {
+    let server = clean(&mut Command::new(openssl))
+        .args(["s_server", "-accept", "127.0.0.1:0", "-HTTP", "-key", "key.pem", "-cert", "cert.pem"])
+        .args(options)
+        .current_dir(dir.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut server = Beside(server);
+    let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
+    let port = lines.find_map(|line| Some(line.ok()?.strip_prefix("ACCEPT ")?.rsplit(':').next()?.to_owned()))?;
+    // It goes on talking, and must not be stopped by a full pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    Some((server, port))
+}
+
+/// Fails unless `curl`, with `options`, gets the page through a proxy that does not capture it and says so; nothing is said of
+/// two that do not understand each other without a proxy either.
+#[track_caller]
+fn assert_passes(what: &str, curl: &Path, options: &[&str], port: &str, cert: &Path) -> bool {
+    let url = format!("https://localhost:{port}/page");
+    let ask = |proxy: &str| {
+        let mut command = Command::new(curl);
+        command.args(["-sS", "--noproxy", "", "--proxy", proxy, "--cacert"]).arg(cert).args(options).arg(&url);
+        run(&mut command)
+    };
+    if ask("").code != Some(0) {
+        return false;
+    }
+    let capture = Capture::with(|config| config.upstream_ca.push(cert.to_owned()));
+    let through = ask(&format!("http://{}", capture.addr));
+    assert_eq!((through.code, through.text().as_str()), (Some(0), "an old hello"), "{what}: {}", through.err);
+    let outcome = capture.stop();
+    assert!(outcome.bundle().traces.is_empty(), "{what}");
+    let named = outcome.summary.uncaptured.iter().find(|u| u.host == format!("localhost:{port}"));
+    let named = named.unwrap_or_else(|| panic!("{what}: {:?}", outcome.summary.uncaptured));
+    assert!(matches!(named.reason, Reason::OriginTls(_) | Reason::ClientTls(_)), "{what}: {:?}", named.reason);
+    assert_eq!(named.connections, 1, "{what}");
+    true
+}
+
+#[test]
+fn old_origins_work_and_are_named() {
+    let (Some(openssl), Some(curl)) = (peer("openssl"), peer("curl")) else {
+        return;
+    };
+    let dir = TempDir::new();
+    let (_, cert) = certificate(&openssl, &dir);
+    let mut tried = Vec::new();
+    for old in OLD {
+        if let Some((_server, port)) = serve(&openssl, &dir, old.server)
+            && assert_passes(old.what, &curl, old.curl, &port, &cert)
+        {
+            tried.push(old.what);
+        }
+    }
+    assert!(tried.contains(&"CBC") && tried.contains(&"RSA key exchange"), "only {tried:?} could be tried");
+}
+
+#[test]
+fn old_clients_work_and_are_named() {
+    let (Some(openssl), Some(curl)) = (peer("openssl"), peer("curl")) else {
+        return;
+    };
+    let dir = TempDir::new();
+    let (_, cert) = certificate(&openssl, &dir);
+    let (_server, port) = serve(&openssl, &dir, &["-cipher", "ALL:@SECLEVEL=0"]).unwrap();
+    let mut tried = Vec::new();
+    for (what, options) in [
+        ("TLS 1.1", &["--tlsv1.0", "--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0"][..]),
+        ("CBC", &["--tls-max", "1.2", "--ciphers", "ECDHE-RSA-AES128-SHA256"]),
+        ("RSA key exchange", &["--tls-max", "1.2", "--ciphers", "AES128-GCM-SHA256"]),
+        ("no certificates but RSA", &["--tls-max", "1.2", "--ciphers", "ECDHE-RSA-AES128-GCM-SHA256"]),
+    ] {
+        if assert_passes(what, &curl, options, &port, &cert) {
+            tried.push(what);
+        }
+    }
+    assert!(tried.contains(&"CBC") && tried.contains(&"no certificates but RSA"), "only {tried:?} could be tried");
+}

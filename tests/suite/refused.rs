@@ -1,0 +1,62 @@
+//! Clients that do not accept our certificate: the one thing the person has to do something about, so it is named with the words
+//! the client used.
+
+use crate::support::{Capture, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient};
+use spectral_capture::Reason;
+
+const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+#[test]
+fn a_client_that_does_not_trust_us_is_named_with_its_alert() {
+    for versions in [ONLY_TLS12, ONLY_TLS13] {
+        let origin = Origin::tls_answering(HELLO);
+        let capture = Capture::start();
+        for _ in 0..3 {
+            let mut client = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
+            client.versions = versions;
+            let error = client.start(&mut capture.connect(&origin.at("localhost"))).unwrap_err();
+            assert!(matches!(error, rustls::Error::InvalidCertificate(_)), "{error:?}");
+        }
+        let outcome = capture.stop();
+        assert!(outcome.bundle().traces.is_empty());
+        outcome.assert_uncaptured(&origin.at("localhost"), 3, |reason| {
+            matches!(reason, Reason::CertificateRefused(how) if how.to_lowercase().replace('_', " ").contains("unknown ca"))
+        });
+    }
+}
+
+#[test]
+fn a_client_that_only_hangs_up_is_named_too() {
+    // Pinning apps often say nothing: they close once they have seen the certificate.
+    for reset in [false, true] {
+        let origin = Origin::tls_answering(HELLO);
+        let capture = Capture::start();
+        let mut link = capture.connect(&origin.at("localhost"));
+        let mut client = capture.client("localhost");
+        client.versions = ONLY_TLS12;
+        link.writer.send_raw(&client.hello()).unwrap();
+        // Until ServerHelloDone, 14 0 0 0 at the end of the last record of the server's flight.
+        link.until(&[14, 0, 0, 0]);
+        if reset {
+            link.reset();
+        } else {
+            link.cut();
+        }
+        let host = capture.uncaptured(|reason| matches!(reason, Reason::CertificateRefused(_)));
+        assert_eq!(host, origin.at("localhost"));
+    }
+}
+
+#[test]
+fn one_client_that_refuses_does_not_keep_others_from_being_captured() {
+    let origin = Origin::tls_answering(HELLO);
+    let capture = Capture::start();
+    let stranger = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
+    stranger.start(&mut capture.connect(&origin.at("localhost"))).unwrap_err();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+    drop(link);
+    let outcome = capture.stop();
+    outcome.bundle().only_trace();
+    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::CertificateRefused(_)));
+}

@@ -1,0 +1,126 @@
+//! A reset is a reset on the other side too, and what came before it is in the bundle.
+
+use crate::support::{Capture, Ending, Gate, Link, Origin, patterns};
+use std::sync::mpsc;
+
+const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this";
+
+/// Answers half, and resets when told to.
+fn resetting() -> (impl Fn(Link) + Send + Sync + 'static, Gate) {
+    let gate = Gate::default();
+    let wait = gate.clone();
+    let script = move |mut link: Link| {
+        link.head();
+        link.send(HALF);
+        wait.pass();
+        link.reset();
+    };
+    (script, gate)
+}
+
+#[test]
+fn the_origins_reset_reaches_the_client() {
+    for tls in [true, false] {
+        let (script, gate) = resetting();
+        let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
+        let capture = Capture::start();
+        let host = origin.at("localhost");
+        let mut link = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
+        link.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(link.exactly(HALF.len()), HALF.as_bytes());
+        gate.open();
+        assert_eq!(link.the_rest(), (Vec::new(), Ending::Reset), "TLS: {tls}");
+        drop(link);
+        let outcome = capture.stop();
+        outcome.assert_no_trouble();
+        let trace = outcome.bundle().only_trace();
+        assert_eq!((trace.status(), trace.text().as_str()), (200, "only this"));
+    }
+}
+
+#[test]
+fn the_origins_reset_of_a_plain_request_cuts_the_answer_off() {
+    let (script, gate) = resetting();
+    let origin = Origin::plain(script);
+    let capture = Capture::start();
+    let mut link = capture.dial();
+    let host = origin.at("127.0.0.1");
+    link.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    assert_eq!(link.exactly(HALF.len()), HALF.as_bytes());
+    gate.open();
+    assert_eq!(link.the_rest(), (Vec::new(), Ending::Reset));
+    drop(link);
+    assert_eq!(capture.stop().bundle().only_trace().text(), "only this");
+}
+
+#[test]
+fn the_origins_reset_passes_through_a_tunnel() {
+    let (script, gate) = resetting();
+    let origin = Origin::plain(script);
+    let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
+    let mut link = capture.connect(&origin.at("localhost"));
+    link.send("\0\r\n\r\n");
+    assert_eq!(link.exactly(HALF.len()), HALF.as_bytes());
+    gate.open();
+    assert_eq!(link.the_rest(), (Vec::new(), Ending::Reset));
+}
+
+#[test]
+fn an_origin_that_resets_instead_of_answering() {
+    let origin = Origin::tls(|mut link| {
+        link.head();
+        link.reset();
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(link.the_rest(), (Vec::new(), Ending::Reset));
+    drop(link);
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    assert_eq!(trace.status(), 0);
+    assert!(!trace.status_text().is_empty(), "it says why");
+}
+
+#[test]
+fn the_clients_reset_reaches_the_origin() {
+    for tls in [true, false] {
+        let (tell, told) = mpsc::channel();
+        let script = move |mut link: Link| {
+            link.head();
+            link.send(HALF);
+            tell.send(link.the_rest()).unwrap();
+        };
+        let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
+        let capture = Capture::start();
+        let host = origin.at("localhost");
+        let mut link = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
+        link.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(link.exactly(HALF.len()), HALF.as_bytes());
+        link.reset();
+        assert_eq!(told.recv().unwrap(), (Vec::new(), Ending::Reset), "TLS: {tls}");
+        capture.exchanges(1);
+        let outcome = capture.stop();
+        let trace = outcome.bundle().only_trace();
+        assert_eq!((trace.status(), trace.text().as_str()), (200, "only this"));
+    }
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_its_upload() {
+    let (tell, told) = mpsc::channel();
+    let origin = Origin::tls(move |mut link| {
+        link.until(b"begin");
+        tell.send(link.the_rest().1).unwrap();
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegin");
+    origin.received_at_least(0, 60);
+    link.reset();
+    assert_eq!(told.recv().unwrap(), Ending::Reset);
+    capture.exchanges(1);
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.status(), trace.request_body.as_slice()), (0, &b"begin"[..]));
+}

@@ -1,0 +1,117 @@
+//! A client that does not read stalls itself, nobody else, and costs nothing while it does.
+
+use crate::support::cli::Spectral;
+use crate::support::{Capture, Gate, Link, Origin, TempDir, next_request};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const MIB: usize = 1 << 20;
+
+#[test]
+fn one_that_stops_reading_stalls_only_itself() {
+    let flood = Origin::tls(|mut link: Link| {
+        next_request(&mut link);
+        link.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 48 * MIB));
+        for _ in 0..48 {
+            link.send(vec![b'x'; MIB]);
+        }
+    });
+    let quick = Origin::tls_answering(OK);
+    let capture = Capture::start();
+    let mut slow = capture.tls(&flood.at("localhost"), "localhost");
+    slow.send("GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    slow.head();
+    for number in 0..20 {
+        let mut link = capture.tls(&quick.at("localhost"), "localhost");
+        assert_eq!(link.ask(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n")).text(), "ok");
+    }
+    // And it gets all of it once it reads again.
+    for _ in 0..48 {
+        assert!(slow.exactly(MIB).iter().all(|&byte| byte == b'x'));
+    }
+    drop(slow);
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().traces.len(), 21);
+    assert_eq!(outcome.bundle().trace("/flood").response_body.len(), 48 * MIB);
+}
+
+#[test]
+fn an_origin_that_stops_reading_is_not_read_ahead_of() {
+    // What the origin does not take stays with the client: memory is bounded whatever is sent.
+    let go = Gate::default();
+    let wait = go.clone();
+    let origin = Origin::plain(move |mut link: Link| {
+        link.head();
+        link.receive_buffer(4096);
+        wait.pass();
+        link.exactly(256 * MIB);
+        link.send(OK);
+    });
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    link.send(format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", 256 * MIB));
+    let mut writer = link.writer.clone();
+    let sent = crate::support::Watched::new(0_usize);
+    let progress = sent.clone();
+    std::thread::spawn(move || {
+        let piece = vec![0; MIB];
+        for _ in 0..256 {
+            if writer.try_send(&piece).is_err() {
+                return;
+            }
+            progress.change(|sent| *sent += MIB);
+        }
+    });
+    // It comes to a halt: no megabyte more within a second.
+    let mut last = usize::MAX;
+    let stalled = loop {
+        let before = sent.look(|sent| *sent);
+        if sent.within(std::time::Duration::from_secs(1), |sent| (*sent > before).then_some(())).is_none() {
+            break before;
+        }
+        assert_ne!(last, before);
+        last = before;
+    };
+    assert!(stalled < 128 * MIB, "{} MiB were taken that nobody wanted", stalled / MIB);
+    link.reset();
+    go.open();
+}
+
+#[test]
+fn a_side_of_which_nothing_is_wanted_is_not_watched() {
+    // POLLHUP is reported unasked. The client has ended its direction and does not read; the origin has answered more than the
+    // client takes and closed. Until the client reads there is nothing to do, and nothing must be done.
+    let closed = Gate::default();
+    let tell = closed.clone();
+    let origin = Origin::plain(move |mut link: Link| {
+        link.head();
+        link.the_rest();
+        link.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        link.send(vec![b'x'; 2 * MIB]);
+        link.cut();
+        tell.open();
+    });
+    let dir = TempDir::new();
+    let running = Spectral::capture(&dir, &[]);
+    let idle = Origin::plain(|mut link| drop(link.the_rest()));
+    let mut slow = Link::to(running.addr);
+    slow.receive_buffer(4096);
+    slow.send(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", origin.at("localhost")));
+    slow.head();
+    slow.send("GET /hup HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    slow.finish();
+    closed.pass();
+
+    // The two seconds after which half a ClientHello passes are the clock.
+    let before = running.ticks();
+    let mut other = Link::to(running.addr);
+    other.send(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", idle.at("localhost")));
+    other.head();
+    other.send(b"\x16\x03\x01\x02");
+    idle.received_at_least(0, 4);
+    let used = running.ticks().zip(before).map(|(after, before)| after - before);
+    assert!(used.is_none_or(|ticks| ticks < 100), "{used:?} hundredths of a second of processor time in two seconds");
+
+    slow.reset();
+    drop(other);
+    assert_eq!(running.interrupt().code, Some(0));
+}

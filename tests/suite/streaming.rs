@@ -1,0 +1,117 @@
+//! What comes leaves before more is read: the origin sends the second piece only when the client has told it, past the proxy,
+//! that it has the first.
+
+use crate::support::{Capture, Gate, Origin};
+
+/// Streams `first` and, once the gate is open, `second`.
+fn streaming(
+    head: &'static str,
+    first: &'static str,
+    second: &'static str,
+) -> (impl Fn(crate::support::Link) + Send + Sync, Gate) {
+    let gate = Gate::default();
+    let wait = gate.clone();
+    let script = move |mut link: crate::support::Link| {
+        link.head();
+        link.send(head);
+        link.send(first);
+        wait.pass();
+        link.send(second);
+    };
+    (script, gate)
+}
+
+const SSE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+#[test]
+fn server_sent_events_arrive_one_by_one() {
+    let (script, gate) = streaming(SSE, "data: 1\n\n", "data: 2\n\n");
+    let origin = Origin::tls(script);
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(link.head(), SSE);
+    assert_eq!(link.until(b"\n\n"), b"data: 1\n\n");
+    gate.open();
+    assert_eq!(link.until(b"\n\n"), b"data: 2\n\n");
+    drop(link);
+    assert_eq!(capture.stop().bundle().only_trace().text(), "data: 1\n\ndata: 2\n\n");
+}
+
+#[test]
+fn chunks_arrive_one_by_one_in_a_clear_tunnel() {
+    let (script, gate) = streaming(CHUNKED, "3\r\none\r\n", "3\r\ntwo\r\n0\r\n\r\n");
+    let origin = Origin::plain(script);
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    link.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(link.until(b"one\r\n"), format!("{CHUNKED}3\r\none\r\n").as_bytes());
+    gate.open();
+    assert_eq!(link.until(b"0\r\n\r\n"), b"3\r\ntwo\r\n0\r\n\r\n");
+    drop(link);
+    assert_eq!(capture.stop().bundle().only_trace().text(), "onetwo");
+}
+
+#[test]
+fn chunks_arrive_one_by_one_to_a_plain_request() {
+    let (script, gate) = streaming(CHUNKED, "3\r\none\r\n", "3\r\ntwo\r\n0\r\n\r\n");
+    let origin = Origin::plain(script);
+    let capture = Capture::start();
+    let mut link = capture.dial();
+    let host = origin.at("127.0.0.1");
+    link.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    assert_eq!(link.until(b"one\r\n"), format!("{CHUNKED}3\r\none\r\n").as_bytes());
+    gate.open();
+    assert_eq!(link.until(b"0\r\n\r\n"), b"3\r\ntwo\r\n0\r\n\r\n");
+    drop(link);
+    assert_eq!(capture.stop().bundle().only_trace().text(), "onetwo");
+}
+
+#[test]
+fn half_a_chunk_and_half_a_head_arrive_too() {
+    let (script, gate) =
+        streaming("HTTP/1.1 200 OK\r\nTransfer-", "Encoding: chunked\r\n\r\n8\r\nhalf", "half\r\n0\r\n\r\n");
+    let origin = Origin::tls(script);
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    link.until(b"8\r\nhalf");
+    gate.open();
+    link.until(b"half\r\n0\r\n\r\n");
+    drop(link);
+    assert_eq!(capture.stop().bundle().only_trace().text(), "halfhalf");
+}
+
+#[test]
+fn an_upload_reaches_the_origin_piece_by_piece() {
+    for plain in [false, true] {
+        let got = Gate::default();
+        let tell = got.clone();
+        let script = move |mut link: crate::support::Link| {
+            link.until(b"first");
+            tell.open();
+            link.until(b"second");
+            link.send("HTTP/1.1 204 No Content\r\n\r\n");
+        };
+        let (origin, capture);
+        let mut link;
+        if plain {
+            origin = Origin::plain(script);
+            capture = Capture::start();
+            link = capture.dial();
+            let host = origin.at("127.0.0.1");
+            link.send(format!("POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 11\r\n\r\nfirst"));
+        } else {
+            origin = Origin::tls(script);
+            capture = Capture::start();
+            link = capture.tls(&origin.at("localhost"), "localhost");
+            link.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\nfirst");
+        }
+        got.pass();
+        link.send("second");
+        assert_eq!(link.response().status, 204);
+        drop(link);
+        assert_eq!(capture.stop().bundle().only_trace().request_body, b"firstsecond");
+    }
+}

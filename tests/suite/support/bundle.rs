@@ -1,0 +1,262 @@
+//! Reads a bundle for what a test wants to know, by itself: the library's own reader is not asked.
+
+use super::peers;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+
+/// A whole bundle in memory.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    pub(crate) manifest: Value,
+    pub(crate) traces: Vec<Trace>,
+    pub(crate) sockets: Vec<Socket>,
+    pub(crate) timeline: Value,
+    /// Names of all entries.
+    pub(crate) names: Vec<String>,
+}
+
+/// One exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct Trace {
+    pub(crate) json: Value,
+    pub(crate) request_body: Vec<u8>,
+    pub(crate) response_body: Vec<u8>,
+}
+
+/// One WebSocket.
+#[derive(Clone, Debug)]
+pub(crate) struct Socket {
+    pub(crate) json: Value,
+    pub(crate) messages: Vec<Message>,
+}
+
+/// One WebSocket message.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Message {
+    pub(crate) direction: String,
+    pub(crate) opcode: String,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Message {
+    /// What the client sent.
+    pub(crate) fn sent(opcode: &str, payload: impl Into<Vec<u8>>) -> Self {
+        Self { direction: "send".into(), opcode: opcode.into(), payload: payload.into() }
+    }
+
+    /// What the client received.
+    pub(crate) fn received(opcode: &str, payload: impl Into<Vec<u8>>) -> Self {
+        Self { direction: "receive".into(), opcode: opcode.into(), payload: payload.into() }
+    }
+}
+
+impl Bundle {
+    /// Reads the bundle at `path` after it has passed every check.
+    #[track_caller]
+    pub(crate) fn open(path: &Path) -> Self {
+        keep_a_copy(path);
+        check(path);
+        let files = entries(path);
+        let json = |name: &str| -> Value { serde_json::from_slice(&files[name]).unwrap() };
+        let body = |folder: &str, value: &Value| match value.as_str() {
+            Some(name) => files[&format!("{folder}/{name}")].clone(),
+            None => Vec::new(),
+        };
+        let is_numbered = |name: &str, prefix: &str| {
+            let digits = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(".json"));
+            digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+        };
+        let named = |prefix: &str| -> Vec<Value> {
+            let mut all: Vec<_> =
+                files.keys().filter(|name| is_numbered(name, prefix)).map(|name| json(name)).collect();
+            all.sort_by_key(|value| {
+                let id = value["id"].as_str().unwrap().to_owned();
+                (id.len(), id)
+            });
+            all
+        };
+        let traces = named("traces/t_").into_iter().map(|json| Trace {
+            request_body: body("traces", &json["request"]["body_file"]),
+            response_body: body("traces", &json["response"]["body_file"]),
+            json,
+        });
+        let sockets = named("ws/ws_").into_iter().map(|json| {
+            let messages =
+                named(&format!("ws/{}_m", json["id"].as_str().unwrap())).into_iter().map(|message| Message {
+                    direction: message["direction"].as_str().unwrap().to_owned(),
+                    opcode: message["opcode"].as_str().unwrap().to_owned(),
+                    payload: body("ws", &message["payload_file"]),
+                });
+            Socket { messages: messages.collect(), json }
+        });
+        Self {
+            manifest: json("manifest.json"),
+            traces: traces.collect(),
+            sockets: sockets.collect(),
+            timeline: json("timeline.json"),
+            names: files.keys().cloned().collect(),
+        }
+    }
+
+    /// The only trace there is.
+    #[track_caller]
+    pub(crate) fn only_trace(&self) -> &Trace {
+        assert_eq!(self.traces.len(), 1, "{:#?}", self.urls());
+        &self.traces[0]
+    }
+
+    /// The only WebSocket there is.
+    #[track_caller]
+    pub(crate) fn only_socket(&self) -> &Socket {
+        assert_eq!(self.sockets.len(), 1, "{:#?}", self.sockets);
+        &self.sockets[0]
+    }
+
+    /// The one trace whose URL ends with `end`.
+    #[track_caller]
+    pub(crate) fn trace(&self, end: &str) -> &Trace {
+        let found: Vec<_> = self.traces.iter().filter(|trace| trace.url().ends_with(end)).collect();
+        assert_eq!(found.len(), 1, "URLs with {end} at the end among {:#?}", self.urls());
+        found[0]
+    }
+
+    /// All URLs, in the order of the traces.
+    pub(crate) fn urls(&self) -> Vec<&str> {
+        self.traces.iter().map(Trace::url).collect()
+    }
+}
+
+impl Trace {
+    pub(crate) fn id(&self) -> &str {
+        self.json["id"].as_str().unwrap()
+    }
+
+    pub(crate) fn method(&self) -> &str {
+        self.json["request"]["method"].as_str().unwrap()
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.json["request"]["url"].as_str().unwrap()
+    }
+
+    pub(crate) fn status(&self) -> u64 {
+        self.json["response"]["status"].as_u64().unwrap()
+    }
+
+    pub(crate) fn status_text(&self) -> &str {
+        self.json["response"]["status_text"].as_str().unwrap()
+    }
+
+    pub(crate) fn request_headers(&self) -> Vec<(&str, &str)> {
+        fields(&self.json["request"]["headers"])
+    }
+
+    pub(crate) fn response_headers(&self) -> Vec<(&str, &str)> {
+        fields(&self.json["response"]["headers"])
+    }
+
+    pub(crate) fn response_encoding(&self) -> Option<&str> {
+        self.json["response"]["body_encoding"].as_str()
+    }
+
+    /// The response's body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.response_body).into_owned()
+    }
+
+    /// A part of the timing, `wait` for `wait_ms`.
+    #[track_caller]
+    pub(crate) fn ms(&self, part: &str) -> f64 {
+        self.json["timing"][format!("{part}_ms")].as_f64().unwrap()
+    }
+}
+
+impl Socket {
+    pub(crate) fn url(&self) -> &str {
+        self.json["url"].as_str().unwrap()
+    }
+
+    pub(crate) fn protocols(&self) -> Vec<&str> {
+        self.json["protocols"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()).collect()
+    }
+}
+
+fn fields(list: &Value) -> Vec<(&str, &str)> {
+    list.as_array().unwrap().iter().map(|f| (f["name"].as_str().unwrap(), f["value"].as_str().unwrap())).collect()
+}
+
+/// Every entry's name and bytes.
+#[track_caller]
+fn entries(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut zip = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
+    let mut files = BTreeMap::new();
+    for index in 0..zip.len() {
+        let mut file = zip.by_index(index).unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        let name = file.name().unwrap().into_owned();
+        assert!(!files.contains_key(&name), "{name} is in the archive twice");
+        files.insert(name, bytes);
+    }
+    files
+}
+
+/// Fails unless the bundle is as the format says: asks `check_bundle.py`, and where there is no Python, looks by itself.
+#[track_caller]
+fn check(path: &Path) {
+    let Some(python) = peers::find("python3") else {
+        return check_roughly(path);
+    };
+    let checker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/check_bundle.py");
+    let output = Command::new(python).arg(checker).arg(path).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Entries belong together, sizes are right, the timeline has each item once.
+#[track_caller]
+fn check_roughly(path: &Path) {
+    let files = entries(path);
+    let (mut bodies, mut items) = (Vec::new(), Vec::new());
+    for (name, bytes) in &files {
+        if !name.ends_with(".json") || !name.contains('/') {
+            continue;
+        }
+        let value: Value = serde_json::from_slice(bytes).unwrap();
+        let (folder, file) = name.split_once('/').unwrap();
+        assert_eq!(format!("{}.json", value["id"].as_str().unwrap()), file);
+        items.push(value["id"].as_str().unwrap().to_owned());
+        let parts = [(&value["request"], "body"), (&value["response"], "body"), (&value, "payload")];
+        for (part, what) in parts {
+            let (file, size) = (&part[format!("{what}_file")], part[format!("{what}_size")].as_u64());
+            assert_eq!(file.is_string(), size.is_some_and(|size| size > 0), "{name}");
+            if let Some(file) = file.as_str() {
+                let full = format!("{folder}/{file}");
+                assert_eq!(files[&full].len() as u64, size.unwrap(), "{full}");
+                bodies.push(full);
+            }
+        }
+    }
+    let timeline: Value = serde_json::from_slice(&files["timeline.json"]).unwrap();
+    let mut refs: Vec<_> =
+        timeline["events"].as_array().unwrap().iter().map(|e| e["ref"].as_str().unwrap().to_owned()).collect();
+    refs.sort();
+    items.sort();
+    assert_eq!(refs, items);
+    let entries = items.len() + bodies.len() + ["manifest.json", "timeline.json"].len();
+    assert_eq!(files.len(), entries, "something belongs to nothing: {:?}", files.keys());
+}
+
+/// Puts a copy into the folder that `SPECTRAL_BUNDLES` names, for a second look at all bundles of a run.
+fn keep_a_copy(path: &Path) {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    if let Some(folder) = std::env::var_os("SPECTRAL_BUNDLES") {
+        std::fs::create_dir_all(&folder).unwrap();
+        let name = format!("{}-{}.zip", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        std::fs::copy(path, Path::new(&folder).join(name)).unwrap();
+    }
+}

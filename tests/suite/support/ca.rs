@@ -1,0 +1,126 @@
+//! The origins' own CA, made anew for each run, and what is wanted of a certificate.
+
+use super::temp::TempDir;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use time::{Duration, OffsetDateTime};
+
+/// A CA that tests make certificates with.
+pub(crate) struct TestCa {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    /// Its certificate.
+    pub(crate) pem: PathBuf,
+    _dir: TempDir,
+}
+
+/// A certificate to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    /// DNS names and addresses it is good for.
+    pub(crate) names: Vec<String>,
+    /// Whether it ended yesterday.
+    pub(crate) expired: bool,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        let names =
+            ["localhost", "127.0.0.1", "::1", "example.test", "api.example.test", "a.b.example.test", "other.test"];
+        Self { names: names.map(String::from).to_vec(), expired: false }
+    }
+}
+
+/// A certificate with its key.
+pub(crate) struct Identity {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+}
+
+impl TestCa {
+    /// The one that proxies under test trust in origins.
+    pub(crate) fn trusted() -> &'static Self {
+        static CA: OnceLock<TestCa> = OnceLock::new();
+        CA.get_or_init(|| Self::new("Origins of the suite"))
+    }
+
+    /// One that only clients trust.
+    pub(crate) fn unknown() -> &'static Self {
+        static CA: OnceLock<TestCa> = OnceLock::new();
+        CA.get_or_init(|| Self::new("Nobody knows this CA"))
+    }
+
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        (params.not_before, params.not_after) = (day(-1), day(30));
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let dir = TempDir::new();
+        let pem = dir.write("ca.pem", pem("CERTIFICATE", issuer.as_ref().der()));
+        Self { issuer, pem, _dir: dir }
+    }
+
+    /// Its certificate.
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
+        self.issuer.as_ref().der().clone()
+    }
+
+    /// Makes a certificate.
+    pub(crate) fn issue(&self, wish: &Wish) -> Identity {
+        let mut params = CertificateParams::new(wish.names.clone()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "origin");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        (params.not_before, params.not_after) = if wish.expired { (day(-20), day(-1)) } else { (day(-1), day(20)) };
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        Identity {
+            chain: vec![cert.der().clone()],
+            key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        }
+    }
+}
+
+impl std::fmt::Debug for TestCa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TestCa")
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    pem::encode(&pem::Pem::new(label, der))
+}
+
+fn day(offset: i64) -> OffsetDateTime {
+    OffsetDateTime::UNIX_EPOCH + Duration::seconds(epoch_seconds()) + Duration::days(offset)
+}
+
+/// Now, in seconds since the epoch.
+#[expect(clippy::disallowed_methods, reason = "certificates begin and end in real time")]
+pub(crate) fn epoch_seconds() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    since.as_secs().try_into().unwrap()
+}
+
+/// ring, named since nothing else may choose for us.
+pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The certificates in a PEM file.
+pub(crate) fn certificates(pem: &std::path::Path) -> Vec<CertificateDer<'static>> {
+    use rustls::pki_types::pem::PemObject;
+    CertificateDer::pem_file_iter(pem).unwrap().map(Result::unwrap).collect()
+}
+
+/// TLS 1.2 and nothing else.
+pub(crate) static ONLY_TLS12: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
+/// TLS 1.3 and nothing else.
+pub(crate) static ONLY_TLS13: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];

@@ -1,0 +1,288 @@
+//! A proxy under test, and its clients.
+
+use super::bundle::Bundle;
+use super::ca::{TestCa, certificates, provider};
+use super::link::{Link, Response};
+use super::temp::TempDir;
+use super::wait::{Watched, in_time};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use spectral_capture::{Config, Notice, Observer, Pattern, Proxy, Reason, Running, Summary};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A running capture.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    running: Option<Running>,
+    pub(crate) notices: Watched<Vec<Notice>>,
+    pub(crate) addr: SocketAddr,
+    /// The certificate its clients have to trust; none where nothing is intercepted.
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) dir: TempDir,
+}
+
+/// What came of a capture.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) summary: Summary,
+    pub(crate) notices: Vec<Notice>,
+    bundle: Option<Bundle>,
+    /// Kept for who looks at the files.
+    pub(crate) dir: TempDir,
+}
+
+/// How a client speaks TLS.
+#[derive(Clone)]
+pub(crate) struct TlsClient {
+    /// The name it verifies, and sends as SNI unless that is off.
+    pub(crate) name: String,
+    pub(crate) sni: bool,
+    pub(crate) alpn: Vec<String>,
+    pub(crate) versions: &'static [&'static rustls::SupportedProtocolVersion],
+    pub(crate) roots: Vec<CertificateDer<'static>>,
+    /// Sent in the flight that ends the handshake.
+    pub(crate) early: Vec<u8>,
+    /// Cuts the ClientHello into the pieces it is sent in.
+    pub(crate) fly: fn(Vec<u8>) -> Vec<Vec<u8>>,
+    /// Shows a certificate of this CA if asked for one.
+    pub(crate) identity: Option<&'static TestCa>,
+}
+
+impl TlsClient {
+    /// Trusts `roots` and verifies `name`.
+    pub(crate) fn new(name: &str, roots: Vec<CertificateDer<'static>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            sni: true,
+            alpn: vec!["http/1.1".to_owned()],
+            versions: rustls::ALL_VERSIONS,
+            roots,
+            early: Vec::new(),
+            fly: |hello| vec![hello],
+            identity: None,
+        }
+    }
+
+    /// The same with other application protocols.
+    pub(crate) fn alpn(mut self, names: &[&str]) -> Self {
+        self.alpn = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Shakes hands over `link`.
+    pub(crate) fn start(&self, link: &mut Link) -> Result<(), rustls::Error> {
+        link.start_tls(&self.config(), &self.name, &self.early, self.fly)
+    }
+
+    /// Its ClientHello, as it would be sent.
+    pub(crate) fn hello(&self) -> Vec<u8> {
+        let name = rustls::pki_types::ServerName::try_from(self.name.clone()).unwrap();
+        let mut tls = rustls::ClientConnection::new(self.config(), name).unwrap();
+        let mut hello = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut hello).unwrap();
+        }
+        hello
+    }
+
+    fn config(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        for root in &self.roots {
+            roots.add(root.clone()).unwrap();
+        }
+        let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(self.versions).unwrap();
+        let builder = builder.with_root_certificates(roots);
+        let mut config = match self.identity {
+            None => builder.with_no_client_auth(),
+            Some(ca) => {
+                let identity = ca.issue(&super::ca::Wish::default());
+                builder.with_client_auth_cert(identity.chain, identity.key).unwrap()
+            }
+        };
+        config.alpn_protocols = self.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config.enable_sni = self.sni;
+        Arc::new(config)
+    }
+}
+
+impl Capture {
+    /// Captures everything.
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// Captures with what `change` changes.
+    #[track_caller]
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::observed(|_| (), change)
+    }
+
+    /// The same, and `observe` is told every notice too.
+    #[track_caller]
+    pub(crate) fn observed(
+        observe: impl Fn(&Notice) + Send + Sync + 'static,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let dir = TempDir::new();
+        let mut config = Config::capture(dir.join("capture.zip"));
+        config.upstream_ca = vec![TestCa::trusted().pem.clone()];
+        change(&mut config);
+        Self::run(dir, config, observe)
+    }
+
+    /// Only notes domains.
+    #[track_caller]
+    pub(crate) fn discover() -> Self {
+        let dir = TempDir::new();
+        Self::run(dir, Config::discover(), |_| ())
+    }
+
+    #[track_caller]
+    fn run(dir: TempDir, mut config: Config, observe: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
+        let notices: Watched<Vec<Notice>> = Watched::default();
+        let told = notices.clone();
+        config.listen = SocketAddr::new(config.listen.ip(), 0);
+        config.ca_dir.get_or_insert_with(|| dir.join("ca"));
+        config.on_notice = Observer::new(move |notice| {
+            told.change(|all| all.push(notice.clone()));
+            observe(notice);
+        });
+        let proxy = Proxy::bind(config).unwrap();
+        let ca = proxy.ca_cert().map(std::path::Path::to_owned);
+        let running = proxy.start().unwrap();
+        Self { addr: running.addr(), running: Some(running), notices, ca, dir }
+    }
+
+    /// The certificates its clients have to trust.
+    #[track_caller]
+    pub(crate) fn roots(&self) -> Vec<CertificateDer<'static>> {
+        certificates(self.ca.as_deref().expect("a CA"))
+    }
+
+    /// A connection to the proxy.
+    #[track_caller]
+    pub(crate) fn dial(&self) -> Link {
+        Link::to(self.addr)
+    }
+
+    /// A connection on which the proxy was asked for `target` with CONNECT, and its answer.
+    #[track_caller]
+    pub(crate) fn try_connect(&self, target: &str) -> (Link, Response) {
+        let mut link = self.dial();
+        link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+        let head = link.head();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (link, Response { status, head, body: Vec::new() })
+    }
+
+    /// A tunnel to `target`.
+    #[track_caller]
+    pub(crate) fn connect(&self, target: &str) -> Link {
+        let (link, answer) = self.try_connect(target);
+        assert_eq!(answer.status, 200, "{}", answer.head);
+        link
+    }
+
+    /// A TLS client that trusts the proxy.
+    #[track_caller]
+    pub(crate) fn client(&self, name: &str) -> TlsClient {
+        TlsClient::new(name, self.roots())
+    }
+
+    /// TLS with `name` through a tunnel to `target`.
+    #[track_caller]
+    pub(crate) fn tls(&self, target: &str, name: &str) -> Link {
+        self.tls_with(target, &self.client(name))
+    }
+
+    /// TLS as `client` does it through a tunnel to `target`.
+    #[track_caller]
+    pub(crate) fn tls_with(&self, target: &str, client: &TlsClient) -> Link {
+        let mut link = self.connect(target);
+        client.start(&mut link).unwrap_or_else(|e| panic!("TLS with {} through {target}: {e}", client.name));
+        link
+    }
+
+    /// Waits until `count` exchanges are written.
+    #[track_caller]
+    pub(crate) fn exchanges(&self, count: usize) {
+        self.notices.until("exchanges to be written", |all| {
+            let written = all.iter().filter(|notice| matches!(notice, Notice::Exchange { .. })).count();
+            (written >= count).then_some(())
+        });
+    }
+
+    /// Waits until a host is named as not captured.
+    #[track_caller]
+    pub(crate) fn uncaptured(&self, wanted: impl Fn(&Reason) -> bool) -> String {
+        self.notices.until("a host to be named as not captured", |all| {
+            all.iter().find_map(|notice| match notice {
+                Notice::Uncaptured { host, reason } if wanted(reason) => Some(host.clone()),
+                _ => None,
+            })
+        })
+    }
+
+    /// A handle on what is running.
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    /// Stops it, in time, and reads and checks its bundle.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> Outcome {
+        let running = self.running.take().unwrap();
+        let summary = in_time("stopping", move || running.stop());
+        let bundle = summary.bundle.as_deref().map(Bundle::open);
+        if let Some(bundle) = &bundle {
+            assert_eq!(summary.traces, bundle.traces.len() as u64);
+            assert_eq!(summary.sockets, bundle.sockets.len() as u64);
+            assert_eq!(summary.messages, bundle.sockets.iter().map(|s| s.messages.len() as u64).sum::<u64>());
+            assert!(!self.dir.join("capture.zip.part").exists(), "a part is left over");
+        }
+        Outcome { summary, notices: self.notices.look(Clone::clone), bundle, dir: self.dir }
+    }
+}
+
+impl Outcome {
+    /// The bundle.
+    #[track_caller]
+    pub(crate) fn bundle(&self) -> &Bundle {
+        self.bundle.as_ref().expect("a bundle")
+    }
+
+    /// Fails unless `host` is named as uncaptured, for a reason that `wanted` accepts, with `connections` connections.
+    #[track_caller]
+    pub(crate) fn assert_uncaptured(&self, host: &str, connections: u64, wanted: impl Fn(&Reason) -> bool) {
+        let found = self.summary.uncaptured.iter().find(|u| u.host == host && wanted(&u.reason));
+        let found = found.unwrap_or_else(|| panic!("{host} among {:?}", self.summary.uncaptured));
+        assert_eq!(found.connections, connections, "{:?}", self.summary.uncaptured);
+        let told = self.notices.iter().filter(|notice| match notice {
+            Notice::Uncaptured { host: h, reason } => h == host && *reason == found.reason,
+            _ => false,
+        });
+        assert_eq!(told.count(), 1, "told live, once: {:?}", self.notices);
+    }
+
+    /// Fails if the proxy itself is not content.
+    #[track_caller]
+    pub(crate) fn assert_no_trouble(&self) {
+        assert_eq!(self.summary.troubles, Vec::<String>::new());
+        assert_eq!(self.summary.lost, 0);
+    }
+}
+
+/// A pattern.
+#[track_caller]
+pub(crate) fn pattern(text: &str) -> Pattern {
+    text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+/// Several patterns.
+#[track_caller]
+pub(crate) fn patterns(texts: &[&str]) -> Vec<Pattern> {
+    texts.iter().map(|text| pattern(text)).collect()
+}

@@ -1,0 +1,159 @@
+//! The built program, run as a person runs it.
+
+use super::ca::TestCa;
+use super::peers::{Said, clean, wait};
+use super::temp::TempDir;
+use super::wait::{PATIENCE, Watched};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+
+/// Runs `spectral` with `args` in `dir` to its end.
+#[track_caller]
+pub(crate) fn spectral(dir: &TempDir, args: &[&str]) -> Said {
+    super::peers::run(&mut command(dir, args))
+}
+
+/// `spectral` with `args`, at home in `dir`.
+pub(crate) fn command(dir: &TempDir, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spectral"));
+    command.args(args).current_dir(dir.path()).env("HOME", dir.path());
+    command
+}
+
+/// A `spectral` under way.
+#[derive(Debug)]
+pub(crate) struct Spectral {
+    child: Child,
+    /// Lines of stderr so far.
+    pub(crate) err: Watched<Vec<String>>,
+    readers: Vec<JoinHandle<()>>,
+    out: Watched<Vec<u8>>,
+    /// Where it listens.
+    pub(crate) addr: SocketAddr,
+}
+
+impl Spectral {
+    /// `spectral capture proxy -p 0` with the suite's origins trusted, and `args`; returns when it listens.
+    #[track_caller]
+    pub(crate) fn capture(dir: &TempDir, args: &[&str]) -> Self {
+        let ca = TestCa::trusted().pem.to_str().unwrap();
+        let mut all = vec!["capture", "proxy", "-p", "0", "--upstream-ca", ca];
+        all.extend(args);
+        Self::start(command(dir, &all))
+    }
+
+    /// `spectral capture discover -p 0` with `args`; returns when it listens.
+    #[track_caller]
+    pub(crate) fn discover(dir: &TempDir, args: &[&str]) -> Self {
+        let mut all = vec!["capture", "discover", "-p", "0"];
+        all.extend(args);
+        Self::start(command(dir, &all))
+    }
+
+    /// `nohup spectral capture proxy -p 0`; returns when it listens.
+    #[track_caller]
+    pub(crate) fn under_nohup(dir: &TempDir) -> Self {
+        let mut command = Command::new("sh");
+        let line = "trap '' HUP; exec \"$0\" capture proxy -p 0";
+        command.args(["-c", line, env!("CARGO_BIN_EXE_spectral")]).current_dir(dir.path()).env("HOME", dir.path());
+        Self::start(command)
+    }
+
+    #[track_caller]
+    fn start(mut command: Command) -> Self {
+        clean(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (err, out) = (Watched::<Vec<String>>::default(), Watched::<Vec<u8>>::default());
+        let mut readers = Vec::new();
+        let (pipe, lines) = (child.stderr.take().unwrap(), err.clone());
+        readers.push(thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while pipe.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
+                lines.change(|all| all.push(text));
+                line.clear();
+            }
+        }));
+        let (mut pipe, bytes) = (child.stdout.take().unwrap(), out.clone());
+        readers.push(thread::spawn(move || {
+            let mut all = Vec::new();
+            pipe.read_to_end(&mut all).ok();
+            bytes.change(|bytes| *bytes = all);
+        }));
+        let addr = err.within(PATIENCE, |lines| lines.iter().find_map(|line| listening(line)));
+        let Some(addr) = addr else {
+            child.kill().ok();
+            child.wait().ok();
+            panic!("no address in {:?}", err.look(Clone::clone));
+        };
+        Self { child, err, readers, out, addr }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+
+    /// Sends it a signal.
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Waits for a line of stderr with `part` in it.
+    #[track_caller]
+    pub(crate) fn line(&self, part: &str) -> String {
+        self.err.until(&format!("a line with {part:?}"), |lines| lines.iter().find(|line| line.contains(part)).cloned())
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> Said {
+        let status = wait(&mut self.child);
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        let err = self.err.look(|lines| lines.join("\n"));
+        let status = status.unwrap_or_else(|| panic!("does not end; it said {err}"));
+        Said { code: status.code(), out: self.out.look(Clone::clone), err }
+    }
+
+    /// Ctrl+C, and its end.
+    #[track_caller]
+    pub(crate) fn interrupt(self) -> Said {
+        self.signal(Signal::SIGINT);
+        self.end()
+    }
+
+    /// Processor time it has used, in clock ticks (a hundredth of a second); `None` where that cannot be known.
+    pub(crate) fn ticks(&self) -> Option<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+    }
+}
+
+impl Drop for Spectral {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The address in a line of the banner that shows one.
+fn listening(line: &str) -> Option<SocketAddr> {
+    line.split(|c: char| c.is_whitespace() || matches!(c, '/' | ',' | ';' | '(' | ')')).find_map(|word| {
+        let addr: SocketAddr = word.trim_end_matches('.').parse().ok()?;
+        (addr.port() != 0).then_some(addr)
+    })
+}
+
+/// The files that hold the CA in a home folder.
+pub(crate) fn ca_in(home: &Path) -> std::path::PathBuf {
+    home.join(".mitmproxy/mitmproxy-ca-cert.pem")
+}

@@ -1,0 +1,26 @@
+//! What the tests stand on: an origin, a proxy and a client, each real, on this machine's loopback.
+//!
+//! ```text
+//! Link (client) ─▶ Capture (the proxy under test) ─▶ Origin (scripted, remembers every byte)
+//!                     │
+//!                     └─▶ Outcome: the summary, and the Bundle, checked
+//! ```
+
+pub(crate) mod bundle;
+pub(crate) mod ca;
+pub(crate) mod capture;
+pub(crate) mod cli;
+pub(crate) mod link;
+pub(crate) mod origin;
+pub(crate) mod peers;
+pub(crate) mod temp;
+pub(crate) mod wait;
+pub(crate) mod websocket_frames;
+
+pub(crate) use bundle::Message;
+pub(crate) use ca::{ONLY_TLS12, ONLY_TLS13, TestCa, Wish};
+pub(crate) use capture::{Capture, TlsClient, patterns};
+pub(crate) use link::{Ending, Link};
+pub(crate) use origin::{Origin, TlsSetup, answer_all, next_request};
+pub(crate) use temp::TempDir;
+pub(crate) use wait::{Gate, PATIENCE, Watched, in_time, now};

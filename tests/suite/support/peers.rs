@@ -1,0 +1,132 @@
+//! Programs that others wrote, if this machine has them.
+
+use super::wait::PATIENCE;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+/// The path of `program`, or `None` if it is not there.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())?;
+    // A version manager's shim may stand for a program that is not installed.
+    let works = Command::new(&found).arg("--version").stdin(Stdio::null()).output();
+    let old = program == "openssl";
+    (old || works.is_ok_and(|output| output.status.success())).then_some(found)
+}
+
+/// The path of `program`; says so if it is missing, and fails if `SPECTRAL_REQUIRE_PEERS` lists it.
+#[track_caller]
+#[expect(clippy::disallowed_macros, reason = "who reads the log wants to know what was not tested")]
+pub(crate) fn peer(program: &str) -> Option<PathBuf> {
+    let found = find(program);
+    if found.is_none() {
+        let required = std::env::var("SPECTRAL_REQUIRE_PEERS").unwrap_or_default();
+        assert!(!required.split(',').any(|name| name.trim() == program), "{program} is required and not there");
+        println!("skipped: no {program}");
+    }
+    found
+}
+
+/// The newest Python there is: 3.13 verifies certificates strictly.
+#[track_caller]
+pub(crate) fn newest_python() -> Option<PathBuf> {
+    ["python3.15", "python3.14", "python3.13"].into_iter().find_map(find).or_else(|| peer("python3"))
+}
+
+/// What a program said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: String,
+}
+
+impl Said {
+    /// What it wrote to stdout.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.out).into_owned()
+    }
+
+    /// Fails unless it ended well.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}\n{}", self.text(), self.err);
+        self
+    }
+}
+
+/// Runs a program to its end, in time, without the proxy settings that the suite itself may run under.
+#[track_caller]
+pub(crate) fn run(command: &mut Command) -> Said {
+    let child = clean(command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    finish(child)
+}
+
+/// Takes the proxy settings out of a program's environment.
+pub(crate) fn clean(command: &mut Command) -> &mut Command {
+    for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        // Only where the caller has not set it.
+        for name in [name.to_owned(), name.to_uppercase()] {
+            if !command.get_envs().any(|(set, _)| set == name.as_str()) {
+                command.env_remove(name);
+            }
+        }
+    }
+    command
+}
+
+/// Waits for the end of `child`, in time.
+#[track_caller]
+pub(crate) fn finish(mut child: Child) -> Said {
+    let collect = |pipe: Option<Box<dyn Read + Send>>| {
+        let (done, result) = mpsc::channel();
+        if let Some(mut pipe) = pipe {
+            thread::spawn(move || {
+                let mut bytes = Vec::new();
+                pipe.read_to_end(&mut bytes).ok();
+                done.send(bytes)
+            });
+        }
+        result
+    };
+    let out = collect(child.stdout.take().map(|pipe| Box::new(pipe) as _));
+    let err = collect(child.stderr.take().map(|pipe| Box::new(pipe) as _));
+    let status = wait(&mut child);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let out = out.recv_timeout(PATIENCE).unwrap_or_default();
+    let err = text(err.recv_timeout(PATIENCE).unwrap_or_default());
+    match status {
+        Some(status) => Said { code: status.code(), out, err },
+        None => panic!("a program does not end; it said {} and {err}", text(out)),
+    }
+}
+
+/// Waits for the end of `child`; kills it if that takes too long.
+pub(crate) fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    let (done, ended) = mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        let late = ended.recv_timeout(2 * PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
+        if late {
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).ok();
+        }
+        late
+    });
+    let status = child.wait().unwrap();
+    drop(done);
+    (!watchdog.join().unwrap()).then_some(status)
+}
+
+/// A program that runs beside the test and is killed at its end.
+#[derive(Debug)]
+pub(crate) struct Beside(pub(crate) Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}

@@ -1,0 +1,97 @@
+//! How long the parts of an exchange took: measured where the origin decides what takes long.
+
+use crate::support::{Capture, Origin, ca::epoch_seconds, next_request, now};
+use std::time::Duration;
+
+const PARTS: [&str; 7] = ["dns", "connect", "tls", "send", "wait", "receive", "total"];
+
+#[test]
+fn the_first_exchange_pays_for_the_connection() {
+    let origin = Origin::tls_answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    for path in ["/first", "/second"] {
+        link.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    }
+    drop(link);
+    let outcome = capture.stop();
+    let (first, second) = (outcome.bundle().trace("/first"), outcome.bundle().trace("/second"));
+    for part in PARTS {
+        assert!(first.ms(part) >= 0.0 && second.ms(part) >= 0.0, "{part}");
+    }
+    assert!(first.ms("tls") > 0.0, "a handshake takes time: {}", first.json["timing"]);
+    assert!(first.ms("dns") + first.ms("connect") > 0.0, "{}", first.json["timing"]);
+    for part in ["dns", "connect", "tls"] {
+        assert!(second.ms(part) == 0.0, "{part}: {}", second.json["timing"]);
+    }
+    for trace in [first, second] {
+        let sum: f64 = ["send", "wait", "receive"].into_iter().map(|part| trace.ms(part)).sum();
+        assert!(trace.ms("total") + 1.0 >= sum, "{}", trace.json["timing"]);
+    }
+    assert!(first.json["timestamp"].as_i64() <= second.json["timestamp"].as_i64());
+    let age = epoch_seconds() - first.json["timestamp"].as_i64().unwrap() / 1000;
+    assert!((0..60).contains(&age), "{age} s ago");
+}
+
+/// Lets `time` go by, busily: nothing in this suite sleeps.
+fn spend(time: Duration) {
+    let begin = now();
+    while now() - begin < time {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn waiting_and_receiving_are_told_apart() {
+    let origin = Origin::tls(|mut link| {
+        next_request(&mut link);
+        spend(Duration::from_millis(200));
+        link.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nbegin");
+        spend(Duration::from_millis(100));
+        link.send("ended");
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nab");
+    spend(Duration::from_millis(100));
+    link.send("cd");
+    assert_eq!(link.response().text(), "beginended");
+    drop(link);
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    let timing = &trace.json["timing"];
+    assert!(trace.ms("send") >= 90.0, "{timing}");
+    assert!(trace.ms("wait") >= 190.0, "{timing}");
+    assert!((90.0..trace.ms("wait") + 5000.0).contains(&trace.ms("receive")), "{timing}");
+    assert!(trace.ms("total") >= 390.0, "{timing}");
+}
+
+#[test]
+fn the_timeline_is_in_order_of_beginning_and_ids_in_order_of_ending() {
+    let slow_may_end = crate::support::Gate::default();
+    let wait = slow_may_end.clone();
+    let origin = Origin::plain(move |mut link| {
+        let (head, _) = next_request(&mut link).unwrap();
+        if head.contains("/slow") {
+            wait.pass();
+        }
+        link.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    let capture = Capture::start();
+    let mut slow = capture.connect(&origin.at("localhost"));
+    slow.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    origin.received_at_least(0, 20);
+    spend(Duration::from_millis(5));
+    let mut fast = capture.connect(&origin.at("localhost"));
+    fast.ask("GET /fast HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    capture.exchanges(1);
+    slow_may_end.open();
+    slow.response();
+    drop((slow, fast));
+    let outcome = capture.stop();
+    assert!(outcome.bundle().urls()[0].ends_with("/fast") && outcome.bundle().urls()[1].ends_with("/slow"));
+    let refs: Vec<_> =
+        outcome.bundle().timeline["events"].as_array().unwrap().iter().map(|e| e["ref"].as_str().unwrap()).collect();
+    assert_eq!(refs, ["t_0002", "t_0001"]);
+    assert!(outcome.bundle().manifest["duration_ms"].as_u64() > Some(0));
+}

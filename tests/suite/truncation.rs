@@ -1,0 +1,80 @@
+//! TLS that ends without close_notify is a signal that something may be missing: it is passed on as such, and recorded.
+
+use crate::support::{Capture, Ending, Link, Origin};
+use std::sync::mpsc;
+
+#[test]
+fn the_origins_truncation_reaches_the_client() {
+    for head in [
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n",
+    ] {
+        let origin = Origin::tls(move |mut link: Link| {
+            link.head();
+            link.send(head);
+            link.send("up to here");
+            link.cut();
+        });
+        let capture = Capture::start();
+        let mut link = capture.tls(&origin.at("localhost"), "localhost");
+        link.send("GET /cut HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let (bytes, ending) = link.the_rest();
+        assert_eq!(String::from_utf8(bytes).unwrap(), format!("{head}up to here"));
+        assert_eq!(ending, Ending::Truncated, "{head:?}");
+        drop(link);
+        let outcome = capture.stop();
+        let trace = outcome.bundle().only_trace();
+        assert_eq!((trace.status(), trace.text().as_str()), (200, "up to here"));
+    }
+}
+
+#[test]
+fn a_proper_end_stays_one() {
+    let origin = Origin::tls(|mut link| {
+        link.head();
+        link.send("HTTP/1.1 200 OK\r\n\r\nall of it");
+        link.finish();
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send("GET /whole HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let (bytes, ending) = link.the_rest();
+    assert!(bytes.ends_with(b"all of it"));
+    assert_eq!(ending, Ending::Clean);
+}
+
+#[test]
+fn the_clients_truncation_reaches_the_origin() {
+    let (tell, told) = mpsc::channel();
+    let origin = Origin::tls(move |mut link| {
+        link.until(b"part");
+        tell.send(link.the_rest().1).unwrap();
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\npart");
+    link.cut();
+    let ending = told.recv().unwrap();
+    assert!(matches!(ending, Ending::Truncated | Ending::Reset), "{ending:?}");
+    capture.exchanges(1);
+    assert_eq!(capture.stop().bundle().only_trace().request_body, b"part");
+}
+
+#[test]
+fn an_origin_that_says_too_little_in_the_clear() {
+    let origin = Origin::plain(|mut link| {
+        link.head();
+        link.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ntoo little");
+    });
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    link.send("GET /short HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(link.the_rest().0.ends_with(b"too little"));
+    drop(link);
+    let outcome = capture.stop();
+    assert_eq!(
+        (outcome.bundle().only_trace().status(), outcome.bundle().only_trace().text()),
+        (200, "too little".into())
+    );
+}

@@ -1,0 +1,280 @@
+//! WebSockets between two real peers, through TLS and in the clear: each message stands in the bundle, whole.
+
+use crate::support::websocket_frames::{frame, handshake};
+use crate::support::{Capture, Gate, Link, Message, Origin, next_request};
+use tungstenite::handshake::client::generate_key;
+use tungstenite::handshake::server::{Request, Response};
+use tungstenite::http::HeaderValue;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tungstenite::{Message as Sent, WebSocket};
+
+type Peer = WebSocket<crate::support::link::LinkStream>;
+
+/// Accepts a WebSocket, agreeing on the first subprotocol offered.
+#[expect(clippy::result_large_err, reason = "tungstenite's own callback")]
+fn accept(link: Link) -> Peer {
+    let choose = |request: &Request, mut response: Response| {
+        if let Some(offered) = request.headers().get("sec-websocket-protocol") {
+            let first = offered.to_str().unwrap().split(',').next().unwrap().trim();
+            response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_str(first).unwrap());
+        }
+        Ok(response)
+    };
+    tungstenite::accept_hdr_with_config(link.stream(), choose, Some(roomy())).unwrap()
+}
+
+/// Asks for a WebSocket.
+fn open(link: Link, host: &str, protocols: &str) -> Peer {
+    let mut request = tungstenite::http::Request::builder()
+        .uri(format!("ws://{host}/chat?room=1"))
+        .header("Host", host)
+        .header("Upgrade", "websocket")
+        .header("Connection", "Upgrade")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", generate_key());
+    if !protocols.is_empty() {
+        request = request.header("Sec-WebSocket-Protocol", protocols);
+    }
+    let request = request.body(()).unwrap();
+    let (peer, _) = tungstenite::client::client_with_config(request, link.stream(), Some(roomy()))
+        .unwrap_or_else(|e| panic!("no WebSocket: {e}"));
+    peer
+}
+
+fn roomy() -> WebSocketConfig {
+    WebSocketConfig::default().max_message_size(None).max_frame_size(None)
+}
+
+/// Sends back what comes until the other end closes.
+fn echo(link: Link) {
+    let mut peer = accept(link);
+    while let Ok(message) = peer.read() {
+        if message.is_text() || message.is_binary() {
+            peer.send(message).unwrap();
+        }
+    }
+}
+
+/// Closes and waits until the other end agrees.
+fn close(mut peer: Peer, code: CloseCode, reason: &str) {
+    peer.close(Some(CloseFrame { code, reason: reason.into() })).unwrap();
+    while peer.read().is_ok() {}
+}
+
+#[test]
+fn messages_both_ways_over_tls_and_in_the_clear() {
+    for tls in [true, false] {
+        let origin = if tls { Origin::tls(echo) } else { Origin::plain(echo) };
+        let capture = Capture::start();
+        let host = origin.at("localhost");
+        let link = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
+        let mut peer = open(link, &host, "chat, superchat");
+        for sent in [Sent::text("grüße"), Sent::binary(vec![0, 1, 255]), Sent::text(""), Sent::binary(vec![7; 70_000])]
+        {
+            peer.send(sent.clone()).unwrap();
+            assert_eq!(peer.read().unwrap(), sent);
+        }
+        close(peer, CloseCode::Normal, "done");
+
+        let outcome = capture.stop();
+        outcome.assert_no_trouble();
+        assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+        let bundle = outcome.bundle();
+        let (trace, socket) = (bundle.only_trace(), bundle.only_socket());
+        let scheme = if tls { "wss" } else { "ws" };
+        let url = format!("{scheme}://{host}/chat?room=1");
+        assert_eq!((trace.url(), trace.status(), trace.method()), (url.as_str(), 101, "GET"));
+        assert_eq!(socket.url(), url);
+        assert_eq!(socket.json["handshake_trace_ref"], trace.id());
+        assert_eq!(socket.json["timestamp"], trace.json["timestamp"]);
+        assert_eq!(socket.protocols(), ["chat"], "the negotiated one");
+        let bye = [&1000_u16.to_be_bytes()[..], b"done"].concat();
+        assert_eq!(
+            socket.messages,
+            [
+                Message::sent("text", "grüße"),
+                Message::received("text", "grüße"),
+                Message::sent("binary", [0, 1, 255]),
+                Message::received("binary", [0, 1, 255]),
+                Message::sent("text", ""),
+                Message::received("text", ""),
+                Message::sent("binary", vec![7; 70_000]),
+                Message::received("binary", vec![7; 70_000]),
+                Message::sent("close", bye.clone()),
+                Message::received("close", bye),
+            ]
+        );
+    }
+}
+
+#[test]
+fn without_a_subprotocol_there_is_none() {
+    let origin = Origin::tls(echo);
+    let capture = Capture::start();
+    let host = origin.at("localhost");
+    close(open(capture.tls(&host, "localhost"), &host, ""), CloseCode::Away, "");
+    assert!(capture.stop().bundle().only_socket().protocols().is_empty());
+}
+
+#[test]
+fn pings_and_pongs_are_recorded_and_answered_by_the_ends_alone() {
+    let origin = Origin::tls(echo);
+    let capture = Capture::start();
+    let host = origin.at("localhost");
+    let mut peer = open(capture.tls(&host, "localhost"), &host, "");
+    peer.send(Sent::Ping(b"are you there".to_vec().into())).unwrap();
+    assert_eq!(peer.read().unwrap(), Sent::Pong(b"are you there".to_vec().into()));
+    close(peer, CloseCode::Normal, "");
+    let outcome = capture.stop();
+    let messages = &outcome.bundle().only_socket().messages;
+    let expected = [Message::sent("ping", "are you there"), Message::received("pong", "are you there")];
+    assert_eq!(messages[..2], expected);
+    assert_eq!(messages.iter().filter(|m| m.opcode == "pong").count(), 1);
+}
+
+#[test]
+fn a_message_of_many_mebibytes() {
+    let origin = Origin::tls(echo);
+    let capture = Capture::start();
+    let host = origin.at("localhost");
+    let mut peer = open(capture.tls(&host, "localhost"), &host, "");
+    let long: Vec<u8> = (0..12 << 20).map(|n: u32| (n / 7) as u8).collect();
+    peer.send(Sent::binary(long.clone())).unwrap();
+    assert!(peer.read().unwrap().into_data() == long);
+    close(peer, CloseCode::Normal, "");
+    let outcome = capture.stop();
+    let messages = &outcome.bundle().only_socket().messages;
+    assert!(messages[0].payload == long && messages[1].payload == long, "whole and equal");
+}
+
+/// Plays frames by hand between two ends and gives the messages that the bundle has.
+#[track_caller]
+pub(crate) fn played(
+    extensions: &'static str,
+    up: Vec<u8>,
+    down: Vec<u8>,
+) -> (Vec<Message>, crate::support::capture::Outcome) {
+    let (ask, answer) = handshake(extensions);
+    let (say, want) = (down.clone(), up.len());
+    let origin = Origin::tls(move |mut link| {
+        link.head();
+        link.send(&answer);
+        link.exactly(want);
+        link.send(&say);
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send(&ask);
+    assert!(link.head().starts_with("HTTP/1.1 101 "));
+    link.send(&up);
+    assert!(link.exactly(down.len()) == down, "frames arrive as sent");
+    let sent = ask.len() + up.len();
+    assert!(origin.received_at_least(0, sent) == [ask.into_bytes(), up].concat(), "frames arrive as sent");
+    link.finish();
+    link.the_rest();
+    drop(link);
+    let outcome = capture.stop();
+    let messages = outcome.bundle().only_socket().messages.clone();
+    (messages, outcome)
+}
+
+#[test]
+fn fragments_are_joined_and_control_frames_may_stand_between_them() {
+    let mask = Some([1, 2, 3, 4]);
+    let up = [
+        frame(0x01, mask, b"one "),
+        frame(0x89, Some([9, 9, 9, 9]), b"still there?"),
+        frame(0x00, Some([0, 0, 0, 0]), b""),
+        frame(0x00, mask, b"two "),
+        frame(0x8a, mask, b"unasked"),
+        frame(0x80, mask, b"three"),
+        frame(0x82, mask, b"next"),
+    ]
+    .concat();
+    let down = [frame(0x02, None, &[0; 200]), frame(0x80, None, &[1; 70_000]), frame(0x88, None, b"")].concat();
+    let (messages, outcome) = played("", up, down);
+    outcome.assert_no_trouble();
+    let expected = [
+        Message::sent("ping", "still there?"),
+        Message::sent("pong", "unasked"),
+        Message::sent("text", "one two three"),
+        Message::sent("binary", "next"),
+        Message::received("binary", [vec![0; 200], vec![1; 70_000]].concat()),
+        Message::received("close", ""),
+    ];
+    assert_eq!(messages, expected);
+}
+
+#[test]
+fn frames_in_the_segment_of_the_answer_are_not_lost() {
+    let (ask, answer) = handshake("");
+    let script = [answer.clone().into_bytes(), frame(0x81, None, b"first")].concat();
+    let origin = Origin::tls(move |mut link| {
+        link.head();
+        link.send(&script);
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send(ask);
+    link.head();
+    assert_eq!(link.exactly(7), frame(0x81, None, b"first"));
+    drop(link);
+    assert_eq!(capture.stop().bundle().only_socket().messages, [Message::received("text", "first")]);
+}
+
+#[test]
+fn a_malformed_frame_passes_and_is_named() {
+    let (messages, outcome) =
+        played("", [frame(0x81, Some([5; 4]), b"fine"), frame(0xf3, Some([5; 4]), b"odd")].concat(), Vec::new());
+    assert_eq!(messages[0], Message::sent("text", "fine"));
+    let named = |u: &spectral_capture::Uncaptured| {
+        u.reason == spectral_capture::Reason::Opaque(spectral_capture::Opaque::WebSocket)
+    };
+    assert!(outcome.summary.uncaptured.iter().any(named), "{:?}", outcome.summary.uncaptured);
+}
+
+#[test]
+fn a_refused_handshake_is_an_ordinary_trace() {
+    let origin = Origin::tls(|mut link| {
+        next_request(&mut link);
+        link.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nnope");
+        next_request(&mut link);
+        link.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmore");
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(link.ask(handshake("").0).status, 403);
+    assert_eq!(link.ask("GET /more HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "more");
+    drop(link);
+    let outcome = capture.stop();
+    assert!(outcome.bundle().sockets.is_empty());
+    assert_eq!(outcome.bundle().traces.len(), 2);
+    assert_eq!((outcome.bundle().traces[0].status(), outcome.bundle().traces[0].text()), (403, "nope".to_owned()));
+}
+
+#[test]
+fn a_socket_that_breaks_off_in_a_message_keeps_what_came() {
+    let (ask, answer) = handshake("");
+    let sent = Gate::default();
+    let wait = sent.clone();
+    let origin = Origin::tls(move |mut link| {
+        link.head();
+        link.send(&answer);
+        link.send(frame(0x81, None, b"whole"));
+        link.send(&frame(0x82, None, b"cut off here")[..9]);
+        wait.pass();
+        link.reset();
+    });
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    link.send(ask);
+    link.head();
+    link.exactly(7 + 9);
+    sent.open();
+    link.the_rest();
+    drop(link);
+    let outcome = capture.stop();
+    let expected = [Message::received("text", "whole"), Message::received("binary", "cut off")];
+    assert_eq!(outcome.bundle().only_socket().messages, expected);
+}
