@@ -207,6 +207,7 @@ pub(crate) mod testing {
         log.lines
     }
 
+    #[cfg(test)]
     /// [`seen`] whole, after asserting that it is the same in pieces of 1, 2, 3, 7 and 64 bytes.
     pub(crate) fn seen_however_cut<T: Tap>(tap: impl Fn() -> T, steps: &[Step<'_>]) -> Vec<String> {
         let whole = seen(&mut tap(), steps, || 0);

@@ -447,7 +447,7 @@ fn the_curl_line_of_the_banner_works_as_pasted() {
         command.join(" "),
         origin.at("localhost")
     );
-    let said = run(Command::new("sh").args(["-c", &script])).ok();
+    let said = run(Command::new("/bin/sh").args(["-c", &script])).ok();
     assert_eq!(said.text(), "hello", "{script}: {}", said.err);
     let ended = running.interrupt();
     assert!(ended.err.contains("1 HTTP traces"), "{}", ended.err);

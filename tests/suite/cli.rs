@@ -400,11 +400,10 @@ fn inspect_shows_what_a_bundle_holds() {
 #[test]
 fn inspect_shows_what_others_wrote() {
     let dir = TempDir::new();
-    let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/proxy.zip");
-    if fixture.exists() {
-        let said = spectral(&dir, &["capture", "inspect", fixture.to_str().unwrap()]).ok();
-        assert!((said.text() + &said.err).contains("t_0001"));
-    }
+    // Written by the browser extension.
+    let theirs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
+    let said = spectral(&dir, &["capture", "inspect", theirs.to_str().unwrap()]).ok();
+    assert!((said.text() + &said.err).contains("t_0001"));
 }
 
 #[test]

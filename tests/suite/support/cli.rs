@@ -58,7 +58,7 @@ impl Spectral {
     /// `nohup spectral capture proxy -p 0`; returns when it listens.
     #[track_caller]
     pub(crate) fn under_nohup(dir: &TempDir) -> Self {
-        let mut command = Command::new("sh");
+        let mut command = Command::new("/bin/sh");
         let line = "trap '' HUP; exec \"$0\" capture proxy -p 0";
         command.args(["-c", line, env!("CARGO_BIN_EXE_spectral")]).current_dir(dir.path()).env("HOME", dir.path());
         Self::start(command)
