@@ -1,5 +1,7 @@
 //! Documents that can rot: what they name has to exist.
 
+#![allow(clippy::panic, reason = "this is a test")]
+
 use std::path::{Path, PathBuf};
 
 #[test]

@@ -100,7 +100,7 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
         Mode::Discover => {
             lines.push(format!("Discovering domains on {addr}. Everything passes through unread. Ctrl+C ends it."));
             lines.push(String::new());
-            lines.push(format!("  export HTTP_PROXY=http://{reachable} HTTPS_PROXY=http://{reachable}"));
+            lines.push(format!("  export HTTPS_PROXY=http://{reachable} HTTP_PROXY=http://{reachable}"));
         }
         Mode::Capture { output } => {
             let patterns = |patterns: &[_]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
@@ -117,7 +117,7 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
                 lines.push("  Certificates of origins are not verified (-k).".into());
             }
             lines.push(String::new());
-            lines.push(format!("  export HTTP_PROXY=http://{reachable} HTTPS_PROXY=http://{reachable}"));
+            lines.push(format!("  export HTTPS_PROXY=http://{reachable} HTTP_PROXY=http://{reachable}"));
             lines.push(format!("  curl --cacert {} https://…", quoted(&ca)));
         }
     }

@@ -62,6 +62,8 @@ pub(crate) fn serve(
             capture.unintercepted.add(&route.authority, sni, obstacle.reason.clone(), Moment::now());
         }
         name_it(obstacle.reason);
+        // An origin that serves one connection at a time would not hear the next one.
+        drop(origin);
         return pass_anew(shared, client, &route);
     }
     route.reached.tls_ms = Moment::now().ms_since(began);
@@ -70,6 +72,7 @@ pub(crate) fn serve(
         Ok(()) => tunnel::tapped(shared, capture, client, origin, route, true),
         Err(Unopened::Untouched(reason)) => {
             name_it(reason);
+            drop(origin);
             pass_anew(shared, client, &route);
         }
         Err(Unopened::Refused(reason)) => {
@@ -119,7 +122,7 @@ fn open_origin(
     origin.start_tls(connection.into(), &[]).map_err(failed)?;
     match handshake(origin, &shared.stop) {
         // In TLS 1.3 the handshake succeeds without one, and the refusal comes after it, or along with its end.
-        Ok(()) | Err(Unshaken::Tls(_)) if asked.is_raised() => {
+        Ok(()) | Err(Unshaken::Tls(_) | Unshaken::Ended) if asked.is_raised() => {
             Err(Obstacle { lasts: true, reason: Reason::ClientCertificate })
         }
         Ok(()) => Ok(()),

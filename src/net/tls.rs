@@ -3,15 +3,14 @@
 use crate::error::Error;
 use crate::wire::authority::Host;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
-    ServerConnection, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, ServerConfig, ServerConnection,
+    SignatureScheme,
 };
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -33,10 +32,14 @@ impl TowardsOrigins {
     pub(crate) fn new(more: &[PathBuf], insecure: bool) -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = machine_roots();
+        let mut given = Vec::new();
         for file in more {
-            add_file(&mut roots, file)?;
+            given.extend(read_certificates(&mut roots, file)?);
         }
-        let verifier = verifier(roots, &provider, insecure)?;
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(unusable)?;
+        let verifier = Arc::new(Verifier { webpki, given, insecure });
         let mut template = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(unusable)?
@@ -160,42 +163,50 @@ fn machine_roots() -> RootCertStore {
     roots
 }
 
-fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), Error> {
+/// Adds the certificates in `file` to `roots`, and returns them.
+fn read_certificates(roots: &mut RootCertStore, file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let fail = |what: String| Error::UpstreamCa { path: file.to_owned(), what };
     let pem = std::fs::read(file).map_err(|e| fail(e.to_string()))?;
-    let mut found = false;
+    let mut found = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|e| fail(format!("not PEM: {e}")))?;
-        roots.add(certificate).map_err(|e| fail(format!("a certificate in it cannot be used: {e}")))?;
-        found = true;
+        roots.add(certificate.clone()).map_err(|e| fail(format!("a certificate in it cannot be used: {e}")))?;
+        found.push(certificate);
     }
-    if found { Ok(()) } else { Err(fail("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".into())) }
+    match found.is_empty() {
+        true => Err(fail("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".into())),
+        false => Ok(found),
+    }
 }
 
-fn verifier(
-    roots: RootCertStore,
-    provider: &Arc<CryptoProvider>,
-    insecure: bool,
-) -> Result<Arc<dyn ServerCertVerifier>, Error> {
-    let webpki =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build().map_err(unusable)?;
-    Ok(if insecure { Arc::new(Anyone(webpki)) } else { webpki })
-}
-
-/// Accepts every certificate; signatures are verified all the same, so that the key at least is the certificate's.
+/// How origins are judged: by the machine's roots, and leniently where the person who captures said so. Signatures are
+/// verified in any case, so that the key at least is the certificate's.
 #[derive(Debug)]
-struct Anyone(Arc<WebPkiServerVerifier>);
+struct Verifier {
+    webpki: Arc<WebPkiServerVerifier>,
+    /// Certificates that were given by name. One that signs itself is its own root, though webpki knows no such thing.
+    given: Vec<CertificateDer<'static>>,
+    /// Accepts everyone.
+    insecure: bool,
+}
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        if self.insecure {
+            return Ok(ServerCertVerified::assertion());
+        }
+        if self.given.iter().any(|given| given == end_entity) {
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.webpki.verify_server_cert(end_entity, intermediates, name, ocsp, now)
     }
 
     fn verify_tls12_signature(
@@ -204,7 +215,7 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        self.webpki.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -213,19 +224,53 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        self.webpki.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-
-    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
-        None
+        self.webpki.supported_verify_schemes()
     }
 }
 
 /// What cannot happen with the settings above, said rather than sworn.
 fn unusable(e: impl std::fmt::Display) -> Error {
     Error::System { what: "cannot set up TLS", cause: std::io::Error::other(e.to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+    /// What tools make of "a self-signed certificate": one that says it is a CA.
+    fn self_signed() -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(["a.example".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    fn accepts(given: &[CertificateDer<'static>], insecure: bool, presented: &CertificateDer<'_>, name: &str) -> bool {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = machine_roots();
+        roots.add_parsable_certificates(given.iter().cloned());
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        Verifier { webpki, given: given.to_vec(), insecure }
+            .verify_server_cert(presented, &[], &name, &[], UnixTime::now())
+            .is_ok()
+    }
+
+    #[test]
+    fn a_certificate_that_was_given_is_trusted_for_its_names() {
+        let (given, other) = (self_signed(), self_signed());
+        assert!(accepts(std::slice::from_ref(&given), false, &given, "a.example"));
+        assert!(!accepts(std::slice::from_ref(&given), false, &given, "b.example"));
+        assert!(!accepts(&[given], false, &other, "a.example"));
+        assert!(accepts(&[], true, &other, "b.example"));
+    }
+
+    #[test]
+    fn there_are_roots_on_every_machine() {
+        assert!(!machine_roots().is_empty());
+    }
 }
