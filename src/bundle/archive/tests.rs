@@ -1,0 +1,263 @@
+//! What a bundle's file looks like, and what becomes of one that was there.
+
+use super::sink::{BUFFER, DISK_IS_FULL};
+use super::*;
+
+/// A folder of its own for each test, gone at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("spectral-archive-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn output(&self) -> PathBuf {
+        self.0.join("capture.zip")
+    }
+
+    fn files(&self) -> Vec<String> {
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<_> = fs::read_dir(&self.0).unwrap().map(name).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn create(output: &Path) -> Archive {
+    Archive::create(output, Duration::from_secs(1_795_338_429)).unwrap().0
+}
+
+fn add(archive: &mut Archive, name: &str, content: &[u8], packing: Packing) -> io::Result<()> {
+    archive.entry(name, content.len() as u64, packing)?;
+    archive.write_all(content)
+}
+
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn content(path: &Path, name: &str) -> Option<Vec<u8>> {
+    Opened::open(path).unwrap().read(name, 1 << 30).unwrap()
+}
+
+fn refusal(output: &Path) -> String {
+    match Archive::create(output, Duration::ZERO) {
+        Ok(_) => panic!("{} can be written", output.display()),
+        Err(e) => e.to_string(),
+    }
+}
+
+#[test]
+fn small_and_large_entries_come_back() {
+    let folder = Folder::new("round");
+    let mut archive = create(&folder.output());
+    let large = noise(3 * BUFFER + 17);
+    for (i, packing) in [Packing::Deflated, Packing::Stored].into_iter().enumerate() {
+        let group = archive.group(|a| {
+            add(a, &format!("{i}/large"), &large, packing)?;
+            add(a, &format!("{i}/empty"), b"", packing)?;
+            add(a, &format!("{i}/small"), b"small", packing)
+        });
+        group.unwrap();
+    }
+    let bundle = archive.finish().unwrap();
+    assert_eq!(bundle, folder.output());
+    assert_eq!(folder.files(), ["capture.zip"]);
+    for i in 0..2 {
+        assert_eq!(content(&bundle, &format!("{i}/small")).as_deref(), Some(&b"small"[..]));
+        assert_eq!(content(&bundle, &format!("{i}/empty")).as_deref(), Some(&b""[..]));
+        assert!(content(&bundle, &format!("{i}/large")).unwrap() == large);
+    }
+    assert_eq!(content(&bundle, "nothing"), None);
+}
+
+#[test]
+fn a_group_has_left_the_process_with_its_sizes() {
+    let folder = Folder::new("flushed");
+    let mut archive = create(&folder.output());
+    archive.group(|a| add(a, "name", b"content", Packing::Stored)).unwrap();
+    let bytes = fs::read(archive.part()).unwrap();
+    // Local header (APPNOTE 4.3.7): flags without a data descriptor, then the sizes, then name and content.
+    assert_eq!(bytes[6] & 8, 0);
+    assert_eq!(bytes[18..26], [7, 0, 0, 0, 7, 0, 0, 0]);
+    assert!(bytes.ends_with(b"namecontent"));
+}
+
+#[test]
+fn a_group_that_fails_leaves_no_trace() {
+    let folder = Folder::new("abort");
+    let mut archive = create(&folder.output());
+    archive.group(|a| add(a, "before", b"1", Packing::Deflated)).unwrap();
+    for size in [10, 3 * BUFFER] {
+        let failed = archive.group(|a| {
+            add(a, "whole", &noise(size), Packing::Deflated)?;
+            add(a, "half", &noise(size), Packing::Deflated)?;
+            Err(io::Error::other("no more"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "no more");
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = archive.group(|a| {
+                add(a, "half", &noise(size), Packing::Stored).unwrap();
+                std::panic::resume_unwind(Box::new("a panic without a message on stderr"));
+            });
+        }));
+        assert!(panicked.is_err());
+    }
+    archive.group(|a| add(a, "half", b"2", Packing::Deflated)).unwrap();
+    let twice = archive.group(|a| add(a, "half", b"3", Packing::Deflated));
+    assert!(twice.is_err(), "a name stands once");
+    let bundle = archive.finish().unwrap();
+    let mut names: Vec<_> = Opened::open(&bundle).unwrap().names().collect();
+    names.sort();
+    assert_eq!(names, ["before", "half"]);
+    assert_eq!(content(&bundle, "half").as_deref(), Some(&b"2"[..]));
+    assert!(fs::metadata(&bundle).unwrap().len() < 1000, "what was aborted is cut off");
+}
+
+#[test]
+fn goes_on_when_a_full_disk_has_room_again() {
+    let folder = Folder::new("full");
+    let mut archive = create(&folder.output());
+    archive.group(|a| add(a, "before", b"1", Packing::Deflated)).unwrap();
+    DISK_IS_FULL.set(true);
+    for size in [10, 3 * BUFFER] {
+        let failed = archive.group(|a| {
+            add(a, "lost", &noise(size), Packing::Deflated)?;
+            add(a, "lost too", b"x", Packing::Deflated)
+        });
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+    DISK_IS_FULL.set(false);
+    archive.group(|a| add(a, "after", &noise(BUFFER), Packing::Deflated)).unwrap();
+    let bundle = archive.finish().unwrap();
+    let mut names: Vec<_> = Opened::open(&bundle).unwrap().names().collect();
+    names.sort();
+    assert_eq!(names, ["after", "before"]);
+    assert!(content(&bundle, "after").unwrap() == noise(BUFFER));
+}
+
+#[test]
+fn a_bundle_that_cannot_be_finished_is_not_put_in_place() {
+    let folder = Folder::new("unfinished");
+    fs::write(folder.output(), b"old").unwrap();
+    let mut archive = create(&folder.output());
+    archive.group(|a| add(a, "name", b"1", Packing::Deflated)).unwrap();
+    DISK_IS_FULL.set(true);
+    let unplaced = archive.finish().unwrap_err();
+    DISK_IS_FULL.set(false);
+    assert_eq!((unplaced.state, unplaced.cause.kind()), (PartState::Cut, io::ErrorKind::StorageFull));
+    assert_eq!(fs::read(folder.output()).unwrap(), b"old");
+    assert!(fs::metadata(unplaced.part).unwrap().len() > 0);
+    assert_eq!(folder.files(), ["capture.zip", "capture.zip.part"]);
+}
+
+#[test]
+fn the_old_bundle_is_kept() {
+    let folder = Folder::new("bak");
+    for (i, name) in ["first", "second", "third"].into_iter().enumerate() {
+        let mut archive = create(&folder.output());
+        archive.group(|a| add(a, name, b"1", Packing::Deflated)).unwrap();
+        if i > 0 {
+            assert!(content(&folder.output(), "first").is_some() || i > 1, "the old one stays until the end");
+        }
+        archive.finish().unwrap();
+    }
+    assert_eq!(folder.files(), ["capture.zip", "capture.zip.bak"]);
+    assert!(content(&folder.output(), "third").is_some());
+    assert!(content(&folder.output().with_extension("zip.bak"), "second").is_some());
+}
+
+#[test]
+fn a_bundle_that_cannot_get_its_name_stays_whole() {
+    let folder = Folder::new("unplaced");
+    fs::write(folder.output(), b"old").unwrap();
+    fs::create_dir(folder.0.join("capture.zip.bak")).unwrap();
+    let mut archive = create(&folder.output());
+    archive.group(|a| add(a, "name", b"1", Packing::Deflated)).unwrap();
+    let unplaced = archive.finish().unwrap_err();
+    assert_eq!(unplaced.state, PartState::Whole);
+    assert!(content(&unplaced.part, "name").is_some());
+    assert_eq!(fs::read(folder.output()).unwrap(), b"old");
+    assert_eq!(folder.files(), ["capture.zip", "capture.zip.bak", "capture.zip.part"]);
+}
+
+#[test]
+fn an_unused_archive_leaves_nothing() {
+    let folder = Folder::new("unused");
+    fs::write(folder.output(), b"old").unwrap();
+    let archive = create(&folder.output());
+    assert_eq!(folder.files(), ["capture.zip", "capture.zip.part"]);
+    drop(archive);
+    assert_eq!(folder.files(), ["capture.zip"]);
+    assert_eq!(fs::read(folder.output()).unwrap(), b"old");
+}
+
+#[test]
+fn the_parts_of_others_stay() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = Folder::new("parts");
+    fs::write(folder.0.join("capture.zip.part"), b"of another").unwrap();
+    symlink(folder.0.join("elsewhere"), folder.0.join("capture.zip.2.part")).unwrap();
+    let (mut archive, others) = Archive::create(&folder.output(), Duration::ZERO).unwrap();
+    assert_eq!(others.len(), 2);
+    assert!(archive.part().ends_with("capture.zip.3.part"));
+    assert_eq!(fs::metadata(archive.part()).unwrap().permissions().mode() & 0o777, 0o600);
+    archive.group(|a| add(a, "name", b"1", Packing::Deflated)).unwrap();
+    archive.finish().unwrap();
+    assert_eq!(folder.files(), ["capture.zip", "capture.zip.2.part", "capture.zip.part"]);
+    assert_eq!(fs::read(folder.0.join("capture.zip.part")).unwrap(), b"of another");
+}
+
+#[test]
+fn a_slash_at_the_end_is_overlooked() {
+    let folder = Folder::new("slash");
+    let archive = create(&folder.0.join("capture.zip/"));
+    assert_eq!(archive.finish().unwrap(), folder.output());
+    assert_eq!(folder.files(), ["capture.zip"]);
+}
+
+#[test]
+fn what_cannot_be_written_is_known_at_once() {
+    let folder = Folder::new("refuse");
+    assert!(refusal(&folder.0).ends_with("that is a folder: name a file in it with -o"));
+    assert!(refusal(Path::new("/")).ends_with("that names no file: choose one with -o"));
+    assert!(refusal(Path::new("/dev/null")).ends_with("that is no ordinary file: choose another with -o"));
+    let missing = folder.0.join("missing").join("capture.zip");
+    let said = refusal(&missing);
+    assert!(said.contains("there is no folder") && said.contains("missing: make it"), "{said}");
+    fs::write(folder.0.join("file"), b"").unwrap();
+    assert!(refusal(&folder.0.join("file/capture.zip")).contains("is no folder"));
+    assert_eq!(folder.files(), ["file"]);
+}
+
+#[test]
+fn what_is_no_archive_is_said_plainly() {
+    let folder = Folder::new("noarchive");
+    fs::write(folder.output(), b"hello").unwrap();
+    assert_eq!(Opened::open(&folder.output()).err().unwrap(), "it is no ZIP archive, or is cut off");
+}
+
+#[test]
+fn an_entry_that_is_larger_than_asked_for_is_not_read() {
+    let folder = Folder::new("most");
+    let mut archive = create(&folder.output());
+    archive.group(|a| add(a, "name", &[0; 1000], Packing::Deflated)).unwrap();
+    archive.finish().unwrap();
+    let mut opened = Opened::open(&folder.output()).unwrap();
+    assert_eq!(opened.read("name", 999).unwrap_err(), "is too large (1000 bytes)");
+    assert_eq!(opened.read("name", 1000).unwrap().unwrap().len(), 1000);
+}
