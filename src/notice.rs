@@ -57,6 +57,9 @@ pub enum Reason {
     NotMatched,
     /// The client did not accept our certificate; how it said so.
     CertificateRefused(String),
+    /// The client left during the TLS handshake or right after it, without a word: some refuse a certificate so, some only
+    /// looked in. Not told of hosts from which something was captured.
+    ClientLeft,
     /// The origin's certificate is not trusted by this machine; why.
     OriginNotTrusted(String),
     /// The TLS handshake with the origin failed, so that client and origin speak to each other directly; why.

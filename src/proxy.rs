@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 /// A capture that is ready to begin.
 pub struct Proxy {
@@ -153,7 +152,8 @@ impl Running {
             // If it panicked it accepts no more either.
             let _ = thread.join();
         }
-        self.live.wait_for_none(CONNECTIONS_END);
+        // They end at once, but for those that wait for the writer to take what they have.
+        let remaining = self.live.wait_for_none();
         let mut summary = Summary {
             uncaptured: self.shared.tally.all_uncaptured(),
             domains: self.shared.tally.all_domains(),
@@ -173,6 +173,12 @@ impl Running {
                     summary.troubles = tally.troubles;
                 }
                 Err(_) => summary.troubles.push("the writer ended by a defect of this program".into()),
+            }
+            summary.lost += self.shared.capture.as_ref().map_or(0, |capture| capture.sink.late());
+            if remaining > 0 {
+                summary
+                    .troubles
+                    .push(format!("{remaining} connections had not ended: what they held is not in the bundle"));
             }
         }
         summary
@@ -206,7 +212,6 @@ impl Hurry {
     }
 }
 
-/// As many finished exchanges and messages may wait for the writer; past that, connections wait for it.
-const QUEUE: usize = 1024;
-/// Connections end at once when they are told to; what takes longer waits for the disk.
-const CONNECTIONS_END: Duration = Duration::from_secs(10);
+/// As many finished exchanges and messages may wait for the writer; past that, connections wait for it. Enough for the seconds
+/// that decoding a very large body takes, at some 1.5 KB each; bodies have a budget of their own.
+const QUEUE: usize = 8192;

@@ -12,19 +12,33 @@ pub(crate) struct Tally {
     announce_domains: bool,
     uncaptured: Mutex<HashMap<(String, Reason), u64>>,
     domains: Mutex<HashMap<String, u64>>,
+    /// Hosts from which something was captured.
+    captured: Mutex<HashMap<String, u64>>,
 }
 
 impl Tally {
     /// `announce_domains`: whether the observer is told of each new domain.
     pub(crate) fn new(observer: Observer, announce_domains: bool) -> Self {
-        Self { observer, announce_domains, uncaptured: Mutex::default(), domains: Mutex::default() }
+        Self {
+            observer,
+            announce_domains,
+            uncaptured: Mutex::default(),
+            domains: Mutex::default(),
+            captured: Mutex::default(),
+        }
     }
 
     /// A connection to `host` (`host:port`), or a part of it, is not captured.
     pub(crate) fn uncaptured(&self, host: &str, reason: Reason) {
-        if count(&self.uncaptured, (host.to_owned(), reason.clone())) {
+        let is_doubtful = reason == Reason::ClientLeft && lock(&self.captured).contains_key(host);
+        if count(&self.uncaptured, (host.to_owned(), reason.clone())) && !is_doubtful {
             self.observer.tell(&Notice::Uncaptured { host: host.to_owned(), reason });
         }
+    }
+
+    /// A client that trusts us said something to `host`.
+    pub(crate) fn captured(&self, host: &str) {
+        count(&self.captured, host.to_owned());
     }
 
     /// A connection, or a plain request, goes to the domain `name`.
@@ -41,8 +55,10 @@ impl Tally {
 
     /// All that was not captured, most first.
     pub(crate) fn all_uncaptured(&self) -> Vec<Uncaptured> {
+        let captured = lock(&self.captured);
         most_first(&self.uncaptured)
             .into_iter()
+            .filter(|((host, reason), _)| *reason != Reason::ClientLeft || !captured.contains_key(host))
             .map(|((host, reason), connections)| Uncaptured { host, reason, connections })
             .collect()
     }
@@ -82,6 +98,16 @@ const KINDS: usize = 50_000;
 mod tests {
     use super::*;
     use std::sync::Arc;
+
+    #[test]
+    fn a_client_that_left_counts_only_where_no_other_stayed() {
+        let tally = Tally::new(Observer::default(), false);
+        tally.uncaptured("a:1", Reason::ClientLeft);
+        tally.uncaptured("b:1", Reason::ClientLeft);
+        tally.captured("a:1");
+        let hosts: Vec<_> = tally.all_uncaptured().into_iter().map(|u| u.host).collect();
+        assert_eq!(hosts, ["b:1"]);
+    }
 
     #[test]
     fn tells_once_and_counts_all() {

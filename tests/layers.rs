@@ -61,7 +61,7 @@ const KNOWN_IN: &[(&str, &str)] = &[
     ("brotli_decompressor", "bundle/decode.rs"),
     ("ruzstd", "bundle/decode.rs"),
     ("nix", "net/sys.rs"),
-    ("nix", "cli/signals.rs"),
+    ("nix", "cli/process.rs"),
     ("rcgen", "cert/"),
     ("x509_parser", "cert/"),
     ("yasna", "cert/"),

@@ -72,8 +72,14 @@ impl Archive {
         let Some(name) = output.file_name() else {
             return Err(fail("that names no file: choose one with -o".into()));
         };
-        // Without a slash at the end, which would ask for a folder.
-        let output = output.with_file_name(name);
+        if output.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(fail("that is a folder: name a file in it with -o".into()));
+        }
+        let mut output = output.with_file_name(name);
+        if output.is_symlink() {
+            // The file it means is replaced, and the link stays one.
+            output = fs::canonicalize(&output).map_err(|e| fail(format!("it is a link that leads nowhere ({e})")))?;
+        }
         match fs::metadata(&output) {
             Ok(meta) if meta.is_dir() => return Err(fail("that is a folder: name a file in it with -o".into())),
             Ok(meta) if !meta.is_file() => return Err(fail("that is no ordinary file: choose another with -o".into())),

@@ -29,16 +29,24 @@ pub(crate) struct Sink {
     items: SyncSender<Item>,
     store: Arc<Store>,
     next_socket: Arc<AtomicU64>,
+    late: Arc<AtomicU64>,
 }
 
 impl Sink {
     pub(crate) fn new(items: SyncSender<Item>, store: Arc<Store>) -> Self {
-        Self { items, store, next_socket: Arc::default() }
+        Self { items, store, next_socket: Arc::default(), late: Arc::default() }
     }
 
     fn send(&self, item: Item) {
-        // Nobody receives once the bundle is complete; what comes later than that is after the capture.
-        let _ = self.items.send(item);
+        // Nobody receives once the bundle is complete.
+        if self.items.send(item).is_err() {
+            self.late.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many exchanges and messages came after the bundle was complete.
+    pub(crate) fn late(&self) -> u64 {
+        self.late.load(Relaxed)
     }
 }
 
@@ -56,8 +64,6 @@ pub(crate) struct Origin {
 /// What it took to reach an origin; counts for the first exchange with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reached {
-    /// When it began.
-    pub(crate) began: Moment,
     pub(crate) dns_ms: f64,
     pub(crate) connect_ms: f64,
     pub(crate) tls_ms: f64,
@@ -73,7 +79,7 @@ impl Recorder {
     /// Records into `sink` what `tap` sees of a connection to `origin`. Without a sink it understands and records nothing:
     /// for requests that are not captured, and yet have to be told apart.
     pub(crate) fn new(tap: Box<dyn Tap>, sink: Option<Sink>, origin: Origin) -> Self {
-        Self { tap, log: Log { sink, origin, drafts: HashMap::new(), socket: None, opaque: None } }
+        Self { tap, log: Log { sink, origin, drafts: HashMap::new(), socket: None, opaque: None, client_left: false } }
     }
 
     /// `bytes` are on their way.
@@ -93,6 +99,8 @@ impl Recorder {
     /// A direction ended.
     pub(crate) fn end(&mut self, now: Moment, dir: Dir, how: Ending) {
         let log = &mut self.log;
+        // Of two ends that close, the first is the one that did not want to go on.
+        log.client_left |= dir == Dir::Up && how != Ending::Stopped;
         self.tap.end(dir, how, &mut |event| log.event(now, event));
     }
 
@@ -114,6 +122,8 @@ struct Log {
     drafts: HashMap<ExchangeId, Draft>,
     socket: Option<Socket>,
     opaque: Option<Opaque>,
+    /// Whether the client ended its direction.
+    client_left: bool,
 }
 
 /// An exchange under way.
@@ -215,7 +225,7 @@ impl Log {
     }
 
     fn finish(&mut self, id: ExchangeId, now: Moment) {
-        let exchange = self.drafts.remove(&id).and_then(|draft| draft.finish(now, &self.origin));
+        let exchange = self.drafts.remove(&id).and_then(|draft| draft.finish(now, &self.origin, self.client_left));
         if let (Some(exchange), Some(sink)) = (exchange, &self.sink) {
             sink.send(Item::Exchange(Box::new(exchange)));
         }
@@ -287,7 +297,7 @@ impl Draft {
     }
 
     /// `None` if not even the request's head came.
-    fn finish(self, now: Moment, origin: &Origin) -> Option<Exchange> {
+    fn finish(self, now: Moment, origin: &Origin, client_left: bool) -> Option<Exchange> {
         let request = self.request?;
         let (ended, how) = self.received.unwrap_or((now, Finish::Cut(Ending::Stopped)));
         let timing = timing(&self.reached, self.began, self.sent, self.answered, ended);
@@ -296,7 +306,7 @@ impl Draft {
             url: url::of(&request, origin, self.opens.is_some()),
             request,
             request_body: self.request_body,
-            response: self.response.ok_or(why_unanswered(how)),
+            response: self.response.ok_or(why_unanswered(how, client_left)),
             response_body: self.response_body,
             timing,
             opens: self.opens,
@@ -324,13 +334,14 @@ fn timing(
         timing.dns = reached.dns_ms;
         timing.connect = reached.connect_ms;
         timing.tls = reached.tls_ms;
-        timing.total = ended.ms_since(reached.began);
+        timing.total += reached.dns_ms + reached.connect_ms + reached.tls_ms;
     }
     timing
 }
 
-fn why_unanswered(how: Finish) -> &'static str {
+fn why_unanswered(how: Finish, client_left: bool) -> &'static str {
     match how {
+        Finish::Cut(Ending::Clean | Ending::Truncated | Ending::Reset) if client_left => "client left",
         Finish::Complete | Finish::Cut(Ending::Clean | Ending::Truncated) => "origin closed the connection",
         Finish::Cut(Ending::Reset) => "origin reset the connection",
         Finish::Cut(Ending::Abandoned) => "client left",

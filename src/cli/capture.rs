@@ -3,39 +3,53 @@
 use super::args::Options;
 use super::screen::Screen;
 use super::text::{escape, size};
-use super::{complain, fail, signals, summary};
+use super::{fail, process, summary};
 use spectral_capture::{Config, Mode, Notice, Observer, Proxy};
-use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::mpsc::Receiver;
 use std::thread;
 
 /// Captures until a signal comes.
 pub(crate) fn run(options: Options) -> ExitCode {
     let Options { mut config, quiet } = options;
-    let signals = match signals::catch() {
+    let signals = match process::catch_signals() {
         Ok(signals) => signals,
         Err(what) => return fail(&what),
     };
-    let screen = Screen::new(quiet);
+    process::allow_many_descriptors();
+    let (screen, written) = Screen::new(quiet);
     let live = screen.clone();
     config.on_notice = Observer::new(move |notice| show(&live, notice));
-
-    let proxy = match Proxy::bind(config.clone()) {
-        Ok(proxy) => proxy,
+    let code = match Proxy::bind(config.clone()) {
+        Ok(proxy) => capture(config, proxy, &screen, signals),
         Err(e) => return fail(&e.to_string()),
     };
+    drop(screen);
+    written.wait();
+    code
+}
+
+/// The capture itself. When it returns, nobody holds the screen but who called it.
+fn capture(config: Config, proxy: Proxy, screen: &Screen, signals: Receiver<()>) -> ExitCode {
     let banner = banner(&config, &proxy);
+    let replaces = matches!(&config.mode, Mode::Capture { output } if output.exists());
+    if config.listen.port() == 0 && screen.is_quiet() {
+        // Nobody could know it otherwise.
+        screen.complain(format!("{}\n", proxy.addr()));
+    }
     let ca_cert = proxy.ca_cert().map(ToOwned::to_owned);
     let running = match proxy.start() {
         Ok(running) => running,
         Err(e) => return fail(&e.to_string()),
     };
-    if !quiet {
-        print(&banner);
-    }
+    screen.say(banner);
     // Ends only if the handler is gone, and then nothing could ever end the capture: end it.
     let _ = signals.recv();
 
+    if screen.is_terminal() {
+        // After the ^C that the terminal shows.
+        screen.say("\n".into());
+    }
     let hurry = running.hurry();
     let hurried = thread::Builder::new().name("hurry".into()).spawn(move || {
         if signals.recv().is_ok() {
@@ -43,18 +57,15 @@ pub(crate) fn run(options: Options) -> ExitCode {
         }
     });
     if let Err(e) = hurried {
-        complain(&format!("a second signal will not be noticed: {e}"));
+        screen.complain(format!("spectral: a second signal will not be noticed: {e}\n"));
     }
     let summed = running.stop();
     match &config.mode {
-        Mode::Discover if !quiet => print(&summary::of_domains(&summed)),
-        Mode::Discover => {}
+        Mode::Discover => screen.say(summary::of_domains(&summed)),
         Mode::Capture { output } => {
-            if !quiet {
-                print(&summary::of_capture(&summed, output, ca_cert.as_deref()));
-            }
+            screen.say(summary::of_capture(&summed, output, replaces, ca_cert.as_deref()));
             for trouble in &summed.troubles {
-                complain(trouble);
+                screen.complain(format!("spectral: {}\n", escape(trouble)));
             }
             if summed.bundle.is_none() || summed.lost > 0 {
                 return ExitCode::FAILURE;
@@ -78,10 +89,11 @@ fn show(screen: &Screen, notice: &Notice) {
         Notice::Uncaptured { host, reason } => {
             format!("not captured: {}: {}", escape(host), escape(&summary::why(reason)))
         }
-        Notice::Trouble { what } => format!("spectral: {}", escape(what)),
+        // In any case: a capture that is short of what it says must not be so in silence.
+        Notice::Trouble { what } => return screen.complain(format!("spectral: {}\n", escape(what))),
         _ => return,
     };
-    screen.show(line);
+    screen.line(line);
 }
 
 /// What one needs to know to use the proxy.
@@ -92,6 +104,8 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
     if addr.ip().is_unspecified() {
         reachable.set_ip(if addr.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
+    // Some programs read only the one in lower case, for plain http.
+    let url = format!("http://{reachable}");
     let mut lines = Vec::new();
     if !addr.ip().to_canonical().is_loopback() {
         lines.push(format!("Warning: anyone who reaches {addr} can use this proxy."));
@@ -100,7 +114,7 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
         Mode::Discover => {
             lines.push(format!("Discovering domains on {addr}. Everything passes through unread. Ctrl+C ends it."));
             lines.push(String::new());
-            lines.push(format!("  export HTTPS_PROXY=http://{reachable} HTTP_PROXY=http://{reachable}"));
+            lines.push(format!("  export HTTPS_PROXY={url} HTTP_PROXY={url} http_proxy={url}"));
         }
         Mode::Capture { output } => {
             let patterns = |patterns: &[_]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
@@ -117,7 +131,7 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
                 lines.push("  Certificates of origins are not verified (-k).".into());
             }
             lines.push(String::new());
-            lines.push(format!("  export HTTPS_PROXY=http://{reachable} HTTP_PROXY=http://{reachable}"));
+            lines.push(format!("  export HTTPS_PROXY={url} HTTP_PROXY={url} http_proxy={url}"));
             lines.push(format!("  curl --cacert {} https://…", quoted(&ca)));
         }
     }
@@ -129,11 +143,6 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
     if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-fn print(text: &str) {
-    // A closed stderr never stops a capture.
-    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 #[cfg(test)]

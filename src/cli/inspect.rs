@@ -45,7 +45,7 @@ impl From<Error> for Stop {
 fn show_all(bundle: &mut Bundle, out: &mut dyn Write) -> Result<(), Stop> {
     let manifest = bundle.manifest();
     let (app, stats) = (&manifest.app, &manifest.stats);
-    writeln!(out, "{}", escape(&app.name))?;
+    writeln!(out, "Bundle {}", escape(&app.name))?;
     if !app.base_url.is_empty() {
         writeln!(out, "  base URL  {}", escape(&app.base_url))?;
     }

@@ -4,8 +4,8 @@ mod args;
 mod capture;
 mod help;
 mod inspect;
+mod process;
 mod screen;
-mod signals;
 mod summary;
 mod text;
 

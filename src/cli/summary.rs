@@ -5,7 +5,7 @@ use spectral_capture::{Opaque, Reason, Summary, Uncaptured};
 use std::path::Path;
 
 /// After `capture proxy`.
-pub(crate) fn of_capture(summary: &Summary, output: &Path, ca_cert: Option<&Path>) -> String {
+pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_cert: Option<&Path>) -> String {
     let mut text = String::new();
     let mut line = |words: String| text.push_str(&format!("{}\n", escape(&words)));
     match &summary.bundle {
@@ -16,6 +16,9 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, ca_cert: Option<&Path
         "  {} HTTP traces, {} WS connections, {} WS messages",
         summary.traces, summary.sockets, summary.messages
     ));
+    if replaced && summary.bundle.is_some() {
+        line(format!("  The one before is kept as {}.bak", output.display()));
+    }
     if summary.lost > 0 {
         line(format!("  {} exchanges or messages could not be written and are lost", summary.lost));
     }
@@ -75,6 +78,7 @@ pub(crate) fn why(reason: &Reason) -> String {
     match reason {
         Reason::NotMatched => "passed through, because -d and -e say so".into(),
         Reason::CertificateRefused(how) => format!("the client refused our certificate ({how})"),
+        Reason::ClientLeft => "the client left without a request (perhaps it does not trust our certificate)".into(),
         Reason::OriginNotTrusted(why) => format!("passed through: this machine does not trust the origin, {why}"),
         Reason::OriginTls(why) => format!("passed through: no TLS handshake with the origin ({why})"),
         Reason::ClientTls(why) => format!("passed through: no TLS handshake with the client ({why})"),
@@ -95,13 +99,15 @@ pub(crate) fn why(reason: &Reason) -> String {
 fn advice(not: &Uncaptured, ca_cert: Option<&Path>) -> Option<String> {
     let name = not.host.rsplit_once(':').map_or(not.host.as_str(), |(name, _)| name);
     match &not.reason {
-        Reason::CertificateRefused(_) => Some(format!(
+        Reason::CertificateRefused(_) | Reason::ClientLeft => Some(format!(
             "have the app trust {}, or leave the host alone with -e {name}",
             ca_cert.map(|path| path.display().to_string()).unwrap_or_default()
         )),
-        Reason::OriginNotTrusted(_) => Some("to capture it, give its CA with --upstream-ca FILE, or use -k".into()),
-        Reason::OriginTls(_) | Reason::ClientTls(_) => {
-            Some("only TLS 1.2 and 1.3 with modern ciphers can be read".into())
+        Reason::OriginNotTrusted(_) => {
+            Some("to capture it all the same use -k, or trust its CA with --upstream-ca FILE".into())
+        }
+        Reason::OriginTls(why) | Reason::ClientTls(why) if why.contains("in common") || why.contains("version") => {
+            Some("only TLS 1.2 and 1.3 with modern cipher suites can be read".into())
         }
         Reason::ClientCertificate => Some("only the app has the key for it; it cannot be captured".into()),
         Reason::Protocol(_) => Some("if the app can be told to speak HTTP/1.1, it can be captured".into()),

@@ -22,7 +22,7 @@ use crate::wire::authority::{Authority, Host};
 use crate::wire::client_hello::{self, ClientHello, ServerName};
 use crate::wire::http1::head::HeadEnd;
 use crate::wire::message::RequestHead;
-use crate::wire::proxy_request::{self, PlainRequest, ProxyRequest};
+use crate::wire::proxy_request::{self, PlainRequest, ProxyRequest, Refusal};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -89,9 +89,12 @@ fn await_request(shared: &Shared, client: &mut Leg, kept: &mut Option<Kept>) -> 
     loop {
         // Once the head is whole, or there is twice as much as before: one that drips in is not read anew for each drop.
         let bytes = client.unread();
-        let may_be_whole = !matches!(end.find(bytes.get(searched..).unwrap_or_default()), Ok(None));
+        let found = end.find(bytes.get(searched..).unwrap_or_default());
         searched = bytes.len();
-        if may_be_whole || searched >= judged * 2 {
+        if found.is_err() {
+            return Asked::Nonsense(Answer::bad_request(&Refusal::TooLong.to_string()));
+        }
+        if found != Ok(None) || searched >= judged * 2 {
             judged = searched;
             if let Some(asked) = judge(shared, client) {
                 return asked;
@@ -196,9 +199,8 @@ fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) {
 }
 
 fn reach(shared: &Shared, authority: &Authority) -> Result<(Leg, Reached), Undialled> {
-    let began = Moment::now();
     let dialled = dial(authority, shared.listen, &shared.stop)?;
-    let reached = Reached { began, dns_ms: dialled.dns_ms, connect_ms: dialled.connect_ms, tls_ms: 0.0 };
+    let reached = Reached { dns_ms: dialled.dns_ms, connect_ms: dialled.connect_ms, tls_ms: 0.0 };
     Ok((Leg::new(dialled.socket).map_err(Undialled::Unconnected)?, reached))
 }
 

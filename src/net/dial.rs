@@ -29,6 +29,21 @@ pub(crate) struct Dialled {
 /// # Errors
 /// Says why not, also when that would be `listen`, this proxy itself.
 pub(crate) fn dial(authority: &Authority, listen: SocketAddr, stop: &Stop) -> Result<Dialled, Undialled> {
+    let deadline = Moment::now().plus(CONNECT_DEADLINE);
+    loop {
+        match dial_once(authority, listen, stop) {
+            // Another connection's end gives some back; nothing says when.
+            Err(Undialled::Unconnected(e))
+                if sys::is_out_of_descriptors(&e) && !deadline.since(Moment::now()).is_zero() =>
+            {
+                let _ = sys::wait([(stop.as_fd(), sys::Interest::READ)], Some(RETRY));
+            }
+            dialled => return dialled,
+        }
+    }
+}
+
+fn dial_once(authority: &Authority, listen: SocketAddr, stop: &Stop) -> Result<Dialled, Undialled> {
     let began = Moment::now();
     let addrs = resolve(authority, stop)?;
     if addrs.iter().any(|addr| is_ourselves(*addr, listen)) {
@@ -90,7 +105,7 @@ fn resolve(authority: &Authority, stop: &Stop) -> Result<Vec<SocketAddr>, Undial
     // The system's resolver cannot be interrupted, so it runs in a thread of its own; the pipe, which closes as that thread
     // ends, can be polled together with the stop.
     let unresolved = |e: io::Error| Undialled::Unresolved(e.to_string());
-    let (done, ending) = io::pipe().map_err(unresolved)?;
+    let (done, ending) = io::pipe().map_err(Undialled::Unconnected)?;
     let (sender, answer) = mpsc::channel();
     thread::Builder::new()
         .name("resolve".into())
@@ -211,6 +226,7 @@ const RESOLVE_DEADLINE: Duration = Duration::from_secs(15);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 /// RFC 8305 section 5: the "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
+const RETRY: Duration = Duration::from_millis(100);
 /// getaddrinfo needs some 64 KiB of it for its answers.
 const RESOLVER_STACK: usize = 256 << 10;
 

@@ -69,7 +69,7 @@ pub(crate) fn serve(
     route.reached.tls_ms = Moment::now().ms_since(began);
 
     match open_client(shared, capture, &mut client, &origin, &route, sni) {
-        Ok(()) => tunnel::tapped(shared, capture, client, origin, route, true),
+        Ok(()) => tunnel::tapped(shared, capture, client, origin, route, Some(label)),
         Err(Unopened::Untouched(reason)) => {
             name_it(reason);
             drop(origin);
@@ -94,8 +94,10 @@ fn foreseeable(hello: &ClientHello) -> Result<Vec<Vec<u8>>, Reason> {
     }
     let known: Vec<_> = hello.alpn.iter().filter(|name| READABLE.contains(&name.as_slice())).cloned().collect();
     if known.is_empty() && !hello.alpn.is_empty() {
-        let offered: Vec<_> = hello.alpn.iter().map(|name| String::from_utf8_lossy(name)).collect();
-        return Err(Reason::Protocol(offered.join(", ")));
+        // A few are named: a client may offer thousands.
+        let offered: Vec<_> = hello.alpn.iter().take(NAMED).map(|name| String::from_utf8_lossy(name)).collect();
+        let more = if hello.alpn.len() > NAMED { ", …" } else { "" };
+        return Err(Reason::Protocol(offered.join(", ") + more));
     }
     Ok(known)
 }
@@ -116,7 +118,7 @@ fn open_origin(
     sni: Option<&str>,
     alpn: Vec<Vec<u8>>,
 ) -> Result<(), Obstacle> {
-    let failed = |e: rustls::Error| Obstacle { lasts: true, reason: origin_reason(&e) };
+    let failed = |e: rustls::Error| Obstacle { lasts: is_lasting(&e), reason: origin_reason(&e) };
     let host = &route.authority.host;
     let (connection, asked) = capture.towards_origins.connection(sni, host, alpn).map_err(failed)?;
     origin.start_tls(connection.into(), &[]).map_err(failed)?;
@@ -166,13 +168,13 @@ fn open_client(
     client.consume(first_flight.len());
     if let Err(e) = client.start_tls(connection.into(), &first_flight) {
         client.stop_tls(first_flight);
-        return Err(untouched(e.to_string()));
+        return Err(untouched(words(&e)));
     }
     match handshake(client, &shared.stop) {
         Ok(()) => Ok(()),
         Err(Unshaken::Tls(e)) => Err(Unopened::Refused(client_reason(&e))),
         Err(Unshaken::Ended) if shared.stop.is_now() => Err(Unopened::Left),
-        Err(Unshaken::Ended) => Err(Unopened::Refused(Reason::CertificateRefused("closed without an alert".into()))),
+        Err(Unshaken::Ended) => Err(Unopened::Refused(Reason::ClientLeft)),
         Err(Unshaken::TooSlow) => Err(Unopened::Left),
     }
 }
@@ -224,6 +226,18 @@ fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), Unshaken> {
     }
 }
 
+/// Whether the next connection would fail in the same way, whatever its client offers. Most alerts do not say so: one may be
+/// about this client's protocols, or a bad moment.
+fn is_lasting(e: &rustls::Error) -> bool {
+    match e {
+        rustls::Error::InvalidCertificate(_) | rustls::Error::PeerIncompatible(_) => true,
+        rustls::Error::AlertReceived(alert) => {
+            matches!(alert, AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity)
+        }
+        _ => false,
+    }
+}
+
 fn origin_reason(e: &rustls::Error) -> Reason {
     match e {
         rustls::Error::InvalidCertificate(e) => Reason::OriginNotTrusted(match e {
@@ -237,7 +251,16 @@ fn origin_reason(e: &rustls::Error) -> Reason {
             }
             e => e.to_string(),
         }),
-        e => Reason::OriginTls(e.to_string()),
+        e => Reason::OriginTls(words(e)),
+    }
+}
+
+/// What went wrong in TLS, in the words of its standard where it has some.
+fn words(e: &rustls::Error) -> String {
+    match e {
+        rustls::Error::AlertReceived(alert) => format!("alert {}", alert_name(*alert)),
+        rustls::Error::PeerIncompatible(_) => "no version, cipher suite or group in common".into(),
+        e => e.to_string(),
     }
 }
 
@@ -253,9 +276,9 @@ fn client_reason(e: &rustls::Error) -> Reason {
             | AlertDescription::AccessDenied
             | AlertDescription::InternalError
             | AlertDescription::DecryptError => Reason::CertificateRefused(alert_name(*alert)),
-            alert => Reason::ClientTls(alert_name(*alert)),
+            alert => Reason::ClientTls(format!("alert {}", alert_name(*alert))),
         },
-        e => Reason::ClientTls(e.to_string()),
+        e => Reason::ClientTls(words(e)),
     }
 }
 
@@ -276,6 +299,8 @@ fn alert_name(alert: AlertDescription) -> String {
 
 /// The application protocols that a tap reads.
 const READABLE: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+/// Of so many protocols that a client offers the names are told, 255 bytes each at most.
+const NAMED: usize = 4;
 /// As long as servers commonly wait for a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 

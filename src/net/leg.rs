@@ -120,6 +120,11 @@ impl Leg {
         self.outbox.is_empty() && !matches!(self.output, Output::Ending(_))
     }
 
+    /// Whether the peer refused what we sent: it is gone, or about to be.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.output == Output::Dead
+    }
+
     /// Whether the peer is gone: nothing more can happen in either direction.
     pub(crate) fn is_over(&self) -> bool {
         self.ended().is_some() && matches!(self.output, Output::Ended | Output::Dead)
@@ -160,8 +165,13 @@ impl Leg {
         }
         let n = match self.socket.read(scratch) {
             Ok(0) => {
-                // In the clear FIN is a proper end; TLS has a word for it that was not said (RFC 8446 section 6.1).
-                self.input = Input::Ended(if self.tls.is_some() { Ending::Truncated } else { Ending::Clean });
+                self.input = Input::Ended(match (self.output, &self.tls) {
+                    // The write that failed has taken the socket's error with it.
+                    (Output::Dead, _) => Ending::Reset,
+                    // TLS has a word for its end that was not said (RFC 8446 section 6.1).
+                    (_, Some(_)) => Ending::Truncated,
+                    (_, None) => Ending::Clean,
+                });
                 return Ok(false);
             }
             Ok(n) => n,

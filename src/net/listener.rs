@@ -77,10 +77,10 @@ struct State {
 }
 
 impl Live {
-    /// Waits until there is no connection, `most` is over, or somebody is in a hurry.
-    pub(crate) fn wait_for_none(&self, most: Duration) {
+    /// Waits until there is no connection, or somebody is in a hurry. Returns how many there are.
+    pub(crate) fn wait_for_none(&self) -> usize {
         let waiting = |state: &mut State| state.connections > 0 && !state.is_hurried;
-        drop(self.changed.wait_timeout_while(self.lock(), most, waiting));
+        self.changed.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner).connections
     }
 
     /// Ends the waiting, now and later.

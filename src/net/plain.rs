@@ -7,7 +7,7 @@
 use super::dial::{Undialled, dial};
 use super::leg::Leg;
 use super::page::{self, Answer};
-use super::relay::{Relayed, Watch, relay};
+use super::relay::{self, Relayed, Watch, relay};
 use super::shared::Shared;
 use crate::bundle::recorder::{Origin, Reached, Recorder};
 use crate::clock::Moment;
@@ -74,13 +74,17 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
     watch.recorder.data(Moment::now(), Dir::Up, &request.wire);
     origin.send(&request.wire);
     match relay(client, &mut origin, &mut watch, &shared.stop) {
-        Relayed::Over => {
+        Relayed::Over if watch.answer == (Stage::Ended { persists: true }) => {
             *kept = Some(Kept { authority, leg: origin, reached: None });
             Next::Request
         }
+        Relayed::Over => {
+            relay::part(client, &shared.stop);
+            Next::End
+        }
         Relayed::Closed => Next::End,
         Relayed::Stopped => {
-            let how = if watch.was_cut { Ending::Reset } else { Ending::Clean };
+            let how = if watch.was_cut || !client.is_flushed() { Ending::Reset } else { Ending::Clean };
             client.end(how);
             origin.end(how);
             Next::End
@@ -94,7 +98,6 @@ fn reach(shared: &Shared, authority: &Authority, kept: Option<Kept>) -> Result<K
     if let Some(kept) = usable {
         return Ok(kept);
     }
-    let began = Moment::now();
     let dialled = dial(authority, shared.listen, &shared.stop)?;
     let host = authority.host.to_string();
     shared.tally.domain(&host);
@@ -104,7 +107,7 @@ fn reach(shared: &Shared, authority: &Authority, kept: Option<Kept>) -> Result<K
     Ok(Kept {
         authority: authority.clone(),
         leg: Leg::new(dialled.socket).map_err(Undialled::Unconnected)?,
-        reached: Some(Reached { began, dns_ms: dialled.dns_ms, connect_ms: dialled.connect_ms, tls_ms: 0.0 }),
+        reached: Some(Reached { dns_ms: dialled.dns_ms, connect_ms: dialled.connect_ms, tls_ms: 0.0 }),
     })
 }
 
@@ -132,7 +135,9 @@ enum Stage {
         persists: bool,
     },
     /// It is over, and so is the exchange once the request is.
-    Ended,
+    Ended {
+        persists: bool,
+    },
     /// The two ends speak another protocol now.
     Switched,
     /// The origin's connection ends with it, or it is not understood: whatever comes belongs to the client.
@@ -160,7 +165,7 @@ impl Watch for OneExchange<'_> {
     }
 
     fn end(&mut self, dir: Dir, how: Ending) {
-        self.was_cut |= how == Ending::Stopped && self.answer != Stage::Ended;
+        self.was_cut |= how == Ending::Stopped && !matches!(self.answer, Stage::Ended { .. });
         self.recorder.end(Moment::now(), dir, how);
         if let (Some(tally), Some(why), Dir::Down) = (self.tally, self.recorder.opaque(), dir) {
             tally.uncaptured(&self.host, Reason::Opaque(why));
@@ -172,7 +177,7 @@ impl Watch for OneExchange<'_> {
     }
 
     fn is_over(&self) -> bool {
-        self.body.is_done() && self.answer == Stage::Ended
+        self.body.is_done() && matches!(self.answer, Stage::Ended { .. })
     }
 }
 
@@ -183,7 +188,9 @@ impl Stage {
             (Event::Response { head, .. }, _) => Self::Begun {
                 persists: response_framing(&asked.method, head).is_ok_and(|framing| persists(asked, head, framing)),
             },
-            (Event::End { dir: Dir::Down, how: Finish::Complete, .. }, Self::Begun { persists: true }) => Self::Ended,
+            (Event::End { dir: Dir::Down, how: Finish::Complete, .. }, Self::Begun { persists }) => {
+                Self::Ended { persists }
+            }
             (Event::End { dir: Dir::Down, .. }, Self::Begun { .. }) => Self::UntilClose,
             (Event::Opaque { .. }, stage) if stage != Self::Switched => Self::UntilClose,
             (_, stage) => stage,

@@ -161,12 +161,11 @@ fn linger(client: &mut Leg, scratch: &mut [u8], stop: &Stop) {
     }
 }
 
-/// Input is wanted of a leg while the other takes it and owes little; room for output while something is owed.
+/// Input is wanted of a leg while the other takes it and owes little; room for output while something is owed. A leg that
+/// refused what it was sent is read in any case: that alone tells how it ended, and it has no more than it has received.
 fn interest(leg: &Leg, other: &Leg, has_room: bool) -> Interest {
-    Interest {
-        read: leg.ended().is_none() && has_room && other.takes() && other.owed() < HIGH_WATER,
-        write: !leg.is_flushed(),
-    }
+    let is_wanted = has_room && other.takes() && other.owed() < HIGH_WATER;
+    Interest { read: leg.ended().is_none() && (is_wanted || leg.is_dead()), write: !leg.is_flushed() }
 }
 
 /// Reads `from` once and sends it on.

@@ -98,6 +98,11 @@ pub(crate) fn begin_connect(addr: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
+/// Whether this process, or the machine, has no descriptor left to give.
+pub(crate) fn is_out_of_descriptors(e: &io::Error) -> bool {
+    e.raw_os_error().is_some_and(|code| [Errno::EMFILE, Errno::ENFILE].contains(&Errno::from_raw(code)))
+}
+
 /// Has the kernel find out about peers that are gone without a word, since no deadline of ours would: a long poll may be
 /// silent for hours and be well.
 pub(crate) fn keep_alive(stream: &TcpStream) {

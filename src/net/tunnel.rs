@@ -47,7 +47,7 @@ pub(crate) fn serve(shared: &Shared, mut client: Leg, mut origin: Leg, route: Ro
     }
     let reason = match opening {
         Opening::Tls(hello) => return intercept::serve(shared, capture, client, origin, route, &hello),
-        Opening::Http { .. } => return tapped(shared, capture, client, origin, route, false),
+        Opening::Http { .. } => return tapped(shared, capture, client, origin, route, None),
         Opening::Http2 => Reason::Protocol("HTTP/2 in the clear".into()),
         Opening::Incomplete => Reason::Incomplete,
         Opening::Other | Opening::OriginFirst => Reason::NotHttp,
@@ -61,22 +61,47 @@ pub(crate) fn serve(shared: &Shared, mut client: Leg, mut origin: Leg, route: Ro
 /// Relays without looking.
 pub(crate) fn pass(shared: &Shared, mut client: Leg, mut origin: Leg) {
     if relay(&mut client, &mut origin, &mut Unwatched, &shared.stop) == Relayed::Stopped {
-        client.end(Ending::Clean);
-        origin.end(Ending::Clean);
+        // Nobody knows what was under way: half an answer must not look like a whole one.
+        client.abort();
+        origin.abort();
     }
 }
 
-/// Relays plaintext that a tap reads along.
-pub(crate) fn tapped(shared: &Shared, capture: &Capture, mut client: Leg, mut origin: Leg, route: Route, tls: bool) {
-    let host = route.authority.to_string();
+/// Relays plaintext that a tap reads along; what was TLS has a name, `host:port`.
+pub(crate) fn tapped(
+    shared: &Shared,
+    capture: &Capture,
+    mut client: Leg,
+    mut origin: Leg,
+    route: Route,
+    tls_name: Option<String>,
+) {
+    let tls = tls_name.is_some();
+    let host = tls_name.unwrap_or_else(|| route.authority.to_string());
     let origin_of = Origin { tls, authority: route.authority, reached: Some(route.reached) };
     let recorder = Recorder::new(Box::new(Http1::new()), Some(capture.sink.clone()), origin_of);
-    let mut watch = Tapped { recorder, tally: &shared.tally, host, was_cut: false, is_named: false };
-    if relay(&mut client, &mut origin, &mut watch, &shared.stop) == Relayed::Stopped {
-        // Half an answer must not look like a whole one.
-        let how = if watch.was_cut { Ending::Reset } else { Ending::Clean };
-        client.end(how);
-        origin.end(how);
+    let mut watch = Tapped {
+        recorder,
+        tally: &shared.tally,
+        host,
+        was_cut: false,
+        is_named: false,
+        is_asked: false,
+        client_ended_first: false,
+        origin_ended: false,
+    };
+    match relay(&mut client, &mut origin, &mut watch, &shared.stop) {
+        Relayed::Stopped => {
+            // Half an answer must not look like a whole one.
+            let how = if watch.was_cut || !client.is_flushed() { Ending::Reset } else { Ending::Clean };
+            client.end(how);
+            origin.end(how);
+        }
+        // Some clients finish the handshake before they judge the certificate.
+        Relayed::Closed | Relayed::Over if tls && !watch.is_asked && watch.client_ended_first => {
+            shared.tally.uncaptured(&watch.host, Reason::ClientLeft);
+        }
+        Relayed::Closed | Relayed::Over => {}
     }
 }
 
@@ -88,11 +113,19 @@ struct Tapped<'a> {
     /// Whether the stop of the capture cut something off.
     was_cut: bool,
     is_named: bool,
+    /// Whether the client said anything.
+    is_asked: bool,
+    client_ended_first: bool,
+    origin_ended: bool,
 }
 
 impl Watch for Tapped<'_> {
     fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize {
         self.recorder.data(Moment::now(), dir, bytes);
+        if dir == Dir::Up && !self.is_asked {
+            self.is_asked = true;
+            self.tally.captured(&self.host);
+        }
         if let Some(why) = self.recorder.opaque().filter(|_| !self.is_named) {
             self.is_named = true;
             self.tally.uncaptured(&self.host, Reason::Opaque(why));
@@ -102,6 +135,10 @@ impl Watch for Tapped<'_> {
 
     fn end(&mut self, dir: Dir, how: Ending) {
         self.was_cut |= how == Ending::Stopped && self.recorder.is_busy();
+        match dir {
+            Dir::Up => self.client_ended_first |= !self.origin_ended,
+            Dir::Down => self.origin_ended = true,
+        }
         self.recorder.end(Moment::now(), dir, how);
     }
 }

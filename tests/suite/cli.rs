@@ -2,7 +2,7 @@
 
 use crate::support::cli::{Spectral, command, spectral};
 use crate::support::peers::{find, finish, peer, run};
-use crate::support::{Link, Origin, TempDir, TestCa, TlsClient, ca};
+use crate::support::{Link, Origin, PATIENCE, TempDir, TestCa, TlsClient, ca, now};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
@@ -374,6 +374,37 @@ fn a_stderr_that_is_closed_stops_nothing() {
     let said = finish(child);
     assert_eq!(said.code, Some(0));
     assert_eq!(crate::support::bundle::Bundle::open(&dir.join("capture.zip")).traces.len(), 3);
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_stops_nothing_either() {
+    let dir = TempDir::new();
+    // A port that was free a moment ago: the banner is not read.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let child = command(&dir, &["capture", "proxy", "-p", &port.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begin = now();
+    let dial = || std::net::TcpStream::connect(("127.0.0.1", port));
+    while dial().is_err() {
+        assert!(begin.elapsed() < PATIENCE, "it does not listen");
+        std::thread::yield_now();
+    }
+    // Each is a line that says it cannot be reached; together they are more than a pipe holds.
+    for unused in 1..1_000 {
+        let mut link = Link::over(dial().unwrap());
+        assert_eq!(link.ask(format!("GET http://127.77.77.77:{unused}/ HTTP/1.1\r\nHost: x\r\n\r\n")).status, 502);
+    }
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
+    let mut child = child;
+    let pipe = child.stderr.take();
+    let code = crate::support::peers::wait(&mut child).and_then(|status| status.code());
+    drop(pipe);
+    assert_eq!(code, Some(0));
+    assert!(dir.join("capture.zip").exists());
 }
 
 #[test]

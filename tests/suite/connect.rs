@@ -285,3 +285,16 @@ fn many_connections_at_once() {
         }
     }
 }
+
+#[test]
+fn empty_lines_without_end_are_refused() {
+    let capture = Capture::start();
+    let mut link = capture.dial();
+    let mut writer = link.writer.clone();
+    // More than a head may have; the rest meets a connection that is over.
+    let flood = std::thread::spawn(move || while writer.try_send("\r\n".repeat(8192).as_bytes()).is_ok() {});
+    assert!(link.head().starts_with("HTTP/1.1 400 "));
+    drop(link);
+    flood.join().unwrap();
+    assert!(capture.stop().bundle().traces.is_empty());
+}

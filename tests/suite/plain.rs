@@ -1,6 +1,6 @@
 //! Plain proxy requests (`GET http://…`): the one place where the proxy is a party to the conversation.
 
-use crate::support::{Capture, Origin, next_request};
+use crate::support::{Capture, Ending, Gate, Origin, next_request};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -261,4 +261,39 @@ fn websockets_may_be_asked_for_plainly() {
     let socket = outcome.bundle().only_socket();
     assert_eq!(socket.url(), format!("ws://{host}/chat"));
     assert_eq!(socket.messages[0], crate::support::Message::received("text", "hi"));
+}
+
+#[test]
+fn http_1_0_keeps_the_connection_where_both_ends_say_so() {
+    let origin = Origin::plain_answering("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok");
+    let capture = Capture::start();
+    let host = origin.at("127.0.0.1");
+    let mut link = capture.dial();
+    for path in ["/one", "/two"] {
+        let request = format!("GET http://{host}{path} HTTP/1.0\r\nHost: {host}\r\nConnection: keep-alive\r\n\r\n");
+        assert_eq!(link.ask(request).text(), "ok");
+    }
+    drop(link);
+    assert_eq!(origin.connections(), 1);
+    assert_eq!(capture.stop().bundle().traces.len(), 2);
+}
+
+#[test]
+fn an_answer_that_says_close_ends_the_connection_though_the_origin_holds_it() {
+    let hold = Gate::default();
+    let held = hold.clone();
+    let origin = Origin::plain(move |mut link| {
+        link.head();
+        link.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+        held.pass();
+    });
+    let capture = Capture::start();
+    let host = origin.at("127.0.0.1");
+    let mut link = capture.dial();
+    link.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    let (answer, end) = link.the_rest();
+    hold.open();
+    assert!(answer.ends_with(b"\r\n\r\nok"));
+    assert_eq!(end, Ending::Clean);
+    assert_eq!(capture.stop().bundle().only_trace().text(), "ok");
 }

@@ -42,9 +42,31 @@ fn a_client_that_only_hangs_up_is_named_too() {
         } else {
             link.cut();
         }
-        let host = capture.uncaptured(|reason| matches!(reason, Reason::CertificateRefused(_)));
+        let host = capture.uncaptured(|reason| *reason == Reason::ClientLeft);
         assert_eq!(host, origin.at("localhost"));
     }
+}
+
+#[test]
+fn a_client_that_judges_after_the_handshake_is_named_too() {
+    // As GnuTLS has it: wget, git.
+    let origin = Origin::tls_answering(HELLO);
+    let capture = Capture::start();
+    let link = capture.tls(&origin.at("localhost"), "localhost");
+    link.cut();
+    let host = capture.uncaptured(|reason| *reason == Reason::ClientLeft);
+    assert_eq!(host, origin.at("localhost"));
+}
+
+#[test]
+fn a_client_that_leaves_says_nothing_of_a_host_that_was_captured() {
+    let origin = Origin::tls_answering(HELLO);
+    let capture = Capture::start();
+    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+    capture.tls(&origin.at("localhost"), "localhost").cut();
+    drop(link);
+    assert!(capture.stop().summary.uncaptured.is_empty());
 }
 
 #[test]

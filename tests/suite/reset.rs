@@ -1,7 +1,10 @@
 //! A reset is a reset on the other side too, and what came before it is in the bundle.
 
 use crate::support::{Capture, Ending, Gate, Link, Origin, patterns};
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
 use std::sync::mpsc;
+use std::time::Duration;
 
 const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this";
 
@@ -123,4 +126,60 @@ fn a_client_that_leaves_in_the_middle_of_its_upload() {
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.request_body.as_slice()), (0, &b"begin"[..]));
+}
+
+#[test]
+fn a_reset_is_noticed_while_both_sides_are_full() {
+    // Neither end reads: nothing can be sent to either, and only reading what the dead one sent tells that it is dead.
+    let (tell, told) = mpsc::channel();
+    let origin = Origin::plain(move |mut link| {
+        let piece = [0; 65536];
+        let failed = loop {
+            if let Err(e) = link.writer.try_send(&piece) {
+                break e.kind();
+            }
+        };
+        tell.send(failed).unwrap();
+    });
+    let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
+    let mut socket = TcpStream::connect(capture.addr).unwrap();
+    let host = origin.at("127.0.0.1");
+    write!(socket, "CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+    socket.set_write_timeout(Some(Duration::from_millis(700))).unwrap();
+    while socket.write_all(&[0; 65536]).is_ok() {}
+    Link::over(socket).reset();
+    let seen = told.recv().unwrap();
+    assert!(matches!(seen, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{seen:?}");
+}
+
+#[test]
+fn a_reset_that_a_write_meets_is_no_orderly_end() {
+    const HALF: &str = "HTTP/1.1 200 OK\r\n\r\nhalf of it";
+    let (gate, origin) = {
+        let gate = Gate::default();
+        let wait = gate.clone();
+        let script = move |mut link: Link| {
+            link.head();
+            link.send(HALF);
+            wait.pass();
+            link.reset();
+        };
+        (gate, Origin::plain(script))
+    };
+    let capture = Capture::start();
+    gate.open();
+    // Whether a read or a write meets it is a race, here as there: of several, some are seen as what they are.
+    let ends: Vec<_> = (0..8)
+        .map(|_| {
+            let mut link = capture.connect(&origin.at("localhost"));
+            link.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000000\r\n\r\n");
+            let mut writer = link.writer.clone();
+            let upload = std::thread::spawn(move || while writer.try_send(&[b'u'; 100_000]).is_ok() {});
+            let end = link.the_rest().1;
+            drop(link);
+            upload.join().unwrap();
+            end
+        })
+        .collect();
+    assert!(ends.contains(&Ending::Reset), "{ends:?}");
 }

@@ -1,7 +1,7 @@
 //! Stopping: what is in flight is recorded as far as it came, and the bundle takes its place only when it is whole.
 
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Capture, Gate, Link, Message, Origin, TempDir, in_time, next_request};
+use crate::support::{Capture, Gate, Link, Message, Origin, TempDir, Watched, in_time, next_request};
 use spectral_capture::{Config, Proxy};
 use std::net::TcpStream;
 
@@ -181,4 +181,56 @@ fn the_bundle_is_for_its_owner_alone() {
     let outcome = Capture::start().stop();
     let mode = std::fs::metadata(outcome.summary.bundle.unwrap()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn what_waits_for_a_slow_writer_is_written_before_the_end() {
+    const NOTHING: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+    const ASKED: usize = 3_000;
+    // The first exchange holds the writer up, until more has ended than may wait for it.
+    let go = Gate::default();
+    let wait = go.clone();
+    let capture = Capture::observed(
+        move |notice| {
+            if matches!(notice, spectral_capture::Notice::Exchange { .. }) {
+                wait.pass();
+            }
+        },
+        |_| (),
+    );
+    let origin = Origin::plain(|link| crate::support::origin::answer_all(link, NOTHING));
+    let links: Vec<_> = (0..4)
+        .map(|_| {
+            let mut link = capture.connect(&origin.at("localhost"));
+            link.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(ASKED));
+            link
+        })
+        .collect();
+    let answered = Watched::<usize>::default();
+    let readers: Vec<_> = links
+        .into_iter()
+        .map(|mut link| {
+            let answered = answered.clone();
+            std::thread::spawn(move || {
+                while link.reader.begins() {
+                    link.exactly(NOTHING.len());
+                    answered.change(|n| *n += 1);
+                }
+            })
+        })
+        .collect();
+    // By then the queue is full: an exchange is recorded before its answer is passed on, and nothing is written.
+    go.within(std::time::Duration::from_secs(1), |_| None::<()>);
+    let opener = std::thread::spawn(move || {
+        // The stop is under way, or soon will be; it must not make a difference.
+        go.within(std::time::Duration::from_millis(500), |_| None::<()>);
+        go.open();
+    });
+    let outcome = capture.stop();
+    opener.join().unwrap();
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+    let answered = answered.look(|n| *n);
+    let written = outcome.bundle().traces.iter().filter(|trace| trace.status() == 204).count();
+    assert_eq!(outcome.summary.lost, 0);
+    assert!(written >= answered, "{answered} were answered, {written} are in the bundle");
 }

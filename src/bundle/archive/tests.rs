@@ -223,11 +223,22 @@ fn the_parts_of_others_stay() {
 }
 
 #[test]
-fn a_slash_at_the_end_is_overlooked() {
+fn a_slash_at_the_end_means_a_folder() {
     let folder = Folder::new("slash");
-    let archive = create(&folder.0.join("capture.zip/"));
-    assert_eq!(archive.finish().unwrap(), folder.output());
-    assert_eq!(folder.files(), ["capture.zip"]);
+    assert!(Archive::create(&folder.0.join("capture.zip/"), Duration::ZERO).is_err());
+    assert!(folder.files().is_empty());
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let folder = Folder::new("link");
+    std::os::unix::fs::symlink("capture.zip", folder.0.join("link.zip")).unwrap();
+    assert!(Archive::create(&folder.0.join("link.zip"), Duration::ZERO).is_err(), "it leads nowhere");
+    fs::write(folder.output(), "old").unwrap();
+    let written = create(&folder.0.join("link.zip")).finish().unwrap();
+    assert_eq!(written, fs::canonicalize(folder.output()).unwrap());
+    assert!(folder.0.join("link.zip").is_symlink());
+    assert_eq!(folder.files(), ["capture.zip", "capture.zip.bak", "link.zip"]);
 }
 
 #[test]

@@ -66,8 +66,9 @@ pub(crate) fn persists(request: &RequestHead, response: &ResponseHead, framing: 
     };
     stays
         && framing != Framing::UntilClose
-        // A proxy does not keep connections of HTTP/1.0 clients: their keep-alive may be meant for somebody else.
-        && request.version == Version::Http11
+        // Section 9.3 keeps proxies from it, as those that do not know the field pass it on blindly. We pass it on too, but
+        // close when the two ends would.
+        && (request.version == Version::Http11 || request.headers.lists("connection", "keep-alive"))
         // Section 6.1: may be an attempt at smuggling; answered, and no more.
         && !chunked_and_length
         && !request.headers.lists("connection", "close")
@@ -291,7 +292,8 @@ mod tests {
             (("1.1", ""), ("1.0", ""), length, false),
             (("1.1", ""), ("1.0", "Connection: Keep-Alive\r\n"), length, true),
             (("1.1", ""), ("1.0", "Connection: Keep-Alive\r\nTransfer-Encoding: chunked\r\n"), Framing::Chunked, false),
-            (("1.0", "Connection: keep-alive\r\n"), ("1.1", "Connection: keep-alive\r\n"), length, false),
+            (("1.0", "Connection: keep-alive\r\n"), ("1.1", "Connection: keep-alive\r\n"), length, true),
+            (("1.0", ""), ("1.1", "Connection: keep-alive\r\n"), length, false),
             (("1.1", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), ("1.1", ""), length, false),
         ] {
             let (request, response) = (post(request.0, request.1), answer(response.0, 200, response.1));

@@ -32,6 +32,8 @@ pub(crate) struct Http1 {
     requests: u32,
     /// Requests that were reported and whose response is not over, oldest first. At most [`MAX_PENDING`].
     pending: VecDeque<Pending>,
+    /// The bytes of their heads. At most [`MAX_UNANSWERED`].
+    unanswered: usize,
     /// The request that was reported and is not over.
     sending: Option<ExchangeId>,
     /// The request that asks to switch protocols and has no final response yet. It is the last one of `pending`.
@@ -66,6 +68,8 @@ struct Pending {
     /// `HEAD`, `CONNECT`, or nothing for all methods that do not bear on the response's framing. A method may be as
     /// long as a head: it is not kept.
     method: &'static str,
+    /// How long its head was.
+    size: usize,
 }
 
 impl Http1 {
@@ -76,6 +80,7 @@ impl Http1 {
             down: Side::new(),
             requests: 0,
             pending: VecDeque::new(),
+            unanswered: 0,
             sending: None,
             undecided: None,
         }
@@ -191,8 +196,10 @@ impl Http1 {
         let Some((used, head)) = self.up.head(id, Dir::Up, bytes, out)? else {
             return Ok(None);
         };
+        let size = head.len();
         let head = head::request(&head)?;
-        if self.pending.len() >= MAX_PENDING {
+        self.unanswered = self.unanswered.saturating_add(size);
+        if self.pending.len() >= MAX_PENDING || self.unanswered > MAX_UNANSWERED {
             return Err(Opaque::TooLong);
         }
         let method = match head.method.as_str() {
@@ -201,7 +208,7 @@ impl Http1 {
             _ => "",
         };
         self.requests = self.requests.wrapping_add(1);
-        self.pending.push_back(Pending { id, method });
+        self.pending.push_back(Pending { id, method, size });
         self.sending = Some(id);
         self.undecided = asks_to_switch(&head).then_some(id);
         let framing = request_framing(&head);
@@ -211,7 +218,7 @@ impl Http1 {
     }
 
     fn response(&mut self, bytes: &[u8], out: Out<'_>) -> Result<Option<usize>, Opaque> {
-        let Some(&Pending { id, method }) = self.pending.front() else {
+        let Some(&Pending { id, method, .. }) = self.pending.front() else {
             // An answer to half a question, or to none.
             return Err(if self.up.in_head() { Opaque::Request } else { Opaque::Unasked });
         };
@@ -287,7 +294,10 @@ impl Http1 {
         out(Event::End { id, dir, how });
         match dir {
             Dir::Up => self.sending = None,
-            Dir::Down => drop(self.pending.pop_front()),
+            Dir::Down => {
+                let size = self.pending.pop_front().map_or(0, |answered| answered.size);
+                self.unanswered = self.unanswered.saturating_sub(size);
+            }
         }
         self.side(dir).at = At::Head(HeadReader::message());
     }
@@ -375,6 +385,9 @@ fn asks_to_switch(head: &RequestHead) -> bool {
 
 /// The most requests without an answer that are kept track of. Clients that pipeline send some tens.
 const MAX_PENDING: usize = 10_000;
+
+/// The most bytes that the heads of these requests may have together.
+const MAX_UNANSWERED: usize = 16 * 1024 * 1024;
 
 /// The most bytes that wait for the other direction. Who asks to switch waits for the answer, as a rule; and an answer
 /// to half a question is an error page.

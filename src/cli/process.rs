@@ -1,13 +1,25 @@
-//! SIGINT, SIGTERM and SIGHUP end a capture. The one file that names `ctrlc`.
+//! What this process asks of the system: signals that end a capture, and all the descriptors it may have. The one file that
+//! names `ctrlc`.
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use std::sync::mpsc::{Receiver, channel};
 
-/// Delivers a message for each signal. Call it before any thread is started.
+/// Raises the limit of open descriptors to what is allowed: each connection takes two, and the usual 1,024 are few.
+pub(crate) fn allow_many_descriptors() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // If it is refused, connections wait for descriptors earlier.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// Delivers a message for each SIGINT, SIGTERM and SIGHUP. Call it before any thread is started.
 ///
 /// # Errors
 /// If the handlers cannot be set.
-pub(crate) fn catch() -> Result<Receiver<()>, String> {
+pub(crate) fn catch_signals() -> Result<Receiver<()>, String> {
     if is_hang_up_ignored() {
         // Started with nohup: the terminal's end is not to end the capture. A blocked signal is as good as ignored.
         let mut hang_up = SigSet::empty();
