@@ -104,6 +104,20 @@ fn an_origin_whose_certificate_nobody_here_trusts() {
 }
 
 #[test]
+fn one_client_that_an_origin_refuses_does_not_keep_others_from_being_captured() {
+    let setup = TlsSetup { alpn: &["http/1.1"], ..TlsSetup::default() };
+    let origin = Origin::tls_with(setup, |link| answer_all(link, HELLO));
+    let capture = Capture::start();
+    let mut odd = capture.connect(&origin.at("localhost"));
+    assert!(knows_origins("localhost").alpn(&["http/1.0"]).start(&mut odd).is_err(), "as it would without us");
+    let client = capture.client("localhost").alpn(&["http/1.1"]);
+    assert_eq!(capture.tls_with(&origin.at("localhost"), &client).ask(ASK).text(), "hello");
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().only_trace().text(), "hello");
+    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::OriginTls(_)));
+}
+
+#[test]
 fn the_connection_that_was_tried_is_given_up_before_the_client_gets_its_own() {
     // An origin that serves one at a time would never come to the second; any other would carry an idle one along.
     let origin = untrusted();
