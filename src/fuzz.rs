@@ -16,6 +16,16 @@ pub fn http1(data: &[u8]) {
     crate::wire::http1::fuzz::cut_anyhow(data);
 }
 
+/// The HTTP/2 tap does too.
+pub fn http2(data: &[u8]) {
+    crate::wire::http2::fuzz::cut_anyhow(data);
+}
+
+/// Decoding blocks of compressed fields stays within its limits.
+pub fn hpack(data: &[u8]) {
+    crate::wire::http2::hpack::any_blocks(data);
+}
+
 /// The WebSocket tap does too.
 pub fn websocket(data: &[u8]) {
     crate::wire::websocket::cut_anyhow(data);

@@ -79,7 +79,17 @@ impl Recorder {
     /// Records into `sink` what `tap` sees of a connection to `origin`. Without a sink it understands and records nothing:
     /// for requests that are not captured, and yet have to be told apart.
     pub(crate) fn new(tap: Box<dyn Tap>, sink: Option<Sink>, origin: Origin) -> Self {
-        Self { tap, log: Log { sink, origin, drafts: HashMap::new(), socket: None, opaque: None, client_left: false } }
+        Self {
+            tap,
+            log: Log {
+                sink,
+                origin,
+                drafts: HashMap::new(),
+                sockets: HashMap::new(),
+                opaque: None,
+                client_left: false,
+            },
+        }
     }
 
     /// `bytes` are on their way.
@@ -111,7 +121,7 @@ impl Recorder {
 
     /// Whether something is under way that would be cut off.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.log.drafts.is_empty() || self.log.socket.is_some()
+        !self.log.drafts.is_empty() || !self.log.sockets.is_empty()
     }
 }
 
@@ -120,7 +130,7 @@ struct Log {
     sink: Option<Sink>,
     origin: Origin,
     drafts: HashMap<ExchangeId, Draft>,
-    socket: Option<Socket>,
+    sockets: HashMap<ExchangeId, Socket>,
     opaque: Option<Opaque>,
     /// Whether the client ended its direction.
     client_left: bool,
@@ -193,27 +203,27 @@ impl Log {
             }
             Event::SocketOpen { id, protocol } => {
                 let key = SocketKey(sink.next_socket.fetch_add(1, Relaxed));
-                self.socket = Some(Socket { key, up: None, down: None });
+                self.sockets.insert(id, Socket { key, up: None, down: None });
                 self.draft(id, |draft| draft.opens = Some(Opens { socket: key, protocol }));
             }
-            Event::MessageBegin { dir, opcode, .. } => {
+            Event::MessageBegin { id, dir, opcode } => {
                 let body = Body::new(&sink.store);
-                if let Some(socket) = &mut self.socket {
+                if let Some(socket) = self.sockets.get_mut(&id) {
                     *socket.open(dir) = Some((opcode, body));
                 }
             }
-            Event::MessageData { dir, bytes, .. } => {
-                if let Some((_, body)) = self.socket.as_mut().and_then(|socket| socket.open(dir).as_mut()) {
+            Event::MessageData { id, dir, bytes } => {
+                if let Some((_, body)) = self.sockets.get_mut(&id).and_then(|socket| socket.open(dir).as_mut()) {
                     body.push(bytes);
                 }
             }
-            Event::MessageEnd { dir, .. } => self.finish_message(now, dir),
-            Event::Control { dir, opcode, payload, .. } => {
+            Event::MessageEnd { id, dir, .. } => self.finish_message(id, now, dir),
+            Event::Control { id, dir, opcode, payload } => {
                 let mut body = Body::new(&sink.store);
                 body.push(payload);
-                self.send_message(now, dir, opcode, body);
+                self.send_message(id, now, dir, opcode, body);
             }
-            Event::SocketEnd { .. } => self.finish_socket(now),
+            Event::SocketEnd { id } => self.finish_socket(id, now),
             Event::Opaque { why } => self.opaque = Some(why),
         }
     }
@@ -231,22 +241,22 @@ impl Log {
         }
     }
 
-    fn finish_message(&mut self, now: Moment, dir: Dir) {
-        if let Some((opcode, payload)) = self.socket.as_mut().and_then(|socket| socket.open(dir).take()) {
-            self.send_message(now, dir, opcode, payload);
+    fn finish_message(&mut self, id: ExchangeId, now: Moment, dir: Dir) {
+        if let Some((opcode, payload)) = self.sockets.get_mut(&id).and_then(|socket| socket.open(dir).take()) {
+            self.send_message(id, now, dir, opcode, payload);
         }
     }
 
-    fn send_message(&self, now: Moment, dir: Dir, opcode: Opcode, payload: Body) {
-        if let (Some(socket), Some(sink)) = (&self.socket, &self.sink) {
+    fn send_message(&self, id: ExchangeId, now: Moment, dir: Dir, opcode: Opcode, payload: Body) {
+        if let (Some(socket), Some(sink)) = (self.sockets.get(&id), &self.sink) {
             sink.send(Item::Message(Message { socket: socket.key, at: now.epoch_ms(), dir, opcode, payload }));
         }
     }
 
-    fn finish_socket(&mut self, now: Moment) {
-        self.finish_message(now, Dir::Up);
-        self.finish_message(now, Dir::Down);
-        if let (Some(socket), Some(sink)) = (self.socket.take(), &self.sink) {
+    fn finish_socket(&mut self, id: ExchangeId, now: Moment) {
+        self.finish_message(id, now, Dir::Up);
+        self.finish_message(id, now, Dir::Down);
+        if let (Some(socket), Some(sink)) = (self.sockets.remove(&id), &self.sink) {
             sink.send(Item::SocketEnd(socket.key));
         }
     }
@@ -254,7 +264,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        if self.drafts.is_empty() && self.socket.is_none() {
+        if self.drafts.is_empty() && self.sockets.is_empty() {
             return;
         }
         let now = Moment::now();
@@ -263,7 +273,11 @@ impl Drop for Log {
         for id in open {
             self.finish(id, now);
         }
-        self.finish_socket(now);
+        let mut open: Vec<_> = self.sockets.keys().copied().collect();
+        open.sort_unstable();
+        for id in open {
+            self.finish_socket(id, now);
+        }
     }
 }
 
@@ -347,5 +361,63 @@ fn why_unanswered(how: Finish, client_left: bool) -> &'static str {
         Finish::Cut(Ending::Abandoned) => "client left",
         Finish::Cut(Ending::Stopped) => "capture stopped",
         Finish::Opaque => "answer not understood",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::http2::Http2;
+    use std::sync::mpsc::sync_channel;
+
+    /// Frames as a client and an origin send them, of a connection whose first two streams open WebSockets.
+    const UP: [&[u8]; 2] = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+          \0\0\x25\x01\x04\0\0\0\x01\x02\x07CONNECT\0\x09:protocol\x09websocket\x04\x02/1\x01\x01a\
+          \0\0\x25\x01\x04\0\0\0\x03\x02\x07CONNECT\0\x09:protocol\x09websocket\x04\x02/3\x01\x01a",
+        b"\0\0\x07\0\0\0\0\0\x01\x01\x81\0\0\0\0x\0\0\x07\0\0\0\0\0\x03\x82\x81\0\0\0\0y\
+          \0\0\x07\0\0\0\0\0\x01\x80\x81\0\0\0\0z",
+    ];
+    const DOWN: &[u8] = b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x01\x01\x04\0\0\0\x03\x88";
+
+    fn recorder(items: SyncSender<Item>) -> Recorder {
+        let sink = Sink::new(items, Store::new(std::env::temp_dir()));
+        let authority = Authority::of_host_header(b"a", 443).unwrap();
+        Recorder::new(Box::new(Http2::new()), Some(sink), Origin { tls: true, authority, reached: None })
+    }
+
+    fn seen(item: Item) -> String {
+        match item {
+            Item::Exchange(exchange) => format!("{} {:?}", exchange.url, exchange.opens.map(|opens| opens.socket)),
+            Item::Message(message) => format!("{:?} {:?} {}", message.socket, message.opcode, message.payload.len()),
+            Item::SocketEnd(socket) => format!("{socket:?} ends"),
+            Item::Finish => "finish".into(),
+        }
+    }
+
+    #[test]
+    fn many_sockets_on_one_connection() {
+        let (items, received) = sync_channel(100);
+        let mut recorder = recorder(items);
+        let now = Moment::now();
+        recorder.data(now, Dir::Up, UP[0]);
+        recorder.data(now, Dir::Down, DOWN);
+        recorder.data(now, Dir::Up, UP[1]);
+        assert!(recorder.is_busy() && recorder.opaque().is_none());
+        recorder.data(now, Dir::Up, b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08");
+        assert_eq!(recorder.log.sockets.len(), 1);
+        drop(recorder);
+        let seen: Vec<_> = received.iter().map(seen).collect();
+        assert_eq!(
+            seen,
+            [
+                "wss://a/1 Some(SocketKey(0))",
+                "wss://a/3 Some(SocketKey(1))",
+                "SocketKey(1) Binary 1",
+                "SocketKey(0) Text 2",
+                "SocketKey(0) ends",
+                "SocketKey(1) ends",
+            ]
+        );
     }
 }

@@ -58,6 +58,21 @@ impl Headers {
         self.list(name).any(|m| m.eq_ignore_ascii_case(member.as_bytes()))
     }
 
+    /// Adds a field before the one at place `at`.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn insert(&mut self, at: usize, name: &[u8], value: &[u8]) {
+        self.push(name, value);
+        if let Some(late) = self.fields.get_mut(at..) {
+            late.rotate_right(1);
+        }
+    }
+
+    /// How many fields there are.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
     /// Whether there is no field.
     pub(crate) fn is_empty(&self) -> bool {
         self.fields.is_empty()
@@ -77,11 +92,16 @@ impl std::fmt::Debug for Headers {
 pub(crate) struct RequestHead {
     /// A token, case as sent.
     pub method: String,
-    /// The request target as sent: origin-form, absolute-form, authority-form or `*`. For HTTP/2 its `:path`.
+    /// The request target as sent: origin-form, absolute-form, authority-form or `*`. For HTTP/2 its `:path`, or what CONNECT
+    /// names instead.
     pub target: Vec<u8>,
     /// The protocol's version.
     pub version: Version,
-    /// The fields of the head.
+    /// The scheme that HTTP/2 names apart from the target; `None` in HTTP/1.
+    pub scheme: Option<Vec<u8>>,
+    /// The authority that HTTP/2 names apart from the target; `None` in HTTP/1.
+    pub authority: Option<Vec<u8>>,
+    /// The fields of the head, without pseudo-header fields.
     pub headers: Headers,
 }
 
@@ -90,7 +110,7 @@ pub(crate) struct RequestHead {
 pub(crate) struct ResponseHead {
     /// 100 to 999.
     pub status: u16,
-    /// The reason phrase as received, without outer blanks.
+    /// The reason phrase as received, without outer blanks; HTTP/2 has none.
     pub reason: Vec<u8>,
     /// The protocol's version.
     pub version: Version,
@@ -105,6 +125,9 @@ pub(crate) enum Version {
     Http10,
     /// HTTP/1.1.
     Http11,
+    /// HTTP/2.
+    #[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "offered to no one yet"))]
+    Http2,
 }
 
 /// Without blanks (space, tab) at both ends.
@@ -130,5 +153,12 @@ mod tests {
         assert_eq!(headers.all("X-ODD").count(), 2);
         assert_eq!(headers.list("te").collect::<Vec<_>>(), [b"a", b"b"]);
         assert!(headers.lists("te", "B") && !headers.lists("te", "c"));
+        headers.insert(1, b"a", b"b");
+        headers.insert(4, b"z", b"");
+        assert_eq!(
+            headers.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            [&b"X-Odd"[..], b"a", b"x-odd", b"TE", b"z"]
+        );
+        assert_eq!(headers.len(), 5);
     }
 }

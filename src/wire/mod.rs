@@ -13,6 +13,9 @@
 pub(crate) mod authority;
 pub(crate) mod client_hello;
 pub(crate) mod http1;
+// Read by tests and fuzzing until the relay offers h2.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod http2;
 pub(crate) mod message;
 #[cfg(test)]
 mod mutations;

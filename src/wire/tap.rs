@@ -83,7 +83,7 @@ pub(crate) enum Event<'a> {
     Trailers { id: ExchangeId, dir: Dir, headers: Headers },
     /// The request (`Up`) or the response (`Down`) is over. A `Cut` `Down` without a `Response` means that no answer came.
     End { id: ExchangeId, dir: Dir, how: Finish },
-    /// The `Response` just reported is a 101 that opens a WebSocket, with this subprotocol; its `End` comes next.
+    /// The `Response` just reported opens a WebSocket with this subprotocol: a 101, or a 2xx in HTTP/2. Its `End` comes next.
     SocketOpen { id: ExchangeId, protocol: Option<String> },
     /// A data message begins. In each direction one message ends before the next begins; control frames may stand between
     /// its pieces.
@@ -136,7 +136,7 @@ pub enum Opaque {
     Response,
     /// The origin answered where nothing was asked.
     Unasked,
-    /// A head, or a line in a chunked body, is longer than its limit.
+    /// A head, or a line in a chunked body, is longer than its limit; or more exchanges are open than are kept track of.
     TooLong,
     /// The framing of a body is malformed.
     Framing,
@@ -146,6 +146,10 @@ pub enum Opaque {
     WebSocket,
     /// A WebSocket message inflates past its limit.
     Inflated,
+    /// The frames of HTTP/2 are malformed.
+    Http2,
+    /// The compressed fields of HTTP/2 are malformed.
+    Hpack,
 }
 
 impl std::fmt::Display for Opaque {
@@ -159,6 +163,8 @@ impl std::fmt::Display for Opaque {
             Self::Switched => "a switch to a protocol that is not read",
             Self::WebSocket => "a malformed WebSocket frame",
             Self::Inflated => "a WebSocket message that inflates past the limit",
+            Self::Http2 => "malformed HTTP/2",
+            Self::Hpack => "malformed HTTP/2 fields",
         })
     }
 }
@@ -235,7 +241,9 @@ pub(crate) mod testing {
             let line = match event {
                 Event::Begin { id, dir } => format!("{}{} begins", id.0, arrow(dir)),
                 Event::Request { id, head: h } => {
-                    format!("{}> {} {} {:?}{}", id.0, h.method, text(&h.target), h.version, fields(&h.headers))
+                    let scheme = h.scheme.map(|scheme| text(&scheme) + "://").unwrap_or_default();
+                    let target = scheme + &text(&h.authority.unwrap_or_default()) + &text(&h.target);
+                    format!("{}> {} {target} {:?}{}", id.0, h.method, h.version, fields(&h.headers))
                 }
                 Event::Response { id, head: h } => {
                     format!("{}< {} {} {:?}{}", id.0, h.status, text(&h.reason), h.version, fields(&h.headers))

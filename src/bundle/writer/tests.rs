@@ -63,6 +63,8 @@ impl Capture {
                 method: "GET".into(),
                 target: b"/".to_vec(),
                 version: Version::Http11,
+                scheme: None,
+                authority: None,
                 headers: Headers::default(),
             },
             request_body: self.body(b""),

@@ -58,7 +58,7 @@ pub(crate) fn persists(request: &RequestHead, response: &ResponseHead, framing: 
     let chunked_and_length =
         request.headers.first(TRANSFER_ENCODING).is_some() && request.headers.first(CONTENT_LENGTH).is_some();
     let stays = match response.version {
-        Version::Http11 => true,
+        Version::Http11 | Version::Http2 => true,
         Version::Http10 => {
             // Section 6.1: a coding in an HTTP/1.0 message is faulty, and the connection with it.
             response.headers.lists("connection", "keep-alive") && response.headers.first(TRANSFER_ENCODING).is_none()

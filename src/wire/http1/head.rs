@@ -179,6 +179,8 @@ fn request_with_target(head: &[u8], original: &[u8]) -> Result<RequestHead, Opaq
             method: method.to_owned(),
             target: target.unwrap_or_default().to_vec(),
             version: version(parsed.version),
+            scheme: None,
+            authority: None,
             headers: headers(parsed.headers),
         }))
     })

@@ -31,7 +31,7 @@ struct Halves {
 }
 
 impl WebSocket {
-    /// The WebSocket that exchange `id` opens with a 101 of these `response` fields.
+    /// The WebSocket that exchange `id` opens with a response of these fields.
     pub(crate) fn new(id: ExchangeId, response: &Headers) -> Self {
         Self::with_limit(id, response, inflate::MAX_INFLATED)
     }
@@ -42,11 +42,18 @@ impl WebSocket {
         Self { id, halves: Some(Halves { up: half(Dir::Up), down: half(Dir::Down) }) }
     }
 
-    fn give_up(&mut self, why: Opaque, out: Out<'_>) {
+    /// Both directions are over, and what is open in them ends like this.
+    pub(crate) fn close(&mut self, how: Finish, out: Out<'_>) {
         if let Some(mut halves) = self.halves.take() {
-            halves.up.close(Finish::Opaque, out);
-            halves.down.close(Finish::Opaque, out);
+            halves.up.close(how, out);
+            halves.down.close(how, out);
             out(Event::SocketEnd { id: self.id });
+        }
+    }
+
+    fn give_up(&mut self, why: Opaque, out: Out<'_>) {
+        if self.halves.is_some() {
+            self.close(Finish::Opaque, out);
             out(Event::Opaque { why });
         }
     }

@@ -1,0 +1,202 @@
+//! The property that fuzzing looks for holes in: however a connection is cut, the events are equal, every exchange that began
+//! has its ends, and nothing of it is kept.
+
+use super::tap::Http2;
+use crate::wire::tap::testing::{Step, seen};
+use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Tap};
+use std::collections::BTreeMap;
+
+/// Reads `data` as cuts and a dialogue, and asserts the property.
+///
+/// ```text
+/// flags and N, N sizes of pieces, then steps:
+/// direction, length, bytes      up (even) or down (odd)
+/// F0 to FF                      up (even) or down (odd) ends
+/// ```
+pub(crate) fn cut_anyhow(data: &[u8]) {
+    let (&first, data) = data.split_first().unwrap_or((&0, &[]));
+    let (cuts, script) = data.split_at(usize::from(first & 0x3f).min(data.len()));
+    let tap = || if first & UPGRADED == 0 { Http2::new() } else { Http2::upgraded(ExchangeId(4), Some(b"AAEAAAAA")) };
+    let steps = dialogue(script, first & NO_PREFACE == 0);
+    let whole = seen(&mut tap(), &steps, || 0);
+    let mut cuts = cuts.iter().cycle();
+    let cut = seen(&mut tap(), &steps, || cuts.next().map_or(1, |&size| usize::from(size).max(1)));
+    assert_eq!(cut, whole);
+    assert_ends(&mut tap(), (first & UPGRADED != 0).then_some(ExchangeId(4)), &steps);
+}
+
+/// Both directions end in every dialogue, once, and nothing comes after that.
+fn dialogue(script: &[u8], with_preface: bool) -> Vec<Step<'_>> {
+    let (mut steps, mut open, mut rest) = (Vec::new(), vec![Dir::Up, Dir::Down], script);
+    if with_preface {
+        steps.push(Step::Up(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    }
+    while let Some((&mark, tail)) = rest.split_first() {
+        let dir = if mark % 2 == 0 { Dir::Up } else { Dir::Down };
+        rest = tail;
+        if mark >= ENDS {
+            if open.contains(&dir) {
+                open.retain(|&other| other != dir);
+                steps.push(Step::End(dir, if mark & 2 == 0 { Ending::Clean } else { Ending::Reset }));
+            }
+            continue;
+        }
+        let (&length, tail) = rest.split_first().unwrap_or((&0, &[]));
+        let (bytes, tail) = tail.split_at(usize::from(length).min(tail.len()));
+        rest = tail;
+        if open.contains(&dir) {
+            steps.push(if dir == Dir::Up { Step::Up(bytes) } else { Step::Down(bytes) });
+        }
+    }
+    steps.extend(open.iter().map(|&dir| Step::End(dir, Ending::Stopped)));
+    steps
+}
+
+/// How far an exchange is, one direction of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Far {
+    Nowhere,
+    Head,
+    Body,
+    Trailers,
+    End,
+}
+
+/// Asserts that the events of each direction of each exchange come in order, that all that were reported end, once, and
+/// that nothing follows when the tap went quiet.
+fn assert_ends(tap: &mut Http2, upgraded: Option<ExchangeId>, steps: &[Step<'_>]) {
+    let mut far: BTreeMap<ExchangeId, [Far; 2]> =
+        upgraded.map(|id| (id, [Far::End, Far::Nowhere])).into_iter().collect();
+    let mut sockets: BTreeMap<ExchangeId, bool> = BTreeMap::new();
+    let mut quiet = false;
+    let mut check = |event: Event<'_>| {
+        assert!(!quiet, "{event:?} after Opaque");
+        let (id, dir, now) = match event {
+            Event::Begin { .. } => return,
+            Event::Request { id, .. } => (id, Dir::Up, Far::Head),
+            Event::Response { id, .. } => (id, Dir::Down, Far::Head),
+            Event::Body { id, dir, .. } => (id, dir, Far::Body),
+            Event::Trailers { id, dir, .. } => (id, dir, Far::Trailers),
+            Event::End { id, dir, .. } => (id, dir, Far::End),
+            Event::SocketOpen { id, .. } => return assert_eq!(sockets.insert(id, true), None),
+            Event::SocketEnd { id } => return assert_eq!(sockets.insert(id, false), Some(true)),
+            Event::Opaque { .. } => return quiet = true,
+            Event::MessageBegin { id, .. }
+            | Event::MessageData { id, .. }
+            | Event::MessageEnd { id, .. }
+            | Event::Control { id, .. } => return assert_eq!(sockets.get(&id), Some(&true)),
+        };
+        let exchange = far.entry(id).or_insert([Far::Nowhere; 2]);
+        let [up, down] = exchange;
+        assert!(*up > Far::Nowhere || now == Far::Head && dir == Dir::Up, "{event:?} before its request");
+        let before = if dir == Dir::Up { up } else { down };
+        // A direction that ends without a head got no answer.
+        let skips = *before == Far::Nowhere && now != Far::Head && !(now == Far::End && dir == Dir::Down);
+        assert!(!skips && (*before < now || *before == Far::Body && now == Far::Body), "{event:?} after {before:?}");
+        *before = now;
+    };
+    for step in steps {
+        match *step {
+            Step::Up(bytes) => tap.data(Dir::Up, bytes, &mut check),
+            Step::Down(bytes) => tap.data(Dir::Down, bytes, &mut check),
+            Step::End(dir, how) => tap.end(dir, how, &mut check),
+        }
+    }
+    assert!(far.values().all(|ends| *ends == [Far::End; 2]), "left open: {far:?}");
+    assert!(sockets.values().all(|open| !open), "sockets left open");
+    assert!(tap.keeps_nothing());
+}
+
+/// In the first byte: the client does not begin with its preface; the connection began with HTTP/1.
+const NO_PREFACE: u8 = 0x80;
+const UPGRADED: u8 = 0x40;
+
+/// From here on a step is an end.
+const ENDS: u8 = 0xf0;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::wire::mutations::mutations;
+
+    const UP: u8 = 0;
+    const DOWN: u8 = 1;
+
+    fn script(first: u8, cuts: &[u8], steps: &[(u8, Vec<u8>)]) -> Vec<u8> {
+        let mut script = [&[first | cuts.len() as u8], cuts].concat();
+        for (dir, bytes) in steps {
+            for bytes in bytes.chunks(255) {
+                script.extend([*dir, bytes.len() as u8]);
+                script.extend(bytes);
+            }
+        }
+        script
+    }
+
+    fn seeds() -> Vec<Vec<u8>> {
+        let connect = ":method CONNECT\n:protocol websocket\n:scheme https\n:path /\n:authority a";
+        vec![
+            script(
+                0,
+                &[3, 11],
+                &[
+                    (UP, settings(&[(1, 100), (5, 20_000)])),
+                    (DOWN, [settings(&[(1, 0)]), acknowledge()].concat()),
+                    (UP, [acknowledge(), headers(1, END_STREAM, GET)].concat()),
+                    (UP, [headers(3, 0, GET), data(3, PADDED, b"\x02ab\0\0")].concat()),
+                    (DOWN, headers(1, 0, ":status 103")),
+                    (DOWN, headers(1, 0, ":status 200\ngrpc x")),
+                    (DOWN, [data(1, 0, b"one"), headers(3, 0, ":status 200"), data(3, 0, b"three")].concat()),
+                    (UP, headers(3, END_STREAM, "trailer 1")),
+                    (DOWN, [headers(1, END_STREAM, "grpc-status 0"), reset(3, 8)].concat()),
+                    (UP, [headers(5, END_STREAM, GET), headers(7, 0, GET)].concat()),
+                    (DOWN, goaway(5)),
+                ],
+            ),
+            script(
+                0,
+                &[1],
+                &[
+                    (UP, frame(0x1, END_STREAM | PRIORITY, 1, &[&[0; 5], &block(GET)[..9]].concat())),
+                    (UP, frame(0x9, 0, 1, &block(GET)[9..12])),
+                    (UP, frame(0x9, END_HEADERS, 1, &block(GET)[12..])),
+                    (DOWN, push_promise(1, 2, GET)),
+                    (DOWN, [headers(2, 0, ":status 200"), data(2, END_STREAM, b"pushed")].concat()),
+                    (DOWN, headers(1, END_STREAM, ":status 204")),
+                    (UP, reset(2, 0)),
+                ],
+            ),
+            script(
+                0,
+                &[7],
+                &[
+                    (UP, headers(1, 0, connect)),
+                    (DOWN, headers(1, 0, ":status 200\nsec-websocket-protocol p")),
+                    (UP, data(1, 0, b"\x81\x81\0\0\0\0u\x01")),
+                    (DOWN, data(1, 0, b"\x89\x01d\x02\x03ab")),
+                    (UP, headers(3, END_STREAM, GET)),
+                    (DOWN, data(1, 0, b"c\x80\x01d")),
+                    (UP, data(1, END_STREAM, b"\x81a\x88\x80\0\0\0\0")),
+                    (DOWN, data(1, END_STREAM, b"")),
+                ],
+            ),
+            script(
+                UPGRADED,
+                &[2],
+                &[
+                    (DOWN, [settings(&[]), headers(1, 0, ":status 200")].concat()),
+                    (DOWN, data(1, END_STREAM, b"x")),
+                    (UP, headers(3, END_STREAM, GET)),
+                    (0xf2, vec![]),
+                ],
+            ),
+            script(NO_PREFACE, &[2], &[(UP, PREFACE.to_vec()), (DOWN, b"HTTP/1.1 400 Bad\r\n\r\n".to_vec())]),
+        ]
+    }
+
+    #[test]
+    fn mutations_hold() {
+        mutations(&seeds(), 3000, cut_anyhow);
+    }
+}

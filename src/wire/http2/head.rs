@@ -1,0 +1,142 @@
+//! From the fields of a block to a head: pseudo-header fields apart, cookies in one piece (RFC 9113 section 8).
+
+use crate::wire::message::{Headers, RequestHead, ResponseHead, Version};
+
+/// The fields of one block.
+#[derive(Default)]
+pub(super) struct Fields {
+    method: Option<Vec<u8>>,
+    scheme: Option<Vec<u8>>,
+    authority: Option<Vec<u8>>,
+    path: Option<Vec<u8>>,
+    protocol: Option<Vec<u8>>,
+    status: Option<u16>,
+    headers: Headers,
+    /// Where the first cookie field belongs, and what all of them say.
+    cookie: Option<(usize, Vec<u8>)>,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Exchange,
+    /// To open a WebSocket (RFC 8441).
+    Socket,
+}
+
+impl Fields {
+    pub(super) fn add(&mut self, name: &[u8], value: &[u8]) {
+        let pseudo = match name {
+            b":method" => &mut self.method,
+            b":scheme" => &mut self.scheme,
+            b":authority" => &mut self.authority,
+            b":path" => &mut self.path,
+            b":protocol" => &mut self.protocol,
+            b":status" => return self.status = status(value),
+            [b':', ..] => return,
+            b"cookie" => return self.add_cookie(value),
+            _ => return self.headers.push(name, value),
+        };
+        pseudo.get_or_insert_with(|| value.to_vec());
+    }
+
+    /// A client may cut its cookies apart for better compression; together they are one field (section 8.2.3).
+    fn add_cookie(&mut self, value: &[u8]) {
+        match &mut self.cookie {
+            Some((_, cookies)) => {
+                cookies.extend_from_slice(b"; ");
+                cookies.extend_from_slice(value);
+            }
+            None => self.cookie = Some((self.headers.len(), value.to_vec())),
+        }
+    }
+
+    /// As the head of a request. What a request must have is its origin's to ask for: what is missing is empty here.
+    pub(super) fn request(self) -> (RequestHead, Purpose) {
+        let method = self.method.unwrap_or_default();
+        let is_connect = method == b"CONNECT";
+        let is_socket = is_connect && self.protocol.is_some_and(|p| p.eq_ignore_ascii_case(b"websocket"));
+        let head = RequestHead {
+            method: String::from_utf8_lossy(&method).into_owned(),
+            target: match (self.path, &self.authority) {
+                (Some(path), _) => path,
+                (None, Some(authority)) if is_connect => authority.clone(),
+                (None, _) => Vec::new(),
+            },
+            version: Version::Http2,
+            scheme: self.scheme,
+            authority: self.authority,
+            headers: joined(self.headers, self.cookie),
+        };
+        (head, if is_socket { Purpose::Socket } else { Purpose::Exchange })
+    }
+
+    /// As the head of a response; `None` without a status.
+    pub(super) fn response(self) -> Option<ResponseHead> {
+        let headers = joined(self.headers, self.cookie);
+        self.status.map(|status| ResponseHead { status, reason: Vec::new(), version: Version::Http2, headers })
+    }
+
+    /// As the fields after a body.
+    pub(super) fn trailers(self) -> Headers {
+        joined(self.headers, self.cookie)
+    }
+}
+
+fn joined(mut headers: Headers, cookie: Option<(usize, Vec<u8>)>) -> Headers {
+    if let Some((at, cookies)) = cookie {
+        headers.insert(at, b"cookie", &cookies);
+    }
+    headers
+}
+
+fn status(value: &[u8]) -> Option<u16> {
+    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    digits.parse().ok().filter(|status| (100..=999).contains(status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(list: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        list.iter().for_each(|(name, value)| fields.add(name.as_bytes(), value.as_bytes()));
+        fields
+    }
+
+    #[test]
+    fn cookies_are_one_field_where_the_first_stood() {
+        let list = [("a", "1"), ("cookie", "x=1"), ("b", "2"), ("cookie", "y=2"), ("cookie", "")];
+        let headers = fields(&list).trailers();
+        let seen: Vec<_> = headers.iter().collect();
+        assert_eq!(seen, [(&b"a"[..], &b"1"[..]), (b"cookie", b"x=1; y=2;"), (b"b", b"2")]);
+    }
+
+    #[test]
+    fn a_request_keeps_no_pseudo_fields() {
+        let list = [(":method", "GET"), (":path", "/x"), (":path", "/y"), (":new", "?"), ("te", "trailers")];
+        let (head, purpose) = fields(&list).request();
+        assert_eq!((head.method.as_str(), &head.target[..], purpose), ("GET", &b"/x"[..], Purpose::Exchange));
+        assert_eq!(head.headers.iter().collect::<Vec<_>>(), [(&b"te"[..], &b"trailers"[..])]);
+        assert_eq!((head.scheme, head.authority), (None, None));
+    }
+
+    #[test]
+    fn what_connect_asks_for() {
+        let connect = [(":method", "CONNECT"), (":authority", "a:1")];
+        let (head, purpose) = fields(&connect).request();
+        assert_eq!((&head.target[..], purpose), (&b"a:1"[..], Purpose::Exchange));
+        let extended = |protocol| [&connect[..], &[(":protocol", protocol), (":path", "/chat")]].concat();
+        let (head, purpose) = fields(&extended("websocket")).request();
+        assert_eq!((&head.target[..], purpose), (&b"/chat"[..], Purpose::Socket));
+        assert_eq!(fields(&extended("connect-udp")).request().1, Purpose::Exchange);
+    }
+
+    #[test]
+    fn a_status_is_three_digits() {
+        for (value, status) in [("200", Some(200)), ("999", Some(999)), ("99", None), ("+200", None), ("", None)] {
+            assert_eq!(fields(&[(":status", value)]).response().map(|head| head.status), status, "{value:?}");
+        }
+    }
+}
