@@ -87,8 +87,7 @@ pub(crate) fn tapped(
         was_cut: false,
         is_named: false,
         is_asked: false,
-        client_ended_first: false,
-        origin_ended: false,
+        first_to_end: None,
     };
     match relay(&mut client, &mut origin, &mut watch, &shared.stop) {
         Relayed::Stopped => {
@@ -98,7 +97,7 @@ pub(crate) fn tapped(
             origin.end(how);
         }
         // Some clients finish the handshake before they judge the certificate.
-        Relayed::Closed | Relayed::Over if tls && !watch.is_asked && watch.client_ended_first => {
+        Relayed::Closed | Relayed::Over if tls && !watch.is_asked && watch.first_to_end == Some(Dir::Up) => {
             shared.tally.uncaptured(&watch.host, Reason::ClientLeft);
         }
         Relayed::Closed | Relayed::Over => {}
@@ -115,8 +114,8 @@ struct Tapped<'a> {
     is_named: bool,
     /// Whether the client said anything.
     is_asked: bool,
-    client_ended_first: bool,
-    origin_ended: bool,
+    /// Which direction ended before the other.
+    first_to_end: Option<Dir>,
 }
 
 impl Watch for Tapped<'_> {
@@ -135,10 +134,7 @@ impl Watch for Tapped<'_> {
 
     fn end(&mut self, dir: Dir, how: Ending) {
         self.was_cut |= how == Ending::Stopped && self.recorder.is_busy();
-        match dir {
-            Dir::Up => self.client_ended_first |= !self.origin_ended,
-            Dir::Down => self.origin_ended = true,
-        }
+        self.first_to_end.get_or_insert(dir);
         self.recorder.end(Moment::now(), dir, how);
     }
 }

@@ -256,6 +256,24 @@ fn a_second_capture_keeps_the_first_as_bak() {
 }
 
 #[test]
+fn quiet_still_tells_a_port_that_was_picked() {
+    let dir = TempDir::new();
+    let running = Spectral::capture(&dir, &["-q"]);
+    let addr = running.addr.to_string();
+    let said = running.interrupt();
+    assert_eq!((said.code, said.err.trim()), (Some(0), addr.as_str()));
+}
+
+#[test]
+fn the_summary_says_where_the_bundle_before_is() {
+    let dir = TempDir::new();
+    let first = Spectral::capture(&dir, &[]).interrupt();
+    assert!(!first.err.contains(".bak"), "{}", first.err);
+    let second = Spectral::capture(&dir, &[]).interrupt();
+    assert!(second.err.contains("  The one before is kept as capture.zip.bak"), "{}", second.err);
+}
+
+#[test]
 fn quiet_is_quiet() {
     let dir = TempDir::new();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
