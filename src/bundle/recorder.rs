@@ -16,7 +16,7 @@ use super::item::{Exchange, Item, Message, Opens, SocketKey, Timing};
 use super::url;
 use crate::clock::Moment;
 use crate::wire::authority::Authority;
-use crate::wire::message::{RequestHead, ResponseHead};
+use crate::wire::message::{RequestHead, ResponseHead, Version};
 use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Finish, Opaque, Opcode, Tap};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -206,6 +206,7 @@ impl Log {
                 self.sockets.insert(id, Socket { key, up: None, down: None });
                 self.draft(id, |draft| draft.opens = Some(Opens { socket: key, protocol }));
             }
+            Event::Upgraded { .. } => {}
             Event::MessageBegin { id, dir, opcode } => {
                 let body = Body::new(&sink.store);
                 if let Some(socket) = self.sockets.get_mut(&id) {
@@ -314,13 +315,14 @@ impl Draft {
     fn finish(self, now: Moment, origin: &Origin, client_left: bool) -> Option<Exchange> {
         let request = self.request?;
         let (ended, how) = self.received.unwrap_or((now, Finish::Cut(Ending::Stopped)));
+        let version = request.version;
         let timing = timing(&self.reached, self.began, self.sent, self.answered, ended);
         Some(Exchange {
             started: self.began.epoch_ms(),
             url: url::of(&request, origin, self.opens.is_some()),
             request,
             request_body: self.request_body,
-            response: self.response.ok_or(why_unanswered(how, client_left)),
+            response: self.response.ok_or(why_unanswered(how, version, client_left)),
             response_body: self.response_body,
             timing,
             opens: self.opens,
@@ -353,11 +355,14 @@ fn timing(
     timing
 }
 
-fn why_unanswered(how: Finish, client_left: bool) -> &'static str {
+fn why_unanswered(how: Finish, version: Version, client_left: bool) -> &'static str {
     match how {
         Finish::Cut(Ending::Clean | Ending::Truncated | Ending::Reset) if client_left => "client left",
         Finish::Complete | Finish::Cut(Ending::Clean | Ending::Truncated) => "origin closed the connection",
+        // Of many exchanges on one connection each can be reset alone (RFC 9113 section 5.4.2).
+        Finish::Cut(Ending::Reset) if version == Version::Http2 => "origin reset the stream",
         Finish::Cut(Ending::Reset) => "origin reset the connection",
+        Finish::Cut(Ending::Abandoned) if version == Version::Http2 && !client_left => "client cancelled",
         Finish::Cut(Ending::Abandoned) => "client left",
         Finish::Cut(Ending::Stopped) => "capture stopped",
         Finish::Opaque => "answer not understood",

@@ -110,7 +110,7 @@ fn advice(not: &Uncaptured, ca_cert: Option<&Path>) -> Option<String> {
             Some("only TLS 1.2 and 1.3 with modern cipher suites can be read".into())
         }
         Reason::ClientCertificate => Some("only the app has the key for it; it cannot be captured".into()),
-        Reason::Protocol(_) => Some("if the app can be told to speak HTTP/1.1, it can be captured".into()),
+        Reason::Protocol(_) => Some("if the app can be told to speak HTTP/1.1 or HTTP/2, it can be captured".into()),
         Reason::NotForAProxy => {
             Some("set HTTP_PROXY and HTTPS_PROXY to http://…; redirected traffic needs --transparent".into())
         }

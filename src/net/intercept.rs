@@ -298,7 +298,7 @@ fn alert_name(alert: AlertDescription) -> String {
 }
 
 /// The application protocols that a tap reads.
-const READABLE: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+const READABLE: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
 /// Of so many protocols that a client offers the names are told, 255 bytes each at most.
 const NAMED: usize = 4;
 /// As long as servers commonly wait for a handshake.
@@ -328,7 +328,8 @@ mod tests {
             versions: vec![0x0304],
         };
         assert_eq!(foreseeable(&hello(&[])), Ok(vec![]));
-        assert_eq!(foreseeable(&hello(&[b"h2", b"http/1.1"])), Ok(vec![b"http/1.1".to_vec()]));
-        assert_eq!(foreseeable(&hello(&[b"h2", b"x"])), Err(Reason::Protocol("h2, x".into())));
+        assert_eq!(foreseeable(&hello(&[b"h2", b"http/1.1"])), Ok(vec![b"h2".to_vec(), b"http/1.1".to_vec()]));
+        assert_eq!(foreseeable(&hello(&[b"x", b"http/1.1", b"h2"])), Ok(vec![b"http/1.1".to_vec(), b"h2".to_vec()]));
+        assert_eq!(foreseeable(&hello(&[b"h3", b"x"])), Err(Reason::Protocol("h3, x".into())));
     }
 }

@@ -184,7 +184,10 @@ impl Watch for OneExchange<'_> {
 impl Stage {
     fn follow(&mut self, asked: &RequestHead, event: &Event<'_>) {
         *self = match (event, *self) {
+            (Event::Upgraded { .. }, _) => Self::Switched,
             (Event::Response { head, .. }, _) if head.status == 101 => Self::Switched,
+            // Answers in HTTP/2 end none of it.
+            (_, Self::Switched) => Self::Switched,
             (Event::Response { head, .. }, _) => Self::Begun {
                 persists: response_framing(&asked.method, head).is_ok_and(|framing| persists(asked, head, framing)),
             },
@@ -192,7 +195,7 @@ impl Stage {
                 Self::Ended { persists }
             }
             (Event::End { dir: Dir::Down, .. }, Self::Begun { .. }) => Self::UntilClose,
-            (Event::Opaque { .. }, stage) if stage != Self::Switched => Self::UntilClose,
+            (Event::Opaque { .. }, _) => Self::UntilClose,
             (_, stage) => stage,
         };
     }

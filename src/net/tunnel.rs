@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! first bytes ─┬─ ClientHello, wanted ─▶ intercept ──▶ relay, tapped
-//!              ├─ HTTP/1, wanted ────────────────────▶ relay, tapped
+//!              ├─ HTTP, wanted ──────────────────────▶ relay, tapped
 //!              └─ all else ──────────────────────────▶ relay, untapped, and named
 //! ```
 
@@ -19,8 +19,9 @@ use crate::notice::Reason;
 use crate::tally::Tally;
 use crate::wire::authority::Authority;
 use crate::wire::client_hello::{self, ClientHello, ServerName};
-use crate::wire::http1::{Http1, head};
-use crate::wire::sniff::{First, sniff};
+use crate::wire::http::Http;
+use crate::wire::http1::head;
+use crate::wire::sniff::{First, begins_settings, sniff};
 use crate::wire::tap::{Dir, Ending};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -48,7 +49,6 @@ pub(crate) fn serve(shared: &Shared, mut client: Leg, mut origin: Leg, route: Ro
     let reason = match opening {
         Opening::Tls(hello) => return intercept::serve(shared, capture, client, origin, route, &hello),
         Opening::Http { .. } => return tapped(shared, capture, client, origin, route, None),
-        Opening::Http2 => Reason::Protocol("HTTP/2 in the clear".into()),
         Opening::Incomplete => Reason::Incomplete,
         Opening::Other | Opening::OriginFirst => Reason::NotHttp,
         // Nobody said anything: nothing is missing.
@@ -79,7 +79,7 @@ pub(crate) fn tapped(
     let tls = tls_name.is_some();
     let host = tls_name.unwrap_or_else(|| route.authority.to_string());
     let origin_of = Origin { tls, authority: route.authority, reached: Some(route.reached) };
-    let recorder = Recorder::new(Box::new(Http1::new()), Some(capture.sink.clone()), origin_of);
+    let recorder = Recorder::new(Box::new(Http::new()), Some(capture.sink.clone()), origin_of);
     let mut watch = Tapped {
         recorder,
         tally: &shared.tally,
@@ -142,11 +142,10 @@ impl Watch for Tapped<'_> {
 /// What a connection turned out to be.
 enum Opening {
     Tls(ClientHello),
-    /// HTTP/1 in the clear; whom the first request's Host field names.
+    /// HTTP in the clear; whom the first request's Host field names, if it is HTTP/1.
     Http {
         host: Option<Authority>,
     },
-    Http2,
     /// Bytes of another protocol.
     Other,
     /// The origin speaks before the client does.
@@ -192,6 +191,8 @@ fn opening(client: &mut Leg, origin: &mut Leg, stop: &Stop) -> Opening {
         if of_origin.read {
             let _ = origin.receive(&mut scratch, &mut |_| 0);
             match (origin.unread().is_empty(), client.unread().is_empty()) {
+                // A server of HTTP/2 need not wait for its client's preface (RFC 9113 section 3.4).
+                (false, _) if begins_settings(origin.unread()) => return Opening::Http { host: None },
                 (false, _) => return Opening::OriginFirst,
                 (true, true) => return Opening::Silent,
                 (true, false) => return Opening::Incomplete,
@@ -218,7 +219,7 @@ fn judge(bytes: &[u8]) -> Option<Opening> {
             }),
             Err(_) => Some(Opening::Other),
         },
-        First::Http2 => Some(Opening::Http2),
+        First::Http2 => Some(Opening::Http { host: None }),
         First::Other => Some(Opening::Other),
     }
 }

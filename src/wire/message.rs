@@ -59,7 +59,6 @@ impl Headers {
     }
 
     /// Adds a field before the one at place `at`.
-    #[cfg(any(test, fuzzing))]
     pub(crate) fn insert(&mut self, at: usize, name: &[u8], value: &[u8]) {
         self.push(name, value);
         if let Some(late) = self.fields.get_mut(at..) {
@@ -68,7 +67,6 @@ impl Headers {
     }
 
     /// How many fields there are.
-    #[cfg(any(test, fuzzing))]
     pub(crate) fn len(&self) -> usize {
         self.fields.len()
     }
@@ -126,7 +124,6 @@ pub(crate) enum Version {
     /// HTTP/1.1.
     Http11,
     /// HTTP/2.
-    #[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "offered to no one yet"))]
     Http2,
 }
 

@@ -7,14 +7,14 @@
 //! ```text
 //! first bytes ─▶ sniff ─┬─ proxy_request ── authority      what is asked of the proxy
 //!                       └─ client_hello                    what a TLS client wants (SNI, ALPN)
-//! relayed bytes ─▶ tap ─── http1 ── websocket ── inflate   what the two ends say to each other
+//! relayed bytes ─▶ http ─┬─ http1 ─┬─ websocket           what the two ends say to each other
+//!                        └─ http2 ─┘
 //! ```
 
 pub(crate) mod authority;
 pub(crate) mod client_hello;
+pub(crate) mod http;
 pub(crate) mod http1;
-// Read by tests and fuzzing until the relay offers h2.
-#[cfg(any(test, fuzzing))]
 pub(crate) mod http2;
 pub(crate) mod message;
 #[cfg(test)]

@@ -36,6 +36,11 @@ pub(crate) fn sniff(bytes: &[u8]) -> First {
     }
 }
 
+/// Whether a server of HTTP/2 begins so: with a SETTINGS frame that is no acknowledgement (RFC 9113 section 6.5).
+pub(crate) fn begins_settings(bytes: &[u8]) -> bool {
+    matches!(bytes, [0, 0, length, 4, 0, 0, 0, 0, 0, ..] if length % 6 == 0)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Guess {
     Yes,
@@ -62,7 +67,7 @@ fn tls(bytes: &[u8]) -> Guess {
 }
 
 fn http2(bytes: &[u8]) -> Guess {
-    starts_with(bytes, b"PRI * HTTP/2.0\r\n")
+    starts_with(bytes, HTTP2_LINE)
 }
 
 /// A request line up to its version: other protocols (RTSP, SIP, ICAP) have lines that begin in the same way.
@@ -108,6 +113,9 @@ fn is_tchar(b: &u8) -> bool {
 fn is_visible(b: &u8) -> bool {
     *b > b' ' && *b != 0x7f
 }
+
+/// The first line of the preface of HTTP/2 (RFC 9113 section 3.4).
+pub(crate) const HTTP2_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// The longest registered method, `UPDATEREDIRECTREF`, has 17 characters.
 const MAX_METHOD: usize = 32;

@@ -85,6 +85,8 @@ pub(crate) enum Event<'a> {
     End { id: ExchangeId, dir: Dir, how: Finish },
     /// The `Response` just reported opens a WebSocket with this subprotocol: a 101, or a 2xx in HTTP/2. Its `End` comes next.
     SocketOpen { id: ExchangeId, protocol: Option<String> },
+    /// The connection goes on in HTTP/2, in which the `Response` comes: a 101 that is not the answer (RFC 7540 section 3.2).
+    Upgraded { id: ExchangeId },
     /// A data message begins. In each direction one message ends before the next begins; control frames may stand between
     /// its pieces.
     MessageBegin { id: ExchangeId, dir: Dir, opcode: Opcode },
@@ -136,7 +138,7 @@ pub enum Opaque {
     Response,
     /// The origin answered where nothing was asked.
     Unasked,
-    /// A head, or a line in a chunked body, is longer than its limit; or more exchanges are open than are kept track of.
+    /// A head, or a line in a chunked body, is longer than its limit; or more is under way than is kept track of.
     TooLong,
     /// The framing of a body is malformed.
     Framing,
@@ -158,7 +160,7 @@ impl std::fmt::Display for Opaque {
             Self::Request => "a request that is not HTTP/1",
             Self::Response => "a response that is not HTTP/1",
             Self::Unasked => "a response that nobody asked for",
-            Self::TooLong => "a head or chunk line past the limit",
+            Self::TooLong => "a head, a chunk line or a number of exchanges past the limit",
             Self::Framing => "a malformed body framing",
             Self::Switched => "a switch to a protocol that is not read",
             Self::WebSocket => "a malformed WebSocket frame",
@@ -170,109 +172,4 @@ impl std::fmt::Display for Opaque {
 }
 
 #[cfg(any(test, fuzzing))]
-pub(crate) mod testing {
-    //! Drives a tap through a dialogue and writes down what was seen, one line an event, pieces of one body joined:
-    //!
-    //! ```text
-    //! > bytes up      0> GET /users
-    //! < bytes down    0< 200 OK
-    //! ```
-
-    use super::*;
-
-    /// One line of a dialogue.
-    #[derive(Clone, Copy, Debug)]
-    pub(crate) enum Step<'a> {
-        Up(&'a [u8]),
-        Down(&'a [u8]),
-        End(Dir, Ending),
-    }
-
-    /// What `tap` sees of `steps` if each one's bytes come in pieces of `cut()` bytes (0 means all that is left).
-    pub(crate) fn seen(tap: &mut dyn Tap, steps: &[Step<'_>], mut cut: impl FnMut() -> usize) -> Vec<String> {
-        let mut log = Log::default();
-        for step in steps {
-            let (dir, mut bytes) = match *step {
-                Step::Up(bytes) => (Dir::Up, bytes),
-                Step::Down(bytes) => (Dir::Down, bytes),
-                Step::End(dir, how) => {
-                    tap.end(dir, how, &mut |event| log.add(event));
-                    continue;
-                }
-            };
-            while !bytes.is_empty() {
-                let size = match cut() {
-                    0 => bytes.len(),
-                    n => n.min(bytes.len()),
-                };
-                let (piece, rest) = bytes.split_at(size);
-                tap.data(dir, piece, &mut |event| log.add(event));
-                bytes = rest;
-            }
-        }
-        log.lines
-    }
-
-    #[cfg(test)]
-    /// [`seen`] whole, after asserting that it is the same in pieces of 1, 2, 3, 7 and 64 bytes.
-    pub(crate) fn seen_however_cut<T: Tap>(tap: impl Fn() -> T, steps: &[Step<'_>]) -> Vec<String> {
-        let whole = seen(&mut tap(), steps, || 0);
-        for size in [1, 2, 3, 7, 64] {
-            assert_eq!(seen(&mut tap(), steps, || size), whole, "in pieces of {size}");
-        }
-        whole
-    }
-
-    #[derive(Default)]
-    struct Log {
-        lines: Vec<String>,
-        /// Which body or message the last line is a piece of.
-        open: Option<(ExchangeId, Dir, bool)>,
-    }
-
-    impl Log {
-        fn add(&mut self, event: Event<'_>) {
-            let arrow = |dir| if dir == Dir::Up { '>' } else { '<' };
-            let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
-            let fields = |headers: &Headers| {
-                headers.iter().map(|(n, v)| format!(" {}: {};", text(n), text(v))).collect::<String>()
-            };
-            let mut open = None;
-            let line = match event {
-                Event::Begin { id, dir } => format!("{}{} begins", id.0, arrow(dir)),
-                Event::Request { id, head: h } => {
-                    let scheme = h.scheme.map(|scheme| text(&scheme) + "://").unwrap_or_default();
-                    let target = scheme + &text(&h.authority.unwrap_or_default()) + &text(&h.target);
-                    format!("{}> {} {target} {:?}{}", id.0, h.method, h.version, fields(&h.headers))
-                }
-                Event::Response { id, head: h } => {
-                    format!("{}< {} {} {:?}{}", id.0, h.status, text(&h.reason), h.version, fields(&h.headers))
-                }
-                Event::Body { id, dir, bytes } | Event::MessageData { id, dir, bytes } => {
-                    assert!(!bytes.is_empty(), "an empty piece");
-                    let piece = (id, dir, matches!(event, Event::Body { .. }));
-                    open = Some(piece);
-                    if self.open == open {
-                        if let Some(last) = self.lines.last_mut() {
-                            last.push_str(&text(bytes));
-                        }
-                        return;
-                    }
-                    format!("{}{} | {}", id.0, arrow(dir), text(bytes))
-                }
-                Event::Trailers { id, dir, headers } => format!("{}{} trailers{}", id.0, arrow(dir), fields(&headers)),
-                Event::End { id, dir, how } => format!("{}{} ends {how:?}", id.0, arrow(dir)),
-                Event::SocketOpen { id, protocol } => format!("{} socket {protocol:?}", id.0),
-                Event::MessageBegin { id, dir, opcode } => format!("{}{} message {opcode:?}", id.0, arrow(dir)),
-                Event::MessageEnd { id, dir, how } => format!("{}{} message ends {how:?}", id.0, arrow(dir)),
-                Event::Control { id, dir, opcode, payload } => {
-                    format!("{}{} {opcode:?} {}", id.0, arrow(dir), text(payload))
-                }
-                Event::SocketEnd { id } => format!("{} socket ends", id.0),
-                Event::Opaque { why } => format!("opaque: {why}"),
-            };
-            self.open = open;
-            self.lines.push(line);
-        }
-    }
-}
+pub(crate) mod testing;

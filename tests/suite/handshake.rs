@@ -51,9 +51,10 @@ fn without_sni_the_origin_hears_none_and_the_leaf_is_for_the_connect_host() {
 #[test]
 fn the_client_gets_the_protocol_that_the_origin_chose() {
     // What the client offers, what the origin would take, what they agree on.
-    let cases: [(&[&str], &'static [&'static str], Option<&str>); 5] = [
+    let cases: [(&[&str], &'static [&'static str], Option<&str>); 6] = [
         (&["http/1.1"], &["http/1.1"], Some("http/1.1")),
-        (&["h2", "http/1.1"], &["h2", "http/1.1"], Some("http/1.1")),
+        (&["h2", "http/1.1"], &["http/1.1"], Some("http/1.1")),
+        (&["imap", "h2", "http/1.1"], &["imap", "http/1.1"], Some("http/1.1")),
         (&["h2", "http/1.1"], &[], None),
         (&[], &["http/1.1"], None),
         (&["http/1.0", "http/1.1"], &["http/1.0"], Some("http/1.0")),

@@ -53,43 +53,24 @@ fn a_host_that_is_excluded() {
 }
 
 #[test]
-fn a_client_that_speaks_only_http_2() {
-    let setup = TlsSetup { alpn: &["h2"], ..TlsSetup::default() };
+fn a_client_that_speaks_only_what_no_tap_reads() {
+    let setup = TlsSetup { alpn: &["imap"], ..TlsSetup::default() };
     let origin = Origin::tls_with(setup, |mut link| {
-        assert_eq!(link.alpn().as_deref(), Some("h2"));
-        assert_eq!(link.exactly(24), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        link.send(b"\0\0\0\x04\0\0\0\0\0");
+        assert_eq!(link.alpn().as_deref(), Some("imap"));
+        link.send("* OK\r\n");
     });
     let capture = Capture::start();
-    let client = knows_origins("localhost").alpn(&["h2"]);
+    let client = knows_origins("localhost").alpn(&["imap", "odd"]);
     let mut link = capture.tls_with(&origin.at("localhost"), &client);
-    assert_eq!(link.alpn().as_deref(), Some("h2"));
-    link.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    assert_eq!(link.exactly(9), b"\0\0\0\x04\0\0\0\0\0");
+    assert_eq!(link.alpn().as_deref(), Some("imap"));
+    assert_eq!(link.exactly(6), b"* OK\r\n");
     drop(link);
     let outcome = capture.stop();
     outcome.assert_uncaptured(
         &origin.at("localhost"),
         1,
-        |reason| matches!(reason, Reason::Protocol(which) if which.contains("h2")),
+        |reason| matches!(reason, Reason::Protocol(which) if which == "imap, odd"),
     );
-}
-
-#[test]
-fn http_2_in_the_clear() {
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    let origin = Origin::plain(|mut link| {
-        link.exactly(33);
-        link.send(b"\0\0\0\x04\x01\0\0\0\0");
-    });
-    let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    link.send(preface);
-    assert_eq!(link.exactly(9), b"\0\0\0\x04\x01\0\0\0\0");
-    assert_eq!(origin.received(0), preface);
-    drop(link);
-    let outcome = capture.stop();
-    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::Protocol(_)));
 }
 
 #[test]

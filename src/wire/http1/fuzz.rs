@@ -1,10 +1,9 @@
 //! The property that fuzzing looks for holes in: however a connection is cut, the events are equal, and every exchange
 //! that began has its ends.
 
-use super::tap::Http1;
-use crate::wire::tap::testing::{Step, seen};
-use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Tap};
-use std::collections::BTreeMap;
+use crate::wire::http::Http;
+use crate::wire::tap::testing::{Step, assert_all_ends, seen};
+use crate::wire::tap::{Dir, Ending};
 
 /// Reads `data` as cuts and a dialogue, and asserts the property.
 ///
@@ -16,11 +15,11 @@ pub(crate) fn cut_anyhow(data: &[u8]) {
     let (&count, data) = data.split_first().unwrap_or((&0, &[]));
     let (cuts, script) = data.split_at(usize::from(count).min(data.len()));
     let steps = dialogue(script);
-    let whole = seen(&mut Http1::new(), &steps, || 0);
+    let whole = seen(&mut Http::new(), &steps, || 0);
     let mut cuts = cuts.iter().cycle();
-    let cut = seen(&mut Http1::new(), &steps, || cuts.next().map_or(1, |&size| usize::from(size).max(1)));
+    let cut = seen(&mut Http::new(), &steps, || cuts.next().map_or(1, |&size| usize::from(size).max(1)));
     assert_eq!(cut, whole);
-    assert_ends(&steps);
+    assert_all_ends(&mut Http::new(), None, &steps);
 }
 
 /// Both directions end in every dialogue, once, and nothing comes after that.
@@ -53,57 +52,6 @@ fn dialogue(script: &[u8]) -> Vec<Step<'_>> {
     steps
 }
 
-/// How far an exchange is, one direction of it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Far {
-    Nowhere,
-    Head,
-    Body,
-    Trailers,
-    End,
-}
-
-/// Asserts that the events of each direction of each exchange come in order, that all that were reported end, once, and
-/// that nothing follows when the tap went quiet.
-fn assert_ends(steps: &[Step<'_>]) {
-    let mut tap = Http1::new();
-    let mut far: BTreeMap<ExchangeId, [Far; 2]> = BTreeMap::new();
-    let (mut quiet, mut sockets) = (false, 0_i32);
-    let mut check = |event: Event<'_>| {
-        assert!(!quiet, "{event:?} after Opaque");
-        let (id, dir, now) = match event {
-            Event::Begin { .. } => return,
-            Event::Request { id, .. } => (id, Dir::Up, Far::Head),
-            Event::Response { id, .. } => (id, Dir::Down, Far::Head),
-            Event::Body { id, dir, .. } => (id, dir, Far::Body),
-            Event::Trailers { id, dir, .. } => (id, dir, Far::Trailers),
-            Event::End { id, dir, .. } => (id, dir, Far::End),
-            Event::SocketOpen { .. } => return sockets += 1,
-            Event::SocketEnd { .. } => return sockets -= 1,
-            Event::Opaque { .. } => return quiet = true,
-            Event::MessageBegin { .. } | Event::MessageData { .. } | Event::MessageEnd { .. } => return,
-            Event::Control { .. } => return,
-        };
-        let exchange = far.entry(id).or_insert([Far::Nowhere; 2]);
-        let [up, down] = exchange;
-        assert!(*up > Far::Nowhere || now == Far::Head && dir == Dir::Up, "{event:?} before its request");
-        let before = if dir == Dir::Up { up } else { down };
-        // A direction that ends without a head got no answer.
-        let skips = *before == Far::Nowhere && now != Far::Head && !(now == Far::End && dir == Dir::Down);
-        assert!(!skips && (*before < now || *before == Far::Body && now == Far::Body), "{event:?} after {before:?}");
-        *before = now;
-    };
-    for step in steps {
-        match *step {
-            Step::Up(bytes) => tap.data(Dir::Up, bytes, &mut check),
-            Step::Down(bytes) => tap.data(Dir::Down, bytes, &mut check),
-            Step::End(dir, how) => tap.end(dir, how, &mut check),
-        }
-    }
-    assert!(far.values().all(|ends| *ends == [Far::End; 2]), "left open: {far:?}");
-    assert!(sockets == 0, "{sockets} sockets left open");
-}
-
 /// From here on a byte of a dialogue is a mark; no seed needs these.
 const MARKS: u8 = 0xf8;
 
@@ -119,6 +67,8 @@ mod tests {
         b"HEAD / HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nCONNECT a:1 HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n\xf9HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 304 X\r\n\r\nHTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
         b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x89\x81\0\0\0\0u\xf9HTTP/1.1 103 E\r\n\r\nHTTP/1.1 101 S\r\nUpgrade: WebSocket\r\n\r\n\x89\x01d\x82\x03abc\xf8\x81\x81\0\0\0\0v\xfa\xf9\x88\0\xff",
         b"GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nGET /n HTTP/1.1\r\n\r\n\xfa\xf9HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        b"GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nHTTP2-Settings: AAEAAAAA\r\n\r\n\xf9HTTP/1.1 101 S\r\nUpgrade: h2c\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x05\0\0\0\x01\x88\xf8PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x87\xf9\0\0\x01\x01\x05\0\0\0\x01\x88",
         b"GET / HTT\xf9HTTP/1.1 408 Slow\r\nContent-Length: 0\r\n\r\n\xfd\xf8P/1.1\r\n\r\n",
         b"GET / HTTP/1.1\n\n\xfaGET\xfe",
     ];

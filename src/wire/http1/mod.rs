@@ -11,8 +11,8 @@
 //! - [`head`] finds where a head ends and says what is in it; the one file that names `httparse`.
 //! - [`body`] decides how a body is framed and reads it piece by piece ([`chunked`] for the chunked coding). The path
 //!   that forwards plain proxy requests uses the same two.
-//! - [`tap`] is the observer of a whole connection: it pairs answers with questions and hands over to the WebSocket
-//!   tap where the connection turns into one.
+//! - [`tap`] is the observer of a whole connection: it pairs answers with questions and hands over to another
+//!   tap where the connection turns into a WebSocket or into HTTP/2.
 //!
 //! Out of scope: judging messages (what the two ends accept of each other is theirs to know), HTTP/0.9, and undoing any
 //! coding but the chunked one.

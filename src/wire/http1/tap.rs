@@ -6,7 +6,7 @@
 //!                │ Request                    final Response │ pairs with the oldest
 //!                └────────────▶ pending ─────────────────────┘
 //!
-//!  Http ──101 websocket──▶ Socket           Http ──101, CONNECT, not understood──▶ Quiet
+//!  Http ──101 websocket, h2c──▶ Switched        Http ──101, CONNECT, not understood──▶ Quiet
 //! ```
 //!
 //! A direction waits, its bytes held, where only the other can tell what they are:
@@ -18,6 +18,7 @@
 
 use super::body::{BodyReader, Piece, request_framing, response_framing};
 use super::head::{self, HeadReader, WholeHead};
+use crate::wire::http2::Http2;
 use crate::wire::message::{RequestHead, ResponseHead};
 use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Finish, Opaque, Out, Tap};
 use crate::wire::websocket::WebSocket;
@@ -37,12 +38,13 @@ pub(crate) struct Http1 {
     /// The request that was reported and is not over.
     sending: Option<ExchangeId>,
     /// The request that asks to switch protocols and has no final response yet. It is the last one of `pending`.
-    undecided: Option<ExchangeId>,
+    undecided: Option<Undecided>,
 }
 
 enum Stage {
     Http,
-    Socket(Box<WebSocket>),
+    /// All goes to the tap of the protocol that was switched to.
+    Switched(Box<dyn Tap>),
     Quiet,
 }
 
@@ -72,6 +74,13 @@ struct Pending {
     size: usize,
 }
 
+/// A request that asks to switch protocols.
+struct Undecided {
+    id: ExchangeId,
+    /// Its `HTTP2-Settings` field (RFC 7540 section 3.2.1).
+    settings: Option<Vec<u8>>,
+}
+
 impl Http1 {
     pub(crate) fn new() -> Self {
         Self {
@@ -97,7 +106,7 @@ impl Tap for Http1 {
     fn end(&mut self, dir: Dir, how: Ending, out: Out<'_>) {
         match &mut self.stage {
             Stage::Http => {}
-            Stage::Socket(socket) => return socket.end(dir, how, out),
+            Stage::Switched(tap) => return tap.end(dir, how, out),
             Stage::Quiet => return,
         }
         self.side(dir).ended = Some(how);
@@ -114,9 +123,9 @@ impl Http1 {
         loop {
             match &mut self.stage {
                 Stage::Http => {}
-                Stage::Socket(socket) => {
+                Stage::Switched(tap) => {
                     if !bytes.is_empty() {
-                        socket.data(dir, bytes, out);
+                        tap.data(dir, bytes, out);
                     }
                     return Ok(());
                 }
@@ -152,7 +161,7 @@ impl Http1 {
         match (&self.stage, dir) {
             (Stage::Http, Dir::Up) => self.undecided.is_some() && self.sending.is_none(),
             (Stage::Http, Dir::Down) => self.pending.is_empty() && self.up.in_head() && self.up.ended.is_none(),
-            (Stage::Socket(_) | Stage::Quiet, _) => false,
+            (Stage::Switched(_) | Stage::Quiet, _) => false,
         }
     }
 
@@ -210,7 +219,8 @@ impl Http1 {
         self.requests = self.requests.wrapping_add(1);
         self.pending.push_back(Pending { id, method, size });
         self.sending = Some(id);
-        self.undecided = asks_to_switch(&head).then_some(id);
+        self.undecided = asks_to_switch(&head)
+            .then(|| Undecided { id, settings: head.headers.first("http2-settings").map(Into::into) });
         let framing = request_framing(&head);
         out(Event::Request { id, head });
         self.up.at = At::Body(BodyReader::new(framing?));
@@ -231,7 +241,7 @@ impl Http1 {
             (_, 100..=199) => self.down.at = At::Head(HeadReader::message()),
             ("CONNECT", 200..=299) => return self.leave(id, head, out),
             _ => {
-                if self.undecided == Some(id) {
+                if self.undecided.as_ref().is_some_and(|undecided| undecided.id == id) {
                     self.undecided = None;
                 }
                 let framing = response_framing(method, &head);
@@ -246,6 +256,12 @@ impl Http1 {
     fn switch(&mut self, id: ExchangeId, head: ResponseHead, out: Out<'_>) -> Result<(), Opaque> {
         // Bytes after the question that were taken for a request, or are still its body, cannot be given back.
         let clean = self.pending.len() == 1 && self.sending.is_none() && !self.up.in_head();
+        if clean && head.headers.lists("upgrade", "h2c") {
+            let settings = self.undecided.take().and_then(|undecided| undecided.settings);
+            out(Event::Upgraded { id });
+            self.stage = Stage::Switched(Box::new(Http2::upgraded(id, settings.as_deref())));
+            return Ok(());
+        }
         if !clean || !head.headers.lists("upgrade", "websocket") {
             return self.leave(id, head, out).map(|_| ());
         }
@@ -255,7 +271,7 @@ impl Http1 {
         out(Event::Response { id, head });
         out(Event::SocketOpen { id, protocol });
         self.over(id, Dir::Down, Finish::Complete, out);
-        self.stage = Stage::Socket(Box::new(socket));
+        self.stage = Stage::Switched(Box::new(socket));
         Ok(())
     }
 
@@ -305,9 +321,9 @@ impl Http1 {
     /// Ends all that `dir` has open, since nothing more comes that way. In a direction that has ended so, what begins
     /// later, as a request without hope of an answer does, is ended by asking again.
     fn finish(&mut self, dir: Dir, how: Ending, out: Out<'_>) {
-        if let Stage::Socket(socket) = &mut self.stage {
-            // The direction ended before the switch, or while its bytes were held; this is the first the socket hears.
-            return socket.end(dir, how, out);
+        if let Stage::Switched(tap) = &mut self.stage {
+            // The direction ended before the switch, or while its bytes were held; this is the first the new tap hears.
+            return tap.end(dir, how, out);
         }
         let mut finish = match &self.side(dir).at {
             At::Body(body) => body.cut(how),

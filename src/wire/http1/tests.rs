@@ -207,13 +207,19 @@ mod messages {
             let lines = seen(&mut Http1::new(), &steps, || size);
             match spare {
                 0 => assert_eq!(lines[5], "0< ends Complete"),
-                _ => assert_eq!(lines, ["0> begins", "opaque: a head or chunk line past the limit"]),
+                _ => assert_eq!(
+                    lines,
+                    ["0> begins", "opaque: a head, a chunk line or a number of exchanges past the limit"]
+                ),
             }
         }
         let long = head("HTTP/1.1 200 OK\r\n", MAX_HEAD + 1);
         let steps = [Up(b"GET / HTTP/1.1\n\n"), Down(long.as_bytes())];
         let lines = seen(&mut Http1::new(), &steps, || 0);
-        assert_eq!(lines[3..], ["0< begins", "0< ends Opaque", "opaque: a head or chunk line past the limit"]);
+        assert_eq!(
+            lines[3..],
+            ["0< begins", "0< ends Opaque", "opaque: a head, a chunk line or a number of exchanges past the limit"]
+        );
     }
 
     #[test]
@@ -358,7 +364,10 @@ mod order {
         let lines = seen(&mut Http1::new(), &[Up(&more)], || 0);
         assert_eq!(lines.len(), 30_000 + 1 + 10_000 + 1);
         assert_eq!(lines[30_000..=30_001], ["10000> begins", "0< ends Opaque"]);
-        assert_eq!(lines[40_000..], ["9999< ends Opaque", "opaque: a head or chunk line past the limit"]);
+        assert_eq!(
+            lines[40_000..],
+            ["9999< ends Opaque", "opaque: a head, a chunk line or a number of exchanges past the limit"]
+        );
     }
 }
 
@@ -612,14 +621,59 @@ mod switching {
     #[test]
     fn any_other_protocol_is_not_read() {
         after_asking(
-            &[Up(b"x"), Down(b"HTTP/1.1 101 Go\r\nUpgrade: h2c\r\n\r\nbytes"), End(Dir::Down, Ending::Clean)],
+            &[Up(b"x"), Down(b"HTTP/1.1 101 Go\r\nUpgrade: TLS/1.3\r\n\r\nbytes"), End(Dir::Down, Ending::Clean)],
             &[
                 "0< begins",
-                "0< 101 Go Http11 Upgrade: h2c;",
+                "0< 101 Go Http11 Upgrade: TLS/1.3;",
                 "0< ends Complete",
                 "opaque: a switch to a protocol that is not read",
             ],
         );
+    }
+
+    #[test]
+    fn http_2_takes_over_and_answers_what_http_1_asked() {
+        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        after_asking(
+            &[
+                Up(PREFACE),
+                Down(b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
+                Up(b"\0\0\x03\x01\x05\0\0\0\x03\x82\x84\x86"),
+                Down(b"\0\0\x01\x01\x05\0\0\0\x03\x89\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x01\0\x01\0\0\0\x01x"),
+                End(Dir::Down, Ending::Clean),
+                End(Dir::Up, Ending::Clean),
+            ],
+            &[
+                "0< begins",
+                "0 goes on in HTTP/2",
+                "2> begins",
+                "2> GET http:/// Http2",
+                "2> ends Complete",
+                "2< begins",
+                "2< 204  Http2",
+                "2< ends Complete",
+                "0< begins",
+                "0< 200  Http2",
+                "0< | x",
+                "0< ends Complete",
+            ],
+        );
+    }
+
+    #[test]
+    fn http_2_hears_of_the_settings_in_the_question() {
+        // They allow a table of 8,192 bytes, which the answer makes use of.
+        let answer = b"HTTP/1.1 101 Go\r\nUpgrade: h2c\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+            \0\0\x04\x01\x05\0\0\0\x01\x3f\xe1\x3f\x88";
+        for (settings, last) in [
+            ("HTTP2-Settings: AAEAACAA\r\n", "0< ends Complete"),
+            ("HTTP2-Settings: AAEAACAA=odd\r\n", "0< ends Complete"),
+            ("", "opaque: malformed HTTP/2 fields"),
+        ] {
+            let ask = format!("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n{settings}\r\n");
+            let seen = seen_however_cut(Http1::new, &[Up(ask.as_bytes()), Down(answer)]);
+            assert_eq!(seen.last().map(String::as_str), Some(last), "{settings}");
+        }
     }
 
     #[test]

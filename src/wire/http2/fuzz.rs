@@ -2,9 +2,8 @@
 //! has its ends, and nothing of it is kept.
 
 use super::tap::Http2;
-use crate::wire::tap::testing::{Step, seen};
-use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Tap};
-use std::collections::BTreeMap;
+use crate::wire::tap::testing::{Step, assert_all_ends, seen};
+use crate::wire::tap::{Dir, Ending, ExchangeId};
 
 /// Reads `data` as cuts and a dialogue, and asserts the property.
 ///
@@ -22,7 +21,9 @@ pub(crate) fn cut_anyhow(data: &[u8]) {
     let mut cuts = cuts.iter().cycle();
     let cut = seen(&mut tap(), &steps, || cuts.next().map_or(1, |&size| usize::from(size).max(1)));
     assert_eq!(cut, whole);
-    assert_ends(&mut tap(), (first & UPGRADED != 0).then_some(ExchangeId(4)), &steps);
+    let mut tap = tap();
+    assert_all_ends(&mut tap, (first & UPGRADED != 0).then_some(ExchangeId(4)), &steps);
+    assert!(tap.keeps_nothing());
 }
 
 /// Both directions end in every dialogue, once, and nothing comes after that.
@@ -50,61 +51,6 @@ fn dialogue(script: &[u8], with_preface: bool) -> Vec<Step<'_>> {
     }
     steps.extend(open.iter().map(|&dir| Step::End(dir, Ending::Stopped)));
     steps
-}
-
-/// How far an exchange is, one direction of it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Far {
-    Nowhere,
-    Head,
-    Body,
-    Trailers,
-    End,
-}
-
-/// Asserts that the events of each direction of each exchange come in order, that all that were reported end, once, and
-/// that nothing follows when the tap went quiet.
-fn assert_ends(tap: &mut Http2, upgraded: Option<ExchangeId>, steps: &[Step<'_>]) {
-    let mut far: BTreeMap<ExchangeId, [Far; 2]> =
-        upgraded.map(|id| (id, [Far::End, Far::Nowhere])).into_iter().collect();
-    let mut sockets: BTreeMap<ExchangeId, bool> = BTreeMap::new();
-    let mut quiet = false;
-    let mut check = |event: Event<'_>| {
-        assert!(!quiet, "{event:?} after Opaque");
-        let (id, dir, now) = match event {
-            Event::Begin { .. } => return,
-            Event::Request { id, .. } => (id, Dir::Up, Far::Head),
-            Event::Response { id, .. } => (id, Dir::Down, Far::Head),
-            Event::Body { id, dir, .. } => (id, dir, Far::Body),
-            Event::Trailers { id, dir, .. } => (id, dir, Far::Trailers),
-            Event::End { id, dir, .. } => (id, dir, Far::End),
-            Event::SocketOpen { id, .. } => return assert_eq!(sockets.insert(id, true), None),
-            Event::SocketEnd { id } => return assert_eq!(sockets.insert(id, false), Some(true)),
-            Event::Opaque { .. } => return quiet = true,
-            Event::MessageBegin { id, .. }
-            | Event::MessageData { id, .. }
-            | Event::MessageEnd { id, .. }
-            | Event::Control { id, .. } => return assert_eq!(sockets.get(&id), Some(&true)),
-        };
-        let exchange = far.entry(id).or_insert([Far::Nowhere; 2]);
-        let [up, down] = exchange;
-        assert!(*up > Far::Nowhere || now == Far::Head && dir == Dir::Up, "{event:?} before its request");
-        let before = if dir == Dir::Up { up } else { down };
-        // A direction that ends without a head got no answer.
-        let skips = *before == Far::Nowhere && now != Far::Head && !(now == Far::End && dir == Dir::Down);
-        assert!(!skips && (*before < now || *before == Far::Body && now == Far::Body), "{event:?} after {before:?}");
-        *before = now;
-    };
-    for step in steps {
-        match *step {
-            Step::Up(bytes) => tap.data(Dir::Up, bytes, &mut check),
-            Step::Down(bytes) => tap.data(Dir::Down, bytes, &mut check),
-            Step::End(dir, how) => tap.end(dir, how, &mut check),
-        }
-    }
-    assert!(far.values().all(|ends| *ends == [Far::End; 2]), "left open: {far:?}");
-    assert!(sockets.values().all(|open| !open), "sockets left open");
-    assert!(tap.keeps_nothing());
 }
 
 /// In the first byte: the client does not begin with its preface; the connection began with HTTP/1.

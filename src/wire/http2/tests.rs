@@ -590,7 +590,7 @@ mod opaque {
 
     #[test]
     fn more_than_any_limit() {
-        const TOO_LONG: &str = "opaque: a head or chunk line past the limit";
+        const TOO_LONG: &str = "opaque: a head, a chunk line or a number of exchanges past the limit";
         let flood = [frame(0x1, 0, 1, b""), frame(0x9, 0, 1, &[0x88; 16_000]).repeat(17)].concat();
         let last = |bytes: &[u8]| {
             let (mut tap, mut last) = (Http2::new(), String::new());

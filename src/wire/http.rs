@@ -1,0 +1,114 @@
+//! HTTP of a version that the first bytes tell.
+//!
+//! ```text
+//! Up    PRI * HTTP/2.0 ──▶ Http2        anything else ──▶ Http1
+//! Down  00 ──────────────▶ Http2        anything else ──▶ Http1        where the origin speaks first
+//! ```
+//!
+//! ALPN says what the two ends agreed on, not what they do: a client with prior knowledge negotiates nothing (RFC 9113 section
+//! 3.3). What they send is what is read.
+
+use super::http1::Http1;
+use super::http2::Http2;
+use super::sniff::HTTP2_LINE;
+use super::tap::{Dir, Ending, Out, Tap};
+
+/// Watches a connection that begins with HTTP/1 or HTTP/2.
+pub(crate) enum Http {
+    /// The client's first bytes, fewer than tell the version.
+    Unknown(Vec<u8>),
+    Known(Box<dyn Tap>),
+}
+
+impl Http {
+    pub(crate) fn new() -> Self {
+        Self::Unknown(Vec::new())
+    }
+
+    fn settle(&mut self, is_http2: bool, out: Out<'_>) {
+        let mut tap: Box<dyn Tap> = if is_http2 { Box::new(Http2::new()) } else { Box::new(Http1::new()) };
+        if let Self::Unknown(first) = self
+            && !first.is_empty()
+        {
+            tap.data(Dir::Up, first, out);
+        }
+        *self = Self::Known(tap);
+    }
+}
+
+impl Tap for Http {
+    fn data(&mut self, dir: Dir, bytes: &[u8], out: Out<'_>) {
+        if let Self::Unknown(first) = self {
+            let is_http2 = match dir {
+                Dir::Up => begins_http2(first, bytes),
+                // The length of its SETTINGS, where HTTP/1 has letters.
+                Dir::Down => bytes.first().map(|&byte| byte == 0),
+            };
+            match is_http2 {
+                Some(is_http2) => self.settle(is_http2, out),
+                None => first.extend_from_slice(bytes),
+            }
+        }
+        if let Self::Known(tap) = self {
+            tap.data(dir, bytes, out);
+        }
+    }
+
+    fn end(&mut self, dir: Dir, how: Ending, out: Out<'_>) {
+        if matches!(self, Self::Unknown(_)) {
+            self.settle(false, out);
+        }
+        if let Self::Known(tap) = self {
+            tap.end(dir, how, out);
+        }
+    }
+}
+
+/// Whether `first` and `bytes` together are the preface's first line, if they are enough to say.
+fn begins_http2(first: &[u8], bytes: &[u8]) -> Option<bool> {
+    let agrees = first.iter().chain(bytes).zip(HTTP2_LINE).all(|(a, b)| a == b);
+    let is_whole = first.len().saturating_add(bytes.len()) >= HTTP2_LINE.len();
+    if agrees && !is_whole { None } else { Some(agrees) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tap::testing::Step::{self, Down, End, Up};
+    use crate::wire::tap::testing::seen_however_cut;
+
+    #[track_caller]
+    fn dialogue(steps: &[Step<'_>], lines: &[&str]) {
+        assert_eq!(seen_however_cut(Http::new, steps), lines);
+    }
+
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const ANSWER: &[u8] = b"\0\0\x01\x01\x05\0\0\0\x01\x89";
+    const ASKED: [&str; 3] = ["1> begins", "1> GET https:/// Http2", "1> ends Complete"];
+    const ANSWERED: [&str; 3] = ["1< begins", "1< 204  Http2", "1< ends Complete"];
+
+    #[test]
+    fn a_preface_begins_http_2() {
+        dialogue(
+            &[Up(PREFACE), Up(b"\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x87"), Down(ANSWER)],
+            &[ASKED, ANSWERED].concat(),
+        );
+    }
+
+    #[test]
+    fn an_origin_that_speaks_first_speaks_http_2() {
+        let settings = b"\0\0\0\x04\0\0\0\0\0";
+        let ask = b"\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x87";
+        dialogue(&[Down(settings), Up(PREFACE), Up(ask), Down(ANSWER)], &[ASKED, ANSWERED].concat());
+        dialogue(&[Up(b"PRI"), Down(settings), Up(&PREFACE[3..]), Up(ask), Down(ANSWER)], &[ASKED, ANSWERED].concat());
+    }
+
+    #[test]
+    fn all_else_is_http_1() {
+        let posted = ["0> begins", "0> PRI * Http11", "0> ends Complete"];
+        dialogue(&[Up(b"PRI * HTTP/1.1\r\n\r\n")], &posted);
+        dialogue(&[Up(b"PR"), End(Dir::Up, Ending::Clean)], &["0> begins"]);
+        dialogue(&[Up(b"PUT\xff x HTTP/1.1\r\n\r\n")], &["0> begins", "opaque: a request that is not HTTP/1"]);
+        dialogue(&[Down(b"HTTP/1.1 200 OK\r\n\r\n")], &["opaque: a response that nobody asked for"]);
+    }
+}

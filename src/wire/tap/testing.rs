@@ -1,0 +1,160 @@
+//! Drives a tap through a dialogue, and writes down what was seen, one line an event, pieces of one body joined:
+//!
+//! ```text
+//! > bytes up      0> GET /users
+//! < bytes down    0< 200 OK
+//! ```
+
+use super::{Dir, Ending, Event, ExchangeId, Tap};
+use crate::wire::message::Headers;
+use std::collections::BTreeMap;
+
+/// One line of a dialogue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step<'a> {
+    Up(&'a [u8]),
+    Down(&'a [u8]),
+    End(Dir, Ending),
+}
+
+/// What `tap` sees of `steps` if each one's bytes come in pieces of `cut()` bytes (0 means all that is left).
+pub(crate) fn seen(tap: &mut dyn Tap, steps: &[Step<'_>], mut cut: impl FnMut() -> usize) -> Vec<String> {
+    let mut log = Log::default();
+    for step in steps {
+        let (dir, mut bytes) = match *step {
+            Step::Up(bytes) => (Dir::Up, bytes),
+            Step::Down(bytes) => (Dir::Down, bytes),
+            Step::End(dir, how) => {
+                tap.end(dir, how, &mut |event| log.add(event));
+                continue;
+            }
+        };
+        while !bytes.is_empty() {
+            let size = match cut() {
+                0 => bytes.len(),
+                n => n.min(bytes.len()),
+            };
+            let (piece, rest) = bytes.split_at(size);
+            tap.data(dir, piece, &mut |event| log.add(event));
+            bytes = rest;
+        }
+    }
+    log.lines
+}
+
+#[cfg(test)]
+/// [`seen`] whole, after asserting that it is the same in pieces of 1, 2, 3, 7 and 64 bytes.
+pub(crate) fn seen_however_cut<T: Tap>(tap: impl Fn() -> T, steps: &[Step<'_>]) -> Vec<String> {
+    let whole = seen(&mut tap(), steps, || 0);
+    for size in [1, 2, 3, 7, 64] {
+        assert_eq!(seen(&mut tap(), steps, || size), whole, "in pieces of {size}");
+    }
+    whole
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Vec<String>,
+    /// Which body or message the last line is a piece of.
+    open: Option<(ExchangeId, Dir, bool)>,
+}
+
+impl Log {
+    fn add(&mut self, event: Event<'_>) {
+        let arrow = |dir| if dir == Dir::Up { '>' } else { '<' };
+        let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        let fields =
+            |headers: &Headers| headers.iter().map(|(n, v)| format!(" {}: {};", text(n), text(v))).collect::<String>();
+        let mut open = None;
+        let line = match event {
+            Event::Begin { id, dir } => format!("{}{} begins", id.0, arrow(dir)),
+            Event::Request { id, head: h } => {
+                let scheme = h.scheme.map(|scheme| text(&scheme) + "://").unwrap_or_default();
+                let target = scheme + &text(&h.authority.unwrap_or_default()) + &text(&h.target);
+                format!("{}> {} {target} {:?}{}", id.0, h.method, h.version, fields(&h.headers))
+            }
+            Event::Response { id, head: h } => {
+                format!("{}< {} {} {:?}{}", id.0, h.status, text(&h.reason), h.version, fields(&h.headers))
+            }
+            Event::Body { id, dir, bytes } | Event::MessageData { id, dir, bytes } => {
+                assert!(!bytes.is_empty(), "an empty piece");
+                let piece = (id, dir, matches!(event, Event::Body { .. }));
+                open = Some(piece);
+                if self.open == open {
+                    if let Some(last) = self.lines.last_mut() {
+                        last.push_str(&text(bytes));
+                    }
+                    return;
+                }
+                format!("{}{} | {}", id.0, arrow(dir), text(bytes))
+            }
+            Event::Trailers { id, dir, headers } => format!("{}{} trailers{}", id.0, arrow(dir), fields(&headers)),
+            Event::End { id, dir, how } => format!("{}{} ends {how:?}", id.0, arrow(dir)),
+            Event::SocketOpen { id, protocol } => format!("{} socket {protocol:?}", id.0),
+            Event::Upgraded { id } => format!("{} goes on in HTTP/2", id.0),
+            Event::MessageBegin { id, dir, opcode } => format!("{}{} message {opcode:?}", id.0, arrow(dir)),
+            Event::MessageEnd { id, dir, how } => format!("{}{} message ends {how:?}", id.0, arrow(dir)),
+            Event::Control { id, dir, opcode, payload } => {
+                format!("{}{} {opcode:?} {}", id.0, arrow(dir), text(payload))
+            }
+            Event::SocketEnd { id } => format!("{} socket ends", id.0),
+            Event::Opaque { why } => format!("opaque: {why}"),
+        };
+        self.open = open;
+        self.lines.push(line);
+    }
+}
+
+/// How far one direction of an exchange is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Far {
+    Nowhere,
+    Head,
+    Body,
+    Trailers,
+    End,
+}
+
+/// Asserts that the events of each direction of each exchange come in order, that all that were reported end, once, and that
+/// nothing follows when the tap went quiet. `asked` is an exchange whose request the tap need not see.
+#[track_caller]
+pub(crate) fn assert_all_ends(tap: &mut dyn Tap, asked: Option<ExchangeId>, steps: &[Step<'_>]) {
+    let mut far: BTreeMap<ExchangeId, [Far; 2]> = asked.map(|id| (id, [Far::End, Far::Nowhere])).into_iter().collect();
+    let mut sockets: BTreeMap<ExchangeId, bool> = BTreeMap::new();
+    let mut quiet = false;
+    let mut check = |event: Event<'_>| {
+        assert!(!quiet, "{event:?} after Opaque");
+        let (id, dir, now) = match event {
+            Event::Begin { .. } | Event::Upgraded { .. } => return,
+            Event::Request { id, .. } => (id, Dir::Up, Far::Head),
+            Event::Response { id, .. } => (id, Dir::Down, Far::Head),
+            Event::Body { id, dir, .. } => (id, dir, Far::Body),
+            Event::Trailers { id, dir, .. } => (id, dir, Far::Trailers),
+            Event::End { id, dir, .. } => (id, dir, Far::End),
+            Event::SocketOpen { id, .. } => return assert_eq!(sockets.insert(id, true), None),
+            Event::SocketEnd { id } => return assert_eq!(sockets.insert(id, false), Some(true)),
+            Event::Opaque { .. } => return quiet = true,
+            Event::MessageBegin { id, .. }
+            | Event::MessageData { id, .. }
+            | Event::MessageEnd { id, .. }
+            | Event::Control { id, .. } => return assert_eq!(sockets.get(&id), Some(&true)),
+        };
+        let exchange = far.entry(id).or_insert([Far::Nowhere; 2]);
+        let [up, down] = exchange;
+        assert!(*up > Far::Nowhere || now == Far::Head && dir == Dir::Up, "{event:?} before its request");
+        let before = if dir == Dir::Up { up } else { down };
+        // A direction that ends without a head got no answer.
+        let skips = *before == Far::Nowhere && now != Far::Head && !(now == Far::End && dir == Dir::Down);
+        assert!(!skips && (*before < now || *before == Far::Body && now == Far::Body), "{event:?} after {before:?}");
+        *before = now;
+    };
+    for step in steps {
+        match *step {
+            Step::Up(bytes) => tap.data(Dir::Up, bytes, &mut check),
+            Step::Down(bytes) => tap.data(Dir::Down, bytes, &mut check),
+            Step::End(dir, how) => tap.end(dir, how, &mut check),
+        }
+    }
+    assert!(far.values().all(|ends| *ends == [Far::End; 2]), "left open: {far:?}");
+    assert!(sockets.values().all(|open| !open), "sockets left open");
+}
