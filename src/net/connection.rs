@@ -83,7 +83,6 @@ enum Asked {
 /// Waits for a request. The first byte may take its time; the rest of a head may not. An origin that is kept for the next
 /// request and ends meanwhile is let go.
 fn await_request(shared: &Shared, client: &mut Leg, kept: &mut Option<Kept>) -> Asked {
-    let mut scratch = Vec::new();
     let mut deadline = None;
     let (mut end, mut searched, mut judged) = (HeadEnd::message(), 0, 0);
     loop {
@@ -125,9 +124,8 @@ fn await_request(shared: &Shared, client: &mut Leg, kept: &mut Option<Kept>) -> 
             *kept = None;
         }
         if of_client.read {
-            scratch.resize(SCRATCH, 0);
             // In the clear this cannot fail.
-            let _ = client.receive(&mut scratch, &mut |_| 0);
+            let _ = client.receive(&mut |_| 0);
         }
     }
 }
@@ -210,4 +208,3 @@ const MAGIC_NAME: &str = "mitm.it";
 const TLS_HANDSHAKE: u8 = 22;
 /// As long as a head that was begun may take: what servers commonly allow.
 const HEAD: Duration = Duration::from_secs(60);
-const SCRATCH: usize = 16 << 10;

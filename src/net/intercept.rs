@@ -198,7 +198,6 @@ enum Unshaken {
 
 /// Drives a handshake to its end. Application data that came along with its last flight stays unread.
 fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), Unshaken> {
-    let mut scratch = vec![0; 16 << 10];
     let deadline = Moment::now().plus(HANDSHAKE);
     loop {
         leg.flush();
@@ -213,7 +212,7 @@ fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), Unshaken> {
         match sys::wait([(stop.as_fd(), Interest::READ), (leg.fd(), interest)], Some(left)) {
             Ok([stopped, _]) if stopped.read => return Err(Unshaken::Ended),
             Ok([_, ready]) if ready.read => {
-                if let Err(e) = leg.receive(&mut scratch, &mut |_| 0) {
+                if let Err(e) = leg.receive(&mut |_| 0) {
                     // The alert that says why.
                     leg.flush();
                     return Err(Unshaken::Tls(e));

@@ -13,7 +13,7 @@
 //! The rule not to break: TLS never touches the socket. Large reads are fed to it and its output is taken into the outbox
 //! at once, so that what is owed to a slow peer is visible in one place ([`Leg::owed`]).
 
-use super::sys;
+use super::{buffers, sys};
 use crate::wire::tap::Ending;
 use rustls::Connection;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
@@ -150,20 +150,17 @@ impl Leg {
         };
     }
 
-    /// Reads once from the socket into `scratch` and hands the plaintext to `sink`, which says how much of each piece it
-    /// used; the rest, and all that follows it, stays unread. True if `scratch` was filled, so that more is likely.
+    /// Reads once from the socket and hands the plaintext to `sink`, which says how much of each piece it used; the rest, and
+    /// all that follows it, stays unread.
     ///
     /// # Errors
     /// If the peer violates TLS, or sent a fatal alert. Our own alert is in the outbox then.
-    pub(crate) fn receive(
-        &mut self,
-        scratch: &mut [u8],
-        sink: &mut dyn FnMut(&[u8]) -> usize,
-    ) -> Result<bool, rustls::Error> {
+    pub(crate) fn receive(&mut self, sink: &mut dyn FnMut(&[u8]) -> usize) -> Result<(), rustls::Error> {
         if self.input != Input::Open {
-            return Ok(false);
+            return Ok(());
         }
-        let n = match self.socket.read(scratch) {
+        let mut buffer = buffers::lend();
+        let n = match self.socket.read(&mut buffer) {
             Ok(0) => {
                 self.input = Input::Ended(match (self.output, &self.tls) {
                     // The write that failed has taken the socket's error with it.
@@ -172,23 +169,22 @@ impl Leg {
                     (_, Some(_)) => Ending::Truncated,
                     (_, None) => Ending::Clean,
                 });
-                return Ok(false);
+                return Ok(());
             }
             Ok(n) => n,
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(false),
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(()),
             Err(_) => {
                 self.input = Input::Ended(Ending::Reset);
                 self.die();
-                return Ok(false);
+                return Ok(());
             }
         };
-        let bytes = scratch.get(..n).unwrap_or_default();
+        let bytes = buffer.get(..n).unwrap_or_default();
         if self.tls.is_some() {
-            self.decrypt(bytes, sink)?;
-        } else {
-            offer(&mut self.unread, bytes, sink);
+            return self.decrypt(bytes, sink);
         }
-        Ok(n == scratch.len())
+        offer(&mut self.unread, bytes, sink);
+        Ok(())
     }
 
     /// Feeds ciphertext to TLS and hands on what comes out. What TLS has to say itself goes to the outbox.
@@ -343,8 +339,8 @@ impl Leg {
     }
 
     /// Reads and drops what the peer still sends. True once it has ended.
-    pub(crate) fn discard(&mut self, scratch: &mut [u8]) -> bool {
-        match self.socket.read(scratch) {
+    pub(crate) fn discard(&mut self) -> bool {
+        match self.socket.read(&mut buffers::lend()) {
             Ok(0) => true,
             Ok(_) => false,
             Err(e) => !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),

@@ -7,6 +7,7 @@
 //!                         └─▶ page
 //! ```
 
+pub(crate) mod buffers;
 pub(crate) mod connection;
 pub(crate) mod dial;
 pub(crate) mod intercept;

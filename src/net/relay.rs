@@ -61,8 +61,9 @@ pub(crate) enum Relayed {
 
 /// Relays until both directions have ended, the watcher calls it over, or the capture stops.
 pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watch: &mut dyn Watch, stop: &Stop) -> Relayed {
-    let mut buffer = Buffer::default();
     let mut told = Told::default();
+    // Whether the legs have no room to give back.
+    let mut is_small = false;
     // Bytes that no poll will announce: they were read before this loop began.
     pass_unread(Dir::Down, origin, client, watch);
     let relayed = loop {
@@ -84,14 +85,14 @@ pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watch: &mut dyn Watch, s
             (client.fd(), interest(client, origin, client_has_room)),
             (origin.fd(), interest(origin, client, true)),
         ];
-        let Ok([stopped, of_client, of_origin]) = sys::wait(wanted, buffer.is_held().then_some(IDLE)) else {
+        let Ok([stopped, of_client, of_origin]) = sys::wait(wanted, (!is_small).then_some(IDLE)) else {
             break Relayed::Closed;
         };
         if stopped.read {
             break Relayed::Stopped;
         }
-        if of_client == Interest::default() && of_origin == Interest::default() {
-            buffer.give_back();
+        is_small = of_client == Interest::default() && of_origin == Interest::default();
+        if is_small {
             client.shrink();
             origin.shrink();
         }
@@ -102,10 +103,10 @@ pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watch: &mut dyn Watch, s
             origin.flush();
         }
         if of_client.read {
-            pump(Dir::Up, client, origin, watch, &mut buffer);
+            pump(Dir::Up, client, origin, watch);
         }
         if of_origin.read {
-            pump(Dir::Down, origin, client, watch, &mut buffer);
+            pump(Dir::Down, origin, client, watch);
         }
     };
     // Whoever still speaks speaks to nobody.
@@ -120,7 +121,7 @@ pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watch: &mut dyn Watch, s
         if origin.ended().is_none() {
             origin.abort();
         }
-        linger(client, buffer.borrow(), stop);
+        linger(client, stop);
     }
     relayed
 }
@@ -137,12 +138,12 @@ pub(crate) fn part(client: &mut Leg, stop: &Stop) {
             _ => return,
         }
     }
-    linger(client, &mut [0; SMALL_READ], stop);
+    linger(client, stop);
 }
 
 /// Reads and drops what the client still sends after its connection was ended towards it: closing at once would reset it, and
 /// the reset could overtake the answer that it has yet to read (RFC 9112 section 9.6).
-fn linger(client: &mut Leg, scratch: &mut [u8], stop: &Stop) {
+fn linger(client: &mut Leg, stop: &Stop) {
     if client.ended().is_some() {
         return;
     }
@@ -152,7 +153,7 @@ fn linger(client: &mut Leg, scratch: &mut [u8], stop: &Stop) {
         let wanted = [(stop.as_fd(), Interest::READ), (client.fd(), Interest::READ)];
         match sys::wait(wanted, Some(left)) {
             Ok([stopped, input]) if input.read && !stopped.read && !left.is_zero() => {
-                if client.discard(scratch) {
+                if client.discard() {
                     return;
                 }
             }
@@ -169,14 +170,11 @@ fn interest(leg: &Leg, other: &Leg, has_room: bool) -> Interest {
 }
 
 /// Reads `from` once and sends it on.
-fn pump(dir: Dir, from: &mut Leg, to: &mut Leg, watch: &mut dyn Watch, buffer: &mut Buffer) {
-    let scratch = buffer.borrow();
-    let received = from.receive(scratch, &mut |bytes| forward(dir, bytes, to, watch));
-    match received {
-        Ok(filled) => buffer.adapt(filled),
-        // A violation of TLS in mid-stream, or a fatal alert: our alert goes to the one who caused it, and the other
-        // side learns of a cut.
-        Err(_) => from.fail(),
+fn pump(dir: Dir, from: &mut Leg, to: &mut Leg, watch: &mut dyn Watch) {
+    // A violation of TLS in mid-stream, or a fatal alert: our alert goes to the one who caused it, and the other side learns
+    // of a cut.
+    if from.receive(&mut |bytes| forward(dir, bytes, to, watch)).is_err() {
+        from.fail();
     }
 }
 
@@ -213,43 +211,11 @@ struct Told {
     down: bool,
 }
 
-/// What the socket is read into: small for a connection that says little, large while it is busy, none while it idles.
-#[derive(Default)]
-struct Buffer(Vec<u8>);
-
-impl Buffer {
-    fn borrow(&mut self) -> &mut [u8] {
-        if self.0.is_empty() {
-            self.0.resize(SMALL_READ, 0);
-        }
-        &mut self.0
-    }
-
-    /// Grows if the last read filled it.
-    fn adapt(&mut self, filled: bool) {
-        if filled && self.0.len() < LARGE_READ {
-            self.0.resize(LARGE_READ, 0);
-        }
-    }
-
-    fn is_held(&self) -> bool {
-        !self.0.is_empty()
-    }
-
-    fn give_back(&mut self) {
-        self.0 = Vec::new();
-    }
-}
-
-/// One TLS record with room to spare.
-const SMALL_READ: usize = 32 << 10;
-/// From here on larger reads no longer save CPU time.
-const LARGE_READ: usize = 128 << 10;
 /// A leg that owes this much is not given more.
 const HIGH_WATER: usize = 256 << 10;
 /// As much of the next requests is read while one is under way; reading on is what shows that a client left.
 const HELD_BACK: usize = 64 << 10;
-/// A connection that is silent for so long gives its buffers back.
+/// A connection that is silent for so long gives back the room that large transfers needed.
 const IDLE: Duration = Duration::from_secs(1);
 /// As long as a client that was answered may go on sending.
 const LINGER: Duration = Duration::from_secs(5);

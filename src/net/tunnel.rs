@@ -158,7 +158,6 @@ enum Opening {
 
 /// Waits for the client's first words. They stay unread in `client`, whatever they are, and so does what the origin says.
 fn opening(client: &mut Leg, origin: &mut Leg, stop: &Stop) -> Opening {
-    let mut scratch = vec![0; 16 << 10];
     let mut deadline = None;
     loop {
         let opening = judge(client.unread());
@@ -185,11 +184,11 @@ fn opening(client: &mut Leg, origin: &mut Leg, stop: &Stop) -> Opening {
         }
         // In the clear neither can fail.
         if of_client.read {
-            let _ = client.receive(&mut scratch, &mut |_| 0);
+            let _ = client.receive(&mut |_| 0);
             continue;
         }
         if of_origin.read {
-            let _ = origin.receive(&mut scratch, &mut |_| 0);
+            let _ = origin.receive(&mut |_| 0);
             match (origin.unread().is_empty(), client.unread().is_empty()) {
                 // A server of HTTP/2 need not wait for its client's preface (RFC 9113 section 3.4).
                 (false, _) if begins_settings(origin.unread()) => return Opening::Http { host: None },
