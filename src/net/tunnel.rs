@@ -190,11 +190,14 @@ fn opening(client: &mut Leg, origin: &mut Leg, stop: &Stop) -> Opening {
         if of_origin.read {
             let _ = origin.receive(&mut |_| 0);
             match (origin.unread().is_empty(), client.unread().is_empty()) {
-                // A server of HTTP/2 need not wait for its client's preface (RFC 9113 section 3.4).
-                (false, _) if begins_settings(origin.unread()) => return Opening::Http { host: None },
-                (false, _) => return Opening::OriginFirst,
                 (true, true) => return Opening::Silent,
                 (true, false) => return Opening::Incomplete,
+                // A server of HTTP/2 need not wait for its client's preface (RFC 9113 section 3.4).
+                (false, _) => match begins_settings(origin.unread()) {
+                    Some(true) => return Opening::Http { host: None },
+                    None if origin.ended().is_none() => deadline = deadline.or(Some(Moment::now().plus(FIRST_FLIGHT))),
+                    Some(false) | None => return Opening::OriginFirst,
+                },
             }
         }
         if left.is_some_and(|left| left.is_zero()) {

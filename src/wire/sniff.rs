@@ -36,9 +36,24 @@ pub(crate) fn sniff(bytes: &[u8]) -> First {
     }
 }
 
-/// Whether a server of HTTP/2 begins so: with a SETTINGS frame that is no acknowledgement (RFC 9113 section 6.5).
-pub(crate) fn begins_settings(bytes: &[u8]) -> bool {
-    matches!(bytes, [0, 0, length, 4, 0, 0, 0, 0, 0, ..] if length % 6 == 0)
+/// Whether a server of HTTP/2 begins so, with a SETTINGS frame that is no acknowledgement (RFC 9113 section 6.5); `None` while
+/// too few bytes are there to say.
+pub(crate) fn begins_settings(bytes: &[u8]) -> Option<bool> {
+    let fits: [fn(u8) -> bool; 9] = [
+        |length| length == 0,
+        |length| length == 0,
+        |length| length % 6 == 0,
+        |kind| kind == 4,
+        |flags| flags == 0,
+        |stream| stream == 0,
+        |stream| stream == 0,
+        |stream| stream == 0,
+        |stream| stream == 0,
+    ];
+    match fits.iter().zip(bytes).all(|(fit, &byte)| fit(byte)) {
+        true if bytes.len() < fits.len() => None,
+        agrees => Some(agrees),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -182,5 +197,16 @@ mod tests {
         assert_eq!(decided(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), (16, First::Http2));
         assert_eq!(decided(b"PRI * HTTP/2.1"), (14, First::Other));
         assert_eq!(decided(b""), (0, First::Undecided));
+    }
+
+    #[test]
+    fn a_server_of_http2() {
+        let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x03";
+        for end in 0..=settings.len() {
+            assert_eq!(begins_settings(&settings[..end]), (end >= 9).then_some(true), "{end}");
+        }
+        for other in [&b"\0\0\x05"[..], b"\0\0\0\x04\x01", b"\0\0\0\x06", b"220 ", b"\0\0\0\x04\0\0\0\0\x01"] {
+            assert_eq!(begins_settings(other), Some(false), "{other:?}");
+        }
     }
 }
