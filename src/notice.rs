@@ -78,6 +78,8 @@ pub enum Reason {
     Unreachable(String),
     /// Captured up to where it was no longer understood; why.
     Opaque(crate::wire::tap::Opaque),
+    /// A request to the proxy that was not served, as the client was told; why.
+    Refused(String),
     /// Sent to the proxy's port as if that were a web server's.
     NotForAProxy,
     /// A defect of this program ended the connection.

@@ -7,9 +7,11 @@ use crate::cert::{self, Ca, Leaves};
 use crate::clock::Moment;
 use crate::config::{Config, Mode};
 use crate::error::Error;
+use crate::net::connection::Patience;
 use crate::net::listener::{Live, listen};
 use crate::net::shared::{Capture, Shared, Unintercepted};
 use crate::net::stop::Stop;
+use crate::net::sys::queue_many;
 use crate::net::tls::{TowardsClients, TowardsOrigins};
 use crate::notice::Summary;
 use crate::tally::Tally;
@@ -68,9 +70,11 @@ impl Proxy {
         let unbound = |cause| Error::Listen { addr: config.listen, cause };
         let listener = TcpListener::bind(config.listen).map_err(unbound)?;
         listener.set_nonblocking(true).map_err(unbound)?;
+        queue_many(&listener);
         let shared = Arc::new(Shared {
             listen: listener.local_addr().map_err(unbound)?,
             transparent: config.transparent,
+            patience: Patience::default(),
             stop: Stop::new().map_err(system("cannot make a pipe"))?,
             tally,
             capture,

@@ -89,6 +89,7 @@ pub(crate) fn why(reason: &Reason) -> String {
         Reason::Unreachable(why) => format!("could not be reached: {why}"),
         Reason::Opaque(Opaque::Switched) => "passed through after it switched to another protocol".into(),
         Reason::Opaque(why) => format!("captured up to {why}, passed through from there"),
+        Reason::Refused(why) => format!("a request was refused: {why}"),
         Reason::NotForAProxy => "requests that were not meant for a proxy".into(),
         Reason::Internal => "ended by a defect of this program".into(),
         _ => format!("{reason:?}"),

@@ -35,8 +35,8 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) {
         let (request, wire) = match await_request(shared, &mut client, &mut kept) {
             Asked::Http { request, head } => (*request, head),
             Asked::Tls(hello) => return redirected_tls(shared, client, &hello),
-            Asked::Nonsense(answer) => {
-                shared.tally.uncaptured("(the proxy itself)", Reason::NotForAProxy);
+            Asked::Refused(reason, answer) => {
+                shared.tally.uncaptured("(the proxy itself)", reason);
                 return page::answer(&mut client, &answer, &shared.stop);
             }
             Asked::Nothing => return,
@@ -74,16 +74,35 @@ enum Asked {
     },
     /// Nothing yet: it begins with TLS.
     Tls(ClientHello),
-    /// Something that is answered so.
-    Nonsense(Answer),
-    /// It left, or took too long, or the capture stops.
+    /// Something that is not served, and is answered so.
+    Refused(Reason, Answer),
+    /// It left, or has asked nothing for long, or the capture stops.
     Nothing,
+}
+
+/// How long a client may take to ask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// From the connection, or the answer before, to the first byte. Browsers connect before they have a question; a peer that
+    /// has none for ever must not hold a thread for ever.
+    pub(crate) first_byte: Duration,
+    /// From a head's first byte to its last, however busily it drips in.
+    pub(crate) head: Duration,
+}
+
+impl Default for Patience {
+    /// Five minutes, as Squid has it (request_start_timeout), and longer than browsers keep a connection that idles; a minute,
+    /// as servers commonly allow (nginx: client_header_timeout).
+    fn default() -> Self {
+        Self { first_byte: Duration::from_secs(5 * 60), head: Duration::from_secs(60) }
+    }
 }
 
 /// Waits for a request. The first byte may take its time; the rest of a head may not. An origin that is kept for the next
 /// request and ends meanwhile is let go.
 fn await_request(shared: &Shared, client: &mut Leg, kept: &mut Option<Kept>) -> Asked {
-    let mut deadline = None;
+    let began = Moment::now();
+    let mut head_began = None;
     let (mut end, mut searched, mut judged) = (HeadEnd::message(), 0, 0);
     loop {
         // Once the head is whole, or there is twice as much as before: one that drips in is not read anew for each drop.
@@ -91,7 +110,7 @@ fn await_request(shared: &Shared, client: &mut Leg, kept: &mut Option<Kept>) -> 
         let found = end.find(bytes.get(searched..).unwrap_or_default());
         searched = bytes.len();
         if found.is_err() {
-            return Asked::Nonsense(Answer::bad_request(&Refusal::TooLong.to_string()));
+            return refused(&Refusal::TooLong);
         }
         if found != Ok(None) || searched >= judged * 2 {
             judged = searched;
@@ -102,17 +121,25 @@ fn await_request(shared: &Shared, client: &mut Leg, kept: &mut Option<Kept>) -> 
         if client.ended().is_some() {
             return Asked::Nothing;
         }
-        if !client.unread().is_empty() && deadline.is_none() {
-            deadline = Some(Moment::now().plus(HEAD));
+        let now = Moment::now();
+        if !client.unread().is_empty() {
+            head_began.get_or_insert(now);
         }
-        let left = deadline.map(|deadline| deadline.since(Moment::now()));
-        if left.is_some_and(|left| left.is_zero()) {
-            return Asked::Nothing;
+        let deadline = match head_began {
+            None => began.plus(shared.patience.first_byte),
+            Some(began) => began.plus(shared.patience.head),
+        };
+        let left = deadline.since(now);
+        if left.is_zero() {
+            return match head_began {
+                None => Asked::Nothing,
+                Some(_) => Asked::Refused(Reason::Refused("its head took too long".into()), Answer::too_slow()),
+            };
         }
         let (stop, input) = ((shared.stop.as_fd(), Interest::READ), (client.fd(), Interest::READ));
         let ready = match kept {
-            Some(kept) => sys::wait([stop, input, (kept.leg.fd(), Interest::READ)], left),
-            None => sys::wait([stop, input], left).map(|[stop, input]| [stop, input, Interest::default()]),
+            Some(kept) => sys::wait([stop, input, (kept.leg.fd(), Interest::READ)], Some(left)),
+            None => sys::wait([stop, input], Some(left)).map(|[stop, input]| [stop, input, Interest::default()]),
         };
         let Ok([stopped, of_client, of_origin]) = ready else {
             return Asked::Nothing;
@@ -135,7 +162,7 @@ fn judge(shared: &Shared, client: &mut Leg) -> Option<Asked> {
     let bytes = client.unread();
     if bytes.first() == Some(&TLS_HANDSHAKE) {
         if !shared.transparent {
-            return Some(Asked::Nonsense(Answer::not_tls()));
+            return Some(Asked::Refused(Reason::NotForAProxy, Answer::not_tls()));
         }
         return match client_hello::parse(bytes) {
             Ok(hello) => hello.map(Asked::Tls),
@@ -149,7 +176,15 @@ fn judge(shared: &Shared, client: &mut Leg) -> Option<Asked> {
             client.consume(used);
             Some(Asked::Http { request: Box::new(request), head })
         }
-        Err(refusal) => Some(Asked::Nonsense(Answer::bad_request(&refusal.to_string()))),
+        Err(refusal) => Some(refused(&refusal)),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Asked {
+    match refusal {
+        // It was meant for a proxy, and any other would have served it perhaps: that is told apart.
+        Refusal::TooLong => Asked::Refused(Reason::Refused("its head is too long".into()), Answer::too_long(refusal)),
+        _ => Asked::Refused(Reason::NotForAProxy, Answer::bad_request(&refusal.to_string())),
     }
 }
 
@@ -206,5 +241,64 @@ fn reach(shared: &Shared, authority: &Authority) -> Result<(Leg, Reached), Undia
 const MAGIC_NAME: &str = "mitm.it";
 /// The type of a TLS record that begins a handshake (RFC 8446 section 5.1); no method begins with it.
 const TLS_HANDSHAKE: u8 = 22;
-/// As long as a head that was begun may take: what servers commonly allow.
-const HEAD: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Observer;
+    use crate::net::stop::Stop;
+    use crate::notice::Uncaptured;
+    use crate::tally::Tally;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    /// What is waited for here, and what no test waits for.
+    const SHORT: Duration = Duration::from_millis(200);
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Serves `client` one connection with this patience: what the client says it was told, and what is named.
+    fn served(patience: Patience, client: fn(TcpStream) -> String) -> (String, Vec<Uncaptured>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        socket.set_read_timeout(Some(LONG)).unwrap();
+        let client = thread::spawn(move || client(socket));
+        let shared = Shared {
+            listen: listener.local_addr().unwrap(),
+            transparent: false,
+            patience,
+            stop: Stop::new().unwrap(),
+            tally: Tally::new(Observer::default(), false),
+            capture: None,
+        };
+        serve(&shared, listener.accept().unwrap().0);
+        (client.join().unwrap(), shared.tally.all_uncaptured())
+    }
+
+    #[test]
+    fn a_head_that_drips_in_has_a_deadline() {
+        let (told, named) = served(Patience { first_byte: LONG, head: SHORT }, |mut socket| {
+            let (began, mut told) = (Moment::now(), [0; 12]);
+            // A byte each time that nothing is said to it.
+            socket.set_read_timeout(Some(SHORT / 20)).unwrap();
+            while socket.peek(&mut told).is_err() {
+                socket.write_all(b"G").unwrap();
+                assert!(Moment::now().since(began) < LONG, "it is listened to for ever");
+            }
+            socket.read_exact(&mut told).unwrap();
+            String::from_utf8(told.to_vec()).unwrap()
+        });
+        assert_eq!(told, "HTTP/1.1 408");
+        assert!(matches!(&named[..], [Uncaptured { reason: Reason::Refused(_), .. }]), "{named:?}");
+    }
+
+    #[test]
+    fn a_client_that_asks_nothing_is_let_go_without_a_word() {
+        let (told, named) = served(Patience { first_byte: SHORT, head: LONG }, |mut socket| {
+            let mut told = String::new();
+            socket.read_to_string(&mut told).unwrap();
+            told
+        });
+        assert_eq!((told.as_str(), named.len()), ("", 0));
+    }
+}

@@ -107,16 +107,16 @@ fn resolve(authority: &Authority, stop: &Stop) -> Result<Vec<SocketAddr>, Undial
     let unresolved = |e: io::Error| Undialled::Unresolved(e.to_string());
     let (done, ending) = io::pipe().map_err(Undialled::Unconnected)?;
     let (sender, answer) = mpsc::channel();
-    thread::Builder::new()
-        .name("resolve".into())
-        .stack_size(RESOLVER_STACK)
-        .spawn(move || {
-            let addrs = name.to_socket_addrs().map(|addrs| addrs.collect::<Vec<_>>());
-            // Nobody waits any more if the deadline is over.
-            let _ = sender.send(addrs);
-            drop(ending);
-        })
-        .map_err(unresolved)?;
+    let asking = name.clone();
+    let asked = thread::Builder::new().name("resolve".into()).stack_size(RESOLVER_STACK).spawn(move || {
+        // Nobody waits any more if the deadline is over.
+        let _ = sender.send(addresses(&asking));
+        drop(ending);
+    });
+    if asked.is_err() {
+        // No thread is to be had, and all there are may be connections that need one: the resolver's own deadlines have to do.
+        return found(authority, addresses(&name));
+    }
     let deadline = Moment::now().plus(RESOLVE_DEADLINE);
     loop {
         let left = deadline.since(Moment::now());
@@ -126,16 +126,26 @@ fn resolve(authority: &Authority, stop: &Stop) -> Result<Vec<SocketAddr>, Undial
             return Err(Undialled::Stopped);
         }
         if resolved.read {
-            return match answer.try_recv() {
-                Ok(Ok(addrs)) if !addrs.is_empty() => Ok(addrs),
-                _ if is_localhost(&authority.host) => Ok(loopback(authority.port)),
-                Ok(Err(e)) => Err(unresolved(e)),
-                Ok(Ok(_)) | Err(_) => Err(Undialled::Unresolved("it has no address".into())),
-            };
+            // It answers before it ends, unless it panicked.
+            return found(authority, answer.try_recv().unwrap_or_else(|_| Ok(Vec::new())));
         }
         if left.is_zero() {
             return Err(Undialled::ResolvedTooSlowly);
         }
+    }
+}
+
+fn addresses(name: &(String, u16)) -> io::Result<Vec<SocketAddr>> {
+    name.to_socket_addrs().map(Iterator::collect)
+}
+
+/// What the resolver's answer comes to.
+fn found(authority: &Authority, answer: io::Result<Vec<SocketAddr>>) -> Result<Vec<SocketAddr>, Undialled> {
+    match answer {
+        Ok(addrs) if !addrs.is_empty() => Ok(addrs),
+        _ if is_localhost(&authority.host) => Ok(loopback(authority.port)),
+        Ok(_) => Err(Undialled::Unresolved("it has no address".into())),
+        Err(e) => Err(Undialled::Unresolved(e.to_string())),
     }
 }
 

@@ -1,41 +1,44 @@
 //! Accepts clients and gives each a thread.
+//!
+//! ```text
+//! client waits ─▶ room for its descriptors? ─▶ a thread for it? ─▶ accepted, handed over
+//!       ▲                  │ no                     │ no
+//!       └── 100 ms, again ─┴────────────────────────┘
+//! ```
+//!
+//! A client is accepted only when everything it will need is there. Until then it waits in the system's queue, and those that
+//! are being served do not notice.
 
 use super::connection;
 use super::shared::Shared;
 use super::sys::{self, Interest};
 use crate::notice::Reason;
+use std::collections::HashSet;
+use std::fmt;
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Accepts until the capture stops. Clients that the machine cannot serve now wait in the listener's queue until it can.
+/// Accepts until the capture stops. Clients that the machine cannot serve now wait until it can; why is told once.
 pub(crate) fn listen(shared: &Arc<Shared>, listener: &TcpListener, live: &Arc<Live>) {
-    let mut is_short = false;
+    let mut door = Door { shared, listener, live, room: Room::now(), hand: None };
+    let mut told = HashSet::new();
     while let Some(has_client) = wait(shared, listener) {
         if !has_client {
             continue;
         }
-        let served = listener.accept().and_then(|(client, _)| spawn(shared, live, client));
-        match served {
-            Ok(()) => is_short = false,
-            // A client that left the queue, or another's wake-up.
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::ConnectionAborted | ErrorKind::Interrupted
-                ) => {}
-            Err(e) => {
-                if !is_short {
-                    is_short = true;
-                    shared.tally.trouble(format!("cannot serve more connections for now: {e}"));
-                }
-                // Nothing says when there will be room, so it is tried again and again.
-                let _ = sys::wait([(shared.stop.as_fd(), Interest::READ)], Some(RETRY));
+        if let Err(shortage) = door.admit() {
+            if told.insert(mem::discriminant(&shortage)) {
+                shared.tally.trouble(shortage.to_string());
             }
+            // Not everything says when there is room again, so it is tried again and again.
+            let _ = sys::wait([(shared.stop.as_fd(), Interest::READ)], Some(RETRY));
         }
     }
 }
@@ -50,17 +53,109 @@ fn wait(shared: &Shared, listener: &TcpListener) -> Option<bool> {
     }
 }
 
-fn spawn(shared: &Arc<Shared>, live: &Arc<Live>, client: TcpStream) -> io::Result<()> {
+/// Where clients come in.
+struct Door<'a> {
+    shared: &'a Arc<Shared>,
+    listener: &'a TcpListener,
+    live: &'a Arc<Live>,
+    room: Room,
+    /// A thread that has no client yet: one that was accepted before its thread was sure would be lost without it.
+    hand: Option<Hand>,
+}
+
+type Hand = Sender<(TcpStream, Counted)>;
+
+impl Door<'_> {
+    /// Lets one client in, if there still is one.
+    fn admit(&mut self) -> Result<(), Shortage> {
+        if self.live.count() >= self.room.connections {
+            return Err(Shortage::Room(self.room));
+        }
+        let hand = match self.hand.take() {
+            Some(hand) => hand,
+            None => hire(self.shared).map_err(Shortage::Threads)?,
+        };
+        match self.listener.accept() {
+            Ok((client, _)) => {
+                // The thread waits for nothing else.
+                let _ = hand.send((client, Counted::new(self.live)));
+                Ok(())
+            }
+            // A client that left the queue, or another's wake-up.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::ConnectionAborted | ErrorKind::Interrupted
+                ) =>
+            {
+                Ok(())
+            }
+            Err(e) => {
+                self.hand = Some(hand);
+                Err(Shortage::Accept(e))
+            }
+        }
+    }
+}
+
+/// A thread that serves the client it is given.
+fn hire(shared: &Arc<Shared>) -> io::Result<Hand> {
     let shared = Arc::clone(shared);
-    let counted = Counted::new(live);
+    let (hand, given) = channel::<(TcpStream, Counted)>();
     thread::Builder::new().name("connection".into()).stack_size(STACK).spawn(move || {
-        let _counted = counted;
+        let Ok((client, _counted)) = given.recv() else { return };
         // Nothing that the connection shares is left half changed: counts at worst miss one.
         if catch_unwind(AssertUnwindSafe(|| connection::serve(&shared, client))).is_err() {
             let _ = catch_unwind(AssertUnwindSafe(|| shared.tally.uncaptured("(a connection)", Reason::Internal)));
         }
     })?;
-    Ok(())
+    Ok(hand)
+}
+
+/// Why a client has to wait. Displayed as a sentence for people.
+enum Shortage {
+    /// As many connections as there may be.
+    Room(Room),
+    /// No thread.
+    Threads(io::Error),
+    /// What accept(2) said: no descriptor, no memory.
+    Accept(io::Error),
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Room(Room { connections, descriptors }) => write!(
+                f,
+                "the limit of {descriptors} open files (ulimit -n) is enough for {connections} connections at once: \
+                 more wait until some end"
+            ),
+            Self::Threads(e) => {
+                write!(f, "there is no thread to serve more connections: they wait until some end: {e}")
+            }
+            Self::Accept(e) => write!(f, "cannot serve more connections for now: they wait: {e}"),
+        }
+    }
+}
+
+/// How many connections the descriptors suffice for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Room {
+    connections: usize,
+    /// The limit that this comes from.
+    descriptors: usize,
+}
+
+impl Room {
+    fn now() -> Self {
+        Self::beside(sys::open_descriptors(), sys::most_descriptors())
+    }
+
+    /// Beside `open` ones, of `descriptors` in all.
+    fn beside(open: usize, descriptors: usize) -> Self {
+        let free = descriptors.saturating_sub(open).saturating_sub(SPARE_DESCRIPTORS);
+        Self { connections: (free / EACH_DESCRIPTORS).max(1), descriptors }
+    }
 }
 
 /// How many connections there are, so that the end of a capture can wait for them.
@@ -87,6 +182,10 @@ impl Live {
     pub(crate) fn hurry(&self) {
         self.lock().is_hurried = true;
         self.changed.notify_all();
+    }
+
+    fn count(&self) -> usize {
+        self.lock().connections
     }
 
     fn add(&self, n: isize) {
@@ -120,3 +219,23 @@ impl Drop for Counted {
 /// What a connection's deepest calls (TLS handshakes) need several times over.
 const STACK: usize = 512 << 10;
 const RETRY: Duration = Duration::from_millis(100);
+/// The client, its origin, and a body each way in a file (HTTP/2 may want more files, and takes them from what others leave).
+/// Were clients accepted without regard to that, they would hold all the descriptors and wait for each other's, and bodies would
+/// be cut off.
+const EACH_DESCRIPTORS: usize = 4;
+/// For what comes and goes: a name's resolution, an origin's second address, the folder that is synced at the end.
+const SPARE_DESCRIPTORS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_connection_has_its_descriptors() {
+        for (open, descriptors, connections) in [(0, 0, 1), (12, 20, 1), (12, 40, 5), (12, 1024, 251), (50, 40, 1)] {
+            assert_eq!(Room::beside(open, descriptors), Room { connections, descriptors });
+        }
+        let now = Room::now();
+        assert!(now.connections * EACH_DESCRIPTORS < now.descriptors, "{now:?}");
+    }
+}

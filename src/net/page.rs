@@ -7,6 +7,7 @@ use super::leg::Leg;
 use super::relay;
 use super::stop::Stop;
 use crate::wire::authority::Authority;
+use crate::wire::proxy_request::Refusal;
 
 /// An answer of our own; the connection ends after it.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +23,16 @@ impl Answer {
     /// The request cannot be served as it is.
     pub(crate) fn bad_request(why: &str) -> Self {
         Self::sentence("400 Bad Request", why)
+    }
+
+    /// The request's head is past the limit (RFC 6585 section 5).
+    pub(crate) fn too_long(why: &Refusal) -> Self {
+        Self::sentence("431 Request Header Fields Too Large", &why.to_string())
+    }
+
+    /// The request's head did not come in time (RFC 9110 section 15.5.9).
+    pub(crate) fn too_slow() -> Self {
+        Self::sentence("408 Request Timeout", "The request's head took too long.")
     }
 
     /// There is no connection to the origin.

@@ -1,5 +1,6 @@
 //! What all connections of a capture share.
 
+use super::connection::Patience;
 use super::stop::Stop;
 use super::tls::{TowardsClients, TowardsOrigins};
 use crate::bundle::recorder::Sink;
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) listen: SocketAddr,
     /// Whether traffic that was redirected to the port is served.
     pub(crate) transparent: bool,
+    pub(crate) patience: Patience,
     pub(crate) stop: Stop,
     pub(crate) tally: Tally,
     /// `None` where domains are only discovered.

@@ -1,10 +1,14 @@
-//! What `std` lacks of POSIX: poll(2), a connect that does not wait, reset on close, keepalive. The one file that names `nix`.
+//! What `std` lacks of POSIX: poll(2), a connect that does not wait, reset on close, keepalive, the limit of descriptors. The
+//! one file that names `nix`.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, connect, listen, setsockopt, socket, sockopt,
+};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -98,9 +102,27 @@ pub(crate) fn begin_connect(addr: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
+/// Lets as many clients wait for `listener` as the system allows. Past the 128 that `std` asks for, a client's first packet is
+/// dropped, and it tries again a second later.
+pub(crate) fn queue_many(listener: &TcpListener) {
+    // If it is refused, the queue stays as it is.
+    let _ = listen(listener, Backlog::MAXCONN);
+}
+
 /// Whether this process, or the machine, has no descriptor left to give.
 pub(crate) fn is_out_of_descriptors(e: &io::Error) -> bool {
     e.raw_os_error().is_some_and(|code| [Errno::EMFILE, Errno::ENFILE].contains(&Errno::from_raw(code)))
+}
+
+/// How many descriptors this process may have open.
+pub(crate) fn most_descriptors() -> usize {
+    // Where there is no limit to be learned, running into it tells.
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(usize::MAX, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
+}
+
+/// How many descriptors this process has open; 0 where the system does not say.
+pub(crate) fn open_descriptors() -> usize {
+    std::fs::read_dir("/dev/fd").map_or(0, Iterator::count)
 }
 
 /// Has the kernel find out about peers that are gone without a word, since no deadline of ours would: a long poll may be
@@ -130,7 +152,6 @@ const KEEPALIVE_INTERVAL_SECONDS: u32 = 15;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
     use std::os::fd::AsFd;
 
     #[test]
@@ -141,6 +162,21 @@ mod tests {
         let short = Some(Duration::from_millis(1));
         assert_eq!(wait([(reader.as_fd(), nothing)], short).unwrap(), [nothing]);
         assert_eq!(wait([(reader.as_fd(), Interest::READ)], None).unwrap(), [Interest::READ]);
+    }
+
+    #[test]
+    fn a_dead_peer_is_looked_for() {
+        use nix::sys::socket::getsockopt;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(!getsockopt(&stream, sockopt::KeepAlive).unwrap());
+        keep_alive(&stream);
+        assert!(getsockopt(&stream, sockopt::KeepAlive).unwrap());
+        #[cfg(target_os = "linux")]
+        {
+            assert_eq!(getsockopt(&stream, sockopt::TcpKeepIdle).unwrap(), KEEPALIVE_IDLE_SECONDS);
+            assert_eq!(getsockopt(&stream, sockopt::TcpKeepInterval).unwrap(), KEEPALIVE_INTERVAL_SECONDS);
+        }
     }
 
     #[test]

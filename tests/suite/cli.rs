@@ -2,7 +2,7 @@
 
 use crate::support::cli::{Spectral, command, spectral};
 use crate::support::peers::{find, finish, peer, run};
-use crate::support::{Link, Origin, PATIENCE, TempDir, TestCa, TlsClient, ca, now};
+use crate::support::{Link, Origin, TempDir, TestCa, TlsClient, ca, eventually};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
@@ -286,14 +286,7 @@ fn quiet_is_quiet() {
     let origin = Origin::plain_answering(HELLO);
     // It says nothing when it listens, so it is asked until it does.
     let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-    let deadline = crate::support::now() + crate::support::PATIENCE;
-    let tcp = loop {
-        match std::net::TcpStream::connect(addr) {
-            Ok(tcp) => break tcp,
-            Err(e) => assert!(crate::support::now() < deadline, "{e}"),
-        }
-        std::thread::yield_now();
-    };
+    let tcp = eventually(|| std::net::TcpStream::connect(addr).ok(), || "it does not listen".into());
     let mut link = Link::over(tcp);
     let host = origin.at("127.0.0.1");
     link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
@@ -328,11 +321,7 @@ fn on_a_terminal(args: &[&str], during: impl FnOnce(std::net::SocketAddr)) -> Op
         .spawn()
         .unwrap();
     let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-    let deadline = crate::support::now() + crate::support::PATIENCE;
-    while std::net::TcpStream::connect(addr).is_err() {
-        assert!(crate::support::now() < deadline, "does not listen");
-        std::thread::yield_now();
-    }
+    eventually(|| std::net::TcpStream::connect(addr).ok(), || "it does not listen".into());
     during(addr);
     let pid = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT).unwrap();
@@ -405,12 +394,8 @@ fn a_stderr_that_nobody_reads_stops_nothing_either() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let begin = now();
     let dial = || std::net::TcpStream::connect(("127.0.0.1", port));
-    while dial().is_err() {
-        assert!(begin.elapsed() < PATIENCE, "it does not listen");
-        std::thread::yield_now();
-    }
+    eventually(|| dial().ok(), || "it does not listen".into());
     // Each is a line that says it cannot be reached; together they are more than a pipe holds.
     for unused in 1..1_000 {
         let mut link = Link::over(dial().unwrap());
@@ -485,11 +470,7 @@ fn every_option_in_one_run() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let deadline = crate::support::now() + crate::support::PATIENCE;
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(crate::support::now() < deadline, "does not listen");
-        std::thread::yield_now();
-    }
+    eventually(|| std::net::TcpStream::connect(("127.0.0.1", port)).ok(), || "it does not listen".into());
     let ca = dir.join("my-ca/mitmproxy-ca-cert.pem");
     assert_eq!(ca::certificates(&ca).len(), 1);
     let said = run(Command::new(curl)

@@ -293,7 +293,7 @@ fn empty_lines_without_end_are_refused() {
     let mut writer = link.writer.clone();
     // More than a head may have; the rest meets a connection that is over.
     let flood = std::thread::spawn(move || while writer.try_send("\r\n".repeat(8192).as_bytes()).is_ok() {});
-    assert!(link.head().starts_with("HTTP/1.1 400 "));
+    assert!(link.head().starts_with("HTTP/1.1 431 "));
     drop(link);
     flood.join().unwrap();
     assert!(capture.stop().bundle().traces.is_empty());

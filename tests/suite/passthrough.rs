@@ -74,6 +74,21 @@ fn a_client_that_speaks_only_what_no_tap_reads() {
 }
 
 #[test]
+fn of_many_protocols_that_no_tap_reads_a_few_are_named() {
+    let origin = Origin::tls_with(TlsSetup { alpn: &["p9"], ..TlsSetup::default() }, |mut link| link.send("* OK\r\n"));
+    let capture = Capture::start();
+    let client = knows_origins("localhost").alpn(&["p1", "p2", "p3", "p4", "p5", "p9"]);
+    let mut link = capture.tls_with(&origin.at("localhost"), &client);
+    assert_eq!(link.exactly(6), b"* OK\r\n");
+    drop(link);
+    capture.stop().assert_uncaptured(
+        &origin.at("localhost"),
+        1,
+        |reason| matches!(reason, Reason::Protocol(which) if which == "p1, p2, p3, p4, …"),
+    );
+}
+
+#[test]
 fn an_origin_whose_certificate_nobody_here_trusts() {
     let origin = untrusted();
     let capture = Capture::start();

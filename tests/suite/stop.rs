@@ -1,7 +1,8 @@
 //! Stopping: what is in flight is recorded as far as it came, and the bundle takes its place only when it is whole.
 
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Capture, Gate, Link, Message, Origin, TempDir, Watched, in_time, next_request};
+use crate::support::{Capture, Gate, Link, Message, Origin, Subject, TempDir, Watched, in_time, next_request};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use spectral_capture::{Config, Proxy};
 use std::net::TcpStream;
 
@@ -233,4 +234,46 @@ fn what_waits_for_a_slow_writer_is_written_before_the_end() {
     let written = outcome.bundle().traces.iter().filter(|trace| trace.status() == 204).count();
     assert_eq!(outcome.summary.lost, 0);
     assert!(written >= answered, "{answered} were answered, {written} are in the bundle");
+}
+
+#[test]
+fn of_a_thousand_live_connections_all_are_recorded() {
+    // Both their ends are in this process.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nso far";
+    let answering = Origin::tls(move |mut link: Link| {
+        link.head();
+        link.send(begun);
+        link.the_rest();
+    });
+    let silent = Origin::tls(|mut link: Link| drop(link.the_rest()));
+    let subject = Subject::start();
+    let ask = |origin: &Origin| {
+        let mut link = subject.tls(&origin.at("localhost"));
+        link.send("GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        link
+    };
+    let answered: Vec<_> = (0..500)
+        .map(|_| {
+            let mut link = ask(&answering);
+            link.exactly(begun.len());
+            link
+        })
+        .collect();
+    let waiting: Vec<_> = (0..500).map(|_| ask(&silent)).collect();
+    for index in 0..500 {
+        silent.received_at_least(index, 1);
+    }
+    let Subject { running, dir, .. } = subject;
+    let said = running.interrupt();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let bundle = crate::support::bundle::Bundle::open(&dir.join("capture.zip"));
+    let with = |status, text: &str| {
+        bundle.traces.iter().filter(|trace| trace.status() == status && trace.text() == text).count()
+    };
+    assert_eq!((with(200, "so far"), with(0, "")), (500, 500), "of {}", bundle.traces.len());
+    for link in answered.into_iter().chain(waiting) {
+        link.cut();
+    }
 }

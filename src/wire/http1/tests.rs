@@ -369,6 +369,18 @@ mod order {
             ["9999< ends Opaque", "opaque: a head, a chunk line or a number of exchanges past the limit"]
         );
     }
+
+    #[test]
+    fn pipelined_requests_of_long_heads_are_followed_up_to_a_limit() {
+        let head = format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "x".repeat(MAX_HEAD - 1024));
+        // 64 heads of nearly 256 KiB fit, one more does not; an answer makes room for one.
+        let many = head.repeat(64);
+        let kept =
+            |steps: &[Step<'_>]| seen(&mut Http1::new(), steps, || 0).iter().all(|line| !line.contains("opaque"));
+        assert!(kept(&[Up(many.as_bytes())]));
+        assert!(!kept(&[Up(many.as_bytes()), Up(head.as_bytes())]));
+        assert!(kept(&[Up(many.as_bytes()), Down(b"HTTP/1.1 204 No\r\n\r\n"), Up(head.as_bytes())]));
+    }
 }
 
 mod endings {

@@ -2,10 +2,12 @@
 
 use super::ca::TestCa;
 use super::peers::{Said, clean, wait};
+use super::subject::Held;
 use super::temp::TempDir;
 use super::wait::{PATIENCE, Watched};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,6 +24,15 @@ pub(crate) fn spectral(dir: &TempDir, args: &[&str]) -> Said {
 pub(crate) fn command(dir: &TempDir, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_spectral"));
     command.args(args).current_dir(dir.path()).env("HOME", dir.path());
+    command
+}
+
+/// `spectral capture proxy -p 0`, which trusts the suite's origins, after `commands` of a shell, at home in `dir`.
+pub(crate) fn shell(shell: impl AsRef<OsStr>, dir: &TempDir, commands: &str) -> Command {
+    let mut command = Command::new(shell);
+    let line = format!("{commands}; exec \"$0\" capture proxy -p 0 --upstream-ca \"$1\"");
+    command.args(["-c", &line, env!("CARGO_BIN_EXE_spectral")]).arg(&TestCa::trusted().pem);
+    command.current_dir(dir.path()).env("HOME", dir.path());
     command
 }
 
@@ -58,14 +69,18 @@ impl Spectral {
     /// `nohup spectral capture proxy -p 0`; returns when it listens.
     #[track_caller]
     pub(crate) fn under_nohup(dir: &TempDir) -> Self {
-        let mut command = Command::new("/bin/sh");
-        let line = "trap '' HUP; exec \"$0\" capture proxy -p 0";
-        command.args(["-c", line, env!("CARGO_BIN_EXE_spectral")]).current_dir(dir.path()).env("HOME", dir.path());
-        Self::start(command)
+        Self::after(dir, "trap '' HUP")
     }
 
+    /// Like [`Spectral::capture`] after `commands` of the shell, such as `ulimit -n 40`.
     #[track_caller]
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn after(dir: &TempDir, commands: &str) -> Self {
+        Self::start(shell("/bin/sh", dir, commands))
+    }
+
+    /// Runs `command`, which becomes a `spectral` that shows where it listens; returns when it does.
+    #[track_caller]
+    pub(crate) fn start(mut command: Command) -> Self {
         clean(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (err, out) = (Watched::<Vec<String>>::default(), Watched::<Vec<u8>>::default());
@@ -128,6 +143,19 @@ impl Spectral {
     pub(crate) fn interrupt(self) -> Said {
         self.signal(Signal::SIGINT);
         self.end()
+    }
+
+    /// How many threads and descriptors it has; `None` where that cannot be known.
+    pub(crate) fn held(&self) -> Option<Held> {
+        let count = |what| Some(std::fs::read_dir(format!("/proc/{}/{what}", self.child.id())).ok()?.count());
+        Some(Held { threads: count("task")?, descriptors: count("fd")? })
+    }
+
+    /// The most memory it ever had, in KiB; `None` where that cannot be known.
+    pub(crate) fn peak_memory(&self) -> Option<usize> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
     }
 
     /// Processor time it has used, in clock ticks (a hundredth of a second); `None` where that cannot be known.

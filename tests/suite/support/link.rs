@@ -278,6 +278,11 @@ impl Link {
         self.goodbye = Goodbye::Rude;
     }
 
+    /// Its own port.
+    pub(crate) fn local_port(&self) -> u16 {
+        self.writer.tcp.local_addr().unwrap().port()
+    }
+
     /// Makes the kernel take in only so much of what the other end sends.
     pub(crate) fn receive_buffer(&self, bytes: usize) {
         setsockopt(&*self.writer.tcp, sockopt::RcvBuf, &bytes).unwrap();
@@ -467,6 +472,11 @@ impl Writer {
     /// Sends `bytes` as they are, below TLS.
     pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         (&*self.tcp).write_all(bytes)
+    }
+
+    /// Ends our direction below TLS, whoever is writing.
+    pub(crate) fn shut_down(&self) {
+        self.tcp.shutdown(Shutdown::Write).ok();
     }
 
     /// Says that nothing more comes: close_notify where TLS is spoken, then FIN.

@@ -19,15 +19,21 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 
 /// The path of `program`; says so if it is missing, and fails if `SPECTRAL_REQUIRE_PEERS` lists it.
 #[track_caller]
-#[expect(clippy::disallowed_macros, reason = "who reads the log wants to know what was not tested")]
 pub(crate) fn peer(program: &str) -> Option<PathBuf> {
     let found = find(program);
     if found.is_none() {
-        let required = std::env::var("SPECTRAL_REQUIRE_PEERS").unwrap_or_default();
-        assert!(!required.split(',').any(|name| name.trim() == program), "{program} is required and not there");
-        println!("skipped: no {program}");
+        skipped(program);
     }
     found
+}
+
+/// Says that a test is skipped for want of `what`, and fails if `SPECTRAL_REQUIRE_PEERS` lists that.
+#[track_caller]
+#[expect(clippy::disallowed_macros, reason = "who reads the log wants to know what was not tested")]
+pub(crate) fn skipped(what: &str) {
+    let required = std::env::var("SPECTRAL_REQUIRE_PEERS").unwrap_or_default();
+    assert!(!required.split(',').any(|name| name.trim() == what), "{what} is required and not there");
+    println!("skipped: no {what}");
 }
 
 /// The newest Python there is: 3.13 verifies certificates strictly.

@@ -97,3 +97,20 @@ pub(crate) fn in_time<R: Send + 'static>(what: &str, work: impl FnOnce() -> R + 
         },
     }
 }
+
+/// Looks again and again until `found` finds what it looks for; for what tells nobody that it changed, such as another process.
+#[track_caller]
+pub(crate) fn eventually<R>(found: impl Fn() -> Option<R>, there_is: impl Fn() -> String) -> R {
+    let deadline = now() + PATIENCE;
+    let nothing = Watched::<()>::default();
+    loop {
+        if let Some(result) = found() {
+            return result;
+        }
+        assert!(now() < deadline, "waited in vain: {}", there_is());
+        nothing.within(PACE, |()| None::<()>);
+    }
+}
+
+/// Often enough that no test gets slower by it, seldom enough to leave the processor to what is waited for.
+const PACE: Duration = Duration::from_millis(10);

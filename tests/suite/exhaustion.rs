@@ -1,0 +1,162 @@
+//! The machine runs out of descriptors or threads: new clients wait their turn, those that are served do not notice, and one
+//! message says why.
+
+use crate::support::cli::{Spectral, shell};
+use crate::support::peers::{self, peer};
+use crate::support::{Link, Origin, PATIENCE, Subject, TempDir, next_request};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const MIB: usize = 1 << 20;
+
+/// Answers a request with its own body.
+fn echo(mut link: Link) {
+    while let Some((_, body)) = next_request(&mut link) {
+        link.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
+        link.send(body);
+    }
+}
+
+/// One exchange on a tunnel.
+#[track_caller]
+fn exchange(link: &mut Link, path: &str) {
+    assert_eq!(link.ask(format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).status, 200);
+}
+
+/// From here on, it may have `most` descriptors open.
+#[track_caller]
+fn limit(prlimit: &Path, subject: &Subject, most: usize) {
+    let pid = subject.running.pid().to_string();
+    peers::run(Command::new(prlimit).args(["--pid", &pid, &format!("--nofile={most}:1000")])).ok();
+}
+
+/// How many lines of stderr hold `part`.
+fn lines_with(running: &Spectral, part: &str) -> usize {
+    running.err.look(|lines| lines.iter().filter(|line| line.contains(part)).count())
+}
+
+#[test]
+fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
+    let origin = Origin::plain_answering(OK);
+    let subject = Subject::after("ulimit -Sn 64");
+    let mut links: Vec<_> = (0..80).map(|_| subject.connect(&origin.at("127.0.0.1"))).collect();
+    for (number, link) in links.iter_mut().enumerate() {
+        exchange(link, &number.to_string());
+    }
+    assert!(subject.running.held().is_none_or(|held| held.descriptors > 160), "{:?}", subject.running.held());
+    drop(links);
+    assert_eq!(subject.end().0.traces.len(), 80);
+}
+
+#[test]
+fn past_the_limit_of_descriptors_clients_wait_and_the_others_do_not_notice() {
+    let origin = Origin::plain(echo);
+    let subject = Subject::after("ulimit -n 40");
+    let mut served: Vec<_> = (0..3).map(|_| subject.connect(&origin.at("localhost"))).collect();
+    let mut waiting: Vec<_> = (0..20).map(|_| subject.ask(&origin.at("localhost"))).collect();
+    let said = subject.running.line("more wait until some end");
+    assert!(said.contains("the limit of 40 open files (ulimit -n) is enough for "), "{said}");
+    // They still have what it takes: here a new file each way, for bodies too large for memory.
+    let body = vec![b'x'; MIB];
+    for link in &mut served {
+        link.send(format!("POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MIB}\r\n\r\n"));
+        link.send(&body);
+        assert_eq!(link.response().body.len(), MIB);
+    }
+    assert!((3..10).contains(&origin.connections()), "{} were let in", origin.connections());
+    drop(served);
+    for mut link in waiting.drain(..) {
+        assert!(link.head().starts_with("HTTP/1.1 200 "));
+        // The next one has its turn when this one is done.
+        exchange(&mut link, "late");
+    }
+    assert_eq!(lines_with(&subject.running, "more wait until some end"), 1);
+    let (bundle, said) = subject.end();
+    assert_eq!(bundle.traces.len(), 23, "{}", said.err);
+    let large = bundle.traces.iter().filter(|t| t.request_body.len() == MIB && t.response_body.len() == MIB);
+    assert_eq!(large.count(), 3, "{}", said.err);
+}
+
+#[test]
+fn descriptors_that_were_open_before_are_reckoned_with() {
+    // A plain shell opens none past the ninth.
+    let Some(bash) = peer("bash") else { return };
+    let inherit: String = (10..34).map(|number| format!("exec {number}</dev/null; ")).collect();
+    let dir = TempDir::new();
+    let subject = Subject::over(Spectral::start(shell(bash, &dir, &format!("{inherit} ulimit -n 40"))), dir);
+    let origin = Origin::plain_answering(OK);
+    // Let in all at once, they would hold what is left and wait for each other.
+    let links: Vec<_> = (0..6).map(|_| subject.ask(&origin.at("127.0.0.1"))).collect();
+    for mut link in links {
+        assert!(link.head().starts_with("HTTP/1.1 200 "));
+        exchange(&mut link, "turn");
+    }
+    assert_eq!(subject.end().0.traces.len(), 6);
+}
+
+#[test]
+fn descriptors_that_are_gone_all_the_same_are_waited_for() {
+    let Some(prlimit) = peer("prlimit") else { return };
+    let origin = Origin::plain_answering(OK);
+    let subject = Subject::start();
+    let mut served = subject.connect(&origin.at("127.0.0.1"));
+    // Nobody foresaw that: not one more may be opened.
+    limit(&prlimit, &subject, 3);
+    let mut waiting = subject.ask(&origin.at("127.0.0.1"));
+    subject.running.line("cannot serve more connections for now");
+    exchange(&mut served, "goes-on");
+    limit(&prlimit, &subject, 1000);
+    assert!(waiting.head().starts_with("HTTP/1.1 200 "));
+    exchange(&mut waiting, "late");
+    drop((served, waiting));
+    assert_eq!(lines_with(&subject.running, "for now"), 1);
+    assert_eq!(subject.end().0.traces.len(), 2);
+}
+
+#[test]
+fn a_body_that_finds_no_descriptor_passes_and_is_not_cut_off_in_silence() {
+    let Some(prlimit) = peer("prlimit") else { return };
+    let origin = Origin::plain(echo);
+    let subject = Subject::start();
+    let mut link = subject.connect(&origin.at("127.0.0.1"));
+    limit(&prlimit, &subject, 3);
+    link.send(format!("POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MIB}\r\n\r\n"));
+    link.send(vec![b'x'; MIB]);
+    assert_eq!(link.response().body.len(), MIB);
+    limit(&prlimit, &subject, 1000);
+    drop(link);
+    let (bundle, said) = subject.end();
+    let kept = bundle.only_trace().response_body.len();
+    assert!(kept == MIB || said.err.contains("missing from the bundle"), "{kept} bytes; {}", said.err);
+}
+
+#[test]
+fn past_the_limit_of_threads_clients_wait_and_the_others_do_not_notice() {
+    // The limit is a user's and does not bind root: root alone can run it as a user who runs nothing else.
+    let (Some(prlimit), Some(setpriv)) = (peer("prlimit"), peer("setpriv")) else { return };
+    let dir = TempDir::new();
+    if std::fs::metadata(dir.path()).unwrap().uid() != 0 {
+        return peers::skipped("root");
+    }
+    let mut command = Command::new(prlimit);
+    command.arg("--nproc=14").arg(setpriv).args(["--ruid", "1234567", "--bounding-set", "-sys_admin,-sys_resource"]);
+    command.arg(env!("CARGO_BIN_EXE_spectral")).args(["capture", "proxy", "-p", "0"]);
+    command.current_dir(dir.path()).env("HOME", dir.path());
+    let subject = Subject::over(Spectral::start(command), dir);
+    let origin = Origin::plain(echo);
+    // By name: that takes another thread for a moment, where one is to be had.
+    let mut links: Vec<_> = (0..20).map(|_| subject.ask(&origin.at("localhost"))).collect();
+    subject.running.line("there is no thread");
+    links[19].reader.patience(Duration::from_millis(1));
+    assert!(!links[19].reader.begins(), "there are threads for all");
+    links[19].reader.patience(PATIENCE);
+    for mut link in links {
+        assert!(link.head().starts_with("HTTP/1.1 200 "));
+        exchange(&mut link, "turn");
+    }
+    assert_eq!(lines_with(&subject.running, "there is no thread"), 1);
+    assert_eq!(subject.end().0.traces.len(), 20);
+}

@@ -1,0 +1,189 @@
+//! Messages past every measure: they pass, time and memory stay in proportion, and what is past a limit is named.
+
+use crate::support::websocket_frames::{frame, handshake};
+use crate::support::{Link, Message, Origin, Subject, in_time, next_request};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_head_of_2_mib_passes_both_ways_and_is_named() {
+    let long = "x".repeat(2 * MIB);
+    let answer = format!("HTTP/1.1 200 OK\r\nX-Long: {long}\r\nContent-Length: 2\r\n\r\nok");
+    let request = format!("GET /long HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}\r\n\r\n");
+    let origin = Origin::tls_answering(answer.clone());
+    let subject = Subject::start();
+    for request in [request.as_str(), "GET /short HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
+        let mut link = subject.tls(&origin.at("localhost"));
+        link.send(request);
+        assert!(link.exactly(answer.len()) == answer.as_bytes());
+    }
+    assert!(origin.received(0) == request.as_bytes());
+    let (bundle, said) = subject.end();
+    let named = format!(
+        "  {}  2 connections: captured up to a head, a chunk line or a number of exchanges past the limit",
+        origin.at("localhost")
+    );
+    assert!(said.err.contains(&named), "{}", said.err);
+    // Of the one whose request was read, that is there.
+    assert_eq!(bundle.only_trace().status(), 0);
+    assert!(bundle.only_trace().url().ends_with("/short"));
+}
+
+#[test]
+fn fifty_thousand_fields_are_recorded() {
+    let fields = "a:b\r\n".repeat(50_000);
+    let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+    let origin = Origin::tls_answering(answer.clone());
+    let subject = Subject::start();
+    let mut link = subject.tls(&origin.at("localhost"));
+    let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+    link.send(&request);
+    assert!(link.exactly(answer.len()) == answer.as_bytes());
+    assert!(origin.received(0) == request.as_bytes());
+    drop(link);
+    let (bundle, _) = subject.end();
+    assert_eq!(bundle.only_trace().request_headers().len(), 50_001);
+    assert_eq!(bundle.only_trace().response_headers().len(), 50_001);
+}
+
+#[test]
+fn a_plain_request_with_a_head_past_the_limit_gets_a_431() {
+    let origin = Origin::plain_answering(OK);
+    let subject = Subject::start();
+    let host = origin.at("127.0.0.1");
+    let fields = [format!("X-Long: {}\r\n", "x".repeat(2 * MIB)), "a:b\r\n".repeat(60_000)];
+    for fields in fields {
+        let mut link = subject.dial();
+        let mut writer = link.writer.clone();
+        let request = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
+        // It is answered before it is read whole.
+        let sending = std::thread::spawn(move || writer.try_send(request.as_bytes()).ok());
+        let answer = link.response();
+        assert_eq!(answer.status, 431, "{}", answer.head);
+        assert!(answer.text().contains("too long"), "{}", answer.text());
+        sending.join().unwrap();
+    }
+    assert_eq!(origin.connections(), 0);
+    subject.running.line("a request was refused: its head is too long");
+    assert!(subject.end().0.traces.is_empty());
+}
+
+#[test]
+fn chunks_that_are_longer_than_any_number_pass_and_are_named() {
+    let subject = Subject::start();
+    for size in ["10000000000000000", "ffffffffffffffff", "fffffffffffffffff"] {
+        let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nof that only this");
+        let script = answer.clone();
+        let origin = Origin::tls(move |mut link: Link| {
+            next_request(&mut link);
+            link.send(&script);
+        });
+        let mut link = subject.tls(&origin.at("localhost"));
+        link.send(format!("GET /{size} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert_eq!(String::from_utf8(link.the_rest().0).unwrap(), answer);
+    }
+    let (bundle, said) = subject.end();
+    assert!(said.err.contains("captured up to a malformed body framing"), "{}", said.err);
+    assert_eq!(bundle.traces.len(), 3);
+    // The largest number there is is one: what came of it is its body.
+    assert_eq!(bundle.trace("/ffffffffffffffff").text(), "of that only this");
+}
+
+#[test]
+fn two_hundred_thousand_chunks_of_one_byte() {
+    const CHUNKS: usize = 200_000;
+    let chunks = format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(CHUNKS));
+    let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+    let script = answer.clone();
+    let origin = Origin::tls(move |mut link: Link| {
+        link.until(b"0\r\n\r\n");
+        link.send(&script);
+    });
+    let subject = Subject::start();
+    let mut link = subject.tls(&origin.at("localhost"));
+    let link = in_time("chunks", move || {
+        link.send(format!("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
+        assert!(link.exactly(answer.len()) == answer.as_bytes());
+        link
+    });
+    drop(link);
+    let (bundle, _) = subject.end();
+    assert!(bundle.only_trace().request_body == vec![b'x'; CHUNKS]);
+    assert!(bundle.only_trace().response_body == vec![b'x'; CHUNKS]);
+}
+
+#[test]
+fn a_thousand_interim_answers_pass_and_the_last_is_the_answer() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n".repeat(1_000);
+    let answer = format!("{hints}{OK}");
+    for tls in [true, false] {
+        let script = answer.clone();
+        let script = move |mut link: Link| {
+            while next_request(&mut link).is_some() {
+                link.send(&script);
+            }
+        };
+        let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
+        let subject = Subject::start();
+        let host = origin.at("localhost");
+        let (mut link, target) = match tls {
+            true => (subject.tls(&host), String::new()),
+            false => (subject.dial(), format!("http://{host}")),
+        };
+        for _ in 0..2 {
+            link.send(format!("GET {target}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            assert!(link.exactly(answer.len()) == answer.as_bytes());
+        }
+        drop(link);
+        let (bundle, _) = subject.end();
+        assert_eq!(bundle.traces.iter().map(|trace| trace.status()).collect::<Vec<_>>(), [200, 200]);
+        assert_eq!(bundle.traces[1].text(), "ok");
+    }
+}
+
+/// Sends `frames` through a WebSocket, and gives the messages that were recorded and the most memory that took, in MiB.
+#[track_caller]
+fn through_a_websocket(frames: Vec<u8>) -> (Vec<Message>, Option<usize>) {
+    let (ask, answer) = handshake("");
+    let len = frames.len();
+    let origin = Origin::tls(move |mut link: Link| {
+        link.head();
+        link.send(&answer);
+        link.exactly(len);
+        link.send(b"\x88\x00");
+    });
+    let subject = Subject::start();
+    let mut link = subject.tls(&origin.at("localhost"));
+    let link = in_time("frames", move || {
+        link.send(ask);
+        link.head();
+        link.send(frames);
+        assert_eq!(link.exactly(2), b"\x88\x00");
+        link
+    });
+    drop(link);
+    subject.lets_go();
+    let memory = subject.running.peak_memory().map(|kib| kib / 1024);
+    (subject.end().0.only_socket().messages.clone(), memory)
+}
+
+#[test]
+fn a_million_fragments_of_one_byte_are_one_message() {
+    const FRAGMENTS: usize = 1_000_000;
+    let (first, next, last) = (frame(0x02, MASK, b"x"), frame(0x00, MASK, b"x"), frame(0x80, MASK, b"x"));
+    let (messages, memory) = through_a_websocket([first, next.repeat(FRAGMENTS - 2), last].concat());
+    assert!(messages == [Message::sent("binary", vec![b'x'; FRAGMENTS]), Message::received("close", "")]);
+    assert!(memory.is_none_or(|mib| mib < 64), "{memory:?} MiB");
+}
+
+#[test]
+fn messages_of_one_byte_each_cost_the_same_each() {
+    const MESSAGES: usize = 10_000;
+    let (messages, memory) = through_a_websocket(frame(0x82, MASK, b"x").repeat(MESSAGES));
+    assert_eq!(messages.len(), MESSAGES + 1);
+    assert!(messages[..MESSAGES].iter().all(|message| *message == Message::sent("binary", "x")));
+    assert!(memory.is_none_or(|mib| mib < 64), "{memory:?} MiB");
+}
+
+const MASK: Option<[u8; 4]> = Some([1, 2, 3, 4]);

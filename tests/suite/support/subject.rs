@@ -1,0 +1,109 @@
+//! The built program under a scenario, after which it must hold no more than before: its threads and descriptors are counted.
+//!
+//! ```text
+//! start ─▶ count ─▶ scenario ─▶ count until it is no more than before ─▶ SIGINT ─▶ bundle, checked
+//! ```
+//!
+//! A process of its own, since the tests of one process run side by side and open what they like.
+
+use super::bundle::Bundle;
+use super::capture::TlsClient;
+use super::cli::{Spectral, ca_in};
+use super::link::Link;
+use super::peers::Said;
+use super::temp::TempDir;
+use super::wait::eventually;
+
+/// A `spectral capture proxy` whose threads and descriptors are counted.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    pub(crate) running: Spectral,
+    pub(crate) dir: TempDir,
+    before: Option<Held>,
+}
+
+/// What a process holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) threads: usize,
+    pub(crate) descriptors: usize,
+}
+
+impl Subject {
+    /// Captures everything.
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        let dir = TempDir::new();
+        Self::over(Spectral::capture(&dir, &[]), dir)
+    }
+
+    /// The same after `commands` of the shell, such as `ulimit -n 40`.
+    #[track_caller]
+    pub(crate) fn after(commands: &str) -> Self {
+        let dir = TempDir::new();
+        Self::over(Spectral::after(&dir, commands), dir)
+    }
+
+    /// With `running`, which is at home in `dir`.
+    pub(crate) fn over(running: Spectral, dir: TempDir) -> Self {
+        Self { before: running.held(), running, dir }
+    }
+
+    /// A connection to the proxy.
+    #[track_caller]
+    pub(crate) fn dial(&self) -> Link {
+        Link::to(self.running.addr)
+    }
+
+    /// A connection on which a tunnel to `target` was asked for.
+    #[track_caller]
+    pub(crate) fn ask(&self, target: &str) -> Link {
+        let mut link = self.dial();
+        link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+        link
+    }
+
+    /// A tunnel to `target`.
+    #[track_caller]
+    pub(crate) fn connect(&self, target: &str) -> Link {
+        let mut link = self.ask(target);
+        let head = link.head();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        link
+    }
+
+    /// A TLS client that trusts the proxy and calls the origin `localhost`.
+    #[track_caller]
+    pub(crate) fn client(&self) -> TlsClient {
+        TlsClient::new("localhost", super::ca::certificates(&ca_in(self.dir.path())))
+    }
+
+    /// TLS through a tunnel to `target`.
+    #[track_caller]
+    pub(crate) fn tls(&self, target: &str) -> Link {
+        let mut link = self.connect(target);
+        self.client().start(&mut link).unwrap_or_else(|e| panic!("TLS through {target}: {e}"));
+        link
+    }
+
+    /// Waits until it holds no more than at the start.
+    #[track_caller]
+    pub(crate) fn lets_go(&self) {
+        let Some(before) = self.before else { return };
+        let fits = |held: Held| held.threads <= before.threads && held.descriptors <= before.descriptors;
+        eventually(
+            || self.running.held().filter(|held| fits(*held)),
+            || format!("{:?} are held, {before:?} before", self.running.held()),
+        );
+    }
+
+    /// Waits until it holds no more than at the start, ends it, and reads and checks its bundle.
+    #[track_caller]
+    pub(crate) fn end(self) -> (Bundle, Said) {
+        self.lets_go();
+        let said = self.running.interrupt();
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        assert!(!said.err.contains("panicked"), "{}", said.err);
+        (Bundle::open(&self.dir.join("capture.zip")), said)
+    }
+}
