@@ -1,8 +1,10 @@
 //! The proxy against real sockets, real TLS and real peers, on this machine's loopback only.
 //!
 //! Every test starts a proxy of its own, speaks through it to a scripted origin, and then looks at three things: what the
-//! client got, what the origin got, and what the bundle says. Waits have deadlines; nothing sleeps. Set
-//! `SPECTRAL_REQUIRE_PEERS=curl,python3` to fail where a program that others wrote is missing, and
+//! client got, what the origin got, and what the bundle says. Waits have deadlines; nothing sleeps.
+//!
+//! A test that needs a program which this machine does not have says so on stderr and passes. Set
+//! `SPECTRAL_REQUIRE_PEERS=curl,grpcio,…` to fail instead, `SPECTRAL_PYTHON` to a Python that has grpcio, and
 //! `SPECTRAL_BUNDLES=FOLDER` to keep a copy of every bundle.
 
 #![allow(
@@ -27,10 +29,20 @@ mod discover;
 mod early_answer;
 mod exhaustion;
 mod filter;
+mod grpc;
 mod half_close;
 mod handshake;
 mod http1_bytes;
 mod http1_framing;
+mod http2_big_body;
+mod http2_bytes;
+mod http2_clear;
+mod http2_ends;
+mod http2_exchanges;
+mod http2_many;
+mod http2_nghttp2;
+mod http2_protocol;
+mod http2_websocket;
 mod leaving;
 mod oversized;
 mod own_page;

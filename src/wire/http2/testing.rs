@@ -1,19 +1,19 @@
 //! Writes what tests send: frames, and blocks of fields without any compression.
 
 /// A frame of `kind` with `flags`.
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-pub(super) const END_STREAM: u8 = 0x1;
-pub(super) const ACK: u8 = 0x1;
-pub(super) const END_HEADERS: u8 = 0x4;
-pub(super) const PADDED: u8 = 0x8;
-pub(super) const PRIORITY: u8 = 0x20;
+pub(crate) const END_STREAM: u8 = 0x1;
+pub(crate) const ACK: u8 = 0x1;
+pub(crate) const END_HEADERS: u8 = 0x4;
+pub(crate) const PADDED: u8 = 0x8;
+pub(crate) const PRIORITY: u8 = 0x20;
 
 /// Literals that are not indexed: `:method GET` and so on, a line each.
-pub(super) fn block(fields: &str) -> Vec<u8> {
+pub(crate) fn block(fields: &str) -> Vec<u8> {
     fields.lines().map(str::trim).filter(|line| !line.is_empty()).flat_map(literal).collect()
 }
 
@@ -34,44 +34,44 @@ fn string(text: &str) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn headers(stream: u32, flags: u8, fields: &str) -> Vec<u8> {
+pub(crate) fn headers(stream: u32, flags: u8, fields: &str) -> Vec<u8> {
     frame(0x1, END_HEADERS | flags, stream, &block(fields))
 }
 
-pub(super) fn data(stream: u32, flags: u8, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn data(stream: u32, flags: u8, bytes: &[u8]) -> Vec<u8> {
     frame(0x0, flags, stream, bytes)
 }
 
-pub(super) fn reset(stream: u32, code: u32) -> Vec<u8> {
+pub(crate) fn reset(stream: u32, code: u32) -> Vec<u8> {
     frame(0x3, 0, stream, &code.to_be_bytes())
 }
 
-pub(super) fn settings(list: &[(u16, u32)]) -> Vec<u8> {
+pub(crate) fn settings(list: &[(u16, u32)]) -> Vec<u8> {
     let list: Vec<u8> =
         list.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
     frame(0x4, 0, 0, &list)
 }
 
-pub(super) fn acknowledge() -> Vec<u8> {
+pub(crate) fn acknowledge() -> Vec<u8> {
     frame(0x4, ACK, 0, b"")
 }
 
-pub(super) fn push_promise(stream: u32, promised: u32, fields: &str) -> Vec<u8> {
+pub(crate) fn push_promise(stream: u32, promised: u32, fields: &str) -> Vec<u8> {
     frame(0x5, END_HEADERS, stream, &[&promised.to_be_bytes()[..], &block(fields)].concat())
 }
 
-pub(super) fn goaway(last: u32) -> Vec<u8> {
+pub(crate) fn goaway(last: u32) -> Vec<u8> {
     frame(0x7, 0, 0, &[&last.to_be_bytes()[..], &[0, 0, 0, 0], b"debug"].concat())
 }
 
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A plain request.
-pub(super) const GET: &str = ":method GET
+pub(crate) const GET: &str = ":method GET
     :scheme https
     :authority a
     :path /";
 
-pub(super) fn from_hex(hex: &str) -> Vec<u8> {
+pub(crate) fn from_hex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }

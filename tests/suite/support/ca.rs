@@ -41,6 +41,14 @@ pub(crate) struct Identity {
     pub(crate) key: PrivateKeyDer<'static>,
 }
 
+impl Identity {
+    /// Writes both to files in `dir`, for programs that others wrote: the key's and the certificate's.
+    pub(crate) fn write(&self, dir: &TempDir) -> (PathBuf, PathBuf) {
+        let key = dir.write("key.pem", pem("PRIVATE KEY", self.key.secret_der()));
+        (key, dir.write("cert.pem", pem("CERTIFICATE", &self.chain[0])))
+    }
+}
+
 impl TestCa {
     /// The one that proxies under test trust in origins.
     pub(crate) fn trusted() -> &'static Self {

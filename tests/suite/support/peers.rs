@@ -1,8 +1,8 @@
 //! Programs that others wrote, if this machine has them.
 
-use super::wait::PATIENCE;
-use std::io::Read;
-use std::path::PathBuf;
+use super::wait::{PATIENCE, in_time};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -20,20 +20,42 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 /// The path of `program`; says so if it is missing, and fails if `SPECTRAL_REQUIRE_PEERS` lists it.
 #[track_caller]
 pub(crate) fn peer(program: &str) -> Option<PathBuf> {
-    let found = find(program);
-    if found.is_none() {
-        skipped(program);
-    }
-    found
+    found(program, find(program))
 }
 
-/// Says that a test is skipped for want of `what`, and fails if `SPECTRAL_REQUIRE_PEERS` lists that.
 #[track_caller]
-#[expect(clippy::disallowed_macros, reason = "who reads the log wants to know what was not tested")]
+fn found(name: &str, path: Option<PathBuf>) -> Option<PathBuf> {
+    if path.is_none() {
+        skipped(name);
+    }
+    path
+}
+
+/// The path of a script that a peer runs.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
+}
+
+/// A Python that has gRPC: the one that `SPECTRAL_PYTHON` names, else `python3`. Missing, it is called `grpcio`.
+#[track_caller]
+pub(crate) fn python_with_grpc() -> Option<PathBuf> {
+    let named = std::env::var_os("SPECTRAL_PYTHON").map(PathBuf::from);
+    let python = named.or_else(|| find("python3")).filter(|python| {
+        let tried =
+            Command::new(python).args(["-c", "import grpc"]).stdin(Stdio::null()).stderr(Stdio::null()).status();
+        tried.is_ok_and(|status| status.success())
+    });
+    found("grpcio", python)
+}
+
+/// Says that this test is skipped for want of `what`, and fails if `SPECTRAL_REQUIRE_PEERS` lists that.
+#[track_caller]
 pub(crate) fn skipped(what: &str) {
     let required = std::env::var("SPECTRAL_REQUIRE_PEERS").unwrap_or_default();
     assert!(!required.split(',').any(|name| name.trim() == what), "{what} is required and not there");
-    println!("skipped: no {what}");
+    // Past the harness, which shows what a test prints only if it fails.
+    let test = thread::current().name().unwrap_or_default().to_owned();
+    writeln!(std::io::stderr(), "skipped, no {what}: {test}").ok();
 }
 
 /// The newest Python there is: 3.13 verifies certificates strictly.
@@ -124,6 +146,20 @@ pub(crate) fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
     let status = child.wait().unwrap();
     drop(done);
     (!watchdog.join().unwrap()).then_some(status)
+}
+
+/// Starts a server that says its port in its first line.
+#[track_caller]
+pub(crate) fn serve(command: &mut Command) -> (Beside, u16) {
+    let child = clean(command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut server = Beside(child);
+    let mut lines = BufReader::new(server.0.stdout.take().unwrap());
+    let port = in_time("a server's first line", move || {
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        line.trim().parse().unwrap_or_else(|_| panic!("a port: {line:?}"))
+    });
+    (server, port)
 }
 
 /// A program that runs beside the test and is killed at its end.

@@ -1,0 +1,149 @@
+// An origin on Node's http2. Prints its port.
+//
+//     node http2_origin.js                  HTTP/2 in the clear, with prior knowledge
+//     node http2_origin.js KEY CERT OFFER   TLS, with the protocols "h2", "h2,http/1.1" or "http/1.1"
+'use strict';
+const http2 = require('http2');
+const https = require('https');
+const fs = require('fs');
+const crypto = require('crypto');
+const { filling } = require('./filling.js');
+
+// A date that is always the same, so that two answers can be compared.
+const head = (status, more) => ({ ':status': status, date: 'Thu, 01 Jan 1970 00:00:00 GMT', ...more });
+
+let waiting = [];
+
+const routes = {
+  hello(stream) {
+    stream.respond(head(200, { 'content-type': 'text/plain', 'set-cookie': ['a=1', 'b=2'] }));
+    stream.end('hello');
+  },
+  // What came, and trailers.
+  echo(stream, headers) {
+    const more = headers['content-type'] ? { 'content-type': headers['content-type'] } : {};
+    stream.respond(head(200, more), { waitForTrailers: true });
+    stream.on('trailers', (trailers) => { stream.came = trailers['x-sent'] || ''; });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'x-path': headers[':path'], 'x-came': stream.came || '' }));
+    stream.pipe(stream);
+  },
+  // The fields as the origin sees them.
+  fields(stream, headers) {
+    stream.respond(head(200));
+    stream.end(JSON.stringify(headers));
+  },
+  // No answer before so many ask at once.
+  together(stream, headers, count) {
+    const bytes = [];
+    stream.on('data', (piece) => bytes.push(piece));
+    stream.on('end', () => {
+      waiting.push([stream, Buffer.concat(bytes)]);
+      if (waiting.length < Number(count)) return;
+      for (const [each, body] of waiting.reverse()) {
+        each.respond(head(200));
+        each.end(body);
+      }
+      waiting = [];
+    });
+  },
+  hints(stream) {
+    stream.additionalHeaders({ ':status': 103, link: '</one.css>; rel=preload' });
+    stream.additionalHeaders({ ':status': 103, link: '</two.css>; rel=preload' });
+    stream.respond(head(200));
+    stream.end('hinted');
+  },
+  push(stream) {
+    stream.pushStream({ ':path': '/pushed.css?v=1' }, (error, pushed) => {
+      pushed.respond(head(200, { 'content-type': 'text/css' }));
+      pushed.end('body{}');
+    });
+    stream.respond(head(200));
+    stream.end('<link>');
+  },
+  status(stream, headers, code) {
+    stream.respond(head(Number(code), { 'x-kept': 'yes' }), { endStream: true });
+  },
+  // The answer is over before the upload is.
+  early(stream) {
+    stream.respond(head(413));
+    stream.end('too much');
+    stream.on('finish', () => stream.close(http2.constants.NGHTTP2_NO_ERROR));
+  },
+  reset(stream) {
+    stream.respond(head(200));
+    // close() would end the stream properly first.
+    stream.write('some of it', () => stream.destroy(new Error('a reset is wanted')));
+  },
+  refuse(stream) {
+    stream.close(http2.constants.NGHTTP2_REFUSED_STREAM);
+  },
+  // Says that it goes away, and ends properly.
+  goaway(stream) {
+    stream.respond(head(200));
+    stream.write('before, ', () => {
+      stream.session.close();
+      stream.end('after');
+    });
+  },
+  // The connection is gone in the middle.
+  cut(stream) {
+    stream.respond(head(200));
+    stream.write('some of it', () => stream.session.socket.destroy());
+  },
+  // An answer that goes on for as long as the client likes.
+  endless(stream) {
+    stream.respond(head(200));
+    stream.write('first');
+  },
+  fill(stream, headers, size) {
+    stream.respond(head(200));
+    filling(Number(size)).pipe(stream);
+  },
+  hash(stream) {
+    const hash = crypto.createHash('sha256');
+    stream.on('data', (piece) => hash.update(piece));
+    stream.on('end', () => {
+      stream.respond(head(200));
+      stream.end(hash.digest('hex'));
+    });
+  },
+  // A WebSocket (RFC 8441) that says back each frame without its mask, and closes when the client does.
+  chat(stream, headers) {
+    if (headers[':protocol'] !== 'websocket') return routes.status(stream, headers, 400);
+    stream.respond(head(200, { 'sec-websocket-protocol': 'chat' }));
+    let came = Buffer.alloc(0);
+    stream.on('data', (piece) => {
+      came = Buffer.concat([came, piece]);
+      while (came.length >= 6 && came.length >= 6 + (came[1] & 0x7f)) {
+        const length = came[1] & 0x7f;
+        const payload = came.subarray(6, 6 + length).map((byte, at) => byte ^ came[2 + (at % 4)]);
+        stream.write(Buffer.concat([Buffer.from([came[0], length]), payload]));
+        if (came[0] === 0x88) stream.end();
+        came = came.subarray(6 + length);
+      }
+    });
+  },
+};
+
+function serve(stream, headers) {
+  stream.on('error', () => {});
+  const [, name, rest] = headers[':path'].split(/[/?]/);
+  (routes[name] || routes.hello)(stream, headers, rest);
+}
+
+const [key, cert, offer] = process.argv.slice(2);
+const settings = { enableConnectProtocol: true, maxConcurrentStreams: 1000 };
+const identity = key && { key: fs.readFileSync(key), cert: fs.readFileSync(cert) };
+const create = {
+  undefined: () => http2.createServer({ settings }),
+  h2: () => http2.createSecureServer({ ...identity, settings }),
+  'h2,http/1.1': () => http2.createSecureServer({ ...identity, settings, allowHTTP1: true }),
+  'http/1.1': () => https.createServer({ ...identity, ALPNProtocols: ['http/1.1'] }),
+};
+const server = create[offer]();
+server.on('stream', serve);
+server.on('sessionError', () => {});
+// For HTTP/1.1; without this Node would also show it each stream in HTTP/1's terms, and take part in it.
+server.removeAllListeners('newListener');
+server.on('request', (request, response) => response.end('hello'));
+server.listen(0, '127.0.0.1', () => console.log(server.address().port));

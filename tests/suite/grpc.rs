@@ -1,0 +1,178 @@
+//! gRPC between grpcio's client and server: every kind of call is what it is without the proxy, and the bundle holds its
+//! messages as they were sent and its status among the headers.
+
+use crate::support::Capture;
+use crate::support::capture::Outcome;
+use crate::support::grpc::{GrpcOrigin, messages};
+use std::io::Read;
+
+/// What a client says that makes `calls`, the same with and without a proxy, and what was recorded.
+#[track_caller]
+fn called(calls: &[&str]) -> Option<(String, Outcome, GrpcOrigin)> {
+    let origin = GrpcOrigin::tls()?;
+    let capture = Capture::start();
+    let said = origin.same(&capture, calls);
+    let outcome = capture.stop();
+    outcome.assert_no_trouble();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    Some((said, outcome, origin))
+}
+
+/// A response header's value.
+fn header<'t>(trace: &'t crate::support::bundle::Trace, name: &str) -> Option<&'t str> {
+    trace.response_headers().into_iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+}
+
+#[test]
+fn unary_with_metadata_and_status() {
+    let Some((said, outcome, origin)) = called(&["echo"]) else {
+        return;
+    };
+    assert!(said.starts_with("echo b'hello' 5") && said.contains(r"('x-last-bin', b'\xfe\x00')"), "{said}");
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.method(), trace.url(), trace.status()), ("POST", &*origin.url("Echo"), 200));
+    assert_eq!(messages(&trace.request_body), [(false, &b"hello"[..])]);
+    assert_eq!(messages(&trace.response_body), [(false, &b"hello"[..])]);
+    let asked = trace.request_headers();
+    // Binary metadata goes without base64, after a zero: the two ends agreed on that in their settings.
+    for field in
+        [("content-type", "application/grpc"), ("te", "trailers"), ("x-asked", "yes"), ("x-asked-bin", "\0\u{1}\0ÿ")]
+    {
+        assert!(asked.contains(&field), "{field:?} among {asked:?}");
+    }
+    for (name, value) in [
+        ("x-first", "one"),
+        ("x-first-bin", "\0\0\u{1}ÿ"),
+        ("x-last", "two"),
+        ("x-last-bin", "\0þ\0"),
+        ("grpc-status", "0"),
+    ] {
+        assert_eq!(header(trace, name), Some(value), "{name}");
+    }
+    let place = |name: &str| trace.response_headers().iter().position(|(n, _)| *n == name);
+    assert!(place("x-first") < place("grpc-status"), "trailers follow the headers");
+}
+
+#[test]
+fn messages_of_any_size() {
+    let Some((said, outcome, _)) = called(&["empty", "large"]) else {
+        return;
+    };
+    assert!(said.contains("echo b'' 0 ") && said.contains(" 2097152 "), "{said}");
+    let [empty, large] = &outcome.bundle().traces[..] else {
+        panic!("{:?}", outcome.bundle().urls());
+    };
+    assert_eq!(messages(&empty.response_body), [(false, &b""[..])]);
+    let expected: Vec<u8> = (0..=255).cycle().take(2_097_152).collect();
+    assert!(messages(&large.request_body) == [(false, &expected[..])]);
+    assert!(messages(&large.response_body) == [(false, &expected[..])]);
+}
+
+#[test]
+fn streams_of_the_server_and_of_the_client() {
+    let Some((_, outcome, _)) = called(&["count", "nothing", "join"]) else {
+        return;
+    };
+    let [count, nothing, join] = &outcome.bundle().traces[..] else {
+        panic!("{:?}", outcome.bundle().urls());
+    };
+    let numbered = |what: &str| (0..20).map(|n| format!("{what} {n}")).collect::<Vec<_>>();
+    let texts = |body| messages(body).iter().map(|(_, m)| String::from_utf8(m.to_vec()).unwrap()).collect::<Vec<_>>();
+    assert_eq!(texts(&count.response_body), numbered("message"));
+    assert!(nothing.response_body.is_empty());
+    assert_eq!(texts(&join.request_body), numbered("piece"));
+    assert_eq!(texts(&join.response_body), [numbered("piece").join("+")]);
+    assert!([count, nothing, join].iter().all(|trace| header(trace, "grpc-status") == Some("0")));
+}
+
+#[test]
+fn both_talk_and_each_waits_for_the_other() {
+    // Over TLS and in the clear: who held a message back until the next one would stop them for ever.
+    for origin in [GrpcOrigin::tls(), GrpcOrigin::plain()] {
+        let Some(origin) = origin else {
+            return;
+        };
+        let capture = Capture::start();
+        let said = origin.same(&capture, &["talk"]);
+        assert!(said.contains("talk 51 b'you first' b'I heard word 49' StatusCode.OK"), "{said}");
+        let outcome = capture.stop();
+        assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+        let trace = outcome.bundle().only_trace();
+        assert_eq!(trace.url(), origin.url("Talk"));
+        let (sent, heard) = (messages(&trace.request_body), messages(&trace.response_body));
+        assert_eq!((sent.len(), heard.len()), (50, 51));
+        assert_eq!((sent[49].1, heard[50].1), (&b"word 49"[..], &b"I heard word 49"[..]));
+    }
+}
+
+#[test]
+fn errors_with_and_without_a_message_before_them() {
+    let Some((said, outcome, _)) = called(&["fail", "fail_late", "missing"]) else {
+        return;
+    };
+    for line in
+        ["fail StatusCode.NOT_FOUND nothing here: ümläut", "fail_late [b'one'] StatusCode.RESOURCE_EXHAUSTED no more"]
+    {
+        assert!(said.lines().any(|said| said == line), "{said}");
+    }
+    let [fail, late, missing] = &outcome.bundle().traces[..] else {
+        panic!("{:?}", outcome.bundle().urls());
+    };
+    // Trailers alone: one HEADERS frame with the status, and no body.
+    assert_eq!((fail.status(), fail.response_body.len()), (200, 0));
+    assert_eq!(header(fail, "grpc-status"), Some("5"));
+    assert_eq!(header(fail, "grpc-message"), Some("nothing here: %C3%BCml%C3%A4ut"));
+    assert_eq!(messages(&late.response_body), [(false, &b"one"[..])]);
+    assert_eq!((header(late, "grpc-status"), header(late, "grpc-message")), (Some("8"), Some("no more")));
+    assert_eq!((missing.status(), header(missing, "grpc-status")), (200, Some("12")));
+}
+
+#[test]
+fn calls_that_the_client_gives_up() {
+    let Some((said, outcome, _)) = called(&["cancel", "deadline", "echo"]) else {
+        return;
+    };
+    assert!(said.contains("cancel b'wait' StatusCode.CANCELLED"), "{said}");
+    assert!(said.contains("deadline [b'wait'] StatusCode.DEADLINE_EXCEEDED"), "{said}");
+    let given_up: Vec<_> = outcome.bundle().traces.iter().filter(|trace| trace.url().ends_with("/Wait")).collect();
+    assert_eq!(given_up.len(), 2);
+    for trace in given_up {
+        assert_eq!(trace.status(), 200);
+        assert_eq!(messages(&trace.response_body), [(false, &b"wait"[..])], "what came");
+        assert_ne!(header(trace, "grpc-status"), Some("0"));
+    }
+    assert_eq!(header(outcome.bundle().trace("/Echo"), "grpc-status"), Some("0"), "the connection goes on");
+}
+
+#[test]
+fn compressed_messages_are_stored_as_they_were_sent() {
+    let Some((_, outcome, _)) = called(&["packed"]) else {
+        return;
+    };
+    let trace = outcome.bundle().only_trace();
+    assert!(trace.request_headers().contains(&("grpc-encoding", "gzip")));
+    assert!(trace.json["request"]["body_encoding"].is_null(), "no coding of HTTP's");
+    let [(true, packed)] = messages(&trace.request_body)[..] else {
+        panic!("one compressed message: {:?}", messages(&trace.request_body));
+    };
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(packed).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "again and ".repeat(500));
+}
+
+#[test]
+fn a_hundred_calls_at_once() {
+    let Some((said, outcome, _)) = called(&["at_once"]) else {
+        return;
+    };
+    assert!(said.contains("at_once True"), "{said}");
+    let traces = &outcome.bundle().traces;
+    assert_eq!(traces.len(), 100);
+    for n in 0..100 {
+        let call = format!("call {n}");
+        let found = traces.iter().filter(|trace| messages(&trace.request_body) == [(false, call.as_bytes())]);
+        let found: Vec<_> = found.collect();
+        assert_eq!(found.len(), 1, "{call}");
+        assert_eq!(found[0].request_body, found[0].response_body);
+    }
+}

@@ -1,0 +1,52 @@
+//! 200 MB over HTTP/2: the same bytes at both ends, and in the bundle.
+
+use crate::support::{Capture, NodeOrigin};
+use serde_json::json;
+
+const SIZE: usize = 200 << 20;
+
+/// `tests/peers/filling.js` fills bodies so: 4 KiB of each byte, begun anew with another one in each MiB.
+#[track_caller]
+fn assert_filled(body: &[u8]) {
+    assert_eq!(body.len(), SIZE);
+    for (number, block) in body.chunks(4096).enumerate() {
+        let byte = ((number & 0xff) ^ ((number >> 8) & 0xff)) as u8;
+        assert!(block.iter().all(|&b| b == byte), "block {number}");
+    }
+}
+
+/// A client that has more at a time on its way than an origin's window takes.
+fn ask(path: &str, upload: Option<usize>) -> Option<(serde_json::Value, crate::support::capture::Outcome)> {
+    let origin = NodeOrigin::tls()?;
+    let capture = Capture::start();
+    let mut request = json!({"headers": {":path": path, ":method": "POST"}});
+    if let Some(size) = upload {
+        request["fill"] = size.into();
+    }
+    let seen = origin.asked(Some(&capture), &json!([request]));
+    let outcome = capture.stop();
+    outcome.assert_no_trouble();
+    Some((seen, outcome))
+}
+
+#[test]
+fn two_hundred_megabytes_down() {
+    let Some((seen, outcome)) = ask(&format!("/fill/{SIZE}"), None) else {
+        return;
+    };
+    assert_eq!((seen["answers"][0]["length"].as_u64(), &seen["failed"]), (Some(SIZE as u64), &json!(null)));
+    assert_eq!(seen["answers"][0]["sha256"], SHA256);
+    assert_filled(&outcome.bundle().only_trace().response_body);
+}
+
+#[test]
+fn two_hundred_megabytes_up() {
+    let Some((seen, outcome)) = ask("/hash", Some(SIZE)) else {
+        return;
+    };
+    assert_eq!(seen["answers"][0]["body"], SHA256);
+    assert_filled(&outcome.bundle().only_trace().request_body);
+}
+
+/// Of such a body.
+const SHA256: &str = "aaf2258125badb6527c937fc91ab1e99aec54e88f00a6b4cfff2ffcf02cc644c";

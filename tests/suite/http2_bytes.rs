@@ -1,0 +1,235 @@
+//! Every byte of HTTP/2 arrives as it was sent, and at once, whatever it says.
+
+use crate::support::bundle::Trace;
+use crate::support::http2_frames::{
+    END_STREAM, GET, PADDED, PREFACE, PRIORITY, acknowledge, block, data, frame, from_hex, headers, push_promise,
+    reset, settings,
+};
+use crate::support::pair::to;
+use crate::support::{Capture, Pair};
+use spectral_capture::Reason;
+
+const OK: &str = ":status 200";
+
+#[test]
+fn conversations_of_real_peers_in_pieces_of_any_size() {
+    for (name, said) in
+        [("curl", include_str!("../data/http2/curl.txt")), ("Node", include_str!("../data/http2/nghttp2.txt"))]
+    {
+        let mut recorded = Vec::new();
+        for (tls, size) in [(true, usize::MAX), (true, 1), (false, usize::MAX), (false, 16)] {
+            let capture = Capture::start();
+            let mut pair = if tls { Pair::http2(&capture) } else { Pair::clear(&capture) };
+            for line in said.lines() {
+                let Some(hex) = line.strip_prefix("> ").or_else(|| line.strip_prefix("< ")) else {
+                    continue;
+                };
+                for piece in from_hex(hex).chunks(size) {
+                    if line.starts_with('>') { pair.up(piece) } else { pair.down(piece) }
+                }
+            }
+            pair.close();
+            let outcome = capture.stop();
+            outcome.assert_no_trouble();
+            assert!(outcome.summary.uncaptured.is_empty(), "{name}: {:?}", outcome.summary.uncaptured);
+            let seen = |trace: &Trace| {
+                // The port is the origin's, and that is another each time.
+                let path = trace.url().splitn(4, '/').nth(3).unwrap_or_default().to_owned();
+                (trace.method().to_owned(), path, trace.status(), trace.text(), trace.request_body.clone())
+            };
+            let messages = outcome.bundle().sockets.iter().flat_map(|socket| socket.messages.clone());
+            recorded.push((outcome.bundle().traces.iter().map(seen).collect::<Vec<_>>(), messages.collect::<Vec<_>>()));
+        }
+        assert!(!recorded[0].0.is_empty(), "{name}");
+        assert!(recorded.iter().all(|one| *one == recorded[0]), "{name}: {recorded:#?}");
+    }
+}
+
+#[test]
+fn half_a_frame_does_not_wait_for_the_other_half() {
+    let capture = Capture::start();
+    let mut pair = Pair::greeted(&capture);
+    let (ask, answer) =
+        (headers(1, END_STREAM, GET), [headers(1, 0, OK), data(1, END_STREAM, b"half and half")].concat());
+    let (begin, end) = ask.split_at(ask.len() / 2);
+    pair.up(begin);
+    pair.up(end);
+    // Through the head of the second frame, and through its payload.
+    let (begin, end) = answer.split_at(answer.len() - 17);
+    pair.down(begin);
+    let (middle, end) = end.split_at(10);
+    pair.down(middle);
+    pair.down(end);
+    pair.close();
+    assert_eq!(capture.stop().bundle().only_trace().text(), "half and half");
+}
+
+#[test]
+fn frames_that_say_nothing_to_an_observer() {
+    let capture = Capture::start();
+    let mut pair = Pair::greeted(&capture);
+    pair.up(frame(0x6, 0, 0, b"a ping! "));
+    pair.down(frame(0x6, 1, 0, b"a ping! "));
+    pair.up([frame(0x2, 0, 3, &[0, 0, 0, 0, 200]), frame(0x2, 0, 1, &[0x80, 0, 0, 3, 0])].concat());
+    pair.up(headers(1, 0, GET));
+    pair.down([frame(0x8, 0, 0, &[0, 1, 0, 0]), frame(0x8, 0, 1, &[0, 1, 0, 0])].concat());
+    // PRIORITY_UPDATE, ALTSVC, ORIGIN, one that nobody knows, and flags and a bit that mean nothing.
+    pair.up(frame(0x10, 0, 0, b"\0\0\0\x01u=1, i"));
+    pair.down([frame(0xa, 0, 0, b"\0\x04home h2"), frame(0xc, 0, 0, b"\0\x06origin")].concat());
+    pair.up([frame(0xfe, 0xff, 77, b"???"), frame(0xfe, 0, 0, b"")].concat());
+    pair.up(data(1, 0xf6 & !PADDED, b"body"));
+    pair.up([data(1, 0, b""), data(1, PADDED, b"\x03!\0\0\0"), data(1, END_STREAM, b"")].concat());
+    let mut with_the_bit = headers(1, 0, OK);
+    with_the_bit[5] |= 0x80;
+    pair.down(with_the_bit);
+    pair.down([data(1, PADDED | END_STREAM, b"\x02answer\0\0"), frame(0x8, 0, 1, &[0, 0, 0, 1])].concat());
+    pair.close();
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.request_body.as_slice(), trace.text().as_str()), (&b"body!"[..], "answer"));
+}
+
+#[test]
+fn fields_that_others_refuse() {
+    let odd = "X-Upper one
+        te gzip
+        connection keep-alive
+        transfer-encoding chunked
+        upgrade websocket
+        host somewhere.else
+        content-length 12345
+        x-long"
+        .to_owned()
+        + &" y".repeat(20_000);
+    let capture = Capture::start();
+    let mut pair = Pair::greeted(&capture);
+    // A frame has 16 KiB at most: in three of them.
+    let fields = [block(&format!("{}\n{odd}", to("/page"))), b"\0\x06spaced\x04 ? \t".to_vec()].concat();
+    pair.up(frame(0x1, END_STREAM, 1, &fields[..100]));
+    pair.up(frame(0x9, 0, 1, &fields[100..16_000]));
+    pair.up(frame(0x9, 0, 1, &fields[16_000..32_000]));
+    pair.up(frame(0x9, 0x4, 1, &fields[32_000..]));
+    pair.down(headers(1, END_STREAM, &format!("{OK}\n{odd}")[..200]));
+    // Not even a method.
+    pair.up(headers(3, END_STREAM, "x-only fields"));
+    pair.down(headers(3, END_STREAM, ":status 400"));
+    pair.close();
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let trace = outcome.bundle().trace("/page");
+    let names: Vec<_> = trace.request_headers().into_iter().map(|(name, _)| name).collect();
+    let expected = ["X-Upper", "te", "connection", "transfer-encoding", "upgrade", "host", "content-length", "x-long"];
+    assert_eq!(names, [&expected[..], &["spaced"]].concat());
+    assert_eq!(*trace.request_headers().last().unwrap(), ("spaced", "?"), "without outer blanks");
+    assert_eq!(outcome.bundle().traces.len(), 2);
+}
+
+#[test]
+fn header_tables_that_change_their_size() {
+    let capture = Capture::start();
+    let mut pair = Pair::http2(&capture);
+    // Both want no table, and allow one again.
+    pair.up([PREFACE, &settings(&[(0x1, 0)])].concat());
+    pair.down([settings(&[(0x1, 0)]), acknowledge()].concat());
+    pair.up(acknowledge());
+    // As it has to, each block begins with the new size; and may do so twice.
+    let get = [&[0x20][..], &block(GET), &block("x-n 1")].concat();
+    pair.up(frame(0x1, 0x4 | END_STREAM, 1, &get));
+    pair.down(frame(0x1, 0x4 | END_STREAM, 1, &[&[0x20, 0x20][..], &block(OK), b"\x40\x03x-t\x01a"].concat()));
+    pair.down(settings(&[(0x1, 100_000)]));
+    pair.up([acknowledge(), settings(&[(0x1, 4096)])].concat());
+    pair.down(acknowledge());
+    // 3fe1 87 01 would be 17 Ki: to 0 and up again, and now indexed.
+    pair.up(frame(0x1, 0x4 | END_STREAM, 3, &[b"\x20\x3f\xe1\x87\x01", &block(GET)[..], b"\x40\x03x-n\x012"].concat()));
+    pair.up(frame(0x1, 0x4 | END_STREAM, 5, &[&block(GET)[..], b"\xbe"].concat()));
+    pair.down(frame(0x1, 0x4 | END_STREAM, 3, &[b"\x3f\xe1\x1f", &block(OK)[..]].concat()));
+    pair.down(headers(5, END_STREAM, OK));
+    pair.close();
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let sent: Vec<_> = outcome.bundle().traces.iter().map(|trace| trace.request_headers()[0].1.to_owned()).collect();
+    assert_eq!(sent, ["1", "2", "2"]);
+}
+
+#[test]
+fn malformed_http_2_passes_and_is_named_once() {
+    let indexed_nothing = frame(0x1, 0x5, 5, &[0xff, 0xff, 0xff, 0xff, 0x07]);
+    for (what, bad) in [
+        ("no frame", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
+        ("padding past the end", frame(0x0, 0x8, 1, &[200, 0])),
+        ("a reset of another size", frame(0x3, 0, 1, b"12345")),
+        ("an index past the table", indexed_nothing),
+        ("a Huffman code that ends wrongly", frame(0x1, 0x5, 5, b"\0\x81\0\x81\0")),
+        ("a continuation of nothing", frame(0x9, 0x4, 1, b"")),
+        ("a table past its limit", frame(0x1, 0x5, 5, b"\x3f\xff\xff\xff\x0f")),
+        ("even streams of a client", headers(6, 0, GET)),
+    ] {
+        let capture = Capture::start();
+        let mut pair = Pair::greeted(&capture);
+        pair.up([headers(1, END_STREAM, &to("/page")), headers(3, 0, &to("/open"))].concat());
+        pair.down(headers(1, END_STREAM, OK));
+        pair.up(&bad);
+        pair.down([data(3, 0, b"it goes on"), headers(3, END_STREAM, OK), b"and on".to_vec()].concat());
+        pair.up([bad, b"both ways".to_vec()].concat());
+        let at = pair.at.clone();
+        pair.close();
+        let outcome = capture.stop();
+        outcome.assert_uncaptured(&at, 1, |reason| matches!(reason, Reason::Opaque(_)));
+        assert_eq!(outcome.bundle().trace("/page").status(), 200, "{what}: what was whole is kept");
+        assert_eq!(outcome.bundle().trace("/open").status(), 0, "{what}: and what was under way");
+    }
+}
+
+#[test]
+fn floods_pass_and_are_followed() {
+    let capture = Capture::start();
+    let mut pair = Pair::greeted(&capture);
+    // PINGs, streams that are reset at once, SETTINGS (CVE-2019-9512, CVE-2023-44487, CVE-2019-9515).
+    pair.up(frame(0x6, 0, 0, b"a ping! ").repeat(10_000));
+    for stream in (1..2001).step_by(2) {
+        pair.up([headers(stream, 0, GET), reset(stream, 8)].concat());
+    }
+    pair.up([settings(&[]).repeat(900), frame(0x8, 0, 0, &[0, 0, 0, 1]).repeat(10_000)].concat());
+    pair.down(acknowledge().repeat(900));
+    pair.up(headers(2001, END_STREAM, &to("/after")));
+    pair.down(headers(2001, END_STREAM, OK));
+    pair.close();
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    assert_eq!(outcome.bundle().trace("/after").status(), 200);
+    assert_eq!(outcome.bundle().traces.len(), 1001);
+}
+
+#[test]
+fn a_block_without_end_passes_and_is_named() {
+    let capture = Capture::start();
+    let mut pair = Pair::greeted(&capture);
+    pair.up(frame(0x1, END_STREAM, 1, &block(GET)));
+    // CVE-2024-27316: more and more CONTINUATION, never the end.
+    let more = frame(0x9, 0, 1, &block("x-more and more").repeat(700));
+    for _ in 0..200 {
+        pair.up(&more);
+    }
+    pair.down(headers(1, END_STREAM, OK));
+    let at = pair.at.clone();
+    pair.close();
+    capture.stop().assert_uncaptured(&at, 1, |reason| matches!(reason, Reason::Opaque(_)));
+}
+
+#[test]
+fn a_promise_may_come_before_and_after_the_answer_it_belongs_to() {
+    let capture = Capture::start();
+    let mut pair = Pair::greeted(&capture);
+    pair.up(frame(0x1, 0x4 | END_STREAM | PRIORITY, 1, &[&[0, 0, 0, 0, 15][..], &block(&to("/page"))].concat()));
+    pair.down([push_promise(1, 2, &to("/a")), headers(1, 0, OK), push_promise(1, 4, &to("/b"))].concat());
+    pair.down([headers(4, 0, OK), data(4, END_STREAM, b"b"), data(1, END_STREAM, b"page")].concat());
+    // The client has it already.
+    pair.up(reset(2, 8));
+    capture.exchanges(3);
+    pair.close();
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().trace("/b").text(), "b");
+    assert_eq!(outcome.bundle().trace("/page").text(), "page");
+    assert_eq!(outcome.bundle().trace("/a").status(), 0);
+}

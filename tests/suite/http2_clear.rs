@@ -1,0 +1,121 @@
+//! HTTP/2 without TLS: with prior knowledge, and after an `Upgrade: h2c` (RFC 7540 section 3.2).
+
+use crate::support::http2_frames::{END_STREAM, PREFACE, acknowledge, data, headers, settings};
+use crate::support::pair::to;
+use crate::support::peers::{peer, run};
+use crate::support::{Capture, Detour, Link, NodeOrigin, Origin, Pair};
+use std::path::Path;
+use std::process::Command;
+
+/// curl, told of the proxy.
+fn curl(program: &Path, capture: &Capture) -> Command {
+    let mut command = Command::new(program);
+    command.args(["-sS", "--noproxy", "", "-w", " over %{http_version}", "-x", &format!("http://{}", capture.addr)]);
+    command
+}
+
+/// Upgrades the first request on a connection, and answers it.
+fn upgrading(mut link: Link) {
+    let head = link.head().to_lowercase();
+    assert!(head.contains("upgrade: h2c\r\n") && head.contains("http2-settings: "), "{head}");
+    link.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+    link.send(settings(&[]));
+    link.until(PREFACE);
+    link.send(acknowledge());
+    link.send([headers(1, 0, ":status 200\nx-stream one"), data(1, 0, b"up"), data(1, END_STREAM, b"graded")].concat());
+    link.the_rest();
+}
+
+#[test]
+fn curl_with_prior_knowledge_inside_connect() {
+    let (Some(origin), Some(program)) = (NodeOrigin::plain(), peer("curl")) else {
+        return;
+    };
+    let capture = Capture::start();
+    let url = origin.url("/echo?a=b");
+    let said = run(curl(&program, &capture).args(["--proxytunnel", "--http2-prior-knowledge", "-d", "said", &url]));
+    assert_eq!(said.ok().text(), "said over 2");
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.url(), trace.request_body.as_slice(), trace.text().as_str()), (&*url, &b"said"[..], "said"));
+}
+
+#[test]
+fn curl_upgrades_inside_connect_and_on_the_plain_path() {
+    let Some(program) = peer("curl") else {
+        return;
+    };
+    for tunnel in [true, false] {
+        let origin = Origin::plain(upgrading);
+        let capture = Capture::start();
+        let url = format!("http://{}/page?a=b", origin.at("localhost"));
+        let mut command = curl(&program, &capture);
+        command.args(["--http2", &url]).args(tunnel.then_some("--proxytunnel"));
+        assert_eq!(run(&mut command).ok().text(), "upgraded over 2", "CONNECT: {tunnel}");
+        let outcome = capture.stop();
+        outcome.assert_no_trouble();
+        assert!(outcome.summary.uncaptured.is_empty(), "CONNECT: {tunnel}: {:?}", outcome.summary.uncaptured);
+        let trace = outcome.bundle().only_trace();
+        assert_eq!((trace.method(), trace.url(), trace.status()), ("GET", &*url, 200), "CONNECT: {tunnel}");
+        assert_eq!((trace.text().as_str(), trace.status_text()), ("upgraded", ""), "the answer, and not the 101");
+        assert_eq!(trace.response_headers(), [("x-stream", "one")]);
+        assert!(trace.request_headers().contains(&("Upgrade", "h2c")));
+    }
+}
+
+#[test]
+fn nghttp_upgrades_and_goes_on() {
+    let Some(nghttp) = peer("nghttp") else {
+        return;
+    };
+    let origin = Origin::plain(upgrading);
+    let capture = Capture::start();
+    let detour = Detour::start(&capture, &origin.at("localhost"));
+    let url = detour.url("http", "/page");
+    assert_eq!(run(Command::new(nghttp).args(["-u", &url])).ok().text(), "upgraded");
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.url(), trace.text().as_str()), (&*url, "upgraded"));
+}
+
+#[test]
+fn an_upgrade_with_a_body_and_more_streams_after_it() {
+    let capture = Capture::start();
+    let mut pair = Pair::clear(&capture);
+    let head = "POST /first HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+                HTTP2-Settings: AAEAAAAAAAQAAP__\r\nContent-Length: 4\r\n\r\n";
+    pair.up(head);
+    pair.up("body");
+    // What comes with the 101 in one piece is HTTP/2.
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    pair.down([switch.as_bytes(), &settings(&[]), &headers(1, 0, ":status 201")].concat());
+    pair.up([PREFACE, &settings(&[]), &acknowledge(), &headers(3, END_STREAM, &to("/second"))].concat());
+    pair.down([acknowledge(), headers(3, 0, ":status 200"), data(3, END_STREAM, b"two")].concat());
+    pair.down([data(1, 0, b"one"), headers(1, END_STREAM, "x-trailer yes")].concat());
+    pair.close();
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let trace = outcome.bundle().trace("/first");
+    assert_eq!((trace.method(), trace.status(), trace.text().as_str()), ("POST", 201, "one"));
+    assert_eq!((trace.request_body.as_slice(), trace.response_headers()), (&b"body"[..], vec![("x-trailer", "yes")]));
+    assert_eq!(outcome.bundle().trace("/second").text(), "two");
+}
+
+#[test]
+fn an_upgrade_that_the_origin_ignores() {
+    let origin = Origin::plain_answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let capture = Capture::start();
+    let mut link = capture.connect(&origin.at("localhost"));
+    for path in ["/one", "/two"] {
+        let answer = link.ask(format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+             HTTP2-Settings: AAMAAABk\r\n\r\n"
+        ));
+        assert_eq!(answer.text(), "hello");
+    }
+    drop(link);
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    assert_eq!(outcome.bundle().traces.len(), 2);
+}

@@ -1,0 +1,100 @@
+//! Many exchanges on one connection, at once and one after the other: each is recorded, with its own bodies.
+
+use crate::support::capture::Outcome;
+use crate::support::node::post;
+use crate::support::peers::{peer, run};
+use crate::support::{Capture, Detour, NodeOrigin};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// The ids in a bundle, each once.
+fn ids(outcome: &Outcome) -> BTreeSet<&str> {
+    outcome.bundle().traces.iter().map(|trace| trace.id()).collect()
+}
+
+#[test]
+fn a_hundred_at_once() {
+    let Some(origin) = NodeOrigin::tls() else {
+        return;
+    };
+    let capture = Capture::start();
+    // The origin answers nobody before it heard all, and the last one first.
+    let body = |n: usize| format!("body {n} ").repeat(n * 20);
+    let requests: Vec<_> = (1..=100).map(|n| post(&format!("/together/100?{n}"), &body(n))).collect();
+    let seen = origin.asked_as(Some(&capture), &json!({"offer": ["h2"], "at_once": true, "requests": requests}));
+    for n in 1..=100 {
+        assert_eq!(seen["answers"][n - 1]["body"], body(n), "{n}");
+    }
+    let outcome = capture.stop();
+    outcome.assert_no_trouble();
+    assert_eq!(outcome.bundle().traces.len(), 100);
+    for n in 1..=100 {
+        let trace = outcome.bundle().trace(&format!("/together/100?{n}"));
+        assert_eq!((trace.status(), trace.text()), (200, body(n)));
+        assert_eq!(trace.request_body, body(n).as_bytes());
+    }
+    assert_eq!(ids(&outcome).len(), 100);
+}
+
+#[test]
+fn thousands_on_one_connection() {
+    let (Some(origin), Some(h2load)) = (NodeOrigin::tls(), peer("h2load")) else {
+        return;
+    };
+    let capture = Capture::start();
+    let detour = Detour::start(&capture, &origin.at());
+    let urls = ["/hello?one", "/hello?two", "/status/204"].map(|path| detour.url("https", path));
+    let said = run(Command::new(h2load).args(["-n", "3000", "-c", "1", "-m", "100"]).args(&urls)).ok().text();
+    assert!(said.contains("3000 succeeded, 0 failed, 0 errored"), "{said}");
+    assert!(said.contains("Application protocol: h2"), "{said}");
+    let outcome = capture.stop();
+    outcome.assert_no_trouble();
+    assert_eq!((outcome.bundle().traces.len(), ids(&outcome).len()), (3000, 3000));
+    for (url, text) in urls.iter().zip(["hello", "hello", ""]) {
+        let those: Vec<_> = outcome.bundle().traces.iter().filter(|trace| trace.url() == url).collect();
+        assert_eq!(those.len(), 1000, "{url}");
+        assert!(those.iter().all(|trace| trace.text() == text), "{url}");
+    }
+}
+
+#[test]
+fn curl_with_many_at_once() {
+    let (Some(origin), Some(curl)) = (NodeOrigin::tls(), peer("curl")) else {
+        return;
+    };
+    let capture = Capture::start();
+    let urls: Vec<_> = (0..50).map(|n| origin.url(&format!("/hello?{n}"))).collect();
+    let mut command = Command::new(curl);
+    command.args(["-sS", "--http2", "--parallel", "--parallel-max", "50", "-x", &format!("http://{}", capture.addr)]);
+    command.args(["--noproxy", "", "--cacert"]).arg(capture.ca.as_ref().unwrap()).args(&urls);
+    assert_eq!(run(&mut command).ok().text(), "hello".repeat(50));
+    let outcome = capture.stop();
+    let recorded: BTreeSet<_> = outcome.bundle().urls().into_iter().map(str::to_owned).collect();
+    assert_eq!(recorded, urls.into_iter().collect());
+}
+
+#[test]
+fn several_connections_at_once() {
+    let Some(origin) = NodeOrigin::tls() else {
+        return;
+    };
+    let capture = Capture::start();
+    std::thread::scope(|scope| {
+        for client in 0..8 {
+            let (origin, capture) = (&origin, &capture);
+            scope.spawn(move || {
+                let requests: Vec<_> = (0..12).map(|n| post(&format!("/echo?{client}-{n}"), &format!("{n}"))).collect();
+                let how = json!({"offer": ["h2"], "at_once": true, "requests": requests});
+                let seen: Value = origin.asked_as(Some(capture), &how);
+                let bodies: Vec<_> = (0..12).map(|n| seen["answers"][n]["body"].as_str().unwrap()).collect();
+                assert_eq!(bodies, (0..12).map(|n| n.to_string()).collect::<Vec<_>>(), "{client}");
+            });
+        }
+    });
+    let outcome = capture.stop();
+    for (client, n) in (0..8).flat_map(|client| (0..12).map(move |n| (client, n))) {
+        assert_eq!(outcome.bundle().trace(&format!("/echo?{client}-{n}")).text(), n.to_string());
+    }
+    assert_eq!(ids(&outcome).len(), 96);
+}

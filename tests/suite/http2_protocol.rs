@@ -1,0 +1,149 @@
+//! The protocol that client and origin speak is the one that they would have chosen without the proxy.
+
+use crate::support::node::{get, post};
+use crate::support::peers::{peer, run};
+use crate::support::{Capture, NodeOrigin, Origin, TestCa, TlsClient, TlsSetup, answer_all};
+use serde_json::json;
+use spectral_capture::Reason;
+use std::process::Command;
+
+const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/// What comes of a client that offers `offered` and an origin that takes `taken`, through the proxy.
+#[track_caller]
+fn chosen(offered: &[&str], taken: &'static [&'static str]) -> Option<String> {
+    let setup = TlsSetup { alpn: taken, ..TlsSetup::default() };
+    let origin = Origin::tls_with(setup, |mut link| drop(link.the_rest()));
+    let direct = {
+        let mut link = crate::support::Link::to(origin.addr);
+        let client = TlsClient::new("localhost", vec![TestCa::trusted().der()]).alpn(offered);
+        client.start(&mut link).unwrap();
+        link.alpn()
+    };
+    let capture = Capture::start();
+    let through = capture.tls_with(&origin.at("localhost"), &capture.client("localhost").alpn(offered)).alpn();
+    assert_eq!(through, direct, "{offered:?} and {taken:?}");
+    assert!(capture.stop().summary.uncaptured.iter().all(|u| u.reason == Reason::ClientLeft));
+    through
+}
+
+#[test]
+fn the_origin_chooses_among_what_the_client_offers() {
+    for (offered, taken, expected) in [
+        (&["h2", "http/1.1"][..], &["h2", "http/1.1"][..], Some("h2")),
+        (&["h2", "http/1.1"], &["http/1.1", "h2"], Some("http/1.1")),
+        (&["http/1.1", "h2"], &["h2", "http/1.1"], Some("h2")),
+        (&["h2", "http/1.1"], &["http/1.1"], Some("http/1.1")),
+        (&["h2", "http/1.1"], &["h2"], Some("h2")),
+        (&["http/1.1"], &["h2", "http/1.1"], Some("http/1.1")),
+        (&["h2"], &["h2", "http/1.1"], Some("h2")),
+        (&["h2", "http/1.1"], &[], None),
+        (&[], &["h2", "http/1.1"], None),
+    ] {
+        assert_eq!(chosen(offered, taken).as_deref(), expected, "{offered:?} and {taken:?}");
+    }
+}
+
+#[test]
+fn what_no_tap_reads_is_left_out_of_the_offer() {
+    // Without the proxy this origin would choose what nobody here can read.
+    let setup = TlsSetup { alpn: &["grpc-exp", "h2"], ..TlsSetup::default() };
+    let origin = Origin::tls_with(setup, |mut link| drop(link.the_rest()));
+    let capture = Capture::start();
+    let client = capture.client("localhost").alpn(&["grpc-exp", "h2"]);
+    let link = capture.tls_with(&origin.at("localhost"), &client);
+    assert_eq!(link.alpn().as_deref(), Some("h2"));
+    drop(link);
+    assert!(capture.stop().summary.uncaptured.iter().all(|u| u.reason == Reason::ClientLeft));
+}
+
+#[test]
+fn the_offer_keeps_the_clients_order() {
+    for (offered, expected) in [
+        (["h2", "spdy/3", "http/1.1"], &b"\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1"[..]),
+        (["http/1.1", "h2", "spdy/3"], b"\0\x10\0\x0e\0\x0c\x08http/1.1\x02h2"),
+    ] {
+        // It hears the hello of the proxy, and then, having hung up, the client's own.
+        let origin = Origin::plain(|mut link| {
+            let head = link.exactly(5);
+            link.exactly(usize::from(u16::from_be_bytes([head[3], head[4]])));
+        });
+        let capture = Capture::start();
+        let mut link = capture.connect(&origin.at("localhost"));
+        capture.client("localhost").alpn(&offered).start(&mut link).unwrap_err();
+        let hello = origin.received(0);
+        assert!(hello.windows(expected.len()).any(|window| window == expected), "{}", hello.escape_ascii());
+    }
+}
+
+#[test]
+fn a_client_that_offers_only_what_no_tap_reads_passes_through() {
+    let setup = TlsSetup { alpn: &["spdy/3"], ..TlsSetup::default() };
+    let origin = Origin::tls_with(setup, |link| answer_all(link, HELLO));
+    let capture = Capture::start();
+    let client = TlsClient::new("localhost", vec![TestCa::trusted().der()]).alpn(&["spdy/3", "h3"]);
+    let mut link = capture.tls_with(&origin.at("localhost"), &client);
+    assert_eq!(link.alpn().as_deref(), Some("spdy/3"));
+    assert_eq!(link.peer_certificate(), *origin.certificate());
+    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+    drop(link);
+    let outcome = capture.stop();
+    assert!(outcome.bundle().traces.is_empty());
+    let named = |reason: &Reason| matches!(reason, Reason::Protocol(which) if which == "spdy/3, h3");
+    outcome.assert_uncaptured(&origin.at("localhost"), 1, named);
+}
+
+#[test]
+fn node_sees_the_same_protocol_with_and_without() {
+    for (taken, expected) in [(&["h2", "http/1.1"][..], "h2"), (&["http/1.1"], "http/1.1"), (&["h2"], "h2")] {
+        let Some(origin) = NodeOrigin::offering(taken) else {
+            return;
+        };
+        let capture = Capture::start();
+        let seen = origin.same(&capture, &json!([get("/hello")]));
+        assert_eq!((seen["protocol"].as_str(), seen["answers"][0]["body"].as_str()), (Some(expected), Some("hello")));
+        let outcome = capture.stop();
+        outcome.assert_no_trouble();
+        assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+        let trace = outcome.bundle().only_trace();
+        assert_eq!((trace.url(), trace.status(), trace.text().as_str()), (&*origin.url("/hello"), 200, "hello"));
+        assert_eq!(trace.status_text(), if expected == "h2" { "" } else { "OK" });
+    }
+}
+
+#[test]
+fn curl_sees_the_same_protocol_with_and_without() {
+    let (Some(origin), Some(curl)) = (NodeOrigin::tls(), peer("curl")) else {
+        return;
+    };
+    let capture = Capture::start();
+    let ask = |proxy: &str, option: &str| {
+        let ca = if proxy.is_empty() { &TestCa::trusted().pem } else { capture.ca.as_ref().unwrap() };
+        let mut command = Command::new(&curl);
+        command.args(["-sS", "--noproxy", "", "-x", proxy, "-w", " over %{http_version}", option, "--cacert"]);
+        run(command.arg(ca).arg(origin.url("/hello"))).ok().text()
+    };
+    let proxy = format!("http://{}", capture.addr);
+    for (option, expected) in [("--http2", "2"), ("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")] {
+        let through = ask(&proxy, option);
+        assert_eq!(through, format!("hello over {expected}"), "{option}");
+        assert_eq!(through, ask("", option), "{option}");
+    }
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().urls(), [&origin.url("/hello"); 3]);
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+}
+
+#[test]
+fn each_connection_is_negotiated_anew() {
+    let Some(origin) = NodeOrigin::tls() else {
+        return;
+    };
+    let capture = Capture::start();
+    for offer in [&["h2", "http/1.1"][..], &["http/1.1"], &["h2"]] {
+        let how = json!({"offer": offer, "requests": [post("/echo", "one")]});
+        let seen = origin.asked_as(Some(&capture), &how);
+        assert_eq!(seen["protocol"], offer[0], "{seen}");
+    }
+    assert_eq!(capture.stop().bundle().traces.len(), 3);
+}

@@ -1,0 +1,138 @@
+//! WebSockets over HTTP/2 (RFC 8441): recorded as WebSockets, next to the other streams of their connection.
+
+use crate::support::http2_frames::{END_STREAM, block, data, frame, headers, reset};
+use crate::support::node::get;
+use crate::support::pair::to;
+use crate::support::websocket_frames;
+use crate::support::{Capture, Message, NodeOrigin, Pair};
+use serde_json::json;
+use std::io::Write;
+
+const MASK: Option<[u8; 4]> = Some([1, 2, 3, 4]);
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn node_on_both_sides() {
+    let Some(origin) = NodeOrigin::tls() else {
+        return;
+    };
+    let capture = Capture::start();
+    let bye = [&1000_u16.to_be_bytes()[..], b"done"].concat();
+    let frames = [
+        websocket_frames::frame(0x81, MASK, "grüße".as_bytes()),
+        websocket_frames::frame(0x82, MASK, &[0, 1, 255]),
+        websocket_frames::frame(0x89, MASK, b"there?"),
+        websocket_frames::frame(0x88, MASK, &bye),
+    ];
+    let asks = json!({
+        "headers": {
+            ":method": "CONNECT", ":protocol": "websocket", ":path": "/chat?room=1", "sec-websocket-version": "13",
+            "sec-websocket-protocol": "chat, superchat",
+        },
+        "frames": hex(&frames.concat()),
+    });
+    let seen = origin.same(&capture, &json!([asks, get("/hello")]));
+    assert_eq!(
+        (seen["answers"][0]["headers"][":status"].as_u64(), &seen["answers"][1]["body"]),
+        (Some(200), &json!("hello"))
+    );
+
+    let outcome = capture.stop();
+    outcome.assert_no_trouble();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let url = format!("wss://{}/chat?room=1", origin.at());
+    let (trace, socket) = (outcome.bundle().trace("/chat?room=1"), outcome.bundle().only_socket());
+    assert_eq!((trace.method(), trace.url(), trace.status()), ("CONNECT", &*url, 200));
+    assert_eq!((socket.url(), socket.protocols()), (&*url, vec!["chat"]));
+    assert_eq!(socket.json["handshake_trace_ref"], trace.id());
+    let both = |opcode: &str, payload: &[u8]| [Message::sent(opcode, payload), Message::received(opcode, payload)];
+    let mut messages = socket.messages.clone();
+    // They crossed on their way.
+    messages.sort_by_key(|message| message.direction == "receive");
+    let mut expected =
+        [both("text", "grüße".as_bytes()), both("binary", &[0, 1, 255]), both("ping", b"there?"), both("close", &bye)]
+            .concat();
+    expected[5].opcode = "ping".into();
+    expected.sort_by_key(|message| message.direction == "receive");
+    assert_eq!(messages, expected);
+    assert_eq!(outcome.bundle().trace("/hello").text(), "hello");
+}
+
+/// An extended CONNECT to `path`.
+fn connect(path: &str, more: &str) -> String {
+    to(path).replace(":method GET", ":method CONNECT\n:protocol websocket") + "\n" + more
+}
+
+#[test]
+fn messages_are_joined_and_inflated() {
+    let capture = Capture::start();
+    let mut pair = Pair::greeted(&capture);
+    let extension = "sec-websocket-extensions permessage-deflate";
+    pair.up(headers(1, 0, &connect("/packed", extension)));
+    pair.down(headers(1, 0, &format!(":status 200\n{extension}")));
+    let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    deflate.write_all(b"again and again and again").unwrap();
+    deflate.flush().unwrap();
+    let packed = deflate.get_ref().strip_suffix(&[0, 0, 0xff, 0xff]).unwrap().to_vec();
+    // A frame in several DATA frames, and several frames in one; one padded.
+    let message = websocket_frames::frame(0xc1, MASK, &packed);
+    for piece in message.chunks(3) {
+        pair.up(data(1, 0, piece));
+    }
+    let fragments = [
+        websocket_frames::frame(0x01, None, b"one, "),
+        websocket_frames::frame(0x89, None, b"between"),
+        websocket_frames::frame(0x80, None, b"two"),
+    ];
+    pair.down(frame(0x0, 0x8, 1, &[&[3][..], &fragments.concat(), &[0, 0, 0]].concat()));
+    // Another stream, meanwhile.
+    pair.up(headers(3, END_STREAM, &to("/page")));
+    pair.down(headers(3, END_STREAM, ":status 204"));
+    pair.up(data(1, END_STREAM, b""));
+    pair.down(data(1, END_STREAM, b""));
+    pair.close();
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    assert_eq!(
+        outcome.bundle().only_socket().messages,
+        [
+            Message::sent("text", "again and again and again"),
+            Message::received("ping", "between"),
+            Message::received("text", "one, two"),
+        ]
+    );
+    assert_eq!(outcome.bundle().trace("/page").status(), 204);
+}
+
+#[test]
+fn sockets_that_are_refused_reset_or_something_else() {
+    let capture = Capture::start();
+    let mut pair = Pair::greeted(&capture);
+    pair.up(headers(1, 0, &connect("/refused", "")));
+    pair.down([headers(1, 0, ":status 403"), data(1, END_STREAM, b"no")].concat());
+    pair.up(headers(3, 0, &connect("/reset", "")));
+    pair.down(headers(3, 0, ":status 200"));
+    pair.up(data(3, 0, &websocket_frames::frame(0x81, MASK, b"whole")));
+    pair.down(data(3, 0, b"\x81\x0ahalf"));
+    pair.down(reset(3, 8));
+    // Not a WebSocket (RFC 9298), and not even one of these.
+    pair.up(headers(5, 0, &connect("/udp", "").replace("websocket", "connect-udp")));
+    pair.down([headers(5, 0, ":status 200"), data(5, END_STREAM, b"datagrams")].concat());
+    pair.up(frame(0x1, 0x4, 7, &block(":method CONNECT\n:authority elsewhere:22")));
+    pair.down([headers(7, 0, ":status 200"), data(7, 0, b"SSH-2.0")].concat());
+    pair.up(data(7, END_STREAM, b"bye"));
+    pair.down(data(7, END_STREAM, b""));
+    pair.close();
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let refused = outcome.bundle().trace("/refused");
+    assert_eq!((refused.status(), refused.text().as_str()), (403, "no"));
+    let socket = outcome.bundle().only_socket();
+    assert!(socket.url().ends_with("/reset"), "{}", socket.url());
+    assert_eq!(socket.messages, [Message::sent("text", "whole"), Message::received("text", "half")]);
+    assert_eq!(outcome.bundle().trace("/udp").text(), "datagrams");
+    assert!(outcome.bundle().traces.iter().any(|trace| trace.text() == "SSH-2.0" && trace.request_body == b"bye"));
+}

@@ -1,0 +1,76 @@
+//! gRPC as Python's grpcio speaks it, on both sides: `tests/peers/grpc_origin.py` and `grpc_client.py`.
+
+use super::ca::{TestCa, Wish};
+use super::capture::Capture;
+use super::peers::{Beside, python_with_grpc, run, script, serve};
+use super::temp::TempDir;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A running origin.
+#[derive(Debug)]
+pub(crate) struct GrpcOrigin {
+    python: PathBuf,
+    is_tls: bool,
+    port: u16,
+    _server: Beside,
+    _dir: TempDir,
+}
+
+impl GrpcOrigin {
+    /// Over TLS. `None` where there is no grpcio.
+    #[track_caller]
+    pub(crate) fn tls() -> Option<Self> {
+        let (python, dir) = (python_with_grpc()?, TempDir::new());
+        let (key, cert) = TestCa::trusted().issue(&Wish::default()).write(&dir);
+        let (server, port) = serve(Command::new(&python).arg(script("grpc_origin.py")).args([key, cert]));
+        Some(Self { python, is_tls: true, port, _server: server, _dir: dir })
+    }
+
+    /// In the clear.
+    #[track_caller]
+    pub(crate) fn plain() -> Option<Self> {
+        let python = python_with_grpc()?;
+        let (server, port) = serve(Command::new(&python).arg(script("grpc_origin.py")));
+        Some(Self { python, is_tls: false, port, _server: server, _dir: TempDir::new() })
+    }
+
+    /// The URL of a method.
+    pub(crate) fn url(&self, method: &str) -> String {
+        format!("{}://localhost:{}/peer.Peer/{method}", if self.is_tls { "https" } else { "http" }, self.port)
+    }
+
+    /// What a client sees that makes `calls`, through `capture` or else directly.
+    #[track_caller]
+    pub(crate) fn called(&self, capture: Option<&Capture>, calls: &[&str]) -> String {
+        let mut command = Command::new(&self.python);
+        if let Some(capture) = capture {
+            command.env("grpc_proxy", format!("http://{}", capture.addr));
+        }
+        let ca = capture.map_or(&TestCa::trusted().pem, |capture| capture.ca.as_ref().unwrap());
+        let ca = if self.is_tls { ca.to_str().unwrap() } else { "-" };
+        command.arg(script("grpc_client.py")).args([&format!("localhost:{}", self.port), ca]).args(calls);
+        run(&mut command).ok().text()
+    }
+
+    /// What a client sees, after asserting that it sees the same through `capture` and directly.
+    #[track_caller]
+    pub(crate) fn same(&self, capture: &Capture, calls: &[&str]) -> String {
+        let through = self.called(Some(capture), calls);
+        assert_eq!(through, self.called(None, calls), "through the proxy and directly");
+        through
+    }
+}
+
+/// The length-prefixed messages of a body: whether each is compressed, and its bytes.
+#[track_caller]
+pub(crate) fn messages(mut body: &[u8]) -> Vec<(bool, &[u8])> {
+    let mut all = Vec::new();
+    while let Some(([packed, length @ ..], rest)) = body.split_first_chunk::<5>() {
+        let (message, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
+        all.push((*packed == 1, message));
+        body = rest;
+    }
+    assert!(body.is_empty(), "half a message: {body:?}");
+    all
+}

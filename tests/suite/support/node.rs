@@ -1,0 +1,95 @@
+//! HTTP/2 as Node speaks it, on both sides: `tests/peers/http2_origin.js` and `http2_client.js`.
+
+use super::ca::{TestCa, Wish};
+use super::capture::Capture;
+use super::peers::{Beside, peer, run, script, serve};
+use super::temp::TempDir;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A running origin.
+#[derive(Debug)]
+pub(crate) struct NodeOrigin {
+    node: PathBuf,
+    is_tls: bool,
+    pub(crate) port: u16,
+    _server: Beside,
+    _dir: TempDir,
+}
+
+impl NodeOrigin {
+    /// Offers HTTP/2 and HTTP/1.1 over TLS. `None` where there is no Node.
+    #[track_caller]
+    pub(crate) fn tls() -> Option<Self> {
+        Self::offering(&["h2", "http/1.1"])
+    }
+
+    /// Offers these protocols over TLS: one of the two, or both.
+    #[track_caller]
+    pub(crate) fn offering(protocols: &[&str]) -> Option<Self> {
+        let (node, dir) = (peer("node")?, TempDir::new());
+        let (key, cert) = TestCa::trusted().issue(&Wish::default()).write(&dir);
+        let mut command = Command::new(&node);
+        command.arg(script("http2_origin.js")).args([key, cert]).arg(protocols.join(","));
+        let (server, port) = serve(&mut command);
+        Some(Self { node, is_tls: true, port, _server: server, _dir: dir })
+    }
+
+    /// Speaks HTTP/2 in the clear, with prior knowledge.
+    #[track_caller]
+    pub(crate) fn plain() -> Option<Self> {
+        let node = peer("node")?;
+        let (server, port) = serve(Command::new(&node).arg(script("http2_origin.js")));
+        Some(Self { node, is_tls: false, port, _server: server, _dir: TempDir::new() })
+    }
+
+    /// `host:port`.
+    pub(crate) fn at(&self) -> String {
+        format!("localhost:{}", self.port)
+    }
+
+    /// The URL of `path`.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}://{}{path}", if self.is_tls { "https" } else { "http" }, self.at())
+    }
+
+    /// What a client sees that makes `requests`, one after the other, through `capture` or else directly.
+    #[track_caller]
+    pub(crate) fn asked(&self, capture: Option<&Capture>, requests: &Value) -> Value {
+        self.asked_as(capture, &json!({"offer": ["h2", "http/1.1"], "requests": requests}))
+    }
+
+    /// The same of a client that makes them `at_once`, or offers other protocols, as `how` says.
+    #[track_caller]
+    pub(crate) fn asked_as(&self, capture: Option<&Capture>, how: &Value) -> Value {
+        let mut job = how.clone();
+        job["proxy"] = capture.map(|capture| capture.addr.to_string()).into();
+        job["host"] = "localhost".into();
+        job["port"] = self.port.into();
+        let ca = capture.map_or(&TestCa::trusted().pem, |capture| capture.ca.as_ref().unwrap());
+        job["ca"] = self.is_tls.then(|| ca.to_str().unwrap()).into();
+        let dir = TempDir::new();
+        let job = dir.write("job.json", job.to_string());
+        let said = run(Command::new(&self.node).arg(script("http2_client.js")).arg(job)).ok();
+        serde_json::from_str(&said.text()).unwrap_or_else(|e| panic!("{e}: {said:?}"))
+    }
+
+    /// What a client sees, after asserting that it sees the same through `capture` and directly.
+    #[track_caller]
+    pub(crate) fn same(&self, capture: &Capture, requests: &Value) -> Value {
+        let through = self.asked(Some(capture), requests);
+        assert_eq!(through, self.asked(None, requests), "through the proxy and directly");
+        through
+    }
+}
+
+/// A GET of `path`.
+pub(crate) fn get(path: &str) -> Value {
+    json!({"headers": {":path": path}})
+}
+
+/// A POST to `path` with `body`.
+pub(crate) fn post(path: &str, body: &str) -> Value {
+    json!({"headers": {":path": path, ":method": "POST"}, "body": body})
+}
