@@ -25,6 +25,9 @@ pub struct Config {
     pub upstream_ca: Vec<PathBuf>,
     /// The folder of the CA that signs our certificates; `None` is `.mitmproxy` in the home folder.
     pub ca_dir: Option<PathBuf>,
+    /// Let a host pass through, for the rest of the capture, once a client refused our certificate for it: an app that pins its
+    /// certificates works from its second try on.
+    pub passthrough_refused: bool,
     /// Serve traffic that was redirected to the port: requests by their Host, TLS by its SNI to port 443.
     pub transparent: bool,
     /// Told what happens, from the capture's own threads: whatever it waits for, the capture waits for.
@@ -42,6 +45,7 @@ impl Config {
             insecure: false,
             upstream_ca: Vec::new(),
             ca_dir: None,
+            passthrough_refused: false,
             transparent: false,
             on_notice: Observer::default(),
         }

@@ -57,6 +57,8 @@ pub enum Reason {
     NotMatched,
     /// The client did not accept our certificate; how it said so.
     CertificateRefused(String),
+    /// A client did not accept our certificate for this host before, and such hosts pass through.
+    RefusedBefore,
     /// The client left during the TLS handshake or right after it, without a word: some refuse a certificate so, some only
     /// looked in. Not told of hosts from which something was captured.
     ClientLeft,

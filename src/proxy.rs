@@ -64,6 +64,7 @@ impl Proxy {
                 towards_clients: TowardsClients::new()?,
                 towards_origins,
                 unintercepted: Unintercepted::default(),
+                passthrough_refused: config.passthrough_refused,
             });
             output = Some(Output { writer, items, sender });
         }

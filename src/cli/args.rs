@@ -83,6 +83,7 @@ fn capture(mut parser: lexopt::Parser, mut config: Config) -> Result<Command, St
             Short('d') | Long("domain") if !discover => config.include.push(pattern(&mut parser, "-d")?),
             Short('e') | Long("exclude") if !discover => config.exclude.push(pattern(&mut parser, "-e")?),
             Short('k') | Long("insecure") if !discover => config.insecure = true,
+            Long("passthrough-refused") if !discover => config.passthrough_refused = true,
             Long("upstream-ca") if !discover => config.upstream_ca.push(parser.value().map_err(said)?.into()),
             Long("ca-dir") if !discover => config.ca_dir = Some(parser.value().map_err(said)?.into()),
             other => match common(other)? {
@@ -180,14 +181,14 @@ mod tests {
     fn everything_given() {
         let options = options(
             "capture proxy -p0 --listen ::1 -o x.zip -d *.a.example -d b.example:8443 -e c.a.example -k \
-             --upstream-ca a.pem --upstream-ca b.pem --ca-dir ca --transparent -q",
+             --upstream-ca a.pem --upstream-ca b.pem --ca-dir ca --transparent -q --passthrough-refused",
         );
         let config = options.config;
         assert_eq!(config.listen.to_string(), "[::1]:0");
         assert_eq!(config.mode, Mode::Capture { output: "x.zip".into() });
         assert_eq!((config.include.len(), config.exclude.len(), config.upstream_ca.len()), (2, 1, 2));
         assert_eq!(config.ca_dir, Some("ca".into()));
-        assert!(options.quiet && config.insecure && config.transparent);
+        assert!(options.quiet && config.insecure && config.transparent && config.passthrough_refused);
     }
 
     #[test]

@@ -22,6 +22,8 @@ proxy:
   -e, --exclude PATTERN  never capture such hosts; repeatable
   -k, --insecure         accept any certificate from origins
       --upstream-ca FILE trust these certificates in origins too; repeatable
+      --passthrough-refused
+                         leave hosts alone whose apps refuse our certificate
       --ca-dir DIR       where our CA is, or is made (~/.mitmproxy)
 
 --help says more.
@@ -81,6 +83,9 @@ OPTIONS of proxy
   --upstream-ca FILE
       Trust the certificates in FILE (PEM) in origins, besides the machine's
       own roots; may be given several times.
+  --passthrough-refused
+      An app that refuses our certificate for a host fails. With this it fails
+      once: from then on the host passes through, unread.
   --ca-dir DIR
       Where the CA is that signs the certificates shown to apps, in mitmproxy's
       layout. Made on first use. [~/.mitmproxy]

@@ -78,6 +78,7 @@ pub(crate) fn why(reason: &Reason) -> String {
     match reason {
         Reason::NotMatched => "passed through, because -d and -e say so".into(),
         Reason::CertificateRefused(how) => format!("the client refused our certificate ({how})"),
+        Reason::RefusedBefore => "passed through: a client refused our certificate before".into(),
         Reason::ClientLeft => "the client left without a request (perhaps it does not trust our certificate)".into(),
         Reason::OriginNotTrusted(why) => format!("passed through: this machine does not trust the origin, {why}"),
         Reason::OriginTls(why) => format!("passed through: no TLS handshake with the origin ({why})"),
@@ -101,7 +102,7 @@ fn advice(not: &Uncaptured, ca_cert: Option<&Path>) -> Option<String> {
     let name = not.host.rsplit_once(':').map_or(not.host.as_str(), |(name, _)| name);
     match &not.reason {
         Reason::CertificateRefused(_) | Reason::ClientLeft => Some(format!(
-            "have the app trust {}, or leave the host alone with -e {name}",
+            "have the app trust {}, or leave the host alone with -e {name} (or all such hosts with --passthrough-refused)",
             ca_cert.map(|path| path.display().to_string()).unwrap_or_default()
         )),
         Reason::OriginNotTrusted(_) => {

@@ -15,7 +15,7 @@
 
 use super::dial::dial;
 use super::leg::Leg;
-use super::shared::{Capture, Shared};
+use super::shared::{Capture, Lasting, Shared};
 use super::stop::Stop;
 use super::sys::{self, Interest};
 use super::tls::server_name;
@@ -59,7 +59,7 @@ pub(crate) fn serve(
     let began = Moment::now();
     if let Err(obstacle) = open_origin(shared, capture, &mut origin, &route, sni, alpn) {
         if obstacle.lasts {
-            capture.unintercepted.add(&route.authority, sni, obstacle.reason.clone(), Moment::now());
+            capture.unintercepted.add(&route.authority, sni, obstacle.reason.clone(), Lasting::AWhile(Moment::now()));
         }
         name_it(obstacle.reason);
         // An origin that serves one connection at a time would not hear the next one.
@@ -76,6 +76,10 @@ pub(crate) fn serve(
             pass_anew(shared, client, &route);
         }
         Err(Unopened::Refused(reason)) => {
+            let is_certificate = matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft);
+            if capture.passthrough_refused && is_certificate {
+                capture.unintercepted.add(&route.authority, sni, Reason::RefusedBefore, Lasting::Always);
+            }
             name_it(reason);
             client.fail();
             origin.end(Ending::Clean);

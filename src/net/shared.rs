@@ -38,12 +38,23 @@ pub(crate) struct Capture {
     pub(crate) towards_clients: TowardsClients,
     pub(crate) towards_origins: TowardsOrigins,
     pub(crate) unintercepted: Unintercepted,
+    /// Whether a host passes through once a client refused our certificate for it.
+    pub(crate) passthrough_refused: bool,
 }
 
 /// Origins that turned out not to be interceptable, so that each of their connections need not find out anew, at the price
-/// of a handshake. Forgotten after a while: an origin may get another certificate.
+/// of a handshake.
 #[derive(Default)]
-pub(crate) struct Unintercepted(Mutex<HashMap<Asked, (Reason, Moment)>>);
+pub(crate) struct Unintercepted(Mutex<HashMap<Asked, (Reason, Lasting)>>);
+
+/// How long an obstacle is remembered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lasting {
+    /// A while from this moment on: an origin may get another certificate.
+    AWhile(Moment),
+    /// As long as the capture.
+    Always,
+}
 
 /// Where a client wants to go, and the server name it says.
 type Asked = (Authority, Option<String>);
@@ -52,17 +63,21 @@ impl Unintercepted {
     /// Why `origin`, asked for `server_name`, is not intercepted, if that is known.
     pub(crate) fn reason(&self, origin: &Authority, server_name: Option<&str>, now: Moment) -> Option<Reason> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (reason, since) = known.get(&(origin.clone(), server_name.map(str::to_owned)))?;
-        (now.since(*since) < REMEMBERED).then(|| reason.clone())
+        let (reason, lasting) = known.get(&(origin.clone(), server_name.map(str::to_owned)))?;
+        let holds = match lasting {
+            Lasting::AWhile(since) => now.since(*since) < REMEMBERED,
+            Lasting::Always => true,
+        };
+        holds.then(|| reason.clone())
     }
 
     /// From now on `origin`, asked for `server_name`, is not intercepted.
-    pub(crate) fn add(&self, origin: &Authority, server_name: Option<&str>, reason: Reason, now: Moment) {
+    pub(crate) fn add(&self, origin: &Authority, server_name: Option<&str>, reason: Reason, lasting: Lasting) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_REMEMBERED {
             known.clear();
         }
-        known.insert((origin.clone(), server_name.map(str::to_owned)), (reason, now));
+        known.insert((origin.clone(), server_name.map(str::to_owned)), (reason, lasting));
     }
 }
 
@@ -80,9 +95,11 @@ mod tests {
         let origin = Authority::for_connect(b"a.example:443").unwrap();
         let known = Unintercepted::default();
         let now = Moment::now();
-        known.add(&origin, Some("a.example"), Reason::ClientCertificate, now);
+        known.add(&origin, Some("a.example"), Reason::ClientCertificate, Lasting::AWhile(now));
+        known.add(&origin, Some("b.example"), Reason::RefusedBefore, Lasting::Always);
         assert_eq!(known.reason(&origin, Some("a.example"), now), Some(Reason::ClientCertificate));
         assert_eq!(known.reason(&origin, None, now), None);
         assert_eq!(known.reason(&origin, Some("a.example"), now.plus(REMEMBERED)), None);
+        assert_eq!(known.reason(&origin, Some("b.example"), now.plus(REMEMBERED)), Some(Reason::RefusedBefore));
     }
 }

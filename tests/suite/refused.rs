@@ -82,3 +82,32 @@ fn one_client_that_refuses_does_not_keep_others_from_being_captured() {
     outcome.bundle().only_trace();
     outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::CertificateRefused(_)));
 }
+
+#[test]
+fn a_host_passes_through_after_its_first_refusal_if_that_is_asked_for() {
+    for says_why in [true, false] {
+        let origin = Origin::tls_answering(HELLO);
+        let capture = Capture::with(|config| config.passthrough_refused = true);
+        let pinning = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
+        if says_why {
+            pinning.start(&mut capture.connect(&origin.at("localhost"))).unwrap_err();
+        } else {
+            let mut link = capture.connect(&origin.at("localhost"));
+            let client =
+                TlsClient { versions: ONLY_TLS12, ..TlsClient::new("localhost", vec![TestCa::trusted().der()]) };
+            link.writer.send_raw(&client.hello()).unwrap();
+            link.until(&[14, 0, 0, 0]);
+            link.cut();
+        }
+        capture.uncaptured(|reason| matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft));
+        // Its second try speaks to the origin itself; other hosts are captured as before.
+        let mut link = capture.tls_with(&origin.at("localhost"), &pinning);
+        assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+        let mut other = capture.tls(&origin.at("127.0.0.1"), "127.0.0.1");
+        assert_eq!(other.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+        drop((link, other));
+        let outcome = capture.stop();
+        outcome.bundle().only_trace();
+        outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::RefusedBefore);
+    }
+}
