@@ -28,6 +28,10 @@ pub struct Config {
     /// Let a host pass through, for the rest of the capture, once a client refused our certificate for it: an app that pins its
     /// certificates works from its second try on.
     pub passthrough_refused: bool,
+    /// The most memory that bodies take, all together, in bytes; what is more goes to files beside the bundle.
+    pub memory: u64,
+    /// The most that a body may decode to, in bytes; a larger one is kept as it was received.
+    pub max_body: u64,
     /// Serve traffic that was redirected to the port: requests by their Host, TLS by its SNI to port 443.
     pub transparent: bool,
     /// Told what happens, from the capture's own threads: whatever it waits for, the capture waits for.
@@ -46,6 +50,8 @@ impl Config {
             upstream_ca: Vec::new(),
             ca_dir: None,
             passthrough_refused: false,
+            memory: 64 << 20,
+            max_body: 1 << 30,
             transparent: false,
             on_notice: Observer::default(),
         }

@@ -35,3 +35,8 @@ pub fn websocket(data: &[u8]) {
 pub fn decode(data: &[u8]) {
     crate::bundle::decode::property(data);
 }
+
+/// Whatever a file holds, what is recovered of it is a bundle that is whole and agrees with itself.
+pub fn recover(data: &[u8]) {
+    crate::bundle::recover::fuzz::property(data);
+}

@@ -15,7 +15,7 @@ mod wire;
 #[doc(hidden)]
 pub mod fuzz;
 
-pub use bundle::reader;
+pub use bundle::{reader, recover};
 pub use config::{Config, Mode, Observer};
 pub use error::Error;
 pub use notice::{Notice, Reason, Summary, Uncaptured};

@@ -102,6 +102,8 @@ pub struct Summary {
     pub messages: u64,
     /// Exchanges and messages that could not be written.
     pub lost: u64,
+    /// Bodies in the bundle whose ends could not be kept.
+    pub cut: u64,
     /// What went wrong with the capture itself, a sentence each.
     pub troubles: Vec<String>,
     /// What was not captured: each host and reason, with the number of connections; most first.

@@ -2,7 +2,7 @@
 
 use crate::bundle::item::Item;
 use crate::bundle::recorder::Sink;
-use crate::bundle::writer::{self, Writer};
+use crate::bundle::writer::{self, Limits, Writer};
 use crate::cert::{self, Ca, Leaves};
 use crate::clock::Moment;
 use crate::config::{Config, Mode};
@@ -53,7 +53,8 @@ impl Proxy {
             ca_cert = Some(ca.cert_path().to_owned());
             let ca_pem = ca.cert_pem().to_owned();
             let towards_origins = TowardsOrigins::new(&config.upstream_ca, config.insecure)?;
-            let writer = Writer::create(path, config.on_notice.clone(), Moment::now())?;
+            let limits = Limits { memory: config.memory, max_body: config.max_body };
+            let writer = Writer::create(path, limits, config.on_notice.clone(), Moment::now())?;
             let (sender, items) = sync_channel(QUEUE);
             let store = Arc::clone(writer.store());
             capture = Some(Capture {
@@ -175,6 +176,7 @@ impl Running {
                     summary.sockets = tally.sockets;
                     summary.messages = tally.messages;
                     summary.lost = tally.lost;
+                    summary.cut = tally.cut;
                     summary.troubles = tally.troubles;
                 }
                 Err(_) => summary.troubles.push("the writer ended by a defect of this program".into()),

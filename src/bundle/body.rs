@@ -9,10 +9,10 @@
 //! Collecting never fails and never blocks on another thread. If the disk is full the beginning of the body stays
 //! and [`Body::damaged`] says what is missing.
 
-use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher, RandomState};
+use super::spill;
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -27,11 +27,8 @@ pub(crate) struct Store {
 
 impl Store {
     /// Spill files go to `folder`, which should be the bundle's: what does not fit there would not fit the bundle.
-    pub(crate) fn new(folder: PathBuf) -> Arc<Self> {
-        Self::with_budget(folder, BUDGET)
-    }
-
-    fn with_budget(folder: PathBuf, budget: usize) -> Arc<Self> {
+    /// All bodies together keep up to `budget` bytes in memory.
+    pub(crate) fn new(folder: PathBuf, budget: usize) -> Arc<Self> {
         Arc::new(Self { folder, budget, used: AtomicUsize::new(0) })
     }
 
@@ -42,15 +39,6 @@ impl Store {
 
     fn give_back(&self, size: usize) {
         self.used.fetch_sub(size, Relaxed);
-    }
-
-    /// A file that only this process can reach: new, so that no link is followed, and unlinked at once.
-    fn spill_file(&self) -> io::Result<File> {
-        let name = format!(".spectral-{:016x}.spill", RandomState::new().hash_one(0));
-        let path = self.folder.join(name);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-        fs::remove_file(&path)?;
-        Ok(file)
     }
 }
 
@@ -157,7 +145,7 @@ impl Body {
     fn write_out(&mut self, bytes: &mut &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(self.store.spill_file()?),
+            none => none.insert(spill::unlinked(&self.store.folder)?),
         };
         // On failure memory stays as it is, and the part of it that went into the file is overlooked.
         file.write_all_at(&self.memory, self.spilled)?;
@@ -215,15 +203,13 @@ impl Read for Reader<'_> {
 /// The most that one body keeps in memory: nearly every API answer, hardly any download.
 const IN_MEMORY: usize = 256 * 1024;
 
-/// The most that all bodies keep in memory together.
-const BUDGET: usize = 64 * 1024 * 1024;
-
 /// Stays in memory even if the budget is spent: a file each for small messages would use up file descriptors,
 /// of which the connections need many.
 const ALWAYS_IN_MEMORY: usize = 4 * 1024;
 
-/// What a body in a file collects before it writes, so that small pieces do not cost a system call each.
-const WRITE_BUFFER: usize = 64 * 1024;
+/// What a body in a file collects before it writes, so that small pieces do not cost a system call each; a thousand large
+/// bodies at once have one each.
+const WRITE_BUFFER: usize = 16 * 1024;
 
 /// The first allocation; most messages of a WebSocket fit.
 const SMALLEST: usize = 512;
@@ -231,7 +217,10 @@ const SMALLEST: usize = 512;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::{self, OpenOptions};
     use std::path::Path;
+
+    const BUDGET: usize = 64 << 20;
 
     /// A folder of its own for each test, gone at its end.
     struct Folder(PathBuf);
@@ -267,7 +256,7 @@ mod tests {
 
     #[test]
     fn an_empty_body_owns_nothing() {
-        let store = Store::new("/nowhere".into());
+        let store = Store::new("/nowhere".into(), BUDGET);
         let body = Body::new(&store);
         assert!(body.is_empty() && content(&body).is_empty());
         assert_eq!((body.memory.capacity(), store.used.load(Relaxed)), (0, 0));
@@ -275,7 +264,7 @@ mod tests {
 
     #[test]
     fn small_ones_stay_in_memory_and_are_paid_back() {
-        let store = Store::new("/nowhere".into());
+        let store = Store::new("/nowhere".into(), BUDGET);
         let mut body = Body::new(&store);
         let all = pattern(IN_MEMORY);
         for piece in all.chunks(1000) {
@@ -291,7 +280,7 @@ mod tests {
     #[test]
     fn large_ones_go_to_a_file_without_a_name() {
         let folder = Folder::new("large");
-        let store = Store::new(folder.0.clone());
+        let store = Store::new(folder.0.clone(), BUDGET);
         for piece in [7, 1000, 70_000, 1_000_000] {
             let mut body = Body::new(&store);
             let all = pattern(1_000_000);
@@ -307,7 +296,7 @@ mod tests {
     #[test]
     fn a_spent_budget_sends_all_but_the_smallest_to_files() {
         let folder = Folder::new("budget");
-        let store = Store::with_budget(folder.0.clone(), 10_000);
+        let store = Store::new(folder.0.clone(), 10_000);
         let mut first = Body::new(&store);
         first.push(&pattern(8192));
         let mut second = Body::new(&store);
@@ -326,7 +315,7 @@ mod tests {
 
     #[test]
     fn what_the_disk_does_not_take_is_counted() {
-        let store = Store::new("/nowhere/at/all".into());
+        let store = Store::new("/nowhere/at/all".into(), BUDGET);
         let mut body = Body::new(&store);
         body.push(&pattern(1000));
         body.push(&pattern(IN_MEMORY));
@@ -342,7 +331,7 @@ mod tests {
         if !full.exists() {
             return;
         }
-        let mut body = Body::new(&Store::new("/nowhere".into()));
+        let mut body = Body::new(&Store::new("/nowhere".into(), BUDGET));
         body.push(b"kept");
         body.file = Some(OpenOptions::new().write(true).open(full).unwrap());
         body.push(&pattern(IN_MEMORY));

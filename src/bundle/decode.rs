@@ -36,9 +36,9 @@ pub(crate) fn codings(headers: &Headers) -> Vec<String> {
     content.chain(transfer).filter(any).collect()
 }
 
-/// Takes off as many of `codings` as will come off.
-pub(crate) fn decode(body: Body, codings: &[String]) -> Decoded {
-    decode_within(body, codings, LIMITS)
+/// Takes off as many of `codings` as will come off without making more than `most` bytes of it.
+pub(crate) fn decode(body: Body, codings: &[String], most: u64) -> Decoded {
+    decode_within(body, codings, Limits { most, ..LIMITS })
 }
 
 /// A coding's name in lower case, without parameters.
@@ -317,8 +317,9 @@ struct Limits {
     most: u64,
 }
 
-/// Deflate cannot do better than 1032 to 1, brotli and zstd do so with hardly anything but bombs.
-const LIMITS: Limits = Limits { free: 64 << 20, ratio: 1100, most: 1 << 30 };
+/// Deflate cannot do better than 1032 to 1, brotli and zstd do so with hardly anything but bombs. The most is for the owner
+/// to say.
+const LIMITS: Limits = Limits { free: 64 << 20, ratio: 1100, most: u64::MAX };
 
 /// Honest messages have one, few have two; each is a pass over the body.
 const MOST_CODINGS: usize = 8;
@@ -352,7 +353,7 @@ pub(crate) fn property(data: &[u8]) {
     let inner = pick(choice);
     let codings = if choice & 0x80 == 0 { vec![inner.clone()] } else { vec![inner.clone(), pick(choice >> 2)] };
     let limits = Limits { free: 1 << 16, ratio: 100, most: 1 << 20 };
-    let mut body = Body::new(&Store::new(std::env::temp_dir()));
+    let mut body = Body::new(&Store::new(std::env::temp_dir(), 1 << 20));
     body.push(bytes);
     let decoded = decode_within(body, &codings, limits);
     let mut kept = Vec::new();

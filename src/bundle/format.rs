@@ -10,8 +10,9 @@
 //!
 //! Written as declared here, and read with tolerance: other producers leave fields out and have some of their own.
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 /// The session.
@@ -250,13 +251,6 @@ pub struct TimelineEvent {
     pub r#ref: String,
 }
 
-/// An item's time and name in 24 bytes, which is all that stays in memory of one that is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Event {
-    pub(crate) timestamp: u64,
-    pub(crate) id: Id,
-}
-
 /// An item's name, made of counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Id {
@@ -273,24 +267,6 @@ impl std::fmt::Display for Id {
             Self::Message(socket, n) => write!(f, "ws_{socket:04}_m{n:03}"),
         }
     }
-}
-
-impl Serialize for Event {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let r#type = match self.id {
-            Id::Trace(_) => "trace",
-            Id::Socket(_) => "ws_open",
-            Id::Message(..) => "ws_message",
-        };
-        TimelineEvent { timestamp: self.timestamp, r#type: r#type.into(), r#ref: self.id.to_string() }
-            .serialize(serializer)
-    }
-}
-
-/// The timeline as it is written, one event after the other.
-#[derive(Serialize)]
-pub(crate) struct Events<'e> {
-    pub(crate) events: &'e [Event],
 }
 
 impl Header {
@@ -318,11 +294,24 @@ pub(crate) fn iso8601(since_epoch: Duration) -> String {
 }
 
 /// A random UUID (version 4, RFC 9562 section 5.4) of `random` bits.
-pub(crate) fn uuid4(random: u128) -> String {
+fn uuid4(random: u128) -> String {
     let bits = random & !(0xf << 76) & !(0b11 << 62) | (0x4 << 76) | (0b10 << 62);
     let hex = format!("{bits:032x}");
     let part = |from, to| hex.get(from..to).unwrap_or_default();
     format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+}
+
+/// Whether `text` is a UUID as we write them.
+pub(crate) fn is_uuid(text: &str) -> bool {
+    let is_hyphen = |at| matches!(at, 8 | 13 | 18 | 23);
+    let fits = |(at, b): (usize, u8)| if is_hyphen(at) { b == b'-' } else { b.is_ascii_hexdigit() };
+    text.len() == 36 && text.bytes().enumerate().all(fits)
+}
+
+/// A UUID that nobody has had.
+pub(crate) fn new_uuid() -> String {
+    let random = |seed: u64| u128::from(RandomState::new().hash_one(seed));
+    uuid4(random(0) << 64 | random(1))
 }
 
 #[cfg(test)]
@@ -388,21 +377,6 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_written_like_a_timeline_event() {
-        let events = [
-            Event { timestamp: 5, id: Id::Trace(7) },
-            Event { timestamp: 6, id: Id::Socket(12345) },
-            Event { timestamp: 6, id: Id::Message(1, 1234) },
-        ];
-        let written = serde_json::to_string_pretty(&Events { events: &events }).unwrap();
-        let read: Timeline = serde_json::from_str(&written).unwrap();
-        assert_eq!(serde_json::to_string_pretty(&read).unwrap(), written);
-        let refs: Vec<_> = read.events.iter().map(|e| format!("{} {}", e.r#type, e.r#ref)).collect();
-        assert_eq!(refs, ["trace t_0007", "ws_open ws_12345", "ws_message ws_0001_m1234"]);
-        assert_eq!(size_of::<Event>(), 24);
-    }
-
-    #[test]
     fn text_that_is_not_utf8_is_latin1() {
         assert_eq!(text("grün".as_bytes()), "grün");
         assert_eq!(text(b"gr\xfcn"), "grün");
@@ -417,5 +391,6 @@ mod tests {
         assert_eq!(iso8601(Duration::MAX).len(), "1970-01-01T00:00:00.000000+00:00".len());
         assert_eq!(uuid4(0), "00000000-0000-4000-8000-000000000000");
         assert_eq!(uuid4(u128::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert!(is_uuid(&new_uuid()) && !is_uuid("") && !is_uuid(&"f".repeat(36)));
     }
 }

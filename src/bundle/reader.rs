@@ -215,14 +215,14 @@ impl fmt::Debug for Bundle {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Trace,
     Socket,
     Message,
 }
 
 /// What an entry is by its name, and its id.
-fn kind(name: &str) -> Option<(Kind, &str)> {
+pub(super) fn kind(name: &str) -> Option<(Kind, &str)> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if let Some(id) = name.strip_prefix("traces/").and_then(|rest| rest.strip_suffix(".json")) {
         return digits(id.strip_prefix("t_")?).then_some((Kind::Trace, id));
@@ -236,12 +236,12 @@ fn kind(name: &str) -> Option<(Kind, &str)> {
 }
 
 /// The numbers in an id: ids past four digits sort after those of four.
-fn numbers(id: &str) -> Vec<u64> {
+pub(super) fn numbers(id: &str) -> Vec<u64> {
     id.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
 /// A timeline of a million events is 90 MB.
-const LARGEST_JSON: u64 = 512 << 20;
+pub(super) const LARGEST_JSON: u64 = 512 << 20;
 
 /// No producer writes larger ones that one would want in memory.
 const LARGEST_BODY: u64 = 1 << 30;

@@ -386,7 +386,7 @@ mod tests {
     const DOWN: &[u8] = b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x01\x01\x04\0\0\0\x03\x88";
 
     fn recorder(items: SyncSender<Item>) -> Recorder {
-        let sink = Sink::new(items, Store::new(std::env::temp_dir()));
+        let sink = Sink::new(items, Store::new(std::env::temp_dir(), 1 << 20));
         let authority = Authority::of_host_header(b"a", 443).unwrap();
         Recorder::new(Box::new(Http2::new()), Some(sink), Origin { tls: true, authority, reached: None })
     }

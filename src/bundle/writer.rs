@@ -2,33 +2,39 @@
 //!
 //! ```text
 //! Item ─▶ decode ─▶ bodies and JSON ─▶ archive      one group each: whole in the bundle or not at all
-//!              └─▶ counters, one Event of 24 bytes ─▶ at the end: timeline, manifest
+//!   └─▶ packer (a thread, if it takes long) ─▶┘
+//!              └─▶ session: counters, times ─▶ at the end: timeline, manifest
 //! ```
 //!
 //! What cannot be written is counted as lost and the capture goes on; if there is room again, so does the bundle.
 //! Nothing here trusts an item: ids and names come from counters, and a panic costs the item it happened in.
 
-use super::archive::{Archive, Packing, PartState, Unplaced, folder};
-use super::body::{Body, Store};
-use super::format::{self, Event, Events, Header, Id, iso8601, text, uuid4};
-use super::item::{Exchange, Item, Message, SocketKey, Timing};
+use super::archive::{Archive, PartState, Unplaced, folder};
+use super::body::Store;
+use super::format::{self, Id};
+use super::item::{Exchange, Item, Message, SocketKey};
+use super::note::{self, Note};
+use super::session::{Session, json};
 use crate::clock::Moment;
 use crate::config::Observer;
 use crate::error::Error;
 use crate::notice::Notice;
-use crate::wire::message::Headers;
 use crate::wire::tap::{Dir, Opcode};
-use entry::{Entry, json};
+use entry::{Entry, takes_long};
+use packer::{Done, Job, Packer};
+use prepared::Prepared;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 use troubles::{Trouble, Troubles};
 
 mod entry;
+mod packer;
+mod prepared;
 mod troubles;
 
 /// Writes a bundle.
@@ -36,21 +42,27 @@ pub(crate) struct Writer {
     archive: Archive,
     store: Arc<Store>,
     started: Moment,
-    /// The stem of the output's name.
-    name: String,
+    session: Session,
+    /// No body is decoded to more than this.
+    max_body: u64,
+    packer: Packer,
+    /// The last number given to a trace.
+    last_trace: u32,
     /// The last number given to a WebSocket.
     last_socket: u32,
     open: HashMap<SocketKey, Socket>,
     /// WebSockets that ended while nothing could be written; tried again at the end, as their messages are there.
     owed: Vec<Socket>,
-    /// In the order of writing.
-    events: Vec<Event>,
-    /// How many traces each origin has.
-    origins: HashMap<String, u64>,
-    traces: u32,
-    sockets: u64,
-    messages: u64,
     troubles: Troubles,
+}
+
+/// What bodies may come to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// In memory, all together.
+    pub(crate) memory: u64,
+    /// Decoded, each.
+    pub(crate) max_body: u64,
 }
 
 /// What was written.
@@ -61,6 +73,8 @@ pub(crate) struct Tally {
     pub(crate) messages: u64,
     /// Exchanges, messages and sockets that could not be written.
     pub(crate) lost: u64,
+    /// Bodies whose ends could not be kept.
+    pub(crate) cut: u64,
     /// What went wrong, a sentence each.
     pub(crate) troubles: Vec<String>,
     /// `None` if it could not be completed; `troubles` then says what there is instead.
@@ -70,25 +84,23 @@ pub(crate) struct Tally {
 impl Writer {
     /// Opens `output`'s part and leaves every file that was there as it is. If the writer is dropped before it ran, that
     /// part is gone again.
-    pub(crate) fn create(output: &Path, observer: Observer, started: Moment) -> Result<Self, Error> {
+    pub(crate) fn create(output: &Path, limits: Limits, observer: Observer, started: Moment) -> Result<Self, Error> {
         let (archive, others) = Archive::create(output, started.since_epoch())?;
         let mut troubles = Troubles::new(observer);
-        if let Some(other) = others.first() {
-            troubles.add(Trouble::OtherPart, &other.display().to_string());
+        for other in others {
+            troubles.add(Trouble::OtherPart(other), "");
         }
         Ok(Self {
             archive,
-            store: Store::new(folder(output).to_owned()),
+            store: Store::new(folder(output).to_owned(), usize::try_from(limits.memory).unwrap_or(usize::MAX)),
             started,
-            name: output.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            session: Session::new(output, started.since_epoch()),
+            max_body: limits.max_body,
+            packer: Packer::start(limits.max_body),
+            last_trace: 0,
             last_socket: 0,
             open: HashMap::new(),
             owed: Vec::new(),
-            events: Vec::new(),
-            origins: HashMap::new(),
-            traces: 0,
-            sockets: 0,
-            messages: 0,
             troubles,
         })
     }
@@ -101,10 +113,23 @@ impl Writer {
     /// Writes all that comes until [`Item::Finish`] or until nobody is left to send, then completes the bundle.
     pub(crate) fn run(mut self, items: &Receiver<Item>) -> Tally {
         loop {
-            match items.recv() {
-                Ok(Item::Finish) | Err(_) => break self.finish(),
+            let item = if self.packer.is_busy() { items.recv_timeout(SOON) } else { items.recv().map_err(Into::into) };
+            match item {
+                Ok(Item::Finish) | Err(RecvTimeoutError::Disconnected) => break self.finish(),
                 Ok(item) => self.take(|writer| writer.write(item)),
+                Err(RecvTimeoutError::Timeout) => {}
             }
+            while let Some(done) = self.packer.ready() {
+                self.take_done(done);
+            }
+        }
+    }
+
+    /// Writes what the other thread has prepared.
+    fn take_done(&mut self, done: Done) {
+        match done {
+            Some(prepared) => self.take(|writer| writer.add(prepared).map(Some)),
+            None => self.troubles.add(Trouble::Panic, ""),
         }
     }
 
@@ -120,73 +145,49 @@ impl Writer {
 
     fn write(&mut self, item: Item) -> io::Result<Option<Notice>> {
         match item {
-            Item::Exchange(exchange) => self.exchange(*exchange).map(Some),
+            Item::Exchange(exchange) => self.exchange(*exchange),
             Item::Message(message) => self.message(message).map(|()| None),
             Item::SocketEnd(key) => self.open.remove(&key).map(|socket| self.socket(socket)).transpose(),
             Item::Finish => Ok(None),
         }
     }
 
-    fn exchange(&mut self, exchange: Exchange) -> io::Result<Notice> {
-        let Exchange { started, url, request, request_body, response, response_body, timing, opens, .. } = exchange;
-        let number = self.traces.saturating_add(1);
-        let id = Id::Trace(number);
+    /// Nothing to tell yet if it takes long.
+    fn exchange(&mut self, mut exchange: Exchange) -> io::Result<Option<Notice>> {
         // The messages of a WebSocket matter even if its handshake cannot be written.
-        let socket = opens.map(|opens| {
+        if let Some(opens) = &exchange.opens {
             self.last_socket = self.last_socket.saturating_add(1);
-            let protocols = opens.protocol.into_iter().collect();
-            let socket = Socket { number: self.last_socket, started, url: url.clone(), protocols, ..Socket::default() };
+            let (started, url) = (exchange.started, exchange.url.clone());
+            let protocols = opens.protocol.iter().cloned().collect();
+            let socket = Socket { number: self.last_socket, started, url, protocols, ..Socket::default() };
             self.open.insert(opens.socket, socket);
-            opens.socket
-        });
-        let (status, status_text, response_headers) = match &response {
-            Ok(head) => (head.status, text(&head.reason).into_owned(), &head.headers),
-            Err(why) => (0, (*why).to_owned(), &Headers::default()),
-        };
-        let notice = Notice::Exchange {
-            id: id.to_string(),
-            method: request.method.clone(),
-            url: url.clone(),
-            status,
-            size: response_body.len(),
-            total_ms: milliseconds(timing.total),
-        };
-        let request_body = self.decoded(request_body, &request.headers, || format!("{id}_request.bin"));
-        let response_body = self.decoded(response_body, response_headers, || format!("{id}_response.bin"));
-        let trace = format::Trace {
-            id: id.to_string(),
-            timestamp: started,
-            r#type: "http".into(),
-            request: format::Request {
-                method: request.method,
-                url,
-                headers: headers(&request.headers),
-                body_file: request_body.file.clone(),
-                body_size: request_body.body.len(),
-                body_encoding: request_body.still_on.clone(),
-            },
-            response: format::Response {
-                status,
-                status_text,
-                headers: headers(response_headers),
-                body_file: response_body.file.clone(),
-                body_size: response_body.body.len(),
-                body_encoding: response_body.still_on.clone(),
-            },
-            timing: timing.into(),
-            initiator: format::Initiator { r#type: "proxy".into(), ..Default::default() },
-            context_refs: Vec::new(),
-        };
-        self.archive.group(|archive| {
-            request_body.write(archive, "traces")?;
-            response_body.write(archive, "traces")?;
-            json(archive, &format!("traces/{id}.json"), &trace)
-        })?;
-        self.traces = number;
-        self.events.push(Event { timestamp: started, id });
-        self.count_origin(&trace.request.url);
-        if let Some(socket) = socket.and_then(|key| self.open.get_mut(&key)) {
-            socket.handshake = Some(id);
+        }
+        let number = self.last_trace.saturating_add(1);
+        if exchange.opens.is_none() && exchange_takes_long(&exchange) {
+            match self.packer.offer(Job { exchange, number }) {
+                Ok(()) => {
+                    // Ids are in the order of completion, whatever is written first.
+                    self.last_trace = number;
+                    return Ok(None);
+                }
+                Err(job) => exchange = job.exchange,
+            }
+        }
+        self.add(Prepared::new(exchange, number, self.max_body)).map(Some)
+    }
+
+    fn add(&mut self, prepared: Prepared) -> io::Result<Notice> {
+        prepared.cut.iter().for_each(|cause| self.troubles.add(Trouble::CutBody, cause));
+        let key = prepared.opens.as_ref().map(|opens| opens.socket);
+        let socket = key.and_then(|key| self.open.get(&key));
+        let opens = socket.map(|s| note::Opens { socket: s.number, protocols: s.protocols.clone() });
+        let note = Note { opens, ..self.session_note() };
+        prepared.write(&mut self.archive, &note.encode())?;
+        let Prepared { number, trace, notice, .. } = prepared;
+        self.last_trace = self.last_trace.max(number);
+        self.session.trace(number, trace.timestamp, &trace.request.url);
+        if let Some(socket) = key.and_then(|key| self.open.get_mut(&key)) {
+            socket.handshake = Some(Id::Trace(number));
         }
         if number > MOST_TRACES {
             self.troubles.add(Trouble::ManyTraces, "");
@@ -195,11 +196,14 @@ impl Writer {
     }
 
     fn message(&mut self, message: Message) -> io::Result<()> {
+        let note = self.session_note().encode();
         let socket =
             self.open.get_mut(&message.socket).ok_or_else(|| io::Error::other("a message without a socket"))?;
         let number = socket.messages.saturating_add(1);
         let id = Id::Message(socket.number, number);
-        self.troubles.look_at(&message.payload);
+        if let Some(damage) = message.payload.damaged() {
+            self.troubles.add(Trouble::CutBody, &damage.cause.to_string());
+        }
         let payload = Entry::plain(message.payload, || format!("{id}.bin"));
         let described = format::Message {
             id: id.to_string(),
@@ -208,16 +212,15 @@ impl Writer {
             direction: direction(message.dir).into(),
             opcode: opcode(message.opcode).into(),
             payload_file: payload.file.clone(),
-            payload_size: payload.body.len(),
+            payload_size: payload.size,
             context_refs: Vec::new(),
         };
         self.archive.group(|archive| {
             payload.write(archive, "ws")?;
-            json(archive, &format!("ws/{id}.json"), &described)
+            json(archive, &format!("ws/{id}.json"), &described, &note)
         })?;
         socket.messages = number;
-        self.messages = self.messages.saturating_add(1);
-        self.events.push(Event { timestamp: message.at, id });
+        self.session.message(socket.number, number, message.at);
         if number > MOST_MESSAGES {
             self.troubles.add(Trouble::ManyMessages, "");
         }
@@ -235,30 +238,30 @@ impl Writer {
             message_count: socket.messages.into(),
             context_refs: Vec::new(),
         };
-        let written = self.archive.group(|archive| json(archive, &format!("ws/{id}.json"), &described));
+        let note = self.session_note().encode();
+        let written = self.archive.group(|archive| json(archive, &format!("ws/{id}.json"), &described, &note));
         if let Err(cause) = written {
             self.owed.push(socket);
             return Err(cause);
         }
-        self.sockets = self.sockets.saturating_add(1);
-        self.events.push(Event { timestamp: socket.started, id });
+        self.session.socket(socket.number, socket.started);
         Ok(Notice::Socket { id: described.id, url: socket.url, messages: described.message_count })
     }
 
-    fn decoded(&mut self, body: Body, headers: &Headers, name: impl FnOnce() -> String) -> Entry {
-        self.troubles.look_at(&body);
-        Entry::decoded(body, headers, name)
-    }
-
-    fn count_origin(&mut self, url: &str) {
-        if let Some(count) = self.origins.get_mut(origin(url)) {
-            *count = count.saturating_add(1);
-        } else if self.origins.len() < MOST_ORIGINS {
-            self.origins.insert(origin(url).to_owned(), 1);
-        }
+    /// The first JSON in the file says whose it is.
+    fn session_note(&self) -> Note {
+        let capture = self.session.is_empty().then(|| note::Capture {
+            id: self.session.capture_id.clone(),
+            created: u64::try_from(self.started.since_epoch().as_micros()).unwrap_or(u64::MAX),
+            name: self.session.name.clone(),
+        });
+        Note { capture, opens: None }
     }
 
     fn finish(mut self) -> Tally {
+        for done in self.packer.finish() {
+            self.take_done(done);
+        }
         // What could not be written before may go in now; those that end with the capture are written now.
         let mut sockets = std::mem::take(&mut self.owed);
         let again = u64::try_from(sockets.len()).unwrap_or(u64::MAX);
@@ -288,50 +291,23 @@ impl Writer {
             }
         }
         Tally {
-            traces: self.traces.into(),
-            sockets: self.sockets,
-            messages: self.messages,
+            traces: self.session.traces,
+            sockets: self.session.sockets,
+            messages: self.session.messages,
             lost: self.troubles.lost(),
+            cut: self.troubles.cut(),
             troubles: self.troubles.sentences(),
             bundle,
         }
     }
 
     fn write_end(&mut self) -> io::Result<()> {
-        // Stable: what happened in one millisecond stays in the order in which it was written.
-        self.events.sort_by_key(|event| event.timestamp);
-        let most = (self.origins.iter()).max_by(|(a, n), (b, m)| n.cmp(m).then_with(|| b.cmp(a)));
-        let random = |seed: u64| u128::from(RandomState::new().hash_one(seed));
-        let manifest = format::Manifest {
-            format_version: "1.0.0".into(),
-            capture_id: uuid4(random(0) << 64 | random(1)),
-            created_at: iso8601(self.started.since_epoch()),
-            app: format::App {
-                name: self.name.clone(),
-                base_url: most.map(|(origin, _)| origin.clone()).unwrap_or_default(),
-                title: self.name.clone(),
-            },
-            browser: None,
-            extension_version: None,
-            duration_ms: u64::try_from(Moment::now().since(self.started).as_millis()).unwrap_or(u64::MAX),
-            stats: format::Stats {
-                trace_count: self.traces.into(),
-                ws_connection_count: self.sockets,
-                ws_message_count: self.messages,
-                context_count: 0,
-            },
-            capture_method: Some("proxy".into()),
-        };
-        let events = Events { events: &self.events };
-        let size = (self.events.len() as u64).saturating_mul(EVENT_SIZE);
-        self.archive.group(|archive| {
-            archive.entry("timeline.json", size, Packing::Deflated)?;
-            let mut piecewise = BufWriter::with_capacity(BUFFER, &mut *archive);
-            serde_json::to_writer_pretty(&mut piecewise, &events)?;
-            piecewise.flush()?;
-            drop(piecewise);
-            json(archive, "manifest.json", &manifest)
-        })
+        if !self.owed.is_empty() {
+            // Messages of no socket are not what readers expect; recovery knows the sockets from their handshakes.
+            return Err(io::Error::other("a WebSocket could not be written"));
+        }
+        let duration = Moment::now().since(self.started).as_millis();
+        self.session.write(&mut self.archive, u64::try_from(duration).unwrap_or(u64::MAX))
     }
 }
 
@@ -346,27 +322,9 @@ struct Socket {
     messages: u32,
 }
 
-fn headers(headers: &Headers) -> Vec<Header> {
-    headers.iter().map(|(name, value)| Header::new(name, value)).collect()
-}
-
-impl From<Timing> for format::Timing {
-    fn from(timing: Timing) -> Self {
-        Self {
-            dns_ms: milliseconds(timing.dns),
-            connect_ms: milliseconds(timing.connect),
-            tls_ms: milliseconds(timing.tls),
-            send_ms: milliseconds(timing.send),
-            wait_ms: milliseconds(timing.wait),
-            receive_ms: milliseconds(timing.receive),
-            total_ms: milliseconds(timing.total),
-        }
-    }
-}
-
-/// JSON has no word for what is not a number.
-fn milliseconds(value: f64) -> f64 {
-    if value.is_finite() && value > 0.0 { value } else { 0.0 }
+fn exchange_takes_long(exchange: &Exchange) -> bool {
+    let answer = exchange.response.as_ref().is_ok_and(|head| takes_long(&exchange.response_body, &head.headers));
+    answer || takes_long(&exchange.request_body, &exchange.request.headers)
 }
 
 fn direction(dir: Dir) -> &'static str {
@@ -386,27 +344,17 @@ fn opcode(opcode: Opcode) -> &'static str {
     }
 }
 
-/// `scheme://host[:port]`.
-fn origin(url: &str) -> &str {
-    let authority = url.find("://").map_or(0, |at| at.saturating_add(3));
-    let path = url.get(authority..).and_then(|rest| rest.find(['/', '?', '#']));
-    path.and_then(|path| url.get(..authority.saturating_add(path))).unwrap_or(url)
-}
-
 /// Readers expect ids of four digits.
 const MOST_TRACES: u32 = 9999;
 
 /// Readers expect numbers of three digits.
 const MOST_MESSAGES: u32 = 999;
 
-/// The origins that traces are counted for; a capture of more hosts has no app to name.
-const MOST_ORIGINS: usize = 10_000;
+/// What the other thread has prepared waits so long at most.
+const SOON: Duration = Duration::from_millis(20);
 
-/// Bodies and the timeline go to the archive in pieces of at most this size.
+/// Bodies go to the archive in pieces of at most this size.
 const BUFFER: usize = 64 * 1024;
-
-/// An event's JSON is at most this long: two numbers of up to 20 digits in its id, one as its time.
-const EVENT_SIZE: u64 = 160;
 
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,13 @@ pub(crate) enum Command {
         /// One trace of it.
         trace: Option<String>,
     },
+    /// `capture recover`.
+    Recover {
+        /// What a capture left.
+        part: PathBuf,
+        /// The bundle to make of it.
+        output: Option<PathBuf>,
+    },
 }
 
 /// How to capture.
@@ -47,7 +54,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             None => return Err(format!("a command is missing: {TRY}")),
         }
         match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["capture"] | ["capture", "proxy" | "discover" | "inspect"] => {}
+            ["capture"] | ["capture", "proxy" | "discover" | "inspect" | "recover"] => {}
             ["help"] => return Ok(Command::Print(help::LONG.into())),
             ["capture", other] => return Err(format!("there is no command 'capture {other}': {TRY}")),
             _ => return Err(format!("there is no command '{}': {TRY}", path.join(" "))),
@@ -55,6 +62,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     }
     match path.last().map(String::as_str) {
         Some("inspect") => inspect(parser),
+        Some("recover") => recover(parser),
         Some("discover") => capture(parser, Config::discover()),
         _ => capture(parser, Config::capture("capture.zip")),
     }
@@ -85,6 +93,8 @@ fn capture(mut parser: lexopt::Parser, mut config: Config) -> Result<Command, St
             Short('k') | Long("insecure") if !discover => config.insecure = true,
             Long("passthrough-refused") if !discover => config.passthrough_refused = true,
             Long("upstream-ca") if !discover => config.upstream_ca.push(parser.value().map_err(said)?.into()),
+            Long("memory") if !discover => config.memory = size(&mut parser, "--memory")?,
+            Long("max-body") if !discover => config.max_body = size(&mut parser, "--max-body")?,
             Long("ca-dir") if !discover => config.ca_dir = Some(parser.value().map_err(said)?.into()),
             other => match common(other)? {
                 Some(command) => return Ok(command),
@@ -111,6 +121,22 @@ fn inspect(mut parser: lexopt::Parser) -> Result<Command, String> {
     Ok(Command::Inspect { file, trace })
 }
 
+fn recover(mut parser: lexopt::Parser) -> Result<Command, String> {
+    let (mut part, mut output) = (None, None);
+    while let Some(arg) = parser.next().map_err(said)? {
+        match arg {
+            Short('o') | Long("output") => output = Some(parser.value().map_err(said)?.into()),
+            Value(path) if part.is_none() => part = Some(PathBuf::from(path)),
+            other => match common(other)? {
+                Some(command) => return Ok(command),
+                None => continue,
+            },
+        }
+    }
+    let part = part.ok_or_else(|| format!("which file? spectral capture recover FILE.zip.part; {TRY}"))?;
+    Ok(Command::Recover { part, output })
+}
+
 /// Options that every command has.
 fn common(arg: lexopt::Arg<'_>) -> Result<Option<Command>, String> {
     match arg {
@@ -128,6 +154,24 @@ fn value(parser: &mut lexopt::Parser, option: &str) -> Result<String, String> {
 
 fn pattern(parser: &mut lexopt::Parser, option: &str) -> Result<Pattern, String> {
     Pattern::parse(&value(parser, option)?).map_err(|e| e.to_string())
+}
+
+/// A number of bytes: `500K`, `64M`, `1G`, `1.5G`, `67108864`.
+fn size(parser: &mut lexopt::Parser, option: &str) -> Result<u64, String> {
+    let text = value(parser, option)?;
+    let wrong = || format!("'{text}' is no size: give a number of bytes, with K, M or G perhaps, such as 64M");
+    let upper = text.to_ascii_uppercase();
+    let bare = upper.strip_suffix("IB").or_else(|| upper.strip_suffix('B')).unwrap_or(&upper);
+    let units = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1u64 << 40)];
+    let scaled = units.iter().find_map(|(letter, unit)| Some((bare.strip_suffix(*letter)?, *unit)));
+    let (number, unit) = scaled.unwrap_or((bare, 1));
+    if let Ok(number) = number.parse::<u64>() {
+        return number.checked_mul(unit).ok_or_else(wrong);
+    }
+    // A fraction of a unit, and nothing else that a float may be: a sign, an exponent, infinity.
+    let is_plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let fraction = number.parse::<f64>().ok().filter(|_| is_plain && unit > 1).ok_or_else(wrong)?;
+    Ok((fraction * unit as f64) as u64)
 }
 
 /// An address, with a port perhaps.
@@ -208,6 +252,16 @@ mod tests {
             "capture discover -o x.zip",
             "capture inspect",
             "capture inspect a.zip b.zip",
+            "capture recover",
+            "capture recover a.part b.part",
+            "capture recover a.part -o",
+            "capture proxy --memory",
+            "capture proxy --memory much",
+            "capture proxy --memory -1",
+            "capture proxy --memory 1.5",
+            "capture proxy --memory infG",
+            "capture proxy --memory 99999999999T",
+            "capture discover --memory 1M",
         ] {
             let said = parsed(line).unwrap_err();
             assert!(!said.is_empty() && !said.contains('\n'), "{line}: {said}");
@@ -227,6 +281,38 @@ mod tests {
                 Ok(Command::Print(text)) => assert_eq!(text, expected, "{line}"),
                 other => panic!("{line}: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("67108864", 64 << 20),
+            ("500K", 500 << 10),
+            ("64M", 64 << 20),
+            ("64m", 64 << 20),
+            ("64MB", 64 << 20),
+            ("64MiB", 64 << 20),
+            ("1G", 1 << 30),
+            ("1.5g", 3 << 29),
+            ("2T", 2 << 40),
+            ("100b", 100),
+        ] {
+            let config = options(&format!("capture proxy --memory {text} --max-body {text}")).config;
+            assert_eq!((config.memory, config.max_body), (bytes, bytes), "{text}");
+        }
+        let config = options("capture proxy").config;
+        assert_eq!((config.memory, config.max_body), (64 << 20, 1 << 30));
+    }
+
+    #[test]
+    fn recover_takes_a_file_and_an_output() {
+        match parsed("capture recover a.zip.part -o b.zip") {
+            Ok(Command::Recover { part, output }) => {
+                assert_eq!((part, output), ("a.zip.part".into(), Some("b.zip".into())));
+            }
+            other => panic!("{other:?}"),
         }
     }
 

@@ -17,6 +17,7 @@ pub(crate) fn run(options: Options) -> ExitCode {
         Err(what) => return fail(&what),
     };
     process::allow_many_descriptors();
+    process::survive_file_limits();
     let (screen, written) = Screen::new(quiet);
     let live = screen.clone();
     config.on_notice = Observer::new(move |notice| show(&live, notice));
@@ -67,7 +68,7 @@ fn capture(config: Config, proxy: Proxy, screen: &Screen, signals: Receiver<()>)
             for trouble in &summed.troubles {
                 screen.complain(format!("spectral: {}\n", escape(trouble)));
             }
-            if summed.bundle.is_none() || summed.lost > 0 {
+            if summed.bundle.is_none() || summed.lost > 0 || summed.cut > 0 {
                 return ExitCode::FAILURE;
             }
         }

@@ -11,6 +11,9 @@ spectral captures what an app says and hears over HTTP, HTTPS and WebSocket.
   spectral capture discover [OPTIONS]   only list the domains an app talks to
   spectral capture inspect FILE [--trace t_0001]
                                         show what a bundle holds
+  spectral capture recover FILE.zip.part [-o FILE]
+                                        make a bundle of what a capture left
+                                        that did not end
 
   -p, --port N           port to listen on, 0 for any (8080)
       --listen ADDR      address to listen on (127.0.0.1)
@@ -25,6 +28,8 @@ proxy:
       --passthrough-refused
                          leave hosts alone whose apps refuse our certificate
       --ca-dir DIR       where our CA is, or is made (~/.mitmproxy)
+      --memory SIZE      keep so much of bodies in memory, the rest in files (64M)
+      --max-body SIZE    decode bodies up to this size (1G)
 
 --help says more.
 ";
@@ -49,6 +54,13 @@ USAGE
 
   spectral capture inspect FILE [--trace ID]
       Shows what a bundle holds; with --trace one exchange whole.
+
+  spectral capture recover FILE.zip.part [-o FILE]
+      While a capture runs, what it has is in FILE.zip.part. If it did not come
+      to its end (a crash, kill -9, a full disk), this makes a bundle of all
+      that is whole in there: every exchange and message that had ended. The
+      bundle is FILE.zip, unless -o says otherwise; one that is there is kept
+      as FILE.zip.bak. FILE.zip.part stays as it is.
 
 OPTIONS of proxy and discover
   -p, --port N
@@ -89,6 +101,13 @@ OPTIONS of proxy
   --ca-dir DIR
       Where the CA is that signs the certificates shown to apps, in mitmproxy's
       layout. Made on first use. [~/.mitmproxy]
+  --memory SIZE
+      Keep so much of bodies in memory, all together. What is more, and bodies
+      past 256K, go to files without a name beside the bundle. [64M]
+  --max-body SIZE
+      Decode bodies (gzip, br, ...) that come to no more than this. A larger
+      one, or one that no honest server sends, is kept as received. [1G]
+      Sizes are bytes; K, M and G stand for 1024, 1024 K and 1024 M.
 
   -h, --help, -V, --version
 

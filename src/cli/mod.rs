@@ -5,6 +5,7 @@ mod capture;
 mod help;
 mod inspect;
 mod process;
+mod recover;
 mod screen;
 mod summary;
 mod text;
@@ -24,6 +25,12 @@ pub(crate) fn main() -> ExitCode {
         Ok(Command::Capture(options)) => capture::run(options),
         Ok(Command::Inspect { file, trace }) => {
             match inspect::inspect(&file, trace.as_deref(), &mut io::stdout().lock()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(what) => fail(&what),
+            }
+        }
+        Ok(Command::Recover { part, output }) => {
+            match recover::recover(&part, output.as_deref(), &mut io::stdout().lock()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(what) => fail(&what),
             }

@@ -15,6 +15,16 @@ pub(crate) fn allow_many_descriptors() {
     }
 }
 
+/// Has writes past the limit of a file's size (RLIMIT_FSIZE) fail, instead of ending the process: a capture goes on without
+/// what does not fit. A blocked signal is as good as ignored. (SIGPIPE is ignored by the standard library.) Call it before
+/// any thread is started.
+pub(crate) fn survive_file_limits() {
+    let mut too_large = SigSet::empty();
+    too_large.add(Signal::SIGXFSZ);
+    // If it is refused, such a write ends the process, and what was written can be recovered.
+    let _ = too_large.thread_block();
+}
+
 /// Delivers a message for each SIGINT, SIGTERM and SIGHUP. Call it before any thread is started.
 ///
 /// # Errors

@@ -19,8 +19,15 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
     if replaced && summary.bundle.is_some() {
         line(format!("  The one before is kept as {}.bak", output.display()));
     }
-    if summary.lost > 0 {
-        line(format!("  {} exchanges or messages could not be written and are lost", summary.lost));
+    match summary.lost {
+        0 => {}
+        1 => line("  1 exchange or message could not be written and is lost".into()),
+        lost => line(format!("  {lost} exchanges or messages could not be written and are lost")),
+    }
+    match summary.cut {
+        0 => {}
+        1 => line("  The end of 1 body could not be kept".into()),
+        cut => line(format!("  The ends of {cut} bodies could not be kept")),
     }
     let (unmatched, failed): (Vec<_>, Vec<_>) =
         summary.uncaptured.iter().partition(|not| not.reason == Reason::NotMatched);

@@ -1,15 +1,12 @@
-//! The file under the ZIP: collects small writes, and never fails as far as the ZIP knows.
+//! The file under the archive: collects small writes, so that a group that fits is one system call.
 //!
 //! ```text
-//! zip ──write, seek──▶ cursor ─▶ buffer ─▶ file          good
-//!                      cursor ─▶ nothing                 after a write that failed, until `failure` is asked
+//! append ─▶ buffer ─▶ file         patch: bytes that were appended before, wherever they are now
+//! rewind: what lies behind is gone, from the buffer and from the file
 //! ```
-//!
-//! So the ZIP can always go back to where a group began, and begin the next one there when there is room again.
 
-use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 
 /// See above.
@@ -18,105 +15,153 @@ pub(super) struct Sink {
     /// Not written yet, from `at` on.
     buffer: Vec<u8>,
     at: u64,
-    cursor: u64,
-    failure: Cell<Option<io::Error>>,
-    failed: Cell<bool>,
+    /// Nothing of the file lies behind this place; something may lie before it that a failed write left.
+    reached: u64,
 }
 
 impl Sink {
     pub(super) fn new(file: File) -> Self {
-        let (failure, failed) = (Cell::new(None), Cell::new(false));
-        Self { file, buffer: Vec::with_capacity(BUFFER), at: 0, cursor: 0, failure, failed }
+        Self { file, buffer: Vec::with_capacity(BUFFER), at: 0, reached: 0 }
     }
 
-    /// What failed since this was last asked.
-    pub(super) fn failure(&self) -> io::Result<()> {
-        self.failed.set(false);
-        self.failure.take().map_or(Ok(()), Err)
+    /// Where the next byte goes.
+    pub(super) fn end(&self) -> u64 {
+        self.at.saturating_add(self.buffer.len() as u64)
     }
 
-    fn drain(&mut self) {
-        if let Err(cause) = self.write_out() {
-            self.failure.set(Some(cause));
-            self.failed.set(true);
+    /// Appends `bytes`, all of which are then in the buffer or all in the file.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.buffer.len().saturating_add(bytes.len()) > BUFFER {
+            self.flush()?;
         }
-        self.at = self.at.saturating_add(self.buffer.len() as u64);
-        self.buffer.clear();
-    }
-
-    fn write_out(&self) -> io::Result<()> {
-        #[cfg(test)]
-        if DISK_IS_FULL.get() && !self.buffer.is_empty() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.file.write_all_at(&self.buffer, self.at)
-    }
-
-    /// Cuts off what aborted groups left behind the end.
-    pub(super) fn finish(mut self) -> io::Result<()> {
-        self.drain();
-        self.failure()?;
-        self.file.set_len(self.cursor)?;
-        self.file.sync_all()
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.failed.get() {
-            self.cursor = self.cursor.saturating_add(bytes.len() as u64);
-            return Ok(bytes.len());
-        }
-        let end = self.at.saturating_add(self.buffer.len() as u64);
-        let offset = self.cursor.checked_sub(self.at).and_then(|offset| usize::try_from(offset).ok());
-        let inside = offset.and_then(|from| self.buffer.get_mut(from..from.checked_add(bytes.len())?));
-        match inside {
-            // The sizes in the header of an entry that is still here.
-            Some(there) if self.cursor < end => there.copy_from_slice(bytes),
-            _ => {
-                if self.cursor != end || self.buffer.len().saturating_add(bytes.len()) > BUFFER {
-                    self.drain();
-                    self.at = self.cursor;
-                }
-                self.buffer.extend_from_slice(bytes);
-            }
-        }
-        self.cursor = self.cursor.saturating_add(bytes.len() as u64);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if !self.failed.get() {
-            self.drain();
+        if bytes.len() > BUFFER {
+            self.write(bytes, self.at)?;
+            self.at = self.at.saturating_add(bytes.len() as u64);
+        } else {
+            self.buffer.extend_from_slice(bytes);
         }
         Ok(())
     }
-}
 
-impl Seek for Sink {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            // What lies behind the cursor is from aborted groups and does not count.
-            SeekFrom::Current(by) | SeekFrom::End(by) => self.cursor.checked_add_signed(by),
-        };
-        self.cursor = position.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.cursor)
+    /// Replaces what one call of `append` put `at` its place by `bytes`, of the same length.
+    pub(super) fn patch(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let offset = at.checked_sub(self.at).and_then(|offset| usize::try_from(offset).ok());
+        match offset.and_then(|from| self.buffer.get_mut(from..from.checked_add(bytes.len())?)) {
+            Some(there) => there.copy_from_slice(bytes),
+            None => self.write(bytes, at)?,
+        }
+        Ok(())
     }
-}
 
-impl Drop for Sink {
-    /// A capture that dies of a panic leaves as much as it can.
-    fn drop(&mut self) {
-        self.drain();
+    /// Hands everything to the system.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        let buffer = std::mem::take(&mut self.buffer);
+        let written = self.write(&buffer, self.at);
+        self.buffer = buffer;
+        written?;
+        self.at = self.end();
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Forgets all from `to` on, also in the file, where nothing must be taken for an entry. Frees what a full disk could
+    /// not hold.
+    pub(super) fn rewind(&mut self, to: u64) -> io::Result<()> {
+        match to.checked_sub(self.at).and_then(|keep| usize::try_from(keep).ok()) {
+            Some(keep) => self.buffer.truncate(keep),
+            None => {
+                self.buffer.clear();
+                self.at = to;
+            }
+        }
+        if self.reached > self.at {
+            self.set_len(self.at)?;
+            self.reached = self.at;
+        }
+        Ok(())
+    }
+
+    /// Returns when everything is on the disk.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.flush()?;
+        #[cfg(any(test, fuzzing))]
+        if faults::sync()? == faults::Sync::Skipped {
+            return Ok(());
+        }
+        self.file.sync_all()
+    }
+
+    fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.reached = self.reached.max(at.saturating_add(bytes.len() as u64));
+        #[cfg(any(test, fuzzing))]
+        faults::write(&self.file, bytes, at)?;
+        self.file.write_all_at(bytes, at)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        #[cfg(any(test, fuzzing))]
+        faults::step()?;
+        self.file.set_len(len)
+    }
+
+    /// Goes on at `at` and leaves a hole.
+    #[cfg(test)]
+    pub(super) fn skip_to(&mut self, at: u64) {
+        self.flush().unwrap();
+        (self.at, self.reached) = (at, at);
     }
 }
 
 /// A group that fits is one system call.
 pub(super) const BUFFER: usize = 256 * 1024;
 
-#[cfg(test)]
-thread_local! {
-    /// Set by tests that need a disk to be full, for their own thread.
-    pub(in crate::bundle) static DISK_IS_FULL: Cell<bool> = const { Cell::new(false) };
+/// Disks that fail, for the test's own thread.
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "it is for tests")]
+pub(in crate::bundle) mod faults {
+    use std::cell::Cell;
+    use std::fs::File;
+    use std::io;
+    use std::os::unix::fs::FileExt;
+
+    thread_local! {
+        /// Nothing can be written.
+        pub(in crate::bundle) static DISK_IS_FULL: Cell<bool> = const { Cell::new(false) };
+        /// So many steps go well, then so many fail, a write after half of its bytes; later ones go well.
+        pub(in crate::bundle) static STEPS: Cell<Option<(u32, u32)>> = const { Cell::new(None) };
+        /// Syncing takes no time, for tests that do it thousands of times.
+        pub(in crate::bundle) static NO_SYNC: Cell<bool> = const { Cell::new(false) };
+    }
+
+    #[derive(PartialEq, Eq)]
+    pub(super) enum Sync {
+        Wanted,
+        Skipped,
+    }
+
+    pub(super) fn write(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        if DISK_IS_FULL.get() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        step().inspect_err(|_| file.write_all_at(&bytes[..bytes.len() / 2], at).unwrap())
+    }
+
+    pub(super) fn sync() -> io::Result<Sync> {
+        step()?;
+        Ok(if NO_SYNC.get() { Sync::Skipped } else { Sync::Wanted })
+    }
+
+    pub(super) fn step() -> io::Result<()> {
+        let (next, fails) = match STEPS.get() {
+            None => return Ok(()),
+            Some((0, 0 | 1)) => (None, true),
+            Some((0, bad)) => (Some((0, bad - 1)), true),
+            Some((good, bad)) => (Some((good - 1, bad)), false),
+        };
+        STEPS.set(next);
+        if fails { Err(io::Error::other("the disk failed")) } else { Ok(()) }
+    }
 }

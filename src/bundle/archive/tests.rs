@@ -1,7 +1,9 @@
 //! What a bundle's file looks like, and what becomes of one that was there.
 
-use super::sink::{BUFFER, DISK_IS_FULL};
+use super::sink::BUFFER;
+use super::sink::faults::DISK_IS_FULL;
 use super::*;
+use std::fs;
 
 /// A folder of its own for each test, gone at its end.
 struct Folder(PathBuf);
@@ -37,7 +39,7 @@ fn create(output: &Path) -> Archive {
 }
 
 fn add(archive: &mut Archive, name: &str, content: &[u8], packing: Packing) -> io::Result<()> {
-    archive.entry(name, content.len() as u64, packing)?;
+    archive.entry(name, content.len() as u64, packing, &[])?;
     archive.write_all(content)
 }
 
@@ -118,8 +120,6 @@ fn a_group_that_fails_leaves_no_trace() {
         assert!(panicked.is_err());
     }
     archive.group(|a| add(a, "half", b"2", Packing::Deflated)).unwrap();
-    let twice = archive.group(|a| add(a, "half", b"3", Packing::Deflated));
-    assert!(twice.is_err(), "a name stands once");
     let bundle = archive.finish().unwrap();
     let mut names: Vec<_> = Opened::open(&bundle).unwrap().names().collect();
     names.sort();
@@ -271,4 +271,101 @@ fn an_entry_that_is_larger_than_asked_for_is_not_read() {
     let mut opened = Opened::open(&folder.output()).unwrap();
     assert_eq!(opened.read("name", 999).unwrap_err(), "is too large (1000 bytes)");
     assert_eq!(opened.read("name", 1000).unwrap().unwrap().len(), 1000);
+}
+
+/// A program that reads ZIP files, if it is here, and how it lists or tests one.
+const READERS: [(&str, &[&str]); 4] =
+    [("unzip", &["-tqq"]), ("bsdtar", &["-tf"]), ("7z", &["t", "-bso0"]), ("jar", &["tf"])];
+
+/// Fails if the `zip` crate, Python, or one of [`READERS`] that is here does not read `bundle`, or does not find `count`
+/// entries, the last of which is called `last` and holds its own name.
+#[track_caller]
+fn assert_read_by_all(bundle: &Path, count: usize, last: &str) {
+    let mut opened = Opened::open(bundle).unwrap();
+    assert_eq!((opened.names().count(), opened.read(last, 100).unwrap()), (count, Some(last.into())));
+    let script = "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); n = z.namelist()
+assert z.testzip() is None; assert z.read(n[-1]).decode() == n[-1]; print(len(n), n[-1])";
+    if let Some(said) = run("python3", &["-c", script], bundle) {
+        assert_eq!(said.trim(), format!("{count} {last}"));
+    }
+    for (reader, args) in READERS {
+        if let Some(said) = run(reader, args, bundle) {
+            // Two of them only test.
+            assert!(["unzip", "7z"].contains(&reader) || said.contains(last), "{reader} does not find {last}");
+        }
+    }
+}
+
+/// What `program` says of `bundle`; `None` if it is not here, which `SPECTRAL_REQUIRE_PEERS` may forbid.
+#[track_caller]
+#[expect(clippy::disallowed_macros, reason = "who reads the log wants to know what was not tested")]
+fn run(program: &str, args: &[&str], bundle: &Path) -> Option<String> {
+    match std::process::Command::new(program).args(args).arg(bundle).output() {
+        Ok(output) => {
+            let (said, complaint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success(), "{program}: {complaint}");
+            Some(said.into_owned())
+        }
+        Err(_) => {
+            let required = std::env::var("SPECTRAL_REQUIRE_PEERS").unwrap_or_default();
+            assert!(!required.split(',').any(|name| name == program), "{program} is required and not there");
+            println!("skipped: no {program}");
+            None
+        }
+    }
+}
+
+#[test]
+fn more_entries_than_16_bits_count_are_read_by_all() {
+    // On both sides of where ZIP64 begins: 65,535 means that the number is elsewhere.
+    for count in [65_534, 65_535, 70_000] {
+        let folder = Folder::new("many");
+        let mut archive = create(&folder.output());
+        for chunk in (0..count).collect::<Vec<_>>().chunks(1000) {
+            let names = chunk.iter().map(|n| format!("traces/{n}"));
+            archive
+                .group(|a| names.into_iter().try_for_each(|name| add(a, &name, name.as_bytes(), Packing::Stored)))
+                .unwrap();
+        }
+        let bundle = archive.finish().unwrap();
+        assert_read_by_all(&bundle, count, &format!("traces/{}", count - 1));
+    }
+}
+
+#[test]
+fn a_bundle_past_4_gib_is_read_by_all() {
+    let folder = Folder::new("far");
+    let mut archive = create(&folder.output());
+    archive.group(|a| add(a, "near", b"near", Packing::Stored)).unwrap();
+    // Before, across and after the place where offsets get longer; the hole before it costs no disk.
+    archive.skip_to((4 << 30) - 60);
+    for name in ["first", "second", "third"] {
+        archive.group(|a| add(a, name, name.as_bytes(), Packing::Stored)).unwrap();
+    }
+    let bundle = archive.finish().unwrap();
+    assert!(fs::metadata(&bundle).unwrap().len() > 4 << 30);
+    assert_read_by_all(&bundle, 4, "third");
+}
+
+#[test]
+#[ignore = "takes a minute: .ci/run asks for it"]
+fn an_entry_past_4_gib_has_room_for_its_size() {
+    let folder = Folder::new("large");
+    let mut archive = create(&folder.output());
+    let size = (4 << 30) + 5;
+    archive
+        .group(|a| {
+            a.entry("large", size, Packing::Deflated, &[])?;
+            let zeros = vec![0; 1 << 20];
+            let mut left = size;
+            while left > 0 {
+                let most = left.min(zeros.len() as u64);
+                a.write_all(&zeros[..most as usize])?;
+                left -= most;
+            }
+            add(a, "last", b"last", Packing::Stored)
+        })
+        .unwrap();
+    let bundle = archive.finish().unwrap();
+    assert_read_by_all(&bundle, 2, "last");
 }

@@ -36,7 +36,7 @@ fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
 fn decoded_within(bytes: &[u8], list: &str, limits: Limits) -> (Vec<u8>, Option<String>) {
     let mut headers = Headers::default();
     headers.push(b"Content-Encoding", list.as_bytes());
-    let mut body = Body::new(&Store::new(std::env::temp_dir()));
+    let mut body = Body::new(&Store::new(std::env::temp_dir(), 1 << 20));
     body.push(bytes);
     let decoded = decode_within(body, &codings(&headers), limits);
     let mut all = Vec::new();

@@ -1,14 +1,23 @@
 //! Bundles of many kinds from items made by hand, each read back and checked against the contract.
 
 use super::*;
-use crate::bundle::archive::sink::DISK_IS_FULL;
+use crate::bundle::archive::Packing;
+use crate::bundle::archive::sink::faults::{DISK_IS_FULL, NO_SYNC, STEPS};
+use crate::bundle::body::Body;
+use crate::bundle::format::{Header, text};
 use crate::bundle::item::Opens;
+use crate::bundle::item::Timing;
 use crate::bundle::reader::Bundle;
+use crate::wire::message::Headers;
 use crate::wire::message::{RequestHead, ResponseHead, Version};
 use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
+
+/// What the command line has by default.
+const LIMITS: Limits = Limits { memory: 64 << 20, max_body: 1 << 30 };
 
 /// A capture whose items are written by this very thread, in a folder that is gone at its end.
 struct Capture {
@@ -40,7 +49,7 @@ impl Capture {
             };
             told.lock().unwrap().push(line);
         });
-        let writer = Writer::create(&folder.join("my app.zip"), observer, Moment::now()).unwrap();
+        let writer = Writer::create(&folder.join("my app.zip"), LIMITS, observer, Moment::now()).unwrap();
         let store = Arc::clone(writer.store());
         Self { folder, writer: Some(writer), store, notices }
     }
@@ -362,6 +371,104 @@ fn a_full_disk_costs_what_came_meanwhile() {
 }
 
 #[test]
+fn a_disk_that_fails_at_any_step_costs_what_was_not_written() {
+    NO_SYNC.set(true);
+    let large: Vec<u8> = (0..400_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    // A write that fails, and one that fails twice, so that what it left cannot even be cut off.
+    for bad in [1, 2] {
+        let mut completed = 0;
+        for good in 0.. {
+            let mut capture = Capture::new("steps");
+            STEPS.set(Some((good, bad)));
+            for n in 0..4 {
+                let mut exchange = capture.exchange(n, &format!("http://{n}.test/"));
+                if n == 2 {
+                    exchange.response.as_mut().unwrap().headers.push(b"Content-Type", b"image/png");
+                    exchange.response_body = capture.body(&large);
+                }
+                capture.take(item(exchange));
+            }
+            capture.take(capture.handshake(5, "ws://a.test/", 1, None));
+            capture.take(capture.message(1, 6, Dir::Up, Opcode::Text, b"x"));
+            let tally = capture.run(|_, _| ());
+            let was_reached = STEPS.take().is_none();
+            let told: Vec<_> =
+                capture.notices().iter().filter_map(|line| Some(line.split_once(" GET ")?.0.to_owned())).collect();
+            assert_eq!(tally.traces, told.len() as u64);
+            let mut bundle = match &tally.bundle {
+                Some(_) => {
+                    completed += 1;
+                    checked(&tally)
+                }
+                None => {
+                    let part = capture.folder.join("my app.zip.part");
+                    drop(capture.writer.take());
+                    let recovered = crate::bundle::recover::from_part(&part, None).unwrap();
+                    Bundle::open(recovered.output).unwrap()
+                }
+            };
+            assert_eq!(bundle.traces(), told, "{good} good steps");
+            for id in told {
+                let trace = bundle.trace(&id).unwrap();
+                let body = bundle.response_body(&trace).unwrap();
+                assert!(body.is_empty() || body == large, "{good} good steps");
+            }
+            assert_eq!(bundle.manifest().stats.ws_message_count, tally.messages);
+            if !was_reached {
+                assert_eq!((tally.traces, tally.lost), (5, 0));
+                assert!(good > 10 && completed > 5, "the seam is not where it was: {good} steps, {completed} bundles");
+                break;
+            }
+            assert!(tally.lost > 0 || tally.bundle.is_none(), "{good} good steps");
+            assert!(!tally.troubles.is_empty());
+        }
+    }
+    NO_SYNC.set(false);
+}
+
+#[test]
+fn a_body_that_takes_long_holds_up_nobody() {
+    let mut capture = Capture::new("long");
+    let text = "some text ".repeat(20_000_000 / 10);
+    let tally = capture.run(|c, items| {
+        let mut exchange = c.exchange(1, "http://long.test/");
+        exchange.response_body = c.body(text.as_bytes());
+        items.send(item(exchange)).unwrap();
+        for n in 2..10 {
+            items.send(item(c.exchange(n, "http://short.test/"))).unwrap();
+        }
+    });
+    let mut bundle = checked(&tally);
+    let trace = bundle.trace("t_0001").unwrap();
+    assert_eq!((trace.request.url.as_str(), trace.response.body_size), ("http://long.test/", text.len() as u64));
+    assert!(bundle.response_body(&trace).unwrap() == text.as_bytes());
+    let last = capture.notices().pop().unwrap();
+    assert!(last.starts_with("t_0001 "), "the first to end is the last to be written: {last}");
+    assert_eq!(tally.traces, 9);
+}
+
+#[test]
+fn a_body_past_its_limit_is_kept_as_received() {
+    let mut capture = Capture::new("limit");
+    capture.writer = None;
+    let limits = Limits { max_body: 999, ..LIMITS };
+    capture.writer = Some(Writer::create(&capture.output(), limits, Observer::default(), Moment::now()).unwrap());
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&[b'x'; 1000]).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let tally = capture.run(|c, items| {
+        let mut exchange = c.exchange(1, "http://a.test/");
+        exchange.response.as_mut().unwrap().headers.push(b"Content-Encoding", b"gzip");
+        exchange.response_body = c.body(&gzip);
+        items.send(item(exchange)).unwrap();
+    });
+    let mut bundle = checked(&tally);
+    let trace = bundle.trace("t_0001").unwrap();
+    assert_eq!((trace.response.body_encoding.as_deref(), trace.response.body_size), (Some("gzip"), gzip.len() as u64));
+    assert_eq!(bundle.response_body(&trace).unwrap(), gzip);
+}
+
+#[test]
 fn a_bundle_that_cannot_be_completed_stays_a_part() {
     let mut capture = Capture::new("incomplete");
     fs::write(capture.output(), b"old").unwrap();
@@ -371,9 +478,24 @@ fn a_bundle_that_cannot_be_completed_stays_a_part() {
     DISK_IS_FULL.set(false);
     assert_eq!((tally.bundle.as_deref(), tally.traces), (None, 1));
     assert!(tally.troubles[0].starts_with("the bundle could not be completed: "), "{:?}", tally.troubles);
-    assert!(tally.troubles[0].contains("zip -FF") && tally.troubles[0].contains("my app.zip.part"));
+    assert!(tally.troubles[0].contains("spectral capture recover ") && tally.troubles[0].contains("my app.zip.part"));
     assert_eq!(fs::read(capture.output()).unwrap(), b"old");
     assert!(fs::metadata(capture.folder.join("my app.zip.part")).unwrap().len() > 0);
+}
+
+#[test]
+fn the_part_of_a_capture_that_did_not_end_is_told_and_stays() {
+    let mut capture = Capture::new("crashed");
+    capture.writer = None;
+    let part = capture.folder.join("my app.zip.part");
+    fs::write(&part, b"of another").unwrap();
+    let mut second = Capture::within(capture.folder.clone());
+    let tally = second.run(|_, _| ());
+    assert!(tally.troubles[0].ends_with(&format!(
+        "from a capture that did not end: spectral capture recover {} makes a bundle of what it holds",
+        part.display()
+    )));
+    assert_eq!(fs::read(part).unwrap(), b"of another");
 }
 
 #[test]
@@ -382,7 +504,7 @@ fn the_part_of_another_capture_is_told() {
     let mut second = Capture::within(first.folder.clone());
     let tally = second.run(|_, _| ());
     assert!(tally.bundle.is_some());
-    assert!(tally.troubles[0].contains("my app.zip.part is there from a capture"), "{:?}", tally.troubles);
+    assert!(tally.troubles[0].contains("another capture is running and writes "), "{:?}", tally.troubles);
     assert_eq!(second.notices(), tally.troubles);
 }
 
@@ -392,7 +514,7 @@ fn a_panic_costs_one_item() {
     capture.take(item(capture.exchange(1, "http://a.test/")));
     capture.writer.as_mut().unwrap().take(|writer| {
         let _ = writer.archive.group(|archive| {
-            archive.entry("traces/t_0002.json", 1, Packing::Deflated)?;
+            archive.entry("traces/t_0002.json", 1, Packing::Deflated, &[])?;
             std::panic::resume_unwind(Box::new("a panic without a message on stderr"))
         });
         Ok(None)
@@ -408,7 +530,7 @@ fn an_observer_that_panics_changes_nothing() {
     let mut capture = Capture::new("observer");
     let observer = Observer::new(|_| std::panic::resume_unwind(Box::new("a panic without a message on stderr")));
     capture.writer = None;
-    capture.writer = Some(Writer::create(&capture.output(), observer, Moment::now()).unwrap());
+    capture.writer = Some(Writer::create(&capture.output(), LIMITS, observer, Moment::now()).unwrap());
     let tally = capture.run(|c, items| items.send(item(c.exchange(1, "http://a.test/"))).unwrap());
     assert_eq!((tally.traces, tally.lost), (1, 0));
     checked(&tally);
@@ -425,7 +547,7 @@ fn a_message_of_no_socket_is_lost_and_counted() {
 #[test]
 fn a_body_without_its_end_is_told() {
     let mut capture = Capture::new("cutbody");
-    let elsewhere = Store::new("/nowhere/at/all".into());
+    let elsewhere = Store::new("/nowhere/at/all".into(), 1 << 20);
     let tally = capture.run(|c, items| {
         for _ in 0..2 {
             let mut exchange = c.exchange(1, "http://a.test/");
@@ -449,7 +571,7 @@ fn a_body_without_its_end_is_told() {
 fn ids_past_their_digits_are_widened_and_told() {
     let mut capture = Capture::new("wide");
     let writer = capture.writer.as_mut().unwrap();
-    writer.traces = MOST_TRACES - 1;
+    writer.last_trace = MOST_TRACES - 1;
     capture.take(capture.handshake(1, "ws://a.test/", 1, None));
     capture.writer.as_mut().unwrap().open.get_mut(&SocketKey(1)).unwrap().messages = MOST_MESSAGES;
     capture.take(item(capture.exchange(2, "http://a.test/")));

@@ -1,18 +1,18 @@
 //! What goes wrong while a capture goes on: told once a kind as it happens, and counted for the end.
 
 use super::{MOST_MESSAGES, MOST_TRACES};
-use crate::bundle::body::Body;
+use crate::bundle::archive::part::{Owner, owner};
 use crate::config::Observer;
 use crate::notice::Notice;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What can go wrong while a capture goes on, or at its end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Trouble {
     /// Another capture's part was there.
-    OtherPart,
+    OtherPart(PathBuf),
     /// Something did not go into the archive.
     Unwritten,
     /// Something panicked.
@@ -58,14 +58,6 @@ impl Troubles {
         }
     }
 
-    /// Notes a body whose end is missing.
-    pub(super) fn look_at(&mut self, body: &Body) {
-        if let Some(damage) = body.damaged() {
-            let cause = damage.cause.to_string();
-            self.add(Trouble::CutBody, &cause);
-        }
-    }
-
     /// The observer is the owner's code; its panic is not ours.
     pub(super) fn tell(&self, notice: &Notice) {
         let _ = catch_unwind(AssertUnwindSafe(|| self.observer.tell(notice)));
@@ -77,6 +69,11 @@ impl Troubles {
         count(Trouble::Unwritten).saturating_add(count(Trouble::Panic))
     }
 
+    /// How many bodies lack their end.
+    pub(super) fn cut(&self) -> u64 {
+        self.known.get(&Trouble::CutBody).map_or(0, |(count, _)| *count)
+    }
+
     /// One for each kind.
     pub(super) fn sentences(&self) -> Vec<String> {
         let told = self.known.iter().filter(|(_, (count, _))| *count > 0);
@@ -86,9 +83,10 @@ impl Troubles {
 
 fn sentence(trouble: &Trouble, count: u64, cause: &str) -> String {
     match trouble {
-        Trouble::OtherPart => {
-            format!("{cause} is there from a capture that still runs or did not end: zip -FF can recover what it holds")
-        }
+        Trouble::OtherPart(part) => match owner(part) {
+            Owner::Alive => format!("another capture is running and writes {}", part.display()),
+            Owner::Gone => format!("{} is there from a capture that did not end: {}", part.display(), recover(part)),
+        },
         Trouble::Unwritten if count == 1 => format!("an exchange or message could not be written: {cause}"),
         Trouble::Unwritten => format!("{count} exchanges or messages could not be written: {cause}"),
         Trouble::Panic if count == 1 => "an exchange or message was lost to a defect of this program".into(),
@@ -103,7 +101,12 @@ fn sentence(trouble: &Trouble, count: u64, cause: &str) -> String {
         ),
         Trouble::Unnamed(part) => format!("the bundle is whole but stays in {}: {cause}", part.display()),
         Trouble::Unfinished(part) => {
-            format!("the bundle could not be completed: {cause}; zip -FF can recover what {} holds", part.display())
+            format!("the bundle could not be completed: {cause}; {}", recover(part))
         }
     }
+}
+
+/// How to make a bundle of `part`.
+fn recover(part: &Path) -> String {
+    format!("spectral capture recover {} makes a bundle of what it holds", part.display())
 }

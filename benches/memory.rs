@@ -1,0 +1,266 @@
+//! What a capture takes of memory: the most that the program was resident, through traffic that is large, wide, long and
+//! endless. The program is a process of its own; origins and clients are here.
+//!
+//! `cargo bench --bench memory` runs it whole, which needs some 20 GB of disk and a few minutes; with `--test` it runs a small
+//! version of each, to see that it works. `cargo bench --bench memory -- NAME` runs those whose name has NAME in it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::disallowed_macros, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn main() {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let quick = args.iter().any(|arg| arg == "--test");
+    let wanted = args.iter().find(|arg| !arg.starts_with('-'));
+    let scale = if quick { 1000 } else { 1 };
+    let origin = origin();
+    let scenarios: [(&str, Scenario); 5] = [
+        ("one download of 4 GB", Box::new(move |route| download(route, (4 << 30) / scale))),
+        (
+            "1,000 downloads of 5 MB at once",
+            Box::new(move |route| at_once(route, 1000 / scale.min(100), (5 << 20) / scale)),
+        ),
+        ("500,000 exchanges", Box::new(move |route| many(route, 500_000 / scale))),
+        ("a WebSocket with 1,000,000 messages", Box::new(move |route| socket(route, 1_000_000 / scale))),
+        ("an event stream of 1,000,000 events", Box::new(move |route| events(route, 1_000_000 / scale))),
+    ];
+    println!("{:40} {:>10} {:>10} {:>10}", "", "resident", "at stop", "time");
+    for (name, traffic) in scenarios {
+        if wanted.is_some_and(|wanted| !name.contains(wanted.as_str())) {
+            continue;
+        }
+        let dir = std::env::temp_dir().join(format!("spectral-memory-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let began = Instant::now();
+        let proxy = Spectral::start(&dir);
+        traffic(&Route { proxy: proxy.addr, origin });
+        let during = proxy.peak().unwrap();
+        let after = proxy.stop();
+        println!("{name:40} {during:>7} MB {after:>7} MB {:>8.1} s", began.elapsed().as_secs_f64());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
+/// Traffic of one kind.
+type Scenario = Box<dyn Fn(&Route)>;
+
+/// The way to the origin.
+#[derive(Clone, Copy)]
+struct Route {
+    proxy: SocketAddr,
+    origin: SocketAddr,
+}
+
+impl Route {
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.proxy).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    fn request(&self, path: &str, more: &str) -> String {
+        let Self { origin, .. } = self;
+        format!("GET http://{origin}/{path} HTTP/1.1\r\nHost: {origin}\r\n{more}\r\n")
+    }
+}
+
+fn download(route: &Route, size: u64) {
+    let mut stream = route.connect();
+    stream.write_all(route.request(&format!("bytes/{size}"), "").as_bytes()).unwrap();
+    read_body(&mut stream, size);
+}
+
+/// All have begun before any goes on.
+fn at_once(route: &Route, count: u64, size: u64) {
+    let begun = Arc::new(Barrier::new(usize::try_from(count).unwrap()));
+    let downloads: Vec<_> = (0..count)
+        .map(|_| {
+            let (route, begun) = (*route, Arc::clone(&begun));
+            let download = move || {
+                let mut stream = route.connect();
+                stream.write_all(route.request(&format!("bytes/{size}"), "").as_bytes()).unwrap();
+                let first = read_head(&mut stream);
+                begun.wait();
+                read_exactly(&mut stream, size - first);
+            };
+            thread::Builder::new().stack_size(128 << 10).spawn(download).unwrap()
+        })
+        .collect();
+    downloads.into_iter().for_each(|download| download.join().unwrap());
+}
+
+/// On a few connections, each some requests ahead.
+fn many(route: &Route, count: u64) {
+    let batch = 50;
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let route = *route;
+            thread::spawn(move || {
+                let mut stream = route.connect();
+                let requests = route.request("bytes/100", "User-Agent: memory\r\nAccept: */*\r\n").repeat(batch);
+                for _ in 0..(count / 4).div_ceil(batch as u64) {
+                    stream.write_all(requests.as_bytes()).unwrap();
+                    read_exactly(&mut stream, batch as u64 * (head(100).len() as u64 + 100));
+                }
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+}
+
+fn socket(route: &Route, count: u64) {
+    let mut stream = route.connect();
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    stream.write_all(route.request(&format!("socket/{count}"), upgrade).as_bytes()).unwrap();
+    let first = read_head(&mut stream);
+    read_exactly(&mut stream, count * FRAME.len() as u64 - first);
+}
+
+fn events(route: &Route, count: u64) {
+    let mut stream = route.connect();
+    stream.write_all(route.request(&format!("events/{count}"), "").as_bytes()).unwrap();
+    let first = read_head(&mut stream);
+    read_exactly(&mut stream, count * EVENT.len() as u64 - first);
+}
+
+fn read_body(stream: &mut TcpStream, size: u64) {
+    let first = read_head(stream);
+    read_exactly(stream, size - first);
+}
+
+/// Reads a head, and says how much of the body came with it.
+fn read_head(stream: &mut TcpStream) -> u64 {
+    let (mut bytes, mut piece) = (Vec::new(), [0; 1024]);
+    loop {
+        let n = stream.read(&mut piece).unwrap();
+        assert!(n > 0, "no answer");
+        bytes.extend_from_slice(&piece[..n]);
+        if let Some(at) = bytes.windows(4).position(|end| end == b"\r\n\r\n") {
+            return (bytes.len() - at - 4) as u64;
+        }
+    }
+}
+
+fn read_exactly(stream: &mut TcpStream, mut size: u64) {
+    let mut piece = vec![0; 64 << 10];
+    while size > 0 {
+        let most = usize::try_from(size).unwrap_or(usize::MAX).min(piece.len());
+        let n = stream.read(&mut piece[..most]).unwrap();
+        assert!(n > 0, "{size} bytes are missing");
+        size -= n as u64;
+    }
+}
+
+/// Serves `/bytes/N`, `/socket/N` and `/events/N`.
+fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let serve = move || serve(stream.unwrap());
+            thread::Builder::new().stack_size(256 << 10).spawn(serve).unwrap();
+        }
+    });
+    addr
+}
+
+fn serve(mut stream: TcpStream) {
+    stream.set_nodelay(true).unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let noise: Vec<u8> = (0..64u32 << 10).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    loop {
+        let mut path = String::new();
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|n| n > 0) && line != "\r\n" {
+            if path.is_empty() {
+                path.clone_from(&line);
+            }
+            line.clear();
+        }
+        let mut words = path.split([' ', '/']).skip(2);
+        let (Some(what), Some(count)) = (words.next(), words.next()) else { return };
+        let mut left: u64 = count.parse().unwrap();
+        let head = match what {
+            "bytes" => head(left),
+            "socket" => "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+                .into(),
+            _ => "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n".into(),
+        };
+        let small = if what == "socket" { FRAME } else { EVENT };
+        let (piece, unit) = match what {
+            "bytes" => (noise.clone(), 1),
+            _ => (small.repeat(1000), small.len()),
+        };
+        let mut answer = head.into_bytes();
+        while left > 0 {
+            let units = left.min((piece.len() / unit) as u64);
+            answer.extend_from_slice(&piece[..usize::try_from(units).unwrap() * unit]);
+            if stream.write_all(&answer).is_err() {
+                return;
+            }
+            answer.clear();
+            left -= units;
+        }
+    }
+}
+
+fn head(size: u64) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {size}\r\n\r\n")
+}
+
+/// A text message of 16 bytes.
+const FRAME: &[u8] = b"\x81\x10{\"tick\": 123456}";
+
+const EVENT: &[u8] = b"data: {\"tick\": 123456, \"price\": 1.5}\n\n";
+
+/// The program, capturing.
+struct Spectral {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl Spectral {
+    fn start(dir: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spectral"));
+        command.args(["capture", "proxy", "-q", "-p", "0", "-o"]).arg(dir.join("capture.zip")).env("HOME", dir);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        let addr = line.trim().parse().expect("an address in its first line");
+        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| println!("  {line}")));
+        Self { child, addr }
+    }
+
+    /// The most it was resident so far, in MB; `None` once it is gone.
+    fn peak(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/status", self.child.id()))).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? / 1024)
+    }
+
+    /// Ends it, and says the most it was resident until then.
+    fn stop(mut self) -> u64 {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+        let mut peak = 0;
+        loop {
+            peak = self.peak().unwrap_or(peak);
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.success() || status.code() == Some(1), "{status}");
+                return peak;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}

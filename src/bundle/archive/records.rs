@@ -1,0 +1,319 @@
+//! The records of a ZIP file as bytes, written and read (APPNOTE 6.3.10, whose sections are in brackets).
+//!
+//! ```text
+//! local header [4.3.7] content │ local header content │ …     what a crash leaves
+//! central header [4.3.12] │ central header │ …                the directory
+//! [zip64 end, locator: 4.3.14, 4.3.15] end [4.3.16]
+//! ```
+//!
+//! Sizes and checksums stand in the local headers, so that entries can be read without a directory. Sizes and offsets past
+//! 32 bits go to ZIP64's extra field [4.5.3]. A field of our own may stand in a local header; the directory leaves it out.
+
+use std::io;
+use std::time::Duration;
+
+/// What the headers say of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) packing: Packing,
+    pub(crate) crc: u32,
+    /// Compressed.
+    pub(crate) packed: u64,
+    /// As it is read.
+    pub(crate) size: u64,
+    /// Whether the local header has room for sizes past 32 bits.
+    pub(crate) large: bool,
+}
+
+/// How an entry is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// Compressed.
+    Deflated,
+    /// As it is, for what would not get smaller.
+    Stored,
+}
+
+/// A date and time as ZIP has them, of 2 seconds each [4.4.6].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Date(u32);
+
+impl Date {
+    /// ZIP knows the years 1980 to 2107; what is outside becomes the nearest.
+    pub(super) fn new(since_epoch: Duration) -> Self {
+        let since = since_epoch.try_into().unwrap_or(time::Duration::MAX);
+        let time = time::OffsetDateTime::UNIX_EPOCH.saturating_add(since);
+        let (year, month, day) = time.to_calendar_date();
+        let (hour, minute, second) = time.to_hms();
+        let Some(years) = year.checked_sub(1980).and_then(|years| u32::try_from(years).ok()) else {
+            return Self(1 << 21 | 1 << 16);
+        };
+        let date = years.min(127) << 9 | u32::from(u8::from(month)) << 5 | u32::from(day);
+        let time = u32::from(hour) << 11 | u32::from(minute) << 5 | u32::from(second) >> 1;
+        Self(date << 16 | time)
+    }
+}
+
+impl Entry {
+    /// The local header; as long as this whatever the sizes and the checksum are. `note` is our own extra field.
+    pub(super) fn local(&self, date: Date, note: &[u8]) -> io::Result<Vec<u8>> {
+        let mut extra = Vec::new();
+        if self.large {
+            extra.extend([EXTRA_ZIP64.to_le_bytes(), 16u16.to_le_bytes()].concat());
+            extra.extend([self.size.to_le_bytes(), self.packed.to_le_bytes()].concat());
+        }
+        if !note.is_empty() {
+            extra.extend(EXTRA_NOTE.to_le_bytes());
+            extra.extend(short(note.len())?.to_le_bytes());
+            extra.extend(note);
+        }
+        let mut header = Vec::with_capacity(LOCAL.saturating_add(self.name.len()).saturating_add(extra.len()));
+        header.extend(SIGN_LOCAL.to_le_bytes());
+        // With the extra field, both sizes are in it [4.5.3].
+        let sizes = if self.large { [u32::MAX; 2] } else { [clipped(self.packed), clipped(self.size)] };
+        self.common(&mut header, date, sizes, self.large)?;
+        header.extend(short(extra.len())?.to_le_bytes());
+        header.extend(self.name.as_bytes());
+        header.extend(extra);
+        Ok(header)
+    }
+
+    /// The line in the directory of an entry whose local header is at `at`.
+    pub(super) fn central(&self, date: Date, at: u64) -> io::Result<Vec<u8>> {
+        // Only what does not fit, in this order.
+        let past: Vec<_> = [self.size, self.packed, at].into_iter().filter(|&n| n >= FULL).collect();
+        let mut header = Vec::new();
+        header.extend(SIGN_CENTRAL.to_le_bytes());
+        header.extend((MADE_ON_UNIX | ZIP64_VERSION).to_le_bytes());
+        self.common(&mut header, date, [clipped(self.packed), clipped(self.size)], self.large || !past.is_empty())?;
+        header.extend(if past.is_empty() { 0 } else { short(past.len() * 8 + 4)? }.to_le_bytes());
+        // No comment, the first disk, no internal attributes.
+        header.extend([0; 6]);
+        header.extend((MODE << 16).to_le_bytes());
+        header.extend(clipped(at).to_le_bytes());
+        header.extend(self.name.as_bytes());
+        if !past.is_empty() {
+            header.extend(EXTRA_ZIP64.to_le_bytes());
+            header.extend(short(past.len() * 8)?.to_le_bytes());
+            past.iter().for_each(|n| header.extend(n.to_le_bytes()));
+        }
+        Ok(header)
+    }
+
+    /// From the version that is needed to the length of the name, the same in both headers.
+    fn common(&self, header: &mut Vec<u8>, date: Date, [packed, size]: [u32; 2], zip64: bool) -> io::Result<()> {
+        header.extend(if zip64 { ZIP64_VERSION } else { DEFLATE_VERSION }.to_le_bytes());
+        header.extend(0u16.to_le_bytes());
+        header.extend(match self.packing {
+            Packing::Deflated => 8u16.to_le_bytes(),
+            Packing::Stored => 0u16.to_le_bytes(),
+        });
+        header.extend(date.0.to_le_bytes());
+        header.extend(self.crc.to_le_bytes());
+        header.extend(packed.to_le_bytes());
+        header.extend(size.to_le_bytes());
+        header.extend(short(self.name.len())?.to_le_bytes());
+        Ok(())
+    }
+}
+
+/// The records after a directory of `count` lines and `len` bytes that begins at `at`.
+pub(super) fn end(count: u64, len: u64, at: u64) -> Vec<u8> {
+    let mut end = Vec::new();
+    if count >= u64::from(u16::MAX) || len >= FULL || at >= FULL {
+        end.extend(SIGN_ZIP64_END.to_le_bytes());
+        end.extend(44u64.to_le_bytes());
+        end.extend([(MADE_ON_UNIX | ZIP64_VERSION).to_le_bytes(), ZIP64_VERSION.to_le_bytes()].concat());
+        end.extend([0; 8]);
+        [count, count, len, at].iter().for_each(|n| end.extend(n.to_le_bytes()));
+        end.extend(SIGN_ZIP64_LOCATOR.to_le_bytes());
+        end.extend(0u32.to_le_bytes());
+        end.extend(at.saturating_add(len).to_le_bytes());
+        end.extend(1u32.to_le_bytes());
+    }
+    let few = u16::try_from(count).unwrap_or(u16::MAX).to_le_bytes();
+    end.extend(SIGN_END.to_le_bytes());
+    end.extend([[0; 2], [0; 2], few, few].concat());
+    end.extend([clipped(len).to_le_bytes(), clipped(at).to_le_bytes()].concat());
+    end.extend([0; 2]);
+    end
+}
+
+/// What begins at some place in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    /// A local header of our kind, up to its name.
+    Local(Local),
+    /// The directory: there are no more entries.
+    Directory,
+    /// Nothing that we write.
+    Other,
+}
+
+/// The fixed part of a local header.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Local {
+    packing: Packing,
+    crc: u32,
+    packed: u32,
+    size: u32,
+    pub(super) name: u16,
+    pub(super) extra: u16,
+}
+
+/// Reads the first [`LOCAL`] bytes of a record, or as many as there are.
+pub(super) fn record(bytes: &[u8]) -> Record {
+    match long_at(bytes, 0) {
+        Some(SIGN_CENTRAL | SIGN_ZIP64_END | SIGN_END) => Record::Directory,
+        Some(SIGN_LOCAL) => local(bytes).map_or(Record::Other, Record::Local),
+        _ => Record::Other,
+    }
+}
+
+fn local(bytes: &[u8]) -> Option<Local> {
+    let packing = match short_at(bytes, 8)? {
+        0 => Packing::Stored,
+        8 => Packing::Deflated,
+        _ => return None,
+    };
+    // Neither encrypted nor with its sizes elsewhere; a name in UTF-8 is one in ASCII for us.
+    let flags = short_at(bytes, 6)?;
+    (flags & 0b1001 == 0).then_some(())?;
+    Some(Local {
+        packing,
+        crc: long_at(bytes, 14)?,
+        packed: long_at(bytes, 18)?,
+        size: long_at(bytes, 22)?,
+        name: short_at(bytes, 26)?,
+        extra: short_at(bytes, 28)?,
+    })
+}
+
+impl Local {
+    /// The whole header: the entry, and our own field.
+    pub(super) fn complete<'b>(&self, name: &[u8], extra: &'b [u8]) -> Option<(Entry, &'b [u8])> {
+        let zip64 = field(extra, EXTRA_ZIP64);
+        let (size, packed) = match zip64 {
+            Some(sizes) if self.size == u32::MAX && self.packed == u32::MAX => {
+                (u64::from_le_bytes(array_at(sizes, 0)?), u64::from_le_bytes(array_at(sizes, 8)?))
+            }
+            _ => (self.size.into(), self.packed.into()),
+        };
+        let name = String::from_utf8(name.to_vec()).ok()?;
+        let entry = Entry { name, packing: self.packing, crc: self.crc, packed, size, large: zip64.is_some() };
+        Some((entry, field(extra, EXTRA_NOTE).unwrap_or_default()))
+    }
+}
+
+/// The extra field `id` [4.5.1].
+fn field(mut extra: &[u8], id: u16) -> Option<&[u8]> {
+    loop {
+        let (found, len) = (short_at(extra, 0)?, usize::from(short_at(extra, 2)?));
+        let rest = extra.get(4..)?;
+        if found == id {
+            return rest.get(..len);
+        }
+        extra = rest.get(len..)?;
+    }
+}
+
+fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+fn short_at(bytes: &[u8], at: usize) -> Option<u16> {
+    array_at(bytes, at).map(u16::from_le_bytes)
+}
+
+fn long_at(bytes: &[u8], at: usize) -> Option<u32> {
+    array_at(bytes, at).map(u32::from_le_bytes)
+}
+
+fn short(n: usize) -> io::Result<u16> {
+    u16::try_from(n).map_err(|_| io::Error::other("a name or a note is too long"))
+}
+
+fn clipped(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// The length of a local header's fixed part.
+pub(super) const LOCAL: usize = 30;
+
+/// From here on a number does not fit, as this value itself means that it does not.
+const FULL: u64 = u32::MAX as u64;
+
+const SIGN_LOCAL: u32 = 0x0403_4b50;
+const SIGN_CENTRAL: u32 = 0x0201_4b50;
+const SIGN_END: u32 = 0x0605_4b50;
+const SIGN_ZIP64_END: u32 = 0x0606_4b50;
+const SIGN_ZIP64_LOCATOR: u32 = 0x0706_4b50;
+
+const EXTRA_ZIP64: u16 = 1;
+/// Ours: "Sp", which nobody has registered [4.6].
+const EXTRA_NOTE: u16 = u16::from_le_bytes(*b"Sp");
+
+const DEFLATE_VERSION: u16 = 20;
+const ZIP64_VERSION: u16 = 45;
+const MADE_ON_UNIX: u16 = 3 << 8;
+/// An ordinary file that its owner alone can read.
+const MODE: u32 = 0o100_600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(size: u64, large: bool) -> Entry {
+        Entry { name: "a/b".into(), packing: Packing::Deflated, crc: 7, packed: size / 2, size, large }
+    }
+
+    #[test]
+    fn a_local_header_is_read_as_it_was_written() {
+        let date = Date::new(Duration::from_secs(1_795_338_429));
+        for (size, large) in [(5, false), (5, true), (FULL, true), (u64::MAX, true)] {
+            for note in [&b""[..], b"{}"] {
+                let entry = entry(size, large);
+                let bytes = entry.local(date, note).unwrap();
+                let Record::Local(head) = record(&bytes) else { panic!("{bytes:?}") };
+                let (name, extra) = bytes[LOCAL..].split_at(head.name.into());
+                assert_eq!(extra.len(), usize::from(head.extra));
+                assert_eq!(head.complete(name, extra), Some((entry, note)));
+                for cut in 0..LOCAL {
+                    assert_eq!(record(&bytes[..cut]), Record::Other);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_we_would_not_write_is_not_read() {
+        let bytes = entry(5, false).local(Date::new(Duration::ZERO), b"").unwrap();
+        // Encrypted; with a data descriptor; another compression.
+        for (at, value) in [(6, 1), (6, 8), (8, 12)] {
+            let mut bytes = bytes.clone();
+            bytes[at] = value;
+            assert_eq!(record(&bytes), Record::Other);
+        }
+        assert_eq!(record(&[0; LOCAL]), Record::Other);
+        assert_eq!(record(&end(0, 0, 0)), Record::Directory);
+        assert_eq!(record(&end(70_000, 0, 0)), Record::Directory);
+    }
+
+    #[test]
+    fn a_field_that_is_cut_off_is_not_there() {
+        assert_eq!(field(b"\x01\0\x02\0ab", 1), Some(&b"ab"[..]));
+        assert_eq!(field(b"\x01\0\x02\0abSp\0\0", EXTRA_NOTE), Some(&b""[..]));
+        for extra in [&b"\x01\0\x03\0ab"[..], b"\x01\0", b"", b"\x02\0\xff\xff\x01\0\0\0"] {
+            assert_eq!(field(extra, 1), None);
+        }
+    }
+
+    #[test]
+    fn dates_stay_within_what_zip_knows() {
+        let parts = |date: Date| (1980 + (date.0 >> 25), date.0 >> 21 & 15, date.0 >> 16 & 31, date.0 >> 11 & 31);
+        assert_eq!(parts(Date::new(Duration::ZERO)), (1980, 1, 1, 0));
+        assert_eq!(parts(Date::new(Duration::from_secs(1_795_338_429))), (2026, 11, 22, 9));
+        assert_eq!(parts(Date::new(Duration::MAX)).0, 2107);
+    }
+}

@@ -1,0 +1,161 @@
+//! The property that holds for any file: recovery does not panic, and what it makes is a bundle that agrees with itself.
+//!
+//! Bytes as they come seldom have a checksum that is right, so half of the inputs are scripts: each byte pair is an entry,
+//! a name and a content out of lists, some of which belong together.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a property is asserted")]
+
+use super::{Error, Recovered, from_part};
+use crate::bundle::archive::sink::faults::NO_SYNC;
+use crate::bundle::archive::{Archive, Packing};
+use crate::bundle::reader::Bundle;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// See above.
+pub(crate) fn property(data: &[u8]) {
+    NO_SYNC.set(true);
+    let folder = Folder::new("fuzz");
+    let part = folder.path("fuzz.zip.part");
+    match data.split_first() {
+        Some((1, script)) => write_entries(&part, script),
+        _ => fs::write(&part, data).unwrap(),
+    }
+    let before = fs::read(&part).unwrap();
+    match from_part(&part, None) {
+        Ok(recovered) => drop(assert_whole(&recovered)),
+        Err(Error::NoBundle(_)) => {}
+        Err(e) => panic!("{e}"),
+    }
+    assert!(fs::read(&part).unwrap() == before, "the part was changed");
+    NO_SYNC.set(false);
+}
+
+/// Two bytes for an entry; a last one cuts the file.
+fn write_entries(part: &Path, script: &[u8]) {
+    let elsewhere = part.with_file_name("made.zip");
+    let (mut archive, _) = Archive::create(&elsewhere, Duration::ZERO).unwrap();
+    let (pairs, rest) = script.as_chunks::<2>();
+    for [name, content] in pairs {
+        let content = CONTENTS[usize::from(*content) % CONTENTS.len()].as_bytes();
+        let packing = if name & 0x80 == 0 { Packing::Deflated } else { Packing::Stored };
+        let note = NOTES[usize::from(name >> 5 & 3) % NOTES.len()].as_bytes();
+        let name = NAMES[usize::from(name & 0x1f) % NAMES.len()];
+        let group = archive.group(|archive| {
+            archive.entry(name, content.len() as u64, packing, note)?;
+            archive.write_all(content)
+        });
+        group.unwrap();
+    }
+    let mut bytes = fs::read(archive.part()).unwrap();
+    if let Some(&cut) = rest.first() {
+        bytes.truncate(bytes.len() * usize::from(cut) / 255);
+    }
+    fs::write(part, bytes).unwrap();
+}
+
+const NAMES: [&str; 14] = [
+    "traces/t_0001.json",
+    "traces/t_0001_request.bin",
+    "traces/t_0001_response.bin",
+    "traces/t_0002.json",
+    "traces/t_00001.json",
+    "ws/ws_0001.json",
+    "ws/ws_0001_m001.json",
+    "ws/ws_0001_m001.bin",
+    "ws/ws_0001_m002.json",
+    "ws/ws_0007_m001.json",
+    "manifest.json",
+    "timeline.json",
+    "../../etc/passwd",
+    "traces/t_99999999999999999999.json",
+];
+
+const CONTENTS: [&str; 14] = [
+    "{}",
+    "body",
+    "",
+    r#"{"id":"t_0001","timestamp":5,"request":{"url":"http://a/"},"timing":{"total_ms":1e300}}"#,
+    r#"{"id":"t_0001","request":{"body_file":"t_0001_request.bin","body_size":4},"response":{"body_file":null}}"#,
+    r#"{"id":"t_0001","response":{"body_file":"t_0001_response.bin","body_size":4}}"#,
+    r#"{"id":"t_0001","response":{"body_file":"../t_0001_response.bin","body_size":4}}"#,
+    r#"{"id":"t_0002","timestamp":18446744073709551615,"response":{"body_file":"t_0001_response.bin","body_size":4}}"#,
+    r#"{"id":"ws_0001","url":"ws://a/","handshake_trace_ref":"t_0001","message_count":7}"#,
+    r#"{"id":"ws_0001_m001","connection_ref":"ws_0001","timestamp":3,"payload_file":"ws_0001_m001.bin","payload_size":4}"#,
+    r#"{"id":"ws_0001_m001","connection_ref":"ws_0001","payload_file":null,"payload_size":0}"#,
+    r#"{"id":"ws_0001_m002","connection_ref":"ws_0001"}"#,
+    r#"{"id":"ws_0007_m001","connection_ref":"ws_0007"}"#,
+    r#"{"capture_id":"nonsense","created_at":"2026","app":{"name":"a\u001bb"},"duration_ms":7}"#,
+];
+
+const NOTES: [&str; 4] = [
+    "",
+    r#"{"opens":{"socket":1,"protocols":["p"]}}"#,
+    r#"{"capture":{"id":"x","created":18446744073709551615}}"#,
+    "\u{1}",
+];
+
+/// Fails unless all that the bundle says of itself is so.
+#[track_caller]
+pub(super) fn assert_whole(recovered: &Recovered) -> Bundle {
+    let mut bundle = Bundle::open(&recovered.output).unwrap();
+    let mut times = BTreeMap::new();
+    for id in bundle.traces().to_vec() {
+        let trace = bundle.trace(&id).unwrap();
+        assert_eq!(trace.id, id);
+        assert_eq!(bundle.request_body(&trace).unwrap().len() as u64, trace.request.body_size);
+        assert_eq!(bundle.response_body(&trace).unwrap().len() as u64, trace.response.body_size);
+        times.insert(id, trace.timestamp);
+    }
+    let mut messages = 0;
+    for id in bundle.sockets().to_vec() {
+        let socket = bundle.socket(&id).unwrap();
+        let ids: Vec<_> = bundle.messages(&id).map(String::from).collect();
+        assert_eq!(socket.message_count, ids.len() as u64);
+        assert!(socket.handshake_trace_ref.is_none_or(|id| times.contains_key(&id)));
+        times.insert(id.clone(), socket.timestamp);
+        messages += socket.message_count;
+        for message_id in ids {
+            let message = bundle.message(&message_id).unwrap();
+            assert_eq!((message.id.as_str(), message.connection_ref.as_str()), (message_id.as_str(), id.as_str()));
+            assert_eq!(bundle.payload(&message).unwrap().len() as u64, message.payload_size);
+            times.insert(message_id, message.timestamp);
+        }
+    }
+    let stats = &bundle.manifest().stats;
+    assert_eq!((stats.trace_count, stats.ws_connection_count), (recovered.traces, recovered.sockets));
+    assert_eq!((stats.ws_message_count, messages), (recovered.messages, recovered.messages));
+    assert_eq!(bundle.traces().len() as u64, recovered.traces);
+    let events = bundle.timeline().unwrap().events;
+    assert!(events.is_sorted_by_key(|event| event.timestamp));
+    let count = events.len();
+    let listed: BTreeMap<_, _> = events.into_iter().map(|event| (event.r#ref, event.timestamp)).collect();
+    assert_eq!((count, &listed), (times.len(), &times), "every item stands once, at its time");
+    bundle
+}
+
+/// A folder of its own, gone at its end.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn new(name: &str) -> Self {
+        let thread = std::thread::current().id();
+        let path = std::env::temp_dir().join(format!("spectral-recover-{name}-{}-{thread:?}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,110 @@
+//! An exchange made ready for the archive: its bodies decoded, its JSON put together. Needs nothing of the writer's.
+
+use super::entry::Entry;
+use crate::bundle::archive::{Archive, Deflater};
+use crate::bundle::body::Body;
+use crate::bundle::format::{self, Header, Id, text};
+use crate::bundle::item::{Exchange, Opens, Timing};
+use crate::bundle::session::json;
+use crate::notice::Notice;
+use crate::wire::message::Headers;
+use std::io;
+
+/// See above.
+pub(super) struct Prepared {
+    pub(super) number: u32,
+    pub(super) trace: format::Trace,
+    bodies: [Entry; 2],
+    pub(super) notice: Notice,
+    pub(super) opens: Option<Opens>,
+    /// Why ends of bodies are missing, for each that lacks its end.
+    pub(super) cut: Vec<String>,
+}
+
+impl Prepared {
+    /// Decodes bodies that come to no more than `most` bytes.
+    pub(super) fn new(exchange: Exchange, number: u32, most: u64) -> Self {
+        let Exchange { started, url, request, request_body, response, response_body, timing, opens } = exchange;
+        let id = Id::Trace(number);
+        let (status, status_text, response_headers) = match &response {
+            Ok(head) => (head.status, text(&head.reason).into_owned(), &head.headers),
+            Err(why) => (0, (*why).to_owned(), &Headers::default()),
+        };
+        let notice = Notice::Exchange {
+            id: id.to_string(),
+            method: request.method.clone(),
+            url: url.clone(),
+            status,
+            size: response_body.len(),
+            total_ms: milliseconds(timing.total),
+        };
+        let damage = |body: &Body| body.damaged().map(|damage| damage.cause.to_string());
+        let cut = [&request_body, &response_body].into_iter().filter_map(damage).collect();
+        let request_body = Entry::decoded(request_body, &request.headers, most, || format!("{id}_request.bin"));
+        let response_body = Entry::decoded(response_body, response_headers, most, || format!("{id}_response.bin"));
+        let trace = format::Trace {
+            id: id.to_string(),
+            timestamp: started,
+            r#type: "http".into(),
+            request: format::Request {
+                method: request.method,
+                url,
+                headers: headers(&request.headers),
+                body_file: request_body.file.clone(),
+                body_size: request_body.size,
+                body_encoding: request_body.still_on.clone(),
+            },
+            response: format::Response {
+                status,
+                status_text,
+                headers: headers(response_headers),
+                body_file: response_body.file.clone(),
+                body_size: response_body.size,
+                body_encoding: response_body.still_on.clone(),
+            },
+            timing: timing.into(),
+            initiator: format::Initiator { r#type: "proxy".into(), ..Default::default() },
+            context_refs: Vec::new(),
+        };
+        Self { number, trace, bodies: [request_body, response_body], notice, opens, cut }
+    }
+
+    /// Packs what takes long.
+    pub(super) fn pack(&mut self, deflater: &mut Deflater) {
+        for body in &mut self.bodies {
+            // If it fails, the writer does it.
+            let _ = body.pack(deflater);
+        }
+    }
+
+    /// Writes it, its JSON last: recovery takes an exchange for whole once that is there.
+    pub(super) fn write(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
+        archive.group(|archive| {
+            self.bodies.iter().try_for_each(|body| body.write(archive, "traces"))?;
+            json(archive, &format!("traces/{}.json", self.trace.id), &self.trace, note)
+        })
+    }
+}
+
+fn headers(headers: &Headers) -> Vec<Header> {
+    headers.iter().map(|(name, value)| Header::new(name, value)).collect()
+}
+
+impl From<Timing> for format::Timing {
+    fn from(timing: Timing) -> Self {
+        Self {
+            dns_ms: milliseconds(timing.dns),
+            connect_ms: milliseconds(timing.connect),
+            tls_ms: milliseconds(timing.tls),
+            send_ms: milliseconds(timing.send),
+            wait_ms: milliseconds(timing.wait),
+            receive_ms: milliseconds(timing.receive),
+            total_ms: milliseconds(timing.total),
+        }
+    }
+}
+
+/// JSON has no word for what is not a number.
+fn milliseconds(value: f64) -> f64 {
+    if value.is_finite() && value > 0.0 { value } else { 0.0 }
+}
