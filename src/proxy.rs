@@ -219,6 +219,6 @@ impl Hurry {
     }
 }
 
-/// As many finished exchanges and messages may wait for the writer; past that, connections wait for it. Enough for the seconds
-/// that decoding a very large body takes, at some 1.5 KB each; bodies have a budget of their own.
-const QUEUE: usize = 8192;
+/// As many finished exchanges and messages may wait for the writer; past that, connections wait for it. Some 30 ms
+/// of work for the writer, at some 1.5 KB each; bodies have a budget of their own, and long ones a thread.
+const QUEUE: usize = 1024;

@@ -59,7 +59,7 @@ pub(crate) struct Writer {
 /// What bodies may come to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// In memory, all together.
+    /// About what the process may take.
     pub(crate) memory: u64,
     /// Decoded, each.
     pub(crate) max_body: u64,
@@ -92,7 +92,7 @@ impl Writer {
         }
         Ok(Self {
             archive,
-            store: Store::new(folder(output).to_owned(), usize::try_from(limits.memory).unwrap_or(usize::MAX)),
+            store: Store::new(folder(output).to_owned(), usize::try_from(limits.memory / BODIES).unwrap_or(usize::MAX)),
             started,
             session: Session::new(output, started.since_epoch()),
             max_body: limits.max_body,
@@ -355,6 +355,9 @@ const SOON: Duration = Duration::from_millis(20);
 
 /// Bodies go to the archive in pieces of at most this size.
 const BUFFER: usize = 64 * 1024;
+
+/// The part of the memory that bodies may take; threads, TLS and what slow peers have yet to take need the rest.
+const BODIES: u64 = 4;
 
 #[cfg(test)]
 mod tests;

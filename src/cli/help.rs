@@ -28,7 +28,7 @@ proxy:
       --passthrough-refused
                          leave hosts alone whose apps refuse our certificate
       --ca-dir DIR       where our CA is, or is made (~/.mitmproxy)
-      --memory SIZE      keep so much of bodies in memory, the rest in files (64M)
+      --memory SIZE      take about so much memory at most (64M)
       --max-body SIZE    decode bodies up to this size (1G)
 
 --help says more.
@@ -102,8 +102,9 @@ OPTIONS of proxy
       Where the CA is that signs the certificates shown to apps, in mitmproxy's
       layout. Made on first use. [~/.mitmproxy]
   --memory SIZE
-      Keep so much of bodies in memory, all together. What is more, and bodies
-      past 256K, go to files without a name beside the bundle. [64M]
+      Take about so much memory at most. A quarter of it is for bodies; what is
+      more, and bodies past 256K, go to files without a name beside the bundle.
+      [64M]
   --max-body SIZE
       Decode bodies (gzip, br, ...) that come to no more than this. A larger
       one, or one that no honest server sends, is kept as received. [1G]

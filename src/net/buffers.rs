@@ -42,7 +42,7 @@ static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 /// From here on larger reads no longer save CPU time.
 const SIZE: usize = 128 << 10;
 /// More threads than this read at the same moment on large machines only.
-const MOST_SPARE: usize = 64;
+const MOST_SPARE: usize = 16;
 
 #[cfg(test)]
 mod tests {

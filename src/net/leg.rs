@@ -13,6 +13,7 @@
 //! The rule not to break: TLS never touches the socket. Large reads are fed to it and its output is taken into the outbox
 //! at once, so that what is owed to a slow peer is visible in one place ([`Leg::owed`]).
 
+use super::outbox::{self, Outbox};
 use super::{buffers, sys};
 use crate::wire::tap::Ending;
 use rustls::Connection;
@@ -160,7 +161,8 @@ impl Leg {
             return Ok(());
         }
         let mut buffer = buffers::lend();
-        let n = match self.socket.read(&mut buffer) {
+        let most = outbox::most_at_once().min(buffer.len());
+        let n = match self.socket.read(buffer.get_mut(..most).unwrap_or_default()) {
             Ok(0) => {
                 self.input = Input::Ended(match (self.output, &self.tls) {
                     // The write that failed has taken the socket's error with it.
@@ -352,49 +354,4 @@ impl Leg {
 fn offer(unread: &mut Vec<u8>, bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> usize) {
     let used = if unread.is_empty() { sink(bytes) } else { 0 };
     unread.extend_from_slice(bytes.get(used..).unwrap_or_default());
-}
-
-/// Bytes on their way out.
-#[derive(Default)]
-struct Outbox {
-    bytes: Vec<u8>,
-    /// How many at the front have left.
-    sent: usize,
-}
-
-impl Outbox {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.sent
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(self.sent..).unwrap_or_default()
-    }
-
-    fn push(&mut self, more: &[u8]) {
-        self.bytes.extend_from_slice(more);
-    }
-
-    fn consume(&mut self, n: usize) {
-        self.sent = (self.sent + n).min(self.bytes.len());
-        if self.is_empty() {
-            self.bytes.clear();
-            self.sent = 0;
-        }
-    }
-}
-
-impl Write for Outbox {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.push(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

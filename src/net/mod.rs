@@ -13,6 +13,7 @@ pub(crate) mod dial;
 pub(crate) mod intercept;
 pub(crate) mod leg;
 pub(crate) mod listener;
+pub(crate) mod outbox;
 pub(crate) mod page;
 pub(crate) mod plain;
 pub(crate) mod relay;

@@ -10,6 +10,7 @@
 //! - A direction that ends ends the other side the same way, that direction alone.
 
 use super::leg::Leg;
+use super::outbox;
 use super::stop::Stop;
 use super::sys::{self, Interest};
 use crate::clock::Moment;
@@ -165,7 +166,7 @@ fn linger(client: &mut Leg, stop: &Stop) {
 /// Input is wanted of a leg while the other takes it and owes little; room for output while something is owed. A leg that
 /// refused what it was sent is read in any case: that alone tells how it ended, and it has no more than it has received.
 fn interest(leg: &Leg, other: &Leg, has_room: bool) -> Interest {
-    let is_wanted = has_room && other.takes() && other.owed() < HIGH_WATER;
+    let is_wanted = has_room && other.takes() && other.owed() < outbox::high_water();
     Interest { read: leg.ended().is_none() && (is_wanted || leg.is_dead()), write: !leg.is_flushed() }
 }
 
@@ -211,8 +212,6 @@ struct Told {
     down: bool,
 }
 
-/// A leg that owes this much is not given more.
-const HIGH_WATER: usize = 256 << 10;
 /// As much of the next requests is read while one is under way; reading on is what shows that a client left.
 const HELD_BACK: usize = 64 << 10;
 /// A connection that is silent for so long gives back the room that large transfers needed.
