@@ -51,8 +51,8 @@ impl Proxy {
             let dir = config.ca_dir.clone().map_or_else(cert::default_dir, Ok)?;
             let ca = Ca::open(&dir, Moment::now().wall())?;
             ca_cert = Some(ca.cert_path().to_owned());
-            let ca_pem = ca.cert_pem().to_owned();
-            let towards_origins = TowardsOrigins::new(&config.upstream_ca, config.insecure)?;
+            let certificate = ca.certificate();
+            let towards_origins = TowardsOrigins::new(ca.cert_der(), &config.upstream_ca, config.insecure)?;
             let limits = Limits { memory: config.memory, max_body: config.max_body };
             let writer = Writer::create(path, limits, config.on_notice.clone(), Moment::now())?;
             let (sender, items) = sync_channel(QUEUE);
@@ -61,7 +61,7 @@ impl Proxy {
                 filter: Filter { include: config.include, exclude: config.exclude },
                 sink: Sink::new(sender.clone(), store),
                 leaves: Leaves::new(Arc::new(ca))?,
-                ca_pem,
+                ca: certificate,
                 towards_clients: TowardsClients::new()?,
                 towards_origins,
                 unintercepted: Unintercepted::default(),

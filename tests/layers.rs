@@ -66,8 +66,9 @@ const KNOWN_IN: &[(&str, &str)] = &[
     ("x509_parser", "cert/"),
     ("yasna", "cert/"),
     ("pem", "cert/"),
-    ("rustls_native_certs", "net/tls.rs"),
-    ("webpki_roots", "net/tls.rs"),
+    ("ring", "cert/"),
+    ("rustls_native_certs", "cert/roots.rs"),
+    ("webpki_root_certs", "cert/roots.rs"),
     ("lexopt", "cli/"),
     ("ctrlc", "cli/"),
 ];

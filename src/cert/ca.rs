@@ -4,7 +4,7 @@
 
 use super::store::Folder;
 use super::x509::{self, Issuer, Key, Validity};
-use super::{LeafError, pem};
+use super::{CaCertificate, LeafError, pem};
 use crate::error::Error;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::fmt;
@@ -74,15 +74,20 @@ impl Ca {
         })
     }
 
-    #[cfg(test)]
     /// The certificate.
     pub(crate) fn cert_der(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
 
+    #[cfg(test)]
     /// The certificate, for people.
     pub(crate) fn cert_pem(&self) -> &str {
         &self.pem
+    }
+
+    /// The certificate without its key, to be handed on.
+    pub(crate) fn certificate(&self) -> CaCertificate {
+        CaCertificate::new(self.certificate.clone(), self.path.clone())
     }
 
     /// A file with the certificate: of its own, or else the one with the key too.

@@ -53,6 +53,11 @@ pub(super) fn certificate(der: &CertificateDer<'_>) -> String {
     encode("CERTIFICATE", der)
 }
 
+/// What stands between the first line of such a file and the last.
+pub(super) fn base64(bytes: &[u8]) -> String {
+    encode("", bytes).lines().filter(|line| !line.starts_with("-----")).collect()
+}
+
 /// A private key as a file.
 pub(super) fn private_key(pkcs8: &[u8]) -> String {
     encode("PRIVATE KEY", pkcs8)
@@ -105,5 +110,6 @@ mod tests {
         assert_eq!(file, format!("{CERTIFICATE}{KEY}"));
         assert_eq!(first_certificate(file.as_bytes()), Some(vec![4, 5, 6].into()));
         assert_eq!(first_certificate(KEY.as_bytes()), None);
+        assert_eq!(base64(&[7; 100]).len(), 136, "on one line");
     }
 }

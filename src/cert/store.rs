@@ -33,6 +33,11 @@ fn dir_in(home: Option<PathBuf>) -> Result<PathBuf, Error> {
     }
 }
 
+/// Whether there is a file where a CA would be; whatever is wrong with it, it is one.
+pub(super) fn has_ca(dir: &Path) -> bool {
+    fs::symlink_metadata(dir.join(CA)).is_ok()
+}
+
 /// Whether a CA was there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {

@@ -1,6 +1,6 @@
 //! The command line, parsed. The one file that names `lexopt`.
 
-use super::help;
+use super::{ca, help};
 use lexopt::prelude::*;
 use spectral_capture::{Config, Mode, Pattern};
 use std::ffi::OsString;
@@ -14,6 +14,15 @@ pub(crate) enum Command {
     Print(String),
     /// `capture proxy` or `capture discover`.
     Capture(Options),
+    /// `capture run`.
+    Run {
+        /// How to capture.
+        options: Options,
+        /// A program and its arguments.
+        command: Vec<OsString>,
+    },
+    /// `ca`.
+    Ca(ca::Request),
     /// `capture inspect`.
     Inspect {
         /// The bundle.
@@ -35,6 +44,8 @@ pub(crate) enum Command {
 pub(crate) struct Options {
     pub(crate) config: Config,
     pub(crate) quiet: bool,
+    /// Shows a line per exchange; only `capture run` asks.
+    pub(crate) verbose: bool,
 }
 
 /// Reads a command line, the program's own name first.
@@ -54,7 +65,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             None => return Err(format!("a command is missing: {TRY}")),
         }
         match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["capture"] | ["capture", "proxy" | "discover" | "inspect" | "recover"] => {}
+            ["capture"] | ["capture", "proxy" | "run" | "discover" | "inspect" | "recover"] => {}
+            ["ca"] => return ca::parse(parser),
             ["help"] => return Ok(Command::Print(help::LONG.into())),
             ["capture", other] => return Err(format!("there is no command 'capture {other}': {TRY}")),
             _ => return Err(format!("there is no command '{}': {TRY}", path.join(" "))),
@@ -64,27 +76,39 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         Some("inspect") => inspect(parser),
         Some("recover") => recover(parser),
         Some("discover") => capture(parser, Config::discover()),
+        Some("run") => run(parser),
         _ => capture(parser, Config::capture("capture.zip")),
     }
 }
 
-fn capture(mut parser: lexopt::Parser, mut config: Config) -> Result<Command, String> {
-    let discover = config.mode == Mode::Discover;
-    let mut quiet = false;
+fn capture(parser: lexopt::Parser, config: Config) -> Result<Command, String> {
+    options(parser, config, None)
+}
+
+fn run(parser: lexopt::Parser) -> Result<Command, String> {
+    let mut config = Config::capture("capture.zip");
+    config.listen.set_port(0);
+    options(parser, config, Some(Vec::new()))
+}
+
+/// The options of all kinds of capture; where there is a `command` to run, it follows them.
+fn options(
+    mut parser: lexopt::Parser,
+    mut config: Config,
+    mut command: Option<Vec<OsString>>,
+) -> Result<Command, String> {
+    let (discover, run) = (config.mode == Mode::Discover, command.is_some());
+    let (mut quiet, mut verbose) = (false, false);
     while let Some(arg) = parser.next().map_err(said)? {
         match arg {
-            Short('p') | Long("port") => {
-                let port = value(&mut parser, "-p")?;
-                config
-                    .listen
-                    .set_port(port.parse().map_err(|_| format!("'{port}' is no port: give a number from 0 to 65535"))?);
-            }
+            Short('p') | Long("port") => config.listen.set_port(port(&mut parser)?),
             Long("listen") => {
                 let text = value(&mut parser, "--listen")?;
                 config.listen = listen_address(&text, config.listen.port())?;
             }
             Short('q') | Long("quiet") => quiet = true,
-            Long("transparent") => config.transparent = true,
+            Short('v') | Long("verbose") if run => verbose = true,
+            Long("transparent") if !run => config.transparent = true,
             Short('o') | Long("output") if !discover => {
                 config.mode = Mode::Capture { output: parser.value().map_err(said)?.into() };
             }
@@ -96,13 +120,25 @@ fn capture(mut parser: lexopt::Parser, mut config: Config) -> Result<Command, St
             Long("memory") if !discover => config.memory = size(&mut parser, "--memory")?,
             Long("max-body") if !discover => config.max_body = size(&mut parser, "--max-body")?,
             Long("ca-dir") if !discover => config.ca_dir = Some(parser.value().map_err(said)?.into()),
+            Value(program) if let Some(command) = &mut command => {
+                // What follows is the command's own, whatever it looks like.
+                command.push(program);
+                command.extend(parser.raw_args().map_err(said)?);
+            }
             other => match common(other)? {
                 Some(command) => return Ok(command),
                 None => continue,
             },
         }
     }
-    Ok(Command::Capture(Options { config, quiet }))
+    let options = Options { config, quiet, verbose };
+    match command {
+        None => Ok(Command::Capture(options)),
+        Some(command) if command.is_empty() => {
+            Err(format!("what is to be run? spectral capture run -- COMMAND; {TRY}"))
+        }
+        Some(command) => Ok(Command::Run { options, command }),
+    }
 }
 
 fn inspect(mut parser: lexopt::Parser) -> Result<Command, String> {
@@ -138,7 +174,7 @@ fn recover(mut parser: lexopt::Parser) -> Result<Command, String> {
 }
 
 /// Options that every command has.
-fn common(arg: lexopt::Arg<'_>) -> Result<Option<Command>, String> {
+pub(super) fn common(arg: lexopt::Arg<'_>) -> Result<Option<Command>, String> {
     match arg {
         Short('h') => Ok(Some(Command::Print(help::SHORT.into()))),
         Long("help") => Ok(Some(Command::Print(help::LONG.into()))),
@@ -147,9 +183,14 @@ fn common(arg: lexopt::Arg<'_>) -> Result<Option<Command>, String> {
     }
 }
 
-fn value(parser: &mut lexopt::Parser, option: &str) -> Result<String, String> {
+pub(super) fn value(parser: &mut lexopt::Parser, option: &str) -> Result<String, String> {
     let value = parser.value().map_err(said)?;
     value.string().map_err(|_| format!("the value of {option} is not UTF-8"))
+}
+
+pub(super) fn port(parser: &mut lexopt::Parser) -> Result<u16, String> {
+    let port = value(parser, "-p")?;
+    port.parse().map_err(|_| format!("'{port}' is no port: give a number from 0 to 65535"))
 }
 
 fn pattern(parser: &mut lexopt::Parser, option: &str) -> Result<Pattern, String> {
@@ -175,7 +216,7 @@ fn size(parser: &mut lexopt::Parser, option: &str) -> Result<u64, String> {
 }
 
 /// An address, with a port perhaps.
-fn listen_address(text: &str, port: u16) -> Result<SocketAddr, String> {
+pub(super) fn listen_address(text: &str, port: u16) -> Result<SocketAddr, String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return Ok(SocketAddr::new(ip, port));
@@ -192,11 +233,11 @@ fn unknown(arg: lexopt::Arg<'_>) -> String {
     format!("{}: {TRY}", arg.unexpected())
 }
 
-fn said(e: lexopt::Error) -> String {
+pub(super) fn said(e: lexopt::Error) -> String {
     format!("{e}: {TRY}")
 }
 
-const TRY: &str = "try 'spectral -h'";
+pub(super) const TRY: &str = "try 'spectral -h'";
 
 #[cfg(test)]
 mod tests {
@@ -236,6 +277,22 @@ mod tests {
     }
 
     #[test]
+    fn a_command_keeps_what_looks_like_options() {
+        for line in ["capture run -v -o x.zip -- cmd -o y --help -- -v", "capture run -vo x.zip cmd -o y --help -- -v"]
+        {
+            match parsed(line) {
+                Ok(Command::Run { options, command }) => {
+                    assert_eq!(command, ["cmd", "-o", "y", "--help", "--", "-v"], "{line}");
+                    assert_eq!(options.config.mode, Mode::Capture { output: "x.zip".into() });
+                    assert_eq!(options.config.listen.to_string(), "127.0.0.1:0");
+                    assert!(options.verbose && !options.quiet);
+                }
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn nonsense_is_one_line() {
         for line in [
             "",
@@ -262,6 +319,21 @@ mod tests {
             "capture proxy --memory infG",
             "capture proxy --memory 99999999999T",
             "capture discover --memory 1M",
+            "capture run",
+            "capture run --",
+            "capture run --transparent true",
+            "capture proxy -v",
+            "ca",
+            "ca frobnicate",
+            "ca help",
+            "ca help amiga",
+            "ca path extra",
+            "ca path -o x",
+            "ca export --format jks",
+            "ca env --shell tcsh",
+            "ca env -p x",
+            "ca install -o x",
+            "ca show --dry-run",
         ] {
             let said = parsed(line).unwrap_err();
             assert!(!said.is_empty() && !said.contains('\n'), "{line}: {said}");
@@ -275,6 +347,9 @@ mod tests {
             ("--help", help::LONG),
             ("capture -h", help::SHORT),
             ("capture proxy --help", help::LONG),
+            ("capture run -h", help::SHORT),
+            ("ca -h", help::SHORT),
+            ("ca env --help", help::LONG),
             ("capture inspect -h", help::SHORT),
         ] {
             match parsed(line) {

@@ -5,13 +5,14 @@ use super::screen::Screen;
 use super::text::{escape, size};
 use super::{fail, process, summary};
 use spectral_capture::{Config, Mode, Notice, Observer, Proxy};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::mpsc::Receiver;
 use std::thread;
 
 /// Captures until a signal comes.
 pub(crate) fn run(options: Options) -> ExitCode {
-    let Options { mut config, quiet } = options;
+    let Options { mut config, quiet, .. } = options;
     let signals = match process::catch_signals() {
         Ok(signals) => signals,
         Err(what) => return fail(&what),
@@ -20,7 +21,7 @@ pub(crate) fn run(options: Options) -> ExitCode {
     process::survive_file_limits();
     let (screen, written) = Screen::new(quiet);
     let live = screen.clone();
-    config.on_notice = Observer::new(move |notice| show(&live, notice));
+    config.on_notice = Observer::new(move |notice| show(&live, notice, live.is_terminal()));
     let code = match Proxy::bind(config.clone()) {
         Ok(proxy) => capture(config, proxy, &screen, signals),
         Err(e) => return fail(&e.to_string()),
@@ -77,13 +78,13 @@ fn capture(config: Config, proxy: Proxy, screen: &Screen, signals: Receiver<()>)
 }
 
 /// One line for what just happened. Lines for each exchange are for people who look on; what is not captured is for logs too.
-fn show(screen: &Screen, notice: &Notice) {
+pub(super) fn show(screen: &Screen, notice: &Notice, each_exchange: bool) {
     let line = match notice {
-        Notice::Exchange { method, url, status, size: bytes, total_ms, .. } if screen.is_terminal() => {
+        Notice::Exchange { method, url, status, size: bytes, total_ms, .. } if each_exchange => {
             let status = if *status == 0 { "---".to_owned() } else { status.to_string() };
             format!("{status} {} {}  {}  {total_ms:.0} ms", escape(method), escape(url), size(*bytes))
         }
-        Notice::Socket { url, messages, .. } if screen.is_terminal() => {
+        Notice::Socket { url, messages, .. } if each_exchange => {
             format!("ws  {}  {messages} messages", escape(url))
         }
         Notice::Domain { name } => escape(name).into_owned(),
@@ -100,13 +101,8 @@ fn show(screen: &Screen, notice: &Notice) {
 /// What one needs to know to use the proxy.
 fn banner(config: &Config, proxy: &Proxy) -> String {
     let addr = proxy.addr();
-    // A client connects to an address, and 0.0.0.0 is none.
-    let mut reachable = addr;
-    if addr.ip().is_unspecified() {
-        reachable.set_ip(if addr.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-    }
     // Some programs read only the one in lower case, for plain http.
-    let url = format!("http://{reachable}");
+    let url = format!("http://{}", reachable(addr));
     let mut lines = Vec::new();
     if !addr.ip().to_canonical().is_loopback() {
         lines.push(format!("Warning: anyone who reaches {addr} can use this proxy."));
@@ -140,8 +136,17 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
     lines.iter().map(|line| format!("{}\n", escape(line))).collect()
 }
 
+/// Where a client connects to: to an address, and 0.0.0.0 is none.
+pub(super) fn reachable(listening: SocketAddr) -> SocketAddr {
+    let mut addr = listening;
+    if addr.ip().is_unspecified() {
+        addr.set_ip(if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    addr
+}
+
 /// As a shell reads it back.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
     if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -7,6 +7,8 @@ pub(crate) const VERSION: &str = concat!("spectral ", env!("CARGO_PKG_VERSION"),
 pub(crate) const SHORT: &str = "\
 spectral captures what an app says and hears over HTTP, HTTPS and WebSocket.
 
+  spectral capture run [OPTIONS] -- COMMAND
+                                        run a command and capture its traffic
   spectral capture proxy [OPTIONS]      capture into a bundle until Ctrl+C
   spectral capture discover [OPTIONS]   only list the domains an app talks to
   spectral capture inspect FILE [--trace t_0001]
@@ -14,12 +16,15 @@ spectral captures what an app says and hears over HTTP, HTTPS and WebSocket.
   spectral capture recover FILE.zip.part [-o FILE]
                                         make a bundle of what a capture left
                                         that did not end
+  spectral ca path|show|export|env|install|uninstall|help
+                                        the certificate that apps have to trust
 
-  -p, --port N           port to listen on, 0 for any (8080)
+  -p, --port N           port to listen on, 0 for any (8080; run: 0)
       --listen ADDR      address to listen on (127.0.0.1)
       --transparent      serve redirected traffic too
   -q, --quiet            say nothing but errors
-proxy:
+  -v, --verbose          run: a line for each exchange
+run and proxy:
   -o, --output FILE      the bundle (capture.zip)
   -d, --domain PATTERN   capture only such hosts; repeatable (all)
   -e, --exclude PATTERN  never capture such hosts; repeatable
@@ -27,7 +32,7 @@ proxy:
       --upstream-ca FILE trust these certificates in origins too; repeatable
       --passthrough-refused
                          leave hosts alone whose apps refuse our certificate
-      --ca-dir DIR       where our CA is, or is made (~/.mitmproxy)
+      --ca-dir DIR       where our CA is, or is made (~/.mitmproxy); ca too
       --memory SIZE      take about so much memory at most (64M)
       --max-body SIZE    decode bodies up to this size (1G)
 
@@ -39,6 +44,22 @@ pub(crate) const LONG: &str = "\
 spectral captures what an app says and hears over HTTP, HTTPS and WebSocket.
 
 USAGE
+  spectral capture run [OPTIONS] [--] COMMAND [ARGS…]
+      Runs a command whose traffic is captured, with nothing to set up: it
+      gets variables that send it through a proxy on a free port, and that
+      have it trust what the proxy shows. When it ends the bundle is written,
+      and its exit code is ours. Streams and signals are its own.
+
+          spectral capture run -- curl https://api.example.com/users
+          spectral capture run -o tests.zip -d '*.example.com' -- npm test
+
+      Reaches whatever reads such variables: curl, wget, git, cargo, pip, npm,
+      Python (urllib, requests, httpx; aiohttp with trust_env=True), Node (from
+      22.21 or 24.5 on), Go (but for localhost), Java, Ruby, Deno and more.
+      What the command leaves running in the background is captured until the
+      command itself ends. Proxies that were set before are not asked. Inside
+      of it, SPECTRAL_PROXY is the proxy's address.
+
   spectral capture proxy [OPTIONS]
       A proxy on a port of this machine. Whatever respects HTTP_PROXY and
       HTTPS_PROXY can be sent through it. At Ctrl+C (or SIGTERM, or when the
@@ -62,19 +83,43 @@ USAGE
       bundle is FILE.zip, unless -o says otherwise; one that is there is kept
       as FILE.zip.bak. FILE.zip.part stays as it is.
 
-OPTIONS of proxy and discover
+  spectral ca path
+  spectral ca show
+      Where the certificate is that apps have to trust, and what it says.
+  spectral ca export [--format pem|der|p12|mobileconfig] [-o FILE]
+      The certificate, never its key: for programs, for Java and Windows (with
+      the password changeit), for iPhones, iPads and Macs. [pem, to stdout]
+  spectral ca env [--shell sh|fish|powershell] [-p N] [--listen ADDR]
+      Lines for a shell that send what it starts through a proxy on that port,
+      and have it trust what the proxy shows. --unset prints the way back.
+
+          spectral capture proxy &
+          eval \"$(spectral ca env)\"
+
+  spectral ca install [--dry-run]
+  spectral ca uninstall [--dry-run]
+      Puts the certificate into the system's own store (Debian, Alpine,
+      Fedora, Arch, SUSE, macOS) or takes it out. Shows each command before
+      it runs it; who is not root is only told what to run.
+  spectral ca help firefox|chrome|ios|android|java|wsl
+      The steps for one platform.
+
+OPTIONS of run, proxy and discover
   -p, --port N
-      The port to listen on. 0 picks one that is free. [8080]
+      The port to listen on. 0 picks one that is free. [8080; run: 0]
   --listen ADDR
       The address to listen on. Anyone who reaches it can use the proxy, so
       think twice before you change it. [127.0.0.1]
   --transparent
       Also serve traffic that a firewall redirects to the port: requests by
-      their Host field, TLS by its server name to port 443.
+      their Host field, TLS by its server name to port 443. Not for run.
   -q, --quiet
       Say nothing but errors.
+  -v, --verbose
+      Only for run: a line for each exchange as it ends. Without it nothing is
+      said while the command runs.
 
-OPTIONS of proxy
+OPTIONS of run and proxy
   -o, --output FILE
       The bundle. One that is there is replaced only when the new one is
       complete, and kept as FILE.bak. [capture.zip]
@@ -114,4 +159,7 @@ OPTIONS of proxy
 
 EXIT CODES
   0  done    1  it could not begin, or something was lost    2  wrong usage
+  run ends with its command's: 128 and the signal's number if a signal ended
+  it, 127 if it is not found, 126 if it cannot be executed; 1 if the command
+  succeeded and the bundle is incomplete.
 ";

@@ -1,17 +1,19 @@
 //! The command line: arguments in, messages out, signals between them.
 
 mod args;
+mod ca;
 mod capture;
 mod help;
 mod inspect;
 mod process;
 mod recover;
+mod run;
 mod screen;
 mod summary;
 mod text;
 
 use args::Command;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Runs what the command line asks for.
@@ -23,6 +25,14 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Capture(options)) => capture::run(options),
+        Ok(Command::Run { options, command }) => run::run(options, &command),
+        Ok(Command::Ca(request)) => {
+            let out = io::stdout();
+            match ca::answer(request, &mut out.lock(), out.is_terminal()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(what) => fail(&what),
+            }
+        }
         Ok(Command::Inspect { file, trace }) => {
             match inspect::inspect(&file, trace.as_deref(), &mut io::stdout().lock()) {
                 Ok(()) => ExitCode::SUCCESS,

@@ -194,8 +194,9 @@ fn is_own(shared: &Shared, authority: &Authority) -> bool {
 }
 
 fn own_page(shared: &Shared, client: &mut Leg, head: &RequestHead) {
-    let ca_pem = shared.capture.as_ref().map(|capture| capture.ca_pem.as_str());
-    page::answer_to(client, &head.method, &Answer::own(&head.method, &head.target, ca_pem), &shared.stop);
+    let ca = shared.capture.as_ref().map(|capture| &capture.ca);
+    let answer = Answer::own(&head.method, &head.target, ca, shared.listen);
+    page::answer_to(client, &head.method, &answer, &shared.stop);
 }
 
 /// Opens a tunnel. The client is answered once the origin is there, so that it learns of one that is not.

@@ -6,8 +6,11 @@ use super::dial::Undialled;
 use super::leg::Leg;
 use super::relay;
 use super::stop::Stop;
+use crate::cert::{CaCertificate, STORE_PASSWORD};
+use crate::platforms::PLATFORMS;
 use crate::wire::authority::Authority;
 use crate::wire::proxy_request::Refusal;
+use std::net::SocketAddr;
 
 /// An answer of our own; the connection ends after it.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,7 +19,7 @@ pub(crate) struct Answer {
     media_type: &'static str,
     /// What a browser saves it as.
     file_name: Option<&'static str>,
-    body: String,
+    body: Vec<u8>,
 }
 
 impl Answer {
@@ -67,18 +70,25 @@ impl Answer {
         )
     }
 
-    /// The page, or what it links to.
-    pub(crate) fn own(method: &str, target: &[u8], ca_pem: Option<&str>) -> Self {
+    /// The page of a proxy at `proxy`, or what it links to; without a CA, nothing is to be trusted.
+    pub(crate) fn own(method: &str, target: &[u8], ca: Option<&CaCertificate>, proxy: SocketAddr) -> Self {
         if !matches!(method, "GET" | "HEAD") {
             return Self::sentence("405 Method Not Allowed", "There is nothing to change here.");
         }
         let path = target.split(|&b| matches!(b, b'?' | b'#')).next().unwrap_or_default();
-        match (path, ca_pem) {
-            (b"/", Some(_)) => Self::page(PAGE),
+        match (path, ca) {
+            (b"/", Some(ca)) => Self::page(&page(ca, proxy)),
             (b"/", None) => Self::page(DISCOVER_PAGE),
-            (b"/cert/pem", Some(pem)) => Self::certificate("application/x-pem-file", "mitmproxy-ca-cert.pem", pem),
+            (b"/cert/pem", Some(ca)) => Self::file("application/x-pem-file", Some("mitmproxy-ca-cert.pem"), ca.pem()),
             // Windows and Android know the same PEM by this name.
-            (b"/cert/cer", Some(pem)) => Self::certificate("application/x-x509-ca-cert", "mitmproxy-ca-cert.cer", pem),
+            (b"/cert/cer", Some(ca)) => {
+                Self::file("application/x-x509-ca-cert", Some("mitmproxy-ca-cert.cer"), ca.pem())
+            }
+            (b"/cert/p12", Some(ca)) => Self::file("application/x-pkcs12", Some("mitmproxy-ca-cert.p12"), ca.p12()),
+            // Safari installs it by its type, and only saves what is an attachment.
+            (b"/cert/mobileconfig", Some(ca)) => {
+                Self::file("application/x-apple-aspen-config", None, ca.mobileconfig())
+            }
             _ => Self::sentence("404 Not Found", "This is the capture proxy itself; its page is at /."),
         }
     }
@@ -88,16 +98,16 @@ impl Answer {
             status,
             media_type: "text/plain; charset=utf-8",
             file_name: None,
-            body: format!("spectral: {sentence}\n"),
+            body: format!("spectral: {sentence}\n").into(),
         }
     }
 
     fn page(html: &str) -> Self {
-        Self { status: "200 OK", media_type: "text/html; charset=utf-8", file_name: None, body: html.to_owned() }
+        Self::file("text/html; charset=utf-8", None, html)
     }
 
-    fn certificate(media_type: &'static str, file_name: &'static str, pem: &str) -> Self {
-        Self { status: "200 OK", media_type, file_name: Some(file_name), body: pem.to_owned() }
+    fn file(media_type: &'static str, file_name: Option<&'static str>, body: impl Into<Vec<u8>>) -> Self {
+        Self { status: "200 OK", media_type, file_name, body: body.into() }
     }
 
     /// The bytes to send; to HEAD, without the body (RFC 9110 section 9.3.2).
@@ -113,10 +123,11 @@ impl Answer {
             bytes.push_str(&format!("Content-Disposition: attachment; filename=\"{name}\"\r\n"));
         }
         bytes.push_str("\r\n");
+        let mut bytes = bytes.into_bytes();
         if !is_head {
-            bytes.push_str(&self.body);
+            bytes.extend_from_slice(&self.body);
         }
-        bytes.into_bytes()
+        bytes
     }
 }
 
@@ -135,6 +146,32 @@ fn send(client: &mut Leg, bytes: &[u8], stop: &Stop) {
     relay::part(client, stop);
 }
 
+/// The page, with what is known of this proxy.
+fn page(ca: &CaCertificate, proxy: SocketAddr) -> String {
+    let fingerprint = ca.about().map(|about| about.sha256).unwrap_or_default();
+    let mut steps = String::new();
+    for platform in PLATFORMS {
+        steps.push_str(&format!("<details><summary>{}</summary><ol>\n", html(platform.title)));
+        for step in platform.steps("mitmproxy-ca-cert.pem", proxy) {
+            // Code stands in backquotes, so every second part is code.
+            let parts = step.split('`').enumerate().map(|(n, part)| match n % 2 {
+                0 => html(part),
+                _ => format!("<code>{}</code>", html(part)),
+            });
+            steps.push_str(&format!("<li>{}</li>\n", parts.collect::<String>()));
+        }
+        steps.push_str("</ol></details>\n");
+    }
+    PAGE.replace("{name}", &html(ca.name()))
+        .replace("{sha256}", &fingerprint.replace(':', ":<wbr>"))
+        .replace("{password}", STORE_PASSWORD)
+        .replace("{steps}", &steps)
+}
+
+fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
 const PAGE: &str = include_str!("page.html");
 const DISCOVER_PAGE: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
     <meta name=viewport content='width=device-width'><title>Spectral</title>\
@@ -145,18 +182,36 @@ const DISCOVER_PAGE: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
 mod tests {
     use super::*;
 
-    fn text(method: &str, target: &str, pem: Option<&str>) -> String {
-        String::from_utf8(Answer::own(method, target.as_bytes(), pem).to_bytes(method == "HEAD")).unwrap()
+    fn text(method: &str, target: &str, ca: Option<&CaCertificate>) -> String {
+        let answer = Answer::own(method, target.as_bytes(), ca, ([127, 0, 0, 1], 4711).into());
+        String::from_utf8_lossy(&answer.to_bytes(method == "HEAD")).into_owned()
     }
 
     #[test]
     fn offers_the_certificate_and_changes_nothing() {
-        assert!(text("GET", "/", Some("PEM")).contains("href=\"/cert/pem\""));
-        assert!(text("GET", "/cert/pem", Some("PEM")).ends_with("\r\n\r\nPEM"));
-        assert!(text("GET", "/cert/cer?x", Some("PEM")).contains("filename=\"mitmproxy-ca-cert.cer\""));
-        assert!(text("HEAD", "/cert/pem", Some("PEM")).ends_with("Length: 3\r\nConnection: close\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Disposition: attachment; filename=\"mitmproxy-ca-cert.pem\"\r\n\r\n"));
-        assert!(text("POST", "/", Some("PEM")).starts_with("HTTP/1.1 405 "));
+        let ca = CaCertificate::for_tests();
+        let page = text("GET", "/", Some(&ca));
+        for format in ["pem", "cer", "p12", "mobileconfig"] {
+            assert!(page.contains(&format!("href=\"/cert/{format}\"")), "{page}");
+            let file = text("GET", &format!("/cert/{format}"), Some(&ca));
+            assert!(file.starts_with("HTTP/1.1 200 OK\r\n"), "{file}");
+        }
+        for blank in ["{name}", "{sha256}", "{password}", "{steps}", "{ca}", "{proxy}", "{host}", "{port}"] {
+            assert!(!page.contains(blank), "{blank} in {page}");
+        }
+        assert!(page.contains("<code>127.0.0.1</code>") && page.contains("4711"), "{page}");
+        assert!(page.contains("&lt;trust-anchors&gt;") && !page.contains("<trust-anchors>"), "steps are escaped");
+        assert!(text("GET", "/cert/mobileconfig", Some(&ca)).contains("com.apple.security.root"));
+        assert!(text("GET", "/cert/p12", Some(&ca)).contains(&format!("Content-Length: {}\r\n", ca.p12().len())));
+        assert!(text("GET", "/cert/pem", Some(&ca)).ends_with(&format!("\r\n\r\n{}", ca.pem())));
+        assert!(text("GET", "/cert/cer?x", Some(&ca)).contains("filename=\"mitmproxy-ca-cert.cer\""));
+        let head = text("HEAD", "/cert/pem", Some(&ca));
+        assert!(
+            head.contains(&format!("Content-Length: {}\r\n", ca.pem().len())) && head.ends_with("\r\n\r\n"),
+            "{head}"
+        );
+        assert!(text("POST", "/", Some(&ca)).starts_with("HTTP/1.1 405 "));
         assert!(text("GET", "/cert/pem", None).starts_with("HTTP/1.1 404 "));
-        assert!(text("GET", "/x", Some("PEM")).starts_with("HTTP/1.1 404 "));
+        assert!(text("GET", "/x", Some(&ca)).starts_with("HTTP/1.1 404 "));
     }
 }

@@ -4,7 +4,7 @@ use super::connection::Patience;
 use super::stop::Stop;
 use super::tls::{TowardsClients, TowardsOrigins};
 use crate::bundle::recorder::Sink;
-use crate::cert::Leaves;
+use crate::cert::{CaCertificate, Leaves};
 use crate::clock::Moment;
 use crate::notice::Reason;
 use crate::tally::Tally;
@@ -34,7 +34,7 @@ pub(crate) struct Capture {
     pub(crate) sink: Sink,
     pub(crate) leaves: Leaves,
     /// Our certificate, for the proxy's own page.
-    pub(crate) ca_pem: String,
+    pub(crate) ca: CaCertificate,
     pub(crate) towards_clients: TowardsClients,
     pub(crate) towards_origins: TowardsOrigins,
     pub(crate) unintercepted: Unintercepted,

@@ -1,5 +1,6 @@
 //! TLS settings for both sides: as a server towards clients, as a client towards origins. Nothing is negotiated here.
 
+use crate::cert;
 use crate::error::Error;
 use crate::wire::authority::Host;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -25,13 +26,13 @@ pub(crate) struct TowardsOrigins {
 }
 
 impl TowardsOrigins {
-    /// Trusts the machine's roots (Mozilla's where it has none) and those in `more`; everyone if `insecure`.
+    /// Trusts the machine's roots but for `ca`, our own, and those in `more`; everyone if `insecure`.
     ///
     /// # Errors
     /// If a file of `more` cannot be read or holds no certificate.
-    pub(crate) fn new(more: &[PathBuf], insecure: bool) -> Result<Self, Error> {
+    pub(crate) fn new(ca: &CertificateDer<'_>, more: &[PathBuf], insecure: bool) -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut roots = machine_roots();
+        let mut roots = machine_roots(ca);
         let mut given = Vec::new();
         for file in more {
             given.extend(read_certificates(&mut roots, file)?);
@@ -153,13 +154,16 @@ impl ResolvesServerCert for Leaf {
     }
 }
 
-fn machine_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
+/// What this machine's apps verify origins with, less our own CA: whoever has it in their system's store, or in a variable,
+/// trusts it to stand in for origins, not as one.
+fn machine_roots(ca: &CertificateDer<'_>) -> RootCertStore {
+    let (mut roots, mut own) = (RootCertStore::empty(), RootCertStore::empty());
     // One that does not parse is skipped, as other programs on the machine skip it.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
+    roots.add_parsable_certificates(cert::machine_roots());
+    own.add_parsable_certificates([ca.clone()]);
+    // By the key, which is what signs: it may be there under another certificate.
+    let keys: Vec<_> = own.roots.iter().map(|own| &own.subject_public_key_info).collect();
+    roots.roots.retain(|root| !keys.contains(&&root.subject_public_key_info));
     roots
 }
 
@@ -251,7 +255,7 @@ mod tests {
 
     fn accepts(given: &[CertificateDer<'static>], insecure: bool, presented: &CertificateDer<'_>, name: &str) -> bool {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut roots = machine_roots();
+        let mut roots = machine_roots(&self_signed());
         roots.add_parsable_certificates(given.iter().cloned());
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
@@ -270,7 +274,11 @@ mod tests {
     }
 
     #[test]
-    fn there_are_roots_on_every_machine() {
-        assert!(!machine_roots().is_empty());
+    fn our_own_ca_is_no_root_of_ours() {
+        let all = cert::machine_roots();
+        let ours = all.first().unwrap();
+        let without = machine_roots(ours);
+        assert_eq!(without.len(), machine_roots(&self_signed()).len() - 1);
+        assert!(!without.is_empty(), "there are roots on every machine");
     }
 }

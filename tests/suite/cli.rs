@@ -69,7 +69,9 @@ fn usage_errors_are_one_line_and_exit_2() {
 #[test]
 fn help_is_short_with_h_and_long_with_help() {
     let dir = TempDir::new();
-    for command in [&[][..], &["capture", "proxy"], &["capture", "discover"], &["capture", "inspect"]] {
+    let commands: [&[&str]; 6] =
+        [&[], &["capture", "run"], &["capture", "proxy"], &["capture", "discover"], &["capture", "inspect"], &["ca"]];
+    for command in commands {
         let help = |flag: &str| {
             let said = spectral(&dir, &[command, &[flag]].concat()).ok();
             said.text() + &said.err
@@ -96,6 +98,10 @@ fn help_is_short_with_h_and_long_with_help() {
         "--transparent",
         "-q",
         "--quiet",
+        "-v",
+        "--verbose",
+        "capture run",
+        "ca export",
     ] {
         assert!(long.contains(option), "{option} in {long}");
     }

@@ -79,6 +79,14 @@ impl TestCa {
         self.issuer.as_ref().der().clone()
     }
 
+    /// A folder in which `spectral` finds this as its own CA.
+    pub(crate) fn as_ours(&self) -> TempDir {
+        let dir = TempDir::new();
+        let key = pem("PRIVATE KEY", &self.issuer.key().serialize_der());
+        dir.write("mitmproxy-ca.pem", key + &pem("CERTIFICATE", &self.der()));
+        dir
+    }
+
     /// Makes a certificate.
     pub(crate) fn issue(&self, wish: &Wish) -> Identity {
         let mut params = CertificateParams::new(wish.names.clone()).unwrap();

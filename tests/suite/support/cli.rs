@@ -36,6 +36,13 @@ pub(crate) fn shell(shell: impl AsRef<OsStr>, dir: &TempDir, commands: &str) -> 
     command
 }
 
+/// `spectral capture run` with the suite's origins trusted and `args`, before `--` and `run`.
+pub(crate) fn capture_run<A: AsRef<OsStr>>(dir: &TempDir, args: &[&str], run: &[A]) -> Command {
+    let mut command = command(dir, &["capture", "run", "--upstream-ca"]);
+    command.arg(&TestCa::trusted().pem).args(args).arg("--").args(run);
+    command
+}
+
 /// A `spectral` under way.
 #[derive(Debug)]
 pub(crate) struct Spectral {

@@ -36,16 +36,26 @@ pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
 }
 
-/// A Python that has gRPC: the one that `SPECTRAL_PYTHON` names, else `python3`. Missing, it is called `grpcio`.
+/// A Python that has gRPC. Missing, it is called `grpcio`.
 #[track_caller]
 pub(crate) fn python_with_grpc() -> Option<PathBuf> {
+    found("grpcio", find_python_with("grpc"))
+}
+
+/// A Python that has `module`. Missing, it is called by the module's name.
+#[track_caller]
+pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
+    found(module, find_python_with(module))
+}
+
+/// The one that `SPECTRAL_PYTHON` names, else `python3`.
+fn find_python_with(module: &str) -> Option<PathBuf> {
     let named = std::env::var_os("SPECTRAL_PYTHON").map(PathBuf::from);
-    let python = named.or_else(|| find("python3")).filter(|python| {
-        let tried =
-            Command::new(python).args(["-c", "import grpc"]).stdin(Stdio::null()).stderr(Stdio::null()).status();
+    named.or_else(|| find("python3")).filter(|python| {
+        let import = format!("import {module}");
+        let tried = Command::new(python).args(["-c", &import]).stdin(Stdio::null()).stderr(Stdio::null()).status();
         tried.is_ok_and(|status| status.success())
-    });
-    found("grpcio", python)
+    })
 }
 
 /// Says that this test is skipped for want of `what`, and fails if `SPECTRAL_REQUIRE_PEERS` lists that.

@@ -1,0 +1,91 @@
+//! What a command under capture trusts, and what we ourselves do.
+
+use crate::support::bundle::Bundle;
+use crate::support::cli::{capture_run, command};
+use crate::support::peers::{peer, run};
+use crate::support::{Origin, TempDir, TestCa, TlsSetup, answer_all};
+use std::ffi::OsString;
+
+const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/// An origin whose certificate `ca` signed.
+fn signed_by(ca: &'static TestCa) -> Origin {
+    Origin::tls_with(TlsSetup { ca, ..TlsSetup::default() }, |link| answer_all(link, HELLO.as_bytes()))
+}
+
+#[test]
+fn what_a_command_trusted_before_it_still_trusts_where_nothing_is_captured() {
+    let Some(curl) = peer("curl") else {
+        return;
+    };
+    let origin = signed_by(TestCa::unknown());
+    let url = format!("https://{}/", origin.at("localhost"));
+    let fetch = [curl.as_os_str(), "-sS".as_ref(), url.as_ref()];
+    for variable in ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"] {
+        let dir = TempDir::new();
+        let said = run(capture_run(&dir, &["-e", "localhost"], &fetch).env(variable, &TestCa::unknown().pem));
+        assert_eq!(said.ok().text(), "hello", "{variable}");
+        assert_eq!(Bundle::open(&dir.join("capture.zip")).traces.len(), 0);
+    }
+    let dir = TempDir::new();
+    let said = run(&mut capture_run(&dir, &["-e", "localhost"], &fetch));
+    assert_eq!(said.code, Some(60), "it trusts nobody else: {}", said.err);
+}
+
+#[test]
+fn the_machines_roots_are_there_too() {
+    let dir = TempDir::new();
+    let mut command = capture_run(&dir, &[], &["sh", "-c", "cat \"$SSL_CERT_FILE\""]);
+    // The suite's own environment may name some.
+    let said = run(command.env_clear().env("HOME", dir.path()).env("PATH", "/usr/bin:/bin")).ok();
+    let ours = std::fs::read_to_string(crate::support::cli::ca_in(dir.path())).unwrap();
+    let text = said.text();
+    assert!(text.starts_with(&ours), "ours comes first");
+    assert!(text.matches("BEGIN CERTIFICATE").count() > 50, "{}", text.len());
+}
+
+#[test]
+fn a_shell_under_capture_does_not_make_us_trust_ourselves() {
+    let Some(curl) = peer("curl") else {
+        return;
+    };
+    // An origin whose certificate our own CA signed: another of us, or whoever has its key.
+    let ours = TestCa::unknown().as_ours();
+    let origin = signed_by(TestCa::unknown());
+    let url = format!("https://{}/", origin.at("localhost"));
+    let other = TempDir::new();
+    for ca_dir in [ours.path(), other.path()] {
+        let dir = TempDir::new();
+        let inner: Vec<OsString> = [env!("CARGO_BIN_EXE_spectral"), "capture", "run", "-o", "inner.zip", "--ca-dir"]
+            .into_iter()
+            .map(OsString::from)
+            .chain([ca_dir.into(), "--".into(), curl.clone().into(), "-skS".into(), url.clone().into()])
+            .collect();
+        let said = run(&mut capture_run(&dir, &["--ca-dir", ours.path().to_str().unwrap()], &inner)).ok();
+        assert_eq!(said.text(), "hello");
+        assert_eq!(Bundle::open(&dir.join("inner.zip")).traces.len(), 0, "{}", said.err);
+        assert!(said.err.contains("this machine does not trust the origin"), "{}", said.err);
+    }
+}
+
+#[test]
+fn whoever_trusts_our_ca_does_not_make_us_trust_it() {
+    let Some(curl) = peer("curl") else {
+        return;
+    };
+    let ours = TestCa::unknown().as_ours();
+    let origin = signed_by(TestCa::unknown());
+    let dir = TempDir::new();
+    let fetch = |more: &[&str]| {
+        let mut command = command(&dir, &["capture", "run", "--ca-dir", ours.path().to_str().unwrap()]);
+        command.args(more).arg("--").arg(&curl).args(["-sS", &format!("https://{}/", origin.at("localhost"))]);
+        // As where the system's store has it.
+        run(command.env("SSL_CERT_FILE", &TestCa::unknown().pem)).ok()
+    };
+    let said = fetch(&[]);
+    assert_eq!(Bundle::open(&dir.join("capture.zip")).traces.len(), 0, "{}", said.err);
+    assert!(said.err.contains("this machine does not trust the origin"), "{}", said.err);
+    // Unless it is said in so many words.
+    fetch(&["--upstream-ca", TestCa::unknown().pem.to_str().unwrap()]);
+    assert_eq!(Bundle::open(&dir.join("capture.zip")).traces.len(), 1);
+}
