@@ -17,13 +17,13 @@ mod wire;
 #[doc(hidden)]
 pub mod fuzz;
 
-pub use bundle::{reader, recover};
+pub use bundle::{merge, reader, recover, redact};
 pub use cert::{About, CaCertificate, Roots, STORE_PASSWORD};
 pub use config::{Config, Mode, Observer};
 pub use environment::{Environment, TrustFiles};
 pub use error::Error;
-pub use notice::{Notice, Reason, Summary, Uncaptured};
+pub use notice::{Domain, KnownBy, Notice, Progress, Reason, Summary, Uncaptured};
 pub use platforms::{PLATFORMS, Platform};
-pub use proxy::{Hurry, Proxy, Running};
+pub use proxy::{Gauge, Hurry, Proxy, Running};
 pub use wire::pattern::{BadPattern, Pattern};
 pub use wire::tap::Opaque;

@@ -108,8 +108,47 @@ pub struct Summary {
     pub troubles: Vec<String>,
     /// What was not captured: each host and reason, with the number of connections; most first.
     pub uncaptured: Vec<Uncaptured>,
-    /// The domains seen, with the number of connections to each; most first.
-    pub domains: Vec<(String, u64)>,
+    /// The domains seen, those with most connections first.
+    pub domains: Vec<Domain>,
+}
+
+/// A domain that clients spoke to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Domain {
+    /// Its name, or an address.
+    pub name: String,
+    /// Who called it so.
+    pub known_by: KnownBy,
+    /// Connections to it.
+    pub connections: u64,
+    /// Plain requests (`GET http://…`); those inside tunnels are not counted.
+    pub requests: u64,
+    /// What clients sent to it, in bytes; counted where domains are only discovered.
+    pub sent: u64,
+    /// What it sent, likewise.
+    pub received: u64,
+}
+
+/// How a domain's name is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownBy {
+    /// By the server name in TLS, the Host field, or the URL of a plain request.
+    Name,
+    /// By what was asked of the proxy with CONNECT alone, which may be an address.
+    Connect,
+}
+
+/// How a capture is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Connections of clients right now.
+    pub open: usize,
+    /// Bytes that were passed on so far, both ways, as the ends meant them: without TLS where that is opened.
+    pub bytes: u64,
+    /// The size of the bundle so far.
+    pub bundle: u64,
 }
 
 /// Connections to one host that were not captured for one reason.

@@ -13,13 +13,14 @@ use crate::net::shared::{Capture, Shared, Unintercepted};
 use crate::net::stop::Stop;
 use crate::net::sys::queue_many;
 use crate::net::tls::{TowardsClients, TowardsOrigins};
-use crate::notice::Summary;
+use crate::notice::{Progress, Summary};
 use crate::tally::Tally;
 use crate::wire::pattern::Filter;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -104,8 +105,9 @@ impl Proxy {
         let writing = match self.output {
             None => None,
             Some(Output { writer, items, sender }) => {
+                let part = writer.part().to_owned();
                 let thread = thread::Builder::new().name("writer".into()).spawn(move || writer.run(&items));
-                Some(Writing { thread: thread.map_err(no_thread)?, sender })
+                Some(Writing { thread: thread.map_err(no_thread)?, sender, part })
             }
         };
         let (shared, counted, listener) = (Arc::clone(&self.shared), Arc::clone(&live), self.listener);
@@ -134,6 +136,8 @@ pub struct Running {
 struct Writing {
     thread: JoinHandle<writer::Tally>,
     sender: SyncSender<Item>,
+    /// Where the bundle is until it is finished.
+    part: PathBuf,
 }
 
 impl Running {
@@ -145,6 +149,12 @@ impl Running {
     /// A handle that ends the waiting of [`Running::stop`] from another thread.
     pub fn hurry(&self) -> Hurry {
         Hurry { live: Arc::clone(&self.live) }
+    }
+
+    /// A handle that tells how the capture is doing, for as long as it goes on.
+    pub fn gauge(&self) -> Gauge {
+        let part = self.writing.as_ref().map(|writing| writing.part.clone());
+        Gauge { bytes: self.shared.tally.bytes(), live: Arc::clone(&self.live), part }
     }
 
     /// Stops accepting, ends all connections, records what was in flight, completes the bundle.
@@ -165,7 +175,7 @@ impl Running {
             domains: self.shared.tally.all_domains(),
             ..Summary::default()
         };
-        if let Some(Writing { thread, sender }) = self.writing.take() {
+        if let Some(Writing { thread, sender, .. }) = self.writing.take() {
             // Fails only if the writer is gone, which joining it shows.
             let _ = sender.send(Item::Finish);
             drop(sender);
@@ -203,6 +213,32 @@ impl Drop for Running {
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running").field("addr", &self.addr()).finish_non_exhaustive()
+    }
+}
+
+/// Tells how a capture is doing.
+#[derive(Clone)]
+pub struct Gauge {
+    bytes: Arc<AtomicU64>,
+    live: Arc<Live>,
+    part: Option<PathBuf>,
+}
+
+impl Gauge {
+    /// How it is doing now.
+    pub fn read(&self) -> Progress {
+        let size = |part: &PathBuf| std::fs::metadata(part).map_or(0, |meta| meta.len());
+        Progress {
+            open: self.live.count(),
+            bytes: self.bytes.load(Relaxed),
+            bundle: self.part.as_ref().map_or(0, size),
+        }
+    }
+}
+
+impl fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gauge").field(&self.read()).finish()
     }
 }
 

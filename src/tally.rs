@@ -1,19 +1,33 @@
 //! Counts what is not captured and which domains are seen, and tells of each once, as it happens.
 
 use crate::config::Observer;
-use crate::notice::{Notice, Reason, Uncaptured};
+use crate::notice::{Domain, KnownBy, Notice, Reason, Uncaptured};
+use crate::wire::tap::Dir;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Shared by all connections of a capture.
 pub(crate) struct Tally {
     observer: Observer,
     announce_domains: bool,
     uncaptured: Mutex<HashMap<(String, Reason), u64>>,
-    domains: Mutex<HashMap<String, u64>>,
+    domains: Mutex<HashMap<String, Seen>>,
     /// Hosts from which something was captured.
     captured: Mutex<HashMap<String, u64>>,
+    /// Of all that was passed on.
+    bytes: Arc<AtomicU64>,
+}
+
+/// What is known of a domain.
+#[derive(Clone, Copy)]
+struct Seen {
+    known_by: KnownBy,
+    connections: u64,
+    requests: u64,
+    /// Up and down.
+    bytes: [u64; 2],
 }
 
 impl Tally {
@@ -25,6 +39,7 @@ impl Tally {
             uncaptured: Mutex::default(),
             domains: Mutex::default(),
             captured: Mutex::default(),
+            bytes: Arc::default(),
         }
     }
 
@@ -41,11 +56,49 @@ impl Tally {
         count(&self.captured, host.to_owned());
     }
 
-    /// A connection, or a plain request, goes to the domain `name`.
-    pub(crate) fn domain(&self, name: &str) {
-        if count(&self.domains, name.to_owned()) && self.announce_domains {
+    /// A connection goes to the domain `name`.
+    pub(crate) fn domain(&self, name: &str, known_by: KnownBy) {
+        let is_new = {
+            let mut domains = lock(&self.domains);
+            if domains.len() >= KINDS && !domains.contains_key(name) {
+                return;
+            }
+            let seen = Seen { known_by, connections: 0, requests: 0, bytes: [0; 2] };
+            let seen = domains.entry(name.to_owned()).or_insert(seen);
+            seen.connections = seen.connections.saturating_add(1);
+            if known_by == KnownBy::Name {
+                seen.known_by = known_by;
+            }
+            seen.connections == 1
+        };
+        if is_new && self.announce_domains {
             self.observer.tell(&Notice::Domain { name: name.to_owned() });
         }
+    }
+
+    /// A plain request goes to the domain `name`.
+    pub(crate) fn request(&self, name: &str) {
+        if let Some(seen) = lock(&self.domains).get_mut(name) {
+            seen.requests = seen.requests.saturating_add(1);
+        }
+    }
+
+    /// So many bytes went to and came from the domain `name`.
+    pub(crate) fn domain_bytes(&self, name: &str, [up, down]: [u64; 2]) {
+        if let Some(Seen { bytes, .. }) = lock(&self.domains).get_mut(name) {
+            let [sent, received] = *bytes;
+            *bytes = [sent.saturating_add(up), received.saturating_add(down)];
+        }
+    }
+
+    /// So many bytes are passed on.
+    pub(crate) fn passed(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// How many bytes were passed on, now and later.
+    pub(crate) fn bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.bytes)
     }
 
     /// Something is wrong with the capture itself.
@@ -64,8 +117,43 @@ impl Tally {
     }
 
     /// All domains, most first.
-    pub(crate) fn all_domains(&self) -> Vec<(String, u64)> {
-        most_first(&self.domains)
+    pub(crate) fn all_domains(&self) -> Vec<Domain> {
+        let domain = |(name, seen): (&String, &Seen)| {
+            let Seen { known_by, connections, requests, bytes: [sent, received] } = *seen;
+            Domain { name: name.clone(), known_by, connections, requests, sent, received }
+        };
+        let mut all: Vec<_> = lock(&self.domains).iter().map(domain).collect();
+        all.sort_unstable_by(|a, b| b.connections.cmp(&a.connections).then_with(|| a.name.cmp(&b.name)));
+        all
+    }
+}
+
+/// Counts what one connection passes on, for its domain if that is asked for.
+pub(crate) struct Passing<'t> {
+    tally: &'t Tally,
+    domain: Option<String>,
+    bytes: [u64; 2],
+}
+
+impl<'t> Passing<'t> {
+    pub(crate) fn new(tally: &'t Tally, domain: Option<String>) -> Self {
+        Self { tally, domain, bytes: [0; 2] }
+    }
+
+    /// So many bytes are on their way.
+    pub(crate) fn passed(&mut self, dir: Dir, bytes: usize) {
+        self.tally.passed(bytes);
+        let [up, down] = &mut self.bytes;
+        let of_dir = if dir == Dir::Up { up } else { down };
+        *of_dir = of_dir.saturating_add(bytes as u64);
+    }
+}
+
+impl Drop for Passing<'_> {
+    fn drop(&mut self) {
+        if let Some(domain) = &self.domain {
+            self.tally.domain_bytes(domain, self.bytes);
+        }
     }
 }
 
@@ -97,7 +185,6 @@ const KINDS: usize = 50_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[test]
     fn a_client_that_left_counts_only_where_no_other_stayed() {
@@ -118,11 +205,32 @@ mod tests {
         };
         for host in ["b:1", "a:1", "b:1"] {
             tally.uncaptured(host, Reason::NotMatched);
-            tally.domain(host);
+            tally.domain(host, KnownBy::Connect);
         }
         assert_eq!(told.lock().unwrap().len(), 4);
         let all: Vec<_> = tally.all_uncaptured().into_iter().map(|u| (u.host, u.connections)).collect();
         assert_eq!(all, [("b:1".to_owned(), 2), ("a:1".to_owned(), 1)]);
-        assert_eq!(tally.all_domains(), all);
+        let domains: Vec<_> = tally.all_domains().into_iter().map(|d| (d.name, d.connections)).collect();
+        assert_eq!(domains, all);
+    }
+
+    #[test]
+    fn a_domain_has_what_was_said_to_it() {
+        let tally = Tally::new(Observer::default(), false);
+        tally.domain("a", KnownBy::Connect);
+        tally.domain("b", KnownBy::Connect);
+        tally.domain("a", KnownBy::Name);
+        tally.domain("a", KnownBy::Connect);
+        tally.request("a");
+        let mut passing = Passing::new(&tally, Some("a".into()));
+        passing.passed(Dir::Up, 3);
+        passing.passed(Dir::Down, 5);
+        drop(passing);
+        Passing::new(&tally, None).passed(Dir::Up, 7);
+        let (name, known_by) = ("a".to_owned(), KnownBy::Name);
+        let a = Domain { name, known_by, connections: 3, requests: 1, sent: 3, received: 5 };
+        assert_eq!(tally.all_domains()[0], a);
+        assert_eq!(tally.all_domains()[1].known_by, KnownBy::Connect);
+        assert_eq!(tally.bytes().load(Relaxed), 15);
     }
 }

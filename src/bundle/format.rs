@@ -229,6 +229,16 @@ pub struct Message {
     pub context_refs: Vec<String>,
 }
 
+/// What a browser's user did. Only its name and its time matter here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Context {
+    pub(crate) id: String,
+    pub(crate) timestamp: u64,
+    #[serde(flatten)]
+    pub(crate) rest: serde_json::Map<String, serde_json::Value>,
+}
+
 /// Every item once, by time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -1,32 +1,57 @@
 //! Reads bundles: ours, and those of other producers.
 //!
 //! ```text
-//! Bundle::open ─▶ manifest, ids ─▶ trace(id) ─▶ request_body, response_body
-//!                             ├──▶ socket(id)
-//!                             └──▶ message(id) ─▶ payload
+//! Bundle::open ──────┬─▶ manifest, ids ─▶ trace(id) ─▶ request_body, response_body
+//! Bundle::open_part ─┘                ├─▶ socket(id)
+//!   (a capture still running)         └─▶ message(id) ─▶ payload
 //! ```
 //!
 //! A bundle may come from anywhere. Names in it are only ever looked up in the archive itself, sizes are claims, and
 //! texts may hold anything: escape them before they reach a terminal.
 
-use super::archive::Opened;
+use super::archive::{Archive, Opened};
+use part::Part;
 use serde::de::DeserializeOwned;
+use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use super::format::Context;
 pub use super::format::{
     App, Browser, Header, Initiator, Manifest, Message, Request, Response, Socket, Stats, Timeline, TimelineEvent,
     Timing, Trace,
 };
 
+mod part;
+
 /// A bundle that is open.
 pub struct Bundle {
     path: PathBuf,
-    archive: Opened,
+    source: Source,
     manifest: Manifest,
     traces: Vec<String>,
     sockets: Vec<String>,
-    messages: Vec<String>,
+    /// By the WebSocket that they are of.
+    messages: HashMap<String, Vec<String>>,
+    contexts: Vec<String>,
+}
+
+/// Where entries are read from.
+enum Source {
+    Whole(Opened),
+    Part(Part),
+}
+
+/// How far a bundle has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is complete.
+    Whole,
+    /// A capture is writing it.
+    Growing,
+    /// It lacks its end, and nobody is writing it.
+    Cut,
 }
 
 /// Why a bundle cannot be read, in one sentence.
@@ -78,27 +103,94 @@ impl Bundle {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         let archive = Opened::open(&path).map_err(|what| Error::Open { path: path.clone(), what })?;
-        let mut bundle = Self {
+        let names: Vec<_> = archive.names().collect();
+        let mut bundle = Self::empty(path, Source::Whole(archive));
+        bundle.manifest = bundle.json("manifest.json")?;
+        bundle.add(names.iter().map(String::as_str));
+        Ok(bundle)
+    }
+
+    /// Opens what a capture has written so far, its `NAME.zip.part`. [`Bundle::refresh`] shows what came since.
+    ///
+    /// # Errors
+    /// If it is no beginning of a bundle.
+    pub fn open_part(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let path = path.into();
+        let part = Part::open(&path).map_err(|what| Error::Open { path: path.clone(), what })?;
+        let mut bundle = Self::empty(path, Source::Part(part));
+        bundle.refresh()?;
+        Ok(bundle)
+    }
+
+    fn empty(path: PathBuf, source: Source) -> Self {
+        Self {
             path,
-            archive,
+            source,
             manifest: Manifest::default(),
             traces: Vec::new(),
             sockets: Vec::new(),
-            messages: Vec::new(),
+            messages: HashMap::new(),
+            contexts: Vec::new(),
+        }
+    }
+
+    /// Notes what a capture has written since, and says how far it has come. Ids that are new stand behind those known.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn refresh(&mut self) -> Result<State, Error> {
+        let Source::Part(part) = &mut self.source else { return Ok(State::Whole) };
+        let (names, state) =
+            part.refresh().map_err(|e| Error::Open { path: self.path.clone(), what: e.to_string() })?;
+        self.add(names.iter().map(String::as_str));
+        match state {
+            State::Whole => self.manifest = self.json("manifest.json")?,
+            State::Growing | State::Cut => self.manifest = self.manifest_so_far(),
+        }
+        Ok(state)
+    }
+
+    /// What the manifest would say now, as far as that is known.
+    fn manifest_so_far(&self) -> Manifest {
+        let known = match &self.source {
+            Source::Part(part) => part.manifest(),
+            Source::Whole(_) => Manifest::default(),
         };
-        bundle.manifest = bundle.json("manifest.json")?;
-        for name in bundle.archive.names() {
-            match kind(&name) {
-                Some((Kind::Trace, id)) => bundle.traces.push(id.to_owned()),
-                Some((Kind::Socket, id)) => bundle.sockets.push(id.to_owned()),
-                Some((Kind::Message, id)) => bundle.messages.push(id.to_owned()),
+        let stats = Stats {
+            trace_count: self.traces.len() as u64,
+            ws_connection_count: self.sockets.len() as u64,
+            ws_message_count: self.messages.values().map(|of_one| of_one.len() as u64).sum(),
+            context_count: 0,
+        };
+        Manifest { stats, ..known }
+    }
+
+    /// Notes the ids in `names`, which are those of entries; each once.
+    fn add<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        for name in names {
+            match kind(name) {
+                Some((Kind::Trace, id)) => self.traces.push(id.to_owned()),
+                Some((Kind::Socket, id)) => self.sockets.push(id.to_owned()),
+                Some((Kind::Message, id)) => {
+                    let socket = id.rsplit_once("_m").map_or(id, |(socket, _)| socket);
+                    match self.messages.get_mut(socket) {
+                        Some(of_it) => of_it.push(id.to_owned()),
+                        None => drop(self.messages.insert(socket.to_owned(), vec![id.to_owned()])),
+                    }
+                }
+                Some((Kind::Context, id)) => self.contexts.push(id.to_owned()),
                 None => {}
             }
         }
-        for ids in [&mut bundle.traces, &mut bundle.sockets, &mut bundle.messages] {
-            ids.sort_by_key(|id| numbers(id));
+        for ids in
+            [&mut self.traces, &mut self.sockets, &mut self.contexts].into_iter().chain(self.messages.values_mut())
+        {
+            if !ids.is_sorted_by_key(|id| numbers(id)) {
+                ids.sort_by_cached_key(|id| numbers(id));
+            }
+            // An archive may have an entry twice; readers find one of them.
+            ids.dedup();
         }
-        Ok(bundle)
     }
 
     /// The file.
@@ -122,9 +214,18 @@ impl Bundle {
     }
 
     /// The ids of all messages of one WebSocket, by number.
-    pub fn messages<'s>(&'s self, socket: &'s str) -> impl Iterator<Item = &'s str> {
-        let of_it = move |id: &&str| id.strip_prefix(socket).is_some_and(|rest| rest.starts_with("_m"));
-        self.messages.iter().map(String::as_str).filter(of_it)
+    pub fn messages(&self, socket: &str) -> impl Iterator<Item = &str> + use<'_> {
+        self.messages.get(socket).into_iter().flatten().map(String::as_str)
+    }
+
+    /// The ids of what a browser's user did, by number.
+    pub(super) fn contexts(&self) -> &[String] {
+        &self.contexts
+    }
+
+    /// What a browser's user did, as it is: nothing here knows its fields.
+    pub(super) fn context(&mut self, id: &str) -> Result<Context, Error> {
+        self.json(&format!("contexts/{id}.json"))
     }
 
     /// Every item once, by time.
@@ -143,11 +244,16 @@ impl Bundle {
         self.json(&format!("traces/{id}.json"))
     }
 
-    /// The WebSocket called `id`.
+    /// The WebSocket called `id`. Of one that is open while its capture runs, this is what is known so far.
     ///
     /// # Errors
     /// If it is missing or malformed.
     pub fn socket(&mut self, id: &str) -> Result<Socket, Error> {
+        if let Source::Part(part) = &self.source
+            && let Some(open) = part.open_socket(id)
+        {
+            return Ok(Socket { message_count: self.messages(id).count() as u64, ..open.clone() });
+        }
         self.json(&format!("ws/{id}.json"))
     }
 
@@ -183,6 +289,23 @@ impl Bundle {
         self.body("ws", message.payload_file.as_deref())
     }
 
+    /// Copies the entry `from` to `archive`, packed as it is and called `to`.
+    pub(super) fn copy(&mut self, archive: &mut Archive, from: &str, to: String) -> io::Result<()> {
+        let missing =
+            || io::Error::other(Error::Missing { path: self.path.clone(), name: from.to_owned() }.to_string());
+        let malformed = |what| io::Error::other(format!("{from} in {} {what}", self.path.display()));
+        match &mut self.source {
+            Source::Whole(opened) => {
+                let (entry, mut content) = opened.packed(from).map_err(malformed)?.ok_or_else(missing)?;
+                archive.copy(super::archive::Entry { name: to, ..entry }, &[], &mut content)
+            }
+            Source::Part(part) => {
+                let (entry, mut content) = part.packed(from).ok_or_else(missing)?;
+                archive.copy(super::archive::Entry { name: to, ..entry }, &[], &mut content)
+            }
+        }
+    }
+
     fn body(&mut self, folder: &str, file: Option<&str>) -> Result<Vec<u8>, Error> {
         match file {
             Some(file) => self.content(&format!("{folder}/{file}"), LARGEST_BODY),
@@ -196,7 +319,11 @@ impl Bundle {
     }
 
     fn content(&mut self, name: &str, most: u64) -> Result<Vec<u8>, Error> {
-        match self.archive.read(name, most) {
+        let read = match &mut self.source {
+            Source::Whole(archive) => archive.read(name, most),
+            Source::Part(part) => part.read(name, most),
+        };
+        match read {
             Ok(Some(content)) => Ok(content),
             Ok(None) => Err(Error::Missing { path: self.path.clone(), name: name.to_owned() }),
             Err(what) => Err(self.malformed(name, what)),
@@ -219,19 +346,24 @@ pub(super) enum Kind {
     Trace,
     Socket,
     Message,
+    Context,
 }
 
-/// What an entry is by its name, and its id.
+/// What an entry is by its name, and its id. A merged bundle's ids have more than one number: `t_001_0001`.
 pub(super) fn kind(name: &str) -> Option<(Kind, &str)> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let numbered = |text: &str| text.split('_').all(digits);
     if let Some(id) = name.strip_prefix("traces/").and_then(|rest| rest.strip_suffix(".json")) {
-        return digits(id.strip_prefix("t_")?).then_some((Kind::Trace, id));
+        return numbered(id.strip_prefix("t_")?).then_some((Kind::Trace, id));
+    }
+    if let Some(id) = name.strip_prefix("contexts/").and_then(|rest| rest.strip_suffix(".json")) {
+        return numbered(id.strip_prefix("c_")?).then_some((Kind::Context, id));
     }
     let id = name.strip_prefix("ws/")?.strip_suffix(".json")?;
     let number = id.strip_prefix("ws_")?;
     match number.split_once("_m") {
-        Some((socket, message)) => (digits(socket) && digits(message)).then_some((Kind::Message, id)),
-        None => digits(number).then_some((Kind::Socket, id)),
+        Some((socket, message)) => (numbered(socket) && digits(message)).then_some((Kind::Message, id)),
+        None => numbered(number).then_some((Kind::Socket, id)),
     }
 }
 
@@ -255,6 +387,9 @@ mod tests {
         assert_eq!(kind("traces/t_0001.json"), Some((Kind::Trace, "t_0001")));
         assert_eq!(kind("ws/ws_0001.json"), Some((Kind::Socket, "ws_0001")));
         assert_eq!(kind("ws/ws_0001_m12345.json"), Some((Kind::Message, "ws_0001_m12345")));
+        assert_eq!(kind("traces/t_002_0001.json"), Some((Kind::Trace, "t_002_0001")));
+        assert_eq!(kind("ws/ws_002_0001.json"), Some((Kind::Socket, "ws_002_0001")));
+        assert_eq!(kind("ws/ws_002_001_0001_m001.json"), Some((Kind::Message, "ws_002_001_0001_m001")));
         for name in [
             "traces/t_0001_request.bin",
             "traces/t_.json",
@@ -263,7 +398,7 @@ mod tests {
             "./traces/t_0001.json",
             "ws/ws_0001_m001.bin",
             "ws/ws_1_m_1.json",
-            "contexts/c_0001.json",
+            "contexts/c_.json",
             "manifest.json",
             "",
         ] {

@@ -111,17 +111,17 @@ pub(crate) fn json(archive: &mut Archive, name: &str, value: &impl Serialize, no
 }
 
 /// `scheme://host[:port]`.
-fn origin(url: &str) -> &str {
+pub(super) fn origin(url: &str) -> &str {
     let authority = url.find("://").map_or(0, |at| at.saturating_add(3));
     let path = url.get(authority..).and_then(|rest| rest.find(['/', '?', '#']));
     path.and_then(|path| url.get(..authority.saturating_add(path))).unwrap_or(url)
 }
 
 /// The origins that traces are counted for; a capture of more hosts has no app to name.
-const MOST_ORIGINS: usize = 10_000;
+pub(super) const MOST_ORIGINS: usize = 10_000;
 
 /// An event's JSON is at most this long: two numbers of up to 20 digits in its id, one as its time.
 const EVENT_SIZE: u64 = 160;
 
 /// The timeline goes to the archive in pieces of this size.
-const BUFFER: usize = 64 * 1024;
+pub(super) const BUFFER: usize = 64 * 1024;

@@ -105,6 +105,11 @@ impl Writer {
         })
     }
 
+    /// Where the bundle is until it is finished.
+    pub(crate) fn part(&self) -> &Path {
+        self.archive.part()
+    }
+
     /// Where the bodies for this writer are to be kept.
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.store

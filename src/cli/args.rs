@@ -1,11 +1,14 @@
-//! The command line, parsed. The one file that names `lexopt`.
+//! The command line, parsed. What names `lexopt` is here and below.
 
-use super::{ca, help};
+use super::{ca, export, help, inspect};
 use lexopt::prelude::*;
+use spectral_capture::redact::Rules;
 use spectral_capture::{Config, Mode, Pattern};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+
+mod bundles;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -24,11 +27,23 @@ pub(crate) enum Command {
     /// `ca`.
     Ca(ca::Request),
     /// `capture inspect`.
-    Inspect {
+    Inspect(inspect::Options),
+    /// `capture export`.
+    Export(export::Options),
+    /// `capture merge`.
+    Merge {
+        /// The bundles, in the order of their numbers.
+        bundles: Vec<PathBuf>,
+        /// The bundle to make of them.
+        output: PathBuf,
+    },
+    /// `capture redact`.
+    Redact {
         /// The bundle.
         file: PathBuf,
-        /// One trace of it.
-        trace: Option<String>,
+        /// The one to show to others.
+        output: PathBuf,
+        rules: Rules,
     },
     /// `capture recover`.
     Recover {
@@ -44,8 +59,10 @@ pub(crate) enum Command {
 pub(crate) struct Options {
     pub(crate) config: Config,
     pub(crate) quiet: bool,
-    /// Shows a line per exchange; only `capture run` asks.
+    /// Shows a line per exchange.
     pub(crate) verbose: bool,
+    /// Shows what was discovered as JSON.
+    pub(crate) json: bool,
 }
 
 /// Reads a command line, the program's own name first.
@@ -65,7 +82,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             None => return Err(format!("a command is missing: {TRY}")),
         }
         match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["capture"] | ["capture", "proxy" | "run" | "discover" | "inspect" | "recover"] => {}
+            ["capture"]
+            | ["capture", "proxy" | "run" | "discover" | "inspect" | "export" | "merge" | "redact" | "recover"] => {}
             ["ca"] => return ca::parse(parser),
             ["help"] => return Ok(Command::Print(help::LONG.into())),
             ["capture", other] => return Err(format!("there is no command 'capture {other}': {TRY}")),
@@ -73,7 +91,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         }
     }
     match path.last().map(String::as_str) {
-        Some("inspect") => inspect(parser),
+        Some("inspect") => bundles::inspect(parser),
+        Some("export") => bundles::export(parser),
+        Some("merge") => bundles::merge(parser),
+        Some("redact") => bundles::redact(parser),
         Some("recover") => recover(parser),
         Some("discover") => capture(parser, Config::discover()),
         Some("run") => run(parser),
@@ -98,7 +119,7 @@ fn options(
     mut command: Option<Vec<OsString>>,
 ) -> Result<Command, String> {
     let (discover, run) = (config.mode == Mode::Discover, command.is_some());
-    let (mut quiet, mut verbose) = (false, false);
+    let (mut quiet, mut verbose, mut json) = (false, false, false);
     while let Some(arg) = parser.next().map_err(said)? {
         match arg {
             Short('p') | Long("port") => config.listen.set_port(port(&mut parser)?),
@@ -107,7 +128,8 @@ fn options(
                 config.listen = listen_address(&text, config.listen.port())?;
             }
             Short('q') | Long("quiet") => quiet = true,
-            Short('v') | Long("verbose") if run => verbose = true,
+            Short('v') | Long("verbose") if !discover => verbose = true,
+            Long("json") if discover => json = true,
             Long("transparent") if !run => config.transparent = true,
             Short('o') | Long("output") if !discover => {
                 config.mode = Mode::Capture { output: parser.value().map_err(said)?.into() };
@@ -131,7 +153,7 @@ fn options(
             },
         }
     }
-    let options = Options { config, quiet, verbose };
+    let options = Options { config, quiet, verbose, json };
     match command {
         None => Ok(Command::Capture(options)),
         Some(command) if command.is_empty() => {
@@ -139,22 +161,6 @@ fn options(
         }
         Some(command) => Ok(Command::Run { options, command }),
     }
-}
-
-fn inspect(mut parser: lexopt::Parser) -> Result<Command, String> {
-    let (mut file, mut trace) = (None, None);
-    while let Some(arg) = parser.next().map_err(said)? {
-        match arg {
-            Long("trace") => trace = Some(value(&mut parser, "--trace")?),
-            Value(path) if file.is_none() => file = Some(PathBuf::from(path)),
-            other => match common(other)? {
-                Some(command) => return Ok(command),
-                None => continue,
-            },
-        }
-    }
-    let file = file.ok_or_else(|| format!("which bundle? spectral capture inspect FILE; {TRY}"))?;
-    Ok(Command::Inspect { file, trace })
 }
 
 fn recover(mut parser: lexopt::Parser) -> Result<Command, String> {
@@ -322,7 +328,8 @@ mod tests {
             "capture run",
             "capture run --",
             "capture run --transparent true",
-            "capture proxy -v",
+            "capture discover -v",
+            "capture proxy --json",
             "ca",
             "ca frobnicate",
             "ca help",
@@ -386,16 +393,6 @@ mod tests {
         match parsed("capture recover a.zip.part -o b.zip") {
             Ok(Command::Recover { part, output }) => {
                 assert_eq!((part, output), ("a.zip.part".into(), Some("b.zip".into())));
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn inspect_takes_a_file_and_a_trace() {
-        match parsed("capture inspect a.zip --trace t_0001") {
-            Ok(Command::Inspect { file, trace }) => {
-                assert_eq!((file, trace.as_deref()), ("a.zip".into(), Some("t_0001")));
             }
             other => panic!("{other:?}"),
         }

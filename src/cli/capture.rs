@@ -2,17 +2,20 @@
 
 use super::args::Options;
 use super::screen::Screen;
-use super::text::{escape, size};
+use super::text::{count, escape, size};
 use super::{fail, process, summary};
-use spectral_capture::{Config, Mode, Notice, Observer, Proxy};
+use spectral_capture::{Config, Mode, Notice, Observer, Progress, Proxy};
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
 use std::thread;
 
 /// Captures until a signal comes.
 pub(crate) fn run(options: Options) -> ExitCode {
-    let Options { mut config, quiet, .. } = options;
+    let Options { mut config, quiet, verbose, json } = options;
     let signals = match process::catch_signals() {
         Ok(signals) => signals,
         Err(what) => return fail(&what),
@@ -20,10 +23,14 @@ pub(crate) fn run(options: Options) -> ExitCode {
     process::allow_many_descriptors();
     process::survive_file_limits();
     let (screen, written) = Screen::new(quiet);
-    let live = screen.clone();
-    config.on_notice = Observer::new(move |notice| show(&live, notice, live.is_terminal()));
+    let (live, seen) = (screen.clone(), Arc::<Seen>::default());
+    let counts = Arc::clone(&seen);
+    config.on_notice = Observer::new(move |notice| {
+        counts.add(notice);
+        show(&live, notice, verbose);
+    });
     let code = match Proxy::bind(config.clone()) {
-        Ok(proxy) => capture(config, proxy, &screen, signals),
+        Ok(proxy) => capture(config, proxy, &screen, &seen, json, signals),
         Err(e) => return fail(&e.to_string()),
     };
     drop(screen);
@@ -32,7 +39,14 @@ pub(crate) fn run(options: Options) -> ExitCode {
 }
 
 /// The capture itself. When it returns, nobody holds the screen but who called it.
-fn capture(config: Config, proxy: Proxy, screen: &Screen, signals: Receiver<()>) -> ExitCode {
+fn capture(
+    config: Config,
+    proxy: Proxy,
+    screen: &Screen,
+    seen: &Arc<Seen>,
+    json: bool,
+    signals: Receiver<()>,
+) -> ExitCode {
     let banner = banner(&config, &proxy);
     let replaces = matches!(&config.mode, Mode::Capture { output } if output.exists());
     if config.listen.port() == 0 && screen.is_quiet() {
@@ -45,9 +59,12 @@ fn capture(config: Config, proxy: Proxy, screen: &Screen, signals: Receiver<()>)
         Err(e) => return fail(&e.to_string()),
     };
     screen.say(banner);
+    let (gauge, counts, mode) = (running.gauge(), Arc::clone(seen), config.mode.clone());
+    screen.status(move || counts.status(&mode, &gauge.read()));
     // Ends only if the handler is gone, and then nothing could ever end the capture: end it.
     let _ = signals.recv();
 
+    screen.no_status();
     if screen.is_terminal() {
         // After the ^C that the terminal shows.
         screen.say("\n".into());
@@ -63,6 +80,13 @@ fn capture(config: Config, proxy: Proxy, screen: &Screen, signals: Receiver<()>)
     }
     let summed = running.stop();
     match &config.mode {
+        Mode::Discover if json => {
+            if let Err(e) = summary::domains_as_json(&summed, &mut io::stdout().lock())
+                && e.kind() != io::ErrorKind::BrokenPipe
+            {
+                return fail(&format!("cannot write: {e}"));
+            }
+        }
         Mode::Discover => screen.say(summary::of_domains(&summed)),
         Mode::Capture { output } => {
             screen.say(summary::of_capture(&summed, output, replaces, ca_cert.as_deref()));
@@ -77,12 +101,52 @@ fn capture(config: Config, proxy: Proxy, screen: &Screen, signals: Receiver<()>)
     ExitCode::SUCCESS
 }
 
-/// One line for what just happened. Lines for each exchange are for people who look on; what is not captured is for logs too.
+/// What was told so far.
+#[derive(Default)]
+struct Seen {
+    exchanges: AtomicU64,
+    sockets: AtomicU64,
+    domains: AtomicU64,
+}
+
+impl Seen {
+    fn add(&self, notice: &Notice) {
+        let count = match notice {
+            Notice::Exchange { .. } => &self.exchanges,
+            Notice::Socket { .. } => &self.sockets,
+            Notice::Domain { .. } => &self.domains,
+            _ => return,
+        };
+        count.fetch_add(1, Relaxed);
+    }
+
+    /// What a person who looks on wants to know, on less than a line.
+    fn status(&self, mode: &Mode, progress: &Progress) -> String {
+        let Progress { open, bytes, bundle, .. } = progress;
+        let passed = format!("{} passed, {open} open", size(*bytes));
+        match mode {
+            Mode::Discover => format!("{}, {passed}", count(self.domains.load(Relaxed), "domain")),
+            Mode::Capture { .. } => format!(
+                "{}, {}, {passed}, bundle {}",
+                count(self.exchanges.load(Relaxed), "exchange"),
+                count(self.sockets.load(Relaxed), "socket"),
+                size(*bundle)
+            ),
+        }
+    }
+}
+
+/// One line for what just happened. Lines for each exchange are for those who ask; what is not captured is for all.
 pub(super) fn show(screen: &Screen, notice: &Notice, each_exchange: bool) {
     let line = match notice {
         Notice::Exchange { method, url, status, size: bytes, total_ms, .. } if each_exchange => {
-            let status = if *status == 0 { "---".to_owned() } else { status.to_string() };
-            format!("{status} {} {}  {}  {total_ms:.0} ms", escape(method), escape(url), size(*bytes))
+            format!(
+                "{} {} {}  {}  {total_ms:.0} ms",
+                screen.status_code(*status),
+                escape(method),
+                escape(url),
+                size(*bytes)
+            )
         }
         Notice::Socket { url, messages, .. } if each_exchange => {
             format!("ws  {}  {messages} messages", escape(url))

@@ -11,8 +11,13 @@ spectral captures what an app says and hears over HTTP, HTTPS and WebSocket.
                                         run a command and capture its traffic
   spectral capture proxy [OPTIONS]      capture into a bundle until Ctrl+C
   spectral capture discover [OPTIONS]   only list the domains an app talks to
-  spectral capture inspect FILE [--trace t_0001]
+  spectral capture inspect FILE [OPTIONS]
                                         show what a bundle holds
+  spectral capture export FILE --format har|curl [-o FILE]
+                                        the same in other tools' words
+  spectral capture merge FILE FILE… -o FILE
+                                        one bundle of several
+  spectral capture redact FILE -o FILE  a copy without what is secret
   spectral capture recover FILE.zip.part [-o FILE]
                                         make a bundle of what a capture left
                                         that did not end
@@ -23,7 +28,8 @@ spectral captures what an app says and hears over HTTP, HTTPS and WebSocket.
       --listen ADDR      address to listen on (127.0.0.1)
       --transparent      serve redirected traffic too
   -q, --quiet            say nothing but errors
-  -v, --verbose          run: a line for each exchange
+  -v, --verbose          run and proxy: a line for each exchange
+      --json             discover: the domains as JSON, to stdout
 run and proxy:
   -o, --output FILE      the bundle (capture.zip)
   -d, --domain PATTERN   capture only such hosts; repeatable (all)
@@ -35,6 +41,16 @@ run and proxy:
       --ca-dir DIR       where our CA is, or is made (~/.mitmproxy); ca too
       --memory SIZE      take about so much memory at most (64M)
       --max-body SIZE    decode bodies up to this size (1G)
+inspect:
+      --trace t_0001, --ws ws_0001      one exchange, or a WebSocket's messages
+      --body t_0001 [request|response]  a body as its bytes
+      --json, --follow                  for programs; go on as a capture does
+redact:
+      --header NAME, --query NAME, --json NAME
+                                        secret too; repeatable
+inspect and export:
+      --host PATTERN, --method M, --status 4xx, --grep TEXT
+                                        what is meant; repeatable
 
 --help says more.
 ";
@@ -73,8 +89,27 @@ USAGE
       Passes everything through untouched and lists the domains an app talks
       to, with a line of -d options to go on with. Needs no certificate.
 
-  spectral capture inspect FILE [--trace ID]
-      Shows what a bundle holds; with --trace one exchange whole.
+  spectral capture inspect FILE [OPTIONS]
+      Shows what a bundle holds: a line for each exchange and WebSocket, or one
+      of them whole. Of a capture that still runs, FILE.part is shown as far as
+      it is written.
+
+          spectral capture inspect capture.zip --host '*.example.com' --status 5xx
+          spectral capture inspect capture.zip --json | jq -r .request.url
+
+  spectral capture export FILE --format har|curl [-o FILE]
+      Writes what is meant as an HTTP Archive (HAR 1.2, for browsers' developer
+      tools and others), or as shell commands that ask the same again.
+
+  spectral capture merge FILE FILE… -o FILE
+      Makes one bundle of several. Ids get the number of their bundle: t_0001 of
+      the second is t_002_0001.
+
+  spectral capture redact FILE -o FILE [--header NAME] [--query NAME] [--json NAME]
+      Makes a bundle to show to others. The values of Authorization,
+      Proxy-Authorization, Cookie and Set-Cookie, and of what is named, are
+      replaced by placeholders; equal values by equal ones. It says how many, and
+      what it could not search. A secret under another name stays.
 
   spectral capture recover FILE.zip.part [-o FILE]
       While a capture runs, what it has is in FILE.zip.part. If it did not come
@@ -116,8 +151,11 @@ OPTIONS of run, proxy and discover
   -q, --quiet
       Say nothing but errors.
   -v, --verbose
-      Only for run: a line for each exchange as it ends. Without it nothing is
-      said while the command runs.
+      Only for run and proxy: a line for each exchange and WebSocket as it ends.
+      On a terminal a line of proxy says in any case how it is going; run says
+      nothing while its command runs.
+  --json
+      Only for discover: at the end a line of JSON for each domain, to stdout.
 
 OPTIONS of run and proxy
   -o, --output FILE
@@ -154,6 +192,61 @@ OPTIONS of run and proxy
       Decode bodies (gzip, br, ...) that come to no more than this. A larger
       one, or one that no honest server sends, is kept as received. [1G]
       Sizes are bytes; K, M and G stand for 1024, 1024 K and 1024 M.
+
+OPTIONS of inspect
+  --trace ID
+      Show one exchange whole: heads, bodies, times.
+  --ws ID
+      Show the messages of one WebSocket.
+  --body ID [request|response]
+      Write a body as its bytes: an exchange's (its response's, unless request
+      is said), or a WebSocket message's (ws_0001_m001). What a terminal would
+      obey is not written to one.
+  --json
+      A line of JSON for each exchange, in the bundle's own field names, with
+      cut_off (\"request\", \"response\" or null) added; for each WebSocket, with
+      type \"websocket\" added; with --ws for each message, with text or base64
+      added.
+  --follow
+      Go on as long as a capture writes the bundle.
+
+OPTIONS of export
+  --format har|curl
+      In whose words.
+  -o, --output FILE
+      Where to. [stdout]
+  --trace ID
+      One exchange alone.
+
+OPTIONS of merge
+  -o, --output FILE
+      The new bundle.
+
+OPTIONS of redact. Names may be given several times, and mean the same in upper
+and lower case.
+  -o, --output FILE
+      The new bundle.
+  --header NAME
+      The value of this header is secret too.
+  --query NAME
+      The value of this parameter is: in URLs, wherever they stand (the request,
+      its headers, textual bodies), and in forms.
+  --json NAME
+      The value of this member is: in textual bodies and WebSocket messages, and
+      in forms.
+  --keep-coded
+      Keep bodies that could not be decoded, though they cannot be searched.
+
+OPTIONS of inspect and export: which exchanges and WebSockets are meant. Of one
+kind any, of several kinds all have to fit.
+  --host PATTERN
+      The host in the URL, as with -d.
+  --method METHOD
+  --status STATUS
+      404, 4xx, 200-299; 0 is no answer.
+  --grep TEXT
+      TEXT, whatever its case, in the URL, the headers or a textual body; in a
+      WebSocket's text messages.
 
   -h, --help, -V, --version
 

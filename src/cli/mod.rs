@@ -1,12 +1,18 @@
 //! The command line: arguments in, messages out, signals between them.
 
 mod args;
+mod base64;
 mod ca;
 mod capture;
+mod export;
+mod filter;
 mod help;
 mod inspect;
+mod output;
 mod process;
+mod reading;
 mod recover;
+mod remake;
 mod run;
 mod screen;
 mod summary;
@@ -28,27 +34,31 @@ pub(crate) fn main() -> ExitCode {
         Ok(Command::Run { options, command }) => run::run(options, &command),
         Ok(Command::Ca(request)) => {
             let out = io::stdout();
-            match ca::answer(request, &mut out.lock(), out.is_terminal()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(what) => fail(&what),
-            }
+            done(ca::answer(request, &mut out.lock(), out.is_terminal()))
         }
-        Ok(Command::Inspect { file, trace }) => {
-            match inspect::inspect(&file, trace.as_deref(), &mut io::stdout().lock()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(what) => fail(&what),
-            }
+        Ok(Command::Inspect(options)) => {
+            done(inspect::inspect(&options, &mut io::stdout().lock(), io::stdout().is_terminal()))
+        }
+        Ok(Command::Export(options)) => done(export::export(&options)),
+        Ok(Command::Merge { bundles, output }) => done(remake::merge(&bundles, &output, &mut io::stdout().lock())),
+        Ok(Command::Redact { file, output, rules }) => {
+            done(remake::redact(&file, &output, &rules, &mut io::stdout().lock()))
         }
         Ok(Command::Recover { part, output }) => {
-            match recover::recover(&part, output.as_deref(), &mut io::stdout().lock()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(what) => fail(&what),
-            }
+            done(recover::recover(&part, output.as_deref(), &mut io::stdout().lock()))
         }
         Err(usage) => {
             complain(&usage);
             ExitCode::from(USAGE)
         }
+    }
+}
+
+/// How a command ended.
+fn done(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => fail(&what),
     }
 }
 

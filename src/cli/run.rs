@@ -38,7 +38,7 @@ pub(crate) fn run(options: Options, command: &[OsString]) -> ExitCode {
         Ok(program) => program,
         Err(why) => return not_run(name, &why),
     };
-    let Options { mut config, quiet, verbose } = options;
+    let Options { mut config, quiet, verbose, .. } = options;
     let (screen, written) = Screen::new(quiet);
     if verbose {
         let live = screen.clone();

@@ -1,7 +1,9 @@
 //! The last words of a capture: what the bundle holds, what it does not hold and why, and what to do about it.
 
-use super::text::escape;
-use spectral_capture::{Opaque, Reason, Summary, Uncaptured};
+use super::text::{Align, Table, escape, size};
+use serde::Serialize;
+use spectral_capture::{Domain, KnownBy, Opaque, Reason, Summary, Uncaptured};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// After `capture proxy`.
@@ -60,12 +62,30 @@ pub(crate) fn of_domains(summary: &Summary) -> String {
     if summary.domains.is_empty() {
         return "No domain was seen. Does the app respect HTTP_PROXY and HTTPS_PROXY?\n".into();
     }
-    let mut text = String::from("\nConnections  Domain\n");
-    for (name, n) in &summary.domains {
-        text.push_str(&format!("{n:11}  {}\n", escape(name)));
+    let mut table = Table::new([
+        ("Connections", Align::Right),
+        ("Requests", Align::Right),
+        ("Sent", Align::Right),
+        ("Received", Align::Right),
+        ("Domain", Align::Left),
+    ]);
+    let mut written = Vec::new();
+    for domain in &summary.domains {
+        let mark = if domain.known_by == KnownBy::Connect { "  (by CONNECT alone)" } else { "" };
+        let row = [
+            domain.connections.to_string(),
+            requests(domain).map_or("-".into(), |n| n.to_string()),
+            size(domain.sent),
+            size(domain.received),
+            format!("{}{mark}", escape(&domain.name)),
+        ];
+        // Into memory, where nothing fails.
+        let _ = table.row(row, &mut written);
     }
+    let _ = table.flush(&mut written);
+    let mut text = String::from_utf8_lossy(&written).into_owned();
     text.push_str("\nTo capture them:\n  spectral capture proxy");
-    for (name, _) in summary.domains.iter().take(MOST) {
+    for Domain { name, .. } in summary.domains.iter().take(MOST) {
         // Names came over the network; those that a pattern can hold need no quoting but for IPv6's brackets.
         let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
         match is_plain {
@@ -78,6 +98,37 @@ pub(crate) fn of_domains(summary: &Summary) -> String {
         text.push_str(&format!("  (and {} more)\n", summary.domains.len() - MOST));
     }
     text
+}
+
+/// The same for programs: a line of JSON for each domain.
+pub(crate) fn domains_as_json(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'d> {
+        domain: &'d str,
+        known_by: &'static str,
+        connections: u64,
+        requests: Option<u64>,
+        bytes_sent: u64,
+        bytes_received: u64,
+    }
+    for domain in &summary.domains {
+        let line = Line {
+            domain: &domain.name,
+            known_by: if domain.known_by == KnownBy::Connect { "connect" } else { "name" },
+            connections: domain.connections,
+            requests: requests(domain),
+            bytes_sent: domain.sent,
+            bytes_received: domain.received,
+        };
+        serde_json::to_writer(&mut *out, &line)?;
+        writeln!(out)?;
+    }
+    out.flush()
+}
+
+/// How many there were, where that is known: inside of TLS nobody looked.
+fn requests(domain: &Domain) -> Option<u64> {
+    (domain.requests > 0).then_some(domain.requests)
 }
 
 /// Why something is not captured, as the end of a sentence.

@@ -96,16 +96,30 @@ pub(crate) fn date(epoch_ms: u64) -> String {
     format!("{year:04}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03} UTC", u8::from(month))
 }
 
+/// The same as HAR has it: `2026-11-22T09:07:10.216+00:00`.
+pub(crate) fn iso8601(epoch_ms: u64) -> String {
+    date(epoch_ms).replacen(' ', "T", 1).replace(" UTC", "+00:00")
+}
+
 /// `1 trace`, `2 traces`.
 pub(crate) fn count(n: u64, one: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{n} {one}{plural}")
 }
 
-/// Rows whose columns stand below each other. The last column is as long as it likes.
+/// `text`, or a mark where there is none.
+pub(crate) fn or_none(text: &str) -> String {
+    if text.is_empty() { "-".into() } else { text.to_owned() }
+}
+
+/// Rows whose columns stand below each other. The last column is as long as it likes; the others are as wide as the rows so
+/// far need: tables may be long, and are not kept in memory.
 pub(crate) struct Table<const N: usize> {
     align: [Align; N],
+    widths: [usize; N],
+    /// Not written yet. The first one has the columns' names.
     rows: Vec<[String; N]>,
+    begun: bool,
 }
 
 /// Where a column's texts stand.
@@ -118,25 +132,38 @@ pub(crate) enum Align {
 impl<const N: usize> Table<N> {
     /// Begins with the columns' names.
     pub(crate) fn new(columns: [(&str, Align); N]) -> Self {
-        Self { align: columns.map(|(_, align)| align), rows: vec![columns.map(|(name, _)| name.to_owned())] }
+        let rows = vec![columns.map(|(name, _)| name.to_owned())];
+        Self { align: columns.map(|(_, align)| align), widths: [0; N], rows, begun: false }
     }
 
-    /// Appends a row, already escaped.
-    pub(crate) fn row(&mut self, row: [String; N]) {
+    /// Appends a row, already escaped, and writes those that have waited long enough.
+    pub(crate) fn row(&mut self, row: [String; N], out: &mut dyn Write) -> io::Result<()> {
         self.rows.push(row);
+        if self.rows.len() < ROWS {
+            return Ok(());
+        }
+        self.flush(out)
     }
 
-    /// Writes all rows.
-    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut widths = [0; N];
+    /// Writes the rows there are, after an empty line if they are the first; nothing where there are none.
+    pub(crate) fn flush(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        if !self.begun && self.rows.len() <= 1 {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.begun, true) {
+            writeln!(out)?;
+        }
         for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
+            for (width, cell) in self.widths.iter_mut().zip(row) {
                 *width = cell.chars().count().max(*width);
             }
         }
-        for row in &self.rows {
+        if let Some(last) = self.widths.last_mut() {
+            *last = 0;
+        }
+        for row in self.rows.drain(..) {
             let mut line = String::new();
-            for ((cell, width), align) in row.iter().zip(widths).zip(self.align) {
+            for ((cell, width), align) in row.iter().zip(self.widths).zip(self.align) {
                 if !line.is_empty() {
                     line.push_str("  ");
                 }
@@ -150,6 +177,9 @@ impl<const N: usize> Table<N> {
         Ok(())
     }
 }
+
+/// So many rows are looked at before the first is written.
+const ROWS: usize = 500;
 
 #[cfg(test)]
 mod tests {
@@ -192,11 +222,15 @@ mod tests {
     #[test]
     fn columns_stand_below_each_other() {
         let mut table = Table::new([("ID", Align::Left), ("SIZE", Align::Right), ("URL", Align::Left)]);
-        table.row(["t_0001".into(), "5 B".into(), "http://ü/".into()]);
-        table.row(["é".into(), "12345 B".into(), String::new()]);
         let mut out = Vec::new();
-        table.write(&mut out).unwrap();
-        let expected = "ID         SIZE  URL\nt_0001      5 B  http://ü/\né       12345 B\n";
+        table.flush(&mut out).unwrap();
+        table.row(["t_0001".into(), "5 B".into(), "http://ü/".into()], &mut out).unwrap();
+        table.row(["é".into(), "12345 B".into(), String::new()], &mut out).unwrap();
+        assert!(out.is_empty(), "what comes may be wider");
+        table.flush(&mut out).unwrap();
+        table.row(["x".into(), "y".into(), "z".into()], &mut out).unwrap();
+        table.flush(&mut out).unwrap();
+        let expected = "\nID         SIZE  URL\nt_0001      5 B  http://ü/\né       12345 B\nx             y  z\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

@@ -184,7 +184,8 @@ impl Live {
         self.changed.notify_all();
     }
 
-    fn count(&self) -> usize {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
         self.lock().connections
     }
 

@@ -11,8 +11,8 @@ use super::relay::{self, Relayed, Watch, relay};
 use super::shared::Shared;
 use crate::bundle::recorder::{Origin, Reached, Recorder};
 use crate::clock::Moment;
-use crate::notice::Reason;
-use crate::tally::Tally;
+use crate::notice::{KnownBy, Reason};
+use crate::tally::{Passing, Tally};
 use crate::wire::authority::Authority;
 use crate::wire::http1::Http1;
 use crate::wire::http1::body::{BodyReader, persists, request_framing, response_framing};
@@ -61,8 +61,13 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
     let origin_of = Origin { tls: false, authority: authority.clone(), reached };
     let recorder = Recorder::new(Box::new(Http1::new()), wanted.map(|capture| capture.sink.clone()), origin_of);
     let is_captured = wanted.is_some();
+    let domain = authority.host.to_string();
+    shared.tally.request(&domain);
+    let mut passing = Passing::new(&shared.tally, shared.capture.is_none().then_some(domain));
+    passing.passed(Dir::Up, request.wire.len());
     let mut watch = OneExchange {
         recorder,
+        passing,
         tally: is_captured.then_some(&shared.tally),
         host: authority.to_string(),
         body: BodyReader::new(framing),
@@ -100,7 +105,7 @@ fn reach(shared: &Shared, authority: &Authority, kept: Option<Kept>) -> Result<K
     }
     let dialled = dial(authority, shared.listen, &shared.stop)?;
     let host = authority.host.to_string();
-    shared.tally.domain(&host);
+    shared.tally.domain(&host, KnownBy::Name);
     if shared.capture.as_ref().is_some_and(|capture| !capture.filter.wants([(host.as_str(), authority.port)])) {
         shared.tally.uncaptured(&authority.to_string(), Reason::NotMatched);
     }
@@ -114,6 +119,7 @@ fn reach(shared: &Shared, authority: &Authority, kept: Option<Kept>) -> Result<K
 /// Sees one exchange through.
 struct OneExchange<'a> {
     recorder: Recorder,
+    passing: Passing<'a>,
     /// Where to name what is not understood; `None` where nothing is captured anyway.
     tally: Option<&'a Tally>,
     host: String,
@@ -159,6 +165,7 @@ impl Watch for OneExchange<'_> {
             Dir::Up | Dir::Down => bytes.len(),
         };
         let bytes = bytes.get(..passed).unwrap_or_default();
+        self.passing.passed(dir, bytes.len());
         let (stage, asked) = (&mut self.answer, &self.asked);
         self.recorder.data_seen(now, dir, bytes, &mut |event| stage.follow(asked, event));
         passed

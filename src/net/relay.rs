@@ -38,17 +38,6 @@ pub(crate) trait Watch {
     }
 }
 
-/// Watches nothing.
-pub(crate) struct Unwatched;
-
-impl Watch for Unwatched {
-    fn pass(&mut self, _: Dir, bytes: &[u8]) -> usize {
-        bytes.len()
-    }
-
-    fn end(&mut self, _: Dir, _: Ending) {}
-}
-
 /// Why a relay came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relayed {

@@ -9,14 +9,14 @@
 
 use super::intercept;
 use super::leg::Leg;
-use super::relay::{Relayed, Unwatched, Watch, relay};
+use super::relay::{Relayed, Watch, relay};
 use super::shared::{Capture, Shared};
 use super::stop::Stop;
 use super::sys::{self, Interest};
 use crate::bundle::recorder::{Origin, Reached, Recorder};
 use crate::clock::Moment;
-use crate::notice::Reason;
-use crate::tally::Tally;
+use crate::notice::{KnownBy, Reason};
+use crate::tally::{Passing, Tally};
 use crate::wire::authority::Authority;
 use crate::wire::client_hello::{self, ClientHello, ServerName};
 use crate::wire::http::Http;
@@ -38,9 +38,10 @@ pub(crate) struct Route {
 pub(crate) fn serve(shared: &Shared, mut client: Leg, mut origin: Leg, route: Route) {
     let opening = opening(&mut client, &mut origin, &shared.stop);
     let names = Names::new(&route.authority, &opening);
-    shared.tally.domain(names.best());
+    let (domain, known_by) = names.best();
+    shared.tally.domain(domain, known_by);
     let Some(capture) = &shared.capture else {
-        return pass(shared, client, origin);
+        return unread(shared, client, origin, Some(domain.to_owned()));
     };
     if !capture.filter.wants(names.all()) {
         shared.tally.uncaptured(&names.label(), Reason::NotMatched);
@@ -59,12 +60,30 @@ pub(crate) fn serve(shared: &Shared, mut client: Leg, mut origin: Leg, route: Ro
 }
 
 /// Relays without looking.
-pub(crate) fn pass(shared: &Shared, mut client: Leg, mut origin: Leg) {
-    if relay(&mut client, &mut origin, &mut Unwatched, &shared.stop) == Relayed::Stopped {
+pub(crate) fn pass(shared: &Shared, client: Leg, origin: Leg) {
+    unread(shared, client, origin, None);
+}
+
+/// Relays without looking; the bytes are counted, for `domain` too if there is one.
+fn unread(shared: &Shared, mut client: Leg, mut origin: Leg, domain: Option<String>) {
+    let mut counting = Counting(Passing::new(&shared.tally, domain));
+    if relay(&mut client, &mut origin, &mut counting, &shared.stop) == Relayed::Stopped {
         // Nobody knows what was under way: half an answer must not look like a whole one.
         client.abort();
         origin.abort();
     }
+}
+
+/// Counts, and sees nothing.
+struct Counting<'a>(Passing<'a>);
+
+impl Watch for Counting<'_> {
+    fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize {
+        self.0.passed(dir, bytes.len());
+        bytes.len()
+    }
+
+    fn end(&mut self, _: Dir, _: Ending) {}
 }
 
 /// Relays plaintext that a tap reads along; what was TLS has a name, `host:port`.
@@ -121,6 +140,7 @@ struct Tapped<'a> {
 impl Watch for Tapped<'_> {
     fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize {
         self.recorder.data(Moment::now(), dir, bytes);
+        self.tally.passed(bytes.len());
         if dir == Dir::Up && !self.is_asked {
             self.is_asked = true;
             self.tally.captured(&self.host);
@@ -249,14 +269,17 @@ impl Names {
         [Some(&self.asked), self.said.as_ref()].into_iter().flatten().map(|(name, port)| (name.as_str(), *port))
     }
 
-    /// The name that says most.
-    fn best(&self) -> &str {
-        self.said.as_ref().map_or(&self.asked.0, |(name, _)| name)
+    /// The name that says most, and who said it.
+    fn best(&self) -> (&str, KnownBy) {
+        match &self.said {
+            Some((name, _)) => (name, KnownBy::Name),
+            None => (&self.asked.0, KnownBy::Connect),
+        }
     }
 
     /// `host:port` under that name.
     fn label(&self) -> String {
-        format!("{}:{}", self.best(), self.asked.1)
+        format!("{}:{}", self.best().0, self.asked.1)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The command line as a person meets it: what it says, where, and with which exit code.
 
 use crate::support::cli::{Spectral, command, spectral};
-use crate::support::peers::{find, finish, peer, run};
-use crate::support::{Link, Origin, TempDir, TestCa, TlsClient, ca, eventually};
+use crate::support::peers::{find, finish, peer, run, wait};
+use crate::support::{Link, Origin, TempDir, TestCa, TlsClient, Watched, ca, eventually};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
@@ -307,43 +307,58 @@ fn quiet_is_quiet() {
 /// Runs its arguments on a terminal of their own and copies what they say.
 const ON_A_TERMINAL: &str = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
 
-/// What `spectral capture proxy` shows on a terminal while `during` goes on.
-fn on_a_terminal(args: &[&str], during: impl FnOnce(std::net::SocketAddr)) -> Option<String> {
+/// What `spectral capture proxy` shows on a terminal of the kind `term`, while `during` goes on, and at its end.
+fn on_a_terminal(
+    args: &[&str],
+    term: &str,
+    during: impl FnOnce(std::net::SocketAddr, &Watched<String>),
+) -> Option<String> {
     let python = peer("python3")?;
     let dir = TempDir::new();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let pid_file = dir.join("pid");
     let script = format!("echo $$ > {}; exec \"$@\"", pid_file.display());
     let port_text = port.to_string();
-    let child = Command::new(python)
+    let mut child = Command::new(python)
         .args(["-c", ON_A_TERMINAL, "sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_spectral"), "capture", "proxy"])
         .args(["-p", &port_text])
         .args(args)
         .current_dir(dir.path())
         .env("HOME", dir.path())
+        .env("TERM", term)
+        .env_remove("NO_COLOR")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let shown = Watched::<String>::default();
+    let (mut pipe, so_far) = (child.stdout.take().unwrap(), shown.clone());
+    let reader = std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(n @ 1..) = std::io::Read::read(&mut pipe, &mut piece) {
+            so_far.change(|shown| shown.push_str(&String::from_utf8_lossy(&piece[..n])));
+        }
+    });
     let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     eventually(|| std::net::TcpStream::connect(addr).ok(), || "it does not listen".into());
-    during(addr);
+    during(addr, &shown);
     let pid = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT).unwrap();
-    let said = finish(child);
-    Some(said.text())
+    assert!(wait(&mut child).is_some(), "it does not end");
+    reader.join().unwrap();
+    Some(shown.look(Clone::clone))
 }
 
 #[test]
-fn a_terminal_gets_a_line_per_exchange_and_no_control_characters() {
+fn verbose_is_a_line_per_exchange_without_control_characters() {
     let origin = Origin::plain(|mut link| {
         let head = link.head();
         assert!(head.contains("/evil"));
         link.send("HTTP/1.1 418 Tea\r\nContent-Length: 5\r\n\r\nshort");
     });
     let host = origin.at("127.0.0.1");
-    let shown = on_a_terminal(&[], |addr| {
+    let shown = on_a_terminal(&["-v"], "dumb", |addr, _| {
         let mut link = Link::to(addr);
         // ESC and the C1 control CSI in UTF-8: either would let an origin write to the terminal.
         link.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
@@ -358,6 +373,34 @@ fn a_terminal_gets_a_line_per_exchange_and_no_control_characters() {
         assert!(line.contains(word), "{word} in {line}");
     }
     assert!(!line.contains('\u{9b}'), "{line:?}");
+}
+
+#[test]
+fn a_terminal_gets_a_line_that_says_how_it_is_going() {
+    let origin = Origin::plain_answering(HELLO);
+    let host = origin.at("127.0.0.1");
+    let talk = |addr: std::net::SocketAddr| {
+        let mut link = Link::to(addr);
+        link.ask(format!("GET http://{host}/one HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        // Named as not captured, in a line of its own.
+        assert_eq!(Link::to(addr).ask("GET http://127.77.77.77:1/ HTTP/1.1\r\nHost: x\r\n\r\n").status, 502);
+    };
+    let on_screen = on_a_terminal(&[], "xterm", |addr, shown| {
+        talk(addr);
+        shown.until("how it is going", |shown| shown.contains("1 exchange, ").then_some(()));
+    });
+    let Some(shown) = on_screen else {
+        return;
+    };
+    assert!(shown.contains("\r\u{1b}[K\u{1b}[2m1 exchange, 0 sockets, "), "{shown:?}");
+    assert!(shown.contains(" passed, ") && shown.contains(" open, bundle "), "{shown:?}");
+    assert!(shown.contains("\r\u{1b}[Knot captured: 127.77.77.77:1: "), "it gives way: {shown:?}");
+    assert!(!shown.contains("/one"), "a line per exchange is for -v: {shown:?}");
+    let summary = shown.split("Capture bundle written").nth(1).unwrap();
+    assert!(!summary.contains("exchange,") && !summary.contains('\u{1b}'), "{shown:?}");
+
+    let dumb = on_a_terminal(&[], "dumb", |addr, _| talk(addr)).unwrap();
+    assert!(!dumb.contains('\u{1b}') && !dumb.contains("1 exchange,"), "{dumb:?}");
 }
 
 #[test]

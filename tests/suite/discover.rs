@@ -41,6 +41,47 @@ fn domains_as_they_appear_and_a_table_at_the_end() {
 }
 
 #[test]
+fn domains_are_told_as_json_with_what_was_said() {
+    let dir = TempDir::new();
+    let (origin, plain) = (Origin::tls_answering(OK), Origin::plain_answering(OK));
+    let running = Spectral::discover(&dir, &["--json"]);
+    visit(&running, &origin, "api.example.test");
+    // No server name: an address is none.
+    visit(&running, &origin, "127.0.0.1");
+    for _ in 0..2 {
+        let host = plain.at("localhost");
+        Link::to(running.addr).ask(format!("GET http://{host}/x HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    }
+    let said = running.interrupt();
+    let lines: Vec<serde_json::Value> = said.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let domain = |name: &str| lines.iter().find(|line| line["domain"] == name).unwrap_or_else(|| panic!("{lines:?}"));
+    let bytes =
+        |name: &str| [&domain(name)["bytes_sent"], &domain(name)["bytes_received"]].map(|n| n.as_u64().unwrap());
+    assert_eq!(
+        (&domain("api.example.test")["known_by"], &domain("127.0.0.1")["known_by"]),
+        (&"name".into(), &"connect".into())
+    );
+    assert_eq!(domain("api.example.test")["requests"], serde_json::Value::Null, "nobody looked");
+    assert_eq!((&domain("localhost")["connections"], &domain("localhost")["requests"]), (&2.into(), &2.into()));
+    assert_eq!(bytes("localhost")[1], 2 * OK.len() as u64);
+    assert!(bytes("localhost")[0] > 50 && bytes("api.example.test").iter().all(|n| *n > 200), "{lines:?}");
+    assert_eq!(lines.len(), 3);
+}
+
+#[test]
+fn who_is_known_by_connect_alone_is_marked() {
+    let dir = TempDir::new();
+    let origin = Origin::tls_answering(OK);
+    let running = Spectral::discover(&dir, &[]);
+    visit(&running, &origin, "127.0.0.1");
+    visit(&running, &origin, "api.example.test");
+    let said = running.interrupt();
+    let line = |name: &str| said.err.lines().rfind(|line| line.contains(name) && !line.contains("-d ")).unwrap();
+    assert!(line("127.0.0.1").ends_with("127.0.0.1  (by CONNECT alone)"), "{}", said.err);
+    assert!(line("api.example.test").ends_with("api.example.test"), "{}", said.err);
+}
+
+#[test]
 fn nothing_seen_is_said() {
     let dir = TempDir::new();
     let said = Spectral::discover(&dir, &[]).interrupt();

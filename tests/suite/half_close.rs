@@ -1,6 +1,6 @@
 //! Half-close is one direction ending, not the connection.
 
-use crate::support::{Capture, Ending, Link, Origin, patterns};
+use crate::support::{Capture, Ending, Link, Origin, PATIENCE, patterns};
 use std::sync::mpsc;
 
 /// Reads to the end, then sends back how much came and how it ended.
@@ -75,7 +75,7 @@ fn the_origin_ends_and_still_hears_the_client() {
         assert_eq!(ending, Ending::Clean);
         link.send("0123456789");
         link.finish();
-        let (rest, ending) = told.recv().unwrap();
+        let (rest, ending) = told.recv_timeout(PATIENCE).unwrap();
         assert_eq!((rest.as_slice(), ending), (&b"0123456789"[..], Ending::Clean), "TLS: {tls}");
         drop(link);
         let outcome = capture.stop();

@@ -1,6 +1,6 @@
 //! TLS on both sides: what the origin is told of the client, and the client of the origin.
 
-use crate::support::{Capture, Link, ONLY_TLS12, ONLY_TLS13, Origin, TlsSetup, answer_all, next_request};
+use crate::support::{Capture, Link, ONLY_TLS12, ONLY_TLS13, Origin, PATIENCE, TlsSetup, answer_all, next_request};
 use spectral_capture::Reason;
 use std::sync::mpsc;
 
@@ -30,7 +30,7 @@ fn the_origin_hears_the_clients_own_name() {
     let capture = Capture::start();
     let mut link = capture.tls(&origin.at("127.0.0.1"), "a.b.example.test");
     assert_eq!(link.ask(ASK).text(), "hello");
-    assert_eq!(reported.recv().unwrap(), (Some("a.b.example.test".to_owned()), None));
+    assert_eq!(reported.recv_timeout(PATIENCE).unwrap(), (Some("a.b.example.test".to_owned()), None));
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn without_sni_the_origin_hears_none_and_the_leaf_is_for_the_connect_host() {
         client.sni = sni;
         let mut link = capture.tls_with(&origin.at(host), &client);
         assert_eq!(link.ask(ASK).text(), "hello");
-        assert_eq!(reported.recv().unwrap().0, None, "{host}");
+        assert_eq!(reported.recv_timeout(PATIENCE).unwrap().0, None, "{host}");
     }
     assert_eq!(capture.stop().bundle().traces.len(), 2);
 }
@@ -65,7 +65,7 @@ fn the_client_gets_the_protocol_that_the_origin_chose() {
         let client = capture.client("localhost").alpn(offered);
         let mut link = capture.tls_with(&origin.at("localhost"), &client);
         assert_eq!(link.ask(ASK).text(), "hello");
-        assert_eq!(reported.recv().unwrap().1.as_deref(), agreed, "{offered:?} {taken:?}");
+        assert_eq!(reported.recv_timeout(PATIENCE).unwrap().1.as_deref(), agreed, "{offered:?} {taken:?}");
         assert_eq!(link.alpn().as_deref(), agreed, "{offered:?} {taken:?}");
         drop(link);
         capture.stop().bundle().only_trace();
@@ -149,7 +149,7 @@ fn a_client_hello_may_come_in_pieces_of_any_kind() {
         client.fly = fly;
         let mut link = capture.tls_with(&origin.at("127.0.0.1"), &client);
         assert_eq!(link.ask(ASK).text(), "hello");
-        assert_eq!(reported.recv().unwrap().0.as_deref(), Some("example.test"));
+        assert_eq!(reported.recv_timeout(PATIENCE).unwrap().0.as_deref(), Some("example.test"));
         drop(link);
         capture.stop().bundle().only_trace();
     }

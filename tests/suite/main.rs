@@ -4,7 +4,7 @@
 //! client got, what the origin got, and what the bundle says. Waits have deadlines; nothing sleeps.
 //!
 //! A test that needs a program which this machine does not have says so on stderr and passes. Set
-//! `SPECTRAL_REQUIRE_PEERS=curl,grpcio,…` to fail instead, `SPECTRAL_PYTHON` to a Python that has grpcio, and
+//! `SPECTRAL_REQUIRE_PEERS=curl,grpcio,…` to fail instead, `SPECTRAL_PYTHON` to a Python that has grpcio and haralyzer, and
 //! `SPECTRAL_BUNDLES=FOLDER` to keep a copy of every bundle.
 
 #![allow(
@@ -30,6 +30,7 @@ mod discover;
 mod disk;
 mod early_answer;
 mod exhaustion;
+mod export;
 mod filter;
 mod grpc;
 mod half_close;
@@ -45,6 +46,7 @@ mod http2_many;
 mod http2_nghttp2;
 mod http2_protocol;
 mod http2_websocket;
+mod inspect;
 mod leaving;
 mod oversized;
 mod own_page;
@@ -55,6 +57,7 @@ mod peers;
 mod plain;
 mod recover;
 mod refused;
+mod remake;
 mod reset;
 mod run;
 mod run_peers;

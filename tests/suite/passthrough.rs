@@ -330,11 +330,15 @@ fn discover_touches_nothing_and_writes_nothing() {
     let outcome = capture.stop();
     assert_eq!(outcome.summary.bundle, None);
     assert_eq!(outcome.dir.names(), Vec::<String>::new(), "no file is written");
-    let names: Vec<_> = outcome.summary.domains.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<_> = outcome.summary.domains.iter().map(|domain| domain.name.as_str()).collect();
     for name in ["localhost", "api.example.test"] {
         assert!(names.contains(&name), "{name} among {names:?}");
         let told = outcome.notices.iter().filter(|n| matches!(n, Notice::Domain { name: told } if told == name));
         assert_eq!(told.count(), 1, "{name} is told once");
     }
-    assert!(outcome.summary.domains.is_sorted_by(|a, b| a.1 >= b.1), "most first: {:?}", outcome.summary.domains);
+    assert!(
+        outcome.summary.domains.is_sorted_by(|a, b| a.connections >= b.connections),
+        "most first: {:?}",
+        outcome.summary.domains
+    );
 }

@@ -1,6 +1,6 @@
 //! A reset is a reset on the other side too, and what came before it is in the bundle.
 
-use crate::support::{Capture, Ending, Gate, Link, Origin, patterns};
+use crate::support::{Capture, Ending, Gate, Link, Origin, PATIENCE, patterns};
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::sync::mpsc;
@@ -101,7 +101,7 @@ fn the_clients_reset_reaches_the_origin() {
         link.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_eq!(link.exactly(HALF.len()), HALF.as_bytes());
         link.reset();
-        assert_eq!(told.recv().unwrap(), (Vec::new(), Ending::Reset), "TLS: {tls}");
+        assert_eq!(told.recv_timeout(PATIENCE).unwrap(), (Vec::new(), Ending::Reset), "TLS: {tls}");
         capture.exchanges(1);
         let outcome = capture.stop();
         let trace = outcome.bundle().only_trace();
@@ -121,7 +121,7 @@ fn a_client_that_leaves_in_the_middle_of_its_upload() {
     link.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegin");
     origin.received_at_least(0, 60);
     link.reset();
-    assert_eq!(told.recv().unwrap(), Ending::Reset);
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), Ending::Reset);
     capture.exchanges(1);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
@@ -148,7 +148,7 @@ fn a_reset_is_noticed_while_both_sides_are_full() {
     socket.set_write_timeout(Some(Duration::from_millis(700))).unwrap();
     while socket.write_all(&[0; 65536]).is_ok() {}
     Link::over(socket).reset();
-    let seen = told.recv().unwrap();
+    let seen = told.recv_timeout(PATIENCE).unwrap();
     assert!(matches!(seen, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{seen:?}");
 }
 

@@ -1,6 +1,6 @@
 //! TLS that ends without close_notify is a signal that something may be missing: it is passed on as such, and recorded.
 
-use crate::support::{Capture, Ending, Link, Origin};
+use crate::support::{Capture, Ending, Link, Origin, PATIENCE};
 use std::sync::mpsc;
 
 #[test]
@@ -47,15 +47,19 @@ fn a_proper_end_stays_one() {
 #[test]
 fn the_clients_truncation_reaches_the_origin() {
     let (tell, told) = mpsc::channel();
+    let (arrived, has_arrived) = mpsc::channel();
     let origin = Origin::tls(move |mut link| {
         link.until(b"part");
+        arrived.send(()).unwrap();
         tell.send(link.the_rest().1).unwrap();
     });
     let capture = Capture::start();
     let mut link = capture.tls(&origin.at("localhost"), "localhost");
     link.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\npart");
+    // What the client has not read may turn its end into a reset, which would take the bytes with it.
+    has_arrived.recv_timeout(PATIENCE).unwrap();
     link.cut();
-    let ending = told.recv().unwrap();
+    let ending = told.recv_timeout(PATIENCE).unwrap();
     assert!(matches!(ending, Ending::Truncated | Ending::Reset), "{ending:?}");
     capture.exchanges(1);
     assert_eq!(capture.stop().bundle().only_trace().request_body, b"part");

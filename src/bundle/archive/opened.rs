@@ -1,10 +1,11 @@
 //! A ZIP file being read, by its directory. The one file that names `zip`.
 
+use super::records::{Entry, Packing};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
-use zip::ZipArchive;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 /// A bundle being read.
 pub(crate) struct Opened(ZipArchive<BufReader<File>>);
@@ -38,6 +39,19 @@ impl Opened {
             return Err("has another size than the archive says".into());
         }
         Ok(Some(content))
+    }
+
+    /// An entry as it is packed, if it is there.
+    pub(crate) fn packed(&mut self, name: &str) -> Result<Option<(Entry, impl Read)>, String> {
+        let Some(index) = self.0.index_for_name(name) else { return Ok(None) };
+        let raw = self.0.by_index_raw(index).map_err(|e| explain(&e))?;
+        let packing = match raw.compression() {
+            CompressionMethod::Stored if !raw.encrypted() => Packing::Stored,
+            CompressionMethod::Deflated if !raw.encrypted() => Packing::Deflated,
+            _ => return Err("is packed in a way that is not known here".into()),
+        };
+        let (crc, packed, size) = (raw.crc32(), raw.compressed_size(), raw.size());
+        Ok(Some((Entry { name: name.to_owned(), packing, crc, packed, size, large: false }, raw)))
     }
 }
 

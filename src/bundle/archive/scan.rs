@@ -50,6 +50,11 @@ impl<'f> Scan<'f> {
         Ok(Self { file, at: 0, end: file.metadata()?.len(), has_directory: false })
     }
 
+    /// Goes on at `at`, where an entry ended, with what the file holds by now.
+    pub(crate) fn from(file: &'f File, at: u64) -> io::Result<Self> {
+        Ok(Self { at, ..Self::new(file)? })
+    }
+
     /// The length of the file.
     pub(crate) fn len(&self) -> u64 {
         self.end

@@ -67,7 +67,8 @@ impl Bundle {
         };
         let is_numbered = |name: &str, prefix: &str| {
             let digits = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(".json"));
-            digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+            // Merged bundles have ids of several numbers.
+            digits.is_some_and(|digits| digits.split('_').all(|n| n.bytes().all(|b| b.is_ascii_digit())))
         };
         let named = |prefix: &str| -> Vec<Value> {
             let mut all: Vec<_> =

@@ -1,0 +1,159 @@
+//! A bundle that is still being written, read entry by entry from its start.
+//!
+//! ```text
+//! header body │ header JSON │ header body │ zeros …      the capture writes on here
+//!             known         ▲ seen
+//! ```
+//!
+//! What belongs together ends with its JSON, and only then is it whole: a capture may take back a body whose JSON it could
+//! not write, and write something else in its place. So the scan goes on behind the last JSON.
+
+use super::{App, Manifest, Socket, State, Trace};
+use crate::bundle::archive::Entry;
+use crate::bundle::archive::part::{Owner, owner_of};
+use crate::bundle::archive::scan::{Found, Piece, Scan, Step};
+use crate::bundle::format::{Id, iso8601};
+use crate::bundle::note::{Capture, Note};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// See above.
+pub(super) struct Part {
+    file: File,
+    /// Up to here all is known.
+    seen: u64,
+    /// By name, which is taken out of them.
+    entries: HashMap<String, Found>,
+    capture: Option<Capture>,
+    /// WebSockets that have not ended: their handshakes tell of them.
+    open: HashMap<String, Socket>,
+    state: State,
+}
+
+impl Part {
+    pub(super) fn open(path: &Path) -> Result<Self, String> {
+        let file = File::open(path).map_err(|e| e.to_string())?;
+        let is_bundle = Scan::new(&file).and_then(|scan| scan.is_bundle()).map_err(|e| e.to_string())?;
+        if !is_bundle {
+            return Err("it is no bundle, nor the beginning of one".into());
+        }
+        let (entries, open) = (HashMap::new(), HashMap::new());
+        Ok(Self { file, seen: 0, entries, capture: None, open, state: State::Growing })
+    }
+
+    /// The names of what is new, and how far the bundle has come.
+    pub(super) fn refresh(&mut self) -> io::Result<(Vec<String>, State)> {
+        if self.state == State::Whole {
+            return Ok((Vec::new(), State::Whole));
+        }
+        // Asked for before the scan: of a capture that ends meanwhile, the next scan finds the rest.
+        let owner = owner_of(&self.file);
+        if owner == Owner::Gone {
+            // Asking has locked it.
+            let _ = self.file.unlock();
+        }
+        let (mut names, mut waiting) = (Vec::new(), Vec::new());
+        let file = self.file.try_clone()?;
+        let mut scan = Scan::from(&file, self.seen)?;
+        while let Step::Entry(found) = scan.next()? {
+            let (end, is_last) = (found.end, found.entry.name.ends_with(".json"));
+            waiting.push(found);
+            if is_last {
+                self.seen = end;
+                for found in waiting.drain(..) {
+                    names.push(found.entry.name.clone());
+                    names.extend(self.follow_socket(&found));
+                    self.keep(found);
+                }
+            }
+        }
+        self.state = match (scan.has_directory(), owner) {
+            (true, _) => State::Whole,
+            (false, Owner::Alive) => State::Growing,
+            (false, Owner::Gone) => State::Cut,
+        };
+        Ok((names, self.state))
+    }
+
+    /// Notes that a WebSocket opens, and gives the name that its JSON will have; or that it has ended, and speaks for itself.
+    fn follow_socket(&mut self, found: &Found) -> Option<String> {
+        let name = found.entry.name.as_str();
+        if let Some(id) = name.strip_prefix("ws/").and_then(|name| name.strip_suffix(".json")) {
+            self.open.remove(id);
+        }
+        if found.note.is_empty() {
+            return None;
+        }
+        let note = Note::decode(&found.note);
+        if self.capture.is_none() {
+            self.capture = note.capture;
+        }
+        let opens = note.opens?;
+        let handshake: Trace = serde_json::from_slice(&content(&self.file, found).ok()??).ok()?;
+        let id = Id::Socket(opens.socket).to_string();
+        let socket = Socket {
+            id: id.clone(),
+            timestamp: handshake.timestamp,
+            url: handshake.request.url,
+            handshake_trace_ref: Some(handshake.id),
+            protocols: opens.protocols,
+            ..Socket::default()
+        };
+        let name = format!("ws/{id}.json");
+        self.open.insert(id, socket);
+        Some(name)
+    }
+
+    fn keep(&mut self, mut found: Found) {
+        let name = std::mem::take(&mut found.entry.name);
+        found.note = Vec::new();
+        self.entries.insert(name, found);
+    }
+
+    /// What is known of a WebSocket that has not ended, but for its messages.
+    pub(super) fn open_socket(&self, id: &str) -> Option<&Socket> {
+        self.open.get(id)
+    }
+
+    /// What is known of the session, but for what is counted.
+    pub(super) fn manifest(&self) -> Manifest {
+        let Some(Capture { id, created, name }) = self.capture.clone() else { return Manifest::default() };
+        Manifest {
+            format_version: "1.0.0".into(),
+            capture_id: id,
+            created_at: iso8601(Duration::from_micros(created)),
+            app: App { name: name.clone(), base_url: String::new(), title: name },
+            capture_method: Some("proxy".into()),
+            ..Manifest::default()
+        }
+    }
+
+    /// An entry as it is packed, if it is there.
+    pub(super) fn packed(&self, name: &str) -> Option<(Entry, Piece<'_>)> {
+        let found = self.entries.get(name)?;
+        Some((Entry { name: name.to_owned(), ..found.entry.clone() }, found.packed(&self.file)))
+    }
+
+    /// An entry's content if it is there, and if its size is at most `most`.
+    pub(super) fn read(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, String> {
+        let Some(found) = self.entries.get(name) else { return Ok(None) };
+        if found.entry.size > most {
+            return Err(format!("is too large ({} bytes)", found.entry.size));
+        }
+        match content(&self.file, found) {
+            Ok(Some(content)) => Ok(Some(content)),
+            Ok(None) => Err("is damaged".into()),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+}
+
+/// `None` if it is not what its header says.
+fn content(file: &File, found: &Found) -> io::Result<Option<Vec<u8>>> {
+    let mut content = Vec::new();
+    let sound = found.content(file, &mut |bytes| content.extend_from_slice(bytes))?;
+    Ok(sound.then_some(content))
+}

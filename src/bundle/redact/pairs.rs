@@ -1,0 +1,180 @@
+//! `name=value`: in URLs, in forms, and wherever a URL stands in a text.
+
+/// A text with other values in it, and how many.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Replaced {
+    pub(super) text: String,
+    pub(super) values: u64,
+}
+
+/// The parameters of a URL called one of `names`, behind `?` and behind `#`, where some servers put tokens.
+pub(super) fn url(url: &str, names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
+    let start = url.find(['?', '#'])?;
+    let (head, rest) = url.split_at(start);
+    let made = separated(rest, &['?', '#', '&', ';'], names, hide)?;
+    Some(Replaced { text: format!("{head}{}", made.text), values: made.values })
+}
+
+/// The fields of a form (`application/x-www-form-urlencoded`).
+pub(super) fn form(text: &str, names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
+    separated(text, &['&', ';'], names, hide)
+}
+
+fn separated(text: &str, separators: &[char], names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
+    let mut made = Replaced { text: String::with_capacity(text.len()), values: 0 };
+    for pair in text.split_inclusive(separators) {
+        let (bare, separator) = match pair.strip_suffix(separators) {
+            Some(bare) => (bare, pair.get(bare.len()..).unwrap_or_default()),
+            None => (pair, ""),
+        };
+        match bare.split_once('=') {
+            Some((name, value)) if !value.is_empty() && is_one_of(&decoded(name), names) => {
+                made.text.push_str(&format!("{name}={}{separator}", hide(&decoded(value))));
+                made.values = made.values.saturating_add(1);
+            }
+            _ => made.text.push_str(pair),
+        }
+    }
+    (made.values > 0).then_some(made)
+}
+
+/// The parts of `multipart/form-data` (RFC 7578) called one of `names`.
+pub(super) fn multipart(text: &str, names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
+    let mut made = Replaced { text: String::with_capacity(text.len()), values: 0 };
+    let mut rest = text;
+    while let Some(end) = rest.find(END_OF_HEAD) {
+        let (head, after) = rest.split_at(end.saturating_add(END_OF_HEAD.len()));
+        made.text.push_str(head);
+        let (value, next) = after.split_at(after.find("\r\n--").unwrap_or(after.len()));
+        let name = head.split(" name=\"").nth(1).and_then(|name| name.split('"').next());
+        if name.is_some_and(|name| is_one_of(name, names)) && !value.is_empty() {
+            made.text.push_str(&hide(value));
+            made.values = made.values.saturating_add(1);
+        } else {
+            made.text.push_str(value);
+        }
+        rest = next;
+    }
+    made.text.push_str(rest);
+    (made.values > 0).then_some(made)
+}
+
+/// Parameters of URLs in any text: `?name=` or `&name=`, up to what no value has in it.
+pub(super) fn in_text(text: &str, names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
+    let mut made = Replaced { text: String::new(), values: 0 };
+    let mut copied = 0;
+    for (equals, _) in text.match_indices('=') {
+        if equals < copied {
+            continue;
+        }
+        let before = text.get(copied..equals).unwrap_or_default();
+        let name = before.rsplit(|c: char| !is_in_name(c)).next().unwrap_or_default();
+        // JSON and HTML have their own ways to write `&`.
+        let name = name.strip_prefix("u0026").filter(|_| before.ends_with(&format!("\\{name}"))).unwrap_or(name);
+        let lead = before.get(..before.len().saturating_sub(name.len())).unwrap_or_default();
+        let is_parameter = lead.ends_with(['?', '&', '#', ';']) || lead.ends_with("\\u0026");
+        let from = equals.saturating_add(1);
+        let value = text.get(from..).unwrap_or_default();
+        let value = value.get(..value.find(is_after_value).unwrap_or(value.len())).unwrap_or_default();
+        if is_parameter && !value.is_empty() && is_one_of(&decoded(name), names) {
+            made.text.push_str(text.get(copied..from).unwrap_or_default());
+            made.text.push_str(&hide(&decoded(value)));
+            made.values = made.values.saturating_add(1);
+            copied = from.saturating_add(value.len());
+        }
+    }
+    made.text.push_str(text.get(copied..).unwrap_or_default());
+    (made.values > 0).then_some(made)
+}
+
+pub(super) fn is_one_of(name: &str, names: &[String]) -> bool {
+    let lower = name.to_lowercase();
+    names.contains(&lower)
+}
+
+/// Unreserved and percent-encoded, and what frameworks put into names.
+fn is_in_name(c: char) -> bool {
+    c.is_alphanumeric() || "-._~%+[]$:@!*".contains(c)
+}
+
+fn is_after_value(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || "&#;\"'<>\\`{}|^".contains(c)
+}
+
+/// `%41+b` as `A b`, so that equal values are equal however they are written; what does not come to UTF-8 stays as it is.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let byte = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        rest = after;
+        match (first, byte) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            (b'+', _) => bytes.push(b' '),
+            (byte, _) => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
+}
+
+/// Where a part's head ends (RFC 2046 section 5.1).
+const END_OF_HEAD: &str = "\r\n\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Vec<String> {
+        vec!["token".into(), "a[b]".into()]
+    }
+
+    fn hide(value: &str) -> String {
+        format!("<{value}>")
+    }
+
+    fn text(made: Option<Replaced>) -> Option<String> {
+        made.map(|made| made.text)
+    }
+
+    #[test]
+    fn parameters_of_a_url() {
+        for (given, expected) in [
+            ("https://a/?token=x", Some("https://a/?token=<x>")),
+            ("https://a/?b=1&TOKEN=x%20y+z&c", Some("https://a/?b=1&TOKEN=<x y z>&c")),
+            ("https://a/?%74oken=x#token=y;a%5bb%5D=z", Some("https://a/?%74oken=<x>#token=<y>;a%5bb%5D=<z>")),
+            ("https://a/token=x?tokens=y&token=&xtoken=1", None),
+            ("https://a/", None),
+        ] {
+            assert_eq!(text(url(given, &names(), &hide)).as_deref(), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn fields_of_forms() {
+        let made = form("token=a&b=c&Token=%61", &names(), &hide).unwrap();
+        assert_eq!((made.text.as_str(), made.values), ("token=<a>&b=c&Token=<a>", 2));
+        let parts = "--x\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\ns3\r\ncret\r\n--x\r\n\
+                     Content-Disposition: form-data; name=\"b\"; filename=\"token\"\r\n\r\nc\r\n--x--\r\n";
+        let made = multipart(parts, &names(), &hide).unwrap();
+        assert_eq!(made.text, parts.replace("s3\r\ncret", "<s3\r\ncret>"));
+    }
+
+    #[test]
+    fn parameters_of_urls_in_texts() {
+        for (given, expected) in [
+            (r#"<a href="/x?token=1&amp;b=2&amp;token=3">"#, r#"<a href="/x?token=<1>&amp;b=2&amp;token=<3>">"#),
+            (r#"{"next":"http:\/\/a\/?b=1\u0026token=2"}"#, r#"{"next":"http:\/\/a\/?b=1\u0026token=<2>"}"#),
+            ("see http://a/?token=x, and b", "see http://a/?token=<x,> and b"),
+            ("?token==x&y", "?token=<=x>&y"),
+        ] {
+            assert_eq!(text(in_text(given, &names(), &hide)).as_deref(), Some(expected), "{given}");
+        }
+        for same in ["token=x", "let token = 1; if (a=token) {}", "?token= x", "?mytoken=1", "=", "?=x"] {
+            assert_eq!(in_text(same, &names(), &hide), None, "{same}");
+        }
+    }
+}

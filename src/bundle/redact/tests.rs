@@ -1,0 +1,325 @@
+//! Bundles before and after.
+
+use super::*;
+use crate::bundle::archive::{Archive, Packing};
+use crate::bundle::session::json as entry;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::time::Duration;
+
+/// A folder for one test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("spectral-redact-{name}-{}", std::process::id()));
+        std::fs::remove_dir_all(&path).ok();
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn rules(headers: &[&str], query: &[&str], json: &[&str]) -> Rules {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Rules { headers: names(headers), query: names(query), json: names(json), keep_coded: false }
+}
+
+fn headers(list: &[(&str, &str)]) -> Vec<Header> {
+    list.iter().map(|(name, value)| Header::new(name.as_bytes(), value.as_bytes())).collect()
+}
+
+/// A bundle with one exchange and one message.
+fn bundle(folder: &Folder, trace: &Trace, request: &[u8], response: &[u8], message: &[u8]) -> PathBuf {
+    let path = folder.0.join("a.zip");
+    let (mut archive, _) = Archive::create(&path, Duration::ZERO).unwrap();
+    let mut remake_trace = trace.clone();
+    remake_trace.id = "t_0001".into();
+    let mut message_json =
+        Message { id: "ws_0001_m001".into(), connection_ref: "ws_0001".into(), ..Message::default() };
+    message_json.opcode = "text".into();
+    archive
+        .group(|archive| {
+            let bodies = [
+                ("traces/t_0001_request.bin", request, &mut remake_trace.request.body_file),
+                ("traces/t_0001_response.bin", response, &mut remake_trace.response.body_file),
+                ("ws/ws_0001_m001.bin", message, &mut message_json.payload_file),
+            ];
+            for (name, bytes, file) in bodies {
+                if !bytes.is_empty() {
+                    *file = Some(name.split_once('/').unwrap().1.to_owned());
+                    archive.entry(name, bytes.len() as u64, Packing::Deflated, &[])?;
+                    archive.write_all(bytes)?;
+                }
+            }
+            remake_trace.request.body_size = request.len() as u64;
+            remake_trace.response.body_size = response.len() as u64;
+            message_json.payload_size = message.len() as u64;
+            entry(archive, "traces/t_0001.json", &remake_trace, &[])?;
+            let socket = json!({"id": "ws_0001", "url": "wss://a.test/?token=s3cret", "message_count": 1});
+            entry(archive, "ws/ws_0001.json", &socket, &[])?;
+            entry(archive, "ws/ws_0001_m001.json", &message_json, &[])?;
+            entry(archive, "manifest.json", &json!({"created_at": "2026-11-22T09:07:09Z"}), &[])
+        })
+        .unwrap();
+    archive.finish().unwrap()
+}
+
+#[test]
+fn nothing_secret_is_left_and_equal_values_stay_equal() {
+    let folder = Folder::new("all");
+    let mut trace = Trace::default();
+    trace.request.url = "https://a.test/x?page=2&token=s3cret".into();
+    trace.request.headers = headers(&[
+        ("Authorization", "Bearer s3cret"),
+        ("cookie", "id=s3cret; theme=dark;  empty="),
+        ("X-Api-Key", "s3cret"),
+        ("Referer", "https://a.test/?Token=s3cret#top"),
+        ("Accept", "*/*"),
+    ]);
+    trace.request.headers.push(Header::new(b"Content-Type", b"application/x-www-form-urlencoded"));
+    trace.response.headers = headers(&[
+        ("Set-Cookie", "id=s3cret; Path=/; HttpOnly"),
+        ("Location", "/y#token=s3cret"),
+        ("Link", "</?token=s3cret>; rel=next"),
+    ]);
+    trace.response.status = 200;
+    let response = br#"{"a": 1.50, "password": "s3cret", "list": [{"Password": 12345}, {"password": {"x": ["s3cret", true, null]}}]}"#;
+    let path = bundle(&folder, &trace, b"user=me&password=s3cret", response, br#"{"password":"s3cret","n":1}"#);
+
+    let rules = rules(&["x-api-key"], &["token"], &["password"]);
+    let done = redact(&path, &folder.0.join("b.zip"), &rules).unwrap();
+    let mut new = Bundle::open(&done.output).unwrap();
+    let trace = new.trace("t_0001").unwrap();
+    let (sent, received) = (new.request_body(&trace).unwrap(), new.response_body(&trace).unwrap());
+    let socket = new.socket("ws_0001").unwrap();
+    let message = new.message("ws_0001_m001").unwrap();
+    let said = new.payload(&message).unwrap();
+    let all = [
+        serde_json::to_string(&trace).unwrap(),
+        String::from_utf8(sent.clone()).unwrap(),
+        String::from_utf8(received.clone()).unwrap(),
+        serde_json::to_string(&socket).unwrap(),
+        String::from_utf8(said.clone()).unwrap(),
+    ]
+    .concat();
+    assert!(!all.contains("s3cret") && !all.contains("12345") && !all.contains("dark"), "{all}");
+    let hidden = trace.request.headers[2].value.clone();
+    assert!(hidden.starts_with("redacted-") && hidden.len() == 21, "{hidden}");
+    assert_eq!(all.matches(&hidden).count(), 13, "equal values are equal everywhere: {all}");
+
+    let value = |name: &str| {
+        let all = trace.request.headers.iter().chain(&trace.response.headers);
+        all.filter(|header| header.name == name).map(|header| header.value.clone()).next().unwrap()
+    };
+    assert_eq!(value("Authorization"), format!("Bearer {hidden}"));
+    assert!(value("cookie").starts_with(&format!("id={hidden}; theme=redacted-")), "{}", value("cookie"));
+    assert!(value("cookie").ends_with(";  empty="));
+    assert_eq!(value("Set-Cookie"), format!("id={hidden}; Path=/; HttpOnly"));
+    assert_eq!(value("Location"), format!("/y#token={hidden}"));
+    assert_eq!(value("Link"), format!("</?token={hidden}>; rel=next"));
+    assert_eq!(value("Accept"), "*/*");
+    assert_eq!(trace.request.url, format!("https://a.test/x?page=2&token={hidden}"));
+    assert_eq!(sent, format!("user=me&password={hidden}").into_bytes());
+    let received: Value = serde_json::from_slice(&received).unwrap();
+    assert_eq!(received["password"], hidden);
+    assert!(received["list"][0]["Password"].is_u64(), "numbers stay numbers: {received}");
+    assert_eq!(received["list"][1]["password"]["x"], json!([hidden, false, null]));
+    assert_eq!(trace.request.body_size, sent.len() as u64);
+    assert_eq!(message.payload_size, said.len() as u64);
+    assert_eq!(
+        done,
+        Redacted {
+            output: folder.0.join("b.zip"),
+            headers: 2,
+            cookies: 3,
+            parameters: 6,
+            json: 5,
+            coded: 0,
+            binary: 0
+        }
+    );
+}
+
+#[test]
+fn without_names_bodies_stay_and_the_usual_headers_do_not() {
+    let folder = Folder::new("usual");
+    let mut trace = Trace::default();
+    trace.request.headers =
+        headers(&[("AUTHORIZATION", "opaque"), ("Proxy-Authorization", "Basic eA=="), ("Cookie", "lonely")]);
+    trace.response.body_encoding = Some("gzip".into());
+    let path = bundle(&folder, &trace, b"{\"token\":1}", b"\x1f\x8b", b"hi");
+    let done = redact(&path, &folder.0.join("b.zip"), &Rules::default()).unwrap();
+    let mut new = Bundle::open(&done.output).unwrap();
+    let trace = new.trace("t_0001").unwrap();
+    let values: Vec<_> = trace.request.headers.iter().map(|header| header.value.as_str()).collect();
+    assert!(values[0].starts_with("redacted-") && values[1].starts_with("Basic redacted-"), "{values:?}");
+    assert!(values[2].starts_with("redacted-"), "{values:?}");
+    assert_eq!(new.request_body(&trace).unwrap(), b"{\"token\":1}");
+    assert_eq!(new.response_body(&trace).unwrap(), b"\x1f\x8b");
+    assert_eq!((done.headers, done.cookies, done.coded), (2, 1, 0));
+}
+
+#[test]
+fn what_cannot_be_searched_goes_unless_it_is_to_stay() {
+    let folder = Folder::new("coded");
+    let mut trace = Trace::default();
+    trace.response.body_encoding = Some("gzip".into());
+    trace.request.headers = headers(&[("Content-Type", "image/png")]);
+    let path = bundle(&folder, &trace, b"\xff\xd8\0", b"\x1f\x8b", b"\0");
+    let mut rules = rules(&[], &[], &["token"]);
+    for keep in [false, true] {
+        rules.keep_coded = keep;
+        let done = redact(&path, &folder.0.join("b.zip"), &rules).unwrap();
+        assert_eq!((done.coded, done.binary), (1, 2));
+        let mut new = Bundle::open(&done.output).unwrap();
+        let trace = new.trace("t_0001").unwrap();
+        assert_eq!(new.response_body(&trace).unwrap().is_empty(), !keep);
+        assert_eq!((trace.response.body_file.is_some(), trace.response.body_size > 0), (keep, keep));
+        assert_eq!(new.request_body(&trace).unwrap(), b"\xff\xd8\0");
+    }
+}
+
+#[test]
+fn the_bundle_itself_is_not_replaced() {
+    let folder = Folder::new("itself");
+    let path = bundle(&folder, &Trace::default(), b"", b"", b"");
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(redact(&path, &path, &Rules::default()), Err(Error::Itself(_))));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert!(matches!(
+        redact(&folder.0.join("no.zip"), &folder.0.join("b.zip"), &Rules::default()),
+        Err(Error::Read(_))
+    ));
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "nothing is left behind");
+}
+
+/// What becomes of `text`, placeholders as `#`.
+fn members(text: &str) -> String {
+    let made = json::members(text, &["key".into(), "é".into()], &RandomState::new());
+    let text = made.map_or(text.to_owned(), |made| made.text);
+    let mut shown = String::new();
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find("redacted-") {
+        shown.push_str(&rest[..at]);
+        shown.push('#');
+        rest = &rest[at + 21..];
+    }
+    shown + rest
+}
+
+#[test]
+fn members_are_found_in_any_text() {
+    for (text, expected) in [
+        (r#"{"key":"a\"}\\","b":"key"}"#, r##"{"key":"#","b":"key"}"##),
+        (r#"{"b":"\"key\":1","key" : "x"}"#, r##"{"b":"\"key\":1","key" : "#"}"##),
+        (r#"{"\u006bey":"x","KEY":null,"É":"y"}"#, r##"{"\u006bey":"#","KEY":null,"É":"#"}"##),
+        (
+            r#"{"key":{"a":["x",{"key":"y"},[]],"b":false},"c":"z"}"#,
+            r##"{"key":{"a":["#",{"key":"#"},[]],"b":false},"c":"z"}"##,
+        ),
+        ("data: {\"key\":\"x\"}\n\ndata: {\"key\":\"y\"}\n", "data: {\"key\":\"#\"}\n\ndata: {\"key\":\"#\"}\n"),
+        (r#"{"in":"{\"key\":\"x\\\"y\",\"b\":1}","c":2}"#, r##"{"in":"{\"key\":\"#\",\"b\":1}","c":2}"##),
+        (r#"<a title="5"">var x = {"key": "x", y: 1}"#, r##"<a title="5"">var x = {"key": "#", y: 1}"##),
+        (r#"{"key":"cut o"#, r##"{"key":"#"##),
+        (r#"{"key":["a","b"#, r##"{"key":["#","#"##),
+        (r#"{"key":"#, r#"{"key":"#),
+        (r#"{"keys":"x","ke":"y","key"}"#, r#"{"keys":"x","ke":"y","key"}"#),
+        ("{\"key\"\n:\n\"x\"}", "{\"key\"\n:\n\"#\"}"),
+    ] {
+        if text == r#"{"b":"\"key\":1","key" : "x"}"# {
+            // JSON inside a string is JSON too.
+            assert!(!members(text).contains("\"x\""), "{text}");
+            continue;
+        }
+        assert_eq!(members(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn valid_json_stays_valid_and_keeps_its_shape() {
+    fn shape(value: &Value) -> Value {
+        match value {
+            Value::String(_) => "string".into(),
+            Value::Number(_) => "number".into(),
+            Value::Bool(_) => "bool".into(),
+            Value::Null => Value::Null,
+            Value::Array(items) => items.iter().map(shape).collect(),
+            Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), shape(value))).collect(),
+        }
+    }
+    // Documents of all kinds, made by counting.
+    for seed in 0u64..3000 {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let document = made_up(&mut state, 4);
+        for text in [document.to_string(), serde_json::to_string_pretty(&document).unwrap()] {
+            let made = json::members(&text, &["key".into()], &RandomState::new());
+            let Some(made) = made else { continue };
+            let new: Value =
+                serde_json::from_str(&made.text).unwrap_or_else(|e| panic!("{e}: {text} became {}", made.text));
+            assert_eq!(shape(&new), shape(&document), "{text} became {}", made.text);
+        }
+    }
+}
+
+fn made_up(state: &mut u64, depth: u32) -> Value {
+    let mut next = |below: u64| {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state % below
+    };
+    let strings = [
+        "",
+        "key",
+        "a\"b",
+        "back\\",
+        "\\\"key\\\":",
+        "line\nend",
+        "é\u{2028}",
+        "{\"key\":\"x\"}",
+        "{\"key\":[1,\"\\\\\"]}",
+    ];
+    match next(if depth == 0 { 4 } else { 7 }) {
+        0 => Value::Null,
+        1 => Value::Bool(next(2) == 0),
+        2 => json!(next(10_000)),
+        3 => strings[next(strings.len() as u64) as usize].into(),
+        4 => (0..next(4)).map(|_| made_up(state, depth - 1)).collect(),
+        _ => {
+            let names = ["key", "Key", "other", "a\"key", "k\\ey", ""];
+            let count = next(4);
+            (0..count)
+                .map(|n| (names[((*state).wrapping_add(n) % 6) as usize].to_owned(), made_up(state, depth - 1)))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        }
+    }
+}
+
+#[test]
+fn a_placeholder_is_of_this_run_alone() {
+    let (one, other) = (RandomState::new(), RandomState::new());
+    assert_eq!(placeholder(&one, "secret"), placeholder(&one, "secret"));
+    assert_ne!(placeholder(&one, "secret"), placeholder(&one, "Secret"));
+    assert_ne!(placeholder(&one, "secret"), placeholder(&other, "secret"));
+}
+
+#[test]
+fn another_character_set_is_searched_too() {
+    let folder = Folder::new("latin1");
+    let mut trace = Trace::default();
+    trace.request.headers = headers(&[("Content-Type", "text/json; charset=iso-8859-1")]);
+    let path = bundle(&folder, &trace, b"{\"gr\xfcn\":\"\xfc\",\"token\":\"x\"}", b"", b"");
+    let done = redact(&path, &folder.0.join("b.zip"), &rules(&[], &[], &["token"])).unwrap();
+    let mut new = Bundle::open(&done.output).unwrap();
+    let trace = new.trace("t_0001").unwrap();
+    let body = new.request_body(&trace).unwrap();
+    assert!(body.starts_with(b"{\"gr\xfcn\":\"\xfc\",\"token\":\"redacted-"), "{body:?}");
+    assert_eq!(done.json, 1);
+}

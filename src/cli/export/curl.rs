@@ -1,0 +1,293 @@
+//! A command for each exchange that asks the same again, in a POSIX shell, with curl 7.55 or later.
+//!
+//! ```text
+//! # t_0001
+//! curl --http1.1 -X PUT \
+//!   -H 'Accept: text/plain' -H 'User-Agent:' \      fields in their order, and none that curl would add
+//!   --data-raw 'text' \                             or: base64 -d <<'END' | curl … --data-binary @-
+//!   'https://a.example/b?c'
+//! ```
+//!
+//! What cannot be the same is said in a comment above the command. Two things curl does its own way, whatever one says: the
+//! Host field comes first, and what was sent in chunks is sent in others.
+
+use super::http::{all, first, is_coded};
+use super::quote::{literal, word};
+use super::{Stop, Wanted};
+use crate::cli::base64::Base64;
+use crate::cli::text::{escape, escape_lines};
+use spectral_capture::reader::{Bundle, Header, Request, Trace};
+use std::borrow::Cow;
+use std::io::Write;
+
+/// Writes a command for each exchange that is wanted.
+pub(super) fn write(bundle: &mut Bundle, wanted: &mut Wanted<'_>, out: &mut dyn Write) -> Result<(), Stop> {
+    let mut separator = "";
+    while let Some(trace) = wanted.next(bundle)? {
+        let body = bundle.request_body(&trace)?;
+        write!(out, "{separator}")?;
+        one(&trace, &body, out)?;
+        separator = "\n";
+    }
+    Ok(())
+}
+
+fn one(trace: &Trace, body: &[u8], out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "# {}", escape(&trace.id))?;
+    let asked = match Asked::of(&trace.request, body) {
+        Ok(asked) => asked,
+        Err(why) => return writeln!(out, "# {why}"),
+    };
+    for remark in &asked.remarks {
+        writeln!(out, "# {remark}")?;
+    }
+    match asked.body {
+        Data::None | Data::Text(_) => writeln!(out, "{}", asked.command()),
+        Data::Bytes(bytes) => {
+            writeln!(out, "base64 -d <<'END' | {}", asked.command())?;
+            bytes.chunks(LINE).try_for_each(|line| writeln!(out, "{}", Base64(line)))?;
+            writeln!(out, "END")
+        }
+    }
+}
+
+/// A request in curl's words.
+struct Asked<'r> {
+    remarks: Vec<&'static str>,
+    options: Vec<String>,
+    headers: Vec<String>,
+    body: Data<'r>,
+    url: String,
+}
+
+/// How a body gets into a command.
+#[derive(Clone, Copy)]
+enum Data<'r> {
+    None,
+    /// As it stands.
+    Text(&'r str),
+    /// Through a pipe.
+    Bytes(&'r [u8]),
+}
+
+impl<'r> Asked<'r> {
+    /// Or why curl cannot ask this.
+    fn of(request: &'r Request, body: &'r [u8]) -> Result<Self, &'static str> {
+        if request.method == "CONNECT" {
+            return Err("This was CONNECT, which curl sends to proxies alone.");
+        }
+        let texts = [&request.method, &request.url].into_iter();
+        let mut texts = texts.chain(request.headers.iter().flat_map(|header| [&header.name, &header.value]));
+        if texts.any(|text| text.contains('\0')) {
+            return Err("This has a zero byte in its head, which no command can have.");
+        }
+        let mut asked = Self {
+            remarks: Vec::new(),
+            options: Vec::new(),
+            headers: Vec::new(),
+            body: Data::None,
+            url: String::new(),
+        };
+        asked.address(request);
+        asked.method(request, body);
+        asked.fields(request, body);
+        asked.body = data(body);
+        let is_chunked = first(&request.headers, "transfer-encoding").is_some();
+        if body.is_empty() && is_chunked {
+            // No chunk but the last.
+            asked.body = Data::Text("");
+        }
+        Ok(asked)
+    }
+
+    fn command(&self) -> String {
+        let mut command =
+            ["curl"].into_iter().chain(self.options.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+        for header in &self.headers {
+            command.push_str(&format!(" \\\n  -H {header}"));
+        }
+        match self.body {
+            Data::None => {}
+            Data::Text(text) => command.push_str(&format!(" \\\n  --data-raw {}", literal(text))),
+            Data::Bytes(_) => command.push_str(" \\\n  --data-binary @-"),
+        }
+        command + &format!(" \\\n  {}", self.url)
+    }
+
+    /// Where to, and what for. curl mends what it takes for mistakes: it is asked not to, or given the target by itself.
+    fn address(&mut self, request: &Request) {
+        let (scheme, rest) = request.url.split_once("://").unwrap_or(("http", &request.url));
+        let scheme = match scheme {
+            "ws" => "http",
+            "wss" => "https",
+            scheme => scheme,
+        };
+        if scheme == "https" && first(&request.headers, "host").is_some() {
+            // HTTP/2 has :authority instead (RFC 9113 section 8.3.1).
+            self.options.push("--http1.1".into());
+        }
+        if request.url.starts_with("ws") {
+            self.remarks.push("This opened a WebSocket: curl shakes hands and no more.");
+        }
+        let (authority, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
+        let has_dots = path.split('/').any(|part| matches!(part.replace("%2e", ".").as_str(), "." | ".."));
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%[]{}".contains(c);
+        let is_whole = target.is_empty() && request.method == "OPTIONS";
+        if is_whole || !target.chars().all(is_plain) {
+            self.options.push(format!("--request-target {}", word(if is_whole { "*" } else { target })));
+            self.url = word(&format!("{scheme}://{authority}/"));
+        } else {
+            if has_dots {
+                self.options.push("--path-as-is".into());
+            }
+            self.url = word(&format!("{scheme}://{authority}{target}"));
+        }
+        if self.url.contains(['[', ']', '{', '}']) {
+            self.options.push("--globoff".into());
+        }
+    }
+
+    fn method(&mut self, request: &Request, body: &[u8]) {
+        match (request.method.as_str(), body.is_empty()) {
+            ("GET", true) | ("POST", false) => {}
+            // With -X it would wait for a body.
+            ("HEAD", true) => self.options.push("--head".into()),
+            (method, _) => self.options.push(format!("-X {}", word(method))),
+        }
+    }
+
+    fn fields(&mut self, request: &Request, body: &[u8]) {
+        let headers = &request.headers;
+        let is_decoded = request.body_encoding.is_none() && is_coded(headers) && !body.is_empty();
+        if is_decoded {
+            self.remarks.push("Its body was compressed; this sends it as it was before.");
+        }
+        let mut trailers: Vec<_> = all(headers, "trailer").flat_map(|value| value.split(',')).map(str::trim).collect();
+        trailers.retain(|name| first(headers, name).is_some());
+        if !trailers.is_empty() {
+            self.remarks.push("It had trailers, which this leaves out.");
+        }
+        let authority = request.url.split("://").nth(1).unwrap_or_default().split(['/', '?', '#']).next();
+        for Header { name, value, .. } in headers {
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            let is_trailer = trailers.iter().any(|trailer| is(trailer));
+            let is_curls_own = is("host") && Some(value.as_str()) == authority;
+            let is_wrong_now =
+                (is("content-encoding") && is_decoded) || (is("content-length") && value.parse() != Ok(body.len()));
+            if is_trailer || is_curls_own || is_wrong_now {
+                continue;
+            }
+            if is("transfer-encoding") {
+                if !value.eq_ignore_ascii_case("chunked") {
+                    self.remarks.push("Its body had a transfer coding besides chunked, which this leaves out.");
+                }
+                self.headers.push(word(&format!("{name}: chunked")));
+            } else if value.is_empty() {
+                self.headers.push(word(&format!("{name};")));
+            } else {
+                self.headers.push(word(&format!("{name}: {value}")));
+            }
+        }
+        let without = |name| first(headers, name).is_none();
+        let mut not = |name: &str| self.headers.push(word(&format!("{name}:")));
+        ["User-Agent", "Accept"].into_iter().filter(|name| without(name)).for_each(&mut not);
+        if !body.is_empty() && without("content-type") {
+            not("Content-Type");
+        }
+        if body.len() > EXPECTED && without("expect") {
+            not("Expect");
+        }
+        if !without("accept-encoding") {
+            // What is sent stays as it is: curl only decodes the answer.
+            self.options.push("--compressed".into());
+        }
+    }
+}
+
+/// Text stands in the command, where a shell and a terminal have nothing against it.
+fn data(body: &[u8]) -> Data<'_> {
+    let text = std::str::from_utf8(body).ok().filter(|text| text.len() <= LONGEST && !text.contains('\r'));
+    match text.filter(|text| matches!(escape_lines(text), Cow::Borrowed(_))) {
+        _ if body.is_empty() => Data::None,
+        Some(text) => Data::Text(text),
+        None => Data::Bytes(body),
+    }
+}
+
+/// Linux takes arguments of up to 128 KiB.
+const LONGEST: usize = 64 * 1024;
+
+/// curl announces bodies past this with `Expect: 100-continue`, old versions at least.
+const EXPECTED: usize = 1024;
+
+/// Bytes in a line of base64, which then has 76 characters (RFC 2045 section 6.8).
+const LINE: usize = 57;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commands(request: &str, body: &[u8]) -> String {
+        let trace: Trace = serde_json::from_str(&format!(r#"{{"id":"t_0001","request":{request}}}"#)).unwrap();
+        let mut out = Vec::new();
+        one(&trace, body, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_simple_request_is_a_simple_command() {
+        let headers = r#"[{"name":"Host","value":"a.example"},{"name":"User-Agent","value":"x"},
+            {"name":"accept","value":"*/*"},{"name":"X-Empty","value":""}]"#;
+        let request = format!(r#"{{"method":"GET","url":"https://a.example/b?c=d","headers":{headers}}}"#);
+        let expected = "# t_0001\ncurl --http1.1 \\\n  -H 'User-Agent: x' \\\n  -H 'accept: */*' \\\n  -H 'X-Empty;' \\\n  \
+                        'https://a.example/b?c=d'\n";
+        assert_eq!(commands(&request, b""), expected);
+    }
+
+    #[test]
+    fn what_curl_would_mend_is_given_as_it_is() {
+        for (url, expected) in [
+            ("http://a/x[1]{2}", "curl --globoff"),
+            ("http://a/x/../y", "curl --path-as-is"),
+            ("http://a/x/%2E%2e/y", "curl --path-as-is"),
+            ("http://a/..x/y..?../", "curl \\"),
+            ("http://a/x y", "curl --request-target '/x y'"),
+            ("http://a/x#y", "curl --request-target '/x#y'"),
+            ("http://[::1]:81/", "curl --globoff"),
+            ("http://a/\\u001b[2J", "curl --request-target \"$(printf '/\\033[2J')\""),
+        ] {
+            let shown = commands(&format!(r#"{{"method":"GET","url":"{url}"}}"#), b"");
+            assert!(shown.lines().nth(1).unwrap().starts_with(expected), "{url}: {shown}");
+        }
+        let shown = commands(r#"{"method":"OPTIONS","url":"http://a"}"#, b"");
+        assert!(shown.contains("curl --request-target '*' -X 'OPTIONS'") && shown.contains("'http://a/'"), "{shown}");
+    }
+
+    #[test]
+    fn what_cannot_be_the_same_is_said() {
+        let coded = r#"{"method":"POST","url":"http://a/","headers":[{"name":"Content-Encoding","value":"gzip"},
+            {"name":"Content-Length","value":"99"}]}"#;
+        let shown = commands(coded, b"text");
+        assert!(
+            shown.contains("# Its body was compressed") && !shown.contains("gzip") && !shown.contains("99"),
+            "{shown}"
+        );
+        let connect = r#"{"method":"CONNECT","url":"https://a/"}"#;
+        assert!(!commands(connect, b"").contains("\ncurl"));
+    }
+
+    #[test]
+    fn a_body_that_is_no_plain_text_goes_through_a_pipe() {
+        let request = r#"{"method":"POST","url":"http://a/"}"#;
+        for (body, expected) in [(&b"a'b\n"[..], "--data-raw 'a'\\''b\n'"), (b"@x", "--data-raw '@x'")] {
+            let shown = commands(request, body);
+            assert!(shown.contains(expected), "{shown}");
+        }
+        for body in [&b"\x1b[2J"[..], b"\xff", b"a\r\nb", b"\0"] {
+            let shown = commands(request, body);
+            assert!(shown.starts_with("# t_0001\nbase64 -d <<'END' | curl "), "{shown}");
+            assert!(shown.ends_with(&format!("\n{}\nEND\n", Base64(body))), "{shown}");
+        }
+    }
+}

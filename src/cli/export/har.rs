@@ -1,0 +1,433 @@
+//! HTTP Archive 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>), with WebSocket messages as Chrome writes them.
+//!
+//! What a bundle does not know is said to be unknown (-1, "unknown", ""), never guessed: the protocol's version, how many
+//! bytes heads took, when a name was resolved on a connection that was there. `comment` of an entry is its id in the bundle.
+
+use super::http::{all, cookies, first, is_coded, media_type, parameters, query};
+use super::{Stop, Wanted};
+use crate::cli::base64::Base64;
+use crate::cli::filter::textual;
+use crate::cli::text::iso8601;
+use serde::Serialize;
+use spectral_capture::reader::{Bundle, Header, Message, Timing, Trace};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::Write;
+
+/// Writes what is wanted as one document, an entry at a time.
+pub(super) fn write(bundle: &mut Bundle, wanted: &mut Wanted<'_>, out: &mut dyn Write) -> Result<(), Stop> {
+    let creator = Creator { name: "spectral", version: env!("CARGO_PKG_VERSION") };
+    write!(out, "{{\"log\":{{\"version\":\"1.2\",\"creator\":{},", serde_json::to_string(&creator)?)?;
+    if let Some(browser) = &bundle.manifest().browser {
+        write!(out, "\"browser\":{},", serde_json::to_string(browser)?)?;
+    }
+    write!(out, "\"pages\":[],\"entries\":[")?;
+    let (opened_by, without_handshake) = sockets(bundle)?;
+    let mut separator = "\n";
+    while let Some(trace) = wanted.next(bundle)? {
+        write!(out, "{separator}")?;
+        entry(bundle, &trace, opened_by.get(&trace.id).map(String::as_str), out)?;
+        separator = ",\n";
+    }
+    for id in without_handshake {
+        let socket = bundle.socket(&id)?;
+        if wanted.wants_socket(bundle, &socket)? {
+            let mut handshake = Trace::default();
+            handshake.id.clone_from(&id);
+            handshake.timestamp = socket.timestamp;
+            handshake.request.method = "GET".into();
+            handshake.request.url = socket.url;
+            handshake.response.status = 101;
+            write!(out, "{separator}")?;
+            entry(bundle, &handshake, Some(&id), out)?;
+            separator = ",\n";
+        }
+    }
+    Ok(writeln!(out, "\n]}}}}")?)
+}
+
+/// WebSockets by the exchange that opened them, and those of which it is not known.
+fn sockets(bundle: &mut Bundle) -> Result<(HashMap<String, String>, Vec<String>), Stop> {
+    let (mut opened_by, mut without) = (HashMap::new(), Vec::new());
+    for id in bundle.sockets().to_vec() {
+        match bundle.socket(&id)?.handshake_trace_ref {
+            Some(handshake) => drop(opened_by.insert(handshake, id)),
+            None => without.push(id),
+        }
+    }
+    Ok((opened_by, without))
+}
+
+fn entry(bundle: &mut Bundle, trace: &Trace, socket: Option<&str>, out: &mut dyn Write) -> Result<(), Stop> {
+    let (sent, received) = (bundle.request_body(trace)?, bundle.response_body(trace)?);
+    let timings = Timings::of(&trace.timing, trace.request.url.starts_with("https:"));
+    let entry = Entry {
+        started: iso8601(trace.timestamp),
+        time: timings.sum(),
+        request: Request::of(trace, &sent),
+        response: Response::of(trace, &received),
+        cache: Cache {},
+        timings,
+        comment: &trace.id,
+        kind: socket.map(|_| "websocket"),
+    };
+    let Some(socket) = socket else { return Ok(serde_json::to_writer(out, &entry)?) };
+    // Messages are as many as they like: one at a time, before the object's closing brace.
+    let json = serde_json::to_string(&entry)?;
+    write!(out, "{},\"_webSocketMessages\":[", json.strip_suffix('}').unwrap_or(&json))?;
+    let mut separator = "\n";
+    let ids: Vec<_> = bundle.messages(socket).map(str::to_owned).collect();
+    for id in ids {
+        let message = bundle.message(&id)?;
+        let payload = bundle.payload(&message)?;
+        write!(out, "{separator}")?;
+        serde_json::to_writer(&mut *out, &WebSocketMessage::of(&message, &payload))?;
+        separator = ",\n";
+    }
+    Ok(write!(out, "]}}")?)
+}
+
+#[derive(Serialize)]
+struct Creator {
+    name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'t> {
+    #[serde(rename = "startedDateTime")]
+    started: String,
+    time: f64,
+    request: Request<'t>,
+    response: Response<'t>,
+    cache: Cache,
+    timings: Timings,
+    comment: &'t str,
+    #[serde(rename = "_resourceType", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+}
+
+/// Always empty: a proxy sees what no cache had.
+#[derive(Serialize)]
+struct Cache {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'t> {
+    method: &'t str,
+    url: &'t str,
+    http_version: &'static str,
+    cookies: Vec<Cookie<'t>>,
+    headers: &'t [Header],
+    query_string: Vec<Parameter>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post_data: Option<PostData<'t>>,
+    headers_size: i64,
+    body_size: i64,
+}
+
+impl<'t> Request<'t> {
+    fn of(trace: &'t Trace, body: &'t [u8]) -> Self {
+        let request = &trace.request;
+        let sent = |(name, value)| Cookie { name, value, ..Cookie::default() };
+        let parameter = |(name, value)| Parameter { name, value };
+        Self {
+            method: &request.method,
+            url: &request.url,
+            http_version: UNKNOWN,
+            cookies: all(&request.headers, "cookie").flat_map(cookies).map(sent).collect(),
+            headers: &request.headers,
+            query_string: parameters(query(&request.url)).map(parameter).collect(),
+            post_data: (!body.is_empty()).then(|| PostData::of(request, body)),
+            headers_size: -1,
+            body_size: body_size(&request.headers, body),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'t> {
+    status: u16,
+    status_text: &'t str,
+    http_version: &'static str,
+    cookies: Vec<Cookie<'t>>,
+    headers: &'t [Header],
+    content: Content<'t>,
+    #[serde(rename = "redirectURL")]
+    redirect: &'t str,
+    headers_size: i64,
+    body_size: i64,
+    /// As Chrome says why there is no answer.
+    #[serde(rename = "_error", skip_serializing_if = "Option::is_none")]
+    error: Option<&'t str>,
+}
+
+impl<'t> Response<'t> {
+    fn of(trace: &'t Trace, body: &'t [u8]) -> Self {
+        let response = &trace.response;
+        let (text, encoding) = match textual(body).filter(|_| response.body_encoding.is_none()) {
+            Some(text) => (Text::Plain(text), None),
+            None => (Text::Binary(Base64(body)), Some("base64")),
+        };
+        let content = Content {
+            size: body.len() as u64,
+            mime_type: mime_type(&response.headers),
+            text: (!body.is_empty()).then_some(text),
+            encoding: encoding.filter(|_| !body.is_empty()),
+            comment: response.body_encoding.as_deref().map(still_coded),
+        };
+        Self {
+            status: response.status,
+            status_text: &response.status_text,
+            http_version: UNKNOWN,
+            cookies: all(&response.headers, "set-cookie").filter_map(Cookie::set).collect(),
+            headers: &response.headers,
+            content,
+            redirect: first(&response.headers, "location").unwrap_or_default(),
+            headers_size: -1,
+            body_size: body_size(&response.headers, body),
+            error: (response.status == 0).then_some(&*response.status_text),
+        }
+    }
+}
+
+/// The bytes that were sent, if that is known: a bundle has bodies without their codings.
+fn body_size(headers: &[Header], body: &[u8]) -> i64 {
+    match is_coded(headers) {
+        true if body.is_empty() => 0,
+        true => first(headers, "content-length").and_then(|length| length.parse().ok()).unwrap_or(-1),
+        false => i64::try_from(body.len()).unwrap_or(-1),
+    }
+}
+
+fn mime_type(headers: &[Header]) -> &str {
+    first(headers, "content-type").unwrap_or("x-unknown")
+}
+
+fn still_coded(coding: &str) -> String {
+    format!("as it was sent: {coding}")
+}
+
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Cookie<'t> {
+    name: &'t str,
+    value: &'t str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'t str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'t str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_only: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secure: Option<bool>,
+    /// Not in the specification, but in what browsers write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    same_site: Option<&'t str>,
+}
+
+impl<'t> Cookie<'t> {
+    /// From a Set-Cookie field (RFC 6265 section 5.2).
+    fn set(field: &'t str) -> Option<Self> {
+        let mut pairs = cookies(field);
+        let (name, value) = pairs.next()?;
+        let mut cookie = Self { name, value, http_only: Some(false), secure: Some(false), ..Self::default() };
+        for (attribute, value) in pairs {
+            // One without a value is read as a value without a name.
+            let attribute = if attribute.is_empty() { value } else { attribute };
+            match attribute.trim().to_ascii_lowercase().as_str() {
+                "path" => cookie.path = Some(value),
+                "domain" => cookie.domain = Some(value),
+                "expires" => cookie.expires = expires(value),
+                "httponly" => cookie.http_only = Some(true),
+                "secure" => cookie.secure = Some(true),
+                "samesite" => cookie.same_site = Some(value),
+                _ => {}
+            }
+        }
+        Some(cookie)
+    }
+}
+
+/// `Wed, 21 Oct 2015 07:28:00 GMT`, with dashes perhaps, in ISO 8601.
+fn expires(date: &str) -> Option<String> {
+    let (_, date) = date.split_once(',')?;
+    let mut parts = date.split([' ', '-']).filter(|part| !part.is_empty());
+    let day: u8 = parts.next()?.parse().ok()?;
+    let name = parts.next()?.to_ascii_lowercase();
+    let month = MONTHS.iter().position(|month| *month == name)?.checked_add(1)?;
+    let year: u16 = parts.next()?.parse().ok()?;
+    // RFC 6265 section 5.1.1.
+    let year = match year {
+        70..=99 => year.checked_add(1900)?,
+        0..=69 => year.checked_add(2000)?,
+        year => year,
+    };
+    let mut time = parts.next()?.split(':').map(|part| part.parse::<u8>().ok());
+    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+    let is_sound = (1..=31).contains(&day) && year < 10_000 && hour < 24 && minute < 60 && second < 61;
+    is_sound.then(|| format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z"))
+}
+
+const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
+#[derive(Serialize)]
+struct Parameter {
+    name: String,
+    value: String,
+}
+
+/// With `text` beside `params`, as browsers write it: `params` alone would lose the order of bytes that was sent.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PostData<'t> {
+    mime_type: &'t str,
+    params: Vec<Parameter>,
+    text: Text<'t>,
+    /// HAR 1.2 has no word for a request's body that is no text.
+    #[serde(rename = "_encoding", skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+}
+
+impl<'t> PostData<'t> {
+    fn of(request: &'t spectral_capture::reader::Request, body: &'t [u8]) -> Self {
+        let text = textual(body).filter(|_| request.body_encoding.is_none());
+        let is_form = media_type(&request.headers) == "application/x-www-form-urlencoded";
+        let form = text.filter(|_| is_form).unwrap_or_default();
+        Self {
+            mime_type: mime_type(&request.headers),
+            params: parameters(form).map(|(name, value)| Parameter { name, value }).collect(),
+            text: text.map_or(Text::Binary(Base64(body)), Text::Plain),
+            encoding: text.is_none().then_some("base64"),
+            comment: request.body_encoding.as_deref().map(still_coded),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Content<'t> {
+    size: u64,
+    mime_type: &'t str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Text<'t>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Text<'t> {
+    Plain(&'t str),
+    Binary(Base64<'t>),
+}
+
+/// In milliseconds; -1 for what does not apply.
+#[derive(Serialize)]
+struct Timings {
+    blocked: f64,
+    dns: f64,
+    connect: f64,
+    ssl: f64,
+    send: f64,
+    wait: f64,
+    receive: f64,
+}
+
+impl Timings {
+    /// `connect` has `ssl` in it, as the specification says. What is left of the whole is time in which a connection waited
+    /// for the request.
+    fn of(timing: &Timing, is_tls: bool) -> Self {
+        let or_none = |ms: f64, applies: bool| if applies { ms } else { -1.0 };
+        let dialled = timing.connect_ms > 0.0;
+        let known =
+            [timing.dns_ms, timing.connect_ms, timing.tls_ms, timing.send_ms, timing.wait_ms, timing.receive_ms];
+        let left = timing.total_ms - known.iter().sum::<f64>();
+        Self {
+            blocked: or_none(left, left > 0.0),
+            dns: or_none(timing.dns_ms, timing.dns_ms > 0.0),
+            connect: or_none(timing.connect_ms + timing.tls_ms, dialled),
+            ssl: or_none(timing.tls_ms, dialled && (is_tls || timing.tls_ms > 0.0)),
+            send: timing.send_ms,
+            wait: timing.wait_ms,
+            receive: timing.receive_ms,
+        }
+    }
+
+    /// Of all that applies; `ssl` is in `connect`.
+    fn sum(&self) -> f64 {
+        [self.blocked, self.dns, self.connect, self.send, self.wait, self.receive].iter().filter(|ms| **ms > 0.0).sum()
+    }
+}
+
+/// As Chrome's developer tools write it; its protocol has base64 for every opcode but 1.
+#[derive(Serialize)]
+struct WebSocketMessage<'m> {
+    r#type: &'m str,
+    /// In seconds since the epoch.
+    time: f64,
+    opcode: u8,
+    data: Cow<'m, str>,
+}
+
+impl<'m> WebSocketMessage<'m> {
+    fn of(message: &'m Message, payload: &'m [u8]) -> Self {
+        // RFC 6455 section 11.8.
+        let opcode = match message.opcode.as_str() {
+            "text" => 1,
+            "close" => 8,
+            "ping" => 9,
+            "pong" => 10,
+            _ => 2,
+        };
+        let data = match opcode {
+            // Not UTF-8 only where the connection broke off inside a character.
+            1 => String::from_utf8_lossy(payload),
+            _ => Base64(payload).to_string().into(),
+        };
+        Self { r#type: &message.direction, time: message.timestamp as f64 / 1000.0, opcode, data }
+    }
+}
+
+/// The version of HTTP is not in a bundle. A field for Host or a reason phrase would tell HTTP/1 from HTTP/2, but not
+/// HTTP/1.0 from HTTP/1.1.
+const UNKNOWN: &str = "unknown";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_add_up() {
+        let timing = |json: &str| serde_json::from_str::<Timing>(json).unwrap();
+        let first =
+            timing(r#"{"dns_ms":1,"connect_ms":2,"tls_ms":4,"send_ms":8,"wait_ms":16,"receive_ms":32,"total_ms":64}"#);
+        let first = Timings::of(&first, true);
+        assert_eq!((first.connect, first.ssl, first.blocked, first.sum()), (6.0, 4.0, 1.0, 64.0));
+        let later = Timings::of(&timing(r#"{"send_ms":1,"wait_ms":2,"receive_ms":3,"total_ms":5}"#), true);
+        assert_eq!([later.blocked, later.dns, later.connect, later.ssl], [-1.0; 4]);
+        assert_eq!(later.sum(), 6.0);
+        let plain = Timings::of(&timing(r#"{"connect_ms":2,"total_ms":2}"#), false);
+        assert_eq!((plain.connect, plain.ssl, plain.dns, plain.sum()), (2.0, -1.0, -1.0, 2.0));
+    }
+
+    #[test]
+    fn a_cookie_is_taken_apart() {
+        let field = "id=a=b; Path=/x; domain=a.example; Expires=Wed, 21-Oct-2015 07:28:00 GMT; HttpOnly; SameSite=Lax";
+        let cookie = serde_json::to_string(&Cookie::set(field).unwrap()).unwrap();
+        let expected = r#"{"name":"id","value":"a=b","path":"/x","domain":"a.example","expires":"2015-10-21T07:28:00.000Z","httpOnly":true,"secure":false,"sameSite":"Lax"}"#;
+        assert_eq!(cookie, expected);
+        assert_eq!(expires("Wed, 21 Oct 15 07:28:00 GMT").as_deref(), Some("2015-10-21T07:28:00.000Z"));
+        for wrong in ["", "0", "Wed, 21 Okt 2015 07:28:00 GMT", "Wed, 99 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 7"] {
+            assert_eq!(expires(wrong), None, "{wrong}");
+        }
+    }
+}

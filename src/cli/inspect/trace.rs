@@ -1,0 +1,168 @@
+//! One exchange whole: both heads, both bodies, and how long it took.
+
+use super::cut::{Cut, cut_off};
+use crate::cli::filter::textual;
+use crate::cli::reading::{Stop, known};
+use crate::cli::text::{date, duration, escape, escape_lines};
+use serde::de::IgnoredAny;
+use spectral_capture::reader::{Bundle, Header, Timing, Trace};
+use std::io::{self, Write};
+
+/// Shows the exchange `id`.
+pub(super) fn show(bundle: &mut Bundle, id: &str, out: &mut dyn Write) -> Result<(), Stop> {
+    known(bundle, id)?;
+    let trace = bundle.trace(id)?;
+    let (sent, received) = (bundle.request_body(&trace)?, bundle.response_body(&trace)?);
+    let Trace { request, response, .. } = &trace;
+    writeln!(out, "{id}  {}", date(trace.timestamp))?;
+
+    writeln!(out, "\n{} {}", escape(&request.method), escape(&request.url))?;
+    show_message(&request.headers, &sent, request.body_encoding.as_deref(), out)?;
+
+    match response.status {
+        0 => writeln!(out, "\nno answer: {}", escape(&response.status_text))?,
+        status => writeln!(out, "\n{}", format!("{status} {}", escape(&response.status_text)).trim_end())?,
+    }
+    show_message(&response.headers, &received, response.body_encoding.as_deref(), out)?;
+    match cut_off(&trace) {
+        Some(Cut::Request) => writeln!(out, "\nThe request was cut off.")?,
+        Some(Cut::Response) if response.status != 0 => writeln!(out, "\nThe response was cut off.")?,
+        Some(Cut::Response) | None => {}
+    }
+    Ok(show_timing(&trace.timing, out)?)
+}
+
+fn show_message(headers: &[Header], body: &[u8], coding: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
+    for header in headers {
+        writeln!(out, "{}: {}", escape(&header.name), escape(&header.value))?;
+    }
+    if body.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    match (coding, readable(body)) {
+        (Some(coding), _) => writeln!(out, "{}, {} bytes", escape(coding), body.len()),
+        (None, Some(text)) => writeln!(out, "{}", escape_lines(text.trim_end_matches('\n'))),
+        (None, None) => writeln!(out, "binary, {} bytes", body.len()),
+    }
+}
+
+/// A body as text, if it is that; JSON is laid out.
+fn readable(body: &[u8]) -> Option<String> {
+    let text = textual(body)?;
+    let json = serde_json::from_str::<IgnoredAny>(text).is_ok();
+    Some(if json { lay_out(text) } else { text.to_owned() })
+}
+
+/// Valid JSON with a line for each member. Works on the text, so that order, duplicates and digits stay as they are.
+fn lay_out(json: &str) -> String {
+    let mut laid = String::with_capacity(json.len().saturating_mul(2));
+    let mut depth = 0usize;
+    let new_line = |laid: &mut String, depth: usize| {
+        laid.push('\n');
+        laid.extend(std::iter::repeat_n("  ", depth));
+    };
+    let mut rest = json.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            ' ' | '\t' | '\n' | '\r' => {}
+            '"' => {
+                laid.push(c);
+                let mut escaped = false;
+                for c in rest.by_ref() {
+                    laid.push(c);
+                    match c {
+                        '"' if !escaped => break,
+                        '\\' => escaped = !escaped,
+                        _ => escaped = false,
+                    }
+                }
+            }
+            '{' | '[' => {
+                laid.push(c);
+                while rest.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+                match rest.next_if(|c| matches!(c, '}' | ']')) {
+                    Some(close) => laid.push(close),
+                    None => {
+                        depth = depth.saturating_add(1);
+                        new_line(&mut laid, depth);
+                    }
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut laid, depth);
+                laid.push(c);
+            }
+            ',' => {
+                laid.push(c);
+                new_line(&mut laid, depth);
+            }
+            ':' => laid.push_str(": "),
+            c => laid.push(c),
+        }
+    }
+    laid
+}
+
+fn show_timing(timing: &Timing, out: &mut dyn Write) -> io::Result<()> {
+    let parts = [
+        ("dns", timing.dns_ms),
+        ("connect", timing.connect_ms),
+        ("tls", timing.tls_ms),
+        ("send", timing.send_ms),
+        ("wait", timing.wait_ms),
+        ("receive", timing.receive_ms),
+        ("total", timing.total_ms),
+    ];
+    let parts: Vec<_> = parts.iter().map(|(name, ms)| format!("{name} {}", duration(*ms))).collect();
+    writeln!(out, "\n{}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_laid_out_without_a_change() {
+        let json = r#" {"b":[1,2.50,{}, [ ]],"a":{"x y":"q\"{,}\\","a":null},"a":true} "#;
+        let expected = r#"{
+  "b": [
+    1,
+    2.50,
+    {},
+    []
+  ],
+  "a": {
+    "x y": "q\"{,}\\",
+    "a": null
+  },
+  "a": true
+}"#;
+        assert_eq!(readable(json.as_bytes()).as_deref(), Some(expected));
+        assert_eq!(readable(b"3").as_deref(), Some("3"));
+    }
+
+    #[test]
+    fn other_text_stays_and_the_rest_is_binary() {
+        assert_eq!(readable(b"{not json").as_deref(), Some("{not json"));
+        assert_eq!(readable("grün\n".as_bytes()).as_deref(), Some("grün\n"));
+        assert_eq!(readable(b"a\0b"), None);
+        assert_eq!(readable(b"\xff\xd8\xff"), None);
+        let deep = "[".repeat(100_000);
+        assert_eq!(readable(deep.as_bytes()), Some(deep));
+    }
+
+    #[test]
+    fn a_message_is_escaped() {
+        let mut header = Header::default();
+        (header.name, header.value) = ("X\n".into(), "\x1b[2J".into());
+        let mut out = Vec::new();
+        show_message(&[header], b"{\"a\":\"\xc2\x9b\"}", None, &mut out).unwrap();
+        show_message(&[], b"ab", Some("gz\x1bip"), &mut out).unwrap();
+        show_message(&[], b"a\0", None, &mut out).unwrap();
+        show_message(&[], b"", None, &mut out).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        assert_eq!(shown, "X\\n: \\x1b[2J\n\n{\n  \"a\": \"\\x9b\"\n}\n\ngz\\x1bip, 2 bytes\n\nbinary, 2 bytes\n");
+    }
+}

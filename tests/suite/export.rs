@@ -1,0 +1,255 @@
+//! `spectral capture export`: what others read, and what asks the same again.
+
+use crate::support::cli::{Spectral, spectral};
+use crate::support::link::header;
+use crate::support::peers::{clean, peer, python_with, run};
+use crate::support::websocket_frames::{frame, handshake};
+use crate::support::{Link, Origin, TempDir};
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+/// A tunnel through `running` to `origin`, in which bytes pass as they are.
+fn tunnel(running: &Spectral, origin: &Origin) -> Link {
+    let mut link = Link::to(running.addr);
+    let target = origin.at("127.0.0.1");
+    link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    link.head();
+    link
+}
+
+/// Reads one request, with its length or in chunks, and answers with nothing.
+fn answer_with_nothing(mut link: Link) {
+    let head = link.head();
+    if header(&head, "transfer-encoding").is_some() {
+        while !link.until(b"\r\n").starts_with(b"0\r\n") {}
+        link.until(b"\r\n");
+    } else if let Some(len) = header(&head, "content-length").filter(|_| !head.starts_with("HEAD")) {
+        link.exactly(len.parse().unwrap());
+    }
+    link.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    link.finish();
+    link.the_rest();
+}
+
+/// Requests that a careless quotation breaks; `HOST` stands for the origin's own.
+fn requests() -> Vec<Vec<u8>> {
+    let large = "0123456789abcdef".repeat(10_000);
+    let text = "it's a \"$HOME\" `id` \\n % &;|<>*?#~!\n\tsecond line\n";
+    let posted = |headers: &str, body: &[u8]| {
+        let head = format!("POST /post HTTP/1.1\r\nHost: HOST\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+        [head.as_bytes(), body].concat()
+    };
+    let asked = |line: &str, headers: &str| format!("{line} HTTP/1.1\r\nHost: HOST\r\n{headers}\r\n").into_bytes();
+    vec![
+        asked("GET /plain?a=b&c=%20d", "User-Agent: me/1.0\r\nAccept: */*\r\n"),
+        asked("GET /bare", ""),
+        asked("GET /q?ids[]={1}&x='$y'&z=!(a)*", "accept: text/html\r\n"),
+        asked("GET /a/../b/./c/%2e%2e/", ""),
+        asked("GET /gr\u{fc}n\"<>^`|", "Accept: x\r\n"),
+        asked("GET /odd", "X-It: it's $(id) `id` \"quoted\" \\ % !\r\nX-Empty:\r\nX-Twice: 1\r\nx-twice: 2\r\nCookie: a=b; c=d\r\n"),
+        asked("GET /utf8", "X-Name: gr\u{fc}n \u{9b}31m\u{202e}\r\n"),
+        asked("GET /coded", "Accept-Encoding: gzip, br\r\nReferer: http://a/?b=c\r\nAuthorization: Basic YTpi\r\n"),
+        asked("DELETE /thing/1", "Accept: */*\r\n"),
+        asked("PROPFIND /dav", "Depth: 1\r\n"),
+        asked("OPTIONS *", ""),
+        asked("HEAD /head", "Accept: */*\r\n"),
+        asked("POST /empty", "Content-Length: 0\r\n"),
+        posted("Content-Type: text/plain\r\n", text.as_bytes()),
+        posted("Content-Type: application/x-www-form-urlencoded\r\nUser-Agent: me\r\n", b"a=b&c=d"),
+        posted("", b"@/etc/passwd"),
+        posted("Content-Type: application/octet-stream\r\n", b"\0\x01\xff'\x1b\r\n"),
+        posted("Content-Type: text/plain\r\n", large.as_bytes()),
+        b"PUT /put HTTP/1.1\r\nHost: HOST\r\nContent-Type: a/b\r\nContent-Length: 3\r\n\r\nput".to_vec(),
+        b"GET /body HTTP/1.1\r\nHost: HOST\r\nContent-Type: a/b\r\nContent-Length: 3\r\n\r\nget".to_vec(),
+        b"POST /chunks HTTP/1.1\r\nHost: HOST\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            .to_vec(),
+        asked("GET /host", "").iter().map(|&b| char::from(b)).collect::<String>().replace("HOST", "Other.Example").into(),
+    ]
+}
+
+#[test]
+fn a_curl_command_asks_the_same_again() {
+    let Some(_curl) = peer("curl") else {
+        return;
+    };
+    let (dir, origin) = (TempDir::new(), Origin::plain(answer_with_nothing));
+    let running = Spectral::capture(&dir, &[]);
+    let host = origin.at("127.0.0.1");
+    let requests: Vec<Vec<u8>> = requests()
+        .into_iter()
+        .map(|request| {
+            let at = request.windows(4).position(|word| word == b"HOST");
+            at.map_or(request.clone(), |at| [&request[..at], host.as_bytes(), &request[at + 4..]].concat())
+        })
+        .collect();
+    for request in &requests {
+        let mut link = tunnel(&running, &origin);
+        link.send(request);
+        link.the_rest();
+    }
+    assert_eq!(running.interrupt().code, Some(0));
+
+    for (index, request) in requests.iter().enumerate() {
+        assert!(origin.received(index) == *request, "the request arrives as it was sent");
+        let id = format!("t_{:04}", index + 1);
+        let args = ["capture", "export", "capture.zip", "--format", "curl", "--trace", &id];
+        let script = spectral(&dir, &args).ok().text();
+        // The origin's name is another where the Host field has one of its own.
+        let script = script.replace("//other.example:", "//127.0.0.1:");
+        let mut shell = Command::new("/bin/sh");
+        let said = run(shell.arg(dir.write("again.sh", &script)).current_dir(dir.path()).env("HOME", dir.path()));
+        assert_eq!(said.code, Some(0), "{script}\n{}", said.err);
+        let again = origin.received(requests.len() + index);
+        let (sent, again) = (String::from_utf8_lossy(request), String::from_utf8_lossy(&again));
+        assert!(sent == again, "{script}\n--- sent\n{sent}\n--- again\n{again}");
+    }
+    let all = spectral(&dir, &["capture", "export", "capture.zip", "--format", "curl"]).ok().text();
+    assert_eq!(all.matches("\n# t_00").count() + 1, requests.len(), "a comment for each");
+    let posts = ["capture", "export", "capture.zip", "--format", "curl", "--method", "POST", "--grep", "passwd"];
+    assert_eq!(spectral(&dir, &posts).ok().text().matches("curl ").count(), 1);
+}
+
+#[test]
+fn har_is_read_by_others() {
+    let (dir, origin) = (TempDir::new(), Origin::plain(serve));
+    let running = Spectral::capture(&dir, &[]);
+    let host = origin.at("127.0.0.1");
+    for request in [
+        format!(
+            "GET /cookies?a=1&b=%C3%BC HTTP/1.1\r\nHost: {host}\r\nCookie: id=7; theme=dark\r\nUser-Agent: me\r\n\r\n"
+        ),
+        format!(
+            "POST /form HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: 9\r\n\r\na=b+c&d=e"
+        ),
+        format!("GET /binary HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        format!("GET /redirect HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        format!("GET /silent HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+    ] {
+        let mut link = tunnel(&running, &origin);
+        link.send(request);
+        link.the_rest();
+    }
+    let mut link = tunnel(&running, &origin);
+    link.send(handshake("").0);
+    link.head();
+    link.send(frame(0x81, Some([1; 4]), b"hello"));
+    link.the_rest();
+    assert_eq!(running.interrupt().code, Some(0));
+
+    let args = ["capture", "export", "capture.zip", "--format", "har", "-o", "capture.har"];
+    let said = spectral(&dir, &args).ok();
+    assert_eq!((said.text(), said.err), (String::new(), String::new()));
+    let file = dir.join("capture.har");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "it holds what was captured");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(spectral(&dir, &args[..5]).ok().text(), text, "stdout is where it goes unless said otherwise");
+    let har: Value = serde_json::from_str(&text).unwrap();
+    let log = &har["log"];
+    assert_eq!((&log["version"], &log["creator"]["name"]), (&Value::from("1.2"), &Value::from("spectral")));
+    let entries = log["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 6);
+    for entry in entries {
+        let timings = entry["timings"].as_object().unwrap();
+        let parts = timings.iter().filter(|(name, _)| *name != "ssl").map(|(_, ms)| ms.as_f64().unwrap());
+        let sum: f64 = parts.filter(|ms| *ms > 0.0).sum();
+        assert!((sum - entry["time"].as_f64().unwrap()).abs() < 0.001, "{entry}");
+        assert!(entry["startedDateTime"].as_str().unwrap().ends_with("+00:00"));
+        assert_eq!((&entry["request"]["headersSize"], &entry["cache"]), (&Value::from(-1), &serde_json::json!({})));
+    }
+    let (request, response) = (&entries[0]["request"], &entries[0]["response"]);
+    assert_eq!(request["cookies"][1], serde_json::json!({"name": "theme", "value": "dark"}));
+    assert_eq!(request["queryString"][1], serde_json::json!({"name": "b", "value": "ü"}));
+    assert_eq!(response["cookies"][0]["expires"], "2015-10-21T07:28:00.000Z");
+    assert_eq!(response["content"]["text"], "{\"answer\":42}");
+    let form = &entries[1]["request"]["postData"];
+    assert_eq!((&form["text"], &form["params"][0]["value"]), (&Value::from("a=b+c&d=e"), &Value::from("b c")));
+    let binary = &entries[2]["response"]["content"];
+    assert_eq!((&binary["text"], &binary["encoding"]), (&Value::from("AP8="), &Value::from("base64")));
+    assert_eq!(entries[3]["response"]["redirectURL"], "/elsewhere");
+    assert_eq!(entries[4]["response"]["status"], 0);
+    let socket = &entries[5];
+    assert_eq!(
+        (&socket["_resourceType"], &socket["response"]["status"]),
+        (&Value::from("websocket"), &Value::from(101))
+    );
+    let messages = socket["_webSocketMessages"].as_array().unwrap();
+    let said: Vec<_> = messages
+        .iter()
+        .map(|m| (m["type"].as_str().unwrap(), m["opcode"].as_u64().unwrap(), m["data"].as_str().unwrap()))
+        .collect();
+    assert_eq!(said, [("send", 1, "hello"), ("receive", 1, "hi"), ("receive", 2, "AAE="), ("receive", 8, "A+hieWU=")]);
+    assert!(messages[0]["time"].as_f64().unwrap() > 1_600_000_000.0, "in seconds");
+
+    read_by_haralyzer(&dir);
+}
+
+/// Serves one request by its path.
+fn serve(mut link: Link) {
+    let head = link.head();
+    let body = header(&head, "content-length").map_or(0, |len| len.parse().unwrap());
+    link.exactly(body);
+    match head.split(' ').nth(1).unwrap() {
+        "/binary" => link.send(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 2\r\n\r\n\0\xff"),
+        "/redirect" => link.send("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"),
+        "/silent" => {}
+        "/raw" => {
+            link.send(handshake("").1);
+            link.exactly(frame(0x81, Some([1; 4]), b"hello").len());
+            link.send([frame(0x81, None, b"hi"), frame(0x82, None, b"\0\x01")].concat());
+            link.send(frame(0x88, None, b"\x03\xe8bye"));
+        }
+        _ => link.send(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\
+             Set-Cookie: id=8; Path=/; Expires=Wed, 21 Oct 2015 07:28:00 GMT; Secure\r\n\r\n{\"answer\":42}",
+        ),
+    }
+    link.finish();
+    link.the_rest();
+}
+
+/// Another's reader finds in `capture.har` what is in it.
+fn read_by_haralyzer(dir: &TempDir) {
+    let Some(python) = python_with("haralyzer") else {
+        return;
+    };
+    let script = "
+import json
+from haralyzer import HarParser
+har = HarParser(json.load(open('capture.har')))
+assert har.version == '1.2' and har.creator['name'] == 'spectral'
+[page] = har.pages
+entries = page.entries
+first = entries[0]
+assert first.request.method == 'GET' and first.request.userAgent == 'me', first.request
+assert first.response.status == 200 and first.response.mimeType == 'application/json'
+assert first.response.text == '{\"answer\":42}' and first.startTime.utcoffset() is not None
+assert first.request.cookies[0]['name'] == 'id' and len(page.post_requests) == 1
+assert HarParser.match_headers(first, 'response', 'content-type', 'json')
+assert entries[1].request.mimeType == 'application/x-www-form-urlencoded'
+assert entries[2].response.textEncoding == 'base64'
+assert entries[3].status == 302 and abs(sum(v for k, v in first.timings.items() if k != 'ssl' and v > 0) - first.time) <= 1
+print(len(entries))
+";
+    let said = run(clean(Command::new(python).args(["-c", script]).current_dir(dir.path()))).ok();
+    assert_eq!(said.text().trim(), "6");
+}
+
+#[test]
+fn what_cannot_be_written_leaves_nothing_behind() {
+    let dir = TempDir::new();
+    let theirs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
+    let theirs = theirs.to_str().unwrap();
+    let export = |args: &[&str]| spectral(&dir, &[&["capture", "export"], args].concat());
+    assert_eq!(export(&[theirs]).code, Some(2), "which format?");
+    assert_eq!(export(&[theirs, "--format", "pcap"]).code, Some(2));
+    assert_eq!(export(&[theirs, "--format", "har", "-o", "missing/x.har"]).code, Some(1));
+    assert_eq!(export(&[theirs, "--format", "har", "--trace", "t_9999", "-o", "x.har"]).code, Some(1));
+    assert_eq!(dir.names(), Vec::<String>::new());
+    // Of the browser extension: no handshake is known, and the messages are there all the same.
+    let har: Value = serde_json::from_slice(&export(&[theirs, "--format", "har"]).ok().out).unwrap();
+    let last = har["log"]["entries"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["_webSocketMessages"].as_array().unwrap().len(), 4);
+    assert_eq!(har["log"]["browser"]["name"], "Chrome");
+}

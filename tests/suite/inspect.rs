@@ -1,0 +1,265 @@
+//! `spectral capture inspect`: what is asked for is shown, no more, and of a capture that still runs too.
+
+use crate::support::cli::{Spectral, command, spectral};
+use crate::support::peers::{Said, clean, peer, run};
+use crate::support::websocket_frames::{frame, handshake};
+use crate::support::{Link, Origin, TempDir, in_time};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+/// Answers by the request's path.
+fn origin() -> Origin {
+    Origin::plain(|mut link| {
+        let head = link.head();
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        match path.as_str() {
+            "/missing" => link.send("HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nNope"),
+            "/broken" => link.send("HTTP/1.1 503 Busy\r\nX-Reason: Overload\r\nContent-Length: 0\r\n\r\n"),
+            "/short" => link.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
+            "/binary" => link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\0\x1b[2"),
+            "/silent" => {}
+            "/raw" => {
+                link.send(handshake("").1);
+                link.exactly(frame(0x81, Some([1; 4]), b"hello").len());
+                link.send([frame(0x81, None, b"Hi\nthere\x1b"), frame(0x82, None, b"\0\x01")].concat());
+                link.send(frame(0x88, None, b"\x03\xe8bye"));
+            }
+            _ => link
+                .send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"answer\":42}"),
+        }
+        link.finish();
+        link.the_rest();
+    })
+}
+
+/// Sends `method path` to `origin` through `running`, with `host` in the Host field, and waits for the end.
+fn ask(running: &Spectral, origin: &Origin, host: &str, method: &str, path: &str) {
+    let mut link = Link::to(running.addr);
+    let target = origin.at("127.0.0.1");
+    link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    link.head();
+    link.send(format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    link.the_rest();
+}
+
+/// A WebSocket with a message up, and three down.
+fn chat(running: &Spectral, origin: &Origin) {
+    let mut link = Link::to(running.addr);
+    let target = origin.at("127.0.0.1");
+    link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    link.head();
+    link.send(handshake("").0);
+    link.head();
+    link.send(frame(0x81, Some([1; 4]), b"hello"));
+    link.the_rest();
+}
+
+/// A folder with a bundle of many kinds of exchanges in it.
+fn captured() -> (TempDir, Origin) {
+    let (dir, origin) = (TempDir::new(), origin());
+    let running = Spectral::capture(&dir, &[]);
+    for (host, method, path) in [
+        ("api.example.test", "GET", "/users"),
+        ("api.example.test", "POST", "/users"),
+        ("www.example.test", "GET", "/missing"),
+        ("api.example.test", "GET", "/broken"),
+        ("www.example.test", "GET", "/short"),
+        ("www.example.test", "GET", "/binary"),
+        ("www.example.test", "GET", "/silent"),
+    ] {
+        ask(&running, &origin, host, method, path);
+    }
+    chat(&running, &origin);
+    assert_eq!(running.interrupt().code, Some(0));
+    (dir, origin)
+}
+
+fn inspect(dir: &TempDir, args: &[&str]) -> Said {
+    spectral(dir, &[&["capture", "inspect", "capture.zip"], args].concat())
+}
+
+/// The ids that a list shows.
+fn listed(said: Said) -> Vec<String> {
+    let said = said.ok();
+    let first = |line: &str| line.split(' ').next().unwrap().to_owned();
+    said.text().lines().map(first).filter(|word| word.starts_with("t_") || word.starts_with("ws_")).collect()
+}
+
+#[test]
+fn filters_narrow_the_list() {
+    let (dir, _origin) = captured();
+    for (args, expected) in [
+        (&["--host", "api.*"][..], &["t_0001", "t_0002", "t_0004"][..]),
+        (&["--host", "api.*", "--method", "post"], &["t_0002"]),
+        (&["--status", "4xx"], &["t_0003"]),
+        (&["--status", "404", "--status", "500-599"], &["t_0003", "t_0004"]),
+        (&["--status", "0"], &["t_0007"]),
+        (&["--status", "101"], &["t_0008", "ws_0001"]),
+        (&["--grep", "NOPE"], &["t_0003"]),
+        (&["--grep", "x-reason: over"], &["t_0004"]),
+        (&["--grep", "/USERS", "--method", "GET"], &["t_0001"]),
+        (&["--grep", "hi\nthere"], &["ws_0001"]),
+        (&["--grep", "answer", "--host", "www.*"], &[]),
+        (&["--grep", "nowhere to be found"], &[]),
+    ] {
+        assert_eq!(listed(inspect(&dir, args)), expected, "{args:?}");
+    }
+    let text = inspect(&dir, &["--status", "4xx"]).ok().text();
+    assert!(text.ends_with("\n1 of 8 traces and 0 of 1 WebSockets match\n"), "{text}");
+}
+
+#[test]
+fn what_was_cut_off_is_marked() {
+    let (dir, _origin) = captured();
+    let text = inspect(&dir, &[]).ok().text();
+    let line = |part: &str| text.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{text}"));
+    assert!(line("/short").ends_with("(response cut off)"), "{text}");
+    assert!(line("/silent").contains("(no answer: "), "{text}");
+    assert!(line("/missing").ends_with("/missing"), "{text}");
+    let shown = inspect(&dir, &["--trace", "t_0005"]).ok().text();
+    assert!(shown.contains("\nThe response was cut off.\n"), "{shown}");
+}
+
+#[test]
+fn json_is_a_line_for_each_with_the_bundles_own_fields() {
+    let (dir, _origin) = captured();
+    let bundle = crate::support::bundle::Bundle::open(&dir.join("capture.zip"));
+    let lines = |said: Said| -> Vec<Value> {
+        said.ok().text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let mut all = lines(inspect(&dir, &["--json"]));
+    let mut socket = all.pop().unwrap();
+    assert_eq!(socket["type"].take(), "websocket");
+    socket.as_object_mut().unwrap().remove("type");
+    assert_eq!(socket, bundle.sockets[0].json);
+    let cut: Vec<_> = all.iter_mut().map(|line| line.as_object_mut().unwrap().remove("cut_off").unwrap()).collect();
+    assert_eq!(cut.iter().map(Value::as_str).collect::<Vec<_>>()[4..7], [Some("response"), None, Some("response")]);
+    assert_eq!(all, bundle.traces.iter().map(|trace| trace.json.clone()).collect::<Vec<_>>());
+
+    assert_eq!(lines(inspect(&dir, &["--json", "--status", "503"])).len(), 1);
+    assert_eq!(lines(inspect(&dir, &["--json", "--trace", "t_0003"]))[0]["response"]["status"], 404);
+    let messages = lines(inspect(&dir, &["--json", "--ws", "ws_0001"]));
+    let said: Vec<_> = messages.iter().map(|m| (m["direction"].as_str().unwrap(), m["text"].as_str())).collect();
+    let expected =
+        [("send", Some("hello")), ("receive", Some("Hi\nthere\u{1b}")), ("receive", None), ("receive", None)];
+    assert_eq!(said, expected);
+    assert_eq!(messages[2]["base64"], "AAE=");
+}
+
+#[test]
+fn a_body_comes_as_its_bytes_and_not_to_a_terminal() {
+    let (dir, _origin) = captured();
+    assert_eq!(inspect(&dir, &["--body", "t_0006"]).ok().out, b"\0\x1b[2");
+    assert_eq!(inspect(&dir, &["--body", "t_0006", "request"]).ok().out, b"");
+    assert_eq!(inspect(&dir, &["--body", "t_0001", "response"]).ok().text(), "{\"answer\":42}");
+    assert_eq!(inspect(&dir, &["--body", "ws_0001_m003"]).ok().out, b"\0\x01");
+    let Some(python) = peer("python3") else {
+        return;
+    };
+    let on_a_terminal = |id: &str| {
+        let script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
+        let mut command = Command::new(&python);
+        command.args(["-c", script, env!("CARGO_BIN_EXE_spectral"), "capture", "inspect", "capture.zip", "--body", id]);
+        run(command.current_dir(dir.path()))
+    };
+    let said = on_a_terminal("t_0006");
+    assert_eq!(said.code, Some(1));
+    assert!(said.text().contains("> FILE") && !said.text().contains('\u{1b}'), "{:?}", said.text());
+    assert!(on_a_terminal("t_0001").ok().text().contains("{\"answer\":42}"));
+}
+
+#[test]
+fn messages_are_a_line_each() {
+    let (dir, _origin) = captured();
+    let text = inspect(&dir, &["--ws", "ws_0001"]).ok().text();
+    let lines: Vec<_> = text.lines().filter(|line| line.starts_with("ws_0001_m")).collect();
+    for (line, words) in lines.iter().zip([
+        &["ws_0001_m001", "send", "text", "hello"][..],
+        &["ws_0001_m002", "receive", "text", "Hi\\nthere\\x1b"],
+        &["ws_0001_m003", "receive", "binary", "2 bytes"],
+        &["ws_0001_m004", "receive", "close", "1000 bye"],
+    ]) {
+        assert!(words.iter().all(|word| line.contains(word)), "{words:?} in {line}");
+    }
+    assert_eq!(lines.len(), 4, "{text}");
+    let said = inspect(&dir, &["--ws", "ws_0002"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("ws_0001"), "{}", said.err);
+}
+
+#[test]
+fn a_capture_that_runs_is_shown_as_far_as_it_is() {
+    let (dir, origin) = (TempDir::new(), origin());
+    let running = Spectral::capture(&dir, &["-o", "capture.zip"]);
+    ask(&running, &origin, "a.test", "GET", "/one");
+    // A WebSocket that stays open.
+    let mut link = Link::to(running.addr);
+    let target = origin.at("127.0.0.1");
+    link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    link.head();
+    link.send(handshake("").0);
+    link.head();
+
+    // The exchange is on its way to the file when the client has its answer.
+    let said = in_time("inspecting", {
+        let dir = dir.path().to_owned();
+        move || loop {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_spectral"));
+            let said = run(command.args(["capture", "inspect", "capture.zip"]).current_dir(&dir)).ok();
+            if said.text().contains("ws_0001") && said.text().contains("t_0001") {
+                return said;
+            }
+        }
+    });
+    assert!(said.text().contains(", unfinished\n") && said.text().contains("http://a.test"), "{}", said.text());
+    assert!(said.err.contains("capture.zip.part is unfinished: a capture is writing it"), "{}", said.err);
+    assert_eq!(inspect(&dir, &["--body", "t_0001"]).ok().text(), "{\"answer\":42}");
+
+    let mut follow = clean(&mut command(&dir, &["capture", "inspect", "capture.zip", "--json", "--follow"]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut until =
+        |part: &str| lines.find(|line| line.contains(part)).unwrap_or_else(|| panic!("no line with {part}"));
+    until("/one");
+    ask(&running, &origin, "a.test", "GET", "/two");
+    until("/two");
+    link.send(frame(0x81, Some([1; 4]), b"hello"));
+    link.the_rest();
+    assert_eq!(running.interrupt().code, Some(0));
+    let socket: Value = serde_json::from_str(&until("\"websocket\"")).unwrap();
+    assert_eq!((&socket["id"], &socket["message_count"]), (&Value::from("ws_0001"), &Value::from(4)));
+    assert!(crate::support::peers::wait(&mut follow).unwrap().success(), "it ends with the capture");
+}
+
+#[test]
+fn a_capture_that_was_killed_is_shown_and_what_to_do_is_said() {
+    let (dir, origin) = (TempDir::new(), origin());
+    let running = Spectral::capture(&dir, &["-v"][..0]);
+    ask(&running, &origin, "a.test", "GET", "/one");
+    running.signal(nix::sys::signal::Signal::SIGKILL);
+    assert_eq!(running.end().code, None);
+    let said = inspect(&dir, &["--follow"]).ok();
+    assert!(said.err.contains("spectral capture recover capture.zip.part"), "{}", said.err);
+    assert_eq!(said.text().contains("/one"), said.text().contains("1 HTTP trace,"), "{}", said.text());
+}
+
+#[test]
+fn what_does_not_go_together_is_said() {
+    let dir = TempDir::new();
+    for args in [
+        &["--trace", "t_0001", "--body", "t_0001"][..],
+        &["--body", "t_0001", "--json"],
+        &["--trace", "t_0001", "--host", "a"],
+        &["--ws", "ws_0001", "--follow"],
+        &["--status", "5x"],
+        &["--host", "http://a/"],
+        &["other.zip"],
+    ] {
+        let said = inspect(&dir, args);
+        assert_eq!((said.code, said.err.lines().count()), (Some(2), 1), "{args:?}: {}", said.err);
+    }
+}

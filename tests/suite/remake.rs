@@ -1,0 +1,142 @@
+//! `spectral capture merge` and `spectral capture redact`: new bundles of old ones, well formed, and nothing lost or told.
+
+use crate::support::bundle::Bundle;
+use crate::support::cli::{Spectral, spectral};
+use crate::support::websocket_frames::{frame, handshake};
+use crate::support::{Link, Message, Origin, TempDir};
+use std::os::unix::fs::PermissionsExt;
+
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSet-Cookie: sid=s3cret; Path=/\r\n\
+                      Content-Length: 32\r\n\r\n{\"token\":\"s3cret\",\"page\":\"2222\"}";
+
+/// Answers requests, and opens WebSockets.
+fn origin() -> Origin {
+    Origin::plain(|mut link| {
+        let head = link.head();
+        if head.contains("Upgrade") {
+            link.send(handshake("").1);
+            link.send(frame(0x81, None, b"{\"token\":\"s3cret\"}"));
+            link.send(frame(0x88, None, b""));
+        } else {
+            link.send(ANSWER);
+        }
+        link.finish();
+        link.the_rest();
+    })
+}
+
+/// Captures an exchange and a WebSocket to `name` in `dir`.
+fn capture(dir: &TempDir, origin: &Origin, name: &str) {
+    let running = Spectral::capture(dir, &["-o", name]);
+    let target = origin.at("127.0.0.1");
+    for request in [
+        format!("GET /{name}?token=s3cret HTTP/1.1\r\nHost: {target}\r\nAuthorization: Bearer s3cret\r\n\r\n"),
+        handshake("").0,
+    ] {
+        let mut link = Link::to(running.addr);
+        link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+        link.head();
+        link.send(request);
+        link.the_rest();
+    }
+    assert_eq!(running.interrupt().code, Some(0));
+}
+
+#[test]
+fn merged_bundles_keep_everything_under_new_names() {
+    let (dir, origin) = (TempDir::new(), origin());
+    for name in ["a.zip", "b.zip"] {
+        capture(&dir, &origin, name);
+    }
+    let said = spectral(&dir, &["capture", "merge", "b.zip", "a.zip", "-o", "c.zip"]).ok();
+    assert_eq!(said.text(), "Merged 2 bundles to c.zip: 4 HTTP traces, 2 WS connections, 4 WS messages\n");
+    let file = dir.join("c.zip");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let (first, merged) = (Bundle::open(&dir.join("a.zip")), Bundle::open(&file));
+    let ids: Vec<_> = merged.traces.iter().map(|trace| trace.id()).collect();
+    assert_eq!(ids, ["t_001_0001", "t_001_0002", "t_002_0001", "t_002_0002"]);
+    assert!(merged.traces[0].url().contains("/b.zip?") && merged.traces[2].url().contains("/a.zip?"));
+    assert_eq!(merged.traces[2].response_body, first.traces[0].response_body);
+    let socket = &merged.sockets[1];
+    assert_eq!(socket.json["handshake_trace_ref"], "t_002_0002");
+    assert_eq!(socket.messages[0], Message::received("text", "{\"token\":\"s3cret\"}"));
+    assert_eq!(merged.manifest["app"]["name"], "c");
+    assert_eq!(merged.manifest["app"]["base_url"], first.manifest["app"]["base_url"]);
+    assert_eq!(merged.manifest["created_at"], first.manifest["created_at"], "that of the earliest");
+    let duration = |bundle: &Bundle| bundle.manifest["duration_ms"].as_u64().unwrap();
+    assert!(duration(&merged) >= duration(&first) + duration(&Bundle::open(&dir.join("b.zip"))));
+
+    // Once more, of one that was merged before; and what reads bundles reads these.
+    spectral(&dir, &["capture", "merge", "c.zip", "a.zip", "-o", "d.zip"]).ok();
+    let twice = Bundle::open(&dir.join("d.zip"));
+    assert_eq!(twice.traces.len(), 6);
+    assert!(twice.names.contains(&"ws/ws_001_002_0001_m001.json".to_owned()), "{:?}", twice.names);
+    let shown = spectral(&dir, &["capture", "inspect", "d.zip"]).ok().text();
+    assert!(shown.contains("t_001_002_0001") && shown.contains("ws_002_0001"), "{shown}");
+}
+
+#[test]
+fn bundles_of_others_are_merged_too() {
+    let dir = TempDir::new();
+    let theirs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
+    let theirs = theirs.to_str().unwrap();
+    spectral(&dir, &["capture", "merge", theirs, theirs, "-o", "c.zip"]).ok();
+    let mut merged = spectral_capture::reader::Bundle::open(dir.join("c.zip")).unwrap();
+    assert_eq!(merged.traces().len(), 10);
+    assert_eq!(merged.trace("t_002_0002").unwrap().context_refs, ["c_002_0001"]);
+    assert_eq!(merged.manifest().stats.context_count, 2);
+    let events = merged.timeline().unwrap().events;
+    assert_eq!(events.iter().filter(|event| event.r#ref == "c_002_0001" && event.r#type == "context").count(), 1);
+    assert_eq!(events.len(), 22);
+    let message = merged.message("ws_002_0001_m001").unwrap();
+    assert_eq!((message.connection_ref.as_str(), merged.payload(&message).unwrap().len()), ("ws_002_0001", 26));
+}
+
+#[test]
+fn a_redacted_bundle_has_no_secrets_and_says_what_it_did() {
+    let (dir, origin) = (TempDir::new(), origin());
+    capture(&dir, &origin, "a.zip");
+    let args = ["capture", "redact", "a.zip", "-o", "shared.zip", "--query", "token", "--json", "token"];
+    let said = spectral(&dir, &args).ok().text();
+    for line in ["1  in headers", "1  of cookies", "1  of parameters", "2  in JSON", "look before you share"] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+    let shared = Bundle::open(&dir.join("shared.zip"));
+    assert!(!format!("{shared:?}").contains("s3cret"));
+    let token = serde_json::from_slice::<serde_json::Value>(&shared.traces[0].response_body).unwrap();
+    assert_eq!(token["page"], "2222");
+    let token = token["token"].as_str().unwrap();
+    assert!(shared.traces[0].url().ends_with(&format!("?token={token}")), "{}", shared.traces[0].url());
+    assert!(shared.traces[0].request_headers().contains(&("Authorization", &format!("Bearer {token}"))));
+    assert!(shared.traces[0].response_headers().contains(&("Set-Cookie", &format!("sid={token}; Path=/"))));
+    let payload = String::from_utf8(shared.sockets[0].messages[0].payload.clone()).unwrap();
+    assert_eq!(payload, format!("{{\"token\":\"{token}\"}}"));
+
+    let said = spectral(&dir, &["capture", "redact", "a.zip", "-o", "less.zip"]).ok().text();
+    assert!(said.contains("Bodies and messages were not searched"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_done_is_said_and_changes_nothing() {
+    let (dir, origin) = (TempDir::new(), origin());
+    capture(&dir, &origin, "a.zip");
+    dir.write("bad.zip", "this is no ZIP");
+    let before = dir.names();
+    for (args, code) in [
+        (&["merge", "a.zip"][..], 2),
+        (&["merge", "-o", "c.zip"], 2),
+        (&["merge", "a.zip", "missing.zip", "-o", "c.zip"], 1),
+        (&["merge", "a.zip", "bad.zip", "-o", "c.zip"], 1),
+        (&["merge", "a.zip", "-o", "./a.zip"], 1),
+        (&["redact", "a.zip"], 2),
+        (&["redact", "-o", "c.zip"], 2),
+        (&["redact", "a.zip", "-o", "c.zip", "--json", ""], 2),
+        (&["redact", "a.zip", "-o", "a.zip"], 1),
+        (&["redact", "bad.zip", "-o", "c.zip"], 1),
+        (&["redact", "a.zip", "-o", "missing/c.zip"], 1),
+    ] {
+        let said = spectral(&dir, &[&["capture"], args].concat());
+        assert_eq!((said.code, said.err.lines().count()), (Some(code), 1), "{args:?}: {}", said.err);
+        assert_eq!(dir.names(), before, "{args:?}");
+    }
+}
