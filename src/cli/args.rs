@@ -1,6 +1,8 @@
 //! The command line, parsed. What names `lexopt` is here and below.
 
 use super::{ca, export, help, inspect};
+use help::Length;
+use help::completions::Shell;
 use lexopt::prelude::*;
 use spectral_capture::redact::Rules;
 use spectral_capture::{Config, Mode, Pattern};
@@ -13,8 +15,10 @@ mod bundles;
 /// What is asked for.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// A help text or the version.
+    /// A help text, the version, a man page, a shell's completions.
     Print(String),
+    /// Help on a command, whose words these are, or on all.
+    Help(Vec<String>, Length),
     /// `capture proxy` or `capture discover`.
     Capture(Options),
     /// `capture run`.
@@ -70,22 +74,36 @@ pub(crate) struct Options {
 /// # Errors
 /// One line that says what makes no sense.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
-    let mut parser = lexopt::Parser::from_iter(args);
     let mut path = Vec::new();
+    let command = command(lexopt::Parser::from_iter(args), &mut path)?;
+    Ok(match command {
+        // Whoever reads options does not know whose they are.
+        Command::Help(_, length) => Command::Help(path, length),
+        other => other,
+    })
+}
+
+/// The command that is called by the words in `path`, once it has found them.
+fn command(mut parser: lexopt::Parser, path: &mut Vec<String>) -> Result<Command, String> {
     while path.len() < 2 {
         match parser.next().map_err(said)? {
             Some(Value(word)) => path.push(word.string().map_err(said)?),
-            Some(Short('V') | Long("version")) => return Ok(Command::Print(help::VERSION.into())),
-            Some(Short('h')) => return Ok(Command::Print(help::SHORT.into())),
-            Some(Long("help")) => return Ok(Command::Print(help::LONG.into())),
-            Some(other) => return Err(unknown(other)),
             None => return Err(format!("a command is missing: {TRY}")),
+            Some(other) => match common(other)? {
+                Some(command) => return Ok(command),
+                None => continue,
+            },
         }
         match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["capture"]
             | ["capture", "proxy" | "run" | "discover" | "inspect" | "export" | "merge" | "redact" | "recover"] => {}
             ["ca"] => return ca::parse(parser),
-            ["help"] => return Ok(Command::Print(help::LONG.into())),
+            ["completions"] => return completions(parser),
+            ["man"] => return man(parser),
+            ["help"] => {
+                path.clear();
+                return Ok(Command::Help(Vec::new(), Length::Long));
+            }
             ["capture", other] => return Err(format!("there is no command 'capture {other}': {TRY}")),
             _ => return Err(format!("there is no command '{}': {TRY}", path.join(" "))),
         }
@@ -179,11 +197,37 @@ fn recover(mut parser: lexopt::Parser) -> Result<Command, String> {
     Ok(Command::Recover { part, output })
 }
 
+fn completions(mut parser: lexopt::Parser) -> Result<Command, String> {
+    let mut shell = None;
+    while let Some(arg) = parser.next().map_err(said)? {
+        match arg {
+            Value(word) if shell.is_none() => {
+                let name = word.string().map_err(said)?;
+                let known = Shell::from_name(&name);
+                shell = Some(known.ok_or_else(|| format!("'{name}' is no shell: give bash, zsh or fish"))?);
+            }
+            other => match common(other)? {
+                Some(command) => return Ok(command),
+                None => continue,
+            },
+        }
+    }
+    let shell = shell.ok_or_else(|| format!("which shell? spectral completions bash, zsh or fish; {TRY}"))?;
+    Ok(Command::Print(shell.script()))
+}
+
+fn man(mut parser: lexopt::Parser) -> Result<Command, String> {
+    match parser.next().map_err(said)? {
+        None => Ok(Command::Print(help::man::page())),
+        Some(arg) => common(arg)?.ok_or_else(|| TRY.into()),
+    }
+}
+
 /// Options that every command has.
 pub(super) fn common(arg: lexopt::Arg<'_>) -> Result<Option<Command>, String> {
     match arg {
-        Short('h') => Ok(Some(Command::Print(help::SHORT.into()))),
-        Long("help") => Ok(Some(Command::Print(help::LONG.into()))),
+        Short('h') => Ok(Some(Command::Help(Vec::new(), Length::Short))),
+        Long("help") => Ok(Some(Command::Help(Vec::new(), Length::Long))),
         Short('V') | Long("version") => Ok(Some(Command::Print(help::VERSION.into()))),
         other => Err(unknown(other)),
     }
@@ -315,6 +359,10 @@ mod tests {
             "capture discover -o x.zip",
             "capture inspect",
             "capture inspect a.zip b.zip",
+            "completions",
+            "completions tcsh",
+            "completions bash zsh",
+            "man page",
             "capture recover",
             "capture recover a.part b.part",
             "capture recover a.part -o",
@@ -349,17 +397,21 @@ mod tests {
 
     #[test]
     fn help_and_version() {
+        let help = |words: &[&str], length| help::text(words, length);
         for (line, expected) in [
-            ("-V", help::VERSION),
-            ("--help", help::LONG),
-            ("capture -h", help::SHORT),
-            ("capture proxy --help", help::LONG),
-            ("capture run -h", help::SHORT),
-            ("ca -h", help::SHORT),
-            ("ca env --help", help::LONG),
-            ("capture inspect -h", help::SHORT),
+            ("-V", help::VERSION.to_owned()),
+            ("--help", help(&[], Length::Long)),
+            ("capture -h", help(&["capture"], Length::Short)),
+            ("capture proxy --help", help(&["capture", "proxy"], Length::Long)),
+            ("capture run -h", help(&["capture", "run"], Length::Short)),
+            ("ca -h", help(&["ca"], Length::Short)),
+            ("ca env --help", help(&["ca"], Length::Long)),
+            ("capture inspect x.zip --json -h", help(&["capture", "inspect"], Length::Short)),
+            ("man", help::man::page()),
+            ("completions fish", Shell::Fish.script()),
         ] {
             match parsed(line) {
+                Ok(Command::Help(words, length)) => assert_eq!(help::text(&words, length), expected, "{line}"),
                 Ok(Command::Print(text)) => assert_eq!(text, expected, "{line}"),
                 other => panic!("{line}: {other:?}"),
             }

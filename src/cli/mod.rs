@@ -25,11 +25,8 @@ use std::process::ExitCode;
 /// Runs what the command line asks for.
 pub(crate) fn main() -> ExitCode {
     match args::parse(std::env::args_os()) {
-        Ok(Command::Print(text)) => {
-            // A reader that left has what it wanted.
-            let _ = io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+        Ok(Command::Print(text)) => print(&text),
+        Ok(Command::Help(words, length)) => print(&help::text(&words, length)),
         Ok(Command::Capture(options)) => capture::run(options),
         Ok(Command::Run { options, command }) => run::run(options, &command),
         Ok(Command::Ca(request)) => {
@@ -52,6 +49,12 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
+}
+
+fn print(text: &str) -> ExitCode {
+    // A reader that left has what it wanted.
+    let _ = io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
 }
 
 /// How a command ended.
