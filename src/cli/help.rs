@@ -106,7 +106,7 @@ fn one(command: &Command, length: Length) -> String {
     for option in options_of(command) {
         match length {
             Length::Short => text.push_str(&format!("  {:34}{}\n", option.shown(), option.brief)),
-            Length::Long => text.push_str(&format!("  {}\n{}", option.shown(), wrapped(option.about, 6))),
+            Length::Long => text.push_str(&format!("  {}\n{}", option.shown().trim_start(), wrapped(option.about, 6))),
         }
     }
     match length {
@@ -127,7 +127,7 @@ fn at_length(commands: &[&Command], is_all: bool) -> String {
             group = option.of;
             text.push_str(&format!("{}\n", wrapped(&format!("OPTIONS of {}", listed(group)), 0)).replace("\n\n", "\n"));
         }
-        text.push_str(&format!("  {}\n{}", option.shown(), wrapped(option.about, 6)));
+        text.push_str(&format!("  {}\n{}", option.shown().trim_start(), wrapped(option.about, 6)));
     }
     text.push_str("\n  -h, --help, -V, --version\n");
     if is_all { text + &format!("\nEXIT CODES\n{}", wrapped(EXIT_CODES, 2)) } else { text }
