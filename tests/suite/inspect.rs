@@ -1,9 +1,9 @@
 //! `spectral capture inspect`: what is asked for is shown, no more, and of a capture that still runs too.
 
 use crate::support::cli::{Spectral, command, spectral};
-use crate::support::peers::{Said, clean, peer, run};
+use crate::support::peers::{Beside, Said, clean, peer, run};
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Link, Origin, TempDir, in_time};
+use crate::support::{Link, Origin, TempDir, Watched, in_time};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -221,9 +221,15 @@ fn a_capture_that_runs_is_shown_as_far_as_it_is() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut until =
-        |part: &str| lines.find(|line| line.contains(part)).unwrap_or_else(|| panic!("no line with {part}"));
+    let (pipe, lines) = (follow.stdout.take().unwrap(), Watched::<Vec<String>>::default());
+    let so_far = lines.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            so_far.change(|lines| lines.push(line));
+        }
+    });
+    let mut follow = Beside(follow);
+    let until = |part: &str| lines.until(part, |lines| lines.iter().find(|line| line.contains(part)).cloned());
     until("/one");
     ask(&running, &origin, "a.test", "GET", "/two");
     until("/two");
@@ -232,7 +238,7 @@ fn a_capture_that_runs_is_shown_as_far_as_it_is() {
     assert_eq!(running.interrupt().code, Some(0));
     let socket: Value = serde_json::from_str(&until("\"websocket\"")).unwrap();
     assert_eq!((&socket["id"], &socket["message_count"]), (&Value::from("ws_0001"), &Value::from(4)));
-    assert!(crate::support::peers::wait(&mut follow).unwrap().success(), "it ends with the capture");
+    assert!(crate::support::peers::wait(&mut follow.0).unwrap().success(), "it ends with the capture");
 }
 
 #[test]
