@@ -236,8 +236,8 @@ fn a_capture_that_runs_is_shown_as_far_as_it_is() {
     link.send(frame(0x81, Some([1; 4]), b"hello"));
     link.the_rest();
     assert_eq!(running.interrupt().code, Some(0));
-    let socket: Value = serde_json::from_str(&until("\"websocket\"")).unwrap();
-    assert_eq!((&socket["id"], &socket["message_count"]), (&Value::from("ws_0001"), &Value::from(4)));
+    let socket: Value = serde_json::from_str(&until("\"message_count\":4")).unwrap();
+    assert_eq!(socket["id"], Value::from("ws_0001"));
     assert!(crate::support::peers::wait(&mut follow.0).unwrap().success(), "it ends with the capture");
 }
 
