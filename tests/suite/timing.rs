@@ -45,19 +45,28 @@ fn spend(time: Duration) {
 
 #[test]
 fn waiting_and_receiving_are_told_apart() {
-    let origin = Origin::tls(|mut link| {
-        next_request(&mut link);
+    // Each pause begins when what came before it has passed the proxy, however slow that is.
+    let (half_sent, half_heard) = (Gate::default(), Gate::default());
+    let (opens, waits) = (half_sent.clone(), half_heard.clone());
+    let origin = Origin::tls(move |mut link| {
+        link.until(b"ab");
+        opens.open();
+        link.exactly(2);
         spend(Duration::from_millis(200));
         link.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nbegin");
+        waits.pass();
         spend(Duration::from_millis(100));
         link.send("ended");
     });
     let capture = Capture::start();
     let mut link = capture.tls(&origin.at("localhost"), "localhost");
     link.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nab");
+    half_sent.pass();
     spend(Duration::from_millis(100));
     link.send("cd");
-    assert_eq!(link.response().text(), "beginended");
+    link.until(b"begin");
+    half_heard.open();
+    assert_eq!(link.exactly(5), b"ended");
     drop(link);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
