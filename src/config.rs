@@ -28,7 +28,7 @@ pub struct Config {
     /// Let a host pass through, for the rest of the capture, once a client refused our certificate for it: an app that pins its
     /// certificates works from its second try on.
     pub passthrough_refused: bool,
-    /// About the most memory that the capture takes, in bytes. A quarter of it is for bodies, all together; what is more goes to
+    /// About the most memory that the capture takes, in bytes. An eighth of it is for bodies, all together; what is more goes to
     /// files beside the bundle.
     pub memory: u64,
     /// The most that a body may decode to, in bytes; a larger one is kept as it was received.

@@ -56,7 +56,7 @@ pub(crate) struct Writer {
     troubles: Troubles,
 }
 
-/// What bodies may come to.
+/// What a capture may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// About what the process may take.
@@ -362,7 +362,7 @@ const SOON: Duration = Duration::from_millis(20);
 const BUFFER: usize = 64 * 1024;
 
 /// The part of the memory that bodies may take; threads, TLS and what slow peers have yet to take need the rest.
-const BODIES: u64 = 4;
+const BODIES: u64 = 8;
 
 #[cfg(test)]
 mod tests;

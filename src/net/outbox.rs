@@ -87,7 +87,7 @@ impl Write for Outbox {
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
 /// Some tens of peers may be slow at the same time and not notice each other.
-const PLENTY: usize = 8 << 20;
+const PLENTY: usize = 4 << 20;
 /// A leg that owes this much is not given more.
 const HIGH_WATER: usize = 256 << 10;
 /// A record of TLS.

@@ -1,8 +1,9 @@
 //! A disk that fills up, or files that may not grow: the app's traffic goes on, and the capture with it when it can.
 
-use crate::support::bundle::Bundle;
+use crate::support::bundle::{Bundle, written};
 use crate::support::cli::{Spectral, spectral};
-use crate::support::{Link, Origin, TempDir, eventually, next_request};
+use crate::support::peers::skipped;
+use crate::support::{Link, Origin, TempDir, next_request};
 use std::path::Path;
 use std::process::Command;
 
@@ -39,16 +40,13 @@ struct SmallDisk(TempDir);
 
 impl SmallDisk {
     /// `None` where mounting is not allowed.
-    #[expect(clippy::disallowed_macros, reason = "who reads the log wants to know what was not tested")]
     fn mount() -> Option<Self> {
         let dir = TempDir::new();
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(dir.path()).output();
         if mount.is_ok_and(|output| output.status.success()) {
             return Some(Self(dir));
         }
-        let required = std::env::var("SPECTRAL_REQUIRE_PEERS").unwrap_or_default();
-        assert!(!required.split(',').any(|name| name == "mount"), "mounting is required and not permitted");
-        println!("skipped: mounting is not permitted");
+        skipped("mount");
         None
     }
 }
@@ -57,14 +55,6 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         Command::new("umount").arg("-l").arg(self.0.path()).output().unwrap();
     }
-}
-
-/// Waits until the capture of `output` has written the trace `id`.
-#[track_caller]
-fn written(output: &Path, id: &str) {
-    let (part, name) = (output.with_extension("zip.part"), format!("traces/{id}.json"));
-    let has = |bytes: Vec<u8>| bytes.windows(name.len()).any(|window| window == name.as_bytes());
-    eventually(|| std::fs::read(&part).is_ok_and(has).then_some(()), || format!("{id} is not written"));
 }
 
 /// How often `part` was said.
@@ -80,7 +70,7 @@ fn a_full_disk_costs_what_came_meanwhile_and_no_more() {
     let output = disk.0.join("capture.zip");
     let running = Spectral::capture(&home, &["-o", output.to_str().unwrap()]);
     get(&running, &origin, 10);
-    written(&output, "t_0001");
+    written(&output.with_extension("zip.part"), "traces/t_0001.json");
     let ballast = disk.0.write("ballast", "");
     fill(&ballast);
     for _ in 0..3 {
@@ -113,7 +103,7 @@ fn a_disk_that_stays_full_leaves_what_can_be_recovered() {
     // So many that the directory does not fit into what is left of the last page.
     (0..60).for_each(|_| get(&running, &origin, 10));
     let part = disk.0.join("capture.zip.part");
-    written(&output, "t_0060");
+    written(&part, "traces/t_0060.json");
     fill(&disk.0.write("ballast", ""));
     let said = running.interrupt();
     assert_eq!(said.code, Some(1), "{}", said.err);

@@ -1,9 +1,9 @@
 //! A capture that is killed: whatever moment it is, what had ended is in its part, and comes back as a bundle.
 
-use crate::support::bundle::Bundle;
+use crate::support::bundle::{Bundle, written};
 use crate::support::cli::{Spectral, spectral};
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Gate, Link, Message, Origin, PATIENCE, TempDir, Watched, next_request, now};
+use crate::support::{Gate, Link, Message, Origin, PATIENCE, TempDir, Watched, eventually, next_request};
 use nix::sys::signal::Signal;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -65,12 +65,6 @@ fn recovered(dir: &TempDir) -> HashSet<String> {
     Bundle::open(&dir.join("capture.zip")).traces.iter().map(|trace| trace.url().to_owned()).collect()
 }
 
-/// Whether `needle` is in the part.
-fn is_in_part(dir: &TempDir, needle: &str) -> bool {
-    let bytes = std::fs::read(dir.join("capture.zip.part")).unwrap_or_default();
-    bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
-}
-
 #[test]
 fn fifty_kills_under_load_lose_nothing_that_had_ended() {
     let origin = origin_of_sizes();
@@ -84,12 +78,8 @@ fn fifty_kills_under_load_lose_nothing_that_had_ended() {
         for url in &before {
             assert_eq!(link.ask(format!("GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n")).status, 200);
         }
-        // What had ended is on the file within a second, and its name is where it ends.
-        let deadline = now() + Duration::from_secs(1);
-        while !is_in_part(&dir, "traces/t_0003.json") {
-            assert!(now() < deadline, "not written within a second");
-            thread::yield_now();
-        }
+        // What has ended goes to the file without being asked for, and its name is where it ends.
+        written(&dir.join("capture.zip.part"), "traces/t_0003.json");
         let stop = Gate::default();
         let clients: Vec<_> = (0..3)
             .map(|n| {
@@ -132,11 +122,7 @@ fn a_socket_that_was_open_is_recovered_with_its_messages() {
     link.send(ask.replace("/raw", &format!("http://{}/raw", origin.at("127.0.0.1"))));
     link.head();
     link.exactly(6);
-    let deadline = now() + PATIENCE;
-    while !is_in_part(&dir, "ws/ws_0001_m001.json") {
-        assert!(now() < deadline, "the message is not written");
-        thread::yield_now();
-    }
+    written(&dir.join("capture.zip.part"), "ws/ws_0001_m001.json");
     running.signal(Signal::SIGKILL);
     running.end();
     end.open();
@@ -158,15 +144,8 @@ fn the_next_capture_names_what_the_last_one_left_and_leaves_it() {
     let capture_one = |running: &Spectral| {
         let mut link = Link::to(running.addr);
         link.ask(format!("GET http://{host}/5 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        let deadline = now() + PATIENCE;
-        while !dir
-            .names()
-            .iter()
-            .any(|name| name.ends_with(".part") && std::fs::metadata(dir.join(name)).unwrap().len() > 0)
-        {
-            assert!(now() < deadline, "nothing is written");
-            thread::yield_now();
-        }
+        let is_filled = |name: &String| name.ends_with(".part") && std::fs::metadata(dir.join(name)).unwrap().len() > 0;
+        eventually(|| dir.names().iter().any(is_filled).then_some(()), || "nothing is written".into());
     };
     let killed = Spectral::capture(&dir, &[]);
     capture_one(&killed);

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this";
 
-/// Answers half, and resets when told to.
-fn resetting() -> (impl Fn(Link) + Send + Sync + 'static, Gate) {
+/// Answers `half`, and resets when told to.
+fn resetting(half: &'static str) -> (impl Fn(Link) + Send + Sync + 'static, Gate) {
     let gate = Gate::default();
     let wait = gate.clone();
     let script = move |mut link: Link| {
         link.head();
-        link.send(HALF);
+        link.send(half);
         wait.pass();
         link.reset();
     };
@@ -24,7 +24,7 @@ fn resetting() -> (impl Fn(Link) + Send + Sync + 'static, Gate) {
 #[test]
 fn the_origins_reset_reaches_the_client() {
     for tls in [true, false] {
-        let (script, gate) = resetting();
+        let (script, gate) = resetting(HALF);
         let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
         let capture = Capture::start();
         let host = origin.at("localhost");
@@ -43,7 +43,7 @@ fn the_origins_reset_reaches_the_client() {
 
 #[test]
 fn the_origins_reset_of_a_plain_request_cuts_the_answer_off() {
-    let (script, gate) = resetting();
+    let (script, gate) = resetting(HALF);
     let origin = Origin::plain(script);
     let capture = Capture::start();
     let mut link = capture.dial();
@@ -58,7 +58,7 @@ fn the_origins_reset_of_a_plain_request_cuts_the_answer_off() {
 
 #[test]
 fn the_origins_reset_passes_through_a_tunnel() {
-    let (script, gate) = resetting();
+    let (script, gate) = resetting(HALF);
     let origin = Origin::plain(script);
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
     let mut link = capture.connect(&origin.at("localhost"));
@@ -155,17 +155,8 @@ fn a_reset_is_noticed_while_both_sides_are_full() {
 #[test]
 fn a_reset_that_a_write_meets_is_no_orderly_end() {
     const HALF: &str = "HTTP/1.1 200 OK\r\n\r\nhalf of it";
-    let (gate, origin) = {
-        let gate = Gate::default();
-        let wait = gate.clone();
-        let script = move |mut link: Link| {
-            link.head();
-            link.send(HALF);
-            wait.pass();
-            link.reset();
-        };
-        (gate, Origin::plain(script))
-    };
+    let (script, gate) = resetting(HALF);
+    let origin = Origin::plain(script);
     let capture = Capture::start();
     gate.open();
     // Whether a read or a write meets it is a race, here as there: of several, some are seen as what they are.

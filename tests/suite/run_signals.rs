@@ -7,6 +7,7 @@ use crate::support::{TempDir, Watched};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 /// A command that says that it is ready, then waits for a line from the pipe or a signal.
@@ -111,6 +112,20 @@ fn what_we_were_told_to_ignore_is_not_passed_on() {
 /// Runs its arguments on a terminal of their own. What comes on stdin is typed there; what is shown goes to stdout.
 const ON_A_TERMINAL: &str = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
 
+fn on_a_terminal(python: &Path, run: &Command, dir: &TempDir) -> Child {
+    Command::new(python)
+        .args(["-c", ON_A_TERMINAL])
+        .arg(run.get_program())
+        .args(run.get_args())
+        .current_dir(dir.path())
+        .env("HOME", dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
 /// Counts each SIGINT up to SIGQUIT. It waits for them, since two that come before a handler runs are one.
 const COUNT: &str = "
 import signal
@@ -137,17 +152,7 @@ fn what_is_typed_on_the_terminal_reaches_the_command_once() {
     }
     let dir = TempDir::new();
     let run = capture_run(&dir, &["-q"], &[python.as_os_str(), "-c".as_ref(), COUNT.as_ref()]);
-    let mut terminal = Command::new(&python)
-        .args(["-c", ON_A_TERMINAL])
-        .arg(run.get_program())
-        .args(run.get_args())
-        .current_dir(dir.path())
-        .env("HOME", dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut terminal = on_a_terminal(&python, &run, &dir);
     let mut keyboard = terminal.stdin.take().unwrap();
     let shown = Watched::<String>::default();
     let (mut out, text) = (BufReader::new(terminal.stdout.take().unwrap()), shown.clone());
@@ -184,17 +189,7 @@ fn one_that_somebody_else_sends_is_passed_on_from_the_foreground_too() {
     // The command's parent is us.
     let line = "trap 'echo caught INT; exit 9' INT; kill -INT $PPID; read line";
     let run = capture_run(&dir, &["-q"], &["sh", "-c", line]);
-    let mut terminal = Command::new(python)
-        .args(["-c", ON_A_TERMINAL])
-        .arg(run.get_program())
-        .args(run.get_args())
-        .current_dir(dir.path())
-        .env("HOME", dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut terminal = on_a_terminal(&python, &run, &dir);
     let _keyboard = terminal.stdin.take();
     let said = finish(terminal);
     assert_eq!((said.code, said.text().trim()), (Some(9), "caught INT"), "{}", said.err);

@@ -277,7 +277,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         value: Value::Text("SIZE"),
         of: &[RUN, PROXY],
         brief: "take about so much memory at most (64M)",
-        about: "Take about so much memory at most. A quarter of it is for bodies; what is more, and bodies past 256K, go to \
+        about: "Take about so much memory at most. An eighth of it is for bodies; what is more, and bodies past 256K, go to \
                 files without a name beside the bundle. [64M]",
     },
     Opt {

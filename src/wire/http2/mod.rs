@@ -14,6 +14,7 @@
 //!
 //! - [`frame`] cuts a direction into frames, without their padding.
 //! - [`hpack`] turns blocks into fields, and [`head`] those into heads.
+//! - [`settings`] says what bears on reading.
 //! - [`stream`] is one exchange, or one WebSocket (RFC 8441).
 //! - [`tap`] is the observer of a whole connection.
 //!
@@ -29,6 +30,7 @@ mod frame;
 pub(crate) mod fuzz;
 mod head;
 pub(crate) mod hpack;
+mod settings;
 mod stream;
 mod tap;
 #[cfg(test)]

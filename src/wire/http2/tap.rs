@@ -16,6 +16,7 @@
 use super::frame::{Frames, Head, Kind, Part};
 use super::head::{Fields, Purpose};
 use super::hpack::{Decoder, MAX_LIST, Malformed};
+use super::settings::Settings;
 use super::stream::{At, Stream};
 use crate::wire::message::RequestHead;
 use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Finish, Opaque, Out, Tap};
@@ -80,7 +81,7 @@ impl Http2 {
             connection.last_asked = 1;
             connection.streams.insert(1, Stream::answering(id));
             // The 101 acknowledges them.
-            let settings = Settings::read(&base64url(settings.unwrap_or_default()));
+            let settings = Settings::of_upgrade(settings.unwrap_or_default());
             settings.largest_frame.into_iter().for_each(|size| connection.down.frames.allow(size));
             settings.table.into_iter().for_each(|size| connection.down.decoder.allow(size));
         }
@@ -402,54 +403,9 @@ impl Side {
     }
 }
 
-/// The settings that bear on reading (section 6.5.2).
-#[derive(Default)]
-struct Settings {
-    table: Option<u32>,
-    largest_frame: Option<u32>,
-}
-
-impl Settings {
-    fn read(payload: &[u8]) -> Self {
-        let mut settings = Self::default();
-        for [a, b, value @ ..] in payload.as_chunks::<6>().0 {
-            let value = u32::from_be_bytes(*value);
-            match u16::from_be_bytes([*a, *b]) {
-                0x1 => settings.table = Some(value),
-                0x5 => settings.largest_frame = Some(value),
-                _ => {}
-            }
-        }
-        settings
-    }
-}
-
 /// Clients open odd streams (section 5.1.1).
 fn opened_by(stream: u32) -> Dir {
     if stream % 2 == 1 { Dir::Up } else { Dir::Down }
-}
-
-/// The bytes that unpadded base64url stands for, as far as it is one (RFC 4648 section 5).
-fn base64url(text: &[u8]) -> Vec<u8> {
-    let digit = |byte: &u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'-' => Some(62),
-        b'_' => Some(63),
-        _ => None,
-    };
-    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u16, 0);
-    for digit in text.iter().map_while(digit) {
-        bits = (bits << 6) | u16::from(digit);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
-        }
-    }
-    bytes
 }
 
 /// Section 3.4.

@@ -1,6 +1,7 @@
 //! Reads a bundle for what a test wants to know, by itself: the library's own reader is not asked.
 
 use super::peers;
+use super::wait::eventually;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -260,4 +261,11 @@ fn keep_a_copy(path: &Path) {
         let name = format!("{}-{}.zip", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         std::fs::copy(path, Path::new(&folder).join(name)).unwrap();
     }
+}
+
+/// Waits until `entry` is in `part`, which a capture is writing.
+#[track_caller]
+pub(crate) fn written(part: &Path, entry: &str) {
+    let has = |bytes: Vec<u8>| bytes.windows(entry.len()).any(|window| window == entry.as_bytes());
+    eventually(|| std::fs::read(part).is_ok_and(has).then_some(()), || format!("{entry} is not written"));
 }

@@ -1,0 +1,74 @@
+//! What is not understood, and the silence after it.
+
+use super::*;
+
+#[test]
+fn everything_open_ends_first_and_then_there_is_silence() {
+    dialogue(
+        &[
+            Up(b"GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            Down(b"HTTP/1.1 200 OK\r\n\r\nab"),
+            Up(b"no size"),
+            Up(b"GET / HTTP/1.1\r\n\r\n"),
+            Down(b"cd"),
+            End(Dir::Up, Ending::Clean),
+            End(Dir::Down, Ending::Clean),
+        ],
+        &[
+            "0> begins",
+            "0> GET / Http11",
+            "0> ends Complete",
+            "1> begins",
+            "1> POST / Http11 Transfer-Encoding: chunked;",
+            "0< begins",
+            "0< 200 OK Http11",
+            "0< | ab",
+            "1> ends Opaque",
+            "0< ends Opaque",
+            "1< ends Opaque",
+            "opaque: a malformed body framing",
+        ],
+    );
+}
+
+#[test]
+fn an_upload_whose_answer_is_over_ends_too() {
+    let lines = seen_however_cut(
+        Http1::new,
+        &[Up(b"PUT / HTTP/1.1\r\nContent-Length: 9\r\n\r\n"), Down(b"HTTP/1.1 204 No\r\n\r\nHTTP/1.1 204 No\r\n\r\n")],
+    );
+    assert_eq!(lines[4..], ["0< ends Complete", "0> ends Opaque", "opaque: a response that nobody asked for"]);
+}
+
+#[test]
+fn what_is_not_http_is_told_at_its_first_byte() {
+    dialogue(&[Up(b"\x16")], &["0> begins", "opaque: a request that is not HTTP/1"]);
+    dialogue(&[Up(b"\r\n"), Down(b"\r\n"), Down(b"2")], &["opaque: a response that nobody asked for"]);
+    after_get(&[Down(b"HTTQ")], &["0< begins", "0< ends Opaque", "opaque: a response that is not HTTP/1"]);
+    dialogue(&[Up(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")], &["0> begins", "opaque: a request that is not HTTP/1"]);
+}
+
+#[test]
+fn a_message_whose_end_is_in_doubt_is_shown_but_not_read() {
+    dialogue(
+        &[Up(b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello")],
+        &[
+            "0> begins",
+            "0> POST / Http11 Content-Length: 5; Content-Length: 6;",
+            "0> ends Opaque",
+            "0< ends Opaque",
+            "opaque: a malformed body framing",
+        ],
+    );
+    after_get(
+        &[Down(b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello")],
+        &["0< begins", "0< 200 OK Http11 Content-Length: +5;", "0< ends Opaque", "opaque: a malformed body framing"],
+    );
+}
+
+#[test]
+fn a_second_answer_is_not_anybodys() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi there";
+    let lines = ["0< begins", "0< 200 OK Http11 Content-Length: 2;", "0< | hi", "0< ends Complete"];
+    after_get(&[Down(answer)], &[&lines[..], &["opaque: a response that nobody asked for"]].concat());
+}

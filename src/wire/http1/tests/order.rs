@@ -1,0 +1,149 @@
+//! Which answer belongs to which question.
+
+use super::*;
+
+#[test]
+fn interim_responses_are_passed_over() {
+    dialogue(
+        &[
+            Up(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"),
+            Down(b"HTTP/1.1 100 Continue\r\n\r\n"),
+            Up(b"hi"),
+            Down(b"HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 Early\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No\r\n\r\n"),
+        ],
+        &[
+            "0> begins",
+            "0> POST / Http11 Expect: 100-continue; Content-Length: 2;",
+            "0< begins",
+            "0> | hi",
+            "0> ends Complete",
+            "0< begins",
+            "0< begins",
+            "0< begins",
+            "0< 204 No Http11",
+            "0< ends Complete",
+        ],
+    );
+    let hints = b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n".repeat(5_000);
+    let lines = seen(&mut Http1::new(), &[Up(b"GET / HTTP/1.1\n\n"), Down(&hints)], || 0);
+    assert_eq!(lines.len(), 3 + 5_000);
+}
+
+#[test]
+fn an_early_answer_does_not_stop_the_upload() {
+    dialogue(
+        &[
+            Up(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nab"),
+            Down(b"HTTP/1.1 413 Too large\r\nContent-Length: 1\r\n\r\n!"),
+            Up(b"cdGET / HTTP/1.1\r\n\r\n"),
+            Down(b"HTTP/1.1 204 No\r\n\r\n"),
+        ],
+        &[
+            "0> begins",
+            "0> POST / Http11 Content-Length: 4;",
+            "0> | ab",
+            "0< begins",
+            "0< 413 Too large Http11 Content-Length: 1;",
+            "0< | !",
+            "0< ends Complete",
+            "0> | cd",
+            "0> ends Complete",
+            "1> begins",
+            "1> GET / Http11",
+            "1> ends Complete",
+            "1< begins",
+            "1< 204 No Http11",
+            "1< ends Complete",
+        ],
+    );
+}
+
+#[test]
+fn an_upload_may_be_given_up_after_an_early_answer() {
+    dialogue(
+        &[
+            Up(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nab"),
+            Down(b"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\n\r\n"),
+            End(Dir::Down, Ending::Clean),
+            End(Dir::Up, Ending::Abandoned),
+        ],
+        &[
+            "0> begins",
+            "0> POST / Http11 Content-Length: 4;",
+            "0> | ab",
+            "0< begins",
+            "0< 413 Too large Http11 Content-Length: 0;",
+            "0< ends Complete",
+            "0> ends Cut(Abandoned)",
+        ],
+    );
+}
+
+#[test]
+fn an_answer_waits_for_the_rest_of_the_question() {
+    dialogue(
+        &[
+            Up(b"GET /long HTTP/1.1\r\nCookie: "),
+            Down(b"HTTP/1.1 431 Too large\r\nConnection: close\r\n\r\n"),
+            Down(b"sorry"),
+            End(Dir::Down, Ending::Clean),
+            Up(b"x\r\n\r\nGET /no HTTP/1.1\r\n\r\n"),
+            End(Dir::Up, Ending::Clean),
+        ],
+        &[
+            "0> begins",
+            "0> GET /long Http11 Cookie: x;",
+            "0< begins",
+            "0< 431 Too large Http11 Connection: close;",
+            "0< | sorry",
+            "0< ends Complete",
+            "0> ends Complete",
+            "1> begins",
+            "1> GET /no Http11",
+            "1< ends Cut(Clean)",
+            "1> ends Complete",
+        ],
+    );
+}
+
+#[test]
+fn an_answer_to_half_a_question_is_not_understood() {
+    let (half, answer) = (Up(b"GET / HT"), Down(b"HTTP/1.1 408 Slow\r\n\r\n"));
+    let lines = ["0> begins", "opaque: a request that is not HTTP/1"];
+    let end = End(Dir::Up, Ending::Clean);
+    dialogue(&[half, answer, end, End(Dir::Down, Ending::Clean)], &lines);
+    dialogue(&[half, end, answer, End(Dir::Down, Ending::Clean)], &lines);
+    let page = vec![b'x'; 64 * 1024];
+    dialogue(&[half, Down(&page)], &["0> begins"]);
+    dialogue(&[half, Down(&page), Down(b"x")], &["0> begins", "opaque: a response that nobody asked for"]);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let request = "GET / HTTP/1.1\r\n\r\n".repeat(10_000);
+    let answers = "HTTP/1.1 204 No\r\n\r\n".repeat(10_000);
+    let mut tap = Http1::new();
+    let lines = seen(&mut tap, &[Up(request.as_bytes()), Down(answers.as_bytes())], || 0);
+    assert_eq!(lines.len(), 60_000);
+    assert_eq!(lines[59_999], "9999< ends Complete");
+
+    let more = [request.as_bytes(), b"GET / HTTP/1.1\r\n\r\nGET"].concat();
+    let lines = seen(&mut Http1::new(), &[Up(&more)], || 0);
+    assert_eq!(lines.len(), 30_000 + 1 + 10_000 + 1);
+    assert_eq!(lines[30_000..=30_001], ["10000> begins", "0< ends Opaque"]);
+    assert_eq!(
+        lines[40_000..],
+        ["9999< ends Opaque", "opaque: a head, a chunk line or a number of exchanges past the limit"]
+    );
+}
+
+#[test]
+fn pipelined_requests_of_long_heads_are_followed_up_to_a_limit() {
+    let head = format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "x".repeat(MAX_HEAD - 1024));
+    // 64 heads of nearly 256 KiB fit, one more does not; an answer makes room for one.
+    let many = head.repeat(64);
+    let kept = |steps: &[Step<'_>]| seen(&mut Http1::new(), steps, || 0).iter().all(|line| !line.contains("opaque"));
+    assert!(kept(&[Up(many.as_bytes())]));
+    assert!(!kept(&[Up(many.as_bytes()), Up(head.as_bytes())]));
+    assert!(kept(&[Up(many.as_bytes()), Down(b"HTTP/1.1 204 No\r\n\r\n"), Up(head.as_bytes())]));
+}
