@@ -1,6 +1,7 @@
 //! The library's front door: bind, start, stop.
 
 use crate::bundle::item::Item;
+use crate::bundle::queue::{Receiver, Sender, queue};
 use crate::bundle::recorder::Sink;
 use crate::bundle::writer::{self, Limits, Writer};
 use crate::cert::{self, Ca, Leaves};
@@ -21,7 +22,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 /// A capture that is ready to begin.
@@ -35,7 +35,7 @@ pub struct Proxy {
 struct Output {
     writer: Writer,
     items: Receiver<Item>,
-    sender: SyncSender<Item>,
+    sender: Sender<Item>,
 }
 
 impl Proxy {
@@ -56,7 +56,7 @@ impl Proxy {
             let towards_origins = TowardsOrigins::new(ca.cert_der(), &config.upstream_ca, config.insecure)?;
             let limits = Limits { memory: config.memory, max_body: config.max_body };
             let writer = Writer::create(path, limits, config.on_notice.clone(), Moment::now())?;
-            let (sender, items) = sync_channel(QUEUE);
+            let (sender, items) = queue();
             let store = Arc::clone(writer.store());
             capture = Some(Capture {
                 filter: Filter { include: config.include, exclude: config.exclude },
@@ -135,7 +135,7 @@ pub struct Running {
 
 struct Writing {
     thread: JoinHandle<writer::Tally>,
-    sender: SyncSender<Item>,
+    sender: Sender<Item>,
     /// Where the bundle is until it is finished.
     part: PathBuf,
 }
@@ -177,7 +177,7 @@ impl Running {
         };
         if let Some(Writing { thread, sender, .. }) = self.writing.take() {
             // Fails only if the writer is gone, which joining it shows.
-            let _ = sender.send(Item::Finish);
+            let _ = sender.send_last(Item::Finish);
             drop(sender);
             match thread.join() {
                 Ok(tally) => {
@@ -254,7 +254,3 @@ impl Hurry {
         self.live.hurry();
     }
 }
-
-/// As many finished exchanges and messages may wait for the writer; past that, connections wait for it. Some 30 ms
-/// of work for the writer, at some 1.5 KB each; bodies have a budget of their own, and long ones a thread.
-const QUEUE: usize = 1024;

@@ -1,14 +1,14 @@
 //! The ZIP file, and its way from `NAME.zip.part` to `NAME.zip`.
 //!
 //! ```text
-//! group: body, body, trace.json ──▶ deflate ──▶ sink ──▶ NAME.zip.part     all of a group or nothing of it
+//! group: body, body, trace.json ──▶ deflate ──▶ sink ─commit─▶ NAME.zip.part     all of a group or nothing of it
 //!              └─ a line each ──▶ directory (spilled)          │
 //! finish: ─────────────────────────▶ its lines, end, fsync ────┤
 //!   NAME.zip.bak ◀── NAME.zip ◀────────────────── rename ──────┘
 //! ```
 //!
-//! What a group wrote has left the process when [`Archive::group`] returns, with its sizes in the local headers: after
-//! a crash it can be recovered. The file with the output's own name is always a whole bundle, the old or the new one.
+//! What groups wrote has left the process when [`Archive::commit`] returns, with its sizes in the local headers: after
+//! a crash it can be recovered. Many small groups that are staged are one system call. The file with the output's own name is always a whole bundle, the old or the new one.
 //!
 //! We write ZIP ourselves for three reasons: nothing of an entry stays in memory, a group is all or nothing whatever fails,
 //! and a header is there only once its entry is whole, so that a file that was cut off anywhere says by itself what is good.
@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use deflate::Deflater;
+use deflate::WHOLE;
 pub(crate) use opened::Opened;
 pub(crate) use part::{PartState, Unplaced, folder};
 pub(crate) use records::{Entry, Packing};
@@ -38,17 +39,30 @@ pub(super) mod sink;
 /// A bundle being written.
 pub(crate) struct Archive {
     sink: Sink,
-    /// Where the last whole group ends.
-    end: u64,
+    /// Up to here all has left the process.
+    committed: Mark,
+    /// Up to here all groups are whole.
+    staged: Mark,
     directory: Spill,
-    /// How many lines the directory has.
+    /// The directory's lines for what is not committed.
+    lines: Vec<u8>,
+    /// How many lines there are in all.
     count: u64,
-    /// The lines of the group under way.
-    lines: Vec<Vec<u8>>,
     entry: Option<Begun>,
     deflater: Deflater,
     date: Date,
     part: Part,
+}
+
+/// A place between two groups.
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    /// Where it is in the file.
+    end: u64,
+    /// How many entries lie before it.
+    count: u64,
+    /// How much of the uncommitted lines is theirs.
+    lines: usize,
 }
 
 /// An entry under way. Until it ends there are zeros where its header will be.
@@ -68,10 +82,11 @@ impl Archive {
         let (file, part, others) = Part::create(output)?;
         let archive = Self {
             sink: Sink::new(file),
-            end: 0,
+            committed: Mark::default(),
+            staged: Mark::default(),
             directory: Spill::new(folder(part.output()).to_owned()),
-            count: 0,
             lines: Vec::new(),
+            count: 0,
             entry: None,
             deflater: Deflater::new(),
             date: Date::new(modified),
@@ -88,25 +103,53 @@ impl Archive {
     /// Writes entries that belong together: `fill` begins each with [`Archive::entry`] and writes it. If anything
     /// fails, or `fill` panics, none of them is in the archive, and the next group takes their place.
     pub(crate) fn group(&mut self, fill: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        self.stage(fill)?;
+        self.commit().inspect_err(|_| self.rollback())
+    }
+
+    /// As [`Archive::group`], but the group may wait here for [`Archive::commit`].
+    pub(crate) fn stage(&mut self, fill: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
         self.undo()?;
-        let result = fill(self).and_then(|()| self.end_entry()).and_then(|()| self.sink.flush());
+        let result = fill(self).and_then(|()| self.end_entry());
         match result {
-            Ok(()) => {
-                self.end = self.sink.end();
-                self.count = self.count.saturating_add(self.lines.len() as u64);
-                self.lines.drain(..).for_each(|line| self.directory.append(&line));
-                self.part.keep(true);
-            }
+            Ok(()) => self.staged = Mark { end: self.sink.end(), count: self.count, lines: self.lines.len() },
             // If this fails, the next group does it first.
             Err(_) => drop(self.undo()),
         }
         result
     }
 
+    /// How many bytes of staged groups wait.
+    pub(crate) fn uncommitted(&self) -> u64 {
+        self.staged.end.saturating_sub(self.committed.end)
+    }
+
+    /// Hands all that is staged to the system. If that fails, the groups are still staged: it can be tried again, or they
+    /// are dropped by [`Archive::rollback`].
+    pub(crate) fn commit(&mut self) -> io::Result<()> {
+        self.undo()?;
+        if self.uncommitted() > 0 {
+            self.sink.flush()?;
+            self.directory.append(&self.lines);
+            self.lines.clear();
+            self.staged.lines = 0;
+            self.committed = self.staged;
+            self.part.keep(true);
+        }
+        Ok(())
+    }
+
+    /// Forgets what is staged.
+    pub(crate) fn rollback(&mut self) {
+        self.staged = self.committed;
+        // If this fails, the next group does it first.
+        let _ = self.undo();
+    }
+
     /// Begins an entry of at most `most` bytes. `note` is for recovery: it stands in the local header alone.
-    pub(crate) fn entry(&mut self, name: &str, most: u64, packing: Packing, note: &[u8]) -> io::Result<()> {
+    pub(crate) fn entry(&mut self, name: String, most: u64, packing: Packing, note: &[u8]) -> io::Result<()> {
         self.end_entry()?;
-        let entry = Entry { name: name.to_owned(), packing, crc: 0, packed: 0, size: 0, large: most >= LARGE };
+        let entry = Entry { name, packing, crc: 0, packed: 0, size: 0, large: most >= LARGE };
         let header = entry.local(self.date, note)?;
         let at = self.sink.end();
         self.sink.append(&vec![0; header.len()])?;
@@ -115,6 +158,29 @@ impl Archive {
         }
         self.entry = Some(Begun { entry, note: note.to_owned(), at, most, crc: Crc::new() });
         Ok(())
+    }
+
+    /// Adds an entry of which all is here; a small one is stored if packing it saves nothing.
+    pub(crate) fn add(&mut self, name: String, bytes: &[u8], packing: Packing, note: &[u8]) -> io::Result<()> {
+        if bytes.len() > WHOLE {
+            self.entry(name, bytes.len() as u64, packing, note)?;
+            return self.write_all(bytes);
+        }
+        self.end_entry()?;
+        let mut crc = Crc::new();
+        crc.update(bytes);
+        let packed = match packing {
+            Packing::Deflated => self.deflater.whole(bytes)?.filter(|packed| packed.len() < bytes.len()),
+            Packing::Stored => None,
+        };
+        let packing = if packed.is_some() { Packing::Deflated } else { Packing::Stored };
+        let content = packed.unwrap_or(bytes);
+        let (packed, size) = (content.len() as u64, bytes.len() as u64);
+        let entry = Entry { name, packing, crc: crc.sum(), packed, size, large: false };
+        let at = self.sink.end();
+        self.sink.append(&entry.local(self.date, note)?)?;
+        self.sink.append(content)?;
+        self.line(&entry, at)
     }
 
     /// Adds an entry that is packed already: `content` has its `packed` bytes.
@@ -139,8 +205,7 @@ impl Archive {
             }
         }
         self.sink.patch(at, &header)?;
-        self.lines.push(entry.central(self.date, at)?);
-        Ok(())
+        self.line(&entry, at)
     }
 
     fn end_entry(&mut self) -> io::Result<()> {
@@ -151,7 +216,13 @@ impl Archive {
         }
         entry.crc = crc.sum();
         self.sink.patch(at, &entry.local(self.date, &note)?)?;
-        self.lines.push(entry.central(self.date, at)?);
+        self.line(&entry, at)
+    }
+
+    /// Notes for the directory that `entry` is `at` its place.
+    fn line(&mut self, entry: &Entry, at: u64) -> io::Result<()> {
+        self.lines.extend_from_slice(&entry.central(self.date, at)?);
+        self.count = self.count.saturating_add(1);
         Ok(())
     }
 
@@ -162,9 +233,11 @@ impl Archive {
 
     /// Takes back what does not belong to a whole group.
     fn undo(&mut self) -> io::Result<()> {
+        let Mark { end, count, lines } = self.staged;
         self.entry = None;
-        self.lines.clear();
-        self.sink.rewind(self.end)
+        self.lines.truncate(lines);
+        self.count = count;
+        self.sink.rewind(end)
     }
 
     /// Writes the directory, makes sure that all is on the disk, and gives the bundle its name.
@@ -179,6 +252,7 @@ impl Archive {
     }
 
     fn write_end(&mut self) -> io::Result<()> {
+        self.rollback();
         self.undo()?;
         let (mut read, mut piece) = (0, vec![0; PIECE]);
         while read < self.directory.len() {
@@ -186,7 +260,7 @@ impl Archive {
             self.sink.append(piece.get(..n).unwrap_or_default())?;
             read = read.saturating_add(n as u64);
         }
-        self.sink.append(&records::end(self.count, read, self.end))?;
+        self.sink.append(&records::end(self.count, read, self.committed.end))?;
         self.sink.sync()
     }
 
@@ -194,7 +268,7 @@ impl Archive {
     #[cfg(test)]
     fn skip_to(&mut self, at: u64) {
         self.sink.skip_to(at);
-        self.end = at;
+        (self.committed.end, self.staged.end) = (at, at);
     }
 }
 

@@ -97,6 +97,11 @@ impl Body {
         self.damage.as_ref()
     }
 
+    /// All of it, unless some is in a file.
+    pub(crate) fn in_memory(&self) -> Option<&[u8]> {
+        self.file.is_none().then_some(&self.memory)
+    }
+
     /// Reads from the start; read in large pieces, each one may be a system call.
     pub(crate) fn reader(&self) -> Reader<'_> {
         Reader { file: self.file.as_ref(), at: 0, end: self.spilled, memory: &self.memory }

@@ -15,6 +15,7 @@ pub(crate) mod format;
 pub(crate) mod item;
 pub mod merge;
 pub(crate) mod note;
+pub(crate) mod queue;
 pub mod reader;
 pub(crate) mod recorder;
 pub mod recover;

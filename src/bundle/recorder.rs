@@ -13,6 +13,7 @@
 
 use super::body::{Body, Store};
 use super::item::{Exchange, Item, Message, Opens, SocketKey, Timing};
+use super::queue::Sender;
 use super::url;
 use crate::clock::Moment;
 use crate::wire::authority::Authority;
@@ -21,19 +22,18 @@ use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Finish, Opaque, Opcode, T
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::SyncSender;
 
 /// Where the recorders of one capture send what they have.
 #[derive(Clone)]
 pub(crate) struct Sink {
-    items: SyncSender<Item>,
+    items: Sender<Item>,
     store: Arc<Store>,
     next_socket: Arc<AtomicU64>,
     late: Arc<AtomicU64>,
 }
 
 impl Sink {
-    pub(crate) fn new(items: SyncSender<Item>, store: Arc<Store>) -> Self {
+    pub(crate) fn new(items: Sender<Item>, store: Arc<Store>) -> Self {
         Self { items, store, next_socket: Arc::default(), late: Arc::default() }
     }
 
@@ -372,8 +372,8 @@ fn why_unanswered(how: Finish, version: Version, client_left: bool) -> &'static 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bundle::queue::queue;
     use crate::wire::http2::Http2;
-    use std::sync::mpsc::sync_channel;
 
     /// Frames as a client and an origin send them, of a connection whose first two streams open WebSockets.
     const UP: [&[u8]; 2] = [
@@ -385,7 +385,7 @@ mod tests {
     ];
     const DOWN: &[u8] = b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x01\x01\x04\0\0\0\x03\x88";
 
-    fn recorder(items: SyncSender<Item>) -> Recorder {
+    fn recorder(items: Sender<Item>) -> Recorder {
         let sink = Sink::new(items, Store::new(std::env::temp_dir(), 1 << 20));
         let authority = Authority::of_host_header(b"a", 443).unwrap();
         Recorder::new(Box::new(Http2::new()), Some(sink), Origin { tls: true, authority, reached: None })
@@ -402,7 +402,7 @@ mod tests {
 
     #[test]
     fn many_sockets_on_one_connection() {
-        let (items, received) = sync_channel(100);
+        let (items, received) = queue();
         let mut recorder = recorder(items);
         let now = Moment::now();
         recorder.data(now, Dir::Up, UP[0]);
@@ -412,7 +412,9 @@ mod tests {
         recorder.data(now, Dir::Up, b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08");
         assert_eq!(recorder.log.sockets.len(), 1);
         drop(recorder);
-        let seen: Vec<_> = received.iter().map(seen).collect();
+        let mut batch = std::collections::VecDeque::new();
+        assert!(received.take(&mut batch, None));
+        let seen: Vec<_> = batch.into_iter().map(seen).collect();
         assert_eq!(
             seen,
             [

@@ -391,7 +391,7 @@ impl<'f> Salvage<'f> {
                 message_count: known.messages,
                 ..described
             };
-            let written = self.archive.group(|archive| json(archive, &format!("ws/{id}.json"), &socket, &[]));
+            let written = self.archive.group(|archive| json(archive, format!("ws/{id}.json"), &socket, &[]));
             written.map_err(Stop::Write)?;
             self.session.socket(number, socket.timestamp);
         }

@@ -133,7 +133,7 @@ impl Remake {
             for (body, file) in bodies.into_iter().zip(files) {
                 add(archive, bundle, "traces", file.as_deref(), body)?;
             }
-            json(archive, &format!("traces/{}.json", trace.id), trace, &[])
+            json(archive, format!("traces/{}.json", trace.id), trace, &[])
         })?;
         self.event(trace.timestamp, "trace", &trace.id);
         self.stats.trace_count = self.stats.trace_count.saturating_add(1);
@@ -147,7 +147,7 @@ impl Remake {
     }
 
     pub(super) fn socket(&mut self, socket: &Socket) -> Result<(), Error> {
-        self.group(|archive| json(archive, &format!("ws/{}.json", socket.id), socket, &[]))?;
+        self.group(|archive| json(archive, format!("ws/{}.json", socket.id), socket, &[]))?;
         self.event(socket.timestamp, "ws_open", &socket.id);
         self.stats.ws_connection_count = self.stats.ws_connection_count.saturating_add(1);
         Ok(())
@@ -157,7 +157,7 @@ impl Remake {
     pub(super) fn message(&mut self, bundle: &mut Bundle, message: &Message, payload: Content) -> Result<(), Error> {
         self.group(|archive| {
             add(archive, bundle, "ws", message.payload_file.as_deref(), payload)?;
-            json(archive, &format!("ws/{}.json", message.id), message, &[])
+            json(archive, format!("ws/{}.json", message.id), message, &[])
         })?;
         self.event(message.timestamp, "ws_message", &message.id);
         self.stats.ws_message_count = self.stats.ws_message_count.saturating_add(1);
@@ -165,7 +165,7 @@ impl Remake {
     }
 
     pub(super) fn context(&mut self, context: &Context) -> Result<(), Error> {
-        self.group(|archive| json(archive, &format!("contexts/{}.json", context.id), context, &[]))?;
+        self.group(|archive| json(archive, format!("contexts/{}.json", context.id), context, &[]))?;
         self.event(context.timestamp, "context", &context.id);
         self.stats.context_count = self.stats.context_count.saturating_add(1);
         Ok(())
@@ -183,12 +183,12 @@ impl Remake {
         let events = std::mem::take(&mut self.events);
         self.group(|archive| {
             let size = (events.len() as u64).saturating_mul(EVENT_SIZE).saturating_add(EVENT_SIZE);
-            archive.entry("timeline.json", size, Packing::Deflated, &[])?;
+            archive.entry("timeline.json".into(), size, Packing::Deflated, &[])?;
             let mut piecewise = BufWriter::with_capacity(BUFFER, &mut *archive);
             serde_json::to_writer_pretty(&mut piecewise, &Timeline { events: &events })?;
             piecewise.flush()?;
             drop(piecewise);
-            json(archive, "manifest.json", &manifest, &[])
+            json(archive, "manifest.json".into(), &manifest, &[])
         })
     }
 
@@ -214,10 +214,7 @@ fn add(
     match content {
         Content::Empty => Ok(()),
         Content::Same(from) => bundle.copy(archive, &format!("{folder}/{from}"), format!("{folder}/{file}")),
-        Content::New(bytes) => {
-            archive.entry(&format!("{folder}/{file}"), bytes.len() as u64, Packing::Deflated, &[])?;
-            archive.write_all(&bytes)
-        }
+        Content::New(bytes) => archive.add(format!("{folder}/{file}"), &bytes, Packing::Deflated, &[]),
     }
 }
 

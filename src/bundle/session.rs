@@ -93,21 +93,21 @@ impl Session {
         };
         let size = self.timeline.len().saturating_mul(EVENT_SIZE).saturating_add(EVENT_SIZE);
         archive.group(|archive| {
-            archive.entry("timeline.json", size, Packing::Deflated, &[])?;
+            archive.entry("timeline.json".into(), size, Packing::Deflated, &[])?;
             let mut piecewise = BufWriter::with_capacity(BUFFER, &mut *archive);
             self.timeline.write(&mut piecewise)?;
             piecewise.flush()?;
             drop(piecewise);
-            json(archive, "manifest.json", &manifest, &[])
+            json(archive, "manifest.json".into(), &manifest, &[])
         })
     }
 }
 
 /// Writes `value` as one entry.
-pub(crate) fn json(archive: &mut Archive, name: &str, value: &impl Serialize, note: &[u8]) -> io::Result<()> {
-    let json = serde_json::to_vec_pretty(value)?;
-    archive.entry(name, json.len() as u64, Packing::Deflated, note)?;
-    archive.write_all(&json)
+pub(crate) fn json(archive: &mut Archive, name: String, value: &impl Serialize, note: &[u8]) -> io::Result<()> {
+    let mut json = Vec::with_capacity(USUAL_JSON);
+    serde_json::to_writer_pretty(&mut json, value)?;
+    archive.add(name, &json, Packing::Deflated, note)
 }
 
 /// `scheme://host[:port]`.
@@ -122,6 +122,9 @@ pub(super) const MOST_ORIGINS: usize = 10_000;
 
 /// An event's JSON is at most this long: two numbers of up to 20 digits in its id, one as its time.
 const EVENT_SIZE: u64 = 160;
+
+/// Most exchanges need no more.
+const USUAL_JSON: usize = 4096;
 
 /// The timeline goes to the archive in pieces of this size.
 pub(super) const BUFFER: usize = 64 * 1024;

@@ -1,12 +1,12 @@
 //! One thread writes down what all the others saw.
 //!
 //! ```text
-//! Item ─▶ decode ─▶ bodies and JSON ─▶ archive      one group each: whole in the bundle or not at all
-//!   └─▶ packer (a thread, if it takes long) ─▶┘
-//!              └─▶ session: counters, times ─▶ at the end: timeline, manifest
+//! Items ─▶ decode ─▶ bodies and JSON ─▶ staged ─▶ archive      one group each: whole in the bundle or not at all
+//!   └─▶ packer (a thread, if it takes long) ─▶┘      └─▶ session: counters, times ─▶ at the end: timeline, manifest
 //! ```
 //!
-//! What cannot be written is counted as lost and the capture goes on; if there is room again, so does the bundle.
+//! What comes in one batch is written by one system call. What cannot be written is counted as lost and the capture goes on;
+//! if there is room again, so does the bundle.
 //! Nothing here trusts an item: ids and names come from counters, and a panic costs the item it happened in.
 
 use super::archive::{Archive, PartState, Unplaced, folder};
@@ -14,21 +14,20 @@ use super::body::Store;
 use super::format::{self, Id};
 use super::item::{Exchange, Item, Message, SocketKey};
 use super::note::{self, Note};
+use super::queue::Receiver;
 use super::session::{Session, json};
 use crate::clock::Moment;
 use crate::config::Observer;
 use crate::error::Error;
 use crate::notice::Notice;
-use crate::wire::tap::{Dir, Opcode};
-use entry::{Entry, takes_long};
+use entry::takes_long;
 use packer::{Done, Job, Packer};
-use prepared::Prepared;
-use std::collections::HashMap;
+use prepared::{Prepared, PreparedMessage};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 use troubles::{Trouble, Troubles};
 
@@ -46,6 +45,8 @@ pub(crate) struct Writer {
     /// No body is decoded to more than this.
     max_body: u64,
     packer: Packer,
+    /// What is staged in the archive, until it has left the process.
+    staged: Vec<Group>,
     /// The last number given to a trace.
     last_trace: u32,
     /// The last number given to a WebSocket.
@@ -97,6 +98,7 @@ impl Writer {
             session: Session::new(output, started.since_epoch()),
             max_body: limits.max_body,
             packer: Packer::start(limits.max_body),
+            staged: Vec::new(),
             last_trace: 0,
             last_socket: 0,
             open: HashMap::new(),
@@ -117,48 +119,53 @@ impl Writer {
 
     /// Writes all that comes until [`Item::Finish`] or until nobody is left to send, then completes the bundle.
     pub(crate) fn run(mut self, items: &Receiver<Item>) -> Tally {
-        loop {
-            let item = if self.packer.is_busy() { items.recv_timeout(SOON) } else { items.recv().map_err(Into::into) };
-            match item {
-                Ok(Item::Finish) | Err(RecvTimeoutError::Disconnected) => break self.finish(),
-                Ok(item) => self.take(|writer| writer.write(item)),
-                Err(RecvTimeoutError::Timeout) => {}
+        let mut batch = VecDeque::new();
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = items.take(&mut batch, self.packer.is_busy().then_some(SOON));
+            for item in batch.drain(..) {
+                goes_on &= !matches!(item, Item::Finish);
+                self.take(|writer| writer.write(item));
             }
             while let Some(done) = self.packer.ready() {
                 self.take_done(done);
             }
+            self.commit();
         }
+        self.finish()
     }
 
     /// Writes what the other thread has prepared.
     fn take_done(&mut self, done: Done) {
         match done {
-            Some(prepared) => self.take(|writer| writer.add(prepared).map(Some)),
+            Some(prepared) => self.take(|writer| writer.exchange_prepared(prepared)),
             None => self.troubles.add(Trouble::Panic, ""),
         }
     }
 
     /// Lets `write` fail or panic without consequence for what comes after it.
-    fn take(&mut self, write: impl FnOnce(&mut Self) -> io::Result<Option<Notice>>) {
+    fn take(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) {
         match catch_unwind(AssertUnwindSafe(|| write(self))) {
-            Ok(Ok(Some(notice))) => self.troubles.tell(&notice),
-            Ok(Ok(None)) => {}
+            Ok(Ok(())) => {}
             Ok(Err(cause)) => self.troubles.add(Trouble::Unwritten, &cause.to_string()),
             Err(_) => self.troubles.add(Trouble::Panic, ""),
         }
     }
 
-    fn write(&mut self, item: Item) -> io::Result<Option<Notice>> {
+    fn write(&mut self, item: Item) -> io::Result<()> {
         match item {
             Item::Exchange(exchange) => self.exchange(*exchange),
-            Item::Message(message) => self.message(message).map(|()| None),
-            Item::SocketEnd(key) => self.open.remove(&key).map(|socket| self.socket(socket)).transpose(),
-            Item::Finish => Ok(None),
+            Item::Message(message) => self.message(message),
+            Item::SocketEnd(key) => {
+                // It tells how many of its messages were written.
+                self.commit();
+                self.open.remove(&key).map_or(Ok(()), |socket| self.socket(socket))
+            }
+            Item::Finish => Ok(()),
         }
     }
 
-    /// Nothing to tell yet if it takes long.
-    fn exchange(&mut self, mut exchange: Exchange) -> io::Result<Option<Notice>> {
+    fn exchange(&mut self, mut exchange: Exchange) -> io::Result<()> {
         // The messages of a WebSocket matter even if its handshake cannot be written.
         if let Some(opens) = &exchange.opens {
             self.last_socket = self.last_socket.saturating_add(1);
@@ -173,66 +180,111 @@ impl Writer {
                 Ok(()) => {
                     // Ids are in the order of completion, whatever is written first.
                     self.last_trace = number;
-                    return Ok(None);
+                    return Ok(());
                 }
                 Err(job) => exchange = job.exchange,
             }
         }
-        self.add(Prepared::new(exchange, number, self.max_body)).map(Some)
+        self.exchange_prepared(Prepared::new(exchange, number, self.max_body))
     }
 
-    fn add(&mut self, prepared: Prepared) -> io::Result<Notice> {
+    fn exchange_prepared(&mut self, prepared: Prepared) -> io::Result<()> {
         prepared.cut.iter().for_each(|cause| self.troubles.add(Trouble::CutBody, cause));
-        let key = prepared.opens.as_ref().map(|opens| opens.socket);
-        let socket = key.and_then(|key| self.open.get(&key));
-        let opens = socket.map(|s| note::Opens { socket: s.number, protocols: s.protocols.clone() });
-        let note = Note { opens, ..self.session_note() };
-        prepared.write(&mut self.archive, &note.encode())?;
-        let Prepared { number, trace, notice, .. } = prepared;
+        let (number, opens) = (prepared.number, prepared.opens.is_some());
+        self.stage(Group::Exchange(Box::new(prepared)))?;
         self.last_trace = self.last_trace.max(number);
-        self.session.trace(number, trace.timestamp, &trace.request.url);
-        if let Some(socket) = key.and_then(|key| self.open.get_mut(&key)) {
-            socket.handshake = Some(Id::Trace(number));
-        }
-        if number > MOST_TRACES {
-            self.troubles.add(Trouble::ManyTraces, "");
-        }
-        Ok(notice)
-    }
-
-    fn message(&mut self, message: Message) -> io::Result<()> {
-        let note = self.session_note().encode();
-        let socket =
-            self.open.get_mut(&message.socket).ok_or_else(|| io::Error::other("a message without a socket"))?;
-        let number = socket.messages.saturating_add(1);
-        let id = Id::Message(socket.number, number);
-        if let Some(damage) = message.payload.damaged() {
-            self.troubles.add(Trouble::CutBody, &damage.cause.to_string());
-        }
-        let payload = Entry::plain(message.payload, || format!("{id}.bin"));
-        let described = format::Message {
-            id: id.to_string(),
-            connection_ref: Id::Socket(socket.number).to_string(),
-            timestamp: message.at,
-            direction: direction(message.dir).into(),
-            opcode: opcode(message.opcode).into(),
-            payload_file: payload.file.clone(),
-            payload_size: payload.size,
-            context_refs: Vec::new(),
-        };
-        self.archive.group(|archive| {
-            payload.write(archive, "ws")?;
-            json(archive, &format!("ws/{id}.json"), &described, &note)
-        })?;
-        socket.messages = number;
-        self.session.message(socket.number, number, message.at);
-        if number > MOST_MESSAGES {
-            self.troubles.add(Trouble::ManyMessages, "");
+        if opens {
+            // What its messages are told of it has to be settled.
+            self.commit();
         }
         Ok(())
     }
 
-    fn socket(&mut self, socket: Socket) -> io::Result<Notice> {
+    fn message(&mut self, message: Message) -> io::Result<()> {
+        let socket =
+            self.open.get_mut(&message.socket).ok_or_else(|| io::Error::other("a message without a socket"))?;
+        let number = socket.last_message.saturating_add(1);
+        if let Some(damage) = message.payload.damaged() {
+            self.troubles.add(Trouble::CutBody, &damage.cause.to_string());
+        }
+        let key = message.socket;
+        let message = PreparedMessage::new(message, socket.number, number);
+        self.stage(Group::Message(message))?;
+        if let Some(socket) = self.open.get_mut(&key) {
+            socket.last_message = number;
+        }
+        Ok(())
+    }
+
+    /// Puts `group` into the archive, where it waits for [`Writer::commit`].
+    fn stage(&mut self, group: Group) -> io::Result<()> {
+        self.put(&group)?;
+        self.staged.push(group);
+        if self.archive.uncommitted() >= WORTH_A_WRITE {
+            self.commit();
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, group: &Group) -> io::Result<()> {
+        // The first JSON in the file says whose it is.
+        let capture = (self.session.is_empty() && self.staged.is_empty()).then(|| self.capture_note());
+        match group {
+            Group::Exchange(prepared) => {
+                let socket = prepared.opens.as_ref().and_then(|opens| self.open.get(&opens.socket));
+                let opens = socket.map(|s| note::Opens { socket: s.number, protocols: s.protocols.clone() });
+                prepared.stage(&mut self.archive, &Note { capture, opens }.encode())
+            }
+            Group::Message(message) => message.stage(&mut self.archive, &Note { capture, opens: None }.encode()),
+        }
+    }
+
+    /// Hands what is staged to the system. If that fails each group is tried alone: a fault costs what it hits.
+    fn commit(&mut self) {
+        let staged = std::mem::take(&mut self.staged);
+        let written = self.archive.commit().is_ok();
+        if !written {
+            self.archive.rollback();
+        }
+        for group in staged {
+            self.take(|writer| {
+                if !written {
+                    writer.put(&group)?;
+                    writer.archive.commit().inspect_err(|_| writer.archive.rollback())?;
+                }
+                writer.settle(group);
+                Ok(())
+            });
+        }
+    }
+
+    /// Counts what is in the bundle now, and tells of it.
+    fn settle(&mut self, group: Group) {
+        match group {
+            Group::Exchange(prepared) => {
+                let Prepared { number, trace, notice, opens, .. } = *prepared;
+                self.session.trace(number, trace.timestamp, &trace.request.url);
+                if let Some(socket) = opens.and_then(|opens| self.open.get_mut(&opens.socket)) {
+                    socket.handshake = Some(Id::Trace(number));
+                }
+                if number > MOST_TRACES {
+                    self.troubles.add(Trouble::ManyTraces, "");
+                }
+                self.troubles.tell(&notice);
+            }
+            Group::Message(PreparedMessage { key, socket, number, at, .. }) => {
+                self.session.message(socket, number, at);
+                if let Some(socket) = self.open.get_mut(&key) {
+                    socket.messages = socket.messages.saturating_add(1);
+                }
+                if number > MOST_MESSAGES {
+                    self.troubles.add(Trouble::ManyMessages, "");
+                }
+            }
+        }
+    }
+
+    fn socket(&mut self, socket: Socket) -> io::Result<()> {
         let id = Id::Socket(socket.number);
         let described = format::Socket {
             id: id.to_string(),
@@ -243,30 +295,32 @@ impl Writer {
             message_count: socket.messages.into(),
             context_refs: Vec::new(),
         };
-        let note = self.session_note().encode();
-        let written = self.archive.group(|archive| json(archive, &format!("ws/{id}.json"), &described, &note));
+        let capture = self.session.is_empty().then(|| self.capture_note());
+        let note = Note { capture, opens: None }.encode();
+        let written = self.archive.group(|archive| json(archive, format!("ws/{id}.json"), &described, &note));
         if let Err(cause) = written {
             self.owed.push(socket);
             return Err(cause);
         }
         self.session.socket(socket.number, socket.started);
-        Ok(Notice::Socket { id: described.id, url: socket.url, messages: described.message_count })
+        self.troubles.tell(&Notice::Socket { id: described.id, url: socket.url, messages: described.message_count });
+        Ok(())
     }
 
-    /// The first JSON in the file says whose it is.
-    fn session_note(&self) -> Note {
-        let capture = self.session.is_empty().then(|| note::Capture {
+    /// Whose the file is.
+    fn capture_note(&self) -> note::Capture {
+        note::Capture {
             id: self.session.capture_id.clone(),
             created: u64::try_from(self.started.since_epoch().as_micros()).unwrap_or(u64::MAX),
             name: self.session.name.clone(),
-        });
-        Note { capture, opens: None }
+        }
     }
 
     fn finish(mut self) -> Tally {
         for done in self.packer.finish() {
             self.take_done(done);
         }
+        self.commit();
         // What could not be written before may go in now; those that end with the capture are written now.
         let mut sockets = std::mem::take(&mut self.owed);
         let again = u64::try_from(sockets.len()).unwrap_or(u64::MAX);
@@ -274,7 +328,7 @@ impl Writer {
         sockets.extend(self.open.drain().map(|(_, socket)| socket));
         sockets.sort_by_key(|socket| socket.number);
         for socket in sockets {
-            self.take(|writer| writer.socket(socket).map(Some));
+            self.take(|writer| writer.socket(socket));
         }
         let mut bundle = None;
         match catch_unwind(AssertUnwindSafe(|| self.write_end())) {
@@ -324,29 +378,21 @@ struct Socket {
     url: String,
     protocols: Vec<String>,
     handshake: Option<Id>,
+    /// The last number given to a message.
+    last_message: u32,
+    /// How many were written.
     messages: u32,
+}
+
+/// What belongs together in the archive.
+enum Group {
+    Exchange(Box<Prepared>),
+    Message(PreparedMessage),
 }
 
 fn exchange_takes_long(exchange: &Exchange) -> bool {
     let answer = exchange.response.as_ref().is_ok_and(|head| takes_long(&exchange.response_body, &head.headers));
     answer || takes_long(&exchange.request_body, &exchange.request.headers)
-}
-
-fn direction(dir: Dir) -> &'static str {
-    match dir {
-        Dir::Up => "send",
-        Dir::Down => "receive",
-    }
-}
-
-fn opcode(opcode: Opcode) -> &'static str {
-    match opcode {
-        Opcode::Text => "text",
-        Opcode::Binary => "binary",
-        Opcode::Ping => "ping",
-        Opcode::Pong => "pong",
-        Opcode::Close => "close",
-    }
 }
 
 /// Readers expect ids of four digits.
@@ -357,6 +403,9 @@ const MOST_MESSAGES: u32 = 999;
 
 /// What the other thread has prepared waits so long at most.
 const SOON: Duration = Duration::from_millis(20);
+
+/// What is staged goes to the system when it comes to so much, or at the end of its batch.
+const WORTH_A_WRITE: u64 = 128 * 1024;
 
 /// Bodies go to the archive in pieces of at most this size.
 const BUFFER: usize = 64 * 1024;

@@ -31,6 +31,15 @@ impl Deflater {
         self.run(bytes, FlushCompress::None, out)
     }
 
+    /// Compresses all of `bytes` at once, as a stream of its own; `None` if they are more than [`WHOLE`] and it did not fit.
+    pub(crate) fn whole(&mut self, bytes: &[u8]) -> io::Result<Option<&[u8]>> {
+        self.begin();
+        let status = self.compress.compress(bytes, &mut self.piece, FlushCompress::Finish).map_err(io::Error::other)?;
+        self.ended = status == Status::StreamEnd;
+        let made = usize::try_from(self.compress.total_out()).unwrap_or(usize::MAX);
+        Ok(if self.ended { self.piece.get(..made) } else { None })
+    }
+
     /// Ends the stream.
     pub(crate) fn end(&mut self, out: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         self.run(&[], FlushCompress::Finish, out)?;
@@ -68,6 +77,9 @@ fn fresh() -> Compress {
 
 /// The fastest: a capture should not keep a core busy, and JSON still gets to a third.
 const LEVEL: u32 = 1;
+
+/// So much is compressed at once: with room to spare for what does not get smaller.
+pub(crate) const WHOLE: usize = PIECE / 2;
 
 /// Compressed bytes go on in pieces of at most this size.
 const PIECE: usize = 32 * 1024;

@@ -83,7 +83,7 @@ impl Entry {
     pub(super) fn central(&self, date: Date, at: u64) -> io::Result<Vec<u8>> {
         // Only what does not fit, in this order.
         let past: Vec<_> = [self.size, self.packed, at].into_iter().filter(|&n| n >= FULL).collect();
-        let mut header = Vec::new();
+        let mut header = Vec::with_capacity(CENTRAL.saturating_add(self.name.len()));
         header.extend(SIGN_CENTRAL.to_le_bytes());
         header.extend((MADE_ON_UNIX | ZIP64_VERSION).to_le_bytes());
         self.common(&mut header, date, [clipped(self.packed), clipped(self.size)], self.large || !past.is_empty())?;
@@ -240,6 +240,9 @@ fn clipped(n: u64) -> u32 {
 
 /// The length of a local header's fixed part.
 pub(super) const LOCAL: usize = 30;
+
+/// The length of a line in the directory, without name and extra field.
+const CENTRAL: usize = 46;
 
 /// From here on a number does not fit, as this value itself means that it does not.
 const FULL: u64 = u32::MAX as u64;

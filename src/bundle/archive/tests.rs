@@ -39,7 +39,7 @@ fn create(output: &Path) -> Archive {
 }
 
 fn add(archive: &mut Archive, name: &str, content: &[u8], packing: Packing) -> io::Result<()> {
-    archive.entry(name, content.len() as u64, packing, &[])?;
+    archive.entry(name.into(), content.len() as u64, packing, &[])?;
     archive.write_all(content)
 }
 
@@ -356,7 +356,7 @@ fn an_entry_past_4_gib_has_room_for_its_size() {
     let size = (4 << 30) + 5;
     archive
         .group(|a| {
-            a.entry("large", size, Packing::Deflated, &[])?;
+            a.entry("large".into(), size, Packing::Deflated, &[])?;
             let zeros = vec![0; 1 << 20];
             let mut left = size;
             while left > 0 {

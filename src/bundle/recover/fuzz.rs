@@ -45,7 +45,7 @@ fn write_entries(part: &Path, script: &[u8]) {
         let note = NOTES[usize::from(name >> 5 & 3) % NOTES.len()].as_bytes();
         let name = NAMES[usize::from(name & 0x1f) % NAMES.len()];
         let group = archive.group(|archive| {
-            archive.entry(name, content.len() as u64, packing, note)?;
+            archive.entry(name.into(), content.len() as u64, packing, note)?;
             archive.write_all(content)
         });
         group.unwrap();

@@ -54,7 +54,7 @@ impl Reference {
             message_count: 2,
             ..Socket::default()
         };
-        archive.group(|archive| json(archive, "ws/ws_0001.json", &socket, &[])).unwrap();
+        archive.group(|archive| json(archive, "ws/ws_0001.json".into(), &socket, &[])).unwrap();
         session.socket(1, socket.timestamp);
         steps.push((len(&archive), [3, 3, 1]));
         session.write(&mut archive, 77).unwrap();
@@ -117,11 +117,11 @@ fn add_trace(archive: &mut Archive, session: &mut Session, n: u32, sent: &str, r
         for (side, body) in [("request", sent), ("response", received)] {
             if let Some(file) = file(side, body) {
                 let packing = if body.len() < 100 { Packing::Stored } else { Packing::Deflated };
-                archive.entry(&format!("traces/{file}"), body.len() as u64, packing, &[])?;
+                archive.entry(format!("traces/{file}"), body.len() as u64, packing, &[])?;
                 archive.write_all(body.as_bytes())?;
             }
         }
-        json(archive, &format!("traces/{id}.json"), &trace, &note.encode())
+        json(archive, format!("traces/{id}.json"), &trace, &note.encode())
     });
     group.unwrap();
     session.trace(n, trace.timestamp, &trace.request.url);
@@ -142,10 +142,10 @@ fn add_message(archive: &mut Archive, session: &mut Session, socket: u32, number
     };
     let group = archive.group(|archive| {
         if let Some(file) = file {
-            archive.entry(&format!("ws/{file}"), payload.len() as u64, Packing::Stored, &[])?;
+            archive.entry(format!("ws/{file}"), payload.len() as u64, Packing::Stored, &[])?;
             archive.write_all(payload.as_bytes())?;
         }
-        json(archive, &format!("ws/{id}.json"), &message, &[])
+        json(archive, format!("ws/{id}.json"), &message, &[])
     });
     group.unwrap();
     session.message(socket, number, message.timestamp);

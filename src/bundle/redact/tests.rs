@@ -53,18 +53,18 @@ fn bundle(folder: &Folder, trace: &Trace, request: &[u8], response: &[u8], messa
             for (name, bytes, file) in bodies {
                 if !bytes.is_empty() {
                     *file = Some(name.split_once('/').unwrap().1.to_owned());
-                    archive.entry(name, bytes.len() as u64, Packing::Deflated, &[])?;
+                    archive.entry(name.into(), bytes.len() as u64, Packing::Deflated, &[])?;
                     archive.write_all(bytes)?;
                 }
             }
             remake_trace.request.body_size = request.len() as u64;
             remake_trace.response.body_size = response.len() as u64;
             message_json.payload_size = message.len() as u64;
-            entry(archive, "traces/t_0001.json", &remake_trace, &[])?;
+            entry(archive, "traces/t_0001.json".into(), &remake_trace, &[])?;
             let socket = json!({"id": "ws_0001", "url": "wss://a.test/?token=s3cret", "message_count": 1});
-            entry(archive, "ws/ws_0001.json", &socket, &[])?;
-            entry(archive, "ws/ws_0001_m001.json", &message_json, &[])?;
-            entry(archive, "manifest.json", &json!({"created_at": "2026-11-22T09:07:09Z"}), &[])
+            entry(archive, "ws/ws_0001.json".into(), &socket, &[])?;
+            entry(archive, "ws/ws_0001_m001.json".into(), &message_json, &[])?;
+            entry(archive, "manifest.json".into(), &json!({"created_at": "2026-11-22T09:07:09Z"}), &[])
         })
         .unwrap();
     archive.finish().unwrap()

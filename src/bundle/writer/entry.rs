@@ -74,7 +74,10 @@ impl Entry {
             let entry = archive::Entry { name, packing, crc, packed, size, large: false };
             return archive.copy(entry, &[], &mut self.body.reader());
         }
-        archive.entry(&name, self.size, self.packing, &[])?;
+        if let Some(bytes) = self.body.in_memory() {
+            return archive.add(name, bytes, self.packing, &[]);
+        }
+        archive.entry(name, self.size, self.packing, &[])?;
         self.read(&mut |bytes| archive.write_all(bytes))
     }
 

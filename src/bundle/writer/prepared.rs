@@ -1,13 +1,14 @@
-//! An exchange made ready for the archive: its bodies decoded, its JSON put together. Needs nothing of the writer's.
+//! An exchange, or a message, made ready for the archive: bodies decoded, JSON put together. Needs nothing of the writer's.
 
 use super::entry::Entry;
 use crate::bundle::archive::{Archive, Deflater};
 use crate::bundle::body::Body;
 use crate::bundle::format::{self, Header, Id, text};
-use crate::bundle::item::{Exchange, Opens, Timing};
+use crate::bundle::item::{Exchange, Message, Opens, SocketKey, Timing};
 use crate::bundle::session::json;
 use crate::notice::Notice;
 use crate::wire::message::Headers;
+use crate::wire::tap::{Dir, Opcode};
 use std::io;
 
 /// See above.
@@ -77,12 +78,70 @@ impl Prepared {
         }
     }
 
-    /// Writes it, its JSON last: recovery takes an exchange for whole once that is there.
-    pub(super) fn write(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
-        archive.group(|archive| {
+    /// Its JSON comes last: recovery takes an exchange for whole once that is there.
+    pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
+        archive.stage(|archive| {
             self.bodies.iter().try_for_each(|body| body.write(archive, "traces"))?;
-            json(archive, &format!("traces/{}.json", self.trace.id), &self.trace, note)
+            json(archive, format!("traces/{}.json", self.trace.id), &self.trace, note)
         })
+    }
+}
+
+/// A WebSocket message.
+pub(super) struct PreparedMessage {
+    pub(super) key: SocketKey,
+    /// The numbers of its WebSocket and of itself.
+    pub(super) socket: u32,
+    pub(super) number: u32,
+    /// In milliseconds since the epoch.
+    pub(super) at: u64,
+    dir: Dir,
+    opcode: Opcode,
+    payload: Entry,
+}
+
+impl PreparedMessage {
+    pub(super) fn new(message: Message, socket: u32, number: u32) -> Self {
+        let Message { socket: key, at, dir, opcode, payload } = message;
+        let payload = Entry::plain(payload, || format!("{}.bin", Id::Message(socket, number)));
+        Self { key, socket, number, at, dir, opcode, payload }
+    }
+
+    /// As [`Prepared::stage`].
+    pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
+        let id = Id::Message(self.socket, self.number).to_string();
+        let name = format!("ws/{id}.json");
+        let described = format::Message {
+            id,
+            connection_ref: Id::Socket(self.socket).to_string(),
+            timestamp: self.at,
+            direction: direction(self.dir).into(),
+            opcode: opcode(self.opcode).into(),
+            payload_file: self.payload.file.clone(),
+            payload_size: self.payload.size,
+            context_refs: Vec::new(),
+        };
+        archive.stage(|archive| {
+            self.payload.write(archive, "ws")?;
+            json(archive, name, &described, note)
+        })
+    }
+}
+
+fn direction(dir: Dir) -> &'static str {
+    match dir {
+        Dir::Up => "send",
+        Dir::Down => "receive",
+    }
+}
+
+fn opcode(opcode: Opcode) -> &'static str {
+    match opcode {
+        Opcode::Text => "text",
+        Opcode::Binary => "binary",
+        Opcode::Ping => "ping",
+        Opcode::Pong => "pong",
+        Opcode::Close => "close",
     }
 }
 
