@@ -50,6 +50,8 @@ pub(crate) struct Archive {
     count: u64,
     entry: Option<Begun>,
     deflater: Deflater,
+    /// Whether small entries are stored as they are.
+    is_hurried: bool,
     date: Date,
     part: Part,
 }
@@ -89,10 +91,16 @@ impl Archive {
             count: 0,
             entry: None,
             deflater: Deflater::new(),
+            is_hurried: false,
             date: Date::new(modified),
             part,
         };
         Ok((archive, others))
+    }
+
+    /// Whether to store small entries as they are: compressing one takes as long as all else that is done for it.
+    pub(crate) fn hurry(&mut self, is_hurried: bool) {
+        self.is_hurried = is_hurried;
     }
 
     /// Where the bundle is until it is finished.
@@ -170,8 +178,10 @@ impl Archive {
         let mut crc = Crc::new();
         crc.update(bytes);
         let packed = match packing {
-            Packing::Deflated => self.deflater.whole(bytes)?.filter(|packed| packed.len() < bytes.len()),
-            Packing::Stored => None,
+            Packing::Deflated if !self.is_hurried => {
+                self.deflater.whole(bytes)?.filter(|packed| packed.len() < bytes.len())
+            }
+            Packing::Deflated | Packing::Stored => None,
         };
         let packing = if packed.is_some() { Packing::Deflated } else { Packing::Stored };
         let content = packed.unwrap_or(bytes);

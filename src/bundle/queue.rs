@@ -151,8 +151,8 @@ impl<T> Drop for Receiver<T> {
 /// So many may wait for the writer, at some 1.5 KB each, and as many again that it has taken; bodies have a budget of their own.
 const MOST: usize = 512;
 
-/// A batch of this size is worth waking for.
-const MANY: usize = 128;
+/// A batch of this size is worth waking for: 12,800 exchanges a second.
+pub(crate) const MANY: usize = 128;
 
 /// So long a first item waits for others: not to be noticed by anyone who looks at the file, and hundreds on a busy day.
 const GATHER: Duration = Duration::from_millis(10);

@@ -4,6 +4,7 @@ use super::format::text;
 use super::recorder::Origin;
 use crate::wire::authority::Authority;
 use crate::wire::message::RequestHead;
+use std::fmt::Write;
 
 /// `scheme://authority/path?query`: the scheme and the authority that HTTP/2 names, else the connection's scheme, and the
 /// authority of the Host field, else of an absolute target, else the connection's. The port is shown where it is not the
@@ -27,10 +28,13 @@ pub(crate) fn of(request: &RequestHead, origin: &Origin, is_socket: bool) -> Str
         Some(Ok(authority)) => authority,
         Some(Err(_)) | None => origin.authority.clone(),
     };
-    let mut url = format!("{scheme}://{}", authority.host);
-    if authority.port != default_port {
-        url.push_str(&format!(":{}", authority.port));
-    }
+    let mut url = String::with_capacity(target.len().saturating_add(USUAL_HOST));
+    // Writing to a string cannot fail.
+    let _ = if authority.port == default_port {
+        write!(url, "{scheme}://{}", authority.host)
+    } else {
+        write!(url, "{scheme}://{authority}")
+    };
     match path {
         // The server as a whole has no path (RFC 9110 section 9.3.7).
         "*" => {}
@@ -57,6 +61,9 @@ fn split_absolute(target: &str) -> (Option<&str>, &str) {
     let (authority, path) = rest.split_at(end);
     (Some(authority), path)
 }
+
+/// Scheme and authority of most URLs are no longer.
+const USUAL_HOST: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use super::body::Store;
 use super::format::{self, Id};
 use super::item::{Exchange, Item, Message, SocketKey};
 use super::note::{self, Note};
-use super::queue::Receiver;
+use super::queue::{MANY, Receiver};
 use super::session::{Session, json};
 use crate::clock::Moment;
 use crate::config::Observer;
@@ -123,6 +123,8 @@ impl Writer {
         let mut goes_on = true;
         while goes_on {
             goes_on = items.take(&mut batch, self.packer.is_busy().then_some(SOON));
+            // So much traffic wants the processor for itself.
+            self.archive.hurry(batch.len() >= MANY);
             for item in batch.drain(..) {
                 goes_on &= !matches!(item, Item::Finish);
                 self.take(|writer| writer.write(item));

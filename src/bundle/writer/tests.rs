@@ -454,6 +454,24 @@ fn what_cannot_be_written_at_once_is_tried_one_by_one() {
 }
 
 #[test]
+fn small_entries_are_compressed_unless_much_comes_at_once() {
+    // One more comes: the end.
+    for (count, method) in [(MANY - 2, 8), (MANY - 1, 0)] {
+        let mut capture = Capture::new("hurry");
+        let tally = capture.run(|c, items| {
+            for n in 0..count as u64 {
+                items.send(item(c.exchange(n, "http://a.test/"))).unwrap();
+            }
+            items.send_last(Item::Finish).unwrap();
+        });
+        checked(&tally);
+        // The first entry's compression method (APPNOTE 4.4.5).
+        let bundle = fs::read(tally.bundle.unwrap()).unwrap();
+        assert_eq!(bundle[8..10], [method, 0], "{count} at once");
+    }
+}
+
+#[test]
 fn a_body_that_takes_long_holds_up_nobody() {
     let mut capture = Capture::new("long");
     let text = "some text ".repeat(20_000_000 / 10);
