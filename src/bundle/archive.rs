@@ -52,6 +52,8 @@ pub(crate) struct Archive {
     deflater: Deflater,
     /// Whether small entries are stored as they are.
     is_hurried: bool,
+    /// For entries that are written before they are added.
+    scratch: Vec<u8>,
     date: Date,
     part: Part,
 }
@@ -92,6 +94,7 @@ impl Archive {
             entry: None,
             deflater: Deflater::new(),
             is_hurried: false,
+            scratch: Vec::new(),
             date: Date::new(modified),
             part,
         };
@@ -191,6 +194,23 @@ impl Archive {
         self.sink.append(&entry.local(self.date, note)?)?;
         self.sink.append(content)?;
         self.line(&entry, at)
+    }
+
+    /// Adds an entry of what `write` writes.
+    pub(crate) fn add_written(
+        &mut self,
+        name: String,
+        packing: Packing,
+        note: &[u8],
+        write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
+        let added = write(&mut bytes).and_then(|()| self.add(name, &bytes, packing, note));
+        if bytes.capacity() <= PIECE {
+            self.scratch = bytes;
+        }
+        added
     }
 
     /// Adds an entry that is packed already: `content` has its `packed` bytes.

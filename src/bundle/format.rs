@@ -10,7 +10,8 @@
 //!
 //! Written as declared here, and read with tolerance: other producers leave fields out and have some of their own.
 
-use serde::{Deserialize, Serialize};
+use crate::wire::message::Headers;
+use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -79,11 +80,11 @@ pub struct Stats {
     pub context_count: u64,
 }
 
-/// One HTTP exchange.
+/// One HTTP exchange. `H` is what its header fields are in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, bound(deserialize = "H: Default + Deserialize<'de>"))]
 #[non_exhaustive]
-pub struct Trace {
+pub struct Trace<H = Vec<Header>> {
     /// `t_0001`; in the order in which exchanges completed.
     pub id: String,
     /// When it started, in milliseconds since the epoch.
@@ -91,9 +92,9 @@ pub struct Trace {
     /// "http".
     pub r#type: String,
     /// What was asked.
-    pub request: Request,
+    pub request: Request<H>,
     /// What was answered.
-    pub response: Response,
+    pub response: Response<H>,
     /// How long its parts took.
     pub timing: Timing,
     /// Who asked.
@@ -106,13 +107,13 @@ pub struct Trace {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Request {
+pub struct Request<H = Vec<Header>> {
     /// In its original case.
     pub method: String,
     /// As the client meant it.
     pub url: String,
     /// In wire order.
-    pub headers: Vec<Header>,
+    pub headers: H,
     /// Relative to `traces/`; null where the body is empty.
     pub body_file: Option<String>,
     /// The size of that file.
@@ -125,13 +126,13 @@ pub struct Request {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Response {
+pub struct Response<H = Vec<Header>> {
     /// 0 if there was no answer.
     pub status: u16,
     /// The reason phrase; without an answer, why there is none.
     pub status_text: String,
     /// In wire order.
-    pub headers: Vec<Header>,
+    pub headers: H,
     /// Relative to `traces/`; null where the body is empty.
     pub body_file: Option<String>,
     /// The size of that file.
@@ -144,11 +145,11 @@ pub struct Response {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Header {
+pub struct Header<S = String> {
     /// In its original case.
-    pub name: String,
+    pub name: S,
     /// Without outer blanks.
-    pub value: String,
+    pub value: S,
 }
 
 /// How long the parts of an exchange took, in milliseconds.
@@ -279,11 +280,27 @@ impl std::fmt::Display for Id {
     }
 }
 
-impl Header {
+impl<'a> Header<Cow<'a, str>> {
     /// As a bundle shows it.
-    pub(crate) fn new(name: &[u8], value: &[u8]) -> Self {
-        let value = text(value);
-        Self { name: text(name).into_owned(), value: value.trim_matches([' ', '\t']).to_owned() }
+    pub(crate) fn new(name: &'a [u8], value: &'a [u8]) -> Self {
+        let blank = [' ', '\t'];
+        let value = match text(value) {
+            Cow::Borrowed(value) => value.trim_matches(blank).into(),
+            Cow::Owned(value) => value.trim_matches(blank).to_owned().into(),
+        };
+        Self { name: text(name), value }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn owned(self) -> Header {
+        Header { name: self.name.into_owned(), value: self.value.into_owned() }
+    }
+}
+
+/// The fields as they came, for writing them without copying each.
+impl Serialize for Headers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(|(name, value)| Header::new(name, value)))
     }
 }
 
@@ -337,7 +354,7 @@ mod tests {
             request: Request {
                 method: "GET".into(),
                 url: "https://ü.test/".into(),
-                headers: vec![Header::new(b"A", b" b\t")],
+                headers: vec![Header::new(b"A", b" b\t").owned()],
                 ..Request::default()
             },
             ..Trace::default()

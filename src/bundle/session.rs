@@ -105,9 +105,7 @@ impl Session {
 
 /// Writes `value` as one entry.
 pub(crate) fn json(archive: &mut Archive, name: String, value: &impl Serialize, note: &[u8]) -> io::Result<()> {
-    let mut json = Vec::with_capacity(USUAL_JSON);
-    serde_json::to_writer_pretty(&mut json, value)?;
-    archive.add(name, &json, Packing::Deflated, note)
+    archive.add_written(name, Packing::Deflated, note, |out| Ok(serde_json::to_writer_pretty(out, value)?))
 }
 
 /// `scheme://host[:port]`.
@@ -122,9 +120,6 @@ pub(super) const MOST_ORIGINS: usize = 10_000;
 
 /// An event's JSON is at most this long: two numbers of up to 20 digits in its id, one as its time.
 const EVENT_SIZE: u64 = 160;
-
-/// Most exchanges need no more.
-const USUAL_JSON: usize = 4096;
 
 /// The timeline goes to the archive in pieces of this size.
 pub(super) const BUFFER: usize = 64 * 1024;

@@ -93,7 +93,7 @@ impl Drop for Reference {
 fn add_trace(archive: &mut Archive, session: &mut Session, n: u32, sent: &str, received: &str, note: &Note) {
     let id = Id::Trace(n).to_string();
     let file = |side: &str, body: &str| (!body.is_empty()).then(|| format!("{id}_{side}.bin"));
-    let trace = Trace {
+    let trace: Trace = Trace {
         id: id.clone(),
         timestamp: CREATED / 1000 + u64::from(n),
         r#type: "http".into(),

@@ -31,7 +31,7 @@ fn rules(headers: &[&str], query: &[&str], json: &[&str]) -> Rules {
 }
 
 fn headers(list: &[(&str, &str)]) -> Vec<Header> {
-    list.iter().map(|(name, value)| Header::new(name.as_bytes(), value.as_bytes())).collect()
+    list.iter().map(|(name, value)| Header::new(name.as_bytes(), value.as_bytes()).owned()).collect()
 }
 
 /// A bundle with one exchange and one message.
@@ -82,7 +82,7 @@ fn nothing_secret_is_left_and_equal_values_stay_equal() {
         ("Referer", "https://a.test/?Token=s3cret#top"),
         ("Accept", "*/*"),
     ]);
-    trace.request.headers.push(Header::new(b"Content-Type", b"application/x-www-form-urlencoded"));
+    trace.request.headers.push(Header::new(b"Content-Type", b"application/x-www-form-urlencoded").owned());
     trace.response.headers = headers(&[
         ("Set-Cookie", "id=s3cret; Path=/; HttpOnly"),
         ("Location", "/y#token=s3cret"),

@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use crate::bundle::archive::{Archive, Deflater};
 use crate::bundle::body::Body;
-use crate::bundle::format::{self, Header, Id, text};
+use crate::bundle::format::{self, Id, text};
 use crate::bundle::item::{Exchange, Message, Opens, SocketKey, Timing};
 use crate::bundle::session::json;
 use crate::notice::Notice;
@@ -14,7 +14,7 @@ use std::io;
 /// See above.
 pub(super) struct Prepared {
     pub(super) number: u32,
-    pub(super) trace: format::Trace,
+    pub(super) trace: format::Trace<Headers>,
     bodies: [Entry; 2],
     pub(super) notice: Notice,
     pub(super) opens: Option<Opens>,
@@ -27,9 +27,9 @@ impl Prepared {
     pub(super) fn new(exchange: Exchange, number: u32, most: u64) -> Self {
         let Exchange { started, url, request, request_body, response, response_body, timing, opens } = exchange;
         let id = Id::Trace(number);
-        let (status, status_text, response_headers) = match &response {
-            Ok(head) => (head.status, text(&head.reason).into_owned(), &head.headers),
-            Err(why) => (0, (*why).to_owned(), &Headers::default()),
+        let (status, status_text, response_headers) = match response {
+            Ok(head) => (head.status, text(&head.reason).into_owned(), head.headers),
+            Err(why) => (0, why.to_owned(), Headers::default()),
         };
         let notice = Notice::Exchange {
             id: id.to_string(),
@@ -42,7 +42,7 @@ impl Prepared {
         let damage = |body: &Body| body.damaged().map(|damage| damage.cause.to_string());
         let cut = [&request_body, &response_body].into_iter().filter_map(damage).collect();
         let request_body = Entry::decoded(request_body, &request.headers, most, || format!("{id}_request.bin"));
-        let response_body = Entry::decoded(response_body, response_headers, most, || format!("{id}_response.bin"));
+        let response_body = Entry::decoded(response_body, &response_headers, most, || format!("{id}_response.bin"));
         let trace = format::Trace {
             id: id.to_string(),
             timestamp: started,
@@ -50,7 +50,7 @@ impl Prepared {
             request: format::Request {
                 method: request.method,
                 url,
-                headers: headers(&request.headers),
+                headers: request.headers,
                 body_file: request_body.file.clone(),
                 body_size: request_body.size,
                 body_encoding: request_body.still_on.clone(),
@@ -58,7 +58,7 @@ impl Prepared {
             response: format::Response {
                 status,
                 status_text,
-                headers: headers(response_headers),
+                headers: response_headers,
                 body_file: response_body.file.clone(),
                 body_size: response_body.size,
                 body_encoding: response_body.still_on.clone(),
@@ -143,10 +143,6 @@ fn opcode(opcode: Opcode) -> &'static str {
         Opcode::Pong => "pong",
         Opcode::Close => "close",
     }
-}
-
-fn headers(headers: &Headers) -> Vec<Header> {
-    headers.iter().map(|(name, value)| Header::new(name, value)).collect()
 }
 
 impl From<Timing> for format::Timing {

@@ -195,7 +195,7 @@ fn an_exchange_is_written_as_it_was() {
     let mut bundle = checked(&tally);
     let trace = bundle.trace("t_0001").unwrap();
     assert_eq!((trace.id.as_str(), trace.timestamp, trace.r#type.as_str()), ("t_0001", 1_795_338_410_216, "http"));
-    let header = |name: &str, value: &str| Header::new(name.as_bytes(), value.as_bytes());
+    let header = |name: &str, value: &str| Header::new(name.as_bytes(), value.as_bytes()).owned();
     assert_eq!(trace.request.headers, [header("X-Odd", "café"), header("x-odd", "grün")]);
     assert_eq!(trace.request.url, "https://API.test/a?b=%20ü");
     assert_eq!((trace.request.body_file.as_deref(), trace.request.body_size), (Some("t_0001_request.bin"), 2));
@@ -643,6 +643,6 @@ fn odd_texts_do_not_spoil_a_bundle() {
         items.send(item(exchange)).unwrap();
     });
     let trace = checked(&tally).trace("t_0001").unwrap();
-    assert_eq!(trace.request.headers, [Header::new("ÿþ".as_bytes(), "\0\u{1b}[31mÂ".as_bytes())]);
+    assert_eq!(trace.request.headers, [Header::new("ÿþ".as_bytes(), "\0\u{1b}[31mÂ".as_bytes()).owned()]);
     assert_eq!(trace.response.body_encoding.as_deref(), Some("ÿ\0"));
 }
