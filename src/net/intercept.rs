@@ -252,6 +252,8 @@ fn origin_reason(e: &rustls::Error) -> Reason {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "its certificate is for another name".into()
             }
+            // `webpki` has a name for each thing that it does not like.
+            CertificateError::Other(e) => format!("its certificate is not accepted: {}", e.0),
             e => e.to_string(),
         }),
         e => Reason::OriginTls(words(e)),
