@@ -1,7 +1,7 @@
 //! What to do on each platform so that an app trusts our CA and goes through the proxy: shown by `spectral ca help` and by the proxy's
 //! own page, and written once.
 //!
-//! In a step, `code` stands in backquotes; `{ca}`, `{proxy}`, `{host}` and `{port}` stand for what is known where it is shown.
+//! In a step, `code` stands in backquotes (with a blank in it, it is a command to be copied); `{ca}`, `{proxy}`, `{host}` and `{port}` stand for what is known where it is shown.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -74,7 +74,7 @@ pub const PLATFORMS: &[Platform] = &[
         title: "Android",
         steps: &[
             "Start the proxy where the device can reach it: `spectral capture proxy --listen 0.0.0.0`, in a network that you trust.",
-            "Settings, Network & internet, Wi-Fi, your network, Edit, Advanced options, Proxy, Manual: the address of the machine with the proxy, Port `{port}`. (For an emulator: `emulator -http-proxy {proxy}`.)",
+            "Settings, Network & internet, Wi-Fi, your network, Edit, Advanced options, Proxy, Manual: the address of the machine with the proxy, Port `{port}`. For an emulator: `emulator -http-proxy {proxy}`.",
             "In the browser open `http://mitm.it/` and download the .cer file.",
             "Settings, Security, More security settings, Encryption & credentials, Install a certificate, CA certificate, Install anyway: choose the file. Names differ between makers; search the settings for \"CA certificate\".",
             "Browsers trust it then. Apps since Android 7 do so only if they opt in: in a debug build of yours, `<debug-overrides><trust-anchors><certificates src=\"user\"/></trust-anchors></debug-overrides>` in the network security configuration.",
@@ -85,7 +85,7 @@ pub const PLATFORMS: &[Platform] = &[
         name: "java",
         title: "Java",
         steps: &[
-            "`spectral capture run -- java …` does all of it for programs that you start.",
+            "For programs that you start there is nothing to set up: `spectral capture run -- java …`.",
             "By hand, add the CA to the Java that runs: `keytool -importcert -noprompt -cacerts -storepass changeit -alias spectral -file {ca}`.",
             "Start the program with `-Dhttp.proxyHost={host} -Dhttp.proxyPort={port} -Dhttps.proxyHost={host} -Dhttps.proxyPort={port} -Dhttp.nonProxyHosts=`.",
             "Afterwards: `keytool -delete -cacerts -storepass changeit -alias spectral`.",

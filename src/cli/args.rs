@@ -89,7 +89,8 @@ fn command(mut parser: lexopt::Parser, path: &mut Vec<String>) -> Result<Command
     while path.len() < 2 {
         match parser.next().map_err(said)? {
             Some(Value(word)) => path.push(word.string().map_err(said)?),
-            None => return Err(format!("a command is missing: {TRY}")),
+            None if path.is_empty() => return Err(format!("a command is missing: {TRY}")),
+            None => return Err(format!("capture how? {}; {TRY}", help::listed_under("capture"))),
             Some(other) => match common(other)? {
                 Some(command) => return Ok(command),
                 None => continue,
@@ -105,8 +106,7 @@ fn command(mut parser: lexopt::Parser, path: &mut Vec<String>) -> Result<Command
                 path.clear();
                 return Ok(Command::Help(Vec::new(), Length::Long));
             }
-            ["capture", other] => return Err(format!("there is no command 'capture {other}': {TRY}")),
-            _ => return Err(format!("there is no command '{}': {TRY}", path.join(" "))),
+            _ => return Err(no_command(&path.join(" "))),
         }
     }
     match path.last().map(String::as_str) {
@@ -224,6 +224,14 @@ fn man(mut parser: lexopt::Parser) -> Result<Command, String> {
     }
 }
 
+/// What to say of a command that there is not.
+pub(super) fn no_command(words: &str) -> String {
+    match help::nearest_command(words) {
+        Some(meant) => format!("there is no command '{words}', but '{meant}': {TRY}"),
+        None => format!("there is no command '{words}': {TRY}"),
+    }
+}
+
 /// Options that every command has.
 pub(super) fn common(arg: lexopt::Arg<'_>) -> Result<Option<Command>, String> {
     match arg {
@@ -263,7 +271,9 @@ pub(super) fn listen_address(text: &str, port: u16) -> Result<SocketAddr, String
 }
 
 fn unknown(arg: lexopt::Arg<'_>) -> String {
-    format!("{}: {TRY}", arg.unexpected())
+    let meant = if let Long(name) = arg { help::nearest_option(name) } else { None };
+    let hint = meant.map(|meant| format!(", but --{meant}")).unwrap_or_default();
+    format!("{}{hint}: {TRY}", arg.unexpected())
 }
 
 pub(super) fn said(e: lexopt::Error) -> String {
@@ -370,6 +380,7 @@ mod tests {
             "ca export --format jks",
             "ca env --shell tcsh",
             "ca env -p x",
+            "ca env -p 0",
             "ca install -o x",
             "ca show --dry-run",
         ] {

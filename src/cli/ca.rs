@@ -7,6 +7,7 @@ mod system;
 pub(crate) use args::parse;
 pub(crate) use shell::Shell;
 
+use super::capture::quoted;
 use super::text::{date, escape};
 use spectral_capture::{About, CaCertificate, Environment, PLATFORMS, Platform, Roots, STORE_PASSWORD, TrustFiles};
 use std::fs;
@@ -170,11 +171,32 @@ fn show(ca: &CaCertificate) -> Result<String, String> {
 fn help(platform: &Platform, ca: &CaCertificate, proxy: SocketAddr) -> String {
     let mut text = format!("{}\n", platform.title);
     // Where there is no file to hand on, it is exported by the name that it has as a download.
-    let file = file_to_hand_on(ca).map_or("mitmproxy-ca-cert.pem".into(), |file| file.to_string_lossy());
+    let file = file_to_hand_on(ca).map_or("mitmproxy-ca-cert.pem".into(), |file| quoted(&file.to_string_lossy()));
     for (number, step) in platform.steps(&file, proxy).enumerate() {
-        text.push_str(&format!("\n{:>2}. {}\n", number.saturating_add(1), wrapped(&escape(&step.replace('`', "")), 4)));
+        text.push_str(&format!("\n{:>2}. {}\n", number.saturating_add(1), laid_out(&step)));
     }
     text
+}
+
+/// A step, its commands on lines of their own: broken or punctuated they could not be copied.
+fn laid_out(step: &str) -> String {
+    let (mut lines, mut sentence) = (Vec::new(), String::new());
+    let prose = |sentence: &mut String| {
+        let words = std::mem::take(sentence);
+        let words = words.trim_start_matches(['.', ',', ' ']).trim_end();
+        (!words.is_empty()).then(|| wrapped(&escape(words), 4))
+    };
+    // Code stands in backquotes, so every second part is code.
+    for (number, part) in step.split('`').enumerate() {
+        if number % 2 == 1 && part.contains(' ') {
+            lines.extend(prose(&mut sentence));
+            lines.push(format!("    {}", escape(part)));
+        } else {
+            sentence.push_str(part);
+        }
+    }
+    lines.extend(prose(&mut sentence));
+    lines.join("\n    ")
 }
 
 /// The certificate's own file. In a folder that cannot be written to it may have none, and the other one holds the key too.
@@ -251,12 +273,20 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {
 
 /// The platform of that name.
 fn platform(name: &str) -> Option<&'static Platform> {
-    PLATFORMS.iter().find(|platform| platform.name == name)
+    PLATFORMS.iter().find(|platform| platform.name.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_stand_whole_and_alone_on_their_lines() {
+        let step = format!("On `Linux`: `certutil {} a`, and confirm, or `x y`. Or `a b`.", "word ".repeat(20));
+        let command = format!("        certutil {} a", "word ".repeat(20));
+        let expected = ["On Linux:", &command, "    and confirm, or", "        x y", "    Or", "        a b"];
+        assert_eq!(laid_out(&step).lines().collect::<Vec<_>>(), expected);
+    }
 
     #[test]
     fn long_lines_are_wrapped_at_blanks() {

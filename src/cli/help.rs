@@ -89,6 +89,49 @@ pub(crate) fn text(words: &[impl AsRef<str>], length: Length) -> String {
     }
 }
 
+/// The commands that begin with `word`, without it: `run, proxy, discover or inspect`.
+pub(crate) fn listed_under(word: &str) -> String {
+    let rest = |command: &Command| command.words.strip_prefix(word)?.strip_prefix(' ');
+    let words: Vec<_> = COMMANDS.iter().filter_map(rest).collect();
+    match &words[..] {
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+        [] => String::new(),
+    }
+}
+
+/// The command that was probably meant by one that there is not.
+pub(crate) fn nearest_command(words: &str) -> Option<&'static str> {
+    let first = |command: &Command| command.words.split(' ').next();
+    nearest(words, COMMANDS.iter().flat_map(|command| [Some(command.words), first(command)]).flatten())
+}
+
+/// The option that was probably meant; none if `name` is one, of another command.
+pub(crate) fn nearest_option(name: &str) -> Option<&'static str> {
+    nearest(name, OPTIONS.iter().map(|option| option.long)).filter(|meant| *meant != name)
+}
+
+/// What differs least, if that is little.
+fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let (typos, meant) = known.map(|known| (distance(word, known), known)).min()?;
+    (typos <= MOST_TYPOS && typos < word.len()).then_some(meant)
+}
+
+/// How many letters have to be put in, taken out, or exchanged (Levenshtein's distance).
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (n, a) in from.chars().enumerate() {
+        let mut left = n.saturating_add(1);
+        let mut above_left = std::mem::replace(row.first_mut().unwrap_or(&mut 0), left);
+        for (b, cell) in to.chars().zip(row.iter_mut().skip(1)) {
+            let exchanged = above_left.saturating_add(usize::from(a != b));
+            above_left = *cell;
+            left = exchanged.min(cell.saturating_add(1)).min(left.saturating_add(1));
+            *cell = left;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 fn briefly(commands: &[&Command]) -> String {
     let mut text = format!("spectral {ABOUT}.\n\n");
     for command in commands {
@@ -120,12 +163,14 @@ fn at_length(commands: &[&Command], is_all: bool) -> String {
     for command in commands {
         text.push_str(&format!("  {}\n{}\n", called(command), wrapped(command.about, 6)));
     }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
     let mut group = &[][..];
     let is_shown = |option: &&Opt| commands.iter().any(|command| option.of.contains(&command.words));
     for option in OPTIONS.iter().filter(is_shown) {
         if option.of != group {
             group = option.of;
-            text.push_str(&format!("{}\n", wrapped(&format!("OPTIONS of {}", listed(group)), 0)).replace("\n\n", "\n"));
+            text.push_str(&format!("\n{}", wrapped(&format!("OPTIONS of {}", listed(group)), 0)));
         }
         text.push_str(&format!("  {}\n{}", option.shown().trim_start(), wrapped(option.about, 6)));
     }
@@ -197,6 +242,9 @@ fn wrapped(text: &str, indent: usize) -> String {
 
 /// Begins lines that are not wrapped.
 const EXAMPLE: &str = "    ";
+
+/// Two letters exchanged are two.
+const MOST_TYPOS: usize = 2;
 
 /// What the narrowest usual terminal shows.
 const WIDTH: usize = 80;

@@ -52,9 +52,11 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn print(text: &str) -> ExitCode {
-    // A reader that left has what it wanted.
-    let _ = io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
+    match io::stdout().write_all(text.as_bytes()) {
+        // A reader that left has what it wanted.
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => fail(&format!("cannot write: {e}")),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// How a command ended.

@@ -9,7 +9,7 @@ use nix::sys::socket::{
 };
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// What is waited for on one descriptor.
@@ -95,11 +95,25 @@ pub(crate) fn wait_for_writable(
 /// If the connection is refused at once, or no descriptor is left.
 pub(crate) fn begin_connect(addr: SocketAddr) -> io::Result<TcpStream> {
     let family = if addr.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    let fd = socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?;
+    let fd = own_socket(family)?;
     match connect(fd.as_raw_fd(), &SockaddrStorage::from(addr)) {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(TcpStream::from(fd)),
         Err(e) => Err(e.into()),
     }
+}
+
+/// A socket that does not wait, and that no program which we start inherits.
+#[cfg(target_os = "linux")]
+fn own_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    Ok(socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?)
+}
+
+/// The same where it cannot be asked for at once. What `std` duplicates is not inherited.
+#[cfg(not(target_os = "linux"))]
+fn own_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let stream = TcpStream::from(socket(family, SockType::Stream, SockFlag::empty(), None)?.try_clone()?);
+    stream.set_nonblocking(true)?;
+    Ok(stream.into())
 }
 
 /// Lets as many clients wait for `listener` as the system allows. Past the 128 that `std` asks for, a client's first packet is

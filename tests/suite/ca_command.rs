@@ -165,7 +165,8 @@ fn lines_for_a_shell_are_whole_though_it_has_them_already() {
     let again = "eval \"$($spectral ca env -p 2)\"; $spectral ca env -p 1";
     let sh = Path::new("/bin/sh");
     assert_eq!(in_shell(sh, &dir, once, &[]), in_shell(sh, &dir, again, &[]));
-    assert_eq!(in_shell(sh, &dir, "$spectral ca env --unset", &[]), "", "there is nothing to undo");
+    let said = in_shell(sh, &dir, "$spectral ca env --unset; eval \"$($spectral ca env --unset)\"", &[]);
+    assert!(said.starts_with("# nothing to undo") && said.lines().count() == 1, "{said}");
     // The file is there for as long as the CA is.
     assert!(std::fs::read_to_string(dir.join(".mitmproxy/spectral-roots.pem")).unwrap().contains("BEGIN CERTIFICATE"));
 }
@@ -256,6 +257,10 @@ fn there_are_steps_for_every_platform() {
         assert!(said.contains("4711"), "{said}");
         assert!(!said.contains('`') && !said.contains('{'), "{said}");
     }
+    let said = spectral(&dir, &["ca", "help", "Chrome"]).ok().text();
+    let file = dir.join(".mitmproxy/mitmproxy-ca-cert.pem");
+    let to_copy = format!("\n        certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n spectral -i {}\n", file.display());
+    assert!(said.contains(&to_copy), "a command is whole, and alone on its line: {said}");
     let said = spectral(&dir, &["ca", "help", "amiga"]);
     assert!(said.code == Some(2) && said.err.contains("android"), "{}", said.err);
 }

@@ -1,6 +1,6 @@
 //! What stands after `spectral ca`.
 
-use super::super::args::{Command, TRY, common, listen_address, port, said, value};
+use super::super::args::{Command, TRY, common, listen_address, no_command, port, said, value};
 use super::super::capture::reachable;
 use super::{Ask, Doing, Format, Request, Shell, platform};
 use lexopt::prelude::*;
@@ -53,13 +53,17 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, String> {
         ["show"] => Ask::Show,
         ["export"] => Ask::Export { format: given.format.unwrap_or(Format::Pem), output: given.output },
         ["env"] if given.unset => Ask::Unset(given.shell),
+        ["env"] if proxy.port() == 0 => return Err("no proxy is found at port 0: give the one it listens on".into()),
         ["env"] => Ask::Env { shell: given.shell, proxy: reachable(proxy) },
         ["install"] => Ask::Install(given.doing),
         ["uninstall"] => Ask::Uninstall(given.doing),
         ["help", name] => Ask::Help(platform(name).ok_or_else(|| format!("'{name}' is none of {}", known()))?, proxy),
         ["help"] => return Err(format!("help with what? spectral ca help PLATFORM, one of {}", known())),
         [] => return Err(format!("what about the CA? path, show, export, env, install, uninstall or help: {TRY}")),
-        _ => return Err(format!("there is no command 'ca {}': {TRY}", words.join(" "))),
+        ["path" | "show" | "export" | "env" | "install" | "uninstall", more] => {
+            return Err(format!("unexpected argument {more:?}: {TRY}"));
+        }
+        _ => return Err(no_command(&format!("ca {}", words.join(" ")))),
     };
     Ok(Command::Ca(Request { ask, dir }))
 }

@@ -42,6 +42,9 @@ impl Shell {
 
     /// Lines that undo those.
     pub(super) fn lines_back(self, current: &Environment) -> Vec<u8> {
+        if !current.is_ours() {
+            return NOTHING_TO_UNDO.to_vec();
+        }
         current.changes_to(&current.restored()).flat_map(|(name, value)| self.line(name, value)).collect()
     }
 
@@ -86,6 +89,9 @@ fn quoted(value: &OsStr, special: &[u8], instead: &[u8]) -> Vec<u8> {
     text.push(b'\'');
     text
 }
+
+/// A comment to each of the shells, for who looks at it.
+const NOTHING_TO_UNDO: &[u8] = b"# nothing to undo: this shell has no variables of spectral\n";
 
 #[cfg(test)]
 mod tests {

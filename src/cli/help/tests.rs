@@ -84,6 +84,22 @@ fn help_shows_every_command_and_option() {
     }
 }
 
+#[test]
+fn typing_errors_are_understood() {
+    for (typed, meant) in
+        [("captrue", Some("capture")), ("capture rnu", Some("capture run")), ("capture frobnicate", None), ("", None)]
+    {
+        assert_eq!(nearest_command(typed), meant, "{typed}");
+    }
+    for (typed, meant) in [("otput", Some("output")), ("jsn", Some("json")), ("json", None), ("frobnicate", None)] {
+        assert_eq!(nearest_option(typed), meant, "{typed}");
+    }
+    for (from, to, expected) in [("", "", 0), ("", "ab", 2), ("ab", "", 2), ("kitten", "sitting", 3), ("ab", "ba", 2)] {
+        assert_eq!(distance(from, to), expected, "{from} {to}");
+    }
+    assert!(listed_under("capture").starts_with("run, proxy") && listed_under("capture").ends_with(" or recover"));
+}
+
 /// `program` with `args`, if it is here; who wants it to be asks for it.
 fn run(program: &str, args: &[&str], input: &str) -> Option<(String, String)> {
     use std::io::Write;
