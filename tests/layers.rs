@@ -57,7 +57,6 @@ const HARMLESS: &[&str] = &[
 const KNOWN_IN: &[(&str, &str)] = &[
     ("httparse", "wire/http1/head.rs"),
     ("tungstenite", "wire/websocket/"),
-    ("zip", "bundle/"),
     ("brotli_decompressor", "bundle/decode.rs"),
     ("ruzstd", "bundle/decode.rs"),
     ("nix", "net/sys.rs"),

@@ -30,6 +30,7 @@ pub(crate) use part::{PartState, Unplaced, folder};
 pub(crate) use records::{Entry, Packing};
 
 mod deflate;
+pub(crate) mod index;
 mod opened;
 pub(crate) mod part;
 mod records;

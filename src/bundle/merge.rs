@@ -38,9 +38,9 @@ pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
     let (output, stats) = Remake::make(output, &made_of, |remake| {
         let mut session = Session::default();
         for (path, number) in bundles.iter().zip(1..) {
-            let mut bundle = Bundle::open(path)?;
+            let bundle = Bundle::open(path)?;
             session.add(bundle.manifest());
-            all(&mut bundle, number, remake)?;
+            all(&bundle, number, remake)?;
         }
         Ok(session.manifest())
     })?;
@@ -49,14 +49,14 @@ pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
 }
 
 /// Copies all of `bundle`, the `number`th.
-fn all(bundle: &mut Bundle, number: u32, remake: &mut Remake) -> Result<(), Error> {
-    for id in bundle.contexts().to_vec() {
-        let context = bundle.context(&id)?;
-        remake.context(&Context { id: numbered(number, &id), ..context })?;
+fn all(bundle: &Bundle, number: u32, remake: &mut Remake) -> Result<(), Error> {
+    for id in bundle.contexts().iter() {
+        let context = bundle.context(id)?;
+        remake.context(&Context { id: numbered(number, id), ..context })?;
     }
-    for id in bundle.traces().to_vec() {
-        let mut trace: Trace = bundle.trace(&id)?;
-        trace.id = numbered(number, &id);
+    for id in bundle.traces().iter() {
+        let mut trace: Trace = bundle.trace(id)?;
+        trace.id = numbered(number, id);
         rename(number, &mut trace.context_refs);
         let bodies = [
             renamed(&mut trace.request.body_file, || format!("{}_request.bin", trace.id)),
@@ -64,16 +64,15 @@ fn all(bundle: &mut Bundle, number: u32, remake: &mut Remake) -> Result<(), Erro
         ];
         remake.trace(bundle, &trace, bodies)?;
     }
-    for id in bundle.sockets().to_vec() {
-        let mut socket: Socket = bundle.socket(&id)?;
-        socket.id = numbered(number, &id);
+    for id in bundle.sockets().iter() {
+        let mut socket: Socket = bundle.socket(id)?;
+        socket.id = numbered(number, id);
         socket.handshake_trace_ref = socket.handshake_trace_ref.map(|id| numbered(number, &id));
         rename(number, &mut socket.context_refs);
         remake.socket(&socket)?;
-        let messages: Vec<_> = bundle.messages(&id).map(str::to_owned).collect();
-        for id in messages {
-            let mut message: Message = bundle.message(&id)?;
-            message.id = numbered(number, &id);
+        for id in bundle.messages(id).iter() {
+            let mut message: Message = bundle.message(id)?;
+            message.id = numbered(number, id);
             message.connection_ref.clone_from(&socket.id);
             rename(number, &mut message.context_refs);
             let payload = renamed(&mut message.payload_file, || format!("{}.bin", message.id));

@@ -23,6 +23,7 @@ pub mod redact;
 pub(crate) mod remake;
 pub(crate) mod session;
 pub(crate) mod spill;
+mod strings;
 pub(crate) mod timeline;
 pub(crate) mod url;
 pub(crate) mod writer;

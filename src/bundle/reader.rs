@@ -18,11 +18,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::format::Context;
+pub use ids::Ids;
+pub(super) use ids::numbers;
+
 pub use super::format::{
     App, Browser, Header, Initiator, Manifest, Message, Request, Response, Socket, Stats, Timeline, TimelineEvent,
     Timing, Trace,
 };
 
+mod ids;
 mod part;
 
 /// A bundle that is open.
@@ -30,11 +34,17 @@ pub struct Bundle {
     path: PathBuf,
     source: Source,
     manifest: Manifest,
-    traces: Vec<String>,
-    sockets: Vec<String>,
+    ids: AllIds,
+}
+
+/// The ids of all items.
+#[derive(Default)]
+struct AllIds {
+    traces: Ids,
+    sockets: Ids,
     /// By the WebSocket that they are of.
-    messages: HashMap<String, Vec<String>>,
-    contexts: Vec<String>,
+    messages: HashMap<String, Ids>,
+    contexts: Ids,
 }
 
 /// Where entries are read from.
@@ -103,10 +113,11 @@ impl Bundle {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         let archive = Opened::open(&path).map_err(|what| Error::Open { path: path.clone(), what })?;
-        let names: Vec<_> = archive.names().collect();
-        let mut bundle = Self::empty(path, Source::Whole(archive));
+        let mut ids = AllIds::default();
+        archive.names().for_each(|name| ids.add(&name));
+        ids.put_in_order();
+        let mut bundle = Self { path, source: Source::Whole(archive), manifest: Manifest::default(), ids };
         bundle.manifest = bundle.json("manifest.json")?;
-        bundle.add(names.iter().map(String::as_str));
         Ok(bundle)
     }
 
@@ -117,21 +128,10 @@ impl Bundle {
     pub fn open_part(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         let part = Part::open(&path).map_err(|what| Error::Open { path: path.clone(), what })?;
-        let mut bundle = Self::empty(path, Source::Part(part));
+        let (manifest, ids) = (Manifest::default(), AllIds::default());
+        let mut bundle = Self { path, source: Source::Part(part), manifest, ids };
         bundle.refresh()?;
         Ok(bundle)
-    }
-
-    fn empty(path: PathBuf, source: Source) -> Self {
-        Self {
-            path,
-            source,
-            manifest: Manifest::default(),
-            traces: Vec::new(),
-            sockets: Vec::new(),
-            messages: HashMap::new(),
-            contexts: Vec::new(),
-        }
     }
 
     /// Notes what a capture has written since, and says how far it has come. Ids that are new stand behind those known.
@@ -140,9 +140,11 @@ impl Bundle {
     /// If it cannot be read.
     pub fn refresh(&mut self) -> Result<State, Error> {
         let Source::Part(part) = &mut self.source else { return Ok(State::Whole) };
-        let (names, state) =
-            part.refresh().map_err(|e| Error::Open { path: self.path.clone(), what: e.to_string() })?;
-        self.add(names.iter().map(String::as_str));
+        let ids = &mut self.ids;
+        let state = part
+            .refresh(&mut |name| ids.add(name))
+            .map_err(|e| Error::Open { path: self.path.clone(), what: e.to_string() })?;
+        ids.put_in_order();
         match state {
             State::Whole => self.manifest = self.json("manifest.json")?,
             State::Growing | State::Cut => self.manifest = self.manifest_so_far(),
@@ -157,40 +159,12 @@ impl Bundle {
             Source::Whole(_) => Manifest::default(),
         };
         let stats = Stats {
-            trace_count: self.traces.len() as u64,
-            ws_connection_count: self.sockets.len() as u64,
-            ws_message_count: self.messages.values().map(|of_one| of_one.len() as u64).sum(),
+            trace_count: self.ids.traces.len() as u64,
+            ws_connection_count: self.ids.sockets.len() as u64,
+            ws_message_count: self.ids.messages.values().map(|of_one| of_one.len() as u64).sum(),
             context_count: 0,
         };
         Manifest { stats, ..known }
-    }
-
-    /// Notes the ids in `names`, which are those of entries; each once.
-    fn add<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
-        for name in names {
-            match kind(name) {
-                Some((Kind::Trace, id)) => self.traces.push(id.to_owned()),
-                Some((Kind::Socket, id)) => self.sockets.push(id.to_owned()),
-                Some((Kind::Message, id)) => {
-                    let socket = id.rsplit_once("_m").map_or(id, |(socket, _)| socket);
-                    match self.messages.get_mut(socket) {
-                        Some(of_it) => of_it.push(id.to_owned()),
-                        None => drop(self.messages.insert(socket.to_owned(), vec![id.to_owned()])),
-                    }
-                }
-                Some((Kind::Context, id)) => self.contexts.push(id.to_owned()),
-                None => {}
-            }
-        }
-        for ids in
-            [&mut self.traces, &mut self.sockets, &mut self.contexts].into_iter().chain(self.messages.values_mut())
-        {
-            if !ids.is_sorted_by_key(|id| numbers(id)) {
-                ids.sort_by_cached_key(|id| numbers(id));
-            }
-            // An archive may have an entry twice; readers find one of them.
-            ids.dedup();
-        }
     }
 
     /// The file.
@@ -204,27 +178,28 @@ impl Bundle {
     }
 
     /// The ids of all exchanges, by number.
-    pub fn traces(&self) -> &[String] {
-        &self.traces
+    pub fn traces(&self) -> &Ids {
+        &self.ids.traces
     }
 
     /// The ids of all WebSockets, by number.
-    pub fn sockets(&self) -> &[String] {
-        &self.sockets
+    pub fn sockets(&self) -> &Ids {
+        &self.ids.sockets
     }
 
     /// The ids of all messages of one WebSocket, by number.
-    pub fn messages(&self, socket: &str) -> impl Iterator<Item = &str> + use<'_> {
-        self.messages.get(socket).into_iter().flatten().map(String::as_str)
+    pub fn messages(&self, socket: &str) -> &Ids {
+        static NONE: Ids = Ids::NONE;
+        self.ids.messages.get(socket).unwrap_or(&NONE)
     }
 
     /// The ids of what a browser's user did, by number.
-    pub(super) fn contexts(&self) -> &[String] {
-        &self.contexts
+    pub(super) fn contexts(&self) -> &Ids {
+        &self.ids.contexts
     }
 
     /// What a browser's user did, as it is: nothing here knows its fields.
-    pub(super) fn context(&mut self, id: &str) -> Result<Context, Error> {
+    pub(super) fn context(&self, id: &str) -> Result<Context, Error> {
         self.json(&format!("contexts/{id}.json"))
     }
 
@@ -232,7 +207,7 @@ impl Bundle {
     ///
     /// # Errors
     /// If it is missing or malformed.
-    pub fn timeline(&mut self) -> Result<Timeline, Error> {
+    pub fn timeline(&self) -> Result<Timeline, Error> {
         self.json("timeline.json")
     }
 
@@ -240,7 +215,7 @@ impl Bundle {
     ///
     /// # Errors
     /// If it is missing or malformed.
-    pub fn trace(&mut self, id: &str) -> Result<Trace, Error> {
+    pub fn trace(&self, id: &str) -> Result<Trace, Error> {
         self.json(&format!("traces/{id}.json"))
     }
 
@@ -248,20 +223,25 @@ impl Bundle {
     ///
     /// # Errors
     /// If it is missing or malformed.
-    pub fn socket(&mut self, id: &str) -> Result<Socket, Error> {
+    pub fn socket(&self, id: &str) -> Result<Socket, Error> {
         if let Source::Part(part) = &self.source
             && let Some(open) = part.open_socket(id)
         {
-            return Ok(Socket { message_count: self.messages(id).count() as u64, ..open.clone() });
+            return Ok(Socket { message_count: self.messages(id).len() as u64, ..open.clone() });
         }
         self.json(&format!("ws/{id}.json"))
+    }
+
+    /// Whether the WebSocket called `id` was still open when its capture wrote last.
+    pub fn is_open(&self, id: &str) -> bool {
+        matches!(&self.source, Source::Part(part) if part.open_socket(id).is_some())
     }
 
     /// The message called `id`.
     ///
     /// # Errors
     /// If it is missing or malformed.
-    pub fn message(&mut self, id: &str) -> Result<Message, Error> {
+    pub fn message(&self, id: &str) -> Result<Message, Error> {
         self.json(&format!("ws/{id}.json"))
     }
 
@@ -269,7 +249,7 @@ impl Bundle {
     ///
     /// # Errors
     /// If it is missing or malformed.
-    pub fn request_body(&mut self, trace: &Trace) -> Result<Vec<u8>, Error> {
+    pub fn request_body(&self, trace: &Trace) -> Result<Vec<u8>, Error> {
         self.body("traces", trace.request.body_file.as_deref())
     }
 
@@ -277,7 +257,7 @@ impl Bundle {
     ///
     /// # Errors
     /// If it is missing or malformed.
-    pub fn response_body(&mut self, trace: &Trace) -> Result<Vec<u8>, Error> {
+    pub fn response_body(&self, trace: &Trace) -> Result<Vec<u8>, Error> {
         self.body("traces", trace.response.body_file.as_deref())
     }
 
@@ -285,41 +265,37 @@ impl Bundle {
     ///
     /// # Errors
     /// If it is missing or malformed.
-    pub fn payload(&mut self, message: &Message) -> Result<Vec<u8>, Error> {
+    pub fn payload(&self, message: &Message) -> Result<Vec<u8>, Error> {
         self.body("ws", message.payload_file.as_deref())
     }
 
     /// Copies the entry `from` to `archive`, packed as it is and called `to`.
-    pub(super) fn copy(&mut self, archive: &mut Archive, from: &str, to: String) -> io::Result<()> {
+    pub(super) fn copy(&self, archive: &mut Archive, from: &str, to: String) -> io::Result<()> {
         let missing =
             || io::Error::other(Error::Missing { path: self.path.clone(), name: from.to_owned() }.to_string());
         let malformed = |what| io::Error::other(format!("{from} in {} {what}", self.path.display()));
-        match &mut self.source {
-            Source::Whole(opened) => {
-                let (entry, mut content) = opened.packed(from).map_err(malformed)?.ok_or_else(missing)?;
-                archive.copy(super::archive::Entry { name: to, ..entry }, &[], &mut content)
-            }
-            Source::Part(part) => {
-                let (entry, mut content) = part.packed(from).ok_or_else(missing)?;
-                archive.copy(super::archive::Entry { name: to, ..entry }, &[], &mut content)
-            }
-        }
+        let packed = match &self.source {
+            Source::Whole(opened) => opened.packed(from),
+            Source::Part(part) => part.packed(from),
+        };
+        let (entry, mut content) = packed.map_err(malformed)?.ok_or_else(missing)?;
+        archive.copy(super::archive::Entry { name: to, ..entry }, &[], &mut content)
     }
 
-    fn body(&mut self, folder: &str, file: Option<&str>) -> Result<Vec<u8>, Error> {
+    fn body(&self, folder: &str, file: Option<&str>) -> Result<Vec<u8>, Error> {
         match file {
             Some(file) => self.content(&format!("{folder}/{file}"), LARGEST_BODY),
             None => Ok(Vec::new()),
         }
     }
 
-    fn json<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Error> {
+    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
         let content = self.content(name, LARGEST_JSON)?;
         serde_json::from_slice(&content).map_err(|e| self.malformed(name, format!("is malformed: {e}")))
     }
 
-    fn content(&mut self, name: &str, most: u64) -> Result<Vec<u8>, Error> {
-        let read = match &mut self.source {
+    fn content(&self, name: &str, most: u64) -> Result<Vec<u8>, Error> {
+        let read = match &self.source {
             Source::Whole(archive) => archive.read(name, most),
             Source::Part(part) => part.read(name, most),
         };
@@ -332,6 +308,30 @@ impl Bundle {
 
     fn malformed(&self, name: &str, what: String) -> Error {
         Error::Malformed { path: self.path.clone(), name: name.to_owned(), what }
+    }
+}
+
+impl AllIds {
+    /// Notes the id in `name`, an entry's.
+    fn add(&mut self, name: &str) {
+        match kind(name) {
+            Some((Kind::Trace, id)) => self.traces.push(id),
+            Some((Kind::Socket, id)) => self.sockets.push(id),
+            Some((Kind::Message, id)) => {
+                let socket = id.rsplit_once("_m").map_or(id, |(socket, _)| socket);
+                match self.messages.get_mut(socket) {
+                    Some(of_it) => of_it.push(id),
+                    None => self.messages.entry(socket.to_owned()).or_default().push(id),
+                }
+            }
+            Some((Kind::Context, id)) => self.contexts.push(id),
+            None => {}
+        }
+    }
+
+    fn put_in_order(&mut self) {
+        let Self { traces, sockets, messages, contexts } = self;
+        [traces, sockets, contexts].into_iter().chain(messages.values_mut()).for_each(Ids::put_in_order);
     }
 }
 
@@ -365,11 +365,6 @@ pub(super) fn kind(name: &str) -> Option<(Kind, &str)> {
         Some((socket, message)) => (numbered(socket) && digits(message)).then_some((Kind::Message, id)),
         None => numbered(number).then_some((Kind::Socket, id)),
     }
-}
-
-/// The numbers in an id: ids past four digits sort after those of four.
-pub(super) fn numbers(id: &str) -> Vec<u64> {
-    id.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
 /// A timeline of a million events is 90 MB.
@@ -407,16 +402,9 @@ mod tests {
     }
 
     #[test]
-    fn ids_sort_by_number() {
-        let mut ids = ["t_10000", "t_0002", "t_9999", "t_99999999999999999999"];
-        ids.sort_by_key(|id| numbers(id));
-        assert_eq!(ids, ["t_99999999999999999999", "t_0002", "t_9999", "t_10000"]);
-    }
-
-    #[test]
     fn bundles_of_the_browser_extension_are_read() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
-        let mut bundle = Bundle::open(path).unwrap();
+        let bundle = Bundle::open(path).unwrap();
         let manifest = bundle.manifest();
         assert_eq!((manifest.capture_method.as_deref(), manifest.extension_version.as_deref()), (None, Some("0.1.0")));
         assert_eq!(manifest.browser.as_ref().map(|browser| browser.name.as_str()), Some("Chrome"));
@@ -425,8 +413,8 @@ mod tests {
         assert_eq!((trace.initiator.line, trace.context_refs.as_slice()), (Some(12), &["c_0001".to_owned()][..]));
         assert_eq!(bundle.request_body(&trace).unwrap(), "{\"n\":\"é\"}".as_bytes());
         assert_eq!(bundle.socket("ws_0001").unwrap().protocols, ["graphql-transport-ws"]);
-        let messages: Vec<_> = bundle.messages("ws_0001").map(String::from).collect();
-        let mut payload = |id: &str| {
+        let messages: Vec<_> = bundle.messages("ws_0001").iter().map(String::from).collect();
+        let payload = |id: &str| {
             let message = bundle.message(id).unwrap();
             bundle.payload(&message).unwrap().len()
         };

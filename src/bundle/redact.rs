@@ -66,8 +66,8 @@ pub struct Redacted {
 pub fn redact(bundle: &Path, output: &Path, rules: &Rules) -> Result<Redacted, Error> {
     let mut work = Work { rules: Names::of(rules), placeholders: RandomState::new(), counts: Redacted::default() };
     let (output, _) = Remake::make(output, &[bundle], |remake| {
-        let mut bundle = Bundle::open(bundle)?;
-        work.all(&mut bundle, remake)?;
+        let bundle = Bundle::open(bundle)?;
+        work.all(&bundle, remake)?;
         let old = bundle.manifest().clone();
         Ok(Manifest {
             created_at: old.created_at,
@@ -116,26 +116,25 @@ struct Work {
 }
 
 impl Work {
-    fn all(&mut self, bundle: &mut Bundle, remake: &mut Remake) -> Result<(), Error> {
-        for id in bundle.contexts().to_vec() {
-            let context = bundle.context(&id)?;
+    fn all(&mut self, bundle: &Bundle, remake: &mut Remake) -> Result<(), Error> {
+        for id in bundle.contexts().iter() {
+            let context = bundle.context(id)?;
             remake.context(&self.context(context))?;
         }
-        for id in bundle.traces().to_vec() {
-            let trace = bundle.trace(&id)?;
+        for id in bundle.traces().iter() {
+            let trace = bundle.trace(id)?;
             let (trace, bodies) = self.trace(bundle, trace)?;
             remake.trace(bundle, &trace, bodies)?;
         }
-        for id in bundle.sockets().to_vec() {
-            let mut socket = bundle.socket(&id)?;
+        for id in bundle.sockets().iter() {
+            let mut socket = bundle.socket(id)?;
             socket.url = self.url(&socket.url);
             if self.rules.is_header("sec-websocket-protocol") {
                 socket.protocols.iter_mut().for_each(|protocol| *protocol = placeholder(&self.placeholders, protocol));
             }
             remake.socket(&socket)?;
-            let messages: Vec<_> = bundle.messages(&id).map(str::to_owned).collect();
-            for id in messages {
-                let message = bundle.message(&id)?;
+            for id in bundle.messages(id).iter() {
+                let message = bundle.message(id)?;
                 let (message, payload) = self.message(bundle, message)?;
                 remake.message(bundle, &message, payload)?;
             }
@@ -143,7 +142,7 @@ impl Work {
         Ok(())
     }
 
-    fn message(&mut self, bundle: &mut Bundle, mut message: Message) -> Result<(Message, Content), Error> {
+    fn message(&mut self, bundle: &Bundle, mut message: Message) -> Result<(Message, Content), Error> {
         let Some(file) = message.payload_file.clone() else { return Ok((message, Content::Empty)) };
         if !self.rules.search_bodies() {
             return Ok((message, Content::Same(file)));
@@ -159,7 +158,7 @@ impl Work {
         Ok((message, content))
     }
 
-    fn trace(&mut self, bundle: &mut Bundle, mut trace: Trace) -> Result<(Trace, [Content; 2]), Error> {
+    fn trace(&mut self, bundle: &Bundle, mut trace: Trace) -> Result<(Trace, [Content; 2]), Error> {
         let (mut sent, mut received) = (Vec::new(), Vec::new());
         if self.rules.search_bodies() {
             (sent, received) = (bundle.request_body(&trace)?, bundle.response_body(&trace)?);

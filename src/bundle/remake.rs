@@ -6,12 +6,13 @@
 //!            ids, times, origins ─▶ timeline, manifest ─┘
 //! ```
 //!
-//! One item at a time is in memory, and of those that are written their names and times.
+//! One item at a time is in memory, and of those that are written some thirty bytes: id and time.
 
 use super::archive::{Archive, Packing, Unplaced};
 use super::format::{self, App, Context, Manifest, Message, Socket, Stats, TimelineEvent, Trace};
-use super::reader::{self, Bundle};
+use super::reader::{self, Bundle, Kind};
 use super::session::{BUFFER, MOST_ORIGINS, json, origin};
+use super::strings::Strings;
 use crate::clock::Moment;
 use serde::{Serialize, Serializer};
 use std::collections::HashMap;
@@ -73,6 +74,8 @@ pub(super) struct Remake {
     archive: Archive,
     output: PathBuf,
     events: Vec<Event>,
+    /// The ids of the events, in the order in which they were written.
+    ids: Strings,
     stats: Stats,
     /// How many traces each origin has.
     origins: HashMap<String, u64>,
@@ -81,8 +84,9 @@ pub(super) struct Remake {
 /// An item's place in time.
 struct Event {
     timestamp: u64,
-    kind: &'static str,
-    id: String,
+    /// Which of the ids is its own.
+    id: u32,
+    kind: Kind,
 }
 
 /// Where an item's bytes come from.
@@ -110,8 +114,8 @@ impl Remake {
             return Err(Error::Itself(path.to_path_buf()));
         }
         let (archive, _) = Archive::create(output, Moment::now().since_epoch()).map_err(Error::Output)?;
-        let (events, origins) = (Vec::new(), HashMap::new());
-        let mut remake = Self { archive, output: output.to_owned(), events, stats: Stats::default(), origins };
+        let (events, ids, origins) = (Vec::new(), Strings::default(), HashMap::new());
+        let mut remake = Self { archive, output: output.to_owned(), events, ids, stats: Stats::default(), origins };
         let filled = fill(&mut remake).and_then(|manifest| remake.end(manifest));
         let Self { mut archive, output, stats, .. } = remake;
         if let Err(e) = filled {
@@ -127,7 +131,7 @@ impl Remake {
     }
 
     /// Writes `trace`, whose own bodies are called as they have to be, and whose bytes come from `bundle`.
-    pub(super) fn trace(&mut self, bundle: &mut Bundle, trace: &Trace, bodies: [Content; 2]) -> Result<(), Error> {
+    pub(super) fn trace(&mut self, bundle: &Bundle, trace: &Trace, bodies: [Content; 2]) -> Result<(), Error> {
         let files = [&trace.request.body_file, &trace.response.body_file];
         self.group(|archive| {
             for (body, file) in bodies.into_iter().zip(files) {
@@ -135,7 +139,7 @@ impl Remake {
             }
             json(archive, format!("traces/{}.json", trace.id), trace, &[])
         })?;
-        self.event(trace.timestamp, "trace", &trace.id);
+        self.event(trace.timestamp, Kind::Trace, &trace.id);
         self.stats.trace_count = self.stats.trace_count.saturating_add(1);
         let origin = origin(&trace.request.url);
         if let Some(count) = self.origins.get_mut(origin) {
@@ -148,25 +152,25 @@ impl Remake {
 
     pub(super) fn socket(&mut self, socket: &Socket) -> Result<(), Error> {
         self.group(|archive| json(archive, format!("ws/{}.json", socket.id), socket, &[]))?;
-        self.event(socket.timestamp, "ws_open", &socket.id);
+        self.event(socket.timestamp, Kind::Socket, &socket.id);
         self.stats.ws_connection_count = self.stats.ws_connection_count.saturating_add(1);
         Ok(())
     }
 
     /// As [`Remake::trace`].
-    pub(super) fn message(&mut self, bundle: &mut Bundle, message: &Message, payload: Content) -> Result<(), Error> {
+    pub(super) fn message(&mut self, bundle: &Bundle, message: &Message, payload: Content) -> Result<(), Error> {
         self.group(|archive| {
             add(archive, bundle, "ws", message.payload_file.as_deref(), payload)?;
             json(archive, format!("ws/{}.json", message.id), message, &[])
         })?;
-        self.event(message.timestamp, "ws_message", &message.id);
+        self.event(message.timestamp, Kind::Message, &message.id);
         self.stats.ws_message_count = self.stats.ws_message_count.saturating_add(1);
         Ok(())
     }
 
     pub(super) fn context(&mut self, context: &Context) -> Result<(), Error> {
         self.group(|archive| json(archive, format!("contexts/{}.json", context.id), context, &[]))?;
-        self.event(context.timestamp, "context", &context.id);
+        self.event(context.timestamp, Kind::Context, &context.id);
         self.stats.context_count = self.stats.context_count.saturating_add(1);
         Ok(())
     }
@@ -180,20 +184,23 @@ impl Remake {
         let base_url = most.map(|(origin, _)| origin.clone()).unwrap_or_default();
         let app = App { name: name.clone(), base_url, title: name };
         let manifest = Manifest { app, stats: self.stats.clone(), ..known };
-        let events = std::mem::take(&mut self.events);
+        let (events, ids) = (std::mem::take(&mut self.events), std::mem::take(&mut self.ids));
         self.group(|archive| {
             let size = (events.len() as u64).saturating_mul(EVENT_SIZE).saturating_add(EVENT_SIZE);
             archive.entry("timeline.json".into(), size, Packing::Deflated, &[])?;
             let mut piecewise = BufWriter::with_capacity(BUFFER, &mut *archive);
-            serde_json::to_writer_pretty(&mut piecewise, &Timeline { events: &events })?;
+            serde_json::to_writer_pretty(&mut piecewise, &Timeline { events: Events { all: &events, ids: &ids } })?;
             piecewise.flush()?;
             drop(piecewise);
             json(archive, "manifest.json".into(), &manifest, &[])
         })
     }
 
-    fn event(&mut self, timestamp: u64, kind: &'static str, id: &str) {
-        self.events.push(Event { timestamp, kind, id: id.to_owned() });
+    fn event(&mut self, timestamp: u64, kind: Kind, id: &str) {
+        // Nobody has four billion.
+        let place = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
+        self.ids.push(id);
+        self.events.push(Event { timestamp, id: place, kind });
     }
 
     /// Writes what belongs together.
@@ -203,13 +210,7 @@ impl Remake {
 }
 
 /// Adds a body to the archive, where there is one.
-fn add(
-    archive: &mut Archive,
-    bundle: &mut Bundle,
-    folder: &str,
-    file: Option<&str>,
-    content: Content,
-) -> io::Result<()> {
+fn add(archive: &mut Archive, bundle: &Bundle, folder: &str, file: Option<&str>, content: Content) -> io::Result<()> {
     let Some(file) = file else { return Ok(()) };
     match content {
         Content::Empty => Ok(()),
@@ -221,13 +222,26 @@ fn add(
 /// The timeline, an event at a time.
 #[derive(Serialize)]
 struct Timeline<'e> {
-    events: &'e [Event],
+    events: Events<'e>,
 }
 
-impl Serialize for Event {
+struct Events<'e> {
+    all: &'e [Event],
+    ids: &'e Strings,
+}
+
+impl Serialize for Events<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { timestamp, kind, id } = self;
-        TimelineEvent { timestamp: *timestamp, r#type: (*kind).into(), r#ref: id.clone() }.serialize(serializer)
+        serializer.collect_seq(self.all.iter().map(|event| TimelineEvent {
+            timestamp: event.timestamp,
+            r#type: match event.kind {
+                Kind::Trace => "trace".into(),
+                Kind::Socket => "ws_open".into(),
+                Kind::Message => "ws_message".into(),
+                Kind::Context => "context".into(),
+            },
+            r#ref: event.id.try_into().ok().and_then(|id| self.ids.get(id)).unwrap_or_default().to_owned(),
+        }))
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn export(options: &Options) -> Result<(), String> {
 }
 
 fn all(options: &Options) -> Result<(), Stop> {
-    let Opened { mut bundle, remark, .. } = open(&options.file, Prefer::Whole)?;
+    let Opened { bundle, remark, .. } = open(&options.file, Prefer::Whole)?;
     if let Some(remark) = remark {
         let _ = writeln!(io::stderr(), "spectral: {}", escape(&remark));
     }
@@ -62,8 +62,8 @@ fn all(options: &Options) -> Result<(), Stop> {
     let mut output = Output::open(options.output.as_deref()).map_err(Stop::Asked)?;
     let mut wanted = Wanted { options, next: 0 };
     match options.format {
-        Format::Har => har::write(&mut bundle, &mut wanted, &mut output)?,
-        Format::Curl => curl::write(&mut bundle, &mut wanted, &mut output)?,
+        Format::Har => har::write(&bundle, &mut wanted, &mut output)?,
+        Format::Curl => curl::write(&bundle, &mut wanted, &mut output)?,
     }
     Ok(output.finish()?)
 }
@@ -75,13 +75,13 @@ struct Wanted<'o> {
 }
 
 impl Wanted<'_> {
-    fn next(&mut self, bundle: &mut Bundle) -> Result<Option<spectral_capture::reader::Trace>, Stop> {
-        while let Some(id) = bundle.traces().get(self.next).cloned() {
+    fn next(&mut self, bundle: &Bundle) -> Result<Option<spectral_capture::reader::Trace>, Stop> {
+        while let Some(id) = bundle.traces().get(self.next) {
             self.next = self.next.saturating_add(1);
-            if self.options.trace.as_ref().is_some_and(|only| *only != id) {
+            if self.options.trace.as_ref().is_some_and(|only| only != id) {
                 continue;
             }
-            let trace = bundle.trace(&id)?;
+            let trace = bundle.trace(id)?;
             if self.options.filter.wants(bundle, &trace)? {
                 return Ok(Some(trace));
             }
@@ -90,7 +90,7 @@ impl Wanted<'_> {
     }
 
     /// Whether WebSockets without a handshake are wanted too.
-    fn wants_socket(&self, bundle: &mut Bundle, socket: &spectral_capture::reader::Socket) -> Result<bool, Stop> {
+    fn wants_socket(&self, bundle: &Bundle, socket: &spectral_capture::reader::Socket) -> Result<bool, Stop> {
         Ok(self.options.trace.is_none() && self.options.filter.wants_socket(bundle, socket)?)
     }
 }

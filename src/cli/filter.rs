@@ -28,14 +28,14 @@ impl Filter {
     }
 
     /// Whether `trace` is meant.
-    pub(crate) fn wants(&self, bundle: &mut Bundle, trace: &Trace) -> Result<bool, Error> {
+    pub(crate) fn wants(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
         Ok(self.wants_host(&trace.request.url)
             && self.wants_method_and_status(trace)
             && (self.texts.is_empty() || self.finds_in_trace(bundle, trace)?))
     }
 
     /// Whether `socket` is meant: method and status are its handshake's.
-    pub(crate) fn wants_socket(&self, bundle: &mut Bundle, socket: &Socket) -> Result<bool, Error> {
+    pub(crate) fn wants_socket(&self, bundle: &Bundle, socket: &Socket) -> Result<bool, Error> {
         if !self.wants_host(&socket.url) {
             return Ok(false);
         }
@@ -62,7 +62,7 @@ impl Filter {
     }
 
     /// Looks at what costs nothing first.
-    fn finds_in_trace(&self, bundle: &mut Bundle, trace: &Trace) -> Result<bool, Error> {
+    fn finds_in_trace(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
         let (request, response) = (&trace.request, &trace.response);
         let heads = [&request.url, &response.status_text];
         if heads.into_iter().any(|text| self.finds(text))
@@ -76,13 +76,12 @@ impl Filter {
         Ok(response.body_encoding.is_none() && self.finds_in_bytes(&bundle.response_body(trace)?))
     }
 
-    fn finds_in_socket(&self, bundle: &mut Bundle, socket: &Socket) -> Result<bool, Error> {
+    fn finds_in_socket(&self, bundle: &Bundle, socket: &Socket) -> Result<bool, Error> {
         if self.finds(&socket.url) || socket.protocols.iter().any(|protocol| self.finds(protocol)) {
             return Ok(true);
         }
-        let ids: Vec<_> = bundle.messages(&socket.id).map(str::to_owned).collect();
-        for id in ids {
-            let message = bundle.message(&id)?;
+        for id in bundle.messages(&socket.id).iter() {
+            let message = bundle.message(id)?;
             if message.opcode == "text" && self.finds_in_bytes(&bundle.payload(&message)?) {
                 return Ok(true);
             }

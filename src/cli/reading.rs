@@ -1,7 +1,7 @@
 //! Opens bundles for the commands that read them: whole ones, and those that a capture is still writing.
 
 use super::text::escape;
-use spectral_capture::reader::{Bundle, Error, State};
+use spectral_capture::reader::{Bundle, Error, Ids, State};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -87,8 +87,8 @@ pub(crate) fn known_socket(bundle: &Bundle, id: &str) -> Result<(), Stop> {
     known_among(bundle, "WebSocket", bundle.sockets(), id)
 }
 
-fn known_among(bundle: &Bundle, what: &str, ids: &[String], id: &str) -> Result<(), Stop> {
-    if ids.iter().any(|known| known == id) {
+fn known_among(bundle: &Bundle, what: &str, ids: &Ids, id: &str) -> Result<(), Stop> {
+    if ids.contains(id) {
         return Ok(());
     }
     let range = match (ids.first(), ids.last()) {

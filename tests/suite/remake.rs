@@ -81,7 +81,7 @@ fn bundles_of_others_are_merged_too() {
     let theirs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
     let theirs = theirs.to_str().unwrap();
     spectral(&dir, &["capture", "merge", theirs, theirs, "-o", "c.zip"]).ok();
-    let mut merged = spectral_capture::reader::Bundle::open(dir.join("c.zip")).unwrap();
+    let merged = spectral_capture::reader::Bundle::open(dir.join("c.zip")).unwrap();
     assert_eq!(merged.traces().len(), 10);
     assert_eq!(merged.trace("t_002_0002").unwrap().context_refs, ["c_002_0001"]);
     assert_eq!(merged.manifest().stats.context_count, 2);

@@ -206,6 +206,111 @@ impl Local {
     }
 }
 
+/// The fixed part of a line in the directory [4.3.12].
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Central {
+    /// `None`: in a way that we do not know, or encrypted.
+    packing: Option<Packing>,
+    crc: u32,
+    packed: u32,
+    size: u32,
+    at: u32,
+    pub(super) name: u16,
+    pub(super) extra: u16,
+    pub(super) comment: u16,
+}
+
+/// Reads the first [`CENTRAL`] bytes of a line.
+pub(super) fn central(bytes: &[u8]) -> Option<Central> {
+    (long_at(bytes, 0)? == SIGN_CENTRAL).then_some(())?;
+    let is_encrypted = short_at(bytes, 8)? & 1 != 0;
+    let packing = match short_at(bytes, 10)? {
+        0 if !is_encrypted => Some(Packing::Stored),
+        8 if !is_encrypted => Some(Packing::Deflated),
+        _ => None,
+    };
+    Some(Central {
+        packing,
+        crc: long_at(bytes, 16)?,
+        packed: long_at(bytes, 20)?,
+        size: long_at(bytes, 24)?,
+        name: short_at(bytes, 28)?,
+        extra: short_at(bytes, 30)?,
+        comment: short_at(bytes, 32)?,
+        at: long_at(bytes, 42)?,
+    })
+}
+
+impl Central {
+    /// The whole line's length.
+    pub(super) fn len(&self) -> u64 {
+        [self.name, self.extra, self.comment].into_iter().fold(CENTRAL as u64, |len, n| len.saturating_add(n.into()))
+    }
+
+    /// The entry `name`, and where its local header is; `None` if it is packed in a way that we do not know.
+    pub(super) fn complete(&self, name: &str, extra: &[u8]) -> Option<(Entry, u64)> {
+        // Only what does not fit, in this order.
+        let mut past = field(extra, EXTRA_ZIP64).unwrap_or_default();
+        let mut wide = |n: u32| match (u64::from(n), past.split_first_chunk()) {
+            (FULL, Some((wide, rest))) => {
+                past = rest;
+                u64::from_le_bytes(*wide)
+            }
+            (n, _) => n,
+        };
+        let (size, packed, at) = (wide(self.size), wide(self.packed), wide(self.at));
+        let (name, packing) = (name.to_owned(), self.packing?);
+        Some((Entry { name, packing, crc: self.crc, packed, size, large: false }, at))
+    }
+}
+
+/// The length of a local header, from its fixed part. What else it says, the directory says too.
+pub(super) fn local_len(bytes: &[u8]) -> Option<u64> {
+    (long_at(bytes, 0)? == SIGN_LOCAL).then_some(())?;
+    let variable = u64::from(short_at(bytes, 26)?).saturating_add(short_at(bytes, 28)?.into());
+    Some(variable.saturating_add(LOCAL as u64))
+}
+
+/// What the records after a directory say of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Directory {
+    pub(super) count: u64,
+    pub(super) len: u64,
+    pub(super) at: u64,
+}
+
+/// Reads the end record [4.3.16], if `bytes` are one up to the end of the file.
+pub(super) fn end_of_directory(bytes: &[u8]) -> Option<Directory> {
+    let comment = usize::from(short_at(bytes, 20)?);
+    (long_at(bytes, 0)? == SIGN_END && bytes.len().checked_sub(END)? == comment).then_some(())?;
+    Some(Directory {
+        count: short_at(bytes, 10)?.into(),
+        len: long_at(bytes, 12)?.into(),
+        at: long_at(bytes, 16)?.into(),
+    })
+}
+
+/// ZIP64's end record, and the locator that says where it is [4.3.14, 4.3.15].
+pub(super) mod zip64_end {
+    use super::{Directory, SIGN_ZIP64_END, SIGN_ZIP64_LOCATOR, array_at, long_at};
+
+    /// The record's length.
+    pub(in super::super) const LEN: usize = 56;
+
+    /// Where the record is, if `bytes` are a locator.
+    pub(in super::super) fn place(bytes: &[u8]) -> Option<u64> {
+        (long_at(bytes, 0)? == SIGN_ZIP64_LOCATOR).then_some(())?;
+        array_at(bytes, 8).map(u64::from_le_bytes)
+    }
+
+    /// Reads the record.
+    pub(in super::super) fn read(bytes: &[u8]) -> Option<Directory> {
+        (long_at(bytes, 0)? == SIGN_ZIP64_END).then_some(())?;
+        let number = |at| array_at(bytes, at).map(u64::from_le_bytes);
+        Some(Directory { count: number(32)?, len: number(40)?, at: number(48)? })
+    }
+}
+
 /// The extra field `id` [4.5.1].
 fn field(mut extra: &[u8], id: u16) -> Option<&[u8]> {
     loop {
@@ -241,8 +346,11 @@ fn clipped(n: u64) -> u32 {
 /// The length of a local header's fixed part.
 pub(super) const LOCAL: usize = 30;
 
-/// The length of a line in the directory, without name and extra field.
-const CENTRAL: usize = 46;
+/// The length of a line's fixed part in the directory.
+pub(super) const CENTRAL: usize = 46;
+/// The length of the end record without its comment, and of ZIP64's locator before it.
+pub(super) const END: usize = 22;
+pub(super) const LOCATOR: usize = 20;
 
 /// From here on a number does not fit, as this value itself means that it does not.
 const FULL: u64 = u32::MAX as u64;
@@ -301,6 +409,43 @@ mod tests {
         assert_eq!(record(&[0; LOCAL]), Record::Other);
         assert_eq!(record(&end(0, 0, 0)), Record::Directory);
         assert_eq!(record(&end(70_000, 0, 0)), Record::Directory);
+    }
+
+    #[test]
+    fn a_line_of_the_directory_is_read_as_it_was_written() {
+        let date = Date::new(Duration::ZERO);
+        for size in [0, 5, FULL - 1, FULL, u64::MAX] {
+            for at in [0, 7, FULL, 1 << 40] {
+                let entry = entry(size, false);
+                let bytes = entry.central(date, at).unwrap();
+                let head = central(&bytes).unwrap();
+                let (name, extra) = bytes[CENTRAL..].split_at(head.name.into());
+                assert_eq!((head.len(), name), (bytes.len() as u64, &b"a/b"[..]));
+                assert_eq!(head.complete("a/b", extra), Some((entry, at)));
+                for cut in 0..CENTRAL {
+                    assert_eq!(central(&bytes[..cut]), None);
+                }
+            }
+        }
+        // Encrypted; another compression.
+        for (at, value) in [(8, 1), (10, 12)] {
+            let mut bytes = entry(5, false).central(date, 0).unwrap();
+            bytes[at] = value;
+            assert_eq!(central(&bytes).unwrap().complete("a/b", b""), None);
+        }
+    }
+
+    #[test]
+    fn the_records_at_the_end_are_read_as_they_were_written() {
+        let small = end(3, 100, 200);
+        assert_eq!(end_of_directory(&small), Some(Directory { count: 3, len: 100, at: 200 }));
+        assert_eq!(end_of_directory(&[&small[..], b"x"].concat()), None, "a comment that it does not speak of");
+        let large = end(70_000, 1 << 33, 1 << 34);
+        let (record, rest) = large.split_at(zip64_end::LEN);
+        assert_eq!(zip64_end::read(record), Some(Directory { count: 70_000, len: 1 << 33, at: 1 << 34 }));
+        assert_eq!(zip64_end::place(&rest[..LOCATOR]), Some((1 << 33) + (1 << 34)));
+        assert_eq!(rest.len(), LOCATOR + END);
+        assert_eq!((zip64_end::read(&small), zip64_end::place(&small), end_of_directory(b"")), (None, None, None));
     }
 
     #[test]

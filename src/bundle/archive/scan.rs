@@ -11,6 +11,7 @@ use super::records::{Entry, LOCAL, Local, Packing, Record, record};
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 /// See above.
@@ -109,26 +110,49 @@ impl<'f> Scan<'f> {
         Ok(end.map(|end| Found { entry, note, at, end }))
     }
 
-    /// Up to `most` bytes from `at` on.
     fn bytes(&self, at: u64, most: usize) -> io::Result<Vec<u8>> {
-        let left = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; most.min(left)];
-        let mut piece = Piece { file: self.file, at, end: self.end };
-        let mut have = 0;
-        while let Some(rest) = bytes.get_mut(have..).filter(|rest| !rest.is_empty()) {
-            match piece.read(rest) {
-                Ok(0) => break,
-                Ok(n) => have = have.saturating_add(n),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        bytes.truncate(have);
-        Ok(bytes)
+        bytes_at(self.file, at, self.end, most)
     }
 }
 
+/// Up to `most` bytes of `file` from `at` on, none from `end` on.
+pub(super) fn bytes_at(file: &File, at: u64, end: u64, most: usize) -> io::Result<Vec<u8>> {
+    let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; most.min(left)];
+    let mut piece = Piece { file, at, end };
+    let mut have = 0;
+    while let Some(rest) = bytes.get_mut(have..).filter(|rest| !rest.is_empty()) {
+        match piece.read(rest) {
+            Ok(0) => break,
+            Ok(n) => have = have.saturating_add(n),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    bytes.truncate(have);
+    Ok(bytes)
+}
+
 impl Found {
+    /// An entry whose content begins at `at`; `None` unless it ends at `most` at the latest.
+    pub(super) fn new(entry: Entry, at: u64, most: u64) -> Option<Self> {
+        let end = at.checked_add(entry.packed).filter(|&end| end <= most)?;
+        Some(Self { entry, note: Vec::new(), at, end })
+    }
+
+    /// The content, if its size is at most `most`; if not, why it cannot be read.
+    pub(crate) fn read(&self, file: &File, most: u64) -> Result<Vec<u8>, String> {
+        if self.entry.size > most {
+            return Err(format!("is too large ({} bytes)", self.entry.size));
+        }
+        let mut content = Vec::new();
+        match self.content(file, &mut |bytes| content.extend_from_slice(bytes)) {
+            Ok(true) => Ok(content),
+            Ok(false) => Err("is damaged".into()),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
     /// The content as it is in the file.
     pub(crate) fn packed<'f>(&self, file: &'f File) -> Piece<'f> {
         Piece { file, at: self.at, end: self.end }
@@ -147,14 +171,14 @@ impl Found {
         let mut packed = self.packed(file);
         let whole = match self.entry.packing {
             Packing::Stored => stored(&mut packed, &mut unpacked)?,
-            Packing::Deflated => inflated(&mut packed, &mut unpacked)?,
+            Packing::Deflated => inflated(&mut packed, self.entry.size, &mut unpacked)?,
         };
         Ok(whole && size == self.entry.size && crc.sum() == self.entry.crc)
     }
 }
 
 fn stored(packed: &mut Piece<'_>, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; piece_of(packed.end.saturating_sub(packed.at))];
     loop {
         match packed.read(&mut piece) {
             Ok(0) => return Ok(true),
@@ -166,10 +190,10 @@ fn stored(packed: &mut Piece<'_>, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Re
     }
 }
 
-/// False unless the stream ends where the content does.
-fn inflated(packed: &mut Piece<'_>, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
+/// False unless the stream ends where the content, of `size` bytes, does.
+fn inflated(packed: &mut Piece<'_>, size: u64, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
     let mut inflater = Decompress::new(false);
-    let mut out = vec![0; PIECE];
+    let mut out = vec![0; piece_of(size)];
     let mut ended = false;
     let sound = stored(packed, &mut |mut bytes| {
         while !bytes.is_empty() && !ended {
@@ -199,11 +223,22 @@ fn inflated(packed: &mut Piece<'_>, take: &mut dyn FnMut(&[u8]) -> bool) -> io::
     Ok(sound && ended)
 }
 
+/// Room to read so much, or a piece of it: most entries are small. One byte more, as room that is just enough looks full.
+fn piece_of(len: u64) -> usize {
+    usize::try_from(len).map_or(PIECE, |len| len.saturating_add(1).min(PIECE))
+}
+
 /// A part of a file.
 pub(crate) struct Piece<'f> {
     file: &'f File,
     at: u64,
     end: u64,
+}
+
+impl<'f> Piece<'f> {
+    pub(super) fn new(file: &'f File, range: Range<u64>) -> Self {
+        Self { file, at: range.start, end: range.end }
+    }
 }
 
 impl Read for Piece<'_> {

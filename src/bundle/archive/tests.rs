@@ -268,7 +268,7 @@ fn an_entry_that_is_larger_than_asked_for_is_not_read() {
     let mut archive = create(&folder.output());
     archive.group(|a| add(a, "name", &[0; 1000], Packing::Deflated)).unwrap();
     archive.finish().unwrap();
-    let mut opened = Opened::open(&folder.output()).unwrap();
+    let opened = Opened::open(&folder.output()).unwrap();
     assert_eq!(opened.read("name", 999).unwrap_err(), "is too large (1000 bytes)");
     assert_eq!(opened.read("name", 1000).unwrap().unwrap().len(), 1000);
 }
@@ -281,7 +281,7 @@ const READERS: [(&str, &[&str]); 4] =
 /// entries, the last of which is called `last` and holds its own name.
 #[track_caller]
 fn assert_read_by_all(bundle: &Path, count: usize, last: &str) {
-    let mut opened = Opened::open(bundle).unwrap();
+    let opened = Opened::open(bundle).unwrap();
     assert_eq!((opened.names().count(), opened.read(last, 100).unwrap()), (count, Some(last.into())));
     let script = "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); n = z.namelist()
 assert z.testzip() is None; assert z.read(n[-1]).decode() == n[-1]; print(len(n), n[-1])";

@@ -8,8 +8,9 @@
 //! What belongs together ends with its JSON, and only then is it whole: a capture may take back a body whose JSON it could
 //! not write, and write something else in its place. So the scan goes on behind the last JSON.
 
-use super::{App, Manifest, Socket, State, Trace};
+use super::{App, LARGEST_JSON, Manifest, Socket, State, Trace};
 use crate::bundle::archive::Entry;
+use crate::bundle::archive::index::Index;
 use crate::bundle::archive::part::{Owner, owner_of};
 use crate::bundle::archive::scan::{Found, Piece, Scan, Step};
 use crate::bundle::format::{Id, iso8601};
@@ -25,8 +26,7 @@ pub(super) struct Part {
     file: File,
     /// Up to here all is known.
     seen: u64,
-    /// By name, which is taken out of them.
-    entries: HashMap<String, Found>,
+    index: Index,
     capture: Option<Capture>,
     /// WebSockets that have not ended: their handshakes tell of them.
     open: HashMap<String, Socket>,
@@ -40,14 +40,14 @@ impl Part {
         if !is_bundle {
             return Err("it is no bundle, nor the beginning of one".into());
         }
-        let (entries, open) = (HashMap::new(), HashMap::new());
-        Ok(Self { file, seen: 0, entries, capture: None, open, state: State::Growing })
+        let (index, open) = (Index::default(), HashMap::new());
+        Ok(Self { file, seen: 0, index, capture: None, open, state: State::Growing })
     }
 
-    /// The names of what is new, and how far the bundle has come.
-    pub(super) fn refresh(&mut self) -> io::Result<(Vec<String>, State)> {
+    /// Tells the names of what is new, and how far the bundle has come.
+    pub(super) fn refresh(&mut self, name: &mut dyn FnMut(&str)) -> io::Result<State> {
         if self.state == State::Whole {
-            return Ok((Vec::new(), State::Whole));
+            return Ok(State::Whole);
         }
         // Asked for before the scan: of a capture that ends meanwhile, the next scan finds the rest.
         let owner = owner_of(&self.file);
@@ -55,27 +55,32 @@ impl Part {
             // Asking has locked it.
             let _ = self.file.unlock();
         }
-        let (mut names, mut waiting) = (Vec::new(), Vec::new());
+        let mut waiting = Vec::new();
         let file = self.file.try_clone()?;
         let mut scan = Scan::from(&file, self.seen)?;
+        let mut place = self.seen;
         while let Step::Entry(found) = scan.next()? {
             let (end, is_last) = (found.end, found.entry.name.ends_with(".json"));
-            waiting.push(found);
+            waiting.push((place, found));
+            place = end;
             if is_last {
                 self.seen = end;
-                for found in waiting.drain(..) {
-                    names.push(found.entry.name.clone());
-                    names.extend(self.follow_socket(&found));
-                    self.keep(found);
+                for (place, found) in waiting.drain(..) {
+                    self.index.push(&found.entry.name, place);
+                    name(&found.entry.name);
+                    if let Some(socket) = self.follow_socket(&found) {
+                        name(&socket);
+                    }
                 }
             }
         }
+        self.index.put_in_order();
         self.state = match (scan.has_directory(), owner) {
             (true, _) => State::Whole,
             (false, Owner::Alive) => State::Growing,
             (false, Owner::Gone) => State::Cut,
         };
-        Ok((names, self.state))
+        Ok(self.state)
     }
 
     /// Notes that a WebSocket opens, and gives the name that its JSON will have; or that it has ended, and speaks for itself.
@@ -92,7 +97,7 @@ impl Part {
             self.capture = note.capture;
         }
         let opens = note.opens?;
-        let handshake: Trace = serde_json::from_slice(&content(&self.file, found).ok()??).ok()?;
+        let handshake: Trace = serde_json::from_slice(&found.read(&self.file, LARGEST_JSON).ok()?).ok()?;
         let id = Id::Socket(opens.socket).to_string();
         let socket = Socket {
             id: id.clone(),
@@ -105,12 +110,6 @@ impl Part {
         let name = format!("ws/{id}.json");
         self.open.insert(id, socket);
         Some(name)
-    }
-
-    fn keep(&mut self, mut found: Found) {
-        let name = std::mem::take(&mut found.entry.name);
-        found.note = Vec::new();
-        self.entries.insert(name, found);
     }
 
     /// What is known of a WebSocket that has not ended, but for its messages.
@@ -132,28 +131,25 @@ impl Part {
     }
 
     /// An entry as it is packed, if it is there.
-    pub(super) fn packed(&self, name: &str) -> Option<(Entry, Piece<'_>)> {
-        let found = self.entries.get(name)?;
-        Some((Entry { name: name.to_owned(), ..found.entry.clone() }, found.packed(&self.file)))
+    pub(super) fn packed(&self, name: &str) -> Result<Option<(Entry, Piece<'_>)>, String> {
+        let found = self.found(name).map_err(|e| e.to_string())?;
+        Ok(found.map(|found| (found.entry.clone(), found.packed(&self.file))))
     }
 
     /// An entry's content if it is there, and if its size is at most `most`.
     pub(super) fn read(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, String> {
-        let Some(found) = self.entries.get(name) else { return Ok(None) };
-        if found.entry.size > most {
-            return Err(format!("is too large ({} bytes)", found.entry.size));
-        }
-        match content(&self.file, found) {
-            Ok(Some(content)) => Ok(Some(content)),
-            Ok(None) => Err("is damaged".into()),
-            Err(e) => Err(e.to_string()),
-        }
+        let found = self.found(name).map_err(|e| e.to_string())?;
+        found.map(|found| found.read(&self.file, most)).transpose()
     }
-}
 
-/// `None` if it is not what its header says.
-fn content(file: &File, found: &Found) -> io::Result<Option<Vec<u8>>> {
-    let mut content = Vec::new();
-    let sound = found.content(file, &mut |bytes| content.extend_from_slice(bytes))?;
-    Ok(sound.then_some(content))
+    fn found(&self, name: &str) -> io::Result<Option<Found>> {
+        for place in self.index.places(name) {
+            if let Step::Entry(found) = Scan::from(&self.file, place)?.next()?
+                && found.entry.name == name
+            {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
 }

@@ -101,28 +101,28 @@ const NOTES: [&str; 4] = [
 /// Fails unless all that the bundle says of itself is so.
 #[track_caller]
 pub(super) fn assert_whole(recovered: &Recovered) -> Bundle {
-    let mut bundle = Bundle::open(&recovered.output).unwrap();
+    let bundle = Bundle::open(&recovered.output).unwrap();
     let mut times = BTreeMap::new();
-    for id in bundle.traces().to_vec() {
-        let trace = bundle.trace(&id).unwrap();
+    for id in bundle.traces().iter() {
+        let trace = bundle.trace(id).unwrap();
         assert_eq!(trace.id, id);
         assert_eq!(bundle.request_body(&trace).unwrap().len() as u64, trace.request.body_size);
         assert_eq!(bundle.response_body(&trace).unwrap().len() as u64, trace.response.body_size);
-        times.insert(id, trace.timestamp);
+        times.insert(id.to_owned(), trace.timestamp);
     }
     let mut messages = 0;
-    for id in bundle.sockets().to_vec() {
-        let socket = bundle.socket(&id).unwrap();
-        let ids: Vec<_> = bundle.messages(&id).map(String::from).collect();
+    for id in bundle.sockets().iter() {
+        let socket = bundle.socket(id).unwrap();
+        let ids = bundle.messages(id);
         assert_eq!(socket.message_count, ids.len() as u64);
         assert!(socket.handshake_trace_ref.is_none_or(|id| times.contains_key(&id)));
-        times.insert(id.clone(), socket.timestamp);
+        times.insert(id.to_owned(), socket.timestamp);
         messages += socket.message_count;
-        for message_id in ids {
-            let message = bundle.message(&message_id).unwrap();
-            assert_eq!((message.id.as_str(), message.connection_ref.as_str()), (message_id.as_str(), id.as_str()));
+        for message_id in ids.iter() {
+            let message = bundle.message(message_id).unwrap();
+            assert_eq!((message.id.as_str(), message.connection_ref.as_str()), (message_id, id));
             assert_eq!(bundle.payload(&message).unwrap().len() as u64, message.payload_size);
-            times.insert(message_id, message.timestamp);
+            times.insert(message_id.to_owned(), message.timestamp);
         }
     }
     let stats = &bundle.manifest().stats;

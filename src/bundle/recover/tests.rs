@@ -205,7 +205,7 @@ fn what_was_complete_comes_back_complete() {
 fn a_socket_that_was_open_keeps_its_url_and_subprotocol() {
     let reference = Reference::new("open");
     let before_its_json = reference.steps[reference.steps.len() - 2].0;
-    let (_, mut bundle) = reference.recover(&reference.bytes[..before_its_json]).unwrap();
+    let (_, bundle) = reference.recover(&reference.bytes[..before_its_json]).unwrap();
     let socket = bundle.socket("ws_0001").unwrap();
     assert_eq!((socket.url.as_str(), socket.protocols.as_slice()), ("wss://a.test/2", &["chat".to_owned()][..]));
     assert_eq!((socket.handshake_trace_ref.as_deref(), socket.message_count), (Some("t_0002"), 2));
@@ -244,7 +244,7 @@ fn a_damaged_body_takes_its_exchange_along_and_is_told() {
     bytes[at] ^= 1;
     let (recovered, bundle) = reference.recover(&bytes).unwrap();
     assert_eq!((recovered.traces, recovered.messages, recovered.left_out), (2, 3, 2));
-    assert_eq!(bundle.traces(), ["t_0001", "t_0003"]);
+    assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
     assert_keeps_the_contract(&recovered.output);
 }
 
@@ -253,7 +253,7 @@ fn entries_are_copied_as_they_are() {
     let reference = Reference::new("copied");
     let (recovered, _) = reference.recover(&reference.bytes).unwrap();
     let made = reference.folder.path("made.zip");
-    let (mut old, mut new) = (Opened::open(&made).unwrap(), Opened::open(&recovered.output).unwrap());
+    let (old, new) = (Opened::open(&made).unwrap(), Opened::open(&recovered.output).unwrap());
     for name in old.names().collect::<Vec<_>>() {
         let same = old.read(&name, 1 << 20).unwrap() == new.read(&name, 1 << 20).unwrap();
         // Its time is that of the first message here, and of nothing in the original, where there is none.

@@ -94,7 +94,7 @@ fn nothing_secret_is_left_and_equal_values_stay_equal() {
 
     let rules = rules(&["x-api-key"], &["token"], &["password"]);
     let done = redact(&path, &folder.0.join("b.zip"), &rules).unwrap();
-    let mut new = Bundle::open(&done.output).unwrap();
+    let new = Bundle::open(&done.output).unwrap();
     let trace = new.trace("t_0001").unwrap();
     let (sent, received) = (new.request_body(&trace).unwrap(), new.response_body(&trace).unwrap());
     let socket = new.socket("ws_0001").unwrap();
@@ -155,7 +155,7 @@ fn without_names_bodies_stay_and_the_usual_headers_do_not() {
     trace.response.body_encoding = Some("gzip".into());
     let path = bundle(&folder, &trace, b"{\"token\":1}", b"\x1f\x8b", b"hi");
     let done = redact(&path, &folder.0.join("b.zip"), &Rules::default()).unwrap();
-    let mut new = Bundle::open(&done.output).unwrap();
+    let new = Bundle::open(&done.output).unwrap();
     let trace = new.trace("t_0001").unwrap();
     let values: Vec<_> = trace.request.headers.iter().map(|header| header.value.as_str()).collect();
     assert!(values[0].starts_with("redacted-") && values[1].starts_with("Basic redacted-"), "{values:?}");
@@ -177,7 +177,7 @@ fn what_cannot_be_searched_goes_unless_it_is_to_stay() {
         rules.keep_coded = keep;
         let done = redact(&path, &folder.0.join("b.zip"), &rules).unwrap();
         assert_eq!((done.coded, done.binary), (1, 2));
-        let mut new = Bundle::open(&done.output).unwrap();
+        let new = Bundle::open(&done.output).unwrap();
         let trace = new.trace("t_0001").unwrap();
         assert_eq!(new.response_body(&trace).unwrap().is_empty(), !keep);
         assert_eq!((trace.response.body_file.is_some(), trace.response.body_size > 0), (keep, keep));
@@ -317,7 +317,7 @@ fn another_character_set_is_searched_too() {
     trace.request.headers = headers(&[("Content-Type", "text/json; charset=iso-8859-1")]);
     let path = bundle(&folder, &trace, b"{\"gr\xfcn\":\"\xfc\",\"token\":\"x\"}", b"", b"");
     let done = redact(&path, &folder.0.join("b.zip"), &rules(&[], &[], &["token"])).unwrap();
-    let mut new = Bundle::open(&done.output).unwrap();
+    let new = Bundle::open(&done.output).unwrap();
     let trace = new.trace("t_0001").unwrap();
     let body = new.request_body(&trace).unwrap();
     assert!(body.starts_with(b"{\"gr\xfcn\":\"\xfc\",\"token\":\"redacted-"), "{body:?}");

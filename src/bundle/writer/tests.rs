@@ -140,7 +140,7 @@ fn checked(tally: &Tally) -> Bundle {
     if let Ok(output) = Command::new("python3").arg(script).arg(path).output() {
         assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     }
-    let mut bundle = Bundle::open(path).unwrap();
+    let bundle = Bundle::open(path).unwrap();
     let stats = &bundle.manifest().stats;
     assert_eq!((stats.trace_count, stats.ws_connection_count), (tally.traces, tally.sockets));
     assert_eq!(stats.ws_message_count, tally.messages);
@@ -192,7 +192,7 @@ fn an_exchange_is_written_as_it_was() {
         items.send(item(exchange)).unwrap();
         assert!(gzip.len() < 100);
     });
-    let mut bundle = checked(&tally);
+    let bundle = checked(&tally);
     let trace = bundle.trace("t_0001").unwrap();
     assert_eq!((trace.id.as_str(), trace.timestamp, trace.r#type.as_str()), ("t_0001", 1_795_338_410_216, "http"));
     let header = |name: &str, value: &str| Header::new(name.as_bytes(), value.as_bytes()).owned();
@@ -226,7 +226,7 @@ fn bodies_that_do_not_decode_are_kept_and_named() {
         exchange.response.as_mut().unwrap().headers.push(b"Content-Encoding", b"gzip");
         items.send(item(exchange)).unwrap();
     });
-    let mut bundle = checked(&tally);
+    let bundle = checked(&tally);
     let trace = bundle.trace("t_0001").unwrap();
     assert_eq!(trace.request.body_encoding.as_deref(), Some("aws-chunked"));
     assert_eq!(trace.response.body_encoding.as_deref(), Some("gzip"));
@@ -260,7 +260,7 @@ fn a_large_body_is_written_whole() {
             items.send(item(exchange)).unwrap();
         }
     });
-    let mut bundle = checked(&tally);
+    let bundle = checked(&tally);
     for id in ["t_0001", "t_0002", "t_0003"] {
         let trace = bundle.trace(id).unwrap();
         assert!(bundle.response_body(&trace).unwrap() == large);
@@ -316,7 +316,7 @@ fn websockets_have_their_handshake_and_messages() {
         send(Item::Finish);
     });
     assert_eq!((tally.traces, tally.sockets, tally.messages, tally.lost), (3, 2, 5, 0));
-    let mut bundle = checked(&tally);
+    let bundle = checked(&tally);
     let first = bundle.socket("ws_0001").unwrap();
     assert_eq!((first.timestamp, first.url.as_str()), (2, "wss://a.test/chat"));
     assert_eq!((first.handshake_trace_ref.as_deref(), first.message_count), (Some("t_0002"), 4));
@@ -324,7 +324,7 @@ fn websockets_have_their_handshake_and_messages() {
     let second = bundle.socket("ws_0002").unwrap();
     assert_eq!((second.handshake_trace_ref.as_deref(), second.message_count), (Some("t_0003"), 1));
     assert!(second.protocols.is_empty());
-    let ids: Vec<_> = bundle.messages("ws_0001").map(String::from).collect();
+    let ids: Vec<_> = bundle.messages("ws_0001").iter().map(String::from).collect();
     let seen: Vec<_> = ids
         .iter()
         .map(|id| {
@@ -362,8 +362,12 @@ fn a_full_disk_costs_what_came_meanwhile() {
     capture.take(capture.message(2, 7, Dir::Up, Opcode::Text, b"after"));
     let tally = capture.run(|c, items| items.send(item(c.exchange(8, "http://after.test/"))).unwrap());
     assert_eq!((tally.traces, tally.sockets, tally.messages, tally.lost), (3, 2, 2, 3));
-    let mut bundle = checked(&tally);
-    assert_eq!(bundle.traces(), ["t_0001", "t_0002", "t_0005"], "what is lost takes its number along");
+    let bundle = checked(&tally);
+    assert_eq!(
+        bundle.traces().iter().collect::<Vec<_>>(),
+        ["t_0001", "t_0002", "t_0005"],
+        "what is lost takes its number along"
+    );
     assert_eq!(bundle.trace("t_0005").unwrap().request.url, "http://after.test/");
     assert_eq!(bundle.socket("ws_0001").unwrap().message_count, 1);
     assert_eq!(bundle.socket("ws_0002").unwrap().handshake_trace_ref, None);
@@ -398,7 +402,7 @@ fn a_disk_that_fails_at_any_step_costs_what_was_not_written() {
             let told: Vec<_> =
                 capture.notices().iter().filter_map(|line| Some(line.split_once(" GET ")?.0.to_owned())).collect();
             assert_eq!(tally.traces, told.len() as u64);
-            let mut bundle = match &tally.bundle {
+            let bundle = match &tally.bundle {
                 Some(_) => {
                     completed += 1;
                     checked(&tally)
@@ -410,7 +414,7 @@ fn a_disk_that_fails_at_any_step_costs_what_was_not_written() {
                     Bundle::open(recovered.output).unwrap()
                 }
             };
-            assert_eq!(bundle.traces(), told, "{good} good steps");
+            assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), told, "{good} good steps");
             for id in told {
                 let trace = bundle.trace(&id).unwrap();
                 let body = bundle.response_body(&trace).unwrap();
@@ -446,7 +450,10 @@ fn what_cannot_be_written_at_once_is_tried_one_by_one() {
         assert_eq!(tally.traces + tally.lost, 5);
         // The last ones, as the disk recovers.
         let first = 5 - tally.traces;
-        assert_eq!(bundle.traces(), (first..5).map(|n| format!("t_{:04}", n + 1)).collect::<Vec<_>>());
+        assert_eq!(
+            bundle.traces().iter().collect::<Vec<_>>(),
+            (first..5).map(|n| format!("t_{:04}", n + 1)).collect::<Vec<_>>()
+        );
         lost.push(tally.lost);
     }
     assert!(lost[0] == 0 && lost.is_sorted() && lost[6] > 1, "{lost:?}");
@@ -483,7 +490,7 @@ fn a_body_that_takes_long_holds_up_nobody() {
             items.send(item(c.exchange(n, "http://short.test/"))).unwrap();
         }
     });
-    let mut bundle = checked(&tally);
+    let bundle = checked(&tally);
     let trace = bundle.trace("t_0001").unwrap();
     assert_eq!((trace.request.url.as_str(), trace.response.body_size), ("http://long.test/", text.len() as u64));
     assert!(bundle.response_body(&trace).unwrap() == text.as_bytes());
@@ -507,7 +514,7 @@ fn a_body_past_its_limit_is_kept_as_received() {
         exchange.response_body = c.body(&gzip);
         items.send(item(exchange)).unwrap();
     });
-    let mut bundle = checked(&tally);
+    let bundle = checked(&tally);
     let trace = bundle.trace("t_0001").unwrap();
     assert_eq!((trace.response.body_encoding.as_deref(), trace.response.body_size), (Some("gzip"), gzip.len() as u64));
     assert_eq!(bundle.response_body(&trace).unwrap(), gzip);
@@ -607,7 +614,7 @@ fn a_body_without_its_end_is_told() {
         "{:?}",
         tally.troubles
     );
-    let mut bundle = checked(&tally);
+    let bundle = checked(&tally);
     let trace = bundle.trace("t_0001").unwrap();
     assert_eq!(bundle.response_body(&trace).unwrap(), b"the beginning");
 }
@@ -626,8 +633,8 @@ fn ids_past_their_digits_are_widened_and_told() {
     assert!(tally.troubles[0].starts_with("there are more than 9999 traces"));
     assert!(tally.troubles[1].starts_with("there are more than 999 messages on a WebSocket"));
     let bundle = Bundle::open(tally.bundle.unwrap()).unwrap();
-    assert_eq!(bundle.traces(), ["t_9999", "t_10000"]);
-    assert_eq!(bundle.messages("ws_0001").collect::<Vec<_>>(), ["ws_0001_m1000"]);
+    assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), ["t_9999", "t_10000"]);
+    assert_eq!(bundle.messages("ws_0001").iter().collect::<Vec<_>>(), ["ws_0001_m1000"]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use std::io::Write;
 
 /// Writes a command for each exchange that is wanted.
-pub(super) fn write(bundle: &mut Bundle, wanted: &mut Wanted<'_>, out: &mut dyn Write) -> Result<(), Stop> {
+pub(super) fn write(bundle: &Bundle, wanted: &mut Wanted<'_>, out: &mut dyn Write) -> Result<(), Stop> {
     let mut separator = "";
     while let Some(trace) = wanted.next(bundle)? {
         let body = bundle.request_body(&trace)?;

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 /// Writes what is wanted as one document, an entry at a time.
-pub(super) fn write(bundle: &mut Bundle, wanted: &mut Wanted<'_>, out: &mut dyn Write) -> Result<(), Stop> {
+pub(super) fn write(bundle: &Bundle, wanted: &mut Wanted<'_>, out: &mut dyn Write) -> Result<(), Stop> {
     let creator = Creator { name: "spectral", version: env!("CARGO_PKG_VERSION") };
     write!(out, "{{\"log\":{{\"version\":\"1.2\",\"creator\":{},", serde_json::to_string(&creator)?)?;
     if let Some(browser) = &bundle.manifest().browser {
@@ -47,18 +47,18 @@ pub(super) fn write(bundle: &mut Bundle, wanted: &mut Wanted<'_>, out: &mut dyn 
 }
 
 /// WebSockets by the exchange that opened them, and those of which it is not known.
-fn sockets(bundle: &mut Bundle) -> Result<(HashMap<String, String>, Vec<String>), Stop> {
+fn sockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>), Stop> {
     let (mut opened_by, mut without) = (HashMap::new(), Vec::new());
-    for id in bundle.sockets().to_vec() {
-        match bundle.socket(&id)?.handshake_trace_ref {
-            Some(handshake) => drop(opened_by.insert(handshake, id)),
-            None => without.push(id),
+    for id in bundle.sockets().iter() {
+        match bundle.socket(id)?.handshake_trace_ref {
+            Some(handshake) => drop(opened_by.insert(handshake, id.to_owned())),
+            None => without.push(id.to_owned()),
         }
     }
     Ok((opened_by, without))
 }
 
-fn entry(bundle: &mut Bundle, trace: &Trace, socket: Option<&str>, out: &mut dyn Write) -> Result<(), Stop> {
+fn entry(bundle: &Bundle, trace: &Trace, socket: Option<&str>, out: &mut dyn Write) -> Result<(), Stop> {
     let (sent, received) = (bundle.request_body(trace)?, bundle.response_body(trace)?);
     let timings = Timings::of(&trace.timing, trace.request.url.starts_with("https:"));
     let entry = Entry {
@@ -76,9 +76,8 @@ fn entry(bundle: &mut Bundle, trace: &Trace, socket: Option<&str>, out: &mut dyn
     let json = serde_json::to_string(&entry)?;
     write!(out, "{},\"_webSocketMessages\":[", json.strip_suffix('}').unwrap_or(&json))?;
     let mut separator = "\n";
-    let ids: Vec<_> = bundle.messages(socket).map(str::to_owned).collect();
-    for id in ids {
-        let message = bundle.message(&id)?;
+    for id in bundle.messages(socket).iter() {
+        let message = bundle.message(id)?;
         let payload = bundle.payload(&message)?;
         write!(out, "{separator}")?;
         serde_json::to_writer(&mut *out, &WebSocketMessage::of(&message, &payload))?;

@@ -8,15 +8,9 @@ use std::borrow::Cow;
 use std::io::Write;
 
 /// Writes the bytes of `id`, an exchange's or a message's.
-pub(super) fn show(
-    bundle: &mut Bundle,
-    id: &str,
-    side: Side,
-    out: &mut dyn Write,
-    is_terminal: bool,
-) -> Result<(), Stop> {
+pub(super) fn show(bundle: &Bundle, id: &str, side: Side, out: &mut dyn Write, is_terminal: bool) -> Result<(), Stop> {
     let body = match id.rsplit_once("_m") {
-        Some((socket, _)) if bundle.messages(socket).any(|known| known == id) => {
+        Some((socket, _)) if bundle.messages(socket).contains(id) => {
             let message = bundle.message(id)?;
             bundle.payload(&message)?
         }

@@ -77,9 +77,9 @@ struct Shown<'o> {
 
 impl Shown<'_> {
     /// Shows the exchanges that were not looked at before.
-    fn new_traces(&mut self, bundle: &mut Bundle, out: &mut dyn Write) -> Result<(), Stop> {
-        while let Some(id) = bundle.traces().get(self.seen).cloned() {
-            let trace = bundle.trace(&id)?;
+    fn new_traces(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<(), Stop> {
+        while let Some(id) = bundle.traces().get(self.seen) {
+            let trace = bundle.trace(id)?;
             self.seen = self.seen.saturating_add(1);
             if !self.options.filter.wants(bundle, &trace)? {
                 continue;
@@ -87,17 +87,17 @@ impl Shown<'_> {
             self.matched = self.matched.saturating_add(1);
             match self.options.json {
                 true => trace_line(&trace, out)?,
-                false => self.traces.row(row(id, &trace), out)?,
+                false => self.traces.row(row(id.to_owned(), &trace), out)?,
             }
         }
         Ok(())
     }
 
     /// Shows the WebSockets, and says how many.
-    fn sockets(&mut self, bundle: &mut Bundle, out: &mut dyn Write) -> Result<usize, Stop> {
+    fn sockets(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<usize, Stop> {
         let mut matched: usize = 0;
-        for id in bundle.sockets().to_vec() {
-            let socket = bundle.socket(&id)?;
+        for id in bundle.sockets().iter() {
+            let socket = bundle.socket(id)?;
             if !self.options.filter.wants_socket(bundle, &socket)? {
                 continue;
             }
@@ -108,7 +108,7 @@ impl Shown<'_> {
                 continue;
             }
             let row = [
-                id,
+                id.to_owned(),
                 or_none(&escape(socket.handshake_trace_ref.as_deref().unwrap_or_default())),
                 socket.message_count.to_string(),
                 or_none(&escape(&socket.protocols.join(", "))),

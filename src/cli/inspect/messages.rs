@@ -9,7 +9,7 @@ use spectral_capture::reader::{Bundle, Message};
 use std::io::Write;
 
 /// Shows the WebSocket `id`.
-pub(super) fn show(bundle: &mut Bundle, id: &str, json: bool, out: &mut dyn Write) -> Result<(), Stop> {
+pub(super) fn show(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> Result<(), Stop> {
     let socket = bundle.socket(id)?;
     if !json {
         writeln!(out, "{id}  {}", date(socket.timestamp))?;
@@ -18,9 +18,8 @@ pub(super) fn show(bundle: &mut Bundle, id: &str, json: bool, out: &mut dyn Writ
         writeln!(out, "  protocol   {}", or_none(&escape(&socket.protocols.join(", "))))?;
         writeln!(out, "  {}\n", count(socket.message_count, "message"))?;
     }
-    let ids: Vec<_> = bundle.messages(id).map(str::to_owned).collect();
-    for id in ids {
-        let message = bundle.message(&id)?;
+    for id in bundle.messages(id).iter() {
+        let message = bundle.message(id)?;
         let payload = bundle.payload(&message)?;
         if json {
             let text = textual(&payload).filter(|_| message.opcode == "text");

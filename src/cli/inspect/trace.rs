@@ -9,7 +9,7 @@ use spectral_capture::reader::{Bundle, Header, Timing, Trace};
 use std::io::{self, Write};
 
 /// Shows the exchange `id`.
-pub(super) fn show(bundle: &mut Bundle, id: &str, out: &mut dyn Write) -> Result<(), Stop> {
+pub(super) fn show(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(), Stop> {
     known(bundle, id)?;
     let trace = bundle.trace(id)?;
     let (sent, received) = (bundle.request_body(&trace)?, bundle.response_body(&trace)?);
