@@ -171,3 +171,6 @@ const BUFFER: usize = 64 * 1024;
 
 /// What a line has besides its name, but for comments and fields that ours do not have.
 const MOST_BESIDES: usize = CENTRAL + 32;
+
+#[cfg(test)]
+mod tests;

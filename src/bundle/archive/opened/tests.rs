@@ -1,0 +1,149 @@
+//! Archives as others write them, and archives that are not what they say.
+
+use super::*;
+use std::io::{Cursor, Write};
+use std::path::PathBuf;
+use zip::write::{SimpleFileOptions, StreamWriter};
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+/// A file of its own for each test, gone at its end.
+struct Saved(PathBuf);
+
+impl Saved {
+    fn new(name: &str, bytes: &[u8]) -> Self {
+        let path = std::env::temp_dir().join(format!("spectral-opened-{name}-{}.zip", std::process::id()));
+        std::fs::write(&path, bytes).unwrap();
+        Self(path)
+    }
+
+    fn opened(&self) -> Result<Opened, String> {
+        Opened::open(&self.0)
+    }
+}
+
+impl Drop for Saved {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+const ENTRIES: [(&str, &[u8], CompressionMethod); 4] = [
+    ("a", b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", CompressionMethod::Deflated),
+    ("traces/t_0001.json", b"{}", CompressionMethod::Stored),
+    ("empty", b"", CompressionMethod::Stored),
+    ("\u{fc}ber", b"PK\x05\x06 PK\x01\x02", CompressionMethod::Stored),
+];
+
+fn written<W: Write + std::io::Seek>(mut writer: ZipWriter<W>) -> W {
+    for (name, content, method) in ENTRIES {
+        writer.start_file(name, SimpleFileOptions::default().compression_method(method)).unwrap();
+        writer.write_all(content).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+fn archive() -> Vec<u8> {
+    written(ZipWriter::new(Cursor::new(Vec::new()))).into_inner()
+}
+
+#[track_caller]
+fn assert_holds_all(name: &str, bytes: &[u8]) {
+    let saved = Saved::new(name, bytes);
+    let opened = saved.opened().unwrap();
+    assert_eq!(opened.names().collect::<Vec<_>>(), ENTRIES.map(|(name, ..)| name));
+    for (name, content, _) in ENTRIES {
+        assert_eq!(opened.read(name, 100).unwrap().as_deref(), Some(content), "{name}");
+        let (entry, mut packed) = opened.packed(name).unwrap().unwrap();
+        let mut bytes = Vec::new();
+        packed.read_to_end(&mut bytes).unwrap();
+        assert_eq!((entry.size, entry.packed), (content.len() as u64, bytes.len() as u64), "{name}");
+    }
+    assert_eq!(opened.read("nothing", 100), Ok(None));
+}
+
+#[test]
+fn archives_of_others_are_read() {
+    let plain = archive();
+    assert_holds_all("plain", &plain);
+    // Sizes behind the contents, as of who writes into a pipe.
+    let piped = written(ZipWriter::new_stream(Vec::new()));
+    let piped: StreamWriter<Vec<u8>> = piped;
+    assert_holds_all("piped", &piped.into_inner());
+    // Behind something else, as of an archive that unpacks itself.
+    assert_holds_all("behind", &[&b"#!/bin/sh\nexit\n"[..], &plain].concat());
+    for comment in
+        ["a comment", "PK\x05\x06 with what looks like the end, and is long enough to be one", &"x".repeat(65_535)]
+    {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        writer.set_comment(comment).unwrap();
+        assert_holds_all("comment", &written(writer).into_inner());
+    }
+}
+
+#[test]
+fn of_two_entries_with_one_name_the_last_is_meant() {
+    // The crate writes none: one name becomes the other's, in both headers.
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in [("same", "first"), ("sama", "later")] {
+        writer.start_file(name, SimpleFileOptions::default().compression_method(CompressionMethod::Stored)).unwrap();
+        writer.write_all(content.as_bytes()).unwrap();
+    }
+    let mut bytes = writer.finish().unwrap().into_inner();
+    let places: Vec<_> = bytes.windows(4).enumerate().filter(|(_, w)| w == b"sama").map(|(at, _)| at).collect();
+    places.into_iter().for_each(|at| bytes[at..at + 4].copy_from_slice(b"same"));
+    let saved = Saved::new("twice", &bytes);
+    assert_eq!(saved.opened().unwrap().read("same", 9).unwrap().as_deref(), Some(&b"later"[..]));
+}
+
+/// Whatever is wrong, it is said, and what is given is what the directory has a checksum of.
+#[test]
+fn what_is_damaged_anywhere_is_refused_or_right() {
+    let whole = archive();
+    for at in 0..whole.len() {
+        for wrong in [0, 1, 0x7f, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] = wrong;
+            assert_refused_or_right(&bytes);
+        }
+        assert_refused_or_right(&whole[..at]);
+        assert_refused_or_right(&whole[at..]);
+    }
+}
+
+#[track_caller]
+fn assert_refused_or_right(bytes: &[u8]) {
+    let saved = Saved::new("damaged", bytes);
+    let Ok(opened) = saved.opened() else { return };
+    for name in opened.names().chain(ENTRIES.map(|(name, ..)| name.to_owned())) {
+        let Ok(Some(content)) = opened.read(&name, 100) else { continue };
+        // A name may be what is damaged.
+        assert!(ENTRIES.iter().any(|(_, good, _)| content == *good), "{name}: {content:?}");
+    }
+}
+
+#[test]
+fn what_we_cannot_read_is_named() {
+    let mut bytes = archive();
+    // The first is in a content.
+    let line = bytes.windows(4).enumerate().filter(|(_, w)| w == b"PK\x01\x02").nth(1).unwrap().0;
+    // Encrypted.
+    bytes[line + 8] |= 1;
+    let saved = Saved::new("encrypted", &bytes);
+    let said = saved.opened().unwrap().read("a", 100).unwrap_err();
+    assert_eq!(said, "is packed in a way that is not known here");
+    let said = Opened::open(&std::env::temp_dir()).err().unwrap();
+    assert_eq!(said, "that is a folder");
+    // The crate agrees that this is an archive.
+    assert_eq!(ZipArchive::new(Cursor::new(archive())).unwrap().len(), ENTRIES.len());
+}
+
+#[test]
+fn a_directory_that_is_not_what_it_says_is_damaged() {
+    let mut bytes = archive();
+    let end = bytes.len() - END;
+    bytes[end + 10] += 1;
+    assert!(Saved::new("count", &bytes).opened().err().unwrap().contains("damaged"));
+    // Four billion entries cost no memory if they are not there.
+    let saved = Saved::new("claim", &super::super::records::end(u64::MAX, 0, 0));
+    assert!(saved.opened().is_err());
+}
