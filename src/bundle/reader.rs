@@ -97,6 +97,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open { path, what } => write!(f, "cannot read {}: {what}", path.display()),
+            Self::Missing { path, name } if name == MANIFEST => {
+                write!(f, "{} is no capture bundle: it has no {MANIFEST} in it", path.display())
+            }
             Self::Missing { path, name } => write!(f, "{} has no {name} in it", path.display()),
             Self::Malformed { path, name, what } => write!(f, "{name} in {} {what}", path.display()),
         }
@@ -117,7 +120,7 @@ impl Bundle {
         archive.names().for_each(|name| ids.add(&name));
         ids.put_in_order();
         let mut bundle = Self { path, source: Source::Whole(archive), manifest: Manifest::default(), ids };
-        bundle.manifest = bundle.json("manifest.json")?;
+        bundle.manifest = bundle.json(MANIFEST)?;
         Ok(bundle)
     }
 
@@ -146,7 +149,7 @@ impl Bundle {
             .map_err(|e| Error::Open { path: self.path.clone(), what: e.to_string() })?;
         ids.put_in_order();
         match state {
-            State::Whole => self.manifest = self.json("manifest.json")?,
+            State::Whole => self.manifest = self.json(MANIFEST)?,
             State::Growing | State::Cut => self.manifest = self.manifest_so_far(),
         }
         Ok(state)
@@ -366,6 +369,8 @@ pub(super) fn kind(name: &str) -> Option<(Kind, &str)> {
         None => numbered(number).then_some((Kind::Socket, id)),
     }
 }
+
+const MANIFEST: &str = "manifest.json";
 
 /// A timeline of a million events is 90 MB.
 pub(super) const LARGEST_JSON: u64 = 512 << 20;

@@ -62,6 +62,8 @@ pub enum Error {
     NoBundle(PathBuf),
     /// A capture is still writing it, and nobody said where a copy should go.
     Alive(PathBuf),
+    /// It was to be made of other bundles, which are still there.
+    Merged(PathBuf),
     /// The file's name does not say what the bundle should be called.
     Nameless(PathBuf),
     /// The bundle would take the place of the file itself.
@@ -87,6 +89,11 @@ impl fmt::Display for Error {
                 "a capture is still writing {}: end it (Ctrl+C), or name a file for what it holds so far with -o",
                 path.display()
             ),
+            Self::Merged(path) => write!(
+                f,
+                "{} is what a merge left that did not end: its bundles are as they were, merge them again",
+                path.display()
+            ),
             Self::Nameless(path) => {
                 write!(f, "the name {} does not end in .part: name the new bundle with -o", path.display())
             }
@@ -104,7 +111,7 @@ impl std::error::Error for Error {
         match self {
             Self::Read { cause, .. } | Self::Write { cause, .. } => Some(cause),
             Self::Output(e) => Some(e),
-            Self::NoBundle(_) | Self::Alive(_) | Self::Nameless(_) | Self::Itself(_) => None,
+            Self::NoBundle(_) | Self::Alive(_) | Self::Merged(_) | Self::Nameless(_) | Self::Itself(_) => None,
         }
     }
 }
@@ -140,6 +147,10 @@ pub fn from_part(part: &Path, output: Option<&Path>) -> Result<Recovered, Error>
     let (archive, _) = Archive::create(&output, modified.unwrap_or_default()).map_err(Error::Output)?;
     let mut salvage = Salvage::new(&file, archive, &output);
     let salvaged = salvage.all(&mut scan).and_then(|()| salvage.end());
+    if salvage.is_merged && salvage.session.is_empty() {
+        salvage.archive.abandon();
+        return Err(Error::Merged(part.to_owned()));
+    }
     let unwritten = |cause| Error::Write { path: output.clone(), cause };
     if let Err(stop) = salvaged {
         salvage.archive.abandon();
@@ -182,6 +193,8 @@ struct Salvage<'f> {
     latest: u64,
     /// Only a bundle that was complete has one.
     manifest: Option<Manifest>,
+    /// There are ids in it that no capture gives, with a number for the bundle that an item is of.
+    is_merged: bool,
 }
 
 /// What is known of a WebSocket.
@@ -218,6 +231,7 @@ impl<'f> Salvage<'f> {
             earliest: u64::MAX,
             latest: 0,
             manifest: None,
+            is_merged: false,
         }
     }
 
@@ -240,7 +254,10 @@ impl<'f> Salvage<'f> {
             (Some((Kind::Trace, _)), Some(n), None) => self.trace(n, &found),
             (Some((Kind::Message, _)), Some(socket), Some(n)) => self.message(socket, n, &found),
             (Some((Kind::Socket, _)), Some(n), None) => self.socket(n, &found),
-            (Some(_), ..) => Ok(()),
+            (Some((_, id)), ..) => {
+                self.is_merged |= id.matches('_').count() > 1;
+                Ok(())
+            }
             (None, ..) if name == "manifest.json" => self.manifest(&found),
             // Made anew.
             (None, ..) if name == "timeline.json" => {

@@ -3,7 +3,7 @@
 //! ```text
 //! inspect FILE              list.rs      what there is, filtered; --follow: and what comes
 //!   --trace t_0001          trace.rs     one exchange
-//!   --ws ws_0001            messages.rs  the messages of one WebSocket
+//!   --ws ws_0001            messages.rs  the messages of one WebSocket; --follow: and what comes
 //!   --body t_0001 request   body.rs      the bytes alone
 //! ```
 //!
@@ -19,6 +19,7 @@ use super::reading::{Opened, Prefer, Stop, ended, known, known_socket, open};
 use super::text::escape;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 mod body;
 mod cut;
@@ -88,11 +89,14 @@ fn show(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(),
         Show::Trace(id) => trace::show(bundle, id, out),
         Show::Messages(id) => {
             known_socket(bundle, id)?;
-            messages::show(bundle, id, options.json, out)
+            messages::show(&mut opened, id, options, out)
         }
         Show::Body(id, side) => body::show(bundle, id, *side, out, is_terminal),
     }
 }
+
+/// How often a growing bundle is looked at: often enough for people, and some hundred system calls a minute.
+const PERIOD: Duration = Duration::from_millis(300);
 
 #[cfg(test)]
 mod tests {

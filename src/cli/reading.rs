@@ -79,11 +79,17 @@ pub(crate) fn open(file: &Path, prefer: Prefer) -> Result<Opened, Stop> {
 
 /// Fails unless the bundle has an exchange called `id`.
 pub(crate) fn known(bundle: &Bundle, id: &str) -> Result<(), Stop> {
+    if bundle.sockets().contains(id) {
+        return Err(Stop::Asked(format!("{id} is a WebSocket: --ws {id} shows its messages")));
+    }
     known_among(bundle, "trace", bundle.traces(), id)
 }
 
 /// Fails unless the bundle has a WebSocket called `id`.
 pub(crate) fn known_socket(bundle: &Bundle, id: &str) -> Result<(), Stop> {
+    if bundle.traces().contains(id) {
+        return Err(Stop::Asked(format!("{id} is an exchange: --trace {id} shows it")));
+    }
     known_among(bundle, "WebSocket", bundle.sockets(), id)
 }
 

@@ -86,6 +86,8 @@ struct Prepared {
     folder: Folder,
     /// Whether a bundle is there already.
     replaces: bool,
+    /// Whether this is the first run of all.
+    is_new_ca: bool,
 }
 
 impl Prepared {
@@ -93,11 +95,12 @@ impl Prepared {
         let Mode::Capture { output } = config.mode.clone() else {
             return Err("a command is run to be captured".into());
         };
+        let is_new_ca = CaCertificate::exists(config.ca_dir.as_deref()).is_ok_and(|exists| !exists);
         let ca = CaCertificate::open(config.ca_dir.as_deref()).map_err(|e| e.to_string())?;
         let folder = Folder::new(&ca, environment)?;
         let replaces = output.exists();
         let proxy = Proxy::bind(config.clone()).map_err(|e| e.to_string())?;
-        Ok(Self { config, output, ca, proxy, folder, replaces })
+        Ok(Self { config, output, ca, proxy, folder, replaces, is_new_ca })
     }
 
     fn run(self, wanted: Wanted<'_>, screen: &Screen) -> ExitCode {
@@ -131,6 +134,10 @@ impl Prepared {
         };
         Phase::Over(running.hurry()).begin(&phase);
         let summed = running.stop();
+        if screen.is_terminal() {
+            // Whatever the command left the last line at.
+            screen.say("\n".into());
+        }
         screen.say(summary::of_capture(&summed, &self.output, self.replaces, Some(self.ca.path())));
         if is_empty(&summed) {
             screen.say(NOTHING.into());
@@ -146,6 +153,15 @@ impl Prepared {
         let mut lines = vec![format!("Capturing on {proxy} into {}", self.output.display())];
         if !self.proxy.addr().ip().to_canonical().is_loopback() {
             lines.push(format!("Warning: anyone who reaches {} can use this proxy.", self.proxy.addr()));
+        }
+        if self.is_new_ca {
+            lines.push(format!(
+                "A CA was made for it, which nothing but such commands trusts: {}",
+                self.ca.path().display()
+            ));
+        }
+        if environment.is_ours() {
+            lines.push("This is a run within another one, which does not see its traffic.".into());
         }
         if self.config.insecure {
             lines.push("Certificates of origins are not verified (-k).".into());
@@ -214,6 +230,7 @@ fn is_empty(summary: &Summary) -> bool {
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
 const NOTHING: &str = "\
-Nothing came through the proxy. Either the command sent nothing, or it does not read the variables for proxies:
-Node before 22.21, Go for this machine's own addresses, browsers. See 'capture run' in spectral --help.
+Nothing came through the proxy. Either the command sent nothing before it ended, or it does not read the variables for
+proxies: Python's aiohttp without trust_env=True, Node before 22.21, Go for this machine's own addresses, browsers. See
+'spectral capture run --help'.
 ";

@@ -2,11 +2,12 @@
 
 use crate::support::cli::{Spectral, spectral};
 use crate::support::link::header;
-use crate::support::peers::{clean, peer, python_with, run};
+use crate::support::peers::{clean, har_validator, peer, python_with, run, script};
 use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{Link, Origin, TempDir};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 /// A tunnel through `running` to `origin`, in which bytes pass as they are.
@@ -183,6 +184,16 @@ fn har_is_read_by_others() {
     assert!(messages[0]["time"].as_f64().unwrap() > 1_600_000_000.0, "in seconds");
 
     read_by_haralyzer(&dir);
+    valid_by_the_schema(&file);
+}
+
+/// By the JSON schema of HAR 1.2, as most tools that take a HAR check it.
+#[track_caller]
+fn valid_by_the_schema(har: &Path) {
+    let (Some(node), Some(validator)) = (peer("node"), har_validator()) else {
+        return;
+    };
+    run(Command::new(node).arg(script("har_schema.js")).args([validator.as_path(), har])).ok();
 }
 
 /// Serves one request by its path.

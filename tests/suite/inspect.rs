@@ -216,7 +216,52 @@ fn a_capture_that_runs_is_shown_as_far_as_it_is() {
     assert!(said.err.contains("capture.zip.part is unfinished: a capture is writing it"), "{}", said.err);
     assert_eq!(inspect(&dir, &["--body", "t_0001"]).ok().text(), "{\"answer\":42}");
 
-    let mut follow = clean(&mut command(&dir, &["capture", "inspect", "capture.zip", "--json", "--follow"]))
+    let (mut follow, lines) = following(&dir, &["--json"]);
+    let until = |part: &str| line_with(&lines, part);
+    until("/one");
+    ask(&running, &origin, "a.test", "GET", "/two");
+    until("/two");
+    link.send(frame(0x81, Some([1; 4]), b"hello"));
+    link.the_rest();
+    assert_eq!(running.interrupt().code, Some(0));
+    let socket: Value = serde_json::from_str(&until("\"message_count\":4")).unwrap();
+    assert_eq!(socket["id"], Value::from("ws_0001"));
+    assert!(crate::support::peers::wait(&mut follow.0).unwrap().success(), "it ends with the capture");
+}
+
+#[test]
+fn the_messages_of_a_socket_are_followed_until_it_ends() {
+    let (dir, origin) = (TempDir::new(), origin());
+    let running = Spectral::capture(&dir, &["-v"][..0]);
+    let mut link = Link::to(running.addr);
+    let target = origin.at("127.0.0.1");
+    link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    link.head();
+    link.send(handshake("").0);
+    link.head();
+    in_time("the socket is in the file", {
+        let dir = dir.path().to_owned();
+        move || {
+            let mut shown = Command::new(env!("CARGO_BIN_EXE_spectral"));
+            shown.args(["capture", "inspect", "capture.zip", "--ws", "ws_0001"]).current_dir(dir);
+            while run(&mut shown).code != Some(0) {}
+        }
+    });
+    let (mut follow, lines) = following(&dir, &["--ws", "ws_0001"]);
+    line_with(&lines, " so far");
+    link.send(frame(0x81, Some([1; 4]), b"hello"));
+    line_with(&lines, "ws_0001_m001  ");
+    link.the_rest();
+    drop(link);
+    // The capture goes on; there is nothing more to come.
+    assert!(crate::support::peers::wait(&mut follow.0).unwrap().success());
+    line_with(&lines, "ws_0001_m004  ");
+    assert_eq!(running.interrupt().code, Some(0));
+}
+
+/// `inspect --follow` with `args`, and its lines so far.
+fn following(dir: &TempDir, args: &[&str]) -> (Beside, Watched<Vec<String>>) {
+    let mut follow = clean(command(dir, &["capture", "inspect", "capture.zip", "--follow"]).args(args))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -228,17 +273,13 @@ fn a_capture_that_runs_is_shown_as_far_as_it_is() {
             so_far.change(|lines| lines.push(line));
         }
     });
-    let mut follow = Beside(follow);
-    let until = |part: &str| lines.until(part, |lines| lines.iter().find(|line| line.contains(part)).cloned());
-    until("/one");
-    ask(&running, &origin, "a.test", "GET", "/two");
-    until("/two");
-    link.send(frame(0x81, Some([1; 4]), b"hello"));
-    link.the_rest();
-    assert_eq!(running.interrupt().code, Some(0));
-    let socket: Value = serde_json::from_str(&until("\"message_count\":4")).unwrap();
-    assert_eq!(socket["id"], Value::from("ws_0001"));
-    assert!(crate::support::peers::wait(&mut follow.0).unwrap().success(), "it ends with the capture");
+    (Beside(follow), lines)
+}
+
+/// The line that has `part` in it, once it is there.
+#[track_caller]
+fn line_with(lines: &Watched<Vec<String>>, part: &str) -> String {
+    lines.until(part, |lines| lines.iter().find(|line| line.contains(part)).cloned())
 }
 
 #[test]
@@ -260,7 +301,7 @@ fn what_does_not_go_together_is_said() {
         &["--trace", "t_0001", "--body", "t_0001"][..],
         &["--body", "t_0001", "--json"],
         &["--trace", "t_0001", "--host", "a"],
-        &["--ws", "ws_0001", "--follow"],
+        &["--trace", "t_0001", "--follow"],
         &["--status", "5x"],
         &["--host", "http://a/"],
         &["other.zip"],

@@ -210,3 +210,21 @@ fn what_was_lost_is_said() {
         assert!(!Path::new(&dir.join("x.zip")).exists());
     }
 }
+
+#[test]
+fn a_merge_that_did_not_end_is_to_be_repeated() {
+    let origin = origin_of_sizes();
+    let host = origin.at("127.0.0.1");
+    let dir = TempDir::new();
+    let running = Spectral::capture(&dir, &["-q"]);
+    Link::to(running.addr).ask(format!("GET http://{host}/400000 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    assert_eq!(running.interrupt().code, Some(0));
+    spectral(&dir, &["capture", "merge", "capture.zip", "capture.zip", "-o", "merged.zip"]).ok();
+    let whole = std::fs::read(dir.join("merged.zip")).unwrap();
+    std::fs::write(dir.join("cut.zip.part"), &whole[..whole.len() * 3 / 4]).unwrap();
+    let before = dir.names();
+    let refused = spectral(&dir, &["capture", "recover", "cut.zip.part"]);
+    assert_eq!((refused.code, refused.out.len()), (Some(1), 0));
+    assert!(refused.err.contains("merge them again"), "{}", refused.err);
+    assert_eq!(dir.names(), before);
+}

@@ -4,7 +4,7 @@ use crate::support::bundle::Bundle;
 use crate::support::cli::{capture_run, spectral};
 use crate::support::peers::{finish, peer, run};
 use crate::support::{Gate, Origin, TempDir};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -127,7 +127,8 @@ fn nothing_is_said_while_it_runs_unless_asked_for() {
         let (during, after) = said.err.split_once("Capture bundle written").unwrap();
         assert!(after.contains("127.77.77.77:1"), "{}", said.err);
         assert_eq!(during.contains("127.77.77.77"), verbose, "{}", said.err);
-        let own: Vec<_> = during.lines().filter(|line| !line.starts_with("Capturing on ")).collect();
+        let ours = ["Capturing on ", "A CA was made "];
+        let own: Vec<_> = during.lines().filter(|line| !ours.iter().any(|before| line.starts_with(before))).collect();
         assert!(own.contains(&"mine") && (verbose || own.len() == 1), "{}", said.err);
         assert_eq!(Bundle::open(&dir.join("capture.zip")).only_trace().text(), "hello");
     }
@@ -141,6 +142,51 @@ fn nothing_captured_is_said_with_what_it_may_mean() {
     let dir = TempDir::new();
     let said = run(&mut capture_run(&dir, &[], &["true"])).ok();
     assert!(said.err.contains("Nothing came through the proxy"), "{}", said.err);
+}
+
+#[test]
+fn the_first_run_says_that_a_ca_was_made() {
+    let dir = TempDir::new();
+    let first = run(&mut capture_run(&dir, &[], &["true"])).ok().err;
+    assert!(first.lines().nth(1).unwrap().ends_with("/.mitmproxy/mitmproxy-ca-cert.pem"), "{first}");
+    let second = run(&mut capture_run(&dir, &[], &["true"])).ok().err;
+    assert!(!second.contains("mitmproxy-ca-cert.pem"), "{second}");
+}
+
+/// What it needs to know comes before the command's first word, however long stderr takes: here nobody reads it at first.
+#[test]
+fn our_first_words_are_out_before_the_command_starts() {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::io::Read;
+    use std::os::fd::AsFd;
+    let dir = TempDir::new();
+    let (mut errors, mut full) = std::io::pipe().unwrap();
+    let has_room = |pipe: &std::io::PipeWriter| {
+        poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO).unwrap() > 0
+    };
+    while has_room(&full) {
+        full.write_all(&[b'\n'; 4096]).unwrap();
+    }
+    let mut child = capture_run(&dir, &[], &["echo", "started"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(full)
+        .spawn()
+        .unwrap();
+    let mut out = child.stdout.take().unwrap();
+    // Less than it waits for a stderr that nobody ever reads.
+    let soon = PollTimeout::from(1000u16);
+    let started = poll(&mut [PollFd::new(out.as_fd(), PollFlags::POLLIN)], soon).unwrap();
+    assert_eq!(started, 0, "the command has started, and our words are not out");
+    let reader = std::thread::spawn(move || {
+        let mut said = String::new();
+        errors.read_to_string(&mut said).map(|_| said)
+    });
+    let mut said = String::new();
+    out.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "started\n");
+    assert!(crate::support::peers::wait(&mut child).unwrap().success());
+    assert!(reader.join().unwrap().unwrap().trim_start().starts_with("Capturing on "));
 }
 
 #[test]
@@ -189,6 +235,7 @@ fn a_run_within_a_run_captures_alone() {
     assert_eq!(Bundle::open(&dir.join("inner.zip")).only_trace().text(), "hello");
     assert_eq!(Bundle::open(&dir.join("outer.zip")).traces.len(), 0, "the inner one dials for itself");
     assert!(!said.err.contains("is not asked"), "the outer proxy is not the person's: {}", said.err);
+    assert_eq!(said.err.matches("a run within another one").count(), 1, "{}", said.err);
     let variables = std::fs::read_to_string(dir.join("inner.env")).unwrap();
     let java = variables.lines().find(|line| line.starts_with("JAVA_TOOL_OPTIONS=")).unwrap();
     assert_eq!((java.matches("-Dmine=1").count(), java.matches("-Dhttp.proxyPort=").count()), (1, 1), "{java}");
@@ -237,6 +284,49 @@ fn what_was_written_for_it_goes_with_it() {
     assert!(out.lines().last().unwrap().parse::<usize>().unwrap() > 20, "{out}");
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "all gone");
     assert_eq!(std::fs::metadata(&temporary).unwrap().permissions().mode() & 0o777, 0o755);
+}
+
+#[test]
+fn what_a_run_left_that_was_killed_goes_with_the_next() {
+    let dir = TempDir::new();
+    let temporary = dir.join("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    std::fs::create_dir(temporary.join("spectral-notours")).unwrap();
+    let folders = || {
+        let names =
+            std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "spectral-notours").collect::<Vec<_>>()
+    };
+    // Says its process's id, waits for its stdin, and goes on without us.
+    let start = || {
+        let mut child = capture_run(&dir, &["-q"], &["sh", "-c", "echo $$; read line"])
+            .env("TMPDIR", &temporary)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut id = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut id).unwrap();
+        child
+    };
+    let (mut killed, mut alive) = (start(), start());
+    assert_eq!(folders().len(), 2);
+    killed.kill().unwrap();
+    crate::support::peers::wait(&mut killed).unwrap();
+    assert_eq!(folders().len(), 2, "nobody could clean up");
+    let secret = "PRIVATE KEY";
+    for folder in folders() {
+        for file in std::fs::read_dir(temporary.join(folder)).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()));
+        }
+    }
+    run(capture_run(&dir, &["-q", "-o", "next.zip"], &["true"]).env("TMPDIR", &temporary)).ok();
+    assert_eq!(folders().len(), 1, "that of the one that is alive stays");
+    alive.stdin.take().unwrap().write_all(b"\n").unwrap();
+    finish(alive).ok();
+    assert_eq!(folders(), Vec::<String>::new());
+    assert!(temporary.join("spectral-notours").exists());
 }
 
 #[test]

@@ -41,8 +41,9 @@ pub(super) fn inspect(mut parser: lexopt::Parser) -> Result<Command, String> {
     let what = shows.pop();
     if let Some((option, show)) = &what {
         let is_raw = matches!(show, Show::Body(..));
-        if follow || !filter.is_empty() || (json && is_raw) {
-            let other = if follow {
+        let cannot_follow = follow && !matches!(show, Show::Messages(_));
+        if cannot_follow || !filter.is_empty() || (json && is_raw) {
+            let other = if cannot_follow {
                 "--follow"
             } else if filter.is_empty() {
                 "--json"

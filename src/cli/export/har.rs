@@ -351,7 +351,7 @@ impl Timings {
             [timing.dns_ms, timing.connect_ms, timing.tls_ms, timing.send_ms, timing.wait_ms, timing.receive_ms];
         let left = timing.total_ms - known.iter().sum::<f64>();
         Self {
-            blocked: or_none(left, left > 0.0),
+            blocked: or_none(left, left >= A_MICROSECOND),
             dns: or_none(timing.dns_ms, timing.dns_ms > 0.0),
             connect: or_none(timing.connect_ms + timing.tls_ms, dialled),
             ssl: or_none(timing.tls_ms, dialled && (is_tls || timing.tls_ms > 0.0)),
@@ -399,6 +399,9 @@ impl<'m> WebSocketMessage<'m> {
 /// The version of HTTP is not in a bundle. A field for Host or a reason phrase would tell HTTP/1 from HTTP/2, but not
 /// HTTP/1.0 from HTTP/1.1.
 const UNKNOWN: &str = "unknown";
+
+/// Less is left of floats that do not add up to the last digit, in milliseconds.
+const A_MICROSECOND: f64 = 0.001;
 
 #[cfg(test)]
 mod tests {

@@ -340,7 +340,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         value: Value::None,
         of: &[INSPECT],
         brief: "go on as long as a capture does",
-        about: "Go on as long as a capture writes the bundle.",
+        about: "Go on as long as a capture writes the bundle; with --ws, until that WebSocket ends.",
     },
     Opt {
         short: None,

@@ -1,14 +1,13 @@
 //! What a bundle holds, a line for each exchange and WebSocket, each read when its line is written.
 
-use super::Options;
 use super::cut::{Cut, cut_off};
+use super::{Options, PERIOD};
 use crate::cli::reading::{Opened, Stop};
 use crate::cli::text::{Align, Table, count, duration, escape, or_none, size};
 use serde::Serialize;
 use spectral_capture::reader::{Bundle, Socket, State, Trace};
 use std::io::Write;
 use std::thread;
-use std::time::Duration;
 
 /// Shows all that the filter wants, and if asked for, what a capture adds until it ends.
 pub(super) fn show(opened: &mut Opened, options: &Options, out: &mut dyn Write) -> Result<(), Stop> {
@@ -178,6 +177,3 @@ fn row(id: String, trace: &Trace) -> [String; 6] {
         format!("{}{mark}", escape(&request.url)),
     ]
 }
-
-/// How often a growing bundle is looked at: often enough for people, and some hundred system calls a minute.
-const PERIOD: Duration = Duration::from_millis(300);

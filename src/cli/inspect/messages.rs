@@ -1,40 +1,60 @@
 //! The messages of one WebSocket, one line each.
 
+use super::{Options, PERIOD};
 use crate::cli::base64::Base64;
 use crate::cli::filter::textual;
-use crate::cli::reading::Stop;
+use crate::cli::reading::{Opened, Stop};
 use crate::cli::text::{count, date, escape, or_none};
 use serde::Serialize;
-use spectral_capture::reader::{Bundle, Message};
+use spectral_capture::reader::{Bundle, Message, State};
 use std::io::Write;
+use std::thread;
 
-/// Shows the WebSocket `id`.
-pub(super) fn show(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> Result<(), Stop> {
-    let socket = bundle.socket(id)?;
-    if !json {
-        writeln!(out, "{id}  {}", date(socket.timestamp))?;
-        writeln!(out, "\n{}", escape(&socket.url))?;
-        writeln!(out, "  handshake  {}", or_none(&escape(socket.handshake_trace_ref.as_deref().unwrap_or_default())))?;
-        writeln!(out, "  protocol   {}", or_none(&escape(&socket.protocols.join(", "))))?;
-        writeln!(out, "  {}\n", count(socket.message_count, "message"))?;
+/// Shows the WebSocket `id`, and if asked for, what comes until it or its capture ends.
+pub(super) fn show(opened: &mut Opened, id: &str, options: &Options, out: &mut dyn Write) -> Result<(), Stop> {
+    let Opened { bundle, state, .. } = opened;
+    if !options.json {
+        show_socket(bundle, id, out)?;
     }
-    for id in bundle.messages(id).iter() {
-        let message = bundle.message(id)?;
-        let payload = bundle.payload(&message)?;
-        if json {
-            let text = textual(&payload).filter(|_| message.opcode == "text");
-            let base64 = text.is_none().then_some(Base64(&payload));
-            serde_json::to_writer(&mut *out, &Line { message: &message, text, base64 })?;
-            writeln!(out)?;
-        } else {
-            let time = date(message.timestamp);
-            let time = time.split(' ').nth(1).unwrap_or_default();
-            let (direction, opcode) = (escape(&message.direction), escape(&message.opcode));
-            let line = format!("{id}  {time}  {direction:7}  {opcode:6}  {}", shown(&message.opcode, &payload));
-            writeln!(out, "{}", line.trim_end())?;
+    let mut seen: usize = 0;
+    loop {
+        while let Some(message) = bundle.messages(id).get(seen) {
+            show_message(bundle, message, options.json, out)?;
+            seen = seen.saturating_add(1);
         }
+        if !options.follow || *state != State::Growing || !bundle.is_open(id) {
+            return Ok(());
+        }
+        out.flush()?;
+        thread::sleep(PERIOD);
+        *state = bundle.refresh()?;
     }
-    Ok(())
+}
+
+fn show_socket(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(), Stop> {
+    let socket = bundle.socket(id)?;
+    let so_far = if bundle.is_open(id) { " so far" } else { "" };
+    writeln!(out, "{id}  {}", date(socket.timestamp))?;
+    writeln!(out, "\n{}", escape(&socket.url))?;
+    writeln!(out, "  handshake  {}", or_none(&escape(socket.handshake_trace_ref.as_deref().unwrap_or_default())))?;
+    writeln!(out, "  protocol   {}", or_none(&escape(&socket.protocols.join(", "))))?;
+    Ok(writeln!(out, "  {}{so_far}\n", count(socket.message_count, "message"))?)
+}
+
+fn show_message(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> Result<(), Stop> {
+    let message = bundle.message(id)?;
+    let payload = bundle.payload(&message)?;
+    if json {
+        let text = textual(&payload).filter(|_| message.opcode == "text");
+        let base64 = text.is_none().then_some(Base64(&payload));
+        serde_json::to_writer(&mut *out, &Line { message: &message, text, base64 })?;
+        return Ok(writeln!(out)?);
+    }
+    let time = date(message.timestamp);
+    let time = time.split(' ').nth(1).unwrap_or_default();
+    let (direction, opcode) = (escape(&message.direction), escape(&message.opcode));
+    let line = format!("{id}  {time}  {direction:7}  {opcode:6}  {}", shown(&message.opcode, &payload));
+    Ok(writeln!(out, "{}", line.trim_end())?)
 }
 
 /// A message as the bundle has it, and what it says: one of the two.

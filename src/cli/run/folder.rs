@@ -2,20 +2,25 @@
 //!
 //! Certificates are no secret, and a command may go on as another user: so others may read them, but the folder's name is not to be
 //! listed or guessed, and nobody else can put anything else into it. A copy of a person's `.wgetrc` may hold passwords.
+//!
+//! Who is killed cannot clean up: the next run does it. A folder is locked while its run lives, and the system lets go of that
+//! whatever ends it.
 
 use spectral_capture::{CaCertificate, Environment, Roots, TrustFiles};
 use std::collections::hash_map::RandomState;
 use std::env;
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The folder; it goes when this does.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
+    /// Locked for as long as this lives, however it ends.
+    _owned: File,
     /// What is in it.
     pub(super) files: TrustFiles,
 }
@@ -32,9 +37,9 @@ impl Folder {
     }
 
     fn below(parent: &Path, ca: &CaCertificate, environment: &Environment) -> io::Result<Self> {
-        let path = parent.join(format!("spectral-{:016x}", RandomState::new().build_hasher().finish()));
-        // Fails if the name is taken, by a link too.
-        DirBuilder::new().mode(0o700).create(&path)?;
+        let path = parent.join(format!("{PREFIX}{:016x}", RandomState::new().build_hasher().finish()));
+        let owned = make(&path)?;
+        remove_others(parent, &owned);
         let file = |name| path.join(name);
         let files = TrustFiles {
             roots: file("roots.pem"),
@@ -42,7 +47,7 @@ impl Folder {
             java: file("roots.p12"),
             wgetrc: Some(file("wgetrc")),
         };
-        let folder = Self { path, files };
+        let folder = Self { path, _owned: owned, files };
         let roots = Roots::with(ca, environment);
         write(&folder.files.roots, FOR_ALL, roots.pem().as_bytes())?;
         write(&folder.files.java, FOR_ALL, &roots.p12())?;
@@ -52,6 +57,38 @@ impl Folder {
         }
         fs::set_permissions(&folder.path, Permissions::from_mode(0o711))?;
         Ok(folder)
+    }
+}
+
+/// Makes a folder that is locked from the moment on at which it has its name.
+fn make(path: &Path) -> io::Result<File> {
+    let unnamed = path.with_extension("new");
+    // Fails if the name is taken, by a link too.
+    DirBuilder::new().mode(0o700).create(&unnamed)?;
+    let named = File::open(&unnamed).and_then(|folder| {
+        // Where folders cannot be locked, nobody removes them either.
+        let _ = folder.try_lock();
+        fs::rename(&unnamed, path).map(|()| folder)
+    });
+    named.inspect_err(|_| {
+        let _ = fs::remove_dir(&unnamed);
+    })
+}
+
+/// Removes what runs left that were killed: folders of the same owner as `own` that nobody has locked.
+fn remove_others(parent: &Path, own: &File) {
+    let (Ok(entries), Ok(own)) = (fs::read_dir(parent), own.metadata()) else { return };
+    for entry in entries.flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let is_name = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX))
+            .is_some_and(|hex| hex.len() == 16 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        // Of the entry itself: a link is none.
+        let is_ours = || entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == own.uid());
+        if is_name && is_ours() && File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok()) {
+            let _ = fs::remove_dir_all(&path);
+        }
     }
 }
 
@@ -83,5 +120,6 @@ fn write(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))
 }
 
+const PREFIX: &str = "spectral-";
 const FOR_ALL: u32 = 0o644;
 const FOR_OWNER: u32 = 0o600;

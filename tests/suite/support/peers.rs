@@ -36,6 +36,13 @@ pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
 }
 
+/// The folder of the Node module har-validator, which `SPECTRAL_HAR_VALIDATOR` names.
+#[track_caller]
+pub(crate) fn har_validator() -> Option<PathBuf> {
+    let named = std::env::var_os("SPECTRAL_HAR_VALIDATOR").map(PathBuf::from);
+    found("har-validator", named.filter(|folder| folder.is_dir()))
+}
+
 /// A Python that has gRPC. Missing, it is called `grpcio`.
 #[track_caller]
 pub(crate) fn python_with_grpc() -> Option<PathBuf> {
