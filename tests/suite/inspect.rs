@@ -1,11 +1,11 @@
 //! `spectral capture inspect`: what is asked for is shown, no more, and of a capture that still runs too.
 
-use crate::support::cli::{Spectral, command, spectral};
-use crate::support::peers::{Beside, Said, clean, peer, run};
+use crate::support::cli::{Spectral, command, peak_memory, spectral};
+use crate::support::peers::{Beside, Said, clean, peer, run, skipped};
 use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{Link, Origin, TempDir, Watched, in_time};
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
 /// Answers by the request's path.
@@ -309,4 +309,35 @@ fn what_does_not_go_together_is_said() {
         let said = inspect(&dir, args);
         assert_eq!((said.code, said.err.lines().count()), (Some(2), 1), "{args:?}: {}", said.err);
     }
+}
+
+#[test]
+fn a_bundle_of_many_exchanges_takes_little_memory() {
+    let dir = TempDir::new();
+    let [few, many] = [100, 50_000].map(|count| {
+        let name = format!("{count}.zip");
+        let mut zip = zip::ZipWriter::new(std::fs::File::create(dir.join(&name)).unwrap());
+        let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        let mut add = |name: String, content: &str| {
+            zip.start_file(name, stored).unwrap();
+            zip.write_all(content.as_bytes()).unwrap();
+        };
+        for n in 1..=count {
+            add(format!("traces/t_{n:04}_response.bin"), "body");
+            add(format!("traces/t_{n:04}.json"), "{}");
+        }
+        add("manifest.json".into(), "{}");
+        zip.finish().unwrap();
+        // It fills the pipe, which nobody empties, and stays.
+        let shown = command(&dir, &["capture", "inspect", &name, "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut shown = Beside(shown);
+        shown.0.stdout.as_mut().unwrap().read_exact(&mut [0; 1000]).unwrap();
+        peak_memory(&shown.0)
+    });
+    let (Some(few), Some(many)) = (few, many) else {
+        return skipped("/proc");
+    };
+    // Forty-odd bytes: two places in the index, and an id. The directory itself has some 150.
+    let each = many.saturating_sub(few) * 1024 / 50_000;
+    assert!(each < 100, "{each} bytes for each exchange");
 }

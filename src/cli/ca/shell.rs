@@ -58,7 +58,7 @@ impl Shell {
                 [b"set -gx ", name, b" ", &value, b"\n"].concat()
             }
             (Self::Fish, None) => [b"set -e ", name, b"\n"].concat(),
-            (Self::Pwsh, Some(value)) => [b"$env:", name, b" = ", &quoted(value, b"'", b"''"), b"\n"].concat(),
+            (Self::Pwsh, Some(value)) => [b"$env:", name, b" = ", doubled(value).as_bytes(), b"\n"].concat(),
             (Self::Pwsh, None) => [b"Remove-Item Env:", name, b" -ErrorAction SilentlyContinue\n"].concat(),
         }
     }
@@ -90,6 +90,19 @@ fn quoted(value: &OsStr, special: &[u8], instead: &[u8]) -> Vec<u8> {
     text
 }
 
+/// `value` in single quotes, as PowerShell reads them: each that is in it stands twice, and to PowerShell the curly ones are quotes
+/// as well (about_Quoting_Rules).
+fn doubled(value: &OsStr) -> String {
+    let mut text = String::from("'");
+    for c in value.to_string_lossy().chars() {
+        text.push(c);
+        if matches!(c, '\'' | '\u{2018}'..='\u{201b}') {
+            text.push(c);
+        }
+    }
+    text + "'"
+}
+
 /// A comment to each of the shells, for who looks at it.
 const NOTHING_TO_UNDO: &[u8] = b"# nothing to undo: this shell has no variables of spectral\n";
 
@@ -104,6 +117,9 @@ mod tests {
         assert_eq!(line(Shell::Sh, odd), "export X='it'\\''s a \\ $HOME `x`'\n");
         assert_eq!(line(Shell::Fish, odd), "set -gx X 'it\\'s a \\\\ $HOME `x`'\n");
         assert_eq!(line(Shell::Pwsh, odd), "$env:X = 'it''s a \\ $HOME `x`'\n");
+        let curly = Some(OsStr::new("\u{2018}it\u{2019}s $(whoami)\u{201a}\u{201b}"));
+        let twice = "$env:X = '\u{2018}\u{2018}it\u{2019}\u{2019}s $(whoami)\u{201a}\u{201a}\u{201b}\u{201b}'\n";
+        assert_eq!(line(Shell::Pwsh, curly), twice);
         assert_eq!(line(Shell::Sh, None), "unset X\n");
         assert_eq!(line(Shell::Fish, None), "set -e X\n");
         assert_eq!(line(Shell::Pwsh, None), "Remove-Item Env:X -ErrorAction SilentlyContinue\n");

@@ -160,9 +160,7 @@ impl Spectral {
 
     /// The most memory it ever had, in KiB; `None` where that cannot be known.
     pub(crate) fn peak_memory(&self) -> Option<usize> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.trim().strip_suffix(" kB")?.parse().ok()
+        peak_memory(&self.child)
     }
 
     /// Processor time it has used, in clock ticks (a hundredth of a second); `None` where that cannot be known.
@@ -171,6 +169,13 @@ impl Spectral {
         let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
     }
+}
+
+/// The most memory that a process ever had, in KiB; `None` where that cannot be known.
+pub(crate) fn peak_memory(process: &Child) -> Option<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 impl Drop for Spectral {
