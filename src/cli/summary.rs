@@ -33,11 +33,13 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
     }
     let (unmatched, failed): (Vec<_>, Vec<_>) =
         summary.uncaptured.iter().partition(|not| not.reason == Reason::NotMatched);
+    // It is on where it has had an effect.
+    let passes_refused = failed.iter().any(|not| not.reason == Reason::RefusedBefore);
     if !failed.is_empty() {
         line("Not captured:".into());
         for not in failed.iter().take(MOST) {
             line(format!("  {}  {}: {}", not.host, connections(not.connections), why(&not.reason)));
-            if let Some(advice) = advice(not, ca_cert) {
+            if let Some(advice) = advice(not, ca_cert, passes_refused) {
                 line(format!("      {advice}"));
             }
         }
@@ -156,12 +158,13 @@ pub(crate) fn why(reason: &Reason) -> String {
 }
 
 /// What to do about it, where something can be done.
-fn advice(not: &Uncaptured, ca_cert: Option<&Path>) -> Option<String> {
+fn advice(not: &Uncaptured, ca_cert: Option<&Path>, passes_refused: bool) -> Option<String> {
     let name = not.host.rsplit_once(':').map_or(not.host.as_str(), |(name, _)| name);
     match &not.reason {
         Reason::CertificateRefused(_) | Reason::ClientLeft => Some(format!(
-            "have the app trust {}, or leave the host alone with -e {name} (or all such hosts with --passthrough-refused)",
-            ca_cert.map(|path| path.display().to_string()).unwrap_or_default()
+            "have the app trust {}, or leave the host alone with -e {name}{}",
+            ca_cert.map(|path| path.display().to_string()).unwrap_or_default(),
+            if passes_refused { "" } else { " (or all such hosts with --passthrough-refused)" }
         )),
         Reason::OriginNotTrusted(_) => {
             Some("to capture it all the same use -k, or trust its CA with --upstream-ca FILE".into())

@@ -1,6 +1,7 @@
 //! `spectral capture run`: a command under capture behaves as it does without.
 
 use crate::support::bundle::Bundle;
+use crate::support::ca::TestCa;
 use crate::support::cli::{capture_run, spectral};
 use crate::support::peers::{finish, peer, run};
 use crate::support::{Gate, Origin, TempDir};
@@ -187,6 +188,28 @@ fn our_first_words_are_out_before_the_command_starts() {
     assert_eq!(said, "started\n");
     assert!(crate::support::peers::wait(&mut child).unwrap().success());
     assert!(reader.join().unwrap().unwrap().trim_start().starts_with("Capturing on "));
+}
+
+#[test]
+fn what_is_done_already_is_not_advised() {
+    let Some(curl) = peer("curl") else {
+        return;
+    };
+    let origin = Origin::tls_answering(HELLO);
+    let dir = TempDir::new();
+    // It trusts the origin, and not us.
+    let ask = format!(
+        "{} -s --cacert {} https://{}/;",
+        curl.display(),
+        TestCa::trusted().pem.display(),
+        origin.at("localhost")
+    );
+    let line = format!("{ask} {ask}");
+    for (option, is_advised) in [("-k", true), ("--passthrough-refused", false)] {
+        let said = sh(&dir, &[option], &line);
+        assert!(said.err.contains("or leave the host alone with -e localhost"), "{}", said.err);
+        assert_eq!(said.err.contains("--passthrough-refused"), is_advised, "{}", said.err);
+    }
 }
 
 #[test]
