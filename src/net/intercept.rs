@@ -129,6 +129,7 @@ fn open_origin(
     match handshake(origin, &shared.stop) {
         // In TLS 1.3 the handshake succeeds without one, and the refusal comes after it, or along with its end.
         Ok(()) | Err(Unshaken::Tls(_) | Unshaken::Ended) if asked.is_raised() => {
+            capture.towards_origins.forget(sni, host);
             Err(Obstacle { lasts: true, reason: Reason::ClientCertificate })
         }
         Ok(()) => Ok(()),

@@ -4,25 +4,33 @@ use crate::cert;
 use crate::error::Error;
 use crate::wire::authority::Host;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, ResolvesClientCert, Resumption, WebPkiServerVerifier,
+    verify_server_name,
+};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, ServerConfig, ServerConnection,
+    CipherSuite, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, ServerConfig, ServerConnection,
     SignatureScheme,
 };
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// How TLS is spoken to origins.
 #[derive(Debug)]
 pub(crate) struct TowardsOrigins {
-    /// Cloned for each connection, which is cheap and shares the sessions to resume.
+    /// Cloned for each connection, which is cheap. Sessions are resumed only between configurations that have verifier and
+    /// resolver in common, so these are never replaced.
     template: ClientConfig,
+    sessions: Arc<ClientSessionMemoryCache>,
 }
 
 impl TowardsOrigins {
@@ -31,7 +39,7 @@ impl TowardsOrigins {
     /// # Errors
     /// If a file of `more` cannot be read or holds no certificate.
     pub(crate) fn new(ca: &CertificateDer<'_>, more: &[PathBuf], insecure: bool) -> Result<Self, Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(provider());
         let mut roots = machine_roots(ca);
         let mut given = Vec::new();
         for file in more {
@@ -46,10 +54,12 @@ impl TowardsOrigins {
             .map_err(unusable)?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
+            .with_client_cert_resolver(Arc::new(NoCertificate));
         // The first bytes of a connection are not to be sent twice.
         template.enable_early_data = false;
-        Ok(Self { template })
+        let sessions = Arc::new(ClientSessionMemoryCache::new(SESSIONS));
+        template.resumption = Resumption::store(Arc::clone(&sessions) as Arc<dyn ClientSessionStore>);
+        Ok(Self { template, sessions })
     }
 
     /// A connection that says what the client said: its SNI (none if there was none) and protocols. The certificate is
@@ -59,15 +69,31 @@ impl TowardsOrigins {
         server_name: Option<&str>,
         host: &Host,
         alpn: Vec<Vec<u8>>,
-    ) -> Result<(ClientConnection, Arc<AskedForCertificate>), rustls::Error> {
+    ) -> Result<(ClientConnection, AskedForCertificate), rustls::Error> {
         let name = self::server_name(server_name, host)?;
-        let asked = Arc::new(AskedForCertificate::default());
         let mut config = self.template.clone();
         config.alpn_protocols = alpn;
         config.enable_sni = server_name.is_some();
-        config.client_auth_cert_resolver = Arc::clone(&asked) as Arc<dyn ResolvesClientCert>;
-        Ok((ClientConnection::new(Arc::new(config), name)?, asked))
+        Ok((ClientConnection::new(Arc::new(config), name)?, AskedForCertificate::lowered()))
     }
+
+    /// Resumes nothing with an origin that asked for a client certificate: it would not ask again, and the client that has one
+    /// would be served as one that has none.
+    pub(crate) fn forget(&self, server_name: Option<&str>, host: &Host) {
+        if let Ok(name) = self::server_name(server_name, host) {
+            self.sessions.remove_tls12_session(&name);
+            while self.sessions.take_tls13_ticket(&name).is_some() {}
+        }
+    }
+}
+
+/// rustls' own, but that AES with 128 bits is preferred, as browsers do: it is what every TLS 1.3 has (RFC 8446 section 9.1), as
+/// good, and cheaper on both sides.
+fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::ring::default_provider();
+    // Stable: all else stays in its order.
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider
 }
 
 /// The name that a certificate has to be for: the client's SNI, else the host it asked for.
@@ -88,19 +114,33 @@ fn dns_name(name: &str) -> Result<ServerName<'static>, rustls::Error> {
         .map_err(|_| rustls::Error::General("its host is not a DNS name".into()))
 }
 
-/// Raised when an origin asks for a client certificate, which only the client has.
-#[derive(Debug, Default)]
-pub(crate) struct AskedForCertificate(AtomicBool);
+/// Raised when an origin asks for a client certificate, which only the client has. It belongs to the thread, which shakes one
+/// hand at a time: a flag for each connection would have to be a resolver for each connection.
+#[derive(Debug)]
+pub(crate) struct AskedForCertificate(PhantomData<Rc<()>>);
+
+thread_local! {
+    static IS_ASKED: Cell<bool> = const { Cell::new(false) };
+}
 
 impl AskedForCertificate {
+    fn lowered() -> Self {
+        IS_ASKED.set(false);
+        Self(PhantomData)
+    }
+
     pub(crate) fn is_raised(&self) -> bool {
-        self.0.load(Relaxed)
+        IS_ASKED.get()
     }
 }
 
-impl ResolvesClientCert for AskedForCertificate {
+/// Has none to show.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.store(true, Relaxed);
+        IS_ASKED.set(true);
         None
     }
 
@@ -241,44 +281,8 @@ fn unusable(e: impl std::fmt::Display) -> Error {
     Error::System { what: "cannot set up TLS", cause: std::io::Error::other(e.to_string()) }
 }
 
+/// As many origins have sessions that can be resumed, as rustls has it.
+const SESSIONS: usize = 256;
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
-
-    /// What tools make of "a self-signed certificate": one that says it is a CA.
-    fn self_signed() -> CertificateDer<'static> {
-        let mut params = CertificateParams::new(["a.example".to_owned()]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
-    }
-
-    fn accepts(given: &[CertificateDer<'static>], insecure: bool, presented: &CertificateDer<'_>, name: &str) -> bool {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut roots = machine_roots(&self_signed());
-        roots.add_parsable_certificates(given.iter().cloned());
-        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        Verifier { webpki, given: given.to_vec(), insecure }
-            .verify_server_cert(presented, &[], &name, &[], UnixTime::now())
-            .is_ok()
-    }
-
-    #[test]
-    fn a_certificate_that_was_given_is_trusted_for_its_names() {
-        let (given, other) = (self_signed(), self_signed());
-        assert!(accepts(std::slice::from_ref(&given), false, &given, "a.example"));
-        assert!(!accepts(std::slice::from_ref(&given), false, &given, "b.example"));
-        assert!(!accepts(&[given], false, &other, "a.example"));
-        assert!(accepts(&[], true, &other, "b.example"));
-    }
-
-    #[test]
-    fn our_own_ca_is_no_root_of_ours() {
-        let all = cert::machine_roots();
-        let ours = all.first().unwrap();
-        let without = machine_roots(ours);
-        assert_eq!(without.len(), machine_roots(&self_signed()).len() - 1);
-        assert!(!without.is_empty(), "there are roots on every machine");
-    }
-}
+mod tests;

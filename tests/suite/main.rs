@@ -59,6 +59,7 @@ mod recover;
 mod refused;
 mod remake;
 mod reset;
+mod resumption;
 mod run;
 mod run_peers;
 mod run_signals;

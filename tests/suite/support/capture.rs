@@ -87,7 +87,8 @@ impl TlsClient {
         hello
     }
 
-    fn config(&self) -> Arc<ClientConfig> {
+    /// Its settings, which hold what it could resume.
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         for root in &self.roots {
             roots.add(root.clone()).unwrap();

@@ -1,0 +1,57 @@
+//! A connection goes on with the keys of an earlier one, on both sides of the proxy: what makes the second of many cheap.
+
+use crate::support::{Capture, Link, ONLY_TLS12, ONLY_TLS13, Origin, TlsSetup, Watched, next_request};
+use rustls::HandshakeKind;
+use std::sync::Arc;
+
+const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/// An origin that notes how each handshake went.
+fn origin(setup: TlsSetup) -> (Origin, Watched<Vec<HandshakeKind>>) {
+    let seen: Watched<Vec<HandshakeKind>> = Watched::default();
+    let noted = seen.clone();
+    let origin = Origin::tls_with(setup, move |mut link| {
+        noted.change(|all| all.extend(link.tls(|tls| tls.handshake_kind())));
+        while next_request(&mut link).is_some() {
+            link.send(HELLO);
+        }
+    });
+    (origin, seen)
+}
+
+#[test]
+fn with_an_origin_for_whichever_client() {
+    for versions in [ONLY_TLS12, ONLY_TLS13] {
+        let (origin, seen) = origin(TlsSetup { versions, ..TlsSetup::default() });
+        let capture = Capture::start();
+        for _ in 0..3 {
+            // A client that knows nothing of the one before.
+            let mut link = capture.tls(&origin.at("localhost"), "localhost");
+            assert_eq!(link.ask(ASK).text(), "hello");
+        }
+        assert_eq!(seen.look(Clone::clone), [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed]);
+        let outcome = capture.stop();
+        assert_eq!(outcome.bundle().traces.len(), 3, "what is resumed is captured like the rest");
+        outcome.assert_no_trouble();
+    }
+}
+
+#[test]
+fn with_a_client_that_comes_back() {
+    let (origin, _) = origin(TlsSetup::default());
+    for versions in [ONLY_TLS12, ONLY_TLS13] {
+        let capture = Capture::start();
+        let mut client = capture.client("localhost");
+        client.versions = versions;
+        let config = client.config();
+        let kinds = [(); 3].map(|()| {
+            let mut link: Link = capture.connect(&origin.at("localhost"));
+            link.start_tls(&Arc::clone(&config), "localhost", b"", |hello| vec![hello]).unwrap();
+            assert_eq!(link.ask(ASK).text(), "hello");
+            link.tls(|tls| tls.handshake_kind()).unwrap()
+        });
+        assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed]);
+        assert_eq!(capture.stop().bundle().traces.len(), 3);
+    }
+}
