@@ -3,6 +3,7 @@
 //! Several addresses are tried side by side, each a quarter of a second after the one before (RFC 8305), so that a dead
 //! IPv6 costs no more than that.
 
+use super::crew::CREW;
 use super::stop::Stop;
 use super::sys;
 use crate::clock::Moment;
@@ -13,7 +14,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 /// A connection to an origin, and how long it took, in milliseconds.
@@ -102,16 +102,18 @@ fn resolve(authority: &Authority, stop: &Stop) -> Result<Vec<SocketAddr>, Undial
         Host::V6(ip) => return Ok(vec![SocketAddr::new(IpAddr::V6(*ip), authority.port)]),
         Host::Name(name) => (name.clone(), authority.port),
     };
-    // The system's resolver cannot be interrupted, so it runs in a thread of its own; the pipe, which closes as that thread
-    // ends, can be polled together with the stop.
+    // The system's resolver cannot be interrupted, so it runs in another thread; the pipe, which closes as that one is done,
+    // can be polled together with the stop.
     let unresolved = |e: io::Error| Undialled::Unresolved(e.to_string());
     let (done, ending) = io::pipe().map_err(Undialled::Unconnected)?;
     let (sender, answer) = mpsc::channel();
     let asking = name.clone();
-    let asked = thread::Builder::new().name("resolve".into()).stack_size(RESOLVER_STACK).spawn(move || {
-        // Nobody waits any more if the deadline is over.
-        let _ = sender.send(addresses(&asking));
-        drop(ending);
+    let asked = CREW.hire().map(|hand| {
+        hand.give(move || {
+            // Nobody waits any more if the deadline is over.
+            let _ = sender.send(addresses(&asking));
+            drop(ending);
+        });
     });
     if asked.is_err() {
         // No thread is to be had, and all there are may be connections that need one: the resolver's own deadlines have to do.
@@ -126,7 +128,7 @@ fn resolve(authority: &Authority, stop: &Stop) -> Result<Vec<SocketAddr>, Undial
             return Err(Undialled::Stopped);
         }
         if resolved.read {
-            // It answers before it ends, unless it panicked.
+            // It answers before it is done, unless it panicked.
             return found(authority, answer.try_recv().unwrap_or_else(|_| Ok(Vec::new())));
         }
         if left.is_zero() {
@@ -237,8 +239,6 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 /// RFC 8305 section 5: the "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(100);
-/// getaddrinfo needs some 64 KiB of it for its answers.
-const RESOLVER_STACK: usize = 256 << 10;
 
 #[cfg(test)]
 mod tests {

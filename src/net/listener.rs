@@ -10,6 +10,7 @@
 //! are being served do not notice.
 
 use super::connection;
+use super::crew::{CREW, Hand};
 use super::shared::Shared;
 use super::sys::{self, Interest};
 use crate::notice::Reason;
@@ -20,9 +21,7 @@ use std::mem;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 /// Accepts until the capture stops. Clients that the machine cannot serve now wait until it can; why is told once.
@@ -63,8 +62,6 @@ struct Door<'a> {
     hand: Option<Hand>,
 }
 
-type Hand = Sender<(TcpStream, Counted)>;
-
 impl Door<'_> {
     /// Lets one client in, if there still is one.
     fn admit(&mut self) -> Result<(), Shortage> {
@@ -73,12 +70,12 @@ impl Door<'_> {
         }
         let hand = match self.hand.take() {
             Some(hand) => hand,
-            None => hire(self.shared).map_err(Shortage::Threads)?,
+            None => CREW.hire().map_err(Shortage::Threads)?,
         };
         match self.listener.accept() {
             Ok((client, _)) => {
-                // The thread waits for nothing else.
-                let _ = hand.send((client, Counted::new(self.live)));
+                let (shared, counted) = (Arc::clone(self.shared), Counted::new(self.live));
+                hand.give(move || serve(&shared, client, counted));
                 Ok(())
             }
             // A client that left the queue, or another's wake-up.
@@ -98,18 +95,12 @@ impl Door<'_> {
     }
 }
 
-/// A thread that serves the client it is given.
-fn hire(shared: &Arc<Shared>) -> io::Result<Hand> {
-    let shared = Arc::clone(shared);
-    let (hand, given) = channel::<(TcpStream, Counted)>();
-    thread::Builder::new().name("connection".into()).stack_size(STACK).spawn(move || {
-        let Ok((client, _counted)) = given.recv() else { return };
-        // Nothing that the connection shares is left half changed: counts at worst miss one.
-        if catch_unwind(AssertUnwindSafe(|| connection::serve(&shared, client))).is_err() {
-            let _ = catch_unwind(AssertUnwindSafe(|| shared.tally.uncaptured("(a connection)", Reason::Internal)));
-        }
-    })?;
-    Ok(hand)
+/// Serves a client to its end, and what a panic ends is no more than that.
+fn serve(shared: &Shared, client: TcpStream, _counted: Counted) {
+    // Nothing that the connection shares is left half changed: counts at worst miss one.
+    if catch_unwind(AssertUnwindSafe(|| connection::serve(shared, client))).is_err() {
+        let _ = catch_unwind(AssertUnwindSafe(|| shared.tally.uncaptured("(a connection)", Reason::Internal)));
+    }
 }
 
 /// Why a client has to wait. Displayed as a sentence for people.
@@ -192,8 +183,12 @@ impl Live {
     fn add(&self, n: isize) {
         let mut state = self.lock();
         state.connections = state.connections.saturating_add_signed(n);
+        let is_none = state.connections == 0;
         drop(state);
-        self.changed.notify_all();
+        // Nobody waits for another number, and each connection would pay for telling it.
+        if is_none {
+            self.changed.notify_all();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -217,8 +212,6 @@ impl Drop for Counted {
     }
 }
 
-/// What a connection's deepest calls (TLS handshakes) need several times over.
-const STACK: usize = 512 << 10;
 const RETRY: Duration = Duration::from_millis(100);
 /// The client, its origin, and a body each way in a file (HTTP/2 may want more files, and takes them from what others leave).
 /// Were clients accepted without regard to that, they would hold all the descriptors and wait for each other's, and bodies would

@@ -9,6 +9,7 @@
 
 pub(crate) mod buffers;
 pub(crate) mod connection;
+pub(crate) mod crew;
 pub(crate) mod dial;
 pub(crate) mod intercept;
 pub(crate) mod leg;
