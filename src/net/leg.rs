@@ -14,6 +14,7 @@
 //! at once, so that what is owed to a slow peer is visible in one place ([`Leg::owed`]).
 
 use super::outbox::{self, Outbox};
+use super::splice::{Filled, Pipe};
 use super::{buffers, sys};
 use crate::wire::tap::Ending;
 use rustls::Connection;
@@ -28,6 +29,9 @@ pub(crate) struct Leg {
     /// Plaintext that was read and not used; comes before anything the socket has.
     unread: Vec<u8>,
     outbox: Outbox,
+    /// Between the other leg's socket and this one, where bytes pass unseen. Filled only while nothing is owed, and nothing is
+    /// read for this leg until it is empty.
+    pipe: Option<Pipe>,
     input: Input,
     output: Output,
 }
@@ -66,6 +70,7 @@ impl Leg {
             tls: None,
             unread: Vec::new(),
             outbox: Outbox::default(),
+            pipe: None,
             input: Input::Open,
             output: Output::Open,
         })
@@ -100,7 +105,16 @@ impl Leg {
 
     /// Bytes that the socket has not taken yet.
     pub(crate) fn owed(&self) -> usize {
-        self.outbox.len()
+        self.outbox.len() + self.piped()
+    }
+
+    fn piped(&self) -> usize {
+        self.pipe.as_ref().map_or(0, Pipe::held)
+    }
+
+    /// Whether it owes so little that more may be read for it.
+    pub(crate) fn has_room(&self) -> bool {
+        self.outbox.len() < outbox::high_water() && self.piped() == 0
     }
 
     /// How the peer ended, if it did.
@@ -118,7 +132,7 @@ impl Leg {
 
     /// Whether everything sent has left, and the end of it too if there is one.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.outbox.is_empty() && !matches!(self.output, Output::Ending(_))
+        self.owed() == 0 && !matches!(self.output, Output::Ending(_))
     }
 
     /// Whether the peer refused what we sent: it is gone, or about to be.
@@ -164,13 +178,7 @@ impl Leg {
         let most = outbox::most_at_once().min(buffer.len());
         let n = match self.socket.read(buffer.get_mut(..most).unwrap_or_default()) {
             Ok(0) => {
-                self.input = Input::Ended(match (self.output, &self.tls) {
-                    // The write that failed has taken the socket's error with it.
-                    (Output::Dead, _) => Ending::Reset,
-                    // TLS has a word for its end that was not said (RFC 8446 section 6.1).
-                    (_, Some(_)) => Ending::Truncated,
-                    (_, None) => Ending::Clean,
-                });
+                self.input = Input::Ended(self.end_of_stream());
                 return Ok(());
             }
             Ok(n) => n,
@@ -187,6 +195,51 @@ impl Leg {
         }
         offer(&mut self.unread, bytes, sink);
         Ok(())
+    }
+
+    /// Has what the peer sends pass to `to` unseen from now on, if both are in the clear and there is a pipe to be had: the one
+    /// that the other direction has no use for now, or a new one. So there is one for both directions, of the two descriptors
+    /// that a connection of which nothing is recorded has to spare.
+    pub(crate) fn join(&mut self, to: &mut Self) {
+        if self.tls.is_some() || to.tls.is_some() || to.pipe.is_some() || self.piped() > 0 {
+            return;
+        }
+        to.pipe = self.pipe.take().or_else(Pipe::new);
+    }
+
+    /// Whether what the other leg's peer sends may pass unseen.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.pipe.is_some() && self.owed() == 0 && self.takes()
+    }
+
+    /// Passes once what the peer has sent on to `to`, which is joined; says how much.
+    pub(crate) fn pass(&mut self, to: &mut Self) -> usize {
+        let Some(pipe) = &mut to.pipe else { return 0 };
+        match pipe.fill(&self.socket) {
+            Filled::With(n) => {
+                to.flush();
+                return n;
+            }
+            Filled::End => self.input = Input::Ended(self.end_of_stream()),
+            Filled::Reset => {
+                self.input = Input::Ended(Ending::Reset);
+                self.die();
+            }
+            Filled::Empty => {}
+            Filled::Never => to.pipe = None,
+        }
+        0
+    }
+
+    /// What it means that nothing more can be read.
+    fn end_of_stream(&self) -> Ending {
+        match (self.output, &self.tls) {
+            // The write that failed has taken the socket's error with it.
+            (Output::Dead, _) => Ending::Reset,
+            // TLS has a word for its end that was not said (RFC 8446 section 6.1).
+            (_, Some(_)) => Ending::Truncated,
+            (_, None) => Ending::Clean,
+        }
     }
 
     /// Feeds ciphertext to TLS and hands on what comes out. What TLS has to say itself goes to the outbox.
@@ -228,6 +281,7 @@ impl Leg {
         if !self.takes() || plain.is_empty() {
             return;
         }
+        let is_nothing_owed = self.owed() == 0;
         match &mut self.tls {
             Some(tls) => {
                 // Writing into a buffer without a limit cannot fail.
@@ -235,7 +289,7 @@ impl Leg {
                 self.collect();
                 self.flush();
             }
-            None if self.outbox.is_empty() => {
+            None if is_nothing_owed => {
                 let taken = self.write(plain);
                 if self.output != Output::Dead {
                     self.outbox.push(plain.get(taken..).unwrap_or_default());
@@ -257,8 +311,14 @@ impl Leg {
         }
     }
 
-    /// Gives the socket what it takes of the outbox; once that is empty, ends the output if that was asked for.
+    /// Gives the socket what it takes of what is owed; once that is nothing, ends the output if that was asked for.
     pub(crate) fn flush(&mut self) {
+        while let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.held() > 0) {
+            let drained = pipe.drain(&self.socket);
+            if self.taken(drained) == 0 {
+                return;
+            }
+        }
         while !self.outbox.is_empty() {
             let outbox = std::mem::take(&mut self.outbox);
             let taken = self.write(outbox.bytes());
@@ -287,7 +347,13 @@ impl Leg {
     }
 
     fn write(&mut self, bytes: &[u8]) -> usize {
-        match self.socket.write(bytes) {
+        let written = self.socket.write(bytes);
+        self.taken(written)
+    }
+
+    /// How much the socket took.
+    fn taken(&mut self, written: io::Result<usize>) -> usize {
+        match written {
             Ok(n) => n,
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
             Err(_) => {
@@ -302,6 +368,7 @@ impl Leg {
     fn die(&mut self) {
         self.output = Output::Dead;
         self.outbox = Outbox::default();
+        self.pipe = None;
     }
 
     /// Ends the output in the way that the other side ended, after what is owed: a close_notify and FIN, FIN alone, or RST.
@@ -338,6 +405,9 @@ impl Leg {
             self.outbox = Outbox::default();
         }
         self.unread.shrink_to_fit();
+        if self.piped() == 0 {
+            self.pipe = None;
+        }
     }
 
     /// Reads and drops what the peer still sends. True once it has ended.

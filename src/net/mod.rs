@@ -19,6 +19,7 @@ pub(crate) mod page;
 pub(crate) mod plain;
 pub(crate) mod relay;
 pub(crate) mod shared;
+pub(crate) mod splice;
 pub(crate) mod stop;
 pub(crate) mod sys;
 pub(crate) mod tls;

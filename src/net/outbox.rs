@@ -28,6 +28,16 @@ pub(crate) fn most_at_once() -> usize {
     if is_plenty() { LITTLE } else { usize::MAX }
 }
 
+/// So many bytes more are owed that are in no outbox.
+pub(crate) fn hold(n: usize) {
+    HELD.fetch_add(n, Relaxed);
+}
+
+/// So many of those have left.
+pub(crate) fn release(n: usize) {
+    HELD.fetch_sub(n, Relaxed);
+}
+
 fn is_plenty() -> bool {
     HELD.load(Relaxed) > PLENTY
 }
@@ -83,7 +93,7 @@ impl Write for Outbox {
     }
 }
 
-/// The capacities of all outboxes together.
+/// The capacities of all outboxes together, and what is in pipes.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
 /// Some tens of peers may be slow at the same time and not notice each other.

@@ -10,7 +10,6 @@
 //! - A direction that ends ends the other side the same way, that direction alone.
 
 use super::leg::Leg;
-use super::outbox;
 use super::stop::Stop;
 use super::sys::{self, Interest};
 use crate::clock::Moment;
@@ -23,6 +22,14 @@ pub(crate) trait Watch {
     /// `bytes` are on their way; says how many of them may pass. Less than all only upwards, where the rest waits until
     /// [`Watch::is_open`].
     fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize;
+
+    /// Whether it looks at no byte: then they may pass without being shown to it, and it is told how many there were.
+    fn is_blind(&self) -> bool {
+        false
+    }
+
+    /// So many bytes were not shown to it.
+    fn passed_unseen(&mut self, _dir: Dir, _bytes: usize) {}
 
     /// A direction ended.
     fn end(&mut self, dir: Dir, how: Ending);
@@ -155,16 +162,36 @@ fn linger(client: &mut Leg, stop: &Stop) {
 /// Input is wanted of a leg while the other takes it and owes little; room for output while something is owed. A leg that
 /// refused what it was sent is read in any case: that alone tells how it ended, and it has no more than it has received.
 fn interest(leg: &Leg, other: &Leg, has_room: bool) -> Interest {
-    let is_wanted = has_room && other.takes() && other.owed() < outbox::high_water();
+    let is_wanted = has_room && other.takes() && other.has_room();
     Interest { read: leg.ended().is_none() && (is_wanted || leg.is_dead()), write: !leg.is_flushed() }
 }
 
 /// Reads `from` once and sends it on.
 fn pump(dir: Dir, from: &mut Leg, to: &mut Leg, watch: &mut dyn Watch) {
+    if watch.is_blind() && to.is_joined() {
+        for _ in 0..ROUNDS {
+            match from.pass(to) {
+                0 => return,
+                n => watch.passed_unseen(dir, n),
+            }
+            if !to.is_joined() {
+                return;
+            }
+        }
+        return;
+    }
+    let mut moved = 0;
+    let read = from.receive(&mut |bytes| {
+        moved += bytes.len();
+        forward(dir, bytes, to, watch)
+    });
     // A violation of TLS in mid-stream, or a fatal alert: our alert goes to the one who caused it, and the other side learns
     // of a cut.
-    if from.receive(&mut |bytes| forward(dir, bytes, to, watch)).is_err() {
+    if read.is_err() {
         from.fail();
+    }
+    if moved >= BULK && watch.is_blind() {
+        from.join(to);
     }
 }
 
@@ -203,6 +230,10 @@ struct Told {
 
 /// As much of the next requests is read while one is under way; reading on is what shows that a client left.
 const HELD_BACK: usize = 64 << 10;
+/// A read that brings so much is part of a large transfer, which is worth a pipe.
+const BULK: usize = 64 << 10;
+/// So often a pipe is filled and emptied before the other direction has its turn.
+const ROUNDS: usize = 8;
 /// A connection that is silent for so long gives back the room that large transfers needed.
 const IDLE: Duration = Duration::from_secs(1);
 /// As long as a client that was answered may go on sending.

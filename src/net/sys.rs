@@ -1,4 +1,4 @@
-//! What `std` lacks of POSIX: poll(2), a connect that does not wait, reset on close, keepalive, the limit of descriptors. The
+//! What `std` lacks of POSIX: poll(2), splice(2), a connect that does not wait, reset on close, keepalive, the limit of descriptors. The
 //! one file that names `nix`.
 
 use nix::errno::Errno;
@@ -9,7 +9,7 @@ use nix::sys::socket::{
 };
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// What is waited for on one descriptor.
@@ -116,6 +116,21 @@ fn own_socket(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(stream.into())
 }
 
+/// Moves up to `most` bytes from one descriptor to another, one of which is a pipe, without waiting for either.
+///
+/// # Errors
+/// Like those of a read or a write; [`io::ErrorKind::Unsupported`] where there is no splice(2).
+#[cfg(target_os = "linux")]
+pub(crate) fn splice(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<usize> {
+    use nix::fcntl::{SpliceFFlags, splice};
+    Ok(splice(from, None, to, None, most, SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn splice(_: impl AsFd, _: impl AsFd, _: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Lets as many clients wait for `listener` as the system allows. Past the 128 that `std` asks for, a client's first packet is
 /// dropped, and it tries again a second later.
 pub(crate) fn queue_many(listener: &TcpListener) {
@@ -166,7 +181,6 @@ const KEEPALIVE_INTERVAL_SECONDS: u32 = 15;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     #[test]
     fn a_hang_up_of_which_nothing_is_wanted_is_not_reported() {

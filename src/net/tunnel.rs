@@ -83,6 +83,14 @@ impl Watch for Counting<'_> {
         bytes.len()
     }
 
+    fn is_blind(&self) -> bool {
+        true
+    }
+
+    fn passed_unseen(&mut self, dir: Dir, bytes: usize) {
+        self.0.passed(dir, bytes);
+    }
+
     fn end(&mut self, _: Dir, _: Ending) {}
 }
 

@@ -66,6 +66,7 @@ mod run_signals;
 mod run_trust;
 mod slow_client;
 mod slow_disk;
+mod spliced;
 mod stop;
 mod strangers;
 mod streaming;
