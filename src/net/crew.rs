@@ -10,7 +10,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -38,7 +38,8 @@ impl Crew {
         if let Some(hand) = self.resting().pop() {
             return Ok(hand);
         }
-        let (orders, given) = channel();
+        // Never more than one is on its way: who gives it gives the hand with it.
+        let (orders, given) = sync_channel(1);
         let started =
             thread::Builder::new().name("connection".into()).stack_size(STACK).spawn(move || self.work(&given))?;
         Ok(Hand { thread: started.thread().id(), orders })
@@ -77,7 +78,7 @@ impl Crew {
 pub(crate) struct Hand {
     thread: ThreadId,
     /// The one way to give it work: without it, it ends.
-    orders: Sender<Order>,
+    orders: SyncSender<Order>,
 }
 
 impl Hand {
@@ -106,6 +107,7 @@ const MOST_RESTING: usize = 12;
 mod tests {
     use super::*;
     use crate::clock::Moment;
+    use std::sync::mpsc::{Sender, channel};
 
     /// Until as many rest.
     fn wait_for(crew: &Crew, resting: usize) {
