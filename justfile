@@ -9,8 +9,8 @@ lint:
 doc:
     cargo doc --no-deps --open
 
-bench:
-    cargo bench
+bench *args:
+    cargo bench {{args}}
 
 fuzz target:
     RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{target}}

@@ -1,37 +1,39 @@
 //! What a capture takes of memory: the most that the program was resident, through traffic that is large, wide, long and
 //! endless. The program is a process of its own; origins and clients are here.
 //!
-//! `cargo bench --bench memory` runs it whole, which needs some 20 GB of disk and a few minutes; with `--test` it runs a small
-//! version of each, to see that it works. `cargo bench --bench memory -- NAME` runs those whose name has NAME in it.
+//! What is shown is that it does not grow with the traffic: compare `cargo bench --bench memory` with the same and `-- --full`,
+//! which does some ten times as much. With `--test` it runs a small version of each, to see that it works; `-- NAME` runs those
+//! whose name has NAME in it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::disallowed_macros, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use support::figures::is_asked;
+use support::program::Program;
 
 fn main() {
     let args: Vec<_> = std::env::args().skip(1).collect();
-    let quick = args.iter().any(|arg| arg == "--test");
     let wanted = args.iter().find(|arg| !arg.starts_with('-'));
-    let scale = if quick { 1000 } else { 1 };
+    let sizes = match () {
+        () if is_asked("--test") => TINY,
+        () if is_asked("--full") => FULL,
+        () => USUAL,
+    };
+    let Sizes { download: one, at_once: (count, each), exchanges, messages } = sizes;
     let origin = origin();
-    let scenarios: [(&str, Scenario); 5] = [
-        ("one download of 4 GB", Box::new(move |route| download(route, (4 << 30) / scale))),
-        (
-            "1,000 downloads of 5 MB at once",
-            Box::new(move |route| at_once(route, 1000 / scale.min(100), (5 << 20) / scale)),
-        ),
-        ("500,000 exchanges", Box::new(move |route| many(route, 500_000 / scale))),
-        ("a WebSocket with 1,000,000 messages", Box::new(move |route| socket(route, 1_000_000 / scale))),
-        ("an event stream of 1,000,000 events", Box::new(move |route| events(route, 1_000_000 / scale))),
+    let scenarios: [(String, Scenario); 5] = [
+        (format!("one download of {one} MB"), Box::new(move |route| download(route, one << 20))),
+        (format!("{count} downloads of {each} MB at once"), Box::new(move |route| at_once(route, count, each << 20))),
+        (format!("{exchanges} exchanges"), Box::new(move |route| many(route, exchanges))),
+        (format!("a WebSocket with {messages} messages"), Box::new(move |route| socket(route, messages))),
+        (format!("an event stream of {messages} events"), Box::new(move |route| events(route, messages))),
     ];
     println!("{:40} {:>10} {:>10} {:>10}", "", "resident", "at stop", "time");
     for (name, traffic) in scenarios {
@@ -41,14 +43,33 @@ fn main() {
         let dir = std::env::temp_dir().join(format!("spectral-memory-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let began = Instant::now();
-        let proxy = Spectral::start(&dir);
+        let proxy = Program::spectral(&dir, &[]);
         traffic(&Route { proxy: proxy.addr, origin });
-        let during = proxy.peak().unwrap();
-        let after = proxy.stop();
-        println!("{name:40} {during:>7} MB {after:>7} MB {:>8.1} s", began.elapsed().as_secs_f64());
+        let during = proxy.peak();
+        let stopped = proxy.stop();
+        assert!(stopped.status.success(), "{}", stopped.said);
+        let megabytes = |peak: Option<u64>| peak.map_or("no /proc".into(), |peak| format!("{peak} MB"));
+        let [during, after] = [during, stopped.peak].map(megabytes);
+        println!("{name:40} {during:>10} {after:>10} {:>8.1} s", began.elapsed().as_secs_f64());
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }
+
+/// How much of each; bodies in MB.
+struct Sizes {
+    download: u64,
+    at_once: (u64, u64),
+    exchanges: u64,
+    messages: u64,
+}
+
+const TINY: Sizes = Sizes { download: 4, at_once: (10, 1), exchanges: 500, messages: 1000 };
+
+/// Each is many times of what may stay in memory.
+const USUAL: Sizes = Sizes { download: 1000, at_once: (300, 3), exchanges: 100_000, messages: 500_000 };
+
+/// Needs some 20 GB of disk and a few minutes.
+const FULL: Sizes = Sizes { download: 4096, at_once: (1000, 5), exchanges: 500_000, messages: 1_000_000 };
 
 /// Traffic of one kind.
 type Scenario = Box<dyn Fn(&Route)>;
@@ -223,44 +244,3 @@ fn head(size: u64) -> String {
 const FRAME: &[u8] = b"\x81\x10{\"tick\": 123456}";
 
 const EVENT: &[u8] = b"data: {\"tick\": 123456, \"price\": 1.5}\n\n";
-
-/// The program, capturing.
-struct Spectral {
-    child: Child,
-    addr: SocketAddr,
-}
-
-impl Spectral {
-    fn start(dir: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_spectral"));
-        command.args(["capture", "proxy", "-q", "-p", "0", "-o"]).arg(dir.join("capture.zip")).env("HOME", dir);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        let addr = line.trim().parse().expect("an address in its first line");
-        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| println!("  {line}")));
-        Self { child, addr }
-    }
-
-    /// The most it was resident so far, in MB; `None` once it is gone.
-    fn peak(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/status", self.child.id()))).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? / 1024)
-    }
-
-    /// Ends it, and says the most it was resident until then.
-    fn stop(mut self) -> u64 {
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
-        let mut peak = 0;
-        loop {
-            peak = self.peak().unwrap_or(peak);
-            if let Some(status) = self.child.try_wait().unwrap() {
-                assert!(status.success() || status.code() == Some(1), "{status}");
-                return peak;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-    }
-}

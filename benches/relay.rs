@@ -1,125 +1,324 @@
-//! What capturing costs: the same requests over TLS, directly, through a tunnel that is only relayed, and captured.
+//! What a capture costs: the same traffic directly, through a proxy that only moves the bytes, and captured.
 //!
-//! Client, proxy and origin share this process and take turns in short rounds, so that a machine that slows down hits all
-//! alike. CPU time is the process's own: what is above `direct` is the proxy's. Look at the ratios, not at the figures.
+//! ```text
+//! clients ──────────────────────────────▶ origin      direct      (clients and origin are this process)
+//! clients ─▶ benches/support/floor.rs ──▶ origin      floor       a process of its own
+//! clients ─▶ spectral capture proxy ────▶ origin      captured    a process of its own
+//! ```
 //!
-//! `cargo bench` runs it whole; with `--test` it runs one small round of each, to see that it works.
+//! The three take turns in short rounds, so that a machine that slows down hits all alike, and every ratio is one of figures
+//! from the same round. CPU time is that of the proxy's process alone, and counts until it has nothing more to do: on a machine
+//! that others use too it is the steadiest of the figures. The ratios matter, not the figures.
+//!
+//! `cargo bench` runs it whole; with `--test` it runs one small round of each, to see that it works. `-- NAME` runs those whose
+//! name has NAME in it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::disallowed_macros, missing_docs)]
-#![allow(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a benchmark asks the clock, and prints")]
 
 mod support;
 
-use spectral_capture::{Config, Pattern, Proxy, Running};
-use std::io::{Read, Write};
+use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-use support::{Origin, Route, client_config, head};
+use support::figures::{Figure, is_asked, print_load};
+use support::floor;
+use support::origin::{Carried, ECHOED, Origin, Route, Stream, client_config, forgetful, head, skip};
+use support::program::Program;
+use support::samples::{json, noise, websocket_frame};
 
 fn main() {
-    let quick = std::env::args().any(|arg| arg == "--test");
-    let dir = std::env::temp_dir().join(format!("spectral-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    if let [role, dir] = &args[..]
+        && role == "--floor"
+    {
+        return floor::main(Path::new(dir));
+    }
+    let wanted = args.iter().find(|arg| !arg.starts_with('-'));
+    let amount = if is_asked("--test") { SMALL } else { WHOLE };
+    let dir = std::env::temp_dir().join(format!("spectral-relay-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
     let origin = Origin::start(&dir.join("origin.pem"));
-    let relayed = proxy(&dir, "relayed.zip", true);
-    let captured = proxy(&dir, "captured.zip", false);
-
-    let trusting = |files: &[&Path]| Arc::new(client_config(files));
-    let (origin_ca, our_ca) = (dir.join("origin.pem"), dir.join("ca/mitmproxy-ca-cert.pem"));
-    let routes = [
-        ("direct", None, trusting(&[&origin_ca])),
-        ("relayed", Some(relayed.addr()), trusting(&[&origin_ca])),
-        ("captured", Some(captured.addr()), trusting(&[&our_ca])),
-    ];
-    let scenarios: [(&str, &str, Work); 3] = [
-        ("GET of 1 KB, kept alive", "us/request", |route| requests(route, 2_000, 1 << 10)),
-        ("new connection, one GET of 1 KB", "us/connection", |route| connections(route, 200)),
-        ("download of 64 MB", "us/MB", |route| requests(route, 1, 64 << 20) * 64),
-    ];
-    for (name, unit, work) in scenarios {
-        println!("\n{name}\n{:10} {unit:>14} {:>10} {:>10}", "", "wall", "proxy CPU");
-        let rounds = if quick { 1 } else { 7 };
-        let mut figures = vec![Vec::new(); routes.len()];
-        for _ in 0..rounds {
-            for (i, (_, proxy, config)) in routes.iter().enumerate() {
-                let route = Route { origin: origin.addr, proxy: *proxy, config: Arc::clone(config) };
-                figures[i].push(measure(|| work(&route)));
-            }
-        }
-        let medians: Vec<_> = figures.into_iter().map(median).collect();
-        for (i, (label, ..)) in routes.iter().enumerate() {
-            let (cpu, wall) = medians[i];
-            let (ratio, more) = (wall / medians[0].1, cpu - medians[0].0);
-            println!("{label:10} {cpu:14.1} {ratio:9.2}x {more:10.1}");
+    print_load();
+    for scenario in &SCENARIOS {
+        if wanted.is_none_or(|wanted| scenario.name.contains(wanted.as_str())) {
+            run(scenario, amount, &dir, &origin);
         }
     }
-    for running in [relayed, captured] {
-        let summary = running.stop();
-        assert_eq!(summary.lost, 0);
+    print_load();
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+/// Traffic of one kind.
+struct Scenario {
+    name: &'static str,
+    over: Over,
+    work: fn(&Route, Amount, Meter<'_>) -> Measured,
+    /// What is counted, and what each takes.
+    unit: Unit,
+    /// How the captured way is called, and what the program is asked for.
+    captured: (&'static str, &'static [&'static str]),
+}
+
+#[derive(Clone, Copy)]
+enum Over {
+    Tls,
+    /// The same, and no session is resumed.
+    NewTls,
+    Clear,
+    Plain,
+}
+
+#[derive(Clone, Copy)]
+enum Unit {
+    Each(&'static str),
+    Megabyte,
+}
+
+const CAPTURED: (&str, &[&str]) = ("captured", &[]);
+
+const SCENARIOS: [Scenario; 7] = [
+    Scenario {
+        name: "GET of 1 KB, kept alive, 8 connections",
+        over: Over::Tls,
+        work: requests,
+        unit: Unit::Each("request"),
+        captured: CAPTURED,
+    },
+    Scenario {
+        name: "new connections, one GET each",
+        over: Over::NewTls,
+        work: connections,
+        unit: Unit::Each("connection"),
+        captured: CAPTURED,
+    },
+    Scenario {
+        name: "download of a ZIP of 256 MB",
+        over: Over::Tls,
+        work: download,
+        unit: Unit::Megabyte,
+        captured: CAPTURED,
+    },
+    Scenario {
+        name: "upload of 256 MB that nobody says are packed",
+        over: Over::Tls,
+        work: upload,
+        unit: Unit::Megabyte,
+        captured: CAPTURED,
+    },
+    Scenario {
+        name: "WebSocket, 1 KB back and forth, 8 connections",
+        over: Over::Tls,
+        work: echoes,
+        unit: Unit::Each("round trip"),
+        captured: CAPTURED,
+    },
+    Scenario {
+        name: "http:// GET of 1 KB, kept alive, 8 connections",
+        over: Over::Plain,
+        work: requests,
+        unit: Unit::Each("request"),
+        captured: CAPTURED,
+    },
+    Scenario {
+        name: "tunnel that passes through, download of 256 MB",
+        over: Over::Clear,
+        work: download,
+        unit: Unit::Megabyte,
+        captured: ("passed", &["-e", "*"]),
+    },
+];
+
+/// How much is done in a round.
+#[derive(Clone, Copy)]
+struct Amount {
+    rounds: usize,
+    /// For what is done again and again.
+    time: Duration,
+    /// For bodies, in MB.
+    size: usize,
+}
+
+const WHOLE: Amount = Amount { rounds: 5, time: Duration::from_millis(500), size: 256 };
+const SMALL: Amount = Amount { rounds: 1, time: Duration::from_millis(20), size: 2 };
+
+/// A megabyte is 1,000,000 bytes here, as in what disks and networks are sold by.
+const MEGABYTE: usize = 1_000_000;
+
+/// Measures `scenario` over all three ways.
+fn run(scenario: &Scenario, amount: Amount, dir: &Path, origin: &Origin) {
+    let trusted = dir.join("origin.pem");
+    let (label, args) = scenario.captured;
+    let args = [args, &["--upstream-ca", trusted.to_str().unwrap()]].concat();
+    let (floor, captured) = (Program::floor(dir), Program::spectral(dir, &args));
+    let [origin_ca, floor_ca, our_ca] =
+        ["origin.pem", "floor.pem", "ca/mitmproxy-ca-cert.pem"].map(|name| dir.join(name));
+    let ways = [("direct", None, origin_ca), ("floor", Some(&floor), floor_ca), (label, Some(&captured), our_ca)];
+    let routes = ways.each_ref().map(|(_, proxy, ca)| {
+        let carried = match scenario.over {
+            Over::Tls => Carried::Tls(Arc::new(client_config(&[ca]))),
+            Over::NewTls => Carried::Tls(forgetful(&[ca])),
+            Over::Clear => Carried::Clear,
+            Over::Plain => Carried::Plain,
+        };
+        Route { origin: origin.addr, proxy: proxy.map(|proxy| proxy.addr), carried }
+    });
+    // The first use makes certificates, and loads what is loaded once.
+    for (route, way) in routes.iter().zip(&ways) {
+        (scenario.work)(route, SMALL, Meter(way.1));
     }
-    std::fs::remove_dir_all(&dir).unwrap();
+    let rounds: Vec<_> = (0..amount.rounds)
+        .map(|_| [0, 1, 2].map(|way| (scenario.work)(&routes[way], amount, Meter(ways[way].1))))
+        .collect();
+    print(scenario, ways.map(|(label, ..)| label), &rounds);
+    drop(routes);
+    let stopped = captured.stop();
+    assert!(stopped.status.success(), "it lost something: {}", stopped.said);
+    floor.stop();
+    fs::remove_file(dir.join("capture.zip")).unwrap();
 }
 
-/// Does something so many times.
-type Work = fn(&Route) -> u64;
+/// What one way came to in one round.
+struct Measured {
+    /// In a second.
+    rate: f64,
+    /// The CPU seconds that the proxy took for each; `None` if there is none, or nobody can say.
+    cpu: Option<f64>,
+}
 
-fn requests(route: &Route, count: u64, size: usize) -> u64 {
-    let mut stream = route.connect();
-    let mut buffer = vec![0; 128 << 10];
-    for _ in 0..count {
-        write!(stream, "GET /{size} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n").unwrap();
-        head(&mut stream);
-        let mut left = size;
-        while left > 0 {
-            let most = left.min(buffer.len());
-            left -= stream.read(&mut buffer[..most]).unwrap();
-        }
+/// Looks at a proxy while something is done.
+#[derive(Clone, Copy)]
+struct Meter<'p>(Option<&'p Program>);
+
+impl Meter<'_> {
+    /// `work` says how often it did what it does.
+    fn measure(self, work: impl FnOnce() -> usize) -> Measured {
+        // It is at rest since it was measured last.
+        let before = self.0.and_then(Program::cpu);
+        let began = Instant::now();
+        let count = work() as f64;
+        let rate = count / began.elapsed().as_secs_f64();
+        // What writes the bundle may still be at work for what was captured.
+        let after = self.0.and_then(Program::cpu_at_rest);
+        let cpu = after.zip(before).map(|(after, before)| (after - before).as_secs_f64() / count);
+        Measured { rate, cpu }
     }
-    count
 }
 
-fn connections(route: &Route, count: u64) -> u64 {
-    for _ in 0..count {
-        requests(route, 1, 1 << 10);
-    }
-    count
-}
-
-/// CPU and wall time of each of the things done, in microseconds.
-fn measure(work: impl FnOnce() -> u64) -> (f64, f64) {
-    let (cpu, wall) = (cpu_time(), Instant::now());
-    let count = work() as f64;
-    // The writer may still be at work for what was captured; its time counts too.
-    thread::sleep(Duration::from_millis(30));
-    let wall = wall.elapsed() - Duration::from_millis(30);
-    ((cpu_time() - cpu).as_micros() as f64 / count, wall.as_micros() as f64 / count)
-}
-
-/// The CPU time of this process so far, user and system.
-fn cpu_time() -> Duration {
-    use nix::sys::resource::{UsageWho, getrusage};
-    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
-    let sum = usage.user_time() + usage.system_time();
-    Duration::from_micros((sum.tv_sec() * 1_000_000 + i64::from(sum.tv_usec() as i32)) as u64)
-}
-
-fn median(mut figures: Vec<(f64, f64)>) -> (f64, f64) {
-    let mut middle = |by: fn(&(f64, f64)) -> f64| {
-        figures.sort_by(|a, b| by(a).total_cmp(&by(b)));
-        by(&figures[figures.len() / 2])
+fn print(scenario: &Scenario, labels: [&str; 3], rounds: &[[Measured; 3]]) {
+    let (unit, each, scale) = match scenario.unit {
+        Unit::Each(unit) => (format!("{unit}s/s"), format!("CPU us/{unit}"), 1e6),
+        Unit::Megabyte => ("MB/s".to_owned(), "CPU s/GB".to_owned(), 1e3),
     };
-    (middle(|figure| figure.0), middle(|figure| figure.1))
+    println!(
+        "\n{}\n{:10} {unit:>15} {:>10} {each:>19} {:>10}   lowest to highest",
+        scenario.name, "", "to floor", "to floor"
+    );
+    for (way, label) in labels.iter().enumerate() {
+        let rate = Figure::of(rounds.iter().map(|round| round[way].rate)).unwrap();
+        let faster = Figure::of(rounds.iter().map(|round| round[way].rate / round[1].rate)).unwrap();
+        print!("{label:10} {:15.0} {:9.2}x", rate.median, faster.median);
+        let cpu = Figure::of(rounds.iter().filter_map(|round| round[way].cpu));
+        // What took no tick of the clock compares with nothing.
+        let cost = |round: &[Measured; 3]| Some(round[way].cpu? / round[1].cpu.filter(|&floor| floor > 0.0)?);
+        let costs = Figure::of(rounds.iter().filter_map(cost));
+        match cpu.zip(costs) {
+            Some((cpu, costs)) => println!(
+                " {:19.2} {:9.2}x   {:.2}x to {:.2}x",
+                cpu.median * scale,
+                costs.median,
+                costs.least,
+                costs.most
+            ),
+            None => println!(" {:>19}", "-"),
+        }
+    }
+    if rounds.iter().all(|round| round[1].cpu.is_none()) {
+        println!("There is no /proc here that tells the CPU time of another process.");
+    }
 }
 
-fn proxy(dir: &Path, bundle: &str, excluded: bool) -> Running {
-    let mut config = Config::capture(dir.join(bundle));
-    config.listen.set_port(0);
-    config.ca_dir = Some(dir.join("ca"));
-    config.upstream_ca.push(dir.join("origin.pem"));
-    if excluded {
-        config.exclude.push(Pattern::parse("*").unwrap());
-    }
-    Proxy::bind(config).unwrap().start().unwrap()
+fn requests(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
+    let ask = route.request("GET", "1024", "");
+    let streams = (0..KEPT_ALIVE).map(|_| route.connect()).collect();
+    meter.measure(|| at_once(streams, amount, |stream| get(stream, &ask, 1024)))
 }
+
+fn connections(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
+    let ask = route.request("GET", "1024", "");
+    meter.measure(|| at_once(vec![(); NEW_AT_ONCE], amount, |()| get(&mut route.connect(), &ask, 1024)))
+}
+
+fn download(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
+    let size = amount.size * MEGABYTE;
+    let mut stream = route.connect();
+    meter.measure(|| {
+        get(&mut stream, &route.request("GET", &size.to_string(), ""), size);
+        amount.size
+    })
+}
+
+fn upload(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
+    let fields = format!("Content-Type: application/octet-stream\r\nContent-Length: {}\r\n", amount.size * MEGABYTE);
+    let (body, mut stream) = (noise(MEGABYTE), route.connect());
+    meter.measure(|| {
+        stream.get_mut().write_all(route.request("POST", "upload", &fields).as_bytes()).unwrap();
+        (0..amount.size).for_each(|_| stream.get_mut().write_all(&body).unwrap());
+        assert!(head(&mut stream).starts_with("HTTP/1.1 200"));
+        amount.size
+    })
+}
+
+fn echoes(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let (ask, message) =
+        (route.request("GET", "echo", upgrade), websocket_frame(0x81, Some([1, 2, 3, 4]), &json(ECHOED)));
+    let open = || {
+        let mut stream = route.connect();
+        stream.get_mut().write_all(ask.as_bytes()).unwrap();
+        assert!(head(&mut stream).starts_with("HTTP/1.1 101"));
+        stream
+    };
+    let streams = (0..KEPT_ALIVE).map(|_| open()).collect();
+    meter.measure(|| {
+        at_once(streams, amount, |stream| {
+            stream.get_mut().write_all(&message).unwrap();
+            skip(stream, 4 + ECHOED).unwrap();
+        })
+    })
+}
+
+fn get(stream: &mut Stream, ask: &str, size: usize) {
+    stream.get_mut().write_all(ask.as_bytes()).unwrap();
+    assert!(head(stream).starts_with("HTTP/1.1 200"));
+    skip(stream, size).unwrap();
+}
+
+/// Does `one` again and again with each of `all` at once; how often together.
+fn at_once<T: Send>(all: Vec<T>, amount: Amount, one: impl Fn(&mut T) + Sync) -> usize {
+    let (end, one) = (Instant::now() + amount.time, &one);
+    thread::scope(|scope| {
+        let repeat = |mut each| {
+            move || {
+                let mut count = 0;
+                while count == 0 || Instant::now() < end {
+                    one(&mut each);
+                    count += 1;
+                }
+                count
+            }
+        };
+        let threads: Vec<_> = all.into_iter().map(|each| scope.spawn(repeat(each))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    })
+}
+
+/// Connections that are used again and again.
+const KEPT_ALIVE: usize = 8;
+
+/// Clients that connect at the same time.
+const NEW_AT_ONCE: usize = 4;

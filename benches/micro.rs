@@ -1,0 +1,342 @@
+//! What the parts cost, each alone: a tap an exchange, the writer an item, and both a megabyte.
+//!
+//! All rounds take turns, so that a machine that slows down hits all alike; the median counts, and how far the others are away is
+//! shown. Time is the CPU time of this process, all its threads together: for one thread that is as long as it takes on a machine
+//! that has nothing else to do.
+//!
+//! The parts are private to the library, and shall stay so. So this benchmark does not use the library: it is built of the same
+//! files, the two worlds that need no socket and what they name. (Cargo sets `cfg(test)` for it: their tests are built along, and
+//! not run.)
+//!
+//! `cargo bench` runs it whole; with `--test` it runs one small round of each, to see that it works. `-- NAME` runs those whose
+//! name has NAME in it.
+
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "it uses a small part of these files")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a benchmark asks the clock, and prints")]
+
+#[path = "../src/bundle/mod.rs"]
+mod bundle;
+#[path = "../src/clock.rs"]
+mod clock;
+#[path = "../src/config.rs"]
+mod config;
+#[path = "../src/error.rs"]
+mod error;
+#[path = "../src/notice.rs"]
+mod notice;
+mod support;
+#[path = "../src/wire/mod.rs"]
+mod wire;
+
+use bundle::body::{Body, Store};
+use bundle::item::{Exchange, Item, Message, Opens, SocketKey, Timing};
+use bundle::queue::queue;
+use bundle::recorder::{self, Recorder, Sink};
+use bundle::writer::{Limits, Writer};
+use clock::Moment;
+use config::Observer;
+// The crate's root is where the library's files look for it.
+use error::Error;
+use notice::Notice;
+use std::collections::VecDeque;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use support::figures::{self, Part, Took, Work, cpu_time, is_asked, print_load, repeat};
+use support::samples::*;
+use wire::authority::Authority;
+use wire::client_hello;
+use wire::http1::Http1;
+use wire::http2::{Http2, hpack};
+use wire::message::Headers;
+use wire::tap::{Dir, Event, ExchangeId, Opcode, Tap};
+use wire::websocket::WebSocket;
+
+fn main() {
+    let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    let (rounds, scale) = if is_asked("--test") { (1, 50) } else { (ROUNDS, 1) };
+    let dir = std::env::temp_dir().join(format!("spectral-micro-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut parts = parts(&dir, scale);
+    parts.retain(|part| wanted.as_ref().is_none_or(|wanted| part.name.contains(wanted.as_str())));
+    let mut rounds_of = vec![Vec::new(); parts.len()];
+    print_load();
+    for _ in 0..rounds {
+        for (part, rounds) in parts.iter_mut().zip(&mut rounds_of) {
+            rounds.push((part.work)());
+        }
+    }
+    figures::print(parts.iter().zip(&rounds_of));
+    print_load();
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+fn parts(dir: &Path, scale: usize) -> Vec<Part> {
+    let (many, pieces) = (1000 / scale, (64 << 20) / PIECE / scale);
+    let part = |name, unit, work| Part { name, unit, work };
+    vec![
+        part("HTTP/1 tap, GET and 1 KB of JSON", "exchange", http1_exchanges(many)),
+        part("HTTP/1 tap, 64 MB with Content-Length", "16 KB piece", http1_body(pieces)),
+        part("HTTP/1 tap, 64 MB in chunks", "16 KB chunk", http1_chunks(pieces)),
+        part("HTTP/2 tap, GET and 1 KB of JSON", "exchange", http2_exchanges(many)),
+        part("HTTP/2 tap, 64 MB in DATA frames", "16 KB frame", http2_body(pieces)),
+        part("HPACK, requests of a browser", "head", heads(many / 10)),
+        part("WebSocket tap, 1 KB of JSON up, masked", "message", messages(many, Dir::Up, Coding::None)),
+        part("WebSocket tap, 1 KB of JSON down", "message", messages(many, Dir::Down, Coding::None)),
+        part("WebSocket tap, 1 KB of JSON down, deflated", "message", messages(many, Dir::Down, Coding::Deflate)),
+        part("ClientHello of a browser", "hello", hellos(many)),
+        part("HTTP/1 tap and recorder, GET and 1 KB of JSON", "exchange", recorded(dir, 5 * many)),
+        part("writer, GET and 1 KB of JSON, very many at once", "exchange", write_exchanges(dir, 5 * many, 5 * many)),
+        part("writer, the same, as many as it compresses", "exchange", write_exchanges(dir, 2 * many, FEW)),
+        part("writer, WebSocket messages of 1 KB of JSON", "message", write_messages(dir, 5 * many)),
+        part("writer, a ZIP of 256 MB", "body", write_body(dir, "application/zip", noise(1 << 20), 256 / scale)),
+        part("writer, 64 MB of noise", "body", write_body(dir, "application/octet-stream", noise(1 << 20), 64 / scale)),
+        part("writer, 64 MB of JSON", "body", write_body(dir, "application/json", json(1 << 20), 64 / scale)),
+    ]
+}
+
+fn http1_exchanges(count: usize) -> Work {
+    talk(Http1::new, &[], exchange(), count)
+}
+
+fn http1_body(pieces: usize) -> Work {
+    let head = response("application/json", &format!("Content-Length: {}", pieces * PIECE));
+    talk(Http1::new, &[request(), (Dir::Down, head)], vec![(Dir::Down, json(PIECE))], pieces)
+}
+
+fn http1_chunks(pieces: usize) -> Work {
+    let head = response("application/json", "Transfer-Encoding: chunked");
+    let chunk = [format!("{PIECE:x}\r\n").into_bytes(), json(PIECE), b"\r\n".to_vec()].concat();
+    talk(Http1::new, &[request(), (Dir::Down, head)], vec![(Dir::Down, chunk)], pieces)
+}
+
+/// As many streams.
+fn http2_exchanges(count: usize) -> Work {
+    let body = json(1 << 10);
+    let answer = |stream| [http2_response(stream, body.len()), http2_frame(DATA, END_STREAM, stream, &body)].concat();
+    let ids = (1..).step_by(2).take(count);
+    let streams = ids.flat_map(|id| [(Dir::Up, http2_request(id)), (Dir::Down, answer(id))]).collect();
+    let mut all = talk(Http2::new, &http2_settings(), streams, 1);
+    Box::new(move || {
+        let took = all();
+        Took { units: took.units * count, ..took }
+    })
+}
+
+fn http2_body(pieces: usize) -> Work {
+    let asked = [(Dir::Up, http2_request(1)), (Dir::Down, http2_response(1, pieces * PIECE))];
+    let piece = http2_frame(DATA, 0, 1, &json(PIECE));
+    talk(Http2::new, &[http2_settings(), asked.to_vec()].concat(), vec![(Dir::Down, piece)], pieces)
+}
+
+fn heads(times: usize) -> Work {
+    let blocks = hpack_story("go-hpack");
+    let size = blocks.iter().map(Vec::len).sum::<usize>();
+    repeat(times * blocks.len(), times * size, move || {
+        for _ in 0..times {
+            let mut decoder = hpack::Decoder::new();
+            let mut see = |name: &[u8], value: &[u8]| {
+                black_box((name, value));
+            };
+            blocks.iter().for_each(|block| assert!(decoder.decode(black_box(block), &mut see).is_ok()));
+        }
+    })
+}
+
+fn messages(count: usize, dir: Dir, coding: Coding) -> Work {
+    let (extension, first, payload) = match coding {
+        Coding::None => ("", 0x81, json(1 << 10)),
+        Coding::Deflate => ("permessage-deflate", 0xc1, deflated(&json(1 << 10))),
+    };
+    let tap = move || {
+        let mut headers = Headers::default();
+        headers.push(b"Sec-WebSocket-Extensions", extension.as_bytes());
+        WebSocket::new(ExchangeId(0), &headers)
+    };
+    let mask = (dir == Dir::Up).then_some([1, 2, 3, 4]);
+    talk(tap, &[], vec![(dir, websocket_frame(first, mask, &payload))], count)
+}
+
+enum Coding {
+    None,
+    Deflate,
+}
+
+fn hellos(count: usize) -> Work {
+    let hello = support::samples::client_hello();
+    repeat(count, count * hello.len(), move || {
+        for _ in 0..count {
+            assert!(black_box(client_hello::parse(black_box(&hello))).is_ok_and(|hello| hello.is_some()));
+        }
+    })
+}
+
+/// Another thread takes what is recorded, and drops it.
+fn recorded(dir: &Path, count: usize) -> Work {
+    let (store, exchange) = (Store::new(dir.to_owned(), 8 << 20), exchange());
+    repeat(count, count * size(&exchange), move || {
+        let (sender, receiver) = queue();
+        let taking = thread::spawn(move || {
+            let mut batch = VecDeque::new();
+            while receiver.take(&mut batch, None) {
+                batch.clear();
+            }
+        });
+        let authority = Authority::for_connect(b"api.example.com:443").unwrap();
+        let origin = recorder::Origin { tls: true, authority, reached: None };
+        let sink = Sink::new(sender, Arc::clone(&store));
+        let mut recorder = Recorder::new(Box::new(Http1::new()), Some(sink), origin);
+        for (dir, bytes) in std::iter::repeat_n(&exchange, count).flatten() {
+            recorder.data(Moment::now(), *dir, bytes);
+        }
+        drop(recorder);
+        taking.join().unwrap();
+    })
+}
+
+/// The writer gets `batch` of them at once.
+fn write_exchanges(dir: &Path, count: usize, batch: usize) -> Work {
+    let body = json(1 << 10);
+    write(dir, count, batch, move |store| {
+        (0..count).map(|_| exchange_item(body_of(store, &body, 1), "application/json", None)).collect()
+    })
+}
+
+/// On as many WebSockets as readers of bundles expect of so many messages.
+fn write_messages(dir: &Path, count: usize) -> Work {
+    let text = json(1 << 10);
+    write(dir, count, usize::MAX, move |store| {
+        let message = |socket, dir| {
+            Item::Message(Message { socket, at: 0, dir, opcode: Opcode::Text, payload: body_of(store, &text, 1) })
+        };
+        let mut items = Vec::new();
+        for n in 0..count {
+            let socket = SocketKey((n / 900) as u64);
+            if n % 900 == 0 {
+                let opens = Opens { socket, protocol: None };
+                items.push(exchange_item(Body::new(store), "application/json", Some(opens)));
+            }
+            items.push(message(socket, if n % 2 == 0 { Dir::Up } else { Dir::Down }));
+        }
+        items
+    })
+}
+
+fn write_body(dir: &Path, kind: &'static str, megabyte: Vec<u8>, times: usize) -> Work {
+    write(dir, 1, 1, move |store| vec![exchange_item(body_of(store, &megabyte, times), kind, None)])
+}
+
+/// Writes a bundle of these items, each time anew; how they are made does not count.
+fn write(dir: &Path, units: usize, batch: usize, items: impl Fn(&Arc<Store>) -> Vec<Item> + 'static) -> Work {
+    let output = dir.join("micro.zip");
+    Box::new(move || {
+        let (told, written) = mpsc::channel();
+        let observer = Observer::new(move |notice| {
+            if let Notice::Exchange { .. } = notice {
+                let _ = told.send(());
+            }
+        });
+        let writer = Writer::create(&output, LIMITS, observer, Moment::now()).unwrap();
+        let mut items = VecDeque::from(items(writer.store()));
+        let bytes = items.iter().map(size_of_item).sum();
+        let (sender, receiver) = queue();
+        let began = cpu_time();
+        let writing = thread::spawn(move || writer.run(&receiver));
+        while !items.is_empty() {
+            let now = batch.min(items.len());
+            items.drain(..now).for_each(|item| assert!(sender.send(item).is_ok()));
+            if !items.is_empty() {
+                (0..now).for_each(|_| written.recv().unwrap());
+            }
+        }
+        drop(sender);
+        let tally = writing.join().unwrap();
+        let cpu = cpu_time() - began;
+        assert!(tally.bundle.is_some() && tally.troubles.is_empty(), "{tally:?}");
+        std::fs::remove_file(&output).unwrap();
+        Took { cpu, units, bytes }
+    })
+}
+
+fn exchange_item(response_body: Body, kind: &str, opens: Option<Opens>) -> Item {
+    let (mut request, mut response) = (None, Err("none"));
+    let mut tap = Http1::new();
+    let mut see = |event: Event<'_>| match event {
+        Event::Request { head, .. } => request = Some(head),
+        Event::Response { head, .. } => response = Ok(head),
+        _ => {}
+    };
+    tap.data(Dir::Up, REQUEST.as_bytes(), &mut see);
+    let framing = format!("Content-Length: {}", response_body.len());
+    tap.data(Dir::Down, &support::samples::response(kind, &framing), &mut see);
+    Item::Exchange(Box::new(Exchange {
+        started: 1_700_000_000_000,
+        url: "https://api.example.com/api/v1/items?page=2&per_page=20".into(),
+        request: request.unwrap(),
+        request_body: response_body.another(),
+        response,
+        response_body,
+        timing: Timing::default(),
+        opens,
+    }))
+}
+
+fn body_of(store: &Arc<Store>, bytes: &[u8], times: usize) -> Body {
+    let mut body = Body::new(store);
+    (0..times).for_each(|_| body.push(bytes));
+    body
+}
+
+fn size_of_item(item: &Item) -> usize {
+    let size = match item {
+        Item::Exchange(exchange) => exchange.response_body.len(),
+        Item::Message(message) => message.payload.len(),
+        Item::SocketEnd(_) | Item::Finish => 0,
+    };
+    usize::try_from(size).unwrap()
+}
+
+/// What the two ends of a connection say.
+type Talk = Vec<(Dir, Vec<u8>)>;
+
+fn request() -> (Dir, Vec<u8>) {
+    (Dir::Up, REQUEST.as_bytes().to_vec())
+}
+
+fn exchange() -> Talk {
+    let head = response("application/json", "Content-Length: 1024");
+    vec![request(), (Dir::Down, [head, json(1 << 10)].concat())]
+}
+
+fn http2_settings() -> Talk {
+    vec![(Dir::Up, http2_preface()), (Dir::Down, http2_frame(SETTINGS, 0, 0, b""))]
+}
+
+fn size(talk: &Talk) -> usize {
+    talk.iter().map(|(_, bytes)| bytes.len()).sum()
+}
+
+/// Shows a new tap how the connection begins, and then `steps` so many times.
+fn talk<T: Tap>(tap: impl Fn() -> T + 'static, beginning: &[(Dir, Vec<u8>)], steps: Talk, times: usize) -> Work {
+    let beginning = beginning.to_vec();
+    repeat(times, times * size(&steps), move || {
+        let mut tap = tap();
+        let mut see = |event: Event<'_>| assert!(!matches!(black_box(event), Event::Opaque { .. }));
+        for (dir, bytes) in beginning.iter().chain(std::iter::repeat_n(&steps, times).flatten()) {
+            tap.data(*dir, black_box(bytes), &mut see);
+        }
+    })
+}
+
+const ROUNDS: usize = 5;
+
+/// What a record of TLS holds, and a chunk or frame often has.
+const PIECE: usize = 16 << 10;
+
+/// Fewer at once than the writer takes for a flood.
+const FEW: usize = 100;
+
+/// What the command line has by default.
+const LIMITS: Limits = Limits { memory: 64 << 20, max_body: 1 << 30 };

@@ -1,0 +1,186 @@
+//! What apps and origins say, as bytes.
+
+use flate2::{Compress, Compression, FlushCompress};
+
+/// Text of so many bytes, as interfaces answer it.
+pub(crate) fn json(size: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(size + 128);
+    let mut random = Random(1);
+    while text.len() < size {
+        let (id, price) = (random.next() % 1_000_000, random.next() % 10_000);
+        let tag = random.next() >> 32;
+        text.extend(
+            format!("{{\"id\": {id}, \"price\": {price}, \"tag\": \"{tag:x}\", \"in_stock\": true}},\n").bytes(),
+        );
+    }
+    text.truncate(size);
+    text
+}
+
+/// Bytes that nothing compresses.
+pub(crate) fn noise(size: usize) -> Vec<u8> {
+    let mut random = Random(2);
+    (0..size.div_ceil(8)).flat_map(|_| random.next().to_le_bytes()).take(size).collect()
+}
+
+/// The same numbers each time (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
+
+/// A browser's request, on a connection that lives on.
+pub(crate) const REQUEST: &str = "GET /api/v1/items?page=2&per_page=20 HTTP/1.1\r\n\
+    Host: api.example.com\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
+    Accept: application/json, text/plain, */*\r\n\
+    Accept-Language: en-US,en;q=0.5\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Connection: keep-alive\r\n\
+    Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n\r\n";
+
+/// The head of an answer with these framing fields.
+pub(crate) fn response(kind: &str, framing: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 200 OK\r\nDate: Mon, 02 Jun 2025 10:00:00 GMT\r\nServer: nginx\r\nContent-Type: {kind}\r\n\
+         Cache-Control: private, max-age=0\r\nVary: Accept-Encoding\r\nX-Request-Id: 5f3c2a1b\r\n{framing}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// An answer with a body of text.
+pub(crate) fn answer(size: usize) -> Vec<u8> {
+    [response("application/json", &format!("Content-Length: {size}")), json(size)].concat()
+}
+
+/// A frame of HTTP/2 (RFC 9113 section 4.1).
+pub(crate) fn http2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+/// What a client of HTTP/2 says first.
+pub(crate) fn http2_preface() -> Vec<u8> {
+    [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &http2_frame(SETTINGS, 0, 0, b"")].concat()
+}
+
+/// The head of a request in HPACK (RFC 7541): GET, https, fields that the first one teaches the table and the others point at, and
+/// a path that differs each time.
+pub(crate) fn http2_request(stream: u32) -> Vec<u8> {
+    let fields = [
+        (":authority", "api.example.com"),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+        ("accept", "application/json, text/plain, */*"),
+        ("accept-language", "en-US,en;q=0.5"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("cookie", "session=0123456789abcdef0123456789abcdef; theme=dark"),
+    ];
+    let path = format!("/api/v1/items?page={stream}&per_page=20");
+    let block = [&[0x82, 0x87, 0x04][..], &hpack_string(&path), &taught(stream == 1, &fields)].concat();
+    http2_frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
+}
+
+/// The head of its answer, in the same way.
+pub(crate) fn http2_response(stream: u32, length: usize) -> Vec<u8> {
+    let fields = [
+        ("date", "Mon, 02 Jun 2025 10:00:00 GMT"),
+        ("server", "nginx"),
+        ("content-type", "application/json"),
+        ("cache-control", "private, max-age=0"),
+        ("vary", "Accept-Encoding"),
+    ];
+    let length = [&[0x0f, 0x0d][..], &hpack_string(&length.to_string())].concat();
+    http2_frame(HEADERS, END_HEADERS, stream, &[&[0x88][..], &taught(stream == 1, &fields), &length].concat())
+}
+
+/// Literals for the table, or indices of its newest entries.
+fn taught(first: bool, fields: &[(&str, &str)]) -> Vec<u8> {
+    let literal = |(name, value): &(&str, &str)| [&[0x40][..], &hpack_string(name), &hpack_string(value)].concat();
+    match first {
+        true => fields.iter().flat_map(literal).collect(),
+        false => (0..fields.len()).rev().map(|age| 0x80 | (62 + u8::try_from(age).unwrap())).collect(),
+    }
+}
+
+/// Without Huffman's code; shorter than 127 bytes.
+fn hpack_string(text: &str) -> Vec<u8> {
+    assert!(text.len() < 0x7f);
+    [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
+}
+
+/// The blocks of one of the stories that the decoder's tests have.
+pub(crate) fn hpack_story(name: &str) -> Vec<Vec<u8>> {
+    let stories = include_str!("../../tests/data/hpack/stories.txt");
+    let story = stories.split("story ").find(|story| story.starts_with(name)).unwrap();
+    let hex =
+        |hex: &str| (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    story.lines().filter_map(|line| line.strip_prefix("wire ")).map(hex).collect()
+}
+
+/// A WebSocket's frame, of which `first` is the first byte and the payload 126 to 65,535 bytes.
+pub(crate) fn websocket_frame(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+    match mask {
+        None => [&[first, 126][..], &length, payload].concat(),
+        Some(mask) => {
+            let masked: Vec<_> = payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+            [&[first, 0x80 | 126][..], &length, &mask, &masked].concat()
+        }
+    }
+}
+
+/// A message's payload with permessage-deflate (RFC 7692 section 7.2.1), a window of its own.
+pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 64);
+    Compress::new(Compression::default(), false).compress_vec(payload, &mut out, FlushCompress::Sync).unwrap();
+    assert!(out.ends_with(b"\0\0\xff\xff"));
+    out.truncate(out.len() - 4);
+    out
+}
+
+/// A browser's ClientHello (RFC 8446 section 4.1.2): names nobody knows (GREASE), a post-quantum key share, what else they send.
+pub(crate) fn client_hello() -> Vec<u8> {
+    let sni = vec16(&[&[0][..], &vec16(b"api.example.com")].concat());
+    let alpn = vec16(b"\x02h2\x08http/1.1");
+    let shares =
+        vec16(&[&[0x1a, 0x1a, 0, 1, 0, 0x11, 0xec][..], &vec16(&noise(1216)), &[0, 0x1d], &vec16(&noise(32))].concat());
+    let extensions: [(u16, &[u8]); 16] = [
+        (0x0a0a, b""),
+        (0, &sni),
+        (23, b""),
+        (0xff01, b"\0"),
+        (10, b"\0\x0a\x1a\x1a\x11\xec\0\x1d\0\x17\0\x18"),
+        (11, b"\x01\0"),
+        (35, b""),
+        (16, &alpn),
+        (5, b"\x01\0\0\0\0"),
+        (13, &[0, 16, 4, 3, 8, 4, 4, 1, 5, 3, 8, 5, 5, 1, 8, 6, 6, 1]),
+        (18, b""),
+        (51, &shares),
+        (45, b"\x01\x01"),
+        (43, b"\x06\x2a\x2a\x03\x04\x03\x03"),
+        (27, b"\x02\0\x02"),
+        (0xfe0d, &noise(250)),
+    ];
+    let extensions = extensions.iter().flat_map(|(kind, data)| [&kind.to_be_bytes()[..], &vec16(data)].concat());
+    let fixed = [&[3, 3][..], &noise(32), &[32], &noise(32), &vec16(&noise(32)), &[1, 0]].concat();
+    let body = [fixed, vec16(&extensions.collect::<Vec<_>>())].concat();
+    let message = [&[1, 0][..], &vec16(&body)].concat();
+    [&[22, 3, 1][..], &vec16(&message)].concat()
+}
+
+fn vec16(data: &[u8]) -> Vec<u8> {
+    [&u16::try_from(data.len()).unwrap().to_be_bytes()[..], data].concat()
+}
