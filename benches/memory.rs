@@ -66,7 +66,7 @@ struct Sizes {
 const TINY: Sizes = Sizes { download: 4, at_once: (10, 1), exchanges: 500, messages: 1000 };
 
 /// Each is many times of what may stay in memory.
-const USUAL: Sizes = Sizes { download: 1000, at_once: (300, 3), exchanges: 100_000, messages: 500_000 };
+const USUAL: Sizes = Sizes { download: 500, at_once: (200, 2), exchanges: 50_000, messages: 500_000 };
 
 /// Needs some 20 GB of disk and a few minutes.
 const FULL: Sizes = Sizes { download: 4096, at_once: (1000, 5), exchanges: 500_000, messages: 1_000_000 };

@@ -44,6 +44,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 use support::figures::{self, Part, Took, Work, cpu_time, is_asked, print_load, repeat};
 use support::samples::*;
 use wire::authority::Authority;
@@ -56,19 +57,14 @@ use wire::websocket::WebSocket;
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let (rounds, scale) = if is_asked("--test") { (1, 50) } else { (ROUNDS, 1) };
+    let scale = if is_asked("--test") { 50 } else { 1 };
     let dir = std::env::temp_dir().join(format!("spectral-micro-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let mut parts = parts(&dir, scale);
     parts.retain(|part| wanted.as_ref().is_none_or(|wanted| part.name.contains(wanted.as_str())));
-    let mut rounds_of = vec![Vec::new(); parts.len()];
     print_load();
-    for _ in 0..rounds {
-        for (part, rounds) in parts.iter_mut().zip(&mut rounds_of) {
-            rounds.push((part.work)());
-        }
-    }
-    figures::print(parts.iter().zip(&rounds_of));
+    let rounds = figures::rounds(PATIENCE, || parts.iter_mut().map(|part| (part.work)()).collect());
+    figures::print(&parts, &rounds);
     print_load();
     std::fs::remove_dir_all(&dir).unwrap();
 }
@@ -330,7 +326,8 @@ fn talk<T: Tap>(tap: impl Fn() -> T + 'static, beginning: &[(Dir, Vec<u8>)], ste
     })
 }
 
-const ROUNDS: usize = 5;
+/// All rounds together take some 30 s on a machine that is not busy.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a record of TLS holds, and a chunk or frame often has.
 const PIECE: usize = 16 << 10;

@@ -1,11 +1,21 @@
 //! Figures of rounds that take turns, on machines that others use too.
 
 use nix::sys::resource::{UsageWho, getrusage};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Whether the command line has `flag` in it: `--test` to show that a benchmark works, `--full` for its full size.
 pub(crate) fn is_asked(flag: &str) -> bool {
     std::env::args().any(|arg| arg == flag)
+}
+
+/// What `round` gives each time: [`ROUNDS`] times, fewer where they take longer than `patience`, and once for a `--test`.
+pub(crate) fn rounds<T>(patience: Duration, mut round: impl FnMut() -> T) -> Vec<T> {
+    let (began, mut all) = (Instant::now(), Vec::new());
+    let (fewest, most) = if is_asked("--test") { (1, 1) } else { (FEWEST, ROUNDS) };
+    while all.len() < fewest || all.len() < most && began.elapsed() < patience {
+        all.push(round());
+    }
+    all
 }
 
 /// The one in the middle, the least and the most.
@@ -75,14 +85,15 @@ pub(crate) fn repeat(units: usize, bytes: usize, mut once: impl FnMut() + 'stati
     })
 }
 
-/// A line for each part, of all its rounds.
-pub(crate) fn print<'p>(parts: impl Iterator<Item = (&'p Part, &'p Vec<Took>)>) {
-    println!("{:52} {:>12} {:>12} {:>10}   lowest to highest", "", "CPU time", "each", "MB/s");
-    for (Part { name, unit, .. }, rounds) in parts {
+/// A line for each part, of what all took in each round.
+pub(crate) fn print(parts: &[Part], rounds: &[Vec<Took>]) {
+    println!("{:52} {:>12} {:>12} {:>10}   of {} rounds", "", "CPU time", "each", "MB/s", rounds.len());
+    for (at, Part { name, unit, .. }) in parts.iter().enumerate() {
+        let rounds = || rounds.iter().map(|round| round[at]);
         // What took no tick of the clock took one at most.
-        let cpu = |took: &Took| took.cpu.max(Duration::from_micros(1)).as_nanos() as f64;
-        let each = Figure::of(rounds.iter().map(|took| cpu(took) / took.units as f64)).unwrap();
-        let rate = Figure::of(rounds.iter().map(|took| took.bytes as f64 / cpu(took) * 1e3)).unwrap();
+        let cpu = |took: Took| took.cpu.max(Duration::from_micros(1)).as_nanos() as f64;
+        let each = Figure::of(rounds().map(|took| cpu(took) / took.units as f64)).unwrap();
+        let rate = Figure::of(rounds().map(|took| took.bytes as f64 / cpu(took) * 1e3)).unwrap();
         let time = match each.median {
             short @ ..1e4 => format!("{short:.0} ns"),
             longer @ ..1e6 => format!("{:.1} us", longer / 1e3),
@@ -95,3 +106,8 @@ pub(crate) fn print<'p>(parts: impl Iterator<Item = (&'p Part, &'p Vec<Took>)>) 
 
 /// A thousand times what the clock can tell apart, at the least.
 const LONG_ENOUGH: Duration = Duration::from_millis(30);
+
+const ROUNDS: usize = 5;
+
+/// A median of fewer says nothing.
+const FEWEST: usize = 3;
