@@ -18,15 +18,10 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::{process, thread};
+use std::thread;
 
-/// Serves until the benchmark ends, which keeps the other end of stdin. Trusts `origin.pem` in `dir`, and leaves there in
-/// `floor.pem` what is to be trusted.
+/// Serves until it is ended. Trusts `origin.pem` in `dir`, and leaves there in `floor.pem` what is to be trusted.
 pub(crate) fn main(dir: &Path) {
-    thread::spawn(|| {
-        let _ = io::stdin().read(&mut [0]);
-        process::exit(0);
-    });
     let towards_clients = Arc::new(self_signed(&dir.join("floor.pem")));
     let towards_origins = Arc::new(client_config(&[&dir.join("origin.pem")]));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

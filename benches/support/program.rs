@@ -34,7 +34,7 @@ impl Program {
     }
 
     fn start(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
@@ -95,6 +95,13 @@ impl Program {
         let mut said = String::new();
         self.said.read_to_string(&mut said).unwrap();
         Stopped { status, took, peak, said }
+    }
+}
+
+impl Drop for Program {
+    /// A benchmark that fails leaves nothing behind that runs.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
     }
 }
 
