@@ -270,7 +270,7 @@ const SCENARIOS: [Scenario; 7] = [
     scenario("GET of 1 KB, kept alive, 8 connections", Over::Tls, requests, Unit::Each("request")),
     scenario("new connections, one GET each", Over::NewTls, connections, Unit::Each("connection")),
     scenario("download of a ZIP of 256 MB", Over::Tls, download, Unit::Megabyte),
-    scenario("upload of 256 MB of who knows what", Over::Tls, upload, Unit::Megabyte),
+    scenario("upload of 256 MB, which the writer tries to compress", Over::Tls, upload, Unit::Megabyte),
     scenario("WebSocket, 1 KB back and forth, 8 connections", Over::Tls, echoes, Unit::Each("round trip")),
     scenario("http:// GET of 1 KB, kept alive, 8 connections", Over::Plain, requests, Unit::Each("request")),
     Scenario { passes: true, ..scenario("tunnel, download of 256 MB", Over::Clear, download, Unit::Megabyte) },
