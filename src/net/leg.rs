@@ -278,6 +278,12 @@ impl Leg {
 
     /// Sends `plain`; what the socket does not take at once is owed. To a peer that takes nothing more it is dropped.
     pub(crate) fn send(&mut self, plain: &[u8]) {
+        self.put(plain);
+        self.flush();
+    }
+
+    /// The same, but some records of TLS may wait for [`Leg::flush`], to leave together.
+    pub(crate) fn put(&mut self, plain: &[u8]) {
         if !self.takes() || plain.is_empty() {
             return;
         }
@@ -287,7 +293,9 @@ impl Leg {
                 // Writing into a buffer without a limit cannot fail.
                 let _ = tls.writer().write_all(plain);
                 self.collect();
-                self.flush();
+                if self.outbox.len() >= TOGETHER {
+                    self.flush();
+                }
             }
             None if is_nothing_owed => {
                 let taken = self.write(plain);
@@ -425,3 +433,6 @@ fn offer(unread: &mut Vec<u8>, bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> usiz
     let used = if unread.is_empty() { sink(bytes) } else { 0 };
     unread.extend_from_slice(bytes.get(used..).unwrap_or_default());
 }
+
+/// Records of TLS leave together up to this size, which is what a system hands to a card, or to itself, in one piece.
+const TOGETHER: usize = 64 << 10;

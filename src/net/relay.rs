@@ -185,6 +185,7 @@ fn pump(dir: Dir, from: &mut Leg, to: &mut Leg, watch: &mut dyn Watch) {
         moved += bytes.len();
         forward(dir, bytes, to, watch)
     });
+    to.flush();
     // A violation of TLS in mid-stream, or a fatal alert: our alert goes to the one who caused it, and the other side learns
     // of a cut.
     if read.is_err() {
@@ -197,13 +198,14 @@ fn pump(dir: Dir, from: &mut Leg, to: &mut Leg, watch: &mut dyn Watch) {
 
 fn forward(dir: Dir, bytes: &[u8], to: &mut Leg, watch: &mut dyn Watch) -> usize {
     let passed = watch.pass(dir, bytes).min(bytes.len());
-    to.send(bytes.get(..passed).unwrap_or_default());
+    to.put(bytes.get(..passed).unwrap_or_default());
     passed
 }
 
 fn pass_unread(dir: Dir, from: &mut Leg, to: &mut Leg, watch: &mut dyn Watch) {
     if !from.unread().is_empty() {
         from.reread(&mut |bytes| forward(dir, bytes, to, watch));
+        to.flush();
     }
 }
 
