@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! group: body, body, trace.json ──▶ deflate ──▶ sink ─commit─▶ NAME.zip.part     all of a group or nothing of it
-//!              └─ a line each ──▶ directory (spilled)          │
+//!              └─ a line each ──▶ directory (spilled)          │ ▲
+//! room: another thread copies a large body to its place ───────┼─┘               its group lists it once it is whole
 //! finish: ─────────────────────────▶ its lines, end, fsync ────┤
 //!   NAME.zip.bak ◀── NAME.zip ◀────────────────── rename ──────┘
 //! ```
@@ -28,12 +29,14 @@ use deflate::WHOLE;
 pub(crate) use opened::Opened;
 pub(crate) use part::{PartState, Unplaced, folder};
 pub(crate) use records::{Entry, Packing};
+pub(crate) use room::Room;
 
 mod deflate;
 pub(crate) mod index;
 mod opened;
 pub(crate) mod part;
 mod records;
+mod room;
 pub(crate) mod scan;
 pub(super) mod sink;
 
@@ -221,22 +224,57 @@ impl Archive {
         let header = entry.local(self.date, note)?;
         let at = self.sink.end();
         self.sink.append(&vec![0; header.len()])?;
-        let mut left = entry.packed;
-        let mut piece = vec![0; usize::try_from(left).map_or(PIECE, |left| left.min(PIECE))];
-        while left > 0 {
-            let most = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-            match content.read(piece.get_mut(..most).unwrap_or_default()) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => {
-                    self.sink.append(piece.get(..n).unwrap_or_default())?;
-                    left = left.saturating_sub(n as u64);
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
+        in_pieces(content, entry.packed, &mut |piece| self.sink.append(piece))?;
         self.sink.patch(at, &header)?;
         self.line(&entry, at)
+    }
+
+    /// Leaves room for entries that are packed already, to be filled from any thread while others are written behind them. A
+    /// group lists them with [`Archive::take_in`] once they are whole.
+    pub(crate) fn reserve(&mut self, entries: Vec<Entry>) -> io::Result<Vec<Room>> {
+        self.commit()?;
+        let rooms = entries.into_iter().map(|entry| self.leave_room(entry)).collect();
+        match &rooms {
+            Ok(_) => {
+                self.staged.end = self.sink.end();
+                self.committed = self.staged;
+                self.part.keep(true);
+            }
+            Err(_) => self.rollback(),
+        }
+        rooms
+    }
+
+    fn leave_room(&mut self, entry: Entry) -> io::Result<Room> {
+        let entry = Entry { large: entry.size.max(entry.packed) >= LARGE, ..entry };
+        let at = self.sink.end();
+        // Not zeros: what is written behind must be found, and the checksum says whether the content came.
+        self.sink.append(&entry.local(self.date, &[])?)?;
+        let content = self.sink.end();
+        self.sink.reserve(entry.packed)?;
+        Ok(Room::new(self.sink.file(), at, content, entry.packed, entry.central(self.date, at)?))
+    }
+
+    /// Makes the entry in `room` one of the group.
+    pub(crate) fn take_in(&mut self, room: &Room) -> io::Result<()> {
+        self.end_entry()?;
+        self.lines.extend_from_slice(&room.line);
+        self.count = self.count.saturating_add(1);
+        Ok(())
+    }
+
+    /// Takes room back in which nothing will be. If others were written behind it, it stays, and the directory leaves it out.
+    pub(crate) fn give_up(&mut self, room: &Room) {
+        if self.staged.end == room.end && self.uncommitted() == 0 {
+            self.committed.end = room.at;
+            self.rollback();
+        }
+    }
+
+    /// A compressor, for whoever wants to know what it would make of something.
+    pub(crate) fn deflater(&mut self) -> io::Result<&mut Deflater> {
+        self.end_entry()?;
+        Ok(&mut self.deflater)
     }
 
     fn end_entry(&mut self) -> io::Result<()> {
@@ -325,6 +363,24 @@ impl Write for Archive {
     }
 }
 
+/// Hands the next `left` bytes of `content` to `take`.
+fn in_pieces(content: &mut dyn Read, mut left: u64, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut piece = vec![0; usize::try_from(left).map_or(PIECE, |left| left.min(PIECE))];
+    while left > 0 {
+        let most = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+        match content.read(piece.get_mut(..most).unwrap_or_default()) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                take(piece.get(..n).unwrap_or_default())?;
+                left = left.saturating_sub(n as u64);
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
 fn append(sink: &mut Sink, packed: &mut u64, bytes: &[u8]) -> io::Result<()> {
     *packed = packed.saturating_add(bytes.len() as u64);
     sink.append(bytes)
@@ -333,8 +389,8 @@ fn append(sink: &mut Sink, packed: &mut u64, bytes: &[u8]) -> io::Result<()> {
 /// From here on an entry has room for sizes past 4 GiB: what does not compress grows, by an eighth at most.
 const LARGE: u64 = 3 << 30;
 
-/// What is copied goes in pieces of this size.
-const PIECE: usize = 64 * 1024;
+/// What is copied goes in pieces of this size: larger ones leave the processor's cache.
+const PIECE: usize = 128 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@
 //! and [`Body::damaged`] says what is missing.
 
 use super::spill;
+use flate2::Crc;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -37,6 +38,11 @@ impl Store {
         self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
     }
 
+    /// Whether there is enough left for what only saves time.
+    fn is_plentiful(&self) -> bool {
+        self.used.load(Relaxed) < self.budget / 2
+    }
+
     fn give_back(&self, size: usize) {
         self.used.fetch_sub(size, Relaxed);
     }
@@ -50,6 +56,8 @@ pub(crate) struct Body {
     file: Option<File>,
     /// How much of the file is meant.
     spilled: u64,
+    /// Of that much.
+    crc: Crc,
     damage: Option<Damage>,
 }
 
@@ -65,7 +73,7 @@ pub(crate) struct Damage {
 impl Body {
     /// An empty one, which owns nothing yet.
     pub(crate) fn new(store: &Arc<Store>) -> Self {
-        Self { store: Arc::clone(store), memory: Vec::new(), file: None, spilled: 0, damage: None }
+        Self { store: Arc::clone(store), memory: Vec::new(), file: None, spilled: 0, crc: Crc::new(), damage: None }
     }
 
     /// An empty one of the same store.
@@ -102,14 +110,33 @@ impl Body {
         self.file.is_none().then_some(&self.memory)
     }
 
+    /// The CRC-32 of what there is to read. Of what is in the file it is known already.
+    pub(crate) fn crc(&self) -> u32 {
+        let mut crc = Crc::new();
+        crc.combine(&self.crc);
+        crc.update(&self.memory);
+        crc.sum()
+    }
+
     /// Reads from the start; read in large pieces, each one may be a system call.
     pub(crate) fn reader(&self) -> Reader<'_> {
-        Reader { file: self.file.as_ref(), at: 0, end: self.spilled, memory: &self.memory }
+        self.reader_at(0)
+    }
+
+    /// Reads from `at` on.
+    pub(crate) fn reader_at(&self, at: u64) -> Reader<'_> {
+        let in_memory = usize::try_from(at.saturating_sub(self.spilled)).unwrap_or(usize::MAX);
+        let memory = self.memory.get(in_memory..).unwrap_or_default();
+        Reader { file: self.file.as_ref(), at: at.min(self.spilled), end: self.spilled, memory }
     }
 
     /// Makes room for `more` bytes in memory, if they may stay there.
     fn fits(&mut self, more: usize) -> bool {
-        let limit = if self.file.is_some() { WRITE_BUFFER } else { IN_MEMORY };
+        let limit = match &self.file {
+            None => IN_MEMORY,
+            Some(_) if self.store.is_plentiful() => WRITE_BUFFER,
+            Some(_) => SMALL_WRITE_BUFFER.max(self.memory.capacity()),
+        };
         let Some(need) = self.memory.len().checked_add(more).filter(|&need| need <= limit) else {
             return false;
         };
@@ -155,13 +182,23 @@ impl Body {
         // On failure memory stays as it is, and the part of it that went into the file is overlooked.
         file.write_all_at(&self.memory, self.spilled)?;
         self.spilled = self.spilled.saturating_add(self.memory.len() as u64);
-        self.store.give_back(self.memory.capacity());
-        self.memory = Vec::new();
+        self.crc.update(&self.memory);
+        self.memory.clear();
+        if self.memory.capacity() > WRITE_BUFFER {
+            self.store.give_back(self.memory.capacity());
+            self.memory = Vec::new();
+        }
+        // A large piece is not worth collecting.
+        if bytes.len() <= self.memory.capacity() / 2 {
+            self.memory.extend_from_slice(bytes);
+            return Ok(());
+        }
         while !bytes.is_empty() {
             match file.write_at(bytes, self.spilled) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     self.spilled = self.spilled.saturating_add(n as u64);
+                    self.crc.update(bytes.get(..n).unwrap_or_default());
                     *bytes = bytes.get(n..).unwrap_or_default();
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -212,9 +249,12 @@ const IN_MEMORY: usize = 256 * 1024;
 /// of which the connections need many.
 const ALWAYS_IN_MEMORY: usize = 4 * 1024;
 
-/// What a body in a file collects before it writes, so that small pieces do not cost a system call each; a thousand large
-/// bodies at once have one each.
-const WRITE_BUFFER: usize = 16 * 1024;
+/// What a body in a file collects before it writes: small pieces do not cost a system call each, and the system keeps larger
+/// ones at two thirds of the cost.
+const WRITE_BUFFER: usize = 64 * 1024;
+
+/// The same where memory gets scarce: a thousand large bodies at once have one each.
+const SMALL_WRITE_BUFFER: usize = 16 * 1024;
 
 /// The first allocation; most messages of a WebSocket fit.
 const SMALLEST: usize = 512;
@@ -276,7 +316,10 @@ mod tests {
             body.push(piece);
         }
         assert!(body.damaged().is_none() && body.file.is_none());
-        assert_eq!((body.len(), content(&body)), (all.len() as u64, all));
+        assert_eq!((body.len(), content(&body)), (all.len() as u64, all.clone()));
+        let mut crc = Crc::new();
+        crc.update(&all);
+        assert_eq!(body.crc(), crc.sum());
         assert_eq!(store.used.load(Relaxed), body.memory.capacity());
         drop(body);
         assert_eq!(store.used.load(Relaxed), 0);
@@ -294,6 +337,14 @@ mod tests {
             assert!(folder.is_empty(), "the file has a name");
             assert_eq!(body.len(), all.len() as u64);
             assert!(content(&body) == all && content(&body) == all, "in pieces of {piece}, read twice");
+            let (mut crc, mut from) = (Crc::new(), Vec::new());
+            crc.update(&all);
+            assert_eq!(body.crc(), crc.sum());
+            for at in [0, 1, body.spilled - 1, body.spilled, all.len() as u64 - 1, all.len() as u64, u64::MAX] {
+                from.clear();
+                body.reader_at(at).read_to_end(&mut from).unwrap();
+                assert!(from == all[all.len().min(at as usize)..], "from {at}, {} in the file", body.spilled);
+            }
         }
         assert_eq!(store.used.load(Relaxed), 0);
     }
@@ -342,6 +393,9 @@ mod tests {
         body.push(&pattern(IN_MEMORY));
         assert_eq!(body.damaged().map(|damage| damage.lost), Some(IN_MEMORY as u64));
         assert_eq!(content(&body), b"kept");
+        let mut crc = Crc::new();
+        crc.update(b"kept");
+        assert_eq!(body.crc(), crc.sum());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! An exchange or message is kept if its JSON and its bodies are whole, checksums and all; its JSON comes last, so where a
-//! file was cut off, everything before is whole. A socket that was open then has no JSON yet: the note beside its
+//! file was cut off, everything before is whole, or a large body that was still being copied while others were written behind. A socket that was open then has no JSON yet: the note beside its
 //! handshake says what it would have said. The file may hold anything: nothing in it names a file, and its claims are
 //! checked before they are believed.
 
@@ -181,8 +181,10 @@ struct Salvage<'f> {
     capture: Option<Capture>,
     /// Sound entries that no JSON has named yet, the last ones.
     waiting: Vec<Found>,
-    /// Entries since the last that was kept.
-    doubtful: u64,
+    /// Entries so far.
+    seen: u64,
+    /// Those of them that were kept, or made anew.
+    taken: u64,
     left_out: u64,
     /// Where the last entry that was kept ends.
     good: u64,
@@ -223,7 +225,8 @@ impl<'f> Salvage<'f> {
             session: Session::new(output, Duration::ZERO),
             capture: None,
             waiting: Vec::new(),
-            doubtful: 0,
+            seen: 0,
+            taken: 0,
             left_out: 0,
             good: 0,
             traces: HashSet::new(),
@@ -237,7 +240,7 @@ impl<'f> Salvage<'f> {
 
     fn all(&mut self, scan: &mut Scan<'_>) -> Result<(), Stop> {
         while let Step::Entry(found) = scan.next().map_err(Stop::Read)? {
-            self.doubtful = self.doubtful.saturating_add(1);
+            self.seen = self.seen.saturating_add(1);
             self.one(found)?;
         }
         Ok(())
@@ -266,8 +269,7 @@ impl<'f> Salvage<'f> {
             }
             (None, ..) => {
                 if found.content(self.file, &mut |_| ()).map_err(Stop::Read)? {
-                    // An exchange has two bodies.
-                    self.waiting.truncate(1);
+                    self.waiting.truncate(MOST_WAITING);
                     self.waiting.insert(0, found);
                 }
                 Ok(())
@@ -276,17 +278,16 @@ impl<'f> Salvage<'f> {
     }
 
     fn trace(&mut self, number: u32, found: &Found) -> Result<(), Stop> {
-        let waiting = std::mem::take(&mut self.waiting);
         let Some(trace) = self.read::<Trace>(found)? else { return Ok(()) };
         let id = Id::Trace(number).to_string();
         let (request, response) = (&trace.request, &trace.response);
-        let sent = body(&waiting, "traces", &format!("{id}_request.bin"), &request.body_file, request.body_size);
-        let received = body(&waiting, "traces", &format!("{id}_response.bin"), &response.body_file, response.body_size);
+        let sent = self.body("traces", &format!("{id}_request.bin"), &request.body_file, request.body_size);
+        let received = self.body("traces", &format!("{id}_response.bin"), &response.body_file, response.body_size);
         let (Some(sent), Some(received)) = (sent, received) else { return Ok(()) };
         if trace.id != id || found.entry.name != format!("traces/{id}.json") || !self.traces.insert(number) {
             return Ok(());
         }
-        self.copy(&[sent, received, Some(found)])?;
+        self.copy(&[sent.as_ref(), received.as_ref(), Some(found)])?;
         self.session.trace(number, trace.timestamp, &trace.request.url);
         // A float that is too large saturates.
         let took = trace.timing.total_ms.max(0.0) as u64;
@@ -305,10 +306,9 @@ impl<'f> Salvage<'f> {
     }
 
     fn message(&mut self, socket: u32, number: u32, found: &Found) -> Result<(), Stop> {
-        let waiting = std::mem::take(&mut self.waiting);
         let Some(message) = self.read::<Message>(found)? else { return Ok(()) };
         let id = Id::Message(socket, number).to_string();
-        let payload = body(&waiting, "ws", &format!("{id}.bin"), &message.payload_file, message.payload_size);
+        let payload = self.body("ws", &format!("{id}.bin"), &message.payload_file, message.payload_size);
         let Some(payload) = payload else { return Ok(()) };
         let is_its_own = message.id == id
             && message.connection_ref == Id::Socket(socket).to_string()
@@ -317,7 +317,7 @@ impl<'f> Salvage<'f> {
         if !is_its_own || self.sockets.get(&socket).is_some_and(|known| number <= known.last) {
             return Ok(());
         }
-        self.copy(&[payload, Some(found)])?;
+        self.copy(&[payload.as_ref(), Some(found)])?;
         self.session.message(socket, number, message.timestamp);
         self.lasts(message.timestamp, message.timestamp);
         let known = self.sockets.entry(socket).or_default();
@@ -373,10 +373,11 @@ impl<'f> Salvage<'f> {
         Ok(())
     }
 
-    /// Of the entries up to `end`, the last `count` are kept, or made anew.
+    /// Of the entries up to `end`, `count` more are kept, or made anew. Any other may still be: the body of something whose JSON
+    /// comes later.
     fn kept(&mut self, end: u64, count: u64) {
-        self.left_out = self.left_out.saturating_add(self.doubtful.saturating_sub(count));
-        self.doubtful = 0;
+        self.taken = self.taken.saturating_add(count);
+        self.left_out = self.seen.saturating_sub(self.taken);
         self.good = end;
     }
 
@@ -437,28 +438,27 @@ impl<'f> Salvage<'f> {
         self.session.write(&mut self.archive, duration).map_err(Stop::Write)
     }
 
+    /// `Some` if the body is as the JSON says: not there, or called `name`, in `folder`, and of the right size. It is waited
+    /// for no longer.
+    fn body(&mut self, folder: &str, name: &str, file: &Option<String>, size: u64) -> Option<Option<Found>> {
+        let Some(file) = file else { return (size == 0).then_some(None) };
+        let is_it = |found: &Found| found.entry.name.strip_prefix(folder) == Some(&format!("/{name}"));
+        let found = self.waiting.iter().position(is_it).map(|at| self.waiting.remove(at))?;
+        (file == name && size > 0 && found.entry.size == size).then_some(Some(found))
+    }
+
     fn has_trace(&self, id: &str) -> bool {
         let number = numbers(id).first().copied().and_then(|n| u32::try_from(n).ok());
         number.is_some_and(|n| self.traces.contains(&n) && Id::Trace(n).to_string() == id)
     }
 }
 
-/// `Some` if the body is as the JSON says: not there, or called `name`, in `folder`, and of the right size.
-fn body<'w>(
-    waiting: &'w [Found],
-    folder: &str,
-    name: &str,
-    file: &Option<String>,
-    size: u64,
-) -> Option<Option<&'w Found>> {
-    let Some(file) = file else { return (size == 0).then_some(None) };
-    let is_it = |found: &&Found| found.entry.name.strip_prefix(folder) == Some(&format!("/{name}"));
-    let found = waiting.iter().find(is_it)?;
-    (file == name && size > 0 && found.entry.size == size).then_some(Some(found))
-}
-
 /// Of a WebSocket of which only messages are left. No host has such a name (RFC 2606 section 2).
 const UNKNOWN_URL: &str = "ws://unknown.invalid/";
+
+/// So many bodies wait besides the newest: of two exchanges whose large bodies are in their places before their JSON is, and
+/// one of the exchange that is written between.
+const MOST_WAITING: usize = 5;
 
 /// No exchange that we write has so much JSON.
 const LARGEST_JSON: u64 = 64 << 20;

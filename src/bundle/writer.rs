@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Items ─▶ decode ─▶ bodies and JSON ─▶ staged ─▶ archive      one group each: whole in the bundle or not at all
-//!   └─▶ packer (a thread, if it takes long) ─▶┘      └─▶ session: counters, times ─▶ at the end: timeline, manifest
+//!   └─▶ packer (threads, if it takes long) ─▶┘      └─▶ session: counters, times ─▶ at the end: timeline, manifest
 //! ```
 //!
 //! What comes in one batch is written by one system call. What cannot be written is counted as lost and the capture goes on;
@@ -20,8 +20,8 @@ use crate::clock::Moment;
 use crate::config::Observer;
 use crate::error::Error;
 use crate::notice::Notice;
-use entry::takes_long;
-use packer::{Done, Job, Packer};
+use entry::{Effort, effort};
+use packer::{Ask, Done, Job, Packer};
 use prepared::{Prepared, PreparedMessage};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -137,11 +137,16 @@ impl Writer {
         self.finish()
     }
 
-    /// Writes what the other thread has prepared.
+    /// Writes what another thread has prepared, or makes room for it.
     fn take_done(&mut self, done: Done) {
         match done {
-            Some(prepared) => self.take(|writer| writer.exchange_prepared(prepared)),
-            None => self.troubles.add(Trouble::Panic, ""),
+            Done::Asks(Ask { entries, answer }) => {
+                self.commit();
+                // The thread waits for it.
+                let _ = answer.send(self.archive.reserve(entries));
+            }
+            Done::Prepared(prepared) => self.take(|writer| writer.exchange_prepared(prepared)),
+            Done::Panicked => self.troubles.add(Trouble::Panic, ""),
         }
     }
 
@@ -177,8 +182,9 @@ impl Writer {
             self.open.insert(opens.socket, socket);
         }
         let number = self.last_trace.saturating_add(1);
-        if exchange.opens.is_none() && exchange_takes_long(&exchange) {
-            match self.packer.offer(Job { exchange, number }) {
+        let effort = exchange_effort(&exchange);
+        if exchange.opens.is_none() && effort > Effort::Little {
+            match self.packer.offer(Job { exchange, number }, effort) {
                 Ok(()) => {
                     // Ids are in the order of completion, whatever is written first.
                     self.last_trace = number;
@@ -187,13 +193,14 @@ impl Writer {
                 Err(job) => exchange = job.exchange,
             }
         }
-        self.exchange_prepared(Prepared::new(exchange, number, self.max_body))
+        self.exchange_prepared(Box::new(Prepared::new(exchange, number, self.max_body)))
     }
 
-    fn exchange_prepared(&mut self, prepared: Prepared) -> io::Result<()> {
+    fn exchange_prepared(&mut self, mut prepared: Box<Prepared>) -> io::Result<()> {
+        prepared.is_filled(&mut self.archive)?;
         prepared.cut.iter().for_each(|cause| self.troubles.add(Trouble::CutBody, cause));
         let (number, opens) = (prepared.number, prepared.opens.is_some());
-        self.stage(Group::Exchange(Box::new(prepared)))?;
+        self.stage(Group::Exchange(prepared))?;
         self.last_trace = self.last_trace.max(number);
         if opens {
             // What its messages are told of it has to be settled.
@@ -262,6 +269,7 @@ impl Writer {
 
     /// Counts what is in the bundle now, and tells of it.
     fn settle(&mut self, group: Group) {
+        self.troubles.written(self.owed.len());
         match group {
             Group::Exchange(prepared) => {
                 let Prepared { number, trace, notice, opens, .. } = *prepared;
@@ -304,6 +312,7 @@ impl Writer {
             self.owed.push(socket);
             return Err(cause);
         }
+        self.troubles.written(self.owed.len());
         self.session.socket(socket.number, socket.started);
         self.troubles.tell(&Notice::Socket { id: described.id, url: socket.url, messages: described.message_count });
         Ok(())
@@ -319,7 +328,7 @@ impl Writer {
     }
 
     fn finish(mut self) -> Tally {
-        for done in self.packer.finish() {
+        while let Some(done) = self.packer.last() {
             self.take_done(done);
         }
         self.commit();
@@ -392,9 +401,9 @@ enum Group {
     Message(PreparedMessage),
 }
 
-fn exchange_takes_long(exchange: &Exchange) -> bool {
-    let answer = exchange.response.as_ref().is_ok_and(|head| takes_long(&exchange.response_body, &head.headers));
-    answer || takes_long(&exchange.request_body, &exchange.request.headers)
+fn exchange_effort(exchange: &Exchange) -> Effort {
+    let answer = exchange.response.as_ref().map(|head| effort(&exchange.response_body, &head.headers));
+    answer.unwrap_or(Effort::Little).max(effort(&exchange.request_body, &exchange.request.headers))
 }
 
 /// Readers expect ids of four digits.
@@ -403,7 +412,7 @@ const MOST_TRACES: u32 = 9999;
 /// Readers expect numbers of three digits.
 const MOST_MESSAGES: u32 = 999;
 
-/// What the other thread has prepared waits so long at most.
+/// What another thread has prepared, or asks for, waits so long at most.
 const SOON: Duration = Duration::from_millis(20);
 
 /// What is staged goes to the system when it comes to so much, or at the end of its batch.

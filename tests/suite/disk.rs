@@ -80,6 +80,7 @@ fn a_full_disk_costs_what_came_meanwhile_and_no_more() {
     // Of the three, those that the writer comes to only now find room.
     std::fs::remove_file(&ballast).unwrap();
     get(&running, &origin, 20);
+    running.line("spectral: the bundle can be written again; ");
     let said = running.interrupt();
     assert_eq!(said.code, Some(1), "{}", said.err);
     assert_eq!(times(&said.err, "No space left on device"), 2, "once as it happens, once at the end: {}", said.err);

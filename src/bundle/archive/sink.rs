@@ -8,10 +8,11 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// See above.
 pub(super) struct Sink {
-    file: File,
+    file: Arc<File>,
     /// Not written yet, from `at` on.
     buffer: Vec<u8>,
     at: u64,
@@ -21,7 +22,7 @@ pub(super) struct Sink {
 
 impl Sink {
     pub(super) fn new(file: File) -> Self {
-        Self { file, buffer: Vec::with_capacity(BUFFER), at: 0, reached: 0 }
+        Self { file: Arc::new(file), buffer: Vec::with_capacity(BUFFER), at: 0, reached: 0 }
     }
 
     /// Where the next byte goes.
@@ -51,6 +52,21 @@ impl Sink {
             None => self.write(bytes, at)?,
         }
         Ok(())
+    }
+
+    /// Leaves room for `len` bytes, which whoever has the file writes; what is appended goes behind. The file is as long as that
+    /// from now on: where that is not allowed, it is known at once.
+    pub(super) fn reserve(&mut self, len: u64) -> io::Result<()> {
+        self.flush()?;
+        let end = self.at.checked_add(len).ok_or(io::ErrorKind::FileTooLarge)?;
+        self.set_len(end)?;
+        (self.at, self.reached) = (end, end);
+        Ok(())
+    }
+
+    /// The file, to write into room that was left.
+    pub(super) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     /// Hands everything to the system.
@@ -96,9 +112,7 @@ impl Sink {
             return Ok(());
         }
         self.reached = self.reached.max(at.saturating_add(bytes.len() as u64));
-        #[cfg(any(test, fuzzing))]
-        faults::write(&self.file, bytes, at)?;
-        self.file.write_all_at(bytes, at)
+        write_at(&self.file, bytes, at)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -113,6 +127,12 @@ impl Sink {
         self.flush().unwrap();
         (self.at, self.reached) = (at, at);
     }
+}
+
+pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    #[cfg(any(test, fuzzing))]
+    faults::write(file, bytes, at)?;
+    file.write_all_at(bytes, at)
 }
 
 /// A group that fits is one system call.

@@ -1,7 +1,7 @@
 //! What a bundle's file looks like, and what becomes of one that was there.
 
 use super::sink::BUFFER;
-use super::sink::faults::DISK_IS_FULL;
+use super::sink::faults::{DISK_IS_FULL, STEPS};
 use super::*;
 use std::fs;
 
@@ -148,6 +148,133 @@ fn goes_on_when_a_full_disk_has_room_again() {
     names.sort();
     assert_eq!(names, ["after", "before"]);
     assert!(content(&bundle, "after").unwrap() == noise(BUFFER));
+}
+
+/// What `bytes` would be as a stored entry.
+fn entry_of(name: &str, bytes: &[u8]) -> Entry {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    let len = bytes.len() as u64;
+    Entry { name: name.into(), packing: Packing::Stored, crc: crc.sum(), packed: len, size: len, large: false }
+}
+
+/// The names of what is whole in `archive`'s file, in their order.
+fn whole(archive: &Archive) -> Vec<String> {
+    let file = fs::File::open(archive.part()).unwrap();
+    let mut scan = scan::Scan::new(&file).unwrap();
+    let mut names = Vec::new();
+    while let scan::Step::Entry(found) = scan.next().unwrap() {
+        if found.content(&file, &mut |_| ()).unwrap() {
+            names.push(found.entry.name);
+        }
+    }
+    names
+}
+
+#[test]
+fn others_are_written_behind_a_room_and_found_before_it_is_full() {
+    let folder = Folder::new("room");
+    let mut archive = create(&folder.output());
+    archive.group(|a| add(a, "before", b"before", Packing::Stored)).unwrap();
+    let (large, other) = (noise(3 * BUFFER + 17), noise(BUFFER));
+    let rooms = archive.reserve(vec![entry_of("large", &large), entry_of("other", &other)]).unwrap();
+    assert_eq!(whole(&archive), ["before"], "there is room and nothing in it");
+    archive.group(|a| add(a, "meanwhile", b"meanwhile", Packing::Stored)).unwrap();
+    assert_eq!(whole(&archive), ["before", "meanwhile"]);
+    let [first, second] = <[Room; 2]>::try_from(rooms).ok().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| first.fill(&mut &large[..]).unwrap());
+        archive.group(|a| add(a, "and on", b"and on", Packing::Deflated)).unwrap();
+    });
+    second.fill(&mut &other[..]).unwrap();
+    assert_eq!(whole(&archive), ["before", "large", "other", "meanwhile", "and on"]);
+    archive
+        .group(|a| {
+            a.take_in(&first)?;
+            a.take_in(&second)?;
+            add(a, "last", b"last", Packing::Stored)
+        })
+        .unwrap();
+    let bundle = archive.finish().unwrap();
+    assert!(content(&bundle, "large").unwrap() == large && content(&bundle, "other").unwrap() == other);
+    assert_read_by_all(&bundle, 6, "last");
+}
+
+#[test]
+fn a_room_that_is_given_up_is_taken_back_or_stays_empty() {
+    let folder = Folder::new("givenup");
+    let mut archive = create(&folder.output());
+    let len = |archive: &Archive| fs::metadata(archive.part()).unwrap().len();
+    archive.group(|a| add(a, "before", b"before", Packing::Stored)).unwrap();
+    let large = noise(3 * BUFFER);
+    let before = len(&archive);
+    let rooms = archive.reserve(vec![entry_of("lost", &large), entry_of("lost too", &large)]).unwrap();
+    assert!(len(&archive) > before + 6 * BUFFER as u64);
+    assert!(rooms[0].fill(&mut &large[1..]).is_err(), "it ends too early");
+    rooms.iter().rev().for_each(|room| archive.give_up(room));
+    assert_eq!(len(&archive), before);
+    // With others behind, or staged to be, it cannot be taken back.
+    let rooms = archive.reserve(vec![entry_of("lost", &large)]).unwrap();
+    archive.stage(|a| add(a, "behind", b"behind", Packing::Stored)).unwrap();
+    archive.give_up(&rooms[0]);
+    archive.commit().unwrap();
+    archive.group(|a| add(a, "last", b"last", Packing::Stored)).unwrap();
+    assert_eq!(whole(&archive), ["before", "behind", "last"]);
+    // More than a file can hold.
+    let too_large = Entry { packed: u64::MAX - 100, size: u64::MAX - 100, ..entry_of("no", b"") };
+    assert!(archive.reserve(vec![entry_of("yes", b"yes"), too_large]).is_err());
+    assert_eq!(whole(&archive), ["before", "behind", "last"]);
+    let bundle = archive.finish().unwrap();
+    assert_read_by_all(&bundle, 3, "last");
+}
+
+#[test]
+fn a_disk_that_fails_at_any_step_around_a_room_costs_what_it_hits() {
+    let folder = Folder::new("roomsteps");
+    let large = noise(BUFFER);
+    for bad in [1, 2] {
+        for good in 0.. {
+            let mut archive = create(&folder.output());
+            let mut listed = vec!["first".to_owned()];
+            archive.group(|a| add(a, "first", b"first", Packing::Stored)).unwrap();
+            STEPS.set(Some((good, bad)));
+            let rooms = archive.reserve(vec![entry_of("large", &large)]);
+            if archive.group(|a| add(a, "behind", b"behind", Packing::Stored)).is_ok() {
+                listed.push("behind".into());
+            }
+            if let Ok(rooms) = rooms {
+                let filled = rooms[0].fill(&mut &large[..]);
+                if filled.is_err() {
+                    archive.give_up(&rooms[0]);
+                } else {
+                    let its_own = archive.group(|a| {
+                        a.take_in(&rooms[0])?;
+                        add(a, "its own", b"its own", Packing::Stored)
+                    });
+                    if its_own.is_ok() {
+                        listed.extend(["large".into(), "its own".into()]);
+                    }
+                }
+            }
+            if archive.group(|a| add(a, "last", b"last", Packing::Stored)).is_ok() {
+                listed.push("last".into());
+            }
+            let was_reached = STEPS.take().is_none();
+            let found = whole(&archive);
+            assert!(listed.iter().all(|name| found.contains(name)), "{good} good steps: {listed:?}, {found:?}");
+            let bundle = archive.finish().unwrap();
+            let opened = Opened::open(&bundle).unwrap();
+            let mut names: Vec<_> = opened.names().collect();
+            names.sort();
+            listed.sort();
+            assert_eq!(names, listed, "{good} good steps");
+            names.iter().for_each(|name| assert!(opened.read(name, 1 << 30).unwrap().is_some()));
+            if !was_reached {
+                assert!(good > 6 && listed.len() == 5, "the seam is not where it was: {good} steps");
+                break;
+            }
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::fuzz::{Folder, assert_whole, property};
 use super::*;
 use crate::bundle::archive::sink::faults::NO_SYNC;
-use crate::bundle::archive::{Opened, Packing};
+use crate::bundle::archive::{Entry, Opened, Packing};
 use crate::bundle::reader::Bundle;
 use std::io::Write as _;
 use std::process::Command;
@@ -186,6 +186,80 @@ fn a_file_cut_at_any_byte_gives_all_that_was_whole() {
             }
         }
     }
+}
+
+/// A large body is in its place, its JSON behind those of others, of which one has two bodies.
+#[test]
+fn what_was_written_while_a_large_body_was_copied_is_kept() {
+    let reference = Reference::new("room");
+    let output = reference.folder.path("rooms.zip");
+    let (mut archive, _) = Archive::create(&output, Duration::ZERO).unwrap();
+    let mut session = Session::new(&output, Duration::ZERO);
+    add_trace(&mut archive, &mut session, 1, "", "first", &Note::default());
+    let large = "large".repeat(100_000);
+    let mut crc = flate2::Crc::new();
+    crc.update(large.as_bytes());
+    let len = large.len() as u64;
+    let entry = |file: &str| Entry {
+        name: format!("traces/{file}"),
+        packing: Packing::Stored,
+        crc: crc.sum(),
+        packed: len,
+        size: len,
+        large: false,
+    };
+    let rooms = archive.reserve(vec![entry("t_0002_request.bin"), entry("t_0002_response.bin")]).unwrap();
+    add_message(&mut archive, &mut session, 1, 1, "payload");
+    add_trace(&mut archive, &mut session, 3, "two", "bodies", &Note::default());
+    rooms[0].fill(&mut large.as_bytes()).unwrap();
+
+    // It ended in mid-copy.
+    let part = archive.part().to_owned();
+    let (recovered, bundle) = reference.recover(&fs::read(&part).unwrap()).unwrap();
+    assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
+    assert_eq!(recovered.messages, 1);
+    assert_eq!((recovered.left_out, recovered.cut_off), (2, 0));
+    assert_keeps_the_contract(&recovered.output);
+    let mut growing = Bundle::open_part(&part).unwrap();
+    assert_eq!(growing.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
+
+    rooms[1].fill(&mut large.as_bytes()).unwrap();
+    let in_rooms = |archive: &mut Archive| rooms.iter().try_for_each(|room| archive.take_in(room));
+    let described: Trace = Trace {
+        id: "t_0002".into(),
+        r#type: "http".into(),
+        initiator: format::Initiator { r#type: "proxy".into(), ..Default::default() },
+        request: format::Request {
+            method: "POST".into(),
+            url: "https://a.test/2".into(),
+            body_file: Some("t_0002_request.bin".into()),
+            body_size: len,
+            ..Default::default()
+        },
+        response: format::Response {
+            body_file: Some("t_0002_response.bin".into()),
+            body_size: len,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    archive
+        .group(|archive| {
+            in_rooms(archive)?;
+            json(archive, "traces/t_0002.json".into(), &described, &[])
+        })
+        .unwrap();
+    add_trace(&mut archive, &mut session, 4, "again", "two bodies", &Note::default());
+    let (recovered, bundle) = reference.recover(&fs::read(&part).unwrap()).unwrap();
+    assert_eq!((recovered.traces, recovered.messages, recovered.left_out, recovered.cut_off), (4, 1, 0, 0));
+    let trace = bundle.trace("t_0002").unwrap();
+    assert!(bundle.request_body(&trace).unwrap() == large.as_bytes());
+    assert!(bundle.response_body(&trace).unwrap() == large.as_bytes());
+    assert_keeps_the_contract(&recovered.output);
+    // Whoever looked on meanwhile sees it now.
+    growing.refresh().unwrap();
+    assert_eq!(growing.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0002", "t_0003", "t_0004"]);
+    assert!(growing.response_body(&trace).unwrap() == large.as_bytes());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An exchange, or a message, made ready for the archive: bodies decoded, JSON put together. Needs nothing of the writer's.
 
 use super::entry::Entry;
-use crate::bundle::archive::{Archive, Deflater};
+use crate::bundle::archive::{self, Archive, Deflater, Room};
 use crate::bundle::body::Body;
 use crate::bundle::format::{self, Id, text};
 use crate::bundle::item::{Exchange, Message, Opens, SocketKey, Timing};
@@ -20,6 +20,8 @@ pub(super) struct Prepared {
     pub(super) opens: Option<Opens>,
     /// Why ends of bodies are missing, for each that lacks its end.
     pub(super) cut: Vec<String>,
+    /// Why it cannot be written, if that is known already.
+    failed: Option<io::Error>,
 }
 
 impl Prepared {
@@ -67,7 +69,7 @@ impl Prepared {
             initiator: format::Initiator { r#type: "proxy".into(), ..Default::default() },
             context_refs: Vec::new(),
         };
-        Self { number, trace, bodies: [request_body, response_body], notice, opens, cut }
+        Self { number, trace, bodies: [request_body, response_body], notice, opens, cut, failed: None }
     }
 
     /// Packs what takes long.
@@ -78,11 +80,30 @@ impl Prepared {
         }
     }
 
+    /// What its bodies will be in the archive, of those that take long to copy.
+    pub(super) fn wants_rooms(&self) -> Vec<archive::Entry> {
+        self.bodies.iter().filter_map(|body| body.wants_room(FOLDER)).collect()
+    }
+
+    /// Copies those to where they will be.
+    pub(super) fn fill(&mut self, rooms: io::Result<Vec<Room>>) {
+        let wanting = self.bodies.iter_mut().filter(|body| body.wants_room(FOLDER).is_some());
+        let filled = rooms.and_then(|rooms| wanting.zip(rooms).try_for_each(|(body, room)| body.fill(room)));
+        self.failed = filled.err();
+    }
+
+    /// Whether that went well. If not, it cannot be written, and what it had of `archive` is given up.
+    pub(super) fn is_filled(&mut self, archive: &mut Archive) -> io::Result<()> {
+        let Some(cause) = self.failed.take() else { return Ok(()) };
+        self.bodies.iter_mut().rev().for_each(|body| body.give_up(archive));
+        Err(cause)
+    }
+
     /// Its JSON comes last: recovery takes an exchange for whole once that is there.
     pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
         archive.stage(|archive| {
-            self.bodies.iter().try_for_each(|body| body.write(archive, "traces"))?;
-            json(archive, format!("traces/{}.json", self.trace.id), &self.trace, note)
+            self.bodies.iter().try_for_each(|body| body.write(archive, FOLDER))?;
+            json(archive, format!("{FOLDER}/{}.json", self.trace.id), &self.trace, note)
         })
     }
 }
@@ -163,3 +184,6 @@ impl From<Timing> for format::Timing {
 fn milliseconds(value: f64) -> f64 {
     if value.is_finite() && value > 0.0 { value } else { 0.0 }
 }
+
+/// Where exchanges are in a bundle.
+const FOLDER: &str = "traces";

@@ -34,11 +34,20 @@ pub(super) struct Troubles {
     observer: Observer,
     /// How often, and the first cause.
     known: BTreeMap<Trouble, (u64, String)>,
+    writing: Writing,
+}
+
+/// Whether the archive takes what is written: that it does not, and that it does again, is told once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writing {
+    Well,
+    Failing,
+    WellAgain,
 }
 
 impl Troubles {
     pub(super) fn new(observer: Observer) -> Self {
-        Self { observer, known: BTreeMap::new() }
+        Self { observer, known: BTreeMap::new(), writing: Writing::Well }
     }
 
     /// Counts it, and tells the owner of the first of its kind.
@@ -48,7 +57,23 @@ impl Troubles {
             return;
         }
         self.tell(&Notice::Trouble { what: sentence(&trouble, 1, cause) });
+        if trouble == Trouble::Unwritten {
+            self.writing = Writing::Failing;
+        }
         self.known.insert(trouble, (1, cause.to_owned()));
+    }
+
+    /// Something was written. `owed` of what was not will be tried again.
+    pub(super) fn written(&mut self, owed: usize) {
+        if self.writing == Writing::Failing {
+            self.writing = Writing::WellAgain;
+            let lost = self.count(&Trouble::Unwritten).saturating_sub(u64::try_from(owed).unwrap_or(u64::MAX));
+            let (lost, were) = match lost {
+                1 => ("1 exchange or message".to_owned(), "was"),
+                lost => (format!("{lost} exchanges or messages"), "were"),
+            };
+            self.tell(&Notice::Trouble { what: format!("the bundle can be written again; {lost} {were} lost") });
+        }
     }
 
     /// Takes back `times`.
@@ -65,13 +90,16 @@ impl Troubles {
 
     /// How many items are not in the bundle.
     pub(super) fn lost(&self) -> u64 {
-        let count = |trouble| self.known.get(&trouble).map_or(0, |(count, _)| *count);
-        count(Trouble::Unwritten).saturating_add(count(Trouble::Panic))
+        self.count(&Trouble::Unwritten).saturating_add(self.count(&Trouble::Panic))
     }
 
     /// How many bodies lack their end.
     pub(super) fn cut(&self) -> u64 {
-        self.known.get(&Trouble::CutBody).map_or(0, |(count, _)| *count)
+        self.count(&Trouble::CutBody)
+    }
+
+    fn count(&self, trouble: &Trouble) -> u64 {
+        self.known.get(trouble).map_or(0, |(count, _)| *count)
     }
 
     /// One for each kind.
