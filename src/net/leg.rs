@@ -407,6 +407,11 @@ impl Leg {
         self.die();
     }
 
+    /// Whether there is something to give back that a small exchange does not need.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.pipe.is_some() || self.outbox.capacity().saturating_add(self.unread.capacity()) > SPARE
+    }
+
     /// Drops the room that large transfers needed, while nothing is under way.
     pub(crate) fn shrink(&mut self) {
         if self.outbox.is_empty() {
@@ -434,5 +439,30 @@ fn offer(unread: &mut Vec<u8>, bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> usiz
     unread.extend_from_slice(bytes.get(used..).unwrap_or_default());
 }
 
+/// A leg may keep so much for good: what small exchanges need again and again.
+const SPARE: usize = 4 << 10;
+
 /// Records of TLS leave together up to this size, which is what a system hands to a card, or to itself, in one piece.
 const TOGETHER: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn what_a_large_transfer_needed_is_given_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut leg = Leg::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap()).unwrap();
+        assert!(!leg.has_spare());
+        leg.unread = vec![0; SPARE];
+        assert!(!leg.has_spare(), "small exchanges need as much");
+        leg.outbox.push(&[0; 1000]);
+        assert!(leg.has_spare());
+        leg.consume(SPARE);
+        leg.outbox.consume(1000);
+        assert!(leg.has_spare(), "the room is there still");
+        leg.shrink();
+        assert!(!leg.has_spare());
+    }
+}

@@ -47,6 +47,10 @@ impl Outbox {
         self.bytes.len() - self.sent
     }
 
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }

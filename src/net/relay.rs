@@ -59,8 +59,8 @@ pub(crate) enum Relayed {
 /// Relays until both directions have ended, the watcher calls it over, or the capture stops.
 pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watch: &mut dyn Watch, stop: &Stop) -> Relayed {
     let mut told = Told::default();
-    // Whether the legs have no room to give back.
-    let mut is_small = false;
+    // Whether the legs were just asked to give back what room they have.
+    let mut is_shrunk = false;
     // Bytes that no poll will announce: they were read before this loop began.
     pass_unread(Dir::Down, origin, client, watch);
     let relayed = loop {
@@ -82,14 +82,16 @@ pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watch: &mut dyn Watch, s
             (client.fd(), interest(client, origin, client_has_room)),
             (origin.fd(), interest(origin, client, true)),
         ];
-        let Ok([stopped, of_client, of_origin]) = sys::wait(wanted, (!is_small).then_some(IDLE)) else {
+        // A deadline costs each wait a timer: only where it will have something to do.
+        let patience = (!is_shrunk && (client.has_spare() || origin.has_spare())).then_some(IDLE);
+        let Ok([stopped, of_client, of_origin]) = sys::wait(wanted, patience) else {
             break Relayed::Closed;
         };
         if stopped.read {
             break Relayed::Stopped;
         }
-        is_small = of_client == Interest::default() && of_origin == Interest::default();
-        if is_small {
+        is_shrunk = of_client == Interest::default() && of_origin == Interest::default();
+        if is_shrunk {
             client.shrink();
             origin.shrink();
         }
