@@ -9,7 +9,8 @@
 //! ```
 //!
 //! What groups wrote has left the process when [`Archive::commit`] returns, with its sizes in the local headers: after
-//! a crash it can be recovered. Many small groups that are staged are one system call. The file with the output's own name is always a whole bundle, the old or the new one.
+//! a crash it can be recovered. Many small groups that are staged are one system call. The file with the output's own name
+//! is always a whole bundle, the old or the new one.
 //!
 //! We write ZIP ourselves for three reasons: nothing of an entry stays in memory, a group is all or nothing whatever fails,
 //! and a header is there only once its entry is whole, so that a file that was cut off anywhere says by itself what is good.
@@ -105,7 +106,7 @@ impl Archive {
         Ok((archive, others))
     }
 
-    /// Whether to store small entries as they are: compressing one takes as long as all else that is done for it.
+    /// Whether to store small entries as they are: compressing them takes longer than all else that is done for them here.
     pub(crate) fn hurry(&mut self, is_hurried: bool) {
         self.is_hurried = is_hurried;
     }
@@ -200,17 +201,16 @@ impl Archive {
         self.line(&entry, at)
     }
 
-    /// Adds an entry of what `write` writes.
+    /// The same, of what `write` writes.
     pub(crate) fn add_written(
         &mut self,
         name: String,
-        packing: Packing,
         note: &[u8],
         write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
-        let added = write(&mut bytes).and_then(|()| self.add(name, &bytes, packing, note));
+        let added = write(&mut bytes).and_then(|()| self.add(name, &bytes, Packing::Deflated, note));
         if bytes.capacity() <= PIECE {
             self.scratch = bytes;
         }

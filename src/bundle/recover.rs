@@ -7,8 +7,8 @@
 //! ```
 //!
 //! An exchange or message is kept if its JSON and its bodies are whole, checksums and all; its JSON comes last, so where a
-//! file was cut off, everything before is whole, or a large body that was still being copied while others were written behind. A socket that was open then has no JSON yet: the note beside its
-//! handshake says what it would have said. The file may hold anything: nothing in it names a file, and its claims are
+//! file was cut off, everything before is whole, or a large body that was still being copied while others were written
+//! behind. A socket that was open then has no JSON yet: the note beside its handshake says what it would have said. The file may hold anything: nothing in it names a file, and its claims are
 //! checked before they are believed.
 
 use super::archive::part::{Owner, backup_of, output_of, owner_of};

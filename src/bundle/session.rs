@@ -105,7 +105,7 @@ impl Session {
 
 /// Writes `value` as one entry.
 pub(crate) fn json(archive: &mut Archive, name: String, value: &impl Serialize, note: &[u8]) -> io::Result<()> {
-    archive.add_written(name, Packing::Deflated, note, |out| Ok(serde_json::to_writer_pretty(out, value)?))
+    archive.add_written(name, note, |out| Ok(serde_json::to_writer_pretty(out, value)?))
 }
 
 /// `scheme://host[:port]`.

@@ -24,7 +24,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Without the codings that `headers` tell of, unless it then came to more than `most` bytes; called what `name` says, if there is anything to call.
+    /// Without the codings that `headers` tell of, unless it then came to more than `most` bytes; called what `name` says, if
+    /// there is anything to call.
     pub(super) fn decoded(body: Body, headers: &Headers, most: u64, name: impl FnOnce() -> String) -> Self {
         // Most bodies are empty: no list of codings for those.
         if body.is_empty() {
