@@ -9,6 +9,7 @@ use crate::clock::Moment;
 use crate::config::{Config, Mode};
 use crate::error::Error;
 use crate::net::connection::Patience;
+use crate::net::idle::{Idle, attend};
 use crate::net::listener::{Live, listen};
 use crate::net::shared::{Capture, Shared, Unintercepted};
 use crate::net::stop::Stop;
@@ -45,7 +46,7 @@ impl Proxy {
     /// # Errors
     /// Says what cannot be used; no file that was there is changed and nothing listens.
     pub fn bind(config: Config) -> Result<Self, Error> {
-        let tally = Tally::new(config.on_notice.clone(), config.mode == Mode::Discover);
+        let tally = Arc::new(Tally::new(config.on_notice.clone(), config.mode == Mode::Discover));
         let system = |what| move |cause| Error::System { what, cause };
         let (mut ca_cert, mut output, mut capture) = (None, None, None);
         if let Mode::Capture { output: path } = &config.mode {
@@ -74,11 +75,13 @@ impl Proxy {
         let listener = TcpListener::bind(config.listen).map_err(unbound)?;
         listener.set_nonblocking(true).map_err(unbound)?;
         queue_many(&listener);
+        let stop = Stop::new().map_err(system("cannot make a pipe"))?;
         let shared = Arc::new(Shared {
             listen: listener.local_addr().map_err(unbound)?,
             transparent: config.transparent,
             patience: Patience::default(),
-            stop: Stop::new().map_err(system("cannot make a pipe"))?,
+            idle: Idle::new(&stop).map_err(system("cannot make a descriptor to wait with"))?,
+            stop,
             tally,
             capture,
         });
@@ -115,7 +118,10 @@ impl Proxy {
             .name("listener".into())
             .spawn(move || listen(&shared, &listener, &counted))
             .map_err(no_thread)?;
-        Ok(Running { shared: self.shared, live, listening: Some(listening), writing })
+        let running = Running { shared: Arc::clone(&self.shared), live, listening: Some(listening), writing };
+        // Ends by itself when the capture stops.
+        thread::Builder::new().name("idle".into()).spawn(move || attend(&self.shared)).map_err(no_thread)?;
+        Ok(running)
     }
 }
 

@@ -129,14 +129,14 @@ impl Tally {
 }
 
 /// Counts what one connection passes on, for its domain if that is asked for.
-pub(crate) struct Passing<'t> {
-    tally: &'t Tally,
+pub(crate) struct Passing {
+    tally: Arc<Tally>,
     domain: Option<String>,
     bytes: [u64; 2],
 }
 
-impl<'t> Passing<'t> {
-    pub(crate) fn new(tally: &'t Tally, domain: Option<String>) -> Self {
+impl Passing {
+    pub(crate) fn new(tally: Arc<Tally>, domain: Option<String>) -> Self {
         Self { tally, domain, bytes: [0; 2] }
     }
 
@@ -149,7 +149,7 @@ impl<'t> Passing<'t> {
     }
 }
 
-impl Drop for Passing<'_> {
+impl Drop for Passing {
     fn drop(&mut self) {
         if let Some(domain) = &self.domain {
             self.tally.domain_bytes(domain, self.bytes);
@@ -216,17 +216,17 @@ mod tests {
 
     #[test]
     fn a_domain_has_what_was_said_to_it() {
-        let tally = Tally::new(Observer::default(), false);
+        let tally = Arc::new(Tally::new(Observer::default(), false));
         tally.domain("a", KnownBy::Connect);
         tally.domain("b", KnownBy::Connect);
         tally.domain("a", KnownBy::Name);
         tally.domain("a", KnownBy::Connect);
         tally.request("a");
-        let mut passing = Passing::new(&tally, Some("a".into()));
+        let mut passing = Passing::new(Arc::clone(&tally), Some("a".into()));
         passing.passed(Dir::Up, 3);
         passing.passed(Dir::Down, 5);
         drop(passing);
-        Passing::new(&tally, None).passed(Dir::Up, 7);
+        Passing::new(Arc::clone(&tally), None).passed(Dir::Up, 7);
         let (name, known_by) = ("a".to_owned(), KnownBy::Name);
         let a = Domain { name, known_by, connections: 3, requests: 1, sent: 3, received: 5 };
         assert_eq!(tally.all_domains()[0], a);

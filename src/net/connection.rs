@@ -14,7 +14,7 @@ use super::page::{self, Answer};
 use super::plain::{self, Kept, Next};
 use super::shared::Shared;
 use super::sys::{self, Interest};
-use super::tunnel::{self, Route};
+use super::tunnel::{self, Route, Tunnel};
 use crate::bundle::recorder::Reached;
 use crate::clock::Moment;
 use crate::notice::Reason;
@@ -27,9 +27,9 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Serves one client to its end.
-pub(crate) fn serve(shared: &Shared, socket: TcpStream) {
-    let Ok(mut client) = Leg::new(socket) else { return };
+/// Serves one client to its end, or until it has a tunnel.
+pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
+    let mut client = Leg::new(socket).ok()?;
     let mut kept = None;
     loop {
         let (request, wire) = match await_request(shared, &mut client, &mut kept) {
@@ -37,18 +37,21 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) {
             Asked::Tls(hello) => return redirected_tls(shared, client, &hello),
             Asked::Refused(reason, answer) => {
                 shared.tally.uncaptured("(the proxy itself)", reason);
-                return page::answer(&mut client, &answer, &shared.stop);
+                page::answer(&mut client, &answer, &shared.stop);
+                return None;
             }
-            Asked::Nothing => return,
+            Asked::Nothing => return None,
         };
         let next = match request {
             ProxyRequest::Connect(authority) => return connect(shared, client, authority),
             ProxyRequest::Absolute(request) if is_own(shared, &request.authority) => {
-                return own_page(shared, &mut client, &request.head);
+                own_page(shared, &mut client, &request.head);
+                return None;
             }
             ProxyRequest::Absolute(request) => plain::exchange(shared, &mut client, request, &mut kept),
             ProxyRequest::Origin { host: Some(host), head } if is_own(shared, &host) => {
-                return own_page(shared, &mut client, &head);
+                own_page(shared, &mut client, &head);
+                return None;
             }
             ProxyRequest::Origin { host: Some(host), head } if shared.transparent => {
                 let request = PlainRequest::from_origin_form(host, head, &wire);
@@ -56,11 +59,12 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) {
             }
             ProxyRequest::Origin { .. } => {
                 shared.tally.uncaptured("(the proxy itself)", Reason::NotForAProxy);
-                return page::answer(&mut client, &Answer::not_for_a_proxy(), &shared.stop);
+                page::answer(&mut client, &Answer::not_for_a_proxy(), &shared.stop);
+                return None;
             }
         };
         if next == Next::End {
-            return;
+            return None;
         }
     }
 }
@@ -200,14 +204,15 @@ fn own_page(shared: &Shared, client: &mut Leg, head: &RequestHead) {
 }
 
 /// Opens a tunnel. The client is answered once the origin is there, so that it learns of one that is not.
-fn connect(shared: &Shared, mut client: Leg, authority: Authority) {
+fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Tunnel> {
     if authority.host == Host::Name(MAGIC_NAME.into()) {
-        return page::answer(&mut client, &Answer::no_tunnel_to_itself(), &shared.stop);
+        page::answer(&mut client, &Answer::no_tunnel_to_itself(), &shared.stop);
+        return None;
     }
     match reach(shared, &authority) {
         Ok((origin, reached)) => {
             client.send(b"HTTP/1.1 200 Connection established\r\n\r\n");
-            tunnel::serve(shared, client, origin, Route { authority, reached });
+            return tunnel::open(shared, client, origin, Route { authority, reached });
         }
         Err(Undialled::Ourselves) => page::answer(&mut client, &Answer::no_tunnel_to_itself(), &shared.stop),
         Err(Undialled::Stopped) => {}
@@ -216,20 +221,23 @@ fn connect(shared: &Shared, mut client: Leg, authority: Authority) {
             page::answer(&mut client, &Answer::unreachable(&authority, &why), &shared.stop);
         }
     }
+    None
 }
 
 /// A ClientHello without a CONNECT before it: its SNI says where to.
-fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) {
+fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) -> Option<Tunnel> {
     let ServerName::Dns(name) = &hello.server_name else {
         let why = "it was redirected here without a server name that says where to".to_owned();
-        return shared.tally.uncaptured("(unknown)", Reason::ClientTls(why));
+        shared.tally.uncaptured("(unknown)", Reason::ClientTls(why));
+        return None;
     };
     let authority = Authority { host: Host::Name(name.to_ascii_lowercase()), port: 443 };
     match reach(shared, &authority) {
-        Ok((origin, reached)) => tunnel::serve(shared, client, origin, Route { authority, reached }),
+        Ok((origin, reached)) => return tunnel::open(shared, client, origin, Route { authority, reached }),
         Err(Undialled::Stopped) => {}
         Err(why) => shared.tally.uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string())),
     }
+    None
 }
 
 fn reach(shared: &Shared, authority: &Authority) -> Result<(Leg, Reached), Undialled> {
@@ -247,11 +255,13 @@ const TLS_HANDSHAKE: u8 = 22;
 mod tests {
     use super::*;
     use crate::config::Observer;
+    use crate::net::idle::Idle;
     use crate::net::stop::Stop;
     use crate::notice::Uncaptured;
     use crate::tally::Tally;
     use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::sync::Arc;
     use std::thread;
 
     /// What is waited for here, and what no test waits for.
@@ -264,15 +274,17 @@ mod tests {
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         socket.set_read_timeout(Some(LONG)).unwrap();
         let client = thread::spawn(move || client(socket));
+        let stop = Stop::new().unwrap();
         let shared = Shared {
             listen: listener.local_addr().unwrap(),
             transparent: false,
             patience,
-            stop: Stop::new().unwrap(),
-            tally: Tally::new(Observer::default(), false),
+            idle: Idle::new(&stop).unwrap(),
+            stop,
+            tally: Arc::new(Tally::new(Observer::default(), false)),
             capture: None,
         };
-        serve(&shared, listener.accept().unwrap().0);
+        assert!(serve(&shared, listener.accept().unwrap().0).is_none());
         (client.join().unwrap(), shared.tally.all_uncaptured())
     }
 

@@ -19,7 +19,7 @@ use super::shared::{Capture, Lasting, Shared};
 use super::stop::Stop;
 use super::sys::{self, Interest};
 use super::tls::server_name;
-use super::tunnel::{self, Route};
+use super::tunnel::{self, Route, Tunnel};
 use crate::clock::Moment;
 use crate::notice::Reason;
 use crate::wire::client_hello::{ClientHello, ServerName};
@@ -28,7 +28,7 @@ use rustls::{AlertDescription, CertificateError};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Serves a connection whose ClientHello is unread in `client`.
+/// Makes a tunnel of a connection whose ClientHello is unread in `client`; `None` if that came to nothing.
 pub(crate) fn serve(
     shared: &Shared,
     capture: &Capture,
@@ -36,7 +36,7 @@ pub(crate) fn serve(
     mut origin: Leg,
     mut route: Route,
     hello: &ClientHello,
-) {
+) -> Option<Tunnel> {
     let sni = match &hello.server_name {
         ServerName::Dns(name) => Some(name.as_str()),
         ServerName::None | ServerName::Odd => None,
@@ -52,7 +52,7 @@ pub(crate) fn serve(
         Ok(alpn) => alpn,
         Err(reason) => {
             name_it(reason);
-            return tunnel::pass(shared, client, origin);
+            return Some(tunnel::pass(shared, client, origin));
         }
     };
 
@@ -69,11 +69,11 @@ pub(crate) fn serve(
     route.reached.tls_ms = Moment::now().ms_since(began);
 
     match open_client(shared, capture, &mut client, &origin, &route, sni) {
-        Ok(()) => tunnel::tapped(shared, capture, client, origin, route, Some(label)),
+        Ok(()) => Some(tunnel::tapped(shared, capture, client, origin, route, Some(label))),
         Err(Unopened::Untouched(reason)) => {
             name_it(reason);
             drop(origin);
-            pass_anew(shared, client, &route);
+            pass_anew(shared, client, &route)
         }
         Err(Unopened::Refused(reason)) => {
             let is_certificate = matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft);
@@ -83,8 +83,12 @@ pub(crate) fn serve(
             name_it(reason);
             client.fail();
             origin.end(Ending::Clean);
+            None
         }
-        Err(Unopened::Left) => origin.end(Ending::Clean),
+        Err(Unopened::Left) => {
+            origin.end(Ending::Clean);
+            None
+        }
     }
 }
 
@@ -185,12 +189,10 @@ fn open_client(
 }
 
 /// Client and origin speak directly, over a connection that has heard nothing yet.
-fn pass_anew(shared: &Shared, client: Leg, route: &Route) {
-    let origin = dial(&route.authority, shared.listen, &shared.stop).ok().and_then(|d| Leg::new(d.socket).ok());
-    // It was reachable a moment ago: the client sees what it would see, an end.
-    if let Some(origin) = origin {
-        tunnel::pass(shared, client, origin);
-    }
+fn pass_anew(shared: &Shared, client: Leg, route: &Route) -> Option<Tunnel> {
+    // It was reachable a moment ago: if it is not, the client sees what it would see, an end.
+    let dialled = dial(&route.authority, shared.listen, &shared.stop).ok()?;
+    Some(tunnel::pass(shared, client, Leg::new(dialled.socket).ok()?))
 }
 
 /// Why a handshake came to nothing.

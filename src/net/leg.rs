@@ -145,6 +145,11 @@ impl Leg {
         self.ended().is_some() && matches!(self.output, Output::Ended | Output::Dead)
     }
 
+    /// Whether there is nothing to do until the peer does something.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.input == Input::Open && self.takes() && self.owed() == 0 && self.unread.is_empty()
+    }
+
     /// Plaintext that was read and not used.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.unread
@@ -407,11 +412,6 @@ impl Leg {
         self.die();
     }
 
-    /// Whether there is something to give back that a small exchange does not need.
-    pub(crate) fn has_spare(&self) -> bool {
-        self.pipe.is_some() || self.outbox.capacity().saturating_add(self.unread.capacity()) > SPARE
-    }
-
     /// Drops the room that large transfers needed, while nothing is under way.
     pub(crate) fn shrink(&mut self) {
         if self.outbox.is_empty() {
@@ -438,9 +438,6 @@ fn offer(unread: &mut Vec<u8>, bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> usiz
     let used = if unread.is_empty() { sink(bytes) } else { 0 };
     unread.extend_from_slice(bytes.get(used..).unwrap_or_default());
 }
-
-/// A leg may keep so much for good: what small exchanges need again and again.
-const SPARE: usize = 4 << 10;
 
 /// Records of TLS leave together up to this size, which is what a system hands to a card, or to itself, in one piece.
 const TOGETHER: usize = 64 << 10;

@@ -11,6 +11,7 @@
 
 use super::connection;
 use super::crew::{CREW, Hand};
+use super::idle::{self, Guest};
 use super::shared::Shared;
 use super::sys::{self, Interest};
 use crate::notice::Reason;
@@ -95,12 +96,20 @@ impl Door<'_> {
     }
 }
 
-/// Serves a client to its end, and what a panic ends is no more than that.
-fn serve(shared: &Shared, client: TcpStream, _counted: Counted) {
-    // Nothing that the connection shares is left half changed: counts at worst miss one.
-    if catch_unwind(AssertUnwindSafe(|| connection::serve(shared, client))).is_err() {
-        let _ = catch_unwind(AssertUnwindSafe(|| shared.tally.uncaptured("(a connection)", Reason::Internal)));
+/// Serves a client to its end, or until nothing happens.
+fn serve(shared: &Arc<Shared>, client: TcpStream, counted: Counted) {
+    if let Some(tunnel) = guarded(shared, || connection::serve(shared, client)) {
+        idle::carry_on(shared, Guest { tunnel, counted });
     }
+}
+
+/// What a panic in `serving` a connection ends is no more than that.
+pub(super) fn guarded<T>(shared: &Shared, serving: impl FnOnce() -> Option<T>) -> Option<T> {
+    // Nothing that the connection shares is left half changed: counts at worst miss one.
+    catch_unwind(AssertUnwindSafe(serving)).unwrap_or_else(|_| {
+        let _ = catch_unwind(AssertUnwindSafe(|| shared.tally.uncaptured("(a connection)", Reason::Internal)));
+        None
+    })
 }
 
 /// Why a client has to wait. Displayed as a sentence for people.
@@ -197,7 +206,8 @@ impl Live {
 }
 
 /// Counts one connection for as long as it lives.
-struct Counted(Arc<Live>);
+#[derive(Debug)]
+pub(super) struct Counted(Arc<Live>);
 
 impl Counted {
     fn new(live: &Arc<Live>) -> Self {

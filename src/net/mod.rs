@@ -11,6 +11,7 @@ pub(crate) mod buffers;
 pub(crate) mod connection;
 pub(crate) mod crew;
 pub(crate) mod dial;
+pub(crate) mod idle;
 pub(crate) mod intercept;
 pub(crate) mod leg;
 pub(crate) mod listener;

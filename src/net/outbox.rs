@@ -47,6 +47,8 @@ impl Outbox {
         self.bytes.len() - self.sent
     }
 
+    /// How much it keeps room for.
+    #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }

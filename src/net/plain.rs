@@ -19,6 +19,7 @@ use crate::wire::http1::body::{BodyReader, persists, request_framing, response_f
 use crate::wire::message::RequestHead;
 use crate::wire::proxy_request::PlainRequest;
 use crate::wire::tap::{Dir, Ending, Event, Finish};
+use std::sync::Arc;
 
 /// The origin of the last request, kept for the next one.
 pub(crate) struct Kept {
@@ -63,7 +64,7 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
     let is_captured = wanted.is_some();
     let domain = authority.host.to_string();
     shared.tally.request(&domain);
-    let mut passing = Passing::new(&shared.tally, shared.capture.is_none().then_some(domain));
+    let mut passing = Passing::new(Arc::clone(&shared.tally), shared.capture.is_none().then_some(domain));
     passing.passed(Dir::Up, request.wire.len());
     let mut watch = OneExchange {
         recorder,
@@ -88,7 +89,8 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
             Next::End
         }
         Relayed::Closed => Next::End,
-        Relayed::Stopped => {
+        // What is not to rest is not idle.
+        Relayed::Idle | Relayed::Stopped => {
             let how = if watch.was_cut || !client.is_flushed() { Ending::Reset } else { Ending::Clean };
             client.end(how);
             origin.end(how);
@@ -119,7 +121,7 @@ fn reach(shared: &Shared, authority: &Authority, kept: Option<Kept>) -> Result<K
 /// Sees one exchange through.
 struct OneExchange<'a> {
     recorder: Recorder,
-    passing: Passing<'a>,
+    passing: Passing,
     /// Where to name what is not understood; `None` where nothing is captured anyway.
     tally: Option<&'a Tally>,
     host: String,

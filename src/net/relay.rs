@@ -43,6 +43,11 @@ pub(crate) trait Watch {
     fn is_over(&self) -> bool {
         false
     }
+
+    /// Whether the legs are to be given back while nothing happens, to be relayed on when something does.
+    fn may_rest(&self) -> bool {
+        false
+    }
 }
 
 /// Why a relay came to its end.
@@ -54,13 +59,17 @@ pub(crate) enum Relayed {
     Over,
     /// The capture stops.
     Stopped,
+    /// Nothing has happened for a while, and nothing is held here that the next relay would not find in the legs.
+    Idle,
 }
 
-/// Relays until both directions have ended, the watcher calls it over, or the capture stops.
+/// Relays until both directions have ended, the watcher calls it over, the capture stops, or nothing happens that it would
+/// have to be here for.
 pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watch: &mut dyn Watch, stop: &Stop) -> Relayed {
     let mut told = Told::default();
-    // Whether the legs were just asked to give back what room they have.
-    let mut is_shrunk = false;
+    // Whether something has happened since the last tick; and whether, as nothing had for one, the legs were asked to give back
+    // what room they have.
+    let (mut is_busy, mut is_idle) = (true, false);
     // Bytes that no poll will announce: they were read before this loop began.
     pass_unread(Dir::Down, origin, client, watch);
     let relayed = loop {
@@ -78,22 +87,26 @@ pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watch: &mut dyn Watch, s
 
         let client_has_room = watch.is_open() || client.unread().len() < HELD_BACK;
         let wanted = [
-            (stop.as_fd(), Interest::READ),
+            (if is_idle { stop.as_fd() } else { stop.next_tick() }, Interest::READ),
             (client.fd(), interest(client, origin, client_has_room)),
             (origin.fd(), interest(origin, client, true)),
         ];
-        // A deadline costs each wait a timer: only where it will have something to do.
-        let patience = (!is_shrunk && (client.has_spare() || origin.has_spare())).then_some(IDLE);
-        let Ok([stopped, of_client, of_origin]) = sys::wait(wanted, patience) else {
+        let Ok([told_time, of_client, of_origin]) = sys::wait(wanted, None) else {
             break Relayed::Closed;
         };
-        if stopped.read {
+        if told_time.read && stop.is_now() {
             break Relayed::Stopped;
         }
-        is_shrunk = of_client == Interest::default() && of_origin == Interest::default();
-        if is_shrunk {
+        let is_ready = of_client != Interest::default() || of_origin != Interest::default();
+        is_busy |= is_ready;
+        is_idle &= !is_ready;
+        if told_time.read && !std::mem::take(&mut is_busy) {
+            is_idle = true;
             client.shrink();
             origin.shrink();
+            if watch.may_rest() && client.is_at_rest() && origin.is_at_rest() {
+                return Relayed::Idle;
+            }
         }
         if of_client.write {
             client.flush();
@@ -238,7 +251,5 @@ const HELD_BACK: usize = 64 << 10;
 const BULK: usize = 64 << 10;
 /// So often a pipe is filled and emptied before the other direction has its turn.
 const ROUNDS: usize = 8;
-/// A connection that is silent for so long gives back the room that large transfers needed.
-const IDLE: Duration = Duration::from_secs(1);
 /// As long as a client that was answered may go on sending.
 const LINGER: Duration = Duration::from_secs(5);

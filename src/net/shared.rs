@@ -1,6 +1,7 @@
 //! What all connections of a capture share.
 
 use super::connection::Patience;
+use super::idle::Idle;
 use super::stop::Stop;
 use super::tls::{TowardsClients, TowardsOrigins};
 use crate::bundle::recorder::Sink;
@@ -12,7 +13,7 @@ use crate::wire::authority::Authority;
 use crate::wire::pattern::Filter;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What all connections of a capture share.
@@ -23,7 +24,8 @@ pub(crate) struct Shared {
     pub(crate) transparent: bool,
     pub(crate) patience: Patience,
     pub(crate) stop: Stop,
-    pub(crate) tally: Tally,
+    pub(crate) idle: Idle,
+    pub(crate) tally: Arc<Tally>,
     /// `None` where domains are only discovered.
     pub(crate) capture: Option<Capture>,
 }

@@ -1,4 +1,4 @@
-//! What `std` lacks of POSIX: poll(2), splice(2), a connect that does not wait, reset on close, keepalive, the limit of
+//! What `std` lacks of POSIX: poll(2), epoll(7), splice(2), a connect that does not wait, reset on close, keepalive, the limit of
 //! descriptors. The one file that names `nix`.
 
 use nix::errno::Errno;
@@ -116,6 +116,68 @@ fn own_socket(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(stream.into())
 }
 
+/// Many descriptors that are waited for at once, at a cost that does not grow with them. Linux alone has it.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub(crate) struct Many(nix::sys::epoll::Epoll);
+
+#[cfg(target_os = "linux")]
+impl Many {
+    /// # Errors
+    /// If no descriptor is left.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self(nix::sys::epoll::Epoll::new(nix::sys::epoll::EpollCreateFlags::EPOLL_CLOEXEC)?))
+    }
+
+    /// From now on input on `fd`, or its end, is reported as `key`, again and again until it is removed.
+    ///
+    /// # Errors
+    /// If the system has no room for more.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
+        use nix::sys::epoll::{EpollEvent, EpollFlags};
+        Ok(self.0.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, key))?)
+    }
+
+    /// Reports `fd` no more.
+    pub(crate) fn remove(&self, fd: BorrowedFd<'_>) {
+        // Fails only where it was not added.
+        let _ = self.0.delete(fd);
+    }
+
+    /// Waits until something can be reported or `timeout` is over; the keys of what is ready, some of them perhaps twice.
+    pub(crate) fn wait(&self, timeout: Duration) -> Vec<u64> {
+        use nix::sys::epoll::{EpollEvent, EpollTimeout};
+        let mut ready = [EpollEvent::empty(); 64];
+        let timeout = EpollTimeout::try_from(timeout.saturating_add(Duration::from_micros(999)));
+        // Only a signal can interrupt it, which counts as nothing.
+        let n = self.0.wait(&mut ready, timeout.unwrap_or(EpollTimeout::MAX)).unwrap_or(0);
+        ready.iter().take(n).map(EpollEvent::data).collect()
+    }
+}
+
+/// Where it is not to be had, nothing can be added.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+pub(crate) struct Many;
+
+#[cfg(not(target_os = "linux"))]
+impl Many {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    pub(crate) fn add(&self, _: BorrowedFd<'_>, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn remove(&self, _: BorrowedFd<'_>) {}
+
+    pub(crate) fn wait(&self, timeout: Duration) -> Vec<u64> {
+        std::thread::sleep(timeout);
+        Vec::new()
+    }
+}
+
 /// Moves up to `most` bytes from one descriptor to another, one of which is a pipe, without waiting for either.
 ///
 /// # Errors
@@ -190,6 +252,29 @@ mod tests {
         let short = Some(Duration::from_millis(1));
         assert_eq!(wait([(reader.as_fd(), nothing)], short).unwrap(), [nothing]);
         assert_eq!(wait([(reader.as_fd(), Interest::READ)], None).unwrap(), [Interest::READ]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn of_many_those_that_are_ready_are_reported_until_they_are_removed() {
+        use std::io::Write;
+        let many = Many::new().unwrap();
+        let pipes: Vec<_> = (0..3).map(|_| io::pipe().unwrap()).collect();
+        for ((reader, _), key) in pipes.iter().zip(0..) {
+            many.add(reader.as_fd(), key).unwrap();
+        }
+        assert!(many.add(pipes[0].0.as_fd(), 7).is_err(), "it is there already");
+        let short = Duration::from_millis(1);
+        assert!(many.wait(short).is_empty());
+        (&pipes[1].1).write_all(b"x").unwrap();
+        for _ in 0..2 {
+            assert_eq!(many.wait(Duration::from_secs(20)), [1]);
+        }
+        many.remove(pipes[1].0.as_fd());
+        assert!(many.wait(short).is_empty());
+        let [first, _, _] = <[_; 3]>::try_from(pipes).unwrap();
+        drop(first.1);
+        assert_eq!(many.wait(Duration::from_secs(20)), [0], "an end is something");
     }
 
     #[test]

@@ -23,7 +23,9 @@ use crate::wire::http::Http;
 use crate::wire::http1::head;
 use crate::wire::sniff::{First, begins_settings, sniff};
 use crate::wire::tap::{Dir, Ending};
-use std::os::fd::AsFd;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a connection leads.
@@ -34,50 +36,93 @@ pub(crate) struct Route {
     pub(crate) reached: Reached,
 }
 
-/// Serves a connection that has an origin and has said nothing yet, or not all of its first words.
-pub(crate) fn serve(shared: &Shared, mut client: Leg, mut origin: Leg, route: Route) {
+/// Both ends of a connection that are there to be relayed to each other, and who watches.
+pub(crate) struct Tunnel {
+    client: Leg,
+    origin: Leg,
+    watch: Box<dyn Watching>,
+}
+
+/// Watches a tunnel until its end.
+trait Watching: Watch + Send {
+    /// The relay is over, and how.
+    fn part(&mut self, how: Relayed, client: &mut Leg, origin: &mut Leg);
+}
+
+impl Tunnel {
+    /// Relays until it ends, or as long as something happens: then it is given back.
+    pub(crate) fn relay(mut self, stop: &Stop) -> Option<Self> {
+        match relay(&mut self.client, &mut self.origin, &mut *self.watch, stop) {
+            Relayed::Idle => Some(self),
+            how => {
+                self.watch.part(how, &mut self.client, &mut self.origin);
+                None
+            }
+        }
+    }
+
+    /// What something would happen on.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [self.client.fd(), self.origin.fd()].into_iter()
+    }
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.sockets()).finish()
+    }
+}
+
+/// Makes a tunnel of a connection that has an origin and has said nothing yet, or not all of its first words; `None` if that
+/// came to nothing.
+pub(crate) fn open(shared: &Shared, mut client: Leg, mut origin: Leg, route: Route) -> Option<Tunnel> {
     let opening = opening(&mut client, &mut origin, &shared.stop);
     let names = Names::new(&route.authority, &opening);
     let (domain, known_by) = names.best();
     shared.tally.domain(domain, known_by);
     let Some(capture) = &shared.capture else {
-        return unread(shared, client, origin, Some(domain.to_owned()));
+        return Some(unread(shared, client, origin, Some(domain.to_owned())));
     };
     if !capture.filter.wants(names.all()) {
         shared.tally.uncaptured(&names.label(), Reason::NotMatched);
-        return pass(shared, client, origin);
+        return Some(pass(shared, client, origin));
     }
     let reason = match opening {
         Opening::Tls(hello) => return intercept::serve(shared, capture, client, origin, route, &hello),
-        Opening::Http { .. } => return tapped(shared, capture, client, origin, route, None),
+        Opening::Http { .. } => return Some(tapped(shared, capture, client, origin, route, None)),
         Opening::Incomplete => Reason::Incomplete,
         Opening::Other | Opening::OriginFirst => Reason::NotHttp,
         // Nobody said anything: nothing is missing.
-        Opening::Silent => return pass(shared, client, origin),
+        Opening::Silent => return Some(pass(shared, client, origin)),
     };
     shared.tally.uncaptured(&names.label(), reason);
-    pass(shared, client, origin);
+    Some(pass(shared, client, origin))
 }
 
-/// Relays without looking.
-pub(crate) fn pass(shared: &Shared, client: Leg, origin: Leg) {
-    unread(shared, client, origin, None);
+/// A tunnel in which nobody looks.
+pub(crate) fn pass(shared: &Shared, client: Leg, origin: Leg) -> Tunnel {
+    unread(shared, client, origin, None)
 }
 
-/// Relays without looking; the bytes are counted, for `domain` too if there is one.
-fn unread(shared: &Shared, mut client: Leg, mut origin: Leg, domain: Option<String>) {
-    let mut counting = Counting(Passing::new(&shared.tally, domain));
-    if relay(&mut client, &mut origin, &mut counting, &shared.stop) == Relayed::Stopped {
-        // Nobody knows what was under way: half an answer must not look like a whole one.
-        client.abort();
-        origin.abort();
-    }
+/// The same; the bytes are counted, for `domain` too if there is one.
+fn unread(shared: &Shared, client: Leg, origin: Leg, domain: Option<String>) -> Tunnel {
+    Tunnel { client, origin, watch: Box::new(Counting(Passing::new(Arc::clone(&shared.tally), domain))) }
 }
 
 /// Counts, and sees nothing.
-struct Counting<'a>(Passing<'a>);
+struct Counting(Passing);
 
-impl Watch for Counting<'_> {
+impl Watching for Counting {
+    fn part(&mut self, how: Relayed, client: &mut Leg, origin: &mut Leg) {
+        if how == Relayed::Stopped {
+            // Nobody knows what was under way: half an answer must not look like a whole one.
+            client.abort();
+            origin.abort();
+        }
+    }
+}
+
+impl Watch for Counting {
     fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize {
         self.0.passed(dir, bytes.len());
         bytes.len()
@@ -92,50 +137,45 @@ impl Watch for Counting<'_> {
     }
 
     fn end(&mut self, _: Dir, _: Ending) {}
+
+    fn may_rest(&self) -> bool {
+        true
+    }
 }
 
-/// Relays plaintext that a tap reads along; what was TLS has a name, `host:port`.
+/// A tunnel of plaintext that a tap reads along; what was TLS has a name, `host:port`.
 pub(crate) fn tapped(
     shared: &Shared,
     capture: &Capture,
-    mut client: Leg,
-    mut origin: Leg,
+    client: Leg,
+    origin: Leg,
     route: Route,
     tls_name: Option<String>,
-) {
+) -> Tunnel {
     let tls = tls_name.is_some();
     let host = tls_name.unwrap_or_else(|| route.authority.to_string());
     let origin_of = Origin { tls, authority: route.authority, reached: Some(route.reached) };
     let recorder = Recorder::new(Box::new(Http::new()), Some(capture.sink.clone()), origin_of);
-    let mut watch = Tapped {
+    let watch = Tapped {
         recorder,
-        tally: &shared.tally,
+        tally: Arc::clone(&shared.tally),
         host,
+        tls,
         was_cut: false,
         is_named: false,
         is_asked: false,
         first_to_end: None,
     };
-    match relay(&mut client, &mut origin, &mut watch, &shared.stop) {
-        Relayed::Stopped => {
-            // Half an answer must not look like a whole one.
-            let how = if watch.was_cut || !client.is_flushed() { Ending::Reset } else { Ending::Clean };
-            client.end(how);
-            origin.end(how);
-        }
-        // Some clients finish the handshake before they judge the certificate.
-        Relayed::Closed | Relayed::Over if tls && !watch.is_asked && watch.first_to_end == Some(Dir::Up) => {
-            shared.tally.uncaptured(&watch.host, Reason::ClientLeft);
-        }
-        Relayed::Closed | Relayed::Over => {}
-    }
+    Tunnel { client, origin, watch: Box::new(watch) }
 }
 
 /// Shows the bytes to a recorder, and names what it does not understand.
-struct Tapped<'a> {
+struct Tapped {
     recorder: Recorder,
-    tally: &'a Tally,
+    tally: Arc<Tally>,
     host: String,
+    /// Whether it was TLS.
+    tls: bool,
     /// Whether the stop of the capture cut something off.
     was_cut: bool,
     is_named: bool,
@@ -145,7 +185,21 @@ struct Tapped<'a> {
     first_to_end: Option<Dir>,
 }
 
-impl Watch for Tapped<'_> {
+impl Watching for Tapped {
+    fn part(&mut self, how: Relayed, client: &mut Leg, origin: &mut Leg) {
+        if how == Relayed::Stopped {
+            // Half an answer must not look like a whole one.
+            let how = if self.was_cut || !client.is_flushed() { Ending::Reset } else { Ending::Clean };
+            client.end(how);
+            origin.end(how);
+        } else if self.tls && !self.is_asked && self.first_to_end == Some(Dir::Up) {
+            // Some clients finish the handshake before they judge the certificate.
+            self.tally.uncaptured(&self.host, Reason::ClientLeft);
+        }
+    }
+}
+
+impl Watch for Tapped {
     fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize {
         self.recorder.data(Moment::now(), dir, bytes);
         self.tally.passed(bytes.len());
@@ -164,6 +218,10 @@ impl Watch for Tapped<'_> {
         self.was_cut |= how == Ending::Stopped && self.recorder.is_busy();
         self.first_to_end.get_or_insert(dir);
         self.recorder.end(Moment::now(), dir, how);
+    }
+
+    fn may_rest(&self) -> bool {
+        true
     }
 }
 

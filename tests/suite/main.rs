@@ -46,6 +46,7 @@ mod http2_many;
 mod http2_nghttp2;
 mod http2_protocol;
 mod http2_websocket;
+mod idle;
 mod inspect;
 mod leaving;
 mod oversized;

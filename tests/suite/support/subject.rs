@@ -49,6 +49,11 @@ impl Subject {
         Self { before: running.held(), running, dir }
     }
 
+    /// What it held before there was any connection; `None` where that cannot be known.
+    pub(crate) fn held_before(&self) -> Option<Held> {
+        self.before
+    }
+
     /// A connection to the proxy.
     #[track_caller]
     pub(crate) fn dial(&self) -> Link {
