@@ -18,10 +18,16 @@ pub(crate) fn lend() -> Lent {
     Lent(spare.unwrap_or_else(|| vec![0; SIZE]))
 }
 
+/// A buffer with room for as much again as what is to be in it already.
+pub(crate) fn larger(held: usize) -> Lent {
+    LENT.fetch_add(1, Relaxed);
+    Lent(vec![0; held.saturating_add(held.max(SMALL))])
+}
+
 impl Drop for Lent {
     fn drop(&mut self) {
         LENT.fetch_sub(1, Relaxed);
-        if self.0.len() < SIZE {
+        if self.0.len() != SIZE {
             return;
         }
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -129,7 +129,7 @@ fn open_origin(
     let failed = |e: rustls::Error| Obstacle { lasts: is_lasting(&e), reason: origin_reason(&e) };
     let host = &route.authority.host;
     let (connection, asked) = capture.towards_origins.connection(sni, host, alpn).map_err(failed)?;
-    origin.start_tls(connection.into(), &[]).map_err(failed)?;
+    origin.start_tls(connection, &[]).map_err(failed)?;
     match handshake(origin, &shared.stop) {
         // In TLS 1.3 the handshake succeeds without one, and the refusal comes after it, or along with its end.
         Ok(()) | Err(Unshaken::Tls(_) | Unshaken::Ended) if asked.is_raised() => {
@@ -175,7 +175,7 @@ fn open_client(
 
     let first_flight = client.unread().to_vec();
     client.consume(first_flight.len());
-    if let Err(e) = client.start_tls(connection.into(), &first_flight) {
+    if let Err(e) = client.start_tls(connection, &first_flight) {
         client.stop_tls(first_flight);
         return Err(untouched(words(&e)));
     }

@@ -10,22 +10,22 @@
 //! Client and origin are two values of this one type. Nothing here waits: whoever drives legs polls, and calls
 //! [`Leg::receive`] and [`Leg::flush`] when the socket is ready.
 //!
-//! The rule not to break: TLS never touches the socket. Large reads are fed to it and its output is taken into the outbox
-//! at once, so that what is owed to a slow peer is visible in one place ([`Leg::owed`]).
+//! The rule not to break: TLS never touches the socket. It decrypts in what was read and puts what it says into the outbox, so
+//! that what is owed to a slow peer is visible in one place ([`Leg::owed`]).
 
 use super::outbox::{self, Outbox};
 use super::splice::{Filled, Pipe};
+use super::tls::session::Session;
 use super::{buffers, sys};
 use crate::wire::tap::Ending;
-use rustls::Connection;
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// One side of a connection.
 pub(crate) struct Leg {
     socket: TcpStream,
-    tls: Option<Box<Connection>>,
+    tls: Option<Box<Session>>,
     /// Plaintext that was read and not used; comes before anything the socket has.
     unread: Vec<u8>,
     outbox: Outbox,
@@ -80,10 +80,9 @@ impl Leg {
     ///
     /// # Errors
     /// If those bytes are refused; nothing has been sent then, [`Leg::stop_tls`] takes everything back.
-    pub(crate) fn start_tls(&mut self, mut connection: Connection, read_before: &[u8]) -> Result<(), rustls::Error> {
-        connection.set_buffer_limit(None);
-        self.tls = Some(Box::new(connection));
-        self.decrypt(read_before, &mut |_| 0)
+    pub(crate) fn start_tls(&mut self, session: Session, read_before: &[u8]) -> Result<(), rustls::Error> {
+        self.tls = Some(Box::new(session));
+        self.decrypt(&mut read_before.to_vec(), &mut |_| 0)
     }
 
     /// Back to the clear, as if TLS had never begun and `unread` were to be read: only before anything was flushed.
@@ -93,8 +92,8 @@ impl Leg {
         self.unread = unread;
     }
 
-    /// The TLS connection, where there is one.
-    pub(crate) fn tls(&self) -> Option<&Connection> {
+    /// The TLS session, where there is one.
+    pub(crate) fn tls(&self) -> Option<&Session> {
         self.tls.as_deref()
     }
 
@@ -180,8 +179,14 @@ impl Leg {
             return Ok(());
         }
         let mut buffer = buffers::lend();
-        let most = outbox::most_at_once().min(buffer.len());
-        let n = match self.socket.read(buffer.get_mut(..most).unwrap_or_default()) {
+        // Ciphertext belongs behind what is unfinished.
+        let unfinished = self.tls.as_ref().map_or(0, |tls| tls.unfinished().len());
+        if unfinished > buffer.len() / 2 {
+            buffer = buffers::larger(unfinished);
+        }
+        let room = buffer.get_mut(unfinished..).unwrap_or_default();
+        let most = outbox::most_at_once().min(room.len());
+        let n = match self.socket.read(room.get_mut(..most).unwrap_or_default()) {
             Ok(0) => {
                 self.input = Input::Ended(self.end_of_stream());
                 return Ok(());
@@ -194,7 +199,10 @@ impl Leg {
                 return Ok(());
             }
         };
-        let bytes = buffer.get(..n).unwrap_or_default();
+        if let (Some(tls), Some(front)) = (&self.tls, buffer.get_mut(..unfinished)) {
+            front.copy_from_slice(tls.unfinished());
+        }
+        let bytes = buffer.get_mut(..unfinished.saturating_add(n)).unwrap_or_default();
         if self.tls.is_some() {
             return self.decrypt(bytes, sink);
         }
@@ -247,38 +255,18 @@ impl Leg {
         }
     }
 
-    /// Feeds ciphertext to TLS and hands on what comes out. What TLS has to say itself goes to the outbox.
-    fn decrypt(&mut self, mut bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> usize) -> Result<(), rustls::Error> {
+    /// Decrypts in `ciphertext` and hands on what comes out. What TLS has to say itself goes to the outbox.
+    fn decrypt(&mut self, ciphertext: &mut [u8], sink: &mut dyn FnMut(&[u8]) -> usize) -> Result<(), rustls::Error> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
-        let mut outcome = Ok(());
-        while !bytes.is_empty() {
-            // Reading from a slice cannot fail, and the plaintext buffer is emptied below.
-            if !matches!(tls.read_tls(&mut bytes), Ok(1..)) {
-                break;
-            }
-            let state = match tls.process_new_packets() {
-                Ok(state) => state,
-                Err(e) => {
-                    outcome = Err(e);
-                    break;
-                }
-            };
-            let mut reader = tls.reader();
-            while let Ok(plain) = reader.fill_buf() {
-                let n = plain.len();
-                if n == 0 {
-                    break;
-                }
-                offer(&mut self.unread, plain, sink);
-                reader.consume(n);
-            }
-            if state.peer_has_closed() {
-                self.input = Input::Ended(Ending::Clean);
-                break;
-            }
+        let unread = &mut self.unread;
+        let has_closed = tls.open(ciphertext, &mut self.outbox, &mut |plain| offer(unread, plain, sink));
+        if self.output == Output::Dead {
+            self.outbox = Outbox::default();
         }
-        self.collect();
-        outcome
+        if has_closed? {
+            self.input = Input::Ended(Ending::Clean);
+        }
+        Ok(())
     }
 
     /// Sends `plain`; what the socket does not take at once is owed. To a peer that takes nothing more it is dropped.
@@ -295,10 +283,9 @@ impl Leg {
         let is_nothing_owed = self.owed() == 0;
         match &mut self.tls {
             Some(tls) => {
-                // Writing into a buffer without a limit cannot fail.
-                let _ = tls.writer().write_all(plain);
-                self.collect();
-                if self.outbox.len() >= TOGETHER {
+                if tls.seal(plain, &mut self.outbox).is_err() {
+                    self.end(Ending::Truncated);
+                } else if self.outbox.len() >= TOGETHER {
                     self.flush();
                 }
             }
@@ -312,15 +299,6 @@ impl Leg {
                 self.outbox.push(plain);
                 self.flush();
             }
-        }
-    }
-
-    /// Moves what TLS wants to send to the outbox.
-    fn collect(&mut self) {
-        let Some(tls) = &mut self.tls else { return };
-        while tls.wants_write() && matches!(tls.write_tls(&mut self.outbox), Ok(1..)) {}
-        if self.output == Output::Dead {
-            self.outbox = Outbox::default();
         }
     }
 
@@ -389,11 +367,8 @@ impl Leg {
         if !self.takes() {
             return;
         }
-        if how == Ending::Clean {
-            if let Some(tls) = &mut self.tls {
-                tls.send_close_notify();
-            }
-            self.collect();
+        if let (Ending::Clean, Some(tls)) = (how, &mut self.tls) {
+            tls.close(&mut self.outbox);
         }
         self.output = Output::Ending(how);
         self.flush();
@@ -418,6 +393,9 @@ impl Leg {
             self.outbox = Outbox::default();
         }
         self.unread.shrink_to_fit();
+        if let Some(tls) = &mut self.tls {
+            tls.shrink();
+        }
         if self.piped() == 0 {
             self.pipe = None;
         }

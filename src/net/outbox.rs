@@ -7,15 +7,28 @@
 //!
 //! One slow peer may have what makes its transfer smooth; a thousand slow peers must not have a thousand times as much.
 
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Bytes on their way out.
 #[derive(Default)]
 pub(crate) struct Outbox {
+    /// What is on its way is a part of it; the rest is anything.
     bytes: Vec<u8>,
-    /// How many at the front have left.
+    /// Where that part begins: so many at the front have left.
     sent: usize,
+    /// Where it ends.
+    end: usize,
+}
+
+/// What came of putting something into the room that there was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It took so many bytes.
+    Done(usize),
+    /// It takes so many, and nothing was put.
+    Needs(usize),
+    /// It cannot be put anywhere.
+    Never,
 }
 
 /// How much a leg may owe and its source still be read.
@@ -44,7 +57,7 @@ fn is_plenty() -> bool {
 
 impl Outbox {
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.end.saturating_sub(self.sent)
     }
 
     /// How much it keeps room for.
@@ -58,26 +71,43 @@ impl Outbox {
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.bytes.get(self.sent..).unwrap_or_default()
+        self.bytes.get(self.sent..self.end).unwrap_or_default()
     }
 
     pub(crate) fn push(&mut self, more: &[u8]) {
-        let had = self.bytes.capacity();
-        self.bytes.extend_from_slice(more);
-        HELD.fetch_add(self.bytes.capacity() - had, Relaxed);
+        self.append(&mut |room| match room.get_mut(..more.len()) {
+            Some(room) => {
+                room.copy_from_slice(more);
+                Put::Done(more.len())
+            }
+            None => Put::Needs(more.len()),
+        });
+    }
+
+    /// Has `put` append something: it is given the room that there is, and more if it needs that. False if it could not.
+    pub(crate) fn append(&mut self, put: &mut dyn FnMut(&mut [u8]) -> Put) -> bool {
+        let mut did = put(self.bytes.get_mut(self.end..).unwrap_or_default());
+        if let Put::Needs(room) = did {
+            let had = self.bytes.capacity();
+            self.bytes.resize(self.end.saturating_add(room), 0);
+            HELD.fetch_add(self.bytes.capacity() - had, Relaxed);
+            did = put(self.bytes.get_mut(self.end..).unwrap_or_default());
+        }
+        let Put::Done(n) = did else { return false };
+        self.end = self.end.saturating_add(n).min(self.bytes.len());
+        true
     }
 
     /// The first `n` bytes have left.
     pub(crate) fn consume(&mut self, n: usize) {
-        self.sent = (self.sent + n).min(self.bytes.len());
+        self.sent = self.sent.saturating_add(n).min(self.end);
         if !self.is_empty() {
             return;
         }
         if is_plenty() {
             *self = Self::default();
         } else {
-            self.bytes.clear();
-            self.sent = 0;
+            (self.sent, self.end) = (0, 0);
         }
     }
 }
@@ -85,17 +115,6 @@ impl Outbox {
 impl Drop for Outbox {
     fn drop(&mut self) {
         HELD.fetch_sub(self.bytes.capacity(), Relaxed);
-    }
-}
-
-impl Write for Outbox {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.push(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,22 +1,22 @@
 //! TLS settings for both sides: as a server towards clients, as a client towards origins. Nothing is negotiated here.
 
+pub(crate) mod session;
+
+use self::session::Session;
 use crate::cert;
 use crate::error::Error;
 use crate::wire::authority::Host;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
-    ClientSessionMemoryCache, ClientSessionStore, ResolvesClientCert, Resumption, WebPkiServerVerifier,
-    verify_server_name,
+    ClientSessionMemoryCache, ClientSessionStore, ResolvesClientCert, Resumption, UnbufferedClientConnection,
+    WebPkiServerVerifier, verify_server_name,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, UnbufferedServerConnection};
 use rustls::sign::CertifiedKey;
-use rustls::{
-    CipherSuite, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, ServerConfig, ServerConnection,
-    SignatureScheme,
-};
+use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -69,12 +69,13 @@ impl TowardsOrigins {
         server_name: Option<&str>,
         host: &Host,
         alpn: Vec<Vec<u8>>,
-    ) -> Result<(ClientConnection, AskedForCertificate), rustls::Error> {
+    ) -> Result<(Session, AskedForCertificate), rustls::Error> {
         let name = self::server_name(server_name, host)?;
         let mut config = self.template.clone();
         config.alpn_protocols = alpn;
         config.enable_sni = server_name.is_some();
-        Ok((ClientConnection::new(Arc::new(config), name)?, AskedForCertificate::lowered()))
+        let session = UnbufferedClientConnection::new(Arc::new(config), name)?;
+        Ok((session.into(), AskedForCertificate::lowered()))
     }
 
     /// Resumes nothing with an origin that asked for a client certificate: it would not ask again, and the client that has one
@@ -172,15 +173,11 @@ impl TowardsClients {
     }
 
     /// A connection that presents `leaf` and chooses `alpn`, as the origin did.
-    pub(crate) fn connection(
-        &self,
-        leaf: Arc<CertifiedKey>,
-        alpn: Option<&[u8]>,
-    ) -> Result<ServerConnection, rustls::Error> {
+    pub(crate) fn connection(&self, leaf: Arc<CertifiedKey>, alpn: Option<&[u8]>) -> Result<Session, rustls::Error> {
         let mut config = self.template.clone();
         config.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
         config.cert_resolver = Arc::new(Leaf(Some(leaf)));
-        ServerConnection::new(Arc::new(config))
+        UnbufferedServerConnection::new(Arc::new(config)).map(Session::from)
     }
 }
 
