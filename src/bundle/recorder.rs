@@ -129,7 +129,8 @@ struct Log {
     /// `None` records nothing.
     sink: Option<Sink>,
     origin: Origin,
-    drafts: HashMap<ExchangeId, Draft>,
+    /// Boxed, as the map keeps its room, and most connections have one at a time and then none for long.
+    drafts: HashMap<ExchangeId, Box<Draft>>,
     sockets: HashMap<ExchangeId, Socket>,
     opaque: Option<Opaque>,
     /// Whether the client ended its direction.
@@ -170,7 +171,7 @@ impl Log {
         match event {
             Event::Begin { id, dir: Dir::Up } => {
                 let reached = self.origin.reached.take();
-                self.drafts.insert(id, Draft::new(now, reached, &sink.store));
+                self.drafts.insert(id, Box::new(Draft::new(now, reached, &sink.store)));
             }
             Event::Begin { id, dir: Dir::Down } => {
                 if let Some(draft) = self.drafts.get_mut(&id) {
@@ -197,7 +198,7 @@ impl Log {
                     Dir::Up => draft.sent = Some(now),
                     Dir::Down => draft.received = Some((now, how)),
                 });
-                if self.drafts.get(&id).is_some_and(Draft::is_over) {
+                if self.drafts.get(&id).is_some_and(|draft| draft.is_over()) {
                     self.finish(id, now);
                 }
             }
