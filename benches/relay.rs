@@ -43,10 +43,14 @@ fn main() {
     fs::create_dir_all(&dir).unwrap();
     let origin = Origin::start(&dir.join("origin.pem"));
     print_load();
+    let is_wanted = |name: &str| wanted.is_none_or(|wanted| name.contains(wanted.as_str()));
     for scenario in &SCENARIOS {
-        if wanted.is_none_or(|wanted| scenario.name.contains(wanted.as_str())) {
+        if is_wanted(scenario.name) {
             run(scenario, amount, &dir, &origin);
         }
+    }
+    if is_wanted(IDLE) {
+        idle(amount.idle, &dir, &origin);
     }
     print_load();
     fs::remove_dir_all(&dir).unwrap();
@@ -85,14 +89,14 @@ struct Amount {
     time: Duration,
     /// For bodies, in MB.
     size: usize,
+    /// Connections that idle.
+    idle: usize,
 }
 
 /// Measures `scenario` over all three ways.
 fn run(scenario: &Scenario, amount: Amount, dir: &Path, origin: &Origin) {
-    let trusted = dir.join("origin.pem");
-    let (label, excluded) = if scenario.passes { ("passed", &["-e", "*"][..]) } else { ("captured", &[][..]) };
-    let args = [excluded, &["--upstream-ca", trusted.to_str().unwrap()]].concat();
-    let (floor, captured) = (Program::floor(dir), Program::spectral(dir, &args));
+    let (label, more) = if scenario.passes { ("passed", &["-e", "*"][..]) } else { ("captured", &[][..]) };
+    let (floor, captured) = (Program::floor(dir), captured(dir, more));
     let [origin_ca, floor_ca, our_ca] =
         ["origin.pem", "floor.pem", "ca/mitmproxy-ca-cert.pem"].map(|name| dir.join(name));
     let ways = [("direct", None, origin_ca), ("floor", Some(&floor), floor_ca), (label, Some(&captured), our_ca)];
@@ -112,10 +116,56 @@ fn run(scenario: &Scenario, amount: Amount, dir: &Path, origin: &Origin) {
     let rounds = rounds(PATIENCE, || [0, 1, 2].map(|way| (scenario.work)(&routes[way], amount, Meter(ways[way].1))));
     print(scenario, ways.map(|(label, ..)| label), &rounds);
     drop(routes);
+    stop([floor, captured], dir);
+}
+
+/// The program, which trusts the origin.
+fn captured(dir: &Path, more: &[&str]) -> Program {
+    let trusted = dir.join("origin.pem");
+    Program::spectral(dir, &[more, &["--upstream-ca", trusted.to_str().unwrap()]].concat())
+}
+
+fn stop([floor, captured]: [Program; 2], dir: &Path) {
     let stopped = captured.stop();
     assert!(stopped.status.success(), "it lost something: {}", stopped.said);
     floor.stop();
     fs::remove_file(dir.join("capture.zip")).unwrap();
+}
+
+/// Measures what connections take that were used once and wait.
+fn idle(count: usize, dir: &Path, origin: &Origin) {
+    let programs = [Program::floor(dir), captured(dir, &[])];
+    let ways = [("floor", "floor.pem"), ("captured", "ca/mitmproxy-ca-cert.pem")];
+    let each = [0, 1].map(|way| {
+        let (program, ca) = (&programs[way], dir.join(ways[way].1));
+        let carried = Carried::Tls(Arc::new(client_config(&[&ca])));
+        let route = Route { origin: origin.addr, proxy: Some(program.addr), carried };
+        let ask = route.request("GET", "1024", "");
+        let open = |_| {
+            let mut stream = route.connect();
+            get(&mut stream, &ask, 1024);
+            stream
+        };
+        // What is loaded once is no part of it.
+        drop(open(0));
+        let before = program.resident()?;
+        let streams: Vec<_> = (0..count).map(open).collect();
+        // That it idles has to be noticed.
+        thread::sleep(Duration::from_secs(2));
+        let held = program.resident()?.saturating_sub(before);
+        drop(streams);
+        Some(held as f64 / count as f64)
+    });
+    println!("\n{IDLE}, {count} over TLS\n{:10} {:>15} {:>10}", "", "KB each", "to floor");
+    match each {
+        [Some(floor), Some(ours)] => {
+            for ((label, _), each) in ways.iter().zip([floor, ours]) {
+                println!("{label:10} {each:15.1} {:9.2}x", each / floor);
+            }
+        }
+        _ => println!("There is no /proc here that tells the memory of another process."),
+    }
+    stop(programs, dir);
 }
 
 /// What one way came to in one round.
@@ -257,6 +307,8 @@ fn at_once<T: Send>(all: Vec<T>, amount: Amount, one: impl Fn(&mut T) + Sync) ->
     })
 }
 
+const IDLE: &str = "connections that idle";
+
 /// As long a scenario takes at most, three rounds permitting.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -285,8 +337,8 @@ const fn scenario(
     Scenario { name, over, work, unit, passes: false }
 }
 
-const WHOLE: Amount = Amount { time: Duration::from_millis(500), size: 256 };
-const SMALL: Amount = Amount { time: Duration::from_millis(20), size: 2 };
+const WHOLE: Amount = Amount { time: Duration::from_millis(500), size: 256, idle: 250 };
+const SMALL: Amount = Amount { time: Duration::from_millis(20), size: 2, idle: 10 };
 
 /// A megabyte is 1,000,000 bytes here, as in what disks and networks are sold by.
 const MEGABYTE: usize = 1_000_000;

@@ -74,9 +74,18 @@ impl Program {
 
     /// The most it was resident so far, in MB; `None` once it is gone.
     pub(crate) fn peak(&self) -> Option<u64> {
+        Some(self.memory("VmHWM:")? / 1024)
+    }
+
+    /// How much of it is resident, in KB; `None` where there is no /proc.
+    pub(crate) fn resident(&self) -> Option<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> Option<u64> {
         let status = fs::read_to_string(self.proc("status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? / 1024)
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        line.trim().trim_end_matches(" kB").parse().ok()
     }
 
     /// Interrupts it as Ctrl+C does, and waits for its end.

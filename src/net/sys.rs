@@ -38,30 +38,27 @@ pub(crate) fn wait<const N: usize>(
     wanted: [(BorrowedFd<'_>, Interest); N],
     timeout: Option<Duration>,
 ) -> io::Result<[Interest; N]> {
-    let mut fds = Vec::with_capacity(N);
-    for (fd, interest) in &wanted {
+    // In the place of one that is left out stands another's: no heap is needed for a list that is shorter.
+    let first = wanted.iter().find(|(_, interest)| *interest != Interest::default());
+    let mut all = wanted.map(|(fd, interest)| {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::POLLIN, interest.read);
         flags.set(PollFlags::POLLOUT, interest.write);
-        if !flags.is_empty() {
-            fds.push(PollFd::new(*fd, flags));
-        }
-    }
+        PollFd::new(first.filter(|_| flags.is_empty()).map_or(fd, |(first, _)| *first), flags)
+    });
+    let fds: &mut [PollFd<'_>] = if first.is_some() { &mut all } else { &mut [] };
     // Rounded up: a wait that ends a moment early would be repeated with nothing left to wait.
     let timeout = match timeout {
         None => PollTimeout::NONE,
         Some(t) => PollTimeout::try_from(t.saturating_add(Duration::from_micros(999))).unwrap_or(PollTimeout::MAX),
     };
-    match poll(&mut fds, timeout) {
+    match poll(fds, timeout) {
         Ok(_) => {}
         Err(Errno::EINTR) => return Ok([Interest::default(); N]),
         Err(e) => return Err(e.into()),
     }
     let mut polled = fds.iter();
     Ok(wanted.map(|(_, interest)| {
-        if interest == Interest::default() {
-            return interest;
-        }
         let seen = polled.next().and_then(PollFd::revents).unwrap_or(PollFlags::empty());
         let ended = seen.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL);
         Interest {
@@ -251,6 +248,14 @@ mod tests {
         let nothing = Interest::default();
         let short = Some(Duration::from_millis(1));
         assert_eq!(wait([(reader.as_fd(), nothing)], short).unwrap(), [nothing]);
+        let (other, _writer) = io::pipe().unwrap();
+        let began = crate::clock::Moment::now();
+        for wanted in [[nothing, Interest::READ], [Interest::READ, nothing]] {
+            let fds = if wanted[0] == nothing { [&reader, &other] } else { [&other, &reader] };
+            let both = [(fds[0].as_fd(), wanted[0]), (fds[1].as_fd(), wanted[1])];
+            assert_eq!(wait(both, short).unwrap(), [nothing, nothing]);
+        }
+        assert!(crate::clock::Moment::now().since(began) >= Duration::from_millis(2), "it waits");
         assert_eq!(wait([(reader.as_fd(), Interest::READ)], None).unwrap(), [Interest::READ]);
     }
 
