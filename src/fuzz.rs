@@ -6,6 +6,11 @@ pub fn client_hello(data: &[u8]) {
     crate::wire::client_hello::cut_anyhow(data);
 }
 
+/// What a peer sends instead of TLS, or in the midst of it, ends in an error at worst.
+pub fn tls(data: &[u8]) {
+    crate::net::tls::session::fuzz::cut_anyhow(data);
+}
+
 /// A request to the proxy is read the same however it is cut, and what is sent on has no byte that was smuggled in.
 pub fn proxy_head(data: &[u8]) {
     crate::wire::proxy_request::cut_anyhow(data);

@@ -18,7 +18,7 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod message;
 #[cfg(test)]
-mod mutations;
+pub(crate) mod mutations;
 pub(crate) mod pattern;
 pub(crate) mod proxy_request;
 pub(crate) mod sniff;

@@ -16,6 +16,8 @@ pub(crate) struct Session {
     end: End,
     /// Ciphertext that begins a record, or a message of a handshake, whose end has yet to come. rustls remembers where in it it is.
     unfinished: Vec<u8>,
+    /// What went wrong: rustls is asked nothing after that.
+    broken: Option<Error>,
 }
 
 /// On which end of it we are.
@@ -26,13 +28,13 @@ enum End {
 
 impl From<UnbufferedClientConnection> for Session {
     fn from(client: UnbufferedClientConnection) -> Self {
-        Self { end: End::Client(client), unfinished: Vec::new() }
+        Self { end: End::Client(client), unfinished: Vec::new(), broken: None }
     }
 }
 
 impl From<UnbufferedServerConnection> for Session {
     fn from(server: UnbufferedServerConnection) -> Self {
-        Self { end: End::Server(server), unfinished: Vec::new() }
+        Self { end: End::Server(server), unfinished: Vec::new(), broken: None }
     }
 }
 
@@ -47,16 +49,19 @@ impl Session {
     /// has said that it is done (close_notify, RFC 8446 section 6.1): what follows that is dropped.
     ///
     /// # Errors
-    /// If the peer violates TLS, or sent a fatal alert. Our own alert is in the outbox then.
+    /// If the peer violates TLS, or sent a fatal alert: now or before. Our own alert is in the outbox then, once.
     pub(crate) fn open(
         &mut self,
         ciphertext: &mut [u8],
         outbox: &mut Outbox,
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<bool, Error> {
-        let (mut used, mut has_closed, mut result) = (0_usize, false, Ok(()));
+        if let Some(e) = &self.broken {
+            return Err(e.clone());
+        }
+        let (mut used, mut has_closed) = (0_usize, false);
         // After an error nothing counts but the alert that says so. It comes first; rustls looks at the rest in any case.
-        while result.is_ok() || self.end.wants_write() {
+        while self.broken.is_none() || self.end.wants_write() {
             let rest = ciphertext.get_mut(used..).unwrap_or_default();
             let (more, step) = self.end.step(rest, outbox, Wish::Nothing, take);
             used = used.saturating_add(more);
@@ -64,24 +69,28 @@ impl Session {
                 Ok(Step::More) => {}
                 Ok(Step::Closed) => has_closed = true,
                 Ok(Step::Done) => break,
-                Err(e) => result = result.and(Err(e)),
+                Err(e) => self.broken = self.broken.take().or(Some(e)),
             }
         }
         self.unfinished.clear();
-        if !has_closed {
+        if !has_closed && self.broken.is_none() {
             self.unfinished.extend_from_slice(ciphertext.get(used..).unwrap_or_default());
         }
         if self.unfinished.len() > MOST_UNFINISHED {
-            result = result.and(Err(Error::General("a message of its handshake does not end".into())));
+            self.unfinished = Vec::new();
+            self.broken = Some(Error::General("a message of its handshake does not end".into()));
         }
-        result.map(|()| has_closed)
+        match &self.broken {
+            Some(e) => Err(e.clone()),
+            None => Ok(has_closed),
+        }
     }
 
     /// Puts `plain` into `outbox` as records.
     ///
     /// # Errors
-    /// Before the handshake is over, after [`Session::close`], or if more has been sent than the keys are good for, which only
-    /// TLS 1.3 can mend.
+    /// Before the handshake is over, after [`Session::close`] or an error, or if more has been sent than the keys are good for,
+    /// which only TLS 1.3 can mend.
     pub(crate) fn seal(&mut self, plain: &[u8], outbox: &mut Outbox) -> Result<(), Error> {
         self.say(Wish::Send(plain), outbox)
     }
@@ -93,6 +102,9 @@ impl Session {
     }
 
     fn say(&mut self, wish: Wish<'_>, outbox: &mut Outbox) -> Result<(), Error> {
+        if let Some(e) = &self.broken {
+            return Err(e.clone());
+        }
         // What it has to say itself may come first. Nothing is finished by this, so there is nothing to take.
         while let Step::More = self.end.step(&mut self.unfinished, outbox, wish, &mut |_| ()).1? {}
         Ok(())
@@ -220,5 +232,7 @@ fn put(encrypted: Result<usize, EncryptError>) -> Put {
 /// A message of a handshake has 64 KiB at most, as rustls has it; what frames its pieces counts too.
 const MOST_UNFINISHED: usize = 128 << 10;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
