@@ -145,4 +145,4 @@ pub(crate) fn attend(shared: &Arc<Shared>) {
 /// What tells the stop from guests.
 const STOP: u64 = 0;
 /// A tunnel rests after one to two of these.
-const TICK: Duration = Duration::from_millis(400);
+const TICK: Duration = Duration::from_millis(250);
