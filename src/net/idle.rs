@@ -11,7 +11,7 @@
 //! has touched of its stack stays touched, and the C library keeps memory for each. That is a price for work, not for silence.
 
 use super::crew::CREW;
-use super::listener::{Counted, guarded};
+use super::listener::{Counted, guarded, tell};
 use super::shared::Shared;
 use super::stop::Stop;
 use super::sys::Many;
@@ -129,7 +129,7 @@ pub(crate) fn attend(shared: &Arc<Shared>) {
                     woken.push(guest);
                     if !is_told {
                         is_told = true;
-                        shared.tally.trouble(format!("connections that were idle wait for a thread: {e}"));
+                        tell(shared, format!("connections that were idle wait for a thread: {e}"));
                     }
                     break;
                 }

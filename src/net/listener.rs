@@ -35,7 +35,7 @@ pub(crate) fn listen(shared: &Arc<Shared>, listener: &TcpListener, live: &Arc<Li
         }
         if let Err(shortage) = door.admit() {
             if told.insert(mem::discriminant(&shortage)) {
-                shared.tally.trouble(shortage.to_string());
+                tell(shared, shortage.to_string());
             }
             // Not everything says when there is room again, so it is tried again and again.
             let _ = sys::wait([(shared.stop.as_fd(), Interest::READ)], Some(RETRY));
@@ -110,6 +110,14 @@ pub(super) fn guarded<T>(shared: &Shared, serving: impl FnOnce() -> Option<T>) -
         let _ = catch_unwind(AssertUnwindSafe(|| shared.tally.uncaptured("(a connection)", Reason::Internal)));
         None
     })
+}
+
+/// Tells of something on a thread that all connections depend on, which an observer that panics must not end.
+pub(super) fn tell(shared: &Shared, trouble: String) {
+    guarded(shared, || {
+        shared.tally.trouble(trouble);
+        None::<()>
+    });
 }
 
 /// Why a client has to wait. Displayed as a sentence for people.

@@ -120,6 +120,9 @@ pub(crate) struct Many(nix::sys::epoll::Epoll);
 
 #[cfg(target_os = "linux")]
 impl Many {
+    /// Whether anything can be added.
+    pub(crate) const IS_THERE: bool = true;
+
     /// # Errors
     /// If no descriptor is left.
     pub(crate) fn new() -> io::Result<Self> {
@@ -159,6 +162,8 @@ pub(crate) struct Many;
 
 #[cfg(not(target_os = "linux"))]
 impl Many {
+    pub(crate) const IS_THERE: bool = false;
+
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self)
     }

@@ -12,7 +12,7 @@ use super::leg::Leg;
 use super::relay::{Relayed, Watch, relay};
 use super::shared::{Capture, Shared};
 use super::stop::Stop;
-use super::sys::{self, Interest};
+use super::sys::{self, Interest, Many};
 use crate::bundle::recorder::{Origin, Reached, Recorder};
 use crate::clock::Moment;
 use crate::notice::{KnownBy, Reason};
@@ -139,7 +139,7 @@ impl Watch for Counting {
     fn end(&mut self, _: Dir, _: Ending) {}
 
     fn may_rest(&self) -> bool {
-        true
+        Many::IS_THERE
     }
 }
 
@@ -221,7 +221,7 @@ impl Watch for Tapped {
     }
 
     fn may_rest(&self) -> bool {
-        true
+        Many::IS_THERE
     }
 }
 
