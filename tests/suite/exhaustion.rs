@@ -4,7 +4,6 @@
 use crate::support::cli::{Spectral, shell};
 use crate::support::peers::{self, peer};
 use crate::support::{Link, Origin, PATIENCE, Subject, TempDir, next_request};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -136,17 +135,7 @@ fn a_body_that_finds_no_descriptor_passes_and_is_not_cut_off_in_silence() {
 
 #[test]
 fn past_the_limit_of_threads_clients_wait_and_the_others_do_not_notice() {
-    // The limit is a user's and does not bind root: root alone can run it as a user who runs nothing else.
-    let (Some(prlimit), Some(setpriv)) = (peer("prlimit"), peer("setpriv")) else { return };
-    let dir = TempDir::new();
-    if std::fs::metadata(dir.path()).unwrap().uid() != 0 {
-        return peers::skipped("root");
-    }
-    let mut command = Command::new(prlimit);
-    command.arg("--nproc=14").arg(setpriv).args(["--ruid", "1234567", "--bounding-set", "-sys_admin,-sys_resource"]);
-    command.arg(env!("CARGO_BIN_EXE_spectral")).args(["capture", "proxy", "-p", "0"]);
-    command.current_dir(dir.path()).env("HOME", dir.path());
-    let subject = Subject::over(Spectral::start(command), dir);
+    let Some(subject) = Subject::with_threads(14, 1_234_567) else { return };
     let origin = Origin::plain(echo);
     // By name: that takes another thread for a moment, where one is to be had.
     let mut links: Vec<_> = (0..20).map(|_| subject.ask(&origin.at("localhost"))).collect();

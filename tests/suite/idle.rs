@@ -1,11 +1,9 @@
 //! A connection in which nothing happens gives its thread back, and goes on as if it had one when something does.
 
 use crate::support::cli::Spectral;
-use crate::support::peers::{self, peer};
+use crate::support::peers;
 use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{Ending, Gate, Link, Message, Origin, Subject, TempDir, Watched, eventually, next_request};
-use std::os::unix::fs::MetadataExt;
-use std::process::Command;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -142,17 +140,7 @@ fn what_passes_through_rests_too() {
 
 #[test]
 fn one_that_wakes_when_there_is_no_thread_waits_for_one() {
-    // As in the exhaustion of threads: root alone can run it as a user who runs nothing else.
-    let (Some(prlimit), Some(setpriv)) = (peer("prlimit"), peer("setpriv")) else { return };
-    let dir = TempDir::new();
-    if std::fs::metadata(dir.path()).unwrap().uid() != 0 {
-        return peers::skipped("root");
-    }
-    let mut command = Command::new(prlimit);
-    command.arg("--nproc=14").arg(setpriv).args(["--ruid", "1234568", "--bounding-set", "-sys_admin,-sys_resource"]);
-    command.arg(env!("CARGO_BIN_EXE_spectral")).args(["capture", "proxy", "-p", "0"]);
-    command.current_dir(dir.path()).env("HOME", dir.path());
-    let subject = Subject::over(Spectral::start(command), dir);
+    let Some(subject) = Subject::with_threads(14, 1_234_568) else { return };
     let origin = Origin::plain_answering(OK);
     let target = origin.at("127.0.0.1");
     let mut link = subject.connect(&target);

@@ -10,9 +10,11 @@ use super::bundle::Bundle;
 use super::capture::TlsClient;
 use super::cli::{Spectral, ca_in};
 use super::link::Link;
-use super::peers::Said;
+use super::peers::{self, Said, peer};
 use super::temp::TempDir;
 use super::wait::eventually;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 
 /// A `spectral capture proxy` whose threads and descriptors are counted.
 #[derive(Debug)]
@@ -42,6 +44,24 @@ impl Subject {
     pub(crate) fn after(commands: &str) -> Self {
         let dir = TempDir::new();
         Self::over(Spectral::after(&dir, commands), dir)
+    }
+
+    /// The same with no more than `most` threads; `None`, which is said, where that cannot be had. The limit is a user's and does
+    /// not bind root: root alone can run it, as `user`, who is to run nothing else.
+    #[track_caller]
+    pub(crate) fn with_threads(most: usize, user: u32) -> Option<Self> {
+        let (prlimit, setpriv) = (peer("prlimit")?, peer("setpriv")?);
+        let dir = TempDir::new();
+        if std::fs::metadata(dir.path()).unwrap().uid() != 0 {
+            peers::skipped("root");
+            return None;
+        }
+        let mut command = Command::new(prlimit);
+        command.arg(format!("--nproc={most}")).arg(setpriv);
+        command.args(["--ruid", &user.to_string(), "--bounding-set", "-sys_admin,-sys_resource"]);
+        command.arg(env!("CARGO_BIN_EXE_spectral")).args(["capture", "proxy", "-p", "0"]);
+        command.current_dir(dir.path()).env("HOME", dir.path());
+        Some(Self::over(Spectral::start(command), dir))
     }
 
     /// With `running`, which is at home in `dir`.
