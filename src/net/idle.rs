@@ -50,7 +50,9 @@ impl Idle {
     /// If no descriptor is left.
     pub(crate) fn new(stop: &Stop) -> io::Result<Self> {
         let sockets = Many::new()?;
-        sockets.add(stop.as_fd(), STOP)?;
+        if Many::IS_THERE {
+            sockets.add(stop.as_fd(), STOP)?;
+        }
         Ok(Self { sockets, guests: Mutex::new(Some(Guests::default())) })
     }
 

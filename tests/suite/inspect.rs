@@ -43,14 +43,20 @@ fn ask(running: &Spectral, origin: &Origin, host: &str, method: &str, path: &str
     link.the_rest();
 }
 
-/// A WebSocket with a message up, and three down.
-fn chat(running: &Spectral, origin: &Origin) {
+/// A WebSocket.
+fn socket(running: &Spectral, origin: &Origin) -> Link {
     let mut link = Link::to(running.addr);
     let target = origin.at("127.0.0.1");
     link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
     link.head();
     link.send(handshake("").0);
     link.head();
+    link
+}
+
+/// A WebSocket with a message up, and three down.
+fn chat(running: &Spectral, origin: &Origin) {
+    let mut link = socket(running, origin);
     link.send(frame(0x81, Some([1; 4]), b"hello"));
     link.the_rest();
 }
@@ -232,13 +238,8 @@ fn a_capture_that_runs_is_shown_as_far_as_it_is() {
 #[test]
 fn the_messages_of_a_socket_are_followed_until_it_ends() {
     let (dir, origin) = (TempDir::new(), origin());
-    let running = Spectral::capture(&dir, &["-v"][..0]);
-    let mut link = Link::to(running.addr);
-    let target = origin.at("127.0.0.1");
-    link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    link.head();
-    link.send(handshake("").0);
-    link.head();
+    let running = Spectral::capture(&dir, &[]);
+    let mut link = socket(&running, &origin);
     in_time("the socket is in the file", {
         let dir = dir.path().to_owned();
         move || {
