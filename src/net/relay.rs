@@ -250,6 +250,6 @@ const HELD_BACK: usize = 64 << 10;
 /// A read that brings so much is part of a large transfer, which is worth a pipe.
 const BULK: usize = 64 << 10;
 /// So often a pipe is filled and emptied before the other direction has its turn.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 4;
 /// As long as a client that was answered may go on sending.
 const LINGER: Duration = Duration::from_secs(5);

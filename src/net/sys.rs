@@ -195,6 +195,17 @@ pub(crate) fn splice(_: impl AsFd, _: impl AsFd, _: usize) -> io::Result<usize> 
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Asks for room for so many bytes in a pipe. Whether it was given.
+#[cfg(target_os = "linux")]
+pub(crate) fn widen(pipe: impl AsFd, bytes: i32) -> bool {
+    nix::fcntl::fcntl(pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(bytes)).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn widen(_: impl AsFd, _: i32) -> bool {
+    false
+}
+
 /// Lets as many clients wait for `listener` as the system allows. Past the 128 that `std` asks for, a client's first packet is
 /// dropped, and it tries again a second later.
 pub(crate) fn queue_many(listener: &TcpListener) {
