@@ -267,10 +267,12 @@ fn exchange_item(response_body: Body, kind: &str, opens: Option<Opens>) -> Item 
     tap.data(Dir::Up, REQUEST.as_bytes(), &mut see);
     let framing = format!("Content-Length: {}", response_body.len());
     tap.data(Dir::Down, &support::samples::response(kind, &framing), &mut see);
+    let request = request.unwrap();
     Item::Exchange(Box::new(Exchange {
         started: 1_700_000_000_000,
         url: "https://api.example.com/api/v1/items?page=2&per_page=20".into(),
-        request: request.unwrap(),
+        method: request.method,
+        request_headers: request.headers,
         request_body: response_body.another(),
         response,
         response_body,

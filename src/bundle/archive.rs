@@ -252,7 +252,9 @@ impl Archive {
         self.sink.append(&entry.local(self.date, &[])?)?;
         let content = self.sink.end();
         self.sink.reserve(entry.packed)?;
-        Ok(Room::new(self.sink.file(), at, content, entry.packed, entry.central(self.date, at)?))
+        let mut line = Vec::new();
+        entry.central(self.date, at, &mut line)?;
+        Ok(Room::new(self.sink.file(), at, content, entry.packed, line))
     }
 
     /// Makes the entry in `room` one of the group.
@@ -290,7 +292,8 @@ impl Archive {
 
     /// Notes for the directory that `entry` is `at` its place.
     fn line(&mut self, entry: &Entry, at: u64) -> io::Result<()> {
-        self.lines.extend_from_slice(&entry.central(self.date, at)?);
+        // Half a line of a group that fails is taken back with the group.
+        entry.central(self.date, at, &mut self.lines)?;
         self.count = self.count.saturating_add(1);
         Ok(())
     }

@@ -44,7 +44,10 @@ impl Store {
     }
 
     fn give_back(&self, size: usize) {
-        self.used.fetch_sub(size, Relaxed);
+        // Most bodies are empty, and all processors share the number.
+        if size > 0 {
+            self.used.fetch_sub(size, Relaxed);
+        }
     }
 }
 
@@ -151,12 +154,14 @@ impl Body {
         } else if !self.store.take(grow) {
             return false;
         }
-        // Whatever the allocator gave is what `release` returns.
         let spare = want.saturating_sub(self.memory.len());
         let grown = self.memory.try_reserve_exact(spare).is_ok();
+        // Whatever the allocator gave is what will be given back.
         let got = self.memory.capacity().saturating_sub(had);
-        self.store.used.fetch_add(got, Relaxed);
-        self.store.give_back(grow);
+        if got != grow {
+            self.store.used.fetch_add(got, Relaxed);
+            self.store.give_back(grow);
+        }
         grown
     }
 

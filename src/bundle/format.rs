@@ -80,25 +80,25 @@ pub struct Stats {
     pub context_count: u64,
 }
 
-/// One HTTP exchange. `H` is what its header fields are in.
+/// One HTTP exchange. `H` is what its header fields are in, `S` what other text is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, bound(deserialize = "H: Default + Deserialize<'de>"))]
+#[serde(default, bound(deserialize = "H: Default + Deserialize<'de>, S: Default + Deserialize<'de>"))]
 #[non_exhaustive]
-pub struct Trace<H = Vec<Header>> {
+pub struct Trace<H = Vec<Header>, S = String> {
     /// `t_0001`; in the order in which exchanges completed.
-    pub id: String,
+    pub id: S,
     /// When it started, in milliseconds since the epoch.
     pub timestamp: u64,
     /// "http".
-    pub r#type: String,
+    pub r#type: S,
     /// What was asked.
-    pub request: Request<H>,
+    pub request: Request<H, S>,
     /// What was answered.
-    pub response: Response<H>,
+    pub response: Response<H, S>,
     /// How long its parts took.
     pub timing: Timing,
     /// Who asked.
-    pub initiator: Initiator,
+    pub initiator: Initiator<S>,
     /// What a browser's user did to cause it.
     pub context_refs: Vec<String>,
 }
@@ -107,38 +107,38 @@ pub struct Trace<H = Vec<Header>> {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Request<H = Vec<Header>> {
+pub struct Request<H = Vec<Header>, S = String> {
     /// In its original case.
-    pub method: String,
+    pub method: S,
     /// As the client meant it.
-    pub url: String,
+    pub url: S,
     /// In wire order.
     pub headers: H,
     /// Relative to `traces/`; null where the body is empty.
-    pub body_file: Option<String>,
+    pub body_file: Option<S>,
     /// The size of that file.
     pub body_size: u64,
     /// The codings that are still on the body, if any.
-    pub body_encoding: Option<String>,
+    pub body_encoding: Option<S>,
 }
 
 /// What was answered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Response<H = Vec<Header>> {
+pub struct Response<H = Vec<Header>, S = String> {
     /// 0 if there was no answer.
     pub status: u16,
     /// The reason phrase; without an answer, why there is none.
-    pub status_text: String,
+    pub status_text: S,
     /// In wire order.
     pub headers: H,
     /// Relative to `traces/`; null where the body is empty.
-    pub body_file: Option<String>,
+    pub body_file: Option<S>,
     /// The size of that file.
     pub body_size: u64,
     /// The codings that are still on the body, if any.
-    pub body_encoding: Option<String>,
+    pub body_encoding: Option<S>,
 }
 
 /// A header or trailer field.
@@ -177,11 +177,11 @@ pub struct Timing {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Initiator {
+pub struct Initiator<S = String> {
     /// "proxy".
-    pub r#type: String,
+    pub r#type: S,
     /// The script, if a browser knows it.
-    pub url: Option<String>,
+    pub url: Option<S>,
     /// The line in the script.
     pub line: Option<u64>,
 }
@@ -207,23 +207,23 @@ pub struct Socket {
     pub context_refs: Vec<String>,
 }
 
-/// One WebSocket message.
+/// One WebSocket message. `S` is what its text is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, bound(deserialize = "S: Default + Deserialize<'de>"))]
 #[non_exhaustive]
-pub struct Message {
+pub struct Message<S = String> {
     /// `ws_0001_m001`.
-    pub id: String,
+    pub id: S,
     /// The WebSocket, `ws_0001`.
-    pub connection_ref: String,
+    pub connection_ref: S,
     /// When its last byte came, in milliseconds since the epoch.
     pub timestamp: u64,
     /// "send" (client to server) or "receive".
-    pub direction: String,
+    pub direction: S,
     /// "text", "binary", "ping", "pong" or "close".
-    pub opcode: String,
+    pub opcode: S,
     /// Relative to `ws/`; null where the payload is empty.
-    pub payload_file: Option<String>,
+    pub payload_file: Option<S>,
     /// The size of that file.
     pub payload_size: u64,
     /// What a browser's user did to cause it.
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn is_written_to_the_letter() {
-        let trace = Trace {
+        let trace: Trace = Trace {
             id: "t_0001".into(),
             timestamp: 1,
             r#type: "http".into(),

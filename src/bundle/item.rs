@@ -1,8 +1,9 @@
 //! What a connection hands to the writer.
 
 use super::body::Body;
-use crate::wire::message::{RequestHead, ResponseHead};
+use crate::wire::message::{Headers, ResponseHead};
 use crate::wire::tap::{Dir, Opcode};
+use std::borrow::Cow;
 
 /// Goes through the bounded channel, finished: the writer only has to write it down.
 pub(crate) enum Item {
@@ -22,8 +23,10 @@ pub(crate) struct Exchange {
     pub started: u64,
     /// As the client meant it; `ws` or `wss` where the exchange opened a WebSocket.
     pub url: String,
-    /// Trailers stand at the end of the head's fields.
-    pub request: RequestHead,
+    /// Case as sent.
+    pub method: Cow<'static, str>,
+    /// Of the request; its trailers stand at the end.
+    pub request_headers: Headers,
     /// As on the wire but for the chunk framing.
     pub request_body: Body,
     /// The response, trailers at the end of its fields; or in a few words why there is none.

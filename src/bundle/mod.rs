@@ -13,6 +13,7 @@ pub(crate) mod body;
 pub(crate) mod decode;
 pub(crate) mod format;
 pub(crate) mod item;
+mod json;
 pub mod merge;
 pub(crate) mod note;
 pub(crate) mod queue;

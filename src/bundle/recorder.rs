@@ -19,7 +19,7 @@ use crate::clock::Moment;
 use crate::wire::authority::Authority;
 use crate::wire::message::{RequestHead, ResponseHead, Version};
 use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Finish, Opaque, Opcode, Tap};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -84,8 +84,8 @@ impl Recorder {
             log: Log {
                 sink,
                 origin,
-                drafts: HashMap::new(),
-                sockets: HashMap::new(),
+                drafts: BTreeMap::new(),
+                sockets: BTreeMap::new(),
                 opaque: None,
                 client_left: false,
             },
@@ -129,9 +129,9 @@ struct Log {
     /// `None` records nothing.
     sink: Option<Sink>,
     origin: Origin,
-    /// Boxed, as the map keeps its room, and most connections have one at a time and then none for long.
-    drafts: HashMap<ExchangeId, Box<Draft>>,
-    sockets: HashMap<ExchangeId, Socket>,
+    /// Most connections have one at a time: no hashes. Boxed, as the map keeps its room, and often there is none for long.
+    drafts: BTreeMap<ExchangeId, Box<Draft>>,
+    sockets: BTreeMap<ExchangeId, Socket>,
     opaque: Option<Opaque>,
     /// Whether the client ended its direction.
     client_left: bool,
@@ -270,14 +270,10 @@ impl Drop for Log {
             return;
         }
         let now = Moment::now();
-        let mut open: Vec<_> = self.drafts.keys().copied().collect();
-        open.sort_unstable();
-        for id in open {
+        while let Some(&id) = self.drafts.keys().next() {
             self.finish(id, now);
         }
-        let mut open: Vec<_> = self.sockets.keys().copied().collect();
-        open.sort_unstable();
-        for id in open {
+        while let Some(&id) = self.sockets.keys().next() {
             self.finish_socket(id, now);
         }
     }
@@ -321,7 +317,8 @@ impl Draft {
         Some(Exchange {
             started: self.began.epoch_ms(),
             url: url::of(&request, origin, self.opens.is_some()),
-            request,
+            method: request.method,
+            request_headers: request.headers,
             request_body: self.request_body,
             response: self.response.ok_or(why_unanswered(how, version, client_left)),
             response_body: self.response_body,

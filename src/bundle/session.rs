@@ -2,6 +2,7 @@
 
 use super::archive::{Archive, Packing, folder};
 use super::format::{self, Id, iso8601, new_uuid};
+use super::json;
 use super::timeline::{Event, Timeline};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -105,7 +106,7 @@ impl Session {
 
 /// Writes `value` as one entry.
 pub(crate) fn json(archive: &mut Archive, name: String, value: &impl Serialize, note: &[u8]) -> io::Result<()> {
-    archive.add_written(name, note, |out| Ok(serde_json::to_writer_pretty(out, value)?))
+    archive.add_written(name, note, |out| json::write(out, value))
 }
 
 /// `scheme://host[:port]`.

@@ -218,7 +218,7 @@ impl Writer {
         }
         let key = message.socket;
         let message = PreparedMessage::new(message, socket.number, number);
-        self.stage(Group::Message(message))?;
+        self.stage(Group::Message(Box::new(message)))?;
         if let Some(socket) = self.open.get_mut(&key) {
             socket.last_message = number;
         }
@@ -272,17 +272,18 @@ impl Writer {
         self.troubles.written(self.owed.len());
         match group {
             Group::Exchange(prepared) => {
-                let Prepared { number, trace, notice, opens, .. } = *prepared;
-                self.session.trace(number, trace.timestamp, &trace.request.url);
-                if let Some(socket) = opens.and_then(|opens| self.open.get_mut(&opens.socket)) {
+                let number = prepared.number;
+                self.session.trace(number, prepared.started, &prepared.url);
+                if let Some(socket) = prepared.opens.as_ref().and_then(|opens| self.open.get_mut(&opens.socket)) {
                     socket.handshake = Some(Id::Trace(number));
                 }
                 if number > MOST_TRACES {
                     self.troubles.add(Trouble::ManyTraces, "");
                 }
-                self.troubles.tell(&notice);
+                self.troubles.tell(&prepared.notice());
             }
-            Group::Message(PreparedMessage { key, socket, number, at, .. }) => {
+            Group::Message(message) => {
+                let PreparedMessage { key, socket, number, at, .. } = *message;
                 self.session.message(socket, number, at);
                 if let Some(socket) = self.open.get_mut(&key) {
                     socket.messages = socket.messages.saturating_add(1);
@@ -398,12 +399,12 @@ struct Socket {
 /// What belongs together in the archive.
 enum Group {
     Exchange(Box<Prepared>),
-    Message(PreparedMessage),
+    Message(Box<PreparedMessage>),
 }
 
 fn exchange_effort(exchange: &Exchange) -> Effort {
     let answer = exchange.response.as_ref().map(|head| effort(&exchange.response_body, &head.headers));
-    answer.unwrap_or(Effort::Little).max(effort(&exchange.request_body, &exchange.request.headers))
+    answer.unwrap_or(Effort::Little).max(effort(&exchange.request_body, &exchange.request_headers))
 }
 
 /// Readers expect ids of four digits.

@@ -79,26 +79,26 @@ impl Entry {
         Ok(header)
     }
 
-    /// The line in the directory of an entry whose local header is at `at`.
-    pub(super) fn central(&self, date: Date, at: u64) -> io::Result<Vec<u8>> {
+    /// Appends to `lines` the line in the directory of an entry whose local header is at `at`. If it fails, some of it may be
+    /// there.
+    pub(super) fn central(&self, date: Date, at: u64, lines: &mut Vec<u8>) -> io::Result<()> {
         // Only what does not fit, in this order.
         let past: Vec<_> = [self.size, self.packed, at].into_iter().filter(|&n| n >= FULL).collect();
-        let mut header = Vec::with_capacity(CENTRAL.saturating_add(self.name.len()));
-        header.extend(SIGN_CENTRAL.to_le_bytes());
-        header.extend((MADE_ON_UNIX | ZIP64_VERSION).to_le_bytes());
-        self.common(&mut header, date, [clipped(self.packed), clipped(self.size)], self.large || !past.is_empty())?;
-        header.extend(if past.is_empty() { 0 } else { short(past.len() * 8 + 4)? }.to_le_bytes());
+        lines.extend(SIGN_CENTRAL.to_le_bytes());
+        lines.extend((MADE_ON_UNIX | ZIP64_VERSION).to_le_bytes());
+        self.common(lines, date, [clipped(self.packed), clipped(self.size)], self.large || !past.is_empty())?;
+        lines.extend(if past.is_empty() { 0 } else { short(past.len() * 8 + 4)? }.to_le_bytes());
         // No comment, the first disk, no internal attributes.
-        header.extend([0; 6]);
-        header.extend((MODE << 16).to_le_bytes());
-        header.extend(clipped(at).to_le_bytes());
-        header.extend(self.name.as_bytes());
+        lines.extend([0; 6]);
+        lines.extend((MODE << 16).to_le_bytes());
+        lines.extend(clipped(at).to_le_bytes());
+        lines.extend(self.name.as_bytes());
         if !past.is_empty() {
-            header.extend(EXTRA_ZIP64.to_le_bytes());
-            header.extend(short(past.len() * 8)?.to_le_bytes());
-            past.iter().for_each(|n| header.extend(n.to_le_bytes()));
+            lines.extend(EXTRA_ZIP64.to_le_bytes());
+            lines.extend(short(past.len() * 8)?.to_le_bytes());
+            past.iter().for_each(|n| lines.extend(n.to_le_bytes()));
         }
-        Ok(header)
+        Ok(())
     }
 
     /// From the version that is needed to the length of the name, the same in both headers.
@@ -417,7 +417,8 @@ mod tests {
         for size in [0, 5, FULL - 1, FULL, u64::MAX] {
             for at in [0, 7, FULL, 1 << 40] {
                 let entry = entry(size, false);
-                let bytes = entry.central(date, at).unwrap();
+                let mut bytes = Vec::new();
+                entry.central(date, at, &mut bytes).unwrap();
                 let head = central(&bytes).unwrap();
                 let (name, extra) = bytes[CENTRAL..].split_at(head.name.into());
                 assert_eq!((head.len(), name), (bytes.len() as u64, &b"a/b"[..]));
@@ -429,7 +430,8 @@ mod tests {
         }
         // Encrypted; another compression.
         for (at, value) in [(8, 1), (10, 12)] {
-            let mut bytes = entry(5, false).central(date, 0).unwrap();
+            let mut bytes = Vec::new();
+            entry(5, false).central(date, 0, &mut bytes).unwrap();
             bytes[at] = value;
             assert_eq!(central(&bytes).unwrap().complete("a/b", b""), None);
         }

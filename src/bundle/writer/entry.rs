@@ -93,7 +93,7 @@ impl Entry {
     /// What it will be in the archive's `folder`, if to copy it there takes long.
     pub(super) fn wants_room(&self, folder: &str) -> Option<archive::Entry> {
         let (file, crc) = (self.file.as_ref()?, self.ready?);
-        (self.body.len() >= ROOMY).then(|| self.described(format!("{folder}/{file}"), self.packing, crc))
+        (self.body.len() >= ROOMY).then(|| self.described([folder, "/", file].concat(), self.packing, crc))
     }
 
     /// Of `body` as it is.
@@ -112,7 +112,7 @@ impl Entry {
         if let Some(room) = &self.room {
             return archive.take_in(room);
         }
-        let name = format!("{folder}/{file}");
+        let name = [folder, "/", file].concat();
         if let Some(crc) = self.ready {
             return archive.copy(self.described(name, self.packing, crc), &[], &mut self.body.reader());
         }

@@ -9,14 +9,26 @@ use crate::bundle::session::json;
 use crate::notice::Notice;
 use crate::wire::message::Headers;
 use crate::wire::tap::{Dir, Opcode};
+use std::borrow::Cow;
 use std::io;
 
 /// See above.
 pub(super) struct Prepared {
     pub(super) number: u32,
-    pub(super) trace: format::Trace<Headers>,
+    /// `t_0001`.
+    id: String,
+    /// In milliseconds since the epoch.
+    pub(super) started: u64,
+    method: Cow<'static, str>,
+    pub(super) url: String,
+    status: u16,
+    status_text: Cow<'static, str>,
+    /// Of the request and of the response, as the bodies.
+    headers: [Headers; 2],
     bodies: [Entry; 2],
-    pub(super) notice: Notice,
+    /// The response's body as it came, in bytes.
+    received: u64,
+    timing: Timing,
     pub(super) opens: Option<Opens>,
     /// Why ends of bodies are missing, for each that lacks its end.
     pub(super) cut: Vec<String>,
@@ -27,49 +39,73 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Decodes bodies that come to no more than `most` bytes.
     pub(super) fn new(exchange: Exchange, number: u32, most: u64) -> Self {
-        let Exchange { started, url, request, request_body, response, response_body, timing, opens } = exchange;
-        let id = Id::Trace(number);
+        let Exchange { started, url, method, request_headers, request_body, response, response_body, timing, opens } =
+            exchange;
+        let id = Id::Trace(number).to_string();
         let (status, status_text, response_headers) = match response {
-            Ok(head) => (head.status, text(&head.reason).into_owned(), head.headers),
-            Err(why) => (0, why.to_owned(), Headers::default()),
+            Ok(head) => (head.status, owned_text(head.reason), head.headers),
+            Err(why) => (0, why.into(), Headers::default()),
         };
-        let notice = Notice::Exchange {
-            id: id.to_string(),
-            method: request.method.clone(),
-            url: url.clone(),
-            status,
-            size: response_body.len(),
-            total_ms: milliseconds(timing.total),
-        };
+        let received = response_body.len();
         let damage = |body: &Body| body.damaged().map(|damage| damage.cause.to_string());
         let cut = [&request_body, &response_body].into_iter().filter_map(damage).collect();
-        let request_body = Entry::decoded(request_body, &request.headers, most, || format!("{id}_request.bin"));
-        let response_body = Entry::decoded(response_body, &response_headers, most, || format!("{id}_response.bin"));
-        let trace = format::Trace {
-            id: id.to_string(),
-            timestamp: started,
-            r#type: "http".into(),
+        let entry = |body, headers, part| Entry::decoded(body, headers, most, || [id.as_str(), part].concat());
+        let bodies = [
+            entry(request_body, &request_headers, "_request.bin"),
+            entry(response_body, &response_headers, "_response.bin"),
+        ];
+        Self {
+            number,
+            id,
+            started,
+            method,
+            url,
+            status,
+            status_text,
+            headers: [request_headers, response_headers],
+            bodies,
+            received,
+            timing,
+            opens,
+            cut,
+            failed: None,
+        }
+    }
+
+    /// What its JSON says.
+    fn trace(&self) -> format::Trace<&Headers, &str> {
+        let ([request_headers, response_headers], [request_body, response_body]) = (&self.headers, &self.bodies);
+        format::Trace {
+            id: &self.id,
+            timestamp: self.started,
+            r#type: "http",
             request: format::Request {
-                method: request.method,
-                url,
-                headers: request.headers,
-                body_file: request_body.file.clone(),
+                method: &self.method,
+                url: &self.url,
+                headers: request_headers,
+                body_file: request_body.file.as_deref(),
                 body_size: request_body.size,
-                body_encoding: request_body.still_on.clone(),
+                body_encoding: request_body.still_on.as_deref(),
             },
             response: format::Response {
-                status,
-                status_text,
+                status: self.status,
+                status_text: &self.status_text,
                 headers: response_headers,
-                body_file: response_body.file.clone(),
+                body_file: response_body.file.as_deref(),
                 body_size: response_body.size,
-                body_encoding: response_body.still_on.clone(),
+                body_encoding: response_body.still_on.as_deref(),
             },
-            timing: timing.into(),
-            initiator: format::Initiator { r#type: "proxy".into(), ..Default::default() },
+            timing: self.timing.into(),
+            initiator: format::Initiator { r#type: "proxy", url: None, line: None },
             context_refs: Vec::new(),
-        };
-        Self { number, trace, bodies: [request_body, response_body], notice, opens, cut, failed: None }
+        }
+    }
+
+    /// What is told of it.
+    pub(super) fn notice(self) -> Notice {
+        let total_ms = milliseconds(self.timing.total);
+        let Self { id, method, url, status, received: size, .. } = self;
+        Notice::Exchange { id, method: method.into_owned(), url, status, size, total_ms }
     }
 
     /// Packs what takes long.
@@ -103,7 +139,7 @@ impl Prepared {
     pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
         archive.stage(|archive| {
             self.bodies.iter().try_for_each(|body| body.write(archive, FOLDER))?;
-            json(archive, format!("{FOLDER}/{}.json", self.trace.id), &self.trace, note)
+            json(archive, [FOLDER, "/", &self.id, ".json"].concat(), &self.trace(), note)
         })
     }
 }
@@ -114,6 +150,8 @@ pub(super) struct PreparedMessage {
     /// The numbers of its WebSocket and of itself.
     pub(super) socket: u32,
     pub(super) number: u32,
+    /// `ws_0001_m001`.
+    id: String,
     /// In milliseconds since the epoch.
     pub(super) at: u64,
     dir: Dir,
@@ -124,28 +162,35 @@ pub(super) struct PreparedMessage {
 impl PreparedMessage {
     pub(super) fn new(message: Message, socket: u32, number: u32) -> Self {
         let Message { socket: key, at, dir, opcode, payload } = message;
-        let payload = Entry::plain(payload, || format!("{}.bin", Id::Message(socket, number)));
-        Self { key, socket, number, at, dir, opcode, payload }
+        let id = Id::Message(socket, number).to_string();
+        let payload = Entry::plain(payload, || [id.as_str(), ".bin"].concat());
+        Self { key, socket, number, id, at, dir, opcode, payload }
     }
 
     /// As [`Prepared::stage`].
     pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
-        let id = Id::Message(self.socket, self.number).to_string();
-        let name = format!("ws/{id}.json");
         let described = format::Message {
-            id,
-            connection_ref: Id::Socket(self.socket).to_string(),
+            id: self.id.as_str(),
+            connection_ref: &Id::Socket(self.socket).to_string(),
             timestamp: self.at,
-            direction: direction(self.dir).into(),
-            opcode: opcode(self.opcode).into(),
-            payload_file: self.payload.file.clone(),
+            direction: direction(self.dir),
+            opcode: opcode(self.opcode),
+            payload_file: self.payload.file.as_deref(),
             payload_size: self.payload.size,
             context_refs: Vec::new(),
         };
         archive.stage(|archive| {
             self.payload.write(archive, "ws")?;
-            json(archive, name, &described, note)
+            json(archive, ["ws/", &self.id, ".json"].concat(), &described, note)
         })
+    }
+}
+
+/// [`text`] of what is kept for good or belongs to us.
+fn owned_text(bytes: Cow<'static, [u8]>) -> Cow<'static, str> {
+    match bytes {
+        Cow::Borrowed(bytes) => text(bytes),
+        Cow::Owned(bytes) => text(&bytes).into_owned().into(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::bundle::item::Timing;
 use crate::bundle::queue::{Sender, queue};
 use crate::bundle::reader::Bundle;
 use crate::wire::message::Headers;
-use crate::wire::message::{RequestHead, ResponseHead, Version};
+use crate::wire::message::{ResponseHead, Version};
 use crate::wire::tap::{Dir, Opcode};
 use std::fs;
 use std::io::Write as _;
@@ -70,18 +70,12 @@ impl Capture {
         Exchange {
             started,
             url: url.into(),
-            request: RequestHead {
-                method: "GET".into(),
-                target: b"/".to_vec(),
-                version: Version::Http11,
-                scheme: None,
-                authority: None,
-                headers: Headers::default(),
-            },
+            method: "GET".into(),
+            request_headers: Headers::default(),
             request_body: self.body(b""),
             response: Ok(ResponseHead {
                 status: 200,
-                reason: b"OK".to_vec(),
+                reason: b"OK".into(),
                 version: Version::Http11,
                 headers: Headers::default(),
             }),
@@ -177,13 +171,13 @@ fn an_exchange_is_written_as_it_was() {
     let mut capture = Capture::new("exchange");
     let tally = capture.run(|c, items| {
         let mut exchange = c.exchange(1_795_338_410_216, "https://API.test/a?b=%20ü");
-        exchange.request.method = "POST".into();
-        exchange.request.headers.push(b"X-Odd", b" caf\xe9 ");
-        exchange.request.headers.push(b"x-odd", "grün".as_bytes());
+        exchange.method = "POST".into();
+        exchange.request_headers.push(b"X-Odd", b" caf\xe9 ");
+        exchange.request_headers.push(b"x-odd", "grün".as_bytes());
         exchange.request_body = c.body(b"{}");
         let response = exchange.response.as_mut().unwrap();
         response.status = 404;
-        response.reason = b"Nicht gef\xfcnden".to_vec();
+        response.reason = b"Nicht gef\xfcnden".into();
         response.headers.push(b"Content-Encoding", b"gzip");
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&[b'x'; 1000]).unwrap();
@@ -217,7 +211,7 @@ fn bodies_that_do_not_decode_are_kept_and_named() {
     let mut capture = Capture::new("undecoded");
     let tally = capture.run(|c, items| {
         let mut exchange = c.exchange(1, "http://a.test/");
-        exchange.request.headers.push(b"content-encoding", b"aws-chunked");
+        exchange.request_headers.push(b"content-encoding", b"aws-chunked");
         exchange.request_body = c.body(b"5;chunk-signature=x");
         exchange.response.as_mut().unwrap().headers.push(b"Content-Encoding", b"gzip");
         exchange.response_body = c.body(b"not gzip");
@@ -396,9 +390,9 @@ fn odd_texts_do_not_spoil_a_bundle() {
     let mut capture = Capture::new("odd");
     let tally = capture.run(|c, items| {
         let mut exchange = c.exchange(u64::MAX >> 1, "http://a.test/\u{7f}\u{202e}\u{1}\u{feff}\"");
-        exchange.request.method = "M-SEARCH".into();
-        exchange.request.headers.push(b"\xff\xfe", b"\x00\x1b[31m\xc2");
-        exchange.response.as_mut().unwrap().reason = b"\xf0\x9f\x98\x80 \xed\xa0\x80".to_vec();
+        exchange.method = "M-SEARCH".into();
+        exchange.request_headers.push(b"\xff\xfe", b"\x00\x1b[31m\xc2");
+        exchange.response.as_mut().unwrap().reason = b"\xf0\x9f\x98\x80 \xed\xa0\x80".into();
         exchange.response.as_mut().unwrap().headers.push(b"content-encoding", b"\xff\x00, ,;,");
         exchange.response_body = c.body(&[0xff; 10]);
         items.send(item(exchange)).unwrap();

@@ -32,7 +32,7 @@ pub(super) fn write(bundle: &Bundle, wanted: &mut Wanted<'_>, out: &mut dyn Writ
     for id in without_handshake {
         let socket = bundle.socket(&id)?;
         if wanted.wants_socket(bundle, &socket)? {
-            let mut handshake = Trace::default();
+            let mut handshake: Trace = Trace::default();
             handshake.id.clone_from(&id);
             handshake.timestamp = socket.timestamp;
             handshake.request.method = "GET".into();

@@ -8,10 +8,11 @@
 //! Looking for the end first keeps a head that comes byte by byte linear, and makes the result the same however it is
 //! cut. What can be read in one way only is read, even where a strict parser refuses it.
 
-use crate::wire::message::{Headers, RequestHead, ResponseHead, Version, trim};
+use crate::wire::message::{self, Headers, RequestHead, ResponseHead, Version, trim};
 use crate::wire::tap::{Dir, Opaque};
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 /// The request at the front of `bytes`, empty lines before it skipped. Searches from the start each time: who reads
 /// from a slow peer asks [`HeadEnd`] first.
@@ -76,13 +77,20 @@ impl HeadEnd {
     /// goes on. [`Opaque::TooLong`] as soon as no end within [`MAX_HEAD`] is possible.
     pub(crate) fn find(&mut self, next: &[u8]) -> Result<Option<usize>, Opaque> {
         let room = MAX_HEAD.saturating_sub(self.searched);
-        for (at, &byte) in next.iter().enumerate().take(room) {
+        let mut at = 0;
+        while let Some(&byte) = next.get(at).filter(|_| at < room) {
+            at = at.saturating_add(1);
             self.line = match (self.line, byte) {
                 (Line::Leading, b'\r' | b'\n') => Line::Leading,
-                (Line::Empty | Line::Cr, b'\n') => return Ok(Some(at.saturating_add(1))),
+                (Line::Empty | Line::Cr, b'\n') => return Ok(Some(at)),
                 (_, b'\n') => Line::Empty,
                 (Line::Empty, b'\r') => Line::Cr,
-                _ => Line::Text,
+                _ => {
+                    // What else is in a line does not matter.
+                    let rest = next.get(at..).unwrap_or_default();
+                    at = at.saturating_add(rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len()));
+                    Line::Text
+                }
             };
         }
         if next.len() >= room {
@@ -168,15 +176,15 @@ pub(crate) fn request(head: &[u8]) -> Result<RequestHead, Opaque> {
 fn request_with_target(head: &[u8], original: &[u8]) -> Result<RequestHead, Opaque> {
     let mut config = ParserConfig::default();
     config.allow_multiple_spaces_in_request_line_delimiters(true);
-    with_room(Opaque::Request, head, |fields| {
-        let mut parsed = httparse::Request::new(fields);
-        let used = config.parse_request(&mut parsed, head)?;
+    with_room(Opaque::Request, head, MaybeUninit::uninit(), |fields| {
+        let mut parsed = httparse::Request::new(&mut []);
+        let used = config.parse_request_with_uninit_headers(&mut parsed, head, fields)?;
         let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
             return Ok(None);
         };
         let target = trim(original.get(method.len()..).unwrap_or_default()).get(..target.len());
         Ok((used == Status::Complete(head.len())).then(|| RequestHead {
-            method: method.to_owned(),
+            method: message::method(method),
             target: target.unwrap_or_default().to_vec(),
             version: version(parsed.version),
             scheme: None,
@@ -195,15 +203,15 @@ pub(crate) fn response(head: &[u8]) -> Result<ResponseHead, Opaque> {
         .allow_obsolete_multiline_headers_in_responses(true)
         // A line that is no field is passed over, as browsers do; else one odd line would hide the whole connection.
         .ignore_invalid_headers_in_responses(true);
-    with_room(Opaque::Response, head, |fields| {
-        let mut parsed = httparse::Response::new(fields);
-        let used = config.parse_response(&mut parsed, head)?;
+    with_room(Opaque::Response, head, MaybeUninit::uninit(), |fields| {
+        let mut parsed = httparse::Response::new(&mut []);
+        let used = config.parse_response_with_uninit_headers(&mut parsed, head, fields)?;
         let Some(status @ 100..) = parsed.code else {
             return Ok(None);
         };
         Ok((used == Status::Complete(head.len())).then(|| ResponseHead {
             status,
-            reason: reason(head).to_vec(),
+            reason: message::reason(reason(head)),
             version: version(parsed.version),
             headers: headers(parsed.headers),
         }))
@@ -212,7 +220,7 @@ pub(crate) fn response(head: &[u8]) -> Result<ResponseHead, Opaque> {
 
 /// The fields of a trailer section, its empty line included (RFC 9112 section 7.1.2).
 pub(crate) fn trailers(section: &[u8]) -> Result<Headers, Opaque> {
-    with_room(Opaque::Framing, section, |fields| {
+    with_room(Opaque::Framing, section, EMPTY_HEADER, |fields| {
         Ok(match httparse::parse_headers(section, fields)? {
             Status::Complete((_, fields)) => Some(headers(fields)),
             Status::Partial => None,
@@ -220,17 +228,18 @@ pub(crate) fn trailers(section: &[u8]) -> Result<Headers, Opaque> {
     })
 }
 
-/// Calls `parse` with room for the usual number of fields, and if that is not enough, for as many as `head` has lines.
-/// `None` means malformed, as an error of `httparse` does; both become `malformed`.
-fn with_room<'b, T>(
+/// Calls `parse` with room for the usual number of fields, each `empty`, and if that is not enough, for as many as `head` has
+/// lines. `None` means malformed, as an error of `httparse` does; both become `malformed`.
+fn with_room<F: Copy, T>(
     malformed: Opaque,
-    head: &'b [u8],
-    parse: impl Fn(&mut [Header<'b>]) -> Result<Option<T>, httparse::Error>,
+    head: &[u8],
+    empty: F,
+    parse: impl Fn(&mut [F]) -> Result<Option<T>, httparse::Error>,
 ) -> Result<T, Opaque> {
-    let mut result = parse(&mut [EMPTY_HEADER; USUAL_FIELDS]);
+    let mut result = parse(&mut [empty; USUAL_FIELDS]);
     if matches!(result, Err(httparse::Error::TooManyHeaders)) {
         let lines = head.iter().filter(|&&b| b == b'\n').count();
-        result = parse(&mut vec![EMPTY_HEADER; lines.min(MAX_FIELDS)]);
+        result = parse(&mut vec![empty; lines.min(MAX_FIELDS)]);
     }
     match result {
         Ok(Some(value)) => Ok(value),
@@ -300,7 +309,7 @@ mod tests {
         let bytes = b"\r\n\nGeT  /a?b=%20  HTTP/1.0\nHOST: x\r\nx-y:\r\nX-Y: \xe9 \r\n\r\nrest";
         let (used, head) = parse_request(bytes).unwrap().unwrap();
         assert_eq!(used, bytes.len() - 4);
-        assert_eq!((head.method.as_str(), &head.target[..], head.version), ("GeT", &b"/a?b=%20"[..], Version::Http10));
+        assert_eq!((&*head.method, &head.target[..], head.version), ("GeT", &b"/a?b=%20"[..], Version::Http10));
         let fields: Vec<_> = head.headers.iter().collect();
         assert_eq!(fields, [(&b"HOST"[..], &b"x"[..]), (b"x-y", b""), (b"X-Y", b"\xe9")]);
     }
@@ -320,7 +329,7 @@ mod tests {
         assert_eq!((used, head.status, &head.reason[..]), (bytes.len(), 200, &b"Tr\xe8s bien"[..]));
         let fields: Vec<_> = head.headers.iter().collect();
         assert_eq!(fields, [(&b"Server"[..], &b"a"[..]), (b"X-Fold", b"one    two"), (b"last", b"1")]);
-        assert_eq!(parse_response(b"HTTP/1.0 404\n\n").unwrap().unwrap().1.reason, b"");
+        assert_eq!(&parse_response(b"HTTP/1.0 404\n\n").unwrap().unwrap().1.reason[..], b"");
     }
 
     #[test]

@@ -211,7 +211,7 @@ impl Http1 {
         if self.pending.len() >= MAX_PENDING || self.unanswered > MAX_UNANSWERED {
             return Err(Opaque::TooLong);
         }
-        let method = match head.method.as_str() {
+        let method = match &*head.method {
             "HEAD" => "HEAD",
             "CONNECT" => "CONNECT",
             _ => "",

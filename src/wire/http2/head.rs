@@ -1,6 +1,7 @@
 //! From the fields of a block to a head: pseudo-header fields apart, cookies in one piece (RFC 9113 section 8).
 
-use crate::wire::message::{Headers, RequestHead, ResponseHead, Version};
+use crate::wire::message::{self, Headers, RequestHead, ResponseHead, Version};
+use std::borrow::Cow;
 
 /// The fields of one block.
 #[derive(Default)]
@@ -57,7 +58,7 @@ impl Fields {
         let is_connect = method == b"CONNECT";
         let is_socket = is_connect && self.protocol.is_some_and(|p| p.eq_ignore_ascii_case(b"websocket"));
         let head = RequestHead {
-            method: String::from_utf8_lossy(&method).into_owned(),
+            method: message::method(&String::from_utf8_lossy(&method)),
             target: match (self.path, &self.authority) {
                 (Some(path), _) => path,
                 (None, Some(authority)) if is_connect => authority.clone(),
@@ -74,7 +75,7 @@ impl Fields {
     /// As the head of a response; `None` without a status.
     pub(super) fn response(self) -> Option<ResponseHead> {
         let headers = joined(self.headers, self.cookie);
-        self.status.map(|status| ResponseHead { status, reason: Vec::new(), version: Version::Http2, headers })
+        self.status.map(|status| ResponseHead { status, reason: Cow::default(), version: Version::Http2, headers })
     }
 
     /// As the fields after a body.
@@ -117,7 +118,7 @@ mod tests {
     fn a_request_keeps_no_pseudo_fields() {
         let list = [(":method", "GET"), (":path", "/x"), (":path", "/y"), (":new", "?"), ("te", "trailers")];
         let (head, purpose) = fields(&list).request();
-        assert_eq!((head.method.as_str(), &head.target[..], purpose), ("GET", &b"/x"[..], Purpose::Exchange));
+        assert_eq!((&*head.method, &head.target[..], purpose), ("GET", &b"/x"[..], Purpose::Exchange));
         assert_eq!(head.headers.iter().collect::<Vec<_>>(), [(&b"te"[..], &b"trailers"[..])]);
         assert_eq!((head.scheme, head.authority), (None, None));
     }
