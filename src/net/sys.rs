@@ -1,5 +1,5 @@
-//! What `std` lacks of POSIX: poll(2), epoll(7), splice(2), a connect that does not wait, reset on close, keepalive, the limit of
-//! descriptors. The one file that names `nix`.
+//! What `std` lacks of POSIX: poll(2), epoll(7), splice(2), room in a pipe, a connect that does not wait, reset on close,
+//! keepalive, the limit of descriptors. The one file that names `nix`.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

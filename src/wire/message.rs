@@ -201,6 +201,8 @@ mod tests {
 
     #[test]
     fn words_are_kept_as_they_were_sent() {
+        assert!(METHODS.into_iter().all(|name| matches!(method(name), Cow::Borrowed(_))));
+        assert!(REASONS.into_iter().all(|phrase| matches!(reason(phrase.as_bytes()), Cow::Borrowed(_))));
         for word in METHODS.into_iter().chain(["get", "GETS", "", "M-SEARCH"]) {
             assert_eq!(method(word), word);
         }
