@@ -25,17 +25,19 @@ mod config;
 mod error;
 #[path = "../src/notice.rs"]
 mod notice;
+#[path = "../src/record/mod.rs"]
+mod record;
 mod support;
 #[path = "../src/wire/mod.rs"]
 mod wire;
 
-use bundle::body::{Body, Store};
-use bundle::item::{Exchange, Item, Message, Opens, SocketKey, Timing};
-use bundle::queue::queue;
-use bundle::recorder::{self, Recorder, Sink};
-use bundle::writer::{Limits, Writer};
 use clock::Moment;
 use config::Observer;
+use record::body::{Body, Store};
+use record::item::{Exchange, Item, Message, Opens, Timing, WebSocketKey};
+use record::queue::queue;
+use record::recorder::{self, Recorder, Sink};
+use record::writer::{Limits, Writer};
 // The crate's root is where the library's files look for it.
 use error::Error;
 use notice::Notice;
@@ -181,7 +183,7 @@ fn recorded(dir: &Path, count: usize) -> Work {
             }
         });
         let authority = Authority::for_connect(b"api.example.com:443").unwrap();
-        let origin = recorder::Origin { tls: true, authority, reached: None };
+        let origin = record::origin::Origin { tls: true, authority, reached: None };
         let sink = Sink::new(sender, Arc::clone(&store));
         let mut recorder = Recorder::new(Box::new(Http1::new()), Some(sink), origin);
         for (dir, bytes) in std::iter::repeat_n(&exchange, count).flatten() {
@@ -209,7 +211,7 @@ fn write_messages(dir: &Path, count: usize) -> Work {
         };
         let mut items = Vec::new();
         for n in 0..count {
-            let socket = SocketKey((n / 900) as u64);
+            let socket = WebSocketKey((n / 900) as u64);
             if n % 900 == 0 {
                 let opens = Opens { socket, protocol: None };
                 items.push(exchange_item(Body::new(store), "application/json", Some(opens)));
@@ -248,9 +250,9 @@ fn write(dir: &Path, units: usize, batch: usize, items: impl Fn(&Arc<Store>) -> 
             }
         }
         drop(sender);
-        let tally = writing.join().unwrap();
+        let summary = writing.join().unwrap();
         let cpu = cpu_time() - began;
-        assert!(tally.bundle.is_some() && tally.troubles.is_empty(), "{tally:?}");
+        assert!(summary.bundle.is_some() && summary.warnings.is_empty(), "{summary:?}");
         std::fs::remove_file(&output).unwrap();
         Took { cpu, units, bytes }
     })
@@ -291,7 +293,7 @@ fn size_of_item(item: &Item) -> usize {
     let size = match item {
         Item::Exchange(exchange) => exchange.response_body.len(),
         Item::Message(message) => message.payload.len(),
-        Item::SocketEnd(_) | Item::Finish => 0,
+        Item::WebSocketEnd(_) | Item::Finish => 0,
     };
     usize::try_from(size).unwrap()
 }

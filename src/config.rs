@@ -86,7 +86,7 @@ impl Observer {
         Self(Arc::new(f))
     }
 
-    pub(crate) fn tell(&self, notice: &Notice) {
+    pub(crate) fn notify(&self, notice: &Notice) {
         (self.0)(notice);
     }
 }

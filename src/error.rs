@@ -53,19 +53,21 @@ impl fmt::Display for Error {
         match self {
             Self::Listen { addr, cause } => match cause.kind() {
                 io::ErrorKind::AddrInUse => {
-                    write!(f, "port {} is in use: choose another with -p, or 0 for any that is free", addr.port())
+                    write!(f, "port {} is in use", addr.port())
                 }
                 io::ErrorKind::PermissionDenied => {
-                    write!(f, "not allowed to listen on {addr}: choose a port above 1023 with -p")
+                    write!(f, "cannot listen on {addr}: permission denied")
                 }
                 io::ErrorKind::AddrNotAvailable => {
-                    write!(f, "{} is no address of this machine: choose another with --listen", addr.ip())
+                    write!(f, "cannot listen on {}: not an address of this machine", addr.ip())
                 }
                 _ => write!(f, "cannot listen on {addr}: {cause}"),
             },
             Self::Output { path, what } => write!(f, "cannot write {}: {what}", path.display()),
             Self::Ca { path, what } => write!(f, "cannot use the CA {}: {what}", path.display()),
-            Self::UpstreamCa { path, what } => write!(f, "cannot use --upstream-ca {}: {what}", path.display()),
+            Self::UpstreamCa { path, what } => {
+                write!(f, "cannot use the trusted certificates in {}: {what}", path.display())
+            }
             Self::System { what, cause } => write!(f, "{what}: {cause}"),
         }
     }

@@ -38,10 +38,10 @@ pub fn websocket(data: &[u8]) {
 
 /// Decoding a body ends, within its bounds.
 pub fn decode(data: &[u8]) {
-    crate::bundle::decode::property(data);
+    crate::record::decode::property(data);
 }
 
 /// Whatever a file holds, what is recovered of it is a bundle that is whole and agrees with itself.
 pub fn recover(data: &[u8]) {
-    crate::bundle::recover::fuzz::property(data);
+    crate::tools::recover::fuzz::property(data);
 }

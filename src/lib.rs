@@ -4,26 +4,29 @@ mod bundle;
 mod cert;
 mod clock;
 mod config;
-mod environment;
+mod counters;
 mod error;
 mod net;
 mod notice;
-mod platforms;
 mod proxy;
-mod tally;
+mod record;
+mod tools;
+mod trust;
 mod wire;
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 
-pub use bundle::{merge, reader, recover, redact};
-pub use cert::{About, CaCertificate, Roots, STORE_PASSWORD};
+pub use bundle::reader;
+pub use cert::{CaCertificate, CertificateDetails, Roots};
 pub use config::{Config, Mode, Observer};
-pub use environment::{Environment, TrustFiles};
 pub use error::Error;
-pub use notice::{Domain, KnownBy, Notice, Progress, Reason, Summary, Uncaptured};
-pub use platforms::{PLATFORMS, Platform};
-pub use proxy::{Gauge, Hurry, Proxy, Running};
+pub use notice::{Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning};
+pub use proxy::{ForceStop, Gauge, Proxy, Running};
+pub use tools::{merge, recover, redact};
+pub use trust::environment::{Environment, TrustFiles};
+pub use trust::guides::{TRUST_GUIDES, TrustGuide};
+pub use trust::p12::P12_PASSWORD;
 pub use wire::pattern::{BadPattern, Pattern};
 pub use wire::tap::Opaque;

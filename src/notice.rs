@@ -1,33 +1,35 @@
-//! What a running capture tells its owner, as it happens and at the end.
+//! Values that a running capture reports to its owner: notices as they happen, a summary at the end.
 
+use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
-/// Something that just happened. Texts may hold anything the network sent: escape them before they reach a terminal.
+/// An event of a running capture. Strings may contain any bytes from the network: escape them before printing to a terminal.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Notice {
-    /// An exchange ended and is written.
+    /// An exchange ended and was written to the bundle.
     Exchange {
         /// Its id in the bundle, `t_0001`.
         id: String,
-        /// The request's method.
+        /// The request method.
         method: String,
-        /// The request's URL.
+        /// The request URL.
         url: String,
-        /// The response's status; 0 if there was none.
+        /// The response status; 0 if there was no response.
         status: u16,
-        /// The response's body as received, in bytes.
+        /// Size of the response body as received, in bytes.
         size: u64,
-        /// From the first byte to the last, in milliseconds.
+        /// Time from the first request byte to the last response byte, in milliseconds.
         total_ms: f64,
     },
-    /// A WebSocket ended and is written.
-    Socket {
+    /// A WebSocket connection ended and was written to the bundle.
+    WebSocket {
         /// Its id in the bundle, `ws_0001`.
         id: String,
         /// Its URL.
         url: String,
-        /// How many messages it had.
+        /// The number of its messages.
         messages: u64,
     },
     /// A domain was seen for the first time.
@@ -35,119 +37,296 @@ pub enum Notice {
         /// Its name, in lower case.
         name: String,
     },
-    /// A connection, or a part of it, is not captured. Told once for each host and reason.
+    /// A connection, or a part of one, is not captured. Reported once per host and reason.
     Uncaptured {
         /// `host:port`.
         host: String,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
-    /// Something is wrong with the capture itself.
-    Trouble {
-        /// One sentence.
-        what: String,
+    /// The capture itself has a problem.
+    Warning(Warning),
+}
+
+/// A problem of the capture itself. The app's traffic still passes.
+///
+/// `Display` states the problem in one line, without a remedy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Warning {
+    /// Another running capture writes to the same output.
+    OutputShared {
+        /// The other capture's unfinished bundle.
+        part: PathBuf,
+    },
+    /// An interrupted capture left an unfinished bundle beside the output.
+    Leftover {
+        /// The unfinished bundle.
+        part: PathBuf,
+    },
+    /// Exchanges, WebSockets or messages could not be written.
+    WriteFailed {
+        /// How many so far.
+        count: u64,
+        /// The first error.
+        cause: String,
+    },
+    /// Writing works again after [`Warning::WriteFailed`].
+    WriteResumed {
+        /// How many exchanges, WebSockets or messages were lost in between.
+        lost: u64,
+    },
+    /// An internal error (a panic) lost exchanges or messages.
+    LostToPanic {
+        /// How many so far.
+        count: u64,
+    },
+    /// Bodies were truncated because their spill file could not be written.
+    BodyTruncated {
+        /// How many so far.
+        count: u64,
+        /// The first error.
+        cause: String,
+    },
+    /// Exchange ids have more digits than some consumers of bundles sort correctly.
+    LongExchangeIds {
+        /// The last id number that has the usual number of digits.
+        limit: u32,
+    },
+    /// Message ids of a WebSocket have more digits than some consumers of bundles sort correctly.
+    LongMessageIds {
+        /// The last id number that has the usual number of digits.
+        limit: u32,
+    },
+    /// The bundle is complete but could not be renamed to its final name.
+    NotRenamed {
+        /// Its current path.
+        part: PathBuf,
+        /// The error.
+        cause: String,
+    },
+    /// The bundle could not be completed.
+    Unfinished {
+        /// The unfinished bundle.
+        part: PathBuf,
+        /// The error.
+        cause: String,
+    },
+    /// The writer thread panicked.
+    WriterPanicked,
+    /// Connections had not ended when the capture was forced to stop; their unfinished exchanges are not in the bundle.
+    ConnectionsAbandoned {
+        /// How many.
+        count: usize,
+    },
+    /// The limit of open files is reached: new connections wait until others end.
+    DescriptorLimit {
+        /// The limit of open files.
+        descriptors: usize,
+        /// The number of connections it allows at once.
+        connections: usize,
+    },
+    /// No thread is available: new connections wait until others end.
+    NoThread {
+        /// The error of the system.
+        cause: String,
+    },
+    /// accept(2) failed: new connections wait.
+    AcceptFailed {
+        /// The error of the system.
+        cause: String,
     },
 }
 
-/// Why a connection, or a part of it, is not in the bundle.
+impl Warning {
+    /// A [`Warning::NoThread`] for `cause`.
+    pub(crate) fn no_thread(cause: &io::Error) -> Self {
+        Self::NoThread { cause: cause.to_string() }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutputShared { part } => write!(f, "another running capture writes {}", part.display()),
+            Self::Leftover { part } => write!(f, "{} is left over from an interrupted capture", part.display()),
+            Self::WriteFailed { count: 1, cause } => write!(f, "1 exchange or message could not be written: {cause}"),
+            Self::WriteFailed { count, cause } => {
+                write!(f, "{count} exchanges or messages could not be written: {cause}")
+            }
+            Self::WriteResumed { lost: 1 } => {
+                f.write_str("the bundle can be written again; 1 exchange or message was lost")
+            }
+            Self::WriteResumed { lost } => {
+                write!(f, "the bundle can be written again; {lost} exchanges or messages were lost")
+            }
+            Self::LostToPanic { count: 1 } => f.write_str("an internal error lost 1 exchange or message"),
+            Self::LostToPanic { count } => write!(f, "an internal error lost {count} exchanges or messages"),
+            Self::BodyTruncated { count: 1, cause } => write!(f, "1 body is truncated in the bundle: {cause}"),
+            Self::BodyTruncated { count, cause } => write!(f, "{count} bodies are truncated in the bundle: {cause}"),
+            Self::LongExchangeIds { limit } => {
+                write!(f, "more than {limit} exchanges: tools that sort ids as text misorder the later ones")
+            }
+            Self::LongMessageIds { limit } => {
+                write!(
+                    f,
+                    "more than {limit} messages on one WebSocket: tools that sort ids as text misorder the later ones"
+                )
+            }
+            Self::NotRenamed { part, cause } => {
+                write!(f, "the bundle is complete but stays in {}: {cause}", part.display())
+            }
+            Self::Unfinished { part, cause } => {
+                write!(f, "the bundle could not be completed: {cause}; {} has what was written", part.display())
+            }
+            Self::WriterPanicked => f.write_str("the writer thread ended with an internal error"),
+            Self::ConnectionsAbandoned { count: 1 } => {
+                f.write_str("1 connection had not ended: its unfinished exchanges are not in the bundle")
+            }
+            Self::ConnectionsAbandoned { count } => {
+                write!(f, "{count} connections had not ended: their unfinished exchanges are not in the bundle")
+            }
+            Self::DescriptorLimit { descriptors, connections } => write!(
+                f,
+                "the limit of {descriptors} open files allows {connections} connections at once: \
+                 new connections wait until others end"
+            ),
+            Self::NoThread { cause } => {
+                write!(f, "no thread is available, new connections wait until others end: {cause}")
+            }
+            Self::AcceptFailed { cause } => write!(f, "cannot accept connections for now, they wait: {cause}"),
+        }
+    }
+}
+
+/// The reason why a connection, or a part of one, is not in the bundle.
+///
+/// `Display` states it as a clause, without a remedy: `not HTTP`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The host matches no pattern, or one of the excluding patterns.
+    /// The host matches no included pattern, or it matches an excluded one.
     NotMatched,
-    /// The client did not accept our certificate; how it said so.
+    /// The client refused our certificate; the TLS alert or error.
     CertificateRefused(String),
-    /// A client did not accept our certificate for this host before, and such hosts pass through.
+    /// A client refused our certificate for this host earlier, and such hosts pass through.
     RefusedBefore,
-    /// The client left during the TLS handshake or right after it, without a word: some refuse a certificate so, some only
-    /// looked in. Not told of hosts from which something was captured.
+    /// The client closed the connection during the TLS handshake or right after it, without a request. Some clients refuse a
+    /// certificate this way. Not reported for hosts of which something was captured.
     ClientLeft,
-    /// The origin's certificate is not trusted by this machine; why.
+    /// The origin's certificate is not trusted by this machine; the verification error.
     OriginNotTrusted(String),
-    /// The TLS handshake with the origin failed, so that client and origin speak to each other directly; why.
+    /// The TLS handshake with the origin failed; the error. Client and origin then handshake directly.
     OriginTls(String),
-    /// The client offers no version or cipher suite of TLS that we speak; what was said.
+    /// The client offers no TLS version or cipher suite that we support; the error.
     ClientTls(String),
-    /// The origin asks for a client certificate, which only the client has.
+    /// The origin requests a client certificate, and only the client has its key.
     ClientCertificate,
-    /// The client offers only application protocols that are not read; which.
+    /// The client offers only application protocols (ALPN) that are not supported; their names.
     Protocol(String),
     /// Neither TLS nor HTTP.
     NotHttp,
-    /// The first bytes stayed incomplete.
+    /// The first flight was incomplete when its timeout expired.
     Incomplete,
-    /// The origin could not be reached, and the client was told so; why.
+    /// The origin could not be reached, and the client was told so; the error.
     Unreachable(String),
-    /// Captured up to where it was no longer understood; why.
+    /// Captured up to a point, then passed through; the cause.
     Opaque(crate::wire::tap::Opaque),
-    /// A request to the proxy that was not served, as the client was told; why.
+    /// A request to the proxy was refused; the error sent to the client.
     Refused(String),
-    /// Sent to the proxy's port as if that were a web server's.
+    /// Not a proxy request: sent to the proxy's port as if it were a web server.
     NotForAProxy,
-    /// A defect of this program ended the connection.
+    /// An internal error (a panic) ended the connection.
     Internal,
 }
 
-/// What a capture came to.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use crate::wire::tap::Opaque;
+        match self {
+            Self::NotMatched => f.write_str("excluded by the host patterns"),
+            Self::CertificateRefused(alert) => write!(f, "the client refused our certificate ({alert})"),
+            Self::RefusedBefore => f.write_str("passed through: a client refused our certificate earlier"),
+            Self::ClientLeft => f.write_str("the client left without a request (it may not trust our certificate)"),
+            Self::OriginNotTrusted(cause) => {
+                write!(f, "passed through: this machine does not trust the origin's certificate ({cause})")
+            }
+            Self::OriginTls(cause) => write!(f, "passed through: TLS handshake with the origin failed ({cause})"),
+            Self::ClientTls(cause) => write!(f, "passed through: TLS handshake with the client failed ({cause})"),
+            Self::ClientCertificate => f.write_str("passed through: the origin requests a client certificate"),
+            Self::Protocol(names) => write!(f, "passed through: the client offers only {names}"),
+            Self::NotHttp => f.write_str("passed through: not HTTP"),
+            Self::Incomplete => f.write_str("passed through: the first flight was incomplete"),
+            Self::Unreachable(cause) => write!(f, "unreachable: {cause}"),
+            Self::Opaque(Opaque::Switched) => f.write_str("passed through after a switch to another protocol"),
+            Self::Opaque(cause) => write!(f, "captured up to {cause}, then passed through"),
+            Self::Refused(cause) => write!(f, "request refused: {cause}"),
+            Self::NotForAProxy => f.write_str("not a proxy request"),
+            Self::Internal => f.write_str("internal error"),
+        }
+    }
+}
+
+/// The result of a capture.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Where the bundle is; `None` if none was asked for or it could not be completed.
+    /// The bundle's path; `None` if none was requested or it could not be completed.
     pub bundle: Option<PathBuf>,
     /// Exchanges in the bundle.
-    pub traces: u64,
-    /// WebSockets in the bundle.
-    pub sockets: u64,
+    pub exchanges: u64,
+    /// WebSocket connections in the bundle.
+    pub websockets: u64,
     /// WebSocket messages in the bundle.
     pub messages: u64,
     /// Exchanges and messages that could not be written.
     pub lost: u64,
-    /// Bodies in the bundle whose ends could not be kept.
-    pub cut: u64,
-    /// What went wrong with the capture itself, a sentence each.
-    pub troubles: Vec<String>,
-    /// What was not captured: each host and reason, with the number of connections; most first.
+    /// Bodies in the bundle that are truncated because they could not be stored.
+    pub truncated: u64,
+    /// Problems of the capture itself, one per kind.
+    pub warnings: Vec<Warning>,
+    /// Connections that were not captured, by host and reason; most frequent first.
     pub uncaptured: Vec<Uncaptured>,
-    /// The domains seen, those with most connections first.
+    /// Domains seen, those with the most connections first.
     pub domains: Vec<Domain>,
 }
 
-/// A domain that clients spoke to.
+/// A domain that clients connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Domain {
-    /// Its name, or an address.
+    /// Its name, or an IP address.
     pub name: String,
-    /// Who called it so.
-    pub known_by: KnownBy,
+    /// The source of the name.
+    pub name_source: NameSource,
     /// Connections to it.
     pub connections: u64,
-    /// Plain requests (`GET http://…`); those inside tunnels are not counted.
+    /// Plain requests (`GET http://…`). Requests inside tunnels are not counted.
     pub requests: u64,
-    /// What clients sent to it, in bytes; counted where domains are only discovered.
+    /// Bytes sent to it; counted in discovery only.
     pub sent: u64,
-    /// What it sent, likewise.
+    /// Bytes received from it; counted in discovery only.
     pub received: u64,
 }
 
-/// How a domain's name is known.
+/// The source of a domain's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KnownBy {
-    /// By the server name in TLS, the Host field, or the URL of a plain request.
+pub enum NameSource {
+    /// The TLS server name (SNI), the Host field, or the URL of a plain request.
     Name,
-    /// By what was asked of the proxy with CONNECT alone, which may be an address.
+    /// The CONNECT target alone, which may be an IP address.
     Connect,
 }
 
-/// How a capture is doing.
+/// The progress of a running capture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Connections of clients right now.
+    /// Client connections open now.
     pub open: usize,
-    /// Bytes that were passed on so far, both ways, as the ends meant them: without TLS where that is opened.
+    /// Bytes relayed so far, both directions together; plaintext bytes where TLS is intercepted.
     pub bytes: u64,
-    /// The size of the bundle so far.
+    /// The size of the bundle so far, in bytes.
     pub bundle: u64,
 }
 
@@ -157,8 +336,8 @@ pub struct Progress {
 pub struct Uncaptured {
     /// `host:port`.
     pub host: String,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// How many.
+    /// The number of connections.
     pub connections: u64,
 }

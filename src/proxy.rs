@@ -1,12 +1,9 @@
 //! The library's front door: bind, start, stop.
 
-use crate::bundle::item::Item;
-use crate::bundle::queue::{Receiver, Sender, queue};
-use crate::bundle::recorder::Sink;
-use crate::bundle::writer::{self, Limits, Writer};
 use crate::cert::{self, Ca, Leaves};
 use crate::clock::Moment;
 use crate::config::{Config, Mode};
+use crate::counters::Counters;
 use crate::error::Error;
 use crate::net::connection::Patience;
 use crate::net::idle::{Idle, attend};
@@ -15,8 +12,11 @@ use crate::net::shared::{Capture, Shared, Unintercepted};
 use crate::net::stop::Stop;
 use crate::net::sys::queue_many;
 use crate::net::tls::{TowardsClients, TowardsOrigins};
-use crate::notice::{Progress, Summary};
-use crate::tally::Tally;
+use crate::notice::{Progress, Summary, Warning};
+use crate::record::item::Item;
+use crate::record::queue::{Receiver, Sender, queue};
+use crate::record::recorder::Sink;
+use crate::record::writer::{self, Limits, Writer};
 use crate::wire::pattern::Filter;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -46,7 +46,7 @@ impl Proxy {
     /// # Errors
     /// Says what cannot be used; no file that was there is changed and nothing listens.
     pub fn bind(config: Config) -> Result<Self, Error> {
-        let tally = Arc::new(Tally::new(config.on_notice.clone(), config.mode == Mode::Discover));
+        let counters = Arc::new(Counters::new(config.on_notice.clone(), config.mode == Mode::Discover));
         let system = |what| move |cause| Error::System { what, cause };
         let (mut ca_cert, mut output, mut capture) = (None, None, None);
         if let Mode::Capture { output: path } = &config.mode {
@@ -82,7 +82,7 @@ impl Proxy {
             patience: Patience::default(),
             idle: Idle::new(&stop).map_err(system("cannot make a descriptor to wait with"))?,
             stop,
-            tally,
+            counters,
             capture,
         });
         Ok(Self { listener, shared, ca_cert, output })
@@ -140,7 +140,7 @@ pub struct Running {
 }
 
 struct Writing {
-    thread: JoinHandle<writer::Tally>,
+    thread: JoinHandle<writer::WriterSummary>,
     sender: Sender<Item>,
     /// Where the bundle is until it is finished.
     part: PathBuf,
@@ -153,14 +153,14 @@ impl Running {
     }
 
     /// A handle that ends the waiting of [`Running::stop`] from another thread.
-    pub fn hurry(&self) -> Hurry {
-        Hurry { live: Arc::clone(&self.live) }
+    pub fn force_stop(&self) -> ForceStop {
+        ForceStop { live: Arc::clone(&self.live) }
     }
 
     /// A handle that tells how the capture is doing, for as long as it goes on.
     pub fn gauge(&self) -> Gauge {
         let part = self.writing.as_ref().map(|writing| writing.part.clone());
-        Gauge { bytes: self.shared.tally.bytes(), live: Arc::clone(&self.live), part }
+        Gauge { bytes: self.shared.counters.bytes(), live: Arc::clone(&self.live), part }
     }
 
     /// Stops accepting, ends all connections, records what was in flight, completes the bundle.
@@ -177,8 +177,8 @@ impl Running {
         // They end at once, but for those that wait for the writer to take what they have.
         let remaining = self.live.wait_for_none();
         let mut summary = Summary {
-            uncaptured: self.shared.tally.all_uncaptured(),
-            domains: self.shared.tally.all_domains(),
+            uncaptured: self.shared.counters.all_uncaptured(),
+            domains: self.shared.counters.all_domains(),
             ..Summary::default()
         };
         if let Some(Writing { thread, sender, .. }) = self.writing.take() {
@@ -186,22 +186,20 @@ impl Running {
             let _ = sender.send_last(Item::Finish);
             drop(sender);
             match thread.join() {
-                Ok(tally) => {
-                    summary.bundle = tally.bundle;
-                    summary.traces = tally.traces;
-                    summary.sockets = tally.sockets;
-                    summary.messages = tally.messages;
-                    summary.lost = tally.lost;
-                    summary.cut = tally.cut;
-                    summary.troubles = tally.troubles;
+                Ok(written) => {
+                    summary.bundle = written.bundle;
+                    summary.exchanges = written.exchanges;
+                    summary.websockets = written.websockets;
+                    summary.messages = written.messages;
+                    summary.lost = written.lost;
+                    summary.truncated = written.truncated;
+                    summary.warnings = written.warnings;
                 }
-                Err(_) => summary.troubles.push("the writer ended by a defect of this program".into()),
+                Err(_) => summary.warnings.push(Warning::WriterPanicked),
             }
             summary.lost += self.shared.capture.as_ref().map_or(0, |capture| capture.sink.late());
             if remaining > 0 {
-                summary
-                    .troubles
-                    .push(format!("{remaining} connections had not ended: what they held is not in the bundle"));
+                summary.warnings.push(Warning::ConnectionsAbandoned { count: remaining });
             }
         }
         summary
@@ -250,11 +248,11 @@ impl fmt::Debug for Gauge {
 
 /// Ends the waiting of [`Running::stop`] for connections that do not end; the bundle is completed all the same.
 #[derive(Clone, Debug)]
-pub struct Hurry {
+pub struct ForceStop {
     live: Arc<Live>,
 }
 
-impl Hurry {
+impl ForceStop {
     /// Do not wait.
     pub fn now(&self) {
         self.live.hurry();

@@ -28,7 +28,7 @@ use std::time::Duration;
 pub(crate) use deflate::Deflater;
 use deflate::WHOLE;
 pub(crate) use opened::Opened;
-pub(crate) use part::{PartState, Unplaced, folder};
+pub(crate) use part::{FinishError, PartState, folder};
 pub(crate) use records::{Entry, Packing};
 pub(crate) use room::Room;
 
@@ -39,7 +39,7 @@ pub(crate) mod part;
 mod records;
 mod room;
 pub(crate) mod scan;
-pub(super) mod sink;
+pub(crate) mod sink;
 
 /// A bundle being written.
 pub(crate) struct Archive {
@@ -313,7 +313,7 @@ impl Archive {
     }
 
     /// Writes the directory, makes sure that all is on the disk, and gives the bundle its name.
-    pub(crate) fn finish(mut self) -> Result<PathBuf, Unplaced> {
+    pub(crate) fn finish(mut self) -> Result<PathBuf, FinishError> {
         self.part.keep(true);
         if let Err(cause) = self.write_end() {
             // What a full disk left of the directory is no use to anyone.

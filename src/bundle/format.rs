@@ -3,7 +3,7 @@
 //! ```text
 //! manifest.json            Manifest
 //! traces/t_0001.json       Trace       + t_0001_request.bin, t_0001_response.bin
-//! ws/ws_0001.json          Socket
+//! ws/ws_0001.json          WebSocket
 //! ws/ws_0001_m001.json     Message     + ws_0001_m001.bin
 //! timeline.json            Timeline
 //! ```
@@ -190,7 +190,7 @@ pub struct Initiator<S = String> {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Socket {
+pub struct WebSocket {
     /// `ws_0001`; in the order in which they opened.
     pub id: String,
     /// When the upgrade was asked for, in milliseconds since the epoch.
@@ -266,7 +266,7 @@ pub struct TimelineEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Id {
     Trace(u32),
-    Socket(u32),
+    WebSocket(u32),
     Message(u32, u32),
 }
 
@@ -274,7 +274,7 @@ impl std::fmt::Display for Id {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Trace(n) => write!(f, "t_{n:04}"),
-            Self::Socket(n) => write!(f, "ws_{n:04}"),
+            Self::WebSocket(n) => write!(f, "ws_{n:04}"),
             Self::Message(socket, n) => write!(f, "ws_{socket:04}_m{n:03}"),
         }
     }

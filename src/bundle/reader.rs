@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 
 use super::format::Context;
 pub use ids::Ids;
-pub(super) use ids::numbers;
+pub(crate) use ids::numbers;
 
 pub use super::format::{
-    App, Browser, Header, Initiator, Manifest, Message, Request, Response, Socket, Stats, Timeline, TimelineEvent,
-    Timing, Trace,
+    App, Browser, Header, Initiator, Manifest, Message, Request, Response, Stats, Timeline, TimelineEvent, Timing,
+    Trace, WebSocket,
 };
 
 mod ids;
@@ -57,11 +57,11 @@ enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It is complete.
-    Whole,
+    Complete,
     /// A capture is writing it.
     Growing,
     /// It lacks its end, and nobody is writing it.
-    Cut,
+    Interrupted,
 }
 
 /// Why a bundle cannot be read, in one sentence.
@@ -142,15 +142,15 @@ impl Bundle {
     /// # Errors
     /// If it cannot be read.
     pub fn refresh(&mut self) -> Result<State, Error> {
-        let Source::Part(part) = &mut self.source else { return Ok(State::Whole) };
+        let Source::Part(part) = &mut self.source else { return Ok(State::Complete) };
         let ids = &mut self.ids;
         let state = part
             .refresh(&mut |name| ids.add(name))
             .map_err(|e| Error::Open { path: self.path.clone(), what: e.to_string() })?;
         ids.put_in_order();
         match state {
-            State::Whole => self.manifest = self.json(MANIFEST)?,
-            State::Growing | State::Cut => self.manifest = self.manifest_so_far(),
+            State::Complete => self.manifest = self.json(MANIFEST)?,
+            State::Growing | State::Interrupted => self.manifest = self.manifest_so_far(),
         }
         Ok(state)
     }
@@ -197,12 +197,12 @@ impl Bundle {
     }
 
     /// The ids of what a browser's user did, by number.
-    pub(super) fn contexts(&self) -> &Ids {
+    pub(crate) fn contexts(&self) -> &Ids {
         &self.ids.contexts
     }
 
     /// What a browser's user did, as it is: nothing here knows its fields.
-    pub(super) fn context(&self, id: &str) -> Result<Context, Error> {
+    pub(crate) fn context(&self, id: &str) -> Result<Context, Error> {
         self.json(&format!("contexts/{id}.json"))
     }
 
@@ -226,11 +226,11 @@ impl Bundle {
     ///
     /// # Errors
     /// If it is missing or malformed.
-    pub fn socket(&self, id: &str) -> Result<Socket, Error> {
+    pub fn socket(&self, id: &str) -> Result<WebSocket, Error> {
         if let Source::Part(part) = &self.source
             && let Some(open) = part.open_socket(id)
         {
-            return Ok(Socket { message_count: self.messages(id).len() as u64, ..open.clone() });
+            return Ok(WebSocket { message_count: self.messages(id).len() as u64, ..open.clone() });
         }
         self.json(&format!("ws/{id}.json"))
     }
@@ -273,7 +273,7 @@ impl Bundle {
     }
 
     /// Copies the entry `from` to `archive`, packed as it is and called `to`.
-    pub(super) fn copy(&self, archive: &mut Archive, from: &str, to: String) -> io::Result<()> {
+    pub(crate) fn copy(&self, archive: &mut Archive, from: &str, to: String) -> io::Result<()> {
         let missing =
             || io::Error::other(Error::Missing { path: self.path.clone(), name: from.to_owned() }.to_string());
         let malformed = |what| io::Error::other(format!("{from} in {} {what}", self.path.display()));
@@ -319,7 +319,7 @@ impl AllIds {
     fn add(&mut self, name: &str) {
         match kind(name) {
             Some((Kind::Trace, id)) => self.traces.push(id),
-            Some((Kind::Socket, id)) => self.sockets.push(id),
+            Some((Kind::WebSocket, id)) => self.sockets.push(id),
             Some((Kind::Message, id)) => {
                 let socket = id.rsplit_once("_m").map_or(id, |(socket, _)| socket);
                 match self.messages.get_mut(socket) {
@@ -345,15 +345,15 @@ impl fmt::Debug for Bundle {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Trace,
-    Socket,
+    WebSocket,
     Message,
     Context,
 }
 
 /// What an entry is by its name, and its id. A merged bundle's ids have more than one number: `t_001_0001`.
-pub(super) fn kind(name: &str) -> Option<(Kind, &str)> {
+pub(crate) fn kind(name: &str) -> Option<(Kind, &str)> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let numbered = |text: &str| text.split('_').all(digits);
     if let Some(id) = name.strip_prefix("traces/").and_then(|rest| rest.strip_suffix(".json")) {
@@ -366,14 +366,14 @@ pub(super) fn kind(name: &str) -> Option<(Kind, &str)> {
     let number = id.strip_prefix("ws_")?;
     match number.split_once("_m") {
         Some((socket, message)) => (numbered(socket) && digits(message)).then_some((Kind::Message, id)),
-        None => numbered(number).then_some((Kind::Socket, id)),
+        None => numbered(number).then_some((Kind::WebSocket, id)),
     }
 }
 
 const MANIFEST: &str = "manifest.json";
 
 /// A timeline of a million events is 90 MB.
-pub(super) const LARGEST_JSON: u64 = 512 << 20;
+pub(crate) const LARGEST_JSON: u64 = 512 << 20;
 
 /// No producer writes larger ones that one would want in memory.
 const LARGEST_BODY: u64 = 1 << 30;
@@ -385,10 +385,10 @@ mod tests {
     #[test]
     fn entries_are_known_by_their_names() {
         assert_eq!(kind("traces/t_0001.json"), Some((Kind::Trace, "t_0001")));
-        assert_eq!(kind("ws/ws_0001.json"), Some((Kind::Socket, "ws_0001")));
+        assert_eq!(kind("ws/ws_0001.json"), Some((Kind::WebSocket, "ws_0001")));
         assert_eq!(kind("ws/ws_0001_m12345.json"), Some((Kind::Message, "ws_0001_m12345")));
         assert_eq!(kind("traces/t_002_0001.json"), Some((Kind::Trace, "t_002_0001")));
-        assert_eq!(kind("ws/ws_002_0001.json"), Some((Kind::Socket, "ws_002_0001")));
+        assert_eq!(kind("ws/ws_002_0001.json"), Some((Kind::WebSocket, "ws_002_0001")));
         assert_eq!(kind("ws/ws_002_001_0001_m001.json"), Some((Kind::Message, "ws_002_001_0001_m001")));
         for name in [
             "traces/t_0001_request.bin",

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// See above.
-pub(crate) struct Session {
+pub(crate) struct CaptureInfo {
     /// A UUID.
     pub(crate) capture_id: String,
     /// In ISO 8601.
@@ -26,7 +26,7 @@ pub(crate) struct Session {
     origins: HashMap<String, u64>,
 }
 
-impl Session {
+impl CaptureInfo {
     /// An empty one, of a capture that began at `created` (since the epoch). What is too much for memory goes beside `output`.
     pub(crate) fn new(output: &Path, created: Duration) -> Self {
         Self {
@@ -60,7 +60,7 @@ impl Session {
     /// The WebSocket `number` is in the bundle.
     pub(crate) fn socket(&mut self, number: u32, timestamp: u64) {
         self.sockets = self.sockets.saturating_add(1);
-        self.timeline.push(Event { timestamp, id: Id::Socket(number) });
+        self.timeline.push(Event { timestamp, id: Id::WebSocket(number) });
     }
 
     /// Message `number` of a WebSocket is in the bundle.
@@ -110,17 +110,17 @@ pub(crate) fn json(archive: &mut Archive, name: String, value: &impl Serialize, 
 }
 
 /// `scheme://host[:port]`.
-pub(super) fn origin(url: &str) -> &str {
+pub(crate) fn origin(url: &str) -> &str {
     let authority = url.find("://").map_or(0, |at| at.saturating_add(3));
     let path = url.get(authority..).and_then(|rest| rest.find(['/', '?', '#']));
     path.and_then(|path| url.get(..authority.saturating_add(path))).unwrap_or(url)
 }
 
 /// The origins that traces are counted for; a capture of more hosts has no app to name.
-pub(super) const MOST_ORIGINS: usize = 10_000;
+pub(crate) const MOST_ORIGINS: usize = 10_000;
 
 /// An event's JSON is at most this long: two numbers of up to 20 digits in its id, one as its time.
 const EVENT_SIZE: u64 = 160;
 
 /// The timeline goes to the archive in pieces of this size.
-pub(super) const BUFFER: usize = 64 * 1024;
+pub(crate) const BUFFER: usize = 64 * 1024;

@@ -2,25 +2,25 @@
 
 /// See above.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Strings {
+pub(crate) struct Strings {
     all: String,
     /// Where each ends in `all`.
     ends: Vec<usize>,
 }
 
 impl Strings {
-    pub(super) const NONE: Self = Self { all: String::new(), ends: Vec::new() };
+    pub(crate) const NONE: Self = Self { all: String::new(), ends: Vec::new() };
 
-    pub(super) fn push(&mut self, text: &str) {
+    pub(crate) fn push(&mut self, text: &str) {
         self.all.push_str(text);
         self.ends.push(self.all.len());
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<&str> {
+    pub(crate) fn get(&self, index: usize) -> Option<&str> {
         let end = *self.ends.get(index)?;
         let start = match index.checked_sub(1) {
             Some(before) => *self.ends.get(before)?,
@@ -29,11 +29,11 @@ impl Strings {
         self.all.get(start..end)
     }
 
-    pub(super) fn last(&self) -> Option<&str> {
+    pub(crate) fn last(&self) -> Option<&str> {
         self.get(self.len().checked_sub(1)?)
     }
 
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
         (0..self.len()).map(|index| self.get(index).unwrap_or_default())
     }
 }

@@ -60,7 +60,7 @@ impl Timeline {
         self.merge(&mut |Event { timestamp, id }| {
             let kind = match id {
                 Id::Trace(_) => "trace",
-                Id::Socket(_) => "ws_open",
+                Id::WebSocket(_) => "ws_open",
                 Id::Message(..) => "ws_message",
             };
             write!(out, "{separator}    {{\n      \"timestamp\": {timestamp},\n")?;
@@ -150,7 +150,7 @@ impl Run {
 fn packed(Event { timestamp, id }: Event) -> [u8; EVENT] {
     let (kind, a, b) = match id {
         Id::Trace(n) => (0, n, 0),
-        Id::Socket(n) => (1, n, 0),
+        Id::WebSocket(n) => (1, n, 0),
         Id::Message(socket, n) => (2, socket, n),
     };
     let fields = u128::from(timestamp) | u128::from(a) << 64 | u128::from(b) << 96;
@@ -165,7 +165,7 @@ fn unpacked(bytes: &[u8]) -> Option<Event> {
     let (timestamp, a, b) = (fields as u64, (fields >> 64) as u32, (fields >> 96) as u32);
     let id = match kind.first()? {
         0 => Id::Trace(a),
-        1 => Id::Socket(a),
+        1 => Id::WebSocket(a),
         _ => Id::Message(a, b),
     };
     Some(Event { timestamp, id })
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn is_laid_out_like_all_json() {
         let events = [
-            Event { timestamp: 6, id: Id::Socket(12345) },
+            Event { timestamp: 6, id: Id::WebSocket(12345) },
             Event { timestamp: 5, id: Id::Trace(7) },
             Event { timestamp: 6, id: Id::Message(1, 1234) },
         ];
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn an_event_is_packed_and_unpacked() {
-        for id in [Id::Trace(u32::MAX), Id::Socket(1), Id::Message(u32::MAX, 3)] {
+        for id in [Id::Trace(u32::MAX), Id::WebSocket(1), Id::Message(u32::MAX, 3)] {
             let event = Event { timestamp: u64::MAX, id };
             assert_eq!(unpacked(&packed(event)), Some(event));
         }

@@ -13,9 +13,8 @@
 //! used as it is or refused, and never changed. Its files are touched while it is opened and never after.
 
 mod ca;
-mod export;
+mod certificate;
 mod leaves;
-mod p12;
 #[cfg(test)]
 mod peers;
 mod pem;
@@ -26,9 +25,8 @@ mod testing;
 mod x509;
 
 pub(crate) use ca::Ca;
-pub use export::{About, CaCertificate};
+pub use certificate::{CaCertificate, CertificateDetails};
 pub(crate) use leaves::{LeafError, Leaves};
-pub use p12::STORE_PASSWORD;
 pub use roots::Roots;
 pub(crate) use roots::of_machine as machine_roots;
 pub(crate) use store::default_dir;

@@ -2,9 +2,10 @@
 //!
 //! Neither may hold what a capture around us has added: the variables are read as they were before it.
 
-use super::export::CaCertificate;
-use super::{p12, pem};
-use crate::environment::Environment;
+use super::certificate::CaCertificate;
+use super::pem;
+use crate::trust::environment::Environment;
+use crate::trust::p12;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};

@@ -9,7 +9,9 @@ pub(crate) use shell::Shell;
 
 use super::capture::quoted;
 use super::text::{date, escape};
-use spectral_capture::{About, CaCertificate, Environment, PLATFORMS, Platform, Roots, STORE_PASSWORD, TrustFiles};
+use spectral_capture::{
+    CaCertificate, CertificateDetails, Environment, P12_PASSWORD, Roots, TRUST_GUIDES, TrustFiles, TrustGuide,
+};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
@@ -52,7 +54,7 @@ pub(crate) enum Ask {
     /// Out of it.
     Uninstall(Doing),
     /// The steps for a platform.
-    Help(&'static Platform, SocketAddr),
+    Help(&'static TrustGuide, SocketAddr),
 }
 
 /// Whether something is done.
@@ -117,7 +119,7 @@ pub(crate) fn answer(request: Request, out: &mut dyn Write, is_terminal: bool) -
                 write_new(&file, &format.write(&open()?))?;
                 match format {
                     Format::P12 => {
-                        format!("{} is written; its password is {STORE_PASSWORD}\n", escape(&file.to_string_lossy()))
+                        format!("{} is written; its password is {P12_PASSWORD}\n", escape(&file.to_string_lossy()))
                             .into()
                     }
                     _ => format!("{} is written\n", escape(&file.to_string_lossy())).into(),
@@ -148,8 +150,8 @@ fn say(out: &mut dyn Write, text: &[u8]) -> Result<(), String> {
 }
 
 fn show(ca: &CaCertificate) -> Result<String, String> {
-    let About { subject, issuer, from, until, key, sha256, sha1, spki, .. } =
-        ca.about().ok_or("its certificate cannot be read")?;
+    let CertificateDetails { subject, issuer, from, until, key, sha256, sha1, spki, .. } =
+        ca.details().ok_or("its certificate cannot be read")?;
     let day = |time: SystemTime| {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let date = date(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
@@ -168,7 +170,7 @@ fn show(ca: &CaCertificate) -> Result<String, String> {
     Ok(rows.iter().map(|(name, value)| format!("{name:<8} {}\n", escape(value))).collect())
 }
 
-fn help(platform: &Platform, ca: &CaCertificate, proxy: SocketAddr) -> String {
+fn help(platform: &TrustGuide, ca: &CaCertificate, proxy: SocketAddr) -> String {
     let mut text = format!("{}\n", platform.title);
     // Where there is no file to hand on, it is exported by the name that it has as a download.
     let file = file_to_hand_on(ca).map_or("mitmproxy-ca-cert.pem".into(), |file| quoted(&file.to_string_lossy()));
@@ -272,8 +274,8 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {
 }
 
 /// The platform of that name.
-fn platform(name: &str) -> Option<&'static Platform> {
-    PLATFORMS.iter().find(|platform| platform.name.eq_ignore_ascii_case(name))
+fn platform(name: &str) -> Option<&'static TrustGuide> {
+    TRUST_GUIDES.iter().find(|platform| platform.name.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `capture proxy` and `capture discover`: start, show what happens, stop at a signal, sum up.
 
+use super::advice;
 use super::args::Options;
 use super::screen::Screen;
 use super::text::{count, escape, size};
@@ -31,7 +32,7 @@ pub(crate) fn run(options: Options) -> ExitCode {
     });
     let code = match Proxy::bind(config.clone()) {
         Ok(proxy) => capture(config, proxy, &screen, &seen, json, signals),
-        Err(e) => return fail(&e.to_string()),
+        Err(e) => return fail(&advice::error_line(&e)),
     };
     drop(screen);
     written.wait();
@@ -56,7 +57,7 @@ fn capture(
     let ca_cert = proxy.ca_cert().map(ToOwned::to_owned);
     let running = match proxy.start() {
         Ok(running) => running,
-        Err(e) => return fail(&e.to_string()),
+        Err(e) => return fail(&advice::error_line(&e)),
     };
     screen.say(banner);
     let (gauge, counts, mode) = (running.gauge(), Arc::clone(seen), config.mode.clone());
@@ -69,13 +70,13 @@ fn capture(
         // After the ^C that the terminal shows.
         screen.say("\n".into());
     }
-    let hurry = running.hurry();
-    let hurried = thread::Builder::new().name("hurry".into()).spawn(move || {
+    let force_stop = running.force_stop();
+    let forced = thread::Builder::new().name("force-stop".into()).spawn(move || {
         if signals.recv().is_ok() {
-            hurry.now();
+            force_stop.now();
         }
     });
-    if let Err(e) = hurried {
+    if let Err(e) = forced {
         screen.complain(format!("spectral: a second signal will not be noticed: {e}\n"));
     }
     let summed = running.stop();
@@ -90,10 +91,10 @@ fn capture(
         Mode::Discover => screen.say(summary::of_domains(&summed)),
         Mode::Capture { output } => {
             screen.say(summary::of_capture(&summed, output, replaces, ca_cert.as_deref()));
-            for trouble in &summed.troubles {
-                screen.complain(format!("spectral: {}\n", escape(trouble)));
+            for warning in &summed.warnings {
+                screen.complain(advice::warning_line(warning));
             }
-            if summed.bundle.is_none() || summed.lost > 0 || summed.cut > 0 {
+            if summed.bundle.is_none() || summed.lost > 0 || summed.truncated > 0 {
                 return ExitCode::FAILURE;
             }
         }
@@ -113,7 +114,7 @@ impl Seen {
     fn add(&self, notice: &Notice) {
         let count = match notice {
             Notice::Exchange { .. } => &self.exchanges,
-            Notice::Socket { .. } => &self.sockets,
+            Notice::WebSocket { .. } => &self.sockets,
             Notice::Domain { .. } => &self.domains,
             _ => return,
         };
@@ -148,15 +149,15 @@ pub(super) fn show(screen: &Screen, notice: &Notice, each_exchange: bool) {
                 size(*bytes)
             )
         }
-        Notice::Socket { url, messages, .. } if each_exchange => {
+        Notice::WebSocket { url, messages, .. } if each_exchange => {
             format!("ws  {}  {messages} messages", escape(url))
         }
         Notice::Domain { name } => escape(name).into_owned(),
         Notice::Uncaptured { host, reason } => {
-            format!("not captured: {}: {}", escape(host), escape(&summary::why(reason)))
+            format!("not captured: {}: {}", escape(host), escape(&reason.to_string()))
         }
         // In any case: a capture that is short of what it says must not be so in silence.
-        Notice::Trouble { what } => return screen.complain(format!("spectral: {}\n", escape(what))),
+        Notice::Warning(warning) => return screen.complain(advice::warning_line(warning)),
         _ => return,
     };
     screen.line(line);

@@ -90,7 +90,7 @@ impl Wanted<'_> {
     }
 
     /// Whether WebSockets without a handshake are wanted too.
-    fn wants_socket(&self, bundle: &Bundle, socket: &spectral_capture::reader::Socket) -> Result<bool, Stop> {
+    fn wants_socket(&self, bundle: &Bundle, socket: &spectral_capture::reader::WebSocket) -> Result<bool, Stop> {
         Ok(self.options.trace.is_none() && self.options.filter.wants_socket(bundle, socket)?)
     }
 }

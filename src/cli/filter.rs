@@ -3,7 +3,7 @@
 //! Options of one kind given several times: any of them. Options of several kinds: all of them.
 
 use spectral_capture::Pattern;
-use spectral_capture::reader::{Bundle, Error, Header, Socket, Trace};
+use spectral_capture::reader::{Bundle, Error, Header, Trace, WebSocket};
 use std::ops::RangeInclusive;
 
 /// See above. By default everything is meant.
@@ -35,7 +35,7 @@ impl Filter {
     }
 
     /// Whether `socket` is meant: method and status are its handshake's.
-    pub(crate) fn wants_socket(&self, bundle: &Bundle, socket: &Socket) -> Result<bool, Error> {
+    pub(crate) fn wants_socket(&self, bundle: &Bundle, socket: &WebSocket) -> Result<bool, Error> {
         if !self.wants_host(&socket.url) {
             return Ok(false);
         }
@@ -76,7 +76,7 @@ impl Filter {
         Ok(response.body_encoding.is_none() && self.finds_in_bytes(&bundle.response_body(trace)?))
     }
 
-    fn finds_in_socket(&self, bundle: &Bundle, socket: &Socket) -> Result<bool, Error> {
+    fn finds_in_socket(&self, bundle: &Bundle, socket: &WebSocket) -> Result<bool, Error> {
         if self.finds(&socket.url) || socket.protocols.iter().any(|protocol| self.finds(protocol)) {
             return Ok(true);
         }

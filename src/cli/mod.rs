@@ -1,5 +1,6 @@
 //! The command line: arguments in, messages out, signals between them.
 
+mod advice;
 mod args;
 mod base64;
 mod ca;

@@ -71,9 +71,9 @@ pub(crate) fn open(file: &Path, prefer: Prefer) -> Result<Opened, Stop> {
         Some(part) if part.1 == State::Growing && prefer == Prefer::Growing => Ok(remarked(part)),
         Some((part, State::Growing)) => {
             let remark = format!("a capture is writing {}: --follow shows that one", part.path().display());
-            Ok(Opened { bundle: Bundle::open(file)?, state: State::Whole, remark: Some(remark) })
+            Ok(Opened { bundle: Bundle::open(file)?, state: State::Complete, remark: Some(remark) })
         }
-        _ => Ok(Opened { bundle: Bundle::open(file)?, state: State::Whole, remark: None }),
+        _ => Ok(Opened { bundle: Bundle::open(file)?, state: State::Complete, remark: None }),
     }
 }
 
@@ -125,9 +125,9 @@ fn last_part(file: &Path) -> Result<Option<(Bundle, State)>, Stop> {
 fn remarked((bundle, state): (Bundle, State)) -> Opened {
     let path = bundle.path().display();
     let remark = match state {
-        State::Whole => None,
+        State::Complete => None,
         State::Growing => Some(format!("{path} is unfinished: a capture is writing it")),
-        State::Cut => Some(format!(
+        State::Interrupted => Some(format!(
             "{path} is unfinished, and nobody is writing it: spectral capture recover {path} makes a bundle of it"
         )),
     };

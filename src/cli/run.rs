@@ -11,13 +11,14 @@
 mod folder;
 
 use self::folder::Folder;
+use super::advice;
 use super::args::Options;
 use super::capture::{self, reachable};
 use super::process::{self, Child, Inherited, NotRun, Signals};
 use super::screen::Screen;
 use super::text::escape;
 use super::{fail, summary};
-use spectral_capture::{CaCertificate, Config, Environment, Hurry, Mode, Observer, Proxy, Summary};
+use spectral_capture::{CaCertificate, Config, Environment, ForceStop, Mode, Observer, Proxy, Summary};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -96,10 +97,10 @@ impl Prepared {
             return Err("a command is run to be captured".into());
         };
         let is_new_ca = CaCertificate::exists(config.ca_dir.as_deref()).is_ok_and(|exists| !exists);
-        let ca = CaCertificate::open(config.ca_dir.as_deref()).map_err(|e| e.to_string())?;
+        let ca = CaCertificate::open(config.ca_dir.as_deref()).map_err(|e| advice::error_line(&e))?;
         let folder = Folder::new(&ca, environment)?;
         let replaces = output.exists();
-        let proxy = Proxy::bind(config.clone()).map_err(|e| e.to_string())?;
+        let proxy = Proxy::bind(config.clone()).map_err(|e| advice::error_line(&e))?;
         Ok(Self { config, output, ca, proxy, folder, replaces, is_new_ca })
     }
 
@@ -113,7 +114,7 @@ impl Prepared {
         written.wait();
         let running = match self.proxy.start() {
             Ok(running) => running,
-            Err(e) => return fail(&e.to_string()),
+            Err(e) => return fail(&advice::error_line(&e)),
         };
         let phase = Arc::new(Mutex::new(Phase::Starting(Vec::new())));
         let shared = Arc::clone(&phase);
@@ -132,7 +133,7 @@ impl Prepared {
                 Ok(NOT_EXECUTABLE)
             }
         };
-        Phase::Over(running.hurry()).begin(&phase);
+        Phase::Over(running.force_stop()).begin(&phase);
         let summed = running.stop();
         if screen.is_terminal() {
             // Whatever the command left the last line at.
@@ -142,10 +143,10 @@ impl Prepared {
         if is_empty(&summed) {
             screen.say(NOTHING.into());
         }
-        for trouble in &summed.troubles {
-            screen.complain(format!("spectral: {}\n", escape(trouble)));
+        for warning in &summed.warnings {
+            screen.complain(advice::warning_line(warning));
         }
-        exit_code(code, summed.bundle.is_some() && summed.lost == 0 && summed.cut == 0, screen)
+        exit_code(code, summed.bundle.is_some() && summed.lost == 0 && summed.truncated == 0, screen)
     }
 
     /// What one has to know before the command begins.
@@ -185,7 +186,7 @@ enum Phase {
     Running(Child),
     /// It ended, and the bundle is being completed. (Until this is known, a signal may be for a process that is gone: its id is not
     /// given to another so soon.)
-    Over(Hurry),
+    Over(ForceStop),
 }
 
 impl Phase {
@@ -202,7 +203,7 @@ fn deal_with(caught: process::Caught, phase: &Mutex<Phase>) {
     match &mut *phase.lock().unwrap_or_else(PoisonError::into_inner) {
         Phase::Starting(early) => early.push(caught),
         Phase::Running(child) => child.pass_on(caught),
-        Phase::Over(hurry) if caught.asks_to_end() => hurry.now(),
+        Phase::Over(force_stop) if caught.asks_to_end() => force_stop.now(),
         Phase::Over(_) => {}
     }
 }
@@ -223,7 +224,7 @@ fn exit_code(command: Result<u8, String>, is_complete: bool, screen: &Screen) ->
 }
 
 fn is_empty(summary: &Summary) -> bool {
-    summary.traces == 0 && summary.sockets == 0 && summary.uncaptured.is_empty() && summary.domains.is_empty()
+    summary.exchanges == 0 && summary.websockets == 0 && summary.uncaptured.is_empty() && summary.domains.is_empty()
 }
 
 /// As shells say that there is no such command, and that it cannot be run.

@@ -15,9 +15,9 @@ use super::plain::{self, Kept, Next};
 use super::shared::Shared;
 use super::sys::{self, Interest};
 use super::tunnel::{self, Route, Tunnel};
-use crate::bundle::recorder::Reached;
 use crate::clock::Moment;
 use crate::notice::Reason;
+use crate::record::origin::ConnectTiming;
 use crate::wire::authority::{Authority, Host};
 use crate::wire::client_hello::{self, ClientHello, ServerName};
 use crate::wire::http1::head::HeadEnd;
@@ -36,7 +36,7 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
             Asked::Http { request, head } => (*request, head),
             Asked::Tls(hello) => return redirected_tls(shared, client, &hello),
             Asked::Refused(reason, answer) => {
-                shared.tally.uncaptured("(the proxy itself)", reason);
+                shared.counters.uncaptured("(the proxy itself)", reason);
                 page::answer(&mut client, &answer, &shared.stop);
                 return None;
             }
@@ -58,7 +58,7 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
                 plain::exchange(shared, &mut client, request, &mut kept)
             }
             ProxyRequest::Origin { .. } => {
-                shared.tally.uncaptured("(the proxy itself)", Reason::NotForAProxy);
+                shared.counters.uncaptured("(the proxy itself)", Reason::NotForAProxy);
                 page::answer(&mut client, &Answer::not_for_a_proxy(), &shared.stop);
                 return None;
             }
@@ -217,7 +217,7 @@ fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Tun
         Err(Undialled::Ourselves) => page::answer(&mut client, &Answer::no_tunnel_to_itself(), &shared.stop),
         Err(Undialled::Stopped) => {}
         Err(why) => {
-            shared.tally.uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string()));
+            shared.counters.uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string()));
             page::answer(&mut client, &Answer::unreachable(&authority, &why), &shared.stop);
         }
     }
@@ -228,21 +228,21 @@ fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Tun
 fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) -> Option<Tunnel> {
     let ServerName::Dns(name) = &hello.server_name else {
         let why = "it was redirected here without a server name that says where to".to_owned();
-        shared.tally.uncaptured("(unknown)", Reason::ClientTls(why));
+        shared.counters.uncaptured("(unknown)", Reason::ClientTls(why));
         return None;
     };
     let authority = Authority { host: Host::Name(name.to_ascii_lowercase()), port: 443 };
     match reach(shared, &authority) {
         Ok((origin, reached)) => return tunnel::open(shared, client, origin, Route { authority, reached }),
         Err(Undialled::Stopped) => {}
-        Err(why) => shared.tally.uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string())),
+        Err(why) => shared.counters.uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string())),
     }
     None
 }
 
-fn reach(shared: &Shared, authority: &Authority) -> Result<(Leg, Reached), Undialled> {
+fn reach(shared: &Shared, authority: &Authority) -> Result<(Leg, ConnectTiming), Undialled> {
     let dialled = dial(authority, shared.listen, &shared.stop)?;
-    let reached = Reached { dns_ms: dialled.dns_ms, connect_ms: dialled.connect_ms, tls_ms: 0.0 };
+    let reached = ConnectTiming { dns_ms: dialled.dns_ms, connect_ms: dialled.connect_ms, tls_ms: 0.0 };
     Ok((Leg::new(dialled.socket).map_err(Undialled::Unconnected)?, reached))
 }
 
@@ -255,10 +255,10 @@ const TLS_HANDSHAKE: u8 = 22;
 mod tests {
     use super::*;
     use crate::config::Observer;
+    use crate::counters::Counters;
     use crate::net::idle::Idle;
     use crate::net::stop::Stop;
     use crate::notice::Uncaptured;
-    use crate::tally::Tally;
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::sync::Arc;
@@ -281,11 +281,11 @@ mod tests {
             patience,
             idle: Idle::new(&stop).unwrap(),
             stop,
-            tally: Arc::new(Tally::new(Observer::default(), false)),
+            counters: Arc::new(Counters::new(Observer::default(), false)),
             capture: None,
         };
         assert!(serve(&shared, listener.accept().unwrap().0).is_none());
-        (client.join().unwrap(), shared.tally.all_uncaptured())
+        (client.join().unwrap(), shared.counters.all_uncaptured())
     }
 
     #[test]

@@ -11,12 +11,13 @@
 //! has touched of its stack stays touched, and the C library keeps memory for each. That is a price for work, not for silence.
 
 use super::crew::CREW;
-use super::listener::{Counted, guarded, tell};
+use super::listener::{Counted, guarded, warn};
 use super::shared::Shared;
 use super::stop::Stop;
 use super::sys::Many;
 use super::tunnel::Tunnel;
 use crate::clock::Moment;
+use crate::notice::Warning;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
@@ -131,7 +132,7 @@ pub(crate) fn attend(shared: &Arc<Shared>) {
                     woken.push(guest);
                     if !is_told {
                         is_told = true;
-                        tell(shared, format!("connections that were idle wait for a thread: {e}"));
+                        warn(shared, Warning::no_thread(&e));
                     }
                     break;
                 }

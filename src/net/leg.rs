@@ -15,7 +15,7 @@
 
 use super::outbox::{self, Outbox};
 use super::splice::{Filled, Pipe};
-use super::tls::session::Session;
+use super::tls::session::TlsSession;
 use super::{buffers, sys};
 use crate::wire::tap::Ending;
 use std::io::{self, ErrorKind, Read, Write};
@@ -25,7 +25,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// One side of a connection.
 pub(crate) struct Leg {
     socket: TcpStream,
-    tls: Option<Box<Session>>,
+    tls: Option<Box<TlsSession>>,
     /// Plaintext that was read and not used; comes before anything the socket has.
     unread: Vec<u8>,
     outbox: Outbox,
@@ -80,7 +80,7 @@ impl Leg {
     ///
     /// # Errors
     /// If those bytes are refused; nothing has been sent then, [`Leg::stop_tls`] takes everything back.
-    pub(crate) fn start_tls(&mut self, session: Session, read_before: &[u8]) -> Result<(), rustls::Error> {
+    pub(crate) fn start_tls(&mut self, session: TlsSession, read_before: &[u8]) -> Result<(), rustls::Error> {
         self.tls = Some(Box::new(session));
         self.decrypt(&mut read_before.to_vec(), &mut |_| 0)
     }
@@ -93,7 +93,7 @@ impl Leg {
     }
 
     /// The TLS session, where there is one.
-    pub(crate) fn tls(&self) -> Option<&Session> {
+    pub(crate) fn tls(&self) -> Option<&TlsSession> {
         self.tls.as_deref()
     }
 

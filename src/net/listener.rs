@@ -14,9 +14,8 @@ use super::crew::{CREW, Hand};
 use super::idle::{self, Guest};
 use super::shared::Shared;
 use super::sys::{self, Interest};
-use crate::notice::Reason;
+use crate::notice::{Reason, Warning};
 use std::collections::HashSet;
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::{TcpListener, TcpStream};
@@ -35,7 +34,7 @@ pub(crate) fn listen(shared: &Arc<Shared>, listener: &TcpListener, live: &Arc<Li
         }
         if let Err(shortage) = door.admit() {
             if told.insert(mem::discriminant(&shortage)) {
-                tell(shared, shortage.to_string());
+                warn(shared, shortage.warning());
             }
             // Not everything says when there is room again, so it is tried again and again.
             let _ = sys::wait([(shared.stop.as_fd(), Interest::READ)], Some(RETRY));
@@ -107,20 +106,20 @@ fn serve(shared: &Arc<Shared>, client: TcpStream, counted: Counted) {
 pub(super) fn guarded<T>(shared: &Shared, serving: impl FnOnce() -> Option<T>) -> Option<T> {
     // Nothing that the connection shares is left half changed: counts at worst miss one.
     catch_unwind(AssertUnwindSafe(serving)).unwrap_or_else(|_| {
-        let _ = catch_unwind(AssertUnwindSafe(|| shared.tally.uncaptured("(a connection)", Reason::Internal)));
+        let _ = catch_unwind(AssertUnwindSafe(|| shared.counters.uncaptured("(a connection)", Reason::Internal)));
         None
     })
 }
 
 /// Tells of something on a thread that all connections depend on, which an observer that panics must not end.
-pub(super) fn tell(shared: &Shared, trouble: String) {
+pub(super) fn warn(shared: &Shared, warning: Warning) {
     guarded(shared, || {
-        shared.tally.trouble(trouble);
+        shared.counters.warn(warning);
         None::<()>
     });
 }
 
-/// Why a client has to wait. Displayed as a sentence for people.
+/// The reason why new clients wait.
 enum Shortage {
     /// As many connections as there may be.
     Room(Room),
@@ -130,18 +129,14 @@ enum Shortage {
     Accept(io::Error),
 }
 
-impl fmt::Display for Shortage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Shortage {
+    fn warning(&self) -> Warning {
         match self {
-            Self::Room(Room { connections, descriptors }) => write!(
-                f,
-                "the limit of {descriptors} open files (ulimit -n) is enough for {connections} connections at once: \
-                 more wait until some end"
-            ),
-            Self::Threads(e) => {
-                write!(f, "there is no thread to serve more connections: they wait until some end: {e}")
+            Self::Room(Room { connections, descriptors }) => {
+                Warning::DescriptorLimit { descriptors: *descriptors, connections: *connections }
             }
-            Self::Accept(e) => write!(f, "cannot serve more connections for now: they wait: {e}"),
+            Self::Threads(e) => Warning::no_thread(e),
+            Self::Accept(e) => Warning::AcceptFailed { cause: e.to_string() },
         }
     }
 }

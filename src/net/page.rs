@@ -6,8 +6,9 @@ use super::dial::Undialled;
 use super::leg::Leg;
 use super::relay;
 use super::stop::Stop;
-use crate::cert::{CaCertificate, STORE_PASSWORD};
-use crate::platforms::PLATFORMS;
+use crate::cert::CaCertificate;
+use crate::trust::guides::TRUST_GUIDES;
+use crate::trust::p12::P12_PASSWORD;
 use crate::wire::authority::Authority;
 use crate::wire::proxy_request::Refusal;
 use std::net::SocketAddr;
@@ -148,9 +149,9 @@ fn send(client: &mut Leg, bytes: &[u8], stop: &Stop) {
 
 /// The page, with what is known of this proxy.
 fn page(ca: &CaCertificate, proxy: SocketAddr) -> String {
-    let fingerprint = ca.about().map(|about| about.sha256).unwrap_or_default();
+    let fingerprint = ca.details().map(|about| about.sha256).unwrap_or_default();
     let mut steps = String::new();
-    for platform in PLATFORMS {
+    for platform in TRUST_GUIDES {
         steps.push_str(&format!("<details><summary>{}</summary><ol>\n", html(platform.title)));
         for step in platform.steps("mitmproxy-ca-cert.pem", proxy) {
             // Code stands in backquotes, so every second part is code.
@@ -164,7 +165,7 @@ fn page(ca: &CaCertificate, proxy: SocketAddr) -> String {
     }
     PAGE.replace("{name}", &html(ca.name()))
         .replace("{sha256}", &fingerprint.replace(':', ":<wbr>"))
-        .replace("{password}", STORE_PASSWORD)
+        .replace("{password}", P12_PASSWORD)
         .replace("{steps}", &steps)
 }
 

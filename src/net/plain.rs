@@ -9,10 +9,11 @@ use super::leg::Leg;
 use super::page::{self, Answer};
 use super::relay::{self, Relayed, Watch, relay};
 use super::shared::Shared;
-use crate::bundle::recorder::{Origin, Reached, Recorder};
 use crate::clock::Moment;
-use crate::notice::{KnownBy, Reason};
-use crate::tally::{Passing, Tally};
+use crate::counters::{Counters, Passing};
+use crate::notice::{NameSource, Reason};
+use crate::record::origin::{ConnectTiming, Origin};
+use crate::record::recorder::Recorder;
 use crate::wire::authority::Authority;
 use crate::wire::http1::Http1;
 use crate::wire::http1::body::{BodyReader, persists, request_framing, response_framing};
@@ -26,7 +27,7 @@ pub(crate) struct Kept {
     authority: Authority,
     pub(crate) leg: Leg,
     /// What it took to reach it, until an exchange is recorded that says so.
-    reached: Option<Reached>,
+    reached: Option<ConnectTiming>,
 }
 
 /// What becomes of the client's connection.
@@ -48,7 +49,7 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
         Ok(kept) => kept,
         Err(why) => {
             if !matches!(why, Undialled::Stopped) {
-                shared.tally.uncaptured(&request.authority.to_string(), Reason::Unreachable(why.to_string()));
+                shared.counters.uncaptured(&request.authority.to_string(), Reason::Unreachable(why.to_string()));
                 page::answer(client, &Answer::unreachable(&request.authority, &why), &shared.stop);
             }
             return Next::End;
@@ -63,13 +64,13 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
     let recorder = Recorder::new(Box::new(Http1::new()), wanted.map(|capture| capture.sink.clone()), origin_of);
     let is_captured = wanted.is_some();
     let domain = authority.host.to_string();
-    shared.tally.request(&domain);
-    let mut passing = Passing::new(Arc::clone(&shared.tally), shared.capture.is_none().then_some(domain));
+    shared.counters.request(&domain);
+    let mut passing = Passing::new(Arc::clone(&shared.counters), shared.capture.is_none().then_some(domain));
     passing.passed(Dir::Up, request.wire.len());
     let mut watch = OneExchange {
         recorder,
         passing,
-        tally: is_captured.then_some(&shared.tally),
+        counters: is_captured.then_some(&shared.counters),
         host: authority.to_string(),
         body: BodyReader::new(framing),
         is_endless: false,
@@ -107,14 +108,14 @@ fn reach(shared: &Shared, authority: &Authority, kept: Option<Kept>) -> Result<K
     }
     let dialled = dial(authority, shared.listen, &shared.stop)?;
     let host = authority.host.to_string();
-    shared.tally.domain(&host, KnownBy::Name);
+    shared.counters.domain(&host, NameSource::Name);
     if shared.capture.as_ref().is_some_and(|capture| !capture.filter.wants([(host.as_str(), authority.port)])) {
-        shared.tally.uncaptured(&authority.to_string(), Reason::NotMatched);
+        shared.counters.uncaptured(&authority.to_string(), Reason::NotMatched);
     }
     Ok(Kept {
         authority: authority.clone(),
         leg: Leg::new(dialled.socket).map_err(Undialled::Unconnected)?,
-        reached: Some(Reached { dns_ms: dialled.dns_ms, connect_ms: dialled.connect_ms, tls_ms: 0.0 }),
+        reached: Some(ConnectTiming { dns_ms: dialled.dns_ms, connect_ms: dialled.connect_ms, tls_ms: 0.0 }),
     })
 }
 
@@ -123,7 +124,7 @@ struct OneExchange<'a> {
     recorder: Recorder,
     passing: Passing,
     /// Where to name what is not understood; `None` where nothing is captured anyway.
-    tally: Option<&'a Tally>,
+    counters: Option<&'a Counters>,
     host: String,
     /// Where the request ends.
     body: BodyReader,
@@ -176,8 +177,8 @@ impl Watch for OneExchange<'_> {
     fn end(&mut self, dir: Dir, how: Ending) {
         self.was_cut |= how == Ending::Stopped && !matches!(self.answer, Stage::Ended { .. });
         self.recorder.end(Moment::now(), dir, how);
-        if let (Some(tally), Some(why), Dir::Down) = (self.tally, self.recorder.opaque(), dir) {
-            tally.uncaptured(&self.host, Reason::Opaque(why));
+        if let (Some(counters), Some(why), Dir::Down) = (self.counters, self.recorder.opaque(), dir) {
+            counters.uncaptured(&self.host, Reason::Opaque(why));
         }
     }
 

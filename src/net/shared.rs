@@ -4,11 +4,11 @@ use super::connection::Patience;
 use super::idle::Idle;
 use super::stop::Stop;
 use super::tls::{TowardsClients, TowardsOrigins};
-use crate::bundle::recorder::Sink;
 use crate::cert::{CaCertificate, Leaves};
 use crate::clock::Moment;
+use crate::counters::Counters;
 use crate::notice::Reason;
-use crate::tally::Tally;
+use crate::record::recorder::Sink;
 use crate::wire::authority::Authority;
 use crate::wire::pattern::Filter;
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) patience: Patience,
     pub(crate) stop: Stop,
     pub(crate) idle: Idle,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) counters: Arc<Counters>,
     /// `None` where domains are only discovered.
     pub(crate) capture: Option<Capture>,
 }

@@ -2,7 +2,7 @@
 
 pub(crate) mod session;
 
-use self::session::Session;
+use self::session::TlsSession;
 use crate::cert;
 use crate::error::Error;
 use crate::wire::authority::Host;
@@ -69,7 +69,7 @@ impl TowardsOrigins {
         server_name: Option<&str>,
         host: &Host,
         alpn: Vec<Vec<u8>>,
-    ) -> Result<(Session, AskedForCertificate), rustls::Error> {
+    ) -> Result<(TlsSession, AskedForCertificate), rustls::Error> {
         let name = self::server_name(server_name, host)?;
         let mut config = self.template.clone();
         config.alpn_protocols = alpn;
@@ -173,11 +173,11 @@ impl TowardsClients {
     }
 
     /// A connection that presents `leaf` and chooses `alpn`, as the origin did.
-    pub(crate) fn connection(&self, leaf: Arc<CertifiedKey>, alpn: Option<&[u8]>) -> Result<Session, rustls::Error> {
+    pub(crate) fn connection(&self, leaf: Arc<CertifiedKey>, alpn: Option<&[u8]>) -> Result<TlsSession, rustls::Error> {
         let mut config = self.template.clone();
         config.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
         config.cert_resolver = Arc::new(Leaf(Some(leaf)));
-        UnbufferedServerConnection::new(Arc::new(config)).map(Session::from)
+        UnbufferedServerConnection::new(Arc::new(config)).map(TlsSession::from)
     }
 }
 

@@ -13,10 +13,11 @@ use super::relay::{Relayed, Watch, relay};
 use super::shared::{Capture, Shared};
 use super::stop::Stop;
 use super::sys::{self, Interest, Many};
-use crate::bundle::recorder::{Origin, Reached, Recorder};
 use crate::clock::Moment;
-use crate::notice::{KnownBy, Reason};
-use crate::tally::{Passing, Tally};
+use crate::counters::{Counters, Passing};
+use crate::notice::{NameSource, Reason};
+use crate::record::origin::{ConnectTiming, Origin};
+use crate::record::recorder::Recorder;
 use crate::wire::authority::Authority;
 use crate::wire::client_hello::{self, ClientHello, ServerName};
 use crate::wire::http::Http;
@@ -33,7 +34,7 @@ pub(crate) struct Route {
     /// What the client asked for, in CONNECT or by its SNI.
     pub(crate) authority: Authority,
     /// How long it took to get there.
-    pub(crate) reached: Reached,
+    pub(crate) reached: ConnectTiming,
 }
 
 /// Both ends of a connection that are there to be relayed to each other, and who watches.
@@ -78,13 +79,13 @@ impl fmt::Debug for Tunnel {
 pub(crate) fn open(shared: &Shared, mut client: Leg, mut origin: Leg, route: Route) -> Option<Tunnel> {
     let opening = opening(&mut client, &mut origin, &shared.stop);
     let names = Names::new(&route.authority, &opening);
-    let (domain, known_by) = names.best();
-    shared.tally.domain(domain, known_by);
+    let (domain, name_source) = names.best();
+    shared.counters.domain(domain, name_source);
     let Some(capture) = &shared.capture else {
         return Some(unread(shared, client, origin, Some(domain.to_owned())));
     };
     if !capture.filter.wants(names.all()) {
-        shared.tally.uncaptured(&names.label(), Reason::NotMatched);
+        shared.counters.uncaptured(&names.label(), Reason::NotMatched);
         return Some(pass(shared, client, origin));
     }
     let reason = match opening {
@@ -95,7 +96,7 @@ pub(crate) fn open(shared: &Shared, mut client: Leg, mut origin: Leg, route: Rou
         // Nobody said anything: nothing is missing.
         Opening::Silent => return Some(pass(shared, client, origin)),
     };
-    shared.tally.uncaptured(&names.label(), reason);
+    shared.counters.uncaptured(&names.label(), reason);
     Some(pass(shared, client, origin))
 }
 
@@ -106,7 +107,7 @@ pub(crate) fn pass(shared: &Shared, client: Leg, origin: Leg) -> Tunnel {
 
 /// The same; the bytes are counted, for `domain` too if there is one.
 fn unread(shared: &Shared, client: Leg, origin: Leg, domain: Option<String>) -> Tunnel {
-    Tunnel { client, origin, watch: Box::new(Counting(Passing::new(Arc::clone(&shared.tally), domain))) }
+    Tunnel { client, origin, watch: Box::new(Counting(Passing::new(Arc::clone(&shared.counters), domain))) }
 }
 
 /// Counts, and sees nothing.
@@ -158,7 +159,7 @@ pub(crate) fn tapped(
     let recorder = Recorder::new(Box::new(Http::new()), Some(capture.sink.clone()), origin_of);
     let watch = Tapped {
         recorder,
-        tally: Arc::clone(&shared.tally),
+        counters: Arc::clone(&shared.counters),
         host,
         tls,
         was_cut: false,
@@ -172,7 +173,7 @@ pub(crate) fn tapped(
 /// Shows the bytes to a recorder, and names what it does not understand.
 struct Tapped {
     recorder: Recorder,
-    tally: Arc<Tally>,
+    counters: Arc<Counters>,
     host: String,
     /// Whether it was TLS.
     tls: bool,
@@ -194,7 +195,7 @@ impl Watching for Tapped {
             origin.end(how);
         } else if self.tls && !self.is_asked && self.first_to_end == Some(Dir::Up) {
             // Some clients finish the handshake before they judge the certificate.
-            self.tally.uncaptured(&self.host, Reason::ClientLeft);
+            self.counters.uncaptured(&self.host, Reason::ClientLeft);
         }
     }
 }
@@ -202,14 +203,14 @@ impl Watching for Tapped {
 impl Watch for Tapped {
     fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize {
         self.recorder.data(Moment::now(), dir, bytes);
-        self.tally.passed(bytes.len());
+        self.counters.passed(bytes.len());
         if dir == Dir::Up && !self.is_asked {
             self.is_asked = true;
-            self.tally.captured(&self.host);
+            self.counters.captured(&self.host);
         }
         if let Some(why) = self.recorder.opaque().filter(|_| !self.is_named) {
             self.is_named = true;
-            self.tally.uncaptured(&self.host, Reason::Opaque(why));
+            self.counters.uncaptured(&self.host, Reason::Opaque(why));
         }
         bytes.len()
     }
@@ -336,10 +337,10 @@ impl Names {
     }
 
     /// The name that says most, and who said it.
-    fn best(&self) -> (&str, KnownBy) {
+    fn best(&self) -> (&str, NameSource) {
         match &self.said {
-            Some((name, _)) => (name, KnownBy::Name),
-            None => (&self.asked.0, KnownBy::Connect),
+            Some((name, _)) => (name, NameSource::Name),
+            None => (&self.asked.0, NameSource::Connect),
         }
     }
 

@@ -84,7 +84,7 @@ pub(crate) enum Event<'a> {
     /// The request (`Up`) or the response (`Down`) is over. A `Cut` `Down` without a `Response` means that no answer came.
     End { id: ExchangeId, dir: Dir, how: Finish },
     /// The `Response` just reported opens a WebSocket with this subprotocol: a 101, or a 2xx in HTTP/2. Its `End` comes next.
-    SocketOpen { id: ExchangeId, protocol: Option<String> },
+    WebSocketOpen { id: ExchangeId, protocol: Option<String> },
     /// The connection goes on in HTTP/2, in which the `Response` comes: a 101 that is not the answer (RFC 7540 section 3.2).
     Upgraded { id: ExchangeId },
     /// A data message begins. In each direction one message ends before the next begins; control frames may stand between
@@ -97,7 +97,7 @@ pub(crate) enum Event<'a> {
     /// A control frame: ping, pong or close.
     Control { id: ExchangeId, dir: Dir, opcode: Opcode, payload: &'a [u8] },
     /// The WebSocket is over: both directions have ended, or it became opaque.
-    SocketEnd { id: ExchangeId },
+    WebSocketEnd { id: ExchangeId },
     /// From here on the connection is not understood. Everything open before has got its end.
     Opaque { why: Opaque },
 }
@@ -108,7 +108,7 @@ pub(crate) enum Finish {
     /// It is.
     Complete,
     /// Its direction ended first.
-    Cut(Ending),
+    Truncated(Ending),
     /// The tap stopped understanding it.
     Opaque,
 }

@@ -58,7 +58,7 @@ fn domains_are_told_as_json_with_what_was_said() {
     let bytes =
         |name: &str| [&domain(name)["bytes_sent"], &domain(name)["bytes_received"]].map(|n| n.as_u64().unwrap());
     assert_eq!(
-        (&domain("api.example.test")["known_by"], &domain("127.0.0.1")["known_by"]),
+        (&domain("api.example.test")["name_source"], &domain("127.0.0.1")["name_source"]),
         (&"name".into(), &"connect".into())
     );
     assert_eq!(domain("api.example.test")["requests"], serde_json::Value::Null, "nobody looked");

@@ -80,7 +80,7 @@ fn a_full_disk_costs_what_came_meanwhile_and_no_more() {
     // Of the three, those that the writer comes to only now find room.
     std::fs::remove_file(&ballast).unwrap();
     get(&running, &origin, 20);
-    running.line("spectral: the bundle can be written again; ");
+    running.line("spectral: warning: the bundle can be written again; ");
     let said = running.interrupt();
     assert_eq!(said.code, Some(1), "{}", said.err);
     assert_eq!(times(&said.err, "No space left on device"), 2, "once as it happens, once at the end: {}", said.err);
@@ -109,7 +109,7 @@ fn a_disk_that_stays_full_leaves_what_can_be_recovered() {
     let said = running.interrupt();
     assert_eq!(said.code, Some(1), "{}", said.err);
     assert!(said.err.contains("the bundle could not be completed: No space left on device"), "{}", said.err);
-    let recover = format!("spectral capture recover {}.part makes a bundle of what it holds", output.display());
+    let recover = format!("make a bundle of it with: spectral capture recover {}.part", output.display());
     assert!(said.err.contains(&recover), "{}", said.err);
     spectral(&home, &["capture", "recover", part.to_str().unwrap(), "-o", "mended.zip"]).ok();
     assert_eq!(Bundle::open(&home.join("mended.zip")).traces.len(), 60);
@@ -130,7 +130,7 @@ fn a_limit_on_the_size_of_files_is_a_full_disk_and_no_more() {
     running.line("could not be written: File too large");
     // The spill file may not grow either: of a body that gets small when it is packed, the end is missing.
     get_what(&running, &origin, "text", 400_000);
-    running.line("the end of a body is missing from the bundle: File too large");
+    running.line("1 body is truncated in the bundle: File too large");
     get(&running, &origin, 20);
     let said = running.interrupt();
     assert_eq!(said.code, Some(1), "{}", said.err);

@@ -56,7 +56,7 @@ fn past_the_limit_of_descriptors_clients_wait_and_the_others_do_not_notice() {
     let subject = Subject::after("ulimit -n 40");
     let mut served: Vec<_> = (0..3).map(|_| subject.connect(&origin.at("localhost"))).collect();
     let mut waiting: Vec<_> = (0..20).map(|_| subject.ask(&origin.at("localhost"))).collect();
-    let said = subject.running.line("more wait until some end");
+    let said = subject.running.line("new connections wait until others end");
     assert!(said.contains("the limit of 40 open files (ulimit -n) is enough for "), "{said}");
     // They still have what it takes: here a new file each way, for bodies too large for memory.
     let body = vec![b'x'; MIB];
@@ -72,7 +72,7 @@ fn past_the_limit_of_descriptors_clients_wait_and_the_others_do_not_notice() {
         // The next one has its turn when this one is done.
         exchange(&mut link, "late");
     }
-    assert_eq!(lines_with(&subject.running, "more wait until some end"), 1);
+    assert_eq!(lines_with(&subject.running, "new connections wait until others end"), 1);
     let (bundle, said) = subject.end();
     assert_eq!(bundle.traces.len(), 23, "{}", said.err);
     let large = bundle.traces.iter().filter(|t| t.request_body.len() == MIB && t.response_body.len() == MIB);
@@ -105,7 +105,7 @@ fn descriptors_that_are_gone_all_the_same_are_waited_for() {
     // Nobody foresaw that: not one more may be opened.
     limit(&prlimit, &subject, 3);
     let mut waiting = subject.ask(&origin.at("127.0.0.1"));
-    subject.running.line("cannot serve more connections for now");
+    subject.running.line("cannot accept connections for now");
     exchange(&mut served, "goes-on");
     limit(&prlimit, &subject, 1000);
     assert!(waiting.head().starts_with("HTTP/1.1 200 "));
@@ -129,7 +129,7 @@ fn a_body_that_finds_no_descriptor_passes_and_is_not_cut_off_in_silence() {
     drop(link);
     let (bundle, said) = subject.end_perhaps_incomplete();
     let kept = bundle.only_trace().response_body.len();
-    let is_told = said.err.contains("missing from the bundle") && said.code == Some(1);
+    let is_told = said.err.contains("truncated in the bundle") && said.code == Some(1);
     assert!(kept == MIB && said.code == Some(0) || is_told, "{kept} bytes; {}", said.err);
 }
 
@@ -139,7 +139,7 @@ fn past_the_limit_of_threads_clients_wait_and_the_others_do_not_notice() {
     let origin = Origin::plain(echo);
     // By name: that takes another thread for a moment, where one is to be had.
     let mut links: Vec<_> = (0..20).map(|_| subject.ask(&origin.at("localhost"))).collect();
-    subject.running.line("there is no thread");
+    subject.running.line("no thread is available");
     links[19].reader.patience(Duration::from_millis(1));
     assert!(!links[19].reader.begins(), "there are threads for all");
     links[19].reader.patience(PATIENCE);
@@ -147,6 +147,6 @@ fn past_the_limit_of_threads_clients_wait_and_the_others_do_not_notice() {
         assert!(link.head().starts_with("HTTP/1.1 200 "));
         exchange(&mut link, "turn");
     }
-    assert_eq!(lines_with(&subject.running, "there is no thread"), 1);
+    assert_eq!(lines_with(&subject.running, "no thread is available"), 1);
     assert_eq!(subject.end().0.traces.len(), 20);
 }

@@ -150,7 +150,7 @@ fn one_that_wakes_when_there_is_no_thread_waits_for_one() {
     }
     // They say nothing, so that what they are is not decided, and each holds a thread.
     let silent: Vec<_> = (0..20).map(|_| subject.ask(&target)).collect();
-    subject.running.line("there is no thread");
+    subject.running.line("no thread is available");
     link.send(GET);
     subject.running.line("connections that were idle wait for a thread");
     drop(silent);

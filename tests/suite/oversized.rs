@@ -65,7 +65,7 @@ fn a_plain_request_with_a_head_past_the_limit_gets_a_431() {
         sending.join().unwrap();
     }
     assert_eq!(origin.connections(), 0);
-    subject.running.line("a request was refused: its head is too long");
+    subject.running.line("request refused: its head is too long");
     assert!(subject.end().0.traces.is_empty());
 }
 

@@ -156,9 +156,9 @@ fn the_next_capture_names_what_the_last_one_left_and_leaves_it() {
 
     let next = Spectral::capture(&dir, &[]);
     let said = next.line("spectral capture recover ");
-    assert!(said.contains("capture.zip.part is there from a capture that did not end: "), "{said}");
+    assert!(said.contains("capture.zip.part is left over from an interrupted capture; "), "{said}");
     let third = Spectral::capture(&dir, &[]);
-    assert!(third.line("another capture is running").contains("capture.zip.2.part"));
+    assert!(third.line("another running capture").contains("capture.zip.2.part"));
     assert_eq!(third.interrupt().code, Some(0));
     capture_one(&next);
     assert_eq!(next.interrupt().code, Some(0));

@@ -207,7 +207,7 @@ fn what_is_done_already_is_not_advised() {
     let line = format!("{ask} {ask}");
     for (option, is_advised) in [("-k", true), ("--passthrough-refused", false)] {
         let said = sh(&dir, &[option], &line);
-        assert!(said.err.contains("or leave the host alone with -e localhost"), "{}", said.err);
+        assert!(said.err.contains("or exclude the host with -e localhost"), "{}", said.err);
         assert_eq!(said.err.contains("--passthrough-refused"), is_advised, "{}", said.err);
     }
 }

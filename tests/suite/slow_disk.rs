@@ -48,5 +48,5 @@ fn a_writer_that_stands_still_slows_the_traffic_and_loses_nothing() {
     readers.into_iter().for_each(|reader| reader.join().unwrap());
     let outcome = capture.stop();
     assert_eq!(outcome.summary.lost, 0);
-    assert_eq!(outcome.summary.traces, (ASKED * LINKS) as u64);
+    assert_eq!(outcome.summary.exchanges, (ASKED * LINKS) as u64);
 }

@@ -122,9 +122,9 @@ fn hurry_ends_the_waiting_but_not_the_bundle() {
     let capture = Capture::start();
     let mut link = capture.tls(&origin.at("localhost"), "localhost");
     link.ask("GET /done HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    let hurry = capture.running().hurry();
-    hurry.now();
-    hurry.clone().now();
+    let force_stop = capture.running().force_stop();
+    force_stop.now();
+    force_stop.clone().now();
     let outcome = capture.stop();
     end.open();
     assert_eq!(outcome.bundle().only_trace().text(), "ok");

@@ -22,7 +22,7 @@ pub(crate) struct Part {
 
 /// The output has not got its name.
 #[derive(Debug)]
-pub(crate) struct Unplaced {
+pub(crate) struct FinishError {
     /// Where it is instead.
     pub(crate) part: PathBuf,
     pub(crate) state: PartState,
@@ -71,12 +71,12 @@ impl Part {
         self.keep = keep;
     }
 
-    pub(super) fn unplaced(&self, state: PartState, cause: io::Error) -> Unplaced {
-        Unplaced { part: self.path.clone(), state, cause }
+    pub(super) fn unplaced(&self, state: PartState, cause: io::Error) -> FinishError {
+        FinishError { part: self.path.clone(), state, cause }
     }
 
     /// Gives it the output's name.
-    pub(super) fn place(&self) -> Result<PathBuf, Unplaced> {
+    pub(super) fn place(&self) -> Result<PathBuf, FinishError> {
         match place(&self.path, &self.output) {
             Ok(()) => Ok(self.output.clone()),
             Err(cause) => Err(self.unplaced(PartState::Whole, cause)),

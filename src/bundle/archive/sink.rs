@@ -141,7 +141,7 @@ pub(super) const BUFFER: usize = 256 * 1024;
 /// Disks that fail, for the test's own thread.
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "it is for tests")]
-pub(in crate::bundle) mod faults {
+pub(crate) mod faults {
     use std::cell::Cell;
     use std::fs::File;
     use std::io;
@@ -149,11 +149,11 @@ pub(in crate::bundle) mod faults {
 
     thread_local! {
         /// Nothing can be written.
-        pub(in crate::bundle) static DISK_IS_FULL: Cell<bool> = const { Cell::new(false) };
+        pub(crate) static DISK_IS_FULL: Cell<bool> = const { Cell::new(false) };
         /// So many steps go well, then so many fail, a write after half of its bytes; later ones go well.
-        pub(in crate::bundle) static STEPS: Cell<Option<(u32, u32)>> = const { Cell::new(None) };
+        pub(crate) static STEPS: Cell<Option<(u32, u32)>> = const { Cell::new(None) };
         /// Syncing takes no time, for tests that do it thousands of times.
-        pub(in crate::bundle) static NO_SYNC: Cell<bool> = const { Cell::new(false) };
+        pub(crate) static NO_SYNC: Cell<bool> = const { Cell::new(false) };
     }
 
     #[derive(PartialEq, Eq)]

@@ -71,7 +71,7 @@ impl Ids {
 }
 
 /// The numbers in an id: ids past four digits sort after those of four.
-pub(in crate::bundle) fn numbers(id: &str) -> Vec<u64> {
+pub(crate) fn numbers(id: &str) -> Vec<u64> {
     id.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 

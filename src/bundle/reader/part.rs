@@ -8,7 +8,7 @@
 //! What belongs together ends with its JSON, and only then is it whole: a capture may take back a body whose JSON it could
 //! not write, and write something else in its place. So the scan goes on behind the last JSON.
 
-use super::{App, LARGEST_JSON, Manifest, Socket, State, Trace};
+use super::{App, LARGEST_JSON, Manifest, State, Trace, WebSocket};
 use crate::bundle::archive::Entry;
 use crate::bundle::archive::index::Index;
 use crate::bundle::archive::part::{Owner, owner_of};
@@ -29,7 +29,7 @@ pub(super) struct Part {
     index: Index,
     capture: Option<Capture>,
     /// WebSockets that have not ended: their handshakes tell of them.
-    open: HashMap<String, Socket>,
+    open: HashMap<String, WebSocket>,
     state: State,
 }
 
@@ -46,8 +46,8 @@ impl Part {
 
     /// Tells the names of what is new, and how far the bundle has come.
     pub(super) fn refresh(&mut self, name: &mut dyn FnMut(&str)) -> io::Result<State> {
-        if self.state == State::Whole {
-            return Ok(State::Whole);
+        if self.state == State::Complete {
+            return Ok(State::Complete);
         }
         // Asked for before the scan: of a capture that ends meanwhile, the next scan finds the rest.
         let owner = owner_of(&self.file);
@@ -76,9 +76,9 @@ impl Part {
         }
         self.index.put_in_order();
         self.state = match (scan.has_directory(), owner) {
-            (true, _) => State::Whole,
+            (true, _) => State::Complete,
             (false, Owner::Alive) => State::Growing,
-            (false, Owner::Gone) => State::Cut,
+            (false, Owner::Gone) => State::Interrupted,
         };
         Ok(self.state)
     }
@@ -98,14 +98,14 @@ impl Part {
         }
         let opens = note.opens?;
         let handshake: Trace = serde_json::from_slice(&found.read(&self.file, LARGEST_JSON).ok()?).ok()?;
-        let id = Id::Socket(opens.socket).to_string();
-        let socket = Socket {
+        let id = Id::WebSocket(opens.socket).to_string();
+        let socket = WebSocket {
             id: id.clone(),
             timestamp: handshake.timestamp,
             url: handshake.request.url,
             handshake_trace_ref: Some(handshake.id),
             protocols: opens.protocols,
-            ..Socket::default()
+            ..WebSocket::default()
         };
         let name = format!("ws/{id}.json");
         self.open.insert(id, socket);
@@ -113,7 +113,7 @@ impl Part {
     }
 
     /// What is known of a WebSocket that has not ended, but for its messages.
-    pub(super) fn open_socket(&self, id: &str) -> Option<&Socket> {
+    pub(super) fn open_socket(&self, id: &str) -> Option<&WebSocket> {
         self.open.get(id)
     }
 

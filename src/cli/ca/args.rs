@@ -4,7 +4,7 @@ use super::super::args::{Command, TRY, common, listen_address, no_command, port,
 use super::super::capture::reachable;
 use super::{Ask, Doing, Format, Request, Shell, platform};
 use lexopt::prelude::*;
-use spectral_capture::{Config, PLATFORMS};
+use spectral_capture::{Config, TRUST_GUIDES};
 use std::path::PathBuf;
 
 /// Reads the rest of a command line.
@@ -84,5 +84,5 @@ impl Default for Given {
 }
 
 fn known() -> String {
-    PLATFORMS.iter().map(|platform| platform.name).collect::<Vec<_>>().join(", ")
+    TRUST_GUIDES.iter().map(|platform| platform.name).collect::<Vec<_>>().join(", ")
 }

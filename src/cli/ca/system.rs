@@ -106,7 +106,7 @@ impl Certificate {
         let file = file_to_hand_on(ca)?;
         let file = std::path::absolute(file).map_err(|e| e.to_string())?;
         let file = file.to_str().ok_or("the path of the certificate is not UTF-8")?.to_owned();
-        let sha1 = ca.about().map(|about| about.sha1.replace(':', "")).unwrap_or_default();
+        let sha1 = ca.details().map(|about| about.sha1.replace(':', "")).unwrap_or_default();
         Ok(Self { file, sha1 })
     }
 

@@ -203,7 +203,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         value: Value::None,
         of: &[DISCOVER],
         brief: "the domains as JSON, to stdout",
-        about: "At the end a line of JSON for each domain, to stdout: domain, known_by (\"name\" or \"connect\"), \
+        about: "At the end a line of JSON for each domain, to stdout: domain, name_source (\"name\" or \"connect\"), \
                 connections, requests (null where they could not be seen), bytes_sent, bytes_received.",
     },
     Opt {

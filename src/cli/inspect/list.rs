@@ -5,7 +5,7 @@ use super::{Options, PERIOD};
 use crate::cli::reading::{Opened, Stop};
 use crate::cli::text::{Align, Table, count, duration, escape, or_none, size};
 use serde::Serialize;
-use spectral_capture::reader::{Bundle, Socket, State, Trace};
+use spectral_capture::reader::{Bundle, State, Trace, WebSocket};
 use std::io::Write;
 use std::thread;
 
@@ -42,7 +42,7 @@ pub(super) fn trace_line(trace: &Trace, out: &mut dyn Write) -> Result<(), Stop>
 fn show_session(bundle: &Bundle, state: State, out: &mut dyn Write) -> Result<(), Stop> {
     let manifest = bundle.manifest();
     let (app, stats) = (&manifest.app, &manifest.stats);
-    let unfinished = if state == State::Whole { "" } else { ", unfinished" };
+    let unfinished = if state == State::Complete { "" } else { ", unfinished" };
     writeln!(out, "Bundle {}{unfinished}", escape(&app.name))?;
     if !app.base_url.is_empty() {
         writeln!(out, "  base URL  {}", escape(&app.base_url))?;
@@ -50,7 +50,7 @@ fn show_session(bundle: &Bundle, state: State, out: &mut dyn Write) -> Result<()
     // A bundle that does not say how it was made is the browser extension's.
     let method = manifest.capture_method.as_deref().unwrap_or("chrome_extension");
     writeln!(out, "  captured  {} by {}", escape(&manifest.created_at), escape(method))?;
-    if state == State::Whole {
+    if state == State::Complete {
         writeln!(out, "  lasted    {}", duration(manifest.duration_ms as f64))?;
     }
     writeln!(
@@ -132,7 +132,7 @@ struct TraceLine<'t> {
 #[derive(Serialize)]
 struct SocketLine<'s> {
     #[serde(flatten)]
-    socket: &'s Socket,
+    socket: &'s WebSocket,
     r#type: &'static str,
 }
 

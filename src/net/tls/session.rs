@@ -12,7 +12,7 @@ use rustls::{CommonState, Error};
 use std::ops::Deref;
 
 /// A connection's TLS.
-pub(crate) struct Session {
+pub(crate) struct TlsSession {
     end: End,
     /// Ciphertext that begins a record, or a message of a handshake, whose end has yet to come. rustls remembers where in it it is.
     unfinished: Vec<u8>,
@@ -26,19 +26,19 @@ enum End {
     Server(UnbufferedServerConnection),
 }
 
-impl From<UnbufferedClientConnection> for Session {
+impl From<UnbufferedClientConnection> for TlsSession {
     fn from(client: UnbufferedClientConnection) -> Self {
         Self { end: End::Client(client), unfinished: Vec::new(), broken: None }
     }
 }
 
-impl From<UnbufferedServerConnection> for Session {
+impl From<UnbufferedServerConnection> for TlsSession {
     fn from(server: UnbufferedServerConnection) -> Self {
         Self { end: End::Server(server), unfinished: Vec::new(), broken: None }
     }
 }
 
-impl Session {
+impl TlsSession {
     /// What ciphertext that comes belongs behind.
     pub(crate) fn unfinished(&self) -> &[u8] {
         &self.unfinished
@@ -89,7 +89,7 @@ impl Session {
     /// Puts `plain` into `outbox` as records.
     ///
     /// # Errors
-    /// Before the handshake is over, after [`Session::close`] or an error, or if more has been sent than the keys are good for,
+    /// Before the handshake is over, after [`TlsSession::close`] or an error, or if more has been sent than the keys are good for,
     /// which only TLS 1.3 can mend.
     pub(crate) fn seal(&mut self, plain: &[u8], outbox: &mut Outbox) -> Result<(), Error> {
         self.say(Wish::Send(plain), outbox)
@@ -116,7 +116,7 @@ impl Session {
     }
 }
 
-impl Deref for Session {
+impl Deref for TlsSession {
     type Target = CommonState;
 
     fn deref(&self) -> &CommonState {

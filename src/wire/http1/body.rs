@@ -200,7 +200,7 @@ impl BodyReader {
         match self.0 {
             State::UntilClose if how == Ending::Clean => Finish::Complete,
             _ if self.is_done() => Finish::Complete,
-            _ => Finish::Cut(how),
+            _ => Finish::Truncated(how),
         }
     }
 }
@@ -320,8 +320,8 @@ mod tests {
     #[test]
     fn tells_a_whole_body_from_a_cut_one() {
         assert_eq!(BodyReader::new(Framing::UntilClose).cut(Ending::Clean), Finish::Complete);
-        assert_eq!(BodyReader::new(Framing::UntilClose).cut(Ending::Truncated), Finish::Cut(Ending::Truncated));
-        assert_eq!(BodyReader::new(Framing::Length(1)).cut(Ending::Clean), Finish::Cut(Ending::Clean));
+        assert_eq!(BodyReader::new(Framing::UntilClose).cut(Ending::Truncated), Finish::Truncated(Ending::Truncated));
+        assert_eq!(BodyReader::new(Framing::Length(1)).cut(Ending::Clean), Finish::Truncated(Ending::Clean));
         assert_eq!(BodyReader::new(Framing::Empty).cut(Ending::Reset), Finish::Complete);
     }
 }

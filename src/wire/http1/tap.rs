@@ -269,7 +269,7 @@ impl Http1 {
         let protocol = protocol.map(|name| String::from_utf8_lossy(name).into_owned());
         let socket = WebSocket::new(id, &head.headers);
         out(Event::Response { id, head });
-        out(Event::SocketOpen { id, protocol });
+        out(Event::WebSocketOpen { id, protocol });
         self.over(id, Dir::Down, Finish::Complete, out);
         self.stage = Stage::Switched(Box::new(socket));
         Ok(())
@@ -327,7 +327,7 @@ impl Http1 {
         }
         let mut finish = match &self.side(dir).at {
             At::Body(body) => body.cut(how),
-            At::Head(_) => Finish::Cut(how),
+            At::Head(_) => Finish::Truncated(how),
         };
         match dir {
             Dir::Up => {
@@ -338,7 +338,7 @@ impl Http1 {
             Dir::Down => {
                 while let Some(&Pending { id, .. }) = self.pending.front() {
                     self.over(id, dir, finish, out);
-                    finish = Finish::Cut(how);
+                    finish = Finish::Truncated(how);
                 }
                 // The answer that would tell what they are never comes.
                 self.up.held = Vec::new();

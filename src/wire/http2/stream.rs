@@ -80,7 +80,7 @@ impl Stream {
         let protocol = protocol.map(|name| String::from_utf8_lossy(name).into_owned());
         let mut socket = Box::new(WebSocket::new(id, &head.headers));
         out(Event::Response { id, head });
-        out(Event::SocketOpen { id, protocol });
+        out(Event::WebSocketOpen { id, protocol });
         out(Event::End { id, dir: Dir::Down, how: Finish::Complete });
         if self.up == At::Ended {
             socket.end(Dir::Up, Ending::Clean, out);
@@ -126,15 +126,15 @@ impl Stream {
             (Kind::AsksSocket, Dir::Up, _) => {}
             (Kind::Exchange | Kind::AsksSocket, ..) => out(Event::End { id: self.id, dir, how }),
             (Kind::Socket(socket), _, Finish::Complete) => socket.end(dir, Ending::Clean, &mut within(out)),
-            (Kind::Socket(socket), _, Finish::Cut(how)) => socket.end(dir, how, &mut within(out)),
+            (Kind::Socket(socket), _, Finish::Truncated(how)) => socket.end(dir, how, &mut within(out)),
             (Kind::Socket(socket), _, Finish::Opaque) => socket.close(Finish::Opaque, out),
         }
     }
 
     /// Both directions are over: the one that says so, and with it the other.
     pub(super) fn reset(&mut self, by: Dir, out: Out<'_>) {
-        self.end(by, Finish::Cut(Ending::Reset), out);
-        self.end(by.opposite(), Finish::Cut(Ending::Abandoned), out);
+        self.end(by, Finish::Truncated(Ending::Reset), out);
+        self.end(by.opposite(), Finish::Truncated(Ending::Abandoned), out);
     }
 
     /// Nothing more of it is understood.

@@ -10,7 +10,7 @@
 //! Each direction has its limits from the settings of its reader: those came the other way, and those that bear on the
 //! decoder take effect where the writer acknowledges them, which is the same place in the direction for everyone.
 //!
-//! An exchange that is reset ends `Cut(Reset)` in the direction of who reset it and `Cut(Abandoned)` in the other, so that an
+//! An exchange that is reset ends `Truncated(Reset)` in the direction of who reset it and `Truncated(Abandoned)` in the other, so that an
 //! origin may drop an upload that it answered (section 8.1), and a client's cancellation is told from an origin's failure.
 
 use super::frame::{Frames, Head, Kind, Part};
@@ -154,7 +154,7 @@ impl Connection {
     fn end(&mut self, dir: Dir, how: Ending, out: Out<'_>) {
         self.side(dir).ended = Some(how);
         self.streams.retain(|_, stream| {
-            stream.end(dir, Finish::Cut(how), out);
+            stream.end(dir, Finish::Truncated(how), out);
             if stream.is_over() {
                 self.fields -= stream.fields;
             }
@@ -304,7 +304,7 @@ impl Connection {
             stream.reset(by.opposite(), out);
         }
         if let Some(how) = self.down.ended {
-            stream.end(Dir::Down, Finish::Cut(how), out);
+            stream.end(Dir::Down, Finish::Truncated(how), out);
         }
         if !stream.is_over() {
             self.streams.insert(id, stream);

@@ -216,7 +216,7 @@ mod streams {
                 "4> begins",
                 "4> GET https://a/ Http2",
                 "4> ends Complete",
-                "4< ends Cut(Abandoned)",
+                "4< ends Truncated(Abandoned)",
             ],
         );
     }
@@ -225,19 +225,19 @@ mod streams {
     fn a_reset_ends_what_is_open() {
         after_get(
             &[Down(&headers(1, 0, ":status 200")), Down(&data(1, 0, b"so")), Down(&reset(1, 2))],
-            &["1< begins", "1< 200  Http2", "1< | so", "1< ends Cut(Reset)"],
+            &["1< begins", "1< 200  Http2", "1< | so", "1< ends Truncated(Reset)"],
         );
-        after_get(&[Down(&reset(1, 7))], &["1< ends Cut(Reset)"]);
-        after_get(&[Up(&reset(1, 8)), Down(&reset(1, 8)), Up(&reset(9, 8))], &["1< ends Cut(Abandoned)"]);
+        after_get(&[Down(&reset(1, 7))], &["1< ends Truncated(Reset)"]);
+        after_get(&[Up(&reset(1, 8)), Down(&reset(1, 8)), Up(&reset(9, 8))], &["1< ends Truncated(Abandoned)"]);
         let asked = ["1> begins", "1> GET https://a/ Http2"];
         dialogue(
             &[Up(&headers(1, 0, GET)), Up(&reset(1, 8))],
-            &[&asked[..], &["1> ends Cut(Reset)", "1< ends Cut(Abandoned)"]].concat(),
+            &[&asked[..], &["1> ends Truncated(Reset)", "1< ends Truncated(Abandoned)"]].concat(),
         );
         // An answer that needs no more of the request (RFC 9113 section 8.1).
         dialogue(
             &[Up(&headers(1, 0, GET)), Down(&headers(1, END_STREAM, ":status 413")), Down(&reset(1, 0))],
-            &[&asked[..], &["1< begins", "1< 413  Http2", "1< ends Complete", "1> ends Cut(Abandoned)"]].concat(),
+            &[&asked[..], &["1< begins", "1< 413  Http2", "1< ends Complete", "1> ends Truncated(Abandoned)"]].concat(),
         );
     }
 
@@ -254,7 +254,7 @@ mod streams {
                 Down(&frame(0x1, END_HEADERS | END_STREAM, 3, b"\x88\xbe")),
             ],
             &[
-                "1< ends Cut(Abandoned)",
+                "1< ends Truncated(Abandoned)",
                 "3> begins",
                 "3> GET https://a/ Http2",
                 "3> ends Complete",
@@ -278,12 +278,12 @@ mod streams {
             &[
                 "3> begins",
                 "3> GET https://a/ Http2",
-                "3< ends Cut(Reset)",
-                "3> ends Cut(Abandoned)",
+                "3< ends Truncated(Reset)",
+                "3> ends Truncated(Abandoned)",
                 "5> begins",
                 "5> GET https://a/ Http2",
-                "5< ends Cut(Reset)",
-                "5> ends Cut(Abandoned)",
+                "5< ends Truncated(Reset)",
+                "5> ends Truncated(Abandoned)",
                 "1< begins",
                 "1< 200  Http2",
                 "1< ends Complete",
@@ -306,13 +306,13 @@ mod streams {
                 "3> GET https://a/ Http2",
                 "1< begins",
                 "1< 200  Http2",
-                "1< ends Cut(Truncated)",
-                "3< ends Cut(Truncated)",
+                "1< ends Truncated(Truncated)",
+                "3< ends Truncated(Truncated)",
                 "5> begins",
                 "5> GET https://a/ Http2",
-                "5< ends Cut(Truncated)",
+                "5< ends Truncated(Truncated)",
                 "5> ends Complete",
-                "3> ends Cut(Abandoned)",
+                "3> ends Truncated(Abandoned)",
             ],
         );
     }
@@ -454,7 +454,7 @@ mod sockets {
                 "3> begins",
                 "3> GET https://a/ Http2",
                 "3> ends Complete",
-                "3< ends Cut(Clean)",
+                "3< ends Truncated(Clean)",
             ],
         );
     }
@@ -632,7 +632,7 @@ mod upgraded {
     #[test]
     fn ends_with_the_connection() {
         let tap = || Http2::upgraded(ExchangeId(0), None);
-        assert_eq!(seen_however_cut(tap, &[End(Dir::Down, Ending::Reset)]), ["0< ends Cut(Reset)"]);
+        assert_eq!(seen_however_cut(tap, &[End(Dir::Down, Ending::Reset)]), ["0< ends Truncated(Reset)"]);
     }
 }
 

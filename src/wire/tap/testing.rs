@@ -90,14 +90,14 @@ impl Log {
             }
             Event::Trailers { id, dir, headers } => format!("{}{} trailers{}", id.0, arrow(dir), fields(&headers)),
             Event::End { id, dir, how } => format!("{}{} ends {how:?}", id.0, arrow(dir)),
-            Event::SocketOpen { id, protocol } => format!("{} socket {protocol:?}", id.0),
+            Event::WebSocketOpen { id, protocol } => format!("{} socket {protocol:?}", id.0),
             Event::Upgraded { id } => format!("{} goes on in HTTP/2", id.0),
             Event::MessageBegin { id, dir, opcode } => format!("{}{} message {opcode:?}", id.0, arrow(dir)),
             Event::MessageEnd { id, dir, how } => format!("{}{} message ends {how:?}", id.0, arrow(dir)),
             Event::Control { id, dir, opcode, payload } => {
                 format!("{}{} {opcode:?} {}", id.0, arrow(dir), text(payload))
             }
-            Event::SocketEnd { id } => format!("{} socket ends", id.0),
+            Event::WebSocketEnd { id } => format!("{} socket ends", id.0),
             Event::Opaque { why } => format!("opaque: {why}"),
         };
         self.open = open;
@@ -131,8 +131,8 @@ pub(crate) fn assert_all_ends(tap: &mut dyn Tap, asked: Option<ExchangeId>, step
             Event::Body { id, dir, .. } => (id, dir, Far::Body),
             Event::Trailers { id, dir, .. } => (id, dir, Far::Trailers),
             Event::End { id, dir, .. } => (id, dir, Far::End),
-            Event::SocketOpen { id, .. } => return assert_eq!(sockets.insert(id, true), None),
-            Event::SocketEnd { id } => return assert_eq!(sockets.insert(id, false), Some(true)),
+            Event::WebSocketOpen { id, .. } => return assert_eq!(sockets.insert(id, true), None),
+            Event::WebSocketEnd { id } => return assert_eq!(sockets.insert(id, false), Some(true)),
             Event::Opaque { .. } => return quiet = true,
             Event::MessageBegin { id, .. }
             | Event::MessageData { id, .. }

@@ -281,7 +281,7 @@ mod tests {
     fn a_message_that_is_cut_off() {
         let cut = [Down(b"\x41\x03\xf2\x48\xcd"), End(Dir::Down, Ending::Reset)];
         let seen = seen("permessage-deflate", &cut);
-        assert_eq!(seen, ["0< message Text", "0< | He", "0< message ends Cut(Reset)"]);
+        assert_eq!(seen, ["0< message Text", "0< | He", "0< message ends Truncated(Reset)"]);
     }
 
     #[test]

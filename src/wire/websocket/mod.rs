@@ -47,7 +47,7 @@ impl WebSocket {
         if let Some(mut halves) = self.halves.take() {
             halves.up.close(how, out);
             halves.down.close(how, out);
-            out(Event::SocketEnd { id: self.id });
+            out(Event::WebSocketEnd { id: self.id });
         }
     }
 
@@ -74,10 +74,10 @@ impl Tap for WebSocket {
         let Some(halves) = &mut self.halves else {
             return;
         };
-        halves.of(dir).close(Finish::Cut(how), out);
+        halves.of(dir).close(Finish::Truncated(how), out);
         if halves.up.is_closed() && halves.down.is_closed() {
             self.halves = None;
-            out(Event::SocketEnd { id: self.id });
+            out(Event::WebSocketEnd { id: self.id });
         }
     }
 }
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_direction_that_ends_cuts_its_message() {
         let cut = [Up(b"\x01\x02ab"), End(Dir::Down, Ending::Clean), Up(b"\x80\x05c"), End(Dir::Up, Ending::Reset)];
-        assert_eq!(plain(&cut), ["3> message Text", "3> | abc", "3> message ends Cut(Reset)", "3 socket ends"]);
+        assert_eq!(plain(&cut), ["3> message Text", "3> | abc", "3> message ends Truncated(Reset)", "3 socket ends"]);
         // Neither half a head nor half a control frame is anything.
         let half = [Up(b"\x81"), Down(b"\x89\x05pi"), End(Dir::Up, Ending::Clean), End(Dir::Down, Ending::Stopped)];
         assert_eq!(plain(&half), ["3 socket ends"]);
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_hostile_length_is_a_message_that_goes_on() {
         let seen = plain(&[Down(b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xffabc"), End(Dir::Down, Ending::Truncated)]);
-        assert_eq!(seen, ["3< message Binary", "3< | abc", "3< message ends Cut(Truncated)"]);
+        assert_eq!(seen, ["3< message Binary", "3< | abc", "3< message ends Truncated(Truncated)"]);
     }
 
     #[test]

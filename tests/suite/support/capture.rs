@@ -239,8 +239,8 @@ impl Capture {
         let summary = in_time("stopping", move || running.stop());
         let bundle = summary.bundle.as_deref().map(Bundle::open);
         if let Some(bundle) = &bundle {
-            assert_eq!(summary.traces, bundle.traces.len() as u64);
-            assert_eq!(summary.sockets, bundle.sockets.len() as u64);
+            assert_eq!(summary.exchanges, bundle.traces.len() as u64);
+            assert_eq!(summary.websockets, bundle.sockets.len() as u64);
             assert_eq!(summary.messages, bundle.sockets.iter().map(|s| s.messages.len() as u64).sum::<u64>());
             assert!(!self.dir.join("capture.zip.part").exists(), "a part is left over");
         }
@@ -271,7 +271,7 @@ impl Outcome {
     /// Fails if the proxy itself is not content.
     #[track_caller]
     pub(crate) fn assert_no_trouble(&self) {
-        assert_eq!(self.summary.troubles, Vec::<String>::new());
+        assert_eq!(self.summary.warnings, Vec::<spectral_capture::Warning>::new());
         assert_eq!(self.summary.lost, 0);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn cut_anyhow(data: &[u8]) {
     session.close(&mut outbox);
 }
 
-fn server() -> Session {
+fn server() -> TlsSession {
     static LEAF: OnceLock<Arc<CertifiedKey>> = OnceLock::new();
     let leaf = LEAF.get_or_init(|| {
         let key = KeyPair::generate().expect("randomness");
@@ -44,7 +44,7 @@ fn server() -> Session {
     servers.connection(Arc::clone(leaf), Some(b"http/1.1")).expect("a session")
 }
 
-fn client() -> Session {
+fn client() -> TlsSession {
     let config = ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions();
     let config = config.expect("versions").with_root_certificates(RootCertStore::empty()).with_no_client_auth();
     let name = ServerName::try_from("a.example").expect("a name");

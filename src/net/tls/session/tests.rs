@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// We, and a peer whose records are small, so that messages of the handshake, and the tickets after it, come in many.
 struct Both {
-    we: Session,
+    we: TlsSession,
     peer: Connection,
     /// What the peer said to us, and whether it has closed.
     heard: Vec<u8>,

@@ -25,11 +25,11 @@ fn what_is_in_flight_is_cut() {
             "0< begins",
             "0< 200 OK Http11 Content-Length: 3;",
             "0< | ab",
-            "0< ends Cut(Reset)",
-            "1< ends Cut(Reset)",
-            "2< ends Cut(Reset)",
+            "0< ends Truncated(Reset)",
+            "1< ends Truncated(Reset)",
+            "2< ends Truncated(Reset)",
             "2> | b",
-            "2> ends Cut(Stopped)",
+            "2> ends Truncated(Stopped)",
         ],
     );
 }
@@ -53,7 +53,7 @@ fn a_close_answers_one_question_only() {
             "0< 200 OK Http11",
             "0< | a",
             "0< ends Complete",
-            "1< ends Cut(Clean)",
+            "1< ends Truncated(Clean)",
         ],
     );
 }
@@ -74,7 +74,7 @@ fn an_answer_may_come_after_the_client_has_ended() {
             "0> begins",
             "0> PUT / Http11 Transfer-Encoding: chunked;",
             "0> | ab",
-            "0> ends Cut(Truncated)",
+            "0> ends Truncated(Truncated)",
             "0< begins",
             "0< 400 No Http11 Content-Length: 0;",
             "0< ends Complete",
@@ -88,14 +88,17 @@ fn half_a_head_is_no_message() {
         &[Up(b"GET / HTTP/1.1\r\nHos"), End(Dir::Down, Ending::Clean), End(Dir::Up, Ending::Clean)],
         &["0> begins"],
     );
-    after_get(&[Down(b"HTTP/1.1 200 OK\r\nSer"), End(Dir::Down, Ending::Clean)], &["0< begins", "0< ends Cut(Clean)"]);
-    after_get(&[Down(b"\r\n"), End(Dir::Down, Ending::Clean)], &["0< ends Cut(Clean)"]);
+    after_get(
+        &[Down(b"HTTP/1.1 200 OK\r\nSer"), End(Dir::Down, Ending::Clean)],
+        &["0< begins", "0< ends Truncated(Clean)"],
+    );
+    after_get(&[Down(b"\r\n"), End(Dir::Down, Ending::Clean)], &["0< ends Truncated(Clean)"]);
 }
 
 #[test]
 fn an_interim_response_is_no_answer() {
     after_get(
         &[Down(b"HTTP/1.1 103 Early\r\n\r\n"), End(Dir::Down, Ending::Reset), End(Dir::Up, Ending::Clean)],
-        &["0< begins", "0< ends Cut(Reset)"],
+        &["0< begins", "0< ends Truncated(Reset)"],
     );
 }

@@ -58,8 +58,8 @@ fn chunks_with_extensions_and_trailers() {
 fn close_delimited() {
     for (how, end) in [
         (Ending::Clean, "0< ends Complete"),
-        (Ending::Truncated, "0< ends Cut(Truncated)"),
-        (Ending::Reset, "0< ends Cut(Reset)"),
+        (Ending::Truncated, "0< ends Truncated(Truncated)"),
+        (Ending::Reset, "0< ends Truncated(Reset)"),
     ] {
         after_get(
             &[Down(b"HTTP/1.0 200 OK\r\n\r\n0\r\n\r\nrest"), End(Dir::Down, how), End(Dir::Up, how)],

@@ -74,7 +74,7 @@ fn an_upload_may_be_given_up_after_an_early_answer() {
             "0< begins",
             "0< 413 Too large Http11 Content-Length: 0;",
             "0< ends Complete",
-            "0> ends Cut(Abandoned)",
+            "0> ends Truncated(Abandoned)",
         ],
     );
 }
@@ -100,7 +100,7 @@ fn an_answer_waits_for_the_rest_of_the_question() {
             "0> ends Complete",
             "1> begins",
             "1> GET /no Http11",
-            "1< ends Cut(Clean)",
+            "1< ends Truncated(Clean)",
             "1> ends Complete",
         ],
     );

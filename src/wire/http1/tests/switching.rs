@@ -234,6 +234,6 @@ fn what_is_held_is_bounded() {
     // No answer will come: nothing is held, nothing is claimed.
     after_asking(
         &[Up(b"x"), End(Dir::Down, Ending::Reset), Up(&most), Up(b"x"), End(Dir::Up, Ending::Clean)],
-        &["0< ends Cut(Reset)"],
+        &["0< ends Truncated(Reset)"],
     );
 }

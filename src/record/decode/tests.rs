@@ -1,0 +1,233 @@
+//! Every coding, whole, cut off, damaged and hostile.
+
+use super::*;
+use crate::record::body::Store;
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use std::io::Write;
+
+/// `text()` as `brotli -q 5` and `zstd -3` (with its checksum) write it.
+const TEXT_BR: &[u8] = include_bytes!("../../../tests/data/text.br");
+const TEXT_ZST: &[u8] = include_bytes!("../../../tests/data/text.zst");
+
+/// Compressible and not trivial, larger than any buffer on the way.
+fn sample() -> Vec<u8> {
+    (0..9000).flat_map(|i| format!("line {i} of {}\n", i * i % 977).into_bytes()).collect()
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn decoded_within(bytes: &[u8], list: &str, limits: Limits) -> (Vec<u8>, Option<String>) {
+    let mut headers = Headers::default();
+    headers.push(b"Content-Encoding", list.as_bytes());
+    let mut body = Body::new(&Store::new(std::env::temp_dir(), 1 << 20));
+    body.push(bytes);
+    let decoded = decode_within(body, &codings(&headers), limits);
+    let mut all = Vec::new();
+    decoded.body.reader().read_to_end(&mut all).unwrap();
+    (all, decoded.still_on)
+}
+
+fn decoded(bytes: &[u8], list: &str) -> (Vec<u8>, Option<String>) {
+    decoded_within(bytes, list, LIMITS)
+}
+
+#[track_caller]
+fn assert_decodes(bytes: &[u8], list: &str, to: &[u8]) {
+    let (all, still_on) = decoded(bytes, list);
+    assert_eq!(still_on, None, "{list}");
+    assert!(all == to, "{list}: {} bytes instead of {}", all.len(), to.len());
+}
+
+#[track_caller]
+fn assert_kept(bytes: &[u8], list: &str, on: &str) {
+    let (all, still_on) = decoded(bytes, list);
+    assert_eq!(still_on.as_deref(), Some(on), "{list}");
+    assert!(all == bytes, "{list}: {} bytes instead of {}", all.len(), bytes.len());
+}
+
+#[test]
+fn takes_every_coding_off() {
+    let text = sample();
+    assert_decodes(&gz(&text), "gzip", &text);
+    assert_decodes(&gz(&text), "X-GZip", &text);
+    assert_decodes(&zlib(&text), "deflate", &text);
+    assert_decodes(&raw_deflate(&text), "deflate", &text);
+    assert_decodes(TEXT_BR, "br", &text);
+    assert_decodes(TEXT_ZST, "zstd", &text);
+    assert_decodes(&text, "identity", &text);
+    assert_decodes(&text, "", &text);
+    for empty in [gz(b""), zlib(b""), raw_deflate(b"")] {
+        let list = if empty.starts_with(&GZIP_MAGIC) { "gzip" } else { "deflate" };
+        assert_decodes(&empty, list, b"");
+    }
+}
+
+#[test]
+fn an_empty_body_has_no_coding_on_it() {
+    assert_decodes(b"", "gzip", b"");
+    assert_decodes(b"", "never-heard-of", b"");
+}
+
+#[test]
+fn takes_stacks_off_from_the_outside() {
+    let text = sample();
+    assert_decodes(&gz(TEXT_BR), "br, gzip", &text);
+    assert_decodes(&gz(&zlib(TEXT_ZST)), "zstd,identity,deflate , gzip", &text);
+    assert_kept(&gz(TEXT_BR), "gzip, br", "gzip, br");
+}
+
+#[test]
+fn a_coding_that_stays_is_named_and_those_outside_of_it_are_off() {
+    let (all, still_on) = decoded(&gz(b"secret"), "aes, gzip");
+    assert_eq!((all.as_slice(), still_on.as_deref()), (&b"secret"[..], Some("aes")));
+    let (all, still_on) = decoded(&gz(&gz(b"x")), "br, x-new, gzip, gzip");
+    assert_eq!((all.as_slice(), still_on.as_deref()), (&b"x"[..], Some("br, x-new")));
+    assert_kept(b"secret", "AES;key=1", "aes");
+    assert_kept(&gz(b"secret"), "gzip, aes", "gzip, aes");
+}
+
+#[test]
+fn too_many_codings_are_left_alone() {
+    let list = ["gzip"; MOST_CODINGS + 1].join(", ");
+    assert_kept(&gz(b"x"), &list, &list);
+}
+
+#[test]
+fn transfer_codings_come_off_first() {
+    let mut headers = Headers::default();
+    headers.push(b"transfer-encoding", b"gzip, Chunked");
+    headers.push(b"Content-Encoding", b"br");
+    headers.push(b"content-encoding", b" deflate ;q=1");
+    assert_eq!(codings(&headers), ["br", "deflate", "gzip"]);
+}
+
+#[test]
+fn several_members_and_trailing_garbage() {
+    let text = sample();
+    let twice = [text.clone(), text.clone()].concat();
+    assert_decodes(&[gz(&text), gz(&text)].concat(), "gzip", &twice);
+    assert_decodes(&[gz(&text), vec![0; 700]].concat(), "gzip", &text);
+    assert_decodes(&[gz(&text), vec![0x1f]].concat(), "gzip", &text);
+    assert_decodes(&[zlib(&text), b"garbage".to_vec()].concat(), "deflate", &text);
+    assert_decodes(&[TEXT_BR, b"garbage"].concat(), "br", &text);
+    let skip = [&ZSTD_SKIP_FIRST.to_le_bytes()[..], &[3, 0, 0, 0], b"abc"].concat();
+    assert_decodes(&[TEXT_ZST, &skip, TEXT_ZST].concat(), "zstd", &twice);
+    assert_decodes(&[&skip, TEXT_ZST].concat(), "zstd", &text);
+    assert_decodes(&[TEXT_ZST, b"garbage"].concat(), "zstd", &text);
+    assert_decodes(&[TEXT_ZST, b"gar"].concat(), "zstd", &text);
+}
+
+#[test]
+fn a_cut_off_body_is_decoded_as_far_as_it_goes() {
+    let text = sample();
+    for (bytes, list) in [
+        (gz(&text), "gzip"),
+        (zlib(&text), "deflate"),
+        (raw_deflate(&text), "deflate"),
+        (TEXT_BR.to_vec(), "br"),
+        (TEXT_ZST.to_vec(), "zstd"),
+        (gz(TEXT_ZST), "zstd, gzip"),
+    ] {
+        // zstd decodes block by block, of 128 KiB each, and the first is three quarters of it.
+        for cut in [bytes.len() * 9 / 10, bytes.len() - 1] {
+            let (all, still_on) = decoded(&bytes[..cut], list);
+            assert_eq!(still_on, None, "{list} cut at {cut}");
+            assert!(text.starts_with(&all), "{list} cut at {cut}");
+            assert!(all.len() > text.len() / 4, "{list} cut at {cut} of {}: only {}", bytes.len(), all.len());
+        }
+    }
+    let both = [gz(&text), gz(&text)].concat();
+    let (all, still_on) = decoded(&both[..both.len() * 3 / 4], "gzip");
+    assert!(still_on.is_none() && all.len() > text.len() && all.starts_with(&text));
+}
+
+#[test]
+fn what_is_cut_before_anything_decodes_stays_as_it_is() {
+    assert_kept(&gz(&sample())[..8], "gzip", "gzip");
+    assert_kept(&zlib(&sample())[..1], "deflate", "deflate");
+    assert_kept(&zlib(&sample())[..3], "deflate", "deflate");
+    assert_kept(&TEXT_BR[..2], "br", "br");
+    assert_kept(&TEXT_ZST[..3], "zstd", "zstd");
+    assert_kept(&TEXT_ZST[..9], "zstd", "zstd");
+}
+
+#[test]
+fn a_damaged_body_stays_as_it_is() {
+    let text = sample();
+    for (mut bytes, list) in [(gz(&text), "gzip"), (zlib(&text), "deflate"), (TEXT_ZST.to_vec(), "zstd")] {
+        // The checksum at the end tells.
+        let last = bytes.len() - 1 - if list == "gzip" { 4 } else { 0 };
+        bytes[last] ^= 1;
+        assert_kept(&bytes, list, list);
+    }
+    for list in ["gzip", "deflate", "zstd"] {
+        assert_kept(b"{\"plain\": \"text that is called something else\"}", list, list);
+        assert_kept(b"<html><body>text that is called something else</body></html>", list, list);
+    }
+    let mut bytes = TEXT_BR.to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle..].reverse();
+    assert_kept(&bytes, "br", "br");
+    // The outer coding comes off, the inner one does not.
+    let (all, still_on) = decoded(&gz(&bytes), "br, gzip");
+    assert!(all == bytes && still_on.as_deref() == Some("br"));
+}
+
+#[test]
+fn a_bomb_is_kept_as_received() {
+    let limits = Limits { free: 1 << 20, ratio: 100, most: 4 << 20 };
+    let zeros = gz(&vec![0; 2 << 20]);
+    assert_eq!(decoded_within(&zeros, "gzip", limits), (zeros, Some("gzip".into())), "past the ratio");
+    let large: Vec<u8> = sample().repeat(30);
+    assert!(large.len() > 4 << 20);
+    let encoded = gz(&large);
+    assert!(decoded_within(&encoded, "gzip", limits) == (encoded, Some("gzip".into())), "past the size");
+    let stacked = gz(&gz(&vec![0; 2 << 20]));
+    let lenient = Limits { ratio: 2000, ..limits };
+    let (kept, still_on) = decoded_within(&stacked, "gzip, gzip", lenient);
+    assert!(kept.len() < 1 << 16 && still_on.as_deref() == Some("gzip"), "past the ratio by both together");
+    let honest = vec![0; 1 << 20];
+    assert!(decoded_within(&gz(&honest), "gzip", limits) == (honest, None), "small enough");
+}
+
+#[test]
+fn a_window_of_gigabytes_is_refused() {
+    // zstd: no single segment, window descriptor 0xff (3.75 TiB), or 31 (64 MiB).
+    for descriptor in [0xff, (16 << 3) | 1] {
+        assert_kept(&[0x28, 0xb5, 0x2f, 0xfd, 0, descriptor, 1, 0, 0, 0], "zstd", "zstd");
+    }
+    // br: the first byte 0x11 announces a large window, 30 bits the next.
+    assert_kept(&[0x11, 30, 0x02, 0x80, b'a', 3], "br", "br");
+}
+
+#[test]
+fn any_bytes_will_do() {
+    property(b"");
+    let seeds = [gz(b"hello hello hello"), zlib(b"hello hello"), raw_deflate(b"hello hello")];
+    for choice in [0, 1, 2, 3, 0x80 | 0b0100, 0x80 | 0b1011] {
+        for seed in seeds.iter().map(Vec::as_slice).chain([&TEXT_BR[..300], &TEXT_ZST[..300]]) {
+            for (at, flip) in (0..seed.len()).map(|i| (i, (i * 37 % 255 + 1) as u8)) {
+                let mut data = [&[choice], seed].concat();
+                data[at + 1] ^= flip;
+                property(&data);
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The URL of an exchange, as the client meant it.
+
+use super::origin::Origin;
+use crate::bundle::format::text;
+use crate::wire::authority::Authority;
+use crate::wire::message::RequestHead;
+use std::fmt::Write;
+
+/// `scheme://authority/path?query`: the scheme and the authority that HTTP/2 names, else the connection's scheme, and the
+/// authority of the Host field, else of an absolute target, else the connection's. The port is shown where it is not the
+/// scheme's own; path and query are as sent, bytes that are not UTF-8 read as Latin-1.
+pub(crate) fn of(request: &RequestHead, origin: &Origin, is_socket: bool) -> String {
+    let tls = match request.scheme.as_deref() {
+        Some(b"https") => true,
+        Some(b"http") => false,
+        Some(_) | None => origin.tls,
+    };
+    let (scheme, default_port) = match (is_socket, tls) {
+        (false, false) => ("http", 80),
+        (false, true) => ("https", 443),
+        (true, false) => ("ws", 80),
+        (true, true) => ("wss", 443),
+    };
+    let target = text(&request.target);
+    let (absolute, path) = split_absolute(&target);
+    let named = request.authority.as_deref().or(request.headers.first("host")).or(absolute.map(str::as_bytes));
+    let authority = match named.map(|host| Authority::of_host_header(host, origin.authority.port)) {
+        Some(Ok(authority)) => authority,
+        Some(Err(_)) | None => origin.authority.clone(),
+    };
+    let mut url = String::with_capacity(target.len().saturating_add(USUAL_HOST));
+    // Writing to a string cannot fail.
+    let _ = if authority.port == default_port {
+        write!(url, "{scheme}://{}", authority.host)
+    } else {
+        write!(url, "{scheme}://{authority}")
+    };
+    match path {
+        // The server as a whole has no path (RFC 9110 section 9.3.7).
+        "*" => {}
+        // Nor has what an HTTP/2 CONNECT leads to: it has an authority alone (RFC 9113 section 8.5).
+        authority if request.authority.as_deref() == Some(authority.as_bytes()) => {}
+        _ if path.starts_with('/') => url.push_str(path),
+        _ => {
+            url.push('/');
+            url.push_str(path);
+        }
+    }
+    url
+}
+
+/// An absolute-form target's authority, and the rest of it (RFC 9112 section 3.2.2).
+fn split_absolute(target: &str) -> (Option<&str>, &str) {
+    let scheme = ["http://", "https://", "ws://", "wss://"]
+        .into_iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+    let Some(rest) = scheme.and_then(|scheme| target.get(scheme.len()..)) else {
+        return (None, target);
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    (Some(authority), path)
+}
+
+/// Scheme and authority of most URLs are no longer.
+const USUAL_HOST: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::authority::Host;
+    use crate::wire::message::{Headers, Version};
+
+    fn url(tls: bool, port: u16, target: &str, host: Option<&str>) -> String {
+        let mut headers = Headers::default();
+        if let Some(host) = host {
+            headers.push(b"hOst", host.as_bytes());
+        }
+        let (method, version) = ("GET".into(), Version::Http11);
+        let request = RequestHead { method, target: target.into(), version, scheme: None, authority: None, headers };
+        let authority = Authority { host: Host::V6("::1".parse().unwrap()), port };
+        of(&request, &Origin { tls, authority, reached: None }, false)
+    }
+
+    #[test]
+    fn says_what_the_client_meant() {
+        for (tls, port, target, host, expected) in [
+            (true, 443, "/a?b=%20c", Some("Api.Example.COM"), "https://api.example.com/a?b=%20c"),
+            (true, 443, "/", Some("a.example:443"), "https://a.example/"),
+            (true, 443, "/", Some("a.example:80"), "https://a.example:80/"),
+            (true, 8443, "/", Some("a.example"), "https://a.example:8443/"),
+            (false, 80, "/", Some("[2001:DB8::1]:81"), "http://[2001:db8::1]:81/"),
+            (false, 8080, "/x", None, "http://[::1]:8080/x"),
+            (false, 80, "/x", Some("no host/"), "http://[::1]/x"),
+            (false, 80, "*", Some("a"), "http://a"),
+            (false, 80, "?q", Some("a"), "http://a/?q"),
+            (false, 80, "HTTP://b.example?q", None, "http://b.example/?q"),
+            (true, 443, "https://b.example/p", Some("a.example"), "https://a.example/p"),
+            (true, 443, "", Some("a"), "https://a/"),
+        ] {
+            assert_eq!(url(tls, port, target, host), expected, "{target} {host:?}");
+        }
+    }
+
+    #[test]
+    fn says_what_an_http_2_client_meant() {
+        for (tls, scheme, named, host, target, is_socket, expected) in [
+            (true, Some("https"), Some("A.example"), None, "/a?b", false, "https://a.example:8443/a?b"),
+            (true, Some("https"), Some("a.example:443"), Some("b.example"), "/", false, "https://a.example/"),
+            (true, Some("http"), Some("a.example:80"), None, "/", false, "http://a.example/"),
+            (false, Some("https"), Some("a.example:1"), None, "/", true, "wss://a.example:1/"),
+            (false, Some("odd"), Some("a.example:80"), None, "*", false, "http://a.example"),
+            (true, None, None, Some("b.example:443"), "/", false, "https://b.example/"),
+            (true, None, None, None, "/", false, "https://c.example:8443/"),
+            (true, None, Some("d.example:22"), None, "d.example:22", false, "https://d.example:22"),
+        ] {
+            let mut headers = Headers::default();
+            if let Some(host) = host {
+                headers.push(b"host", host.as_bytes());
+            }
+            let request = RequestHead {
+                method: "GET".into(),
+                target: target.into(),
+                version: Version::Http2,
+                scheme: scheme.map(Into::into),
+                authority: named.map(Into::into),
+                headers,
+            };
+            let authority = Authority { host: Host::Name("c.example".into()), port: 8443 };
+            let origin = Origin { tls, authority, reached: None };
+            assert_eq!(of(&request, &origin, is_socket), expected);
+        }
+    }
+}

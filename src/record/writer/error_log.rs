@@ -1,0 +1,124 @@
+//! The errors of a running capture: each kind is reported once as it happens, and counted for the summary.
+
+use super::{MOST_MESSAGES, MOST_TRACES};
+use crate::bundle::archive::part::{Owner, owner};
+use crate::config::Observer;
+use crate::notice::{Notice, Warning};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+/// A kind of error during a capture or at its end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ErrorKind {
+    /// Another capture's unfinished bundle was found beside the output.
+    OtherPart(PathBuf),
+    /// An item could not be written to the archive.
+    WriteFailed,
+    /// A panic lost an item.
+    Panic,
+    /// The end of a body could not be written to its spill file.
+    BodyTruncated,
+    /// Exchange ids have more than four digits.
+    LongExchangeIds,
+    /// Message ids have more than three digits.
+    LongMessageIds,
+    /// The bundle is complete but could not be renamed.
+    NotRenamed(PathBuf),
+    /// The bundle could not be completed.
+    Unfinished(PathBuf),
+}
+
+/// Errors by kind, so that a full disk does not produce one report per exchange.
+pub(super) struct ErrorLog {
+    observer: Observer,
+    /// The number of occurrences, and the first cause.
+    known: BTreeMap<ErrorKind, (u64, String)>,
+    disk: Disk,
+}
+
+/// State of writing to the archive. The first failure and the first success after it are each reported once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disk {
+    Working,
+    Failing,
+    Recovered,
+}
+
+impl ErrorLog {
+    pub(super) fn new(observer: Observer) -> Self {
+        Self { observer, known: BTreeMap::new(), disk: Disk::Working }
+    }
+
+    /// Counts an error and reports the first one of its kind.
+    pub(super) fn add(&mut self, kind: ErrorKind, cause: &str) {
+        if let Some((count, _)) = self.known.get_mut(&kind) {
+            *count = count.saturating_add(1);
+            return;
+        }
+        self.notify(&Notice::Warning(warning(&kind, 1, cause)));
+        if kind == ErrorKind::WriteFailed {
+            self.disk = Disk::Failing;
+        }
+        self.known.insert(kind, (1, cause.to_owned()));
+    }
+
+    /// Notes a successful write. `pending` of the items that failed will be tried again.
+    pub(super) fn written(&mut self, pending: usize) {
+        if self.disk == Disk::Failing {
+            self.disk = Disk::Recovered;
+            let failed = self.count(&ErrorKind::WriteFailed);
+            let lost = failed.saturating_sub(u64::try_from(pending).unwrap_or(u64::MAX));
+            self.notify(&Notice::Warning(Warning::WriteResumed { lost }));
+        }
+    }
+
+    /// Subtracts `times` occurrences.
+    pub(super) fn forget(&mut self, kind: ErrorKind, times: u64) {
+        if let Some((count, _)) = self.known.get_mut(&kind) {
+            *count = count.saturating_sub(times);
+        }
+    }
+
+    /// Calls the observer. It is the embedder's code: a panic in it must not end the writer.
+    pub(super) fn notify(&self, notice: &Notice) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.observer.notify(notice)));
+    }
+
+    /// The number of items that are not in the bundle.
+    pub(super) fn lost(&self) -> u64 {
+        self.count(&ErrorKind::WriteFailed).saturating_add(self.count(&ErrorKind::Panic))
+    }
+
+    /// The number of truncated bodies.
+    pub(super) fn truncated(&self) -> u64 {
+        self.count(&ErrorKind::BodyTruncated)
+    }
+
+    fn count(&self, kind: &ErrorKind) -> u64 {
+        self.known.get(kind).map_or(0, |(count, _)| *count)
+    }
+
+    /// One warning per kind that occurred.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let known = self.known.iter().filter(|(_, (count, _))| *count > 0);
+        known.map(|(kind, (count, cause))| warning(kind, *count, cause)).collect()
+    }
+}
+
+fn warning(kind: &ErrorKind, count: u64, cause: &str) -> Warning {
+    let cause = cause.to_owned();
+    match kind {
+        ErrorKind::OtherPart(part) => match owner(part) {
+            Owner::Alive => Warning::OutputShared { part: part.clone() },
+            Owner::Gone => Warning::Leftover { part: part.clone() },
+        },
+        ErrorKind::WriteFailed => Warning::WriteFailed { count, cause },
+        ErrorKind::Panic => Warning::LostToPanic { count },
+        ErrorKind::BodyTruncated => Warning::BodyTruncated { count, cause },
+        ErrorKind::LongExchangeIds => Warning::LongExchangeIds { limit: MOST_TRACES },
+        ErrorKind::LongMessageIds => Warning::LongMessageIds { limit: MOST_MESSAGES },
+        ErrorKind::NotRenamed(part) => Warning::NotRenamed { part: part.clone(), cause },
+        ErrorKind::Unfinished(part) => Warning::Unfinished { part: part.clone(), cause },
+    }
+}

@@ -1,0 +1,206 @@
+//! What goes wrong while a bundle is written: disks that are full or fail, panics, what makes no sense.
+
+use super::*;
+use crate::bundle::archive::Packing;
+use crate::bundle::archive::sink::faults::{DISK_IS_FULL, NO_SYNC, STEPS};
+
+#[test]
+fn a_full_disk_costs_what_came_meanwhile() {
+    let mut capture = Capture::new("full");
+    capture.take(item(capture.exchange(1, "http://before.test/")));
+    capture.take(capture.handshake(2, "ws://a.test/", 1, None));
+    capture.take(capture.message(1, 3, Dir::Up, Opcode::Text, b"before"));
+    DISK_IS_FULL.set(true);
+    capture.take(item(capture.exchange(4, "http://lost.test/")));
+    capture.take(capture.message(1, 5, Dir::Up, Opcode::Text, b"lost"));
+    capture.take(capture.handshake(6, "ws://b.test/", 2, None));
+    capture.take(Item::WebSocketEnd(WebSocketKey(1)));
+    DISK_IS_FULL.set(false);
+    capture.take(capture.message(2, 7, Dir::Up, Opcode::Text, b"after"));
+    let summary = capture.run(|c, items| items.send(item(c.exchange(8, "http://after.test/"))).unwrap());
+    assert_eq!((summary.exchanges, summary.websockets, summary.messages, summary.lost), (3, 2, 2, 3));
+    let bundle = checked(&summary);
+    assert_eq!(
+        bundle.traces().iter().collect::<Vec<_>>(),
+        ["t_0001", "t_0002", "t_0005"],
+        "what is lost takes its number along"
+    );
+    assert_eq!(bundle.trace("t_0005").unwrap().request.url, "http://after.test/");
+    assert_eq!(bundle.socket("ws_0001").unwrap().message_count, 1);
+    assert_eq!(bundle.socket("ws_0002").unwrap().handshake_trace_ref, None);
+    assert_eq!(summary.warnings.len(), 1);
+    assert!(
+        summary.warnings[0].to_string().starts_with("3 exchanges or messages could not be written: "),
+        "{:?}",
+        summary.warnings
+    );
+    let troubles = capture.notices().iter().filter(|line| line.contains("could not be written")).count();
+    assert_eq!(troubles, 1, "told once, not for each");
+    // The socket's end is tried again, and so is not lost yet.
+    let again = "the bundle can be written again; 3 exchanges or messages were lost";
+    let notices = capture.notices();
+    let told: Vec<_> = notices.iter().filter(|line| line.contains("again")).collect();
+    assert_eq!(told, [again], "told once, when something was written");
+    assert!(notices.iter().position(|line| line == again) < notices.iter().position(|line| line.contains("after")));
+}
+
+#[test]
+fn a_disk_that_fails_at_any_step_costs_what_was_not_written() {
+    NO_SYNC.set(true);
+    let large: Vec<u8> = (0..400_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    // A write that fails, and one that fails twice, so that what it left cannot even be cut off.
+    for bad in [1, 2] {
+        let mut completed = 0;
+        for good in 0.. {
+            let mut capture = Capture::new("steps");
+            STEPS.set(Some((good, bad)));
+            for n in 0..4 {
+                let mut exchange = capture.exchange(n, &format!("http://{n}.test/"));
+                if n == 2 {
+                    exchange.response.as_mut().unwrap().headers.push(b"Content-Type", b"image/png");
+                    exchange.response_body = capture.body(&large);
+                }
+                capture.take(item(exchange));
+            }
+            capture.take(capture.handshake(5, "ws://a.test/", 1, None));
+            capture.take(capture.message(1, 6, Dir::Up, Opcode::Text, b"x"));
+            let summary = capture.run(|_, _| ());
+            let was_reached = STEPS.take().is_none();
+            let told: Vec<_> =
+                capture.notices().iter().filter_map(|line| Some(line.split_once(" GET ")?.0.to_owned())).collect();
+            assert_eq!(summary.exchanges, told.len() as u64);
+            let bundle = match &summary.bundle {
+                Some(_) => {
+                    completed += 1;
+                    checked(&summary)
+                }
+                None => {
+                    let part = capture.folder.join("my app.zip.part");
+                    drop(capture.writer.take());
+                    let recovered = crate::tools::recover::from_part(&part, None).unwrap();
+                    Bundle::open(recovered.output).unwrap()
+                }
+            };
+            assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), told, "{good} good steps");
+            for id in told {
+                let trace = bundle.trace(&id).unwrap();
+                let body = bundle.response_body(&trace).unwrap();
+                assert!(body.is_empty() || body == large, "{good} good steps");
+            }
+            assert_eq!(bundle.manifest().stats.ws_message_count, summary.messages);
+            if !was_reached {
+                assert_eq!((summary.exchanges, summary.lost, summary.warnings.len()), (5, 0, 0));
+                assert!(good > 10 && completed > 5, "the seam is not where it was: {good} steps, {completed} bundles");
+                break;
+            }
+            assert!(summary.exchanges + summary.messages + summary.lost >= 6, "{good} good steps");
+            assert_eq!(summary.warnings.is_empty(), summary.lost == 0 && summary.bundle.is_some(), "{good} good steps");
+        }
+    }
+    NO_SYNC.set(false);
+}
+
+#[test]
+fn what_cannot_be_written_at_once_is_tried_one_by_one() {
+    NO_SYNC.set(true);
+    let mut lost = Vec::new();
+    for bad in 1..8 {
+        let mut capture = Capture::new("batch");
+        STEPS.set(Some((0, bad)));
+        let summary = capture.run(|c, items| {
+            for n in 0..5 {
+                items.send(item(c.exchange(n, &format!("http://{n}.test/")))).unwrap();
+            }
+        });
+        STEPS.set(None);
+        let bundle = checked(&summary);
+        assert_eq!(summary.exchanges + summary.lost, 5);
+        // The last ones, as the disk recovers.
+        let first = 5 - summary.exchanges;
+        assert_eq!(
+            bundle.traces().iter().collect::<Vec<_>>(),
+            (first..5).map(|n| format!("t_{:04}", n + 1)).collect::<Vec<_>>()
+        );
+        lost.push(summary.lost);
+    }
+    assert!(lost[0] == 0 && lost.is_sorted() && lost[6] > 1, "{lost:?}");
+    NO_SYNC.set(false);
+}
+
+#[test]
+fn a_bundle_that_cannot_be_completed_stays_a_part() {
+    let mut capture = Capture::new("incomplete");
+    fs::write(capture.output(), b"old").unwrap();
+    capture.take(item(capture.exchange(1, "http://a.test/")));
+    DISK_IS_FULL.set(true);
+    let summary = capture.run(|_, _| ());
+    DISK_IS_FULL.set(false);
+    assert_eq!((summary.bundle.as_deref(), summary.exchanges), (None, 1));
+    assert!(
+        summary.warnings[0].to_string().starts_with("the bundle could not be completed: "),
+        "{:?}",
+        summary.warnings
+    );
+    assert!(summary.warnings[0].to_string().contains("my app.zip.part"));
+    assert_eq!(fs::read(capture.output()).unwrap(), b"old");
+    assert!(fs::metadata(capture.folder.join("my app.zip.part")).unwrap().len() > 0);
+}
+
+#[test]
+fn a_panic_costs_one_item() {
+    let mut capture = Capture::new("panic");
+    capture.take(item(capture.exchange(1, "http://a.test/")));
+    capture.writer.as_mut().unwrap().take(|writer| {
+        let _ = writer.archive.group(|archive| {
+            archive.entry("traces/t_0002.json".into(), 1, Packing::Deflated, &[])?;
+            std::panic::resume_unwind(Box::new("a panic without a message on stderr"))
+        });
+        Ok(())
+    });
+    let summary = capture.run(|c, items| items.send(item(c.exchange(2, "http://b.test/"))).unwrap());
+    assert_eq!((summary.exchanges, summary.lost), (2, 1));
+    assert_eq!(summary.warnings, [Warning::LostToPanic { count: 1 }]);
+    assert_eq!(checked(&summary).trace("t_0002").unwrap().request.url, "http://b.test/");
+}
+
+#[test]
+fn an_observer_that_panics_changes_nothing() {
+    let mut capture = Capture::new("observer");
+    let observer = Observer::new(|_| std::panic::resume_unwind(Box::new("a panic without a message on stderr")));
+    capture.writer = None;
+    capture.writer = Some(Writer::create(&capture.output(), LIMITS, observer, Moment::now()).unwrap());
+    let summary = capture.run(|c, items| items.send(item(c.exchange(1, "http://a.test/"))).unwrap());
+    assert_eq!((summary.exchanges, summary.lost), (1, 0));
+    checked(&summary);
+}
+
+#[test]
+fn a_message_of_no_socket_is_lost_and_counted() {
+    let mut capture = Capture::new("orphan");
+    let summary = capture.run(|c, items| items.send(c.message(1, 1, Dir::Up, Opcode::Text, b"x")).unwrap());
+    assert_eq!((summary.messages, summary.lost), (0, 1));
+    checked(&summary);
+}
+
+#[test]
+fn a_body_without_its_end_is_told() {
+    let mut capture = Capture::new("cutbody");
+    let elsewhere = Store::new("/nowhere/at/all".into(), 1 << 20);
+    let summary = capture.run(|c, items| {
+        for _ in 0..2 {
+            let mut exchange = c.exchange(1, "http://a.test/");
+            exchange.response_body = Body::new(&elsewhere);
+            exchange.response_body.push(b"the beginning");
+            exchange.response_body.push(&[0; 1 << 20]);
+            items.send(item(exchange)).unwrap();
+        }
+    });
+    assert!(
+        summary.warnings[0].to_string().starts_with("2 bodies are truncated in the bundle: "),
+        "{:?}",
+        summary.warnings
+    );
+    let bundle = checked(&summary);
+    let trace = bundle.trace("t_0001").unwrap();
+    assert_eq!(bundle.response_body(&trace).unwrap(), b"the beginning");
+}

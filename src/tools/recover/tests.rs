@@ -1,0 +1,425 @@
+//! Files cut off and damaged everywhere, and what becomes of them.
+
+use super::fuzz::{Folder, assert_whole, property};
+use super::*;
+use crate::bundle::archive::sink::faults::NO_SYNC;
+use crate::bundle::archive::{Entry, Opened, Packing};
+use crate::bundle::reader::Bundle;
+use std::io::Write as _;
+use std::process::Command;
+
+/// A capture of each kind of thing, as its file is after each of them.
+struct Reference {
+    folder: Folder,
+    /// The whole file, with its end.
+    bytes: Vec<u8>,
+    /// How long the file was when so many exchanges, messages and sockets that ended were in it.
+    steps: Vec<(usize, [u64; 3])>,
+    capture_id: String,
+}
+
+/// When it began: 2026-11-22.
+const CREATED: u64 = 1_795_338_429_552_254;
+
+impl Reference {
+    fn new(name: &str) -> Self {
+        NO_SYNC.set(true);
+        let folder = Folder::new(name);
+        let (mut archive, _) = Archive::create(&folder.path("made.zip"), Duration::from_micros(CREATED)).unwrap();
+        let mut session = CaptureInfo::new(&folder.path("made.zip"), Duration::from_micros(CREATED));
+        let capture_id = session.capture_id.clone();
+        let capture = Capture { id: capture_id.clone(), created: CREATED, name: "my app".into() };
+        let mut steps = vec![(0, [0; 3])];
+        let len = |archive: &Archive| fs::metadata(archive.part()).unwrap().len() as usize;
+        let mut first = Some(capture);
+        for (n, [sent, received]) in [["", ""], ["", "an answer"], ["{}", &"long ".repeat(100)]].iter().enumerate() {
+            let mut note = Note { capture: first.take(), opens: None };
+            if n == 1 {
+                note.opens = Some(crate::bundle::note::Opens { socket: 1, protocols: vec!["chat".into()] });
+            }
+            add_trace(&mut archive, &mut session, n as u32 + 1, sent, received, &note);
+            steps.push((len(&archive), [session.traces, 0, 0]));
+        }
+        // The second has no handshake that is known.
+        for (socket, number, payload) in [(1, 1, "hello"), (2, 1, ""), (1, 2, "")] {
+            add_message(&mut archive, &mut session, socket, number, payload);
+            steps.push((len(&archive), [3, session.messages, 0]));
+        }
+        let socket = WebSocket {
+            id: "ws_0001".into(),
+            url: "wss://a.test/2".into(),
+            handshake_trace_ref: Some("t_0002".into()),
+            protocols: vec!["chat".into()],
+            timestamp: CREATED / 1000 + 2,
+            message_count: 2,
+            ..WebSocket::default()
+        };
+        archive.group(|archive| json(archive, "ws/ws_0001.json".into(), &socket, &[])).unwrap();
+        session.socket(1, socket.timestamp);
+        steps.push((len(&archive), [3, 3, 1]));
+        session.write(&mut archive, 77).unwrap();
+        let bytes = fs::read(archive.finish().unwrap()).unwrap();
+        Self { folder, bytes, steps, capture_id }
+    }
+
+    /// What is recovered of `bytes`, checked.
+    fn recover(&self, bytes: &[u8]) -> Result<(Recovered, Bundle), Error> {
+        let recovered = self.recover_only(bytes)?;
+        let bundle = assert_whole(&recovered);
+        Ok((recovered, bundle))
+    }
+
+    fn recover_only(&self, bytes: &[u8]) -> Result<Recovered, Error> {
+        let part = self.folder.path("capture.zip.part");
+        // Some file systems sync what takes the place of something else.
+        for name in ["capture.zip.part", "capture.zip"] {
+            let _ = fs::remove_file(self.folder.path(name));
+        }
+        fs::write(&part, bytes).unwrap();
+        let recovered = from_part(&part, None)?;
+        assert_eq!(recovered.output, self.folder.path("capture.zip"));
+        assert!(fs::read(&part).unwrap() == bytes, "the part was changed");
+        assert!(!self.folder.path("capture.zip.2.part").exists(), "a part is left over");
+        Ok(recovered)
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        NO_SYNC.set(false);
+    }
+}
+
+fn add_trace(archive: &mut Archive, session: &mut CaptureInfo, n: u32, sent: &str, received: &str, note: &Note) {
+    let id = Id::Trace(n).to_string();
+    let file = |side: &str, body: &str| (!body.is_empty()).then(|| format!("{id}_{side}.bin"));
+    let trace: Trace = Trace {
+        id: id.clone(),
+        timestamp: CREATED / 1000 + u64::from(n),
+        r#type: "http".into(),
+        request: format::Request {
+            method: "GET".into(),
+            url: format!("{}://a.test/{n}", if n == 2 { "wss" } else { "https" }),
+            body_file: file("request", sent),
+            body_size: sent.len() as u64,
+            ..Default::default()
+        },
+        response: format::Response {
+            body_file: file("response", received),
+            body_size: received.len() as u64,
+            ..Default::default()
+        },
+        timing: format::Timing { total_ms: 10.5, ..Default::default() },
+        initiator: format::Initiator { r#type: "proxy".into(), ..Default::default() },
+        ..Default::default()
+    };
+    let group = archive.group(|archive| {
+        for (side, body) in [("request", sent), ("response", received)] {
+            if let Some(file) = file(side, body) {
+                let packing = if body.len() < 100 { Packing::Stored } else { Packing::Deflated };
+                archive.entry(format!("traces/{file}"), body.len() as u64, packing, &[])?;
+                archive.write_all(body.as_bytes())?;
+            }
+        }
+        json(archive, format!("traces/{id}.json"), &trace, &note.encode())
+    });
+    group.unwrap();
+    session.trace(n, trace.timestamp, &trace.request.url);
+}
+
+fn add_message(archive: &mut Archive, session: &mut CaptureInfo, socket: u32, number: u32, payload: &str) {
+    let id = Id::Message(socket, number).to_string();
+    let file = (!payload.is_empty()).then(|| format!("{id}.bin"));
+    let message = Message {
+        id: id.clone(),
+        connection_ref: Id::WebSocket(socket).to_string(),
+        timestamp: CREATED / 1000 + 50,
+        direction: "send".into(),
+        opcode: "text".into(),
+        payload_file: file.clone(),
+        payload_size: payload.len() as u64,
+        context_refs: Vec::new(),
+    };
+    let group = archive.group(|archive| {
+        if let Some(file) = file {
+            archive.entry(format!("ws/{file}"), payload.len() as u64, Packing::Stored, &[])?;
+            archive.write_all(payload.as_bytes())?;
+        }
+        json(archive, format!("ws/{id}.json"), &message, &[])
+    });
+    group.unwrap();
+    session.message(socket, number, message.timestamp);
+}
+
+/// Fails if the contract's own checker, where Python is, finds anything.
+#[track_caller]
+fn assert_keeps_the_contract(path: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/check_bundle.py");
+    if let Ok(said) = Command::new("python3").arg(script).arg(path).output() {
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
+    }
+}
+
+#[test]
+fn a_file_cut_at_any_byte_gives_all_that_was_whole() {
+    let reference = Reference::new("cuts");
+    let last = reference.steps.last().unwrap().0;
+    for cut in 0..=reference.bytes.len() {
+        let recovered = reference.recover_only(&reference.bytes[..cut]).unwrap();
+        let (whole, [traces, messages, ended]) = *reference.steps.iter().rfind(|(len, _)| *len <= cut).unwrap();
+        assert_eq!((recovered.traces, recovered.messages), (traces, messages), "cut at {cut}");
+        // Sockets are known from the handshake on, or from a message.
+        let sockets = u64::from(traces >= 2) + u64::from(messages >= 2);
+        assert_eq!((recovered.sockets, recovered.left_out), (sockets, 0), "cut at {cut}");
+        assert!(ended <= sockets);
+        if cut <= last {
+            assert_eq!(recovered.cut_off, (cut - whole) as u64, "cut at {cut}");
+        }
+        // A look inside takes longer: between two steps, the same entries are copied from the same bytes.
+        if reference.steps.iter().any(|(len, _)| len.abs_diff(cut) <= 1) {
+            let bundle = assert_whole(&recovered);
+            assert_keeps_the_contract(&recovered.output);
+            if traces > 0 {
+                assert_eq!(bundle.manifest().capture_id, reference.capture_id);
+                assert_eq!(bundle.manifest().created_at, "2026-11-22T09:07:09.552254+00:00");
+                assert_eq!(bundle.manifest().app.name, "my app");
+            }
+        }
+    }
+}
+
+/// A large body is in its place, its JSON behind those of others, of which one has two bodies.
+#[test]
+fn what_was_written_while_a_large_body_was_copied_is_kept() {
+    let reference = Reference::new("room");
+    let output = reference.folder.path("rooms.zip");
+    let (mut archive, _) = Archive::create(&output, Duration::ZERO).unwrap();
+    let mut session = CaptureInfo::new(&output, Duration::ZERO);
+    add_trace(&mut archive, &mut session, 1, "", "first", &Note::default());
+    let large = "large".repeat(100_000);
+    let mut crc = flate2::Crc::new();
+    crc.update(large.as_bytes());
+    let len = large.len() as u64;
+    let entry = |file: &str| Entry {
+        name: format!("traces/{file}"),
+        packing: Packing::Stored,
+        crc: crc.sum(),
+        packed: len,
+        size: len,
+        large: false,
+    };
+    let rooms = archive.reserve(vec![entry("t_0002_request.bin"), entry("t_0002_response.bin")]).unwrap();
+    add_message(&mut archive, &mut session, 1, 1, "payload");
+    add_trace(&mut archive, &mut session, 3, "two", "bodies", &Note::default());
+    rooms[0].fill(&mut large.as_bytes()).unwrap();
+
+    // It ended in mid-copy.
+    let part = archive.part().to_owned();
+    let (recovered, bundle) = reference.recover(&fs::read(&part).unwrap()).unwrap();
+    assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
+    assert_eq!(recovered.messages, 1);
+    assert_eq!((recovered.left_out, recovered.cut_off), (2, 0));
+    assert_keeps_the_contract(&recovered.output);
+    let mut growing = Bundle::open_part(&part).unwrap();
+    assert_eq!(growing.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
+
+    rooms[1].fill(&mut large.as_bytes()).unwrap();
+    let in_rooms = |archive: &mut Archive| rooms.iter().try_for_each(|room| archive.take_in(room));
+    let described: Trace = Trace {
+        id: "t_0002".into(),
+        r#type: "http".into(),
+        initiator: format::Initiator { r#type: "proxy".into(), ..Default::default() },
+        request: format::Request {
+            method: "POST".into(),
+            url: "https://a.test/2".into(),
+            body_file: Some("t_0002_request.bin".into()),
+            body_size: len,
+            ..Default::default()
+        },
+        response: format::Response {
+            body_file: Some("t_0002_response.bin".into()),
+            body_size: len,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    archive
+        .group(|archive| {
+            in_rooms(archive)?;
+            json(archive, "traces/t_0002.json".into(), &described, &[])
+        })
+        .unwrap();
+    add_trace(&mut archive, &mut session, 4, "again", "two bodies", &Note::default());
+    let (recovered, bundle) = reference.recover(&fs::read(&part).unwrap()).unwrap();
+    assert_eq!((recovered.traces, recovered.messages, recovered.left_out, recovered.cut_off), (4, 1, 0, 0));
+    let trace = bundle.trace("t_0002").unwrap();
+    assert!(bundle.request_body(&trace).unwrap() == large.as_bytes());
+    assert!(bundle.response_body(&trace).unwrap() == large.as_bytes());
+    assert_keeps_the_contract(&recovered.output);
+    // Whoever looked on meanwhile sees it now.
+    growing.refresh().unwrap();
+    assert_eq!(growing.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0002", "t_0003", "t_0004"]);
+    assert!(growing.response_body(&trace).unwrap() == large.as_bytes());
+}
+
+#[test]
+fn what_was_complete_comes_back_complete() {
+    let reference = Reference::new("complete");
+    let (recovered, bundle) = reference.recover(&reference.bytes).unwrap();
+    assert_eq!((recovered.cut_off, recovered.left_out, recovered.is_alive), (0, 0, false));
+    assert_eq!((bundle.manifest().duration_ms, bundle.manifest().app.base_url.as_str()), (77, "https://a.test"));
+    assert_keeps_the_contract(&recovered.output);
+    // And once more, of what was recovered.
+    let again = from_part(&recovered.output, Some(&reference.folder.path("again.zip"))).unwrap();
+    assert_eq!((again.traces, again.sockets, again.messages), (3, 2, 3));
+    assert_keeps_the_contract(&again.output);
+}
+
+#[test]
+fn a_socket_that_was_open_keeps_its_url_and_subprotocol() {
+    let reference = Reference::new("open");
+    let before_its_json = reference.steps[reference.steps.len() - 2].0;
+    let (_, bundle) = reference.recover(&reference.bytes[..before_its_json]).unwrap();
+    let socket = bundle.socket("ws_0001").unwrap();
+    assert_eq!((socket.url.as_str(), socket.protocols.as_slice()), ("wss://a.test/2", &["chat".to_owned()][..]));
+    assert_eq!((socket.handshake_trace_ref.as_deref(), socket.message_count), (Some("t_0002"), 2));
+    assert_eq!(socket.timestamp, CREATED / 1000 + 2);
+    // Of the other one nothing is known but its message.
+    let socket = bundle.socket("ws_0002").unwrap();
+    assert_eq!((socket.url.as_str(), socket.handshake_trace_ref, socket.message_count), (UNKNOWN_URL, None, 1));
+    // The last thing to end was the third exchange, or a message.
+    assert_eq!(bundle.manifest().duration_ms, 50);
+}
+
+#[test]
+fn damage_anywhere_costs_what_it_hits_at_most() {
+    let reference = Reference::new("damage");
+    for at in (0..reference.bytes.len()).step_by(5) {
+        for flip in [0x01, 0xff] {
+            let mut bytes = reference.bytes.clone();
+            bytes[at] ^= flip;
+            match reference.recover(&bytes) {
+                Ok((recovered, _)) => {
+                    let before = reference.steps.iter().rfind(|(len, _)| *len <= at).unwrap().1;
+                    assert!(recovered.traces >= before[0] && recovered.messages >= before[1], "damaged at {at}");
+                }
+                Err(Error::NoBundle(_)) => assert!(at < 30, "damaged at {at}"),
+                Err(e) => panic!("damaged at {at}: {e}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_body_takes_its_exchange_along_and_is_told() {
+    let reference = Reference::new("body");
+    let mut bytes = reference.bytes.clone();
+    let at = bytes.windows(9).position(|window| window == b"an answer").unwrap();
+    bytes[at] ^= 1;
+    let (recovered, bundle) = reference.recover(&bytes).unwrap();
+    assert_eq!((recovered.traces, recovered.messages, recovered.left_out), (2, 3, 2));
+    assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
+    assert_keeps_the_contract(&recovered.output);
+}
+
+#[test]
+fn entries_are_copied_as_they_are() {
+    let reference = Reference::new("copied");
+    let (recovered, _) = reference.recover(&reference.bytes).unwrap();
+    let made = reference.folder.path("made.zip");
+    let (old, new) = (Opened::open(&made).unwrap(), Opened::open(&recovered.output).unwrap());
+    for name in old.names().collect::<Vec<_>>() {
+        let same = old.read(&name, 1 << 20).unwrap() == new.read(&name, 1 << 20).unwrap();
+        // Its time is that of the first message here, and of nothing in the original, where there is none.
+        assert!(same || ["timeline.json", "manifest.json"].contains(&name.as_str()), "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_bundle_is_refused_and_leaves_nothing() {
+    let reference = Reference::new("refused");
+    for bytes in [&b"hello"[..], b"PL", b"\x7fELF", &[0xff; 100]] {
+        assert!(matches!(reference.recover(bytes), Err(Error::NoBundle(_))), "{bytes:?}");
+    }
+    assert!(!reference.folder.path("capture.zip").exists());
+    let folder = reference.folder.path("folder.zip.part");
+    fs::create_dir(&folder).unwrap();
+    for path in [folder, "/dev/null".into(), reference.folder.path("missing.part")] {
+        assert!(matches!(from_part(&path, None), Err(Error::Read { .. })), "{path:?}");
+    }
+}
+
+#[test]
+fn the_file_itself_is_never_replaced() {
+    let reference = Reference::new("itself");
+    let path = |name: &str| reference.folder.path(name);
+    for name in ["capture.zip.part", "capture.zip", "capture.zip.bak"] {
+        fs::write(path(name), &reference.bytes).unwrap();
+    }
+    std::os::unix::fs::symlink("capture.zip.part", path("link.zip")).unwrap();
+    let refused = |part: &str, output: &str| {
+        let error = from_part(&path(part), Some(&path(output))).unwrap_err();
+        assert!(matches!(error, Error::Itself(_)), "{part} to {output}: {error}");
+    };
+    refused("capture.zip.part", "capture.zip.part");
+    refused("capture.zip.part", "link.zip");
+    // The bundle that is there would become `.bak`, and that is what is to be recovered.
+    refused("capture.zip.bak", "capture.zip");
+    assert!(matches!(from_part(&path("capture.zip"), None), Err(Error::Nameless(_))));
+    let recovered = from_part(&path("capture.zip.part"), None).unwrap();
+    assert_eq!(recovered.output, path("capture.zip"));
+    for name in ["capture.zip.part", "capture.zip.bak"] {
+        assert!(fs::read(path(name)).unwrap() == reference.bytes, "{name}");
+    }
+}
+
+#[test]
+fn a_part_that_is_being_written_is_not_taken_for_dead() {
+    let reference = Reference::new("alive");
+    let output = reference.folder.path("running.zip");
+    let (mut archive, _) = Archive::create(&output, Duration::ZERO).unwrap();
+    let mut session = CaptureInfo::new(&output, Duration::ZERO);
+    add_trace(&mut archive, &mut session, 1, "", "", &Note::default());
+    let part = archive.part().to_owned();
+    let refusal = from_part(&part, None).unwrap_err();
+    assert!(matches!(refusal, Error::Alive(_)) && refusal.to_string().contains("still writing"), "{refusal}");
+    let recovered = from_part(&part, Some(&reference.folder.path("so far.zip"))).unwrap();
+    assert_eq!((recovered.traces, recovered.is_alive), (1, true));
+    drop(archive);
+    assert!(!from_part(&part, None).unwrap().is_alive);
+}
+
+#[test]
+fn a_disk_that_is_full_leaves_nothing_behind() {
+    let reference = Reference::new("full");
+    crate::bundle::archive::sink::faults::DISK_IS_FULL.set(true);
+    let refused = reference.recover(&reference.bytes).unwrap_err();
+    crate::bundle::archive::sink::faults::DISK_IS_FULL.set(false);
+    assert!(matches!(refused, Error::Write { .. }), "{refused}");
+    assert!(!reference.folder.path("capture.zip.2.part").exists() && !reference.folder.path("capture.zip").exists());
+}
+
+#[test]
+fn names_of_parts_say_what_they_were_to_become() {
+    let named = |part: &str| output_of(Path::new(part)).map(|path| path.display().to_string());
+    assert_eq!(named("a/capture.zip.part").as_deref(), Some("a/capture.zip"));
+    assert_eq!(named("capture.zip.12.part").as_deref(), Some("capture.zip"));
+    assert_eq!(named("capture.part").as_deref(), Some("capture"));
+    for part in ["capture.zip", ".part", "part", "/"] {
+        assert_eq!(named(part), None, "{part}");
+    }
+}
+
+#[test]
+fn any_bytes_will_do() {
+    property(b"");
+    let mut state = 7u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    for len in 0..200 {
+        let script: Vec<u8> = std::iter::once(1).chain((0..len % 40).map(|_| next())).collect();
+        property(&script);
+    }
+}
