@@ -85,6 +85,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("yasna", "cert/"),
     ("yasna", "trust/"),
     ("pem", "cert/"),
+    ("base64", "text.rs"),
     ("ring", "cert/"),
     ("ring", "trust/"),
     ("rustls_native_certs", "cert/roots.rs"),

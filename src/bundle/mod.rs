@@ -4,6 +4,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod format;
+pub(crate) mod iso8601;
 mod json;
 pub(crate) mod note;
 pub mod reader;

@@ -1,7 +1,8 @@
 //! What a bundle says of itself: counts, the app's origin, every item's time; its manifest and its timeline at the end.
 
 use super::archive::{Archive, Packing, folder};
-use super::format::{self, Id, iso8601, new_uuid};
+use super::format::{self, Id, new_uuid};
+use super::iso8601;
 use super::json;
 use super::timeline::{Event, Timeline};
 use serde::Serialize;
@@ -31,7 +32,7 @@ impl CaptureInfo {
     pub(crate) fn new(output: &Path, created: Duration) -> Self {
         Self {
             capture_id: new_uuid(),
-            created_at: iso8601(created),
+            created_at: iso8601::micros(created),
             name: output.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             traces: 0,
             sockets: 0,

@@ -1,36 +1,30 @@
-//! `spectral capture export`: a bundle, or some of it, in the words of other tools.
-//!
-//! One exchange at a time goes through memory, and nothing waits for the last.
+//! `spectral capture export`: writes a bundle, or selected exchanges of it, as HAR or as curl commands.
 
 use super::filter::Filter;
 use super::output::Output;
 use super::reading::{Opened, Prefer, Stop, ended, known, open};
 use super::text::escape;
-use spectral_capture::reader::Bundle;
+use spectral_capture::export::{self, Selection};
+use spectral_capture::reader::{Bundle, Error, Trace, WebSocket};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-mod curl;
-mod har;
-mod http;
-mod quote;
-
-/// What to export, and where to.
+/// The arguments of the command.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) file: PathBuf,
     pub(crate) format: Format,
-    /// stdout if there is none.
+    /// `None` is stdout.
     pub(crate) output: Option<PathBuf>,
     pub(crate) filter: Filter,
-    /// One exchange alone.
+    /// The only exchange to export.
     pub(crate) trace: Option<String>,
 }
 
-/// In whose words.
+/// The format of the export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// HTTP Archive 1.2: browsers' developer tools, and most others.
+    /// HTTP Archive 1.2, which browsers' developer tools read.
     Har,
     /// Shell commands.
     Curl,
@@ -46,7 +40,7 @@ impl Format {
     }
 }
 
-/// Exports what `options` ask for.
+/// Runs the command.
 pub(crate) fn export(options: &Options) -> Result<(), String> {
     ended(all(options))
 }
@@ -60,37 +54,28 @@ fn all(options: &Options) -> Result<(), Stop> {
         known(&bundle, id)?;
     }
     let mut output = Output::open(options.output.as_deref()).map_err(Stop::Asked)?;
-    let mut wanted = Wanted { options, next: 0 };
     match options.format {
-        Format::Har => har::write(&bundle, &mut wanted, &mut output)?,
-        Format::Curl => curl::write(&bundle, &mut wanted, &mut output)?,
+        Format::Har => export::har::write(&bundle, options, &mut output),
+        Format::Curl => export::curl::write(&bundle, options, &mut output),
     }
+    .map_err(|e| match e {
+        export::Error::Read(e) => Stop::Bundle(e),
+        export::Error::Write(e) => Stop::Out(e),
+        e => Stop::Asked(e.to_string()),
+    })?;
     Ok(output.finish()?)
 }
 
-/// The exchanges to export, in the order of their ids.
-struct Wanted<'o> {
-    options: &'o Options,
-    next: usize,
-}
-
-impl Wanted<'_> {
-    fn next(&mut self, bundle: &Bundle) -> Result<Option<spectral_capture::reader::Trace>, Stop> {
-        while let Some(id) = bundle.traces().get(self.next) {
-            self.next = self.next.saturating_add(1);
-            if self.options.trace.as_ref().is_some_and(|only| only != id) {
-                continue;
-            }
-            let trace = bundle.trace(id)?;
-            if self.options.filter.wants(bundle, &trace)? {
-                return Ok(Some(trace));
-            }
-        }
-        Ok(None)
+impl Selection for Options {
+    fn considers(&self, id: &str) -> bool {
+        self.trace.as_ref().is_none_or(|only| only == id)
     }
 
-    /// Whether WebSockets without a handshake are wanted too.
-    fn wants_socket(&self, bundle: &Bundle, socket: &spectral_capture::reader::WebSocket) -> Result<bool, Stop> {
-        Ok(self.options.trace.is_none() && self.options.filter.wants_socket(bundle, socket)?)
+    fn selects(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
+        self.filter.wants(bundle, trace)
+    }
+
+    fn selects_websocket(&self, bundle: &Bundle, websocket: &WebSocket) -> Result<bool, Error> {
+        Ok(self.trace.is_none() && self.filter.wants_socket(bundle, websocket)?)
     }
 }

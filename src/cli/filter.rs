@@ -4,6 +4,7 @@
 
 use spectral_capture::Pattern;
 use spectral_capture::reader::{Bundle, Error, Header, Trace, WebSocket};
+use spectral_capture::text::as_text;
 use std::ops::RangeInclusive;
 
 /// See above. By default everything is meant.
@@ -94,7 +95,7 @@ impl Filter {
     }
 
     fn finds_in_bytes(&self, bytes: &[u8]) -> bool {
-        textual(bytes).is_some_and(|text| self.finds(text))
+        as_text(bytes).is_some_and(|text| self.finds(text))
     }
 
     fn finds(&self, text: &str) -> bool {
@@ -115,11 +116,6 @@ impl Text {
         }
         text.to_lowercase().contains(&self.lower)
     }
-}
-
-/// `bytes` if they are a text: UTF-8, with none of the zeros that binary formats are full of.
-pub(crate) fn textual(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
 }
 
 /// Reads a status as `--status` takes it: `404`, `4xx`, `200-299`; 0 is no answer.
@@ -184,11 +180,5 @@ mod tests {
         for (wanted, text) in [("token", "toke"), ("a", ""), ("é", "e")] {
             assert!(!Text::new(wanted).is_in(text), "{wanted} in {text}");
         }
-    }
-
-    #[test]
-    fn binary_is_no_text() {
-        assert_eq!(textual("grün".as_bytes()), Some("grün"));
-        assert_eq!((textual(b"a\0b"), textual(b"\xff")), (None, None));
     }
 }

@@ -2,7 +2,6 @@
 
 mod advice;
 mod args;
-mod base64;
 mod ca;
 mod capture;
 mod export;

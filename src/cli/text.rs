@@ -1,55 +1,9 @@
 //! Text for people: nothing from the network may command their terminal, and numbers have units.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// `text` on one line, with everything a terminal might obey, hide or reorder spelled out: `\x1b`, `\n`, `\u{202e}`.
-pub(crate) fn escape(text: &str) -> Cow<'_, str> {
-    escape_but(text, |_| false)
-}
-
-/// `text` with its own lines and tabs, otherwise like [`escape`].
-pub(crate) fn escape_lines(text: &str) -> Cow<'_, str> {
-    if text.contains('\r') {
-        return escape_but(&text.replace("\r\n", "\n"), |c| matches!(c, '\n' | '\t')).into_owned().into();
-    }
-    escape_but(text, |c| matches!(c, '\n' | '\t'))
-}
-
-fn escape_but(text: &str, harmless: fn(char) -> bool) -> Cow<'_, str> {
-    let bad = |c: char| is_dangerous(c) && !harmless(c);
-    let Some(first) = text.find(bad) else {
-        return text.into();
-    };
-    let (good, rest) = text.split_at(first);
-    let mut escaped = String::with_capacity(text.len().saturating_add(16));
-    escaped.push_str(good);
-    for c in rest.chars() {
-        let _ = match c {
-            c if !bad(c) => escaped.write_char(c),
-            '\n' => escaped.write_str("\\n"),
-            '\r' => escaped.write_str("\\r"),
-            '\t' => escaped.write_str("\\t"),
-            c if u32::from(c) < 0x100 => write!(escaped, "\\x{:02x}", u32::from(c)),
-            c => write!(escaped, "{}", c.escape_unicode()),
-        };
-    }
-    escaped.into()
-}
-
-/// Whether a terminal does something with `c` other than show it where it stands.
-fn is_dangerous(c: char) -> bool {
-    // C0, DEL and C1: a terminal's commands begin with these.
-    c.is_control()
-        || matches!(c,
-            // Reorder what stands around them (Unicode UAX 9).
-            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
-            // End a line or a paragraph.
-            | '\u{2028}' | '\u{2029}'
-            // Invisible: spaces of no width, the mark of a byte order, tags.
-            | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
+pub(crate) use spectral_capture::text::{escape, escape_lines};
 
 /// `999 B`, `1.2 kB`, `34 MB`.
 pub(crate) fn size(bytes: u64) -> String {
@@ -94,11 +48,6 @@ pub(crate) fn date(epoch_ms: u64) -> String {
     let (year, month, day) = time.to_calendar_date();
     let (hour, minute, second, ms) = time.to_hms_milli();
     format!("{year:04}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03} UTC", u8::from(month))
-}
-
-/// The same as HAR has it: `2026-11-22T09:07:10.216+00:00`.
-pub(crate) fn iso8601(epoch_ms: u64) -> String {
-    date(epoch_ms).replacen(' ', "T", 1).replace(" UTC", "+00:00")
 }
 
 /// `1 trace`, `2 traces`.
@@ -184,22 +133,6 @@ const ROWS: usize = 500;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_terminal_obeys_is_spelled_out() {
-        assert_eq!(escape("plain grüße 日本 \\ \u{1f600}"), "plain grüße 日本 \\ \u{1f600}");
-        assert!(matches!(escape("plain"), Cow::Borrowed(_)));
-        assert_eq!(escape("\x1b]0;evil\x07\r\n\t\x7f"), "\\x1b]0;evil\\x07\\r\\n\\t\\x7f");
-        assert_eq!(escape("\u{9b}31m"), "\\x9b31m");
-        assert_eq!(escape("a\u{202e}txt.exe\u{2066}"), "a\\u{202e}txt.exe\\u{2066}");
-        assert_eq!(escape("\u{feff}\u{2028}\u{200b}\u{e0041}"), "\\u{feff}\\u{2028}\\u{200b}\\u{e0041}");
-    }
-
-    #[test]
-    fn lines_may_stay() {
-        assert_eq!(escape_lines("a\r\n\tb\rc\x1b"), "a\n\tb\\rc\\x1b");
-        assert_eq!(escape_lines("a\nb"), "a\nb");
-    }
 
     #[test]
     fn sizes_and_times_have_units() {

@@ -7,8 +7,9 @@
 //!
 //! An id gets its bundle's number, and whatever names the item is changed alike. Bodies are copied as they are packed.
 
-use super::rewriter::{Content, Remake, epoch_ms, new_manifest};
-use crate::bundle::format::{Context, Manifest, Message, Trace, WebSocket, iso8601};
+use super::rewriter::{Content, Remake, new_manifest};
+use crate::bundle::format::{Context, Manifest, Message, Trace, WebSocket};
+use crate::bundle::iso8601;
 use crate::bundle::reader::Bundle;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -119,7 +120,7 @@ impl MergedInfo {
     fn add(&mut self, manifest: &Manifest) {
         self.first.get_or_insert_with(|| manifest.clone());
         self.longest = self.longest.max(manifest.duration_ms);
-        let Some(began) = epoch_ms(&manifest.created_at) else { return };
+        let Some(began) = iso8601::parse_millis(&manifest.created_at) else { return };
         let ended = began.saturating_add(manifest.duration_ms);
         let (earliest, latest) = self.span.unwrap_or((u64::MAX, 0));
         if began < earliest {
@@ -130,7 +131,7 @@ impl MergedInfo {
 
     fn manifest(self) -> Manifest {
         let first = self.first.unwrap_or_default();
-        let unknown = || iso8601(Duration::ZERO);
+        let unknown = || iso8601::micros(Duration::ZERO);
         Manifest {
             created_at: if self.earliest.is_empty() { unknown() } else { self.earliest },
             duration_ms: self.span.map_or(self.longest, |(began, ended)| ended.saturating_sub(began)),

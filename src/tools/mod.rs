@@ -1,7 +1,8 @@
-//! Tools that work on finished or interrupted bundles: recover, merge, redact.
+//! Tools that work on finished or interrupted bundles: export, merge, recover, redact.
 //!
 //! A running capture imports nothing from here.
 
+pub mod export;
 pub mod merge;
 pub mod recover;
 pub mod redact;

@@ -14,7 +14,8 @@
 use crate::bundle::archive::part::{Owner, backup_of, output_of, owner_of};
 use crate::bundle::archive::scan::{Found, Scan, Step};
 use crate::bundle::archive::{Archive, FinishError, PartState};
-use crate::bundle::format::{self, Id, Manifest, Message, Trace, WebSocket, iso8601};
+use crate::bundle::format::{self, Id, Manifest, Message, Trace, WebSocket};
+use crate::bundle::iso8601;
 use crate::bundle::note::{Capture, Note};
 use crate::bundle::reader::{Kind, kind, numbers};
 use crate::bundle::session::{CaptureInfo, json};
@@ -415,7 +416,7 @@ impl<'f> Salvage<'f> {
         }
         let (capture_id, created_at, name, began) = match (self.capture.take(), &self.manifest) {
             (Some(Capture { id, created, name }), _) => {
-                (id, iso8601(Duration::from_micros(created)), name, created / 1000)
+                (id, iso8601::micros(Duration::from_micros(created)), name, created / 1000)
             }
             (None, Some(manifest)) => {
                 (manifest.capture_id.clone(), manifest.created_at.clone(), manifest.app.name.clone(), self.earliest)
@@ -423,7 +424,7 @@ impl<'f> Salvage<'f> {
             // Nothing says when the capture began, but that it was not after its first item.
             (None, None) => {
                 let first = self.earliest.min(self.latest);
-                (String::new(), iso8601(Duration::from_millis(first)), String::new(), first)
+                (String::new(), iso8601::micros(Duration::from_millis(first)), String::new(), first)
             }
         };
         if format::is_uuid(&capture_id) {

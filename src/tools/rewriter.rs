@@ -245,34 +245,6 @@ impl Serialize for Events<'_> {
     }
 }
 
-/// What a capture says of itself in ISO 8601, in milliseconds since the epoch: `2026-11-22T09:07:09.552254+00:00`, or with
-/// `Z`, or another offset.
-pub(super) fn epoch_ms(iso8601: &str) -> Option<u64> {
-    let number = |from: usize, to: usize| iso8601.get(from..to)?.parse::<u32>().ok();
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    let month = time::Month::try_from(u8::try_from(month).ok()?).ok()?;
-    let date = time::Date::from_calendar_date(i32::try_from(year).ok()?, month, u8::try_from(day).ok()?).ok()?;
-    let [hour, minute, second] = [hour, minute, second].map(u8::try_from);
-    let at = time::PrimitiveDateTime::new(date, time::Time::from_hms(hour.ok()?, minute.ok()?, second.ok()?).ok()?);
-    let rest = iso8601.get(19..)?;
-    let (fraction, offset) = rest.split_at(rest.find(['Z', 'z', '+', '-'])?);
-    let millis: u64 = match fraction.strip_prefix('.') {
-        Some(digits) => format!("{digits:0<3}").get(..3)?.parse().ok()?,
-        None => 0,
-    };
-    let offset = match offset.get(1..).filter(|offset| !offset.is_empty()) {
-        None => 0,
-        Some(ahead) => {
-            let (hours, minutes) = ahead.split_once(':').unwrap_or((ahead.get(..2)?, ahead.get(2..)?));
-            let ahead = hours.parse::<i64>().ok()?.checked_mul(60)?.checked_add(minutes.parse().unwrap_or(0))?;
-            if offset.starts_with('-') { ahead.checked_neg()? } else { ahead }
-        }
-    };
-    let seconds = at.assume_utc().unix_timestamp().checked_sub(offset.checked_mul(60)?)?;
-    u64::try_from(seconds).ok()?.checked_mul(1000)?.checked_add(millis)
-}
-
 /// The start of a manifest for a bundle that was made now of others.
 pub(super) fn new_manifest() -> Manifest {
     Manifest { format_version: "1.0.0".into(), capture_id: format::new_uuid(), ..Manifest::default() }
@@ -280,25 +252,3 @@ pub(super) fn new_manifest() -> Manifest {
 
 /// An event's JSON is at most this long, but for its id, which is as long as the file names that are read.
 const EVENT_SIZE: u64 = 160 + (1 << 16);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_compared_whatever_their_form() {
-        for (text, expected) in [
-            ("1970-01-01T00:00:01.5Z", Some(1500)),
-            ("2026-11-22T09:07:09.552254+00:00", Some(1_795_338_429_552)),
-            ("2026-11-22T10:07:09.552+01:00", Some(1_795_338_429_552)),
-            ("2026-11-22T04:37:09-0430", Some(1_795_338_429_000)),
-            ("2026-11-22", None),
-            ("", None),
-            ("2026-13-22T09:07:09Z", None),
-            ("2026-11-22T09:07:09", None),
-            ("1960-11-22T09:07:09Z", None),
-        ] {
-            assert_eq!(epoch_ms(text), expected, "{text}");
-        }
-    }
-}

@@ -13,7 +13,8 @@ use crate::bundle::archive::Entry;
 use crate::bundle::archive::index::Index;
 use crate::bundle::archive::part::{Owner, owner_of};
 use crate::bundle::archive::scan::{Found, Piece, Scan, Step};
-use crate::bundle::format::{Id, iso8601};
+use crate::bundle::format::Id;
+use crate::bundle::iso8601;
 use crate::bundle::note::{Capture, Note};
 use std::collections::HashMap;
 use std::fs::File;
@@ -123,7 +124,7 @@ impl Part {
         Manifest {
             format_version: "1.0.0".into(),
             capture_id: id,
-            created_at: iso8601(Duration::from_micros(created)),
+            created_at: iso8601::micros(Duration::from_micros(created)),
             app: App { name: name.clone(), base_url: String::new(), title: name },
             capture_method: Some("proxy".into()),
             ..Manifest::default()

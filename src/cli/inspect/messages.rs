@@ -1,12 +1,11 @@
 //! The messages of one WebSocket, one line each.
 
 use super::{Options, PERIOD};
-use crate::cli::base64::Base64;
-use crate::cli::filter::textual;
 use crate::cli::reading::{Opened, Stop};
 use crate::cli::text::{count, date, escape, or_none};
 use serde::Serialize;
 use spectral_capture::reader::{Bundle, Message, State};
+use spectral_capture::text::{Base64, as_text};
 use std::io::Write;
 use std::thread;
 
@@ -45,7 +44,7 @@ fn show_message(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> R
     let message = bundle.message(id)?;
     let payload = bundle.payload(&message)?;
     if json {
-        let text = textual(&payload).filter(|_| message.opcode == "text");
+        let text = as_text(&payload).filter(|_| message.opcode == "text");
         let base64 = text.is_none().then_some(Base64(&payload));
         serde_json::to_writer(&mut *out, &Line { message: &message, text, base64 })?;
         return Ok(writeln!(out)?);
@@ -73,7 +72,7 @@ fn shown(opcode: &str, payload: &[u8]) -> String {
         let reason = String::from_utf8_lossy(reason);
         return format!("{} {}", u16::from_be_bytes(*code), escape(&reason)).trim_end().to_owned();
     }
-    match textual(payload) {
+    match as_text(payload) {
         Some(text) if opcode != "binary" || payload.is_empty() => escape(text).into_owned(),
         _ => count(payload.len() as u64, "byte"),
     }

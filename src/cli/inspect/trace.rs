@@ -1,11 +1,11 @@
 //! One exchange whole: both heads, both bodies, and how long it took.
 
 use super::cut::{Cut, cut_off};
-use crate::cli::filter::textual;
 use crate::cli::reading::{Stop, known};
 use crate::cli::text::{date, duration, escape, escape_lines};
 use serde::de::IgnoredAny;
 use spectral_capture::reader::{Bundle, Header, Timing, Trace};
+use spectral_capture::text::as_text;
 use std::io::{self, Write};
 
 /// Shows the exchange `id`.
@@ -49,7 +49,7 @@ fn show_message(headers: &[Header], body: &[u8], coding: Option<&str>, out: &mut
 
 /// A body as text, if it is that; JSON is laid out.
 fn readable(body: &[u8]) -> Option<String> {
-    let text = textual(body)?;
+    let text = as_text(body)?;
     let json = serde_json::from_str::<IgnoredAny>(text).is_ok();
     Some(if json { lay_out(text) } else { text.to_owned() })
 }

@@ -1,6 +1,6 @@
 //! Words for a POSIX shell, whatever is in them, that a terminal can show as they are.
 
-use crate::cli::text::escape;
+use crate::text::escape;
 use std::borrow::Cow;
 
 /// `text` as one word. What a terminal would obey is spelled out and made by printf(1).

@@ -1,35 +1,36 @@
-//! A command for each exchange that asks the same again, in a POSIX shell, with curl 7.55 or later.
+//! Exports exchanges as curl commands (7.55 or later) that replay their requests, for a POSIX shell.
 //!
 //! ```text
 //! # t_0001
 //! curl --http1.1 -X PUT \
-//!   -H 'Accept: text/plain' -H 'User-Agent:' \      fields in their order, and none that curl would add
+//!   -H 'Accept: text/plain' -H 'User-Agent:' \      the recorded fields in order; fields that curl adds are removed
 //!   --data-raw 'text' \                             or: base64 -d <<'END' | curl … --data-binary @-
 //!   'https://a.example/b?c'
 //! ```
 //!
-//! What cannot be the same is said in a comment above the command. Two things curl does its own way, whatever one says: the
-//! Host field comes first, and what was sent in chunks is sent in others.
+//! A comment above a command states each difference from the recorded request. Two differences cannot be avoided and are
+//! not stated: curl sends the Host field first, and chooses its own chunk sizes.
 
 use super::http::{all, first, is_coded};
 use super::quote::{literal, word};
-use super::{Stop, Wanted};
-use crate::cli::base64::Base64;
-use crate::cli::text::{escape, escape_lines};
-use spectral_capture::reader::{Bundle, Header, Request, Trace};
+use super::{Error, Selection, for_each_selected};
+use crate::bundle::reader::{Bundle, Header, Request, Trace};
+use crate::text::{Base64, escape, escape_lines};
 use std::borrow::Cow;
 use std::io::Write;
 
-/// Writes a command for each exchange that is wanted.
-pub(super) fn write(bundle: &Bundle, wanted: &mut Wanted<'_>, out: &mut dyn Write) -> Result<(), Stop> {
+/// Writes a command for each exchange of `bundle` that `selection` selects.
+///
+/// # Errors
+/// If the bundle cannot be read or `out` not be written.
+pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) -> Result<(), Error> {
     let mut separator = "";
-    while let Some(trace) = wanted.next(bundle)? {
-        let body = bundle.request_body(&trace)?;
+    for_each_selected(bundle, selection, &mut |trace| {
+        let body = bundle.request_body(trace)?;
         write!(out, "{separator}")?;
-        one(&trace, &body, out)?;
         separator = "\n";
-    }
-    Ok(())
+        Ok(one(trace, &body, out)?)
+    })
 }
 
 fn one(trace: &Trace, body: &[u8], out: &mut dyn Write) -> std::io::Result<()> {

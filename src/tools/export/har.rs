@@ -4,18 +4,21 @@
 //! bytes heads took, when a name was resolved on a connection that was there. `comment` of an entry is its id in the bundle.
 
 use super::http::{all, cookies, first, is_coded, media_type, parameters, query};
-use super::{Stop, Wanted};
-use crate::cli::base64::Base64;
-use crate::cli::filter::textual;
-use crate::cli::text::iso8601;
+use super::{Error, Selection, for_each_selected};
+use crate::bundle::iso8601;
+use crate::bundle::reader::{self, Bundle, Header, Message, Timing, Trace};
+use crate::text::{Base64, as_text};
 use serde::Serialize;
-use spectral_capture::reader::{Bundle, Header, Message, Timing, Trace};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
+use std::time::Duration;
 
-/// Writes what is wanted as one document, an entry at a time.
-pub(super) fn write(bundle: &Bundle, wanted: &mut Wanted<'_>, out: &mut dyn Write) -> Result<(), Stop> {
+/// Writes the exchanges of `bundle` that `selection` selects as one document, entry by entry.
+///
+/// # Errors
+/// If the bundle cannot be read or `out` not be written.
+pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) -> Result<(), Error> {
     let creator = Creator { name: "spectral", version: env!("CARGO_PKG_VERSION") };
     write!(out, "{{\"log\":{{\"version\":\"1.2\",\"creator\":{},", serde_json::to_string(&creator)?)?;
     if let Some(browser) = &bundle.manifest().browser {
@@ -24,14 +27,14 @@ pub(super) fn write(bundle: &Bundle, wanted: &mut Wanted<'_>, out: &mut dyn Writ
     write!(out, "\"pages\":[],\"entries\":[")?;
     let (opened_by, without_handshake) = sockets(bundle)?;
     let mut separator = "\n";
-    while let Some(trace) = wanted.next(bundle)? {
+    for_each_selected(bundle, selection, &mut |trace| {
         write!(out, "{separator}")?;
-        entry(bundle, &trace, opened_by.get(&trace.id).map(String::as_str), out)?;
         separator = ",\n";
-    }
+        entry(bundle, trace, opened_by.get(&trace.id).map(String::as_str), out)
+    })?;
     for id in without_handshake {
         let socket = bundle.socket(&id)?;
-        if wanted.wants_socket(bundle, &socket)? {
+        if selection.selects_websocket(bundle, &socket)? {
             let mut handshake: Trace = Trace::default();
             handshake.id.clone_from(&id);
             handshake.timestamp = socket.timestamp;
@@ -39,15 +42,15 @@ pub(super) fn write(bundle: &Bundle, wanted: &mut Wanted<'_>, out: &mut dyn Writ
             handshake.request.url = socket.url;
             handshake.response.status = 101;
             write!(out, "{separator}")?;
-            entry(bundle, &handshake, Some(&id), out)?;
             separator = ",\n";
+            entry(bundle, &handshake, Some(&id), out)?;
         }
     }
     Ok(writeln!(out, "\n]}}}}")?)
 }
 
 /// WebSockets by the exchange that opened them, and those of which it is not known.
-fn sockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>), Stop> {
+fn sockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>), Error> {
     let (mut opened_by, mut without) = (HashMap::new(), Vec::new());
     for id in bundle.sockets().iter() {
         match bundle.socket(id)?.handshake_trace_ref {
@@ -58,11 +61,11 @@ fn sockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>), St
     Ok((opened_by, without))
 }
 
-fn entry(bundle: &Bundle, trace: &Trace, socket: Option<&str>, out: &mut dyn Write) -> Result<(), Stop> {
+fn entry(bundle: &Bundle, trace: &Trace, socket: Option<&str>, out: &mut dyn Write) -> Result<(), Error> {
     let (sent, received) = (bundle.request_body(trace)?, bundle.response_body(trace)?);
     let timings = Timings::of(&trace.timing, trace.request.url.starts_with("https:"));
     let entry = Entry {
-        started: iso8601(trace.timestamp),
+        started: iso8601::millis(Duration::from_millis(trace.timestamp)),
         time: timings.sum(),
         request: Request::of(trace, &sent),
         response: Response::of(trace, &received),
@@ -166,7 +169,7 @@ struct Response<'t> {
 impl<'t> Response<'t> {
     fn of(trace: &'t Trace, body: &'t [u8]) -> Self {
         let response = &trace.response;
-        let (text, encoding) = match textual(body).filter(|_| response.body_encoding.is_none()) {
+        let (text, encoding) = match as_text(body).filter(|_| response.body_encoding.is_none()) {
             Some(text) => (Text::Plain(text), None),
             None => (Text::Binary(Base64(body)), Some("base64")),
         };
@@ -295,8 +298,8 @@ struct PostData<'t> {
 }
 
 impl<'t> PostData<'t> {
-    fn of(request: &'t spectral_capture::reader::Request, body: &'t [u8]) -> Self {
-        let text = textual(body).filter(|_| request.body_encoding.is_none());
+    fn of(request: &'t reader::Request, body: &'t [u8]) -> Self {
+        let text = as_text(body).filter(|_| request.body_encoding.is_none());
         let is_form = media_type(&request.headers) == "application/x-www-form-urlencoded";
         let form = text.filter(|_| is_form).unwrap_or_default();
         Self {

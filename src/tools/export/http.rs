@@ -1,6 +1,6 @@
 //! What headers and URLs say, for formats that want it in pieces.
 
-use spectral_capture::reader::Header;
+use crate::bundle::reader::Header;
 
 /// The value of the first header called `name`.
 pub(super) fn first<'h>(headers: &'h [Header], name: &str) -> Option<&'h str> {
