@@ -79,7 +79,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("brotli_decompressor", "record/decode.rs"),
     ("ruzstd", "record/decode.rs"),
     ("nix", "net/sys.rs"),
-    ("nix", "cli/process.rs"),
+    ("nix", "cli/process/"),
     ("rcgen", "cert/"),
     ("x509_parser", "cert/"),
     ("yasna", "cert/"),
@@ -91,7 +91,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("rustls_native_certs", "cert/roots.rs"),
     ("webpki_root_certs", "cert/roots.rs"),
     ("lexopt", "cli/"),
-    ("ctrlc", "cli/"),
+    ("ctrlc", "cli/process/stop_signals.rs"),
 ];
 
 #[test]

@@ -7,8 +7,7 @@ mod system;
 pub(crate) use args::parse;
 pub(crate) use shell::Shell;
 
-use super::capture::quoted;
-use super::text::{date, escape};
+use super::text::{date, escape, shell_word};
 use spectral_capture::{
     CaCertificate, CertificateDetails, Environment, P12_PASSWORD, Roots, TRUST_GUIDES, TrustFiles, TrustGuide,
 };
@@ -173,7 +172,7 @@ fn show(ca: &CaCertificate) -> Result<String, String> {
 fn help(platform: &TrustGuide, ca: &CaCertificate, proxy: SocketAddr) -> String {
     let mut text = format!("{}\n", platform.title);
     // Where there is no file to hand on, it is exported by the name that it has as a download.
-    let file = file_to_hand_on(ca).map_or("mitmproxy-ca-cert.pem".into(), |file| quoted(&file.to_string_lossy()));
+    let file = file_to_hand_on(ca).map_or("mitmproxy-ca-cert.pem".into(), |file| shell_word(&file.to_string_lossy()));
     for (number, step) in platform.steps(&file, proxy).enumerate() {
         text.push_str(&format!("\n{:>2}. {}\n", number.saturating_add(1), laid_out(&step)));
     }

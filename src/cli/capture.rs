@@ -1,13 +1,14 @@
 //! `capture proxy` and `capture discover`: start, show what happens, stop at a signal, sum up.
 
+use super::address::reachable;
 use super::advice;
 use super::args::Options;
+use super::message::fail;
 use super::screen::Screen;
-use super::text::{count, escape, size};
-use super::{fail, process, summary};
+use super::text::{count, escape, shell_word, size};
+use super::{process, summary};
 use spectral_capture::{Config, Mode, Notice, Observer, Progress, Proxy};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,12 +18,12 @@ use std::thread;
 /// Captures until a signal comes.
 pub(crate) fn run(options: Options) -> ExitCode {
     let Options { mut config, quiet, verbose, json } = options;
-    let signals = match process::catch_signals() {
+    let signals = match process::receive_stop_signals() {
         Ok(signals) => signals,
         Err(what) => return fail(&what),
     };
-    process::allow_many_descriptors();
-    process::survive_file_limits();
+    process::raise_descriptor_limit();
+    process::survive_file_size_limit();
     let (screen, written) = Screen::new(quiet);
     let (live, seen) = (screen.clone(), Arc::<Seen>::default());
     let counts = Arc::clone(&seen);
@@ -194,35 +195,9 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
             }
             lines.push(String::new());
             lines.push(format!("  export HTTPS_PROXY={url} HTTP_PROXY={url} http_proxy={url}"));
-            lines.push(format!("  curl --cacert {} https://…", quoted(&ca)));
+            lines.push(format!("  curl --cacert {} https://…", shell_word(&ca)));
         }
     }
     lines.push(String::new());
     lines.iter().map(|line| format!("{}\n", escape(line))).collect()
-}
-
-/// Where a client connects to: to an address, and 0.0.0.0 is none.
-pub(super) fn reachable(listening: SocketAddr) -> SocketAddr {
-    let mut addr = listening;
-    if addr.ip().is_unspecified() {
-        addr.set_ip(if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
-    }
-    addr
-}
-
-/// As a shell reads it back.
-pub(super) fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_to_be_pasted_is_quoted_where_needed() {
-        assert_eq!(quoted("/home/a/.mitmproxy/ca.pem"), "/home/a/.mitmproxy/ca.pem");
-        assert_eq!(quoted("/home/o'b c"), r"'/home/o'\''b c'");
-    }
 }

@@ -1,12 +1,11 @@
 //! `spectral capture export`: writes a bundle, or selected exchanges of it, as HAR or as curl commands.
 
 use super::filter::Filter;
+use super::message::print_warning;
+use super::open_bundle::{CommandError, Opened, Prefer, open, require_exchange, to_message};
 use super::output::Output;
-use super::reading::{Opened, Prefer, Stop, ended, known, open};
-use super::text::escape;
 use spectral_capture::export::{self, Selection};
 use spectral_capture::reader::{Bundle, Error, Trace, WebSocket};
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// The arguments of the command.
@@ -42,26 +41,26 @@ impl Format {
 
 /// Runs the command.
 pub(crate) fn export(options: &Options) -> Result<(), String> {
-    ended(all(options))
+    to_message(all(options))
 }
 
-fn all(options: &Options) -> Result<(), Stop> {
-    let Opened { bundle, remark, .. } = open(&options.file, Prefer::Whole)?;
-    if let Some(remark) = remark {
-        let _ = writeln!(io::stderr(), "spectral: {}", escape(&remark));
+fn all(options: &Options) -> Result<(), CommandError> {
+    let Opened { bundle, warning, .. } = open(&options.file, Prefer::Complete)?;
+    if let Some(warning) = warning {
+        print_warning(&warning);
     }
     if let Some(id) = &options.trace {
-        known(&bundle, id)?;
+        require_exchange(&bundle, id)?;
     }
-    let mut output = Output::open(options.output.as_deref()).map_err(Stop::Asked)?;
+    let mut output = Output::open(options.output.as_deref()).map_err(CommandError::Request)?;
     match options.format {
         Format::Har => export::har::write(&bundle, options, &mut output),
         Format::Curl => export::curl::write(&bundle, options, &mut output),
     }
     .map_err(|e| match e {
-        export::Error::Read(e) => Stop::Bundle(e),
-        export::Error::Write(e) => Stop::Out(e),
-        e => Stop::Asked(e.to_string()),
+        export::Error::Read(e) => CommandError::Bundle(e),
+        export::Error::Write(e) => CommandError::Output(e),
+        e => CommandError::Request(e.to_string()),
     })?;
     Ok(output.finish()?)
 }

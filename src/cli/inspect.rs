@@ -15,9 +15,9 @@
 //! come one by one from a capture that still runs, and `jq` takes them as they are (`jq -s` makes one list of them).
 
 use super::filter::Filter;
-use super::reading::{Opened, Prefer, Stop, ended, known, known_socket, open};
-use super::text::escape;
-use std::io::{self, Write};
+use super::message::print_warning;
+use super::open_bundle::{CommandError, Opened, Prefer, open, require_exchange, require_websocket, to_message};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,26 +69,25 @@ impl Side {
 
 /// Shows what `options` ask for.
 pub(crate) fn inspect(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(), String> {
-    ended(show(options, out, is_terminal).and_then(|()| Ok(out.flush()?)))
+    to_message(show(options, out, is_terminal).and_then(|()| Ok(out.flush()?)))
 }
 
-fn show(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(), Stop> {
-    let prefer = if options.follow { Prefer::Growing } else { Prefer::Whole };
+fn show(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(), CommandError> {
+    let prefer = if options.follow { Prefer::Growing } else { Prefer::Complete };
     let mut opened = open(&options.file, prefer)?;
-    if let Some(remark) = &opened.remark {
-        // The bundle itself goes to stdout.
-        let _ = writeln!(io::stderr(), "spectral: {}", escape(remark));
+    if let Some(warning) = &opened.warning {
+        print_warning(warning);
     }
     let Opened { bundle, .. } = &mut opened;
     match &options.show {
         Show::All => list::show(&mut opened, options, out),
         Show::Trace(id) if options.json => {
-            known(bundle, id)?;
+            require_exchange(bundle, id)?;
             list::trace_line(&bundle.trace(id)?, out)
         }
         Show::Trace(id) => trace::show(bundle, id, out),
         Show::Messages(id) => {
-            known_socket(bundle, id)?;
+            require_websocket(bundle, id)?;
             messages::show(&mut opened, id, options, out)
         }
         Show::Body(id, side) => body::show(bundle, id, *side, out, is_terminal),

@@ -1,5 +1,6 @@
 //! The command line: arguments in, messages out, signals between them.
 
+mod address;
 mod advice;
 mod args;
 mod ca;
@@ -8,17 +9,21 @@ mod export;
 mod filter;
 mod help;
 mod inspect;
+mod json;
+mod merge;
+mod message;
+mod open_bundle;
 mod output;
 mod process;
-mod reading;
 mod recover;
-mod remake;
+mod redact;
 mod run;
 mod screen;
 mod summary;
 mod text;
 
 use args::Command;
+use message::{fail, print_error};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -37,15 +42,15 @@ pub(crate) fn main() -> ExitCode {
             done(inspect::inspect(&options, &mut io::stdout().lock(), io::stdout().is_terminal()))
         }
         Ok(Command::Export(options)) => done(export::export(&options)),
-        Ok(Command::Merge { bundles, output }) => done(remake::merge(&bundles, &output, &mut io::stdout().lock())),
+        Ok(Command::Merge { bundles, output }) => done(merge::merge(&bundles, &output, &mut io::stdout().lock())),
         Ok(Command::Redact { file, output, rules }) => {
-            done(remake::redact(&file, &output, &rules, &mut io::stdout().lock()))
+            done(redact::redact(&file, &output, &rules, &mut io::stdout().lock()))
         }
         Ok(Command::Recover { part, output }) => {
             done(recover::recover(&part, output.as_deref(), &mut io::stdout().lock()))
         }
         Err(usage) => {
-            complain(&usage);
+            print_error(&usage);
             ExitCode::from(USAGE)
         }
     }
@@ -65,17 +70,6 @@ fn done(result: Result<(), String>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(what) => fail(&what),
     }
-}
-
-/// Says what went wrong.
-fn fail(what: &str) -> ExitCode {
-    complain(what);
-    ExitCode::FAILURE
-}
-
-fn complain(what: &str) {
-    // Nobody may be reading; the exit code says it too.
-    let _ = writeln!(io::stderr(), "spectral: {}", text::escape(what));
 }
 
 /// The exit code for a command line that makes no sense.

@@ -1,6 +1,6 @@
-//! Where an export goes: stdout, or a file that is there only once it is whole.
+//! Results on stdout, and files that appear under their name only when they are complete.
 //!
-//! What was captured holds passwords: the file is its owner's alone from its first byte, as bundles are.
+//! A capture contains passwords: from the first byte, only the owner may read an output file. Bundles have the same mode.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -8,49 +8,61 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// See above.
-pub(crate) enum Output {
-    Stdout(BufWriter<StdoutLock<'static>>),
-    File { file: BufWriter<File>, name: Option<Unnamed> },
+/// Writes `text`, the result of a command, to `out`. A closed pipe is not an error: its reader needs no more.
+pub(crate) fn print(text: impl AsRef<[u8]>, out: &mut dyn Write) -> Result<(), String> {
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot write: {e}")),
+        _ => Ok(()),
+    }
 }
 
-/// A file under another name than the one it is to get; gone if it does not get it.
-pub(crate) struct Unnamed {
+/// The output of an export.
+pub(crate) enum Output {
+    Stdout(BufWriter<StdoutLock<'static>>),
+    File {
+        file: BufWriter<File>,
+        /// `None` for a device or a pipe, which are written in place.
+        temporary: Option<TempFile>,
+    },
+}
+
+/// A file under a temporary name. It is renamed when it is complete, and deleted otherwise.
+pub(crate) struct TempFile {
     part: PathBuf,
     output: PathBuf,
 }
 
 impl Output {
-    /// Opens `path`, or stdout.
+    /// Opens `path` for writing, or stdout if there is none.
     ///
     /// # Errors
-    /// Says what is wrong with the path.
+    /// If the path is a directory or cannot be written.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, String> {
         let Some(path) = path else { return Ok(Self::Stdout(BufWriter::new(io::stdout().lock()))) };
-        let fail = |e: io::Error| format!("cannot write {}: {e}", path.display());
+        let failed = |e: io::Error| format!("cannot write {}: {e}", path.display());
         match fs::metadata(path) {
-            Ok(meta) if meta.is_dir() => return Err(format!("cannot write {}: that is a folder", path.display())),
-            // A device or a pipe takes what it is given.
+            Ok(meta) if meta.is_dir() => return Err(format!("cannot write {}: is a directory", path.display())),
+            // A device or a pipe.
             Ok(meta) if !meta.is_file() => {
-                let file = OpenOptions::new().write(true).open(path).map_err(fail)?;
-                return Ok(Self::File { file: BufWriter::new(file), name: None });
+                let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
+                return Ok(Self::File { file: BufWriter::new(file), temporary: None });
             }
             _ => {}
         }
-        // The file that a link means is replaced, and the link stays one.
+        // Replaces the target of a symbolic link, not the link.
         let output = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let mut part = OsString::from(&output);
         part.push(format!(".{}.part", std::process::id()));
         let part = PathBuf::from(part);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(fail)?;
-        Ok(Self::File { file: BufWriter::new(file), name: Some(Unnamed { part, output }) })
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(failed)?;
+        Ok(Self::File { file: BufWriter::new(file), temporary: Some(TempFile { part, output }) })
     }
 
-    /// All is written.
+    /// Flushes the output and gives a file its name.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         match self {
-            Self::File { name: Some(name), .. } => name.give(),
+            Self::File { temporary: Some(temporary), .. } => temporary.rename(),
             Self::File { .. } | Self::Stdout(_) => Ok(()),
         }
     }
@@ -72,15 +84,15 @@ impl Write for Output {
     }
 }
 
-impl Unnamed {
-    fn give(self) -> io::Result<()> {
+impl TempFile {
+    fn rename(self) -> io::Result<()> {
         fs::rename(&self.part, &self.output)
     }
 }
 
-impl Drop for Unnamed {
+impl Drop for TempFile {
     fn drop(&mut self) {
-        // Not there any more if it has its name.
+        // Fails if the file was renamed.
         let _ = fs::remove_file(&self.part);
     }
 }

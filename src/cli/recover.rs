@@ -1,6 +1,6 @@
 //! `spectral capture recover`: a bundle of what a capture left that did not end.
 
-use super::text::{count, escape};
+use super::text::{count, escape, grouped};
 use spectral_capture::recover::{Recovered, from_part};
 use std::io::{self, Write};
 use std::path::Path;
@@ -43,27 +43,4 @@ fn said(part: &Path, recovered: &Recovered) -> String {
     }
     lines.push(format!("  {} stays as it is; remove it when it is not needed any more", part.display()));
     lines.iter().map(|line| format!("{}\n", escape(line))).collect()
-}
-
-/// `12,345`.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut grouped = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len().saturating_sub(at)).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn large_numbers_are_grouped() {
-        assert_eq!([0, 999, 1000, 12_345, 1_234_567].map(grouped), ["0", "999", "1,000", "12,345", "1,234,567"]);
-    }
 }

@@ -11,13 +11,15 @@
 mod folder;
 
 use self::folder::Folder;
+use super::address::reachable;
 use super::advice;
 use super::args::Options;
-use super::capture::{self, reachable};
-use super::process::{self, Child, Inherited, NotRun, Signals};
+use super::capture;
+use super::message::fail;
+use super::process::{self, Child, ForwardedSignals, Inherited, NotExecutable, ReceivedSignal};
 use super::screen::Screen;
+use super::summary;
 use super::text::escape;
-use super::{fail, summary};
 use spectral_capture::{CaCertificate, Config, Environment, ForceStop, Mode, Observer, Proxy, Summary};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -35,7 +37,7 @@ pub(crate) fn run(options: Options, command: &[OsString]) -> ExitCode {
     let Some(name) = command.first() else {
         return fail("there is no command to run");
     };
-    let program = match process::find(name, environment.value("PATH")) {
+    let program = match process::find_program(name, environment.value("PATH")) {
         Ok(program) => program,
         Err(why) => return not_run(name, &why),
     };
@@ -60,18 +62,18 @@ struct Wanted<'a> {
     /// Its own name first.
     args: &'a [OsString],
     environment: Environment,
-    signals: Signals,
+    signals: ForwardedSignals,
     inherited: Inherited,
 }
 
-fn not_run(name: &OsString, why: &NotRun) -> ExitCode {
+fn not_run(name: &OsString, why: &NotExecutable) -> ExitCode {
     let name = name.display();
     match why {
-        NotRun::NotFound => {
+        NotExecutable::NotFound => {
             fail(&format!("cannot run {name}: there is no such command"));
             ExitCode::from(NOT_FOUND)
         }
-        NotRun::NotExecutable => {
+        NotExecutable::Denied => {
             fail(&format!("cannot run {name}: it is not executable"));
             ExitCode::from(NOT_EXECUTABLE)
         }
@@ -118,7 +120,7 @@ impl Prepared {
         };
         let phase = Arc::new(Mutex::new(Phase::Starting(Vec::new())));
         let shared = Arc::clone(&phase);
-        let deal = move || signals.each(|caught| deal_with(caught, &shared));
+        let deal = move || signals.receive_all(|caught| deal_with(caught, &shared));
         if let Err(e) = thread::Builder::new().name("signals".into()).spawn(deal) {
             return fail(&format!("cannot start a thread: {e}"));
         }
@@ -181,7 +183,7 @@ impl Prepared {
 /// Where we are, for signals.
 enum Phase {
     /// The command is about to be there; what came for it.
-    Starting(Vec<process::Caught>),
+    Starting(Vec<ReceivedSignal>),
     /// Signals are its.
     Running(Child),
     /// It ended, and the bundle is being completed. (Until this is known, a signal may be for a process that is gone: its id is not
@@ -193,17 +195,17 @@ impl Phase {
     fn begin(self, shared: &Mutex<Self>) {
         let mut phase = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Self::Starting(early), Self::Running(child)) = (&*phase, &self) {
-            early.iter().for_each(|caught| child.pass_on(*caught));
+            early.iter().for_each(|caught| child.forward(*caught));
         }
         *phase = self;
     }
 }
 
-fn deal_with(caught: process::Caught, phase: &Mutex<Phase>) {
+fn deal_with(caught: ReceivedSignal, phase: &Mutex<Phase>) {
     match &mut *phase.lock().unwrap_or_else(PoisonError::into_inner) {
         Phase::Starting(early) => early.push(caught),
-        Phase::Running(child) => child.pass_on(caught),
-        Phase::Over(force_stop) if caught.asks_to_end() => force_stop.now(),
+        Phase::Running(child) => child.forward(caught),
+        Phase::Over(force_stop) if caught.requests_exit() => force_stop.now(),
         Phase::Over(_) => {}
     }
 }

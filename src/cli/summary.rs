@@ -1,6 +1,7 @@
 //! The last words of a capture: what the bundle holds, what it does not hold and why, and what to do about it.
 
 use super::advice;
+use super::json::write_line;
 use super::text::{Align, Table, escape, size};
 use serde::Serialize;
 use spectral_capture::{Domain, NameSource, Reason, Summary};
@@ -123,8 +124,7 @@ pub(crate) fn domains_as_json(summary: &Summary, out: &mut dyn Write) -> io::Res
             bytes_sent: domain.sent,
             bytes_received: domain.received,
         };
-        serde_json::to_writer(&mut *out, &line)?;
-        writeln!(out)?;
+        write_line(&line, out)?;
     }
     out.flush()
 }

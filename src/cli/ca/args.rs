@@ -1,7 +1,7 @@
 //! What stands after `spectral ca`.
 
+use super::super::address::reachable;
 use super::super::args::{Command, TRY, common, listen_address, no_command, port, said, value};
-use super::super::capture::reachable;
 use super::{Ask, Doing, Format, Request, Shell, platform};
 use lexopt::prelude::*;
 use spectral_capture::{Config, TRUST_GUIDES};

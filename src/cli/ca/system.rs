@@ -3,6 +3,7 @@
 //! Every command is shown before it is run. Whoever may not change the store is told what to run, and is asked for nothing.
 
 use super::super::process;
+use super::super::text::shell_word;
 use super::{Doing, file_to_hand_on, say};
 use spectral_capture::CaCertificate;
 use std::env;
@@ -21,7 +22,7 @@ pub(super) fn uninstall(ca: &CaCertificate, doing: Doing, out: &mut dyn Write) -
 }
 
 fn has(tool: &str) -> bool {
-    process::find(OsStr::new(tool), env::var_os("PATH").as_deref()).is_ok()
+    process::find_program(OsStr::new(tool), env::var_os("PATH").as_deref()).is_ok()
 }
 
 /// How a system keeps the roots that all its programs trust.
@@ -123,7 +124,7 @@ impl Certificate {
 
 fn carry_out(commands: &[Vec<String>], doing: Doing, may: bool, out: &mut dyn Write) -> Result<(), String> {
     for words in commands {
-        let shown = words.iter().map(|word| super::super::capture::quoted(word)).collect::<Vec<_>>().join(" ");
+        let shown = words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ");
         let sudo = if may { "" } else { "sudo " };
         say(out, format!("{sudo}{shown}\n").as_bytes())?;
         if doing == Doing::DryRun || !may {

@@ -1,21 +1,27 @@
 //! A body, or a WebSocket message, as its bytes.
 
 use super::Side;
-use crate::cli::reading::{Stop, known};
+use crate::cli::open_bundle::{CommandError, require_exchange};
 use crate::cli::text::escape_lines;
 use spectral_capture::reader::Bundle;
 use std::borrow::Cow;
 use std::io::Write;
 
 /// Writes the bytes of `id`, an exchange's or a message's.
-pub(super) fn show(bundle: &Bundle, id: &str, side: Side, out: &mut dyn Write, is_terminal: bool) -> Result<(), Stop> {
+pub(super) fn show(
+    bundle: &Bundle,
+    id: &str,
+    side: Side,
+    out: &mut dyn Write,
+    is_terminal: bool,
+) -> Result<(), CommandError> {
     let body = match id.rsplit_once("_m") {
         Some((socket, _)) if bundle.messages(socket).contains(id) => {
             let message = bundle.message(id)?;
             bundle.payload(&message)?
         }
         _ => {
-            known(bundle, id)?;
+            require_exchange(bundle, id)?;
             let trace = bundle.trace(id)?;
             match side {
                 Side::Request => bundle.request_body(&trace)?,
@@ -24,7 +30,7 @@ pub(super) fn show(bundle: &Bundle, id: &str, side: Side, out: &mut dyn Write, i
         }
     };
     if is_terminal && !is_harmless(&body) {
-        return Err(Stop::Asked(format!(
+        return Err(CommandError::Request(format!(
             "{id} holds bytes that a terminal would obey: send it to a file or a program, as with > FILE or | less"
         )));
     }

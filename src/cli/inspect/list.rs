@@ -2,15 +2,16 @@
 
 use super::cut::{Cut, cut_off};
 use super::{Options, PERIOD};
-use crate::cli::reading::{Opened, Stop};
-use crate::cli::text::{Align, Table, count, duration, escape, or_none, size};
+use crate::cli::json::write_line;
+use crate::cli::open_bundle::{CommandError, Opened};
+use crate::cli::text::{Align, Table, count, duration, escape, or_dash, size};
 use serde::Serialize;
 use spectral_capture::reader::{Bundle, State, Trace, WebSocket};
 use std::io::Write;
 use std::thread;
 
 /// Shows all that the filter wants, and if asked for, what a capture adds until it ends.
-pub(super) fn show(opened: &mut Opened, options: &Options, out: &mut dyn Write) -> Result<(), Stop> {
+pub(super) fn show(opened: &mut Opened, options: &Options, out: &mut dyn Write) -> Result<(), CommandError> {
     let Opened { bundle, state, .. } = opened;
     if !options.json {
         show_session(bundle, *state, out)?;
@@ -34,12 +35,11 @@ pub(super) fn show(opened: &mut Opened, options: &Options, out: &mut dyn Write) 
 }
 
 /// Writes the JSON of an exchange as a line.
-pub(super) fn trace_line(trace: &Trace, out: &mut dyn Write) -> Result<(), Stop> {
-    serde_json::to_writer(&mut *out, &TraceLine { trace, cut_off: cut_off(trace) })?;
-    Ok(writeln!(out)?)
+pub(super) fn trace_line(trace: &Trace, out: &mut dyn Write) -> Result<(), CommandError> {
+    Ok(write_line(&TraceLine { trace, cut_off: cut_off(trace) }, out)?)
 }
 
-fn show_session(bundle: &Bundle, state: State, out: &mut dyn Write) -> Result<(), Stop> {
+fn show_session(bundle: &Bundle, state: State, out: &mut dyn Write) -> Result<(), CommandError> {
     let manifest = bundle.manifest();
     let (app, stats) = (&manifest.app, &manifest.stats);
     let unfinished = if state == State::Complete { "" } else { ", unfinished" };
@@ -76,7 +76,7 @@ struct Shown<'o> {
 
 impl Shown<'_> {
     /// Shows the exchanges that were not looked at before.
-    fn new_traces(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<(), Stop> {
+    fn new_traces(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<(), CommandError> {
         while let Some(id) = bundle.traces().get(self.seen) {
             let trace = bundle.trace(id)?;
             self.seen = self.seen.saturating_add(1);
@@ -93,7 +93,7 @@ impl Shown<'_> {
     }
 
     /// Shows the WebSockets, and says how many.
-    fn sockets(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<usize, Stop> {
+    fn sockets(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<usize, CommandError> {
         let mut matched: usize = 0;
         for id in bundle.sockets().iter() {
             let socket = bundle.socket(id)?;
@@ -102,15 +102,14 @@ impl Shown<'_> {
             }
             matched = matched.saturating_add(1);
             if self.options.json {
-                serde_json::to_writer(&mut *out, &SocketLine { socket: &socket, r#type: "websocket" })?;
-                writeln!(out)?;
+                write_line(&SocketLine { socket: &socket, r#type: "websocket" }, out)?;
                 continue;
             }
             let row = [
                 id.to_owned(),
-                or_none(&escape(socket.handshake_trace_ref.as_deref().unwrap_or_default())),
+                or_dash(&escape(socket.handshake_trace_ref.as_deref().unwrap_or_default())),
                 socket.message_count.to_string(),
-                or_none(&escape(&socket.protocols.join(", "))),
+                or_dash(&escape(&socket.protocols.join(", "))),
                 escape(&socket.url).into_owned(),
             ];
             self.sockets.row(row, out)?;

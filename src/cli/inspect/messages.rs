@@ -1,8 +1,9 @@
 //! The messages of one WebSocket, one line each.
 
 use super::{Options, PERIOD};
-use crate::cli::reading::{Opened, Stop};
-use crate::cli::text::{count, date, escape, or_none};
+use crate::cli::json::write_line;
+use crate::cli::open_bundle::{CommandError, Opened};
+use crate::cli::text::{count, date, escape, or_dash};
 use serde::Serialize;
 use spectral_capture::reader::{Bundle, Message, State};
 use spectral_capture::text::{Base64, as_text};
@@ -10,7 +11,7 @@ use std::io::Write;
 use std::thread;
 
 /// Shows the WebSocket `id`, and if asked for, what comes until it or its capture ends.
-pub(super) fn show(opened: &mut Opened, id: &str, options: &Options, out: &mut dyn Write) -> Result<(), Stop> {
+pub(super) fn show(opened: &mut Opened, id: &str, options: &Options, out: &mut dyn Write) -> Result<(), CommandError> {
     let Opened { bundle, state, .. } = opened;
     if !options.json {
         show_socket(bundle, id, out)?;
@@ -30,24 +31,23 @@ pub(super) fn show(opened: &mut Opened, id: &str, options: &Options, out: &mut d
     }
 }
 
-fn show_socket(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(), Stop> {
+fn show_socket(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(), CommandError> {
     let socket = bundle.socket(id)?;
     let so_far = if bundle.is_open(id) { " so far" } else { "" };
     writeln!(out, "{id}  {}", date(socket.timestamp))?;
     writeln!(out, "\n{}", escape(&socket.url))?;
-    writeln!(out, "  handshake  {}", or_none(&escape(socket.handshake_trace_ref.as_deref().unwrap_or_default())))?;
-    writeln!(out, "  protocol   {}", or_none(&escape(&socket.protocols.join(", "))))?;
+    writeln!(out, "  handshake  {}", or_dash(&escape(socket.handshake_trace_ref.as_deref().unwrap_or_default())))?;
+    writeln!(out, "  protocol   {}", or_dash(&escape(&socket.protocols.join(", "))))?;
     Ok(writeln!(out, "  {}{so_far}\n", count(socket.message_count, "message"))?)
 }
 
-fn show_message(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> Result<(), Stop> {
+fn show_message(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> Result<(), CommandError> {
     let message = bundle.message(id)?;
     let payload = bundle.payload(&message)?;
     if json {
         let text = as_text(&payload).filter(|_| message.opcode == "text");
         let base64 = text.is_none().then_some(Base64(&payload));
-        serde_json::to_writer(&mut *out, &Line { message: &message, text, base64 })?;
-        return Ok(writeln!(out)?);
+        return Ok(write_line(&Line { message: &message, text, base64 }, out)?);
     }
     let time = date(message.timestamp);
     let time = time.split(' ').nth(1).unwrap_or_default();

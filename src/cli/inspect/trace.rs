@@ -1,7 +1,7 @@
 //! One exchange whole: both heads, both bodies, and how long it took.
 
 use super::cut::{Cut, cut_off};
-use crate::cli::reading::{Stop, known};
+use crate::cli::open_bundle::{CommandError, require_exchange};
 use crate::cli::text::{date, duration, escape, escape_lines};
 use serde::de::IgnoredAny;
 use spectral_capture::reader::{Bundle, Header, Timing, Trace};
@@ -9,8 +9,8 @@ use spectral_capture::text::as_text;
 use std::io::{self, Write};
 
 /// Shows the exchange `id`.
-pub(super) fn show(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(), Stop> {
-    known(bundle, id)?;
+pub(super) fn show(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(), CommandError> {
+    require_exchange(bundle, id)?;
     let trace = bundle.trace(id)?;
     let (sent, received) = (bundle.request_body(&trace)?, bundle.response_body(&trace)?);
     let Trace { request, response, .. } = &trace;

@@ -1,0 +1,21 @@
+//! `spectral capture merge`: one bundle made of several.
+
+use super::output::print;
+use super::text::{count, escape};
+use spectral_capture::merge;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Merges `bundles` into `output` and prints the contents of the new bundle.
+pub(crate) fn merge(bundles: &[PathBuf], output: &Path, out: &mut dyn Write) -> Result<(), String> {
+    let merged = merge::merge(bundles, output).map_err(|e| e.to_string())?;
+    let line = format!(
+        "Merged {} to {}: {}, {}, {}",
+        count(bundles.len() as u64, "bundle"),
+        merged.output.display(),
+        count(merged.traces, "exchange"),
+        count(merged.sockets, "WebSocket"),
+        count(merged.messages, "message"),
+    );
+    print(&format!("{}\n", escape(&line)), out)
+}

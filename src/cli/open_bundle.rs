@@ -1,0 +1,139 @@
+//! Opens a bundle for a command that reads one, complete or still unfinished.
+
+use super::text::escape;
+use spectral_capture::reader::{Bundle, Error, Ids, State};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The reason why a command that reads a bundle ends early.
+pub(crate) enum CommandError {
+    /// The output cannot be written.
+    Output(io::Error),
+    /// The bundle cannot be read.
+    Bundle(Error),
+    /// The request does not fit the bundle; the text is a complete message.
+    Request(String),
+}
+
+impl From<io::Error> for CommandError {
+    fn from(e: io::Error) -> Self {
+        Self::Output(e)
+    }
+}
+
+impl From<Error> for CommandError {
+    fn from(e: Error) -> Self {
+        Self::Bundle(e)
+    }
+}
+
+impl CommandError {
+    /// Returns the message, or `None` for a closed output: its reader needs no more, which is not an error.
+    fn message(self) -> Option<String> {
+        match self {
+            Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe => None,
+            Self::Output(e) => Some(format!("cannot write: {e}")),
+            Self::Bundle(e) => Some(escape(&e.to_string()).into_owned()),
+            Self::Request(message) => Some(escape(&message).into_owned()),
+        }
+    }
+}
+
+/// Turns the result of a command that reads a bundle into its error message.
+pub(crate) fn to_message(result: Result<(), CommandError>) -> Result<(), String> {
+    result.map_err(CommandError::message).or_else(|message| message.map_or(Ok(()), Err))
+}
+
+/// The file to open if both the bundle and a newer unfinished bundle exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prefer {
+    /// The complete bundle with the given name.
+    Complete,
+    /// The unfinished bundle of a running capture, which will replace it.
+    Growing,
+}
+
+/// An open bundle.
+pub(crate) struct Opened {
+    pub(crate) bundle: Bundle,
+    pub(crate) state: State,
+    /// A warning for the user if the bundle is unfinished or about to be replaced.
+    pub(crate) warning: Option<String>,
+}
+
+/// Opens `file`, or its unfinished bundle (`.part`) if only that exists.
+pub(crate) fn open(file: &Path, prefer: Prefer) -> Result<Opened, CommandError> {
+    if file.extension().is_some_and(|extension| extension == "part") {
+        return Ok(with_warning(open_part(file)?));
+    }
+    match open_last_part(file)? {
+        Some(part) if !file.exists() => Ok(with_warning(part)),
+        Some(part) if part.1 == State::Growing && prefer == Prefer::Growing => Ok(with_warning(part)),
+        Some((part, State::Growing)) => {
+            let warning = format!("a capture is writing {}: show it with --follow", part.path().display());
+            Ok(Opened { bundle: Bundle::open(file)?, state: State::Complete, warning: Some(warning) })
+        }
+        _ => Ok(Opened { bundle: Bundle::open(file)?, state: State::Complete, warning: None }),
+    }
+}
+
+/// Fails unless the bundle has an exchange with this id.
+pub(crate) fn require_exchange(bundle: &Bundle, id: &str) -> Result<(), CommandError> {
+    if bundle.sockets().contains(id) {
+        return Err(CommandError::Request(format!("{id} is a WebSocket: show its messages with --ws {id}")));
+    }
+    require_id(id, "trace", bundle.traces())
+}
+
+/// Fails unless the bundle has a WebSocket with this id.
+pub(crate) fn require_websocket(bundle: &Bundle, id: &str) -> Result<(), CommandError> {
+    if bundle.traces().contains(id) {
+        return Err(CommandError::Request(format!("{id} is an exchange: show it with --trace {id}")));
+    }
+    require_id(id, "WebSocket", bundle.sockets())
+}
+
+fn require_id(id: &str, noun: &str, ids: &Ids) -> Result<(), CommandError> {
+    if ids.contains(id) {
+        return Ok(());
+    }
+    let known = match (ids.first(), ids.last()) {
+        (Some(first), Some(last)) if first == last => format!("only {first}"),
+        (Some(first), Some(last)) => format!("{first} to {last}"),
+        _ => format!("no {noun}s"),
+    };
+    Err(CommandError::Request(format!("no {noun} '{id}': this bundle has {known}")))
+}
+
+fn open_part(file: &Path) -> Result<(Bundle, State), CommandError> {
+    let mut bundle = Bundle::open_part(file)?;
+    let state = bundle.refresh()?;
+    Ok((bundle, state))
+}
+
+/// Opens the last of `NAME.zip.part`, `NAME.zip.2.part` and so on. The others are left over from interrupted captures.
+fn open_last_part(file: &Path) -> Result<Option<(Bundle, State)>, CommandError> {
+    let path = |n: u32| -> PathBuf {
+        let mut name = OsString::from(file);
+        name.push(if n == 1 { ".part".to_owned() } else { format!(".{n}.part") });
+        name.into()
+    };
+    let last = (1..=MAX_PARTS).map(path).take_while(|path| path.exists()).last();
+    last.map(|path| open_part(&path)).transpose()
+}
+
+fn with_warning((bundle, state): (Bundle, State)) -> Opened {
+    let path = bundle.path().display();
+    let warning = match state {
+        State::Complete => None,
+        State::Growing => Some(format!("{path} is unfinished: a capture is writing it")),
+        State::Interrupted => Some(format!(
+            "{path} is unfinished: its capture was interrupted; make a bundle of it with: spectral capture recover {path}"
+        )),
+    };
+    Opened { bundle, state, warning }
+}
+
+/// A capture makes at most this many unfinished bundles for one output.
+const MAX_PARTS: u32 = 100;

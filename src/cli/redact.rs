@@ -1,0 +1,42 @@
+//! `spectral capture redact`: a copy of a bundle with secrets replaced.
+
+use super::output::print;
+use super::text::{count, escape};
+use spectral_capture::redact::{self, Redacted, Rules};
+use std::io::Write;
+use std::path::Path;
+
+/// Redacts `file` into `output` and prints the numbers of replaced values, and of bodies that were not searched.
+pub(crate) fn redact(file: &Path, output: &Path, rules: &Rules, out: &mut dyn Write) -> Result<(), String> {
+    let redacted = redact::redact(file, output, rules).map_err(|e| e.to_string())?;
+    let text: String = summary(&redacted, rules).iter().map(|line| format!("{}\n", escape(line))).collect();
+    print(&text, out)
+}
+
+fn summary(redacted: &Redacted, rules: &Rules) -> Vec<String> {
+    let Redacted { output, headers, cookies, parameters, json, coded, binary, .. } = redacted;
+    let mut lines = vec![
+        format!("Redacted to {}. Values replaced:", output.display()),
+        format!("  {headers:8}  in headers"),
+        format!("  {cookies:8}  in cookies"),
+        format!("  {parameters:8}  in URL parameters and form fields"),
+        format!("  {json:8}  in JSON"),
+    ];
+    if rules.query.is_empty() && rules.json.is_empty() {
+        lines.push("Bodies and messages were not searched: name their secrets with --json and --query".into());
+    }
+    if *coded > 0 {
+        let outcome = if rules.keep_coded { "kept" } else { "left out (--keep-coded keeps them)" };
+        lines.push(format!("Not searched, since they could not be decoded: {}, {outcome}", count(*coded, "body")));
+    }
+    if *binary > 0 {
+        lines.push(format!("Not searched, since they are binary: {}, kept", bodies_or_messages(*binary)));
+    }
+    lines.push("Secrets with other names are still in the bundle: check it before you share it".into());
+    lines
+}
+
+/// Formats a number of binary bodies and messages, which are counted together.
+fn bodies_or_messages(n: u64) -> String {
+    if n == 1 { "1 body or message".into() } else { format!("{} or messages", count(n, "body")) }
+}

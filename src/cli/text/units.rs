@@ -1,0 +1,98 @@
+//! Numbers with their units: sizes, durations, dates, counts.
+
+/// Formats a size: `999 B`, `1.2 kB`, `34 MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64;
+    let mut units = ["B", "kB", "MB", "GB", "TB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    // 999.5 would round to 1000, which is 1.0 of the next unit.
+    while value >= 999.5
+        && let Some(next) = units.next()
+    {
+        value /= 1000.0;
+        unit = next;
+    }
+    format!("{} {unit}", short_number(value))
+}
+
+/// Formats a duration: `3.4 ms`, `850 ms`, `1.2 s`, `3 min 20 s`.
+pub(crate) fn duration(milliseconds: f64) -> String {
+    match milliseconds {
+        ms if !ms.is_finite() || ms < 0.0 => "0.0 ms".into(),
+        ms if ms < 999.5 => format!("{} ms", short_number(ms)),
+        ms if ms < 59_950.0 => format!("{} s", short_number(ms / 1000.0)),
+        ms => {
+            let seconds = (ms / 1000.0).round();
+            format!("{:.0} min {:.0} s", (seconds / 60.0).floor(), seconds % 60.0)
+        }
+    }
+}
+
+/// Formats `value` with one decimal if it is small, else with none.
+fn short_number(value: f64) -> String {
+    if value < 9.95 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
+
+/// Formats milliseconds since the epoch: `2026-11-22 09:07:10.216 UTC`.
+pub(crate) fn date(epoch_ms: u64) -> String {
+    let since = time::Duration::milliseconds(i64::try_from(epoch_ms).unwrap_or(i64::MAX));
+    let time = time::OffsetDateTime::UNIX_EPOCH.saturating_add(since);
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second, ms) = time.to_hms_milli();
+    format!("{year:04}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03} UTC", u8::from(month))
+}
+
+/// Formats a count with its noun: `1 exchange`, `2 exchanges`, `2 bodies`.
+pub(crate) fn count(n: u64, noun: &str) -> String {
+    match (n, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (n, Some(stem)) => format!("{} {stem}ies", grouped(n)),
+        (n, None) => format!("{} {noun}s", grouped(n)),
+    }
+}
+
+/// Formats a number with thousands separators: `12,345`.
+pub(crate) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len().saturating_sub(at)).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_durations_have_units() {
+        let sizes = [0, 999, 1000, 1234, 9949, 9950, 999_499, 999_500, 5_000_000_000, u64::MAX].map(size);
+        let expected = ["0 B", "999 B", "1.0 kB", "1.2 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB", "5.0 GB"];
+        assert_eq!(sizes[..9], expected);
+        assert_eq!(sizes[9], "18446744 TB");
+        let times = [0.0, 3.43, 9.96, 850.2, 999.6, 1234.0, 59_960.0, 200_000.0].map(duration);
+        assert_eq!(times, ["0.0 ms", "3.4 ms", "10 ms", "850 ms", "1.0 s", "1.2 s", "1 min 0 s", "3 min 20 s"]);
+        assert_eq!([f64::NAN, -1.0, f64::INFINITY].map(duration), ["0.0 ms"; 3]);
+    }
+
+    #[test]
+    fn dates_are_in_utc() {
+        assert_eq!(date(1_795_338_410_216), "2026-11-22 09:06:50.216 UTC");
+        assert!(date(u64::MAX).ends_with(" UTC"));
+    }
+
+    #[test]
+    fn counts_have_a_singular_a_plural_and_thousands_separators() {
+        let exchanges = [0, 1, 2, 1234].map(|n| count(n, "exchange"));
+        assert_eq!(exchanges, ["0 exchanges", "1 exchange", "2 exchanges", "1,234 exchanges"]);
+        assert_eq!([1, 2].map(|n| count(n, "body")), ["1 body", "2 bodies"]);
+        assert_eq!([0, 999, 1000, 12_345, 1_234_567].map(grouped), ["0", "999", "1,000", "12,345", "1,234,567"]);
+    }
+}
