@@ -17,55 +17,55 @@
 
 use super::spill::Spill;
 use crate::error::Error;
+use buffered_file::BufferedFile;
 use flate2::Crc;
-use part::Part;
-use records::Date;
-use sink::Sink;
+use records::DosDateTime;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use unfinished::UnfinishedBundle;
 
 pub(crate) use deflate::Deflater;
 use deflate::WHOLE;
-pub(crate) use opened::Opened;
-pub(crate) use part::{FinishError, PartState, folder};
-pub(crate) use records::{Entry, Packing};
-pub(crate) use room::Room;
+pub(crate) use records::{CompressionMethod, EntryHeader};
+pub(crate) use reservation::Reservation;
+pub(crate) use unfinished::{FinishError, UnfinishedState, folder};
+pub(crate) use zip_reader::ZipReader;
 
+pub(crate) mod buffered_file;
 mod deflate;
 pub(crate) mod index;
-mod opened;
-pub(crate) mod part;
 mod records;
-mod room;
+mod reservation;
 pub(crate) mod scan;
-pub(crate) mod sink;
+pub(crate) mod unfinished;
+mod zip_reader;
 
 /// A bundle being written.
 pub(crate) struct Archive {
-    sink: Sink,
+    sink: BufferedFile,
     /// Up to here all has left the process.
-    committed: Mark,
+    committed: Checkpoint,
     /// Up to here all groups are whole.
-    staged: Mark,
+    staged: Checkpoint,
     directory: Spill,
     /// The directory's lines for what is not committed.
     lines: Vec<u8>,
     /// How many lines there are in all.
     count: u64,
-    entry: Option<Begun>,
+    entry: Option<OpenEntry>,
     deflater: Deflater,
     /// Whether small entries are stored as they are.
     is_hurried: bool,
     /// For entries that are written before they are added.
     scratch: Vec<u8>,
-    date: Date,
-    part: Part,
+    date: DosDateTime,
+    part: UnfinishedBundle,
 }
 
 /// A place between two groups.
 #[derive(Clone, Copy, Default)]
-struct Mark {
+struct Checkpoint {
     /// Where it is in the file.
     end: u64,
     /// How many entries lie before it.
@@ -75,8 +75,8 @@ struct Mark {
 }
 
 /// An entry under way. Until it ends there are zeros where its header will be.
-struct Begun {
-    entry: Entry,
+struct OpenEntry {
+    entry: EntryHeader,
     note: Vec<u8>,
     at: u64,
     /// It was begun with the promise to be no larger.
@@ -88,11 +88,11 @@ impl Archive {
     /// Opens `output`'s part, with `modified` (since the epoch) as the time of all entries. The parts of others that were
     /// in the way are returned too; they stay.
     pub(crate) fn create(output: &Path, modified: Duration) -> Result<(Self, Vec<PathBuf>), Error> {
-        let (file, part, others) = Part::create(output)?;
+        let (file, part, others) = UnfinishedBundle::create(output)?;
         let archive = Self {
-            sink: Sink::new(file),
-            committed: Mark::default(),
-            staged: Mark::default(),
+            sink: BufferedFile::new(file),
+            committed: Checkpoint::default(),
+            staged: Checkpoint::default(),
             directory: Spill::new(folder(part.output()).to_owned()),
             lines: Vec::new(),
             count: 0,
@@ -100,7 +100,7 @@ impl Archive {
             deflater: Deflater::new(),
             is_hurried: false,
             scratch: Vec::new(),
-            date: Date::new(modified),
+            date: DosDateTime::new(modified),
             part,
         };
         Ok((archive, others))
@@ -112,7 +112,7 @@ impl Archive {
     }
 
     /// Where the bundle is until it is finished.
-    pub(crate) fn part(&self) -> &Path {
+    pub(crate) fn unfinished_path(&self) -> &Path {
         self.part.path()
     }
 
@@ -128,7 +128,7 @@ impl Archive {
         self.undo()?;
         let result = fill(self).and_then(|()| self.end_entry());
         match result {
-            Ok(()) => self.staged = Mark { end: self.sink.end(), count: self.count, lines: self.lines.len() },
+            Ok(()) => self.staged = Checkpoint { end: self.sink.end(), count: self.count, lines: self.lines.len() },
             // If this fails, the next group does it first.
             Err(_) => drop(self.undo()),
         }
@@ -163,21 +163,27 @@ impl Archive {
     }
 
     /// Begins an entry of at most `most` bytes. `note` is for recovery: it stands in the local header alone.
-    pub(crate) fn entry(&mut self, name: String, most: u64, packing: Packing, note: &[u8]) -> io::Result<()> {
+    pub(crate) fn entry(&mut self, name: String, most: u64, packing: CompressionMethod, note: &[u8]) -> io::Result<()> {
         self.end_entry()?;
-        let entry = Entry { name, packing, crc: 0, packed: 0, size: 0, large: most >= LARGE };
+        let entry = EntryHeader { name, method: packing, crc: 0, compressed_size: 0, size: 0, is_zip64: most >= LARGE };
         let header = entry.local(self.date, note)?;
         let at = self.sink.end();
         self.sink.append(&vec![0; header.len()])?;
-        if packing == Packing::Deflated {
+        if packing == CompressionMethod::Deflated {
             self.deflater.begin();
         }
-        self.entry = Some(Begun { entry, note: note.to_owned(), at, most, crc: Crc::new() });
+        self.entry = Some(OpenEntry { entry, note: note.to_owned(), at, most, crc: Crc::new() });
         Ok(())
     }
 
     /// Adds an entry of which all is here; a small one is stored if packing it saves nothing.
-    pub(crate) fn add(&mut self, name: String, bytes: &[u8], packing: Packing, note: &[u8]) -> io::Result<()> {
+    pub(crate) fn add(
+        &mut self,
+        name: String,
+        bytes: &[u8],
+        packing: CompressionMethod,
+        note: &[u8],
+    ) -> io::Result<()> {
         if bytes.len() > WHOLE {
             self.entry(name, bytes.len() as u64, packing, note)?;
             return self.write_all(bytes);
@@ -186,15 +192,16 @@ impl Archive {
         let mut crc = Crc::new();
         crc.update(bytes);
         let packed = match packing {
-            Packing::Deflated if !self.is_hurried => {
+            CompressionMethod::Deflated if !self.is_hurried => {
                 self.deflater.whole(bytes)?.filter(|packed| packed.len() < bytes.len())
             }
-            Packing::Deflated | Packing::Stored => None,
+            CompressionMethod::Deflated | CompressionMethod::Stored => None,
         };
-        let packing = if packed.is_some() { Packing::Deflated } else { Packing::Stored };
+        let packing = if packed.is_some() { CompressionMethod::Deflated } else { CompressionMethod::Stored };
         let content = packed.unwrap_or(bytes);
         let (packed, size) = (content.len() as u64, bytes.len() as u64);
-        let entry = Entry { name, packing, crc: crc.sum(), packed, size, large: false };
+        let entry =
+            EntryHeader { name, method: packing, crc: crc.sum(), compressed_size: packed, size, is_zip64: false };
         let at = self.sink.end();
         self.sink.append(&entry.local(self.date, note)?)?;
         self.sink.append(content)?;
@@ -210,7 +217,7 @@ impl Archive {
     ) -> io::Result<()> {
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
-        let added = write(&mut bytes).and_then(|()| self.add(name, &bytes, Packing::Deflated, note));
+        let added = write(&mut bytes).and_then(|()| self.add(name, &bytes, CompressionMethod::Deflated, note));
         if bytes.capacity() <= PIECE {
             self.scratch = bytes;
         }
@@ -218,20 +225,20 @@ impl Archive {
     }
 
     /// Adds an entry that is packed already: `content` has its `packed` bytes.
-    pub(crate) fn copy(&mut self, entry: Entry, note: &[u8], content: &mut dyn Read) -> io::Result<()> {
+    pub(crate) fn copy(&mut self, entry: EntryHeader, note: &[u8], content: &mut dyn Read) -> io::Result<()> {
         self.end_entry()?;
-        let entry = Entry { large: entry.size.max(entry.packed) >= LARGE, ..entry };
+        let entry = EntryHeader { is_zip64: entry.size.max(entry.compressed_size) >= LARGE, ..entry };
         let header = entry.local(self.date, note)?;
         let at = self.sink.end();
         self.sink.append(&vec![0; header.len()])?;
-        in_pieces(content, entry.packed, &mut |piece| self.sink.append(piece))?;
+        in_pieces(content, entry.compressed_size, &mut |piece| self.sink.append(piece))?;
         self.sink.patch(at, &header)?;
         self.line(&entry, at)
     }
 
     /// Leaves room for entries that are packed already, to be filled from any thread while others are written behind them. A
-    /// group lists them with [`Archive::take_in`] once they are whole.
-    pub(crate) fn reserve(&mut self, entries: Vec<Entry>) -> io::Result<Vec<Room>> {
+    /// group lists them with [`Archive::add_reserved`] once they are whole.
+    pub(crate) fn reserve(&mut self, entries: Vec<EntryHeader>) -> io::Result<Vec<Reservation>> {
         self.commit()?;
         let rooms = entries.into_iter().map(|entry| self.leave_room(entry)).collect();
         match &rooms {
@@ -245,20 +252,20 @@ impl Archive {
         rooms
     }
 
-    fn leave_room(&mut self, entry: Entry) -> io::Result<Room> {
-        let entry = Entry { large: entry.size.max(entry.packed) >= LARGE, ..entry };
+    fn leave_room(&mut self, entry: EntryHeader) -> io::Result<Reservation> {
+        let entry = EntryHeader { is_zip64: entry.size.max(entry.compressed_size) >= LARGE, ..entry };
         let at = self.sink.end();
         // Not zeros: what is written behind must be found, and the checksum says whether the content came.
         self.sink.append(&entry.local(self.date, &[])?)?;
         let content = self.sink.end();
-        self.sink.reserve(entry.packed)?;
+        self.sink.reserve(entry.compressed_size)?;
         let mut line = Vec::new();
         entry.central(self.date, at, &mut line)?;
-        Ok(Room::new(self.sink.file(), at, content, entry.packed, line))
+        Ok(Reservation::new(self.sink.file(), at, content, entry.compressed_size, line))
     }
 
     /// Makes the entry in `room` one of the group.
-    pub(crate) fn take_in(&mut self, room: &Room) -> io::Result<()> {
+    pub(crate) fn add_reserved(&mut self, room: &Reservation) -> io::Result<()> {
         self.end_entry()?;
         self.lines.extend_from_slice(&room.line);
         self.count = self.count.saturating_add(1);
@@ -266,7 +273,7 @@ impl Archive {
     }
 
     /// Takes room back in which nothing will be. If others were written behind it, it stays, and the directory leaves it out.
-    pub(crate) fn give_up(&mut self, room: &Room) {
+    pub(crate) fn release(&mut self, room: &Reservation) {
         if self.staged.end == room.end && self.uncommitted() == 0 {
             self.committed.end = room.at;
             self.rollback();
@@ -280,9 +287,9 @@ impl Archive {
     }
 
     fn end_entry(&mut self) -> io::Result<()> {
-        let Some(Begun { mut entry, note, at, crc, .. }) = self.entry.take() else { return Ok(()) };
-        if entry.packing == Packing::Deflated {
-            let (sink, packed) = (&mut self.sink, &mut entry.packed);
+        let Some(OpenEntry { mut entry, note, at, crc, .. }) = self.entry.take() else { return Ok(()) };
+        if entry.method == CompressionMethod::Deflated {
+            let (sink, packed) = (&mut self.sink, &mut entry.compressed_size);
             self.deflater.end(&mut |bytes| append(sink, packed, bytes))?;
         }
         entry.crc = crc.sum();
@@ -291,7 +298,7 @@ impl Archive {
     }
 
     /// Notes for the directory that `entry` is `at` its place.
-    fn line(&mut self, entry: &Entry, at: u64) -> io::Result<()> {
+    fn line(&mut self, entry: &EntryHeader, at: u64) -> io::Result<()> {
         // Half a line of a group that fails is taken back with the group.
         entry.central(self.date, at, &mut self.lines)?;
         self.count = self.count.saturating_add(1);
@@ -305,7 +312,7 @@ impl Archive {
 
     /// Takes back what does not belong to a whole group.
     fn undo(&mut self) -> io::Result<()> {
-        let Mark { end, count, lines } = self.staged;
+        let Checkpoint { end, count, lines } = self.staged;
         self.entry = None;
         self.lines.truncate(lines);
         self.count = count;
@@ -318,7 +325,7 @@ impl Archive {
         if let Err(cause) = self.write_end() {
             // What a full disk left of the directory is no use to anyone.
             let _ = self.undo();
-            return Err(self.part.unplaced(PartState::Cut, cause));
+            return Err(self.part.finish_error(UnfinishedState::Truncated, cause));
         }
         self.part.place()
     }
@@ -352,10 +359,10 @@ impl Write for Archive {
         if begun.entry.size > begun.most {
             return Err(io::Error::other("an entry is larger than was said"));
         }
-        let (sink, packed) = (&mut self.sink, &mut begun.entry.packed);
-        match begun.entry.packing {
-            Packing::Deflated => self.deflater.push(bytes, &mut |bytes| append(sink, packed, bytes))?,
-            Packing::Stored => append(sink, packed, bytes)?,
+        let (sink, packed) = (&mut self.sink, &mut begun.entry.compressed_size);
+        match begun.entry.method {
+            CompressionMethod::Deflated => self.deflater.push(bytes, &mut |bytes| append(sink, packed, bytes))?,
+            CompressionMethod::Stored => append(sink, packed, bytes)?,
         }
         Ok(bytes.len())
     }
@@ -384,7 +391,7 @@ fn in_pieces(content: &mut dyn Read, mut left: u64, take: &mut dyn FnMut(&[u8]) 
     Ok(())
 }
 
-fn append(sink: &mut Sink, packed: &mut u64, bytes: &[u8]) -> io::Result<()> {
+fn append(sink: &mut BufferedFile, packed: &mut u64, bytes: &[u8]) -> io::Result<()> {
     *packed = packed.saturating_add(bytes.len() as u64);
     sink.append(bytes)
 }

@@ -9,8 +9,8 @@
 //! A bundle may come from anywhere. Names in it are only ever looked up in the archive itself, sizes are claims, and
 //! texts may hold anything: escape them before they reach a terminal.
 
-use super::archive::{Archive, Opened};
-use part::Part;
+use super::archive::{Archive, ZipReader};
+use growing::GrowingBundle;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::fmt;
@@ -26,8 +26,8 @@ pub use super::format::{
     Trace, WebSocket,
 };
 
+mod growing;
 mod ids;
-mod part;
 
 /// A bundle that is open.
 pub struct Bundle {
@@ -41,7 +41,7 @@ pub struct Bundle {
 #[derive(Default)]
 struct AllIds {
     traces: Ids,
-    sockets: Ids,
+    websockets: Ids,
     /// By the WebSocket that they are of.
     messages: HashMap<String, Ids>,
     contexts: Ids,
@@ -49,8 +49,8 @@ struct AllIds {
 
 /// Where entries are read from.
 enum Source {
-    Whole(Opened),
-    Part(Part),
+    Complete(ZipReader),
+    Growing(GrowingBundle),
 }
 
 /// How far a bundle has come.
@@ -115,11 +115,11 @@ impl Bundle {
     /// If it is no bundle.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
-        let archive = Opened::open(&path).map_err(|what| Error::Open { path: path.clone(), what })?;
+        let archive = ZipReader::open(&path).map_err(|what| Error::Open { path: path.clone(), what })?;
         let mut ids = AllIds::default();
         archive.names().for_each(|name| ids.add(&name));
         ids.put_in_order();
-        let mut bundle = Self { path, source: Source::Whole(archive), manifest: Manifest::default(), ids };
+        let mut bundle = Self { path, source: Source::Complete(archive), manifest: Manifest::default(), ids };
         bundle.manifest = bundle.json(MANIFEST)?;
         Ok(bundle)
     }
@@ -130,9 +130,9 @@ impl Bundle {
     /// If it is no beginning of a bundle.
     pub fn open_part(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
-        let part = Part::open(&path).map_err(|what| Error::Open { path: path.clone(), what })?;
+        let part = GrowingBundle::open(&path).map_err(|what| Error::Open { path: path.clone(), what })?;
         let (manifest, ids) = (Manifest::default(), AllIds::default());
-        let mut bundle = Self { path, source: Source::Part(part), manifest, ids };
+        let mut bundle = Self { path, source: Source::Growing(part), manifest, ids };
         bundle.refresh()?;
         Ok(bundle)
     }
@@ -142,7 +142,7 @@ impl Bundle {
     /// # Errors
     /// If it cannot be read.
     pub fn refresh(&mut self) -> Result<State, Error> {
-        let Source::Part(part) = &mut self.source else { return Ok(State::Complete) };
+        let Source::Growing(part) = &mut self.source else { return Ok(State::Complete) };
         let ids = &mut self.ids;
         let state = part
             .refresh(&mut |name| ids.add(name))
@@ -158,12 +158,12 @@ impl Bundle {
     /// What the manifest would say now, as far as that is known.
     fn manifest_so_far(&self) -> Manifest {
         let known = match &self.source {
-            Source::Part(part) => part.manifest(),
-            Source::Whole(_) => Manifest::default(),
+            Source::Growing(part) => part.manifest(),
+            Source::Complete(_) => Manifest::default(),
         };
         let stats = Stats {
             trace_count: self.ids.traces.len() as u64,
-            ws_connection_count: self.ids.sockets.len() as u64,
+            ws_connection_count: self.ids.websockets.len() as u64,
             ws_message_count: self.ids.messages.values().map(|of_one| of_one.len() as u64).sum(),
             context_count: 0,
         };
@@ -186,8 +186,8 @@ impl Bundle {
     }
 
     /// The ids of all WebSockets, by number.
-    pub fn sockets(&self) -> &Ids {
-        &self.ids.sockets
+    pub fn websockets(&self) -> &Ids {
+        &self.ids.websockets
     }
 
     /// The ids of all messages of one WebSocket, by number.
@@ -226,8 +226,8 @@ impl Bundle {
     ///
     /// # Errors
     /// If it is missing or malformed.
-    pub fn socket(&self, id: &str) -> Result<WebSocket, Error> {
-        if let Source::Part(part) = &self.source
+    pub fn websocket(&self, id: &str) -> Result<WebSocket, Error> {
+        if let Source::Growing(part) = &self.source
             && let Some(open) = part.open_socket(id)
         {
             return Ok(WebSocket { message_count: self.messages(id).len() as u64, ..open.clone() });
@@ -237,7 +237,7 @@ impl Bundle {
 
     /// Whether the WebSocket called `id` was still open when its capture wrote last.
     pub fn is_open(&self, id: &str) -> bool {
-        matches!(&self.source, Source::Part(part) if part.open_socket(id).is_some())
+        matches!(&self.source, Source::Growing(part) if part.open_socket(id).is_some())
     }
 
     /// The message called `id`.
@@ -278,11 +278,11 @@ impl Bundle {
             || io::Error::other(Error::Missing { path: self.path.clone(), name: from.to_owned() }.to_string());
         let malformed = |what| io::Error::other(format!("{from} in {} {what}", self.path.display()));
         let packed = match &self.source {
-            Source::Whole(opened) => opened.packed(from),
-            Source::Part(part) => part.packed(from),
+            Source::Complete(opened) => opened.packed(from),
+            Source::Growing(part) => part.packed(from),
         };
         let (entry, mut content) = packed.map_err(malformed)?.ok_or_else(missing)?;
-        archive.copy(super::archive::Entry { name: to, ..entry }, &[], &mut content)
+        archive.copy(super::archive::EntryHeader { name: to, ..entry }, &[], &mut content)
     }
 
     fn body(&self, folder: &str, file: Option<&str>) -> Result<Vec<u8>, Error> {
@@ -299,8 +299,8 @@ impl Bundle {
 
     fn content(&self, name: &str, most: u64) -> Result<Vec<u8>, Error> {
         let read = match &self.source {
-            Source::Whole(archive) => archive.read(name, most),
-            Source::Part(part) => part.read(name, most),
+            Source::Complete(archive) => archive.read(name, most),
+            Source::Growing(part) => part.read(name, most),
         };
         match read {
             Ok(Some(content)) => Ok(content),
@@ -318,23 +318,23 @@ impl AllIds {
     /// Notes the id in `name`, an entry's.
     fn add(&mut self, name: &str) {
         match kind(name) {
-            Some((Kind::Trace, id)) => self.traces.push(id),
-            Some((Kind::WebSocket, id)) => self.sockets.push(id),
-            Some((Kind::Message, id)) => {
+            Some((ItemKind::Trace, id)) => self.traces.push(id),
+            Some((ItemKind::WebSocket, id)) => self.websockets.push(id),
+            Some((ItemKind::Message, id)) => {
                 let socket = id.rsplit_once("_m").map_or(id, |(socket, _)| socket);
                 match self.messages.get_mut(socket) {
                     Some(of_it) => of_it.push(id),
                     None => self.messages.entry(socket.to_owned()).or_default().push(id),
                 }
             }
-            Some((Kind::Context, id)) => self.contexts.push(id),
+            Some((ItemKind::Context, id)) => self.contexts.push(id),
             None => {}
         }
     }
 
     fn put_in_order(&mut self) {
-        let Self { traces, sockets, messages, contexts } = self;
-        [traces, sockets, contexts].into_iter().chain(messages.values_mut()).for_each(Ids::put_in_order);
+        let Self { traces, websockets, messages, contexts } = self;
+        [traces, websockets, contexts].into_iter().chain(messages.values_mut()).for_each(Ids::put_in_order);
     }
 }
 
@@ -345,7 +345,7 @@ impl fmt::Debug for Bundle {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ItemKind {
     Trace,
     WebSocket,
     Message,
@@ -353,20 +353,20 @@ pub(crate) enum Kind {
 }
 
 /// What an entry is by its name, and its id. A merged bundle's ids have more than one number: `t_001_0001`.
-pub(crate) fn kind(name: &str) -> Option<(Kind, &str)> {
+pub(crate) fn kind(name: &str) -> Option<(ItemKind, &str)> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let numbered = |text: &str| text.split('_').all(digits);
     if let Some(id) = name.strip_prefix("traces/").and_then(|rest| rest.strip_suffix(".json")) {
-        return numbered(id.strip_prefix("t_")?).then_some((Kind::Trace, id));
+        return numbered(id.strip_prefix("t_")?).then_some((ItemKind::Trace, id));
     }
     if let Some(id) = name.strip_prefix("contexts/").and_then(|rest| rest.strip_suffix(".json")) {
-        return numbered(id.strip_prefix("c_")?).then_some((Kind::Context, id));
+        return numbered(id.strip_prefix("c_")?).then_some((ItemKind::Context, id));
     }
     let id = name.strip_prefix("ws/")?.strip_suffix(".json")?;
     let number = id.strip_prefix("ws_")?;
     match number.split_once("_m") {
-        Some((socket, message)) => (numbered(socket) && digits(message)).then_some((Kind::Message, id)),
-        None => numbered(number).then_some((Kind::WebSocket, id)),
+        Some((socket, message)) => (numbered(socket) && digits(message)).then_some((ItemKind::Message, id)),
+        None => numbered(number).then_some((ItemKind::WebSocket, id)),
     }
 }
 
@@ -384,12 +384,12 @@ mod tests {
 
     #[test]
     fn entries_are_known_by_their_names() {
-        assert_eq!(kind("traces/t_0001.json"), Some((Kind::Trace, "t_0001")));
-        assert_eq!(kind("ws/ws_0001.json"), Some((Kind::WebSocket, "ws_0001")));
-        assert_eq!(kind("ws/ws_0001_m12345.json"), Some((Kind::Message, "ws_0001_m12345")));
-        assert_eq!(kind("traces/t_002_0001.json"), Some((Kind::Trace, "t_002_0001")));
-        assert_eq!(kind("ws/ws_002_0001.json"), Some((Kind::WebSocket, "ws_002_0001")));
-        assert_eq!(kind("ws/ws_002_001_0001_m001.json"), Some((Kind::Message, "ws_002_001_0001_m001")));
+        assert_eq!(kind("traces/t_0001.json"), Some((ItemKind::Trace, "t_0001")));
+        assert_eq!(kind("ws/ws_0001.json"), Some((ItemKind::WebSocket, "ws_0001")));
+        assert_eq!(kind("ws/ws_0001_m12345.json"), Some((ItemKind::Message, "ws_0001_m12345")));
+        assert_eq!(kind("traces/t_002_0001.json"), Some((ItemKind::Trace, "t_002_0001")));
+        assert_eq!(kind("ws/ws_002_0001.json"), Some((ItemKind::WebSocket, "ws_002_0001")));
+        assert_eq!(kind("ws/ws_002_001_0001_m001.json"), Some((ItemKind::Message, "ws_002_001_0001_m001")));
         for name in [
             "traces/t_0001_request.bin",
             "traces/t_.json",
@@ -417,7 +417,7 @@ mod tests {
         let trace = bundle.trace("t_0002").unwrap();
         assert_eq!((trace.initiator.line, trace.context_refs.as_slice()), (Some(12), &["c_0001".to_owned()][..]));
         assert_eq!(bundle.request_body(&trace).unwrap(), "{\"n\":\"é\"}".as_bytes());
-        assert_eq!(bundle.socket("ws_0001").unwrap().protocols, ["graphql-transport-ws"]);
+        assert_eq!(bundle.websocket("ws_0001").unwrap().protocols, ["graphql-transport-ws"]);
         let messages: Vec<_> = bundle.messages("ws_0001").iter().map(String::from).collect();
         let payload = |id: &str| {
             let message = bundle.message(id).unwrap();

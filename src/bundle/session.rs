@@ -1,6 +1,6 @@
 //! What a bundle says of itself: counts, the app's origin, every item's time; its manifest and its timeline at the end.
 
-use super::archive::{Archive, Packing, folder};
+use super::archive::{Archive, CompressionMethod, folder};
 use super::format::{self, Id, new_uuid};
 use super::iso8601;
 use super::json;
@@ -20,7 +20,7 @@ pub(crate) struct CaptureInfo {
     /// The stem of the output's name.
     pub(crate) name: String,
     pub(crate) traces: u64,
-    pub(crate) sockets: u64,
+    pub(crate) websockets: u64,
     pub(crate) messages: u64,
     timeline: Timeline,
     /// How many traces each origin has.
@@ -35,7 +35,7 @@ impl CaptureInfo {
             created_at: iso8601::micros(created),
             name: output.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             traces: 0,
-            sockets: 0,
+            websockets: 0,
             messages: 0,
             timeline: Timeline::new(folder(output).to_owned()),
             origins: HashMap::new(),
@@ -59,8 +59,8 @@ impl CaptureInfo {
     }
 
     /// The WebSocket `number` is in the bundle.
-    pub(crate) fn socket(&mut self, number: u32, timestamp: u64) {
-        self.sockets = self.sockets.saturating_add(1);
+    pub(crate) fn websocket(&mut self, number: u32, timestamp: u64) {
+        self.websockets = self.websockets.saturating_add(1);
         self.timeline.push(Event { timestamp, id: Id::WebSocket(number) });
     }
 
@@ -87,7 +87,7 @@ impl CaptureInfo {
             duration_ms,
             stats: format::Stats {
                 trace_count: self.traces,
-                ws_connection_count: self.sockets,
+                ws_connection_count: self.websockets,
                 ws_message_count: self.messages,
                 context_count: 0,
             },
@@ -95,7 +95,7 @@ impl CaptureInfo {
         };
         let size = self.timeline.len().saturating_mul(EVENT_SIZE).saturating_add(EVENT_SIZE);
         archive.group(|archive| {
-            archive.entry("timeline.json".into(), size, Packing::Deflated, &[])?;
+            archive.entry("timeline.json".into(), size, CompressionMethod::Deflated, &[])?;
             let mut piecewise = BufWriter::with_capacity(BUFFER, &mut *archive);
             self.timeline.write(&mut piecewise)?;
             piecewise.flush()?;

@@ -13,8 +13,8 @@ pub(crate) fn merge(bundles: &[PathBuf], output: &Path, out: &mut dyn Write) -> 
         "Merged {} to {}: {}, {}, {}",
         count(bundles.len() as u64, "bundle"),
         merged.output.display(),
-        count(merged.traces, "exchange"),
-        count(merged.sockets, "WebSocket"),
+        count(merged.exchanges, "exchange"),
+        count(merged.websockets, "WebSocket"),
         count(merged.messages, "message"),
     );
     print(&format!("{}\n", escape(&line)), out)

@@ -80,7 +80,7 @@ pub(crate) fn open(file: &Path, prefer: Prefer) -> Result<Opened, CommandError> 
 
 /// Fails unless the bundle has an exchange with this id.
 pub(crate) fn require_exchange(bundle: &Bundle, id: &str) -> Result<(), CommandError> {
-    if bundle.sockets().contains(id) {
+    if bundle.websockets().contains(id) {
         return Err(CommandError::Request(format!("{id} is a WebSocket: show its messages with --ws {id}")));
     }
     require_id(id, "trace", bundle.traces())
@@ -91,7 +91,7 @@ pub(crate) fn require_websocket(bundle: &Bundle, id: &str) -> Result<(), Command
     if bundle.traces().contains(id) {
         return Err(CommandError::Request(format!("{id} is an exchange: show it with --trace {id}")));
     }
-    require_id(id, "WebSocket", bundle.sockets())
+    require_id(id, "WebSocket", bundle.websockets())
 }
 
 fn require_id(id: &str, noun: &str, ids: &Ids) -> Result<(), CommandError> {

@@ -15,12 +15,12 @@ pub(crate) fn recover(part: &Path, output: Option<&Path>, out: &mut dyn Write) -
 }
 
 fn said(part: &Path, recovered: &Recovered) -> String {
-    let Recovered { output, traces, sockets, messages, cut_off, left_out, is_alive, .. } = recovered;
+    let Recovered { output, exchanges, websockets, messages, cut_off, left_out, is_alive, .. } = recovered;
     let mut lines = vec![format!(
         "Recovered to {}: {}, {}, {}",
         output.display(),
-        count(*traces, "HTTP trace"),
-        count(*sockets, "WS connection"),
+        count(*exchanges, "HTTP trace"),
+        count(*websockets, "WS connection"),
         count(*messages, "WS message"),
     )];
     if *is_alive {

@@ -12,9 +12,9 @@
 use super::body::Store;
 use super::item::{Exchange, Item, Message, WebSocketKey};
 use super::queue::{MANY, Receiver};
-use crate::bundle::archive::{Archive, FinishError, PartState, folder};
+use crate::bundle::archive::{Archive, FinishError, UnfinishedState, folder};
 use crate::bundle::format::{self, Id};
-use crate::bundle::note::{self, Note};
+use crate::bundle::recovery_note::{self, RecoveryNote};
 use crate::bundle::session::{CaptureInfo, json};
 use crate::clock::Moment;
 use crate::config::Observer;
@@ -109,7 +109,7 @@ impl Writer {
 
     /// Where the bundle is until it is finished.
     pub(crate) fn part(&self) -> &Path {
-        self.archive.part()
+        self.archive.unfinished_path()
     }
 
     /// Where the bodies for this writer are to be kept.
@@ -241,10 +241,13 @@ impl Writer {
         match group {
             Group::Exchange(prepared) => {
                 let socket = prepared.opens.as_ref().and_then(|opens| self.open.get(&opens.socket));
-                let opens = socket.map(|s| note::Opens { socket: s.number, protocols: s.protocols.clone() });
-                prepared.stage(&mut self.archive, &Note { capture, opens }.encode())
+                let opens =
+                    socket.map(|s| recovery_note::OpenedWebSocket { socket: s.number, protocols: s.protocols.clone() });
+                prepared.stage(&mut self.archive, &RecoveryNote { capture, opens }.encode())
             }
-            Group::Message(message) => message.stage(&mut self.archive, &Note { capture, opens: None }.encode()),
+            Group::Message(message) => {
+                message.stage(&mut self.archive, &RecoveryNote { capture, opens: None }.encode())
+            }
         }
     }
 
@@ -307,21 +310,21 @@ impl Writer {
             context_refs: Vec::new(),
         };
         let capture = self.session.is_empty().then(|| self.capture_note());
-        let note = Note { capture, opens: None }.encode();
+        let note = RecoveryNote { capture, opens: None }.encode();
         let written = self.archive.group(|archive| json(archive, format!("ws/{id}.json"), &described, &note));
         if let Err(cause) = written {
             self.owed.push(socket);
             return Err(cause);
         }
         self.errors.written(self.owed.len());
-        self.session.socket(socket.number, socket.started);
+        self.session.websocket(socket.number, socket.started);
         self.errors.notify(&Notice::WebSocket { id: described.id, url: socket.url, messages: described.message_count });
         Ok(())
     }
 
     /// Whose the file is.
-    fn capture_note(&self) -> note::Capture {
-        note::Capture {
+    fn capture_note(&self) -> recovery_note::CaptureIdentity {
+        recovery_note::CaptureIdentity {
             id: self.session.capture_id.clone(),
             created: u64::try_from(self.started.since_epoch().as_micros()).unwrap_or(u64::MAX),
             name: self.session.name.clone(),
@@ -346,22 +349,22 @@ impl Writer {
         match catch_unwind(AssertUnwindSafe(|| self.write_end())) {
             Ok(Ok(())) => match self.archive.finish() {
                 Ok(output) => bundle = Some(output),
-                Err(FinishError { part, state: PartState::Whole, cause }) => {
+                Err(FinishError { path: part, state: UnfinishedState::Complete, cause }) => {
                     self.errors.add(ErrorKind::NotRenamed(part), &cause.to_string());
                 }
-                Err(FinishError { part, state: PartState::Cut, cause }) => {
+                Err(FinishError { path: part, state: UnfinishedState::Truncated, cause }) => {
                     self.errors.add(ErrorKind::Unfinished(part), &cause.to_string());
                 }
             },
             ended => {
                 let cause = ended
                     .map_or_else(|_| "internal error".into(), |e| e.err().map_or_else(String::new, |e| e.to_string()));
-                self.errors.add(ErrorKind::Unfinished(self.archive.part().to_owned()), &cause);
+                self.errors.add(ErrorKind::Unfinished(self.archive.unfinished_path().to_owned()), &cause);
             }
         }
         WriterSummary {
             exchanges: self.session.traces,
-            websockets: self.session.sockets,
+            websockets: self.session.websockets,
             messages: self.session.messages,
             lost: self.errors.lost(),
             truncated: self.errors.truncated(),

@@ -7,7 +7,7 @@
 //!
 //! An id gets its bundle's number, and whatever names the item is changed alike. Bodies are copied as they are packed.
 
-use super::rewriter::{Content, Remake, new_manifest};
+use super::rewriter::{Content, Rewriter, new_manifest};
 use crate::bundle::format::{Context, Manifest, Message, Trace, WebSocket};
 use crate::bundle::iso8601;
 use crate::bundle::reader::Bundle;
@@ -23,9 +23,9 @@ pub struct Merged {
     /// The new bundle.
     pub output: PathBuf,
     /// Exchanges in it.
-    pub traces: u64,
+    pub exchanges: u64,
     /// WebSockets in it.
-    pub sockets: u64,
+    pub websockets: u64,
     /// WebSocket messages in it.
     pub messages: u64,
 }
@@ -36,24 +36,24 @@ pub struct Merged {
 /// If one of them cannot be read, or the new one not be written; then nothing has changed.
 pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
     let made_of: Vec<_> = bundles.iter().map(PathBuf::as_path).collect();
-    let (output, stats) = Remake::make(output, &made_of, |remake| {
+    let (output, stats) = Rewriter::make(output, &made_of, |rewriter| {
         let mut session = MergedInfo::default();
         for (path, number) in bundles.iter().zip(1..) {
             let bundle = Bundle::open(path)?;
             session.add(bundle.manifest());
-            all(&bundle, number, remake)?;
+            all(&bundle, number, rewriter)?;
         }
         Ok(session.manifest())
     })?;
-    let (traces, sockets, messages) = (stats.trace_count, stats.ws_connection_count, stats.ws_message_count);
-    Ok(Merged { output, traces, sockets, messages })
+    let (traces, websockets, messages) = (stats.trace_count, stats.ws_connection_count, stats.ws_message_count);
+    Ok(Merged { output, exchanges: traces, websockets, messages })
 }
 
 /// Copies all of `bundle`, the `number`th.
-fn all(bundle: &Bundle, number: u32, remake: &mut Remake) -> Result<(), Error> {
+fn all(bundle: &Bundle, number: u32, rewriter: &mut Rewriter) -> Result<(), Error> {
     for id in bundle.contexts().iter() {
         let context = bundle.context(id)?;
-        remake.context(&Context { id: numbered(number, id), ..context })?;
+        rewriter.context(&Context { id: numbered(number, id), ..context })?;
     }
     for id in bundle.traces().iter() {
         let mut trace: Trace = bundle.trace(id)?;
@@ -63,21 +63,21 @@ fn all(bundle: &Bundle, number: u32, remake: &mut Remake) -> Result<(), Error> {
             renamed(&mut trace.request.body_file, || format!("{}_request.bin", trace.id)),
             renamed(&mut trace.response.body_file, || format!("{}_response.bin", trace.id)),
         ];
-        remake.trace(bundle, &trace, bodies)?;
+        rewriter.trace(bundle, &trace, bodies)?;
     }
-    for id in bundle.sockets().iter() {
-        let mut socket: WebSocket = bundle.socket(id)?;
+    for id in bundle.websockets().iter() {
+        let mut socket: WebSocket = bundle.websocket(id)?;
         socket.id = numbered(number, id);
         socket.handshake_trace_ref = socket.handshake_trace_ref.map(|id| numbered(number, &id));
         rename(number, &mut socket.context_refs);
-        remake.socket(&socket)?;
+        rewriter.socket(&socket)?;
         for id in bundle.messages(id).iter() {
             let mut message: Message = bundle.message(id)?;
             message.id = numbered(number, id);
             message.connection_ref.clone_from(&socket.id);
             rename(number, &mut message.context_refs);
             let payload = renamed(&mut message.payload_file, || format!("{}.bin", message.id));
-            remake.message(bundle, &message, payload)?;
+            rewriter.message(bundle, &message, payload)?;
         }
     }
     Ok(())

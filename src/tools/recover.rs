@@ -11,13 +11,13 @@
 //! behind. A socket that was open then has no JSON yet: the note beside its handshake says what it would have said. The file may hold anything: nothing in it names a file, and its claims are
 //! checked before they are believed.
 
-use crate::bundle::archive::part::{Owner, backup_of, output_of, owner_of};
-use crate::bundle::archive::scan::{Found, Scan, Step};
-use crate::bundle::archive::{Archive, FinishError, PartState};
+use crate::bundle::archive::scan::{LocatedEntry, Scan, ScanItem};
+use crate::bundle::archive::unfinished::{Owner, backup_of, output_of, owner_of};
+use crate::bundle::archive::{Archive, FinishError, UnfinishedState};
 use crate::bundle::format::{self, Id, Manifest, Message, Trace, WebSocket};
 use crate::bundle::iso8601;
-use crate::bundle::note::{Capture, Note};
-use crate::bundle::reader::{Kind, kind, numbers};
+use crate::bundle::reader::{ItemKind, kind, numbers};
+use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
 use crate::bundle::session::{CaptureInfo, json};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashSet};
@@ -35,9 +35,9 @@ pub struct Recovered {
     /// The new bundle.
     pub output: PathBuf,
     /// Exchanges in it.
-    pub traces: u64,
+    pub exchanges: u64,
     /// WebSockets in it.
-    pub sockets: u64,
+    pub websockets: u64,
     /// WebSocket messages in it.
     pub messages: u64,
     /// So many bytes at the file's end belong to something that is not whole.
@@ -146,42 +146,42 @@ pub fn from_part(part: &Path, output: Option<&Path>) -> Result<Recovered, Error>
     }
     let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let (archive, _) = Archive::create(&output, modified.unwrap_or_default()).map_err(Error::Output)?;
-    let mut salvage = Salvage::new(&file, archive, &output);
-    let salvaged = salvage.all(&mut scan).and_then(|()| salvage.end());
-    if salvage.is_merged && salvage.session.is_empty() {
-        salvage.archive.abandon();
+    let mut recovery = Recovery::new(&file, archive, &output);
+    let salvaged = recovery.all(&mut scan).and_then(|()| recovery.end());
+    if recovery.is_merged && recovery.session.is_empty() {
+        recovery.archive.abandon();
         return Err(Error::Merged(part.to_owned()));
     }
     let unwritten = |cause| Error::Write { path: output.clone(), cause };
     if let Err(stop) = salvaged {
-        salvage.archive.abandon();
+        recovery.archive.abandon();
         return Err(match stop {
             Stop::Read(cause) => unread(cause),
             Stop::Write(cause) => unwritten(cause),
         });
     }
-    let Salvage { archive, session, left_out, good, .. } = salvage;
-    let output = archive.finish().map_err(|FinishError { part, state, cause }| {
-        if state == PartState::Cut {
+    let Recovery { archive, session, left_out, good, .. } = recovery;
+    let output = archive.finish().map_err(|FinishError { path: part, state, cause }| {
+        if state == UnfinishedState::Truncated {
             // It is no better than what it was made of.
             let _ = fs::remove_file(part);
         }
         unwritten(cause)
     })?;
     let cut_off = if scan.has_directory() { 0 } else { scan.len().saturating_sub(good) };
-    let CaptureInfo { traces, sockets, messages, .. } = session;
-    Ok(Recovered { output, traces, sockets, messages, cut_off, left_out, is_alive })
+    let CaptureInfo { traces, websockets, messages, .. } = session;
+    Ok(Recovered { output, exchanges: traces, websockets, messages, cut_off, left_out, is_alive })
 }
 
 /// What came out of the file so far.
-struct Salvage<'f> {
+struct Recovery<'f> {
     file: &'f File,
     archive: Archive,
     session: CaptureInfo,
     /// Of whose capture it is, once that is known.
-    capture: Option<Capture>,
+    capture: Option<CaptureIdentity>,
     /// Sound entries that no JSON has named yet, the last ones.
-    waiting: Vec<Found>,
+    waiting: Vec<LocatedEntry>,
     /// Entries so far.
     seen: u64,
     /// Those of them that were kept, or made anew.
@@ -218,7 +218,7 @@ enum Stop {
     Write(io::Error),
 }
 
-impl<'f> Salvage<'f> {
+impl<'f> Recovery<'f> {
     fn new(file: &'f File, archive: Archive, output: &Path) -> Self {
         Self {
             file,
@@ -240,14 +240,14 @@ impl<'f> Salvage<'f> {
     }
 
     fn all(&mut self, scan: &mut Scan<'_>) -> Result<(), Stop> {
-        while let Step::Entry(found) = scan.next().map_err(Stop::Read)? {
+        while let ScanItem::Entry(found) = scan.next().map_err(Stop::Read)? {
             self.seen = self.seen.saturating_add(1);
             self.one(found)?;
         }
         Ok(())
     }
 
-    fn one(&mut self, found: Found) -> Result<(), Stop> {
+    fn one(&mut self, found: LocatedEntry) -> Result<(), Stop> {
         let name = found.entry.name.as_str();
         let [first, second] = match numbers(name)[..] {
             [first] => [u32::try_from(first).ok(), None],
@@ -255,9 +255,9 @@ impl<'f> Salvage<'f> {
             _ => [None, None],
         };
         match (kind(name), first, second) {
-            (Some((Kind::Trace, _)), Some(n), None) => self.trace(n, &found),
-            (Some((Kind::Message, _)), Some(socket), Some(n)) => self.message(socket, n, &found),
-            (Some((Kind::WebSocket, _)), Some(n), None) => self.socket(n, &found),
+            (Some((ItemKind::Trace, _)), Some(n), None) => self.trace(n, &found),
+            (Some((ItemKind::Message, _)), Some(socket), Some(n)) => self.message(socket, n, &found),
+            (Some((ItemKind::WebSocket, _)), Some(n), None) => self.socket(n, &found),
             (Some((_, id)), ..) => {
                 self.is_merged |= id.matches('_').count() > 1;
                 Ok(())
@@ -278,7 +278,7 @@ impl<'f> Salvage<'f> {
         }
     }
 
-    fn trace(&mut self, number: u32, found: &Found) -> Result<(), Stop> {
+    fn trace(&mut self, number: u32, found: &LocatedEntry) -> Result<(), Stop> {
         let Some(trace) = self.read::<Trace>(found)? else { return Ok(()) };
         let id = Id::Trace(number).to_string();
         let (request, response) = (&trace.request, &trace.response);
@@ -306,7 +306,7 @@ impl<'f> Salvage<'f> {
         Ok(())
     }
 
-    fn message(&mut self, socket: u32, number: u32, found: &Found) -> Result<(), Stop> {
+    fn message(&mut self, socket: u32, number: u32, found: &LocatedEntry) -> Result<(), Stop> {
         let Some(message) = self.read::<Message>(found)? else { return Ok(()) };
         let id = Id::Message(socket, number).to_string();
         let payload = self.body("ws", &format!("{id}.bin"), &message.payload_file, message.payload_size);
@@ -330,7 +330,7 @@ impl<'f> Salvage<'f> {
     }
 
     /// What it says is written at the end, with the messages that are there.
-    fn socket(&mut self, number: u32, found: &Found) -> Result<(), Stop> {
+    fn socket(&mut self, number: u32, found: &LocatedEntry) -> Result<(), Stop> {
         let Some(socket) = self.read::<WebSocket>(found)? else { return Ok(()) };
         let id = Id::WebSocket(number).to_string();
         if socket.id == id && found.entry.name == format!("ws/{id}.json") {
@@ -342,7 +342,7 @@ impl<'f> Salvage<'f> {
         Ok(())
     }
 
-    fn manifest(&mut self, found: &Found) -> Result<(), Stop> {
+    fn manifest(&mut self, found: &LocatedEntry) -> Result<(), Stop> {
         if let Some(manifest) = self.read::<Manifest>(found)? {
             self.manifest = Some(manifest);
             self.kept(found.end, 1);
@@ -351,7 +351,7 @@ impl<'f> Salvage<'f> {
     }
 
     /// The JSON of `found`, if it is sound and makes sense.
-    fn read<T: DeserializeOwned>(&self, found: &Found) -> Result<Option<T>, Stop> {
+    fn read<T: DeserializeOwned>(&self, found: &LocatedEntry) -> Result<Option<T>, Stop> {
         if found.entry.size > LARGEST_JSON {
             return Ok(None);
         }
@@ -361,7 +361,7 @@ impl<'f> Salvage<'f> {
     }
 
     /// Copies entries as they are, as one group.
-    fn copy(&mut self, entries: &[Option<&Found>]) -> Result<(), Stop> {
+    fn copy(&mut self, entries: &[Option<&LocatedEntry>]) -> Result<(), Stop> {
         let (file, archive) = (self.file, &mut self.archive);
         let entries = entries.iter().copied().flatten();
         let copied = archive.group(|archive| {
@@ -387,8 +387,8 @@ impl<'f> Salvage<'f> {
         self.latest = self.latest.max(to);
     }
 
-    fn note(&mut self, found: &Found) -> Note {
-        let note = Note::decode(&found.note);
+    fn note(&mut self, found: &LocatedEntry) -> RecoveryNote {
+        let note = RecoveryNote::decode(&found.note);
         if self.capture.is_none() {
             self.capture.clone_from(&note.capture);
         }
@@ -412,10 +412,10 @@ impl<'f> Salvage<'f> {
             };
             let written = self.archive.group(|archive| json(archive, format!("ws/{id}.json"), &socket, &[]));
             written.map_err(Stop::Write)?;
-            self.session.socket(number, socket.timestamp);
+            self.session.websocket(number, socket.timestamp);
         }
         let (capture_id, created_at, name, began) = match (self.capture.take(), &self.manifest) {
-            (Some(Capture { id, created, name }), _) => {
+            (Some(CaptureIdentity { id, created, name }), _) => {
                 (id, iso8601::micros(Duration::from_micros(created)), name, created / 1000)
             }
             (None, Some(manifest)) => {
@@ -441,9 +441,9 @@ impl<'f> Salvage<'f> {
 
     /// `Some` if the body is as the JSON says: not there, or called `name`, in `folder`, and of the right size. It is waited
     /// for no longer.
-    fn body(&mut self, folder: &str, name: &str, file: &Option<String>, size: u64) -> Option<Option<Found>> {
+    fn body(&mut self, folder: &str, name: &str, file: &Option<String>, size: u64) -> Option<Option<LocatedEntry>> {
         let Some(file) = file else { return (size == 0).then_some(None) };
-        let is_it = |found: &Found| found.entry.name.strip_prefix(folder) == Some(&format!("/{name}"));
+        let is_it = |found: &LocatedEntry| found.entry.name.strip_prefix(folder) == Some(&format!("/{name}"));
         let found = self.waiting.iter().position(is_it).map(|at| self.waiting.remove(at))?;
         (file == name && size > 0 && found.entry.size == size).then_some(Some(found))
     }

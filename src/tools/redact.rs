@@ -13,7 +13,7 @@
 //! A placeholder is a hash of the value under a key that this run alone has, and forgets: whoever has the new bundle cannot try
 //! values out. Two runs give one value two placeholders.
 
-use super::rewriter::{Content, Remake, new_manifest};
+use super::rewriter::{Content, Rewriter, new_manifest};
 use crate::bundle::reader::{Bundle, Header, Manifest, Message, Trace};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -65,9 +65,9 @@ pub struct Redacted {
 /// If the one cannot be read, or the other not be written; then nothing has changed.
 pub fn redact(bundle: &Path, output: &Path, rules: &Rules) -> Result<Redacted, Error> {
     let mut work = Work { rules: Names::of(rules), placeholders: RandomState::new(), counts: Redacted::default() };
-    let (output, _) = Remake::make(output, &[bundle], |remake| {
+    let (output, _) = Rewriter::make(output, &[bundle], |rewriter| {
         let bundle = Bundle::open(bundle)?;
-        work.all(&bundle, remake)?;
+        work.all(&bundle, rewriter)?;
         let old = bundle.manifest().clone();
         Ok(Manifest {
             created_at: old.created_at,
@@ -116,27 +116,27 @@ struct Work {
 }
 
 impl Work {
-    fn all(&mut self, bundle: &Bundle, remake: &mut Remake) -> Result<(), Error> {
+    fn all(&mut self, bundle: &Bundle, rewriter: &mut Rewriter) -> Result<(), Error> {
         for id in bundle.contexts().iter() {
             let context = bundle.context(id)?;
-            remake.context(&self.context(context))?;
+            rewriter.context(&self.context(context))?;
         }
         for id in bundle.traces().iter() {
             let trace = bundle.trace(id)?;
             let (trace, bodies) = self.trace(bundle, trace)?;
-            remake.trace(bundle, &trace, bodies)?;
+            rewriter.trace(bundle, &trace, bodies)?;
         }
-        for id in bundle.sockets().iter() {
-            let mut socket = bundle.socket(id)?;
+        for id in bundle.websockets().iter() {
+            let mut socket = bundle.websocket(id)?;
             socket.url = self.url(&socket.url);
             if self.rules.is_header("sec-websocket-protocol") {
                 socket.protocols.iter_mut().for_each(|protocol| *protocol = placeholder(&self.placeholders, protocol));
             }
-            remake.socket(&socket)?;
+            rewriter.socket(&socket)?;
             for id in bundle.messages(id).iter() {
                 let message = bundle.message(id)?;
                 let (message, payload) = self.message(bundle, message)?;
-                remake.message(bundle, &message, payload)?;
+                rewriter.message(bundle, &message, payload)?;
             }
         }
         Ok(())

@@ -8,11 +8,11 @@
 //!
 //! One item at a time is in memory, and of those that are written some thirty bytes: id and time.
 
-use crate::bundle::archive::{Archive, FinishError, Packing};
+use crate::bundle::archive::{Archive, CompressionMethod, FinishError};
 use crate::bundle::format::{self, App, Context, Manifest, Message, Stats, TimelineEvent, Trace, WebSocket};
-use crate::bundle::reader::{self, Bundle, Kind};
+use crate::bundle::reader::{self, Bundle, ItemKind};
 use crate::bundle::session::{BUFFER, MOST_ORIGINS, json, origin};
-use crate::bundle::strings::Strings;
+use crate::bundle::string_arena::StringArena;
 use crate::clock::Moment;
 use serde::{Serialize, Serializer};
 use std::collections::HashMap;
@@ -70,12 +70,12 @@ impl From<reader::Error> for Error {
 }
 
 /// A bundle under way.
-pub(super) struct Remake {
+pub(super) struct Rewriter {
     archive: Archive,
     output: PathBuf,
     events: Vec<Event>,
     /// The ids of the events, in the order in which they were written.
-    ids: Strings,
+    ids: StringArena,
     stats: Stats,
     /// How many traces each origin has.
     origins: HashMap<String, u64>,
@@ -86,7 +86,7 @@ struct Event {
     timestamp: u64,
     /// Which of the ids is its own.
     id: u32,
-    kind: Kind,
+    kind: ItemKind,
 }
 
 /// Where an item's bytes come from.
@@ -98,7 +98,7 @@ pub(super) enum Content {
     New(Vec<u8>),
 }
 
-impl Remake {
+impl Rewriter {
     /// Makes `output`, which must not be one of the bundles that it is made of, of what `fill` writes; counts and the app are
     /// what it then holds, the rest of its manifest is as `fill` says. If anything fails, nothing is left behind.
     pub(super) fn make(
@@ -114,15 +114,15 @@ impl Remake {
             return Err(Error::Itself(path.to_path_buf()));
         }
         let (archive, _) = Archive::create(output, Moment::now().since_epoch()).map_err(Error::Output)?;
-        let (events, ids, origins) = (Vec::new(), Strings::default(), HashMap::new());
-        let mut remake = Self { archive, output: output.to_owned(), events, ids, stats: Stats::default(), origins };
-        let filled = fill(&mut remake).and_then(|manifest| remake.end(manifest));
-        let Self { mut archive, output, stats, .. } = remake;
+        let (events, ids, origins) = (Vec::new(), StringArena::default(), HashMap::new());
+        let mut rewriter = Self { archive, output: output.to_owned(), events, ids, stats: Stats::default(), origins };
+        let filled = fill(&mut rewriter).and_then(|manifest| rewriter.end(manifest));
+        let Self { mut archive, output, stats, .. } = rewriter;
         if let Err(e) = filled {
             archive.abandon();
             return Err(e);
         }
-        let placed = archive.finish().map_err(|FinishError { part, cause, .. }| {
+        let placed = archive.finish().map_err(|FinishError { path: part, cause, .. }| {
             // It is no better than what it was made of.
             let _ = std::fs::remove_file(part);
             Error::Write { path: output, cause }
@@ -139,7 +139,7 @@ impl Remake {
             }
             json(archive, format!("traces/{}.json", trace.id), trace, &[])
         })?;
-        self.event(trace.timestamp, Kind::Trace, &trace.id);
+        self.event(trace.timestamp, ItemKind::Trace, &trace.id);
         self.stats.trace_count = self.stats.trace_count.saturating_add(1);
         let origin = origin(&trace.request.url);
         if let Some(count) = self.origins.get_mut(origin) {
@@ -152,25 +152,25 @@ impl Remake {
 
     pub(super) fn socket(&mut self, socket: &WebSocket) -> Result<(), Error> {
         self.group(|archive| json(archive, format!("ws/{}.json", socket.id), socket, &[]))?;
-        self.event(socket.timestamp, Kind::WebSocket, &socket.id);
+        self.event(socket.timestamp, ItemKind::WebSocket, &socket.id);
         self.stats.ws_connection_count = self.stats.ws_connection_count.saturating_add(1);
         Ok(())
     }
 
-    /// As [`Remake::trace`].
+    /// As [`Rewriter::trace`].
     pub(super) fn message(&mut self, bundle: &Bundle, message: &Message, payload: Content) -> Result<(), Error> {
         self.group(|archive| {
             add(archive, bundle, "ws", message.payload_file.as_deref(), payload)?;
             json(archive, format!("ws/{}.json", message.id), message, &[])
         })?;
-        self.event(message.timestamp, Kind::Message, &message.id);
+        self.event(message.timestamp, ItemKind::Message, &message.id);
         self.stats.ws_message_count = self.stats.ws_message_count.saturating_add(1);
         Ok(())
     }
 
     pub(super) fn context(&mut self, context: &Context) -> Result<(), Error> {
         self.group(|archive| json(archive, format!("contexts/{}.json", context.id), context, &[]))?;
-        self.event(context.timestamp, Kind::Context, &context.id);
+        self.event(context.timestamp, ItemKind::Context, &context.id);
         self.stats.context_count = self.stats.context_count.saturating_add(1);
         Ok(())
     }
@@ -187,7 +187,7 @@ impl Remake {
         let (events, ids) = (std::mem::take(&mut self.events), std::mem::take(&mut self.ids));
         self.group(|archive| {
             let size = (events.len() as u64).saturating_mul(EVENT_SIZE).saturating_add(EVENT_SIZE);
-            archive.entry("timeline.json".into(), size, Packing::Deflated, &[])?;
+            archive.entry("timeline.json".into(), size, CompressionMethod::Deflated, &[])?;
             let mut piecewise = BufWriter::with_capacity(BUFFER, &mut *archive);
             serde_json::to_writer_pretty(&mut piecewise, &Timeline { events: Events { all: &events, ids: &ids } })?;
             piecewise.flush()?;
@@ -196,7 +196,7 @@ impl Remake {
         })
     }
 
-    fn event(&mut self, timestamp: u64, kind: Kind, id: &str) {
+    fn event(&mut self, timestamp: u64, kind: ItemKind, id: &str) {
         // Nobody has four billion.
         let place = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
         self.ids.push(id);
@@ -215,7 +215,7 @@ fn add(archive: &mut Archive, bundle: &Bundle, folder: &str, file: Option<&str>,
     match content {
         Content::Empty => Ok(()),
         Content::Same(from) => bundle.copy(archive, &format!("{folder}/{from}"), format!("{folder}/{file}")),
-        Content::New(bytes) => archive.add(format!("{folder}/{file}"), &bytes, Packing::Deflated, &[]),
+        Content::New(bytes) => archive.add(format!("{folder}/{file}"), &bytes, CompressionMethod::Deflated, &[]),
     }
 }
 
@@ -227,7 +227,7 @@ struct Timeline<'e> {
 
 struct Events<'e> {
     all: &'e [Event],
-    ids: &'e Strings,
+    ids: &'e StringArena,
 }
 
 impl Serialize for Events<'_> {
@@ -235,10 +235,10 @@ impl Serialize for Events<'_> {
         serializer.collect_seq(self.all.iter().map(|event| TimelineEvent {
             timestamp: event.timestamp,
             r#type: match event.kind {
-                Kind::Trace => "trace".into(),
-                Kind::WebSocket => "ws_open".into(),
-                Kind::Message => "ws_message".into(),
-                Kind::Context => "context".into(),
+                ItemKind::Trace => "trace".into(),
+                ItemKind::WebSocket => "ws_open".into(),
+                ItemKind::Message => "ws_message".into(),
+                ItemKind::Context => "context".into(),
             },
             r#ref: event.id.try_into().ok().and_then(|id| self.ids.get(id)).unwrap_or_default().to_owned(),
         }))

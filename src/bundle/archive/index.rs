@@ -18,7 +18,7 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Room for `count` entries.
+    /// Reservation for `count` entries.
     pub(crate) fn for_entries(count: usize) -> Self {
         Self { places: Vec::with_capacity(count), ..Self::default() }
     }

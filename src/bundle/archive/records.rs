@@ -14,21 +14,21 @@ use std::time::Duration;
 
 /// What the headers say of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct EntryHeader {
     pub(crate) name: String,
-    pub(crate) packing: Packing,
+    pub(crate) method: CompressionMethod,
     pub(crate) crc: u32,
     /// Compressed.
-    pub(crate) packed: u64,
+    pub(crate) compressed_size: u64,
     /// As it is read.
     pub(crate) size: u64,
     /// Whether the local header has room for sizes past 32 bits.
-    pub(crate) large: bool,
+    pub(crate) is_zip64: bool,
 }
 
 /// How an entry is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Packing {
+pub(crate) enum CompressionMethod {
     /// Compressed.
     Deflated,
     /// As it is, for what would not get smaller.
@@ -37,9 +37,9 @@ pub(crate) enum Packing {
 
 /// A date and time as ZIP has them, of 2 seconds each [4.4.6].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Date(u32);
+pub(super) struct DosDateTime(u32);
 
-impl Date {
+impl DosDateTime {
     /// ZIP knows the years 1980 to 2107; what is outside becomes the nearest.
     pub(super) fn new(since_epoch: Duration) -> Self {
         let since = since_epoch.try_into().unwrap_or(time::Duration::MAX);
@@ -55,13 +55,13 @@ impl Date {
     }
 }
 
-impl Entry {
+impl EntryHeader {
     /// The local header; as long as this whatever the sizes and the checksum are. `note` is our own extra field.
-    pub(super) fn local(&self, date: Date, note: &[u8]) -> io::Result<Vec<u8>> {
+    pub(super) fn local(&self, date: DosDateTime, note: &[u8]) -> io::Result<Vec<u8>> {
         let mut extra = Vec::new();
-        if self.large {
+        if self.is_zip64 {
             extra.extend([EXTRA_ZIP64.to_le_bytes(), 16u16.to_le_bytes()].concat());
-            extra.extend([self.size.to_le_bytes(), self.packed.to_le_bytes()].concat());
+            extra.extend([self.size.to_le_bytes(), self.compressed_size.to_le_bytes()].concat());
         }
         if !note.is_empty() {
             extra.extend(EXTRA_NOTE.to_le_bytes());
@@ -71,8 +71,8 @@ impl Entry {
         let mut header = Vec::with_capacity(LOCAL.saturating_add(self.name.len()).saturating_add(extra.len()));
         header.extend(SIGN_LOCAL.to_le_bytes());
         // With the extra field, both sizes are in it [4.5.3].
-        let sizes = if self.large { [u32::MAX; 2] } else { [clipped(self.packed), clipped(self.size)] };
-        self.common(&mut header, date, sizes, self.large)?;
+        let sizes = if self.is_zip64 { [u32::MAX; 2] } else { [clipped(self.compressed_size), clipped(self.size)] };
+        self.common(&mut header, date, sizes, self.is_zip64)?;
         header.extend(short(extra.len())?.to_le_bytes());
         header.extend(self.name.as_bytes());
         header.extend(extra);
@@ -81,12 +81,17 @@ impl Entry {
 
     /// Appends to `lines` the line in the directory of an entry whose local header is at `at`. If it fails, some of it may be
     /// there.
-    pub(super) fn central(&self, date: Date, at: u64, lines: &mut Vec<u8>) -> io::Result<()> {
+    pub(super) fn central(&self, date: DosDateTime, at: u64, lines: &mut Vec<u8>) -> io::Result<()> {
         // Only what does not fit, in this order.
-        let past: Vec<_> = [self.size, self.packed, at].into_iter().filter(|&n| n >= FULL).collect();
+        let past: Vec<_> = [self.size, self.compressed_size, at].into_iter().filter(|&n| n >= FULL).collect();
         lines.extend(SIGN_CENTRAL.to_le_bytes());
         lines.extend((MADE_ON_UNIX | ZIP64_VERSION).to_le_bytes());
-        self.common(lines, date, [clipped(self.packed), clipped(self.size)], self.large || !past.is_empty())?;
+        self.common(
+            lines,
+            date,
+            [clipped(self.compressed_size), clipped(self.size)],
+            self.is_zip64 || !past.is_empty(),
+        )?;
         lines.extend(if past.is_empty() { 0 } else { short(past.len() * 8 + 4)? }.to_le_bytes());
         // No comment, the first disk, no internal attributes.
         lines.extend([0; 6]);
@@ -102,12 +107,12 @@ impl Entry {
     }
 
     /// From the version that is needed to the length of the name, the same in both headers.
-    fn common(&self, header: &mut Vec<u8>, date: Date, [packed, size]: [u32; 2], zip64: bool) -> io::Result<()> {
+    fn common(&self, header: &mut Vec<u8>, date: DosDateTime, [packed, size]: [u32; 2], zip64: bool) -> io::Result<()> {
         header.extend(if zip64 { ZIP64_VERSION } else { DEFLATE_VERSION }.to_le_bytes());
         header.extend(0u16.to_le_bytes());
-        header.extend(match self.packing {
-            Packing::Deflated => 8u16.to_le_bytes(),
-            Packing::Stored => 0u16.to_le_bytes(),
+        header.extend(match self.method {
+            CompressionMethod::Deflated => 8u16.to_le_bytes(),
+            CompressionMethod::Stored => 0u16.to_le_bytes(),
         });
         header.extend(date.0.to_le_bytes());
         header.extend(self.crc.to_le_bytes());
@@ -142,9 +147,9 @@ pub(super) fn end(count: u64, len: u64, at: u64) -> Vec<u8> {
 
 /// What begins at some place in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Record {
+pub(super) enum ZipRecord {
     /// A local header of our kind, up to its name.
-    Local(Local),
+    Local(LocalHeader),
     /// The directory: there are no more entries.
     Directory,
     /// Nothing that we write.
@@ -153,66 +158,73 @@ pub(super) enum Record {
 
 /// The fixed part of a local header.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Local {
-    packing: Packing,
+pub(super) struct LocalHeader {
+    method: CompressionMethod,
     crc: u32,
-    packed: u32,
+    compressed_size: u32,
     size: u32,
     pub(super) name: u16,
     pub(super) extra: u16,
 }
 
 /// Reads the first [`LOCAL`] bytes of a record, or as many as there are.
-pub(super) fn record(bytes: &[u8]) -> Record {
+pub(super) fn record(bytes: &[u8]) -> ZipRecord {
     match long_at(bytes, 0) {
-        Some(SIGN_CENTRAL | SIGN_ZIP64_END | SIGN_END) => Record::Directory,
-        Some(SIGN_LOCAL) => local(bytes).map_or(Record::Other, Record::Local),
-        _ => Record::Other,
+        Some(SIGN_CENTRAL | SIGN_ZIP64_END | SIGN_END) => ZipRecord::Directory,
+        Some(SIGN_LOCAL) => local(bytes).map_or(ZipRecord::Other, ZipRecord::Local),
+        _ => ZipRecord::Other,
     }
 }
 
-fn local(bytes: &[u8]) -> Option<Local> {
+fn local(bytes: &[u8]) -> Option<LocalHeader> {
     let packing = match short_at(bytes, 8)? {
-        0 => Packing::Stored,
-        8 => Packing::Deflated,
+        0 => CompressionMethod::Stored,
+        8 => CompressionMethod::Deflated,
         _ => return None,
     };
     // Neither encrypted nor with its sizes elsewhere; a name in UTF-8 is one in ASCII for us.
     let flags = short_at(bytes, 6)?;
     (flags & 0b1001 == 0).then_some(())?;
-    Some(Local {
-        packing,
+    Some(LocalHeader {
+        method: packing,
         crc: long_at(bytes, 14)?,
-        packed: long_at(bytes, 18)?,
+        compressed_size: long_at(bytes, 18)?,
         size: long_at(bytes, 22)?,
         name: short_at(bytes, 26)?,
         extra: short_at(bytes, 28)?,
     })
 }
 
-impl Local {
+impl LocalHeader {
     /// The whole header: the entry, and our own field.
-    pub(super) fn complete<'b>(&self, name: &[u8], extra: &'b [u8]) -> Option<(Entry, &'b [u8])> {
+    pub(super) fn complete<'b>(&self, name: &[u8], extra: &'b [u8]) -> Option<(EntryHeader, &'b [u8])> {
         let zip64 = field(extra, EXTRA_ZIP64);
         let (size, packed) = match zip64 {
-            Some(sizes) if self.size == u32::MAX && self.packed == u32::MAX => {
+            Some(sizes) if self.size == u32::MAX && self.compressed_size == u32::MAX => {
                 (u64::from_le_bytes(array_at(sizes, 0)?), u64::from_le_bytes(array_at(sizes, 8)?))
             }
-            _ => (self.size.into(), self.packed.into()),
+            _ => (self.size.into(), self.compressed_size.into()),
         };
         let name = String::from_utf8(name.to_vec()).ok()?;
-        let entry = Entry { name, packing: self.packing, crc: self.crc, packed, size, large: zip64.is_some() };
+        let entry = EntryHeader {
+            name,
+            method: self.method,
+            crc: self.crc,
+            compressed_size: packed,
+            size,
+            is_zip64: zip64.is_some(),
+        };
         Some((entry, field(extra, EXTRA_NOTE).unwrap_or_default()))
     }
 }
 
 /// The fixed part of a line in the directory [4.3.12].
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Central {
+pub(super) struct CentralHeader {
     /// `None`: in a way that we do not know, or encrypted.
-    packing: Option<Packing>,
+    method: Option<CompressionMethod>,
     crc: u32,
-    packed: u32,
+    compressed_size: u32,
     size: u32,
     at: u32,
     pub(super) name: u16,
@@ -221,18 +233,18 @@ pub(super) struct Central {
 }
 
 /// Reads the first [`CENTRAL`] bytes of a line.
-pub(super) fn central(bytes: &[u8]) -> Option<Central> {
+pub(super) fn central(bytes: &[u8]) -> Option<CentralHeader> {
     (long_at(bytes, 0)? == SIGN_CENTRAL).then_some(())?;
     let is_encrypted = short_at(bytes, 8)? & 1 != 0;
     let packing = match short_at(bytes, 10)? {
-        0 if !is_encrypted => Some(Packing::Stored),
-        8 if !is_encrypted => Some(Packing::Deflated),
+        0 if !is_encrypted => Some(CompressionMethod::Stored),
+        8 if !is_encrypted => Some(CompressionMethod::Deflated),
         _ => None,
     };
-    Some(Central {
-        packing,
+    Some(CentralHeader {
+        method: packing,
         crc: long_at(bytes, 16)?,
-        packed: long_at(bytes, 20)?,
+        compressed_size: long_at(bytes, 20)?,
         size: long_at(bytes, 24)?,
         name: short_at(bytes, 28)?,
         extra: short_at(bytes, 30)?,
@@ -241,14 +253,14 @@ pub(super) fn central(bytes: &[u8]) -> Option<Central> {
     })
 }
 
-impl Central {
+impl CentralHeader {
     /// The whole line's length.
     pub(super) fn len(&self) -> u64 {
         [self.name, self.extra, self.comment].into_iter().fold(CENTRAL as u64, |len, n| len.saturating_add(n.into()))
     }
 
     /// The entry `name`, and where its local header is; `None` if it is packed in a way that we do not know.
-    pub(super) fn complete(&self, name: &str, extra: &[u8]) -> Option<(Entry, u64)> {
+    pub(super) fn complete(&self, name: &str, extra: &[u8]) -> Option<(EntryHeader, u64)> {
         // Only what does not fit, in this order.
         let mut past = field(extra, EXTRA_ZIP64).unwrap_or_default();
         let mut wide = |n: u32| match (u64::from(n), past.split_first_chunk()) {
@@ -258,9 +270,9 @@ impl Central {
             }
             (n, _) => n,
         };
-        let (size, packed, at) = (wide(self.size), wide(self.packed), wide(self.at));
-        let (name, packing) = (name.to_owned(), self.packing?);
-        Some((Entry { name, packing, crc: self.crc, packed, size, large: false }, at))
+        let (size, packed, at) = (wide(self.size), wide(self.compressed_size), wide(self.at));
+        let (name, packing) = (name.to_owned(), self.method?);
+        Some((EntryHeader { name, method: packing, crc: self.crc, compressed_size: packed, size, is_zip64: false }, at))
     }
 }
 
@@ -273,17 +285,17 @@ pub(super) fn local_len(bytes: &[u8]) -> Option<u64> {
 
 /// What the records after a directory say of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Directory {
+pub(super) struct EndOfDirectory {
     pub(super) count: u64,
     pub(super) len: u64,
     pub(super) at: u64,
 }
 
 /// Reads the end record [4.3.16], if `bytes` are one up to the end of the file.
-pub(super) fn end_of_directory(bytes: &[u8]) -> Option<Directory> {
+pub(super) fn end_of_directory(bytes: &[u8]) -> Option<EndOfDirectory> {
     let comment = usize::from(short_at(bytes, 20)?);
     (long_at(bytes, 0)? == SIGN_END && bytes.len().checked_sub(END)? == comment).then_some(())?;
-    Some(Directory {
+    Some(EndOfDirectory {
         count: short_at(bytes, 10)?.into(),
         len: long_at(bytes, 12)?.into(),
         at: long_at(bytes, 16)?.into(),
@@ -292,7 +304,7 @@ pub(super) fn end_of_directory(bytes: &[u8]) -> Option<Directory> {
 
 /// ZIP64's end record, and the locator that says where it is [4.3.14, 4.3.15].
 pub(super) mod zip64_end {
-    use super::{Directory, SIGN_ZIP64_END, SIGN_ZIP64_LOCATOR, array_at, long_at};
+    use super::{EndOfDirectory, SIGN_ZIP64_END, SIGN_ZIP64_LOCATOR, array_at, long_at};
 
     /// The record's length.
     pub(in super::super) const LEN: usize = 56;
@@ -304,10 +316,10 @@ pub(super) mod zip64_end {
     }
 
     /// Reads the record.
-    pub(in super::super) fn read(bytes: &[u8]) -> Option<Directory> {
+    pub(in super::super) fn read(bytes: &[u8]) -> Option<EndOfDirectory> {
         (long_at(bytes, 0)? == SIGN_ZIP64_END).then_some(())?;
         let number = |at| array_at(bytes, at).map(u64::from_le_bytes);
-        Some(Directory { count: number(32)?, len: number(40)?, at: number(48)? })
+        Some(EndOfDirectory { count: number(32)?, len: number(40)?, at: number(48)? })
     }
 }
 
@@ -375,23 +387,30 @@ const MODE: u32 = 0o100_600;
 mod tests {
     use super::*;
 
-    fn entry(size: u64, large: bool) -> Entry {
-        Entry { name: "a/b".into(), packing: Packing::Deflated, crc: 7, packed: size / 2, size, large }
+    fn entry(size: u64, large: bool) -> EntryHeader {
+        EntryHeader {
+            name: "a/b".into(),
+            method: CompressionMethod::Deflated,
+            crc: 7,
+            compressed_size: size / 2,
+            size,
+            is_zip64: large,
+        }
     }
 
     #[test]
     fn a_local_header_is_read_as_it_was_written() {
-        let date = Date::new(Duration::from_secs(1_795_338_429));
+        let date = DosDateTime::new(Duration::from_secs(1_795_338_429));
         for (size, large) in [(5, false), (5, true), (FULL, true), (u64::MAX, true)] {
             for note in [&b""[..], b"{}"] {
                 let entry = entry(size, large);
                 let bytes = entry.local(date, note).unwrap();
-                let Record::Local(head) = record(&bytes) else { panic!("{bytes:?}") };
+                let ZipRecord::Local(head) = record(&bytes) else { panic!("{bytes:?}") };
                 let (name, extra) = bytes[LOCAL..].split_at(head.name.into());
                 assert_eq!(extra.len(), usize::from(head.extra));
                 assert_eq!(head.complete(name, extra), Some((entry, note)));
                 for cut in 0..LOCAL {
-                    assert_eq!(record(&bytes[..cut]), Record::Other);
+                    assert_eq!(record(&bytes[..cut]), ZipRecord::Other);
                 }
             }
         }
@@ -399,21 +418,21 @@ mod tests {
 
     #[test]
     fn what_we_would_not_write_is_not_read() {
-        let bytes = entry(5, false).local(Date::new(Duration::ZERO), b"").unwrap();
+        let bytes = entry(5, false).local(DosDateTime::new(Duration::ZERO), b"").unwrap();
         // Encrypted; with a data descriptor; another compression.
         for (at, value) in [(6, 1), (6, 8), (8, 12)] {
             let mut bytes = bytes.clone();
             bytes[at] = value;
-            assert_eq!(record(&bytes), Record::Other);
+            assert_eq!(record(&bytes), ZipRecord::Other);
         }
-        assert_eq!(record(&[0; LOCAL]), Record::Other);
-        assert_eq!(record(&end(0, 0, 0)), Record::Directory);
-        assert_eq!(record(&end(70_000, 0, 0)), Record::Directory);
+        assert_eq!(record(&[0; LOCAL]), ZipRecord::Other);
+        assert_eq!(record(&end(0, 0, 0)), ZipRecord::Directory);
+        assert_eq!(record(&end(70_000, 0, 0)), ZipRecord::Directory);
     }
 
     #[test]
     fn a_line_of_the_directory_is_read_as_it_was_written() {
-        let date = Date::new(Duration::ZERO);
+        let date = DosDateTime::new(Duration::ZERO);
         for size in [0, 5, FULL - 1, FULL, u64::MAX] {
             for at in [0, 7, FULL, 1 << 40] {
                 let entry = entry(size, false);
@@ -440,11 +459,11 @@ mod tests {
     #[test]
     fn the_records_at_the_end_are_read_as_they_were_written() {
         let small = end(3, 100, 200);
-        assert_eq!(end_of_directory(&small), Some(Directory { count: 3, len: 100, at: 200 }));
+        assert_eq!(end_of_directory(&small), Some(EndOfDirectory { count: 3, len: 100, at: 200 }));
         assert_eq!(end_of_directory(&[&small[..], b"x"].concat()), None, "a comment that it does not speak of");
         let large = end(70_000, 1 << 33, 1 << 34);
         let (record, rest) = large.split_at(zip64_end::LEN);
-        assert_eq!(zip64_end::read(record), Some(Directory { count: 70_000, len: 1 << 33, at: 1 << 34 }));
+        assert_eq!(zip64_end::read(record), Some(EndOfDirectory { count: 70_000, len: 1 << 33, at: 1 << 34 }));
         assert_eq!(zip64_end::place(&rest[..LOCATOR]), Some((1 << 33) + (1 << 34)));
         assert_eq!(rest.len(), LOCATOR + END);
         assert_eq!((zip64_end::read(&small), zip64_end::place(&small), end_of_directory(b"")), (None, None, None));
@@ -461,9 +480,10 @@ mod tests {
 
     #[test]
     fn dates_stay_within_what_zip_knows() {
-        let parts = |date: Date| (1980 + (date.0 >> 25), date.0 >> 21 & 15, date.0 >> 16 & 31, date.0 >> 11 & 31);
-        assert_eq!(parts(Date::new(Duration::ZERO)), (1980, 1, 1, 0));
-        assert_eq!(parts(Date::new(Duration::from_secs(1_795_338_429))), (2026, 11, 22, 9));
-        assert_eq!(parts(Date::new(Duration::MAX)).0, 2107);
+        let parts =
+            |date: DosDateTime| (1980 + (date.0 >> 25), date.0 >> 21 & 15, date.0 >> 16 & 31, date.0 >> 11 & 31);
+        assert_eq!(parts(DosDateTime::new(Duration::ZERO)), (1980, 1, 1, 0));
+        assert_eq!(parts(DosDateTime::new(Duration::from_secs(1_795_338_429))), (2026, 11, 22, 9));
+        assert_eq!(parts(DosDateTime::new(Duration::MAX)).0, 2107);
     }
 }

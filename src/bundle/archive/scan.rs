@@ -7,7 +7,7 @@
 //!
 //! The file may hold anything. Lengths are claims until the bytes are there, and contents until their checksum is right.
 
-use super::records::{Entry, LOCAL, Local, Packing, Record, record};
+use super::records::{CompressionMethod, EntryHeader, LOCAL, LocalHeader, ZipRecord, record};
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 use std::fs::File;
 use std::io::{self, Read};
@@ -25,19 +25,19 @@ pub(crate) struct Scan<'f> {
 
 /// What is at the place the scan has come to.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum ScanItem {
     /// An entry, all of it there.
-    Entry(Found),
+    Entry(LocatedEntry),
     /// The directory, or the end of the file: there were no more entries.
     End,
     /// An entry that is not whole, or nothing of ours.
-    Cut,
+    Truncated,
 }
 
 /// An entry in the file.
 #[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) entry: Entry,
+pub(crate) struct LocatedEntry {
+    pub(crate) entry: EntryHeader,
     /// Our own field in the header.
     pub(crate) note: Vec<u8>,
     /// Where the content begins.
@@ -66,7 +66,7 @@ impl<'f> Scan<'f> {
     pub(crate) fn is_bundle(&self) -> io::Result<bool> {
         let bytes = self.bytes(0, LOCAL)?;
         let begins = |with: &[u8]| bytes.iter().zip(with).all(|(a, b)| a == b);
-        Ok(begins(b"PK\x03\x04") || begins(&[0; LOCAL]) || record(&bytes) == Record::Directory)
+        Ok(begins(b"PK\x03\x04") || begins(&[0; LOCAL]) || record(&bytes) == ZipRecord::Directory)
     }
 
     /// Whether all entries have been seen, and the directory after them.
@@ -75,27 +75,27 @@ impl<'f> Scan<'f> {
     }
 
     /// The next entry, whether its content is sound or not.
-    pub(crate) fn next(&mut self) -> io::Result<Step> {
+    pub(crate) fn next(&mut self) -> io::Result<ScanItem> {
         if self.at >= self.end {
-            return Ok(Step::End);
+            return Ok(ScanItem::End);
         }
         match record(&self.bytes(self.at, LOCAL)?) {
-            Record::Directory => {
+            ZipRecord::Directory => {
                 self.has_directory = true;
-                Ok(Step::End)
+                Ok(ScanItem::End)
             }
-            Record::Other => Ok(Step::Cut),
-            Record::Local(head) => {
+            ZipRecord::Other => Ok(ScanItem::Truncated),
+            ZipRecord::Local(head) => {
                 let found = self.found(&head)?;
                 if let Some(found) = &found {
                     self.at = found.end;
                 }
-                Ok(found.map_or(Step::Cut, Step::Entry))
+                Ok(found.map_or(ScanItem::Truncated, ScanItem::Entry))
             }
         }
     }
 
-    fn found(&self, head: &Local) -> io::Result<Option<Found>> {
+    fn found(&self, head: &LocalHeader) -> io::Result<Option<LocatedEntry>> {
         let (name, extra) = (usize::from(head.name), usize::from(head.extra));
         let from = self.at.saturating_add(LOCAL as u64);
         let rest = self.bytes(from, name.saturating_add(extra))?;
@@ -105,9 +105,9 @@ impl<'f> Scan<'f> {
             return Ok(None);
         };
         let at = from.saturating_add(rest.len() as u64);
-        let end = at.checked_add(entry.packed).filter(|&end| end <= self.end);
+        let end = at.checked_add(entry.compressed_size).filter(|&end| end <= self.end);
         let note = note.to_owned();
-        Ok(end.map(|end| Found { entry, note, at, end }))
+        Ok(end.map(|end| LocatedEntry { entry, note, at, end }))
     }
 
     fn bytes(&self, at: u64, most: usize) -> io::Result<Vec<u8>> {
@@ -119,7 +119,7 @@ impl<'f> Scan<'f> {
 pub(super) fn bytes_at(file: &File, at: u64, end: u64, most: usize) -> io::Result<Vec<u8>> {
     let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
     let mut bytes = vec![0; most.min(left)];
-    let mut piece = Piece { file, at, end };
+    let mut piece = FileRange { file, at, end };
     let mut have = 0;
     while let Some(rest) = bytes.get_mut(have..).filter(|rest| !rest.is_empty()) {
         match piece.read(rest) {
@@ -133,10 +133,10 @@ pub(super) fn bytes_at(file: &File, at: u64, end: u64, most: usize) -> io::Resul
     Ok(bytes)
 }
 
-impl Found {
+impl LocatedEntry {
     /// An entry whose content begins at `at`; `None` unless it ends at `most` at the latest.
-    pub(super) fn new(entry: Entry, at: u64, most: u64) -> Option<Self> {
-        let end = at.checked_add(entry.packed).filter(|&end| end <= most)?;
+    pub(super) fn new(entry: EntryHeader, at: u64, most: u64) -> Option<Self> {
+        let end = at.checked_add(entry.compressed_size).filter(|&end| end <= most)?;
         Some(Self { entry, note: Vec::new(), at, end })
     }
 
@@ -154,8 +154,8 @@ impl Found {
     }
 
     /// The content as it is in the file.
-    pub(crate) fn packed<'f>(&self, file: &'f File) -> Piece<'f> {
-        Piece { file, at: self.at, end: self.end }
+    pub(crate) fn packed<'f>(&self, file: &'f File) -> FileRange<'f> {
+        FileRange { file, at: self.at, end: self.end }
     }
 
     /// Reads the content and hands it to `take`; whether it is what the header says.
@@ -169,15 +169,15 @@ impl Found {
             size <= self.entry.size
         };
         let mut packed = self.packed(file);
-        let whole = match self.entry.packing {
-            Packing::Stored => stored(&mut packed, &mut unpacked)?,
-            Packing::Deflated => inflated(&mut packed, self.entry.size, &mut unpacked)?,
+        let whole = match self.entry.method {
+            CompressionMethod::Stored => stored(&mut packed, &mut unpacked)?,
+            CompressionMethod::Deflated => inflated(&mut packed, self.entry.size, &mut unpacked)?,
         };
         Ok(whole && size == self.entry.size && crc.sum() == self.entry.crc)
     }
 }
 
-fn stored(packed: &mut Piece<'_>, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
+fn stored(packed: &mut FileRange<'_>, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
     let mut piece = vec![0; piece_of(packed.end.saturating_sub(packed.at))];
     loop {
         match packed.read(&mut piece) {
@@ -191,7 +191,7 @@ fn stored(packed: &mut Piece<'_>, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Re
 }
 
 /// False unless the stream ends where the content, of `size` bytes, does.
-fn inflated(packed: &mut Piece<'_>, size: u64, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
+fn inflated(packed: &mut FileRange<'_>, size: u64, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
     let mut inflater = Decompress::new(false);
     let mut out = vec![0; piece_of(size)];
     let mut ended = false;
@@ -223,25 +223,25 @@ fn inflated(packed: &mut Piece<'_>, size: u64, take: &mut dyn FnMut(&[u8]) -> bo
     Ok(sound && ended)
 }
 
-/// Room to read so much, or a piece of it: most entries are small. One byte more, as room that is just enough looks full.
+/// Reservation to read so much, or a piece of it: most entries are small. One byte more, as room that is just enough looks full.
 fn piece_of(len: u64) -> usize {
     usize::try_from(len).map_or(PIECE, |len| len.saturating_add(1).min(PIECE))
 }
 
 /// A part of a file.
-pub(crate) struct Piece<'f> {
+pub(crate) struct FileRange<'f> {
     file: &'f File,
     at: u64,
     end: u64,
 }
 
-impl<'f> Piece<'f> {
+impl<'f> FileRange<'f> {
     pub(super) fn new(file: &'f File, range: Range<u64>) -> Self {
         Self { file, at: range.start, end: range.end }
     }
 }
 
-impl Read for Piece<'_> {
+impl Read for FileRange<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let most = left.min(into.len());

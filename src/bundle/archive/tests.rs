@@ -1,7 +1,7 @@
 //! What a bundle's file looks like, and what becomes of one that was there.
 
-use super::sink::BUFFER;
-use super::sink::faults::{DISK_IS_FULL, STEPS};
+use super::buffered_file::BUFFER;
+use super::buffered_file::faults::{DISK_IS_FULL, STEPS};
 use super::*;
 use std::fs;
 
@@ -38,7 +38,7 @@ fn create(output: &Path) -> Archive {
     Archive::create(output, Duration::from_secs(1_795_338_429)).unwrap().0
 }
 
-fn add(archive: &mut Archive, name: &str, content: &[u8], packing: Packing) -> io::Result<()> {
+fn add(archive: &mut Archive, name: &str, content: &[u8], packing: CompressionMethod) -> io::Result<()> {
     archive.entry(name.into(), content.len() as u64, packing, &[])?;
     archive.write_all(content)
 }
@@ -53,7 +53,7 @@ fn noise(len: usize) -> Vec<u8> {
 }
 
 fn content(path: &Path, name: &str) -> Option<Vec<u8>> {
-    Opened::open(path).unwrap().read(name, 1 << 30).unwrap()
+    ZipReader::open(path).unwrap().read(name, 1 << 30).unwrap()
 }
 
 fn refusal(output: &Path) -> String {
@@ -68,7 +68,7 @@ fn small_and_large_entries_come_back() {
     let folder = Folder::new("round");
     let mut archive = create(&folder.output());
     let large = noise(3 * BUFFER + 17);
-    for (i, packing) in [Packing::Deflated, Packing::Stored].into_iter().enumerate() {
+    for (i, packing) in [CompressionMethod::Deflated, CompressionMethod::Stored].into_iter().enumerate() {
         let group = archive.group(|a| {
             add(a, &format!("{i}/large"), &large, packing)?;
             add(a, &format!("{i}/empty"), b"", packing)?;
@@ -91,9 +91,9 @@ fn small_and_large_entries_come_back() {
 fn a_group_has_left_the_process_with_its_sizes() {
     let folder = Folder::new("flushed");
     let mut archive = create(&folder.output());
-    archive.group(|a| add(a, "name", b"content", Packing::Stored)).unwrap();
-    let bytes = fs::read(archive.part()).unwrap();
-    // Local header (APPNOTE 4.3.7): flags without a data descriptor, then the sizes, then name and content.
+    archive.group(|a| add(a, "name", b"content", CompressionMethod::Stored)).unwrap();
+    let bytes = fs::read(archive.unfinished_path()).unwrap();
+    // LocalHeader header (APPNOTE 4.3.7): flags without a data descriptor, then the sizes, then name and content.
     assert_eq!(bytes[6] & 8, 0);
     assert_eq!(bytes[18..26], [7, 0, 0, 0, 7, 0, 0, 0]);
     assert!(bytes.ends_with(b"namecontent"));
@@ -103,25 +103,25 @@ fn a_group_has_left_the_process_with_its_sizes() {
 fn a_group_that_fails_leaves_no_trace() {
     let folder = Folder::new("abort");
     let mut archive = create(&folder.output());
-    archive.group(|a| add(a, "before", b"1", Packing::Deflated)).unwrap();
+    archive.group(|a| add(a, "before", b"1", CompressionMethod::Deflated)).unwrap();
     for size in [10, 3 * BUFFER] {
         let failed = archive.group(|a| {
-            add(a, "whole", &noise(size), Packing::Deflated)?;
-            add(a, "half", &noise(size), Packing::Deflated)?;
+            add(a, "whole", &noise(size), CompressionMethod::Deflated)?;
+            add(a, "half", &noise(size), CompressionMethod::Deflated)?;
             Err(io::Error::other("no more"))
         });
         assert_eq!(failed.unwrap_err().to_string(), "no more");
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _ = archive.group(|a| {
-                add(a, "half", &noise(size), Packing::Stored).unwrap();
+                add(a, "half", &noise(size), CompressionMethod::Stored).unwrap();
                 std::panic::resume_unwind(Box::new("a panic without a message on stderr"));
             });
         }));
         assert!(panicked.is_err());
     }
-    archive.group(|a| add(a, "half", b"2", Packing::Deflated)).unwrap();
+    archive.group(|a| add(a, "half", b"2", CompressionMethod::Deflated)).unwrap();
     let bundle = archive.finish().unwrap();
-    let mut names: Vec<_> = Opened::open(&bundle).unwrap().names().collect();
+    let mut names: Vec<_> = ZipReader::open(&bundle).unwrap().names().collect();
     names.sort();
     assert_eq!(names, ["before", "half"]);
     assert_eq!(content(&bundle, "half").as_deref(), Some(&b"2"[..]));
@@ -132,38 +132,45 @@ fn a_group_that_fails_leaves_no_trace() {
 fn goes_on_when_a_full_disk_has_room_again() {
     let folder = Folder::new("full");
     let mut archive = create(&folder.output());
-    archive.group(|a| add(a, "before", b"1", Packing::Deflated)).unwrap();
+    archive.group(|a| add(a, "before", b"1", CompressionMethod::Deflated)).unwrap();
     DISK_IS_FULL.set(true);
     for size in [10, 3 * BUFFER] {
         let failed = archive.group(|a| {
-            add(a, "lost", &noise(size), Packing::Deflated)?;
-            add(a, "lost too", b"x", Packing::Deflated)
+            add(a, "lost", &noise(size), CompressionMethod::Deflated)?;
+            add(a, "lost too", b"x", CompressionMethod::Deflated)
         });
         assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
     DISK_IS_FULL.set(false);
-    archive.group(|a| add(a, "after", &noise(BUFFER), Packing::Deflated)).unwrap();
+    archive.group(|a| add(a, "after", &noise(BUFFER), CompressionMethod::Deflated)).unwrap();
     let bundle = archive.finish().unwrap();
-    let mut names: Vec<_> = Opened::open(&bundle).unwrap().names().collect();
+    let mut names: Vec<_> = ZipReader::open(&bundle).unwrap().names().collect();
     names.sort();
     assert_eq!(names, ["after", "before"]);
     assert!(content(&bundle, "after").unwrap() == noise(BUFFER));
 }
 
 /// What `bytes` would be as a stored entry.
-fn entry_of(name: &str, bytes: &[u8]) -> Entry {
+fn entry_of(name: &str, bytes: &[u8]) -> EntryHeader {
     let mut crc = Crc::new();
     crc.update(bytes);
     let len = bytes.len() as u64;
-    Entry { name: name.into(), packing: Packing::Stored, crc: crc.sum(), packed: len, size: len, large: false }
+    EntryHeader {
+        name: name.into(),
+        method: CompressionMethod::Stored,
+        crc: crc.sum(),
+        compressed_size: len,
+        size: len,
+        is_zip64: false,
+    }
 }
 
 /// The names of what is whole in `archive`'s file, in their order.
 fn whole(archive: &Archive) -> Vec<String> {
-    let file = fs::File::open(archive.part()).unwrap();
+    let file = fs::File::open(archive.unfinished_path()).unwrap();
     let mut scan = scan::Scan::new(&file).unwrap();
     let mut names = Vec::new();
-    while let scan::Step::Entry(found) = scan.next().unwrap() {
+    while let scan::ScanItem::Entry(found) = scan.next().unwrap() {
         if found.content(&file, &mut |_| ()).unwrap() {
             names.push(found.entry.name);
         }
@@ -175,24 +182,24 @@ fn whole(archive: &Archive) -> Vec<String> {
 fn others_are_written_behind_a_room_and_found_before_it_is_full() {
     let folder = Folder::new("room");
     let mut archive = create(&folder.output());
-    archive.group(|a| add(a, "before", b"before", Packing::Stored)).unwrap();
+    archive.group(|a| add(a, "before", b"before", CompressionMethod::Stored)).unwrap();
     let (large, other) = (noise(3 * BUFFER + 17), noise(BUFFER));
     let rooms = archive.reserve(vec![entry_of("large", &large), entry_of("other", &other)]).unwrap();
     assert_eq!(whole(&archive), ["before"], "there is room and nothing in it");
-    archive.group(|a| add(a, "meanwhile", b"meanwhile", Packing::Stored)).unwrap();
+    archive.group(|a| add(a, "meanwhile", b"meanwhile", CompressionMethod::Stored)).unwrap();
     assert_eq!(whole(&archive), ["before", "meanwhile"]);
-    let [first, second] = <[Room; 2]>::try_from(rooms).ok().unwrap();
+    let [first, second] = <[Reservation; 2]>::try_from(rooms).ok().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| first.fill(&mut &large[..]).unwrap());
-        archive.group(|a| add(a, "and on", b"and on", Packing::Deflated)).unwrap();
+        archive.group(|a| add(a, "and on", b"and on", CompressionMethod::Deflated)).unwrap();
     });
     second.fill(&mut &other[..]).unwrap();
     assert_eq!(whole(&archive), ["before", "large", "other", "meanwhile", "and on"]);
     archive
         .group(|a| {
-            a.take_in(&first)?;
-            a.take_in(&second)?;
-            add(a, "last", b"last", Packing::Stored)
+            a.add_reserved(&first)?;
+            a.add_reserved(&second)?;
+            add(a, "last", b"last", CompressionMethod::Stored)
         })
         .unwrap();
     let bundle = archive.finish().unwrap();
@@ -204,24 +211,24 @@ fn others_are_written_behind_a_room_and_found_before_it_is_full() {
 fn a_room_that_is_given_up_is_taken_back_or_stays_empty() {
     let folder = Folder::new("givenup");
     let mut archive = create(&folder.output());
-    let len = |archive: &Archive| fs::metadata(archive.part()).unwrap().len();
-    archive.group(|a| add(a, "before", b"before", Packing::Stored)).unwrap();
+    let len = |archive: &Archive| fs::metadata(archive.unfinished_path()).unwrap().len();
+    archive.group(|a| add(a, "before", b"before", CompressionMethod::Stored)).unwrap();
     let large = noise(3 * BUFFER);
     let before = len(&archive);
     let rooms = archive.reserve(vec![entry_of("lost", &large), entry_of("lost too", &large)]).unwrap();
     assert!(len(&archive) > before + 6 * BUFFER as u64);
     assert!(rooms[0].fill(&mut &large[1..]).is_err(), "it ends too early");
-    rooms.iter().rev().for_each(|room| archive.give_up(room));
+    rooms.iter().rev().for_each(|room| archive.release(room));
     assert_eq!(len(&archive), before);
     // With others behind, or staged to be, it cannot be taken back.
     let rooms = archive.reserve(vec![entry_of("lost", &large)]).unwrap();
-    archive.stage(|a| add(a, "behind", b"behind", Packing::Stored)).unwrap();
-    archive.give_up(&rooms[0]);
+    archive.stage(|a| add(a, "behind", b"behind", CompressionMethod::Stored)).unwrap();
+    archive.release(&rooms[0]);
     archive.commit().unwrap();
-    archive.group(|a| add(a, "last", b"last", Packing::Stored)).unwrap();
+    archive.group(|a| add(a, "last", b"last", CompressionMethod::Stored)).unwrap();
     assert_eq!(whole(&archive), ["before", "behind", "last"]);
     // More than a file can hold.
-    let too_large = Entry { packed: u64::MAX - 100, size: u64::MAX - 100, ..entry_of("no", b"") };
+    let too_large = EntryHeader { compressed_size: u64::MAX - 100, size: u64::MAX - 100, ..entry_of("no", b"") };
     assert!(archive.reserve(vec![entry_of("yes", b"yes"), too_large]).is_err());
     assert_eq!(whole(&archive), ["before", "behind", "last"]);
     let bundle = archive.finish().unwrap();
@@ -236,34 +243,34 @@ fn a_disk_that_fails_at_any_step_around_a_room_costs_what_it_hits() {
         for good in 0.. {
             let mut archive = create(&folder.output());
             let mut listed = vec!["first".to_owned()];
-            archive.group(|a| add(a, "first", b"first", Packing::Stored)).unwrap();
+            archive.group(|a| add(a, "first", b"first", CompressionMethod::Stored)).unwrap();
             STEPS.set(Some((good, bad)));
             let rooms = archive.reserve(vec![entry_of("large", &large)]);
-            if archive.group(|a| add(a, "behind", b"behind", Packing::Stored)).is_ok() {
+            if archive.group(|a| add(a, "behind", b"behind", CompressionMethod::Stored)).is_ok() {
                 listed.push("behind".into());
             }
             if let Ok(rooms) = rooms {
                 let filled = rooms[0].fill(&mut &large[..]);
                 if filled.is_err() {
-                    archive.give_up(&rooms[0]);
+                    archive.release(&rooms[0]);
                 } else {
                     let its_own = archive.group(|a| {
-                        a.take_in(&rooms[0])?;
-                        add(a, "its own", b"its own", Packing::Stored)
+                        a.add_reserved(&rooms[0])?;
+                        add(a, "its own", b"its own", CompressionMethod::Stored)
                     });
                     if its_own.is_ok() {
                         listed.extend(["large".into(), "its own".into()]);
                     }
                 }
             }
-            if archive.group(|a| add(a, "last", b"last", Packing::Stored)).is_ok() {
+            if archive.group(|a| add(a, "last", b"last", CompressionMethod::Stored)).is_ok() {
                 listed.push("last".into());
             }
             let was_reached = STEPS.take().is_none();
             let found = whole(&archive);
             assert!(listed.iter().all(|name| found.contains(name)), "{good} good steps: {listed:?}, {found:?}");
             let bundle = archive.finish().unwrap();
-            let opened = Opened::open(&bundle).unwrap();
+            let opened = ZipReader::open(&bundle).unwrap();
             let mut names: Vec<_> = opened.names().collect();
             names.sort();
             listed.sort();
@@ -282,13 +289,13 @@ fn a_bundle_that_cannot_be_finished_is_not_put_in_place() {
     let folder = Folder::new("unfinished");
     fs::write(folder.output(), b"old").unwrap();
     let mut archive = create(&folder.output());
-    archive.group(|a| add(a, "name", b"1", Packing::Deflated)).unwrap();
+    archive.group(|a| add(a, "name", b"1", CompressionMethod::Deflated)).unwrap();
     DISK_IS_FULL.set(true);
     let unplaced = archive.finish().unwrap_err();
     DISK_IS_FULL.set(false);
-    assert_eq!((unplaced.state, unplaced.cause.kind()), (PartState::Cut, io::ErrorKind::StorageFull));
+    assert_eq!((unplaced.state, unplaced.cause.kind()), (UnfinishedState::Truncated, io::ErrorKind::StorageFull));
     assert_eq!(fs::read(folder.output()).unwrap(), b"old");
-    assert!(fs::metadata(unplaced.part).unwrap().len() > 0);
+    assert!(fs::metadata(unplaced.path).unwrap().len() > 0);
     assert_eq!(folder.files(), ["capture.zip", "capture.zip.part"]);
 }
 
@@ -297,7 +304,7 @@ fn the_old_bundle_is_kept() {
     let folder = Folder::new("bak");
     for (i, name) in ["first", "second", "third"].into_iter().enumerate() {
         let mut archive = create(&folder.output());
-        archive.group(|a| add(a, name, b"1", Packing::Deflated)).unwrap();
+        archive.group(|a| add(a, name, b"1", CompressionMethod::Deflated)).unwrap();
         if i > 0 {
             assert!(content(&folder.output(), "first").is_some() || i > 1, "the old one stays until the end");
         }
@@ -314,10 +321,10 @@ fn a_bundle_that_cannot_get_its_name_stays_whole() {
     fs::write(folder.output(), b"old").unwrap();
     fs::create_dir(folder.0.join("capture.zip.bak")).unwrap();
     let mut archive = create(&folder.output());
-    archive.group(|a| add(a, "name", b"1", Packing::Deflated)).unwrap();
+    archive.group(|a| add(a, "name", b"1", CompressionMethod::Deflated)).unwrap();
     let unplaced = archive.finish().unwrap_err();
-    assert_eq!(unplaced.state, PartState::Whole);
-    assert!(content(&unplaced.part, "name").is_some());
+    assert_eq!(unplaced.state, UnfinishedState::Complete);
+    assert!(content(&unplaced.path, "name").is_some());
     assert_eq!(fs::read(folder.output()).unwrap(), b"old");
     assert_eq!(folder.files(), ["capture.zip", "capture.zip.bak", "capture.zip.part"]);
 }
@@ -341,9 +348,9 @@ fn the_parts_of_others_stay() {
     symlink(folder.0.join("elsewhere"), folder.0.join("capture.zip.2.part")).unwrap();
     let (mut archive, others) = Archive::create(&folder.output(), Duration::ZERO).unwrap();
     assert_eq!(others.len(), 2);
-    assert!(archive.part().ends_with("capture.zip.3.part"));
-    assert_eq!(fs::metadata(archive.part()).unwrap().permissions().mode() & 0o777, 0o600);
-    archive.group(|a| add(a, "name", b"1", Packing::Deflated)).unwrap();
+    assert!(archive.unfinished_path().ends_with("capture.zip.3.part"));
+    assert_eq!(fs::metadata(archive.unfinished_path()).unwrap().permissions().mode() & 0o777, 0o600);
+    archive.group(|a| add(a, "name", b"1", CompressionMethod::Deflated)).unwrap();
     archive.finish().unwrap();
     assert_eq!(folder.files(), ["capture.zip", "capture.zip.2.part", "capture.zip.part"]);
     assert_eq!(fs::read(folder.0.join("capture.zip.part")).unwrap(), b"of another");
@@ -386,16 +393,16 @@ fn what_cannot_be_written_is_known_at_once() {
 fn what_is_no_archive_is_said_plainly() {
     let folder = Folder::new("noarchive");
     fs::write(folder.output(), b"hello").unwrap();
-    assert_eq!(Opened::open(&folder.output()).err().unwrap(), "it is no ZIP archive, or is cut off");
+    assert_eq!(ZipReader::open(&folder.output()).err().unwrap(), "it is no ZIP archive, or is cut off");
 }
 
 #[test]
 fn an_entry_that_is_larger_than_asked_for_is_not_read() {
     let folder = Folder::new("most");
     let mut archive = create(&folder.output());
-    archive.group(|a| add(a, "name", &[0; 1000], Packing::Deflated)).unwrap();
+    archive.group(|a| add(a, "name", &[0; 1000], CompressionMethod::Deflated)).unwrap();
     archive.finish().unwrap();
-    let opened = Opened::open(&folder.output()).unwrap();
+    let opened = ZipReader::open(&folder.output()).unwrap();
     assert_eq!(opened.read("name", 999).unwrap_err(), "is too large (1000 bytes)");
     assert_eq!(opened.read("name", 1000).unwrap().unwrap().len(), 1000);
 }
@@ -408,7 +415,7 @@ const READERS: [(&str, &[&str]); 4] =
 /// entries, the last of which is called `last` and holds its own name.
 #[track_caller]
 fn assert_read_by_all(bundle: &Path, count: usize, last: &str) {
-    let opened = Opened::open(bundle).unwrap();
+    let opened = ZipReader::open(bundle).unwrap();
     assert_eq!((opened.names().count(), opened.read(last, 100).unwrap()), (count, Some(last.into())));
     let script = "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); n = z.namelist()
 assert z.testzip() is None; assert z.read(n[-1]).decode() == n[-1]; print(len(n), n[-1])";
@@ -452,7 +459,9 @@ fn more_entries_than_16_bits_count_are_read_by_all() {
         for chunk in (0..count).collect::<Vec<_>>().chunks(1000) {
             let names = chunk.iter().map(|n| format!("traces/{n}"));
             archive
-                .group(|a| names.into_iter().try_for_each(|name| add(a, &name, name.as_bytes(), Packing::Stored)))
+                .group(|a| {
+                    names.into_iter().try_for_each(|name| add(a, &name, name.as_bytes(), CompressionMethod::Stored))
+                })
                 .unwrap();
         }
         let bundle = archive.finish().unwrap();
@@ -464,11 +473,11 @@ fn more_entries_than_16_bits_count_are_read_by_all() {
 fn a_bundle_past_4_gib_is_read_by_all() {
     let folder = Folder::new("far");
     let mut archive = create(&folder.output());
-    archive.group(|a| add(a, "near", b"near", Packing::Stored)).unwrap();
+    archive.group(|a| add(a, "near", b"near", CompressionMethod::Stored)).unwrap();
     // Before, across and after the place where offsets get longer; the hole before it costs no disk.
     archive.skip_to((4 << 30) - 60);
     for name in ["first", "second", "third"] {
-        archive.group(|a| add(a, name, name.as_bytes(), Packing::Stored)).unwrap();
+        archive.group(|a| add(a, name, name.as_bytes(), CompressionMethod::Stored)).unwrap();
     }
     let bundle = archive.finish().unwrap();
     assert!(fs::metadata(&bundle).unwrap().len() > 4 << 30);
@@ -483,7 +492,7 @@ fn an_entry_past_4_gib_has_room_for_its_size() {
     let size = (4 << 30) + 5;
     archive
         .group(|a| {
-            a.entry("large".into(), size, Packing::Deflated, &[])?;
+            a.entry("large".into(), size, CompressionMethod::Deflated, &[])?;
             let zeros = vec![0; 1 << 20];
             let mut left = size;
             while left > 0 {
@@ -491,7 +500,7 @@ fn an_entry_past_4_gib_has_room_for_its_size() {
                 a.write_all(&zeros[..most as usize])?;
                 left -= most;
             }
-            add(a, "last", b"last", Packing::Stored)
+            add(a, "last", b"last", CompressionMethod::Stored)
         })
         .unwrap();
     let bundle = archive.finish().unwrap();

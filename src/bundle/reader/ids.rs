@@ -1,17 +1,17 @@
 //! The ids of a bundle's items, in the order of their numbers.
 
-use crate::bundle::strings::Strings;
+use crate::bundle::string_arena::StringArena;
 
 /// Ids of one kind, each once. They take some fifteen bytes each: a bundle may have a million.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids {
-    texts: Strings,
+    texts: StringArena,
     /// Some stand where they do not belong.
     is_mixed: bool,
 }
 
 impl Ids {
-    pub(super) const NONE: Self = Self { texts: Strings::NONE, is_mixed: false };
+    pub(super) const NONE: Self = Self { texts: StringArena::NONE, is_mixed: false };
 
     /// How many there are.
     pub fn len(&self) -> usize {

@@ -28,7 +28,7 @@ pub(super) fn show(opened: &mut Opened, options: &Options, out: &mut dyn Write) 
     }
     let matched = shown.sockets(bundle, out)?;
     if !options.json && !options.filter.is_empty() {
-        let (traces, sockets) = (bundle.traces().len(), bundle.sockets().len());
+        let (traces, sockets) = (bundle.traces().len(), bundle.websockets().len());
         writeln!(out, "\n{} of {traces} traces and {matched} of {sockets} WebSockets match", shown.matched)?;
     }
     Ok(())
@@ -95,8 +95,8 @@ impl Shown<'_> {
     /// Shows the WebSockets, and says how many.
     fn sockets(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<usize, CommandError> {
         let mut matched: usize = 0;
-        for id in bundle.sockets().iter() {
-            let socket = bundle.socket(id)?;
+        for id in bundle.websockets().iter() {
+            let socket = bundle.websocket(id)?;
             if !self.options.filter.wants_socket(bundle, &socket)? {
                 continue;
             }

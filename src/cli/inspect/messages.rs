@@ -32,7 +32,7 @@ pub(super) fn show(opened: &mut Opened, id: &str, options: &Options, out: &mut d
 }
 
 fn show_socket(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(), CommandError> {
-    let socket = bundle.socket(id)?;
+    let socket = bundle.websocket(id)?;
     let so_far = if bundle.is_open(id) { " so far" } else { "" };
     writeln!(out, "{id}  {}", date(socket.timestamp))?;
     writeln!(out, "\n{}", escape(&socket.url))?;

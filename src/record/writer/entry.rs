@@ -1,7 +1,7 @@
 //! A body, or a value as JSON, on its way into the archive.
 
 use super::BUFFER;
-use crate::bundle::archive::{self, Archive, Deflater, Packing, Room};
+use crate::bundle::archive::{self, Archive, CompressionMethod, Deflater, Reservation};
 use crate::record::body::Body;
 use crate::record::decode::{Decoded, codings, decode};
 use crate::wire::message::Headers;
@@ -16,11 +16,11 @@ pub(super) struct Entry {
     pub(super) size: u64,
     /// The codings that could not be taken off.
     pub(super) still_on: Option<String>,
-    packing: Packing,
+    packing: CompressionMethod,
     /// The checksum of what is read, once `body` is what the archive will hold.
     ready: Option<u32>,
     /// Where it is in the archive already.
-    room: Option<Box<Room>>,
+    room: Option<Box<Reservation>>,
 }
 
 impl Entry {
@@ -34,7 +34,7 @@ impl Entry {
         let Decoded { body, still_on } = decode(body, &codings(headers), most);
         let packed = still_on.is_some() || headers.first("content-type").is_some_and(is_packed);
         let entry = Self { still_on, ..Self::plain(body, name) };
-        let packing = if packed { Packing::Stored } else { entry.packing };
+        let packing = if packed { CompressionMethod::Stored } else { entry.packing };
         Self { packing, ..entry }
     }
 
@@ -42,7 +42,7 @@ impl Entry {
     pub(super) fn plain(body: Body, name: impl FnOnce() -> String) -> Self {
         let file = (!body.is_empty()).then(name);
         let size = body.len();
-        let packing = if size < WORTH_PACKING { Packing::Stored } else { Packing::Deflated };
+        let packing = if size < WORTH_PACKING { CompressionMethod::Stored } else { CompressionMethod::Deflated };
         Self { file, body, size, still_on: None, packing, ready: None, room: None }
     }
 
@@ -53,7 +53,7 @@ impl Entry {
         }
         self.packing = self.worth(deflater)?;
         let crc = self.body.crc();
-        if self.packing == Packing::Deflated {
+        if self.packing == CompressionMethod::Deflated {
             let mut packed = self.body.another();
             let mut out = |bytes: &[u8]| {
                 packed.push(bytes);
@@ -69,9 +69,10 @@ impl Entry {
     }
 
     /// What is worth doing: of what is long a sample tells.
-    fn worth(&self, deflater: &mut Deflater) -> io::Result<Packing> {
-        let is_hopeless = self.packing == Packing::Deflated && self.size >= SAMPLED && !self.shrinks(deflater)?;
-        Ok(if is_hopeless { Packing::Stored } else { self.packing })
+    fn worth(&self, deflater: &mut Deflater) -> io::Result<CompressionMethod> {
+        let is_hopeless =
+            self.packing == CompressionMethod::Deflated && self.size >= SAMPLED && !self.shrinks(deflater)?;
+        Ok(if is_hopeless { CompressionMethod::Stored } else { self.packing })
     }
 
     /// Whether pieces from all over it get smaller, each by itself: pieces that are alike, though far from each other, say
@@ -91,18 +92,25 @@ impl Entry {
     }
 
     /// What it will be in the archive's `folder`, if to copy it there takes long.
-    pub(super) fn wants_room(&self, folder: &str) -> Option<archive::Entry> {
+    pub(super) fn wants_room(&self, folder: &str) -> Option<archive::EntryHeader> {
         let (file, crc) = (self.file.as_ref()?, self.ready?);
         (self.body.len() >= ROOMY).then(|| self.described([folder, "/", file].concat(), self.packing, crc))
     }
 
     /// Of `body` as it is.
-    fn described(&self, name: String, packing: Packing, crc: u32) -> archive::Entry {
-        archive::Entry { name, packing, crc, packed: self.body.len(), size: self.size, large: false }
+    fn described(&self, name: String, packing: CompressionMethod, crc: u32) -> archive::EntryHeader {
+        archive::EntryHeader {
+            name,
+            method: packing,
+            crc,
+            compressed_size: self.body.len(),
+            size: self.size,
+            is_zip64: false,
+        }
     }
 
     /// Copies it to its place in the archive.
-    pub(super) fn fill(&mut self, room: Room) -> io::Result<()> {
+    pub(super) fn fill(&mut self, room: Reservation) -> io::Result<()> {
         self.room.insert(Box::new(room)).fill(&mut self.body.reader())
     }
 
@@ -110,7 +118,7 @@ impl Entry {
     pub(super) fn write(&self, archive: &mut Archive, folder: &str) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         if let Some(room) = &self.room {
-            return archive.take_in(room);
+            return archive.add_reserved(room);
         }
         let name = [folder, "/", file].concat();
         if let Some(crc) = self.ready {
@@ -119,7 +127,7 @@ impl Entry {
         let packing = if self.size < SAMPLED { self.packing } else { self.worth(archive.deflater()?)? };
         match self.body.in_memory() {
             Some(bytes) => archive.add(name, bytes, packing, &[]),
-            None if packing == Packing::Stored => {
+            None if packing == CompressionMethod::Stored => {
                 archive.copy(self.described(name, packing, self.body.crc()), &[], &mut self.body.reader())
             }
             None => {
@@ -132,7 +140,7 @@ impl Entry {
     /// It will not be in the archive.
     pub(super) fn give_up(&mut self, archive: &mut Archive) {
         if let Some(room) = self.room.take() {
-            archive.give_up(&room);
+            archive.release(&room);
         }
     }
 

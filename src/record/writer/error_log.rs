@@ -1,7 +1,7 @@
 //! The errors of a running capture: each kind is reported once as it happens, and counted for the summary.
 
 use super::{MOST_MESSAGES, MOST_TRACES};
-use crate::bundle::archive::part::{Owner, owner};
+use crate::bundle::archive::unfinished::{Owner, owner};
 use crate::config::Observer;
 use crate::notice::{Notice, Warning};
 use std::collections::BTreeMap;

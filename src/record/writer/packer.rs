@@ -12,7 +12,7 @@
 
 use super::entry::Effort;
 use super::prepared::Prepared;
-use crate::bundle::archive::{self, Deflater, Room};
+use crate::bundle::archive::{self, Deflater, Reservation};
 use crate::record::item::Exchange;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,8 +46,8 @@ pub(super) enum Done {
 
 /// A question for room.
 pub(super) struct Ask {
-    pub(super) entries: Vec<archive::Entry>,
-    pub(super) answer: SyncSender<io::Result<Vec<Room>>>,
+    pub(super) entries: Vec<archive::EntryHeader>,
+    pub(super) answer: SyncSender<io::Result<Vec<Reservation>>>,
 }
 
 impl Packer {

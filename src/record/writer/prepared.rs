@@ -1,7 +1,7 @@
 //! An exchange, or a message, made ready for the archive: bodies decoded, JSON put together. Needs nothing of the writer's.
 
 use super::entry::Entry;
-use crate::bundle::archive::{self, Archive, Deflater, Room};
+use crate::bundle::archive::{self, Archive, Deflater, Reservation};
 use crate::bundle::format::{self, Id, text};
 use crate::bundle::session::json;
 use crate::notice::Notice;
@@ -117,12 +117,12 @@ impl Prepared {
     }
 
     /// What its bodies will be in the archive, of those that take long to copy.
-    pub(super) fn wants_rooms(&self) -> Vec<archive::Entry> {
+    pub(super) fn wants_rooms(&self) -> Vec<archive::EntryHeader> {
         self.bodies.iter().filter_map(|body| body.wants_room(FOLDER)).collect()
     }
 
     /// Copies those to where they will be.
-    pub(super) fn fill(&mut self, rooms: io::Result<Vec<Room>>) {
+    pub(super) fn fill(&mut self, rooms: io::Result<Vec<Reservation>>) {
         let wanting = self.bodies.iter_mut().filter(|body| body.wants_room(FOLDER).is_some());
         let filled = rooms.and_then(|rooms| wanting.zip(rooms).try_for_each(|(body, room)| body.fill(room)));
         self.failed = filled.err();

@@ -312,11 +312,11 @@ fn websockets_have_their_handshake_and_messages() {
     });
     assert_eq!((summary.exchanges, summary.websockets, summary.messages, summary.lost), (3, 2, 5, 0));
     let bundle = checked(&summary);
-    let first = bundle.socket("ws_0001").unwrap();
+    let first = bundle.websocket("ws_0001").unwrap();
     assert_eq!((first.timestamp, first.url.as_str()), (2, "wss://a.test/chat"));
     assert_eq!((first.handshake_trace_ref.as_deref(), first.message_count), (Some("t_0002"), 4));
     assert_eq!(first.protocols, ["graphql-ws"]);
-    let second = bundle.socket("ws_0002").unwrap();
+    let second = bundle.websocket("ws_0002").unwrap();
     assert_eq!((second.handshake_trace_ref.as_deref(), second.message_count), (Some("t_0003"), 1));
     assert!(second.protocols.is_empty());
     let ids: Vec<_> = bundle.messages("ws_0001").iter().map(String::from).collect();

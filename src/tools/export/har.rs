@@ -33,7 +33,7 @@ pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) ->
         entry(bundle, trace, opened_by.get(&trace.id).map(String::as_str), out)
     })?;
     for id in without_handshake {
-        let socket = bundle.socket(&id)?;
+        let socket = bundle.websocket(&id)?;
         if selection.selects_websocket(bundle, &socket)? {
             let mut handshake: Trace = Trace::default();
             handshake.id.clone_from(&id);
@@ -52,8 +52,8 @@ pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) ->
 /// WebSockets by the exchange that opened them, and those of which it is not known.
 fn sockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>), Error> {
     let (mut opened_by, mut without) = (HashMap::new(), Vec::new());
-    for id in bundle.sockets().iter() {
-        match bundle.socket(id)?.handshake_trace_ref {
+    for id in bundle.websockets().iter() {
+        match bundle.websocket(id)?.handshake_trace_ref {
             Some(handshake) => drop(opened_by.insert(handshake, id.to_owned())),
             None => without.push(id.to_owned()),
         }
@@ -64,7 +64,7 @@ fn sockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>), Er
 fn entry(bundle: &Bundle, trace: &Trace, socket: Option<&str>, out: &mut dyn Write) -> Result<(), Error> {
     let (sent, received) = (bundle.request_body(trace)?, bundle.response_body(trace)?);
     let timings = Timings::of(&trace.timing, trace.request.url.starts_with("https:"));
-    let entry = Entry {
+    let entry = HarEntry {
         started: iso8601::millis(Duration::from_millis(trace.timestamp)),
         time: timings.sum(),
         request: Request::of(trace, &sent),
@@ -97,7 +97,7 @@ struct Creator {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry<'t> {
+struct HarEntry<'t> {
     #[serde(rename = "startedDateTime")]
     started: String,
     time: f64,
@@ -156,7 +156,7 @@ struct Response<'t> {
     http_version: &'static str,
     cookies: Vec<Cookie<'t>>,
     headers: &'t [Header],
-    content: Content<'t>,
+    content: HarContent<'t>,
     #[serde(rename = "redirectURL")]
     redirect: &'t str,
     headers_size: i64,
@@ -173,7 +173,7 @@ impl<'t> Response<'t> {
             Some(text) => (Text::Plain(text), None),
             None => (Text::Binary(Base64(body)), Some("base64")),
         };
-        let content = Content {
+        let content = HarContent {
             size: body.len() as u64,
             mime_type: mime_type(&response.headers),
             text: (!body.is_empty()).then_some(text),
@@ -314,7 +314,7 @@ impl<'t> PostData<'t> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Content<'t> {
+struct HarContent<'t> {
     size: u64,
     mime_type: &'t str,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,8 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a property is asserted")]
 
 use super::{Error, Recovered, from_part};
-use crate::bundle::archive::sink::faults::NO_SYNC;
-use crate::bundle::archive::{Archive, Packing};
+use crate::bundle::archive::buffered_file::faults::NO_SYNC;
+use crate::bundle::archive::{Archive, CompressionMethod};
 use crate::bundle::reader::Bundle;
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,7 +41,7 @@ fn write_entries(part: &Path, script: &[u8]) {
     let (pairs, rest) = script.as_chunks::<2>();
     for [name, content] in pairs {
         let content = CONTENTS[usize::from(*content) % CONTENTS.len()].as_bytes();
-        let packing = if name & 0x80 == 0 { Packing::Deflated } else { Packing::Stored };
+        let packing = if name & 0x80 == 0 { CompressionMethod::Deflated } else { CompressionMethod::Stored };
         let note = NOTES[usize::from(name >> 5 & 3) % NOTES.len()].as_bytes();
         let name = NAMES[usize::from(name & 0x1f) % NAMES.len()];
         let group = archive.group(|archive| {
@@ -50,7 +50,7 @@ fn write_entries(part: &Path, script: &[u8]) {
         });
         group.unwrap();
     }
-    let mut bytes = fs::read(archive.part()).unwrap();
+    let mut bytes = fs::read(archive.unfinished_path()).unwrap();
     if let Some(&cut) = rest.first() {
         bytes.truncate(bytes.len() * usize::from(cut) / 255);
     }
@@ -111,8 +111,8 @@ pub(super) fn assert_whole(recovered: &Recovered) -> Bundle {
         times.insert(id.to_owned(), trace.timestamp);
     }
     let mut messages = 0;
-    for id in bundle.sockets().iter() {
-        let socket = bundle.socket(id).unwrap();
+    for id in bundle.websockets().iter() {
+        let socket = bundle.websocket(id).unwrap();
         let ids = bundle.messages(id);
         assert_eq!(socket.message_count, ids.len() as u64);
         assert!(socket.handshake_trace_ref.is_none_or(|id| times.contains_key(&id)));
@@ -126,9 +126,9 @@ pub(super) fn assert_whole(recovered: &Recovered) -> Bundle {
         }
     }
     let stats = &bundle.manifest().stats;
-    assert_eq!((stats.trace_count, stats.ws_connection_count), (recovered.traces, recovered.sockets));
+    assert_eq!((stats.trace_count, stats.ws_connection_count), (recovered.exchanges, recovered.websockets));
     assert_eq!((stats.ws_message_count, messages), (recovered.messages, recovered.messages));
-    assert_eq!(bundle.traces().len() as u64, recovered.traces);
+    assert_eq!(bundle.traces().len() as u64, recovered.exchanges);
     let events = bundle.timeline().unwrap().events;
     assert!(events.is_sorted_by_key(|event| event.timestamp));
     let count = events.len();

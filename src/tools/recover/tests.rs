@@ -2,8 +2,8 @@
 
 use super::fuzz::{Folder, assert_whole, property};
 use super::*;
-use crate::bundle::archive::sink::faults::NO_SYNC;
-use crate::bundle::archive::{Entry, Opened, Packing};
+use crate::bundle::archive::buffered_file::faults::NO_SYNC;
+use crate::bundle::archive::{CompressionMethod, EntryHeader, ZipReader};
 use crate::bundle::reader::Bundle;
 use std::io::Write as _;
 use std::process::Command;
@@ -28,14 +28,15 @@ impl Reference {
         let (mut archive, _) = Archive::create(&folder.path("made.zip"), Duration::from_micros(CREATED)).unwrap();
         let mut session = CaptureInfo::new(&folder.path("made.zip"), Duration::from_micros(CREATED));
         let capture_id = session.capture_id.clone();
-        let capture = Capture { id: capture_id.clone(), created: CREATED, name: "my app".into() };
+        let capture = CaptureIdentity { id: capture_id.clone(), created: CREATED, name: "my app".into() };
         let mut steps = vec![(0, [0; 3])];
-        let len = |archive: &Archive| fs::metadata(archive.part()).unwrap().len() as usize;
+        let len = |archive: &Archive| fs::metadata(archive.unfinished_path()).unwrap().len() as usize;
         let mut first = Some(capture);
         for (n, [sent, received]) in [["", ""], ["", "an answer"], ["{}", &"long ".repeat(100)]].iter().enumerate() {
-            let mut note = Note { capture: first.take(), opens: None };
+            let mut note = RecoveryNote { capture: first.take(), opens: None };
             if n == 1 {
-                note.opens = Some(crate::bundle::note::Opens { socket: 1, protocols: vec!["chat".into()] });
+                note.opens =
+                    Some(crate::bundle::recovery_note::OpenedWebSocket { socket: 1, protocols: vec!["chat".into()] });
             }
             add_trace(&mut archive, &mut session, n as u32 + 1, sent, received, &note);
             steps.push((len(&archive), [session.traces, 0, 0]));
@@ -55,7 +56,7 @@ impl Reference {
             ..WebSocket::default()
         };
         archive.group(|archive| json(archive, "ws/ws_0001.json".into(), &socket, &[])).unwrap();
-        session.socket(1, socket.timestamp);
+        session.websocket(1, socket.timestamp);
         steps.push((len(&archive), [3, 3, 1]));
         session.write(&mut archive, 77).unwrap();
         let bytes = fs::read(archive.finish().unwrap()).unwrap();
@@ -90,7 +91,14 @@ impl Drop for Reference {
     }
 }
 
-fn add_trace(archive: &mut Archive, session: &mut CaptureInfo, n: u32, sent: &str, received: &str, note: &Note) {
+fn add_trace(
+    archive: &mut Archive,
+    session: &mut CaptureInfo,
+    n: u32,
+    sent: &str,
+    received: &str,
+    note: &RecoveryNote,
+) {
     let id = Id::Trace(n).to_string();
     let file = |side: &str, body: &str| (!body.is_empty()).then(|| format!("{id}_{side}.bin"));
     let trace: Trace = Trace {
@@ -116,7 +124,7 @@ fn add_trace(archive: &mut Archive, session: &mut CaptureInfo, n: u32, sent: &st
     let group = archive.group(|archive| {
         for (side, body) in [("request", sent), ("response", received)] {
             if let Some(file) = file(side, body) {
-                let packing = if body.len() < 100 { Packing::Stored } else { Packing::Deflated };
+                let packing = if body.len() < 100 { CompressionMethod::Stored } else { CompressionMethod::Deflated };
                 archive.entry(format!("traces/{file}"), body.len() as u64, packing, &[])?;
                 archive.write_all(body.as_bytes())?;
             }
@@ -142,7 +150,7 @@ fn add_message(archive: &mut Archive, session: &mut CaptureInfo, socket: u32, nu
     };
     let group = archive.group(|archive| {
         if let Some(file) = file {
-            archive.entry(format!("ws/{file}"), payload.len() as u64, Packing::Stored, &[])?;
+            archive.entry(format!("ws/{file}"), payload.len() as u64, CompressionMethod::Stored, &[])?;
             archive.write_all(payload.as_bytes())?;
         }
         json(archive, format!("ws/{id}.json"), &message, &[])
@@ -167,10 +175,10 @@ fn a_file_cut_at_any_byte_gives_all_that_was_whole() {
     for cut in 0..=reference.bytes.len() {
         let recovered = reference.recover_only(&reference.bytes[..cut]).unwrap();
         let (whole, [traces, messages, ended]) = *reference.steps.iter().rfind(|(len, _)| *len <= cut).unwrap();
-        assert_eq!((recovered.traces, recovered.messages), (traces, messages), "cut at {cut}");
+        assert_eq!((recovered.exchanges, recovered.messages), (traces, messages), "cut at {cut}");
         // Sockets are known from the handshake on, or from a message.
         let sockets = u64::from(traces >= 2) + u64::from(messages >= 2);
-        assert_eq!((recovered.sockets, recovered.left_out), (sockets, 0), "cut at {cut}");
+        assert_eq!((recovered.websockets, recovered.left_out), (sockets, 0), "cut at {cut}");
         assert!(ended <= sockets);
         if cut <= last {
             assert_eq!(recovered.cut_off, (cut - whole) as u64, "cut at {cut}");
@@ -195,26 +203,26 @@ fn what_was_written_while_a_large_body_was_copied_is_kept() {
     let output = reference.folder.path("rooms.zip");
     let (mut archive, _) = Archive::create(&output, Duration::ZERO).unwrap();
     let mut session = CaptureInfo::new(&output, Duration::ZERO);
-    add_trace(&mut archive, &mut session, 1, "", "first", &Note::default());
+    add_trace(&mut archive, &mut session, 1, "", "first", &RecoveryNote::default());
     let large = "large".repeat(100_000);
     let mut crc = flate2::Crc::new();
     crc.update(large.as_bytes());
     let len = large.len() as u64;
-    let entry = |file: &str| Entry {
+    let entry = |file: &str| EntryHeader {
         name: format!("traces/{file}"),
-        packing: Packing::Stored,
+        method: CompressionMethod::Stored,
         crc: crc.sum(),
-        packed: len,
+        compressed_size: len,
         size: len,
-        large: false,
+        is_zip64: false,
     };
     let rooms = archive.reserve(vec![entry("t_0002_request.bin"), entry("t_0002_response.bin")]).unwrap();
     add_message(&mut archive, &mut session, 1, 1, "payload");
-    add_trace(&mut archive, &mut session, 3, "two", "bodies", &Note::default());
+    add_trace(&mut archive, &mut session, 3, "two", "bodies", &RecoveryNote::default());
     rooms[0].fill(&mut large.as_bytes()).unwrap();
 
     // It ended in mid-copy.
-    let part = archive.part().to_owned();
+    let part = archive.unfinished_path().to_owned();
     let (recovered, bundle) = reference.recover(&fs::read(&part).unwrap()).unwrap();
     assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
     assert_eq!(recovered.messages, 1);
@@ -224,7 +232,7 @@ fn what_was_written_while_a_large_body_was_copied_is_kept() {
     assert_eq!(growing.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
 
     rooms[1].fill(&mut large.as_bytes()).unwrap();
-    let in_rooms = |archive: &mut Archive| rooms.iter().try_for_each(|room| archive.take_in(room));
+    let in_rooms = |archive: &mut Archive| rooms.iter().try_for_each(|room| archive.add_reserved(room));
     let described: Trace = Trace {
         id: "t_0002".into(),
         r#type: "http".into(),
@@ -249,9 +257,9 @@ fn what_was_written_while_a_large_body_was_copied_is_kept() {
             json(archive, "traces/t_0002.json".into(), &described, &[])
         })
         .unwrap();
-    add_trace(&mut archive, &mut session, 4, "again", "two bodies", &Note::default());
+    add_trace(&mut archive, &mut session, 4, "again", "two bodies", &RecoveryNote::default());
     let (recovered, bundle) = reference.recover(&fs::read(&part).unwrap()).unwrap();
-    assert_eq!((recovered.traces, recovered.messages, recovered.left_out, recovered.cut_off), (4, 1, 0, 0));
+    assert_eq!((recovered.exchanges, recovered.messages, recovered.left_out, recovered.cut_off), (4, 1, 0, 0));
     let trace = bundle.trace("t_0002").unwrap();
     assert!(bundle.request_body(&trace).unwrap() == large.as_bytes());
     assert!(bundle.response_body(&trace).unwrap() == large.as_bytes());
@@ -271,7 +279,7 @@ fn what_was_complete_comes_back_complete() {
     assert_keeps_the_contract(&recovered.output);
     // And once more, of what was recovered.
     let again = from_part(&recovered.output, Some(&reference.folder.path("again.zip"))).unwrap();
-    assert_eq!((again.traces, again.sockets, again.messages), (3, 2, 3));
+    assert_eq!((again.exchanges, again.websockets, again.messages), (3, 2, 3));
     assert_keeps_the_contract(&again.output);
 }
 
@@ -280,12 +288,12 @@ fn a_socket_that_was_open_keeps_its_url_and_subprotocol() {
     let reference = Reference::new("open");
     let before_its_json = reference.steps[reference.steps.len() - 2].0;
     let (_, bundle) = reference.recover(&reference.bytes[..before_its_json]).unwrap();
-    let socket = bundle.socket("ws_0001").unwrap();
+    let socket = bundle.websocket("ws_0001").unwrap();
     assert_eq!((socket.url.as_str(), socket.protocols.as_slice()), ("wss://a.test/2", &["chat".to_owned()][..]));
     assert_eq!((socket.handshake_trace_ref.as_deref(), socket.message_count), (Some("t_0002"), 2));
     assert_eq!(socket.timestamp, CREATED / 1000 + 2);
     // Of the other one nothing is known but its message.
-    let socket = bundle.socket("ws_0002").unwrap();
+    let socket = bundle.websocket("ws_0002").unwrap();
     assert_eq!((socket.url.as_str(), socket.handshake_trace_ref, socket.message_count), (UNKNOWN_URL, None, 1));
     // The last thing to end was the third exchange, or a message.
     assert_eq!(bundle.manifest().duration_ms, 50);
@@ -301,7 +309,7 @@ fn damage_anywhere_costs_what_it_hits_at_most() {
             match reference.recover(&bytes) {
                 Ok((recovered, _)) => {
                     let before = reference.steps.iter().rfind(|(len, _)| *len <= at).unwrap().1;
-                    assert!(recovered.traces >= before[0] && recovered.messages >= before[1], "damaged at {at}");
+                    assert!(recovered.exchanges >= before[0] && recovered.messages >= before[1], "damaged at {at}");
                 }
                 Err(Error::NoBundle(_)) => assert!(at < 30, "damaged at {at}"),
                 Err(e) => panic!("damaged at {at}: {e}"),
@@ -317,7 +325,7 @@ fn a_damaged_body_takes_its_exchange_along_and_is_told() {
     let at = bytes.windows(9).position(|window| window == b"an answer").unwrap();
     bytes[at] ^= 1;
     let (recovered, bundle) = reference.recover(&bytes).unwrap();
-    assert_eq!((recovered.traces, recovered.messages, recovered.left_out), (2, 3, 2));
+    assert_eq!((recovered.exchanges, recovered.messages, recovered.left_out), (2, 3, 2));
     assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
     assert_keeps_the_contract(&recovered.output);
 }
@@ -327,7 +335,7 @@ fn entries_are_copied_as_they_are() {
     let reference = Reference::new("copied");
     let (recovered, _) = reference.recover(&reference.bytes).unwrap();
     let made = reference.folder.path("made.zip");
-    let (old, new) = (Opened::open(&made).unwrap(), Opened::open(&recovered.output).unwrap());
+    let (old, new) = (ZipReader::open(&made).unwrap(), ZipReader::open(&recovered.output).unwrap());
     for name in old.names().collect::<Vec<_>>() {
         let same = old.read(&name, 1 << 20).unwrap() == new.read(&name, 1 << 20).unwrap();
         // Its time is that of the first message here, and of nothing in the original, where there is none.
@@ -379,12 +387,12 @@ fn a_part_that_is_being_written_is_not_taken_for_dead() {
     let output = reference.folder.path("running.zip");
     let (mut archive, _) = Archive::create(&output, Duration::ZERO).unwrap();
     let mut session = CaptureInfo::new(&output, Duration::ZERO);
-    add_trace(&mut archive, &mut session, 1, "", "", &Note::default());
-    let part = archive.part().to_owned();
+    add_trace(&mut archive, &mut session, 1, "", "", &RecoveryNote::default());
+    let part = archive.unfinished_path().to_owned();
     let refusal = from_part(&part, None).unwrap_err();
     assert!(matches!(refusal, Error::Alive(_)) && refusal.to_string().contains("still writing"), "{refusal}");
     let recovered = from_part(&part, Some(&reference.folder.path("so far.zip"))).unwrap();
-    assert_eq!((recovered.traces, recovered.is_alive), (1, true));
+    assert_eq!((recovered.exchanges, recovered.is_alive), (1, true));
     drop(archive);
     assert!(!from_part(&part, None).unwrap().is_alive);
 }
@@ -392,9 +400,9 @@ fn a_part_that_is_being_written_is_not_taken_for_dead() {
 #[test]
 fn a_disk_that_is_full_leaves_nothing_behind() {
     let reference = Reference::new("full");
-    crate::bundle::archive::sink::faults::DISK_IS_FULL.set(true);
+    crate::bundle::archive::buffered_file::faults::DISK_IS_FULL.set(true);
     let refused = reference.recover(&reference.bytes).unwrap_err();
-    crate::bundle::archive::sink::faults::DISK_IS_FULL.set(false);
+    crate::bundle::archive::buffered_file::faults::DISK_IS_FULL.set(false);
     assert!(matches!(refused, Error::Write { .. }), "{refused}");
     assert!(!reference.folder.path("capture.zip.2.part").exists() && !reference.folder.path("capture.zip").exists());
 }

@@ -20,7 +20,7 @@ pub(super) fn members(text: &str, names: &[String], placeholders: &RandomState) 
     while let Some(quote) = text.get(at..).and_then(|rest| rest.find('"')) {
         let open = at.saturating_add(quote);
         at = open.saturating_add(1);
-        let mark = Mark::before(text, open);
+        let mark = Quoting::before(text, open);
         // A letter may be written in six, or seven inside a string.
         let Some(name) = mark.string(text, at, longest.saturating_mul(7)) else { continue };
         let Some(value) = after_colon(text, name.end) else { continue };
@@ -38,26 +38,26 @@ pub(super) fn members(text: &str, names: &[String], placeholders: &RandomState) 
 
 /// What stands before the quotes of a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mark {
+enum Quoting {
     Nothing,
     /// A backslash: the JSON is inside a string.
     Backslash,
 }
 
 /// A string that was found.
-struct Found<'t> {
+struct QuotedString<'t> {
     inner: &'t str,
     /// Behind its closing quote.
     end: usize,
 }
 
-impl Mark {
+impl Quoting {
     fn before(text: &str, quote: usize) -> Self {
         if text.get(..quote).is_some_and(|before| before.ends_with('\\')) { Self::Backslash } else { Self::Nothing }
     }
 
     /// The string that begins at `from`, behind its opening quote, if it ends within `most` bytes.
-    fn string<'t>(self, text: &'t str, from: usize, most: usize) -> Option<Found<'t>> {
+    fn string<'t>(self, text: &'t str, from: usize, most: usize) -> Option<QuotedString<'t>> {
         let bytes = text.as_bytes().get(from..)?;
         let mut backslashes: usize = 0;
         for (length, byte) in bytes.iter().enumerate().take(most.saturating_add(2)) {
@@ -93,9 +93,9 @@ impl Mark {
     }
 }
 
-fn found(text: &str, from: usize, length: usize, mark: usize) -> Option<Found<'_>> {
+fn found(text: &str, from: usize, length: usize, mark: usize) -> Option<QuotedString<'_>> {
     let inner = text.get(from..from.checked_add(length)?.checked_sub(mark)?)?;
-    Some(Found { inner, end: from.checked_add(length)?.checked_add(1)? })
+    Some(QuotedString { inner, end: from.checked_add(length)?.checked_add(1)? })
 }
 
 /// Where the value begins, if what stands at `at` is a colon.
@@ -107,7 +107,7 @@ fn after_colon(text: &str, at: usize) -> Option<usize> {
 /// Replaces one value.
 struct Hider<'a> {
     text: &'a str,
-    mark: Mark,
+    mark: Quoting,
     placeholders: &'a RandomState,
     made: &'a mut Replaced,
 }
@@ -154,7 +154,7 @@ impl Hider<'_> {
     fn string(&mut self, at: usize) -> usize {
         let quote = self.mark.quote();
         let from = at.saturating_add(quote.len());
-        let Some(Found { inner, end }) = self.mark.string(self.text, from, usize::MAX) else {
+        let Some(QuotedString { inner, end }) = self.mark.string(self.text, from, usize::MAX) else {
             // It was cut off, or a line break ends what is no JSON: it is secret up to there.
             let rest = self.text.get(from..).unwrap_or_default();
             let inner = rest.split(['\n', '\r']).next().unwrap_or_default();

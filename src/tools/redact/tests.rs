@@ -1,7 +1,7 @@
 //! Bundles before and after.
 
 use super::*;
-use crate::bundle::archive::{Archive, Packing};
+use crate::bundle::archive::{Archive, CompressionMethod};
 use crate::bundle::session::json as entry;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -53,7 +53,7 @@ fn bundle(folder: &Folder, trace: &Trace, request: &[u8], response: &[u8], messa
             for (name, bytes, file) in bodies {
                 if !bytes.is_empty() {
                     *file = Some(name.split_once('/').unwrap().1.to_owned());
-                    archive.entry(name.into(), bytes.len() as u64, Packing::Deflated, &[])?;
+                    archive.entry(name.into(), bytes.len() as u64, CompressionMethod::Deflated, &[])?;
                     archive.write_all(bytes)?;
                 }
             }
@@ -97,7 +97,7 @@ fn nothing_secret_is_left_and_equal_values_stay_equal() {
     let new = Bundle::open(&done.output).unwrap();
     let trace = new.trace("t_0001").unwrap();
     let (sent, received) = (new.request_body(&trace).unwrap(), new.response_body(&trace).unwrap());
-    let socket = new.socket("ws_0001").unwrap();
+    let socket = new.websocket("ws_0001").unwrap();
     let message = new.message("ws_0001_m001").unwrap();
     let said = new.payload(&message).unwrap();
     let all = [

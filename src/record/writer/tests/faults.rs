@@ -1,8 +1,8 @@
 //! What goes wrong while a bundle is written: disks that are full or fail, panics, what makes no sense.
 
 use super::*;
-use crate::bundle::archive::Packing;
-use crate::bundle::archive::sink::faults::{DISK_IS_FULL, NO_SYNC, STEPS};
+use crate::bundle::archive::CompressionMethod;
+use crate::bundle::archive::buffered_file::faults::{DISK_IS_FULL, NO_SYNC, STEPS};
 
 #[test]
 fn a_full_disk_costs_what_came_meanwhile() {
@@ -26,8 +26,8 @@ fn a_full_disk_costs_what_came_meanwhile() {
         "what is lost takes its number along"
     );
     assert_eq!(bundle.trace("t_0005").unwrap().request.url, "http://after.test/");
-    assert_eq!(bundle.socket("ws_0001").unwrap().message_count, 1);
-    assert_eq!(bundle.socket("ws_0002").unwrap().handshake_trace_ref, None);
+    assert_eq!(bundle.websocket("ws_0001").unwrap().message_count, 1);
+    assert_eq!(bundle.websocket("ws_0002").unwrap().handshake_trace_ref, None);
     assert_eq!(summary.warnings.len(), 1);
     assert!(
         summary.warnings[0].to_string().starts_with("3 exchanges or messages could not be written: "),
@@ -152,7 +152,7 @@ fn a_panic_costs_one_item() {
     capture.take(item(capture.exchange(1, "http://a.test/")));
     capture.writer.as_mut().unwrap().take(|writer| {
         let _ = writer.archive.group(|archive| {
-            archive.entry("traces/t_0002.json".into(), 1, Packing::Deflated, &[])?;
+            archive.entry("traces/t_0002.json".into(), 1, CompressionMethod::Deflated, &[])?;
             std::panic::resume_unwind(Box::new("a panic without a message on stderr"))
         });
         Ok(())

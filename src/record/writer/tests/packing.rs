@@ -1,8 +1,8 @@
 //! What is compressed, by whom, and who waits for it.
 
 use super::*;
-use crate::bundle::archive::Packing;
-use crate::bundle::archive::scan::{Scan, Step};
+use crate::bundle::archive::CompressionMethod;
+use crate::bundle::archive::scan::{Scan, ScanItem};
 
 #[test]
 fn small_entries_are_compressed_unless_much_comes_at_once() {
@@ -70,12 +70,14 @@ fn what_does_not_get_smaller_is_stored() {
     let file = fs::File::open(summary.bundle.as_deref().unwrap()).unwrap();
     let mut scan = Scan::new(&file).unwrap();
     let mut packings = std::collections::BTreeMap::new();
-    while let Step::Entry(found) = scan.next().unwrap() {
-        packings.insert(found.entry.name, found.entry.packing);
+    while let ScanItem::Entry(found) = scan.next().unwrap() {
+        packings.insert(found.entry.name, found.entry.method);
     }
     for (n, size) in sizes.into_iter().enumerate() {
         for (m, (block, packing)) in
-            [(&noise[..], Packing::Stored), (text.as_bytes(), Packing::Deflated)].into_iter().enumerate()
+            [(&noise[..], CompressionMethod::Stored), (text.as_bytes(), CompressionMethod::Deflated)]
+                .into_iter()
+                .enumerate()
         {
             let id = Id::Trace((2 * n + m + 1) as u32).to_string();
             assert_eq!(packings[&format!("traces/{id}_response.bin")], packing, "{size} bytes, {id}");

@@ -2,13 +2,13 @@
 
 /// See above.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Strings {
+pub(crate) struct StringArena {
     all: String,
     /// Where each ends in `all`.
     ends: Vec<usize>,
 }
 
-impl Strings {
+impl StringArena {
     pub(crate) const NONE: Self = Self { all: String::new(), ends: Vec::new() };
 
     pub(crate) fn push(&mut self, text: &str) {
@@ -38,7 +38,7 @@ impl Strings {
     }
 }
 
-impl<'t> FromIterator<&'t str> for Strings {
+impl<'t> FromIterator<&'t str> for StringArena {
     fn from_iter<I: IntoIterator<Item = &'t str>>(texts: I) -> Self {
         let mut strings = Self::default();
         texts.into_iter().for_each(|text| strings.push(text));
@@ -53,11 +53,11 @@ mod tests {
     #[test]
     fn each_comes_back_as_it_was() {
         let texts = ["t_0001", "", "ü", "t_0002"];
-        let strings: Strings = texts.into_iter().collect();
+        let strings: StringArena = texts.into_iter().collect();
         assert_eq!(strings.iter().collect::<Vec<_>>(), texts);
         assert_eq!((strings.len(), strings.get(2), strings.get(4)), (4, Some("ü"), None));
         assert_eq!(
-            (strings.last(), Strings::default().last(), Strings::default().get(0)),
+            (strings.last(), StringArena::default().last(), StringArena::default().get(0)),
             (Some("t_0002"), None, None)
         );
     }

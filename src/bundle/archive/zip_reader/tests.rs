@@ -16,8 +16,8 @@ impl Saved {
         Self(path)
     }
 
-    fn opened(&self) -> Result<Opened, String> {
-        Opened::open(&self.0)
+    fn opened(&self) -> Result<ZipReader, String> {
+        ZipReader::open(&self.0)
     }
 }
 
@@ -56,7 +56,7 @@ fn assert_holds_all(name: &str, bytes: &[u8]) {
         let (entry, mut packed) = opened.packed(name).unwrap().unwrap();
         let mut bytes = Vec::new();
         packed.read_to_end(&mut bytes).unwrap();
-        assert_eq!((entry.size, entry.packed), (content.len() as u64, bytes.len() as u64), "{name}");
+        assert_eq!((entry.size, entry.compressed_size), (content.len() as u64, bytes.len() as u64), "{name}");
     }
     assert_eq!(opened.read("nothing", 100), Ok(None));
 }
@@ -131,7 +131,7 @@ fn what_we_cannot_read_is_named() {
     let saved = Saved::new("encrypted", &bytes);
     let said = saved.opened().unwrap().read("a", 100).unwrap_err();
     assert_eq!(said, "is packed in a way that is not known here");
-    let said = Opened::open(&std::env::temp_dir()).err().unwrap();
+    let said = ZipReader::open(&std::env::temp_dir()).err().unwrap();
     assert_eq!(said, "that is a folder");
     // The crate agrees that this is an archive.
     assert_eq!(ZipArchive::new(Cursor::new(archive())).unwrap().len(), ENTRIES.len());

@@ -1,4 +1,4 @@
-//! Room in the archive for one large entry, whose content is written while the archive goes on behind it.
+//! Reservation in the archive for one large entry, whose content is written while the archive goes on behind it.
 //!
 //! ```text
 //! header (content, as it comes) │ header body │ header trace.json ║ … │ header trace.json
@@ -8,13 +8,13 @@
 //! The header is true from the start and its checksum is not, until all the content is there: whoever reads the file by its
 //! local headers passes over the room either way, and takes it for an entry only if it is whole.
 
-use super::{in_pieces, sink};
+use super::{buffered_file, in_pieces};
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
 /// See above.
-pub(crate) struct Room {
+pub(crate) struct Reservation {
     file: Arc<File>,
     /// Where the header is.
     pub(super) at: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Room {
     pub(super) line: Vec<u8>,
 }
 
-impl Room {
+impl Reservation {
     pub(super) fn new(file: Arc<File>, at: u64, content: u64, len: u64, line: Vec<u8>) -> Self {
         Self { file, at, content, end: content.saturating_add(len), line }
     }
@@ -35,7 +35,7 @@ impl Room {
     pub(crate) fn fill(&self, packed: &mut dyn Read) -> io::Result<()> {
         let mut at = self.content;
         in_pieces(packed, self.end.saturating_sub(at), &mut |piece| {
-            sink::write_at(&self.file, piece, at)?;
+            buffered_file::write_at(&self.file, piece, at)?;
             at = at.saturating_add(piece.len() as u64);
             Ok(())
         })

@@ -10,15 +10,17 @@
 //! its line is read again whenever it is asked for.
 
 use super::index::Index;
-use super::records::{CENTRAL, Central, END, Entry, LOCAL, LOCATOR, central, end_of_directory, local_len, zip64_end};
-use super::scan::{Found, Piece, bytes_at};
+use super::records::{
+    CENTRAL, CentralHeader, END, EntryHeader, LOCAL, LOCATOR, central, end_of_directory, local_len, zip64_end,
+};
+use super::scan::{FileRange, LocatedEntry, bytes_at};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
 
 /// A bundle being read.
-pub(crate) struct Opened {
+pub(crate) struct ZipReader {
     file: File,
     directory: Range<u64>,
     /// What places in the file are past those that the directory names: an archive may stand behind something else.
@@ -26,7 +28,7 @@ pub(crate) struct Opened {
     index: Index,
 }
 
-impl Opened {
+impl ZipReader {
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|e| e.to_string())?;
         let meta = file.metadata().map_err(|e| e.to_string())?;
@@ -67,27 +69,27 @@ impl Opened {
     }
 
     /// An entry as it is packed, if it is there.
-    pub(crate) fn packed(&self, name: &str) -> Result<Option<(Entry, Piece<'_>)>, String> {
+    pub(crate) fn packed(&self, name: &str) -> Result<Option<(EntryHeader, FileRange<'_>)>, String> {
         let found = self.found(name)?;
         Ok(found.map(|found| (found.entry.clone(), found.packed(&self.file))))
     }
 
     /// The entry `name`, if it is there.
-    fn found(&self, name: &str) -> Result<Option<Found>, String> {
+    fn found(&self, name: &str) -> Result<Option<LocatedEntry>, String> {
         let line = self.index.places(name).find_map(|place| {
-            let lines = Lines::new(&self.file, place..self.directory.end, name.len());
+            let lines = DirectoryEntries::new(&self.file, place..self.directory.end, name.len());
             lines.into_iter().next().filter(|line| line.name == name.as_bytes())
         });
-        let Some(Line { head, extra, .. }) = line else { return Ok(None) };
+        let Some(DirectoryEntry { head, extra, .. }) = line else { return Ok(None) };
         let (entry, at) = head.complete(name, &extra).ok_or("is packed in a way that is not known here")?;
         let at = at.checked_add(self.shift).ok_or("is damaged")?;
         let local = bytes_at(&self.file, at, self.directory.start, LOCAL).map_err(|e| e.to_string())?;
         let content = local_len(&local).and_then(|len| at.checked_add(len)).ok_or("is damaged")?;
-        Ok(Some(Found::new(entry, content, self.directory.start).ok_or("is damaged")?))
+        Ok(Some(LocatedEntry::new(entry, content, self.directory.start).ok_or("is damaged")?))
     }
 
-    fn lines(&self) -> Lines<'_> {
-        Lines::new(&self.file, self.directory.clone(), BUFFER)
+    fn lines(&self) -> DirectoryEntries<'_> {
+        DirectoryEntries::new(&self.file, self.directory.clone(), BUFFER)
     }
 }
 
@@ -121,25 +123,25 @@ fn find(file: &File, len: u64) -> std::io::Result<Option<(Range<u64>, u64, u64)>
 }
 
 /// The lines of a directory, up to the first that is none.
-struct Lines<'f> {
-    source: BufReader<Piece<'f>>,
+struct DirectoryEntries<'f> {
+    source: BufReader<FileRange<'f>>,
     /// Where the next line begins.
     at: u64,
 }
 
 /// A line of a directory.
-struct Line {
+struct DirectoryEntry {
     /// Where it begins.
     place: u64,
-    head: Central,
+    head: CentralHeader,
     name: Vec<u8>,
     extra: Vec<u8>,
 }
 
-impl<'f> Lines<'f> {
+impl<'f> DirectoryEntries<'f> {
     fn new(file: &'f File, lines: Range<u64>, expected: usize) -> Self {
         let most = expected.saturating_add(MOST_BESIDES).min(BUFFER);
-        Self { at: lines.start, source: BufReader::with_capacity(most, Piece::new(file, lines)) }
+        Self { at: lines.start, source: BufReader::with_capacity(most, FileRange::new(file, lines)) }
     }
 
     fn bytes(&mut self, len: usize) -> Option<Vec<u8>> {
@@ -148,10 +150,10 @@ impl<'f> Lines<'f> {
     }
 }
 
-impl Iterator for Lines<'_> {
-    type Item = Line;
+impl Iterator for DirectoryEntries<'_> {
+    type Item = DirectoryEntry;
 
-    fn next(&mut self) -> Option<Line> {
+    fn next(&mut self) -> Option<DirectoryEntry> {
         let mut fixed = [0; CENTRAL];
         self.source.read_exact(&mut fixed).ok()?;
         let head = central(&fixed)?;
@@ -159,7 +161,7 @@ impl Iterator for Lines<'_> {
         self.bytes(head.comment.into())?;
         let place = self.at;
         self.at = place.saturating_add(head.len());
-        Some(Line { place, head, name, extra })
+        Some(DirectoryEntry { place, head, name, extra })
     }
 }
 

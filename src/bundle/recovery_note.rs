@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 /// What stands beside an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Note {
+pub(crate) struct RecoveryNote {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) capture: Option<Capture>,
+    pub(crate) capture: Option<CaptureIdentity>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) opens: Option<Opens>,
+    pub(crate) opens: Option<OpenedWebSocket>,
 }
 
 /// The capture that the entry is of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Capture {
+pub(crate) struct CaptureIdentity {
     /// Its UUID.
     pub(crate) id: String,
     /// When it began, in microseconds since the epoch.
@@ -32,27 +32,27 @@ pub(crate) struct Capture {
 /// The WebSocket that an exchange opens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Opens {
+pub(crate) struct OpenedWebSocket {
     /// Its number.
     pub(crate) socket: u32,
     /// The negotiated subprotocol.
     pub(crate) protocols: Vec<String>,
 }
 
-impl Note {
+impl RecoveryNote {
     /// As it stands in a header, empty if there is nothing to say.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let json = |note: &Self| if *note == Self::default() { Ok(Vec::new()) } else { serde_json::to_vec(note) };
         let mut encoded = json(self).unwrap_or_default();
         if encoded.len() > MOST {
             // A subprotocol of that length has no meaning to anyone.
-            let opens = self.opens.as_ref().map(|opens| Opens { protocols: Vec::new(), ..*opens });
+            let opens = self.opens.as_ref().map(|opens| OpenedWebSocket { protocols: Vec::new(), ..*opens });
             encoded = json(&Self { opens, capture: self.capture.clone() }).unwrap_or_default();
         }
         encoded
     }
 
-    /// Reads what [`Note::encode`] wrote; anything else says nothing.
+    /// Reads what [`RecoveryNote::encode`] wrote; anything else says nothing.
     pub(crate) fn decode(encoded: &[u8]) -> Self {
         serde_json::from_slice(encoded).unwrap_or_default()
     }
@@ -67,18 +67,21 @@ mod tests {
 
     #[test]
     fn is_read_as_it_was_written() {
-        let capture = Some(Capture { id: "x".into(), created: 5, name: "ü\"".into() });
-        let opens = |protocol: &str| Some(Opens { socket: 3, protocols: vec![protocol.into()] });
+        let capture = Some(CaptureIdentity { id: "x".into(), created: 5, name: "ü\"".into() });
+        let opens = |protocol: &str| Some(OpenedWebSocket { socket: 3, protocols: vec![protocol.into()] });
         for note in [
-            Note::default(),
-            Note { capture: capture.clone(), opens: None },
-            Note { capture: capture.clone(), opens: opens("graphql-ws") },
+            RecoveryNote::default(),
+            RecoveryNote { capture: capture.clone(), opens: None },
+            RecoveryNote { capture: capture.clone(), opens: opens("graphql-ws") },
         ] {
-            assert_eq!(Note::decode(&note.encode()), note);
+            assert_eq!(RecoveryNote::decode(&note.encode()), note);
         }
-        assert!(Note::default().encode().is_empty());
-        let long = Note { capture: capture.clone(), opens: opens(&"x".repeat(MOST)) };
-        assert_eq!(Note::decode(&long.encode()), Note { capture, opens: Some(Opens { socket: 3, protocols: vec![] }) });
-        assert_eq!(Note::decode(b"\xff"), Note::default());
+        assert!(RecoveryNote::default().encode().is_empty());
+        let long = RecoveryNote { capture: capture.clone(), opens: opens(&"x".repeat(MOST)) };
+        assert_eq!(
+            RecoveryNote::decode(&long.encode()),
+            RecoveryNote { capture, opens: Some(OpenedWebSocket { socket: 3, protocols: vec![] }) }
+        );
+        assert_eq!(RecoveryNote::decode(b"\xff"), RecoveryNote::default());
     }
 }

@@ -9,13 +9,13 @@
 //! not write, and write something else in its place. So the scan goes on behind the last JSON.
 
 use super::{App, LARGEST_JSON, Manifest, State, Trace, WebSocket};
-use crate::bundle::archive::Entry;
+use crate::bundle::archive::EntryHeader;
 use crate::bundle::archive::index::Index;
-use crate::bundle::archive::part::{Owner, owner_of};
-use crate::bundle::archive::scan::{Found, Piece, Scan, Step};
+use crate::bundle::archive::scan::{FileRange, LocatedEntry, Scan, ScanItem};
+use crate::bundle::archive::unfinished::{Owner, owner_of};
 use crate::bundle::format::Id;
 use crate::bundle::iso8601;
-use crate::bundle::note::{Capture, Note};
+use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -23,18 +23,18 @@ use std::path::Path;
 use std::time::Duration;
 
 /// See above.
-pub(super) struct Part {
+pub(super) struct GrowingBundle {
     file: File,
     /// Up to here all is known.
     seen: u64,
     index: Index,
-    capture: Option<Capture>,
+    capture: Option<CaptureIdentity>,
     /// WebSockets that have not ended: their handshakes tell of them.
     open: HashMap<String, WebSocket>,
     state: State,
 }
 
-impl Part {
+impl GrowingBundle {
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|e| e.to_string())?;
         let is_bundle = Scan::new(&file).and_then(|scan| scan.is_bundle()).map_err(|e| e.to_string())?;
@@ -60,7 +60,7 @@ impl Part {
         let file = self.file.try_clone()?;
         let mut scan = Scan::from(&file, self.seen)?;
         let mut place = self.seen;
-        while let Step::Entry(found) = scan.next()? {
+        while let ScanItem::Entry(found) = scan.next()? {
             let (end, is_last) = (found.end, found.entry.name.ends_with(".json"));
             waiting.push((place, found));
             place = end;
@@ -85,7 +85,7 @@ impl Part {
     }
 
     /// Notes that a WebSocket opens, and gives the name that its JSON will have; or that it has ended, and speaks for itself.
-    fn follow_socket(&mut self, found: &Found) -> Option<String> {
+    fn follow_socket(&mut self, found: &LocatedEntry) -> Option<String> {
         let name = found.entry.name.as_str();
         if let Some(id) = name.strip_prefix("ws/").and_then(|name| name.strip_suffix(".json")) {
             self.open.remove(id);
@@ -93,7 +93,7 @@ impl Part {
         if found.note.is_empty() {
             return None;
         }
-        let note = Note::decode(&found.note);
+        let note = RecoveryNote::decode(&found.note);
         if self.capture.is_none() {
             self.capture = note.capture;
         }
@@ -120,7 +120,7 @@ impl Part {
 
     /// What is known of the session, but for what is counted.
     pub(super) fn manifest(&self) -> Manifest {
-        let Some(Capture { id, created, name }) = self.capture.clone() else { return Manifest::default() };
+        let Some(CaptureIdentity { id, created, name }) = self.capture.clone() else { return Manifest::default() };
         Manifest {
             format_version: "1.0.0".into(),
             capture_id: id,
@@ -132,7 +132,7 @@ impl Part {
     }
 
     /// An entry as it is packed, if it is there.
-    pub(super) fn packed(&self, name: &str) -> Result<Option<(Entry, Piece<'_>)>, String> {
+    pub(super) fn packed(&self, name: &str) -> Result<Option<(EntryHeader, FileRange<'_>)>, String> {
         let found = self.found(name).map_err(|e| e.to_string())?;
         Ok(found.map(|found| (found.entry.clone(), found.packed(&self.file))))
     }
@@ -143,9 +143,9 @@ impl Part {
         found.map(|found| found.read(&self.file, most)).transpose()
     }
 
-    fn found(&self, name: &str) -> io::Result<Option<Found>> {
+    fn found(&self, name: &str) -> io::Result<Option<LocatedEntry>> {
         for place in self.index.places(name) {
-            if let Step::Entry(found) = Scan::from(&self.file, place)?.next()?
+            if let ScanItem::Entry(found) = Scan::from(&self.file, place)?.next()?
                 && found.entry.name == name
             {
                 return Ok(Some(found));

@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The file until it has its name; gone with its owner if nothing was written.
-pub(crate) struct Part {
+pub(crate) struct UnfinishedBundle {
     path: PathBuf,
     output: PathBuf,
     keep: bool,
@@ -24,18 +24,18 @@ pub(crate) struct Part {
 #[derive(Debug)]
 pub(crate) struct FinishError {
     /// Where it is instead.
-    pub(crate) part: PathBuf,
-    pub(crate) state: PartState,
+    pub(crate) path: PathBuf,
+    pub(crate) state: UnfinishedState,
     pub(crate) cause: io::Error,
 }
 
 /// What a `.part` is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PartState {
+pub(crate) enum UnfinishedState {
     /// It is a whole bundle and lacks the name only.
-    Whole,
+    Complete,
     /// It lacks its end; the exchanges in it can be recovered.
-    Cut,
+    Truncated,
 }
 
 /// Whether somebody writes to a part.
@@ -47,7 +47,7 @@ pub(crate) enum Owner {
     Gone,
 }
 
-impl Part {
+impl UnfinishedBundle {
     /// Opens the part for `output`, whose folder has to be there. The parts of others that are in the way are returned too.
     pub(super) fn create(output: &Path) -> Result<(File, Self, Vec<PathBuf>), Error> {
         let output = checked(output)?;
@@ -71,15 +71,15 @@ impl Part {
         self.keep = keep;
     }
 
-    pub(super) fn unplaced(&self, state: PartState, cause: io::Error) -> FinishError {
-        FinishError { part: self.path.clone(), state, cause }
+    pub(super) fn finish_error(&self, state: UnfinishedState, cause: io::Error) -> FinishError {
+        FinishError { path: self.path.clone(), state, cause }
     }
 
     /// Gives it the output's name.
     pub(super) fn place(&self) -> Result<PathBuf, FinishError> {
         match place(&self.path, &self.output) {
             Ok(()) => Ok(self.output.clone()),
-            Err(cause) => Err(self.unplaced(PartState::Whole, cause)),
+            Err(cause) => Err(self.finish_error(UnfinishedState::Complete, cause)),
         }
     }
 
@@ -99,7 +99,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for UnfinishedBundle {
     fn drop(&mut self) {
         if !self.keep {
             let _ = fs::remove_file(&self.path);
@@ -175,7 +175,7 @@ fn place(part: &Path, output: &Path) -> io::Result<()> {
     }
     fs::rename(part, output)?;
     #[cfg(any(test, fuzzing))]
-    if super::sink::faults::NO_SYNC.get() {
+    if super::buffered_file::faults::NO_SYNC.get() {
         return Ok(());
     }
     // The name is on the disk once the folder is; where folders cannot be synced, it soon will be.

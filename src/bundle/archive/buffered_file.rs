@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// See above.
-pub(super) struct Sink {
+pub(super) struct BufferedFile {
     file: Arc<File>,
     /// Not written yet, from `at` on.
     buffer: Vec<u8>,
@@ -20,7 +20,7 @@ pub(super) struct Sink {
     reached: u64,
 }
 
-impl Sink {
+impl BufferedFile {
     pub(super) fn new(file: File) -> Self {
         Self { file: Arc::new(file), buffer: Vec::with_capacity(BUFFER), at: 0, reached: 0 }
     }
