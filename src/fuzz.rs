@@ -42,6 +42,7 @@ pub fn decode(data: &[u8]) {
 }
 
 /// Whatever a file holds, what is recovered of it is a bundle that is whole and agrees with itself.
+#[cfg(feature = "tools")]
 pub fn recover(data: &[u8]) {
     crate::tools::recover::fuzz::property(data);
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg_attr(not(feature = "tools"), expect(dead_code, unused_imports, reason = "only the tools use some of it"))]
 mod bundle;
 mod cert;
 mod clock;
@@ -11,6 +12,7 @@ mod notice;
 mod proxy;
 mod record;
 pub mod text;
+#[cfg(feature = "tools")]
 mod tools;
 mod trust;
 mod wire;
@@ -25,6 +27,7 @@ pub use config::{Config, Mode, Observer};
 pub use error::Error;
 pub use notice::{Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning};
 pub use proxy::{ForceStop, Gauge, Proxy, Running};
+#[cfg(feature = "tools")]
 pub use tools::{export, merge, recover, redact};
 pub use trust::environment::{Environment, TrustFiles};
 pub use trust::guides::{TRUST_GUIDES, TrustGuide};

@@ -44,6 +44,7 @@ fn a_full_disk_costs_what_came_meanwhile() {
     assert!(notices.iter().position(|line| line == again) < notices.iter().position(|line| line.contains("after")));
 }
 
+#[cfg(feature = "tools")]
 #[test]
 fn a_disk_that_fails_at_any_step_costs_what_was_not_written() {
     NO_SYNC.set(true);
