@@ -51,11 +51,11 @@ use support::figures::{self, Part, Took, Work, cpu_time, is_asked, print_load, r
 use support::samples::*;
 use wire::authority::Authority;
 use wire::client_hello;
-use wire::http1::Http1;
-use wire::http2::{Http2, hpack};
+use wire::http1::Http1Tap;
+use wire::http2::{Http2Tap, hpack};
 use wire::message::Headers;
 use wire::tap::{Dir, Event, ExchangeId, Opcode, Tap};
-use wire::websocket::WebSocket;
+use wire::websocket::WebSocketTap;
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
@@ -96,18 +96,18 @@ fn parts(dir: &Path, scale: usize) -> Vec<Part> {
 }
 
 fn http1_exchanges(count: usize) -> Work {
-    talk(Http1::new, &[], exchange(), count)
+    talk(Http1Tap::new, &[], exchange(), count)
 }
 
 fn http1_body(pieces: usize) -> Work {
     let head = response("application/json", &format!("Content-Length: {}", pieces * PIECE));
-    talk(Http1::new, &[request(), (Dir::Down, head)], vec![(Dir::Down, json(PIECE))], pieces)
+    talk(Http1Tap::new, &[request(), (Dir::Down, head)], vec![(Dir::Down, json(PIECE))], pieces)
 }
 
 fn http1_chunks(pieces: usize) -> Work {
     let head = response("application/json", "Transfer-Encoding: chunked");
     let chunk = [format!("{PIECE:x}\r\n").into_bytes(), json(PIECE), b"\r\n".to_vec()].concat();
-    talk(Http1::new, &[request(), (Dir::Down, head)], vec![(Dir::Down, chunk)], pieces)
+    talk(Http1Tap::new, &[request(), (Dir::Down, head)], vec![(Dir::Down, chunk)], pieces)
 }
 
 /// As many streams.
@@ -116,7 +116,7 @@ fn http2_exchanges(count: usize) -> Work {
     let answer = |stream| [http2_response(stream, body.len()), http2_frame(DATA, END_STREAM, stream, &body)].concat();
     let ids = (1..).step_by(2).take(count);
     let streams = ids.flat_map(|id| [(Dir::Up, http2_request(id)), (Dir::Down, answer(id))]).collect();
-    let mut all = talk(Http2::new, &http2_settings(), streams, 1);
+    let mut all = talk(Http2Tap::new, &http2_settings(), streams, 1);
     Box::new(move || {
         let took = all();
         Took { units: took.units * count, ..took }
@@ -126,7 +126,7 @@ fn http2_exchanges(count: usize) -> Work {
 fn http2_body(pieces: usize) -> Work {
     let asked = [(Dir::Up, http2_request(1)), (Dir::Down, http2_response(1, pieces * PIECE))];
     let piece = http2_frame(DATA, 0, 1, &json(PIECE));
-    talk(Http2::new, &[http2_settings(), asked.to_vec()].concat(), vec![(Dir::Down, piece)], pieces)
+    talk(Http2Tap::new, &[http2_settings(), asked.to_vec()].concat(), vec![(Dir::Down, piece)], pieces)
 }
 
 fn heads(times: usize) -> Work {
@@ -151,7 +151,7 @@ fn messages(count: usize, dir: Dir, coding: Coding) -> Work {
     let tap = move || {
         let mut headers = Headers::default();
         headers.push(b"Sec-WebSocket-Extensions", extension.as_bytes());
-        WebSocket::new(ExchangeId(0), &headers)
+        WebSocketTap::new(ExchangeId(0), &headers)
     };
     let mask = (dir == Dir::Up).then_some([1, 2, 3, 4]);
     talk(tap, &[], vec![(dir, websocket_frame(first, mask, &payload))], count)
@@ -182,10 +182,10 @@ fn recorded(dir: &Path, count: usize) -> Work {
                 batch.clear();
             }
         });
-        let authority = Authority::for_connect(b"api.example.com:443").unwrap();
+        let authority = Authority::from_connect_target(b"api.example.com:443").unwrap();
         let origin = record::origin::Origin { tls: true, authority, reached: None };
         let sink = Sink::new(sender, Arc::clone(&store));
-        let mut recorder = Recorder::new(Box::new(Http1::new()), Some(sink), origin);
+        let mut recorder = Recorder::new(Box::new(Http1Tap::new()), Some(sink), origin);
         for (dir, bytes) in std::iter::repeat_n(&exchange, count).flatten() {
             recorder.data(Moment::now(), *dir, bytes);
         }
@@ -260,7 +260,7 @@ fn write(dir: &Path, units: usize, batch: usize, items: impl Fn(&Arc<Store>) -> 
 
 fn exchange_item(response_body: Body, kind: &str, opens: Option<Opens>) -> Item {
     let (mut request, mut response) = (None, Err("none"));
-    let mut tap = Http1::new();
+    let mut tap = Http1Tap::new();
     let mut see = |event: Event<'_>| match event {
         Event::Request { head, .. } => request = Some(head),
         Event::Response { head, .. } => response = Ok(head),

@@ -13,7 +13,7 @@ pub fn tls(data: &[u8]) {
 
 /// A request to the proxy is read the same however it is cut, and what is sent on has no byte that was smuggled in.
 pub fn proxy_head(data: &[u8]) {
-    crate::wire::proxy_request::cut_anyhow(data);
+    crate::wire::proxy_request::check_any_split(data);
 }
 
 /// The HTTP/1 tap reports the same events however a connection is cut, and leaves nothing without an end.

@@ -32,5 +32,5 @@ pub use tools::{export, merge, recover, redact};
 pub use trust::environment::{Environment, TrustFiles};
 pub use trust::guides::{TRUST_GUIDES, TrustGuide};
 pub use trust::p12::P12_PASSWORD;
-pub use wire::pattern::{BadPattern, Pattern};
+pub use wire::pattern::{BadPattern, Pattern, PatternError};
 pub use wire::tap::Opaque;

@@ -17,7 +17,7 @@ use crate::record::item::Item;
 use crate::record::queue::{Receiver, Sender, queue};
 use crate::record::recorder::Sink;
 use crate::record::writer::{self, Limits, Writer};
-use crate::wire::pattern::Filter;
+use crate::wire::pattern::HostFilter;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ impl Proxy {
             let (sender, items) = queue();
             let store = Arc::clone(writer.store());
             capture = Some(Capture {
-                filter: Filter { include: config.include, exclude: config.exclude },
+                filter: HostFilter { include: config.include, exclude: config.exclude },
                 sink: Sink::new(sender.clone(), store),
                 leaves: Leaves::new(Arc::new(ca))?,
                 ca: certificate,

@@ -19,8 +19,8 @@ use crate::clock::Moment;
 use crate::notice::Reason;
 use crate::record::origin::ConnectTiming;
 use crate::wire::authority::{Authority, Host};
-use crate::wire::client_hello::{self, ClientHello, ServerName};
-use crate::wire::http1::head::HeadEnd;
+use crate::wire::client_hello::{self, ClientHello, Sni};
+use crate::wire::http1::head_scanner::HeadScanner;
 use crate::wire::message::RequestHead;
 use crate::wire::proxy_request::{self, PlainRequest, ProxyRequest, Refusal};
 use std::net::TcpStream;
@@ -107,14 +107,14 @@ impl Default for Patience {
 fn await_request(shared: &Shared, client: &mut Leg, kept: &mut Option<Kept>) -> Asked {
     let began = Moment::now();
     let mut head_began = None;
-    let (mut end, mut searched, mut judged) = (HeadEnd::message(), 0, 0);
+    let (mut end, mut searched, mut judged) = (HeadScanner::for_message(), 0, 0);
     loop {
         // Once the head is whole, or there is twice as much as before: one that drips in is not read anew for each drop.
         let bytes = client.unread();
         let found = end.find(bytes.get(searched..).unwrap_or_default());
         searched = bytes.len();
         if found.is_err() {
-            return refused(&Refusal::TooLong);
+            return refused(&Refusal::HeadTooLong);
         }
         if found != Ok(None) || searched >= judged * 2 {
             judged = searched;
@@ -187,7 +187,9 @@ fn judge(shared: &Shared, client: &mut Leg) -> Option<Asked> {
 fn refused(refusal: &Refusal) -> Asked {
     match refusal {
         // It was meant for a proxy, and any other would have served it perhaps: that is told apart.
-        Refusal::TooLong => Asked::Refused(Reason::Refused("its head is too long".into()), Answer::too_long(refusal)),
+        Refusal::HeadTooLong => {
+            Asked::Refused(Reason::Refused("its head is too long".into()), Answer::too_long(refusal))
+        }
         _ => Asked::Refused(Reason::NotForAProxy, Answer::bad_request(&refusal.to_string())),
     }
 }
@@ -226,7 +228,7 @@ fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Tun
 
 /// A ClientHello without a CONNECT before it: its SNI says where to.
 fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) -> Option<Tunnel> {
-    let ServerName::Dns(name) = &hello.server_name else {
+    let Sni::Dns(name) = &hello.server_name else {
         let why = "it was redirected here without a server name that says where to".to_owned();
         shared.counters.uncaptured("(unknown)", Reason::ClientTls(why));
         return None;

@@ -22,7 +22,7 @@ use super::tls::server_name;
 use super::tunnel::{self, Route, Tunnel};
 use crate::clock::Moment;
 use crate::notice::Reason;
-use crate::wire::client_hello::{ClientHello, ServerName};
+use crate::wire::client_hello::{ClientHello, Sni};
 use crate::wire::tap::Ending;
 use rustls::{AlertDescription, CertificateError};
 use std::os::fd::AsFd;
@@ -38,8 +38,8 @@ pub(crate) fn serve(
     hello: &ClientHello,
 ) -> Option<Tunnel> {
     let sni = match &hello.server_name {
-        ServerName::Dns(name) => Some(name.as_str()),
-        ServerName::None | ServerName::Odd => None,
+        Sni::Dns(name) => Some(name.as_str()),
+        Sni::None | Sni::NotDnsName => None,
     };
     let label = match sni {
         Some(name) => format!("{}:{}", name.to_ascii_lowercase(), route.authority.port),
@@ -94,7 +94,7 @@ pub(crate) fn serve(
 
 /// The protocols to offer to the origin, or why the hello alone says that there is nothing to capture.
 fn foreseeable(hello: &ClientHello) -> Result<Vec<Vec<u8>>, Reason> {
-    if hello.server_name == ServerName::Odd {
+    if hello.server_name == Sni::NotDnsName {
         return Err(Reason::ClientTls("its server name is not a DNS name".into()));
     }
     if !hello.offers_modern_tls() {
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn a_client_is_offered_what_a_tap_can_read() {
         let hello = |alpn: &[&[u8]]| ClientHello {
-            server_name: ServerName::None,
+            server_name: Sni::None,
             alpn: alpn.iter().map(|name| name.to_vec()).collect(),
             versions: vec![0x0304],
         };

@@ -15,8 +15,9 @@ use crate::notice::{NameSource, Reason};
 use crate::record::origin::{ConnectTiming, Origin};
 use crate::record::recorder::Recorder;
 use crate::wire::authority::Authority;
-use crate::wire::http1::Http1;
-use crate::wire::http1::body::{BodyReader, persists, request_framing, response_framing};
+use crate::wire::http1::Http1Tap;
+use crate::wire::http1::body::BodyReader;
+use crate::wire::http1::framing::{persists, request_framing, response_framing};
 use crate::wire::message::RequestHead;
 use crate::wire::proxy_request::PlainRequest;
 use crate::wire::tap::{Dir, Ending, Event, Finish};
@@ -61,7 +62,7 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
         .as_ref()
         .filter(|capture| capture.filter.wants([(authority.host.to_string().as_str(), authority.port)]));
     let origin_of = Origin { tls: false, authority: authority.clone(), reached };
-    let recorder = Recorder::new(Box::new(Http1::new()), wanted.map(|capture| capture.sink.clone()), origin_of);
+    let recorder = Recorder::new(Box::new(Http1Tap::new()), wanted.map(|capture| capture.sink.clone()), origin_of);
     let is_captured = wanted.is_some();
     let domain = authority.host.to_string();
     shared.counters.request(&domain);

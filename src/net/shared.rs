@@ -10,7 +10,7 @@ use crate::counters::Counters;
 use crate::notice::Reason;
 use crate::record::recorder::Sink;
 use crate::wire::authority::Authority;
-use crate::wire::pattern::Filter;
+use crate::wire::pattern::HostFilter;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
 
 /// What it takes to capture.
 pub(crate) struct Capture {
-    pub(crate) filter: Filter,
+    pub(crate) filter: HostFilter,
     pub(crate) sink: Sink,
     pub(crate) leaves: Leaves,
     /// Our certificate, for the proxy's own page.
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn remembers_for_a_while() {
-        let origin = Authority::for_connect(b"a.example:443").unwrap();
+        let origin = Authority::from_connect_target(b"a.example:443").unwrap();
         let known = Unintercepted::default();
         let now = Moment::now();
         known.add(&origin, Some("a.example"), Reason::ClientCertificate, Lasting::AWhile(now));

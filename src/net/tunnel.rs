@@ -19,10 +19,10 @@ use crate::notice::{NameSource, Reason};
 use crate::record::origin::{ConnectTiming, Origin};
 use crate::record::recorder::Recorder;
 use crate::wire::authority::Authority;
-use crate::wire::client_hello::{self, ClientHello, ServerName};
-use crate::wire::http::Http;
+use crate::wire::client_hello::{self, ClientHello, Sni};
+use crate::wire::http::HttpTap;
 use crate::wire::http1::head;
-use crate::wire::sniff::{First, begins_settings, sniff};
+use crate::wire::sniff::{Protocol, sniff, starts_with_settings};
 use crate::wire::tap::{Dir, Ending};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -156,7 +156,7 @@ pub(crate) fn tapped(
     let tls = tls_name.is_some();
     let host = tls_name.unwrap_or_else(|| route.authority.to_string());
     let origin_of = Origin { tls, authority: route.authority, reached: Some(route.reached) };
-    let recorder = Recorder::new(Box::new(Http::new()), Some(capture.sink.clone()), origin_of);
+    let recorder = Recorder::new(Box::new(HttpTap::new()), Some(capture.sink.clone()), origin_of);
     let watch = Tapped {
         recorder,
         counters: Arc::clone(&shared.counters),
@@ -280,7 +280,7 @@ fn opening(client: &mut Leg, origin: &mut Leg, stop: &Stop) -> Opening {
                 (true, true) => return Opening::Silent,
                 (true, false) => return Opening::Incomplete,
                 // A server of HTTP/2 need not wait for its client's preface (RFC 9113 section 3.4).
-                (false, _) => match begins_settings(origin.unread()) {
+                (false, _) => match starts_with_settings(origin.unread()) {
                     Some(true) => return Opening::Http { host: None },
                     None if origin.ended().is_none() => deadline = deadline.or(Some(Moment::now().plus(FIRST_FLIGHT))),
                     Some(false) | None => return Opening::OriginFirst,
@@ -296,20 +296,20 @@ fn opening(client: &mut Leg, origin: &mut Leg, stop: &Stop) -> Opening {
 /// What the first bytes are, once that is sure.
 fn judge(bytes: &[u8]) -> Option<Opening> {
     match sniff(bytes) {
-        First::Undecided => None,
-        First::Tls => match client_hello::parse(bytes) {
+        Protocol::Undecided => None,
+        Protocol::Tls => match client_hello::parse(bytes) {
             Ok(hello) => hello.map(Opening::Tls),
             Err(_) => Some(Opening::Other),
         },
-        First::Http1 => match head::parse_request(bytes) {
+        Protocol::Http1 => match head::parse_request(bytes) {
             Ok(request) => request.map(|(_, head)| {
-                let host = head.headers.first("host").and_then(|host| Authority::of_host_header(host, 80).ok());
+                let host = head.headers.first("host").and_then(|host| Authority::from_host_header(host, 80).ok());
                 Opening::Http { host }
             }),
             Err(_) => Some(Opening::Other),
         },
-        First::Http2 => Some(Opening::Http { host: None }),
-        First::Other => Some(Opening::Other),
+        Protocol::Http2 => Some(Opening::Http { host: None }),
+        Protocol::Other => Some(Opening::Other),
     }
 }
 
@@ -323,7 +323,7 @@ struct Names {
 impl Names {
     fn new(asked: &Authority, opening: &Opening) -> Self {
         let said = match opening {
-            Opening::Tls(ClientHello { server_name: ServerName::Dns(name), .. }) => {
+            Opening::Tls(ClientHello { server_name: Sni::Dns(name), .. }) => {
                 Some((name.to_ascii_lowercase(), asked.port))
             }
             Opening::Http { host: Some(host) } => Some((host.host.to_string(), host.port)),

@@ -353,7 +353,7 @@ mod tests {
     use super::*;
     use crate::record::queue::queue;
     use crate::wire::authority::Authority;
-    use crate::wire::http2::Http2;
+    use crate::wire::http2::Http2Tap;
 
     /// Frames as a client and an origin send them, of a connection whose first two streams open WebSockets.
     const UP: [&[u8]; 2] = [
@@ -367,8 +367,8 @@ mod tests {
 
     fn recorder(items: Sender<Item>) -> Recorder {
         let sink = Sink::new(items, Store::new(std::env::temp_dir(), 1 << 20));
-        let authority = Authority::of_host_header(b"a", 443).unwrap();
-        Recorder::new(Box::new(Http2::new()), Some(sink), Origin { tls: true, authority, reached: None })
+        let authority = Authority::from_host_header(b"a", 443).unwrap();
+        Recorder::new(Box::new(Http2Tap::new()), Some(sink), Origin { tls: true, authority, reached: None })
     }
 
     fn seen(item: Item) -> String {

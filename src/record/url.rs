@@ -24,7 +24,7 @@ pub(crate) fn of(request: &RequestHead, origin: &Origin, is_socket: bool) -> Str
     let target = text(&request.target);
     let (absolute, path) = split_absolute(&target);
     let named = request.authority.as_deref().or(request.headers.first("host")).or(absolute.map(str::as_bytes));
-    let authority = match named.map(|host| Authority::of_host_header(host, origin.authority.port)) {
+    let authority = match named.map(|host| Authority::from_host_header(host, origin.authority.port)) {
         Some(Ok(authority)) => authority,
         Some(Err(_)) | None => origin.authority.clone(),
     };

@@ -1,8 +1,8 @@
-//! Whom a client wants to reach: the host and port of a CONNECT target, an absolute URI or a Host field.
+//! The authority of a request: the host and port in a CONNECT target, an absolute URI or a Host field.
 //!
-//! The grammar is RFC 3986 section 3.2 without user information, narrowed to what can be dialled: a name of letters,
-//! digits, `-`, `_` and `.`, an IPv4 address, or an IPv6 address in brackets. What is parsed here is written elsewhere
-//! only through [`Display`](fmt::Display), so no byte that a client chose to smuggle reaches another protocol's line.
+//! The grammar is RFC 3986 section 3.2 without user information, restricted to hosts that can be resolved: a name of
+//! letters, digits, `-`, `_` and `.`, an IPv4 address, or an IPv6 address in brackets. Other code writes an authority only
+//! through [`Display`](fmt::Display). A client therefore cannot inject bytes into another protocol.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -14,42 +14,42 @@ pub(crate) struct Authority {
     pub port: u16,
 }
 
-/// A name or an address.
+/// A host name or an address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Host {
-    /// In lower case, with the final dot if one was sent (it makes a name absolute for the resolver).
+    /// Lower case, with the final dot if the client sent one; it makes a name absolute for the resolver.
     Name(String),
     V4(Ipv4Addr),
     V6(Ipv6Addr),
 }
 
 impl Authority {
-    /// The target of a CONNECT: authority-form, the port required (RFC 9110 section 9.3.6).
+    /// Parses the target of a CONNECT: authority-form with a port (RFC 9110 section 9.3.6).
     ///
-    /// IPv6 without brackets is no authority, but some clients send it: the last group is the port then.
-    pub(crate) fn for_connect(target: &[u8]) -> Result<Self, BadAuthority> {
-        let (host, port) = if target.first() != Some(&b'[') && colons(target) > 1 {
-            let (address, port) = split_last_colon(target).ok_or(BadAuthority::Address)?;
-            (v6(address)?, port)
+    /// IPv6 without brackets is not an authority, but some clients send it. The last group is then taken as the port.
+    pub(crate) fn from_connect_target(target: &[u8]) -> Result<Self, BadAuthority> {
+        let (host, port) = if target.first() != Some(&b'[') && count_colons(target) > 1 {
+            let (address, port) = split_last_colon(target).ok_or(BadAuthority::InvalidIpv6)?;
+            (parse_v6(address)?, port)
         } else {
-            let (host, port) = host_and_port(target)?;
-            (host, port.ok_or(BadAuthority::NoPort)?)
+            let (host, port) = parse_host_and_port(target)?;
+            (host, port.ok_or(BadAuthority::MissingPort)?)
         };
-        Ok(Self { host, port: number(port)? })
+        Ok(Self { host, port: parse_port(port)? })
     }
 
-    /// The value of a Host field, or the authority of a URI: the port may be missing or empty, and is `default_port` then
-    /// (RFC 9110 sections 4.2.1 and 7.2).
-    pub(crate) fn of_host_header(value: &[u8], default_port: u16) -> Result<Self, BadAuthority> {
-        let (host, port) = host_and_port(value)?;
+    /// Parses the value of a Host field or the authority of a URI. A missing or empty port means `default_port` (RFC 9110
+    /// sections 4.2.1 and 7.2).
+    pub(crate) fn from_host_header(value: &[u8], default_port: u16) -> Result<Self, BadAuthority> {
+        let (host, port) = parse_host_and_port(value)?;
         let port = match port {
             None | Some(b"") => default_port,
-            Some(digits) => number(digits)?,
+            Some(digits) => parse_port(digits)?,
         };
         Ok(Self { host, port })
     }
 
-    /// As a Host field says it: without the port if that is `default_port`.
+    /// Formats the value of a Host field: without the port if it is `default_port`.
     pub(crate) fn to_host_header(&self, default_port: u16) -> String {
         if self.port == default_port { self.host.to_string() } else { self.to_string() }
     }
@@ -71,23 +71,23 @@ impl fmt::Display for Host {
     }
 }
 
-/// Why something is no authority.
+/// The cause when an authority cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadAuthority {
-    /// There is no host.
-    Empty,
-    /// A CONNECT target without a port.
-    NoPort,
-    /// The port is no number from 1 to 65535.
-    Port,
-    /// The name has a byte that no host name has.
-    Byte(u8),
-    /// The name has an empty label: `a..b`.
-    Label,
-    /// The name is longer than [`MAX_NAME`].
-    TooLong,
-    /// What looks like an IPv6 address is none. Zones are refused: they mean something on the sender's machine alone.
-    Address,
+    /// The host is empty.
+    EmptyHost,
+    /// The port of a CONNECT target is missing.
+    MissingPort,
+    /// The port is not between 1 and 65535.
+    InvalidPort,
+    /// The name contains a byte that is invalid in host names.
+    InvalidByte(u8),
+    /// The name has an empty label, such as `a..b`.
+    EmptyLabel,
+    /// The name is longer than [`MAX_HOST_BYTES`].
+    HostTooLong,
+    /// The IPv6 address is malformed or has a zone. A zone is meaningful only on the sender's machine.
+    InvalidIpv6,
 }
 
 impl std::error::Error for BadAuthority {}
@@ -95,66 +95,66 @@ impl std::error::Error for BadAuthority {}
 impl fmt::Display for BadAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("the host is empty"),
-            Self::NoPort => f.write_str("the port is missing"),
-            Self::Port => f.write_str("the port is not a number from 1 to 65535"),
-            Self::Byte(byte) => write!(f, "the host has a byte that no host name has (0x{byte:02x})"),
-            Self::Label => f.write_str("the host has an empty part between its dots"),
-            Self::TooLong => write!(f, "the host is longer than {MAX_NAME} bytes"),
-            Self::Address => f.write_str("the IPv6 address is malformed"),
+            Self::EmptyHost => f.write_str("the host is empty"),
+            Self::MissingPort => f.write_str("the port is missing"),
+            Self::InvalidPort => f.write_str("the port is not between 1 and 65535"),
+            Self::InvalidByte(byte) => write!(f, "the host contains an invalid byte (0x{byte:02x})"),
+            Self::EmptyLabel => f.write_str("the host has an empty label"),
+            Self::HostTooLong => write!(f, "the host is longer than {MAX_HOST_BYTES} bytes"),
+            Self::InvalidIpv6 => f.write_str("the IPv6 address is malformed"),
         }
     }
 }
 
-/// `host [ ":" port ]`, the port not judged yet.
-fn host_and_port(authority: &[u8]) -> Result<(Host, Option<&[u8]>), BadAuthority> {
+/// Splits `host [ ":" port ]` and parses the host; the port is not validated.
+fn parse_host_and_port(authority: &[u8]) -> Result<(Host, Option<&[u8]>), BadAuthority> {
     if let Some(rest) = authority.strip_prefix(b"[") {
-        let close = rest.iter().position(|&b| b == b']').ok_or(BadAuthority::Address)?;
-        let (address, rest) = rest.split_at_checked(close).ok_or(BadAuthority::Address)?;
-        let host = v6(address)?;
+        let close = rest.iter().position(|&b| b == b']').ok_or(BadAuthority::InvalidIpv6)?;
+        let (address, rest) = rest.split_at_checked(close).ok_or(BadAuthority::InvalidIpv6)?;
+        let host = parse_v6(address)?;
         return match rest {
             b"]" => Ok((host, None)),
             [b']', b':', port @ ..] => Ok((host, Some(port))),
-            _ => Err(BadAuthority::Address),
+            _ => Err(BadAuthority::InvalidIpv6),
         };
     }
     match split_last_colon(authority) {
-        // Any other colon is left in the name and refused there.
-        Some((host, port)) => Ok((name_or_v4(host)?, Some(port))),
-        None => Ok((name_or_v4(authority)?, None)),
+        // Any other colon stays in the name, which rejects it.
+        Some((host, port)) => Ok((parse_name_or_v4(host)?, Some(port))),
+        None => Ok((parse_name_or_v4(authority)?, None)),
     }
 }
 
-fn name_or_v4(host: &[u8]) -> Result<Host, BadAuthority> {
+fn parse_name_or_v4(host: &[u8]) -> Result<Host, BadAuthority> {
     if host.is_empty() {
-        return Err(BadAuthority::Empty);
+        return Err(BadAuthority::EmptyHost);
     }
-    if host.len() > MAX_NAME {
-        return Err(BadAuthority::TooLong);
+    if host.len() > MAX_HOST_BYTES {
+        return Err(BadAuthority::HostTooLong);
     }
-    let named = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if let Some(&odd) = host.iter().find(|b| !named(b)) {
-        return Err(BadAuthority::Byte(odd));
+    let is_valid = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    if let Some(&invalid) = host.iter().find(|b| !is_valid(b)) {
+        return Err(BadAuthority::InvalidByte(invalid));
     }
     if host.strip_suffix(b".").unwrap_or(host).split(|&b| b == b'.').any(<[u8]>::is_empty) {
-        return Err(BadAuthority::Label);
+        return Err(BadAuthority::EmptyLabel);
     }
     let name = String::from_utf8_lossy(host).to_ascii_lowercase();
     Ok(name.parse().map(Host::V4).unwrap_or(Host::Name(name)))
 }
 
-fn v6(address: &[u8]) -> Result<Host, BadAuthority> {
-    let address = std::str::from_utf8(address).map_err(|_| BadAuthority::Address)?;
-    address.parse().map(Host::V6).map_err(|_| BadAuthority::Address)
+fn parse_v6(address: &[u8]) -> Result<Host, BadAuthority> {
+    let address = std::str::from_utf8(address).map_err(|_| BadAuthority::InvalidIpv6)?;
+    address.parse().map(Host::V6).map_err(|_| BadAuthority::InvalidIpv6)
 }
 
-fn number(digits: &[u8]) -> Result<u16, BadAuthority> {
-    // `parse` alone would take a sign.
+fn parse_port(digits: &[u8]) -> Result<u16, BadAuthority> {
+    // `parse` alone would accept a sign.
     if !digits.iter().all(u8::is_ascii_digit) {
-        return Err(BadAuthority::Port);
+        return Err(BadAuthority::InvalidPort);
     }
-    let digits = std::str::from_utf8(digits).map_err(|_| BadAuthority::Port)?;
-    digits.parse().ok().filter(|&port| port != 0).ok_or(BadAuthority::Port)
+    let digits = std::str::from_utf8(digits).map_err(|_| BadAuthority::InvalidPort)?;
+    digits.parse().ok().filter(|&port| port != 0).ok_or(BadAuthority::InvalidPort)
 }
 
 fn split_last_colon(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -163,19 +163,19 @@ fn split_last_colon(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((before, after.strip_prefix(b":")?))
 }
 
-fn colons(bytes: &[u8]) -> usize {
+fn count_colons(bytes: &[u8]) -> usize {
     bytes.iter().filter(|&&b| b == b':').count()
 }
 
-/// The longest name the DNS can carry takes 255 bytes (RFC 1035 section 2.3.4).
-const MAX_NAME: usize = 255;
+/// The longest name in DNS (RFC 1035 section 2.3.4).
+const MAX_HOST_BYTES: usize = 255;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn connect_targets() {
+    fn parses_connect_targets() {
         let cases = [
             ("example.com:443", "example.com:443"),
             ("EXAMPLE.com:8443", "example.com:8443"),
@@ -189,73 +189,73 @@ mod tests {
             ("::ffff:1.2.3.4:443", "[::ffff:1.2.3.4]:443"),
         ];
         for (target, shown) in cases {
-            assert_eq!(Authority::for_connect(target.as_bytes()).unwrap().to_string(), shown);
+            assert_eq!(Authority::from_connect_target(target.as_bytes()).unwrap().to_string(), shown);
         }
-        assert_eq!(Authority::for_connect(b"1.2.3.4:5").unwrap().host, Host::V4(Ipv4Addr::new(1, 2, 3, 4)));
-        assert_eq!(Authority::for_connect(b"::1:443").unwrap().host, Host::V6(Ipv6Addr::LOCALHOST));
-        assert_eq!(Authority::for_connect(b"1.2.3.4.:5").unwrap().host, Host::Name("1.2.3.4.".into()));
+        assert_eq!(Authority::from_connect_target(b"1.2.3.4:5").unwrap().host, Host::V4(Ipv4Addr::new(1, 2, 3, 4)));
+        assert_eq!(Authority::from_connect_target(b"::1:443").unwrap().host, Host::V6(Ipv6Addr::LOCALHOST));
+        assert_eq!(Authority::from_connect_target(b"1.2.3.4.:5").unwrap().host, Host::Name("1.2.3.4.".into()));
     }
 
     #[test]
-    fn connect_targets_refused() {
+    fn rejects_malformed_connect_targets() {
         use BadAuthority::*;
         let cases: &[(&[u8], BadAuthority)] = &[
-            (b"", Empty),
-            (b":443", Empty),
-            (b"example.com", NoPort),
-            (b"[::1]", NoPort),
-            (b"example.com:", Port),
-            (b"example.com:0", Port),
-            (b"example.com:65536", Port),
-            (b"example.com:+443", Port),
-            (b"example.com: 443", Port),
-            (b"example.com:443\r\nX: y", Address),
-            (b"example.com\r\n:443", Byte(b'\r')),
-            (b"example.com\0:443", Byte(0)),
-            (b"exam ple.com:443", Byte(b' ')),
-            (b"user@example.com:443", Byte(b'@')),
-            (b"user:pass@example.com:443", Address),
-            (b"example.com/x:443", Byte(b'/')),
-            (b"exa%6dple.com:443", Byte(b'%')),
-            (b"b\xc3\xbccher.de:443", Byte(0xc3)),
-            (b"a..b:443", Label),
-            (b".:443", Label),
-            (b".a:443", Label),
-            (b"a..:443", Label),
-            (b"[fe80::1%25eth0]:443", Address),
-            (b"fe80::1%eth0:443", Address),
-            (b"[v1.x]:443", Address),
-            (b"[::1]x:443", Address),
-            (b"[::1:443", Address),
-            (b"[1.2.3.4]:443", Address),
-            (b"::443", Address),
-            (b"http://example.com:443", Address),
+            (b"", EmptyHost),
+            (b":443", EmptyHost),
+            (b"example.com", MissingPort),
+            (b"[::1]", MissingPort),
+            (b"example.com:", InvalidPort),
+            (b"example.com:0", InvalidPort),
+            (b"example.com:65536", InvalidPort),
+            (b"example.com:+443", InvalidPort),
+            (b"example.com: 443", InvalidPort),
+            (b"example.com:443\r\nX: y", InvalidIpv6),
+            (b"example.com\r\n:443", InvalidByte(b'\r')),
+            (b"example.com\0:443", InvalidByte(0)),
+            (b"exam ple.com:443", InvalidByte(b' ')),
+            (b"user@example.com:443", InvalidByte(b'@')),
+            (b"user:pass@example.com:443", InvalidIpv6),
+            (b"example.com/x:443", InvalidByte(b'/')),
+            (b"exa%6dple.com:443", InvalidByte(b'%')),
+            (b"b\xc3\xbccher.de:443", InvalidByte(0xc3)),
+            (b"a..b:443", EmptyLabel),
+            (b".:443", EmptyLabel),
+            (b".a:443", EmptyLabel),
+            (b"a..:443", EmptyLabel),
+            (b"[fe80::1%25eth0]:443", InvalidIpv6),
+            (b"fe80::1%eth0:443", InvalidIpv6),
+            (b"[v1.x]:443", InvalidIpv6),
+            (b"[::1]x:443", InvalidIpv6),
+            (b"[::1:443", InvalidIpv6),
+            (b"[1.2.3.4]:443", InvalidIpv6),
+            (b"::443", InvalidIpv6),
+            (b"http://example.com:443", InvalidIpv6),
         ];
         for (target, why) in cases {
-            assert_eq!(Authority::for_connect(target), Err(*why), "{}", target.escape_ascii());
+            assert_eq!(Authority::from_connect_target(target), Err(*why), "{}", target.escape_ascii());
         }
         let name = |length| [&vec![b'a'; length][..], b":1"].concat();
-        assert!(Authority::for_connect(&name(255)).is_ok());
-        assert_eq!(Authority::for_connect(&name(256)), Err(TooLong));
+        assert!(Authority::from_connect_target(&name(255)).is_ok());
+        assert_eq!(Authority::from_connect_target(&name(256)), Err(HostTooLong));
     }
 
     #[test]
-    fn host_fields() {
-        let shown = |value: &str| Authority::of_host_header(value.as_bytes(), 80).map(|a| a.to_string());
+    fn parses_host_fields() {
+        let shown = |value: &str| Authority::from_host_header(value.as_bytes(), 80).map(|a| a.to_string());
         assert_eq!(shown("Example.com").unwrap(), "example.com:80");
         assert_eq!(shown("example.com:").unwrap(), "example.com:80");
         assert_eq!(shown("example.com:8080").unwrap(), "example.com:8080");
         assert_eq!(shown("[::1]").unwrap(), "[::1]:80");
         assert_eq!(shown("[::1]:81").unwrap(), "[::1]:81");
-        assert_eq!(shown("::1"), Err(BadAuthority::Byte(b':')));
-        assert_eq!(shown("a:1:2"), Err(BadAuthority::Byte(b':')));
-        assert_eq!(shown(""), Err(BadAuthority::Empty));
-        assert_eq!(shown("a, b"), Err(BadAuthority::Byte(b',')));
+        assert_eq!(shown("::1"), Err(BadAuthority::InvalidByte(b':')));
+        assert_eq!(shown("a:1:2"), Err(BadAuthority::InvalidByte(b':')));
+        assert_eq!(shown(""), Err(BadAuthority::EmptyHost));
+        assert_eq!(shown("a, b"), Err(BadAuthority::InvalidByte(b',')));
     }
 
     #[test]
-    fn a_host_field_leaves_the_default_port_out() {
-        let authority = Authority::for_connect(b"[::1]:443").unwrap();
+    fn formats_a_host_field_without_the_default_port() {
+        let authority = Authority::from_connect_target(b"[::1]:443").unwrap();
         assert_eq!(authority.to_host_header(443), "[::1]");
         assert_eq!(authority.to_host_header(80), "[::1]:443");
     }

@@ -12,7 +12,7 @@
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientHello {
-    pub server_name: ServerName,
+    pub server_name: Sni,
     /// The application protocols offered, most wanted first; empty if the client offers none (RFC 7301).
     pub alpn: Vec<Vec<u8>>,
     /// The versions offered, such as 0x0304; the one in `legacy_version` if there is no list (RFC 8446 section 4.2.1).
@@ -21,13 +21,13 @@ pub(crate) struct ClientHello {
 
 /// The host that a client says it wants (RFC 6066 section 3).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ServerName {
+pub(crate) enum Sni {
     /// It does not say.
     None,
     /// A DNS name, as sent.
     Dns(String),
     /// Something that is no DNS name: an address, raw UTF-8, a final dot, a name of a kind unknown.
-    Odd,
+    NotDnsName,
 }
 
 impl ClientHello {
@@ -125,7 +125,7 @@ fn client_hello(body: &[u8]) -> Result<ClientHello, NotAClientHello> {
     body.vec8()?; // session_id
     body.vec16()?; // cipher_suites
     body.vec8()?; // compression_methods
-    let mut hello = ClientHello { server_name: ServerName::None, alpn: Vec::new(), versions: vec![legacy_version] };
+    let mut hello = ClientHello { server_name: Sni::None, alpn: Vec::new(), versions: vec![legacy_version] };
     if body.is_empty() {
         return Ok(hello);
     }
@@ -152,18 +152,18 @@ fn client_hello(body: &[u8]) -> Result<ClientHello, NotAClientHello> {
 }
 
 /// `ServerNameList` (RFC 6066 section 3).
-fn server_name(mut data: Reader<'_>) -> Result<ServerName, NotAClientHello> {
+fn server_name(mut data: Reader<'_>) -> Result<Sni, NotAClientHello> {
     let mut list = data.vec16()?;
     data.end()?;
     let kind = list.u8()?;
     if kind != HOST_NAME {
         // How long a name of another kind is, only those who know that kind can tell.
-        return Ok(ServerName::Odd);
+        return Ok(Sni::NotDnsName);
     }
     let name = list.vec16()?;
     Ok(match std::str::from_utf8(name.0) {
-        Ok(name) if list.is_empty() && is_dns_name(name) => ServerName::Dns(name.to_owned()),
-        _ => ServerName::Odd,
+        Ok(name) if list.is_empty() && is_dns_name(name) => Sni::Dns(name.to_owned()),
+        _ => Sni::NotDnsName,
     })
 }
 
@@ -330,7 +330,7 @@ mod tests {
         for size in [20, 100, 1400, MAX_FRAGMENT] {
             let bytes = records(&message, size);
             let parsed = parse(&bytes).unwrap().unwrap();
-            assert_eq!(parsed.server_name, ServerName::Dns("api.Example.com".into()));
+            assert_eq!(parsed.server_name, Sni::Dns("api.Example.com".into()));
             assert_eq!(parsed.alpn, [&b"h2"[..], b"http/1.1"]);
             assert_eq!(parsed.versions, [0x3a3a, TLS_1_3, TLS_1_2]);
             assert!(parsed.offers_modern_tls());
@@ -345,7 +345,7 @@ mod tests {
     fn one_without_extensions() {
         let mut bytes = records(&message(None), 1000);
         let parsed = parse(&bytes).unwrap().unwrap();
-        assert_eq!(parsed, ClientHello { server_name: ServerName::None, alpn: vec![], versions: vec![TLS_1_2] });
+        assert_eq!(parsed, ClientHello { server_name: Sni::None, alpn: vec![], versions: vec![TLS_1_2] });
         bytes[10] = 1;
         assert!(!parse(&bytes).unwrap().unwrap().offers_modern_tls(), "TLS 1.0");
     }
@@ -354,19 +354,19 @@ mod tests {
     fn names() {
         let name = |name: &[u8]| parse(&hello(&[sni(name)])).unwrap().unwrap().server_name;
         for dns in ["localhost", "my_host.example", "xn--bcher-kva.de", "1.2.3.4.in-addr.arpa", "7.a"] {
-            assert_eq!(name(dns.as_bytes()), ServerName::Dns(dns.into()));
+            assert_eq!(name(dns.as_bytes()), Sni::Dns(dns.into()));
         }
         let long = [vec![b'a'; 64], b".com".to_vec()].concat();
         let odd =
             ["1.2.3.4", "[::1]", "::1", "example.com.", "a..b", ".", "", "b\u{fc}cher.de", "a b", "a\r\nb", "a/b"];
         for odd in odd.iter().map(|odd| odd.as_bytes()).chain([&long[..], b"\xff"]) {
-            assert_eq!(name(odd), ServerName::Odd, "{}", odd.escape_ascii());
+            assert_eq!(name(odd), Sni::NotDnsName, "{}", odd.escape_ascii());
         }
         let two = [HOST_NAME, 0, 1, b'a', HOST_NAME, 0, 1, b'b'];
         let other_kind = [7, b'?'];
         for list in [&two[..], &other_kind] {
             let parsed = parse(&hello(&[extension(SERVER_NAME, &vec16(list))])).unwrap().unwrap();
-            assert_eq!(parsed.server_name, ServerName::Odd);
+            assert_eq!(parsed.server_name, Sni::NotDnsName);
         }
     }
 

@@ -1,32 +1,32 @@
 //! HTTP of a version that the first bytes tell.
 //!
 //! ```text
-//! Up    PRI * HTTP/2.0 ──▶ Http2        anything else ──▶ Http1
+//! Up    PRI * HTTP/2.0 ──▶ Http2Tap      anything else ──▶ Http1Tap
 //! Down  00 ──────────────▶ Http2        anything else ──▶ Http1        where the origin speaks first
 //! ```
 //!
 //! ALPN says what the two ends agreed on, not what they do: a client with prior knowledge negotiates nothing (RFC 9113 section
 //! 3.3). What they send is what is read.
 
-use super::http1::Http1;
-use super::http2::Http2;
-use super::sniff::HTTP2_LINE;
-use super::tap::{Dir, Ending, Out, Tap};
+use super::http1::Http1Tap;
+use super::http2::Http2Tap;
+use super::sniff::HTTP2_PREFACE_LINE;
+use super::tap::{Dir, Ending, EventSink, Tap};
 
 /// Watches a connection that begins with HTTP/1 or HTTP/2.
-pub(crate) enum Http {
+pub(crate) enum HttpTap {
     /// The client's first bytes, fewer than tell the version.
     Unknown(Vec<u8>),
     Known(Box<dyn Tap>),
 }
 
-impl Http {
+impl HttpTap {
     pub(crate) fn new() -> Self {
         Self::Unknown(Vec::new())
     }
 
-    fn settle(&mut self, is_http2: bool, out: Out<'_>) {
-        let mut tap: Box<dyn Tap> = if is_http2 { Box::new(Http2::new()) } else { Box::new(Http1::new()) };
+    fn settle(&mut self, is_http2: bool, out: EventSink<'_>) {
+        let mut tap: Box<dyn Tap> = if is_http2 { Box::new(Http2Tap::new()) } else { Box::new(Http1Tap::new()) };
         if let Self::Unknown(first) = self
             && !first.is_empty()
         {
@@ -36,8 +36,8 @@ impl Http {
     }
 }
 
-impl Tap for Http {
-    fn data(&mut self, dir: Dir, bytes: &[u8], out: Out<'_>) {
+impl Tap for HttpTap {
+    fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) {
         if let Self::Unknown(first) = self {
             let is_http2 = match dir {
                 Dir::Up => begins_http2(first, bytes),
@@ -54,7 +54,7 @@ impl Tap for Http {
         }
     }
 
-    fn end(&mut self, dir: Dir, how: Ending, out: Out<'_>) {
+    fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
         if matches!(self, Self::Unknown(_)) {
             self.settle(false, out);
         }
@@ -66,20 +66,20 @@ impl Tap for Http {
 
 /// Whether `first` and `bytes` together are the preface's first line, if they are enough to say.
 fn begins_http2(first: &[u8], bytes: &[u8]) -> Option<bool> {
-    let agrees = first.iter().chain(bytes).zip(HTTP2_LINE).all(|(a, b)| a == b);
-    let is_whole = first.len().saturating_add(bytes.len()) >= HTTP2_LINE.len();
+    let agrees = first.iter().chain(bytes).zip(HTTP2_PREFACE_LINE).all(|(a, b)| a == b);
+    let is_whole = first.len().saturating_add(bytes.len()) >= HTTP2_PREFACE_LINE.len();
     if agrees && !is_whole { None } else { Some(agrees) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::tap::testing::Step::{self, Down, End, Up};
+    use crate::wire::tap::testing::DialogueStep::{self, Down, End, Up};
     use crate::wire::tap::testing::seen_however_cut;
 
     #[track_caller]
-    fn dialogue(steps: &[Step<'_>], lines: &[&str]) {
-        assert_eq!(seen_however_cut(Http::new, steps), lines);
+    fn dialogue(steps: &[DialogueStep<'_>], lines: &[&str]) {
+        assert_eq!(seen_however_cut(HttpTap::new, steps), lines);
     }
 
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -109,6 +109,6 @@ mod tests {
         dialogue(&[Up(b"PRI * HTTP/1.1\r\n\r\n")], &posted);
         dialogue(&[Up(b"PR"), End(Dir::Up, Ending::Clean)], &["0> begins"]);
         dialogue(&[Up(b"PUT\xff x HTTP/1.1\r\n\r\n")], &["0> begins", "opaque: a request that is not HTTP/1"]);
-        dialogue(&[Down(b"HTTP/1.1 200 OK\r\n\r\n")], &["opaque: a response that nobody asked for"]);
+        dialogue(&[Down(b"HTTP/1.1 200 OK\r\n\r\n")], &["opaque: a response without a request"]);
     }
 }

@@ -1,68 +1,68 @@
-//! Which hosts are meant: a glob over the whole name, and an optional port.
+//! Host patterns: a glob over the whole host name, and an optional port.
 //!
 //! ```text
-//! api.example.com         that name, any port
-//! *.example.com           every name below it, however deep, not itself
-//! api?.example.com:8443   one more character, one port
-//! [2001:db8::*]:443       IPv6 in brackets, in its short form
+//! api.example.com         this name, any port
+//! *.example.com           every subdomain at any depth, not example.com itself
+//! api?.example.com:8443   one more character, this port only
+//! [2001:db8::*]:443       IPv6 in brackets, in its canonical form
 //! ```
 //!
-//! Case means nothing, nor does the final dot of a name. A pattern is matched against the whole name, so that
-//! `*.example.com` cannot be had by `a.example.com.evil.net`.
+//! Case and a final dot are ignored. A pattern must match the whole name: `*.example.com` does not match
+//! `a.example.com.evil.net`.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-/// `*.example.com`, `api.example.com:8443`, `*`.
+/// A host pattern such as `*.example.com`, `api.example.com:8443` or `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// In lower case; without brackets, without a final dot; an IPv6 address without wildcards in canonical form.
+    /// Lower case, without brackets and final dot. An IPv6 address without wildcards is in canonical form.
     glob: String,
-    /// `None` is any.
+    /// `None` matches any port.
     port: Option<u16>,
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// Says what is wrong with it and what to write.
+    /// Returns the pattern and the cause if it cannot match any host.
     pub fn parse(text: &str) -> Result<Self, BadPattern> {
-        let bad = |problem| BadPattern { text: text.to_owned(), problem };
+        let bad = |cause| BadPattern { pattern: text.to_owned(), cause };
         if text.is_empty() {
-            return Err(bad(Problem::Empty));
+            return Err(bad(PatternError::NoHost));
         }
         if let Some(host) = host_of_url(text) {
-            return Err(bad(Problem::Url { host: host.to_owned() }));
+            return Err(bad(PatternError::Url { host: host.to_owned() }));
         }
         if text.contains(|c: char| c == ',' || c.is_whitespace()) {
-            return Err(bad(Problem::Several));
+            return Err(bad(PatternError::Separator));
         }
-        let (host, port) = split(text).map_err(bad)?;
+        let (host, port) = split_port(text).map_err(bad)?;
         let glob = host.strip_suffix('.').unwrap_or(&host).to_ascii_lowercase();
         if glob.is_empty() {
-            return Err(bad(Problem::Empty));
+            return Err(bad(PatternError::NoHost));
         }
         if !glob.is_ascii() {
-            return Err(bad(Problem::NotAscii));
+            return Err(bad(PatternError::NotAscii));
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.*?:".contains(c);
         if let Some(odd) = glob.chars().find(|&c| !allowed(c)) {
-            return Err(bad(Problem::Character(odd)));
+            return Err(bad(PatternError::Character(odd)));
         }
         Ok(Self { glob, port })
     }
 
-    /// Whether the host `host` (a name or an address, IPv6 with or without brackets) at `port` is meant.
+    /// Returns true if the pattern matches `host` at `port`. The host is a name or an address, IPv6 with or without brackets.
     pub fn matches(&self, host: &str, port: u16) -> bool {
         if self.port.is_some_and(|wanted| wanted != port) {
             return false;
         }
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         match host.parse::<Ipv6Addr>() {
-            Ok(address) => glob(&self.glob, &address.to_string()),
-            Err(_) => glob(&self.glob, host.strip_suffix('.').unwrap_or(host)),
+            Ok(address) => glob_matches(&self.glob, &address.to_string()),
+            Err(_) => glob_matches(&self.glob, host.strip_suffix('.').unwrap_or(host)),
         }
     }
 }
@@ -85,65 +85,88 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// What is wrong with a pattern, and what to write.
+/// A pattern that cannot be parsed, and the cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BadPattern {
-    text: String,
-    problem: Problem,
+    /// The pattern as given.
+    pub pattern: String,
+    /// The cause.
+    pub cause: PatternError,
 }
 
+/// The cause of a [`BadPattern`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Problem {
-    Empty,
-    Url { host: String },
-    Several,
+#[non_exhaustive]
+pub enum PatternError {
+    /// The pattern has no host, such as `:443`.
+    NoHost,
+    /// The pattern is a URL, or has a path, a query, a fragment or user information as in a URL.
+    Url {
+        /// The host of the URL, and its port if it has one; may be empty.
+        host: String,
+    },
+    /// The pattern contains a space or a comma, as if it were a list.
+    Separator,
+    /// The port is not between 1 and 65535.
     Port,
-    Brackets,
+    /// An IPv6 address is malformed, or it is without brackets and could be read with or without a port.
+    Ipv6,
+    /// The host is not ASCII. DNS names in other scripts are written in their `xn--` form.
     NotAscii,
+    /// The host contains a character that is neither valid in host names nor a wildcard.
     Character(char),
 }
 
-impl std::error::Error for BadPattern {}
+impl std::error::Error for BadPattern {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
 
 impl fmt::Display for BadPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.text.escape_debug();
-        match &self.problem {
-            Problem::Empty => write!(f, "pattern '{text}' names no host: write a name such as *.example.com"),
-            Problem::Url { host } if host.is_empty() => {
-                write!(f, "pattern '{text}' is a URL: write the host alone, such as api.example.com")
+        write!(f, "'{}' {}", self.pattern.escape_debug(), self.cause)
+    }
+}
+
+impl std::error::Error for PatternError {}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHost => f.write_str("has no host: write a name such as *.example.com"),
+            Self::Url { host } if host.is_empty() => {
+                f.write_str("is a URL: write the host only, such as api.example.com")
             }
-            Problem::Url { host } => write!(f, "pattern '{text}' is a URL: write {}", host.escape_debug()),
-            Problem::Several => {
-                write!(f, "pattern '{text}' has a blank or a comma: give each pattern an option of its own")
-            }
-            Problem::Port => write!(f, "pattern '{text}' has a port that is no number from 1 to 65535"),
-            Problem::Brackets => write!(f, "pattern '{text}' is no host: write IPv6 as [::1] or [::1]:443"),
-            Problem::NotAscii => {
-                write!(f, "pattern '{text}' is not ASCII: write the name as DNS has it, xn--…, or * for that part")
-            }
-            Problem::Character(odd) => write!(
+            Self::Url { host } => write!(f, "is a URL: write {}", host.escape_debug()),
+            Self::Separator => f.write_str("contains a space or comma"),
+            Self::Port => f.write_str("has an invalid port: expected 1 to 65535"),
+            Self::Ipv6 => f.write_str("is not a valid host: write IPv6 as [::1] or [::1]:443"),
+            Self::NotAscii => f.write_str("is not ASCII: write the name as in DNS (xn--…), or use * for that part"),
+            Self::Character(invalid) => write!(
                 f,
-                "pattern '{text}' has '{}', which no host name has: only * (any run) and ? (one character) are special",
-                odd.escape_debug()
+                "contains '{}', which is invalid in host names; wildcards are * (any characters) and ? (one character)",
+                invalid.escape_debug()
             ),
         }
     }
 }
 
-/// The patterns of a capture together.
+/// The host patterns of a capture.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Filter {
-    /// Empty means all.
+pub(crate) struct HostFilter {
+    /// Hosts to capture; empty means all.
     pub include: Vec<Pattern>,
-    /// Stronger than `include`.
+    /// Hosts not to capture; takes precedence over `include`.
     pub exclude: Vec<Pattern>,
 }
 
-impl Filter {
-    /// Whether a host is wanted, of which `names` are all that is known: the CONNECT target, the SNI, the Host field.
+impl HostFilter {
+    /// Returns true if a host is to be captured.
     ///
-    /// Any one of them suffices to include it, and to exclude it.
+    /// `names` are all known names of the host: the CONNECT target, the SNI, the Host field. One match is enough to include
+    /// the host, and one to exclude it.
     pub(crate) fn wants<'a>(&self, names: impl IntoIterator<Item = (&'a str, u16)>) -> bool {
         let mut included = self.include.is_empty();
         for (host, port) in names {
@@ -156,58 +179,58 @@ impl Filter {
     }
 }
 
-/// The host (and port) in what is a URL, or has a path, query, fragment or user as one.
+/// Returns the host and port in `text` if it is a URL, or has a path, a query, a fragment or user information.
 fn host_of_url(text: &str) -> Option<&str> {
     let after_scheme = text.split_once("://").map(|(_, rest)| rest);
     let rest = after_scheme.unwrap_or(text);
-    // A lone `?` is a wildcard; with a scheme it begins a query.
+    // `?` is a wildcard, but after a scheme it begins a query.
     let end = if after_scheme.is_some() { rest.find(['/', '?', '#']) } else { rest.find(['/', '#']) };
     let authority = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     (host.len() != text.len()).then_some(host)
 }
 
-/// The host without its brackets, and the port.
-fn split(text: &str) -> Result<(String, Option<u16>), Problem> {
+/// Splits a pattern into its host without brackets, and its port.
+fn split_port(text: &str) -> Result<(String, Option<u16>), PatternError> {
     if let Some(rest) = text.strip_prefix('[') {
-        let (inner, after) = rest.split_once(']').ok_or(Problem::Brackets)?;
+        let (inner, after) = rest.split_once(']').ok_or(PatternError::Ipv6)?;
         let port = match after.strip_prefix(':') {
             Some(digits) => port(digits)?,
             None if after.is_empty() => None,
-            None => return Err(Problem::Brackets),
+            None => return Err(PatternError::Ipv6),
         };
         return match inner.parse::<Ipv6Addr>() {
             Ok(address) => Ok((address.to_string(), port)),
             Err(_) if inner.contains(['*', '?']) => Ok((inner.to_owned(), port)),
-            Err(_) => Err(Problem::Brackets),
+            Err(_) => Err(PatternError::Ipv6),
         };
     }
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         return Ok((address.to_string(), None));
     }
     match text.split_once(':') {
-        // Where the address ends and the port begins only brackets can say.
-        Some((_, after)) if after.contains(':') => Err(Problem::Brackets),
+        // Without brackets it is ambiguous where the address ends and the port begins.
+        Some((_, after)) if after.contains(':') => Err(PatternError::Ipv6),
         Some((host, digits)) => Ok((host.to_owned(), port(digits)?)),
         None => Ok((text.to_owned(), None)),
     }
 }
 
-fn port(digits: &str) -> Result<Option<u16>, Problem> {
+fn port(digits: &str) -> Result<Option<u16>, PatternError> {
     if digits == "*" {
         return Ok(None);
     }
     let number = digits.parse().ok().filter(|&port: &u16| port != 0 && !digits.starts_with('+'));
-    number.map(Some).ok_or(Problem::Port)
+    number.map(Some).ok_or(PatternError::Port)
 }
 
-/// Whether `glob` (in lower case) matches the whole of `name`, in any case.
+/// Returns true if `glob`, which is in lower case, matches the whole of `name` in any case.
 ///
-/// Only the last `*` seen is ever taken back: where a later one is reached, an earlier one cannot do better by taking more.
-/// So the work is at most one times the other, never exponential.
-fn glob(glob: &str, name: &str) -> bool {
+/// Only the last `*` is extended after a mismatch: once a later `*` is reached, extending an earlier one cannot help.
+/// The work is therefore bounded by the product of the lengths.
+fn glob_matches(glob: &str, name: &str) -> bool {
     let (mut glob, mut name) = (glob.as_bytes(), name.as_bytes());
-    // What follows the last `*`, and what of the name it was tried on.
+    // The rest of the glob after the last `*`, and the rest of the name on which it was tried.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
         match (glob, name) {
@@ -238,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_name_and_nothing_else() {
+    fn matches_the_whole_name() {
         assert!(matches("*.example.com", "a.example.com", 443));
         assert!(matches("*.example.com", "a.b.example.com", 443));
         assert!(!matches("*.example.com", "example.com", 443));
@@ -256,20 +279,20 @@ mod tests {
     }
 
     #[test]
-    fn a_final_dot_means_nothing() {
+    fn ignores_a_final_dot() {
         assert!(matches("example.com.", "example.com", 443));
         assert!(matches("*.example.com", "a.example.com.", 443));
     }
 
     #[test]
-    fn ports() {
+    fn matches_ports() {
         assert!(matches("example.com:8443", "example.com", 8443));
         assert!(!matches("example.com:8443", "example.com", 443));
         assert!(matches("example.com:*", "example.com", 1));
     }
 
     #[test]
-    fn ipv6_in_any_spelling() {
+    fn matches_ipv6_in_any_spelling() {
         for pattern in ["[::1]:443", "[0:0::1]:443", "[::*]:443", "::1", "[::1]"] {
             assert!(matches(pattern, "[::1]", 443), "{pattern}");
             assert!(matches(pattern, "::1", 443), "{pattern}");
@@ -281,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn shown_as_it_can_be_written() {
+    fn display_can_be_parsed_again() {
         for text in ["*.example.com", "a?.example.com:8443", "[::1]:443", "[2001:db8::*]", "*"] {
             let pattern: Pattern = text.parse().unwrap();
             assert_eq!(pattern.to_string(), text);
@@ -290,49 +313,46 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_and_what_to_write() {
-        let said = |text: &str| Pattern::parse(text).unwrap_err().to_string();
-        assert_eq!(
-            said("https://api.example.com/x"),
-            "pattern 'https://api.example.com/x' is a URL: write api.example.com"
-        );
-        assert!(said("https://u:p@h.com:8443?q").ends_with("write h.com:8443"));
-        assert!(said("h.com/path").ends_with("write h.com"));
-        assert!(said("me@h.com").ends_with("write h.com"));
-        assert!(said("https://").ends_with("such as api.example.com"));
-        assert!(said("a.com,b.com").ends_with("an option of its own"));
-        assert!(said("a.com b.com").ends_with("an option of its own"));
-        assert!(said("a.com:0").ends_with("from 1 to 65535"));
-        assert!(said("a.com:+1").ends_with("from 1 to 65535"));
-        assert!(said("a.com:http").ends_with("from 1 to 65535"));
-        assert!(said("[::1").ends_with("[::1]:443"));
-        assert!(said("[a.com]").ends_with("[::1]:443"));
-        assert!(said("2001:db8::*").ends_with("[::1]:443"));
-        assert!(said("").contains("names no host"));
-        assert!(said(".").contains("names no host"));
-        assert!(said(":443").contains("names no host"));
-        assert!(said("bücher.de").contains("xn--"));
-        assert!(said(r"api\.example\.com").contains(r"has '\\'"));
-        assert!(said("(a|b).com").contains("has '('"));
-        assert!(!said("a\u{1b}[2J/").contains('\u{1b}'), "control characters are escaped");
+    fn displays_the_cause_and_a_correct_form() {
+        let error = |text: &str| Pattern::parse(text).unwrap_err().to_string();
+        assert_eq!(error("https://api.example.com/x"), "'https://api.example.com/x' is a URL: write api.example.com");
+        assert!(error("https://u:p@h.com:8443?q").ends_with("write h.com:8443"));
+        assert!(error("h.com/path").ends_with("write h.com"));
+        assert!(error("me@h.com").ends_with("write h.com"));
+        assert!(error("https://").ends_with("such as api.example.com"));
+        assert_eq!(error("a.com,b.com"), "'a.com,b.com' contains a space or comma");
+        assert_eq!(error("a b"), "'a b' contains a space or comma");
+        assert!(error("a.com:0").ends_with("expected 1 to 65535"));
+        assert!(error("a.com:+1").ends_with("expected 1 to 65535"));
+        assert!(error("a.com:http").ends_with("expected 1 to 65535"));
+        assert!(error("[::1").ends_with("[::1]:443"));
+        assert!(error("[a.com]").ends_with("[::1]:443"));
+        assert!(error("2001:db8::*").ends_with("[::1]:443"));
+        assert!(error("").contains("has no host"));
+        assert!(error(".").contains("has no host"));
+        assert!(error(":443").contains("has no host"));
+        assert!(error("bücher.de").contains("xn--"));
+        assert!(error(r"api\.example\.com").contains(r"contains '\\'"));
+        assert!(error("(a|b).com").contains("contains '('"));
+        assert!(!error("a\u{1b}[2J/").contains('\u{1b}'), "control characters are escaped");
     }
 
     #[test]
-    fn many_stars_cost_no_more_than_their_product() {
+    fn many_stars_are_not_exponential() {
         let pattern = format!("{}b", "*a".repeat(200));
         assert!(!matches(&pattern, &"a".repeat(20_000), 1));
     }
 
     #[test]
-    fn any_name_includes_and_any_name_excludes() {
+    fn any_name_includes_or_excludes() {
         let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Pattern>>();
-        let filter = Filter { include: patterns(&["*.example.com"]), exclude: patterns(&["secret.example.com"]) };
+        let filter = HostFilter { include: patterns(&["*.example.com"]), exclude: patterns(&["secret.example.com"]) };
         assert!(filter.wants([("10.0.0.1", 443), ("a.example.com", 443)]));
         assert!(!filter.wants([("10.0.0.1", 443), ("other.net", 443)]));
         assert!(!filter.wants([("a.example.com", 443), ("secret.example.com", 443)]));
         assert!(!filter.wants([("secret.example.com", 443), ("a.example.com", 443)]));
         assert!(!filter.wants([]));
-        let all = Filter { include: vec![], exclude: patterns(&["*:22"]) };
+        let all = HostFilter { include: vec![], exclude: patterns(&["*:22"]) };
         assert!(all.wants([("a", 443)]) && !all.wants([("a", 22)]) && all.wants([]));
     }
 }

@@ -21,14 +21,14 @@ use super::message::{Headers, RequestHead, ResponseHead};
 /// Watches one connection.
 pub(crate) trait Tap: Send {
     /// `bytes` were read on their way in direction `dir`.
-    fn data(&mut self, dir: Dir, bytes: &[u8], out: Out<'_>);
+    fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>);
 
     /// Direction `dir` ended; nothing more comes that way. Called at most once per direction.
-    fn end(&mut self, dir: Dir, how: Ending, out: Out<'_>);
+    fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>);
 }
 
 /// Where a tap reports to.
-pub(crate) type Out<'o> = &'o mut dyn FnMut(Event<'_>);
+pub(crate) type EventSink<'o> = &'o mut dyn FnMut(Event<'_>);
 
 /// The way that bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,29 +128,30 @@ pub(crate) enum Opcode {
     Close,
 }
 
-/// Why a tap went quiet.
+/// Why a tap stopped reading a connection. Its bytes are still relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Opaque {
-    /// The client sent what is no HTTP/1 request.
+    /// The client sent bytes that are not an HTTP/1 request.
     Request,
-    /// The origin sent what is no HTTP/1 response.
+    /// The origin sent bytes that are not an HTTP/1 response.
     Response,
-    /// The origin answered where nothing was asked.
-    Unasked,
-    /// A head, or a line in a chunked body, is longer than its limit; or more is under way than is kept track of.
-    TooLong,
+    /// The origin sent a response although no request was pending.
+    UnsolicitedResponse,
+    /// A limit was exceeded: the size of a head, the length of a line in a chunked body, or the number of open exchanges or
+    /// their size.
+    LimitExceeded,
     /// The framing of a body is malformed.
     Framing,
-    /// The connection switched to a protocol that no tap reads.
+    /// The connection switched to a protocol that is not captured.
     Switched,
-    /// A WebSocket frame, or its compression, is malformed.
+    /// A WebSocket frame or its compressed payload is malformed.
     WebSocket,
-    /// A WebSocket message inflates past its limit.
+    /// A WebSocket message decompresses to more than the limit.
     Inflated,
-    /// The frames of HTTP/2 are malformed.
+    /// The HTTP/2 preface or an HTTP/2 frame is malformed or out of place.
     Http2,
-    /// The compressed fields of HTTP/2 are malformed.
+    /// An HTTP/2 field block cannot be decoded (HPACK).
     Hpack,
 }
 
@@ -159,14 +160,14 @@ impl std::fmt::Display for Opaque {
         f.write_str(match self {
             Self::Request => "a request that is not HTTP/1",
             Self::Response => "a response that is not HTTP/1",
-            Self::Unasked => "a response that nobody asked for",
-            Self::TooLong => "a head, a chunk line or a number of exchanges past the limit",
-            Self::Framing => "a malformed body framing",
-            Self::Switched => "a switch to a protocol that is not read",
+            Self::UnsolicitedResponse => "a response without a request",
+            Self::LimitExceeded => "an exceeded limit (head size, chunk line length or number of exchanges)",
+            Self::Framing => "a body with malformed framing",
+            Self::Switched => "a switch to another protocol",
             Self::WebSocket => "a malformed WebSocket frame",
-            Self::Inflated => "a WebSocket message that inflates past the limit",
-            Self::Http2 => "malformed HTTP/2",
-            Self::Hpack => "malformed HTTP/2 fields",
+            Self::Inflated => "a WebSocket message that decompresses to more than the limit",
+            Self::Http2 => "malformed HTTP/2 framing",
+            Self::Hpack => "a malformed HTTP/2 field block",
         })
     }
 }

@@ -183,7 +183,7 @@ fn a_head_past_the_limit_passes_unread() {
     drop(link);
     let outcome = capture.stop();
     outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| {
-        *reason == spectral_capture::Reason::Opaque(spectral_capture::Opaque::TooLong)
+        *reason == spectral_capture::Reason::Opaque(spectral_capture::Opaque::LimitExceeded)
     });
     assert_eq!(outcome.bundle().only_trace().status(), 0, "the request is recorded");
 }

@@ -209,5 +209,6 @@ fn an_answer_that_nobody_asked_for_passes_and_is_named() {
     drop(link);
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().text(), "a");
-    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::Opaque(Opaque::Unasked));
+    outcome
+        .assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::Opaque(Opaque::UnsolicitedResponse));
 }

@@ -21,7 +21,7 @@ fn a_head_of_2_mib_passes_both_ways_and_is_named() {
     assert!(origin.received(0) == request.as_bytes());
     let (bundle, said) = subject.end();
     let named = format!(
-        "  {}  2 connections: captured up to a head, a chunk line or a number of exchanges past the limit",
+        "  {}  2 connections: captured up to an exceeded limit (head size, chunk line length or number of exchanges)",
         origin.at("localhost")
     );
     assert!(said.err.contains(&named), "{}", said.err);
@@ -84,7 +84,7 @@ fn chunks_that_are_longer_than_any_number_pass_and_are_named() {
         assert_eq!(String::from_utf8(link.the_rest().0).unwrap(), answer);
     }
     let (bundle, said) = subject.end();
-    assert!(said.err.contains("captured up to a malformed body framing"), "{}", said.err);
+    assert!(said.err.contains("captured up to a body with malformed framing"), "{}", said.err);
     assert_eq!(bundle.traces.len(), 3);
     // The largest number there is is one: what came of it is its body.
     assert_eq!(bundle.trace("/ffffffffffffffff").text(), "of that only this");

@@ -1,8 +1,8 @@
 //! The property that fuzzing looks for holes in: however a connection is cut, the events are equal, and every exchange
 //! that began has its ends.
 
-use crate::wire::http::Http;
-use crate::wire::tap::testing::{Step, assert_all_ends, seen};
+use crate::wire::http::HttpTap;
+use crate::wire::tap::testing::{DialogueStep, assert_all_ends, seen};
 use crate::wire::tap::{Dir, Ending};
 
 /// Reads `data` as cuts and a dialogue, and asserts the property.
@@ -15,22 +15,22 @@ pub(crate) fn cut_anyhow(data: &[u8]) {
     let (&count, data) = data.split_first().unwrap_or((&0, &[]));
     let (cuts, script) = data.split_at(usize::from(count).min(data.len()));
     let steps = dialogue(script);
-    let whole = seen(&mut Http::new(), &steps, || 0);
+    let whole = seen(&mut HttpTap::new(), &steps, || 0);
     let mut cuts = cuts.iter().cycle();
-    let cut = seen(&mut Http::new(), &steps, || cuts.next().map_or(1, |&size| usize::from(size).max(1)));
+    let cut = seen(&mut HttpTap::new(), &steps, || cuts.next().map_or(1, |&size| usize::from(size).max(1)));
     assert_eq!(cut, whole);
-    assert_all_ends(&mut Http::new(), None, &steps);
+    assert_all_ends(&mut HttpTap::new(), None, &steps);
 }
 
 /// Both directions end in every dialogue, once, and nothing comes after that.
-fn dialogue(script: &[u8]) -> Vec<Step<'_>> {
+fn dialogue(script: &[u8]) -> Vec<DialogueStep<'_>> {
     let (mut steps, mut dir, mut open) = (Vec::new(), Dir::Up, vec![Dir::Up, Dir::Down]);
     let mut rest = script;
     loop {
         let len = rest.iter().position(|&b| b >= MARKS).unwrap_or(rest.len());
         let (bytes, tail) = rest.split_at(len);
         if open.contains(&dir) {
-            steps.push(if dir == Dir::Up { Step::Up(bytes) } else { Step::Down(bytes) });
+            steps.push(if dir == Dir::Up { DialogueStep::Up(bytes) } else { DialogueStep::Down(bytes) });
         }
         let Some((&mark, tail)) = tail.split_first() else {
             break;
@@ -44,11 +44,11 @@ fn dialogue(script: &[u8]) -> Vec<Step<'_>> {
         };
         if let (Some(how), true) = (how, open.contains(&dir)) {
             open.retain(|&other| other != dir);
-            steps.push(Step::End(dir, how));
+            steps.push(DialogueStep::End(dir, how));
         }
         rest = tail;
     }
-    steps.extend(open.iter().map(|&dir| Step::End(dir, Ending::Stopped)));
+    steps.extend(open.iter().map(|&dir| DialogueStep::End(dir, Ending::Stopped)));
     steps
 }
 

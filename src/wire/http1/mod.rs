@@ -1,29 +1,30 @@
-//! HTTP/1.0 and HTTP/1.1 (RFC 9112), read from a copy of the bytes: no sockets, no buffers of bodies.
+//! Reads HTTP/1.0 and HTTP/1.1 (RFC 9112) from a copy of the relayed bytes, without sockets and without buffering bodies.
 //!
 //! ```text
-//!             ┌───────────────── tap: which bytes are whose ─────────────────┐
-//! Up   ──▶    head ─▶ body ─▶ head ─▶ …           ──▶ Event, Event, …
-//!               └─▶ pending: method of each question ─┐
-//! Down ──▶    head ─▶ body ─▶ head ─▶ …  ◀─ pairs ────┘
-//!             └──────────────────────────────────────────────────────────────┘
+//!             ┌──────────── tap: assigns bytes to exchanges ─────────────┐
+//! Up   ──▶    head ─▶ body ─▶ head ─▶ …            ──▶ Event, Event, …
+//!               └─▶ pending: method of each request ─┐
+//! Down ──▶    head ─▶ body ─▶ head ─▶ …  ◀─ pairs ───┘
+//!             └──────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! - [`head`] finds where a head ends and says what is in it; the one file that names `httparse`.
-//! - [`body`] decides how a body is framed and reads it piece by piece ([`chunked`] for the chunked coding). The path
-//!   that forwards plain proxy requests uses the same two.
-//! - [`tap`] is the observer of a whole connection: it pairs answers with questions and hands over to another
-//!   tap where the connection turns into a WebSocket or into HTTP/2.
+//! - [`head_scanner`] finds the end of a head; [`head`] parses it.
+//! - [`framing`] determines how a body is framed; [`body`] reads it piece by piece, [`chunked`] in the chunked coding. The
+//!   code that forwards plain proxy requests uses the same modules.
+//! - [`tap`] observes a whole connection: it pairs responses with requests, and hands over to another tap when the connection
+//!   switches to WebSocket or HTTP/2.
 //!
-//! Out of scope: judging messages (what the two ends accept of each other is theirs to know), HTTP/0.9, and undoing any
-//! coding but the chunked one.
+//! Out of scope: validating messages (client and origin do that), HTTP/0.9, and decoding any coding but chunked.
 
 pub(crate) mod body;
 mod chunked;
+pub(crate) mod framing;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub(crate) mod head;
+pub(crate) mod head_scanner;
 mod tap;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use tap::Http1;
+pub(crate) use tap::Http1Tap;

@@ -16,16 +16,19 @@
 //! What is held goes on the moment the other direction has decided, not at the end of the bytes at hand; else the
 //! events would depend on how the bytes are cut.
 
-use super::body::{BodyReader, Piece, request_framing, response_framing};
-use super::head::{self, HeadReader, WholeHead};
-use crate::wire::http2::Http2;
+use super::body::BodyReader;
+use super::chunked::BodyPiece;
+use super::framing::{request_framing, response_framing};
+use super::head;
+use super::head_scanner::{HeadReader, WholeHead, check_start, leading_empty_lines};
+use crate::wire::http2::Http2Tap;
 use crate::wire::message::{RequestHead, ResponseHead};
-use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Finish, Opaque, Out, Tap};
-use crate::wire::websocket::WebSocket;
+use crate::wire::tap::{Dir, Ending, Event, EventSink, ExchangeId, Finish, Opaque, Tap};
+use crate::wire::websocket::WebSocketTap;
 use std::collections::VecDeque;
 
 /// Watches a connection that begins with HTTP/1.
-pub(crate) struct Http1 {
+pub(crate) struct Http1Tap {
     stage: Stage,
     up: Side,
     down: Side,
@@ -81,7 +84,7 @@ struct Undecided {
     settings: Option<Vec<u8>>,
 }
 
-impl Http1 {
+impl Http1Tap {
     pub(crate) fn new() -> Self {
         Self {
             stage: Stage::Http,
@@ -96,14 +99,14 @@ impl Http1 {
     }
 }
 
-impl Tap for Http1 {
-    fn data(&mut self, dir: Dir, bytes: &[u8], out: Out<'_>) {
+impl Tap for Http1Tap {
+    fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) {
         if let Err(why) = self.read(dir, bytes, out) {
             self.go_quiet(why, out);
         }
     }
 
-    fn end(&mut self, dir: Dir, how: Ending, out: Out<'_>) {
+    fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
         match &mut self.stage {
             Stage::Http => {}
             Stage::Switched(tap) => return tap.end(dir, how, out),
@@ -117,9 +120,9 @@ impl Tap for Http1 {
     }
 }
 
-impl Http1 {
+impl Http1Tap {
     /// Reads all of `bytes`, or as far as the direction need not wait.
-    fn read(&mut self, dir: Dir, mut bytes: &[u8], out: Out<'_>) -> Result<(), Opaque> {
+    fn read(&mut self, dir: Dir, mut bytes: &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
         loop {
             match &mut self.stage {
                 Stage::Http => {}
@@ -143,7 +146,7 @@ impl Http1 {
     }
 
     /// Goes on with what `dir` held, and its end, if it need not wait any longer. Safe to ask at any time.
-    fn resume(&mut self, dir: Dir, out: Out<'_>) -> Result<(), Opaque> {
+    fn resume(&mut self, dir: Dir, out: EventSink<'_>) -> Result<(), Opaque> {
         if !self.side(dir).held.is_empty() && !self.waits(dir) {
             let held = std::mem::take(&mut self.side(dir).held);
             self.read(dir, &held, out)?;
@@ -174,7 +177,7 @@ impl Http1 {
         if held.len().saturating_add(bytes.len()) > MAX_HELD {
             return Err(match dir {
                 Dir::Up => Opaque::Switched,
-                Dir::Down => Opaque::Unasked,
+                Dir::Down => Opaque::UnsolicitedResponse,
             });
         }
         held.extend_from_slice(bytes);
@@ -182,14 +185,14 @@ impl Http1 {
     }
 
     /// Reads up to the next thing to report or decide: how many bytes that takes, `None` if all and more are needed.
-    fn step(&mut self, dir: Dir, bytes: &[u8], out: Out<'_>) -> Result<Option<usize>, Opaque> {
+    fn step(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
         let side = self.side(dir);
         match &mut side.at {
             At::Body(_) => return self.body(dir, bytes, out),
             At::Head(head) if head.len() == 0 => {
-                let blank = head::blank_lines(bytes);
-                if blank > 0 || bytes.is_empty() {
-                    return Ok((blank > 0).then_some(blank));
+                let skipped = leading_empty_lines(bytes);
+                if skipped > 0 || bytes.is_empty() {
+                    return Ok((skipped > 0).then_some(skipped));
                 }
             }
             At::Head(_) => {}
@@ -200,7 +203,7 @@ impl Http1 {
         }
     }
 
-    fn request(&mut self, bytes: &[u8], out: Out<'_>) -> Result<Option<usize>, Opaque> {
+    fn request(&mut self, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
         let id = ExchangeId(self.requests);
         let Some((used, head)) = self.up.head(id, Dir::Up, bytes, out)? else {
             return Ok(None);
@@ -209,7 +212,7 @@ impl Http1 {
         let head = head::request(&head)?;
         self.unanswered = self.unanswered.saturating_add(size);
         if self.pending.len() >= MAX_PENDING || self.unanswered > MAX_UNANSWERED {
-            return Err(Opaque::TooLong);
+            return Err(Opaque::LimitExceeded);
         }
         let method = match &*head.method {
             "HEAD" => "HEAD",
@@ -227,10 +230,10 @@ impl Http1 {
         Ok(Some(used))
     }
 
-    fn response(&mut self, bytes: &[u8], out: Out<'_>) -> Result<Option<usize>, Opaque> {
+    fn response(&mut self, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
         let Some(&Pending { id, method, .. }) = self.pending.front() else {
             // An answer to half a question, or to none.
-            return Err(if self.up.in_head() { Opaque::Request } else { Opaque::Unasked });
+            return Err(if self.up.in_head() { Opaque::Request } else { Opaque::UnsolicitedResponse });
         };
         let Some((used, head)) = self.down.head(id, Dir::Down, bytes, out)? else {
             return Ok(None);
@@ -238,7 +241,7 @@ impl Http1 {
         let head = head::response(&head)?;
         match (method, head.status) {
             (_, 101) => self.switch(id, head, out)?,
-            (_, 100..=199) => self.down.at = At::Head(HeadReader::message()),
+            (_, 100..=199) => self.down.at = At::Head(HeadReader::for_message()),
             ("CONNECT", 200..=299) => return self.leave(id, head, out),
             _ => {
                 if self.undecided.as_ref().is_some_and(|undecided| undecided.id == id) {
@@ -253,13 +256,13 @@ impl Http1 {
     }
 
     /// Takes a 101: what follows it, both ways, is another protocol's.
-    fn switch(&mut self, id: ExchangeId, head: ResponseHead, out: Out<'_>) -> Result<(), Opaque> {
+    fn switch(&mut self, id: ExchangeId, head: ResponseHead, out: EventSink<'_>) -> Result<(), Opaque> {
         // Bytes after the question that were taken for a request, or are still its body, cannot be given back.
         let clean = self.pending.len() == 1 && self.sending.is_none() && !self.up.in_head();
         if clean && head.headers.lists("upgrade", "h2c") {
             let settings = self.undecided.take().and_then(|undecided| undecided.settings);
             out(Event::Upgraded { id });
-            self.stage = Stage::Switched(Box::new(Http2::upgraded(id, settings.as_deref())));
+            self.stage = Stage::Switched(Box::new(Http2Tap::upgraded(id, settings.as_deref())));
             return Ok(());
         }
         if !clean || !head.headers.lists("upgrade", "websocket") {
@@ -267,7 +270,7 @@ impl Http1 {
         }
         let protocol = head.headers.first("sec-websocket-protocol");
         let protocol = protocol.map(|name| String::from_utf8_lossy(name).into_owned());
-        let socket = WebSocket::new(id, &head.headers);
+        let socket = WebSocketTap::new(id, &head.headers);
         out(Event::Response { id, head });
         out(Event::WebSocketOpen { id, protocol });
         self.over(id, Dir::Down, Finish::Complete, out);
@@ -276,13 +279,13 @@ impl Http1 {
     }
 
     /// Reports a response after which the connection speaks a protocol that no tap reads.
-    fn leave(&mut self, id: ExchangeId, head: ResponseHead, out: Out<'_>) -> Result<Option<usize>, Opaque> {
+    fn leave(&mut self, id: ExchangeId, head: ResponseHead, out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
         out(Event::Response { id, head });
         self.over(id, Dir::Down, Finish::Complete, out);
         Err(Opaque::Switched)
     }
 
-    fn body(&mut self, dir: Dir, bytes: &[u8], out: Out<'_>) -> Result<Option<usize>, Opaque> {
+    fn body(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
         let open = match dir {
             Dir::Up => self.sending,
             Dir::Down => self.pending.front().map(|pending| pending.id),
@@ -294,8 +297,8 @@ impl Http1 {
             return Ok(None);
         };
         match piece {
-            Piece::Data(bytes) => out(Event::Body { id, dir, bytes }),
-            Piece::End(trailers) => {
+            BodyPiece::Data(bytes) => out(Event::Body { id, dir, bytes }),
+            BodyPiece::End(trailers) => {
                 if !trailers.is_empty() {
                     out(Event::Trailers { id, dir, headers: trailers });
                 }
@@ -306,7 +309,7 @@ impl Http1 {
     }
 
     /// The message that `dir` is in, which is of exchange `id`, is over.
-    fn over(&mut self, id: ExchangeId, dir: Dir, how: Finish, out: Out<'_>) {
+    fn over(&mut self, id: ExchangeId, dir: Dir, how: Finish, out: EventSink<'_>) {
         out(Event::End { id, dir, how });
         match dir {
             Dir::Up => self.sending = None,
@@ -315,18 +318,18 @@ impl Http1 {
                 self.unanswered = self.unanswered.saturating_sub(size);
             }
         }
-        self.side(dir).at = At::Head(HeadReader::message());
+        self.side(dir).at = At::Head(HeadReader::for_message());
     }
 
     /// Ends all that `dir` has open, since nothing more comes that way. In a direction that has ended so, what begins
     /// later, as a request without hope of an answer does, is ended by asking again.
-    fn finish(&mut self, dir: Dir, how: Ending, out: Out<'_>) {
+    fn finish(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
         if let Stage::Switched(tap) = &mut self.stage {
             // The direction ended before the switch, or while its bytes were held; this is the first the new tap hears.
             return tap.end(dir, how, out);
         }
         let mut finish = match &self.side(dir).at {
-            At::Body(body) => body.cut(how),
+            At::Body(body) => body.finish(how),
             At::Head(_) => Finish::Truncated(how),
         };
         match dir {
@@ -346,7 +349,7 @@ impl Http1 {
         }
     }
 
-    fn go_quiet(&mut self, why: Opaque, out: Out<'_>) {
+    fn go_quiet(&mut self, why: Opaque, out: EventSink<'_>) {
         if let Some(id) = self.sending {
             self.over(id, Dir::Up, Finish::Opaque, out);
         }
@@ -367,7 +370,7 @@ impl Http1 {
 
 impl Side {
     fn new() -> Self {
-        Self { at: At::Head(HeadReader::message()), held: Vec::new(), ended: None }
+        Self { at: At::Head(HeadReader::for_message()), held: Vec::new(), ended: None }
     }
 
     /// Whether a head has begun and is not whole.
@@ -381,7 +384,7 @@ impl Side {
         id: ExchangeId,
         dir: Dir,
         bytes: &'a [u8],
-        out: Out<'_>,
+        out: EventSink<'_>,
     ) -> Result<Option<WholeHead<'a>>, Opaque> {
         let At::Head(head) = &mut self.at else {
             return Ok(None);
@@ -389,7 +392,7 @@ impl Side {
         if head.len() == 0 {
             out(Event::Begin { id, dir });
         }
-        head::begins_well(dir, head.len(), bytes)?;
+        check_start(dir, head.len(), bytes)?;
         head.read(bytes)
     }
 }

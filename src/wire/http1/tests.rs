@@ -6,20 +6,20 @@ mod opaque;
 mod order;
 mod switching;
 
-use super::Http1;
-use super::head::MAX_HEAD;
-use crate::wire::tap::testing::Step::{self, Down, End, Up};
+use super::Http1Tap;
+use super::head_scanner::MAX_HEAD_BYTES;
+use crate::wire::tap::testing::DialogueStep::{self, Down, End, Up};
 use crate::wire::tap::testing::{seen, seen_however_cut};
 use crate::wire::tap::{Dir, Ending};
 
 #[track_caller]
-fn dialogue(steps: &[Step<'_>], lines: &[&str]) {
-    assert_eq!(seen_however_cut(Http1::new, steps), lines);
+fn dialogue(steps: &[DialogueStep<'_>], lines: &[&str]) {
+    assert_eq!(seen_however_cut(Http1Tap::new, steps), lines);
 }
 
 /// As [`dialogue`], without the lines of a plain `GET / HTTP/1.1` that comes first.
 #[track_caller]
-fn after_get(steps: &[Step<'_>], lines: &[&str]) {
+fn after_get(steps: &[DialogueStep<'_>], lines: &[&str]) {
     let steps = [&[Up(b"GET / HTTP/1.1\r\n\r\n")], steps].concat();
     dialogue(&steps, &[&["0> begins", "0> GET / Http11", "0> ends Complete"], lines].concat());
 }

@@ -1,8 +1,8 @@
 //! The property that fuzzing looks for holes in: however a connection is cut, the events are equal, every exchange that began
 //! has its ends, and nothing of it is kept.
 
-use super::tap::Http2;
-use crate::wire::tap::testing::{Step, assert_all_ends, seen};
+use super::tap::Http2Tap;
+use crate::wire::tap::testing::{DialogueStep, assert_all_ends, seen};
 use crate::wire::tap::{Dir, Ending, ExchangeId};
 
 /// Reads `data` as cuts and a dialogue, and asserts the property.
@@ -15,7 +15,8 @@ use crate::wire::tap::{Dir, Ending, ExchangeId};
 pub(crate) fn cut_anyhow(data: &[u8]) {
     let (&first, data) = data.split_first().unwrap_or((&0, &[]));
     let (cuts, script) = data.split_at(usize::from(first & 0x3f).min(data.len()));
-    let tap = || if first & UPGRADED == 0 { Http2::new() } else { Http2::upgraded(ExchangeId(4), Some(b"AAEAAAAA")) };
+    let tap =
+        || if first & UPGRADED == 0 { Http2Tap::new() } else { Http2Tap::upgraded(ExchangeId(4), Some(b"AAEAAAAA")) };
     let steps = dialogue(script, first & NO_PREFACE == 0);
     let whole = seen(&mut tap(), &steps, || 0);
     let mut cuts = cuts.iter().cycle();
@@ -27,10 +28,10 @@ pub(crate) fn cut_anyhow(data: &[u8]) {
 }
 
 /// Both directions end in every dialogue, once, and nothing comes after that.
-fn dialogue(script: &[u8], with_preface: bool) -> Vec<Step<'_>> {
+fn dialogue(script: &[u8], with_preface: bool) -> Vec<DialogueStep<'_>> {
     let (mut steps, mut open, mut rest) = (Vec::new(), vec![Dir::Up, Dir::Down], script);
     if with_preface {
-        steps.push(Step::Up(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+        steps.push(DialogueStep::Up(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
     }
     while let Some((&mark, tail)) = rest.split_first() {
         let dir = if mark % 2 == 0 { Dir::Up } else { Dir::Down };
@@ -38,7 +39,7 @@ fn dialogue(script: &[u8], with_preface: bool) -> Vec<Step<'_>> {
         if mark >= ENDS {
             if open.contains(&dir) {
                 open.retain(|&other| other != dir);
-                steps.push(Step::End(dir, if mark & 2 == 0 { Ending::Clean } else { Ending::Reset }));
+                steps.push(DialogueStep::End(dir, if mark & 2 == 0 { Ending::Clean } else { Ending::Reset }));
             }
             continue;
         }
@@ -46,10 +47,10 @@ fn dialogue(script: &[u8], with_preface: bool) -> Vec<Step<'_>> {
         let (bytes, tail) = tail.split_at(usize::from(length).min(tail.len()));
         rest = tail;
         if open.contains(&dir) {
-            steps.push(if dir == Dir::Up { Step::Up(bytes) } else { Step::Down(bytes) });
+            steps.push(if dir == Dir::Up { DialogueStep::Up(bytes) } else { DialogueStep::Down(bytes) });
         }
     }
-    steps.extend(open.iter().map(|&dir| Step::End(dir, Ending::Stopped)));
+    steps.extend(open.iter().map(|&dir| DialogueStep::End(dir, Ending::Stopped)));
     steps
 }
 

@@ -38,4 +38,4 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use tap::Http2;
+pub(crate) use tap::Http2Tap;

@@ -9,8 +9,8 @@
 
 use super::head::Purpose;
 use crate::wire::message::{Headers, ResponseHead};
-use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Finish, Out, Tap};
-use crate::wire::websocket::WebSocket;
+use crate::wire::tap::{Dir, Ending, Event, EventSink, ExchangeId, Finish, Tap};
+use crate::wire::websocket::WebSocketTap;
 
 /// A stream with a direction that has not ended.
 pub(super) struct Stream {
@@ -26,7 +26,7 @@ enum Kind {
     Exchange,
     /// The request is over with its head, as that of a WebSocket in HTTP/1 is.
     AsksSocket,
-    Socket(Box<WebSocket>),
+    Socket(Box<WebSocketTap>),
 }
 
 /// Where a direction is.
@@ -42,7 +42,7 @@ pub(super) struct Misplaced;
 
 impl Stream {
     /// The stream whose request was just reported.
-    pub(super) fn new(id: ExchangeId, purpose: Purpose, out: Out<'_>) -> Self {
+    pub(super) fn new(id: ExchangeId, purpose: Purpose, out: EventSink<'_>) -> Self {
         let kind = match purpose {
             Purpose::Exchange => Kind::Exchange,
             Purpose::Socket => {
@@ -70,7 +70,7 @@ impl Stream {
     }
 
     /// The final response's head.
-    pub(super) fn answer(&mut self, head: ResponseHead, out: Out<'_>) {
+    pub(super) fn answer(&mut self, head: ResponseHead, out: EventSink<'_>) {
         let id = self.id;
         self.down = At::Body;
         if !matches!(self.kind, Kind::AsksSocket) || !(200..=299).contains(&head.status) {
@@ -78,7 +78,7 @@ impl Stream {
         }
         let protocol = head.headers.first("sec-websocket-protocol");
         let protocol = protocol.map(|name| String::from_utf8_lossy(name).into_owned());
-        let mut socket = Box::new(WebSocket::new(id, &head.headers));
+        let mut socket = Box::new(WebSocketTap::new(id, &head.headers));
         out(Event::Response { id, head });
         out(Event::WebSocketOpen { id, protocol });
         out(Event::End { id, dir: Dir::Down, how: Finish::Complete });
@@ -89,7 +89,7 @@ impl Stream {
     }
 
     /// A piece of DATA. What comes after the end, as it may while a reset travels, is nobody's.
-    pub(super) fn data(&mut self, dir: Dir, bytes: &[u8], out: Out<'_>) -> Result<(), Misplaced> {
+    pub(super) fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) -> Result<(), Misplaced> {
         match (&mut self.kind, dir, if dir == Dir::Up { self.up } else { self.down }) {
             (_, _, At::Ended) => {}
             (_, _, At::Head) => return Err(Misplaced),
@@ -102,7 +102,7 @@ impl Stream {
     }
 
     /// The fields after a body. A WebSocket has none.
-    pub(super) fn trailers(&mut self, dir: Dir, headers: Headers, out: Out<'_>) {
+    pub(super) fn trailers(&mut self, dir: Dir, headers: Headers, out: EventSink<'_>) {
         match (&self.kind, dir) {
             _ if headers.is_empty() => {}
             (Kind::Socket(_), _) | (Kind::AsksSocket, Dir::Up) => {}
@@ -111,7 +111,7 @@ impl Stream {
     }
 
     /// Direction `dir` is over, if it was not before.
-    pub(super) fn end(&mut self, dir: Dir, how: Finish, out: Out<'_>) {
+    pub(super) fn end(&mut self, dir: Dir, how: Finish, out: EventSink<'_>) {
         let at = match dir {
             Dir::Up => &mut self.up,
             Dir::Down => &mut self.down,
@@ -132,20 +132,20 @@ impl Stream {
     }
 
     /// Both directions are over: the one that says so, and with it the other.
-    pub(super) fn reset(&mut self, by: Dir, out: Out<'_>) {
+    pub(super) fn reset(&mut self, by: Dir, out: EventSink<'_>) {
         self.end(by, Finish::Truncated(Ending::Reset), out);
         self.end(by.opposite(), Finish::Truncated(Ending::Abandoned), out);
     }
 
     /// Nothing more of it is understood.
-    pub(super) fn give_up(&mut self, out: Out<'_>) {
+    pub(super) fn give_up(&mut self, out: EventSink<'_>) {
         self.end(Dir::Up, Finish::Opaque, out);
         self.end(Dir::Down, Finish::Opaque, out);
     }
 }
 
 /// What a socket reports, but that its connection became opaque: only the socket did, and has said so of its messages.
-fn within<'o>(out: Out<'o>) -> impl FnMut(Event<'_>) + 'o {
+fn within<'o>(out: EventSink<'o>) -> impl FnMut(Event<'_>) + 'o {
     |event| {
         if !matches!(event, Event::Opaque { .. }) {
             out(event);

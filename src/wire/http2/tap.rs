@@ -19,11 +19,11 @@ use super::hpack::{Decoder, MAX_LIST, Malformed};
 use super::settings::Settings;
 use super::stream::{At, Stream};
 use crate::wire::message::RequestHead;
-use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Finish, Opaque, Out, Tap};
+use crate::wire::tap::{Dir, Ending, Event, EventSink, ExchangeId, Finish, Opaque, Tap};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Watches a connection that speaks HTTP/2 from its first byte.
-pub(crate) struct Http2 {
+pub(crate) struct Http2Tap {
     /// `None` once it is opaque.
     connection: Option<Box<Connection>>,
 }
@@ -68,7 +68,7 @@ struct Block {
     ends_stream: bool,
 }
 
-impl Http2 {
+impl Http2Tap {
     pub(crate) fn new() -> Self {
         Self::numbered_from(0)
     }
@@ -110,8 +110,8 @@ impl Http2 {
     }
 }
 
-impl Tap for Http2 {
-    fn data(&mut self, dir: Dir, bytes: &[u8], out: Out<'_>) {
+impl Tap for Http2Tap {
+    fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) {
         if let Some(connection) = &mut self.connection
             && let Err(why) = connection.read(dir, bytes, out)
         {
@@ -121,7 +121,7 @@ impl Tap for Http2 {
         }
     }
 
-    fn end(&mut self, dir: Dir, how: Ending, out: Out<'_>) {
+    fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
         if let Some(connection) = &mut self.connection {
             connection.end(dir, how, out);
         }
@@ -129,7 +129,7 @@ impl Tap for Http2 {
 }
 
 impl Connection {
-    fn read(&mut self, dir: Dir, mut bytes: &[u8], out: Out<'_>) -> Result<(), Opaque> {
+    fn read(&mut self, dir: Dir, mut bytes: &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
         if dir == Dir::Up {
             while let (Some((expected, preface)), Some((byte, rest))) =
                 (self.preface.split_first(), bytes.split_first())
@@ -151,7 +151,7 @@ impl Connection {
     }
 
     /// Nothing more comes in direction `dir`.
-    fn end(&mut self, dir: Dir, how: Ending, out: Out<'_>) {
+    fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
         self.side(dir).ended = Some(how);
         self.streams.retain(|_, stream| {
             stream.end(dir, Finish::Truncated(how), out);
@@ -163,7 +163,7 @@ impl Connection {
     }
 
     /// A frame's head came.
-    fn begin(&mut self, dir: Dir, head: Head, out: Out<'_>) -> Result<(), Opaque> {
+    fn begin(&mut self, dir: Dir, head: Head, out: EventSink<'_>) -> Result<(), Opaque> {
         let side = self.side(dir);
         match (side.block, head.kind) {
             (None, Kind::Continuation) => return Err(Opaque::Http2),
@@ -187,7 +187,7 @@ impl Connection {
         Ok(())
     }
 
-    fn payload(&mut self, dir: Dir, head: Head, piece: &[u8], out: Out<'_>) -> Result<(), Opaque> {
+    fn payload(&mut self, dir: Dir, head: Head, piece: &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
         let keep = match head.kind {
             Kind::Data => {
                 if let Some(stream) = self.streams.get_mut(&head.stream)
@@ -205,14 +205,14 @@ impl Connection {
         let payload = &mut self.side(dir).payload;
         let piece = piece.get(..keep.saturating_sub(payload.len())).unwrap_or(piece);
         if payload.len() + piece.len() > MAX_LIST {
-            return Err(Opaque::TooLong);
+            return Err(Opaque::LimitExceeded);
         }
         payload.extend_from_slice(piece);
         Ok(())
     }
 
     /// A frame is over.
-    fn finish(&mut self, dir: Dir, head: Head, out: Out<'_>) -> Result<(), Opaque> {
+    fn finish(&mut self, dir: Dir, head: Head, out: EventSink<'_>) -> Result<(), Opaque> {
         let stream = head.stream;
         match head.kind {
             Kind::Data if head.ends_stream() => self.end_stream(stream, dir, out),
@@ -235,7 +235,7 @@ impl Connection {
             Kind::Settings => {
                 let settings = Settings::read(&self.side(dir).payload);
                 if self.side(dir).settings.len() >= MAX_SETTINGS {
-                    return Err(Opaque::TooLong);
+                    return Err(Opaque::LimitExceeded);
                 }
                 self.side(dir).settings.push_back(settings.table);
                 let opposite = self.side(dir.opposite());
@@ -256,7 +256,7 @@ impl Connection {
     }
 
     /// A block of fields is whole.
-    fn block(&mut self, dir: Dir, block: Block, out: Out<'_>) -> Result<(), Opaque> {
+    fn block(&mut self, dir: Dir, block: Block, out: EventSink<'_>) -> Result<(), Opaque> {
         let Side { decoder, payload, .. } = self.side(dir);
         let (promised, payload) = match (block.is_promise, payload.split_first_chunk()) {
             (false, _) => (None, payload.as_slice()),
@@ -265,7 +265,7 @@ impl Connection {
         };
         let mut fields = Fields::default();
         let size = decoder.decode(payload, &mut |name, value| fields.add(name, value)).map_err(|why| match why {
-            Malformed::TooLong => Opaque::TooLong,
+            Malformed::TooLong => Opaque::LimitExceeded,
             _ => Opaque::Hpack,
         })?;
         let is_new = self.is_new(block.stream, dir);
@@ -290,11 +290,18 @@ impl Connection {
     }
 
     /// A request begins a stream.
-    fn open(&mut self, id: u32, head: RequestHead, purpose: Purpose, size: usize, out: Out<'_>) -> Result<(), Opaque> {
+    fn open(
+        &mut self,
+        id: u32,
+        head: RequestHead,
+        purpose: Purpose,
+        size: usize,
+        out: EventSink<'_>,
+    ) -> Result<(), Opaque> {
         let by = opened_by(id);
         *(if by == Dir::Up { &mut self.last_asked } else { &mut self.last_promised }) = id;
         if self.streams.len() >= MAX_STREAMS {
-            return Err(Opaque::TooLong);
+            return Err(Opaque::LimitExceeded);
         }
         let exchange = self.id(id);
         out(Event::Request { id: exchange, head });
@@ -313,7 +320,14 @@ impl Connection {
     }
 
     /// A block on a stream that was opened before: of an answer, or after a body. On one that is over it is nobody's.
-    fn further(&mut self, dir: Dir, block: Block, fields: Fields, size: usize, out: Out<'_>) -> Result<(), Opaque> {
+    fn further(
+        &mut self,
+        dir: Dir,
+        block: Block,
+        fields: Fields,
+        size: usize,
+        out: EventSink<'_>,
+    ) -> Result<(), Opaque> {
         let Some(stream) = self.streams.get_mut(&block.stream) else {
             return Ok(());
         };
@@ -339,14 +353,14 @@ impl Connection {
             stream.fields += size;
             self.fields += size;
         }
-        if self.fields > MAX_FIELDS { Err(Opaque::TooLong) } else { Ok(()) }
+        if self.fields > MAX_FIELDS { Err(Opaque::LimitExceeded) } else { Ok(()) }
     }
 
-    fn end_stream(&mut self, id: u32, dir: Dir, out: Out<'_>) {
+    fn end_stream(&mut self, id: u32, dir: Dir, out: EventSink<'_>) {
         self.change(id, |stream| stream.end(dir, Finish::Complete, out));
     }
 
-    fn give_up(&mut self, id: u32, out: Out<'_>) {
+    fn give_up(&mut self, id: u32, out: EventSink<'_>) {
         self.change(id, |stream| stream.give_up(out));
     }
 

@@ -1,28 +1,28 @@
 //! Dialogues with the tap, one for each thing that connections do. Each is shown whole and in pieces of several sizes.
 
-use super::Http2;
+use super::Http2Tap;
 use super::testing::*;
-use crate::wire::tap::testing::Step::{self, Down, End, Up};
+use crate::wire::tap::testing::DialogueStep::{self, Down, End, Up};
 use crate::wire::tap::testing::seen_however_cut;
 use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Tap};
 
 /// What is seen after the client's preface.
 #[track_caller]
-fn dialogue(steps: &[Step<'_>], lines: &[&str]) {
+fn dialogue(steps: &[DialogueStep<'_>], lines: &[&str]) {
     let settings = settings(&[]);
     let steps = [&[Up(PREFACE), Up(&settings), Down(&settings)], steps].concat();
-    assert_eq!(seen_however_cut(Http2::new, &steps), lines);
+    assert_eq!(seen_however_cut(Http2Tap::new, &steps), lines);
 }
 
 /// The same, where stream 1 was opened by a `GET`, whose lines are left out.
 #[track_caller]
-fn after_get(steps: &[Step<'_>], lines: &[&str]) {
+fn after_get(steps: &[DialogueStep<'_>], lines: &[&str]) {
     let get = headers(1, END_STREAM, GET);
     let asked = ["1> begins", "1> GET https://a/ Http2", "1> ends Complete"];
     dialogue(&[&[Up(&get)], steps].concat(), &[&asked, lines].concat());
 }
 
-const OPAQUE: &str = "opaque: malformed HTTP/2";
+const OPAQUE: &str = "opaque: malformed HTTP/2 framing";
 
 mod messages {
     use super::*;
@@ -336,7 +336,7 @@ mod streams {
 
     #[test]
     fn nothing_is_kept_of_what_is_over() {
-        let mut tap = Http2::new();
+        let mut tap = Http2Tap::new();
         tap.data(Dir::Up, PREFACE, &mut |_| ());
         let mut ends = 0;
         for id in (1..=40_001).step_by(2) {
@@ -500,7 +500,7 @@ mod settings_of_tables {
         let acknowledged = [acknowledge(), acknowledge(), status.clone()].concat();
         after_get(&[Up(&announced), Down(&acknowledged)], &lines);
         let early = [acknowledge(), status.clone()].concat();
-        let hpack = ["1< begins", "1< ends Opaque", "opaque: malformed HTTP/2 fields"];
+        let hpack = ["1< begins", "1< ends Opaque", "opaque: a malformed HTTP/2 field block"];
         after_get(&[Up(&announced), Down(&early), Down(&acknowledge())], &hpack);
         // What the origin announced is for the client's blocks.
         after_get(&[Down(&announced), Up(&acknowledge()), Up(&acknowledge()), Down(&status)], &hpack);
@@ -525,11 +525,11 @@ mod settings_of_tables {
     fn larger_frames_as_announced() {
         let large = frame(0x1, END_HEADERS | END_STREAM, 1, &[&block(GET)[..], &b"\0\x01x\0".repeat(5000)].concat());
         let steps = [Up(PREFACE), Down(&settings(&[(5, 50_000)])), Up(&large)];
-        let seen = seen_however_cut(Http2::new, &steps);
+        let seen = seen_however_cut(Http2Tap::new, &steps);
         assert_eq!(seen.len(), 3);
         assert_eq!(seen[1].matches(" x: ;").count(), 5000);
         let steps = [Up(PREFACE), Up(&settings(&[(5, 50_000)])), Up(&large)];
-        assert_eq!(seen_however_cut(Http2::new, &steps), [OPAQUE]);
+        assert_eq!(seen_however_cut(Http2Tap::new, &steps), [OPAQUE]);
     }
 }
 
@@ -539,10 +539,10 @@ mod opaque {
     #[test]
     fn without_its_preface() {
         for up in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\t"] {
-            assert_eq!(seen_however_cut(Http2::new, &[Up(up), Down(b"HTTP/1.1 200 OK\r\n\r\n")]), [OPAQUE]);
+            assert_eq!(seen_however_cut(Http2Tap::new, &[Up(up), Down(b"HTTP/1.1 200 OK\r\n\r\n")]), [OPAQUE]);
         }
         let steps = [Up(PREFACE), Down(b"HTTP/1.1 400 Bad Request\r\n\r\n"), End(Dir::Down, Ending::Clean)];
-        assert_eq!(seen_however_cut(Http2::new, &steps), [OPAQUE]);
+        assert_eq!(seen_however_cut(Http2Tap::new, &steps), [OPAQUE]);
     }
 
     #[test]
@@ -576,7 +576,7 @@ mod opaque {
                 End(Dir::Up, Ending::Clean),
             ];
             let lines = ["1> begins", "1> GET https://a/ Http2", "1> ends Opaque", "1< ends Opaque", OPAQUE];
-            assert_eq!(seen_however_cut(Http2::new, &steps), lines, "{what}");
+            assert_eq!(seen_however_cut(Http2Tap::new, &steps), lines, "{what}");
         }
     }
 
@@ -584,31 +584,31 @@ mod opaque {
     fn fields_that_do_not_decode() {
         after_get(
             &[Down(&frame(0x1, END_HEADERS, 1, b"\x3f")), Down(&headers(1, END_STREAM, ":status 200"))],
-            &["1< begins", "1< ends Opaque", "opaque: malformed HTTP/2 fields"],
+            &["1< begins", "1< ends Opaque", "opaque: a malformed HTTP/2 field block"],
         );
     }
 
     #[test]
     fn more_than_any_limit() {
-        const TOO_LONG: &str = "opaque: a head, a chunk line or a number of exchanges past the limit";
+        const TOO_LONG: &str = "opaque: an exceeded limit (head size, chunk line length or number of exchanges)";
         let flood = [frame(0x1, 0, 1, b""), frame(0x9, 0, 1, &[0x88; 16_000]).repeat(17)].concat();
         let last = |bytes: &[u8]| {
-            let (mut tap, mut last) = (Http2::new(), String::new());
+            let (mut tap, mut last) = (Http2Tap::new(), String::new());
             tap.data(Dir::Up, PREFACE, &mut |_| ());
             tap.data(Dir::Up, bytes, &mut |event| last = format!("{event:?}"));
             last
         };
         dialogue(&[Up(&flood)], &["1> begins", TOO_LONG]);
-        assert_eq!(last(&settings(&[]).repeat(1001)), "Opaque { why: TooLong }");
-        assert_ne!(last(&settings(&[]).repeat(1000)), "Opaque { why: TooLong }");
+        assert_eq!(last(&settings(&[]).repeat(1001)), "Opaque { why: LimitExceeded }");
+        assert_ne!(last(&settings(&[]).repeat(1000)), "Opaque { why: LimitExceeded }");
         let requests = |count: u32| (0..count).flat_map(|i| headers(2 * i + 1, 0, GET)).collect::<Vec<_>>();
         assert!(last(&requests(10_000)).contains("Request"));
-        assert_eq!(last(&requests(10_001)), "Opaque { why: TooLong }");
+        assert_eq!(last(&requests(10_001)), "Opaque { why: LimitExceeded }");
         // A field of 4000 bytes, sixty times in each of many requests that stay open.
         let learned = [&b"\x40\x01a\x7f\xa0\x1e"[..], &[b'x'; 3999]].concat();
         let mut bombs = frame(0x1, END_HEADERS, 1, &learned);
         bombs.extend((1..400).flat_map(|i| frame(0x1, END_HEADERS, 2 * i + 1, &[0xbe; 60])));
-        assert_eq!(last(&bombs), "Opaque { why: TooLong }");
+        assert_eq!(last(&bombs), "Opaque { why: LimitExceeded }");
     }
 }
 
@@ -618,20 +618,20 @@ mod upgraded {
     #[test]
     fn the_first_stream_answers_what_http_1_asked() {
         // A table of no bytes at all, so that the first block may not ask for more.
-        let tap = || Http2::upgraded(ExchangeId(6), Some(b"AAEAAAAA"));
+        let tap = || Http2Tap::upgraded(ExchangeId(6), Some(b"AAEAAAAA"));
         let lines = ["6< begins", "6< 200  Http2", "6< | hi", "6< ends Complete"];
         let answer = [headers(1, 0, ":status 200"), data(1, END_STREAM, b"hi")].concat();
         let steps = [Down(&settings(&[])), Up(PREFACE), Down(&answer), Up(&headers(3, END_STREAM, GET))];
         let next = ["8> begins", "8> GET https://a/ Http2", "8> ends Complete"];
         assert_eq!(seen_however_cut(tap, &steps), [&lines[..], &next].concat());
         let steps = [Down(&frame(0x1, END_HEADERS, 1, b"\x21\x88"))];
-        let lines = ["6< begins", "6< ends Opaque", "opaque: malformed HTTP/2 fields"];
+        let lines = ["6< begins", "6< ends Opaque", "opaque: a malformed HTTP/2 field block"];
         assert_eq!(seen_however_cut(tap, &steps), lines);
     }
 
     #[test]
     fn ends_with_the_connection() {
-        let tap = || Http2::upgraded(ExchangeId(0), None);
+        let tap = || Http2Tap::upgraded(ExchangeId(0), None);
         assert_eq!(seen_however_cut(tap, &[End(Dir::Down, Ending::Reset)]), ["0< ends Truncated(Reset)"]);
     }
 }
@@ -651,9 +651,9 @@ mod recorded {
             said.iter().map(|(mark, said)| if *mark == ">" { Up(said) } else { Down(said) }).collect();
         steps.extend([End(Dir::Up, Ending::Clean), End(Dir::Down, Ending::Clean)]);
         let expected: Vec<_> = lines(&["="]).map(|(_, line)| line).collect();
-        assert_eq!(seen_however_cut(Http2::new, &steps), expected);
+        assert_eq!(seen_however_cut(Http2Tap::new, &steps), expected);
         let mut sizes = [1, 60, 2, 9, 300].into_iter().cycle();
-        assert_eq!(seen(&mut Http2::new(), &steps, || sizes.next().unwrap()), expected);
+        assert_eq!(seen(&mut Http2Tap::new(), &steps, || sizes.next().unwrap()), expected);
     }
 
     #[test]

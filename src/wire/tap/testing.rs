@@ -11,20 +11,20 @@ use std::collections::BTreeMap;
 
 /// One line of a dialogue.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Step<'a> {
+pub(crate) enum DialogueStep<'a> {
     Up(&'a [u8]),
     Down(&'a [u8]),
     End(Dir, Ending),
 }
 
 /// What `tap` sees of `steps` if each one's bytes come in pieces of `cut()` bytes (0 means all that is left).
-pub(crate) fn seen(tap: &mut dyn Tap, steps: &[Step<'_>], mut cut: impl FnMut() -> usize) -> Vec<String> {
+pub(crate) fn seen(tap: &mut dyn Tap, steps: &[DialogueStep<'_>], mut cut: impl FnMut() -> usize) -> Vec<String> {
     let mut log = Log::default();
     for step in steps {
         let (dir, mut bytes) = match *step {
-            Step::Up(bytes) => (Dir::Up, bytes),
-            Step::Down(bytes) => (Dir::Down, bytes),
-            Step::End(dir, how) => {
+            DialogueStep::Up(bytes) => (Dir::Up, bytes),
+            DialogueStep::Down(bytes) => (Dir::Down, bytes),
+            DialogueStep::End(dir, how) => {
                 tap.end(dir, how, &mut |event| log.add(event));
                 continue;
             }
@@ -44,7 +44,7 @@ pub(crate) fn seen(tap: &mut dyn Tap, steps: &[Step<'_>], mut cut: impl FnMut() 
 
 #[cfg(test)]
 /// [`seen`] whole, after asserting that it is the same in pieces of 1, 2, 3, 7 and 64 bytes.
-pub(crate) fn seen_however_cut<T: Tap>(tap: impl Fn() -> T, steps: &[Step<'_>]) -> Vec<String> {
+pub(crate) fn seen_however_cut<T: Tap>(tap: impl Fn() -> T, steps: &[DialogueStep<'_>]) -> Vec<String> {
     let whole = seen(&mut tap(), steps, || 0);
     for size in [1, 2, 3, 7, 64] {
         assert_eq!(seen(&mut tap(), steps, || size), whole, "in pieces of {size}");
@@ -118,7 +118,7 @@ enum Far {
 /// Asserts that the events of each direction of each exchange come in order, that all that were reported end, once, and that
 /// nothing follows when the tap went quiet. `asked` is an exchange whose request the tap need not see.
 #[track_caller]
-pub(crate) fn assert_all_ends(tap: &mut dyn Tap, asked: Option<ExchangeId>, steps: &[Step<'_>]) {
+pub(crate) fn assert_all_ends(tap: &mut dyn Tap, asked: Option<ExchangeId>, steps: &[DialogueStep<'_>]) {
     let mut far: BTreeMap<ExchangeId, [Far; 2]> = asked.map(|id| (id, [Far::End, Far::Nowhere])).into_iter().collect();
     let mut sockets: BTreeMap<ExchangeId, bool> = BTreeMap::new();
     let mut quiet = false;
@@ -150,9 +150,9 @@ pub(crate) fn assert_all_ends(tap: &mut dyn Tap, asked: Option<ExchangeId>, step
     };
     for step in steps {
         match *step {
-            Step::Up(bytes) => tap.data(Dir::Up, bytes, &mut check),
-            Step::Down(bytes) => tap.data(Dir::Down, bytes, &mut check),
-            Step::End(dir, how) => tap.end(dir, how, &mut check),
+            DialogueStep::Up(bytes) => tap.data(Dir::Up, bytes, &mut check),
+            DialogueStep::Down(bytes) => tap.data(Dir::Down, bytes, &mut check),
+            DialogueStep::End(dir, how) => tap.end(dir, how, &mut check),
         }
     }
     assert!(far.values().all(|ends| *ends == [Far::End; 2]), "left open: {far:?}");

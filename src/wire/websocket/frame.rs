@@ -170,10 +170,10 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::WebSocket;
+    use super::super::WebSocketTap;
     use super::*;
     use crate::wire::message::Headers;
-    use crate::wire::tap::testing::{Step, seen_however_cut};
+    use crate::wire::tap::testing::{DialogueStep, seen_however_cut};
     use crate::wire::tap::{Dir, Ending, ExchangeId};
     use std::io::{self, Read, Write};
     use tungstenite::protocol::{CloseFrame, Message, Role};
@@ -237,12 +237,12 @@ mod tests {
         };
         let (client, server) = (sent(Role::Client), sent(Role::Server));
         let seen = seen_however_cut(
-            || WebSocket::new(ExchangeId(0), &Headers::default()),
+            || WebSocketTap::new(ExchangeId(0), &Headers::default()),
             &[
-                Step::Up(&client),
-                Step::Down(&server),
-                Step::End(Dir::Up, Ending::Clean),
-                Step::End(Dir::Down, Ending::Clean),
+                DialogueStep::Up(&client),
+                DialogueStep::Down(&server),
+                DialogueStep::End(Dir::Up, Ending::Clean),
+                DialogueStep::End(Dir::Down, Ending::Clean),
             ],
         );
         let side = |arrow: &str| {

@@ -7,7 +7,7 @@
 
 use super::frame::{Frame, Heads, Kind};
 use super::inflate::Inflater;
-use crate::wire::tap::{Dir, Event, ExchangeId, Finish, Opaque, Out};
+use crate::wire::tap::{Dir, Event, EventSink, ExchangeId, Finish, Opaque};
 
 pub(super) struct Half {
     id: ExchangeId,
@@ -51,7 +51,7 @@ impl Half {
         self.closed
     }
 
-    pub(super) fn read(&mut self, mut bytes: &[u8], out: Out<'_>) -> Result<(), Opaque> {
+    pub(super) fn read(&mut self, mut bytes: &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
         loop {
             if self.frame.is_none() {
                 let Some(frame) = self.heads.read(&mut bytes)? else {
@@ -69,7 +69,7 @@ impl Half {
     }
 
     /// Nothing more comes; a message that is open ends like this.
-    pub(super) fn close(&mut self, how: Finish, out: Out<'_>) {
+    pub(super) fn close(&mut self, how: Finish, out: EventSink<'_>) {
         self.closed = true;
         if self.message.take().is_some() {
             out(Event::MessageEnd { id: self.id, dir: self.dir, how });
@@ -77,7 +77,7 @@ impl Half {
     }
 
     /// A frame's head is there.
-    fn begin(&mut self, frame: &Frame, out: Out<'_>) -> Result<(), Opaque> {
+    fn begin(&mut self, frame: &Frame, out: EventSink<'_>) -> Result<(), Opaque> {
         // Only the first frame of a message says that it is deflated (RFC 7692 section 6.1).
         let deflated = match (frame.rsv1, frame.kind, &mut self.inflater) {
             (false, ..) => Message::Plain,
@@ -99,7 +99,7 @@ impl Half {
     }
 
     /// Whatever `bytes` have of the frame's payload.
-    fn payload(&mut self, bytes: &mut &[u8], out: Out<'_>) -> Result<(), Opaque> {
+    fn payload(&mut self, bytes: &mut &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
         let Some(frame) = &mut self.frame else {
             return Ok(());
         };
@@ -117,7 +117,7 @@ impl Half {
     }
 
     /// The frame's payload is over.
-    fn finish(&mut self, frame: &Frame, out: Out<'_>) -> Result<(), Opaque> {
+    fn finish(&mut self, frame: &Frame, out: EventSink<'_>) -> Result<(), Opaque> {
         let (id, dir) = (self.id, self.dir);
         match frame.kind {
             Kind::Control(opcode) => {

@@ -173,11 +173,11 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::WebSocket;
+    use super::super::WebSocketTap;
     use super::super::frame::testing::frame;
     use super::testing::deflated;
     use super::*;
-    use crate::wire::tap::testing::{Step, Step::*, seen_however_cut};
+    use crate::wire::tap::testing::{DialogueStep, DialogueStep::*, seen_however_cut};
     use crate::wire::tap::{Ending, ExchangeId};
 
     fn headers(extensions: &str) -> Headers {
@@ -186,9 +186,9 @@ mod tests {
         headers
     }
 
-    fn seen(extensions: &str, steps: &[Step<'_>]) -> Vec<String> {
+    fn seen(extensions: &str, steps: &[DialogueStep<'_>]) -> Vec<String> {
         let headers = headers(extensions);
-        seen_however_cut(|| WebSocket::new(ExchangeId(0), &headers), steps)
+        seen_however_cut(|| WebSocketTap::new(ExchangeId(0), &headers), steps)
     }
 
     fn down(extensions: &str, bytes: &[u8]) -> Vec<String> {
@@ -314,7 +314,7 @@ mod tests {
         let seen = |size: usize| {
             let message = deflated(&[vec![b'0'; size]], Context::TakenOver).remove(0);
             let bytes = [frame(0xc2, None, &message), b"\x81\x02hi".to_vec()].concat();
-            seen_however_cut(|| WebSocket::with_limit(ExchangeId(0), &headers, limit), &[Down(&bytes)])
+            seen_however_cut(|| WebSocketTap::with_limit(ExchangeId(0), &headers, limit), &[Down(&bytes)])
         };
         let whole = format!("0< | {}", "0".repeat(100_000));
         assert_eq!(seen(100_000)[1..3], [&whole[..], "0< message ends Complete"]);
@@ -323,7 +323,7 @@ mod tests {
             &whole,
             OPAQUE[0],
             OPAQUE[1],
-            "opaque: a WebSocket message that inflates past the limit",
+            "opaque: a WebSocket message that decompresses to more than the limit",
         ];
         assert_eq!(seen(100_001), over);
         assert_eq!(seen(5_000_000), over);

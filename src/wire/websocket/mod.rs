@@ -15,11 +15,11 @@ mod half;
 mod inflate;
 
 use super::message::Headers;
-use super::tap::{Dir, Ending, Event, ExchangeId, Finish, Opaque, Out, Tap};
+use super::tap::{Dir, Ending, Event, EventSink, ExchangeId, Finish, Opaque, Tap};
 use half::Half;
 
 /// Watches one WebSocket.
-pub(crate) struct WebSocket {
+pub(crate) struct WebSocketTap {
     id: ExchangeId,
     /// `None` once it is over or opaque.
     halves: Option<Halves>,
@@ -30,7 +30,7 @@ struct Halves {
     down: Half,
 }
 
-impl WebSocket {
+impl WebSocketTap {
     /// The WebSocket that exchange `id` opens with a response of these fields.
     pub(crate) fn new(id: ExchangeId, response: &Headers) -> Self {
         Self::with_limit(id, response, inflate::MAX_INFLATED)
@@ -43,7 +43,7 @@ impl WebSocket {
     }
 
     /// Both directions are over, and what is open in them ends like this.
-    pub(crate) fn close(&mut self, how: Finish, out: Out<'_>) {
+    pub(crate) fn close(&mut self, how: Finish, out: EventSink<'_>) {
         if let Some(mut halves) = self.halves.take() {
             halves.up.close(how, out);
             halves.down.close(how, out);
@@ -51,7 +51,7 @@ impl WebSocket {
         }
     }
 
-    fn give_up(&mut self, why: Opaque, out: Out<'_>) {
+    fn give_up(&mut self, why: Opaque, out: EventSink<'_>) {
         if self.halves.is_some() {
             self.close(Finish::Opaque, out);
             out(Event::Opaque { why });
@@ -59,8 +59,8 @@ impl WebSocket {
     }
 }
 
-impl Tap for WebSocket {
-    fn data(&mut self, dir: Dir, bytes: &[u8], out: Out<'_>) {
+impl Tap for WebSocketTap {
+    fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) {
         let read = match &mut self.halves {
             Some(halves) => halves.of(dir).read(bytes, out),
             None => Ok(()),
@@ -70,7 +70,7 @@ impl Tap for WebSocket {
         }
     }
 
-    fn end(&mut self, dir: Dir, how: Ending, out: Out<'_>) {
+    fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
         let Some(halves) = &mut self.halves else {
             return;
         };
@@ -96,7 +96,7 @@ impl Halves {
 /// The first byte chooses what is negotiated, the second where the client's bytes end and the origin's begin.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn cut_anyhow(data: &[u8]) {
-    use super::tap::testing::{Step, seen};
+    use super::tap::testing::{DialogueStep, seen};
 
     let [choice, split, bytes @ ..] = data else {
         return;
@@ -108,10 +108,14 @@ pub(crate) fn cut_anyhow(data: &[u8]) {
         response.push(b"Sec-WebSocket-Extensions", format!("permessage-deflate{client}{server}").as_bytes());
     }
     let (up, down) = bytes.split_at(bytes.len() * usize::from(*split) / 255);
-    let steps =
-        [Step::Up(up), Step::Down(down), Step::End(Dir::Up, Ending::Clean), Step::End(Dir::Down, Ending::Reset)];
+    let steps = [
+        DialogueStep::Up(up),
+        DialogueStep::Down(down),
+        DialogueStep::End(Dir::Up, Ending::Clean),
+        DialogueStep::End(Dir::Down, Ending::Reset),
+    ];
     // Small enough to be passed by what a fuzzer makes.
-    let tap = || WebSocket::with_limit(ExchangeId(0), &response, 1 << 16);
+    let tap = || WebSocketTap::with_limit(ExchangeId(0), &response, 1 << 16);
     let whole = seen(&mut tap(), &steps, || 0);
     let mut size = 0;
     let growing = || {
@@ -133,12 +137,12 @@ mod tests {
     use super::inflate::{Context, testing::deflated};
     use super::*;
     use crate::wire::mutations::mutations;
-    use crate::wire::tap::testing::{Step, Step::*, seen_however_cut};
+    use crate::wire::tap::testing::{DialogueStep, DialogueStep::*, seen_however_cut};
 
     const MASK: Option<[u8; 4]> = Some([0x37, 0xfa, 0x21, 0x3d]);
 
-    fn plain(steps: &[Step<'_>]) -> Vec<String> {
-        seen_however_cut(|| WebSocket::new(ExchangeId(3), &Headers::default()), steps)
+    fn plain(steps: &[DialogueStep<'_>]) -> Vec<String> {
+        seen_however_cut(|| WebSocketTap::new(ExchangeId(3), &Headers::default()), steps)
     }
 
     #[test]
@@ -272,7 +276,7 @@ mod tests {
     fn a_million_one_byte_fragments() {
         let mut bytes = b"\x02\x81\x01\x02\x03\x04a".to_vec();
         bytes.extend(b"\0\x81\x01\x02\x03\x04a".repeat(1_000_000));
-        let mut tap = WebSocket::new(ExchangeId(0), &Headers::default());
+        let mut tap = WebSocketTap::new(ExchangeId(0), &Headers::default());
         let mut pieces = 0;
         for segment in bytes.chunks(16 * 1024) {
             tap.data(Dir::Up, segment, &mut |event| match event {

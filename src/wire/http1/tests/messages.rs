@@ -173,7 +173,7 @@ fn odd_heads_are_shown_as_sent() {
 #[test]
 fn many_fields() {
     let request = ["GET / HTTP/1.1\r\n", &"a:\n".repeat(50_000), "\r\n"].concat();
-    let lines = seen(&mut Http1::new(), &[Up(request.as_bytes())], || 999);
+    let lines = seen(&mut Http1Tap::new(), &[Up(request.as_bytes())], || 999);
     assert_eq!(lines.len(), 3);
     assert_eq!(lines[1].matches(" a: ;").count(), 50_000);
 }
@@ -182,23 +182,30 @@ fn many_fields() {
 fn heads_of_the_limit_and_one_byte_past() {
     let head = |first: &str, len: usize| format!("{first}a: {}\r\n\r\n", "x".repeat(len - first.len() - 7));
     for (spare, size) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-        let request = head("GET / HTTP/1.1\r\n", MAX_HEAD + spare);
-        let response = head("HTTP/1.1 204 No\r\n", MAX_HEAD);
+        let request = head("GET / HTTP/1.1\r\n", MAX_HEAD_BYTES + spare);
+        let response = head("HTTP/1.1 204 No\r\n", MAX_HEAD_BYTES);
         let steps = [Up(request.as_bytes()), Down(response.as_bytes())];
-        let lines = seen(&mut Http1::new(), &steps, || size);
+        let lines = seen(&mut Http1Tap::new(), &steps, || size);
         match spare {
             0 => assert_eq!(lines[5], "0< ends Complete"),
             _ => {
-                assert_eq!(lines, ["0> begins", "opaque: a head, a chunk line or a number of exchanges past the limit"])
+                assert_eq!(
+                    lines,
+                    ["0> begins", "opaque: an exceeded limit (head size, chunk line length or number of exchanges)"]
+                )
             }
         }
     }
-    let long = head("HTTP/1.1 200 OK\r\n", MAX_HEAD + 1);
+    let long = head("HTTP/1.1 200 OK\r\n", MAX_HEAD_BYTES + 1);
     let steps = [Up(b"GET / HTTP/1.1\n\n"), Down(long.as_bytes())];
-    let lines = seen(&mut Http1::new(), &steps, || 0);
+    let lines = seen(&mut Http1Tap::new(), &steps, || 0);
     assert_eq!(
         lines[3..],
-        ["0< begins", "0< ends Opaque", "opaque: a head, a chunk line or a number of exchanges past the limit"]
+        [
+            "0< begins",
+            "0< ends Opaque",
+            "opaque: an exceeded limit (head size, chunk line length or number of exchanges)"
+        ]
     );
 }
 
@@ -206,7 +213,7 @@ fn heads_of_the_limit_and_one_byte_past() {
 fn many_small_chunks() {
     let body = ["1\r\na\r\n".repeat(200_000), "0\r\n\r\n".into()].concat();
     let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let lines = seen(&mut Http1::new(), &[Up(b"GET / HTTP/1.1\n\n"), Down(head), Down(body.as_bytes())], || 0);
+    let lines = seen(&mut Http1Tap::new(), &[Up(b"GET / HTTP/1.1\n\n"), Down(head), Down(body.as_bytes())], || 0);
     assert_eq!(lines[5].len(), "0< | ".len() + 200_000);
     assert_eq!(lines[6..], ["0< ends Complete"]);
 }

@@ -26,7 +26,7 @@ fn everything_open_ends_first_and_then_there_is_silence() {
             "1> ends Opaque",
             "0< ends Opaque",
             "1< ends Opaque",
-            "opaque: a malformed body framing",
+            "opaque: a body with malformed framing",
         ],
     );
 }
@@ -34,16 +34,16 @@ fn everything_open_ends_first_and_then_there_is_silence() {
 #[test]
 fn an_upload_whose_answer_is_over_ends_too() {
     let lines = seen_however_cut(
-        Http1::new,
+        Http1Tap::new,
         &[Up(b"PUT / HTTP/1.1\r\nContent-Length: 9\r\n\r\n"), Down(b"HTTP/1.1 204 No\r\n\r\nHTTP/1.1 204 No\r\n\r\n")],
     );
-    assert_eq!(lines[4..], ["0< ends Complete", "0> ends Opaque", "opaque: a response that nobody asked for"]);
+    assert_eq!(lines[4..], ["0< ends Complete", "0> ends Opaque", "opaque: a response without a request"]);
 }
 
 #[test]
 fn what_is_not_http_is_told_at_its_first_byte() {
     dialogue(&[Up(b"\x16")], &["0> begins", "opaque: a request that is not HTTP/1"]);
-    dialogue(&[Up(b"\r\n"), Down(b"\r\n"), Down(b"2")], &["opaque: a response that nobody asked for"]);
+    dialogue(&[Up(b"\r\n"), Down(b"\r\n"), Down(b"2")], &["opaque: a response without a request"]);
     after_get(&[Down(b"HTTQ")], &["0< begins", "0< ends Opaque", "opaque: a response that is not HTTP/1"]);
     dialogue(&[Up(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")], &["0> begins", "opaque: a request that is not HTTP/1"]);
 }
@@ -57,12 +57,17 @@ fn a_message_whose_end_is_in_doubt_is_shown_but_not_read() {
             "0> POST / Http11 Content-Length: 5; Content-Length: 6;",
             "0> ends Opaque",
             "0< ends Opaque",
-            "opaque: a malformed body framing",
+            "opaque: a body with malformed framing",
         ],
     );
     after_get(
         &[Down(b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello")],
-        &["0< begins", "0< 200 OK Http11 Content-Length: +5;", "0< ends Opaque", "opaque: a malformed body framing"],
+        &[
+            "0< begins",
+            "0< 200 OK Http11 Content-Length: +5;",
+            "0< ends Opaque",
+            "opaque: a body with malformed framing",
+        ],
     );
 }
 
@@ -70,5 +75,5 @@ fn a_message_whose_end_is_in_doubt_is_shown_but_not_read() {
 fn a_second_answer_is_not_anybodys() {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi there";
     let lines = ["0< begins", "0< 200 OK Http11 Content-Length: 2;", "0< | hi", "0< ends Complete"];
-    after_get(&[Down(answer)], &[&lines[..], &["opaque: a response that nobody asked for"]].concat());
+    after_get(&[Down(answer)], &[&lines[..], &["opaque: a response without a request"]].concat());
 }

@@ -25,7 +25,7 @@ fn interim_responses_are_passed_over() {
         ],
     );
     let hints = b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n".repeat(5_000);
-    let lines = seen(&mut Http1::new(), &[Up(b"GET / HTTP/1.1\n\n"), Down(&hints)], || 0);
+    let lines = seen(&mut Http1Tap::new(), &[Up(b"GET / HTTP/1.1\n\n"), Down(&hints)], || 0);
     assert_eq!(lines.len(), 3 + 5_000);
 }
 
@@ -115,34 +115,36 @@ fn an_answer_to_half_a_question_is_not_understood() {
     dialogue(&[half, end, answer, End(Dir::Down, Ending::Clean)], &lines);
     let page = vec![b'x'; 64 * 1024];
     dialogue(&[half, Down(&page)], &["0> begins"]);
-    dialogue(&[half, Down(&page), Down(b"x")], &["0> begins", "opaque: a response that nobody asked for"]);
+    dialogue(&[half, Down(&page), Down(b"x")], &["0> begins", "opaque: a response without a request"]);
 }
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let request = "GET / HTTP/1.1\r\n\r\n".repeat(10_000);
     let answers = "HTTP/1.1 204 No\r\n\r\n".repeat(10_000);
-    let mut tap = Http1::new();
+    let mut tap = Http1Tap::new();
     let lines = seen(&mut tap, &[Up(request.as_bytes()), Down(answers.as_bytes())], || 0);
     assert_eq!(lines.len(), 60_000);
     assert_eq!(lines[59_999], "9999< ends Complete");
 
     let more = [request.as_bytes(), b"GET / HTTP/1.1\r\n\r\nGET"].concat();
-    let lines = seen(&mut Http1::new(), &[Up(&more)], || 0);
+    let lines = seen(&mut Http1Tap::new(), &[Up(&more)], || 0);
     assert_eq!(lines.len(), 30_000 + 1 + 10_000 + 1);
     assert_eq!(lines[30_000..=30_001], ["10000> begins", "0< ends Opaque"]);
     assert_eq!(
         lines[40_000..],
-        ["9999< ends Opaque", "opaque: a head, a chunk line or a number of exchanges past the limit"]
+        ["9999< ends Opaque", "opaque: an exceeded limit (head size, chunk line length or number of exchanges)"]
     );
 }
 
 #[test]
 fn pipelined_requests_of_long_heads_are_followed_up_to_a_limit() {
-    let head = format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "x".repeat(MAX_HEAD - 1024));
+    let head = format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "x".repeat(MAX_HEAD_BYTES - 1024));
     // 64 heads of nearly 256 KiB fit, one more does not; an answer makes room for one.
     let many = head.repeat(64);
-    let kept = |steps: &[Step<'_>]| seen(&mut Http1::new(), steps, || 0).iter().all(|line| !line.contains("opaque"));
+    let kept = |steps: &[DialogueStep<'_>]| {
+        seen(&mut Http1Tap::new(), steps, || 0).iter().all(|line| !line.contains("opaque"))
+    };
     assert!(kept(&[Up(many.as_bytes())]));
     assert!(!kept(&[Up(many.as_bytes()), Up(head.as_bytes())]));
     assert!(kept(&[Up(many.as_bytes()), Down(b"HTTP/1.1 204 No\r\n\r\n"), Up(head.as_bytes())]));

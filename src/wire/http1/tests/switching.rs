@@ -2,7 +2,7 @@
 
 use super::*;
 
-const ASK: Step<'_> = Up(b"GET /ws HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n");
+const ASK: DialogueStep<'_> = Up(b"GET /ws HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n");
 
 const ASKED: [&str; 3] =
     ["0> begins", "0> GET /ws Http11 Connection: keep-alive, Upgrade; Upgrade: WebSocket;", "0> ends Complete"];
@@ -11,7 +11,7 @@ const ASKED: [&str; 3] =
 const PING_U: &[u8] = b"\x89\x81\0\0\0\0u";
 
 #[track_caller]
-fn after_asking(steps: &[Step<'_>], lines: &[&str]) {
+fn after_asking(steps: &[DialogueStep<'_>], lines: &[&str]) {
     dialogue(&[&[ASK], steps].concat(), &[&ASKED, lines].concat());
 }
 
@@ -66,7 +66,7 @@ fn any_other_protocol_is_not_read() {
             "0< begins",
             "0< 101 Go Http11 Upgrade: TLS/1.3;",
             "0< ends Complete",
-            "opaque: a switch to a protocol that is not read",
+            "opaque: a switch to another protocol",
         ],
     );
 }
@@ -108,10 +108,10 @@ fn http_2_hears_of_the_settings_in_the_question() {
     for (settings, last) in [
         ("HTTP2-Settings: AAEAACAA\r\n", "0< ends Complete"),
         ("HTTP2-Settings: AAEAACAA=odd\r\n", "0< ends Complete"),
-        ("", "opaque: malformed HTTP/2 fields"),
+        ("", "opaque: a malformed HTTP/2 field block"),
     ] {
         let ask = format!("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n{settings}\r\n");
-        let seen = seen_however_cut(Http1::new, &[Up(ask.as_bytes()), Down(answer)]);
+        let seen = seen_however_cut(Http1Tap::new, &[Up(ask.as_bytes()), Down(answer)]);
         assert_eq!(seen.last().map(String::as_str), Some(last), "{settings}");
     }
 }
@@ -150,7 +150,7 @@ fn a_switch_while_requests_are_under_way_is_not_followed() {
             "0< begins",
             "0< 101 Go Http11 Upgrade: websocket;",
             "0< ends Complete",
-            "opaque: a switch to a protocol that is not read",
+            "opaque: a switch to another protocol",
         ],
     );
 }
@@ -167,7 +167,7 @@ fn a_switch_before_an_unanswered_question_is_not_followed() {
             "0< 101 Go Http11 Upgrade: websocket;",
             "0< ends Complete",
             "1< ends Opaque",
-            "opaque: a switch to a protocol that is not read",
+            "opaque: a switch to another protocol",
         ],
     );
 }
@@ -187,7 +187,7 @@ fn a_switch_before_the_question_is_whole_is_not_followed() {
             "0< 101 Go Http11 Upgrade: websocket;",
             "0< ends Complete",
             "0> ends Opaque",
-            "opaque: a switch to a protocol that is not read",
+            "opaque: a switch to another protocol",
         ],
     );
 }
@@ -201,11 +201,7 @@ fn connect_inside_is_a_tunnel_if_it_is_granted() {
         &[&ask[..], &[granted]].concat(),
         &[
             &asked[..],
-            &[
-                "0< 200 Yes Http11 Content-Length: 9;",
-                "0< ends Complete",
-                "opaque: a switch to a protocol that is not read",
-            ],
+            &["0< 200 Yes Http11 Content-Length: 9;", "0< ends Complete", "opaque: a switch to another protocol"],
         ]
         .concat(),
     );
@@ -230,7 +226,7 @@ fn connect_inside_is_a_tunnel_if_it_is_granted() {
 fn what_is_held_is_bounded() {
     let most = vec![b'G'; 64 * 1024];
     after_asking(&[Up(&most)], &[]);
-    after_asking(&[Up(&most), Up(b"x")], &["0< ends Opaque", "opaque: a switch to a protocol that is not read"]);
+    after_asking(&[Up(&most), Up(b"x")], &["0< ends Opaque", "opaque: a switch to another protocol"]);
     // No answer will come: nothing is held, nothing is claimed.
     after_asking(
         &[Up(b"x"), End(Dir::Down, Ending::Reset), Up(&most), Up(b"x"), End(Dir::Up, Ending::Clean)],
