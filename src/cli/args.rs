@@ -1,6 +1,7 @@
 //! The command line, parsed. What names `lexopt` is here and below.
 
-use super::{ca, export, help, inspect};
+use super::ca::Request;
+use super::{export, help, inspect};
 use help::Length;
 use help::completions::Shell;
 use lexopt::prelude::*;
@@ -11,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 mod bundles;
+mod ca;
 mod size;
 
 /// What is asked for.
@@ -30,7 +32,7 @@ pub(crate) enum Command {
         command: Vec<OsString>,
     },
     /// `ca`.
-    Ca(ca::Request),
+    Ca(Request),
     /// `capture inspect`.
     Inspect(inspect::Options),
     /// `capture export`.

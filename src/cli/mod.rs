@@ -36,7 +36,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(Command::Run { options, command }) => run::run(options, &command),
         Ok(Command::Ca(request)) => {
             let out = io::stdout();
-            done(ca::answer(request, &mut out.lock(), out.is_terminal()))
+            done(ca::run(request, &mut out.lock(), out.is_terminal()))
         }
         Ok(Command::Inspect(options)) => {
             done(inspect::inspect(&options, &mut io::stdout().lock(), io::stdout().is_terminal()))

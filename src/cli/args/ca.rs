@@ -1,8 +1,8 @@
 //! What stands after `spectral ca`.
 
-use super::super::address::reachable;
-use super::super::args::{Command, TRY, common, listen_address, no_command, port, said, value};
-use super::{Ask, Doing, Format, Request, Shell, platform};
+use super::{Command, TRY, common, listen_address, no_command, port, said, value};
+use crate::cli::address::reachable;
+use crate::cli::ca::{Action, Execution, Format, Request, Shell, find_guide};
 use lexopt::prelude::*;
 use spectral_capture::{Config, TRUST_GUIDES};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// One line that says what makes no sense.
-pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, String> {
+pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, String> {
     let mut words = Vec::new();
     let mut given = Given::default();
     let mut proxy = Config::capture("").listen;
@@ -40,7 +40,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, String> {
             Long("listen") if matches!(verb, "env" | "help") => {
                 proxy = listen_address(&value(&mut parser, "--listen")?, proxy.port())?;
             }
-            Long("dry-run") if matches!(verb, "install" | "uninstall") => given.doing = Doing::DryRun,
+            Long("dry-run") if matches!(verb, "install" | "uninstall") => given.doing = Execution::DryRun,
             Value(word) if words.len() < 2 => words.push(word.string().map_err(said)?),
             other => match common(other)? {
                 Some(command) => return Ok(command),
@@ -48,16 +48,18 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, String> {
             },
         }
     }
-    let ask = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["path"] => Ask::Path,
-        ["show"] => Ask::Show,
-        ["export"] => Ask::Export { format: given.format.unwrap_or(Format::Pem), output: given.output },
-        ["env"] if given.unset => Ask::Unset(given.shell),
+    let action = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["path"] => Action::Path,
+        ["show"] => Action::Show,
+        ["export"] => Action::Export { format: given.format.unwrap_or(Format::Pem), output: given.output },
+        ["env"] if given.unset => Action::UnsetEnv(given.shell),
         ["env"] if proxy.port() == 0 => return Err("no proxy is found at port 0: give the one it listens on".into()),
-        ["env"] => Ask::Env { shell: given.shell, proxy: reachable(proxy) },
-        ["install"] => Ask::Install(given.doing),
-        ["uninstall"] => Ask::Uninstall(given.doing),
-        ["help", name] => Ask::Help(platform(name).ok_or_else(|| format!("'{name}' is none of {}", known()))?, proxy),
+        ["env"] => Action::Env { shell: given.shell, proxy: reachable(proxy) },
+        ["install"] => Action::Install(given.doing),
+        ["uninstall"] => Action::Uninstall(given.doing),
+        ["help", name] => {
+            Action::Help(find_guide(name).ok_or_else(|| format!("'{name}' is none of {}", known()))?, proxy)
+        }
         ["help"] => return Err(format!("help with what? spectral ca help PLATFORM, one of {}", known())),
         [] => return Err(format!("what about the CA? path, show, export, env, install, uninstall or help: {TRY}")),
         ["path" | "show" | "export" | "env" | "install" | "uninstall", more] => {
@@ -65,7 +67,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, String> {
         }
         _ => return Err(no_command(&format!("ca {}", words.join(" ")))),
     };
-    Ok(Command::Ca(Request { ask, dir }))
+    Ok(Command::Ca(Request { action, dir }))
 }
 
 /// Options, as they were given or as they are otherwise.
@@ -74,12 +76,12 @@ struct Given {
     output: Option<PathBuf>,
     shell: Shell,
     unset: bool,
-    doing: Doing,
+    doing: Execution,
 }
 
 impl Default for Given {
     fn default() -> Self {
-        Self { format: None, output: None, shell: Shell::Sh, unset: false, doing: Doing::ForReal }
+        Self { format: None, output: None, shell: Shell::Sh, unset: false, doing: Execution::Real }
     }
 }
 

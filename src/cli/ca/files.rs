@@ -1,0 +1,68 @@
+//! Files of the CA: the certificate to pass on, trust files for a shell, exports.
+
+use spectral_capture::{CaCertificate, Environment, Roots, TrustFiles};
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+/// Returns the certificate's file if it is safe to pass on.
+///
+/// # Errors
+/// If the file contains the private key too. That happens in a folder without write permission, where the certificate has no
+/// file of its own.
+pub(super) fn certificate_file(ca: &CaCertificate) -> Result<&Path, String> {
+    const KEY: &[u8] = b"PRIVATE KEY";
+    let file = ca.path();
+    let bytes = fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+    match bytes.windows(KEY.len()).any(|part| part == KEY) {
+        true => Err(format!(
+            "cannot pass on {}: it contains the private key; make its directory writable, so that the certificate gets a file \
+             of its own",
+            file.display()
+        )),
+        false => Ok(file),
+    }
+}
+
+/// Writes the trust files for a shell beside the CA and returns their paths.
+///
+/// They must exist as long as the shell runs. Beside the CA they are easy to find and are removed with it.
+pub(super) fn write_trust_files(ca: &CaCertificate, environment: &Environment) -> Result<TrustFiles, String> {
+    let dir = ca.path().parent().unwrap_or(Path::new("."));
+    let write = |name, bytes: &[u8]| {
+        let path = dir.join(name);
+        replace(&path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+        std::path::absolute(&path).map_err(|e| e.to_string())
+    };
+    let roots = Roots::with(ca, environment);
+    Ok(TrustFiles {
+        roots: write("spectral-roots.pem", roots.pem().as_bytes())?,
+        extra: write("spectral-extra.pem", roots.extra_pem(environment).as_bytes())?,
+        java: write("spectral-roots.p12", &roots.p12())?,
+        wgetrc: None,
+    })
+}
+
+/// Replaces a file atomically, since programs of other shells may be reading it.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension(format!("{}.new", std::process::id()));
+    fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+/// Writes a new file; an existing file with the same contents is accepted. An export thus never overwrites a key.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let written =
+        fs::OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| file.write_all(bytes));
+    match written {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists && fs::read(path).is_ok_and(|existing| existing == bytes) => {
+            Ok(())
+        }
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            Err(format!("cannot write {}: it exists with other contents; choose another name", path.display()))
+        }
+        Err(e) => Err(format!("cannot write {}: {e}", path.display())),
+        Ok(()) => Ok(()),
+    }
+}
