@@ -1,49 +1,50 @@
-//! Why a capture cannot begin.
+//! The reasons why a capture cannot start.
 
+use crate::cert::CaError;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Why a capture cannot begin. Nothing was listening and no file was changed when it is returned.
+/// The reason why a capture cannot start. When it is returned, nothing listens and no existing file was changed.
 ///
-/// Displayed as one line that says what happened and what to do.
+/// Displayed as one line: what failed, on what, and why. Each cause is also the [`source`](std::error::Error::source).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The address cannot be listened on.
+    /// The proxy cannot listen on the address.
     Listen {
-        /// The address asked for.
+        /// The requested address.
         addr: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
-    /// The bundle cannot be written where it should.
+    /// The bundle cannot be created.
     Output {
         /// The bundle's file.
         path: PathBuf,
-        /// What is wrong, in a few words.
-        what: String,
+        /// The reason.
+        cause: OutputError,
     },
-    /// The CA cannot be read or made.
+    /// The CA cannot be used or created.
     Ca {
-        /// The file or folder.
+        /// The CA's file or directory.
         path: PathBuf,
-        /// What is wrong and what to do, in a few words.
-        what: String,
+        /// The reason.
+        cause: CaError,
     },
-    /// A file of certificates to trust in origins cannot be used.
+    /// A file of additional roots for origins cannot be used.
     UpstreamCa {
         /// The file.
         path: PathBuf,
-        /// What is wrong, in a few words.
-        what: String,
+        /// The reason.
+        cause: UpstreamCaError,
     },
-    /// The system refused something else that a capture needs, such as a thread.
+    /// The system refused another resource, such as a thread.
     System {
-        /// What was asked of it.
+        /// The operation that failed, for example `cannot start a thread`.
         what: &'static str,
-        /// What it said.
+        /// The system's error.
         cause: io::Error,
     },
 }
@@ -52,21 +53,17 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { addr, cause } => match cause.kind() {
-                io::ErrorKind::AddrInUse => {
-                    write!(f, "port {} is in use", addr.port())
-                }
-                io::ErrorKind::PermissionDenied => {
-                    write!(f, "cannot listen on {addr}: permission denied")
-                }
+                io::ErrorKind::AddrInUse => write!(f, "cannot listen on {addr}: the port is in use"),
+                io::ErrorKind::PermissionDenied => write!(f, "cannot listen on {addr}: permission denied"),
                 io::ErrorKind::AddrNotAvailable => {
-                    write!(f, "cannot listen on {}: not an address of this machine", addr.ip())
+                    write!(f, "cannot listen on {addr}: {} is not an address of this machine", addr.ip())
                 }
                 _ => write!(f, "cannot listen on {addr}: {cause}"),
             },
-            Self::Output { path, what } => write!(f, "cannot write {}: {what}", path.display()),
-            Self::Ca { path, what } => write!(f, "cannot use the CA {}: {what}", path.display()),
-            Self::UpstreamCa { path, what } => {
-                write!(f, "cannot use the trusted certificates in {}: {what}", path.display())
+            Self::Output { path, cause } => write!(f, "cannot write {}: {cause}", path.display()),
+            Self::Ca { path, cause } => write!(f, "cannot use the CA {}: {cause}", path.display()),
+            Self::UpstreamCa { path, cause } => {
+                write!(f, "cannot use the certificates in {}: {cause}", path.display())
             }
             Self::System { what, cause } => write!(f, "{what}: {cause}"),
         }
@@ -77,7 +74,101 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Listen { cause, .. } | Self::System { cause, .. } => Some(cause),
-            Self::Output { .. } | Self::Ca { .. } | Self::UpstreamCa { .. } => None,
+            Self::Output { cause, .. } => Some(cause),
+            Self::Ca { cause, .. } => Some(cause),
+            Self::UpstreamCa { cause, .. } => Some(cause),
+        }
+    }
+}
+
+/// The reason why a bundle cannot be created.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OutputError {
+    /// The path has no file name, for example `/` or `..`.
+    NoFileName,
+    /// The path is a directory.
+    IsDirectory,
+    /// The path exists and is not a regular file, for example `/dev/null`.
+    NotAFile,
+    /// The path is a symbolic link whose target cannot be resolved.
+    DanglingLink(io::Error),
+    /// The directory already holds as many unfinished bundles of this name as may be.
+    TooManyUnfinished {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The unfinished bundle cannot be created in the output's directory.
+    Create {
+        /// The directory.
+        directory: PathBuf,
+        /// The system's error.
+        cause: io::Error,
+    },
+}
+
+impl fmt::Display for OutputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFileName => f.write_str("the path has no file name"),
+            Self::IsDirectory => f.write_str("it is a directory"),
+            Self::NotAFile => f.write_str("not a regular file"),
+            Self::DanglingLink(cause) => write!(f, "cannot resolve the symbolic link: {cause}"),
+            Self::TooManyUnfinished { directory } => {
+                write!(f, "too many unfinished bundles (.part) in {}", directory.display())
+            }
+            Self::Create { directory, cause } => match cause.kind() {
+                io::ErrorKind::NotFound => write!(f, "the directory {} does not exist", directory.display()),
+                io::ErrorKind::NotADirectory => write!(f, "{} is not a directory", directory.display()),
+                io::ErrorKind::PermissionDenied => {
+                    write!(f, "permission denied in the directory {}", directory.display())
+                }
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    write!(f, "the directory {} is read-only", directory.display())
+                }
+                _ => cause.fmt(f),
+            },
+        }
+    }
+}
+
+impl std::error::Error for OutputError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::DanglingLink(cause) | Self::Create { cause, .. } => Some(cause),
+            Self::NoFileName | Self::IsDirectory | Self::NotAFile | Self::TooManyUnfinished { .. } => None,
+        }
+    }
+}
+
+/// The reason why a file of additional roots cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum UpstreamCaError {
+    /// The file cannot be read.
+    Read(io::Error),
+    /// The file has no certificate in PEM (`-----BEGIN CERTIFICATE-----`).
+    NoCertificate,
+    /// The file is not valid PEM, or a certificate in it cannot be used as a root.
+    Damaged(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl fmt::Display for UpstreamCaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(cause) => cause.fmt(f),
+            Self::NoCertificate => f.write_str("no certificate in PEM (-----BEGIN CERTIFICATE-----) in the file"),
+            Self::Damaged(cause) => write!(f, "a certificate is damaged: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for UpstreamCaError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Read(cause) => Some(cause),
+            Self::Damaged(cause) => Some(&**cause),
+            Self::NoCertificate => None,
         }
     }
 }

@@ -22,15 +22,17 @@ mod wire;
 pub mod fuzz;
 
 pub use bundle::reader;
-pub use cert::{CaCertificate, CertificateDetails, Roots};
+pub use cert::{CaCertificate, CaError};
 pub use config::{Config, Mode, Observer};
-pub use error::Error;
+pub use error::{Error, OutputError, UpstreamCaError};
 pub use notice::{Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning};
 pub use proxy::{ForceStop, Gauge, Proxy, Running};
 #[cfg(feature = "tools")]
 pub use tools::{export, merge, recover, redact};
+pub use trust::details::CertificateDetails;
 pub use trust::environment::{Environment, TrustFiles};
 pub use trust::guides::{TRUST_GUIDES, TrustGuide};
 pub use trust::p12::P12_PASSWORD;
+pub use trust::roots::TrustedRoots;
 pub use wire::pattern::{BadPattern, Pattern, PatternError};
 pub use wire::tap::Opaque;

@@ -17,6 +17,7 @@ use crate::record::item::Item;
 use crate::record::queue::{Receiver, Sender, queue};
 use crate::record::recorder::Sink;
 use crate::record::writer::{self, Limits, Writer};
+use crate::trust::environment::Environment;
 use crate::wire::pattern::HostFilter;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -54,7 +55,8 @@ impl Proxy {
             let ca = Ca::open(&dir, Moment::now().wall())?;
             ca_cert = Some(ca.cert_path().to_owned());
             let certificate = ca.certificate();
-            let towards_origins = TowardsOrigins::new(ca.cert_der(), &config.upstream_ca, config.insecure)?;
+            let roots = cert::machine_roots(Environment::current().root_locations().as_ref());
+            let towards_origins = TowardsOrigins::new(roots, ca.cert_der(), &config.upstream_ca, config.insecure)?;
             let limits = Limits { memory: config.memory, max_body: config.max_body };
             let writer = Writer::create(path, limits, config.on_notice.clone(), Moment::now())?;
             let (sender, items) = queue();

@@ -28,7 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("record", &["bundle", "wire", "clock", "config", "error", "notice"]),
     ("cert", &["clock", "error"]),
     ("net", &["record", "cert", "wire", "clock", "config", "counters", "error", "notice"]),
-    ("trust", &["cert", "clock", "error"]),
+    ("trust", &["cert", "clock", "error", "text"]),
     ("tools", &["bundle", "wire", "clock", "error"]),
     ("cli", &["cli"]),
 ];
@@ -82,6 +82,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("nix", "cli/process/"),
     ("rcgen", "cert/"),
     ("x509_parser", "cert/"),
+    ("x509_parser", "trust/"),
     ("yasna", "cert/"),
     ("yasna", "trust/"),
     ("pem", "cert/"),

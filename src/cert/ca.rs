@@ -1,64 +1,64 @@
-//! The CA: opened from its folder, checked once, and then asked for leaves.
+//! The CA: opened from its directory, validated once, then used to issue leaf certificates.
 //!
-//! What would make every client refuse its leaves is found here, before the capture begins, rather than by the clients.
+//! A CA whose leaves every client would reject is an error before the capture starts.
 
-use super::store::Folder;
+use super::ca_error::CaError;
+use super::store::CaDir;
 use super::x509::{self, Issuer, Key, Validity};
 use super::{CaCertificate, LeafError, pem};
 use crate::error::Error;
 use rustls::pki_types::{CertificateDer, ServerName};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 
-/// A key and certificate that clients trust.
+/// A CA's private key and certificate.
 #[derive(Debug)]
 pub(crate) struct Ca {
     issuer: Issuer,
     validity: Validity,
     certificate: CertificateDer<'static>,
     pem: String,
-    /// Whatever other certificates its file holds: those above it, if it is not its own root.
-    others: Vec<CertificateDer<'static>>,
+    /// The other certificates in the CA's file: its chain, if it is not a root.
+    chain: Vec<CertificateDer<'static>>,
     path: PathBuf,
 }
 
 impl Ca {
-    /// Uses the CA in `dir`, or makes one if there is none.
+    /// Opens the CA in `dir`. Creates one if `dir` has none.
     ///
     /// # Errors
-    /// Says what is wrong with the one that is there, which stays as it is, or why none can be made.
+    /// Returns [`Error::Ca`] if the existing CA cannot be used, in which case it is left unchanged, or if a new one cannot be
+    /// created.
     pub(crate) fn open(dir: &Path, now: SystemTime) -> Result<Self, Error> {
         let now = x509::seconds(now);
-        let folder = Folder::new(dir);
-        let (file, origin) = folder.read_or_make(|| {
+        let dir = CaDir::new(dir);
+        let (file, state) = dir.read_or_create(|| {
             let (key, certificate) = x509::new_ca(now)?;
-            Ok(pem::private_key(key.secret_pkcs8_der()) + &pem::certificate(&certificate))
+            Ok(pem::encode_private_key(key.secret_pkcs8_der()) + &pem::encode_certificate(&certificate))
         })?;
-        let mut ca = Self::read(&file, now).map_err(|flaw| folder.unusable(flaw))?;
-        ca.path = folder.publish(&ca.certificate, &ca.pem, origin);
+        let mut ca = Self::parse(&file, now).map_err(|cause| dir.unusable(cause))?;
+        ca.path = dir.write_certificate_files(&ca.certificate, &ca.pem, state);
         Ok(ca)
     }
 
-    fn read(file: &[u8], now: i64) -> Result<Self, Flaw> {
-        let pem::Contents { key, certificates } = pem::read(file)?;
-        let key = Key::load(&key).ok_or(Flaw::Key)?;
+    fn parse(file: &[u8], now: i64) -> Result<Self, CaError> {
+        let pem::PemFile { key, certificates } = pem::parse(file)?;
+        let key = Key::load(&key).ok_or(CaError::UnsupportedKey)?;
         let mut own = None;
-        let mut others = Vec::new();
+        let mut chain = Vec::new();
         for certificate in certificates {
-            let parsed = parse(&certificate)?;
+            let parsed = parse_certificate(&certificate)?;
             if own.is_none() && *parsed.public_key().subject_public_key.data == *key.public() {
                 own = Some(certificate);
             } else {
-                others.push(certificate);
+                chain.push(certificate);
             }
         }
-        let certificate = own.ok_or(if others.is_empty() { Flaw::NoCertificate } else { Flaw::Mismatch })?;
-        let parsed = parse(&certificate)?;
-        let validity = check(&parsed, now)?;
+        let certificate = own.ok_or(if chain.is_empty() { CaError::NoCertificate } else { CaError::Mismatch })?;
+        let parsed = parse_certificate(&certificate)?;
+        let validity = validate(&parsed, now)?;
         let name = parsed.subject().as_raw().to_vec();
         let key_id = parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
             ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
@@ -67,137 +67,81 @@ impl Ca {
         Ok(Self {
             issuer: Issuer { name, key_id, key },
             validity,
-            pem: pem::certificate(&certificate),
+            pem: pem::encode_certificate(&certificate),
             certificate,
-            others,
+            chain,
             path: PathBuf::new(),
         })
     }
 
-    /// The certificate.
+    /// Returns the certificate in DER.
     pub(crate) fn cert_der(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
 
     #[cfg(test)]
-    /// The certificate, for people.
+    /// Returns the certificate in PEM.
     pub(crate) fn cert_pem(&self) -> &str {
         &self.pem
     }
 
-    /// The certificate without its key, to be handed on.
+    /// Returns the certificate without the private key.
     pub(crate) fn certificate(&self) -> CaCertificate {
         CaCertificate::new(self.certificate.clone(), self.path.clone())
     }
 
-    /// A file with the certificate: of its own, or else the one with the key too.
+    /// Returns the same path as [`CaCertificate::path`].
     pub(crate) fn cert_path(&self) -> &Path {
         &self.path
     }
 
-    /// From when until when it can sign.
+    /// Returns the certificate's validity period.
     pub(super) fn validity(&self) -> Validity {
         self.validity
     }
 
-    /// A leaf, and what a server sends with it.
+    /// Issues a leaf certificate. Returns the certificates that a server sends: the leaf, the CA and the CA's chain.
     ///
-    /// A client that trusts the CA does not need to be sent it, but Chromium's `--ignore-certificate-errors-spki-list` only finds
-    /// it among what was sent, and a client that trusts a root above the CA has it from nowhere else. mitmproxy sends it too.
+    /// Clients that trust the CA do not need it in the handshake, but mitmproxy sends it too, for two reasons. Chromium's
+    /// `--ignore-certificate-errors-spki-list` only matches certificates that were sent. A client that trusts only a root
+    /// above the CA has no other source for it.
     pub(super) fn issue(
         &self,
         name: &ServerName<'_>,
         key: &Key,
         validity: Validity,
     ) -> Result<Vec<CertificateDer<'static>>, LeafError> {
-        let leaf = self.issuer.leaf(name, key, validity).map_err(|cause| LeafError::Signing(cause.to_string()))?;
-        Ok([&[leaf, self.certificate.clone()], &*self.others].concat())
+        let leaf = self.issuer.leaf(name, key, validity).map_err(LeafError::Signing)?;
+        Ok([&[leaf, self.certificate.clone()], &*self.chain].concat())
     }
 }
 
-fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Flaw> {
+fn parse_certificate<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CaError> {
     match x509_parser::parse_x509_certificate(der) {
         Ok((_, certificate)) => Ok(certificate),
-        Err(e) => Err(Flaw::Damaged(e.to_string())),
+        Err(e) => Err(CaError::Damaged(e.into())),
     }
 }
 
-/// Whether verifiers would take a certificate for a CA's, RFC 5280 section 6.1.4 (k) and (n), now.
-fn check(certificate: &X509Certificate<'_>, now: i64) -> Result<Validity, Flaw> {
-    let constraints = certificate.basic_constraints().map_err(|e| Flaw::Damaged(e.to_string()))?;
+/// Checks that verifiers accept the certificate as a CA now: RFC 5280 section 6.1.4 (k) and (n), and its validity period.
+fn validate(certificate: &X509Certificate<'_>, now: i64) -> Result<Validity, CaError> {
+    let constraints = certificate.basic_constraints().map_err(|e| CaError::Damaged(e.into()))?;
     if !constraints.is_some_and(|it| it.value.ca) {
-        return Err(Flaw::NotCa);
+        return Err(CaError::NotCa);
     }
-    let usage = certificate.key_usage().map_err(|e| Flaw::Damaged(e.to_string()))?;
+    let usage = certificate.key_usage().map_err(|e| CaError::Damaged(e.into()))?;
     if usage.is_some_and(|it| !it.value.key_cert_sign()) {
-        return Err(Flaw::MayNotSign);
+        return Err(CaError::CannotSign);
     }
     let validity = certificate.validity();
-    let validity = Validity { from: validity.not_before.timestamp(), until: validity.not_after.timestamp() };
-    if now < validity.from {
-        return Err(Flaw::NotYetValid(validity.from));
+    let (not_before, not_after) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    if now < not_before {
+        return Err(CaError::NotYetValid { from: x509::system_time(not_before) });
     }
-    if now > validity.until {
-        return Err(Flaw::Expired(validity.until));
+    if now > not_after {
+        return Err(CaError::Expired { until: x509::system_time(not_after) });
     }
-    Ok(validity)
-}
-
-/// Why a CA's file cannot be used.
-#[derive(Debug)]
-pub(super) enum Flaw {
-    /// Nothing is in it.
-    Empty,
-    /// The key is encrypted.
-    Passphrase,
-    /// Something in it is not what it says; what.
-    Damaged(String),
-    /// There is no key in it.
-    NoKey,
-    /// The key is damaged, or of a kind or size that is not supported.
-    Key,
-    /// There is no certificate in it.
-    NoCertificate,
-    /// No certificate in it is one of the key.
-    Mismatch,
-    /// The certificate is not one of a CA.
-    NotCa,
-    /// The certificate's key usage leaves out signing certificates.
-    MayNotSign,
-    /// The certificate's time has not come; when it does.
-    NotYetValid(i64),
-    /// The certificate's time is over; since when.
-    Expired(i64),
-}
-
-impl fmt::Display for Flaw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const REPLACE: &str = "choose another folder with --ca-dir, or move the file away to have a new CA made";
-        let date = |seconds| {
-            OffsetDateTime::from_unix_timestamp(seconds).map_or_else(|_| "?".into(), |t| t.date().to_string())
-        };
-        match self {
-            Self::Empty => write!(f, "it is empty: {REPLACE}"),
-            Self::Passphrase => write!(
-                f,
-                "its key has a passphrase, which is not supported: choose another folder with --ca-dir, or take the passphrase off"
-            ),
-            Self::Damaged(what) => write!(f, "it is damaged ({what}): {REPLACE}"),
-            Self::NoKey => write!(f, "there is no private key in it: {REPLACE}"),
-            Self::Key => write!(
-                f,
-                "its key is damaged or not supported (RSA of 2048 to 4096 bits, P-256, P-384 and Ed25519 are): {REPLACE}"
-            ),
-            Self::NoCertificate => write!(f, "there is no certificate in it: {REPLACE}"),
-            Self::Mismatch => write!(f, "its certificate is not that of its key: {REPLACE}"),
-            Self::NotCa => write!(f, "its certificate is not one of a CA: {REPLACE}"),
-            Self::MayNotSign => write!(f, "its certificate may not sign others: {REPLACE}"),
-            Self::NotYetValid(from) => {
-                write!(f, "it is not valid before {}: set the clock right, or {REPLACE}", date(*from))
-            }
-            Self::Expired(until) => write!(f, "it expired on {}: {REPLACE}", date(*until)),
-        }
-    }
+    Ok(Validity { not_before, not_after })
 }
 
 #[cfg(test)]
@@ -218,94 +162,94 @@ mod tests {
         "no-key-id.pem",
     ];
 
-    fn flaw(file: &[u8], now: SystemTime) -> Flaw {
-        Ca::read(file, x509::seconds(now)).err().unwrap()
+    fn error(file: &[u8], now: SystemTime) -> CaError {
+        Ca::parse(file, x509::seconds(now)).err().unwrap()
     }
 
     #[test]
-    fn every_kind_of_file_gives_its_ca() {
+    fn opens_every_supported_kind_of_file() {
         for name in GOOD {
             let ca = ca_of(name);
-            let parsed = parse(ca.cert_der()).unwrap();
+            let parsed = parse_certificate(ca.cert_der()).unwrap();
             assert_eq!(*parsed.public_key().subject_public_key.data, *ca.issuer.key.public(), "{name}");
             assert_eq!(pem::first_certificate(ca.cert_pem().as_bytes()).as_ref(), Some(ca.cert_der()), "{name}");
         }
     }
 
     #[test]
-    fn the_certificate_of_the_key_is_found_among_others() {
+    fn finds_the_certificate_of_the_key_among_others() {
         let ca = ca_of("issuing-with-root.pem");
         assert_eq!(
-            parse(ca.cert_der()).unwrap().subject().iter_common_name().next().unwrap().as_str().unwrap(),
+            parse_certificate(ca.cert_der()).unwrap().subject().iter_common_name().next().unwrap().as_str().unwrap(),
             "Example Issuing CA"
         );
         let root = ca_of("p384-pkcs8.pem").cert_der().clone();
-        assert_eq!(ca.others, [root]);
+        assert_eq!(ca.chain, [root]);
     }
 
     #[test]
-    fn what_clients_would_refuse_is_refused_first() {
-        let read = |name| flaw(&fixture(name), midday());
-        assert!(matches!(read("rsa-passphrase.pem"), Flaw::Passphrase));
-        assert!(matches!(read("rsa-passphrase-traditional.pem"), Flaw::Passphrase));
-        assert!(matches!(read("p521.pem"), Flaw::Key));
-        assert!(matches!(read("not-a-ca.pem"), Flaw::NotCa));
-        assert!(matches!(read("no-cert-sign.pem"), Flaw::MayNotSign));
+    fn rejects_a_ca_that_clients_would_reject() {
+        let error_of = |name| error(&fixture(name), midday());
+        assert!(matches!(error_of("rsa-passphrase.pem"), CaError::Passphrase));
+        assert!(matches!(error_of("rsa-passphrase-traditional.pem"), CaError::Passphrase));
+        assert!(matches!(error_of("p521.pem"), CaError::UnsupportedKey));
+        assert!(matches!(error_of("not-a-ca.pem"), CaError::NotCa));
+        assert!(matches!(error_of("no-cert-sign.pem"), CaError::CannotSign));
 
         let good = String::from_utf8(fixture("p384-pkcs8.pem")).unwrap();
         let (key, certificate) = good.split_at(good.find("-----BEGIN CERTIFICATE").unwrap());
-        assert!(matches!(flaw(key.as_bytes(), midday()), Flaw::NoCertificate));
-        assert!(matches!(flaw(certificate.as_bytes(), midday()), Flaw::NoKey));
-        assert!(matches!(flaw(b"", midday()), Flaw::Empty));
-        let other = pem::certificate(ca_of("ed25519.pem").cert_der());
-        assert!(matches!(flaw((key.to_owned() + &other).as_bytes(), midday()), Flaw::Mismatch));
-        let cut = pem::certificate(&certificate.as_bytes().to_vec().into());
-        assert!(matches!(flaw((key.to_owned() + &cut).as_bytes(), midday()), Flaw::Damaged(_)));
-        assert!(matches!(flaw((pem::private_key(b"no key") + certificate).as_bytes(), midday()), Flaw::Key));
+        assert!(matches!(error(key.as_bytes(), midday()), CaError::NoCertificate));
+        assert!(matches!(error(certificate.as_bytes(), midday()), CaError::NoKey));
+        assert!(matches!(error(b"", midday()), CaError::Empty));
+        let other = pem::encode_certificate(ca_of("ed25519.pem").cert_der());
+        assert!(matches!(error((key.to_owned() + &other).as_bytes(), midday()), CaError::Mismatch));
+        let garbage = pem::encode_certificate(&certificate.as_bytes().to_vec().into());
+        assert!(matches!(error((key.to_owned() + &garbage).as_bytes(), midday()), CaError::Damaged(_)));
+        assert!(matches!(
+            error((pem::encode_private_key(b"no key") + certificate).as_bytes(), midday()),
+            CaError::UnsupportedKey
+        ));
     }
 
     #[test]
-    fn its_time_is_looked_at() {
+    fn rejects_a_ca_outside_its_validity_period() {
         let file = fixture("p384-pkcs8.pem"); // 2020-01-01 to 2120-01-01
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let (from, until) = (1_577_836_800, 4_733_510_400);
-        assert!(Ca::read(&file, x509::seconds(at(from))).is_ok());
-        assert!(Ca::read(&file, x509::seconds(at(until))).is_ok());
-        let early = flaw(&file, at(from - 1));
-        assert!(matches!(early, Flaw::NotYetValid(_)));
-        assert!(
-            early.to_string().starts_with("it is not valid before 2020-01-01: set the clock right, or "),
-            "{early}"
-        );
-        let late = flaw(&file, at(until + 1));
-        assert!(matches!(late, Flaw::Expired(_)));
-        assert!(
-            late.to_string().starts_with("it expired on 2120-01-01: choose another folder with --ca-dir"),
-            "{late}"
-        );
+        assert!(Ca::parse(&file, x509::seconds(at(from))).is_ok());
+        assert!(Ca::parse(&file, x509::seconds(at(until))).is_ok());
+        let early = error(&file, at(from - 1));
+        assert!(matches!(early, CaError::NotYetValid { .. }));
+        assert_eq!(early.to_string(), "the certificate is not valid before 2020-01-01");
+        let late = error(&file, at(until + 1));
+        assert!(matches!(late, CaError::Expired { .. }));
+        assert_eq!(late.to_string(), "the certificate expired on 2120-01-01");
     }
 
     #[test]
-    fn a_new_one_is_as_verifiers_want_it() {
+    fn a_new_ca_has_the_fields_that_verifiers_require() {
         let ca = new_ca(midday());
-        let certificate = parse(ca.cert_der()).unwrap();
+        let certificate = parse_certificate(ca.cert_der()).unwrap();
 
-        let one = |mut it: Box<dyn Iterator<Item = String>>| {
+        let only = |mut it: Box<dyn Iterator<Item = String>>| {
             let name = it.next().unwrap();
             assert!(it.next().is_none());
             name
         };
         let subject = certificate.subject();
-        let cn = one(Box::new(subject.iter_common_name().map(|it| it.as_str().unwrap().to_owned())));
-        let o = one(Box::new(subject.iter_organization().map(|it| it.as_str().unwrap().to_owned())));
+        let cn = only(Box::new(subject.iter_common_name().map(|it| it.as_str().unwrap().to_owned())));
+        let o = only(Box::new(subject.iter_organization().map(|it| it.as_str().unwrap().to_owned())));
         assert!(cn.starts_with("Spectral Capture CA ") && cn.len() == 28, "{cn}");
         assert_eq!(cn, o);
         assert_eq!(certificate.issuer().as_raw(), subject.as_raw());
         let again = new_ca(midday());
-        assert_ne!(parse(again.cert_der()).unwrap().subject().as_raw(), subject.as_raw());
+        assert_ne!(parse_certificate(again.cert_der()).unwrap().subject().as_raw(), subject.as_raw());
 
-        let from = x509::seconds(midday() - days(2));
-        assert_eq!(ca.validity(), Validity { from, until: from + x509::seconds(UNIX_EPOCH + days(3650)) });
+        let not_before = x509::seconds(midday() - days(2));
+        assert_eq!(
+            ca.validity(),
+            Validity { not_before, not_after: not_before + x509::seconds(UNIX_EPOCH + days(3650)) }
+        );
 
         let constraints = certificate.basic_constraints().unwrap().unwrap();
         assert!(constraints.critical && constraints.value.ca && constraints.value.path_len_constraint.is_none());

@@ -1,17 +1,18 @@
-//! One certificate for each name that clients ask for, signed when it is first needed.
+//! Leaf certificates: one per requested name, signed on demand and cached.
 //!
 //! ```text
-//!   certificate(name) ──▶ young ──▶ old ──▶ sign
-//!                           ▲        │       │
-//!                           └────────┴───────┘   when `young` is full it becomes `old`, and what was `old` goes
+//!   certificate(name) ──▶ recent ──▶ old ──▶ sign
+//!                           ▲         │       │
+//!                           └─────────┴───────┘   when `recent` is full, it becomes `old`, and the previous `old` is dropped
 //! ```
 //!
-//! So what was asked for within the last [`GENERATION`] names stays, nothing is counted or sorted, and a client that asks for
-//! ever new names costs bounded memory. Signing happens outside the lock: two connections that need the same new name at once
-//! may both sign, and either certificate is good.
+//! The last [`MAX_RECENT_LEAVES`] names that were requested therefore stay cached, without counting or sorting, and a client
+//! that requests ever new names uses bounded memory. Signing happens outside the lock: two connections that need the same new
+//! name at once may both sign, and either certificate is valid.
 
 use super::Ca;
-use super::x509::{self, DAY, Key, Validity};
+use super::ca_error::BoxError;
+use super::x509::{self, DAY_SECS, Key, Validity};
 use crate::error::Error;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
@@ -23,127 +24,136 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-/// The certificates of one run, all over one key.
+/// The leaf certificates of one run, which all have the same key.
 #[derive(Debug)]
 pub(crate) struct Leaves {
     ca: Arc<Ca>,
     key: Key,
-    kept: Mutex<Kept>,
+    cache: Mutex<Cache>,
 }
 
 impl Leaves {
-    /// None yet, and the key they will have.
+    /// Generates the key for all leaves.
     ///
     /// # Errors
-    /// If the system gives no random bytes.
+    /// Returns [`Error::System`] if the system provides no random bytes.
     pub(crate) fn new(ca: Arc<Ca>) -> Result<Self, Error> {
         match Key::generate() {
-            Ok(key) => Ok(Self { ca, key, kept: Mutex::default() }),
-            Err(e) => Err(Error::System { what: "cannot make a key", cause: io::Error::other(e.to_string()) }),
+            Ok(key) => Ok(Self { ca, key, cache: Mutex::default() }),
+            Err(e) => Err(Error::System { what: "cannot generate a key", cause: io::Error::other(e) }),
         }
     }
 
-    /// The certificate to show to a client that asks for `name`, with what belongs to it: good now, and for a while.
-    /// A text becomes a name, or an address, with `ServerName::try_from`.
+    /// Returns the leaf for `name`, with its key and chain. It is valid now and stays valid for a while.
     ///
     /// # Errors
-    /// If the CA cannot sign one, which no client can bring about.
+    /// Fails if the CA cannot sign. No client can cause this.
     pub(crate) fn certificate(
         &self,
         name: &ServerName<'static>,
         now: SystemTime,
     ) -> Result<Arc<CertifiedKey>, LeafError> {
         let now = x509::seconds(now);
-        if let Some(key) = self.kept().find(name, now) {
+        if let Some(key) = self.cache().find(name, now) {
             return Ok(key);
         }
         let leaf = self.sign(name, now)?;
         let key = Arc::clone(&leaf.key);
-        self.kept().keep(name.clone(), leaf);
+        self.cache().insert(name.clone(), leaf);
         Ok(key)
     }
 
-    fn sign(&self, name: &ServerName<'_>, now: i64) -> Result<Leaf, LeafError> {
+    fn sign(&self, name: &ServerName<'_>, now: i64) -> Result<CachedLeaf, LeafError> {
         let ca = self.ca.validity();
-        let from = now.saturating_sub(BACKDATED);
-        // A leaf that outlives its CA is refused by some verifiers, and good for nothing with the others.
-        let validity = Validity { from: from.max(ca.from), until: from.saturating_add(LIFE).min(ca.until) };
-        let left = validity.until.saturating_sub(now);
-        if left <= 0 {
+        let not_before = now.saturating_sub(LEAF_BACKDATE_SECS);
+        // Some verifiers reject a leaf that outlives its CA.
+        let validity = Validity {
+            not_before: not_before.max(ca.not_before),
+            not_after: not_before.saturating_add(LEAF_LIFETIME_SECS).min(ca.not_after),
+        };
+        let remaining = validity.not_after.saturating_sub(now);
+        if remaining <= 0 {
             return Err(LeafError::CaExpired);
         }
         let certificates = self.ca.issue(name, &self.key, validity)?;
-        Ok(Leaf {
+        Ok(CachedLeaf {
             key: Arc::new(CertifiedKey::new(certificates, self.key.private())),
-            fresh: validity.from..now.saturating_add(left / 3 * 2),
+            fresh: validity.not_before..now.saturating_add(remaining / 3 * 2),
         })
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        // Nothing that holds the lock can leave it half done.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        // A panic cannot leave the cache inconsistent, so poisoning is ignored.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Why there is no certificate for a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The reason why no leaf certificate can be issued.
+#[derive(Debug)]
 pub(crate) enum LeafError {
-    /// The CA's own time ran out during the capture.
+    /// The CA expired during the capture.
     CaExpired,
-    /// It could not be signed; why.
-    Signing(String),
+    /// Encoding or signing failed.
+    Signing(BoxError),
 }
 
 impl fmt::Display for LeafError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CaExpired => f.write_str("the CA has expired"),
-            Self::Signing(cause) => write!(f, "no certificate can be signed: {cause}"),
+            Self::Signing(cause) => write!(f, "cannot sign a certificate: {cause}"),
         }
     }
 }
 
-impl std::error::Error for LeafError {}
+impl std::error::Error for LeafError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::CaExpired => None,
+            Self::Signing(cause) => Some(&**cause),
+        }
+    }
+}
 
 #[derive(Debug)]
-struct Leaf {
+struct CachedLeaf {
     key: Arc<CertifiedKey>,
-    /// From its beginning until two thirds of what it had before it are over. Outside, after a long time or when the clock was
-    /// set back, another is signed.
+    /// The times, in Unix seconds, at which the leaf is reused: until two thirds of its remaining lifetime at signing have
+    /// passed. Outside of them, in a long capture or after the clock was set back, a new leaf is signed.
     fresh: Range<i64>,
 }
 
-/// Names compare without regard to case.
+/// A cache in two generations. `ServerName` compares without regard to case.
 #[derive(Debug, Default)]
-struct Kept {
-    young: HashMap<ServerName<'static>, Leaf>,
-    old: HashMap<ServerName<'static>, Leaf>,
+struct Cache {
+    recent: HashMap<ServerName<'static>, CachedLeaf>,
+    old: HashMap<ServerName<'static>, CachedLeaf>,
 }
 
-impl Kept {
+impl Cache {
     fn find(&mut self, name: &ServerName<'static>, now: i64) -> Option<Arc<CertifiedKey>> {
         if let Some((name, leaf)) = self.old.remove_entry(name) {
-            self.keep(name, leaf);
+            self.insert(name, leaf);
         }
-        let leaf = self.young.get(name)?;
+        let leaf = self.recent.get(name)?;
         leaf.fresh.contains(&now).then(|| Arc::clone(&leaf.key))
     }
 
-    fn keep(&mut self, name: ServerName<'static>, leaf: Leaf) {
-        if self.young.len() >= GENERATION && !self.young.contains_key(&name) {
-            self.old = mem::take(&mut self.young);
+    fn insert(&mut self, name: ServerName<'static>, leaf: CachedLeaf) {
+        if self.recent.len() >= MAX_RECENT_LEAVES && !self.recent.contains_key(&name) {
+            self.old = mem::take(&mut self.recent);
         }
-        self.young.insert(name, leaf);
+        self.recent.insert(name, leaf);
     }
 }
 
-/// Some clients refuse certificates that are good for too long: Chromium those of more than 200 days, and for public CAs the
-/// limit goes down to 47 within years.
-const LIFE: i64 = 45 * DAY;
-/// For clients whose clocks are behind. Part of [`LIFE`].
-const BACKDATED: i64 = DAY;
-/// At most twice as many are kept, at one to three kilobytes each.
-const GENERATION: usize = 512;
+/// Some clients reject certificates with a long lifetime: Chromium rejects more than 200 days, and the limit for public CAs will
+/// go down to 47 days.
+const LEAF_LIFETIME_SECS: i64 = 45 * DAY_SECS;
+/// For clients whose clocks are slow. Included in [`LEAF_LIFETIME_SECS`].
+const LEAF_BACKDATE_SECS: i64 = DAY_SECS;
+/// The size of one generation. At most twice as many leaves are cached, at one to three kilobytes each.
+const MAX_RECENT_LEAVES: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -168,11 +178,11 @@ mod tests {
         Leaves::new(Arc::new(new_ca(midday()))).unwrap()
     }
 
-    /// Signs a leaf and hands it over, parsed.
-    fn look(leaves: &Leaves, asked: &str, now: SystemTime, at: impl FnOnce(&X509Certificate<'_>)) {
-        let certified = leaves.certificate(&name(asked), now).unwrap();
+    /// Calls `check` with the parsed leaf for `host`.
+    fn inspect(leaves: &Leaves, host: &str, now: SystemTime, check: impl FnOnce(&X509Certificate<'_>)) {
+        let certified = leaves.certificate(&name(host), now).unwrap();
         certified.keys_match().unwrap();
-        at(&x509_parser::parse_x509_certificate(&certified.cert[0]).unwrap().1);
+        check(&x509_parser::parse_x509_certificate(&certified.cert[0]).unwrap().1);
     }
 
     fn authority_key_id(certificate: &X509Certificate<'_>) -> Vec<u8> {
@@ -196,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn rustls_accepts_them_from_every_kind_of_ca() {
+    fn rustls_accepts_leaves_of_every_kind_of_ca() {
         for (file, root) in [
             ("rsa-pkcs1.pem", "rsa-pkcs1.pem"),
             ("rsa-pkcs8-certificate-first.pem", "rsa-pkcs1.pem"),
@@ -206,7 +216,7 @@ mod tests {
             ("p384-pkcs8.pem", "p384-pkcs8.pem"),
             ("ed25519.pem", "ed25519.pem"),
             ("no-key-id.pem", "no-key-id.pem"),
-            // Clients trust the root alone, and learn of the CA from the server.
+            // Clients trust only the root. The server sends the CA.
             ("issuing-with-root.pem", "p384-pkcs8.pem"),
         ] {
             let leaves = Leaves::new(Arc::new(ca_of(file))).unwrap();
@@ -215,24 +225,24 @@ mod tests {
             let provider = Arc::new(ring::default_provider());
             let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
             let now = UnixTime::since_unix_epoch(midday().duration_since(UNIX_EPOCH).unwrap());
-            for asked in ["api.example.com", "under_score.example", "127.0.0.1", "2001:db8::1"].map(name) {
-                let certified = leaves.certificate(&asked, midday()).unwrap();
-                let (leaf, others) = certified.cert.split_first().unwrap();
+            for host in ["api.example.com", "under_score.example", "127.0.0.1", "2001:db8::1"].map(name) {
+                let certified = leaves.certificate(&host, midday()).unwrap();
+                let (leaf, chain) = certified.cert.split_first().unwrap();
                 verifier
-                    .verify_server_cert(leaf, others, &asked, &[], now)
-                    .unwrap_or_else(|e| panic!("{file}: {asked:?}: {e}"));
-                assert!(verifier.verify_server_cert(leaf, others, &name("other.example"), &[], now).is_err());
+                    .verify_server_cert(leaf, chain, &host, &[], now)
+                    .unwrap_or_else(|e| panic!("{file}: {host:?}: {e}"));
+                assert!(verifier.verify_server_cert(leaf, chain, &name("other.example"), &[], now).is_err());
             }
         }
     }
 
     #[test]
-    fn they_hold_what_they_should_and_nothing_else() {
+    fn a_leaf_has_exactly_the_expected_fields() {
         let leaves = leaves();
-        look(&leaves, "api.example.com", midday(), |leaf| {
+        inspect(&leaves, "api.example.com", midday(), |leaf| {
             let from = x509::seconds(midday() - days(1));
             assert_eq!(leaf.validity().not_before.timestamp(), from);
-            assert_eq!(leaf.validity().not_after.timestamp(), from + 45 * DAY);
+            assert_eq!(leaf.validity().not_after.timestamp(), from + 45 * DAY_SECS);
             assert_eq!(leaf.subject().to_string(), "CN=api.example.com");
 
             let san = leaf.subject_alternative_name().unwrap().unwrap();
@@ -247,17 +257,17 @@ mod tests {
             let constraints = leaf.basic_constraints().unwrap().unwrap();
             assert!(constraints.critical && !constraints.value.ca && constraints.value.path_len_constraint.is_none());
             assert_eq!(Some(authority_key_id(leaf)), subject_key_id(leaves.ca.cert_der()));
-            assert_eq!(leaf.extensions().len(), 5); // these, so no subject key id
+            assert_eq!(leaf.extensions().len(), 5); // no subject key identifier
         });
         let certified = leaves.certificate(&name("api.example.com"), midday()).unwrap();
         assert_eq!(certified.cert[1..], [leaves.ca.cert_der().clone()]);
     }
 
     #[test]
-    fn names_are_put_as_verifiers_look_for_them() {
+    fn names_and_addresses_are_in_the_san_and_the_common_name() {
         let leaves = leaves();
-        let san = |asked: &str, critical: bool, cn: &str, expected: &[GeneralName<'_>]| {
-            look(&leaves, asked, midday(), |leaf| {
+        let san = |host: &str, critical: bool, cn: &str, expected: &[GeneralName<'_>]| {
+            inspect(&leaves, host, midday(), |leaf| {
                 let san = leaf.subject_alternative_name().unwrap().unwrap();
                 assert_eq!(san.value.general_names, expected);
                 assert_eq!(san.critical, critical);
@@ -277,10 +287,10 @@ mod tests {
     }
 
     #[test]
-    fn the_issuer_is_the_subject_of_the_ca_byte_for_byte() {
+    fn the_issuer_equals_the_subject_of_the_ca_byte_for_byte() {
         for file in ["rsa-pkcs1.pem", "issuing-with-root.pem"] {
             let leaves = Leaves::new(Arc::new(ca_of(file))).unwrap();
-            look(&leaves, "api.example.com", midday(), |leaf| {
+            inspect(&leaves, "api.example.com", midday(), |leaf| {
                 let (_, ca) = x509_parser::parse_x509_certificate(leaves.ca.cert_der()).unwrap();
                 assert_eq!(leaf.issuer().as_raw(), ca.subject().as_raw());
                 leaf.verify_signature(Some(ca.public_key())).unwrap();
@@ -289,23 +299,23 @@ mod tests {
     }
 
     #[test]
-    fn the_key_id_of_the_ca_is_the_one_it_has() {
-        // OpenSSL derives key ids by another rule than rcgen, so one that is derived anew would differ.
+    fn the_authority_key_identifier_is_copied_from_the_ca() {
+        // OpenSSL and rcgen derive key identifiers differently, so a derived value would differ.
         let leaves = Leaves::new(Arc::new(ca_of("rsa-pkcs1.pem"))).unwrap();
         let stored = subject_key_id(leaves.ca.cert_der()).unwrap();
-        look(&leaves, "api.example.com", midday(), |leaf| assert_eq!(authority_key_id(leaf), stored));
+        inspect(&leaves, "api.example.com", midday(), |leaf| assert_eq!(authority_key_id(leaf), stored));
 
         let leaves = Leaves::new(Arc::new(ca_of("no-key-id.pem"))).unwrap();
         assert_eq!(subject_key_id(leaves.ca.cert_der()), None);
-        look(&leaves, "api.example.com", midday(), |leaf| assert_eq!(authority_key_id(leaf).len(), 20));
+        inspect(&leaves, "api.example.com", midday(), |leaf| assert_eq!(authority_key_id(leaf).len(), 20));
     }
 
     #[test]
-    fn serials_are_random_positive_and_of_one_length() {
+    fn serials_are_random_and_positive_and_have_one_length() {
         let leaves = leaves();
         let mut seen = HashSet::new();
         for n in 0..64 {
-            look(&leaves, &format!("{n}.example.com"), midday(), |leaf| {
+            inspect(&leaves, &format!("{n}.example.com"), midday(), |leaf| {
                 assert_eq!(leaf.raw_serial().len(), 16);
                 assert!(leaf.raw_serial()[0] < 0x80);
                 assert!(seen.insert(leaf.raw_serial().to_vec()));
@@ -316,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn one_name_has_one_certificate_and_all_have_one_key() {
+    fn a_leaf_is_cached_per_name_and_all_have_one_key() {
         let leaves = leaves();
         let first = leaves.certificate(&name("api.example.com"), midday()).unwrap();
         let again = leaves.certificate(&name("API.example.COM."), midday() + days(29)).unwrap();
@@ -327,26 +337,26 @@ mod tests {
     }
 
     #[test]
-    fn they_are_renewed_well_before_they_end() {
+    fn leaves_are_renewed_well_before_they_expire() {
         let leaves = leaves();
         let at = |now| leaves.certificate(&name("api.example.com"), now).unwrap();
         let first = at(midday());
         let second = at(midday() + days(30));
         assert!(!Arc::ptr_eq(&first, &second));
         assert!(Arc::ptr_eq(&second, &at(midday() + days(31))));
-        look(&leaves, "api.example.com", midday() + days(31), |leaf| {
+        inspect(&leaves, "api.example.com", midday() + days(31), |leaf| {
             assert_eq!(leaf.validity().not_after.timestamp(), x509::seconds(midday() + days(30 + 44)));
         });
-        // The clock was wrong before.
+        // The clock was set back.
         assert!(!Arc::ptr_eq(&second, &at(midday())));
     }
 
     #[test]
-    fn none_outlives_the_ca_or_is_older() {
-        let leaves = leaves(); // the CA: from two days ago, for 3650
+    fn no_leaf_is_valid_outside_the_validity_of_the_ca() {
+        let leaves = leaves(); // the CA is valid from two days ago for 3650 days
         let end = midday() - days(2) + days(3650);
         let late = end - days(10);
-        look(&leaves, "api.example.com", late, |leaf| {
+        inspect(&leaves, "api.example.com", late, |leaf| {
             assert_eq!(leaf.validity().not_after.timestamp(), x509::seconds(end))
         });
         let first = leaves.certificate(&name("api.example.com"), late).unwrap();
@@ -354,43 +364,43 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &soon));
         let renewed = leaves.certificate(&name("api.example.com"), late + days(7)).unwrap();
         assert!(!Arc::ptr_eq(&first, &renewed));
-        let over = leaves.certificate(&name("api.example.com"), end).err();
-        assert_eq!(over, Some(LeafError::CaExpired));
-        look(&leaves, "api.example.com", midday() - days(2), |leaf| {
+        let expired = leaves.certificate(&name("api.example.com"), end);
+        assert!(matches!(expired, Err(LeafError::CaExpired)));
+        inspect(&leaves, "api.example.com", midday() - days(2), |leaf| {
             assert_eq!(leaf.validity().not_before.timestamp(), x509::seconds(midday() - days(2)));
         });
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_what_is_used_stays() {
+    fn the_cache_is_bounded_and_keeps_names_in_use() {
         let leaves = leaves();
         let used = name("used.example.com");
         let first = leaves.certificate(&used, midday()).unwrap();
         let once = leaves.certificate(&name("once.example.com"), midday()).unwrap();
-        for n in 0..3 * GENERATION {
+        for n in 0..3 * MAX_RECENT_LEAVES {
             leaves.certificate(&name(&format!("{n}.example.com")), midday()).unwrap();
             assert!(Arc::ptr_eq(&first, &leaves.certificate(&used, midday()).unwrap()));
-            let kept = leaves.kept();
-            assert!(kept.young.len() <= GENERATION && kept.old.len() <= GENERATION);
+            let cache = leaves.cache();
+            assert!(cache.recent.len() <= MAX_RECENT_LEAVES && cache.old.len() <= MAX_RECENT_LEAVES);
         }
         assert!(!Arc::ptr_eq(&once, &leaves.certificate(&name("once.example.com"), midday()).unwrap()));
     }
 
     #[test]
-    fn threads_share_them() {
+    fn threads_share_the_cache() {
         let leaves = leaves();
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for n in 0..32 {
                         let now = midday() + Duration::from_secs(n);
-                        look(&leaves, &format!("{}.example.com", n % 8), now, |leaf| {
+                        inspect(&leaves, &format!("{}.example.com", n % 8), now, |leaf| {
                             assert_eq!(leaf.subject().to_string(), format!("CN={}.example.com", n % 8));
                         });
                     }
                 });
             }
         });
-        assert_eq!(leaves.kept().young.len(), 8);
+        assert_eq!(leaves.cache().recent.len(), 8);
     }
 }

@@ -1,32 +1,33 @@
-//! Keys and certificates: the CA that clients trust, and what it says of the names they ask for.
+//! The CA that clients trust, the leaf certificates that it signs, and the machine's root certificates.
 //!
 //! ```text
 //!   mitmproxy-ca.pem ──▶ store ──▶ pem ──▶ ca ──────────▶ leaves ──▶ rustls, for each connection
 //!                          │             checked            │ ▲
-//!                          ▼ if there is none               ▼ │ one certificate for each name, kept
-//!                        x509 writes one                    x509
+//!                          ▼ if the file is missing         ▼ │ one certificate per name, cached
+//!                        x509 creates one                   x509
 //! ```
 //!
-//! Beside that: `export` and `p12` write the certificate as platforms take it, `roots` knows what this machine's programs trust.
+//! `roots` reads the roots that verify origins. `crate::trust` builds on this module; nothing here imports it.
 //!
-//! The CA is mitmproxy's, in its folder and its layout, so that whoever trusts that one needs nothing new. One that is there is
-//! used as it is or refused, and never changed. Its files are touched while it is opened and never after.
+//! The CA uses mitmproxy's directory and file layout, so devices that already trust mitmproxy's CA need no new setup. An
+//! existing CA is used unchanged or rejected. Its files are accessed only while it is opened.
 
 mod ca;
+mod ca_error;
 mod certificate;
-mod leaves;
 #[cfg(test)]
-mod peers;
-mod pem;
+mod interop;
+mod leaves;
+pub(crate) mod pem;
 mod roots;
 mod store;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod x509;
 
 pub(crate) use ca::Ca;
-pub use certificate::{CaCertificate, CertificateDetails};
+pub use ca_error::CaError;
+pub use certificate::CaCertificate;
 pub(crate) use leaves::{LeafError, Leaves};
-pub use roots::Roots;
-pub(crate) use roots::of_machine as machine_roots;
+pub(crate) use roots::{RootLocations, machine_roots, read_roots, system_roots};
 pub(crate) use store::default_dir;

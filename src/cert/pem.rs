@@ -1,45 +1,45 @@
-//! PEM, as people's CA files have it: a key and certificates in any order, with other things before, between and after.
+//! PEM files (RFC 7468): a private key and certificates in any order, with other text and blocks around them.
 
-use super::ca::Flaw;
+use super::ca_error::CaError;
 use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// What counts in a file.
-pub(super) struct Contents {
+/// The parts of a CA's PEM file that are used.
+pub(super) struct PemFile {
     /// The first private key.
     pub(super) key: PrivateKeyDer<'static>,
-    /// All certificates, in their order.
+    /// All certificates, in file order.
     pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
-/// Reads a file that should hold a key and a certificate of it.
-pub(super) fn read(file: &[u8]) -> Result<Contents, Flaw> {
+/// Parses a CA's file. Returns the first private key and all certificates.
+pub(super) fn parse(file: &[u8]) -> Result<PemFile, CaError> {
     if file.trim_ascii().is_empty() {
-        return Err(Flaw::Empty);
+        return Err(CaError::Empty);
     }
     let mut key = None;
     let mut certificates = Vec::new();
-    for block in pem::parse_many(file).map_err(|e| Flaw::Damaged(e.to_string()))? {
-        // RFC 1421 section 4.6.1.1: how OpenSSL marks a key in PKCS#1 or SEC1 that has a passphrase.
-        let encrypted = block.headers().get("Proc-Type").is_some_and(|value| value.contains("ENCRYPTED"));
+    for block in pem::parse_many(file).map_err(|e| CaError::Damaged(e.into()))? {
+        // RFC 1421 section 4.6.1.1: OpenSSL marks an encrypted PKCS#1 or SEC1 key with this header.
+        let is_encrypted = block.headers().get("Proc-Type").is_some_and(|value| value.contains("ENCRYPTED"));
         let found = match block.tag() {
             "CERTIFICATE" => {
                 certificates.push(block.into_contents().into());
                 continue;
             }
-            "ENCRYPTED PRIVATE KEY" => return Err(Flaw::Passphrase),
-            _ if encrypted => return Err(Flaw::Passphrase),
+            "ENCRYPTED PRIVATE KEY" => return Err(CaError::Passphrase),
+            _ if is_encrypted => return Err(CaError::Passphrase),
             "PRIVATE KEY" => PrivateKeyDer::Pkcs8(block.into_contents().into()),
             "RSA PRIVATE KEY" => PrivateKeyDer::Pkcs1(block.into_contents().into()),
             "EC PRIVATE KEY" => PrivateKeyDer::Sec1(block.into_contents().into()),
-            _ => continue, // EC PARAMETERS, DH PARAMETERS and the like
+            _ => continue, // for example EC PARAMETERS and DH PARAMETERS
         };
         key.get_or_insert(found);
     }
-    Ok(Contents { key: key.ok_or(Flaw::NoKey)?, certificates })
+    Ok(PemFile { key: key.ok_or(CaError::NoKey)?, certificates })
 }
 
-/// The first certificate in a file that should hold nothing else.
+/// Returns the first certificate in `file`, or `None` if it has none or is not valid PEM.
 pub(super) fn first_certificate(file: &[u8]) -> Option<CertificateDer<'static>> {
     pem::parse_many(file)
         .ok()?
@@ -48,18 +48,13 @@ pub(super) fn first_certificate(file: &[u8]) -> Option<CertificateDer<'static>> 
         .map(|it| it.into_contents().into())
 }
 
-/// A certificate as a file.
-pub(super) fn certificate(der: &CertificateDer<'_>) -> String {
+/// Encodes a certificate in PEM.
+pub(crate) fn encode_certificate(der: &CertificateDer<'_>) -> String {
     encode("CERTIFICATE", der)
 }
 
-/// What stands between the first line of such a file and the last.
-pub(super) fn base64(bytes: &[u8]) -> String {
-    encode("", bytes).lines().filter(|line| !line.starts_with("-----")).collect()
-}
-
-/// A private key as a file.
-pub(super) fn private_key(pkcs8: &[u8]) -> String {
+/// Encodes a PKCS#8 private key in PEM.
+pub(super) fn encode_private_key(pkcs8: &[u8]) -> String {
     encode("PRIVATE KEY", pkcs8)
 }
 
@@ -74,42 +69,42 @@ mod tests {
     const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAQID\n-----END PRIVATE KEY-----\n";
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nBAUG\n-----END CERTIFICATE-----\n";
 
-    fn flaw(file: &str) -> Flaw {
-        read(file.as_bytes()).err().unwrap()
+    fn error(file: &str) -> CaError {
+        parse(file.as_bytes()).err().unwrap()
     }
 
     #[test]
-    fn takes_blocks_in_any_order_and_with_any_line_ends() {
+    fn accepts_blocks_in_any_order_and_any_line_endings() {
         let both = [format!("{KEY}{CERTIFICATE}"), format!("{CERTIFICATE}{KEY}")];
         for file in both.iter().flat_map(|file| [file.clone(), file.replace('\n', "\r\n"), format!("text\n\n{file}\n")])
         {
-            let contents = read(file.as_bytes()).unwrap();
-            assert_eq!(contents.key.secret_der(), [1, 2, 3]);
-            assert_eq!(contents.certificates, [CertificateDer::from(vec![4, 5, 6])]);
+            let parsed = parse(file.as_bytes()).unwrap();
+            assert_eq!(parsed.key.secret_der(), [1, 2, 3]);
+            assert_eq!(parsed.certificates, [CertificateDer::from(vec![4, 5, 6])]);
         }
     }
 
     #[test]
-    fn tells_what_is_wrong() {
-        assert!(matches!(flaw(""), Flaw::Empty));
-        assert!(matches!(flaw(" \r\n\n"), Flaw::Empty));
-        assert!(matches!(flaw(CERTIFICATE), Flaw::NoKey));
-        assert!(matches!(flaw("not PEM at all"), Flaw::NoKey));
-        assert!(matches!(flaw(&KEY.replace("AQID", "A*ID")), Flaw::Damaged(_)));
-        assert!(matches!(flaw(&format!("{}{CERTIFICATE}", KEY.split("-----END").next().unwrap())), Flaw::Damaged(_)));
-        assert!(matches!(flaw(&KEY.replace("PRIVATE", "ENCRYPTED PRIVATE")), Flaw::Passphrase));
+    fn reports_the_defect_of_a_file() {
+        assert!(matches!(error(""), CaError::Empty));
+        assert!(matches!(error(" \r\n\n"), CaError::Empty));
+        assert!(matches!(error(CERTIFICATE), CaError::NoKey));
+        assert!(matches!(error("not PEM at all"), CaError::NoKey));
+        assert!(matches!(error(&KEY.replace("AQID", "A*ID")), CaError::Damaged(_)));
+        let unterminated = format!("{}{CERTIFICATE}", KEY.split("-----END").next().unwrap());
+        assert!(matches!(error(&unterminated), CaError::Damaged(_)));
+        assert!(matches!(error(&KEY.replace("PRIVATE", "ENCRYPTED PRIVATE")), CaError::Passphrase));
         let headers = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAQID";
-        let marked = KEY.replace("PRIVATE", "RSA PRIVATE").replace("AQID", headers);
-        assert!(matches!(flaw(&marked), Flaw::Passphrase));
-        assert!(matches!(flaw(&marked.replace('\n', "\r\n")), Flaw::Passphrase));
+        let encrypted = KEY.replace("PRIVATE", "RSA PRIVATE").replace("AQID", headers);
+        assert!(matches!(error(&encrypted), CaError::Passphrase));
+        assert!(matches!(error(&encrypted.replace('\n', "\r\n")), CaError::Passphrase));
     }
 
     #[test]
-    fn writes_what_it_reads() {
-        let file = certificate(&CertificateDer::from(vec![4, 5, 6])) + &private_key(&[1, 2, 3]);
+    fn parses_the_files_it_encodes() {
+        let file = encode_certificate(&CertificateDer::from(vec![4, 5, 6])) + &encode_private_key(&[1, 2, 3]);
         assert_eq!(file, format!("{CERTIFICATE}{KEY}"));
         assert_eq!(first_certificate(file.as_bytes()), Some(vec![4, 5, 6].into()));
         assert_eq!(first_certificate(KEY.as_bytes()), None);
-        assert_eq!(base64(&[7; 100]).len(), 136, "on one line");
     }
 }

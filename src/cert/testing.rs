@@ -1,4 +1,4 @@
-//! What the tests of certificates share.
+//! Fixtures and helpers for the tests of certificates.
 
 use super::Ca;
 use crate::clock::Moment;
@@ -7,24 +7,24 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A file of `tests/data/ca`, made by the script there.
-pub(super) fn fixture(name: &str) -> Vec<u8> {
+/// Reads a file of `tests/data/ca`, which `make.sh` there generates.
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ca").join(name)).unwrap()
 }
 
-/// The CA in such a file.
-pub(super) fn ca_of(name: &str) -> Ca {
-    let folder = Scratch::new();
-    fs::write(folder.join("mitmproxy-ca.pem"), fixture(name)).unwrap();
-    Ca::open(&folder, midday()).unwrap()
+/// Opens the CA in a fixture.
+pub(crate) fn ca_of(name: &str) -> Ca {
+    let dir = TempDir::new();
+    fs::write(dir.join("mitmproxy-ca.pem"), fixture(name)).unwrap();
+    Ca::open(&dir, midday()).unwrap()
 }
 
-/// A CA that was just made.
-pub(super) fn new_ca(now: SystemTime) -> Ca {
-    Ca::open(&Scratch::new(), now).unwrap()
+/// Creates a CA.
+pub(crate) fn new_ca(now: SystemTime) -> Ca {
+    Ca::open(&TempDir::new(), now).unwrap()
 }
 
-/// 2030-06-15 12:00, when every fixture is valid.
+/// 2030-06-15 12:00 UTC. Every fixture is valid then.
 pub(super) fn midday() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_907_755_200)
 }
@@ -33,16 +33,16 @@ pub(super) fn days(n: u64) -> Duration {
     Duration::from_secs(n * 24 * 60 * 60)
 }
 
-/// The time on the clocks of other programs.
-pub(super) fn now() -> SystemTime {
+/// The current time, for certificates that other programs verify.
+pub(crate) fn now() -> SystemTime {
     UNIX_EPOCH + Moment::now().since_epoch()
 }
 
-/// An empty folder that goes at the end of its test.
-pub(super) struct Scratch(PathBuf);
+/// An empty directory that is deleted on drop.
+pub(crate) struct TempDir(PathBuf);
 
-impl Scratch {
-    pub(super) fn new() -> Self {
+impl TempDir {
+    pub(crate) fn new() -> Self {
         let unique = u64::from_be_bytes(super::x509::random().unwrap());
         let path = std::env::temp_dir().join(format!("spectral-cert-{unique:016x}"));
         fs::create_dir(&path).unwrap();
@@ -50,7 +50,7 @@ impl Scratch {
     }
 }
 
-impl Deref for Scratch {
+impl Deref for TempDir {
     type Target = Path;
 
     fn deref(&self) -> &Path {
@@ -58,7 +58,7 @@ impl Deref for Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

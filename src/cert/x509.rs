@@ -1,15 +1,18 @@
-//! What stands in the certificates that we write: the CA's, once, and a leaf for each name.
+//! Writes X.509 certificates: a new CA's, and one leaf per name.
 //!
 //! ```text
 //!   rcgen: version, serial, ──▶ issuer ──▶ signature
-//!   validity, SAN and so on     the CA's   by the CA's key, whatever
-//!                               own bytes  file format it came in
+//!   validity, SAN and so on     the CA's   by the CA's key, in
+//!                               own bytes  any supported format
 //! ```
 //!
-//! rcgen reads keys in PKCS#8 alone, so keys are rustls', which reads them all. It writes an issuer's name from a map with one
-//! value for each attribute, so the name is put in afterwards: RFC 5280 section 4.1.2.4 has it equal the CA's subject, many
-//! verifiers compare bytes, and directories make CAs with `DC` twice.
+//! rcgen reads only PKCS#8 keys. Keys are therefore loaded by rustls, which also reads PKCS#1 and SEC1.
+//!
+//! rcgen writes the issuer's name from a map with one value per attribute type. The CA's own bytes replace it afterwards: RFC
+//! 5280 section 4.1.2.4 requires the issuer to match the CA's subject, many verifiers compare bytes, and CAs created by
+//! directory services have several `DC` attributes.
 
+use super::ca_error::BoxError;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
@@ -18,12 +21,11 @@ use rustls::SignatureScheme;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::sign::SigningKey;
-use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 
-/// A private key and its public half.
+/// A private key with its public key.
 #[derive(Debug)]
 pub(super) struct Key {
     public: SubjectPublicKeyInfo,
@@ -31,54 +33,54 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// A new one, on P-256.
-    pub(super) fn generate() -> Result<Self, Failure> {
+    /// Generates a P-256 key.
+    pub(super) fn generate() -> Result<Self, BoxError> {
         let pkcs8 = PrivatePkcs8KeyDer::from(KeyPair::generate()?.serialize_der());
-        Self::load(&PrivateKeyDer::Pkcs8(pkcs8)).ok_or(Failure("a new key is refused".into()))
+        Self::load(&PrivateKeyDer::Pkcs8(pkcs8)).ok_or_else(|| "the generated key is not usable".into())
     }
 
-    /// Reads PKCS#1, SEC1 and PKCS#8. `None` if it is damaged, or of a kind or size that ring does not know.
+    /// Loads a PKCS#1, SEC1 or PKCS#8 key. Returns `None` if it is damaged, or if ring does not support its algorithm or size.
     pub(super) fn load(der: &PrivateKeyDer<'_>) -> Option<Self> {
         let private = ring::sign::any_supported_type(der).ok()?;
         let public = SubjectPublicKeyInfo::from_der(private.public_key()?.as_ref()).ok()?;
         Some(Self { public, private })
     }
 
-    /// The public half as a certificate has it, in `subjectPublicKey`.
+    /// Returns the public key as encoded in a certificate's `subjectPublicKey`.
     pub(super) fn public(&self) -> &[u8] {
         self.public.der_bytes()
     }
 
-    /// The private half for a TLS server.
+    /// Returns the private key, for a TLS server.
     pub(super) fn private(&self) -> Arc<dyn SigningKey> {
         Arc::clone(&self.private)
     }
 
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Failure> {
-        let signer = self.private.choose_scheme(SCHEMES).ok_or(Failure("the key signs no certificates".into()))?;
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, BoxError> {
+        let signer = self.private.choose_scheme(SIGNATURE_SCHEMES).ok_or("the key cannot sign certificates")?;
         Ok(signer.sign(message)?)
     }
 }
 
-/// Who signs leaves.
+/// The CA's name and key, which leaves are issued from.
 #[derive(Debug)]
 pub(super) struct Issuer {
     /// The CA's subject, in DER.
     pub(super) name: Vec<u8>,
-    /// The CA's subject key id, if it has one.
+    /// The CA's subject key identifier, if it has one.
     pub(super) key_id: Option<Vec<u8>>,
     /// The CA's key.
     pub(super) key: Key,
 }
 
 impl Issuer {
-    /// A certificate for a TLS server called `name` that has `key`.
+    /// Issues a certificate for a TLS server with this name and key.
     pub(super) fn leaf(
         &self,
         name: &ServerName<'_>,
         key: &Key,
         validity: Validity,
-    ) -> Result<CertificateDer<'static>, Failure> {
+    ) -> Result<CertificateDer<'static>, BoxError> {
         let text = match name {
             ServerName::DnsName(name) => name.as_ref().to_ascii_lowercase(),
             other => other.to_str().into_owned(),
@@ -88,27 +90,28 @@ impl Issuer {
             ServerName::IpAddress(addr) => SanType::IpAddress((*addr).into()),
             _ => SanType::DnsName(text.as_str().try_into()?),
         }];
-        // RFC 5280 section 4.2.1.6: an empty subject makes the SAN critical, and rcgen sees to that.
-        if text.len() <= MAX_COMMON_NAME {
+        // RFC 5280 section 4.2.1.6: with an empty subject, the SAN must be critical. rcgen sets that.
+        if text.len() <= MAX_COMMON_NAME_CHARS {
             leaf.distinguished_name.push(DnType::CommonName, text);
         }
         leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        // rcgen's own way of saying "no CA" also writes a subject key id, which section 4.2.1.2 asks of CAs alone.
-        let mut no_ca =
+        // rcgen's `IsCa::ExplicitNoCa` also writes a subject key identifier, which section 4.2.1.2 requires only of CAs.
+        let mut not_ca =
             CustomExtension::from_oid_content(BASIC_CONSTRAINTS, yasna::construct_der(|w| w.write_sequence(|_| ())));
-        no_ca.set_criticality(true);
-        leaf.custom_extensions = vec![no_ca];
-        // Section 4.2.1.1: it must equal the CA's subject key id. Where that has none nothing is compared, and one is derived.
+        not_ca.set_criticality(true);
+        leaf.custom_extensions = vec![not_ca];
+        // Section 4.2.1.1: this must equal the CA's subject key identifier. If the CA has none, verifiers compare nothing, and
+        // rcgen derives a value.
         leaf.use_authority_key_identifier_extension = true;
         let mut ca = CertificateParams::default();
         ca.key_identifier_method = self.key_id.clone().map_or(KeyIdMethod::Sha256, KeyIdMethod::PreSpecified);
 
-        let draft = leaf.signed_by(&key.public, &rcgen::Issuer::new(ca, Unsigned(&self.key)))?;
+        let draft = leaf.signed_by(&key.public, &rcgen::Issuer::new(ca, PlaceholderSigner(&self.key)))?;
         self.sign(draft.der())
     }
 
-    /// Puts our name into a certificate, and our signature under it.
+    /// Replaces the issuer of a draft certificate with the CA's name, and signs the result.
     ///
     /// ```text
     /// Certificate ::= SEQUENCE {                TBSCertificate ::= SEQUENCE {
@@ -116,7 +119,7 @@ impl Issuer {
     ///     signatureAlgorithm   ...,                 issuer, ...
     ///     signatureValue       BIT STRING }
     /// ```
-    fn sign(&self, draft: &[u8]) -> Result<CertificateDer<'static>, Failure> {
+    fn sign(&self, draft: &[u8]) -> Result<CertificateDer<'static>, BoxError> {
         let (fields, algorithm) = yasna::parse_der(draft, |reader| {
             reader.read_sequence(|reader| {
                 let mut fields = Vec::new();
@@ -132,7 +135,7 @@ impl Issuer {
         let signed = yasna::construct_der(|writer| {
             writer.write_sequence(|writer| {
                 for (at, field) in fields.iter().enumerate() {
-                    writer.next().write_der(if at == ISSUER { &self.name } else { field });
+                    writer.next().write_der(if at == ISSUER_INDEX { &self.name } else { field });
                 }
             });
         });
@@ -148,10 +151,10 @@ impl Issuer {
     }
 }
 
-/// The CA's key as rcgen wants to have it for a draft: it names the algorithm, and the signature comes later.
-struct Unsigned<'a>(&'a Key);
+/// Names the CA's signature algorithm to rcgen and signs nothing. [`Issuer::sign`] replaces the empty signature.
+struct PlaceholderSigner<'a>(&'a Key);
 
-impl PublicKeyData for Unsigned<'_> {
+impl PublicKeyData for PlaceholderSigner<'_> {
     fn der_bytes(&self) -> &[u8] {
         self.0.public.der_bytes()
     }
@@ -161,17 +164,17 @@ impl PublicKeyData for Unsigned<'_> {
     }
 }
 
-impl rcgen::SigningKey for Unsigned<'_> {
+impl rcgen::SigningKey for PlaceholderSigner<'_> {
     fn sign(&self, _: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         Ok(Vec::new())
     }
 }
 
-/// A new CA: its key in PKCS#8, and its certificate.
-pub(super) fn new_ca(now: i64) -> Result<(PrivatePkcs8KeyDer<'static>, CertificateDer<'static>), Failure> {
-    let from = now.saturating_sub(CA_BACKDATED);
-    let mut ca = params(Validity { from, until: from.saturating_add(CA_LIFE) })?;
-    // Trust stores go by the name: two CAs of one name and two keys get in each other's way there.
+/// Generates a CA: a PKCS#8 private key and a self-signed certificate.
+pub(super) fn new_ca(now: i64) -> Result<(PrivatePkcs8KeyDer<'static>, CertificateDer<'static>), BoxError> {
+    let not_before = now.saturating_sub(CA_BACKDATE_SECS);
+    let mut ca = params(Validity { not_before, not_after: not_before.saturating_add(CA_LIFETIME_SECS) })?;
+    // Trust stores look CAs up by name: two with one name and different keys conflict there.
     let name = format!("{CA_NAME} {:08x}", u32::from_be_bytes(random()?));
     ca.distinguished_name.push(DnType::CommonName, name.as_str());
     ca.distinguished_name.push(DnType::OrganizationName, name);
@@ -182,58 +185,49 @@ pub(super) fn new_ca(now: i64) -> Result<(PrivatePkcs8KeyDer<'static>, Certifica
     Ok((key.serialize_der().into(), certificate.into()))
 }
 
-fn params(validity: Validity) -> Result<CertificateParams, Failure> {
-    let mut serial: [u8; SERIAL_LEN] = random()?;
+fn params(validity: Validity) -> Result<CertificateParams, BoxError> {
+    let mut serial: [u8; SERIAL_BYTES] = random()?;
     if let Some(first) = serial.first_mut() {
-        *first = *first & 0x7f | 0x40; // positive, and of one length
+        *first = *first & 0x7f | 0x40; // positive, and always of the same length
     }
     let mut params = CertificateParams::default();
     params.serial_number = Some(SerialNumber::from_slice(&serial));
     params.distinguished_name = DistinguishedName::new();
-    params.not_before = OffsetDateTime::from_unix_timestamp(validity.from)?;
-    params.not_after = OffsetDateTime::from_unix_timestamp(validity.until)?;
+    params.not_before = OffsetDateTime::from_unix_timestamp(validity.not_before)?;
+    params.not_after = OffsetDateTime::from_unix_timestamp(validity.not_after)?;
     Ok(params)
 }
 
-/// Bytes that nobody can guess.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], Failure> {
+/// Returns cryptographically secure random bytes.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], BoxError> {
     let mut bytes = [0; N];
     let filled = ring::default_provider().secure_random.fill(&mut bytes);
-    filled.map_err(|_| Failure("the system gives no random bytes".into()))?;
+    filled.map_err(|_| "the system provides no random bytes")?;
     Ok(bytes)
 }
 
-/// From when until when a certificate is good, both included, in seconds since the epoch.
+/// A certificate's validity period in Unix seconds, both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Validity {
-    pub(super) from: i64,
-    pub(super) until: i64,
+    pub(super) not_before: i64,
+    pub(super) not_after: i64,
 }
 
-/// Seconds since the epoch; none on a machine whose clock stands before it.
+/// Converts to Unix seconds. A time before 1970 becomes 0.
 pub(super) fn seconds(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Why something could not be made or signed: the machine's fault or the CA's, never a client's.
-#[derive(Debug)]
-pub(super) struct Failure(String);
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+/// Converts from Unix seconds.
+pub(super) fn system_time(seconds: i64) -> SystemTime {
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    let time = if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+    time.unwrap_or(UNIX_EPOCH)
 }
 
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(cause: E) -> Self {
-        Self(cause.to_string())
-    }
-}
-
-/// One for each kind of key, of which a key has one: the hash is SHA-256, or that of the curve.
-const SCHEMES: &[SignatureScheme] = &[
+/// One scheme per kind of key. The hash is SHA-256, or the one that matches the curve.
+const SIGNATURE_SCHEMES: &[SignatureScheme] = &[
     SignatureScheme::RSA_PKCS1_SHA256,
     SignatureScheme::ECDSA_NISTP256_SHA256,
     SignatureScheme::ECDSA_NISTP384_SHA384,
@@ -241,15 +235,15 @@ const SCHEMES: &[SignatureScheme] = &[
 ];
 
 const CA_NAME: &str = "Spectral Capture CA";
-pub(super) const DAY: i64 = 24 * 60 * 60;
-/// As mitmproxy's, for clients whose clocks are behind.
-const CA_BACKDATED: i64 = 2 * DAY;
-const CA_LIFE: i64 = 10 * 365 * DAY;
-/// RFC 5280 section 4.1.2.2 allows 20; 8 would do against guessing.
-const SERIAL_LEN: usize = 16;
+pub(super) const DAY_SECS: i64 = 24 * 60 * 60;
+/// For clients whose clocks are slow. mitmproxy uses the same value.
+const CA_BACKDATE_SECS: i64 = 2 * DAY_SECS;
+const CA_LIFETIME_SECS: i64 = 10 * 365 * DAY_SECS;
+/// RFC 5280 section 4.1.2.2 allows up to 20. 8 would be enough to prevent guessing.
+const SERIAL_BYTES: usize = 16;
 /// `ub-common-name`, RFC 5280 appendix A.1.
-const MAX_COMMON_NAME: usize = 64;
+const MAX_COMMON_NAME_CHARS: usize = 64;
 /// `id-ce-basicConstraints`, RFC 5280 section 4.2.1.9.
 const BASIC_CONSTRAINTS: &[u64] = &[2, 5, 29, 19];
-/// Where the issuer stands in a TBSCertificate, RFC 5280 section 4.1.
-const ISSUER: usize = 3;
+/// Index of the issuer among the fields of a TBSCertificate, RFC 5280 section 4.1.
+const ISSUER_INDEX: usize = 3;

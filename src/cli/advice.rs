@@ -1,22 +1,38 @@
 //! Remedies for the library's errors, warnings and reasons, in terms of this program's commands and options.
+//!
+//! The library states what failed, on what and why. Its messages name no option; the remedies here do.
 
 use super::text::escape;
-use spectral_capture::{Error, Reason, Uncaptured, Warning};
+use spectral_capture::{CaError, Error, OutputError, Reason, Uncaptured, Warning, merge, recover};
 use std::io;
 use std::path::Path;
 
-/// An error with its remedy, for [`super::fail`].
+/// Returns an error with its remedy, for [`super::message::fail`].
 pub(crate) fn error_line(error: &Error) -> String {
     with_remedy(error.to_string(), for_error(error))
 }
 
-/// A warning with its remedy, as a line for stderr.
+/// Returns an error of `spectral capture recover` with its remedy.
+pub(crate) fn recover_error_line(error: &recover::Error) -> String {
+    let remedy = match error {
+        recover::Error::Output(cause) => for_error(cause),
+        _ => None,
+    };
+    with_remedy(error.to_string(), remedy)
+}
+
+/// Returns an error of `spectral capture merge` or `redact` with its remedy.
+pub(crate) fn rewrite_error_line(error: &merge::Error) -> String {
+    let remedy = match error {
+        merge::Error::Output(cause) => for_error(cause),
+        _ => None,
+    };
+    with_remedy(error.to_string(), remedy)
+}
+
+/// Returns a warning with its remedy, as a line for stderr.
 pub(crate) fn warning_line(warning: &Warning) -> String {
-    format!(
-        "spectral: warning: {}
-",
-        escape(&with_remedy(warning.to_string(), for_warning(warning)))
-    )
+    format!("spectral: warning: {}\n", escape(&with_remedy(warning.to_string(), for_warning(warning))))
 }
 
 fn with_remedy(problem: String, remedy: Option<String>) -> String {
@@ -26,21 +42,67 @@ fn with_remedy(problem: String, remedy: Option<String>) -> String {
     }
 }
 
-/// A remedy for an error that prevents a capture from starting.
+/// Returns the remedy for an error that prevents a capture from starting.
 pub(crate) fn for_error(error: &Error) -> Option<String> {
-    match error {
+    let remedy = match error {
         Error::Listen { cause, .. } => match cause.kind() {
-            io::ErrorKind::AddrInUse => Some("choose another port with -p, or -p 0 for any free port".into()),
-            io::ErrorKind::PermissionDenied => Some("choose a port above 1023 with -p".into()),
-            io::ErrorKind::AddrNotAvailable => Some("choose an address of this machine with --listen".into()),
+            io::ErrorKind::AddrInUse => "choose another port with -p, or -p 0 for any free port",
+            io::ErrorKind::PermissionDenied => "choose a port above 1023 with -p",
+            io::ErrorKind::AddrNotAvailable => "choose an address of this machine with --listen",
+            _ => return None,
+        },
+        Error::Output { cause, .. } => return for_output(cause).map(str::to_owned),
+        Error::Ca { cause, .. } => return for_ca(cause).map(str::to_owned),
+        Error::UpstreamCa { .. } => "give --upstream-ca a PEM file of certificates",
+        _ => return None,
+    };
+    Some(remedy.to_owned())
+}
+
+fn for_output(error: &OutputError) -> Option<&'static str> {
+    match error {
+        OutputError::NoFileName | OutputError::IsDirectory => Some("name a file with -o"),
+        OutputError::NotAFile | OutputError::DanglingLink(_) => Some("choose another file with -o"),
+        OutputError::TooManyUnfinished { .. } => Some("delete those that are not needed"),
+        OutputError::Create { cause, .. } => match cause.kind() {
+            io::ErrorKind::NotFound => Some("create it, or choose another file with -o"),
+            io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Some("choose another file with -o")
+            }
             _ => None,
         },
-        Error::UpstreamCa { .. } => Some("give --upstream-ca a PEM file of certificates".into()),
         _ => None,
     }
 }
 
-/// A remedy for a problem of the capture itself.
+fn for_ca(error: &CaError) -> Option<&'static str> {
+    match error {
+        CaError::NoHomeDirectory => Some("choose a directory with --ca-dir"),
+        CaError::NotADirectory | CaError::Read(_) | CaError::Create(_) => {
+            Some("choose another directory with --ca-dir")
+        }
+        CaError::DanglingLink => Some("repair the link, or choose another directory with --ca-dir"),
+        CaError::Removed => Some("try again"),
+        CaError::Passphrase => Some("remove the passphrase, or choose another directory with --ca-dir"),
+        CaError::NotYetValid { .. } => {
+            Some("correct the clock, choose another directory with --ca-dir, or move the file away to create a new CA")
+        }
+        CaError::Empty
+        | CaError::Damaged(_)
+        | CaError::NoKey
+        | CaError::UnsupportedKey
+        | CaError::NoCertificate
+        | CaError::Mismatch
+        | CaError::NotCa
+        | CaError::CannotSign
+        | CaError::Expired { .. } => {
+            Some("choose another directory with --ca-dir, or move the file away to create a new CA")
+        }
+        _ => None,
+    }
+}
+
+/// Returns the remedy for a warning.
 pub(crate) fn for_warning(warning: &Warning) -> Option<String> {
     match warning {
         Warning::Leftover { part } | Warning::Unfinished { part, .. } => {
@@ -51,7 +113,8 @@ pub(crate) fn for_warning(warning: &Warning) -> Option<String> {
     }
 }
 
-/// A remedy for connections that were not captured. `passes_refused`: hosts whose clients refuse our certificate pass through.
+/// Returns the remedy for connections that were not captured. `passes_refused` is true if hosts whose clients reject our
+/// certificate are passed through.
 pub(crate) fn for_uncaptured(uncaptured: &Uncaptured, ca_cert: Option<&Path>, passes_refused: bool) -> Option<String> {
     let name = uncaptured.host.rsplit_once(':').map_or(uncaptured.host.as_str(), |(name, _)| name);
     match &uncaptured.reason {
@@ -75,5 +138,86 @@ pub(crate) fn for_uncaptured(uncaptured: &Uncaptured, ca_cert: Option<&Path>, pa
         }
         Reason::Internal => Some("please report it with the panic message above".into()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+    use std::net::SocketAddr;
+    use std::time::UNIX_EPOCH;
+
+    fn system(kind: ErrorKind) -> io::Error {
+        kind.into()
+    }
+
+    #[test]
+    fn every_ca_error_has_a_remedy_where_one_exists() {
+        let cases = [
+            (CaError::NoHomeDirectory, "--ca-dir"),
+            (CaError::NotADirectory, "--ca-dir"),
+            (CaError::DanglingLink, "repair the link"),
+            (CaError::Removed, "try again"),
+            (CaError::Read(system(ErrorKind::PermissionDenied)), "--ca-dir"),
+            (CaError::Create(system(ErrorKind::PermissionDenied)), "--ca-dir"),
+            (CaError::Empty, "move the file away"),
+            (CaError::Damaged("bad base64".into()), "move the file away"),
+            (CaError::Passphrase, "remove the passphrase"),
+            (CaError::NoKey, "move the file away"),
+            (CaError::UnsupportedKey, "move the file away"),
+            (CaError::NoCertificate, "move the file away"),
+            (CaError::Mismatch, "move the file away"),
+            (CaError::NotCa, "move the file away"),
+            (CaError::CannotSign, "move the file away"),
+            (CaError::NotYetValid { from: UNIX_EPOCH }, "correct the clock"),
+            (CaError::Expired { until: UNIX_EPOCH }, "move the file away"),
+        ];
+        for (cause, remedy) in cases {
+            let line = error_line(&Error::Ca { path: "/ca".into(), cause });
+            assert!(line.starts_with("cannot use the CA /ca: ") && line.contains("; "), "{line}");
+            assert!(line.contains(remedy) && !line.contains('\n'), "{line}");
+        }
+        // The system provides no random bytes: no option helps.
+        assert_eq!(for_ca(&CaError::Generate("no random bytes".into())), None);
+    }
+
+    #[test]
+    fn an_output_error_names_the_directory_and_the_option() {
+        let line = |cause| error_line(&Error::Output { path: "/x/y.zip".into(), cause });
+        let create = |kind| OutputError::Create { directory: "/x".into(), cause: system(kind) };
+        assert_eq!(
+            line(create(ErrorKind::NotFound)),
+            "cannot write /x/y.zip: the directory /x does not exist; create it, or choose another file with -o"
+        );
+        assert_eq!(
+            line(create(ErrorKind::PermissionDenied)),
+            "cannot write /x/y.zip: permission denied in the directory /x; choose another file with -o"
+        );
+        assert_eq!(line(OutputError::IsDirectory), "cannot write /x/y.zip: it is a directory; name a file with -o");
+        for cause in [
+            OutputError::NoFileName,
+            OutputError::NotAFile,
+            OutputError::DanglingLink(system(ErrorKind::NotFound)),
+            create(ErrorKind::NotADirectory),
+            create(ErrorKind::ReadOnlyFilesystem),
+        ] {
+            assert!(for_output(&cause).unwrap().contains("-o"), "{cause}");
+        }
+        let too_many = OutputError::TooManyUnfinished { directory: "/x".into() };
+        assert!(for_output(&too_many).unwrap().contains("delete"));
+        assert_eq!(for_output(&create(ErrorKind::StorageFull)), None);
+    }
+
+    #[test]
+    fn a_listen_error_names_the_option_to_change() {
+        let addr: SocketAddr = ([127, 0, 0, 1], 8080).into();
+        let line = |kind| error_line(&Error::Listen { addr, cause: system(kind) });
+        assert_eq!(
+            line(ErrorKind::AddrInUse),
+            "cannot listen on 127.0.0.1:8080: the port is in use; choose another port with -p, or -p 0 for any free port"
+        );
+        assert!(line(ErrorKind::PermissionDenied).ends_with("permission denied; choose a port above 1023 with -p"));
+        assert!(line(ErrorKind::AddrNotAvailable).ends_with("choose an address of this machine with --listen"));
     }
 }

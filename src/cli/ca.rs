@@ -50,8 +50,9 @@ pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> R
         }
         Action::Env { shell, proxy } => {
             let ca = open_or_create(dir)?;
-            shell
-                .lines(&Environment::current(), |before| Ok(before.through(proxy, &write_trust_files(&ca, before)?)))?
+            shell.lines(&Environment::current(), |before| {
+                Ok(before.with_proxy(proxy, &write_trust_files(&ca, before)?))
+            })?
         }
         Action::UnsetEnv(shell) => shell.undo_lines(&Environment::current()),
         Action::Install(execution) => return system_store::install(&open_or_create(dir)?, execution, out),

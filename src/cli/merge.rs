@@ -1,5 +1,6 @@
 //! `spectral capture merge`: one bundle made of several.
 
+use super::advice;
 use super::output::print;
 use super::text::{count, escape};
 use spectral_capture::merge;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Merges `bundles` into `output` and prints the contents of the new bundle.
 pub(crate) fn merge(bundles: &[PathBuf], output: &Path, out: &mut dyn Write) -> Result<(), String> {
-    let merged = merge::merge(bundles, output).map_err(|e| e.to_string())?;
+    let merged = merge::merge(bundles, output).map_err(|e| advice::rewrite_error_line(&e))?;
     let line = format!(
         "Merged {} to {}: {}, {}, {}",
         count(bundles.len() as u64, "bundle"),

@@ -1,5 +1,6 @@
 //! `spectral capture recover`: a bundle of what a capture left that did not end.
 
+use super::advice;
 use super::text::{count, escape, grouped};
 use spectral_capture::recover::{Recovered, from_part};
 use std::io::{self, Write};
@@ -7,7 +8,7 @@ use std::path::Path;
 
 /// Recovers what `part` holds and says what that is.
 pub(crate) fn recover(part: &Path, output: Option<&Path>, out: &mut dyn Write) -> Result<(), String> {
-    let recovered = from_part(part, output).map_err(|e| e.to_string())?;
+    let recovered = from_part(part, output).map_err(|e| advice::recover_error_line(&e))?;
     match out.write_all(said(part, &recovered).as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot write: {e}")),
         _ => Ok(()),

@@ -1,5 +1,6 @@
 //! `spectral capture redact`: a copy of a bundle with secrets replaced.
 
+use super::advice;
 use super::output::print;
 use super::text::{count, escape};
 use spectral_capture::redact::{self, Redacted, Rules};
@@ -8,7 +9,7 @@ use std::path::Path;
 
 /// Redacts `file` into `output` and prints the numbers of replaced values, and of bodies that were not searched.
 pub(crate) fn redact(file: &Path, output: &Path, rules: &Rules, out: &mut dyn Write) -> Result<(), String> {
-    let redacted = redact::redact(file, output, rules).map_err(|e| e.to_string())?;
+    let redacted = redact::redact(file, output, rules).map_err(|e| advice::rewrite_error_line(&e))?;
     let text: String = summary(&redacted, rules).iter().map(|line| format!("{}\n", escape(line))).collect();
     print(&text, out)
 }

@@ -124,7 +124,7 @@ impl Prepared {
         if let Err(e) = thread::Builder::new().name("signals".into()).spawn(deal) {
             return fail(&format!("cannot start a thread: {e}"));
         }
-        let variables = environment.through(proxy, &self.folder.files);
+        let variables = environment.with_proxy(proxy, &self.folder.files);
         let code = match Child::start(&program, args, variables.iter(), &inherited) {
             Ok(child) => {
                 Phase::Running(child).begin(&phase);
@@ -163,13 +163,13 @@ impl Prepared {
                 self.ca.path().display()
             ));
         }
-        if environment.is_ours() {
+        if environment.is_proxied() {
             lines.push("This is a run within another one, which does not see its traffic.".into());
         }
         if self.config.insecure {
             lines.push("Certificates of origins are not verified (-k).".into());
         }
-        let theirs: Vec<_> = environment.restored().proxies().collect();
+        let theirs: Vec<_> = environment.without_proxy().proxy_variables().collect();
         if !theirs.is_empty() {
             lines.push(format!(
                 "Warning: the proxy in {} is not asked meanwhile: what is reached only through it cannot be reached.",

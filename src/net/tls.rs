@@ -3,8 +3,7 @@
 pub(crate) mod session;
 
 use self::session::TlsSession;
-use crate::cert;
-use crate::error::Error;
+use crate::error::{Error, UpstreamCaError};
 use crate::wire::authority::Host;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
@@ -34,13 +33,18 @@ pub(crate) struct TowardsOrigins {
 }
 
 impl TowardsOrigins {
-    /// Trusts the machine's roots but for `ca`, our own, and those in `more`; everyone if `insecure`.
+    /// Trusts `roots` without `ca`, our own CA, and the certificates in the files `more`; every certificate if `insecure`.
     ///
     /// # Errors
     /// If a file of `more` cannot be read or holds no certificate.
-    pub(crate) fn new(ca: &CertificateDer<'_>, more: &[PathBuf], insecure: bool) -> Result<Self, Error> {
+    pub(crate) fn new(
+        roots: Vec<CertificateDer<'static>>,
+        ca: &CertificateDer<'_>,
+        more: &[PathBuf],
+        insecure: bool,
+    ) -> Result<Self, Error> {
         let provider = Arc::new(provider());
-        let mut roots = machine_roots(ca);
+        let mut roots = without(roots, ca);
         let mut given = Vec::new();
         for file in more {
             given.extend(read_certificates(&mut roots, file)?);
@@ -193,10 +197,10 @@ impl ResolvesServerCert for Leaf {
 
 /// What this machine's apps verify origins with, less our own CA: whoever has it in their system's store, or in a variable,
 /// trusts it to stand in for origins, not as one.
-fn machine_roots(ca: &CertificateDer<'_>) -> RootCertStore {
+fn without(certificates: Vec<CertificateDer<'static>>, ca: &CertificateDer<'_>) -> RootCertStore {
     let (mut roots, mut own) = (RootCertStore::empty(), RootCertStore::empty());
     // One that does not parse is skipped, as other programs on the machine skip it.
-    roots.add_parsable_certificates(cert::machine_roots());
+    roots.add_parsable_certificates(certificates);
     own.add_parsable_certificates([ca.clone()]);
     // By the key, which is what signs: it may be there under another certificate.
     let keys: Vec<_> = own.roots.iter().map(|own| &own.subject_public_key_info).collect();
@@ -206,16 +210,17 @@ fn machine_roots(ca: &CertificateDer<'_>) -> RootCertStore {
 
 /// Adds the certificates in `file` to `roots`, and returns them.
 fn read_certificates(roots: &mut RootCertStore, file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let fail = |what: String| Error::UpstreamCa { path: file.to_owned(), what };
-    let pem = std::fs::read(file).map_err(|e| fail(e.to_string()))?;
+    let fail = |cause| Error::UpstreamCa { path: file.to_owned(), cause };
+    let damaged = |e: Box<dyn std::error::Error + Send + Sync>| fail(UpstreamCaError::Damaged(e));
+    let pem = std::fs::read(file).map_err(|e| fail(UpstreamCaError::Read(e)))?;
     let mut found = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|e| fail(format!("not PEM: {e}")))?;
-        roots.add(certificate.clone()).map_err(|e| fail(format!("a certificate in it cannot be used: {e}")))?;
+        let certificate = certificate.map_err(|e| damaged(e.into()))?;
+        roots.add(certificate.clone()).map_err(|e| damaged(e.into()))?;
         found.push(certificate);
     }
     match found.is_empty() {
-        true => Err(fail("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".into())),
+        true => Err(fail(UpstreamCaError::NoCertificate)),
         false => Ok(found),
     }
 }

@@ -1,7 +1,11 @@
-//! Getting clients to trust the CA: certificate formats, environment variables, and per-platform guides.
+//! Makes clients trust the CA: certificate formats, environment variables, and guides per platform.
 //!
-//! Used before traffic flows; `net`, `wire` and `record` import nothing from here.
+//! Used before traffic flows. `cert`, `net`, `wire` and `record` import nothing from here.
 
+pub(crate) mod details;
 pub(crate) mod environment;
 pub(crate) mod guides;
 pub(crate) mod p12;
+pub(crate) mod profile;
+pub(crate) mod roots;
+mod variables;

@@ -378,14 +378,14 @@ fn a_link_stays_a_link() {
 #[test]
 fn what_cannot_be_written_is_known_at_once() {
     let folder = Folder::new("refuse");
-    assert!(refusal(&folder.0).ends_with("that is a folder: name a file in it with -o"));
-    assert!(refusal(Path::new("/")).ends_with("that names no file: choose one with -o"));
-    assert!(refusal(Path::new("/dev/null")).ends_with("that is no ordinary file: choose another with -o"));
+    assert!(refusal(&folder.0).ends_with(": it is a directory"));
+    assert!(refusal(Path::new("/")).ends_with(": the path has no file name"));
+    assert!(refusal(Path::new("/dev/null")).ends_with(": not a regular file"));
     let missing = folder.0.join("missing").join("capture.zip");
     let said = refusal(&missing);
-    assert!(said.contains("there is no folder") && said.contains("missing: make it"), "{said}");
+    assert!(said.contains(": the directory ") && said.ends_with("missing does not exist"), "{said}");
     fs::write(folder.0.join("file"), b"").unwrap();
-    assert!(refusal(&folder.0.join("file/capture.zip")).contains("is no folder"));
+    assert!(refusal(&folder.0.join("file/capture.zip")).ends_with(" is not a directory"));
     assert_eq!(folder.files(), ["file"]);
 }
 

@@ -5,7 +5,7 @@
 //!   NAME.zip.bak ◀── NAME.zip ◀── NAME.zip.part       at the end, with no moment without a whole bundle
 //! ```
 
-use crate::error::Error;
+use crate::error::{Error, OutputError};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
@@ -51,7 +51,7 @@ impl UnfinishedBundle {
     /// Opens the part for `output`, whose folder has to be there. The parts of others that are in the way are returned too.
     pub(super) fn create(output: &Path) -> Result<(File, Self, Vec<PathBuf>), Error> {
         let output = checked(output)?;
-        let fail = |e: io::Error| Error::Output { path: output.clone(), what: advice(&output, &e) };
+        let fail = |e: io::Error| Error::Output { path: output.clone(), cause: creation_error(&output, e) };
         let (file, path, others) = Self::open(&output).map_err(fail)?;
         // Where files cannot be locked, nobody can tell a running capture from a dead one, and both are well.
         let _ = file.try_lock();
@@ -138,21 +138,21 @@ pub(crate) fn backup_of(output: &Path) -> PathBuf {
 
 /// `output` if a file of that name can be made; the file it means if it is a link.
 fn checked(output: &Path) -> Result<PathBuf, Error> {
-    let fail = |what: String| Error::Output { path: output.to_owned(), what };
+    let fail = |cause| Error::Output { path: output.to_owned(), cause };
     let Some(name) = output.file_name() else {
-        return Err(fail("that names no file: choose one with -o".into()));
+        return Err(fail(OutputError::NoFileName));
     };
     if output.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        return Err(fail("that is a folder: name a file in it with -o".into()));
+        return Err(fail(OutputError::IsDirectory));
     }
     let mut output = output.with_file_name(name);
     if output.is_symlink() {
         // The file it means is replaced, and the link stays one.
-        output = fs::canonicalize(&output).map_err(|e| fail(format!("it is a link that leads nowhere ({e})")))?;
+        output = fs::canonicalize(&output).map_err(|e| fail(OutputError::DanglingLink(e)))?;
     }
     match fs::metadata(&output) {
-        Ok(meta) if meta.is_dir() => Err(fail("that is a folder: name a file in it with -o".into())),
-        Ok(meta) if !meta.is_file() => Err(fail("that is no ordinary file: choose another with -o".into())),
+        Ok(meta) if meta.is_dir() => Err(fail(OutputError::IsDirectory)),
+        Ok(meta) if !meta.is_file() => Err(fail(OutputError::NotAFile)),
         _ => Ok(output),
     }
 }
@@ -197,20 +197,12 @@ fn beside(output: &Path, suffix: &str) -> PathBuf {
     output.with_file_name(name)
 }
 
-/// What a person can do about it.
-fn advice(output: &Path, error: &io::Error) -> String {
-    let folder = folder(output).display();
-    match error.kind() {
-        io::ErrorKind::NotFound => format!("there is no folder {folder}: make it, or choose another file with -o"),
-        io::ErrorKind::NotADirectory => format!("{folder} is no folder: choose another file with -o"),
-        io::ErrorKind::PermissionDenied => {
-            format!("not allowed to write to the folder {folder}: choose another file with -o")
-        }
-        io::ErrorKind::ReadOnlyFilesystem => format!("the folder {folder} is read-only: choose another file with -o"),
-        io::ErrorKind::AlreadyExists => {
-            format!("too many unfinished bundles (.part) in the folder {folder}: remove those not needed")
-        }
-        _ => error.to_string(),
+/// Converts an error of [`Part::open`].
+fn creation_error(output: &Path, cause: io::Error) -> OutputError {
+    let directory = folder(output).to_owned();
+    match cause.kind() {
+        io::ErrorKind::AlreadyExists => OutputError::TooManyUnfinished { directory },
+        _ => OutputError::Create { directory, cause },
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files of the CA: the certificate to pass on, trust files for a shell, exports.
 
-use spectral_capture::{CaCertificate, Environment, Roots, TrustFiles};
+use spectral_capture::{CaCertificate, Environment, TrustFiles, TrustedRoots};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -34,7 +34,7 @@ pub(super) fn write_trust_files(ca: &CaCertificate, environment: &Environment) -
         replace(&path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
         std::path::absolute(&path).map_err(|e| e.to_string())
     };
-    let roots = Roots::with(ca, environment);
+    let roots = TrustedRoots::with(ca, environment);
     Ok(TrustFiles {
         roots: write("spectral-roots.pem", roots.pem().as_bytes())?,
         extra: write("spectral-extra.pem", roots.extra_pem(environment).as_bytes())?,

@@ -32,7 +32,7 @@ impl Shell {
         change: impl FnOnce(&Environment) -> Result<Environment, String>,
     ) -> Result<Vec<u8>, String> {
         let after = change(current)?;
-        let before = current.restored();
+        let before = current.without_proxy();
         // All variables, even those that this shell has already: the lines may be saved for another shell.
         let changes: BTreeMap<_, _> = before.changes_to(&after).chain(current.changes_to(&after)).collect();
         let mut text = self.comment().as_bytes().to_vec();
@@ -42,10 +42,10 @@ impl Shell {
 
     /// Returns lines that undo those of [`Shell::lines`].
     pub(super) fn undo_lines(self, current: &Environment) -> Vec<u8> {
-        if !current.is_ours() {
+        if !current.is_proxied() {
             return NOTHING_TO_UNDO.to_vec();
         }
-        current.changes_to(&current.restored()).flat_map(|(name, value)| self.line(name, value)).collect()
+        current.changes_to(&current.without_proxy()).flat_map(|(name, value)| self.line(name, value)).collect()
     }
 
     /// Returns the line that sets or unsets a variable.

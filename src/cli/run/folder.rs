@@ -6,7 +6,7 @@
 //! Who is killed cannot clean up: the next run does it. A folder is locked while its run lives, and the system lets go of that
 //! whatever ends it.
 
-use spectral_capture::{CaCertificate, Environment, Roots, TrustFiles};
+use spectral_capture::{CaCertificate, Environment, TrustFiles, TrustedRoots};
 use std::collections::hash_map::RandomState;
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -48,12 +48,12 @@ impl Folder {
             wgetrc: Some(file("wgetrc")),
         };
         let folder = Self { path, _owned: owned, files };
-        let roots = Roots::with(ca, environment);
+        let roots = TrustedRoots::with(ca, environment);
         write(&folder.files.roots, FOR_ALL, roots.pem().as_bytes())?;
         write(&folder.files.java, FOR_ALL, &roots.p12())?;
         write(&folder.files.extra, FOR_ALL, roots.extra_pem(environment).as_bytes())?;
         if let Some(wgetrc) = &folder.files.wgetrc {
-            write(wgetrc, FOR_OWNER, &wget_settings(&environment.restored(), &folder.files.roots))?;
+            write(wgetrc, FOR_OWNER, &wget_settings(&environment.without_proxy(), &folder.files.roots))?;
         }
         fs::set_permissions(&folder.path, Permissions::from_mode(0o711))?;
         Ok(folder)

@@ -1,6 +1,8 @@
-//! Other people's verifiers judge our leaves, in handshakes where they have a socket: those that are on this machine.
+//! Interoperability tests: TLS clients of other projects verify our leaves, as far as they are installed on this machine.
+//!
+//! Each client runs handshakes against a local server. OpenSSL verifies certificate files instead.
 
-use super::testing::{Scratch, ca_of, new_ca, now};
+use super::testing::{TempDir, ca_of, new_ca, now};
 use super::{Ca, Leaves};
 use rustls::crypto::ring;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -13,15 +15,16 @@ use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
-/// A server, what a client of it trusts, and what the client should make of it.
+/// A server's certificate, the root that a client trusts, and the expected verdict.
 struct Case {
     trusted: PathBuf,
     name: String,
     certified: Arc<CertifiedKey>,
+    /// `accept` or `refuse`.
     verdict: &'static str,
 }
 
-fn cases(dir: &Scratch) -> Vec<Case> {
+fn cases(dir: &TempDir) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut case = |ca: &Arc<Ca>, trusted: &Ca, name: &str, verdict| {
         let file = dir.join(format!("{}.pem", cases.len()));
@@ -30,22 +33,22 @@ fn cases(dir: &Scratch) -> Vec<Case> {
         let certified = leaves.certificate(&name.to_owned().try_into().unwrap(), now()).unwrap();
         cases.push(Case { trusted: file, name: name.to_owned(), certified, verdict });
     };
-    let made = Arc::new(new_ca(now()));
-    let long = format!("{}.{}.example.com", "a".repeat(40), "b".repeat(40)); // no CN, so an empty subject
+    let created = Arc::new(new_ca(now()));
+    let long = format!("{}.{}.example.com", "a".repeat(40), "b".repeat(40)); // too long for a CN, so the subject is empty
     for name in ["api.example.com", &long, "127.0.0.1", "::1"] {
-        case(&made, &made, name, "accept");
+        case(&created, &created, name, "accept");
     }
     for file in ["rsa-pkcs1.pem", "p384-pkcs8.pem"] {
         let ca = Arc::new(ca_of(file));
         case(&ca, &ca, "api.example.com", "accept");
     }
     case(&Arc::new(ca_of("issuing-with-root.pem")), &ca_of("p384-pkcs8.pem"), "api.example.com", "accept");
-    case(&made, &new_ca(now()), "api.example.com", "refuse");
+    case(&created, &new_ca(now()), "api.example.com", "refuse");
     assert_eq!(cases.len(), CASES);
     cases
 }
 
-/// Says "ok" to whoever completes a handshake.
+/// Runs a TLS server that sends "ok" after each handshake. Returns its port.
 fn serve(certified: &Arc<CertifiedKey>) -> u16 {
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -57,7 +60,7 @@ fn serve(certified: &Arc<CertifiedKey>) -> u16 {
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         while let Ok((socket, _)) = listener.accept() {
-            // A client that refuses us ends this with an error.
+            // Fails if the client rejects the certificate.
             let _ = answer(socket, &config);
         }
     });
@@ -72,70 +75,67 @@ fn answer(socket: TcpStream, config: &Arc<ServerConfig>) -> io::Result<()> {
     stream.flush()
 }
 
-/// Runs `program` with `TRUSTED NAME PORT VERDICT` for each case; it exits with 0 if it agrees with every verdict.
-fn judge(tool: &str, program: impl FnOnce(&Scratch) -> Command) {
-    if !found(tool) {
+/// Runs `program` with the arguments `TRUSTED NAME PORT VERDICT` for each case. It exits with 0 if every verdict is as expected.
+fn verify(tool: &str, program: impl FnOnce(&TempDir) -> Command) {
+    if !is_installed(tool) {
         return;
     }
-    let dir = Scratch::new();
+    let dir = TempDir::new();
     let mut command = program(&dir);
     for case in cases(&dir) {
         let port = serve(&case.certified);
         command.arg(case.trusted).arg(case.name).arg(port.to_string()).arg(case.verdict);
     }
-    let (agreed, told) = run(&mut command);
-    assert!(agreed, "{tool}: {told}");
-    assert_eq!(told.matches("as it should").count(), CASES, "{tool}: {told}");
+    let (succeeded, output) = run(&mut command);
+    assert!(succeeded, "{tool}: {output}");
+    assert_eq!(output.matches("as expected").count(), CASES, "{tool}: {output}");
 }
 
-fn found(tool: &str) -> bool {
-    let found = Command::new(tool).arg("--help").output().is_ok();
-    if !found {
-        // Past the test harness, which hides what a test that passes prints.
-        let _ = writeln!(
-            io::stderr(),
-            "SKIPPED: {tool} is not on this machine, so what it makes of our certificates is not known"
-        );
+fn is_installed(tool: &str) -> bool {
+    let is_installed = Command::new(tool).arg("--help").output().is_ok();
+    if !is_installed {
+        // Written directly to stderr: the test harness hides the output of tests that pass.
+        let _ = writeln!(io::stderr(), "SKIPPED: {tool} is not installed; its verdict on our certificates is unknown");
     }
-    found
+    is_installed
 }
 
 #[expect(clippy::disallowed_macros, reason = "the test harness shows it with --nocapture")]
 fn run(command: &mut Command) -> (bool, String) {
     let output = command.output().unwrap();
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    println!("{told}");
-    (output.status.success(), told)
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{text}");
+    (output.status.success(), text)
 }
 
-fn script(dir: &Scratch, name: &str, text: &str) -> PathBuf {
+fn script(dir: &TempDir, name: &str, text: &str) -> PathBuf {
     let path = dir.join(name);
     fs::write(&path, text).unwrap();
     path
 }
 
 #[test]
-fn openssl_accepts_them_strictly() {
-    if !found("openssl") {
+fn strict_openssl_agrees() {
+    if !is_installed("openssl") {
         return;
     }
-    let dir = Scratch::new();
+    let dir = TempDir::new();
     for case in cases(&dir) {
-        let leaf = script(&dir, "leaf.pem", &super::pem::certificate(&case.certified.cert[0]));
-        let chain: String = case.certified.cert[1..].iter().map(super::pem::certificate).collect();
+        let leaf = script(&dir, "leaf.pem", &super::pem::encode_certificate(&case.certified.cert[0]));
+        let chain: String = case.certified.cert[1..].iter().map(super::pem::encode_certificate).collect();
         let chain = script(&dir, "chain.pem", &chain);
         let name = if case.name.parse::<std::net::IpAddr>().is_ok() { "-verify_ip" } else { "-verify_hostname" };
         let mut openssl = Command::new("openssl");
         openssl.args(["verify", "-x509_strict", "-purpose", "sslserver", "-no-CApath", "-no-CAstore"]);
         openssl.args([name, &case.name]).arg("-CAfile").arg(case.trusted).arg("-untrusted").args([chain, leaf]);
-        let (agreed, told) = run(&mut openssl);
-        assert_eq!(agreed, case.verdict == "accept", "{}: {told}", case.name);
+        let (succeeded, output) = run(&mut openssl);
+        assert_eq!(succeeded, case.verdict == "accept", "{}: {output}", case.name);
     }
 }
 
 #[test]
-fn python_accepts_them_strictly() {
-    judge("python3", |dir| {
+fn strict_python_agrees() {
+    verify("python3", |dir| {
         let mut python = Command::new("python3");
         python.arg(script(dir, "peer.py", PYTHON));
         python
@@ -143,8 +143,8 @@ fn python_accepts_them_strictly() {
 }
 
 #[test]
-fn node_accepts_them() {
-    judge("node", |dir| {
+fn node_agrees() {
+    verify("node", |dir| {
         let mut node = Command::new("node");
         node.arg(script(dir, "peer.js", NODE));
         node
@@ -152,8 +152,8 @@ fn node_accepts_them() {
 }
 
 #[test]
-fn java_accepts_them() {
-    judge("java", |dir| {
+fn java_agrees() {
+    verify("java", |dir| {
         let mut java = Command::new("java");
         java.arg(script(dir, "Peer.java", JAVA));
         java
@@ -161,8 +161,8 @@ fn java_accepts_them() {
 }
 
 #[test]
-fn go_accepts_them() {
-    judge("go", |dir| {
+fn go_agrees() {
+    verify("go", |dir| {
         let mut go = Command::new("go");
         go.env("GO111MODULE", "off").env("GOCACHE", dir.join("cache")).arg("run").arg(script(dir, "peer.go", GO));
         go
@@ -171,7 +171,7 @@ fn go_accepts_them() {
 
 const CASES: usize = 8;
 
-/// Strict is what 3.13 is by default.
+/// Python 3.13 and later verify strictly by default.
 const PYTHON: &str = r#"
 import socket, ssl, sys
 print(sys.version.split()[0], ssl.OPENSSL_VERSION)
@@ -186,7 +186,7 @@ for trusted, name, port, verdict in zip(cases, cases, cases, cases):
                 found, why = "accept", tls.version()
     except ssl.SSLCertVerificationError as e:
         found, why = "refuse", e
-    print(name, found, why, "as it should" if found == verdict else "BUT IT SHOULD NOT")
+    print(name, found, why, "as expected" if found == verdict else "UNEXPECTED")
     if found != verdict:
         sys.exit(1)
 "#;
@@ -198,8 +198,8 @@ const cases = process.argv.slice(2);
 (function next() {
     if (cases.length === 0) return;
     const [trusted, name, port, verdict] = cases.splice(0, 4);
-    const told = (found, why) => {
-        console.log(name, found, why, found === verdict ? "as it should" : "BUT IT SHOULD NOT");
+    const report = (found, why) => {
+        console.log(name, found, why, found === verdict ? "as expected" : "UNEXPECTED");
         if (found !== verdict) process.exit(1);
         next();
     };
@@ -207,8 +207,8 @@ const cases = process.argv.slice(2);
     const options = { socket, host: name, ca: fs.readFileSync(trusted) };
     if (!net.isIP(name)) options.servername = name;
     const client = tls.connect(options);
-    client.once("data", () => { told("accept", client.getProtocol()); client.destroy(); });
-    client.once("error", (e) => told("refuse", e.code));
+    client.once("data", () => { report("accept", client.getProtocol()); client.destroy(); });
+    client.once("error", (e) => report("refuse", e.code));
 })();
 "#;
 
@@ -246,7 +246,7 @@ public class Peer {
                 why = e.getMessage();
             }
             boolean right = found.equals(cases[i + 3]);
-            System.out.println(name + " " + found + " " + why + (right ? " as it should" : " BUT IT SHOULD NOT"));
+            System.out.println(name + " " + found + " " + why + (right ? " as expected" : " UNEXPECTED"));
             if (!right) System.exit(1);
         }
     }
@@ -282,10 +282,10 @@ func main() {
 			found, why = "nothing", err.Error()
 		}
 		if found != cases[3] {
-			fmt.Println(cases[1], found, why, "BUT IT SHOULD NOT")
+			fmt.Println(cases[1], found, why, "UNEXPECTED")
 			os.Exit(1)
 		}
-		fmt.Println(cases[1], found, why, "as it should")
+		fmt.Println(cases[1], found, why, "as expected")
 	}
 }
 "#;

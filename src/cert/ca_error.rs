@@ -1,0 +1,139 @@
+//! Reasons why the CA cannot be used.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+use time::{Date, OffsetDateTime};
+
+/// An error of a library that only its text distinguishes.
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// The reason why the CA cannot be used. The path is in [`crate::Error::Ca`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CaError {
+    /// No directory was given, and the user has no home directory.
+    NoHomeDirectory,
+    /// The CA's directory is a file or is below one.
+    NotADirectory,
+    /// The CA's file is a symbolic link to a file that does not exist, for example on a volume that is not mounted.
+    DanglingLink,
+    /// Another process removed the CA's file while it was opened.
+    Removed,
+    /// The CA's file cannot be read.
+    Read(io::Error),
+    /// A new CA cannot be written to the directory.
+    Create(io::Error),
+    /// The key or the certificate of a new CA cannot be generated.
+    Generate(Box<dyn Error + Send + Sync>),
+    /// The file is empty.
+    Empty,
+    /// The file is not valid PEM, or its certificate is not valid DER.
+    Damaged(Box<dyn Error + Send + Sync>),
+    /// The private key is encrypted.
+    Passphrase,
+    /// The file has no private key.
+    NoKey,
+    /// The key is damaged, or its algorithm or size is not supported.
+    UnsupportedKey,
+    /// The file has no certificate.
+    NoCertificate,
+    /// No certificate in the file belongs to the private key.
+    Mismatch,
+    /// The certificate is not a CA certificate (RFC 5280 section 4.2.1.9).
+    NotCa,
+    /// The certificate's key usage excludes signing certificates (RFC 5280 section 4.2.1.3).
+    CannotSign,
+    /// The certificate is not valid yet.
+    NotYetValid {
+        /// The start of its validity.
+        from: SystemTime,
+    },
+    /// The certificate has expired.
+    Expired {
+        /// The end of its validity.
+        until: SystemTime,
+    },
+}
+
+impl fmt::Display for CaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHomeDirectory => f.write_str("no home directory"),
+            Self::NotADirectory => f.write_str("not a directory"),
+            Self::DanglingLink => f.write_str("dangling symbolic link"),
+            Self::Removed => f.write_str("the file was removed while it was opened"),
+            Self::Read(cause) => write!(f, "cannot read the file: {cause}"),
+            Self::Create(cause) => write!(f, "cannot create a CA in this directory: {cause}"),
+            Self::Generate(cause) => write!(f, "cannot generate a CA: {cause}"),
+            Self::Empty => f.write_str("the file is empty"),
+            Self::Damaged(cause) => write!(f, "the file is damaged: {cause}"),
+            Self::Passphrase => f.write_str("the private key has a passphrase"),
+            Self::NoKey => f.write_str("the file has no private key"),
+            Self::UnsupportedKey => f.write_str(
+                "the private key is damaged or not supported (supported: RSA 2048 to 4096, P-256, P-384, Ed25519)",
+            ),
+            Self::NoCertificate => f.write_str("the file has no certificate"),
+            Self::Mismatch => f.write_str("the certificate does not match the private key"),
+            Self::NotCa => f.write_str("the certificate is not a CA certificate"),
+            Self::CannotSign => f.write_str("the certificate's key usage excludes signing certificates"),
+            Self::NotYetValid { from } => write!(f, "the certificate is not valid before {}", Day(*from)),
+            Self::Expired { until } => write!(f, "the certificate expired on {}", Day(*until)),
+        }
+    }
+}
+
+impl Error for CaError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Read(cause) | Self::Create(cause) => Some(cause),
+            Self::Generate(cause) | Self::Damaged(cause) => Some(&**cause),
+            _ => None,
+        }
+    }
+}
+
+/// Displays a time as its date in UTC, `2030-06-15`.
+struct Day(SystemTime);
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.date() {
+            Some(date) => date.fmt(f),
+            None => f.write_str("an unknown date"),
+        }
+    }
+}
+
+impl Day {
+    fn date(&self) -> Option<Date> {
+        let seconds = match self.0.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_secs()).ok()?,
+            Err(before) => i64::try_from(before.duration().as_secs()).ok()?.checked_neg()?,
+        };
+        Some(OffsetDateTime::from_unix_timestamp(seconds).ok()?.date())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn displays_dates_before_and_after_1970() {
+        let expired = |until| CaError::Expired { until }.to_string();
+        assert_eq!(expired(UNIX_EPOCH + Duration::from_secs(1_907_755_200)), "the certificate expired on 2030-06-15");
+        assert_eq!(expired(UNIX_EPOCH - Duration::from_secs(1)), "the certificate expired on 1969-12-31");
+    }
+
+    #[test]
+    fn has_the_cause_as_its_source() {
+        let cause = || io::Error::from(io::ErrorKind::PermissionDenied);
+        for error in [CaError::Read(cause()), CaError::Create(cause()), CaError::Damaged(cause().into())] {
+            assert_eq!(error.source().unwrap().to_string(), cause().to_string());
+        }
+        assert!(CaError::Empty.source().is_none());
+    }
+}

@@ -1,0 +1,98 @@
+//! The environment variables by which programs find a proxy and root certificates.
+
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Returns `JAVA_TOOL_OPTIONS` with the proxy, the trust store and its password.
+///
+/// They come after the original options, because the JVM uses the last value of a property.
+pub(super) fn java_options(original: Option<&OsStr>, proxy: SocketAddr, store: &Path) -> OsString {
+    let (host, port) = (proxy.ip(), proxy.port());
+    let mut options = original.map(OsStr::to_owned).unwrap_or_default();
+    if !options.is_empty() {
+        options.push(" ");
+    }
+    for protocol in ["http", "https"] {
+        options.push(format!("-D{protocol}.proxyHost={host} -D{protocol}.proxyPort={port} "));
+    }
+    // By default the JVM uses no proxy for the machine's own addresses.
+    options.push("-Dhttp.nonProxyHosts= ");
+    // The JVM removes single and double quotes. It has no other way to escape a space.
+    let quote = if store.as_os_str().as_encoded_bytes().contains(&b'\'') { "\"" } else { "'" };
+    for part in [OsStr::new("-Djavax.net.ssl.trustStore="), quote.as_ref(), store.as_os_str(), quote.as_ref()] {
+        options.push(part);
+    }
+    options.push(" -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStorePassword=");
+    options.push(crate::P12_PASSWORD);
+    options
+}
+
+/// Iterates over all variables that a capture sets or removes.
+pub(super) fn managed() -> impl Iterator<Item = &'static str> {
+    [PROXIES, NO_PROXIES, NODE_USES_PROXIES, ROOTS, EXTRA_ROOTS, JAVA, WGET].into_iter().flatten().copied()
+}
+
+/// Returns the name of the variable that keeps the previous value of `name`.
+pub(super) fn saved_name(name: &str) -> String {
+    format!("SPECTRAL_BEFORE_{name}")
+}
+
+/// Marks the environment of a captured command. Its value is the proxy's URL.
+pub(super) const MARKER: &str = "SPECTRAL_PROXY";
+/// The proxy's URL. Programs differ in which case they read: curl ignores `HTTP_PROXY`. npm, global-agent and some WebSocket
+/// clients read their own variables.
+pub(super) const PROXIES: &[&str] = &[
+    "http_proxy",
+    "https_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "all_proxy",
+    "WS_PROXY",
+    "WSS_PROXY",
+    "npm_config_proxy",
+    "npm_config_https_proxy",
+    "GLOBAL_AGENT_HTTP_PROXY",
+    "GLOBAL_AGENT_HTTPS_PROXY",
+];
+/// Hosts to reach without a proxy. Removed, because they would not be captured.
+pub(super) const NO_PROXIES: &[&str] = &["NO_PROXY", "no_proxy", "npm_config_noproxy", "GLOBAL_AGENT_NO_PROXY"];
+/// Node since 22.21 and 24.5 reads the proxy variables only if this is set.
+pub(super) const NODE_USES_PROXIES: &[&str] = &["NODE_USE_ENV_PROXY"];
+/// Root files that replace a program's own roots.
+pub(super) const ROOTS: &[&str] = &[
+    "SSL_CERT_FILE",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "GIT_SSL_CAINFO",
+    "CARGO_HTTP_CAINFO",
+    "AWS_CA_BUNDLE",
+    "DENO_CERT",
+    "PERL_LWP_SSL_CA_FILE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+    "HTTPLIB2_CA_CERTS",
+    "NIX_SSL_CERT_FILE",
+    "BUNDLE_SSL_CA_CERT",
+    "HEX_CACERTS_PATH",
+    // npm ignores NODE_EXTRA_CA_CERTS if an npmrc sets `cafile`.
+    "npm_config_cafile",
+];
+/// Certificates that are trusted in addition to a program's own roots.
+pub(super) const EXTRA_ROOTS: &[&str] = &["NODE_EXTRA_CA_CERTS"];
+pub(super) const JAVA: &[&str] = &["JAVA_TOOL_OPTIONS"];
+pub(super) const WGET: &[&str] = &["WGETRC"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_with_spaces_and_quotes_reach_the_jvm() {
+        let options = |path| java_options(None, ([127, 0, 0, 1], 1).into(), Path::new(path)).into_string().unwrap();
+        assert!(options("/a b/c").contains("trustStore='/a b/c' "));
+        assert!(options("/o'brien/c").contains("trustStore=\"/o'brien/c\" "));
+    }
+}
