@@ -111,7 +111,7 @@ impl Ca {
         key: &Key,
         validity: Validity,
     ) -> Result<Vec<CertificateDer<'static>>, LeafError> {
-        let leaf = self.issuer.leaf(name, key, validity).map_err(LeafError::Signing)?;
+        let leaf = self.issuer.issue_leaf(name, key, validity).map_err(LeafError::Signing)?;
         Ok([&[leaf, self.certificate.clone()], &*self.chain].concat())
     }
 }

@@ -75,7 +75,7 @@ pub(super) struct Issuer {
 
 impl Issuer {
     /// Issues a certificate for a TLS server with this name and key.
-    pub(super) fn leaf(
+    pub(super) fn issue_leaf(
         &self,
         name: &ServerName<'_>,
         key: &Key,
@@ -85,7 +85,7 @@ impl Issuer {
             ServerName::DnsName(name) => name.as_ref().to_ascii_lowercase(),
             other => other.to_str().into_owned(),
         };
-        let mut leaf = params(validity)?;
+        let mut leaf = certificate_params(validity)?;
         leaf.subject_alt_names = vec![match name {
             ServerName::IpAddress(addr) => SanType::IpAddress((*addr).into()),
             _ => SanType::DnsName(text.as_str().try_into()?),
@@ -173,7 +173,7 @@ impl rcgen::SigningKey for PlaceholderSigner<'_> {
 /// Generates a CA: a PKCS#8 private key and a self-signed certificate.
 pub(super) fn new_ca(now: i64) -> Result<(PrivatePkcs8KeyDer<'static>, CertificateDer<'static>), BoxError> {
     let not_before = now.saturating_sub(CA_BACKDATE_SECS);
-    let mut ca = params(Validity { not_before, not_after: not_before.saturating_add(CA_LIFETIME_SECS) })?;
+    let mut ca = certificate_params(Validity { not_before, not_after: not_before.saturating_add(CA_LIFETIME_SECS) })?;
     // Trust stores look CAs up by name: two with one name and different keys conflict there.
     let name = format!("{CA_NAME} {:08x}", u32::from_be_bytes(random()?));
     ca.distinguished_name.push(DnType::CommonName, name.as_str());
@@ -185,7 +185,7 @@ pub(super) fn new_ca(now: i64) -> Result<(PrivatePkcs8KeyDer<'static>, Certifica
     Ok((key.serialize_der().into(), certificate.into()))
 }
 
-fn params(validity: Validity) -> Result<CertificateParams, BoxError> {
+fn certificate_params(validity: Validity) -> Result<CertificateParams, BoxError> {
     let mut serial: [u8; SERIAL_BYTES] = random()?;
     if let Some(first) = serial.first_mut() {
         *first = *first & 0x7f | 0x40; // positive, and always of the same length

@@ -1,71 +1,73 @@
-//! What to do on each platform so that an app trusts our CA and goes through the proxy: shown by `spectral ca help` and by the proxy's
-//! own page, and written once.
+//! Guides per platform: how an app is made to trust the CA and to use the proxy.
 //!
-//! In a step, `code` stands in backquotes (with a blank in it, it is a command to be copied); `{ca}`, `{proxy}`, `{host}` and `{port}` stand for what is known where it is shown.
+//! `spectral ca help` and the proxy's own page show them.
+//!
+//! In a step, code is in backquotes. Code that contains a space is a command to copy. `{ca}`, `{proxy}`, `{host}` and `{port}`
+//! are replaced by the CA's file and the proxy's address.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// What to do on one platform.
+/// The steps for one platform.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TrustGuide {
-    /// How it is asked for, `ios`.
+    /// The name on the command line, for example `ios`.
     pub name: &'static str,
-    /// What it is called, `iOS and iPadOS`.
+    /// The title, for example `iPhone and iPad`.
     pub title: &'static str,
     steps: &'static [&'static str],
 }
 
 impl TrustGuide {
-    /// The steps, in their order, for a CA in the file `ca` and a proxy that listens on `proxy`.
+    /// Returns the steps in order, for a CA in the file `ca` and a proxy that listens on `proxy`.
     pub fn steps(&self, ca: &str, mut proxy: SocketAddr) -> impl Iterator<Item = String> {
         if proxy.ip().is_unspecified() {
-            // No client connects to it. The steps that name an address are for this machine's own programs.
+            // Clients cannot connect to this address. The steps that contain it are for programs on this machine.
             proxy.set_ip(Ipv4Addr::LOCALHOST.into());
         }
-        let known = [
+        let values = [
             ("{ca}", ca.to_owned()),
             ("{proxy}", format!("http://{proxy}")),
             ("{host}", proxy.ip().to_string()),
             ("{port}", proxy.port().to_string()),
         ];
-        self.steps
-            .iter()
-            .map(move |step| known.iter().fold((*step).to_owned(), |step, (blank, value)| step.replace(blank, value)))
+        self.steps.iter().map(move |step| {
+            values.iter().fold((*step).to_owned(), |step, (placeholder, value)| step.replace(placeholder, value))
+        })
     }
 }
 
-/// All that are known, in the order in which people ask for them.
+/// All guides, most requested first.
 pub const TRUST_GUIDES: &[TrustGuide] = &[
     TrustGuide {
         name: "firefox",
         title: "Firefox",
         steps: &[
-            "Settings, Privacy & Security, Certificates, View Certificates, tab Authorities, Import: choose `{ca}` and tick \"Trust this CA to identify websites\".",
-            "Settings, General, Network Settings, Manual proxy configuration: HTTP Proxy `{host}`, Port `{port}`, and tick \"Also use this proxy for HTTPS\".",
-            "For sites on this machine itself, set `network.proxy.allow_hijacking_localhost` to true in `about:config`.",
-            "Afterwards delete the certificate in the same window.",
+            "Open Settings, Privacy & Security, Certificates, View Certificates, tab Authorities, Import. Choose `{ca}` and tick \"Trust this CA to identify websites\".",
+            "Open Settings, General, Network Settings, Manual proxy configuration. Enter HTTP Proxy `{host}`, Port `{port}`, and tick \"Also use this proxy for HTTPS\".",
+            "To capture sites on this machine, set `network.proxy.allow_hijacking_localhost` to true in `about:config`.",
+            "Afterwards delete the certificate in the same window, and set the proxy back.",
         ],
     },
     TrustGuide {
         name: "chrome",
         title: "Chrome, Chromium, Edge",
         steps: &[
-            "On macOS: `spectral ca install`. On Windows: open the .cer file, Install Certificate, Current User, Trusted Root Certification Authorities.",
-            "On Linux: `certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n spectral -i {ca}` (certutil is in libnss3-tools or nss-tools).",
-            "Start it through the proxy, with a profile of its own: `google-chrome --user-data-dir=/tmp/spectral-chrome --proxy-server={proxy} --proxy-bypass-list='<-loopback>'`. The last option sends sites on this machine through the proxy too.",
-            "Afterwards, on Linux: `certutil -d sql:$HOME/.pki/nssdb -D -n spectral`.",
+            "On macOS: `spectral ca install`. On Windows: open the .cer file and choose Install Certificate, Current User, Trusted Root Certification Authorities.",
+            "On Linux: `certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n spectral -i {ca}` (certutil is in the package libnss3-tools or nss-tools).",
+            "Start the browser with the proxy and a separate profile: `google-chrome --user-data-dir=/tmp/spectral-chrome --proxy-server={proxy} --proxy-bypass-list='<-loopback>'`. The last option also captures sites on this machine.",
+            "Afterwards, on Linux: `certutil -d sql:$HOME/.pki/nssdb -D -n spectral`. On macOS: `spectral ca uninstall`.",
         ],
     },
     TrustGuide {
         name: "ios",
         title: "iPhone and iPad",
         steps: &[
-            "Start the proxy where the device can reach it: `spectral capture proxy --listen 0.0.0.0`, in a network that you trust.",
-            "Settings, Wi-Fi, the (i) of your network, Configure Proxy, Manual: the address of the machine with the proxy, Port `{port}`.",
+            "Start the proxy so that the device can reach it, in a network that you trust: `spectral capture proxy --listen 0.0.0.0`.",
+            "On the device, open Settings, Wi-Fi, the (i) of your network, Configure Proxy, Manual. Enter the address of the machine with the proxy, and Port `{port}`.",
             "In Safari open `http://mitm.it/`, choose the profile, and allow the download.",
-            "Settings, General, VPN & Device Management, Downloaded Profile, Install.",
-            "Settings, General, CertificateDetails, Certificate Trust Settings: switch the certificate on. Without it nothing is trusted.",
+            "Open Settings, General, VPN & Device Management, Downloaded Profile, and choose Install.",
+            "Open Settings, General, About, Certificate Trust Settings, and switch the certificate on. Without this step no app trusts it.",
             "Afterwards remove the profile and set Configure Proxy to Off. Apps that pin their certificates cannot be captured.",
         ],
     },
@@ -73,20 +75,20 @@ pub const TRUST_GUIDES: &[TrustGuide] = &[
         name: "android",
         title: "Android",
         steps: &[
-            "Start the proxy where the device can reach it: `spectral capture proxy --listen 0.0.0.0`, in a network that you trust.",
-            "Settings, Network & internet, Wi-Fi, your network, Edit, Advanced options, Proxy, Manual: the address of the machine with the proxy, Port `{port}`. For an emulator: `emulator -http-proxy {proxy}`.",
+            "Start the proxy so that the device can reach it, in a network that you trust: `spectral capture proxy --listen 0.0.0.0`.",
+            "On the device, open Settings, Network & internet, Wi-Fi, your network, Edit, Advanced options, Proxy, Manual. Enter the address of the machine with the proxy, and Port `{port}`. For an emulator: `emulator -http-proxy {proxy}`.",
             "In the browser open `http://mitm.it/` and download the .cer file.",
-            "Settings, Security, More security settings, Encryption & credentials, Install a certificate, CA certificate, Install anyway: choose the file. Names differ between makers; search the settings for \"CA certificate\".",
-            "Browsers trust it then. Apps since Android 7 do so only if they opt in: in a debug build of yours, `<debug-overrides><trust-anchors><certificates src=\"user\"/></trust-anchors></debug-overrides>` in the network security configuration.",
-            "Afterwards remove it under Trusted credentials, tab User, and set Proxy to None.",
+            "Open Settings, Security, More security settings, Encryption & credentials, Install a certificate, CA certificate, Install anyway, and choose the file. These names differ between manufacturers: search the settings for \"CA certificate\".",
+            "Browsers now trust the CA. Apps for Android 7 and later trust it only if they opt in. In a debug build of your own app, add this to the network security configuration: `<debug-overrides><trust-anchors><certificates src=\"user\"/></trust-anchors></debug-overrides>`.",
+            "Afterwards remove the certificate under Trusted credentials, tab User, and set Proxy to None.",
         ],
     },
     TrustGuide {
         name: "java",
         title: "Java",
         steps: &[
-            "For programs that you start there is nothing to set up: `spectral capture run -- java …`.",
-            "By hand, add the CA to the Java that runs: `keytool -importcert -noprompt -cacerts -storepass changeit -alias spectral -file {ca}`.",
+            "A program that you start with `spectral capture run -- java …` needs no setup.",
+            "For other programs, add the CA to the Java installation that runs them: `keytool -importcert -noprompt -cacerts -storepass changeit -alias spectral -file {ca}`.",
             "Start the program with `-Dhttp.proxyHost={host} -Dhttp.proxyPort={port} -Dhttps.proxyHost={host} -Dhttps.proxyPort={port} -Dhttp.nonProxyHosts=`.",
             "Afterwards: `keytool -delete -cacerts -storepass changeit -alias spectral`.",
         ],
@@ -95,11 +97,11 @@ pub const TRUST_GUIDES: &[TrustGuide] = &[
         name: "wsl",
         title: "Windows programs from WSL",
         steps: &[
-            "Programs inside WSL are as on any Linux: `spectral capture run -- COMMAND`, or `spectral ca install` inside of it. What follows is for programs of Windows.",
-            "Copy the certificate to where Windows sees it: `cp {ca} /mnt/c/Users/Public/spectral.cer`.",
-            "Have your Windows user trust it: `certutil.exe -user -addstore Root 'C:\\Users\\Public\\spectral.cer'`, and confirm.",
-            "Windows Settings, Network & internet, Proxy, Manual proxy setup: `{host}`, Port `{port}`. WSL 2 hands ports of localhost through.",
-            "Afterwards: `certutil.exe -user -delstore Root` and the serial number that `certutil.exe -user -store Root` shows for it; switch the proxy off.",
+            "Programs inside WSL are captured as on any Linux: use `spectral capture run -- COMMAND`, or `spectral ca install` inside WSL. The next steps are for Windows programs.",
+            "Copy the certificate to a folder that Windows can read: `cp {ca} /mnt/c/Users/Public/spectral.cer`.",
+            "Make your Windows user trust it, and confirm: `certutil.exe -user -addstore Root 'C:\\Users\\Public\\spectral.cer'`.",
+            "Open Windows Settings, Network & internet, Proxy, Manual proxy setup. Enter `{host}` and Port `{port}`. WSL 2 forwards localhost ports.",
+            "Afterwards switch the proxy off. Find the certificate's serial number with `certutil.exe -user -store Root`, and append it to this command: `certutil.exe -user -delstore Root`.",
         ],
     },
 ];
@@ -109,10 +111,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_blank_is_filled_in_and_code_ends() {
-        for platform in TRUST_GUIDES {
-            let steps: Vec<_> = platform.steps("/ca.pem", ([0, 0, 0, 0], 8080).into()).collect();
-            assert!((3..8).contains(&steps.len()), "{}", platform.name);
+    fn steps_have_no_placeholders_and_closed_backquotes() {
+        for guide in TRUST_GUIDES {
+            let steps: Vec<_> = guide.steps("/ca.pem", ([0, 0, 0, 0], 8080).into()).collect();
+            assert!((3..8).contains(&steps.len()), "{}", guide.name);
             for step in steps {
                 assert!(!step.contains('{') && step.matches('`').count() % 2 == 0, "{step}");
                 assert!(!step.contains("http://0.0.0.0"), "{step}");

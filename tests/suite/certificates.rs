@@ -1,4 +1,4 @@
-//! The CA as others find it, the leaves as a client sees them, and the verifiers of the world that have to accept both.
+//! The CA's files, the leaf certificates that clients receive, and TLS clients of other projects that verify both.
 
 use crate::support::cli::{Spectral, ca_in, spectral};
 use crate::support::peers::{find, newest_python, peer, run};
@@ -13,7 +13,7 @@ use x509_parser::prelude::*;
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
 const DAY: i64 = 24 * 60 * 60;
 
-/// The leaf that is shown to a client of `name` that asked for `host`.
+/// Returns the leaf that a client receives with the SNI `name` after `CONNECT host`.
 #[track_caller]
 fn leaf(capture: &Capture, origin: &Origin, host: &str, name: &str) -> Vec<u8> {
     capture.tls(&origin.at(host), name).peer_certificate().to_vec()
@@ -24,7 +24,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn a_leaf_is_as_strict_verifiers_want_it() {
+fn a_leaf_has_the_fields_that_strict_verifiers_require() {
     let origin = Origin::tls_answering(HELLO);
     let capture = Capture::start();
     let der = leaf(&capture, &origin, "127.0.0.1", "api.example.test");
@@ -58,12 +58,12 @@ fn a_leaf_is_as_strict_verifiers_want_it() {
         }
         (subject, authority)
     };
-    assert_eq!(key_ids(&cert), (None, key_ids(&ca).0), "the CA's key id, none of its own");
+    assert_eq!(key_ids(&cert), (None, key_ids(&ca).0), "the CA's key identifier, and no subject key identifier");
     assert!(key_ids(&ca).0.is_some());
 }
 
 #[test]
-fn the_ca_that_is_made_is_as_strict_verifiers_want_it() {
+fn a_new_ca_has_the_fields_that_strict_verifiers_require() {
     let capture = Capture::start();
     let (_, pem) = x509_parser::pem::parse_x509_pem(&std::fs::read(capture.ca.as_ref().unwrap()).unwrap()).unwrap();
     let ca = pem.parse_x509().unwrap();
@@ -76,14 +76,14 @@ fn the_ca_that_is_made_is_as_strict_verifiers_want_it() {
     let usage = ca.key_usage().unwrap().unwrap();
     assert!(usage.critical && usage.value.key_cert_sign(), "{:?}", usage.value);
     assert!(ca.subject().iter_common_name().count() == 1 && ca.subject().iter_organization().count() == 1);
-    // Another machine's CA has another name: two with one name and two keys confuse every trust store.
+    // Each new CA has a different name: two with one name and different keys conflict in trust stores.
     let other = Capture::start();
     let (_, pem) = x509_parser::pem::parse_x509_pem(&std::fs::read(other.ca.as_ref().unwrap()).unwrap()).unwrap();
     assert_ne!(pem.parse_x509().unwrap().subject().as_raw(), ca.subject().as_raw());
 }
 
 #[test]
-fn addresses_long_names_and_serials() {
+fn leaves_for_addresses_and_long_names_have_distinct_serials() {
     let origin = Origin::tls_with(
         crate::support::TlsSetup {
             wish: crate::support::Wish {
@@ -105,29 +105,29 @@ fn addresses_long_names_and_serials() {
     assert_eq!(
         cert.subject().iter_common_name().count(),
         0,
-        "CN holds 64 characters at most (RFC 5280 ub-common-name)"
+        "a CN has at most 64 characters (RFC 5280 ub-common-name)"
     );
 
     let serial = |der: &[u8]| X509Certificate::from_der(der).unwrap().1.raw_serial().to_vec();
     let key = |der: &[u8]| X509Certificate::from_der(der).unwrap().1.public_key().raw.to_vec();
     let again = leaf(&capture, &origin, "127.0.0.1", &long_name());
-    assert_eq!(again, der, "kept for the next connection");
+    assert_eq!(again, der, "cached for the next connection");
     let other = leaf(&capture, &origin, "127.0.0.1", "localhost");
     assert_ne!(serial(&other), serial(&der));
     assert_eq!(key(&other), key(&der), "one key per run");
     let restarted =
         leaf(&Capture::with(|c| c.ca_dir = Some(capture.dir.join("ca"))), &origin, "127.0.0.1", "localhost");
-    assert_ne!(serial(&restarted), serial(&other), "no serial twice from one CA");
+    assert_ne!(serial(&restarted), serial(&other), "a CA never repeats a serial");
     assert_ne!(key(&restarted), key(&other));
 }
 
-/// A DNS name of more than 64 characters.
+/// Returns a DNS name of more than 64 characters.
 fn long_name() -> String {
     format!("{}.{}.example.test", "a".repeat(40), "b".repeat(40))
 }
 
 #[test]
-fn the_first_run_makes_a_ca_in_mitmproxys_layout() {
+fn the_first_run_creates_a_ca_in_mitmproxys_layout() {
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &[]);
     let folder = dir.join(".mitmproxy");
@@ -146,14 +146,14 @@ fn the_first_run_makes_a_ca_in_mitmproxys_layout() {
     );
     assert!(!read("mitmproxy-ca-cert.pem").contains("PRIVATE"));
     running.interrupt();
-    // The second run uses it.
+    // The second run uses the same CA.
     let again = Spectral::capture(&dir, &[]);
     again.interrupt();
     assert_eq!(read("mitmproxy-ca.pem"), both);
 }
 
 #[test]
-fn two_first_runs_at_once_end_with_one_ca() {
+fn concurrent_first_runs_use_one_ca() {
     let dir = TempDir::new();
     let cas: Vec<_> = std::thread::scope(|scope| {
         let runs: Vec<_> = (0..4)
@@ -172,17 +172,17 @@ fn two_first_runs_at_once_end_with_one_ca() {
     });
     assert_eq!(cas.iter().collect::<HashSet<_>>().len(), 1);
     let names = std::fs::read_dir(dir.join("ca")).unwrap().count();
-    assert_eq!(names, 3, "nothing half-written is left");
+    assert_eq!(names, 3, "no temporary file is left");
 }
 
-/// Makes a CA with openssl in mitmproxy's layout; `key` makes the key, `order` joins the blocks.
+/// Creates a CA in mitmproxy's layout with openssl. `key` is the command that generates the key.
 #[track_caller]
-fn made_by_openssl(openssl: &Path, dir: &TempDir, key: &[&str], cert_first: bool) -> String {
+fn create_with_openssl(openssl: &Path, dir: &TempDir, key: &[&str], cert_first: bool) -> String {
     let folder = dir.join("ca");
     std::fs::create_dir(&folder).unwrap();
     let key_file = dir.join("key.pem");
-    let (what, options) = key.split_first().unwrap();
-    run(Command::new(openssl).arg(what).arg("-out").arg(&key_file).args(options)).ok();
+    let (command, options) = key.split_first().unwrap();
+    run(Command::new(openssl).arg(command).arg("-out").arg(&key_file).args(options)).ok();
     let cert = run(Command::new(openssl)
         .args(["req", "-x509", "-new", "-days", "100", "-subj", "/CN=theirs/O=theirs", "-key"])
         .arg(&key_file)
@@ -196,7 +196,7 @@ fn made_by_openssl(openssl: &Path, dir: &TempDir, key: &[&str], cert_first: bool
 }
 
 #[test]
-fn a_ca_that_is_there_is_used_as_it_is() {
+fn an_existing_ca_is_used_unchanged() {
     let Some(openssl) = peer("openssl") else {
         return;
     };
@@ -210,10 +210,10 @@ fn a_ca_that_is_there_is_used_as_it_is() {
     for kind in kinds {
         for cert_first in [false, true] {
             let dir = TempDir::new();
-            let both = made_by_openssl(&openssl, &dir, kind, cert_first);
+            let both = create_with_openssl(&openssl, &dir, kind, cert_first);
             let capture = Capture::with(|config| config.ca_dir = Some(dir.join("ca")));
             let file = dir.join("ca/mitmproxy-ca.pem");
-            assert_eq!(std::fs::read_to_string(&file).unwrap(), both, "not touched");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), both, "changed");
             let client = crate::support::TlsClient::new("localhost", crate::support::ca::certificates(&file));
             let mut link = capture.tls_with(&origin.at("localhost"), &client);
             assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello", "{kind:?} {cert_first}");
@@ -225,41 +225,39 @@ fn a_ca_that_is_there_is_used_as_it_is() {
 }
 
 #[test]
-fn a_broken_ca_is_an_error_and_stays_as_it_is() {
-    let mut broken = vec![
+fn a_damaged_ca_is_an_error_and_is_not_changed() {
+    let mut damaged = vec![
         ("empty", String::new()),
-        ("nonsense", "this is no PEM".to_owned()),
+        ("nonsense", "not PEM".to_owned()),
         ("a certificate without a key", std::fs::read_to_string(&TestCa::trusted().pem).unwrap()),
         ("half a file", std::fs::read_to_string(&TestCa::trusted().pem).unwrap()[..200].to_owned()),
     ];
     if let Some(openssl) = find("openssl") {
-        let dir = TempDir::new();
-        let locked = ["genrsa", "-aes128", "-passout", "pass:secret", "2048"];
-        let key = run(Command::new(&openssl).args(locked)).ok().text();
+        let encrypted = ["genrsa", "-aes128", "-passout", "pass:secret", "2048"];
+        let key = run(Command::new(&openssl).args(encrypted)).ok().text();
         let cert = std::fs::read_to_string(&TestCa::trusted().pem).unwrap();
-        broken.push(("a key with a passphrase", format!("{key}{cert}")));
+        damaged.push(("a key with a passphrase", format!("{key}{cert}")));
         let unrelated = run(Command::new(&openssl).args(["genrsa", "2048"])).ok().text();
-        broken.push(("a key of another certificate", format!("{unrelated}{cert}")));
-        drop(dir);
+        damaged.push(("a key of another certificate", format!("{unrelated}{cert}")));
     }
-    for (what, text) in broken {
+    for (case, text) in damaged {
         let dir = TempDir::new();
         std::fs::create_dir(dir.join("ca")).unwrap();
         let file = dir.write("ca/mitmproxy-ca.pem", &text);
-        let said = spectral(&dir, &["capture", "proxy", "-p", "0", "--ca-dir", dir.join("ca").to_str().unwrap()]);
-        assert_eq!(said.code, Some(1), "{what}: {}", said.err);
-        assert_eq!(said.err.trim().lines().count(), 1, "{what}: {}", said.err);
-        assert!(said.err.contains("mitmproxy-ca.pem"), "{what}: {}", said.err);
-        if what.contains("passphrase") {
-            assert!(said.err.to_lowercase().contains("passphrase"), "{}", said.err);
+        let output = spectral(&dir, &["capture", "proxy", "-p", "0", "--ca-dir", dir.join("ca").to_str().unwrap()]);
+        assert_eq!(output.code, Some(1), "{case}: {}", output.err);
+        assert_eq!(output.err.trim().lines().count(), 1, "{case}: {}", output.err);
+        assert!(output.err.contains("mitmproxy-ca.pem"), "{case}: {}", output.err);
+        if case.contains("passphrase") {
+            assert!(output.err.to_lowercase().contains("passphrase"), "{}", output.err);
         }
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "{what} is not overwritten");
-        assert_eq!(dir.names(), ["ca"], "{what}");
-        assert_eq!(std::fs::read_dir(dir.join("ca")).unwrap().count(), 1, "{what}: nothing is added");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "{case} was overwritten");
+        assert_eq!(dir.names(), ["ca"], "{case}");
+        assert_eq!(std::fs::read_dir(dir.join("ca")).unwrap().count(), 1, "{case}: a file was added");
     }
 }
 
-/// The verifiers of others, each told to trust our CA alone; each prints the body.
+/// A TLS client of another project that trusts only our CA and prints the body.
 struct Verifier {
     program: &'static str,
     arguments: fn(url: &Url<'_>) -> Vec<String>,
@@ -354,7 +352,7 @@ const VERIFIERS: &[Verifier] = &[
     },
 ];
 
-/// Lets `verifier` fetch a page through the proxy and fails unless it gets it.
+/// Fetches a page through the proxy with `verifier`, and fails if it does not arrive.
 fn verify(verifier: &Verifier) {
     let found = if verifier.program == "python3" { newest_python() } else { peer(verifier.program) };
     let Some(program) = found else {
@@ -365,68 +363,64 @@ fn verify(verifier: &Verifier) {
     for host in ["localhost", "127.0.0.1"] {
         let ca = capture.ca.as_ref().unwrap().to_str().unwrap();
         let url = Url { proxy: capture.addr, host, port: origin.port(), ca, dir: capture.dir.path() };
-        let said = run(Command::new(&program).args((verifier.arguments)(&url))).ok();
-        assert_eq!(said.text(), "hello", "{} {host}: {}", verifier.program, said.err);
+        let output = run(Command::new(&program).args((verifier.arguments)(&url))).ok();
+        assert_eq!(output.text(), "hello", "{} {host}: {}", verifier.program, output.err);
     }
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().traces.len(), 2, "{:?}", outcome.summary.uncaptured);
 }
 
 #[test]
-fn curl_accepts_them() {
+fn curl_accepts_our_certificates() {
     verify(&VERIFIERS[0]);
 }
 
 #[test]
-fn strict_python_accepts_them() {
+fn strict_python_accepts_our_certificates() {
     verify(&VERIFIERS[1]);
 }
 
 #[test]
-fn node_accepts_them() {
+fn node_accepts_our_certificates() {
     verify(&VERIFIERS[2]);
 }
 
 #[test]
-fn java_accepts_them() {
+fn java_accepts_our_certificates() {
     verify(&VERIFIERS[3]);
 }
 
 #[test]
-fn strict_openssl_accepts_them() {
+fn strict_openssl_accepts_our_certificates() {
     let Some(openssl) = peer("openssl") else {
         return;
     };
     let origin = Origin::tls_answering(HELLO);
     let capture = Capture::start();
-    let said = run(Command::new(openssl)
+    let output = run(Command::new(openssl)
         .args(["s_client", "-proxy", &capture.addr.to_string(), "-connect", &origin.at("localhost")])
         .args(["-servername", "localhost", "-verify_hostname", "localhost", "-x509_strict", "-verify_return_error"])
         .arg("-CAfile")
         .arg(capture.ca.as_ref().unwrap()));
-    assert!(said.text().contains("Verify return code: 0 (ok)"), "{}\n{}", said.text(), said.err);
+    assert!(output.text().contains("Verify return code: 0 (ok)"), "{}\n{}", output.text(), output.err);
 }
 
 #[test]
-fn mitmproxy_itself_starts_with_a_ca_that_we_made() {
+fn mitmproxy_starts_with_a_ca_that_we_created() {
     let Some(mitmdump) = peer("mitmdump") else {
         return;
     };
     let capture = Capture::start();
     let folder = capture.ca.as_ref().unwrap().parent().unwrap();
     let before = std::fs::read(folder.join("mitmproxy-ca.pem")).unwrap();
-    let nothing = capture.dir.write("no.flows", "");
-    run(Command::new(mitmdump)
-        .args(["-n", "-r"])
-        .arg(nothing)
-        .arg("--set")
-        .arg(format!("confdir={}", folder.display())))
-    .ok();
+    let empty = capture.dir.write("no.flows", "");
+    run(Command::new(mitmdump).args(["-n", "-r"]).arg(empty).arg("--set").arg(format!("confdir={}", folder.display())))
+        .ok();
     assert_eq!(std::fs::read(folder.join("mitmproxy-ca.pem")).unwrap(), before);
 }
 
 #[test]
-fn the_curl_line_of_the_banner_works_as_pasted() {
+fn the_curl_command_of_the_banner_works_when_pasted() {
     if peer("curl").is_none() {
         return;
     }
@@ -440,15 +434,15 @@ fn the_curl_line_of_the_banner_works_as_pasted() {
     let export = &export[export.find("export").unwrap()..];
     let curl = lines.iter().find(|line| line.contains("curl --cacert")).unwrap();
     let curl = &curl[curl.find("curl").unwrap()..];
-    // Whatever URL it shows as an example, ours takes its place.
+    // Our URL replaces the banner's example.
     let command: Vec<_> = curl.split(' ').take_while(|word| !word.starts_with("http")).collect();
     let script = format!(
         "{export}; unset no_proxy NO_PROXY; {} -sS https://{}/pasted",
         command.join(" "),
         origin.at("localhost")
     );
-    let said = run(Command::new("/bin/sh").args(["-c", &script])).ok();
-    assert_eq!(said.text(), "hello", "{script}: {}", said.err);
+    let output = run(Command::new("/bin/sh").args(["-c", &script])).ok();
+    assert_eq!(output.text(), "hello", "{script}: {}", output.err);
     let ended = running.interrupt();
     assert!(ended.err.contains("1 HTTP traces"), "{}", ended.err);
 }

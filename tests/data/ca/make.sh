@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the CAs in this folder anew: `sh make.sh`, with OpenSSL 3. They serve tests alone, and anyone has their keys: never
-# trust one. Each is what somebody may have as `mitmproxy-ca.pem`, valid for a hundred years so that no test grows old.
+# Regenerates the CAs in this directory: `sh make.sh`, with OpenSSL 3. They are for tests only and their keys are public: never
+# trust one. Each is a possible `mitmproxy-ca.pem`, valid for a hundred years so that no test expires.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
@@ -71,7 +71,7 @@ certificate() { # NAME EXTENSIONS [OPTION OF openssl ca]...
     }
 }
 
-# As mitmproxy writes it: the key in PKCS#1, then the certificate.
+# mitmproxy's format: the key in PKCS#1, then the certificate.
 key rsa RSA rsa_keygen_bits:2048
 certificate rsa mitmproxy
 openssl rsa -traditional -in "$work/rsa.key" -out "$work/rsa.pkcs1" 2> /dev/null
@@ -82,7 +82,7 @@ cat "$work/rsa.encrypted" "$work/rsa.crt" > rsa-passphrase.pem
 openssl rsa -traditional -aes128 -in "$work/rsa.key" -passout pass:secret -out "$work/rsa.encrypted" 2> /dev/null
 cat "$work/rsa.encrypted" "$work/rsa.crt" > rsa-passphrase-traditional.pem
 
-# With the blocks that `openssl ecparam -genkey` and `openssl dhparam` write, and text around.
+# With the blocks that `openssl ecparam -genkey` and `openssl dhparam` write, and with text around them.
 key p256 EC ec_paramgen_curve:P-256
 certificate p256 usual
 openssl ec -in "$work/p256.key" -out "$work/p256.sec1" 2> /dev/null
@@ -105,17 +105,17 @@ key ed25519 ED25519
 certificate ed25519 usual
 cat "$work/ed25519.key" "$work/ed25519.crt" > ed25519.pem
 
-# An issuing CA as directories name them: DC twice, two attributes in one part. Its root stands first.
+# An issuing CA named as by a directory service: DC twice, and two attributes in one RDN. Its root comes first.
 key issuing EC ec_paramgen_curve:P-256
 sed 's/^distinguished_name = name$/distinguished_name = directory_name/' "$work/cnf" > "$work/directory.cnf"
 request="$work/directory.cnf" issuer=p384 certificate issuing usual -cert "$work/p384.crt"
 cat "$work/p384.crt" "$work/issuing.key" "$work/issuing.crt" > issuing-with-root.pem
 
-# What cannot be used, and what lacks something.
+# CAs that are rejected, and one without a key identifier.
 key p521 EC ec_paramgen_curve:P-521
 certificate p521 usual
 cat "$work/p521.key" "$work/p521.crt" > p521.pem
-for flaw in no_key_id not_a_ca no_cert_sign; do
-    certificate p256 "$flaw"
-    cat "$work/p256.key" "$work/p256.crt" > "$(echo "$flaw" | tr _ -).pem"
+for variant in no_key_id not_a_ca no_cert_sign; do
+    certificate p256 "$variant"
+    cat "$work/p256.key" "$work/p256.crt" > "$(echo "$variant" | tr _ -).pem"
 done
