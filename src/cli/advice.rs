@@ -2,7 +2,7 @@
 //!
 //! The library states what failed, on what and why. Its messages name no option; the remedies here do.
 
-use super::text::escape;
+use super::message;
 use spectral_capture::{CaError, Error, OutputError, Reason, Uncaptured, Warning, merge, recover};
 use std::io;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(crate) fn rewrite_error_line(error: &merge::Error) -> String {
 
 /// Returns a warning with its remedy, as a line for stderr.
 pub(crate) fn warning_line(warning: &Warning) -> String {
-    format!("spectral: warning: {}\n", escape(&with_remedy(warning.to_string(), for_warning(warning))))
+    message::warning_line(&with_remedy(warning.to_string(), for_warning(warning)))
 }
 
 fn with_remedy(problem: String, remedy: Option<String>) -> String {

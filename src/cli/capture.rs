@@ -1,200 +1,188 @@
-//! `capture proxy` and `capture discover`: start, show what happens, stop at a signal, sum up.
+//! `capture proxy` and `capture discover`: start, show progress, stop at a signal, print the summary.
 
 use super::address::reachable;
 use super::advice;
 use super::args::Options;
-use super::message::fail;
+use super::message::{fail, warning_line};
+use super::notices;
+use super::output::print;
+use super::process;
 use super::screen::Screen;
+use super::startup;
+use super::summary;
 use super::text::{count, escape, shell_word, size};
-use super::{process, summary};
-use spectral_capture::{Config, Mode, Notice, Observer, Progress, Proxy};
+use spectral_capture::{Config, Mode, Notice, Observer, Progress, Proxy, Summary};
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
 use std::thread;
 
-/// Captures until a signal comes.
+/// Captures, or discovers domains, until a signal arrives.
 pub(crate) fn run(options: Options) -> ExitCode {
     let Options { mut config, quiet, verbose, json } = options;
     let signals = match process::receive_stop_signals() {
         Ok(signals) => signals,
-        Err(what) => return fail(&what),
+        Err(message) => return fail(&message),
     };
     process::raise_descriptor_limit();
     process::survive_file_size_limit();
-    let (screen, written) = Screen::new(quiet);
-    let (live, seen) = (screen.clone(), Arc::<Seen>::default());
-    let counts = Arc::clone(&seen);
+    let screen = Screen::new(quiet);
+    let counts = Arc::<NoticeCounts>::default();
+    let (observer_screen, observer_counts) = (screen.clone(), Arc::clone(&counts));
     config.on_notice = Observer::new(move |notice| {
-        counts.add(notice);
-        show(&live, notice, verbose);
+        observer_counts.add(notice);
+        notices::show(&observer_screen, notice, verbose);
     });
-    let code = match Proxy::bind(config.clone()) {
-        Ok(proxy) => capture(config, proxy, &screen, &seen, json, signals),
+    let proxy = match Proxy::bind(config.clone()) {
+        Ok(proxy) => proxy,
         Err(e) => return fail(&advice::error_line(&e)),
     };
-    drop(screen);
-    written.wait();
-    code
+    let output = match &config.mode {
+        Mode::Capture { output } => Some(output.clone()),
+        Mode::Discover => None,
+    };
+    let replaces = output.as_ref().is_some_and(|output| output.exists());
+    let ca_cert = proxy.ca_cert().map(ToOwned::to_owned);
+    let summary = match capture(&config, proxy, &screen, &counts, signals) {
+        Ok(summary) => summary,
+        Err(message) => return fail(&message),
+    };
+    let result = match output {
+        Some(output) => Ok(report_capture(&summary, &output, replaces, ca_cert.as_deref(), &screen)),
+        None => report_domains(&summary, json, &screen).map(|()| ExitCode::SUCCESS),
+    };
+    screen.flush();
+    result.unwrap_or_else(|message| fail(&message))
 }
 
-/// The capture itself. When it returns, nobody holds the screen but who called it.
+/// Runs the proxy until a signal arrives. A second signal skips the wait for open connections.
 fn capture(
-    config: Config,
+    config: &Config,
     proxy: Proxy,
     screen: &Screen,
-    seen: &Arc<Seen>,
-    json: bool,
+    counts: &Arc<NoticeCounts>,
     signals: Receiver<()>,
-) -> ExitCode {
-    let banner = banner(&config, &proxy);
-    let replaces = matches!(&config.mode, Mode::Capture { output } if output.exists());
+) -> Result<Summary, String> {
+    let banner = startup::warnings(config, proxy.addr(), &[]) + &banner(config, &proxy);
     if config.listen.port() == 0 && screen.is_quiet() {
-        // Nobody could know it otherwise.
-        screen.complain(format!("{}\n", proxy.addr()));
+        // With -q, this line is the only way to learn the port.
+        screen.print(format!("{}\n", proxy.addr()));
     }
-    let ca_cert = proxy.ca_cert().map(ToOwned::to_owned);
-    let running = match proxy.start() {
-        Ok(running) => running,
-        Err(e) => return fail(&advice::error_line(&e)),
-    };
-    screen.say(banner);
-    let (gauge, counts, mode) = (running.gauge(), Arc::clone(seen), config.mode.clone());
-    screen.status(move || counts.status(&mode, &gauge.read()));
-    // Ends only if the handler is gone, and then nothing could ever end the capture: end it.
+    let running = proxy.start().map_err(|e| advice::error_line(&e))?;
+    screen.info(banner);
+    let (gauge, counts, mode) = (running.gauge(), Arc::clone(counts), config.mode.clone());
+    screen.show_status(move || counts.status(&mode, &gauge.read()));
+    // Fails only if the handler is gone. Then no signal could end the capture, so it ends now.
     let _ = signals.recv();
 
-    screen.no_status();
+    screen.hide_status();
     if screen.is_terminal() {
-        // After the ^C that the terminal shows.
-        screen.say("\n".into());
+        // Ends the line with the terminal's ^C.
+        screen.info("\n".into());
     }
     let force_stop = running.force_stop();
-    let forced = thread::Builder::new().name("force-stop".into()).spawn(move || {
+    let waiter = thread::Builder::new().name("force-stop".into()).spawn(move || {
         if signals.recv().is_ok() {
             force_stop.now();
         }
     });
-    if let Err(e) = forced {
-        screen.complain(format!("spectral: a second signal will not be noticed: {e}\n"));
+    if let Err(e) = waiter {
+        screen.print(warning_line(&format!("cannot start a thread: {e}; a second signal will have no effect")));
     }
-    let summed = running.stop();
-    match &config.mode {
-        Mode::Discover if json => {
-            if let Err(e) = summary::domains_as_json(&summed, &mut io::stdout().lock())
-                && e.kind() != io::ErrorKind::BrokenPipe
-            {
-                return fail(&format!("cannot write: {e}"));
-            }
-        }
-        Mode::Discover => screen.say(summary::of_domains(&summed)),
-        Mode::Capture { output } => {
-            screen.say(summary::of_capture(&summed, output, replaces, ca_cert.as_deref()));
-            for warning in &summed.warnings {
-                screen.complain(advice::warning_line(warning));
-            }
-            if summed.bundle.is_none() || summed.lost > 0 || summed.truncated > 0 {
-                return ExitCode::FAILURE;
-            }
-        }
-    }
-    ExitCode::SUCCESS
+    Ok(running.stop())
 }
 
-/// What was told so far.
+/// Shows the summary of a capture. The exit code is 0 if the bundle is complete.
+fn report_capture(
+    summary: &Summary,
+    output: &Path,
+    replaces: bool,
+    ca_cert: Option<&Path>,
+    screen: &Screen,
+) -> ExitCode {
+    screen.info(summary::of_capture(summary, output, replaces, ca_cert));
+    for warning in &summary.warnings {
+        screen.print(advice::warning_line(warning));
+    }
+    if summary::is_complete(summary) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints the domains to stdout, as a table or as JSON. Everything else goes to stderr.
+fn report_domains(summary: &Summary, json: bool, screen: &Screen) -> Result<(), String> {
+    // On a terminal, the table follows the messages so far.
+    screen.flush();
+    let domains = if json { summary::domains_as_json(summary) } else { summary::domain_table(summary) };
+    print(domains, &mut io::stdout().lock())?;
+    if !json {
+        screen.info(summary::capture_hint(summary));
+    }
+    Ok(())
+}
+
+/// Counts of notices, for the status line.
 #[derive(Default)]
-struct Seen {
+struct NoticeCounts {
     exchanges: AtomicU64,
-    sockets: AtomicU64,
+    websockets: AtomicU64,
     domains: AtomicU64,
 }
 
-impl Seen {
+impl NoticeCounts {
     fn add(&self, notice: &Notice) {
         let count = match notice {
             Notice::Exchange { .. } => &self.exchanges,
-            Notice::WebSocket { .. } => &self.sockets,
+            Notice::WebSocket { .. } => &self.websockets,
             Notice::Domain { .. } => &self.domains,
             _ => return,
         };
         count.fetch_add(1, Relaxed);
     }
 
-    /// What a person who looks on wants to know, on less than a line.
+    /// Returns the text of the status line.
     fn status(&self, mode: &Mode, progress: &Progress) -> String {
         let Progress { open, bytes, bundle, .. } = progress;
-        let passed = format!("{} passed, {open} open", size(*bytes));
+        let relayed = format!("{} relayed, {open} open", size(*bytes));
         match mode {
-            Mode::Discover => format!("{}, {passed}", count(self.domains.load(Relaxed), "domain")),
+            Mode::Discover => format!("{}, {relayed}", count(self.domains.load(Relaxed), "domain")),
             Mode::Capture { .. } => format!(
-                "{}, {}, {passed}, bundle {}",
+                "{}, {}, {relayed}, bundle {}",
                 count(self.exchanges.load(Relaxed), "exchange"),
-                count(self.sockets.load(Relaxed), "socket"),
+                count(self.websockets.load(Relaxed), "WebSocket"),
                 size(*bundle)
             ),
         }
     }
 }
 
-/// One line for what just happened. Lines for each exchange are for those who ask; what is not captured is for all.
-pub(super) fn show(screen: &Screen, notice: &Notice, each_exchange: bool) {
-    let line = match notice {
-        Notice::Exchange { method, url, status, size: bytes, total_ms, .. } if each_exchange => {
-            format!(
-                "{} {} {}  {}  {total_ms:.0} ms",
-                screen.status_code(*status),
-                escape(method),
-                escape(url),
-                size(*bytes)
-            )
-        }
-        Notice::WebSocket { url, messages, .. } if each_exchange => {
-            format!("ws  {}  {messages} messages", escape(url))
-        }
-        Notice::Domain { name } => escape(name).into_owned(),
-        Notice::Uncaptured { host, reason } => {
-            format!("not captured: {}: {}", escape(host), escape(&reason.to_string()))
-        }
-        // In any case: a capture that is short of what it says must not be so in silence.
-        Notice::Warning(warning) => return screen.complain(advice::warning_line(warning)),
-        _ => return,
-    };
-    screen.line(line);
-}
-
-/// What one needs to know to use the proxy.
+/// Returns the instructions for using the proxy.
 fn banner(config: &Config, proxy: &Proxy) -> String {
     let addr = proxy.addr();
-    // Some programs read only the one in lower case, for plain http.
     let url = format!("http://{}", reachable(addr));
+    // Some programs, such as curl, read only the lower-case http_proxy.
+    let export = format!("  export HTTPS_PROXY={url} HTTP_PROXY={url} http_proxy={url}");
     let mut lines = Vec::new();
-    if !addr.ip().to_canonical().is_loopback() {
-        lines.push(format!("Warning: anyone who reaches {addr} can use this proxy."));
-    }
     match &config.mode {
         Mode::Discover => {
-            lines.push(format!("Discovering domains on {addr}. Everything passes through unread. Ctrl+C ends it."));
+            lines.push(format!("Discovering domains on {addr}; nothing is decrypted. Press Ctrl+C to stop."));
             lines.push(String::new());
-            lines.push(format!("  export HTTPS_PROXY={url} HTTP_PROXY={url} http_proxy={url}"));
+            lines.push(export);
         }
         Mode::Capture { output } => {
             let patterns = |patterns: &[_]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
             let mut domains = if config.include.is_empty() { "all".to_owned() } else { patterns(&config.include) };
             if !config.exclude.is_empty() {
-                domains.push_str(&format!(", but {}", patterns(&config.exclude)));
+                domains.push_str(&format!(", except {}", patterns(&config.exclude)));
             }
             let ca = proxy.ca_cert().map(|path| path.display().to_string()).unwrap_or_default();
-            lines.push(format!("Capturing on {addr}. Ctrl+C ends it and writes the bundle."));
+            lines.push(format!("Capturing on {addr}. Press Ctrl+C to stop and write the bundle."));
             lines.push(format!("  domains  {domains}"));
             lines.push(format!("  output   {}", output.display()));
             lines.push(format!("  CA       {ca}"));
-            if config.insecure {
-                lines.push("  Certificates of origins are not verified (-k).".into());
-            }
             lines.push(String::new());
-            lines.push(format!("  export HTTPS_PROXY={url} HTTP_PROXY={url} http_proxy={url}"));
+            lines.push(export);
             lines.push(format!("  curl --cacert {} https://…", shell_word(&ca)));
         }
     }

@@ -12,6 +12,7 @@ mod inspect;
 mod json;
 mod merge;
 mod message;
+mod notices;
 mod open_bundle;
 mod output;
 mod process;
@@ -19,6 +20,7 @@ mod recover;
 mod redact;
 mod run;
 mod screen;
+mod startup;
 mod summary;
 mod text;
 

@@ -1,12 +1,13 @@
-//! Messages on stderr, which may be slow, paused, closed, or a pipe that nobody reads: the capture must not notice.
+//! Messages on stderr while a capture runs. Stderr may be slow, paused, closed, or a pipe that is not read: the capture must
+//! not wait for it.
 //!
 //! ```text
-//! say, line, complain ─▶ queue ─▶ thread ─▶ stderr
-//!                                   └─ between them, on a terminal: one line that says how it is going
+//! print, info, traffic ─▶ queue ─▶ thread ─▶ stderr
+//!                                    └─ on a terminal, the last line is a status line
 //! ```
 //!
-//! Lines about traffic are dropped when many are waiting, and how many is said; the rest always finds room. At the end the
-//! thread gets a moment to finish, and no more.
+//! Lines about traffic are dropped while too many are queued, and their number is reported. Other messages are always queued.
+//! [`Screen::flush`] waits for the thread, but not indefinitely.
 
 use status::{Source, StatusLine};
 use std::io::{self, IsTerminal, Write};
@@ -18,82 +19,110 @@ use std::time::Duration;
 
 mod status;
 
-/// Where messages go.
+/// The stderr of a capture.
 #[derive(Clone)]
 pub(crate) struct Screen {
-    told: Sender<Told>,
-    counts: Arc<Counts>,
+    queue: Sender<Item>,
+    lines: Arc<LineCounts>,
     is_quiet: bool,
     terminal: Terminal,
 }
 
-/// What stderr can show.
+/// The capabilities of stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Terminal {
-    is_one: bool,
-    /// Whether a line that was written can be taken back.
+    is_terminal: bool,
+    /// True if a line can be erased after it was written.
     can_erase: bool,
     has_colors: bool,
 }
 
-/// What the thread is told.
-enum Told {
+/// An item of the queue.
+enum Item {
     Text(String),
     Status(Option<Source>),
+    /// Answered once everything before it is written.
+    Flush(Sender<()>),
 }
 
 #[derive(Default)]
-struct Counts {
-    /// Lines that are not written yet.
-    waiting: AtomicUsize,
-    /// Lines that were dropped and not yet said to be.
+struct LineCounts {
+    /// Texts in the queue.
+    queued: AtomicUsize,
+    /// Lines that were dropped since the last report of dropped lines.
     dropped: AtomicUsize,
 }
 
-/// Tells when all is written.
-pub(crate) struct Written(Receiver<()>);
-
 impl Screen {
-    /// Writes to stderr; nothing but complaints if `is_quiet`.
-    pub(crate) fn new(is_quiet: bool) -> (Self, Written) {
-        let (told, queue) = channel();
-        let (done, written) = channel();
-        let counts = Arc::<Counts>::default();
-        let counter = Arc::clone(&counts);
+    /// Starts the thread that writes to stderr. With `is_quiet`, only [`Screen::print`] shows anything.
+    pub(crate) fn new(is_quiet: bool) -> Self {
+        let (queue, items) = channel();
+        let lines = Arc::<LineCounts>::default();
+        let counts = Arc::clone(&lines);
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
         let terminal = Terminal::new(io::stderr().is_terminal(), &variable("TERM"), &variable("NO_COLOR"));
-        let line = StatusLine::new(terminal.has_colors);
-        // Without the thread nothing is shown, and the capture goes on.
-        let _ = thread::Builder::new().name("screen".into()).spawn(move || {
-            write_all(&queue, &counter, line);
-            let _ = done.send(());
-        });
-        (Self { told, counts, is_quiet, terminal }, Written(written))
+        let status = StatusLine::new(terminal.has_colors);
+        // Best effort: without the thread nothing is shown, and the capture goes on.
+        let _ = thread::Builder::new().name("screen".into()).spawn(move || write_all(&items, &counts, status));
+        Self { queue, lines, is_quiet, terminal }
     }
 
-    /// Whether only complaints are shown.
+    /// True if only [`Screen::print`] shows anything.
     pub(crate) fn is_quiet(&self) -> bool {
         self.is_quiet
     }
 
-    /// Whether a person is looking on.
+    /// True if stderr is a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
-        self.terminal.is_one
+        self.terminal.is_terminal
     }
 
-    /// From now on the last line says what `source` says, where somebody looks on and lines can be taken back.
-    pub(crate) fn status(&self, source: impl Fn() -> String + Send + 'static) {
-        if self.terminal.can_erase && !self.is_quiet {
-            self.send(Told::Status(Some(Box::new(source))));
+    /// Shows `text`, even if quiet.
+    pub(crate) fn print(&self, text: String) {
+        self.lines.queued.fetch_add(1, Relaxed);
+        self.send(Item::Text(text));
+    }
+
+    /// Shows `text`, unless quiet.
+    pub(crate) fn info(&self, text: String) {
+        if !self.is_quiet {
+            self.print(text);
         }
     }
 
-    /// No more.
-    pub(crate) fn no_status(&self) {
-        self.send(Told::Status(None));
+    /// Shows a line about traffic, unless quiet or while the queue is full.
+    pub(crate) fn traffic(&self, line: String) {
+        if self.is_quiet {
+            return;
+        }
+        if self.lines.queued.fetch_add(1, Relaxed) < MAX_QUEUED_TEXTS {
+            self.send(Item::Text(line + "\n"));
+        } else {
+            self.lines.queued.fetch_sub(1, Relaxed);
+            self.lines.dropped.fetch_add(1, Relaxed);
+        }
     }
 
-    /// A response's status, in colour where there are colours; 0 is none.
+    /// Shows the text of `source` in a status line and updates it, if stderr is a terminal that can erase lines.
+    pub(crate) fn show_status(&self, source: impl Fn() -> String + Send + 'static) {
+        if self.terminal.can_erase && !self.is_quiet {
+            self.send(Item::Status(Some(Box::new(source))));
+        }
+    }
+
+    /// Removes the status line.
+    pub(crate) fn hide_status(&self) {
+        self.send(Item::Status(None));
+    }
+
+    /// Waits until everything queued before is written, or until [`FLUSH_TIMEOUT`].
+    pub(crate) fn flush(&self) {
+        let (sender, flushed) = channel();
+        self.send(Item::Flush(sender));
+        let _ = flushed.recv_timeout(FLUSH_TIMEOUT);
+    }
+
+    /// Formats a response's status code, in color if there are colors; 0 (no response) is `---`.
     pub(crate) fn status_code(&self, status: u16) -> String {
         let text = if status == 0 { "---".to_owned() } else { status.to_string() };
         let color = match status {
@@ -104,96 +133,71 @@ impl Screen {
         if self.terminal.has_colors { format!("\x1b[{color}m{text}\x1b[m") } else { text }
     }
 
-    /// Shows a line about traffic soon, or drops it.
-    pub(crate) fn line(&self, line: String) {
-        if self.is_quiet {
-            return;
-        }
-        if self.counts.waiting.fetch_add(1, Relaxed) < MOST_WAITING {
-            self.send(Told::Text(line + "\n"));
-        } else {
-            self.counts.waiting.fetch_sub(1, Relaxed);
-            self.counts.dropped.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// Shows `text`, unless quiet.
-    pub(crate) fn say(&self, text: String) {
-        if !self.is_quiet {
-            self.complain(text);
-        }
-    }
-
-    /// Shows `text` in any case.
-    pub(crate) fn complain(&self, text: String) {
-        self.counts.waiting.fetch_add(1, Relaxed);
-        self.send(Told::Text(text));
-    }
-
-    fn send(&self, told: Told) {
-        // Fails only if there is no thread.
-        let _ = self.told.send(told);
+    fn send(&self, item: Item) {
+        // Fails only without the thread.
+        let _ = self.queue.send(item);
     }
 }
 
 impl Terminal {
-    /// `NO_COLOR` counts if it says anything at all (no-color.org).
-    fn new(is_one: bool, term: &str, no_color: &str) -> Self {
-        let can_erase = is_one && !term.is_empty() && term != "dumb";
-        Self { is_one, can_erase, has_colors: can_erase && no_color.is_empty() }
+    /// Any value of `NO_COLOR` except the empty one disables colors (no-color.org).
+    fn new(is_terminal: bool, term: &str, no_color: &str) -> Self {
+        let can_erase = is_terminal && !term.is_empty() && term != "dumb";
+        Self { is_terminal, can_erase, has_colors: can_erase && no_color.is_empty() }
     }
 }
 
-impl Written {
-    /// Waits until every screen is gone and all is written, but not for a reader that does not read.
-    pub(crate) fn wait(self) {
-        let _ = self.0.recv_timeout(PATIENCE);
-    }
-}
-
-fn write_all(queue: &Receiver<Told>, counts: &Counts, mut line: StatusLine) {
+/// Writes the items of the queue to stderr until every [`Screen`] is dropped.
+fn write_all(items: &Receiver<Item>, counts: &LineCounts, mut status: StatusLine) {
     loop {
-        let shown = match queue.recv_timeout(line.patience()) {
-            Ok(Told::Text(text)) => {
-                counts.waiting.fetch_sub(1, Relaxed);
-                let dropped = counts.dropped.swap(0, Relaxed);
-                let remark = if dropped > 0 { format!("({dropped} lines were not shown)\n") } else { String::new() };
-                line.beneath(&(text + &remark))
+        let shown = match items.recv_timeout(status.refresh_interval()) {
+            Ok(Item::Text(text)) => {
+                counts.queued.fetch_sub(1, Relaxed);
+                let dropped = match counts.dropped.swap(0, Relaxed) {
+                    0 => String::new(),
+                    1 => "(1 line not shown)\n".into(),
+                    n => format!("({n} lines not shown)\n"),
+                };
+                status.print_above(&(text + &dropped))
             }
-            Ok(Told::Status(source)) => line.follow(source),
-            Err(RecvTimeoutError::Timeout) => line.refresh(),
+            Ok(Item::Status(source)) => status.set_source(source),
+            Ok(Item::Flush(flushed)) => {
+                // Fails if the timeout has passed.
+                let _ = flushed.send(());
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) => status.refresh(),
             Err(RecvTimeoutError::Disconnected) => {
-                let _ = io::stderr().write_all(line.follow(None).as_bytes());
+                let _ = io::stderr().write_all(status.set_source(None).as_bytes());
                 return;
             }
         };
-        // A closed stderr takes nothing; the queue is emptied all the same.
+        // Fails if stderr is closed; the queue must still be emptied.
         let _ = io::stderr().write_all(shown.as_bytes());
     }
 }
 
-/// Some screens full.
-const MOST_WAITING: usize = 256;
-/// What a terminal over a slow line takes for the last words.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A few screens of text.
+const MAX_QUEUED_TEXTS: usize = 256;
+/// Enough for a terminal over a slow connection.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_for_terminals_that_want_them() {
-        let terminal = |is_one, term, no_color| Terminal::new(is_one, term, no_color);
-        let (plain, all) = ((false, false), (true, true));
-        for (is_one, term, no_color, expected) in [
-            (true, "xterm-256color", "", all),
+    fn colors_need_a_terminal_that_allows_them() {
+        let (neither, both) = ((false, false), (true, true));
+        for (is_terminal, term, no_color, expected) in [
+            (true, "xterm-256color", "", both),
             (true, "xterm-256color", "1", (true, false)),
-            (true, "dumb", "", plain),
-            (true, "", "", plain),
-            (false, "xterm-256color", "", plain),
+            (true, "dumb", "", neither),
+            (true, "", "", neither),
+            (false, "xterm-256color", "", neither),
         ] {
-            let Terminal { can_erase, has_colors, .. } = terminal(is_one, term, no_color);
-            assert_eq!((can_erase, has_colors), expected, "{is_one} {term} {no_color}");
+            let Terminal { can_erase, has_colors, .. } = Terminal::new(is_terminal, term, no_color);
+            assert_eq!((can_erase, has_colors), expected, "{is_terminal} {term} {no_color}");
         }
     }
 }

@@ -1,14 +1,13 @@
-//! The last words of a capture: what the bundle holds, what it does not hold and why, and what to do about it.
+//! The summary at the end of a capture: the contents of the bundle, what was not captured, why, and the remedy.
 
 use super::advice;
 use super::json::write_line;
-use super::text::{Align, Table, escape, size};
+use super::text::{Align, Table, count, escape, size};
 use serde::Serialize;
-use spectral_capture::{Domain, NameSource, Reason, Summary};
-use std::io::{self, Write};
+use spectral_capture::{Domain, NameSource, Reason, Summary, Uncaptured};
 use std::path::Path;
 
-/// After `capture proxy`.
+/// Returns the summary of a capture. `replaced` is true if `output` existed before.
 pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_cert: Option<&Path>) -> String {
     let mut text = String::new();
     let mut line = |words: String| text.push_str(&format!("{}\n", escape(&words)));
@@ -17,11 +16,13 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
         None => line(format!("The capture bundle {} could not be completed", output.display())),
     }
     line(format!(
-        "  {} HTTP traces, {} WS connections, {} WS messages",
-        summary.exchanges, summary.websockets, summary.messages
+        "  {}, {}, {}",
+        count(summary.exchanges, "exchange"),
+        count(summary.websockets, "WebSocket"),
+        count(summary.messages, "message")
     ));
     if replaced && summary.bundle.is_some() {
-        line(format!("  The one before is kept as {}.bak", output.display()));
+        line(format!("  The previous bundle is kept as {}.bak", output.display()));
     }
     match summary.lost {
         0 => {}
@@ -30,42 +31,50 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
     }
     match summary.truncated {
         0 => {}
-        1 => line("  The end of 1 body could not be kept".into()),
-        cut => line(format!("  The ends of {cut} bodies could not be kept")),
+        1 => line("  1 body is truncated, since it could not be stored".into()),
+        truncated => line(format!("  {} are truncated, since they could not be stored", count(truncated, "body"))),
     }
-    let (unmatched, failed): (Vec<_>, Vec<_>) =
-        summary.uncaptured.iter().partition(|not| not.reason == Reason::NotMatched);
-    // It is on where it has had an effect.
-    let passes_refused = failed.iter().any(|not| not.reason == Reason::RefusedBefore);
+    let (unmatched, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
+        summary.uncaptured.iter().partition(|uncaptured| uncaptured.reason == Reason::NotMatched);
+    // The option is on if it had an effect.
+    let passes_refused = failed.iter().any(|uncaptured| uncaptured.reason == Reason::RefusedBefore);
     if !failed.is_empty() {
         line("Not captured:".into());
-        for not in failed.iter().take(MOST) {
-            line(format!("  {}  {}: {}", not.host, connections(not.connections), not.reason));
-            if let Some(advice) = advice::for_uncaptured(not, ca_cert, passes_refused) {
-                line(format!("      {advice}"));
+        for uncaptured in failed.iter().take(MAX_LISTED_HOSTS) {
+            let connections = count(uncaptured.connections, "connection");
+            line(format!("  {}  {connections}: {}", uncaptured.host, uncaptured.reason));
+            if let Some(remedy) = advice::for_uncaptured(uncaptured, ca_cert, passes_refused) {
+                line(format!("      {remedy}"));
             }
         }
-        if failed.len() > MOST {
-            line(format!("  … and {} more", failed.len() - MOST));
+        if failed.len() > MAX_LISTED_HOSTS {
+            line(format!("  … and {} more", failed.len() - MAX_LISTED_HOSTS));
         }
     }
     if !unmatched.is_empty() {
         line("Passed through, excluded by -d or -e:".into());
-        for not in unmatched.iter().take(MOST) {
-            line(format!("  {}  {}", not.host, connections(not.connections)));
+        for uncaptured in unmatched.iter().take(MAX_LISTED_HOSTS) {
+            line(format!("  {}  {}", uncaptured.host, count(uncaptured.connections, "connection")));
         }
-        if unmatched.len() > MOST {
-            line(format!("  … and {} more", unmatched.len() - MOST));
+        if unmatched.len() > MAX_LISTED_HOSTS {
+            line(format!("  … and {} more", unmatched.len() - MAX_LISTED_HOSTS));
         }
     }
     text
 }
 
-/// After `capture discover`.
-pub(crate) fn of_domains(summary: &Summary) -> String {
-    if summary.domains.is_empty() {
-        return "No domain was seen. Does the app respect HTTP_PROXY and HTTPS_PROXY?\n".into();
-    }
+/// Returns true if the bundle was written and contains everything that was captured.
+pub(crate) fn is_complete(summary: &Summary) -> bool {
+    summary.bundle.is_some() && summary.lost == 0 && summary.truncated == 0
+}
+
+/// Returns true if no connection reached the proxy.
+pub(crate) fn is_empty(summary: &Summary) -> bool {
+    summary.exchanges == 0 && summary.websockets == 0 && summary.uncaptured.is_empty() && summary.domains.is_empty()
+}
+
+/// Returns the table of discovered domains; empty if there are none.
+pub(crate) fn domain_table(summary: &Summary) -> String {
     let mut table = Table::new([
         ("Connections", Align::Right),
         ("Requests", Align::Right),
@@ -75,7 +84,7 @@ pub(crate) fn of_domains(summary: &Summary) -> String {
     ]);
     let mut written = Vec::new();
     for domain in &summary.domains {
-        let mark = if domain.name_source == NameSource::Connect { "  (by CONNECT alone)" } else { "" };
+        let mark = if domain.name_source == NameSource::Connect { "  (from CONNECT only)" } else { "" };
         let row = [
             domain.connections.to_string(),
             requests(domain).map_or("-".into(), |n| n.to_string()),
@@ -83,14 +92,21 @@ pub(crate) fn of_domains(summary: &Summary) -> String {
             size(domain.received),
             format!("{}{mark}", escape(&domain.name)),
         ];
-        // Into memory, where nothing fails.
+        // Writing to memory cannot fail.
         let _ = table.row(row, &mut written);
     }
     let _ = table.flush(&mut written);
-    let mut text = String::from_utf8_lossy(&written).into_owned();
-    text.push_str("\nTo capture them:\n  spectral capture proxy");
-    for Domain { name, .. } in summary.domains.iter().take(MOST) {
-        // Names came over the network; those that a pattern can hold need no quoting but for IPv6's brackets.
+    String::from_utf8_lossy(&written).trim_start_matches('\n').to_owned()
+}
+
+/// Returns the command that captures the discovered domains, or a hint if there are none.
+pub(crate) fn capture_hint(summary: &Summary) -> String {
+    if summary.domains.is_empty() {
+        return "No domains were seen. Does the app use HTTP_PROXY and HTTPS_PROXY?\n".into();
+    }
+    let mut text = String::from("\nTo capture them:\n  spectral capture proxy");
+    for Domain { name, .. } in summary.domains.iter().take(MAX_LISTED_HOSTS) {
+        // Names come from the network. A valid pattern needs quotes only for the brackets of IPv6 addresses.
         let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
         match is_plain {
             true => text.push_str(&format!(" -d {name}")),
@@ -98,14 +114,14 @@ pub(crate) fn of_domains(summary: &Summary) -> String {
         }
     }
     text.push('\n');
-    if summary.domains.len() > MOST {
-        text.push_str(&format!("  (and {} more)\n", summary.domains.len() - MOST));
+    if summary.domains.len() > MAX_LISTED_HOSTS {
+        text.push_str(&format!("  (and {} more)\n", summary.domains.len() - MAX_LISTED_HOSTS));
     }
     text
 }
 
-/// The same for programs: a line of JSON for each domain.
-pub(crate) fn domains_as_json(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+/// Returns the discovered domains as lines of JSON.
+pub(crate) fn domains_as_json(summary: &Summary) -> String {
     #[derive(Serialize)]
     struct Line<'d> {
         domain: &'d str,
@@ -115,6 +131,7 @@ pub(crate) fn domains_as_json(summary: &Summary, out: &mut dyn Write) -> io::Res
         bytes_sent: u64,
         bytes_received: u64,
     }
+    let mut written = Vec::new();
     for domain in &summary.domains {
         let line = Line {
             domain: &domain.name,
@@ -124,22 +141,16 @@ pub(crate) fn domains_as_json(summary: &Summary, out: &mut dyn Write) -> io::Res
             bytes_sent: domain.sent,
             bytes_received: domain.received,
         };
-        write_line(&line, out)?;
+        // Writing to memory cannot fail.
+        let _ = write_line(&line, &mut written);
     }
-    out.flush()
+    String::from_utf8_lossy(&written).into_owned()
 }
 
-/// How many there were, where that is known: inside of TLS nobody looked.
+/// Returns the number of requests if it is known: requests inside TLS are not counted.
 fn requests(domain: &Domain) -> Option<u64> {
     (domain.requests > 0).then_some(domain.requests)
 }
 
-fn connections(n: u64) -> String {
-    match n {
-        1 => "1 connection".into(),
-        n => format!("{n} connections"),
-    }
-}
-
-/// So many hosts are listed; the rest is counted.
-const MOST: usize = 30;
+/// More hosts than this are only counted.
+const MAX_LISTED_HOSTS: usize = 30;

@@ -1,18 +1,18 @@
-//! The last line of a terminal, which says how it is going and gives way to every other.
+//! The status line: the last line of a terminal, erased before any other text and shown again below it.
 
 use crate::cli::text::escape;
 use std::time::Duration;
 
-/// What the line says now.
+/// Returns the current text of the status line.
 pub(super) type Source = Box<dyn Fn() -> String + Send>;
 
-/// See above. Its functions return what is to be written.
+/// The state of the status line. Its methods return the bytes to write to the terminal.
 pub(super) struct StatusLine {
     source: Option<Source>,
-    /// What stands there, colours and all; empty if nothing does.
+    /// The line as shown, with its colors; empty if none is shown.
     shown: String,
     has_colors: bool,
-    /// Texts since it was last asked what to say.
+    /// Texts printed since the last refresh.
     texts: u32,
 }
 
@@ -21,13 +21,13 @@ impl StatusLine {
         Self { source: None, shown: String::new(), has_colors, texts: 0 }
     }
 
-    /// How long to wait for something else to show.
-    pub(super) fn patience(&self) -> Duration {
-        if self.source.is_some() { PERIOD } else { FOREVER }
+    /// Returns the time after which to call [`StatusLine::refresh`].
+    pub(super) fn refresh_interval(&self) -> Duration {
+        if self.source.is_some() { REFRESH_INTERVAL } else { NO_REFRESH }
     }
 
-    /// Says what `source` says from now on, or nothing.
-    pub(super) fn follow(&mut self, source: Option<Source>) -> String {
+    /// Shows the text of `source` from now on, or nothing.
+    pub(super) fn set_source(&mut self, source: Option<Source>) -> String {
         self.source = source;
         match self.source {
             Some(_) => self.refresh(),
@@ -39,7 +39,7 @@ impl StatusLine {
         }
     }
 
-    /// Says what is so now.
+    /// Shows the source's current text, if it changed.
     pub(super) fn refresh(&mut self) -> String {
         self.texts = 0;
         let line = self.line();
@@ -50,14 +50,14 @@ impl StatusLine {
         format!("{ERASE}{}", self.shown)
     }
 
-    /// Shows `text`, which ends its lines, and the line below it.
-    pub(super) fn beneath(&mut self, text: &str) -> String {
+    /// Prints `text`, which ends with a newline, above the status line.
+    pub(super) fn print_above(&mut self, text: &str) -> String {
         if self.shown.is_empty() {
             return text.to_owned();
         }
-        // Where texts come faster than the line would be asked anew, they count the time.
+        // The refresh interval never passes while texts arrive faster: refresh after a number of texts instead.
         self.texts = self.texts.saturating_add(1);
-        if self.texts >= MOST_TEXTS {
+        if self.texts >= MAX_TEXTS_BETWEEN_REFRESHES {
             self.texts = 0;
             self.shown = self.line();
         }
@@ -66,25 +66,23 @@ impl StatusLine {
 
     fn line(&self) -> String {
         let Some(source) = &self.source else { return String::new() };
-        let line: String = escape(&source()).chars().take(WIDTH).collect();
+        let line: String = escape(&source()).chars().take(MAX_COLUMNS).collect();
         if self.has_colors { format!("\x1b[2m{line}\x1b[m") } else { line }
     }
 }
 
-/// Back to the beginning, and nothing behind (ECMA-48, EL).
+/// Returns to the first column and erases the line (ECMA-48, EL).
 const ERASE: &str = "\r\x1b[K";
 
-/// What the narrowest usual terminal shows without a second line, which could not be taken back.
-const WIDTH: usize = 79;
+/// Fits on one line of an 80-column terminal. A wrapped line could not be erased.
+const MAX_COLUMNS: usize = 79;
 
-/// Often enough to see that something happens.
-const PERIOD: Duration = Duration::from_millis(250);
+const REFRESH_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The line is asked anew after so many texts that left no time for it.
-const MOST_TEXTS: u32 = 16;
+const MAX_TEXTS_BETWEEN_REFRESHES: u32 = 16;
 
-/// Nothing is to be shown by itself.
-const FOREVER: Duration = Duration::from_secs(1 << 32);
+/// In place of "no timeout"; about 136 years.
+const NO_REFRESH: Duration = Duration::from_secs(1 << 32);
 
 #[cfg(test)]
 mod tests {
@@ -92,38 +90,40 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-    /// A source that counts how often it is asked.
+    /// Returns a source and the number of its calls so far.
     fn counting() -> (Arc<AtomicU32>, Option<Source>) {
         let count = Arc::<AtomicU32>::default();
-        let asked = Arc::clone(&count);
-        (count, Some(Box::new(move || format!("said {}", asked.fetch_add(1, Relaxed)))))
+        let calls = Arc::clone(&count);
+        (count, Some(Box::new(move || format!("call {}", calls.fetch_add(1, Relaxed)))))
     }
 
     #[test]
-    fn gives_way_and_comes_back() {
+    fn is_erased_before_a_text_and_shown_again_below() {
         let mut line = StatusLine::new(false);
-        assert_eq!((line.beneath("text\n").as_str(), line.patience()), ("text\n", FOREVER));
+        assert_eq!((line.print_above("text\n").as_str(), line.refresh_interval()), ("text\n", NO_REFRESH));
         let (_, source) = counting();
-        assert_eq!((line.follow(source).as_str(), line.patience()), ("\r\x1b[Ksaid 0", PERIOD));
-        assert_eq!(line.beneath("text\n"), "\r\x1b[Ktext\nsaid 0");
-        assert_eq!(line.refresh(), "\r\x1b[Ksaid 1");
-        assert_eq!(line.follow(None), "\r\x1b[K");
-        assert_eq!((line.follow(None), line.refresh(), line.beneath("x\n")), ("".into(), "".into(), "x\n".into()));
+        assert_eq!((line.set_source(source).as_str(), line.refresh_interval()), ("\r\x1b[Kcall 0", REFRESH_INTERVAL));
+        assert_eq!(line.print_above("text\n"), "\r\x1b[Ktext\ncall 0");
+        assert_eq!(line.refresh(), "\r\x1b[Kcall 1");
+        assert_eq!(line.set_source(None), "\r\x1b[K");
+        assert_eq!((line.set_source(None), line.refresh()), (String::new(), String::new()));
+        assert_eq!(line.print_above("x\n"), "x\n");
     }
 
     #[test]
-    fn is_not_written_again_if_nothing_changed() {
+    fn is_written_only_when_it_changed() {
         let mut line = StatusLine::new(true);
-        assert_eq!(line.follow(Some(Box::new(|| "same\x1b[2J".repeat(20)))).chars().count(), 4 + 4 + WIDTH + 3);
+        let columns = line.set_source(Some(Box::new(|| "same\x1b[2J".repeat(20)))).chars().count();
+        assert_eq!(columns, 4 + 4 + MAX_COLUMNS + 3);
         assert_eq!(line.refresh(), "");
     }
 
     #[test]
-    fn is_asked_seldom_while_texts_come() {
+    fn is_refreshed_every_16_texts() {
         let mut line = StatusLine::new(false);
         let (count, source) = counting();
-        line.follow(source);
-        (0..160).for_each(|_| drop(line.beneath("text\n")));
+        line.set_source(source);
+        (0..160).for_each(|_| drop(line.print_above("text\n")));
         assert_eq!(count.load(Relaxed), 11);
     }
 }

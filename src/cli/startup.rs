@@ -1,0 +1,47 @@
+//! Warnings at the start of a capture.
+
+use super::message::warning_line;
+use spectral_capture::Config;
+use std::net::SocketAddr;
+
+/// Returns a line for each risk of a capture with this configuration, on a proxy that listens on `addr`.
+///
+/// `bypassed` are the variables with a proxy that the command would use without the capture.
+pub(crate) fn warnings(config: &Config, addr: SocketAddr, bypassed: &[&str]) -> String {
+    let mut lines = String::new();
+    if !addr.ip().to_canonical().is_loopback() {
+        lines.push_str(&warning_line(&format!("anyone who can reach {addr} can use this proxy")));
+    }
+    if config.insecure {
+        lines.push_str(&warning_line("certificates of origins are not verified (-k)"));
+    }
+    if !bypassed.is_empty() {
+        let variables = bypassed.join(", ");
+        lines.push_str(&warning_line(&format!(
+            "the proxy in {variables} is bypassed: hosts reachable only through that proxy will fail"
+        )));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_risk_is_a_warning_line() {
+        let mut config = Config::capture("x.zip");
+        assert_eq!(warnings(&config, "127.0.0.1:1".parse().unwrap(), &[]), "");
+        assert_eq!(warnings(&config, "[::ffff:127.0.0.1]:1".parse().unwrap(), &[]), "");
+        config.insecure = true;
+        let all = warnings(&config, "0.0.0.0:8080".parse().unwrap(), &["HTTPS_PROXY", "http_proxy"]);
+        let lines: Vec<_> = all.lines().collect();
+        let expected = [
+            "spectral: warning: anyone who can reach 0.0.0.0:8080 can use this proxy",
+            "spectral: warning: certificates of origins are not verified (-k)",
+            "spectral: warning: the proxy in HTTPS_PROXY, http_proxy is bypassed: hosts reachable only through that proxy \
+             will fail",
+        ];
+        assert_eq!(lines, expected);
+    }
+}
