@@ -71,10 +71,10 @@ impl Selection for Options {
     }
 
     fn selects(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
-        self.filter.wants(bundle, trace)
+        self.filter.matches(bundle, trace)
     }
 
     fn selects_websocket(&self, bundle: &Bundle, websocket: &WebSocket) -> Result<bool, Error> {
-        Ok(self.trace.is_none() && self.filter.wants_socket(bundle, websocket)?)
+        Ok(self.trace.is_none() && self.filter.matches_websocket(bundle, websocket)?)
     }
 }

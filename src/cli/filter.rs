@@ -1,125 +1,126 @@
-//! Which exchanges and WebSockets are meant: by host, method, status, and text.
+//! A filter of exchanges and WebSockets by host, method, status and text.
 //!
-//! Options of one kind given several times: any of them. Options of several kinds: all of them.
+//! Several values of one criterion match if any of them does. Several criteria match if all of them do.
 
 use spectral_capture::Pattern;
 use spectral_capture::reader::{Bundle, Error, Header, Trace, WebSocket};
 use spectral_capture::text::as_text;
 use std::ops::RangeInclusive;
 
-/// See above. By default everything is meant.
+/// The criteria. The default filter matches everything.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
     pub(crate) hosts: Vec<Pattern>,
     pub(crate) methods: Vec<String>,
     pub(crate) statuses: Vec<RangeInclusive<u16>>,
-    pub(crate) texts: Vec<Text>,
+    pub(crate) texts: Vec<SearchText>,
 }
 
-/// A text to look for, whatever its case.
+/// A text to search for, ignoring case.
 #[derive(Debug)]
-pub(crate) struct Text {
-    lower: String,
+pub(crate) struct SearchText {
+    lowercase: String,
 }
 
 impl Filter {
-    /// Whether everything is meant.
+    /// Returns true if the filter matches everything.
     pub(crate) fn is_empty(&self) -> bool {
         self.hosts.is_empty() && self.methods.is_empty() && self.statuses.is_empty() && self.texts.is_empty()
     }
 
-    /// Whether `trace` is meant.
-    pub(crate) fn wants(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
-        Ok(self.wants_host(&trace.request.url)
-            && self.wants_method_and_status(trace)
-            && (self.texts.is_empty() || self.finds_in_trace(bundle, trace)?))
+    /// Returns true if the filter matches the exchange.
+    pub(crate) fn matches(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
+        Ok(self.matches_host(&trace.request.url)
+            && self.matches_method_and_status(trace)
+            && (self.texts.is_empty() || self.is_text_in_exchange(bundle, trace)?))
     }
 
-    /// Whether `socket` is meant: method and status are its handshake's.
-    pub(crate) fn wants_socket(&self, bundle: &Bundle, socket: &WebSocket) -> Result<bool, Error> {
-        if !self.wants_host(&socket.url) {
+    /// Returns true if the filter matches the WebSocket. Its method and status are those in the handshake.
+    pub(crate) fn matches_websocket(&self, bundle: &Bundle, websocket: &WebSocket) -> Result<bool, Error> {
+        if !self.matches_host(&websocket.url) {
             return Ok(false);
         }
         if !self.methods.is_empty() || !self.statuses.is_empty() {
-            let Some(handshake) = &socket.handshake_trace_ref else { return Ok(false) };
-            if !self.wants_method_and_status(&bundle.trace(handshake)?) {
+            let Some(handshake) = &websocket.handshake_trace_ref else { return Ok(false) };
+            if !self.matches_method_and_status(&bundle.trace(handshake)?) {
                 return Ok(false);
             }
         }
-        Ok(self.texts.is_empty() || self.finds_in_socket(bundle, socket)?)
+        Ok(self.texts.is_empty() || self.is_text_in_websocket(bundle, websocket)?)
     }
 
-    fn wants_host(&self, url: &str) -> bool {
+    fn matches_host(&self, url: &str) -> bool {
         self.hosts.is_empty() || {
             let (host, port) = host_and_port(url);
             self.hosts.iter().any(|pattern| pattern.matches(host, port))
         }
     }
 
-    fn wants_method_and_status(&self, trace: &Trace) -> bool {
+    fn matches_method_and_status(&self, trace: &Trace) -> bool {
         let (method, status) = (&trace.request.method, trace.response.status);
-        (self.methods.is_empty() || self.methods.iter().any(|wanted| wanted.eq_ignore_ascii_case(method)))
-            && (self.statuses.is_empty() || self.statuses.iter().any(|wanted| wanted.contains(&status)))
+        (self.methods.is_empty() || self.methods.iter().any(|accepted| accepted.eq_ignore_ascii_case(method)))
+            && (self.statuses.is_empty() || self.statuses.iter().any(|accepted| accepted.contains(&status)))
     }
 
-    /// Looks at what costs nothing first.
-    fn finds_in_trace(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
+    /// Searches the heads first: bodies must be read from the file.
+    fn is_text_in_exchange(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
         let (request, response) = (&trace.request, &trace.response);
-        let heads = [&request.url, &response.status_text];
-        if heads.into_iter().any(|text| self.finds(text))
-            || [&request.headers, &response.headers].into_iter().flatten().any(|header| self.finds_in_header(header))
+        let lines = [&request.url, &response.status_text];
+        if lines.into_iter().any(|text| self.is_text_in(text))
+            || [&request.headers, &response.headers].into_iter().flatten().any(|header| self.is_text_in_header(header))
         {
             return Ok(true);
         }
-        if request.body_encoding.is_none() && self.finds_in_bytes(&bundle.request_body(trace)?) {
+        if request.body_encoding.is_none() && self.is_text_in_bytes(&bundle.request_body(trace)?) {
             return Ok(true);
         }
-        Ok(response.body_encoding.is_none() && self.finds_in_bytes(&bundle.response_body(trace)?))
+        Ok(response.body_encoding.is_none() && self.is_text_in_bytes(&bundle.response_body(trace)?))
     }
 
-    fn finds_in_socket(&self, bundle: &Bundle, socket: &WebSocket) -> Result<bool, Error> {
-        if self.finds(&socket.url) || socket.protocols.iter().any(|protocol| self.finds(protocol)) {
+    fn is_text_in_websocket(&self, bundle: &Bundle, websocket: &WebSocket) -> Result<bool, Error> {
+        if self.is_text_in(&websocket.url) || websocket.protocols.iter().any(|protocol| self.is_text_in(protocol)) {
             return Ok(true);
         }
-        for id in bundle.messages(&socket.id).iter() {
+        for id in bundle.messages(&websocket.id).iter() {
             let message = bundle.message(id)?;
-            if message.opcode == "text" && self.finds_in_bytes(&bundle.payload(&message)?) {
+            if message.opcode == "text" && self.is_text_in_bytes(&bundle.payload(&message)?) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn finds_in_header(&self, header: &Header) -> bool {
-        self.finds(&format!("{}: {}", header.name, header.value))
+    fn is_text_in_header(&self, header: &Header) -> bool {
+        self.is_text_in(&format!("{}: {}", header.name, header.value))
     }
 
-    fn finds_in_bytes(&self, bytes: &[u8]) -> bool {
-        as_text(bytes).is_some_and(|text| self.finds(text))
+    fn is_text_in_bytes(&self, bytes: &[u8]) -> bool {
+        as_text(bytes).is_some_and(|text| self.is_text_in(text))
     }
 
-    fn finds(&self, text: &str) -> bool {
-        self.texts.iter().any(|wanted| wanted.is_in(text))
+    fn is_text_in(&self, text: &str) -> bool {
+        self.texts.iter().any(|searched| searched.is_in(text))
     }
 }
 
-impl Text {
+impl SearchText {
     pub(crate) fn new(text: &str) -> Self {
-        Self { lower: text.to_lowercase() }
+        Self { lowercase: text.to_lowercase() }
     }
 
     fn is_in(&self, text: &str) -> bool {
-        let wanted = self.lower.as_bytes();
-        if self.lower.is_ascii() {
+        let searched = self.lowercase.as_bytes();
+        if self.lowercase.is_ascii() {
             // Without a copy: bodies are large.
-            return wanted.is_empty() || text.as_bytes().windows(wanted.len()).any(|w| w.eq_ignore_ascii_case(wanted));
+            let is_match = |window: &[u8]| window.eq_ignore_ascii_case(searched);
+            return searched.is_empty() || text.as_bytes().windows(searched.len()).any(is_match);
         }
-        text.to_lowercase().contains(&self.lower)
+        text.to_lowercase().contains(&self.lowercase)
     }
 }
 
-/// Reads a status as `--status` takes it: `404`, `4xx`, `200-299`; 0 is no answer.
-pub(crate) fn statuses(text: &str) -> Option<RangeInclusive<u16>> {
+/// Parses a value of `--status`: `404`, `4xx`, `200-299`; 0 matches exchanges without a response.
+pub(crate) fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
     let status = |text: &str| text.parse::<u16>().ok().filter(|&n| n < 1000);
     if let Some(class) = text.to_ascii_lowercase().strip_suffix("xx") {
         let first = class.parse::<u16>().ok().filter(|n| (1..=9).contains(n))?.checked_mul(100)?;
@@ -131,8 +132,8 @@ pub(crate) fn statuses(text: &str) -> Option<RangeInclusive<u16>> {
     }
 }
 
-/// The host in a URL, and the port, which may be the scheme's own.
-pub(crate) fn host_and_port(url: &str) -> (&str, u16) {
+/// Returns the host and port of a URL. The port defaults to the scheme's.
+fn host_and_port(url: &str) -> (&str, u16) {
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let default_port = if matches!(scheme, "https" | "wss") { 443 } else { 80 };
@@ -147,38 +148,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_are_written_as_people_write_them() {
+    fn parses_a_status_a_class_and_a_range() {
         let cases = [("404", 404..=404), ("4xx", 400..=499), ("5XX", 500..=599), ("200-299", 200..=299), ("0", 0..=0)];
         for (text, range) in cases {
-            assert_eq!(statuses(text), Some(range), "{text}");
+            assert_eq!(parse_statuses(text), Some(range), "{text}");
         }
-        for wrong in ["", "x", "xx", "40x", "0xx", "10xx", "299-200", "1000", "200-", "-1", "4xx-5xx", "+200x"] {
-            assert_eq!(statuses(wrong), None, "{wrong}");
+        for invalid in ["", "x", "xx", "40x", "0xx", "10xx", "299-200", "1000", "200-", "-1", "4xx-5xx", "+200x"] {
+            assert_eq!(parse_statuses(invalid), None, "{invalid}");
         }
     }
 
     #[test]
-    fn a_url_names_a_host_and_a_port() {
+    fn a_url_has_a_host_and_a_port() {
         for (url, host, port) in [
             ("https://a.example/b:c", "a.example", 443),
             ("http://a.example?x:1", "a.example", 80),
             ("wss://a.example:8443", "a.example", 8443),
             ("ws://[::1]/", "[::1]", 80),
             ("http://[::1]:81/", "[::1]", 81),
-            ("nonsense", "", 80),
+            ("invalid", "", 80),
         ] {
             assert_eq!(host_and_port(url), (host, port), "{url}");
         }
     }
 
     #[test]
-    fn text_is_found_whatever_its_case() {
-        for (wanted, text) in [("TOKEN", "my token: 1"), ("grÜße", "viele GRÜSSE und Grüße"), ("", ""), ("é", "É")]
+    fn search_ignores_case() {
+        for (searched, text) in [("TOKEN", "my token: 1"), ("grÜße", "viele GRÜSSE und Grüße"), ("", ""), ("é", "É")]
         {
-            assert!(Text::new(wanted).is_in(text), "{wanted} in {text}");
+            assert!(SearchText::new(searched).is_in(text), "{searched} in {text}");
         }
-        for (wanted, text) in [("token", "toke"), ("a", ""), ("é", "e")] {
-            assert!(!Text::new(wanted).is_in(text), "{wanted} in {text}");
+        for (searched, text) in [("token", "toke"), ("a", ""), ("é", "e")] {
+            assert!(!SearchText::new(searched).is_in(text), "{searched} in {text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Command, TRY, common, pattern, said, value};
 use crate::cli::export::{self, Format};
-use crate::cli::filter::{Filter, Text, statuses};
+use crate::cli::filter::{Filter, SearchText, parse_statuses};
 use crate::cli::inspect::{self, Show, Side};
 use lexopt::prelude::*;
 use spectral_capture::redact::Rules;
@@ -138,11 +138,11 @@ fn narrow(option: &str, parser: &mut lexopt::Parser, filter: &mut Filter) -> Res
     match option {
         "host" => filter.hosts.push(pattern(parser, "--host")?),
         "method" => filter.methods.push(value(parser, "--method")?),
-        "grep" => filter.texts.push(Text::new(&value(parser, "--grep")?)),
+        "grep" => filter.texts.push(SearchText::new(&value(parser, "--grep")?)),
         _ => {
             let text = value(parser, "--status")?;
             let wrong = || format!("'{text}' is no status: give one such as 404, 4xx or 200-299");
-            filter.statuses.push(statuses(&text).ok_or_else(wrong)?);
+            filter.statuses.push(parse_statuses(&text).ok_or_else(wrong)?);
         }
     }
     Ok(())

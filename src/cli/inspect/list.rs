@@ -80,7 +80,7 @@ impl Shown<'_> {
         while let Some(id) = bundle.traces().get(self.seen) {
             let trace = bundle.trace(id)?;
             self.seen = self.seen.saturating_add(1);
-            if !self.options.filter.wants(bundle, &trace)? {
+            if !self.options.filter.matches(bundle, &trace)? {
                 continue;
             }
             self.matched = self.matched.saturating_add(1);
@@ -97,7 +97,7 @@ impl Shown<'_> {
         let mut matched: usize = 0;
         for id in bundle.websockets().iter() {
             let socket = bundle.websocket(id)?;
-            if !self.options.filter.wants_socket(bundle, &socket)? {
+            if !self.options.filter.matches_websocket(bundle, &socket)? {
                 continue;
             }
             matched = matched.saturating_add(1);
