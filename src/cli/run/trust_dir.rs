@@ -7,7 +7,7 @@
 //! A run that is killed cannot clean up, so the next run does. Each run holds a lock on its directory; the system releases the
 //! lock when the process ends for any reason.
 
-use spectral_capture::{CaCertificate, Environment, Roots, TrustFiles};
+use spectral_capture::{CaCertificate, Environment, TrustFiles, TrustedRoots};
 use std::collections::hash_map::RandomState;
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -49,7 +49,7 @@ impl TrustDir {
             wgetrc: Some(file("wgetrc")),
         };
         let dir = Self { path, _lock: lock, files };
-        let roots = Roots::with(ca, environment);
+        let roots = TrustedRoots::with(ca, environment);
         write(&dir.files.roots, MODE_ALL_READ, roots.pem().as_bytes())?;
         write(&dir.files.java, MODE_ALL_READ, &roots.p12())?;
         write(&dir.files.extra, MODE_ALL_READ, roots.extra_pem(environment).as_bytes())?;
