@@ -39,11 +39,12 @@ mod wire;
 
 use clock::Moment;
 use config::Observer;
-use record::body::{Body, Store};
-use record::item::{Exchange, Item, Message, Opens, Timing, WebSocketKey};
+use record::body::{Body, BodyStore};
+use record::item::{Exchange, Item, WebSocketHandshake, WebSocketKey, WebSocketMessage};
 use record::queue::queue;
-use record::recorder::{self, Recorder, Sink};
-use record::writer::{Limits, Writer};
+use record::recorder::Recorder;
+use record::sink::ItemSink;
+use record::writer::{CaptureLimits, Writer};
 // The crate's root is where the library's files look for it.
 use error::Error;
 use notice::Notice;
@@ -179,18 +180,18 @@ fn hellos(count: usize) -> Work {
 
 /// Another thread takes what is recorded, and drops it.
 fn recorded(dir: &Path, count: usize) -> Work {
-    let (store, exchange) = (Store::new(dir.to_owned(), 8 << 20), exchange());
+    let (store, exchange) = (BodyStore::new(dir.to_owned(), 8 << 20), exchange());
     repeat(count, count * size(&exchange), move || {
         let (sender, receiver) = queue();
         let taking = thread::spawn(move || {
             let mut batch = VecDeque::new();
-            while receiver.take(&mut batch, None) {
+            while receiver.receive(&mut batch, None) {
                 batch.clear();
             }
         });
         let authority = Authority::from_connect_target(b"api.example.com:443").unwrap();
-        let origin = record::origin::Origin { tls: true, authority, reached: None };
-        let sink = Sink::new(sender, Arc::clone(&store));
+        let origin = record::origin::Origin { is_tls: true, authority, connect_timing: None };
+        let sink = ItemSink::new(sender, Arc::clone(&store));
         let mut recorder = Recorder::new(Box::new(Http1Tap::new()), Some(sink), origin);
         for (dir, bytes) in std::iter::repeat_n(&exchange, count).flatten() {
             recorder.data(Moment::now(), *dir, bytes);
@@ -213,13 +214,19 @@ fn write_messages(dir: &Path, count: usize) -> Work {
     let text = json(1 << 10);
     write(dir, count, usize::MAX, move |store| {
         let message = |socket, dir| {
-            Item::Message(Message { socket, at: 0, dir, opcode: Opcode::Text, payload: body_of(store, &text, 1) })
+            Item::Message(WebSocketMessage {
+                websocket: socket,
+                ended_ms: 0,
+                dir,
+                opcode: Opcode::Text,
+                payload: body_of(store, &text, 1),
+            })
         };
         let mut items = Vec::new();
         for n in 0..count {
             let socket = WebSocketKey((n / 900) as u64);
             if n % 900 == 0 {
-                let opens = Opens { socket, protocol: None };
+                let opens = WebSocketHandshake { key: socket, protocol: None };
                 items.push(exchange_item(Body::new(store), "application/json", Some(opens)));
             }
             items.push(message(socket, if n % 2 == 0 { Dir::Up } else { Dir::Down }));
@@ -233,7 +240,7 @@ fn write_body(dir: &Path, kind: &'static str, megabyte: Vec<u8>, times: usize) -
 }
 
 /// Writes a bundle of these items, each time anew; how they are made does not count.
-fn write(dir: &Path, units: usize, batch: usize, items: impl Fn(&Arc<Store>) -> Vec<Item> + 'static) -> Work {
+fn write(dir: &Path, units: usize, batch: usize, items: impl Fn(&Arc<BodyStore>) -> Vec<Item> + 'static) -> Work {
     let output = dir.join("micro.zip");
     Box::new(move || {
         let (told, written) = mpsc::channel();
@@ -264,7 +271,7 @@ fn write(dir: &Path, units: usize, batch: usize, items: impl Fn(&Arc<Store>) -> 
     })
 }
 
-fn exchange_item(response_body: Body, kind: &str, opens: Option<Opens>) -> Item {
+fn exchange_item(response_body: Body, kind: &str, opens: Option<WebSocketHandshake>) -> Item {
     let (mut request, mut response) = (None, Err("none"));
     let mut tap = Http1Tap::new();
     let mut see = |event: Event<'_>| match event {
@@ -277,19 +284,19 @@ fn exchange_item(response_body: Body, kind: &str, opens: Option<Opens>) -> Item 
     tap.data(Dir::Down, &support::samples::response(kind, &framing), &mut see);
     let request = request.unwrap();
     Item::Exchange(Box::new(Exchange {
-        started: 1_700_000_000_000,
+        started_ms: 1_700_000_000_000,
         url: "https://api.example.com/api/v1/items?page=2&per_page=20".into(),
         method: request.method,
         request_headers: request.headers,
-        request_body: response_body.another(),
+        request_body: response_body.empty_like(),
         response,
         response_body,
-        timing: Timing::default(),
-        opens,
+        timing: bundle::format::Timing::default(),
+        websocket: opens,
     }))
 }
 
-fn body_of(store: &Arc<Store>, bytes: &[u8], times: usize) -> Body {
+fn body_of(store: &Arc<BodyStore>, bytes: &[u8], times: usize) -> Body {
     let mut body = Body::new(store);
     (0..times).for_each(|_| body.push(bytes));
     body
@@ -299,7 +306,7 @@ fn size_of_item(item: &Item) -> usize {
     let size = match item {
         Item::Exchange(exchange) => exchange.response_body.len(),
         Item::Message(message) => message.payload.len(),
-        Item::WebSocketEnd(_) | Item::Finish => 0,
+        Item::WebSocketEnd(_) | Item::CaptureEnd => 0,
     };
     usize::try_from(size).unwrap()
 }
@@ -346,4 +353,4 @@ const PIECE: usize = 16 << 10;
 const FEW: usize = 100;
 
 /// What the command line has by default.
-const LIMITS: Limits = Limits { memory: 64 << 20, max_body: 1 << 30 };
+const LIMITS: CaptureLimits = CaptureLimits { memory: 64 << 20, max_body: 1 << 30 };

@@ -1,103 +1,129 @@
-//! Counts what is not captured and which domains are seen, and tells of each once, as it happens.
+//! Counters of a running capture, shared by all of its connections. Each new key is reported to the observer once.
+//!
+//! ```text
+//! uncaptured   connections that are not captured, or not to their end       by (host:port, reason)
+//! captured     hosts to which a client sent data through a recorded tunnel   a set
+//! domains      connections, plain requests, bytes in each direction         by domain name
+//! bytes        bytes relayed in both directions, of all connections         one number
+//! ```
+//!
+//! Exchanges, messages and lost items are not counted here: the writer counts what it writes.
 
 use crate::config::Observer;
 use crate::notice::{Domain, NameSource, Notice, Reason, Uncaptured, Warning};
 use crate::wire::tap::Dir;
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Shared by all connections of a capture.
+/// The counters of one capture.
 pub(crate) struct Counters {
     observer: Observer,
     announce_domains: bool,
+    /// Connections by host (`host:port`) and reason.
     uncaptured: Mutex<HashMap<(String, Reason), u64>>,
-    domains: Mutex<HashMap<String, Seen>>,
-    /// Hosts from which something was captured.
-    captured: Mutex<HashMap<String, u64>>,
-    /// Of all that was passed on.
+    /// Hosts (`host:port`) to which a client sent data through a recorded tunnel. Where that was TLS, the client accepted our
+    /// certificate.
+    captured: Mutex<HashSet<String>>,
+    domains: Mutex<HashMap<String, DomainCounts>>,
+    /// Relayed bytes, both directions together.
     bytes: Arc<AtomicU64>,
 }
 
-/// What is known of a domain.
+/// The counts of one domain.
 #[derive(Clone, Copy)]
-struct Seen {
+struct DomainCounts {
     name_source: NameSource,
     connections: u64,
     requests: u64,
-    /// Up and down.
-    bytes: [u64; 2],
+    sent: u64,
+    received: u64,
 }
 
 impl Counters {
-    /// `announce_domains`: whether the observer is told of each new domain.
+    /// All counters at zero. With `announce_domains`, the observer gets a [`Notice::Domain`] for each new domain.
     pub(crate) fn new(observer: Observer, announce_domains: bool) -> Self {
         Self {
             observer,
             announce_domains,
             uncaptured: Mutex::default(),
-            domains: Mutex::default(),
             captured: Mutex::default(),
+            domains: Mutex::default(),
             bytes: Arc::default(),
         }
     }
 
-    /// A connection to `host` (`host:port`), or a part of it, is not captured.
-    pub(crate) fn uncaptured(&self, host: &str, reason: Reason) {
-        let is_doubtful = reason == Reason::ClientLeft && lock(&self.captured).contains_key(host);
-        if count(&self.uncaptured, (host.to_owned(), reason.clone())) && !is_doubtful {
+    /// Counts a connection to `host` (`host:port`) that is not captured, or not to its end, and reports the first one with
+    /// this reason.
+    pub(crate) fn add_uncaptured(&self, host: &str, reason: Reason) {
+        // Another client accepted our certificate for this host, so this one probably left for another reason.
+        let is_doubtful = reason == Reason::ClientLeft && lock(&self.captured).contains(host);
+        let is_first = {
+            let mut uncaptured = lock(&self.uncaptured);
+            let key = (host.to_owned(), reason.clone());
+            if uncaptured.len() >= MAX_KEYS && !uncaptured.contains_key(&key) {
+                return;
+            }
+            let count = uncaptured.entry(key).or_insert(0);
+            *count = count.saturating_add(1);
+            *count == 1
+        };
+        if is_first && !is_doubtful {
             self.observer.notify(&Notice::Uncaptured { host: host.to_owned(), reason });
         }
     }
 
-    /// A client that trusts us said something to `host`.
-    pub(crate) fn captured(&self, host: &str) {
-        count(&self.captured, host.to_owned());
+    /// Notes that a client sent data to `host` (`host:port`) through a recorded tunnel.
+    pub(crate) fn add_captured(&self, host: &str) {
+        let mut captured = lock(&self.captured);
+        if captured.len() < MAX_KEYS && !captured.contains(host) {
+            captured.insert(host.to_owned());
+        }
     }
 
-    /// A connection goes to the domain `name`.
-    pub(crate) fn domain(&self, name: &str, name_source: NameSource) {
+    /// Counts a connection to the domain `name`, and announces a new domain. [`NameSource::Name`] replaces
+    /// [`NameSource::Connect`], never the reverse.
+    pub(crate) fn add_connection(&self, name: &str, name_source: NameSource) {
         let is_new = {
             let mut domains = lock(&self.domains);
-            if domains.len() >= KINDS && !domains.contains_key(name) {
+            if domains.len() >= MAX_KEYS && !domains.contains_key(name) {
                 return;
             }
-            let seen = Seen { name_source, connections: 0, requests: 0, bytes: [0; 2] };
-            let seen = domains.entry(name.to_owned()).or_insert(seen);
-            seen.connections = seen.connections.saturating_add(1);
+            let new = DomainCounts { name_source, connections: 0, requests: 0, sent: 0, received: 0 };
+            let counts = domains.entry(name.to_owned()).or_insert(new);
+            counts.connections = counts.connections.saturating_add(1);
             if name_source == NameSource::Name {
-                seen.name_source = name_source;
+                counts.name_source = name_source;
             }
-            seen.connections == 1
+            counts.connections == 1
         };
         if is_new && self.announce_domains {
             self.observer.notify(&Notice::Domain { name: name.to_owned() });
         }
     }
 
-    /// A plain request goes to the domain `name`.
-    pub(crate) fn request(&self, name: &str) {
-        if let Some(seen) = lock(&self.domains).get_mut(name) {
-            seen.requests = seen.requests.saturating_add(1);
+    /// Counts a plain request (`GET http://…`) to the domain `name`.
+    pub(crate) fn add_request(&self, name: &str) {
+        if let Some(counts) = lock(&self.domains).get_mut(name) {
+            counts.requests = counts.requests.saturating_add(1);
         }
     }
 
-    /// So many bytes went to and came from the domain `name`.
-    pub(crate) fn domain_bytes(&self, name: &str, [up, down]: [u64; 2]) {
-        if let Some(Seen { bytes, .. }) = lock(&self.domains).get_mut(name) {
-            let [sent, received] = *bytes;
-            *bytes = [sent.saturating_add(up), received.saturating_add(down)];
+    /// Adds to the bytes sent to and received from the domain `name`.
+    fn add_domain_bytes(&self, name: &str, sent: u64, received: u64) {
+        if let Some(counts) = lock(&self.domains).get_mut(name) {
+            counts.sent = counts.sent.saturating_add(sent);
+            counts.received = counts.received.saturating_add(received);
         }
     }
 
-    /// So many bytes are passed on.
-    pub(crate) fn passed(&self, bytes: usize) {
+    /// Adds to the relayed bytes.
+    pub(crate) fn add_bytes(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// How many bytes were passed on, now and later.
-    pub(crate) fn bytes(&self) -> Arc<AtomicU64> {
+    /// Returns the counter of relayed bytes, which keeps counting.
+    pub(crate) fn relayed_bytes(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.bytes)
     }
 
@@ -106,20 +132,29 @@ impl Counters {
         self.observer.notify(&Notice::Warning(warning));
     }
 
-    /// All that was not captured, most first.
-    pub(crate) fn all_uncaptured(&self) -> Vec<Uncaptured> {
+    /// Returns the connections that were not captured, by host and reason, most frequent first. [`Reason::ClientLeft`] is
+    /// left out for hosts of which something was captured.
+    pub(crate) fn uncaptured(&self) -> Vec<Uncaptured> {
         let captured = lock(&self.captured);
-        most_first(&self.uncaptured)
-            .into_iter()
-            .filter(|((host, reason), _)| *reason != Reason::ClientLeft || !captured.contains_key(host))
-            .map(|((host, reason), connections)| Uncaptured { host, reason, connections })
-            .collect()
+        let mut all: Vec<_> = lock(&self.uncaptured)
+            .iter()
+            .filter(|((host, reason), _)| *reason != Reason::ClientLeft || !captured.contains(host))
+            .map(|((host, reason), connections)| Uncaptured {
+                host: host.clone(),
+                reason: reason.clone(),
+                connections: *connections,
+            })
+            .collect();
+        all.sort_unstable_by(|a, b| {
+            b.connections.cmp(&a.connections).then_with(|| (&a.host, &a.reason).cmp(&(&b.host, &b.reason)))
+        });
+        all
     }
 
-    /// All domains, most first.
-    pub(crate) fn all_domains(&self) -> Vec<Domain> {
-        let domain = |(name, seen): (&String, &Seen)| {
-            let Seen { name_source, connections, requests, bytes: [sent, received] } = *seen;
+    /// Returns all domains, those with the most connections first.
+    pub(crate) fn domains(&self) -> Vec<Domain> {
+        let domain = |(name, counts): (&String, &DomainCounts)| {
+            let DomainCounts { name_source, connections, requests, sent, received } = *counts;
             Domain { name: name.clone(), name_source, connections, requests, sent, received }
         };
         let mut all: Vec<_> = lock(&self.domains).iter().map(domain).collect();
@@ -128,109 +163,97 @@ impl Counters {
     }
 }
 
-/// Counts what one connection passes on, for its domain if that is asked for.
-pub(crate) struct Passing {
+/// Counts the bytes that one connection relays. Adds them to its domain, if it has one, when it is dropped: one lock for a
+/// connection instead of one for each read.
+pub(crate) struct ByteCounter {
     counters: Arc<Counters>,
     domain: Option<String>,
-    bytes: [u64; 2],
+    sent: u64,
+    received: u64,
 }
 
-impl Passing {
+impl ByteCounter {
     pub(crate) fn new(counters: Arc<Counters>, domain: Option<String>) -> Self {
-        Self { counters, domain, bytes: [0; 2] }
+        Self { counters, domain, sent: 0, received: 0 }
     }
 
-    /// So many bytes are on their way.
-    pub(crate) fn passed(&mut self, dir: Dir, bytes: usize) {
-        self.counters.passed(bytes);
-        let [up, down] = &mut self.bytes;
-        let of_dir = if dir == Dir::Up { up } else { down };
-        *of_dir = of_dir.saturating_add(bytes as u64);
+    /// Adds bytes relayed in direction `dir`.
+    pub(crate) fn add(&mut self, dir: Dir, bytes: usize) {
+        self.counters.add_bytes(bytes);
+        let count = match dir {
+            Dir::Up => &mut self.sent,
+            Dir::Down => &mut self.received,
+        };
+        *count = count.saturating_add(bytes as u64);
     }
 }
 
-impl Drop for Passing {
+impl Drop for ByteCounter {
     fn drop(&mut self) {
         if let Some(domain) = &self.domain {
-            self.counters.domain_bytes(domain, self.bytes);
+            self.counters.add_domain_bytes(domain, self.sent, self.received);
         }
     }
 }
 
-/// True if it is the first of its kind. Past [`KINDS`], new kinds are not kept, and count as seen before.
-fn count<K: Eq + Hash>(counts: &Mutex<HashMap<K, u64>>, kind: K) -> bool {
-    let mut counts = lock(counts);
-    if counts.len() >= KINDS && !counts.contains_key(&kind) {
-        return false;
-    }
-    let n = counts.entry(kind).or_insert(0);
-    *n += 1;
-    *n == 1
+/// Locks a counter. The lock is poisoned only by a panic in the standard library's collections; the counts stay usable.
+fn lock<T>(counter: &Mutex<T>) -> MutexGuard<'_, T> {
+    counter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn most_first<K: Clone + Ord>(counts: &Mutex<HashMap<K, u64>>) -> Vec<(K, u64)> {
-    let mut all: Vec<_> = lock(counts).iter().map(|(kind, n)| (kind.clone(), *n)).collect();
-    all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    all
-}
-
-/// A panic while a count was held (there is none to be had) leaves at worst one count too few.
-fn lock<T>(counts: &Mutex<T>) -> MutexGuard<'_, T> {
-    counts.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A client that makes names up must not fill the memory.
-const KINDS: usize = 50_000;
+/// The number of keys in each map. A client that invents names must not fill the memory: later keys are neither counted nor
+/// reported.
+const MAX_KEYS: usize = 50_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_client_that_left_counts_only_where_no_other_stayed() {
+    fn omits_clients_that_left_where_another_client_was_captured() {
         let counters = Counters::new(Observer::default(), false);
-        counters.uncaptured("a:1", Reason::ClientLeft);
-        counters.uncaptured("b:1", Reason::ClientLeft);
-        counters.captured("a:1");
-        let hosts: Vec<_> = counters.all_uncaptured().into_iter().map(|u| u.host).collect();
+        counters.add_uncaptured("a:1", Reason::ClientLeft);
+        counters.add_uncaptured("b:1", Reason::ClientLeft);
+        counters.add_captured("a:1");
+        let hosts: Vec<_> = counters.uncaptured().into_iter().map(|u| u.host).collect();
         assert_eq!(hosts, ["b:1"]);
     }
 
     #[test]
-    fn tells_once_and_counts_all() {
-        let told = Arc::new(Mutex::new(Vec::new()));
+    fn reports_each_key_once_and_counts_every_connection() {
+        let reported = Arc::new(Mutex::new(Vec::new()));
         let counters = {
-            let told = Arc::clone(&told);
-            Counters::new(Observer::new(move |notice| told.lock().unwrap().push(format!("{notice:?}"))), true)
+            let reported = Arc::clone(&reported);
+            Counters::new(Observer::new(move |notice| reported.lock().unwrap().push(format!("{notice:?}"))), true)
         };
         for host in ["b:1", "a:1", "b:1"] {
-            counters.uncaptured(host, Reason::NotMatched);
-            counters.domain(host, NameSource::Connect);
+            counters.add_uncaptured(host, Reason::NotMatched);
+            counters.add_connection(host, NameSource::Connect);
         }
-        assert_eq!(told.lock().unwrap().len(), 4);
-        let all: Vec<_> = counters.all_uncaptured().into_iter().map(|u| (u.host, u.connections)).collect();
+        assert_eq!(reported.lock().unwrap().len(), 4);
+        let all: Vec<_> = counters.uncaptured().into_iter().map(|u| (u.host, u.connections)).collect();
         assert_eq!(all, [("b:1".to_owned(), 2), ("a:1".to_owned(), 1)]);
-        let domains: Vec<_> = counters.all_domains().into_iter().map(|d| (d.name, d.connections)).collect();
+        let domains: Vec<_> = counters.domains().into_iter().map(|d| (d.name, d.connections)).collect();
         assert_eq!(domains, all);
     }
 
     #[test]
-    fn a_domain_has_what_was_said_to_it() {
+    fn counts_connections_requests_and_bytes_of_a_domain() {
         let counters = Arc::new(Counters::new(Observer::default(), false));
-        counters.domain("a", NameSource::Connect);
-        counters.domain("b", NameSource::Connect);
-        counters.domain("a", NameSource::Name);
-        counters.domain("a", NameSource::Connect);
-        counters.request("a");
-        let mut passing = Passing::new(Arc::clone(&counters), Some("a".into()));
-        passing.passed(Dir::Up, 3);
-        passing.passed(Dir::Down, 5);
-        drop(passing);
-        Passing::new(Arc::clone(&counters), None).passed(Dir::Up, 7);
+        counters.add_connection("a", NameSource::Connect);
+        counters.add_connection("b", NameSource::Connect);
+        counters.add_connection("a", NameSource::Name);
+        counters.add_connection("a", NameSource::Connect);
+        counters.add_request("a");
+        let mut byte_counter = ByteCounter::new(Arc::clone(&counters), Some("a".into()));
+        byte_counter.add(Dir::Up, 3);
+        byte_counter.add(Dir::Down, 5);
+        drop(byte_counter);
+        ByteCounter::new(Arc::clone(&counters), None).add(Dir::Up, 7);
         let (name, name_source) = ("a".to_owned(), NameSource::Name);
         let a = Domain { name, name_source, connections: 3, requests: 1, sent: 3, received: 5 };
-        assert_eq!(counters.all_domains()[0], a);
-        assert_eq!(counters.all_domains()[1].name_source, NameSource::Connect);
-        assert_eq!(counters.bytes().load(Relaxed), 15);
+        assert_eq!(counters.domains()[0], a);
+        assert_eq!(counters.domains()[1].name_source, NameSource::Connect);
+        assert_eq!(counters.relayed_bytes().load(Relaxed), 15);
     }
 }

@@ -38,7 +38,7 @@ pub fn websocket(data: &[u8]) {
 
 /// Decoding a body ends, within its bounds.
 pub fn decode(data: &[u8]) {
-    crate::record::decode::property(data);
+    crate::record::decode::assert_property(data);
 }
 
 /// Whatever a file holds, what is recovered of it is a bundle that is whole and agrees with itself.

@@ -15,8 +15,8 @@ use crate::net::tls::{TowardsClients, TowardsOrigins};
 use crate::notice::{Progress, Summary, Warning};
 use crate::record::item::Item;
 use crate::record::queue::{Receiver, Sender, queue};
-use crate::record::recorder::Sink;
-use crate::record::writer::{self, Limits, Writer};
+use crate::record::sink::ItemSink;
+use crate::record::writer::{self, CaptureLimits, Writer};
 use crate::trust::environment::Environment;
 use crate::wire::pattern::HostFilter;
 use std::fmt;
@@ -57,13 +57,13 @@ impl Proxy {
             let certificate = ca.certificate();
             let roots = cert::machine_roots(Environment::current().root_locations().as_ref());
             let towards_origins = TowardsOrigins::new(roots, ca.cert_der(), &config.upstream_ca, config.insecure)?;
-            let limits = Limits { memory: config.memory, max_body: config.max_body };
+            let limits = CaptureLimits { memory: config.memory, max_body: config.max_body };
             let writer = Writer::create(path, limits, config.on_notice.clone(), Moment::now())?;
             let (sender, items) = queue();
             let store = Arc::clone(writer.store());
             capture = Some(Capture {
                 filter: HostFilter { include: config.include, exclude: config.exclude },
-                sink: Sink::new(sender.clone(), store),
+                sink: ItemSink::new(sender.clone(), store),
                 leaves: Leaves::new(Arc::new(ca))?,
                 ca: certificate,
                 towards_clients: TowardsClients::new()?,
@@ -162,7 +162,7 @@ impl Running {
     /// A handle that tells how the capture is doing, for as long as it goes on.
     pub fn gauge(&self) -> Gauge {
         let part = self.writing.as_ref().map(|writing| writing.part.clone());
-        Gauge { bytes: self.shared.counters.bytes(), live: Arc::clone(&self.live), part }
+        Gauge { bytes: self.shared.counters.relayed_bytes(), live: Arc::clone(&self.live), part }
     }
 
     /// Stops accepting, ends all connections, records what was in flight, completes the bundle.
@@ -179,13 +179,13 @@ impl Running {
         // They end at once, but for those that wait for the writer to take what they have.
         let remaining = self.live.wait_for_none();
         let mut summary = Summary {
-            uncaptured: self.shared.counters.all_uncaptured(),
-            domains: self.shared.counters.all_domains(),
+            uncaptured: self.shared.counters.uncaptured(),
+            domains: self.shared.counters.domains(),
             ..Summary::default()
         };
         if let Some(Writing { thread, sender, .. }) = self.writing.take() {
             // Fails only if the writer is gone, which joining it shows.
-            let _ = sender.send_last(Item::Finish);
+            let _ = sender.send_urgent(Item::CaptureEnd);
             drop(sender);
             match thread.join() {
                 Ok(written) => {
@@ -199,7 +199,7 @@ impl Running {
                 }
                 Err(_) => summary.warnings.push(Warning::WriterPanicked),
             }
-            summary.lost += self.shared.capture.as_ref().map_or(0, |capture| capture.sink.late());
+            summary.lost += self.shared.capture.as_ref().map_or(0, |capture| capture.sink.dropped_items());
             if remaining > 0 {
                 summary.warnings.push(Warning::ConnectionsAbandoned { count: remaining });
             }

@@ -76,8 +76,8 @@ const HARMLESS: &[&str] = &[
 pub const NAMED_IN: &[(&str, &str)] = &[
     ("httparse", "wire/http1/head.rs"),
     ("tungstenite", "wire/websocket/"),
-    ("brotli_decompressor", "record/decode.rs"),
-    ("ruzstd", "record/decode.rs"),
+    ("brotli_decompressor", "record/decode/decoders.rs"),
+    ("ruzstd", "record/decode/decoders.rs"),
     ("nix", "net/sys.rs"),
     ("nix", "cli/process/"),
     ("rcgen", "cert/"),

@@ -36,7 +36,7 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
             Asked::Http { request, head } => (*request, head),
             Asked::Tls(hello) => return redirected_tls(shared, client, &hello),
             Asked::Refused(reason, answer) => {
-                shared.counters.uncaptured("(the proxy itself)", reason);
+                shared.counters.add_uncaptured("(the proxy itself)", reason);
                 page::answer(&mut client, &answer, &shared.stop);
                 return None;
             }
@@ -58,7 +58,7 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
                 plain::exchange(shared, &mut client, request, &mut kept)
             }
             ProxyRequest::Origin { .. } => {
-                shared.counters.uncaptured("(the proxy itself)", Reason::NotForAProxy);
+                shared.counters.add_uncaptured("(the proxy itself)", Reason::NotForAProxy);
                 page::answer(&mut client, &Answer::not_for_a_proxy(), &shared.stop);
                 return None;
             }
@@ -219,7 +219,7 @@ fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Tun
         Err(Undialled::Ourselves) => page::answer(&mut client, &Answer::no_tunnel_to_itself(), &shared.stop),
         Err(Undialled::Stopped) => {}
         Err(why) => {
-            shared.counters.uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string()));
+            shared.counters.add_uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string()));
             page::answer(&mut client, &Answer::unreachable(&authority, &why), &shared.stop);
         }
     }
@@ -230,14 +230,14 @@ fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Tun
 fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) -> Option<Tunnel> {
     let Sni::Dns(name) = &hello.server_name else {
         let why = "it was redirected here without a server name that says where to".to_owned();
-        shared.counters.uncaptured("(unknown)", Reason::ClientTls(why));
+        shared.counters.add_uncaptured("(unknown)", Reason::ClientTls(why));
         return None;
     };
     let authority = Authority { host: Host::Name(name.to_ascii_lowercase()), port: 443 };
     match reach(shared, &authority) {
         Ok((origin, reached)) => return tunnel::open(shared, client, origin, Route { authority, reached }),
         Err(Undialled::Stopped) => {}
-        Err(why) => shared.counters.uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string())),
+        Err(why) => shared.counters.add_uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string())),
     }
     None
 }
@@ -287,7 +287,7 @@ mod tests {
             capture: None,
         };
         assert!(serve(&shared, listener.accept().unwrap().0).is_none());
-        (client.join().unwrap(), shared.counters.all_uncaptured())
+        (client.join().unwrap(), shared.counters.uncaptured())
     }
 
     #[test]

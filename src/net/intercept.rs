@@ -45,7 +45,7 @@ pub(crate) fn serve(
         Some(name) => format!("{}:{}", name.to_ascii_lowercase(), route.authority.port),
         None => route.authority.to_string(),
     };
-    let name_it = |reason| shared.counters.uncaptured(&label, reason);
+    let name_it = |reason| shared.counters.add_uncaptured(&label, reason);
 
     let known = capture.unintercepted.reason(&route.authority, sni, Moment::now());
     let alpn = match foreseeable(hello).and_then(|alpn| known.map_or(Ok(alpn), Err)) {

@@ -106,7 +106,7 @@ fn serve(shared: &Arc<Shared>, client: TcpStream, counted: Counted) {
 pub(super) fn guarded<T>(shared: &Shared, serving: impl FnOnce() -> Option<T>) -> Option<T> {
     // Nothing that the connection shares is left half changed: counts at worst miss one.
     catch_unwind(AssertUnwindSafe(serving)).unwrap_or_else(|_| {
-        let _ = catch_unwind(AssertUnwindSafe(|| shared.counters.uncaptured("(a connection)", Reason::Internal)));
+        let _ = catch_unwind(AssertUnwindSafe(|| shared.counters.add_uncaptured("(a connection)", Reason::Internal)));
         None
     })
 }

@@ -10,7 +10,7 @@ use super::page::{self, Answer};
 use super::relay::{self, Relayed, Watch, relay};
 use super::shared::Shared;
 use crate::clock::Moment;
-use crate::counters::{Counters, Passing};
+use crate::counters::{ByteCounter, Counters};
 use crate::notice::{NameSource, Reason};
 use crate::record::origin::{ConnectTiming, Origin};
 use crate::record::recorder::Recorder;
@@ -50,7 +50,7 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
         Ok(kept) => kept,
         Err(why) => {
             if !matches!(why, Undialled::Stopped) {
-                shared.counters.uncaptured(&request.authority.to_string(), Reason::Unreachable(why.to_string()));
+                shared.counters.add_uncaptured(&request.authority.to_string(), Reason::Unreachable(why.to_string()));
                 page::answer(client, &Answer::unreachable(&request.authority, &why), &shared.stop);
             }
             return Next::End;
@@ -61,16 +61,16 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
         .capture
         .as_ref()
         .filter(|capture| capture.filter.wants([(authority.host.to_string().as_str(), authority.port)]));
-    let origin_of = Origin { tls: false, authority: authority.clone(), reached };
+    let origin_of = Origin { is_tls: false, authority: authority.clone(), connect_timing: reached };
     let recorder = Recorder::new(Box::new(Http1Tap::new()), wanted.map(|capture| capture.sink.clone()), origin_of);
     let is_captured = wanted.is_some();
     let domain = authority.host.to_string();
-    shared.counters.request(&domain);
-    let mut passing = Passing::new(Arc::clone(&shared.counters), shared.capture.is_none().then_some(domain));
-    passing.passed(Dir::Up, request.wire.len());
+    shared.counters.add_request(&domain);
+    let mut byte_counter = ByteCounter::new(Arc::clone(&shared.counters), shared.capture.is_none().then_some(domain));
+    byte_counter.add(Dir::Up, request.wire.len());
     let mut watch = OneExchange {
         recorder,
-        passing,
+        byte_counter,
         counters: is_captured.then_some(&shared.counters),
         host: authority.to_string(),
         body: BodyReader::new(framing),
@@ -109,9 +109,9 @@ fn reach(shared: &Shared, authority: &Authority, kept: Option<Kept>) -> Result<K
     }
     let dialled = dial(authority, shared.listen, &shared.stop)?;
     let host = authority.host.to_string();
-    shared.counters.domain(&host, NameSource::Name);
+    shared.counters.add_connection(&host, NameSource::Name);
     if shared.capture.as_ref().is_some_and(|capture| !capture.filter.wants([(host.as_str(), authority.port)])) {
-        shared.counters.uncaptured(&authority.to_string(), Reason::NotMatched);
+        shared.counters.add_uncaptured(&authority.to_string(), Reason::NotMatched);
     }
     Ok(Kept {
         authority: authority.clone(),
@@ -123,7 +123,7 @@ fn reach(shared: &Shared, authority: &Authority, kept: Option<Kept>) -> Result<K
 /// Sees one exchange through.
 struct OneExchange<'a> {
     recorder: Recorder,
-    passing: Passing,
+    byte_counter: ByteCounter,
     /// Where to name what is not understood; `None` where nothing is captured anyway.
     counters: Option<&'a Counters>,
     host: String,
@@ -169,9 +169,9 @@ impl Watch for OneExchange<'_> {
             Dir::Up | Dir::Down => bytes.len(),
         };
         let bytes = bytes.get(..passed).unwrap_or_default();
-        self.passing.passed(dir, bytes.len());
+        self.byte_counter.add(dir, bytes.len());
         let (stage, asked) = (&mut self.answer, &self.asked);
-        self.recorder.data_seen(now, dir, bytes, &mut |event| stage.follow(asked, event));
+        self.recorder.data_observed(now, dir, bytes, &mut |event| stage.follow(asked, event));
         passed
     }
 
@@ -179,7 +179,7 @@ impl Watch for OneExchange<'_> {
         self.was_cut |= how == Ending::Stopped && !matches!(self.answer, Stage::Ended { .. });
         self.recorder.end(Moment::now(), dir, how);
         if let (Some(counters), Some(why), Dir::Down) = (self.counters, self.recorder.opaque(), dir) {
-            counters.uncaptured(&self.host, Reason::Opaque(why));
+            counters.add_uncaptured(&self.host, Reason::Opaque(why));
         }
     }
 

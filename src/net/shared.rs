@@ -8,7 +8,7 @@ use crate::cert::{CaCertificate, Leaves};
 use crate::clock::Moment;
 use crate::counters::Counters;
 use crate::notice::Reason;
-use crate::record::recorder::Sink;
+use crate::record::sink::ItemSink;
 use crate::wire::authority::Authority;
 use crate::wire::pattern::HostFilter;
 use std::collections::HashMap;
@@ -33,7 +33,7 @@ pub(crate) struct Shared {
 /// What it takes to capture.
 pub(crate) struct Capture {
     pub(crate) filter: HostFilter,
-    pub(crate) sink: Sink,
+    pub(crate) sink: ItemSink,
     pub(crate) leaves: Leaves,
     /// Our certificate, for the proxy's own page.
     pub(crate) ca: CaCertificate,

@@ -14,7 +14,7 @@ use super::shared::{Capture, Shared};
 use super::stop::Stop;
 use super::sys::{self, Interest, Many};
 use crate::clock::Moment;
-use crate::counters::{Counters, Passing};
+use crate::counters::{ByteCounter, Counters};
 use crate::notice::{NameSource, Reason};
 use crate::record::origin::{ConnectTiming, Origin};
 use crate::record::recorder::Recorder;
@@ -80,12 +80,12 @@ pub(crate) fn open(shared: &Shared, mut client: Leg, mut origin: Leg, route: Rou
     let opening = opening(&mut client, &mut origin, &shared.stop);
     let names = Names::new(&route.authority, &opening);
     let (domain, name_source) = names.best();
-    shared.counters.domain(domain, name_source);
+    shared.counters.add_connection(domain, name_source);
     let Some(capture) = &shared.capture else {
         return Some(unread(shared, client, origin, Some(domain.to_owned())));
     };
     if !capture.filter.wants(names.all()) {
-        shared.counters.uncaptured(&names.label(), Reason::NotMatched);
+        shared.counters.add_uncaptured(&names.label(), Reason::NotMatched);
         return Some(pass(shared, client, origin));
     }
     let reason = match opening {
@@ -96,7 +96,7 @@ pub(crate) fn open(shared: &Shared, mut client: Leg, mut origin: Leg, route: Rou
         // Nobody said anything: nothing is missing.
         Opening::Silent => return Some(pass(shared, client, origin)),
     };
-    shared.counters.uncaptured(&names.label(), reason);
+    shared.counters.add_uncaptured(&names.label(), reason);
     Some(pass(shared, client, origin))
 }
 
@@ -107,11 +107,11 @@ pub(crate) fn pass(shared: &Shared, client: Leg, origin: Leg) -> Tunnel {
 
 /// The same; the bytes are counted, for `domain` too if there is one.
 fn unread(shared: &Shared, client: Leg, origin: Leg, domain: Option<String>) -> Tunnel {
-    Tunnel { client, origin, watch: Box::new(Counting(Passing::new(Arc::clone(&shared.counters), domain))) }
+    Tunnel { client, origin, watch: Box::new(Counting(ByteCounter::new(Arc::clone(&shared.counters), domain))) }
 }
 
 /// Counts, and sees nothing.
-struct Counting(Passing);
+struct Counting(ByteCounter);
 
 impl Watching for Counting {
     fn part(&mut self, how: Relayed, client: &mut Leg, origin: &mut Leg) {
@@ -125,7 +125,7 @@ impl Watching for Counting {
 
 impl Watch for Counting {
     fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize {
-        self.0.passed(dir, bytes.len());
+        self.0.add(dir, bytes.len());
         bytes.len()
     }
 
@@ -134,7 +134,7 @@ impl Watch for Counting {
     }
 
     fn passed_unseen(&mut self, dir: Dir, bytes: usize) {
-        self.0.passed(dir, bytes);
+        self.0.add(dir, bytes);
     }
 
     fn end(&mut self, _: Dir, _: Ending) {}
@@ -155,7 +155,7 @@ pub(crate) fn tapped(
 ) -> Tunnel {
     let tls = tls_name.is_some();
     let host = tls_name.unwrap_or_else(|| route.authority.to_string());
-    let origin_of = Origin { tls, authority: route.authority, reached: Some(route.reached) };
+    let origin_of = Origin { is_tls: tls, authority: route.authority, connect_timing: Some(route.reached) };
     let recorder = Recorder::new(Box::new(HttpTap::new()), Some(capture.sink.clone()), origin_of);
     let watch = Tapped {
         recorder,
@@ -195,7 +195,7 @@ impl Watching for Tapped {
             origin.end(how);
         } else if self.tls && !self.is_asked && self.first_to_end == Some(Dir::Up) {
             // Some clients finish the handshake before they judge the certificate.
-            self.counters.uncaptured(&self.host, Reason::ClientLeft);
+            self.counters.add_uncaptured(&self.host, Reason::ClientLeft);
         }
     }
 }
@@ -203,14 +203,14 @@ impl Watching for Tapped {
 impl Watch for Tapped {
     fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize {
         self.recorder.data(Moment::now(), dir, bytes);
-        self.counters.passed(bytes.len());
+        self.counters.add_bytes(bytes.len());
         if dir == Dir::Up && !self.is_asked {
             self.is_asked = true;
-            self.counters.captured(&self.host);
+            self.counters.add_captured(&self.host);
         }
         if let Some(why) = self.recorder.opaque().filter(|_| !self.is_named) {
             self.is_named = true;
-            self.counters.uncaptured(&self.host, Reason::Opaque(why));
+            self.counters.add_uncaptured(&self.host, Reason::Opaque(why));
         }
         bytes.len()
     }

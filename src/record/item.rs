@@ -1,78 +1,67 @@
-//! What a connection hands to the writer.
+//! The values that connections send to the writer. Each is complete: the writer only has to write it.
 
 use super::body::Body;
+use crate::bundle::format::Timing;
 use crate::wire::message::{Headers, ResponseHead};
 use crate::wire::tap::{Dir, Opcode};
 use std::borrow::Cow;
 
-/// Goes through the bounded channel, finished: the writer only has to write it down.
+/// One value in the queue to the writer.
 pub(crate) enum Item {
     /// An exchange ended.
     Exchange(Box<Exchange>),
-    /// A WebSocket message is whole, or cut off by the end of its connection.
-    Message(Message),
+    /// A WebSocket message is complete, or was truncated by the end of its connection.
+    Message(WebSocketMessage),
     /// A WebSocket ended.
     WebSocketEnd(WebSocketKey),
-    /// Nothing more will come that matters: finish the bundle.
-    Finish,
+    /// The capture ended: the writer completes the bundle. Later items are dropped.
+    CaptureEnd,
 }
 
-/// One request and its answer.
+/// One request and its response.
 pub(crate) struct Exchange {
-    /// When the request's first byte came, in milliseconds since the epoch.
-    pub started: u64,
-    /// As the client meant it; `ws` or `wss` where the exchange opened a WebSocket.
-    pub url: String,
-    /// Case as sent.
-    pub method: Cow<'static, str>,
-    /// Of the request; its trailers stand at the end.
-    pub request_headers: Headers,
-    /// As on the wire but for the chunk framing.
-    pub request_body: Body,
-    /// The response, trailers at the end of its fields; or in a few words why there is none.
-    pub response: Result<ResponseHead, &'static str>,
-    /// As on the wire but for the chunk framing.
-    pub response_body: Body,
-    /// How long its parts took.
-    pub timing: Timing,
-    /// If it opened a WebSocket.
-    pub opens: Option<Opens>,
+    /// The time of the request's first byte, in milliseconds since the epoch.
+    pub(crate) started_ms: u64,
+    /// The URL; its scheme is `ws` or `wss` if the exchange opened a WebSocket.
+    pub(crate) url: String,
+    /// The request method, in the case that was sent.
+    pub(crate) method: Cow<'static, str>,
+    /// The request's header fields, then its trailer fields.
+    pub(crate) request_headers: Headers,
+    /// The request body: chunked framing is removed, every other coding is still applied.
+    pub(crate) request_body: Body,
+    /// The response's head, with trailer fields after the header fields; or the reason why there is none.
+    pub(crate) response: Result<ResponseHead, &'static str>,
+    /// The response body: chunked framing is removed, every other coding is still applied.
+    pub(crate) response_body: Body,
+    /// The time each phase took.
+    pub(crate) timing: Timing,
+    /// The WebSocket that the exchange opened.
+    pub(crate) websocket: Option<WebSocketHandshake>,
 }
 
-/// A WebSocket that begins.
-pub(crate) struct Opens {
-    /// Names it in later items.
-    pub socket: WebSocketKey,
+/// A WebSocket that an exchange opened.
+pub(crate) struct WebSocketHandshake {
+    /// Identifies the WebSocket in later items.
+    pub(crate) key: WebSocketKey,
     /// The negotiated subprotocol.
-    pub protocol: Option<String>,
+    pub(crate) protocol: Option<String>,
 }
 
 /// One WebSocket message.
-pub(crate) struct Message {
+pub(crate) struct WebSocketMessage {
     /// The WebSocket it belongs to.
-    pub socket: WebSocketKey,
-    /// When its last byte came, in milliseconds since the epoch.
-    pub at: u64,
-    /// Who sent it.
-    pub dir: Dir,
-    /// Its kind.
-    pub opcode: Opcode,
-    /// Unmasked, joined and inflated.
-    pub payload: Body,
+    pub(crate) websocket: WebSocketKey,
+    /// The time of its last byte, in milliseconds since the epoch.
+    pub(crate) ended_ms: u64,
+    /// The direction: `Up` is sent by the client.
+    pub(crate) dir: Dir,
+    /// The kind of message.
+    pub(crate) opcode: Opcode,
+    /// The payload: unmasked, fragments joined, inflated.
+    pub(crate) payload: Body,
 }
 
-/// Unique for each WebSocket of a capture.
+/// A number that is unique for each WebSocket of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct WebSocketKey(pub u64);
-
-/// How long the parts of an exchange took, in milliseconds; see the bundle's format for what each means.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Timing {
-    pub dns: f64,
-    pub connect: f64,
-    pub tls: f64,
-    pub send: f64,
-    pub wait: f64,
-    pub receive: f64,
-    pub total: f64,
-}
+pub(crate) struct WebSocketKey(pub(crate) u64);

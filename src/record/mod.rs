@@ -1,18 +1,20 @@
-//! Meaning to records: the events of a connection become exchanges and messages, and the writer puts them into the bundle.
+//! Turns the events of the taps into exchanges and messages, and writes them to the bundle.
 //!
 //! ```text
 //! connection threads                          │ one writer thread
 //! tap events ─▶ recorder ─▶ body ─▶ queue ────┼─▶ writer ─▶ decode ─▶ bundle::format ─▶ bundle::archive
-//!                          (memory, spill)    │
+//!                          (memory, file)     │     └─ packer threads, for large bodies
 //! ```
 //!
-//! Nothing here touches a socket. Names in the archive are made from counters alone, never from captured data.
+//! This module opens no socket. Names in the archive are made of counters alone, never of captured data.
 
 pub(crate) mod body;
 pub(crate) mod decode;
 pub(crate) mod item;
 pub(crate) mod origin;
+mod pending;
 pub(crate) mod queue;
 pub(crate) mod recorder;
-pub(crate) mod url;
+pub(crate) mod sink;
+mod url;
 pub(crate) mod writer;

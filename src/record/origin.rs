@@ -2,21 +2,24 @@
 
 use crate::wire::authority::Authority;
 
-/// To whom a connection leads, and what reaching them took.
+/// The origin of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
-    /// Whether TLS is spoken to it.
-    pub(crate) tls: bool,
-    /// Where the connection leads: used where a request does not say.
+    /// True if the connection to it uses TLS.
+    pub(crate) is_tls: bool,
+    /// The address that was connected to. Requests that name no authority are for this one.
     pub(crate) authority: Authority,
-    /// What came before the first request on this connection.
-    pub(crate) reached: Option<ConnectTiming>,
+    /// The time it took to connect; `None` if an earlier exchange on the connection has it.
+    pub(crate) connect_timing: Option<ConnectTiming>,
 }
 
-/// What it took to reach an origin; counts for the first exchange with it.
+/// The time it took to connect to an origin. It belongs to the first exchange on the connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectTiming {
+    /// Name resolution.
     pub(crate) dns_ms: f64,
+    /// TCP.
     pub(crate) connect_ms: f64,
+    /// The TLS handshake; 0 without TLS.
     pub(crate) tls_ms: f64,
 }

@@ -1,4 +1,4 @@
-//! The URL of an exchange, as the client meant it.
+//! The URL of an exchange.
 
 use super::origin::Origin;
 use crate::bundle::format::text;
@@ -6,16 +6,19 @@ use crate::wire::authority::Authority;
 use crate::wire::message::RequestHead;
 use std::fmt::Write;
 
-/// `scheme://authority/path?query`: the scheme and the authority that HTTP/2 names, else the connection's scheme, and the
-/// authority of the Host field, else of an absolute target, else the connection's. The port is shown where it is not the
-/// scheme's own; path and query are as sent, bytes that are not UTF-8 read as Latin-1.
-pub(crate) fn of(request: &RequestHead, origin: &Origin, is_socket: bool) -> String {
-    let tls = match request.scheme.as_deref() {
+/// Returns the URL of `request`, `scheme://authority/path?query`.
+///
+/// - Scheme: the `:scheme` of HTTP/2, else the connection's; `ws` or `wss` if `is_websocket`.
+/// - Authority: the first that is present of `:authority`, the Host field, an absolute-form target, the connection's. The port
+///   is shown if it is not the scheme's default.
+/// - Path and query: as sent. Bytes that are not UTF-8 are read as Latin-1.
+pub(super) fn of(request: &RequestHead, origin: &Origin, is_websocket: bool) -> String {
+    let is_tls = match request.scheme.as_deref() {
         Some(b"https") => true,
         Some(b"http") => false,
-        Some(_) | None => origin.tls,
+        Some(_) | None => origin.is_tls,
     };
-    let (scheme, default_port) = match (is_socket, tls) {
+    let (scheme, default_port) = match (is_websocket, is_tls) {
         (false, false) => ("http", 80),
         (false, true) => ("https", 443),
         (true, false) => ("ws", 80),
@@ -28,17 +31,17 @@ pub(crate) fn of(request: &RequestHead, origin: &Origin, is_socket: bool) -> Str
         Some(Ok(authority)) => authority,
         Some(Err(_)) | None => origin.authority.clone(),
     };
-    let mut url = String::with_capacity(target.len().saturating_add(USUAL_HOST));
-    // Writing to a string cannot fail.
+    let mut url = String::with_capacity(target.len().saturating_add(TYPICAL_ORIGIN_BYTES));
+    // Writing to a `String` cannot fail.
     let _ = if authority.port == default_port {
         write!(url, "{scheme}://{}", authority.host)
     } else {
         write!(url, "{scheme}://{authority}")
     };
     match path {
-        // The server as a whole has no path (RFC 9110 section 9.3.7).
+        // Asterisk-form means the server as a whole and has no path (RFC 9110 section 9.3.7).
         "*" => {}
-        // Nor has what an HTTP/2 CONNECT leads to: it has an authority alone (RFC 9113 section 8.5).
+        // The target of an HTTP/2 CONNECT is an authority without a path (RFC 9113 section 8.5).
         authority if request.authority.as_deref() == Some(authority.as_bytes()) => {}
         _ if path.starts_with('/') => url.push_str(path),
         _ => {
@@ -49,7 +52,7 @@ pub(crate) fn of(request: &RequestHead, origin: &Origin, is_socket: bool) -> Str
     url
 }
 
-/// An absolute-form target's authority, and the rest of it (RFC 9112 section 3.2.2).
+/// Splits an absolute-form target into its authority and the rest (RFC 9112 section 3.2.2). Other targets have no authority.
 fn split_absolute(target: &str) -> (Option<&str>, &str) {
     let scheme = ["http://", "https://", "ws://", "wss://"]
         .into_iter()
@@ -62,8 +65,8 @@ fn split_absolute(target: &str) -> (Option<&str>, &str) {
     (Some(authority), path)
 }
 
-/// Scheme and authority of most URLs are no longer.
-const USUAL_HOST: usize = 64;
+/// Scheme and authority of most URLs are at most this long.
+const TYPICAL_ORIGIN_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -71,7 +74,7 @@ mod tests {
     use crate::wire::authority::Host;
     use crate::wire::message::{Headers, Version};
 
-    fn url(tls: bool, port: u16, target: &str, host: Option<&str>) -> String {
+    fn url(is_tls: bool, port: u16, target: &str, host: Option<&str>) -> String {
         let mut headers = Headers::default();
         if let Some(host) = host {
             headers.push(b"hOst", host.as_bytes());
@@ -79,12 +82,12 @@ mod tests {
         let (method, version) = ("GET".into(), Version::Http11);
         let request = RequestHead { method, target: target.into(), version, scheme: None, authority: None, headers };
         let authority = Authority { host: Host::V6("::1".parse().unwrap()), port };
-        of(&request, &Origin { tls, authority, reached: None }, false)
+        of(&request, &Origin { is_tls, authority, connect_timing: None }, false)
     }
 
     #[test]
-    fn says_what_the_client_meant() {
-        for (tls, port, target, host, expected) in [
+    fn returns_the_url_of_an_http1_request() {
+        for (is_tls, port, target, host, expected) in [
             (true, 443, "/a?b=%20c", Some("Api.Example.COM"), "https://api.example.com/a?b=%20c"),
             (true, 443, "/", Some("a.example:443"), "https://a.example/"),
             (true, 443, "/", Some("a.example:80"), "https://a.example:80/"),
@@ -98,13 +101,13 @@ mod tests {
             (true, 443, "https://b.example/p", Some("a.example"), "https://a.example/p"),
             (true, 443, "", Some("a"), "https://a/"),
         ] {
-            assert_eq!(url(tls, port, target, host), expected, "{target} {host:?}");
+            assert_eq!(url(is_tls, port, target, host), expected, "{target} {host:?}");
         }
     }
 
     #[test]
-    fn says_what_an_http_2_client_meant() {
-        for (tls, scheme, named, host, target, is_socket, expected) in [
+    fn returns_the_url_of_an_http2_request() {
+        for (is_tls, scheme, named, host, target, is_websocket, expected) in [
             (true, Some("https"), Some("A.example"), None, "/a?b", false, "https://a.example:8443/a?b"),
             (true, Some("https"), Some("a.example:443"), Some("b.example"), "/", false, "https://a.example/"),
             (true, Some("http"), Some("a.example:80"), None, "/", false, "http://a.example/"),
@@ -127,8 +130,8 @@ mod tests {
                 headers,
             };
             let authority = Authority { host: Host::Name("c.example".into()), port: 8443 };
-            let origin = Origin { tls, authority, reached: None };
-            assert_eq!(of(&request, &origin, is_socket), expected);
+            let origin = Origin { is_tls, authority, connect_timing: None };
+            assert_eq!(of(&request, &origin, is_websocket), expected);
         }
     }
 }

@@ -103,9 +103,11 @@ fn an_exchange_without_an_answer_says_who_ended_it() {
     pair.up(headers(5, END_STREAM, &to("/left")));
     pair.close();
     let outcome = capture.stop();
-    for (path, why) in
-        [("/refused", "origin reset the stream"), ("/cancelled", "client cancelled"), ("/left", "client left")]
-    {
+    for (path, why) in [
+        ("/refused", "origin reset the stream"),
+        ("/cancelled", "client reset the stream"),
+        ("/left", "client disconnected"),
+    ] {
         let trace = outcome.bundle().trace(path);
         assert_eq!((trace.status(), trace.status_text()), (0, why), "{path}");
     }

@@ -69,7 +69,7 @@ fn a_client_that_leaves_ends_the_origins_side_at_once() {
     let (bundle, _) = subject.end();
     assert_eq!(bundle.traces.len(), 8, "two requests in two ways to two origins: {:?}", bundle.urls());
     for trace in bundle.traces {
-        assert_eq!((trace.status(), trace.status_text()), (0, "client left"), "{}", trace.url());
+        assert_eq!((trace.status(), trace.status_text()), (0, "client disconnected"), "{}", trace.url());
     }
 }
 

@@ -1,16 +1,17 @@
-//! Every coding, whole, cut off, damaged and hostile.
+//! Each coding: complete, truncated, malformed and hostile.
 
+use super::decoders::{FIRST_ZSTD_SKIPPABLE_MAGIC, GZIP_MAGIC};
 use super::*;
-use crate::record::body::Store;
+use crate::record::body::BodyStore;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use std::io::Write;
 
-/// `text()` as `brotli -q 5` and `zstd -3` (with its checksum) write it.
+/// The output of `brotli -q 5` and of `zstd -3` (with a checksum) for `sample()`.
 const TEXT_BR: &[u8] = include_bytes!("../../../tests/data/text.br");
 const TEXT_ZST: &[u8] = include_bytes!("../../../tests/data/text.zst");
 
-/// Compressible and not trivial, larger than any buffer on the way.
+/// Text that compresses well, but not to nothing, and is larger than every buffer.
 fn sample() -> Vec<u8> {
     (0..9000).flat_map(|i| format!("line {i} of {}\n", i * i % 977).into_bytes()).collect()
 }
@@ -33,15 +34,15 @@ fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn decoded_within(bytes: &[u8], list: &str, limits: Limits) -> (Vec<u8>, Option<String>) {
+fn decoded_within(bytes: &[u8], list: &str, limits: DecodeLimits) -> (Vec<u8>, Option<String>) {
     let mut headers = Headers::default();
     headers.push(b"Content-Encoding", list.as_bytes());
-    let mut body = Body::new(&Store::new(std::env::temp_dir(), 1 << 20));
+    let mut body = Body::new(&BodyStore::new(std::env::temp_dir(), 1 << 20));
     body.push(bytes);
     let decoded = decode_within(body, &codings(&headers), limits);
     let mut all = Vec::new();
     decoded.body.reader().read_to_end(&mut all).unwrap();
-    (all, decoded.still_on)
+    (all, decoded.remaining_codings)
 }
 
 fn decoded(bytes: &[u8], list: &str) -> (Vec<u8>, Option<String>) {
@@ -50,20 +51,20 @@ fn decoded(bytes: &[u8], list: &str) -> (Vec<u8>, Option<String>) {
 
 #[track_caller]
 fn assert_decodes(bytes: &[u8], list: &str, to: &[u8]) {
-    let (all, still_on) = decoded(bytes, list);
-    assert_eq!(still_on, None, "{list}");
+    let (all, remaining) = decoded(bytes, list);
+    assert_eq!(remaining, None, "{list}");
     assert!(all == to, "{list}: {} bytes instead of {}", all.len(), to.len());
 }
 
 #[track_caller]
-fn assert_kept(bytes: &[u8], list: &str, on: &str) {
-    let (all, still_on) = decoded(bytes, list);
-    assert_eq!(still_on.as_deref(), Some(on), "{list}");
+fn assert_kept(bytes: &[u8], list: &str, codings: &str) {
+    let (all, remaining) = decoded(bytes, list);
+    assert_eq!(remaining.as_deref(), Some(codings), "{list}");
     assert!(all == bytes, "{list}: {} bytes instead of {}", all.len(), bytes.len());
 }
 
 #[test]
-fn takes_every_coding_off() {
+fn decodes_each_coding() {
     let text = sample();
     assert_decodes(&gz(&text), "gzip", &text);
     assert_decodes(&gz(&text), "X-GZip", &text);
@@ -80,13 +81,13 @@ fn takes_every_coding_off() {
 }
 
 #[test]
-fn an_empty_body_has_no_coding_on_it() {
+fn an_empty_body_has_no_remaining_coding() {
     assert_decodes(b"", "gzip", b"");
     assert_decodes(b"", "never-heard-of", b"");
 }
 
 #[test]
-fn takes_stacks_off_from_the_outside() {
+fn decodes_several_codings_from_the_last_applied() {
     let text = sample();
     assert_decodes(&gz(TEXT_BR), "br, gzip", &text);
     assert_decodes(&gz(&zlib(TEXT_ZST)), "zstd,identity,deflate , gzip", &text);
@@ -94,23 +95,23 @@ fn takes_stacks_off_from_the_outside() {
 }
 
 #[test]
-fn a_coding_that_stays_is_named_and_those_outside_of_it_are_off() {
-    let (all, still_on) = decoded(&gz(b"secret"), "aes, gzip");
-    assert_eq!((all.as_slice(), still_on.as_deref()), (&b"secret"[..], Some("aes")));
-    let (all, still_on) = decoded(&gz(&gz(b"x")), "br, x-new, gzip, gzip");
-    assert_eq!((all.as_slice(), still_on.as_deref()), (&b"x"[..], Some("br, x-new")));
+fn lists_an_unknown_coding_and_decodes_those_applied_after_it() {
+    let (all, remaining) = decoded(&gz(b"secret"), "aes, gzip");
+    assert_eq!((all.as_slice(), remaining.as_deref()), (&b"secret"[..], Some("aes")));
+    let (all, remaining) = decoded(&gz(&gz(b"x")), "br, x-new, gzip, gzip");
+    assert_eq!((all.as_slice(), remaining.as_deref()), (&b"x"[..], Some("br, x-new")));
     assert_kept(b"secret", "AES;key=1", "aes");
     assert_kept(&gz(b"secret"), "gzip, aes", "gzip, aes");
 }
 
 #[test]
-fn too_many_codings_are_left_alone() {
-    let list = ["gzip"; MOST_CODINGS + 1].join(", ");
+fn leaves_too_many_codings_encoded() {
+    let list = ["gzip"; MAX_CODINGS + 1].join(", ");
     assert_kept(&gz(b"x"), &list, &list);
 }
 
 #[test]
-fn transfer_codings_come_off_first() {
+fn lists_transfer_codings_after_content_codings() {
     let mut headers = Headers::default();
     headers.push(b"transfer-encoding", b"gzip, Chunked");
     headers.push(b"Content-Encoding", b"br");
@@ -119,7 +120,7 @@ fn transfer_codings_come_off_first() {
 }
 
 #[test]
-fn several_members_and_trailing_garbage() {
+fn decodes_several_members_and_ignores_trailing_garbage() {
     let text = sample();
     let twice = [text.clone(), text.clone()].concat();
     assert_decodes(&[gz(&text), gz(&text)].concat(), "gzip", &twice);
@@ -127,7 +128,7 @@ fn several_members_and_trailing_garbage() {
     assert_decodes(&[gz(&text), vec![0x1f]].concat(), "gzip", &text);
     assert_decodes(&[zlib(&text), b"garbage".to_vec()].concat(), "deflate", &text);
     assert_decodes(&[TEXT_BR, b"garbage"].concat(), "br", &text);
-    let skip = [&ZSTD_SKIP_FIRST.to_le_bytes()[..], &[3, 0, 0, 0], b"abc"].concat();
+    let skip = [&FIRST_ZSTD_SKIPPABLE_MAGIC.to_le_bytes()[..], &[3, 0, 0, 0], b"abc"].concat();
     assert_decodes(&[TEXT_ZST, &skip, TEXT_ZST].concat(), "zstd", &twice);
     assert_decodes(&[&skip, TEXT_ZST].concat(), "zstd", &text);
     assert_decodes(&[TEXT_ZST, b"garbage"].concat(), "zstd", &text);
@@ -135,7 +136,7 @@ fn several_members_and_trailing_garbage() {
 }
 
 #[test]
-fn a_cut_off_body_is_decoded_as_far_as_it_goes() {
+fn decodes_a_truncated_body_as_far_as_possible() {
     let text = sample();
     for (bytes, list) in [
         (gz(&text), "gzip"),
@@ -145,21 +146,21 @@ fn a_cut_off_body_is_decoded_as_far_as_it_goes() {
         (TEXT_ZST.to_vec(), "zstd"),
         (gz(TEXT_ZST), "zstd, gzip"),
     ] {
-        // zstd decodes block by block, of 128 KiB each, and the first is three quarters of it.
-        for cut in [bytes.len() * 9 / 10, bytes.len() - 1] {
-            let (all, still_on) = decoded(&bytes[..cut], list);
-            assert_eq!(still_on, None, "{list} cut at {cut}");
-            assert!(text.starts_with(&all), "{list} cut at {cut}");
-            assert!(all.len() > text.len() / 4, "{list} cut at {cut} of {}: only {}", bytes.len(), all.len());
+        // zstd decodes in blocks of 128 KiB, and the first block is three quarters of the text.
+        for len in [bytes.len() * 9 / 10, bytes.len() - 1] {
+            let (all, remaining) = decoded(&bytes[..len], list);
+            assert_eq!(remaining, None, "{list} truncated at {len}");
+            assert!(text.starts_with(&all), "{list} truncated at {len}");
+            assert!(all.len() > text.len() / 4, "{list} truncated at {len} of {}: only {}", bytes.len(), all.len());
         }
     }
     let both = [gz(&text), gz(&text)].concat();
-    let (all, still_on) = decoded(&both[..both.len() * 3 / 4], "gzip");
-    assert!(still_on.is_none() && all.len() > text.len() && all.starts_with(&text));
+    let (all, remaining) = decoded(&both[..both.len() * 3 / 4], "gzip");
+    assert!(remaining.is_none() && all.len() > text.len() && all.starts_with(&text));
 }
 
 #[test]
-fn what_is_cut_before_anything_decodes_stays_as_it_is() {
+fn keeps_a_body_that_is_truncated_before_any_output() {
     assert_kept(&gz(&sample())[..8], "gzip", "gzip");
     assert_kept(&zlib(&sample())[..1], "deflate", "deflate");
     assert_kept(&zlib(&sample())[..3], "deflate", "deflate");
@@ -169,10 +170,10 @@ fn what_is_cut_before_anything_decodes_stays_as_it_is() {
 }
 
 #[test]
-fn a_damaged_body_stays_as_it_is() {
+fn keeps_a_malformed_body_encoded() {
     let text = sample();
     for (mut bytes, list) in [(gz(&text), "gzip"), (zlib(&text), "deflate"), (TEXT_ZST.to_vec(), "zstd")] {
-        // The checksum at the end tells.
+        // A wrong checksum at the end.
         let last = bytes.len() - 1 - if list == "gzip" { 4 } else { 0 };
         bytes[last] ^= 1;
         assert_kept(&bytes, list, list);
@@ -185,48 +186,48 @@ fn a_damaged_body_stays_as_it_is() {
     let middle = bytes.len() / 2;
     bytes[middle..].reverse();
     assert_kept(&bytes, "br", "br");
-    // The outer coding comes off, the inner one does not.
-    let (all, still_on) = decoded(&gz(&bytes), "br, gzip");
-    assert!(all == bytes && still_on.as_deref() == Some("br"));
+    // The outer coding is decoded, the inner one is not.
+    let (all, remaining) = decoded(&gz(&bytes), "br, gzip");
+    assert!(all == bytes && remaining.as_deref() == Some("br"));
 }
 
 #[test]
-fn a_bomb_is_kept_as_received() {
-    let limits = Limits { free: 1 << 20, ratio: 100, most: 4 << 20 };
+fn keeps_a_bomb_encoded() {
+    let limits = DecodeLimits { ratio_free_bytes: 1 << 20, max_ratio: 100, max_bytes: 4 << 20 };
     let zeros = gz(&vec![0; 2 << 20]);
     assert_eq!(decoded_within(&zeros, "gzip", limits), (zeros, Some("gzip".into())), "past the ratio");
     let large: Vec<u8> = sample().repeat(30);
     assert!(large.len() > 4 << 20);
     let encoded = gz(&large);
     assert!(decoded_within(&encoded, "gzip", limits) == (encoded, Some("gzip".into())), "past the size");
-    let stacked = gz(&gz(&vec![0; 2 << 20]));
-    let lenient = Limits { ratio: 2000, ..limits };
-    let (kept, still_on) = decoded_within(&stacked, "gzip, gzip", lenient);
-    assert!(kept.len() < 1 << 16 && still_on.as_deref() == Some("gzip"), "past the ratio by both together");
-    let honest = vec![0; 1 << 20];
-    assert!(decoded_within(&gz(&honest), "gzip", limits) == (honest, None), "small enough");
+    let double = gz(&gz(&vec![0; 2 << 20]));
+    let lenient = DecodeLimits { max_ratio: 2000, ..limits };
+    let (kept, remaining) = decoded_within(&double, "gzip, gzip", lenient);
+    assert!(kept.len() < 1 << 16 && remaining.as_deref() == Some("gzip"), "past the ratio of both codings together");
+    let regular = vec![0; 1 << 20];
+    assert!(decoded_within(&gz(&regular), "gzip", limits) == (regular, None), "small enough");
 }
 
 #[test]
-fn a_window_of_gigabytes_is_refused() {
+fn refuses_windows_of_gigabytes() {
     // zstd: no single segment, window descriptor 0xff (3.75 TiB), or 31 (64 MiB).
     for descriptor in [0xff, (16 << 3) | 1] {
         assert_kept(&[0x28, 0xb5, 0x2f, 0xfd, 0, descriptor, 1, 0, 0, 0], "zstd", "zstd");
     }
-    // br: the first byte 0x11 announces a large window, 30 bits the next.
+    // br: the first byte, 0x11, announces a large window; the second says 30 bits.
     assert_kept(&[0x11, 30, 0x02, 0x80, b'a', 3], "br", "br");
 }
 
 #[test]
-fn any_bytes_will_do() {
-    property(b"");
+fn mutated_bytes_keep_the_property() {
+    assert_property(b"");
     let seeds = [gz(b"hello hello hello"), zlib(b"hello hello"), raw_deflate(b"hello hello")];
     for choice in [0, 1, 2, 3, 0x80 | 0b0100, 0x80 | 0b1011] {
         for seed in seeds.iter().map(Vec::as_slice).chain([&TEXT_BR[..300], &TEXT_ZST[..300]]) {
             for (at, flip) in (0..seed.len()).map(|i| (i, (i * 37 % 255 + 1) as u8)) {
                 let mut data = [&[choice], seed].concat();
                 data[at + 1] ^= flip;
-                property(&data);
+                assert_property(&data);
             }
         }
     }

@@ -1,6 +1,5 @@
 //! The errors of a running capture: each kind is reported once as it happens, and counted for the summary.
 
-use super::{MOST_MESSAGES, MOST_TRACES};
 use crate::bundle::archive::unfinished::{Owner, owner};
 use crate::config::Observer;
 use crate::notice::{Notice, Warning};
@@ -116,9 +115,15 @@ fn warning(kind: &ErrorKind, count: u64, cause: &str) -> Warning {
         ErrorKind::WriteFailed => Warning::WriteFailed { count, cause },
         ErrorKind::Panic => Warning::LostToPanic { count },
         ErrorKind::BodyTruncated => Warning::BodyTruncated { count, cause },
-        ErrorKind::LongExchangeIds => Warning::LongExchangeIds { limit: MOST_TRACES },
-        ErrorKind::LongMessageIds => Warning::LongMessageIds { limit: MOST_MESSAGES },
+        ErrorKind::LongExchangeIds => Warning::LongExchangeIds { limit: MAX_FOUR_DIGITS },
+        ErrorKind::LongMessageIds => Warning::LongMessageIds { limit: MAX_THREE_DIGITS },
         ErrorKind::NotRenamed(part) => Warning::NotRenamed { part: part.clone(), cause },
         ErrorKind::Unfinished(part) => Warning::Unfinished { part: part.clone(), cause },
     }
 }
+
+/// The last number of an exchange id that has four digits. Some consumers of bundles misorder longer ids.
+pub(super) const MAX_FOUR_DIGITS: u32 = 9999;
+
+/// The last number of a message id that has three digits.
+pub(super) const MAX_THREE_DIGITS: u32 = 999;

@@ -1,17 +1,17 @@
-//! Bodies that take long are decoded and packed on threads of their own: what ends meanwhile is written at once.
+//! Decodes and compresses large bodies on two threads, while the writer writes other exchanges.
 //!
 //! ```text
-//! writer ─▶ Job ─▶ some effort (bounded) ─▶ decode, pack ─────────────────▶ done ─▶ writer: the archive
-//!     │       └──▶ much effort (bounded) ─▶ decode, pack ─▶ a copy ───────▶ done ─▶ writer: the JSON
-//!     │                                         └─ done ─▶ writer: room ─┘
-//!     └─ no room in a queue: the writer does it itself, so that what cannot be kept up with slows the traffic
+//! writer ─▶ PackingJob ─▶ medium cost (bounded) ─▶ decode, pack ─────────▶ Prepared ─▶ writer: archive
+//!     │         └───────▶ high cost (bounded) ───▶ decode, pack ─▶ copy ─▶ Prepared ─▶ writer: JSON
+//!     │                                               └─ Reserve ─▶ writer ─┘
+//!     └─ queue full: the writer packs the exchange itself, which slows the traffic
 //! ```
 //!
-//! Two threads, so that what takes milliseconds does not wait behind what takes seconds. A large body is copied to its place in
-//! the archive here too: the writer only says where that is.
+//! With two threads, jobs of milliseconds do not wait behind jobs of seconds. This thread also copies a large body into the
+//! archive: the writer only reserves the place.
 
-use super::entry::Effort;
-use super::prepared::Prepared;
+use super::packing_cost::PackingCost;
+use super::prepared::PreparedExchange;
 use crate::bundle::archive::{self, Deflater, Reservation};
 use crate::record::item::Exchange;
 use std::io;
@@ -19,109 +19,113 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread;
 
-/// See above.
+/// The packer threads, as the writer sees them.
 pub(super) struct Packer {
-    /// For some and for much; `None` if there is no thread, or no longer.
-    lanes: [Option<SyncSender<Job>>; 2],
-    done: Receiver<Done>,
-    /// How many are under way.
-    under_way: usize,
+    /// The queue for jobs of medium cost; `None` if its thread could not start, or no more jobs are accepted.
+    medium_cost: Option<SyncSender<PackingJob>>,
+    /// The queue for jobs of high cost, likewise.
+    high_cost: Option<SyncSender<PackingJob>>,
+    events: Receiver<PackerEvent>,
+    /// The number of jobs that are queued or in progress.
+    pending_jobs: usize,
 }
 
-/// An exchange and its number.
-pub(super) struct Job {
+/// An exchange to prepare, and the number of its id.
+pub(super) struct PackingJob {
     pub(super) exchange: Exchange,
     pub(super) number: u32,
 }
 
-/// What a thread has come to.
-pub(super) enum Done {
-    /// It waits for room in the archive.
-    Asks(Ask),
+/// A report from a packer thread.
+pub(super) enum PackerEvent {
+    /// The thread waits for a reservation in the archive.
+    Reserve(ReservationRequest),
     /// The job is done.
-    Prepared(Box<Prepared>),
-    /// A defect of this program ended the job.
+    Prepared(Box<PreparedExchange>),
+    /// The job panicked, and its exchange is lost.
     Panicked,
 }
 
-/// A question for room.
-pub(super) struct Ask {
+/// A request to reserve places in the archive.
+pub(super) struct ReservationRequest {
     pub(super) entries: Vec<archive::EntryHeader>,
-    pub(super) answer: SyncSender<io::Result<Vec<Reservation>>>,
+    /// Receives one reservation per entry.
+    pub(super) reply: SyncSender<io::Result<Vec<Reservation>>>,
 }
 
 impl Packer {
-    /// Decodes bodies that come to no more than `most` bytes.
-    pub(super) fn start(most: u64) -> Self {
-        let (results, done) = channel();
-        let lanes = ["packer", "large-packer"].map(|name| {
-            let (jobs, queue) = sync_channel(QUEUE);
-            let results = results.clone();
-            let thread = thread::Builder::new().name(name.into()).spawn(move || work(queue, &results, most));
+    /// Starts the threads. Bodies that would decode to more than `max_body_bytes` stay encoded.
+    pub(super) fn start(max_body_bytes: u64) -> Self {
+        let (sender, events) = channel();
+        let start = |name: &str| {
+            let (jobs, queue) = sync_channel(MAX_QUEUED_JOBS);
+            let sender = sender.clone();
+            let thread = thread::Builder::new().name(name.into()).spawn(move || run(queue, &sender, max_body_bytes));
             thread.is_ok().then_some(jobs)
-        });
-        Self { lanes, done, under_way: 0 }
+        };
+        let (medium_cost, high_cost) = (start("packer"), start("large-packer"));
+        Self { medium_cost, high_cost, events, pending_jobs: 0 }
     }
 
-    /// Takes a job, unless others are waiting already.
-    pub(super) fn offer(&mut self, job: Job, effort: Effort) -> Result<(), Box<Job>> {
-        let [some, much] = &self.lanes;
-        let lane = if effort == Effort::Much { much } else { some };
-        let Some(jobs) = lane else { return Err(Box::new(job)) };
-        match jobs.try_send(job) {
+    /// Queues `job`; returns it if the queue is full or there is no thread.
+    pub(super) fn try_submit(&mut self, job: PackingJob, cost: PackingCost) -> Result<(), Box<PackingJob>> {
+        let queue = if cost == PackingCost::High { &self.high_cost } else { &self.medium_cost };
+        let Some(queue) = queue else { return Err(Box::new(job)) };
+        match queue.try_send(job) {
             Ok(()) => {
-                self.under_way = self.under_way.saturating_add(1);
+                self.pending_jobs = self.pending_jobs.saturating_add(1);
                 Ok(())
             }
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Err(Box::new(job)),
         }
     }
 
-    /// Whether a result is still to come.
+    /// True if a job is queued or in progress.
     pub(super) fn is_busy(&self) -> bool {
-        self.under_way > 0
+        self.pending_jobs > 0
     }
 
-    /// A result that is there.
-    pub(super) fn ready(&mut self) -> Option<Done> {
-        let done = self.done.try_recv().ok();
-        self.count(done)
+    /// Returns the next event, if there is one now.
+    pub(super) fn try_next(&mut self) -> Option<PackerEvent> {
+        let event = self.events.try_recv().ok();
+        self.note(event)
     }
 
-    /// Waits for the next result of what is under way, if anything is; takes no more jobs.
-    pub(super) fn last(&mut self) -> Option<Done> {
-        self.lanes = [None, None];
-        let done = self.done.recv().ok();
-        self.count(done)
+    /// Waits for the next event; returns `None` once all jobs are done. Accepts no more jobs.
+    pub(super) fn finish_next(&mut self) -> Option<PackerEvent> {
+        (self.medium_cost, self.high_cost) = (None, None);
+        let event = self.events.recv().ok();
+        self.note(event)
     }
 
-    fn count(&mut self, done: Option<Done>) -> Option<Done> {
-        if matches!(done, Some(Done::Prepared(_) | Done::Panicked)) {
-            self.under_way = self.under_way.saturating_sub(1);
+    fn note(&mut self, event: Option<PackerEvent>) -> Option<PackerEvent> {
+        if matches!(event, Some(PackerEvent::Prepared(_) | PackerEvent::Panicked)) {
+            self.pending_jobs = self.pending_jobs.saturating_sub(1);
         }
-        done
+        event
     }
 }
 
-/// Nobody takes the results once the writer is gone.
-fn work(jobs: Receiver<Job>, results: &Sender<Done>, most: u64) {
+/// Runs a packer thread. Sending an event fails only if the writer is gone; then nothing is left to do.
+fn run(jobs: Receiver<PackingJob>, events: &Sender<PackerEvent>, max_body_bytes: u64) {
     let mut deflater = Deflater::new();
-    for Job { exchange, number } in jobs {
+    for PackingJob { exchange, number } in jobs {
         let prepare = || {
-            let mut prepared = Prepared::new(exchange, number, most);
+            let mut prepared = PreparedExchange::new(exchange, number, max_body_bytes);
             prepared.pack(&mut deflater);
-            let entries = prepared.wants_rooms();
+            let entries = prepared.to_reserve();
             if !entries.is_empty() {
-                let (answer, rooms) = sync_channel(1);
-                let _ = results.send(Done::Asks(Ask { entries, answer }));
-                prepared.fill(rooms.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into())));
+                let (reply, reservations) = sync_channel(1);
+                let _ = events.send(PackerEvent::Reserve(ReservationRequest { entries, reply }));
+                prepared.fill(reservations.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into())));
             }
             prepared
         };
         let prepared = catch_unwind(AssertUnwindSafe(prepare));
-        let _ = results.send(prepared.map_or(Done::Panicked, |prepared| Done::Prepared(Box::new(prepared))));
+        let _ =
+            events.send(prepared.map_or(PackerEvent::Panicked, |prepared| PackerEvent::Prepared(Box::new(prepared))));
     }
 }
 
-/// So many exchanges may wait for each thread.
-const QUEUE: usize = 16;
+/// The number of exchanges that may wait for each thread.
+const MAX_QUEUED_JOBS: usize = 16;

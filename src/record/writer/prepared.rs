@@ -1,55 +1,69 @@
-//! An exchange, or a message, made ready for the archive: bodies decoded, JSON put together. Needs nothing of the writer's.
+//! An exchange or a message prepared for the archive: bodies decoded, all values of its JSON present. Preparing uses no state of
+//! the writer, so any thread can do it.
 
-use super::entry::Entry;
+use super::body_entry::BodyEntry;
 use crate::bundle::archive::{self, Archive, Deflater, Reservation};
-use crate::bundle::format::{self, Id, text};
+use crate::bundle::format::{self, Id, Timing, text};
 use crate::bundle::session::json;
 use crate::notice::Notice;
 use crate::record::body::Body;
-use crate::record::item::{Exchange, Message, Opens, Timing, WebSocketKey};
+use crate::record::item::{Exchange, WebSocketHandshake, WebSocketKey, WebSocketMessage};
 use crate::wire::message::Headers;
 use crate::wire::tap::{Dir, Opcode};
 use std::borrow::Cow;
 use std::io;
 
-/// See above.
-pub(super) struct Prepared {
+/// An exchange prepared for the archive.
+pub(super) struct PreparedExchange {
+    /// The number in its id.
     pub(super) number: u32,
-    /// `t_0001`.
+    /// The id, `t_0001`.
     id: String,
-    /// In milliseconds since the epoch.
-    pub(super) started: u64,
+    /// Milliseconds since the epoch.
+    pub(super) started_ms: u64,
     method: Cow<'static, str>,
     pub(super) url: String,
     status: u16,
     status_text: Cow<'static, str>,
-    /// Of the request and of the response, as the bodies.
+    /// The fields of the request and of the response.
     headers: [Headers; 2],
-    bodies: [Entry; 2],
-    /// The response's body as it came, in bytes.
-    received: u64,
+    /// The bodies of the request and of the response.
+    bodies: [BodyEntry; 2],
+    /// The size of the response body as received, in bytes.
+    received_bytes: u64,
     timing: Timing,
-    pub(super) opens: Option<Opens>,
-    /// Why ends of bodies are missing, for each that lacks its end.
-    pub(super) cut: Vec<String>,
-    /// Why it cannot be written, if that is known already.
-    failed: Option<io::Error>,
+    pub(super) websocket: Option<WebSocketHandshake>,
+    /// The error for each body whose end is lost.
+    pub(super) truncation_causes: Vec<String>,
+    /// The error that prevents it from being written, if one happened already.
+    error: Option<io::Error>,
 }
 
-impl Prepared {
-    /// Decodes bodies that come to no more than `most` bytes.
-    pub(super) fn new(exchange: Exchange, number: u32, most: u64) -> Self {
-        let Exchange { started, url, method, request_headers, request_body, response, response_body, timing, opens } =
-            exchange;
+impl PreparedExchange {
+    /// Decodes the bodies. Those that would decode to more than `max_body_bytes` stay encoded.
+    pub(super) fn new(exchange: Exchange, number: u32, max_body_bytes: u64) -> Self {
+        let Exchange {
+            started_ms,
+            url,
+            method,
+            request_headers,
+            request_body,
+            response,
+            response_body,
+            timing,
+            websocket,
+        } = exchange;
         let id = Id::Trace(number).to_string();
         let (status, status_text, response_headers) = match response {
-            Ok(head) => (head.status, owned_text(head.reason), head.headers),
+            Ok(head) => (head.status, decode_text(head.reason), head.headers),
             Err(why) => (0, why.into(), Headers::default()),
         };
-        let received = response_body.len();
-        let damage = |body: &Body| body.damaged().map(|damage| damage.cause.to_string());
-        let cut = [&request_body, &response_body].into_iter().filter_map(damage).collect();
-        let entry = |body, headers, part| Entry::decoded(body, headers, most, || [id.as_str(), part].concat());
+        let received_bytes = response_body.len();
+        let truncation = |body: &Body| body.truncation().map(|truncation| truncation.cause.to_string());
+        let truncation_causes = [&request_body, &response_body].into_iter().filter_map(truncation).collect();
+        let entry = |body, headers, suffix| {
+            BodyEntry::decoded(body, headers, max_body_bytes, || [id.as_str(), suffix].concat())
+        };
         let bodies = [
             entry(request_body, &request_headers, "_request.bin"),
             entry(response_body, &response_headers, "_response.bin"),
@@ -57,27 +71,27 @@ impl Prepared {
         Self {
             number,
             id,
-            started,
+            started_ms,
             method,
             url,
             status,
             status_text,
             headers: [request_headers, response_headers],
             bodies,
-            received,
-            timing,
-            opens,
-            cut,
-            failed: None,
+            received_bytes,
+            timing: non_negative(timing),
+            websocket,
+            truncation_causes,
+            error: None,
         }
     }
 
-    /// What its JSON says.
+    /// Returns the value of its JSON.
     fn trace(&self) -> format::Trace<&Headers, &str> {
         let ([request_headers, response_headers], [request_body, response_body]) = (&self.headers, &self.bodies);
         format::Trace {
             id: &self.id,
-            timestamp: self.started,
+            timestamp: self.started_ms,
             r#type: "http",
             request: format::Request {
                 method: &self.method,
@@ -85,7 +99,7 @@ impl Prepared {
                 headers: request_headers,
                 body_file: request_body.file.as_deref(),
                 body_size: request_body.size,
-                body_encoding: request_body.still_on.as_deref(),
+                body_encoding: request_body.remaining_codings.as_deref(),
             },
             response: format::Response {
                 status: self.status,
@@ -93,49 +107,50 @@ impl Prepared {
                 headers: response_headers,
                 body_file: response_body.file.as_deref(),
                 body_size: response_body.size,
-                body_encoding: response_body.still_on.as_deref(),
+                body_encoding: response_body.remaining_codings.as_deref(),
             },
-            timing: self.timing.into(),
+            timing: self.timing.clone(),
             initiator: format::Initiator { r#type: "proxy", url: None, line: None },
             context_refs: Vec::new(),
         }
     }
 
-    /// What is told of it.
-    pub(super) fn notice(self) -> Notice {
-        let total_ms = milliseconds(self.timing.total);
-        let Self { id, method, url, status, received: size, .. } = self;
-        Notice::Exchange { id, method: method.into_owned(), url, status, size, total_ms }
+    /// Returns the notice that it was written.
+    pub(super) fn into_notice(self) -> Notice {
+        let Self { id, method, url, status, received_bytes: size, timing, .. } = self;
+        Notice::Exchange { id, method: method.into_owned(), url, status, size, total_ms: timing.total_ms }
     }
 
-    /// Packs what takes long.
+    /// Compresses large bodies.
     pub(super) fn pack(&mut self, deflater: &mut Deflater) {
         for body in &mut self.bodies {
-            // If it fails, the writer does it.
+            // If this fails, the body is compressed when it is written.
             let _ = body.pack(deflater);
         }
     }
 
-    /// What its bodies will be in the archive, of those that take long to copy.
-    pub(super) fn wants_rooms(&self) -> Vec<archive::EntryHeader> {
-        self.bodies.iter().filter_map(|body| body.wants_room(FOLDER)).collect()
+    /// Returns the entries of the bodies that take long to copy; each needs a reservation.
+    pub(super) fn to_reserve(&self) -> Vec<archive::EntryHeader> {
+        self.bodies.iter().filter_map(|body| body.to_reserve(FOLDER)).collect()
     }
 
-    /// Copies those to where they will be.
-    pub(super) fn fill(&mut self, rooms: io::Result<Vec<Reservation>>) {
-        let wanting = self.bodies.iter_mut().filter(|body| body.wants_room(FOLDER).is_some());
-        let filled = rooms.and_then(|rooms| wanting.zip(rooms).try_for_each(|(body, room)| body.fill(room)));
-        self.failed = filled.err();
+    /// Copies those bodies into their reservations. Keeps an error for [`PreparedExchange::check_filled`].
+    pub(super) fn fill(&mut self, reservations: io::Result<Vec<Reservation>>) {
+        let to_fill = self.bodies.iter_mut().filter(|body| body.to_reserve(FOLDER).is_some());
+        let filled = reservations.and_then(|reservations| {
+            to_fill.zip(reservations).try_for_each(|(body, reservation)| body.fill(reservation))
+        });
+        self.error = filled.err();
     }
 
-    /// Whether that went well. If not, it cannot be written, and what it had of `archive` is given up.
-    pub(super) fn is_filled(&mut self, archive: &mut Archive) -> io::Result<()> {
-        let Some(cause) = self.failed.take() else { return Ok(()) };
-        self.bodies.iter_mut().rev().for_each(|body| body.give_up(archive));
+    /// Fails if a reservation could not be filled. The exchange cannot be written then, and its reservations are cancelled.
+    pub(super) fn check_filled(&mut self, archive: &mut Archive) -> io::Result<()> {
+        let Some(cause) = self.error.take() else { return Ok(()) };
+        self.bodies.iter_mut().rev().for_each(|body| body.cancel_reservation(archive));
         Err(cause)
     }
 
-    /// Its JSON comes last: recovery takes an exchange for whole once that is there.
+    /// Stages it in the archive. The JSON comes last: recovery takes an exchange as complete once its JSON is there.
     pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
         archive.stage(|archive| {
             self.bodies.iter().try_for_each(|body| body.write(archive, FOLDER))?;
@@ -144,35 +159,37 @@ impl Prepared {
     }
 }
 
-/// A WebSocket message.
+/// A WebSocket message prepared for the archive.
 pub(super) struct PreparedMessage {
+    /// The WebSocket it belongs to.
     pub(super) key: WebSocketKey,
-    /// The numbers of its WebSocket and of itself.
-    pub(super) socket: u32,
+    /// The number in that WebSocket's id.
+    pub(super) websocket_number: u32,
+    /// The number of the message in its own id.
     pub(super) number: u32,
-    /// `ws_0001_m001`.
+    /// The id, `ws_0001_m001`.
     id: String,
-    /// In milliseconds since the epoch.
-    pub(super) at: u64,
+    /// Milliseconds since the epoch.
+    pub(super) ended_ms: u64,
     dir: Dir,
     opcode: Opcode,
-    payload: Entry,
+    payload: BodyEntry,
 }
 
 impl PreparedMessage {
-    pub(super) fn new(message: Message, socket: u32, number: u32) -> Self {
-        let Message { socket: key, at, dir, opcode, payload } = message;
-        let id = Id::Message(socket, number).to_string();
-        let payload = Entry::plain(payload, || [id.as_str(), ".bin"].concat());
-        Self { key, socket, number, id, at, dir, opcode, payload }
+    pub(super) fn new(message: WebSocketMessage, websocket_number: u32, number: u32) -> Self {
+        let WebSocketMessage { websocket: key, ended_ms, dir, opcode, payload } = message;
+        let id = Id::Message(websocket_number, number).to_string();
+        let payload = BodyEntry::unchanged(payload, || [id.as_str(), ".bin"].concat());
+        Self { key, websocket_number, number, id, ended_ms, dir, opcode, payload }
     }
 
-    /// As [`Prepared::stage`].
+    /// Stages it in the archive, the JSON last.
     pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
-        let described = format::Message {
+        let message = format::Message {
             id: self.id.as_str(),
-            connection_ref: &Id::WebSocket(self.socket).to_string(),
-            timestamp: self.at,
+            connection_ref: &Id::WebSocket(self.websocket_number).to_string(),
+            timestamp: self.ended_ms,
             direction: direction(self.dir),
             opcode: opcode(self.opcode),
             payload_file: self.payload.file.as_deref(),
@@ -181,13 +198,13 @@ impl PreparedMessage {
         };
         archive.stage(|archive| {
             self.payload.write(archive, "ws")?;
-            json(archive, ["ws/", &self.id, ".json"].concat(), &described, note)
+            json(archive, ["ws/", &self.id, ".json"].concat(), &message, note)
         })
     }
 }
 
-/// [`text`] of what is kept for good or belongs to us.
-fn owned_text(bytes: Cow<'static, [u8]>) -> Cow<'static, str> {
+/// Returns [`text`] of `bytes`. Static text stays borrowed: the usual reason phrases need no allocation.
+fn decode_text(bytes: Cow<'static, [u8]>) -> Cow<'static, str> {
     match bytes {
         Cow::Borrowed(bytes) => text(bytes),
         Cow::Owned(bytes) => text(&bytes).into_owned().into(),
@@ -211,24 +228,19 @@ fn opcode(opcode: Opcode) -> &'static str {
     }
 }
 
-impl From<Timing> for format::Timing {
-    fn from(timing: Timing) -> Self {
-        Self {
-            dns_ms: milliseconds(timing.dns),
-            connect_ms: milliseconds(timing.connect),
-            tls_ms: milliseconds(timing.tls),
-            send_ms: milliseconds(timing.send),
-            wait_ms: milliseconds(timing.wait),
-            receive_ms: milliseconds(timing.receive),
-            total_ms: milliseconds(timing.total),
-        }
+/// Replaces values that are negative or not finite by 0: JSON cannot express the latter.
+fn non_negative(timing: Timing) -> Timing {
+    let valid = |ms: f64| if ms.is_finite() && ms > 0.0 { ms } else { 0.0 };
+    Timing {
+        dns_ms: valid(timing.dns_ms),
+        connect_ms: valid(timing.connect_ms),
+        tls_ms: valid(timing.tls_ms),
+        send_ms: valid(timing.send_ms),
+        wait_ms: valid(timing.wait_ms),
+        receive_ms: valid(timing.receive_ms),
+        total_ms: valid(timing.total_ms),
     }
 }
 
-/// JSON has no word for what is not a number.
-fn milliseconds(value: f64) -> f64 {
-    if value.is_finite() && value > 0.0 { value } else { 0.0 }
-}
-
-/// Where exchanges are in a bundle.
+/// The folder of exchanges in a bundle.
 const FOLDER: &str = "traces";

@@ -1,17 +1,19 @@
 //! Bundles of many kinds from items made by hand, each read back and checked against the contract.
 
+use super::error_log::{MAX_FOUR_DIGITS, MAX_THREE_DIGITS};
 use super::*;
-use crate::bundle::format::{Header, text};
+use crate::bundle::format::{Header, Id, Timing, text};
 use crate::bundle::reader::Bundle;
+use crate::notice::{Notice, Warning};
 use crate::record::body::Body;
-use crate::record::item::Opens;
-use crate::record::item::Timing;
+use crate::record::item::WebSocketHandshake;
 use crate::record::queue::{Sender, queue};
 use crate::wire::message::Headers;
 use crate::wire::message::{ResponseHead, Version};
 use crate::wire::tap::{Dir, Opcode};
 use std::fs;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 
@@ -19,13 +21,13 @@ mod faults;
 mod packing;
 
 /// What the command line has by default.
-const LIMITS: Limits = Limits { memory: 64 << 20, max_body: 1 << 30 };
+const LIMITS: CaptureLimits = CaptureLimits { memory: 64 << 20, max_body: 1 << 30 };
 
 /// A capture whose items are written by this very thread, in a folder that is gone at its end.
 struct Capture {
     folder: PathBuf,
     writer: Option<Writer>,
-    store: Arc<Store>,
+    store: Arc<BodyStore>,
     notices: Arc<Mutex<Vec<String>>>,
 }
 
@@ -66,9 +68,9 @@ impl Capture {
         body
     }
 
-    fn exchange(&self, started: u64, url: &str) -> Exchange {
+    fn exchange(&self, started_ms: u64, url: &str) -> Exchange {
         Exchange {
-            started,
+            started_ms,
             url: url.into(),
             method: "GET".into(),
             request_headers: Headers::default(),
@@ -81,19 +83,20 @@ impl Capture {
             }),
             response_body: self.body(b""),
             timing: Timing::default(),
-            opens: None,
+            websocket: None,
         }
     }
 
-    fn handshake(&self, started: u64, url: &str, socket: u64, protocol: Option<&str>) -> Item {
-        let mut exchange = self.exchange(started, url);
+    fn handshake(&self, started_ms: u64, url: &str, key: u64, protocol: Option<&str>) -> Item {
+        let mut exchange = self.exchange(started_ms, url);
         exchange.response.as_mut().unwrap().status = 101;
-        exchange.opens = Some(Opens { socket: WebSocketKey(socket), protocol: protocol.map(String::from) });
+        exchange.websocket = Some(WebSocketHandshake { key: WebSocketKey(key), protocol: protocol.map(String::from) });
         item(exchange)
     }
 
-    fn message(&self, socket: u64, at: u64, dir: Dir, opcode: Opcode, payload: &[u8]) -> Item {
-        Item::Message(Message { socket: WebSocketKey(socket), at, dir, opcode, payload: self.body(payload) })
+    fn message(&self, key: u64, ended_ms: u64, dir: Dir, opcode: Opcode, payload: &[u8]) -> Item {
+        let (websocket, payload) = (WebSocketKey(key), self.body(payload));
+        Item::Message(WebSocketMessage { websocket, ended_ms, dir, opcode, payload })
     }
 
     /// Lets the writer take what `send` sends, and nothing more.
@@ -106,9 +109,9 @@ impl Capture {
     }
 
     /// One item now, as if it were all that came.
-    fn take(&mut self, item: Item) {
+    fn write(&mut self, item: Item) {
         let writer = self.writer.as_mut().unwrap();
-        writer.take(|writer| writer.write(item));
+        writer.attempt(|writer| writer.write(item));
         writer.commit();
     }
 
@@ -183,7 +186,8 @@ fn an_exchange_is_written_as_it_was() {
         gzip.write_all(&[b'x'; 1000]).unwrap();
         let gzip = gzip.finish().unwrap();
         exchange.response_body = c.body(&gzip);
-        exchange.timing = Timing { dns: 1.5, connect: f64::NAN, tls: -1.0, total: 12.0, ..Timing::default() };
+        exchange.timing =
+            Timing { dns_ms: 1.5, connect_ms: f64::NAN, tls_ms: -1.0, total_ms: 12.0, ..Timing::default() };
         items.send(item(exchange)).unwrap();
         assert!(gzip.len() < 100);
     });
@@ -308,7 +312,7 @@ fn websockets_have_their_handshake_and_messages() {
         send(c.message(77, 13, Dir::Down, Opcode::Close, &[0x03, 0xe8]));
         send(Item::WebSocketEnd(WebSocketKey(77)));
         // The other one is open when the capture ends.
-        send(Item::Finish);
+        send(Item::CaptureEnd);
     });
     assert_eq!((summary.exchanges, summary.websockets, summary.messages, summary.lost), (3, 2, 5, 0));
     let bundle = checked(&summary);
@@ -368,11 +372,11 @@ fn the_part_of_another_capture_is_told() {
 fn ids_past_their_digits_are_widened_and_told() {
     let mut capture = Capture::new("wide");
     let writer = capture.writer.as_mut().unwrap();
-    writer.last_trace = MOST_TRACES - 1;
-    capture.take(capture.handshake(1, "ws://a.test/", 1, None));
-    capture.writer.as_mut().unwrap().open.get_mut(&WebSocketKey(1)).unwrap().last_message = MOST_MESSAGES;
-    capture.take(item(capture.exchange(2, "http://a.test/")));
-    capture.take(capture.message(1, 3, Dir::Up, Opcode::Text, b"x"));
+    writer.last_exchange = MAX_FOUR_DIGITS - 1;
+    capture.write(capture.handshake(1, "ws://a.test/", 1, None));
+    capture.writer.as_mut().unwrap().open_websockets.get_mut(&WebSocketKey(1)).unwrap().last_message = MAX_THREE_DIGITS;
+    capture.write(item(capture.exchange(2, "http://a.test/")));
+    capture.write(capture.message(1, 3, Dir::Up, Opcode::Text, b"x"));
     let summary = capture.run(|_, _| ());
     assert_eq!(summary.warnings.len(), 2, "{:?}", summary.warnings);
     assert!(summary.warnings[0].to_string().starts_with("more than 9999 exchanges"));

@@ -7,16 +7,16 @@ use crate::bundle::archive::buffered_file::faults::{DISK_IS_FULL, NO_SYNC, STEPS
 #[test]
 fn a_full_disk_costs_what_came_meanwhile() {
     let mut capture = Capture::new("full");
-    capture.take(item(capture.exchange(1, "http://before.test/")));
-    capture.take(capture.handshake(2, "ws://a.test/", 1, None));
-    capture.take(capture.message(1, 3, Dir::Up, Opcode::Text, b"before"));
+    capture.write(item(capture.exchange(1, "http://before.test/")));
+    capture.write(capture.handshake(2, "ws://a.test/", 1, None));
+    capture.write(capture.message(1, 3, Dir::Up, Opcode::Text, b"before"));
     DISK_IS_FULL.set(true);
-    capture.take(item(capture.exchange(4, "http://lost.test/")));
-    capture.take(capture.message(1, 5, Dir::Up, Opcode::Text, b"lost"));
-    capture.take(capture.handshake(6, "ws://b.test/", 2, None));
-    capture.take(Item::WebSocketEnd(WebSocketKey(1)));
+    capture.write(item(capture.exchange(4, "http://lost.test/")));
+    capture.write(capture.message(1, 5, Dir::Up, Opcode::Text, b"lost"));
+    capture.write(capture.handshake(6, "ws://b.test/", 2, None));
+    capture.write(Item::WebSocketEnd(WebSocketKey(1)));
     DISK_IS_FULL.set(false);
-    capture.take(capture.message(2, 7, Dir::Up, Opcode::Text, b"after"));
+    capture.write(capture.message(2, 7, Dir::Up, Opcode::Text, b"after"));
     let summary = capture.run(|c, items| items.send(item(c.exchange(8, "http://after.test/"))).unwrap());
     assert_eq!((summary.exchanges, summary.websockets, summary.messages, summary.lost), (3, 2, 2, 3));
     let bundle = checked(&summary);
@@ -61,10 +61,10 @@ fn a_disk_that_fails_at_any_step_costs_what_was_not_written() {
                     exchange.response.as_mut().unwrap().headers.push(b"Content-Type", b"image/png");
                     exchange.response_body = capture.body(&large);
                 }
-                capture.take(item(exchange));
+                capture.write(item(exchange));
             }
-            capture.take(capture.handshake(5, "ws://a.test/", 1, None));
-            capture.take(capture.message(1, 6, Dir::Up, Opcode::Text, b"x"));
+            capture.write(capture.handshake(5, "ws://a.test/", 1, None));
+            capture.write(capture.message(1, 6, Dir::Up, Opcode::Text, b"x"));
             let summary = capture.run(|_, _| ());
             let was_reached = STEPS.take().is_none();
             let told: Vec<_> =
@@ -132,7 +132,7 @@ fn what_cannot_be_written_at_once_is_tried_one_by_one() {
 fn a_bundle_that_cannot_be_completed_stays_a_part() {
     let mut capture = Capture::new("incomplete");
     fs::write(capture.output(), b"old").unwrap();
-    capture.take(item(capture.exchange(1, "http://a.test/")));
+    capture.write(item(capture.exchange(1, "http://a.test/")));
     DISK_IS_FULL.set(true);
     let summary = capture.run(|_, _| ());
     DISK_IS_FULL.set(false);
@@ -150,8 +150,8 @@ fn a_bundle_that_cannot_be_completed_stays_a_part() {
 #[test]
 fn a_panic_costs_one_item() {
     let mut capture = Capture::new("panic");
-    capture.take(item(capture.exchange(1, "http://a.test/")));
-    capture.writer.as_mut().unwrap().take(|writer| {
+    capture.write(item(capture.exchange(1, "http://a.test/")));
+    capture.writer.as_mut().unwrap().attempt(|writer| {
         let _ = writer.archive.group(|archive| {
             archive.entry("traces/t_0002.json".into(), 1, CompressionMethod::Deflated, &[])?;
             std::panic::resume_unwind(Box::new("a panic without a message on stderr"))
@@ -186,7 +186,7 @@ fn a_message_of_no_socket_is_lost_and_counted() {
 #[test]
 fn a_body_without_its_end_is_told() {
     let mut capture = Capture::new("cutbody");
-    let elsewhere = Store::new("/nowhere/at/all".into(), 1 << 20);
+    let elsewhere = BodyStore::new("/nowhere/at/all".into(), 1 << 20);
     let summary = capture.run(|c, items| {
         for _ in 0..2 {
             let mut exchange = c.exchange(1, "http://a.test/");

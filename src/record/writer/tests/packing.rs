@@ -7,13 +7,13 @@ use crate::bundle::archive::scan::{Scan, ScanItem};
 #[test]
 fn small_entries_are_compressed_unless_much_comes_at_once() {
     // One more comes: the end.
-    for (count, method) in [(MANY - 2, 8), (MANY - 1, 0)] {
+    for (count, method) in [(FULL_BATCH_ITEMS - 2, 8), (FULL_BATCH_ITEMS - 1, 0)] {
         let mut capture = Capture::new("hurry");
         let summary = capture.run(|c, items| {
             for n in 0..count as u64 {
                 items.send(item(c.exchange(n, "http://a.test/"))).unwrap();
             }
-            items.send_last(Item::Finish).unwrap();
+            items.send_urgent(Item::CaptureEnd).unwrap();
         });
         checked(&summary);
         // The first entry's compression method (APPNOTE 4.4.5).
@@ -96,25 +96,25 @@ fn what_takes_milliseconds_does_not_wait_behind_what_takes_seconds() {
         let mut exchange = capture.exchange(1, "http://a.test/");
         exchange.response.as_mut().unwrap().headers.push(b"Content-Type", b"image/png");
         exchange.response_body = capture.body(&vec![0; size]);
-        (exchange_effort(&exchange), Job { exchange, number })
+        (PackingCost::of(&exchange), PackingJob { exchange, number })
     };
-    let (large, (effort, small)) = (job(1, 20 << 20), job(2, 2 << 20));
-    assert_eq!((large.0, effort), (Effort::Much, Effort::Some));
-    assert!(packer.offer(large.1, large.0).is_ok());
-    let Some(Done::Asks(ask)) = wait(&mut packer) else { panic!("it does not ask for room") };
-    assert!(packer.offer(small, effort).is_ok());
-    assert!(matches!(wait(&mut packer), Some(Done::Prepared(prepared)) if prepared.number == 2));
+    let (large, (cost, small)) = (job(1, 20 << 20), job(2, 2 << 20));
+    assert_eq!((large.0, cost), (PackingCost::High, PackingCost::Medium));
+    assert!(packer.try_submit(large.1, large.0).is_ok());
+    let Some(PackerEvent::Reserve(request)) = wait(&mut packer) else { panic!("it does not ask for room") };
+    assert!(packer.try_submit(small, cost).is_ok());
+    assert!(matches!(wait(&mut packer), Some(PackerEvent::Prepared(prepared)) if prepared.number == 2));
     assert!(packer.is_busy());
-    drop(ask);
-    assert!(matches!(wait(&mut packer), Some(Done::Prepared(prepared)) if prepared.number == 1));
+    drop(request);
+    assert!(matches!(wait(&mut packer), Some(PackerEvent::Prepared(prepared)) if prepared.number == 1));
     assert!(!packer.is_busy());
 }
 
 /// The next result, which comes within seconds.
-fn wait(packer: &mut Packer) -> Option<Done> {
+fn wait(packer: &mut Packer) -> Option<PackerEvent> {
     let deadline = Moment::now().plus(Duration::from_secs(30));
     loop {
-        let done = packer.ready();
+        let done = packer.try_next();
         if done.is_some() || deadline.since(Moment::now()).is_zero() {
             return done;
         }
@@ -126,7 +126,7 @@ fn wait(packer: &mut Packer) -> Option<Done> {
 fn a_body_past_its_limit_is_kept_as_received() {
     let mut capture = Capture::new("limit");
     capture.writer = None;
-    let limits = Limits { max_body: 999, ..LIMITS };
+    let limits = CaptureLimits { max_body: 999, ..LIMITS };
     capture.writer = Some(Writer::create(&capture.output(), limits, Observer::default(), Moment::now()).unwrap());
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&[b'x'; 1000]).unwrap();

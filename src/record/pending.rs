@@ -1,0 +1,133 @@
+//! An exchange in progress: the parts that the tap has reported so far, and their times.
+
+use super::body::{Body, BodyStore};
+use super::item::{Exchange, WebSocketHandshake};
+use super::origin::{ConnectTiming, Origin};
+use super::url;
+use crate::bundle::format::Timing;
+use crate::clock::Moment;
+use crate::wire::message::{Headers, RequestHead, ResponseHead, Version};
+use crate::wire::tap::{Dir, Ending, Finish};
+use std::sync::Arc;
+
+/// An exchange that has not ended.
+pub(super) struct PendingExchange {
+    connect_timing: Option<ConnectTiming>,
+    /// The time of the request's first byte.
+    started: Moment,
+    pub(super) request: Option<RequestHead>,
+    request_body: Body,
+    /// The time of the request's last byte; `Some` once the request ended.
+    request_end: Option<Moment>,
+    /// The time of the response's first byte; of the last response, if interim responses precede it.
+    pub(super) response_start: Option<Moment>,
+    pub(super) response: Option<ResponseHead>,
+    response_body: Body,
+    /// The time of the response's last byte, and how the response ended; `Some` once it ended.
+    response_end: Option<(Moment, Finish)>,
+    pub(super) websocket: Option<WebSocketHandshake>,
+}
+
+impl PendingExchange {
+    /// An exchange that starts now. `connect_timing` is set for the first one on a connection.
+    pub(super) fn new(now: Moment, connect_timing: Option<ConnectTiming>, store: &Arc<BodyStore>) -> Self {
+        Self {
+            connect_timing,
+            started: now,
+            request: None,
+            request_body: Body::new(store),
+            request_end: None,
+            response_start: None,
+            response: None,
+            response_body: Body::new(store),
+            response_end: None,
+            websocket: None,
+        }
+    }
+
+    /// Returns the body in direction `dir`.
+    pub(super) fn body(&mut self, dir: Dir) -> &mut Body {
+        match dir {
+            Dir::Up => &mut self.request_body,
+            Dir::Down => &mut self.response_body,
+        }
+    }
+
+    /// Returns the fields in direction `dir`; `None` before that head.
+    pub(super) fn headers(&mut self, dir: Dir) -> Option<&mut Headers> {
+        match dir {
+            Dir::Up => self.request.as_mut().map(|head| &mut head.headers),
+            Dir::Down => self.response.as_mut().map(|head| &mut head.headers),
+        }
+    }
+
+    /// Notes the end of the request (`Up`) or of the response (`Down`).
+    pub(super) fn end(&mut self, now: Moment, dir: Dir, how: Finish) {
+        match dir {
+            Dir::Up => self.request_end = Some(now),
+            Dir::Down => self.response_end = Some((now, how)),
+        }
+    }
+
+    /// True if both the request and the response ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.request_end.is_some() && self.response_end.is_some()
+    }
+
+    /// Returns the finished exchange; `None` if its request head never came. A response that has not ended yet counts as
+    /// stopped by the end of the capture.
+    pub(super) fn finish(self, now: Moment, origin: &Origin, has_client_left: bool) -> Option<Exchange> {
+        let timing = self.timing(now);
+        let request = self.request?;
+        let how = self.response_end.map_or(Finish::Truncated(Ending::Stopped), |(_, how)| how);
+        let version = request.version;
+        Some(Exchange {
+            started_ms: self.started.epoch_ms(),
+            url: url::of(&request, origin, self.websocket.is_some()),
+            method: request.method,
+            request_headers: request.headers,
+            request_body: self.request_body,
+            response: self.response.ok_or(no_response_reason(how, version, has_client_left)),
+            response_body: self.response_body,
+            timing,
+            websocket: self.websocket,
+        })
+    }
+
+    fn timing(&self, now: Moment) -> Timing {
+        let end = self.response_end.map_or(now, |(end, _)| end);
+        // A response may start before the request ends; the wait is 0 then.
+        let request_end = self.request_end.unwrap_or(end);
+        let mut timing = Timing {
+            send_ms: request_end.ms_since(self.started),
+            wait_ms: self.response_start.unwrap_or(end).ms_since(request_end),
+            receive_ms: self.response_start.map_or(0.0, |start| end.ms_since(start)),
+            total_ms: end.ms_since(self.started).max(request_end.ms_since(self.started)),
+            ..Timing::default()
+        };
+        if let Some(ConnectTiming { dns_ms, connect_ms, tls_ms }) = self.connect_timing {
+            (timing.dns_ms, timing.connect_ms, timing.tls_ms) = (dns_ms, connect_ms, tls_ms);
+            timing.total_ms += dns_ms + connect_ms + tls_ms;
+        }
+        timing
+    }
+}
+
+/// Returns the `status_text` of an exchange without a response.
+fn no_response_reason(how: Finish, version: Version, has_client_left: bool) -> &'static str {
+    match how {
+        Finish::Truncated(Ending::Clean | Ending::Truncated | Ending::Reset) if has_client_left => {
+            "client disconnected"
+        }
+        Finish::Complete | Finish::Truncated(Ending::Clean | Ending::Truncated) => "origin closed the connection",
+        // HTTP/2 can reset one exchange without the others on the connection (RFC 9113 section 5.4.2).
+        Finish::Truncated(Ending::Reset) if version == Version::Http2 => "origin reset the stream",
+        Finish::Truncated(Ending::Reset) => "origin reset the connection",
+        Finish::Truncated(Ending::Abandoned) if version == Version::Http2 && !has_client_left => {
+            "client reset the stream"
+        }
+        Finish::Truncated(Ending::Abandoned) => "client disconnected",
+        Finish::Truncated(Ending::Stopped) => "capture stopped",
+        Finish::Opaque => "connection could not be parsed",
+    }
+}

@@ -1,0 +1,67 @@
+//! The JSON of a WebSocket, written when it ends: only then is the number of its messages known.
+
+use super::Writer;
+use crate::bundle::format::{self, Id};
+use crate::bundle::recovery_note::RecoveryNote;
+use crate::bundle::session::json;
+use crate::notice::Notice;
+use crate::record::item::{Exchange, WebSocketHandshake};
+use std::io;
+
+/// The values of a WebSocket's JSON, and counters for its messages.
+pub(super) struct WebSocketInfo {
+    /// The number in its id.
+    pub(super) number: u32,
+    /// Milliseconds since the epoch.
+    started_ms: u64,
+    url: String,
+    pub(super) protocols: Vec<String>,
+    /// The exchange of the handshake; `None` if it could not be written.
+    pub(super) handshake: Option<Id>,
+    /// The number of the last message.
+    pub(super) last_message: u32,
+    /// The count of messages in the bundle.
+    pub(super) written_messages: u32,
+}
+
+impl WebSocketInfo {
+    /// A WebSocket that `exchange` opened.
+    pub(super) fn new(number: u32, exchange: &Exchange, opened: &WebSocketHandshake) -> Self {
+        Self {
+            number,
+            started_ms: exchange.started_ms,
+            url: exchange.url.clone(),
+            protocols: opened.protocol.iter().cloned().collect(),
+            handshake: None,
+            last_message: 0,
+            written_messages: 0,
+        }
+    }
+}
+
+impl Writer {
+    /// Writes a WebSocket that ended. One that cannot be written is tried again at the end of the capture.
+    pub(super) fn write_websocket(&mut self, websocket: WebSocketInfo) -> io::Result<()> {
+        let id = Id::WebSocket(websocket.number);
+        let json_value = format::WebSocket {
+            id: id.to_string(),
+            timestamp: websocket.started_ms,
+            url: websocket.url.clone(),
+            handshake_trace_ref: websocket.handshake.map(|id| id.to_string()),
+            protocols: websocket.protocols.clone(),
+            message_count: websocket.written_messages.into(),
+            context_refs: Vec::new(),
+        };
+        let note = RecoveryNote { capture: self.first_note(), opens: None }.encode();
+        let written = self.archive.group(|archive| json(archive, format!("ws/{id}.json"), &json_value, &note));
+        if let Err(cause) = written {
+            self.unwritten_websockets.push(websocket);
+            return Err(cause);
+        }
+        self.errors.written(self.unwritten_websockets.len());
+        self.info.websocket(websocket.number, websocket.started_ms);
+        let format::WebSocket { id, url, message_count: messages, .. } = json_value;
+        self.errors.notify(&Notice::WebSocket { id, url, messages });
+        Ok(())
+    }
+}
