@@ -41,7 +41,7 @@ impl Output {
         let Some(path) = path else { return Ok(Self::Stdout(BufWriter::new(io::stdout().lock()))) };
         let failed = |e: io::Error| format!("cannot write {}: {e}", path.display());
         match fs::metadata(path) {
-            Ok(meta) if meta.is_dir() => return Err(format!("cannot write {}: is a directory", path.display())),
+            Ok(meta) if meta.is_dir() => return Err(format!("cannot write {}: it is a directory", path.display())),
             // A device or a pipe.
             Ok(meta) if !meta.is_file() => {
                 let file = OpenOptions::new().write(true).open(path).map_err(failed)?;

@@ -1,47 +1,37 @@
-//! `spectral capture recover`: a bundle of what a capture left that did not end.
+//! `spectral capture recover`: a bundle made of an unfinished bundle.
 
 use super::advice;
-use super::text::{count, escape, grouped};
+use super::output::print;
+use super::text::{count, escape};
 use spectral_capture::recover::{Recovered, from_part};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
-/// Recovers what `part` holds and says what that is.
+/// Recovers the unfinished bundle `part` and prints the contents of the new bundle.
 pub(crate) fn recover(part: &Path, output: Option<&Path>, out: &mut dyn Write) -> Result<(), String> {
     let recovered = from_part(part, output).map_err(|e| advice::recover_error_line(&e))?;
-    match out.write_all(said(part, &recovered).as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot write: {e}")),
-        _ => Ok(()),
-    }
+    print(summary(part, &recovered), out)
 }
 
-fn said(part: &Path, recovered: &Recovered) -> String {
+fn summary(part: &Path, recovered: &Recovered) -> String {
     let Recovered { output, exchanges, websockets, messages, cut_off, left_out, is_alive, .. } = recovered;
     let mut lines = vec![format!(
         "Recovered to {}: {}, {}, {}",
         output.display(),
-        count(*exchanges, "HTTP trace"),
-        count(*websockets, "WS connection"),
-        count(*messages, "WS message"),
+        count(*exchanges, "exchange"),
+        count(*websockets, "WebSocket"),
+        count(*messages, "message"),
     )];
     if *is_alive {
-        lines.push(format!("  A capture is still writing {}: this is what it held just now", part.display()));
+        lines.push(format!("  A capture is still writing {}; later exchanges are not included", part.display()));
     } else if *cut_off > 0 {
-        lines.push(match cut_off {
-            1 => "  The last byte of the file belongs to an exchange or message that was cut off".into(),
-            n => format!(
-                "  The last {} bytes of the file belong to exchanges or messages that were cut off",
-                grouped(*n)
-            ),
-        });
+        let bytes = count(*cut_off, "byte");
+        lines.push(format!("  Left out: {bytes} at the end of the file, of truncated exchanges or messages"));
     }
-    match left_out {
-        0 => {}
-        1 => lines.push("  1 entry is damaged, or belongs to one that is, and was left out".into()),
-        n => {
-            lines.push(format!("  {} entries are damaged, or belong to some that are, and were left out", grouped(*n)))
-        }
+    if *left_out > 0 {
+        let entries = count(*left_out, "entry");
+        lines.push(format!("  Left out: {entries}, damaged or part of a damaged exchange or message"));
     }
-    lines.push(format!("  {} stays as it is; remove it when it is not needed any more", part.display()));
+    lines.push(format!("  {} is unchanged; delete it when you no longer need it", part.display()));
     lines.iter().map(|line| format!("{}\n", escape(line))).collect()
 }

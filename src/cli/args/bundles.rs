@@ -3,7 +3,7 @@
 use super::{Command, TRY, common, pattern, said, value};
 use crate::cli::export::{self, Format};
 use crate::cli::filter::{Filter, SearchText, parse_statuses};
-use crate::cli::inspect::{self, Show, Side};
+use crate::cli::inspect::{self, BodySide, Show};
 use lexopt::prelude::*;
 use spectral_capture::redact::Rules;
 use std::path::PathBuf;
@@ -13,16 +13,16 @@ pub(super) fn inspect(mut parser: lexopt::Parser) -> Result<Command, String> {
     let mut shows = Vec::new();
     while let Some(arg) = parser.next().map_err(said)? {
         match arg {
-            Long("trace") => shows.push(("--trace", Show::Trace(value(&mut parser, "--trace")?))),
+            Long("trace") => shows.push(("--trace", Show::Exchange(value(&mut parser, "--trace")?))),
             Long("ws") => shows.push(("--ws", Show::Messages(value(&mut parser, "--ws")?))),
-            Long("body") => shows.push(("--body", Show::Body(value(&mut parser, "--body")?, Side::Response))),
+            Long("body") => shows.push(("--body", Show::Body(value(&mut parser, "--body")?, BodySide::Response))),
             Long("json") => json = true,
             Long("follow") => follow = true,
             Long(option @ ("host" | "method" | "status" | "grep")) => {
                 let option = option.to_owned();
                 narrow(&option, &mut parser, &mut filter)?;
             }
-            Value(word) => match (shows.last_mut(), word.to_str().and_then(Side::from_name)) {
+            Value(word) => match (shows.last_mut(), word.to_str().and_then(BodySide::parse)) {
                 // As in `--body t_0001 request`.
                 (Some((_, Show::Body(_, side))), Some(named)) => *side = named,
                 _ if file.is_none() => file = Some(PathBuf::from(word)),
@@ -53,7 +53,7 @@ pub(super) fn inspect(mut parser: lexopt::Parser) -> Result<Command, String> {
             return Err(format!("{option} and {other} do not go together: {TRY}"));
         }
     }
-    let show = what.map_or(Show::All, |(_, show)| show);
+    let show = what.map_or(Show::List, |(_, show)| show);
     Ok(Command::Inspect(inspect::Options { file, show, filter, json, follow }))
 }
 

@@ -1,22 +1,22 @@
-//! A body, or a WebSocket message, as its bytes.
+//! The bytes of a body or of a WebSocket message.
 
-use super::Side;
+use super::options::BodySide;
 use crate::cli::open_bundle::{CommandError, require_exchange};
 use crate::cli::text::escape_lines;
 use spectral_capture::reader::Bundle;
 use std::borrow::Cow;
 use std::io::Write;
 
-/// Writes the bytes of `id`, an exchange's or a message's.
+/// Writes the bytes of a body of the exchange `id`, or of the message `id`.
 pub(super) fn show(
     bundle: &Bundle,
     id: &str,
-    side: Side,
+    side: BodySide,
     out: &mut dyn Write,
     is_terminal: bool,
 ) -> Result<(), CommandError> {
     let body = match id.rsplit_once("_m") {
-        Some((socket, _)) if bundle.messages(socket).contains(id) => {
+        Some((websocket, _)) if bundle.messages(websocket).contains(id) => {
             let message = bundle.message(id)?;
             bundle.payload(&message)?
         }
@@ -24,20 +24,20 @@ pub(super) fn show(
             require_exchange(bundle, id)?;
             let trace = bundle.trace(id)?;
             match side {
-                Side::Request => bundle.request_body(&trace)?,
-                Side::Response => bundle.response_body(&trace)?,
+                BodySide::Request => bundle.request_body(&trace)?,
+                BodySide::Response => bundle.response_body(&trace)?,
             }
         }
     };
     if is_terminal && !is_harmless(&body) {
         return Err(CommandError::Request(format!(
-            "{id} holds bytes that a terminal would obey: send it to a file or a program, as with > FILE or | less"
+            "cannot write {id} to a terminal: it contains control characters; redirect the output with > FILE or | less"
         )));
     }
     Ok(out.write_all(&body)?)
 }
 
-/// Whether a terminal shows these bytes and does nothing else.
+/// Returns true if `bytes` are text without control characters.
 fn is_harmless(bytes: &[u8]) -> bool {
     let is_plain = |text: &str| {
         let bare = text.replace("\r\n", "\n");
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_obeys_is_not_harmless() {
+    fn control_characters_are_not_harmless() {
         for harmless in ["", "text\twith\r\nlines\n", "grün 日本"] {
             assert!(is_harmless(harmless.as_bytes()), "{harmless}");
         }

@@ -1,7 +1,7 @@
-//! What a bundle holds, a line for each exchange and WebSocket, each read when its line is written.
+//! A list of exchanges and WebSockets, one line each. Each is read from the file when its line is written.
 
-use super::cut::{Cut, cut_off};
-use super::{Options, PERIOD};
+use super::options::Options;
+use super::truncated::{Truncated, truncated};
 use crate::cli::json::write_line;
 use crate::cli::open_bundle::{CommandError, Opened};
 use crate::cli::text::{Align, Table, count, duration, escape, or_dash, size};
@@ -9,34 +9,48 @@ use serde::Serialize;
 use spectral_capture::reader::{Bundle, State, Trace, WebSocket};
 use std::io::Write;
 use std::thread;
+use std::time::Duration;
 
-/// Shows all that the filter wants, and if asked for, what a capture adds until it ends.
-pub(super) fn show(opened: &mut Opened, options: &Options, out: &mut dyn Write) -> Result<(), CommandError> {
+/// Shows everything that matches the filter and, with `--follow`, new exchanges until the capture ends.
+pub(super) fn show(
+    opened: &mut Opened,
+    options: &Options,
+    out: &mut dyn Write,
+    refresh_interval: Duration,
+) -> Result<(), CommandError> {
     let Opened { bundle, state, .. } = opened;
     if !options.json {
         show_session(bundle, *state, out)?;
     }
-    let mut shown = Shown { options, traces: traces(), sockets: sockets(), seen: 0, matched: 0 };
-    shown.new_traces(bundle, out)?;
-    shown.traces.flush(out)?;
+    let mut list = List {
+        options,
+        exchanges: exchange_table(),
+        websockets: websocket_table(),
+        next_exchange: 0,
+        matched_exchanges: 0,
+    };
+    list.show_new_exchanges(bundle, out)?;
+    list.exchanges.flush(out)?;
     while options.follow && *state == State::Growing {
         out.flush()?;
-        thread::sleep(PERIOD);
+        thread::sleep(refresh_interval);
         *state = bundle.refresh()?;
-        shown.new_traces(bundle, out)?;
-        shown.traces.flush(out)?;
+        list.show_new_exchanges(bundle, out)?;
+        list.exchanges.flush(out)?;
     }
-    let matched = shown.sockets(bundle, out)?;
+    let matched_websockets = list.show_websockets(bundle, out)?;
     if !options.json && !options.filter.is_empty() {
-        let (traces, sockets) = (bundle.traces().len(), bundle.websockets().len());
-        writeln!(out, "\n{} of {traces} traces and {matched} of {sockets} WebSockets match", shown.matched)?;
+        let exchanges = count(bundle.traces().len() as u64, "exchange");
+        let websockets = count(bundle.websockets().len() as u64, "WebSocket");
+        let matched = list.matched_exchanges;
+        writeln!(out, "\nMatched: {matched} of {exchanges}, {matched_websockets} of {websockets}")?;
     }
     Ok(())
 }
 
-/// Writes the JSON of an exchange as a line.
-pub(super) fn trace_line(trace: &Trace, out: &mut dyn Write) -> Result<(), CommandError> {
-    Ok(write_line(&TraceLine { trace, cut_off: cut_off(trace) }, out)?)
+/// Writes an exchange as a line of JSON.
+pub(super) fn write_exchange_line(trace: &Trace, out: &mut dyn Write) -> Result<(), CommandError> {
+    Ok(write_line(&ExchangeLine { trace, cut_off: truncated(trace) }, out)?)
 }
 
 fn show_session(bundle: &Bundle, state: State, out: &mut dyn Write) -> Result<(), CommandError> {
@@ -47,95 +61,86 @@ fn show_session(bundle: &Bundle, state: State, out: &mut dyn Write) -> Result<()
     if !app.base_url.is_empty() {
         writeln!(out, "  base URL  {}", escape(&app.base_url))?;
     }
-    // A bundle that does not say how it was made is the browser extension's.
+    // The browser extension writes no capture method.
     let method = manifest.capture_method.as_deref().unwrap_or("chrome_extension");
     writeln!(out, "  captured  {} by {}", escape(&manifest.created_at), escape(method))?;
     if state == State::Complete {
-        writeln!(out, "  lasted    {}", duration(manifest.duration_ms as f64))?;
+        writeln!(out, "  duration  {}", duration(manifest.duration_ms as f64))?;
     }
     writeln!(
         out,
-        "  holds     {}, {}, {}",
-        count(stats.trace_count, "HTTP trace"),
-        count(stats.ws_connection_count, "WS connection"),
-        count(stats.ws_message_count, "WS message"),
+        "  contents  {}, {}, {}",
+        count(stats.trace_count, "exchange"),
+        count(stats.ws_connection_count, "WebSocket"),
+        count(stats.ws_message_count, "message"),
     )?;
     Ok(())
 }
 
-/// What was shown so far.
-struct Shown<'o> {
+/// The progress of the list.
+struct List<'o> {
     options: &'o Options,
-    traces: Table<6>,
-    sockets: Table<5>,
-    /// How many exchanges were looked at.
-    seen: usize,
-    /// How many of them were wanted.
-    matched: usize,
+    exchanges: Table<6>,
+    websockets: Table<5>,
+    /// The index of the first exchange that was not read yet.
+    next_exchange: usize,
+    matched_exchanges: usize,
 }
 
-impl Shown<'_> {
-    /// Shows the exchanges that were not looked at before.
-    fn new_traces(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<(), CommandError> {
-        while let Some(id) = bundle.traces().get(self.seen) {
+impl List<'_> {
+    /// Shows the exchanges that were added since the last call.
+    fn show_new_exchanges(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<(), CommandError> {
+        while let Some(id) = bundle.traces().get(self.next_exchange) {
             let trace = bundle.trace(id)?;
-            self.seen = self.seen.saturating_add(1);
+            self.next_exchange = self.next_exchange.saturating_add(1);
             if !self.options.filter.matches(bundle, &trace)? {
                 continue;
             }
-            self.matched = self.matched.saturating_add(1);
+            self.matched_exchanges = self.matched_exchanges.saturating_add(1);
             match self.options.json {
-                true => trace_line(&trace, out)?,
-                false => self.traces.row(row(id.to_owned(), &trace), out)?,
+                true => write_exchange_line(&trace, out)?,
+                false => self.exchanges.row(exchange_row(id.to_owned(), &trace), out)?,
             }
         }
         Ok(())
     }
 
-    /// Shows the WebSockets, and says how many.
-    fn sockets(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<usize, CommandError> {
+    /// Shows the WebSockets and returns their number.
+    fn show_websockets(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<usize, CommandError> {
         let mut matched: usize = 0;
         for id in bundle.websockets().iter() {
-            let socket = bundle.websocket(id)?;
-            if !self.options.filter.matches_websocket(bundle, &socket)? {
+            let websocket = bundle.websocket(id)?;
+            if !self.options.filter.matches_websocket(bundle, &websocket)? {
                 continue;
             }
             matched = matched.saturating_add(1);
-            if self.options.json {
-                write_line(&SocketLine { socket: &socket, r#type: "websocket" }, out)?;
-                continue;
+            match self.options.json {
+                true => write_line(&WebSocketLine { websocket: &websocket, r#type: "websocket" }, out)?,
+                false => self.websockets.row(websocket_row(id.to_owned(), &websocket), out)?,
             }
-            let row = [
-                id.to_owned(),
-                or_dash(&escape(socket.handshake_trace_ref.as_deref().unwrap_or_default())),
-                socket.message_count.to_string(),
-                or_dash(&escape(&socket.protocols.join(", "))),
-                escape(&socket.url).into_owned(),
-            ];
-            self.sockets.row(row, out)?;
         }
-        self.sockets.flush(out)?;
+        self.websockets.flush(out)?;
         Ok(matched)
     }
 }
 
-/// An exchange as the bundle has it, and whether all of it is there.
+/// An exchange with the bundle's own field names, and a field for a truncated body.
 #[derive(Serialize)]
-struct TraceLine<'t> {
+struct ExchangeLine<'t> {
     #[serde(flatten)]
     trace: &'t Trace,
-    cut_off: Option<Cut>,
+    cut_off: Option<Truncated>,
 }
 
-/// A WebSocket as the bundle has it, which exchanges say of themselves and WebSockets do not.
+/// A WebSocket with the bundle's own field names, and `type`, which only exchanges have in a bundle.
 #[derive(Serialize)]
-struct SocketLine<'s> {
+struct WebSocketLine<'w> {
     #[serde(flatten)]
-    socket: &'s WebSocket,
+    websocket: &'w WebSocket,
     r#type: &'static str,
 }
 
-fn traces() -> Table<6> {
+fn exchange_table() -> Table<6> {
     Table::new([
         ("ID", Align::Left),
         ("METHOD", Align::Left),
@@ -146,22 +151,12 @@ fn traces() -> Table<6> {
     ])
 }
 
-fn sockets() -> Table<5> {
-    Table::new([
-        ("ID", Align::Left),
-        ("HANDSHAKE", Align::Left),
-        ("MESSAGES", Align::Right),
-        ("PROTOCOL", Align::Left),
-        ("URL", Align::Left),
-    ])
-}
-
-fn row(id: String, trace: &Trace) -> [String; 6] {
+fn exchange_row(id: String, trace: &Trace) -> [String; 6] {
     let (request, response) = (&trace.request, &trace.response);
-    let mark = match (cut_off(trace), response.status) {
-        (Some(_), 0) => format!("  (no answer: {})", escape(&response.status_text)),
-        (Some(Cut::Response), _) => "  (response cut off)".into(),
-        (Some(Cut::Request), _) => "  (request cut off)".into(),
+    let mark = match (truncated(trace), response.status) {
+        (Some(_), 0) => format!("  (no response: {})", escape(&response.status_text)),
+        (Some(Truncated::Response), _) => "  (response truncated)".into(),
+        (Some(Truncated::Request), _) => "  (request truncated)".into(),
         (None, _) => String::new(),
     };
     [
@@ -174,5 +169,25 @@ fn row(id: String, trace: &Trace) -> [String; 6] {
         duration(trace.timing.total_ms),
         size(response.body_size),
         format!("{}{mark}", escape(&request.url)),
+    ]
+}
+
+fn websocket_table() -> Table<5> {
+    Table::new([
+        ("ID", Align::Left),
+        ("HANDSHAKE", Align::Left),
+        ("MESSAGES", Align::Right),
+        ("PROTOCOL", Align::Left),
+        ("URL", Align::Left),
+    ])
+}
+
+fn websocket_row(id: String, websocket: &WebSocket) -> [String; 5] {
+    [
+        id,
+        or_dash(&escape(websocket.handshake_trace_ref.as_deref().unwrap_or_default())),
+        websocket.message_count.to_string(),
+        or_dash(&escape(&websocket.protocols.join(", "))),
+        escape(&websocket.url).into_owned(),
     ]
 }

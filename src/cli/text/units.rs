@@ -55,7 +55,7 @@ pub(crate) fn count(n: u64, noun: &str) -> String {
 }
 
 /// Formats a number with thousands separators: `12,345`.
-pub(crate) fn grouped(n: u64) -> String {
+fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {

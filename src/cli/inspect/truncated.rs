@@ -1,38 +1,39 @@
-//! Whether an exchange was cut off, as far as a bundle lets one know.
+//! Detection of truncated exchanges. A bundle has no field for it, so the body sizes are compared with the headers.
 
 use serde::Serialize;
 use spectral_capture::reader::{Header, Trace};
 
-/// What of an exchange is not all there.
+/// The truncated part of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Cut {
+pub(super) enum Truncated {
     Request,
     Response,
 }
 
-/// Says what was cut off. A body whose length was not announced, or on which a coding was, may have been without a sign.
-pub(super) fn cut_off(trace: &Trace) -> Option<Cut> {
+/// Returns the truncated part of an exchange. A truncated body without a Content-Length, or with a coding, is not detected.
+pub(super) fn truncated(trace: &Trace) -> Option<Truncated> {
     let (request, response) = (&trace.request, &trace.response);
     if response.status == 0 {
-        return Some(Cut::Response);
+        return Some(Truncated::Response);
     }
-    // RFC 9110 section 8.6: these announce a length that they do not have.
+    // RFC 9110 section 8.6: these responses may have a Content-Length but no body.
     let has_body =
         request.method != "HEAD" && request.method != "CONNECT" && !matches!(response.status, 101 | 204 | 304);
     if has_body && is_short(&response.headers, response.body_size) {
-        return Some(Cut::Response);
+        return Some(Truncated::Response);
     }
-    // An answer may come before the request's end, and then the rest is not sent.
-    is_short(&request.headers, request.body_size).then_some(Cut::Request)
+    // A response may precede the end of the request; the client then does not send the rest.
+    is_short(&request.headers, request.body_size).then_some(Truncated::Request)
 }
 
+/// Returns true if a body has fewer bytes than its Content-Length.
 fn is_short(headers: &[Header], size: u64) -> bool {
     let value = |name: &str| headers.iter().find(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value.as_str());
     let is_coded = value("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
         || value("transfer-encoding").is_some();
-    let announced = value("content-length").and_then(|length| length.parse::<u64>().ok());
-    !is_coded && announced.is_some_and(|length| size < length)
+    let content_length = value("content-length").and_then(|length| length.parse::<u64>().ok());
+    !is_coded && content_length.is_some_and(|length| size < length)
 }
 
 #[cfg(test)]
@@ -44,12 +45,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shorter_than_announced_was_cut_off() {
+    fn a_body_shorter_than_its_content_length_is_truncated() {
         let length = r#"{"name":"content-LENGTH","value":"5"}"#;
         for (method, status, headers, size, expected) in [
-            ("GET", 200, length.to_owned(), 4, Some(Cut::Response)),
+            ("GET", 200, length.to_owned(), 4, Some(Truncated::Response)),
             ("GET", 200, length.to_owned(), 5, None),
-            ("GET", 0, String::new(), 0, Some(Cut::Response)),
+            ("GET", 0, String::new(), 0, Some(Truncated::Response)),
             ("HEAD", 200, length.to_owned(), 0, None),
             ("GET", 304, length.to_owned(), 0, None),
             ("GET", 200, String::new(), 0, None),
@@ -59,14 +60,14 @@ mod tests {
                 200,
                 format!(r#"{length},{{"name":"Content-Encoding","value":"identity"}}"#),
                 4,
-                Some(Cut::Response),
+                Some(Truncated::Response),
             ),
         ] {
             let response = format!(r#"{{"status":{status},"headers":[{headers}],"body_size":{size}}}"#);
             let json = format!(r#"{{"request":{{"method":"{method}"}},"response":{response}}}"#);
-            assert_eq!(cut_off(&trace(&json)), expected, "{json}");
+            assert_eq!(truncated(&trace(&json)), expected, "{json}");
         }
         let request = format!(r#"{{"request":{{"method":"POST","headers":[{length}]}},"response":{{"status":413}}}}"#);
-        assert_eq!(cut_off(&trace(&request)), Some(Cut::Request));
+        assert_eq!(truncated(&trace(&request)), Some(Truncated::Request));
     }
 }

@@ -1,8 +1,8 @@
-//! One exchange whole: both heads, both bodies, and how long it took.
+//! One exchange: both heads, both bodies and the timing.
 
-use super::cut::{Cut, cut_off};
+use super::truncated::{Truncated, truncated};
 use crate::cli::open_bundle::{CommandError, require_exchange};
-use crate::cli::text::{date, duration, escape, escape_lines};
+use crate::cli::text::{count, date, duration, escape, escape_lines};
 use serde::de::IgnoredAny;
 use spectral_capture::reader::{Bundle, Header, Timing, Trace};
 use spectral_capture::text::as_text;
@@ -12,26 +12,27 @@ use std::io::{self, Write};
 pub(super) fn show(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(), CommandError> {
     require_exchange(bundle, id)?;
     let trace = bundle.trace(id)?;
-    let (sent, received) = (bundle.request_body(&trace)?, bundle.response_body(&trace)?);
+    let (request_body, response_body) = (bundle.request_body(&trace)?, bundle.response_body(&trace)?);
     let Trace { request, response, .. } = &trace;
     writeln!(out, "{id}  {}", date(trace.timestamp))?;
 
     writeln!(out, "\n{} {}", escape(&request.method), escape(&request.url))?;
-    show_message(&request.headers, &sent, request.body_encoding.as_deref(), out)?;
+    show_message(&request.headers, &request_body, request.body_encoding.as_deref(), out)?;
 
     match response.status {
-        0 => writeln!(out, "\nno answer: {}", escape(&response.status_text))?,
+        0 => writeln!(out, "\nno response: {}", escape(&response.status_text))?,
         status => writeln!(out, "\n{}", format!("{status} {}", escape(&response.status_text)).trim_end())?,
     }
-    show_message(&response.headers, &received, response.body_encoding.as_deref(), out)?;
-    match cut_off(&trace) {
-        Some(Cut::Request) => writeln!(out, "\nThe request was cut off.")?,
-        Some(Cut::Response) if response.status != 0 => writeln!(out, "\nThe response was cut off.")?,
-        Some(Cut::Response) | None => {}
+    show_message(&response.headers, &response_body, response.body_encoding.as_deref(), out)?;
+    match truncated(&trace) {
+        Some(Truncated::Request) => writeln!(out, "\nThe request is truncated.")?,
+        Some(Truncated::Response) if response.status != 0 => writeln!(out, "\nThe response is truncated.")?,
+        Some(Truncated::Response) | None => {}
     }
     Ok(show_timing(&trace.timing, out)?)
 }
 
+/// Shows the header fields and the body of a request or response.
 fn show_message(headers: &[Header], body: &[u8], coding: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
     for header in headers {
         writeln!(out, "{}: {}", escape(&header.name), escape(&header.value))?;
@@ -41,36 +42,36 @@ fn show_message(headers: &[Header], body: &[u8], coding: Option<&str>, out: &mut
     }
     writeln!(out)?;
     match (coding, readable(body)) {
-        (Some(coding), _) => writeln!(out, "{}, {} bytes", escape(coding), body.len()),
+        (Some(coding), _) => writeln!(out, "{}, {}", escape(coding), count(body.len() as u64, "byte")),
         (None, Some(text)) => writeln!(out, "{}", escape_lines(text.trim_end_matches('\n'))),
-        (None, None) => writeln!(out, "binary, {} bytes", body.len()),
+        (None, None) => writeln!(out, "binary, {}", count(body.len() as u64, "byte")),
     }
 }
 
-/// A body as text, if it is that; JSON is laid out.
+/// Returns a body as text, if it is text. JSON is indented.
 fn readable(body: &[u8]) -> Option<String> {
     let text = as_text(body)?;
-    let json = serde_json::from_str::<IgnoredAny>(text).is_ok();
-    Some(if json { lay_out(text) } else { text.to_owned() })
+    let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
+    Some(if is_json { indent_json(text) } else { text.to_owned() })
 }
 
-/// Valid JSON with a line for each member. Works on the text, so that order, duplicates and digits stay as they are.
-fn lay_out(json: &str) -> String {
-    let mut laid = String::with_capacity(json.len().saturating_mul(2));
+/// Indents valid JSON, with a line for each member. Changes only the white space, so order, duplicates and digits are kept.
+fn indent_json(json: &str) -> String {
+    let mut indented = String::with_capacity(json.len().saturating_mul(2));
     let mut depth = 0usize;
-    let new_line = |laid: &mut String, depth: usize| {
-        laid.push('\n');
-        laid.extend(std::iter::repeat_n("  ", depth));
+    let new_line = |indented: &mut String, depth: usize| {
+        indented.push('\n');
+        indented.extend(std::iter::repeat_n("  ", depth));
     };
     let mut rest = json.chars().peekable();
     while let Some(c) = rest.next() {
         match c {
             ' ' | '\t' | '\n' | '\r' => {}
             '"' => {
-                laid.push(c);
+                indented.push(c);
                 let mut escaped = false;
                 for c in rest.by_ref() {
-                    laid.push(c);
+                    indented.push(c);
                     match c {
                         '"' if !escaped => break,
                         '\\' => escaped = !escaped,
@@ -79,34 +80,34 @@ fn lay_out(json: &str) -> String {
                 }
             }
             '{' | '[' => {
-                laid.push(c);
+                indented.push(c);
                 while rest.next_if(|c| c.is_ascii_whitespace()).is_some() {}
                 match rest.next_if(|c| matches!(c, '}' | ']')) {
-                    Some(close) => laid.push(close),
+                    Some(close) => indented.push(close),
                     None => {
                         depth = depth.saturating_add(1);
-                        new_line(&mut laid, depth);
+                        new_line(&mut indented, depth);
                     }
                 }
             }
             '}' | ']' => {
                 depth = depth.saturating_sub(1);
-                new_line(&mut laid, depth);
-                laid.push(c);
+                new_line(&mut indented, depth);
+                indented.push(c);
             }
             ',' => {
-                laid.push(c);
-                new_line(&mut laid, depth);
+                indented.push(c);
+                new_line(&mut indented, depth);
             }
-            ':' => laid.push_str(": "),
-            c => laid.push(c),
+            ':' => indented.push_str(": "),
+            c => indented.push(c),
         }
     }
-    laid
+    indented
 }
 
 fn show_timing(timing: &Timing, out: &mut dyn Write) -> io::Result<()> {
-    let parts = [
+    let phases = [
         ("dns", timing.dns_ms),
         ("connect", timing.connect_ms),
         ("tls", timing.tls_ms),
@@ -115,8 +116,8 @@ fn show_timing(timing: &Timing, out: &mut dyn Write) -> io::Result<()> {
         ("receive", timing.receive_ms),
         ("total", timing.total_ms),
     ];
-    let parts: Vec<_> = parts.iter().map(|(name, ms)| format!("{name} {}", duration(*ms))).collect();
-    writeln!(out, "\n{}", parts.join(", "))
+    let phases: Vec<_> = phases.iter().map(|(name, ms)| format!("{name} {}", duration(*ms))).collect();
+    writeln!(out, "\n{}", phases.join(", "))
 }
 
 #[cfg(test)]
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_laid_out_without_a_change() {
+    fn json_is_indented_and_otherwise_unchanged() {
         let json = r#" {"b":[1,2.50,{}, [ ]],"a":{"x y":"q\"{,}\\","a":null},"a":true} "#;
         let expected = r#"{
   "b": [
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_stays_and_the_rest_is_binary() {
+    fn other_text_is_unchanged_and_the_rest_is_binary() {
         assert_eq!(readable(b"{not json").as_deref(), Some("{not json"));
         assert_eq!(readable("grün\n".as_bytes()).as_deref(), Some("grün\n"));
         assert_eq!(readable(b"a\0b"), None);
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_escaped() {
+    fn headers_and_bodies_are_escaped() {
         let mut header = Header::default();
         (header.name, header.value) = ("X\n".into(), "\x1b[2J".into());
         let mut out = Vec::new();
