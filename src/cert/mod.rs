@@ -18,7 +18,7 @@ mod certificate;
 #[cfg(test)]
 mod interop;
 mod leaves;
-pub(crate) mod pem;
+mod pem;
 mod roots;
 mod store;
 #[cfg(test)]
@@ -29,5 +29,6 @@ pub(crate) use ca::Ca;
 pub use ca_error::CaError;
 pub use certificate::CaCertificate;
 pub(crate) use leaves::{LeafError, Leaves};
+pub(crate) use pem::encode_certificate as encode_pem;
 pub(crate) use roots::{RootLocations, machine_roots, read_roots, system_roots};
 pub(crate) use store::default_dir;

@@ -2,7 +2,7 @@
 
 use super::environment::Environment;
 use super::p12;
-use crate::cert::{CaCertificate, machine_roots, pem, read_roots, system_roots};
+use crate::cert::{CaCertificate, encode_pem, machine_roots, read_roots, system_roots};
 use rustls::pki_types::CertificateDer;
 use std::path::Path;
 
@@ -34,7 +34,7 @@ impl TrustedRoots {
     /// Returns the CA, first, and the roots in PEM.
     pub fn pem(&self) -> String {
         let mut text = self.ca.pem().to_owned();
-        text.extend(self.roots.iter().map(pem::encode_certificate));
+        text.extend(self.roots.iter().map(encode_pem));
         text
     }
 
@@ -44,7 +44,7 @@ impl TrustedRoots {
         let mut text = self.ca.pem().to_owned();
         if let Some(file) = environment.without_proxy().value("NODE_EXTRA_CA_CERTS") {
             let others = read_roots(Path::new(file));
-            text.extend(others.iter().filter(|other| *other != self.ca.der()).map(pem::encode_certificate));
+            text.extend(others.iter().filter(|other| *other != self.ca.der()).map(encode_pem));
         }
         text
     }

@@ -1,5 +1,6 @@
 //! The environment variables by which programs find a proxy and root certificates.
 
+use super::p12::P12_PASSWORD;
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,7 +25,7 @@ pub(super) fn java_options(original: Option<&OsStr>, proxy: SocketAddr, store: &
         options.push(part);
     }
     options.push(" -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStorePassword=");
-    options.push(crate::P12_PASSWORD);
+    options.push(P12_PASSWORD);
     options
 }
 
