@@ -131,11 +131,14 @@ pub(crate) fn for_uncaptured(uncaptured: &Uncaptured, ca_cert: Option<&Path>, pa
         {
             Some("only TLS 1.2 and 1.3 with modern cipher suites can be intercepted".into())
         }
-        Reason::ClientCertificate => Some("only the app has the key for it; it cannot be captured".into()),
-        Reason::Protocol(_) => Some("it can be captured if the app can use HTTP/1.1 or HTTP/2".into()),
-        Reason::NotForAProxy => {
-            Some("set HTTP_PROXY and HTTPS_PROXY to http://…; redirected traffic needs --transparent".into())
+        Reason::ClientCertificate => {
+            Some("only the app has the certificate's private key, so this cannot be captured".into())
         }
+        Reason::Protocol(_) => Some("to capture it, configure the app to use HTTP/1.1 or HTTP/2".into()),
+        Reason::NotForAProxy => Some(
+            "set HTTP_PROXY and HTTPS_PROXY to the proxy's URL (http://…); redirected traffic needs --transparent"
+                .into(),
+        ),
         Reason::Internal => Some("please report it with the panic message above".into()),
         _ => None,
     }

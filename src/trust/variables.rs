@@ -17,7 +17,7 @@ pub(super) fn java_options(original: Option<&OsStr>, proxy: SocketAddr, store: &
     for protocol in ["http", "https"] {
         options.push(format!("-D{protocol}.proxyHost={host} -D{protocol}.proxyPort={port} "));
     }
-    // By default the JVM uses no proxy for the machine's own addresses.
+    // By default the JVM uses no proxy for the machine's own addresses. An empty list changes that.
     options.push("-Dhttp.nonProxyHosts= ");
     // The JVM removes single and double quotes. It has no other way to escape a space.
     let quote = if store.as_os_str().as_encoded_bytes().contains(&b'\'') { "\"" } else { "'" };
