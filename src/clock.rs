@@ -1,8 +1,9 @@
-//! The one file that asks the clock; everyone else is told the time.
+//! The clock. This is the only file that reads it; all other code takes the time as an argument or calls [`Moment::now`].
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A moment, on both of the machine's clocks: one says when it was, the other measures from moment to moment.
+/// A point in time on both clocks of the system. The wall clock gives timestamps; the monotonic clock measures durations. (Hence
+/// not `Instant`, which is the monotonic clock alone.)
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     monotonic: Instant,
@@ -10,42 +11,42 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// Now.
-    #[expect(clippy::disallowed_methods, reason = "this is the file that asks the clock")]
+    /// Reads both clocks.
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
     pub(crate) fn now() -> Self {
         Self { monotonic: Instant::now(), wall: SystemTime::now() }
     }
 
-    /// By the calendar.
+    /// Returns the wall-clock time.
     pub(crate) fn wall(self) -> SystemTime {
         self.wall
     }
 
-    /// Milliseconds since the epoch.
+    /// Returns the wall-clock time in milliseconds since the epoch.
     pub(crate) fn epoch_ms(self) -> u64 {
         self.since_epoch().as_millis().try_into().unwrap_or(u64::MAX)
     }
 
-    /// How long ago the epoch was; zero on a machine whose clock stands before it.
+    /// Returns the wall-clock time since the epoch; zero if the clock is set to a time before it.
     pub(crate) fn since_epoch(self) -> Duration {
         self.wall.duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// Returns the duration since `earlier`; zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         self.monotonic.saturating_duration_since(earlier.monotonic)
     }
 
-    /// The same in milliseconds with a fraction.
+    /// Returns the duration since `earlier` in milliseconds, with a fraction; zero if `earlier` is later.
     pub(crate) fn ms_since(self, earlier: Self) -> f64 {
         self.since(earlier).as_secs_f64() * 1000.0
     }
 
-    /// The moment that is `later` after this one.
-    pub(crate) fn plus(self, later: Duration) -> Self {
+    /// Returns the moment `duration` later.
+    pub(crate) fn plus(self, duration: Duration) -> Self {
         Self {
-            monotonic: self.monotonic.checked_add(later).unwrap_or(self.monotonic),
-            wall: self.wall.checked_add(later).unwrap_or(self.wall),
+            monotonic: self.monotonic.checked_add(duration).unwrap_or(self.monotonic),
+            wall: self.wall.checked_add(duration).unwrap_or(self.wall),
         }
     }
 }

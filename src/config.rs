@@ -1,4 +1,4 @@
-//! What a capture is asked to do.
+//! The settings of a capture.
 
 use crate::notice::Notice;
 use crate::wire::pattern::Pattern;
@@ -7,40 +7,40 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What a capture is asked to do. Start from [`Config::capture`] or [`Config::discover`] and set what differs.
+/// The settings of a capture. Start from [`Config::capture`] or [`Config::discover`] and set the fields that differ.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where to listen; port 0 picks a free one. By default 127.0.0.1:8080.
+    /// The address to listen on, 127.0.0.1:8080 by default. Port 0 selects a free port.
     pub listen: SocketAddr,
-    /// What to do with what is seen.
+    /// Capture or discovery.
     pub mode: Mode,
-    /// Hosts to capture; empty means all.
+    /// Hosts to capture. Empty means all.
     pub include: Vec<Pattern>,
-    /// Hosts not to capture, whatever `include` says.
+    /// Hosts not to capture, even if `include` matches them.
     pub exclude: Vec<Pattern>,
-    /// Accept any certificate from an origin.
+    /// Accepts any certificate from an origin.
     pub insecure: bool,
-    /// PEM files with certificates to trust in origins, besides the machine's roots.
+    /// PEM files with certificates to trust in origins, in addition to the roots of this machine.
     pub upstream_ca: Vec<PathBuf>,
-    /// The folder of the CA that signs our certificates; `None` is `.mitmproxy` in the home folder.
+    /// The folder of the CA that signs our certificates. `None` means `.mitmproxy` in the home folder.
     pub ca_dir: Option<PathBuf>,
-    /// Let a host pass through, for the rest of the capture, once a client refused our certificate for it: an app that pins its
-    /// certificates works from its second try on.
+    /// Passes connections to a host through, for the rest of the capture, after a client refused our certificate for it. An app
+    /// that pins its certificates then works from its second attempt on.
     pub passthrough_refused: bool,
-    /// About the most memory that the capture takes, in bytes. An eighth of it is for bodies, all together; what is more goes to
+    /// The approximate memory limit of the capture, in bytes. All bodies together use up to an eighth of it; larger amounts go to
     /// files beside the bundle.
     pub memory: u64,
-    /// The most that a body may decode to, in bytes; a larger one is kept as it was received.
+    /// The largest size to which a body is decoded, in bytes. A body that would exceed it is stored as received.
     pub max_body: u64,
-    /// Serve traffic that was redirected to the port: requests by their Host, TLS by its SNI to port 443.
+    /// Accepts redirected traffic on the port: plain requests go to their Host, TLS connections to port 443 of their SNI.
     pub transparent: bool,
-    /// Told what happens, from the capture's own threads: whatever it waits for, the capture waits for.
+    /// Receives each notice, on the capture's own threads. While it blocks, the capture blocks.
     pub on_notice: Observer,
 }
 
 impl Config {
-    /// Captures into the bundle `output`.
+    /// The settings for a capture into the bundle `output`.
     pub fn capture(output: impl Into<PathBuf>) -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
@@ -58,34 +58,35 @@ impl Config {
         }
     }
 
-    /// Passes everything through and only notes the domains.
+    /// The settings for discovery: all connections pass through, and only their domains are reported.
     pub fn discover() -> Self {
         Self { mode: Mode::Discover, ..Self::capture("") }
     }
 }
 
-/// What to do with what is seen.
+/// The purpose of the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Write a bundle.
+    /// Writes a bundle.
     Capture {
-        /// Its file. One that is there is kept under the same name with `.bak` at the end.
+        /// The bundle's path. An existing file is kept, with `.bak` appended to its name.
         output: PathBuf,
     },
-    /// Note domains, intercept nothing, write nothing.
+    /// Reports domains; intercepts nothing and writes nothing.
     Discover,
 }
 
-/// A function that is told each [`Notice`]; by default one that does nothing.
+/// A function that receives each [`Notice`]. The default ignores them.
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(&Notice) + Send + Sync>);
 
 impl Observer {
-    /// Calls `f` from the capture's own threads.
+    /// An observer that calls `f` on the capture's own threads.
     pub fn new(f: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
         Self(Arc::new(f))
     }
 
+    /// Calls the function.
     pub(crate) fn notify(&self, notice: &Notice) {
         (self.0)(notice);
     }

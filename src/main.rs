@@ -1,4 +1,5 @@
-//! `spectral`: captures what an app says and hears. The library does the work; this is its first user.
+//! The `spectral` program: records an app's HTTP, HTTPS and WebSocket traffic. The library `spectral_capture` does the work; the
+//! program is its command line.
 
 mod cli;
 

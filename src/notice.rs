@@ -177,7 +177,7 @@ impl fmt::Display for Warning {
                 write!(f, "the bundle is complete but stays in {}: {cause}", part.display())
             }
             Self::Unfinished { part, cause } => {
-                write!(f, "the bundle could not be completed: {cause}; {} has what was written", part.display())
+                write!(f, "the bundle could not be completed: {cause}; the unfinished bundle is {}", part.display())
             }
             Self::WriterPanicked => f.write_str("the writer thread ended with an internal error"),
             Self::ConnectionsAbandoned { count: 1 } => {
@@ -228,7 +228,7 @@ pub enum Reason {
     NotHttp,
     /// The first flight was incomplete when its timeout expired.
     Incomplete,
-    /// The origin could not be reached, and the client was told so; the error.
+    /// The origin could not be reached; the error, which the client received too.
     Unreachable(String),
     /// Captured up to a point, then passed through; the cause.
     Opaque(crate::wire::tap::Opaque),

@@ -84,7 +84,7 @@ impl Writer {
         let (archive, others) = Archive::create(output, started.since_epoch())?;
         let mut errors = ErrorLog::new(observer);
         for other in others {
-            errors.add(ErrorKind::OtherPart(other), "");
+            errors.add(ErrorKind::OtherUnfinished(other), "");
         }
         let body_memory_bytes = usize::try_from(limits.memory / BODY_MEMORY_DIVISOR).unwrap_or(usize::MAX);
         Ok(Self {

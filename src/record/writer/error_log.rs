@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ErrorKind {
     /// Another capture's unfinished bundle was found beside the output.
-    OtherPart(PathBuf),
+    OtherUnfinished(PathBuf),
     /// An item could not be written to the archive.
     WriteFailed,
     /// A panic lost an item.
@@ -31,14 +31,14 @@ pub(super) enum ErrorKind {
 /// Errors by kind, so that a full disk does not produce one report per exchange.
 pub(super) struct ErrorLog {
     observer: Observer,
-    /// The number of occurrences, and the first cause.
-    known: BTreeMap<ErrorKind, (u64, String)>,
-    disk: Disk,
+    /// The number of errors and the first cause, by kind.
+    errors: BTreeMap<ErrorKind, (u64, String)>,
+    disk: DiskState,
 }
 
-/// State of writing to the archive. The first failure and the first success after it are each reported once.
+/// The state of writing to the archive. The first failure and the first success after it are each reported once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Disk {
+enum DiskState {
     Working,
     Failing,
     Recovered,
@@ -46,35 +46,35 @@ enum Disk {
 
 impl ErrorLog {
     pub(super) fn new(observer: Observer) -> Self {
-        Self { observer, known: BTreeMap::new(), disk: Disk::Working }
+        Self { observer, errors: BTreeMap::new(), disk: DiskState::Working }
     }
 
     /// Counts an error and reports the first one of its kind.
     pub(super) fn add(&mut self, kind: ErrorKind, cause: &str) {
-        if let Some((count, _)) = self.known.get_mut(&kind) {
+        if let Some((count, _)) = self.errors.get_mut(&kind) {
             *count = count.saturating_add(1);
             return;
         }
         self.notify(&Notice::Warning(warning(&kind, 1, cause)));
         if kind == ErrorKind::WriteFailed {
-            self.disk = Disk::Failing;
+            self.disk = DiskState::Failing;
         }
-        self.known.insert(kind, (1, cause.to_owned()));
+        self.errors.insert(kind, (1, cause.to_owned()));
     }
 
-    /// Notes a successful write. `pending` of the items that failed will be tried again.
+    /// Notes a successful write. `pending` items that failed will be tried again and are not lost yet.
     pub(super) fn written(&mut self, pending: usize) {
-        if self.disk == Disk::Failing {
-            self.disk = Disk::Recovered;
+        if self.disk == DiskState::Failing {
+            self.disk = DiskState::Recovered;
             let failed = self.count(&ErrorKind::WriteFailed);
             let lost = failed.saturating_sub(u64::try_from(pending).unwrap_or(u64::MAX));
             self.notify(&Notice::Warning(Warning::WriteResumed { lost }));
         }
     }
 
-    /// Subtracts `times` occurrences.
+    /// Subtracts `times` errors of this kind: their items are tried again.
     pub(super) fn forget(&mut self, kind: ErrorKind, times: u64) {
-        if let Some((count, _)) = self.known.get_mut(&kind) {
+        if let Some((count, _)) = self.errors.get_mut(&kind) {
             *count = count.saturating_sub(times);
         }
     }
@@ -84,31 +84,31 @@ impl ErrorLog {
         let _ = catch_unwind(AssertUnwindSafe(|| self.observer.notify(notice)));
     }
 
-    /// The number of items that are not in the bundle.
+    /// Returns the number of items that are not in the bundle.
     pub(super) fn lost(&self) -> u64 {
         self.count(&ErrorKind::WriteFailed).saturating_add(self.count(&ErrorKind::Panic))
     }
 
-    /// The number of truncated bodies.
+    /// Returns the number of truncated bodies.
     pub(super) fn truncated(&self) -> u64 {
         self.count(&ErrorKind::BodyTruncated)
     }
 
     fn count(&self, kind: &ErrorKind) -> u64 {
-        self.known.get(kind).map_or(0, |(count, _)| *count)
+        self.errors.get(kind).map_or(0, |(count, _)| *count)
     }
 
-    /// One warning per kind that occurred.
+    /// Returns one warning per kind of error.
     pub(super) fn warnings(&self) -> Vec<Warning> {
-        let known = self.known.iter().filter(|(_, (count, _))| *count > 0);
-        known.map(|(kind, (count, cause))| warning(kind, *count, cause)).collect()
+        let occurred = self.errors.iter().filter(|(_, (count, _))| *count > 0);
+        occurred.map(|(kind, (count, cause))| warning(kind, *count, cause)).collect()
     }
 }
 
 fn warning(kind: &ErrorKind, count: u64, cause: &str) -> Warning {
     let cause = cause.to_owned();
     match kind {
-        ErrorKind::OtherPart(part) => match owner(part) {
+        ErrorKind::OtherUnfinished(part) => match owner(part) {
             Owner::Alive => Warning::OutputShared { part: part.clone() },
             Owner::Gone => Warning::Leftover { part: part.clone() },
         },

@@ -1,4 +1,4 @@
-//! Bundles of many kinds from items made by hand, each read back and checked against the contract.
+//! Writes bundles from handmade items, reads them back, and checks them against the bundle format.
 
 use super::error_log::{MAX_FOUR_DIGITS, MAX_THREE_DIGITS};
 use super::*;
@@ -20,10 +20,10 @@ use std::sync::Mutex;
 mod faults;
 mod packing;
 
-/// What the command line has by default.
+/// The defaults of the command line.
 const LIMITS: CaptureLimits = CaptureLimits { memory: 64 << 20, max_body: 1 << 30 };
 
-/// A capture whose items are written by this very thread, in a folder that is gone at its end.
+/// A writer that runs on the test's thread, and a folder that is removed at the end.
 struct Capture {
     folder: PathBuf,
     writer: Option<Writer>,
@@ -41,7 +41,7 @@ impl Capture {
 
     fn within(folder: PathBuf) -> Self {
         let notices = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&notices);
+        let log = Arc::clone(&notices);
         let observer = Observer::new(move |notice| {
             let line = match notice {
                 Notice::Exchange { id, method, url, status, size, total_ms } => {
@@ -51,7 +51,7 @@ impl Capture {
                 Notice::Warning(warning) => warning.to_string(),
                 other => format!("{other:?}"),
             };
-            told.lock().unwrap().push(line);
+            log.lock().unwrap().push(line);
         });
         let writer = Writer::create(&folder.join("my app.zip"), LIMITS, observer, Moment::now()).unwrap();
         let store = Arc::clone(writer.store());
@@ -99,7 +99,7 @@ impl Capture {
         Item::Message(WebSocketMessage { websocket, ended_ms, dir, opcode, payload })
     }
 
-    /// Lets the writer take what `send` sends, and nothing more.
+    /// Runs the writer to its end with the items that `send` sends.
     fn run(&mut self, send: impl FnOnce(&Self, &Sender<Item>)) -> WriterSummary {
         let writer = self.writer.take().unwrap();
         let (sender, receiver) = queue();
@@ -108,7 +108,7 @@ impl Capture {
         writer.run(&receiver)
     }
 
-    /// One item now, as if it were all that came.
+    /// Writes and commits one item now.
     fn write(&mut self, item: Item) {
         let writer = self.writer.as_mut().unwrap();
         writer.attempt(|writer| writer.write(item));
@@ -130,9 +130,9 @@ fn item(exchange: Exchange) -> Item {
     Item::Exchange(Box::new(exchange))
 }
 
-/// Opens a finished bundle, which must keep to the contract in every detail.
+/// Opens a finished bundle and checks it against the bundle format.
 #[track_caller]
-fn checked(summary: &WriterSummary) -> Bundle {
+fn open_checked(summary: &WriterSummary) -> Bundle {
     let path = summary.bundle.as_deref().expect("a bundle");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/check_bundle.py");
     if let Ok(output) = Command::new("python3").arg(script).arg(path).output() {
@@ -151,7 +151,7 @@ fn checked(summary: &WriterSummary) -> Bundle {
 fn an_empty_capture_is_a_bundle() {
     let mut capture = Capture::new("empty");
     let summary = capture.run(|_, _| ());
-    let bundle = checked(&summary);
+    let bundle = open_checked(&summary);
     let manifest = bundle.manifest();
     assert_eq!(manifest.format_version, "1.0.0");
     assert_eq!((manifest.app.name.as_str(), manifest.app.title.as_str()), ("my app", "my app"));
@@ -161,7 +161,7 @@ fn an_empty_capture_is_a_bundle() {
 }
 
 #[test]
-fn an_unused_writer_leaves_nothing() {
+fn an_unused_writer_deletes_its_file() {
     let mut capture = Capture::new("unused");
     let files = |c: &Capture| fs::read_dir(&c.folder).unwrap().count();
     assert_eq!(files(&capture), 1);
@@ -170,7 +170,7 @@ fn an_unused_writer_leaves_nothing() {
 }
 
 #[test]
-fn an_exchange_is_written_as_it_was() {
+fn writes_an_exchange_unchanged() {
     let mut capture = Capture::new("exchange");
     let summary = capture.run(|c, items| {
         let mut exchange = c.exchange(1_795_338_410_216, "https://API.test/a?b=%20ü");
@@ -191,7 +191,7 @@ fn an_exchange_is_written_as_it_was() {
         items.send(item(exchange)).unwrap();
         assert!(gzip.len() < 100);
     });
-    let bundle = checked(&summary);
+    let bundle = open_checked(&summary);
     let trace = bundle.trace("t_0001").unwrap();
     assert_eq!((trace.id.as_str(), trace.timestamp, trace.r#type.as_str()), ("t_0001", 1_795_338_410_216, "http"));
     let header = |name: &str, value: &str| Header::new(name.as_bytes(), value.as_bytes()).owned();
@@ -207,11 +207,11 @@ fn an_exchange_is_written_as_it_was() {
     let notices = capture.notices();
     assert_eq!(notices.len(), 1);
     assert!(notices[0].starts_with("t_0001 POST https://API.test/a?b=%20ü 404 ") && notices[0].ends_with(" 12"));
-    assert!(!notices[0].contains(" 1000 "), "the size is the received one: {}", notices[0]);
+    assert!(!notices[0].contains(" 1000 "), "the notice has the received size: {}", notices[0]);
 }
 
 #[test]
-fn bodies_that_do_not_decode_are_kept_and_named() {
+fn stores_bodies_that_do_not_decode_with_their_codings() {
     let mut capture = Capture::new("undecoded");
     let summary = capture.run(|c, items| {
         let mut exchange = c.exchange(1, "http://a.test/");
@@ -220,12 +220,12 @@ fn bodies_that_do_not_decode_are_kept_and_named() {
         exchange.response.as_mut().unwrap().headers.push(b"Content-Encoding", b"gzip");
         exchange.response_body = c.body(b"not gzip");
         items.send(item(exchange)).unwrap();
-        // The answer to a HEAD: a coding, and nothing to decode.
+        // The response to HEAD has a coding and no body.
         let mut exchange = c.exchange(2, "http://a.test/");
         exchange.response.as_mut().unwrap().headers.push(b"Content-Encoding", b"gzip");
         items.send(item(exchange)).unwrap();
     });
-    let bundle = checked(&summary);
+    let bundle = open_checked(&summary);
     let trace = bundle.trace("t_0001").unwrap();
     assert_eq!(trace.request.body_encoding.as_deref(), Some("aws-chunked"));
     assert_eq!(trace.response.body_encoding.as_deref(), Some("gzip"));
@@ -235,20 +235,20 @@ fn bodies_that_do_not_decode_are_kept_and_named() {
 }
 
 #[test]
-fn without_an_answer_the_status_says_why() {
+fn status_text_has_the_reason_for_a_missing_response() {
     let mut capture = Capture::new("noanswer");
     let summary = capture.run(|c, items| {
         let mut exchange = c.exchange(1, "http://a.test/");
         exchange.response = Err("the origin closed the connection");
         items.send(item(exchange)).unwrap();
     });
-    let response = checked(&summary).trace("t_0001").unwrap().response;
+    let response = open_checked(&summary).trace("t_0001").unwrap().response;
     assert_eq!((response.status, response.status_text.as_str()), (0, "the origin closed the connection"));
     assert!(response.headers.is_empty() && response.body_file.is_none());
 }
 
 #[test]
-fn a_large_body_is_written_whole() {
+fn writes_large_bodies_completely() {
     let mut capture = Capture::new("large");
     let large: Vec<u8> = (0..3_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let summary = capture.run(|c, items| {
@@ -259,7 +259,7 @@ fn a_large_body_is_written_whole() {
             items.send(item(exchange)).unwrap();
         }
     });
-    let bundle = checked(&summary);
+    let bundle = open_checked(&summary);
     for id in ["t_0001", "t_0002", "t_0003"] {
         let trace = bundle.trace(id).unwrap();
         assert!(bundle.response_body(&trace).unwrap() == large);
@@ -267,14 +267,14 @@ fn a_large_body_is_written_whole() {
 }
 
 #[test]
-fn the_timeline_is_by_time_and_ids_by_completion() {
+fn the_timeline_follows_start_times_and_ids_follow_completion() {
     let mut capture = Capture::new("timeline");
     let summary = capture.run(|c, items| {
         for started in [30, 10, 20, 10] {
             items.send(item(c.exchange(started, "http://a.test/"))).unwrap();
         }
     });
-    let events = checked(&summary).timeline().unwrap().events;
+    let events = open_checked(&summary).timeline().unwrap().events;
     let order: Vec<_> = events.iter().map(|e| (e.timestamp, e.r#ref.as_str())).collect();
     assert_eq!(order, [(10, "t_0002"), (10, "t_0004"), (20, "t_0003"), (30, "t_0001")]);
 }
@@ -293,13 +293,13 @@ fn the_base_url_is_the_origin_with_the_most_traces() {
                 items.send(item(c.exchange(1, url))).unwrap();
             }
         });
-        assert_eq!(checked(&summary).manifest().app.base_url, base);
+        assert_eq!(open_checked(&summary).manifest().app.base_url, base);
     }
 }
 
 #[test]
-fn websockets_have_their_handshake_and_messages() {
-    let mut capture = Capture::new("sockets");
+fn writes_websockets_with_handshake_and_messages() {
+    let mut capture = Capture::new("websockets");
     let summary = capture.run(|c, items| {
         let send = |item| items.send(item).unwrap();
         send(item(c.exchange(1, "https://a.test/")));
@@ -311,11 +311,11 @@ fn websockets_have_their_handshake_and_messages() {
         send(c.message(77, 12, Dir::Up, Opcode::Pong, b"x"));
         send(c.message(77, 13, Dir::Down, Opcode::Close, &[0x03, 0xe8]));
         send(Item::WebSocketEnd(WebSocketKey(77)));
-        // The other one is open when the capture ends.
+        // The other WebSocket is open when the capture ends.
         send(Item::CaptureEnd);
     });
     assert_eq!((summary.exchanges, summary.websockets, summary.messages, summary.lost), (3, 2, 5, 0));
-    let bundle = checked(&summary);
+    let bundle = open_checked(&summary);
     let first = bundle.websocket("ws_0001").unwrap();
     assert_eq!((first.timestamp, first.url.as_str()), (2, "wss://a.test/chat"));
     assert_eq!((first.handshake_trace_ref.as_deref(), first.message_count), (Some("t_0002"), 4));
@@ -347,7 +347,7 @@ fn websockets_have_their_handshake_and_messages() {
 }
 
 #[test]
-fn the_part_of_a_capture_that_did_not_end_is_told_and_stays() {
+fn warns_about_the_unfinished_bundle_of_an_interrupted_capture_and_keeps_it() {
     let mut capture = Capture::new("crashed");
     capture.writer = None;
     let part = capture.folder.join("my app.zip.part");
@@ -359,7 +359,7 @@ fn the_part_of_a_capture_that_did_not_end_is_told_and_stays() {
 }
 
 #[test]
-fn the_part_of_another_capture_is_told() {
+fn warns_about_the_unfinished_bundle_of_a_running_capture() {
     let first = Capture::new("others");
     let mut second = Capture::within(first.folder.clone());
     let summary = second.run(|_, _| ());
@@ -369,7 +369,7 @@ fn the_part_of_another_capture_is_told() {
 }
 
 #[test]
-fn ids_past_their_digits_are_widened_and_told() {
+fn ids_grow_past_their_usual_digits_with_a_warning() {
     let mut capture = Capture::new("wide");
     let writer = capture.writer.as_mut().unwrap();
     writer.last_exchange = MAX_FOUR_DIGITS - 1;
@@ -387,7 +387,7 @@ fn ids_past_their_digits_are_widened_and_told() {
 }
 
 #[test]
-fn odd_texts_do_not_spoil_a_bundle() {
+fn writes_a_valid_bundle_from_unusual_text() {
     let mut capture = Capture::new("odd");
     let summary = capture.run(|c, items| {
         let mut exchange = c.exchange(u64::MAX >> 1, "http://a.test/\u{7f}\u{202e}\u{1}\u{feff}\"");
@@ -398,7 +398,7 @@ fn odd_texts_do_not_spoil_a_bundle() {
         exchange.response_body = c.body(&[0xff; 10]);
         items.send(item(exchange)).unwrap();
     });
-    let trace = checked(&summary).trace("t_0001").unwrap();
+    let trace = open_checked(&summary).trace("t_0001").unwrap();
     assert_eq!(trace.request.headers, [Header::new("ÿþ".as_bytes(), "\0\u{1b}[31mÂ".as_bytes()).owned()]);
     assert_eq!(trace.response.body_encoding.as_deref(), Some("ÿ\0"));
 }

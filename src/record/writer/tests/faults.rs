@@ -1,11 +1,11 @@
-//! What goes wrong while a bundle is written: disks that are full or fail, panics, what makes no sense.
+//! Errors while a bundle is written: full and failing disks, panics, items that make no sense.
 
 use super::*;
 use crate::bundle::archive::CompressionMethod;
 use crate::bundle::archive::buffered_file::faults::{DISK_IS_FULL, NO_SYNC, STEPS};
 
 #[test]
-fn a_full_disk_costs_what_came_meanwhile() {
+fn a_full_disk_loses_only_items_that_came_while_it_was_full() {
     let mut capture = Capture::new("full");
     capture.write(item(capture.exchange(1, "http://before.test/")));
     capture.write(capture.handshake(2, "ws://a.test/", 1, None));
@@ -19,11 +19,11 @@ fn a_full_disk_costs_what_came_meanwhile() {
     capture.write(capture.message(2, 7, Dir::Up, Opcode::Text, b"after"));
     let summary = capture.run(|c, items| items.send(item(c.exchange(8, "http://after.test/"))).unwrap());
     assert_eq!((summary.exchanges, summary.websockets, summary.messages, summary.lost), (3, 2, 2, 3));
-    let bundle = checked(&summary);
+    let bundle = open_checked(&summary);
     assert_eq!(
         bundle.traces().iter().collect::<Vec<_>>(),
         ["t_0001", "t_0002", "t_0005"],
-        "what is lost takes its number along"
+        "a lost exchange keeps its number"
     );
     assert_eq!(bundle.trace("t_0005").unwrap().request.url, "http://after.test/");
     assert_eq!(bundle.websocket("ws_0001").unwrap().message_count, 1);
@@ -34,22 +34,22 @@ fn a_full_disk_costs_what_came_meanwhile() {
         "{:?}",
         summary.warnings
     );
-    let troubles = capture.notices().iter().filter(|line| line.contains("could not be written")).count();
-    assert_eq!(troubles, 1, "told once, not for each");
-    // The socket's end is tried again, and so is not lost yet.
+    let failures = capture.notices().iter().filter(|line| line.contains("could not be written")).count();
+    assert_eq!(failures, 1, "reported once, not for each item");
+    // The WebSocket's end is tried again, so it is not lost yet.
     let again = "the bundle can be written again; 3 exchanges or messages were lost";
     let notices = capture.notices();
-    let told: Vec<_> = notices.iter().filter(|line| line.contains("again")).collect();
-    assert_eq!(told, [again], "told once, when something was written");
+    let resumed: Vec<_> = notices.iter().filter(|line| line.contains("again")).collect();
+    assert_eq!(resumed, [again], "reported once, at the first write that succeeds");
     assert!(notices.iter().position(|line| line == again) < notices.iter().position(|line| line.contains("after")));
 }
 
 #[cfg(feature = "tools")]
 #[test]
-fn a_disk_that_fails_at_any_step_costs_what_was_not_written() {
+fn a_disk_that_fails_at_any_step_loses_only_unwritten_items() {
     NO_SYNC.set(true);
     let large: Vec<u8> = (0..400_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    // A write that fails, and one that fails twice, so that what it left cannot even be cut off.
+    // One failed write; and two, so that the truncation after the first fails too.
     for bad in [1, 2] {
         let mut completed = 0;
         for good in 0.. {
@@ -67,13 +67,13 @@ fn a_disk_that_fails_at_any_step_costs_what_was_not_written() {
             capture.write(capture.message(1, 6, Dir::Up, Opcode::Text, b"x"));
             let summary = capture.run(|_, _| ());
             let was_reached = STEPS.take().is_none();
-            let told: Vec<_> =
+            let written: Vec<_> =
                 capture.notices().iter().filter_map(|line| Some(line.split_once(" GET ")?.0.to_owned())).collect();
-            assert_eq!(summary.exchanges, told.len() as u64);
+            assert_eq!(summary.exchanges, written.len() as u64);
             let bundle = match &summary.bundle {
                 Some(_) => {
                     completed += 1;
-                    checked(&summary)
+                    open_checked(&summary)
                 }
                 None => {
                     let part = capture.folder.join("my app.zip.part");
@@ -82,8 +82,8 @@ fn a_disk_that_fails_at_any_step_costs_what_was_not_written() {
                     Bundle::open(recovered.output).unwrap()
                 }
             };
-            assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), told, "{good} good steps");
-            for id in told {
+            assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), written, "{good} good steps");
+            for id in written {
                 let trace = bundle.trace(&id).unwrap();
                 let body = bundle.response_body(&trace).unwrap();
                 assert!(body.is_empty() || body == large, "{good} good steps");
@@ -91,7 +91,10 @@ fn a_disk_that_fails_at_any_step_costs_what_was_not_written() {
             assert_eq!(bundle.manifest().stats.ws_message_count, summary.messages);
             if !was_reached {
                 assert_eq!((summary.exchanges, summary.lost, summary.warnings.len()), (5, 0, 0));
-                assert!(good > 10 && completed > 5, "the seam is not where it was: {good} steps, {completed} bundles");
+                assert!(
+                    good > 10 && completed > 5,
+                    "the fault injection is not reached: {good} steps, {completed} bundles"
+                );
                 break;
             }
             assert!(summary.exchanges + summary.messages + summary.lost >= 6, "{good} good steps");
@@ -102,7 +105,7 @@ fn a_disk_that_fails_at_any_step_costs_what_was_not_written() {
 }
 
 #[test]
-fn what_cannot_be_written_at_once_is_tried_one_by_one() {
+fn groups_that_cannot_be_written_together_are_tried_one_by_one() {
     NO_SYNC.set(true);
     let mut lost = Vec::new();
     for bad in 1..8 {
@@ -114,9 +117,9 @@ fn what_cannot_be_written_at_once_is_tried_one_by_one() {
             }
         });
         STEPS.set(None);
-        let bundle = checked(&summary);
+        let bundle = open_checked(&summary);
         assert_eq!(summary.exchanges + summary.lost, 5);
-        // The last ones, as the disk recovers.
+        // The last ones are written, since the disk recovers.
         let first = 5 - summary.exchanges;
         assert_eq!(
             bundle.traces().iter().collect::<Vec<_>>(),
@@ -129,7 +132,7 @@ fn what_cannot_be_written_at_once_is_tried_one_by_one() {
 }
 
 #[test]
-fn a_bundle_that_cannot_be_completed_stays_a_part() {
+fn a_bundle_that_cannot_be_completed_stays_unfinished() {
     let mut capture = Capture::new("incomplete");
     fs::write(capture.output(), b"old").unwrap();
     capture.write(item(capture.exchange(1, "http://a.test/")));
@@ -148,7 +151,7 @@ fn a_bundle_that_cannot_be_completed_stays_a_part() {
 }
 
 #[test]
-fn a_panic_costs_one_item() {
+fn a_panic_loses_one_item() {
     let mut capture = Capture::new("panic");
     capture.write(item(capture.exchange(1, "http://a.test/")));
     capture.writer.as_mut().unwrap().attempt(|writer| {
@@ -161,31 +164,31 @@ fn a_panic_costs_one_item() {
     let summary = capture.run(|c, items| items.send(item(c.exchange(2, "http://b.test/"))).unwrap());
     assert_eq!((summary.exchanges, summary.lost), (2, 1));
     assert_eq!(summary.warnings, [Warning::LostToPanic { count: 1 }]);
-    assert_eq!(checked(&summary).trace("t_0002").unwrap().request.url, "http://b.test/");
+    assert_eq!(open_checked(&summary).trace("t_0002").unwrap().request.url, "http://b.test/");
 }
 
 #[test]
-fn an_observer_that_panics_changes_nothing() {
+fn a_panic_in_the_observer_loses_nothing() {
     let mut capture = Capture::new("observer");
     let observer = Observer::new(|_| std::panic::resume_unwind(Box::new("a panic without a message on stderr")));
     capture.writer = None;
     capture.writer = Some(Writer::create(&capture.output(), LIMITS, observer, Moment::now()).unwrap());
     let summary = capture.run(|c, items| items.send(item(c.exchange(1, "http://a.test/"))).unwrap());
     assert_eq!((summary.exchanges, summary.lost), (1, 0));
-    checked(&summary);
+    open_checked(&summary);
 }
 
 #[test]
-fn a_message_of_no_socket_is_lost_and_counted() {
+fn a_message_without_a_websocket_is_counted_as_lost() {
     let mut capture = Capture::new("orphan");
     let summary = capture.run(|c, items| items.send(c.message(1, 1, Dir::Up, Opcode::Text, b"x")).unwrap());
     assert_eq!((summary.messages, summary.lost), (0, 1));
-    checked(&summary);
+    open_checked(&summary);
 }
 
 #[test]
-fn a_body_without_its_end_is_told() {
-    let mut capture = Capture::new("cutbody");
+fn warns_about_truncated_bodies() {
+    let mut capture = Capture::new("truncated");
     let elsewhere = BodyStore::new("/nowhere/at/all".into(), 1 << 20);
     let summary = capture.run(|c, items| {
         for _ in 0..2 {
@@ -201,7 +204,7 @@ fn a_body_without_its_end_is_told() {
         "{:?}",
         summary.warnings
     );
-    let bundle = checked(&summary);
+    let bundle = open_checked(&summary);
     let trace = bundle.trace("t_0001").unwrap();
     assert_eq!(bundle.response_body(&trace).unwrap(), b"the beginning");
 }

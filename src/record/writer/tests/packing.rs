@@ -1,12 +1,12 @@
-//! What is compressed, by whom, and who waits for it.
+//! Compression: which entries, on which thread, and which exchanges wait for it.
 
 use super::*;
 use crate::bundle::archive::CompressionMethod;
 use crate::bundle::archive::scan::{Scan, ScanItem};
 
 #[test]
-fn small_entries_are_compressed_unless_much_comes_at_once() {
-    // One more comes: the end.
+fn small_entries_are_stored_when_a_full_batch_comes() {
+    // `CaptureEnd` is one more item.
     for (count, method) in [(FULL_BATCH_ITEMS - 2, 8), (FULL_BATCH_ITEMS - 1, 0)] {
         let mut capture = Capture::new("hurry");
         let summary = capture.run(|c, items| {
@@ -15,15 +15,15 @@ fn small_entries_are_compressed_unless_much_comes_at_once() {
             }
             items.send_urgent(Item::CaptureEnd).unwrap();
         });
-        checked(&summary);
+        open_checked(&summary);
         // The first entry's compression method (APPNOTE 4.4.5).
         let bundle = fs::read(summary.bundle.unwrap()).unwrap();
-        assert_eq!(bundle[8..10], [method, 0], "{count} at once");
+        assert_eq!(bundle[8..10], [method, 0], "{count} items in a batch");
     }
 }
 
 #[test]
-fn a_body_that_takes_long_holds_up_nobody() {
+fn small_exchanges_do_not_wait_for_a_large_body() {
     let mut capture = Capture::new("long");
     let text = "some text ".repeat(20_000_000 / 10);
     let summary = capture.run(|c, items| {
@@ -34,18 +34,18 @@ fn a_body_that_takes_long_holds_up_nobody() {
             items.send(item(c.exchange(n, "http://short.test/"))).unwrap();
         }
     });
-    let bundle = checked(&summary);
+    let bundle = open_checked(&summary);
     let trace = bundle.trace("t_0001").unwrap();
     assert_eq!((trace.request.url.as_str(), trace.response.body_size), ("http://long.test/", text.len() as u64));
     assert!(bundle.response_body(&trace).unwrap() == text.as_bytes());
     let last = capture.notices().pop().unwrap();
-    assert!(last.starts_with("t_0001 "), "the first to end is the last to be written: {last}");
+    assert!(last.starts_with("t_0001 "), "the exchange that ended first is written last: {last}");
     assert_eq!(summary.exchanges, 9);
 }
 
-/// Noise does not get smaller, nor does it when it comes again from far away.
+/// Noise does not shrink, not even if it repeats at a distance greater than the compressor's window.
 #[test]
-fn what_does_not_get_smaller_is_stored() {
+fn incompressible_bodies_are_stored() {
     let mut capture = Capture::new("sample");
     let mut state = 1u32;
     let mut next = || {
@@ -54,7 +54,7 @@ fn what_does_not_get_smaller_is_stored() {
     };
     let noise: Vec<u8> = (0..256_000).map(|_| next()).collect();
     let text = "a line of text, and its number is 7\n".repeat(8000);
-    // In memory, in a file, on the other thread, and with room of its own in the archive.
+    // In memory, in a file, on the packer thread, and with a reservation in the archive.
     let sizes = [100_000, 270_000, 2 << 20, 20 << 20];
     let body = |block: &[u8], size| block.iter().copied().cycle().take(size).collect::<Vec<_>>();
     let summary = capture.run(|c, items| {
@@ -66,7 +66,7 @@ fn what_does_not_get_smaller_is_stored() {
             }
         }
     });
-    let bundle = checked(&summary);
+    let bundle = open_checked(&summary);
     let file = fs::File::open(summary.bundle.as_deref().unwrap()).unwrap();
     let mut scan = Scan::new(&file).unwrap();
     let mut packings = std::collections::BTreeMap::new();
@@ -87,9 +87,9 @@ fn what_does_not_get_smaller_is_stored() {
     }
 }
 
-/// One that waits for room, which nobody gives it, stands for one that takes seconds.
+/// A job that waits for a reservation stands for a job that takes seconds.
 #[test]
-fn what_takes_milliseconds_does_not_wait_behind_what_takes_seconds() {
+fn jobs_of_milliseconds_do_not_wait_for_jobs_of_seconds() {
     let capture = Capture::new("lanes");
     let mut packer = Packer::start(1 << 30);
     let job = |number, size| {
@@ -101,29 +101,29 @@ fn what_takes_milliseconds_does_not_wait_behind_what_takes_seconds() {
     let (large, (cost, small)) = (job(1, 20 << 20), job(2, 2 << 20));
     assert_eq!((large.0, cost), (PackingCost::High, PackingCost::Medium));
     assert!(packer.try_submit(large.1, large.0).is_ok());
-    let Some(PackerEvent::Reserve(request)) = wait(&mut packer) else { panic!("it does not ask for room") };
+    let Some(PackerEvent::Reserve(request)) = next_event(&mut packer) else { panic!("it requests no reservation") };
     assert!(packer.try_submit(small, cost).is_ok());
-    assert!(matches!(wait(&mut packer), Some(PackerEvent::Prepared(prepared)) if prepared.number == 2));
+    assert!(matches!(next_event(&mut packer), Some(PackerEvent::Prepared(prepared)) if prepared.number == 2));
     assert!(packer.is_busy());
     drop(request);
-    assert!(matches!(wait(&mut packer), Some(PackerEvent::Prepared(prepared)) if prepared.number == 1));
+    assert!(matches!(next_event(&mut packer), Some(PackerEvent::Prepared(prepared)) if prepared.number == 1));
     assert!(!packer.is_busy());
 }
 
-/// The next result, which comes within seconds.
-fn wait(packer: &mut Packer) -> Option<PackerEvent> {
+/// Waits for the next event, up to 30 seconds.
+fn next_event(packer: &mut Packer) -> Option<PackerEvent> {
     let deadline = Moment::now().plus(Duration::from_secs(30));
     loop {
-        let done = packer.try_next();
-        if done.is_some() || deadline.since(Moment::now()).is_zero() {
-            return done;
+        let event = packer.try_next();
+        if event.is_some() || deadline.since(Moment::now()).is_zero() {
+            return event;
         }
         std::thread::yield_now();
     }
 }
 
 #[test]
-fn a_body_past_its_limit_is_kept_as_received() {
+fn a_body_past_the_decoding_limit_is_stored_as_received() {
     let mut capture = Capture::new("limit");
     capture.writer = None;
     let limits = CaptureLimits { max_body: 999, ..LIMITS };
@@ -137,7 +137,7 @@ fn a_body_past_its_limit_is_kept_as_received() {
         exchange.response_body = c.body(&gzip);
         items.send(item(exchange)).unwrap();
     });
-    let bundle = checked(&summary);
+    let bundle = open_checked(&summary);
     let trace = bundle.trace("t_0001").unwrap();
     assert_eq!((trace.response.body_encoding.as_deref(), trace.response.body_size), (Some("gzip"), gzip.len() as u64));
     assert_eq!(bundle.response_body(&trace).unwrap(), gzip);
