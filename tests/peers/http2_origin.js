@@ -88,7 +88,7 @@ const routes = {
   // The connection is gone in the middle.
   cut(stream) {
     stream.respond(head(200));
-    stream.write('some of it', () => stream.session.socket.destroy());
+    stream.write('some of it', () => sockets.get(stream.session.socket.remotePort).destroy());
   },
   // An answer that goes on for as long as the client likes.
   endless(stream) {
@@ -142,8 +142,14 @@ const create = {
 };
 const server = create[offer]();
 server.on('stream', serve);
+// Node does not let a session's own socket be destroyed.
+const sockets = new Map();
+server.on(key ? 'secureConnection' : 'connection', (socket) => sockets.set(socket.remotePort, socket));
 server.on('sessionError', () => {});
 // For HTTP/1.1; without this Node would also show it each stream in HTTP/1's terms, and take part in it.
 server.removeAllListeners('newListener');
-server.on('request', (request, response) => response.end('hello'));
+server.on('request', (request, response) => {
+  response.sendDate = false;
+  response.end('hello');
+});
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
