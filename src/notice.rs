@@ -57,33 +57,33 @@ pub enum Warning {
     /// Another running capture writes to the same output.
     OutputShared {
         /// The other capture's unfinished bundle.
-        part: PathBuf,
+        path: PathBuf,
     },
     /// An interrupted capture left an unfinished bundle beside the output.
     Leftover {
         /// The unfinished bundle.
-        part: PathBuf,
+        path: PathBuf,
     },
     /// Exchanges, WebSockets or messages could not be written.
     WriteFailed {
-        /// How many so far.
+        /// The number so far.
         count: u64,
         /// The first error.
         cause: String,
     },
     /// Writing works again after [`Warning::WriteFailed`].
     WriteResumed {
-        /// How many exchanges, WebSockets or messages were lost in between.
+        /// The number of exchanges, WebSockets and messages lost in between.
         lost: u64,
     },
     /// An internal error (a panic) lost exchanges or messages.
     LostToPanic {
-        /// How many so far.
+        /// The number so far.
         count: u64,
     },
     /// Bodies were truncated because their spill file could not be written.
     BodyTruncated {
-        /// How many so far.
+        /// The number so far.
         count: u64,
         /// The first error.
         cause: String,
@@ -101,14 +101,14 @@ pub enum Warning {
     /// The bundle is complete but could not be renamed to its final name.
     NotRenamed {
         /// Its current path.
-        part: PathBuf,
+        path: PathBuf,
         /// The error.
         cause: String,
     },
     /// The bundle could not be completed.
     Unfinished {
         /// The unfinished bundle.
-        part: PathBuf,
+        path: PathBuf,
         /// The error.
         cause: String,
     },
@@ -116,7 +116,7 @@ pub enum Warning {
     WriterPanicked,
     /// Connections had not ended when the capture was forced to stop; their unfinished exchanges are not in the bundle.
     ConnectionsAbandoned {
-        /// How many.
+        /// The number of connections.
         count: usize,
     },
     /// The limit of open files is reached: new connections wait until others end.
@@ -148,8 +148,8 @@ impl Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OutputShared { part } => write!(f, "another running capture writes {}", part.display()),
-            Self::Leftover { part } => write!(f, "{} is left over from an interrupted capture", part.display()),
+            Self::OutputShared { path } => write!(f, "another running capture writes {}", path.display()),
+            Self::Leftover { path } => write!(f, "{} is left over from an interrupted capture", path.display()),
             Self::WriteFailed { count: 1, cause } => write!(f, "1 exchange or message could not be written: {cause}"),
             Self::WriteFailed { count, cause } => {
                 write!(f, "{count} exchanges or messages could not be written: {cause}")
@@ -173,11 +173,11 @@ impl fmt::Display for Warning {
                     "more than {limit} messages on one WebSocket: tools that sort ids as text misorder the later ones"
                 )
             }
-            Self::NotRenamed { part, cause } => {
-                write!(f, "the bundle is complete but stays in {}: {cause}", part.display())
+            Self::NotRenamed { path, cause } => {
+                write!(f, "the bundle is complete but stays in {}: {cause}", path.display())
             }
-            Self::Unfinished { part, cause } => {
-                write!(f, "the bundle could not be completed: {cause}; the unfinished bundle is {}", part.display())
+            Self::Unfinished { path, cause } => {
+                write!(f, "the bundle could not be completed: {cause}; the unfinished bundle is {}", path.display())
             }
             Self::WriterPanicked => f.write_str("the writer thread ended with an internal error"),
             Self::ConnectionsAbandoned { count: 1 } => {

@@ -110,7 +110,7 @@ impl Proxy {
         let writing = match self.output {
             None => None,
             Some(Output { writer, items, sender }) => {
-                let part = writer.part().to_owned();
+                let part = writer.unfinished_path().to_owned();
                 let thread = thread::Builder::new().name("writer".into()).spawn(move || writer.run(&items));
                 Some(Writing { thread: thread.map_err(no_thread)?, sender, part })
             }

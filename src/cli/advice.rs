@@ -105,8 +105,8 @@ fn for_ca(error: &CaError) -> Option<&'static str> {
 /// Returns the remedy for a warning.
 pub(crate) fn for_warning(warning: &Warning) -> Option<String> {
     match warning {
-        Warning::Leftover { part } | Warning::Unfinished { part, .. } => {
-            Some(format!("make a bundle of it with: spectral capture recover {}", part.display()))
+        Warning::Leftover { path } | Warning::Unfinished { path, .. } => {
+            Some(format!("make a bundle of it with: spectral capture recover {}", path.display()))
         }
         Warning::DescriptorLimit { .. } => Some("raise the limit with ulimit -n".into()),
         _ => None,

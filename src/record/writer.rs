@@ -104,7 +104,7 @@ impl Writer {
     }
 
     /// Returns the path of the unfinished bundle.
-    pub(crate) fn part(&self) -> &Path {
+    pub(crate) fn unfinished_path(&self) -> &Path {
         self.archive.unfinished_path()
     }
 

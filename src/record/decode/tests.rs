@@ -214,7 +214,7 @@ fn refuses_windows_of_gigabytes() {
     for descriptor in [0xff, (16 << 3) | 1] {
         assert_kept(&[0x28, 0xb5, 0x2f, 0xfd, 0, descriptor, 1, 0, 0, 0], "zstd", "zstd");
     }
-    // br: the first byte, 0x11, announces a large window; the second says 30 bits.
+    // br: the first byte, 0x11, announces a large window; the second sets it to 30 bits.
     assert_kept(&[0x11, 30, 0x02, 0x80, b'a', 3], "br", "br");
 }
 

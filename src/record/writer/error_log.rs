@@ -108,17 +108,17 @@ impl ErrorLog {
 fn warning(kind: &ErrorKind, count: u64, cause: &str) -> Warning {
     let cause = cause.to_owned();
     match kind {
-        ErrorKind::OtherUnfinished(part) => match owner(part) {
-            Owner::Alive => Warning::OutputShared { part: part.clone() },
-            Owner::Gone => Warning::Leftover { part: part.clone() },
+        ErrorKind::OtherUnfinished(path) => match owner(path) {
+            Owner::Alive => Warning::OutputShared { path: path.clone() },
+            Owner::Gone => Warning::Leftover { path: path.clone() },
         },
         ErrorKind::WriteFailed => Warning::WriteFailed { count, cause },
         ErrorKind::Panic => Warning::LostToPanic { count },
         ErrorKind::BodyTruncated => Warning::BodyTruncated { count, cause },
         ErrorKind::LongExchangeIds => Warning::LongExchangeIds { limit: MAX_FOUR_DIGITS },
         ErrorKind::LongMessageIds => Warning::LongMessageIds { limit: MAX_THREE_DIGITS },
-        ErrorKind::NotRenamed(part) => Warning::NotRenamed { part: part.clone(), cause },
-        ErrorKind::Unfinished(part) => Warning::Unfinished { part: part.clone(), cause },
+        ErrorKind::NotRenamed(path) => Warning::NotRenamed { path: path.clone(), cause },
+        ErrorKind::Unfinished(path) => Warning::Unfinished { path: path.clone(), cause },
     }
 }
 

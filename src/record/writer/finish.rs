@@ -48,11 +48,11 @@ impl Writer {
         match catch_unwind(AssertUnwindSafe(|| self.write_timeline_and_manifest())) {
             Ok(Ok(())) => match self.archive.finish() {
                 Ok(output) => bundle = Some(output),
-                Err(FinishError { path: part, state: UnfinishedState::Complete, cause }) => {
-                    self.errors.add(ErrorKind::NotRenamed(part), &cause.to_string());
+                Err(FinishError { path, state: UnfinishedState::Complete, cause }) => {
+                    self.errors.add(ErrorKind::NotRenamed(path), &cause.to_string());
                 }
-                Err(FinishError { path: part, state: UnfinishedState::Truncated, cause }) => {
-                    self.errors.add(ErrorKind::Unfinished(part), &cause.to_string());
+                Err(FinishError { path, state: UnfinishedState::Truncated, cause }) => {
+                    self.errors.add(ErrorKind::Unfinished(path), &cause.to_string());
                 }
             },
             failed => {

@@ -350,12 +350,12 @@ fn writes_websockets_with_handshake_and_messages() {
 fn warns_about_the_unfinished_bundle_of_an_interrupted_capture_and_keeps_it() {
     let mut capture = Capture::new("crashed");
     capture.writer = None;
-    let part = capture.folder.join("my app.zip.part");
-    fs::write(&part, b"of another").unwrap();
+    let unfinished = capture.folder.join("my app.zip.part");
+    fs::write(&unfinished, b"of another").unwrap();
     let mut second = Capture::within(capture.folder.clone());
     let summary = second.run(|_, _| ());
-    assert!(matches!(&summary.warnings[..], [Warning::Leftover { part: named }] if *named == part));
-    assert_eq!(fs::read(part).unwrap(), b"of another");
+    assert!(matches!(&summary.warnings[..], [Warning::Leftover { path }] if *path == unfinished));
+    assert_eq!(fs::read(unfinished).unwrap(), b"of another");
 }
 
 #[test]

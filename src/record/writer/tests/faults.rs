@@ -76,9 +76,9 @@ fn a_disk_that_fails_at_any_step_loses_only_unwritten_items() {
                     open_checked(&summary)
                 }
                 None => {
-                    let part = capture.folder.join("my app.zip.part");
+                    let unfinished = capture.folder.join("my app.zip.part");
                     drop(capture.writer.take());
-                    let recovered = crate::tools::recover::from_part(&part, None).unwrap();
+                    let recovered = crate::tools::recover::from_part(&unfinished, None).unwrap();
                     Bundle::open(recovered.output).unwrap()
                 }
             };
