@@ -1,47 +1,48 @@
-//! Entry points for fuzzing: each asserts a property of code that untrusted bytes reach. The targets in `fuzz/` are shells
-//! around these; a few thousand mutations of each run with the unit tests too.
+//! Entry points for fuzzing. Each asserts a property of code that processes untrusted bytes.
+//!
+//! The targets in `fuzz/` call these functions. The unit tests also run each property on a few thousand mutated inputs.
 
-/// A ClientHello is read the same however it is cut, and a verdict once given stays.
+/// Asserts that the result of parsing a ClientHello does not depend on splits and does not change with more bytes.
 pub fn client_hello(data: &[u8]) {
-    crate::wire::client_hello::cut_anyhow(data);
+    crate::wire::client_hello::check_any_split(data);
 }
 
-/// What a peer sends instead of TLS, or in the midst of it, ends in an error at worst.
+/// Asserts that arbitrary bytes before and during a TLS handshake cause an error at most.
 pub fn tls(data: &[u8]) {
     crate::net::tls::session::fuzz::cut_anyhow(data);
 }
 
-/// A request to the proxy is read the same however it is cut, and what is sent on has no byte that was smuggled in.
+/// Asserts that parsing a request to the proxy does not depend on splits, and that no other fields reach the origin.
 pub fn proxy_head(data: &[u8]) {
     crate::wire::proxy_request::check_any_split(data);
 }
 
-/// The HTTP/1 tap reports the same events however a connection is cut, and leaves nothing without an end.
+/// Asserts that the events of the HTTP/1 tap do not depend on splits, and that every exchange ends.
 pub fn http1(data: &[u8]) {
-    crate::wire::http1::fuzz::cut_anyhow(data);
+    crate::wire::http1::fuzz::check_any_split(data);
 }
 
-/// The HTTP/2 tap does too.
+/// Asserts that the events of the HTTP/2 tap do not depend on splits, and that every exchange ends.
 pub fn http2(data: &[u8]) {
-    crate::wire::http2::fuzz::cut_anyhow(data);
+    crate::wire::http2::fuzz::check_any_split(data);
 }
 
-/// Decoding blocks of compressed fields stays within its limits.
+/// Asserts that decoding HPACK field blocks stays within the limits.
 pub fn hpack(data: &[u8]) {
-    crate::wire::http2::hpack::any_blocks(data);
+    crate::wire::http2::hpack::check_limits(data);
 }
 
-/// The WebSocket tap does too.
+/// Asserts that the events of the WebSocket tap do not depend on splits, and that every message ends.
 pub fn websocket(data: &[u8]) {
-    crate::wire::websocket::cut_anyhow(data);
+    crate::wire::websocket::check_any_split(data);
 }
 
-/// Decoding a body ends, within its bounds.
+/// Asserts that decoding a body terminates and stays within the limits.
 pub fn decode(data: &[u8]) {
     crate::record::decode::assert_property(data);
 }
 
-/// Whatever a file holds, what is recovered of it is a bundle that is whole and agrees with itself.
+/// Asserts that recovery makes a complete and consistent bundle of any file.
 #[cfg(feature = "tools")]
 pub fn recover(data: &[u8]) {
     crate::tools::recover::fuzz::property(data);

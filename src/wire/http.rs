@@ -1,22 +1,23 @@
-//! HTTP of a version that the first bytes tell.
+//! A tap for HTTP/1 or HTTP/2, chosen by the first bytes.
 //!
 //! ```text
 //! Up    PRI * HTTP/2.0 ──▶ Http2Tap      anything else ──▶ Http1Tap
-//! Down  00 ──────────────▶ Http2        anything else ──▶ Http1        where the origin speaks first
+//! Down  00 ──────────────▶ Http2        anything else ──▶ Http1        if the origin sends first
 //! ```
 //!
-//! ALPN says what the two ends agreed on, not what they do: a client with prior knowledge negotiates nothing (RFC 9113 section
-//! 3.3). What they send is what is read.
+//! ALPN alone does not determine the version: a client with prior knowledge uses HTTP/2 without negotiation (RFC 9113
+//! section 3.3).
 
 use super::http1::Http1Tap;
 use super::http2::Http2Tap;
 use super::sniff::HTTP2_PREFACE_LINE;
 use super::tap::{Dir, Ending, EventSink, Tap};
 
-/// Watches a connection that begins with HTTP/1 or HTTP/2.
+/// Observes a connection that begins with HTTP/1 or HTTP/2.
 pub(crate) enum HttpTap {
-    /// The client's first bytes, fewer than tell the version.
+    /// The version is still unknown. Holds the client's first bytes.
     Unknown(Vec<u8>),
+    /// The version is known. Holds the tap for it.
     Known(Box<dyn Tap>),
 }
 
@@ -25,7 +26,8 @@ impl HttpTap {
         Self::Unknown(Vec::new())
     }
 
-    fn settle(&mut self, is_http2: bool, out: EventSink<'_>) {
+    /// Creates the tap for the version and feeds it the bytes held so far.
+    fn choose(&mut self, is_http2: bool, out: EventSink<'_>) {
         let mut tap: Box<dyn Tap> = if is_http2 { Box::new(Http2Tap::new()) } else { Box::new(Http1Tap::new()) };
         if let Self::Unknown(first) = self
             && !first.is_empty()
@@ -40,12 +42,12 @@ impl Tap for HttpTap {
     fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) {
         if let Self::Unknown(first) = self {
             let is_http2 = match dir {
-                Dir::Up => begins_http2(first, bytes),
-                // The length of its SETTINGS, where HTTP/1 has letters.
+                Dir::Up => starts_with_preface(first, bytes),
+                // The first byte of a SETTINGS frame's length is 0; HTTP/1 responses begin with letters.
                 Dir::Down => bytes.first().map(|&byte| byte == 0),
             };
             match is_http2 {
-                Some(is_http2) => self.settle(is_http2, out),
+                Some(is_http2) => self.choose(is_http2, out),
                 None => first.extend_from_slice(bytes),
             }
         }
@@ -56,7 +58,7 @@ impl Tap for HttpTap {
 
     fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
         if matches!(self, Self::Unknown(_)) {
-            self.settle(false, out);
+            self.choose(false, out);
         }
         if let Self::Known(tap) = self {
             tap.end(dir, how, out);
@@ -64,8 +66,9 @@ impl Tap for HttpTap {
     }
 }
 
-/// Whether `first` and `bytes` together are the preface's first line, if they are enough to say.
-fn begins_http2(first: &[u8], bytes: &[u8]) -> Option<bool> {
+/// Returns true if `first` and `bytes` together begin with the first line of the HTTP/2 preface; `None` if more bytes are
+/// needed.
+fn starts_with_preface(first: &[u8], bytes: &[u8]) -> Option<bool> {
     let agrees = first.iter().chain(bytes).zip(HTTP2_PREFACE_LINE).all(|(a, b)| a == b);
     let is_whole = first.len().saturating_add(bytes.len()) >= HTTP2_PREFACE_LINE.len();
     if agrees && !is_whole { None } else { Some(agrees) }
@@ -75,38 +78,44 @@ fn begins_http2(first: &[u8], bytes: &[u8]) -> Option<bool> {
 mod tests {
     use super::*;
     use crate::wire::tap::testing::DialogueStep::{self, Down, End, Up};
-    use crate::wire::tap::testing::seen_however_cut;
+    use crate::wire::tap::testing::events_in_any_pieces;
 
     #[track_caller]
     fn dialogue(steps: &[DialogueStep<'_>], lines: &[&str]) {
-        assert_eq!(seen_however_cut(HttpTap::new, steps), lines);
+        assert_eq!(events_in_any_pieces(HttpTap::new, steps), lines);
     }
 
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    const ANSWER: &[u8] = b"\0\0\x01\x01\x05\0\0\0\x01\x89";
-    const ASKED: [&str; 3] = ["1> begins", "1> GET https:/// Http2", "1> ends Complete"];
-    const ANSWERED: [&str; 3] = ["1< begins", "1< 204  Http2", "1< ends Complete"];
+    const RESPONSE_204: &[u8] = b"\0\0\x01\x01\x05\0\0\0\x01\x89";
+    const REQUEST_EVENTS: [&str; 3] = ["1> begins", "1> GET https:/// Http2", "1> ends Complete"];
+    const RESPONSE_EVENTS: [&str; 3] = ["1< begins", "1< 204  Http2", "1< ends Complete"];
 
     #[test]
-    fn a_preface_begins_http_2() {
+    fn a_preface_selects_http_2() {
         dialogue(
-            &[Up(PREFACE), Up(b"\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x87"), Down(ANSWER)],
-            &[ASKED, ANSWERED].concat(),
+            &[Up(PREFACE), Up(b"\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x87"), Down(RESPONSE_204)],
+            &[REQUEST_EVENTS, RESPONSE_EVENTS].concat(),
         );
     }
 
     #[test]
-    fn an_origin_that_speaks_first_speaks_http_2() {
+    fn an_origin_that_sends_settings_first_selects_http_2() {
         let settings = b"\0\0\0\x04\0\0\0\0\0";
-        let ask = b"\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x87";
-        dialogue(&[Down(settings), Up(PREFACE), Up(ask), Down(ANSWER)], &[ASKED, ANSWERED].concat());
-        dialogue(&[Up(b"PRI"), Down(settings), Up(&PREFACE[3..]), Up(ask), Down(ANSWER)], &[ASKED, ANSWERED].concat());
+        let request = b"\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x87";
+        dialogue(
+            &[Down(settings), Up(PREFACE), Up(request), Down(RESPONSE_204)],
+            &[REQUEST_EVENTS, RESPONSE_EVENTS].concat(),
+        );
+        dialogue(
+            &[Up(b"PRI"), Down(settings), Up(&PREFACE[3..]), Up(request), Down(RESPONSE_204)],
+            &[REQUEST_EVENTS, RESPONSE_EVENTS].concat(),
+        );
     }
 
     #[test]
-    fn all_else_is_http_1() {
-        let posted = ["0> begins", "0> PRI * Http11", "0> ends Complete"];
-        dialogue(&[Up(b"PRI * HTTP/1.1\r\n\r\n")], &posted);
+    fn anything_else_selects_http_1() {
+        let events = ["0> begins", "0> PRI * Http11", "0> ends Complete"];
+        dialogue(&[Up(b"PRI * HTTP/1.1\r\n\r\n")], &events);
         dialogue(&[Up(b"PR"), End(Dir::Up, Ending::Clean)], &["0> begins"]);
         dialogue(&[Up(b"PUT\xff x HTTP/1.1\r\n\r\n")], &["0> begins", "opaque: a request that is not HTTP/1"]);
         dialogue(&[Down(b"HTTP/1.1 200 OK\r\n\r\n")], &["opaque: a response without a request"]);

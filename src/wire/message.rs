@@ -1,27 +1,27 @@
-//! What an HTTP message's head says, whatever version carried it: the words that the taps and the bundle share.
+//! Heads of HTTP messages, independent of the HTTP version. The taps produce these types, and the bundle is written from them.
 
 use std::borrow::Cow;
 
 /// Header fields in wire order and original case, duplicates kept (RFC 9110 section 5).
 ///
 /// ```text
-/// 00000004 00000001 Host a │ 00000006 00000003 Accept */* │ …    a name's length, its value's, and both
+/// 00000004 00000001 Host a │ 00000006 00000003 Accept */* │ …    length of the name, length of the value, name, value
 /// ```
 ///
-/// One allocation holds them all: most heads end on another thread than the one that they began on, and memory that goes that
-/// way is dear. Values are bytes as received, without outer blanks; who shows them decides how to read those that are not UTF-8.
+/// All fields are in one allocation. Most heads are freed on another thread than the one that allocated them, which makes
+/// each allocation expensive. Values are bytes as received, without outer spaces; callers decide how to show invalid UTF-8.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Headers(Vec<u8>);
 
 impl Headers {
-    /// An empty list with room for `fields` fields of `bytes` bytes in all.
+    /// Creates an empty list with capacity for `fields` fields of `bytes` bytes in total.
     pub(crate) fn with_capacity(fields: usize, bytes: usize) -> Self {
-        Self(Vec::with_capacity(fields.saturating_mul(LENGTHS).saturating_add(bytes)))
+        Self(Vec::with_capacity(fields.saturating_mul(LENGTHS_BYTES).saturating_add(bytes)))
     }
 
-    /// Appends a field; outer blanks of the value are dropped (RFC 9110 section 5.5).
+    /// Appends a field without the outer spaces of its value (RFC 9110 section 5.5).
     pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
-        // No head is that long; what is longer ends there.
+        // Heads are shorter than 4 GiB (see MAX_HEAD_BYTES). A longer text would be truncated here.
         let clip = |text| <[u8]>::get(text, ..u32::MAX as usize).unwrap_or(text);
         let (name, value) = (clip(name), clip(trim(value)));
         for part in [name, value] {
@@ -31,7 +31,7 @@ impl Headers {
         self.0.extend_from_slice(value);
     }
 
-    /// All fields, as `(name, value)`.
+    /// Returns all fields, as `(name, value)`.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = self.0.as_slice();
         std::iter::from_fn(move || {
@@ -45,44 +45,44 @@ impl Headers {
         })
     }
 
-    /// The values of every field called `name`, in any case.
+    /// Returns the values of all fields named `name`; case is ignored.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.iter().filter_map(move |(n, value)| n.eq_ignore_ascii_case(name.as_bytes()).then_some(value))
     }
 
-    /// The value of the first field called `name`, in any case.
+    /// Returns the value of the first field named `name`; case is ignored.
     pub(crate) fn first(&self, name: &str) -> Option<&[u8]> {
         self.all(name).next()
     }
 
-    /// The members of the comma-separated list that all fields called `name` form together, without outer blanks,
-    /// empty members left out (RFC 9110 section 5.6.1).
+    /// Returns the members of the comma-separated list that all fields named `name` form together, without outer spaces and
+    /// without empty members (RFC 9110 section 5.6.1).
     pub(crate) fn list(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.all(name).flat_map(|value| value.split(|&b| b == b',')).map(trim).filter(|member| !member.is_empty())
     }
 
-    /// Whether the list that the fields called `name` form has `member` in it, in any case.
-    pub(crate) fn lists(&self, name: &str, member: &str) -> bool {
+    /// Returns true if the list in the fields named `name` contains `member`; case is ignored.
+    pub(crate) fn list_contains(&self, name: &str, member: &str) -> bool {
         self.list(name).any(|m| m.eq_ignore_ascii_case(member.as_bytes()))
     }
 
-    /// Adds a field before the one at place `at`.
+    /// Inserts a field before the one at index `at`.
     pub(crate) fn insert(&mut self, at: usize, name: &[u8], value: &[u8]) {
-        let before = |(name, value): (&[u8], &[u8])| LENGTHS.saturating_add(name.len()).saturating_add(value.len());
-        let (place, end) = (self.iter().take(at).map(before).sum(), self.0.len());
+        let size = |(name, value): (&[u8], &[u8])| LENGTHS_BYTES.saturating_add(name.len()).saturating_add(value.len());
+        let (start, end) = (self.iter().take(at).map(size).sum(), self.0.len());
         self.push(name, value);
         let added = self.0.len().saturating_sub(end);
-        if let Some(late) = self.0.get_mut(place..) {
-            late.rotate_right(added);
+        if let Some(moved) = self.0.get_mut(start..) {
+            moved.rotate_right(added);
         }
     }
 
-    /// How many fields there are.
+    /// Returns the number of fields.
     pub(crate) fn len(&self) -> usize {
         self.iter().count()
     }
 
-    /// Whether there is no field.
+    /// Returns true if there are no fields.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -99,38 +99,38 @@ impl std::fmt::Debug for Headers {
 /// A request's head (RFC 9112 section 3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestHead {
-    /// A token, case as sent.
+    /// The method, in its original case.
     pub method: Cow<'static, str>,
-    /// The request target as sent: origin-form, absolute-form, authority-form or `*`. For HTTP/2 its `:path`, or what CONNECT
-    /// names instead.
+    /// The request target as sent: origin-form, absolute-form, authority-form or `*`. In HTTP/2 the `:path`, or the
+    /// `:authority` of a CONNECT.
     pub target: Vec<u8>,
     /// The protocol's version.
     pub version: Version,
-    /// The scheme that HTTP/2 names apart from the target; `None` in HTTP/1.
+    /// The `:scheme` of HTTP/2; `None` in HTTP/1.
     pub scheme: Option<Vec<u8>>,
-    /// The authority that HTTP/2 names apart from the target; `None` in HTTP/1.
+    /// The `:authority` of HTTP/2; `None` in HTTP/1.
     pub authority: Option<Vec<u8>>,
-    /// The fields of the head, without pseudo-header fields.
+    /// The header fields, without pseudo-header fields.
     pub headers: Headers,
 }
 
-/// A final response's head (RFC 9112 section 4); 101 is final, the other 1xx are not.
+/// A final response's head (RFC 9112 section 4). Of the 1xx only 101 is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResponseHead {
-    /// 100 to 999.
+    /// The status code, 100 to 999.
     pub status: u16,
-    /// The reason phrase as received, without outer blanks; HTTP/2 has none.
+    /// The reason phrase as received, without outer spaces; empty in HTTP/2.
     pub reason: Cow<'static, [u8]>,
     /// The protocol's version.
     pub version: Version,
-    /// The fields of the head.
+    /// The header fields.
     pub headers: Headers,
 }
 
 /// The version in a message's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
-    /// HTTP/1.0: closes by default.
+    /// HTTP/1.0; connections close by default.
     Http10,
     /// HTTP/1.1.
     Http11,
@@ -138,37 +138,37 @@ pub(crate) enum Version {
     Http2,
 }
 
-/// A method as it is kept: the usual ones need no memory.
+/// Returns a method to store. Common methods need no allocation.
 pub(crate) fn method(name: &str) -> Cow<'static, str> {
-    match METHODS.into_iter().find(|usual| *usual == name) {
-        Some(usual) => usual.into(),
+    match METHODS.into_iter().find(|common| *common == name) {
+        Some(common) => common.into(),
         None => name.to_owned().into(),
     }
 }
 
-/// A reason phrase as it is kept.
+/// Returns a reason phrase to store. Common phrases need no allocation.
 pub(crate) fn reason(phrase: &[u8]) -> Cow<'static, [u8]> {
-    match REASONS.into_iter().find(|usual| usual.as_bytes() == phrase) {
-        Some(usual) => usual.as_bytes().into(),
+    match REASONS.into_iter().find(|common| common.as_bytes() == phrase) {
+        Some(common) => common.as_bytes().into(),
         None => phrase.to_owned().into(),
     }
 }
 
-/// Without blanks (space, tab) at both ends.
+/// Returns `value` without spaces and tabs at both ends.
 pub(crate) fn trim(value: &[u8]) -> &[u8] {
-    let blank = |b: &u8| matches!(b, b' ' | b'\t');
-    let start = value.iter().position(|b| !blank(b)).unwrap_or(value.len());
-    let end = value.iter().rposition(|b| !blank(b)).map_or(start, |last| last + 1);
+    let is_space = |b: &u8| matches!(b, b' ' | b'\t');
+    let start = value.iter().position(|b| !is_space(b)).unwrap_or(value.len());
+    let end = value.iter().rposition(|b| !is_space(b)).map_or(start, |last| last + 1);
     value.get(start..end).unwrap_or_default()
 }
 
-/// What the two lengths before a field take.
-const LENGTHS: usize = 2 * size_of::<u32>();
+/// The size of the two lengths before each field.
+const LENGTHS_BYTES: usize = 2 * size_of::<u32>();
 
-/// RFC 9110 section 9.3 and RFC 5789, those that are sent most first.
+/// Methods of RFC 9110 section 9.3 and RFC 5789, most frequent first.
 const METHODS: [&str; 8] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT"];
 
-/// Some of RFC 9110 section 15, those that are sent most first.
+/// Reason phrases of RFC 9110 section 15, most frequent first.
 const REASONS: [&str; 8] =
     ["OK", "Not Modified", "No Content", "Found", "Not Found", "Created", "Switching Protocols", "Unauthorized"];
 
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(seen, [(&b"X-Odd"[..], &b"one"[..]), (b"x-odd", b""), (b"TE", b"a, , b,")]);
         assert_eq!(headers.all("X-ODD").count(), 2);
         assert_eq!(headers.list("te").collect::<Vec<_>>(), [b"a", b"b"]);
-        assert!(headers.lists("te", "B") && !headers.lists("te", "c"));
+        assert!(headers.list_contains("te", "B") && !headers.list_contains("te", "c"));
         headers.insert(1, b"a", b"b");
         headers.insert(4, b"z", b"");
         assert_eq!(
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_kept_as_they_were_sent() {
+    fn stores_methods_and_reasons_as_sent() {
         assert!(METHODS.into_iter().all(|name| matches!(method(name), Cow::Borrowed(_))));
         assert!(REASONS.into_iter().all(|phrase| matches!(reason(phrase.as_bytes()), Cow::Borrowed(_))));
         for word in METHODS.into_iter().chain(["get", "GETS", "", "M-SEARCH"]) {

@@ -1,13 +1,13 @@
-//! Bytes to meaning: parsers and observers that compute and do nothing else.
+//! Sans-IO protocol code: parsers and taps (observers of a connection).
 //!
-//! Untrusted input comes here before anyone understands it, so code here touches no socket, no file, no thread and
-//! no clock, and it cannot fail or panic: what it does not understand it calls opaque and goes quiet, while the
-//! bytes pass (`tests/layers.rs` holds the folder to that).
+//! All input here is untrusted. The code uses no sockets, files, threads or clocks, and it must not panic. It has no effect
+//! on relayed bytes: a tap that cannot parse a connection reports it as opaque and stops, while the bytes are still relayed.
+//! `tests/layers.rs` checks the imports of this folder.
 //!
 //! ```text
-//! first bytes ─▶ sniff ─┬─ proxy_request ── authority      what is asked of the proxy
-//!                       └─ client_hello                    what a TLS client wants (SNI, ALPN)
-//! relayed bytes ─▶ http ─┬─ http1 ─┬─ websocket           what the two ends say to each other
+//! first bytes ─▶ sniff ─┬─ proxy_request ── authority      the request to the proxy
+//!                       └─ client_hello                    the names and protocols a TLS client offers (SNI, ALPN)
+//! relayed bytes ─▶ http ─┬─ http1 ─┬─ websocket            the exchanges between client and origin
 //!                        └─ http2 ─┘
 //! ```
 

@@ -1,7 +1,7 @@
-//! Makes damaged inputs for the tests of parsers and taps: what fuzzing does at length, a little in every test run.
+//! Mutates inputs for the tests of parsers and taps: a short round of fuzzing in every test run.
 
-/// Calls `check` with every seed and with `count` mutations of each: bytes changed, cut out, repeated, spliced in from
-/// another seed. The same ones in every run.
+/// Calls `check` with every seed and with `count` mutations of each: bytes are changed, removed, repeated, or inserted from
+/// another seed. The mutations are the same in every run.
 pub(crate) fn mutations(seeds: &[Vec<u8>], count: usize, check: impl Fn(&[u8])) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut below = move |bound: usize| {

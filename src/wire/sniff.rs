@@ -1,43 +1,44 @@
-//! What the first bytes of a tunnel are.
+//! Guesses the protocol of a tunnel from the client's first bytes.
 //!
 //! ```text
-//! 16 03 .. .. .. 01             a TLS record that begins a ClientHello
+//! 16 03 .. .. .. 01             a TLS record with the start of a ClientHello
 //! token SP target SP HTTP/1.    a request line
-//! PRI * HTTP/2.0 CRLF           the preface of HTTP/2
+//! PRI * HTTP/2.0 CRLF           the first line of the HTTP/2 preface
 //! ```
 //!
-//! The verdict comes as early as it is sure and never changes when more bytes come; it stays open only while every byte
-//! so far may still be one of these. Whoever waits for more bytes needs a deadline: a server may have to speak first.
+//! The result is final as soon as it is not [`Protocol::Undecided`]: more bytes do not change it. It stays undecided only
+//! while all bytes so far can still begin one of these. A caller that waits for more bytes needs a timeout, because in some
+//! protocols the server sends first.
 
-/// What the first bytes are.
+/// The protocol of a connection, as its first bytes suggest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// Too few bytes to say.
+    /// More bytes are needed.
     Undecided,
-    /// A TLS ClientHello; what it holds is not judged here.
+    /// A TLS ClientHello; its content is not validated here.
     Tls,
     /// An HTTP/1 request.
     Http1,
     /// HTTP/2 with prior knowledge (RFC 9113 section 3.4).
     Http2,
-    /// Something else.
+    /// None of these.
     Other,
 }
 
-/// Judges the first bytes that a client sends.
+/// Returns the protocol of a client that sent `bytes` first.
 pub(crate) fn sniff(bytes: &[u8]) -> Protocol {
-    let guesses = [(tls(bytes), Protocol::Tls), (http2(bytes), Protocol::Http2), (http1(bytes), Protocol::Http1)];
-    if let Some((_, first)) = guesses.iter().find(|(guess, _)| *guess == PrefixMatch::Yes) {
-        return *first;
+    let matches = [(tls(bytes), Protocol::Tls), (http2(bytes), Protocol::Http2), (http1(bytes), Protocol::Http1)];
+    if let Some((_, protocol)) = matches.iter().find(|(result, _)| *result == PrefixMatch::Yes) {
+        return *protocol;
     }
-    match guesses.iter().any(|(guess, _)| *guess == PrefixMatch::Maybe) {
+    match matches.iter().any(|(result, _)| *result == PrefixMatch::Maybe) {
         true => Protocol::Undecided,
         false => Protocol::Other,
     }
 }
 
-/// Whether a server of HTTP/2 begins so, with a SETTINGS frame that is no acknowledgement (RFC 9113 section 6.5); `None` while
-/// too few bytes are there to say.
+/// Returns true if `bytes` begin an HTTP/2 server's connection: a SETTINGS frame without ACK (RFC 9113 section 6.5). Returns
+/// `None` if more bytes are needed.
 pub(crate) fn starts_with_settings(bytes: &[u8]) -> Option<bool> {
     let fits: [fn(u8) -> bool; 9] = [
         |length| length == 0,
@@ -63,12 +64,12 @@ enum PrefixMatch {
     No,
 }
 
-/// The head of a TLS record and the type of the handshake message in it (RFC 8446 sections 5.1 and 4).
+/// Matches a TLS record header and the type of the handshake message in it (RFC 8446 sections 5.1 and 4).
 fn tls(bytes: &[u8]) -> PrefixMatch {
     let fits: [fn(u8) -> bool; 6] = [
         |handshake| handshake == 22,
         |major| major == 3,
-        // Always 1 or 3 today; whatever a version's number was, a hello has kept this shape.
+        // 1 or 3 today. The format of a ClientHello is the same in all these versions.
         |minor| minor <= 4,
         // At most 2^14 bytes in a record.
         |length_high| length_high <= 0x40,
@@ -85,7 +86,7 @@ fn http2(bytes: &[u8]) -> PrefixMatch {
     starts_with(bytes, HTTP2_PREFACE_LINE)
 }
 
-/// A request line up to its version: other protocols (RTSP, SIP, ICAP) have lines that begin in the same way.
+/// Matches a request line up to its version. Lines of other protocols (RTSP, SIP, ICAP) begin in the same way.
 fn http1(bytes: &[u8]) -> PrefixMatch {
     let Some((method, rest)) = split_at_space(bytes, MAX_METHOD_BYTES) else {
         return if bytes.len() <= MAX_METHOD_BYTES && bytes.iter().all(is_tchar) {
@@ -110,10 +111,10 @@ fn http1(bytes: &[u8]) -> PrefixMatch {
     starts_with(version, b"HTTP/1.")
 }
 
-/// What is before and after the first space, if at most `limit` bytes are before it.
+/// Splits at the first space, if at most `limit` bytes precede it.
 fn split_at_space(bytes: &[u8], limit: usize) -> Option<(&[u8], &[u8])> {
-    let space = bytes.iter().take(limit + 1).position(|&b| b == b' ')?;
-    let (before, after) = bytes.split_at_checked(space)?;
+    let position = bytes.iter().take(limit + 1).position(|&b| b == b' ')?;
+    let (before, after) = bytes.split_at_checked(position)?;
     Some((before, after.strip_prefix(b" ")?))
 }
 
@@ -127,88 +128,89 @@ fn starts_with(bytes: &[u8], expected: &[u8]) -> PrefixMatch {
     }
 }
 
-/// A character of a token (RFC 9110 section 5.6.2).
+/// Returns true for a character of a token (RFC 9110 section 5.6.2).
 fn is_tchar(b: &u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b)
 }
 
-/// No space and no control character; bytes past ASCII are against the grammar but sent.
+/// Returns true for a byte that is neither a space nor a control character. Bytes above ASCII violate the grammar, but some
+/// clients send them.
 fn is_visible(b: &u8) -> bool {
     *b > b' ' && *b != 0x7f
 }
 
-/// The first line of the preface of HTTP/2 (RFC 9113 section 3.4).
+/// The first line of the HTTP/2 preface (RFC 9113 section 3.4).
 pub(crate) const HTTP2_PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// The longest registered method, `UPDATEREDIRECTREF`, has 17 characters.
 const MAX_METHOD_BYTES: usize = 32;
 
-/// Longer than any server accepts by default (8 KiB in Apache and nginx, 64 KiB in some).
+/// At least the default limit of all common servers: 8 KiB in Apache and nginx, 64 KiB in others.
 const MAX_TARGET_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The verdict on `bytes`, with the number of bytes that it took, the same however many follow.
-    fn decided(bytes: &[u8]) -> (usize, Protocol) {
-        let mut verdict = None;
+    /// Returns the protocol of `bytes` and how many bytes decided it, after asserting that more bytes do not change it.
+    fn decide(bytes: &[u8]) -> (usize, Protocol) {
+        let mut decided = None;
         for end in 0..=bytes.len() {
-            let first = sniff(&bytes[..end]);
-            match verdict {
-                None if first == Protocol::Undecided => {}
-                None => verdict = Some((end, first)),
-                Some((_, before)) => assert_eq!(first, before, "changed at {end}"),
+            let protocol = sniff(&bytes[..end]);
+            match decided {
+                None if protocol == Protocol::Undecided => {}
+                None => decided = Some((end, protocol)),
+                Some((_, before)) => assert_eq!(protocol, before, "changed at {end}"),
             }
         }
-        verdict.unwrap_or((bytes.len(), Protocol::Undecided))
+        decided.unwrap_or((bytes.len(), Protocol::Undecided))
     }
 
     #[test]
-    fn requests() {
-        assert_eq!(decided(b"GET / HTTP/1.1\r\nHost: h\r\n"), (13, Protocol::Http1));
-        assert_eq!(decided(b"M-SEARCH * HTTP/1.0\r\n"), (18, Protocol::Http1));
-        assert_eq!(decided(b"GET /\xc3\xa9 HTTP/1.1\r\n"), (15, Protocol::Http1));
-        assert_eq!(decided(b"PRI /x HTTP/1.1\r\n"), (14, Protocol::Http1));
-        assert_eq!(decided(b"GET /unfinished"), (15, Protocol::Undecided));
+    fn recognises_http1_requests() {
+        assert_eq!(decide(b"GET / HTTP/1.1\r\nHost: h\r\n"), (13, Protocol::Http1));
+        assert_eq!(decide(b"M-SEARCH * HTTP/1.0\r\n"), (18, Protocol::Http1));
+        assert_eq!(decide(b"GET /\xc3\xa9 HTTP/1.1\r\n"), (15, Protocol::Http1));
+        assert_eq!(decide(b"PRI /x HTTP/1.1\r\n"), (14, Protocol::Http1));
+        assert_eq!(decide(b"GET /unfinished"), (15, Protocol::Undecided));
         let long = [b"GET /", &vec![b'a'; MAX_TARGET_BYTES - 1][..], b" HTTP/1.1"].concat();
         assert_eq!(sniff(&long), Protocol::Http1);
         assert_eq!(sniff(&long[..MAX_TARGET_BYTES]), Protocol::Undecided);
     }
 
     #[test]
-    fn no_requests() {
-        assert_eq!(decided(b"SSH-2.0-OpenSSH_9.9\r\n"), (20, Protocol::Other));
-        assert_eq!(decided(b"EHLO example.com\r\n"), (17, Protocol::Other));
-        assert_eq!(decided(b"OPTIONS rtsp://h/ RTSP/1.0"), (19, Protocol::Other));
-        assert_eq!(decided(b"GET  / HTTP/1.1"), (5, Protocol::Other));
-        assert_eq!(decided(b" GET / HTTP/1.1"), (1, Protocol::Other));
-        assert_eq!(decided(b"GET /\t HTTP/1.1"), (6, Protocol::Other));
-        assert_eq!(decided(b"GET / HTTP/3.0"), (12, Protocol::Other));
-        assert_eq!(decided(&[b'A'; 40]), (33, Protocol::Other));
+    fn rejects_bytes_that_are_not_requests() {
+        assert_eq!(decide(b"SSH-2.0-OpenSSH_9.9\r\n"), (20, Protocol::Other));
+        assert_eq!(decide(b"EHLO example.com\r\n"), (17, Protocol::Other));
+        assert_eq!(decide(b"OPTIONS rtsp://h/ RTSP/1.0"), (19, Protocol::Other));
+        assert_eq!(decide(b"GET  / HTTP/1.1"), (5, Protocol::Other));
+        assert_eq!(decide(b" GET / HTTP/1.1"), (1, Protocol::Other));
+        assert_eq!(decide(b"GET /\t HTTP/1.1"), (6, Protocol::Other));
+        assert_eq!(decide(b"GET / HTTP/3.0"), (12, Protocol::Other));
+        assert_eq!(decide(&[b'A'; 40]), (33, Protocol::Other));
         let endless = [b"GET /", &vec![b'a'; MAX_TARGET_BYTES][..], b" HTTP/1.1"].concat();
         assert_eq!(sniff(&endless), Protocol::Other);
     }
 
     #[test]
-    fn tls_and_its_lookalikes() {
-        assert_eq!(decided(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), (6, Protocol::Tls));
-        assert_eq!(decided(b"\x16\x03\x01\x02\x00\x02"), (6, Protocol::Other), "a ServerHello");
-        assert_eq!(decided(b"\x16\x03\x01\xff"), (4, Protocol::Other), "a record past its limit");
-        assert_eq!(decided(b"\x17\x03\x03"), (1, Protocol::Other), "application data");
-        assert_eq!(decided(b"\x80\x2e\x01\x03\x01"), (1, Protocol::Other), "SSL 2");
-        assert_eq!(decided(b"\x16"), (1, Protocol::Undecided));
+    fn recognises_client_hellos() {
+        assert_eq!(decide(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), (6, Protocol::Tls));
+        assert_eq!(decide(b"\x16\x03\x01\x02\x00\x02"), (6, Protocol::Other), "a ServerHello");
+        assert_eq!(decide(b"\x16\x03\x01\xff"), (4, Protocol::Other), "a record above the limit");
+        assert_eq!(decide(b"\x17\x03\x03"), (1, Protocol::Other), "application data");
+        assert_eq!(decide(b"\x80\x2e\x01\x03\x01"), (1, Protocol::Other), "SSL 2");
+        assert_eq!(decide(b"\x16"), (1, Protocol::Undecided));
     }
 
     #[test]
-    fn http2() {
-        assert_eq!(decided(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), (16, Protocol::Http2));
-        assert_eq!(decided(b"PRI * HTTP/2.1"), (14, Protocol::Other));
-        assert_eq!(decided(b""), (0, Protocol::Undecided));
+    fn recognises_the_http2_preface() {
+        assert_eq!(decide(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), (16, Protocol::Http2));
+        assert_eq!(decide(b"PRI * HTTP/2.1"), (14, Protocol::Other));
+        assert_eq!(decide(b""), (0, Protocol::Undecided));
     }
 
     #[test]
-    fn a_server_of_http2() {
+    fn recognises_an_http2_server() {
         let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x03";
         for end in 0..=settings.len() {
             assert_eq!(starts_with_settings(&settings[..end]), (end >= 9).then_some(true), "{end}");

@@ -1,8 +1,8 @@
-//! The tap: an observer that sees both directions of a connection and says what happened.
+//! The tap: an observer of both directions of a connection that reports events.
 //!
 //! ```text
 //!            ┌────────── relay ──────────┐
-//! client ◀──▶│ bytes, untouched          │◀──▶ origin
+//! client ◀──▶│ bytes, unchanged          │◀──▶ origin
 //!            └──┬────────────────────────┘
 //!               │ the same bytes: Tap::data(Up | Down, …), Tap::end(Up | Down, …)
 //!               ▼
@@ -10,27 +10,33 @@
 //! ```
 //!
 //! The contract:
-//! - A tap has no errors. What it does not understand it reports as [`Event::Opaque`], once, and is quiet from then on.
-//! - **However the bytes are cut, the events are equal**, pieces of one body or message joined.
-//! - The bytes of a request are shown to the tap before they are sent, so an answer never precedes its question.
-//! - Every exchange that got a [`Event::Request`] gets an [`Event::End`] for `Down`, and for `Up` before or after it,
-//!   at the latest when both directions have ended: nothing that began is left without an end.
+//! - A tap returns no errors. If it cannot parse the bytes, it reports [`Event::Opaque`] once and nothing after it.
+//! - **The events do not depend on how the bytes are split**, once the pieces of one body or message are joined.
+//! - The tap gets the bytes of a request before they are sent, so a response never arrives before its request.
+//! - Every exchange with an [`Event::Request`] gets one [`Event::End`] for each direction, in either order, at the latest
+//!   when both directions have ended.
+//!
+//! Four names differ from common ones on purpose:
+//! - [`Dir`] is short because it is on almost every line; its values `Up` and `Down` match the arrows of the test dialogues.
+//! - [`Ending`] is how a direction of a *connection* ended, [`Finish`] how a *message* did: a complete message can end with a
+//!   reset connection.
+//! - [`Opaque`] is not an error: the connection works and is still relayed, but its content is unknown to the tap.
 
 use super::message::{Headers, RequestHead, ResponseHead};
 
-/// Watches one connection.
+/// Observes one connection.
 pub(crate) trait Tap: Send {
-    /// `bytes` were read on their way in direction `dir`.
+    /// Processes `bytes`, which travel in direction `dir`.
     fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>);
 
-    /// Direction `dir` ended; nothing more comes that way. Called at most once per direction.
+    /// Processes the end of direction `dir`. Called at most once for each direction, after all its bytes.
     fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>);
 }
 
-/// Where a tap reports to.
+/// Receives the events of a tap.
 pub(crate) type EventSink<'o> = &'o mut dyn FnMut(Event<'_>);
 
-/// The way that bytes travel.
+/// The direction in which bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dir {
     /// From the client to the origin.
@@ -40,7 +46,7 @@ pub(crate) enum Dir {
 }
 
 impl Dir {
-    /// The other way.
+    /// Returns the other direction.
     pub(crate) fn opposite(self) -> Self {
         match self {
             Self::Up => Self::Down,
@@ -49,82 +55,82 @@ impl Dir {
     }
 }
 
-/// How a direction of a connection ended.
+/// The way a direction of a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Closed properly: FIN, after a close_notify alert where TLS is spoken.
+    /// Closed with FIN, and with a close_notify alert before it if the connection uses TLS.
     Clean,
-    /// FIN without the close_notify that TLS asks for: what came may be cut off (RFC 8446 section 6.1).
+    /// Closed with FIN but without the close_notify that TLS requires: the data may be truncated (RFC 8446 section 6.1).
     Truncated,
-    /// RST, or any other error of the connection.
+    /// Ended by RST or another connection error.
     Reset,
-    /// The other end left, so that this one was ended too.
+    /// Ended by the proxy because the other side closed.
     Abandoned,
-    /// The capture was stopped.
+    /// Ended because the capture was stopped.
     Stopped,
 }
 
-/// Numbers the exchanges of one connection from 0, in the order of their requests (for HTTP/2, the stream).
+/// The number of an exchange on its connection: counts from 0 in the order of requests; in HTTP/2 it is the stream id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ExchangeId(pub u32);
 
-/// What a tap saw.
+/// An event on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
-    /// The first byte of a request, or of a response (of each one, if interim responses precede the final one).
+    /// The first byte of a request or a response. Each interim response has an event of its own.
     Begin { id: ExchangeId, dir: Dir },
-    /// A request's head is whole.
+    /// A request's head is complete.
     Request { id: ExchangeId, head: RequestHead },
-    /// A final response's head is whole. Interim responses (1xx but 101) are not reported.
+    /// A final response's head is complete. Interim responses (1xx except 101) are not reported.
     Response { id: ExchangeId, head: ResponseHead },
-    /// A piece of a body, never empty; chunk framing is removed, every other coding is still on.
+    /// A piece of a body, never empty. Chunk framing is removed; all other codings are still applied.
     Body { id: ExchangeId, dir: Dir, bytes: &'a [u8] },
-    /// Trailer fields, if there were any; before that direction's `End`.
+    /// Trailer fields; only if there are any, and before the `End` of this direction.
     Trailers { id: ExchangeId, dir: Dir, headers: Headers },
-    /// The request (`Up`) or the response (`Down`) is over. A `Cut` `Down` without a `Response` means that no answer came.
+    /// The request (`Up`) or the response (`Down`) ended. `Truncated` in `Down` without a `Response` means that the request
+    /// was not answered.
     End { id: ExchangeId, dir: Dir, how: Finish },
-    /// The `Response` just reported opens a WebSocket with this subprotocol: a 101, or a 2xx in HTTP/2. Its `End` comes next.
+    /// The last `Response` opens a WebSocket with this subprotocol: a 101, or a 2xx in HTTP/2. Its `End` follows.
     WebSocketOpen { id: ExchangeId, protocol: Option<String> },
-    /// The connection goes on in HTTP/2, in which the `Response` comes: a 101 that is not the answer (RFC 7540 section 3.2).
+    /// The connection switches to HTTP/2, in which the `Response` will follow; the 101 is not reported (RFC 7540 section 3.2).
     Upgraded { id: ExchangeId },
-    /// A data message begins. In each direction one message ends before the next begins; control frames may stand between
-    /// its pieces.
+    /// A data message begins. Messages of one direction do not overlap; control frames may occur between the pieces.
     MessageBegin { id: ExchangeId, dir: Dir, opcode: Opcode },
-    /// A piece of the data message, unmasked and inflated, never empty.
+    /// A piece of the data message, unmasked and decompressed, never empty.
     MessageData { id: ExchangeId, dir: Dir, bytes: &'a [u8] },
-    /// The data message is over.
+    /// The data message ended.
     MessageEnd { id: ExchangeId, dir: Dir, how: Finish },
     /// A control frame: ping, pong or close.
     Control { id: ExchangeId, dir: Dir, opcode: Opcode, payload: &'a [u8] },
-    /// The WebSocket is over: both directions have ended, or it became opaque.
+    /// The WebSocket ended: both directions have ended, or it became opaque.
     WebSocketEnd { id: ExchangeId },
-    /// From here on the connection is not understood. Everything open before has got its end.
+    /// The tap cannot parse the connection from here on. Everything open has ended before this event.
     Opaque { why: Opaque },
 }
 
-/// Whether a message is whole.
+/// The way a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finish {
-    /// It is.
+    /// The message is complete.
     Complete,
-    /// Its direction ended first.
+    /// Its direction ended before the message did.
     Truncated(Ending),
-    /// The tap stopped understanding it.
+    /// The tap could not parse the rest of the message.
     Opaque,
 }
 
-/// A WebSocket message's kind (RFC 6455 section 5.2).
+/// The type of a WebSocket message or control frame (RFC 6455 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
     /// UTF-8 text.
     Text,
-    /// Anything.
+    /// Binary data.
     Binary,
-    /// Asks for a pong.
+    /// Requests a pong.
     Ping,
     /// Answers a ping.
     Pong,
-    /// Ends the connection; its payload is a code and a reason.
+    /// Closes the connection; the payload is a status code and a reason.
     Close,
 }
 

@@ -63,18 +63,19 @@ pub(crate) fn persists(request: &RequestHead, response: &ResponseHead, framing: 
         Version::Http11 | Version::Http2 => true,
         Version::Http10 => {
             // Section 6.1: Transfer-Encoding in an HTTP/1.0 message is faulty, and the connection must be closed after it.
-            response.headers.lists("connection", "keep-alive") && response.headers.first(TRANSFER_ENCODING).is_none()
+            response.headers.list_contains("connection", "keep-alive")
+                && response.headers.first(TRANSFER_ENCODING).is_none()
         }
     };
     stays
         && framing != Framing::UntilClose
         // Section 9.3 forbids proxies to persist for HTTP/1.0 clients, because some proxies forward keep-alive without
         // knowing it. We forward it too, but close the connection when client and origin would.
-        && (request.version == Version::Http11 || request.headers.lists("connection", "keep-alive"))
+        && (request.version == Version::Http11 || request.headers.list_contains("connection", "keep-alive"))
         // Section 6.1: this may be request smuggling. The request is answered, then the connection is closed.
         && !chunked_and_length
-        && !request.headers.lists("connection", "close")
-        && !response.headers.lists("connection", "close")
+        && !request.headers.list_contains("connection", "close")
+        && !response.headers.list_contains("connection", "close")
 }
 
 /// The transfer codings of a message, as far as they determine the end of the body.

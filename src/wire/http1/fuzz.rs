@@ -1,33 +1,32 @@
-//! The property that fuzzing looks for holes in: however a connection is cut, the events are equal, and every exchange
-//! that began has its ends.
+//! The fuzzed property: the events do not depend on how a connection is split, and both directions of every exchange end.
 
 use crate::wire::http::HttpTap;
-use crate::wire::tap::testing::{DialogueStep, assert_all_ends, seen};
+use crate::wire::tap::testing::{DialogueStep, assert_all_ends, events};
 use crate::wire::tap::{Dir, Ending};
 
-/// Reads `data` as cuts and a dialogue, and asserts the property.
+/// Parses `data` as piece sizes and a dialogue, and asserts the property.
 ///
 /// ```text
-/// N, N sizes of pieces, then bytes up until one of the marks F8 to FF:
+/// N, N piece sizes, then bytes up, until one of the marks F8 to FF:
 /// F8 bytes up follow   F9 bytes down follow   FA FB FC up ends   FD FE FF down ends
 /// ```
-pub(crate) fn cut_anyhow(data: &[u8]) {
+pub(crate) fn check_any_split(data: &[u8]) {
     let (&count, data) = data.split_first().unwrap_or((&0, &[]));
-    let (cuts, script) = data.split_at(usize::from(count).min(data.len()));
+    let (sizes, script) = data.split_at(usize::from(count).min(data.len()));
     let steps = dialogue(script);
-    let whole = seen(&mut HttpTap::new(), &steps, || 0);
-    let mut cuts = cuts.iter().cycle();
-    let cut = seen(&mut HttpTap::new(), &steps, || cuts.next().map_or(1, |&size| usize::from(size).max(1)));
-    assert_eq!(cut, whole);
+    let whole = events(&mut HttpTap::new(), &steps, || 0);
+    let mut sizes = sizes.iter().cycle();
+    let split = events(&mut HttpTap::new(), &steps, || sizes.next().map_or(1, |&size| usize::from(size).max(1)));
+    assert_eq!(split, whole);
     assert_all_ends(&mut HttpTap::new(), None, &steps);
 }
 
-/// Both directions end in every dialogue, once, and nothing comes after that.
+/// Parses a dialogue in which both directions end exactly once, with no bytes after that.
 fn dialogue(script: &[u8]) -> Vec<DialogueStep<'_>> {
     let (mut steps, mut dir, mut open) = (Vec::new(), Dir::Up, vec![Dir::Up, Dir::Down]);
     let mut rest = script;
     loop {
-        let len = rest.iter().position(|&b| b >= MARKS).unwrap_or(rest.len());
+        let len = rest.iter().position(|&b| b >= FIRST_MARK).unwrap_or(rest.len());
         let (bytes, tail) = rest.split_at(len);
         if open.contains(&dir) {
             steps.push(if dir == Dir::Up { DialogueStep::Up(bytes) } else { DialogueStep::Down(bytes) });
@@ -52,14 +51,14 @@ fn dialogue(script: &[u8]) -> Vec<DialogueStep<'_>> {
     steps
 }
 
-/// From here on a byte of a dialogue is a mark; no seed needs these.
-const MARKS: u8 = 0xf8;
+/// Bytes from this value on are marks. No seed contains them as data.
+const FIRST_MARK: u8 = 0xf8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Dialogues as [`cut_anyhow`] reads them.
+    /// Dialogues in the format of [`check_any_split`].
     const SEEDS: &[&[u8]] = &[
         b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\xf9HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi\xf8GET /2 HTTP/1.1\r\n\r\n\xf9HTTP/1.0 200\r\n\r\nrest\xfd\xfa",
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n\xf9HTTP/1.1 100 Continue\r\n\r\n\xf80\r\nA: b\r\n\r\n\xf9HTTP/1.1 204 No\r\n\r\n",
@@ -73,21 +72,21 @@ mod tests {
         b"GET / HTTP/1.1\n\n\xfaGET\xfe",
     ];
 
-    fn with_cuts(cuts: &[u8], script: &[u8]) -> Vec<u8> {
-        [&[cuts.len() as u8], cuts, script].concat()
+    fn with_sizes(sizes: &[u8], script: &[u8]) -> Vec<u8> {
+        [&[sizes.len() as u8], sizes, script].concat()
     }
 
     #[test]
-    fn seeds_hold() {
+    fn holds_for_seeds() {
         for seed in SEEDS {
-            for cuts in [&[1][..], &[2], &[3], &[7, 1, 64], &[5, 11]] {
-                cut_anyhow(&with_cuts(cuts, seed));
+            for sizes in [&[1][..], &[2], &[3], &[7, 1, 64], &[5, 11]] {
+                check_any_split(&with_sizes(sizes, seed));
             }
         }
     }
 
     #[test]
-    fn mutations_hold() {
+    fn holds_for_mutations() {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut random = |below: usize| {
             state ^= state << 13;
@@ -104,14 +103,14 @@ mod tests {
                 match random(6) {
                     0 => script[at] = random(256) as u8,
                     1 => script[at] = b"\r\n \t:;,0159af\0"[random(14)],
-                    2 => script.insert(at, MARKS + random(8) as u8),
+                    2 => script.insert(at, FIRST_MARK + random(8) as u8),
                     3 => script.truncate(at.max(1)),
                     4 => drop(script.splice(at..at, other[from..to].iter().copied())),
                     _ => drop(script.drain(at..(at + 1 + random(12)).min(script.len() - 1).max(at))),
                 }
             }
-            let cuts = [random(9) as u8, random(40) as u8, random(9) as u8];
-            cut_anyhow(&with_cuts(&cuts, &script));
+            let sizes = [random(9) as u8, random(40) as u8, random(9) as u8];
+            check_any_split(&with_sizes(&sizes, &script));
         }
     }
 }

@@ -1,20 +1,20 @@
-//! The HTTP/1 tap: two directions of heads and bodies, and the questions that wait for their answers between them.
+//! The HTTP/1 tap: two directions of heads and bodies, and between them the requests that wait for their responses.
 //!
 //! ```text
 //!  Up    ┌▶ Head ─▶ Body ─┐                    Down  ┌▶ Head ─▶ Body ─┐
 //!        └───────┬────────┘                          └───────┬────────┘
-//!                │ Request                    final Response │ pairs with the oldest
+//!                │ Request                    final Response │ is paired with the oldest
 //!                └────────────▶ pending ─────────────────────┘
 //!
-//!  Http ──101 websocket, h2c──▶ Switched        Http ──101, CONNECT, not understood──▶ Quiet
+//!  Http ──101 websocket, h2c──▶ Switched        Http ──other 101, CONNECT, malformed──▶ Opaque
 //! ```
 //!
-//! A direction waits, its bytes held, where only the other can tell what they are:
-//! - `Up` after a request that asks to switch protocols: they are of the next request, or of the new protocol.
-//! - `Down` while the only question's head is not whole: an origin may refuse it (431, 408) before it is.
+//! A direction blocks, and its bytes are held back, when their meaning depends on the other direction:
+//! - `Up` after a request to switch protocols: the bytes belong to the next request or to the new protocol.
+//! - `Down` while the head of the only request is incomplete: the origin may already refuse it (431, 408).
 //!
-//! What is held goes on the moment the other direction has decided, not at the end of the bytes at hand; else the
-//! events would depend on how the bytes are cut.
+//! Held bytes are processed as soon as the other direction has decided, in the middle of its bytes. Otherwise the events would
+//! depend on how the bytes are split.
 
 use super::body::BodyReader;
 use super::chunked::BodyPiece;
@@ -27,74 +27,75 @@ use crate::wire::tap::{Dir, Ending, Event, EventSink, ExchangeId, Finish, Opaque
 use crate::wire::websocket::WebSocketTap;
 use std::collections::VecDeque;
 
-/// Watches a connection that begins with HTTP/1.
+/// Observes a connection that begins with HTTP/1.
 pub(crate) struct Http1Tap {
-    stage: Stage,
-    up: Side,
-    down: Side,
-    /// How many requests were seen: the number of the next one.
+    phase: Phase,
+    up: Http1Direction,
+    down: Http1Direction,
+    /// The number of requests so far, which is the id of the next one.
     requests: u32,
-    /// Requests that were reported and whose response is not over, oldest first. At most [`MAX_PENDING`].
-    pending: VecDeque<Pending>,
-    /// The bytes of their heads. At most [`MAX_UNANSWERED`].
-    unanswered: usize,
-    /// The request that was reported and is not over.
+    /// Reported requests whose response has not ended, oldest first. At most [`MAX_PENDING_REQUESTS`].
+    pending: VecDeque<PendingRequest>,
+    /// The total size of their heads. At most [`MAX_PENDING_HEAD_BYTES`].
+    pending_head_bytes: usize,
+    /// The reported request that has not ended.
     sending: Option<ExchangeId>,
-    /// The request that asks to switch protocols and has no final response yet. It is the last one of `pending`.
-    undecided: Option<Undecided>,
+    /// A request to switch protocols without a final response yet. It is the last one in `pending`.
+    upgrade: Option<UpgradeRequest>,
 }
 
-enum Stage {
+enum Phase {
     Http,
-    /// All goes to the tap of the protocol that was switched to.
+    /// All bytes go to the tap for the new protocol.
     Switched(Box<dyn Tap>),
-    Quiet,
+    Opaque,
 }
 
-/// One direction.
-struct Side {
-    at: At,
-    /// Bytes that came while this direction waits; at most [`MAX_HELD`], and none while it does not wait.
+/// One direction of the connection.
+struct Http1Direction {
+    reader: MessageReader,
+    /// Bytes received while this direction is blocked. At most [`MAX_HELD_BYTES`]; empty while it is not blocked.
     held: Vec<u8>,
-    /// How the direction ended, perhaps with bytes still held.
+    /// The end of the direction. It may have ended while bytes are held.
     ended: Option<Ending>,
 }
 
-enum At {
-    /// Between two messages, or in a head.
+/// The reader of the current message.
+enum MessageReader {
+    /// Between two messages or in a head.
     Head(HeadReader),
     Body(BodyReader),
 }
 
-/// A question that waits for its answer.
+/// A request whose response has not ended.
 #[derive(Clone, Copy)]
-struct Pending {
+struct PendingRequest {
     id: ExchangeId,
-    /// `HEAD`, `CONNECT`, or nothing for all methods that do not bear on the response's framing. A method may be as
-    /// long as a head: it is not kept.
+    /// `HEAD`, `CONNECT`, or empty for all other methods, which have no effect on the response's framing. They are not
+    /// stored, because a method can be as long as a head.
     method: &'static str,
-    /// How long its head was.
-    size: usize,
+    /// The size of its head.
+    head_bytes: usize,
 }
 
-/// A request that asks to switch protocols.
-struct Undecided {
+/// A request to switch protocols.
+struct UpgradeRequest {
     id: ExchangeId,
-    /// Its `HTTP2-Settings` field (RFC 7540 section 3.2.1).
+    /// The value of its `HTTP2-Settings` field (RFC 7540 section 3.2.1).
     settings: Option<Vec<u8>>,
 }
 
 impl Http1Tap {
     pub(crate) fn new() -> Self {
         Self {
-            stage: Stage::Http,
-            up: Side::new(),
-            down: Side::new(),
+            phase: Phase::Http,
+            up: Http1Direction::new(),
+            down: Http1Direction::new(),
             requests: 0,
             pending: VecDeque::new(),
-            unanswered: 0,
+            pending_head_bytes: 0,
             sending: None,
-            undecided: None,
+            upgrade: None,
         }
     }
 }
@@ -102,42 +103,42 @@ impl Http1Tap {
 impl Tap for Http1Tap {
     fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) {
         if let Err(why) = self.read(dir, bytes, out) {
-            self.go_quiet(why, out);
+            self.become_opaque(why, out);
         }
     }
 
     fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
-        match &mut self.stage {
-            Stage::Http => {}
-            Stage::Switched(tap) => return tap.end(dir, how, out),
-            Stage::Quiet => return,
+        match &mut self.phase {
+            Phase::Http => {}
+            Phase::Switched(tap) => return tap.end(dir, how, out),
+            Phase::Opaque => return,
         }
-        self.side(dir).ended = Some(how);
+        self.direction(dir).ended = Some(how);
         let ended = self.resume(dir, out).and_then(|()| self.resume(dir.opposite(), out));
         if let Err(why) = ended {
-            self.go_quiet(why, out);
+            self.become_opaque(why, out);
         }
     }
 }
 
 impl Http1Tap {
-    /// Reads all of `bytes`, or as far as the direction need not wait.
+    /// Processes `bytes` until the direction blocks, and holds the rest.
     fn read(&mut self, dir: Dir, mut bytes: &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
         loop {
-            match &mut self.stage {
-                Stage::Http => {}
-                Stage::Switched(tap) => {
+            match &mut self.phase {
+                Phase::Http => {}
+                Phase::Switched(tap) => {
                     if !bytes.is_empty() {
                         tap.data(dir, bytes, out);
                     }
                     return Ok(());
                 }
-                Stage::Quiet => return Ok(()),
+                Phase::Opaque => return Ok(()),
             }
-            if self.waits(dir) {
+            if self.is_blocked(dir) {
                 return self.hold(dir, bytes);
             }
-            let Some(used) = self.step(dir, bytes, out)? else {
+            let Some(used) = self.read_next(dir, bytes, out)? else {
                 return Ok(());
             };
             bytes = bytes.get(used..).unwrap_or_default();
@@ -145,36 +146,36 @@ impl Http1Tap {
         }
     }
 
-    /// Goes on with what `dir` held, and its end, if it need not wait any longer. Safe to ask at any time.
+    /// Processes the held bytes and the end of `dir` if it is no longer blocked. May be called at any time.
     fn resume(&mut self, dir: Dir, out: EventSink<'_>) -> Result<(), Opaque> {
-        if !self.side(dir).held.is_empty() && !self.waits(dir) {
-            let held = std::mem::take(&mut self.side(dir).held);
+        if !self.direction(dir).held.is_empty() && !self.is_blocked(dir) {
+            let held = std::mem::take(&mut self.direction(dir).held);
             self.read(dir, &held, out)?;
         }
-        let side = self.side(dir);
-        match side.ended {
-            Some(how) if side.held.is_empty() => self.finish(dir, how, out),
+        let direction = self.direction(dir);
+        match direction.ended {
+            Some(how) if direction.held.is_empty() => self.finish(dir, how, out),
             _ => {}
         }
         Ok(())
     }
 
-    /// Whether only the other direction can tell what comes next in this one.
-    fn waits(&self, dir: Dir) -> bool {
-        match (&self.stage, dir) {
-            (Stage::Http, Dir::Up) => self.undecided.is_some() && self.sending.is_none(),
-            (Stage::Http, Dir::Down) => self.pending.is_empty() && self.up.in_head() && self.up.ended.is_none(),
-            (Stage::Switched(_) | Stage::Quiet, _) => false,
+    /// Returns true if the meaning of the next bytes in `dir` depends on the other direction.
+    fn is_blocked(&self, dir: Dir) -> bool {
+        match (&self.phase, dir) {
+            (Phase::Http, Dir::Up) => self.upgrade.is_some() && self.sending.is_none(),
+            (Phase::Http, Dir::Down) => self.pending.is_empty() && self.up.in_head() && self.up.ended.is_none(),
+            (Phase::Switched(_) | Phase::Opaque, _) => false,
         }
     }
 
     fn hold(&mut self, dir: Dir, bytes: &[u8]) -> Result<(), Opaque> {
         if dir == Dir::Up && self.down.ended.is_some() {
-            // As those that were held when it ended (see `finish`).
+            // No response can come, so these bytes are dropped, as `finish` drops the ones held earlier.
             return Ok(());
         }
-        let held = &mut self.side(dir).held;
-        if held.len().saturating_add(bytes.len()) > MAX_HELD {
+        let held = &mut self.direction(dir).held;
+        if held.len().saturating_add(bytes.len()) > MAX_HELD_BYTES {
             return Err(match dir {
                 Dir::Up => Opaque::Switched,
                 Dir::Down => Opaque::UnsolicitedResponse,
@@ -184,34 +185,34 @@ impl Http1Tap {
         Ok(())
     }
 
-    /// Reads up to the next thing to report or decide: how many bytes that takes, `None` if all and more are needed.
-    fn step(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
-        let side = self.side(dir);
-        match &mut side.at {
-            At::Body(_) => return self.body(dir, bytes, out),
-            At::Head(head) if head.len() == 0 => {
+    /// Reads up to the next event or decision and returns how many bytes that took, or `None` if more bytes are needed.
+    fn read_next(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
+        let direction = self.direction(dir);
+        match &mut direction.reader {
+            MessageReader::Body(_) => return self.read_body(dir, bytes, out),
+            MessageReader::Head(head) if head.len() == 0 => {
                 let skipped = leading_empty_lines(bytes);
                 if skipped > 0 || bytes.is_empty() {
                     return Ok((skipped > 0).then_some(skipped));
                 }
             }
-            At::Head(_) => {}
+            MessageReader::Head(_) => {}
         }
         match dir {
-            Dir::Up => self.request(bytes, out),
-            Dir::Down => self.response(bytes, out),
+            Dir::Up => self.read_request(bytes, out),
+            Dir::Down => self.read_response(bytes, out),
         }
     }
 
-    fn request(&mut self, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
+    fn read_request(&mut self, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
         let id = ExchangeId(self.requests);
-        let Some((used, head)) = self.up.head(id, Dir::Up, bytes, out)? else {
+        let Some((used, head)) = self.up.read_head(id, Dir::Up, bytes, out)? else {
             return Ok(None);
         };
-        let size = head.len();
+        let head_bytes = head.len();
         let head = head::request(&head)?;
-        self.unanswered = self.unanswered.saturating_add(size);
-        if self.pending.len() >= MAX_PENDING || self.unanswered > MAX_UNANSWERED {
+        self.pending_head_bytes = self.pending_head_bytes.saturating_add(head_bytes);
+        if self.pending.len() >= MAX_PENDING_REQUESTS || self.pending_head_bytes > MAX_PENDING_HEAD_BYTES {
             return Err(Opaque::LimitExceeded);
         }
         let method = match &*head.method {
@@ -220,77 +221,82 @@ impl Http1Tap {
             _ => "",
         };
         self.requests = self.requests.wrapping_add(1);
-        self.pending.push_back(Pending { id, method, size });
+        self.pending.push_back(PendingRequest { id, method, head_bytes });
         self.sending = Some(id);
-        self.undecided = asks_to_switch(&head)
-            .then(|| Undecided { id, settings: head.headers.first("http2-settings").map(Into::into) });
+        self.upgrade = requests_upgrade(&head)
+            .then(|| UpgradeRequest { id, settings: head.headers.first("http2-settings").map(Into::into) });
         let framing = request_framing(&head);
         out(Event::Request { id, head });
-        self.up.at = At::Body(BodyReader::new(framing?));
+        self.up.reader = MessageReader::Body(BodyReader::new(framing?));
         Ok(Some(used))
     }
 
-    fn response(&mut self, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
-        let Some(&Pending { id, method, .. }) = self.pending.front() else {
-            // An answer to half a question, or to none.
+    fn read_response(&mut self, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
+        let Some(&PendingRequest { id, method, .. }) = self.pending.front() else {
+            // A response to an incomplete request, or to none.
             return Err(if self.up.in_head() { Opaque::Request } else { Opaque::UnsolicitedResponse });
         };
-        let Some((used, head)) = self.down.head(id, Dir::Down, bytes, out)? else {
+        let Some((used, head)) = self.down.read_head(id, Dir::Down, bytes, out)? else {
             return Ok(None);
         };
         let head = head::response(&head)?;
         match (method, head.status) {
             (_, 101) => self.switch(id, head, out)?,
-            (_, 100..=199) => self.down.at = At::Head(HeadReader::for_message()),
-            ("CONNECT", 200..=299) => return self.leave(id, head, out),
+            (_, 100..=199) => self.down.reader = MessageReader::Head(HeadReader::for_message()),
+            ("CONNECT", 200..=299) => return self.end_with_tunnel(id, head, out),
             _ => {
-                if self.undecided.as_ref().is_some_and(|undecided| undecided.id == id) {
-                    self.undecided = None;
+                if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.id == id) {
+                    self.upgrade = None;
                 }
                 let framing = response_framing(method, &head);
                 out(Event::Response { id, head });
-                self.down.at = At::Body(BodyReader::new(framing?));
+                self.down.reader = MessageReader::Body(BodyReader::new(framing?));
             }
         }
         Ok(Some(used))
     }
 
-    /// Takes a 101: what follows it, both ways, is another protocol's.
+    /// Handles a 101: the bytes after it, in both directions, belong to another protocol.
     fn switch(&mut self, id: ExchangeId, head: ResponseHead, out: EventSink<'_>) -> Result<(), Opaque> {
-        // Bytes after the question that were taken for a request, or are still its body, cannot be given back.
-        let clean = self.pending.len() == 1 && self.sending.is_none() && !self.up.in_head();
-        if clean && head.headers.lists("upgrade", "h2c") {
-            let settings = self.undecided.take().and_then(|undecided| undecided.settings);
+        // Impossible if bytes after the request were already read as its body or as another request.
+        let can_switch = self.pending.len() == 1 && self.sending.is_none() && !self.up.in_head();
+        if can_switch && head.headers.list_contains("upgrade", "h2c") {
+            let settings = self.upgrade.take().and_then(|upgrade| upgrade.settings);
             out(Event::Upgraded { id });
-            self.stage = Stage::Switched(Box::new(Http2Tap::upgraded(id, settings.as_deref())));
+            self.phase = Phase::Switched(Box::new(Http2Tap::upgraded(id, settings.as_deref())));
             return Ok(());
         }
-        if !clean || !head.headers.lists("upgrade", "websocket") {
-            return self.leave(id, head, out).map(|_| ());
+        if !can_switch || !head.headers.list_contains("upgrade", "websocket") {
+            return self.end_with_tunnel(id, head, out).map(|_| ());
         }
         let protocol = head.headers.first("sec-websocket-protocol");
         let protocol = protocol.map(|name| String::from_utf8_lossy(name).into_owned());
-        let socket = WebSocketTap::new(id, &head.headers);
+        let tap = WebSocketTap::new(id, &head.headers);
         out(Event::Response { id, head });
         out(Event::WebSocketOpen { id, protocol });
-        self.over(id, Dir::Down, Finish::Complete, out);
-        self.stage = Stage::Switched(Box::new(socket));
+        self.end_message(id, Dir::Down, Finish::Complete, out);
+        self.phase = Phase::Switched(Box::new(tap));
         Ok(())
     }
 
-    /// Reports a response after which the connection speaks a protocol that no tap reads.
-    fn leave(&mut self, id: ExchangeId, head: ResponseHead, out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
+    /// Reports a response after which the connection uses a protocol without a tap.
+    fn end_with_tunnel(
+        &mut self,
+        id: ExchangeId,
+        head: ResponseHead,
+        out: EventSink<'_>,
+    ) -> Result<Option<usize>, Opaque> {
         out(Event::Response { id, head });
-        self.over(id, Dir::Down, Finish::Complete, out);
+        self.end_message(id, Dir::Down, Finish::Complete, out);
         Err(Opaque::Switched)
     }
 
-    fn body(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
+    fn read_body(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
         let open = match dir {
             Dir::Up => self.sending,
             Dir::Down => self.pending.front().map(|pending| pending.id),
         };
-        let (At::Body(body), Some(id)) = (&mut self.side(dir).at, open) else {
+        let (MessageReader::Body(body), Some(id)) = (&mut self.direction(dir).reader, open) else {
             return Ok(None);
         };
         let Some((used, piece)) = body.read(bytes)? else {
@@ -302,65 +308,66 @@ impl Http1Tap {
                 if !trailers.is_empty() {
                     out(Event::Trailers { id, dir, headers: trailers });
                 }
-                self.over(id, dir, Finish::Complete, out);
+                self.end_message(id, dir, Finish::Complete, out);
             }
         }
         Ok(Some(used))
     }
 
-    /// The message that `dir` is in, which is of exchange `id`, is over.
-    fn over(&mut self, id: ExchangeId, dir: Dir, how: Finish, out: EventSink<'_>) {
+    /// Ends the current message of `dir`, which belongs to exchange `id`.
+    fn end_message(&mut self, id: ExchangeId, dir: Dir, how: Finish, out: EventSink<'_>) {
         out(Event::End { id, dir, how });
         match dir {
             Dir::Up => self.sending = None,
             Dir::Down => {
-                let size = self.pending.pop_front().map_or(0, |answered| answered.size);
-                self.unanswered = self.unanswered.saturating_sub(size);
+                let head_bytes = self.pending.pop_front().map_or(0, |answered| answered.head_bytes);
+                self.pending_head_bytes = self.pending_head_bytes.saturating_sub(head_bytes);
             }
         }
-        self.side(dir).at = At::Head(HeadReader::for_message());
+        self.direction(dir).reader = MessageReader::Head(HeadReader::for_message());
     }
 
-    /// Ends all that `dir` has open, since nothing more comes that way. In a direction that has ended so, what begins
-    /// later, as a request without hope of an answer does, is ended by asking again.
+    /// Ends all open messages of `dir`, which has ended.
+    ///
+    /// Called again for messages that begin later: a request may arrive after the direction of its response has ended.
     fn finish(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
-        if let Stage::Switched(tap) = &mut self.stage {
-            // The direction ended before the switch, or while its bytes were held; this is the first the new tap hears.
+        if let Phase::Switched(tap) = &mut self.phase {
+            // The direction ended before the switch or while its bytes were held. The new tap does not know it yet.
             return tap.end(dir, how, out);
         }
-        let mut finish = match &self.side(dir).at {
-            At::Body(body) => body.finish(how),
-            At::Head(_) => Finish::Truncated(how),
+        let mut finish = match &self.direction(dir).reader {
+            MessageReader::Body(body) => body.finish(how),
+            MessageReader::Head(_) => Finish::Truncated(how),
         };
         match dir {
             Dir::Up => {
                 if let Some(id) = self.sending {
-                    self.over(id, dir, finish, out);
+                    self.end_message(id, dir, finish, out);
                 }
             }
             Dir::Down => {
-                while let Some(&Pending { id, .. }) = self.pending.front() {
-                    self.over(id, dir, finish, out);
+                while let Some(&PendingRequest { id, .. }) = self.pending.front() {
+                    self.end_message(id, dir, finish, out);
                     finish = Finish::Truncated(how);
                 }
-                // The answer that would tell what they are never comes.
+                // Their meaning depends on a response that cannot come any more.
                 self.up.held = Vec::new();
             }
         }
     }
 
-    fn go_quiet(&mut self, why: Opaque, out: EventSink<'_>) {
+    fn become_opaque(&mut self, why: Opaque, out: EventSink<'_>) {
         if let Some(id) = self.sending {
-            self.over(id, Dir::Up, Finish::Opaque, out);
+            self.end_message(id, Dir::Up, Finish::Opaque, out);
         }
-        while let Some(&Pending { id, .. }) = self.pending.front() {
-            self.over(id, Dir::Down, Finish::Opaque, out);
+        while let Some(&PendingRequest { id, .. }) = self.pending.front() {
+            self.end_message(id, Dir::Down, Finish::Opaque, out);
         }
         out(Event::Opaque { why });
-        *self = Self { stage: Stage::Quiet, ..Self::new() };
+        *self = Self { phase: Phase::Opaque, ..Self::new() };
     }
 
-    fn side(&mut self, dir: Dir) -> &mut Side {
+    fn direction(&mut self, dir: Dir) -> &mut Http1Direction {
         match dir {
             Dir::Up => &mut self.up,
             Dir::Down => &mut self.down,
@@ -368,25 +375,25 @@ impl Http1Tap {
     }
 }
 
-impl Side {
+impl Http1Direction {
     fn new() -> Self {
-        Self { at: At::Head(HeadReader::for_message()), held: Vec::new(), ended: None }
+        Self { reader: MessageReader::Head(HeadReader::for_message()), held: Vec::new(), ended: None }
     }
 
-    /// Whether a head has begun and is not whole.
+    /// Returns true if a head has begun and is incomplete.
     fn in_head(&self) -> bool {
-        matches!(&self.at, At::Head(head) if head.len() > 0)
+        matches!(&self.reader, MessageReader::Head(head) if head.len() > 0)
     }
 
-    /// Reads on in the head of exchange `id`; `bytes` has one at least.
-    fn head<'a>(
+    /// Continues the head of exchange `id`; `bytes` is not empty.
+    fn read_head<'a>(
         &mut self,
         id: ExchangeId,
         dir: Dir,
         bytes: &'a [u8],
         out: EventSink<'_>,
     ) -> Result<Option<WholeHead<'a>>, Opaque> {
-        let At::Head(head) = &mut self.at else {
+        let MessageReader::Head(head) = &mut self.reader else {
             return Ok(None);
         };
         if head.len() == 0 {
@@ -397,17 +404,18 @@ impl Side {
     }
 }
 
-/// Whether the client may go on in another protocol (RFC 9110 sections 7.8 and 9.3.6).
-fn asks_to_switch(head: &RequestHead) -> bool {
-    head.method == "CONNECT" || head.headers.first("upgrade").is_some() && head.headers.lists("connection", "upgrade")
+/// Returns true if the client may switch to another protocol after this request (RFC 9110 sections 7.8 and 9.3.6).
+fn requests_upgrade(head: &RequestHead) -> bool {
+    head.method == "CONNECT"
+        || head.headers.first("upgrade").is_some() && head.headers.list_contains("connection", "upgrade")
 }
 
-/// The most requests without an answer that are kept track of. Clients that pipeline send some tens.
-const MAX_PENDING: usize = 10_000;
+/// The largest number of unanswered requests. Clients that pipeline send some tens.
+const MAX_PENDING_REQUESTS: usize = 10_000;
 
-/// The most bytes that the heads of these requests may have together.
-const MAX_UNANSWERED: usize = 16 * 1024 * 1024;
+/// The largest total size of the heads of unanswered requests.
+const MAX_PENDING_HEAD_BYTES: usize = 16 * 1024 * 1024;
 
-/// The most bytes that wait for the other direction. Who asks to switch waits for the answer, as a rule; and an answer
-/// to half a question is an error page.
-const MAX_HELD: usize = 64 * 1024;
+/// The largest number of held bytes in a direction. Clients usually wait for the response to a switch, and a response to an
+/// incomplete request is a small error page.
+const MAX_HELD_BYTES: usize = 64 * 1024;

@@ -1,4 +1,4 @@
-//! Dialogues with the tap, one for each thing that connections do. Each is shown whole and in pieces of several sizes.
+//! Dialogues with the HTTP/1 tap. Each runs unsplit and in pieces of several sizes.
 
 mod endings;
 mod messages;
@@ -9,15 +9,15 @@ mod switching;
 use super::Http1Tap;
 use super::head_scanner::MAX_HEAD_BYTES;
 use crate::wire::tap::testing::DialogueStep::{self, Down, End, Up};
-use crate::wire::tap::testing::{seen, seen_however_cut};
+use crate::wire::tap::testing::{events, events_in_any_pieces};
 use crate::wire::tap::{Dir, Ending};
 
 #[track_caller]
 fn dialogue(steps: &[DialogueStep<'_>], lines: &[&str]) {
-    assert_eq!(seen_however_cut(Http1Tap::new, steps), lines);
+    assert_eq!(events_in_any_pieces(Http1Tap::new, steps), lines);
 }
 
-/// As [`dialogue`], without the lines of a plain `GET / HTTP/1.1` that comes first.
+/// Like [`dialogue`], after a plain `GET / HTTP/1.1` whose events are omitted.
 #[track_caller]
 fn after_get(steps: &[DialogueStep<'_>], lines: &[&str]) {
     let steps = [&[Up(b"GET / HTTP/1.1\r\n\r\n")], steps].concat();

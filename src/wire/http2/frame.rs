@@ -1,32 +1,32 @@
-//! Frames: one direction cut into heads and payloads, and payloads without their padding (RFC 9113 sections 4.1 and 6).
+//! Splits one direction into frame headers and payloads, and removes padding (RFC 9113 sections 4.1 and 6).
 //!
 //! ```text
 //! length 3 │ type 1 │ flags 1 │ stream 4 │ [pad length 1] │ [priority 5] │ payload … │ [padding]
-//! └────────────── Head ──────────────────┘                               └ Payload ┘           End
+//! └──────────── Header ──────────────────┘                               └ Payload ┘           End
 //! ```
 
 use crate::wire::tap::Opaque;
 
 /// Reads the frames of one direction, in pieces of any size.
-pub(super) struct Frames {
-    at: At,
-    /// The largest frame that the reader announced it takes.
-    most: u32,
+pub(super) struct FrameReader {
+    state: FrameState,
+    /// The largest frame that the receiver accepts (SETTINGS_MAX_FRAME_SIZE).
+    max_size: u32,
 }
 
-/// A frame's head.
+/// A frame header (RFC 9113 section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
-    pub kind: Kind,
-    /// 0 is the connection.
+pub(super) struct FrameHeader {
+    pub frame_type: FrameType,
+    /// The stream id; 0 is the connection.
     pub stream: u32,
     flags: u8,
     length: u32,
 }
 
-/// The frames that say something to an observer.
+/// The frame types that are relevant for a tap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FrameType {
     Data,
     Headers,
     Reset,
@@ -34,66 +34,70 @@ pub(super) enum Kind {
     PushPromise,
     GoAway,
     Continuation,
-    /// PRIORITY, PING, WINDOW_UPDATE, and what extensions add (section 5.5).
+    /// PRIORITY, PING, WINDOW_UPDATE, and extension frames (section 5.5).
     Other,
 }
 
-/// What comes next in a direction.
+/// The next part of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part<'a> {
-    Head,
-    /// Never empty.
+pub(super) enum FramePart<'a> {
+    Header,
+    /// A piece of the payload, never empty.
     Payload(&'a [u8]),
     End,
 }
 
-enum At {
-    /// Bytes of a head so far.
-    Head([u8; HEAD], usize),
-    Lead(Head),
-    Payload(Head, Lengths),
+enum FrameState {
+    /// In the frame header: its bytes, and how many have arrived.
+    Header([u8; HEADER_BYTES], usize),
+    /// Before the pad length, if there is one.
+    PadLength(FrameHeader),
+    /// In the payload, after the pad length.
+    Payload(FrameHeader, RemainingBytes),
 }
 
-/// What a frame still has.
+/// The bytes left of each part of a frame.
 #[derive(Clone, Copy)]
-struct Lengths {
-    skipped: u32,
+struct RemainingBytes {
+    priority: u32,
     payload: u32,
     padding: u32,
 }
 
-impl Frames {
+impl FrameReader {
     pub(super) fn new() -> Self {
-        Self { at: At::Head([0; HEAD], 0), most: DEFAULT_MOST }
+        Self { state: FrameState::Header([0; HEADER_BYTES], 0), max_size: DEFAULT_MAX_FRAME_BYTES }
     }
 
-    /// The reader takes frames of this size (section 6.5.2). It may not mean them to become smaller again before the writer
-    /// knows: what was allowed once is let through.
-    pub(super) fn allow(&mut self, size: u32) {
-        self.most = self.most.max(size);
+    /// Sets the largest frame that the receiver accepts (section 6.5.2).
+    ///
+    /// A smaller value than before has no effect. The sender does not know it until it acknowledges it, and may still send
+    /// larger frames.
+    pub(super) fn set_max_size(&mut self, size: u32) {
+        self.max_size = self.max_size.max(size);
     }
 
-    /// The next part that `bytes` hold, taken from them; `None` if there is none before more come.
-    pub(super) fn read<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<(Head, Part<'a>)>, Opaque> {
+    /// Removes the next part from the start of `bytes` and returns it; `None` if more bytes are needed.
+    pub(super) fn read<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<(FrameHeader, FramePart<'a>)>, Opaque> {
         loop {
-            match &mut self.at {
-                At::Head(partial, len) => {
+            match &mut self.state {
+                FrameState::Header(partial, len) => {
                     let (space, taken) = (partial.get_mut(*len..).unwrap_or_default(), *bytes);
                     let (taken, rest) = taken.split_at_checked(space.len()).unwrap_or((taken, &[]));
                     space.iter_mut().zip(taken).for_each(|(to, from)| *to = *from);
                     *len += taken.len();
                     *bytes = rest;
-                    if *len < HEAD {
+                    if *len < HEADER_BYTES {
                         return Ok(None);
                     }
-                    let head = Head::new(*partial);
-                    head.check(self.most)?;
-                    self.at = At::Lead(head);
-                    return Ok(Some((head, Part::Head)));
+                    let frame = FrameHeader::parse(*partial);
+                    frame.check(self.max_size)?;
+                    self.state = FrameState::PadLength(frame);
+                    return Ok(Some((frame, FramePart::Header)));
                 }
-                At::Lead(head) => {
-                    let head = *head;
-                    let padding = match (head.is_padded(), bytes.split_first()) {
+                FrameState::PadLength(frame) => {
+                    let frame = *frame;
+                    let padding = match (frame.is_padded(), bytes.split_first()) {
                         (false, _) => 0,
                         (true, Some((&padding, rest))) => {
                             *bytes = rest;
@@ -101,117 +105,120 @@ impl Frames {
                         }
                         (true, None) => return Ok(None),
                     };
-                    self.at = At::Payload(head, head.lengths(padding)?);
+                    self.state = FrameState::Payload(frame, frame.remaining_bytes(padding)?);
                 }
-                At::Payload(head, left) => {
-                    let head = *head;
-                    take(&mut left.skipped, bytes);
+                FrameState::Payload(frame, left) => {
+                    let frame = *frame;
+                    take(&mut left.priority, bytes);
                     if let Some(piece) = take(&mut left.payload, bytes) {
-                        return Ok(Some((head, Part::Payload(piece))));
+                        return Ok(Some((frame, FramePart::Payload(piece))));
                     }
                     take(&mut left.padding, bytes);
-                    if left.skipped > 0 || left.payload > 0 || left.padding > 0 {
+                    if left.priority > 0 || left.payload > 0 || left.padding > 0 {
                         return Ok(None);
                     }
-                    self.at = At::Head([0; HEAD], 0);
-                    return Ok(Some((head, Part::End)));
+                    self.state = FrameState::Header([0; HEADER_BYTES], 0);
+                    return Ok(Some((frame, FramePart::End)));
                 }
             }
         }
     }
 }
 
-/// As much of `left` as `bytes` have.
+/// Removes up to `left` bytes from the start of `bytes` and returns them; `None` if there are none.
 fn take<'a>(left: &mut u32, bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let most = usize::try_from(*left).unwrap_or(usize::MAX);
-    let (piece, rest) = bytes.split_at_checked(most).unwrap_or((bytes, &[]));
+    let max = usize::try_from(*left).unwrap_or(usize::MAX);
+    let (piece, rest) = bytes.split_at_checked(max).unwrap_or((bytes, &[]));
     *bytes = rest;
     *left = left.saturating_sub(u32::try_from(piece.len()).unwrap_or(u32::MAX));
     (!piece.is_empty()).then_some(piece)
 }
 
-impl Head {
-    fn new(bytes: [u8; HEAD]) -> Self {
-        let [a, b, c, kind, flags, s, t, u, v] = bytes;
-        let kind = match kind {
-            0x0 => Kind::Data,
-            0x1 => Kind::Headers,
-            0x3 => Kind::Reset,
-            0x4 => Kind::Settings,
-            0x5 => Kind::PushPromise,
-            0x7 => Kind::GoAway,
-            0x9 => Kind::Continuation,
-            _ => Kind::Other,
+impl FrameHeader {
+    fn parse(bytes: [u8; HEADER_BYTES]) -> Self {
+        let [a, b, c, frame_type, flags, s, t, u, v] = bytes;
+        let frame_type = match frame_type {
+            0x0 => FrameType::Data,
+            0x1 => FrameType::Headers,
+            0x3 => FrameType::Reset,
+            0x4 => FrameType::Settings,
+            0x5 => FrameType::PushPromise,
+            0x7 => FrameType::GoAway,
+            0x9 => FrameType::Continuation,
+            _ => FrameType::Other,
         };
-        // The highest bit of the stream is reserved and ignored.
+        // The highest bit of the stream id is reserved and ignored.
         let stream = u32::from_be_bytes([s & 0x7f, t, u, v]);
-        Self { kind, stream, flags, length: u32::from_be_bytes([0, a, b, c]) }
+        Self { frame_type, stream, flags, length: u32::from_be_bytes([0, a, b, c]) }
     }
 
-    /// Whether it is the last of its stream in this direction.
+    /// Returns true if the frame is the last one of its stream in this direction (END_STREAM).
     pub(super) fn ends_stream(self) -> bool {
-        matches!(self.kind, Kind::Data | Kind::Headers) && self.flags & 0x1 != 0
+        matches!(self.frame_type, FrameType::Data | FrameType::Headers) && self.flags & 0x1 != 0
     }
 
-    /// Whether the block of fields is whole with it.
+    /// Returns true if the frame completes a field block (END_HEADERS).
     pub(super) fn ends_block(self) -> bool {
-        matches!(self.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation) && self.flags & 0x4 != 0
+        matches!(self.frame_type, FrameType::Headers | FrameType::PushPromise | FrameType::Continuation)
+            && self.flags & 0x4 != 0
     }
 
-    /// Whether it acknowledges settings.
+    /// Returns true if the frame acknowledges settings.
     pub(super) fn is_ack(self) -> bool {
-        self.kind == Kind::Settings && self.flags & 0x1 != 0
+        self.frame_type == FrameType::Settings && self.flags & 0x1 != 0
     }
 
     fn is_padded(self) -> bool {
-        matches!(self.kind, Kind::Data | Kind::Headers | Kind::PushPromise) && self.flags & 0x8 != 0
+        matches!(self.frame_type, FrameType::Data | FrameType::Headers | FrameType::PushPromise)
+            && self.flags & 0x8 != 0
     }
 
     fn has_priority(self) -> bool {
-        self.kind == Kind::Headers && self.flags & 0x20 != 0
+        self.frame_type == FrameType::Headers && self.flags & 0x20 != 0
     }
 
-    /// What can be said of it before its payload comes: most of what is no HTTP/2 is found out here.
-    fn check(self, most: u32) -> Result<(), Opaque> {
-        let is_connections = matches!(self.kind, Kind::Settings | Kind::GoAway);
-        let is_sound = match self.kind {
+    /// Checks the frame before its payload arrives. This detects most connections that do not use HTTP/2.
+    fn check(self, max_size: u32) -> Result<(), Opaque> {
+        let is_connection_frame = matches!(self.frame_type, FrameType::Settings | FrameType::GoAway);
+        let is_valid = match self.frame_type {
             _ if self.is_padded() && self.length == 0 => false,
-            Kind::Reset => self.length == 4,
-            Kind::Settings if self.is_ack() => self.length == 0,
-            Kind::Settings => self.length.is_multiple_of(6),
-            Kind::GoAway => self.length >= 8,
+            FrameType::Reset => self.length == 4,
+            FrameType::Settings if self.is_ack() => self.length == 0,
+            FrameType::Settings => self.length.is_multiple_of(6),
+            FrameType::GoAway => self.length >= 8,
             _ => true,
-        } && (self.kind == Kind::Other || is_connections == (self.stream == 0))
-            // A body passes through, whatever the size of its pieces.
-            && (self.kind == Kind::Data || self.length <= most);
-        if is_sound { Ok(()) } else { Err(Opaque::Http2) }
+        } && (self.frame_type == FrameType::Other || is_connection_frame == (self.stream == 0))
+            // DATA may have any size, because it is not buffered.
+            && (self.frame_type == FrameType::Data || self.length <= max_size);
+        if is_valid { Ok(()) } else { Err(Opaque::Http2) }
     }
 
-    /// What follows the pad length, if there is one.
-    fn lengths(self, padding: u8) -> Result<Lengths, Opaque> {
+    /// Returns the sizes of the parts after the pad length.
+    fn remaining_bytes(self, padding: u8) -> Result<RemainingBytes, Opaque> {
         let padding = u32::from(padding);
-        let skipped = if self.has_priority() { 5 } else { 0 };
-        let payload = self.length.checked_sub(u32::from(self.is_padded()) + skipped + padding).ok_or(Opaque::Http2)?;
-        Ok(Lengths { skipped, payload, padding })
+        let priority = if self.has_priority() { 5 } else { 0 };
+        let payload = self.length.checked_sub(u32::from(self.is_padded()) + priority + padding).ok_or(Opaque::Http2)?;
+        Ok(RemainingBytes { priority, payload, padding })
     }
 }
 
-const HEAD: usize = 9;
+/// The size of a frame header (section 4.1).
+const HEADER_BYTES: usize = 9;
 
-/// What every end takes (section 6.5.2).
-const DEFAULT_MOST: u32 = 1 << 14;
+/// The initial value of SETTINGS_MAX_FRAME_SIZE (section 6.5.2).
+const DEFAULT_MAX_FRAME_BYTES: u32 = 1 << 14;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parts(bytes: &[u8]) -> Result<Vec<String>, Opaque> {
-        let (mut frames, mut rest, mut seen) = (Frames::new(), bytes, Vec::new());
-        while let Some((head, part)) = frames.read(&mut rest)? {
+        let (mut frames, mut rest, mut seen) = (FrameReader::new(), bytes, Vec::new());
+        while let Some((frame, part)) = frames.read(&mut rest)? {
             seen.push(match part {
-                Part::Head => format!("{:?} {}", head.kind, head.stream),
-                Part::Payload(bytes) => bytes.escape_ascii().to_string(),
-                Part::End => "end".into(),
+                FramePart::Header => format!("{:?} {}", frame.frame_type, frame.stream),
+                FramePart::Payload(bytes) => bytes.escape_ascii().to_string(),
+                FramePart::End => "end".into(),
             });
         }
         assert!(rest.is_empty());
@@ -219,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_and_priority_are_left_out() {
+    fn removes_padding_and_priority() {
         let seen =
             parts(b"\0\0\x05\0\x08\x80\0\0\x03\x02ab\0\0\0\0\x0a\x01\x28\0\0\0\x01\x03\0\0\0\0\0x\0\0\0").unwrap();
         assert_eq!(seen, ["Data 3", "ab", "end", "Headers 1", "x", "end"]);
@@ -228,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn more_padding_than_frame() {
+    fn rejects_padding_longer_than_the_frame() {
         for bytes in [
             &b"\0\0\x03\0\x08\0\0\0\x03\x03\0\0"[..],
             b"\0\0\0\0\x08\0\0\0\x03\0",
@@ -240,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_that_make_no_sense() {
+    fn rejects_invalid_frame_headers() {
         for bytes in [
             b"\0\x40\x01\x01\0\0\0\0\x01",
             b"HTTP/1.1 ",
@@ -254,7 +261,7 @@ mod tests {
         ] {
             assert_eq!(parts(bytes), Err(Opaque::Http2), "{}", bytes.escape_ascii());
         }
-        // Data of any size, and frames of no known type anywhere.
+        // DATA may have any size, and frames of unknown types may have any stream id.
         assert_eq!(parts(b"\xff\xff\xff\0\0\0\0\0\x01a").unwrap(), ["Data 1", "a"]);
         assert_eq!(parts(b"\0\0\0\xbb\xff\0\0\0\0").unwrap(), ["Other 0", "end"]);
     }

@@ -1,33 +1,33 @@
-//! The property that fuzzing looks for holes in: however a connection is cut, the events are equal, every exchange that began
-//! has its ends, and nothing of it is kept.
+//! The fuzzed property: the events do not depend on how a connection is split, both directions of every exchange end, and no
+//! state is left.
 
 use super::tap::Http2Tap;
-use crate::wire::tap::testing::{DialogueStep, assert_all_ends, seen};
+use crate::wire::tap::testing::{DialogueStep, assert_all_ends, events};
 use crate::wire::tap::{Dir, Ending, ExchangeId};
 
-/// Reads `data` as cuts and a dialogue, and asserts the property.
+/// Parses `data` as piece sizes and a dialogue, and asserts the property.
 ///
 /// ```text
-/// flags and N, N sizes of pieces, then steps:
+/// flags and N, N piece sizes, then steps:
 /// direction, length, bytes      up (even) or down (odd)
 /// F0 to FF                      up (even) or down (odd) ends
 /// ```
-pub(crate) fn cut_anyhow(data: &[u8]) {
+pub(crate) fn check_any_split(data: &[u8]) {
     let (&first, data) = data.split_first().unwrap_or((&0, &[]));
-    let (cuts, script) = data.split_at(usize::from(first & 0x3f).min(data.len()));
+    let (sizes, script) = data.split_at(usize::from(first & 0x3f).min(data.len()));
     let tap =
         || if first & UPGRADED == 0 { Http2Tap::new() } else { Http2Tap::upgraded(ExchangeId(4), Some(b"AAEAAAAA")) };
     let steps = dialogue(script, first & NO_PREFACE == 0);
-    let whole = seen(&mut tap(), &steps, || 0);
-    let mut cuts = cuts.iter().cycle();
-    let cut = seen(&mut tap(), &steps, || cuts.next().map_or(1, |&size| usize::from(size).max(1)));
-    assert_eq!(cut, whole);
+    let whole = events(&mut tap(), &steps, || 0);
+    let mut sizes = sizes.iter().cycle();
+    let split = events(&mut tap(), &steps, || sizes.next().map_or(1, |&size| usize::from(size).max(1)));
+    assert_eq!(split, whole);
     let mut tap = tap();
     assert_all_ends(&mut tap, (first & UPGRADED != 0).then_some(ExchangeId(4)), &steps);
-    assert!(tap.keeps_nothing());
+    assert!(tap.is_empty());
 }
 
-/// Both directions end in every dialogue, once, and nothing comes after that.
+/// Parses a dialogue in which both directions end exactly once, with no bytes after that.
 fn dialogue(script: &[u8], with_preface: bool) -> Vec<DialogueStep<'_>> {
     let (mut steps, mut open, mut rest) = (Vec::new(), vec![Dir::Up, Dir::Down], script);
     if with_preface {
@@ -36,7 +36,7 @@ fn dialogue(script: &[u8], with_preface: bool) -> Vec<DialogueStep<'_>> {
     while let Some((&mark, tail)) = rest.split_first() {
         let dir = if mark % 2 == 0 { Dir::Up } else { Dir::Down };
         rest = tail;
-        if mark >= ENDS {
+        if mark >= FIRST_END {
             if open.contains(&dir) {
                 open.retain(|&other| other != dir);
                 steps.push(DialogueStep::End(dir, if mark & 2 == 0 { Ending::Clean } else { Ending::Reset }));
@@ -54,12 +54,14 @@ fn dialogue(script: &[u8], with_preface: bool) -> Vec<DialogueStep<'_>> {
     steps
 }
 
-/// In the first byte: the client does not begin with its preface; the connection began with HTTP/1.
+/// Flag in the first byte: the client sends no preface.
 const NO_PREFACE: u8 = 0x80;
+
+/// Flag in the first byte: the connection began with HTTP/1.
 const UPGRADED: u8 = 0x40;
 
-/// From here on a step is an end.
-const ENDS: u8 = 0xf0;
+/// Steps that begin with this byte or a higher one are ends.
+const FIRST_END: u8 = 0xf0;
 
 #[cfg(test)]
 mod tests {
@@ -70,8 +72,8 @@ mod tests {
     const UP: u8 = 0;
     const DOWN: u8 = 1;
 
-    fn script(first: u8, cuts: &[u8], steps: &[(u8, Vec<u8>)]) -> Vec<u8> {
-        let mut script = [&[first | cuts.len() as u8], cuts].concat();
+    fn script(first: u8, sizes: &[u8], steps: &[(u8, Vec<u8>)]) -> Vec<u8> {
+        let mut script = [&[first | sizes.len() as u8], sizes].concat();
         for (dir, bytes) in steps {
             for bytes in bytes.chunks(255) {
                 script.extend([*dir, bytes.len() as u8]);
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn mutations_hold() {
-        mutations(&seeds(), 3000, cut_anyhow);
+    fn holds_for_mutations() {
+        mutations(&seeds(), 3000, check_any_split);
     }
 }

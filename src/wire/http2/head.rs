@@ -1,9 +1,9 @@
-//! From the fields of a block to a head: pseudo-header fields apart, cookies in one piece (RFC 9113 section 8).
+//! Makes heads of decoded fields: separates pseudo-header fields and joins cookies (RFC 9113 section 8).
 
 use crate::wire::message::{self, Headers, RequestHead, ResponseHead, Version};
 use std::borrow::Cow;
 
-/// The fields of one block.
+/// The fields of one field block.
 #[derive(Default)]
 pub(super) struct Fields {
     method: Option<Vec<u8>>,
@@ -13,19 +13,20 @@ pub(super) struct Fields {
     protocol: Option<Vec<u8>>,
     status: Option<u16>,
     headers: Headers,
-    /// Where the first cookie field belongs, and what all of them say.
+    /// The index of the first cookie field, and the joined value of all of them.
     cookie: Option<(usize, Vec<u8>)>,
 }
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum RequestPurpose {
     Exchange,
-    /// To open a WebSocket (RFC 8441).
-    Socket,
+    /// Opening a WebSocket (RFC 8441).
+    WebSocket,
 }
 
 impl Fields {
+    /// Adds a decoded field.
     pub(super) fn add(&mut self, name: &[u8], value: &[u8]) {
         let pseudo = match name {
             b":method" => &mut self.method,
@@ -33,7 +34,7 @@ impl Fields {
             b":authority" => &mut self.authority,
             b":path" => &mut self.path,
             b":protocol" => &mut self.protocol,
-            b":status" => return self.status = status(value),
+            b":status" => return self.status = parse_status(value),
             [b':', ..] => return,
             b"cookie" => return self.add_cookie(value),
             _ => return self.headers.push(name, value),
@@ -41,7 +42,7 @@ impl Fields {
         pseudo.get_or_insert_with(|| value.to_vec());
     }
 
-    /// A client may cut its cookies apart for better compression; together they are one field (section 8.2.3).
+    /// Adds a cookie field. A client may split its cookies for better compression; joined they are one field (section 8.2.3).
     fn add_cookie(&mut self, value: &[u8]) {
         match &mut self.cookie {
             Some((_, cookies)) => {
@@ -52,11 +53,11 @@ impl Fields {
         }
     }
 
-    /// As the head of a request. What a request must have is its origin's to ask for: what is missing is empty here.
-    pub(super) fn request(self) -> (RequestHead, Purpose) {
+    /// Returns the head of a request. Missing pseudo-header fields are empty: the origin validates them, not the tap.
+    pub(super) fn request(self) -> (RequestHead, RequestPurpose) {
         let method = self.method.unwrap_or_default();
         let is_connect = method == b"CONNECT";
-        let is_socket = is_connect && self.protocol.is_some_and(|p| p.eq_ignore_ascii_case(b"websocket"));
+        let is_websocket = is_connect && self.protocol.is_some_and(|p| p.eq_ignore_ascii_case(b"websocket"));
         let head = RequestHead {
             method: message::method(&String::from_utf8_lossy(&method)),
             target: match (self.path, &self.authority) {
@@ -67,31 +68,31 @@ impl Fields {
             version: Version::Http2,
             scheme: self.scheme,
             authority: self.authority,
-            headers: joined(self.headers, self.cookie),
+            headers: with_cookie(self.headers, self.cookie),
         };
-        (head, if is_socket { Purpose::Socket } else { Purpose::Exchange })
+        (head, if is_websocket { RequestPurpose::WebSocket } else { RequestPurpose::Exchange })
     }
 
-    /// As the head of a response; `None` without a status.
+    /// Returns the head of a response; `None` if it has no valid status.
     pub(super) fn response(self) -> Option<ResponseHead> {
-        let headers = joined(self.headers, self.cookie);
+        let headers = with_cookie(self.headers, self.cookie);
         self.status.map(|status| ResponseHead { status, reason: Cow::default(), version: Version::Http2, headers })
     }
 
-    /// As the fields after a body.
+    /// Returns the fields as trailers.
     pub(super) fn trailers(self) -> Headers {
-        joined(self.headers, self.cookie)
+        with_cookie(self.headers, self.cookie)
     }
 }
 
-fn joined(mut headers: Headers, cookie: Option<(usize, Vec<u8>)>) -> Headers {
+fn with_cookie(mut headers: Headers, cookie: Option<(usize, Vec<u8>)>) -> Headers {
     if let Some((at, cookies)) = cookie {
         headers.insert(at, b"cookie", &cookies);
     }
     headers
 }
 
-fn status(value: &[u8]) -> Option<u16> {
+fn parse_status(value: &[u8]) -> Option<u16> {
     let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
     digits.parse().ok().filter(|status| (100..=999).contains(status))
 }
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_one_field_where_the_first_stood() {
+    fn joins_cookies_at_the_position_of_the_first() {
         let list = [("a", "1"), ("cookie", "x=1"), ("b", "2"), ("cookie", "y=2"), ("cookie", "")];
         let headers = fields(&list).trailers();
         let seen: Vec<_> = headers.iter().collect();
@@ -115,27 +116,27 @@ mod tests {
     }
 
     #[test]
-    fn a_request_keeps_no_pseudo_fields() {
+    fn removes_pseudo_header_fields_from_a_request() {
         let list = [(":method", "GET"), (":path", "/x"), (":path", "/y"), (":new", "?"), ("te", "trailers")];
         let (head, purpose) = fields(&list).request();
-        assert_eq!((&*head.method, &head.target[..], purpose), ("GET", &b"/x"[..], Purpose::Exchange));
+        assert_eq!((&*head.method, &head.target[..], purpose), ("GET", &b"/x"[..], RequestPurpose::Exchange));
         assert_eq!(head.headers.iter().collect::<Vec<_>>(), [(&b"te"[..], &b"trailers"[..])]);
         assert_eq!((head.scheme, head.authority), (None, None));
     }
 
     #[test]
-    fn what_connect_asks_for() {
+    fn recognises_extended_connect() {
         let connect = [(":method", "CONNECT"), (":authority", "a:1")];
         let (head, purpose) = fields(&connect).request();
-        assert_eq!((&head.target[..], purpose), (&b"a:1"[..], Purpose::Exchange));
+        assert_eq!((&head.target[..], purpose), (&b"a:1"[..], RequestPurpose::Exchange));
         let extended = |protocol| [&connect[..], &[(":protocol", protocol), (":path", "/chat")]].concat();
         let (head, purpose) = fields(&extended("websocket")).request();
-        assert_eq!((&head.target[..], purpose), (&b"/chat"[..], Purpose::Socket));
-        assert_eq!(fields(&extended("connect-udp")).request().1, Purpose::Exchange);
+        assert_eq!((&head.target[..], purpose), (&b"/chat"[..], RequestPurpose::WebSocket));
+        assert_eq!(fields(&extended("connect-udp")).request().1, RequestPurpose::Exchange);
     }
 
     #[test]
-    fn a_status_is_three_digits() {
+    fn accepts_a_status_of_three_digits() {
         for (value, status) in [("200", Some(200)), ("999", Some(999)), ("99", None), ("+200", None), ("", None)] {
             assert_eq!(fields(&[(":status", value)]).response().map(|head| head.status), status, "{value:?}");
         }

@@ -1,4 +1,4 @@
-//! HTTP/2 (RFC 9113), read from a copy of the bytes: many exchanges at a time, none of them held up.
+//! Reads HTTP/2 (RFC 9113) from a copy of the relayed bytes: many exchanges at a time, none of them delayed.
 //!
 //! ```text
 //!               ┌──────────────────────── tap ────────────────────────┐
@@ -12,18 +12,18 @@
 //!               └─────────────────────────────────────────────────────┘
 //! ```
 //!
-//! - [`frame`] cuts a direction into frames, without their padding.
-//! - [`hpack`] turns blocks into fields, and [`head`] those into heads.
-//! - [`settings`] says what bears on reading.
+//! - [`frame`] splits a direction into frames and removes padding.
+//! - [`hpack`] decodes field blocks, and [`head`] makes heads of their fields.
+//! - [`settings`] reads the settings that affect parsing.
 //! - [`stream`] is one exchange, or one WebSocket (RFC 8441).
-//! - [`tap`] is the observer of a whole connection.
+//! - [`tap`] observes a whole connection.
 //!
-//! An exchange is named by its stream. Its body pieces are what DATA frames carry: gRPC's messages stay length-prefixed.
+//! The id of an exchange is its stream id. Its body pieces are the payloads of DATA frames; gRPC messages keep their length
+//! prefix.
 //!
-//! Out of scope: flow control, priorities and the order of frames that the two ends expect of each other, since no bytes wait
-//! for us; and judging messages. An exchange whose frames make no sense ends as not understood and leaves the others
-//! alone. A connection becomes opaque where frames or compressed fields cannot be followed any more: HPACK cannot be joined
-//! late, so it stays so.
+//! Out of scope: flow control, priorities and the validation of frame order, which client and origin do; and the validation of
+//! messages. An exchange with misplaced frames ends as opaque without an effect on the others. A connection becomes opaque if
+//! its frames or field blocks cannot be parsed. It stays opaque, because an HPACK decoder cannot start in the middle.
 
 mod frame;
 #[cfg(any(test, fuzzing))]

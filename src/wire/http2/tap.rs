@@ -1,68 +1,69 @@
-//! The HTTP/2 tap: two directions of frames, and the streams that both of them speak of.
+//! The HTTP/2 tap: two directions of frames, and the streams that they share.
 //!
 //! ```text
-//! stream      1 … last_asked, odd        2 … last_promised, even       above
-//!             open, or over and forgotten                               never seen
-//! HEADERS     decoded in any case: the table of its direction learns from all of them
-//! DATA        goes to an open stream, is nobody's on one that is over, makes no sense above
+//! stream id   1 … last_requested, odd    2 … last_promised, even       above
+//!             open, or ended and removed                                never seen
+//! HEADERS     always decoded, because every block may change the dynamic table of its direction
+//! DATA        goes to an open stream; is ignored on an ended one; is an error above
 //! ```
 //!
-//! Each direction has its limits from the settings of its reader: those came the other way, and those that bear on the
-//! decoder take effect where the writer acknowledges them, which is the same place in the direction for everyone.
+//! The limits of a direction come from the settings of its receiver, which travel in the opposite direction. Settings for the
+//! decoder take effect where the sender acknowledges them; that is the same position in the bytes for everyone.
 //!
-//! An exchange that is reset ends `Truncated(Reset)` in the direction of who reset it and `Truncated(Abandoned)` in the other, so that an
-//! origin may drop an upload that it answered (section 8.1), and a client's cancellation is told from an origin's failure.
+//! A reset exchange ends with `Truncated(Reset)` in the direction of the side that reset it, and with `Truncated(Abandoned)` in
+//! the other one. An origin may thus abandon an upload after its response (section 8.1), and a cancellation by the client
+//! differs from a failure of the origin.
 
-use super::frame::{Frames, Head, Kind, Part};
-use super::head::{Fields, Purpose};
-use super::hpack::{Decoder, MAX_LIST, Malformed};
+use super::frame::{FrameHeader, FramePart, FrameReader, FrameType};
+use super::head::{Fields, RequestPurpose};
+use super::hpack::{Decoder, HpackError, MAX_HEADER_LIST_BYTES};
 use super::settings::Settings;
-use super::stream::{At, Stream};
+use super::stream::{DirectionState, Stream};
 use crate::wire::message::RequestHead;
 use crate::wire::tap::{Dir, Ending, Event, EventSink, ExchangeId, Finish, Opaque, Tap};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Watches a connection that speaks HTTP/2 from its first byte.
+/// Observes a connection that uses HTTP/2 from its first byte.
 pub(crate) struct Http2Tap {
-    /// `None` once it is opaque.
+    /// `None` once the connection is opaque.
     connection: Option<Box<Connection>>,
 }
 
 struct Connection {
-    up: Side,
-    down: Side,
-    /// How much of the client's preface is to come.
+    up: Http2Direction,
+    down: Http2Direction,
+    /// The part of the client's preface that has not arrived yet.
     preface: &'static [u8],
     streams: BTreeMap<u32, Stream>,
-    /// The highest stream that the client opened.
-    last_asked: u32,
-    /// The highest stream that the origin promised.
+    /// The highest stream id that the client opened.
+    last_requested: u32,
+    /// The highest stream id that the origin promised.
     last_promised: u32,
-    /// What a stream's number and its exchange's differ by.
-    numbered_from: u32,
-    /// How large the fields of all open streams are. At most [`MAX_FIELDS`].
-    fields: usize,
+    /// The exchange id of a stream is its stream id plus this offset.
+    id_offset: u32,
+    /// The total size of the fields of all open streams. At most [`MAX_OPEN_FIELDS_BYTES`].
+    field_bytes: usize,
 }
 
-/// One direction.
-struct Side {
-    frames: Frames,
+/// One direction of the connection.
+struct Http2Direction {
+    frames: FrameReader,
     decoder: Decoder,
-    /// The payload so far of the frame or the block that is under way, if it is one to be read as a whole. At most
-    /// [`MAX_LIST`].
+    /// The payload so far of the current frame or field block, if it must be parsed as a whole. At most
+    /// [`MAX_HEADER_LIST_BYTES`].
     payload: Vec<u8>,
-    /// The block that CONTINUATION frames go on with.
-    block: Option<Block>,
-    /// For each SETTINGS frame that is not acknowledged, the table size it announced. At most [`MAX_SETTINGS`].
+    /// The field block that CONTINUATION frames continue.
+    block: Option<FieldBlock>,
+    /// The table size in each SETTINGS frame that is not acknowledged. At most [`MAX_UNACKNOWLEDGED_SETTINGS`].
     settings: VecDeque<Option<u32>>,
-    /// The last stream that who sends this way takes of the other.
-    takes: u32,
+    /// The last stream that the sender of this direction accepts from the other side (GOAWAY).
+    last_accepted: u32,
     ended: Option<Ending>,
 }
 
-/// A block of fields.
+/// The frame that began a field block.
 #[derive(Clone, Copy)]
-struct Block {
+struct FieldBlock {
     stream: u32,
     is_promise: bool,
     ends_stream: bool,
@@ -70,41 +71,43 @@ struct Block {
 
 impl Http2Tap {
     pub(crate) fn new() -> Self {
-        Self::numbered_from(0)
+        Self::with_id_offset(0)
     }
 
-    /// After an HTTP/1 request with `Upgrade: h2c` was answered with a 101: its exchange, the request of which is over, is the
-    /// first stream (RFC 7540 section 3.2). `settings` is its `HTTP2-Settings` field.
+    /// Creates a tap for a connection after the 101 to an HTTP/1 request with `Upgrade: h2c`.
+    ///
+    /// The exchange of that request is `id`. It becomes the first stream, and its request has already ended (RFC 7540 section
+    /// 3.2). `settings` is the value of the request's `HTTP2-Settings` field.
     pub(crate) fn upgraded(id: ExchangeId, settings: Option<&[u8]>) -> Self {
-        let mut tap = Self::numbered_from(id.0.wrapping_sub(1));
+        let mut tap = Self::with_id_offset(id.0.wrapping_sub(1));
         if let Some(connection) = &mut tap.connection {
-            connection.last_asked = 1;
-            connection.streams.insert(1, Stream::answering(id));
-            // The 101 acknowledges them.
-            let settings = Settings::of_upgrade(settings.unwrap_or_default());
-            settings.largest_frame.into_iter().for_each(|size| connection.down.frames.allow(size));
-            settings.table.into_iter().for_each(|size| connection.down.decoder.allow(size));
+            connection.last_requested = 1;
+            connection.streams.insert(1, Stream::after_request(id));
+            // The 101 acknowledges these settings.
+            let settings = Settings::from_upgrade(settings.unwrap_or_default());
+            settings.max_frame_size.into_iter().for_each(|size| connection.down.frames.set_max_size(size));
+            settings.table_size.into_iter().for_each(|size| connection.down.decoder.set_max_table_size(size));
         }
         tap
     }
 
-    /// Whether nothing is left of any exchange.
+    /// Returns true if no state of any exchange is left.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn keeps_nothing(&self) -> bool {
-        self.connection.as_ref().is_none_or(|connection| connection.streams.is_empty() && connection.fields == 0)
+    pub(super) fn is_empty(&self) -> bool {
+        self.connection.as_ref().is_none_or(|connection| connection.streams.is_empty() && connection.field_bytes == 0)
     }
 
-    fn numbered_from(numbered_from: u32) -> Self {
+    fn with_id_offset(id_offset: u32) -> Self {
         Self {
             connection: Some(Box::new(Connection {
-                up: Side::new(),
-                down: Side::new(),
+                up: Http2Direction::new(),
+                down: Http2Direction::new(),
                 preface: PREFACE,
                 streams: BTreeMap::new(),
-                last_asked: 0,
+                last_requested: 0,
                 last_promised: 0,
-                numbered_from,
-                fields: 0,
+                id_offset,
+                field_bytes: 0,
             })),
         }
     }
@@ -115,7 +118,7 @@ impl Tap for Http2Tap {
         if let Some(connection) = &mut self.connection
             && let Err(why) = connection.read(dir, bytes, out)
         {
-            connection.streams.values_mut().for_each(|stream| stream.give_up(out));
+            connection.streams.values_mut().for_each(|stream| stream.become_opaque(out));
             out(Event::Opaque { why });
             self.connection = None;
         }
@@ -140,148 +143,156 @@ impl Connection {
                 (self.preface, bytes) = (preface, rest);
             }
         }
-        while let Some((head, part)) = self.side(dir).frames.read(&mut bytes)? {
+        while let Some((frame, part)) = self.direction(dir).frames.read(&mut bytes)? {
             match part {
-                Part::Head => self.begin(dir, head, out)?,
-                Part::Payload(piece) => self.payload(dir, head, piece, out)?,
-                Part::End => self.finish(dir, head, out)?,
+                FramePart::Header => self.begin_frame(dir, frame, out)?,
+                FramePart::Payload(piece) => self.read_payload(dir, frame, piece, out)?,
+                FramePart::End => self.end_frame(dir, frame, out)?,
             }
         }
         Ok(())
     }
 
-    /// Nothing more comes in direction `dir`.
+    /// Ends all streams in direction `dir`, which has ended.
     fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
-        self.side(dir).ended = Some(how);
+        self.direction(dir).ended = Some(how);
         self.streams.retain(|_, stream| {
             stream.end(dir, Finish::Truncated(how), out);
-            if stream.is_over() {
-                self.fields -= stream.fields;
+            if stream.is_ended() {
+                self.field_bytes -= stream.field_bytes;
             }
-            !stream.is_over()
+            !stream.is_ended()
         });
     }
 
-    /// A frame's head came.
-    fn begin(&mut self, dir: Dir, head: Head, out: EventSink<'_>) -> Result<(), Opaque> {
-        let side = self.side(dir);
-        match (side.block, head.kind) {
-            (None, Kind::Continuation) => return Err(Opaque::Http2),
-            (None, _) => side.payload.clear(),
-            // Section 6.10: nothing may come between.
-            (Some(block), Kind::Continuation) if block.stream == head.stream => return Ok(()),
+    /// Processes a frame header.
+    fn begin_frame(&mut self, dir: Dir, frame: FrameHeader, out: EventSink<'_>) -> Result<(), Opaque> {
+        let direction = self.direction(dir);
+        match (direction.block, frame.frame_type) {
+            (None, FrameType::Continuation) => return Err(Opaque::Http2),
+            (None, _) => direction.payload.clear(),
+            // Section 6.10: no other frame may interrupt a field block.
+            (Some(block), FrameType::Continuation) if block.stream == frame.stream => return Ok(()),
             (Some(_), _) => return Err(Opaque::Http2),
         }
-        let id = self.id(head.stream);
-        match (head.kind, dir) {
-            (Kind::Headers, Dir::Up) if self.is_new(head.stream, dir) => out(Event::Begin { id, dir }),
-            (Kind::Headers | Kind::Data | Kind::PushPromise, _) if !self.was_opened(head.stream) => {
+        let id = self.exchange_id(frame.stream);
+        match (frame.frame_type, dir) {
+            (FrameType::Headers, Dir::Up) if self.is_new(frame.stream, dir) => out(Event::Begin { id, dir }),
+            (FrameType::Headers | FrameType::Data | FrameType::PushPromise, _) if !self.was_opened(frame.stream) => {
                 return Err(Opaque::Http2);
             }
-            (Kind::Headers, Dir::Down) if self.streams.get(&head.stream).is_some_and(|s| s.at(dir) == At::Head) => {
+            (FrameType::Headers, Dir::Down)
+                if self.streams.get(&frame.stream).is_some_and(|s| s.state(dir) == DirectionState::Head) =>
+            {
                 out(Event::Begin { id, dir });
             }
-            (Kind::PushPromise, Dir::Up) => return Err(Opaque::Http2),
+            (FrameType::PushPromise, Dir::Up) => return Err(Opaque::Http2),
             _ => {}
         }
         Ok(())
     }
 
-    fn payload(&mut self, dir: Dir, head: Head, piece: &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
-        let keep = match head.kind {
-            Kind::Data => {
-                if let Some(stream) = self.streams.get_mut(&head.stream)
+    /// Processes a piece of a frame's payload.
+    fn read_payload(&mut self, dir: Dir, frame: FrameHeader, piece: &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
+        let keep = match frame.frame_type {
+            FrameType::Data => {
+                if let Some(stream) = self.streams.get_mut(&frame.stream)
                     && stream.data(dir, piece, out).is_err()
                 {
-                    self.give_up(head.stream, out);
+                    self.stream_becomes_opaque(frame.stream, out);
                 }
                 return Ok(());
             }
-            Kind::Other => return Ok(()),
-            // The rest is for people.
-            Kind::GoAway => GOAWAY,
-            Kind::Headers | Kind::Continuation | Kind::PushPromise | Kind::Settings | Kind::Reset => usize::MAX,
+            FrameType::Other => return Ok(()),
+            // The rest of the payload is an error code and debug data.
+            FrameType::GoAway => GOAWAY_STREAM_ID_BYTES,
+            FrameType::Headers
+            | FrameType::Continuation
+            | FrameType::PushPromise
+            | FrameType::Settings
+            | FrameType::Reset => usize::MAX,
         };
-        let payload = &mut self.side(dir).payload;
+        let payload = &mut self.direction(dir).payload;
         let piece = piece.get(..keep.saturating_sub(payload.len())).unwrap_or(piece);
-        if payload.len() + piece.len() > MAX_LIST {
+        if payload.len() + piece.len() > MAX_HEADER_LIST_BYTES {
             return Err(Opaque::LimitExceeded);
         }
         payload.extend_from_slice(piece);
         Ok(())
     }
 
-    /// A frame is over.
-    fn finish(&mut self, dir: Dir, head: Head, out: EventSink<'_>) -> Result<(), Opaque> {
-        let stream = head.stream;
-        match head.kind {
-            Kind::Data if head.ends_stream() => self.end_stream(stream, dir, out),
-            Kind::Headers | Kind::PushPromise | Kind::Continuation => {
-                let is_promise = head.kind == Kind::PushPromise;
-                let first = Block { stream, is_promise, ends_stream: head.ends_stream() };
-                let block = self.side(dir).block.take().unwrap_or(first);
-                if !head.ends_block() {
-                    self.side(dir).block = Some(block);
+    /// Processes the end of a frame.
+    fn end_frame(&mut self, dir: Dir, frame: FrameHeader, out: EventSink<'_>) -> Result<(), Opaque> {
+        let stream = frame.stream;
+        match frame.frame_type {
+            FrameType::Data if frame.ends_stream() => self.end_stream(stream, dir, out),
+            FrameType::Headers | FrameType::PushPromise | FrameType::Continuation => {
+                let is_promise = frame.frame_type == FrameType::PushPromise;
+                let first = FieldBlock { stream, is_promise, ends_stream: frame.ends_stream() };
+                let block = self.direction(dir).block.take().unwrap_or(first);
+                if !frame.ends_block() {
+                    self.direction(dir).block = Some(block);
                     return Ok(());
                 }
-                self.block(dir, block, out)?;
+                self.read_block(dir, block, out)?;
             }
-            Kind::Reset => self.change(stream, |stream| stream.reset(dir, out)),
-            Kind::Settings if head.is_ack() => {
-                if let Some(Some(size)) = self.side(dir.opposite()).settings.pop_front() {
-                    self.side(dir).decoder.allow(size);
+            FrameType::Reset => self.update(stream, |stream| stream.reset(dir, out)),
+            FrameType::Settings if frame.is_ack() => {
+                if let Some(Some(size)) = self.direction(dir.opposite()).settings.pop_front() {
+                    self.direction(dir).decoder.set_max_table_size(size);
                 }
             }
-            Kind::Settings => {
-                let settings = Settings::read(&self.side(dir).payload);
-                if self.side(dir).settings.len() >= MAX_SETTINGS {
+            FrameType::Settings => {
+                let settings = Settings::parse(&self.direction(dir).payload);
+                if self.direction(dir).settings.len() >= MAX_UNACKNOWLEDGED_SETTINGS {
                     return Err(Opaque::LimitExceeded);
                 }
-                self.side(dir).settings.push_back(settings.table);
-                let opposite = self.side(dir.opposite());
-                settings.largest_frame.into_iter().for_each(|size| opposite.frames.allow(size));
+                self.direction(dir).settings.push_back(settings.table_size);
+                let opposite = self.direction(dir.opposite());
+                settings.max_frame_size.into_iter().for_each(|size| opposite.frames.set_max_size(size));
             }
-            Kind::GoAway => {
-                let side = self.side(dir);
-                let last = side.payload.first_chunk().map_or(0, |id| u32::from_be_bytes(*id) & !RESERVED);
-                side.takes = side.takes.min(last);
+            FrameType::GoAway => {
+                let direction = self.direction(dir);
+                let last = direction.payload.first_chunk().map_or(0, |id| u32::from_be_bytes(*id) & !RESERVED_BIT);
+                direction.last_accepted = direction.last_accepted.min(last);
                 let above = self.streams.range(last.saturating_add(1)..).map(|(&id, _)| id);
                 let above: Vec<_> = above.filter(|&id| opened_by(id) == dir.opposite()).collect();
-                above.into_iter().for_each(|id| self.change(id, |stream| stream.reset(dir, out)));
+                above.into_iter().for_each(|id| self.update(id, |stream| stream.reset(dir, out)));
             }
-            Kind::Data | Kind::Other => {}
+            FrameType::Data | FrameType::Other => {}
         }
-        self.side(dir).tidy();
+        self.direction(dir).release_memory();
         Ok(())
     }
 
-    /// A block of fields is whole.
-    fn block(&mut self, dir: Dir, block: Block, out: EventSink<'_>) -> Result<(), Opaque> {
-        let Side { decoder, payload, .. } = self.side(dir);
+    /// Processes a complete field block.
+    fn read_block(&mut self, dir: Dir, block: FieldBlock, out: EventSink<'_>) -> Result<(), Opaque> {
+        let Http2Direction { decoder, payload, .. } = self.direction(dir);
         let (promised, payload) = match (block.is_promise, payload.split_first_chunk()) {
             (false, _) => (None, payload.as_slice()),
-            (true, Some((promised, payload))) => (Some(u32::from_be_bytes(*promised) & !RESERVED), payload),
+            (true, Some((promised, payload))) => (Some(u32::from_be_bytes(*promised) & !RESERVED_BIT), payload),
             (true, None) => return Err(Opaque::Http2),
         };
         let mut fields = Fields::default();
-        let size = decoder.decode(payload, &mut |name, value| fields.add(name, value)).map_err(|why| match why {
-            Malformed::TooLong => Opaque::LimitExceeded,
-            _ => Opaque::Hpack,
-        })?;
+        let field_bytes =
+            decoder.decode(payload, &mut |name, value| fields.add(name, value)).map_err(|why| match why {
+                HpackError::ListTooLong => Opaque::LimitExceeded,
+                _ => Opaque::Hpack,
+            })?;
         let is_new = self.is_new(block.stream, dir);
         match promised {
             Some(promised) if self.is_new(promised, dir) => {
-                out(Event::Begin { id: self.id(promised), dir: Dir::Up });
+                out(Event::Begin { id: self.exchange_id(promised), dir: Dir::Up });
                 let (head, _) = fields.request();
-                self.open(promised, head, Purpose::Exchange, size, out)?;
+                self.open_stream(promised, head, RequestPurpose::Exchange, field_bytes, out)?;
                 self.end_stream(promised, Dir::Up, out);
             }
             Some(_) => return Err(Opaque::Http2),
             None if is_new => {
                 let (head, purpose) = fields.request();
-                self.open(block.stream, head, purpose, size, out)?;
+                self.open_stream(block.stream, head, purpose, field_bytes, out)?;
             }
-            None => self.further(dir, block, fields, size, out)?,
+            None => self.read_further_block(dir, block, fields, field_bytes, out)?,
         }
         if block.ends_stream {
             self.end_stream(block.stream, dir, out);
@@ -289,106 +300,107 @@ impl Connection {
         Ok(())
     }
 
-    /// A request begins a stream.
-    fn open(
+    /// Opens a stream with a request.
+    fn open_stream(
         &mut self,
         id: u32,
         head: RequestHead,
-        purpose: Purpose,
-        size: usize,
+        purpose: RequestPurpose,
+        field_bytes: usize,
         out: EventSink<'_>,
     ) -> Result<(), Opaque> {
         let by = opened_by(id);
-        *(if by == Dir::Up { &mut self.last_asked } else { &mut self.last_promised }) = id;
+        *(if by == Dir::Up { &mut self.last_requested } else { &mut self.last_promised }) = id;
         if self.streams.len() >= MAX_STREAMS {
             return Err(Opaque::LimitExceeded);
         }
-        let exchange = self.id(id);
+        let exchange = self.exchange_id(id);
         out(Event::Request { id: exchange, head });
         let mut stream = Stream::new(exchange, purpose, out);
-        // Section 6.8: who sent a GOAWAY does not look at what was on its way; and who has left never answers.
-        if id > self.side(by.opposite()).takes {
+        // Section 6.8: after a GOAWAY, the sender ignores streams with a higher id. After the end of the responses' direction,
+        // there will be no response.
+        if id > self.direction(by.opposite()).last_accepted {
             stream.reset(by.opposite(), out);
         }
         if let Some(how) = self.down.ended {
             stream.end(Dir::Down, Finish::Truncated(how), out);
         }
-        if !stream.is_over() {
+        if !stream.is_ended() {
             self.streams.insert(id, stream);
         }
-        self.keep(id, size)
+        self.count_fields(id, field_bytes)
     }
 
-    /// A block on a stream that was opened before: of an answer, or after a body. On one that is over it is nobody's.
-    fn further(
+    /// Processes a field block on a known stream: a response's head, or trailers. On an ended stream the block is ignored.
+    fn read_further_block(
         &mut self,
         dir: Dir,
-        block: Block,
+        block: FieldBlock,
         fields: Fields,
-        size: usize,
+        field_bytes: usize,
         out: EventSink<'_>,
     ) -> Result<(), Opaque> {
         let Some(stream) = self.streams.get_mut(&block.stream) else {
             return Ok(());
         };
-        match stream.at(dir) {
-            At::Head => match fields.response() {
-                // Interim ones are not the answer, and never the end (section 8.1).
+        match stream.state(dir) {
+            DirectionState::Head => match fields.response() {
+                // Interim responses are not reported, and they cannot end a stream (section 8.1).
                 Some(head) if head.status < 200 && !block.ends_stream => return Ok(()),
-                Some(head) if head.status >= 200 => stream.answer(head, out),
-                Some(_) | None => self.give_up(block.stream, out),
+                Some(head) if head.status >= 200 => stream.respond(head, out),
+                Some(_) | None => self.stream_becomes_opaque(block.stream, out),
             },
-            At::Body if block.ends_stream => {
+            DirectionState::Body if block.ends_stream => {
                 stream.trailers(dir, fields.trailers(), out);
             }
-            At::Body => self.give_up(block.stream, out),
-            At::Ended => {}
+            DirectionState::Body => self.stream_becomes_opaque(block.stream, out),
+            DirectionState::Ended => {}
         }
-        self.keep(block.stream, size)
+        self.count_fields(block.stream, field_bytes)
     }
 
-    /// Fields of `size` are kept by somebody as long as the stream is open.
-    fn keep(&mut self, id: u32, size: usize) -> Result<(), Opaque> {
+    /// Counts the size of fields, which the recorder stores until the stream ends.
+    fn count_fields(&mut self, id: u32, size: usize) -> Result<(), Opaque> {
         if let Some(stream) = self.streams.get_mut(&id) {
-            stream.fields += size;
-            self.fields += size;
+            stream.field_bytes += size;
+            self.field_bytes += size;
         }
-        if self.fields > MAX_FIELDS { Err(Opaque::LimitExceeded) } else { Ok(()) }
+        if self.field_bytes > MAX_OPEN_FIELDS_BYTES { Err(Opaque::LimitExceeded) } else { Ok(()) }
     }
 
     fn end_stream(&mut self, id: u32, dir: Dir, out: EventSink<'_>) {
-        self.change(id, |stream| stream.end(dir, Finish::Complete, out));
+        self.update(id, |stream| stream.end(dir, Finish::Complete, out));
     }
 
-    fn give_up(&mut self, id: u32, out: EventSink<'_>) {
-        self.change(id, |stream| stream.give_up(out));
+    fn stream_becomes_opaque(&mut self, id: u32, out: EventSink<'_>) {
+        self.update(id, |stream| stream.become_opaque(out));
     }
 
-    /// Changes a stream, and forgets it if it is over then.
-    fn change(&mut self, id: u32, change: impl FnOnce(&mut Stream)) {
+    /// Updates a stream, and removes it if it has ended.
+    fn update(&mut self, id: u32, update: impl FnOnce(&mut Stream)) {
         if let Some(stream) = self.streams.get_mut(&id) {
-            change(stream);
-            if stream.is_over() {
-                self.fields -= stream.fields;
+            update(stream);
+            if stream.is_ended() {
+                self.field_bytes -= stream.field_bytes;
                 self.streams.remove(&id);
             }
         }
     }
 
-    /// Whether who sends in direction `dir` may open stream `id` now (section 5.1.1).
+    /// Returns true if the sender in direction `dir` may open stream `id` now (section 5.1.1).
     fn is_new(&self, id: u32, dir: Dir) -> bool {
         id > 0 && opened_by(id) == dir && !self.was_opened(id)
     }
 
     fn was_opened(&self, id: u32) -> bool {
-        id <= if opened_by(id) == Dir::Up { self.last_asked } else { self.last_promised }
+        id <= if opened_by(id) == Dir::Up { self.last_requested } else { self.last_promised }
     }
 
-    fn id(&self, stream: u32) -> ExchangeId {
-        ExchangeId(stream.wrapping_add(self.numbered_from))
+    fn exchange_id(&self, stream: u32) -> ExchangeId {
+        ExchangeId(stream.wrapping_add(self.id_offset))
     }
 
-    fn side(&mut self, dir: Dir) -> &mut Side {
+    fn direction(&mut self, dir: Dir) -> &mut Http2Direction {
         match dir {
             Dir::Up => &mut self.up,
             Dir::Down => &mut self.down,
@@ -396,49 +408,49 @@ impl Connection {
     }
 }
 
-impl Side {
+impl Http2Direction {
     fn new() -> Self {
         Self {
-            frames: Frames::new(),
+            frames: FrameReader::new(),
             decoder: Decoder::new(),
             payload: Vec::new(),
             block: None,
             settings: VecDeque::new(),
-            takes: u32::MAX,
+            last_accepted: u32::MAX,
             ended: None,
         }
     }
 
-    /// Gives back what an unusually large block took.
-    fn tidy(&mut self) {
-        if self.block.is_none() && self.payload.capacity() > KEPT_PAYLOAD {
+    /// Frees the payload buffer if a large block has enlarged it.
+    fn release_memory(&mut self) {
+        if self.block.is_none() && self.payload.capacity() > MAX_KEPT_PAYLOAD_BYTES {
             self.payload = Vec::new();
         }
     }
 }
 
-/// Clients open odd streams (section 5.1.1).
+/// Returns the direction of the request on a stream: clients open odd streams (section 5.1.1).
 fn opened_by(stream: u32) -> Dir {
     if stream % 2 == 1 { Dir::Up } else { Dir::Down }
 }
 
-/// Section 3.4.
+/// The client's connection preface (section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Of a stream's four bytes, the bit that means nothing.
-const RESERVED: u32 = 1 << 31;
+/// The reserved bit in the four bytes of a stream id.
+const RESERVED_BIT: u32 = 1 << 31;
 
-/// What of a GOAWAY says what becomes of streams.
-const GOAWAY: usize = 4;
+/// The size of the stream id in a GOAWAY frame; the rest of the frame has no effect on streams.
+const GOAWAY_STREAM_ID_BYTES: usize = 4;
 
-/// The most exchanges that are open at a time, as many as HTTP/1 keeps track of. Servers allow some hundreds.
+/// The largest number of open streams, as for HTTP/1. Servers allow some hundreds.
 const MAX_STREAMS: usize = 10_000;
 
-/// The most that the fields of all open exchanges may come to: with HPACK some bytes stand for many.
-const MAX_FIELDS: usize = 64 * 1024 * 1024;
+/// The largest total size of the fields of all open streams. HPACK can encode large fields in a few bytes.
+const MAX_OPEN_FIELDS_BYTES: usize = 64 * 1024 * 1024;
 
-/// The most SETTINGS frames that wait for their acknowledgement (as CVE-2019-9515 has it, sent without end).
-const MAX_SETTINGS: usize = 1000;
+/// The largest number of unacknowledged SETTINGS frames (settings flood, CVE-2019-9515).
+const MAX_UNACKNOWLEDGED_SETTINGS: usize = 1000;
 
-/// The room that a direction keeps for the next block.
-const KEPT_PAYLOAD: usize = 16 * 1024;
+/// The largest payload buffer that a direction keeps for the next block.
+const MAX_KEPT_PAYLOAD_BYTES: usize = 16 * 1024;

@@ -1,9 +1,9 @@
-//! Writes what tests send: frames, and blocks of fields without any compression.
+//! Encodes frames and uncompressed field blocks for tests.
 
-/// A frame of `kind` with `flags`.
-pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+/// Encodes a frame.
+pub(crate) fn frame(frame_type: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    [&length[1..], &[frame_type, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 pub(crate) const END_STREAM: u8 = 0x1;
@@ -12,7 +12,7 @@ pub(crate) const END_HEADERS: u8 = 0x4;
 pub(crate) const PADDED: u8 = 0x8;
 pub(crate) const PRIORITY: u8 = 0x20;
 
-/// Literals that are not indexed: `:method GET` and so on, a line each.
+/// Encodes fields as literals without indexing. Each line is a field such as `:method GET`.
 pub(crate) fn block(fields: &str) -> Vec<u8> {
     fields.lines().map(str::trim).filter(|line| !line.is_empty()).flat_map(literal).collect()
 }
@@ -66,7 +66,7 @@ pub(crate) fn goaway(last: u32) -> Vec<u8> {
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A plain request.
+/// The fields of a simple request.
 pub(crate) const GET: &str = ":method GET
     :scheme https
     :authority a

@@ -1,25 +1,25 @@
-//! Dialogues with the tap, one for each thing that connections do. Each is shown whole and in pieces of several sizes.
+//! Dialogues with the HTTP/2 tap. Each runs unsplit and in pieces of several sizes.
 
 use super::Http2Tap;
 use super::testing::*;
 use crate::wire::tap::testing::DialogueStep::{self, Down, End, Up};
-use crate::wire::tap::testing::seen_however_cut;
+use crate::wire::tap::testing::events_in_any_pieces;
 use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Tap};
 
-/// What is seen after the client's preface.
+/// Asserts the events of `steps` after the client's preface and both SETTINGS.
 #[track_caller]
 fn dialogue(steps: &[DialogueStep<'_>], lines: &[&str]) {
     let settings = settings(&[]);
     let steps = [&[Up(PREFACE), Up(&settings), Down(&settings)], steps].concat();
-    assert_eq!(seen_however_cut(Http2Tap::new, &steps), lines);
+    assert_eq!(events_in_any_pieces(Http2Tap::new, &steps), lines);
 }
 
-/// The same, where stream 1 was opened by a `GET`, whose lines are left out.
+/// Like [`dialogue`], after a `GET` on stream 1 whose events are omitted.
 #[track_caller]
 fn after_get(steps: &[DialogueStep<'_>], lines: &[&str]) {
     let get = headers(1, END_STREAM, GET);
-    let asked = ["1> begins", "1> GET https://a/ Http2", "1> ends Complete"];
-    dialogue(&[&[Up(&get)], steps].concat(), &[&asked, lines].concat());
+    let request_events = ["1> begins", "1> GET https://a/ Http2", "1> ends Complete"];
+    dialogue(&[&[Up(&get)], steps].concat(), &[&request_events, lines].concat());
 }
 
 const OPAQUE: &str = "opaque: malformed HTTP/2 framing";
@@ -28,7 +28,7 @@ mod messages {
     use super::*;
 
     #[test]
-    fn bodies_and_trailers() {
+    fn reads_bodies_and_trailers() {
         dialogue(
             &[
                 Up(&headers(1, 0, ":method POST\n:scheme https\n:path /a?b\n:authority A.example\nX y")),
@@ -55,7 +55,7 @@ mod messages {
     }
 
     #[test]
-    fn an_end_of_its_own() {
+    fn an_empty_data_frame_may_end_a_stream() {
         after_get(
             &[Down(&headers(1, 0, ":status 200")), Down(&data(1, 0, b"")), Down(&data(1, END_STREAM, b""))],
             &["1< begins", "1< 200  Http2", "1< ends Complete"],
@@ -64,7 +64,7 @@ mod messages {
     }
 
     #[test]
-    fn requests_trailers() {
+    fn reads_trailers_of_requests() {
         dialogue(
             &[Up(&headers(1, 0, GET)), Up(&headers(1, END_STREAM, ":path no\nx-sum 1"))],
             &["1> begins", "1> GET https://a/ Http2", "1> trailers x-sum: 1;", "1> ends Complete"],
@@ -72,7 +72,7 @@ mod messages {
     }
 
     #[test]
-    fn interim_answers() {
+    fn skips_interim_responses() {
         after_get(
             &[
                 Down(&headers(1, 0, ":status 100")),
@@ -84,7 +84,7 @@ mod messages {
     }
 
     #[test]
-    fn padding_and_priority() {
+    fn removes_padding_and_priority() {
         let request = [&[3, 0x80, 0, 0, 0, 7][..], &block(GET), &[0; 3]].concat();
         dialogue(
             &[
@@ -97,7 +97,7 @@ mod messages {
     }
 
     #[test]
-    fn a_head_in_many_frames() {
+    fn joins_a_field_block_of_many_frames() {
         let fields = block(GET);
         let mut bytes = frame(0x1, END_STREAM, 1, b"");
         for byte in fields.chunks(1) {
@@ -109,7 +109,7 @@ mod messages {
     }
 
     #[test]
-    fn cookies_are_joined() {
+    fn joins_cookies() {
         dialogue(
             &[Up(&headers(1, 0, "x y\ncookie a=1\nz w\ncookie b=2\n:method GET"))],
             &["1> begins", "1> GET  Http2 x: y; cookie: a=1; b=2; z: w;"],
@@ -117,7 +117,7 @@ mod messages {
     }
 
     #[test]
-    fn what_connect_opens_is_a_body() {
+    fn the_tunnel_of_a_connect_is_a_body() {
         dialogue(
             &[
                 Up(&headers(1, 0, ":method CONNECT\n:authority b:22")),
@@ -138,7 +138,7 @@ mod messages {
     }
 
     #[test]
-    fn what_nobody_knows_passes() {
+    fn ignores_irrelevant_and_unknown_frames() {
         after_get(
             &[
                 Down(&frame(0x6, 0, 0, b"pingpong")),
@@ -156,7 +156,7 @@ mod streams {
     use super::*;
 
     #[test]
-    fn many_at_once_in_any_order() {
+    fn streams_may_interleave() {
         dialogue(
             &[
                 Up(&headers(1, 0, GET)),
@@ -192,7 +192,7 @@ mod streams {
     }
 
     #[test]
-    fn a_promise_is_an_exchange() {
+    fn a_push_promise_is_an_exchange() {
         after_get(
             &[
                 Down(&push_promise(1, 2, ":method GET\n:scheme https\n:authority a\n:path /style.css")),
@@ -222,33 +222,34 @@ mod streams {
     }
 
     #[test]
-    fn a_reset_ends_what_is_open() {
+    fn a_reset_ends_both_directions() {
         after_get(
             &[Down(&headers(1, 0, ":status 200")), Down(&data(1, 0, b"so")), Down(&reset(1, 2))],
             &["1< begins", "1< 200  Http2", "1< | so", "1< ends Truncated(Reset)"],
         );
         after_get(&[Down(&reset(1, 7))], &["1< ends Truncated(Reset)"]);
         after_get(&[Up(&reset(1, 8)), Down(&reset(1, 8)), Up(&reset(9, 8))], &["1< ends Truncated(Abandoned)"]);
-        let asked = ["1> begins", "1> GET https://a/ Http2"];
+        let request_events = ["1> begins", "1> GET https://a/ Http2"];
         dialogue(
             &[Up(&headers(1, 0, GET)), Up(&reset(1, 8))],
-            &[&asked[..], &["1> ends Truncated(Reset)", "1< ends Truncated(Abandoned)"]].concat(),
+            &[&request_events[..], &["1> ends Truncated(Reset)", "1< ends Truncated(Abandoned)"]].concat(),
         );
-        // An answer that needs no more of the request (RFC 9113 section 8.1).
+        // A response that does not need the rest of the request (RFC 9113 section 8.1).
         dialogue(
             &[Up(&headers(1, 0, GET)), Down(&headers(1, END_STREAM, ":status 413")), Down(&reset(1, 0))],
-            &[&asked[..], &["1< begins", "1< 413  Http2", "1< ends Complete", "1> ends Truncated(Abandoned)"]].concat(),
+            &[&request_events[..], &["1< begins", "1< 413  Http2", "1< ends Complete", "1> ends Truncated(Abandoned)"]]
+                .concat(),
         );
     }
 
     #[test]
-    fn what_travels_while_a_stream_is_reset_is_nobodys_but_the_table_learns() {
-        // "x: y" into the table of the way down, and out of it.
-        let learned = [b"\x88".to_vec(), b"\x40\x01x\x01y".to_vec()].concat();
+    fn frames_after_a_reset_are_ignored_but_decoded() {
+        // Adds "x: y" to the dynamic table of the direction down, where a later block refers to it.
+        let block = [b"\x88".to_vec(), b"\x40\x01x\x01y".to_vec()].concat();
         after_get(
             &[
                 Up(&reset(1, 8)),
-                Down(&frame(0x1, END_HEADERS, 1, &learned)),
+                Down(&frame(0x1, END_HEADERS, 1, &block)),
                 Down(&data(1, END_STREAM, b"late")),
                 Up(&headers(3, END_STREAM, GET)),
                 Down(&frame(0x1, END_HEADERS | END_STREAM, 3, b"\x88\xbe")),
@@ -266,7 +267,7 @@ mod streams {
     }
 
     #[test]
-    fn going_away_cuts_what_is_above() {
+    fn goaway_truncates_the_streams_above() {
         after_get(
             &[
                 Up(&headers(3, 0, GET)),
@@ -292,7 +293,7 @@ mod streams {
     }
 
     #[test]
-    fn the_end_of_the_connection_ends_all() {
+    fn the_end_of_the_connection_ends_all_streams() {
         after_get(
             &[
                 Up(&headers(3, 0, GET)),
@@ -318,33 +319,33 @@ mod streams {
     }
 
     #[test]
-    fn an_exchange_that_makes_no_sense_ends_alone() {
-        let alone = |bytes: &[u8], lines: &[&str]| {
+    fn an_invalid_exchange_does_not_affect_others() {
+        let assert_isolated = |bytes: &[u8], lines: &[&str]| {
             let next = ["3> begins", "3> GET https://a/ Http2", "3> ends Complete", "3< begins", "3< 200  Http2"];
             after_get(
                 &[Down(bytes), Up(&headers(3, END_STREAM, GET)), Down(&headers(3, END_STREAM, ":status 200"))],
                 &[lines, &next, &["3< ends Complete"]].concat(),
             );
         };
-        alone(&data(1, 0, b"body"), &["1< ends Opaque"]);
-        alone(&data(1, END_STREAM, b""), &["1< ends Opaque"]);
-        alone(&headers(1, END_STREAM, "no status"), &["1< begins", "1< ends Opaque"]);
-        alone(&headers(1, END_STREAM, ":status 103"), &["1< begins", "1< ends Opaque"]);
+        assert_isolated(&data(1, 0, b"body"), &["1< ends Opaque"]);
+        assert_isolated(&data(1, END_STREAM, b""), &["1< ends Opaque"]);
+        assert_isolated(&headers(1, END_STREAM, "no status"), &["1< begins", "1< ends Opaque"]);
+        assert_isolated(&headers(1, END_STREAM, ":status 103"), &["1< begins", "1< ends Opaque"]);
         let twice = [headers(1, 0, ":status 200"), headers(1, 0, ":status 200")].concat();
-        alone(&twice, &["1< begins", "1< 200  Http2", "1< ends Opaque"]);
+        assert_isolated(&twice, &["1< begins", "1< 200  Http2", "1< ends Opaque"]);
     }
 
     #[test]
-    fn nothing_is_kept_of_what_is_over() {
+    fn no_state_remains_of_ended_streams() {
         let mut tap = Http2Tap::new();
         tap.data(Dir::Up, PREFACE, &mut |_| ());
         let mut ends = 0;
         for id in (1..=40_001).step_by(2) {
             tap.data(Dir::Up, &headers(id, END_STREAM, GET), &mut |event| ends += u32::from(is_end(&event)));
-            assert!(!tap.keeps_nothing());
+            assert!(!tap.is_empty());
             let answer = [headers(id, 0, ":status 200"), data(id, END_STREAM, b"x")].concat();
             tap.data(Dir::Down, &answer, &mut |event| ends += u32::from(is_end(&event)));
-            assert!(tap.keeps_nothing());
+            assert!(tap.is_empty());
         }
         assert_eq!(ends, 2 * 20_001);
     }
@@ -354,13 +355,13 @@ mod streams {
     }
 }
 
-mod sockets {
+mod websockets {
     use super::*;
 
     const CONNECT: &str = ":method CONNECT\n:protocol websocket\n:scheme https\n:authority a\n:path /chat";
 
     #[test]
-    fn many_on_one_connection() {
+    fn several_on_one_connection() {
         dialogue(
             &[
                 Up(&headers(1, 0, CONNECT)),
@@ -406,7 +407,7 @@ mod sockets {
     }
 
     #[test]
-    fn refused() {
+    fn a_refused_request_is_an_exchange() {
         dialogue(
             &[
                 Up(&headers(1, 0, CONNECT)),
@@ -427,7 +428,7 @@ mod sockets {
     }
 
     #[test]
-    fn a_malformed_one_leaves_the_connection_alone() {
+    fn a_malformed_websocket_does_not_affect_the_connection() {
         dialogue(
             &[
                 Up(&headers(1, 0, CONNECT)),
@@ -460,7 +461,7 @@ mod sockets {
     }
 
     #[test]
-    fn an_opaque_connection_ends_their_messages() {
+    fn an_opaque_connection_ends_open_messages() {
         dialogue(
             &[
                 Up(&headers(1, 0, CONNECT)),
@@ -486,50 +487,50 @@ mod sockets {
     }
 }
 
-mod settings_of_tables {
+mod settings_frames {
     use super::*;
 
-    const TABLE: u16 = 1;
+    const HEADER_TABLE_SIZE: u16 = 1;
 
     #[test]
-    fn take_effect_where_they_are_acknowledged() {
+    fn a_table_size_takes_effect_where_it_is_acknowledged() {
         let status = frame(0x1, END_HEADERS | END_STREAM, 1, b"\x3f\xe2\x1f\x88");
         let lines = ["1< begins", "1< 200  Http2", "1< ends Complete"];
-        let announced = settings(&[(TABLE, 4097)]);
-        // The first acknowledgement is of the settings that began the connection.
+        let announced = settings(&[(HEADER_TABLE_SIZE, 4097)]);
+        // The first acknowledgement is for the settings at the start of the connection.
         let acknowledged = [acknowledge(), acknowledge(), status.clone()].concat();
         after_get(&[Up(&announced), Down(&acknowledged)], &lines);
         let early = [acknowledge(), status.clone()].concat();
         let hpack = ["1< begins", "1< ends Opaque", "opaque: a malformed HTTP/2 field block"];
         after_get(&[Up(&announced), Down(&early), Down(&acknowledge())], &hpack);
-        // What the origin announced is for the client's blocks.
+        // The origin's settings apply to the client's blocks.
         after_get(&[Down(&announced), Up(&acknowledge()), Up(&acknowledge()), Down(&status)], &hpack);
     }
 
     #[test]
-    fn bind_the_client_too() {
+    fn a_table_size_applies_to_the_client_too() {
         let get = frame(0x1, END_HEADERS | END_STREAM, 1, b"\x3f\xe2\x1f\x82\x84");
         let acknowledged = [acknowledge(), acknowledge(), get].concat();
         dialogue(
-            &[Down(&settings(&[(TABLE, 4097)])), Up(&acknowledged)],
+            &[Down(&settings(&[(HEADER_TABLE_SIZE, 4097)])), Up(&acknowledged)],
             &["1> begins", "1> GET / Http2", "1> ends Complete"],
         );
     }
 
     #[test]
-    fn a_stray_acknowledgement_is_nothing() {
+    fn ignores_stray_acknowledgements() {
         dialogue(&[Down(&acknowledge().repeat(9)), Up(&acknowledge().repeat(9))], &[]);
     }
 
     #[test]
-    fn larger_frames_as_announced() {
+    fn accepts_larger_frames_if_announced() {
         let large = frame(0x1, END_HEADERS | END_STREAM, 1, &[&block(GET)[..], &b"\0\x01x\0".repeat(5000)].concat());
         let steps = [Up(PREFACE), Down(&settings(&[(5, 50_000)])), Up(&large)];
-        let seen = seen_however_cut(Http2Tap::new, &steps);
+        let seen = events_in_any_pieces(Http2Tap::new, &steps);
         assert_eq!(seen.len(), 3);
         assert_eq!(seen[1].matches(" x: ;").count(), 5000);
         let steps = [Up(PREFACE), Up(&settings(&[(5, 50_000)])), Up(&large)];
-        assert_eq!(seen_however_cut(Http2Tap::new, &steps), [OPAQUE]);
+        assert_eq!(events_in_any_pieces(Http2Tap::new, &steps), [OPAQUE]);
     }
 }
 
@@ -537,32 +538,32 @@ mod opaque {
     use super::*;
 
     #[test]
-    fn without_its_preface() {
+    fn without_a_preface() {
         for up in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\t"] {
-            assert_eq!(seen_however_cut(Http2Tap::new, &[Up(up), Down(b"HTTP/1.1 200 OK\r\n\r\n")]), [OPAQUE]);
+            assert_eq!(events_in_any_pieces(Http2Tap::new, &[Up(up), Down(b"HTTP/1.1 200 OK\r\n\r\n")]), [OPAQUE]);
         }
         let steps = [Up(PREFACE), Down(b"HTTP/1.1 400 Bad Request\r\n\r\n"), End(Dir::Down, Ending::Clean)];
-        assert_eq!(seen_however_cut(Http2Tap::new, &steps), [OPAQUE]);
+        assert_eq!(events_in_any_pieces(Http2Tap::new, &steps), [OPAQUE]);
     }
 
     #[test]
-    fn what_makes_no_sense_ends_all_and_says_so_once() {
+    fn an_invalid_frame_ends_all_streams() {
         let up: &[(&str, Vec<u8>)] = &[
-            ("a stream of the origin's", headers(2, 0, GET)),
+            ("a stream id of the origin", headers(2, 0, GET)),
             ("data on no stream", data(3, 0, b"x")),
-            ("a promise by the client", push_promise(1, 2, GET)),
-            ("a continuation of nothing", frame(0x9, 0, 1, b"")),
-            ("a frame within a head", [frame(0x1, 0, 1, b""), frame(0x6, 0, 0, &[0; 8])].concat()),
-            ("another head within a head", [frame(0x1, 0, 1, b""), frame(0x9, 0, 3, b"")].concat()),
-            ("half a setting", frame(0x4, 0, 0, b"\0")),
+            ("a push promise by the client", push_promise(1, 2, GET)),
+            ("a continuation without a field block", frame(0x9, 0, 1, b"")),
+            ("a frame within a field block", [frame(0x1, 0, 1, b""), frame(0x6, 0, 0, &[0; 8])].concat()),
+            ("a continuation of another stream", [frame(0x1, 0, 1, b""), frame(0x9, 0, 3, b"")].concat()),
+            ("an incomplete setting", frame(0x4, 0, 0, b"\0")),
             ("more padding than frame", data(1, PADDED, b"\x01")),
         ];
         let down: &[(&str, Vec<u8>)] = &[
-            ("an answer to nothing", headers(3, 0, ":status 200")),
-            ("an answer on no promise", headers(2, 0, ":status 200")),
-            ("a promise of a client's stream", push_promise(1, 3, GET)),
-            ("a promise of stream 0", push_promise(1, 0, GET)),
-            ("a promise without a stream", frame(0x5, END_HEADERS, 1, b"\0\0")),
+            ("a response without a request", headers(3, 0, ":status 200")),
+            ("a response without a push promise", headers(2, 0, ":status 200")),
+            ("a push promise with a stream id of the client", push_promise(1, 3, GET)),
+            ("a push promise of stream 0", push_promise(1, 0, GET)),
+            ("a push promise without a stream id", frame(0x5, END_HEADERS, 1, b"\0\0")),
             ("a frame of another protocol", b"SSH-2.0-OpenSSH".to_vec()),
         ];
         let ups = up.iter().map(|(what, bytes)| (what, Up(bytes)));
@@ -576,12 +577,12 @@ mod opaque {
                 End(Dir::Up, Ending::Clean),
             ];
             let lines = ["1> begins", "1> GET https://a/ Http2", "1> ends Opaque", "1< ends Opaque", OPAQUE];
-            assert_eq!(seen_however_cut(Http2Tap::new, &steps), lines, "{what}");
+            assert_eq!(events_in_any_pieces(Http2Tap::new, &steps), lines, "{what}");
         }
     }
 
     #[test]
-    fn fields_that_do_not_decode() {
+    fn an_invalid_field_block() {
         after_get(
             &[Down(&frame(0x1, END_HEADERS, 1, b"\x3f")), Down(&headers(1, END_STREAM, ":status 200"))],
             &["1< begins", "1< ends Opaque", "opaque: a malformed HTTP/2 field block"],
@@ -589,26 +590,26 @@ mod opaque {
     }
 
     #[test]
-    fn more_than_any_limit() {
-        const TOO_LONG: &str = "opaque: an exceeded limit (head size, chunk line length or number of exchanges)";
+    fn limits() {
+        const LIMIT_EXCEEDED: &str = "opaque: an exceeded limit (head size, chunk line length or number of exchanges)";
         let flood = [frame(0x1, 0, 1, b""), frame(0x9, 0, 1, &[0x88; 16_000]).repeat(17)].concat();
-        let last = |bytes: &[u8]| {
+        let last_event = |bytes: &[u8]| {
             let (mut tap, mut last) = (Http2Tap::new(), String::new());
             tap.data(Dir::Up, PREFACE, &mut |_| ());
             tap.data(Dir::Up, bytes, &mut |event| last = format!("{event:?}"));
             last
         };
-        dialogue(&[Up(&flood)], &["1> begins", TOO_LONG]);
-        assert_eq!(last(&settings(&[]).repeat(1001)), "Opaque { why: LimitExceeded }");
-        assert_ne!(last(&settings(&[]).repeat(1000)), "Opaque { why: LimitExceeded }");
+        dialogue(&[Up(&flood)], &["1> begins", LIMIT_EXCEEDED]);
+        assert_eq!(last_event(&settings(&[]).repeat(1001)), "Opaque { why: LimitExceeded }");
+        assert_ne!(last_event(&settings(&[]).repeat(1000)), "Opaque { why: LimitExceeded }");
         let requests = |count: u32| (0..count).flat_map(|i| headers(2 * i + 1, 0, GET)).collect::<Vec<_>>();
-        assert!(last(&requests(10_000)).contains("Request"));
-        assert_eq!(last(&requests(10_001)), "Opaque { why: LimitExceeded }");
-        // A field of 4000 bytes, sixty times in each of many requests that stay open.
-        let learned = [&b"\x40\x01a\x7f\xa0\x1e"[..], &[b'x'; 3999]].concat();
-        let mut bombs = frame(0x1, END_HEADERS, 1, &learned);
+        assert!(last_event(&requests(10_000)).contains("Request"));
+        assert_eq!(last_event(&requests(10_001)), "Opaque { why: LimitExceeded }");
+        // A field of 4000 bytes, repeated sixty times in each of many open requests.
+        let indexed = [&b"\x40\x01a\x7f\xa0\x1e"[..], &[b'x'; 3999]].concat();
+        let mut bombs = frame(0x1, END_HEADERS, 1, &indexed);
         bombs.extend((1..400).flat_map(|i| frame(0x1, END_HEADERS, 2 * i + 1, &[0xbe; 60])));
-        assert_eq!(last(&bombs), "Opaque { why: LimitExceeded }");
+        assert_eq!(last_event(&bombs), "Opaque { why: LimitExceeded }");
     }
 }
 
@@ -616,53 +617,53 @@ mod upgraded {
     use super::*;
 
     #[test]
-    fn the_first_stream_answers_what_http_1_asked() {
-        // A table of no bytes at all, so that the first block may not ask for more.
+    fn the_first_stream_answers_the_http_1_request() {
+        // The settings set the table size to 0, so the first block must not increase it.
         let tap = || Http2Tap::upgraded(ExchangeId(6), Some(b"AAEAAAAA"));
         let lines = ["6< begins", "6< 200  Http2", "6< | hi", "6< ends Complete"];
         let answer = [headers(1, 0, ":status 200"), data(1, END_STREAM, b"hi")].concat();
         let steps = [Down(&settings(&[])), Up(PREFACE), Down(&answer), Up(&headers(3, END_STREAM, GET))];
         let next = ["8> begins", "8> GET https://a/ Http2", "8> ends Complete"];
-        assert_eq!(seen_however_cut(tap, &steps), [&lines[..], &next].concat());
+        assert_eq!(events_in_any_pieces(tap, &steps), [&lines[..], &next].concat());
         let steps = [Down(&frame(0x1, END_HEADERS, 1, b"\x21\x88"))];
         let lines = ["6< begins", "6< ends Opaque", "opaque: a malformed HTTP/2 field block"];
-        assert_eq!(seen_however_cut(tap, &steps), lines);
+        assert_eq!(events_in_any_pieces(tap, &steps), lines);
     }
 
     #[test]
     fn ends_with_the_connection() {
         let tap = || Http2Tap::upgraded(ExchangeId(0), None);
-        assert_eq!(seen_however_cut(tap, &[End(Dir::Down, Ending::Reset)]), ["0< ends Truncated(Reset)"]);
+        assert_eq!(events_in_any_pieces(tap, &[End(Dir::Down, Ending::Reset)]), ["0< ends Truncated(Reset)"]);
     }
 }
 
-/// What real peers said to each other, and after it (`=`) what is seen of that.
+/// Recorded connections of real peers (`>` and `<`), followed by the expected events (`=`).
 mod recorded {
     use super::*;
-    use crate::wire::tap::testing::seen;
+    use crate::wire::tap::testing::events;
 
     #[track_caller]
-    fn conversation(text: &str) {
+    fn assert_recorded(text: &str) {
         let lines = |marks: &'static [&str]| {
             text.lines().filter_map(move |line| line.split_once(' ').filter(|(mark, _)| marks.contains(mark)))
         };
-        let said: Vec<_> = lines(&[">", "<"]).map(|(mark, hex)| (mark, from_hex(hex))).collect();
+        let sent: Vec<_> = lines(&[">", "<"]).map(|(mark, hex)| (mark, from_hex(hex))).collect();
         let mut steps: Vec<_> =
-            said.iter().map(|(mark, said)| if *mark == ">" { Up(said) } else { Down(said) }).collect();
+            sent.iter().map(|(mark, bytes)| if *mark == ">" { Up(bytes) } else { Down(bytes) }).collect();
         steps.extend([End(Dir::Up, Ending::Clean), End(Dir::Down, Ending::Clean)]);
         let expected: Vec<_> = lines(&["="]).map(|(_, line)| line).collect();
-        assert_eq!(seen_however_cut(Http2Tap::new, &steps), expected);
+        assert_eq!(events_in_any_pieces(Http2Tap::new, &steps), expected);
         let mut sizes = [1, 60, 2, 9, 300].into_iter().cycle();
-        assert_eq!(seen(&mut Http2Tap::new(), &steps, || sizes.next().unwrap()), expected);
+        assert_eq!(events(&mut Http2Tap::new(), &steps, || sizes.next().unwrap()), expected);
     }
 
     #[test]
     fn curl_and_python() {
-        conversation(include_str!("../../../tests/data/http2/curl.txt"));
+        assert_recorded(include_str!("../../../tests/data/http2/curl.txt"));
     }
 
     #[test]
-    fn nghttp2_and_itself() {
-        conversation(include_str!("../../../tests/data/http2/nghttp2.txt"));
+    fn nghttp2_client_and_server() {
+        assert_recorded(include_str!("../../../tests/data/http2/nghttp2.txt"));
     }
 }

@@ -1,4 +1,4 @@
-//! Drives a tap through a dialogue, and writes down what was seen, one line an event, pieces of one body joined:
+//! Feeds a dialogue to a tap and logs its events as text: one line for each event, pieces of one body joined.
 //!
 //! ```text
 //! > bytes up      0> GET /users
@@ -9,7 +9,7 @@ use super::{Dir, Ending, Event, ExchangeId, Tap};
 use crate::wire::message::Headers;
 use std::collections::BTreeMap;
 
-/// One line of a dialogue.
+/// One step of a dialogue: bytes in a direction, or the end of a direction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum DialogueStep<'a> {
     Up(&'a [u8]),
@@ -17,9 +17,14 @@ pub(crate) enum DialogueStep<'a> {
     End(Dir, Ending),
 }
 
-/// What `tap` sees of `steps` if each one's bytes come in pieces of `cut()` bytes (0 means all that is left).
-pub(crate) fn seen(tap: &mut dyn Tap, steps: &[DialogueStep<'_>], mut cut: impl FnMut() -> usize) -> Vec<String> {
-    let mut log = Log::default();
+/// Returns the events that `tap` reports for `steps`. The bytes of a step arrive in pieces of `piece_size()` bytes; 0 means
+/// all remaining bytes.
+pub(crate) fn events(
+    tap: &mut dyn Tap,
+    steps: &[DialogueStep<'_>],
+    mut piece_size: impl FnMut() -> usize,
+) -> Vec<String> {
+    let mut log = EventLog::default();
     for step in steps {
         let (dir, mut bytes) = match *step {
             DialogueStep::Up(bytes) => (Dir::Up, bytes),
@@ -30,7 +35,7 @@ pub(crate) fn seen(tap: &mut dyn Tap, steps: &[DialogueStep<'_>], mut cut: impl 
             }
         };
         while !bytes.is_empty() {
-            let size = match cut() {
+            let size = match piece_size() {
                 0 => bytes.len(),
                 n => n.min(bytes.len()),
             };
@@ -42,24 +47,24 @@ pub(crate) fn seen(tap: &mut dyn Tap, steps: &[DialogueStep<'_>], mut cut: impl 
     log.lines
 }
 
+/// Returns the [`events`] for unsplit steps, after asserting that they are the same in pieces of 1, 2, 3, 7 and 64 bytes.
 #[cfg(test)]
-/// [`seen`] whole, after asserting that it is the same in pieces of 1, 2, 3, 7 and 64 bytes.
-pub(crate) fn seen_however_cut<T: Tap>(tap: impl Fn() -> T, steps: &[DialogueStep<'_>]) -> Vec<String> {
-    let whole = seen(&mut tap(), steps, || 0);
+pub(crate) fn events_in_any_pieces<T: Tap>(tap: impl Fn() -> T, steps: &[DialogueStep<'_>]) -> Vec<String> {
+    let whole = events(&mut tap(), steps, || 0);
     for size in [1, 2, 3, 7, 64] {
-        assert_eq!(seen(&mut tap(), steps, || size), whole, "in pieces of {size}");
+        assert_eq!(events(&mut tap(), steps, || size), whole, "in pieces of {size}");
     }
     whole
 }
 
 #[derive(Default)]
-struct Log {
+struct EventLog {
     lines: Vec<String>,
-    /// Which body or message the last line is a piece of.
+    /// The body (`true`) or message (`false`) to which the last line belongs.
     open: Option<(ExchangeId, Dir, bool)>,
 }
 
-impl Log {
+impl EventLog {
     fn add(&mut self, event: Event<'_>) {
         let arrow = |dir| if dir == Dir::Up { '>' } else { '<' };
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
@@ -105,47 +110,56 @@ impl Log {
     }
 }
 
-/// How far one direction of an exchange is.
+/// The progress of one direction of an exchange.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Far {
-    Nowhere,
+enum MessageProgress {
+    NotStarted,
     Head,
     Body,
     Trailers,
     End,
 }
 
-/// Asserts that the events of each direction of each exchange come in order, that all that were reported end, once, and that
-/// nothing follows when the tap went quiet. `asked` is an exchange whose request the tap need not see.
+/// Asserts that the events of each direction of each exchange are in order, that every exchange and WebSocket ends exactly
+/// once, and that no event follows `Opaque`. `answered` is an exchange whose request was made before the dialogue.
 #[track_caller]
-pub(crate) fn assert_all_ends(tap: &mut dyn Tap, asked: Option<ExchangeId>, steps: &[DialogueStep<'_>]) {
-    let mut far: BTreeMap<ExchangeId, [Far; 2]> = asked.map(|id| (id, [Far::End, Far::Nowhere])).into_iter().collect();
+pub(crate) fn assert_all_ends(tap: &mut dyn Tap, answered: Option<ExchangeId>, steps: &[DialogueStep<'_>]) {
+    let mut progress: BTreeMap<ExchangeId, [MessageProgress; 2]> =
+        answered.map(|id| (id, [MessageProgress::End, MessageProgress::NotStarted])).into_iter().collect();
     let mut sockets: BTreeMap<ExchangeId, bool> = BTreeMap::new();
-    let mut quiet = false;
+    let mut is_opaque = false;
     let mut check = |event: Event<'_>| {
-        assert!(!quiet, "{event:?} after Opaque");
+        assert!(!is_opaque, "{event:?} after Opaque");
         let (id, dir, now) = match event {
             Event::Begin { .. } | Event::Upgraded { .. } => return,
-            Event::Request { id, .. } => (id, Dir::Up, Far::Head),
-            Event::Response { id, .. } => (id, Dir::Down, Far::Head),
-            Event::Body { id, dir, .. } => (id, dir, Far::Body),
-            Event::Trailers { id, dir, .. } => (id, dir, Far::Trailers),
-            Event::End { id, dir, .. } => (id, dir, Far::End),
+            Event::Request { id, .. } => (id, Dir::Up, MessageProgress::Head),
+            Event::Response { id, .. } => (id, Dir::Down, MessageProgress::Head),
+            Event::Body { id, dir, .. } => (id, dir, MessageProgress::Body),
+            Event::Trailers { id, dir, .. } => (id, dir, MessageProgress::Trailers),
+            Event::End { id, dir, .. } => (id, dir, MessageProgress::End),
             Event::WebSocketOpen { id, .. } => return assert_eq!(sockets.insert(id, true), None),
             Event::WebSocketEnd { id } => return assert_eq!(sockets.insert(id, false), Some(true)),
-            Event::Opaque { .. } => return quiet = true,
+            Event::Opaque { .. } => return is_opaque = true,
             Event::MessageBegin { id, .. }
             | Event::MessageData { id, .. }
             | Event::MessageEnd { id, .. }
             | Event::Control { id, .. } => return assert_eq!(sockets.get(&id), Some(&true)),
         };
-        let exchange = far.entry(id).or_insert([Far::Nowhere; 2]);
+        let exchange = progress.entry(id).or_insert([MessageProgress::NotStarted; 2]);
         let [up, down] = exchange;
-        assert!(*up > Far::Nowhere || now == Far::Head && dir == Dir::Up, "{event:?} before its request");
+        assert!(
+            *up > MessageProgress::NotStarted || now == MessageProgress::Head && dir == Dir::Up,
+            "{event:?} before its request"
+        );
         let before = if dir == Dir::Up { up } else { down };
-        // A direction that ends without a head got no answer.
-        let skips = *before == Far::Nowhere && now != Far::Head && !(now == Far::End && dir == Dir::Down);
-        assert!(!skips && (*before < now || *before == Far::Body && now == Far::Body), "{event:?} after {before:?}");
+        // A response that ends without a head was never received.
+        let skips = *before == MessageProgress::NotStarted
+            && now != MessageProgress::Head
+            && !(now == MessageProgress::End && dir == Dir::Down);
+        assert!(
+            !skips && (*before < now || *before == MessageProgress::Body && now == MessageProgress::Body),
+            "{event:?} after {before:?}"
+        );
         *before = now;
     };
     for step in steps {
@@ -155,6 +169,6 @@ pub(crate) fn assert_all_ends(tap: &mut dyn Tap, asked: Option<ExchangeId>, step
             DialogueStep::End(dir, how) => tap.end(dir, how, &mut check),
         }
     }
-    assert!(far.values().all(|ends| *ends == [Far::End; 2]), "left open: {far:?}");
+    assert!(progress.values().all(|ends| *ends == [MessageProgress::End; 2]), "left open: {progress:?}");
     assert!(sockets.values().all(|open| !open), "sockets left open");
 }

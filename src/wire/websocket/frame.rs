@@ -1,4 +1,4 @@
-//! Frames: their heads, and their payloads without the mask (RFC 6455 section 5.2).
+//! Parses frame headers and unmasks payloads (RFC 6455 section 5.2).
 //!
 //! ```text
 //! FIN RSV1-3 opcode | MASK length | more length (0, 2 or 8) | masking key (0 or 4) | payload …
@@ -9,59 +9,66 @@ use std::io::Cursor;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-/// A frame of which the head is whole.
+/// A frame with a complete header.
 pub(super) struct Frame {
-    /// The last one of its message.
+    /// True for the last frame of a message (FIN).
     pub is_final: bool,
-    /// The first reserved bit; the others are never set.
+    /// The first reserved bit; the other two are always clear.
     pub rsv1: bool,
-    pub kind: Kind,
-    /// How much of the payload is to come.
+    pub role: FrameRole,
+    /// The number of payload bytes left.
     left: u64,
     mask: Option<Mask>,
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+/// The role of a frame in its message.
+pub(super) enum FrameRole {
     /// The first frame of a data message.
-    Begin(Opcode),
-    /// A further frame of it.
-    Continue,
-    /// A message of its own, final and short.
+    First(Opcode),
+    /// A further frame of a data message.
+    Continuation,
+    /// A control frame: final, with a short payload.
     Control(Opcode),
 }
 
 impl Frame {
-    pub(super) fn is_over(&self) -> bool {
+    /// Returns true if the payload is complete.
+    pub(super) fn is_complete(&self) -> bool {
         self.left == 0
     }
 
-    /// The next piece of the payload, never empty, taken from `bytes` and unmasked into `scratch` if it is masked.
-    /// `None` if no more is in `bytes`.
-    pub(super) fn piece<'p, 'b: 'p>(&mut self, bytes: &mut &'b [u8], scratch: &'p mut Vec<u8>) -> Option<&'p [u8]> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let most = if self.mask.is_some() { most.min(SCRATCH) } else { most };
-        let (piece, rest) = bytes.split_at_checked(most).unwrap_or((bytes, &[]));
+    /// Removes the next piece of the payload from `bytes` and returns it without the mask; `None` if `bytes` has no more of it.
+    ///
+    /// A masked piece is unmasked into `scratch`.
+    pub(super) fn read_payload<'p, 'b: 'p>(
+        &mut self,
+        bytes: &mut &'b [u8],
+        scratch: &'p mut Vec<u8>,
+    ) -> Option<&'p [u8]> {
+        let max = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let max = if self.mask.is_some() { max.min(MAX_SCRATCH_BYTES) } else { max };
+        let (piece, rest) = bytes.split_at_checked(max).unwrap_or((bytes, &[]));
         *bytes = rest;
         self.left = self.left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
         let piece = match &mut self.mask {
-            Some(mask) => mask.remove(piece, scratch),
+            Some(mask) => mask.unmask(piece, scratch),
             None => piece,
         };
         (!piece.is_empty()).then_some(piece)
     }
 }
 
-/// Reads the heads of frames that may come in several pieces.
+/// Reads frame headers that may arrive in pieces.
 #[derive(Default)]
-pub(super) struct Heads {
-    /// The first bytes of a head that is not whole.
-    partial: [u8; MAX_HEAD],
+pub(super) struct HeaderReader {
+    /// The first bytes of an incomplete header.
+    partial: [u8; MAX_HEADER_BYTES],
     len: usize,
 }
 
-impl Heads {
-    /// Takes the next head from `bytes`; takes them all if it is not whole.
+impl HeaderReader {
+    /// Removes the next frame header from `bytes`; removes all bytes and returns `None` if it is incomplete.
     pub(super) fn read(&mut self, bytes: &mut &[u8]) -> Result<Option<Frame>, Opaque> {
         let known = std::mem::take(&mut self.len);
         if known == 0
@@ -70,7 +77,7 @@ impl Heads {
             *bytes = bytes.get(used..).unwrap_or_default();
             return Ok(Some(frame));
         }
-        let added = bytes.len().min(MAX_HEAD.saturating_sub(known));
+        let added = bytes.len().min(MAX_HEADER_BYTES.saturating_sub(known));
         let (more, rest) = bytes.split_at_checked(added).unwrap_or((bytes, &[]));
         if let Some(space) = self.partial.get_mut(known..known + added) {
             space.copy_from_slice(more);
@@ -89,31 +96,32 @@ impl Heads {
     }
 }
 
-/// The frame whose head `bytes` begin with.
+/// Parses the frame header at the start of `bytes`.
 fn parse(bytes: &[u8]) -> Result<Option<(usize, Frame)>, Opaque> {
     let mut cursor = Cursor::new(bytes);
-    let Some((head, length)) = FrameHeader::parse(&mut cursor).map_err(|_| Opaque::WebSocket)? else {
+    let Some((header, length)) = FrameHeader::parse(&mut cursor).map_err(|_| Opaque::WebSocket)? else {
         return Ok(None);
     };
-    let kind = match head.opcode {
-        OpCode::Data(Data::Continue) => Kind::Continue,
-        OpCode::Data(Data::Text) => Kind::Begin(Opcode::Text),
-        OpCode::Data(Data::Binary) => Kind::Begin(Opcode::Binary),
-        OpCode::Control(Control::Ping) => Kind::Control(Opcode::Ping),
-        OpCode::Control(Control::Pong) => Kind::Control(Opcode::Pong),
-        OpCode::Control(Control::Close) => Kind::Control(Opcode::Close),
+    let role = match header.opcode {
+        OpCode::Data(Data::Continue) => FrameRole::Continuation,
+        OpCode::Data(Data::Text) => FrameRole::First(Opcode::Text),
+        OpCode::Data(Data::Binary) => FrameRole::First(Opcode::Binary),
+        OpCode::Control(Control::Ping) => FrameRole::Control(Opcode::Ping),
+        OpCode::Control(Control::Pong) => FrameRole::Control(Opcode::Pong),
+        OpCode::Control(Control::Close) => FrameRole::Control(Opcode::Close),
         OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)) => return Err(Opaque::WebSocket),
     };
-    let control_fits = !matches!(kind, Kind::Control(_)) || (head.is_final && length <= MAX_CONTROL);
-    if head.rsv2 || head.rsv3 || length > MAX_LENGTH || !control_fits {
+    let control_fits =
+        !matches!(role, FrameRole::Control(_)) || (header.is_final && length <= MAX_CONTROL_PAYLOAD_BYTES);
+    if header.rsv2 || header.rsv3 || length > MAX_PAYLOAD_BYTES || !control_fits {
         return Err(Opaque::WebSocket);
     }
     let used = usize::try_from(cursor.position()).unwrap_or(bytes.len());
-    let mask = head.mask.map(Mask::new);
-    Ok(Some((used, Frame { is_final: head.is_final, rsv1: head.rsv1, kind, left: length, mask })))
+    let mask = header.mask.map(Mask::new);
+    Ok(Some((used, Frame { is_final: header.is_final, rsv1: header.rsv1, role, left: length, mask })))
 }
 
-/// A masking key, turned so that it begins with the byte that is due (RFC 6455 section 5.3).
+/// A masking key, rotated so that it begins with the byte for the next payload byte (RFC 6455 section 5.3).
 struct Mask([u8; 4]);
 
 impl Mask {
@@ -121,8 +129,8 @@ impl Mask {
         Self(key)
     }
 
-    /// `bytes` without the mask, in `scratch`.
-    fn remove<'a>(&mut self, bytes: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    /// Unmasks `bytes` into `scratch`.
+    fn unmask<'a>(&mut self, bytes: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
         scratch.clear();
         scratch.extend_from_slice(bytes);
         let [a, b, c, d] = self.0;
@@ -139,23 +147,23 @@ impl Mask {
     }
 }
 
-/// The longest head: 2 bytes, 8 of length, 4 of masking key.
-const MAX_HEAD: usize = 14;
+/// The longest frame header: 2 bytes, 8 bytes of length, 4 bytes of masking key.
+const MAX_HEADER_BYTES: usize = 14;
 
 /// The longest payload of a control frame (RFC 6455 section 5.5).
-const MAX_CONTROL: u64 = 125;
+const MAX_CONTROL_PAYLOAD_BYTES: u64 = 125;
 
-/// The most significant bit of a length must be 0 (RFC 6455 section 5.2).
-const MAX_LENGTH: u64 = u64::MAX >> 1;
+/// The longest payload: the most significant bit of its length must be 0 (RFC 6455 section 5.2).
+const MAX_PAYLOAD_BYTES: u64 = u64::MAX >> 1;
 
-/// Unmasked at once: as much as the fastest cache holds, and no more memory than a socket is worth.
-const SCRATCH: usize = 16 * 1024;
+/// The largest number of bytes unmasked at once: fits into the L1 cache, and limits the memory of each WebSocket.
+const MAX_SCRATCH_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
 
-    /// A frame of which `first` is the first byte.
+    /// Encodes a frame whose first byte is `first`.
     pub(in crate::wire::websocket) fn frame(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
         FrameHeader { mask, ..FrameHeader::default() }.format(payload.len() as u64, &mut frame).unwrap();
@@ -173,43 +181,43 @@ mod tests {
     use super::super::WebSocketTap;
     use super::*;
     use crate::wire::message::Headers;
-    use crate::wire::tap::testing::{DialogueStep, seen_however_cut};
+    use crate::wire::tap::testing::{DialogueStep, events_in_any_pieces};
     use crate::wire::tap::{Dir, Ending, ExchangeId};
     use std::io::{self, Read, Write};
     use tungstenite::protocol::{CloseFrame, Message, Role};
 
     #[test]
-    fn a_mask_goes_on_across_pieces_of_any_size() {
+    fn unmasks_in_pieces_of_any_size() {
         let key = [1, 2, 4, 8];
         let plain: Vec<u8> = (0..=255).cycle().take(3000).collect();
         let masked: Vec<u8> = plain.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
         for size in 1..50 {
             let (mut mask, mut scratch, mut seen) = (Mask::new(key), Vec::new(), Vec::new());
             for piece in masked.chunks(size) {
-                seen.extend_from_slice(mask.remove(piece, &mut scratch));
+                seen.extend_from_slice(mask.unmask(piece, &mut scratch));
             }
             assert_eq!(seen, plain, "in pieces of {size}");
         }
     }
 
     #[test]
-    fn a_large_masked_frame_is_unmasked_in_pieces() {
+    fn unmasks_a_large_frame_in_pieces() {
         let bytes = testing::frame(0x82, Some([9, 8, 7, 6]), &[b'x'; 100_000]);
         let mut rest = &bytes[..];
-        let mut frame = Heads::default().read(&mut rest).unwrap().unwrap();
+        let mut frame = HeaderReader::default().read(&mut rest).unwrap().unwrap();
         let (mut scratch, mut seen) = (Vec::new(), 0);
-        while let Some(piece) = frame.piece(&mut rest, &mut scratch) {
+        while let Some(piece) = frame.read_payload(&mut rest, &mut scratch) {
             assert!(piece.iter().all(|&byte| byte == b'x'));
             seen += piece.len();
         }
-        assert!(frame.is_over() && seen == 100_000 && scratch.capacity() <= SCRATCH);
+        assert!(frame.is_complete() && seen == 100_000 && scratch.capacity() <= MAX_SCRATCH_BYTES);
     }
 
-    /// The end of a connection that only sends.
+    /// A stream that collects written bytes and never has any to read.
     #[derive(Default)]
-    struct Wire(Vec<u8>);
+    struct WriteOnly(Vec<u8>);
 
-    impl Write for Wire {
+    impl Write for WriteOnly {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.write(bytes)
         }
@@ -219,16 +227,16 @@ mod tests {
         }
     }
 
-    impl Read for Wire {
+    impl Read for WriteOnly {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Err(io::ErrorKind::WouldBlock.into())
         }
     }
 
     #[test]
-    fn what_a_real_peer_sends() {
+    fn reads_frames_of_tungstenite() {
         let sent = |role| {
-            let mut peer = tungstenite::WebSocket::from_raw_socket(Wire::default(), role, None);
+            let mut peer = tungstenite::WebSocket::from_raw_socket(WriteOnly::default(), role, None);
             peer.send(Message::text("grüße")).unwrap();
             peer.send(Message::Ping("?".into())).unwrap();
             peer.send(Message::binary(vec![b'b'; 70_000])).unwrap();
@@ -236,7 +244,7 @@ mod tests {
             peer.get_ref().0.clone()
         };
         let (client, server) = (sent(Role::Client), sent(Role::Server));
-        let seen = seen_however_cut(
+        let seen = events_in_any_pieces(
             || WebSocketTap::new(ExchangeId(0), &Headers::default()),
             &[
                 DialogueStep::Up(&client),

@@ -1,9 +1,9 @@
-//! What is open when a direction ends.
+//! The end of a direction while messages are open.
 
 use super::*;
 
 #[test]
-fn what_is_in_flight_is_cut() {
+fn open_messages_are_truncated() {
     dialogue(
         &[
             Up(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nPOST /3 HTTP/1.1\r\nContent-Length: 3\r\n\r\na"),
@@ -35,7 +35,7 @@ fn what_is_in_flight_is_cut() {
 }
 
 #[test]
-fn a_close_answers_one_question_only() {
+fn a_close_completes_only_the_current_response() {
     dialogue(
         &[
             Up(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n"),
@@ -59,7 +59,7 @@ fn a_close_answers_one_question_only() {
 }
 
 #[test]
-fn an_answer_may_come_after_the_client_has_ended() {
+fn a_response_may_follow_the_end_of_the_client() {
     after_get(
         &[End(Dir::Up, Ending::Clean), Down(b"HTTP/1.1 200 OK\r\n\r\nhi"), End(Dir::Down, Ending::Clean)],
         &["0< begins", "0< 200 OK Http11", "0< | hi", "0< ends Complete"],
@@ -83,7 +83,7 @@ fn an_answer_may_come_after_the_client_has_ended() {
 }
 
 #[test]
-fn half_a_head_is_no_message() {
+fn an_incomplete_head_is_not_reported() {
     dialogue(
         &[Up(b"GET / HTTP/1.1\r\nHos"), End(Dir::Down, Ending::Clean), End(Dir::Up, Ending::Clean)],
         &["0> begins"],
@@ -96,7 +96,7 @@ fn half_a_head_is_no_message() {
 }
 
 #[test]
-fn an_interim_response_is_no_answer() {
+fn an_interim_response_is_not_reported() {
     after_get(
         &[Down(b"HTTP/1.1 103 Early\r\n\r\n"), End(Dir::Down, Ending::Reset), End(Dir::Up, Ending::Clean)],
         &["0< begins", "0< ends Truncated(Reset)"],

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn lengths() {
+fn reads_bodies_with_content_length() {
     dialogue(
         &[
             Up(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nping"),
@@ -33,7 +33,7 @@ fn lengths() {
 }
 
 #[test]
-fn chunks_with_extensions_and_trailers() {
+fn reads_chunks_with_extensions_and_trailers() {
     dialogue(
         &[
             Up(b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nab\r\n1\nc\n0;end\r\nX-Sum: 1\r\n\r\n"),
@@ -55,7 +55,7 @@ fn chunks_with_extensions_and_trailers() {
 }
 
 #[test]
-fn close_delimited() {
+fn reads_close_delimited_bodies() {
     for (how, end) in [
         (Ending::Clean, "0< ends Complete"),
         (Ending::Truncated, "0< ends Truncated(Truncated)"),
@@ -69,7 +69,7 @@ fn close_delimited() {
 }
 
 #[test]
-fn close_delimited_and_empty() {
+fn reads_empty_close_delimited_bodies() {
     after_get(
         &[Down(b"HTTP/1.1 200 OK\r\n\r\n"), End(Dir::Down, Ending::Clean)],
         &["0< begins", "0< 200 OK Http11", "0< ends Complete"],
@@ -77,7 +77,7 @@ fn close_delimited_and_empty() {
 }
 
 #[test]
-fn without_body_whatever_the_fields_say() {
+fn ignores_framing_fields_where_there_is_no_body() {
     dialogue(
         &[
             Up(b"HEAD / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n"),
@@ -108,7 +108,7 @@ fn without_body_whatever_the_fields_say() {
 }
 
 #[test]
-fn length_and_chunks_at_once_are_chunks() {
+fn transfer_encoding_overrides_content_length() {
     after_get(
         &[Down(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n")],
         &[
@@ -121,7 +121,7 @@ fn length_and_chunks_at_once_are_chunks() {
 }
 
 #[test]
-fn http_1_0_may_keep_the_connection() {
+fn an_http_1_0_connection_may_persist() {
     dialogue(
         &[
             Up(b"GET /1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
@@ -150,7 +150,7 @@ fn http_1_0_may_keep_the_connection() {
 }
 
 #[test]
-fn odd_heads_are_shown_as_sent() {
+fn reports_odd_heads_as_sent() {
     dialogue(
         &[
             Up(b"\r\n\r\nget *  HTTP/1.1\nhOsT: A\r\nX: \xff\xfe\r\nx:1\nX:\t \r\n\n\r\n\nGET / HTTP/1.1\n\n"),
@@ -171,21 +171,21 @@ fn odd_heads_are_shown_as_sent() {
 }
 
 #[test]
-fn many_fields() {
+fn reads_50_000_fields() {
     let request = ["GET / HTTP/1.1\r\n", &"a:\n".repeat(50_000), "\r\n"].concat();
-    let lines = seen(&mut Http1Tap::new(), &[Up(request.as_bytes())], || 999);
+    let lines = events(&mut Http1Tap::new(), &[Up(request.as_bytes())], || 999);
     assert_eq!(lines.len(), 3);
     assert_eq!(lines[1].matches(" a: ;").count(), 50_000);
 }
 
 #[test]
-fn heads_of_the_limit_and_one_byte_past() {
+fn reads_heads_up_to_the_limit() {
     let head = |first: &str, len: usize| format!("{first}a: {}\r\n\r\n", "x".repeat(len - first.len() - 7));
     for (spare, size) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let request = head("GET / HTTP/1.1\r\n", MAX_HEAD_BYTES + spare);
         let response = head("HTTP/1.1 204 No\r\n", MAX_HEAD_BYTES);
         let steps = [Up(request.as_bytes()), Down(response.as_bytes())];
-        let lines = seen(&mut Http1Tap::new(), &steps, || size);
+        let lines = events(&mut Http1Tap::new(), &steps, || size);
         match spare {
             0 => assert_eq!(lines[5], "0< ends Complete"),
             _ => {
@@ -198,7 +198,7 @@ fn heads_of_the_limit_and_one_byte_past() {
     }
     let long = head("HTTP/1.1 200 OK\r\n", MAX_HEAD_BYTES + 1);
     let steps = [Up(b"GET / HTTP/1.1\n\n"), Down(long.as_bytes())];
-    let lines = seen(&mut Http1Tap::new(), &steps, || 0);
+    let lines = events(&mut Http1Tap::new(), &steps, || 0);
     assert_eq!(
         lines[3..],
         [
@@ -210,10 +210,10 @@ fn heads_of_the_limit_and_one_byte_past() {
 }
 
 #[test]
-fn many_small_chunks() {
+fn reads_200_000_chunks_of_one_byte() {
     let body = ["1\r\na\r\n".repeat(200_000), "0\r\n\r\n".into()].concat();
     let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let lines = seen(&mut Http1Tap::new(), &[Up(b"GET / HTTP/1.1\n\n"), Down(head), Down(body.as_bytes())], || 0);
+    let lines = events(&mut Http1Tap::new(), &[Up(b"GET / HTTP/1.1\n\n"), Down(head), Down(body.as_bytes())], || 0);
     assert_eq!(lines[5].len(), "0< | ".len() + 200_000);
     assert_eq!(lines[6..], ["0< ends Complete"]);
 }

@@ -1,9 +1,9 @@
-//! What is not understood, and the silence after it.
+//! Bytes that the tap cannot parse. It reports nothing after them.
 
 use super::*;
 
 #[test]
-fn everything_open_ends_first_and_then_there_is_silence() {
+fn ends_all_open_messages_and_then_reports_nothing() {
     dialogue(
         &[
             Up(b"GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"),
@@ -32,8 +32,8 @@ fn everything_open_ends_first_and_then_there_is_silence() {
 }
 
 #[test]
-fn an_upload_whose_answer_is_over_ends_too() {
-    let lines = seen_however_cut(
+fn ends_an_upload_whose_response_has_ended() {
+    let lines = events_in_any_pieces(
         Http1Tap::new,
         &[Up(b"PUT / HTTP/1.1\r\nContent-Length: 9\r\n\r\n"), Down(b"HTTP/1.1 204 No\r\n\r\nHTTP/1.1 204 No\r\n\r\n")],
     );
@@ -41,7 +41,7 @@ fn an_upload_whose_answer_is_over_ends_too() {
 }
 
 #[test]
-fn what_is_not_http_is_told_at_its_first_byte() {
+fn rejects_other_protocols_at_the_first_byte() {
     dialogue(&[Up(b"\x16")], &["0> begins", "opaque: a request that is not HTTP/1"]);
     dialogue(&[Up(b"\r\n"), Down(b"\r\n"), Down(b"2")], &["opaque: a response without a request"]);
     after_get(&[Down(b"HTTQ")], &["0< begins", "0< ends Opaque", "opaque: a response that is not HTTP/1"]);
@@ -49,7 +49,7 @@ fn what_is_not_http_is_told_at_its_first_byte() {
 }
 
 #[test]
-fn a_message_whose_end_is_in_doubt_is_shown_but_not_read() {
+fn reports_the_head_but_not_the_body_of_an_ambiguous_message() {
     dialogue(
         &[Up(b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello")],
         &[
@@ -72,7 +72,7 @@ fn a_message_whose_end_is_in_doubt_is_shown_but_not_read() {
 }
 
 #[test]
-fn a_second_answer_is_not_anybodys() {
+fn rejects_a_second_response_to_one_request() {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi there";
     let lines = ["0< begins", "0< 200 OK Http11 Content-Length: 2;", "0< | hi", "0< ends Complete"];
     after_get(&[Down(answer)], &[&lines[..], &["opaque: a response without a request"]].concat());

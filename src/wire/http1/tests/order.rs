@@ -1,9 +1,9 @@
-//! Which answer belongs to which question.
+//! The pairing of responses with requests.
 
 use super::*;
 
 #[test]
-fn interim_responses_are_passed_over() {
+fn skips_interim_responses() {
     dialogue(
         &[
             Up(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"),
@@ -25,12 +25,12 @@ fn interim_responses_are_passed_over() {
         ],
     );
     let hints = b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n".repeat(5_000);
-    let lines = seen(&mut Http1Tap::new(), &[Up(b"GET / HTTP/1.1\n\n"), Down(&hints)], || 0);
+    let lines = events(&mut Http1Tap::new(), &[Up(b"GET / HTTP/1.1\n\n"), Down(&hints)], || 0);
     assert_eq!(lines.len(), 3 + 5_000);
 }
 
 #[test]
-fn an_early_answer_does_not_stop_the_upload() {
+fn an_upload_continues_after_an_early_response() {
     dialogue(
         &[
             Up(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nab"),
@@ -59,7 +59,7 @@ fn an_early_answer_does_not_stop_the_upload() {
 }
 
 #[test]
-fn an_upload_may_be_given_up_after_an_early_answer() {
+fn an_upload_may_be_abandoned_after_an_early_response() {
     dialogue(
         &[
             Up(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nab"),
@@ -80,7 +80,7 @@ fn an_upload_may_be_given_up_after_an_early_answer() {
 }
 
 #[test]
-fn an_answer_waits_for_the_rest_of_the_question() {
+fn a_response_is_held_until_the_request_head_is_complete() {
     dialogue(
         &[
             Up(b"GET /long HTTP/1.1\r\nCookie: "),
@@ -107,28 +107,28 @@ fn an_answer_waits_for_the_rest_of_the_question() {
 }
 
 #[test]
-fn an_answer_to_half_a_question_is_not_understood() {
-    let (half, answer) = (Up(b"GET / HT"), Down(b"HTTP/1.1 408 Slow\r\n\r\n"));
+fn rejects_a_response_to_an_incomplete_request() {
+    let (half, response) = (Up(b"GET / HT"), Down(b"HTTP/1.1 408 Slow\r\n\r\n"));
     let lines = ["0> begins", "opaque: a request that is not HTTP/1"];
     let end = End(Dir::Up, Ending::Clean);
-    dialogue(&[half, answer, end, End(Dir::Down, Ending::Clean)], &lines);
-    dialogue(&[half, end, answer, End(Dir::Down, Ending::Clean)], &lines);
+    dialogue(&[half, response, end, End(Dir::Down, Ending::Clean)], &lines);
+    dialogue(&[half, end, response, End(Dir::Down, Ending::Clean)], &lines);
     let page = vec![b'x'; 64 * 1024];
     dialogue(&[half, Down(&page)], &["0> begins"]);
     dialogue(&[half, Down(&page), Down(b"x")], &["0> begins", "opaque: a response without a request"]);
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order() {
+fn pairs_pipelined_requests_in_order() {
     let request = "GET / HTTP/1.1\r\n\r\n".repeat(10_000);
-    let answers = "HTTP/1.1 204 No\r\n\r\n".repeat(10_000);
+    let responses = "HTTP/1.1 204 No\r\n\r\n".repeat(10_000);
     let mut tap = Http1Tap::new();
-    let lines = seen(&mut tap, &[Up(request.as_bytes()), Down(answers.as_bytes())], || 0);
+    let lines = events(&mut tap, &[Up(request.as_bytes()), Down(responses.as_bytes())], || 0);
     assert_eq!(lines.len(), 60_000);
     assert_eq!(lines[59_999], "9999< ends Complete");
 
     let more = [request.as_bytes(), b"GET / HTTP/1.1\r\n\r\nGET"].concat();
-    let lines = seen(&mut Http1Tap::new(), &[Up(&more)], || 0);
+    let lines = events(&mut Http1Tap::new(), &[Up(&more)], || 0);
     assert_eq!(lines.len(), 30_000 + 1 + 10_000 + 1);
     assert_eq!(lines[30_000..=30_001], ["10000> begins", "0< ends Opaque"]);
     assert_eq!(
@@ -138,14 +138,14 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn pipelined_requests_of_long_heads_are_followed_up_to_a_limit() {
+fn limits_the_heads_of_pipelined_requests() {
     let head = format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "x".repeat(MAX_HEAD_BYTES - 1024));
-    // 64 heads of nearly 256 KiB fit, one more does not; an answer makes room for one.
+    // 64 heads of nearly 256 KiB are within the limit, 65 are not. A response frees the place of one head.
     let many = head.repeat(64);
-    let kept = |steps: &[DialogueStep<'_>]| {
-        seen(&mut Http1Tap::new(), steps, || 0).iter().all(|line| !line.contains("opaque"))
+    let is_followed = |steps: &[DialogueStep<'_>]| {
+        events(&mut Http1Tap::new(), steps, || 0).iter().all(|line| !line.contains("opaque"))
     };
-    assert!(kept(&[Up(many.as_bytes())]));
-    assert!(!kept(&[Up(many.as_bytes()), Up(head.as_bytes())]));
-    assert!(kept(&[Up(many.as_bytes()), Down(b"HTTP/1.1 204 No\r\n\r\n"), Up(head.as_bytes())]));
+    assert!(is_followed(&[Up(many.as_bytes())]));
+    assert!(!is_followed(&[Up(many.as_bytes()), Up(head.as_bytes())]));
+    assert!(is_followed(&[Up(many.as_bytes()), Down(b"HTTP/1.1 204 No\r\n\r\n"), Up(head.as_bytes())]));
 }

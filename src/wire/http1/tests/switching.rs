@@ -1,23 +1,24 @@
-//! Connections that go on in another protocol.
+//! Connections that switch to another protocol.
 
 use super::*;
 
-const ASK: DialogueStep<'_> = Up(b"GET /ws HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n");
+const UPGRADE_REQUEST: DialogueStep<'_> =
+    Up(b"GET /ws HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n");
 
-const ASKED: [&str; 3] =
+const UPGRADE_REQUEST_EVENTS: [&str; 3] =
     ["0> begins", "0> GET /ws Http11 Connection: keep-alive, Upgrade; Upgrade: WebSocket;", "0> ends Complete"];
 
-/// A masked ping that says `u`.
+/// A masked ping with the payload `u`.
 const PING_U: &[u8] = b"\x89\x81\0\0\0\0u";
 
 #[track_caller]
-fn after_asking(steps: &[DialogueStep<'_>], lines: &[&str]) {
-    dialogue(&[&[ASK], steps].concat(), &[&ASKED, lines].concat());
+fn after_upgrade_request(steps: &[DialogueStep<'_>], lines: &[&str]) {
+    dialogue(&[&[UPGRADE_REQUEST], steps].concat(), &[&UPGRADE_REQUEST_EVENTS, lines].concat());
 }
 
 #[test]
-fn a_websocket_takes_over_with_the_bytes_at_hand() {
-    after_asking(
+fn a_websocket_begins_with_the_held_bytes() {
+    after_upgrade_request(
         &[
             Up(PING_U),
             Down(b"HTTP/1.1 101 Go\r\nUpgrade: WEBSOCKET\r\nSec-WebSocket-Protocol: chat\r\n\r\n\x89\x01d"),
@@ -39,8 +40,8 @@ fn a_websocket_takes_over_with_the_bytes_at_hand() {
 }
 
 #[test]
-fn a_websocket_hears_of_an_end_before_it_began() {
-    after_asking(
+fn a_websocket_may_begin_after_the_client_has_ended() {
+    after_upgrade_request(
         &[
             Up(PING_U),
             End(Dir::Up, Ending::Reset),
@@ -59,8 +60,8 @@ fn a_websocket_hears_of_an_end_before_it_began() {
 }
 
 #[test]
-fn any_other_protocol_is_not_read() {
-    after_asking(
+fn any_other_protocol_is_opaque() {
+    after_upgrade_request(
         &[Up(b"x"), Down(b"HTTP/1.1 101 Go\r\nUpgrade: TLS/1.3\r\n\r\nbytes"), End(Dir::Down, Ending::Clean)],
         &[
             "0< begins",
@@ -72,9 +73,9 @@ fn any_other_protocol_is_not_read() {
 }
 
 #[test]
-fn http_2_takes_over_and_answers_what_http_1_asked() {
+fn http_2_answers_the_http_1_request() {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    after_asking(
+    after_upgrade_request(
         &[
             Up(PREFACE),
             Down(b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
@@ -101,24 +102,24 @@ fn http_2_takes_over_and_answers_what_http_1_asked() {
 }
 
 #[test]
-fn http_2_hears_of_the_settings_in_the_question() {
-    // They allow a table of 8,192 bytes, which the answer makes use of.
-    let answer = b"HTTP/1.1 101 Go\r\nUpgrade: h2c\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+fn http_2_uses_the_settings_in_the_request() {
+    // The settings allow a table of 8,192 bytes, and the response uses it.
+    let response = b"HTTP/1.1 101 Go\r\nUpgrade: h2c\r\n\r\n\0\0\0\x04\0\0\0\0\0\
         \0\0\x04\x01\x05\0\0\0\x01\x3f\xe1\x3f\x88";
     for (settings, last) in [
         ("HTTP2-Settings: AAEAACAA\r\n", "0< ends Complete"),
         ("HTTP2-Settings: AAEAACAA=odd\r\n", "0< ends Complete"),
         ("", "opaque: a malformed HTTP/2 field block"),
     ] {
-        let ask = format!("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n{settings}\r\n");
-        let seen = seen_however_cut(Http1Tap::new, &[Up(ask.as_bytes()), Down(answer)]);
-        assert_eq!(seen.last().map(String::as_str), Some(last), "{settings}");
+        let request = format!("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n{settings}\r\n");
+        let events = events_in_any_pieces(Http1Tap::new, &[Up(request.as_bytes()), Down(response)]);
+        assert_eq!(events.last().map(String::as_str), Some(last), "{settings}");
     }
 }
 
 #[test]
-fn a_refusal_makes_the_bytes_the_next_request() {
-    after_asking(
+fn held_bytes_are_the_next_request_after_a_refusal() {
+    after_upgrade_request(
         &[
             Up(b"POST /next HTTP/1.1\r\nContent-Length: 1\r\n\r\nx"),
             End(Dir::Up, Ending::Clean),
@@ -142,7 +143,7 @@ fn a_refusal_makes_the_bytes_the_next_request() {
 }
 
 #[test]
-fn a_switch_while_requests_are_under_way_is_not_followed() {
+fn a_switch_with_an_incomplete_request_is_opaque() {
     after_get(
         &[Up(b"GET /2"), Down(b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\n\r\n")],
         &[
@@ -156,7 +157,7 @@ fn a_switch_while_requests_are_under_way_is_not_followed() {
 }
 
 #[test]
-fn a_switch_before_an_unanswered_question_is_not_followed() {
+fn a_switch_with_a_pending_request_is_opaque() {
     after_get(
         &[Up(b"GET /2 HTTP/1.1\r\n\r\n"), Down(b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\n\r\n")],
         &[
@@ -173,7 +174,7 @@ fn a_switch_before_an_unanswered_question_is_not_followed() {
 }
 
 #[test]
-fn a_switch_before_the_question_is_whole_is_not_followed() {
+fn a_switch_before_the_request_ends_is_opaque() {
     dialogue(
         &[
             Up(b"POST / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\n"),
@@ -193,23 +194,23 @@ fn a_switch_before_the_question_is_whole_is_not_followed() {
 }
 
 #[test]
-fn connect_inside_is_a_tunnel_if_it_is_granted() {
-    let ask = [Up(b"CONNECT a:1 HTTP/1.1\r\n\r\n"), Up(b"GET / HTTP/1.1\r\n\r\n")];
-    let asked = ["0> begins", "0> CONNECT a:1 Http11", "0> ends Complete", "0< begins"];
-    let granted = Down(b"HTTP/1.1 200 Yes\r\nContent-Length: 9\r\n\r\n");
+fn connect_is_opaque_if_it_is_accepted() {
+    let request = [Up(b"CONNECT a:1 HTTP/1.1\r\n\r\n"), Up(b"GET / HTTP/1.1\r\n\r\n")];
+    let request_events = ["0> begins", "0> CONNECT a:1 Http11", "0> ends Complete", "0< begins"];
+    let accepted = Down(b"HTTP/1.1 200 Yes\r\nContent-Length: 9\r\n\r\n");
     dialogue(
-        &[&ask[..], &[granted]].concat(),
+        &[&request[..], &[accepted]].concat(),
         &[
-            &asked[..],
+            &request_events[..],
             &["0< 200 Yes Http11 Content-Length: 9;", "0< ends Complete", "opaque: a switch to another protocol"],
         ]
         .concat(),
     );
     let refused = Down(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");
     dialogue(
-        &[&ask[..], &[refused]].concat(),
+        &[&request[..], &[refused]].concat(),
         &[
-            &asked[..],
+            &request_events[..],
             &[
                 "0< 403 No Http11 Content-Length: 0;",
                 "1> begins",
@@ -223,13 +224,13 @@ fn connect_inside_is_a_tunnel_if_it_is_granted() {
 }
 
 #[test]
-fn what_is_held_is_bounded() {
-    let most = vec![b'G'; 64 * 1024];
-    after_asking(&[Up(&most)], &[]);
-    after_asking(&[Up(&most), Up(b"x")], &["0< ends Opaque", "opaque: a switch to another protocol"]);
-    // No answer will come: nothing is held, nothing is claimed.
-    after_asking(
-        &[Up(b"x"), End(Dir::Down, Ending::Reset), Up(&most), Up(b"x"), End(Dir::Up, Ending::Clean)],
+fn limits_the_held_bytes() {
+    let limit = vec![b'G'; 64 * 1024];
+    after_upgrade_request(&[Up(&limit)], &[]);
+    after_upgrade_request(&[Up(&limit), Up(b"x")], &["0< ends Opaque", "opaque: a switch to another protocol"]);
+    // No response can come, so nothing is held and nothing is reported.
+    after_upgrade_request(
+        &[Up(b"x"), End(Dir::Down, Ending::Reset), Up(&limit), Up(b"x"), End(Dir::Up, Ending::Clean)],
         &["0< ends Truncated(Reset)"],
     );
 }

@@ -1,82 +1,82 @@
-//! The Huffman code of HPACK (RFC 7541 section 5.2 and appendix B), read four bits at a time.
+//! Decodes the Huffman code of HPACK (RFC 7541 section 5.2 and appendix B), four bits at a time.
 //!
 //! ```text
 //!             ┌ 0 ─▶ inner node ─▶ …        a state is an inner node: the bits of a symbol read so far
-//! root ─▶ inner node                        a step is four bits from there: to another state, past a leaf at most
+//! root ─▶ inner node                        a transition reads four bits and passes one leaf at most
 //!             └ 1 ─▶ leaf: a symbol         (no code is shorter than five bits)
 //! ```
 //!
-//! The code is canonical: codes of one length follow each other in the order of their symbols, and the lengths alone tell
-//! the tree. It is made by the compiler.
+//! The code is canonical: codes of one length are consecutive, in the order of their symbols. The lengths alone therefore
+//! determine the tree, which is built at compile time.
 
-use super::Malformed;
+use super::HpackError;
 
-/// Appends to `out` what `code` stands for: at most eight bytes for five.
-pub(super) fn decode(code: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+/// Decodes `code` and appends the result to `out`: at most eight bytes for five.
+pub(super) fn decode(code: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
     out.reserve(code.len().saturating_mul(8) / 5);
     let mut state = ROOT;
     for &byte in code {
         for nibble in [byte >> 4, byte & 0x0f] {
-            let step = step(state, nibble);
-            match step.passes {
-                Passes::Nothing => {}
-                Passes::Symbol(symbol) => out.push(symbol),
-                Passes::EndOfString => return Err(Malformed::Huffman),
+            let transition = transition(state, nibble);
+            match transition.output {
+                TransitionOutput::Nothing => {}
+                TransitionOutput::Symbol(symbol) => out.push(symbol),
+                TransitionOutput::EndOfString => return Err(HpackError::Huffman),
             }
-            state = step.to;
+            state = transition.next;
         }
     }
     match IS_PADDING.get(usize::from(state)) {
         Some(true) => Ok(()),
-        Some(false) | None => Err(Malformed::Huffman),
+        Some(false) | None => Err(HpackError::Huffman),
     }
 }
 
-/// Four bits more.
+/// The effect of four bits in a state.
 #[derive(Clone, Copy)]
-struct Step {
-    to: u8,
-    passes: Passes,
+struct Transition {
+    next: u8,
+    output: TransitionOutput,
 }
 
-/// What four bits complete.
+/// The symbol that four bits complete.
 #[derive(Clone, Copy)]
-enum Passes {
+enum TransitionOutput {
     Nothing,
     Symbol(u8),
-    /// Never part of a string (section 5.2).
+    /// The end-of-string symbol, which is an error in a string (section 5.2).
     EndOfString,
 }
 
-fn step(state: u8, nibble: u8) -> Step {
-    let steps = STEPS.get(usize::from(state)).and_then(|steps| steps.get(usize::from(nibble)));
-    *steps.unwrap_or(&Step { to: ROOT, passes: Passes::EndOfString })
+fn transition(state: u8, nibble: u8) -> Transition {
+    let transition = TRANSITIONS.get(usize::from(state)).and_then(|row| row.get(usize::from(nibble)));
+    *transition.unwrap_or(&Transition { next: ROOT, output: TransitionOutput::EndOfString })
 }
 
 const ROOT: u8 = 0;
 
-static STEPS: [[Step; 16]; STATES] = steps();
+static TRANSITIONS: [[Transition; 16]; STATES] = transitions();
 
-/// The states in which a string may end: after less than eight bits of padding, all ones.
+/// True for the states in which a string may end: after fewer than eight bits of padding, all ones.
 static IS_PADDING: [bool; STATES] = padding();
 
-/// A tree of 257 leaves.
+/// The number of inner nodes in a tree with 257 leaves.
 const STATES: usize = 256;
 
-/// A node's children: under [`LEAF`] the state that the bit leads to, from there on the symbol it completes.
+/// The children of each node. A value below [`LEAF`] is an inner node; a value from [`LEAF`] on is `LEAF` plus a symbol.
 type Tree = [[usize; 2]; STATES];
 const LEAF: usize = 0x1000;
 const END_OF_STRING: usize = LEAF + 256;
 
-#[expect(clippy::indexing_slicing, reason = "runs in the compiler, which does not compile an index out of bounds")]
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time, where an index out of bounds is an error")]
 const fn tree() -> Tree {
     let mut tree = [[0; 2]; STATES];
     let (mut nodes, mut code, mut length) = (1, 0_u32, 1);
     while length <= 30 {
         code <<= 1;
         let mut symbol = 0;
-        while symbol < LENGTHS.len() {
-            if LENGTHS[symbol] == length {
+        while symbol < CODE_BITS.len() {
+            if CODE_BITS[symbol] == length {
                 let (mut node, mut left) = (0, length);
                 while left > 1 {
                     left -= 1;
@@ -97,35 +97,35 @@ const fn tree() -> Tree {
     tree
 }
 
-#[expect(clippy::indexing_slicing, reason = "runs in the compiler, which does not compile an index out of bounds")]
-const fn steps() -> [[Step; 16]; STATES] {
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time, where an index out of bounds is an error")]
+const fn transitions() -> [[Transition; 16]; STATES] {
     let tree = tree();
-    let mut steps = [[Step { to: ROOT, passes: Passes::Nothing }; 16]; STATES];
+    let mut transitions = [[Transition { next: ROOT, output: TransitionOutput::Nothing }; 16]; STATES];
     let mut state = 0;
     while state < STATES {
         let mut nibble = 0;
         while nibble < 16 {
-            let (mut node, mut passes, mut left) = (state, Passes::Nothing, 4);
+            let (mut node, mut output, mut left) = (state, TransitionOutput::Nothing, 4);
             while left > 0 {
                 left -= 1;
                 node = tree[node][(nibble >> left) & 1];
                 if node >= LEAF {
-                    passes = match node {
-                        END_OF_STRING => Passes::EndOfString,
-                        leaf => Passes::Symbol((leaf - LEAF) as u8),
+                    output = match node {
+                        END_OF_STRING => TransitionOutput::EndOfString,
+                        leaf => TransitionOutput::Symbol((leaf - LEAF) as u8),
                     };
                     node = 0;
                 }
             }
-            steps[state][nibble] = Step { to: node as u8, passes };
+            transitions[state][nibble] = Transition { next: node as u8, output };
             nibble += 1;
         }
         state += 1;
     }
-    steps
+    transitions
 }
 
-#[expect(clippy::indexing_slicing, reason = "runs in the compiler, which does not compile an index out of bounds")]
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time, where an index out of bounds is an error")]
 const fn padding() -> [bool; STATES] {
     let tree = tree();
     let mut is_padding = [false; STATES];
@@ -138,9 +138,9 @@ const fn padding() -> [bool; STATES] {
     is_padding
 }
 
-/// How many bits each symbol takes, the end of the string last (appendix B).
+/// The code length of each symbol in bits; the end-of-string symbol is the last one (appendix B).
 #[rustfmt::skip]
-const LENGTHS: [u32; 257] = [
+const CODE_BITS: [u32; 257] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 28,
     6, 10, 10, 12, 13, 6, 8, 11, 10, 10, 8, 11, 8, 6, 6, 6, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 7, 8, 15, 6, 12, 10,
     13, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 8, 7, 8, 13, 19, 13, 14, 6,
@@ -156,15 +156,15 @@ const LENGTHS: [u32; 257] = [
 mod tests {
     use super::*;
 
-    fn decoded(code: &[u8]) -> Result<Vec<u8>, Malformed> {
+    fn decoded(code: &[u8]) -> Result<Vec<u8>, HpackError> {
         let mut out = Vec::new();
         decode(code, &mut out).map(|()| out)
     }
 
-    /// As the RFC shows a code: its bits, each byte of the string one symbol.
+    /// Encodes `text` bit by bit, as the examples in the RFC.
     fn encoded(text: &[u8]) -> Vec<u8> {
         let tree = tree();
-        let mut codes = vec![String::new(); LENGTHS.len()];
+        let mut codes = vec![String::new(); CODE_BITS.len()];
         let mut nodes = vec![(0, String::new())];
         while let Some((node, bits)) = nodes.pop() {
             for (bit, &child) in tree[node].iter().enumerate() {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_rfc_7541() {
+    fn decodes_the_examples_of_rfc_7541() {
         for (code, text) in [
             (&b"\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff"[..], "www.example.com"),
             (b"\xa8\xeb\x10\x64\x9c\xbf", "no-cache"),
@@ -194,25 +194,25 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_next_to_every_other() {
+    fn decodes_every_pair_of_bytes() {
         let text: Vec<u8> = (0..=255).flat_map(|a| (0..=255).flat_map(move |b| [a, b])).collect();
         assert_eq!(decoded(&encoded(&text)), Ok(text));
     }
 
     #[test]
-    fn padding_is_less_than_a_byte_of_ones() {
+    fn accepts_padding_of_fewer_than_eight_ones() {
         // "0" is 00000.
         assert_eq!(decoded(&[0b0000_0111]), Ok(b"0".into()));
-        assert_eq!(decoded(&[0b0000_0110]), Err(Malformed::Huffman));
-        assert_eq!(decoded(&[0b0000_0111, 0xff]), Err(Malformed::Huffman));
-        assert_eq!(decoded(&[0xff]), Err(Malformed::Huffman));
-        // "X" is 11111100, which leaves no room for padding and asks for none.
+        assert_eq!(decoded(&[0b0000_0110]), Err(HpackError::Huffman));
+        assert_eq!(decoded(&[0b0000_0111, 0xff]), Err(HpackError::Huffman));
+        assert_eq!(decoded(&[0xff]), Err(HpackError::Huffman));
+        // "X" is 11111100: a whole byte, without padding.
         assert_eq!(decoded(&[0b1111_1100]), Ok(b"X".into()));
     }
 
     #[test]
-    fn the_end_of_the_string_is_no_part_of_it() {
-        assert_eq!(decoded(&[0xff, 0xff, 0xff, 0xfc]), Err(Malformed::Huffman));
-        assert_eq!(decoded(&[0xff, 0xff, 0xff, 0xff]), Err(Malformed::Huffman));
+    fn rejects_the_end_of_string_symbol() {
+        assert_eq!(decoded(&[0xff, 0xff, 0xff, 0xfc]), Err(HpackError::Huffman));
+        assert_eq!(decoded(&[0xff, 0xff, 0xff, 0xff]), Err(HpackError::Huffman));
     }
 }
