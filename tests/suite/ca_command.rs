@@ -1,4 +1,4 @@
-//! `spectral ca`: the certificate, handed on.
+//! `spectral ca`: exports the certificate and helps others to trust it.
 
 use crate::support::cli::{Spectral, ca_in, command, spectral};
 use crate::support::peers::{find, peer, run, skipped};
@@ -10,23 +10,69 @@ use std::process::{Command, Stdio};
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 #[test]
-fn it_is_made_where_there_is_none_and_shown() {
+fn export_creates_a_missing_ca_and_show_prints_it() {
     let dir = TempDir::new();
+    spectral(&dir, &["ca", "export"]).ok();
     let path = spectral(&dir, &["ca", "path"]).ok().text();
     assert_eq!(Path::new(path.trim_end()), ca_in(dir.path()));
     let shown = spectral(&dir, &["ca", "show"]).ok().text();
     assert!(shown.contains("Spectral Capture CA ") && shown.contains("EC P-256"), "{shown}");
     if let Some(openssl) = peer("openssl") {
         let args = ["x509", "-noout", "-fingerprint", "-sha256", "-in", path.trim_end()];
-        let theirs = run(Command::new(&openssl).args(args)).ok().text();
-        let print = theirs.trim_end().rsplit_once('=').unwrap().1;
-        assert!(shown.contains(print), "{print} in {shown}");
+        let output = run(Command::new(&openssl).args(args)).ok().text();
+        let fingerprint = output.trim_end().rsplit_once('=').unwrap().1;
+        assert!(shown.contains(fingerprint), "{fingerprint} in {shown}");
     }
+    std::fs::create_dir(dir.join("other")).unwrap();
+    spectral(&dir, &["ca", "--ca-dir", "other", "export"]).ok();
     let other = spectral(&dir, &["ca", "--ca-dir", "other", "path"]).ok().text();
     assert_eq!(other, "other/mitmproxy-ca-cert.pem\n");
 }
 
-/// Exports into a file, and gives its path.
+#[test]
+fn commands_that_show_or_remove_create_no_ca() {
+    let dir = TempDir::new();
+    std::fs::create_dir(dir.join("empty")).unwrap();
+    let home = dir.join(".mitmproxy");
+    let default = format!(
+        "spectral: error: no CA in {}: create one with 'spectral ca export' or by starting a capture\n",
+        home.display()
+    );
+    let mistyped = "spectral: error: no CA in mistyped: no such directory; check --ca-dir, or start a capture with it to \
+                    create the CA\n";
+    let empty = "spectral: error: no CA in empty: create one with 'spectral ca export --ca-dir empty' or by starting a \
+                 capture\n";
+    for (ca_dir, expected) in
+        [(&[][..], default.as_str()), (&["--ca-dir", "mistyped"], mistyped), (&["--ca-dir", "empty"], empty)]
+    {
+        for command in [&["path"][..], &["show"], &["uninstall"], &["uninstall", "--dry-run"]] {
+            let said = spectral(&dir, &[&["ca"], command, ca_dir].concat());
+            assert_eq!((said.code, said.text().as_str(), said.err.as_str()), (Some(1), "", expected), "{command:?}");
+        }
+        // The steps are printed all the same.
+        let said = spectral(&dir, &[&["ca", "help", "firefox"], ca_dir].concat()).ok();
+        assert_eq!(said.err, expected.replace("error", "warning"));
+        assert!(said.text().contains(" 1. "), "{}", said.text());
+    }
+    assert_eq!(dir.names(), ["empty"]);
+    assert_eq!(std::fs::read_dir(dir.join("empty")).unwrap().count(), 0);
+}
+
+#[test]
+fn commands_that_use_the_certificate_do_not_create_a_mistyped_folder() {
+    let dir = TempDir::new();
+    dir.write("file", "");
+    for command in [&["export"][..], &["env"], &["install"], &["install", "--dry-run"]] {
+        let said = spectral(&dir, &[&["ca", "--ca-dir", "mistyped"], command].concat());
+        assert_eq!((said.code, said.text().as_str()), (Some(1), ""), "{command:?}");
+        assert!(said.err.starts_with("spectral: error: no CA in mistyped: no such directory; "), "{}", said.err);
+        let said = spectral(&dir, &[&["ca", "--ca-dir", "file"], command].concat());
+        assert_eq!(said.err, "spectral: error: no CA in file: not a directory\n");
+    }
+    assert_eq!(dir.names(), ["file"]);
+}
+
+/// Exports the certificate into a file and returns its path.
 #[track_caller]
 fn export(dir: &TempDir, format: &str) -> PathBuf {
     let file = format!("ca.{format}");
@@ -37,7 +83,7 @@ fn export(dir: &TempDir, format: &str) -> PathBuf {
 }
 
 #[test]
-fn others_read_each_format() {
+fn other_programs_read_each_format() {
     let dir = TempDir::new();
     let pem = export(&dir, "pem");
     let der = ca::certificates(&ca_in(dir.path()))[0].clone();
@@ -50,7 +96,7 @@ fn others_read_each_format() {
         dir.write("read.pem", said.out);
         assert_eq!(ca::certificates(&dir.join("read.pem")), std::slice::from_ref(&der));
         let args = ["pkcs12", "-passin", "pass:wrong", "-nokeys", "-in", p12.to_str().unwrap()];
-        assert_ne!(run(Command::new(&openssl).args(args)).code, Some(0), "its checksum is keyed");
+        assert_ne!(run(Command::new(&openssl).args(args)).code, Some(0), "its checksum depends on the password");
     }
     let keytool = find("java").and_then(|java| Some(std::fs::canonicalize(java).ok()?.with_file_name("keytool")));
     match keytool.filter(|keytool| keytool.exists()) {
@@ -73,7 +119,7 @@ fn others_read_each_format() {
 #[test]
 fn an_export_overwrites_nothing() {
     let dir = TempDir::new();
-    spectral(&dir, &["ca", "path"]).ok();
+    spectral(&dir, &["ca", "export"]).ok();
     let key = dir.join(".mitmproxy/mitmproxy-ca.pem");
     let before = std::fs::read(&key).unwrap();
     let said = spectral(&dir, &["ca", "export", "-o", key.to_str().unwrap()]);
@@ -85,7 +131,7 @@ fn an_export_overwrites_nothing() {
 }
 
 #[test]
-fn what_is_binary_does_not_go_to_a_terminal() {
+fn binary_formats_are_not_written_to_a_terminal() {
     let Some(python) = peer("python3") else {
         return;
     };
@@ -100,7 +146,7 @@ fn what_is_binary_does_not_go_to_a_terminal() {
     }
 }
 
-/// What a shell says to `script`, in which `$spectral` is ours and `$url` an origin's, with a proxy at `$port`.
+/// Runs `script` in a shell and returns its output. `$spectral` is our program; `vars` are more variables.
 fn in_shell(program: &Path, dir: &TempDir, script: &str, vars: &[(&str, &str)]) -> String {
     let mut command = Command::new(program);
     command.args(["-c", script]).current_dir(dir.path()).env("HOME", dir.path()).envs(vars.iter().copied());
@@ -109,7 +155,7 @@ fn in_shell(program: &Path, dir: &TempDir, script: &str, vars: &[(&str, &str)]) 
 }
 
 #[test]
-fn a_shell_goes_through_and_comes_back() {
+fn a_shell_uses_the_proxy_and_can_undo_it() {
     let Some(curl) = peer("curl") else {
         return;
     };
@@ -145,10 +191,10 @@ fn a_shell_goes_through_and_comes_back() {
         let (before, said) = before.trim_end().rsplit_once('\n').unwrap();
         assert!(said.ends_with("hello"), "{shell}: {said}");
         let sorted = |text: &str| {
-            // What shells themselves change.
-            let own = |line: &&str| !["_=", "PWD=", "SHLVL=", "OLDPWD="].iter().any(|name| line.starts_with(name));
+            // Variables that shells change themselves.
+            let is_kept = |line: &&str| !["_=", "PWD=", "SHLVL=", "OLDPWD="].iter().any(|name| line.starts_with(name));
             let mut lines: Vec<_> =
-                text.lines().filter(|line| !line.is_empty()).filter(own).map(str::to_owned).collect();
+                text.lines().filter(|line| !line.is_empty()).filter(is_kept).map(str::to_owned).collect();
             lines.sort();
             lines
         };
@@ -159,7 +205,7 @@ fn a_shell_goes_through_and_comes_back() {
 }
 
 #[test]
-fn lines_for_a_shell_are_whole_though_it_has_them_already() {
+fn env_prints_all_variables_even_if_the_shell_has_them() {
     let dir = TempDir::new();
     let once = "$spectral ca env -p 1";
     let again = "eval \"$($spectral ca env -p 2)\"; $spectral ca env -p 1";
@@ -167,11 +213,11 @@ fn lines_for_a_shell_are_whole_though_it_has_them_already() {
     assert_eq!(in_shell(sh, &dir, once, &[]), in_shell(sh, &dir, again, &[]));
     let said = in_shell(sh, &dir, "$spectral ca env --unset; eval \"$($spectral ca env --unset)\"", &[]);
     assert!(said.starts_with("# nothing to undo") && said.lines().count() == 1, "{said}");
-    // The file is there for as long as the CA is.
+    // The trust files exist as long as the CA does.
     assert!(std::fs::read_to_string(dir.join(".mitmproxy/spectral-roots.pem")).unwrap().contains("BEGIN CERTIFICATE"));
 }
 
-/// A folder with programs that write down how they are called.
+/// A directory with programs that record their arguments.
 fn recording(dir: &TempDir, tools: &[&str]) -> PathBuf {
     let bin = dir.join("bin");
     std::fs::create_dir(&bin).unwrap();
@@ -184,7 +230,7 @@ fn recording(dir: &TempDir, tools: &[&str]) -> PathBuf {
 }
 
 #[test]
-fn the_systems_store_is_changed_by_its_own_tools_and_each_is_shown_first() {
+fn the_systems_own_tools_change_its_store_and_are_shown_first() {
     let is_root = nix::unistd::geteuid().is_root();
     let systems: [(&[&str], &str, &str); 3] = [
         (
@@ -210,30 +256,32 @@ fn the_systems_store_is_changed_by_its_own_tools_and_each_is_shown_first() {
                 assert!(shown.starts_with(&expected), "{expected}\n{shown}{}", said.err);
                 assert_eq!(said.code, Some(if dry || is_root { 0 } else { 1 }), "{}", said.err);
                 let calls = std::fs::read_to_string(dir.join("calls")).unwrap_or_default();
-                assert_eq!(calls, if dry || !is_root { String::new() } else { shown }, "shown is what is done");
+                assert_eq!(
+                    calls,
+                    if dry || !is_root { String::new() } else { shown },
+                    "the commands shown are those that run"
+                );
             }
         }
     }
 }
 
 #[test]
-fn a_system_that_is_not_known_is_told_what_else_there_is() {
+fn an_unknown_system_gets_alternatives() {
     let dir = TempDir::new();
     let said = run(command(&dir, &["ca", "install"]).env("PATH", recording(&dir, &[])));
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("ca export") && said.err.contains("capture run"), "{}", said.err);
-    let said = spectral(&dir, &["ca", "--ca-dir", "none", "uninstall"]);
-    assert!(said.code == Some(1) && !dir.join("none").exists(), "it makes none to uninstall: {}", said.err);
 }
 
 #[test]
-fn a_key_is_never_handed_on_with_its_certificate() {
+fn a_key_is_never_passed_on_with_its_certificate() {
     let dir = TempDir::new();
-    spectral(&dir, &["ca", "path"]).ok();
+    spectral(&dir, &["ca", "export"]).ok();
     let folder = dir.join(".mitmproxy");
-    // As in a folder that others made and that cannot be written to: only the file with both is there, or is right.
+    // As in a directory without write permission: only the file with key and certificate is there, or is current.
     let other = TempDir::new();
-    spectral(&other, &["ca", "path"]).ok();
+    spectral(&other, &["ca", "export"]).ok();
     std::fs::copy(ca_in(other.path()), folder.join("mitmproxy-ca-cert.pem")).unwrap();
     let both = folder.join("mitmproxy-ca.pem");
     assert_eq!(spectral(&dir, &["ca", "path"]).ok().text().trim_end(), both.to_str().unwrap());
@@ -247,7 +295,7 @@ fn a_key_is_never_handed_on_with_its_certificate() {
 }
 
 #[test]
-fn there_are_steps_for_every_platform() {
+fn every_platform_has_steps() {
     let dir = TempDir::new();
     for platform in ["firefox", "chrome", "ios", "android", "java", "wsl"] {
         let said = spectral(&dir, &["ca", "help", platform, "-p", "4711"]).ok().text();
@@ -260,14 +308,15 @@ fn there_are_steps_for_every_platform() {
     let said = spectral(&dir, &["ca", "help", "Chrome"]).ok().text();
     let file = dir.join(".mitmproxy/mitmproxy-ca-cert.pem");
     let to_copy = format!("\n        certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n spectral -i {}\n", file.display());
-    assert!(said.contains(&to_copy), "a command is whole, and alone on its line: {said}");
+    assert!(said.contains(&to_copy), "a command is unbroken and alone on its line: {said}");
     let said = spectral(&dir, &["ca", "help", "amiga"]);
     assert!(said.code == Some(2) && said.err.contains("android"), "{}", said.err);
 }
 
 #[test]
-fn an_output_that_nobody_reads_is_nothing_to_complain_about() {
+fn a_closed_stdout_is_not_an_error() {
     let dir = TempDir::new();
+    spectral(&dir, &["ca", "export"]).ok();
     let mut child = command(&dir, &["ca", "show"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let said = crate::support::peers::finish(child);

@@ -444,5 +444,5 @@ fn the_curl_command_of_the_banner_works_when_pasted() {
     let output = run(Command::new("/bin/sh").args(["-c", &script])).ok();
     assert_eq!(output.text(), "hello", "{script}: {}", output.err);
     let ended = running.interrupt();
-    assert!(ended.err.contains("1 HTTP traces"), "{}", ended.err);
+    assert!(ended.err.contains("1 exchange,"), "{}", ended.err);
 }

@@ -221,7 +221,7 @@ fn the_summary_says_what_is_there_and_what_is_not() {
     let lines: Vec<_> = said.err.lines().collect();
     let at = lines.iter().position(|line| *line == "Capture bundle written to out.zip");
     let at = at.unwrap_or_else(|| panic!("{}", said.err));
-    assert_eq!(lines[at + 1], "  2 HTTP traces, 0 WS connections, 0 WS messages");
+    assert_eq!(lines[at + 1], "  2 exchanges, 0 WebSockets, 0 messages");
     let named = lines[at..].iter().find(|line| line.contains(&unwanted.at("localhost")));
     assert!(named.is_some_and(|line| line.contains('2')), "{}", said.err);
 }
@@ -278,7 +278,7 @@ fn the_summary_says_where_the_bundle_before_is() {
     let first = Spectral::capture(&dir, &[]).interrupt();
     assert!(!first.err.contains(".bak"), "{}", first.err);
     let second = Spectral::capture(&dir, &[]).interrupt();
-    assert!(second.err.contains("  The one before is kept as capture.zip.bak"), "{}", second.err);
+    assert!(second.err.contains("  The previous bundle is kept as capture.zip.bak"), "{}", second.err);
 }
 
 #[test]
@@ -394,8 +394,8 @@ fn a_terminal_gets_a_line_that_says_how_it_is_going() {
     let Some(shown) = on_screen else {
         return;
     };
-    assert!(shown.contains("\r\u{1b}[K\u{1b}[2m1 exchange, 0 sockets, "), "{shown:?}");
-    assert!(shown.contains(" passed, ") && shown.contains(" open, bundle "), "{shown:?}");
+    assert!(shown.contains("\r\u{1b}[K\u{1b}[2m1 exchange, 0 WebSockets, "), "{shown:?}");
+    assert!(shown.contains(" relayed, ") && shown.contains(" open, bundle "), "{shown:?}");
     assert!(shown.contains("\r\u{1b}[Knot captured: 127.77.77.77:1: "), "it gives way: {shown:?}");
     assert!(!shown.contains("/one"), "a line per exchange is for -v: {shown:?}");
     let summary = shown.split("Capture bundle written").nth(1).unwrap();
@@ -467,7 +467,7 @@ fn inspect_shows_what_a_bundle_holds() {
     let said = spectral(&dir, &["capture", "inspect", "capture.zip"]).ok();
     let shown = said.text() + &said.err;
     let host = origin.at("127.0.0.1");
-    for word in ["t_0001", "t_0002", "GET", "POST", "200", &format!("http://{host}/users?page=2"), "2 HTTP traces"] {
+    for word in ["t_0001", "t_0002", "GET", "POST", "200", &format!("http://{host}/users?page=2"), "2 exchanges"] {
         assert!(shown.contains(word), "{word} in\n{shown}");
     }
 

@@ -1,4 +1,4 @@
-//! Signals end a capture properly: Ctrl+C, `kill`, and a dropped ssh session alike.
+//! Signals end a capture with a complete bundle: SIGINT (Ctrl+C), SIGTERM (`kill`) and SIGHUP (a dropped ssh session).
 
 use crate::support::cli::Spectral;
 use crate::support::{Gate, Link, Origin, TempDir, bundle::Bundle};
@@ -8,7 +8,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn each_signal_ends_the_capture_with_its_bundle() {
-    for signal in deadly() {
+    for signal in stop_signals() {
         let end = Gate::default();
         let wait = end.clone();
         let origin = Origin::plain(move |mut link| {
@@ -28,7 +28,7 @@ fn each_signal_ends_the_capture_with_its_bundle() {
         end.open();
         assert_eq!(said.code, Some(0), "{signal}: {}", said.err);
         assert!(said.err.contains("Capture bundle written to capture.zip"), "{signal}: {}", said.err);
-        assert!(said.err.contains("  1 HTTP traces, 0 WS connections, 0 WS messages"), "{signal}: {}", said.err);
+        assert!(said.err.contains("  1 exchange, 0 WebSockets, 0 messages"), "{signal}: {}", said.err);
         let bundle = Bundle::open(&dir.join("capture.zip"));
         assert_eq!((bundle.only_trace().status(), bundle.only_trace().text()), (200, "so far".to_owned()));
         link.cut();
@@ -36,7 +36,7 @@ fn each_signal_ends_the_capture_with_its_bundle() {
 }
 
 #[test]
-fn a_second_signal_skips_the_waiting_and_never_the_bundle() {
+fn a_second_signal_skips_the_wait_but_not_the_bundle() {
     let end = Gate::default();
     let wait = end.clone();
     let origin = Origin::plain(move |mut link| {
@@ -61,7 +61,7 @@ fn a_second_signal_skips_the_waiting_and_never_the_bundle() {
 }
 
 #[test]
-fn under_nohup_the_end_of_the_session_ends_nothing() {
+fn under_nohup_sighup_does_not_end_the_capture() {
     let dir = TempDir::new();
     let running = Spectral::under_nohup(&dir);
     let origin = Origin::plain_answering(OK);
@@ -75,8 +75,8 @@ fn under_nohup_the_end_of_the_session_ends_nothing() {
 }
 
 #[test]
-fn discover_ends_with_its_table() {
-    for signal in deadly() {
+fn each_signal_ends_discovery() {
+    for signal in stop_signals() {
         let dir = TempDir::new();
         let running = Spectral::discover(&dir, &[]);
         running.signal(signal);
@@ -84,8 +84,8 @@ fn discover_ends_with_its_table() {
     }
 }
 
-/// The signals that end a capture: without SIGHUP where the suite itself, and so what it starts, was told to ignore it.
-fn deadly() -> Vec<Signal> {
+/// The signals that end a capture, without those that the suite was started to ignore: its children inherit that.
+fn stop_signals() -> Vec<Signal> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status
         .lines()

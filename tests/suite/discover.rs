@@ -1,11 +1,11 @@
-//! `spectral capture discover`: everything passes, each new domain is printed, and the end shows how to go on.
+//! `spectral capture discover`: passes all traffic through, shows each new domain, and prints a table of them at the end.
 
 use crate::support::cli::Spectral;
 use crate::support::{Link, Origin, TempDir, TestCa, TlsClient};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// One request over TLS as `name`, verified against the origin's own certificate.
+/// Sends a request over TLS with the server name `name`, which verifies the origin's own certificate.
 fn visit(running: &Spectral, origin: &Origin, name: &str) {
     let mut link = Link::to(running.addr);
     let target = origin.at("127.0.0.1");
@@ -16,7 +16,7 @@ fn visit(running: &Spectral, origin: &Origin, name: &str) {
 }
 
 #[test]
-fn domains_as_they_appear_and_a_table_at_the_end() {
+fn domains_are_shown_as_they_appear_and_the_table_is_printed_to_stdout() {
     let dir = TempDir::new();
     let origin = Origin::tls_answering(OK);
     let running = Spectral::discover(&dir, &[]);
@@ -28,25 +28,35 @@ fn domains_as_they_appear_and_a_table_at_the_end() {
     running.line("api.example.test");
     let said = running.interrupt();
     assert_eq!(said.code, Some(0), "{}", said.err);
-    let all = said.text() + &said.err;
-    let lines: Vec<_> = all.lines().collect();
-    let row = |name: &str, count: &str| {
-        lines.iter().rposition(|line| line.contains(name) && line.contains(count) && !line.contains("-d "))
-    };
-    let (first, second) = (row("api.example.test", "3"), row("other.test", "1"));
-    assert!(first.is_some() && first < second, "by count, most first:\n{all}");
-    let go_on = lines.iter().find(|line| line.contains("-d ")).unwrap_or_else(|| panic!("a -d line in\n{all}"));
-    assert!(go_on.contains("api.example.test") || go_on.contains("example.test"), "{go_on}");
-    assert_eq!(dir.names(), Vec::<String>::new(), "nothing is written, no CA is made");
+    let table = said.text();
+    let rows: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["Connections", "Requests", "Sent", "Received", "Domain"], "{table}");
+    let ends: Vec<_> = rows[1..].iter().map(|row| (row[0], *row.last().unwrap())).collect();
+    assert_eq!(ends, [("3", "api.example.test"), ("1", "other.test")], "most connections first");
+    assert!(said.err.contains("  spectral capture proxy -d api.example.test -d other.test"), "{}", said.err);
+    assert!(!said.err.contains("Connections"), "the table is a result, not a message: {}", said.err);
+    assert_eq!(dir.names(), Vec::<String>::new(), "nothing is written, no CA is created");
 }
 
 #[test]
-fn domains_are_told_as_json_with_what_was_said() {
+fn the_table_is_printed_even_if_quiet() {
+    let dir = TempDir::new();
+    let origin = Origin::tls_answering(OK);
+    let running = Spectral::discover(&dir, &["-q"]);
+    visit(&running, &origin, "api.example.test");
+    let addr = running.addr;
+    let said = running.interrupt();
+    assert_eq!(said.err.trim_end(), addr.to_string());
+    assert!(said.text().contains("api.example.test"), "{}", said.text());
+}
+
+#[test]
+fn json_has_a_line_for_each_domain() {
     let dir = TempDir::new();
     let (origin, plain) = (Origin::tls_answering(OK), Origin::plain_answering(OK));
     let running = Spectral::discover(&dir, &["--json"]);
     visit(&running, &origin, "api.example.test");
-    // No server name: an address is none.
+    // Without a server name: an IP address cannot be one (RFC 6066 section 3).
     visit(&running, &origin, "127.0.0.1");
     for _ in 0..2 {
         let host = plain.at("localhost");
@@ -61,30 +71,36 @@ fn domains_are_told_as_json_with_what_was_said() {
         (&domain("api.example.test")["name_source"], &domain("127.0.0.1")["name_source"]),
         (&"name".into(), &"connect".into())
     );
-    assert_eq!(domain("api.example.test")["requests"], serde_json::Value::Null, "nobody looked");
+    assert_eq!(domain("api.example.test")["requests"], serde_json::Value::Null, "requests inside TLS are not counted");
     assert_eq!((&domain("localhost")["connections"], &domain("localhost")["requests"]), (&2.into(), &2.into()));
     assert_eq!(bytes("localhost")[1], 2 * OK.len() as u64);
     assert!(bytes("localhost")[0] > 50 && bytes("api.example.test").iter().all(|n| *n > 200), "{lines:?}");
     assert_eq!(lines.len(), 3);
+    assert!(
+        said.err.contains("Discovering domains on ") && !said.err.contains("spectral capture proxy"),
+        "{}",
+        said.err
+    );
 }
 
 #[test]
-fn who_is_known_by_connect_alone_is_marked() {
+fn a_domain_from_connect_only_is_marked() {
     let dir = TempDir::new();
     let origin = Origin::tls_answering(OK);
     let running = Spectral::discover(&dir, &[]);
     visit(&running, &origin, "127.0.0.1");
     visit(&running, &origin, "api.example.test");
-    let said = running.interrupt();
-    let line = |name: &str| said.err.lines().rfind(|line| line.contains(name) && !line.contains("-d ")).unwrap();
-    assert!(line("127.0.0.1").ends_with("127.0.0.1  (by CONNECT alone)"), "{}", said.err);
-    assert!(line("api.example.test").ends_with("api.example.test"), "{}", said.err);
+    let table = running.interrupt().ok().text();
+    let line = |name: &str| table.lines().find(|line| line.contains(name)).unwrap();
+    assert!(line("127.0.0.1").ends_with("127.0.0.1  (from CONNECT only)"), "{table}");
+    assert!(line("api.example.test").ends_with("api.example.test"), "{table}");
 }
 
 #[test]
-fn nothing_seen_is_said() {
+fn without_domains_there_is_a_hint_and_no_table() {
     let dir = TempDir::new();
     let said = Spectral::discover(&dir, &[]).interrupt();
     assert_eq!(said.code, Some(0), "{}", said.err);
-    assert!(!said.err.contains("-d "), "there is nothing to go on with: {}", said.err);
+    assert_eq!(said.text(), "");
+    assert!(said.err.contains("No domains were seen.") && !said.err.contains("-d "), "{}", said.err);
 }

@@ -1,4 +1,4 @@
-//! `spectral capture inspect`: what is asked for is shown, no more, and of a capture that still runs too.
+//! `spectral capture inspect`: shows the requested parts of a bundle, also while a capture is writing it.
 
 use crate::support::cli::{Spectral, command, peak_memory, spectral};
 use crate::support::peers::{Beside, Said, clean, peer, run, skipped};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
-/// Answers by the request's path.
+/// An origin whose responses depend on the request's path.
 fn origin() -> Origin {
     Origin::plain(|mut link| {
         let head = link.head();
@@ -33,7 +33,7 @@ fn origin() -> Origin {
     })
 }
 
-/// Sends `method path` to `origin` through `running`, with `host` in the Host field, and waits for the end.
+/// Sends a request to `origin` through `running`, with `host` in the Host field, and waits for the end of the connection.
 fn ask(running: &Spectral, origin: &Origin, host: &str, method: &str, path: &str) {
     let mut link = Link::to(running.addr);
     let target = origin.at("127.0.0.1");
@@ -43,8 +43,8 @@ fn ask(running: &Spectral, origin: &Origin, host: &str, method: &str, path: &str
     link.the_rest();
 }
 
-/// A WebSocket.
-fn socket(running: &Spectral, origin: &Origin) -> Link {
+/// Opens a WebSocket.
+fn open_websocket(running: &Spectral, origin: &Origin) -> Link {
     let mut link = Link::to(running.addr);
     let target = origin.at("127.0.0.1");
     link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
@@ -54,14 +54,14 @@ fn socket(running: &Spectral, origin: &Origin) -> Link {
     link
 }
 
-/// A WebSocket with a message up, and three down.
+/// Opens a WebSocket, sends a message and receives three.
 fn chat(running: &Spectral, origin: &Origin) {
-    let mut link = socket(running, origin);
+    let mut link = open_websocket(running, origin);
     link.send(frame(0x81, Some([1; 4]), b"hello"));
     link.the_rest();
 }
 
-/// A folder with a bundle of many kinds of exchanges in it.
+/// A directory with a bundle of many kinds of exchanges.
 fn captured() -> (TempDir, Origin) {
     let (dir, origin) = (TempDir::new(), origin());
     let running = Spectral::capture(&dir, &[]);
@@ -85,8 +85,8 @@ fn inspect(dir: &TempDir, args: &[&str]) -> Said {
     spectral(dir, &[&["capture", "inspect", "capture.zip"], args].concat())
 }
 
-/// The ids that a list shows.
-fn listed(said: Said) -> Vec<String> {
+/// Returns the ids in a list.
+fn ids(said: Said) -> Vec<String> {
     let said = said.ok();
     let first = |line: &str| line.split(' ').next().unwrap().to_owned();
     said.text().lines().map(first).filter(|word| word.starts_with("t_") || word.starts_with("ws_")).collect()
@@ -109,36 +109,43 @@ fn filters_narrow_the_list() {
         (&["--grep", "answer", "--host", "www.*"], &[]),
         (&["--grep", "nowhere to be found"], &[]),
     ] {
-        assert_eq!(listed(inspect(&dir, args)), expected, "{args:?}");
+        assert_eq!(ids(inspect(&dir, args)), expected, "{args:?}");
     }
     let text = inspect(&dir, &["--status", "4xx"]).ok().text();
-    assert!(text.ends_with("\n1 of 8 traces and 0 of 1 WebSockets match\n"), "{text}");
+    assert!(text.ends_with("\nMatched: 1 of 8 exchanges, 0 of 1 WebSocket\n"), "{text}");
 }
 
 #[test]
-fn what_was_cut_off_is_marked() {
+fn the_session_is_summed_up_in_plain_terms() {
+    let (dir, _origin) = captured();
+    let text = inspect(&dir, &[]).ok().text();
+    assert!(text.contains("\n  contents  8 exchanges, 1 WebSocket, 4 messages\n"), "{text}");
+}
+
+#[test]
+fn truncated_exchanges_are_marked() {
     let (dir, _origin) = captured();
     let text = inspect(&dir, &[]).ok().text();
     let line = |part: &str| text.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{text}"));
-    assert!(line("/short").ends_with("(response cut off)"), "{text}");
-    assert!(line("/silent").contains("(no answer: "), "{text}");
+    assert!(line("/short").ends_with("(response truncated)"), "{text}");
+    assert!(line("/silent").contains("(no response: "), "{text}");
     assert!(line("/missing").ends_with("/missing"), "{text}");
     let shown = inspect(&dir, &["--trace", "t_0005"]).ok().text();
-    assert!(shown.contains("\nThe response was cut off.\n"), "{shown}");
+    assert!(shown.contains("\nThe response is truncated.\n"), "{shown}");
 }
 
 #[test]
-fn json_is_a_line_for_each_with_the_bundles_own_fields() {
+fn json_is_a_line_for_each_with_the_bundles_own_field_names() {
     let (dir, _origin) = captured();
     let bundle = crate::support::bundle::Bundle::open(&dir.join("capture.zip"));
     let lines = |said: Said| -> Vec<Value> {
         said.ok().text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     let mut all = lines(inspect(&dir, &["--json"]));
-    let mut socket = all.pop().unwrap();
-    assert_eq!(socket["type"].take(), "websocket");
-    socket.as_object_mut().unwrap().remove("type");
-    assert_eq!(socket, bundle.sockets[0].json);
+    let mut websocket = all.pop().unwrap();
+    assert_eq!(websocket["type"].take(), "websocket");
+    websocket.as_object_mut().unwrap().remove("type");
+    assert_eq!(websocket, bundle.sockets[0].json);
     let cut: Vec<_> = all.iter_mut().map(|line| line.as_object_mut().unwrap().remove("cut_off").unwrap()).collect();
     assert_eq!(cut.iter().map(Value::as_str).collect::<Vec<_>>()[4..7], [Some("response"), None, Some("response")]);
     assert_eq!(all, bundle.traces.iter().map(|trace| trace.json.clone()).collect::<Vec<_>>());
@@ -154,7 +161,7 @@ fn json_is_a_line_for_each_with_the_bundles_own_fields() {
 }
 
 #[test]
-fn a_body_comes_as_its_bytes_and_not_to_a_terminal() {
+fn a_body_is_written_as_its_bytes_and_not_to_a_terminal() {
     let (dir, _origin) = captured();
     assert_eq!(inspect(&dir, &["--body", "t_0006"]).ok().out, b"\0\x1b[2");
     assert_eq!(inspect(&dir, &["--body", "t_0006", "request"]).ok().out, b"");
@@ -176,7 +183,7 @@ fn a_body_comes_as_its_bytes_and_not_to_a_terminal() {
 }
 
 #[test]
-fn messages_are_a_line_each() {
+fn each_message_is_a_line() {
     let (dir, _origin) = captured();
     let text = inspect(&dir, &["--ws", "ws_0001"]).ok().text();
     let lines: Vec<_> = text.lines().filter(|line| line.starts_with("ws_0001_m")).collect();
@@ -191,11 +198,15 @@ fn messages_are_a_line_each() {
     assert_eq!(lines.len(), 4, "{text}");
     let said = inspect(&dir, &["--ws", "ws_0002"]);
     assert_eq!(said.code, Some(1));
-    assert!(said.err.contains("ws_0001"), "{}", said.err);
+    assert_eq!(said.err, "spectral: error: no WebSocket 'ws_0002': this bundle has only ws_0001\n");
+    let said = inspect(&dir, &["--trace", "1"]);
+    assert_eq!(said.err, "spectral: error: no trace '1': this bundle has t_0001 to t_0008\n");
+    let said = inspect(&dir, &["--trace", "ws_0001"]);
+    assert_eq!(said.err, "spectral: error: ws_0001 is a WebSocket: show its messages with --ws ws_0001\n");
 }
 
 #[test]
-fn a_capture_that_runs_is_shown_as_far_as_it_is() {
+fn a_running_capture_is_shown_and_followed() {
     let (dir, origin) = (TempDir::new(), origin());
     let running = Spectral::capture(&dir, &["-o", "capture.zip"]);
     ask(&running, &origin, "a.test", "GET", "/one");
@@ -207,7 +218,7 @@ fn a_capture_that_runs_is_shown_as_far_as_it_is() {
     link.send(handshake("").0);
     link.head();
 
-    // The exchange is on its way to the file when the client has its answer.
+    // The client may receive the response before the exchange is in the file.
     let said = in_time("inspecting", {
         let dir = dir.path().to_owned();
         move || loop {
@@ -219,7 +230,11 @@ fn a_capture_that_runs_is_shown_as_far_as_it_is() {
         }
     });
     assert!(said.text().contains(", unfinished\n") && said.text().contains("http://a.test"), "{}", said.text());
-    assert!(said.err.contains("capture.zip.part is unfinished: a capture is writing it"), "{}", said.err);
+    assert!(
+        said.err.contains("spectral: warning: capture.zip.part is unfinished: a capture is writing it"),
+        "{}",
+        said.err
+    );
     assert_eq!(inspect(&dir, &["--body", "t_0001"]).ok().text(), "{\"answer\":42}");
 
     let (mut follow, lines) = following(&dir, &["--json"]);
@@ -230,17 +245,17 @@ fn a_capture_that_runs_is_shown_as_far_as_it_is() {
     link.send(frame(0x81, Some([1; 4]), b"hello"));
     link.the_rest();
     assert_eq!(running.interrupt().code, Some(0));
-    let socket: Value = serde_json::from_str(&until("\"message_count\":4")).unwrap();
-    assert_eq!(socket["id"], Value::from("ws_0001"));
+    let websocket: Value = serde_json::from_str(&until("\"message_count\":4")).unwrap();
+    assert_eq!(websocket["id"], Value::from("ws_0001"));
     assert!(crate::support::peers::wait(&mut follow.0).unwrap().success(), "it ends with the capture");
 }
 
 #[test]
-fn the_messages_of_a_socket_are_followed_until_it_ends() {
+fn messages_are_followed_until_the_websocket_ends() {
     let (dir, origin) = (TempDir::new(), origin());
     let running = Spectral::capture(&dir, &[]);
-    let mut link = socket(&running, &origin);
-    in_time("the socket is in the file", {
+    let mut link = open_websocket(&running, &origin);
+    in_time("the WebSocket is in the file", {
         let dir = dir.path().to_owned();
         move || {
             let mut shown = Command::new(env!("CARGO_BIN_EXE_spectral"));
@@ -254,13 +269,13 @@ fn the_messages_of_a_socket_are_followed_until_it_ends() {
     line_with(&lines, "ws_0001_m001  ");
     link.the_rest();
     drop(link);
-    // The capture goes on; there is nothing more to come.
+    // The capture goes on, but the WebSocket has ended.
     assert!(crate::support::peers::wait(&mut follow.0).unwrap().success());
     line_with(&lines, "ws_0001_m004  ");
     assert_eq!(running.interrupt().code, Some(0));
 }
 
-/// `inspect --follow` with `args`, and its lines so far.
+/// Starts `inspect --follow` with `args`; returns it and its lines so far.
 fn following(dir: &TempDir, args: &[&str]) -> (Beside, Watched<Vec<String>>) {
     let mut follow = clean(command(dir, &["capture", "inspect", "capture.zip", "--follow"]).args(args))
         .stdout(Stdio::piped())
@@ -277,14 +292,14 @@ fn following(dir: &TempDir, args: &[&str]) -> (Beside, Watched<Vec<String>>) {
     (Beside(follow), lines)
 }
 
-/// The line that has `part` in it, once it is there.
+/// Waits for a line that contains `part`.
 #[track_caller]
 fn line_with(lines: &Watched<Vec<String>>, part: &str) -> String {
     lines.until(part, |lines| lines.iter().find(|line| line.contains(part)).cloned())
 }
 
 #[test]
-fn a_capture_that_was_killed_is_shown_and_what_to_do_is_said() {
+fn the_bundle_of_a_killed_capture_is_shown_with_the_remedy() {
     let (dir, origin) = (TempDir::new(), origin());
     let running = Spectral::capture(&dir, &["-v"][..0]);
     ask(&running, &origin, "a.test", "GET", "/one");
@@ -292,11 +307,21 @@ fn a_capture_that_was_killed_is_shown_and_what_to_do_is_said() {
     assert_eq!(running.end().code, None);
     let said = inspect(&dir, &["--follow"]).ok();
     assert!(said.err.contains("spectral capture recover capture.zip.part"), "{}", said.err);
-    assert_eq!(said.text().contains("/one"), said.text().contains("1 HTTP trace,"), "{}", said.text());
+    assert_eq!(said.text().contains("/one"), said.text().contains("1 exchange,"), "{}", said.text());
 }
 
 #[test]
-fn what_does_not_go_together_is_said() {
+fn an_empty_bundle_has_no_ids() {
+    let dir = TempDir::new();
+    assert_eq!(Spectral::capture(&dir, &[]).interrupt().code, Some(0));
+    let said = inspect(&dir, &["--trace", "1"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(1), "spectral: error: no trace '1': this bundle has no traces\n"));
+    let said = inspect(&dir, &["--ws", "1"]);
+    assert_eq!(said.err, "spectral: error: no WebSocket '1': this bundle has no WebSockets\n");
+}
+
+#[test]
+fn arguments_that_do_not_combine_are_usage_errors() {
     let dir = TempDir::new();
     for args in [
         &["--trace", "t_0001", "--body", "t_0001"][..],
@@ -329,7 +354,7 @@ fn a_bundle_of_many_exchanges_takes_little_memory() {
         }
         add("manifest.json".into(), "{}");
         zip.finish().unwrap();
-        // It fills the pipe, which nobody empties, and stays.
+        // It fills the pipe, which is not read further, and blocks.
         let shown = command(&dir, &["capture", "inspect", &name, "--json"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut shown = Beside(shown);
         shown.0.stdout.as_mut().unwrap().read_exact(&mut [0; 1000]).unwrap();
@@ -338,7 +363,7 @@ fn a_bundle_of_many_exchanges_takes_little_memory() {
     let (Some(few), Some(many)) = (few, many) else {
         return skipped("/proc");
     };
-    // Forty-odd bytes: two places in the index, and an id. The directory itself has some 150.
+    // About 40 bytes: two offsets in the index and an id. The ZIP directory itself has about 150 for each exchange.
     let each = many.saturating_sub(few) * 1024 / 50_000;
     assert!(each < 100, "{each} bytes for each exchange");
 }

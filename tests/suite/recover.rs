@@ -165,7 +165,7 @@ fn the_next_capture_names_what_the_last_one_left_and_leaves_it() {
     assert_eq!(std::fs::read(dir.join("capture.zip.part")).unwrap(), left);
 
     let said = spectral(&dir, &["capture", "recover", "capture.zip.part"]).ok().text();
-    assert!(said.starts_with("Recovered to capture.zip: 1 HTTP trace, 0 WS connections, 0 WS messages\n"), "{said}");
+    assert!(said.starts_with("Recovered to capture.zip: 1 exchange, 0 WebSockets, 0 messages\n"), "{said}");
     assert!(dir.join("capture.zip.bak").exists(), "the second capture's bundle is kept");
     assert_eq!(std::fs::read(dir.join("capture.zip.part")).unwrap(), left);
 }
@@ -201,8 +201,8 @@ fn what_was_lost_is_said() {
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("name the new bundle with -o"), "{}", said.err);
     let said = spectral(&dir, &["capture", "recover", "cut.zip", "-o", "mended.zip"]).ok().text();
-    assert!(said.starts_with("Recovered to mended.zip: 1 HTTP trace, "), "{said}");
-    assert!(said.contains(" bytes of the file belong to exchanges or messages that were cut off\n"), "{said}");
+    assert!(said.starts_with("Recovered to mended.zip: 1 exchange, "), "{said}");
+    assert!(said.contains(" bytes at the end of the file, of truncated exchanges or messages\n"), "{said}");
     assert_eq!(Bundle::open(&dir.join("mended.zip")).only_trace().response_body.len(), 400_000);
     std::fs::write(dir.join("cut.zip"), "something else").unwrap();
     for file in ["cut.zip", "missing.part"] {

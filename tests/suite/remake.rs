@@ -49,7 +49,7 @@ fn merged_bundles_keep_everything_under_new_names() {
         capture(&dir, &origin, name);
     }
     let said = spectral(&dir, &["capture", "merge", "b.zip", "a.zip", "-o", "c.zip"]).ok();
-    assert_eq!(said.text(), "Merged 2 bundles to c.zip: 4 HTTP traces, 2 WS connections, 4 WS messages\n");
+    assert_eq!(said.text(), "Merged 2 bundles to c.zip: 4 exchanges, 2 WebSockets, 4 messages\n");
     let file = dir.join("c.zip");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let (first, merged) = (Bundle::open(&dir.join("a.zip")), Bundle::open(&file));

@@ -1,4 +1,4 @@
-//! `spectral capture run`: a command under capture behaves as it does without.
+//! `spectral capture run`: a command behaves as it does without the capture.
 
 use crate::support::bundle::Bundle;
 use crate::support::ca::TestCa;
@@ -10,14 +10,14 @@ use std::process::{Command, Stdio};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// Runs a line of shell under capture, in `dir`.
+/// Runs a shell command line under capture, in `dir`.
 #[track_caller]
 fn sh(dir: &TempDir, args: &[&str], line: &str) -> crate::support::peers::Said {
     run(&mut capture_run(dir, args, &["sh", "-c", line]))
 }
 
 #[test]
-fn the_exit_code_is_the_commands() {
+fn the_exit_code_is_that_of_the_command() {
     let dir = TempDir::new();
     for code in [0, 1, 2, 77, 255] {
         assert_eq!(sh(&dir, &[], &format!("exit {code}")).code, Some(code));
@@ -29,7 +29,7 @@ fn the_exit_code_is_the_commands() {
 }
 
 #[test]
-fn a_command_that_cannot_be_run_is_told_as_shells_tell_it_and_captures_nothing() {
+fn a_command_that_cannot_run_has_the_exit_code_of_a_shell_and_captures_nothing() {
     let dir = TempDir::new();
     dir.write("data", "no program");
     std::fs::create_dir(dir.join("folder")).unwrap();
@@ -40,13 +40,14 @@ fn a_command_that_cannot_be_run_is_told_as_shells_tell_it_and_captures_nothing()
         let said = run(&mut capture_run(&dir, &[], &[command]));
         assert_eq!((said.code, said.text().as_str()), (Some(code), ""), "{command}: {}", said.err);
         assert_eq!(said.err.lines().count(), 1, "{}", said.err);
-        assert!(said.err.contains(command), "{}", said.err);
+        let reason = if code == 127 { "command not found" } else { "not executable" };
+        assert_eq!(said.err, format!("spectral: error: cannot run '{command}': {reason}\n"));
         assert_eq!(dir.names(), before, "{command}");
     }
 }
 
 #[test]
-fn a_script_without_an_interpreter_is_run_as_shells_run_it() {
+fn a_script_without_an_interpreter_runs_with_sh() {
     use std::os::unix::fs::PermissionsExt;
     let dir = TempDir::new();
     let script = dir.write("script", "echo \"$0\" \"$#\" \"$2\"; exit 5");
@@ -56,7 +57,7 @@ fn a_script_without_an_interpreter_is_run_as_shells_run_it() {
 }
 
 #[test]
-fn whatever_is_wrong_with_the_capture_is_known_before_the_command_starts() {
+fn errors_of_the_capture_are_reported_before_the_command_starts() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     for args in
@@ -68,7 +69,7 @@ fn whatever_is_wrong_with_the_capture_is_known_before_the_command_starts() {
         assert_eq!(said.err.lines().count(), 1, "{args:?}: {}", said.err);
         assert!(!dir.join("started").exists(), "{args:?}");
     }
-    // Where the files for it would be written.
+    // The directory for the trust files.
     let dir = TempDir::new();
     let said = run(capture_run(&dir, &[], &["touch", "started"]).env("TMPDIR", dir.join("missing")));
     assert_eq!(said.code, Some(1), "{}", said.err);
@@ -76,23 +77,25 @@ fn whatever_is_wrong_with_the_capture_is_known_before_the_command_starts() {
 }
 
 #[test]
-fn a_capture_that_is_incomplete_is_told_unless_the_command_failed_anyway() {
+fn an_incomplete_capture_fails_unless_the_command_failed_already() {
     for (line, code) in [("rm -r sub", 1), ("rm -r sub; exit 5", 5)] {
         let dir = TempDir::new();
         std::fs::create_dir(dir.join("sub")).unwrap();
         let said = sh(&dir, &["-o", "sub/x.zip"], line);
         assert_eq!(said.code, Some(code), "{}", said.err);
-        assert!(said.err.contains("spectral: "), "{}", said.err);
+        let error = "spectral: error: the command succeeded, but the capture is incomplete";
+        assert_eq!(said.err.contains(error), code == 1, "{}", said.err);
+        assert!(said.err.contains("spectral: warning: "), "{}", said.err);
     }
 }
 
 #[test]
-fn its_streams_and_arguments_are_its_own() {
+fn the_command_has_its_own_streams_and_arguments() {
     let dir = TempDir::new();
     let args = ["printf", "<%s>", "-o", "--help", "-v", "", "--", "a b", "\u{fc}"];
     let said = run(&mut capture_run(&dir, &[], &args)).ok();
     assert_eq!(said.text(), "<-o><--help><-v><><--><a b><\u{fc}>");
-    // Without the dashes, too.
+    // Without `--`, too.
     let said = spectral(&dir, &["capture", "run", "-o", "x.zip", "printf", "<%s>", "-o", "y"]).ok();
     assert_eq!(said.text(), "<-o><y>");
     assert!(dir.join("x.zip").exists() && !dir.join("y").exists());
@@ -113,7 +116,7 @@ fn its_streams_and_arguments_are_its_own() {
 }
 
 #[test]
-fn nothing_is_said_while_it_runs_unless_asked_for() {
+fn no_message_appears_while_the_command_runs_except_with_v() {
     let Some(curl) = peer("curl") else {
         return;
     };
@@ -124,13 +127,14 @@ fn nothing_is_said_while_it_runs_unless_asked_for() {
         let dir = TempDir::new();
         let said = sh(&dir, if verbose { &["-v"] } else { &[] }, &line).ok();
         assert_eq!(said.err.contains(&format!("200 GET http://{host}/one")), verbose, "{}", said.err);
-        // The summary names it; what is said as it happens may come a moment after the client has heard of it.
+        // The summary always names the host; with -v, a line appears as it happens.
         let (during, after) = said.err.split_once("Capture bundle written").unwrap();
         assert!(after.contains("127.77.77.77:1"), "{}", said.err);
         assert_eq!(during.contains("127.77.77.77"), verbose, "{}", said.err);
-        let ours = ["Capturing on ", "A CA was made "];
-        let own: Vec<_> = during.lines().filter(|line| !ours.iter().any(|before| line.starts_with(before))).collect();
-        assert!(own.contains(&"mine") && (verbose || own.len() == 1), "{}", said.err);
+        let ours = ["Capturing on ", "Created a CA, "];
+        let others: Vec<_> =
+            during.lines().filter(|line| !ours.iter().any(|before| line.starts_with(before))).collect();
+        assert!(others.contains(&"mine") && (verbose || others.len() == 1), "{}", said.err);
         assert_eq!(Bundle::open(&dir.join("capture.zip")).only_trace().text(), "hello");
     }
     let dir = TempDir::new();
@@ -139,14 +143,14 @@ fn nothing_is_said_while_it_runs_unless_asked_for() {
 }
 
 #[test]
-fn nothing_captured_is_said_with_what_it_may_mean() {
+fn a_capture_of_nothing_is_reported_with_possible_causes() {
     let dir = TempDir::new();
     let said = run(&mut capture_run(&dir, &[], &["true"])).ok();
-    assert!(said.err.contains("Nothing came through the proxy"), "{}", said.err);
+    assert!(said.err.contains("Nothing was captured: no connection reached the proxy."), "{}", said.err);
 }
 
 #[test]
-fn the_first_run_says_that_a_ca_was_made() {
+fn the_first_run_reports_the_new_ca() {
     let dir = TempDir::new();
     let first = run(&mut capture_run(&dir, &[], &["true"])).ok().err;
     assert!(first.lines().nth(1).unwrap().ends_with("/.mitmproxy/mitmproxy-ca-cert.pem"), "{first}");
@@ -154,9 +158,9 @@ fn the_first_run_says_that_a_ca_was_made() {
     assert!(!second.contains("mitmproxy-ca-cert.pem"), "{second}");
 }
 
-/// What it needs to know comes before the command's first word, however long stderr takes: here nobody reads it at first.
+/// The opening messages precede the command's output even if stderr is slow. Here it is not read at first.
 #[test]
-fn our_first_words_are_out_before_the_command_starts() {
+fn the_opening_messages_are_written_before_the_command_starts() {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::io::Read;
     use std::os::fd::AsFd;
@@ -175,10 +179,10 @@ fn our_first_words_are_out_before_the_command_starts() {
         .spawn()
         .unwrap();
     let mut out = child.stdout.take().unwrap();
-    // Less than it waits for a stderr that nobody ever reads.
+    // Less than the time for which it waits for a stderr that is never read.
     let soon = PollTimeout::from(1000u16);
     let started = poll(&mut [PollFd::new(out.as_fd(), PollFlags::POLLIN)], soon).unwrap();
-    assert_eq!(started, 0, "the command has started, and our words are not out");
+    assert_eq!(started, 0, "the command has started before the messages were written");
     let reader = std::thread::spawn(move || {
         let mut said = String::new();
         errors.read_to_string(&mut said).map(|_| said)
@@ -191,13 +195,13 @@ fn our_first_words_are_out_before_the_command_starts() {
 }
 
 #[test]
-fn what_is_done_already_is_not_advised() {
+fn an_option_that_is_set_is_not_suggested() {
     let Some(curl) = peer("curl") else {
         return;
     };
     let origin = Origin::tls_answering(HELLO);
     let dir = TempDir::new();
-    // It trusts the origin, and not us.
+    // curl trusts the origin, but not our CA.
     let ask = format!(
         "{} -s --cacert {} https://{}/;",
         curl.display(),
@@ -205,15 +209,15 @@ fn what_is_done_already_is_not_advised() {
         origin.at("localhost")
     );
     let line = format!("{ask} {ask}");
-    for (option, is_advised) in [("-k", true), ("--passthrough-refused", false)] {
+    for (option, is_suggested) in [("-k", true), ("--passthrough-refused", false)] {
         let said = sh(&dir, &[option], &line);
         assert!(said.err.contains("or exclude the host with -e localhost"), "{}", said.err);
-        assert_eq!(said.err.contains("--passthrough-refused"), is_advised, "{}", said.err);
+        assert_eq!(said.err.contains("--passthrough-refused"), is_suggested, "{}", said.err);
     }
 }
 
 #[test]
-fn what_goes_on_in_the_background_is_captured_until_the_command_ends() {
+fn background_processes_are_captured_until_the_command_ends() {
     let Some(curl) = peer("curl") else {
         return;
     };
@@ -243,7 +247,7 @@ fn what_goes_on_in_the_background_is_captured_until_the_command_ends() {
 }
 
 #[test]
-fn a_run_within_a_run_captures_alone() {
+fn of_nested_runs_only_the_inner_one_captures() {
     let Some(curl) = peer("curl") else {
         return;
     };
@@ -256,28 +260,31 @@ fn a_run_within_a_run_captures_alone() {
     let said = run(capture_run(&dir, &["-o", "outer.zip"], &command).env("JAVA_TOOL_OPTIONS", "-Dmine=1")).ok();
     assert_eq!(said.text(), "hello");
     assert_eq!(Bundle::open(&dir.join("inner.zip")).only_trace().text(), "hello");
-    assert_eq!(Bundle::open(&dir.join("outer.zip")).traces.len(), 0, "the inner one dials for itself");
-    assert!(!said.err.contains("is not asked"), "the outer proxy is not the person's: {}", said.err);
-    assert_eq!(said.err.matches("a run within another one").count(), 1, "{}", said.err);
+    assert_eq!(Bundle::open(&dir.join("outer.zip")).traces.len(), 0, "the inner proxy connects to the origin directly");
+    assert!(!said.err.contains("is bypassed"), "the outer run set this proxy, not the user: {}", said.err);
+    assert_eq!(said.err.matches("inside another 'spectral capture run'").count(), 1, "{}", said.err);
     let variables = std::fs::read_to_string(dir.join("inner.env")).unwrap();
     let java = variables.lines().find(|line| line.starts_with("JAVA_TOOL_OPTIONS=")).unwrap();
     assert_eq!((java.matches("-Dmine=1").count(), java.matches("-Dhttp.proxyPort=").count()), (1, 1), "{java}");
 }
 
 #[test]
-fn a_proxy_that_was_set_before_is_named_without_its_password() {
+fn a_bypassed_proxy_is_reported_without_its_password() {
     let dir = TempDir::new();
     let said =
         run(capture_run(&dir, &[], &["true"]).env("HTTPS_PROXY", "http://me:secret@corporate.example:3128")).ok();
     let line = said.err.lines().find(|line| line.contains("HTTPS_PROXY")).unwrap_or_else(|| panic!("{}", said.err));
-    assert!(line.starts_with("Warning: ") && !said.err.contains("secret"), "{}", said.err);
+    let expected =
+        "spectral: warning: the proxy in HTTPS_PROXY is bypassed: hosts reachable only through that proxy will fail";
+    assert_eq!(line, expected);
+    assert!(!said.err.contains("secret"), "{}", said.err);
     let said = run(&mut capture_run(&dir, &[], &["true"])).ok();
-    assert!(!said.err.contains("Warning"), "{}", said.err);
+    assert!(!said.err.contains("warning"), "{}", said.err);
 }
 
-/// Ours is raised again a moment after the command is there, which it may have to wait for.
+/// Our own limit is raised again shortly after the command starts, so the command polls for it.
 #[test]
-fn its_limit_of_descriptors_is_as_it_was_and_ours_is_not() {
+fn the_command_has_the_original_limit_of_descriptors() {
     let dir = TempDir::new();
     let program = "ulimit -Sn; ulimit -Hn; limits=/proc/$PPID/limits; [ -e $limits ] || exit 0; n=0; \
                    until grep -q 'open files *499 *499' $limits; do n=$((n + 1)); [ $n -lt 2000 ] || exit 9; done";
@@ -288,10 +295,10 @@ fn its_limit_of_descriptors_is_as_it_was_and_ours_is_not() {
 }
 
 #[test]
-fn what_was_written_for_it_goes_with_it() {
+fn the_trust_files_are_deleted_when_the_command_ends() {
     use std::os::unix::fs::PermissionsExt;
     let dir = TempDir::new();
-    let temporary = dir.join("a blank and 'quotes'");
+    let temporary = dir.join("a space and 'quotes'");
     std::fs::create_dir(&temporary).unwrap();
     dir.write(".wgetrc", "# mine\n");
     let line = "ls -d \"$TMPDIR\"/*/; stat -L -c '%a %n' \"$TMPDIR\"/* \"$TMPDIR\"/*/*; cat \"$WGETRC\"; grep -c BEGIN \"$SSL_CERT_FILE\"";
@@ -310,7 +317,7 @@ fn what_was_written_for_it_goes_with_it() {
 }
 
 #[test]
-fn what_a_run_left_that_was_killed_goes_with_the_next() {
+fn the_trust_files_of_a_killed_run_are_deleted_by_the_next() {
     let dir = TempDir::new();
     let temporary = dir.join("tmp");
     std::fs::create_dir(&temporary).unwrap();
@@ -320,7 +327,7 @@ fn what_a_run_left_that_was_killed_goes_with_the_next() {
             std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name != "spectral-notours").collect::<Vec<_>>()
     };
-    // Says its process's id, waits for its stdin, and goes on without us.
+    // Prints its process id, then waits for its stdin, even after spectral is killed.
     let start = || {
         let mut child = capture_run(&dir, &["-q"], &["sh", "-c", "echo $$; read line"])
             .env("TMPDIR", &temporary)
@@ -336,7 +343,7 @@ fn what_a_run_left_that_was_killed_goes_with_the_next() {
     assert_eq!(folders().len(), 2);
     killed.kill().unwrap();
     crate::support::peers::wait(&mut killed).unwrap();
-    assert_eq!(folders().len(), 2, "nobody could clean up");
+    assert_eq!(folders().len(), 2, "a killed run cannot clean up");
     let secret = "PRIVATE KEY";
     for folder in folders() {
         for file in std::fs::read_dir(temporary.join(folder)).unwrap() {
@@ -345,7 +352,7 @@ fn what_a_run_left_that_was_killed_goes_with_the_next() {
         }
     }
     run(capture_run(&dir, &["-q", "-o", "next.zip"], &["true"]).env("TMPDIR", &temporary)).ok();
-    assert_eq!(folders().len(), 1, "that of the one that is alive stays");
+    assert_eq!(folders().len(), 1, "the directory of the running one stays");
     alive.stdin.take().unwrap().write_all(b"\n").unwrap();
     finish(alive).ok();
     assert_eq!(folders(), Vec::<String>::new());
@@ -362,16 +369,16 @@ fn usage_errors_are_one_line_and_exit_2() {
         assert_eq!((said.code, said.text().as_str()), (Some(2), ""), "{args:?}: {}", said.err);
         assert_eq!(said.err.trim_end().lines().count(), 1, "{args:?}: {}", said.err);
     }
-    assert_eq!(dir.names(), Vec::<String>::new(), "nothing was made");
+    assert_eq!(dir.names(), Vec::<String>::new(), "nothing is created");
 }
 
 #[test]
-fn the_proxy_listens_on_this_machine_alone() {
+fn the_proxy_listens_on_loopback_while_the_command_runs() {
     let dir = TempDir::new();
     let said = sh(&dir, &[], "echo $SPECTRAL_PROXY").ok();
     let proxy = said.text();
     let addr = proxy.trim().strip_prefix("http://").unwrap();
     assert!(addr.starts_with("127.0.0.1:"), "{addr}");
     assert!(said.err.starts_with(&format!("Capturing on {addr} into capture.zip\n")), "{}", said.err);
-    assert!(std::net::TcpStream::connect(addr).is_err(), "and no longer than the command");
+    assert!(std::net::TcpStream::connect(addr).is_err(), "the proxy ends with the command");
 }

@@ -1,6 +1,6 @@
-//! Programs that others wrote, under `spectral capture run` and with nothing else set up.
+//! Programs by others under `spectral capture run`, without any other setup.
 //!
-//! None of them knows the suite's CA, which only the proxy is told to trust: whoever gets an answer over TLS got it through us.
+//! Only the proxy trusts the suite's CA. A program that receives a response over TLS thus received it through the proxy.
 
 use crate::support::bundle::Bundle;
 use crate::support::cli::capture_run;
@@ -11,14 +11,14 @@ use std::process::Command;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
 
-/// What came of a command.
+/// The result of a captured command.
 struct Captured {
     said: Said,
     bundle: Bundle,
     dir: TempDir,
 }
 
-/// Runs a program with `args` under capture to its good end.
+/// Runs a program with `args` under capture. It must succeed.
 #[track_caller]
 fn captured<A: AsRef<std::ffi::OsStr>>(program: &Path, args: &[A]) -> Captured {
     captured_in(TempDir::new(), program, args)
@@ -32,9 +32,9 @@ fn captured_in<A: AsRef<std::ffi::OsStr>>(dir: TempDir, program: &Path, args: &[
     Captured { said, bundle, dir }
 }
 
-/// Runs a program with one URL over TLS after `args`, and one in the clear: it prints "hello" for each.
+/// Runs a program with `args` and an https URL, then with an http URL. It must print "hello" for each.
 #[track_caller]
-fn says_hello(program: &Path, args: &[&str]) {
+fn prints_hello(program: &Path, args: &[&str]) {
     let (tls, plain) = (Origin::tls_answering(HELLO), Origin::plain_answering(HELLO));
     let urls = [format!("https://{}/tls", tls.at("localhost")), format!("http://{}/plain", plain.at("localhost"))];
     for url in &urls {
@@ -48,14 +48,14 @@ fn says_hello(program: &Path, args: &[&str]) {
 #[test]
 fn curl() {
     if let Some(curl) = peer("curl") {
-        says_hello(&curl, &["-sS"]);
+        prints_hello(&curl, &["-sS"]);
     }
 }
 
 #[test]
 fn wget() {
     if let Some(wget) = peer("wget") {
-        says_hello(&wget, &["-q", "-O", "-"]);
+        prints_hello(&wget, &["-q", "-O", "-"]);
     }
 }
 
@@ -63,21 +63,21 @@ fn wget() {
 fn python_with_urllib() {
     let program = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=20).read().decode())";
     if let Some(python) = newest_python() {
-        says_hello(&python, &["-c", program]);
+        prints_hello(&python, &["-c", program]);
     }
 }
 
 #[test]
 fn python_with_requests() {
     if let Some(python) = python_with("requests") {
-        says_hello(&python, &["-c", "import requests, sys; print(requests.get(sys.argv[1], timeout=20).text)"]);
+        prints_hello(&python, &["-c", "import requests, sys; print(requests.get(sys.argv[1], timeout=20).text)"]);
     }
 }
 
 #[test]
 fn python_with_httpx() {
     if let Some(python) = python_with("httpx") {
-        says_hello(&python, &["-c", "import httpx, sys; print(httpx.get(sys.argv[1], timeout=20).text)"]);
+        prints_hello(&python, &["-c", "import httpx, sys; print(httpx.get(sys.argv[1], timeout=20).text)"]);
     }
 }
 
@@ -91,20 +91,20 @@ asyncio.run(main())
 ";
 
 #[test]
-fn python_with_aiohttp_if_it_is_told_to_read_variables() {
+fn python_with_aiohttp_and_trust_env() {
     let Some(python) = python_with("aiohttp") else {
         return;
     };
-    says_hello(&python, &["-c", AIOHTTP, "trust_env"]);
-    // Left to itself it goes straight to the origin, and that is said.
+    prints_hello(&python, &["-c", AIOHTTP, "trust_env"]);
+    // Without trust_env it connects to the origin directly, and the summary reports that.
     let origin = Origin::tls_answering(HELLO);
     let url = format!("https://{}/", origin.at("localhost"));
     let captured = captured(&python, &["-c", AIOHTTP, "left alone", &url]);
     assert_eq!(captured.said.text().trim(), "hello");
-    assert!(captured.said.err.contains("Nothing came through the proxy"), "{}", captured.said.err);
+    assert!(captured.said.err.contains("Nothing was captured"), "{}", captured.said.err);
 }
 
-/// A Node that reads the variables for proxies: the one that `SPECTRAL_NODE` names, else the usual one.
+/// Returns a Node that reads the proxy variables: the one in `SPECTRAL_NODE`, else the one in `PATH`.
 fn node() -> Option<PathBuf> {
     let found = std::env::var_os("SPECTRAL_NODE").map(PathBuf::from).or_else(|| find("node"))?;
     let said = Command::new(&found).arg("--version").output().ok()?;
@@ -127,11 +127,14 @@ fn node_with_fetch_and_https() {
     let Some(node) = node() else {
         return skipped("node 24.5 or 22.21");
     };
-    says_hello(&node, &["-e", "fetch(process.argv[1]).then(answer => answer.text()).then(text => console.log(text))"]);
-    says_hello(&node, &["-e", NODE_HTTPS]);
+    prints_hello(
+        &node,
+        &["-e", "fetch(process.argv[1]).then(answer => answer.text()).then(text => console.log(text))"],
+    );
+    prints_hello(&node, &["-e", NODE_HTTPS]);
 }
 
-/// With settings of its own for roots, which would keep it from trusting anyone else.
+/// The npm configuration sets its own roots, which must not override ours.
 #[test]
 fn npm_views_a_package() {
     let Some(npm) = peer("npm") else {
@@ -147,7 +150,7 @@ fn npm_views_a_package() {
     let registry = format!("--registry=https://{}/", origin.at("localhost"));
     let captured = captured_in(dir, &npm, &["view", "demo", "version", &registry]);
     assert_eq!(captured.said.text().trim(), "1.2.3", "{}", captured.said.err);
-    // It may ask for news of itself, too.
+    // npm may check for updates of itself, too.
     captured.bundle.trace("/demo");
 }
 
@@ -172,10 +175,10 @@ func main() {
 }
 "#;
 
-/// Go never sends what is for `localhost` or a loopback address through a proxy, whatever it is told. So it is asked for 0.0.0.0,
-/// which is this machine too, and not known to Go as such.
+/// Go never uses a proxy for `localhost` or a loopback address. The URL therefore names 0.0.0.0, which reaches this machine too
+/// and which Go does not treat as loopback.
 #[test]
-fn go_but_for_localhost() {
+fn go_except_for_loopback() {
     if find("go").is_none() && Command::new("go").arg("version").output().is_err() {
         return skipped("go");
     }
@@ -200,9 +203,9 @@ fn go_but_for_localhost() {
 
     let origin = Origin::plain_answering(HELLO);
     let url = format!("http://{}/go", origin.at("localhost"));
-    let past = captured(&client, &[&url]);
-    assert_eq!((past.said.text().trim(), past.bundle.traces.len()), ("hello", 0));
-    assert!(past.said.err.contains("Go for this machine's own addresses"), "{}", past.said.err);
+    let direct = captured(&client, &[&url]);
+    assert_eq!((direct.said.text().trim(), direct.bundle.traces.len()), ("hello", 0));
+    assert!(direct.said.err.contains("Go for loopback addresses"), "{}", direct.said.err);
 }
 
 const JAVA: &str = r#"
@@ -225,18 +228,18 @@ public class Main {
 "#;
 
 #[test]
-fn java_with_both_of_its_clients() {
+fn java_with_both_http_clients() {
     let Some(java) = peer("java") else {
         return;
     };
     let dir = TempDir::new();
     let source = dir.write("Main.java", JAVA);
     for client in ["HttpClient", "URLConnection"] {
-        says_hello(&java, &[source.to_str().unwrap(), client]);
+        prints_hello(&java, &[source.to_str().unwrap(), client]);
     }
 }
 
-/// Serves the files below `folder`.
+/// An origin that serves the files below `folder`.
 fn file_server(folder: PathBuf) -> Origin {
     Origin::tls(move |mut link| {
         while let Some((head, _)) = crate::support::next_request(&mut link) {
@@ -280,7 +283,7 @@ fn git_clones_over_https() {
     assert_eq!(first, format!("{url}/info/refs?service=git-upload-pack"));
 }
 
-/// A wheel with nothing in it but what a wheel has to have.
+/// A minimal Python wheel.
 fn wheel() -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, text) in [
@@ -315,7 +318,7 @@ fn pip_downloads() {
     captured.bundle.trace("/simple/demo/demo-1.0-py3-none-any.whl");
 }
 
-/// Cargo, and a registry of one crate.
+/// Cargo with a registry of one crate.
 #[test]
 fn cargo_fetches() {
     let cargo = PathBuf::from(std::env::var_os("CARGO").expect("cargo runs the suite"));
@@ -362,7 +365,7 @@ fn cargo_fetches() {
         ],
     );
     command.current_dir(dir.join("user")).env("CARGO_HOME", dir.join("cargo-home"));
-    // Where the toolchain is; only cargo's own folder is to be another.
+    // HOME has the toolchain; only CARGO_HOME differs.
     command.envs(std::env::var_os("HOME").map(|home| ("HOME", home)));
     run(&mut command).ok();
     let bundle = Bundle::open(&dir.join("user/fetch.zip"));

@@ -1,4 +1,4 @@
-//! Signals to `spectral capture run` are the command's.
+//! `spectral capture run` passes signals on to its command.
 
 use crate::support::bundle::Bundle;
 use crate::support::cli::capture_run;
@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-/// A command that says that it is ready, then waits for a line from the pipe or a signal.
+/// Starts a command that prints "ready", then waits for a line from the pipe or a signal.
 fn waiting(dir: &TempDir, traps: &str) -> (Child, ChildStdin) {
     let line = format!("{traps}\necho ready >&2\nread line\necho \"read $line\"");
     let mut command = capture_run(dir, &["-q"], &["sh", "-c", &line]);
@@ -27,8 +27,8 @@ fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
 }
 
-/// Those that the suite itself, and so what it starts, was not told to ignore.
-fn heeded(all: &[Signal]) -> Vec<Signal> {
+/// Returns the signals that the suite was not started to ignore: its children inherit that.
+fn not_ignored(all: &[Signal]) -> Vec<Signal> {
     let ignored = mask("SigIgn:", &std::fs::read_to_string("/proc/self/status").unwrap_or_default());
     all.iter().copied().filter(|&signal| ignored & (1 << (signal as u32 - 1)) == 0).collect()
 }
@@ -38,12 +38,12 @@ fn mask(name: &str, status: &str) -> u64 {
     line.map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).unwrap())
 }
 
-const PASSED_ON: &[Signal] =
+const FORWARDED: &[Signal] =
     &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
 
 #[test]
-fn each_is_passed_on_and_ends_the_command_as_it_would_without_us() {
-    for sent in heeded(PASSED_ON) {
+fn each_signal_is_passed_on_and_ends_the_command() {
+    for sent in not_ignored(FORWARDED) {
         let dir = TempDir::new();
         let (child, _pipe) = waiting(&dir, "ulimit -c 0");
         signal(&child, sent);
@@ -53,8 +53,8 @@ fn each_is_passed_on_and_ends_the_command_as_it_would_without_us() {
 }
 
 #[test]
-fn a_command_that_catches_them_goes_on() {
-    for sent in heeded(PASSED_ON) {
+fn a_command_may_handle_the_signals() {
+    for sent in not_ignored(FORWARDED) {
         let dir = TempDir::new();
         let name = sent.as_str().trim_start_matches("SIG");
         let (child, _pipe) = waiting(&dir, &format!("trap 'echo caught {name}; exit 9' {name}"));
@@ -65,7 +65,7 @@ fn a_command_that_catches_them_goes_on() {
 }
 
 #[test]
-fn the_command_starts_with_the_signals_that_we_started_with() {
+fn the_command_starts_with_the_original_signal_dispositions() {
     if !std::path::Path::new("/proc/self/status").exists() {
         return;
     }
@@ -74,19 +74,19 @@ fn the_command_starts_with_the_signals_that_we_started_with() {
     let line = "trap '' HUP USR1; exec \"$0\" capture run -- cat /proc/self/status";
     command.args(["-c", line, env!("CARGO_BIN_EXE_spectral")]).current_dir(dir.path()).env("HOME", dir.path());
     let status = run(&mut command).ok().text();
-    assert_eq!(mask("SigBlk:", &status), 0, "none is held back");
+    assert_eq!(mask("SigBlk:", &status), 0, "none is blocked");
     let ignored = mask("SigIgn:", &status);
     let bit = |signal: Signal| 1 << (signal as u32 - 1);
-    assert_eq!(ignored & bit(Signal::SIGHUP), bit(Signal::SIGHUP), "what was ignored still is: {ignored:x}");
+    assert_eq!(ignored & bit(Signal::SIGHUP), bit(Signal::SIGHUP), "ignored signals stay ignored: {ignored:x}");
     assert_eq!(ignored & bit(Signal::SIGUSR1), bit(Signal::SIGUSR1));
-    assert_eq!(ignored & bit(Signal::SIGPIPE), 0, "which our own runtime ignores");
+    assert_eq!(ignored & bit(Signal::SIGPIPE), 0, "the Rust runtime ignores it in our own process");
 }
 
 #[test]
-fn what_we_were_told_to_ignore_is_not_passed_on() {
+fn ignored_signals_are_not_passed_on() {
     let dir = TempDir::new();
     let mut command = Command::new("/bin/sh");
-    // The command does not ignore it of itself: it asks for the default, which a program may.
+    // The command resets the signal to its default action, as a program may.
     let program = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); print('ready', flush=True); sys.stdin.readline()";
     let Some(python) = peer("python3") else {
         return;
@@ -109,7 +109,7 @@ fn what_we_were_told_to_ignore_is_not_passed_on() {
     assert_eq!(finish(child).code, Some(0));
 }
 
-/// Runs its arguments on a terminal of their own. What comes on stdin is typed there; what is shown goes to stdout.
+/// Runs its arguments on a new terminal: stdin is typed there, and the terminal's output goes to stdout.
 const ON_A_TERMINAL: &str = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
 
 fn on_a_terminal(python: &Path, run: &Command, dir: &TempDir) -> Child {
@@ -126,7 +126,7 @@ fn on_a_terminal(python: &Path, run: &Command, dir: &TempDir) -> Child {
         .unwrap()
 }
 
-/// Counts each SIGINT up to SIGQUIT. It waits for them, since two that come before a handler runs are one.
+/// Counts SIGINTs until SIGQUIT. It uses sigwaitinfo, since a handler would see two pending signals as one.
 const COUNT: &str = "
 import signal
 both = {signal.SIGINT, signal.SIGQUIT}
@@ -139,16 +139,16 @@ while signal.sigwaitinfo(both).si_signo == signal.SIGINT:
 print('count', count, flush=True)
 ";
 
-/// Twice as many would be far more than chance.
+/// Signals delivered twice would show as a count of twice this number.
 const TYPED: usize = 20;
 
 #[test]
-fn what_is_typed_on_the_terminal_reaches_the_command_once() {
+fn a_signal_typed_on_the_terminal_reaches_the_command_once() {
     let Some(python) = peer("python3") else {
         return;
     };
-    if heeded(PASSED_ON).len() < PASSED_ON.len() {
-        return crate::support::peers::skipped("signals: the suite itself ignores some");
+    if not_ignored(FORWARDED).len() < FORWARDED.len() {
+        return crate::support::peers::skipped("signals: the suite ignores some");
     }
     let dir = TempDir::new();
     let run = capture_run(&dir, &["-q"], &[python.as_os_str(), "-c".as_ref(), COUNT.as_ref()]);
@@ -178,15 +178,15 @@ fn what_is_typed_on_the_terminal_reaches_the_command_once() {
 }
 
 #[test]
-fn one_that_somebody_else_sends_is_passed_on_from_the_foreground_too() {
+fn a_signal_from_another_process_is_passed_on_from_the_foreground() {
     let Some(python) = peer("python3") else {
         return;
     };
-    if !cfg!(target_os = "linux") || heeded(PASSED_ON).len() < PASSED_ON.len() {
-        return crate::support::peers::skipped("a system that tells who sent a signal, with none ignored");
+    if !cfg!(target_os = "linux") || not_ignored(FORWARDED).len() < FORWARDED.len() {
+        return crate::support::peers::skipped("a system that reports the sender of a signal, with none ignored");
     }
     let dir = TempDir::new();
-    // The command's parent is us.
+    // spectral is the command's parent.
     let line = "trap 'echo caught INT; exit 9' INT; kill -INT $PPID; read line";
     let run = capture_run(&dir, &["-q"], &["sh", "-c", line]);
     let mut terminal = on_a_terminal(&python, &run, &dir);

@@ -1,4 +1,4 @@
-//! What a command under capture trusts, and what we ourselves do.
+//! Certificates that a command under capture trusts, and that the proxy itself trusts.
 
 use crate::support::bundle::Bundle;
 use crate::support::cli::{capture_run, command};
@@ -8,13 +8,13 @@ use std::ffi::OsString;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// An origin whose certificate `ca` signed.
+/// An origin with a certificate signed by `ca`.
 fn signed_by(ca: &'static TestCa) -> Origin {
     Origin::tls_with(TlsSetup { ca, ..TlsSetup::default() }, |link| answer_all(link, HELLO.as_bytes()))
 }
 
 #[test]
-fn what_a_command_trusted_before_it_still_trusts_where_nothing_is_captured() {
+fn a_command_keeps_its_own_roots_for_hosts_that_are_not_captured() {
     let Some(curl) = peer("curl") else {
         return;
     };
@@ -29,14 +29,14 @@ fn what_a_command_trusted_before_it_still_trusts_where_nothing_is_captured() {
     }
     let dir = TempDir::new();
     let said = run(&mut capture_run(&dir, &["-e", "localhost"], &fetch));
-    assert_eq!(said.code, Some(60), "it trusts nobody else: {}", said.err);
+    assert_eq!(said.code, Some(60), "it trusts no other root: {}", said.err);
 }
 
 #[test]
-fn the_machines_roots_are_there_too() {
+fn a_command_trusts_the_systems_roots_too() {
     let dir = TempDir::new();
     let mut command = capture_run(&dir, &[], &["sh", "-c", "cat \"$SSL_CERT_FILE\""]);
-    // The suite's own environment may name some.
+    // The suite's environment may set such variables.
     let said = run(command.env_clear().env("HOME", dir.path()).env("PATH", "/usr/bin:/bin")).ok();
     let ours = std::fs::read_to_string(crate::support::cli::ca_in(dir.path())).unwrap();
     let text = said.text();
@@ -45,11 +45,11 @@ fn the_machines_roots_are_there_too() {
 }
 
 #[test]
-fn a_shell_under_capture_does_not_make_us_trust_ourselves() {
+fn a_nested_run_does_not_trust_our_ca_in_origins() {
     let Some(curl) = peer("curl") else {
         return;
     };
-    // An origin whose certificate our own CA signed: another of us, or whoever has its key.
+    // The origin's certificate is signed by our own CA: another spectral, or a thief of the key.
     let ours = TestCa::unknown().as_ours();
     let origin = signed_by(TestCa::unknown());
     let url = format!("https://{}/", origin.at("localhost"));
@@ -69,7 +69,7 @@ fn a_shell_under_capture_does_not_make_us_trust_ourselves() {
 }
 
 #[test]
-fn whoever_trusts_our_ca_does_not_make_us_trust_it() {
+fn our_ca_in_the_systems_roots_is_not_trusted_in_origins() {
     let Some(curl) = peer("curl") else {
         return;
     };
@@ -79,13 +79,13 @@ fn whoever_trusts_our_ca_does_not_make_us_trust_it() {
     let fetch = |more: &[&str]| {
         let mut command = command(&dir, &["capture", "run", "--ca-dir", ours.path().to_str().unwrap()]);
         command.args(more).arg("--").arg(&curl).args(["-sS", &format!("https://{}/", origin.at("localhost"))]);
-        // As where the system's store has it.
+        // As if the CA were in the system's trust store.
         run(command.env("SSL_CERT_FILE", &TestCa::unknown().pem)).ok()
     };
     let said = fetch(&[]);
     assert_eq!(Bundle::open(&dir.join("capture.zip")).traces.len(), 0, "{}", said.err);
     assert!(said.err.contains("this machine does not trust the origin"), "{}", said.err);
-    // Unless it is said in so many words.
+    // An explicit option overrides this.
     fetch(&["--upstream-ca", TestCa::unknown().pem.to_str().unwrap()]);
     assert_eq!(Bundle::open(&dir.join("capture.zip")).traces.len(), 1);
 }

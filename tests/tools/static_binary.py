@@ -126,9 +126,9 @@ def main():
         # The roots it brings along do not know the origin: it passes through, and curl judges for itself.
         got, said, first = capture(root, [], url)
         assert "self-signed" in got or "self signed" in got, got
-        assert "this machine does not trust the origin" in said and "0 HTTP traces" in said, said
+        assert "this machine does not trust the origin" in said and "0 exchanges," in said, said
         got, said, again = capture(root, ["-k"], url)
-        assert got == "hi\n" and "1 HTTP traces" in said, got + said
+        assert got == "hi\n" and "1 exchange," in said, got + said
         with zipfile.ZipFile(root / "capture.zip") as bundle:
             assert bundle.read("traces/t_0001_response.bin") == b"hi\n"
     finally:
