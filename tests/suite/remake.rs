@@ -98,7 +98,7 @@ fn a_redacted_bundle_has_no_secrets_and_says_what_it_did() {
     capture(&dir, &origin, "a.zip");
     let args = ["capture", "redact", "a.zip", "-o", "shared.zip", "--query", "token", "--json", "token"];
     let said = spectral(&dir, &args).ok().text();
-    for line in ["1  in headers", "1  of cookies", "1  of parameters", "2  in JSON", "look before you share"] {
+    for line in ["1  in headers", "1  in cookies", "1  in URL parameters", "2  in JSON", "check it before you share"] {
         assert!(said.contains(line), "{line} in {said}");
     }
     let shared = Bundle::open(&dir.join("shared.zip"));
