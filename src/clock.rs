@@ -1,9 +1,10 @@
-//! The clock. This is the only file that reads it; all other code takes the time as an argument or calls [`Moment::now`].
+//! The clock. This is the only file that reads it; all other code takes the time as an argument or calls
+//! [`Moment::now`].
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A point in time on both clocks of the system. The wall clock gives timestamps; the monotonic clock measures durations. (Hence
-/// not `Instant`, which is the monotonic clock alone.)
+/// A point in time on both clocks of the system. The wall clock gives timestamps; the monotonic clock measures
+/// durations. (Hence not `Instant`, which is the monotonic clock alone.)
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     monotonic: Instant,

@@ -25,15 +25,16 @@ pub struct Config {
     pub upstream_ca: Vec<PathBuf>,
     /// The folder of the CA that signs our certificates. `None` means `.mitmproxy` in the home folder.
     pub ca_dir: Option<PathBuf>,
-    /// Passes connections to a host through, for the rest of the capture, after a client refused our certificate for it. An app
-    /// that pins its certificates then works from its second attempt on.
+    /// Passes connections to a host through, for the rest of the capture, after a client refused our certificate for
+    /// it. An app that pins its certificates then works from its second attempt on.
     pub passthrough_refused: bool,
-    /// The approximate memory limit of the capture, in bytes. All bodies together use up to an eighth of it; larger amounts go to
-    /// files beside the bundle.
+    /// The approximate memory limit of the capture, in bytes. All bodies together use up to an eighth of it; larger
+    /// amounts go to files beside the bundle.
     pub memory: u64,
     /// The largest size to which a body is decoded, in bytes. A body that would exceed it is stored as received.
     pub max_body: u64,
-    /// Accepts redirected traffic on the port: plain requests go to their Host, TLS connections to port 443 of their SNI.
+    /// Accepts redirected traffic on the port: plain requests go to their Host, TLS connections to port 443 of their
+    /// SNI.
     pub transparent: bool,
     /// Receives each notice, on the capture's own threads. While it blocks, the capture blocks.
     pub on_notice: Observer,

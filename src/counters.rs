@@ -22,8 +22,8 @@ pub(crate) struct Counters {
     announce_domains: bool,
     /// Connections by host (`host:port`) and reason.
     uncaptured: Mutex<HashMap<(String, Reason), u64>>,
-    /// Hosts (`host:port`) to which a client sent data through a recorded tunnel. Where that was TLS, the client accepted our
-    /// certificate.
+    /// Hosts (`host:port`) to which a client sent data through a recorded tunnel. Where that was TLS, the client
+    /// accepted our certificate.
     captured: Mutex<HashSet<String>>,
     domains: Mutex<HashMap<String, DomainCounts>>,
     /// Relayed bytes, both directions together.
@@ -53,8 +53,8 @@ impl Counters {
         }
     }
 
-    /// Counts a connection to `host` (`host:port`) that is not captured, or not to its end, and reports the first one with
-    /// this reason.
+    /// Counts a connection to `host` (`host:port`) that is not captured, or not to its end, and reports the first one
+    /// with this reason.
     pub(crate) fn add_uncaptured(&self, host: &str, reason: Reason) {
         // Another client accepted our certificate for this host, so this one probably left for another reason.
         let is_doubtful = reason == Reason::ClientLeft && lock(&self.captured).contains(host);
@@ -132,8 +132,8 @@ impl Counters {
         self.observer.notify(&Notice::Warning(warning));
     }
 
-    /// Returns the connections that were not captured, by host and reason, most frequent first. [`Reason::ClientLeft`] is
-    /// left out for hosts of which something was captured.
+    /// Returns the connections that were not captured, by host and reason, most frequent first. [`Reason::ClientLeft`]
+    /// is left out for hosts of which something was captured.
     pub(crate) fn uncaptured(&self) -> Vec<Uncaptured> {
         let captured = lock(&self.captured);
         let mut all: Vec<_> = lock(&self.uncaptured)
@@ -163,8 +163,8 @@ impl Counters {
     }
 }
 
-/// Counts the bytes that one connection relays. Adds them to its domain, if it has one, when it is dropped: one lock for a
-/// connection instead of one for each read.
+/// Counts the bytes that one connection relays. Adds them to its domain, if it has one, when it is dropped: one lock
+/// for a connection instead of one for each read.
 pub(crate) struct ByteCounter {
     counters: Arc<Counters>,
     domain: Option<String>,
@@ -201,8 +201,8 @@ fn lock<T>(counter: &Mutex<T>) -> MutexGuard<'_, T> {
     counter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The number of keys in each map. A client that invents names must not fill the memory: later keys are neither counted nor
-/// reported.
+/// The number of keys in each map. A client that invents names must not fill the memory: later keys are neither counted
+/// nor reported.
 const MAX_KEYS: usize = 50_000;
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// An event of a running capture. Strings may contain any bytes from the network: escape them before printing to a terminal.
+/// An event of a running capture. Strings may contain any bytes from the network: escape them before printing to a
+/// terminal.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Notice {
@@ -211,8 +212,8 @@ pub enum Reason {
     CertificateRefused(String),
     /// A client refused our certificate for this host earlier, and such hosts pass through.
     RefusedBefore,
-    /// The client closed the connection during the TLS handshake or right after it, without a request. Some clients refuse a
-    /// certificate this way. Not reported for hosts of which something was captured.
+    /// The client closed the connection during the TLS handshake or right after it, without a request. Some clients
+    /// refuse a certificate this way. Not reported for hosts of which something was captured.
     ClientLeft,
     /// The origin's certificate is not trusted by this machine; the verification error.
     OriginNotTrusted(String),

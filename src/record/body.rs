@@ -226,12 +226,12 @@ impl Read for BodyReader<'_> {
 /// The limit of one body in memory. Nearly every API response is smaller, hardly any download is.
 const MAX_IN_MEMORY_BYTES: usize = 256 * 1024;
 
-/// The limit of one body in memory once the budget is spent. A file for each small message would use up file descriptors, and
-/// the connections need many of those.
+/// The limit of one body in memory once the budget is spent. A file for each small message would use up file
+/// descriptors, and the connections need many of those.
 const MAX_UNBUDGETED_BYTES: usize = 4 * 1024;
 
-/// The write buffer of a body in a file. Small pieces do not cost a system call each, and the system takes writes of this size
-/// at two thirds of the cost of smaller ones.
+/// The write buffer of a body in a file. Small pieces do not cost a system call each, and the system takes writes of
+/// this size at two thirds of the cost of smaller ones.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The write buffer of a body in a file once half of the budget is used: a thousand large bodies at once have one each.

@@ -5,9 +5,9 @@
 //! Transfer-Encoding: chunked               (each body in memory or in a file, like any other)
 //! ```
 //!
-//! A truncated body is decoded as far as possible. If a coding is unknown, malformed or exceeds the limits, the body stays as
-//! it was before that step, and [`Decoded::remaining_codings`] lists the codings still applied. So no byte is lost, and a
-//! decoder that fails or panics affects its own step only.
+//! A truncated body is decoded as far as possible. If a coding is unknown, malformed or exceeds the limits, the body
+//! stays as it was before that step, and [`Decoded::remaining_codings`] lists the codings still applied. So no byte is
+//! lost, and a decoder that fails or panics affects its own step only.
 
 use super::body::{Body, BodyReader};
 use crate::bundle::format::text;
@@ -25,8 +25,8 @@ pub(crate) struct Decoded {
     pub(crate) remaining_codings: Option<String>,
 }
 
-/// Returns the codings of a message's body in the order in which they were applied: content codings, then transfer codings (RFC
-/// 9112 section 6.1). Leaves out `chunked`, which the tap has removed, and `identity`.
+/// Returns the codings of a message's body in the order in which they were applied: content codings, then transfer
+/// codings (RFC 9112 section 6.1). Leaves out `chunked`, which the tap has removed, and `identity`.
 pub(crate) fn codings(headers: &Headers) -> Vec<String> {
     let content = headers.list("content-encoding").map(coding_name);
     let transfer = headers.list("transfer-encoding").map(coding_name).filter(|name| name != "chunked");
@@ -182,8 +182,8 @@ struct DecodeLimits {
     max_bytes: u64,
 }
 
-/// Deflate cannot exceed a ratio of 1032 to 1. Brotli and zstd can, but hardly any content other than a bomb does. The largest
-/// size is a setting of the capture.
+/// Deflate cannot exceed a ratio of 1032 to 1. Brotli and zstd can, but hardly any content other than a bomb does. The
+/// largest size is a setting of the capture.
 const LIMITS: DecodeLimits = DecodeLimits { ratio_free_bytes: 64 << 20, max_ratio: 1100, max_bytes: u64::MAX };
 
 /// Regular messages have one coding, a few have two. Each is a pass over the body.
@@ -192,8 +192,8 @@ const MAX_CODINGS: usize = 8;
 /// The size of the pieces in which a decoder reads and writes.
 const BUFFER_BYTES: usize = 32 * 1024;
 
-/// Asserts the property that holds for any bytes: no panic, no output past the limits, and no loss. If a coding is listed as
-/// remaining, its encoded bytes are still there.
+/// Asserts the property that holds for any bytes: no panic, no output past the limits, and no loss. If a coding is
+/// listed as remaining, its encoded bytes are still there.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn assert_property(data: &[u8]) {
     use super::body::BodyStore;

@@ -3,7 +3,7 @@
 use super::body::{Body, BodyStore};
 use super::item::{Exchange, WebSocketHandshake};
 use super::origin::{ConnectTiming, Origin};
-use super::url;
+use super::url::request_url;
 use crate::bundle::format::Timing;
 use crate::clock::Moment;
 use crate::wire::message::{Headers, RequestHead, ResponseHead, Version};
@@ -74,8 +74,8 @@ impl PendingExchange {
         self.request_end.is_some() && self.response_end.is_some()
     }
 
-    /// Returns the finished exchange; `None` if its request head never came. A response that has not ended yet counts as
-    /// stopped by the end of the capture.
+    /// Returns the finished exchange; `None` if its request head never came. A response that has not ended yet counts
+    /// as stopped by the end of the capture.
     pub(super) fn finish(self, now: Moment, origin: &Origin, has_client_left: bool) -> Option<Exchange> {
         let timing = self.timing(now);
         let request = self.request?;
@@ -83,7 +83,7 @@ impl PendingExchange {
         let version = request.version;
         Some(Exchange {
             started_ms: self.started.epoch_ms(),
-            url: url::of(&request, origin, self.websocket.is_some()),
+            url: request_url(&request, origin, self.websocket.is_some()),
             method: request.method,
             request_headers: request.headers,
             request_body: self.request_body,

@@ -6,10 +6,12 @@
 //! connection ─▶ send ─┘   full: send waits                     └── few: waits BATCH_DELAY for more
 //! ```
 //!
-//! To wake a thread costs more than to write one item. So the receiver waits [`BATCH_DELAY`] for more items and then takes all
-//! of them. A slow disk fills the queue, and senders wait: this slows the traffic instead of filling the memory.
+//! To wake a thread costs more than to write one item. So the receiver waits [`BATCH_DELAY`] for more items and then
+//! takes all of them. A slow disk fills the queue, and senders wait: this slows the traffic instead of filling the
+//! memory.
 //!
-//! [`Sender`] and [`Receiver`] have the names and the meaning of those in `std::sync::mpsc`, which cannot receive a batch.
+//! [`Sender`] and [`Receiver`] have the names and the meaning of those in `std::sync::mpsc`, which cannot receive a
+//! batch.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -114,8 +116,8 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Moves all queued items into `batch`, which must be empty. Leaves it empty if none comes within `timeout`. Returns false
-    /// once all senders are dropped and all items are taken.
+    /// Moves all queued items into `batch`, which must be empty. Leaves it empty if none comes within `timeout`.
+    /// Returns false once all senders are dropped and all items are taken.
     pub(crate) fn receive(&self, batch: &mut VecDeque<T>, timeout: Option<Duration>) -> bool {
         let mut state = self.0.state();
         if state.items.is_empty() {
@@ -159,15 +161,16 @@ impl<T> Drop for Receiver<T> {
     }
 }
 
-/// The number of items in the queue, at about 1.5 KB each. The batch that the writer has taken may hold as many again. Bodies
-/// have a budget of their own.
+/// The number of items in the queue, at about 1.5 KB each. The batch that the writer has taken may hold as many again.
+/// Bodies have a budget of their own.
 const MAX_QUEUED_ITEMS: usize = 512;
 
-/// The number of items at which the receiver stops waiting for more. Reached within [`BATCH_DELAY`] at 12,800 exchanges a
-/// second.
+/// The number of items at which the receiver stops waiting for more. Reached within [`BATCH_DELAY`] at 12,800 exchanges
+/// a second.
 pub(crate) const FULL_BATCH_ITEMS: usize = 128;
 
-/// The time a first item waits for others. It is too short to notice in the file, and enough for hundreds of items under load.
+/// The time a first item waits for others. It is too short to notice in the file, and enough for hundreds of items
+/// under load.
 const BATCH_DELAY: Duration = Duration::from_millis(10);
 
 #[cfg(test)]

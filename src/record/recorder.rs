@@ -6,8 +6,8 @@
 //!                 WebSocketOpen, MessageData…, MessageEnd ─▶ OpenWebSocket ─▶ Item::Message  ─▶ queue
 //! ```
 //!
-//! A recorder belongs to its connection's thread. It blocks in one place only: the queue to the writer is bounded, so a slow
-//! disk slows the traffic instead of filling the memory.
+//! A recorder belongs to its connection's thread. It blocks in one place only: the queue to the writer is bounded, so a
+//! slow disk slows the traffic instead of filling the memory.
 //!
 //! If the connection's thread panics, the recorder is dropped, and what is in progress is recorded as truncated.
 
@@ -27,8 +27,8 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Records what `tap` sees of a connection to `origin` into `sink`. Without a sink it parses and records nothing: requests
-    /// that are not captured still have to be told apart.
+    /// Records what `tap` sees of a connection to `origin` into `sink`. Without a sink it parses and records nothing:
+    /// requests that are not captured still have to be told apart.
     pub(crate) fn new(tap: Box<dyn Tap>, sink: Option<ItemSink>, origin: Origin) -> Self {
         Self {
             tap,
@@ -81,8 +81,8 @@ struct Assembler {
     /// Receives the items; `None` records nothing.
     sink: Option<ItemSink>,
     origin: Origin,
-    /// Exchanges in progress. Most connections have one at a time, so a map without hashing is faster. Values are boxed: the
-    /// map keeps its allocation, and is often empty for a long time.
+    /// Exchanges in progress. Most connections have one at a time, so a map without hashing is faster. Values are
+    /// boxed: the map keeps its allocation, and is often empty for a long time.
     exchanges: BTreeMap<ExchangeId, Box<PendingExchange>>,
     /// WebSockets in progress.
     websockets: BTreeMap<ExchangeId, OpenWebSocket>,

@@ -20,7 +20,8 @@ impl ItemSink {
         Self { items, store, next_websocket: Arc::default(), dropped_items: Arc::default() }
     }
 
-    /// Sends `item` to the writer; waits while the queue is full. Once the bundle is complete, items are dropped and counted.
+    /// Sends `item` to the writer; waits while the queue is full. Once the bundle is complete, items are dropped and
+    /// counted.
     pub(super) fn send(&self, item: Item) {
         if self.items.send(item).is_err() {
             self.dropped_items.fetch_add(1, Relaxed);

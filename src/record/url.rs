@@ -9,10 +9,10 @@ use std::fmt::Write;
 /// Returns the URL of `request`, `scheme://authority/path?query`.
 ///
 /// - Scheme: the `:scheme` of HTTP/2, else the connection's; `ws` or `wss` if `is_websocket`.
-/// - Authority: the first that is present of `:authority`, the Host field, an absolute-form target, the connection's. The port
-///   is shown if it is not the scheme's default.
+/// - Authority: the first that is present of `:authority`, the Host field, an absolute-form target, the connection's.
+///   The port is shown if it is not the scheme's default.
 /// - Path and query: as sent. Bytes that are not UTF-8 are read as Latin-1.
-pub(super) fn of(request: &RequestHead, origin: &Origin, is_websocket: bool) -> String {
+pub(super) fn request_url(request: &RequestHead, origin: &Origin, is_websocket: bool) -> String {
     let is_tls = match request.scheme.as_deref() {
         Some(b"https") => true,
         Some(b"http") => false,
@@ -52,7 +52,8 @@ pub(super) fn of(request: &RequestHead, origin: &Origin, is_websocket: bool) -> 
     url
 }
 
-/// Splits an absolute-form target into its authority and the rest (RFC 9112 section 3.2.2). Other targets have no authority.
+/// Splits an absolute-form target into its authority and the rest (RFC 9112 section 3.2.2). Other targets have no
+/// authority.
 fn split_absolute(target: &str) -> (Option<&str>, &str) {
     let scheme = ["http://", "https://", "ws://", "wss://"]
         .into_iter()
@@ -82,7 +83,7 @@ mod tests {
         let (method, version) = ("GET".into(), Version::Http11);
         let request = RequestHead { method, target: target.into(), version, scheme: None, authority: None, headers };
         let authority = Authority { host: Host::V6("::1".parse().unwrap()), port };
-        of(&request, &Origin { is_tls, authority, connect_timing: None }, false)
+        request_url(&request, &Origin { is_tls, authority, connect_timing: None }, false)
     }
 
     #[test]
@@ -131,7 +132,7 @@ mod tests {
             };
             let authority = Authority { host: Host::Name("c.example".into()), port: 8443 };
             let origin = Origin { is_tls, authority, connect_timing: None };
-            assert_eq!(of(&request, &origin, is_websocket), expected);
+            assert_eq!(request_url(&request, &origin, is_websocket), expected);
         }
     }
 }

@@ -5,10 +5,11 @@
 //!   └─▶ packer threads, if large ─▶┘        └─▶ CaptureInfo: counts, times ─▶ at the end: timeline, manifest
 //! ```
 //!
-//! The groups of one batch of items are written with one system call. Items that cannot be written are counted as lost, and the
-//! capture goes on; once the disk has space again, later items are written.
+//! The groups of one batch of items are written with one system call. Items that cannot be written are counted as lost,
+//! and the capture goes on; once the disk has space again, later items are written.
 //!
-//! No value of an item is trusted: ids and file names are made of counters, and a panic loses only the item that caused it.
+//! No value of an item is trusted: ids and file names are made of counters, and a panic loses only the item that caused
+//! it.
 
 use super::body::BodyStore;
 use super::item::{Exchange, Item, WebSocketKey, WebSocketMessage};
@@ -58,7 +59,8 @@ pub(crate) struct Writer {
     last_websocket: u32,
     /// WebSockets that have not ended.
     open_websockets: HashMap<WebSocketKey, WebSocketInfo>,
-    /// WebSockets that ended and could not be written. Their messages are in the bundle, so they are tried again at the end.
+    /// WebSockets that ended and could not be written. Their messages are in the bundle, so they are tried again at the
+    /// end.
     unwritten_websockets: Vec<WebSocketInfo>,
     errors: ErrorLog,
 }
@@ -73,8 +75,8 @@ pub(crate) struct CaptureLimits {
 }
 
 impl Writer {
-    /// Creates the unfinished bundle of `output`. Existing files are not changed. A writer that is dropped before it ran deletes
-    /// its file.
+    /// Creates the unfinished bundle of `output`. Existing files are not changed. A writer that is dropped before it
+    /// ran deletes its file.
     pub(crate) fn create(
         output: &Path,
         limits: CaptureLimits,
@@ -223,7 +225,8 @@ impl Writer {
 /// The longest time that an event of a packer thread waits while no items come.
 const PACKER_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Bodies may use the memory limit divided by this. Threads, TLS and output that slow peers have not read need the rest.
+/// Bodies may use the memory limit divided by this. Threads, TLS and output that slow peers have not read need the
+/// rest.
 const BODY_MEMORY_DIVISOR: u64 = 8;
 
 #[cfg(test)]

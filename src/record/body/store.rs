@@ -13,8 +13,8 @@ pub(crate) struct BodyStore {
 }
 
 impl BodyStore {
-    /// Bodies keep up to `budget_bytes` in memory together. Spill files go to `folder`, which should be the bundle's: a body
-    /// that does not fit on that disk would not fit into the bundle either.
+    /// Bodies keep up to `budget_bytes` in memory together. Spill files go to `folder`, which should be the bundle's: a
+    /// body that does not fit on that disk would not fit into the bundle either.
     pub(crate) fn new(folder: PathBuf, budget_bytes: usize) -> Arc<Self> {
         Arc::new(Self { folder, budget_bytes, used_bytes: AtomicUsize::new(0) })
     }

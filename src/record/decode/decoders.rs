@@ -39,11 +39,13 @@ fn gzip(input: &mut EncodedInput<'_>, output: &mut DecodedOutput) -> Result<(), 
 /// deflate is the zlib format (RFC 1950). Some senders leave out the zlib wrapper (RFC 1951); clients accept both.
 fn deflate(input: &mut EncodedInput<'_>, output: &mut DecodedOutput) -> Result<(), DecodeError> {
     let (prefix, len) = input.read_prefix::<2>()?;
-    // A raw deflate stream never matches: it would start with a stored block and set padding bits that every encoder leaves 0.
+    // A raw deflate stream never matches: it would start with a stored block and set padding bits that every encoder
+    // leaves 0.
     let has_wrapper = len == 2 && prefix[0] & 0x0f == 8 && u16::from_be_bytes(prefix).is_multiple_of(31);
     inflate(prefix.get(..len).unwrap_or_default().chain(&mut *input), has_wrapper, output)?;
     match input.fill_buf() {
-        // Plain text that is labelled deflate may start like a short raw stream. So a raw stream must use all of the input.
+        // Plain text that is labelled deflate may start like a short raw stream. So a raw stream must use all of the
+        // input.
         Ok(rest) if has_wrapper || rest.is_empty() => Ok(()),
         _ => Err(DecodeError::Malformed),
     }
@@ -121,8 +123,8 @@ fn zstd_frame(
         let block = BlockDecodingStrategy::UptoBlocks(1);
         if decoder.decode_blocks(&mut *input, block).is_err() {
             match input.error() {
-                // The decoder holds back one window of output until the last block. An empty raw block as the last one, and
-                // four bytes in place of a checksum, release it.
+                // The decoder holds back one window of output until the last block. An empty raw block as the last one,
+                // and four bytes in place of a checksum, release it.
                 DecodeError::Truncated if truncated.is_none() => {
                     let last = BlockDecodingStrategy::UptoBlocks(1);
                     decoder.decode_blocks(&[1, 0, 0, 0, 0, 0, 0][..], last).map_err(|_| DecodeError::Truncated)?;
@@ -145,8 +147,8 @@ fn zstd_frame(
     }
 }
 
-/// Copies all that `decoder` returns to `output`. The decoders report a truncated input with different errors, so `reached_end`
-/// decides what an error means.
+/// Copies all that `decoder` returns to `output`. The decoders report a truncated input with different errors, so
+/// `reached_end` decides what an error means.
 fn copy_decoded(
     mut decoder: impl Read,
     reached_end: &Cell<bool>,

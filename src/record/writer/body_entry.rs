@@ -25,8 +25,8 @@ pub(super) struct BodyEntry {
 }
 
 impl BodyEntry {
-    /// Decodes the codings in `headers`, unless the result would exceed `max_bytes`. `name` returns the file name; it is not
-    /// called for an empty body.
+    /// Decodes the codings in `headers`, unless the result would exceed `max_bytes`. `name` returns the file name; it
+    /// is not called for an empty body.
     pub(super) fn decoded(body: Body, headers: &Headers, max_bytes: u64, name: impl FnOnce() -> String) -> Self {
         // Most bodies are empty; do not allocate a list of codings for them.
         if body.is_empty() {
@@ -70,8 +70,8 @@ impl BodyEntry {
         Ok(())
     }
 
-    /// Returns the compression method to use: a large body is compressed only if samples of it shrink. Incompressible data takes longest to
-    /// compress.
+    /// Returns the compression method to use: a large body is compressed only if samples of it shrink. Incompressible
+    /// data takes longest to compress.
     fn best_method(&self, deflater: &mut Deflater) -> io::Result<CompressionMethod> {
         let is_incompressible = self.method == CompressionMethod::Deflated
             && self.size >= MIN_SAMPLED_BYTES
@@ -79,8 +79,8 @@ impl BodyEntry {
         Ok(if is_incompressible { CompressionMethod::Stored } else { self.method })
     }
 
-    /// True if samples from all over the body shrink. Each is compressed alone: repetition between distant samples is out of
-    /// the compressor's window in the body too.
+    /// True if samples from all over the body shrink. Each is compressed alone: repetition between distant samples is
+    /// out of the compressor's window in the body too.
     fn samples_shrink(&self, deflater: &mut Deflater) -> io::Result<bool> {
         let count = (self.size / SAMPLE_INTERVAL_BYTES).clamp(MIN_SAMPLES, MAX_SAMPLES);
         let interval = self.size / count;

@@ -49,7 +49,8 @@ impl Writer {
         }
     }
 
-    /// Writes the staged groups. If that fails, each group is tried alone, so that an error loses only the groups it affects.
+    /// Writes the staged groups. If that fails, each group is tried alone, so that an error loses only the groups it
+    /// affects.
     pub(super) fn commit(&mut self) {
         let staged = std::mem::take(&mut self.staged);
         let is_written = self.archive.commit().is_ok();
@@ -97,8 +98,8 @@ impl Writer {
         }
     }
 
-    /// Returns the note that identifies the capture if the bundle is still empty: the first JSON has it, so that recovery knows
-    /// the capture without the manifest.
+    /// Returns the note that identifies the capture if the bundle is still empty: the first JSON has it, so that
+    /// recovery knows the capture without the manifest.
     pub(super) fn first_note(&self) -> Option<recovery_note::CaptureIdentity> {
         self.info.is_empty().then(|| recovery_note::CaptureIdentity {
             id: self.info.capture_id.clone(),

@@ -1,5 +1,5 @@
-//! An exchange or a message prepared for the archive: bodies decoded, all values of its JSON present. Preparing uses no state of
-//! the writer, so any thread can do it.
+//! An exchange or a message prepared for the archive: bodies decoded, all values of its JSON present. Preparing uses no
+//! state of the writer, so any thread can do it.
 
 use super::body_entry::BodyEntry;
 use crate::bundle::archive::{self, Archive, Deflater, Reservation};
@@ -143,7 +143,8 @@ impl PreparedExchange {
         self.error = filled.err();
     }
 
-    /// Fails if a reservation could not be filled. The exchange cannot be written then, and its reservations are cancelled.
+    /// Fails if a reservation could not be filled. The exchange cannot be written then, and its reservations are
+    /// cancelled.
     pub(super) fn check_filled(&mut self, archive: &mut Archive) -> io::Result<()> {
         let Some(cause) = self.error.take() else { return Ok(()) };
         self.bodies.iter_mut().rev().for_each(|body| body.cancel_reservation(archive));
