@@ -1,12 +1,11 @@
-//! What a capture takes of memory: the most that the program was resident, through traffic that is large, wide, long and
-//! endless. The program is a process of its own; origins and clients are here.
+//! The peak resident memory of a capture: one large body, many concurrent bodies, many exchanges, and endless streams. The
+//! program is a process of its own; origins and clients are in this one.
 //!
-//! What is shown is that it does not grow with the traffic: compare `cargo bench --bench memory` with the same and `-- --full`,
-//! which does some ten times as much. With `--test` it runs a small version of each, to see that it works; `-- NAME` runs those
-//! whose name has NAME in it.
+//! Memory must not grow with the traffic: compare `cargo bench --bench memory` with `-- --full`, which sends about ten times as
+//! much. `--test` runs a small version of each scenario, as a check. `-- NAME` selects scenarios whose name contains NAME.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::disallowed_macros, missing_docs)]
-#![allow(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark uses the clock")]
 
 mod support;
 
@@ -15,24 +14,27 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Instant;
-use support::figures::is_asked;
+use support::figures::has_flag;
 use support::program::Program;
 
 fn main() {
     let args: Vec<_> = std::env::args().skip(1).collect();
     let wanted = args.iter().find(|arg| !arg.starts_with('-'));
     let sizes = match () {
-        () if is_asked("--test") => TINY,
-        () if is_asked("--full") => FULL,
-        () => USUAL,
+        () if has_flag("--test") => TEST_SIZES,
+        () if has_flag("--full") => FULL_SIZES,
+        () => DEFAULT_SIZES,
     };
-    let Sizes { download: one, at_once: (count, each), exchanges, messages } = sizes;
+    let Sizes { download: one, concurrent: (count, each), exchanges, messages } = sizes;
     let origin = origin();
     let scenarios: [(String, Scenario); 5] = [
         (format!("one download of {one} MB"), Box::new(move |route| download(route, one << 20))),
-        (format!("{count} downloads of {each} MB at once"), Box::new(move |route| at_once(route, count, each << 20))),
-        (format!("{exchanges} exchanges"), Box::new(move |route| many(route, exchanges))),
-        (format!("a WebSocket with {messages} messages"), Box::new(move |route| socket(route, messages))),
+        (
+            format!("{count} concurrent downloads of {each} MB"),
+            Box::new(move |route| concurrent_downloads(route, count, each << 20)),
+        ),
+        (format!("{exchanges} exchanges"), Box::new(move |route| self::exchanges(route, exchanges))),
+        (format!("a WebSocket with {messages} messages"), Box::new(move |route| websocket(route, messages))),
         (format!("an event stream of {messages} events"), Box::new(move |route| events(route, messages))),
     ];
     println!("{:40} {:>10} {:>10} {:>10}", "", "resident", "at stop", "time");
@@ -47,7 +49,7 @@ fn main() {
         traffic(&Route { proxy: proxy.addr, origin });
         let during = proxy.peak();
         let stopped = proxy.stop();
-        assert!(stopped.status.success(), "{}", stopped.said);
+        assert!(stopped.status.success(), "{}", stopped.stderr);
         let megabytes = |peak: Option<u64>| peak.map_or("no /proc".into(), |peak| format!("{peak} MB"));
         let [during, after] = [during, stopped.peak].map(megabytes);
         println!("{name:40} {during:>10} {after:>10} {:>8.1} s", began.elapsed().as_secs_f64());
@@ -55,26 +57,26 @@ fn main() {
     }
 }
 
-/// How much of each; bodies in MB.
+/// The amount of traffic; bodies in MB.
 struct Sizes {
     download: u64,
-    at_once: (u64, u64),
+    concurrent: (u64, u64),
     exchanges: u64,
     messages: u64,
 }
 
-const TINY: Sizes = Sizes { download: 4, at_once: (10, 1), exchanges: 500, messages: 1000 };
+const TEST_SIZES: Sizes = Sizes { download: 4, concurrent: (10, 1), exchanges: 500, messages: 1000 };
 
-/// Each is many times of what may stay in memory.
-const USUAL: Sizes = Sizes { download: 500, at_once: (200, 2), exchanges: 50_000, messages: 500_000 };
+/// Each scenario's traffic is many times the memory limit.
+const DEFAULT_SIZES: Sizes = Sizes { download: 500, concurrent: (200, 2), exchanges: 50_000, messages: 500_000 };
 
 /// Needs some 20 GB of disk and a few minutes.
-const FULL: Sizes = Sizes { download: 4096, at_once: (1000, 5), exchanges: 500_000, messages: 1_000_000 };
+const FULL_SIZES: Sizes = Sizes { download: 4096, concurrent: (1000, 5), exchanges: 500_000, messages: 1_000_000 };
 
-/// Traffic of one kind.
+/// One kind of traffic.
 type Scenario = Box<dyn Fn(&Route)>;
 
-/// The way to the origin.
+/// The addresses of the proxy and the origin.
 #[derive(Clone, Copy)]
 struct Route {
     proxy: SocketAddr,
@@ -100,8 +102,8 @@ fn download(route: &Route, size: u64) {
     read_body(&mut stream, size);
 }
 
-/// All have begun before any goes on.
-fn at_once(route: &Route, count: u64, size: u64) {
+/// Starts `count` downloads; none continues before all have received their head.
+fn concurrent_downloads(route: &Route, count: u64, size: u64) {
     let begun = Arc::new(Barrier::new(usize::try_from(count).unwrap()));
     let downloads: Vec<_> = (0..count)
         .map(|_| {
@@ -119,8 +121,8 @@ fn at_once(route: &Route, count: u64, size: u64) {
     downloads.into_iter().for_each(|download| download.join().unwrap());
 }
 
-/// On a few connections, each some requests ahead.
-fn many(route: &Route, count: u64) {
+/// Pipelines requests on a few connections.
+fn exchanges(route: &Route, count: u64) {
     let batch = 50;
     let clients: Vec<_> = (0..4)
         .map(|_| {
@@ -138,11 +140,11 @@ fn many(route: &Route, count: u64) {
     clients.into_iter().for_each(|client| client.join().unwrap());
 }
 
-fn socket(route: &Route, count: u64) {
+fn websocket(route: &Route, count: u64) {
     let mut stream = route.connect();
     let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    stream.write_all(route.request(&format!("socket/{count}"), upgrade).as_bytes()).unwrap();
+    stream.write_all(route.request(&format!("websocket/{count}"), upgrade).as_bytes()).unwrap();
     let first = read_head(&mut stream);
     read_exactly(&mut stream, count * FRAME.len() as u64 - first);
 }
@@ -159,12 +161,12 @@ fn read_body(stream: &mut TcpStream, size: u64) {
     read_exactly(stream, size - first);
 }
 
-/// Reads a head, and says how much of the body came with it.
+/// Reads a head; returns the number of body bytes received with it.
 fn read_head(stream: &mut TcpStream) -> u64 {
     let (mut bytes, mut piece) = (Vec::new(), [0; 1024]);
     loop {
         let n = stream.read(&mut piece).unwrap();
-        assert!(n > 0, "no answer");
+        assert!(n > 0, "no response");
         bytes.extend_from_slice(&piece[..n]);
         if let Some(at) = bytes.windows(4).position(|end| end == b"\r\n\r\n") {
             return (bytes.len() - at - 4) as u64;
@@ -182,7 +184,7 @@ fn read_exactly(stream: &mut TcpStream, mut size: u64) {
     }
 }
 
-/// Serves `/bytes/N`, `/socket/N` and `/events/N`.
+/// Serves `/bytes/N`, `/websocket/N` and `/events/N`.
 fn origin() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -213,24 +215,24 @@ fn serve(mut stream: TcpStream) {
         let mut left: u64 = count.parse().unwrap();
         let head = match what {
             "bytes" => head(left),
-            "socket" => "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "websocket" => "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
                 .into(),
             _ => "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n".into(),
         };
-        let small = if what == "socket" { FRAME } else { EVENT };
+        let small = if what == "websocket" { FRAME } else { EVENT };
         let (piece, unit) = match what {
             "bytes" => (noise.clone(), 1),
             _ => (small.repeat(1000), small.len()),
         };
-        let mut answer = head.into_bytes();
+        let mut bytes = head.into_bytes();
         while left > 0 {
             let units = left.min((piece.len() / unit) as u64);
-            answer.extend_from_slice(&piece[..usize::try_from(units).unwrap() * unit]);
-            if stream.write_all(&answer).is_err() {
+            bytes.extend_from_slice(&piece[..usize::try_from(units).unwrap() * unit]);
+            if stream.write_all(&bytes).is_err() {
                 return;
             }
-            answer.clear();
+            bytes.clear();
             left -= units;
         }
     }

@@ -1,19 +1,18 @@
-//! What the parts cost, each alone: a tap an exchange, the writer an item, and both a megabyte.
+//! The CPU time of single components: per exchange of a tap, per item of the writer, and per megabyte of both.
 //!
-//! All rounds take turns, so that a machine that slows down hits all alike; the median counts, and how far the others are away is
-//! shown. Time is the CPU time of this process, all its threads together: for one thread that is as long as it takes on a machine
-//! that has nothing else to do.
+//! The components alternate in rounds, so that a slowdown of the machine affects all of them. The median is printed with its
+//! spread. Time is the CPU time of all threads of this process; for one thread it is the elapsed time on an idle machine.
 //!
-//! The parts are private to the library, and shall stay so. So this benchmark does not use the library: it is built of the same
-//! files, the two worlds that need no socket and what they name. (Cargo sets `cfg(test)` for it: their tests are built along, and
+//! The components are private to the library and stay private. This benchmark therefore includes the library's source files: the
+//! two folders that need no socket, and the files that they use. (Cargo sets `cfg(test)` for it, so their tests are compiled but
 //! not run.)
 //!
-//! `cargo bench` runs it whole; with `--test` it runs one small round of each, to see that it works. `-- NAME` runs those whose
-//! name has NAME in it.
+//! `cargo bench` runs all components; `--test` runs one small round of each, as a check. `-- NAME` selects components whose name
+//! contains NAME.
 
-#![allow(dead_code, unused_imports, unreachable_pub, reason = "it uses a small part of these files")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "this benchmark uses a small part of these files")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
-#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a benchmark asks the clock, and prints")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a benchmark uses the clock, and prints")]
 
 #[path = "../src/bundle/mod.rs"]
 mod bundle;
@@ -45,7 +44,7 @@ use record::queue::queue;
 use record::recorder::Recorder;
 use record::sink::ItemSink;
 use record::writer::{CaptureLimits, Writer};
-// The crate's root is where the library's files look for it.
+// The library's files refer to these through `crate::`.
 use error::Error;
 use notice::Notice;
 use std::collections::VecDeque;
@@ -54,7 +53,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
-use support::figures::{self, Part, Took, Work, cpu_time, is_asked, print_load, repeat};
+use support::figures::{self, Part, Took, Work, cpu_time, has_flag, print_load, repeat};
 use support::samples::*;
 use wire::authority::Authority;
 use wire::client_hello;
@@ -66,20 +65,20 @@ use wire::websocket::WebSocketTap;
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let scale = if is_asked("--test") { 50 } else { 1 };
+    let scale = if has_flag("--test") { 50 } else { 1 };
     let dir = std::env::temp_dir().join(format!("spectral-micro-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let mut parts = parts(&dir, scale);
     parts.retain(|part| wanted.as_ref().is_none_or(|wanted| part.name.contains(wanted.as_str())));
     print_load();
-    let rounds = figures::rounds(PATIENCE, || parts.iter_mut().map(|part| (part.work)()).collect());
+    let rounds = figures::rounds(TIME_LIMIT, || parts.iter_mut().map(|part| (part.work)()).collect());
     figures::print(&parts, &rounds);
     print_load();
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
 fn parts(dir: &Path, scale: usize) -> Vec<Part> {
-    let (many, pieces) = (1000 / scale, (64 << 20) / PIECE / scale);
+    let (many, pieces) = (1000 / scale, (64 << 20) / PIECE_SIZE / scale);
     let part = |name, unit, work| Part { name, unit, work };
     vec![
         part("HTTP/1 tap, GET and 1 KB of JSON", "exchange", http1_exchanges(many)),
@@ -87,14 +86,14 @@ fn parts(dir: &Path, scale: usize) -> Vec<Part> {
         part("HTTP/1 tap, 64 MB in chunks", "16 KB chunk", http1_chunks(pieces)),
         part("HTTP/2 tap, GET and 1 KB of JSON", "exchange", http2_exchanges(many)),
         part("HTTP/2 tap, 64 MB in DATA frames", "16 KB frame", http2_body(pieces)),
-        part("HPACK, requests of a browser", "head", heads(many / 10)),
+        part("HPACK, a browser's requests", "head", heads(many / 10)),
         part("WebSocket tap, 1 KB of JSON up, masked", "message", messages(many, Dir::Up, Coding::None)),
         part("WebSocket tap, 1 KB of JSON down", "message", messages(many, Dir::Down, Coding::None)),
         part("WebSocket tap, 1 KB of JSON down, deflated", "message", messages(many, Dir::Down, Coding::Deflate)),
-        part("ClientHello of a browser", "hello", hellos(many)),
+        part("a browser's ClientHello", "hello", hellos(many)),
         part("HTTP/1 tap and recorder, GET and 1 KB of JSON", "exchange", recorded(dir, 5 * many)),
-        part("writer, GET and 1 KB of JSON, very many at once", "exchange", write_exchanges(dir, 5 * many, 5 * many)),
-        part("writer, the same, as many as it compresses", "exchange", write_exchanges(dir, 2 * many, FEW)),
+        part("writer, GET and 1 KB of JSON, overloaded", "exchange", write_exchanges(dir, 5 * many, 5 * many)),
+        part("writer, GET and 1 KB of JSON, compressed", "exchange", write_exchanges(dir, 2 * many, SMALL_BATCH)),
         part("writer, WebSocket messages of 1 KB of JSON", "message", write_messages(dir, 5 * many)),
         part("writer, a ZIP of 256 MB", "body", write_body(dir, "application/zip", noise(1 << 20), 256 / scale)),
         part("writer, 64 MB of noise", "body", write_body(dir, "application/octet-stream", noise(1 << 20), 64 / scale)),
@@ -103,27 +102,27 @@ fn parts(dir: &Path, scale: usize) -> Vec<Part> {
 }
 
 fn http1_exchanges(count: usize) -> Work {
-    talk(Http1Tap::new, &[], exchange(), count)
+    tap_dialogue(Http1Tap::new, &[], exchange(), count)
 }
 
 fn http1_body(pieces: usize) -> Work {
-    let head = response("application/json", &format!("Content-Length: {}", pieces * PIECE));
-    talk(Http1Tap::new, &[request(), (Dir::Down, head)], vec![(Dir::Down, json(PIECE))], pieces)
+    let head = response("application/json", &format!("Content-Length: {}", pieces * PIECE_SIZE));
+    tap_dialogue(Http1Tap::new, &[request(), (Dir::Down, head)], vec![(Dir::Down, json(PIECE_SIZE))], pieces)
 }
 
 fn http1_chunks(pieces: usize) -> Work {
     let head = response("application/json", "Transfer-Encoding: chunked");
-    let chunk = [format!("{PIECE:x}\r\n").into_bytes(), json(PIECE), b"\r\n".to_vec()].concat();
-    talk(Http1Tap::new, &[request(), (Dir::Down, head)], vec![(Dir::Down, chunk)], pieces)
+    let chunk = [format!("{PIECE_SIZE:x}\r\n").into_bytes(), json(PIECE_SIZE), b"\r\n".to_vec()].concat();
+    tap_dialogue(Http1Tap::new, &[request(), (Dir::Down, head)], vec![(Dir::Down, chunk)], pieces)
 }
 
-/// As many streams.
+/// Each exchange is a stream of one connection.
 fn http2_exchanges(count: usize) -> Work {
     let body = json(1 << 10);
     let answer = |stream| [http2_response(stream, body.len()), http2_frame(DATA, END_STREAM, stream, &body)].concat();
     let ids = (1..).step_by(2).take(count);
     let streams = ids.flat_map(|id| [(Dir::Up, http2_request(id)), (Dir::Down, answer(id))]).collect();
-    let mut all = talk(Http2Tap::new, &http2_settings(), streams, 1);
+    let mut all = tap_dialogue(Http2Tap::new, &http2_settings(), streams, 1);
     Box::new(move || {
         let took = all();
         Took { units: took.units * count, ..took }
@@ -131,9 +130,9 @@ fn http2_exchanges(count: usize) -> Work {
 }
 
 fn http2_body(pieces: usize) -> Work {
-    let asked = [(Dir::Up, http2_request(1)), (Dir::Down, http2_response(1, pieces * PIECE))];
-    let piece = http2_frame(DATA, 0, 1, &json(PIECE));
-    talk(Http2Tap::new, &[http2_settings(), asked.to_vec()].concat(), vec![(Dir::Down, piece)], pieces)
+    let heads = [(Dir::Up, http2_request(1)), (Dir::Down, http2_response(1, pieces * PIECE_SIZE))];
+    let piece = http2_frame(DATA, 0, 1, &json(PIECE_SIZE));
+    tap_dialogue(Http2Tap::new, &[http2_settings(), heads.to_vec()].concat(), vec![(Dir::Down, piece)], pieces)
 }
 
 fn heads(times: usize) -> Work {
@@ -161,7 +160,7 @@ fn messages(count: usize, dir: Dir, coding: Coding) -> Work {
         WebSocketTap::new(ExchangeId(0), &headers)
     };
     let mask = (dir == Dir::Up).then_some([1, 2, 3, 4]);
-    talk(tap, &[], vec![(dir, websocket_frame(first, mask, &payload))], count)
+    tap_dialogue(tap, &[], vec![(dir, websocket_frame(first, mask, &payload))], count)
 }
 
 enum Coding {
@@ -178,7 +177,7 @@ fn hellos(count: usize) -> Work {
     })
 }
 
-/// Another thread takes what is recorded, and drops it.
+/// Another thread receives the recorded items and drops them.
 fn recorded(dir: &Path, count: usize) -> Work {
     let (store, exchange) = (BodyStore::new(dir.to_owned(), 8 << 20), exchange());
     repeat(count, count * size(&exchange), move || {
@@ -201,7 +200,7 @@ fn recorded(dir: &Path, count: usize) -> Work {
     })
 }
 
-/// The writer gets `batch` of them at once.
+/// Sends the exchanges to the writer in batches.
 fn write_exchanges(dir: &Path, count: usize, batch: usize) -> Work {
     let body = json(1 << 10);
     write(dir, count, batch, move |store| {
@@ -209,7 +208,7 @@ fn write_exchanges(dir: &Path, count: usize, batch: usize) -> Work {
     })
 }
 
-/// On as many WebSockets as readers of bundles expect of so many messages.
+/// Opens a new WebSocket every 900 messages, because message ids have three digits.
 fn write_messages(dir: &Path, count: usize) -> Work {
     let text = json(1 << 10);
     write(dir, count, usize::MAX, move |store| {
@@ -239,14 +238,14 @@ fn write_body(dir: &Path, kind: &'static str, megabyte: Vec<u8>, times: usize) -
     write(dir, 1, 1, move |store| vec![exchange_item(body_of(store, &megabyte, times), kind, None)])
 }
 
-/// Writes a bundle of these items, each time anew; how they are made does not count.
+/// Writes a new bundle of these items in each round. The time to create the items is not measured.
 fn write(dir: &Path, units: usize, batch: usize, items: impl Fn(&Arc<BodyStore>) -> Vec<Item> + 'static) -> Work {
     let output = dir.join("micro.zip");
     Box::new(move || {
-        let (told, written) = mpsc::channel();
+        let (notify, written) = mpsc::channel();
         let observer = Observer::new(move |notice| {
             if let Notice::Exchange { .. } = notice {
-                let _ = told.send(());
+                let _ = notify.send(());
             }
         });
         let writer = Writer::create(&output, LIMITS, observer, Moment::now()).unwrap();
@@ -311,28 +310,33 @@ fn size_of_item(item: &Item) -> usize {
     usize::try_from(size).unwrap()
 }
 
-/// What the two ends of a connection say.
-type Talk = Vec<(Dir, Vec<u8>)>;
+/// Bytes of a connection, with their directions.
+type Dialogue = Vec<(Dir, Vec<u8>)>;
 
 fn request() -> (Dir, Vec<u8>) {
     (Dir::Up, REQUEST.as_bytes().to_vec())
 }
 
-fn exchange() -> Talk {
+fn exchange() -> Dialogue {
     let head = response("application/json", "Content-Length: 1024");
     vec![request(), (Dir::Down, [head, json(1 << 10)].concat())]
 }
 
-fn http2_settings() -> Talk {
+fn http2_settings() -> Dialogue {
     vec![(Dir::Up, http2_preface()), (Dir::Down, http2_frame(SETTINGS, 0, 0, b""))]
 }
 
-fn size(talk: &Talk) -> usize {
-    talk.iter().map(|(_, bytes)| bytes.len()).sum()
+fn size(dialogue: &Dialogue) -> usize {
+    dialogue.iter().map(|(_, bytes)| bytes.len()).sum()
 }
 
-/// Shows a new tap how the connection begins, and then `steps` so many times.
-fn talk<T: Tap>(tap: impl Fn() -> T + 'static, beginning: &[(Dir, Vec<u8>)], steps: Talk, times: usize) -> Work {
+/// Passes `beginning` to a new tap, then `steps` that many times.
+fn tap_dialogue<T: Tap>(
+    tap: impl Fn() -> T + 'static,
+    beginning: &[(Dir, Vec<u8>)],
+    steps: Dialogue,
+    times: usize,
+) -> Work {
     let beginning = beginning.to_vec();
     repeat(times, times * size(&steps), move || {
         let mut tap = tap();
@@ -343,14 +347,14 @@ fn talk<T: Tap>(tap: impl Fn() -> T + 'static, beginning: &[(Dir, Vec<u8>)], ste
     })
 }
 
-/// All rounds together take some 30 s on a machine that is not busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time limit of all rounds; they take about 30 s on an idle machine.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a record of TLS holds, and a chunk or frame often has.
-const PIECE: usize = 16 << 10;
+/// The maximum plaintext of a TLS record, and a common size of chunks and frames.
+const PIECE_SIZE: usize = 16 << 10;
 
-/// Fewer at once than the writer takes for a flood.
-const FEW: usize = 100;
+/// A batch that is small enough for the writer to compress.
+const SMALL_BATCH: usize = 100;
 
-/// What the command line has by default.
+/// The default limits of the command line.
 const LIMITS: CaptureLimits = CaptureLimits { memory: 64 << 20, max_body: 1 << 30 };

@@ -1,4 +1,4 @@
-//! What a capture costs: the same traffic directly, through a proxy that only moves the bytes, and captured.
+//! The cost of a capture: the same traffic sent directly, through a proxy that only forwards bytes, and captured.
 //!
 //! ```text
 //! clients ──────────────────────────────▶ origin      direct      (clients and origin are this process)
@@ -6,15 +6,15 @@
 //! clients ─▶ spectral capture proxy ────▶ origin      captured    a process of its own
 //! ```
 //!
-//! The three take turns in short rounds, so that a machine that slows down hits all alike, and every ratio is one of figures
-//! from the same round. CPU time is that of the proxy's process alone, and counts until it has nothing more to do: on a machine
-//! that others use too it is the steadiest of the figures. The ratios matter, not the figures.
+//! The three alternate in short rounds, so that a slowdown of the machine affects all of them, and each ratio compares figures of
+//! one round. CPU time is measured for the proxy's process only, until it is idle: on a shared machine it is the steadiest
+//! figure. Compare the ratios rather than the absolute figures.
 //!
-//! `cargo bench` runs it whole; with `--test` it runs one small round of each, to see that it works. `-- NAME` runs those whose
-//! name has NAME in it.
+//! `cargo bench` runs all scenarios; `--test` runs one small round of each, as a check. `-- NAME` selects scenarios whose name
+//! contains NAME.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
-#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a benchmark asks the clock, and prints")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a benchmark uses the clock, and prints")]
 
 mod support;
 
@@ -23,10 +23,11 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
-use support::figures::{Figure, is_asked, print_load, rounds};
+use std::time::Duration;
+use support::figures::{Figure, has_flag, print_load, rounds};
 use support::floor;
-use support::origin::{Carried, ECHOED, Origin, Route, Stream, client_config, forgetful, head, skip};
+use support::load::{Measured, Meter, get, repeat_on_each};
+use support::origin::{ECHOED, Origin, Route, Stream, Transport, client_config, head, skip, without_resumption};
 use support::program::Program;
 use support::samples::{json, noise, websocket_frame};
 
@@ -38,7 +39,7 @@ fn main() {
         return floor::main(Path::new(dir));
     }
     let wanted = args.iter().find(|arg| !arg.starts_with('-'));
-    let amount = if is_asked("--test") { SMALL } else { WHOLE };
+    let amount = if has_flag("--test") { TEST_AMOUNT } else { FULL_AMOUNT };
     let dir = std::env::temp_dir().join(format!("spectral-relay-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
     let origin = Origin::start(&dir.join("origin.pem"));
@@ -56,22 +57,22 @@ fn main() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// Traffic of one kind.
+/// One kind of traffic.
 struct Scenario {
     name: &'static str,
-    over: Over,
+    protocol: Protocol,
     work: fn(&Route, Amount, Meter<'_>) -> Measured,
-    /// What is counted, and what each takes.
+    /// The unit of the results.
     unit: Unit,
-    /// Whether the program is asked to let it pass through.
-    passes: bool,
+    /// True if the program is configured to pass it through.
+    is_passthrough: bool,
 }
 
 #[derive(Clone, Copy)]
-enum Over {
+enum Protocol {
     Tls,
-    /// The same, and no session is resumed.
-    NewTls,
+    /// TLS without session resumption.
+    FreshTls,
     Clear,
     Plain,
 }
@@ -82,44 +83,44 @@ enum Unit {
     Megabyte,
 }
 
-/// How much is done in a round.
+/// The amount of work in a round.
 #[derive(Clone, Copy)]
 struct Amount {
-    /// For what is done again and again.
+    /// The duration of repeated operations.
     time: Duration,
-    /// For bodies, in MB.
+    /// The size of bodies in MB.
     size: usize,
-    /// Connections that idle.
+    /// The number of idle connections.
     idle: usize,
 }
 
-/// Measures `scenario` over all three ways.
+/// Measures `scenario` on all three routes.
 fn run(scenario: &Scenario, amount: Amount, dir: &Path, origin: &Origin) {
-    let (label, more) = if scenario.passes { ("passed", &["-e", "*"][..]) } else { ("captured", &[][..]) };
+    let (label, more) = if scenario.is_passthrough { ("passed", &["-e", "*"][..]) } else { ("captured", &[][..]) };
     let (floor, captured) = (Program::floor(dir), captured(dir, more));
     let [origin_ca, floor_ca, our_ca] =
         ["origin.pem", "floor.pem", "ca/mitmproxy-ca-cert.pem"].map(|name| dir.join(name));
     let ways = [("direct", None, origin_ca), ("floor", Some(&floor), floor_ca), (label, Some(&captured), our_ca)];
     let routes = ways.each_ref().map(|(_, proxy, ca)| {
-        let carried = match scenario.over {
-            Over::Tls => Carried::Tls(Arc::new(client_config(&[ca]))),
-            Over::NewTls => Carried::Tls(forgetful(&[ca])),
-            Over::Clear => Carried::Clear,
-            Over::Plain => Carried::Plain,
+        let transport = match scenario.protocol {
+            Protocol::Tls => Transport::Tls(Arc::new(client_config(&[ca]))),
+            Protocol::FreshTls => Transport::Tls(without_resumption(&[ca])),
+            Protocol::Clear => Transport::Clear,
+            Protocol::Plain => Transport::Plain,
         };
-        Route { origin: origin.addr, proxy: proxy.map(|proxy| proxy.addr), carried }
+        Route { origin: origin.addr, proxy: proxy.map(|proxy| proxy.addr), transport }
     });
-    // The first use makes certificates, and loads what is loaded once.
+    // The first use creates certificates and initializes lazily loaded state.
     for (route, way) in routes.iter().zip(&ways) {
-        (scenario.work)(route, SMALL, Meter(way.1));
+        (scenario.work)(route, TEST_AMOUNT, Meter(way.1));
     }
-    let rounds = rounds(PATIENCE, || [0, 1, 2].map(|way| (scenario.work)(&routes[way], amount, Meter(ways[way].1))));
+    let rounds = rounds(TIME_LIMIT, || [0, 1, 2].map(|way| (scenario.work)(&routes[way], amount, Meter(ways[way].1))));
     print(scenario, ways.map(|(label, ..)| label), &rounds);
     drop(routes);
     stop([floor, captured], dir);
 }
 
-/// The program, which trusts the origin.
+/// Starts the program with the origin's CA trusted.
 fn captured(dir: &Path, more: &[&str]) -> Program {
     let trusted = dir.join("origin.pem");
     Program::spectral(dir, &[more, &["--upstream-ca", trusted.to_str().unwrap()]].concat())
@@ -127,30 +128,30 @@ fn captured(dir: &Path, more: &[&str]) -> Program {
 
 fn stop([floor, captured]: [Program; 2], dir: &Path) {
     let stopped = captured.stop();
-    assert!(stopped.status.success(), "it lost something: {}", stopped.said);
+    assert!(stopped.status.success(), "the capture lost something: {}", stopped.stderr);
     floor.stop();
     fs::remove_file(dir.join("capture.zip")).unwrap();
 }
 
-/// Measures what connections take that were used once and wait.
+/// Measures the memory of idle connections that were used once.
 fn idle(count: usize, dir: &Path, origin: &Origin) {
     let programs = [Program::floor(dir), captured(dir, &[])];
     let ways = [("floor", "floor.pem"), ("captured", "ca/mitmproxy-ca-cert.pem")];
     let each = [0, 1].map(|way| {
         let (program, ca) = (&programs[way], dir.join(ways[way].1));
-        let carried = Carried::Tls(Arc::new(client_config(&[&ca])));
-        let route = Route { origin: origin.addr, proxy: Some(program.addr), carried };
-        let ask = route.request("GET", "1024", "");
+        let transport = Transport::Tls(Arc::new(client_config(&[&ca])));
+        let route = Route { origin: origin.addr, proxy: Some(program.addr), transport };
+        let request = route.request("GET", "1024", "");
         let open = |_| {
             let mut stream = route.connect();
-            get(&mut stream, &ask, 1024);
+            get(&mut stream, &request, 1024);
             stream
         };
-        // What is loaded once is no part of it.
+        // The first connection initializes lazily loaded state.
         drop(open(0));
         let before = program.resident()?;
         let streams: Vec<_> = (0..count).map(open).collect();
-        // That it idles has to be noticed.
+        // The program needs some time to detect idle connections.
         thread::sleep(Duration::from_secs(2));
         let held = program.resident()?.saturating_sub(before);
         drop(streams);
@@ -163,35 +164,9 @@ fn idle(count: usize, dir: &Path, origin: &Origin) {
                 println!("{label:10} {each:15.1} {:9.2}x", each / floor);
             }
         }
-        _ => println!("There is no /proc here that tells the memory of another process."),
+        _ => println!("no /proc: memory cannot be measured"),
     }
     stop(programs, dir);
-}
-
-/// What one way came to in one round.
-struct Measured {
-    /// In a second.
-    rate: f64,
-    /// The CPU seconds that the proxy took for each; `None` if there is none, or nobody can say.
-    cpu: Option<f64>,
-}
-
-/// Looks at a proxy while something is done.
-#[derive(Clone, Copy)]
-struct Meter<'p>(Option<&'p Program>);
-
-impl Meter<'_> {
-    /// `work` says how often it did what it does.
-    fn measure(self, work: impl FnOnce() -> usize) -> Measured {
-        let before = self.0.and_then(Program::cpu);
-        let began = Instant::now();
-        let count = work() as f64;
-        let rate = count / began.elapsed().as_secs_f64();
-        // What writes the bundle may still be at work for what was captured.
-        let after = self.0.and_then(Program::cpu_at_rest);
-        let cpu = after.zip(before).map(|(after, before)| (after - before).as_secs_f64() / count);
-        Measured { rate, cpu }
-    }
 }
 
 fn print(scenario: &Scenario, labels: [&str; 3], rounds: &[[Measured; 3]]) {
@@ -212,7 +187,7 @@ fn print(scenario: &Scenario, labels: [&str; 3], rounds: &[[Measured; 3]]) {
         let faster = Figure::of(rounds.iter().map(|round| round[way].rate / round[1].rate)).unwrap();
         print!("{label:10} {:15.0} {:9.2}x", rate.median, faster.median);
         let cpu = Figure::of(rounds.iter().filter_map(|round| round[way].cpu));
-        // What took no tick of the clock compares with nothing.
+        // A floor below the clock's resolution has no ratio.
         let cost = |round: &[Measured; 3]| Some(round[way].cpu? / round[1].cpu.filter(|&floor| floor > 0.0)?);
         let costs = Figure::of(rounds.iter().filter_map(cost));
         match cpu.zip(costs) {
@@ -227,19 +202,21 @@ fn print(scenario: &Scenario, labels: [&str; 3], rounds: &[[Measured; 3]]) {
         }
     }
     if rounds.iter().all(|round| round[1].cpu.is_none()) {
-        println!("There is no /proc here that tells the CPU time of another process.");
+        println!("no /proc: CPU time cannot be measured");
     }
 }
 
 fn requests(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
-    let ask = route.request("GET", "1024", "");
-    let streams = (0..KEPT_ALIVE).map(|_| route.connect()).collect();
-    meter.measure(|| at_once(streams, amount, |stream| get(stream, &ask, 1024)))
+    let request = route.request("GET", "1024", "");
+    let streams = (0..KEEP_ALIVE_CONNECTIONS).map(|_| route.connect()).collect();
+    meter.measure(|| repeat_on_each(streams, amount.time, |stream| get(stream, &request, 1024)))
 }
 
 fn connections(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
-    let ask = route.request("GET", "1024", "");
-    meter.measure(|| at_once(vec![(); NEW_AT_ONCE], amount, |()| get(&mut route.connect(), &ask, 1024)))
+    let request = route.request("GET", "1024", "");
+    meter.measure(|| {
+        repeat_on_each(vec![(); CONCURRENT_CLIENTS], amount.time, |()| get(&mut route.connect(), &request, 1024))
+    })
 }
 
 fn download(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
@@ -265,80 +242,58 @@ fn upload(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
 fn echoes(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
     let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let (ask, message) =
+    let (request, message) =
         (route.request("GET", "echo", upgrade), websocket_frame(0x81, Some([1, 2, 3, 4]), &json(ECHOED)));
     let open = || {
         let mut stream = route.connect();
-        stream.get_mut().write_all(ask.as_bytes()).unwrap();
+        stream.get_mut().write_all(request.as_bytes()).unwrap();
         assert!(head(&mut stream).starts_with("HTTP/1.1 101"));
         stream
     };
-    let streams = (0..KEPT_ALIVE).map(|_| open()).collect();
+    let streams = (0..KEEP_ALIVE_CONNECTIONS).map(|_| open()).collect();
     meter.measure(|| {
-        at_once(streams, amount, |stream| {
+        repeat_on_each(streams, amount.time, |stream| {
             stream.get_mut().write_all(&message).unwrap();
             skip(stream, 4 + ECHOED).unwrap();
         })
     })
 }
 
-fn get(stream: &mut Stream, ask: &str, size: usize) {
-    stream.get_mut().write_all(ask.as_bytes()).unwrap();
-    assert!(head(stream).starts_with("HTTP/1.1 200"));
-    skip(stream, size).unwrap();
-}
+const IDLE: &str = "idle connections";
 
-/// Does `one` again and again with each of `all` at once; how often together.
-fn at_once<T: Send>(all: Vec<T>, amount: Amount, one: impl Fn(&mut T) + Sync) -> usize {
-    let (end, one) = (Instant::now() + amount.time, &one);
-    thread::scope(|scope| {
-        let repeat = |mut each| {
-            move || {
-                let mut count = 0;
-                while count == 0 || Instant::now() < end {
-                    one(&mut each);
-                    count += 1;
-                }
-                count
-            }
-        };
-        let threads: Vec<_> = all.into_iter().map(|each| scope.spawn(repeat(each))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-    })
-}
+/// The time limit of a scenario, except that it runs at least three rounds.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-const IDLE: &str = "connections that idle";
+/// The number of persistent connections.
+const KEEP_ALIVE_CONNECTIONS: usize = 8;
 
-/// As long a scenario takes at most, three rounds permitting.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Connections that are used again and again.
-const KEPT_ALIVE: usize = 8;
-
-/// Clients that connect at the same time.
-const NEW_AT_ONCE: usize = 4;
+/// The number of clients that connect concurrently.
+const CONCURRENT_CLIENTS: usize = 4;
 
 const SCENARIOS: [Scenario; 7] = [
-    scenario("GET of 1 KB, kept alive, 8 connections", Over::Tls, requests, Unit::Each("request")),
-    scenario("new connections, one GET each", Over::NewTls, connections, Unit::Each("connection")),
-    scenario("download of a ZIP of 256 MB", Over::Tls, download, Unit::Megabyte),
-    scenario("upload of 256 MB, which the writer tries to compress", Over::Tls, upload, Unit::Megabyte),
-    scenario("WebSocket, 1 KB back and forth, 8 connections", Over::Tls, echoes, Unit::Each("round trip")),
-    scenario("http:// GET of 1 KB, kept alive, 8 connections", Over::Plain, requests, Unit::Each("request")),
-    Scenario { passes: true, ..scenario("tunnel, download of 256 MB", Over::Clear, download, Unit::Megabyte) },
+    scenario("GET of 1 KB, kept alive, 8 connections", Protocol::Tls, requests, Unit::Each("request")),
+    scenario("new connections, one GET each", Protocol::FreshTls, connections, Unit::Each("connection")),
+    scenario("download of a ZIP of 256 MB", Protocol::Tls, download, Unit::Megabyte),
+    scenario("upload of 256 MB, which the writer tries to compress", Protocol::Tls, upload, Unit::Megabyte),
+    scenario("WebSocket, 1 KB back and forth, 8 connections", Protocol::Tls, echoes, Unit::Each("round trip")),
+    scenario("http:// GET of 1 KB, kept alive, 8 connections", Protocol::Plain, requests, Unit::Each("request")),
+    Scenario {
+        is_passthrough: true,
+        ..scenario("tunnel, download of 256 MB", Protocol::Clear, download, Unit::Megabyte)
+    },
 ];
 
 const fn scenario(
     name: &'static str,
-    over: Over,
+    protocol: Protocol,
     work: fn(&Route, Amount, Meter<'_>) -> Measured,
     unit: Unit,
 ) -> Scenario {
-    Scenario { name, over, work, unit, passes: false }
+    Scenario { name, protocol, work, unit, is_passthrough: false }
 }
 
-const WHOLE: Amount = Amount { time: Duration::from_millis(500), size: 256, idle: 250 };
-const SMALL: Amount = Amount { time: Duration::from_millis(20), size: 2, idle: 10 };
+const FULL_AMOUNT: Amount = Amount { time: Duration::from_millis(500), size: 256, idle: 250 };
+const TEST_AMOUNT: Amount = Amount { time: Duration::from_millis(20), size: 2, idle: 10 };
 
-/// A megabyte is 1,000,000 bytes here, as in what disks and networks are sold by.
+/// A megabyte has 1,000,000 bytes, as for disks and networks.
 const MEGABYTE: usize = 1_000_000;

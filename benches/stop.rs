@@ -1,11 +1,11 @@
-//! How long a stop takes: from the signal to the end of the program, with connections in the middle of their answers.
+//! The duration of a stop, from the signal to the end of the program, with connections in the middle of their responses.
 //!
-//! The program runs as its users run it; this process is the clients and the origin. What was under way has to be in the bundle.
+//! The program is a process of its own; this process has the clients and the origin. The bundle must hold all exchanges.
 //!
-//! `cargo bench` stops 200 connections, with `--full` 1,000; with `--test` it stops a few once, to see that it works.
+//! `cargo bench` stops 200 connections, `--full` 1,000; `--test` stops 20 once, as a check.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::disallowed_macros, missing_docs)]
-#![allow(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark uses the clock")]
 
 mod support;
 
@@ -15,17 +15,17 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use support::figures::{Figure, is_asked, print_load};
-use support::origin::{Carried, Origin, Route, client_config, head};
+use support::figures::{Figure, has_flag, print_load};
+use support::origin::{Origin, Route, Transport, client_config, head};
 use support::program::Program;
 
 fn main() {
     let (connections, rounds) = match () {
-        () if is_asked("--test") => (20, 1),
-        () if is_asked("--full") => (1000, 5),
+        () if has_flag("--test") => (20, 1),
+        () if has_flag("--full") => (1000, 5),
         () => (200, 3),
     };
-    // Each connection has both its ends in this process.
+    // Both ends of each connection are in this process.
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
 
@@ -34,9 +34,7 @@ fn main() {
     let origin = Origin::start(&dir.join("origin.pem"));
     print_load();
     println!("Stop with {connections} live connections, seconds from the signal to the end");
-    for (name, size) in
-        [("1 KB of each answer came", 1 << 10), ("100 KB of each", 100 << 10), ("1 MB of each", 1 << 20)]
-    {
+    for (name, size) in [("1 KB of each response", 1 << 10), ("100 KB of each", 100 << 10), ("1 MB of each", 1 << 20)] {
         let took = (0..rounds).map(|_| stop(&dir, &origin, connections, size).as_secs_f64());
         let took = Figure::of(took).unwrap();
         println!("{name:26} {:8.2}   at worst {:.2}", took.median, took.most);
@@ -44,16 +42,16 @@ fn main() {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
-/// How long a stop takes while `size` bytes of the answer have come on each of so many connections.
+/// Returns the duration of a stop after each of the connections has received `size` bytes of its response.
 fn stop(dir: &Path, origin: &Origin, connections: usize, size: usize) -> Duration {
     let program = Program::spectral(dir, &["--upstream-ca", dir.join("origin.pem").to_str().unwrap()]);
     let config = Arc::new(client_config(&[&dir.join("ca/mitmproxy-ca-cert.pem")]));
-    let route = Route { origin: origin.addr, proxy: Some(program.addr), carried: Carried::Tls(config) };
-    let ask = route.request("GET", &format!("{size}/{}", size * 2), "");
+    let route = Route { origin: origin.addr, proxy: Some(program.addr), transport: Transport::Tls(config) };
+    let request = route.request("GET", &format!("{size}/{}", size * 2), "");
     let live: Vec<_> = (0..connections)
         .map(|_| {
             let mut stream = route.connect();
-            stream.get_mut().write_all(ask.as_bytes()).unwrap();
+            stream.get_mut().write_all(request.as_bytes()).unwrap();
             head(&mut stream);
             stream.read_exact(&mut vec![0; size]).unwrap();
             stream
@@ -61,7 +59,7 @@ fn stop(dir: &Path, origin: &Origin, connections: usize, size: usize) -> Duratio
         .collect();
     let stopped = program.stop();
     drop(live);
-    assert!(stopped.status.success() && stopped.said.is_empty(), "{}", stopped.said);
+    assert!(stopped.status.success() && stopped.stderr.is_empty(), "{}", stopped.stderr);
     let bundle = dir.join("capture.zip");
     assert_eq!(Bundle::open(&bundle).unwrap().traces().len(), connections);
     std::fs::remove_file(&bundle).unwrap();

@@ -1,24 +1,24 @@
-//! Figures of rounds that take turns, on machines that others use too.
+//! Statistics of alternating rounds, on machines that may also run other work.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use std::time::{Duration, Instant};
 
-/// Whether the command line has `flag` in it: `--test` to show that a benchmark works, `--full` for its full size.
-pub(crate) fn is_asked(flag: &str) -> bool {
+/// Returns true if the command line has `flag`: `--test` for a short check, `--full` for the full size.
+pub(crate) fn has_flag(flag: &str) -> bool {
     std::env::args().any(|arg| arg == flag)
 }
 
-/// What `round` gives each time: [`ROUNDS`] times, fewer where they take longer than `patience`, and once for a `--test`.
-pub(crate) fn rounds<T>(patience: Duration, mut round: impl FnMut() -> T) -> Vec<T> {
+/// Collects the results of [`ROUNDS`] rounds, of fewer if they take longer than `time_limit`, and of one with `--test`.
+pub(crate) fn rounds<T>(time_limit: Duration, mut round: impl FnMut() -> T) -> Vec<T> {
     let (began, mut all) = (Instant::now(), Vec::new());
-    let (fewest, most) = if is_asked("--test") { (1, 1) } else { (FEWEST, ROUNDS) };
-    while all.len() < fewest || all.len() < most && began.elapsed() < patience {
+    let (fewest, most) = if has_flag("--test") { (1, 1) } else { (MIN_ROUNDS, ROUNDS) };
+    while all.len() < fewest || all.len() < most && began.elapsed() < time_limit {
         all.push(round());
     }
     all
 }
 
-/// The one in the middle, the least and the most.
+/// The median of some values, with their minimum and maximum.
 #[derive(Clone, Copy)]
 pub(crate) struct Figure {
     pub(crate) median: f64,
@@ -27,7 +27,7 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// `None` if there is nothing.
+    /// Returns `None` without values.
     pub(crate) fn of(rounds: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut rounds: Vec<_> = rounds.into_iter().collect();
         rounds.sort_by(f64::total_cmp);
@@ -36,14 +36,14 @@ impl Figure {
     }
 }
 
-/// The CPU time of this process so far, user and system, of all its threads.
+/// Returns the user and system time of all threads of this process so far.
 pub(crate) fn cpu_time() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
     let sum = usage.user_time() + usage.system_time();
     Duration::from_micros(u64::try_from(sum.tv_sec() * 1_000_000 + i64::from(sum.tv_usec() as i32)).unwrap())
 }
 
-/// How busy the machine is, if it says so.
+/// Prints the load average, where /proc has it.
 pub(crate) fn print_load() {
     if let Ok(load) = std::fs::read_to_string("/proc/loadavg") {
         let load: Vec<_> = load.split(' ').take(3).collect();
@@ -51,7 +51,7 @@ pub(crate) fn print_load() {
     }
 }
 
-/// A part of a program that is measured in this process.
+/// A component that is measured in this process.
 pub(crate) struct Part {
     pub(crate) name: &'static str,
     /// What there are many of.
@@ -59,10 +59,10 @@ pub(crate) struct Part {
     pub(crate) work: Work,
 }
 
-/// One round of it.
+/// Runs one round.
 pub(crate) type Work = Box<dyn FnMut() -> Took>;
 
-/// What a round took.
+/// The result of a round.
 #[derive(Clone, Copy)]
 pub(crate) struct Took {
     pub(crate) cpu: Duration,
@@ -70,7 +70,7 @@ pub(crate) struct Took {
     pub(crate) bytes: usize,
 }
 
-/// Does `once`, so many units and bytes, until it has taken long enough to be measured.
+/// Repeats `once`, which processes that many units and bytes, until the CPU time is long enough to be measured.
 pub(crate) fn repeat(units: usize, bytes: usize, mut once: impl FnMut() + 'static) -> Work {
     Box::new(move || {
         let (began, mut times) = (cpu_time(), 0);
@@ -78,19 +78,19 @@ pub(crate) fn repeat(units: usize, bytes: usize, mut once: impl FnMut() + 'stati
             once();
             times += 1;
             let cpu = cpu_time() - began;
-            if cpu >= LONG_ENOUGH || is_asked("--test") {
+            if cpu >= MIN_CPU_TIME || has_flag("--test") {
                 return Took { cpu, units: units * times, bytes: bytes * times };
             }
         }
     })
 }
 
-/// A line for each part, of what all took in each round.
+/// Prints a line for each part, over all rounds.
 pub(crate) fn print(parts: &[Part], rounds: &[Vec<Took>]) {
     println!("{:52} {:>12} {:>12} {:>10}   of {} rounds", "", "CPU time", "each", "MB/s", rounds.len());
     for (at, Part { name, unit, .. }) in parts.iter().enumerate() {
         let rounds = || rounds.iter().map(|round| round[at]);
-        // What took no tick of the clock took one at most.
+        // A round shorter than the clock's resolution counts as one unit of it.
         let cpu = |took: Took| took.cpu.max(Duration::from_micros(1)).as_nanos() as f64;
         let each = Figure::of(rounds().map(|took| cpu(took) / took.units as f64)).unwrap();
         let rate = Figure::of(rounds().map(|took| took.bytes as f64 / cpu(took) * 1e3)).unwrap();
@@ -104,10 +104,10 @@ pub(crate) fn print(parts: &[Part], rounds: &[Vec<Took>]) {
     }
 }
 
-/// A thousand times what the clock can tell apart, at the least.
-const LONG_ENOUGH: Duration = Duration::from_millis(30);
+/// At least a thousand times the resolution of the clock.
+const MIN_CPU_TIME: Duration = Duration::from_millis(30);
 
 const ROUNDS: usize = 5;
 
-/// A median of fewer says nothing.
-const FEWEST: usize = 3;
+/// Fewer rounds give no useful median.
+const MIN_ROUNDS: usize = 3;

@@ -1,4 +1,4 @@
-//! The floor: a proxy that moves the bytes and does nothing else. What a capture costs is what is above it.
+//! The floor: a reference proxy that only forwards bytes. The cost of a capture is the difference to it.
 //!
 //! ```text
 //! CONNECT, then a ClientHello    decrypted and encrypted again, by the same TLS library
@@ -6,8 +6,8 @@
 //! GET http://…                   copied, as it is
 //! ```
 //!
-//! A thread per connection polls both sockets and writes blocking, which is enough while only one side speaks at a time. Not
-//! here: HTTP, names of many hosts, back-pressure, half-close, ends that are told apart.
+//! A thread per connection polls both sockets and writes blocking, which suffices while only one side sends at a time. Out of
+//! scope: HTTP, more than one host name, back-pressure, half-close, and the reasons why a connection ends.
 
 use super::origin::{client_config, self_signed};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,25 +20,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-/// Serves until it is ended. Trusts `origin.pem` in `dir`, and leaves there in `floor.pem` what is to be trusted.
+/// Serves until the process is killed. Trusts `origin.pem` in `dir`, and writes its own certificate to `floor.pem` there.
 pub(crate) fn main(dir: &Path) {
-    let towards_clients = Arc::new(self_signed(&dir.join("floor.pem")));
-    let towards_origins = Arc::new(client_config(&[&dir.join("origin.pem")]));
+    let server_tls = Arc::new(self_signed(&dir.join("floor.pem")));
+    let client_tls = Arc::new(client_config(&[&dir.join("origin.pem")]));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     eprintln!("{}", listener.local_addr().unwrap());
     for client in listener.incoming() {
-        let (client, towards_clients, towards_origins) =
-            (client.unwrap(), Arc::clone(&towards_clients), Arc::clone(&towards_origins));
-        // A connection that fails is one that the benchmark notices.
-        thread::spawn(move || serve(client, towards_clients, towards_origins));
+        let (client, server_tls, client_tls) = (client.unwrap(), Arc::clone(&server_tls), Arc::clone(&client_tls));
+        // If a connection fails, the benchmark's client notices.
+        thread::spawn(move || serve(client, server_tls, client_tls));
     }
 }
 
-fn serve(
-    mut client: TcpStream,
-    towards_clients: Arc<ServerConfig>,
-    towards_origins: Arc<ClientConfig>,
-) -> io::Result<()> {
+fn serve(mut client: TcpStream, server_tls: Arc<ServerConfig>, client_tls: Arc<ClientConfig>) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut first = [0; 4096];
     let head = client.read(&mut first)?;
@@ -59,17 +54,17 @@ fn serve(
     }
     let name = authority.split(':').next().unwrap_or_default().to_owned();
     let name = ServerName::try_from(name).map_err(io::Error::other)?;
-    let towards_origin = ClientConnection::new(towards_origins, name).map_err(io::Error::other)?;
-    let towards_client = ServerConnection::new(towards_clients).map_err(io::Error::other)?;
-    let mut origin = Side::new(origin, Some(towards_origin.into()));
-    let mut client = Side::new(client, Some(towards_client.into()));
-    origin.shake_hands()?;
-    client.shake_hands()?;
+    let tls_to_origin = ClientConnection::new(client_tls, name).map_err(io::Error::other)?;
+    let tls_to_client = ServerConnection::new(server_tls).map_err(io::Error::other)?;
+    let mut origin = Side::new(origin, Some(tls_to_origin.into()));
+    let mut client = Side::new(client, Some(tls_to_client.into()));
+    origin.handshake()?;
+    client.handshake()?;
     relay(client, origin)
 }
 
 fn relay(mut client: Side, mut origin: Side) -> io::Result<()> {
-    // What came with the last flight of a handshake, no poll announces.
+    // Application data may have arrived with the last flight of the handshake; poll does not report it.
     client.decrypt_for(&mut origin)?;
     origin.decrypt_for(&mut client)?;
     origin.flush()?;
@@ -78,13 +73,13 @@ fn relay(mut client: Side, mut origin: Side) -> io::Result<()> {
         let mut sockets = [&client, &origin].map(|side| PollFd::new(side.socket.as_fd(), PollFlags::POLLIN));
         poll(&mut sockets, PollTimeout::NONE)?;
         let [from_client, from_origin] = sockets.map(|socket| socket.any() == Some(true));
-        if from_client && !client.pass_on(&mut origin)? || from_origin && !origin.pass_on(&mut client)? {
+        if from_client && !client.forward(&mut origin)? || from_origin && !origin.forward(&mut client)? {
             return Ok(());
         }
     }
 }
 
-/// One end of a connection.
+/// The client's or the origin's connection.
 struct Side {
     socket: TcpStream,
     tls: Option<Connection>,
@@ -95,18 +90,18 @@ struct Side {
 impl Side {
     fn new(socket: TcpStream, mut tls: Option<Connection>) -> Self {
         tls.iter_mut().for_each(|tls| tls.set_buffer_limit(None));
-        Self { socket, tls, input: vec![0; LARGE], plain: vec![0; RECORD] }
+        Self { socket, tls, input: vec![0; READ_SIZE], plain: vec![0; MAX_RECORD] }
     }
 
-    fn shake_hands(&mut self) -> io::Result<()> {
+    fn handshake(&mut self) -> io::Result<()> {
         while let Some(tls) = self.tls.as_mut().filter(|tls| tls.is_handshaking()) {
             tls.complete_io(&mut self.socket)?;
         }
         self.flush()
     }
 
-    /// Reads once, and writes to `to` what that was; false at the end.
-    fn pass_on(&mut self, to: &mut Self) -> io::Result<bool> {
+    /// Reads once and forwards to `to`; returns false at the end of the stream.
+    fn forward(&mut self, to: &mut Self) -> io::Result<bool> {
         let n = self.socket.read(&mut self.input)?;
         if self.tls.is_none() {
             to.socket.write_all(&self.input[..n])?;
@@ -140,11 +135,11 @@ impl Side {
     }
 }
 
-/// The type of a TLS record that begins a handshake.
+/// The content type of a TLS handshake record, RFC 8446 section 5.1.
 const TLS_HANDSHAKE: u8 = 22;
 
-/// Read at once: what the product reads.
-const LARGE: usize = 128 << 10;
+/// The size of a read; the product uses the same.
+const READ_SIZE: usize = 128 << 10;
 
-/// As much as a record of TLS holds.
-const RECORD: usize = 16 << 10;
+/// The maximum plaintext of a TLS record.
+const MAX_RECORD: usize = 16 << 10;

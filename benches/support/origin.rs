@@ -1,4 +1,4 @@
-//! The ends of the connections: an origin, and ways to it.
+//! The origin, and routes to it.
 
 use super::samples::{json, noise};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -11,26 +11,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-/// How the origin is reached.
+/// A way to reach the origin.
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) origin: SocketAddr,
     pub(crate) proxy: Option<SocketAddr>,
-    pub(crate) carried: Carried,
+    pub(crate) transport: Transport,
 }
 
-/// What a connection carries.
+/// The protocol of a connection.
 #[derive(Clone)]
-pub(crate) enum Carried {
-    /// TLS, after a CONNECT where there is a proxy.
+pub(crate) enum Transport {
+    /// TLS; through a proxy, after CONNECT.
     Tls(Arc<ClientConfig>),
-    /// HTTP, after a CONNECT where there is a proxy.
+    /// HTTP in the clear; through a proxy, after CONNECT.
     Clear,
-    /// HTTP, which a proxy is asked for.
+    /// HTTP in the clear; through a proxy, with absolute URLs.
     Plain,
 }
 
-/// One end of a connection, whatever it carries.
+/// A buffered stream over TCP or TLS.
 pub(crate) type Stream = BufReader<Box<dyn Bytes>>;
 
 pub(crate) trait Bytes: Read + Write + Send {}
@@ -38,43 +38,43 @@ pub(crate) trait Bytes: Read + Write + Send {}
 impl<T: Read + Write + Send> Bytes for T {}
 
 impl Route {
-    /// A new connection.
+    /// Opens a new connection.
     pub(crate) fn connect(&self) -> Stream {
         let mut socket = TcpStream::connect(self.proxy.unwrap_or(self.origin)).unwrap();
         socket.set_nodelay(true).unwrap();
-        if self.proxy.is_some() && !matches!(self.carried, Carried::Plain) {
-            let asked = format!("CONNECT localhost:{} HTTP/1.1\r\n\r\n", self.origin.port());
-            socket.write_all(asked.as_bytes()).unwrap();
-            // Byte by byte: whose they are after the head is not known yet.
-            let answer = head(&mut BufReader::with_capacity(1, &socket));
-            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        if self.proxy.is_some() && !matches!(self.transport, Transport::Plain) {
+            let request = format!("CONNECT localhost:{} HTTP/1.1\r\n\r\n", self.origin.port());
+            socket.write_all(request.as_bytes()).unwrap();
+            // Read byte by byte: the bytes after the head belong to TLS.
+            let response = head(&mut BufReader::with_capacity(1, &socket));
+            assert!(response.starts_with("HTTP/1.1 200"), "{response}");
         }
-        let Carried::Tls(config) = &self.carried else { return buffered(socket) };
+        let Transport::Tls(config) = &self.transport else { return buffered(socket) };
         let name = ServerName::try_from("localhost").unwrap();
         buffered(StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), socket))
     }
 
-    /// Asks for `/path` with these fields, a line each.
+    /// Returns the head of a request for `/path` with these header lines.
     pub(crate) fn request(&self, method: &str, path: &str, fields: &str) -> String {
         let Self { origin, .. } = self;
-        let target = match (&self.carried, self.proxy) {
-            (Carried::Plain, Some(_)) => format!("http://{origin}/{path}"),
+        let target = match (&self.transport, self.proxy) {
+            (Transport::Plain, Some(_)) => format!("http://{origin}/{path}"),
             _ => format!("/{path}"),
         };
         format!("{method} {target} HTTP/1.1\r\nHost: {origin}\r\nUser-Agent: bench\r\nAccept: */*\r\n{fields}\r\n")
     }
 }
 
-/// Serves, with TLS or without:
-/// - `GET /N` with N bytes; `GET /N/M` with N of the M bytes that it announces, and then nothing more,
-/// - `POST` with nothing, once the body was read,
-/// - WebSockets, frames of [`ECHOED`] bytes by the same frames.
+/// An origin, with and without TLS:
+/// - `GET /N` returns N bytes; `GET /N/M` announces M bytes, sends N and stalls,
+/// - `POST` returns an empty body once the request's body was read,
+/// - a WebSocket echoes frames of [`ECHOED`] bytes.
 pub(crate) struct Origin {
     pub(crate) addr: SocketAddr,
 }
 
 impl Origin {
-    /// Listens, and leaves the certificate to trust in `ca_file`.
+    /// Listens, and writes the certificate to trust to `ca_file`.
     pub(crate) fn start(ca_file: &Path) -> Self {
         let config = Arc::new(self_signed(ca_file));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -98,24 +98,24 @@ fn serve(socket: TcpStream, config: Arc<ServerConfig>) {
         [b'A'..=b'Z'] => buffered(socket),
         _ => buffered(StreamOwned::new(ServerConnection::new(config).unwrap(), socket)),
     };
-    // A client that leaves or is stopped takes no more.
-    while answer(&mut stream).is_some() {}
+    // Ends when the client has closed the connection.
+    while respond(&mut stream).is_some() {}
 }
 
-fn answer(stream: &mut Stream) -> Option<()> {
-    let asked = head(stream);
-    if asked.contains("Upgrade: ") {
+fn respond(stream: &mut Stream) -> Option<()> {
+    let request = head(stream);
+    if request.contains("Upgrade: ") {
         stream.get_mut().write_all(SWITCHING.as_bytes()).ok()?;
         return echo(stream);
     }
-    let target = asked.split(' ').nth(1)?.trim_start_matches("http://");
-    if let Some((_, length)) = asked.split_once("Content-Length: ") {
+    let target = request.split(' ').nth(1)?.trim_start_matches("http://");
+    if let Some((_, length)) = request.split_once("Content-Length: ") {
         skip(stream, length.lines().next()?.parse().ok()?)?;
         return stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok();
     }
     let numbers: Vec<usize> = target.split('/').skip(1).map_while(|number| number.parse().ok()).collect();
     let (&size, &announced) = (numbers.first()?, numbers.last()?);
-    let (kind, body) = if size <= SMALL { ("json", json(size)) } else { ("zip", noise(PIECE)) };
+    let (kind, body) = if size <= MAX_TEXT_SIZE { ("json", json(size)) } else { ("zip", noise(PIECE_SIZE)) };
     let mut bytes =
         format!("HTTP/1.1 200 OK\r\nContent-Type: application/{kind}\r\nContent-Length: {announced}\r\n\r\n")
             .into_bytes();
@@ -131,7 +131,7 @@ fn answer(stream: &mut Stream) -> Option<()> {
 }
 
 fn echo(stream: &mut Stream) -> Option<()> {
-    // Two bytes, two of length, four of mask; the answer has no mask.
+    // Two bytes, two of length, four of mask (RFC 6455 section 5.2); the echo has no mask.
     let mut frame = [0; 8 + ECHOED];
     loop {
         stream.read_exact(&mut frame).ok()?;
@@ -144,10 +144,10 @@ fn echo(stream: &mut Stream) -> Option<()> {
 }
 
 fn buffered(stream: impl Bytes + 'static) -> Stream {
-    BufReader::with_capacity(PIECE, Box::new(stream))
+    BufReader::with_capacity(PIECE_SIZE, Box::new(stream))
 }
 
-/// Reads a head; empty at the end of the stream.
+/// Reads a head; returns an empty string at the end of the stream.
 pub(crate) fn head(stream: &mut impl BufRead) -> String {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -158,7 +158,7 @@ pub(crate) fn head(stream: &mut impl BufRead) -> String {
     head
 }
 
-/// Reads so many bytes; `None` if they do not come.
+/// Reads and discards `size` bytes; returns `None` if the stream ends before.
 pub(crate) fn skip(stream: &mut impl BufRead, mut size: usize) -> Option<()> {
     while size > 0 {
         let n = stream.fill_buf().ok()?.len().min(size);
@@ -171,7 +171,7 @@ pub(crate) fn skip(stream: &mut impl BufRead, mut size: usize) -> Option<()> {
     Some(())
 }
 
-/// For `localhost`, by a CA that was made for it, whose certificate goes to `ca_file`.
+/// Makes a certificate for `localhost` with a new CA, whose certificate it writes to `ca_file`.
 pub(crate) fn self_signed(ca_file: &Path) -> ServerConfig {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new([]).unwrap();
@@ -190,7 +190,7 @@ pub(crate) fn self_signed(ca_file: &Path) -> ServerConfig {
         .unwrap()
 }
 
-/// Trusts the certificates in `files`.
+/// Returns a client configuration that trusts the certificates in `files`.
 pub(crate) fn client_config(files: &[&Path]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     for file in files {
@@ -203,8 +203,8 @@ pub(crate) fn client_config(files: &[&Path]) -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// The same, for apps that shake hands anew each time.
-pub(crate) fn forgetful(files: &[&Path]) -> Arc<ClientConfig> {
+/// Returns the same configuration without session resumption: each connection makes a full handshake.
+pub(crate) fn without_resumption(files: &[&Path]) -> Arc<ClientConfig> {
     let mut config = client_config(files);
     config.resumption = Resumption::disabled();
     Arc::new(config)
@@ -213,11 +213,11 @@ pub(crate) fn forgetful(files: &[&Path]) -> Arc<ClientConfig> {
 const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-/// The payload of a message.
+/// Bytes of an echoed payload.
 pub(crate) const ECHOED: usize = 1 << 10;
 
-/// Bodies up to this size are text; larger ones are such as are packed already.
-const SMALL: usize = 1 << 20;
+/// Bodies up to this size are text; larger ones do not compress.
+const MAX_TEXT_SIZE: usize = 1 << 20;
 
-/// What is read and written at once.
-const PIECE: usize = 64 << 10;
+/// The size of a read or write.
+const PIECE_SIZE: usize = 64 << 10;

@@ -1,4 +1,4 @@
-//! What is measured runs as a process of its own, so that its memory and its CPU time are its own too.
+//! A proxy under measurement, in a process of its own so that its memory and CPU time can be read separately.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -10,23 +10,28 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A proxy that runs.
+/// A running proxy.
 pub(crate) struct Program {
     child: Child,
-    said: BufReader<ChildStderr>,
+    stderr: BufReader<ChildStderr>,
     pub(crate) addr: SocketAddr,
 }
 
 impl Program {
-    /// The program as its users run it, capturing into `capture.zip` in `dir`, with the CA there in `ca`.
+    /// Starts `spectral capture proxy`. It captures into `capture.zip` in `dir`, with its CA in `ca` there.
     pub(crate) fn spectral(dir: &Path, more: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_spectral"));
+        Self::start_build(Path::new(env!("CARGO_BIN_EXE_spectral")), dir, more)
+    }
+
+    /// Starts another build of `spectral` in the same way.
+    pub(crate) fn start_build(program: &Path, dir: &Path, more: &[&str]) -> Self {
+        let mut command = Command::new(program);
         command.args(["capture", "proxy", "-q", "-p", "0", "-o"]).arg(dir.join("capture.zip"));
         command.arg("--ca-dir").arg(dir.join("ca")).args(more);
         Self::start(command)
     }
 
-    /// This benchmark again, as [`super::floor`].
+    /// Starts this benchmark's own program as the reference proxy, [`super::floor`].
     pub(crate) fn floor(dir: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg("--floor").arg(dir);
@@ -35,21 +40,21 @@ impl Program {
 
     fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        said.read_line(&mut line).unwrap();
-        let addr = line.trim().parse().expect("an address in its first line");
-        Self { child, said, addr }
+        stderr.read_line(&mut line).unwrap();
+        let addr = line.trim().parse().expect("the first line is the address");
+        Self { child, stderr, addr }
     }
 
-    /// The CPU time that it took so far, all its threads together, those that ended too; `None` where there is no /proc.
+    /// Returns the CPU time of all its threads so far, including those that ended; `None` without /proc.
     pub(crate) fn cpu(&self) -> Option<Duration> {
         let (_, fields) = stat(&self.proc("stat"))?;
         let ticks = fields.get(USER)?.parse::<u64>().ok()? + fields.get(SYSTEM)?.parse::<u64>().ok()?;
         Some(Duration::from_secs(ticks) / TICKS)
     }
 
-    /// Waits until it has nothing more to do, and says what [`Program::cpu`] is then.
+    /// Waits until it is idle, then returns [`Program::cpu`].
     pub(crate) fn cpu_at_rest(&self) -> Option<Duration> {
         let mut before = self.cpu();
         loop {
@@ -62,7 +67,7 @@ impl Program {
         }
     }
 
-    /// Whether a thread of it wants the processor or waits for the disk.
+    /// Returns true if one of its threads is runnable or waits for the disk.
     fn is_busy(&self) -> bool {
         let threads = fs::read_dir(self.proc("task")).into_iter().flatten().flatten();
         threads.filter_map(|thread| stat(&thread.path().join("stat"))).any(|(state, _)| state != "S")
@@ -72,12 +77,12 @@ impl Program {
         PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
     }
 
-    /// The most it was resident so far, in MB; `None` once it is gone.
+    /// Returns its peak resident memory in MB; `None` once it has ended.
     pub(crate) fn peak(&self) -> Option<u64> {
         Some(self.memory("VmHWM:")? / 1024)
     }
 
-    /// How much of it is resident, in KB; `None` where there is no /proc.
+    /// Returns its resident memory in KB; `None` without /proc.
     pub(crate) fn resident(&self) -> Option<u64> {
         self.memory("VmRSS:")
     }
@@ -88,7 +93,7 @@ impl Program {
         line.trim().trim_end_matches(" kB").parse().ok()
     }
 
-    /// Interrupts it as Ctrl+C does, and waits for its end.
+    /// Sends SIGINT, as Ctrl+C does, and waits until it has ended.
     pub(crate) fn stop(mut self) -> Stopped {
         let began = Instant::now();
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
@@ -101,44 +106,44 @@ impl Program {
             }
         };
         let took = began.elapsed();
-        let mut said = String::new();
-        self.said.read_to_string(&mut said).unwrap();
-        Stopped { status, took, peak, said }
+        let mut stderr = String::new();
+        self.stderr.read_to_string(&mut stderr).unwrap();
+        Stopped { status, took, peak, stderr }
     }
 }
 
 impl Drop for Program {
-    /// A benchmark that fails leaves nothing behind that runs.
+    /// Ends the process if the benchmark fails.
     fn drop(&mut self) {
         let _ = self.child.kill();
     }
 }
 
-/// A program that has ended.
+/// The result of a program that has ended.
 pub(crate) struct Stopped {
     pub(crate) status: ExitStatus,
-    /// From the signal to its end.
+    /// The time from the signal to the end.
     pub(crate) took: Duration,
-    /// The most it was ever resident, in MB, if that could be seen.
+    /// Peak resident memory in MB; `None` without /proc.
     pub(crate) peak: Option<u64>,
-    /// What it said after its address.
-    pub(crate) said: String,
+    /// Its output to stderr after the address.
+    pub(crate) stderr: String,
 }
 
-/// What proc(5)'s `stat` says of a process or thread: its state, and all that follows it.
+/// Returns the state and the later fields of a process's or thread's `stat` file, proc(5).
 fn stat(file: &Path) -> Option<(String, Vec<String>)> {
     let stat = fs::read_to_string(file).ok()?;
-    // Its second field is a name in parentheses, and the name may have anything in it.
+    // The second field is the name in parentheses, which may itself contain spaces and parentheses.
     let mut fields = stat.rsplit(") ").next()?.split(' ').map(str::to_owned);
     Some((fields.next()?, fields.collect()))
 }
 
-/// Where `utime` and `stime` stand, counted from behind the state.
+/// The positions of `utime` and `stime` after the state.
 const USER: usize = 10;
 const SYSTEM: usize = 11;
 
-/// In a second; Linux shows programs a hundred, whatever its own clock does.
+/// Clock ticks per second in proc(5). Linux reports 100, whatever the kernel's timer frequency.
 const TICKS: u32 = 100;
 
-/// Longer than anything waits that has something to do, but for a disk.
+/// Interval of the idle check; longer than any wait of a busy thread, except for the disk.
 const REST: Duration = Duration::from_millis(40);

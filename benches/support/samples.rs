@@ -1,8 +1,8 @@
-//! What apps and origins say, as bytes.
+//! Sample traffic of apps and origins, as bytes.
 
 use flate2::{Compress, Compression, FlushCompress};
 
-/// Text of so many bytes, as interfaces answer it.
+/// Returns `size` bytes of JSON as an API sends it.
 pub(crate) fn json(size: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(size + 128);
     let mut random = Random(1);
@@ -17,13 +17,13 @@ pub(crate) fn json(size: usize) -> Vec<u8> {
     text
 }
 
-/// Bytes that nothing compresses.
+/// Returns `size` incompressible bytes.
 pub(crate) fn noise(size: usize) -> Vec<u8> {
     let mut random = Random(2);
     (0..size.div_ceil(8)).flat_map(|_| random.next().to_le_bytes()).take(size).collect()
 }
 
-/// The same numbers each time (xorshift).
+/// A deterministic generator (xorshift).
 struct Random(u64);
 
 impl Random {
@@ -35,7 +35,7 @@ impl Random {
     }
 }
 
-/// A browser's request, on a connection that lives on.
+/// A browser's request on a persistent connection.
 pub(crate) const REQUEST: &str = "GET /api/v1/items?page=2&per_page=20 HTTP/1.1\r\n\
     Host: api.example.com\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
@@ -45,7 +45,7 @@ pub(crate) const REQUEST: &str = "GET /api/v1/items?page=2&per_page=20 HTTP/1.1\
     Connection: keep-alive\r\n\
     Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n\r\n";
 
-/// The head of an answer with these framing fields.
+/// Returns a response head with these framing fields.
 pub(crate) fn response(kind: &str, framing: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 200 OK\r\nDate: Mon, 02 Jun 2025 10:00:00 GMT\r\nServer: nginx\r\nContent-Type: {kind}\r\n\
@@ -54,12 +54,12 @@ pub(crate) fn response(kind: &str, framing: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// An answer with a body of text.
+/// Returns a response with a JSON body.
 pub(crate) fn answer(size: usize) -> Vec<u8> {
     [response("application/json", &format!("Content-Length: {size}")), json(size)].concat()
 }
 
-/// A frame of HTTP/2 (RFC 9113 section 4.1).
+/// Returns an HTTP/2 frame (RFC 9113 section 4.1).
 pub(crate) fn http2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
@@ -71,13 +71,13 @@ pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
-/// What a client of HTTP/2 says first.
+/// Returns the client's connection preface (RFC 9113 section 3.4).
 pub(crate) fn http2_preface() -> Vec<u8> {
     [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &http2_frame(SETTINGS, 0, 0, b"")].concat()
 }
 
-/// The head of a request in HPACK (RFC 7541): GET, https, fields that the first one teaches the table and the others point at, and
-/// a path that differs each time.
+/// Returns the HEADERS frame of a GET request (RFC 7541). The first request adds its fields to the dynamic table, the later ones
+/// refer to them; each has its own path.
 pub(crate) fn http2_request(stream: u32) -> Vec<u8> {
     let fields = [
         (":authority", "api.example.com"),
@@ -88,11 +88,11 @@ pub(crate) fn http2_request(stream: u32) -> Vec<u8> {
         ("cookie", "session=0123456789abcdef0123456789abcdef; theme=dark"),
     ];
     let path = format!("/api/v1/items?page={stream}&per_page=20");
-    let block = [&[0x82, 0x87, 0x04][..], &hpack_string(&path), &taught(stream == 1, &fields)].concat();
+    let block = [&[0x82, 0x87, 0x04][..], &hpack_string(&path), &table_fields(stream == 1, &fields)].concat();
     http2_frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
 }
 
-/// The head of its answer, in the same way.
+/// Returns the HEADERS frame of the response, encoded in the same way.
 pub(crate) fn http2_response(stream: u32, length: usize) -> Vec<u8> {
     let fields = [
         ("date", "Mon, 02 Jun 2025 10:00:00 GMT"),
@@ -102,11 +102,11 @@ pub(crate) fn http2_response(stream: u32, length: usize) -> Vec<u8> {
         ("vary", "Accept-Encoding"),
     ];
     let length = [&[0x0f, 0x0d][..], &hpack_string(&length.to_string())].concat();
-    http2_frame(HEADERS, END_HEADERS, stream, &[&[0x88][..], &taught(stream == 1, &fields), &length].concat())
+    http2_frame(HEADERS, END_HEADERS, stream, &[&[0x88][..], &table_fields(stream == 1, &fields), &length].concat())
 }
 
-/// Literals for the table, or indices of its newest entries.
-fn taught(first: bool, fields: &[(&str, &str)]) -> Vec<u8> {
+/// Returns literals with indexing, or the indices of the newest entries of the dynamic table.
+fn table_fields(first: bool, fields: &[(&str, &str)]) -> Vec<u8> {
     let literal = |(name, value): &(&str, &str)| [&[0x40][..], &hpack_string(name), &hpack_string(value)].concat();
     match first {
         true => fields.iter().flat_map(literal).collect(),
@@ -114,13 +114,13 @@ fn taught(first: bool, fields: &[(&str, &str)]) -> Vec<u8> {
     }
 }
 
-/// Without Huffman's code; shorter than 127 bytes.
+/// Returns a string literal of less than 127 bytes without Huffman coding.
 fn hpack_string(text: &str) -> Vec<u8> {
     assert!(text.len() < 0x7f);
     [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
 }
 
-/// The blocks of one of the stories that the decoder's tests have.
+/// Returns the header blocks of a story from the decoder's test data.
 pub(crate) fn hpack_story(name: &str) -> Vec<Vec<u8>> {
     let stories = include_str!("../../tests/data/hpack/stories.txt");
     let story = stories.split("story ").find(|story| story.starts_with(name)).unwrap();
@@ -129,7 +129,7 @@ pub(crate) fn hpack_story(name: &str) -> Vec<Vec<u8>> {
     story.lines().filter_map(|line| line.strip_prefix("wire ")).map(hex).collect()
 }
 
-/// A WebSocket's frame, of which `first` is the first byte and the payload 126 to 65,535 bytes.
+/// Returns a WebSocket frame with the first byte `first` and a payload of 126 to 65,535 bytes.
 pub(crate) fn websocket_frame(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
     match mask {
@@ -141,7 +141,7 @@ pub(crate) fn websocket_frame(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) 
     }
 }
 
-/// A message's payload with permessage-deflate (RFC 7692 section 7.2.1), a window of its own.
+/// Compresses a message's payload with permessage-deflate, without context takeover (RFC 7692 section 7.2.1).
 pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(payload.len() + 64);
     Compress::new(Compression::default(), false).compress_vec(payload, &mut out, FlushCompress::Sync).unwrap();
@@ -150,7 +150,7 @@ pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A browser's ClientHello (RFC 8446 section 4.1.2): names nobody knows (GREASE), a post-quantum key share, what else they send.
+/// Returns a browser's ClientHello (RFC 8446 section 4.1.2), with GREASE values (RFC 8701) and a post-quantum key share.
 pub(crate) fn client_hello() -> Vec<u8> {
     let sni = vec16(&[&[0][..], &vec16(b"api.example.com")].concat());
     let alpn = vec16(b"\x02h2\x08http/1.1");

@@ -1,0 +1,113 @@
+//! CPU time per request of two builds of the program, measured in turns.
+//!
+//! ```text
+//! cargo bench --bench paired -- OLD NEW [--rounds N] [--seconds S]
+//! ```
+//!
+//! Each round starts each build as `capture proxy`, sends GETs of 1 KB over 8 connections with TLS for S seconds (3), and
+//! divides the user and system time of the process by the requests. The order of the builds changes with each round. Printed are
+//! the median of the rounds' ratios (new to old) and their spread. The default is 20 rounds, about 3 minutes.
+//!
+//! Without OLD and NEW it measures this build against itself, which shows the noise of the machine. With `--test` it runs two
+//! short rounds, to check that it works.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a benchmark prints, and uses /proc")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use support::figures::{Figure, has_flag, print_load};
+use support::load::{Measured, Meter, get, repeat_on_each};
+use support::origin::{Origin, Route, Transport, client_config};
+use support::program::Program;
+
+fn main() {
+    let (builds, rounds, seconds) = arguments();
+    let dir = std::env::temp_dir().join(format!("spectral-paired-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    let origin = Origin::start(&dir.join("origin.pem"));
+    print_load();
+    println!(
+        "{:>5} {:>14} {:>14} {:>8} {:>12} {:>12}",
+        "round", "old CPU us", "new CPU us", "ratio", "old req/s", "new req/s"
+    );
+    let mut measured = Vec::new();
+    for round in 0..rounds {
+        let mut pair = [None, None];
+        for at in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
+            pair[at] = Some(measure(&builds[at], &dir, &origin, seconds));
+        }
+        let [old, new] = pair.map(Option::unwrap);
+        let [old_cpu, new_cpu] = [&old, &new].map(|each| each.cpu.expect("this benchmark needs /proc") * 1e6);
+        let ratio = new_cpu / old_cpu;
+        println!("{:5} {old_cpu:14.2} {new_cpu:14.2} {ratio:8.3} {:12.0} {:12.0}", round + 1, old.rate, new.rate);
+        measured.push((old_cpu, new_cpu, ratio));
+    }
+    let figure = |of: fn(&(f64, f64, f64)) -> f64| Figure::of(measured.iter().map(of)).unwrap().median;
+    println!("median CPU per request: old {:.2} us, new {:.2} us", figure(|round| round.0), figure(|round| round.1));
+    let mut ratios: Vec<_> = measured.iter().map(|round| round.2).collect();
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "median of the ratios: {:.3}   10th to 90th percentile: {:.3} to {:.3}   least to most: {:.3} to {:.3}   rounds: {rounds}",
+        percentile(&ratios, 50),
+        percentile(&ratios, 10),
+        percentile(&ratios, 90),
+        percentile(&ratios, 0),
+        percentile(&ratios, 100),
+    );
+    print_load();
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+/// The builds, the number of rounds, and the time of one measurement.
+fn arguments() -> ([PathBuf; 2], usize, Duration) {
+    let (mut rounds, mut seconds) = if has_flag("--test") { (2, 0.1) } else { (20, 3.0) };
+    let mut builds: Vec<PathBuf> = Vec::new();
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--rounds" => rounds = args.next().unwrap().parse().unwrap(),
+            "--seconds" => seconds = args.next().unwrap().parse().unwrap(),
+            "--test" | "--bench" => {}
+            path => builds.push(fs::canonicalize(path).unwrap_or_else(|e| panic!("{path}: {e}"))),
+        }
+    }
+    if builds.is_empty() {
+        builds = vec![env!("CARGO_BIN_EXE_spectral").into(); 2];
+    }
+    let builds = builds.try_into().expect("two programs, OLD and NEW");
+    (builds, rounds, Duration::from_secs_f64(seconds))
+}
+
+/// Starts `build` and measures it under load.
+fn measure(build: &Path, dir: &Path, origin: &Origin, time: Duration) -> Measured {
+    let program = Program::start_build(build, dir, &["--upstream-ca", dir.join("origin.pem").to_str().unwrap()]);
+    let config = Arc::new(client_config(&[&dir.join("ca/mitmproxy-ca-cert.pem")]));
+    let route = Route { origin: origin.addr, proxy: Some(program.addr), transport: Transport::Tls(config) };
+    let request = route.request("GET", "1024", "");
+    let run = |time| {
+        let streams = (0..CONNECTIONS).map(|_| route.connect()).collect();
+        Meter(Some(&program)).measure(|| repeat_on_each(streams, time, |stream| get(stream, &request, 1024)))
+    };
+    // The first connections load what is loaded once.
+    run(time / 10);
+    let measured = run(time);
+    let stopped = program.stop();
+    assert!(stopped.status.success(), "{}: {}", build.display(), stopped.stderr);
+    fs::remove_file(dir.join("capture.zip")).unwrap();
+    measured
+}
+
+/// Interpolates between the nearest two of the sorted `values`.
+fn percentile(values: &[f64], percent: usize) -> f64 {
+    let place = (values.len() - 1) * percent;
+    let (low, part) = (place / 100, (place % 100) as f64 / 100.0);
+    let high = (low + 1).min(values.len() - 1);
+    values[low] + (values[high] - values[low]) * part
+}
+
+const CONNECTIONS: usize = 8;

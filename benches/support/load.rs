@@ -1,0 +1,59 @@
+//! Repeated requests, and what they cost the proxy.
+
+use super::origin::{Stream, head, skip};
+use super::program::Program;
+use std::io::Write;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The result of one measurement.
+pub(crate) struct Measured {
+    /// Operations per second.
+    pub(crate) rate: f64,
+    /// CPU seconds of the proxy per operation; `None` without a proxy or without /proc.
+    pub(crate) cpu: Option<f64>,
+}
+
+/// Measures the CPU time of a proxy, if there is one.
+#[derive(Clone, Copy)]
+pub(crate) struct Meter<'p>(pub(crate) Option<&'p Program>);
+
+impl Meter<'_> {
+    /// Measures `work`, which returns how many operations it did.
+    pub(crate) fn measure(self, work: impl FnOnce() -> usize) -> Measured {
+        let before = self.0.and_then(Program::cpu);
+        let began = Instant::now();
+        let count = work() as f64;
+        let rate = count / began.elapsed().as_secs_f64();
+        // The bundle's writer may still be busy.
+        let after = self.0.and_then(Program::cpu_at_rest);
+        let cpu = after.zip(before).map(|(after, before)| (after - before).as_secs_f64() / count);
+        Measured { rate, cpu }
+    }
+}
+
+/// Sends `request` and reads a response with a body of `size` bytes.
+pub(crate) fn get(stream: &mut Stream, request: &str, size: usize) {
+    stream.get_mut().write_all(request.as_bytes()).unwrap();
+    assert!(head(stream).starts_with("HTTP/1.1 200"));
+    skip(stream, size).unwrap();
+}
+
+/// Repeats `work` on each of `all`, each on a thread of its own, for `time`; returns the number of repetitions in total.
+pub(crate) fn repeat_on_each<T: Send>(all: Vec<T>, time: Duration, work: impl Fn(&mut T) + Sync) -> usize {
+    let (end, work) = (Instant::now() + time, &work);
+    thread::scope(|scope| {
+        let repeat = |mut each| {
+            move || {
+                let mut count = 0;
+                while count == 0 || Instant::now() < end {
+                    work(&mut each);
+                    count += 1;
+                }
+                count
+            }
+        };
+        let threads: Vec<_> = all.into_iter().map(|each| scope.spawn(repeat(each))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    })
+}
