@@ -29,8 +29,8 @@ impl Ca {
     /// Opens the CA in `dir`. Creates one if `dir` has none.
     ///
     /// # Errors
-    /// Returns [`Error::Ca`] if the existing CA cannot be used, in which case it is left unchanged, or if a new one cannot be
-    /// created.
+    /// Returns [`Error::Ca`] if the existing CA cannot be used or a new one cannot be created. An existing CA is never
+    /// changed.
     pub(crate) fn open(dir: &Path, now: SystemTime) -> Result<Self, Error> {
         let now = x509::seconds(now);
         let dir = CaDir::new(dir);

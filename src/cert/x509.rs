@@ -8,9 +8,9 @@
 //!
 //! rcgen reads only PKCS#8 keys. Keys are therefore loaded by rustls, which also reads PKCS#1 and SEC1.
 //!
-//! rcgen writes the issuer's name from a map with one value per attribute type. The CA's own bytes replace it afterwards: RFC
-//! 5280 section 4.1.2.4 requires the issuer to match the CA's subject, many verifiers compare bytes, and CAs created by
-//! directory services have several `DC` attributes.
+//! rcgen writes the issuer's name from a map with one value per attribute type. The CA's own bytes replace it afterwards. RFC
+//! 5280 section 4.1.2.4 requires the issuer to match the CA's subject, and many verifiers compare bytes. A map cannot hold the
+//! several `DC` attributes of CAs from directory services.
 
 use super::ca_error::BoxError;
 use rcgen::{
