@@ -57,9 +57,9 @@ use support::figures::{self, Part, Took, Work, cpu_time, has_flag, print_load, r
 use support::samples::*;
 use wire::authority::Authority;
 use wire::client_hello;
+use wire::headers::Headers;
 use wire::http1::Http1Tap;
 use wire::http2::{Http2Tap, hpack};
-use wire::message::Headers;
 use wire::tap::{Dir, Event, ExchangeId, Opcode, Tap};
 use wire::websocket::WebSocketTap;
 

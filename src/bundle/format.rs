@@ -10,7 +10,7 @@
 //!
 //! Written as declared here, and read with tolerance: other producers leave fields out and have some of their own.
 
-use crate::wire::message::Headers;
+use crate::wire::headers::Headers;
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};

@@ -11,7 +11,7 @@
 
 use super::body::{Body, BodyReader};
 use crate::bundle::format::text;
-use crate::wire::message::{Headers, trim};
+use crate::wire::headers::{Headers, trim};
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};

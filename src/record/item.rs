@@ -2,7 +2,8 @@
 
 use super::body::Body;
 use crate::bundle::format::Timing;
-use crate::wire::message::{Headers, ResponseHead};
+use crate::wire::headers::Headers;
+use crate::wire::message::ResponseHead;
 use crate::wire::tap::{Dir, Opcode};
 use std::borrow::Cow;
 

@@ -6,7 +6,8 @@ use super::origin::{ConnectTiming, Origin};
 use super::url::request_url;
 use crate::bundle::format::Timing;
 use crate::clock::Moment;
-use crate::wire::message::{Headers, RequestHead, ResponseHead, Version};
+use crate::wire::headers::Headers;
+use crate::wire::message::{RequestHead, ResponseHead, Version};
 use crate::wire::tap::{Dir, Ending, Finish};
 use std::sync::Arc;
 

@@ -73,7 +73,8 @@ const TYPICAL_ORIGIN_BYTES: usize = 64;
 mod tests {
     use super::*;
     use crate::wire::authority::Host;
-    use crate::wire::message::{Headers, Version};
+    use crate::wire::headers::Headers;
+    use crate::wire::message::Version;
 
     fn url(is_tls: bool, port: u16, target: &str, host: Option<&str>) -> String {
         let mut headers = Headers::default();

@@ -13,6 +13,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod client_hello;
+pub(crate) mod headers;
 pub(crate) mod http;
 pub(crate) mod http1;
 pub(crate) mod http2;

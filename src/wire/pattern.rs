@@ -48,8 +48,8 @@ impl Pattern {
             return Err(bad(PatternError::NotAscii));
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.*?:".contains(c);
-        if let Some(odd) = glob.chars().find(|&c| !allowed(c)) {
-            return Err(bad(PatternError::Character(odd)));
+        if let Some(invalid) = glob.chars().find(|&c| !allowed(c)) {
+            return Err(bad(PatternError::Character(invalid)));
         }
         Ok(Self { glob, port })
     }

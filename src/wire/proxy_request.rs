@@ -10,11 +10,15 @@
 //! `Proxy-*` fields are removed, and Host is set to the URI's authority. All other bytes stay as sent, including the order
 //! and case of fields and the line ends. The recorded head is parsed from the bytes that are sent, so the two cannot differ.
 
+mod rewrite;
+
 use super::authority::{Authority, BadAuthority};
+use super::headers::Headers;
 use super::http1::head::parse_request;
 use super::http1::head_scanner::MAX_HEAD_BYTES;
-use super::message::{Headers, RequestHead};
+use super::message::RequestHead;
 use super::tap::Opaque;
+use rewrite::rewrite;
 use std::fmt;
 
 /// A client's request to the proxy.
@@ -147,104 +151,6 @@ fn split_uri(target: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     rest.split_at_checked(end).ok_or(Refusal::Target)
 }
 
-/// Returns the head for the origin; `None` if the lines of `sent` do not match `head`.
-fn rewrite(sent: &[u8], head: &RequestHead, authority: &Authority, path: &[u8]) -> Option<Vec<u8>> {
-    // Empty lines before the request line are ignored (RFC 9112 section 2.2).
-    let mut lines = sent.split_inclusive(|&b| b == b'\n').skip_while(|line| is_empty(line));
-    let mut wire = Vec::with_capacity(sent.len());
-
-    let target_and_version = lines.next()?.strip_prefix(head.method.as_bytes())?.strip_prefix(b" ")?;
-    let version = target_and_version.strip_prefix(head.target.as_slice())?;
-    wire.extend_from_slice(head.method.as_bytes());
-    wire.push(b' ');
-    wire.extend(missing_path(&head.method, path));
-    wire.extend_from_slice(path);
-    wire.extend_from_slice(version);
-
-    let mut host = HostField::Missing;
-    if head.headers.first("host").is_none() {
-        write_host(&mut wire, b"Host", authority, b"\r\n");
-        host = HostField::Written;
-    }
-    let has_transfer_encoding = head.headers.first("transfer-encoding").is_some();
-    for line in lines {
-        if is_empty(line) {
-            wire.extend_from_slice(line);
-            continue;
-        }
-        let (name, value) = split_field(line)?;
-        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        if starts_with_ignore_case(name, b"proxy-") {
-            continue;
-        }
-        // A proxy that forwards a message with both fields must remove Content-Length (RFC 9112 section 6.3).
-        if has_transfer_encoding && is("content-length") {
-            continue;
-        }
-        if is("host") {
-            match std::mem::replace(&mut host, HostField::Written) {
-                HostField::Missing
-                    if Authority::from_host_header(value.trim_ascii(), HTTP_PORT).as_ref() != Ok(authority) =>
-                {
-                    write_host(&mut wire, name, authority, line_end(line));
-                    continue;
-                }
-                HostField::Missing => {}
-                HostField::Written => continue,
-            }
-        }
-        wire.extend_from_slice(line);
-    }
-    Some(wire)
-}
-
-/// The state of the Host field in the rewritten head; the origin gets exactly one.
-enum HostField {
-    Missing,
-    Written,
-}
-
-/// Returns the byte to insert before `path`, the part of the URI after its authority, to get origin-form or asterisk-form
-/// (RFC 9112 sections 3.2.1 and 3.2.4).
-fn missing_path(method: &str, path: &[u8]) -> Option<u8> {
-    match path {
-        [b'/', ..] => None,
-        [] if method == "OPTIONS" => Some(b'*'),
-        _ => Some(b'/'),
-    }
-}
-
-fn write_host(wire: &mut Vec<u8>, name: &[u8], authority: &Authority, end: &[u8]) {
-    wire.extend_from_slice(name);
-    wire.extend_from_slice(b": ");
-    wire.extend_from_slice(authority.to_host_header(HTTP_PORT).as_bytes());
-    wire.extend_from_slice(end);
-}
-
-/// Splits a field line into name and value.
-///
-/// Returns `None` for a folded line and for a space before the colon (RFC 9112 section 5). A recipient could read such a
-/// line as a field to which the rules above do not apply.
-fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = line.iter().position(|&b| b == b':')?;
-    let (name, value) = line.split_at_checked(colon)?;
-    let is_token = !name.is_empty() && name.iter().all(|&b| b > b' ' && b < 0x7f);
-    is_token.then_some((name, value.strip_prefix(b":")?))
-}
-
-fn is_empty(line: &[u8]) -> bool {
-    line == line_end(line)
-}
-
-fn line_end(line: &[u8]) -> &[u8] {
-    let end = if line.ends_with(b"\r\n") { 2 } else { 1 };
-    line.get(line.len().saturating_sub(end)..).unwrap_or_default()
-}
-
-fn starts_with_ignore_case(bytes: &[u8], prefix: &[u8]) -> bool {
-    bytes.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-}
-
 /// The default port of `http` (RFC 9110 section 4.2.1).
 const HTTP_PORT: u16 = 80;
 
@@ -264,7 +170,7 @@ pub(crate) fn check_any_split(data: &[u8]) {
     if let Ok(Some((_, ProxyRequest::Absolute(PlainRequest { authority, head, wire })))) = whole {
         assert!(head.target.starts_with(b"/") || head.target == b"*");
         assert_eq!(host_of(&head.headers), Ok(Some(authority.clone())));
-        assert!(!head.headers.iter().any(|(name, _)| starts_with_ignore_case(name, b"proxy-")));
+        assert!(!head.headers.iter().any(|(name, _)| rewrite::starts_with_ignore_case(name, b"proxy-")));
         assert!(head.headers.first("transfer-encoding").is_none() || head.headers.first("content-length").is_none());
         assert_eq!(parse(&wire), Ok(Some((wire.len(), ProxyRequest::Origin { host: Some(authority), head }))));
     }

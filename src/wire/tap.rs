@@ -22,7 +22,8 @@
 //!   reset connection.
 //! - [`Opaque`] is not an error: the connection works and is still relayed, but its content is unknown to the tap.
 
-use super::message::{Headers, RequestHead, ResponseHead};
+use super::headers::Headers;
+use super::message::{RequestHead, ResponseHead};
 
 /// Observes one connection.
 pub(crate) trait Tap: Send {

@@ -4,7 +4,7 @@ use super::packing_cost::MEDIUM_COST_BYTES;
 use crate::bundle::archive::{self, Archive, CompressionMethod, Deflater, Reservation};
 use crate::record::body::Body;
 use crate::record::decode::{Decoded, codings, decode};
-use crate::wire::message::Headers;
+use crate::wire::headers::Headers;
 use std::io::{self, Read, Write};
 
 /// A body that will be an entry of the archive.

@@ -3,7 +3,7 @@
 use crate::record::body::Body;
 use crate::record::decode::codings;
 use crate::record::item::Exchange;
-use crate::wire::message::Headers;
+use crate::wire::headers::Headers;
 
 /// The time that decoding and compressing takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,7 +8,7 @@ use crate::bundle::session::json;
 use crate::notice::Notice;
 use crate::record::body::Body;
 use crate::record::item::{Exchange, WebSocketHandshake, WebSocketKey, WebSocketMessage};
-use crate::wire::message::Headers;
+use crate::wire::headers::Headers;
 use crate::wire::tap::{Dir, Opcode};
 use std::borrow::Cow;
 use std::io;

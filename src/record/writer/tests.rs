@@ -8,7 +8,7 @@ use crate::notice::{Notice, Warning};
 use crate::record::body::Body;
 use crate::record::item::WebSocketHandshake;
 use crate::record::queue::{Sender, queue};
-use crate::wire::message::Headers;
+use crate::wire::headers::Headers;
 use crate::wire::message::{ResponseHead, Version};
 use crate::wire::tap::{Dir, Opcode};
 use std::fs;

@@ -8,7 +8,7 @@
 
 use super::chunked::{BodyPiece, Chunked};
 use super::framing::Framing;
-use crate::wire::message::Headers;
+use crate::wire::headers::Headers;
 use crate::wire::tap::{Ending, Finish, Opaque};
 
 /// Reads one body in pieces.

@@ -11,7 +11,7 @@
 
 use super::head;
 use super::head_scanner::HeadReader;
-use crate::wire::message::Headers;
+use crate::wire::headers::Headers;
 use crate::wire::tap::Opaque;
 
 /// The next piece of a body with any framing.

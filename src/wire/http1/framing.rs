@@ -8,7 +8,8 @@
 //!
 //! Where client and origin could disagree about the end of a message, the framing is an error instead of a guess.
 
-use crate::wire::message::{Headers, RequestHead, ResponseHead, Version, trim};
+use crate::wire::headers::{Headers, trim};
+use crate::wire::message::{RequestHead, ResponseHead, Version};
 use crate::wire::tap::Opaque;
 
 /// The rule that determines the end of a body.
@@ -138,11 +139,11 @@ mod tests {
     use super::*;
     use crate::wire::http1::head::{request, response};
 
-    fn post(version: &str, fields: &str) -> RequestHead {
+    fn request_head(version: &str, fields: &str) -> RequestHead {
         request(format!("POST / HTTP/{version}\r\n{fields}\r\n").as_bytes()).unwrap()
     }
 
-    fn answer(version: &str, status: u16, fields: &str) -> ResponseHead {
+    fn response_head(version: &str, status: u16, fields: &str) -> ResponseHead {
         response(format!("HTTP/{version} {status} X\r\n{fields}\r\n").as_bytes()).unwrap()
     }
 
@@ -171,10 +172,10 @@ mod tests {
             ("Transfer-Encoding: xchunked\r\n", Err(Opaque::Framing)),
             ("Transfer-Encoding:\r\nContent-Length: 5\r\n", Err(Opaque::Framing)),
         ] {
-            assert_eq!(request_framing(&post("1.1", fields)), framing, "{fields:?}");
+            assert_eq!(request_framing(&request_head("1.1", fields)), framing, "{fields:?}");
         }
-        assert_eq!(request_framing(&post("1.0", "Content-Length: 5\r\n")), Ok(Framing::Length(5)));
-        assert_eq!(request_framing(&post("1.0", "Transfer-Encoding: chunked\r\n")), Err(Opaque::Framing));
+        assert_eq!(request_framing(&request_head("1.0", "Content-Length: 5\r\n")), Ok(Framing::Length(5)));
+        assert_eq!(request_framing(&request_head("1.0", "Transfer-Encoding: chunked\r\n")), Err(Opaque::Framing));
     }
 
     #[test]
@@ -199,10 +200,10 @@ mod tests {
             ("CONNECT", 299, both, Ok(Framing::Empty)),
             ("CONNECT", 403, "Content-Length: 5\r\n", Ok(Framing::Length(5))),
         ] {
-            let head = answer("1.1", status, fields);
+            let head = response_head("1.1", status, fields);
             assert_eq!(response_framing(method, &head), framing, "{method} {status} {fields:?}");
         }
-        assert_eq!(response_framing("GET", &answer("1.0", 200, both)), Ok(Framing::Chunked));
+        assert_eq!(response_framing("GET", &response_head("1.0", 200, both)), Ok(Framing::Chunked));
     }
 
     #[test]
@@ -220,7 +221,7 @@ mod tests {
             (("1.0", ""), ("1.1", "Connection: keep-alive\r\n"), length, false),
             (("1.1", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), ("1.1", ""), length, false),
         ] {
-            let (request, response) = (post(request.0, request.1), answer(response.0, 200, response.1));
+            let (request, response) = (request_head(request.0, request.1), response_head(response.0, 200, response.1));
             assert_eq!(persists(&request, &response, framing), persist, "{request:?} {response:?}");
         }
     }

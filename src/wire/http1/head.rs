@@ -8,7 +8,8 @@
 //! `httparse`.
 
 use super::head_scanner::{HeadScanner, check_start, leading_empty_lines};
-use crate::wire::message::{self, Headers, RequestHead, ResponseHead, Version, trim};
+use crate::wire::headers::{Headers, trim};
+use crate::wire::message::{self, RequestHead, ResponseHead, Version};
 use crate::wire::tap::{Dir, Opaque};
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 use std::mem::MaybeUninit;

@@ -1,6 +1,7 @@
 //! Makes heads of decoded fields: separates pseudo-header fields and joins cookies (RFC 9113 section 8).
 
-use crate::wire::message::{self, Headers, RequestHead, ResponseHead, Version};
+use crate::wire::headers::Headers;
+use crate::wire::message::{self, RequestHead, ResponseHead, Version};
 use std::borrow::Cow;
 
 /// The fields of one field block.

@@ -8,7 +8,8 @@
 //! ```
 
 use super::head::RequestPurpose;
-use crate::wire::message::{Headers, ResponseHead};
+use crate::wire::headers::Headers;
+use crate::wire::message::ResponseHead;
 use crate::wire::tap::{Dir, Ending, Event, EventSink, ExchangeId, Finish, Tap};
 use crate::wire::websocket::WebSocketTap;
 

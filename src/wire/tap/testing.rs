@@ -6,7 +6,7 @@
 //! ```
 
 use super::{Dir, Ending, Event, ExchangeId, Tap};
-use crate::wire::message::Headers;
+use crate::wire::headers::Headers;
 use std::collections::BTreeMap;
 
 /// One step of a dialogue: bytes in a direction, or the end of a direction.
@@ -82,7 +82,7 @@ impl EventLog {
                 format!("{}< {} {} {:?}{}", id.0, h.status, text(&h.reason), h.version, fields(&h.headers))
             }
             Event::Body { id, dir, bytes } | Event::MessageData { id, dir, bytes } => {
-                assert!(!bytes.is_empty(), "an empty piece");
+                assert!(!bytes.is_empty(), "a piece is empty");
                 let piece = (id, dir, matches!(event, Event::Body { .. }));
                 open = Some(piece);
                 if self.open == open {
@@ -95,14 +95,14 @@ impl EventLog {
             }
             Event::Trailers { id, dir, headers } => format!("{}{} trailers{}", id.0, arrow(dir), fields(&headers)),
             Event::End { id, dir, how } => format!("{}{} ends {how:?}", id.0, arrow(dir)),
-            Event::WebSocketOpen { id, protocol } => format!("{} socket {protocol:?}", id.0),
-            Event::Upgraded { id } => format!("{} goes on in HTTP/2", id.0),
+            Event::WebSocketOpen { id, protocol } => format!("{} WebSocket {protocol:?}", id.0),
+            Event::Upgraded { id } => format!("{} continues in HTTP/2", id.0),
             Event::MessageBegin { id, dir, opcode } => format!("{}{} message {opcode:?}", id.0, arrow(dir)),
             Event::MessageEnd { id, dir, how } => format!("{}{} message ends {how:?}", id.0, arrow(dir)),
             Event::Control { id, dir, opcode, payload } => {
                 format!("{}{} {opcode:?} {}", id.0, arrow(dir), text(payload))
             }
-            Event::WebSocketEnd { id } => format!("{} socket ends", id.0),
+            Event::WebSocketEnd { id } => format!("{} WebSocket ends", id.0),
             Event::Opaque { why } => format!("opaque: {why}"),
         };
         self.open = open;
@@ -126,7 +126,7 @@ enum MessageProgress {
 pub(crate) fn assert_all_ends(tap: &mut dyn Tap, answered: Option<ExchangeId>, steps: &[DialogueStep<'_>]) {
     let mut progress: BTreeMap<ExchangeId, [MessageProgress; 2]> =
         answered.map(|id| (id, [MessageProgress::End, MessageProgress::NotStarted])).into_iter().collect();
-    let mut sockets: BTreeMap<ExchangeId, bool> = BTreeMap::new();
+    let mut websockets: BTreeMap<ExchangeId, bool> = BTreeMap::new();
     let mut is_opaque = false;
     let mut check = |event: Event<'_>| {
         assert!(!is_opaque, "{event:?} after Opaque");
@@ -137,13 +137,13 @@ pub(crate) fn assert_all_ends(tap: &mut dyn Tap, answered: Option<ExchangeId>, s
             Event::Body { id, dir, .. } => (id, dir, MessageProgress::Body),
             Event::Trailers { id, dir, .. } => (id, dir, MessageProgress::Trailers),
             Event::End { id, dir, .. } => (id, dir, MessageProgress::End),
-            Event::WebSocketOpen { id, .. } => return assert_eq!(sockets.insert(id, true), None),
-            Event::WebSocketEnd { id } => return assert_eq!(sockets.insert(id, false), Some(true)),
+            Event::WebSocketOpen { id, .. } => return assert_eq!(websockets.insert(id, true), None),
+            Event::WebSocketEnd { id } => return assert_eq!(websockets.insert(id, false), Some(true)),
             Event::Opaque { .. } => return is_opaque = true,
             Event::MessageBegin { id, .. }
             | Event::MessageData { id, .. }
             | Event::MessageEnd { id, .. }
-            | Event::Control { id, .. } => return assert_eq!(sockets.get(&id), Some(&true)),
+            | Event::Control { id, .. } => return assert_eq!(websockets.get(&id), Some(&true)),
         };
         let exchange = progress.entry(id).or_insert([MessageProgress::NotStarted; 2]);
         let [up, down] = exchange;
@@ -170,5 +170,5 @@ pub(crate) fn assert_all_ends(tap: &mut dyn Tap, answered: Option<ExchangeId>, s
         }
     }
     assert!(progress.values().all(|ends| *ends == [MessageProgress::End; 2]), "left open: {progress:?}");
-    assert!(sockets.values().all(|open| !open), "sockets left open");
+    assert!(websockets.values().all(|open| !open), "websockets left open");
 }

@@ -180,7 +180,7 @@ pub(super) mod testing {
 mod tests {
     use super::super::WebSocketTap;
     use super::*;
-    use crate::wire::message::Headers;
+    use crate::wire::headers::Headers;
     use crate::wire::tap::testing::{DialogueStep, events_in_any_pieces};
     use crate::wire::tap::{Dir, Ending, ExchangeId};
     use std::io::{self, Read, Write};
@@ -267,6 +267,6 @@ mod tests {
             ];
             lines.map(|line| format!("0{arrow} {line}")).to_vec()
         };
-        assert_eq!(seen, [side(">"), side("<"), vec!["0 socket ends".to_owned()]].concat());
+        assert_eq!(seen, [side(">"), side("<"), vec!["0 WebSocket ends".to_owned()]].concat());
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Negotiated window bits limit only the sender. A receiver with the full window can decompress any smaller one.
 
-use crate::wire::message::{Headers, trim};
+use crate::wire::headers::{Headers, trim};
 use crate::wire::tap::{Dir, Opaque};
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -187,13 +187,13 @@ mod tests {
         headers
     }
 
-    fn seen(extensions: &str, steps: &[DialogueStep<'_>]) -> Vec<String> {
+    fn events(extensions: &str, steps: &[DialogueStep<'_>]) -> Vec<String> {
         let headers = headers(extensions);
         events_in_any_pieces(|| WebSocketTap::new(ExchangeId(0), &headers), steps)
     }
 
     fn down(extensions: &str, bytes: &[u8]) -> Vec<String> {
-        seen(extensions, &[Down(bytes)])
+        events(extensions, &[Down(bytes)])
     }
 
     fn messages(texts: &[&str]) -> Vec<String> {
@@ -204,7 +204,7 @@ mod tests {
         texts.iter().flat_map(message).collect()
     }
 
-    const OPAQUE: [&str; 3] = ["0< message ends Opaque", "0 socket ends", "opaque: a malformed WebSocket frame"];
+    const OPAQUE: [&str; 3] = ["0< message ends Opaque", "0 WebSocket ends", "opaque: a malformed WebSocket frame"];
 
     #[test]
     fn reads_the_examples_of_rfc_7692() {
@@ -215,10 +215,10 @@ mod tests {
             ("a last block", b"\xc1\x08\xf3\x48\xcd\xc9\xc9\x07\0\0"),
             ("two blocks", b"\xc1\x0d\xf2\x48\x05\0\0\0\xff\xff\xca\xc9\xc9\x07\0"),
         ];
-        for (what, bytes) in cases {
-            assert_eq!(down("permessage-deflate", bytes), messages(&["Hello"]), "{what}");
+        for (name, bytes) in cases {
+            assert_eq!(down("permessage-deflate", bytes), messages(&["Hello"]), "{name}");
             let twice = [*bytes, *bytes].concat();
-            assert_eq!(down("permessage-deflate", &twice), messages(&["Hello", "Hello"]), "{what} twice");
+            assert_eq!(down("permessage-deflate", &twice), messages(&["Hello", "Hello"]), "{name} twice");
         }
         let shared = b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\0\xc1\x05\xf2\0\x11\0\0";
         assert_eq!(down("permessage-deflate", shared), messages(&["Hello", "Hello"]));
@@ -237,13 +237,13 @@ mod tests {
             "permessage-deflate; server_no_context_takeover",
             "permessage-deflate ;client_max_window_bits = 9; server_no_context_takeover",
         ] {
-            let seen = down(reset, shared);
-            assert_eq!(seen[..3], messages(&["Hello"]), "{reset}");
-            assert_eq!(seen[3], "0< message Text");
-            assert_eq!(seen[seen.len() - 3..], OPAQUE, "it refers to a window that was reset");
+            let events = down(reset, shared);
+            assert_eq!(events[..3], messages(&["Hello"]), "{reset}");
+            assert_eq!(events[3], "0< message Text");
+            assert_eq!(events[events.len() - 3..], OPAQUE, "it refers to a window that was reset");
         }
-        let seen = seen("permessage-deflate", &[Up(&shared[..9]), Down(&shared[9..])]);
-        assert_eq!(seen[seen.len() - 3..], OPAQUE, "it refers to the other direction");
+        let events = events("permessage-deflate", &[Up(&shared[..9]), Down(&shared[9..])]);
+        assert_eq!(events[events.len() - 3..], OPAQUE, "it refers to the other direction");
     }
 
     #[test]
@@ -262,9 +262,9 @@ mod tests {
     fn unknown_extensions_and_misplaced_rsv1_are_opaque() {
         for extensions in ["", "x-webkit-deflate-frame", "permessage-bzip2", "permessage-deflate; novel"] {
             let bytes = b"\x81\x02hi\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\0";
-            let seen = down(extensions, bytes);
-            assert_eq!(seen[..3], messages(&["hi"]), "{extensions}");
-            assert_eq!(seen[3..], OPAQUE[1..], "{extensions}");
+            let events = down(extensions, bytes);
+            assert_eq!(events[..3], messages(&["hi"]), "{extensions}");
+            assert_eq!(events[3..], OPAQUE[1..], "{extensions}");
         }
         let continued = b"\x41\x03\xf2\x48\xcd\xc0\x04\xc9\xc9\x07\0";
         assert_eq!(down("permessage-deflate", continued)[2..], OPAQUE, "RSV1 on a continuation");
@@ -273,16 +273,16 @@ mod tests {
 
     #[test]
     fn reports_the_output_before_a_malformed_byte() {
-        let seen = down("permessage-deflate", b"\xc1\x0b\0\x05\0\xfa\xffHello\x07");
-        assert_eq!(seen[..2], ["0< message Text", "0< | Hello"]);
-        assert_eq!(seen[2..], OPAQUE);
+        let events = down("permessage-deflate", b"\xc1\x0b\0\x05\0\xfa\xffHello\x07");
+        assert_eq!(events[..2], ["0< message Text", "0< | Hello"]);
+        assert_eq!(events[2..], OPAQUE);
     }
 
     #[test]
     fn reports_a_truncated_message() {
-        let cut = [Down(b"\x41\x03\xf2\x48\xcd"), End(Dir::Down, Ending::Reset)];
-        let seen = seen("permessage-deflate", &cut);
-        assert_eq!(seen, ["0< message Text", "0< | He", "0< message ends Truncated(Reset)"]);
+        let truncated = [Down(b"\x41\x03\xf2\x48\xcd"), End(Dir::Down, Ending::Reset)];
+        let events = events("permessage-deflate", &truncated);
+        assert_eq!(events, ["0< message Text", "0< | He", "0< message ends Truncated(Reset)"]);
     }
 
     #[test]
@@ -300,11 +300,11 @@ mod tests {
                 bytes.extend(frame(0x89, Some([5, 6, 7, 8]), b"?"));
                 bytes.extend(frame(0x80, Some([9, 10, 11, 12]), rest));
             }
-            let seen = seen(extensions, &[Up(&bytes)]);
-            let joined = seen.iter().filter_map(|line| line.strip_prefix("0> | ")).collect::<String>();
+            let events = events(extensions, &[Up(&bytes)]);
+            let joined = events.iter().filter_map(|line| line.strip_prefix("0> | ")).collect::<String>();
             assert_eq!(joined, texts.concat().escape_ascii().to_string());
-            assert_eq!(seen.iter().filter(|line| *line == "0> message ends Complete").count(), texts.len());
-            assert_eq!(seen.iter().filter(|line| *line == "0> Ping ?").count(), texts.len());
+            assert_eq!(events.iter().filter(|line| *line == "0> message ends Complete").count(), texts.len());
+            assert_eq!(events.iter().filter(|line| *line == "0> Ping ?").count(), texts.len());
         }
     }
 
@@ -312,13 +312,13 @@ mod tests {
     fn reports_a_decompression_bomb_up_to_the_limit() {
         let limit = 100_000;
         let headers = headers("permessage-deflate");
-        let seen = |size: usize| {
+        let events = |size: usize| {
             let message = deflated(&[vec![b'0'; size]], DeflateContext::Kept).remove(0);
             let bytes = [frame(0xc2, None, &message), b"\x81\x02hi".to_vec()].concat();
             events_in_any_pieces(|| WebSocketTap::with_limit(ExchangeId(0), &headers, limit), &[Down(&bytes)])
         };
         let whole = format!("0< | {}", "0".repeat(100_000));
-        assert_eq!(seen(100_000)[1..3], [&whole[..], "0< message ends Complete"]);
+        assert_eq!(events(100_000)[1..3], [&whole[..], "0< message ends Complete"]);
         let over = [
             "0< message Binary",
             &whole,
@@ -326,7 +326,7 @@ mod tests {
             OPAQUE[1],
             "opaque: a WebSocket message that decompresses to more than the limit",
         ];
-        assert_eq!(seen(100_001), over);
-        assert_eq!(seen(5_000_000), over);
+        assert_eq!(events(100_001), over);
+        assert_eq!(events(5_000_000), over);
     }
 }

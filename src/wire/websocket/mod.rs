@@ -14,7 +14,7 @@ mod direction;
 mod frame;
 mod inflate;
 
-use super::message::Headers;
+use super::headers::Headers;
 use super::tap::{Dir, Ending, Event, EventSink, ExchangeId, Finish, Opaque, Tap};
 use direction::WebSocketDirection;
 
@@ -130,7 +130,7 @@ pub(crate) fn check_any_split(data: &[u8]) {
     let count = |words: [&str; 2]| whole.iter().filter(|line| line.split(' ').skip(1).take(2).eq(words)).count();
     let begun = count(["message", "Text"]) + count(["message", "Binary"]);
     assert_eq!(begun, count(["message", "ends"]), "{whole:?}");
-    assert_eq!(count(["socket", "ends"]), 1, "{whole:?}");
+    assert_eq!(count(["WebSocket", "ends"]), 1, "{whole:?}");
 }
 
 #[cfg(test)]
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn reads_the_examples_of_rfc_6455() {
-        let seen = events_without_extensions(&[
+        let events = events_without_extensions(&[
             Down(b"\x81\x05Hello"),
             Up(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),
             Down(b"\x01\x03Hel"),
@@ -158,7 +158,7 @@ mod tests {
             Up(b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),
         ]);
         assert_eq!(
-            seen,
+            events,
             [
                 "3< message Text",
                 "3< | Hello",
@@ -174,14 +174,17 @@ mod tests {
             ]
         );
         for (head, size) in [(&b"\x82\x7e\x01\x00"[..], 256), (b"\x82\x7f\0\0\0\0\0\x01\0\0", 65_536)] {
-            let seen = events_without_extensions(&[Down(&[head, &vec![b'x'; size]].concat())]);
-            assert_eq!(seen, ["3< message Binary", &format!("3< | {}", "x".repeat(size)), "3< message ends Complete"]);
+            let events = events_without_extensions(&[Down(&[head, &vec![b'x'; size]].concat())]);
+            assert_eq!(
+                events,
+                ["3< message Binary", &format!("3< | {}", "x".repeat(size)), "3< message ends Complete"]
+            );
         }
     }
 
     #[test]
     fn reads_control_frames_between_fragments() {
-        let seen = events_without_extensions(&[
+        let events = events_without_extensions(&[
             Up(&frame(0x02, MASK, b"a\0")),
             Up(&frame(0x89, MASK, b"")),
             Up(&frame(0x00, MASK, b"")),
@@ -195,7 +198,7 @@ mod tests {
             End(Dir::Down, Ending::Clean),
         ]);
         assert_eq!(
-            seen,
+            events,
             [
                 "3> message Binary",
                 r"3> | a\x00",
@@ -209,16 +212,16 @@ mod tests {
                 "3< message Text",
                 "3< | late",
                 "3< message ends Complete",
-                "3 socket ends",
+                "3 WebSocket ends",
             ]
         );
     }
 
     #[test]
     fn reads_empty_messages() {
-        let seen = events_without_extensions(&[Down(b"\x81\0\x02\0\x80\0"), Up(b"\x82\x80abcd")]);
+        let events = events_without_extensions(&[Down(b"\x81\0\x02\0\x80\0"), Up(b"\x82\x80abcd")]);
         let one = |dir, opcode| [format!("3{dir} message {opcode}"), format!("3{dir} message ends Complete")];
-        assert_eq!(seen, [one('<', "Text"), one('<', "Binary"), one('>', "Binary")].concat());
+        assert_eq!(events, [one('<', "Text"), one('<', "Binary"), one('>', "Binary")].concat());
     }
 
     #[test]
@@ -227,12 +230,12 @@ mod tests {
             [Up(b"\x01\x02ab"), End(Dir::Down, Ending::Clean), Up(b"\x80\x05c"), End(Dir::Up, Ending::Reset)];
         assert_eq!(
             events_without_extensions(&truncated),
-            ["3> message Text", "3> | abc", "3> message ends Truncated(Reset)", "3 socket ends"]
+            ["3> message Text", "3> | abc", "3> message ends Truncated(Reset)", "3 WebSocket ends"]
         );
         // An incomplete header or control frame is not reported.
         let incomplete =
             [Up(b"\x81"), Down(b"\x89\x05pi"), End(Dir::Up, Ending::Clean), End(Dir::Down, Ending::Stopped)];
-        assert_eq!(events_without_extensions(&incomplete), ["3 socket ends"]);
+        assert_eq!(events_without_extensions(&incomplete), ["3 WebSocket ends"]);
     }
 
     #[test]
@@ -249,27 +252,27 @@ mod tests {
             ("a length above 63 bits", b"\x82\x7f\x80\0\0\0\0\0\0\0"),
             ("HTTP", b"HTTP/1.1 200 OK\r\n\r\n"),
         ];
-        for (what, bytes) in cases {
-            let seen = events_without_extensions(&[
+        for (name, bytes) in cases {
+            let events = events_without_extensions(&[
                 Down(bytes),
                 Down(b"\x81\x05Hello"),
                 Up(b"\x81\0"),
                 End(Dir::Up, Ending::Clean),
             ]);
-            assert_eq!(seen, ["3 socket ends", "opaque: a malformed WebSocket frame"], "{what}");
+            assert_eq!(events, ["3 WebSocket ends", "opaque: a malformed WebSocket frame"], "{name}");
         }
     }
 
     #[test]
     fn open_messages_end_before_the_connection_becomes_opaque() {
-        let seen = events_without_extensions(&[
+        let events = events_without_extensions(&[
             Up(b"\x01\x01a"),
             Down(b"\x02\x01b"),
             Up(b"\x01\x01c"),
             End(Dir::Down, Ending::Clean),
         ]);
         assert_eq!(
-            seen,
+            events,
             [
                 "3> message Text",
                 "3> | a",
@@ -277,7 +280,7 @@ mod tests {
                 "3< | b",
                 "3> message ends Opaque",
                 "3< message ends Opaque",
-                "3 socket ends",
+                "3 WebSocket ends",
                 "opaque: a malformed WebSocket frame",
             ]
         );
@@ -285,11 +288,11 @@ mod tests {
 
     #[test]
     fn a_frame_with_the_longest_length_never_completes() {
-        let seen = events_without_extensions(&[
+        let events = events_without_extensions(&[
             Down(b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xffabc"),
             End(Dir::Down, Ending::Truncated),
         ]);
-        assert_eq!(seen, ["3< message Binary", "3< | abc", "3< message ends Truncated(Truncated)"]);
+        assert_eq!(events, ["3< message Binary", "3< | abc", "3< message ends Truncated(Truncated)"]);
     }
 
     #[test]

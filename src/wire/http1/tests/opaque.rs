@@ -73,7 +73,7 @@ fn reports_the_head_but_not_the_body_of_an_ambiguous_message() {
 
 #[test]
 fn rejects_a_second_response_to_one_request() {
-    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi there";
+    let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi there";
     let lines = ["0< begins", "0< 200 OK Http11 Content-Length: 2;", "0< | hi", "0< ends Complete"];
-    after_get(&[Down(answer)], &[&lines[..], &["opaque: a response without a request"]].concat());
+    after_get(&[Down(response)], &[&lines[..], &["opaque: a response without a request"]].concat());
 }

@@ -29,12 +29,12 @@ fn a_websocket_begins_with_the_held_bytes() {
         &[
             "0< begins",
             "0< 101 Go Http11 Upgrade: WEBSOCKET; Sec-WebSocket-Protocol: chat;",
-            "0 socket Some(\"chat\")",
+            "0 WebSocket Some(\"chat\")",
             "0< ends Complete",
             "0> Ping u",
             "0< Ping d",
             "0> Ping v",
-            "0 socket ends",
+            "0 WebSocket ends",
         ],
     );
 }
@@ -51,10 +51,10 @@ fn a_websocket_may_begin_after_the_client_has_ended() {
         &[
             "0< begins",
             "0< 101 Go Http11 Upgrade: websocket;",
-            "0 socket None",
+            "0 WebSocket None",
             "0< ends Complete",
             "0> Ping u",
-            "0 socket ends",
+            "0 WebSocket ends",
         ],
     );
 }
@@ -86,7 +86,7 @@ fn http_2_answers_the_http_1_request() {
         ],
         &[
             "0< begins",
-            "0 goes on in HTTP/2",
+            "0 continues in HTTP/2",
             "2> begins",
             "2> GET http:/// Http2",
             "2> ends Complete",

@@ -1,0 +1,134 @@
+//! Header fields as received, in one allocation.
+
+/// Header fields in wire order and original case, duplicates kept (RFC 9110 section 5).
+///
+/// ```text
+/// 00000004 00000001 Host a │ 00000006 00000003 Accept */* │ …    length of the name, length of the value, name, value
+/// ```
+///
+/// All fields are in one allocation. Most heads are freed on another thread than the one that allocated them, which makes
+/// each allocation expensive. Values are bytes as received, without outer spaces; callers decide how to show invalid UTF-8.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Headers(Vec<u8>);
+
+impl Headers {
+    /// Creates an empty list with capacity for `fields` fields of `bytes` bytes in total.
+    pub(crate) fn with_capacity(fields: usize, bytes: usize) -> Self {
+        Self(Vec::with_capacity(fields.saturating_mul(LENGTHS_BYTES).saturating_add(bytes)))
+    }
+
+    /// Appends a field without the outer spaces of its value (RFC 9110 section 5.5).
+    pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
+        // Heads are shorter than 4 GiB (see MAX_HEAD_BYTES). A longer text would be truncated here.
+        let clip = |text| <[u8]>::get(text, ..u32::MAX as usize).unwrap_or(text);
+        let (name, value) = (clip(name), clip(trim(value)));
+        for part in [name, value] {
+            self.0.extend_from_slice(&(part.len() as u32).to_le_bytes());
+        }
+        self.0.extend_from_slice(name);
+        self.0.extend_from_slice(value);
+    }
+
+    /// Returns all fields, as `(name, value)`.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut rest = self.0.as_slice();
+        std::iter::from_fn(move || {
+            let (name, after) = rest.split_first_chunk()?;
+            let (value, after) = after.split_first_chunk()?;
+            let [name_len, value_len] = [name, value].map(|len| u32::from_le_bytes(*len) as usize);
+            let (name, after) = after.split_at_checked(name_len)?;
+            let (value, after) = after.split_at_checked(value_len)?;
+            rest = after;
+            Some((name, value))
+        })
+    }
+
+    /// Returns the values of all fields named `name`; case is ignored.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.iter().filter_map(move |(n, value)| n.eq_ignore_ascii_case(name.as_bytes()).then_some(value))
+    }
+
+    /// Returns the value of the first field named `name`; case is ignored.
+    pub(crate) fn first(&self, name: &str) -> Option<&[u8]> {
+        self.all(name).next()
+    }
+
+    /// Returns the members of the comma-separated list that all fields named `name` form together, without outer spaces and
+    /// without empty members (RFC 9110 section 5.6.1).
+    pub(crate) fn list(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.all(name).flat_map(|value| value.split(|&b| b == b',')).map(trim).filter(|member| !member.is_empty())
+    }
+
+    /// Returns true if the list in the fields named `name` contains `member`; case is ignored.
+    pub(crate) fn list_contains(&self, name: &str, member: &str) -> bool {
+        self.list(name).any(|m| m.eq_ignore_ascii_case(member.as_bytes()))
+    }
+
+    /// Inserts a field before the one at index `at`.
+    pub(crate) fn insert(&mut self, at: usize, name: &[u8], value: &[u8]) {
+        let size = |(name, value): (&[u8], &[u8])| LENGTHS_BYTES.saturating_add(name.len()).saturating_add(value.len());
+        let (start, end) = (self.iter().take(at).map(size).sum(), self.0.len());
+        self.push(name, value);
+        let added = self.0.len().saturating_sub(end);
+        if let Some(moved) = self.0.get_mut(start..) {
+            moved.rotate_right(added);
+        }
+    }
+
+    /// Returns the number of fields.
+    pub(crate) fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Returns true if there are no fields.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Headers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(|(name, value)| format!("{}: {}", name.escape_ascii(), value.escape_ascii())))
+            .finish()
+    }
+}
+
+/// Returns `value` without spaces and tabs at both ends.
+pub(crate) fn trim(value: &[u8]) -> &[u8] {
+    let is_space = |b: &u8| matches!(b, b' ' | b'\t');
+    let start = value.iter().position(|b| !is_space(b)).unwrap_or(value.len());
+    let end = value.iter().rposition(|b| !is_space(b)).map_or(start, |last| last + 1);
+    value.get(start..end).unwrap_or_default()
+}
+
+/// The size of the two lengths before each field.
+const LENGTHS_BYTES: usize = 2 * size_of::<u32>();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_order_case_and_duplicates() {
+        let mut headers = Headers::default();
+        headers.push(b"X-Odd", b" \tone ");
+        headers.push(b"x-odd", b"");
+        headers.push(b"TE", b"a, , b,");
+        let seen: Vec<_> = headers.iter().collect();
+        assert_eq!(seen, [(&b"X-Odd"[..], &b"one"[..]), (b"x-odd", b""), (b"TE", b"a, , b,")]);
+        assert_eq!(headers.all("X-ODD").count(), 2);
+        assert_eq!(headers.list("te").collect::<Vec<_>>(), [b"a", b"b"]);
+        assert!(headers.list_contains("te", "B") && !headers.list_contains("te", "c"));
+        headers.insert(1, b"a", b"b");
+        headers.insert(4, b"z", b"");
+        assert_eq!(
+            headers.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            [&b"X-Odd"[..], b"a", b"x-odd", b"TE", b"z"]
+        );
+        assert_eq!((headers.len(), headers.list("te").count()), (5, 2));
+        headers.insert(7, b"last", b"");
+        assert_eq!(headers.iter().last(), Some((&b"last"[..], &b""[..])));
+        assert!(!headers.is_empty() && Headers::default().is_empty());
+    }
+}
