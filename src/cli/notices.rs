@@ -5,28 +5,66 @@ use super::screen::Screen;
 use super::text::{count, escape, size};
 use spectral_capture::Notice;
 
-/// Shows a notice as one line. Exchanges and WebSockets are shown only if `is_verbose`.
+/// Shows a notice. Exchanges and WebSockets are shown only if `is_verbose`.
 pub(crate) fn show(screen: &Screen, notice: &Notice, is_verbose: bool) {
-    let line = match notice {
-        Notice::Exchange { method, url, status, size: bytes, total_ms, .. } if is_verbose => {
-            format!(
-                "{} {} {}  {}  {total_ms:.0} ms",
-                screen.status_code(*status),
-                escape(method),
-                escape(url),
-                size(*bytes)
-            )
-        }
-        Notice::WebSocket { url, messages, .. } if is_verbose => {
-            format!("ws  {}  {}", escape(url), count(*messages, "message"))
-        }
-        Notice::Domain { name } => escape(name).into_owned(),
-        Notice::Uncaptured { host, reason } => {
-            format!("not captured: {}: {}", escape(host), escape(&reason.to_string()))
-        }
+    match notice {
         // Shown even if quiet: an incomplete capture must not pass for a complete one.
-        Notice::Warning(warning) => return screen.print(advice::warning_line(warning)),
-        _ => return,
-    };
-    screen.traffic(line);
+        Notice::Warning(warning) => screen.print(advice::warning_line(warning)),
+        Notice::Exchange { .. } | Notice::WebSocket { .. } if !is_verbose => {}
+        _ => {
+            if let Some(line) = line(notice, |status| screen.status_code(status)) {
+                screen.traffic(line);
+            }
+        }
+    }
+}
+
+/// Returns a notice about traffic as one line, or `None` for other notices. `status_code` formats the status of a response.
+fn line(notice: &Notice, status_code: impl Fn(u16) -> String) -> Option<String> {
+    match notice {
+        Notice::Exchange { method, url, status, size: bytes, total_ms, .. } => Some(format!(
+            "{} {} {}  {}  {total_ms:.0} ms",
+            status_code(*status),
+            escape(method),
+            escape(url),
+            size(*bytes)
+        )),
+        Notice::WebSocket { url, messages, .. } => {
+            Some(format!("ws  {}  {}", escape(url), count(*messages, "message")))
+        }
+        Notice::Domain { name } => Some(escape(name).into_owned()),
+        Notice::Uncaptured { host, reason } => {
+            Some(format!("not captured: {}: {}", escape(host), escape(&reason.to_string())))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spectral_capture::Reason;
+
+    #[test]
+    fn each_notice_about_traffic_is_one_escaped_line() {
+        let websocket = |messages| Notice::WebSocket { id: "ws_0001".into(), url: "ws://a/\x1b".into(), messages };
+        let exchange = Notice::Exchange {
+            id: "t_0001".into(),
+            method: "GET".into(),
+            url: "http://a/\n".into(),
+            status: 200,
+            size: 1,
+            total_ms: 2.6,
+        };
+        let uncaptured = Notice::Uncaptured { host: "a:443".into(), reason: Reason::NotMatched };
+        for (notice, expected) in [
+            (exchange, "200 GET http://a/\\n  1 B  3 ms"),
+            (websocket(1), "ws  ws://a/\\x1b  1 message"),
+            (websocket(2), "ws  ws://a/\\x1b  2 messages"),
+            (Notice::Domain { name: "a.test".into() }, "a.test"),
+            (uncaptured, &format!("not captured: a:443: {}", Reason::NotMatched)),
+        ] {
+            assert_eq!(line(&notice, |status| status.to_string()).as_deref(), Some(expected));
+        }
+    }
 }

@@ -158,6 +158,16 @@ fn the_first_run_reports_the_new_ca() {
     assert!(!second.contains("mitmproxy-ca-cert.pem"), "{second}");
 }
 
+#[test]
+fn risks_are_warnings_before_the_command_starts() {
+    let dir = TempDir::new();
+    let said = sh(&dir, &["-k", "--listen", "0.0.0.0"], "echo started >&2").ok();
+    let (before, _) = said.err.split_once("started").unwrap();
+    let warnings: Vec<_> = before.lines().filter(|line| line.starts_with("spectral: warning: ")).collect();
+    assert!(warnings[0].starts_with("spectral: warning: anyone who can reach 0.0.0.0:"), "{}", said.err);
+    assert_eq!(warnings[1..], ["spectral: warning: certificates of origins are not verified (-k)"], "{}", said.err);
+}
+
 /// The opening messages precede the command's output even if stderr is slow. Here it is not read at first.
 #[test]
 fn the_opening_messages_are_written_before_the_command_starts() {
