@@ -118,11 +118,7 @@ pub enum PatternError {
     Character(char),
 }
 
-impl std::error::Error for BadPattern {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.cause)
-    }
-}
+impl std::error::Error for BadPattern {}
 
 impl fmt::Display for BadPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -195,7 +191,7 @@ fn split_port(text: &str) -> Result<(String, Option<u16>), PatternError> {
     if let Some(rest) = text.strip_prefix('[') {
         let (inner, after) = rest.split_once(']').ok_or(PatternError::Ipv6)?;
         let port = match after.strip_prefix(':') {
-            Some(digits) => port(digits)?,
+            Some(digits) => parse_port(digits)?,
             None if after.is_empty() => None,
             None => return Err(PatternError::Ipv6),
         };
@@ -211,12 +207,13 @@ fn split_port(text: &str) -> Result<(String, Option<u16>), PatternError> {
     match text.split_once(':') {
         // Without brackets it is ambiguous where the address ends and the port begins.
         Some((_, after)) if after.contains(':') => Err(PatternError::Ipv6),
-        Some((host, digits)) => Ok((host.to_owned(), port(digits)?)),
+        Some((host, digits)) => Ok((host.to_owned(), parse_port(digits)?)),
         None => Ok((text.to_owned(), None)),
     }
 }
 
-fn port(digits: &str) -> Result<Option<u16>, PatternError> {
+/// Parses a port; `*` is any port.
+fn parse_port(digits: &str) -> Result<Option<u16>, PatternError> {
     if digits == "*" {
         return Ok(None);
     }

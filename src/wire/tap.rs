@@ -135,7 +135,7 @@ pub(crate) enum Opcode {
     Close,
 }
 
-/// Why a tap stopped reading a connection. Its bytes are still relayed.
+/// The cause when a tap stops reading a connection. The bytes are still relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Opaque {
