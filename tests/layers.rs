@@ -91,7 +91,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("ring", "trust/"),
     ("rustls_native_certs", "cert/roots.rs"),
     ("webpki_root_certs", "cert/roots.rs"),
-    ("lexopt", "cli/"),
+    ("lexopt", "cli/args/parser.rs"),
     ("ctrlc", "cli/process/stop_signals.rs"),
 ];
 

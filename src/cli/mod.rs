@@ -22,57 +22,41 @@ mod run;
 mod screen;
 mod startup;
 mod summary;
+mod table;
 mod text;
 
-use args::Command;
+use args::Task;
 use message::{fail, print_error};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-/// Runs what the command line asks for.
+/// Runs the command of this process's command line.
 pub(crate) fn main() -> ExitCode {
-    match args::parse(std::env::args_os()) {
-        Ok(Command::Print(text)) => print(&text),
-        Ok(Command::Help(words, length)) => print(&help::text(&words, length)),
-        Ok(Command::Capture(options)) => capture::run(options),
-        Ok(Command::Run { options, command }) => run::run(options, &command),
-        Ok(Command::Ca(request)) => {
-            let out = io::stdout();
-            done(ca::run(request, &mut out.lock(), out.is_terminal()))
+    let task = match args::parse(std::env::args_os()) {
+        Ok(task) => task,
+        Err(problem) => {
+            print_error(&problem);
+            return ExitCode::from(USAGE_ERROR);
         }
-        Ok(Command::Inspect(options)) => {
-            done(inspect::inspect(&options, &mut io::stdout().lock(), io::stdout().is_terminal()))
-        }
-        Ok(Command::Export(options)) => done(export::export(&options)),
-        Ok(Command::Merge { bundles, output }) => done(merge::merge(&bundles, &output, &mut io::stdout().lock())),
-        Ok(Command::Redact { file, output, rules }) => {
-            done(redact::redact(&file, &output, &rules, &mut io::stdout().lock()))
-        }
-        Ok(Command::Recover { part, output }) => {
-            done(recover::recover(&part, output.as_deref(), &mut io::stdout().lock()))
-        }
-        Err(usage) => {
-            print_error(&usage);
-            ExitCode::from(USAGE)
-        }
-    }
-}
-
-fn print(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
-        // A reader that left has what it wanted.
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => fail(&format!("cannot write: {e}")),
-        _ => ExitCode::SUCCESS,
-    }
-}
-
-/// How a command ended.
-fn done(result: Result<(), String>) -> ExitCode {
+    };
+    let out = &mut io::stdout();
+    let is_terminal = out.is_terminal();
+    let result = match task {
+        Task::Capture(options) => return capture::run(options),
+        Task::Run { options, command } => return run::run(options, &command),
+        Task::Print(text) => output::print(text, out),
+        Task::Ca(request) => ca::run(request, out, is_terminal),
+        Task::Inspect(options) => inspect::inspect(&options, out, is_terminal),
+        Task::Export(options) => export::export(&options),
+        Task::Merge { bundles, output } => merge::merge(&bundles, &output, out),
+        Task::Redact { file, output, rules } => redact::redact(&file, &output, &rules, out),
+        Task::Recover { part, output } => recover::recover(&part, output.as_deref(), out),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(what) => fail(&what),
+        Err(problem) => fail(&problem),
     }
 }
 
-/// The exit code for a command line that makes no sense.
-const USAGE: u8 = 2;
+/// The exit code for a usage error.
+const USAGE_ERROR: u8 = 2;

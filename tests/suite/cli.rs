@@ -67,6 +67,60 @@ fn usage_errors_are_one_line_and_exit_2() {
 }
 
 #[test]
+fn usage_errors_name_the_problem_and_the_remedy() {
+    let dir = TempDir::new();
+    let cases: &[(&[&str], &str)] = &[
+        (&["captrue"], "unknown command 'captrue'; did you mean 'capture'?"),
+        (
+            &["capture", "proxy", "--prot", "80"],
+            "unknown option '--prot'; did you mean '--port'? See 'spectral capture proxy -h'.",
+        ),
+        (&["capture", "run"], "missing COMMAND: spectral capture run -- COMMAND"),
+        (&["capture", "proxy", "-p", "abc"], "invalid port 'abc': expected 0 to 65535"),
+        (&["capture", "proxy", "--memory", "1"], "invalid size '1': expected 1M to 1T"),
+        (&["capture", "proxy", "-d", "a b"], "'a b' contains a space or comma: repeat -d for each pattern"),
+        (&["capture", "proxy", "-o"], "option '-o' needs a value"),
+        (&["capture", "proxy", "-o", "-"], "cannot write a bundle to stdout: give -o FILE"),
+        (&["capture", "export", "a.zip"], "missing --format: har or curl"),
+        (&["capture", "merge", "a.zip"], "missing -o FILE"),
+        (&["ca", "path", "x\u{1b}"], "unexpected argument 'x\\x1b'"),
+    ];
+    for (args, problem) in cases {
+        let result = spectral(&dir, args);
+        assert_eq!(result.code, Some(2), "{args:?}: {}", result.err);
+        assert_eq!(result.err, format!("spectral: error: {problem}\n"), "{args:?}");
+    }
+}
+
+#[test]
+fn an_export_to_a_dash_is_written_to_stdout() {
+    let (dir, _origin) = captured();
+    let har = ["capture", "export", "capture.zip", "--format", "har"];
+    let by_default = spectral(&dir, &har).ok().text();
+    assert_eq!(spectral(&dir, &[&har[..], &["-o", "-"]].concat()).ok().text(), by_default);
+    let pem = spectral(&dir, &["ca", "export", "-o", "-"]).ok().text();
+    assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"), "{pem}");
+    assert!(!dir.names().contains(&"-".to_owned()));
+}
+
+#[test]
+fn every_subcommand_has_help_of_its_own() {
+    let dir = TempDir::new();
+    for (args, option) in [
+        (&["ca", "install", "-h"][..], "--dry-run "),
+        (&["ca", "export", "-h"], "--format pem|der|p12|mobileconfig "),
+        (&["ca", "--ca-dir", "x", "env", "--help"], "--unset\n"),
+        (&["help", "capture", "merge"], "-o, --output FILE\n"),
+        (&["capture", "proxy", "-o", "x", "--help", "-q"], "--transparent\n"),
+        (&["--help", "capture", "discover"], "--json\n"),
+    ] {
+        let help = spectral(&dir, args).ok().text();
+        assert!(help.contains(option), "{args:?}: {help}");
+    }
+    assert_eq!(dir.names(), Vec::<String>::new());
+}
+
+#[test]
 fn help_is_short_with_h_and_long_with_help() {
     let dir = TempDir::new();
     let commands: [&[&str]; 6] =

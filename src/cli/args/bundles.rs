@@ -1,153 +1,124 @@
-//! The arguments of the commands that read bundles.
+//! The options of the commands that read bundles.
 
-use super::{Command, TRY, common, pattern, said, value};
+use super::Task;
+use super::parser::{Args, listed, unexpected};
+use super::values::{bundle_path, choice, invalid, output_path, patterns};
 use crate::cli::export::{self, Format};
 use crate::cli::filter::{Filter, SearchText, parse_statuses};
 use crate::cli::inspect::{self, BodySide, Show};
-use lexopt::prelude::*;
+use crate::cli::table::Opt;
+use crate::cli::table::options::*;
 use spectral_capture::redact::Rules;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-pub(super) fn inspect(mut parser: lexopt::Parser) -> Result<Command, String> {
-    let (mut file, mut filter, mut json, mut follow) = (None, Filter::default(), false, false);
+pub(super) fn inspect(args: &Args) -> Result<Task, String> {
+    let filter = filter(args)?;
+    let (json, follow) = (args.has(&EXCHANGES_AS_JSON), args.has(&FOLLOW));
+    let side = body_side(args);
     let mut shows = Vec::new();
-    while let Some(arg) = parser.next().map_err(said)? {
-        match arg {
-            Long("trace") => shows.push(("--trace", Show::Exchange(value(&mut parser, "--trace")?))),
-            Long("ws") => shows.push(("--ws", Show::Messages(value(&mut parser, "--ws")?))),
-            Long("body") => shows.push(("--body", Show::Body(value(&mut parser, "--body")?, BodySide::Response))),
-            Long("json") => json = true,
-            Long("follow") => follow = true,
-            Long(option @ ("host" | "method" | "status" | "grep")) => {
-                let option = option.to_owned();
-                narrow(&option, &mut parser, &mut filter)?;
-            }
-            Value(word) => match (shows.last_mut(), word.to_str().and_then(BodySide::parse)) {
-                // As in `--body t_0001 request`.
-                (Some((_, Show::Body(_, side))), Some(named)) => *side = named,
-                _ if file.is_none() => file = Some(PathBuf::from(word)),
-                _ => return Err(unexpected(&word)),
-            },
-            other => match common(other)? {
-                Some(command) => return Ok(command),
-                None => continue,
-            },
-        }
+    for id in args.texts(&TRACE)? {
+        shows.push(("--trace", Show::Exchange(id.into())));
     }
-    let file = file.ok_or_else(|| format!("which bundle? spectral capture inspect FILE; {TRY}"))?;
+    for id in args.texts(&WS)? {
+        shows.push(("--ws", Show::Messages(id.into())));
+    }
+    for id in args.texts(&BODY)? {
+        shows.push(("--body", Show::Body(id.into(), side.as_ref().map_or(BodySide::Response, |(_, side)| *side))));
+    }
+    let mut files = args.operands().enumerate().filter(|(at, _)| side.is_none_or(|(side_at, _)| side_at != *at));
+    let (_, file) = files.next().ok_or_else(|| args.missing_operand())?;
+    if let Some((_, word)) = files.next() {
+        return Err(unexpected(word));
+    }
     if let [(first, _), (second, _), ..] = shows[..] {
-        return Err(format!("{first} and {second} do not go together: {TRY}"));
+        return Err(conflict(first, second));
     }
-    let what = shows.pop();
-    if let Some((option, show)) = &what {
-        let is_raw = matches!(show, Show::Body(..));
-        let cannot_follow = follow && !matches!(show, Show::Messages(_));
-        if cannot_follow || !filter.is_empty() || (json && is_raw) {
-            let other = if cannot_follow {
-                "--follow"
-            } else if filter.is_empty() {
-                "--json"
-            } else {
-                "a filter"
-            };
-            return Err(format!("{option} and {other} do not go together: {TRY}"));
+    let shown = shows.pop();
+    if let Some((option, show)) = &shown {
+        if follow && !matches!(show, Show::Messages(_)) {
+            return Err(conflict(option, "--follow"));
+        }
+        if !filter.is_empty() {
+            return Err(conflict(option, "a filter"));
+        }
+        if json && matches!(show, Show::Body(..)) {
+            return Err(conflict(option, "--json"));
         }
     }
-    let show = what.map_or(Show::List, |(_, show)| show);
-    Ok(Command::Inspect(inspect::Options { file, show, filter, json, follow }))
+    let show = shown.map_or(Show::List, |(_, show)| show);
+    Ok(Task::Inspect(inspect::Options { file: file.into(), show, filter, json, follow }))
 }
 
-pub(super) fn export(mut parser: lexopt::Parser) -> Result<Command, String> {
-    let (mut file, mut filter, mut output, mut format, mut trace) = (None, Filter::default(), None, None, None);
-    while let Some(arg) = parser.next().map_err(said)? {
-        match arg {
-            Long("format") => {
-                let name = value(&mut parser, "--format")?;
-                format =
-                    Some(Format::from_name(&name).ok_or_else(|| format!("'{name}' is no format: give har or curl"))?);
-            }
-            Short('o') | Long("output") => output = Some(PathBuf::from(parser.value().map_err(said)?)),
-            Long("trace") => trace = Some(value(&mut parser, "--trace")?),
-            Long(option @ ("host" | "method" | "status" | "grep")) => {
-                let option = option.to_owned();
-                narrow(&option, &mut parser, &mut filter)?;
-            }
-            Value(word) if file.is_none() => file = Some(PathBuf::from(word)),
-            other => match common(other)? {
-                Some(command) => return Ok(command),
-                None => continue,
-            },
-        }
-    }
-    let file = file.ok_or_else(|| format!("which bundle? spectral capture export FILE --format har; {TRY}"))?;
-    let format = format.ok_or_else(|| format!("which format? --format har or --format curl; {TRY}"))?;
+/// Finds the operand that is `request` or `response` after `--body ID`, and its position among the operands.
+fn body_side(args: &Args) -> Option<(usize, BodySide)> {
+    let body = args.items.iter().position(|(option, _)| option.is_some_and(|option| option.long == BODY.long))?;
+    let before = args.items.iter().take(body).filter(|(option, _)| option.is_none()).count();
+    let side = |(at, word): (usize, &std::ffi::OsStr)| Some((at, BodySide::parse(word.to_str()?)?));
+    args.operands().enumerate().skip(before).find_map(side)
+}
+
+pub(super) fn export(args: &Args) -> Result<Task, String> {
+    let file = PathBuf::from(args.operand()?);
+    let filter = filter(args)?;
+    let trace = args.text(&TRACE)?.map(str::to_owned);
+    let missing = || ["missing --format: ", &listed(EXPORT_FORMAT.value.words())].concat();
+    let format = choice(args, &EXPORT_FORMAT, Format::from_name)?.ok_or_else(missing)?;
     if trace.is_some() && !filter.is_empty() {
-        return Err(format!("--trace and a filter do not go together: {TRY}"));
+        return Err(conflict("--trace", "a filter"));
     }
-    Ok(Command::Export(export::Options { file, format, output, filter, trace }))
+    let output = output_path(args, &OUTPUT_OR_STDOUT);
+    Ok(Task::Export(export::Options { file, format, output, filter, trace }))
 }
 
-pub(super) fn merge(mut parser: lexopt::Parser) -> Result<Command, String> {
-    let (mut bundles, mut output) = (Vec::new(), None);
-    while let Some(arg) = parser.next().map_err(said)? {
-        match arg {
-            Short('o') | Long("output") => output = Some(PathBuf::from(parser.value().map_err(said)?)),
-            Value(word) => bundles.push(PathBuf::from(word)),
-            other => match common(other)? {
-                Some(command) => return Ok(command),
-                None => continue,
-            },
-        }
-    }
-    if bundles.is_empty() {
-        return Err(format!("which bundles? spectral capture merge FILE FILE -o FILE; {TRY}"));
-    }
-    let output = output.ok_or_else(|| format!("where to? spectral capture merge FILE FILE -o FILE; {TRY}"))?;
-    Ok(Command::Merge { bundles, output })
+pub(super) fn merge(args: &Args) -> Result<Task, String> {
+    args.operand()?;
+    let bundles = args.operands().map(PathBuf::from).collect();
+    Ok(Task::Merge { bundles, output: new_bundle(args)? })
 }
 
-pub(super) fn redact(mut parser: lexopt::Parser) -> Result<Command, String> {
-    let (mut file, mut output, mut rules) = (None, None, Rules::default());
-    while let Some(arg) = parser.next().map_err(said)? {
-        match arg {
-            Short('o') | Long("output") => output = Some(PathBuf::from(parser.value().map_err(said)?)),
-            Long("header") => rules.headers.push(name(&mut parser, "--header")?),
-            Long("query") => rules.query.push(name(&mut parser, "--query")?),
-            Long("json") => rules.json.push(name(&mut parser, "--json")?),
-            Long("keep-coded") => rules.keep_coded = true,
-            Value(word) if file.is_none() => file = Some(PathBuf::from(word)),
-            other => match common(other)? {
-                Some(command) => return Ok(command),
-                None => continue,
-            },
-        }
+pub(super) fn redact(args: &Args) -> Result<Task, String> {
+    let file = args.operand()?.into();
+    let mut rules = Rules::default();
+    rules.headers = names(args, &HEADER)?;
+    rules.query = names(args, &QUERY)?;
+    rules.json = names(args, &JSON_MEMBER)?;
+    rules.keep_coded = args.has(&KEEP_CODED);
+    Ok(Task::Redact { file, output: new_bundle(args)?, rules })
+}
+
+pub(super) fn recover(args: &Args) -> Result<Task, String> {
+    Ok(Task::Recover { part: args.operand()?.into(), output: bundle_path(args, &RECOVERED_BUNDLE)? })
+}
+
+fn new_bundle(args: &Args) -> Result<PathBuf, String> {
+    bundle_path(args, &NEW_BUNDLE)?.ok_or_else(|| "missing -o FILE".into())
+}
+
+/// Reads names to redact. An empty name would match nothing, without an error.
+fn names(args: &Args, option: &Opt) -> Result<Vec<String>, String> {
+    let names = args.texts(option)?;
+    match names.iter().any(|name| name.trim().is_empty()) {
+        true => Err(["option '", &option.name(), "' needs a name"].concat()),
+        false => Ok(names.into_iter().map(str::to_owned).collect()),
     }
-    let file = file.ok_or_else(|| format!("which bundle? spectral capture redact FILE -o FILE; {TRY}"))?;
-    let output = output.ok_or_else(|| format!("where to? spectral capture redact FILE -o FILE; {TRY}"))?;
-    Ok(Command::Redact { file, output, rules })
 }
 
-/// A name to look for; an empty one would find nothing, and seem to have worked.
-fn name(parser: &mut lexopt::Parser, option: &str) -> Result<String, String> {
-    let name = value(parser, option)?;
-    if name.trim().is_empty() { Err(format!("{option} needs a name: {TRY}")) } else { Ok(name) }
-}
-
-/// Reads the value of an option that says which exchanges are meant.
-fn narrow(option: &str, parser: &mut lexopt::Parser, filter: &mut Filter) -> Result<(), String> {
-    match option {
-        "host" => filter.hosts.push(pattern(parser, "--host")?),
-        "method" => filter.methods.push(value(parser, "--method")?),
-        "grep" => filter.texts.push(SearchText::new(&value(parser, "--grep")?)),
-        _ => {
-            let text = value(parser, "--status")?;
-            let wrong = || format!("'{text}' is no status: give one such as 404, 4xx or 200-299");
-            filter.statuses.push(parse_statuses(&text).ok_or_else(wrong)?);
-        }
+/// Reads the options that select exchanges.
+fn filter(args: &Args) -> Result<Filter, String> {
+    let mut filter = Filter::default();
+    filter.hosts = patterns(args, &HOST)?;
+    filter.methods = args.texts(&METHOD)?.into_iter().map(str::to_owned).collect();
+    filter.texts = args.texts(&GREP)?.into_iter().map(SearchText::new).collect();
+    // Statuses have three digits (RFC 9110 section 15); 0 stands for none.
+    let exists = |range: &RangeInclusive<u16>| *range.end() == 0 || *range.end() >= 100;
+    for text in args.texts(&STATUS)? {
+        let range = parse_statuses(text).filter(exists);
+        filter.statuses.push(range.ok_or_else(|| invalid("status", text, "0, 100 to 999, 4xx, or 200-299"))?);
     }
-    Ok(())
+    Ok(filter)
 }
 
-fn unexpected(word: &std::ffi::OsStr) -> String {
-    format!("unexpected argument {word:?}: {TRY}")
+fn conflict(first: &str, second: &str) -> String {
+    [first, " cannot be used with ", second].concat()
 }

@@ -1,20 +1,41 @@
-//! Sizes as people write them.
+//! Sizes such as `64M`.
 
-/// A number of bytes: `500K`, `64M`, `1G`, `1.5G`, `67108864`.
-pub(super) fn parse(text: &str) -> Result<u64, String> {
-    let wrong = || format!("'{text}' is no size: give a number of bytes, with K, M or G perhaps, such as 64M");
+/// The sizes that an option accepts.
+pub(super) struct Limits {
+    pub(super) min: u64,
+    pub(super) max: u64,
+    /// The two as text.
+    pub(super) expected: &'static str,
+}
+
+/// For the budgets of a capture: below 1 MB, not even one connection's buffers fit.
+pub(super) const MEMORY: Limits = Limits { min: 1 << 20, max: 1 << 40, expected: "1M to 1T" };
+
+pub(super) const BODY: Limits = Limits { min: 1 << 10, max: 1 << 40, expected: "1K to 1T" };
+
+/// Reads a size within `limits`.
+///
+/// # Errors
+/// If it is not a size, or outside the limits.
+pub(super) fn parse(text: &str, limits: &Limits) -> Result<u64, String> {
+    let size = bytes(text).filter(|size| (limits.min..=limits.max).contains(size));
+    size.ok_or_else(|| ["invalid size '", text, "': expected ", limits.expected].concat())
+}
+
+/// Reads a number of bytes: `500K`, `64M`, `1G`, `1.5G`, `67108864`.
+fn bytes(text: &str) -> Option<u64> {
     let upper = text.to_ascii_uppercase();
     let bare = upper.strip_suffix("IB").or_else(|| upper.strip_suffix('B')).unwrap_or(&upper);
     let units = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1u64 << 40)];
     let scaled = units.iter().find_map(|(letter, unit)| Some((bare.strip_suffix(*letter)?, *unit)));
     let (number, unit) = scaled.unwrap_or((bare, 1));
     if let Ok(number) = number.parse::<u64>() {
-        return number.checked_mul(unit).ok_or_else(wrong);
+        return number.checked_mul(unit);
     }
-    // A fraction of a unit, and nothing else that a float may be: a sign, an exponent, infinity.
+    // Floats also parse signs, exponents and infinity; only digits and a point are a size.
     let is_plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let fraction = number.parse::<f64>().ok().filter(|_| is_plain && unit > 1).ok_or_else(wrong)?;
-    Ok((fraction * unit as f64) as u64)
+    let fraction = number.parse::<f64>().ok().filter(|_| is_plain && unit > 1)?;
+    Some((fraction * unit as f64) as u64)
 }
 
 #[cfg(test)]
@@ -22,8 +43,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_people_write_them() {
-        for (text, bytes) in [
+    fn reads_numbers_with_units() {
+        for (text, expected) in [
             ("0", 0),
             ("67108864", 64 << 20),
             ("500K", 500 << 10),
@@ -36,7 +57,17 @@ mod tests {
             ("2T", 2 << 40),
             ("100b", 100),
         ] {
-            assert_eq!(parse(text), Ok(bytes), "{text}");
+            assert_eq!(bytes(text), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn names_the_limits_if_a_size_is_outside() {
+        for (text, limits) in [("1", &MEMORY), ("1023K", &MEMORY), ("2T", &MEMORY), ("0", &BODY), ("1025G", &BODY)] {
+            let expected = format!("invalid size '{text}': expected {}", limits.expected);
+            assert_eq!(parse(text, limits), Err(expected));
+        }
+        assert_eq!((parse("1M", &MEMORY), parse("1T", &MEMORY)), (Ok(1 << 20), Ok(1 << 40)));
+        assert_eq!((parse("1K", &BODY), parse("1T", &BODY)), (Ok(1 << 10), Ok(1 << 40)));
     }
 }

@@ -1,55 +1,54 @@
-//! The man page (man(7)).
+//! The man page, in man(7) macros.
 
-use super::table::ABOUT;
-use super::{COMMANDS, EXAMPLE, EXIT_CODES, OPTIONS, Opt, called, listed};
+use super::{description, usage};
+use crate::cli::table::options::COMMON;
+use crate::cli::table::{EXAMPLE, EXIT_CODES, Opt, SPECTRAL, below};
 
-/// The page, for a formatter.
+/// Returns the source of the page, for `groff -man` or `mandoc`.
 pub(crate) fn page() -> String {
     let mut page = String::from(".TH SPECTRAL 1\n.SH NAME\n");
-    page.push_str(&format!("spectral \\- {}\n.SH SYNOPSIS\n", plain(ABOUT)));
-    for command in COMMANDS {
-        page.push_str(&format!(".B {}\n.br\n", plain(&called(command))));
+    page.extend(["spectral \\- ", &escaped(SPECTRAL.brief), "\n.SH SYNOPSIS\n"]);
+    let mut commands = below(&SPECTRAL);
+    commands.retain(|(_, command)| command.subcommands().is_empty());
+    let synopsis = |path: &str, command| escaped(&usage(&["spectral ", path].concat(), command));
+    for (path, command) in &commands {
+        page.extend([".B ", &synopsis(path, command), "\n.br\n"]);
     }
     page.push_str(".SH COMMANDS\n");
-    for command in COMMANDS {
-        page.push_str(&format!(".SS {}\n{}", plain(&called(command)), paragraphs(command.about)));
+    for (path, command) in &commands {
+        page.extend([".SS ", &synopsis(path, command), "\n"]);
+        page.push_str(&paragraphs(&description(command.brief, command.more)));
+        command.options.iter().for_each(|option| page.push_str(&entry(option)));
     }
-    let mut group = &[][..];
-    for option in OPTIONS {
-        if option.of != group {
-            group = option.of;
-            page.push_str(&format!(".SH OPTIONS OF {}\n", plain(&listed(group).to_uppercase())));
-        }
-        page.push_str(&entry(option));
-    }
+    page.push_str(".SH OPTIONS OF EVERY COMMAND\n");
+    COMMON.iter().for_each(|option| page.push_str(&entry(option)));
     page.push_str(".SH EXIT STATUS\n");
-    page + &paragraphs(EXIT_CODES)
+    page.push_str(&paragraphs(EXIT_CODES));
+    page
 }
 
 fn entry(option: &Opt) -> String {
-    let shown = option.shown();
-    let about = paragraphs(option.about);
-    // The first paragraph stands beside its option, the others below it.
-    let about = about.strip_prefix(".PP\n").unwrap_or(&about).replace(".PP\n", ".IP\n");
-    format!(".TP\n.B {}\n{about}", plain(shown.trim_start()))
+    let text = paragraphs(&description(option.brief, option.more));
+    // The first paragraph stands beside the option, the others below it.
+    let text = text.strip_prefix(".PP\n").unwrap_or(&text).replace(".PP\n", ".IP\n");
+    [".TP\n.B ", &escaped(option.signature().trim_start()), "\n", &text].concat()
 }
 
 fn paragraphs(text: &str) -> String {
     let mut page = String::new();
     for paragraph in text.split("\n\n") {
-        if paragraph.trim_start_matches('\n').starts_with(EXAMPLE) {
-            let lines = paragraph.lines().filter(|line| !line.is_empty());
-            let lines: Vec<_> = lines.map(|line| plain(line.strip_prefix(EXAMPLE).unwrap_or(line))).collect();
-            page.push_str(&format!(".PP\n.RS 4\n.nf\n{}\n.fi\n.RE\n", lines.join("\n")));
+        if paragraph.starts_with(EXAMPLE) {
+            let lines = paragraph.lines().map(|line| escaped(line.strip_prefix(EXAMPLE).unwrap_or(line)));
+            page.extend([".PP\n.RS 4\n.nf\n", &lines.collect::<Vec<_>>().join("\n"), "\n.fi\n.RE\n"]);
         } else {
-            page.push_str(&format!(".PP\n{}\n", plain(paragraph)));
+            page.extend([".PP\n", &escaped(paragraph), "\n"]);
         }
     }
     page
 }
 
-/// Text in which a formatter sees no commands, and signs that are to be copied stay what they are.
-fn plain(text: &str) -> String {
+/// Escapes what a formatter would take as a request or replace with a typographic character.
+fn escaped(text: &str) -> String {
     let mut page = String::new();
     for line in text.lines() {
         if !page.is_empty() {
@@ -67,7 +66,6 @@ fn plain(text: &str) -> String {
                 '^' => page.push_str("\\(ha"),
                 '~' => page.push_str("\\(ti"),
                 '"' => page.push_str("\\(dq"),
-                '…' => page.push_str("..."),
                 c => page.push(c),
             }
         }

@@ -1,0 +1,41 @@
+//! The options of `capture run`, `capture proxy` and `capture discover`.
+
+use super::parser::Args;
+use super::values::{bundle_path, patterns, socket_address};
+use super::{Options, Task, size};
+use crate::cli::table::options::*;
+use spectral_capture::{Config, Mode};
+use std::path::PathBuf;
+
+pub(super) fn run(mut args: Args) -> Result<Task, String> {
+    let mut config = Config::capture("capture.zip");
+    config.listen.set_port(0);
+    let options = capture(&args, config)?;
+    match std::mem::take(&mut args.program) {
+        command if command.is_empty() => Err(args.missing_operand()),
+        command => Ok(Task::Run { options, command }),
+    }
+}
+
+/// Reads the options. Those that a command does not have are never given, and keep their value in `config`.
+pub(super) fn capture(args: &Args, mut config: Config) -> Result<Options, String> {
+    config.listen = socket_address(args, config.listen, 0)?;
+    if let Some(output) = bundle_path(args, &OUTPUT)? {
+        config.mode = Mode::Capture { output };
+    }
+    config.include = patterns(args, &DOMAIN)?;
+    config.exclude = patterns(args, &EXCLUDE)?;
+    config.insecure = args.has(&INSECURE);
+    config.upstream_ca = args.values(&UPSTREAM_CA).map(PathBuf::from).collect();
+    config.passthrough_refused = args.has(&PASSTHROUGH_REFUSED);
+    config.transparent = args.has(&TRANSPARENT);
+    config.ca_dir = args.path_of(&CA_DIR);
+    if let Some(text) = args.text(&MEMORY)? {
+        config.memory = size::parse(text, &size::MEMORY)?;
+    }
+    if let Some(text) = args.text(&MAX_BODY)? {
+        config.max_body = size::parse(text, &size::BODY)?;
+    }
+    let (quiet, verbose, json) = (args.has(&QUIET), args.has(&VERBOSE), args.has(&DOMAINS_AS_JSON));
+    Ok(Options { config, quiet, verbose, json })
+}

@@ -1,0 +1,87 @@
+//! The script for zsh.
+
+use super::{HELP, RUN, all_patterns, commands, paths, quoted, takes_value};
+use crate::cli::table::{Operands, Opt, Value};
+
+pub(super) fn script() -> String {
+    let mut script = String::from(START);
+    script.extend(["            ('", HELP, "') skip=$i ;;\n"]);
+    script.extend(["            (", &paths(), ") at+=\" $words[i]\"; skip=$i ;;\n"]);
+    script.extend(["            (", &all_patterns(takes_value), ") ((i++)) ;;\n"]);
+    script.extend(["            ('", RUN, " '*) break ;;\n"]);
+    script.push_str(AFTER_WALK);
+    for (path, command) in commands() {
+        script.extend(["        (", &quoted(&path), ")\n"]);
+        let operand = match command.operands {
+            Operands::None => String::new(),
+            Operands::Program => "'*::: :_normal'".into(),
+            Operands::One(value) => ["'1:", &action(value), "'"].concat(),
+            Operands::Many(value) => ["'*:", &action(value), "'"].concat(),
+            Operands::Subcommand(commands) => {
+                let list: Vec<_> =
+                    commands.iter().map(|command| quoted(&[command.name, ":", command.brief].concat())).collect();
+                script.extend(["            subcommands=(", &list.join(" "), ")\n"]);
+                "'1: :{_describe command subcommands}'".into()
+            }
+        };
+        // The options of a program to run are its own.
+        let only_first = if matches!(command.operands, Operands::Program) { "-A '-*' " } else { "" };
+        script.extend(["            _arguments -s -S ", only_first, "\\\n"]);
+        for option in command.options() {
+            script.extend(["                ", &spec(option), " \\\n"]);
+        }
+        script.extend(["                ", &operand, "\n            ;;\n"]);
+    }
+    script.push_str(END);
+    script
+}
+
+/// Returns `'*'{-o+,--output=}'[Bundle to write]:file:_files'`. The star allows the option more than once.
+fn spec(option: &Opt) -> String {
+    let (short, long) = if takes_value(option) { ("+", "=") } else { ("", "") };
+    let names = match option.short {
+        Some(name) => ["{-", &String::from(name), short, ",--", option.long, long, "}"].concat(),
+        None => ["--", option.long, long].concat(),
+    };
+    let brief = option.brief.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]").replace(':', "\\:");
+    let value = if takes_value(option) { [":", &action(option.value)].concat() } else { String::new() };
+    ["'*'", &names, &quoted(&["[", &brief, "]", &value].concat())].concat()
+}
+
+/// Returns the message and the action that complete a value.
+fn action(value: Value) -> String {
+    match value {
+        Value::None | Value::Command => " : ".into(),
+        Value::File => "file:_files".into(),
+        Value::Directory => "directory:_files -/".into(),
+        Value::OneOf(words) => ["value:(", &words.join(" "), ")"].concat(),
+        Value::Text(name) => [name.split(' ').next().unwrap_or_default(), ": "].concat(),
+    }
+}
+
+const START: &str = r#"#compdef spectral
+# zsh completion for spectral
+
+_spectral() {
+    local at= i skip=1
+    local -a subcommands
+    for ((i = 2; i < CURRENT; i++)); do
+        case "$at $words[i]" in
+"#;
+
+const AFTER_WALK: &str = r#"        esac
+    done
+    shift $((skip - 1)) words
+    ((CURRENT -= skip - 1))
+    case "$at" in
+"#;
+
+const END: &str = r#"    esac
+}
+
+if [[ $funcstack[1] == _spectral ]]; then
+    _spectral "$@"
+else
+    compdef _spectral spectral
+fi
+"#;

@@ -1,0 +1,370 @@
+//! Every command and option, once. The parser, the help texts, the man page and the completions all read this table.
+//!
+//! ```text
+//!             ┌─▶ args::parser   accepts a command line, finds typing errors
+//! SPECTRAL ───┼─▶ help           -h, --help, spectral man
+//!             └─▶ completions    spectral completions bash|zsh|fish
+//! ```
+//!
+//! To add an option, declare it in `options.rs`, list it in its commands here, and read it in `args/` by its name there.
+//!
+//! A text is one line (`brief`) and the paragraphs after it (`more`), which only --help and the man page show. An empty line
+//! separates paragraphs. Lines that begin with four spaces are examples and are not wrapped.
+
+use options::*;
+
+pub(crate) mod options;
+
+/// A command, or a group of commands.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) name: &'static str,
+    /// The arguments in the usage line; optional ones are in brackets.
+    pub(crate) usage: &'static str,
+    pub(crate) brief: &'static str,
+    pub(crate) more: &'static str,
+    pub(crate) operands: Operands,
+    /// All options except [`COMMON`].
+    pub(crate) options: &'static [&'static Opt],
+}
+
+/// The arguments of a command that are not options.
+#[derive(Debug)]
+pub(crate) enum Operands {
+    None,
+    One(Value),
+    Many(Value),
+    /// A program and its arguments, up to the end of the line.
+    Program,
+    Subcommand(&'static [Command]),
+}
+
+/// An option. Its long name identifies it within a command.
+#[derive(Debug)]
+pub(crate) struct Opt {
+    pub(crate) short: Option<char>,
+    pub(crate) long: &'static str,
+    pub(crate) value: Value,
+    pub(crate) brief: &'static str,
+    pub(crate) more: &'static str,
+}
+
+/// The kind of an option's value or of an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    None,
+    File,
+    Directory,
+    OneOf(&'static [&'static str]),
+    /// A text with this name, such as `PORT`.
+    Text(&'static str),
+    /// The words of a command of this program.
+    Command,
+}
+
+impl Command {
+    /// The options, [`COMMON`] last.
+    pub(crate) fn options(&self) -> Vec<&'static Opt> {
+        [self.options, COMMON].concat()
+    }
+
+    /// The commands of a group; empty for a command.
+    pub(crate) fn subcommands(&self) -> &'static [Command] {
+        if let Operands::Subcommand(commands) = self.operands { commands } else { &[] }
+    }
+
+    pub(crate) fn subcommand(&self, name: &str) -> Option<&'static Command> {
+        self.subcommands().iter().find(|command| command.name == name)
+    }
+}
+
+impl Opt {
+    /// Returns `-o` or, for an option without a short name, `--output`.
+    pub(crate) fn name(&self) -> String {
+        self.short.map_or_else(|| ["--", self.long].concat(), |short| String::from_iter(['-', short]))
+    }
+
+    /// Returns `-o, --output FILE`, long names aligned.
+    pub(crate) fn signature(&self) -> String {
+        let mut text = String::from("    ");
+        if let Some(short) = self.short {
+            text = String::from_iter(['-', short, ',', ' ']);
+        }
+        text.extend(["--", self.long]);
+        if self.value != Value::None {
+            text.push(' ');
+            text.push_str(&self.value.name());
+        }
+        text
+    }
+}
+
+impl Value {
+    /// The name in usage lines: `FILE`, or `har|curl`.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::None => String::new(),
+            Self::File => "FILE".into(),
+            Self::Directory => "DIR".into(),
+            Self::Command => "COMMAND".into(),
+            Self::OneOf(words) => words.join("|"),
+            Self::Text(name) => name.into(),
+        }
+    }
+
+    /// The values that are allowed; empty if they cannot be listed.
+    pub(crate) fn words(self) -> &'static [&'static str] {
+        if let Self::OneOf(words) = self { words } else { &[] }
+    }
+}
+
+/// Returns all commands and groups below `group` with their names: `run` or, from the program, `capture run`.
+pub(crate) fn below(group: &'static Command) -> Vec<(String, &'static Command)> {
+    let mut found = Vec::new();
+    for command in group.subcommands() {
+        found.push((command.name.into(), command));
+        found.extend(below(command).into_iter().map(|(name, inner)| ([command.name, " ", &name].concat(), inner)));
+    }
+    found
+}
+
+/// The beginning of lines that are not wrapped.
+pub(crate) const EXAMPLE: &str = "    ";
+
+/// The program.
+pub(crate) static SPECTRAL: Command = Command {
+    name: "spectral",
+    usage: "COMMAND",
+    brief: "Record an app's HTTP, HTTPS and WebSocket traffic",
+    more: "",
+    operands: Operands::Subcommand(&[
+        Command {
+            name: "capture",
+            usage: "SUBCOMMAND",
+            brief: "Capture traffic, and read and edit bundles",
+            more: "",
+            operands: Operands::Subcommand(CAPTURE),
+            options: &[],
+        },
+        Command {
+            name: "ca",
+            usage: "SUBCOMMAND",
+            brief: "Make apps trust the CA that signs the proxy's certificates",
+            more: "",
+            operands: Operands::Subcommand(CA),
+            options: &[&CA_DIR],
+        },
+        Command {
+            name: "completions",
+            usage: "SHELL",
+            brief: "Print completions for bash, zsh or fish",
+            more: "    source <(spectral completions bash)\
+                   \n    spectral completions zsh > \"${fpath[1]}/_spectral\"\
+                   \n    spectral completions fish > ~/.config/fish/completions/spectral.fish",
+            operands: Operands::One(Value::OneOf(&["bash", "zsh", "fish"])),
+            options: &[],
+        },
+        Command {
+            name: "man",
+            usage: "",
+            brief: "Print the man page",
+            more: "    spectral man > ~/.local/share/man/man1/spectral.1",
+            operands: Operands::None,
+            options: &[],
+        },
+        Command {
+            name: "help",
+            usage: "[COMMAND]",
+            brief: "Print the help of a command, as --help",
+            more: "    spectral help capture proxy",
+            operands: Operands::Many(Value::Command),
+            options: &[],
+        },
+    ]),
+    options: &[],
+};
+
+const CAPTURE: &[Command] = &[
+    Command {
+        name: "run",
+        usage: "[OPTIONS] -- COMMAND [ARG...]",
+        brief: "Run a command and capture its traffic",
+        more: "Starts a proxy on a free port, and the command with environment variables that make it use the proxy and trust \
+               its CA. When the command exits, the bundle is written, and spectral exits with its exit code. The command \
+               keeps its streams and signals.\n\
+               \n    spectral capture run -- curl https://api.example.com/users\
+               \n    spectral capture run -o tests.zip -d '*.example.com' -- npm test\n\
+               \nWorks with programs that read these variables: curl, wget, git, cargo, pip, npm, Python (urllib, requests, \
+               httpx; aiohttp with trust_env=True), Node (22.21, 24.5 and later), Go (except for localhost), Java, Ruby, \
+               Deno and others. Background processes of the command are captured until the command exits. A proxy \
+               configured in the environment is bypassed, with a warning. The command finds the proxy's address in \
+               SPECTRAL_PROXY.",
+        operands: Operands::Program,
+        options: &[
+            &RUN_PORT,
+            &LISTEN,
+            &OUTPUT,
+            &DOMAIN,
+            &EXCLUDE,
+            &INSECURE,
+            &UPSTREAM_CA,
+            &PASSTHROUGH_REFUSED,
+            &MEMORY,
+            &MAX_BODY,
+            &CA_DIR,
+            &VERBOSE,
+            &QUIET,
+        ],
+    },
+    Command {
+        name: "proxy",
+        usage: "[OPTIONS]",
+        brief: "Capture the traffic of a proxy until Ctrl+C",
+        more: "Starts a proxy for programs that use HTTP_PROXY and HTTPS_PROXY. On Ctrl+C, SIGTERM or SIGHUP, the bundle (a \
+               ZIP file) is complete.\n\
+               \n    spectral capture proxy -p 8080 -o capture.zip -d '*.example.com'\
+               \n    HTTPS_PROXY=http://127.0.0.1:8080 curl --cacert \\\
+               \n        ~/.mitmproxy/mitmproxy-ca-cert.pem https://api.example.com/users",
+        operands: Operands::None,
+        options: &[
+            &PORT,
+            &LISTEN,
+            &OUTPUT,
+            &DOMAIN,
+            &EXCLUDE,
+            &INSECURE,
+            &UPSTREAM_CA,
+            &PASSTHROUGH_REFUSED,
+            &TRANSPARENT,
+            &MEMORY,
+            &MAX_BODY,
+            &CA_DIR,
+            &VERBOSE,
+            &QUIET,
+        ],
+    },
+    Command {
+        name: "discover",
+        usage: "[OPTIONS]",
+        brief: "List the domains an app connects to, without decrypting",
+        more: "Passes all traffic through and lists domains with their connections, plain requests and bytes. The last line \
+               has -d options to capture them with. Needs no certificate. A domain is marked if it is known only from a \
+               CONNECT request, because TLS had no server name.",
+        operands: Operands::None,
+        options: &[&PORT, &LISTEN, &TRANSPARENT, &DOMAINS_AS_JSON, &QUIET],
+    },
+    Command {
+        name: "inspect",
+        usage: "[OPTIONS] FILE",
+        brief: "Show the exchanges and WebSockets of a bundle",
+        more: "Prints a line for each exchange and WebSocket, or one of them in full. Also reads a running capture, as far as \
+               it is written.\n\
+               \n    spectral capture inspect capture.zip --host '*.example.com' --status 5xx\
+               \n    spectral capture inspect capture.zip --json | jq -r .request.url",
+        operands: Operands::Many(Value::File),
+        options: &[&TRACE, &WS, &BODY, &HOST, &METHOD, &STATUS, &GREP, &EXCHANGES_AS_JSON, &FOLLOW],
+    },
+    Command {
+        name: "export",
+        usage: "[OPTIONS] FILE --format har|curl",
+        brief: "Export as HAR or as curl commands",
+        more: "HAR 1.2 is read by browsers' developer tools and others. The curl commands replay the requests.",
+        operands: Operands::One(Value::File),
+        options: &[&EXPORT_FORMAT, &OUTPUT_OR_STDOUT, &TRACE, &HOST, &METHOD, &STATUS, &GREP],
+    },
+    Command {
+        name: "merge",
+        usage: "FILE... -o FILE",
+        brief: "Merge bundles into one",
+        more: "Ids get the number of their bundle: t_0001 of the second bundle becomes t_002_0001.",
+        operands: Operands::Many(Value::File),
+        options: &[&NEW_BUNDLE],
+    },
+    Command {
+        name: "redact",
+        usage: "[OPTIONS] FILE -o FILE",
+        brief: "Write a copy of a bundle without its secrets",
+        more: "Replaces the values of Authorization, Proxy-Authorization, Cookie and Set-Cookie, and of the names given, by \
+               placeholders. The same value always gets the same placeholder. Prints the number of replacements, and what \
+               could not be searched. A secret under any other name stays.",
+        operands: Operands::One(Value::File),
+        options: &[&NEW_BUNDLE, &HEADER, &QUERY, &JSON_MEMBER, &KEEP_CODED],
+    },
+    Command {
+        name: "recover",
+        usage: "FILE.zip.part [-o FILE]",
+        brief: "Make a bundle from an interrupted capture",
+        more: "A running capture writes to FILE.zip.part. After a crash, kill -9 or a full disk, this command writes every \
+               exchange and message that had ended to FILE.zip. An existing FILE.zip is kept as FILE.zip.bak. \
+               FILE.zip.part is not changed.",
+        operands: Operands::One(Value::File),
+        options: &[&RECOVERED_BUNDLE],
+    },
+];
+
+const CA: &[Command] = &[
+    Command {
+        name: "path",
+        usage: "[OPTIONS]",
+        brief: "Print the path of the CA certificate",
+        more: "",
+        operands: Operands::None,
+        options: &[&CA_DIR],
+    },
+    Command {
+        name: "show",
+        usage: "[OPTIONS]",
+        brief: "Show the CA certificate",
+        more: "",
+        operands: Operands::None,
+        options: &[&CA_DIR],
+    },
+    Command {
+        name: "export",
+        usage: "[OPTIONS]",
+        brief: "Export the CA certificate",
+        more: "The private key is never exported.",
+        operands: Operands::None,
+        options: &[&CERTIFICATE_FORMAT, &OUTPUT_OR_STDOUT, &CA_DIR],
+    },
+    Command {
+        name: "env",
+        usage: "[OPTIONS]",
+        brief: "Print shell commands that make programs use the proxy",
+        more: "The commands set the environment variables of 'capture run' in a shell.\n\
+               \n    spectral capture proxy &\
+               \n    eval \"$(spectral ca env)\"",
+        operands: Operands::None,
+        options: &[&PROXY_PORT, &PROXY_ADDRESS, &SHELL, &UNSET, &CA_DIR],
+    },
+    Command {
+        name: "install",
+        usage: "[OPTIONS]",
+        brief: "Add the CA certificate to the system's trust store",
+        more: "Supports Debian, Alpine, Fedora, Arch, SUSE and macOS. Prints each command before it runs it. Without root, \
+               prints the commands to run.",
+        operands: Operands::None,
+        options: &[&DRY_RUN, &CA_DIR],
+    },
+    Command {
+        name: "uninstall",
+        usage: "[OPTIONS]",
+        brief: "Remove the CA certificate from the system's trust store",
+        more: "",
+        operands: Operands::None,
+        options: &[&DRY_RUN, &CA_DIR],
+    },
+    Command {
+        name: "help",
+        usage: "[OPTIONS] PLATFORM",
+        brief: "Print the steps to trust the CA on a platform",
+        more: "PLATFORM is firefox, chrome, ios, android, java or wsl.",
+        operands: Operands::One(Value::OneOf(&["firefox", "chrome", "ios", "android", "java", "wsl"])),
+        options: &[&PROXY_PORT, &PROXY_ADDRESS, &CA_DIR],
+    },
+];
+
+/// The meaning of exit codes.
+pub(crate) const EXIT_CODES: &str = "0: success. 1: the command failed, or the bundle is incomplete. 2: usage error.\n\
+    \ncapture run exits with its command's exit code: 128 plus the signal's number if a signal ended the command, 127 if it \
+    was not found, 126 if it cannot be executed. If the command succeeded and the bundle is incomplete, the exit code is 1.";
