@@ -24,8 +24,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 ///
 /// Commands that show, explain or remove something never create a CA: `path`, `show`, `uninstall` and `help`. Commands that put
 /// the certificate to use create a missing CA: `export`, `env` and `install` (also with `--dry-run`, since the printed commands
-/// contain the fingerprint). They create it in the default folder, but in a folder given with `--ca-dir` only if that folder
-/// exists: otherwise the path is probably mistyped. `env --unset` needs no CA. (A capture creates the folder too.)
+/// contain the fingerprint). They create it in the default directory. In a directory given with `--ca-dir` they create it only if
+/// that directory exists: otherwise the path is probably mistyped. `env --unset` needs no CA. A capture creates the CA and its
+/// directory.
 pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> Result<(), String> {
     let dir = request.dir.as_deref();
     let text: Vec<u8> = match request.action {
@@ -80,7 +81,7 @@ fn open_existing(dir: Option<&Path>) -> Result<CaCertificate, String> {
     }
 }
 
-/// Opens the CA, or creates it in the default folder or in an existing one.
+/// Opens the CA. A missing one is created in the default directory or in an existing one.
 fn open_or_create(dir: Option<&Path>) -> Result<CaCertificate, String> {
     match dir {
         Some(given) if !given.is_dir() => Err(missing_ca(dir)?),
@@ -88,15 +89,15 @@ fn open_or_create(dir: Option<&Path>) -> Result<CaCertificate, String> {
     }
 }
 
-/// Returns the error for a folder without a CA, with its remedy.
+/// Returns the error for a directory without a CA, with its remedy.
 fn missing_ca(dir: Option<&Path>) -> Result<String, String> {
-    let folder = CaCertificate::folder(dir).map_err(|e| advice::error_line(&e))?;
-    let problem = format!("no CA in {}", folder.display());
+    let directory = CaCertificate::folder(dir).map_err(|e| advice::error_line(&e))?;
+    let problem = format!("no CA in {}", directory.display());
     Ok(match dir {
         None => format!("{problem}: create one with 'spectral ca export' or by starting a capture"),
         Some(given) if given.is_dir() => {
-            let folder = shell_word(&given.to_string_lossy());
-            format!("{problem}: create one with 'spectral ca export --ca-dir {folder}' or by starting a capture")
+            let given = shell_word(&given.to_string_lossy());
+            format!("{problem}: create one with 'spectral ca export --ca-dir {given}' or by starting a capture")
         }
         Some(given) if given.exists() => format!("{problem}: not a directory"),
         Some(_) => format!("{problem}: no such directory; check --ca-dir, or start a capture with it to create the CA"),

@@ -139,7 +139,7 @@ while signal.sigwaitinfo(both).si_signo == signal.SIGINT:
 print('count', count, flush=True)
 ";
 
-/// Signals delivered twice would show as a count of twice this number.
+/// The number of SIGINTs typed: large enough that double delivery cannot stay unnoticed by chance.
 const TYPED: usize = 20;
 
 #[test]

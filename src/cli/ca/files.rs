@@ -8,7 +8,7 @@ use std::path::Path;
 /// Returns the certificate's file if it is safe to pass on.
 ///
 /// # Errors
-/// If the file contains the private key too. That happens in a folder without write permission, where the certificate has no
+/// If the file contains the private key too. That happens in a directory without write permission, where the certificate has no
 /// file of its own.
 pub(super) fn certificate_file(ca: &CaCertificate) -> Result<&Path, String> {
     const KEY: &[u8] = b"PRIVATE KEY";

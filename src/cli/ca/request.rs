@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) action: Action,
-    /// The CA's folder; `None` is the default folder.
+    /// The CA's directory; `None` is the default one.
     pub(crate) dir: Option<PathBuf>,
 }
 
