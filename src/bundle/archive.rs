@@ -1,41 +1,49 @@
-//! The ZIP file, and its way from `NAME.zip.part` to `NAME.zip`.
+//! The ZIP file under construction, from `NAME.zip.part` to `NAME.zip`.
 //!
 //! ```text
-//! group: body, body, trace.json ──▶ deflate ──▶ sink ─commit─▶ NAME.zip.part     all of a group or nothing of it
-//!              └─ a line each ──▶ directory (spilled)          │ ▲
-//! room: another thread copies a large body to its place ───────┼─┘               its group lists it once it is whole
-//! finish: ─────────────────────────▶ its lines, end, fsync ────┤
-//!   NAME.zip.bak ◀── NAME.zip ◀────────────────── rename ──────┘
+//! group: body, body, trace.json ──▶ deflate ──▶ buffered file ─commit─▶ NAME.zip.part    a group is all or nothing
+//!              └─ central headers ──▶ directory (spilled)         │ ▲
+//! reservation: another thread writes a large body to its place ───┼─┘    its group lists it once it is complete
+//! finish: ──────────────────────▶ directory, end record, fsync ───┤
+//!   NAME.zip.bak ◀── NAME.zip ◀────────────────────── rename ─────┘
 //! ```
 //!
-//! What groups wrote has left the process when [`Archive::commit`] returns, with its sizes in the local headers: after
-//! a crash it can be recovered. Many small groups that are staged are one system call. The file with the output's own name
-//! is always a whole bundle, the old or the new one.
+//! When [`Archive::commit`] returns, the kernel has the committed groups, with sizes in their local headers, so that they can be
+//! recovered after a crash. Small groups are staged, and many of them are written by one system call. The file called `NAME.zip` is
+//! a complete bundle at every moment, the old or the new one.
 //!
-//! We write ZIP ourselves for three reasons: nothing of an entry stays in memory, a group is all or nothing whatever fails,
-//! and a header is there only once its entry is whole, so that a file that was cut off anywhere says by itself what is good.
+//! This is our own ZIP writer for three reasons. Nothing of an entry stays in memory. A group is all or nothing, whatever fails. A
+//! header is written only once its entry is complete, so that a truncated file shows which entries are good.
 
 use super::spill::Spill;
 use crate::error::Error;
 use buffered_file::BufferedFile;
+use deflate::MAX_WHOLE_BYTES;
+use dos_time::DosDateTime;
 use flate2::Crc;
-use records::DosDateTime;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use unfinished::UnfinishedBundle;
 
 pub(crate) use deflate::Deflater;
-use deflate::WHOLE;
-pub(crate) use records::{CompressionMethod, EntryHeader};
+pub(crate) use file_range::FileRange;
+pub(crate) use headers::{CompressionMethod, EntryHeader};
+pub use read_error::{EntryError, OpenError};
 pub(crate) use reservation::Reservation;
-pub(crate) use unfinished::{FinishError, UnfinishedState, folder};
+pub(crate) use unfinished::{FinishError, UnfinishedState, directory_of};
 pub(crate) use zip_reader::ZipReader;
 
 pub(crate) mod buffered_file;
 mod deflate;
+mod dos_time;
+mod end_records;
+mod file_range;
+mod headers;
 pub(crate) mod index;
-mod records;
+mod le;
+pub(crate) mod located_entry;
+mod read_error;
 mod reservation;
 pub(crate) mod scan;
 pub(crate) mod unfinished;
@@ -43,172 +51,175 @@ mod zip_reader;
 
 /// A bundle being written.
 pub(crate) struct Archive {
-    sink: BufferedFile,
-    /// Up to here all has left the process.
+    file: BufferedFile,
+    /// The end of what the kernel has.
     committed: Checkpoint,
-    /// Up to here all groups are whole.
+    /// The end of the last complete group.
     staged: Checkpoint,
+    /// The central headers of committed entries.
     directory: Spill,
-    /// The directory's lines for what is not committed.
-    lines: Vec<u8>,
-    /// How many lines there are in all.
+    /// The central headers of uncommitted entries.
+    uncommitted_headers: Vec<u8>,
+    /// The number of entries, uncommitted ones included.
     count: u64,
-    entry: Option<OpenEntry>,
+    open_entry: Option<OpenEntry>,
     deflater: Deflater,
-    /// Whether small entries are stored as they are.
+    /// True if small entries are stored uncompressed.
     is_hurried: bool,
-    /// For entries that are written before they are added.
+    /// Reused by [`Archive::add_written`].
     scratch: Vec<u8>,
     date: DosDateTime,
-    part: UnfinishedBundle,
+    unfinished: UnfinishedBundle,
 }
 
-/// A place between two groups.
+/// A position between two groups.
 #[derive(Clone, Copy, Default)]
 struct Checkpoint {
-    /// Where it is in the file.
+    /// The offset in the file.
     end: u64,
-    /// How many entries lie before it.
+    /// The number of entries before it.
     count: u64,
-    /// How much of the uncommitted lines is theirs.
-    lines: usize,
+    /// The length of `uncommitted_headers` that belongs to entries before it.
+    headers_len: usize,
 }
 
-/// An entry under way. Until it ends there are zeros where its header will be.
+/// An entry whose content is being written. Its header is zeros in the file until it ends.
 struct OpenEntry {
-    entry: EntryHeader,
+    header: EntryHeader,
     note: Vec<u8>,
-    at: u64,
-    /// It was begun with the promise to be no larger.
-    most: u64,
+    offset: u64,
+    /// The limit that its author declared.
+    max_size: u64,
     crc: Crc,
 }
 
 impl Archive {
-    /// Opens `output`'s part, with `modified` (since the epoch) as the time of all entries. The parts of others that were
-    /// in the way are returned too; they stay.
+    /// Creates the unfinished bundle of `output`. All entries get the time `modified`, since the epoch. Also returns the paths of
+    /// other unfinished bundles of that name, which are left alone.
     pub(crate) fn create(output: &Path, modified: Duration) -> Result<(Self, Vec<PathBuf>), Error> {
-        let (file, part, others) = UnfinishedBundle::create(output)?;
+        let (file, unfinished, others) = UnfinishedBundle::create(output)?;
         let archive = Self {
-            sink: BufferedFile::new(file),
+            file: BufferedFile::new(file),
             committed: Checkpoint::default(),
             staged: Checkpoint::default(),
-            directory: Spill::new(folder(part.output()).to_owned()),
-            lines: Vec::new(),
+            directory: Spill::new(directory_of(unfinished.output()).to_owned()),
+            uncommitted_headers: Vec::new(),
             count: 0,
-            entry: None,
+            open_entry: None,
             deflater: Deflater::new(),
             is_hurried: false,
             scratch: Vec::new(),
             date: DosDateTime::new(modified),
-            part,
+            unfinished,
         };
         Ok((archive, others))
     }
 
-    /// Whether to store small entries as they are: compressing them takes longer than all else that is done for them here.
+    /// Sets whether small entries are stored uncompressed: compressing one takes longer than everything else here.
     pub(crate) fn hurry(&mut self, is_hurried: bool) {
         self.is_hurried = is_hurried;
     }
 
-    /// Where the bundle is until it is finished.
+    /// The path of the bundle until it is finished.
     pub(crate) fn unfinished_path(&self) -> &Path {
-        self.part.path()
+        self.unfinished.path()
     }
 
-    /// Writes entries that belong together: `fill` begins each with [`Archive::entry`] and writes it. If anything
-    /// fails, or `fill` panics, none of them is in the archive, and the next group takes their place.
+    /// Writes and commits the entries that `fill` adds, as one group. If anything fails or `fill` panics, none of them is in the
+    /// archive, and the next group takes their place.
     pub(crate) fn group(&mut self, fill: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
         self.stage(fill)?;
         self.commit().inspect_err(|_| self.rollback())
     }
 
-    /// As [`Archive::group`], but the group may wait here for [`Archive::commit`].
+    /// As [`Archive::group`], but leaves the group staged for a later [`Archive::commit`].
     pub(crate) fn stage(&mut self, fill: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
-        self.undo()?;
+        self.discard_unstaged()?;
         let result = fill(self).and_then(|()| self.end_entry());
         match result {
-            Ok(()) => self.staged = Checkpoint { end: self.sink.end(), count: self.count, lines: self.lines.len() },
-            // If this fails, the next group does it first.
-            Err(_) => drop(self.undo()),
+            Ok(()) => {
+                let headers_len = self.uncommitted_headers.len();
+                self.staged = Checkpoint { end: self.file.end(), count: self.count, headers_len };
+            }
+            // The next group discards again if this fails.
+            Err(_) => drop(self.discard_unstaged()),
         }
         result
     }
 
-    /// How many bytes of staged groups wait.
+    /// The number of staged bytes.
     pub(crate) fn uncommitted(&self) -> u64 {
         self.staged.end.saturating_sub(self.committed.end)
     }
 
-    /// Hands all that is staged to the system. If that fails, the groups are still staged: it can be tried again, or they
-    /// are dropped by [`Archive::rollback`].
+    /// Writes all staged groups to the file. On failure they stay staged, for another attempt or [`Archive::rollback`].
     pub(crate) fn commit(&mut self) -> io::Result<()> {
-        self.undo()?;
+        self.discard_unstaged()?;
         if self.uncommitted() > 0 {
-            self.sink.flush()?;
-            self.directory.append(&self.lines);
-            self.lines.clear();
-            self.staged.lines = 0;
+            self.file.flush()?;
+            self.directory.append(&self.uncommitted_headers);
+            self.uncommitted_headers.clear();
+            self.staged.headers_len = 0;
             self.committed = self.staged;
-            self.part.keep(true);
+            self.unfinished.keep(true);
         }
         Ok(())
     }
 
-    /// Forgets what is staged.
+    /// Discards all staged groups.
     pub(crate) fn rollback(&mut self) {
         self.staged = self.committed;
-        // If this fails, the next group does it first.
-        let _ = self.undo();
+        // The next group discards again if this fails.
+        let _ = self.discard_unstaged();
     }
 
-    /// Begins an entry of at most `most` bytes. `note` is for recovery: it stands in the local header alone.
-    pub(crate) fn entry(&mut self, name: String, most: u64, packing: CompressionMethod, note: &[u8]) -> io::Result<()> {
+    /// Begins an entry of at most `max_size` bytes, whose content is then written through [`Write`]. `note` is the recovery note in
+    /// its local header.
+    pub(crate) fn begin_entry(
+        &mut self,
+        name: String,
+        max_size: u64,
+        method: CompressionMethod,
+        note: &[u8],
+    ) -> io::Result<()> {
         self.end_entry()?;
-        let entry = EntryHeader { name, method: packing, crc: 0, compressed_size: 0, size: 0, is_zip64: most >= LARGE };
-        let header = entry.local(self.date, note)?;
-        let at = self.sink.end();
-        self.sink.append(&vec![0; header.len()])?;
-        if packing == CompressionMethod::Deflated {
+        let is_zip64 = max_size >= ZIP64_MARGIN_BYTES;
+        let header = EntryHeader { name, method, crc: 0, compressed_size: 0, size: 0, is_zip64 };
+        let offset = self.file.end();
+        self.file.append(&vec![0; header.local(self.date, note)?.len()])?;
+        if method == CompressionMethod::Deflated {
             self.deflater.begin();
         }
-        self.entry = Some(OpenEntry { entry, note: note.to_owned(), at, most, crc: Crc::new() });
+        self.open_entry = Some(OpenEntry { header, note: note.to_owned(), offset, max_size, crc: Crc::new() });
         Ok(())
     }
 
-    /// Adds an entry of which all is here; a small one is stored if packing it saves nothing.
-    pub(crate) fn add(
-        &mut self,
-        name: String,
-        bytes: &[u8],
-        packing: CompressionMethod,
-        note: &[u8],
-    ) -> io::Result<()> {
-        if bytes.len() > WHOLE {
-            self.entry(name, bytes.len() as u64, packing, note)?;
+    /// Adds an entry with the content `bytes`. A small one is stored if compression does not make it smaller.
+    pub(crate) fn add(&mut self, name: String, bytes: &[u8], method: CompressionMethod, note: &[u8]) -> io::Result<()> {
+        if bytes.len() > MAX_WHOLE_BYTES {
+            self.begin_entry(name, bytes.len() as u64, method, note)?;
             return self.write_all(bytes);
         }
         self.end_entry()?;
         let mut crc = Crc::new();
         crc.update(bytes);
-        let packed = match packing {
+        let compressed = match method {
             CompressionMethod::Deflated if !self.is_hurried => {
-                self.deflater.whole(bytes)?.filter(|packed| packed.len() < bytes.len())
+                self.deflater.whole(bytes)?.filter(|compressed| compressed.len() < bytes.len())
             }
             CompressionMethod::Deflated | CompressionMethod::Stored => None,
         };
-        let packing = if packed.is_some() { CompressionMethod::Deflated } else { CompressionMethod::Stored };
-        let content = packed.unwrap_or(bytes);
-        let (packed, size) = (content.len() as u64, bytes.len() as u64);
-        let entry =
-            EntryHeader { name, method: packing, crc: crc.sum(), compressed_size: packed, size, is_zip64: false };
-        let at = self.sink.end();
-        self.sink.append(&entry.local(self.date, note)?)?;
-        self.sink.append(content)?;
-        self.line(&entry, at)
+        let method = if compressed.is_some() { CompressionMethod::Deflated } else { CompressionMethod::Stored };
+        let content = compressed.unwrap_or(bytes);
+        let (compressed_size, size) = (content.len() as u64, bytes.len() as u64);
+        let header = EntryHeader { name, method, crc: crc.sum(), compressed_size, size, is_zip64: false };
+        let offset = self.file.end();
+        self.file.append(&header.local(self.date, note)?)?;
+        self.file.append(content)?;
+        self.add_to_directory(&header, offset)
     }
 
-    /// The same, of what `write` writes.
+    /// As [`Archive::add`], with the content that `write` produces.
     pub(crate) fn add_written(
         &mut self,
         name: String,
@@ -218,171 +229,181 @@ impl Archive {
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
         let added = write(&mut bytes).and_then(|()| self.add(name, &bytes, CompressionMethod::Deflated, note));
-        if bytes.capacity() <= PIECE {
+        if bytes.capacity() <= BLOCK_BYTES {
             self.scratch = bytes;
         }
         added
     }
 
-    /// Adds an entry that is packed already: `content` has its `packed` bytes.
-    pub(crate) fn copy(&mut self, entry: EntryHeader, note: &[u8], content: &mut dyn Read) -> io::Result<()> {
+    /// Adds an entry that is compressed already: `content` yields its `compressed_size` bytes.
+    pub(crate) fn copy(&mut self, header: EntryHeader, note: &[u8], content: &mut dyn Read) -> io::Result<()> {
         self.end_entry()?;
-        let entry = EntryHeader { is_zip64: entry.size.max(entry.compressed_size) >= LARGE, ..entry };
-        let header = entry.local(self.date, note)?;
-        let at = self.sink.end();
-        self.sink.append(&vec![0; header.len()])?;
-        in_pieces(content, entry.compressed_size, &mut |piece| self.sink.append(piece))?;
-        self.sink.patch(at, &header)?;
-        self.line(&entry, at)
+        let header = with_zip64(header);
+        let local = header.local(self.date, note)?;
+        let offset = self.file.end();
+        self.file.append(&vec![0; local.len()])?;
+        copy_blocks(content, header.compressed_size, &mut |block| self.file.append(block))?;
+        self.file.patch(offset, &local)?;
+        self.add_to_directory(&header, offset)
     }
 
-    /// Leaves room for entries that are packed already, to be filled from any thread while others are written behind them. A
-    /// group lists them with [`Archive::add_reserved`] once they are whole.
+    /// Reserves space for entries that are compressed already. Any thread may fill it while further entries are appended. A group
+    /// adds them with [`Archive::add_reserved`] once they are filled.
     pub(crate) fn reserve(&mut self, entries: Vec<EntryHeader>) -> io::Result<Vec<Reservation>> {
         self.commit()?;
-        let rooms = entries.into_iter().map(|entry| self.leave_room(entry)).collect();
-        match &rooms {
+        let reservations = entries.into_iter().map(|header| self.reserve_one(header)).collect();
+        match &reservations {
             Ok(_) => {
-                self.staged.end = self.sink.end();
+                self.staged.end = self.file.end();
                 self.committed = self.staged;
-                self.part.keep(true);
+                self.unfinished.keep(true);
             }
             Err(_) => self.rollback(),
         }
-        rooms
+        reservations
     }
 
-    fn leave_room(&mut self, entry: EntryHeader) -> io::Result<Reservation> {
-        let entry = EntryHeader { is_zip64: entry.size.max(entry.compressed_size) >= LARGE, ..entry };
-        let at = self.sink.end();
-        // Not zeros: what is written behind must be found, and the checksum says whether the content came.
-        self.sink.append(&entry.local(self.date, &[])?)?;
-        let content = self.sink.end();
-        self.sink.reserve(entry.compressed_size)?;
-        let mut line = Vec::new();
-        entry.central(self.date, at, &mut line)?;
-        Ok(Reservation::new(self.sink.file(), at, content, entry.compressed_size, line))
+    fn reserve_one(&mut self, header: EntryHeader) -> io::Result<Reservation> {
+        let header = with_zip64(header);
+        let start = self.file.end();
+        // The final header, not zeros: a scan must get past the reserved space, and the checksum shows if it was filled.
+        self.file.append(&header.local(self.date, &[])?)?;
+        let content = self.file.end();
+        self.file.reserve(header.compressed_size)?;
+        let mut central = Vec::new();
+        header.append_central(self.date, start, &mut central)?;
+        Ok(Reservation::new(self.file.file(), start, content, header.compressed_size, central))
     }
 
-    /// Makes the entry in `room` one of the group.
-    pub(crate) fn add_reserved(&mut self, room: &Reservation) -> io::Result<()> {
+    /// Adds the entry of a filled reservation to the current group.
+    pub(crate) fn add_reserved(&mut self, reservation: &Reservation) -> io::Result<()> {
         self.end_entry()?;
-        self.lines.extend_from_slice(&room.line);
+        self.uncommitted_headers.extend_from_slice(&reservation.central);
         self.count = self.count.saturating_add(1);
         Ok(())
     }
 
-    /// Takes room back in which nothing will be. If others were written behind it, it stays, and the directory leaves it out.
-    pub(crate) fn release(&mut self, room: &Reservation) {
-        if self.staged.end == room.end && self.uncommitted() == 0 {
-            self.committed.end = room.at;
+    /// Gives up a reservation. Its space is reused if nothing was appended after it; otherwise the directory leaves it out.
+    pub(crate) fn release(&mut self, reservation: &Reservation) {
+        if self.staged.end == reservation.end && self.uncommitted() == 0 {
+            self.committed.end = reservation.start;
             self.rollback();
         }
     }
 
-    /// A compressor, for whoever wants to know what it would make of something.
+    /// The compressor, for estimates of how well content compresses.
     pub(crate) fn deflater(&mut self) -> io::Result<&mut Deflater> {
         self.end_entry()?;
         Ok(&mut self.deflater)
     }
 
     fn end_entry(&mut self) -> io::Result<()> {
-        let Some(OpenEntry { mut entry, note, at, crc, .. }) = self.entry.take() else { return Ok(()) };
-        if entry.method == CompressionMethod::Deflated {
-            let (sink, packed) = (&mut self.sink, &mut entry.compressed_size);
-            self.deflater.end(&mut |bytes| append(sink, packed, bytes))?;
+        let Some(OpenEntry { mut header, note, offset, crc, .. }) = self.open_entry.take() else { return Ok(()) };
+        if header.method == CompressionMethod::Deflated {
+            let (file, compressed_size) = (&mut self.file, &mut header.compressed_size);
+            self.deflater.end(&mut |bytes| append(file, compressed_size, bytes))?;
         }
-        entry.crc = crc.sum();
-        self.sink.patch(at, &entry.local(self.date, &note)?)?;
-        self.line(&entry, at)
+        header.crc = crc.sum();
+        self.file.patch(offset, &header.local(self.date, &note)?)?;
+        self.add_to_directory(&header, offset)
     }
 
-    /// Notes for the directory that `entry` is `at` its place.
-    fn line(&mut self, entry: &EntryHeader, at: u64) -> io::Result<()> {
-        // Half a line of a group that fails is taken back with the group.
-        entry.central(self.date, at, &mut self.lines)?;
+    fn add_to_directory(&mut self, header: &EntryHeader, offset: u64) -> io::Result<()> {
+        // Discarding a failed group also truncates a partial central header.
+        header.append_central(self.date, offset, &mut self.uncommitted_headers)?;
         self.count = self.count.saturating_add(1);
         Ok(())
     }
 
-    /// Leaves nothing behind: what it was made of is still there.
+    /// Lets the unfinished bundle be deleted on drop, for bundles whose sources still exist.
     pub(crate) fn abandon(&mut self) {
-        self.part.keep(false);
+        self.unfinished.keep(false);
     }
 
-    /// Takes back what does not belong to a whole group.
-    fn undo(&mut self) -> io::Result<()> {
-        let Checkpoint { end, count, lines } = self.staged;
-        self.entry = None;
-        self.lines.truncate(lines);
+    /// Discards everything after the last complete group.
+    fn discard_unstaged(&mut self) -> io::Result<()> {
+        let Checkpoint { end, count, headers_len } = self.staged;
+        self.open_entry = None;
+        self.uncommitted_headers.truncate(headers_len);
         self.count = count;
-        self.sink.rewind(end)
+        self.file.rewind(end)
     }
 
-    /// Writes the directory, makes sure that all is on the disk, and gives the bundle its name.
+    /// Writes the directory, syncs the file, and renames it to its output path, which is returned.
     pub(crate) fn finish(mut self) -> Result<PathBuf, FinishError> {
-        self.part.keep(true);
-        if let Err(cause) = self.write_end() {
-            // What a full disk left of the directory is no use to anyone.
-            let _ = self.undo();
-            return Err(self.part.finish_error(UnfinishedState::Truncated, cause));
+        self.unfinished.keep(true);
+        if let Err(cause) = self.write_directory() {
+            // Removes a partial directory, to free space on a full disk.
+            let _ = self.discard_unstaged();
+            return Err(self.unfinished.finish_error(UnfinishedState::Truncated, cause));
         }
-        self.part.place()
+        self.unfinished.finish()
     }
 
-    fn write_end(&mut self) -> io::Result<()> {
+    fn write_directory(&mut self) -> io::Result<()> {
         self.rollback();
-        self.undo()?;
-        let (mut read, mut piece) = (0, vec![0; PIECE]);
-        while read < self.directory.len() {
-            let n = self.directory.read_at(read, &mut piece)?;
-            self.sink.append(piece.get(..n).unwrap_or_default())?;
-            read = read.saturating_add(n as u64);
+        self.discard_unstaged()?;
+        let (mut len, mut block) = (0, vec![0; BLOCK_BYTES]);
+        while len < self.directory.len() {
+            let n = self.directory.read_at(len, &mut block)?;
+            self.file.append(block.get(..n).unwrap_or_default())?;
+            len = len.saturating_add(n as u64);
         }
-        self.sink.append(&records::end(self.count, read, self.committed.end))?;
-        self.sink.sync()
+        self.file.append(&end_records::end_records(self.count, len, self.committed.end))?;
+        self.file.sync()
     }
 
-    /// Goes on at `at`, behind a hole, as if so much were there.
+    /// Continues at `offset` after a hole, to test large offsets.
     #[cfg(test)]
-    fn skip_to(&mut self, at: u64) {
-        self.sink.skip_to(at);
-        (self.committed.end, self.staged.end) = (at, at);
+    fn skip_to(&mut self, offset: u64) {
+        self.file.skip_to(offset);
+        (self.committed.end, self.staged.end) = (offset, offset);
     }
 }
 
+/// Writes the content of the entry that [`Archive::begin_entry`] began.
 impl Write for Archive {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(begun) = &mut self.entry else { return Err(io::Error::other("no entry was begun")) };
-        begun.crc.update(bytes);
-        begun.entry.size = begun.entry.size.saturating_add(bytes.len() as u64);
-        if begun.entry.size > begun.most {
-            return Err(io::Error::other("an entry is larger than was said"));
+        let Some(entry) = &mut self.open_entry else { return Err(io::Error::other("no entry was begun")) };
+        entry.crc.update(bytes);
+        entry.header.size = entry.header.size.saturating_add(bytes.len() as u64);
+        if entry.header.size > entry.max_size {
+            return Err(io::Error::other("an entry exceeds its declared size"));
         }
-        let (sink, packed) = (&mut self.sink, &mut begun.entry.compressed_size);
-        match begun.entry.method {
-            CompressionMethod::Deflated => self.deflater.push(bytes, &mut |bytes| append(sink, packed, bytes))?,
-            CompressionMethod::Stored => append(sink, packed, bytes)?,
+        let (file, compressed_size) = (&mut self.file, &mut entry.header.compressed_size);
+        match entry.header.method {
+            CompressionMethod::Deflated => {
+                self.deflater.push(bytes, &mut |bytes| append(file, compressed_size, bytes))?;
+            }
+            CompressionMethod::Stored => append(file, compressed_size, bytes)?,
         }
         Ok(bytes.len())
     }
 
-    /// Does nothing, as [`Archive::group`] does it at its end, and in the middle of an entry it would cost compression.
+    /// Does nothing: [`Archive::commit`] flushes, and a flush within an entry would cost compression.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Hands the next `left` bytes of `content` to `take`.
-fn in_pieces(content: &mut dyn Read, mut left: u64, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    let mut piece = vec![0; usize::try_from(left).map_or(PIECE, |left| left.min(PIECE))];
-    while left > 0 {
-        let most = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-        match content.read(piece.get_mut(..most).unwrap_or_default()) {
+fn with_zip64(header: EntryHeader) -> EntryHeader {
+    EntryHeader { is_zip64: header.size.max(header.compressed_size) >= ZIP64_MARGIN_BYTES, ..header }
+}
+
+/// Passes the next `remaining` bytes of `content` to `sink`.
+fn copy_blocks(
+    content: &mut dyn Read,
+    mut remaining: u64,
+    sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let block_len = |remaining| usize::try_from(remaining).map_or(BLOCK_BYTES, |len| len.min(BLOCK_BYTES));
+    let mut block = vec![0; block_len(remaining)];
+    while remaining > 0 {
+        match content.read(block.get_mut(..block_len(remaining)).unwrap_or_default()) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(n) => {
-                take(piece.get(..n).unwrap_or_default())?;
-                left = left.saturating_sub(n as u64);
+                sink(block.get(..n).unwrap_or_default())?;
+                remaining = remaining.saturating_sub(n as u64);
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
@@ -391,16 +412,16 @@ fn in_pieces(content: &mut dyn Read, mut left: u64, take: &mut dyn FnMut(&[u8]) 
     Ok(())
 }
 
-fn append(sink: &mut BufferedFile, packed: &mut u64, bytes: &[u8]) -> io::Result<()> {
-    *packed = packed.saturating_add(bytes.len() as u64);
-    sink.append(bytes)
+fn append(file: &mut BufferedFile, compressed_size: &mut u64, bytes: &[u8]) -> io::Result<()> {
+    *compressed_size = compressed_size.saturating_add(bytes.len() as u64);
+    file.append(bytes)
 }
 
-/// From here on an entry has room for sizes past 4 GiB: what does not compress grows, by an eighth at most.
-const LARGE: u64 = 3 << 30;
+/// Entries from this size on have ZIP64 sizes. Below 4 GiB, because incompressible content grows, by an eighth at most.
+const ZIP64_MARGIN_BYTES: u64 = 3 << 30;
 
-/// What is copied goes in pieces of this size: larger ones leave the processor's cache.
-const PIECE: usize = 128 * 1024;
+/// Content is copied in blocks of this size: larger ones do not fit the processor's cache.
+const BLOCK_BYTES: usize = 128 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The JSON of a bundle: every field in the order that its readers know, nulls written out.
+//! The JSON documents of a bundle. Every field is written, in the order that readers know, nulls included.
 //!
 //! ```text
 //! manifest.json            Manifest
@@ -8,63 +8,63 @@
 //! timeline.json            Timeline
 //! ```
 //!
-//! Written as declared here, and read with tolerance: other producers leave fields out and have some of their own.
+//! The declarations below are the order in the file. Reading is tolerant: other producers omit fields and add their own.
 
 use crate::wire::headers::Headers;
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
-use std::hash::{BuildHasher, RandomState};
 
-/// The session.
+/// The manifest: the capture as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Manifest {
-    /// The version of the format, "1.0.0".
+    /// The version of the bundle format, "1.0.0".
     pub format_version: String,
     /// A random UUID.
     pub capture_id: String,
-    /// When the capture began, in ISO 8601 with an offset.
+    /// The start of the capture, in ISO 8601 with an offset.
     pub created_at: String,
-    /// What was captured.
+    /// The captured app.
     pub app: App,
-    /// The browser, if one captured.
+    /// The browser, if the browser extension captured.
     pub browser: Option<Browser>,
-    /// The version of the browser extension that captured. Written as null, as readers take a missing one for theirs.
+    /// The version of the browser extension, if it captured. Written as null otherwise: readers take a missing field for
+    /// "0.1.0".
     pub extension_version: Option<String>,
-    /// How long the capture took.
+    /// The duration of the capture in milliseconds.
     pub duration_ms: u64,
-    /// How many there are of each.
+    /// The number of items of each kind.
     pub stats: Stats,
-    /// "proxy". Readers take a missing one for "chrome_extension".
+    /// "proxy". Readers take a missing field for "chrome_extension".
     pub capture_method: Option<String>,
 }
 
-/// What was captured.
+/// The captured app.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct App {
-    /// The stem of the bundle's name.
+    /// The stem of the bundle's file name.
     pub name: String,
-    /// The origin with the most traces, or nothing.
+    /// The origin with the most exchanges; empty if there is none.
     pub base_url: String,
-    /// The same as the name, or a page's title.
+    /// The name, or the title of a web page.
     pub title: String,
 }
 
-/// A browser that captured.
+/// The browser of a capture by the browser extension.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Browser {
-    /// Its name.
+    /// The name of the browser.
     pub name: String,
-    /// Its version.
+    /// The version of the browser.
     pub version: String,
 }
 
-/// How many there are of each.
+/// The number of items of each kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -75,68 +75,68 @@ pub struct Stats {
     pub ws_connection_count: u64,
     /// Messages of all WebSockets.
     pub ws_message_count: u64,
-    /// What a browser's user did; always 0 from a proxy.
+    /// Contexts, which only the browser extension records.
     pub context_count: u64,
 }
 
-/// One HTTP exchange. `H` is what its header fields are in, `S` what other text is.
+/// An HTTP exchange. `H` is the type of the header list, `S` the type of other text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, bound(deserialize = "H: Default + Deserialize<'de>, S: Default + Deserialize<'de>"))]
 #[non_exhaustive]
 pub struct Trace<H = Vec<Header>, S = String> {
-    /// `t_0001`; in the order in which exchanges completed.
+    /// `t_0001`. Numbers follow the order in which exchanges complete.
     pub id: S,
-    /// When it started, in milliseconds since the epoch.
+    /// The start of the exchange in milliseconds since the epoch.
     pub timestamp: u64,
     /// "http".
     pub r#type: S,
-    /// What was asked.
+    /// The request.
     pub request: Request<H, S>,
-    /// What was answered.
+    /// The response.
     pub response: Response<H, S>,
-    /// How long its parts took.
+    /// The duration of each phase.
     pub timing: Timing,
-    /// Who asked.
+    /// The initiator of the request.
     pub initiator: Initiator<S>,
-    /// What a browser's user did to cause it.
+    /// The ids of contexts that caused it, from the browser extension.
     pub context_refs: Vec<String>,
 }
 
-/// What was asked.
+/// The request of an exchange.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Request<H = Vec<Header>, S = String> {
-    /// In its original case.
+    /// The method, case preserved.
     pub method: S,
-    /// As the client meant it.
+    /// The URL that the client requested.
     pub url: S,
-    /// In wire order.
+    /// Header fields, then trailer fields, in wire order.
     pub headers: H,
-    /// Relative to `traces/`; null where the body is empty.
+    /// The file of the body, relative to `traces/`; null if the body is empty.
     pub body_file: Option<S>,
-    /// The size of that file.
+    /// The size of the stored body in bytes.
     pub body_size: u64,
-    /// The codings that are still on the body, if any.
+    /// The content codings that the stored body still has, if it could not be decoded.
     pub body_encoding: Option<S>,
 }
 
-/// What was answered.
+/// The response of an exchange.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Response<H = Vec<Header>, S = String> {
-    /// 0 if there was no answer.
+    /// The status code; 0 if there was no response.
     pub status: u16,
-    /// The reason phrase; without an answer, why there is none.
+    /// The reason phrase; without a response, the reason why there is none.
     pub status_text: S,
-    /// In wire order.
+    /// Header fields, then trailer fields, in wire order.
     pub headers: H,
-    /// Relative to `traces/`; null where the body is empty.
+    /// The file of the body, relative to `traces/`; null if the body is empty.
     pub body_file: Option<S>,
-    /// The size of that file.
+    /// The size of the stored body in bytes.
     pub body_size: u64,
-    /// The codings that are still on the body, if any.
+    /// The content codings that the stored body still has, if it could not be decoded.
     pub body_encoding: Option<S>,
 }
 
@@ -145,91 +145,91 @@ pub struct Response<H = Vec<Header>, S = String> {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Header<S = String> {
-    /// In its original case.
+    /// The field name, case preserved.
     pub name: S,
-    /// Without outer blanks.
+    /// The field value, without leading and trailing spaces and tabs.
     pub value: S,
 }
 
-/// How long the parts of an exchange took, in milliseconds.
+/// The duration of each phase of an exchange, in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Timing {
-    /// Resolving the name; 0 on a connection that is there.
+    /// DNS resolution; 0 on a reused connection.
     pub dns_ms: f64,
-    /// Connecting; 0 on a connection that is there.
+    /// The TCP connect; 0 on a reused connection.
     pub connect_ms: f64,
-    /// The TLS handshake; 0 on a connection that is there.
+    /// The TLS handshake; 0 on a reused connection.
     pub tls_ms: f64,
-    /// First to last byte of the request.
+    /// From the first to the last byte of the request.
     pub send_ms: f64,
-    /// Last byte of the request to first byte of the response.
+    /// From the last byte of the request to the first byte of the response.
     pub wait_ms: f64,
-    /// First to last byte of the response.
+    /// From the first to the last byte of the response.
     pub receive_ms: f64,
-    /// All of it.
+    /// From the start, including the phases above, to the end.
     pub total_ms: f64,
 }
 
-/// Who asked.
+/// The initiator of a request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Initiator<S = String> {
     /// "proxy".
     pub r#type: S,
-    /// The script, if a browser knows it.
+    /// The script, if the browser extension captured.
     pub url: Option<S>,
     /// The line in the script.
     pub line: Option<u64>,
 }
 
-/// One WebSocket.
+/// A WebSocket.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct WebSocket {
-    /// `ws_0001`; in the order in which they opened.
+    /// `ws_0001`. Numbers follow the order in which WebSockets open.
     pub id: String,
-    /// When the upgrade was asked for, in milliseconds since the epoch.
+    /// The time of the upgrade request in milliseconds since the epoch.
     pub timestamp: u64,
-    /// `ws://` or `wss://`.
+    /// The URL, `ws://` or `wss://`.
     pub url: String,
-    /// The trace of the handshake.
+    /// The id of the handshake's exchange.
     pub handshake_trace_ref: Option<String>,
     /// The negotiated subprotocol, if any.
     pub protocols: Vec<String>,
-    /// How many messages there are.
+    /// The number of messages.
     pub message_count: u64,
-    /// What a browser's user did to cause it.
+    /// The ids of contexts that caused it, from the browser extension.
     pub context_refs: Vec<String>,
 }
 
-/// One WebSocket message. `S` is what its text is.
+/// A WebSocket message. `S` is the type of text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, bound(deserialize = "S: Default + Deserialize<'de>"))]
 #[non_exhaustive]
 pub struct Message<S = String> {
     /// `ws_0001_m001`.
     pub id: S,
-    /// The WebSocket, `ws_0001`.
+    /// The id of the WebSocket, `ws_0001`.
     pub connection_ref: S,
-    /// When its last byte came, in milliseconds since the epoch.
+    /// The time of the message's last byte in milliseconds since the epoch.
     pub timestamp: u64,
     /// "send" (client to server) or "receive".
     pub direction: S,
     /// "text", "binary", "ping", "pong" or "close".
     pub opcode: S,
-    /// Relative to `ws/`; null where the payload is empty.
+    /// The file of the payload, relative to `ws/`; null if the payload is empty.
     pub payload_file: Option<S>,
-    /// The size of that file.
+    /// The size of the stored payload in bytes.
     pub payload_size: u64,
-    /// What a browser's user did to cause it.
+    /// The ids of contexts that caused it, from the browser extension.
     pub context_refs: Vec<String>,
 }
 
-/// What a browser's user did. Only its name and its time matter here.
+/// A user's action in a browser, recorded by the browser extension. Its other fields are carried unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Context {
@@ -239,53 +239,34 @@ pub(crate) struct Context {
     pub(crate) rest: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Every item once, by time.
+/// All items by time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Timeline {
-    /// In order.
+    /// The events in order.
     pub events: Vec<TimelineEvent>,
 }
 
-/// One item's place in time.
+/// An event of the timeline.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct TimelineEvent {
-    /// The item's own.
+    /// The timestamp of the item.
     pub timestamp: u64,
     /// "trace", "ws_open", "ws_message", or "context" from a browser.
     pub r#type: String,
-    /// The item's id.
+    /// The id of the item.
     pub r#ref: String,
 }
 
-/// An item's name, made of counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Id {
-    Trace(u32),
-    WebSocket(u32),
-    Message(u32, u32),
-}
-
-impl std::fmt::Display for Id {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Trace(n) => write!(f, "t_{n:04}"),
-            Self::WebSocket(n) => write!(f, "ws_{n:04}"),
-            Self::Message(socket, n) => write!(f, "ws_{socket:04}_m{n:03}"),
-        }
-    }
-}
-
 impl<'a> Header<Cow<'a, str>> {
-    /// As a bundle shows it.
+    /// Returns a field as bundles store it, from its bytes on the wire.
     pub(crate) fn new(name: &'a [u8], value: &'a [u8]) -> Self {
-        let blank = [' ', '\t'];
         let value = match text(value) {
-            Cow::Borrowed(value) => value.trim_matches(blank).into(),
-            Cow::Owned(value) => value.trim_matches(blank).to_owned().into(),
+            Cow::Borrowed(value) => value.trim_matches(WHITESPACE).into(),
+            Cow::Owned(value) => value.trim_matches(WHITESPACE).to_owned().into(),
         };
         Self { name: text(name), value }
     }
@@ -296,14 +277,14 @@ impl<'a> Header<Cow<'a, str>> {
     }
 }
 
-/// The fields as they came, for writing them without copying each.
+/// Serializes header fields without copying them.
 impl Serialize for Headers {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter().map(|(name, value)| Header::new(name, value)))
     }
 }
 
-/// Text from the wire. What is not UTF-8 is Latin-1, which cannot fail: one bad byte must not spoil a bundle.
+/// Decodes text from the wire: as UTF-8, else as Latin-1, which cannot fail.
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
@@ -311,33 +292,15 @@ pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// A random UUID (version 4, RFC 9562 section 5.4) of `random` bits.
-fn uuid4(random: u128) -> String {
-    let bits = random & !(0xf << 76) & !(0b11 << 62) | (0x4 << 76) | (0b10 << 62);
-    let hex = format!("{bits:032x}");
-    let part = |from, to| hex.get(from..to).unwrap_or_default();
-    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
-}
-
-/// Whether `text` is a UUID as we write them.
-pub(crate) fn is_uuid(text: &str) -> bool {
-    let is_hyphen = |at| matches!(at, 8 | 13 | 18 | 23);
-    let fits = |(at, b): (usize, u8)| if is_hyphen(at) { b == b'-' } else { b.is_ascii_hexdigit() };
-    text.len() == 36 && text.bytes().enumerate().all(fits)
-}
-
-/// A UUID that nobody has had.
-pub(crate) fn new_uuid() -> String {
-    let random = |seed: u64| u128::from(RandomState::new().hash_one(seed));
-    uuid4(random(0) << 64 | random(1))
-}
+/// Optional whitespace around field values (RFC 9110 section 5.6.3).
+const WHITESPACE: [char; 2] = [' ', '\t'];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn is_written_to_the_letter() {
+    fn traces_are_written_field_by_field() {
         let trace: Trace = Trace {
             id: "t_0001".into(),
             timestamp: 1,
@@ -395,17 +358,10 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_utf8_is_latin1() {
+    fn decodes_invalid_utf8_as_latin1() {
         assert_eq!(text("grün".as_bytes()), "grün");
         assert_eq!(text(b"gr\xfcn"), "grün");
         assert_eq!(Header::new(b"X", b"\t caf\xe9 ").value, "café");
         assert_eq!(Header::new(b"X", b" \t ").value, "");
-    }
-
-    #[test]
-    fn uuids_have_version_4() {
-        assert_eq!(uuid4(0), "00000000-0000-4000-8000-000000000000");
-        assert_eq!(uuid4(u128::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
-        assert!(is_uuid(&new_uuid()) && !is_uuid("") && !is_uuid(&"f".repeat(36)));
     }
 }

@@ -1,14 +1,16 @@
-//! The bundle file: its ZIP archive, its JSON documents, and reading both back.
+//! The bundle file: its ZIP archive, its JSON documents, and a reader for both.
 //!
-//! Nothing here touches a socket.
+//! The format is a contract with the readers of bundles: the JSON documents have every field in a fixed order.
 
 pub(crate) mod archive;
 pub(crate) mod format;
+pub(crate) mod id;
 pub(crate) mod iso8601;
 mod json;
 pub mod reader;
 pub(crate) mod recovery_note;
 pub(crate) mod session;
 pub(crate) mod spill;
-pub(crate) mod string_arena;
+mod string_arena;
 pub(crate) mod timeline;
+pub(crate) mod uuid;

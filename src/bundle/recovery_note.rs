@@ -1,13 +1,15 @@
-//! What only recovery has to know, in a field of the local headers that ordinary readers skip.
+//! The recovery note: an extra field of local headers with facts that only recovery needs. Other ZIP readers skip it.
 //!
 //! ```text
-//! first JSON of a bundle       capture: id, created, name      the manifest comes at the end, and may never come
-//! JSON of a handshake          opens: socket, protocols        so does the socket's own JSON
+//! first JSON of a bundle       capture: id, created, name      otherwise only in the manifest, written last
+//! JSON of a handshake          opens: socket, protocols        otherwise only in the WebSocket's JSON, written at its end
 //! ```
+//!
+//! Encoded as JSON. The field names are part of the file format.
 
 use serde::{Deserialize, Serialize};
 
-/// What stands beside an entry.
+/// The recovery note of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct RecoveryNote {
@@ -17,56 +19,55 @@ pub(crate) struct RecoveryNote {
     pub(crate) opens: Option<OpenedWebSocket>,
 }
 
-/// The capture that the entry is of.
+/// The capture that the bundle belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct CaptureIdentity {
-    /// Its UUID.
+    /// A UUID.
     pub(crate) id: String,
-    /// When it began, in microseconds since the epoch.
+    /// The start of the capture in microseconds since the epoch.
     pub(crate) created: u64,
-    /// The stem of the output's name.
+    /// The stem of the output's file name.
     pub(crate) name: String,
 }
 
-/// The WebSocket that an exchange opens.
+/// The WebSocket that a handshake opens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct OpenedWebSocket {
-    /// Its number.
+    /// The number in its id.
     pub(crate) socket: u32,
-    /// The negotiated subprotocol.
+    /// The negotiated subprotocol, if any.
     pub(crate) protocols: Vec<String>,
 }
 
 impl RecoveryNote {
-    /// As it stands in a header, empty if there is nothing to say.
+    /// Returns the content of the extra field; empty for an empty note. Leaves out subprotocols that would exceed the limit.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let json = |note: &Self| if *note == Self::default() { Ok(Vec::new()) } else { serde_json::to_vec(note) };
         let mut encoded = json(self).unwrap_or_default();
-        if encoded.len() > MOST {
-            // A subprotocol of that length has no meaning to anyone.
+        if encoded.len() > MAX_NOTE_BYTES {
             let opens = self.opens.as_ref().map(|opens| OpenedWebSocket { protocols: Vec::new(), ..*opens });
             encoded = json(&Self { opens, capture: self.capture.clone() }).unwrap_or_default();
         }
         encoded
     }
 
-    /// Reads what [`RecoveryNote::encode`] wrote; anything else says nothing.
+    /// Decodes an extra field. Returns an empty note if it is invalid.
     pub(crate) fn decode(encoded: &[u8]) -> Self {
         serde_json::from_slice(encoded).unwrap_or_default()
     }
 }
 
-/// All extra fields of an entry share 64 KiB; file systems allow names of 255 bytes.
-const MOST: usize = 32 * 1024;
+/// The largest note: all extra fields of an entry share 64 KiB.
+const MAX_NOTE_BYTES: usize = 32 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn is_read_as_it_was_written() {
+    fn notes_round_trip() {
         let capture = Some(CaptureIdentity { id: "x".into(), created: 5, name: "ü\"".into() });
         let opens = |protocol: &str| Some(OpenedWebSocket { socket: 3, protocols: vec![protocol.into()] });
         for note in [
@@ -77,11 +78,15 @@ mod tests {
             assert_eq!(RecoveryNote::decode(&note.encode()), note);
         }
         assert!(RecoveryNote::default().encode().is_empty());
-        let long = RecoveryNote { capture: capture.clone(), opens: opens(&"x".repeat(MOST)) };
-        assert_eq!(
-            RecoveryNote::decode(&long.encode()),
-            RecoveryNote { capture, opens: Some(OpenedWebSocket { socket: 3, protocols: vec![] }) }
-        );
         assert_eq!(RecoveryNote::decode(b"\xff"), RecoveryNote::default());
+    }
+
+    #[test]
+    fn leaves_out_subprotocols_that_are_too_long() {
+        let capture = Some(CaptureIdentity { id: "x".into(), created: 5, name: "ü\"".into() });
+        let protocols = vec!["x".repeat(MAX_NOTE_BYTES)];
+        let long = RecoveryNote { capture: capture.clone(), opens: Some(OpenedWebSocket { socket: 3, protocols }) };
+        let opens = Some(OpenedWebSocket { socket: 3, protocols: vec![] });
+        assert_eq!(RecoveryNote::decode(&long.encode()), RecoveryNote { capture, opens });
     }
 }

@@ -1,127 +1,157 @@
-//! What a bundle says of itself: counts, the app's origin, every item's time; its manifest and its timeline at the end.
+//! The facts about a whole bundle: counts, origins, and every item's time. Writes them at the end, as timeline and manifest.
 
-use super::archive::{Archive, CompressionMethod, folder};
-use super::format::{self, Id, new_uuid};
-use super::iso8601;
-use super::json;
-use super::timeline::{Event, Timeline};
+use super::archive::{Archive, CompressionMethod, directory_of};
+use super::format::{App, Manifest, Stats};
+use super::id::{Id, ItemKind};
+use super::timeline::Timeline;
+use super::{iso8601, json, uuid};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
-/// See above.
+/// The facts about a bundle that is being written.
 pub(crate) struct CaptureInfo {
     /// A UUID.
     pub(crate) capture_id: String,
     /// In ISO 8601.
     pub(crate) created_at: String,
-    /// The stem of the output's name.
+    /// The stem of the output's file name.
     pub(crate) name: String,
-    pub(crate) traces: u64,
-    pub(crate) websockets: u64,
-    pub(crate) messages: u64,
+    stats: Stats,
     timeline: Timeline,
-    /// How many traces each origin has.
-    origins: HashMap<String, u64>,
+    origins: OriginCounts,
 }
 
 impl CaptureInfo {
-    /// An empty one, of a capture that began at `created` (since the epoch). What is too much for memory goes beside `output`.
+    /// Returns the facts about an empty bundle of a capture that began at `created`, since the epoch. The timeline is spilled to
+    /// the directory of `output`.
     pub(crate) fn new(output: &Path, created: Duration) -> Self {
         Self {
-            capture_id: new_uuid(),
+            capture_id: uuid::new(),
             created_at: iso8601::micros(created),
             name: output.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            traces: 0,
-            websockets: 0,
-            messages: 0,
-            timeline: Timeline::new(folder(output).to_owned()),
-            origins: HashMap::new(),
+            stats: Stats::default(),
+            timeline: Timeline::new(directory_of(output).to_owned()),
+            origins: OriginCounts::default(),
         }
     }
 
-    /// Whether nothing is in the bundle yet.
+    /// True if the bundle has no items.
     pub(crate) fn is_empty(&self) -> bool {
         self.timeline.len() == 0
     }
 
-    /// The exchange `number` is in the bundle.
-    pub(crate) fn trace(&mut self, number: u32, timestamp: u64, url: &str) {
-        self.traces = self.traces.saturating_add(1);
-        self.timeline.push(Event { timestamp, id: Id::Trace(number) });
-        if let Some(count) = self.origins.get_mut(origin(url)) {
-            *count = count.saturating_add(1);
-        } else if self.origins.len() < MOST_ORIGINS {
-            self.origins.insert(origin(url).to_owned(), 1);
+    /// The number of items of each kind.
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Adds the exchange `number` of a capture.
+    pub(crate) fn add_trace(&mut self, number: u32, timestamp: u64, url: &str) {
+        self.origins.add(url);
+        self.add(Id::Trace(number), timestamp);
+    }
+
+    /// Adds the WebSocket `number` of a capture.
+    pub(crate) fn add_websocket(&mut self, number: u32, timestamp: u64) {
+        self.add(Id::WebSocket(number), timestamp);
+    }
+
+    /// Adds message `number` of a WebSocket of a capture.
+    pub(crate) fn add_message(&mut self, websocket: u32, number: u32, timestamp: u64) {
+        self.add(Id::Message(websocket, number), timestamp);
+    }
+
+    fn add(&mut self, id: Id, timestamp: u64) {
+        self.count(id.kind());
+        self.timeline.push(timestamp, id);
+    }
+
+    /// Adds an item with an id of another producer, or of a merged bundle. `url` is the URL of an exchange.
+    pub(crate) fn add_named(&mut self, kind: ItemKind, id: &str, timestamp: u64, url: Option<&str>) {
+        if let Some(url) = url {
+            self.origins.add(url);
         }
+        self.count(kind);
+        self.timeline.push_named(timestamp, kind, id);
     }
 
-    /// The WebSocket `number` is in the bundle.
-    pub(crate) fn websocket(&mut self, number: u32, timestamp: u64) {
-        self.websockets = self.websockets.saturating_add(1);
-        self.timeline.push(Event { timestamp, id: Id::WebSocket(number) });
+    fn count(&mut self, kind: ItemKind) {
+        let count = match kind {
+            ItemKind::Trace => &mut self.stats.trace_count,
+            ItemKind::WebSocket => &mut self.stats.ws_connection_count,
+            ItemKind::Message => &mut self.stats.ws_message_count,
+            ItemKind::Context => &mut self.stats.context_count,
+        };
+        *count = count.saturating_add(1);
     }
 
-    /// Message `number` of a WebSocket is in the bundle.
-    pub(crate) fn message(&mut self, socket: u32, number: u32, timestamp: u64) {
-        self.messages = self.messages.saturating_add(1);
-        self.timeline.push(Event { timestamp, id: Id::Message(socket, number) });
-    }
-
-    /// Writes timeline and manifest.
+    /// Writes the timeline, and the manifest of a capture by this proxy.
     pub(crate) fn write(&mut self, archive: &mut Archive, duration_ms: u64) -> io::Result<()> {
-        let most = (self.origins.iter()).max_by(|(a, n), (b, m)| n.cmp(m).then_with(|| b.cmp(a)));
-        let manifest = format::Manifest {
-            format_version: "1.0.0".into(),
+        let manifest = Manifest {
             capture_id: self.capture_id.clone(),
             created_at: self.created_at.clone(),
-            app: format::App {
-                name: self.name.clone(),
-                base_url: most.map(|(origin, _)| origin.clone()).unwrap_or_default(),
-                title: self.name.clone(),
-            },
-            browser: None,
-            extension_version: None,
             duration_ms,
-            stats: format::Stats {
-                trace_count: self.traces,
-                ws_connection_count: self.websockets,
-                ws_message_count: self.messages,
-                context_count: 0,
-            },
             capture_method: Some("proxy".into()),
+            ..Manifest::default()
         };
-        let size = self.timeline.len().saturating_mul(EVENT_SIZE).saturating_add(EVENT_SIZE);
+        self.write_with(archive, manifest)
+    }
+
+    /// Writes the timeline, and `manifest` with the format version, the app and the counts set.
+    pub(crate) fn write_with(&mut self, archive: &mut Archive, manifest: Manifest) -> io::Result<()> {
+        let base_url = self.origins.most_frequent().to_owned();
+        let app = App { name: self.name.clone(), base_url, title: self.name.clone() };
+        let manifest = Manifest { format_version: "1.0.0".into(), app, stats: self.stats.clone(), ..manifest };
+        let max_size = self.timeline.max_json_bytes();
         archive.group(|archive| {
-            archive.entry("timeline.json".into(), size, CompressionMethod::Deflated, &[])?;
-            let mut piecewise = BufWriter::with_capacity(BUFFER, &mut *archive);
-            self.timeline.write(&mut piecewise)?;
-            piecewise.flush()?;
-            drop(piecewise);
-            json(archive, "manifest.json".into(), &manifest, &[])
+            archive.begin_entry("timeline.json".into(), max_size, CompressionMethod::Deflated, &[])?;
+            let mut buffered = BufWriter::with_capacity(TIMELINE_BUFFER_BYTES, &mut *archive);
+            self.timeline.write(&mut buffered)?;
+            buffered.flush()?;
+            drop(buffered);
+            add_json(archive, "manifest.json".into(), &manifest, &[])
         })
     }
 }
 
-/// Writes `value` as one entry.
-pub(crate) fn json(archive: &mut Archive, name: String, value: &impl Serialize, note: &[u8]) -> io::Result<()> {
+/// The number of exchanges of each origin.
+#[derive(Default)]
+struct OriginCounts(HashMap<String, u64>);
+
+impl OriginCounts {
+    fn add(&mut self, url: &str) {
+        let origin = origin(url);
+        if let Some(count) = self.0.get_mut(origin) {
+            *count = count.saturating_add(1);
+        } else if self.0.len() < MAX_ORIGINS {
+            self.0.insert(origin.to_owned(), 1);
+        }
+    }
+
+    /// The origin with the most exchanges, the first of ties by text; empty if there is none.
+    fn most_frequent(&self) -> &str {
+        let most = self.0.iter().max_by(|(a, n), (b, m)| n.cmp(m).then_with(|| b.cmp(a)));
+        most.map(|(origin, _)| origin.as_str()).unwrap_or_default()
+    }
+}
+
+/// Adds `value` to the archive as the JSON entry `name`.
+pub(crate) fn add_json(archive: &mut Archive, name: String, value: &impl Serialize, note: &[u8]) -> io::Result<()> {
     archive.add_written(name, note, |out| json::write(out, value))
 }
 
-/// `scheme://host[:port]`.
-pub(crate) fn origin(url: &str) -> &str {
+/// Returns the `scheme://host[:port]` of a URL.
+fn origin(url: &str) -> &str {
     let authority = url.find("://").map_or(0, |at| at.saturating_add(3));
     let path = url.get(authority..).and_then(|rest| rest.find(['/', '?', '#']));
     path.and_then(|path| url.get(..authority.saturating_add(path))).unwrap_or(url)
 }
 
-/// The origins that traces are counted for; a capture of more hosts has no app to name.
-pub(crate) const MOST_ORIGINS: usize = 10_000;
+/// The number of origins that are counted, to bound memory. A capture of more has no typical origin.
+const MAX_ORIGINS: usize = 10_000;
 
-/// An event's JSON is at most this long: two numbers of up to 20 digits in its id, one as its time.
-const EVENT_SIZE: u64 = 160;
-
-/// The timeline goes to the archive in pieces of this size.
-pub(crate) const BUFFER: usize = 64 * 1024;
+/// The timeline is passed to the archive in blocks of this size.
+const TIMELINE_BUFFER_BYTES: usize = 64 * 1024;

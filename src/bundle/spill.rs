@@ -1,4 +1,4 @@
-//! Files for what memory should not hold: beside the bundle, without a name, gone with the process.
+//! Temporary files for data that is too large for memory: beside the bundle, unlinked, gone when the process ends.
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
@@ -6,30 +6,29 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A file in `folder` that only this process can reach: new, so that no link is followed, and unlinked at once.
-pub(crate) fn unlinked(folder: &Path) -> io::Result<File> {
+/// Creates a file in `directory` and unlinks it at once, so that only this process can reach it. Follows no link.
+pub(crate) fn unlinked_file(directory: &Path) -> io::Result<File> {
     let name = format!(".spectral-{:016x}.spill", RandomState::new().hash_one(0));
-    let path = folder.join(name);
+    let path = directory.join(name);
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
 }
 
-/// Bytes to be read again at the end. They wait in memory until there are enough of them for a write, or longer if the
-/// disk takes none: appending never fails.
+/// Bytes that are appended, and read back later. They are buffered in memory, and stay there while the disk takes none:
+/// appending never fails.
 pub(crate) struct Spill {
-    folder: PathBuf,
+    directory: PathBuf,
     file: Option<File>,
-    /// How much of the file is meant.
+    /// The length of the file's valid content. A failed write may leave more.
     written: u64,
     buffer: Vec<u8>,
 }
 
 impl Spill {
-    /// Goes to a file in `folder`: one that is there from the start does not run out of descriptors later. If there is none to
-    /// be had, it is tried again.
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { file: unlinked(&folder).ok(), folder, written: 0, buffer: Vec::new() }
+    /// Opens the file now, while descriptors are available. If that fails, later appends try again.
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self { file: unlinked_file(&directory).ok(), directory, written: 0, buffer: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -38,25 +37,25 @@ impl Spill {
 
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BUFFER {
-            // If not now, then with the next.
+        if self.buffer.len() >= BUFFER_BYTES {
+            // The next append tries again if this fails.
             let _ = self.write_out();
         }
     }
 
-    /// The bytes from `at` on, as many as fit `into` and are there.
-    pub(crate) fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
-        let Some(left) = self.written.checked_sub(at).filter(|&left| left > 0) else {
-            let from = usize::try_from(at.saturating_sub(self.written)).unwrap_or(usize::MAX);
-            let rest = self.buffer.get(from..).unwrap_or_default();
+    /// Reads bytes from `offset` on, and returns how many: fewer than `into` has space for at the end or at a buffer's edge.
+    pub(crate) fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let Some(in_file) = self.written.checked_sub(offset).filter(|&n| n > 0) else {
+            let start = usize::try_from(offset.saturating_sub(self.written)).unwrap_or(usize::MAX);
+            let rest = self.buffer.get(start..).unwrap_or_default();
             let n = rest.len().min(into.len());
             into.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
             return Ok(n);
         };
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+        let max = usize::try_from(in_file).unwrap_or(usize::MAX).min(into.len());
         let file = self.file.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?;
-        match file.read_at(into.get_mut(..most).unwrap_or_default(), at)? {
-            0 if most > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        match file.read_at(into.get_mut(..max).unwrap_or_default(), offset)? {
+            0 if max > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
             n => Ok(n),
         }
     }
@@ -64,7 +63,7 @@ impl Spill {
     fn write_out(&mut self) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(unlinked(&self.folder)?),
+            none => none.insert(unlinked_file(&self.directory)?),
         };
         file.write_all_at(&self.buffer, self.written)?;
         self.written = self.len();
@@ -73,19 +72,19 @@ impl Spill {
     }
 }
 
-/// What is appended goes to the disk in pieces of this size.
-const BUFFER: usize = 64 * 1024;
+/// Appended bytes are written in blocks of at least this size.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_appended_is_read_again() {
-        for folder in [std::env::temp_dir(), "/nowhere/at/all".into()] {
-            let mut spill = Spill::new(folder);
+    fn appended_bytes_are_read_back_with_and_without_a_file() {
+        for directory in [std::env::temp_dir(), "/nowhere/at/all".into()] {
+            let mut spill = Spill::new(directory);
             let all: Vec<u8> = (0..200_000u32).map(|i| (i % 251) as u8).collect();
-            all.chunks(1000).for_each(|piece| spill.append(piece));
+            all.chunks(1000).for_each(|chunk| spill.append(chunk));
             assert_eq!(spill.len(), all.len() as u64);
             let (mut read, mut buffer) = (Vec::new(), [0; 70_001]);
             loop {
@@ -96,7 +95,7 @@ mod tests {
             }
             assert!(read == all);
             let is_spilled = spill.file.is_some();
-            assert_eq!((is_spilled, spill.buffer.len() < BUFFER), (is_spilled, is_spilled));
+            assert_eq!((is_spilled, spill.buffer.len() < BUFFER_BYTES), (is_spilled, is_spilled));
         }
     }
 }

@@ -1,48 +1,53 @@
-//! Many short texts in little memory: their bytes, and eight more for each.
+//! Many short strings in one allocation, with 8 bytes of overhead each.
 
-/// See above.
+/// A list of strings that only grows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct StringArena {
-    all: String,
-    /// Where each ends in `all`.
+pub(super) struct StringArena {
+    text: String,
+    /// The end of each string in `text`.
     ends: Vec<usize>,
 }
 
 impl StringArena {
-    pub(crate) const NONE: Self = Self { all: String::new(), ends: Vec::new() };
+    pub(super) const EMPTY: Self = Self { text: String::new(), ends: Vec::new() };
 
-    pub(crate) fn push(&mut self, text: &str) {
-        self.all.push_str(text);
-        self.ends.push(self.all.len());
+    pub(super) fn push(&mut self, string: &str) {
+        self.text.push_str(string);
+        self.ends.push(self.text.len());
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    pub(crate) fn get(&self, index: usize) -> Option<&str> {
-        let end = *self.ends.get(index)?;
-        let start = match index.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => 0,
-        };
-        self.all.get(start..end)
+    /// The total length of all strings in bytes.
+    pub(super) fn text_len(&self) -> usize {
+        self.text.len()
     }
 
-    pub(crate) fn last(&self) -> Option<&str> {
+    pub(super) fn get(&self, index: usize) -> Option<&str> {
+        let end = *self.ends.get(index)?;
+        let start = match index.checked_sub(1) {
+            Some(previous) => *self.ends.get(previous)?,
+            None => 0,
+        };
+        self.text.get(start..end)
+    }
+
+    pub(super) fn last(&self) -> Option<&str> {
         self.get(self.len().checked_sub(1)?)
     }
 
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
         (0..self.len()).map(|index| self.get(index).unwrap_or_default())
     }
 }
 
 impl<'t> FromIterator<&'t str> for StringArena {
-    fn from_iter<I: IntoIterator<Item = &'t str>>(texts: I) -> Self {
-        let mut strings = Self::default();
-        texts.into_iter().for_each(|text| strings.push(text));
-        strings
+    fn from_iter<I: IntoIterator<Item = &'t str>>(strings: I) -> Self {
+        let mut arena = Self::default();
+        strings.into_iter().for_each(|string| arena.push(string));
+        arena
     }
 }
 
@@ -51,13 +56,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_comes_back_as_it_was() {
-        let texts = ["t_0001", "", "ü", "t_0002"];
-        let strings: StringArena = texts.into_iter().collect();
-        assert_eq!(strings.iter().collect::<Vec<_>>(), texts);
-        assert_eq!((strings.len(), strings.get(2), strings.get(4)), (4, Some("ü"), None));
+    fn strings_round_trip() {
+        let strings = ["t_0001", "", "ü", "t_0002"];
+        let arena: StringArena = strings.into_iter().collect();
+        assert_eq!(arena.iter().collect::<Vec<_>>(), strings);
+        assert_eq!((arena.len(), arena.get(2), arena.get(4)), (4, Some("ü"), None));
         assert_eq!(
-            (strings.last(), StringArena::default().last(), StringArena::default().get(0)),
+            (arena.last(), StringArena::default().last(), StringArena::default().get(0)),
             (Some("t_0002"), None, None)
         );
     }

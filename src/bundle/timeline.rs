@@ -1,238 +1,309 @@
-//! Every item's time and name, sorted at the end, whatever their number.
+//! The time and id of every item, sorted by time at the end. Memory is bounded: an external merge sort.
 //!
 //! ```text
 //! event ─▶ run in memory ──full──▶ sorted, spilled     run, run, run ─▶ merged by time ─▶ timeline.json
 //! ```
+//!
+//! Ids made of counters take 17 spilled bytes. Ids of other producers and merged bundles are kept in memory as text.
 
-use super::format::Id;
+use super::id::{Id, ItemKind};
 use super::spill::Spill;
+use super::string_arena::StringArena;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// An item's place in time.
+/// An event of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Event {
-    pub(crate) timestamp: u64,
-    pub(crate) id: Id,
+struct Event {
+    timestamp: u64,
+    item: Item,
+}
+
+/// The item that an event refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Item {
+    Numbered(Id),
+    /// The kind of the item and the index of its id in [`Timeline::names`].
+    Named(ItemKind, u32),
 }
 
 /// All events so far.
 pub(crate) struct Timeline {
-    /// Not sorted yet.
+    /// The last events, not sorted yet.
     run: Vec<Event>,
-    /// Sorted runs of [`RUN`] events, one after the other.
+    /// Sorted runs of [`RUN_EVENTS`] events, one after the other.
     runs: Spill,
+    names: StringArena,
 }
 
 impl Timeline {
-    /// Spills to `folder`.
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { run: Vec::new(), runs: Spill::new(folder) }
+    /// Returns an empty timeline that spills to a file in `directory`.
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self { run: Vec::new(), runs: Spill::new(directory), names: StringArena::default() }
     }
 
-    pub(crate) fn push(&mut self, event: Event) {
+    /// Adds an item of this capture.
+    pub(crate) fn push(&mut self, timestamp: u64, id: Id) {
+        self.push_event(Event { timestamp, item: Item::Numbered(id) });
+    }
+
+    /// Adds an item whose id is not made of our counters.
+    pub(crate) fn push_named(&mut self, timestamp: u64, kind: ItemKind, id: &str) {
+        // Fewer than 2^32 events are expected.
+        let index = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(id);
+        self.push_event(Event { timestamp, item: Item::Named(kind, index) });
+    }
+
+    fn push_event(&mut self, event: Event) {
         self.run.push(event);
-        if self.run.len() >= RUN {
+        if self.run.len() >= RUN_EVENTS {
             self.sort();
-            self.run.drain(..).for_each(|event| self.runs.append(&packed(event)));
+            self.run.drain(..).for_each(|event| self.runs.append(&encode(event)));
         }
     }
 
-    /// How many there are.
+    /// The number of events.
     pub(crate) fn len(&self) -> u64 {
-        (self.runs.len() / EVENT as u64).saturating_add(self.run.len() as u64)
+        (self.runs.len() / EVENT_BYTES as u64).saturating_add(self.run.len() as u64)
     }
 
-    /// Stable: what happened in one millisecond stays in the order in which it was written.
+    /// An upper bound for the size of `timeline.json`.
+    pub(crate) fn max_json_bytes(&self) -> u64 {
+        let events = self.len().saturating_add(1).saturating_mul(MAX_EVENT_JSON_BYTES);
+        events.saturating_add(self.names.text_len() as u64)
+    }
+
+    /// Sorts the run in memory. Stable: items of one millisecond keep the order in which they were added.
     fn sort(&mut self) {
         self.run.sort_by_key(|event| event.timestamp);
     }
 
-    /// Writes `timeline.json`, as `serde_json` would lay it out.
+    /// Writes `timeline.json` in the layout of `json.rs`. By hand, because the events are streamed and reading them back may
+    /// fail.
     pub(crate) fn write(&mut self, out: &mut dyn Write) -> io::Result<()> {
         if self.len() == 0 {
             return out.write_all(b"{\n  \"events\": []\n}");
         }
         out.write_all(b"{\n  \"events\": [")?;
+        self.sort();
         let mut separator = "\n";
-        self.merge(&mut |Event { timestamp, id }| {
-            let kind = match id {
-                Id::Trace(_) => "trace",
-                Id::WebSocket(_) => "ws_open",
-                Id::Message(..) => "ws_message",
+        self.merge(&mut |Event { timestamp, item }| {
+            let kind = match item {
+                Item::Numbered(id) => id.kind(),
+                Item::Named(kind, _) => kind,
+            };
+            let kind = match kind {
+                ItemKind::Trace => "trace",
+                ItemKind::WebSocket => "ws_open",
+                ItemKind::Message => "ws_message",
+                ItemKind::Context => "context",
             };
             write!(out, "{separator}    {{\n      \"timestamp\": {timestamp},\n")?;
-            write!(out, "      \"type\": \"{kind}\",\n      \"ref\": \"{id}\"\n    }}")?;
+            write!(out, "      \"type\": \"{kind}\",\n      \"ref\": \"")?;
+            // Ids consist of ASCII letters, digits and underscores: nothing to escape.
+            match item {
+                Item::Numbered(id) => write!(out, "{id}")?,
+                Item::Named(_, index) => out.write_all(self.name(index).as_bytes())?,
+            }
+            out.write_all(b"\"\n    }")?;
             separator = ",\n";
             Ok(())
         })?;
         out.write_all(b"\n  ]\n}")
     }
 
-    /// Hands `take` all events by time. May be called again.
-    fn merge(&mut self, take: &mut dyn FnMut(Event) -> io::Result<()>) -> io::Result<()> {
-        self.sort();
+    fn name(&self, index: u32) -> &str {
+        usize::try_from(index).ok().and_then(|index| self.names.get(index)).unwrap_or_default()
+    }
+
+    /// Passes all events to `sink`, by time. The run in memory must be sorted.
+    fn merge(&self, sink: &mut dyn FnMut(Event) -> io::Result<()>) -> io::Result<()> {
         let mut runs = Vec::new();
-        let mut at = 0;
-        while at < self.runs.len() {
-            let end = at.saturating_add((RUN * EVENT) as u64).min(self.runs.len());
-            runs.push(Run { at, end, ready: Vec::new().into_iter() });
-            at = end;
+        let mut offset = 0;
+        while offset < self.runs.len() {
+            let end = offset.saturating_add((RUN_EVENTS * EVENT_BYTES) as u64).min(self.runs.len());
+            runs.push(SpilledRun { offset, end, decoded: Vec::new().into_iter() });
+            offset = end;
         }
-        let mut last = self.run.iter().copied();
-        // Of one time, the earlier run comes first; the last one is what is still in memory.
+        let mut in_memory = self.run.iter().copied();
+        // The next event of each run. At equal times the earlier run wins; the run in memory is the last.
         let mut heads = BinaryHeap::new();
+        let in_memory_index = runs.len();
         let mut advance = |n: usize, heads: &mut BinaryHeap<_>| -> io::Result<()> {
             let next = match runs.get_mut(n) {
                 Some(run) => run.next(&self.runs)?,
-                None => last.next(),
+                None => in_memory.next(),
             };
-            heads.extend(next.map(|event| Reverse((event.timestamp, n, Ranked(event)))));
+            heads.extend(next.map(|event| Reverse((event.timestamp, n, Incomparable(event)))));
             Ok(())
         };
-        let memory = usize::try_from(self.runs.len().div_ceil((RUN * EVENT) as u64)).unwrap_or(usize::MAX);
-        (0..=memory).try_for_each(|n| advance(n, &mut heads))?;
-        while let Some(Reverse((_, n, Ranked(event)))) = heads.pop() {
-            take(event)?;
+        (0..=in_memory_index).try_for_each(|n| advance(n, &mut heads))?;
+        while let Some(Reverse((_, n, Incomparable(event)))) = heads.pop() {
+            sink(event)?;
             advance(n, &mut heads)?;
         }
         Ok(())
     }
 }
 
-/// An event that has no order of its own.
+/// An event that takes no part in the order of the tuple that it is in.
 #[derive(PartialEq, Eq)]
-struct Ranked(Event);
+struct Incomparable(Event);
 
-impl PartialOrd for Ranked {
+impl PartialOrd for Incomparable {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Ranked {
+impl Ord for Incomparable {
     fn cmp(&self, _: &Self) -> std::cmp::Ordering {
         std::cmp::Ordering::Equal
     }
 }
 
-/// A spilled run being read.
-struct Run {
-    at: u64,
+/// A spilled run that is being read.
+struct SpilledRun {
+    offset: u64,
     end: u64,
-    ready: std::vec::IntoIter<Event>,
+    decoded: std::vec::IntoIter<Event>,
 }
 
-impl Run {
+impl SpilledRun {
     fn next(&mut self, spill: &Spill) -> io::Result<Option<Event>> {
-        if let Some(event) = self.ready.next() {
+        if let Some(event) = self.decoded.next() {
             return Ok(Some(event));
         }
-        let most = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(AHEAD * EVENT);
-        let mut bytes = vec![0; most];
-        let mut have = 0;
-        while let Some(rest) = bytes.get_mut(have..).filter(|rest| !rest.is_empty()) {
-            have = match spill.read_at(self.at.saturating_add(have as u64), rest)? {
+        let remaining = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; remaining.min(READ_EVENTS * EVENT_BYTES)];
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            filled = match spill.read_at(self.offset.saturating_add(filled as u64), rest)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => have.saturating_add(n),
+                n => filled.saturating_add(n),
             };
         }
-        self.at = self.at.saturating_add(have as u64);
-        let events: Vec<_> = bytes.chunks_exact(EVENT).filter_map(unpacked).collect();
-        self.ready = events.into_iter();
-        Ok(self.ready.next())
+        self.offset = self.offset.saturating_add(filled as u64);
+        let events: Vec<_> = bytes.chunks_exact(EVENT_BYTES).filter_map(decode).collect();
+        self.decoded = events.into_iter();
+        Ok(self.decoded.next())
     }
 }
 
-/// Time, kind and numbers.
-fn packed(Event { timestamp, id }: Event) -> [u8; EVENT] {
-    let (kind, a, b) = match id {
-        Id::Trace(n) => (0, n, 0),
-        Id::WebSocket(n) => (1, n, 0),
-        Id::Message(socket, n) => (2, socket, n),
+/// Encodes time, up to two numbers, and a tag.
+fn encode(Event { timestamp, item }: Event) -> [u8; EVENT_BYTES] {
+    let (tag, a, b) = match item {
+        Item::Numbered(Id::Trace(n)) => (0, n, 0),
+        Item::Numbered(Id::WebSocket(n)) => (1, n, 0),
+        Item::Numbered(Id::Message(websocket, n)) => (2, websocket, n),
+        Item::Named(ItemKind::Trace, index) => (3, index, 0),
+        Item::Named(ItemKind::WebSocket, index) => (4, index, 0),
+        Item::Named(ItemKind::Message, index) => (5, index, 0),
+        Item::Named(ItemKind::Context, index) => (6, index, 0),
     };
     let fields = u128::from(timestamp) | u128::from(a) << 64 | u128::from(b) << 96;
-    let mut bytes = [kind; EVENT];
+    let mut bytes = [tag; EVENT_BYTES];
     bytes.iter_mut().zip(fields.to_le_bytes()).for_each(|(to, from)| *to = from);
     bytes
 }
 
-fn unpacked(bytes: &[u8]) -> Option<Event> {
-    let (fields, kind) = bytes.split_first_chunk::<16>()?;
+fn decode(bytes: &[u8]) -> Option<Event> {
+    let (fields, tag) = bytes.split_first_chunk::<16>()?;
     let fields = u128::from_le_bytes(*fields);
     let (timestamp, a, b) = (fields as u64, (fields >> 64) as u32, (fields >> 96) as u32);
-    let id = match kind.first()? {
-        0 => Id::Trace(a),
-        1 => Id::WebSocket(a),
-        _ => Id::Message(a, b),
+    let item = match tag.first()? {
+        0 => Item::Numbered(Id::Trace(a)),
+        1 => Item::Numbered(Id::WebSocket(a)),
+        2 => Item::Numbered(Id::Message(a, b)),
+        3 => Item::Named(ItemKind::Trace, a),
+        4 => Item::Named(ItemKind::WebSocket, a),
+        5 => Item::Named(ItemKind::Message, a),
+        _ => Item::Named(ItemKind::Context, a),
     };
-    Some(Event { timestamp, id })
+    Some(Event { timestamp, item })
 }
 
-/// So many events, of 24 bytes, are in memory at most.
+/// The number of events, of 24 bytes each, that are kept in memory.
 #[cfg(not(test))]
-const RUN: usize = 64 * 1024;
+const RUN_EVENTS: usize = 64 * 1024;
 #[cfg(test)]
-const RUN: usize = 1000;
+const RUN_EVENTS: usize = 1000;
 
-/// So many of each run are read at once: a capture of 10 million has 160 runs.
-const AHEAD: usize = 256;
+/// The number of events that are read at once from each run: a capture of 10 million events has 160 runs.
+const READ_EVENTS: usize = 256;
 
-/// A spilled event's length.
-const EVENT: usize = 17;
+/// The length of a spilled event.
+const EVENT_BYTES: usize = 17;
+
+/// The largest JSON of an event, named ids excepted: two numbers of up to 20 digits in its id, one as its time.
+const MAX_EVENT_JSON_BYTES: u64 = 160;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bundle::format;
 
-    fn written(events: impl Iterator<Item = Event>) -> String {
-        let mut timeline = Timeline::new(std::env::temp_dir());
-        events.for_each(|event| timeline.push(event));
+    fn written(mut timeline: Timeline) -> String {
         let (mut once, mut twice) = (Vec::new(), Vec::new());
         timeline.write(&mut once).unwrap();
         timeline.write(&mut twice).unwrap();
         assert!(once == twice);
+        assert!(once.len() as u64 <= timeline.max_json_bytes());
         String::from_utf8(once).unwrap()
     }
 
+    fn timeline() -> Timeline {
+        Timeline::new(std::env::temp_dir())
+    }
+
     #[test]
-    fn is_laid_out_like_all_json() {
-        let events = [
-            Event { timestamp: 6, id: Id::WebSocket(12345) },
-            Event { timestamp: 5, id: Id::Trace(7) },
-            Event { timestamp: 6, id: Id::Message(1, 1234) },
-        ];
-        for some in [&events[..], &[]] {
-            let written = written(some.iter().copied());
+    fn has_the_layout_of_serde_json() {
+        let mut full = timeline();
+        full.push(6, Id::WebSocket(12345));
+        full.push(5, Id::Trace(7));
+        full.push(6, Id::Message(1, 1234));
+        full.push_named(7, ItemKind::Context, "c_0001");
+        let expected = ["trace t_0007", "ws_open ws_12345", "ws_message ws_0001_m1234", "context c_0001"];
+        for (timeline, expected) in [(full, &expected[..]), (timeline(), &[])] {
+            let written = written(timeline);
             let read: format::Timeline = serde_json::from_str(&written).unwrap();
             assert_eq!(serde_json::to_string_pretty(&read).unwrap(), written);
             let refs: Vec<_> = read.events.iter().map(|e| format!("{} {}", e.r#type, e.r#ref)).collect();
-            assert_eq!(refs, ["trace t_0007", "ws_open ws_12345", "ws_message ws_0001_m1234"][..some.len()]);
+            assert_eq!(refs, expected);
         }
     }
 
     #[test]
-    fn is_sorted_by_time_and_keeps_the_order_of_writing() {
-        for count in [RUN - 1, RUN, 3 * RUN, 5 * RUN + 7] {
-            let at = |n: usize| (n as u64).wrapping_mul(2_654_435_761) % 97;
-            let event = |n: usize| Event { timestamp: at(n), id: Id::Message(u32::MAX, n as u32) };
-            let read: format::Timeline = serde_json::from_str(&written((0..count).map(event))).unwrap();
-            let mut expected: Vec<_> = (0..count).map(event).collect();
-            expected.sort_by_key(|event| event.timestamp);
-            let expected: Vec<_> = expected.iter().map(|e| (e.timestamp, e.id.to_string())).collect();
+    fn sorts_by_time_and_is_stable() {
+        for count in [RUN_EVENTS - 1, RUN_EVENTS, 3 * RUN_EVENTS, 5 * RUN_EVENTS + 7] {
+            let time = |n: usize| (n as u64).wrapping_mul(2_654_435_761) % 97;
+            let id = |n: usize| Id::Message(u32::MAX, n as u32);
+            let (mut numbered, mut named) = (timeline(), timeline());
+            for n in 0..count {
+                numbered.push(time(n), id(n));
+                named.push_named(time(n), ItemKind::Message, &id(n).to_string());
+            }
+            let numbered = written(numbered);
+            let read: format::Timeline = serde_json::from_str(&numbered).unwrap();
+            let mut expected: Vec<_> = (0..count).map(|n| (time(n), id(n).to_string())).collect();
+            expected.sort_by_key(|(timestamp, _)| *timestamp);
             let read: Vec<_> = read.events.into_iter().map(|e| (e.timestamp, e.r#ref)).collect();
             assert!(read == expected, "{count} events");
+            assert!(written(named) == numbered, "{count} named events");
         }
     }
 
     #[test]
-    fn an_event_is_packed_and_unpacked() {
-        for id in [Id::Trace(u32::MAX), Id::WebSocket(1), Id::Message(u32::MAX, 3)] {
-            let event = Event { timestamp: u64::MAX, id };
-            assert_eq!(unpacked(&packed(event)), Some(event));
+    fn spilled_events_round_trip() {
+        let kinds = [ItemKind::Trace, ItemKind::WebSocket, ItemKind::Message, ItemKind::Context];
+        let named = kinds.map(|kind| Item::Named(kind, u32::MAX));
+        let numbered = [Id::Trace(u32::MAX), Id::WebSocket(1), Id::Message(u32::MAX, 3)].map(Item::Numbered);
+        for item in named.into_iter().chain(numbered) {
+            let event = Event { timestamp: u64::MAX, item };
+            assert_eq!(decode(&encode(event)), Some(event));
         }
     }
 }

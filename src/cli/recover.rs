@@ -14,7 +14,8 @@ pub(crate) fn recover(part: &Path, output: Option<&Path>, out: &mut dyn Write) -
 }
 
 fn summary(part: &Path, recovered: &Recovered) -> String {
-    let Recovered { output, exchanges, websockets, messages, cut_off, left_out, is_alive, .. } = recovered;
+    let Recovered { output, exchanges, websockets, messages, truncated_bytes, damaged_entries, is_running, .. } =
+        recovered;
     let mut lines = vec![format!(
         "Recovered to {}: {}, {}, {}",
         output.display(),
@@ -22,14 +23,14 @@ fn summary(part: &Path, recovered: &Recovered) -> String {
         count(*websockets, "WebSocket"),
         count(*messages, "message"),
     )];
-    if *is_alive {
+    if *is_running {
         lines.push(format!("  A capture is still writing {}; later exchanges are not included", part.display()));
-    } else if *cut_off > 0 {
-        let bytes = count(*cut_off, "byte");
+    } else if *truncated_bytes > 0 {
+        let bytes = count(*truncated_bytes, "byte");
         lines.push(format!("  Left out: {bytes} at the end of the file, of truncated exchanges or messages"));
     }
-    if *left_out > 0 {
-        let entries = count(*left_out, "entry");
+    if *damaged_entries > 0 {
+        let entries = count(*damaged_entries, "entry");
         lines.push(format!("  Left out: {entries}, damaged or part of a damaged exchange or message"));
     }
     lines.push(format!("  {} is unchanged; delete it when you no longer need it", part.display()));

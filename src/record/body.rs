@@ -158,7 +158,7 @@ impl Body {
     fn write_out(&mut self, bytes: &mut &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(spill::unlinked(self.store.folder())?),
+            none => none.insert(spill::unlinked_file(self.store.folder())?),
         };
         // If this fails, the memory is unchanged, and `spilled` excludes the bytes that did reach the file.
         file.write_all_at(&self.memory, self.spilled)?;

@@ -14,7 +14,7 @@
 use super::body::BodyStore;
 use super::item::{Exchange, Item, WebSocketKey, WebSocketMessage};
 use super::queue::{FULL_BATCH_ITEMS, Receiver};
-use crate::bundle::archive::{Archive, folder};
+use crate::bundle::archive::{Archive, directory_of};
 use crate::bundle::session::CaptureInfo;
 use crate::clock::Moment;
 use crate::config::Observer;
@@ -91,7 +91,7 @@ impl Writer {
         let body_memory_bytes = usize::try_from(limits.memory / BODY_MEMORY_DIVISOR).unwrap_or(usize::MAX);
         Ok(Self {
             archive,
-            store: BodyStore::new(folder(output).to_owned(), body_memory_bytes),
+            store: BodyStore::new(directory_of(output).to_owned(), body_memory_bytes),
             started,
             info: CaptureInfo::new(output, started.since_epoch()),
             max_body_bytes: limits.max_body,

@@ -1,13 +1,13 @@
-//! One bundle of several.
+//! Merges bundles into one.
 //!
 //! ```text
 //! A.zip t_0001, ws_0001_m001 ─▶ t_001_0001, ws_001_0001_m001 ─┐
 //! B.zip t_0001, ws_0001_m001 ─▶ t_002_0001, ws_002_0001_m001 ─┴─▶ C.zip
 //! ```
 //!
-//! An id gets its bundle's number, and whatever names the item is changed alike. Bodies are copied as they are packed.
+//! Each id gets the number of its bundle, and references to it change alike. Bodies are copied without recompression.
 
-use super::rewriter::{Content, Rewriter, new_manifest};
+use super::rewriter::{Content, Rewriter};
 use crate::bundle::format::{Context, Manifest, Message, Trace, WebSocket};
 use crate::bundle::iso8601;
 use crate::bundle::reader::Bundle;
@@ -16,41 +16,53 @@ use std::time::Duration;
 
 pub use super::rewriter::Error;
 
-/// What came of it.
+/// The result of a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Merged {
-    /// The new bundle.
+    /// The path of the new bundle.
     pub output: PathBuf,
-    /// Exchanges in it.
+    /// The number of exchanges in it.
     pub exchanges: u64,
-    /// WebSockets in it.
+    /// The number of WebSockets in it.
     pub websockets: u64,
-    /// WebSocket messages in it.
+    /// The number of WebSocket messages in it.
     pub messages: u64,
 }
 
-/// Makes the bundle `output` of `bundles`, in that order. One that is there is kept as `.bak`.
+/// Merges `bundles`, in that order, into the new bundle `output`. An existing `output` is kept as `.bak`.
+///
+/// ```no_run
+/// # fn main() -> Result<(), spectral_capture::merge::Error> {
+/// let merged = spectral_capture::merge::merge(&["monday.zip".into(), "tuesday.zip".into()], "week.zip".as_ref())?;
+/// println!("{} exchanges", merged.exchanges);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
-/// If one of them cannot be read, or the new one not be written; then nothing has changed.
+/// If a bundle cannot be read or `output` cannot be written. No file was changed then.
 pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
-    let made_of: Vec<_> = bundles.iter().map(PathBuf::as_path).collect();
-    let (output, stats) = Rewriter::make(output, &made_of, |rewriter| {
-        let mut session = MergedInfo::default();
+    let sources: Vec<_> = bundles.iter().map(PathBuf::as_path).collect();
+    let (output, stats) = Rewriter::write(output, &sources, |rewriter| {
+        let mut info = MergedInfo::default();
         for (path, number) in bundles.iter().zip(1..) {
             let bundle = Bundle::open(path)?;
-            session.add(bundle.manifest());
-            all(&bundle, number, rewriter)?;
+            info.add(bundle.manifest());
+            copy_all(&bundle, number, rewriter)?;
         }
-        Ok(session.manifest())
+        Ok(info.manifest())
     })?;
-    let (traces, websockets, messages) = (stats.trace_count, stats.ws_connection_count, stats.ws_message_count);
-    Ok(Merged { output, exchanges: traces, websockets, messages })
+    Ok(Merged {
+        output,
+        exchanges: stats.trace_count,
+        websockets: stats.ws_connection_count,
+        messages: stats.ws_message_count,
+    })
 }
 
-/// Copies all of `bundle`, the `number`th.
-fn all(bundle: &Bundle, number: u32, rewriter: &mut Rewriter) -> Result<(), Error> {
+/// Copies all items of the bundle with the given number.
+fn copy_all(bundle: &Bundle, number: u32, rewriter: &mut Rewriter) -> Result<(), Error> {
     for id in bundle.contexts().iter() {
         let context = bundle.context(id)?;
         rewriter.context(&Context { id: numbered(number, id), ..context })?;
@@ -58,75 +70,75 @@ fn all(bundle: &Bundle, number: u32, rewriter: &mut Rewriter) -> Result<(), Erro
     for id in bundle.traces().iter() {
         let mut trace: Trace = bundle.trace(id)?;
         trace.id = numbered(number, id);
-        rename(number, &mut trace.context_refs);
+        number_all(number, &mut trace.context_refs);
         let bodies = [
-            renamed(&mut trace.request.body_file, || format!("{}_request.bin", trace.id)),
-            renamed(&mut trace.response.body_file, || format!("{}_response.bin", trace.id)),
+            rename(&mut trace.request.body_file, || format!("{}_request.bin", trace.id)),
+            rename(&mut trace.response.body_file, || format!("{}_response.bin", trace.id)),
         ];
         rewriter.trace(bundle, &trace, bodies)?;
     }
     for id in bundle.websockets().iter() {
-        let mut socket: WebSocket = bundle.websocket(id)?;
-        socket.id = numbered(number, id);
-        socket.handshake_trace_ref = socket.handshake_trace_ref.map(|id| numbered(number, &id));
-        rename(number, &mut socket.context_refs);
-        rewriter.socket(&socket)?;
+        let mut websocket: WebSocket = bundle.websocket(id)?;
+        websocket.id = numbered(number, id);
+        websocket.handshake_trace_ref = websocket.handshake_trace_ref.map(|id| numbered(number, &id));
+        number_all(number, &mut websocket.context_refs);
+        rewriter.websocket(&websocket)?;
         for id in bundle.messages(id).iter() {
             let mut message: Message = bundle.message(id)?;
             message.id = numbered(number, id);
-            message.connection_ref.clone_from(&socket.id);
-            rename(number, &mut message.context_refs);
-            let payload = renamed(&mut message.payload_file, || format!("{}.bin", message.id));
+            message.connection_ref.clone_from(&websocket.id);
+            number_all(number, &mut message.context_refs);
+            let payload = rename(&mut message.payload_file, || format!("{}.bin", message.id));
             rewriter.message(bundle, &message, payload)?;
         }
     }
     Ok(())
 }
 
-/// `t_0001` of the second bundle is `t_002_0001`.
+/// Returns `id` with the number of its bundle: `t_002_0001` for `t_0001` of bundle 2.
 fn numbered(number: u32, id: &str) -> String {
     let (kind, rest) = id.split_once('_').unwrap_or((id, ""));
     format!("{kind}_{number:03}_{rest}")
 }
 
-fn rename(number: u32, refs: &mut [String]) {
+fn number_all(number: u32, refs: &mut [String]) {
     refs.iter_mut().for_each(|id| *id = numbered(number, id));
 }
 
-/// Gives a body the name that it has to have.
-fn renamed(file: &mut Option<String>, name: impl FnOnce() -> String) -> Content {
+/// Changes the file name of a body or payload, if there is one, and returns its content.
+fn rename(file: &mut Option<String>, name: impl FnOnce() -> String) -> Content {
     match file.take() {
         Some(old) => {
             *file = Some(name());
-            Content::Same(old)
+            Content::Copied(old)
         }
         None => Content::Empty,
     }
 }
 
-/// What the new manifest says.
+/// The facts that the new manifest takes from those of the merged bundles.
 #[derive(Default)]
 struct MergedInfo {
-    /// Of the first bundle: how it was made.
+    /// The manifest of the first bundle, for the producer.
     first: Option<Manifest>,
-    /// When the first began and the last ended, in milliseconds since the epoch.
+    /// The earliest start and the latest end, in milliseconds since the epoch.
     span: Option<(u64, u64)>,
-    /// As it was written.
+    /// The earliest start as its manifest has it.
     earliest: String,
-    longest: u64,
+    longest_ms: u64,
 }
 
 impl MergedInfo {
     fn add(&mut self, manifest: &Manifest) {
         self.first.get_or_insert_with(|| manifest.clone());
-        self.longest = self.longest.max(manifest.duration_ms);
-        let Some(began) = iso8601::parse_millis(&manifest.created_at) else { return };
-        let ended = began.saturating_add(manifest.duration_ms);
+        self.longest_ms = self.longest_ms.max(manifest.duration_ms);
+        let Some(start) = iso8601::parse_millis(&manifest.created_at) else { return };
+        let end = start.saturating_add(manifest.duration_ms);
         let (earliest, latest) = self.span.unwrap_or((u64::MAX, 0));
-        if began < earliest {
+        if start < earliest {
             self.earliest.clone_from(&manifest.created_at);
         }
-        self.span = Some((began.min(earliest), ended.max(latest)));
+        self.span = Some((start.min(earliest), end.max(latest)));
     }
 
     fn manifest(self) -> Manifest {
@@ -134,11 +146,11 @@ impl MergedInfo {
         let unknown = || iso8601::micros(Duration::ZERO);
         Manifest {
             created_at: if self.earliest.is_empty() { unknown() } else { self.earliest },
-            duration_ms: self.span.map_or(self.longest, |(began, ended)| ended.saturating_sub(began)),
+            duration_ms: self.span.map_or(self.longest_ms, |(start, end)| end.saturating_sub(start)),
             browser: first.browser,
             extension_version: first.extension_version,
             capture_method: first.capture_method,
-            ..new_manifest()
+            ..Manifest::default()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Tools that work on finished or interrupted bundles: export, merge, recover, redact.
+//! Tools for bundles: export, merge, recover, redact.
 //!
 //! A running capture imports nothing from here.
 
@@ -7,3 +7,4 @@ pub mod merge;
 pub mod recover;
 pub mod redact;
 mod rewriter;
+mod urlencoded;

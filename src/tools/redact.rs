@@ -1,20 +1,21 @@
-//! A bundle that can be shown to others: values that are secret are replaced by placeholders.
+//! Redacts a bundle for sharing: replaces secret values by placeholders.
 //!
 //! ```text
 //! Authorization: Bearer eyJhb…    ─▶  Authorization: Bearer redacted-5b1c0e7f33a9
 //! Cookie: id=7; theme=dark        ─▶  Cookie: id=redacted-0f8e…; theme=redacted-91c4…
-//! GET /?token=7 (--query token)   ─▶  GET /?token=redacted-0f8e…      equal values stay equal
-//! {"token":"7"} (--json token)    ─▶  {"token":"redacted-0f8e…"}
+//! GET /?token=7    (query token)  ─▶  GET /?token=redacted-0f8e…      equal values stay equal
+//! {"token":"7"}    (JSON token)   ─▶  {"token":"redacted-0f8e…"}
 //! ```
 //!
-//! What is replaced is counted, and what could not be searched is counted too: nothing else is promised. A secret that stands
-//! somewhere else under another name stays there.
+//! Replaced values are counted, and so are bodies that could not be searched. A secret under another name remains.
 //!
-//! A placeholder is a hash of the value under a key that this run alone has, and forgets: whoever has the new bundle cannot try
-//! values out. Two runs give one value two placeholders.
+//! A placeholder is a hash of the value under a random key, which is discarded at the end of the run. Values can therefore not be
+//! guessed and verified with the new bundle alone. Each run gives a value another placeholder.
 
-use super::rewriter::{Content, Rewriter, new_manifest};
-use crate::bundle::reader::{Bundle, Header, Manifest, Message, Trace};
+use super::rewriter::{Content, Rewriter};
+use crate::bundle::format::Context;
+use crate::bundle::reader::{Bundle, Header, Message, Trace};
+use crate::text::as_text;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
@@ -23,83 +24,88 @@ pub use super::rewriter::Error;
 mod json;
 mod pairs;
 
-/// What to replace besides the values of Authorization, Proxy-Authorization, Cookie and Set-Cookie. Names mean the same in
-/// upper and lower case.
+/// The values to replace, besides those of Authorization, Proxy-Authorization, Cookie and Set-Cookie. Names are compared without
+/// regard to case.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Rules {
-    /// Header fields, whose whole values go.
+    /// Names of header fields. Their whole values are replaced.
     pub headers: Vec<String>,
-    /// Parameters in URLs, wherever a URL stands: the request, its headers, textual bodies; and in forms.
+    /// Names of URL parameters and form fields. URLs are searched for in the request, in header fields and in textual bodies.
     pub query: Vec<String>,
-    /// Members of JSON in textual bodies and WebSocket messages, with all that is in them; and fields of forms.
+    /// Names of JSON members, in textual bodies and WebSocket messages, and of form fields. Everything in a member is replaced.
     pub json: Vec<String>,
-    /// Keep bodies that cannot be searched since a coding is still on them. By default they go, if there is anything to
-    /// search bodies for.
+    /// Keeps bodies that cannot be searched because they could not be decoded. By default they are left out, if bodies are
+    /// searched at all.
     pub keep_coded: bool,
 }
 
-/// What came of it.
+/// The result of a redaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Redacted {
-    /// The new bundle.
+    /// The path of the new bundle.
     pub output: PathBuf,
-    /// Values of header fields that were replaced.
+    /// The number of replaced values of header fields.
     pub headers: u64,
-    /// Values of cookies.
+    /// The number of replaced values of cookies.
     pub cookies: u64,
-    /// Values of parameters in URLs, and of fields in forms.
+    /// The number of replaced values of URL parameters and form fields.
     pub parameters: u64,
-    /// Values in JSON.
+    /// The number of replaced values in JSON.
     pub json: u64,
-    /// Bodies that a coding was still on: left out, or kept unsearched if the rules say so.
+    /// The number of bodies that could not be decoded. They were left out, or kept unsearched if the rules say so.
     pub coded: u64,
-    /// Bodies and messages that are no text, and were not searched.
+    /// The number of bodies and messages that are not text, and were kept unsearched.
     pub binary: u64,
 }
 
-/// Makes the bundle `output` of `bundle` by `rules`. One that is there is kept as `.bak`.
+/// Writes a copy of `bundle` to `output`, redacted by `rules`. An existing `output` is kept as `.bak`.
+///
+/// ```no_run
+/// use spectral_capture::redact::{Rules, redact};
+///
+/// # fn main() -> Result<(), spectral_capture::redact::Error> {
+/// let mut rules = Rules::default();
+/// rules.json.push("password".into());
+/// let redacted = redact("capture.zip".as_ref(), "shared.zip".as_ref(), &rules)?;
+/// println!("{} values in JSON replaced", redacted.json);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
-/// If the one cannot be read, or the other not be written; then nothing has changed.
+/// If `bundle` cannot be read or `output` cannot be written. No file was changed then.
 pub fn redact(bundle: &Path, output: &Path, rules: &Rules) -> Result<Redacted, Error> {
-    let mut work = Work { rules: Names::of(rules), placeholders: RandomState::new(), counts: Redacted::default() };
-    let (output, _) = Rewriter::make(output, &[bundle], |rewriter| {
+    let mut redactor =
+        Redactor { rules: LowercaseRules::new(rules), placeholders: RandomState::new(), counts: Redacted::default() };
+    let (output, _) = Rewriter::write(output, &[bundle], |rewriter| {
         let bundle = Bundle::open(bundle)?;
-        work.all(&bundle, rewriter)?;
-        let old = bundle.manifest().clone();
-        Ok(Manifest {
-            created_at: old.created_at,
-            duration_ms: old.duration_ms,
-            browser: old.browser,
-            extension_version: old.extension_version,
-            capture_method: old.capture_method,
-            ..new_manifest()
-        })
+        redactor.redact_all(&bundle, rewriter)?;
+        Ok(bundle.manifest().clone())
     })?;
-    Ok(Redacted { output, ..work.counts })
+    Ok(Redacted { output, ..redactor.counts })
 }
 
-/// The rules, names in lower case.
-struct Names {
+/// The rules with lowercase names.
+struct LowercaseRules {
     headers: Vec<String>,
     query: Vec<String>,
     json: Vec<String>,
-    /// Fields of forms go by either kind of name.
+    /// Names of form fields: those of parameters and of JSON members.
     fields: Vec<String>,
     keep_coded: bool,
 }
 
-impl Names {
-    fn of(rules: &Rules) -> Self {
+impl LowercaseRules {
+    fn new(rules: &Rules) -> Self {
         let lower = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect::<Vec<_>>();
         let (query, json) = (lower(&rules.query), lower(&rules.json));
         let fields = [query.clone(), json.clone()].concat();
         Self { headers: lower(&rules.headers), query, json, fields, keep_coded: rules.keep_coded }
     }
 
-    fn search_bodies(&self) -> bool {
+    fn searches_bodies(&self) -> bool {
         !self.fields.is_empty()
     }
 
@@ -108,15 +114,15 @@ impl Names {
     }
 }
 
-/// The work under way.
-struct Work {
-    rules: Names,
+/// A redaction under way.
+struct Redactor {
+    rules: LowercaseRules,
     placeholders: RandomState,
     counts: Redacted,
 }
 
-impl Work {
-    fn all(&mut self, bundle: &Bundle, rewriter: &mut Rewriter) -> Result<(), Error> {
+impl Redactor {
+    fn redact_all(&mut self, bundle: &Bundle, rewriter: &mut Rewriter) -> Result<(), Error> {
         for id in bundle.contexts().iter() {
             let context = bundle.context(id)?;
             rewriter.context(&self.context(context))?;
@@ -127,12 +133,15 @@ impl Work {
             rewriter.trace(bundle, &trace, bodies)?;
         }
         for id in bundle.websockets().iter() {
-            let mut socket = bundle.websocket(id)?;
-            socket.url = self.url(&socket.url);
+            let mut websocket = bundle.websocket(id)?;
+            websocket.url = self.url(&websocket.url);
             if self.rules.is_header("sec-websocket-protocol") {
-                socket.protocols.iter_mut().for_each(|protocol| *protocol = placeholder(&self.placeholders, protocol));
+                websocket
+                    .protocols
+                    .iter_mut()
+                    .for_each(|protocol| *protocol = placeholder(&self.placeholders, protocol));
             }
-            rewriter.socket(&socket)?;
+            rewriter.websocket(&websocket)?;
             for id in bundle.messages(id).iter() {
                 let message = bundle.message(id)?;
                 let (message, payload) = self.message(bundle, message)?;
@@ -144,8 +153,8 @@ impl Work {
 
     fn message(&mut self, bundle: &Bundle, mut message: Message) -> Result<(Message, Content), Error> {
         let Some(file) = message.payload_file.clone() else { return Ok((message, Content::Empty)) };
-        if !self.rules.search_bodies() {
-            return Ok((message, Content::Same(file)));
+        if !self.rules.searches_bodies() {
+            return Ok((message, Content::Copied(file)));
         }
         let payload = bundle.payload(&message)?;
         let content = match self.text(&payload, "") {
@@ -153,14 +162,14 @@ impl Work {
                 message.payload_size = new.len() as u64;
                 Content::New(new)
             }
-            None => Content::Same(file),
+            None => Content::Copied(file),
         };
         Ok((message, content))
     }
 
     fn trace(&mut self, bundle: &Bundle, mut trace: Trace) -> Result<(Trace, [Content; 2]), Error> {
         let (mut sent, mut received) = (Vec::new(), Vec::new());
-        if self.rules.search_bodies() {
+        if self.rules.searches_bodies() {
             (sent, received) = (bundle.request_body(&trace)?, bundle.response_body(&trace)?);
         }
         let (request, response) = (&mut trace.request, &mut trace.response);
@@ -186,7 +195,7 @@ impl Work {
         Ok((trace, bodies))
     }
 
-    /// The new body; what names it and its size become the new ones.
+    /// Returns the redacted body, and updates its file name, coding and size.
     fn body(
         &mut self,
         bytes: &[u8],
@@ -195,13 +204,13 @@ impl Work {
         size: &mut u64,
     ) -> Content {
         let Some(name) = file.clone() else { return Content::Empty };
-        if !self.rules.search_bodies() {
-            return Content::Same(name);
+        if !self.rules.searches_bodies() {
+            return Content::Copied(name);
         }
         if coding.is_some() {
             self.counts.coded = self.counts.coded.saturating_add(1);
             if self.rules.keep_coded {
-                return Content::Same(name);
+                return Content::Copied(name);
             }
             (*file, *coding, *size) = (None, None, 0);
             return Content::Empty;
@@ -216,16 +225,16 @@ impl Work {
                 }
                 Content::New(new)
             }
-            None => Content::Same(name),
+            None => Content::Copied(name),
         }
     }
 
-    /// `bytes` with what is secret replaced, if anything is.
+    /// Returns redacted `bytes`, or `None` if nothing is replaced.
     fn text(&mut self, bytes: &[u8], media_type: &str) -> Option<Vec<u8>> {
-        if !self.rules.search_bodies() || bytes.is_empty() {
+        if !self.rules.searches_bodies() || bytes.is_empty() {
             return None;
         }
-        if let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')) {
+        if let Some(text) = as_text(bytes) {
             return self.searched(text, media_type).map(String::into_bytes);
         }
         let is_text = ["text/", "application/json", "application/x-www-form-urlencoded"];
@@ -233,7 +242,7 @@ impl Work {
             self.counts.binary = self.counts.binary.saturating_add(1);
             return None;
         }
-        // Another character set, in which names are ASCII all the same: each byte is a character, there and back.
+        // Another character set, in which names are still ASCII: each byte is mapped to a character and back.
         let text: String = bytes.iter().copied().map(char::from).collect();
         let new = self.searched(&text, media_type)?;
         Some(new.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect())
@@ -242,18 +251,18 @@ impl Work {
     fn searched(&mut self, text: &str, media_type: &str) -> Option<String> {
         let media_type = media_type.to_ascii_lowercase();
         let Self { rules, placeholders, counts } = self;
-        let hide = hidden(placeholders);
+        let hide = replacer(placeholders);
         let mut new = None;
         let is = |kind| media_type.starts_with(kind);
         if is("application/x-www-form-urlencoded") {
-            counted(&mut counts.parameters, &mut new, pairs::form(text, &rules.fields, &hide));
+            apply(&mut counts.parameters, &mut new, pairs::form(text, &rules.fields, &hide));
         } else if is("multipart/form-data") {
-            counted(&mut counts.parameters, &mut new, pairs::multipart(text, &rules.fields, &hide));
+            apply(&mut counts.parameters, &mut new, pairs::multipart(text, &rules.fields, &hide));
         }
         let made = json::members(new.as_deref().unwrap_or(text), &rules.json, placeholders);
-        counted(&mut counts.json, &mut new, made);
+        apply(&mut counts.json, &mut new, made);
         let made = pairs::in_text(new.as_deref().unwrap_or(text), &rules.query, &hide);
-        counted(&mut counts.parameters, &mut new, made);
+        apply(&mut counts.parameters, &mut new, made);
         new
     }
 
@@ -267,7 +276,7 @@ impl Work {
             }
             "authorization" | "proxy-authorization" => {
                 self.counts.headers = self.counts.headers.saturating_add(1);
-                // The scheme says how the app proves who it is, which is no secret (RFC 9110 section 11.6.2).
+                // The authentication scheme is not secret (RFC 9110 section 11.6.2).
                 header.value = match header.value.split_once(' ') {
                     Some((scheme, credentials)) => format!("{scheme} {}", self.placeholder(credentials.trim())),
                     None => self.placeholder(&header.value),
@@ -287,7 +296,7 @@ impl Work {
             }
             "referer" | "location" | "content-location" | "origin" => header.value = self.url(&header.value),
             _ => {
-                let made = pairs::in_text(&header.value, &self.rules.query, &hidden(&self.placeholders));
+                let made = pairs::in_text(&header.value, &self.rules.query, &replacer(&self.placeholders));
                 if let Some(pairs::Replaced { text, values }) = made {
                     self.counts.parameters = self.counts.parameters.saturating_add(values);
                     header.value = text;
@@ -296,20 +305,20 @@ impl Work {
         }
     }
 
-    /// `name=value` with another value; one without a name is all value.
+    /// Redacts `name=value`. A cookie without `=` is a value.
     fn cookie(&mut self, cookie: &str) -> String {
         let (name, value) = cookie.split_once('=').map_or(("", cookie), |(name, value)| (name, value));
-        let (blank, bare) = value.split_at(value.len().saturating_sub(value.trim_start().len()));
+        let (space, bare) = value.split_at(value.len().saturating_sub(value.trim_start().len()));
         if bare.is_empty() {
             return cookie.to_owned();
         }
         self.counts.cookies = self.counts.cookies.saturating_add(1);
         let equals = if cookie.contains('=') { "=" } else { "" };
-        format!("{name}{equals}{blank}{}", self.placeholder(bare.trim()))
+        format!("{name}{equals}{space}{}", self.placeholder(bare.trim()))
     }
 
     fn url(&mut self, url: &str) -> String {
-        match pairs::url(url, &self.rules.query, &hidden(&self.placeholders)) {
+        match pairs::url(url, &self.rules.query, &replacer(&self.placeholders)) {
             Some(pairs::Replaced { text, values }) => {
                 self.counts.parameters = self.counts.parameters.saturating_add(values);
                 text
@@ -318,9 +327,9 @@ impl Work {
         }
     }
 
-    fn context(&mut self, mut context: crate::bundle::format::Context) -> crate::bundle::format::Context {
+    fn context(&mut self, mut context: Context) -> Context {
         let Ok(text) = serde_json::to_string(&context.rest) else { return context };
-        if self.rules.search_bodies()
+        if self.rules.searches_bodies()
             && let Some(new) = self.searched(&text, "application/json")
             && let Ok(rest) = serde_json::from_str(&new)
         {
@@ -334,20 +343,20 @@ impl Work {
     }
 }
 
-/// Takes over what was made, if anything was.
-fn counted(count: &mut u64, text: &mut Option<String>, made: Option<pairs::Replaced>) {
+/// Counts the replaced values and takes over the new text, if there is any.
+fn apply(count: &mut u64, text: &mut Option<String>, made: Option<pairs::Replaced>) {
     if let Some(made) = made {
         *count = count.saturating_add(made.values);
         *text = Some(made.text);
     }
 }
 
-/// Stands for `value`.
+/// Returns the placeholder for `value`.
 fn placeholder(placeholders: &RandomState, value: &str) -> String {
     format!("redacted-{:012x}", placeholders.hash_one(value) & 0xffff_ffff_ffff)
 }
 
-fn hidden(placeholders: &RandomState) -> impl Fn(&str) -> String {
+fn replacer(placeholders: &RandomState) -> impl Fn(&str) -> String {
     move |value| placeholder(placeholders, value)
 }
 

@@ -1,8 +1,8 @@
-//! The file under the archive: collects small writes, so that a group that fits is one system call.
+//! The file under the archive. Buffers small writes, so that a group that fits the buffer is one system call.
 //!
 //! ```text
-//! append ─▶ buffer ─▶ file         patch: bytes that were appended before, wherever they are now
-//! rewind: what lies behind is gone, from the buffer and from the file
+//! append ─▶ buffer ─▶ file         patch: replaces appended bytes, in the buffer or in the file
+//! rewind: removes what was appended after an offset, from the buffer and from the file
 //! ```
 
 use std::fs::File;
@@ -10,43 +10,43 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// See above.
+/// A file that is appended to, and rewound after a failure.
 pub(super) struct BufferedFile {
     file: Arc<File>,
-    /// Not written yet, from `at` on.
+    /// Bytes not written yet, which belong at `written`.
     buffer: Vec<u8>,
-    at: u64,
-    /// Nothing of the file lies behind this place; something may lie before it that a failed write left.
-    reached: u64,
+    written: u64,
+    /// The file is at most this long. After a failed write it may be longer than `written`.
+    max_len: u64,
 }
 
 impl BufferedFile {
     pub(super) fn new(file: File) -> Self {
-        Self { file: Arc::new(file), buffer: Vec::with_capacity(BUFFER), at: 0, reached: 0 }
+        Self { file: Arc::new(file), buffer: Vec::with_capacity(BUFFER_BYTES), written: 0, max_len: 0 }
     }
 
     /// Where the next byte goes.
     pub(super) fn end(&self) -> u64 {
-        self.at.saturating_add(self.buffer.len() as u64)
+        self.written.saturating_add(self.buffer.len() as u64)
     }
 
-    /// Appends `bytes`, all of which are then in the buffer or all in the file.
+    /// Appends `bytes`, either all to the buffer or all to the file, so that [`BufferedFile::patch`] finds them in one place.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.buffer.len().saturating_add(bytes.len()) > BUFFER {
+        if self.buffer.len().saturating_add(bytes.len()) > BUFFER_BYTES {
             self.flush()?;
         }
-        if bytes.len() > BUFFER {
-            self.write(bytes, self.at)?;
-            self.at = self.at.saturating_add(bytes.len() as u64);
+        if bytes.len() > BUFFER_BYTES {
+            self.write(bytes, self.written)?;
+            self.written = self.written.saturating_add(bytes.len() as u64);
         } else {
             self.buffer.extend_from_slice(bytes);
         }
         Ok(())
     }
 
-    /// Replaces what one call of `append` put `at` its place by `bytes`, of the same length.
+    /// Replaces the bytes that one `append` put at `at` with `bytes` of the same length.
     pub(super) fn patch(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let offset = at.checked_sub(self.at).and_then(|offset| usize::try_from(offset).ok());
+        let offset = at.checked_sub(self.written).and_then(|offset| usize::try_from(offset).ok());
         match offset.and_then(|from| self.buffer.get_mut(from..from.checked_add(bytes.len())?)) {
             Some(there) => there.copy_from_slice(bytes),
             None => self.write(bytes, at)?,
@@ -54,50 +54,50 @@ impl BufferedFile {
         Ok(())
     }
 
-    /// Leaves room for `len` bytes, which whoever has the file writes; what is appended goes behind. The file is as long as that
-    /// from now on: where that is not allowed, it is known at once.
+    /// Reserves `len` bytes, to be written through [`BufferedFile::file`]. The file grows to that length now, so that a file
+    /// size limit fails here.
     pub(super) fn reserve(&mut self, len: u64) -> io::Result<()> {
         self.flush()?;
-        let end = self.at.checked_add(len).ok_or(io::ErrorKind::FileTooLarge)?;
+        let end = self.written.checked_add(len).ok_or(io::ErrorKind::FileTooLarge)?;
         self.set_len(end)?;
-        (self.at, self.reached) = (end, end);
+        (self.written, self.max_len) = (end, end);
         Ok(())
     }
 
-    /// The file, to write into room that was left.
+    /// The file, for writing into reserved space.
     pub(super) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
     }
 
-    /// Hands everything to the system.
+    /// Writes the buffer to the file.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         let buffer = std::mem::take(&mut self.buffer);
-        let written = self.write(&buffer, self.at);
+        let written = self.write(&buffer, self.written);
         self.buffer = buffer;
         written?;
-        self.at = self.end();
+        self.written = self.end();
         self.buffer.clear();
         Ok(())
     }
 
-    /// Forgets all from `to` on, also in the file, where nothing must be taken for an entry. Frees what a full disk could
-    /// not hold.
+    /// Discards everything from `to` on. Truncates the file too: leftover bytes could be taken for an entry, and a full disk
+    /// needs the space.
     pub(super) fn rewind(&mut self, to: u64) -> io::Result<()> {
-        match to.checked_sub(self.at).and_then(|keep| usize::try_from(keep).ok()) {
+        match to.checked_sub(self.written).and_then(|keep| usize::try_from(keep).ok()) {
             Some(keep) => self.buffer.truncate(keep),
             None => {
                 self.buffer.clear();
-                self.at = to;
+                self.written = to;
             }
         }
-        if self.reached > self.at {
-            self.set_len(self.at)?;
-            self.reached = self.at;
+        if self.max_len > self.written {
+            self.set_len(self.written)?;
+            self.max_len = self.written;
         }
         Ok(())
     }
 
-    /// Returns when everything is on the disk.
+    /// Writes the buffer and waits until the file is on the disk (`fsync`).
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.flush()?;
         #[cfg(any(test, fuzzing))]
@@ -111,7 +111,7 @@ impl BufferedFile {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.reached = self.reached.max(at.saturating_add(bytes.len() as u64));
+        self.max_len = self.max_len.max(at.saturating_add(bytes.len() as u64));
         write_at(&self.file, bytes, at)
     }
 
@@ -121,11 +121,11 @@ impl BufferedFile {
         self.file.set_len(len)
     }
 
-    /// Goes on at `at` and leaves a hole.
+    /// Continues at `at` after a hole.
     #[cfg(test)]
     pub(super) fn skip_to(&mut self, at: u64) {
         self.flush().unwrap();
-        (self.at, self.reached) = (at, at);
+        (self.written, self.max_len) = (at, at);
     }
 }
 
@@ -135,12 +135,12 @@ pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     file.write_all_at(bytes, at)
 }
 
-/// A group that fits is one system call.
-pub(super) const BUFFER: usize = 256 * 1024;
+/// A group up to this size is one system call.
+pub(super) const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Disks that fail, for the test's own thread.
+/// Injects disk faults into the current thread.
 #[cfg(any(test, fuzzing))]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "it is for tests")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "for tests")]
 pub(crate) mod faults {
     use std::cell::Cell;
     use std::fs::File;
@@ -148,11 +148,11 @@ pub(crate) mod faults {
     use std::os::unix::fs::FileExt;
 
     thread_local! {
-        /// Nothing can be written.
+        /// Every write fails.
         pub(crate) static DISK_IS_FULL: Cell<bool> = const { Cell::new(false) };
-        /// So many steps go well, then so many fail, a write after half of its bytes; later ones go well.
+        /// `(good, bad)`: after `good` operations, `bad` operations fail, a write after half of its bytes. Later ones succeed.
         pub(crate) static STEPS: Cell<Option<(u32, u32)>> = const { Cell::new(None) };
-        /// Syncing takes no time, for tests that do it thousands of times.
+        /// Skips `fsync`, for tests that finish thousands of archives.
         pub(crate) static NO_SYNC: Cell<bool> = const { Cell::new(false) };
     }
 
@@ -175,13 +175,13 @@ pub(crate) mod faults {
     }
 
     pub(super) fn step() -> io::Result<()> {
-        let (next, fails) = match STEPS.get() {
+        let (next, is_failing) = match STEPS.get() {
             None => return Ok(()),
             Some((0, 0 | 1)) => (None, true),
             Some((0, bad)) => (Some((0, bad - 1)), true),
             Some((good, bad)) => (Some((good - 1, bad)), false),
         };
         STEPS.set(next);
-        if fails { Err(io::Error::other("the disk failed")) } else { Ok(()) }
+        if is_failing { Err(io::Error::other("the disk failed")) } else { Ok(()) }
     }
 }

@@ -1,4 +1,4 @@
-//! Deflate (RFC 1951) without a wrapper, piece by piece; one compressor's memory serves all entries.
+//! Raw deflate (RFC 1951) in blocks. One compressor serves all entries.
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use std::io;
@@ -6,44 +6,45 @@ use std::io;
 /// A compressor.
 pub(crate) struct Deflater {
     compress: Compress,
-    /// Whether the stream before came to its end.
-    ended: bool,
-    piece: Vec<u8>,
+    /// True if the previous stream was ended.
+    has_ended: bool,
+    block: Vec<u8>,
 }
 
 impl Deflater {
     pub(crate) fn new() -> Self {
-        Self { compress: fresh(), ended: true, piece: vec![0; PIECE] }
+        Self { compress: new_compress(), has_ended: true, block: vec![0; BLOCK_BYTES] }
     }
 
-    /// Forgets what an entry before left.
+    /// Begins a stream, and discards the state of the previous one.
     pub(crate) fn begin(&mut self) {
-        if std::mem::take(&mut self.ended) {
+        if std::mem::take(&mut self.has_ended) {
             self.compress.reset();
         } else {
-            // zlib-rs 0.6 does not reset all of a stream that was given up in the middle, and panics later.
-            self.compress = fresh();
+            // zlib-rs 0.6 resets an unfinished stream incompletely, and panics later.
+            self.compress = new_compress();
         }
     }
 
-    /// Compresses `bytes` and hands `out` what comes of it.
+    /// Compresses `bytes` and passes output to `out`.
     pub(crate) fn push(&mut self, bytes: &[u8], out: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         self.run(bytes, FlushCompress::None, out)
     }
 
-    /// Compresses all of `bytes` at once, as a stream of its own; `None` if they are more than [`WHOLE`] and it did not fit.
+    /// Compresses `bytes` as one stream. Returns `None` if the output does not fit a block, which cannot happen for up to
+    /// [`MAX_WHOLE_BYTES`].
     pub(crate) fn whole(&mut self, bytes: &[u8]) -> io::Result<Option<&[u8]>> {
         self.begin();
-        let status = self.compress.compress(bytes, &mut self.piece, FlushCompress::Finish).map_err(io::Error::other)?;
-        self.ended = status == Status::StreamEnd;
-        let made = usize::try_from(self.compress.total_out()).unwrap_or(usize::MAX);
-        Ok(if self.ended { self.piece.get(..made) } else { None })
+        let status = self.compress.compress(bytes, &mut self.block, FlushCompress::Finish).map_err(io::Error::other)?;
+        self.has_ended = status == Status::StreamEnd;
+        let produced = usize::try_from(self.compress.total_out()).unwrap_or(usize::MAX);
+        Ok(if self.has_ended { self.block.get(..produced) } else { None })
     }
 
-    /// Ends the stream.
+    /// Ends the stream and passes the rest of its output to `out`.
     pub(crate) fn end(&mut self, out: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         self.run(&[], FlushCompress::Finish, out)?;
-        self.ended = true;
+        self.has_ended = true;
         Ok(())
     }
 
@@ -54,32 +55,32 @@ impl Deflater {
         out: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         loop {
-            let (had, gave) = (self.compress.total_in(), self.compress.total_out());
-            let status = self.compress.compress(bytes, &mut self.piece, flush).map_err(io::Error::other)?;
-            let used = usize::try_from(self.compress.total_in().saturating_sub(had)).unwrap_or(usize::MAX);
-            let made = usize::try_from(self.compress.total_out().saturating_sub(gave)).unwrap_or(usize::MAX);
-            bytes = bytes.get(used..).unwrap_or_default();
-            out(self.piece.get(..made).unwrap_or_default())?;
-            let is_over = match flush {
+            let (total_in, total_out) = (self.compress.total_in(), self.compress.total_out());
+            let status = self.compress.compress(bytes, &mut self.block, flush).map_err(io::Error::other)?;
+            let consumed = usize::try_from(self.compress.total_in().saturating_sub(total_in)).unwrap_or(usize::MAX);
+            let produced = usize::try_from(self.compress.total_out().saturating_sub(total_out)).unwrap_or(usize::MAX);
+            bytes = bytes.get(consumed..).unwrap_or_default();
+            out(self.block.get(..produced).unwrap_or_default())?;
+            let is_done = match flush {
                 FlushCompress::Finish => status == Status::StreamEnd,
-                _ => bytes.is_empty() && made < self.piece.len(),
+                _ => bytes.is_empty() && produced < self.block.len(),
             };
-            if is_over {
+            if is_done {
                 return Ok(());
             }
         }
     }
 }
 
-fn fresh() -> Compress {
+fn new_compress() -> Compress {
     Compress::new(Compression::new(LEVEL), false)
 }
 
-/// The fastest: a capture should not keep a core busy, and JSON still gets to a third.
+/// The fastest level: a capture must not occupy a core, and JSON still shrinks to a third.
 const LEVEL: u32 = 1;
 
-/// So much is compressed at once: with room to spare for what does not get smaller.
-pub(crate) const WHOLE: usize = PIECE / 2;
+/// The largest input that is compressed in one call. A block has space for input that does not shrink.
+pub(crate) const MAX_WHOLE_BYTES: usize = BLOCK_BYTES / 2;
 
-/// Compressed bytes go on in pieces of at most this size.
-const PIECE: usize = 32 * 1024;
+/// The largest block of output.
+const BLOCK_BYTES: usize = 32 * 1024;

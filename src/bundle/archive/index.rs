@@ -1,44 +1,44 @@
-//! Where the entries of an archive are, by their names: sixteen bytes for each, however long its name.
+//! The offsets of an archive's entries by name, in 16 bytes an entry, whatever the length of its name.
 //!
 //! ```text
-//! name ─▶ hash ─▶ places ─▶ what stands there says its name     the one that is meant
+//! name ─▶ hash ─▶ candidate offsets ─▶ compare the names in the file
 //! ```
 //!
-//! Two names may have one hash, and a name may be there twice: whoever asks compares the names, the last place first.
+//! Names may collide, and an archive may contain a name twice: callers compare the names. The last entry comes first, as in
+//! other ZIP readers.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// See above.
+/// Maps hashes of names to offsets.
 #[derive(Default)]
 pub(crate) struct Index {
-    /// Its key is nobody's to know: names cannot be made to have one hash.
+    /// Randomly keyed, so that names with equal hashes cannot be crafted.
     hashes: RandomState,
-    /// By hash, then by place, once they are in order.
-    places: Vec<(u64, u64)>,
+    /// `(hash, offset)`, in order after [`Index::sort`].
+    offsets: Vec<(u64, u64)>,
 }
 
 impl Index {
-    /// Reservation for `count` entries.
-    pub(crate) fn for_entries(count: usize) -> Self {
-        Self { places: Vec::with_capacity(count), ..Self::default() }
+    pub(crate) fn with_capacity(count: usize) -> Self {
+        Self { offsets: Vec::with_capacity(count), ..Self::default() }
     }
 
-    /// Notes where the entry `name` is; it is found after [`Index::put_in_order`].
-    pub(crate) fn push(&mut self, name: &str, place: u64) {
-        self.places.push((self.hashes.hash_one(name), place));
+    /// Adds an entry. It can be found after [`Index::sort`].
+    pub(crate) fn push(&mut self, name: &str, offset: u64) {
+        self.offsets.push((self.hashes.hash_one(name), offset));
     }
 
-    pub(crate) fn put_in_order(&mut self) {
-        // Stable, as that is fast where most are in order already: a bundle that grows is put in order again and again.
-        self.places.sort();
+    /// Restores the order. The stable sort is fast on mostly sorted input: a growing bundle is sorted again and again.
+    pub(crate) fn sort(&mut self) {
+        self.offsets.sort();
     }
 
-    /// Where the entry `name` may be.
-    pub(crate) fn places(&self, name: &str) -> impl Iterator<Item = u64> + use<'_> {
+    /// Returns the offsets of entries that may be called `name`, the last one first.
+    pub(crate) fn offsets(&self, name: &str) -> impl Iterator<Item = u64> + use<'_> {
         let hash = self.hashes.hash_one(name);
-        let (from, to) =
-            (self.places.partition_point(|(h, _)| *h < hash), self.places.partition_point(|(h, _)| *h <= hash));
-        self.places.get(from..to).unwrap_or_default().iter().rev().map(|(_, place)| *place)
+        let start = self.offsets.partition_point(|(h, _)| *h < hash);
+        let end = self.offsets.partition_point(|(h, _)| *h <= hash);
+        self.offsets.get(start..end).unwrap_or_default().iter().rev().map(|(_, offset)| *offset)
     }
 }
 
@@ -47,13 +47,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_of_a_name_comes_first() {
-        let mut index = Index::for_entries(3);
-        for (name, place) in [("a", 1), ("b", 2), ("a", 3)] {
-            index.push(name, place);
+    fn returns_the_last_of_equal_names_first() {
+        let mut index = Index::with_capacity(3);
+        for (name, offset) in [("a", 1), ("b", 2), ("a", 3)] {
+            index.push(name, offset);
         }
-        index.put_in_order();
-        let places = |name| index.places(name).collect::<Vec<_>>();
-        assert_eq!((places("a"), places("b"), places("c")), (vec![3, 1], vec![2], vec![]));
+        index.sort();
+        let offsets = |name| index.offsets(name).collect::<Vec<_>>();
+        assert_eq!((offsets("a"), offsets("b"), offsets("c")), (vec![3, 1], vec![2], vec![]));
     }
 }

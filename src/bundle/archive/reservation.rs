@@ -1,42 +1,42 @@
-//! Reservation in the archive for one large entry, whose content is written while the archive goes on behind it.
+//! Space in the archive for one large entry, whose content another thread writes while the archive appends further entries.
 //!
 //! ```text
-//! header (content, as it comes) │ header body │ header trace.json ║ … │ header trace.json
-//!        └── a room ──────────┘   └──── the groups of others ───┘       └── of the room ─┘
+//! header (content, being written) │ header body │ header trace.json ║ … │ header trace.json
+//!        └── a reservation ─────┘   └──── groups of others ────────┘       └── its own ──┘
 //! ```
 //!
-//! The header is true from the start and its checksum is not, until all the content is there: whoever reads the file by its
-//! local headers passes over the room either way, and takes it for an entry only if it is whole.
+//! The header is final from the start, but its checksum is right only once all the content is there. A reader that goes by
+//! local headers skips the reserved space either way, and accepts the entry only if the checksum is right.
 
-use super::{buffered_file, in_pieces};
+use super::{buffered_file, copy_blocks};
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-/// See above.
+/// Reserved space. [`super::Archive::add_reserved`] adds its entry to the archive, [`super::Archive::release`] gives it up.
 pub(crate) struct Reservation {
     file: Arc<File>,
-    /// Where the header is.
-    pub(super) at: u64,
+    /// Where the local header begins.
+    pub(super) start: u64,
     /// Where the content begins.
     content: u64,
     /// Where the next entry begins.
     pub(super) end: u64,
-    /// The entry's line in the directory.
-    pub(super) line: Vec<u8>,
+    /// The central header of the entry.
+    pub(super) central: Vec<u8>,
 }
 
 impl Reservation {
-    pub(super) fn new(file: Arc<File>, at: u64, content: u64, len: u64, line: Vec<u8>) -> Self {
-        Self { file, at, content, end: content.saturating_add(len), line }
+    pub(super) fn new(file: Arc<File>, start: u64, content: u64, len: u64, central: Vec<u8>) -> Self {
+        Self { file, start, content, end: content.saturating_add(len), central }
     }
 
-    /// Writes the content, all of it.
-    pub(crate) fn fill(&self, packed: &mut dyn Read) -> io::Result<()> {
-        let mut at = self.content;
-        in_pieces(packed, self.end.saturating_sub(at), &mut |piece| {
-            buffered_file::write_at(&self.file, piece, at)?;
-            at = at.saturating_add(piece.len() as u64);
+    /// Writes the whole content, compressed already.
+    pub(crate) fn fill(&self, compressed: &mut dyn Read) -> io::Result<()> {
+        let mut offset = self.content;
+        copy_blocks(compressed, self.end.saturating_sub(offset), &mut |block| {
+            buffered_file::write_at(&self.file, block, offset)?;
+            offset = offset.saturating_add(block.len() as u64);
             Ok(())
         })
     }

@@ -1,8 +1,8 @@
-//! `NAME.zip.part`, and its way to `NAME.zip`.
+//! The unfinished bundle, `NAME.zip.part`, until it is renamed to `NAME.zip`.
 //!
 //! ```text
-//! NAME.zip.part      new, locked as long as it is written; others that are there stay, and NAME.zip.2.part is next
-//!   NAME.zip.bak ◀── NAME.zip ◀── NAME.zip.part       at the end, with no moment without a whole bundle
+//! NAME.zip.part      created exclusively and locked while it is written; if it exists, NAME.zip.2.part is next
+//!   NAME.zip.bak ◀── NAME.zip ◀── NAME.zip.part       at the end; a complete NAME.zip exists at every moment
 //! ```
 
 use crate::error::{Error, OutputError};
@@ -13,49 +13,50 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The file until it has its name; gone with its owner if nothing was written.
+/// The path of an unfinished bundle. Deletes the file on drop, unless [`UnfinishedBundle::keep`] was called.
 pub(crate) struct UnfinishedBundle {
     path: PathBuf,
     output: PathBuf,
-    keep: bool,
+    is_kept: bool,
 }
 
-/// The output has not got its name.
+/// The bundle was not finished: its file did not get its final name.
 #[derive(Debug)]
 pub(crate) struct FinishError {
-    /// Where it is instead.
+    /// Where the bundle is.
     pub(crate) path: PathBuf,
     pub(crate) state: UnfinishedState,
     pub(crate) cause: io::Error,
 }
 
-/// What a `.part` is good for.
+/// The state of a bundle that was not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UnfinishedState {
-    /// It is a whole bundle and lacks the name only.
+    /// A complete bundle that could not be renamed.
     Complete,
-    /// It lacks its end; the exchanges in it can be recovered.
+    /// A bundle without its end, whose exchanges can be recovered.
     Truncated,
 }
 
-/// Whether somebody writes to a part.
+/// The owner of an unfinished bundle, by its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// A capture does.
+    /// A process is writing it.
     Alive,
-    /// Nobody does, or this file system cannot tell.
+    /// No process is writing it, or the file system does not support locks.
     Gone,
 }
 
 impl UnfinishedBundle {
-    /// Opens the part for `output`, whose folder has to be there. The parts of others that are in the way are returned too.
+    /// Creates the unfinished bundle for `output`, whose directory must exist. Also returns the paths of other unfinished
+    /// bundles of that name.
     pub(super) fn create(output: &Path) -> Result<(File, Self, Vec<PathBuf>), Error> {
-        let output = checked(output)?;
-        let fail = |e: io::Error| Error::Output { path: output.clone(), cause: creation_error(&output, e) };
-        let (file, path, others) = Self::open(&output).map_err(fail)?;
-        // Where files cannot be locked, nobody can tell a running capture from a dead one, and both are well.
+        let output = resolved(output)?;
+        let (file, path, others) =
+            Self::open(&output).map_err(|e| Error::Output { path: output.clone(), cause: open_error(&output, e) })?;
+        // Without locks a running capture cannot be told from an interrupted one. Neither is damaged by that.
         let _ = file.try_lock();
-        Ok((file, Self { path, output, keep: false }, others))
+        Ok((file, Self { path, output, is_kept: false }, others))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -66,29 +67,29 @@ impl UnfinishedBundle {
         &self.output
     }
 
-    /// Whether it is worth something.
-    pub(super) fn keep(&mut self, keep: bool) {
-        self.keep = keep;
+    /// Sets whether the file outlives this value.
+    pub(super) fn keep(&mut self, is_kept: bool) {
+        self.is_kept = is_kept;
     }
 
     pub(super) fn finish_error(&self, state: UnfinishedState, cause: io::Error) -> FinishError {
         FinishError { path: self.path.clone(), state, cause }
     }
 
-    /// Gives it the output's name.
-    pub(super) fn place(&self) -> Result<PathBuf, FinishError> {
-        match place(&self.path, &self.output) {
+    /// Renames the file to its output path, which is returned.
+    pub(super) fn finish(&self) -> Result<PathBuf, FinishError> {
+        match replace(&self.path, &self.output) {
             Ok(()) => Ok(self.output.clone()),
             Err(cause) => Err(self.finish_error(UnfinishedState::Complete, cause)),
         }
     }
 
-    /// The first free name: another capture may be running, or have crashed and left all it had.
+    /// Opens the first unused name: another capture may be running, or may have been interrupted.
     fn open(output: &Path) -> io::Result<(File, PathBuf, Vec<PathBuf>)> {
         let mut others = Vec::new();
-        for n in 1..=MOST_PARTS {
-            let path = if n == 1 { beside(output, ".part") } else { beside(output, &format!(".{n}.part")) };
-            // A new file only: no link is followed, nothing is overwritten.
+        for n in 1..=MAX_UNFINISHED_BUNDLES {
+            let path = if n == 1 { with_suffix(output, ".part") } else { with_suffix(output, &format!(".{n}.part")) };
+            // `create_new`: follows no link and overwrites no file.
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                 Ok(file) => return Ok((file, path, others)),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => others.push(path),
@@ -101,21 +102,22 @@ impl UnfinishedBundle {
 
 impl Drop for UnfinishedBundle {
     fn drop(&mut self) {
-        if !self.keep {
+        if !self.is_kept {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Who owns `part`.
-pub(crate) fn owner(part: &Path) -> Owner {
-    // Something else of that name is nobody's, and might not even open.
-    let is_file = fs::symlink_metadata(part).is_ok_and(|meta| meta.is_file());
-    let file = is_file.then(|| File::open(part)).and_then(Result::ok);
+/// Returns the owner of the unfinished bundle at `path`.
+pub(crate) fn owner(path: &Path) -> Owner {
+    // Opening anything but a regular file might block.
+    let is_file = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
+    let file = is_file.then(|| File::open(path)).and_then(Result::ok);
     file.map_or(Owner::Gone, |file| owner_of(&file))
 }
 
-/// Who owns the part that `file` is. Asks for a shared lock, as readers may, which is given back with the file.
+/// Returns the owner of the unfinished bundle `file`. If it has none, `file` holds a shared lock afterwards, until it is closed
+/// or unlocked.
 pub(crate) fn owner_of(file: &File) -> Owner {
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Owner::Alive,
@@ -123,21 +125,22 @@ pub(crate) fn owner_of(file: &File) -> Owner {
     }
 }
 
-/// The output that `part` was to become: `NAME.zip` for `NAME.zip.part` and `NAME.zip.2.part`.
-pub(crate) fn output_of(part: &Path) -> Option<PathBuf> {
-    let name = part.file_name()?.to_str()?.strip_suffix(".part")?;
+/// Returns the output path of an unfinished bundle: `NAME.zip` for `NAME.zip.part` and `NAME.zip.2.part`.
+pub(crate) fn output_of(unfinished: &Path) -> Option<PathBuf> {
+    let name = unfinished.file_name()?.to_str()?.strip_suffix(".part")?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let name = name.rsplit_once('.').filter(|(_, n)| is_number(n)).map_or(name, |(name, _)| name);
-    (!name.is_empty()).then(|| part.with_file_name(name))
+    (!name.is_empty()).then(|| unfinished.with_file_name(name))
 }
 
-/// Where a file of the name `output` is kept when another takes its place.
+/// Returns the path at which a replaced `output` is kept.
 pub(crate) fn backup_of(output: &Path) -> PathBuf {
-    beside(output, ".bak")
+    with_suffix(output, ".bak")
 }
 
-/// `output` if a file of that name can be made; the file it means if it is a link.
-fn checked(output: &Path) -> Result<PathBuf, Error> {
+/// Returns the path to write for `output`: the target of a symbolic link, so that the link stays. Fails if the path is taken by
+/// anything but a regular file.
+fn resolved(output: &Path) -> Result<PathBuf, Error> {
     let fail = |cause| Error::Output { path: output.to_owned(), cause };
     let Some(name) = output.file_name() else {
         return Err(fail(OutputError::NoFileName));
@@ -147,7 +150,6 @@ fn checked(output: &Path) -> Result<PathBuf, Error> {
     }
     let mut output = output.with_file_name(name);
     if output.is_symlink() {
-        // The file it means is replaced, and the link stays one.
         output = fs::canonicalize(&output).map_err(|e| fail(OutputError::DanglingLink(e)))?;
     }
     match fs::metadata(&output) {
@@ -157,54 +159,55 @@ fn checked(output: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// Renames `part` to `output`. A file of that name is kept as `.bak`, and there is no moment without one of the two.
-fn place(part: &Path, output: &Path) -> io::Result<()> {
+/// Renames `unfinished` to `output`. A file of that name is kept as `.bak`. At every moment one of the two bundles is called
+/// `output`.
+fn replace(unfinished: &Path, output: &Path) -> io::Result<()> {
     if fs::symlink_metadata(output).is_ok() {
-        let kept = backup_of(output);
-        let link = beside(output, &format!(".{:016x}.bak", RandomState::new().hash_one(0)));
-        // A second name for the old bundle first. Some file systems have no links.
+        let backup = backup_of(output);
+        let link = with_suffix(output, &format!(".{:016x}.bak", RandomState::new().hash_one(0)));
+        // A hard link keeps the old bundle in place until the new one replaces it. Some file systems have no hard links.
         match fs::hard_link(output, &link) {
             Ok(()) => {
-                let renamed = fs::rename(&link, &kept);
-                // Still there if that failed, or if `.bak` was a link to the same file.
+                let renamed = fs::rename(&link, &backup);
+                // The link remains if the rename failed, or if `.bak` was a link to the same file.
                 let _ = fs::remove_file(&link);
                 renamed?;
             }
-            Err(_) => fs::rename(output, &kept)?,
+            Err(_) => fs::rename(output, &backup)?,
         }
     }
-    fs::rename(part, output)?;
+    fs::rename(unfinished, output)?;
     #[cfg(any(test, fuzzing))]
     if super::buffered_file::faults::NO_SYNC.get() {
         return Ok(());
     }
-    // The name is on the disk once the folder is; where folders cannot be synced, it soon will be.
-    let _ = File::open(folder(output)).and_then(|folder| folder.sync_all());
+    // Makes the rename durable, where directories can be synced.
+    let _ = File::open(directory_of(output)).and_then(|directory| directory.sync_all());
     Ok(())
 }
 
-/// The folder that `output` is in.
-pub(crate) fn folder(output: &Path) -> &Path {
+/// Returns the directory that contains `output`.
+pub(crate) fn directory_of(output: &Path) -> &Path {
     match output.parent() {
-        Some(folder) if folder != Path::new("") => folder,
+        Some(directory) if directory != Path::new("") => directory,
         _ => Path::new("."),
     }
 }
 
-fn beside(output: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(output: &Path, suffix: &str) -> PathBuf {
     let mut name = output.file_name().map(OsString::from).unwrap_or_default();
     name.push(suffix);
     output.with_file_name(name)
 }
 
-/// Converts an error of [`Part::open`].
-fn creation_error(output: &Path, cause: io::Error) -> OutputError {
-    let directory = folder(output).to_owned();
+/// Returns the reason why the unfinished bundle for `output` could not be opened.
+fn open_error(output: &Path, cause: io::Error) -> OutputError {
+    let directory = directory_of(output).to_owned();
     match cause.kind() {
         io::ErrorKind::AlreadyExists => OutputError::TooManyUnfinished { directory },
         _ => OutputError::Create { directory, cause },
     }
 }
 
-/// More unfinished bundles than this mean that something else is wrong.
-const MOST_PARTS: u32 = 100;
+/// The number of names that are tried for an unfinished bundle.
+const MAX_UNFINISHED_BUNDLES: u32 = 100;

@@ -1,150 +1,159 @@
-//! A ZIP file being read, by its directory: ours, and those of others.
+//! Reads a finished ZIP file by its directory: our bundles, and those of other producers.
 //!
 //! ```text
-//! header content │ header content │ … │ directory: name, sizes, place ║ … │ [zip64 end, locator] end, comment
+//! header content │ header content │ … │ directory: name, sizes, offset ║ … │ [zip64 end, locator] end, comment
 //!        ▲                                         │        ▲ index
 //!        └─────────────────────────────────────────┘
 //! ```
 //!
-//! The file may hold anything: what the directory says is a claim until it was read. Of each entry the index alone is kept;
-//! its line is read again whenever it is asked for.
+//! The file may be damaged or hostile: the directory's claims are checked when they are used. Only the index is kept in memory;
+//! a central header is read again for each access.
 
+use super::end_records::{END_LEN, ZIP64_END_LEN, ZIP64_LOCATOR_LEN, end_of_directory, zip64_end, zip64_locator};
+use super::file_range::{FileRange, read_up_to};
+use super::headers::{CENTRAL_LEN, CentralHeader, EntryHeader, LOCAL_LEN, local_header_len};
 use super::index::Index;
-use super::records::{
-    CENTRAL, CentralHeader, END, EntryHeader, LOCAL, LOCATOR, central, end_of_directory, local_len, zip64_end,
-};
-use super::scan::{FileRange, LocatedEntry, bytes_at};
+use super::located_entry::LocatedEntry;
+use super::read_error::{EntryError, OpenError};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
 
-/// A bundle being read.
+/// An open ZIP file.
 pub(crate) struct ZipReader {
     file: File,
     directory: Range<u64>,
-    /// What places in the file are past those that the directory names: an archive may stand behind something else.
+    /// Added to the offsets in the directory: an archive may be appended to another file.
     shift: u64,
     index: Index,
 }
 
 impl ZipReader {
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let file = File::open(path).map_err(|e| e.to_string())?;
-        let meta = file.metadata().map_err(|e| e.to_string())?;
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
         if meta.is_dir() {
-            return Err("that is a folder".into());
+            return Err(OpenError::IsADirectory);
         }
-        let (directory, count, shift) =
-            find(&file, meta.len()).map_err(|e| e.to_string())?.ok_or("it is no ZIP archive, or is cut off")?;
-        let most = directory.end.saturating_sub(directory.start) / CENTRAL as u64;
-        let mut opened = Self { file, directory, shift, index: Index::default() };
-        let mut index = Index::for_entries(usize::try_from(count.min(most)).unwrap_or_default());
-        let mut lines = opened.lines();
+        let Found { directory, count, shift } = find_directory(&file, meta.len())?.ok_or(OpenError::NotZip)?;
+        let max_count = directory.end.saturating_sub(directory.start) / CENTRAL_LEN as u64;
+        let mut reader = Self { file, directory, shift, index: Index::default() };
+        let mut index = Index::with_capacity(usize::try_from(count.min(max_count)).unwrap_or_default());
+        let mut entries = reader.entries();
         let mut found: u64 = 0;
-        for line in &mut lines {
+        for entry in &mut entries {
             found = found.saturating_add(1);
-            if let Ok(name) = std::str::from_utf8(&line.name) {
-                index.push(name, line.place);
+            if let Ok(name) = std::str::from_utf8(&entry.name) {
+                index.push(name, entry.offset);
             }
         }
-        // Old programs count in 16 bits, whatever they write.
-        if lines.at != opened.directory.end || found & 0xffff != count & 0xffff {
-            return Err("it is damaged: its directory is not what it says of itself".into());
+        // Programs without ZIP64 count modulo 2^16.
+        if entries.offset != reader.directory.end || found & 0xffff != count & 0xffff {
+            return Err(OpenError::DamagedDirectory);
         }
-        index.put_in_order();
-        opened.index = index;
-        Ok(opened)
+        index.sort();
+        reader.index = index;
+        Ok(reader)
     }
 
-    /// What is in it, but for names that nobody could ask for.
+    /// The names of all entries, except those that are not UTF-8.
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
-        self.lines().filter_map(|line| String::from_utf8(line.name).ok())
+        self.entries().filter_map(|entry| String::from_utf8(entry.name).ok())
     }
 
-    /// An entry's content if it is there, and if its size is at most `most`.
-    pub(crate) fn read(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, String> {
-        let Some(found) = self.found(name)? else { return Ok(None) };
-        found.read(&self.file, most).map(Some)
+    /// Returns the content of an entry, or `None` if there is no such entry. Fails if it is larger than `max_size`.
+    pub(crate) fn read(&self, name: &str, max_size: u64) -> Result<Option<Vec<u8>>, EntryError> {
+        let Some(entry) = self.locate(name)? else { return Ok(None) };
+        entry.read(&self.file, max_size).map(Some)
     }
 
-    /// An entry as it is packed, if it is there.
-    pub(crate) fn packed(&self, name: &str) -> Result<Option<(EntryHeader, FileRange<'_>)>, String> {
-        let found = self.found(name)?;
-        Ok(found.map(|found| (found.entry.clone(), found.packed(&self.file))))
+    /// Returns an entry's header and its compressed content, or `None` if there is no such entry.
+    pub(crate) fn compressed(&self, name: &str) -> Result<Option<(EntryHeader, FileRange<'_>)>, EntryError> {
+        let entry = self.locate(name)?;
+        Ok(entry.map(|entry| (entry.header.clone(), entry.compressed(&self.file))))
     }
 
-    /// The entry `name`, if it is there.
-    fn found(&self, name: &str) -> Result<Option<LocatedEntry>, String> {
-        let line = self.index.places(name).find_map(|place| {
-            let lines = DirectoryEntries::new(&self.file, place..self.directory.end, name.len());
-            lines.into_iter().next().filter(|line| line.name == name.as_bytes())
+    fn locate(&self, name: &str) -> Result<Option<LocatedEntry>, EntryError> {
+        let entry = self.index.offsets(name).find_map(|offset| {
+            let entries = DirectoryEntries::new(&self.file, offset..self.directory.end, name.len());
+            entries.into_iter().next().filter(|entry| entry.name == name.as_bytes())
         });
-        let Some(DirectoryEntry { head, extra, .. }) = line else { return Ok(None) };
-        let (entry, at) = head.complete(name, &extra).ok_or("is packed in a way that is not known here")?;
-        let at = at.checked_add(self.shift).ok_or("is damaged")?;
-        let local = bytes_at(&self.file, at, self.directory.start, LOCAL).map_err(|e| e.to_string())?;
-        let content = local_len(&local).and_then(|len| at.checked_add(len)).ok_or("is damaged")?;
-        Ok(Some(LocatedEntry::new(entry, content, self.directory.start).ok_or("is damaged")?))
+        let Some(DirectoryEntry { header, extra, .. }) = entry else { return Ok(None) };
+        let (header, offset) = header.with_name(name, &extra).ok_or(EntryError::UnsupportedCompression)?;
+        let offset = offset.checked_add(self.shift).ok_or(EntryError::Damaged)?;
+        let local = read_up_to(&self.file, offset..self.directory.start, LOCAL_LEN)?;
+        let content = local_header_len(&local).and_then(|len| offset.checked_add(len)).ok_or(EntryError::Damaged)?;
+        let entry = LocatedEntry::new(header, Vec::new(), content, self.directory.start);
+        Ok(Some(entry.ok_or(EntryError::Damaged)?))
     }
 
-    fn lines(&self) -> DirectoryEntries<'_> {
-        DirectoryEntries::new(&self.file, self.directory.clone(), BUFFER)
+    fn entries(&self) -> DirectoryEntries<'_> {
+        DirectoryEntries::new(&self.file, self.directory.clone(), BUFFER_BYTES)
     }
 }
 
-/// Finds the directory from the end of the file, which is `len` bytes long: where it is, how many entries it says to have, and
-/// how far all places are off.
-fn find(file: &File, len: u64) -> std::io::Result<Option<(Range<u64>, u64, u64)>> {
-    let from = len.saturating_sub(MOST_AT_END);
-    let tail = bytes_at(file, from, len, usize::try_from(MOST_AT_END).unwrap_or(usize::MAX))?;
-    // The last thing that can be the end record: a comment may look like anything.
-    for at in (0..=tail.len().saturating_sub(END)).rev() {
+/// The directory as its end record describes it.
+struct Found {
+    directory: Range<u64>,
+    /// The number of entries that the end record claims.
+    count: u64,
+    shift: u64,
+}
+
+/// Searches backwards from the end of the file, at `len`, for the end record.
+fn find_directory(file: &File, len: u64) -> io::Result<Option<Found>> {
+    let tail_start = len.saturating_sub(MAX_TAIL_BYTES);
+    let tail = read_up_to(file, tail_start..len, usize::try_from(MAX_TAIL_BYTES).unwrap_or(usize::MAX))?;
+    // Takes the last possible end record: a comment may contain its signature.
+    for at in (0..=tail.len().saturating_sub(END_LEN)).rev() {
         let Some(mut end) = tail.get(at..).and_then(end_of_directory) else { continue };
-        let mut behind = from.saturating_add(at as u64);
-        let before = at.checked_sub(LOCATOR).and_then(|locator| tail.get(locator..at));
-        if let Some(place) = before.and_then(zip64_end::place) {
-            // Where it says, or where it would be if the archive stands behind something else.
-            let usual = behind.saturating_sub((LOCATOR + zip64_end::LEN) as u64);
-            for place in [usual, place] {
-                let record = bytes_at(file, place, len, zip64_end::LEN)?;
-                if let Some(larger) = zip64_end::read(&record) {
-                    (end, behind) = (larger, place);
+        let mut directory_end = tail_start.saturating_add(at as u64);
+        let locator = at.checked_sub(ZIP64_LOCATOR_LEN).and_then(|from| tail.get(from..at));
+        if let Some(offset) = locator.and_then(zip64_locator) {
+            // The usual place, which is right even in a shifted archive, then the one that the locator claims.
+            let usual = directory_end.saturating_sub((ZIP64_LOCATOR_LEN + ZIP64_END_LEN) as u64);
+            for offset in [usual, offset] {
+                let record = read_up_to(file, offset..len, ZIP64_END_LEN)?;
+                if let Some(zip64_end) = zip64_end(&record) {
+                    (end, directory_end) = (zip64_end, offset);
                     break;
                 }
             }
         }
-        let start = behind.checked_sub(end.len);
-        if let Some((start, shift)) = start.and_then(|start| Some((start, start.checked_sub(end.at)?))) {
-            return Ok(Some((start..behind, end.count, shift)));
+        if let Some(start) = directory_end.checked_sub(end.len)
+            && let Some(shift) = start.checked_sub(end.offset)
+        {
+            return Ok(Some(Found { directory: start..directory_end, count: end.count, shift }));
         }
     }
     Ok(None)
 }
 
-/// The lines of a directory, up to the first that is none.
+/// Iterates over the entries of a directory, up to the first record that is not a central header.
 struct DirectoryEntries<'f> {
     source: BufReader<FileRange<'f>>,
-    /// Where the next line begins.
-    at: u64,
+    /// Where the next entry begins.
+    offset: u64,
 }
 
-/// A line of a directory.
+/// An entry of the directory.
 struct DirectoryEntry {
-    /// Where it begins.
-    place: u64,
-    head: CentralHeader,
+    /// Where the central header begins.
+    offset: u64,
+    header: CentralHeader,
     name: Vec<u8>,
     extra: Vec<u8>,
 }
 
 impl<'f> DirectoryEntries<'f> {
-    fn new(file: &'f File, lines: Range<u64>, expected: usize) -> Self {
-        let most = expected.saturating_add(MOST_BESIDES).min(BUFFER);
-        Self { at: lines.start, source: BufReader::with_capacity(most, FileRange::new(file, lines)) }
+    /// `expected_name_len` bounds the first read, for callers that need one entry.
+    fn new(file: &'f File, range: Range<u64>, expected_name_len: usize) -> Self {
+        let capacity = expected_name_len.saturating_add(USUAL_BYTES_BESIDES_NAME).min(BUFFER_BYTES);
+        Self { offset: range.start, source: BufReader::with_capacity(capacity, FileRange::new(file, range)) }
     }
 
-    fn bytes(&mut self, len: usize) -> Option<Vec<u8>> {
+    fn read_exact(&mut self, len: usize) -> Option<Vec<u8>> {
         let mut bytes = vec![0; len];
         self.source.read_exact(&mut bytes).ok().map(|()| bytes)
     }
@@ -154,25 +163,26 @@ impl Iterator for DirectoryEntries<'_> {
     type Item = DirectoryEntry;
 
     fn next(&mut self) -> Option<DirectoryEntry> {
-        let mut fixed = [0; CENTRAL];
+        let mut fixed = [0; CENTRAL_LEN];
         self.source.read_exact(&mut fixed).ok()?;
-        let head = central(&fixed)?;
-        let (name, extra) = (self.bytes(head.name.into())?, self.bytes(head.extra.into())?);
-        self.bytes(head.comment.into())?;
-        let place = self.at;
-        self.at = place.saturating_add(head.len());
-        Some(DirectoryEntry { place, head, name, extra })
+        let header = CentralHeader::read(&fixed)?;
+        let name = self.read_exact(header.name_len.into())?;
+        let extra = self.read_exact(header.extra_len.into())?;
+        self.read_exact(header.comment_len.into())?;
+        let offset = self.offset;
+        self.offset = offset.saturating_add(header.len());
+        Some(DirectoryEntry { offset, header, name, extra })
     }
 }
 
-/// The end record with the longest comment, and what ZIP64 puts before it.
-const MOST_AT_END: u64 = (END + LOCATOR) as u64 + u16::MAX as u64;
+/// The end record with the longest comment, and the ZIP64 locator before it.
+const MAX_TAIL_BYTES: u64 = (END_LEN + ZIP64_LOCATOR_LEN) as u64 + u16::MAX as u64;
 
-/// A directory is read in pieces of this size.
-const BUFFER: usize = 64 * 1024;
+/// The directory is read in blocks of this size.
+const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What a line has besides its name, but for comments and fields that ours do not have.
-const MOST_BESIDES: usize = CENTRAL + 32;
+/// The size of a central header without its name, comments, and extra fields that we do not write.
+const USUAL_BYTES_BESIDES_NAME: usize = CENTRAL_LEN + 32;
 
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,20 @@
-//! A bundle that is still being written, read entry by entry from its start.
+//! A bundle that a capture is still writing, read entry by entry from its start.
 //!
 //! ```text
-//! header body │ header JSON │ header body │ zeros …      the capture writes on here
-//!             known         ▲ seen
+//! header body │ header JSON │ header body │ zeros …      the capture appends here
+//!             known         ▲ known_end
 //! ```
 //!
-//! What belongs together ends with its JSON, and only then is it whole: a capture may take back a body whose JSON it could
-//! not write, and write something else in its place. So the scan goes on behind the last JSON.
+//! A group of entries ends with its JSON, and is complete only then: a capture may discard a body whose JSON it could not write,
+//! and reuse the space. Each scan therefore resumes after the last JSON.
 
-use super::{App, LARGEST_JSON, Manifest, State, Trace, WebSocket};
-use crate::bundle::archive::EntryHeader;
+use super::{App, MAX_JSON_BYTES, Manifest, State, Trace, WebSocket};
 use crate::bundle::archive::index::Index;
-use crate::bundle::archive::scan::{FileRange, LocatedEntry, Scan, ScanItem};
+use crate::bundle::archive::located_entry::LocatedEntry;
+use crate::bundle::archive::scan::{Scan, ScanItem};
 use crate::bundle::archive::unfinished::{Owner, owner_of};
-use crate::bundle::format::Id;
+use crate::bundle::archive::{EntryError, EntryHeader, FileRange, OpenError};
+use crate::bundle::id::Id;
 use crate::bundle::iso8601;
 use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
 use std::collections::HashMap;
@@ -22,60 +23,59 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// See above.
+/// An unfinished bundle that may grow.
 pub(super) struct GrowingBundle {
     file: File,
-    /// Up to here all is known.
-    seen: u64,
+    /// The end of the last complete group.
+    known_end: u64,
     index: Index,
     capture: Option<CaptureIdentity>,
-    /// WebSockets that have not ended: their handshakes tell of them.
-    open: HashMap<String, WebSocket>,
+    /// WebSockets without JSON of their own yet, from the recovery notes of their handshakes.
+    open_websockets: HashMap<String, WebSocket>,
     state: State,
 }
 
 impl GrowingBundle {
-    pub(super) fn open(path: &Path) -> Result<Self, String> {
-        let file = File::open(path).map_err(|e| e.to_string())?;
-        let is_bundle = Scan::new(&file).and_then(|scan| scan.is_bundle()).map_err(|e| e.to_string())?;
-        if !is_bundle {
-            return Err("it is no bundle, nor the beginning of one".into());
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let file = File::open(path)?;
+        if !Scan::new(&file)?.is_bundle()? {
+            return Err(OpenError::NotABundle);
         }
-        let (index, open) = (Index::default(), HashMap::new());
-        Ok(Self { file, seen: 0, index, capture: None, open, state: State::Growing })
+        let (index, open_websockets) = (Index::default(), HashMap::new());
+        Ok(Self { file, known_end: 0, index, capture: None, open_websockets, state: State::Growing })
     }
 
-    /// Tells the names of what is new, and how far the bundle has come.
-    pub(super) fn refresh(&mut self, name: &mut dyn FnMut(&str)) -> io::Result<State> {
+    /// Reads new entries, passes their names to `found`, and returns the state of the bundle.
+    pub(super) fn refresh(&mut self, found: &mut dyn FnMut(&str)) -> io::Result<State> {
         if self.state == State::Complete {
             return Ok(State::Complete);
         }
-        // Asked for before the scan: of a capture that ends meanwhile, the next scan finds the rest.
+        // Checked before the scan: if the capture ends in between, the next refresh finds the rest.
         let owner = owner_of(&self.file);
         if owner == Owner::Gone {
-            // Asking has locked it.
+            // `owner_of` acquired a shared lock.
             let _ = self.file.unlock();
         }
-        let mut waiting = Vec::new();
+        let mut group = Vec::new();
         let file = self.file.try_clone()?;
-        let mut scan = Scan::from(&file, self.seen)?;
-        let mut place = self.seen;
-        while let ScanItem::Entry(found) = scan.next()? {
-            let (end, is_last) = (found.end, found.entry.name.ends_with(".json"));
-            waiting.push((place, found));
-            place = end;
+        let mut scan = Scan::from(&file, self.known_end)?;
+        let mut offset = self.known_end;
+        while let ScanItem::Entry(entry) = scan.next()? {
+            let (end, is_last) = (entry.end, entry.header.name.ends_with(".json"));
+            group.push((offset, entry));
+            offset = end;
             if is_last {
-                self.seen = end;
-                for (place, found) in waiting.drain(..) {
-                    self.index.push(&found.entry.name, place);
-                    name(&found.entry.name);
-                    if let Some(socket) = self.follow_socket(&found) {
-                        name(&socket);
+                self.known_end = end;
+                for (offset, entry) in group.drain(..) {
+                    self.index.push(&entry.header.name, offset);
+                    found(&entry.header.name);
+                    if let Some(name) = self.track_websocket(&entry) {
+                        found(&name);
                     }
                 }
             }
         }
-        self.index.put_in_order();
+        self.index.sort();
         self.state = match (scan.has_directory(), owner) {
             (true, _) => State::Complete,
             (false, Owner::Alive) => State::Growing,
@@ -84,23 +84,23 @@ impl GrowingBundle {
         Ok(self.state)
     }
 
-    /// Notes that a WebSocket opens, and gives the name that its JSON will have; or that it has ended, and speaks for itself.
-    fn follow_socket(&mut self, found: &LocatedEntry) -> Option<String> {
-        let name = found.entry.name.as_str();
+    /// Keeps track of open WebSockets. If `entry` is the handshake of one, returns the name that its JSON will have.
+    fn track_websocket(&mut self, entry: &LocatedEntry) -> Option<String> {
+        let name = entry.header.name.as_str();
         if let Some(id) = name.strip_prefix("ws/").and_then(|name| name.strip_suffix(".json")) {
-            self.open.remove(id);
+            self.open_websockets.remove(id);
         }
-        if found.note.is_empty() {
+        if entry.note.is_empty() {
             return None;
         }
-        let note = RecoveryNote::decode(&found.note);
+        let note = RecoveryNote::decode(&entry.note);
         if self.capture.is_none() {
             self.capture = note.capture;
         }
         let opens = note.opens?;
-        let handshake: Trace = serde_json::from_slice(&found.read(&self.file, LARGEST_JSON).ok()?).ok()?;
+        let handshake: Trace = serde_json::from_slice(&entry.read(&self.file, MAX_JSON_BYTES).ok()?).ok()?;
         let id = Id::WebSocket(opens.socket).to_string();
-        let socket = WebSocket {
+        let websocket = WebSocket {
             id: id.clone(),
             timestamp: handshake.timestamp,
             url: handshake.request.url,
@@ -109,16 +109,16 @@ impl GrowingBundle {
             ..WebSocket::default()
         };
         let name = format!("ws/{id}.json");
-        self.open.insert(id, socket);
+        self.open_websockets.insert(id, websocket);
         Some(name)
     }
 
-    /// What is known of a WebSocket that has not ended, but for its messages.
-    pub(super) fn open_socket(&self, id: &str) -> Option<&WebSocket> {
-        self.open.get(id)
+    /// Returns the known facts about an open WebSocket. Its messages are not counted.
+    pub(super) fn open_websocket(&self, id: &str) -> Option<&WebSocket> {
+        self.open_websockets.get(id)
     }
 
-    /// What is known of the session, but for what is counted.
+    /// Returns the known part of the manifest, without counts.
     pub(super) fn manifest(&self) -> Manifest {
         let Some(CaptureIdentity { id, created, name }) = self.capture.clone() else { return Manifest::default() };
         Manifest {
@@ -131,24 +131,24 @@ impl GrowingBundle {
         }
     }
 
-    /// An entry as it is packed, if it is there.
-    pub(super) fn packed(&self, name: &str) -> Result<Option<(EntryHeader, FileRange<'_>)>, String> {
-        let found = self.found(name).map_err(|e| e.to_string())?;
-        Ok(found.map(|found| (found.entry.clone(), found.packed(&self.file))))
+    /// Returns an entry's header and its compressed content, or `None` if there is no such entry.
+    pub(super) fn compressed(&self, name: &str) -> Result<Option<(EntryHeader, FileRange<'_>)>, EntryError> {
+        let entry = self.locate(name)?;
+        Ok(entry.map(|entry| (entry.header.clone(), entry.compressed(&self.file))))
     }
 
-    /// An entry's content if it is there, and if its size is at most `most`.
-    pub(super) fn read(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, String> {
-        let found = self.found(name).map_err(|e| e.to_string())?;
-        found.map(|found| found.read(&self.file, most)).transpose()
+    /// Returns the content of an entry, or `None` if there is no such entry. Fails if it is larger than `max_size`.
+    pub(super) fn read(&self, name: &str, max_size: u64) -> Result<Option<Vec<u8>>, EntryError> {
+        let entry = self.locate(name)?;
+        entry.map(|entry| entry.read(&self.file, max_size)).transpose()
     }
 
-    fn found(&self, name: &str) -> io::Result<Option<LocatedEntry>> {
-        for place in self.index.places(name) {
-            if let ScanItem::Entry(found) = Scan::from(&self.file, place)?.next()?
-                && found.entry.name == name
+    fn locate(&self, name: &str) -> io::Result<Option<LocatedEntry>> {
+        for offset in self.index.offsets(name) {
+            if let ScanItem::Entry(entry) = Scan::from(&self.file, offset)?.next()?
+                && entry.header.name == name
             {
-                return Ok(Some(found));
+                return Ok(Some(entry));
             }
         }
         Ok(None)

@@ -1,78 +1,73 @@
-//! The ids of a bundle's items, in the order of their numbers.
+//! The ids of a bundle's items, sorted by their numbers.
 
+use crate::bundle::id::numbers;
 use crate::bundle::string_arena::StringArena;
 
-/// Ids of one kind, each once. They take some fifteen bytes each: a bundle may have a million.
+/// A list of distinct ids of one kind, sorted by number. Compact (some 15 bytes an id), because a bundle may have a million.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids {
-    texts: StringArena,
-    /// Some stand where they do not belong.
-    is_mixed: bool,
+    ids: StringArena,
+    is_unsorted: bool,
 }
 
 impl Ids {
-    pub(super) const NONE: Self = Self { texts: StringArena::NONE, is_mixed: false };
+    pub(super) const EMPTY: Self = Self { ids: StringArena::EMPTY, is_unsorted: false };
 
-    /// How many there are.
+    /// The number of ids.
     pub fn len(&self) -> usize {
-        self.texts.len()
+        self.ids.len()
     }
 
-    /// Whether there are none.
+    /// True if there are no ids.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The one at `index`.
+    /// The id at `index`.
     pub fn get(&self, index: usize) -> Option<&str> {
-        self.texts.get(index)
+        self.ids.get(index)
     }
 
-    /// The one with the lowest number.
+    /// The id with the lowest number.
     pub fn first(&self) -> Option<&str> {
-        self.texts.get(0)
+        self.ids.get(0)
     }
 
-    /// The one with the highest number.
+    /// The id with the highest number.
     pub fn last(&self) -> Option<&str> {
-        self.texts.last()
+        self.ids.last()
     }
 
-    /// All of them.
+    /// Iterates over the ids in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
-        self.texts.iter()
+        self.ids.iter()
     }
 
-    /// Whether `id` is one of them.
+    /// True if `id` is one of them.
     pub fn contains(&self, id: &str) -> bool {
         self.iter().any(|known| known == id)
     }
 
-    /// Adds one; they have their order again after [`Ids::put_in_order`].
+    /// Appends an id. [`Ids::sort`] restores the order.
     pub(super) fn push(&mut self, id: &str) {
         match self.last() {
-            // An archive may have an entry twice; readers find one of them.
+            // An archive may contain an entry twice; readers find one of them.
             Some(last) if last == id => return,
-            Some(last) => self.is_mixed |= numbers(last) > numbers(id),
+            Some(last) => self.is_unsorted |= numbers(last) > numbers(id),
             None => {}
         }
-        self.texts.push(id);
+        self.ids.push(id);
     }
 
-    pub(super) fn put_in_order(&mut self) {
-        if !self.is_mixed {
+    pub(super) fn sort(&mut self) {
+        if !self.is_unsorted {
             return;
         }
-        let mut ids: Vec<&str> = self.texts.iter().collect();
+        let mut ids: Vec<&str> = self.ids.iter().collect();
         ids.sort_by_cached_key(|id| numbers(id));
         ids.dedup();
-        *self = Self { texts: ids.into_iter().collect(), is_mixed: false };
+        *self = Self { ids: ids.into_iter().collect(), is_unsorted: false };
     }
-}
-
-/// The numbers in an id: ids past four digits sort after those of four.
-pub(crate) fn numbers(id: &str) -> Vec<u64> {
-    id.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -85,7 +80,7 @@ mod tests {
         for id in ["t_10000", "t_0002", "t_0002", "t_9999", "t_99999999999999999999", "t_0002"] {
             ids.push(id);
         }
-        ids.put_in_order();
+        ids.sort();
         assert_eq!(ids.iter().collect::<Vec<_>>(), ["t_99999999999999999999", "t_0002", "t_9999", "t_10000"]);
         assert!(ids.contains("t_9999") && !ids.contains("t_1"));
         assert_eq!((ids.len(), ids.last()), (4, Some("t_10000")));

@@ -130,7 +130,7 @@ impl BodyEntry {
                 archive.copy(self.archive_entry(name, method, self.body.crc()), &[], &mut self.body.reader())
             }
             None => {
-                archive.entry(name, self.size, method, &[])?;
+                archive.begin_entry(name, self.size, method, &[])?;
                 self.read_body(&mut |bytes| archive.write_all(bytes))
             }
         }

@@ -64,9 +64,9 @@ impl Writer {
             }
         }
         WriterSummary {
-            exchanges: self.info.traces,
-            websockets: self.info.websockets,
-            messages: self.info.messages,
+            exchanges: self.info.stats().trace_count,
+            websockets: self.info.stats().ws_connection_count,
+            messages: self.info.stats().ws_message_count,
             lost: self.errors.lost(),
             truncated: self.errors.truncated(),
             warnings: self.errors.warnings(),

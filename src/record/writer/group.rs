@@ -8,7 +8,7 @@
 use super::Writer;
 use super::error_log::{ErrorKind, MAX_FOUR_DIGITS, MAX_THREE_DIGITS};
 use super::prepared::{PreparedExchange, PreparedMessage};
-use crate::bundle::format::Id;
+use crate::bundle::id::Id;
 use crate::bundle::recovery_note::{self, RecoveryNote};
 use std::io;
 
@@ -75,7 +75,7 @@ impl Writer {
         match group {
             Group::Exchange(prepared) => {
                 let number = prepared.number;
-                self.info.trace(number, prepared.started_ms, &prepared.url);
+                self.info.add_trace(number, prepared.started_ms, &prepared.url);
                 let opened = prepared.websocket.as_ref();
                 if let Some(websocket) = opened.and_then(|opened| self.open_websockets.get_mut(&opened.key)) {
                     websocket.handshake = Some(Id::Trace(number));
@@ -87,7 +87,7 @@ impl Writer {
             }
             Group::Message(message) => {
                 let PreparedMessage { key, websocket_number, number, ended_ms, .. } = *message;
-                self.info.message(websocket_number, number, ended_ms);
+                self.info.add_message(websocket_number, number, ended_ms);
                 if let Some(websocket) = self.open_websockets.get_mut(&key) {
                     websocket.written_messages = websocket.written_messages.saturating_add(1);
                 }

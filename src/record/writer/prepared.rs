@@ -3,8 +3,9 @@
 
 use super::body_entry::BodyEntry;
 use crate::bundle::archive::{self, Archive, Deflater, Reservation};
-use crate::bundle::format::{self, Id, Timing, text};
-use crate::bundle::session::json;
+use crate::bundle::format::{self, Timing, text};
+use crate::bundle::id::Id;
+use crate::bundle::session::add_json;
 use crate::notice::Notice;
 use crate::record::body::Body;
 use crate::record::item::{Exchange, WebSocketHandshake, WebSocketKey, WebSocketMessage};
@@ -155,7 +156,7 @@ impl PreparedExchange {
     pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
         archive.stage(|archive| {
             self.bodies.iter().try_for_each(|body| body.write(archive, FOLDER))?;
-            json(archive, [FOLDER, "/", &self.id, ".json"].concat(), &self.trace(), note)
+            add_json(archive, [FOLDER, "/", &self.id, ".json"].concat(), &self.trace(), note)
         })
     }
 }
@@ -199,7 +200,7 @@ impl PreparedMessage {
         };
         archive.stage(|archive| {
             self.payload.write(archive, "ws")?;
-            json(archive, ["ws/", &self.id, ".json"].concat(), &message, note)
+            add_json(archive, ["ws/", &self.id, ".json"].concat(), &message, note)
         })
     }
 }

@@ -2,7 +2,8 @@
 
 use super::error_log::{MAX_FOUR_DIGITS, MAX_THREE_DIGITS};
 use super::*;
-use crate::bundle::format::{Header, Id, Timing, text};
+use crate::bundle::format::{Header, Timing, text};
+use crate::bundle::id::Id;
 use crate::bundle::reader::Bundle;
 use crate::notice::{Notice, Warning};
 use crate::record::body::Body;

@@ -1,9 +1,10 @@
 //! The JSON of a WebSocket, written when it ends: only then is the number of its messages known.
 
 use super::Writer;
-use crate::bundle::format::{self, Id};
+use crate::bundle::format;
+use crate::bundle::id::Id;
 use crate::bundle::recovery_note::RecoveryNote;
-use crate::bundle::session::json;
+use crate::bundle::session::add_json;
 use crate::notice::Notice;
 use crate::record::item::{Exchange, WebSocketHandshake};
 use std::io;
@@ -53,13 +54,13 @@ impl Writer {
             context_refs: Vec::new(),
         };
         let note = RecoveryNote { capture: self.first_note(), opens: None }.encode();
-        let written = self.archive.group(|archive| json(archive, format!("ws/{id}.json"), &json_value, &note));
+        let written = self.archive.group(|archive| add_json(archive, format!("ws/{id}.json"), &json_value, &note));
         if let Err(cause) = written {
             self.unwritten_websockets.push(websocket);
             return Err(cause);
         }
         self.errors.written(self.unwritten_websockets.len());
-        self.info.websocket(websocket.number, websocket.started_ms);
+        self.info.add_websocket(websocket.number, websocket.started_ms);
         let format::WebSocket { id, url, message_count: messages, .. } = json_value;
         self.errors.notify(&Notice::WebSocket { id, url, messages });
         Ok(())

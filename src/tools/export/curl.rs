@@ -35,25 +35,25 @@ pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) ->
 
 fn one(trace: &Trace, body: &[u8], out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "# {}", escape(&trace.id))?;
-    let asked = match Asked::of(&trace.request, body) {
-        Ok(asked) => asked,
+    let command = match Command::new(&trace.request, body) {
+        Ok(command) => command,
         Err(why) => return writeln!(out, "# {why}"),
     };
-    for remark in &asked.remarks {
+    for remark in &command.remarks {
         writeln!(out, "# {remark}")?;
     }
-    match asked.body {
-        Data::None | Data::Text(_) => writeln!(out, "{}", asked.command()),
+    match command.body {
+        Data::None | Data::Text(_) => writeln!(out, "{}", command.line()),
         Data::Bytes(bytes) => {
-            writeln!(out, "base64 -d <<'END' | {}", asked.command())?;
-            bytes.chunks(LINE).try_for_each(|line| writeln!(out, "{}", Base64(line)))?;
+            writeln!(out, "base64 -d <<'END' | {}", command.line())?;
+            bytes.chunks(BASE64_LINE_BYTES).try_for_each(|line| writeln!(out, "{}", Base64(line)))?;
             writeln!(out, "END")
         }
     }
 }
 
-/// A request in curl's words.
-struct Asked<'r> {
+/// The parts of a curl command.
+struct Command<'r> {
     remarks: Vec<&'static str>,
     options: Vec<String>,
     headers: Vec<String>,
@@ -61,47 +61,47 @@ struct Asked<'r> {
     url: String,
 }
 
-/// How a body gets into a command.
+/// The way in which a body is passed to curl.
 #[derive(Clone, Copy)]
 enum Data<'r> {
     None,
-    /// As it stands.
+    /// As an argument.
     Text(&'r str),
-    /// Through a pipe.
+    /// Through a pipe, in base64.
     Bytes(&'r [u8]),
 }
 
-impl<'r> Asked<'r> {
-    /// Or why curl cannot ask this.
-    fn of(request: &'r Request, body: &'r [u8]) -> Result<Self, &'static str> {
+impl<'r> Command<'r> {
+    /// Returns the command, or the reason why curl cannot send this request.
+    fn new(request: &'r Request, body: &'r [u8]) -> Result<Self, &'static str> {
         if request.method == "CONNECT" {
-            return Err("This was CONNECT, which curl sends to proxies alone.");
+            return Err("CONNECT request: curl sends it to proxies only.");
         }
         let texts = [&request.method, &request.url].into_iter();
         let mut texts = texts.chain(request.headers.iter().flat_map(|header| [&header.name, &header.value]));
         if texts.any(|text| text.contains('\0')) {
-            return Err("This has a zero byte in its head, which no command can have.");
+            return Err("A NUL byte in the request line or header fields cannot be passed to a command.");
         }
-        let mut asked = Self {
+        let mut command = Self {
             remarks: Vec::new(),
             options: Vec::new(),
             headers: Vec::new(),
             body: Data::None,
             url: String::new(),
         };
-        asked.address(request);
-        asked.method(request, body);
-        asked.fields(request, body);
-        asked.body = data(body);
+        command.target(request);
+        command.method(request, body);
+        command.fields(request, body);
+        command.body = data(body);
         let is_chunked = first(&request.headers, "transfer-encoding").is_some();
         if body.is_empty() && is_chunked {
-            // No chunk but the last.
-            asked.body = Data::Text("");
+            // Sends the last chunk alone.
+            command.body = Data::Text("");
         }
-        Ok(asked)
+        Ok(command)
     }
 
-    fn command(&self) -> String {
+    fn line(&self) -> String {
         let mut command =
             ["curl"].into_iter().chain(self.options.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
         for header in &self.headers {
@@ -115,8 +115,8 @@ impl<'r> Asked<'r> {
         command + &format!(" \\\n  {}", self.url)
     }
 
-    /// Where to, and what for. curl mends what it takes for mistakes: it is asked not to, or given the target by itself.
-    fn address(&mut self, request: &Request) {
+    /// Sets the URL. Options keep curl from normalizing it, or pass the request target separately.
+    fn target(&mut self, request: &Request) {
         let (scheme, rest) = request.url.split_once("://").unwrap_or(("http", &request.url));
         let scheme = match scheme {
             "ws" => "http",
@@ -128,7 +128,7 @@ impl<'r> Asked<'r> {
             self.options.push("--http1.1".into());
         }
         if request.url.starts_with("ws") {
-            self.remarks.push("This opened a WebSocket: curl shakes hands and no more.");
+            self.remarks.push("Opens a WebSocket: curl performs the handshake only.");
         }
         let (authority, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
@@ -152,7 +152,7 @@ impl<'r> Asked<'r> {
     fn method(&mut self, request: &Request, body: &[u8]) {
         match (request.method.as_str(), body.is_empty()) {
             ("GET", true) | ("POST", false) => {}
-            // With -X it would wait for a body.
+            // With `-X HEAD` curl would wait for a body.
             ("HEAD", true) => self.options.push("--head".into()),
             (method, _) => self.options.push(format!("-X {}", word(method))),
         }
@@ -162,26 +162,26 @@ impl<'r> Asked<'r> {
         let headers = &request.headers;
         let is_decoded = request.body_encoding.is_none() && is_coded(headers) && !body.is_empty();
         if is_decoded {
-            self.remarks.push("Its body was compressed; this sends it as it was before.");
+            self.remarks.push("The body was compressed; this sends it uncompressed.");
         }
         let mut trailers: Vec<_> = all(headers, "trailer").flat_map(|value| value.split(',')).map(str::trim).collect();
         trailers.retain(|name| first(headers, name).is_some());
         if !trailers.is_empty() {
-            self.remarks.push("It had trailers, which this leaves out.");
+            self.remarks.push("The trailer fields are left out.");
         }
         let authority = request.url.split("://").nth(1).unwrap_or_default().split(['/', '?', '#']).next();
         for Header { name, value, .. } in headers {
             let is = |known: &str| name.eq_ignore_ascii_case(known);
             let is_trailer = trailers.iter().any(|trailer| is(trailer));
-            let is_curls_own = is("host") && Some(value.as_str()) == authority;
-            let is_wrong_now =
+            let is_sent_by_curl = is("host") && Some(value.as_str()) == authority;
+            let is_obsolete =
                 (is("content-encoding") && is_decoded) || (is("content-length") && value.parse() != Ok(body.len()));
-            if is_trailer || is_curls_own || is_wrong_now {
+            if is_trailer || is_sent_by_curl || is_obsolete {
                 continue;
             }
             if is("transfer-encoding") {
                 if !value.eq_ignore_ascii_case("chunked") {
-                    self.remarks.push("Its body had a transfer coding besides chunked, which this leaves out.");
+                    self.remarks.push("The body had a transfer coding besides chunked, which is left out.");
                 }
                 self.headers.push(word(&format!("{name}: chunked")));
             } else if value.is_empty() {
@@ -191,24 +191,24 @@ impl<'r> Asked<'r> {
             }
         }
         let without = |name| first(headers, name).is_none();
-        let mut not = |name: &str| self.headers.push(word(&format!("{name}:")));
-        ["User-Agent", "Accept"].into_iter().filter(|name| without(name)).for_each(&mut not);
+        let mut remove = |name: &str| self.headers.push(word(&format!("{name}:")));
+        ["User-Agent", "Accept"].into_iter().filter(|name| without(name)).for_each(&mut remove);
         if !body.is_empty() && without("content-type") {
-            not("Content-Type");
+            remove("Content-Type");
         }
-        if body.len() > EXPECTED && without("expect") {
-            not("Expect");
+        if body.len() > EXPECT_THRESHOLD_BYTES && without("expect") {
+            remove("Expect");
         }
         if !without("accept-encoding") {
-            // What is sent stays as it is: curl only decodes the answer.
+            // The request does not change: curl only decodes the response.
             self.options.push("--compressed".into());
         }
     }
 }
 
-/// Text stands in the command, where a shell and a terminal have nothing against it.
+/// Passes a body as an argument if it is short text that is safe in a shell and a terminal, otherwise through a pipe.
 fn data(body: &[u8]) -> Data<'_> {
-    let text = std::str::from_utf8(body).ok().filter(|text| text.len() <= LONGEST && !text.contains('\r'));
+    let text = std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_ARGUMENT_BYTES && !text.contains('\r'));
     match text.filter(|text| matches!(escape_lines(text), Cow::Borrowed(_))) {
         _ if body.is_empty() => Data::None,
         Some(text) => Data::Text(text),
@@ -216,14 +216,14 @@ fn data(body: &[u8]) -> Data<'_> {
     }
 }
 
-/// Linux takes arguments of up to 128 KiB.
-const LONGEST: usize = 64 * 1024;
+/// The largest body that is passed as an argument. Linux limits an argument to 128 KiB.
+const MAX_ARGUMENT_BYTES: usize = 64 * 1024;
 
-/// curl announces bodies past this with `Expect: 100-continue`, old versions at least.
-const EXPECTED: usize = 1024;
+/// For larger bodies curl sends `Expect: 100-continue`, old versions at least.
+const EXPECT_THRESHOLD_BYTES: usize = 1024;
 
-/// Bytes in a line of base64, which then has 76 characters (RFC 2045 section 6.8).
-const LINE: usize = 57;
+/// The number of bytes in a line of base64, which then has 76 characters (RFC 2045 section 6.8).
+const BASE64_LINE_BYTES: usize = 57;
 
 #[cfg(test)]
 mod tests {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_simple_request_is_a_simple_command() {
+    fn writes_a_simple_command_for_a_simple_request() {
         let headers = r#"[{"name":"Host","value":"a.example"},{"name":"User-Agent","value":"x"},
             {"name":"accept","value":"*/*"},{"name":"X-Empty","value":""}]"#;
         let request = format!(r#"{{"method":"GET","url":"https://a.example/b?c=d","headers":{headers}}}"#);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_curl_would_mend_is_given_as_it_is() {
+    fn keeps_curl_from_normalizing_urls() {
         for (url, expected) in [
             ("http://a/x[1]{2}", "curl --globoff"),
             ("http://a/x/../y", "curl --path-as-is"),
@@ -266,12 +266,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_the_same_is_said() {
+    fn comments_state_differences() {
         let coded = r#"{"method":"POST","url":"http://a/","headers":[{"name":"Content-Encoding","value":"gzip"},
             {"name":"Content-Length","value":"99"}]}"#;
         let shown = commands(coded, b"text");
         assert!(
-            shown.contains("# Its body was compressed") && !shown.contains("gzip") && !shown.contains("99"),
+            shown.contains("# The body was compressed") && !shown.contains("gzip") && !shown.contains("99"),
             "{shown}"
         );
         let connect = r#"{"method":"CONNECT","url":"https://a/"}"#;
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_plain_text_goes_through_a_pipe() {
+    fn passes_binary_bodies_through_a_pipe() {
         let request = r#"{"method":"POST","url":"http://a/"}"#;
         for (body, expected) in [(&b"a'b\n"[..], "--data-raw 'a'\\''b\n'"), (b"@x", "--data-raw '@x'")] {
             let shown = commands(request, body);

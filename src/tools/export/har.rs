@@ -1,7 +1,8 @@
-//! HTTP Archive 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>), with WebSocket messages as Chrome writes them.
+//! Exports exchanges as HTTP Archive 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>), with WebSocket messages as Chrome
+//! writes them.
 //!
-//! What a bundle does not know is said to be unknown (-1, "unknown", ""), never guessed: the protocol's version, how many
-//! bytes heads took, when a name was resolved on a connection that was there. `comment` of an entry is its id in the bundle.
+//! Values that a bundle does not have are written as unknown (-1, "unknown", ""), never guessed: the protocol version, the size of
+//! header fields, DNS timing on a reused connection. The `comment` of an entry is its id in the bundle.
 
 use super::http::{all, cookies, first, is_coded, media_type, parameters, query};
 use super::{Error, Selection, for_each_selected};
@@ -49,7 +50,7 @@ pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) ->
     Ok(writeln!(out, "\n]}}}}")?)
 }
 
-/// WebSockets by the exchange that opened them, and those of which it is not known.
+/// Returns the ids of WebSockets by the id of their handshake, and the ids of those without one.
 fn sockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>), Error> {
     let (mut opened_by, mut without) = (HashMap::new(), Vec::new());
     for id in bundle.websockets().iter() {
@@ -75,7 +76,7 @@ fn entry(bundle: &Bundle, trace: &Trace, socket: Option<&str>, out: &mut dyn Wri
         kind: socket.map(|_| "websocket"),
     };
     let Some(socket) = socket else { return Ok(serde_json::to_writer(out, &entry)?) };
-    // Messages are as many as they like: one at a time, before the object's closing brace.
+    // Messages are streamed before the closing brace of the object: there may be any number of them.
     let json = serde_json::to_string(&entry)?;
     write!(out, "{},\"_webSocketMessages\":[", json.strip_suffix('}').unwrap_or(&json))?;
     let mut separator = "\n";
@@ -110,7 +111,7 @@ struct HarEntry<'t> {
     kind: Option<&'static str>,
 }
 
-/// Always empty: a proxy sees what no cache had.
+/// Always empty: a proxy does not see cache hits.
 #[derive(Serialize)]
 struct Cache {}
 
@@ -161,7 +162,7 @@ struct Response<'t> {
     redirect: &'t str,
     headers_size: i64,
     body_size: i64,
-    /// As Chrome says why there is no answer.
+    /// The reason why there is no response, as Chrome writes it.
     #[serde(rename = "_error", skip_serializing_if = "Option::is_none")]
     error: Option<&'t str>,
 }
@@ -195,7 +196,7 @@ impl<'t> Response<'t> {
     }
 }
 
-/// The bytes that were sent, if that is known: a bundle has bodies without their codings.
+/// Returns the size of the body on the wire, -1 if unknown: bundles store bodies decoded.
 fn body_size(headers: &[Header], body: &[u8]) -> i64 {
     match is_coded(headers) {
         true if body.is_empty() => 0,
@@ -209,7 +210,7 @@ fn mime_type(headers: &[Header]) -> &str {
 }
 
 fn still_coded(coding: &str) -> String {
-    format!("as it was sent: {coding}")
+    format!("not decoded: {coding}")
 }
 
 #[derive(Serialize, Default)]
@@ -227,19 +228,19 @@ struct Cookie<'t> {
     http_only: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     secure: Option<bool>,
-    /// Not in the specification, but in what browsers write.
+    /// Not in the specification, but browsers write it.
     #[serde(skip_serializing_if = "Option::is_none")]
     same_site: Option<&'t str>,
 }
 
 impl<'t> Cookie<'t> {
-    /// From a Set-Cookie field (RFC 6265 section 5.2).
+    /// Parses a Set-Cookie field (RFC 6265 section 5.2).
     fn set(field: &'t str) -> Option<Self> {
         let mut pairs = cookies(field);
         let (name, value) = pairs.next()?;
         let mut cookie = Self { name, value, http_only: Some(false), secure: Some(false), ..Self::default() };
         for (attribute, value) in pairs {
-            // One without a value is read as a value without a name.
+            // `cookies` returns an attribute without `=` as a value.
             let attribute = if attribute.is_empty() { value } else { attribute };
             match attribute.trim().to_ascii_lowercase().as_str() {
                 "path" => cookie.path = Some(value),
@@ -255,7 +256,7 @@ impl<'t> Cookie<'t> {
     }
 }
 
-/// `Wed, 21 Oct 2015 07:28:00 GMT`, with dashes perhaps, in ISO 8601.
+/// Converts `Wed, 21 Oct 2015 07:28:00 GMT`, or with dashes in the date, to ISO 8601.
 fn expires(date: &str) -> Option<String> {
     let (_, date) = date.split_once(',')?;
     let mut parts = date.split([' ', '-']).filter(|part| !part.is_empty());
@@ -283,14 +284,14 @@ struct Parameter {
     value: String,
 }
 
-/// With `text` beside `params`, as browsers write it: `params` alone would lose the order of bytes that was sent.
+/// Has `text` beside `params`, as browsers write it: `params` alone would not preserve the bytes.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PostData<'t> {
     mime_type: &'t str,
     params: Vec<Parameter>,
     text: Text<'t>,
-    /// HAR 1.2 has no word for a request's body that is no text.
+    /// HAR 1.2 has no encoding for binary request bodies.
     #[serde(rename = "_encoding", skip_serializing_if = "Option::is_none")]
     encoding: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -332,7 +333,7 @@ enum Text<'t> {
     Binary(Base64<'t>),
 }
 
-/// In milliseconds; -1 for what does not apply.
+/// Durations in milliseconds; -1 for phases that do not apply.
 #[derive(Serialize)]
 struct Timings {
     blocked: f64,
@@ -345,36 +346,35 @@ struct Timings {
 }
 
 impl Timings {
-    /// `connect` has `ssl` in it, as the specification says. What is left of the whole is time in which a connection waited
-    /// for the request.
+    /// `connect` includes `ssl`, as the specification requires. The rest of the total is `blocked`: the connection was idle.
     fn of(timing: &Timing, is_tls: bool) -> Self {
         let or_none = |ms: f64, applies: bool| if applies { ms } else { -1.0 };
-        let dialled = timing.connect_ms > 0.0;
+        let has_connected = timing.connect_ms > 0.0;
         let known =
             [timing.dns_ms, timing.connect_ms, timing.tls_ms, timing.send_ms, timing.wait_ms, timing.receive_ms];
         let left = timing.total_ms - known.iter().sum::<f64>();
         Self {
-            blocked: or_none(left, left >= A_MICROSECOND),
+            blocked: or_none(left, left >= MIN_BLOCKED_MS),
             dns: or_none(timing.dns_ms, timing.dns_ms > 0.0),
-            connect: or_none(timing.connect_ms + timing.tls_ms, dialled),
-            ssl: or_none(timing.tls_ms, dialled && (is_tls || timing.tls_ms > 0.0)),
+            connect: or_none(timing.connect_ms + timing.tls_ms, has_connected),
+            ssl: or_none(timing.tls_ms, has_connected && (is_tls || timing.tls_ms > 0.0)),
             send: timing.send_ms,
             wait: timing.wait_ms,
             receive: timing.receive_ms,
         }
     }
 
-    /// Of all that applies; `ssl` is in `connect`.
+    /// Sums the phases that apply. `connect` includes `ssl`.
     fn sum(&self) -> f64 {
         [self.blocked, self.dns, self.connect, self.send, self.wait, self.receive].iter().filter(|ms| **ms > 0.0).sum()
     }
 }
 
-/// As Chrome's developer tools write it; its protocol has base64 for every opcode but 1.
+/// A message as Chrome's developer tools write it: in base64 for all opcodes but 1.
 #[derive(Serialize)]
 struct WebSocketMessage<'m> {
     r#type: &'m str,
-    /// In seconds since the epoch.
+    /// Seconds since the epoch.
     time: f64,
     opcode: u8,
     data: Cow<'m, str>,
@@ -391,7 +391,7 @@ impl<'m> WebSocketMessage<'m> {
             _ => 2,
         };
         let data = match opcode {
-            // Not UTF-8 only where the connection broke off inside a character.
+            // Invalid UTF-8 only if the connection ended within a character.
             1 => String::from_utf8_lossy(payload),
             _ => Base64(payload).to_string().into(),
         };
@@ -399,19 +399,19 @@ impl<'m> WebSocketMessage<'m> {
     }
 }
 
-/// The version of HTTP is not in a bundle. A field for Host or a reason phrase would tell HTTP/1 from HTTP/2, but not
-/// HTTP/1.0 from HTTP/1.1.
+/// The HTTP version, which a bundle does not have. Host or a reason phrase would distinguish HTTP/1 from HTTP/2, but not HTTP/1.0
+/// from HTTP/1.1.
 const UNKNOWN: &str = "unknown";
 
-/// Less is left of floats that do not add up to the last digit, in milliseconds.
-const A_MICROSECOND: f64 = 0.001;
+/// One microsecond. Smaller differences are rounding errors.
+const MIN_BLOCKED_MS: f64 = 0.001;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn times_add_up() {
+    fn timings_add_up() {
         let timing = |json: &str| serde_json::from_str::<Timing>(json).unwrap();
         let first =
             timing(r#"{"dns_ms":1,"connect_ms":2,"tls_ms":4,"send_ms":8,"wait_ms":16,"receive_ms":32,"total_ms":64}"#);
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_taken_apart() {
+    fn parses_set_cookie() {
         let field = "id=a=b; Path=/x; domain=a.example; Expires=Wed, 21-Oct-2015 07:28:00 GMT; HttpOnly; SameSite=Lax";
         let cookie = serde_json::to_string(&Cookie::set(field).unwrap()).unwrap();
         let expected = r#"{"name":"id","value":"a=b","path":"/x","domain":"a.example","expires":"2015-10-21T07:28:00.000Z","httpOnly":true,"secure":false,"sameSite":"Lax"}"#;

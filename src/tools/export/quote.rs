@@ -1,11 +1,11 @@
-//! Words for a POSIX shell, whatever is in them, that a terminal can show as they are.
+//! Quotes text for a POSIX shell, so that a terminal can show it unchanged.
 
 use crate::text::escape;
 use std::borrow::Cow;
 
-/// `text` as one word. What a terminal would obey is spelled out and made by printf(1).
+/// Quotes `text` as one word. Characters that a terminal obeys, hides or reorders are escaped and produced by printf(1).
 ///
-/// A shell takes newlines off the end of what printf says, and passes no zero byte on: `text` must have neither.
+/// `text` must not contain NUL nor end in a line break: command substitution drops both.
 pub(super) fn word(text: &str) -> String {
     if matches!(escape(text), Cow::Borrowed(_)) {
         return literal(text);
@@ -23,12 +23,12 @@ pub(super) fn word(text: &str) -> String {
     format!("\"$(printf '{format}')\"")
 }
 
-/// `text` as one word, as it stands: between single quotes a shell leaves everything alone.
+/// Quotes `text` as one word, in single quotes, between which a shell changes nothing.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', QUOTE))
 }
 
-/// A single quote between single quotes: the quotes end, one comes by itself, and they begin again.
+/// A single quote within single quotes: ends them, adds an escaped quote, and begins them again.
 const QUOTE: &str = r"'\''";
 
 #[cfg(test)]
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// What a shell makes of `word`.
+    /// Returns `word` as a shell expands it.
     fn shell(word: &str) -> String {
         let output = Command::new("/bin/sh").args(["-c", &format!("printf %s {word}")]).output().unwrap();
         assert!(output.status.success(), "{word}: {output:?}");
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_reads_back_what_was_quoted() {
+    fn a_shell_expands_quoted_text_to_the_original() {
         for text in [
             "",
             "plain",

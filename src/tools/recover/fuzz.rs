@@ -1,7 +1,7 @@
-//! The property that holds for any file: recovery does not panic, and what it makes is a bundle that agrees with itself.
+//! The fuzzed property: recovery of any file does not panic, and results in a consistent bundle.
 //!
-//! Bytes as they come seldom have a checksum that is right, so half of the inputs are scripts: each byte pair is an entry,
-//! a name and a content out of lists, some of which belong together.
+//! Random bytes seldom have a valid checksum, so half of the inputs are scripts: each pair of bytes chooses the name and the content
+//! of an entry from lists, some of which belong together.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a property is asserted")]
 
@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// See above.
+/// Recovers `data` and checks the result.
 pub(crate) fn property(data: &[u8]) {
     NO_SYNC.set(true);
     let folder = Folder::new("fuzz");
@@ -26,15 +26,15 @@ pub(crate) fn property(data: &[u8]) {
     }
     let before = fs::read(&part).unwrap();
     match from_part(&part, None) {
-        Ok(recovered) => drop(assert_whole(&recovered)),
-        Err(Error::NoBundle(_)) => {}
+        Ok(recovered) => drop(assert_consistent(&recovered)),
+        Err(Error::NotABundle(_)) => {}
         Err(e) => panic!("{e}"),
     }
-    assert!(fs::read(&part).unwrap() == before, "the part was changed");
+    assert!(fs::read(&part).unwrap() == before, "the file was changed");
     NO_SYNC.set(false);
 }
 
-/// Two bytes for an entry; a last one cuts the file.
+/// Writes an entry for each two bytes of `script`. A last single byte truncates the file.
 fn write_entries(part: &Path, script: &[u8]) {
     let elsewhere = part.with_file_name("made.zip");
     let (mut archive, _) = Archive::create(&elsewhere, Duration::ZERO).unwrap();
@@ -45,14 +45,14 @@ fn write_entries(part: &Path, script: &[u8]) {
         let note = NOTES[usize::from(name >> 5 & 3) % NOTES.len()].as_bytes();
         let name = NAMES[usize::from(name & 0x1f) % NAMES.len()];
         let group = archive.group(|archive| {
-            archive.entry(name.into(), content.len() as u64, packing, note)?;
+            archive.begin_entry(name.into(), content.len() as u64, packing, note)?;
             archive.write_all(content)
         });
         group.unwrap();
     }
     let mut bytes = fs::read(archive.unfinished_path()).unwrap();
-    if let Some(&cut) = rest.first() {
-        bytes.truncate(bytes.len() * usize::from(cut) / 255);
+    if let Some(&len) = rest.first() {
+        bytes.truncate(bytes.len() * usize::from(len) / 255);
     }
     fs::write(part, bytes).unwrap();
 }
@@ -98,9 +98,9 @@ const NOTES: [&str; 4] = [
     "\u{1}",
 ];
 
-/// Fails unless all that the bundle says of itself is so.
+/// Asserts that ids, references, sizes, counts and times in the bundle are consistent.
 #[track_caller]
-pub(super) fn assert_whole(recovered: &Recovered) -> Bundle {
+pub(super) fn assert_consistent(recovered: &Recovered) -> Bundle {
     let bundle = Bundle::open(&recovered.output).unwrap();
     let mut times = BTreeMap::new();
     for id in bundle.traces().iter() {
@@ -133,11 +133,11 @@ pub(super) fn assert_whole(recovered: &Recovered) -> Bundle {
     assert!(events.is_sorted_by_key(|event| event.timestamp));
     let count = events.len();
     let listed: BTreeMap<_, _> = events.into_iter().map(|event| (event.r#ref, event.timestamp)).collect();
-    assert_eq!((count, &listed), (times.len(), &times), "every item stands once, at its time");
+    assert_eq!((count, &listed), (times.len(), &times), "every item is listed once, at its time");
     bundle
 }
 
-/// A folder of its own, gone at its end.
+/// A temporary directory, deleted on drop.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {

@@ -1,24 +1,30 @@
-//! Files cut off and damaged everywhere, and what becomes of them.
+//! Recovers files that were truncated or damaged at every offset.
 
-use super::fuzz::{Folder, assert_whole, property};
+use super::fuzz::{Folder, assert_consistent, property};
+use super::recovery::UNKNOWN_URL;
 use super::*;
-use crate::bundle::archive::buffered_file::faults::NO_SYNC;
+use crate::bundle::archive::buffered_file::faults::{DISK_IS_FULL, NO_SYNC};
 use crate::bundle::archive::{CompressionMethod, EntryHeader, ZipReader};
+use crate::bundle::format::{self, Message, Trace, WebSocket};
+use crate::bundle::id::Id;
 use crate::bundle::reader::Bundle;
+use crate::bundle::recovery_note::{CaptureIdentity, OpenedWebSocket, RecoveryNote};
+use crate::bundle::session::{CaptureInfo, add_json};
 use std::io::Write as _;
 use std::process::Command;
+use std::time::Duration;
 
-/// A capture of each kind of thing, as its file is after each of them.
+/// A capture with an item of each kind, and the length of its file after each item.
 struct Reference {
     folder: Folder,
-    /// The whole file, with its end.
+    /// The complete file.
     bytes: Vec<u8>,
-    /// How long the file was when so many exchanges, messages and sockets that ended were in it.
+    /// The length of the file, and the number of exchanges, messages and ended WebSockets in it.
     steps: Vec<(usize, [u64; 3])>,
     capture_id: String,
 }
 
-/// When it began: 2026-11-22.
+/// The start of the capture, 2026-11-22, in microseconds since the epoch.
 const CREATED: u64 = 1_795_338_429_552_254;
 
 impl Reference {
@@ -35,16 +41,15 @@ impl Reference {
         for (n, [sent, received]) in [["", ""], ["", "an answer"], ["{}", &"long ".repeat(100)]].iter().enumerate() {
             let mut note = RecoveryNote { capture: first.take(), opens: None };
             if n == 1 {
-                note.opens =
-                    Some(crate::bundle::recovery_note::OpenedWebSocket { socket: 1, protocols: vec!["chat".into()] });
+                note.opens = Some(OpenedWebSocket { socket: 1, protocols: vec!["chat".into()] });
             }
             add_trace(&mut archive, &mut session, n as u32 + 1, sent, received, &note);
-            steps.push((len(&archive), [session.traces, 0, 0]));
+            steps.push((len(&archive), [session.stats().trace_count, 0, 0]));
         }
-        // The second has no handshake that is known.
+        // WebSocket 2 has no known handshake.
         for (socket, number, payload) in [(1, 1, "hello"), (2, 1, ""), (1, 2, "")] {
             add_message(&mut archive, &mut session, socket, number, payload);
-            steps.push((len(&archive), [3, session.messages, 0]));
+            steps.push((len(&archive), [3, session.stats().ws_message_count, 0]));
         }
         let socket = WebSocket {
             id: "ws_0001".into(),
@@ -55,32 +60,32 @@ impl Reference {
             message_count: 2,
             ..WebSocket::default()
         };
-        archive.group(|archive| json(archive, "ws/ws_0001.json".into(), &socket, &[])).unwrap();
-        session.websocket(1, socket.timestamp);
+        archive.group(|archive| add_json(archive, "ws/ws_0001.json".into(), &socket, &[])).unwrap();
+        session.add_websocket(1, socket.timestamp);
         steps.push((len(&archive), [3, 3, 1]));
         session.write(&mut archive, 77).unwrap();
         let bytes = fs::read(archive.finish().unwrap()).unwrap();
         Self { folder, bytes, steps, capture_id }
     }
 
-    /// What is recovered of `bytes`, checked.
+    /// Recovers `bytes` and checks the new bundle.
     fn recover(&self, bytes: &[u8]) -> Result<(Recovered, Bundle), Error> {
         let recovered = self.recover_only(bytes)?;
-        let bundle = assert_whole(&recovered);
+        let bundle = assert_consistent(&recovered);
         Ok((recovered, bundle))
     }
 
     fn recover_only(&self, bytes: &[u8]) -> Result<Recovered, Error> {
         let part = self.folder.path("capture.zip.part");
-        // Some file systems sync what takes the place of something else.
+        // Replacing a file is slow on file systems that sync it.
         for name in ["capture.zip.part", "capture.zip"] {
             let _ = fs::remove_file(self.folder.path(name));
         }
         fs::write(&part, bytes).unwrap();
         let recovered = from_part(&part, None)?;
         assert_eq!(recovered.output, self.folder.path("capture.zip"));
-        assert!(fs::read(&part).unwrap() == bytes, "the part was changed");
-        assert!(!self.folder.path("capture.zip.2.part").exists(), "a part is left over");
+        assert!(fs::read(&part).unwrap() == bytes, "the file was changed");
+        assert!(!self.folder.path("capture.zip.2.part").exists(), "an unfinished bundle is left over");
         Ok(recovered)
     }
 }
@@ -125,14 +130,14 @@ fn add_trace(
         for (side, body) in [("request", sent), ("response", received)] {
             if let Some(file) = file(side, body) {
                 let packing = if body.len() < 100 { CompressionMethod::Stored } else { CompressionMethod::Deflated };
-                archive.entry(format!("traces/{file}"), body.len() as u64, packing, &[])?;
+                archive.begin_entry(format!("traces/{file}"), body.len() as u64, packing, &[])?;
                 archive.write_all(body.as_bytes())?;
             }
         }
-        json(archive, format!("traces/{id}.json"), &trace, &note.encode())
+        add_json(archive, format!("traces/{id}.json"), &trace, &note.encode())
     });
     group.unwrap();
-    session.trace(n, trace.timestamp, &trace.request.url);
+    session.add_trace(n, trace.timestamp, &trace.request.url);
 }
 
 fn add_message(archive: &mut Archive, session: &mut CaptureInfo, socket: u32, number: u32, payload: &str) {
@@ -150,16 +155,16 @@ fn add_message(archive: &mut Archive, session: &mut CaptureInfo, socket: u32, nu
     };
     let group = archive.group(|archive| {
         if let Some(file) = file {
-            archive.entry(format!("ws/{file}"), payload.len() as u64, CompressionMethod::Stored, &[])?;
+            archive.begin_entry(format!("ws/{file}"), payload.len() as u64, CompressionMethod::Stored, &[])?;
             archive.write_all(payload.as_bytes())?;
         }
-        json(archive, format!("ws/{id}.json"), &message, &[])
+        add_json(archive, format!("ws/{id}.json"), &message, &[])
     });
     group.unwrap();
-    session.message(socket, number, message.timestamp);
+    session.add_message(socket, number, message.timestamp);
 }
 
-/// Fails if the contract's own checker, where Python is, finds anything.
+/// Runs the checker of the bundle format, if Python is available.
 #[track_caller]
 fn assert_keeps_the_contract(path: &Path) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/check_bundle.py");
@@ -169,23 +174,23 @@ fn assert_keeps_the_contract(path: &Path) {
 }
 
 #[test]
-fn a_file_cut_at_any_byte_gives_all_that_was_whole() {
+fn recovers_everything_complete_from_a_file_truncated_anywhere() {
     let reference = Reference::new("cuts");
     let last = reference.steps.last().unwrap().0;
     for cut in 0..=reference.bytes.len() {
         let recovered = reference.recover_only(&reference.bytes[..cut]).unwrap();
         let (whole, [traces, messages, ended]) = *reference.steps.iter().rfind(|(len, _)| *len <= cut).unwrap();
         assert_eq!((recovered.exchanges, recovered.messages), (traces, messages), "cut at {cut}");
-        // Sockets are known from the handshake on, or from a message.
+        // A WebSocket is known from its handshake or from a message.
         let sockets = u64::from(traces >= 2) + u64::from(messages >= 2);
-        assert_eq!((recovered.websockets, recovered.left_out), (sockets, 0), "cut at {cut}");
+        assert_eq!((recovered.websockets, recovered.damaged_entries), (sockets, 0), "cut at {cut}");
         assert!(ended <= sockets);
         if cut <= last {
-            assert_eq!(recovered.cut_off, (cut - whole) as u64, "cut at {cut}");
+            assert_eq!(recovered.truncated_bytes, (cut - whole) as u64, "cut at {cut}");
         }
-        // A look inside takes longer: between two steps, the same entries are copied from the same bytes.
+        // Checks the content at the steps only, which is slow: in between the same entries are copied.
         if reference.steps.iter().any(|(len, _)| len.abs_diff(cut) <= 1) {
-            let bundle = assert_whole(&recovered);
+            let bundle = assert_consistent(&recovered);
             assert_keeps_the_contract(&recovered.output);
             if traces > 0 {
                 assert_eq!(bundle.manifest().capture_id, reference.capture_id);
@@ -196,11 +201,11 @@ fn a_file_cut_at_any_byte_gives_all_that_was_whole() {
     }
 }
 
-/// A large body is in its place, its JSON behind those of others, of which one has two bodies.
+/// The JSON of a large body comes after other exchanges, one of which has two bodies.
 #[test]
-fn what_was_written_while_a_large_body_was_copied_is_kept() {
-    let reference = Reference::new("room");
-    let output = reference.folder.path("rooms.zip");
+fn keeps_exchanges_written_while_a_large_body_was_copied() {
+    let reference = Reference::new("reservation");
+    let output = reference.folder.path("reservations.zip");
     let (mut archive, _) = Archive::create(&output, Duration::ZERO).unwrap();
     let mut session = CaptureInfo::new(&output, Duration::ZERO);
     add_trace(&mut archive, &mut session, 1, "", "first", &RecoveryNote::default());
@@ -216,23 +221,24 @@ fn what_was_written_while_a_large_body_was_copied_is_kept() {
         size: len,
         is_zip64: false,
     };
-    let rooms = archive.reserve(vec![entry("t_0002_request.bin"), entry("t_0002_response.bin")]).unwrap();
+    let reservations = archive.reserve(vec![entry("t_0002_request.bin"), entry("t_0002_response.bin")]).unwrap();
     add_message(&mut archive, &mut session, 1, 1, "payload");
     add_trace(&mut archive, &mut session, 3, "two", "bodies", &RecoveryNote::default());
-    rooms[0].fill(&mut large.as_bytes()).unwrap();
+    reservations[0].fill(&mut large.as_bytes()).unwrap();
 
-    // It ended in mid-copy.
+    // Interrupted while the second body was copied.
     let part = archive.unfinished_path().to_owned();
     let (recovered, bundle) = reference.recover(&fs::read(&part).unwrap()).unwrap();
     assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
     assert_eq!(recovered.messages, 1);
-    assert_eq!((recovered.left_out, recovered.cut_off), (2, 0));
+    assert_eq!((recovered.damaged_entries, recovered.truncated_bytes), (2, 0));
     assert_keeps_the_contract(&recovered.output);
     let mut growing = Bundle::open_part(&part).unwrap();
     assert_eq!(growing.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
 
-    rooms[1].fill(&mut large.as_bytes()).unwrap();
-    let in_rooms = |archive: &mut Archive| rooms.iter().try_for_each(|room| archive.add_reserved(room));
+    reservations[1].fill(&mut large.as_bytes()).unwrap();
+    let add_all =
+        |archive: &mut Archive| reservations.iter().try_for_each(|reservation| archive.add_reserved(reservation));
     let described: Trace = Trace {
         id: "t_0002".into(),
         r#type: "http".into(),
@@ -253,38 +259,41 @@ fn what_was_written_while_a_large_body_was_copied_is_kept() {
     };
     archive
         .group(|archive| {
-            in_rooms(archive)?;
-            json(archive, "traces/t_0002.json".into(), &described, &[])
+            add_all(archive)?;
+            add_json(archive, "traces/t_0002.json".into(), &described, &[])
         })
         .unwrap();
     add_trace(&mut archive, &mut session, 4, "again", "two bodies", &RecoveryNote::default());
     let (recovered, bundle) = reference.recover(&fs::read(&part).unwrap()).unwrap();
-    assert_eq!((recovered.exchanges, recovered.messages, recovered.left_out, recovered.cut_off), (4, 1, 0, 0));
+    assert_eq!(
+        (recovered.exchanges, recovered.messages, recovered.damaged_entries, recovered.truncated_bytes),
+        (4, 1, 0, 0)
+    );
     let trace = bundle.trace("t_0002").unwrap();
     assert!(bundle.request_body(&trace).unwrap() == large.as_bytes());
     assert!(bundle.response_body(&trace).unwrap() == large.as_bytes());
     assert_keeps_the_contract(&recovered.output);
-    // Whoever looked on meanwhile sees it now.
+    // A reader that was open all along.
     growing.refresh().unwrap();
     assert_eq!(growing.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0002", "t_0003", "t_0004"]);
     assert!(growing.response_body(&trace).unwrap() == large.as_bytes());
 }
 
 #[test]
-fn what_was_complete_comes_back_complete() {
+fn recovers_a_complete_bundle_completely() {
     let reference = Reference::new("complete");
     let (recovered, bundle) = reference.recover(&reference.bytes).unwrap();
-    assert_eq!((recovered.cut_off, recovered.left_out, recovered.is_alive), (0, 0, false));
+    assert_eq!((recovered.truncated_bytes, recovered.damaged_entries, recovered.is_running), (0, 0, false));
     assert_eq!((bundle.manifest().duration_ms, bundle.manifest().app.base_url.as_str()), (77, "https://a.test"));
     assert_keeps_the_contract(&recovered.output);
-    // And once more, of what was recovered.
+    // Recovers the recovered bundle.
     let again = from_part(&recovered.output, Some(&reference.folder.path("again.zip"))).unwrap();
     assert_eq!((again.exchanges, again.websockets, again.messages), (3, 2, 3));
     assert_keeps_the_contract(&again.output);
 }
 
 #[test]
-fn a_socket_that_was_open_keeps_its_url_and_subprotocol() {
+fn keeps_url_and_subprotocol_of_an_open_websocket() {
     let reference = Reference::new("open");
     let before_its_json = reference.steps[reference.steps.len() - 2].0;
     let (_, bundle) = reference.recover(&reference.bytes[..before_its_json]).unwrap();
@@ -292,15 +301,15 @@ fn a_socket_that_was_open_keeps_its_url_and_subprotocol() {
     assert_eq!((socket.url.as_str(), socket.protocols.as_slice()), ("wss://a.test/2", &["chat".to_owned()][..]));
     assert_eq!((socket.handshake_trace_ref.as_deref(), socket.message_count), (Some("t_0002"), 2));
     assert_eq!(socket.timestamp, CREATED / 1000 + 2);
-    // Of the other one nothing is known but its message.
+    // WebSocket 2 is known from its message only.
     let socket = bundle.websocket("ws_0002").unwrap();
     assert_eq!((socket.url.as_str(), socket.handshake_trace_ref, socket.message_count), (UNKNOWN_URL, None, 1));
-    // The last thing to end was the third exchange, or a message.
+    // The last item ended 50 ms after the start.
     assert_eq!(bundle.manifest().duration_ms, 50);
 }
 
 #[test]
-fn damage_anywhere_costs_what_it_hits_at_most() {
+fn damage_anywhere_loses_only_what_comes_after() {
     let reference = Reference::new("damage");
     for at in (0..reference.bytes.len()).step_by(5) {
         for flip in [0x01, 0xff] {
@@ -311,7 +320,7 @@ fn damage_anywhere_costs_what_it_hits_at_most() {
                     let before = reference.steps.iter().rfind(|(len, _)| *len <= at).unwrap().1;
                     assert!(recovered.exchanges >= before[0] && recovered.messages >= before[1], "damaged at {at}");
                 }
-                Err(Error::NoBundle(_)) => assert!(at < 30, "damaged at {at}"),
+                Err(Error::NotABundle(_)) => assert!(at < 30, "damaged at {at}"),
                 Err(e) => panic!("damaged at {at}: {e}"),
             }
         }
@@ -319,35 +328,35 @@ fn damage_anywhere_costs_what_it_hits_at_most() {
 }
 
 #[test]
-fn a_damaged_body_takes_its_exchange_along_and_is_told() {
+fn a_damaged_body_loses_its_exchange_and_is_counted() {
     let reference = Reference::new("body");
     let mut bytes = reference.bytes.clone();
     let at = bytes.windows(9).position(|window| window == b"an answer").unwrap();
     bytes[at] ^= 1;
     let (recovered, bundle) = reference.recover(&bytes).unwrap();
-    assert_eq!((recovered.exchanges, recovered.messages, recovered.left_out), (2, 3, 2));
+    assert_eq!((recovered.exchanges, recovered.messages, recovered.damaged_entries), (2, 3, 2));
     assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
     assert_keeps_the_contract(&recovered.output);
 }
 
 #[test]
-fn entries_are_copied_as_they_are() {
+fn copies_entries_unchanged() {
     let reference = Reference::new("copied");
     let (recovered, _) = reference.recover(&reference.bytes).unwrap();
     let made = reference.folder.path("made.zip");
     let (old, new) = (ZipReader::open(&made).unwrap(), ZipReader::open(&recovered.output).unwrap());
     for name in old.names().collect::<Vec<_>>() {
         let same = old.read(&name, 1 << 20).unwrap() == new.read(&name, 1 << 20).unwrap();
-        // Its time is that of the first message here, and of nothing in the original, where there is none.
+        // WebSocket 2 has the time of its message, and is missing in the original.
         assert!(same || ["timeline.json", "manifest.json"].contains(&name.as_str()), "{name}");
     }
 }
 
 #[test]
-fn what_is_no_bundle_is_refused_and_leaves_nothing() {
+fn refuses_files_that_are_not_bundles_and_leaves_nothing() {
     let reference = Reference::new("refused");
     for bytes in [&b"hello"[..], b"PL", b"\x7fELF", &[0xff; 100]] {
-        assert!(matches!(reference.recover(bytes), Err(Error::NoBundle(_))), "{bytes:?}");
+        assert!(matches!(reference.recover(bytes), Err(Error::NotABundle(_))), "{bytes:?}");
     }
     assert!(!reference.folder.path("capture.zip").exists());
     let folder = reference.folder.path("folder.zip.part");
@@ -358,7 +367,7 @@ fn what_is_no_bundle_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn the_file_itself_is_never_replaced() {
+fn never_replaces_the_file_itself() {
     let reference = Reference::new("itself");
     let path = |name: &str| reference.folder.path(name);
     for name in ["capture.zip.part", "capture.zip", "capture.zip.bak"] {
@@ -367,13 +376,13 @@ fn the_file_itself_is_never_replaced() {
     std::os::unix::fs::symlink("capture.zip.part", path("link.zip")).unwrap();
     let refused = |part: &str, output: &str| {
         let error = from_part(&path(part), Some(&path(output))).unwrap_err();
-        assert!(matches!(error, Error::Itself(_)), "{part} to {output}: {error}");
+        assert!(matches!(error, Error::OutputIsInput(_)), "{part} to {output}: {error}");
     };
     refused("capture.zip.part", "capture.zip.part");
     refused("capture.zip.part", "link.zip");
-    // The bundle that is there would become `.bak`, and that is what is to be recovered.
+    // The existing bundle would replace `.bak`, which is the file to recover.
     refused("capture.zip.bak", "capture.zip");
-    assert!(matches!(from_part(&path("capture.zip"), None), Err(Error::Nameless(_))));
+    assert!(matches!(from_part(&path("capture.zip"), None), Err(Error::NoOutputName(_))));
     let recovered = from_part(&path("capture.zip.part"), None).unwrap();
     assert_eq!(recovered.output, path("capture.zip"));
     for name in ["capture.zip.part", "capture.zip.bak"] {
@@ -382,7 +391,7 @@ fn the_file_itself_is_never_replaced() {
 }
 
 #[test]
-fn a_part_that_is_being_written_is_not_taken_for_dead() {
+fn recovers_from_a_running_capture_only_to_a_given_output() {
     let reference = Reference::new("alive");
     let output = reference.folder.path("running.zip");
     let (mut archive, _) = Archive::create(&output, Duration::ZERO).unwrap();
@@ -390,25 +399,25 @@ fn a_part_that_is_being_written_is_not_taken_for_dead() {
     add_trace(&mut archive, &mut session, 1, "", "", &RecoveryNote::default());
     let part = archive.unfinished_path().to_owned();
     let refusal = from_part(&part, None).unwrap_err();
-    assert!(matches!(refusal, Error::Alive(_)) && refusal.to_string().contains("still writing"), "{refusal}");
+    assert!(matches!(refusal, Error::Running(_)) && refusal.to_string().contains("still writing"), "{refusal}");
     let recovered = from_part(&part, Some(&reference.folder.path("so far.zip"))).unwrap();
-    assert_eq!((recovered.exchanges, recovered.is_alive), (1, true));
+    assert_eq!((recovered.exchanges, recovered.is_running), (1, true));
     drop(archive);
-    assert!(!from_part(&part, None).unwrap().is_alive);
+    assert!(!from_part(&part, None).unwrap().is_running);
 }
 
 #[test]
-fn a_disk_that_is_full_leaves_nothing_behind() {
+fn a_full_disk_leaves_nothing_behind() {
     let reference = Reference::new("full");
-    crate::bundle::archive::buffered_file::faults::DISK_IS_FULL.set(true);
+    DISK_IS_FULL.set(true);
     let refused = reference.recover(&reference.bytes).unwrap_err();
-    crate::bundle::archive::buffered_file::faults::DISK_IS_FULL.set(false);
+    DISK_IS_FULL.set(false);
     assert!(matches!(refused, Error::Write { .. }), "{refused}");
     assert!(!reference.folder.path("capture.zip.2.part").exists() && !reference.folder.path("capture.zip").exists());
 }
 
 #[test]
-fn names_of_parts_say_what_they_were_to_become() {
+fn derives_the_output_from_the_name_of_the_part() {
     let named = |part: &str| output_of(Path::new(part)).map(|path| path.display().to_string());
     assert_eq!(named("a/capture.zip.part").as_deref(), Some("a/capture.zip"));
     assert_eq!(named("capture.zip.12.part").as_deref(), Some("capture.zip"));
@@ -419,7 +428,7 @@ fn names_of_parts_say_what_they_were_to_become() {
 }
 
 #[test]
-fn any_bytes_will_do() {
+fn recovers_a_consistent_bundle_from_any_bytes() {
     property(b"");
     let mut state = 7u32;
     let mut next = || {

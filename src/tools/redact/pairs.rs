@@ -1,13 +1,15 @@
-//! `name=value`: in URLs, in forms, and wherever a URL stands in a text.
+//! Replaces the values of `name=value` pairs: in URLs, in forms, and in URLs within text.
 
-/// A text with other values in it, and how many.
+use crate::tools::urlencoded::decode;
+
+/// A text with replaced values, and their number.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Replaced {
     pub(super) text: String,
     pub(super) values: u64,
 }
 
-/// The parameters of a URL called one of `names`, behind `?` and behind `#`, where some servers put tokens.
+/// Replaces the parameters `names` of a URL, in its query and in its fragment, where some servers put tokens.
 pub(super) fn url(url: &str, names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
     let start = url.find(['?', '#'])?;
     let (head, rest) = url.split_at(start);
@@ -15,7 +17,7 @@ pub(super) fn url(url: &str, names: &[String], hide: &dyn Fn(&str) -> String) ->
     Some(Replaced { text: format!("{head}{}", made.text), values: made.values })
 }
 
-/// The fields of a form (`application/x-www-form-urlencoded`).
+/// Replaces the fields `names` of a form (`application/x-www-form-urlencoded`).
 pub(super) fn form(text: &str, names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
     separated(text, &['&', ';'], names, hide)
 }
@@ -28,8 +30,8 @@ fn separated(text: &str, separators: &[char], names: &[String], hide: &dyn Fn(&s
             None => (pair, ""),
         };
         match bare.split_once('=') {
-            Some((name, value)) if !value.is_empty() && is_one_of(&decoded(name), names) => {
-                made.text.push_str(&format!("{name}={}{separator}", hide(&decoded(value))));
+            Some((name, value)) if !value.is_empty() && is_one_of(&decode(name), names) => {
+                made.text.push_str(&format!("{name}={}{separator}", hide(&decode(value))));
                 made.values = made.values.saturating_add(1);
             }
             _ => made.text.push_str(pair),
@@ -38,7 +40,7 @@ fn separated(text: &str, separators: &[char], names: &[String], hide: &dyn Fn(&s
     (made.values > 0).then_some(made)
 }
 
-/// The parts of `multipart/form-data` (RFC 7578) called one of `names`.
+/// Replaces the parts `names` of `multipart/form-data` (RFC 7578).
 pub(super) fn multipart(text: &str, names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
     let mut made = Replaced { text: String::with_capacity(text.len()), values: 0 };
     let mut rest = text;
@@ -59,7 +61,7 @@ pub(super) fn multipart(text: &str, names: &[String], hide: &dyn Fn(&str) -> Str
     (made.values > 0).then_some(made)
 }
 
-/// Parameters of URLs in any text: `?name=` or `&name=`, up to what no value has in it.
+/// Replaces the parameters `names` of URLs in any text: `?name=` or `&name=`, up to a character that ends a value.
 pub(super) fn in_text(text: &str, names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
     let mut made = Replaced { text: String::new(), values: 0 };
     let mut copied = 0;
@@ -69,16 +71,16 @@ pub(super) fn in_text(text: &str, names: &[String], hide: &dyn Fn(&str) -> Strin
         }
         let before = text.get(copied..equals).unwrap_or_default();
         let name = before.rsplit(|c: char| !is_in_name(c)).next().unwrap_or_default();
-        // JSON and HTML have their own ways to write `&`.
+        // JSON may escape `&` as `\u0026`. HTML's `&amp;` ends in `;`.
         let name = name.strip_prefix("u0026").filter(|_| before.ends_with(&format!("\\{name}"))).unwrap_or(name);
         let lead = before.get(..before.len().saturating_sub(name.len())).unwrap_or_default();
         let is_parameter = lead.ends_with(['?', '&', '#', ';']) || lead.ends_with("\\u0026");
         let from = equals.saturating_add(1);
         let value = text.get(from..).unwrap_or_default();
         let value = value.get(..value.find(is_after_value).unwrap_or(value.len())).unwrap_or_default();
-        if is_parameter && !value.is_empty() && is_one_of(&decoded(name), names) {
+        if is_parameter && !value.is_empty() && is_one_of(&decode(name), names) {
             made.text.push_str(text.get(copied..from).unwrap_or_default());
-            made.text.push_str(&hide(&decoded(value)));
+            made.text.push_str(&hide(&decode(value)));
             made.values = made.values.saturating_add(1);
             copied = from.saturating_add(value.len());
         }
@@ -87,12 +89,13 @@ pub(super) fn in_text(text: &str, names: &[String], hide: &dyn Fn(&str) -> Strin
     (made.values > 0).then_some(made)
 }
 
+/// Returns true if `name` is one of the lowercase `names`.
 pub(super) fn is_one_of(name: &str, names: &[String]) -> bool {
     let lower = name.to_lowercase();
     names.contains(&lower)
 }
 
-/// Unreserved and percent-encoded, and what frameworks put into names.
+/// Unreserved and percent-encoded characters, and those that frameworks use in names.
 fn is_in_name(c: char) -> bool {
     c.is_alphanumeric() || "-._~%+[]$:@!*".contains(c)
 }
@@ -101,27 +104,7 @@ fn is_after_value(c: char) -> bool {
     c.is_whitespace() || c.is_control() || "&#;\"'<>\\`{}|^".contains(c)
 }
 
-/// `%41+b` as `A b`, so that equal values are equal however they are written; what does not come to UTF-8 stays as it is.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let digits = after.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-        let byte = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
-        rest = after;
-        match (first, byte) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            (b'+', _) => bytes.push(b' '),
-            (byte, _) => bytes.push(byte),
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
-}
-
-/// Where a part's head ends (RFC 2046 section 5.1).
+/// The end of a part's header fields (RFC 2046 section 5.1).
 const END_OF_HEAD: &str = "\r\n\r\n";
 
 #[cfg(test)]
@@ -141,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_a_url() {
+    fn replaces_url_parameters() {
         for (given, expected) in [
             ("https://a/?token=x", Some("https://a/?token=<x>")),
             ("https://a/?b=1&TOKEN=x%20y+z&c", Some("https://a/?b=1&TOKEN=<x y z>&c")),
@@ -154,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_forms() {
+    fn replaces_form_fields() {
         let made = form("token=a&b=c&Token=%61", &names(), &hide).unwrap();
         assert_eq!((made.text.as_str(), made.values), ("token=<a>&b=c&Token=<a>", 2));
         let parts = "--x\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\ns3\r\ncret\r\n--x\r\n\
@@ -164,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_urls_in_texts() {
+    fn replaces_parameters_of_urls_in_text() {
         for (given, expected) in [
             (r#"<a href="/x?token=1&amp;b=2&amp;token=3">"#, r#"<a href="/x?token=<1>&amp;b=2&amp;token=<3>">"#),
             (r#"{"next":"http:\/\/a\/?b=1\u0026token=2"}"#, r#"{"next":"http:\/\/a\/?b=1\u0026token=<2>"}"#),

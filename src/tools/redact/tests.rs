@@ -1,13 +1,13 @@
-//! Bundles before and after.
+//! Compares bundles before and after redaction.
 
 use super::*;
 use crate::bundle::archive::{Archive, CompressionMethod};
-use crate::bundle::session::json as entry;
+use crate::bundle::session::add_json;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::time::Duration;
 
-/// A folder for one test.
+/// A temporary directory, deleted on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -34,44 +34,44 @@ fn headers(list: &[(&str, &str)]) -> Vec<Header> {
     list.iter().map(|(name, value)| Header::new(name.as_bytes(), value.as_bytes()).owned()).collect()
 }
 
-/// A bundle with one exchange and one message.
+/// Writes a bundle with one exchange and one message.
 fn bundle(folder: &Folder, trace: &Trace, request: &[u8], response: &[u8], message: &[u8]) -> PathBuf {
     let path = folder.0.join("a.zip");
     let (mut archive, _) = Archive::create(&path, Duration::ZERO).unwrap();
-    let mut remake_trace = trace.clone();
-    remake_trace.id = "t_0001".into();
+    let mut bundle_trace = trace.clone();
+    bundle_trace.id = "t_0001".into();
     let mut message_json =
         Message { id: "ws_0001_m001".into(), connection_ref: "ws_0001".into(), ..Message::default() };
     message_json.opcode = "text".into();
     archive
         .group(|archive| {
             let bodies = [
-                ("traces/t_0001_request.bin", request, &mut remake_trace.request.body_file),
-                ("traces/t_0001_response.bin", response, &mut remake_trace.response.body_file),
+                ("traces/t_0001_request.bin", request, &mut bundle_trace.request.body_file),
+                ("traces/t_0001_response.bin", response, &mut bundle_trace.response.body_file),
                 ("ws/ws_0001_m001.bin", message, &mut message_json.payload_file),
             ];
             for (name, bytes, file) in bodies {
                 if !bytes.is_empty() {
                     *file = Some(name.split_once('/').unwrap().1.to_owned());
-                    archive.entry(name.into(), bytes.len() as u64, CompressionMethod::Deflated, &[])?;
+                    archive.begin_entry(name.into(), bytes.len() as u64, CompressionMethod::Deflated, &[])?;
                     archive.write_all(bytes)?;
                 }
             }
-            remake_trace.request.body_size = request.len() as u64;
-            remake_trace.response.body_size = response.len() as u64;
+            bundle_trace.request.body_size = request.len() as u64;
+            bundle_trace.response.body_size = response.len() as u64;
             message_json.payload_size = message.len() as u64;
-            entry(archive, "traces/t_0001.json".into(), &remake_trace, &[])?;
+            add_json(archive, "traces/t_0001.json".into(), &bundle_trace, &[])?;
             let socket = json!({"id": "ws_0001", "url": "wss://a.test/?token=s3cret", "message_count": 1});
-            entry(archive, "ws/ws_0001.json".into(), &socket, &[])?;
-            entry(archive, "ws/ws_0001_m001.json".into(), &message_json, &[])?;
-            entry(archive, "manifest.json".into(), &json!({"created_at": "2026-11-22T09:07:09Z"}), &[])
+            add_json(archive, "ws/ws_0001.json".into(), &socket, &[])?;
+            add_json(archive, "ws/ws_0001_m001.json".into(), &message_json, &[])?;
+            add_json(archive, "manifest.json".into(), &json!({"created_at": "2026-11-22T09:07:09Z"}), &[])
         })
         .unwrap();
     archive.finish().unwrap()
 }
 
 #[test]
-fn nothing_secret_is_left_and_equal_values_stay_equal() {
+fn replaces_every_secret_and_equal_values_alike() {
     let folder = Folder::new("all");
     let mut trace = Trace::default();
     trace.request.url = "https://a.test/x?page=2&token=s3cret".into();
@@ -111,7 +111,7 @@ fn nothing_secret_is_left_and_equal_values_stay_equal() {
     assert!(!all.contains("s3cret") && !all.contains("12345") && !all.contains("dark"), "{all}");
     let hidden = trace.request.headers[2].value.clone();
     assert!(hidden.starts_with("redacted-") && hidden.len() == 21, "{hidden}");
-    assert_eq!(all.matches(&hidden).count(), 13, "equal values are equal everywhere: {all}");
+    assert_eq!(all.matches(&hidden).count(), 13, "equal values have equal placeholders: {all}");
 
     let value = |name: &str| {
         let all = trace.request.headers.iter().chain(&trace.response.headers);
@@ -147,7 +147,7 @@ fn nothing_secret_is_left_and_equal_values_stay_equal() {
 }
 
 #[test]
-fn without_names_bodies_stay_and_the_usual_headers_do_not() {
+fn default_rules_redact_credentials_and_cookies_only() {
     let folder = Folder::new("usual");
     let mut trace = Trace::default();
     trace.request.headers =
@@ -166,7 +166,7 @@ fn without_names_bodies_stay_and_the_usual_headers_do_not() {
 }
 
 #[test]
-fn what_cannot_be_searched_goes_unless_it_is_to_stay() {
+fn leaves_out_undecoded_bodies_unless_kept() {
     let folder = Folder::new("coded");
     let mut trace = Trace::default();
     trace.response.body_encoding = Some("gzip".into());
@@ -186,11 +186,11 @@ fn what_cannot_be_searched_goes_unless_it_is_to_stay() {
 }
 
 #[test]
-fn the_bundle_itself_is_not_replaced() {
+fn never_replaces_the_source_bundle() {
     let folder = Folder::new("itself");
     let path = bundle(&folder, &Trace::default(), b"", b"", b"");
     let before = std::fs::read(&path).unwrap();
-    assert!(matches!(redact(&path, &path, &Rules::default()), Err(Error::Itself(_))));
+    assert!(matches!(redact(&path, &path, &Rules::default()), Err(Error::OutputIsInput(_))));
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert!(matches!(
         redact(&folder.0.join("no.zip"), &folder.0.join("b.zip"), &Rules::default()),
@@ -199,7 +199,7 @@ fn the_bundle_itself_is_not_replaced() {
     assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "nothing is left behind");
 }
 
-/// What becomes of `text`, placeholders as `#`.
+/// Redacts `text` and shows placeholders as `#`.
 fn members(text: &str) -> String {
     let made = json::members(text, &["key".into(), "é".into()], &RandomState::new());
     let text = made.map_or(text.to_owned(), |made| made.text);
@@ -214,7 +214,7 @@ fn members(text: &str) -> String {
 }
 
 #[test]
-fn members_are_found_in_any_text() {
+fn finds_members_in_any_text() {
     for (text, expected) in [
         (r#"{"key":"a\"}\\","b":"key"}"#, r##"{"key":"#","b":"key"}"##),
         (r#"{"b":"\"key\":1","key" : "x"}"#, r##"{"b":"\"key\":1","key" : "#"}"##),
@@ -233,7 +233,7 @@ fn members_are_found_in_any_text() {
         ("{\"key\"\n:\n\"x\"}", "{\"key\"\n:\n\"#\"}"),
     ] {
         if text == r#"{"b":"\"key\":1","key" : "x"}"# {
-            // JSON inside a string is JSON too.
+            // JSON within a string is redacted too.
             assert!(!members(text).contains("\"x\""), "{text}");
             continue;
         }
@@ -253,10 +253,10 @@ fn valid_json_stays_valid_and_keeps_its_shape() {
             Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), shape(value))).collect(),
         }
     }
-    // Documents of all kinds, made by counting.
+    // Pseudo-random documents.
     for seed in 0u64..3000 {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let document = made_up(&mut state, 4);
+        let document = random_document(&mut state, 4);
         for text in [document.to_string(), serde_json::to_string_pretty(&document).unwrap()] {
             let made = json::members(&text, &["key".into()], &RandomState::new());
             let Some(made) = made else { continue };
@@ -267,7 +267,7 @@ fn valid_json_stays_valid_and_keeps_its_shape() {
     }
 }
 
-fn made_up(state: &mut u64, depth: u32) -> Value {
+fn random_document(state: &mut u64, depth: u32) -> Value {
     let mut next = |below: u64| {
         *state ^= *state << 13;
         *state ^= *state >> 7;
@@ -290,12 +290,12 @@ fn made_up(state: &mut u64, depth: u32) -> Value {
         1 => Value::Bool(next(2) == 0),
         2 => json!(next(10_000)),
         3 => strings[next(strings.len() as u64) as usize].into(),
-        4 => (0..next(4)).map(|_| made_up(state, depth - 1)).collect(),
+        4 => (0..next(4)).map(|_| random_document(state, depth - 1)).collect(),
         _ => {
             let names = ["key", "Key", "other", "a\"key", "k\\ey", ""];
             let count = next(4);
             (0..count)
-                .map(|n| (names[((*state).wrapping_add(n) % 6) as usize].to_owned(), made_up(state, depth - 1)))
+                .map(|n| (names[((*state).wrapping_add(n) % 6) as usize].to_owned(), random_document(state, depth - 1)))
                 .collect::<serde_json::Map<_, _>>()
                 .into()
         }
@@ -303,7 +303,7 @@ fn made_up(state: &mut u64, depth: u32) -> Value {
 }
 
 #[test]
-fn a_placeholder_is_of_this_run_alone() {
+fn placeholders_differ_between_runs() {
     let (one, other) = (RandomState::new(), RandomState::new());
     assert_eq!(placeholder(&one, "secret"), placeholder(&one, "secret"));
     assert_ne!(placeholder(&one, "secret"), placeholder(&one, "Secret"));
@@ -311,7 +311,7 @@ fn a_placeholder_is_of_this_run_alone() {
 }
 
 #[test]
-fn another_character_set_is_searched_too() {
+fn searches_bodies_in_other_character_sets() {
     let folder = Folder::new("latin1");
     let mut trace = Trace::default();
     trace.request.headers = headers(&[("Content-Type", "text/json; charset=iso-8859-1")]);

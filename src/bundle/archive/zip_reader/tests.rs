@@ -1,4 +1,4 @@
-//! Archives as others write them, and archives that are not what they say.
+//! Reads archives of other programs, and damaged archives.
 
 use super::*;
 use std::io::{Cursor, Write};
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-/// A file of its own for each test, gone at its end.
+/// A temporary file, deleted on drop.
 struct Saved(PathBuf);
 
 impl Saved {
@@ -16,7 +16,7 @@ impl Saved {
         Self(path)
     }
 
-    fn opened(&self) -> Result<ZipReader, String> {
+    fn opened(&self) -> Result<ZipReader, OpenError> {
         ZipReader::open(&self.0)
     }
 }
@@ -53,23 +53,23 @@ fn assert_holds_all(name: &str, bytes: &[u8]) {
     assert_eq!(opened.names().collect::<Vec<_>>(), ENTRIES.map(|(name, ..)| name));
     for (name, content, _) in ENTRIES {
         assert_eq!(opened.read(name, 100).unwrap().as_deref(), Some(content), "{name}");
-        let (entry, mut packed) = opened.packed(name).unwrap().unwrap();
+        let (entry, mut packed) = opened.compressed(name).unwrap().unwrap();
         let mut bytes = Vec::new();
         packed.read_to_end(&mut bytes).unwrap();
         assert_eq!((entry.size, entry.compressed_size), (content.len() as u64, bytes.len() as u64), "{name}");
     }
-    assert_eq!(opened.read("nothing", 100), Ok(None));
+    assert!(opened.read("nothing", 100).unwrap().is_none());
 }
 
 #[test]
-fn archives_of_others_are_read() {
+fn reads_archives_of_other_programs() {
     let plain = archive();
     assert_holds_all("plain", &plain);
-    // Sizes behind the contents, as of who writes into a pipe.
+    // Sizes after the contents, as programs write to a pipe.
     let piped = written(ZipWriter::new_stream(Vec::new()));
     let piped: StreamWriter<Vec<u8>> = piped;
     assert_holds_all("piped", &piped.into_inner());
-    // Behind something else, as of an archive that unpacks itself.
+    // Appended to another file, as a self-extracting archive.
     assert_holds_all("behind", &[&b"#!/bin/sh\nexit\n"[..], &plain].concat());
     for comment in
         ["a comment", "PK\x05\x06 with what looks like the end, and is long enough to be one", &"x".repeat(65_535)]
@@ -81,8 +81,8 @@ fn archives_of_others_are_read() {
 }
 
 #[test]
-fn of_two_entries_with_one_name_the_last_is_meant() {
-    // The crate writes none: one name becomes the other's, in both headers.
+fn the_last_of_two_entries_with_one_name_wins() {
+    // The `zip` crate refuses duplicates: one name is changed in both headers.
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in [("same", "first"), ("sama", "later")] {
         writer.start_file(name, SimpleFileOptions::default().compression_method(CompressionMethod::Stored)).unwrap();
@@ -95,55 +95,55 @@ fn of_two_entries_with_one_name_the_last_is_meant() {
     assert_eq!(saved.opened().unwrap().read("same", 9).unwrap().as_deref(), Some(&b"later"[..]));
 }
 
-/// Whatever is wrong, it is said, and what is given is what the directory has a checksum of.
+/// Damage results in an error, or in content that matches its checksum.
 #[test]
-fn what_is_damaged_anywhere_is_refused_or_right() {
+fn detects_damage_anywhere() {
     let whole = archive();
     for at in 0..whole.len() {
         for wrong in [0, 1, 0x7f, 0xff] {
             let mut bytes = whole.clone();
             bytes[at] = wrong;
-            assert_refused_or_right(&bytes);
+            assert_error_or_intact(&bytes);
         }
-        assert_refused_or_right(&whole[..at]);
-        assert_refused_or_right(&whole[at..]);
+        assert_error_or_intact(&whole[..at]);
+        assert_error_or_intact(&whole[at..]);
     }
 }
 
 #[track_caller]
-fn assert_refused_or_right(bytes: &[u8]) {
+fn assert_error_or_intact(bytes: &[u8]) {
     let saved = Saved::new("damaged", bytes);
     let Ok(opened) = saved.opened() else { return };
     for name in opened.names().chain(ENTRIES.map(|(name, ..)| name.to_owned())) {
         let Ok(Some(content)) = opened.read(&name, 100) else { continue };
-        // A name may be what is damaged.
+        // The damage may be in a name.
         assert!(ENTRIES.iter().any(|(_, good, _)| content == *good), "{name}: {content:?}");
     }
 }
 
 #[test]
-fn what_we_cannot_read_is_named() {
+fn reports_unsupported_archives() {
     let mut bytes = archive();
-    // The first is in a content.
-    let line = bytes.windows(4).enumerate().filter(|(_, w)| w == b"PK\x01\x02").nth(1).unwrap().0;
+    // The first match is within a content.
+    let header = bytes.windows(4).enumerate().filter(|(_, w)| w == b"PK\x01\x02").nth(1).unwrap().0;
     // Encrypted.
-    bytes[line + 8] |= 1;
+    bytes[header + 8] |= 1;
     let saved = Saved::new("encrypted", &bytes);
-    let said = saved.opened().unwrap().read("a", 100).unwrap_err();
-    assert_eq!(said, "is packed in a way that is not known here");
-    let said = ZipReader::open(&std::env::temp_dir()).err().unwrap();
-    assert_eq!(said, "that is a folder");
-    // The crate agrees that this is an archive.
+    let error = saved.opened().unwrap().read("a", 100).unwrap_err();
+    assert!(matches!(error, EntryError::UnsupportedCompression), "{error}");
+    let error = ZipReader::open(&std::env::temp_dir()).err().unwrap();
+    assert!(matches!(error, OpenError::IsADirectory), "{error}");
+    // The `zip` crate reads this archive.
     assert_eq!(ZipArchive::new(Cursor::new(archive())).unwrap().len(), ENTRIES.len());
 }
 
 #[test]
-fn a_directory_that_is_not_what_it_says_is_damaged() {
+fn detects_a_directory_that_contradicts_its_end_record() {
     let mut bytes = archive();
-    let end = bytes.len() - END;
+    let end = bytes.len() - END_LEN;
     bytes[end + 10] += 1;
-    assert!(Saved::new("count", &bytes).opened().err().unwrap().contains("damaged"));
-    // Four billion entries cost no memory if they are not there.
-    let saved = Saved::new("claim", &super::super::records::end(u64::MAX, 0, 0));
+    assert!(matches!(Saved::new("count", &bytes).opened(), Err(OpenError::DamagedDirectory)));
+    // A claim of 2^64 entries allocates no memory.
+    let saved = Saved::new("claim", &super::super::end_records::end_records(u64::MAX, 0, 0));
     assert!(saved.opened().is_err());
 }

@@ -71,7 +71,7 @@ fn incompressible_bodies_are_stored() {
     let mut scan = Scan::new(&file).unwrap();
     let mut packings = std::collections::BTreeMap::new();
     while let ScanItem::Entry(found) = scan.next().unwrap() {
-        packings.insert(found.entry.name, found.entry.method);
+        packings.insert(found.header.name, found.header.method);
     }
     for (n, size) in sizes.into_iter().enumerate() {
         for (m, (block, packing)) in

@@ -1,0 +1,37 @@
+//! The date and time of a ZIP entry [4.4.6], in steps of 2 seconds.
+
+use std::time::Duration;
+
+/// The date in the upper 16 bits, the time in the lower 16.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DosDateTime(pub(super) u32);
+
+impl DosDateTime {
+    /// Returns the nearest representable time: ZIP covers the years 1980 to 2107.
+    pub(super) fn new(since_epoch: Duration) -> Self {
+        let since = since_epoch.try_into().unwrap_or(time::Duration::MAX);
+        let time = time::OffsetDateTime::UNIX_EPOCH.saturating_add(since);
+        let (year, month, day) = time.to_calendar_date();
+        let (hour, minute, second) = time.to_hms();
+        let Some(years) = year.checked_sub(1980).and_then(|years| u32::try_from(years).ok()) else {
+            return Self(1 << 21 | 1 << 16);
+        };
+        let date = years.min(127) << 9 | u32::from(u8::from(month)) << 5 | u32::from(day);
+        let time = u32::from(hour) << 11 | u32::from(minute) << 5 | u32::from(second) >> 1;
+        Self(date << 16 | time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clamps_to_1980_and_2107() {
+        let parts =
+            |date: DosDateTime| (1980 + (date.0 >> 25), date.0 >> 21 & 15, date.0 >> 16 & 31, date.0 >> 11 & 31);
+        assert_eq!(parts(DosDateTime::new(Duration::ZERO)), (1980, 1, 1, 0));
+        assert_eq!(parts(DosDateTime::new(Duration::from_secs(1_795_338_429))), (2026, 11, 22, 9));
+        assert_eq!(parts(DosDateTime::new(Duration::MAX)).0, 2107);
+    }
+}

@@ -1,0 +1,102 @@
+//! The ids of a bundle's items, and the names of the archive entries that describe them.
+//!
+//! ```text
+//! t_0001                traces/t_0001.json                HTTP exchange
+//! ws_0001               ws/ws_0001.json                   WebSocket
+//! ws_0001_m001          ws/ws_0001_m001.json              WebSocket message
+//! c_0001                contexts/c_0001.json              context, from the browser extension
+//! ```
+//!
+//! A merged bundle's ids have the number of their bundle first: `t_001_0001`.
+
+use std::fmt;
+
+/// An id that this program assigns, made of counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Id {
+    Trace(u32),
+    WebSocket(u32),
+    /// The numbers of the WebSocket and of the message.
+    Message(u32, u32),
+}
+
+/// The kind of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ItemKind {
+    Trace,
+    WebSocket,
+    Message,
+    Context,
+}
+
+impl Id {
+    pub(crate) fn kind(self) -> ItemKind {
+        match self {
+            Self::Trace(_) => ItemKind::Trace,
+            Self::WebSocket(_) => ItemKind::WebSocket,
+            Self::Message(..) => ItemKind::Message,
+        }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trace(n) => write!(f, "t_{n:04}"),
+            Self::WebSocket(n) => write!(f, "ws_{n:04}"),
+            Self::Message(websocket, n) => write!(f, "ws_{websocket:04}_m{n:03}"),
+        }
+    }
+}
+
+/// Returns the kind and the id of the item that the archive entry `name` describes; `None` for bodies and anything else.
+pub(crate) fn item_of(name: &str) -> Option<(ItemKind, &str)> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let are_numbers = |text: &str| text.split('_').all(is_number);
+    if let Some(id) = name.strip_prefix("traces/").and_then(|rest| rest.strip_suffix(".json")) {
+        return are_numbers(id.strip_prefix("t_")?).then_some((ItemKind::Trace, id));
+    }
+    if let Some(id) = name.strip_prefix("contexts/").and_then(|rest| rest.strip_suffix(".json")) {
+        return are_numbers(id.strip_prefix("c_")?).then_some((ItemKind::Context, id));
+    }
+    let id = name.strip_prefix("ws/")?.strip_suffix(".json")?;
+    let numbers = id.strip_prefix("ws_")?;
+    match numbers.split_once("_m") {
+        Some((websocket, message)) => (are_numbers(websocket) && is_number(message)).then_some((ItemKind::Message, id)),
+        None => are_numbers(numbers).then_some((ItemKind::WebSocket, id)),
+    }
+}
+
+/// Returns the numbers in `id`, which order ids: as text, ids past four digits would sort wrongly.
+pub(crate) fn numbers(id: &str) -> Vec<u64> {
+    id.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_items_are_recognized_by_name() {
+        assert_eq!(item_of("traces/t_0001.json"), Some((ItemKind::Trace, "t_0001")));
+        assert_eq!(item_of("ws/ws_0001.json"), Some((ItemKind::WebSocket, "ws_0001")));
+        assert_eq!(item_of("ws/ws_0001_m12345.json"), Some((ItemKind::Message, "ws_0001_m12345")));
+        assert_eq!(item_of("traces/t_002_0001.json"), Some((ItemKind::Trace, "t_002_0001")));
+        assert_eq!(item_of("ws/ws_002_0001.json"), Some((ItemKind::WebSocket, "ws_002_0001")));
+        assert_eq!(item_of("ws/ws_002_001_0001_m001.json"), Some((ItemKind::Message, "ws_002_001_0001_m001")));
+        for name in [
+            "traces/t_0001_request.bin",
+            "traces/t_.json",
+            "traces/t_1_.json",
+            "traces/../t_0001.json",
+            "./traces/t_0001.json",
+            "ws/ws_0001_m001.bin",
+            "ws/ws_1_m_1.json",
+            "contexts/c_.json",
+            "manifest.json",
+            "",
+        ] {
+            assert_eq!(item_of(name), None, "{name}");
+        }
+    }
+}
