@@ -60,7 +60,7 @@ use wire::client_hello;
 use wire::headers::Headers;
 use wire::http1::Http1Tap;
 use wire::http2::{Http2Tap, hpack};
-use wire::tap::{Dir, Event, ExchangeId, Opcode, Tap};
+use wire::tap::{Dir, ExchangeId, Opcode, Tap, TapEvent};
 use wire::websocket::WebSocketTap;
 
 fn main() {
@@ -140,7 +140,7 @@ fn heads(times: usize) -> Work {
     let size = blocks.iter().map(Vec::len).sum::<usize>();
     repeat(times * blocks.len(), times * size, move || {
         for _ in 0..times {
-            let mut decoder = hpack::Decoder::new();
+            let mut decoder = hpack::HpackDecoder::new();
             let mut see = |name: &[u8], value: &[u8]| {
                 black_box((name, value));
             };
@@ -273,9 +273,9 @@ fn write(dir: &Path, units: usize, batch: usize, items: impl Fn(&Arc<BodyStore>)
 fn exchange_item(response_body: Body, kind: &str, opens: Option<WebSocketHandshake>) -> Item {
     let (mut request, mut response) = (None, Err("none"));
     let mut tap = Http1Tap::new();
-    let mut see = |event: Event<'_>| match event {
-        Event::Request { head, .. } => request = Some(head),
-        Event::Response { head, .. } => response = Ok(head),
+    let mut see = |event: TapEvent<'_>| match event {
+        TapEvent::Request { head, .. } => request = Some(head),
+        TapEvent::Response { head, .. } => response = Ok(head),
         _ => {}
     };
     tap.data(Dir::Up, REQUEST.as_bytes(), &mut see);
@@ -340,7 +340,7 @@ fn tap_dialogue<T: Tap>(
     let beginning = beginning.to_vec();
     repeat(times, times * size(&steps), move || {
         let mut tap = tap();
-        let mut see = |event: Event<'_>| assert!(!matches!(black_box(event), Event::Opaque { .. }));
+        let mut see = |event: TapEvent<'_>| assert!(!matches!(black_box(event), TapEvent::Opaque { .. }));
         for (dir, bytes) in beginning.iter().chain(std::iter::repeat_n(&steps, times).flatten()) {
             tap.data(*dir, black_box(bytes), &mut see);
         }

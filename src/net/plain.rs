@@ -16,11 +16,11 @@ use crate::record::origin::{ConnectTiming, Origin};
 use crate::record::recorder::Recorder;
 use crate::wire::authority::Authority;
 use crate::wire::http1::Http1Tap;
-use crate::wire::http1::body::BodyReader;
+use crate::wire::http1::body::Http1BodyReader;
 use crate::wire::http1::framing::{persists, request_framing, response_framing};
 use crate::wire::message::RequestHead;
 use crate::wire::proxy_request::PlainRequest;
-use crate::wire::tap::{Dir, Ending, Event, Finish};
+use crate::wire::tap::{Dir, Ending, Finish, TapEvent};
 use std::sync::Arc;
 
 /// The origin of the last request, kept for the next one.
@@ -73,7 +73,7 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
         byte_counter,
         counters: is_captured.then_some(&shared.counters),
         host: authority.to_string(),
-        body: BodyReader::new(framing),
+        body: Http1BodyReader::new(framing),
         is_endless: false,
         asked: request.head,
         answer: Stage::Awaited,
@@ -128,7 +128,7 @@ struct OneExchange<'a> {
     counters: Option<&'a Counters>,
     host: String,
     /// Where the request ends.
-    body: BodyReader,
+    body: Http1BodyReader,
     /// Whether the request's end cannot be found.
     is_endless: bool,
     asked: RequestHead,
@@ -193,20 +193,20 @@ impl Watch for OneExchange<'_> {
 }
 
 impl Stage {
-    fn follow(&mut self, asked: &RequestHead, event: &Event<'_>) {
+    fn follow(&mut self, asked: &RequestHead, event: &TapEvent<'_>) {
         *self = match (event, *self) {
-            (Event::Upgraded { .. }, _) => Self::Switched,
-            (Event::Response { head, .. }, _) if head.status == 101 => Self::Switched,
+            (TapEvent::Upgraded { .. }, _) => Self::Switched,
+            (TapEvent::Response { head, .. }, _) if head.status == 101 => Self::Switched,
             // Answers in HTTP/2 end none of it.
             (_, Self::Switched) => Self::Switched,
-            (Event::Response { head, .. }, _) => Self::Begun {
+            (TapEvent::Response { head, .. }, _) => Self::Begun {
                 persists: response_framing(&asked.method, head).is_ok_and(|framing| persists(asked, head, framing)),
             },
-            (Event::End { dir: Dir::Down, how: Finish::Complete, .. }, Self::Begun { persists }) => {
+            (TapEvent::End { dir: Dir::Down, how: Finish::Complete, .. }, Self::Begun { persists }) => {
                 Self::Ended { persists }
             }
-            (Event::End { dir: Dir::Down, .. }, Self::Begun { .. }) => Self::UntilClose,
-            (Event::Opaque { .. }, _) => Self::UntilClose,
+            (TapEvent::End { dir: Dir::Down, .. }, Self::Begun { .. }) => Self::UntilClose,
+            (TapEvent::Opaque { .. }, _) => Self::UntilClose,
             (_, stage) => stage,
         };
     }

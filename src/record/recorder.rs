@@ -17,7 +17,7 @@ use super::origin::Origin;
 use super::pending::PendingExchange;
 use super::sink::ItemSink;
 use crate::clock::Moment;
-use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Opaque, Opcode, Tap};
+use crate::wire::tap::{Dir, Ending, ExchangeId, Opaque, Opcode, Tap, TapEvent};
 use std::collections::BTreeMap;
 
 /// Records one connection.
@@ -49,7 +49,13 @@ impl Recorder {
     }
 
     /// Records `bytes` as [`Recorder::data`] does, and passes each event to `observe` first.
-    pub(crate) fn data_observed(&mut self, now: Moment, dir: Dir, bytes: &[u8], observe: &mut dyn FnMut(&Event<'_>)) {
+    pub(crate) fn data_observed(
+        &mut self,
+        now: Moment,
+        dir: Dir,
+        bytes: &[u8],
+        observe: &mut dyn FnMut(&TapEvent<'_>),
+    ) {
         let assembler = &mut self.assembler;
         self.tap.data(dir, bytes, &mut |event| {
             observe(&event);
@@ -99,59 +105,59 @@ struct OpenWebSocket {
 }
 
 impl Assembler {
-    fn event(&mut self, now: Moment, event: Event<'_>) {
+    fn event(&mut self, now: Moment, event: TapEvent<'_>) {
         let Some(sink) = &self.sink else {
-            if let Event::Opaque { why } = event {
-                self.opaque = Some(why);
+            if let TapEvent::Opaque { cause } = event {
+                self.opaque = Some(cause);
             }
             return;
         };
         match event {
-            Event::Begin { id, dir: Dir::Up } => {
+            TapEvent::Begin { id, dir: Dir::Up } => {
                 let connect_timing = self.origin.connect_timing.take();
                 self.exchanges.insert(id, Box::new(PendingExchange::new(now, connect_timing, sink.store())));
             }
-            Event::Begin { id, dir: Dir::Down } => self.update(id, |exchange| exchange.response_start = Some(now)),
-            Event::Request { id, head } => self.update(id, |exchange| exchange.request = Some(head)),
-            Event::Response { id, head } => self.update(id, |exchange| exchange.response = Some(head)),
-            Event::Body { id, dir, bytes } => self.update(id, |exchange| exchange.body(dir).push(bytes)),
-            Event::Trailers { id, dir, headers } => self.update(id, |exchange| {
+            TapEvent::Begin { id, dir: Dir::Down } => self.update(id, |exchange| exchange.response_start = Some(now)),
+            TapEvent::Request { id, head } => self.update(id, |exchange| exchange.request = Some(head)),
+            TapEvent::Response { id, head } => self.update(id, |exchange| exchange.response = Some(head)),
+            TapEvent::Body { id, dir, bytes } => self.update(id, |exchange| exchange.body(dir).push(bytes)),
+            TapEvent::Trailers { id, dir, headers } => self.update(id, |exchange| {
                 if let Some(fields) = exchange.headers(dir) {
                     headers.iter().for_each(|(name, value)| fields.push(name, value));
                 }
             }),
-            Event::End { id, dir, how } => {
+            TapEvent::End { id, dir, how } => {
                 self.update(id, |exchange| exchange.end(now, dir, how));
                 if self.exchanges.get(&id).is_some_and(|exchange| exchange.has_ended()) {
                     self.finish_exchange(id, now);
                 }
             }
-            Event::WebSocketOpen { id, protocol } => {
+            TapEvent::WebSocketOpen { id, protocol } => {
                 let key = sink.next_websocket_key();
                 self.websockets.insert(id, OpenWebSocket { key, up: None, down: None });
                 self.update(id, |exchange| exchange.websocket = Some(WebSocketHandshake { key, protocol }));
             }
-            Event::Upgraded { .. } => {}
-            Event::MessageBegin { id, dir, opcode } => {
+            TapEvent::Upgraded { .. } => {}
+            TapEvent::MessageBegin { id, dir, opcode } => {
                 let payload = Body::new(sink.store());
                 if let Some(websocket) = self.websockets.get_mut(&id) {
                     *websocket.message(dir) = Some((opcode, payload));
                 }
             }
-            Event::MessageData { id, dir, bytes } => {
+            TapEvent::MessageData { id, dir, bytes } => {
                 let websocket = self.websockets.get_mut(&id);
                 if let Some((_, payload)) = websocket.and_then(|websocket| websocket.message(dir).as_mut()) {
                     payload.push(bytes);
                 }
             }
-            Event::MessageEnd { id, dir, .. } => self.finish_message(id, now, dir),
-            Event::Control { id, dir, opcode, payload: bytes } => {
+            TapEvent::MessageEnd { id, dir, .. } => self.finish_message(id, now, dir),
+            TapEvent::Control { id, dir, opcode, payload: bytes } => {
                 let mut payload = Body::new(sink.store());
                 payload.push(bytes);
                 self.send_message(id, now, dir, opcode, payload);
             }
-            Event::WebSocketEnd { id } => self.finish_websocket(id, now),
-            Event::Opaque { why } => self.opaque = Some(why),
+            TapEvent::WebSocketEnd { id } => self.finish_websocket(id, now),
+            TapEvent::Opaque { cause } => self.opaque = Some(cause),
         }
     }
 

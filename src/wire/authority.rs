@@ -231,8 +231,8 @@ mod tests {
             (b"::443", InvalidIpv6),
             (b"http://example.com:443", InvalidIpv6),
         ];
-        for (target, why) in cases {
-            assert_eq!(Authority::from_connect_target(target), Err(*why), "{}", target.escape_ascii());
+        for (target, cause) in cases {
+            assert_eq!(Authority::from_connect_target(target), Err(*cause), "{}", target.escape_ascii());
         }
         let name = |length| [&vec![b'a'; length][..], b":1"].concat();
         assert!(Authority::from_connect_target(&name(255)).is_ok());

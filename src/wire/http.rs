@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Up    PRI * HTTP/2.0 ──▶ Http2Tap      anything else ──▶ Http1Tap
-//! Down  00 ──────────────▶ Http2        anything else ──▶ Http1        if the origin sends first
+//! Down  00 ──────────────▶ Http2Tap      anything else ──▶ Http1Tap        if the origin sends first
 //! ```
 //!
 //! ALPN alone does not determine the version: a client with prior knowledge uses HTTP/2 without negotiation (RFC 9113

@@ -105,8 +105,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(usize, ProxyRequest)>, Refus
     Ok(Some((used, request)))
 }
 
-fn refusal(why: Opaque) -> Refusal {
-    match why {
+fn refusal(cause: Opaque) -> Refusal {
+    match cause {
         Opaque::LimitExceeded => Refusal::HeadTooLong,
         _ => Refusal::NotHttp,
     }
@@ -269,7 +269,7 @@ mod tests {
         let target = |target: &str| match request(&format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n")) {
             Ok(ProxyRequest::Connect(authority)) => Ok(authority.to_string()),
             Ok(other) => panic!("{other:?}"),
-            Err(why) => Err(why),
+            Err(cause) => Err(cause),
         };
         assert_eq!(target("Example.com:443").unwrap(), "example.com:443");
         assert_eq!(target("::1:443").unwrap(), "[::1]:443");
@@ -283,7 +283,7 @@ mod tests {
         let host = |bytes: &str| match request(bytes) {
             Ok(ProxyRequest::Origin { host, head }) => Ok((host.map(|h| h.to_string()), head.target)),
             Ok(other) => panic!("{other:?}"),
-            Err(why) => Err(why),
+            Err(cause) => Err(cause),
         };
         assert_eq!(host("GET /a HTTP/1.1\r\nHost: H:81\r\n\r\n"), Ok((Some("h:81".into()), b"/a".to_vec())));
         assert_eq!(host("GET / HTTP/1.0\r\n\r\n"), Ok((None, b"/".to_vec())));

@@ -6,14 +6,14 @@
 //!            └──┬────────────────────────┘
 //!               │ the same bytes: Tap::data(Up | Down, …), Tap::end(Up | Down, …)
 //!               ▼
-//!              tap ──▶ Event, Event, …
+//!              tap ──▶ event, event, …
 //! ```
 //!
 //! The contract:
-//! - A tap returns no errors. If it cannot parse the bytes, it reports [`Event::Opaque`] once and nothing after it.
+//! - A tap returns no errors. If it cannot parse the bytes, it reports [`TapEvent::Opaque`] once and nothing after it.
 //! - **The events do not depend on how the bytes are split**, once the pieces of one body or message are joined.
 //! - The tap gets the bytes of a request before they are sent, so a response never arrives before its request.
-//! - Every exchange with an [`Event::Request`] gets one [`Event::End`] for each direction, in either order, at the latest
+//! - Every exchange with an [`TapEvent::Request`] gets one [`TapEvent::End`] for each direction, in either order, at the latest
 //!   when both directions have ended.
 //!
 //! Four names differ from common ones on purpose:
@@ -35,7 +35,7 @@ pub(crate) trait Tap: Send {
 }
 
 /// Receives the events of a tap.
-pub(crate) type EventSink<'o> = &'o mut dyn FnMut(Event<'_>);
+pub(crate) type EventSink<'o> = &'o mut dyn FnMut(TapEvent<'_>);
 
 /// The direction in which bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub(crate) struct ExchangeId(pub u32);
 
 /// An event on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Event<'a> {
+pub(crate) enum TapEvent<'a> {
     /// The first byte of a request or a response. Each interim response has an event of its own.
     Begin { id: ExchangeId, dir: Dir },
     /// A request's head is complete.
@@ -106,7 +106,7 @@ pub(crate) enum Event<'a> {
     /// The WebSocket ended: both directions have ended, or it became opaque.
     WebSocketEnd { id: ExchangeId },
     /// The tap cannot parse the connection from here on. Everything open has ended before this event.
-    Opaque { why: Opaque },
+    Opaque { cause: Opaque },
 }
 
 /// The way a message ended.

@@ -1,7 +1,7 @@
 //! Reads a body according to its framing (RFC 9112 section 6).
 //!
 //! ```text
-//! Framing ──▶ BodyReader ──▶ BodyPiece::Data, BodyPiece::Data, … BodyPiece::End
+//! Framing ──▶ Http1BodyReader ──▶ BodyPiece::Data, BodyPiece::Data, … BodyPiece::End
 //! ```
 //!
 //! The tap and the code that forwards plain requests use the same reader. They cannot disagree about the end of a message.
@@ -13,7 +13,7 @@ use crate::wire::tap::{Ending, Finish, Opaque};
 
 /// Reads one body in pieces.
 #[derive(Debug)]
-pub(crate) struct BodyReader(BodyState);
+pub(crate) struct Http1BodyReader(BodyState);
 
 #[derive(Debug)]
 enum BodyState {
@@ -23,7 +23,7 @@ enum BodyState {
     UntilClose,
 }
 
-impl BodyReader {
+impl Http1BodyReader {
     /// Creates a reader for a body with this framing.
     pub(crate) fn new(framing: Framing) -> Self {
         Self(match framing {
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn counts_the_bytes_of_a_body() {
         let skip = |framing, input: &[u8]| {
-            let mut body = BodyReader::new(framing);
+            let mut body = Http1BodyReader::new(framing);
             (body.skip(input), body.is_done())
         };
         assert_eq!(skip(Framing::Empty, b"GET"), (Ok(0), true));
@@ -105,12 +105,12 @@ mod tests {
 
     #[test]
     fn distinguishes_complete_and_truncated_bodies() {
-        assert_eq!(BodyReader::new(Framing::UntilClose).finish(Ending::Clean), Finish::Complete);
+        assert_eq!(Http1BodyReader::new(Framing::UntilClose).finish(Ending::Clean), Finish::Complete);
         assert_eq!(
-            BodyReader::new(Framing::UntilClose).finish(Ending::Truncated),
+            Http1BodyReader::new(Framing::UntilClose).finish(Ending::Truncated),
             Finish::Truncated(Ending::Truncated)
         );
-        assert_eq!(BodyReader::new(Framing::Length(1)).finish(Ending::Clean), Finish::Truncated(Ending::Clean));
-        assert_eq!(BodyReader::new(Framing::Empty).finish(Ending::Reset), Finish::Complete);
+        assert_eq!(Http1BodyReader::new(Framing::Length(1)).finish(Ending::Clean), Finish::Truncated(Ending::Clean));
+        assert_eq!(Http1BodyReader::new(Framing::Empty).finish(Ending::Reset), Finish::Complete);
     }
 }

@@ -158,10 +158,10 @@ mod tests {
     use crate::wire::http1::head_scanner::MAX_HEAD_BYTES;
 
     /// The data, the trailers, and the number of bytes used.
-    type Body = (Vec<u8>, Headers, usize);
+    type ReadBody = (Vec<u8>, Headers, usize);
 
     /// Reads `input` in pieces of `size` bytes; `Ok(None)` if the body does not end.
-    fn read(input: &[u8], size: usize) -> Result<Option<Body>, Opaque> {
+    fn read(input: &[u8], size: usize) -> Result<Option<ReadBody>, Opaque> {
         let (mut body, mut data, mut used) = (Chunked::new(), Vec::new(), 0);
         for piece in input.chunks(size) {
             let mut piece = piece;
@@ -181,7 +181,7 @@ mod tests {
         Ok(None)
     }
 
-    fn read_in_any_pieces(input: &[u8]) -> Result<Option<Body>, Opaque> {
+    fn read_in_any_pieces(input: &[u8]) -> Result<Option<ReadBody>, Opaque> {
         let whole = read(input, input.len());
         for size in [1, 2, 3, 5] {
             assert_eq!(read(input, size), whole, "{} in pieces of {size}", input.escape_ascii());

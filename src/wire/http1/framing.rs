@@ -1,7 +1,7 @@
 //! The framing of a body: how its end is determined (RFC 9112 section 6), and if the connection persists after it.
 //!
 //! ```text
-//! request head ────────────▶ request_framing ───┬─▶ Framing ──▶ BodyReader
+//! request head ────────────▶ request_framing ───┬─▶ Framing ──▶ Http1BodyReader
 //! method, response head ───▶ response_framing ──┘      │
 //!                            persists ◀────────────────┘
 //! ```
@@ -71,7 +71,7 @@ pub(crate) fn persists(request: &RequestHead, response: &ResponseHead, framing: 
     stays
         && framing != Framing::UntilClose
         // Section 9.3 forbids proxies to persist for HTTP/1.0 clients, because some proxies forward keep-alive without
-        // knowing it. We forward it too, but close the connection when client and origin would.
+        // understanding it. We forward it too, but close the connection when client and origin would.
         && (request.version == Version::Http11 || request.headers.list_contains("connection", "keep-alive"))
         // Section 6.1: this may be request smuggling. The request is answered, then the connection is closed.
         && !chunked_and_length

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!             ┌──────────── tap: assigns bytes to exchanges ─────────────┐
-//! Up   ──▶    head ─▶ body ─▶ head ─▶ …            ──▶ Event, Event, …
+//! Up   ──▶    head ─▶ body ─▶ head ─▶ …            ──▶ event, event, …
 //!               └─▶ pending: method of each request ─┐
 //! Down ──▶    head ─▶ body ─▶ head ─▶ …  ◀─ pairs ───┘
 //!             └──────────────────────────────────────────────────────────┘

@@ -16,14 +16,14 @@
 //! Held bytes are processed as soon as the other direction has decided, in the middle of its bytes. Otherwise the events would
 //! depend on how the bytes are split.
 
-use super::body::BodyReader;
+use super::body::Http1BodyReader;
 use super::chunked::BodyPiece;
 use super::framing::{request_framing, response_framing};
 use super::head;
 use super::head_scanner::{HeadReader, WholeHead, check_start, leading_empty_lines};
 use crate::wire::http2::Http2Tap;
 use crate::wire::message::{RequestHead, ResponseHead};
-use crate::wire::tap::{Dir, Ending, Event, EventSink, ExchangeId, Finish, Opaque, Tap};
+use crate::wire::tap::{Dir, Ending, EventSink, ExchangeId, Finish, Opaque, Tap, TapEvent};
 use crate::wire::websocket::WebSocketTap;
 use std::collections::VecDeque;
 
@@ -64,7 +64,7 @@ struct Http1Direction {
 enum MessageReader {
     /// Between two messages or in a head.
     Head(HeadReader),
-    Body(BodyReader),
+    Body(Http1BodyReader),
 }
 
 /// A request whose response has not ended.
@@ -102,8 +102,8 @@ impl Http1Tap {
 
 impl Tap for Http1Tap {
     fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) {
-        if let Err(why) = self.read(dir, bytes, out) {
-            self.become_opaque(why, out);
+        if let Err(cause) = self.read(dir, bytes, out) {
+            self.become_opaque(cause, out);
         }
     }
 
@@ -115,8 +115,8 @@ impl Tap for Http1Tap {
         }
         self.direction(dir).ended = Some(how);
         let ended = self.resume(dir, out).and_then(|()| self.resume(dir.opposite(), out));
-        if let Err(why) = ended {
-            self.become_opaque(why, out);
+        if let Err(cause) = ended {
+            self.become_opaque(cause, out);
         }
     }
 }
@@ -226,8 +226,8 @@ impl Http1Tap {
         self.upgrade = requests_upgrade(&head)
             .then(|| UpgradeRequest { id, settings: head.headers.first("http2-settings").map(Into::into) });
         let framing = request_framing(&head);
-        out(Event::Request { id, head });
-        self.up.reader = MessageReader::Body(BodyReader::new(framing?));
+        out(TapEvent::Request { id, head });
+        self.up.reader = MessageReader::Body(Http1BodyReader::new(framing?));
         Ok(Some(used))
     }
 
@@ -243,14 +243,14 @@ impl Http1Tap {
         match (method, head.status) {
             (_, 101) => self.switch(id, head, out)?,
             (_, 100..=199) => self.down.reader = MessageReader::Head(HeadReader::for_message()),
-            ("CONNECT", 200..=299) => return self.end_with_tunnel(id, head, out),
+            ("CONNECT", 200..=299) => return self.switch_to_unsupported(id, head, out),
             _ => {
                 if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.id == id) {
                     self.upgrade = None;
                 }
                 let framing = response_framing(method, &head);
-                out(Event::Response { id, head });
-                self.down.reader = MessageReader::Body(BodyReader::new(framing?));
+                out(TapEvent::Response { id, head });
+                self.down.reader = MessageReader::Body(Http1BodyReader::new(framing?));
             }
         }
         Ok(Some(used))
@@ -262,31 +262,31 @@ impl Http1Tap {
         let can_switch = self.pending.len() == 1 && self.sending.is_none() && !self.up.in_head();
         if can_switch && head.headers.list_contains("upgrade", "h2c") {
             let settings = self.upgrade.take().and_then(|upgrade| upgrade.settings);
-            out(Event::Upgraded { id });
+            out(TapEvent::Upgraded { id });
             self.phase = Phase::Switched(Box::new(Http2Tap::upgraded(id, settings.as_deref())));
             return Ok(());
         }
         if !can_switch || !head.headers.list_contains("upgrade", "websocket") {
-            return self.end_with_tunnel(id, head, out).map(|_| ());
+            return self.switch_to_unsupported(id, head, out).map(|_| ());
         }
         let protocol = head.headers.first("sec-websocket-protocol");
         let protocol = protocol.map(|name| String::from_utf8_lossy(name).into_owned());
         let tap = WebSocketTap::new(id, &head.headers);
-        out(Event::Response { id, head });
-        out(Event::WebSocketOpen { id, protocol });
+        out(TapEvent::Response { id, head });
+        out(TapEvent::WebSocketOpen { id, protocol });
         self.end_message(id, Dir::Down, Finish::Complete, out);
         self.phase = Phase::Switched(Box::new(tap));
         Ok(())
     }
 
     /// Reports a response after which the connection uses a protocol without a tap.
-    fn end_with_tunnel(
+    fn switch_to_unsupported(
         &mut self,
         id: ExchangeId,
         head: ResponseHead,
         out: EventSink<'_>,
     ) -> Result<Option<usize>, Opaque> {
-        out(Event::Response { id, head });
+        out(TapEvent::Response { id, head });
         self.end_message(id, Dir::Down, Finish::Complete, out);
         Err(Opaque::Switched)
     }
@@ -303,10 +303,10 @@ impl Http1Tap {
             return Ok(None);
         };
         match piece {
-            BodyPiece::Data(bytes) => out(Event::Body { id, dir, bytes }),
+            BodyPiece::Data(bytes) => out(TapEvent::Body { id, dir, bytes }),
             BodyPiece::End(trailers) => {
                 if !trailers.is_empty() {
-                    out(Event::Trailers { id, dir, headers: trailers });
+                    out(TapEvent::Trailers { id, dir, headers: trailers });
                 }
                 self.end_message(id, dir, Finish::Complete, out);
             }
@@ -316,7 +316,7 @@ impl Http1Tap {
 
     /// Ends the current message of `dir`, which belongs to exchange `id`.
     fn end_message(&mut self, id: ExchangeId, dir: Dir, how: Finish, out: EventSink<'_>) {
-        out(Event::End { id, dir, how });
+        out(TapEvent::End { id, dir, how });
         match dir {
             Dir::Up => self.sending = None,
             Dir::Down => {
@@ -356,14 +356,14 @@ impl Http1Tap {
         }
     }
 
-    fn become_opaque(&mut self, why: Opaque, out: EventSink<'_>) {
+    fn become_opaque(&mut self, cause: Opaque, out: EventSink<'_>) {
         if let Some(id) = self.sending {
             self.end_message(id, Dir::Up, Finish::Opaque, out);
         }
         while let Some(&PendingRequest { id, .. }) = self.pending.front() {
             self.end_message(id, Dir::Down, Finish::Opaque, out);
         }
-        out(Event::Opaque { why });
+        out(TapEvent::Opaque { cause });
         *self = Self { phase: Phase::Opaque, ..Self::new() };
     }
 
@@ -397,7 +397,7 @@ impl Http1Direction {
             return Ok(None);
         };
         if head.len() == 0 {
-            out(Event::Begin { id, dir });
+            out(TapEvent::Begin { id, dir });
         }
         check_start(dir, head.len(), bytes)?;
         head.read(bytes)

@@ -6,7 +6,7 @@
 //!               │ ├─ DATA ───────────────────────────────┐    │       │
 //!               │ └─ SETTINGS ─▶ limits of the other way │    │       │
 //!               │                                        ▼    ▼       │
-//!               │                       streams: 1 ┊ 3 ┊ 5 ┊ 2 … ──▶ Event, Event, …
+//!               │                       streams: 1 ┊ 3 ┊ 5 ┊ 2 … ──▶ event, event, …
 //!               │                                        ▲    ▲       │
 //! Down ──▶ frame ── as above, and PUSH_PROMISE ──────────┴────┘       │
 //!               └─────────────────────────────────────────────────────┘

@@ -10,7 +10,7 @@
 use super::head::RequestPurpose;
 use crate::wire::headers::Headers;
 use crate::wire::message::ResponseHead;
-use crate::wire::tap::{Dir, Ending, Event, EventSink, ExchangeId, Finish, Tap};
+use crate::wire::tap::{Dir, Ending, EventSink, ExchangeId, Finish, Tap, TapEvent};
 use crate::wire::websocket::WebSocketTap;
 
 /// A stream of which at least one direction is open.
@@ -47,7 +47,7 @@ impl Stream {
         let content = match purpose {
             RequestPurpose::Exchange => StreamContent::Exchange,
             RequestPurpose::WebSocket => {
-                out(Event::End { id, dir: Dir::Up, how: Finish::Complete });
+                out(TapEvent::End { id, dir: Dir::Up, how: Finish::Complete });
                 StreamContent::WebSocketRequest
             }
         };
@@ -83,14 +83,14 @@ impl Stream {
         let id = self.id;
         self.down = DirectionState::Body;
         if !matches!(self.content, StreamContent::WebSocketRequest) || !(200..=299).contains(&head.status) {
-            return out(Event::Response { id, head });
+            return out(TapEvent::Response { id, head });
         }
         let protocol = head.headers.first("sec-websocket-protocol");
         let protocol = protocol.map(|name| String::from_utf8_lossy(name).into_owned());
         let mut tap = Box::new(WebSocketTap::new(id, &head.headers));
-        out(Event::Response { id, head });
-        out(Event::WebSocketOpen { id, protocol });
-        out(Event::End { id, dir: Dir::Down, how: Finish::Complete });
+        out(TapEvent::Response { id, head });
+        out(TapEvent::WebSocketOpen { id, protocol });
+        out(TapEvent::End { id, dir: Dir::Down, how: Finish::Complete });
         if self.up == DirectionState::Ended {
             tap.end(Dir::Up, Ending::Clean, out);
         }
@@ -103,7 +103,7 @@ impl Stream {
             (_, _, DirectionState::Ended) => {}
             (_, _, DirectionState::Head) => return Err(Misplaced),
             (StreamContent::Exchange, ..) | (StreamContent::WebSocketRequest, Dir::Down, _) => {
-                out(Event::Body { id: self.id, dir, bytes })
+                out(TapEvent::Body { id: self.id, dir, bytes })
             }
             // The WebSocket is not open yet.
             (StreamContent::WebSocketRequest, Dir::Up, _) => return Err(Misplaced),
@@ -118,7 +118,7 @@ impl Stream {
             _ if headers.is_empty() => {}
             (StreamContent::WebSocket(_), _) | (StreamContent::WebSocketRequest, Dir::Up) => {}
             (StreamContent::Exchange, _) | (StreamContent::WebSocketRequest, Dir::Down) => {
-                out(Event::Trailers { id: self.id, dir, headers })
+                out(TapEvent::Trailers { id: self.id, dir, headers })
             }
         }
     }
@@ -138,7 +138,7 @@ impl Stream {
         match (&mut self.content, dir, how) {
             (StreamContent::WebSocketRequest, Dir::Up, _) => {}
             (StreamContent::Exchange | StreamContent::WebSocketRequest, ..) => {
-                out(Event::End { id: self.id, dir, how })
+                out(TapEvent::End { id: self.id, dir, how })
             }
             (StreamContent::WebSocket(tap), _, Finish::Complete) => {
                 tap.end(dir, Ending::Clean, &mut without_opaque(out))
@@ -163,9 +163,9 @@ impl Stream {
 
 /// Returns a sink for the events of a WebSocket that drops `Opaque`: only the WebSocket is opaque, not the connection, and its
 /// messages have already ended as opaque.
-fn without_opaque<'o>(out: EventSink<'o>) -> impl FnMut(Event<'_>) + 'o {
+fn without_opaque<'o>(out: EventSink<'o>) -> impl FnMut(TapEvent<'_>) + 'o {
     |event| {
-        if !matches!(event, Event::Opaque { .. }) {
+        if !matches!(event, TapEvent::Opaque { .. }) {
             out(event);
         }
     }

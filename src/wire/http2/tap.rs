@@ -16,11 +16,11 @@
 
 use super::frame::{FrameHeader, FramePart, FrameReader, FrameType};
 use super::head::{Fields, RequestPurpose};
-use super::hpack::{Decoder, HpackError, MAX_HEADER_LIST_BYTES};
+use super::hpack::{HpackDecoder, HpackError, MAX_HEADER_LIST_BYTES};
 use super::settings::Settings;
 use super::stream::{DirectionState, Stream};
 use crate::wire::message::RequestHead;
-use crate::wire::tap::{Dir, Ending, Event, EventSink, ExchangeId, Finish, Opaque, Tap};
+use crate::wire::tap::{Dir, Ending, EventSink, ExchangeId, Finish, Opaque, Tap, TapEvent};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Observes a connection that uses HTTP/2 from its first byte.
@@ -48,7 +48,7 @@ struct Connection {
 /// One direction of the connection.
 struct Http2Direction {
     frames: FrameReader,
-    decoder: Decoder,
+    decoder: HpackDecoder,
     /// The payload so far of the current frame or field block, if it must be parsed as a whole. At most
     /// [`MAX_HEADER_LIST_BYTES`].
     payload: Vec<u8>,
@@ -116,10 +116,10 @@ impl Http2Tap {
 impl Tap for Http2Tap {
     fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) {
         if let Some(connection) = &mut self.connection
-            && let Err(why) = connection.read(dir, bytes, out)
+            && let Err(cause) = connection.read(dir, bytes, out)
         {
             connection.streams.values_mut().for_each(|stream| stream.become_opaque(out));
-            out(Event::Opaque { why });
+            out(TapEvent::Opaque { cause });
             self.connection = None;
         }
     }
@@ -177,14 +177,14 @@ impl Connection {
         }
         let id = self.exchange_id(frame.stream);
         match (frame.frame_type, dir) {
-            (FrameType::Headers, Dir::Up) if self.is_new(frame.stream, dir) => out(Event::Begin { id, dir }),
+            (FrameType::Headers, Dir::Up) if self.is_new(frame.stream, dir) => out(TapEvent::Begin { id, dir }),
             (FrameType::Headers | FrameType::Data | FrameType::PushPromise, _) if !self.was_opened(frame.stream) => {
                 return Err(Opaque::Http2);
             }
             (FrameType::Headers, Dir::Down)
                 if self.streams.get(&frame.stream).is_some_and(|s| s.state(dir) == DirectionState::Head) =>
             {
-                out(Event::Begin { id, dir });
+                out(TapEvent::Begin { id, dir });
             }
             (FrameType::PushPromise, Dir::Up) => return Err(Opaque::Http2),
             _ => {}
@@ -275,14 +275,14 @@ impl Connection {
         };
         let mut fields = Fields::default();
         let field_bytes =
-            decoder.decode(payload, &mut |name, value| fields.add(name, value)).map_err(|why| match why {
+            decoder.decode(payload, &mut |name, value| fields.add(name, value)).map_err(|cause| match cause {
                 HpackError::ListTooLong => Opaque::LimitExceeded,
                 _ => Opaque::Hpack,
             })?;
         let is_new = self.is_new(block.stream, dir);
         match promised {
             Some(promised) if self.is_new(promised, dir) => {
-                out(Event::Begin { id: self.exchange_id(promised), dir: Dir::Up });
+                out(TapEvent::Begin { id: self.exchange_id(promised), dir: Dir::Up });
                 let (head, _) = fields.request();
                 self.open_stream(promised, head, RequestPurpose::Exchange, field_bytes, out)?;
                 self.end_stream(promised, Dir::Up, out);
@@ -315,7 +315,7 @@ impl Connection {
             return Err(Opaque::LimitExceeded);
         }
         let exchange = self.exchange_id(id);
-        out(Event::Request { id: exchange, head });
+        out(TapEvent::Request { id: exchange, head });
         let mut stream = Stream::new(exchange, purpose, out);
         // Section 6.8: after a GOAWAY, the sender ignores streams with a higher id. After the end of the responses' direction,
         // there will be no response.
@@ -412,7 +412,7 @@ impl Http2Direction {
     fn new() -> Self {
         Self {
             frames: FrameReader::new(),
-            decoder: Decoder::new(),
+            decoder: HpackDecoder::new(),
             payload: Vec::new(),
             block: None,
             settings: VecDeque::new(),

@@ -12,7 +12,7 @@ use super::Http2Tap;
 use super::testing::*;
 use crate::wire::tap::testing::DialogueStep::{self, Down, End, Up};
 use crate::wire::tap::testing::events_in_any_pieces;
-use crate::wire::tap::{Dir, Ending, Event, ExchangeId, Tap};
+use crate::wire::tap::{Dir, Ending, ExchangeId, Tap, TapEvent};
 
 /// Asserts the events of `steps` after the client's preface and both SETTINGS.
 #[track_caller]

@@ -5,7 +5,7 @@
 //! < bytes down    0< 200 OK
 //! ```
 
-use super::{Dir, Ending, Event, ExchangeId, Tap};
+use super::{Dir, Ending, ExchangeId, Tap, TapEvent};
 use crate::wire::headers::Headers;
 use std::collections::BTreeMap;
 
@@ -65,25 +65,25 @@ struct EventLog {
 }
 
 impl EventLog {
-    fn add(&mut self, event: Event<'_>) {
+    fn add(&mut self, event: TapEvent<'_>) {
         let arrow = |dir| if dir == Dir::Up { '>' } else { '<' };
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
         let fields =
             |headers: &Headers| headers.iter().map(|(n, v)| format!(" {}: {};", text(n), text(v))).collect::<String>();
         let mut open = None;
         let line = match event {
-            Event::Begin { id, dir } => format!("{}{} begins", id.0, arrow(dir)),
-            Event::Request { id, head: h } => {
+            TapEvent::Begin { id, dir } => format!("{}{} begins", id.0, arrow(dir)),
+            TapEvent::Request { id, head: h } => {
                 let scheme = h.scheme.map(|scheme| text(&scheme) + "://").unwrap_or_default();
                 let target = scheme + &text(&h.authority.unwrap_or_default()) + &text(&h.target);
                 format!("{}> {} {target} {:?}{}", id.0, h.method, h.version, fields(&h.headers))
             }
-            Event::Response { id, head: h } => {
+            TapEvent::Response { id, head: h } => {
                 format!("{}< {} {} {:?}{}", id.0, h.status, text(&h.reason), h.version, fields(&h.headers))
             }
-            Event::Body { id, dir, bytes } | Event::MessageData { id, dir, bytes } => {
+            TapEvent::Body { id, dir, bytes } | TapEvent::MessageData { id, dir, bytes } => {
                 assert!(!bytes.is_empty(), "a piece is empty");
-                let piece = (id, dir, matches!(event, Event::Body { .. }));
+                let piece = (id, dir, matches!(event, TapEvent::Body { .. }));
                 open = Some(piece);
                 if self.open == open {
                     if let Some(last) = self.lines.last_mut() {
@@ -93,17 +93,17 @@ impl EventLog {
                 }
                 format!("{}{} | {}", id.0, arrow(dir), text(bytes))
             }
-            Event::Trailers { id, dir, headers } => format!("{}{} trailers{}", id.0, arrow(dir), fields(&headers)),
-            Event::End { id, dir, how } => format!("{}{} ends {how:?}", id.0, arrow(dir)),
-            Event::WebSocketOpen { id, protocol } => format!("{} WebSocket {protocol:?}", id.0),
-            Event::Upgraded { id } => format!("{} continues in HTTP/2", id.0),
-            Event::MessageBegin { id, dir, opcode } => format!("{}{} message {opcode:?}", id.0, arrow(dir)),
-            Event::MessageEnd { id, dir, how } => format!("{}{} message ends {how:?}", id.0, arrow(dir)),
-            Event::Control { id, dir, opcode, payload } => {
+            TapEvent::Trailers { id, dir, headers } => format!("{}{} trailers{}", id.0, arrow(dir), fields(&headers)),
+            TapEvent::End { id, dir, how } => format!("{}{} ends {how:?}", id.0, arrow(dir)),
+            TapEvent::WebSocketOpen { id, protocol } => format!("{} WebSocket {protocol:?}", id.0),
+            TapEvent::Upgraded { id } => format!("{} continues in HTTP/2", id.0),
+            TapEvent::MessageBegin { id, dir, opcode } => format!("{}{} message {opcode:?}", id.0, arrow(dir)),
+            TapEvent::MessageEnd { id, dir, how } => format!("{}{} message ends {how:?}", id.0, arrow(dir)),
+            TapEvent::Control { id, dir, opcode, payload } => {
                 format!("{}{} {opcode:?} {}", id.0, arrow(dir), text(payload))
             }
-            Event::WebSocketEnd { id } => format!("{} WebSocket ends", id.0),
-            Event::Opaque { why } => format!("opaque: {why}"),
+            TapEvent::WebSocketEnd { id } => format!("{} WebSocket ends", id.0),
+            TapEvent::Opaque { cause } => format!("opaque: {cause}"),
         };
         self.open = open;
         self.lines.push(line);
@@ -128,22 +128,22 @@ pub(crate) fn assert_all_ends(tap: &mut dyn Tap, answered: Option<ExchangeId>, s
         answered.map(|id| (id, [MessageProgress::End, MessageProgress::NotStarted])).into_iter().collect();
     let mut websockets: BTreeMap<ExchangeId, bool> = BTreeMap::new();
     let mut is_opaque = false;
-    let mut check = |event: Event<'_>| {
+    let mut check = |event: TapEvent<'_>| {
         assert!(!is_opaque, "{event:?} after Opaque");
         let (id, dir, now) = match event {
-            Event::Begin { .. } | Event::Upgraded { .. } => return,
-            Event::Request { id, .. } => (id, Dir::Up, MessageProgress::Head),
-            Event::Response { id, .. } => (id, Dir::Down, MessageProgress::Head),
-            Event::Body { id, dir, .. } => (id, dir, MessageProgress::Body),
-            Event::Trailers { id, dir, .. } => (id, dir, MessageProgress::Trailers),
-            Event::End { id, dir, .. } => (id, dir, MessageProgress::End),
-            Event::WebSocketOpen { id, .. } => return assert_eq!(websockets.insert(id, true), None),
-            Event::WebSocketEnd { id } => return assert_eq!(websockets.insert(id, false), Some(true)),
-            Event::Opaque { .. } => return is_opaque = true,
-            Event::MessageBegin { id, .. }
-            | Event::MessageData { id, .. }
-            | Event::MessageEnd { id, .. }
-            | Event::Control { id, .. } => return assert_eq!(websockets.get(&id), Some(&true)),
+            TapEvent::Begin { .. } | TapEvent::Upgraded { .. } => return,
+            TapEvent::Request { id, .. } => (id, Dir::Up, MessageProgress::Head),
+            TapEvent::Response { id, .. } => (id, Dir::Down, MessageProgress::Head),
+            TapEvent::Body { id, dir, .. } => (id, dir, MessageProgress::Body),
+            TapEvent::Trailers { id, dir, .. } => (id, dir, MessageProgress::Trailers),
+            TapEvent::End { id, dir, .. } => (id, dir, MessageProgress::End),
+            TapEvent::WebSocketOpen { id, .. } => return assert_eq!(websockets.insert(id, true), None),
+            TapEvent::WebSocketEnd { id } => return assert_eq!(websockets.insert(id, false), Some(true)),
+            TapEvent::Opaque { .. } => return is_opaque = true,
+            TapEvent::MessageBegin { id, .. }
+            | TapEvent::MessageData { id, .. }
+            | TapEvent::MessageEnd { id, .. }
+            | TapEvent::Control { id, .. } => return assert_eq!(websockets.get(&id), Some(&true)),
         };
         let exchange = progress.entry(id).or_insert([MessageProgress::NotStarted; 2]);
         let [up, down] = exchange;

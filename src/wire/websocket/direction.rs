@@ -5,15 +5,15 @@
 //! ├─ begin ─ data ─ ping ── data ────────── data ─ end ─┤           events
 //! ```
 
-use super::frame::{Frame, FrameRole, HeaderReader};
+use super::frame::{Frame, FrameHeaderReader, FrameRole};
 use super::inflate::Inflater;
-use crate::wire::tap::{Dir, Event, EventSink, ExchangeId, Finish, Opaque};
+use crate::wire::tap::{Dir, EventSink, ExchangeId, Finish, Opaque, TapEvent};
 
 /// One direction of a WebSocket.
 pub(super) struct WebSocketDirection {
     id: ExchangeId,
     dir: Dir,
-    headers: HeaderReader,
+    headers: FrameHeaderReader,
     /// The current frame, in its payload.
     frame: Option<Frame>,
     /// The encoding of the open data message.
@@ -39,7 +39,7 @@ impl WebSocketDirection {
         Self {
             id,
             dir,
-            headers: HeaderReader::default(),
+            headers: FrameHeaderReader::default(),
             frame: None,
             message: None,
             inflater,
@@ -76,7 +76,7 @@ impl WebSocketDirection {
     pub(super) fn close(&mut self, how: Finish, out: EventSink<'_>) {
         self.is_closed = true;
         if self.message.take().is_some() {
-            out(Event::MessageEnd { id: self.id, dir: self.dir, how });
+            out(TapEvent::MessageEnd { id: self.id, dir: self.dir, how });
         }
     }
 
@@ -94,7 +94,7 @@ impl WebSocketDirection {
         match (frame.role, self.message) {
             (FrameRole::First(opcode), None) => {
                 self.message = Some(encoding);
-                out(Event::MessageBegin { id: self.id, dir: self.dir, opcode });
+                out(TapEvent::MessageBegin { id: self.id, dir: self.dir, opcode });
                 Ok(())
             }
             (FrameRole::Continuation, Some(_)) | (FrameRole::Control(_), _) => Ok(()),
@@ -112,9 +112,9 @@ impl WebSocketDirection {
             match (frame.role, self.message, &mut self.inflater) {
                 (FrameRole::Control(_), ..) => self.control.extend_from_slice(piece),
                 (_, Some(MessageEncoding::Deflated), Some(inflater)) => {
-                    inflater.inflate(piece, &mut |bytes| out(Event::MessageData { id, dir, bytes }))?;
+                    inflater.inflate(piece, &mut |bytes| out(TapEvent::MessageData { id, dir, bytes }))?;
                 }
-                _ => out(Event::MessageData { id, dir, bytes: piece }),
+                _ => out(TapEvent::MessageData { id, dir, bytes: piece }),
             }
         }
         Ok(())
@@ -125,15 +125,15 @@ impl WebSocketDirection {
         let (id, dir) = (self.id, self.dir);
         match frame.role {
             FrameRole::Control(opcode) => {
-                out(Event::Control { id, dir, opcode, payload: &self.control });
+                out(TapEvent::Control { id, dir, opcode, payload: &self.control });
                 self.control.clear();
             }
             FrameRole::First(_) | FrameRole::Continuation if frame.is_final => {
                 if let (Some(MessageEncoding::Deflated), Some(inflater)) = (self.message, &mut self.inflater) {
-                    inflater.end(&mut |bytes| out(Event::MessageData { id, dir, bytes }))?;
+                    inflater.end(&mut |bytes| out(TapEvent::MessageData { id, dir, bytes }))?;
                 }
                 self.message = None;
-                out(Event::MessageEnd { id, dir, how: Finish::Complete });
+                out(TapEvent::MessageEnd { id, dir, how: Finish::Complete });
             }
             FrameRole::First(_) | FrameRole::Continuation => {}
         }

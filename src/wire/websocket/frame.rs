@@ -61,13 +61,13 @@ impl Frame {
 
 /// Reads frame headers that may arrive in pieces.
 #[derive(Default)]
-pub(super) struct HeaderReader {
+pub(super) struct FrameHeaderReader {
     /// The first bytes of an incomplete header.
     partial: [u8; MAX_HEADER_BYTES],
     len: usize,
 }
 
-impl HeaderReader {
+impl FrameHeaderReader {
     /// Removes the next frame header from `bytes`; removes all bytes and returns `None` if it is incomplete.
     pub(super) fn read(&mut self, bytes: &mut &[u8]) -> Result<Option<Frame>, Opaque> {
         let known = std::mem::take(&mut self.len);
@@ -204,7 +204,7 @@ mod tests {
     fn unmasks_a_large_frame_in_pieces() {
         let bytes = testing::frame(0x82, Some([9, 8, 7, 6]), &[b'x'; 100_000]);
         let mut rest = &bytes[..];
-        let mut frame = HeaderReader::default().read(&mut rest).unwrap().unwrap();
+        let mut frame = FrameHeaderReader::default().read(&mut rest).unwrap().unwrap();
         let (mut scratch, mut seen) = (Vec::new(), 0);
         while let Some(piece) = frame.read_payload(&mut rest, &mut scratch) {
             assert!(piece.iter().all(|&byte| byte == b'x'));

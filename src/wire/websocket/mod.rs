@@ -15,7 +15,7 @@ mod frame;
 mod inflate;
 
 use super::headers::Headers;
-use super::tap::{Dir, Ending, Event, EventSink, ExchangeId, Finish, Opaque, Tap};
+use super::tap::{Dir, Ending, EventSink, ExchangeId, Finish, Opaque, Tap, TapEvent};
 use direction::WebSocketDirection;
 
 /// Observes one WebSocket.
@@ -48,14 +48,14 @@ impl WebSocketTap {
         if let Some(mut directions) = self.directions.take() {
             directions.up.close(how, out);
             directions.down.close(how, out);
-            out(Event::WebSocketEnd { id: self.id });
+            out(TapEvent::WebSocketEnd { id: self.id });
         }
     }
 
-    fn become_opaque(&mut self, why: Opaque, out: EventSink<'_>) {
+    fn become_opaque(&mut self, cause: Opaque, out: EventSink<'_>) {
         if self.directions.is_some() {
             self.close(Finish::Opaque, out);
-            out(Event::Opaque { why });
+            out(TapEvent::Opaque { cause });
         }
     }
 }
@@ -66,8 +66,8 @@ impl Tap for WebSocketTap {
             Some(directions) => directions.direction(dir).read(bytes, out),
             None => Ok(()),
         };
-        if let Err(why) = read {
-            self.become_opaque(why, out);
+        if let Err(cause) = read {
+            self.become_opaque(cause, out);
         }
     }
 
@@ -78,7 +78,7 @@ impl Tap for WebSocketTap {
         directions.direction(dir).close(Finish::Truncated(how), out);
         if directions.up.is_closed() && directions.down.is_closed() {
             self.directions = None;
-            out(Event::WebSocketEnd { id: self.id });
+            out(TapEvent::WebSocketEnd { id: self.id });
         }
     }
 }
@@ -303,8 +303,8 @@ mod tests {
         let mut pieces = 0;
         for segment in bytes.chunks(16 * 1024) {
             tap.data(Dir::Up, segment, &mut |event| match event {
-                Event::MessageData { bytes, .. } => pieces += usize::from(bytes == b"`"),
-                Event::MessageBegin { .. } => {}
+                TapEvent::MessageData { bytes, .. } => pieces += usize::from(bytes == b"`"),
+                TapEvent::MessageBegin { .. } => {}
                 other => panic!("{other:?}"),
             });
         }

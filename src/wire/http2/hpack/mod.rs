@@ -3,7 +3,7 @@
 //! ```text
 //! block ─▶ representations ─┬─ index ──────────▶ table ──┬─▶ field, field, …
 //!          (integer)        └─ name, value ──▶ huffman ──┘
-//!                                └─ perhaps into the table
+//!                                └─ also into the table, if indexed
 //! ```
 //!
 //! Each direction of a connection has its own decoder, which gets all field blocks of that direction in order. After a
@@ -25,7 +25,7 @@ mod table;
 use table::{DynamicTable, ENTRY_OVERHEAD_BYTES, FieldName};
 
 /// Decodes the field blocks of one direction.
-pub(crate) struct Decoder {
+pub(crate) struct HpackDecoder {
     table: DynamicTable,
     /// The largest table that the receiver of these blocks allows (SETTINGS_HEADER_TABLE_SIZE).
     max_table_size: usize,
@@ -53,7 +53,7 @@ pub(crate) enum HpackError {
     ListTooLong,
 }
 
-impl Decoder {
+impl HpackDecoder {
     pub(crate) fn new() -> Self {
         Self {
             table: DynamicTable::new(DEFAULT_TABLE_BYTES),
@@ -171,7 +171,7 @@ pub(crate) fn check_limits(data: &[u8]) {
     let [max_table_size, data @ ..] = data else {
         return;
     };
-    let mut decoder = Decoder::new();
+    let mut decoder = HpackDecoder::new();
     decoder.set_max_table_size(u32::from(*max_table_size) << 14);
     // Each 0x1f ends a block. It begins a never-indexed literal, so little coverage is lost.
     for block in data.split_inclusive(|&b| b == 0x1f) {

@@ -4,7 +4,7 @@ use super::super::testing::from_hex;
 use super::*;
 use crate::wire::mutations::mutations;
 
-fn decode_with(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<String>, HpackError> {
+fn decode_with(decoder: &mut HpackDecoder, block: &[u8]) -> Result<Vec<String>, HpackError> {
     let mut fields = Vec::new();
     let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
     decoder.decode(block, &mut |name, value| fields.push(format!("{}: {}", text(name), text(value))))?;
@@ -12,18 +12,18 @@ fn decode_with(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<String>, Hpack
 }
 
 fn decode_first(block: &[u8]) -> Result<Vec<String>, HpackError> {
-    decode_with(&mut Decoder::new(), block)
+    decode_with(&mut HpackDecoder::new(), block)
 }
 
 const STORIES: &str = include_str!("../../../../tests/data/hpack/stories.txt");
 
 #[test]
 fn decodes_examples_and_stories_of_other_encoders() {
-    let (mut decoder, mut story, mut blocks) = (Decoder::new(), "", 0);
+    let (mut decoder, mut story, mut blocks) = (HpackDecoder::new(), "", 0);
     let mut lines = STORIES.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).peekable();
     while let Some(line) = lines.next() {
         match line.split_once(' ').unwrap() {
-            ("story", name) => (story, decoder) = (name, Decoder::new()),
+            ("story", name) => (story, decoder) = (name, HpackDecoder::new()),
             ("size", size) => decoder.set_max_table_size(size.parse().unwrap()),
             (_, wire) => {
                 let mut expected = Vec::new();
@@ -66,7 +66,7 @@ fn accepts_size_updates_first_and_up_to_the_announced_size() {
     assert_eq!(decode_first(&from_hex("20203fe11f82")), Ok(vec![":method: GET".into()]));
     assert_eq!(decode_first(&from_hex("3fe21f")), Err(HpackError::TableSize));
     assert_eq!(decode_first(&from_hex("8220")), Err(HpackError::LateUpdate));
-    let mut decoder = Decoder::new();
+    let mut decoder = HpackDecoder::new();
     decoder.set_max_table_size(u32::MAX);
     assert_eq!(decode_with(&mut decoder, &from_hex("3fe1ff3f82")), Ok(vec![":method: GET".into()]));
     assert_eq!(decode_with(&mut decoder, &from_hex("3fe2ff3f82")), Err(HpackError::TableSize));
@@ -76,7 +76,7 @@ fn accepts_size_updates_first_and_up_to_the_announced_size() {
 
 #[test]
 fn a_size_update_evicts_entries() {
-    let mut decoder = Decoder::new();
+    let mut decoder = HpackDecoder::new();
     assert_eq!(decode_with(&mut decoder, &from_hex("40016101624001630164be")).unwrap(), ["a: b", "c: d", "c: d"]);
     assert_eq!(decode_with(&mut decoder, &from_hex("3f03be")).unwrap(), ["c: d"]);
     assert_eq!(decode_with(&mut decoder, &from_hex("bf")), Err(HpackError::Index));
@@ -84,7 +84,7 @@ fn a_size_update_evicts_entries() {
 
 #[test]
 fn literals_without_indexing_are_not_in_the_table() {
-    let mut decoder = Decoder::new();
+    let mut decoder = HpackDecoder::new();
     assert_eq!(decode_with(&mut decoder, &from_hex("0001610162100163016462be")), Err(HpackError::Incomplete));
     assert_eq!(decode_with(&mut decoder, &from_hex("00016101621001630164")).unwrap(), ["a: b", "c: d"]);
     assert_eq!(decode_with(&mut decoder, &from_hex("be")), Err(HpackError::Index));
@@ -94,7 +94,7 @@ fn literals_without_indexing_are_not_in_the_table() {
 fn a_decompression_bomb_stops_at_the_limit() {
     // An entry of 4000 bytes, and one byte for each repetition.
     let entry = [&b"\x40\x01a\x7f\xa0\x1e"[..], &[b'x'; 3999]].concat();
-    let mut decoder = Decoder::new();
+    let mut decoder = HpackDecoder::new();
     decoder.decode(&entry, &mut |_, _| ()).unwrap();
     let (mut seen, bomb) = (0, vec![0xbe; 200_000]);
     assert_eq!(decoder.decode(&bomb, &mut |_, value| seen += value.len()), Err(HpackError::ListTooLong));

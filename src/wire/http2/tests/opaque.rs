@@ -65,14 +65,14 @@ fn limits() {
         last
     };
     dialogue(&[Up(&flood)], &["1> begins", LIMIT_EXCEEDED]);
-    assert_eq!(last_event(&settings(&[]).repeat(1001)), "Opaque { why: LimitExceeded }");
-    assert_ne!(last_event(&settings(&[]).repeat(1000)), "Opaque { why: LimitExceeded }");
+    assert_eq!(last_event(&settings(&[]).repeat(1001)), "Opaque { cause: LimitExceeded }");
+    assert_ne!(last_event(&settings(&[]).repeat(1000)), "Opaque { cause: LimitExceeded }");
     let requests = |count: u32| (0..count).flat_map(|i| headers(2 * i + 1, 0, GET)).collect::<Vec<_>>();
     assert!(last_event(&requests(10_000)).contains("Request"));
-    assert_eq!(last_event(&requests(10_001)), "Opaque { why: LimitExceeded }");
+    assert_eq!(last_event(&requests(10_001)), "Opaque { cause: LimitExceeded }");
     // A field of 4000 bytes, repeated sixty times in each of many open requests.
     let indexed = [&b"\x40\x01a\x7f\xa0\x1e"[..], &[b'x'; 3999]].concat();
     let mut bombs = frame(0x1, END_HEADERS, 1, &indexed);
     bombs.extend((1..400).flat_map(|i| frame(0x1, END_HEADERS, 2 * i + 1, &[0xbe; 60])));
-    assert_eq!(last_event(&bombs), "Opaque { why: LimitExceeded }");
+    assert_eq!(last_event(&bombs), "Opaque { cause: LimitExceeded }");
 }

@@ -197,6 +197,6 @@ fn no_state_remains_of_ended_streams() {
     assert_eq!(ends, 2 * 20_001);
 }
 
-fn is_end(event: &Event<'_>) -> bool {
-    matches!(event, Event::End { .. })
+fn is_end(event: &TapEvent<'_>) -> bool {
+    matches!(event, TapEvent::End { .. })
 }
