@@ -1,6 +1,6 @@
 //! Bodies larger than anyone wants in memory.
 
-use crate::support::{Capture, Link, Origin, next_request};
+use crate::support::{Capture, Connection, Origin, next_request};
 use std::thread;
 
 const MIB: usize = 1 << 20;
@@ -12,24 +12,24 @@ fn piece(index: usize) -> Vec<u8> {
 
 #[test]
 fn sixty_four_mebibytes_down_are_stored_whole() {
-    let origin = Origin::plain(|mut link: Link| {
-        next_request(&mut link);
-        link.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 64 * MIB));
+    let origin = Origin::plain(|mut connection: Connection| {
+        next_request(&mut connection);
+        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 64 * MIB));
         for index in 0..64 {
-            link.send(piece(index));
+            connection.send(piece(index));
         }
     });
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    link.send("GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    link.head();
+    let mut connection = capture.connect(&origin.at("localhost"));
+    connection.send("GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    connection.head();
     for index in 0..64 {
-        assert!(link.exactly(MIB) == piece(index), "piece {index} on the wire");
+        assert!(connection.read_exactly(MIB) == piece(index), "piece {index} on the wire");
     }
-    drop(link);
-    capture.exchanges(1);
+    drop(connection);
+    capture.wait_for_exchanges(1);
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     let body = &outcome.bundle().only_trace().response_body;
     assert_eq!(body.len(), 64 * MIB);
     for (index, stored) in body.chunks(MIB).enumerate() {
@@ -39,24 +39,24 @@ fn sixty_four_mebibytes_down_are_stored_whole() {
 
 #[test]
 fn several_large_bodies_at_once_up_and_down() {
-    let origin = Origin::plain(|mut link: Link| {
-        let (_, body) = next_request(&mut link).unwrap();
-        link.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
-        link.send(body);
+    let origin = Origin::plain(|mut connection: Connection| {
+        let (_, body) = next_request(&mut connection).unwrap();
+        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
+        connection.send(body);
     });
     let capture = Capture::start();
     thread::scope(|scope| {
         for number in 0..4 {
             let (capture, origin) = (&capture, &origin);
             scope.spawn(move || {
-                let mut link = capture.connect(&origin.at("localhost"));
+                let mut connection = capture.connect(&origin.at("localhost"));
                 let body = piece(number).repeat(4);
-                link.send(format!(
+                connection.send(format!(
                     "POST /{number} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
                     body.len()
                 ));
-                link.send(&body);
-                assert!(link.response().body == body);
+                connection.send(&body);
+                assert!(connection.response().body == body);
             });
         }
     });

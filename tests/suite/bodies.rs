@@ -38,17 +38,17 @@ fn answered(fields: &str, body: &[u8]) -> Trace {
 #[track_caller]
 fn received(answer: &[u8]) -> Trace {
     let say = answer.to_vec();
-    let origin = Origin::tls(move |mut link| {
-        next_request(&mut link);
-        link.send(&say);
+    let origin = Origin::tls(move |mut connection| {
+        next_request(&mut connection);
+        connection.send(&say);
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send("GET /body HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert!(link.exactly(answer.len()) == answer, "untouched on the wire");
-    link.finish();
-    link.the_rest();
-    drop(link);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send("GET /body HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(connection.read_exactly(answer.len()) == answer, "untouched on the wire");
+    connection.finish();
+    connection.read_to_end();
+    drop(connection);
     capture.stop().bundle().only_trace().clone()
 }
 
@@ -135,16 +135,16 @@ fn what_is_cut_off_is_decoded_as_far_as_it_goes() {
 
 #[test]
 fn requests_are_decoded_alike() {
-    let origin = Origin::tls_answering("HTTP/1.1 204 No Content\r\n\r\n");
+    let origin = Origin::tls_responding("HTTP/1.1 204 No Content\r\n\r\n");
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     let packed = gzip(TEXT);
     let head = format!(
         "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
         packed.len()
     );
-    link.ask([head.as_bytes(), &packed].concat());
-    drop(link);
+    connection.request([head.as_bytes(), &packed].concat());
+    drop(connection);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!(trace.request_body, TEXT);
@@ -157,7 +157,7 @@ fn a_bomb_is_no_danger() {
     // 4 GiB of zeros, as 4096 members of 1 MiB each, packed once more: a few KiB on the wire.
     let bomb = gzip(&gzip(&vec![0; 1 << 20]).repeat(4096));
     assert!(bomb.len() < 64 << 10);
-    let origin = Origin::plain_answering(
+    let origin = Origin::plain_responding(
         [
             format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: {}\r\n\r\n", bomb.len())
                 .as_bytes(),
@@ -166,9 +166,9 @@ fn a_bomb_is_no_danger() {
         .concat(),
     );
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    link.ask("GET /bomb HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    drop(link);
+    let mut connection = capture.connect(&origin.at("localhost"));
+    connection.request("GET /bomb HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    drop(connection);
     let outcome = capture.stop();
     // Decoded in part or kept as it came; in time either way.
     let trace = outcome.bundle().only_trace();

@@ -1,18 +1,18 @@
 //! Much in both directions at once: nobody waits for anybody forever.
 
-use crate::support::{Capture, Link, Origin, patterns};
+use crate::support::{Capture, Connection, Origin, patterns};
 use std::thread;
 
 const MANY: usize = 8 << 20;
 
 /// Sends `begin` and then much, and reads as much, at once; gives what was read.
-fn exchange(link: &mut Link, begin: &str) -> Vec<u8> {
-    let mut writer = link.writer.clone();
+fn exchange(connection: &mut Connection, begin: &str) -> Vec<u8> {
+    let mut writer = connection.writer.clone();
     let mut bytes = begin.as_bytes().to_vec();
     bytes.extend(pattern(begin.len()));
     let sending = thread::spawn(move || writer.send(bytes));
-    let mut got = link.until(b"\r\n\r\n");
-    got.extend(link.exactly(MANY));
+    let mut got = connection.until(b"\r\n\r\n");
+    got.extend(connection.read_exactly(MANY));
     sending.join().unwrap();
     got
 }
@@ -25,20 +25,20 @@ fn pattern(seed: usize) -> Vec<u8> {
 const REQUEST: &str = "POST /both HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8388608\r\n\r\n";
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 8388608\r\n\r\n";
 
-fn at_once(mut link: Link) {
-    link.head();
-    let mut writer = link.writer.clone();
+fn at_once(mut connection: Connection) {
+    connection.head();
+    let mut writer = connection.writer.clone();
     let sending = thread::spawn(move || {
         writer.send(ANSWER);
         writer.send(pattern(ANSWER.len()));
     });
-    link.exactly(MANY);
+    connection.read_exactly(MANY);
     sending.join().unwrap();
 }
 
 #[track_caller]
-fn check(origin: &Origin, mut link: Link) {
-    let got = exchange(&mut link, REQUEST);
+fn check(origin: &Origin, mut connection: Connection) {
+    let got = exchange(&mut connection, REQUEST);
     assert!(got == [ANSWER.as_bytes(), &pattern(ANSWER.len())].concat());
     assert!(
         origin.received_at_least(0, REQUEST.len() + MANY) == [REQUEST.as_bytes(), &pattern(REQUEST.len())].concat()
@@ -51,7 +51,7 @@ fn eight_mebibytes_through_tls_on_both_sides() {
     let capture = Capture::start();
     check(&origin, capture.tls(&origin.at("localhost"), "localhost"));
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     let trace = outcome.bundle().only_trace();
     assert!(trace.request_body == pattern(REQUEST.len()) && trace.response_body == pattern(ANSWER.len()));
 }

@@ -1,7 +1,7 @@
 //! `spectral ca`: exports the certificate and helps others to trust it.
 
 use crate::support::cli::{Spectral, ca_in, command, spectral};
-use crate::support::peers::{find, peer, run, skipped};
+use crate::support::peers::{find, peer, report_skipped, run};
 use crate::support::{Origin, TempDir, ca};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -46,13 +46,17 @@ fn commands_that_show_or_remove_create_no_ca() {
         [(&[][..], default.as_str()), (&["--ca-dir", "mistyped"], mistyped), (&["--ca-dir", "empty"], empty)]
     {
         for command in [&["path"][..], &["show"], &["uninstall"], &["uninstall", "--dry-run"]] {
-            let said = spectral(&dir, &[&["ca"], command, ca_dir].concat());
-            assert_eq!((said.code, said.text().as_str(), said.err.as_str()), (Some(1), "", expected), "{command:?}");
+            let output = spectral(&dir, &[&["ca"], command, ca_dir].concat());
+            assert_eq!(
+                (output.code, output.text().as_str(), output.err.as_str()),
+                (Some(1), "", expected),
+                "{command:?}"
+            );
         }
         // The steps are printed all the same.
-        let said = spectral(&dir, &[&["ca", "help", "firefox"], ca_dir].concat()).ok();
-        assert_eq!(said.err, expected.replace("error", "warning"));
-        assert!(said.text().contains(" 1. "), "{}", said.text());
+        let output = spectral(&dir, &[&["ca", "help", "firefox"], ca_dir].concat()).ok();
+        assert_eq!(output.err, expected.replace("error", "warning"));
+        assert!(output.text().contains(" 1. "), "{}", output.text());
     }
     assert_eq!(dir.names(), ["empty"]);
     assert_eq!(std::fs::read_dir(dir.join("empty")).unwrap().count(), 0);
@@ -63,11 +67,11 @@ fn commands_that_use_the_certificate_do_not_create_a_mistyped_folder() {
     let dir = TempDir::new();
     dir.write("file", "");
     for command in [&["export"][..], &["env"], &["install"], &["install", "--dry-run"]] {
-        let said = spectral(&dir, &[&["ca", "--ca-dir", "mistyped"], command].concat());
-        assert_eq!((said.code, said.text().as_str()), (Some(1), ""), "{command:?}");
-        assert!(said.err.starts_with("spectral: error: no CA in mistyped: no such directory; "), "{}", said.err);
-        let said = spectral(&dir, &[&["ca", "--ca-dir", "file"], command].concat());
-        assert_eq!(said.err, "spectral: error: no CA in file: not a directory\n");
+        let output = spectral(&dir, &[&["ca", "--ca-dir", "mistyped"], command].concat());
+        assert_eq!((output.code, output.text().as_str()), (Some(1), ""), "{command:?}");
+        assert!(output.err.starts_with("spectral: error: no CA in mistyped: no such directory; "), "{}", output.err);
+        let output = spectral(&dir, &[&["ca", "--ca-dir", "file"], command].concat());
+        assert_eq!(output.err, "spectral: error: no CA in file: not a directory\n");
     }
     assert_eq!(dir.names(), ["file"]);
 }
@@ -92,8 +96,8 @@ fn other_programs_read_each_format() {
     let p12 = export(&dir, "p12");
     if let Some(openssl) = peer("openssl") {
         let args = ["pkcs12", "-passin", "pass:changeit", "-nokeys", "-in", p12.to_str().unwrap()];
-        let said = run(Command::new(&openssl).args(args)).ok();
-        dir.write("read.pem", said.out);
+        let output = run(Command::new(&openssl).args(args)).ok();
+        dir.write("read.pem", output.out);
         assert_eq!(ca::certificates(&dir.join("read.pem")), std::slice::from_ref(&der));
         let args = ["pkcs12", "-passin", "pass:wrong", "-nokeys", "-in", p12.to_str().unwrap()];
         assert_ne!(run(Command::new(&openssl).args(args)).code, Some(0), "its checksum depends on the password");
@@ -102,10 +106,10 @@ fn other_programs_read_each_format() {
     match keytool.filter(|keytool| keytool.exists()) {
         Some(keytool) => {
             let args = ["-J-Duser.language=en", "-list", "-storepass", "changeit", "-keystore", p12.to_str().unwrap()];
-            let said = run(Command::new(keytool).args(args)).ok().text();
-            assert!(said.contains("contains 1 entry") && said.contains("trustedCertEntry"), "{said}");
+            let output = run(Command::new(keytool).args(args)).ok().text();
+            assert!(output.contains("contains 1 entry") && output.contains("trustedCertEntry"), "{output}");
         }
-        None => skipped("keytool"),
+        None => report_skipped("keytool"),
     }
     let profile = export(&dir, "mobileconfig");
     if let Some(python) = peer("python3") {
@@ -122,8 +126,8 @@ fn an_export_overwrites_nothing() {
     spectral(&dir, &["ca", "export"]).ok();
     let key = dir.join(".mitmproxy/mitmproxy-ca.pem");
     let before = std::fs::read(&key).unwrap();
-    let said = spectral(&dir, &["ca", "export", "-o", key.to_str().unwrap()]);
-    assert_eq!(said.code, Some(1), "{}", said.err);
+    let output = spectral(&dir, &["ca", "export", "-o", key.to_str().unwrap()]);
+    assert_eq!(output.code, Some(1), "{}", output.err);
     assert_eq!(std::fs::read(&key).unwrap(), before);
     for _ in 0..2 {
         spectral(&dir, &["ca", "export", "-o", "same.pem"]).ok();
@@ -140,9 +144,9 @@ fn binary_formats_are_not_written_to_a_terminal() {
         let dir = TempDir::new();
         let mut command = Command::new(&python);
         command.args(["-c", on_a_terminal, env!("CARGO_BIN_EXE_spectral"), "ca", "export", "--format", format]);
-        let said = run(command.current_dir(dir.path()).env("HOME", dir.path()));
-        assert_eq!(said.code, Some(code), "{format}: {}", said.err);
-        assert_eq!(said.text().contains("-o"), code == 1, "{}", said.text());
+        let output = run(command.current_dir(dir.path()).env("HOME", dir.path()));
+        assert_eq!(output.code, Some(code), "{format}: {}", output.err);
+        assert_eq!(output.text().contains("-o"), code == 1, "{}", output.text());
     }
 }
 
@@ -159,7 +163,7 @@ fn a_shell_uses_the_proxy_and_can_undo_it() {
     let Some(curl) = peer("curl") else {
         return;
     };
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let shells = [
         ("sh", "eval \"$($spectral ca env -p $port)\"; $curl -sS $url; eval \"$($spectral ca env --unset)\""),
         (
@@ -188,8 +192,8 @@ fn a_shell_uses_the_proxy_and_can_undo_it() {
         ];
         let out = in_shell(&program, &dir, &format!("env; {script}; echo; echo ====; env"), &vars);
         let (before, after) = out.split_once("====").unwrap();
-        let (before, said) = before.trim_end().rsplit_once('\n').unwrap();
-        assert!(said.ends_with("hello"), "{shell}: {said}");
+        let (before, output) = before.trim_end().rsplit_once('\n').unwrap();
+        assert!(output.ends_with("hello"), "{shell}: {output}");
         let sorted = |text: &str| {
             // Variables that shells change themselves.
             let is_kept = |line: &&str| !["_=", "PWD=", "SHLVL=", "OLDPWD="].iter().any(|name| line.starts_with(name));
@@ -211,8 +215,8 @@ fn env_prints_all_variables_even_if_the_shell_has_them() {
     let again = "eval \"$($spectral ca env -p 2)\"; $spectral ca env -p 1";
     let sh = Path::new("/bin/sh");
     assert_eq!(in_shell(sh, &dir, once, &[]), in_shell(sh, &dir, again, &[]));
-    let said = in_shell(sh, &dir, "$spectral ca env --unset; eval \"$($spectral ca env --unset)\"", &[]);
-    assert!(said.starts_with("# nothing to undo") && said.lines().count() == 1, "{said}");
+    let output = in_shell(sh, &dir, "$spectral ca env --unset; eval \"$($spectral ca env --unset)\"", &[]);
+    assert!(output.starts_with("# nothing to undo") && output.lines().count() == 1, "{output}");
     // The trust files exist as long as the CA does.
     assert!(std::fs::read_to_string(dir.join(".mitmproxy/spectral-roots.pem")).unwrap().contains("BEGIN CERTIFICATE"));
 }
@@ -251,10 +255,10 @@ fn the_systems_own_tools_change_its_store_and_are_shown_first() {
                 std::fs::remove_file(dir.join("calls")).ok();
                 let mut command = command(&dir, &["ca", verb]);
                 command.args(dry.then_some("--dry-run")).env("PATH", &bin);
-                let said = run(&mut command);
-                let shown = said.text().replace("sudo ", "");
-                assert!(shown.starts_with(&expected), "{expected}\n{shown}{}", said.err);
-                assert_eq!(said.code, Some(if dry || is_root { 0 } else { 1 }), "{}", said.err);
+                let output = run(&mut command);
+                let shown = output.text().replace("sudo ", "");
+                assert!(shown.starts_with(&expected), "{expected}\n{shown}{}", output.err);
+                assert_eq!(output.code, Some(if dry || is_root { 0 } else { 1 }), "{}", output.err);
                 let calls = std::fs::read_to_string(dir.join("calls")).unwrap_or_default();
                 assert_eq!(
                     calls,
@@ -269,9 +273,9 @@ fn the_systems_own_tools_change_its_store_and_are_shown_first() {
 #[test]
 fn an_unknown_system_gets_alternatives() {
     let dir = TempDir::new();
-    let said = run(command(&dir, &["ca", "install"]).env("PATH", recording(&dir, &[])));
-    assert_eq!(said.code, Some(1));
-    assert!(said.err.contains("ca export") && said.err.contains("capture run"), "{}", said.err);
+    let output = run(command(&dir, &["ca", "install"]).env("PATH", recording(&dir, &[])));
+    assert_eq!(output.code, Some(1));
+    assert!(output.err.contains("ca export") && output.err.contains("capture run"), "{}", output.err);
 }
 
 #[test]
@@ -285,12 +289,12 @@ fn a_key_is_never_passed_on_with_its_certificate() {
     std::fs::copy(ca_in(other.path()), folder.join("mitmproxy-ca-cert.pem")).unwrap();
     let both = folder.join("mitmproxy-ca.pem");
     assert_eq!(spectral(&dir, &["ca", "path"]).ok().text().trim_end(), both.to_str().unwrap());
-    let said = run(command(&dir, &["ca", "install", "--dry-run"]).env("PATH", recording(&dir, &["trust"])));
-    assert_eq!((said.code, said.text().as_str()), (Some(1), ""), "{}", said.err);
+    let output = run(command(&dir, &["ca", "install", "--dry-run"]).env("PATH", recording(&dir, &["trust"])));
+    assert_eq!((output.code, output.text().as_str()), (Some(1), ""), "{}", output.err);
     assert!(!spectral(&dir, &["ca", "help", "wsl"]).ok().text().contains(both.to_str().unwrap()));
     for format in ["pem", "der", "p12", "mobileconfig"] {
-        let said = spectral(&dir, &["ca", "export", "--format", format]).ok();
-        assert!(!said.text().contains("PRIVATE"), "{format}");
+        let output = spectral(&dir, &["ca", "export", "--format", format]).ok();
+        assert!(!output.text().contains("PRIVATE"), "{format}");
     }
 }
 
@@ -298,19 +302,19 @@ fn a_key_is_never_passed_on_with_its_certificate() {
 fn every_platform_has_steps() {
     let dir = TempDir::new();
     for platform in ["firefox", "chrome", "ios", "android", "java", "wsl"] {
-        let said = spectral(&dir, &["ca", "help", platform, "-p", "4711"]).ok().text();
+        let output = spectral(&dir, &["ca", "help", platform, "-p", "4711"]).ok().text();
         for word in [" 1. ", " 2. ", " 3. ", "Afterwards"] {
-            assert!(said.contains(word), "{word} in {said}");
+            assert!(output.contains(word), "{word} in {output}");
         }
-        assert!(said.contains("4711"), "{said}");
-        assert!(!said.contains('`') && !said.contains('{'), "{said}");
+        assert!(output.contains("4711"), "{output}");
+        assert!(!output.contains('`') && !output.contains('{'), "{output}");
     }
-    let said = spectral(&dir, &["ca", "help", "Chrome"]).ok().text();
+    let output = spectral(&dir, &["ca", "help", "Chrome"]).ok().text();
     let file = dir.join(".mitmproxy/mitmproxy-ca-cert.pem");
     let to_copy = format!("\n        certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n spectral -i {}\n", file.display());
-    assert!(said.contains(&to_copy), "a command is unbroken and alone on its line: {said}");
-    let said = spectral(&dir, &["ca", "help", "amiga"]);
-    assert!(said.code == Some(2) && said.err.contains("android"), "{}", said.err);
+    assert!(output.contains(&to_copy), "a command is unbroken and alone on its line: {output}");
+    let output = spectral(&dir, &["ca", "help", "amiga"]);
+    assert!(output.code == Some(2) && output.err.contains("android"), "{}", output.err);
 }
 
 #[test]
@@ -319,6 +323,6 @@ fn a_closed_stdout_is_not_an_error() {
     spectral(&dir, &["ca", "export"]).ok();
     let mut child = command(&dir, &["ca", "show"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
-    let said = crate::support::peers::finish(child);
-    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    let output = crate::support::peers::finish(child);
+    assert_eq!((output.code, output.err.as_str()), (Some(0), ""));
 }

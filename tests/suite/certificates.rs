@@ -25,7 +25,7 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn a_leaf_has_the_fields_that_strict_verifiers_require() {
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let der = leaf(&capture, &origin, "127.0.0.1", "api.example.test");
     let (_, cert) = X509Certificate::from_der(&der).unwrap();
@@ -86,7 +86,7 @@ fn a_new_ca_has_the_fields_that_strict_verifiers_require() {
 fn leaves_for_addresses_and_long_names_have_distinct_serials() {
     let origin = Origin::tls_with(
         crate::support::TlsSetup {
-            wish: crate::support::Wish {
+            cert_spec: crate::support::CertSpec {
                 names: vec!["127.0.0.1".into(), long_name(), "localhost".into()],
                 ..Default::default()
             },
@@ -206,7 +206,7 @@ fn an_existing_ca_is_used_unchanged() {
         &["ecparam", "-name", "prime256v1", "-genkey", "-noout"],
         &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
     ];
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     for kind in kinds {
         for cert_first in [false, true] {
             let dir = TempDir::new();
@@ -215,9 +215,13 @@ fn an_existing_ca_is_used_unchanged() {
             let file = dir.join("ca/mitmproxy-ca.pem");
             assert_eq!(std::fs::read_to_string(&file).unwrap(), both, "changed");
             let client = crate::support::TlsClient::new("localhost", crate::support::ca::certificates(&file));
-            let mut link = capture.tls_with(&origin.at("localhost"), &client);
-            assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello", "{kind:?} {cert_first}");
-            let der = link.peer_certificate();
+            let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+            assert_eq!(
+                connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(),
+                "hello",
+                "{kind:?} {cert_first}"
+            );
+            let der = connection.peer_certificate();
             let issuer = X509Certificate::from_der(&der).unwrap().1.issuer().to_string();
             assert!(issuer.contains("theirs"), "{issuer}");
         }
@@ -358,7 +362,7 @@ fn verify(verifier: &Verifier) {
     let Some(program) = found else {
         return;
     };
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     for host in ["localhost", "127.0.0.1"] {
         let ca = capture.ca.as_ref().unwrap().to_str().unwrap();
@@ -395,7 +399,7 @@ fn strict_openssl_accepts_our_certificates() {
     let Some(openssl) = peer("openssl") else {
         return;
     };
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let output = run(Command::new(openssl)
         .args(["s_client", "-proxy", &capture.addr.to_string(), "-connect", &origin.at("localhost")])
@@ -424,7 +428,7 @@ fn the_curl_command_of_the_banner_works_when_pasted() {
     if peer("curl").is_none() {
         return;
     }
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &[]);
     running.line("curl --cacert");

@@ -2,7 +2,7 @@
 
 use crate::support::cli::{Spectral, command, spectral};
 use crate::support::peers::{find, finish, peer, run, wait};
-use crate::support::{Link, Origin, TempDir, TestCa, TlsClient, Watched, ca, eventually};
+use crate::support::{Connection, Origin, TempDir, TestCa, TlsClient, Watched, ca, eventually};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
@@ -10,23 +10,23 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConten
 
 /// One plain request through `running`.
 fn ask(running: &Spectral, origin: &Origin, path: &str) {
-    let mut link = Link::to(running.addr);
+    let mut connection = Connection::to(running.addr);
     let host = origin.at("127.0.0.1");
-    link.ask(format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    connection.request(format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
 }
 
 /// A folder with `capture.zip` of two exchanges in it.
 fn captured() -> (TempDir, Origin) {
     let dir = TempDir::new();
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let running = Spectral::capture(&dir, &[]);
     ask(&running, &origin, "/users?page=2");
-    let mut link = Link::to(running.addr);
+    let mut connection = Connection::to(running.addr);
     let host = origin.at("127.0.0.1");
-    link.ask(format!(
+    connection.request(format!(
         "POST http://{host}/binary HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5\r\n\r\n\0\x01\x02\x7f\x1b"
     ));
-    drop(link);
+    drop(connection);
     assert_eq!(running.interrupt().code, Some(0));
     (dir, origin)
 }
@@ -58,10 +58,10 @@ fn usage_errors_are_one_line_and_exit_2() {
         &["capture", "inspect", "a.zip", "--trace"],
     ];
     for args in wrong {
-        let said = spectral(&dir, args);
-        assert_eq!(said.code, Some(2), "{args:?}: {}", said.err);
-        assert_eq!(said.err.trim_end().lines().count(), 1, "{args:?}: {}", said.err);
-        assert_eq!(said.text(), "", "{args:?}: messages go to stderr");
+        let output = spectral(&dir, args);
+        assert_eq!(output.code, Some(2), "{args:?}: {}", output.err);
+        assert_eq!(output.err.trim_end().lines().count(), 1, "{args:?}: {}", output.err);
+        assert_eq!(output.text(), "", "{args:?}: messages go to stderr");
     }
     assert_eq!(dir.names(), Vec::<String>::new(), "nothing was made");
 }
@@ -127,8 +127,8 @@ fn help_is_short_with_h_and_long_with_help() {
         [&[], &["capture", "run"], &["capture", "proxy"], &["capture", "discover"], &["capture", "inspect"], &["ca"]];
     for command in commands {
         let help = |flag: &str| {
-            let said = spectral(&dir, &[command, &[flag]].concat()).ok();
-            said.text() + &said.err
+            let output = spectral(&dir, &[command, &[flag]].concat()).ok();
+            output.text() + &output.err
         };
         let (short, long) = (help("-h"), help("--help"));
         assert!(!short.is_empty() && long.len() > short.len(), "{command:?}: {short}\n---\n{long}");
@@ -168,8 +168,8 @@ fn help_is_short_with_h_and_long_with_help() {
 fn version() {
     let dir = TempDir::new();
     for flag in ["-V", "--version"] {
-        let said = spectral(&dir, &[flag]).ok();
-        assert_eq!(said.text().trim(), format!("spectral {}", env!("CARGO_PKG_VERSION")));
+        let output = spectral(&dir, &[flag]).ok();
+        assert_eq!(output.text().trim(), format!("spectral {}", env!("CARGO_PKG_VERSION")));
     }
 }
 
@@ -192,13 +192,13 @@ fn what_cannot_work_is_known_before_listening() {
         dir.write("nonsense.pem", "this is no PEM");
         dir.write("capture.zip", "the old one");
         let before = dir.names();
-        let said = spectral(&dir, &[&["capture", "proxy"], *args].concat());
-        assert_eq!(said.code, Some(1), "{args:?}: {}", said.err);
-        assert_eq!(said.err.trim_end().lines().count(), 1, "{args:?}: {}", said.err);
+        let output = spectral(&dir, &[&["capture", "proxy"], *args].concat());
+        assert_eq!(output.code, Some(1), "{args:?}: {}", output.err);
+        assert_eq!(output.err.trim_end().lines().count(), 1, "{args:?}: {}", output.err);
         for word in *words {
-            assert!(said.err.contains(word), "{word} in {}", said.err);
+            assert!(output.err.contains(word), "{word} in {}", output.err);
         }
-        assert_eq!(said.text(), "");
+        assert_eq!(output.text(), "");
         assert_eq!(std::fs::read(dir.join("capture.zip")).unwrap(), b"the old one", "{args:?}");
         let mut after = dir.names();
         // A CA may have been made by then; that is no existing file touched.
@@ -216,9 +216,9 @@ fn a_folder_that_cannot_be_written_to() {
     std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).unwrap();
     let root = std::fs::write(locked.join("probe"), "").is_ok();
     if !root {
-        let said = spectral(&dir, &["capture", "proxy", "-p", "0", "-o", "locked/capture.zip"]);
-        assert_eq!(said.code, Some(1));
-        assert!(said.err.contains("locked"), "{}", said.err);
+        let output = spectral(&dir, &["capture", "proxy", "-p", "0", "-o", "locked/capture.zip"]);
+        assert_eq!(output.code, Some(1));
+        assert!(output.err.contains("locked"), "{}", output.err);
     }
     std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o700)).unwrap();
 }
@@ -243,8 +243,8 @@ fn the_banner_says_all_that_one_needs() {
         assert!(banner.contains(word), "{word} in\n{banner}");
     }
     assert!(!banner.to_lowercase().contains("warning"), "loopback is no reason to warn: {banner}");
-    let said = running.interrupt();
-    assert_eq!((said.code, said.text().as_str()), (Some(0), ""), "messages go to stderr");
+    let output = running.interrupt();
+    assert_eq!((output.code, output.text().as_str()), (Some(0), ""), "messages go to stderr");
 }
 
 #[test]
@@ -259,40 +259,40 @@ fn others_who_can_reach_it_are_warned_of() {
 #[test]
 fn the_summary_says_what_is_there_and_what_is_not() {
     let dir = TempDir::new();
-    let (wanted, unwanted) = (Origin::plain_answering(HELLO), Origin::tls_answering(HELLO));
+    let (wanted, unwanted) = (Origin::plain_responding(HELLO), Origin::tls_responding(HELLO));
     let running = Spectral::capture(&dir, &["-o", "out.zip", "-e", &unwanted.at("localhost")]);
     ask(&running, &wanted, "/one");
     ask(&running, &wanted, "/two");
     for _ in 0..2 {
-        let mut link = Link::to(running.addr);
+        let mut connection = Connection::to(running.addr);
         let host = unwanted.at("localhost");
-        link.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        link.head();
-        TlsClient::new("localhost", vec![TestCa::trusted().der()]).start(&mut link).unwrap();
+        connection.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        connection.head();
+        TlsClient::new("localhost", vec![TestCa::trusted().der()]).start(&mut connection).unwrap();
     }
-    let said = running.interrupt();
-    assert_eq!(said.code, Some(0));
-    let lines: Vec<_> = said.err.lines().collect();
+    let output = running.interrupt();
+    assert_eq!(output.code, Some(0));
+    let lines: Vec<_> = output.err.lines().collect();
     let at = lines.iter().position(|line| *line == "Capture bundle written to out.zip");
-    let at = at.unwrap_or_else(|| panic!("{}", said.err));
+    let at = at.unwrap_or_else(|| panic!("{}", output.err));
     assert_eq!(lines[at + 1], "  2 exchanges, 0 WebSockets, 0 messages");
     let named = lines[at..].iter().find(|line| line.contains(&unwanted.at("localhost")));
-    assert!(named.is_some_and(|line| line.contains('2')), "{}", said.err);
+    assert!(named.is_some_and(|line| line.contains('2')), "{}", output.err);
 }
 
 #[test]
 fn the_summary_says_what_to_do_about_clients_that_do_not_trust_us() {
     let dir = TempDir::new();
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let running = Spectral::capture(&dir, &[]);
-    let mut link = Link::to(running.addr);
+    let mut connection = Connection::to(running.addr);
     let host = origin.at("localhost");
-    link.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    link.head();
-    TlsClient::new("localhost", vec![TestCa::trusted().der()]).start(&mut link).unwrap_err();
-    drop(link);
-    let said = running.interrupt();
-    let summary = &said.err[said.err.find("Capture bundle written").unwrap()..];
+    connection.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    connection.head();
+    TlsClient::new("localhost", vec![TestCa::trusted().der()]).start(&mut connection).unwrap_err();
+    drop(connection);
+    let output = running.interrupt();
+    let summary = &output.err[output.err.find("Capture bundle written").unwrap()..];
     assert!(summary.contains(&host) && summary.contains("mitmproxy-ca-cert.pem"), "{summary}");
 }
 
@@ -322,8 +322,8 @@ fn quiet_still_tells_a_port_that_was_picked() {
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["-q"]);
     let addr = running.addr.to_string();
-    let said = running.interrupt();
-    assert_eq!((said.code, said.err.trim()), (Some(0), addr.as_str()));
+    let output = running.interrupt();
+    assert_eq!((output.code, output.err.trim()), (Some(0), addr.as_str()));
 }
 
 #[test]
@@ -345,18 +345,18 @@ fn quiet_is_quiet() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     // It says nothing when it listens, so it is asked until it does.
     let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let tcp = eventually(|| std::net::TcpStream::connect(addr).ok(), || "it does not listen".into());
-    let mut link = Link::over(tcp);
+    let mut connection = Connection::over(tcp);
     let host = origin.at("127.0.0.1");
-    link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    drop(link);
+    connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    drop(connection);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGTERM).unwrap();
-    let said = finish(child);
-    assert_eq!((said.code, said.text().as_str()), (Some(0), ""));
-    assert!(!said.err.contains("GET"), "no line per exchange: {}", said.err);
+    let output = finish(child);
+    assert_eq!((output.code, output.text().as_str()), (Some(0), ""));
+    assert!(!output.err.contains("GET"), "no line per exchange: {}", output.err);
     assert_eq!(crate::support::bundle::Bundle::open(&dir.join("capture.zip")).traces.len(), 1);
 }
 
@@ -408,18 +408,18 @@ fn on_a_terminal(
 
 #[test]
 fn verbose_is_a_line_per_exchange_without_control_characters() {
-    let origin = Origin::plain(|mut link| {
-        let head = link.head();
+    let origin = Origin::plain(|mut connection| {
+        let head = connection.head();
         assert!(head.contains("/evil"));
-        link.send("HTTP/1.1 418 Tea\r\nContent-Length: 5\r\n\r\nshort");
+        connection.send("HTTP/1.1 418 Tea\r\nContent-Length: 5\r\n\r\nshort");
     });
     let host = origin.at("127.0.0.1");
     let shown = on_a_terminal(&["-v"], "dumb", |addr, _| {
-        let mut link = Link::to(addr);
+        let mut connection = Connection::to(addr);
         // ESC and the C1 control CSI in UTF-8: either would let an origin write to the terminal.
-        link.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        link.head();
-        link.ask(format!("GET /evil\u{9b}31m HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        connection.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        connection.head();
+        connection.request(format!("GET /evil\u{9b}31m HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     });
     let Some(shown) = shown else {
         return;
@@ -433,13 +433,13 @@ fn verbose_is_a_line_per_exchange_without_control_characters() {
 
 #[test]
 fn a_terminal_gets_a_line_that_says_how_it_is_going() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let host = origin.at("127.0.0.1");
     let talk = |addr: std::net::SocketAddr| {
-        let mut link = Link::to(addr);
-        link.ask(format!("GET http://{host}/one HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let mut connection = Connection::to(addr);
+        connection.request(format!("GET http://{host}/one HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         // Named as not captured, in a line of its own.
-        assert_eq!(Link::to(addr).ask("GET http://127.77.77.77:1/ HTTP/1.1\r\nHost: x\r\n\r\n").status, 502);
+        assert_eq!(Connection::to(addr).request("GET http://127.77.77.77:1/ HTTP/1.1\r\nHost: x\r\n\r\n").status, 502);
     };
     let on_screen = on_a_terminal(&[], "xterm", |addr, shown| {
         talk(addr);
@@ -476,15 +476,15 @@ fn a_stderr_that_is_closed_stops_nothing() {
         line[at..].split(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').next()?.parse().ok()
     });
     drop(lines);
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let host = origin.at("127.0.0.1");
     for _ in 0..3 {
-        let mut link = Link::to(addr.unwrap());
-        link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let mut connection = Connection::to(addr.unwrap());
+        connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     }
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
-    let said = finish(child);
-    assert_eq!(said.code, Some(0));
+    let output = finish(child);
+    assert_eq!(output.code, Some(0));
     assert_eq!(crate::support::bundle::Bundle::open(&dir.join("capture.zip")).traces.len(), 3);
 }
 
@@ -503,8 +503,11 @@ fn a_stderr_that_nobody_reads_stops_nothing_either() {
     eventually(|| dial().ok(), || "it does not listen".into());
     // Each is a line that says it cannot be reached; together they are more than a pipe holds.
     for unused in 1..1_000 {
-        let mut link = Link::over(dial().unwrap());
-        assert_eq!(link.ask(format!("GET http://127.77.77.77:{unused}/ HTTP/1.1\r\nHost: x\r\n\r\n")).status, 502);
+        let mut connection = Connection::over(dial().unwrap());
+        assert_eq!(
+            connection.request(format!("GET http://127.77.77.77:{unused}/ HTTP/1.1\r\nHost: x\r\n\r\n")).status,
+            502
+        );
     }
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
     let mut child = child;
@@ -518,20 +521,20 @@ fn a_stderr_that_nobody_reads_stops_nothing_either() {
 #[test]
 fn inspect_shows_what_a_bundle_holds() {
     let (dir, origin) = captured();
-    let said = spectral(&dir, &["capture", "inspect", "capture.zip"]).ok();
-    let shown = said.text() + &said.err;
+    let output = spectral(&dir, &["capture", "inspect", "capture.zip"]).ok();
+    let shown = output.text() + &output.err;
     let host = origin.at("127.0.0.1");
     for word in ["t_0001", "t_0002", "GET", "POST", "200", &format!("http://{host}/users?page=2"), "2 exchanges"] {
         assert!(shown.contains(word), "{word} in\n{shown}");
     }
 
-    let said = spectral(&dir, &["capture", "inspect", "capture.zip", "--trace", "t_0001"]).ok();
-    let shown = said.text() + &said.err;
+    let output = spectral(&dir, &["capture", "inspect", "capture.zip", "--trace", "t_0001"]).ok();
+    let shown = output.text() + &output.err;
     for word in ["GET", "/users?page=2", "Content-Type", "application/json", "\"answer\": 42", "ms"] {
         assert!(shown.contains(word), "{word} in\n{shown}");
     }
-    let said = spectral(&dir, &["capture", "inspect", "--trace", "t_0002", "capture.zip"]).ok();
-    let shown = said.text() + &said.err;
+    let output = spectral(&dir, &["capture", "inspect", "--trace", "t_0002", "capture.zip"]).ok();
+    let shown = output.text() + &output.err;
     assert!(shown.contains("binary, 5 bytes"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "no control characters: {shown:?}");
 }
@@ -541,8 +544,8 @@ fn inspect_shows_what_others_wrote() {
     let dir = TempDir::new();
     // Written by the browser extension.
     let theirs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
-    let said = spectral(&dir, &["capture", "inspect", theirs.to_str().unwrap()]).ok();
-    assert!((said.text() + &said.err).contains("t_0001"));
+    let output = spectral(&dir, &["capture", "inspect", theirs.to_str().unwrap()]).ok();
+    assert!((output.text() + &output.err).contains("t_0001"));
 }
 
 #[test]
@@ -550,9 +553,9 @@ fn inspect_says_what_is_wrong() {
     let (dir, _origin) = captured();
     dir.write("nonsense.zip", "this is no ZIP");
     for args in [&["missing.zip"][..], &["nonsense.zip"], &["capture.zip", "--trace", "t_9999"]] {
-        let said = spectral(&dir, &[&["capture", "inspect"], args].concat());
-        assert_eq!(said.code, Some(1), "{args:?}: {}", said.err);
-        assert_eq!(said.err.trim_end().lines().count(), 1, "{args:?}: {}", said.err);
+        let output = spectral(&dir, &[&["capture", "inspect"], args].concat());
+        assert_eq!(output.code, Some(1), "{args:?}: {}", output.err);
+        assert_eq!(output.err.trim_end().lines().count(), 1, "{args:?}: {}", output.err);
     }
 }
 
@@ -563,7 +566,7 @@ fn every_option_in_one_run() {
     };
     let dir = TempDir::new();
     let unknown = TestCa::unknown().pem.to_str().unwrap().to_owned();
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let args = ["--quiet", "--insecure", "--transparent", "--listen", "127.0.0.1", "--upstream-ca", &unknown];
     let args =
         [&args[..], &["--ca-dir", "my-ca", "--output", "all.zip", "--domain", "local*", "--exclude=*.evil.test"]]
@@ -578,12 +581,12 @@ fn every_option_in_one_run() {
     eventually(|| std::net::TcpStream::connect(("127.0.0.1", port)).ok(), || "it does not listen".into());
     let ca = dir.join("my-ca/mitmproxy-ca-cert.pem");
     assert_eq!(ca::certificates(&ca).len(), 1);
-    let said = run(Command::new(curl)
+    let output = run(Command::new(curl)
         .args(["-sS", "--noproxy", "", "--proxy", &format!("http://127.0.0.1:{port}"), "--cacert"])
         .arg(&ca)
         .arg(format!("https://{}/all", origin.at("localhost"))))
     .ok();
-    assert_eq!(said.text(), "{\"answer\":42}");
+    assert_eq!(output.text(), "{\"answer\":42}");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
     assert_eq!(finish(child).code, Some(0));
     crate::support::bundle::Bundle::open(&dir.join("all.zip")).only_trace();

@@ -1,7 +1,7 @@
 //! Signals end a capture with a complete bundle: SIGINT (Ctrl+C), SIGTERM (`kill`) and SIGHUP (a dropped ssh session).
 
 use crate::support::cli::Spectral;
-use crate::support::{Gate, Link, Origin, TempDir, bundle::Bundle};
+use crate::support::{Connection, Gate, Origin, TempDir, bundle::Bundle};
 use nix::sys::signal::Signal;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -11,27 +11,27 @@ fn each_signal_ends_the_capture_with_its_bundle() {
     for signal in stop_signals() {
         let end = Gate::default();
         let wait = end.clone();
-        let origin = Origin::plain(move |mut link| {
-            link.head();
-            link.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nso far");
+        let origin = Origin::plain(move |mut connection| {
+            connection.head();
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nso far");
             wait.pass();
-            link.cut();
+            connection.close_abruptly();
         });
         let dir = TempDir::new();
         let running = Spectral::capture(&dir, &[]);
-        let mut link = Link::to(running.addr);
+        let mut connection = Connection::to(running.addr);
         let host = origin.at("127.0.0.1");
-        link.send(format!("GET http://{host}/in-flight HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        link.until(b"so far");
+        connection.send(format!("GET http://{host}/in-flight HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        connection.until(b"so far");
         running.signal(signal);
-        let said = running.end();
+        let output = running.end();
         end.open();
-        assert_eq!(said.code, Some(0), "{signal}: {}", said.err);
-        assert!(said.err.contains("Capture bundle written to capture.zip"), "{signal}: {}", said.err);
-        assert!(said.err.contains("  1 exchange, 0 WebSockets, 0 messages"), "{signal}: {}", said.err);
+        assert_eq!(output.code, Some(0), "{signal}: {}", output.err);
+        assert!(output.err.contains("Capture bundle written to capture.zip"), "{signal}: {}", output.err);
+        assert!(output.err.contains("  1 exchange, 0 WebSockets, 0 messages"), "{signal}: {}", output.err);
         let bundle = Bundle::open(&dir.join("capture.zip"));
         assert_eq!((bundle.only_trace().status(), bundle.only_trace().text()), (200, "so far".to_owned()));
-        link.cut();
+        connection.close_abruptly();
     }
 }
 
@@ -39,37 +39,37 @@ fn each_signal_ends_the_capture_with_its_bundle() {
 fn a_second_signal_skips_the_wait_but_not_the_bundle() {
     let end = Gate::default();
     let wait = end.clone();
-    let origin = Origin::plain(move |mut link| {
-        link.head();
-        link.send(OK);
+    let origin = Origin::plain(move |mut connection| {
+        connection.head();
+        connection.send(OK);
         wait.pass();
-        link.cut();
+        connection.close_abruptly();
     });
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &[]);
-    let mut link = Link::to(running.addr);
+    let mut connection = Connection::to(running.addr);
     let host = origin.at("127.0.0.1");
-    link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     for signal in [Signal::SIGINT, Signal::SIGINT, Signal::SIGTERM, Signal::SIGINT] {
         running.signal(signal);
     }
-    let said = running.end();
+    let output = running.end();
     end.open();
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(output.code, Some(0), "{}", output.err);
     Bundle::open(&dir.join("capture.zip")).only_trace();
-    link.cut();
+    connection.close_abruptly();
 }
 
 #[test]
 fn under_nohup_sighup_does_not_end_the_capture() {
     let dir = TempDir::new();
     let running = Spectral::under_nohup(&dir);
-    let origin = Origin::plain_answering(OK);
+    let origin = Origin::plain_responding(OK);
     running.signal(Signal::SIGHUP);
-    let mut link = Link::to(running.addr);
+    let mut connection = Connection::to(running.addr);
     let host = origin.at("127.0.0.1");
-    assert_eq!(link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "ok");
-    drop(link);
+    assert_eq!(connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "ok");
+    drop(connection);
     assert_eq!(running.interrupt().code, Some(0));
     Bundle::open(&dir.join("capture.zip")).only_trace();
 }

@@ -7,19 +7,19 @@ const HELLO: &str = "HTTP/1.1 200 All Right\r\nContent-Type: text/plain\r\nConte
 
 #[test]
 fn an_https_exchange_is_captured_whole() {
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     let host = origin.at("localhost");
     let request =
         format!("POST /users?q=%20a&b HTTP/1.1\r\nHost: {host}\r\nX-Odd:  two \r\nContent-Length: 3\r\n\r\nabc");
-    let answer = link.ask(&request);
+    let answer = connection.request(&request);
     assert_eq!((answer.status, answer.text()), (200, "hello".to_owned()));
     assert_eq!(origin.received(0), request.as_bytes());
-    drop(link);
+    drop(connection);
 
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     let trace = outcome.bundle().only_trace();
     assert_eq!(trace.id(), "t_0001");
@@ -35,14 +35,14 @@ fn an_https_exchange_is_captured_whole() {
 
 #[test]
 fn requests_follow_each_other_on_one_connection() {
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     for number in 1..=5 {
-        let answer = link.ask(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        let answer = connection.request(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert_eq!(answer.text(), "hello");
     }
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     assert_eq!(origin.connections(), 1);
     let ids: Vec<_> = outcome.bundle().traces.iter().map(|t| (t.id(), &t.url()[t.url().len() - 2..])).collect();
@@ -51,24 +51,24 @@ fn requests_follow_each_other_on_one_connection() {
 
 #[test]
 fn pipelined_requests_get_their_own_answers() {
-    let origin = Origin::tls(|mut link| {
+    let origin = Origin::tls(|mut connection| {
         let mut answers = String::new();
         for _ in 0..3 {
-            let (head, _) = next_request(&mut link).unwrap();
+            let (head, _) = next_request(&mut connection).unwrap();
             let path = head.split(' ').nth(1).unwrap().to_owned();
             answers += &format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
         }
-        link.send(answers);
+        connection.send(answers);
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     let requests: String = (1..=3).map(|n| format!("GET /p{n} HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
-    link.send(&requests);
+    connection.send(&requests);
     for number in 1..=3 {
-        assert_eq!(link.response().text(), format!("/p{number}"));
+        assert_eq!(connection.response().text(), format!("/p{number}"));
     }
     assert_eq!(origin.received(0), requests.as_bytes());
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     for number in 1..=3 {
         let path = format!("/p{number}");
@@ -93,8 +93,8 @@ fn ipv6_with_and_without_brackets() {
     };
     let capture = Capture::start();
     for target in [format!("[::1]:{}", origin.port()), format!("::1:{}", origin.port())] {
-        let mut link = capture.connect(&target);
-        let answer = link.ask(format!("GET /v6 HTTP/1.1\r\nHost: [::1]:{}\r\n\r\n", origin.port()));
+        let mut connection = capture.connect(&target);
+        let answer = connection.request(format!("GET /v6 HTTP/1.1\r\nHost: [::1]:{}\r\n\r\n", origin.port()));
         assert_eq!(answer.text(), "hello", "{target}");
     }
     let outcome = capture.stop();
@@ -106,11 +106,11 @@ fn ipv6_with_and_without_brackets() {
 
 #[test]
 fn http_in_the_clear_inside_a_tunnel_is_captured() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    assert_eq!(link.ask("GET /clear HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
-    drop(link);
+    let mut connection = capture.connect(&origin.at("localhost"));
+    assert_eq!(connection.request("GET /clear HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+    drop(connection);
     let outcome = capture.stop();
     // Host names no port and the connection's is not the default: the connection's is shown.
     assert_eq!(outcome.bundle().only_trace().url(), format!("http://{}/clear", origin.at("localhost")));
@@ -118,13 +118,13 @@ fn http_in_the_clear_inside_a_tunnel_is_captured() {
 
 #[test]
 fn the_url_shows_the_host_that_the_client_meant() {
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("127.0.0.1"), "api.example.test");
-    link.ask("GET /a HTTP/1.1\r\nHost: API.Example.Test\r\n\r\n");
-    link.ask(format!("GET /b HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("other.test")));
-    link.ask("GET /c HTTP/1.1\r\nhost: api.example.test:443\r\n\r\n");
-    drop(link);
+    let mut connection = capture.tls(&origin.at("127.0.0.1"), "api.example.test");
+    connection.request("GET /a HTTP/1.1\r\nHost: API.Example.Test\r\n\r\n");
+    connection.request(format!("GET /b HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("other.test")));
+    connection.request("GET /c HTTP/1.1\r\nhost: api.example.test:443\r\n\r\n");
+    drop(connection);
     let outcome = capture.stop();
     let port = origin.port();
     assert_eq!(
@@ -162,9 +162,9 @@ fn a_target_that_is_no_authority_gets_400() {
         "",
     ];
     for target in targets {
-        let mut link = capture.dial();
-        link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
-        let answer = link.response();
+        let mut connection = capture.dial();
+        connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let answer = connection.response();
         assert_eq!(answer.status, 400, "{target:?}: {}", answer.head);
     }
     let outcome = capture.stop();
@@ -173,7 +173,7 @@ fn a_target_that_is_no_authority_gets_400() {
 
 #[test]
 fn what_is_no_proxy_request_gets_400_and_does_no_harm() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     for request in [
         "\0\0\0\0\r\n\r\n",
@@ -181,81 +181,81 @@ fn what_is_no_proxy_request_gets_400_and_does_no_harm() {
         "GET http://[::1/ HTTP/1.1\r\n\r\n",
         "GET ftp://localhost/ HTTP/1.1\r\n\r\n",
     ] {
-        let mut link = capture.dial();
-        link.send(request);
-        let (bytes, _) = link.the_rest();
+        let mut connection = capture.dial();
+        connection.send(request);
+        let (bytes, _) = connection.read_to_end();
         let text = String::from_utf8_lossy(&bytes);
         assert!(text.starts_with("HTTP/1.1 400 ") || text.is_empty(), "{request:?}: {text}");
     }
-    let mut link = capture.connect(&origin.at("localhost"));
-    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
+    let mut connection = capture.connect(&origin.at("localhost"));
+    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
 }
 
 #[test]
 fn a_head_that_never_ends_is_refused() {
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let line = format!("X-Long: {}\r\n", "x".repeat(8 * 1024));
-    link.send("CONNECT localhost:1 HTTP/1.1\r\n");
+    connection.send("CONNECT localhost:1 HTTP/1.1\r\n");
     // Past any limit: the proxy stops listening at some point, so that sending may fail.
     for _ in 0..1024 {
-        if link.writer.try_send(line.as_bytes()).is_err() {
+        if connection.writer.try_send(line.as_bytes()).is_err() {
             break;
         }
     }
-    let (bytes, _) = link.the_rest();
+    let (bytes, _) = connection.read_to_end();
     let text = String::from_utf8_lossy(&bytes);
     assert!(bytes.is_empty() || text.starts_with("HTTP/1.1 4"), "{text}");
 }
 
 #[test]
 fn what_follows_connect_in_the_same_segment_is_not_lost() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let target = origin.at("127.0.0.1");
-    link.send(format!(
+    connection.send(format!(
         "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\nGET /now HTTP/1.1\r\nHost: {target}\r\n\r\n"
     ));
-    assert!(link.head().starts_with("HTTP/1.1 200 "));
-    assert_eq!(link.response().text(), "hello");
-    drop(link);
+    assert!(connection.head().starts_with("HTTP/1.1 200 "));
+    assert_eq!(connection.response().text(), "hello");
+    drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().url(), format!("http://{target}/now"));
 }
 
 #[test]
 fn a_head_may_come_in_pieces() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     for byte in
         format!("CONNECT {} HTTP/1.1\r\nHost: x\r\nProxy-Connection: keep-alive\r\n\r\n", origin.at("localhost"))
             .bytes()
     {
-        link.send([byte]);
+        connection.send([byte]);
     }
-    assert!(link.head().starts_with("HTTP/1.1 200 "));
+    assert!(connection.head().starts_with("HTTP/1.1 200 "));
     for byte in b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n" {
-        link.send([*byte]);
+        connection.send([*byte]);
     }
-    assert_eq!(link.response().text(), "hello");
-    drop(link);
+    assert_eq!(connection.response().text(), "hello");
+    drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().text(), "hello");
 }
 
 #[test]
 fn clients_that_come_and_go_are_nothing() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     drop(capture.dial());
     capture.dial().reset();
     drop(capture.connect(&origin.at("localhost")));
     capture.connect(&origin.at("localhost")).reset();
-    let mut link = capture.connect(&origin.at("localhost"));
-    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
-    drop(link);
+    let mut connection = capture.connect(&origin.at("localhost"));
+    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
+    drop(connection);
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     outcome.bundle().only_trace();
     let internal = |reason: &Reason| *reason == Reason::Internal;
     assert!(!outcome.summary.uncaptured.iter().any(|u| internal(&u.reason)), "{:?}", outcome.summary.uncaptured);
@@ -263,15 +263,16 @@ fn clients_that_come_and_go_are_nothing() {
 
 #[test]
 fn many_connections_at_once() {
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     std::thread::scope(|scope| {
         for client in 0..8 {
             let (capture, origin) = (&capture, &origin);
             scope.spawn(move || {
                 for round in 0..4 {
-                    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-                    let answer = link.ask(format!("GET /{client}/{round} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+                    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+                    let answer =
+                        connection.request(format!("GET /{client}/{round} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
                     assert_eq!(answer.text(), "hello");
                 }
             });
@@ -289,12 +290,12 @@ fn many_connections_at_once() {
 #[test]
 fn empty_lines_without_end_are_refused() {
     let capture = Capture::start();
-    let mut link = capture.dial();
-    let mut writer = link.writer.clone();
+    let mut connection = capture.dial();
+    let mut writer = connection.writer.clone();
     // More than a head may have; the rest meets a connection that is over.
     let flood = std::thread::spawn(move || while writer.try_send("\r\n".repeat(8192).as_bytes()).is_ok() {});
-    assert!(link.head().starts_with("HTTP/1.1 431 "));
-    drop(link);
+    assert!(connection.head().starts_with("HTTP/1.1 431 "));
+    drop(connection);
     flood.join().unwrap();
     assert!(capture.stop().bundle().traces.is_empty());
 }

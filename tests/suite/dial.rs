@@ -11,7 +11,7 @@ fn refusing() -> u16 {
 }
 
 #[track_caller]
-fn assert_told(answer: &crate::support::link::Response, host: &str) {
+fn assert_told(answer: &crate::support::connection::Response, host: &str) {
     assert_eq!(answer.status, 502, "{}", answer.head);
     let text = answer.text();
     assert!(text.contains(host) && text.contains(' ') && !text.contains("Os {"), "a plain sentence: {text}");
@@ -21,10 +21,10 @@ fn assert_told(answer: &crate::support::link::Response, host: &str) {
 fn connect_to_a_port_that_refuses() {
     let capture = Capture::start();
     let target = format!("127.0.0.1:{}", refusing());
-    let mut link = capture.dial();
-    let answer = link.ask(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    let mut connection = capture.dial();
+    let answer = connection.request(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
     assert_told(&answer, "127.0.0.1");
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     outcome.assert_uncaptured(&target, 1, |reason| matches!(reason, Reason::Unreachable(_)));
     assert!(outcome.bundle().traces.is_empty(), "our own errors are not recorded");
@@ -32,18 +32,18 @@ fn connect_to_a_port_that_refuses() {
 
 #[test]
 fn a_plain_request_to_a_port_that_refuses() {
-    let origin = Origin::plain_answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let origin = Origin::plain_responding("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let capture = Capture::start();
     let target = format!("127.0.0.1:{}", refusing());
-    let mut link = capture.dial();
-    let answer = link.ask(format!("GET http://{target}/ HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    let mut connection = capture.dial();
+    let answer = connection.request(format!("GET http://{target}/ HTTP/1.1\r\nHost: {target}\r\n\r\n"));
     assert_told(&answer, "127.0.0.1");
     // The client is not punished for it.
     if answer.header("connection") != Some("close") {
         let host = origin.at("127.0.0.1");
-        assert_eq!(link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "ok");
+        assert_eq!(connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "ok");
     }
-    drop(link);
+    drop(connection);
     capture.stop().assert_uncaptured(&target, 1, |reason| matches!(reason, Reason::Unreachable(_)));
 }
 
@@ -56,9 +56,9 @@ fn a_name_that_does_not_exist() {
         "GET http://no.such.name.invalid/ HTTP/1.1\r\nHost: no.such.name.invalid\r\n\r\n",
     ] {
         let begin = now();
-        let mut link = capture.dial();
-        link.reader.patience(Duration::from_secs(60));
-        assert_told(&link.ask(request), "no.such.name.invalid");
+        let mut connection = capture.dial();
+        connection.reader.set_read_timeout(Duration::from_secs(60));
+        assert_told(&connection.request(request), "no.such.name.invalid");
         assert!(now() - begin < Duration::from_secs(45), "resolving has a deadline");
     }
     let outcome = capture.stop();
@@ -70,18 +70,18 @@ fn a_name_that_does_not_exist() {
 #[test]
 fn a_dead_ipv6_costs_little() {
     // `localhost` is ::1 and 127.0.0.1 on most machines; the origin listens on the second only.
-    let origin = Origin::plain_answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let origin = Origin::plain_responding("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let capture = Capture::start();
     let begin = now();
-    let mut link = capture.connect(&origin.at("localhost"));
-    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    let mut connection = capture.connect(&origin.at("localhost"));
+    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
     assert!(now() - begin < Duration::from_secs(3), "{:?}", now() - begin);
 }
 
 #[test]
 fn stopping_does_not_wait_for_a_name_to_resolve() {
     let capture = Capture::start();
-    let mut link = capture.dial();
-    link.send("CONNECT no.such.name.invalid:443 HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut connection = capture.dial();
+    connection.send("CONNECT no.such.name.invalid:443 HTTP/1.1\r\nHost: x\r\n\r\n");
     capture.stop();
 }

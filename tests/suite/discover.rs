@@ -1,24 +1,24 @@
 //! `spectral capture discover`: passes all traffic through, shows each new domain, and prints a table of them at the end.
 
 use crate::support::cli::Spectral;
-use crate::support::{Link, Origin, TempDir, TestCa, TlsClient};
+use crate::support::{Connection, Origin, TempDir, TestCa, TlsClient};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Sends a request over TLS with the server name `name`, which verifies the origin's own certificate.
 fn visit(running: &Spectral, origin: &Origin, name: &str) {
-    let mut link = Link::to(running.addr);
+    let mut connection = Connection::to(running.addr);
     let target = origin.at("127.0.0.1");
-    link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    assert!(link.head().starts_with("HTTP/1.1 200 "));
-    TlsClient::new(name, vec![TestCa::trusted().der()]).start(&mut link).unwrap();
-    assert_eq!(link.ask(format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n")).text(), "ok");
+    connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    assert!(connection.head().starts_with("HTTP/1.1 200 "));
+    TlsClient::new(name, vec![TestCa::trusted().der()]).start(&mut connection).unwrap();
+    assert_eq!(connection.request(format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n")).text(), "ok");
 }
 
 #[test]
 fn domains_are_shown_as_they_appear_and_the_table_is_printed_to_stdout() {
     let dir = TempDir::new();
-    let origin = Origin::tls_answering(OK);
+    let origin = Origin::tls_responding(OK);
     let running = Spectral::discover(&dir, &[]);
     visit(&running, &origin, "other.test");
     running.line("other.test");
@@ -26,44 +26,44 @@ fn domains_are_shown_as_they_appear_and_the_table_is_printed_to_stdout() {
         visit(&running, &origin, "api.example.test");
     }
     running.line("api.example.test");
-    let said = running.interrupt();
-    assert_eq!(said.code, Some(0), "{}", said.err);
-    let table = said.text();
+    let output = running.interrupt();
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    let table = output.text();
     let rows: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["Connections", "Requests", "Sent", "Received", "Domain"], "{table}");
     let ends: Vec<_> = rows[1..].iter().map(|row| (row[0], *row.last().unwrap())).collect();
     assert_eq!(ends, [("3", "api.example.test"), ("1", "other.test")], "most connections first");
-    assert!(said.err.contains("  spectral capture proxy -d api.example.test -d other.test"), "{}", said.err);
-    assert!(!said.err.contains("Connections"), "the table is a result, not a message: {}", said.err);
+    assert!(output.err.contains("  spectral capture proxy -d api.example.test -d other.test"), "{}", output.err);
+    assert!(!output.err.contains("Connections"), "the table is a result, not a message: {}", output.err);
     assert_eq!(dir.names(), Vec::<String>::new(), "nothing is written, no CA is created");
 }
 
 #[test]
 fn the_table_is_printed_even_if_quiet() {
     let dir = TempDir::new();
-    let origin = Origin::tls_answering(OK);
+    let origin = Origin::tls_responding(OK);
     let running = Spectral::discover(&dir, &["-q"]);
     visit(&running, &origin, "api.example.test");
     let addr = running.addr;
-    let said = running.interrupt();
-    assert_eq!(said.err.trim_end(), addr.to_string());
-    assert!(said.text().contains("api.example.test"), "{}", said.text());
+    let output = running.interrupt();
+    assert_eq!(output.err.trim_end(), addr.to_string());
+    assert!(output.text().contains("api.example.test"), "{}", output.text());
 }
 
 #[test]
 fn json_has_a_line_for_each_domain() {
     let dir = TempDir::new();
-    let (origin, plain) = (Origin::tls_answering(OK), Origin::plain_answering(OK));
+    let (origin, plain) = (Origin::tls_responding(OK), Origin::plain_responding(OK));
     let running = Spectral::discover(&dir, &["--json"]);
     visit(&running, &origin, "api.example.test");
     // Without a server name: an IP address cannot be one (RFC 6066 section 3).
     visit(&running, &origin, "127.0.0.1");
     for _ in 0..2 {
         let host = plain.at("localhost");
-        Link::to(running.addr).ask(format!("GET http://{host}/x HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        Connection::to(running.addr).request(format!("GET http://{host}/x HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     }
-    let said = running.interrupt();
-    let lines: Vec<serde_json::Value> = said.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let output = running.interrupt();
+    let lines: Vec<serde_json::Value> = output.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let domain = |name: &str| lines.iter().find(|line| line["domain"] == name).unwrap_or_else(|| panic!("{lines:?}"));
     let bytes =
         |name: &str| [&domain(name)["bytes_sent"], &domain(name)["bytes_received"]].map(|n| n.as_u64().unwrap());
@@ -77,16 +77,16 @@ fn json_has_a_line_for_each_domain() {
     assert!(bytes("localhost")[0] > 50 && bytes("api.example.test").iter().all(|n| *n > 200), "{lines:?}");
     assert_eq!(lines.len(), 3);
     assert!(
-        said.err.contains("Discovering domains on ") && !said.err.contains("spectral capture proxy"),
+        output.err.contains("Discovering domains on ") && !output.err.contains("spectral capture proxy"),
         "{}",
-        said.err
+        output.err
     );
 }
 
 #[test]
 fn a_domain_from_connect_only_is_marked() {
     let dir = TempDir::new();
-    let origin = Origin::tls_answering(OK);
+    let origin = Origin::tls_responding(OK);
     let running = Spectral::discover(&dir, &[]);
     visit(&running, &origin, "127.0.0.1");
     visit(&running, &origin, "api.example.test");
@@ -99,8 +99,8 @@ fn a_domain_from_connect_only_is_marked() {
 #[test]
 fn without_domains_there_is_a_hint_and_no_table() {
     let dir = TempDir::new();
-    let said = Spectral::discover(&dir, &[]).interrupt();
-    assert_eq!(said.code, Some(0), "{}", said.err);
-    assert_eq!(said.text(), "");
-    assert!(said.err.contains("No domains were seen.") && !said.err.contains("-d "), "{}", said.err);
+    let output = Spectral::discover(&dir, &[]).interrupt();
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    assert_eq!(output.text(), "");
+    assert!(output.err.contains("No domains were seen.") && !output.err.contains("-d "), "{}", output.err);
 }

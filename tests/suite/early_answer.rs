@@ -1,15 +1,15 @@
 //! An answer may come while the request is still being sent; an upload that nobody takes any more must not bury it.
 
-use crate::support::{Capture, Gate, Link, Origin};
+use crate::support::{Capture, Connection, Gate, Origin};
 use std::thread;
 
 const TOO_LARGE: &str = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 8\r\n\r\ntoo much";
 
 /// Sends a request whose body never ends until it cannot; the answer is read meanwhile.
-fn upload(link: &mut Link, head: &str) -> crate::support::link::Response {
+fn upload(connection: &mut Connection, head: &str) -> crate::support::connection::Response {
     // Some of the body goes along with the head, so that it is known to have been sent.
-    link.send(format!("{head}begin"));
-    let mut writer = link.writer.clone();
+    connection.send(format!("{head}begin"));
+    let mut writer = connection.writer.clone();
     let sending = thread::spawn(move || {
         let piece = vec![b'x'; 64 * 1024];
         // 512 MiB: more than any buffers between here and there take.
@@ -19,7 +19,7 @@ fn upload(link: &mut Link, head: &str) -> crate::support::link::Response {
             }
         }
     });
-    let answer = link.response();
+    let answer = connection.response();
     // The origin is gone: sending ends soon, with an error or because the connection is reset.
     drop(sending);
     answer
@@ -29,20 +29,20 @@ fn upload(link: &mut Link, head: &str) -> crate::support::link::Response {
 fn a_413_during_an_upload_that_goes_on() {
     let read = Gate::default();
     let wait = read.clone();
-    let script = move |mut link: Link| {
-        link.head();
-        link.send(TOO_LARGE);
+    let script = move |mut connection: Connection| {
+        connection.head();
+        connection.send(TOO_LARGE);
         wait.pass();
-        link.reset();
+        connection.reset();
     };
     let origin = Origin::tls(script);
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    let answer = upload(&mut link, "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let answer = upload(&mut connection, "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n");
     assert_eq!((answer.status, answer.text()), (413, "too much".to_owned()));
     read.open();
-    link.reset();
-    capture.exchanges(1);
+    connection.reset();
+    capture.wait_for_exchanges(1);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.text().as_str()), (413, "too much"));
@@ -53,28 +53,28 @@ fn a_413_during_an_upload_that_goes_on() {
 fn a_413_from_an_origin_that_slams_the_door() {
     for plain in [false, true] {
         // The origin closes over unread bytes, so that it answers our next write with a reset.
-        let slam = |mut link: Link| {
-            link.head();
-            link.send(TOO_LARGE);
-            link.cut();
+        let slam = |mut connection: Connection| {
+            connection.head();
+            connection.send(TOO_LARGE);
+            connection.close_abruptly();
         };
         let (origin, head);
         let capture = Capture::start();
-        let mut link;
+        let mut connection;
         if plain {
             origin = Origin::plain(slam);
             let host = origin.at("127.0.0.1");
             head = format!("POST http://{host}/up HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99999999999\r\n\r\n");
-            link = capture.dial();
+            connection = capture.dial();
         } else {
             origin = Origin::tls(slam);
             head = "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n".to_owned();
-            link = capture.tls(&origin.at("localhost"), "localhost");
+            connection = capture.tls(&origin.at("localhost"), "localhost");
         }
-        let answer = upload(&mut link, &head);
+        let answer = upload(&mut connection, &head);
         assert_eq!((answer.status, answer.text()), (413, "too much".to_owned()), "plain: {plain}");
-        link.reset();
-        capture.exchanges(1);
+        connection.reset();
+        capture.wait_for_exchanges(1);
         assert_eq!(capture.stop().bundle().only_trace().status(), 413);
     }
 }
@@ -82,32 +82,33 @@ fn a_413_from_an_origin_that_slams_the_door() {
 #[test]
 fn an_early_answer_does_not_cut_the_request_short() {
     for plain in [false, true] {
-        let script = |mut link: Link| {
-            link.head();
-            link.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly");
-            link.until(b"the end");
-            link.head();
-            link.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext");
+        let script = |mut connection: Connection| {
+            connection.head();
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly");
+            connection.until(b"the end");
+            connection.head();
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext");
         };
         let capture = Capture::start();
         let (origin, prefix);
-        let mut link;
+        let mut connection;
         if plain {
             origin = Origin::plain(script);
             prefix = format!("http://{}", origin.at("127.0.0.1"));
-            link = capture.dial();
+            connection = capture.dial();
         } else {
             origin = Origin::tls(script);
             prefix = String::new();
-            link = capture.tls(&origin.at("localhost"), "localhost");
+            connection = capture.tls(&origin.at("localhost"), "localhost");
         }
         let host = origin.at(if plain { "127.0.0.1" } else { "localhost" });
-        let answer = link.ask(format!("POST {prefix}/a HTTP/1.1\r\nHost: {host}\r\nContent-Length: 12\r\n\r\nbegin"));
+        let answer =
+            connection.request(format!("POST {prefix}/a HTTP/1.1\r\nHost: {host}\r\nContent-Length: 12\r\n\r\nbegin"));
         assert_eq!(answer.text(), "early");
-        link.send("the end");
-        let answer = link.ask(format!("GET {prefix}/b HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        connection.send("the end");
+        let answer = connection.request(format!("GET {prefix}/b HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(answer.text(), "next", "plain: {plain}");
-        drop(link);
+        drop(connection);
         let outcome = capture.stop();
         assert_eq!(outcome.bundle().trace("/a").request_body, b"beginthe end");
         assert_eq!(outcome.bundle().trace("/b").text(), "next");

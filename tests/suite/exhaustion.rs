@@ -3,7 +3,7 @@
 
 use crate::support::cli::{Spectral, shell};
 use crate::support::peers::{self, peer};
-use crate::support::{Link, Origin, PATIENCE, Subject, TempDir, next_request};
+use crate::support::{Connection, Origin, ProxyProcess, TIMEOUT, TempDir, next_request};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -12,23 +12,23 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const MIB: usize = 1 << 20;
 
 /// Answers a request with its own body.
-fn echo(mut link: Link) {
-    while let Some((_, body)) = next_request(&mut link) {
-        link.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
-        link.send(body);
+fn echo(mut connection: Connection) {
+    while let Some((_, body)) = next_request(&mut connection) {
+        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
+        connection.send(body);
     }
 }
 
 /// One exchange on a tunnel.
 #[track_caller]
-fn exchange(link: &mut Link, path: &str) {
-    assert_eq!(link.ask(format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).status, 200);
+fn exchange(connection: &mut Connection, path: &str) {
+    assert_eq!(connection.request(format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).status, 200);
 }
 
 /// From here on, it may have `most` descriptors open.
 #[track_caller]
-fn limit(prlimit: &Path, subject: &Subject, most: usize) {
-    let pid = subject.running.pid().to_string();
+fn limit(prlimit: &Path, proxy: &ProxyProcess, most: usize) {
+    let pid = proxy.running.pid().to_string();
     peers::run(Command::new(prlimit).args(["--pid", &pid, &format!("--nofile={most}:1000")])).ok();
 }
 
@@ -39,44 +39,44 @@ fn lines_with(running: &Spectral, part: &str) -> usize {
 
 #[test]
 fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
-    let origin = Origin::plain_answering(OK);
-    let subject = Subject::after("ulimit -Sn 64");
-    let mut links: Vec<_> = (0..80).map(|_| subject.connect(&origin.at("127.0.0.1"))).collect();
-    for (number, link) in links.iter_mut().enumerate() {
-        exchange(link, &number.to_string());
+    let origin = Origin::plain_responding(OK);
+    let proxy = ProxyProcess::after("ulimit -Sn 64");
+    let mut links: Vec<_> = (0..80).map(|_| proxy.connect(&origin.at("127.0.0.1"))).collect();
+    for (number, connection) in links.iter_mut().enumerate() {
+        exchange(connection, &number.to_string());
     }
-    assert!(subject.running.held().is_none_or(|held| held.descriptors > 160), "{:?}", subject.running.held());
+    assert!(proxy.running.resources().is_none_or(|held| held.descriptors > 160), "{:?}", proxy.running.resources());
     drop(links);
-    assert_eq!(subject.end().0.traces.len(), 80);
+    assert_eq!(proxy.end().0.traces.len(), 80);
 }
 
 #[test]
 fn past_the_limit_of_descriptors_clients_wait_and_the_others_do_not_notice() {
     let origin = Origin::plain(echo);
-    let subject = Subject::after("ulimit -n 40");
-    let mut served: Vec<_> = (0..3).map(|_| subject.connect(&origin.at("localhost"))).collect();
-    let mut waiting: Vec<_> = (0..20).map(|_| subject.ask(&origin.at("localhost"))).collect();
-    let said = subject.running.line("new connections wait until others end");
-    assert!(said.contains("the limit of 40 open files (ulimit -n) is enough for "), "{said}");
+    let proxy = ProxyProcess::after("ulimit -n 40");
+    let mut served: Vec<_> = (0..3).map(|_| proxy.connect(&origin.at("localhost"))).collect();
+    let mut waiting: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.at("localhost"))).collect();
+    let output = proxy.running.line("new connections wait until others end");
+    assert!(output.contains("the limit of 40 open files (ulimit -n) is enough for "), "{output}");
     // They still have what it takes: here a new file each way, for bodies too large for memory.
     let body = vec![b'x'; MIB];
-    for link in &mut served {
-        link.send(format!("POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MIB}\r\n\r\n"));
-        link.send(&body);
-        assert_eq!(link.response().body.len(), MIB);
+    for connection in &mut served {
+        connection.send(format!("POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MIB}\r\n\r\n"));
+        connection.send(&body);
+        assert_eq!(connection.response().body.len(), MIB);
     }
     assert!((3..10).contains(&origin.connections()), "{} were let in", origin.connections());
     drop(served);
-    for mut link in waiting.drain(..) {
-        assert!(link.head().starts_with("HTTP/1.1 200 "));
+    for mut connection in waiting.drain(..) {
+        assert!(connection.head().starts_with("HTTP/1.1 200 "));
         // The next one has its turn when this one is done.
-        exchange(&mut link, "late");
+        exchange(&mut connection, "late");
     }
-    assert_eq!(lines_with(&subject.running, "new connections wait until others end"), 1);
-    let (bundle, said) = subject.end();
-    assert_eq!(bundle.traces.len(), 23, "{}", said.err);
+    assert_eq!(lines_with(&proxy.running, "new connections wait until others end"), 1);
+    let (bundle, output) = proxy.end();
+    assert_eq!(bundle.traces.len(), 23, "{}", output.err);
     let large = bundle.traces.iter().filter(|t| t.request_body.len() == MIB && t.response_body.len() == MIB);
-    assert_eq!(large.count(), 3, "{}", said.err);
+    assert_eq!(large.count(), 3, "{}", output.err);
 }
 
 #[test]
@@ -85,68 +85,68 @@ fn descriptors_that_were_open_before_are_reckoned_with() {
     let Some(bash) = peer("bash") else { return };
     let inherit: String = (10..34).map(|number| format!("exec {number}</dev/null; ")).collect();
     let dir = TempDir::new();
-    let subject = Subject::over(Spectral::start(shell(bash, &dir, &format!("{inherit} ulimit -n 40"))), dir);
-    let origin = Origin::plain_answering(OK);
+    let proxy = ProxyProcess::over(Spectral::start(shell(bash, &dir, &format!("{inherit} ulimit -n 40"))), dir);
+    let origin = Origin::plain_responding(OK);
     // Let in all at once, they would hold what is left and wait for each other.
-    let links: Vec<_> = (0..6).map(|_| subject.ask(&origin.at("127.0.0.1"))).collect();
-    for mut link in links {
-        assert!(link.head().starts_with("HTTP/1.1 200 "));
-        exchange(&mut link, "turn");
+    let links: Vec<_> = (0..6).map(|_| proxy.send_connect(&origin.at("127.0.0.1"))).collect();
+    for mut connection in links {
+        assert!(connection.head().starts_with("HTTP/1.1 200 "));
+        exchange(&mut connection, "turn");
     }
-    assert_eq!(subject.end().0.traces.len(), 6);
+    assert_eq!(proxy.end().0.traces.len(), 6);
 }
 
 #[test]
 fn descriptors_that_are_gone_all_the_same_are_waited_for() {
     let Some(prlimit) = peer("prlimit") else { return };
-    let origin = Origin::plain_answering(OK);
-    let subject = Subject::start();
-    let mut served = subject.connect(&origin.at("127.0.0.1"));
+    let origin = Origin::plain_responding(OK);
+    let proxy = ProxyProcess::start();
+    let mut served = proxy.connect(&origin.at("127.0.0.1"));
     // Nobody foresaw that: not one more may be opened.
-    limit(&prlimit, &subject, 3);
-    let mut waiting = subject.ask(&origin.at("127.0.0.1"));
-    subject.running.line("cannot accept connections for now");
+    limit(&prlimit, &proxy, 3);
+    let mut waiting = proxy.send_connect(&origin.at("127.0.0.1"));
+    proxy.running.line("cannot accept connections for now");
     exchange(&mut served, "goes-on");
-    limit(&prlimit, &subject, 1000);
+    limit(&prlimit, &proxy, 1000);
     assert!(waiting.head().starts_with("HTTP/1.1 200 "));
     exchange(&mut waiting, "late");
     drop((served, waiting));
-    assert_eq!(lines_with(&subject.running, "for now"), 1);
-    assert_eq!(subject.end().0.traces.len(), 2);
+    assert_eq!(lines_with(&proxy.running, "for now"), 1);
+    assert_eq!(proxy.end().0.traces.len(), 2);
 }
 
 #[test]
 fn a_body_that_finds_no_descriptor_passes_and_is_not_cut_off_in_silence() {
     let Some(prlimit) = peer("prlimit") else { return };
     let origin = Origin::plain(echo);
-    let subject = Subject::start();
-    let mut link = subject.connect(&origin.at("127.0.0.1"));
-    limit(&prlimit, &subject, 3);
-    link.send(format!("POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MIB}\r\n\r\n"));
-    link.send(vec![b'x'; MIB]);
-    assert_eq!(link.response().body.len(), MIB);
-    limit(&prlimit, &subject, 1000);
-    drop(link);
-    let (bundle, said) = subject.end_perhaps_incomplete();
+    let proxy = ProxyProcess::start();
+    let mut connection = proxy.connect(&origin.at("127.0.0.1"));
+    limit(&prlimit, &proxy, 3);
+    connection.send(format!("POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MIB}\r\n\r\n"));
+    connection.send(vec![b'x'; MIB]);
+    assert_eq!(connection.response().body.len(), MIB);
+    limit(&prlimit, &proxy, 1000);
+    drop(connection);
+    let (bundle, output) = proxy.end_with_losses();
     let kept = bundle.only_trace().response_body.len();
-    let is_told = said.err.contains("truncated in the bundle") && said.code == Some(1);
-    assert!(kept == MIB && said.code == Some(0) || is_told, "{kept} bytes; {}", said.err);
+    let is_told = output.err.contains("truncated in the bundle") && output.code == Some(1);
+    assert!(kept == MIB && output.code == Some(0) || is_told, "{kept} bytes; {}", output.err);
 }
 
 #[test]
 fn past_the_limit_of_threads_clients_wait_and_the_others_do_not_notice() {
-    let Some(subject) = Subject::with_threads(14, 1_234_567) else { return };
+    let Some(proxy) = ProxyProcess::with_threads(14, 1_234_567) else { return };
     let origin = Origin::plain(echo);
     // By name: that takes another thread for a moment, where one is to be had.
-    let mut links: Vec<_> = (0..20).map(|_| subject.ask(&origin.at("localhost"))).collect();
-    subject.running.line("no thread is available");
-    links[19].reader.patience(Duration::from_millis(1));
-    assert!(!links[19].reader.begins(), "there are threads for all");
-    links[19].reader.patience(PATIENCE);
-    for mut link in links {
-        assert!(link.head().starts_with("HTTP/1.1 200 "));
-        exchange(&mut link, "turn");
+    let mut links: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.at("localhost"))).collect();
+    proxy.running.line("no thread is available");
+    links[19].reader.set_read_timeout(Duration::from_millis(1));
+    assert!(!links[19].reader.has_more(), "there are threads for all");
+    links[19].reader.set_read_timeout(TIMEOUT);
+    for mut connection in links {
+        assert!(connection.head().starts_with("HTTP/1.1 200 "));
+        exchange(&mut connection, "turn");
     }
-    assert_eq!(lines_with(&subject.running, "no thread is available"), 1);
-    assert_eq!(subject.end().0.traces.len(), 20);
+    assert_eq!(lines_with(&proxy.running, "no thread is available"), 1);
+    assert_eq!(proxy.end().0.traces.len(), 20);
 }

@@ -1,36 +1,36 @@
 //! `spectral capture export`: what others read, and what asks the same again.
 
 use crate::support::cli::{Spectral, spectral};
-use crate::support::link::header;
+use crate::support::connection::header;
 use crate::support::peers::{clean, har_validator, peer, python_with, run, script};
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Link, Origin, TempDir};
+use crate::support::{Connection, Origin, TempDir};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 /// A tunnel through `running` to `origin`, in which bytes pass as they are.
-fn tunnel(running: &Spectral, origin: &Origin) -> Link {
-    let mut link = Link::to(running.addr);
+fn tunnel(running: &Spectral, origin: &Origin) -> Connection {
+    let mut connection = Connection::to(running.addr);
     let target = origin.at("127.0.0.1");
-    link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    link.head();
-    link
+    connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    connection.head();
+    connection
 }
 
 /// Reads one request, with its length or in chunks, and answers with nothing.
-fn answer_with_nothing(mut link: Link) {
-    let head = link.head();
+fn answer_with_nothing(mut connection: Connection) {
+    let head = connection.head();
     if header(&head, "transfer-encoding").is_some() {
-        while !link.until(b"\r\n").starts_with(b"0\r\n") {}
-        link.until(b"\r\n");
+        while !connection.until(b"\r\n").starts_with(b"0\r\n") {}
+        connection.until(b"\r\n");
     } else if let Some(len) = header(&head, "content-length").filter(|_| !head.starts_with("HEAD")) {
-        link.exactly(len.parse().unwrap());
+        connection.read_exactly(len.parse().unwrap());
     }
-    link.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    link.finish();
-    link.the_rest();
+    connection.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    connection.finish();
+    connection.read_to_end();
 }
 
 /// Requests that a careless quotation breaks; `HOST` stands for the origin's own.
@@ -85,9 +85,9 @@ fn a_curl_command_asks_the_same_again() {
         })
         .collect();
     for request in &requests {
-        let mut link = tunnel(&running, &origin);
-        link.send(request);
-        link.the_rest();
+        let mut connection = tunnel(&running, &origin);
+        connection.send(request);
+        connection.read_to_end();
     }
     assert_eq!(running.interrupt().code, Some(0));
 
@@ -99,8 +99,8 @@ fn a_curl_command_asks_the_same_again() {
         // The origin's name is another where the Host field has one of its own.
         let script = script.replace("//other.example:", "//127.0.0.1:");
         let mut shell = Command::new("/bin/sh");
-        let said = run(shell.arg(dir.write("again.sh", &script)).current_dir(dir.path()).env("HOME", dir.path()));
-        assert_eq!(said.code, Some(0), "{script}\n{}", said.err);
+        let output = run(shell.arg(dir.write("again.sh", &script)).current_dir(dir.path()).env("HOME", dir.path()));
+        assert_eq!(output.code, Some(0), "{script}\n{}", output.err);
         let again = origin.received(requests.len() + index);
         let (sent, again) = (String::from_utf8_lossy(request), String::from_utf8_lossy(&again));
         assert!(sent == again, "{script}\n--- sent\n{sent}\n--- again\n{again}");
@@ -128,20 +128,20 @@ fn har_is_read_by_others() {
         format!("GET /redirect HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         format!("GET /silent HTTP/1.1\r\nHost: {host}\r\n\r\n"),
     ] {
-        let mut link = tunnel(&running, &origin);
-        link.send(request);
-        link.the_rest();
+        let mut connection = tunnel(&running, &origin);
+        connection.send(request);
+        connection.read_to_end();
     }
-    let mut link = tunnel(&running, &origin);
-    link.send(handshake("").0);
-    link.head();
-    link.send(frame(0x81, Some([1; 4]), b"hello"));
-    link.the_rest();
+    let mut connection = tunnel(&running, &origin);
+    connection.send(handshake("").0);
+    connection.head();
+    connection.send(frame(0x81, Some([1; 4]), b"hello"));
+    connection.read_to_end();
     assert_eq!(running.interrupt().code, Some(0));
 
     let args = ["capture", "export", "capture.zip", "--format", "har", "-o", "capture.har"];
-    let said = spectral(&dir, &args).ok();
-    assert_eq!((said.text(), said.err), (String::new(), String::new()));
+    let output = spectral(&dir, &args).ok();
+    assert_eq!((output.text(), output.err), (String::new(), String::new()));
     let file = dir.join("capture.har");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "it holds what was captured");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -176,11 +176,14 @@ fn har_is_read_by_others() {
         (&Value::from("websocket"), &Value::from(101))
     );
     let messages = socket["_webSocketMessages"].as_array().unwrap();
-    let said: Vec<_> = messages
+    let output: Vec<_> = messages
         .iter()
         .map(|m| (m["type"].as_str().unwrap(), m["opcode"].as_u64().unwrap(), m["data"].as_str().unwrap()))
         .collect();
-    assert_eq!(said, [("send", 1, "hello"), ("receive", 1, "hi"), ("receive", 2, "AAE="), ("receive", 8, "A+hieWU=")]);
+    assert_eq!(
+        output,
+        [("send", 1, "hello"), ("receive", 1, "hi"), ("receive", 2, "AAE="), ("receive", 8, "A+hieWU=")]
+    );
     assert!(messages[0]["time"].as_f64().unwrap() > 1_600_000_000.0, "in seconds");
 
     read_by_haralyzer(&dir);
@@ -197,27 +200,27 @@ fn valid_by_the_schema(har: &Path) {
 }
 
 /// Serves one request by its path.
-fn serve(mut link: Link) {
-    let head = link.head();
+fn serve(mut connection: Connection) {
+    let head = connection.head();
     let body = header(&head, "content-length").map_or(0, |len| len.parse().unwrap());
-    link.exactly(body);
+    connection.read_exactly(body);
     match head.split(' ').nth(1).unwrap() {
-        "/binary" => link.send(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 2\r\n\r\n\0\xff"),
-        "/redirect" => link.send("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"),
+        "/binary" => connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 2\r\n\r\n\0\xff"),
+        "/redirect" => connection.send("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"),
         "/silent" => {}
         "/raw" => {
-            link.send(handshake("").1);
-            link.exactly(frame(0x81, Some([1; 4]), b"hello").len());
-            link.send([frame(0x81, None, b"hi"), frame(0x82, None, b"\0\x01")].concat());
-            link.send(frame(0x88, None, b"\x03\xe8bye"));
+            connection.send(handshake("").1);
+            connection.read_exactly(frame(0x81, Some([1; 4]), b"hello").len());
+            connection.send([frame(0x81, None, b"hi"), frame(0x82, None, b"\0\x01")].concat());
+            connection.send(frame(0x88, None, b"\x03\xe8bye"));
         }
-        _ => link.send(
+        _ => connection.send(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\
              Set-Cookie: id=8; Path=/; Expires=Wed, 21 Oct 2015 07:28:00 GMT; Secure\r\n\r\n{\"answer\":42}",
         ),
     }
-    link.finish();
-    link.the_rest();
+    connection.finish();
+    connection.read_to_end();
 }
 
 /// Another's reader finds in `capture.har` what is in it.
@@ -243,8 +246,8 @@ assert entries[2].response.textEncoding == 'base64'
 assert entries[3].status == 302 and abs(sum(v for k, v in first.timings.items() if k != 'ssl' and v > 0) - first.time) <= 1
 print(len(entries))
 ";
-    let said = run(clean(Command::new(python).args(["-c", script]).current_dir(dir.path()))).ok();
-    assert_eq!(said.text().trim(), "6");
+    let output = run(clean(Command::new(python).args(["-c", script]).current_dir(dir.path()))).ok();
+    assert_eq!(output.text().trim(), "6");
 }
 
 #[test]

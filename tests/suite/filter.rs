@@ -8,17 +8,17 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 /// Whether TLS with `name` to 127.0.0.1 is captured.
 #[track_caller]
 fn captured(include: &[&str], exclude: &[&str], name: &str) -> bool {
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::with(|config| {
         config.include = patterns(include);
         config.exclude = patterns(exclude);
     });
     let mut client = TlsClient::new(name, capture.roots());
     client.roots.push(TestCa::trusted().der());
-    let mut link = capture.tls_with(&origin.at("127.0.0.1"), &client);
-    assert_eq!(link.ask(format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n")).text(), "hello");
-    let ours = link.peer_certificate() != *origin.certificate();
-    drop(link);
+    let mut connection = capture.tls_with(&origin.at("127.0.0.1"), &client);
+    assert_eq!(connection.request(format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n")).text(), "hello");
+    let ours = connection.peer_certificate() != *origin.certificate();
+    drop(connection);
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().traces.len(), usize::from(ours));
     let named = outcome.summary.uncaptured.iter().any(|u| u.reason == Reason::NotMatched);
@@ -55,27 +55,27 @@ fn what_is_excluded_is_excluded_whatever_is_included() {
 
 #[test]
 fn by_the_port() {
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     for (port, expected) in [(origin.port(), true), (443, false)] {
         let capture = Capture::with(|config| config.include = patterns(&[&format!("*:{port}")]));
         let mut client = TlsClient::new("localhost", capture.roots());
         client.roots.push(TestCa::trusted().der());
-        let mut link = capture.tls_with(&origin.at("localhost"), &client);
-        link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        drop(link);
+        let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+        connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        drop(connection);
         assert_eq!(capture.stop().bundle().traces.len(), usize::from(expected), "port {port}");
     }
 }
 
 #[test]
 fn plain_requests_are_filtered_too() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let host = origin.at("127.0.0.1");
     for (include, expected) in [("127.0.0.1", 1), ("localhost", 0), ("*.example.test", 0)] {
         let capture = Capture::with(|config| config.include = patterns(&[include]));
-        let mut link = capture.dial();
-        assert_eq!(link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "hello");
-        drop(link);
+        let mut connection = capture.dial();
+        assert_eq!(connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "hello");
+        drop(connection);
         let outcome = capture.stop();
         assert_eq!(outcome.bundle().traces.len(), expected, "{include}");
         if expected == 0 {
@@ -86,16 +86,16 @@ fn plain_requests_are_filtered_too() {
 
 #[test]
 fn one_client_connection_may_ask_for_both_kinds() {
-    let (wanted, unwanted) = (Origin::plain_answering(HELLO), Origin::plain_answering(HELLO));
+    let (wanted, unwanted) = (Origin::plain_responding(HELLO), Origin::plain_responding(HELLO));
     let include = wanted.at("127.0.0.1");
     let capture = Capture::with(|config| config.include = patterns(&[&include]));
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     for (origin, path) in [(&wanted, "/1"), (&unwanted, "/2"), (&wanted, "/3"), (&unwanted, "/4")] {
         let host = origin.at("127.0.0.1");
-        let answer = link.ask(format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let answer = connection.request(format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(answer.text(), "hello");
     }
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     let urls: Vec<_> = ["/1", "/3"].iter().map(|path| format!("http://{}{path}", wanted.at("127.0.0.1"))).collect();
     assert_eq!(outcome.bundle().urls(), urls);
@@ -103,28 +103,28 @@ fn one_client_connection_may_ask_for_both_kinds() {
 
 #[test]
 fn by_the_host_field_of_clear_http_in_a_tunnel() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     for (include, expected) in [("api.example.test", 1), ("127.0.0.1", 1), ("other.test", 0)] {
         let capture = Capture::with(|config| config.include = patterns(&[include]));
-        let mut link = capture.connect(&origin.at("127.0.0.1"));
-        assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: Api.Example.Test\r\n\r\n").text(), "hello");
-        drop(link);
+        let mut connection = capture.connect(&origin.at("127.0.0.1"));
+        assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: Api.Example.Test\r\n\r\n").text(), "hello");
+        drop(connection);
         assert_eq!(capture.stop().bundle().traces.len(), expected, "{include}");
     }
 }
 
 #[test]
 fn redirected_requests_by_their_host() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     for (include, expected) in [("localhost", 1), ("*.test", 0)] {
         let capture = Capture::with(|config| {
             config.transparent = true;
             config.include = patterns(&[include]);
         });
-        let mut link = capture.dial();
-        let answer = link.ask(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("localhost")));
+        let mut connection = capture.dial();
+        let answer = connection.request(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("localhost")));
         assert_eq!(answer.text(), "hello");
-        drop(link);
+        drop(connection);
         assert_eq!(capture.stop().bundle().traces.len(), expected, "{include}");
     }
 }

@@ -11,11 +11,11 @@ use std::io::Read;
 fn called(calls: &[&str]) -> Option<(String, Outcome, GrpcOrigin)> {
     let origin = GrpcOrigin::tls()?;
     let capture = Capture::start();
-    let said = origin.same(&capture, calls);
+    let output = origin.assert_same_as_direct(&capture, calls);
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
-    Some((said, outcome, origin))
+    Some((output, outcome, origin))
 }
 
 /// A response header's value.
@@ -25,10 +25,10 @@ fn header<'t>(trace: &'t crate::support::bundle::Trace, name: &str) -> Option<&'
 
 #[test]
 fn unary_with_metadata_and_status() {
-    let Some((said, outcome, origin)) = called(&["echo"]) else {
+    let Some((output, outcome, origin)) = called(&["echo"]) else {
         return;
     };
-    assert!(said.starts_with("echo b'hello' 5") && said.contains(r"('x-last-bin', b'\xfe\x00')"), "{said}");
+    assert!(output.starts_with("echo b'hello' 5") && output.contains(r"('x-last-bin', b'\xfe\x00')"), "{output}");
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.method(), trace.url(), trace.status()), ("POST", &*origin.url("Echo"), 200));
     assert_eq!(messages(&trace.request_body), [(false, &b"hello"[..])]);
@@ -55,10 +55,10 @@ fn unary_with_metadata_and_status() {
 
 #[test]
 fn messages_of_any_size() {
-    let Some((said, outcome, _)) = called(&["empty", "large"]) else {
+    let Some((output, outcome, _)) = called(&["empty", "large"]) else {
         return;
     };
-    assert!(said.contains("echo b'' 0 ") && said.contains(" 2097152 "), "{said}");
+    assert!(output.contains("echo b'' 0 ") && output.contains(" 2097152 "), "{output}");
     let [empty, large] = &outcome.bundle().traces[..] else {
         panic!("{:?}", outcome.bundle().urls());
     };
@@ -93,8 +93,8 @@ fn both_talk_and_each_waits_for_the_other() {
             return;
         };
         let capture = Capture::start();
-        let said = origin.same(&capture, &["talk"]);
-        assert!(said.contains("talk 51 b'you first' b'I heard word 49' StatusCode.OK"), "{said}");
+        let output = origin.assert_same_as_direct(&capture, &["talk"]);
+        assert!(output.contains("talk 51 b'you first' b'I heard word 49' StatusCode.OK"), "{output}");
         let outcome = capture.stop();
         assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
         let trace = outcome.bundle().only_trace();
@@ -107,13 +107,13 @@ fn both_talk_and_each_waits_for_the_other() {
 
 #[test]
 fn errors_with_and_without_a_message_before_them() {
-    let Some((said, outcome, _)) = called(&["fail", "fail_late", "missing"]) else {
+    let Some((output, outcome, _)) = called(&["fail", "fail_late", "missing"]) else {
         return;
     };
     for line in
         ["fail StatusCode.NOT_FOUND nothing here: ümläut", "fail_late [b'one'] StatusCode.RESOURCE_EXHAUSTED no more"]
     {
-        assert!(said.lines().any(|said| said == line), "{said}");
+        assert!(output.lines().any(|output| output == line), "{output}");
     }
     let [fail, late, missing] = &outcome.bundle().traces[..] else {
         panic!("{:?}", outcome.bundle().urls());
@@ -129,11 +129,11 @@ fn errors_with_and_without_a_message_before_them() {
 
 #[test]
 fn calls_that_the_client_gives_up() {
-    let Some((said, outcome, _)) = called(&["cancel", "deadline", "echo"]) else {
+    let Some((output, outcome, _)) = called(&["cancel", "deadline", "echo"]) else {
         return;
     };
-    assert!(said.contains("cancel b'wait' StatusCode.CANCELLED"), "{said}");
-    assert!(said.contains("deadline [b'wait'] StatusCode.DEADLINE_EXCEEDED"), "{said}");
+    assert!(output.contains("cancel b'wait' StatusCode.CANCELLED"), "{output}");
+    assert!(output.contains("deadline [b'wait'] StatusCode.DEADLINE_EXCEEDED"), "{output}");
     let given_up: Vec<_> = outcome.bundle().traces.iter().filter(|trace| trace.url().ends_with("/Wait")).collect();
     assert_eq!(given_up.len(), 2);
     for trace in given_up {
@@ -162,10 +162,10 @@ fn compressed_messages_are_stored_as_they_were_sent() {
 
 #[test]
 fn a_hundred_calls_at_once() {
-    let Some((said, outcome, _)) = called(&["at_once"]) else {
+    let Some((output, outcome, _)) = called(&["at_once"]) else {
         return;
     };
-    assert!(said.contains("at_once True"), "{said}");
+    assert!(output.contains("at_once True"), "{output}");
     let traces = &outcome.bundle().traces;
     assert_eq!(traces.len(), 100);
     for n in 0..100 {

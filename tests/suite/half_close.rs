@@ -1,12 +1,12 @@
 //! Half-close is one direction ending, not the connection.
 
-use crate::support::{Capture, Ending, Link, Origin, PATIENCE, patterns};
+use crate::support::{Capture, Connection, Ending, Origin, TIMEOUT, patterns};
 use std::sync::mpsc;
 
 /// Reads to the end, then sends back how much came and how it ended.
-fn answer_at_the_end(mut link: Link) {
-    let (bytes, ending) = link.the_rest();
-    link.send(format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{} bytes, {ending:?}", bytes.len()));
+fn answer_at_the_end(mut connection: Connection) {
+    let (bytes, ending) = connection.read_to_end();
+    connection.send(format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{} bytes, {ending:?}", bytes.len()));
 }
 
 const REQUEST: &str = "GET /half HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -17,14 +17,14 @@ fn the_client_ends_and_still_gets_its_answer() {
         let origin = if tls { Origin::tls(answer_at_the_end) } else { Origin::plain(answer_at_the_end) };
         let capture = Capture::start();
         let host = origin.at("localhost");
-        let mut link = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
-        link.send(REQUEST);
-        link.finish();
+        let mut connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
+        connection.send(REQUEST);
+        connection.finish();
         let expected = format!("{} bytes, Clean", REQUEST.len());
-        let answer = link.response();
+        let answer = connection.response();
         assert_eq!((answer.status, answer.text()), (200, expected.clone()));
-        assert_eq!(link.the_rest().1, Ending::Clean);
-        drop(link);
+        assert_eq!(connection.read_to_end().1, Ending::Clean);
+        drop(connection);
         let outcome = capture.stop();
         assert_eq!(outcome.bundle().only_trace().text(), expected);
     }
@@ -32,52 +32,52 @@ fn the_client_ends_and_still_gets_its_answer() {
 
 #[test]
 fn the_client_of_a_plain_request_ends_and_still_gets_its_answer() {
-    let origin = Origin::plain(|mut link| {
-        link.head();
+    let origin = Origin::plain(|mut connection| {
+        connection.head();
         // Whether the client's end is passed on at once is the proxy's business; the answer must come either way.
-        link.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     });
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let host = origin.at("127.0.0.1");
-    link.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    link.finish();
-    assert_eq!(link.response().text(), "ok");
+    connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    connection.finish();
+    assert_eq!(connection.response().text(), "ok");
 }
 
 #[test]
 fn the_client_ends_in_a_tunnel_that_passes_through() {
     let origin = Origin::plain(answer_at_the_end);
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
-    let mut link = capture.connect(&origin.at("localhost"));
-    link.send("\0anything");
-    link.finish();
-    assert!(link.response().text().ends_with("9 bytes, Clean"));
+    let mut connection = capture.connect(&origin.at("localhost"));
+    connection.send("\0anything");
+    connection.finish();
+    assert!(connection.response().text().ends_with("9 bytes, Clean"));
 }
 
 #[test]
 fn the_origin_ends_and_still_hears_the_client() {
     for tls in [true, false] {
         let (tell, told) = mpsc::channel();
-        let script = move |mut link: Link| {
-            link.head();
-            link.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nearly");
-            link.finish();
-            tell.send(link.the_rest()).unwrap();
+        let script = move |mut connection: Connection| {
+            connection.head();
+            connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nearly");
+            connection.finish();
+            tell.send(connection.read_to_end()).unwrap();
         };
         let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
         let capture = Capture::start();
         let host = origin.at("localhost");
-        let mut link = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
-        link.send("POST /half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n");
-        let (answer, ending) = link.the_rest();
+        let mut connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
+        connection.send("POST /half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n");
+        let (answer, ending) = connection.read_to_end();
         assert!(answer.ends_with(b"\r\n\r\nearly"));
         assert_eq!(ending, Ending::Clean);
-        link.send("0123456789");
-        link.finish();
-        let (rest, ending) = told.recv_timeout(PATIENCE).unwrap();
+        connection.send("0123456789");
+        connection.finish();
+        let (rest, ending) = told.recv_timeout(TIMEOUT).unwrap();
         assert_eq!((rest.as_slice(), ending), (&b"0123456789"[..], Ending::Clean), "TLS: {tls}");
-        drop(link);
+        drop(connection);
         let outcome = capture.stop();
         let trace = outcome.bundle().only_trace();
         assert_eq!((trace.text().as_str(), trace.request_body.as_slice()), ("early", &b"0123456789"[..]));

@@ -1,6 +1,8 @@
 //! TLS on both sides: what the origin is told of the client, and the client of the origin.
 
-use crate::support::{Capture, Link, ONLY_TLS12, ONLY_TLS13, Origin, PATIENCE, TlsSetup, answer_all, next_request};
+use crate::support::{
+    Capture, Connection, ONLY_TLS12, ONLY_TLS13, Origin, TIMEOUT, TlsSetup, next_request, respond_to_all,
+};
 use spectral_capture::Reason;
 use std::sync::mpsc;
 
@@ -13,13 +15,13 @@ type Report = (Option<String>, Option<String>);
 /// An origin that reports the SNI it was told and the protocol it chose, then answers.
 fn reporting(setup: TlsSetup) -> (Origin, mpsc::Receiver<Report>) {
     let (report, reported) = mpsc::channel();
-    let origin = Origin::tls_with(setup, move |link| {
-        let sni = link.tls(|tls| match tls {
+    let origin = Origin::tls_with(setup, move |connection| {
+        let sni = connection.tls(|tls| match tls {
             rustls::Connection::Server(server) => server.server_name().map(str::to_owned),
             rustls::Connection::Client(_) => None,
         });
-        report.send((sni, link.alpn())).unwrap();
-        answer_all(link, HELLO);
+        report.send((sni, connection.alpn())).unwrap();
+        respond_to_all(connection, HELLO);
     });
     (origin, reported)
 }
@@ -28,9 +30,9 @@ fn reporting(setup: TlsSetup) -> (Origin, mpsc::Receiver<Report>) {
 fn the_origin_hears_the_clients_own_name() {
     let (origin, reported) = reporting(TlsSetup::default());
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("127.0.0.1"), "a.b.example.test");
-    assert_eq!(link.ask(ASK).text(), "hello");
-    assert_eq!(reported.recv_timeout(PATIENCE).unwrap(), (Some("a.b.example.test".to_owned()), None));
+    let mut connection = capture.tls(&origin.at("127.0.0.1"), "a.b.example.test");
+    assert_eq!(connection.request(ASK).text(), "hello");
+    assert_eq!(reported.recv_timeout(TIMEOUT).unwrap(), (Some("a.b.example.test".to_owned()), None));
 }
 
 #[test]
@@ -41,9 +43,9 @@ fn without_sni_the_origin_hears_none_and_the_leaf_is_for_the_connect_host() {
     for (host, sni) in [("127.0.0.1", true), ("localhost", false)] {
         let mut client = capture.client(host);
         client.sni = sni;
-        let mut link = capture.tls_with(&origin.at(host), &client);
-        assert_eq!(link.ask(ASK).text(), "hello");
-        assert_eq!(reported.recv_timeout(PATIENCE).unwrap().0, None, "{host}");
+        let mut connection = capture.tls_with(&origin.at(host), &client);
+        assert_eq!(connection.request(ASK).text(), "hello");
+        assert_eq!(reported.recv_timeout(TIMEOUT).unwrap().0, None, "{host}");
     }
     assert_eq!(capture.stop().bundle().traces.len(), 2);
 }
@@ -63,11 +65,11 @@ fn the_client_gets_the_protocol_that_the_origin_chose() {
         let (origin, reported) = reporting(TlsSetup { alpn: taken, ..TlsSetup::default() });
         let capture = Capture::start();
         let client = capture.client("localhost").alpn(offered);
-        let mut link = capture.tls_with(&origin.at("localhost"), &client);
-        assert_eq!(link.ask(ASK).text(), "hello");
-        assert_eq!(reported.recv_timeout(PATIENCE).unwrap().1.as_deref(), agreed, "{offered:?} {taken:?}");
-        assert_eq!(link.alpn().as_deref(), agreed, "{offered:?} {taken:?}");
-        drop(link);
+        let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+        assert_eq!(connection.request(ASK).text(), "hello");
+        assert_eq!(reported.recv_timeout(TIMEOUT).unwrap().1.as_deref(), agreed, "{offered:?} {taken:?}");
+        assert_eq!(connection.alpn().as_deref(), agreed, "{offered:?} {taken:?}");
+        drop(connection);
         capture.stop().bundle().only_trace();
     }
 }
@@ -76,13 +78,15 @@ fn the_client_gets_the_protocol_that_the_origin_chose() {
 fn either_side_may_speak_either_version() {
     for versions in [ONLY_TLS12, ONLY_TLS13] {
         for client_speaks in [ONLY_TLS12, ONLY_TLS13] {
-            let origin = Origin::tls_with(TlsSetup { versions, ..TlsSetup::default() }, |link| answer_all(link, HELLO));
+            let origin = Origin::tls_with(TlsSetup { versions, ..TlsSetup::default() }, |connection| {
+                respond_to_all(connection, HELLO)
+            });
             let capture = Capture::start();
             let mut client = capture.client("localhost");
             client.versions = client_speaks;
-            let mut link = capture.tls_with(&origin.at("localhost"), &client);
-            assert_eq!(link.ask(ASK).text(), "hello");
-            drop(link);
+            let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+            assert_eq!(connection.request(ASK).text(), "hello");
+            drop(connection);
             capture.stop().bundle().only_trace();
         }
     }
@@ -91,14 +95,14 @@ fn either_side_may_speak_either_version() {
 #[test]
 fn a_request_in_the_handshakes_last_flight_is_served() {
     for versions in [ONLY_TLS12, ONLY_TLS13] {
-        let origin = Origin::tls_answering(HELLO);
+        let origin = Origin::tls_responding(HELLO);
         let capture = Capture::start();
         let mut client = capture.client("localhost");
         client.versions = versions;
         client.early = ASK.to_vec();
-        let mut link = capture.tls_with(&origin.at("localhost"), &client);
-        assert_eq!(link.response().text(), "hello");
-        drop(link);
+        let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+        assert_eq!(connection.response().text(), "hello");
+        drop(connection);
         capture.stop().bundle().only_trace();
     }
 }
@@ -106,16 +110,16 @@ fn a_request_in_the_handshakes_last_flight_is_served() {
 #[test]
 fn what_the_origin_says_with_its_handshake_reaches_the_client() {
     let setup = TlsSetup { early: b"220 ready when you are\r\n", ..TlsSetup::default() };
-    let origin = Origin::tls_with(setup, |mut link| {
-        assert_eq!(link.until(b"\n"), b"QUIT\n");
-        link.send("221 bye\r\n");
+    let origin = Origin::tls_with(setup, |mut connection| {
+        assert_eq!(connection.until(b"\n"), b"QUIT\n");
+        connection.send("221 bye\r\n");
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(link.until(b"\n"), b"220 ready when you are\r\n");
-    link.send("QUIT\n");
-    assert_eq!(link.until(b"\n"), b"221 bye\r\n");
-    drop(link);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(connection.until(b"\n"), b"220 ready when you are\r\n");
+    connection.send("QUIT\n");
+    assert_eq!(connection.until(b"\n"), b"221 bye\r\n");
+    drop(connection);
     // Nobody asked for it, so it is no exchange; that is said.
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty(), "{:?}", outcome.bundle().urls());
@@ -142,15 +146,15 @@ fn a_client_hello_may_come_in_pieces_of_any_kind() {
     fn both(hello: Vec<u8>) -> Vec<Vec<u8>> {
         many_records(hello).into_iter().flat_map(single_bytes).collect()
     }
-    for fly in [many_records, single_bytes, both] {
+    for split_hello in [many_records, single_bytes, both] {
         let (origin, reported) = reporting(TlsSetup::default());
         let capture = Capture::start();
         let mut client = capture.client("example.test");
-        client.fly = fly;
-        let mut link = capture.tls_with(&origin.at("127.0.0.1"), &client);
-        assert_eq!(link.ask(ASK).text(), "hello");
-        assert_eq!(reported.recv_timeout(PATIENCE).unwrap().0.as_deref(), Some("example.test"));
-        drop(link);
+        client.split_hello = split_hello;
+        let mut connection = capture.tls_with(&origin.at("127.0.0.1"), &client);
+        assert_eq!(connection.request(ASK).text(), "hello");
+        assert_eq!(reported.recv_timeout(TIMEOUT).unwrap().0.as_deref(), Some("example.test"));
+        drop(connection);
         capture.stop().bundle().only_trace();
     }
 }
@@ -165,26 +169,26 @@ fn a_client_hello_may_be_large() {
         client.alpn = (0..protocols).map(|number| format!("made-up-protocol-{number:06}")).collect();
         client.alpn.push("http/1.1".to_owned());
         assert!(client.hello().len() > protocols * 20);
-        let mut link = capture.tls_with(&origin.at("localhost"), &client);
-        assert_eq!(link.ask(ASK).text(), "hello");
-        drop(link);
+        let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+        assert_eq!(connection.request(ASK).text(), "hello");
+        drop(connection);
         capture.stop().bundle().only_trace();
     }
 }
 
 #[test]
 fn a_handshake_that_fails_is_ended_with_an_alert_not_with_silence() {
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.at("localhost"));
     // A ClientHello to answer, and then nonsense where the client's Finished should come.
-    link.writer.send_raw(&capture.client("localhost").hello()).unwrap();
-    let server_hello = link.exactly(5);
+    connection.writer.send_raw(&capture.client("localhost").hello()).unwrap();
+    let server_hello = connection.read_exactly(5);
     assert_eq!(server_hello[0], 22, "a handshake record");
-    link.writer.send_raw(&[22, 3, 3, 0, 4, 0xff, 0, 0, 0]).unwrap();
-    let (bytes, _) = link.the_rest();
+    connection.writer.send_raw(&[22, 3, 3, 0, 4, 0xff, 0, 0, 0]).unwrap();
+    let (bytes, _) = connection.read_to_end();
     assert!(contains_alert(&server_hello, &bytes), "{}", bytes.escape_ascii());
-    capture.stop().assert_no_trouble();
+    capture.stop().assert_no_warnings();
 }
 
 /// Whether the records after the first one's head have an alert among them, in the clear or (longer by then) encrypted.
@@ -202,15 +206,15 @@ fn contains_alert(head: &[u8], rest: &[u8]) -> bool {
 
 #[test]
 fn an_origin_that_cuts_the_handshake_off_is_left_to_the_client() {
-    let origin = Origin::plain(|mut link: Link| {
-        link.exactly(5);
-        link.cut();
+    let origin = Origin::plain(|mut connection: Connection| {
+        connection.read_exactly(5);
+        connection.close_abruptly();
     });
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    let error = capture.client("localhost").start(&mut link).unwrap_err();
+    let mut connection = capture.connect(&origin.at("localhost"));
+    let error = capture.client("localhost").start(&mut connection).unwrap_err();
     assert!(matches!(error, rustls::Error::General(_)), "{error:?}");
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
     assert!(
@@ -222,12 +226,12 @@ fn an_origin_that_cuts_the_handshake_off_is_left_to_the_client() {
 
 #[test]
 fn an_origin_may_close_while_the_client_is_idle() {
-    let origin = Origin::tls(|mut link| {
-        next_request(&mut link);
-        link.send(HELLO);
+    let origin = Origin::tls(|mut connection| {
+        next_request(&mut connection);
+        connection.send(HELLO);
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(link.ask(ASK).text(), "hello");
-    assert_eq!(link.the_rest(), (Vec::new(), crate::support::Ending::Clean));
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(connection.request(ASK).text(), "hello");
+    assert_eq!(connection.read_to_end(), (Vec::new(), crate::support::Ending::Clean));
 }

@@ -57,22 +57,22 @@ fn every_byte_arrives_over_tls() {
     for case in CASES {
         let (request, answer) = (latin1(case.request), latin1(case.answer));
         let (want, say) = (request.len(), answer.clone());
-        let origin = Origin::tls(move |mut link| {
-            link.exactly(want);
-            link.send(&say);
+        let origin = Origin::tls(move |mut connection| {
+            connection.read_exactly(want);
+            connection.send(&say);
         });
         let capture = Capture::start();
-        let mut link = capture.tls(&origin.at("localhost"), "localhost");
-        link.send(&request);
-        let got = link.exactly(answer.len());
+        let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+        connection.send(&request);
+        let got = connection.read_exactly(answer.len());
         assert_eq!(got.escape_ascii().to_string(), answer.escape_ascii().to_string(), "{}", case.name);
-        link.finish();
-        assert_eq!(link.the_rest().0, b"", "{}", case.name);
+        connection.finish();
+        assert_eq!(connection.read_to_end().0, b"", "{}", case.name);
         let received = origin.received(0);
         assert_eq!(received.escape_ascii().to_string(), request.escape_ascii().to_string(), "{}", case.name);
-        drop(link);
+        drop(connection);
         let outcome = capture.stop();
-        outcome.assert_no_trouble();
+        outcome.assert_no_warnings();
         assert_eq!(outcome.bundle().traces.len(), 1, "{}: {:?}", case.name, outcome.summary);
     }
 }
@@ -81,26 +81,26 @@ fn every_byte_arrives_over_tls() {
 fn every_byte_arrives_byte_by_byte() {
     let all: Vec<(Vec<u8>, Vec<u8>)> = CASES.iter().map(|case| (latin1(case.request), latin1(case.answer))).collect();
     let script = all.clone();
-    let origin = Origin::plain(move |mut link| {
+    let origin = Origin::plain(move |mut connection| {
         for (request, answer) in &script {
-            link.exactly(request.len());
+            connection.read_exactly(request.len());
             for byte in answer {
-                link.send([*byte]);
+                connection.send([*byte]);
             }
         }
     });
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.at("localhost"));
     let mut sent = Vec::new();
     for (request, answer) in &all {
         for byte in request {
-            link.send([*byte]);
+            connection.send([*byte]);
         }
         sent.extend_from_slice(request);
-        assert_eq!(&link.exactly(answer.len()), answer);
+        assert_eq!(&connection.read_exactly(answer.len()), answer);
     }
     assert_eq!(origin.received(0), sent);
-    drop(link);
+    drop(connection);
     assert_eq!(capture.stop().bundle().traces.len(), all.len());
 }
 
@@ -108,19 +108,19 @@ fn every_byte_arrives_byte_by_byte() {
 fn what_the_bundle_says_of_odd_messages() {
     let all: Vec<(Vec<u8>, Vec<u8>)> = CASES.iter().map(|case| (latin1(case.request), latin1(case.answer))).collect();
     let script = all.clone();
-    let origin = Origin::tls(move |mut link| {
+    let origin = Origin::tls(move |mut connection| {
         for (request, answer) in &script {
-            link.exactly(request.len());
-            link.send(answer);
+            connection.read_exactly(request.len());
+            connection.send(answer);
         }
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     for (request, answer) in &all {
-        link.send(request);
-        link.exactly(answer.len());
+        connection.send(request);
+        connection.read_exactly(answer.len());
     }
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     let traces = &outcome.bundle().traces;
     assert_eq!(traces.len(), all.len());
@@ -150,17 +150,17 @@ fn a_head_of_256_kib_passes_and_is_recorded() {
     let fields: String = (0..240).map(|number| format!("X-{number:05}: {filler}\r\n")).collect();
     let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
     let say = answer.clone();
-    let origin = Origin::tls(move |mut link| {
-        link.head();
-        link.send(&say);
+    let origin = Origin::tls(move |mut connection| {
+        connection.head();
+        connection.send(&say);
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     let request = format!("GET /big HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
-    link.send(&request);
-    assert_eq!(link.exactly(answer.len()), answer.as_bytes());
+    connection.send(&request);
+    assert_eq!(connection.read_exactly(answer.len()), answer.as_bytes());
     assert_eq!(origin.received(0), request.as_bytes());
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.request_headers().len(), trace.response_headers().len()), (241, 241));
@@ -172,15 +172,15 @@ fn a_head_past_the_limit_passes_unread() {
     let fields: String = (0..600).map(|number| format!("X-{number:05}: {}\r\n", "f".repeat(1000))).collect();
     let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
     let say = answer.clone();
-    let origin = Origin::tls(move |mut link| {
-        link.head();
-        link.send(&say);
+    let origin = Origin::tls(move |mut connection| {
+        connection.head();
+        connection.send(&say);
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send("GET /huge HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_eq!(link.exactly(answer.len()), answer.as_bytes());
-    drop(link);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send("GET /huge HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(connection.read_exactly(answer.len()), answer.as_bytes());
+    drop(connection);
     let outcome = capture.stop();
     outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| {
         *reason == spectral_capture::Reason::Opaque(spectral_capture::Opaque::LimitExceeded)
@@ -193,20 +193,20 @@ fn nonsense_inside_tls_passes_untouched() {
     // Every byte value, in no order that means anything.
     let noise: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let echo = noise.len();
-    let origin = Origin::tls(move |mut link| {
-        let got = link.exactly(echo);
-        link.send(got);
+    let origin = Origin::tls(move |mut connection| {
+        let got = connection.read_exactly(echo);
+        connection.send(got);
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    let mut writer = link.writer.clone();
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut writer = connection.writer.clone();
     let up = noise.clone();
     let sending = std::thread::spawn(move || writer.send(up));
-    assert!(link.exactly(noise.len()) == noise, "the noise comes back as it was");
+    assert!(connection.read_exactly(noise.len()) == noise, "the noise comes back as it was");
     sending.join().unwrap();
     assert!(origin.received(0) == noise);
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     assert!(!outcome.summary.uncaptured.is_empty(), "what was not understood is named");
 }

@@ -1,6 +1,6 @@
 //! Where a message ends (RFC 9112 section 6), as the bundle tells it: each way to frame a body, and each way not to have one.
 
-use crate::support::{Capture, Link, Origin, next_request};
+use crate::support::{Capture, Connection, Origin, next_request};
 use spectral_capture::{Opaque, Reason};
 
 /// What one exchange looks like in the bundle.
@@ -10,23 +10,23 @@ struct Seen(String, u64, String, String);
 /// Speaks `dialogue` (request, answer) on one connection and gives what the bundle says of it.
 #[track_caller]
 fn seen(dialogue: &'static [(&'static str, &'static str)]) -> Vec<Seen> {
-    let origin = Origin::tls(move |mut link| {
+    let origin = Origin::tls(move |mut connection| {
         for (request, answer) in dialogue {
-            link.exactly(request.len());
-            link.send(answer);
+            connection.read_exactly(request.len());
+            connection.send(answer);
         }
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     for (request, answer) in dialogue {
-        link.send(request);
-        assert_eq!(String::from_utf8_lossy(&link.exactly(answer.len())), *answer);
+        connection.send(request);
+        assert_eq!(String::from_utf8_lossy(&connection.read_exactly(answer.len())), *answer);
     }
-    link.finish();
-    assert_eq!(link.the_rest().0, b"");
-    drop(link);
+    connection.finish();
+    assert_eq!(connection.read_to_end().0, b"");
+    drop(connection);
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     let traces = outcome.bundle().traces.iter();
     traces
@@ -97,19 +97,19 @@ fn http_1_0_with_and_without_keep_alive() {
 
 #[test]
 fn an_upload_waits_for_100_continue() {
-    let origin = Origin::tls(|mut link| {
-        link.head();
-        link.send("HTTP/1.1 100 Continue\r\n\r\n");
-        assert_eq!(link.exactly(4), b"body");
-        link.send("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok");
+    let origin = Origin::tls(|mut connection| {
+        connection.head();
+        connection.send("HTTP/1.1 100 Continue\r\n\r\n");
+        assert_eq!(connection.read_exactly(4), b"body");
+        connection.send("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok");
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send("POST /up HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
-    assert_eq!(link.head(), "HTTP/1.1 100 Continue\r\n\r\n");
-    link.send("body");
-    assert_eq!(link.response().status, 201);
-    drop(link);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send("POST /up HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(connection.head(), "HTTP/1.1 100 Continue\r\n\r\n");
+    connection.send("body");
+    assert_eq!(connection.response().status, 201);
+    drop(connection);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.request_body.as_slice(), trace.text().as_str()), (201, &b"body"[..], "ok"));
@@ -117,57 +117,58 @@ fn an_upload_waits_for_100_continue() {
 
 #[test]
 fn an_upload_that_is_refused_before_100_continue_is_never_sent() {
-    let origin = Origin::tls(|mut link| {
-        link.head();
-        link.send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno");
+    let origin = Origin::tls(|mut connection| {
+        connection.head();
+        connection.send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno");
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    let answer = link.ask("POST /up HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let answer =
+        connection.request("POST /up HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
     assert_eq!(answer.status, 417);
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     assert_eq!((outcome.bundle().only_trace().status(), outcome.bundle().only_trace().text()), (417, "no".to_owned()));
 }
 
 #[test]
 fn an_upgrade_to_anything_else_passes_and_its_start_is_recorded() {
-    let origin = Origin::tls(|mut link| {
-        link.head();
-        link.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
-        let got = link.until(b"\n");
-        link.send(got.iter().rev().copied().collect::<Vec<_>>());
+    let origin = Origin::tls(|mut connection| {
+        connection.head();
+        connection.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
+        let got = connection.until(b"\n");
+        connection.send(got.iter().rev().copied().collect::<Vec<_>>());
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     let head = "POST /attach HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
-    assert_eq!(link.ask(head).status, 101);
-    link.send(b"\0\x01GET / HTTP/1.1\n");
-    assert_eq!(link.exactly(17), b"\n1.1/PTTH / TEG\x01\0");
-    drop(link);
+    assert_eq!(connection.request(head).status, 101);
+    connection.send(b"\0\x01GET / HTTP/1.1\n");
+    assert_eq!(connection.read_exactly(17), b"\n1.1/PTTH / TEG\x01\0");
+    drop(connection);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.url()), (101, format!("https://{}/attach", origin.at("localhost")).as_str()));
-    assert!(outcome.bundle().sockets.is_empty());
+    assert!(outcome.bundle().websockets.is_empty());
     outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::Opaque(Opaque::Switched));
 }
 
 #[test]
 fn a_connect_inside_the_tunnel_passes() {
-    let origin = Origin::tls(|mut link| {
-        assert!(link.head().starts_with("CONNECT inner:1 "));
-        link.send("HTTP/1.1 200 OK\r\n\r\n");
-        let got = link.until(b"\n");
-        link.send(got);
+    let origin = Origin::tls(|mut connection| {
+        assert!(connection.head().starts_with("CONNECT inner:1 "));
+        connection.send("HTTP/1.1 200 OK\r\n\r\n");
+        let got = connection.until(b"\n");
+        connection.send(got);
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send("CONNECT inner:1 HTTP/1.1\r\nHost: inner:1\r\n\r\n");
-    assert_eq!(link.head(), "HTTP/1.1 200 OK\r\n\r\n");
-    link.send("\u{1}anything\n");
-    assert_eq!(link.until(b"\n"), b"\x01anything\n");
-    drop(link);
-    capture.stop().assert_no_trouble();
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send("CONNECT inner:1 HTTP/1.1\r\nHost: inner:1\r\n\r\n");
+    assert_eq!(connection.head(), "HTTP/1.1 200 OK\r\n\r\n");
+    connection.send("\u{1}anything\n");
+    assert_eq!(connection.until(b"\n"), b"\x01anything\n");
+    drop(connection);
+    capture.stop().assert_no_warnings();
 }
 
 #[test]
@@ -180,16 +181,16 @@ fn framing_that_no_one_can_read_passes_and_is_named() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nab",
     ];
     for answer in answers {
-        let origin = Origin::tls(move |mut link| {
-            next_request(&mut link);
-            link.send(answer);
+        let origin = Origin::tls(move |mut connection| {
+            next_request(&mut connection);
+            connection.send(answer);
         });
         let capture = Capture::start();
-        let mut link = capture.tls(&origin.at("localhost"), "localhost");
-        link.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        link.finish();
-        assert_eq!(String::from_utf8(link.the_rest().0).unwrap(), answer);
-        drop(link);
+        let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+        connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        connection.finish();
+        assert_eq!(String::from_utf8(connection.read_to_end().0).unwrap(), answer);
+        drop(connection);
         let outcome = capture.stop();
         assert_eq!(outcome.bundle().traces.len(), 1, "{answer}");
         outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::Opaque(_)));
@@ -198,15 +199,15 @@ fn framing_that_no_one_can_read_passes_and_is_named() {
 
 #[test]
 fn an_answer_that_nobody_asked_for_passes_and_is_named() {
-    let origin = Origin::tls(|mut link: Link| {
-        next_request(&mut link);
-        link.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb");
+    let origin = Origin::tls(|mut connection: Connection| {
+        next_request(&mut connection);
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb");
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "a");
-    assert_eq!(link.response().text(), "b");
-    drop(link);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "a");
+    assert_eq!(connection.response().text(), "b");
+    drop(connection);
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().text(), "a");
     outcome

@@ -23,9 +23,9 @@ fn ask(path: &str, upload: Option<usize>) -> Option<(serde_json::Value, crate::s
     if let Some(size) = upload {
         request["fill"] = size.into();
     }
-    let seen = origin.asked(Some(&capture), &json!([request]));
+    let seen = origin.run_client(Some(&capture), &json!([request]));
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     Some((seen, outcome))
 }
 

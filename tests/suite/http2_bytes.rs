@@ -13,14 +13,14 @@ const OK: &str = ":status 200";
 
 #[test]
 fn conversations_of_real_peers_in_pieces_of_any_size() {
-    for (name, said) in
+    for (name, output) in
         [("curl", include_str!("../data/http2/curl.txt")), ("Node", include_str!("../data/http2/nghttp2.txt"))]
     {
         let mut recorded = Vec::new();
         for (tls, size) in [(true, usize::MAX), (true, 1), (false, usize::MAX), (false, 16)] {
             let capture = Capture::start();
             let mut pair = if tls { Pair::http2(&capture) } else { Pair::clear(&capture) };
-            for line in said.lines() {
+            for line in output.lines() {
                 let Some(hex) = line.strip_prefix("> ").or_else(|| line.strip_prefix("< ")) else {
                     continue;
                 };
@@ -30,14 +30,14 @@ fn conversations_of_real_peers_in_pieces_of_any_size() {
             }
             pair.close();
             let outcome = capture.stop();
-            outcome.assert_no_trouble();
+            outcome.assert_no_warnings();
             assert!(outcome.summary.uncaptured.is_empty(), "{name}: {:?}", outcome.summary.uncaptured);
             let seen = |trace: &Trace| {
                 // The port is the origin's, and that is another each time.
                 let path = trace.url().splitn(4, '/').nth(3).unwrap_or_default().to_owned();
                 (trace.method().to_owned(), path, trace.status(), trace.text(), trace.request_body.clone())
             };
-            let messages = outcome.bundle().sockets.iter().flat_map(|socket| socket.messages.clone());
+            let messages = outcome.bundle().websockets.iter().flat_map(|socket| socket.messages.clone());
             recorded.push((outcome.bundle().traces.iter().map(seen).collect::<Vec<_>>(), messages.collect::<Vec<_>>()));
         }
         assert!(!recorded[0].0.is_empty(), "{name}");
@@ -48,7 +48,7 @@ fn conversations_of_real_peers_in_pieces_of_any_size() {
 #[test]
 fn half_a_frame_does_not_wait_for_the_other_half() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     let (ask, answer) =
         (headers(1, END_STREAM, GET), [headers(1, 0, OK), data(1, END_STREAM, b"half and half")].concat());
     let (begin, end) = ask.split_at(ask.len() / 2);
@@ -67,7 +67,7 @@ fn half_a_frame_does_not_wait_for_the_other_half() {
 #[test]
 fn frames_that_say_nothing_to_an_observer() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up(frame(0x6, 0, 0, b"a ping! "));
     pair.down(frame(0x6, 1, 0, b"a ping! "));
     pair.up([frame(0x2, 0, 3, &[0, 0, 0, 0, 200]), frame(0x2, 0, 1, &[0x80, 0, 0, 3, 0])].concat());
@@ -103,7 +103,7 @@ fn fields_that_others_refuse() {
         .to_owned()
         + &" y".repeat(20_000);
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     // A frame has 16 KiB at most: in three of them.
     let fields = [block(&format!("{}\n{odd}", to("/page"))), b"\0\x06spaced\x04 ? \t".to_vec()].concat();
     pair.up(frame(0x1, END_STREAM, 1, &fields[..100]));
@@ -166,7 +166,7 @@ fn malformed_http_2_passes_and_is_named_once() {
         ("even streams of a client", headers(6, 0, GET)),
     ] {
         let capture = Capture::start();
-        let mut pair = Pair::greeted(&capture);
+        let mut pair = Pair::http2_with_prefaces(&capture);
         pair.up([headers(1, END_STREAM, &to("/page")), headers(3, 0, &to("/open"))].concat());
         pair.down(headers(1, END_STREAM, OK));
         pair.up(&bad);
@@ -184,7 +184,7 @@ fn malformed_http_2_passes_and_is_named_once() {
 #[test]
 fn floods_pass_and_are_followed() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     // PINGs, streams that are reset at once, SETTINGS (CVE-2019-9512, CVE-2023-44487, CVE-2019-9515).
     pair.up(frame(0x6, 0, 0, b"a ping! ").repeat(10_000));
     for stream in (1..2001).step_by(2) {
@@ -204,7 +204,7 @@ fn floods_pass_and_are_followed() {
 #[test]
 fn a_block_without_end_passes_and_is_named() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up(frame(0x1, END_STREAM, 1, &block(GET)));
     // CVE-2024-27316: more and more CONTINUATION, never the end.
     let more = frame(0x9, 0, 1, &block("x-more and more").repeat(700));
@@ -220,13 +220,13 @@ fn a_block_without_end_passes_and_is_named() {
 #[test]
 fn a_promise_may_come_before_and_after_the_answer_it_belongs_to() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up(frame(0x1, 0x4 | END_STREAM | PRIORITY, 1, &[&[0, 0, 0, 0, 15][..], &block(&to("/page"))].concat()));
     pair.down([push_promise(1, 2, &to("/a")), headers(1, 0, OK), push_promise(1, 4, &to("/b"))].concat());
     pair.down([headers(4, 0, OK), data(4, END_STREAM, b"b"), data(1, END_STREAM, b"page")].concat());
     // The client has it already.
     pair.up(reset(2, 8));
-    capture.exchanges(3);
+    capture.wait_for_exchanges(3);
     pair.close();
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().trace("/b").text(), "b");

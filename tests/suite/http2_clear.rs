@@ -3,7 +3,7 @@
 use crate::support::http2_frames::{END_STREAM, PREFACE, acknowledge, data, headers, settings};
 use crate::support::pair::to;
 use crate::support::peers::{peer, run};
-use crate::support::{Capture, Detour, Link, NodeOrigin, Origin, Pair};
+use crate::support::{Capture, Connection, NodeOrigin, Origin, Pair, PortForward};
 use std::path::Path;
 use std::process::Command;
 
@@ -15,15 +15,16 @@ fn curl(program: &Path, capture: &Capture) -> Command {
 }
 
 /// Upgrades the first request on a connection, and answers it.
-fn upgrading(mut link: Link) {
-    let head = link.head().to_lowercase();
+fn upgrading(mut connection: Connection) {
+    let head = connection.head().to_lowercase();
     assert!(head.contains("upgrade: h2c\r\n") && head.contains("http2-settings: "), "{head}");
-    link.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
-    link.send(settings(&[]));
-    link.until(PREFACE);
-    link.send(acknowledge());
-    link.send([headers(1, 0, ":status 200\nx-stream one"), data(1, 0, b"up"), data(1, END_STREAM, b"graded")].concat());
-    link.the_rest();
+    connection.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+    connection.send(settings(&[]));
+    connection.until(PREFACE);
+    connection.send(acknowledge());
+    connection
+        .send([headers(1, 0, ":status 200\nx-stream one"), data(1, 0, b"up"), data(1, END_STREAM, b"graded")].concat());
+    connection.read_to_end();
 }
 
 #[test]
@@ -33,8 +34,8 @@ fn curl_with_prior_knowledge_inside_connect() {
     };
     let capture = Capture::start();
     let url = origin.url("/echo?a=b");
-    let said = run(curl(&program, &capture).args(["--proxytunnel", "--http2-prior-knowledge", "-d", "said", &url]));
-    assert_eq!(said.ok().text(), "said over 2");
+    let output = run(curl(&program, &capture).args(["--proxytunnel", "--http2-prior-knowledge", "-d", "said", &url]));
+    assert_eq!(output.ok().text(), "said over 2");
     let outcome = capture.stop();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     let trace = outcome.bundle().only_trace();
@@ -54,7 +55,7 @@ fn curl_upgrades_inside_connect_and_on_the_plain_path() {
         command.args(["--http2", &url]).args(tunnel.then_some("--proxytunnel"));
         assert_eq!(run(&mut command).ok().text(), "upgraded over 2", "CONNECT: {tunnel}");
         let outcome = capture.stop();
-        outcome.assert_no_trouble();
+        outcome.assert_no_warnings();
         assert!(outcome.summary.uncaptured.is_empty(), "CONNECT: {tunnel}: {:?}", outcome.summary.uncaptured);
         let trace = outcome.bundle().only_trace();
         assert_eq!((trace.method(), trace.url(), trace.status()), ("GET", &*url, 200), "CONNECT: {tunnel}");
@@ -71,8 +72,8 @@ fn nghttp_upgrades_and_goes_on() {
     };
     let origin = Origin::plain(upgrading);
     let capture = Capture::start();
-    let detour = Detour::start(&capture, &origin.at("localhost"));
-    let url = detour.url("http", "/page");
+    let forward = PortForward::start(&capture, &origin.at("localhost"));
+    let url = forward.url("http", "/page");
     assert_eq!(run(Command::new(nghttp).args(["-u", &url])).ok().text(), "upgraded");
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
@@ -104,17 +105,17 @@ fn an_upgrade_with_a_body_and_more_streams_after_it() {
 
 #[test]
 fn an_upgrade_that_the_origin_ignores() {
-    let origin = Origin::plain_answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let origin = Origin::plain_responding("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.at("localhost"));
     for path in ["/one", "/two"] {
-        let answer = link.ask(format!(
+        let answer = connection.request(format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
              HTTP2-Settings: AAMAAABk\r\n\r\n"
         ));
         assert_eq!(answer.text(), "hello");
     }
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     assert_eq!(outcome.bundle().traces.len(), 2);

@@ -13,12 +13,13 @@ fn resets_reach_the_other_end_with_their_code() {
     };
     let capture = Capture::start();
     let cancelled = json!({"headers": {":path": "/endless"}, "cancel_at": 5});
-    let seen = origin.same(&capture, &json!([get("/reset"), get("/refuse"), cancelled, get("/hello")]));
+    let seen =
+        origin.assert_same_as_direct(&capture, &json!([get("/reset"), get("/refuse"), cancelled, get("/hello")]));
     let codes: Vec<_> = seen["answers"].as_array().unwrap().iter().map(|a| a["reset"].as_u64().unwrap()).collect();
     assert_eq!(codes, [2, 7, 8, 0], "INTERNAL_ERROR, REFUSED_STREAM, our CANCEL, none");
 
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     let trace = outcome.bundle().trace("/reset");
     assert_eq!((trace.status(), trace.text().as_str()), (200, "some of it"));
@@ -35,7 +36,7 @@ fn an_origin_that_goes_away_finishes_what_it_began() {
         return;
     };
     let capture = Capture::start();
-    let seen = origin.same(&capture, &json!([get("/hello"), get("/goaway")]));
+    let seen = origin.assert_same_as_direct(&capture, &json!([get("/hello"), get("/goaway")]));
     assert_eq!(seen["answers"][1]["body"], "before, after");
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().trace("/goaway").text(), "before, after");
@@ -49,7 +50,7 @@ fn a_connection_that_is_cut() {
     };
     let capture = Capture::start();
     let how = json!({"offer": ["h2"], "at_once": true, "requests": [get("/endless"), get("/cut")]});
-    let seen = origin.asked_as(Some(&capture), &how);
+    let seen = origin.run_client_with(Some(&capture), &how);
     let bodies: Vec<_> = seen["answers"].as_array().unwrap().iter().map(|answer| &answer["body"]).collect();
     assert_eq!(bodies, ["first", "some of it"]);
     let outcome = capture.stop();
@@ -62,13 +63,13 @@ fn a_connection_that_is_cut() {
 #[test]
 fn the_stop_records_what_is_under_way() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up([headers(1, END_STREAM, &to("/page")), headers(3, 0, &to("/up"))].concat());
     pair.up(data(3, 0, b"half an upload"));
     pair.down([headers(1, 0, ":status 200"), data(1, 0, b"so far")].concat());
     let outcome = capture.stop();
     // Half an answer must not look like a whole one.
-    assert_eq!(pair.client.the_rest().1, Ending::Reset);
+    assert_eq!(pair.client.read_to_end().1, Ending::Reset);
     let trace = outcome.bundle().trace("/page");
     assert_eq!((trace.status(), trace.text().as_str()), (200, "so far"));
     let trace = outcome.bundle().trace("/up");
@@ -79,11 +80,11 @@ fn the_stop_records_what_is_under_way() {
 #[test]
 fn streams_that_a_goaway_leaves_out_are_recorded_without_an_answer() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up([headers(1, END_STREAM, &to("/page")), headers(3, END_STREAM, &to("/out"))].concat());
     pair.down([goaway(1), headers(1, 0, ":status 200"), data(1, END_STREAM, b"done")].concat());
     // Both are written while the connection lasts.
-    capture.exchanges(2);
+    capture.wait_for_exchanges(2);
     pair.close();
     let outcome = capture.stop();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
@@ -95,11 +96,11 @@ fn streams_that_a_goaway_leaves_out_are_recorded_without_an_answer() {
 #[test]
 fn an_exchange_without_an_answer_says_who_ended_it() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up([headers(1, END_STREAM, &to("/refused")), headers(3, 0, &to("/cancelled"))].concat());
     pair.down(reset(1, 7));
     pair.up(reset(3, 8));
-    capture.exchanges(2);
+    capture.wait_for_exchanges(2);
     pair.up(headers(5, END_STREAM, &to("/left")));
     pair.close();
     let outcome = capture.stop();
@@ -117,15 +118,15 @@ fn an_exchange_without_an_answer_says_who_ended_it() {
 fn a_reset_of_the_connection_reaches_the_other_end() {
     let capture = Capture::start();
     for by_client in [true, false] {
-        let mut pair = Pair::greeted(&capture);
+        let mut pair = Pair::http2_with_prefaces(&capture);
         let path = format!("/{by_client}");
         pair.up(headers(1, END_STREAM, &to(&path)));
         pair.down([headers(1, 0, ":status 200"), data(1, 0, b"so far")].concat());
         let (one, mut other) = if by_client { (pair.client, pair.origin) } else { (pair.origin, pair.client) };
         one.reset();
-        assert_eq!(other.the_rest(), (Vec::new(), Ending::Reset));
+        assert_eq!(other.read_to_end(), (Vec::new(), Ending::Reset));
     }
-    capture.exchanges(2);
+    capture.wait_for_exchanges(2);
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.iter().all(|trace| trace.text() == "so far"));
 }
@@ -133,14 +134,14 @@ fn a_reset_of_the_connection_reaches_the_other_end() {
 #[test]
 fn a_stream_that_is_over_may_still_be_spoken_of() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up(headers(1, END_STREAM, &to("/whole")));
     pair.down([headers(1, 0, ":status 200"), data(1, END_STREAM, b"all")].concat());
     pair.up(reset(1, 8));
     pair.up(headers(3, 0, &to("/reset")));
     pair.down([headers(3, 0, ":status 200"), data(3, 0, b"half"), reset(3, 2)].concat());
     // Written while the connection lasts, not at its end.
-    capture.exchanges(2);
+    capture.wait_for_exchanges(2);
     // On its way when the reset came: a table learns from these fields all the same.
     pair.up([data(3, 0, b"body"), frame(0x1, END_STREAM | 0x4, 3, b"\x40\x07x-later\x03yes"), reset(3, 8)].concat());
     pair.up(frame(0x1, END_STREAM | 0x4, 5, &[&block(&to("/next"))[..], b"\xbe"].concat()));
@@ -156,7 +157,7 @@ fn a_stream_that_is_over_may_still_be_spoken_of() {
 #[test]
 fn a_length_that_is_wrong_is_the_clients_to_judge() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up(headers(1, END_STREAM, &to("/page")));
     pair.down([headers(1, 0, ":status 200\ncontent-length 100"), data(1, END_STREAM, b"not a hundred")].concat());
     pair.close();
@@ -166,7 +167,7 @@ fn a_length_that_is_wrong_is_the_clients_to_judge() {
 #[test]
 fn a_direction_that_ends_leaves_the_other_open() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     // A half-closed stream: the origin answers long after the client said all.
     pair.up(headers(1, END_STREAM, &to("/asked")));
     pair.up(headers(3, 0, &to("/heard")));

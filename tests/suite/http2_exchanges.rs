@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 fn captured(requests: &Value) -> Option<(Value, crate::support::capture::Outcome, NodeOrigin)> {
     let origin = NodeOrigin::tls()?;
     let capture = Capture::start();
-    let seen = origin.same(&capture, requests);
+    let seen = origin.assert_same_as_direct(&capture, requests);
     assert_eq!((seen["protocol"].as_str(), &seen["failed"]), (Some("h2"), &Value::Null));
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     Some((seen, outcome, origin))
 }
@@ -83,7 +83,7 @@ fn early_hints_arrive_and_are_not_the_answer() {
     let hints = seen["answers"][0]["hints"].as_array().unwrap();
     let links: Vec<_> = hints.iter().map(|hint| (hint[":status"].as_u64(), hint["link"].as_str())).collect();
     let expected = ["</one.css>; rel=preload", "</two.css>; rel=preload"];
-    assert_eq!(links, expected.map(|link| (Some(103), Some(link))));
+    assert_eq!(links, expected.map(|connection| (Some(103), Some(connection))));
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.text().as_str()), (200, "hinted"));
     assert_eq!(trace.response_headers().len(), 1, "the date alone");
@@ -138,10 +138,10 @@ fn in_the_clear_with_prior_knowledge() {
         return;
     };
     let capture = Capture::start();
-    let seen = origin.same(&capture, &json!([get("/hello"), post("/echo", "clear"), get("/push")]));
+    let seen = origin.assert_same_as_direct(&capture, &json!([get("/hello"), post("/echo", "clear"), get("/push")]));
     assert_eq!(seen["pushed"][0]["body"], "body{}");
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     for (path, text) in [("/hello", "hello"), ("/echo", "clear"), ("/push", "<link>"), ("/pushed.css?v=1", "body{}")] {
         assert_eq!(outcome.bundle().trace(&origin.url(path)).text(), text);

@@ -3,7 +3,7 @@
 use crate::support::capture::Outcome;
 use crate::support::node::post;
 use crate::support::peers::{peer, run};
-use crate::support::{Capture, Detour, NodeOrigin};
+use crate::support::{Capture, NodeOrigin, PortForward};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -22,12 +22,12 @@ fn a_hundred_at_once() {
     // The origin answers nobody before it heard all, and the last one first.
     let body = |n: usize| format!("body {n} ").repeat(n * 20);
     let requests: Vec<_> = (1..=100).map(|n| post(&format!("/together/100?{n}"), &body(n))).collect();
-    let seen = origin.asked_as(Some(&capture), &json!({"offer": ["h2"], "at_once": true, "requests": requests}));
+    let seen = origin.run_client_with(Some(&capture), &json!({"offer": ["h2"], "at_once": true, "requests": requests}));
     for n in 1..=100 {
         assert_eq!(seen["answers"][n - 1]["body"], body(n), "{n}");
     }
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     assert_eq!(outcome.bundle().traces.len(), 100);
     for n in 1..=100 {
         let trace = outcome.bundle().trace(&format!("/together/100?{n}"));
@@ -43,13 +43,13 @@ fn thousands_on_one_connection() {
         return;
     };
     let capture = Capture::start();
-    let detour = Detour::start(&capture, &origin.at());
-    let urls = ["/hello?one", "/hello?two", "/status/204"].map(|path| detour.url("https", path));
-    let said = run(Command::new(h2load).args(["-n", "3000", "-c", "1", "-m", "100"]).args(&urls)).ok().text();
-    assert!(said.contains("3000 succeeded, 0 failed, 0 errored"), "{said}");
-    assert!(said.contains("Application protocol: h2"), "{said}");
+    let forward = PortForward::start(&capture, &origin.at());
+    let urls = ["/hello?one", "/hello?two", "/status/204"].map(|path| forward.url("https", path));
+    let output = run(Command::new(h2load).args(["-n", "3000", "-c", "1", "-m", "100"]).args(&urls)).ok().text();
+    assert!(output.contains("3000 succeeded, 0 failed, 0 errored"), "{output}");
+    assert!(output.contains("Application protocol: h2"), "{output}");
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     assert_eq!((outcome.bundle().traces.len(), ids(&outcome).len()), (3000, 3000));
     for (url, text) in urls.iter().zip(["hello", "hello", ""]) {
         let those: Vec<_> = outcome.bundle().traces.iter().filter(|trace| trace.url() == url).collect();
@@ -86,7 +86,7 @@ fn several_connections_at_once() {
             scope.spawn(move || {
                 let requests: Vec<_> = (0..12).map(|n| post(&format!("/echo?{client}-{n}"), &format!("{n}"))).collect();
                 let how = json!({"offer": ["h2"], "at_once": true, "requests": requests});
-                let seen: Value = origin.asked_as(Some(capture), &how);
+                let seen: Value = origin.run_client_with(Some(capture), &how);
                 let bodies: Vec<_> = (0..12).map(|n| seen["answers"][n]["body"].as_str().unwrap()).collect();
                 assert_eq!(bodies, (0..12).map(|n| n.to_string()).collect::<Vec<_>>(), "{client}");
             });

@@ -1,28 +1,28 @@
 //! nghttp2's own client and server, which can do what few others do: padding, CONTINUATION, tables of any size, priorities.
 
-use crate::support::ca::{TestCa, Wish};
-use crate::support::peers::{Beside, clean, peer, run};
-use crate::support::{Capture, Detour, NodeOrigin, TempDir, in_time};
+use crate::support::ca::{CertSpec, TestCa};
+use crate::support::peers::{BackgroundProcess, clean, peer, run};
+use crate::support::{Capture, NodeOrigin, PortForward, TempDir, within_timeout};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 /// nghttpd with a page and what it pushes along, and its `host:port`.
 #[track_caller]
-fn nghttpd(options: &[&str]) -> Option<(Beside, String, TempDir)> {
+fn nghttpd(options: &[&str]) -> Option<(BackgroundProcess, String, TempDir)> {
     let (program, dir) = (peer("nghttpd")?, TempDir::new());
     dir.write("page", "a page\n".repeat(5000));
     dir.write("style.css", "body{}\n");
-    let (key, cert) = TestCa::trusted().issue(&Wish::default()).write(&dir);
+    let (key, cert) = TestCa::trusted().issue(&CertSpec::default()).write(&dir);
     // It cannot choose one.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(program);
     command.args(["-v", "-a", "127.0.0.1", "-p", "/page=/style.css", "--trailer", "x-sum: 1"]).args(options);
     command.arg("-d").arg(dir.path()).arg(port.to_string()).args([key, cert]);
     let child = clean(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut server = Beside(child);
+    let mut server = BackgroundProcess(child);
     let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
-    let mut lines = in_time("nghttpd's first line", move || {
+    let mut lines = within_timeout("nghttpd's first line", move || {
         assert!(lines.next().unwrap().unwrap().contains("listen"));
         lines
     });
@@ -55,18 +55,18 @@ fn nghttp_with_all_it_can_do() {
             return;
         };
         let capture = Capture::start();
-        let detour = Detour::start(&capture, &at);
+        let forward = PortForward::start(&capture, &at);
         let ask = |url: &str, ca: &std::path::Path| {
             let mut command = Command::new(&nghttp);
             command.args(["-H", "x-long: 0123456789", "-H", "cookie: a=1; b=2"]).args(client).arg(url);
             run(command.env("SSL_CERT_FILE", ca)).ok().out
         };
-        let url = detour.url("https", "/page");
+        let url = forward.url("https", "/page");
         let through = ask(&url, capture.ca.as_ref().unwrap());
         let direct = ask(&format!("https://{at}/page"), &TestCa::trusted().pem);
         assert_eq!(through.len(), direct.len(), "{client:?}");
         let outcome = capture.stop();
-        outcome.assert_no_trouble();
+        outcome.assert_no_warnings();
         assert!(outcome.summary.uncaptured.is_empty(), "{client:?}: {:?}", outcome.summary.uncaptured);
         let pages: Vec<_> = outcome.bundle().traces.iter().filter(|trace| trace.url() == url).collect();
         assert_eq!(pages.len(), if client.contains(&"-m") { 5 } else { 1 }, "{client:?}");
@@ -76,7 +76,7 @@ fn nghttp_with_all_it_can_do() {
             assert!(page.request_headers().contains(&("cookie", "a=1; b=2")), "{client:?}");
             assert_eq!(page.response_headers().last(), Some(&("x-sum", "1")), "{client:?}");
         }
-        let style = outcome.bundle().traces.iter().find(|trace| trace.url() == detour.url("https", "/style.css"));
+        let style = outcome.bundle().traces.iter().find(|trace| trace.url() == forward.url("https", "/style.css"));
         assert_eq!(style.map(|trace| trace.text()).as_deref(), Some("body{}\n"), "{client:?}: pushed");
     }
 }
@@ -87,11 +87,11 @@ fn nghttp_uploads_with_trailers() {
         return;
     };
     let capture = Capture::start();
-    let detour = Detour::start(&capture, &at);
+    let forward = PortForward::start(&capture, &at);
     let upload = dir.write("upload", "uploaded ".repeat(100_000));
     let mut command = Command::new(nghttp);
     command.args(["--expect-continue", "--no-content-length", "--trailer", "x-up: 2", "-d"]).arg(upload);
-    command.arg(detour.url("https", "/upload")).env("SSL_CERT_FILE", capture.ca.as_ref().unwrap());
+    command.arg(forward.url("https", "/upload")).env("SSL_CERT_FILE", capture.ca.as_ref().unwrap());
     assert!(run(&mut command).ok().text() == "uploaded ".repeat(100_000));
     let outcome = capture.stop();
     let trace = outcome.bundle().trace("/upload");
@@ -106,10 +106,10 @@ fn h2load_in_the_clear() {
         return;
     };
     let capture = Capture::start();
-    let detour = Detour::start(&capture, &origin.at());
-    let url = detour.url("http", "/hello");
-    let said = run(Command::new(h2load).args(["-n", "400", "-c", "4", "-m", "20", &url])).ok().text();
-    assert!(said.contains("400 succeeded, 0 failed, 0 errored"), "{said}");
+    let forward = PortForward::start(&capture, &origin.at());
+    let url = forward.url("http", "/hello");
+    let output = run(Command::new(h2load).args(["-n", "400", "-c", "4", "-m", "20", &url])).ok().text();
+    assert!(output.contains("400 succeeded, 0 failed, 0 errored"), "{output}");
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().traces.len(), 400);
     assert!(outcome.bundle().traces.iter().all(|trace| trace.url() == url && trace.text() == "hello"));

@@ -2,7 +2,7 @@
 
 use crate::support::node::{get, post};
 use crate::support::peers::{peer, run};
-use crate::support::{Capture, NodeOrigin, Origin, TestCa, TlsClient, TlsSetup, answer_all};
+use crate::support::{Capture, NodeOrigin, Origin, TestCa, TlsClient, TlsSetup, respond_to_all};
 use serde_json::json;
 use spectral_capture::Reason;
 use std::process::Command;
@@ -13,12 +13,12 @@ const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 #[track_caller]
 fn chosen(offered: &[&str], taken: &'static [&'static str]) -> Option<String> {
     let setup = TlsSetup { alpn: taken, ..TlsSetup::default() };
-    let origin = Origin::tls_with(setup, |mut link| drop(link.the_rest()));
+    let origin = Origin::tls_with(setup, |mut connection| drop(connection.read_to_end()));
     let direct = {
-        let mut link = crate::support::Link::to(origin.addr);
+        let mut connection = crate::support::Connection::to(origin.addr);
         let client = TlsClient::new("localhost", vec![TestCa::trusted().der()]).alpn(offered);
-        client.start(&mut link).unwrap();
-        link.alpn()
+        client.start(&mut connection).unwrap();
+        connection.alpn()
     };
     let capture = Capture::start();
     let through = capture.tls_with(&origin.at("localhost"), &capture.client("localhost").alpn(offered)).alpn();
@@ -48,12 +48,12 @@ fn the_origin_chooses_among_what_the_client_offers() {
 fn what_no_tap_reads_is_left_out_of_the_offer() {
     // Without the proxy this origin would choose what nobody here can read.
     let setup = TlsSetup { alpn: &["grpc-exp", "h2"], ..TlsSetup::default() };
-    let origin = Origin::tls_with(setup, |mut link| drop(link.the_rest()));
+    let origin = Origin::tls_with(setup, |mut connection| drop(connection.read_to_end()));
     let capture = Capture::start();
     let client = capture.client("localhost").alpn(&["grpc-exp", "h2"]);
-    let link = capture.tls_with(&origin.at("localhost"), &client);
-    assert_eq!(link.alpn().as_deref(), Some("h2"));
-    drop(link);
+    let connection = capture.tls_with(&origin.at("localhost"), &client);
+    assert_eq!(connection.alpn().as_deref(), Some("h2"));
+    drop(connection);
     assert!(capture.stop().summary.uncaptured.iter().all(|u| u.reason == Reason::ClientLeft));
 }
 
@@ -64,13 +64,13 @@ fn the_offer_keeps_the_clients_order() {
         (["http/1.1", "h2", "spdy/3"], b"\0\x10\0\x0e\0\x0c\x08http/1.1\x02h2"),
     ] {
         // It hears the hello of the proxy, and then, having hung up, the client's own.
-        let origin = Origin::plain(|mut link| {
-            let head = link.exactly(5);
-            link.exactly(usize::from(u16::from_be_bytes([head[3], head[4]])));
+        let origin = Origin::plain(|mut connection| {
+            let head = connection.read_exactly(5);
+            connection.read_exactly(usize::from(u16::from_be_bytes([head[3], head[4]])));
         });
         let capture = Capture::start();
-        let mut link = capture.connect(&origin.at("localhost"));
-        capture.client("localhost").alpn(&offered).start(&mut link).unwrap_err();
+        let mut connection = capture.connect(&origin.at("localhost"));
+        capture.client("localhost").alpn(&offered).start(&mut connection).unwrap_err();
         let hello = origin.received(0);
         assert!(hello.windows(expected.len()).any(|window| window == expected), "{}", hello.escape_ascii());
     }
@@ -79,14 +79,14 @@ fn the_offer_keeps_the_clients_order() {
 #[test]
 fn a_client_that_offers_only_what_no_tap_reads_passes_through() {
     let setup = TlsSetup { alpn: &["spdy/3"], ..TlsSetup::default() };
-    let origin = Origin::tls_with(setup, |link| answer_all(link, HELLO));
+    let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO));
     let capture = Capture::start();
     let client = TlsClient::new("localhost", vec![TestCa::trusted().der()]).alpn(&["spdy/3", "h3"]);
-    let mut link = capture.tls_with(&origin.at("localhost"), &client);
-    assert_eq!(link.alpn().as_deref(), Some("spdy/3"));
-    assert_eq!(link.peer_certificate(), *origin.certificate());
-    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
-    drop(link);
+    let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+    assert_eq!(connection.alpn().as_deref(), Some("spdy/3"));
+    assert_eq!(connection.peer_certificate(), *origin.certificate());
+    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+    drop(connection);
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
     let named = |reason: &Reason| matches!(reason, Reason::Protocol(which) if which == "spdy/3, h3");
@@ -100,10 +100,10 @@ fn node_sees_the_same_protocol_with_and_without() {
             return;
         };
         let capture = Capture::start();
-        let seen = origin.same(&capture, &json!([get("/hello")]));
+        let seen = origin.assert_same_as_direct(&capture, &json!([get("/hello")]));
         assert_eq!((seen["protocol"].as_str(), seen["answers"][0]["body"].as_str()), (Some(expected), Some("hello")));
         let outcome = capture.stop();
-        outcome.assert_no_trouble();
+        outcome.assert_no_warnings();
         assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
         let trace = outcome.bundle().only_trace();
         assert_eq!((trace.url(), trace.status(), trace.text().as_str()), (&*origin.url("/hello"), 200, "hello"));
@@ -142,7 +142,7 @@ fn each_connection_is_negotiated_anew() {
     let capture = Capture::start();
     for offer in [&["h2", "http/1.1"][..], &["http/1.1"], &["h2"]] {
         let how = json!({"offer": offer, "requests": [post("/echo", "one")]});
-        let seen = origin.asked_as(Some(&capture), &how);
+        let seen = origin.run_client_with(Some(&capture), &how);
         assert_eq!(seen["protocol"], offer[0], "{seen}");
     }
     assert_eq!(capture.stop().bundle().traces.len(), 3);

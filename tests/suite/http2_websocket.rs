@@ -34,17 +34,17 @@ fn node_on_both_sides() {
         },
         "frames": hex(&frames.concat()),
     });
-    let seen = origin.same(&capture, &json!([asks, get("/hello")]));
+    let seen = origin.assert_same_as_direct(&capture, &json!([asks, get("/hello")]));
     assert_eq!(
         (seen["answers"][0]["headers"][":status"].as_u64(), &seen["answers"][1]["body"]),
         (Some(200), &json!("hello"))
     );
 
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     let url = format!("wss://{}/chat?room=1", origin.at());
-    let (trace, socket) = (outcome.bundle().trace("/chat?room=1"), outcome.bundle().only_socket());
+    let (trace, socket) = (outcome.bundle().trace("/chat?room=1"), outcome.bundle().only_websocket());
     assert_eq!((trace.method(), trace.url(), trace.status()), ("CONNECT", &*url, 200));
     assert_eq!((socket.url(), socket.protocols()), (&*url, vec!["chat"]));
     assert_eq!(socket.json["handshake_trace_ref"], trace.id());
@@ -69,7 +69,7 @@ fn connect(path: &str, more: &str) -> String {
 #[test]
 fn messages_are_joined_and_inflated() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     let extension = "sec-websocket-extensions permessage-deflate";
     pair.up(headers(1, 0, &connect("/packed", extension)));
     pair.down(headers(1, 0, &format!(":status 200\n{extension}")));
@@ -97,7 +97,7 @@ fn messages_are_joined_and_inflated() {
     let outcome = capture.stop();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     assert_eq!(
-        outcome.bundle().only_socket().messages,
+        outcome.bundle().only_websocket().messages,
         [
             Message::sent("text", "again and again and again"),
             Message::received("ping", "between"),
@@ -110,7 +110,7 @@ fn messages_are_joined_and_inflated() {
 #[test]
 fn sockets_that_are_refused_reset_or_something_else() {
     let capture = Capture::start();
-    let mut pair = Pair::greeted(&capture);
+    let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up(headers(1, 0, &connect("/refused", "")));
     pair.down([headers(1, 0, ":status 403"), data(1, END_STREAM, b"no")].concat());
     pair.up(headers(3, 0, &connect("/reset", "")));
@@ -130,7 +130,7 @@ fn sockets_that_are_refused_reset_or_something_else() {
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     let refused = outcome.bundle().trace("/refused");
     assert_eq!((refused.status(), refused.text().as_str()), (403, "no"));
-    let socket = outcome.bundle().only_socket();
+    let socket = outcome.bundle().only_websocket();
     assert!(socket.url().ends_with("/reset"), "{}", socket.url());
     assert_eq!(socket.messages, [Message::sent("text", "whole"), Message::received("text", "half")]);
     assert_eq!(outcome.bundle().trace("/udp").text(), "datagrams");

@@ -1,64 +1,64 @@
 //! `spectral capture inspect`: shows the requested parts of a bundle, also while a capture is writing it.
 
 use crate::support::cli::{Spectral, command, peak_memory, spectral};
-use crate::support::peers::{Beside, Said, clean, peer, run, skipped};
+use crate::support::peers::{BackgroundProcess, Output, clean, peer, report_skipped, run};
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Link, Origin, TempDir, Watched, in_time};
+use crate::support::{Connection, Origin, TempDir, Watched, within_timeout};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
 /// An origin whose responses depend on the request's path.
 fn origin() -> Origin {
-    Origin::plain(|mut link| {
-        let head = link.head();
+    Origin::plain(|mut connection| {
+        let head = connection.head();
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         match path.as_str() {
-            "/missing" => link.send("HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nNope"),
-            "/broken" => link.send("HTTP/1.1 503 Busy\r\nX-Reason: Overload\r\nContent-Length: 0\r\n\r\n"),
-            "/short" => link.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
-            "/binary" => link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\0\x1b[2"),
+            "/missing" => connection.send("HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nNope"),
+            "/broken" => connection.send("HTTP/1.1 503 Busy\r\nX-Reason: Overload\r\nContent-Length: 0\r\n\r\n"),
+            "/short" => connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
+            "/binary" => connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\0\x1b[2"),
             "/silent" => {}
             "/raw" => {
-                link.send(handshake("").1);
-                link.exactly(frame(0x81, Some([1; 4]), b"hello").len());
-                link.send([frame(0x81, None, b"Hi\nthere\x1b"), frame(0x82, None, b"\0\x01")].concat());
-                link.send(frame(0x88, None, b"\x03\xe8bye"));
+                connection.send(handshake("").1);
+                connection.read_exactly(frame(0x81, Some([1; 4]), b"hello").len());
+                connection.send([frame(0x81, None, b"Hi\nthere\x1b"), frame(0x82, None, b"\0\x01")].concat());
+                connection.send(frame(0x88, None, b"\x03\xe8bye"));
             }
-            _ => link
+            _ => connection
                 .send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"answer\":42}"),
         }
-        link.finish();
-        link.the_rest();
+        connection.finish();
+        connection.read_to_end();
     })
 }
 
 /// Sends a request to `origin` through `running`, with `host` in the Host field, and waits for the end of the connection.
 fn ask(running: &Spectral, origin: &Origin, host: &str, method: &str, path: &str) {
-    let mut link = Link::to(running.addr);
+    let mut connection = Connection::to(running.addr);
     let target = origin.at("127.0.0.1");
-    link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    link.head();
-    link.send(format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    link.the_rest();
+    connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    connection.head();
+    connection.send(format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    connection.read_to_end();
 }
 
 /// Opens a WebSocket.
-fn open_websocket(running: &Spectral, origin: &Origin) -> Link {
-    let mut link = Link::to(running.addr);
+fn open_websocket(running: &Spectral, origin: &Origin) -> Connection {
+    let mut connection = Connection::to(running.addr);
     let target = origin.at("127.0.0.1");
-    link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    link.head();
-    link.send(handshake("").0);
-    link.head();
-    link
+    connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    connection.head();
+    connection.send(handshake("").0);
+    connection.head();
+    connection
 }
 
 /// Opens a WebSocket, sends a message and receives three.
 fn chat(running: &Spectral, origin: &Origin) {
-    let mut link = open_websocket(running, origin);
-    link.send(frame(0x81, Some([1; 4]), b"hello"));
-    link.the_rest();
+    let mut connection = open_websocket(running, origin);
+    connection.send(frame(0x81, Some([1; 4]), b"hello"));
+    connection.read_to_end();
 }
 
 /// A directory with a bundle of many kinds of exchanges.
@@ -81,15 +81,15 @@ fn captured() -> (TempDir, Origin) {
     (dir, origin)
 }
 
-fn inspect(dir: &TempDir, args: &[&str]) -> Said {
+fn inspect(dir: &TempDir, args: &[&str]) -> Output {
     spectral(dir, &[&["capture", "inspect", "capture.zip"], args].concat())
 }
 
 /// Returns the ids in a list.
-fn ids(said: Said) -> Vec<String> {
-    let said = said.ok();
+fn ids(output: Output) -> Vec<String> {
+    let output = output.ok();
     let first = |line: &str| line.split(' ').next().unwrap().to_owned();
-    said.text().lines().map(first).filter(|word| word.starts_with("t_") || word.starts_with("ws_")).collect()
+    output.text().lines().map(first).filter(|word| word.starts_with("t_") || word.starts_with("ws_")).collect()
 }
 
 #[test]
@@ -138,14 +138,14 @@ fn truncated_exchanges_are_marked() {
 fn json_is_a_line_for_each_with_the_bundles_own_field_names() {
     let (dir, _origin) = captured();
     let bundle = crate::support::bundle::Bundle::open(&dir.join("capture.zip"));
-    let lines = |said: Said| -> Vec<Value> {
-        said.ok().text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let lines = |output: Output| -> Vec<Value> {
+        output.ok().text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     let mut all = lines(inspect(&dir, &["--json"]));
     let mut websocket = all.pop().unwrap();
     assert_eq!(websocket["type"].take(), "websocket");
     websocket.as_object_mut().unwrap().remove("type");
-    assert_eq!(websocket, bundle.sockets[0].json);
+    assert_eq!(websocket, bundle.websockets[0].json);
     let cut: Vec<_> = all.iter_mut().map(|line| line.as_object_mut().unwrap().remove("cut_off").unwrap()).collect();
     assert_eq!(cut.iter().map(Value::as_str).collect::<Vec<_>>()[4..7], [Some("response"), None, Some("response")]);
     assert_eq!(all, bundle.traces.iter().map(|trace| trace.json.clone()).collect::<Vec<_>>());
@@ -153,10 +153,10 @@ fn json_is_a_line_for_each_with_the_bundles_own_field_names() {
     assert_eq!(lines(inspect(&dir, &["--json", "--status", "503"])).len(), 1);
     assert_eq!(lines(inspect(&dir, &["--json", "--trace", "t_0003"]))[0]["response"]["status"], 404);
     let messages = lines(inspect(&dir, &["--json", "--ws", "ws_0001"]));
-    let said: Vec<_> = messages.iter().map(|m| (m["direction"].as_str().unwrap(), m["text"].as_str())).collect();
+    let output: Vec<_> = messages.iter().map(|m| (m["direction"].as_str().unwrap(), m["text"].as_str())).collect();
     let expected =
         [("send", Some("hello")), ("receive", Some("Hi\nthere\u{1b}")), ("receive", None), ("receive", None)];
-    assert_eq!(said, expected);
+    assert_eq!(output, expected);
     assert_eq!(messages[2]["base64"], "AAE=");
 }
 
@@ -176,9 +176,9 @@ fn a_body_is_written_as_its_bytes_and_not_to_a_terminal() {
         command.args(["-c", script, env!("CARGO_BIN_EXE_spectral"), "capture", "inspect", "capture.zip", "--body", id]);
         run(command.current_dir(dir.path()))
     };
-    let said = on_a_terminal("t_0006");
-    assert_eq!(said.code, Some(1));
-    assert!(said.text().contains("> FILE") && !said.text().contains('\u{1b}'), "{:?}", said.text());
+    let output = on_a_terminal("t_0006");
+    assert_eq!(output.code, Some(1));
+    assert!(output.text().contains("> FILE") && !output.text().contains('\u{1b}'), "{:?}", output.text());
     assert!(on_a_terminal("t_0001").ok().text().contains("{\"answer\":42}"));
 }
 
@@ -196,13 +196,13 @@ fn each_message_is_a_line() {
         assert!(words.iter().all(|word| line.contains(word)), "{words:?} in {line}");
     }
     assert_eq!(lines.len(), 4, "{text}");
-    let said = inspect(&dir, &["--ws", "ws_0002"]);
-    assert_eq!(said.code, Some(1));
-    assert_eq!(said.err, "spectral: error: no WebSocket 'ws_0002': this bundle has only ws_0001\n");
-    let said = inspect(&dir, &["--trace", "1"]);
-    assert_eq!(said.err, "spectral: error: no trace '1': this bundle has t_0001 to t_0008\n");
-    let said = inspect(&dir, &["--trace", "ws_0001"]);
-    assert_eq!(said.err, "spectral: error: ws_0001 is a WebSocket: show its messages with --ws ws_0001\n");
+    let output = inspect(&dir, &["--ws", "ws_0002"]);
+    assert_eq!(output.code, Some(1));
+    assert_eq!(output.err, "spectral: error: no WebSocket 'ws_0002': this bundle has only ws_0001\n");
+    let output = inspect(&dir, &["--trace", "1"]);
+    assert_eq!(output.err, "spectral: error: no trace '1': this bundle has t_0001 to t_0008\n");
+    let output = inspect(&dir, &["--trace", "ws_0001"]);
+    assert_eq!(output.err, "spectral: error: ws_0001 is a WebSocket: show its messages with --ws ws_0001\n");
 }
 
 #[test]
@@ -211,29 +211,29 @@ fn a_running_capture_is_shown_and_followed() {
     let running = Spectral::capture(&dir, &["-o", "capture.zip"]);
     ask(&running, &origin, "a.test", "GET", "/one");
     // A WebSocket that stays open.
-    let mut link = Link::to(running.addr);
+    let mut connection = Connection::to(running.addr);
     let target = origin.at("127.0.0.1");
-    link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    link.head();
-    link.send(handshake("").0);
-    link.head();
+    connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    connection.head();
+    connection.send(handshake("").0);
+    connection.head();
 
     // The client may receive the response before the exchange is in the file.
-    let said = in_time("inspecting", {
+    let output = within_timeout("inspecting", {
         let dir = dir.path().to_owned();
         move || loop {
             let mut command = Command::new(env!("CARGO_BIN_EXE_spectral"));
-            let said = run(command.args(["capture", "inspect", "capture.zip"]).current_dir(&dir)).ok();
-            if said.text().contains("ws_0001") && said.text().contains("t_0001") {
-                return said;
+            let output = run(command.args(["capture", "inspect", "capture.zip"]).current_dir(&dir)).ok();
+            if output.text().contains("ws_0001") && output.text().contains("t_0001") {
+                return output;
             }
         }
     });
-    assert!(said.text().contains(", unfinished\n") && said.text().contains("http://a.test"), "{}", said.text());
+    assert!(output.text().contains(", unfinished\n") && output.text().contains("http://a.test"), "{}", output.text());
     assert!(
-        said.err.contains("spectral: warning: capture.zip.part is unfinished: a capture is writing it"),
+        output.err.contains("spectral: warning: capture.zip.part is unfinished: a capture is writing it"),
         "{}",
-        said.err
+        output.err
     );
     assert_eq!(inspect(&dir, &["--body", "t_0001"]).ok().text(), "{\"answer\":42}");
 
@@ -242,8 +242,8 @@ fn a_running_capture_is_shown_and_followed() {
     until("/one");
     ask(&running, &origin, "a.test", "GET", "/two");
     until("/two");
-    link.send(frame(0x81, Some([1; 4]), b"hello"));
-    link.the_rest();
+    connection.send(frame(0x81, Some([1; 4]), b"hello"));
+    connection.read_to_end();
     assert_eq!(running.interrupt().code, Some(0));
     let websocket: Value = serde_json::from_str(&until("\"message_count\":4")).unwrap();
     assert_eq!(websocket["id"], Value::from("ws_0001"));
@@ -254,8 +254,8 @@ fn a_running_capture_is_shown_and_followed() {
 fn messages_are_followed_until_the_websocket_ends() {
     let (dir, origin) = (TempDir::new(), origin());
     let running = Spectral::capture(&dir, &[]);
-    let mut link = open_websocket(&running, &origin);
-    in_time("the WebSocket is in the file", {
+    let mut connection = open_websocket(&running, &origin);
+    within_timeout("the WebSocket is in the file", {
         let dir = dir.path().to_owned();
         move || {
             let mut shown = Command::new(env!("CARGO_BIN_EXE_spectral"));
@@ -265,10 +265,10 @@ fn messages_are_followed_until_the_websocket_ends() {
     });
     let (mut follow, lines) = following(&dir, &["--ws", "ws_0001"]);
     line_with(&lines, " so far");
-    link.send(frame(0x81, Some([1; 4]), b"hello"));
+    connection.send(frame(0x81, Some([1; 4]), b"hello"));
     line_with(&lines, "ws_0001_m001  ");
-    link.the_rest();
-    drop(link);
+    connection.read_to_end();
+    drop(connection);
     // The capture goes on, but the WebSocket has ended.
     assert!(crate::support::peers::wait(&mut follow.0).unwrap().success());
     line_with(&lines, "ws_0001_m004  ");
@@ -276,7 +276,7 @@ fn messages_are_followed_until_the_websocket_ends() {
 }
 
 /// Starts `inspect --follow` with `args`; returns it and its lines so far.
-fn following(dir: &TempDir, args: &[&str]) -> (Beside, Watched<Vec<String>>) {
+fn following(dir: &TempDir, args: &[&str]) -> (BackgroundProcess, Watched<Vec<String>>) {
     let mut follow = clean(command(dir, &["capture", "inspect", "capture.zip", "--follow"]).args(args))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -289,7 +289,7 @@ fn following(dir: &TempDir, args: &[&str]) -> (Beside, Watched<Vec<String>>) {
             so_far.change(|lines| lines.push(line));
         }
     });
-    (Beside(follow), lines)
+    (BackgroundProcess(follow), lines)
 }
 
 /// Waits for a line that contains `part`.
@@ -305,19 +305,22 @@ fn the_bundle_of_a_killed_capture_is_shown_with_the_remedy() {
     ask(&running, &origin, "a.test", "GET", "/one");
     running.signal(nix::sys::signal::Signal::SIGKILL);
     assert_eq!(running.end().code, None);
-    let said = inspect(&dir, &["--follow"]).ok();
-    assert!(said.err.contains("spectral capture recover capture.zip.part"), "{}", said.err);
-    assert_eq!(said.text().contains("/one"), said.text().contains("1 exchange,"), "{}", said.text());
+    let output = inspect(&dir, &["--follow"]).ok();
+    assert!(output.err.contains("spectral capture recover capture.zip.part"), "{}", output.err);
+    assert_eq!(output.text().contains("/one"), output.text().contains("1 exchange,"), "{}", output.text());
 }
 
 #[test]
 fn an_empty_bundle_has_no_ids() {
     let dir = TempDir::new();
     assert_eq!(Spectral::capture(&dir, &[]).interrupt().code, Some(0));
-    let said = inspect(&dir, &["--trace", "1"]);
-    assert_eq!((said.code, said.err.as_str()), (Some(1), "spectral: error: no trace '1': this bundle has no traces\n"));
-    let said = inspect(&dir, &["--ws", "1"]);
-    assert_eq!(said.err, "spectral: error: no WebSocket '1': this bundle has no WebSockets\n");
+    let output = inspect(&dir, &["--trace", "1"]);
+    assert_eq!(
+        (output.code, output.err.as_str()),
+        (Some(1), "spectral: error: no trace '1': this bundle has no traces\n")
+    );
+    let output = inspect(&dir, &["--ws", "1"]);
+    assert_eq!(output.err, "spectral: error: no WebSocket '1': this bundle has no WebSockets\n");
 }
 
 #[test]
@@ -332,8 +335,8 @@ fn arguments_that_do_not_combine_are_usage_errors() {
         &["--host", "http://a/"],
         &["other.zip"],
     ] {
-        let said = inspect(&dir, args);
-        assert_eq!((said.code, said.err.lines().count()), (Some(2), 1), "{args:?}: {}", said.err);
+        let output = inspect(&dir, args);
+        assert_eq!((output.code, output.err.lines().count()), (Some(2), 1), "{args:?}: {}", output.err);
     }
 }
 
@@ -356,12 +359,12 @@ fn a_bundle_of_many_exchanges_takes_little_memory() {
         zip.finish().unwrap();
         // It fills the pipe, which is not read further, and blocks.
         let shown = command(&dir, &["capture", "inspect", &name, "--json"]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut shown = Beside(shown);
+        let mut shown = BackgroundProcess(shown);
         shown.0.stdout.as_mut().unwrap().read_exact(&mut [0; 1000]).unwrap();
         peak_memory(&shown.0)
     });
     let (Some(few), Some(many)) = (few, many) else {
-        return skipped("/proc");
+        return report_skipped("/proc");
     };
     // About 40 bytes: two offsets in the index and an id. The ZIP directory itself has about 150 for each exchange.
     let each = many.saturating_sub(few) * 1024 / 50_000;

@@ -1,6 +1,6 @@
 //! Either side leaves, at any moment and in any way: the other learns of it at once, the bundle says it, and nothing is left over.
 
-use crate::support::{Ending, Gate, Link, Origin, PATIENCE, Subject, Watched, next_request};
+use crate::support::{Connection, Ending, Gate, Origin, ProxyProcess, TIMEOUT, Watched, next_request};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ enum Way {
 impl Way {
     const ALL: [Self; 2] = [Self::Reset, Self::Cut];
 
-    fn leave(self, link: Link) {
+    fn leave(self, connection: Connection) {
         match self {
-            Self::Reset => link.reset(),
-            Self::Cut => link.cut(),
+            Self::Reset => connection.reset(),
+            Self::Cut => connection.close_abruptly(),
         }
     }
 
@@ -39,34 +39,34 @@ impl Way {
 fn a_client_that_leaves_ends_the_origins_side_at_once() {
     let (tell, told) = mpsc::channel();
     let (begin, begun) = mpsc::channel();
-    let script = move |mut link: Link| {
+    let script = move |mut connection: Connection| {
         begin.send(()).unwrap();
-        tell.send(link.the_rest()).unwrap();
+        tell.send(connection.read_to_end()).unwrap();
     };
     let origins = [(Origin::plain(script.clone()), false), (Origin::tls(script), true)];
-    let subject = Subject::start();
+    let proxy = ProxyProcess::start();
     let upload = "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nsome of it";
     for (origin, tls) in &origins {
         let mut count = 0;
-        for said in ["", "GET /half HTTP/1.1\r\nHo", upload, ASK] {
+        for output in ["", "GET /half HTTP/1.1\r\nHo", upload, ASK] {
             for way in Way::ALL {
                 let host = origin.at("localhost");
-                let mut link = if *tls { subject.tls(&host) } else { subject.connect(&host) };
+                let mut connection = if *tls { proxy.tls(&host) } else { proxy.connect(&host) };
                 // A reset that comes before the origin has read the end of the handshake leaves it nothing to serve.
-                begun.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the origin of {said:?} and {way:?} begins"));
-                link.send(said);
-                origin.received_at_least(count, said.len());
+                begun.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("the origin of {output:?} and {way:?} begins"));
+                connection.send(output);
+                origin.received_at_least(count, output.len());
                 count += 1;
-                way.leave(link);
-                let seen = told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{way:?} after {said:?}"));
-                assert_eq!(seen.0, said.as_bytes());
+                way.leave(connection);
+                let seen = told.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("{way:?} after {output:?}"));
+                assert_eq!(seen.0, output.as_bytes());
                 // Who closes over what it has not read, such as session tickets, resets.
                 let is_so = seen.1 == way.seen(*tls) || *tls && seen.1 == Ending::Reset;
-                assert!(is_so, "{:?} after {said:?} and {way:?}, TLS: {tls}", seen.1);
+                assert!(is_so, "{:?} after {output:?} and {way:?}, TLS: {tls}", seen.1);
             }
         }
     }
-    let (bundle, _) = subject.end();
+    let (bundle, _) = proxy.end();
     assert_eq!(bundle.traces.len(), 8, "two requests in two ways to two origins: {:?}", bundle.urls());
     for trace in bundle.traces {
         assert_eq!((trace.status(), trace.status_text()), (0, "client disconnected"), "{}", trace.url());
@@ -76,30 +76,30 @@ fn a_client_that_leaves_ends_the_origins_side_at_once() {
 #[test]
 fn a_client_that_leaves_an_endless_answer_ends_it() {
     let (tell, told) = mpsc::channel();
-    let script = move |mut link: Link| {
-        next_request(&mut link);
-        link.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+    let script = move |mut connection: Connection| {
+        next_request(&mut connection);
+        connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
         // An event now and then, until nobody takes it.
         let never = Gate::default();
-        while link.writer.try_send(b"data: x\n\n").is_ok() {
+        while connection.writer.try_send(b"data: x\n\n").is_ok() {
             never.within(Duration::from_millis(5), |open| open.then_some(()));
         }
-        link.cut();
+        connection.close_abruptly();
         tell.send(()).unwrap();
     };
     let origins = [(Origin::plain(script.clone()), false), (Origin::tls(script), true)];
-    let subject = Subject::start();
+    let proxy = ProxyProcess::start();
     for (origin, tls) in &origins {
         for way in Way::ALL {
             let host = origin.at("localhost");
-            let mut link = if *tls { subject.tls(&host) } else { subject.connect(&host) };
-            link.send(ASK);
-            link.until(b"data: x\n\n");
-            way.leave(link);
-            told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the origin sends for ever after {way:?}"));
+            let mut connection = if *tls { proxy.tls(&host) } else { proxy.connect(&host) };
+            connection.send(ASK);
+            connection.until(b"data: x\n\n");
+            way.leave(connection);
+            told.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("the origin sends for ever after {way:?}"));
         }
     }
-    let (bundle, _) = subject.end();
+    let (bundle, _) = proxy.end();
     assert_eq!(bundle.traces.len(), 4);
     assert!(bundle.traces.iter().all(|trace| trace.status() == 200 && trace.text().starts_with("data: x\n\n")));
 }
@@ -113,140 +113,140 @@ fn an_origin_that_leaves_is_seen_by_the_client() {
         Some("HTTP/1.1 200 OK\r\nContent-Le"),
         Some("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody"),
     ];
-    let subject = Subject::start();
+    let proxy = ProxyProcess::start();
     for answer in answers {
         for way in Way::ALL {
-            let script = move |mut link: Link| {
+            let script = move |mut connection: Connection| {
                 if let Some(answer) = answer {
-                    link.head();
-                    link.send(answer);
+                    connection.head();
+                    connection.send(answer);
                 }
-                way.leave(link);
+                way.leave(connection);
             };
             for (origin, tls) in [(Origin::plain(script), false), (Origin::tls(script), true)] {
                 let host = origin.at("localhost");
-                let mut link = if tls { subject.tls(&host) } else { subject.ask(&host) };
+                let mut connection = if tls { proxy.tls(&host) } else { proxy.send_connect(&host) };
                 // One that resets at once may do so while it is dialled.
-                if !tls && link.head().starts_with("HTTP/1.1 502 ") {
+                if !tls && connection.head().starts_with("HTTP/1.1 502 ") {
                     assert_eq!(answer, None);
                     continue;
                 }
                 // The client may learn of it here already; its write takes the error then, and its read looks like an end.
-                let is_gone = link.writer.try_send(ASK.as_bytes()).is_err();
-                let (came, ending) = link.the_rest();
+                let is_gone = connection.writer.try_send(ASK.as_bytes()).is_err();
+                let (came, ending) = connection.read_to_end();
                 // A reset takes back what it overtakes.
                 assert!(answer.unwrap_or("").as_bytes().starts_with(&came), "{}", came.escape_ascii());
                 let expected = [way.seen(tls), Ending::Reset];
                 let is_so = is_gone || expected.contains(&ending);
                 assert!(is_so, "{ending:?} after {answer:?} and {way:?}, TLS: {tls}");
-                link.cut();
+                connection.close_abruptly();
             }
         }
     }
-    subject.end();
+    proxy.end();
 }
 
 #[test]
 fn a_client_that_leaves_in_the_handshake() {
-    let origin = Origin::tls(|mut link| drop(link.the_rest()));
-    let subject = Subject::start();
-    let hello = subject.client().hello();
+    let origin = Origin::tls(|mut connection| drop(connection.read_to_end()));
+    let proxy = ProxyProcess::start();
+    let hello = proxy.client().hello();
     // In a record's head, in the ClientHello, after it.
     for len in [1, 5, 100, hello.len()] {
         for way in Way::ALL {
-            let mut link = subject.connect(&origin.at("localhost"));
-            link.writer.send_raw(&hello[..len]).unwrap();
+            let mut connection = proxy.connect(&origin.at("localhost"));
+            connection.writer.send_raw(&hello[..len]).unwrap();
             if len == hello.len() {
                 // The ServerHello's record: the proxy waits for the client's Finished.
-                assert_eq!(link.exactly(1), [22]);
+                assert_eq!(connection.read_exactly(1), [22]);
             }
-            way.leave(link);
+            way.leave(connection);
         }
     }
     origin.open.until("the origin to be left", |open| (*open == 0).then_some(()));
-    let (bundle, _) = subject.end();
+    let (bundle, _) = proxy.end();
     assert!(bundle.traces.is_empty());
 }
 
 #[test]
 fn an_origin_that_leaves_in_the_handshake() {
-    let subject = Subject::start();
+    let proxy = ProxyProcess::start();
     for way in Way::ALL {
         for len in [0, 1, 5, 100] {
-            let origin = Origin::plain(move |mut link: Link| {
-                link.exactly(len);
-                way.leave(link);
+            let origin = Origin::plain(move |mut connection: Connection| {
+                connection.read_exactly(len);
+                way.leave(connection);
             });
-            let mut link = subject.ask(&origin.at("localhost"));
+            let mut connection = proxy.send_connect(&origin.at("localhost"));
             // One that resets at once may do so while it is dialled.
-            if link.head().starts_with("HTTP/1.1 502 ") {
+            if connection.head().starts_with("HTTP/1.1 502 ") {
                 assert_eq!(len, 0);
                 continue;
             }
             // Where it is gone before, so is the tunnel.
-            link.writer.send_raw(&subject.client().hello()).ok();
-            assert_eq!(link.the_rest().0, b"", "nobody speaks in its name");
-            link.cut();
+            connection.writer.send_raw(&proxy.client().hello()).ok();
+            assert_eq!(connection.read_to_end().0, b"", "nobody speaks in its name");
+            connection.close_abruptly();
             assert!(origin.connections() <= 2, "once to open TLS, once to pass through");
         }
     }
-    subject.end();
+    proxy.end();
 }
 
 #[test]
 fn one_that_never_reads_and_leaves() {
     // Both sides full, in both directions; then the client is gone.
-    let flood = |mut link: Link| {
-        while link.writer.try_send(&[b'x'; 65536]).is_ok() {}
-        link.cut();
+    let flood = |mut connection: Connection| {
+        while connection.writer.try_send(&[b'x'; 65536]).is_ok() {}
+        connection.close_abruptly();
     };
-    let subject = Subject::start();
+    let proxy = ProxyProcess::start();
     for (origin, tls) in [(Origin::plain(flood), false), (Origin::tls(flood), true)] {
         for way in Way::ALL {
             let host = origin.at("localhost");
-            let mut link = if tls { subject.tls(&host) } else { subject.connect(&host) };
-            link.receive_buffer(4096);
-            link.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n");
+            let mut connection = if tls { proxy.tls(&host) } else { proxy.connect(&host) };
+            connection.receive_buffer(4096);
+            connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n");
             let full = Watched::<bool>::default();
-            let (mut writer, tell) = (link.writer.clone(), full.clone());
+            let (mut writer, tell) = (connection.writer.clone(), full.clone());
             let upload = std::thread::spawn(move || {
                 while writer.try_send(&[b'u'; 65536]).is_ok() {}
                 tell.open();
             });
             // It comes to a halt; whether it does so before the client leaves makes no difference.
             full.within(Duration::from_millis(300), |full| full.then_some(()));
-            link.writer.shut_down();
+            connection.writer.shut_down();
             upload.join().unwrap();
-            way.leave(link);
+            way.leave(connection);
         }
         origin.open.until("the origin to be left", |open| (*open == 0).then_some(()));
     }
-    subject.end();
+    proxy.end();
 }
 
 #[test]
 fn the_ways_that_have_tests_of_their_own_leave_nothing_over() {
-    let subject = Subject::start();
+    let proxy = ProxyProcess::start();
     let ask = "POST /half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n";
-    let origin = Origin::tls(|mut link| {
-        link.head();
-        link.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-        link.finish();
-        link.the_rest();
+    let origin = Origin::tls(|mut connection| {
+        connection.head();
+        connection.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        connection.finish();
+        connection.read_to_end();
     });
     // Half-close, the origin's side first, with an early 413; then the client's.
-    let mut link = subject.tls(&origin.at("localhost"));
-    link.send(ask);
-    assert_eq!(link.response().status, 413);
-    assert_eq!(link.the_rest().1, Ending::Clean);
-    link.send("up");
-    drop(link);
+    let mut connection = proxy.tls(&origin.at("localhost"));
+    connection.send(ask);
+    assert_eq!(connection.response().status, 413);
+    assert_eq!(connection.read_to_end().1, Ending::Clean);
+    connection.send("up");
+    drop(connection);
     // A request for the proxy itself.
-    let mut link = subject.ask(&subject.running.addr.to_string());
-    assert!(link.head().starts_with("HTTP/1.1 403 "));
-    drop(link);
+    let mut connection = proxy.send_connect(&proxy.running.addr.to_string());
+    assert!(connection.head().starts_with("HTTP/1.1 403 "));
+    drop(connection);
     // No answer from anyone.
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    assert!(subject.ask(&unused.to_string()).head().starts_with("HTTP/1.1 502 "));
-    assert_eq!(subject.end().0.only_trace().status(), 413);
+    assert!(proxy.send_connect(&unused.to_string()).head().starts_with("HTTP/1.1 502 "));
+    assert_eq!(proxy.end().0.only_trace().status(), 413);
 }

@@ -1,7 +1,7 @@
 //! Messages past every measure: they pass, time and memory stay in proportion, and what is past a limit is named.
 
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Link, Message, Origin, Subject, in_time, next_request};
+use crate::support::{Connection, Message, Origin, ProxyProcess, next_request, within_timeout};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const MIB: usize = 1 << 20;
@@ -11,20 +11,20 @@ fn a_head_of_2_mib_passes_both_ways_and_is_named() {
     let long = "x".repeat(2 * MIB);
     let answer = format!("HTTP/1.1 200 OK\r\nX-Long: {long}\r\nContent-Length: 2\r\n\r\nok");
     let request = format!("GET /long HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}\r\n\r\n");
-    let origin = Origin::tls_answering(answer.clone());
-    let subject = Subject::start();
+    let origin = Origin::tls_responding(answer.clone());
+    let proxy = ProxyProcess::start();
     for request in [request.as_str(), "GET /short HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
-        let mut link = subject.tls(&origin.at("localhost"));
-        link.send(request);
-        assert!(link.exactly(answer.len()) == answer.as_bytes());
+        let mut connection = proxy.tls(&origin.at("localhost"));
+        connection.send(request);
+        assert!(connection.read_exactly(answer.len()) == answer.as_bytes());
     }
     assert!(origin.received(0) == request.as_bytes());
-    let (bundle, said) = subject.end();
+    let (bundle, output) = proxy.end();
     let named = format!(
         "  {}  2 connections: captured up to an exceeded limit (head size, chunk line length or number of exchanges)",
         origin.at("localhost")
     );
-    assert!(said.err.contains(&named), "{}", said.err);
+    assert!(output.err.contains(&named), "{}", output.err);
     // Of the one whose request was read, that is there.
     assert_eq!(bundle.only_trace().status(), 0);
     assert!(bundle.only_trace().url().ends_with("/short"));
@@ -34,57 +34,57 @@ fn a_head_of_2_mib_passes_both_ways_and_is_named() {
 fn fifty_thousand_fields_are_recorded() {
     let fields = "a:b\r\n".repeat(50_000);
     let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
-    let origin = Origin::tls_answering(answer.clone());
-    let subject = Subject::start();
-    let mut link = subject.tls(&origin.at("localhost"));
+    let origin = Origin::tls_responding(answer.clone());
+    let proxy = ProxyProcess::start();
+    let mut connection = proxy.tls(&origin.at("localhost"));
     let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
-    link.send(&request);
-    assert!(link.exactly(answer.len()) == answer.as_bytes());
+    connection.send(&request);
+    assert!(connection.read_exactly(answer.len()) == answer.as_bytes());
     assert!(origin.received(0) == request.as_bytes());
-    drop(link);
-    let (bundle, _) = subject.end();
+    drop(connection);
+    let (bundle, _) = proxy.end();
     assert_eq!(bundle.only_trace().request_headers().len(), 50_001);
     assert_eq!(bundle.only_trace().response_headers().len(), 50_001);
 }
 
 #[test]
 fn a_plain_request_with_a_head_past_the_limit_gets_a_431() {
-    let origin = Origin::plain_answering(OK);
-    let subject = Subject::start();
+    let origin = Origin::plain_responding(OK);
+    let proxy = ProxyProcess::start();
     let host = origin.at("127.0.0.1");
     let fields = [format!("X-Long: {}\r\n", "x".repeat(2 * MIB)), "a:b\r\n".repeat(60_000)];
     for fields in fields {
-        let mut link = subject.dial();
-        let mut writer = link.writer.clone();
+        let mut connection = proxy.dial();
+        let mut writer = connection.writer.clone();
         let request = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
         // It is answered before it is read whole.
         let sending = std::thread::spawn(move || writer.try_send(request.as_bytes()).ok());
-        let answer = link.response();
+        let answer = connection.response();
         assert_eq!(answer.status, 431, "{}", answer.head);
         assert!(answer.text().contains("too long"), "{}", answer.text());
         sending.join().unwrap();
     }
     assert_eq!(origin.connections(), 0);
-    subject.running.line("request refused: its head is too long");
-    assert!(subject.end().0.traces.is_empty());
+    proxy.running.line("request refused: its head is too long");
+    assert!(proxy.end().0.traces.is_empty());
 }
 
 #[test]
 fn chunks_that_are_longer_than_any_number_pass_and_are_named() {
-    let subject = Subject::start();
+    let proxy = ProxyProcess::start();
     for size in ["10000000000000000", "ffffffffffffffff", "fffffffffffffffff"] {
         let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nof that only this");
         let script = answer.clone();
-        let origin = Origin::tls(move |mut link: Link| {
-            next_request(&mut link);
-            link.send(&script);
+        let origin = Origin::tls(move |mut connection: Connection| {
+            next_request(&mut connection);
+            connection.send(&script);
         });
-        let mut link = subject.tls(&origin.at("localhost"));
-        link.send(format!("GET /{size} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-        assert_eq!(String::from_utf8(link.the_rest().0).unwrap(), answer);
+        let mut connection = proxy.tls(&origin.at("localhost"));
+        connection.send(format!("GET /{size} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert_eq!(String::from_utf8(connection.read_to_end().0).unwrap(), answer);
     }
-    let (bundle, said) = subject.end();
-    assert!(said.err.contains("captured up to a body with malformed framing"), "{}", said.err);
+    let (bundle, output) = proxy.end();
+    assert!(output.err.contains("captured up to a body with malformed framing"), "{}", output.err);
     assert_eq!(bundle.traces.len(), 3);
     // The largest number there is is one: what came of it is its body.
     assert_eq!(bundle.trace("/ffffffffffffffff").text(), "of that only this");
@@ -96,19 +96,19 @@ fn two_hundred_thousand_chunks_of_one_byte() {
     let chunks = format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(CHUNKS));
     let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
     let script = answer.clone();
-    let origin = Origin::tls(move |mut link: Link| {
-        link.until(b"0\r\n\r\n");
-        link.send(&script);
+    let origin = Origin::tls(move |mut connection: Connection| {
+        connection.until(b"0\r\n\r\n");
+        connection.send(&script);
     });
-    let subject = Subject::start();
-    let mut link = subject.tls(&origin.at("localhost"));
-    let link = in_time("chunks", move || {
-        link.send(format!("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
-        assert!(link.exactly(answer.len()) == answer.as_bytes());
-        link
+    let proxy = ProxyProcess::start();
+    let mut connection = proxy.tls(&origin.at("localhost"));
+    let connection = within_timeout("chunks", move || {
+        connection.send(format!("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
+        assert!(connection.read_exactly(answer.len()) == answer.as_bytes());
+        connection
     });
-    drop(link);
-    let (bundle, _) = subject.end();
+    drop(connection);
+    let (bundle, _) = proxy.end();
     assert!(bundle.only_trace().request_body == vec![b'x'; CHUNKS]);
     assert!(bundle.only_trace().response_body == vec![b'x'; CHUNKS]);
 }
@@ -119,24 +119,24 @@ fn a_thousand_interim_answers_pass_and_the_last_is_the_answer() {
     let answer = format!("{hints}{OK}");
     for tls in [true, false] {
         let script = answer.clone();
-        let script = move |mut link: Link| {
-            while next_request(&mut link).is_some() {
-                link.send(&script);
+        let script = move |mut connection: Connection| {
+            while next_request(&mut connection).is_some() {
+                connection.send(&script);
             }
         };
         let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
-        let subject = Subject::start();
+        let proxy = ProxyProcess::start();
         let host = origin.at("localhost");
-        let (mut link, target) = match tls {
-            true => (subject.tls(&host), String::new()),
-            false => (subject.dial(), format!("http://{host}")),
+        let (mut connection, target) = match tls {
+            true => (proxy.tls(&host), String::new()),
+            false => (proxy.dial(), format!("http://{host}")),
         };
         for _ in 0..2 {
-            link.send(format!("GET {target}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-            assert!(link.exactly(answer.len()) == answer.as_bytes());
+            connection.send(format!("GET {target}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            assert!(connection.read_exactly(answer.len()) == answer.as_bytes());
         }
-        drop(link);
-        let (bundle, _) = subject.end();
+        drop(connection);
+        let (bundle, _) = proxy.end();
         assert_eq!(bundle.traces.iter().map(|trace| trace.status()).collect::<Vec<_>>(), [200, 200]);
         assert_eq!(bundle.traces[1].text(), "ok");
     }
@@ -147,25 +147,25 @@ fn a_thousand_interim_answers_pass_and_the_last_is_the_answer() {
 fn through_a_websocket(frames: Vec<u8>) -> (Vec<Message>, Option<usize>) {
     let (ask, answer) = handshake("");
     let len = frames.len();
-    let origin = Origin::tls(move |mut link: Link| {
-        link.head();
-        link.send(&answer);
-        link.exactly(len);
-        link.send(b"\x88\x00");
+    let origin = Origin::tls(move |mut connection: Connection| {
+        connection.head();
+        connection.send(&answer);
+        connection.read_exactly(len);
+        connection.send(b"\x88\x00");
     });
-    let subject = Subject::start();
-    let mut link = subject.tls(&origin.at("localhost"));
-    let link = in_time("frames", move || {
-        link.send(ask);
-        link.head();
-        link.send(frames);
-        assert_eq!(link.exactly(2), b"\x88\x00");
-        link
+    let proxy = ProxyProcess::start();
+    let mut connection = proxy.tls(&origin.at("localhost"));
+    let connection = within_timeout("frames", move || {
+        connection.send(ask);
+        connection.head();
+        connection.send(frames);
+        assert_eq!(connection.read_exactly(2), b"\x88\x00");
+        connection
     });
-    drop(link);
-    subject.lets_go();
-    let memory = subject.running.peak_memory().map(|kib| kib / 1024);
-    (subject.end().0.only_socket().messages.clone(), memory)
+    drop(connection);
+    proxy.wait_for_release();
+    let memory = proxy.running.peak_memory().map(|kib| kib / 1024);
+    (proxy.end().0.only_websocket().messages.clone(), memory)
 }
 
 #[test]

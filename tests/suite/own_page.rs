@@ -9,8 +9,8 @@ fn the_page_is_served_in_any_spelling_of_our_address() {
     for host in
         ["127.0.0.1", "localhost", "LocalHost", "localhost.", "127.1", "2130706433", "0.0.0.0", "[::ffff:127.0.0.1]"]
     {
-        let mut link = capture.dial();
-        let answer = link.ask(format!("GET http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"));
+        let mut connection = capture.dial();
+        let answer = connection.request(format!("GET http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"));
         assert_eq!(answer.status, 200, "{host}: {}", answer.head);
         assert_page(&answer.text());
     }
@@ -21,8 +21,8 @@ fn the_page_is_served_in_any_spelling_of_our_address() {
 fn the_page_is_served_to_a_browser_that_is_pointed_at_the_port() {
     let capture = Capture::start();
     for host in ["127.0.0.1", "localhost"] {
-        let mut link = capture.dial();
-        let answer = link.ask(format!("GET / HTTP/1.1\r\nHost: {host}:{}\r\n\r\n", capture.addr.port()));
+        let mut connection = capture.dial();
+        let answer = connection.request(format!("GET / HTTP/1.1\r\nHost: {host}:{}\r\n\r\n", capture.addr.port()));
         assert_eq!(answer.status, 200, "{host}: {}", answer.head);
         assert_page(&answer.text());
     }
@@ -31,8 +31,8 @@ fn the_page_is_served_to_a_browser_that_is_pointed_at_the_port() {
 #[test]
 fn the_page_is_served_as_mitm_it_and_offers_the_certificate() {
     let capture = Capture::start();
-    let mut link = capture.dial();
-    let page = link.ask("GET http://mitm.it/ HTTP/1.1\r\nHost: mitm.it\r\n\r\n");
+    let mut connection = capture.dial();
+    let page = connection.request("GET http://mitm.it/ HTTP/1.1\r\nHost: mitm.it\r\n\r\n");
     assert_eq!(page.status, 200);
     let page = page.text();
     assert_page(&page);
@@ -41,12 +41,12 @@ fn the_page_is_served_as_mitm_it_and_offers_the_certificate() {
         let link_to =
             hrefs(&page).into_iter().find(|href| href.ends_with(kind)).unwrap_or_else(|| panic!("{kind}: {page}"));
         let path = link_to.strip_prefix("http://mitm.it").unwrap_or(&link_to);
-        let mut link = capture.dial();
-        let answer = link.ask(format!("GET http://mitm.it{path} HTTP/1.1\r\nHost: mitm.it\r\n\r\n"));
+        let mut connection = capture.dial();
+        let answer = connection.request(format!("GET http://mitm.it{path} HTTP/1.1\r\nHost: mitm.it\r\n\r\n"));
         assert_eq!(answer.status, 200, "{link_to}: {}", answer.head);
         assert_eq!(answer.text(), String::from_utf8_lossy(&pem), "{link_to}");
     }
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
 }
@@ -58,15 +58,15 @@ fn nothing_but_reading_is_answered() {
     for (method, path) in
         [("POST", "/"), ("DELETE", "/"), ("PUT", "/cert.pem"), ("GET", "/no/such/page"), ("GET", "/../../etc/passwd")]
     {
-        let mut link = capture.dial();
-        let answer =
-            link.ask(format!("{method} http://mitm.it{path} HTTP/1.1\r\nHost: mitm.it\r\nContent-Length: 0\r\n\r\n"));
+        let mut connection = capture.dial();
+        let answer = connection
+            .request(format!("{method} http://mitm.it{path} HTTP/1.1\r\nHost: mitm.it\r\nContent-Length: 0\r\n\r\n"));
         assert!((400..500).contains(&answer.status), "{method} {path}: {}", answer.head);
         assert!(!answer.text().contains("root:"), "{}", answer.text());
     }
-    let mut link = capture.dial();
-    link.send("HEAD http://mitm.it/ HTTP/1.1\r\nHost: mitm.it\r\nConnection: close\r\n\r\n");
-    let (bytes, _) = link.the_rest();
+    let mut connection = capture.dial();
+    connection.send("HEAD http://mitm.it/ HTTP/1.1\r\nHost: mitm.it\r\nConnection: close\r\n\r\n");
+    let (bytes, _) = connection.read_to_end();
     assert!(bytes.ends_with(b"\r\n\r\n"), "HEAD has no body: {}", bytes.escape_ascii());
     assert_eq!(capture.dir.names(), before, "it changes nothing");
 }
@@ -75,8 +75,8 @@ fn nothing_but_reading_is_answered() {
 fn our_private_key_is_nowhere_to_be_had() {
     let capture = Capture::start();
     for path in ["/mitmproxy-ca.pem", "/cert/mitmproxy-ca.pem", "/ca.pem", "/cert/pem", "/cert.pem", "/"] {
-        let mut link = capture.dial();
-        let answer = link.ask(format!("GET http://mitm.it{path} HTTP/1.1\r\nHost: mitm.it\r\n\r\n"));
+        let mut connection = capture.dial();
+        let answer = connection.request(format!("GET http://mitm.it{path} HTTP/1.1\r\nHost: mitm.it\r\n\r\n"));
         assert!(!answer.text().contains("PRIVATE KEY"), "{path}");
     }
 }
@@ -86,17 +86,17 @@ fn connect_to_ourselves_does_not_loop() {
     let capture = Capture::start();
     let port = capture.addr.port();
     for target in [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("127.1:{port}")] {
-        let (mut link, answer) = capture.try_connect(&target);
+        let (mut connection, answer) = capture.try_connect(&target);
         if answer.status == 200 {
-            let page = link.ask(format!("GET / HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+            let page = connection.request(format!("GET / HTTP/1.1\r\nHost: {target}\r\n\r\n"));
             assert_page(&page.text());
         } else {
             assert!((400..600).contains(&answer.status), "{}", answer.head);
         }
         // TLS to ourselves ends too, one way or another.
-        let (mut link, answer) = capture.try_connect(&target);
+        let (mut connection, answer) = capture.try_connect(&target);
         if answer.status == 200 {
-            TlsClient::new("localhost", capture.roots()).start(&mut link).ok();
+            TlsClient::new("localhost", capture.roots()).start(&mut connection).ok();
         }
     }
     assert!(capture.stop().bundle().traces.is_empty());
@@ -107,13 +107,13 @@ fn a_request_that_came_through_us_once_is_not_sent_to_us_again() {
     // A chain of CONNECTs to ourselves, each inside the one before.
     let capture = Capture::start();
     let target = format!("127.0.0.1:{}", capture.addr.port());
-    let (mut link, mut answer) = capture.try_connect(&target);
+    let (mut connection, mut answer) = capture.try_connect(&target);
     for _ in 0..20 {
         if answer.status != 200 {
             break;
         }
-        link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-        answer = link.response();
+        connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+        answer = connection.response();
     }
     assert_ne!(answer.status, 200, "{}", answer.head);
 }
@@ -121,14 +121,15 @@ fn a_request_that_came_through_us_once_is_not_sent_to_us_again() {
 #[test]
 fn a_web_page_cannot_use_the_port() {
     let capture = Capture::start();
-    let mut link = capture.dial();
-    let answer = link.ask("GET /users HTTP/1.1\r\nHost: api.example.test\r\nOrigin: http://evil.test\r\n\r\n");
+    let mut connection = capture.dial();
+    let answer =
+        connection.request("GET /users HTTP/1.1\r\nHost: api.example.test\r\nOrigin: http://evil.test\r\n\r\n");
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("--transparent"), "{}", answer.text());
     // Nor read the page: a name that was rebound to our address is not our address.
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let rebound = format!("GET / HTTP/1.1\r\nHost: evil.test:{}\r\n\r\n", capture.addr.port());
-    assert_eq!(link.ask(rebound).status, 400);
+    assert_eq!(connection.request(rebound).status, 400);
     assert!(capture.stop().bundle().traces.is_empty());
 }
 

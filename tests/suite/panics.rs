@@ -7,8 +7,8 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn an_observer_that_panics_over_an_exchange_spoils_nothing() {
-    let origin = Origin::tls_answering(OK);
-    let capture = Capture::observed(
+    let origin = Origin::tls_responding(OK);
+    let capture = Capture::with_observer(
         |notice| {
             if matches!(notice, Notice::Exchange { url, .. } if url.ends_with("/panic")) {
                 panic!("the observer does not like this one");
@@ -17,13 +17,13 @@ fn an_observer_that_panics_over_an_exchange_spoils_nothing() {
         |_| (),
     );
     let mut before = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(before.ask("GET /before HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    assert_eq!(before.request("GET /before HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
     let mut bad = capture.tls(&origin.at("localhost"), "localhost");
-    bad.ask("GET /panic HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    capture.exchanges(2);
-    assert_eq!(before.ask("GET /same-connection HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    bad.request("GET /panic HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    capture.wait_for_exchanges(2);
+    assert_eq!(before.request("GET /same-connection HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
     let mut after = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(after.ask("GET /after HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    assert_eq!(after.request("GET /after HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
     drop((before, bad, after));
     let outcome = capture.stop();
     for path in ["/before", "/panic", "/same-connection", "/after"] {
@@ -33,8 +33,8 @@ fn an_observer_that_panics_over_an_exchange_spoils_nothing() {
 
 #[test]
 fn an_observer_that_panics_in_a_connection_ends_that_one_at_most() {
-    let origin = Origin::tls_answering(OK);
-    let capture = Capture::observed(
+    let origin = Origin::tls_responding(OK);
+    let capture = Capture::with_observer(
         |notice| {
             if matches!(notice, Notice::Domain { name } if name == "api.example.test") {
                 panic!("the observer does not like this one");
@@ -43,17 +43,17 @@ fn an_observer_that_panics_in_a_connection_ends_that_one_at_most() {
         |_| (),
     );
     let mut before = capture.tls(&origin.at("localhost"), "localhost");
-    before.ask("GET /before HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    before.request("GET /before HTTP/1.1\r\nHost: localhost\r\n\r\n");
     // It may end or not; either way in time.
     let mut bad = capture.connect(&origin.at("127.0.0.1"));
     if capture.client("api.example.test").start(&mut bad).is_ok() {
         bad.writer.try_send(b"GET /bad HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok();
         bad.finish();
-        bad.the_rest();
+        bad.read_to_end();
     }
-    assert_eq!(before.ask("GET /again HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    assert_eq!(before.request("GET /again HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
     let mut after = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(after.ask("GET /after HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    assert_eq!(after.request("GET /after HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
     drop((before, bad, after));
     let outcome = capture.stop();
     for path in ["/before", "/again", "/after"] {
@@ -63,14 +63,14 @@ fn an_observer_that_panics_in_a_connection_ends_that_one_at_most() {
 
 #[test]
 fn an_observer_that_panics_over_everything() {
-    let origin = Origin::tls_answering(OK);
-    let capture = Capture::observed(|_| panic!("nothing pleases this observer"), |_| ());
+    let origin = Origin::tls_responding(OK);
+    let capture = Capture::with_observer(|_| panic!("nothing pleases this observer"), |_| ());
     for _ in 0..3 {
-        let mut link = capture.connect(&origin.at("localhost"));
-        if capture.client("localhost").start(&mut link).is_ok() {
-            link.writer.try_send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok();
-            link.finish();
-            link.the_rest();
+        let mut connection = capture.connect(&origin.at("localhost"));
+        if capture.client("localhost").start(&mut connection).is_ok() {
+            connection.writer.try_send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok();
+            connection.finish();
+            connection.read_to_end();
         }
     }
     capture.stop();

@@ -2,7 +2,8 @@
 //! summary names the host and the reason.
 
 use crate::support::{
-    Capture, Ending, Link, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient, TlsSetup, Wish, answer_all, now, patterns,
+    Capture, CertSpec, Connection, Ending, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient, TlsSetup, now, patterns,
+    respond_to_all,
 };
 use spectral_capture::{Notice, Reason};
 use std::time::Duration;
@@ -13,7 +14,7 @@ const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// An origin with a certificate that the proxy does not trust.
 fn untrusted() -> Origin {
     let setup = TlsSetup { ca: TestCa::unknown(), ..TlsSetup::default() };
-    Origin::tls_with(setup, |link| answer_all(link, HELLO))
+    Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO))
 }
 
 /// A client that knows both CAs of origins, and not the proxy's.
@@ -24,16 +25,16 @@ fn knows_origins(name: &str) -> TlsClient {
 /// Speaks with `origin` through `capture` and fails unless it is the origin's own certificate that is shown.
 #[track_caller]
 fn assert_untouched(capture: &Capture, origin: &Origin, client: &TlsClient) {
-    let mut link = capture.tls_with(&origin.at("localhost"), client);
-    assert_eq!(link.peer_certificate(), *origin.certificate());
-    assert_eq!(link.ask(ASK).text(), "hello");
-    link.finish();
-    assert_eq!(link.the_rest(), (Vec::new(), Ending::Clean));
+    let mut connection = capture.tls_with(&origin.at("localhost"), client);
+    assert_eq!(connection.peer_certificate(), *origin.certificate());
+    assert_eq!(connection.request(ASK).text(), "hello");
+    connection.finish();
+    assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Clean));
 }
 
 #[test]
 fn a_host_that_does_not_match() {
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::with(|config| config.include = patterns(&["*.example.com"]));
     assert_untouched(&capture, &origin, &knows_origins("localhost"));
     assert_untouched(&capture, &origin, &knows_origins("localhost"));
@@ -45,7 +46,7 @@ fn a_host_that_does_not_match() {
 
 #[test]
 fn a_host_that_is_excluded() {
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::with(|config| config.exclude = patterns(&["LOCALHOST"]));
     assert_untouched(&capture, &origin, &knows_origins("localhost"));
     let outcome = capture.stop();
@@ -55,16 +56,16 @@ fn a_host_that_is_excluded() {
 #[test]
 fn a_client_that_speaks_only_what_no_tap_reads() {
     let setup = TlsSetup { alpn: &["imap"], ..TlsSetup::default() };
-    let origin = Origin::tls_with(setup, |mut link| {
-        assert_eq!(link.alpn().as_deref(), Some("imap"));
-        link.send("* OK\r\n");
+    let origin = Origin::tls_with(setup, |mut connection| {
+        assert_eq!(connection.alpn().as_deref(), Some("imap"));
+        connection.send("* OK\r\n");
     });
     let capture = Capture::start();
     let client = knows_origins("localhost").alpn(&["imap", "odd"]);
-    let mut link = capture.tls_with(&origin.at("localhost"), &client);
-    assert_eq!(link.alpn().as_deref(), Some("imap"));
-    assert_eq!(link.exactly(6), b"* OK\r\n");
-    drop(link);
+    let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+    assert_eq!(connection.alpn().as_deref(), Some("imap"));
+    assert_eq!(connection.read_exactly(6), b"* OK\r\n");
+    drop(connection);
     let outcome = capture.stop();
     outcome.assert_uncaptured(
         &origin.at("localhost"),
@@ -75,12 +76,14 @@ fn a_client_that_speaks_only_what_no_tap_reads() {
 
 #[test]
 fn of_many_protocols_that_no_tap_reads_a_few_are_named() {
-    let origin = Origin::tls_with(TlsSetup { alpn: &["p9"], ..TlsSetup::default() }, |mut link| link.send("* OK\r\n"));
+    let origin = Origin::tls_with(TlsSetup { alpn: &["p9"], ..TlsSetup::default() }, |mut connection| {
+        connection.send("* OK\r\n")
+    });
     let capture = Capture::start();
     let client = knows_origins("localhost").alpn(&["p1", "p2", "p3", "p4", "p5", "p9"]);
-    let mut link = capture.tls_with(&origin.at("localhost"), &client);
-    assert_eq!(link.exactly(6), b"* OK\r\n");
-    drop(link);
+    let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+    assert_eq!(connection.read_exactly(6), b"* OK\r\n");
+    drop(connection);
     capture.stop().assert_uncaptured(
         &origin.at("localhost"),
         1,
@@ -102,12 +105,12 @@ fn an_origin_whose_certificate_nobody_here_trusts() {
 #[test]
 fn one_client_that_an_origin_refuses_does_not_keep_others_from_being_captured() {
     let setup = TlsSetup { alpn: &["http/1.1"], ..TlsSetup::default() };
-    let origin = Origin::tls_with(setup, |link| answer_all(link, HELLO));
+    let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO));
     let capture = Capture::start();
     let mut odd = capture.connect(&origin.at("localhost"));
     assert!(knows_origins("localhost").alpn(&["http/1.0"]).start(&mut odd).is_err(), "as it would without us");
     let client = capture.client("localhost").alpn(&["http/1.1"]);
-    assert_eq!(capture.tls_with(&origin.at("localhost"), &client).ask(ASK).text(), "hello");
+    assert_eq!(capture.tls_with(&origin.at("localhost"), &client).request(ASK).text(), "hello");
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().text(), "hello");
     outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::OriginTls(_)));
@@ -118,28 +121,28 @@ fn the_connection_that_was_tried_is_given_up_before_the_client_gets_its_own() {
     // An origin that serves one at a time would never come to the second; any other would carry an idle one along.
     let origin = untrusted();
     let capture = Capture::start();
-    let mut link = capture.tls_with(&origin.at("localhost"), &knows_origins("localhost"));
-    assert_eq!(link.ask(ASK).text(), "hello");
+    let mut connection = capture.tls_with(&origin.at("localhost"), &knows_origins("localhost"));
+    assert_eq!(connection.request(ASK).text(), "hello");
     assert_eq!(origin.connections(), 2, "one to try, one for the client");
     let left = origin.open.within(Duration::from_secs(5), |open| (*open == 1).then_some(()));
     assert!(left.is_some(), "the first is still open while the client speaks on the second");
-    assert_eq!(link.ask(ASK).text(), "hello");
+    assert_eq!(connection.request(ASK).text(), "hello");
 }
 
 #[test]
 fn the_client_judges_the_origins_real_certificate() {
-    let expired = Wish { expired: true, ..Wish::default() };
-    let elsewhere = Wish { names: vec!["elsewhere.test".to_owned()], ..Wish::default() };
-    for wish in [expired, elsewhere] {
-        let setup = TlsSetup { wish: wish.clone(), ..TlsSetup::default() };
-        let origin = Origin::tls_with(setup, |link| answer_all(link, HELLO));
+    let expired = CertSpec { expired: true, ..CertSpec::default() };
+    let elsewhere = CertSpec { names: vec!["elsewhere.test".to_owned()], ..CertSpec::default() };
+    for cert_spec in [expired, elsewhere] {
+        let setup = TlsSetup { cert_spec: cert_spec.clone(), ..TlsSetup::default() };
+        let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO));
         let client = knows_origins("localhost");
-        let directly = client.start(&mut Link::to(origin.addr)).unwrap_err();
+        let directly = client.start(&mut Connection::to(origin.addr)).unwrap_err();
         let capture = Capture::start();
         let through = client.start(&mut capture.connect(&origin.at("localhost"))).unwrap_err();
         // Not word for word: the errors hold the time of day.
         let kind = |e: &rustls::Error| format!("{e:?}").chars().take(30).collect::<String>();
-        assert_eq!(kind(&through), kind(&directly), "{wish:?}");
+        assert_eq!(kind(&through), kind(&directly), "{cert_spec:?}");
         assert!(matches!(through, rustls::Error::InvalidCertificate(_)), "{through:?}");
         let outcome = capture.stop();
         outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::OriginNotTrusted(_)));
@@ -150,9 +153,9 @@ fn the_client_judges_the_origins_real_certificate() {
 fn insecure_captures_what_is_not_trusted() {
     let origin = untrusted();
     let capture = Capture::with(|config| config.insecure = true);
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(link.ask(ASK).text(), "hello");
-    drop(link);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(connection.request(ASK).text(), "hello");
+    drop(connection);
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().text(), "hello");
     assert!(outcome.summary.uncaptured.is_empty());
@@ -160,11 +163,11 @@ fn insecure_captures_what_is_not_trusted() {
 
 #[test]
 fn upstream_ca_captures_what_it_makes_trusted() {
-    let origins = [untrusted(), Origin::tls_answering(HELLO)];
+    let origins = [untrusted(), Origin::tls_responding(HELLO)];
     let capture = Capture::with(|config| config.upstream_ca.push(TestCa::unknown().pem.clone()));
     for origin in &origins {
-        let mut link = capture.tls(&origin.at("localhost"), "localhost");
-        assert_eq!(link.ask(ASK).text(), "hello");
+        let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+        assert_eq!(connection.request(ASK).text(), "hello");
     }
     assert_eq!(capture.stop().bundle().traces.len(), 2, "several may be given");
 }
@@ -173,9 +176,9 @@ fn upstream_ca_captures_what_it_makes_trusted() {
 fn an_origin_that_asks_for_a_client_certificate() {
     for versions in [ONLY_TLS12, ONLY_TLS13] {
         let setup = TlsSetup { client_ca: Some(TestCa::trusted()), versions, ..TlsSetup::default() };
-        let origin = Origin::tls_with(setup, |link| {
-            assert!(link.tls(|tls| tls.peer_certificates().is_some()), "the client's certificate came through");
-            answer_all(link, HELLO);
+        let origin = Origin::tls_with(setup, |connection| {
+            assert!(connection.tls(|tls| tls.peer_certificates().is_some()), "the client's certificate came through");
+            respond_to_all(connection, HELLO);
         });
         let capture = Capture::start();
         let mut client = knows_origins("localhost");
@@ -188,17 +191,17 @@ fn an_origin_that_asks_for_a_client_certificate() {
 
 #[test]
 fn an_origin_that_speaks_first() {
-    let origin = Origin::plain(|mut link| {
-        link.send("220 mail.example.test ESMTP\r\n");
-        assert_eq!(link.until(b"\r\n"), b"EHLO me\r\n");
-        link.send("250 hello\r\n");
+    let origin = Origin::plain(|mut connection| {
+        connection.send("220 mail.example.test ESMTP\r\n");
+        assert_eq!(connection.until(b"\r\n"), b"EHLO me\r\n");
+        connection.send("250 hello\r\n");
     });
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    assert_eq!(link.until(b"\r\n"), b"220 mail.example.test ESMTP\r\n");
-    link.send("EHLO me\r\n");
-    assert_eq!(link.until(b"\r\n"), b"250 hello\r\n");
-    drop(link);
+    let mut connection = capture.connect(&origin.at("localhost"));
+    assert_eq!(connection.until(b"\r\n"), b"220 mail.example.test ESMTP\r\n");
+    connection.send("EHLO me\r\n");
+    assert_eq!(connection.until(b"\r\n"), b"250 hello\r\n");
+    drop(connection);
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
     outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::NotHttp);
@@ -209,32 +212,32 @@ fn half_a_client_hello_passes_after_two_seconds() {
     let hello = knows_origins("localhost").hello();
     let half = hello[..hello.len() / 2].to_vec();
     // One that listens and says nothing: an origin that speaks or ends would decide the matter at once.
-    let origin = Origin::plain(|mut link| drop(link.the_rest()));
+    let origin = Origin::plain(|mut connection| drop(connection.read_to_end()));
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.at("localhost"));
     let begin = now();
-    link.send(&half);
+    connection.send(&half);
     assert_eq!(origin.received_at_least(0, half.len()), half);
     let took = now() - begin;
     assert!((Duration::from_millis(1500)..Duration::from_secs(6)).contains(&took), "{took:?}");
     // And what comes later follows, however late.
-    link.send(&hello[half.len()..]);
+    connection.send(&hello[half.len()..]);
     assert_eq!(origin.received_at_least(0, hello.len()), hello);
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::Incomplete);
 }
 
 #[test]
 fn half_a_request_line_passes_after_two_seconds() {
-    let origin = Origin::plain(|mut link| {
-        link.exactly(5);
-        link.send("what?");
+    let origin = Origin::plain(|mut connection| {
+        connection.read_exactly(5);
+        connection.send("what?");
     });
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    link.send("GET /");
-    assert_eq!(link.exactly(5), b"what?");
+    let mut connection = capture.connect(&origin.at("localhost"));
+    connection.send("GET /");
+    assert_eq!(connection.read_exactly(5), b"what?");
 }
 
 #[test]
@@ -245,15 +248,15 @@ fn bytes_that_are_neither_tls_nor_http() {
         b"\x16\x03\x01\xff\xff nonsense",
         b"\x80\x2e\x01\0\x02",
     ] {
-        let origin = Origin::plain(move |mut link| {
-            assert_eq!(link.exactly(begin.len()), begin);
-            link.send("and back");
+        let origin = Origin::plain(move |mut connection| {
+            assert_eq!(connection.read_exactly(begin.len()), begin);
+            connection.send("and back");
         });
         let capture = Capture::start();
-        let mut link = capture.connect(&origin.at("localhost"));
-        link.send(begin);
-        assert_eq!(link.exactly(8), b"and back", "{}", begin.escape_ascii());
-        drop(link);
+        let mut connection = capture.connect(&origin.at("localhost"));
+        connection.send(begin);
+        assert_eq!(connection.read_exactly(8), b"and back", "{}", begin.escape_ascii());
+        drop(connection);
         let outcome = capture.stop();
         outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| {
             matches!(reason, Reason::NotHttp | Reason::Incomplete | Reason::ClientTls(_) | Reason::Opaque(_))
@@ -268,17 +271,17 @@ fn a_client_with_nothing_that_we_speak_gets_the_origins_answer() {
     let len = u8::try_from(body.len()).unwrap();
     let hello = [&[22, 3, 1, 0, len + 4, 1, 0, 0, len][..], &body].concat();
     let expected = hello.clone();
-    let origin = Origin::plain(move |mut link| {
+    let origin = Origin::plain(move |mut connection| {
         // The proxy may have tried for itself before; its own ClientHello is another one.
-        if link.exactly(hello.len()) == hello {
-            link.send(b"\x15\x03\x01\0\x02\x02\x46");
+        if connection.read_exactly(hello.len()) == hello {
+            connection.send(b"\x15\x03\x01\0\x02\x02\x46");
         }
     });
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    link.send(&expected);
-    assert_eq!(link.exactly(7), b"\x15\x03\x01\0\x02\x02\x46");
-    drop(link);
+    let mut connection = capture.connect(&origin.at("localhost"));
+    connection.send(&expected);
+    assert_eq!(connection.read_exactly(7), b"\x15\x03\x01\0\x02\x02\x46");
+    drop(connection);
     let outcome = capture.stop();
     outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| {
         matches!(reason, Reason::ClientTls(_) | Reason::OriginTls(_))
@@ -288,43 +291,43 @@ fn a_client_with_nothing_that_we_speak_gets_the_origins_answer() {
 #[test]
 fn tls_inside_tls_and_tls_where_http_was_said() {
     // TLS that begins after a word in the clear (as with SMTP's STARTTLS) is the client's own business.
-    let origin = Origin::plain(|mut link| {
-        link.send("220 go ahead\r\n");
-        link.until(b"STARTTLS\r\n");
-        link.send("220 now\r\n");
-        let identity = TestCa::trusted().issue(&Wish::default());
+    let origin = Origin::plain(|mut connection| {
+        connection.send("220 go ahead\r\n");
+        connection.until(b"STARTTLS\r\n");
+        connection.send("220 now\r\n");
+        let identity = TestCa::trusted().issue(&CertSpec::default());
         let config = rustls::ServerConfig::builder_with_provider(crate::support::ca::provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(identity.chain, identity.key)
             .unwrap();
-        link.accept_tls(&std::sync::Arc::new(config), b"").unwrap();
-        link.send("secret\r\n");
+        connection.accept_tls(&std::sync::Arc::new(config), b"").unwrap();
+        connection.send("secret\r\n");
     });
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    link.until(b"ahead\r\n");
-    link.send("STARTTLS\r\n");
-    link.until(b"now\r\n");
-    knows_origins("localhost").alpn(&[]).start(&mut link).unwrap();
-    assert_eq!(link.until(b"\r\n"), b"secret\r\n");
+    let mut connection = capture.connect(&origin.at("localhost"));
+    connection.until(b"ahead\r\n");
+    connection.send("STARTTLS\r\n");
+    connection.until(b"now\r\n");
+    knows_origins("localhost").alpn(&[]).start(&mut connection).unwrap();
+    assert_eq!(connection.until(b"\r\n"), b"secret\r\n");
 }
 
 #[test]
 fn discover_touches_nothing_and_writes_nothing() {
-    let (secure, clear) = (Origin::tls_answering(HELLO), Origin::plain_answering(HELLO));
+    let (secure, clear) = (Origin::tls_responding(HELLO), Origin::plain_responding(HELLO));
     let capture = Capture::discover();
     assert!(capture.ca.is_none(), "nothing is intercepted");
     assert_untouched(&capture, &secure, &knows_origins("localhost"));
     let client = knows_origins("api.example.test");
-    let mut link = capture.tls_with(&secure.at("127.0.0.1"), &client);
-    assert_eq!(link.ask(ASK).text(), "hello");
-    drop(link);
+    let mut connection = capture.tls_with(&secure.at("127.0.0.1"), &client);
+    assert_eq!(connection.request(ASK).text(), "hello");
+    drop(connection);
     for _ in 0..2 {
-        let mut link = capture.dial();
+        let mut connection = capture.dial();
         let host = clear.at("127.0.0.1");
-        let answer = link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let answer = connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(answer.text(), "hello");
     }
     let outcome = capture.stop();

@@ -1,7 +1,7 @@
 //! rustls reaches fewer origins, and clients, than OpenSSL does: nothing below TLS 1.2, no CBC, no RSA key exchange. Each still works
 //! through the proxy, uncaptured and named.
 
-use crate::support::peers::{Beside, clean, peer, run};
+use crate::support::peers::{BackgroundProcess, clean, peer, run};
 use crate::support::{Capture, TempDir};
 use spectral_capture::Reason;
 use std::io::{BufRead, BufReader};
@@ -51,7 +51,7 @@ fn certificate(openssl: &Path, dir: &TempDir) -> (PathBuf, PathBuf) {
 }
 
 /// `openssl s_server` with `options`, serving `page`, and its port; `None` if this OpenSSL was built without what they ask for.
-fn serve(openssl: &Path, dir: &TempDir, options: &[&str]) -> Option<(Beside, String)> {
+fn serve(openssl: &Path, dir: &TempDir, options: &[&str]) -> Option<(BackgroundProcess, String)> {
     let server = clean(&mut Command::new(openssl))
         .args(["s_server", "-accept", "127.0.0.1:0", "-HTTP", "-key", "key.pem", "-cert", "cert.pem"])
         .args(options)
@@ -61,7 +61,7 @@ fn serve(openssl: &Path, dir: &TempDir, options: &[&str]) -> Option<(Beside, Str
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut server = Beside(server);
+    let mut server = BackgroundProcess(server);
     let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
     let port = lines.find_map(|line| Some(line.ok()?.strip_prefix("ACCEPT ")?.rsplit(':').next()?.to_owned()))?;
     // It goes on talking, and must not be stopped by a full pipe.

@@ -20,7 +20,7 @@ fn curl_with_https_proxy_set() {
     let Some(program) = peer("curl") else {
         return;
     };
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let url = format!("https://{}/users?a=b", origin.at("localhost"));
     for version in ["--http1.1", "--http2", "--http1.0"] {
@@ -36,7 +36,7 @@ fn curl_with_a_plain_url_and_several_at_once() {
     let Some(program) = peer("curl") else {
         return;
     };
-    let origins = [Origin::plain_answering(HELLO), Origin::plain_answering(HELLO)];
+    let origins = [Origin::plain_responding(HELLO), Origin::plain_responding(HELLO)];
     let capture = Capture::start();
     let urls: Vec<_> = (0..4).map(|n| format!("http://{}/{n}", origins[n % 2].at("localhost"))).collect();
     assert_eq!(run(curl(&program, &capture).args(&urls)).ok().text(), "hello".repeat(4));
@@ -48,17 +48,17 @@ fn curl_uploads() {
     let Some(program) = peer("curl") else {
         return;
     };
-    let origin = Origin::tls(|mut link| {
-        let head = link.head();
+    let origin = Origin::tls(|mut connection| {
+        let head = connection.head();
         if head.to_lowercase().contains("expect: 100-continue") {
-            link.send("HTTP/1.1 100 Continue\r\n\r\n");
+            connection.send("HTTP/1.1 100 Continue\r\n\r\n");
         }
         if head.to_lowercase().contains("transfer-encoding: chunked") {
-            link.until(b"0\r\n\r\n");
+            connection.until(b"0\r\n\r\n");
         } else {
-            link.exactly(3_000_000);
+            connection.read_exactly(3_000_000);
         }
-        link.send(HELLO);
+        connection.send(HELLO);
     });
     let capture = Capture::start();
     let body: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 253) as u8).collect();
@@ -94,7 +94,7 @@ fn curl_gets_compressed_answers_and_the_bundle_holds_them_decoded() {
     for coding in ["gzip", "deflate"] {
         let packed = run(Command::new(&python).args(["-c", script, coding, &text])).ok().out;
         let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n", packed.len());
-        let origin = Origin::tls_answering([head.as_bytes(), &packed].concat());
+        let origin = Origin::tls_responding([head.as_bytes(), &packed].concat());
         let capture = Capture::start();
         let url = format!("https://{}/{coding}", origin.at("localhost"));
         assert_eq!(run(curl(&program, &capture).args(["--compressed", &url])).ok().text(), text);
@@ -112,9 +112,9 @@ fn curl_speaks_to_an_origin_that_does_not_exist() {
         return;
     };
     let capture = Capture::start();
-    let said = run(curl(&program, &capture).args(["-m", "60", "https://no.such.name.invalid/"]));
-    assert_ne!(said.code, Some(0));
-    assert!(said.err.contains("502"), "{}", said.err);
+    let output = run(curl(&program, &capture).args(["-m", "60", "https://no.such.name.invalid/"]));
+    assert_ne!(output.code, Some(0));
+    assert!(output.err.contains("502"), "{}", output.err);
 }
 
 const URLLIB: &str = "
@@ -144,19 +144,19 @@ fn python_with_urllib() {
     let Some(python) = newest_python() else {
         return;
     };
-    let origin = Origin::tls(|mut link| {
-        assert_eq!(next_request(&mut link).unwrap().1, b"posted");
-        link.send(HELLO);
+    let origin = Origin::tls(|mut connection| {
+        assert_eq!(next_request(&mut connection).unwrap().1, b"posted");
+        connection.send(HELLO);
     });
     let capture = Capture::start();
     let url = format!("https://{}/urllib", origin.at("localhost"));
-    let said = run(Command::new(python)
+    let output = run(Command::new(python)
         .args(["-c", URLLIB, &url])
         .arg(capture.ca.as_ref().unwrap())
         .env("https_proxy", format!("http://{}", capture.addr))
         .env("no_proxy", ""))
     .ok();
-    assert_eq!(said.text(), "hello");
+    assert_eq!(output.text(), "hello");
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.method(), trace.url(), trace.request_body.as_slice()), ("POST", url.as_str(), &b"posted"[..]));
@@ -167,21 +167,21 @@ fn python_with_http_client() {
     let Some(python) = newest_python() else {
         return;
     };
-    let origin = Origin::tls(|mut link| {
+    let origin = Origin::tls(|mut connection| {
         for _ in 0..3 {
-            next_request(&mut link);
-            link.send(HELLO);
+            next_request(&mut connection);
+            connection.send(HELLO);
         }
-        link.until(b"0\r\n\r\n");
-        link.send(HELLO);
-        link.the_rest();
+        connection.until(b"0\r\n\r\n");
+        connection.send(HELLO);
+        connection.read_to_end();
     });
     let capture = Capture::start();
-    let said = run(Command::new(python)
+    let output = run(Command::new(python)
         .args(["-c", HTTP_CLIENT, &capture.addr.to_string(), "localhost", &origin.port().to_string()])
         .arg(capture.ca.as_ref().unwrap()))
     .ok();
-    assert_eq!(said.text(), "hello".repeat(4));
+    assert_eq!(output.text(), "hello".repeat(4));
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().traces.len(), 4);
     assert_eq!(outcome.bundle().trace("/chunks").request_body, b"onetwo");
@@ -192,13 +192,13 @@ fn node_through_connect() {
     let Some(node) = peer("node") else {
         return;
     };
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let said = run(Command::new(node)
+    let output = run(Command::new(node)
         .args(["-e", crate::certificates::NODE, &capture.addr.to_string(), "localhost", &origin.port().to_string()])
         .arg(capture.ca.as_ref().unwrap()))
     .ok();
-    assert_eq!(said.text(), "hello");
+    assert_eq!(output.text(), "hello");
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().url(), format!("https://{}/node?q=1", origin.at("localhost")));
 }
@@ -218,7 +218,7 @@ fn a_real_python_server_behind_us() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let mut server = crate::support::peers::Beside(child);
+    let mut server = crate::support::peers::BackgroundProcess(child);
     let mut line = String::new();
     BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let port = line.split(" port ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{line}"));

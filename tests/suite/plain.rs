@@ -6,15 +6,15 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 #[test]
 fn the_request_line_becomes_origin_form_and_all_else_stays() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let host = origin.at("127.0.0.1");
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let rest = format!("hOsT: {host}\r\nX-a:1\r\nx-A:   2\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nbody");
-    let answer = link.ask(format!("POST http://{host}/p/a?t=%2f HTTP/1.1\r\n{rest}"));
+    let answer = connection.request(format!("POST http://{host}/p/a?t=%2f HTTP/1.1\r\n{rest}"));
     assert_eq!(answer.text(), "hello");
     assert_eq!(String::from_utf8(origin.received(0)).unwrap(), format!("POST /p/a?t=%2f HTTP/1.1\r\n{rest}"));
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!(trace.url(), format!("http://{host}/p/a?t=%2f"));
@@ -27,21 +27,21 @@ fn the_request_line_becomes_origin_form_and_all_else_stays() {
 fn the_answer_is_passed_on_byte_for_byte() {
     let answer = "HTTP/1.1 200  Odd   Reason\r\nx-lower: 1\r\nX-LOWER:2\r\nTransfer-Encoding: chunked\r\n\r\n\
                   0005;ext=\"a\"\r\nhello\r\n00\r\nX-Trailer: t\r\n\r\n";
-    let origin = Origin::plain_answering(answer);
+    let origin = Origin::plain_responding(answer);
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let host = origin.at("127.0.0.1");
-    link.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    assert_eq!(link.exactly(answer.len()), answer.as_bytes());
+    connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    assert_eq!(connection.read_exactly(answer.len()), answer.as_bytes());
 }
 
 #[test]
 fn fields_for_the_proxy_are_neither_forwarded_nor_recorded() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let host = origin.at("127.0.0.1");
-    let mut link = capture.dial();
-    link.ask(format!(
+    let mut connection = capture.dial();
+    connection.request(format!(
         "GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nProxy-Connection: keep-alive\r\nX: 1\r\n\
          proxy-authorization: Basic c2VjcmV0\r\n\r\n"
     ));
@@ -49,7 +49,7 @@ fn fields_for_the_proxy_are_neither_forwarded_nor_recorded() {
         String::from_utf8(origin.received(0)).unwrap(),
         format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: 1\r\n\r\n")
     );
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().request_headers(), [("Host", host.as_str()), ("X", "1")]);
 }
@@ -57,28 +57,28 @@ fn fields_for_the_proxy_are_neither_forwarded_nor_recorded() {
 #[test]
 fn the_targets_host_replaces_another_in_the_field() {
     // RFC 9112 section 3.2.2: the received Host is ignored and replaced.
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let host = origin.at("127.0.0.1");
-    let mut link = capture.dial();
-    link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: elsewhere.test\r\n\r\n"));
+    let mut connection = capture.dial();
+    connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: elsewhere.test\r\n\r\n"));
     let received = String::from_utf8(origin.received(0)).unwrap();
     assert!(received.contains(&format!("{host}\r\n")) && !received.contains("elsewhere"), "{received}");
-    drop(link);
+    drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().url(), format!("http://{host}/"));
 }
 
 #[test]
 fn a_target_without_path_asks_for_the_root() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let host = origin.at("127.0.0.1");
     for (target, line) in
         [(format!("http://{host}"), "GET / HTTP/1.1"), (format!("HTTP://{host}?q"), "GET /?q HTTP/1.1")]
     {
         let connections = origin.connections();
-        let mut link = capture.dial();
-        link.ask(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let mut connection = capture.dial();
+        connection.request(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         let received = String::from_utf8(origin.received(connections)).unwrap();
         assert_eq!(received.lines().next(), Some(line));
     }
@@ -87,18 +87,20 @@ fn a_target_without_path_asks_for_the_root() {
 #[test]
 fn one_client_connection_serves_several_origins() {
     let origins: Vec<_> = ["one", "two", "three"]
-        .map(|text| Origin::plain_answering(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())))
+        .map(|text| {
+            Origin::plain_responding(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len()))
+        })
         .into();
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     for (index, text) in [(0, "one"), (1, "two"), (0, "one"), (2, "three"), (2, "three"), (1, "two")] {
         let host = origins[index].at("127.0.0.1");
-        let answer = link.ask(format!("GET http://{host}/{text} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let answer = connection.request(format!("GET http://{host}/{text} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(answer.text(), text);
     }
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     let seen: Vec<_> = outcome.bundle().traces.iter().map(|trace| (trace.url().to_owned(), trace.text())).collect();
     let expected = [(0, "one"), (1, "two"), (0, "one"), (2, "three"), (2, "three"), (1, "two")].map(
         |(index, text): (usize, &str)| (format!("http://{}/{text}", origins[index].at("127.0.0.1")), text.to_owned()),
@@ -108,10 +110,10 @@ fn one_client_connection_serves_several_origins() {
 
 #[test]
 fn pipelined_requests_to_several_origins_are_answered_in_order() {
-    let one = Origin::plain_answering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none");
-    let two = Origin::plain_answering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo");
+    let one = Origin::plain_responding("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none");
+    let two = Origin::plain_responding("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo");
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let order = [&one, &one, &two, &one, &two];
     let requests: String = order
         .iter()
@@ -121,11 +123,11 @@ fn pipelined_requests_to_several_origins_are_answered_in_order() {
             format!("POST http://{host}/{number} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\nhi")
         })
         .collect();
-    link.send(requests);
+    connection.send(requests);
     for text in ["one", "one", "two", "one", "two"] {
-        assert_eq!(link.response().text(), text);
+        assert_eq!(connection.response().text(), text);
     }
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().traces.len(), 5);
     assert!(outcome.bundle().traces.iter().all(|trace| trace.request_body == b"hi"));
@@ -134,57 +136,57 @@ fn pipelined_requests_to_several_origins_are_answered_in_order() {
 
 #[test]
 fn chunked_requests_are_framed_as_sent() {
-    let origin = Origin::plain(|mut link| {
-        link.head();
-        link.until(b"0\r\nX-T: 1\r\n\r\n");
-        link.send(HELLO);
-        next_request(&mut link);
-        link.send(HELLO);
+    let origin = Origin::plain(|mut connection| {
+        connection.head();
+        connection.until(b"0\r\nX-T: 1\r\n\r\n");
+        connection.send(HELLO);
+        next_request(&mut connection);
+        connection.send(HELLO);
     });
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let host = origin.at("127.0.0.1");
     let body = "4;x=y\r\nwiki\r\n00a\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n";
     let head = format!("Host: {host}\r\nTransfer-Encoding: chunked\r\n\r\n");
-    let answer = link.ask(format!("PUT http://{host}/c HTTP/1.1\r\n{head}{body}"));
+    let answer = connection.request(format!("PUT http://{host}/c HTTP/1.1\r\n{head}{body}"));
     assert_eq!(answer.text(), "hello");
-    let answer = link.ask(format!("GET http://{host}/d HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    let answer = connection.request(format!("GET http://{host}/d HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     assert_eq!(answer.text(), "hello");
     assert!(String::from_utf8(origin.received(0)).unwrap().starts_with(&format!("PUT /c HTTP/1.1\r\n{head}{body}")));
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().trace("/c").request_body, b"wiki0123456789");
 }
 
 #[test]
 fn a_body_that_goes_to_the_end_ends_the_connection() {
-    let origin = Origin::plain(|mut link| {
-        next_request(&mut link);
-        link.send("HTTP/1.0 200 OK\r\n\r\nall there is");
+    let origin = Origin::plain(|mut connection| {
+        next_request(&mut connection);
+        connection.send("HTTP/1.0 200 OK\r\n\r\nall there is");
     });
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let host = origin.at("127.0.0.1");
-    link.send(format!("GET http://{host}/ HTTP/1.0\r\nHost: {host}\r\n\r\n"));
-    let (bytes, ending) = link.the_rest();
+    connection.send(format!("GET http://{host}/ HTTP/1.0\r\nHost: {host}\r\n\r\n"));
+    let (bytes, ending) = connection.read_to_end();
     assert_eq!(bytes, b"HTTP/1.0 200 OK\r\n\r\nall there is");
     assert_eq!(ending, crate::support::Ending::Clean);
-    drop(link);
+    drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().text(), "all there is");
 }
 
 #[test]
 fn an_origin_that_closes_between_requests_is_dialled_again() {
-    let origin = Origin::plain(|mut link| {
-        next_request(&mut link);
-        link.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+    let origin = Origin::plain(|mut connection| {
+        next_request(&mut connection);
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
     });
     let capture = Capture::start();
     let host = origin.at("127.0.0.1");
     for _ in 0..2 {
         // As `Connection: close` is passed on as it came, the client connects anew.
-        let mut link = capture.dial();
-        let answer = link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let mut connection = capture.dial();
+        let answer = connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(answer.text(), "hello");
     }
     assert_eq!(origin.connections(), 2);
@@ -192,7 +194,7 @@ fn an_origin_that_closes_between_requests_is_dialled_again() {
 
 #[test]
 fn an_absolute_uri_is_parsed_strictly() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let port = origin.port();
     for target in [
@@ -205,8 +207,8 @@ fn an_absolute_uri_is_parsed_strictly() {
         format!("http://127.0.0.1\0:{port}/"),
         format!("http://127.0.0.1:{port}/\rInjected: 1"),
     ] {
-        let mut link = capture.dial();
-        let answer = link.ask(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let mut connection = capture.dial();
+        let answer = connection.request(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
         assert_eq!(answer.status, 400, "{target:?}");
     }
     assert_eq!(origin.connections(), 0);
@@ -217,21 +219,21 @@ fn an_absolute_uri_is_parsed_strictly() {
 fn conflicting_framing_never_smuggles_a_request() {
     // Both Transfer-Encoding and Content-Length (RFC 9112 section 6.3): whatever is made of it, the origin must read one
     // request where we read one.
-    let origin = Origin::plain(|mut link| {
-        link.head();
-        link.until(b"0\r\n\r\n");
-        link.send(HELLO);
+    let origin = Origin::plain(|mut connection| {
+        connection.head();
+        connection.until(b"0\r\n\r\n");
+        connection.send(HELLO);
     });
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let host = origin.at("127.0.0.1");
-    link.send(format!(
+    connection.send(format!(
         "POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n\
          3\r\nabc\r\n0\r\n\r\n"
     ));
-    let answer = link.response();
+    let answer = connection.response();
     if answer.status == 200 {
-        drop(link);
+        drop(connection);
         assert_eq!(capture.stop().bundle().only_trace().request_body, b"abc");
     } else {
         assert_eq!(answer.status, 400, "{}", answer.head);
@@ -240,40 +242,40 @@ fn conflicting_framing_never_smuggles_a_request() {
 
 #[test]
 fn websockets_may_be_asked_for_plainly() {
-    let origin = Origin::plain(|mut link| {
-        assert!(link.head().starts_with("GET /chat HTTP/1.1\r\n"));
-        link.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
-        link.send([0x81, 2, b'h', b'i']);
-        link.exactly(6);
+    let origin = Origin::plain(|mut connection| {
+        assert!(connection.head().starts_with("GET /chat HTTP/1.1\r\n"));
+        connection.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+        connection.send([0x81, 2, b'h', b'i']);
+        connection.read_exactly(6);
     });
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let host = origin.at("127.0.0.1");
-    let answer = link.ask(format!(
+    let answer = connection.request(format!(
         "GET http://{host}/chat HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     ));
     assert_eq!(answer.status, 101);
-    assert_eq!(link.exactly(4), [0x81, 2, b'h', b'i']);
-    link.send([0x88, 0x80, 0, 0, 0, 0]);
-    drop(link);
+    assert_eq!(connection.read_exactly(4), [0x81, 2, b'h', b'i']);
+    connection.send([0x88, 0x80, 0, 0, 0, 0]);
+    drop(connection);
     let outcome = capture.stop();
-    let socket = outcome.bundle().only_socket();
+    let socket = outcome.bundle().only_websocket();
     assert_eq!(socket.url(), format!("ws://{host}/chat"));
     assert_eq!(socket.messages[0], crate::support::Message::received("text", "hi"));
 }
 
 #[test]
 fn http_1_0_keeps_the_connection_where_both_ends_say_so() {
-    let origin = Origin::plain_answering("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok");
+    let origin = Origin::plain_responding("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok");
     let capture = Capture::start();
     let host = origin.at("127.0.0.1");
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     for path in ["/one", "/two"] {
         let request = format!("GET http://{host}{path} HTTP/1.0\r\nHost: {host}\r\nConnection: keep-alive\r\n\r\n");
-        assert_eq!(link.ask(request).text(), "ok");
+        assert_eq!(connection.request(request).text(), "ok");
     }
-    drop(link);
+    drop(connection);
     assert_eq!(origin.connections(), 1);
     assert_eq!(capture.stop().bundle().traces.len(), 2);
 }
@@ -282,16 +284,16 @@ fn http_1_0_keeps_the_connection_where_both_ends_say_so() {
 fn an_answer_that_says_close_ends_the_connection_though_the_origin_holds_it() {
     let hold = Gate::default();
     let held = hold.clone();
-    let origin = Origin::plain(move |mut link| {
-        link.head();
-        link.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+    let origin = Origin::plain(move |mut connection| {
+        connection.head();
+        connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
         held.pass();
     });
     let capture = Capture::start();
     let host = origin.at("127.0.0.1");
-    let mut link = capture.dial();
-    link.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    let (answer, end) = link.the_rest();
+    let mut connection = capture.dial();
+    connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    let (answer, end) = connection.read_to_end();
     hold.open();
     assert!(answer.ends_with(b"\r\n\r\nok"));
     assert_eq!(end, Ending::Clean);

@@ -1,9 +1,9 @@
 //! A capture that is killed: whatever moment it is, what had ended is in its part, and comes back as a bundle.
 
-use crate::support::bundle::{Bundle, written};
+use crate::support::bundle::{Bundle, wait_until_written};
 use crate::support::cli::{Spectral, spectral};
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Gate, Link, Message, Origin, PATIENCE, TempDir, Watched, eventually, next_request};
+use crate::support::{Connection, Gate, Message, Origin, TIMEOUT, TempDir, Watched, eventually, next_request};
 use nix::sys::signal::Signal;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -21,13 +21,13 @@ fn origin_of_sizes() -> Origin {
         (state >> 24) as u8
     };
     let noise: Vec<u8> = (0..600_000).map(|_| next()).collect();
-    Origin::plain(move |mut link| {
-        while let Some((request, _)) = next_request(&mut link) {
+    Origin::plain(move |mut connection| {
+        while let Some((request, _)) = next_request(&mut connection) {
             let path = request.split(' ').nth(1).unwrap().to_owned();
             let size: usize = path.rsplit('/').next().unwrap().parse().unwrap();
             let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").into_bytes();
             answer.extend(&noise[..size]);
-            if link.writer.try_send(&answer).is_err() {
+            if connection.writer.try_send(&answer).is_err() {
                 return;
             }
         }
@@ -36,18 +36,18 @@ fn origin_of_sizes() -> Origin {
 
 /// Asks for one thing after the other until the proxy is gone, or `stop` is open.
 fn load(proxy: SocketAddr, host: &str, name: &str, stop: &Gate) {
-    let Ok(mut link) = TcpStream::connect(proxy) else { return };
-    link.set_read_timeout(Some(PATIENCE)).unwrap();
+    let Ok(mut connection) = TcpStream::connect(proxy) else { return };
+    connection.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut piece = vec![0; 64 << 10];
     for n in 0.. {
         let size = if n % 4 == 3 { 300_000 + n } else { n };
         let url = format!("http://{host}/{name}/{n}/{size}");
-        if stop.look(|stopped| *stopped) || write!(link, "GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n").is_err() {
+        if stop.look(|stopped| *stopped) || write!(connection, "GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n").is_err() {
             return;
         }
         let (mut have, mut wanted) = (Vec::new(), None);
         while wanted.is_none_or(|wanted| have.len() < wanted) {
-            match link.read(&mut piece) {
+            match connection.read(&mut piece) {
                 Ok(n) if n > 0 => have.extend_from_slice(&piece[..n]),
                 _ => return,
             }
@@ -60,8 +60,8 @@ fn load(proxy: SocketAddr, host: &str, name: &str, stop: &Gate) {
 /// The urls of the exchanges in what is recovered of `capture.zip.part` in `dir`.
 #[track_caller]
 fn recovered(dir: &TempDir) -> HashSet<String> {
-    let said = spectral(dir, &["capture", "recover", "capture.zip.part"]).ok();
-    assert!(said.text().starts_with("Recovered to capture.zip: "), "{}", said.text());
+    let output = spectral(dir, &["capture", "recover", "capture.zip.part"]).ok();
+    assert!(output.text().starts_with("Recovered to capture.zip: "), "{}", output.text());
     Bundle::open(&dir.join("capture.zip")).traces.iter().map(|trace| trace.url().to_owned()).collect()
 }
 
@@ -73,13 +73,13 @@ fn fifty_kills_under_load_lose_nothing_that_had_ended() {
     let mut under_load = 0;
     for round in 0..50u64 {
         let running = Spectral::capture(&dir, &["-q"]);
-        let mut link = Link::to(running.addr);
+        let mut connection = Connection::to(running.addr);
         let before: Vec<_> = [7, 0, 400_000].iter().map(|size| format!("http://{host}/before/{size}")).collect();
         for url in &before {
-            assert_eq!(link.ask(format!("GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n")).status, 200);
+            assert_eq!(connection.request(format!("GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n")).status, 200);
         }
         // What has ended goes to the file without being asked for, and its name is where it ends.
-        written(&dir.join("capture.zip.part"), "traces/t_0003.json");
+        wait_until_written(&dir.join("capture.zip.part"), "traces/t_0003.json");
         let stop = Gate::default();
         let clients: Vec<_> = (0..3)
             .map(|n| {
@@ -88,7 +88,7 @@ fn fifty_kills_under_load_lose_nothing_that_had_ended() {
             })
             .collect();
         // Once the load is there, any moment: a wait for what does not come ends at its deadline.
-        written(&dir.join("capture.zip.part"), "traces/t_0004.json");
+        wait_until_written(&dir.join("capture.zip.part"), "traces/t_0004.json");
         let moment = Duration::from_micros(RandomState::new().hash_one(round) % 60_000);
         Watched::new(()).within(moment, |()| None::<()>);
         running.signal(Signal::SIGKILL);
@@ -110,27 +110,27 @@ fn a_socket_that_was_open_is_recovered_with_its_messages() {
     let (ask, answer) = handshake("Sec-WebSocket-Protocol: chat\r\n");
     let end = Gate::default();
     let wait = end.clone();
-    let origin = Origin::plain(move |mut link| {
-        link.head();
-        link.send(&answer);
-        link.send(frame(0x81, None, b"tick"));
+    let origin = Origin::plain(move |mut connection| {
+        connection.head();
+        connection.send(&answer);
+        connection.send(frame(0x81, None, b"tick"));
         wait.pass();
-        link.cut();
+        connection.close_abruptly();
     });
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["-q"]);
-    let mut link = Link::to(running.addr);
-    link.send(ask.replace("/raw", &format!("http://{}/raw", origin.at("127.0.0.1"))));
-    link.head();
-    link.exactly(6);
-    written(&dir.join("capture.zip.part"), "ws/ws_0001_m001.json");
+    let mut connection = Connection::to(running.addr);
+    connection.send(ask.replace("/raw", &format!("http://{}/raw", origin.at("127.0.0.1"))));
+    connection.head();
+    connection.read_exactly(6);
+    wait_until_written(&dir.join("capture.zip.part"), "ws/ws_0001_m001.json");
     running.signal(Signal::SIGKILL);
     running.end();
     end.open();
-    link.cut();
+    connection.close_abruptly();
     assert_eq!(recovered(&dir).len(), 1);
     let bundle = Bundle::open(&dir.join("capture.zip"));
-    let socket = bundle.only_socket();
+    let socket = bundle.only_websocket();
     assert_eq!(socket.messages, [Message::received("text", "tick")]);
     assert_eq!(socket.json["url"], format!("ws://{}/raw", origin.at("127.0.0.1")));
     assert_eq!(socket.json["protocols"][0], "chat");
@@ -143,8 +143,8 @@ fn the_next_capture_names_what_the_last_one_left_and_leaves_it() {
     let host = origin.at("127.0.0.1");
     let dir = TempDir::new();
     let capture_one = |running: &Spectral| {
-        let mut link = Link::to(running.addr);
-        link.ask(format!("GET http://{host}/5 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let mut connection = Connection::to(running.addr);
+        connection.request(format!("GET http://{host}/5 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         let is_filled = |name: &String| name.ends_with(".part") && std::fs::metadata(dir.join(name)).unwrap().len() > 0;
         eventually(|| dir.names().iter().any(is_filled).then_some(()), || "nothing is written".into());
     };
@@ -155,8 +155,8 @@ fn the_next_capture_names_what_the_last_one_left_and_leaves_it() {
     let left = std::fs::read(dir.join("capture.zip.part")).unwrap();
 
     let next = Spectral::capture(&dir, &[]);
-    let said = next.line("spectral capture recover ");
-    assert!(said.contains("capture.zip.part is left over from an interrupted capture; "), "{said}");
+    let output = next.line("spectral capture recover ");
+    assert!(output.contains("capture.zip.part is left over from an interrupted capture; "), "{output}");
     let third = Spectral::capture(&dir, &[]);
     assert!(third.line("another running capture").contains("capture.zip.2.part"));
     assert_eq!(third.interrupt().code, Some(0));
@@ -164,8 +164,8 @@ fn the_next_capture_names_what_the_last_one_left_and_leaves_it() {
     assert_eq!(next.interrupt().code, Some(0));
     assert_eq!(std::fs::read(dir.join("capture.zip.part")).unwrap(), left);
 
-    let said = spectral(&dir, &["capture", "recover", "capture.zip.part"]).ok().text();
-    assert!(said.starts_with("Recovered to capture.zip: 1 exchange, 0 WebSockets, 0 messages\n"), "{said}");
+    let output = spectral(&dir, &["capture", "recover", "capture.zip.part"]).ok().text();
+    assert!(output.starts_with("Recovered to capture.zip: 1 exchange, 0 WebSockets, 0 messages\n"), "{output}");
     assert!(dir.join("capture.zip.bak").exists(), "the second capture's bundle is kept");
     assert_eq!(std::fs::read(dir.join("capture.zip.part")).unwrap(), left);
 }
@@ -177,8 +177,8 @@ fn a_running_capture_is_not_recovered_as_if_it_were_dead() {
     let refused = spectral(&dir, &["capture", "recover", "capture.zip.part"]);
     assert_eq!(refused.code, Some(1));
     assert!(refused.err.contains("a capture is still writing capture.zip.part"), "{}", refused.err);
-    let said = spectral(&dir, &["capture", "recover", "capture.zip.part", "-o", "so-far.zip"]).ok().text();
-    assert!(said.contains("A capture is still writing"), "{said}");
+    let output = spectral(&dir, &["capture", "recover", "capture.zip.part", "-o", "so-far.zip"]).ok().text();
+    assert!(output.contains("A capture is still writing"), "{output}");
     assert!(Bundle::open(&dir.join("so-far.zip")).traces.is_empty());
     assert_eq!(running.interrupt().code, Some(0));
 }
@@ -189,20 +189,20 @@ fn what_was_lost_is_said() {
     let host = origin.at("127.0.0.1");
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["-q"]);
-    let mut link = Link::to(running.addr);
+    let mut connection = Connection::to(running.addr);
     for _ in 0..2 {
-        link.ask(format!("GET http://{host}/400000 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        connection.request(format!("GET http://{host}/400000 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     }
-    drop(link);
+    drop(connection);
     assert_eq!(running.interrupt().code, Some(0));
     let whole = std::fs::read(dir.join("capture.zip")).unwrap();
     std::fs::write(dir.join("cut.zip"), &whole[..whole.len() * 3 / 4]).unwrap();
-    let said = spectral(&dir, &["capture", "recover", "cut.zip"]);
-    assert_eq!(said.code, Some(1));
-    assert!(said.err.contains("name the new bundle with -o"), "{}", said.err);
-    let said = spectral(&dir, &["capture", "recover", "cut.zip", "-o", "mended.zip"]).ok().text();
-    assert!(said.starts_with("Recovered to mended.zip: 1 exchange, "), "{said}");
-    assert!(said.contains(" bytes at the end of the file, of truncated exchanges or messages\n"), "{said}");
+    let output = spectral(&dir, &["capture", "recover", "cut.zip"]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.err.contains("name the new bundle with -o"), "{}", output.err);
+    let output = spectral(&dir, &["capture", "recover", "cut.zip", "-o", "mended.zip"]).ok().text();
+    assert!(output.starts_with("Recovered to mended.zip: 1 exchange, "), "{output}");
+    assert!(output.contains(" bytes at the end of the file, of truncated exchanges or messages\n"), "{output}");
     assert_eq!(Bundle::open(&dir.join("mended.zip")).only_trace().response_body.len(), 400_000);
     std::fs::write(dir.join("cut.zip"), "something else").unwrap();
     for file in ["cut.zip", "missing.part"] {
@@ -218,7 +218,7 @@ fn a_merge_that_did_not_end_is_to_be_repeated() {
     let host = origin.at("127.0.0.1");
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["-q"]);
-    Link::to(running.addr).ask(format!("GET http://{host}/400000 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    Connection::to(running.addr).request(format!("GET http://{host}/400000 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     assert_eq!(running.interrupt().code, Some(0));
     spectral(&dir, &["capture", "merge", "capture.zip", "capture.zip", "-o", "merged.zip"]).ok();
     let whole = std::fs::read(dir.join("merged.zip")).unwrap();

@@ -9,7 +9,7 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 #[test]
 fn a_client_that_does_not_trust_us_is_named_with_its_alert() {
     for versions in [ONLY_TLS12, ONLY_TLS13] {
-        let origin = Origin::tls_answering(HELLO);
+        let origin = Origin::tls_responding(HELLO);
         let capture = Capture::start();
         for _ in 0..3 {
             let mut client = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
@@ -29,20 +29,20 @@ fn a_client_that_does_not_trust_us_is_named_with_its_alert() {
 fn a_client_that_only_hangs_up_is_named_too() {
     // Pinning apps often say nothing: they close once they have seen the certificate.
     for reset in [false, true] {
-        let origin = Origin::tls_answering(HELLO);
+        let origin = Origin::tls_responding(HELLO);
         let capture = Capture::start();
-        let mut link = capture.connect(&origin.at("localhost"));
+        let mut connection = capture.connect(&origin.at("localhost"));
         let mut client = capture.client("localhost");
         client.versions = ONLY_TLS12;
-        link.writer.send_raw(&client.hello()).unwrap();
+        connection.writer.send_raw(&client.hello()).unwrap();
         // Until ServerHelloDone, 14 0 0 0 at the end of the last record of the server's flight.
-        link.until(&[14, 0, 0, 0]);
+        connection.until(&[14, 0, 0, 0]);
         if reset {
-            link.reset();
+            connection.reset();
         } else {
-            link.cut();
+            connection.close_abruptly();
         }
-        let host = capture.uncaptured(|reason| *reason == Reason::ClientLeft);
+        let host = capture.wait_for_uncaptured(|reason| *reason == Reason::ClientLeft);
         assert_eq!(host, origin.at("localhost"));
     }
 }
@@ -50,34 +50,34 @@ fn a_client_that_only_hangs_up_is_named_too() {
 #[test]
 fn a_client_that_judges_after_the_handshake_is_named_too() {
     // As GnuTLS has it: wget, git.
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let link = capture.tls(&origin.at("localhost"), "localhost");
-    link.cut();
-    let host = capture.uncaptured(|reason| *reason == Reason::ClientLeft);
+    let connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.close_abruptly();
+    let host = capture.wait_for_uncaptured(|reason| *reason == Reason::ClientLeft);
     assert_eq!(host, origin.at("localhost"));
 }
 
 #[test]
 fn a_client_that_leaves_says_nothing_of_a_host_that_was_captured() {
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
-    capture.tls(&origin.at("localhost"), "localhost").cut();
-    drop(link);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+    capture.tls(&origin.at("localhost"), "localhost").close_abruptly();
+    drop(connection);
     assert!(capture.stop().summary.uncaptured.is_empty());
 }
 
 #[test]
 fn one_client_that_refuses_does_not_keep_others_from_being_captured() {
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let stranger = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
     stranger.start(&mut capture.connect(&origin.at("localhost"))).unwrap_err();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
-    drop(link);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+    drop(connection);
     let outcome = capture.stop();
     outcome.bundle().only_trace();
     outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::CertificateRefused(_)));
@@ -86,26 +86,26 @@ fn one_client_that_refuses_does_not_keep_others_from_being_captured() {
 #[test]
 fn a_host_passes_through_after_its_first_refusal_if_that_is_asked_for() {
     for says_why in [true, false] {
-        let origin = Origin::tls_answering(HELLO);
+        let origin = Origin::tls_responding(HELLO);
         let capture = Capture::with(|config| config.passthrough_refused = true);
         let pinning = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
         if says_why {
             pinning.start(&mut capture.connect(&origin.at("localhost"))).unwrap_err();
         } else {
-            let mut link = capture.connect(&origin.at("localhost"));
+            let mut connection = capture.connect(&origin.at("localhost"));
             let client =
                 TlsClient { versions: ONLY_TLS12, ..TlsClient::new("localhost", vec![TestCa::trusted().der()]) };
-            link.writer.send_raw(&client.hello()).unwrap();
-            link.until(&[14, 0, 0, 0]);
-            link.cut();
+            connection.writer.send_raw(&client.hello()).unwrap();
+            connection.until(&[14, 0, 0, 0]);
+            connection.close_abruptly();
         }
-        capture.uncaptured(|reason| matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft));
+        capture.wait_for_uncaptured(|reason| matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft));
         // Its second try speaks to the origin itself; other hosts are captured as before.
-        let mut link = capture.tls_with(&origin.at("localhost"), &pinning);
-        assert_eq!(link.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+        let mut connection = capture.tls_with(&origin.at("localhost"), &pinning);
+        assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
         let mut other = capture.tls(&origin.at("127.0.0.1"), "127.0.0.1");
-        assert_eq!(other.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
-        drop((link, other));
+        assert_eq!(other.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+        drop((connection, other));
         let outcome = capture.stop();
         outcome.bundle().only_trace();
         outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::RefusedBefore);

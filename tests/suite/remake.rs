@@ -3,7 +3,7 @@
 use crate::support::bundle::Bundle;
 use crate::support::cli::{Spectral, spectral};
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Link, Message, Origin, TempDir};
+use crate::support::{Connection, Message, Origin, TempDir};
 use std::os::unix::fs::PermissionsExt;
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSet-Cookie: sid=s3cret; Path=/\r\n\
@@ -11,17 +11,17 @@ const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSet-C
 
 /// Answers requests, and opens WebSockets.
 fn origin() -> Origin {
-    Origin::plain(|mut link| {
-        let head = link.head();
+    Origin::plain(|mut connection| {
+        let head = connection.head();
         if head.contains("Upgrade") {
-            link.send(handshake("").1);
-            link.send(frame(0x81, None, b"{\"token\":\"s3cret\"}"));
-            link.send(frame(0x88, None, b""));
+            connection.send(handshake("").1);
+            connection.send(frame(0x81, None, b"{\"token\":\"s3cret\"}"));
+            connection.send(frame(0x88, None, b""));
         } else {
-            link.send(ANSWER);
+            connection.send(ANSWER);
         }
-        link.finish();
-        link.the_rest();
+        connection.finish();
+        connection.read_to_end();
     })
 }
 
@@ -33,11 +33,11 @@ fn capture(dir: &TempDir, origin: &Origin, name: &str) {
         format!("GET /{name}?token=s3cret HTTP/1.1\r\nHost: {target}\r\nAuthorization: Bearer s3cret\r\n\r\n"),
         handshake("").0,
     ] {
-        let mut link = Link::to(running.addr);
-        link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-        link.head();
-        link.send(request);
-        link.the_rest();
+        let mut connection = Connection::to(running.addr);
+        connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+        connection.head();
+        connection.send(request);
+        connection.read_to_end();
     }
     assert_eq!(running.interrupt().code, Some(0));
 }
@@ -48,8 +48,8 @@ fn merged_bundles_keep_everything_under_new_names() {
     for name in ["a.zip", "b.zip"] {
         capture(&dir, &origin, name);
     }
-    let said = spectral(&dir, &["capture", "merge", "b.zip", "a.zip", "-o", "c.zip"]).ok();
-    assert_eq!(said.text(), "Merged 2 bundles to c.zip: 4 exchanges, 2 WebSockets, 4 messages\n");
+    let output = spectral(&dir, &["capture", "merge", "b.zip", "a.zip", "-o", "c.zip"]).ok();
+    assert_eq!(output.text(), "Merged 2 bundles to c.zip: 4 exchanges, 2 WebSockets, 4 messages\n");
     let file = dir.join("c.zip");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let (first, merged) = (Bundle::open(&dir.join("a.zip")), Bundle::open(&file));
@@ -57,7 +57,7 @@ fn merged_bundles_keep_everything_under_new_names() {
     assert_eq!(ids, ["t_001_0001", "t_001_0002", "t_002_0001", "t_002_0002"]);
     assert!(merged.traces[0].url().contains("/b.zip?") && merged.traces[2].url().contains("/a.zip?"));
     assert_eq!(merged.traces[2].response_body, first.traces[0].response_body);
-    let socket = &merged.sockets[1];
+    let socket = &merged.websockets[1];
     assert_eq!(socket.json["handshake_trace_ref"], "t_002_0002");
     assert_eq!(socket.messages[0], Message::received("text", "{\"token\":\"s3cret\"}"));
     assert_eq!(merged.manifest["app"]["name"], "c");
@@ -97,9 +97,9 @@ fn a_redacted_bundle_has_no_secrets_and_says_what_it_did() {
     let (dir, origin) = (TempDir::new(), origin());
     capture(&dir, &origin, "a.zip");
     let args = ["capture", "redact", "a.zip", "-o", "shared.zip", "--query", "token", "--json", "token"];
-    let said = spectral(&dir, &args).ok().text();
+    let output = spectral(&dir, &args).ok().text();
     for line in ["1  in headers", "1  in cookies", "1  in URL parameters", "2  in JSON", "check it before you share"] {
-        assert!(said.contains(line), "{line} in {said}");
+        assert!(output.contains(line), "{line} in {output}");
     }
     let shared = Bundle::open(&dir.join("shared.zip"));
     assert!(!format!("{shared:?}").contains("s3cret"));
@@ -109,11 +109,11 @@ fn a_redacted_bundle_has_no_secrets_and_says_what_it_did() {
     assert!(shared.traces[0].url().ends_with(&format!("?token={token}")), "{}", shared.traces[0].url());
     assert!(shared.traces[0].request_headers().contains(&("Authorization", &format!("Bearer {token}"))));
     assert!(shared.traces[0].response_headers().contains(&("Set-Cookie", &format!("sid={token}; Path=/"))));
-    let payload = String::from_utf8(shared.sockets[0].messages[0].payload.clone()).unwrap();
+    let payload = String::from_utf8(shared.websockets[0].messages[0].payload.clone()).unwrap();
     assert_eq!(payload, format!("{{\"token\":\"{token}\"}}"));
 
-    let said = spectral(&dir, &["capture", "redact", "a.zip", "-o", "less.zip"]).ok().text();
-    assert!(said.contains("Bodies and messages were not searched"), "{said}");
+    let output = spectral(&dir, &["capture", "redact", "a.zip", "-o", "less.zip"]).ok().text();
+    assert!(output.contains("Bodies and messages were not searched"), "{output}");
 }
 
 #[test]
@@ -135,8 +135,8 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
         (&["redact", "bad.zip", "-o", "c.zip"], 1),
         (&["redact", "a.zip", "-o", "missing/c.zip"], 1),
     ] {
-        let said = spectral(&dir, &[&["capture"], args].concat());
-        assert_eq!((said.code, said.err.lines().count()), (Some(code), 1), "{args:?}: {}", said.err);
+        let output = spectral(&dir, &[&["capture"], args].concat());
+        assert_eq!((output.code, output.err.lines().count()), (Some(code), 1), "{args:?}: {}", output.err);
         assert_eq!(dir.names(), before, "{args:?}");
     }
 }

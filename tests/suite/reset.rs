@@ -1,6 +1,6 @@
 //! A reset is a reset on the other side too, and what came before it is in the bundle.
 
-use crate::support::{Capture, Ending, Gate, Link, Origin, PATIENCE, patterns};
+use crate::support::{Capture, Connection, Ending, Gate, Origin, TIMEOUT, patterns};
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::sync::mpsc;
@@ -9,14 +9,14 @@ use std::time::Duration;
 const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this";
 
 /// Answers `half`, and resets when told to.
-fn resetting(half: &'static str) -> (impl Fn(Link) + Send + Sync + 'static, Gate) {
+fn resetting(half: &'static str) -> (impl Fn(Connection) + Send + Sync + 'static, Gate) {
     let gate = Gate::default();
     let wait = gate.clone();
-    let script = move |mut link: Link| {
-        link.head();
-        link.send(half);
+    let script = move |mut connection: Connection| {
+        connection.head();
+        connection.send(half);
         wait.pass();
-        link.reset();
+        connection.reset();
     };
     (script, gate)
 }
@@ -28,14 +28,14 @@ fn the_origins_reset_reaches_the_client() {
         let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
         let capture = Capture::start();
         let host = origin.at("localhost");
-        let mut link = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
-        link.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        assert_eq!(link.exactly(HALF.len()), HALF.as_bytes());
+        let mut connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
+        connection.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(connection.read_exactly(HALF.len()), HALF.as_bytes());
         gate.open();
-        assert_eq!(link.the_rest(), (Vec::new(), Ending::Reset), "TLS: {tls}");
-        drop(link);
+        assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Reset), "TLS: {tls}");
+        drop(connection);
         let outcome = capture.stop();
-        outcome.assert_no_trouble();
+        outcome.assert_no_warnings();
         let trace = outcome.bundle().only_trace();
         assert_eq!((trace.status(), trace.text().as_str()), (200, "only this"));
     }
@@ -46,13 +46,13 @@ fn the_origins_reset_of_a_plain_request_cuts_the_answer_off() {
     let (script, gate) = resetting(HALF);
     let origin = Origin::plain(script);
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let host = origin.at("127.0.0.1");
-    link.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    assert_eq!(link.exactly(HALF.len()), HALF.as_bytes());
+    connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    assert_eq!(connection.read_exactly(HALF.len()), HALF.as_bytes());
     gate.open();
-    assert_eq!(link.the_rest(), (Vec::new(), Ending::Reset));
-    drop(link);
+    assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Reset));
+    drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().text(), "only this");
 }
 
@@ -61,24 +61,24 @@ fn the_origins_reset_passes_through_a_tunnel() {
     let (script, gate) = resetting(HALF);
     let origin = Origin::plain(script);
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
-    let mut link = capture.connect(&origin.at("localhost"));
-    link.send("\0\r\n\r\n");
-    assert_eq!(link.exactly(HALF.len()), HALF.as_bytes());
+    let mut connection = capture.connect(&origin.at("localhost"));
+    connection.send("\0\r\n\r\n");
+    assert_eq!(connection.read_exactly(HALF.len()), HALF.as_bytes());
     gate.open();
-    assert_eq!(link.the_rest(), (Vec::new(), Ending::Reset));
+    assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Reset));
 }
 
 #[test]
 fn an_origin_that_resets_instead_of_answering() {
-    let origin = Origin::tls(|mut link| {
-        link.head();
-        link.reset();
+    let origin = Origin::tls(|mut connection| {
+        connection.head();
+        connection.reset();
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_eq!(link.the_rest(), (Vec::new(), Ending::Reset));
-    drop(link);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Reset));
+    drop(connection);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!(trace.status(), 0);
@@ -89,20 +89,20 @@ fn an_origin_that_resets_instead_of_answering() {
 fn the_clients_reset_reaches_the_origin() {
     for tls in [true, false] {
         let (tell, told) = mpsc::channel();
-        let script = move |mut link: Link| {
-            link.head();
-            link.send(HALF);
-            tell.send(link.the_rest()).unwrap();
+        let script = move |mut connection: Connection| {
+            connection.head();
+            connection.send(HALF);
+            tell.send(connection.read_to_end()).unwrap();
         };
         let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
         let capture = Capture::start();
         let host = origin.at("localhost");
-        let mut link = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
-        link.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        assert_eq!(link.exactly(HALF.len()), HALF.as_bytes());
-        link.reset();
-        assert_eq!(told.recv_timeout(PATIENCE).unwrap(), (Vec::new(), Ending::Reset), "TLS: {tls}");
-        capture.exchanges(1);
+        let mut connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
+        connection.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(connection.read_exactly(HALF.len()), HALF.as_bytes());
+        connection.reset();
+        assert_eq!(told.recv_timeout(TIMEOUT).unwrap(), (Vec::new(), Ending::Reset), "TLS: {tls}");
+        capture.wait_for_exchanges(1);
         let outcome = capture.stop();
         let trace = outcome.bundle().only_trace();
         assert_eq!((trace.status(), trace.text().as_str()), (200, "only this"));
@@ -112,17 +112,17 @@ fn the_clients_reset_reaches_the_origin() {
 #[test]
 fn a_client_that_leaves_in_the_middle_of_its_upload() {
     let (tell, told) = mpsc::channel();
-    let origin = Origin::tls(move |mut link| {
-        link.until(b"begin");
-        tell.send(link.the_rest().1).unwrap();
+    let origin = Origin::tls(move |mut connection| {
+        connection.until(b"begin");
+        tell.send(connection.read_to_end().1).unwrap();
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegin");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegin");
     origin.received_at_least(0, 60);
-    link.reset();
-    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), Ending::Reset);
-    capture.exchanges(1);
+    connection.reset();
+    assert_eq!(told.recv_timeout(TIMEOUT).unwrap(), Ending::Reset);
+    capture.wait_for_exchanges(1);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.request_body.as_slice()), (0, &b"begin"[..]));
@@ -132,10 +132,10 @@ fn a_client_that_leaves_in_the_middle_of_its_upload() {
 fn a_reset_is_noticed_while_both_sides_are_full() {
     // Neither end reads: nothing can be sent to either, and only reading what the dead one sent tells that it is dead.
     let (tell, told) = mpsc::channel();
-    let origin = Origin::plain(move |mut link| {
+    let origin = Origin::plain(move |mut connection| {
         let piece = [0; 65536];
         let failed = loop {
-            if let Err(e) = link.writer.try_send(&piece) {
+            if let Err(e) = connection.writer.try_send(&piece) {
                 break e.kind();
             }
         };
@@ -147,8 +147,8 @@ fn a_reset_is_noticed_while_both_sides_are_full() {
     write!(socket, "CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
     socket.set_write_timeout(Some(Duration::from_millis(700))).unwrap();
     while socket.write_all(&[0; 65536]).is_ok() {}
-    Link::over(socket).reset();
-    let seen = told.recv_timeout(PATIENCE).unwrap();
+    Connection::over(socket).reset();
+    let seen = told.recv_timeout(TIMEOUT).unwrap();
     assert!(matches!(seen, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{seen:?}");
 }
 
@@ -162,12 +162,12 @@ fn a_reset_that_a_write_meets_is_no_orderly_end() {
     // Whether a read or a write meets it is a race, here as there: of several, some are seen as what they are.
     let ends: Vec<_> = (0..8)
         .map(|_| {
-            let mut link = capture.connect(&origin.at("localhost"));
-            link.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000000\r\n\r\n");
-            let mut writer = link.writer.clone();
+            let mut connection = capture.connect(&origin.at("localhost"));
+            connection.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000000\r\n\r\n");
+            let mut writer = connection.writer.clone();
             let upload = std::thread::spawn(move || while writer.try_send(&[b'u'; 100_000]).is_ok() {});
-            let end = link.the_rest().1;
-            drop(link);
+            let end = connection.read_to_end().1;
+            drop(connection);
             upload.join().unwrap();
             end
         })

@@ -1,6 +1,6 @@
 //! A connection goes on with the keys of an earlier one, on both sides of the proxy: what makes the second of many cheap.
 
-use crate::support::{Capture, Link, ONLY_TLS12, ONLY_TLS13, Origin, TlsSetup, Watched, next_request};
+use crate::support::{Capture, Connection, ONLY_TLS12, ONLY_TLS13, Origin, TlsSetup, Watched, next_request};
 use rustls::HandshakeKind;
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 fn origin(setup: TlsSetup) -> (Origin, Watched<Vec<HandshakeKind>>) {
     let seen: Watched<Vec<HandshakeKind>> = Watched::default();
     let noted = seen.clone();
-    let origin = Origin::tls_with(setup, move |mut link| {
-        noted.change(|all| all.extend(link.tls(|tls| tls.handshake_kind())));
-        while next_request(&mut link).is_some() {
-            link.send(HELLO);
+    let origin = Origin::tls_with(setup, move |mut connection| {
+        noted.change(|all| all.extend(connection.tls(|tls| tls.handshake_kind())));
+        while next_request(&mut connection).is_some() {
+            connection.send(HELLO);
         }
     });
     (origin, seen)
@@ -27,13 +27,13 @@ fn with_an_origin_for_whichever_client() {
         let capture = Capture::start();
         for _ in 0..3 {
             // A client that knows nothing of the one before.
-            let mut link = capture.tls(&origin.at("localhost"), "localhost");
-            assert_eq!(link.ask(ASK).text(), "hello");
+            let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+            assert_eq!(connection.request(ASK).text(), "hello");
         }
         assert_eq!(seen.look(Clone::clone), [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed]);
         let outcome = capture.stop();
         assert_eq!(outcome.bundle().traces.len(), 3, "what is resumed is captured like the rest");
-        outcome.assert_no_trouble();
+        outcome.assert_no_warnings();
     }
 }
 
@@ -46,10 +46,10 @@ fn with_a_client_that_comes_back() {
         client.versions = versions;
         let config = client.config();
         let kinds = [(); 3].map(|()| {
-            let mut link: Link = capture.connect(&origin.at("localhost"));
-            link.start_tls(&Arc::clone(&config), "localhost", b"", |hello| vec![hello]).unwrap();
-            assert_eq!(link.ask(ASK).text(), "hello");
-            link.tls(|tls| tls.handshake_kind()).unwrap()
+            let mut connection: Connection = capture.connect(&origin.at("localhost"));
+            connection.start_tls(&Arc::clone(&config), "localhost", b"", |hello| vec![hello]).unwrap();
+            assert_eq!(connection.request(ASK).text(), "hello");
+            connection.tls(|tls| tls.handshake_kind()).unwrap()
         });
         assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed]);
         assert_eq!(capture.stop().bundle().traces.len(), 3);

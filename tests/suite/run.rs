@@ -12,7 +12,7 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /// Runs a shell command line under capture, in `dir`.
 #[track_caller]
-fn sh(dir: &TempDir, args: &[&str], line: &str) -> crate::support::peers::Said {
+fn sh(dir: &TempDir, args: &[&str], line: &str) -> crate::support::peers::Output {
     run(&mut capture_run(dir, args, &["sh", "-c", line]))
 }
 
@@ -37,11 +37,11 @@ fn a_command_that_cannot_run_has_the_exit_code_of_a_shell_and_captures_nothing()
     for (command, code) in
         [("no-such-command", 127), ("./no/such/file", 127), ("", 127), ("./data", 126), ("./folder", 126)]
     {
-        let said = run(&mut capture_run(&dir, &[], &[command]));
-        assert_eq!((said.code, said.text().as_str()), (Some(code), ""), "{command}: {}", said.err);
-        assert_eq!(said.err.lines().count(), 1, "{}", said.err);
+        let output = run(&mut capture_run(&dir, &[], &[command]));
+        assert_eq!((output.code, output.text().as_str()), (Some(code), ""), "{command}: {}", output.err);
+        assert_eq!(output.err.lines().count(), 1, "{}", output.err);
         let reason = if code == 127 { "command not found" } else { "not executable" };
-        assert_eq!(said.err, format!("spectral: error: cannot run '{command}': {reason}\n"));
+        assert_eq!(output.err, format!("spectral: error: cannot run '{command}': {reason}\n"));
         assert_eq!(dir.names(), before, "{command}");
     }
 }
@@ -52,8 +52,8 @@ fn a_script_without_an_interpreter_runs_with_sh() {
     let dir = TempDir::new();
     let script = dir.write("script", "echo \"$0\" \"$#\" \"$2\"; exit 5");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let said = run(&mut capture_run(&dir, &[], &["./script", "a", "b c"]));
-    assert_eq!((said.code, said.text().as_str()), (Some(5), "./script 2 b c\n"), "{}", said.err);
+    let output = run(&mut capture_run(&dir, &[], &["./script", "a", "b c"]));
+    assert_eq!((output.code, output.text().as_str()), (Some(5), "./script 2 b c\n"), "{}", output.err);
 }
 
 #[test]
@@ -64,16 +64,16 @@ fn errors_of_the_capture_are_reported_before_the_command_starts() {
         [&["-o", "missing/x.zip"][..], &["-p", &port], &["--upstream-ca", "missing.pem"], &["--ca-dir", "/dev/null"]]
     {
         let dir = TempDir::new();
-        let said = sh(&dir, args, "touch started");
-        assert_eq!(said.code, Some(1), "{args:?}: {}", said.err);
-        assert_eq!(said.err.lines().count(), 1, "{args:?}: {}", said.err);
+        let output = sh(&dir, args, "touch started");
+        assert_eq!(output.code, Some(1), "{args:?}: {}", output.err);
+        assert_eq!(output.err.lines().count(), 1, "{args:?}: {}", output.err);
         assert!(!dir.join("started").exists(), "{args:?}");
     }
     // The directory for the trust files.
     let dir = TempDir::new();
-    let said = run(capture_run(&dir, &[], &["touch", "started"]).env("TMPDIR", dir.join("missing")));
-    assert_eq!(said.code, Some(1), "{}", said.err);
-    assert!(said.err.contains("missing") && !dir.join("started").exists(), "{}", said.err);
+    let output = run(capture_run(&dir, &[], &["touch", "started"]).env("TMPDIR", dir.join("missing")));
+    assert_eq!(output.code, Some(1), "{}", output.err);
+    assert!(output.err.contains("missing") && !dir.join("started").exists(), "{}", output.err);
 }
 
 #[test]
@@ -81,11 +81,11 @@ fn an_incomplete_capture_fails_unless_the_command_failed_already() {
     for (line, code) in [("rm -r sub", 1), ("rm -r sub; exit 5", 5)] {
         let dir = TempDir::new();
         std::fs::create_dir(dir.join("sub")).unwrap();
-        let said = sh(&dir, &["-o", "sub/x.zip"], line);
-        assert_eq!(said.code, Some(code), "{}", said.err);
+        let output = sh(&dir, &["-o", "sub/x.zip"], line);
+        assert_eq!(output.code, Some(code), "{}", output.err);
         let error = "spectral: error: the command succeeded, but the capture is incomplete";
-        assert_eq!(said.err.contains(error), code == 1, "{}", said.err);
-        assert!(said.err.contains("spectral: warning: "), "{}", said.err);
+        assert_eq!(output.err.contains(error), code == 1, "{}", output.err);
+        assert!(output.err.contains("spectral: warning: "), "{}", output.err);
     }
 }
 
@@ -93,11 +93,11 @@ fn an_incomplete_capture_fails_unless_the_command_failed_already() {
 fn the_command_has_its_own_streams_and_arguments() {
     let dir = TempDir::new();
     let args = ["printf", "<%s>", "-o", "--help", "-v", "", "--", "a b", "\u{fc}"];
-    let said = run(&mut capture_run(&dir, &[], &args)).ok();
-    assert_eq!(said.text(), "<-o><--help><-v><><--><a b><\u{fc}>");
+    let output = run(&mut capture_run(&dir, &[], &args)).ok();
+    assert_eq!(output.text(), "<-o><--help><-v><><--><a b><\u{fc}>");
     // Without `--`, too.
-    let said = spectral(&dir, &["capture", "run", "-o", "x.zip", "printf", "<%s>", "-o", "y"]).ok();
-    assert_eq!(said.text(), "<-o><y>");
+    let output = spectral(&dir, &["capture", "run", "-o", "x.zip", "printf", "<%s>", "-o", "y"]).ok();
+    assert_eq!(output.text(), "<-o><y>");
     assert!(dir.join("x.zip").exists() && !dir.join("y").exists());
 
     let mut child = capture_run(&dir, &[], &["sh", "-c", "cat; echo mine >&2"])
@@ -107,12 +107,12 @@ fn the_command_has_its_own_streams_and_arguments() {
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(b"\0\xff\n").unwrap();
-    let said = finish(child).ok();
-    assert_eq!(said.out, b"\0\xff\n");
+    let output = finish(child).ok();
+    assert_eq!(output.out, b"\0\xff\n");
     let at = |words: &str| {
-        said.err.lines().position(|line| line.starts_with(words)).unwrap_or_else(|| panic!("{words}: {}", said.err))
+        output.err.lines().position(|line| line.starts_with(words)).unwrap_or_else(|| panic!("{words}: {}", output.err))
     };
-    assert!(at("Capturing on ") < at("mine") && at("mine") < at("Capture bundle written"), "{}", said.err);
+    assert!(at("Capturing on ") < at("mine") && at("mine") < at("Capture bundle written"), "{}", output.err);
 }
 
 #[test]
@@ -120,33 +120,33 @@ fn no_message_appears_while_the_command_runs_except_with_v() {
     let Some(curl) = peer("curl") else {
         return;
     };
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let host = origin.at("127.0.0.1");
     let line = format!("{} -sS http://{host}/one http://127.77.77.77:1/; echo mine >&2", curl.display());
     for verbose in [false, true] {
         let dir = TempDir::new();
-        let said = sh(&dir, if verbose { &["-v"] } else { &[] }, &line).ok();
-        assert_eq!(said.err.contains(&format!("200 GET http://{host}/one")), verbose, "{}", said.err);
+        let output = sh(&dir, if verbose { &["-v"] } else { &[] }, &line).ok();
+        assert_eq!(output.err.contains(&format!("200 GET http://{host}/one")), verbose, "{}", output.err);
         // The summary always names the host; with -v, a line appears as it happens.
-        let (during, after) = said.err.split_once("Capture bundle written").unwrap();
-        assert!(after.contains("127.77.77.77:1"), "{}", said.err);
-        assert_eq!(during.contains("127.77.77.77"), verbose, "{}", said.err);
+        let (during, after) = output.err.split_once("Capture bundle written").unwrap();
+        assert!(after.contains("127.77.77.77:1"), "{}", output.err);
+        assert_eq!(during.contains("127.77.77.77"), verbose, "{}", output.err);
         let ours = ["Capturing on ", "Created a CA, "];
         let others: Vec<_> =
             during.lines().filter(|line| !ours.iter().any(|before| line.starts_with(before))).collect();
-        assert!(others.contains(&"mine") && (verbose || others.len() == 1), "{}", said.err);
+        assert!(others.contains(&"mine") && (verbose || others.len() == 1), "{}", output.err);
         assert_eq!(Bundle::open(&dir.join("capture.zip")).only_trace().text(), "hello");
     }
     let dir = TempDir::new();
-    let said = sh(&dir, &["-q"], "echo mine >&2").ok();
-    assert_eq!(said.err, "mine\n");
+    let output = sh(&dir, &["-q"], "echo mine >&2").ok();
+    assert_eq!(output.err, "mine\n");
 }
 
 #[test]
 fn a_capture_of_nothing_is_reported_with_possible_causes() {
     let dir = TempDir::new();
-    let said = run(&mut capture_run(&dir, &[], &["true"])).ok();
-    assert!(said.err.contains("Nothing was captured: no connection reached the proxy."), "{}", said.err);
+    let output = run(&mut capture_run(&dir, &[], &["true"])).ok();
+    assert!(output.err.contains("Nothing was captured: no connection reached the proxy."), "{}", output.err);
 }
 
 #[test]
@@ -194,12 +194,12 @@ fn the_opening_messages_are_written_before_the_command_starts() {
     let started = poll(&mut [PollFd::new(out.as_fd(), PollFlags::POLLIN)], soon).unwrap();
     assert_eq!(started, 0, "the command has started before the messages were written");
     let reader = std::thread::spawn(move || {
-        let mut said = String::new();
-        errors.read_to_string(&mut said).map(|_| said)
+        let mut output = String::new();
+        errors.read_to_string(&mut output).map(|_| output)
     });
-    let mut said = String::new();
-    out.read_to_string(&mut said).unwrap();
-    assert_eq!(said, "started\n");
+    let mut output = String::new();
+    out.read_to_string(&mut output).unwrap();
+    assert_eq!(output, "started\n");
     assert!(crate::support::peers::wait(&mut child).unwrap().success());
     assert!(reader.join().unwrap().unwrap().trim_start().starts_with("Capturing on "));
 }
@@ -209,7 +209,7 @@ fn an_option_that_is_set_is_not_suggested() {
     let Some(curl) = peer("curl") else {
         return;
     };
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let dir = TempDir::new();
     // curl trusts the origin, but not our CA.
     let ask = format!(
@@ -220,9 +220,9 @@ fn an_option_that_is_set_is_not_suggested() {
     );
     let line = format!("{ask} {ask}");
     for (option, is_suggested) in [("-k", true), ("--passthrough-refused", false)] {
-        let said = sh(&dir, &[option], &line);
-        assert!(said.err.contains("or exclude the host with -e localhost"), "{}", said.err);
-        assert_eq!(said.err.contains("--passthrough-refused"), is_suggested, "{}", said.err);
+        let output = sh(&dir, &[option], &line);
+        assert!(output.err.contains("or exclude the host with -e localhost"), "{}", output.err);
+        assert_eq!(output.err.contains("--passthrough-refused"), is_suggested, "{}", output.err);
     }
 }
 
@@ -233,10 +233,10 @@ fn background_processes_are_captured_until_the_command_ends() {
     };
     let end = Gate::default();
     let wait = end.clone();
-    let origin = Origin::plain(move |mut link| {
-        link.head();
+    let origin = Origin::plain(move |mut connection| {
+        connection.head();
         wait.pass();
-        link.cut();
+        connection.close_abruptly();
     });
     let dir = TempDir::new();
     let line =
@@ -249,9 +249,9 @@ fn background_processes_are_captured_until_the_command_ends() {
         .unwrap();
     origin.received_at_least(0, 10);
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
-    let said = finish(child);
+    let output = finish(child);
     end.open();
-    assert_eq!(said.ok().text(), "over\n");
+    assert_eq!(output.ok().text(), "over\n");
     let bundle = Bundle::open(&dir.join("capture.zip"));
     assert_eq!(bundle.only_trace().url(), format!("http://{}/", origin.at("127.0.0.1")));
 }
@@ -261,18 +261,18 @@ fn of_nested_runs_only_the_inner_one_captures() {
     let Some(curl) = peer("curl") else {
         return;
     };
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let dir = TempDir::new();
     let inner = capture_run(&dir, &["-o", "inner.zip"], &["sh", "-c", "env | sort > inner.env; exec \"$@\"", "sh"]);
     let mut command: Vec<_> =
         [inner.get_program()].into_iter().chain(inner.get_args()).map(ToOwned::to_owned).collect();
     command.extend([curl.into(), "-sS".into(), format!("https://{}/", origin.at("localhost")).into()]);
-    let said = run(capture_run(&dir, &["-o", "outer.zip"], &command).env("JAVA_TOOL_OPTIONS", "-Dmine=1")).ok();
-    assert_eq!(said.text(), "hello");
+    let output = run(capture_run(&dir, &["-o", "outer.zip"], &command).env("JAVA_TOOL_OPTIONS", "-Dmine=1")).ok();
+    assert_eq!(output.text(), "hello");
     assert_eq!(Bundle::open(&dir.join("inner.zip")).only_trace().text(), "hello");
     assert_eq!(Bundle::open(&dir.join("outer.zip")).traces.len(), 0, "the inner proxy connects to the origin directly");
-    assert!(!said.err.contains("is bypassed"), "the outer run set this proxy, not the user: {}", said.err);
-    assert_eq!(said.err.matches("inside another 'spectral capture run'").count(), 1, "{}", said.err);
+    assert!(!output.err.contains("is bypassed"), "the outer run set this proxy, not the user: {}", output.err);
+    assert_eq!(output.err.matches("inside another 'spectral capture run'").count(), 1, "{}", output.err);
     let variables = std::fs::read_to_string(dir.join("inner.env")).unwrap();
     let java = variables.lines().find(|line| line.starts_with("JAVA_TOOL_OPTIONS=")).unwrap();
     assert_eq!((java.matches("-Dmine=1").count(), java.matches("-Dhttp.proxyPort=").count()), (1, 1), "{java}");
@@ -281,15 +281,15 @@ fn of_nested_runs_only_the_inner_one_captures() {
 #[test]
 fn a_bypassed_proxy_is_reported_without_its_password() {
     let dir = TempDir::new();
-    let said =
+    let output =
         run(capture_run(&dir, &[], &["true"]).env("HTTPS_PROXY", "http://me:secret@corporate.example:3128")).ok();
-    let line = said.err.lines().find(|line| line.contains("HTTPS_PROXY")).unwrap_or_else(|| panic!("{}", said.err));
+    let line = output.err.lines().find(|line| line.contains("HTTPS_PROXY")).unwrap_or_else(|| panic!("{}", output.err));
     let expected =
         "spectral: warning: the proxy in HTTPS_PROXY is bypassed: hosts reachable only through that proxy will fail";
     assert_eq!(line, expected);
-    assert!(!said.err.contains("secret"), "{}", said.err);
-    let said = run(&mut capture_run(&dir, &[], &["true"])).ok();
-    assert!(!said.err.contains("warning"), "{}", said.err);
+    assert!(!output.err.contains("secret"), "{}", output.err);
+    let output = run(&mut capture_run(&dir, &[], &["true"])).ok();
+    assert!(!output.err.contains("warning"), "{}", output.err);
 }
 
 /// Our own limit is raised again shortly after the command starts, so the command polls for it.
@@ -312,8 +312,8 @@ fn the_trust_files_are_deleted_when_the_command_ends() {
     std::fs::create_dir(&temporary).unwrap();
     dir.write(".wgetrc", "# mine\n");
     let line = "ls -d \"$TMPDIR\"/*/; stat -L -c '%a %n' \"$TMPDIR\"/* \"$TMPDIR\"/*/*; cat \"$WGETRC\"; grep -c BEGIN \"$SSL_CERT_FILE\"";
-    let said = run(capture_run(&dir, &[], &["sh", "-c", line]).env("TMPDIR", &temporary)).ok();
-    let out = said.text();
+    let output = run(capture_run(&dir, &[], &["sh", "-c", line]).env("TMPDIR", &temporary)).ok();
+    let out = output.text();
     let folder = out.lines().next().unwrap().trim_end_matches('/').to_owned();
     for (mode, name) in
         [("711", ""), ("644", "/roots.pem"), ("644", "/ca.pem"), ("644", "/roots.p12"), ("600", "/wgetrc")]
@@ -375,9 +375,9 @@ fn usage_errors_are_one_line_and_exit_2() {
     for args in
         [&[][..], &["--"], &["-o"], &["--transparent", "true"], &["--frobnicate", "true"], &["-o", "x.zip", "--"]]
     {
-        let said = spectral(&dir, &[&["capture", "run"], args].concat());
-        assert_eq!((said.code, said.text().as_str()), (Some(2), ""), "{args:?}: {}", said.err);
-        assert_eq!(said.err.trim_end().lines().count(), 1, "{args:?}: {}", said.err);
+        let output = spectral(&dir, &[&["capture", "run"], args].concat());
+        assert_eq!((output.code, output.text().as_str()), (Some(2), ""), "{args:?}: {}", output.err);
+        assert_eq!(output.err.trim_end().lines().count(), 1, "{args:?}: {}", output.err);
     }
     assert_eq!(dir.names(), Vec::<String>::new(), "nothing is created");
 }
@@ -385,10 +385,10 @@ fn usage_errors_are_one_line_and_exit_2() {
 #[test]
 fn the_proxy_listens_on_loopback_while_the_command_runs() {
     let dir = TempDir::new();
-    let said = sh(&dir, &[], "echo $SPECTRAL_PROXY").ok();
-    let proxy = said.text();
+    let output = sh(&dir, &[], "echo $SPECTRAL_PROXY").ok();
+    let proxy = output.text();
     let addr = proxy.trim().strip_prefix("http://").unwrap();
     assert!(addr.starts_with("127.0.0.1:"), "{addr}");
-    assert!(said.err.starts_with(&format!("Capturing on {addr} into capture.zip\n")), "{}", said.err);
+    assert!(output.err.starts_with(&format!("Capturing on {addr} into capture.zip\n")), "{}", output.err);
     assert!(std::net::TcpStream::connect(addr).is_err(), "the proxy ends with the command");
 }

@@ -4,8 +4,8 @@
 
 use crate::support::bundle::Bundle;
 use crate::support::cli::capture_run;
-use crate::support::peers::{Said, find, newest_python, peer, python_with, run, skipped};
-use crate::support::{Origin, TempDir, TlsSetup, Wish, answer_all};
+use crate::support::peers::{Output, find, newest_python, peer, python_with, report_skipped, run};
+use crate::support::{CertSpec, Origin, TempDir, TlsSetup, respond_to_all};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,7 +13,7 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Leng
 
 /// The result of a captured command.
 struct Captured {
-    said: Said,
+    output: Output,
     bundle: Bundle,
     dir: TempDir,
 }
@@ -27,21 +27,21 @@ fn captured<A: AsRef<std::ffi::OsStr>>(program: &Path, args: &[A]) -> Captured {
 #[track_caller]
 fn captured_in<A: AsRef<std::ffi::OsStr>>(dir: TempDir, program: &Path, args: &[A]) -> Captured {
     let command: Vec<_> = [program.as_os_str()].into_iter().chain(args.iter().map(AsRef::as_ref)).collect();
-    let said = run(&mut capture_run(&dir, &[], &command)).ok();
+    let output = run(&mut capture_run(&dir, &[], &command)).ok();
     let bundle = Bundle::open(&dir.join("capture.zip"));
-    Captured { said, bundle, dir }
+    Captured { output, bundle, dir }
 }
 
 /// Runs a program with `args` and an https URL, then with an http URL. It must print "hello" for each.
 #[track_caller]
 fn prints_hello(program: &Path, args: &[&str]) {
-    let (tls, plain) = (Origin::tls_answering(HELLO), Origin::plain_answering(HELLO));
+    let (tls, plain) = (Origin::tls_responding(HELLO), Origin::plain_responding(HELLO));
     let urls = [format!("https://{}/tls", tls.at("localhost")), format!("http://{}/plain", plain.at("localhost"))];
     for url in &urls {
         let args: Vec<_> = args.iter().copied().chain([url.as_str()]).collect();
         let captured = captured(program, &args);
-        assert_eq!(captured.said.text().trim(), "hello", "{}", captured.said.err);
-        assert_eq!(captured.bundle.urls(), [url], "{}", captured.said.err);
+        assert_eq!(captured.output.text().trim(), "hello", "{}", captured.output.err);
+        assert_eq!(captured.bundle.urls(), [url], "{}", captured.output.err);
     }
 }
 
@@ -97,18 +97,18 @@ fn python_with_aiohttp_and_trust_env() {
     };
     prints_hello(&python, &["-c", AIOHTTP, "trust_env"]);
     // Without trust_env it connects to the origin directly, and the summary reports that.
-    let origin = Origin::tls_answering(HELLO);
+    let origin = Origin::tls_responding(HELLO);
     let url = format!("https://{}/", origin.at("localhost"));
     let captured = captured(&python, &["-c", AIOHTTP, "left alone", &url]);
-    assert_eq!(captured.said.text().trim(), "hello");
-    assert!(captured.said.err.contains("Nothing was captured"), "{}", captured.said.err);
+    assert_eq!(captured.output.text().trim(), "hello");
+    assert!(captured.output.err.contains("Nothing was captured"), "{}", captured.output.err);
 }
 
 /// Returns a Node that reads the proxy variables: the one in `SPECTRAL_NODE`, else the one in `PATH`.
 fn node() -> Option<PathBuf> {
     let found = std::env::var_os("SPECTRAL_NODE").map(PathBuf::from).or_else(|| find("node"))?;
-    let said = Command::new(&found).arg("--version").output().ok()?;
-    let version = String::from_utf8_lossy(&said.stdout).trim().trim_start_matches('v').to_owned();
+    let output = Command::new(&found).arg("--version").output().ok()?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().trim_start_matches('v').to_owned();
     let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let version = (parts.next()?, parts.next()?);
     ((22, 21)..(23, 0)).contains(&version).then_some(()).or_else(|| (version >= (24, 5)).then_some(())).map(|()| found)
@@ -125,7 +125,7 @@ require(url.split(':')[0]).get(url, answer => {
 #[test]
 fn node_with_fetch_and_https() {
     let Some(node) = node() else {
-        return skipped("node 24.5 or 22.21");
+        return report_skipped("node 24.5 or 22.21");
     };
     prints_hello(
         &node,
@@ -142,14 +142,14 @@ fn npm_views_a_package() {
     };
     let package = r#"{"name":"demo","dist-tags":{"latest":"1.2.3"},"versions":{"1.2.3":{"name":"demo","version":"1.2.3","dist":{}}}}"#;
     let len = package.len();
-    let origin = Origin::tls_answering(format!(
+    let origin = Origin::tls_responding(format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len}\r\n\r\n{package}"
     ));
     let dir = TempDir::new();
     dir.write(".npmrc", format!("cafile={}\n", crate::support::TestCa::unknown().pem.display()));
     let registry = format!("--registry=https://{}/", origin.at("localhost"));
     let captured = captured_in(dir, &npm, &["view", "demo", "version", &registry]);
-    assert_eq!(captured.said.text().trim(), "1.2.3", "{}", captured.said.err);
+    assert_eq!(captured.output.text().trim(), "1.2.3", "{}", captured.output.err);
     // npm may check for updates of itself, too.
     captured.bundle.trace("/demo");
 }
@@ -180,7 +180,7 @@ func main() {
 #[test]
 fn go_except_for_loopback() {
     if find("go").is_none() && Command::new("go").arg("version").output().is_err() {
-        return skipped("go");
+        return report_skipped("go");
     }
     let dir = TempDir::new();
     dir.write("main.go", GO);
@@ -195,17 +195,19 @@ fn go_except_for_loopback() {
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let client = dir.join("client");
 
-    let wish = Wish { names: vec!["0.0.0.0".into()], ..Wish::default() };
-    let origin = Origin::tls_with(TlsSetup { wish, ..TlsSetup::default() }, |link| answer_all(link, HELLO.as_bytes()));
+    let cert_spec = CertSpec { names: vec!["0.0.0.0".into()], ..CertSpec::default() };
+    let origin = Origin::tls_with(TlsSetup { cert_spec, ..TlsSetup::default() }, |connection| {
+        respond_to_all(connection, HELLO.as_bytes())
+    });
     let url = format!("https://{}/go", origin.at("0.0.0.0"));
     let through = captured(&client, &[&url]);
-    assert_eq!((through.said.text().trim(), through.bundle.urls()), ("hello", vec![url.as_str()]));
+    assert_eq!((through.output.text().trim(), through.bundle.urls()), ("hello", vec![url.as_str()]));
 
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let url = format!("http://{}/go", origin.at("localhost"));
     let direct = captured(&client, &[&url]);
-    assert_eq!((direct.said.text().trim(), direct.bundle.traces.len()), ("hello", 0));
-    assert!(direct.said.err.contains("Go for loopback addresses"), "{}", direct.said.err);
+    assert_eq!((direct.output.text().trim(), direct.bundle.traces.len()), ("hello", 0));
+    assert!(direct.output.err.contains("Go for loopback addresses"), "{}", direct.output.err);
 }
 
 const JAVA: &str = r#"
@@ -241,8 +243,8 @@ fn java_with_both_http_clients() {
 
 /// An origin that serves the files below `folder`.
 fn file_server(folder: PathBuf) -> Origin {
-    Origin::tls(move |mut link| {
-        while let Some((head, _)) = crate::support::next_request(&mut link) {
+    Origin::tls(move |mut connection| {
+        while let Some((head, _)) = crate::support::next_request(&mut connection) {
             let target = head.split(' ').nth(1).unwrap();
             let path = target.split(['?', '#']).next().unwrap().trim_start_matches('/');
             let found = if path.contains("..") { None } else { std::fs::read(folder.join(path)).ok() };
@@ -250,8 +252,9 @@ fn file_server(folder: PathBuf) -> Origin {
             let kind =
                 if found.as_deref().is_some_and(|body| body.starts_with(b"<!")) { "text/html" } else { "text/plain" };
             let (status, body) = found.map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
-            link.send(format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len()));
-            link.send(body);
+            connection
+                .send(format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len()));
+            connection.send(body);
         }
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::support::bundle::Bundle;
 use crate::support::cli::capture_run;
-use crate::support::peers::{Said, finish, peer, run};
+use crate::support::peers::{Output, finish, peer, run};
 use crate::support::{TempDir, Watched};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -59,7 +59,7 @@ fn a_command_may_handle_the_signals() {
         let name = sent.as_str().trim_start_matches("SIG");
         let (child, _pipe) = waiting(&dir, &format!("trap 'echo caught {name}; exit 9' {name}"));
         signal(&child, sent);
-        let Said { code, out, .. } = finish(child);
+        let Output { code, out, .. } = finish(child);
         assert_eq!((code, String::from_utf8_lossy(&out).into_owned()), (Some(9), format!("caught {name}\n")));
     }
 }
@@ -148,7 +148,7 @@ fn a_signal_typed_on_the_terminal_reaches_the_command_once() {
         return;
     };
     if not_ignored(FORWARDED).len() < FORWARDED.len() {
-        return crate::support::peers::skipped("signals: the suite ignores some");
+        return crate::support::peers::report_skipped("signals: the suite ignores some");
     }
     let dir = TempDir::new();
     let run = capture_run(&dir, &["-q"], &[python.as_os_str(), "-c".as_ref(), COUNT.as_ref()]);
@@ -171,9 +171,9 @@ fn a_signal_typed_on_the_terminal_reaches_the_command_once() {
     }
     keyboard.write_all(b"\x1c").unwrap();
     seen(&format!("count {TYPED}\r"));
-    let said = finish(terminal);
+    let output = finish(terminal);
     reader.join().unwrap();
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(output.code, Some(0), "{}", output.err);
     Bundle::open(&dir.join("capture.zip"));
 }
 
@@ -183,7 +183,9 @@ fn a_signal_from_another_process_is_passed_on_from_the_foreground() {
         return;
     };
     if !cfg!(target_os = "linux") || not_ignored(FORWARDED).len() < FORWARDED.len() {
-        return crate::support::peers::skipped("a system that reports the sender of a signal, with none ignored");
+        return crate::support::peers::report_skipped(
+            "a system that reports the sender of a signal, with none ignored",
+        );
     }
     let dir = TempDir::new();
     // spectral is the command's parent.
@@ -191,6 +193,6 @@ fn a_signal_from_another_process_is_passed_on_from_the_foreground() {
     let run = capture_run(&dir, &["-q"], &["sh", "-c", line]);
     let mut terminal = on_a_terminal(&python, &run, &dir);
     let _keyboard = terminal.stdin.take();
-    let said = finish(terminal);
-    assert_eq!((said.code, said.text().trim()), (Some(9), "caught INT"), "{}", said.err);
+    let output = finish(terminal);
+    assert_eq!((output.code, output.text().trim()), (Some(9), "caught INT"), "{}", output.err);
 }

@@ -3,14 +3,14 @@
 use crate::support::bundle::Bundle;
 use crate::support::cli::{capture_run, command};
 use crate::support::peers::{peer, run};
-use crate::support::{Origin, TempDir, TestCa, TlsSetup, answer_all};
+use crate::support::{Origin, TempDir, TestCa, TlsSetup, respond_to_all};
 use std::ffi::OsString;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /// An origin with a certificate signed by `ca`.
 fn signed_by(ca: &'static TestCa) -> Origin {
-    Origin::tls_with(TlsSetup { ca, ..TlsSetup::default() }, |link| answer_all(link, HELLO.as_bytes()))
+    Origin::tls_with(TlsSetup { ca, ..TlsSetup::default() }, |connection| respond_to_all(connection, HELLO.as_bytes()))
 }
 
 #[test]
@@ -23,13 +23,13 @@ fn a_command_keeps_its_own_roots_for_hosts_that_are_not_captured() {
     let fetch = [curl.as_os_str(), "-sS".as_ref(), url.as_ref()];
     for variable in ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"] {
         let dir = TempDir::new();
-        let said = run(capture_run(&dir, &["-e", "localhost"], &fetch).env(variable, &TestCa::unknown().pem));
-        assert_eq!(said.ok().text(), "hello", "{variable}");
+        let output = run(capture_run(&dir, &["-e", "localhost"], &fetch).env(variable, &TestCa::unknown().pem));
+        assert_eq!(output.ok().text(), "hello", "{variable}");
         assert_eq!(Bundle::open(&dir.join("capture.zip")).traces.len(), 0);
     }
     let dir = TempDir::new();
-    let said = run(&mut capture_run(&dir, &["-e", "localhost"], &fetch));
-    assert_eq!(said.code, Some(60), "it trusts no other root: {}", said.err);
+    let output = run(&mut capture_run(&dir, &["-e", "localhost"], &fetch));
+    assert_eq!(output.code, Some(60), "it trusts no other root: {}", output.err);
 }
 
 #[test]
@@ -37,9 +37,9 @@ fn a_command_trusts_the_systems_roots_too() {
     let dir = TempDir::new();
     let mut command = capture_run(&dir, &[], &["sh", "-c", "cat \"$SSL_CERT_FILE\""]);
     // The suite's environment may set such variables.
-    let said = run(command.env_clear().env("HOME", dir.path()).env("PATH", "/usr/bin:/bin")).ok();
+    let output = run(command.env_clear().env("HOME", dir.path()).env("PATH", "/usr/bin:/bin")).ok();
     let ours = std::fs::read_to_string(crate::support::cli::ca_in(dir.path())).unwrap();
-    let text = said.text();
+    let text = output.text();
     assert!(text.starts_with(&ours), "ours comes first");
     assert!(text.matches("BEGIN CERTIFICATE").count() > 50, "{}", text.len());
 }
@@ -61,10 +61,10 @@ fn a_nested_run_does_not_trust_our_ca_in_origins() {
             .map(OsString::from)
             .chain([ca_dir.into(), "--".into(), curl.clone().into(), "-skS".into(), url.clone().into()])
             .collect();
-        let said = run(&mut capture_run(&dir, &["--ca-dir", ours.path().to_str().unwrap()], &inner)).ok();
-        assert_eq!(said.text(), "hello");
-        assert_eq!(Bundle::open(&dir.join("inner.zip")).traces.len(), 0, "{}", said.err);
-        assert!(said.err.contains("this machine does not trust the origin"), "{}", said.err);
+        let output = run(&mut capture_run(&dir, &["--ca-dir", ours.path().to_str().unwrap()], &inner)).ok();
+        assert_eq!(output.text(), "hello");
+        assert_eq!(Bundle::open(&dir.join("inner.zip")).traces.len(), 0, "{}", output.err);
+        assert!(output.err.contains("this machine does not trust the origin"), "{}", output.err);
     }
 }
 
@@ -82,9 +82,9 @@ fn our_ca_in_the_systems_roots_is_not_trusted_in_origins() {
         // As if the CA were in the system's trust store.
         run(command.env("SSL_CERT_FILE", &TestCa::unknown().pem)).ok()
     };
-    let said = fetch(&[]);
-    assert_eq!(Bundle::open(&dir.join("capture.zip")).traces.len(), 0, "{}", said.err);
-    assert!(said.err.contains("this machine does not trust the origin"), "{}", said.err);
+    let output = fetch(&[]);
+    assert_eq!(Bundle::open(&dir.join("capture.zip")).traces.len(), 0, "{}", output.err);
+    assert!(output.err.contains("this machine does not trust the origin"), "{}", output.err);
     // An explicit option overrides this.
     fetch(&["--upstream-ca", TestCa::unknown().pem.to_str().unwrap()]);
     assert_eq!(Bundle::open(&dir.join("capture.zip")).traces.len(), 1);

@@ -1,32 +1,32 @@
 //! A client that does not read stalls itself, nobody else, and costs nothing while it does.
 
 use crate::support::cli::Spectral;
-use crate::support::{Capture, Gate, Link, Origin, TempDir, next_request};
+use crate::support::{Capture, Connection, Gate, Origin, TempDir, next_request};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const MIB: usize = 1 << 20;
 
 #[test]
 fn one_that_stops_reading_stalls_only_itself() {
-    let flood = Origin::tls(|mut link: Link| {
-        next_request(&mut link);
-        link.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 48 * MIB));
+    let flood = Origin::tls(|mut connection: Connection| {
+        next_request(&mut connection);
+        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 48 * MIB));
         for _ in 0..48 {
-            link.send(vec![b'x'; MIB]);
+            connection.send(vec![b'x'; MIB]);
         }
     });
-    let quick = Origin::tls_answering(OK);
+    let quick = Origin::tls_responding(OK);
     let capture = Capture::start();
     let mut slow = capture.tls(&flood.at("localhost"), "localhost");
     slow.send("GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n");
     slow.head();
     for number in 0..20 {
-        let mut link = capture.tls(&quick.at("localhost"), "localhost");
-        assert_eq!(link.ask(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n")).text(), "ok");
+        let mut connection = capture.tls(&quick.at("localhost"), "localhost");
+        assert_eq!(connection.request(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n")).text(), "ok");
     }
     // And it gets all of it once it reads again.
     for _ in 0..48 {
-        assert!(slow.exactly(MIB).iter().all(|&byte| byte == b'x'));
+        assert!(slow.read_exactly(MIB).iter().all(|&byte| byte == b'x'));
     }
     drop(slow);
     let outcome = capture.stop();
@@ -39,17 +39,17 @@ fn an_origin_that_stops_reading_is_not_read_ahead_of() {
     // What the origin does not take stays with the client: memory is bounded whatever is sent.
     let go = Gate::default();
     let wait = go.clone();
-    let origin = Origin::plain(move |mut link: Link| {
-        link.head();
-        link.receive_buffer(4096);
+    let origin = Origin::plain(move |mut connection: Connection| {
+        connection.head();
+        connection.receive_buffer(4096);
         wait.pass();
-        link.exactly(256 * MIB);
-        link.send(OK);
+        connection.read_exactly(256 * MIB);
+        connection.send(OK);
     });
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    link.send(format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", 256 * MIB));
-    let mut writer = link.writer.clone();
+    let mut connection = capture.connect(&origin.at("localhost"));
+    connection.send(format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", 256 * MIB));
+    let mut writer = connection.writer.clone();
     let sent = crate::support::Watched::new(0_usize);
     let progress = sent.clone();
     std::thread::spawn(move || {
@@ -72,7 +72,7 @@ fn an_origin_that_stops_reading_is_not_read_ahead_of() {
         last = before;
     };
     assert!(stalled < 128 * MIB, "{} MiB were taken that nobody wanted", stalled / MIB);
-    link.reset();
+    connection.reset();
     go.open();
 }
 
@@ -82,18 +82,18 @@ fn a_side_of_which_nothing_is_wanted_is_not_watched() {
     // client takes and closed. Until the client reads there is nothing to do, and nothing must be done.
     let closed = Gate::default();
     let tell = closed.clone();
-    let origin = Origin::plain(move |mut link: Link| {
-        link.head();
-        link.the_rest();
-        link.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-        link.send(vec![b'x'; 2 * MIB]);
-        link.cut();
+    let origin = Origin::plain(move |mut connection: Connection| {
+        connection.head();
+        connection.read_to_end();
+        connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        connection.send(vec![b'x'; 2 * MIB]);
+        connection.close_abruptly();
         tell.open();
     });
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &[]);
-    let idle = Origin::plain(|mut link| drop(link.the_rest()));
-    let mut slow = Link::to(running.addr);
+    let idle = Origin::plain(|mut connection| drop(connection.read_to_end()));
+    let mut slow = Connection::to(running.addr);
     slow.receive_buffer(4096);
     slow.send(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", origin.at("localhost")));
     slow.head();
@@ -103,7 +103,7 @@ fn a_side_of_which_nothing_is_wanted_is_not_watched() {
 
     // The two seconds after which half a ClientHello passes are the clock.
     let before = running.ticks();
-    let mut other = Link::to(running.addr);
+    let mut other = Connection::to(running.addr);
     other.send(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", idle.at("localhost")));
     other.head();
     other.send(b"\x16\x03\x01\x02");

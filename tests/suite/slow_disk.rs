@@ -1,6 +1,6 @@
 //! A disk that takes nothing for a while slows the traffic, instead of filling the memory.
 
-use crate::support::{Capture, Gate, Origin, PATIENCE, Watched};
+use crate::support::{Capture, Gate, Origin, TIMEOUT, Watched};
 use std::time::Duration;
 
 #[test]
@@ -11,25 +11,25 @@ fn a_writer_that_stands_still_slows_the_traffic_and_loses_nothing() {
     // More than may wait for the writer, which the first exchange holds up.
     let go = Gate::default();
     let wait = go.clone();
-    let capture = Capture::observed(
+    let capture = Capture::with_observer(
         move |notice| {
             if matches!(notice, spectral_capture::Notice::Exchange { .. }) {
-                wait.within(2 * PATIENCE, |open| open.then_some(()));
+                wait.within(2 * TIMEOUT, |open| open.then_some(()));
             }
         },
         |_| (),
     );
-    let origin = Origin::plain(|link| crate::support::origin::answer_all(link, NOTHING));
+    let origin = Origin::plain(|connection| crate::support::origin::respond_to_all(connection, NOTHING));
     let answered = Watched::<usize>::default();
     let readers: Vec<_> = (0..LINKS)
         .map(|_| {
-            let mut link = capture.connect(&origin.at("localhost"));
+            let mut connection = capture.connect(&origin.at("localhost"));
             let answered = answered.clone();
             std::thread::spawn(move || {
-                link.reader.patience(2 * PATIENCE);
+                connection.reader.set_read_timeout(2 * TIMEOUT);
                 for _ in 0..ASKED {
-                    link.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-                    link.exactly(NOTHING.len());
+                    connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+                    connection.read_exactly(NOTHING.len());
                     answered.change(|n| *n += 1);
                 }
             })

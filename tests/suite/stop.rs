@@ -1,7 +1,9 @@
 //! Stopping: what is in flight is recorded as far as it came, and the bundle takes its place only when it is whole.
 
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Capture, Gate, Link, Message, Origin, Subject, TempDir, Watched, in_time, next_request};
+use crate::support::{
+    Capture, Connection, Gate, Message, Origin, ProxyProcess, TempDir, Watched, next_request, within_timeout,
+};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use spectral_capture::{Config, Proxy};
 use std::net::TcpStream;
@@ -12,11 +14,11 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 fn stuck_after(answer: &'static str) -> (Origin, Gate) {
     let end = Gate::default();
     let wait = end.clone();
-    let origin = Origin::tls(move |mut link: Link| {
-        next_request(&mut link);
-        link.send(answer);
+    let origin = Origin::tls(move |mut connection: Connection| {
+        next_request(&mut connection);
+        connection.send(answer);
         wait.pass();
-        link.cut();
+        connection.close_abruptly();
     });
     (origin, end)
 }
@@ -26,12 +28,12 @@ fn an_exchange_in_flight_is_recorded_with_what_came() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
     let (origin, end) = stuck_after(answer);
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_eq!(link.exactly(answer.len()), answer.as_bytes());
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(connection.read_exactly(answer.len()), answer.as_bytes());
     let outcome = capture.stop();
     end.open();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.text().as_str()), (200, "data: 1\n\n"));
 }
@@ -40,9 +42,9 @@ fn an_exchange_in_flight_is_recorded_with_what_came() {
 fn a_request_without_an_answer_is_recorded_too() {
     let (origin, end) = stuck_after("");
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     let request = "POST /waiting HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody";
-    link.send(request);
+    connection.send(request);
     origin.received_at_least(0, request.len());
     let outcome = capture.stop();
     end.open();
@@ -56,21 +58,21 @@ fn a_socket_that_is_open_is_recorded() {
     let (ask, answer) = handshake("");
     let end = Gate::default();
     let wait = end.clone();
-    let origin = Origin::tls(move |mut link: Link| {
-        link.head();
-        link.send(&answer);
-        link.send(frame(0x81, None, b"tick"));
+    let origin = Origin::tls(move |mut connection: Connection| {
+        connection.head();
+        connection.send(&answer);
+        connection.send(frame(0x81, None, b"tick"));
         wait.pass();
-        link.cut();
+        connection.close_abruptly();
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send(ask);
-    link.head();
-    link.exactly(6);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send(ask);
+    connection.head();
+    connection.read_exactly(6);
     let outcome = capture.stop();
     end.open();
-    assert_eq!(outcome.bundle().only_socket().messages, [Message::received("text", "tick")]);
+    assert_eq!(outcome.bundle().only_websocket().messages, [Message::received("text", "tick")]);
     assert_eq!(outcome.bundle().only_trace().status(), 101);
 }
 
@@ -87,41 +89,41 @@ fn clients_see_the_end() {
     let (origin, end) = stuck_after(OK);
     let capture = Capture::start();
     let mut busy = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(busy.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    assert_eq!(busy.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
     let mut fresh = capture.dial();
     let mut tunnel = capture.connect(&origin.at("localhost"));
     capture.stop();
     end.open();
-    for link in [&mut busy, &mut fresh, &mut tunnel] {
-        link.the_rest();
+    for connection in [&mut busy, &mut fresh, &mut tunnel] {
+        connection.read_to_end();
     }
 }
 
 #[test]
 fn an_answer_that_nobody_reads_does_not_hold_it_up() {
-    let flood = |mut link: Link| {
-        next_request(&mut link);
-        link.send("HTTP/1.1 200 OK\r\n\r\n");
-        while link.writer.try_send(&[0; 65536]).is_ok() {}
-        link.cut();
+    let flood = |mut connection: Connection| {
+        next_request(&mut connection);
+        connection.send("HTTP/1.1 200 OK\r\n\r\n");
+        while connection.writer.try_send(&[0; 65536]).is_ok() {}
+        connection.close_abruptly();
     };
     let origin = Origin::plain(flood);
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    link.receive_buffer(4096);
-    link.send("GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    link.head();
+    let mut connection = capture.connect(&origin.at("localhost"));
+    connection.receive_buffer(4096);
+    connection.send("GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    connection.head();
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().status(), 200);
-    link.cut();
+    connection.close_abruptly();
 }
 
 #[test]
 fn hurry_ends_the_waiting_but_not_the_bundle() {
     let (origin, end) = stuck_after(OK);
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.ask("GET /done HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.request("GET /done HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let force_stop = capture.running().force_stop();
     force_stop.now();
     force_stop.clone().now();
@@ -133,7 +135,7 @@ fn hurry_ends_the_waiting_but_not_the_bundle() {
 #[test]
 fn nothing_at_all_is_a_bundle_too() {
     let outcome = Capture::start().stop();
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     assert!(outcome.bundle().traces.is_empty());
     assert_eq!(outcome.bundle().manifest["app"]["base_url"], "");
     assert_eq!(outcome.bundle().manifest["app"]["name"], "capture");
@@ -149,14 +151,14 @@ fn dropping_it_stops_it() {
     config.ca_dir = Some(dir.join("ca"));
     let running = Proxy::bind(config).unwrap().start().unwrap();
     let addr = running.addr();
-    in_time("dropping", move || drop(running));
+    within_timeout("dropping", move || drop(running));
     assert!(TcpStream::connect(addr).is_err());
     crate::support::bundle::Bundle::open(&dir.join("dropped.zip"));
 }
 
 #[test]
 fn the_old_bundle_stays_until_the_new_one_is_whole_and_is_kept_after() {
-    let origin = Origin::plain_answering(OK);
+    let origin = Origin::plain_responding(OK);
     let dir = TempDir::new();
     let output = dir.write("capture.zip", "the old one");
     dir.write("capture.zip.bak", "an older one");
@@ -164,12 +166,12 @@ fn the_old_bundle_stays_until_the_new_one_is_whole_and_is_kept_after() {
     config.listen.set_port(0);
     config.ca_dir = Some(dir.join("ca"));
     let running = Proxy::bind(config).unwrap().start().unwrap();
-    let mut link = Link::to(running.addr());
+    let mut connection = Connection::to(running.addr());
     let host = origin.at("127.0.0.1");
-    link.ask(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     assert_eq!(std::fs::read(&output).unwrap(), b"the old one", "untouched while capturing");
-    drop(link);
-    let summary = in_time("stopping", move || running.stop());
+    drop(connection);
+    let summary = within_timeout("stopping", move || running.stop());
     assert_eq!(summary.bundle.as_deref(), Some(output.as_path()));
     assert_eq!(crate::support::bundle::Bundle::open(&output).traces.len(), 1);
     assert_eq!(std::fs::read(dir.join("capture.zip.bak")).unwrap(), b"the old one");
@@ -191,7 +193,7 @@ fn what_waits_for_a_slow_writer_is_written_before_the_end() {
     // The first exchange holds the writer up, until more has ended than may wait for it.
     let go = Gate::default();
     let wait = go.clone();
-    let capture = Capture::observed(
+    let capture = Capture::with_observer(
         move |notice| {
             if matches!(notice, spectral_capture::Notice::Exchange { .. }) {
                 wait.pass();
@@ -199,22 +201,22 @@ fn what_waits_for_a_slow_writer_is_written_before_the_end() {
         },
         |_| (),
     );
-    let origin = Origin::plain(|link| crate::support::origin::answer_all(link, NOTHING));
+    let origin = Origin::plain(|connection| crate::support::origin::respond_to_all(connection, NOTHING));
     let links: Vec<_> = (0..4)
         .map(|_| {
-            let mut link = capture.connect(&origin.at("localhost"));
-            link.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(ASKED));
-            link
+            let mut connection = capture.connect(&origin.at("localhost"));
+            connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(ASKED));
+            connection
         })
         .collect();
     let answered = Watched::<usize>::default();
     let readers: Vec<_> = links
         .into_iter()
-        .map(|mut link| {
+        .map(|mut connection| {
             let answered = answered.clone();
             std::thread::spawn(move || {
-                while link.reader.begins() {
-                    link.exactly(NOTHING.len());
+                while connection.reader.has_more() {
+                    connection.read_exactly(NOTHING.len());
                     answered.change(|n| *n += 1);
                 }
             })
@@ -242,38 +244,38 @@ fn of_a_thousand_live_connections_all_are_recorded() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nso far";
-    let answering = Origin::tls(move |mut link: Link| {
-        link.head();
-        link.send(begun);
-        link.the_rest();
+    let answering = Origin::tls(move |mut connection: Connection| {
+        connection.head();
+        connection.send(begun);
+        connection.read_to_end();
     });
-    let silent = Origin::tls(|mut link: Link| drop(link.the_rest()));
-    let subject = Subject::start();
+    let silent = Origin::tls(|mut connection: Connection| drop(connection.read_to_end()));
+    let proxy = ProxyProcess::start();
     let ask = |origin: &Origin| {
-        let mut link = subject.tls(&origin.at("localhost"));
-        link.send("GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        link
+        let mut connection = proxy.tls(&origin.at("localhost"));
+        connection.send("GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        connection
     };
     let answered: Vec<_> = (0..500)
         .map(|_| {
-            let mut link = ask(&answering);
-            link.exactly(begun.len());
-            link
+            let mut connection = ask(&answering);
+            connection.read_exactly(begun.len());
+            connection
         })
         .collect();
     let waiting: Vec<_> = (0..500).map(|_| ask(&silent)).collect();
     for index in 0..500 {
         silent.received_at_least(index, 1);
     }
-    let Subject { running, dir, .. } = subject;
-    let said = running.interrupt();
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    let ProxyProcess { running, dir, .. } = proxy;
+    let output = running.interrupt();
+    assert_eq!(output.code, Some(0), "{}", output.err);
     let bundle = crate::support::bundle::Bundle::open(&dir.join("capture.zip"));
     let with = |status, text: &str| {
         bundle.traces.iter().filter(|trace| trace.status() == status && trace.text() == text).count()
     };
     assert_eq!((with(200, "so far"), with(0, "")), (500, 500), "of {}", bundle.traces.len());
-    for link in answered.into_iter().chain(waiting) {
-        link.cut();
+    for connection in answered.into_iter().chain(waiting) {
+        connection.close_abruptly();
     }
 }

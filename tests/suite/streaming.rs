@@ -8,15 +8,15 @@ fn streaming(
     head: &'static str,
     first: &'static str,
     second: &'static str,
-) -> (impl Fn(crate::support::Link) + Send + Sync, Gate) {
+) -> (impl Fn(crate::support::Connection) + Send + Sync, Gate) {
     let gate = Gate::default();
     let wait = gate.clone();
-    let script = move |mut link: crate::support::Link| {
-        link.head();
-        link.send(head);
-        link.send(first);
+    let script = move |mut connection: crate::support::Connection| {
+        connection.head();
+        connection.send(head);
+        connection.send(first);
         wait.pass();
-        link.send(second);
+        connection.send(second);
     };
     (script, gate)
 }
@@ -29,13 +29,13 @@ fn server_sent_events_arrive_one_by_one() {
     let (script, gate) = streaming(SSE, "data: 1\n\n", "data: 2\n\n");
     let origin = Origin::tls(script);
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_eq!(link.head(), SSE);
-    assert_eq!(link.until(b"\n\n"), b"data: 1\n\n");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(connection.head(), SSE);
+    assert_eq!(connection.until(b"\n\n"), b"data: 1\n\n");
     gate.open();
-    assert_eq!(link.until(b"\n\n"), b"data: 2\n\n");
-    drop(link);
+    assert_eq!(connection.until(b"\n\n"), b"data: 2\n\n");
+    drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().text(), "data: 1\n\ndata: 2\n\n");
 }
 
@@ -44,12 +44,12 @@ fn chunks_arrive_one_by_one_in_a_clear_tunnel() {
     let (script, gate) = streaming(CHUNKED, "3\r\none\r\n", "3\r\ntwo\r\n0\r\n\r\n");
     let origin = Origin::plain(script);
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    link.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_eq!(link.until(b"one\r\n"), format!("{CHUNKED}3\r\none\r\n").as_bytes());
+    let mut connection = capture.connect(&origin.at("localhost"));
+    connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(connection.until(b"one\r\n"), format!("{CHUNKED}3\r\none\r\n").as_bytes());
     gate.open();
-    assert_eq!(link.until(b"0\r\n\r\n"), b"3\r\ntwo\r\n0\r\n\r\n");
-    drop(link);
+    assert_eq!(connection.until(b"0\r\n\r\n"), b"3\r\ntwo\r\n0\r\n\r\n");
+    drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().text(), "onetwo");
 }
 
@@ -58,13 +58,13 @@ fn chunks_arrive_one_by_one_to_a_plain_request() {
     let (script, gate) = streaming(CHUNKED, "3\r\none\r\n", "3\r\ntwo\r\n0\r\n\r\n");
     let origin = Origin::plain(script);
     let capture = Capture::start();
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let host = origin.at("127.0.0.1");
-    link.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    assert_eq!(link.until(b"one\r\n"), format!("{CHUNKED}3\r\none\r\n").as_bytes());
+    connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    assert_eq!(connection.until(b"one\r\n"), format!("{CHUNKED}3\r\none\r\n").as_bytes());
     gate.open();
-    assert_eq!(link.until(b"0\r\n\r\n"), b"3\r\ntwo\r\n0\r\n\r\n");
-    drop(link);
+    assert_eq!(connection.until(b"0\r\n\r\n"), b"3\r\ntwo\r\n0\r\n\r\n");
+    drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().text(), "onetwo");
 }
 
@@ -74,12 +74,12 @@ fn half_a_chunk_and_half_a_head_arrive_too() {
         streaming("HTTP/1.1 200 OK\r\nTransfer-", "Encoding: chunked\r\n\r\n8\r\nhalf", "half\r\n0\r\n\r\n");
     let origin = Origin::tls(script);
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    link.until(b"8\r\nhalf");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    connection.until(b"8\r\nhalf");
     gate.open();
-    link.until(b"half\r\n0\r\n\r\n");
-    drop(link);
+    connection.until(b"half\r\n0\r\n\r\n");
+    drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().text(), "halfhalf");
 }
 
@@ -88,30 +88,30 @@ fn an_upload_reaches_the_origin_piece_by_piece() {
     for plain in [false, true] {
         let got = Gate::default();
         let tell = got.clone();
-        let script = move |mut link: crate::support::Link| {
-            link.until(b"first");
+        let script = move |mut connection: crate::support::Connection| {
+            connection.until(b"first");
             tell.open();
-            link.until(b"second");
-            link.send("HTTP/1.1 204 No Content\r\n\r\n");
+            connection.until(b"second");
+            connection.send("HTTP/1.1 204 No Content\r\n\r\n");
         };
         let (origin, capture);
-        let mut link;
+        let mut connection;
         if plain {
             origin = Origin::plain(script);
             capture = Capture::start();
-            link = capture.dial();
+            connection = capture.dial();
             let host = origin.at("127.0.0.1");
-            link.send(format!("POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 11\r\n\r\nfirst"));
+            connection.send(format!("POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 11\r\n\r\nfirst"));
         } else {
             origin = Origin::tls(script);
             capture = Capture::start();
-            link = capture.tls(&origin.at("localhost"), "localhost");
-            link.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\nfirst");
+            connection = capture.tls(&origin.at("localhost"), "localhost");
+            connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\nfirst");
         }
         got.pass();
-        link.send("second");
-        assert_eq!(link.response().status, 204);
-        drop(link);
+        connection.send("second");
+        assert_eq!(connection.response().status, 204);
+        drop(connection);
         assert_eq!(capture.stop().bundle().only_trace().request_body, b"firstsecond");
     }
 }

@@ -7,13 +7,13 @@ const PARTS: [&str; 7] = ["dns", "connect", "tls", "send", "wait", "receive", "t
 
 #[test]
 fn the_first_exchange_pays_for_the_connection() {
-    let origin = Origin::tls_answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let origin = Origin::tls_responding("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     for path in ["/first", "/second"] {
-        link.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        connection.request(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     }
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     let (first, second) = (outcome.bundle().trace("/first"), outcome.bundle().trace("/second"));
     for part in PARTS {
@@ -48,26 +48,26 @@ fn waiting_and_receiving_are_told_apart() {
     // Each pause begins when what came before it has passed the proxy, however slow that is.
     let (half_sent, half_heard) = (Gate::default(), Gate::default());
     let (opens, waits) = (half_sent.clone(), half_heard.clone());
-    let origin = Origin::tls(move |mut link| {
-        link.until(b"ab");
+    let origin = Origin::tls(move |mut connection| {
+        connection.until(b"ab");
         opens.open();
-        link.exactly(2);
+        connection.read_exactly(2);
         spend(Duration::from_millis(200));
-        link.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nbegin");
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nbegin");
         waits.pass();
         spend(Duration::from_millis(100));
-        link.send("ended");
+        connection.send("ended");
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nab");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nab");
     half_sent.pass();
     spend(Duration::from_millis(100));
-    link.send("cd");
-    link.until(b"begin");
+    connection.send("cd");
+    connection.until(b"begin");
     half_heard.open();
-    assert_eq!(link.exactly(5), b"ended");
-    drop(link);
+    assert_eq!(connection.read_exactly(5), b"ended");
+    drop(connection);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     let timing = &trace.json["timing"];
@@ -81,12 +81,12 @@ fn waiting_and_receiving_are_told_apart() {
 fn the_timeline_is_in_order_of_beginning_and_ids_in_order_of_ending() {
     let slow_may_end = crate::support::Gate::default();
     let wait = slow_may_end.clone();
-    let origin = Origin::plain(move |mut link| {
-        let (head, _) = next_request(&mut link).unwrap();
+    let origin = Origin::plain(move |mut connection| {
+        let (head, _) = next_request(&mut connection).unwrap();
         if head.contains("/slow") {
             wait.pass();
         }
-        link.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     });
     let capture = Capture::start();
     let mut slow = capture.connect(&origin.at("localhost"));
@@ -94,8 +94,8 @@ fn the_timeline_is_in_order_of_beginning_and_ids_in_order_of_ending() {
     origin.received_at_least(0, 20);
     spend(Duration::from_millis(5));
     let mut fast = capture.connect(&origin.at("localhost"));
-    fast.ask("GET /fast HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    capture.exchanges(1);
+    fast.request("GET /fast HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    capture.wait_for_exchanges(1);
     slow_may_end.open();
     slow.response();
     drop((slow, fast));

@@ -1,19 +1,19 @@
 //! Traffic that was redirected to the port, with `--transparent` and without.
 
-use crate::support::{Capture, Origin, TlsClient, answer_all};
+use crate::support::{Capture, Origin, TlsClient, respond_to_all};
 use spectral_capture::Reason;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 #[test]
 fn a_request_goes_where_its_host_says() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let capture = Capture::with(|config| config.transparent = true);
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let request = format!("GET /t HTTP/1.1\r\nhost: {}\r\nX-Odd:1\r\n\r\n", origin.at("localhost"));
-    assert_eq!(link.ask(&request).text(), "hello");
+    assert_eq!(connection.request(&request).text(), "hello");
     assert_eq!(origin.received(0), request.as_bytes());
-    drop(link);
+    drop(connection);
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().url(), format!("http://{}/t", origin.at("localhost")));
 }
@@ -21,51 +21,51 @@ fn a_request_goes_where_its_host_says() {
 #[test]
 fn a_client_hello_goes_where_its_name_says() {
     let capture = Capture::with(|config| config.transparent = true);
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     // Port 443 is for those who may have it; all others see what is said when nobody listens there.
-    if let Some(_origin) = Origin::tls_on(443, |link| answer_all(link, HELLO.as_bytes())) {
-        capture.client("localhost").start(&mut link).unwrap();
-        assert_eq!(link.ask("GET /t HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
-        drop(link);
+    if let Some(_origin) = Origin::tls_on(443, |connection| respond_to_all(connection, HELLO.as_bytes())) {
+        capture.client("localhost").start(&mut connection).unwrap();
+        assert_eq!(connection.request("GET /t HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+        drop(connection);
         assert_eq!(capture.stop().bundle().only_trace().url(), "https://localhost/t");
     } else {
-        capture.client("localhost").start(&mut link).unwrap_err();
-        assert_eq!(capture.uncaptured(|reason| matches!(reason, Reason::Unreachable(_))), "localhost:443");
+        capture.client("localhost").start(&mut connection).unwrap_err();
+        assert_eq!(capture.wait_for_uncaptured(|reason| matches!(reason, Reason::Unreachable(_))), "localhost:443");
     }
 }
 
 #[test]
 fn a_client_hello_without_a_name_is_ended() {
     let capture = Capture::with(|config| config.transparent = true);
-    let mut link = capture.dial();
+    let mut connection = capture.dial();
     let mut client = capture.client("localhost");
     client.sni = false;
-    client.start(&mut link).unwrap_err();
+    client.start(&mut connection).unwrap_err();
 }
 
 #[test]
 fn redirected_traffic_never_loops() {
     let capture = Capture::with(|config| config.transparent = true);
-    let mut link = capture.dial();
-    let answer = link.ask(format!("GET / HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", capture.addr.port()));
+    let mut connection = capture.dial();
+    let answer = connection.request(format!("GET / HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", capture.addr.port()));
     assert_eq!(answer.status, 200);
     assert!(answer.text().contains(".pem"), "our own page");
-    let mut link = capture.dial();
-    let answer = link.ask("GET / HTTP/1.1\r\n\r\n");
+    let mut connection = capture.dial();
+    let answer = connection.request("GET / HTTP/1.1\r\n\r\n");
     assert_eq!(answer.status, 400, "no Host, no way");
 }
 
 #[test]
 fn without_it_such_requests_are_refused() {
-    let origin = Origin::plain_answering(HELLO);
+    let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
-    let mut link = capture.dial();
-    let answer = link.ask(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("localhost")));
+    let mut connection = capture.dial();
+    let answer = connection.request(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("localhost")));
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("--transparent"), "{}", answer.text());
 
-    let mut link = capture.dial();
-    TlsClient::new("localhost", capture.roots()).start(&mut link).unwrap_err();
+    let mut connection = capture.dial();
+    TlsClient::new("localhost", capture.roots()).start(&mut connection).unwrap_err();
     assert_eq!(origin.connections(), 0);
     assert!(capture.stop().bundle().traces.is_empty());
 }

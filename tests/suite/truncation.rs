@@ -1,6 +1,6 @@
 //! TLS that ends without close_notify is a signal that something may be missing: it is passed on as such, and recorded.
 
-use crate::support::{Capture, Ending, Link, Origin, PATIENCE};
+use crate::support::{Capture, Connection, Ending, Origin, TIMEOUT};
 use std::sync::mpsc;
 
 #[test]
@@ -10,19 +10,19 @@ fn the_origins_truncation_reaches_the_client() {
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n",
     ] {
-        let origin = Origin::tls(move |mut link: Link| {
-            link.head();
-            link.send(head);
-            link.send("up to here");
-            link.cut();
+        let origin = Origin::tls(move |mut connection: Connection| {
+            connection.head();
+            connection.send(head);
+            connection.send("up to here");
+            connection.close_abruptly();
         });
         let capture = Capture::start();
-        let mut link = capture.tls(&origin.at("localhost"), "localhost");
-        link.send("GET /cut HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        let (bytes, ending) = link.the_rest();
+        let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+        connection.send("GET /cut HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let (bytes, ending) = connection.read_to_end();
         assert_eq!(String::from_utf8(bytes).unwrap(), format!("{head}up to here"));
         assert_eq!(ending, Ending::Truncated, "{head:?}");
-        drop(link);
+        drop(connection);
         let outcome = capture.stop();
         let trace = outcome.bundle().only_trace();
         assert_eq!((trace.status(), trace.text().as_str()), (200, "up to here"));
@@ -31,15 +31,15 @@ fn the_origins_truncation_reaches_the_client() {
 
 #[test]
 fn a_proper_end_stays_one() {
-    let origin = Origin::tls(|mut link| {
-        link.head();
-        link.send("HTTP/1.1 200 OK\r\n\r\nall of it");
-        link.finish();
+    let origin = Origin::tls(|mut connection| {
+        connection.head();
+        connection.send("HTTP/1.1 200 OK\r\n\r\nall of it");
+        connection.finish();
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send("GET /whole HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    let (bytes, ending) = link.the_rest();
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send("GET /whole HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let (bytes, ending) = connection.read_to_end();
     assert!(bytes.ends_with(b"all of it"));
     assert_eq!(ending, Ending::Clean);
 }
@@ -48,34 +48,34 @@ fn a_proper_end_stays_one() {
 fn the_clients_truncation_reaches_the_origin() {
     let (tell, told) = mpsc::channel();
     let (arrived, has_arrived) = mpsc::channel();
-    let origin = Origin::tls(move |mut link| {
-        link.until(b"part");
+    let origin = Origin::tls(move |mut connection| {
+        connection.until(b"part");
         arrived.send(()).unwrap();
-        tell.send(link.the_rest().1).unwrap();
+        tell.send(connection.read_to_end().1).unwrap();
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\npart");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\npart");
     // What the client has not read may turn its end into a reset, which would take the bytes with it.
-    has_arrived.recv_timeout(PATIENCE).unwrap();
-    link.cut();
-    let ending = told.recv_timeout(PATIENCE).unwrap();
+    has_arrived.recv_timeout(TIMEOUT).unwrap();
+    connection.close_abruptly();
+    let ending = told.recv_timeout(TIMEOUT).unwrap();
     assert!(matches!(ending, Ending::Truncated | Ending::Reset), "{ending:?}");
-    capture.exchanges(1);
+    capture.wait_for_exchanges(1);
     assert_eq!(capture.stop().bundle().only_trace().request_body, b"part");
 }
 
 #[test]
 fn an_origin_that_says_too_little_in_the_clear() {
-    let origin = Origin::plain(|mut link| {
-        link.head();
-        link.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ntoo little");
+    let origin = Origin::plain(|mut connection| {
+        connection.head();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ntoo little");
     });
     let capture = Capture::start();
-    let mut link = capture.connect(&origin.at("localhost"));
-    link.send("GET /short HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    assert!(link.the_rest().0.ends_with(b"too little"));
-    drop(link);
+    let mut connection = capture.connect(&origin.at("localhost"));
+    connection.send("GET /short HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(connection.read_to_end().0.ends_with(b"too little"));
+    drop(connection);
     let outcome = capture.stop();
     assert_eq!(
         (outcome.bundle().only_trace().status(), outcome.bundle().only_trace().text()),

@@ -1,7 +1,7 @@
 //! WebSockets between two real peers, through TLS and in the clear: each message stands in the bundle, whole.
 
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Capture, Gate, Link, Message, Origin, next_request};
+use crate::support::{Capture, Connection, Gate, Message, Origin, next_request};
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::server::{Request, Response};
 use tungstenite::http::HeaderValue;
@@ -9,11 +9,11 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Message as Sent, WebSocket};
 
-type Peer = WebSocket<crate::support::link::LinkStream>;
+type Peer = WebSocket<crate::support::connection::ConnectionStream>;
 
 /// Accepts a WebSocket, agreeing on the first subprotocol offered.
 #[expect(clippy::result_large_err, reason = "tungstenite's own callback")]
-fn accept(link: Link) -> Peer {
+fn accept(connection: Connection) -> Peer {
     let choose = |request: &Request, mut response: Response| {
         if let Some(offered) = request.headers().get("sec-websocket-protocol") {
             let first = offered.to_str().unwrap().split(',').next().unwrap().trim();
@@ -21,11 +21,11 @@ fn accept(link: Link) -> Peer {
         }
         Ok(response)
     };
-    tungstenite::accept_hdr_with_config(link.stream(), choose, Some(roomy())).unwrap()
+    tungstenite::accept_hdr_with_config(connection.stream(), choose, Some(roomy())).unwrap()
 }
 
 /// Asks for a WebSocket.
-fn open(link: Link, host: &str, protocols: &str) -> Peer {
+fn open(connection: Connection, host: &str, protocols: &str) -> Peer {
     let mut request = tungstenite::http::Request::builder()
         .uri(format!("ws://{host}/chat?room=1"))
         .header("Host", host)
@@ -37,7 +37,7 @@ fn open(link: Link, host: &str, protocols: &str) -> Peer {
         request = request.header("Sec-WebSocket-Protocol", protocols);
     }
     let request = request.body(()).unwrap();
-    let (peer, _) = tungstenite::client::client_with_config(request, link.stream(), Some(roomy()))
+    let (peer, _) = tungstenite::client::client_with_config(request, connection.stream(), Some(roomy()))
         .unwrap_or_else(|e| panic!("no WebSocket: {e}"));
     peer
 }
@@ -47,8 +47,8 @@ fn roomy() -> WebSocketConfig {
 }
 
 /// Sends back what comes until the other end closes.
-fn echo(link: Link) {
-    let mut peer = accept(link);
+fn echo(connection: Connection) {
+    let mut peer = accept(connection);
     while let Ok(message) = peer.read() {
         if message.is_text() || message.is_binary() {
             peer.send(message).unwrap();
@@ -68,8 +68,8 @@ fn messages_both_ways_over_tls_and_in_the_clear() {
         let origin = if tls { Origin::tls(echo) } else { Origin::plain(echo) };
         let capture = Capture::start();
         let host = origin.at("localhost");
-        let link = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
-        let mut peer = open(link, &host, "chat, superchat");
+        let connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
+        let mut peer = open(connection, &host, "chat, superchat");
         for sent in [Sent::text("grüße"), Sent::binary(vec![0, 1, 255]), Sent::text(""), Sent::binary(vec![7; 70_000])]
         {
             peer.send(sent.clone()).unwrap();
@@ -78,10 +78,10 @@ fn messages_both_ways_over_tls_and_in_the_clear() {
         close(peer, CloseCode::Normal, "done");
 
         let outcome = capture.stop();
-        outcome.assert_no_trouble();
+        outcome.assert_no_warnings();
         assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
         let bundle = outcome.bundle();
-        let (trace, socket) = (bundle.only_trace(), bundle.only_socket());
+        let (trace, socket) = (bundle.only_trace(), bundle.only_websocket());
         let scheme = if tls { "wss" } else { "ws" };
         let url = format!("{scheme}://{host}/chat?room=1");
         assert_eq!((trace.url(), trace.status(), trace.method()), (url.as_str(), 101, "GET"));
@@ -114,7 +114,7 @@ fn without_a_subprotocol_there_is_none() {
     let capture = Capture::start();
     let host = origin.at("localhost");
     close(open(capture.tls(&host, "localhost"), &host, ""), CloseCode::Away, "");
-    assert!(capture.stop().bundle().only_socket().protocols().is_empty());
+    assert!(capture.stop().bundle().only_websocket().protocols().is_empty());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn pings_and_pongs_are_recorded_and_answered_by_the_ends_alone() {
     assert_eq!(peer.read().unwrap(), Sent::Pong(b"are you there".to_vec().into()));
     close(peer, CloseCode::Normal, "");
     let outcome = capture.stop();
-    let messages = &outcome.bundle().only_socket().messages;
+    let messages = &outcome.bundle().only_websocket().messages;
     let expected = [Message::sent("ping", "are you there"), Message::received("pong", "are you there")];
     assert_eq!(messages[..2], expected);
     assert_eq!(messages.iter().filter(|m| m.opcode == "pong").count(), 1);
@@ -144,7 +144,7 @@ fn a_message_of_many_mebibytes() {
     assert!(peer.read().unwrap().into_data() == long);
     close(peer, CloseCode::Normal, "");
     let outcome = capture.stop();
-    let messages = &outcome.bundle().only_socket().messages;
+    let messages = &outcome.bundle().only_websocket().messages;
     assert!(messages[0].payload == long && messages[1].payload == long, "whole and equal");
 }
 
@@ -157,25 +157,25 @@ pub(crate) fn played(
 ) -> (Vec<Message>, crate::support::capture::Outcome) {
     let (ask, answer) = handshake(extensions);
     let (say, want) = (down.clone(), up.len());
-    let origin = Origin::tls(move |mut link| {
-        link.head();
-        link.send(&answer);
-        link.exactly(want);
-        link.send(&say);
+    let origin = Origin::tls(move |mut connection| {
+        connection.head();
+        connection.send(&answer);
+        connection.read_exactly(want);
+        connection.send(&say);
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send(&ask);
-    assert!(link.head().starts_with("HTTP/1.1 101 "));
-    link.send(&up);
-    assert!(link.exactly(down.len()) == down, "frames arrive as sent");
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send(&ask);
+    assert!(connection.head().starts_with("HTTP/1.1 101 "));
+    connection.send(&up);
+    assert!(connection.read_exactly(down.len()) == down, "frames arrive as sent");
     let sent = ask.len() + up.len();
     assert!(origin.received_at_least(0, sent) == [ask.into_bytes(), up].concat(), "frames arrive as sent");
-    link.finish();
-    link.the_rest();
-    drop(link);
+    connection.finish();
+    connection.read_to_end();
+    drop(connection);
     let outcome = capture.stop();
-    let messages = outcome.bundle().only_socket().messages.clone();
+    let messages = outcome.bundle().only_websocket().messages.clone();
     (messages, outcome)
 }
 
@@ -194,7 +194,7 @@ fn fragments_are_joined_and_control_frames_may_stand_between_them() {
     .concat();
     let down = [frame(0x02, None, &[0; 200]), frame(0x80, None, &[1; 70_000]), frame(0x88, None, b"")].concat();
     let (messages, outcome) = played("", up, down);
-    outcome.assert_no_trouble();
+    outcome.assert_no_warnings();
     let expected = [
         Message::sent("ping", "still there?"),
         Message::sent("pong", "unasked"),
@@ -210,17 +210,17 @@ fn fragments_are_joined_and_control_frames_may_stand_between_them() {
 fn frames_in_the_segment_of_the_answer_are_not_lost() {
     let (ask, answer) = handshake("");
     let script = [answer.clone().into_bytes(), frame(0x81, None, b"first")].concat();
-    let origin = Origin::tls(move |mut link| {
-        link.head();
-        link.send(&script);
+    let origin = Origin::tls(move |mut connection| {
+        connection.head();
+        connection.send(&script);
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send(ask);
-    link.head();
-    assert_eq!(link.exactly(7), frame(0x81, None, b"first"));
-    drop(link);
-    assert_eq!(capture.stop().bundle().only_socket().messages, [Message::received("text", "first")]);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send(ask);
+    connection.head();
+    assert_eq!(connection.read_exactly(7), frame(0x81, None, b"first"));
+    drop(connection);
+    assert_eq!(capture.stop().bundle().only_websocket().messages, [Message::received("text", "first")]);
 }
 
 #[test]
@@ -236,19 +236,19 @@ fn a_malformed_frame_passes_and_is_named() {
 
 #[test]
 fn a_refused_handshake_is_an_ordinary_trace() {
-    let origin = Origin::tls(|mut link| {
-        next_request(&mut link);
-        link.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nnope");
-        next_request(&mut link);
-        link.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmore");
+    let origin = Origin::tls(|mut connection| {
+        next_request(&mut connection);
+        connection.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nnope");
+        next_request(&mut connection);
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmore");
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(link.ask(handshake("").0).status, 403);
-    assert_eq!(link.ask("GET /more HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "more");
-    drop(link);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    assert_eq!(connection.request(handshake("").0).status, 403);
+    assert_eq!(connection.request("GET /more HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "more");
+    drop(connection);
     let outcome = capture.stop();
-    assert!(outcome.bundle().sockets.is_empty());
+    assert!(outcome.bundle().websockets.is_empty());
     assert_eq!(outcome.bundle().traces.len(), 2);
     assert_eq!((outcome.bundle().traces[0].status(), outcome.bundle().traces[0].text()), (403, "nope".to_owned()));
 }
@@ -258,23 +258,23 @@ fn a_socket_that_breaks_off_in_a_message_keeps_what_came() {
     let (ask, answer) = handshake("");
     let sent = Gate::default();
     let wait = sent.clone();
-    let origin = Origin::tls(move |mut link| {
-        link.head();
-        link.send(&answer);
-        link.send(frame(0x81, None, b"whole"));
-        link.send(&frame(0x82, None, b"cut off here")[..9]);
+    let origin = Origin::tls(move |mut connection| {
+        connection.head();
+        connection.send(&answer);
+        connection.send(frame(0x81, None, b"whole"));
+        connection.send(&frame(0x82, None, b"cut off here")[..9]);
         wait.pass();
-        link.reset();
+        connection.reset();
     });
     let capture = Capture::start();
-    let mut link = capture.tls(&origin.at("localhost"), "localhost");
-    link.send(ask);
-    link.head();
-    link.exactly(7 + 9);
+    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    connection.send(ask);
+    connection.head();
+    connection.read_exactly(7 + 9);
     sent.open();
-    link.the_rest();
-    drop(link);
+    connection.read_to_end();
+    drop(connection);
     let outcome = capture.stop();
     let expected = [Message::received("text", "whole"), Message::received("binary", "cut off")];
-    assert_eq!(outcome.bundle().only_socket().messages, expected);
+    assert_eq!(outcome.bundle().only_websocket().messages, expected);
 }

@@ -13,7 +13,7 @@ use std::process::Command;
 pub(crate) struct Bundle {
     pub(crate) manifest: Value,
     pub(crate) traces: Vec<Trace>,
-    pub(crate) sockets: Vec<Socket>,
+    pub(crate) websockets: Vec<WebSocket>,
     pub(crate) timeline: Value,
     /// Names of all entries.
     pub(crate) names: Vec<String>,
@@ -29,7 +29,7 @@ pub(crate) struct Trace {
 
 /// One WebSocket.
 #[derive(Clone, Debug)]
-pub(crate) struct Socket {
+pub(crate) struct WebSocket {
     pub(crate) json: Value,
     pub(crate) messages: Vec<Message>,
 }
@@ -92,12 +92,12 @@ impl Bundle {
                     opcode: message["opcode"].as_str().unwrap().to_owned(),
                     payload: body("ws", &message["payload_file"]),
                 });
-            Socket { messages: messages.collect(), json }
+            WebSocket { messages: messages.collect(), json }
         });
         Self {
             manifest: json("manifest.json"),
             traces: traces.collect(),
-            sockets: sockets.collect(),
+            websockets: sockets.collect(),
             timeline: json("timeline.json"),
             names: files.keys().cloned().collect(),
         }
@@ -112,9 +112,9 @@ impl Bundle {
 
     /// The only WebSocket there is.
     #[track_caller]
-    pub(crate) fn only_socket(&self) -> &Socket {
-        assert_eq!(self.sockets.len(), 1, "{:#?}", self.sockets);
-        &self.sockets[0]
+    pub(crate) fn only_websocket(&self) -> &WebSocket {
+        assert_eq!(self.websockets.len(), 1, "{:#?}", self.websockets);
+        &self.websockets[0]
     }
 
     /// The one trace whose URL ends with `end`.
@@ -176,7 +176,7 @@ impl Trace {
     }
 }
 
-impl Socket {
+impl WebSocket {
     pub(crate) fn url(&self) -> &str {
         self.json["url"].as_str().unwrap()
     }
@@ -214,8 +214,8 @@ fn check(path: &Path) {
     };
     let checker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/check_bundle.py");
     let output = Command::new(python).arg(checker).arg(path).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let problems = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{problems}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Entries belong together, sizes are right, the timeline has each item once.
@@ -265,7 +265,7 @@ fn keep_a_copy(path: &Path) {
 
 /// Waits until `entry` is in `part`, which a capture is writing.
 #[track_caller]
-pub(crate) fn written(part: &Path, entry: &str) {
+pub(crate) fn wait_until_written(part: &Path, entry: &str) {
     let has = |bytes: Vec<u8>| bytes.windows(entry.len()).any(|window| window == entry.as_bytes());
     eventually(|| std::fs::read(part).is_ok_and(has).then_some(()), || format!("{entry} is not written"));
 }

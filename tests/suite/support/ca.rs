@@ -20,14 +20,14 @@ pub(crate) struct TestCa {
 
 /// A certificate to be made.
 #[derive(Clone, Debug)]
-pub(crate) struct Wish {
+pub(crate) struct CertSpec {
     /// DNS names and addresses it is good for.
     pub(crate) names: Vec<String>,
     /// Whether it ended yesterday.
     pub(crate) expired: bool,
 }
 
-impl Default for Wish {
+impl Default for CertSpec {
     fn default() -> Self {
         let names =
             ["localhost", "127.0.0.1", "::1", "example.test", "api.example.test", "a.b.example.test", "other.test"];
@@ -88,13 +88,14 @@ impl TestCa {
     }
 
     /// Makes a certificate.
-    pub(crate) fn issue(&self, wish: &Wish) -> Identity {
-        let mut params = CertificateParams::new(wish.names.clone()).unwrap();
+    pub(crate) fn issue(&self, cert_spec: &CertSpec) -> Identity {
+        let mut params = CertificateParams::new(cert_spec.names.clone()).unwrap();
         params.distinguished_name.push(DnType::CommonName, "origin");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
-        (params.not_before, params.not_after) = if wish.expired { (day(-20), day(-1)) } else { (day(-1), day(20)) };
+        (params.not_before, params.not_after) =
+            if cert_spec.expired { (day(-20), day(-1)) } else { (day(-1), day(20)) };
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         Identity {

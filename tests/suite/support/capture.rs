@@ -2,9 +2,9 @@
 
 use super::bundle::Bundle;
 use super::ca::{TestCa, certificates, provider};
-use super::link::{Link, Response};
+use super::connection::{Connection, Response};
 use super::temp::TempDir;
-use super::wait::{Watched, in_time};
+use super::wait::{Watched, within_timeout};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use spectral_capture::{Config, Notice, Observer, Pattern, Proxy, Reason, Running, Summary};
@@ -45,7 +45,7 @@ pub(crate) struct TlsClient {
     /// Sent in the flight that ends the handshake.
     pub(crate) early: Vec<u8>,
     /// Cuts the ClientHello into the pieces it is sent in.
-    pub(crate) fly: fn(Vec<u8>) -> Vec<Vec<u8>>,
+    pub(crate) split_hello: fn(Vec<u8>) -> Vec<Vec<u8>>,
     /// Shows a certificate of this CA if asked for one.
     pub(crate) identity: Option<&'static TestCa>,
 }
@@ -60,7 +60,7 @@ impl TlsClient {
             versions: rustls::ALL_VERSIONS,
             roots,
             early: Vec::new(),
-            fly: |hello| vec![hello],
+            split_hello: |hello| vec![hello],
             identity: None,
         }
     }
@@ -71,9 +71,9 @@ impl TlsClient {
         self
     }
 
-    /// Shakes hands over `link`.
-    pub(crate) fn start(&self, link: &mut Link) -> Result<(), rustls::Error> {
-        link.start_tls(&self.config(), &self.name, &self.early, self.fly)
+    /// Shakes hands over `connection`.
+    pub(crate) fn start(&self, connection: &mut Connection) -> Result<(), rustls::Error> {
+        connection.start_tls(&self.config(), &self.name, &self.early, self.split_hello)
     }
 
     /// Its ClientHello, as it would be sent.
@@ -98,7 +98,7 @@ impl TlsClient {
         let mut config = match self.identity {
             None => builder.with_no_client_auth(),
             Some(ca) => {
-                let identity = ca.issue(&super::ca::Wish::default());
+                let identity = ca.issue(&super::ca::CertSpec::default());
                 builder.with_client_auth_cert(identity.chain, identity.key).unwrap()
             }
         };
@@ -118,12 +118,12 @@ impl Capture {
     /// Captures with what `change` changes.
     #[track_caller]
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
-        Self::observed(|_| (), change)
+        Self::with_observer(|_| (), change)
     }
 
     /// The same, and `observe` is told every notice too.
     #[track_caller]
-    pub(crate) fn observed(
+    pub(crate) fn with_observer(
         observe: impl Fn(&Notice) + Send + Sync + 'static,
         change: impl FnOnce(&mut Config),
     ) -> Self {
@@ -165,26 +165,26 @@ impl Capture {
 
     /// A connection to the proxy.
     #[track_caller]
-    pub(crate) fn dial(&self) -> Link {
-        Link::to(self.addr)
+    pub(crate) fn dial(&self) -> Connection {
+        Connection::to(self.addr)
     }
 
     /// A connection on which the proxy was asked for `target` with CONNECT, and its answer.
     #[track_caller]
-    pub(crate) fn try_connect(&self, target: &str) -> (Link, Response) {
-        let mut link = self.dial();
-        link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-        let head = link.head();
+    pub(crate) fn try_connect(&self, target: &str) -> (Connection, Response) {
+        let mut connection = self.dial();
+        connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+        let head = connection.head();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (link, Response { status, head, body: Vec::new() })
+        (connection, Response { status, head, body: Vec::new() })
     }
 
     /// A tunnel to `target`.
     #[track_caller]
-    pub(crate) fn connect(&self, target: &str) -> Link {
-        let (link, answer) = self.try_connect(target);
+    pub(crate) fn connect(&self, target: &str) -> Connection {
+        let (connection, answer) = self.try_connect(target);
         assert_eq!(answer.status, 200, "{}", answer.head);
-        link
+        connection
     }
 
     /// A TLS client that trusts the proxy.
@@ -195,21 +195,21 @@ impl Capture {
 
     /// TLS with `name` through a tunnel to `target`.
     #[track_caller]
-    pub(crate) fn tls(&self, target: &str, name: &str) -> Link {
+    pub(crate) fn tls(&self, target: &str, name: &str) -> Connection {
         self.tls_with(target, &self.client(name))
     }
 
     /// TLS as `client` does it through a tunnel to `target`.
     #[track_caller]
-    pub(crate) fn tls_with(&self, target: &str, client: &TlsClient) -> Link {
-        let mut link = self.connect(target);
-        client.start(&mut link).unwrap_or_else(|e| panic!("TLS with {} through {target}: {e}", client.name));
-        link
+    pub(crate) fn tls_with(&self, target: &str, client: &TlsClient) -> Connection {
+        let mut connection = self.connect(target);
+        client.start(&mut connection).unwrap_or_else(|e| panic!("TLS with {} through {target}: {e}", client.name));
+        connection
     }
 
     /// Waits until `count` exchanges are written.
     #[track_caller]
-    pub(crate) fn exchanges(&self, count: usize) {
+    pub(crate) fn wait_for_exchanges(&self, count: usize) {
         self.notices.until("exchanges to be written", |all| {
             let written = all.iter().filter(|notice| matches!(notice, Notice::Exchange { .. })).count();
             (written >= count).then_some(())
@@ -218,7 +218,7 @@ impl Capture {
 
     /// Waits until a host is named as not captured.
     #[track_caller]
-    pub(crate) fn uncaptured(&self, wanted: impl Fn(&Reason) -> bool) -> String {
+    pub(crate) fn wait_for_uncaptured(&self, wanted: impl Fn(&Reason) -> bool) -> String {
         self.notices.until("a host to be named as not captured", |all| {
             all.iter().find_map(|notice| match notice {
                 Notice::Uncaptured { host, reason } if wanted(reason) => Some(host.clone()),
@@ -236,12 +236,12 @@ impl Capture {
     #[track_caller]
     pub(crate) fn stop(mut self) -> Outcome {
         let running = self.running.take().unwrap();
-        let summary = in_time("stopping", move || running.stop());
+        let summary = within_timeout("stopping", move || running.stop());
         let bundle = summary.bundle.as_deref().map(Bundle::open);
         if let Some(bundle) = &bundle {
             assert_eq!(summary.exchanges, bundle.traces.len() as u64);
-            assert_eq!(summary.websockets, bundle.sockets.len() as u64);
-            assert_eq!(summary.messages, bundle.sockets.iter().map(|s| s.messages.len() as u64).sum::<u64>());
+            assert_eq!(summary.websockets, bundle.websockets.len() as u64);
+            assert_eq!(summary.messages, bundle.websockets.iter().map(|s| s.messages.len() as u64).sum::<u64>());
             assert!(!self.dir.join("capture.zip.part").exists(), "a part is left over");
         }
         Outcome { summary, notices: self.notices.look(Clone::clone), bundle, dir: self.dir }
@@ -270,7 +270,7 @@ impl Outcome {
 
     /// Fails if the proxy itself is not content.
     #[track_caller]
-    pub(crate) fn assert_no_trouble(&self) {
+    pub(crate) fn assert_no_warnings(&self) {
         assert_eq!(self.summary.warnings, Vec::<spectral_capture::Warning>::new());
         assert_eq!(self.summary.lost, 0);
     }

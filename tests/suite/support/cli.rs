@@ -1,10 +1,10 @@
 //! The built program, run as a person runs it.
 
 use super::ca::TestCa;
-use super::peers::{Said, clean, wait};
-use super::subject::Held;
+use super::peers::{Output, clean, wait};
+use super::proxy_process::Resources;
 use super::temp::TempDir;
-use super::wait::{PATIENCE, Watched};
+use super::wait::{TIMEOUT, Watched};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 
 /// Runs `spectral` with `args` in `dir` to its end.
 #[track_caller]
-pub(crate) fn spectral(dir: &TempDir, args: &[&str]) -> Said {
+pub(crate) fn spectral(dir: &TempDir, args: &[&str]) -> Output {
     super::peers::run(&mut command(dir, args))
 }
 
@@ -108,7 +108,7 @@ impl Spectral {
             pipe.read_to_end(&mut all).ok();
             bytes.change(|bytes| *bytes = all);
         }));
-        let addr = err.within(PATIENCE, |lines| lines.iter().find_map(|line| listening(line)));
+        let addr = err.within(TIMEOUT, |lines| lines.iter().find_map(|line| listening(line)));
         let Some(addr) = addr else {
             child.kill().ok();
             child.wait().ok();
@@ -135,27 +135,27 @@ impl Spectral {
 
     /// Waits for its end.
     #[track_caller]
-    pub(crate) fn end(mut self) -> Said {
+    pub(crate) fn end(mut self) -> Output {
         let status = wait(&mut self.child);
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
         let err = self.err.look(|lines| lines.join("\n"));
         let status = status.unwrap_or_else(|| panic!("does not end; it said {err}"));
-        Said { code: status.code(), out: self.out.look(Clone::clone), err }
+        Output { code: status.code(), out: self.out.look(Clone::clone), err }
     }
 
     /// Ctrl+C, and its end.
     #[track_caller]
-    pub(crate) fn interrupt(self) -> Said {
+    pub(crate) fn interrupt(self) -> Output {
         self.signal(Signal::SIGINT);
         self.end()
     }
 
     /// How many threads and descriptors it has; `None` where that cannot be known.
-    pub(crate) fn held(&self) -> Option<Held> {
+    pub(crate) fn resources(&self) -> Option<Resources> {
         let count = |what| Some(std::fs::read_dir(format!("/proc/{}/{what}", self.child.id())).ok()?.count());
-        Some(Held { threads: count("task")?, descriptors: count("fd")? })
+        Some(Resources { threads: count("task")?, descriptors: count("fd")? })
     }
 
     /// The most memory it ever had, in KiB; `None` where that cannot be known.

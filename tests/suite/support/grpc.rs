@@ -1,8 +1,8 @@
 //! gRPC as Python's grpcio speaks it, on both sides: `tests/peers/grpc_origin.py` and `grpc_client.py`.
 
-use super::ca::{TestCa, Wish};
+use super::ca::{CertSpec, TestCa};
 use super::capture::Capture;
-use super::peers::{Beside, python_with_grpc, run, script, serve};
+use super::peers::{BackgroundProcess, python_with_grpc, run, script, serve};
 use super::temp::TempDir;
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,7 +13,7 @@ pub(crate) struct GrpcOrigin {
     python: PathBuf,
     is_tls: bool,
     port: u16,
-    _server: Beside,
+    _server: BackgroundProcess,
     _dir: TempDir,
 }
 
@@ -22,7 +22,7 @@ impl GrpcOrigin {
     #[track_caller]
     pub(crate) fn tls() -> Option<Self> {
         let (python, dir) = (python_with_grpc()?, TempDir::new());
-        let (key, cert) = TestCa::trusted().issue(&Wish::default()).write(&dir);
+        let (key, cert) = TestCa::trusted().issue(&CertSpec::default()).write(&dir);
         let (server, port) = serve(Command::new(&python).arg(script("grpc_origin.py")).args([key, cert]));
         Some(Self { python, is_tls: true, port, _server: server, _dir: dir })
     }
@@ -42,7 +42,7 @@ impl GrpcOrigin {
 
     /// What a client sees that makes `calls`, through `capture` or else directly.
     #[track_caller]
-    pub(crate) fn called(&self, capture: Option<&Capture>, calls: &[&str]) -> String {
+    pub(crate) fn run_client(&self, capture: Option<&Capture>, calls: &[&str]) -> String {
         let mut command = Command::new(&self.python);
         if let Some(capture) = capture {
             command.env("grpc_proxy", format!("http://{}", capture.addr));
@@ -55,9 +55,9 @@ impl GrpcOrigin {
 
     /// What a client sees, after asserting that it sees the same through `capture` and directly.
     #[track_caller]
-    pub(crate) fn same(&self, capture: &Capture, calls: &[&str]) -> String {
-        let through = self.called(Some(capture), calls);
-        assert_eq!(through, self.called(None, calls), "through the proxy and directly");
+    pub(crate) fn assert_same_as_direct(&self, capture: &Capture, calls: &[&str]) -> String {
+        let through = self.run_client(Some(capture), calls);
+        assert_eq!(through, self.run_client(None, calls), "through the proxy and directly");
         through
     }
 }

@@ -1,8 +1,8 @@
 //! HTTP/2 as Node speaks it, on both sides: `tests/peers/http2_origin.js` and `http2_client.js`.
 
-use super::ca::{TestCa, Wish};
+use super::ca::{CertSpec, TestCa};
 use super::capture::Capture;
-use super::peers::{Beside, peer, run, script, serve};
+use super::peers::{BackgroundProcess, peer, run, script, serve};
 use super::temp::TempDir;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub(crate) struct NodeOrigin {
     node: PathBuf,
     is_tls: bool,
     pub(crate) port: u16,
-    _server: Beside,
+    _server: BackgroundProcess,
     _dir: TempDir,
 }
 
@@ -29,7 +29,7 @@ impl NodeOrigin {
     #[track_caller]
     pub(crate) fn offering(protocols: &[&str]) -> Option<Self> {
         let (node, dir) = (peer("node")?, TempDir::new());
-        let (key, cert) = TestCa::trusted().issue(&Wish::default()).write(&dir);
+        let (key, cert) = TestCa::trusted().issue(&CertSpec::default()).write(&dir);
         let mut command = Command::new(&node);
         command.arg(script("http2_origin.js")).args([key, cert]).arg(protocols.join(","));
         let (server, port) = serve(&mut command);
@@ -56,13 +56,13 @@ impl NodeOrigin {
 
     /// What a client sees that makes `requests`, one after the other, through `capture` or else directly.
     #[track_caller]
-    pub(crate) fn asked(&self, capture: Option<&Capture>, requests: &Value) -> Value {
-        self.asked_as(capture, &json!({"offer": ["h2", "http/1.1"], "requests": requests}))
+    pub(crate) fn run_client(&self, capture: Option<&Capture>, requests: &Value) -> Value {
+        self.run_client_with(capture, &json!({"offer": ["h2", "http/1.1"], "requests": requests}))
     }
 
     /// The same of a client that makes them `at_once`, or offers other protocols, as `how` says.
     #[track_caller]
-    pub(crate) fn asked_as(&self, capture: Option<&Capture>, how: &Value) -> Value {
+    pub(crate) fn run_client_with(&self, capture: Option<&Capture>, how: &Value) -> Value {
         let mut job = how.clone();
         job["proxy"] = capture.map(|capture| capture.addr.to_string()).into();
         job["host"] = "localhost".into();
@@ -71,15 +71,15 @@ impl NodeOrigin {
         job["ca"] = self.is_tls.then(|| ca.to_str().unwrap()).into();
         let dir = TempDir::new();
         let job = dir.write("job.json", job.to_string());
-        let said = run(Command::new(&self.node).arg(script("http2_client.js")).arg(job)).ok();
-        serde_json::from_str(&said.text()).unwrap_or_else(|e| panic!("{e}: {said:?}"))
+        let output = run(Command::new(&self.node).arg(script("http2_client.js")).arg(job)).ok();
+        serde_json::from_str(&output.text()).unwrap_or_else(|e| panic!("{e}: {output:?}"))
     }
 
     /// What a client sees, after asserting that it sees the same through `capture` and directly.
     #[track_caller]
-    pub(crate) fn same(&self, capture: &Capture, requests: &Value) -> Value {
-        let through = self.asked(Some(capture), requests);
-        assert_eq!(through, self.asked(None, requests), "through the proxy and directly");
+    pub(crate) fn assert_same_as_direct(&self, capture: &Capture, requests: &Value) -> Value {
+        let through = self.run_client(Some(capture), requests);
+        assert_eq!(through, self.run_client(None, requests), "through the proxy and directly");
         through
     }
 }

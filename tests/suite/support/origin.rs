@@ -1,7 +1,7 @@
 //! An origin on this machine that follows a script and remembers every byte it was sent.
 
-use super::ca::{Identity, TestCa, Wish, provider};
-use super::link::Link;
+use super::ca::{CertSpec, Identity, TestCa, provider};
+use super::connection::Connection;
 use super::wait::Watched;
 use rustls::pki_types::CertificateDer;
 use rustls::{RootCertStore, ServerConfig};
@@ -27,7 +27,7 @@ pub(crate) struct Origin {
 #[derive(Clone)]
 pub(crate) struct TlsSetup {
     pub(crate) ca: &'static TestCa,
-    pub(crate) wish: Wish,
+    pub(crate) cert_spec: CertSpec,
     pub(crate) alpn: &'static [&'static str],
     pub(crate) versions: &'static [&'static rustls::SupportedProtocolVersion],
     /// Asks for a client certificate of this CA, and insists.
@@ -40,7 +40,7 @@ impl Default for TlsSetup {
     fn default() -> Self {
         Self {
             ca: TestCa::trusted(),
-            wish: Wish::default(),
+            cert_spec: CertSpec::default(),
             alpn: &[],
             versions: rustls::ALL_VERSIONS,
             client_ca: None,
@@ -51,53 +51,57 @@ impl Default for TlsSetup {
 
 impl Origin {
     /// Speaks in the clear.
-    pub(crate) fn plain(script: impl Fn(Link) + Send + Sync + 'static) -> Self {
+    pub(crate) fn plain(script: impl Fn(Connection) + Send + Sync + 'static) -> Self {
         Self::start(None, script)
     }
 
     /// Speaks TLS with a certificate that proxies under test trust.
-    pub(crate) fn tls(script: impl Fn(Link) + Send + Sync + 'static) -> Self {
+    pub(crate) fn tls(script: impl Fn(Connection) + Send + Sync + 'static) -> Self {
         Self::tls_with(TlsSetup::default(), script)
     }
 
     /// Speaks TLS as `setup` says.
-    pub(crate) fn tls_with(setup: TlsSetup, script: impl Fn(Link) + Send + Sync + 'static) -> Self {
+    pub(crate) fn tls_with(setup: TlsSetup, script: impl Fn(Connection) + Send + Sync + 'static) -> Self {
         Self::start(Some(setup), script)
     }
 
     /// Answers every request on every connection with `head` (without its empty line) and `body`.
-    pub(crate) fn tls_answering(answer: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn tls_responding(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
-        Self::tls(move |link| answer_all(link, &answer))
+        Self::tls(move |connection| respond_to_all(connection, &answer))
     }
 
     /// The same in the clear.
-    pub(crate) fn plain_answering(answer: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn plain_responding(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
-        Self::plain(move |link| answer_all(link, &answer))
+        Self::plain(move |connection| respond_to_all(connection, &answer))
     }
 
     /// In the clear on `::1`, if this machine has it.
     pub(crate) fn plain_on_ipv6(answer: impl Into<Vec<u8>>) -> Option<Self> {
         let listener = TcpListener::bind("[::1]:0").ok()?;
         let answer = answer.into();
-        Some(Self::serve(listener, None, move |link| answer_all(link, &answer)))
+        Some(Self::serve(listener, None, move |connection| respond_to_all(connection, &answer)))
     }
 
     /// TLS on a port that must be this one, if it is to be had.
-    pub(crate) fn tls_on(port: u16, script: impl Fn(Link) + Send + Sync + 'static) -> Option<Self> {
+    pub(crate) fn tls_on(port: u16, script: impl Fn(Connection) + Send + Sync + 'static) -> Option<Self> {
         let listener = TcpListener::bind(("127.0.0.1", port)).ok()?;
         Some(Self::serve(listener, Some(TlsSetup::default()), script))
     }
 
-    fn start(setup: Option<TlsSetup>, script: impl Fn(Link) + Send + Sync + 'static) -> Self {
+    fn start(setup: Option<TlsSetup>, script: impl Fn(Connection) + Send + Sync + 'static) -> Self {
         Self::serve(TcpListener::bind("127.0.0.1:0").unwrap(), setup, script)
     }
 
-    fn serve(listener: TcpListener, setup: Option<TlsSetup>, script: impl Fn(Link) + Send + Sync + 'static) -> Self {
+    fn serve(
+        listener: TcpListener,
+        setup: Option<TlsSetup>,
+        script: impl Fn(Connection) + Send + Sync + 'static,
+    ) -> Self {
         let early = setup.as_ref().map_or(&b""[..], |setup| setup.early);
         let tls = setup.map(|setup| {
-            let identity = setup.ca.issue(&setup.wish);
+            let identity = setup.ca.issue(&setup.cert_spec);
             let certificate = identity.chain[0].clone();
             (server_config(&setup, identity), certificate)
         });
@@ -120,15 +124,15 @@ impl Origin {
                 let (open, broken) = (open.clone(), broken.clone());
                 thread::spawn(move || {
                     let _counted = Counted(open);
-                    let mut link = Link::over(tcp);
-                    link.log_to(log);
+                    let mut connection = Connection::over(tcp);
+                    connection.log_to(log);
                     if let Some(config) = config
-                        && link.accept_tls(&config, early).is_err()
+                        && connection.accept_tls(&config, early).is_err()
                     {
                         // The proxy gave up on us, or the client did: who cares asks for the certificate it saw.
                         return;
                     }
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| script(link))) {
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| script(connection))) {
                         let what = panic.downcast_ref::<String>().cloned();
                         let what = what.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
                         broken.change(|all| all.push(what.unwrap_or_default()));
@@ -196,23 +200,23 @@ impl Drop for Origin {
 }
 
 /// Reads request after request (head, and body by its length) and answers each alike, until the client ends.
-pub(crate) fn answer_all(mut link: Link, answer: &[u8]) {
-    while next_request(&mut link).is_some() {
-        link.send(answer);
+pub(crate) fn respond_to_all(mut connection: Connection, answer: &[u8]) {
+    while next_request(&mut connection).is_some() {
+        connection.send(answer);
     }
 }
 
 /// Reads a request's head and its body, if it has a length; `None` when the client is done.
-pub(crate) fn next_request(link: &mut Link) -> Option<(String, Vec<u8>)> {
-    let head = catch_end(link)?;
-    let len = super::link::header(&head, "content-length").map_or(0, |len| len.parse().unwrap());
-    let body = link.exactly(len);
+pub(crate) fn next_request(connection: &mut Connection) -> Option<(String, Vec<u8>)> {
+    let head = catch_end(connection)?;
+    let len = super::connection::header(&head, "content-length").map_or(0, |len| len.parse().unwrap());
+    let body = connection.read_exactly(len);
     Some((head, body))
 }
 
 /// A head, or `None` if the client ends instead of beginning one.
-fn catch_end(link: &mut Link) -> Option<String> {
-    link.reader.begins().then(|| link.head())
+fn catch_end(connection: &mut Connection) -> Option<String> {
+    connection.reader.has_more().then(|| connection.head())
 }
 
 fn server_config(setup: &TlsSetup, identity: Identity) -> Arc<ServerConfig> {

@@ -1,6 +1,6 @@
 //! Programs that others wrote, if this machine has them.
 
-use super::wait::{PATIENCE, in_time};
+use super::wait::{TIMEOUT, within_timeout};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -26,7 +26,7 @@ pub(crate) fn peer(program: &str) -> Option<PathBuf> {
 #[track_caller]
 fn found(name: &str, path: Option<PathBuf>) -> Option<PathBuf> {
     if path.is_none() {
-        skipped(name);
+        report_skipped(name);
     }
     path
 }
@@ -67,7 +67,7 @@ fn find_python_with(module: &str) -> Option<PathBuf> {
 
 /// Says that this test is skipped for want of `what`, and fails if `SPECTRAL_REQUIRE_PEERS` lists that.
 #[track_caller]
-pub(crate) fn skipped(what: &str) {
+pub(crate) fn report_skipped(what: &str) {
     let required = std::env::var("SPECTRAL_REQUIRE_PEERS").unwrap_or_default();
     assert!(!required.split(',').any(|name| name.trim() == what), "{what} is required and not there");
     // Past the harness, which shows what a test prints only if it fails.
@@ -83,13 +83,13 @@ pub(crate) fn newest_python() -> Option<PathBuf> {
 
 /// What a program said and how it ended.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct Output {
     pub(crate) code: Option<i32>,
     pub(crate) out: Vec<u8>,
     pub(crate) err: String,
 }
 
-impl Said {
+impl Output {
     /// What it wrote to stdout.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.out).into_owned()
@@ -105,7 +105,7 @@ impl Said {
 
 /// Runs a program to its end, in time, without the proxy settings that the suite itself may run under.
 #[track_caller]
-pub(crate) fn run(command: &mut Command) -> Said {
+pub(crate) fn run(command: &mut Command) -> Output {
     let child = clean(command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     finish(child)
 }
@@ -125,7 +125,7 @@ pub(crate) fn clean(command: &mut Command) -> &mut Command {
 
 /// Waits for the end of `child`, in time.
 #[track_caller]
-pub(crate) fn finish(mut child: Child) -> Said {
+pub(crate) fn finish(mut child: Child) -> Output {
     let collect = |pipe: Option<Box<dyn Read + Send>>| {
         let (done, result) = mpsc::channel();
         if let Some(mut pipe) = pipe {
@@ -141,10 +141,10 @@ pub(crate) fn finish(mut child: Child) -> Said {
     let err = collect(child.stderr.take().map(|pipe| Box::new(pipe) as _));
     let status = wait(&mut child);
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let out = out.recv_timeout(PATIENCE).unwrap_or_default();
-    let err = text(err.recv_timeout(PATIENCE).unwrap_or_default());
+    let out = out.recv_timeout(TIMEOUT).unwrap_or_default();
+    let err = text(err.recv_timeout(TIMEOUT).unwrap_or_default());
     match status {
-        Some(status) => Said { code: status.code(), out, err },
+        Some(status) => Output { code: status.code(), out, err },
         None => panic!("a program does not end; it said {} and {err}", text(out)),
     }
 }
@@ -154,7 +154,7 @@ pub(crate) fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
     let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
     let (done, ended) = mpsc::channel::<()>();
     let watchdog = thread::spawn(move || {
-        let late = ended.recv_timeout(2 * PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
+        let late = ended.recv_timeout(2 * TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout);
         if late {
             nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).ok();
         }
@@ -167,11 +167,11 @@ pub(crate) fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
 
 /// Starts a server that says its port in its first line.
 #[track_caller]
-pub(crate) fn serve(command: &mut Command) -> (Beside, u16) {
+pub(crate) fn serve(command: &mut Command) -> (BackgroundProcess, u16) {
     let child = clean(command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut server = Beside(child);
+    let mut server = BackgroundProcess(child);
     let mut lines = BufReader::new(server.0.stdout.take().unwrap());
-    let port = in_time("a server's first line", move || {
+    let port = within_timeout("a server's first line", move || {
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
         line.trim().parse().unwrap_or_else(|_| panic!("a port: {line:?}"))
@@ -181,9 +181,9 @@ pub(crate) fn serve(command: &mut Command) -> (Beside, u16) {
 
 /// A program that runs beside the test and is killed at its end.
 #[derive(Debug)]
-pub(crate) struct Beside(pub(crate) Child);
+pub(crate) struct BackgroundProcess(pub(crate) Child);
 
-impl Drop for Beside {
+impl Drop for BackgroundProcess {
     fn drop(&mut self) {
         self.0.kill().ok();
         self.0.wait().ok();

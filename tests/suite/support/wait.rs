@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test fails: far above what a busy machine needs, far below a stuck suite.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The suite's clock.
 #[expect(clippy::disallowed_methods, reason = "tests measure how long the proxy takes")]
@@ -47,7 +47,7 @@ impl<T> Watched<T> {
     where
         T: std::fmt::Debug,
     {
-        match self.within(PATIENCE, found) {
+        match self.within(TIMEOUT, found) {
             Some(result) => result,
             None => panic!("waited for {what}; there is {:?}", self.0.0.lock().unwrap_or_else(PoisonError::into_inner)),
         }
@@ -83,14 +83,14 @@ impl Gate {
     }
 }
 
-/// Calls `work` on a thread of its own and fails if it takes longer than [`PATIENCE`].
+/// Calls `work` on a thread of its own and fails if it takes longer than [`TIMEOUT`].
 #[track_caller]
-pub(crate) fn in_time<R: Send + 'static>(what: &str, work: impl FnOnce() -> R + Send + 'static) -> R {
+pub(crate) fn within_timeout<R: Send + 'static>(what: &str, work: impl FnOnce() -> R + Send + 'static) -> R {
     let (done, result) = std::sync::mpsc::channel();
     let worker = std::thread::spawn(move || done.send(work()));
-    match result.recv_timeout(PATIENCE) {
+    match result.recv_timeout(TIMEOUT) {
         Ok(result) => result,
-        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("{what} takes longer than {PATIENCE:?}"),
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("{what} takes longer than {TIMEOUT:?}"),
         Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => match worker.join() {
             Err(panic) => std::panic::resume_unwind(panic),
             Ok(_) => unreachable!("the worker answers or panics"),
@@ -101,7 +101,7 @@ pub(crate) fn in_time<R: Send + 'static>(what: &str, work: impl FnOnce() -> R + 
 /// Looks again and again until `found` finds what it looks for; for what tells nobody that it changed, such as another process.
 #[track_caller]
 pub(crate) fn eventually<R>(found: impl Fn() -> Option<R>, there_is: impl Fn() -> String) -> R {
-    let deadline = now() + PATIENCE;
+    let deadline = now() + TIMEOUT;
     let nothing = Watched::<()>::default();
     loop {
         if let Some(result) = found() {

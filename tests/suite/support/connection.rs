@@ -1,14 +1,14 @@
 //! One end of a connection, in the clear or over TLS: blocking, strict, and with a deadline on every read and write.
 //!
 //! ```text
-//! Link ─┬─ Reader   head(), exactly(), the_rest()     may move to another thread
+//! Connection ─┬─ Reader   head(), exactly(), read_to_end()     may move to another thread
 //!       └─ Writer   send(), finish(), ...
 //! ```
 //!
 //! A link that is dropped says goodbye properly: close_notify, FIN, and reading until the other end did the same.
-//! [`Link::reset`] and [`Link::cut`] are the ways to be rude.
+//! [`Connection::reset`] and [`Connection::close_abruptly`] are the ways to be rude.
 
-use super::wait::PATIENCE;
+use super::wait::TIMEOUT;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::io::{self, Read, Write};
@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// One end of a connection.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Connection {
     pub(crate) reader: Reader,
     pub(crate) writer: Writer,
-    goodbye: Goodbye,
+    close: Close,
 }
 
 /// The half that reads.
@@ -58,9 +58,9 @@ pub(crate) enum Ending {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Goodbye {
-    Polite,
-    Rude,
+enum Close {
+    Graceful,
+    Abrupt,
 }
 
 /// A response as the client read it.
@@ -93,24 +93,24 @@ pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     })
 }
 
-impl Link {
+impl Connection {
     /// Connects.
     #[track_caller]
     pub(crate) fn to(addr: SocketAddr) -> Self {
-        let tcp = TcpStream::connect_timeout(&addr, PATIENCE).unwrap_or_else(|e| panic!("cannot reach {addr}: {e}"));
+        let tcp = TcpStream::connect_timeout(&addr, TIMEOUT).unwrap_or_else(|e| panic!("cannot reach {addr}: {e}"));
         Self::over(tcp)
     }
 
     /// Speaks over `tcp`.
     pub(crate) fn over(tcp: TcpStream) -> Self {
         tcp.set_nodelay(true).unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        tcp.set_write_timeout(Some(PATIENCE)).unwrap();
+        tcp.set_read_timeout(Some(TIMEOUT)).unwrap();
+        tcp.set_write_timeout(Some(TIMEOUT)).unwrap();
         let tcp = Arc::new(tcp);
         Self {
             reader: Reader { tcp: Arc::clone(&tcp), tls: None, pending: Vec::new(), ended: None, log: None },
             writer: Writer { tcp, tls: None },
-            goodbye: Goodbye::Polite,
+            close: Close::Graceful,
         }
     }
 
@@ -119,14 +119,14 @@ impl Link {
         self.reader.log = Some(log);
     }
 
-    /// Shakes hands as the client. `early` travels in the same flight as the handshake's end; `fly` may cut the first
+    /// Shakes hands as the client. `early` travels in the same flight as the handshake's end; `split_hello` may cut the first
     /// flight (the ClientHello) into the pieces it is sent in.
     pub(crate) fn start_tls(
         &mut self,
         config: &Arc<rustls::ClientConfig>,
         name: &str,
         early: &[u8],
-        fly: impl FnOnce(Vec<u8>) -> Vec<Vec<u8>>,
+        split_hello: impl FnOnce(Vec<u8>) -> Vec<Vec<u8>>,
     ) -> Result<(), rustls::Error> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut tls = rustls::ClientConnection::new(Arc::clone(config), name)?;
@@ -134,21 +134,21 @@ impl Link {
         while tls.wants_write() {
             tls.write_tls(&mut hello).unwrap();
         }
-        for piece in fly(hello) {
+        for piece in split_hello(hello) {
             (&*self.writer.tcp).write_all(&piece).unwrap();
         }
         tls.writer().write_all(early).unwrap();
-        self.shake_hands(tls.into())
+        self.handshake(tls.into())
     }
 
     /// Shakes hands as the server. `early` is sent before the client finished (RFC 8446 section 4.4.4).
     pub(crate) fn accept_tls(&mut self, config: &Arc<rustls::ServerConfig>, early: &[u8]) -> Result<(), rustls::Error> {
         let mut tls = rustls::ServerConnection::new(Arc::clone(config))?;
         tls.writer().write_all(early).unwrap();
-        self.shake_hands(tls.into())
+        self.handshake(tls.into())
     }
 
-    fn shake_hands(&mut self, mut tls: rustls::Connection) -> Result<(), rustls::Error> {
+    fn handshake(&mut self, mut tls: rustls::Connection) -> Result<(), rustls::Error> {
         let tcp = &*self.writer.tcp;
         let flush = |tls: &mut rustls::Connection| -> io::Result<()> {
             let mut out = Vec::new();
@@ -230,16 +230,16 @@ impl Link {
         self.reader.head()
     }
 
-    /// See [`Reader::exactly`].
+    /// See [`Reader::read_exactly`].
     #[track_caller]
-    pub(crate) fn exactly(&mut self, len: usize) -> Vec<u8> {
-        self.reader.exactly(len)
+    pub(crate) fn read_exactly(&mut self, len: usize) -> Vec<u8> {
+        self.reader.read_exactly(len)
     }
 
-    /// See [`Reader::the_rest`].
+    /// See [`Reader::read_to_end`].
     #[track_caller]
-    pub(crate) fn the_rest(&mut self) -> (Vec<u8>, Ending) {
-        self.reader.the_rest()
+    pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, Ending) {
+        self.reader.read_to_end()
     }
 
     /// Reads one response: head, and a body by its length, its chunks, or to the end.
@@ -252,16 +252,16 @@ impl Link {
         } else if header(&head, "transfer-encoding").is_some() {
             self.until(b"0\r\n\r\n")
         } else if let Some(len) = header(&head, "content-length") {
-            self.exactly(len.parse().unwrap())
+            self.read_exactly(len.parse().unwrap())
         } else {
-            self.the_rest().0
+            self.read_to_end().0
         };
         Response { status, head, body }
     }
 
     /// Sends a request and reads its response.
     #[track_caller]
-    pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Response {
+    pub(crate) fn request(&mut self, request: impl AsRef<[u8]>) -> Response {
         self.send(request);
         self.response()
     }
@@ -270,12 +270,12 @@ impl Link {
     pub(crate) fn reset(mut self) {
         let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
         setsockopt(&*self.writer.tcp, sockopt::Linger, &at_once).unwrap();
-        self.goodbye = Goodbye::Rude;
+        self.close = Close::Abrupt;
     }
 
     /// Closes with FIN, and without close_notify where TLS is spoken.
-    pub(crate) fn cut(mut self) {
-        self.goodbye = Goodbye::Rude;
+    pub(crate) fn close_abruptly(mut self) {
+        self.close = Close::Abrupt;
     }
 
     /// Its own port.
@@ -289,19 +289,19 @@ impl Link {
     }
 
     /// Reads and writes as a stream, for libraries that want one.
-    pub(crate) fn stream(self) -> LinkStream {
-        LinkStream(self)
+    pub(crate) fn stream(self) -> ConnectionStream {
+        ConnectionStream(self)
     }
 }
 
-impl Drop for Link {
+impl Drop for Connection {
     fn drop(&mut self) {
-        if self.goodbye == Goodbye::Rude || std::thread::panicking() {
+        if self.close == Close::Abrupt || std::thread::panicking() {
             return;
         }
         self.writer.finish();
         // Until the other end is done too: closing over unread bytes would send RST and take back what we sent.
-        self.reader.tcp.set_read_timeout(Some(PATIENCE)).ok();
+        self.reader.tcp.set_read_timeout(Some(TIMEOUT)).ok();
         while matches!(self.reader.fill(), Ok(true)) {
             self.reader.pending.clear();
         }
@@ -400,12 +400,12 @@ impl Reader {
     }
 
     /// Waits up to `patience` for each read from here on.
-    pub(crate) fn patience(&self, patience: std::time::Duration) {
-        self.tcp.set_read_timeout(Some(patience)).unwrap();
+    pub(crate) fn set_read_timeout(&self, timeout: std::time::Duration) {
+        self.tcp.set_read_timeout(Some(timeout)).unwrap();
     }
 
     /// Whether anything more comes.
-    pub(crate) fn begins(&mut self) -> bool {
+    pub(crate) fn has_more(&mut self) -> bool {
         !self.pending.is_empty() || matches!(self.fill(), Ok(true))
     }
 
@@ -417,7 +417,7 @@ impl Reader {
 
     /// Reads `len` bytes.
     #[track_caller]
-    pub(crate) fn exactly(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn read_exactly(&mut self, len: usize) -> Vec<u8> {
         while self.pending.len() < len {
             self.more(&format!("{len} bytes"));
         }
@@ -427,7 +427,7 @@ impl Reader {
 
     /// Reads to the end.
     #[track_caller]
-    pub(crate) fn the_rest(&mut self) -> (Vec<u8>, Ending) {
+    pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, Ending) {
         loop {
             match self.fill() {
                 Ok(true) => {}
@@ -496,11 +496,11 @@ impl Writer {
     }
 }
 
-/// A [`Link`] as `Read` and `Write`.
+/// A [`Connection`] as `Read` and `Write`.
 #[derive(Debug)]
-pub(crate) struct LinkStream(pub(crate) Link);
+pub(crate) struct ConnectionStream(pub(crate) Connection);
 
-impl Read for LinkStream {
+impl Read for ConnectionStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.0.reader.pending.is_empty() {
             self.0.reader.fill()?;
@@ -513,7 +513,7 @@ impl Read for LinkStream {
     }
 }
 
-impl Write for LinkStream {
+impl Write for ConnectionStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.0.writer.try_send(buf)?;
         Ok(buf.len())

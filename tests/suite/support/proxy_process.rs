@@ -9,8 +9,8 @@
 use super::bundle::Bundle;
 use super::capture::TlsClient;
 use super::cli::{Spectral, ca_in};
-use super::link::Link;
-use super::peers::{self, Said, peer};
+use super::connection::Connection;
+use super::peers::{self, Output, peer};
 use super::temp::TempDir;
 use super::wait::eventually;
 use std::os::unix::fs::MetadataExt;
@@ -18,20 +18,20 @@ use std::process::Command;
 
 /// A `spectral capture proxy` whose threads and descriptors are counted.
 #[derive(Debug)]
-pub(crate) struct Subject {
+pub(crate) struct ProxyProcess {
     pub(crate) running: Spectral,
     pub(crate) dir: TempDir,
-    before: Option<Held>,
+    before: Option<Resources>,
 }
 
 /// What a process holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct Resources {
     pub(crate) threads: usize,
     pub(crate) descriptors: usize,
 }
 
-impl Subject {
+impl ProxyProcess {
     /// Captures everything.
     #[track_caller]
     pub(crate) fn start() -> Self {
@@ -53,7 +53,7 @@ impl Subject {
         let (prlimit, setpriv) = (peer("prlimit")?, peer("setpriv")?);
         let dir = TempDir::new();
         if std::fs::metadata(dir.path()).unwrap().uid() != 0 {
-            peers::skipped("root");
+            peers::report_skipped("root");
             return None;
         }
         let mut command = Command::new(prlimit);
@@ -66,35 +66,35 @@ impl Subject {
 
     /// With `running`, which is at home in `dir`.
     pub(crate) fn over(running: Spectral, dir: TempDir) -> Self {
-        Self { before: running.held(), running, dir }
+        Self { before: running.resources(), running, dir }
     }
 
     /// What it held before there was any connection; `None` where that cannot be known.
-    pub(crate) fn held_before(&self) -> Option<Held> {
+    pub(crate) fn initial_resources(&self) -> Option<Resources> {
         self.before
     }
 
     /// A connection to the proxy.
     #[track_caller]
-    pub(crate) fn dial(&self) -> Link {
-        Link::to(self.running.addr)
+    pub(crate) fn dial(&self) -> Connection {
+        Connection::to(self.running.addr)
     }
 
     /// A connection on which a tunnel to `target` was asked for.
     #[track_caller]
-    pub(crate) fn ask(&self, target: &str) -> Link {
-        let mut link = self.dial();
-        link.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-        link
+    pub(crate) fn send_connect(&self, target: &str) -> Connection {
+        let mut connection = self.dial();
+        connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+        connection
     }
 
     /// A tunnel to `target`.
     #[track_caller]
-    pub(crate) fn connect(&self, target: &str) -> Link {
-        let mut link = self.ask(target);
-        let head = link.head();
+    pub(crate) fn connect(&self, target: &str) -> Connection {
+        let mut connection = self.send_connect(target);
+        let head = connection.head();
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-        link
+        connection
     }
 
     /// A TLS client that trusts the proxy and calls the origin `localhost`.
@@ -105,37 +105,37 @@ impl Subject {
 
     /// TLS through a tunnel to `target`.
     #[track_caller]
-    pub(crate) fn tls(&self, target: &str) -> Link {
-        let mut link = self.connect(target);
-        self.client().start(&mut link).unwrap_or_else(|e| panic!("TLS through {target}: {e}"));
-        link
+    pub(crate) fn tls(&self, target: &str) -> Connection {
+        let mut connection = self.connect(target);
+        self.client().start(&mut connection).unwrap_or_else(|e| panic!("TLS through {target}: {e}"));
+        connection
     }
 
     /// Waits until it holds no more than at the start.
     #[track_caller]
-    pub(crate) fn lets_go(&self) {
+    pub(crate) fn wait_for_release(&self) {
         let Some(before) = self.before else { return };
-        let fits = |held: Held| held.threads <= before.threads && held.descriptors <= before.descriptors;
+        let fits = |held: Resources| held.threads <= before.threads && held.descriptors <= before.descriptors;
         eventually(
-            || self.running.held().filter(|held| fits(*held)),
-            || format!("{:?} are held, {before:?} before", self.running.held()),
+            || self.running.resources().filter(|held| fits(*held)),
+            || format!("{:?} are held, {before:?} before", self.running.resources()),
         );
     }
 
     /// Waits until it holds no more than at the start, ends it, and reads and checks its bundle, which is complete.
     #[track_caller]
-    pub(crate) fn end(self) -> (Bundle, Said) {
-        let (bundle, said) = self.end_perhaps_incomplete();
-        assert_eq!(said.code, Some(0), "{}", said.err);
-        (bundle, said)
+    pub(crate) fn end(self) -> (Bundle, Output) {
+        let (bundle, output) = self.end_with_losses();
+        assert_eq!(output.code, Some(0), "{}", output.err);
+        (bundle, output)
     }
 
     /// The same, if the bundle may lack something.
     #[track_caller]
-    pub(crate) fn end_perhaps_incomplete(self) -> (Bundle, Said) {
-        self.lets_go();
-        let said = self.running.interrupt();
-        assert!(!said.err.contains("panicked"), "{}", said.err);
-        (Bundle::open(&self.dir.join("capture.zip")), said)
+    pub(crate) fn end_with_losses(self) -> (Bundle, Output) {
+        self.wait_for_release();
+        let output = self.running.interrupt();
+        assert!(!output.err.contains("panicked"), "{}", output.err);
+        (Bundle::open(&self.dir.join("capture.zip")), output)
     }
 }

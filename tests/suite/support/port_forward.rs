@@ -1,7 +1,7 @@
 //! A port that leads through the proxy, for clients that cannot be told of one.
 //!
 //! ```text
-//! client ─▶ Detour ─▶ CONNECT target ─▶ proxy ─▶ target
+//! client ─▶ PortForward ─▶ CONNECT target ─▶ proxy ─▶ target
 //! ```
 
 use super::capture::Capture;
@@ -11,11 +11,11 @@ use std::thread;
 
 /// A listening port; each connection to it is one through the proxy.
 #[derive(Debug)]
-pub(crate) struct Detour {
+pub(crate) struct PortForward {
     addr: SocketAddr,
 }
 
-impl Detour {
+impl PortForward {
     /// Leads to `target` through `capture`.
     pub(crate) fn start(capture: &Capture, target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
