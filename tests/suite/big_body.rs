@@ -22,7 +22,7 @@ fn sixty_four_mebibytes_down_are_stored_whole() {
     let capture = Capture::start();
     let mut connection = capture.connect(&origin.at("localhost"));
     connection.send("GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    connection.head();
+    connection.read_head();
     for index in 0..64 {
         assert!(connection.read_exactly(MIB) == piece(index), "piece {index} on the wire");
     }
@@ -56,7 +56,7 @@ fn several_large_bodies_at_once_up_and_down() {
                     body.len()
                 ));
                 connection.send(&body);
-                assert!(connection.response().body == body);
+                assert!(connection.read_response().body == body);
             });
         }
     });

@@ -11,7 +11,7 @@ fn exchange(connection: &mut Connection, begin: &str) -> Vec<u8> {
     let mut bytes = begin.as_bytes().to_vec();
     bytes.extend(pattern(begin.len()));
     let sending = thread::spawn(move || writer.send(bytes));
-    let mut got = connection.until(b"\r\n\r\n");
+    let mut got = connection.read_until(b"\r\n\r\n");
     got.extend(connection.read_exactly(MANY));
     sending.join().unwrap();
     got
@@ -26,7 +26,7 @@ const REQUEST: &str = "POST /both HTTP/1.1\r\nHost: localhost\r\nContent-Length:
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 8388608\r\n\r\n";
 
 fn at_once(mut connection: Connection) {
-    connection.head();
+    connection.read_head();
     let mut writer = connection.writer.clone();
     let sending = thread::spawn(move || {
         writer.send(ANSWER);

@@ -267,7 +267,7 @@ fn the_summary_says_what_is_there_and_what_is_not() {
         let mut connection = Connection::to(running.addr);
         let host = unwanted.at("localhost");
         connection.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        connection.head();
+        connection.read_head();
         TlsClient::new("localhost", vec![TestCa::trusted().der()]).start(&mut connection).unwrap();
     }
     let output = running.interrupt();
@@ -288,7 +288,7 @@ fn the_summary_says_what_to_do_about_clients_that_do_not_trust_us() {
     let mut connection = Connection::to(running.addr);
     let host = origin.at("localhost");
     connection.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    connection.head();
+    connection.read_head();
     TlsClient::new("localhost", vec![TestCa::trusted().der()]).start(&mut connection).unwrap_err();
     drop(connection);
     let output = running.interrupt();
@@ -409,7 +409,7 @@ fn on_a_terminal(
 #[test]
 fn verbose_is_a_line_per_exchange_without_control_characters() {
     let origin = Origin::plain(|mut connection| {
-        let head = connection.head();
+        let head = connection.read_head();
         assert!(head.contains("/evil"));
         connection.send("HTTP/1.1 418 Tea\r\nContent-Length: 5\r\n\r\nshort");
     });
@@ -418,7 +418,7 @@ fn verbose_is_a_line_per_exchange_without_control_characters() {
         let mut connection = Connection::to(addr);
         // ESC and the C1 control CSI in UTF-8: either would let an origin write to the terminal.
         connection.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        connection.head();
+        connection.read_head();
         connection.request(format!("GET /evil\u{9b}31m HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     });
     let Some(shown) = shown else {

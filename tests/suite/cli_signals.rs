@@ -12,7 +12,7 @@ fn each_signal_ends_the_capture_with_its_bundle() {
         let end = Gate::default();
         let wait = end.clone();
         let origin = Origin::plain(move |mut connection| {
-            connection.head();
+            connection.read_head();
             connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nso far");
             wait.pass();
             connection.close_abruptly();
@@ -22,7 +22,7 @@ fn each_signal_ends_the_capture_with_its_bundle() {
         let mut connection = Connection::to(running.addr);
         let host = origin.at("127.0.0.1");
         connection.send(format!("GET http://{host}/in-flight HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        connection.until(b"so far");
+        connection.read_until(b"so far");
         running.signal(signal);
         let output = running.end();
         end.open();
@@ -40,7 +40,7 @@ fn a_second_signal_skips_the_wait_but_not_the_bundle() {
     let end = Gate::default();
     let wait = end.clone();
     let origin = Origin::plain(move |mut connection| {
-        connection.head();
+        connection.read_head();
         connection.send(OK);
         wait.pass();
         connection.close_abruptly();

@@ -65,7 +65,7 @@ fn pipelined_requests_get_their_own_answers() {
     let requests: String = (1..=3).map(|n| format!("GET /p{n} HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
     connection.send(&requests);
     for number in 1..=3 {
-        assert_eq!(connection.response().text(), format!("/p{number}"));
+        assert_eq!(connection.read_response().text(), format!("/p{number}"));
     }
     assert_eq!(origin.received(0), requests.as_bytes());
     drop(connection);
@@ -164,7 +164,7 @@ fn a_target_that_is_no_authority_gets_400() {
     for target in targets {
         let mut connection = capture.dial();
         connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
-        let answer = connection.response();
+        let answer = connection.read_response();
         assert_eq!(answer.status, 400, "{target:?}: {}", answer.head);
     }
     let outcome = capture.stop();
@@ -217,8 +217,8 @@ fn what_follows_connect_in_the_same_segment_is_not_lost() {
     connection.send(format!(
         "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\nGET /now HTTP/1.1\r\nHost: {target}\r\n\r\n"
     ));
-    assert!(connection.head().starts_with("HTTP/1.1 200 "));
-    assert_eq!(connection.response().text(), "hello");
+    assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
+    assert_eq!(connection.read_response().text(), "hello");
     drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().url(), format!("http://{target}/now"));
 }
@@ -234,11 +234,11 @@ fn a_head_may_come_in_pieces() {
     {
         connection.send([byte]);
     }
-    assert!(connection.head().starts_with("HTTP/1.1 200 "));
+    assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
     for byte in b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n" {
         connection.send([*byte]);
     }
-    assert_eq!(connection.response().text(), "hello");
+    assert_eq!(connection.read_response().text(), "hello");
     drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().text(), "hello");
 }
@@ -294,7 +294,7 @@ fn empty_lines_without_end_are_refused() {
     let mut writer = connection.writer.clone();
     // More than a head may have; the rest meets a connection that is over.
     let flood = std::thread::spawn(move || while writer.try_send("\r\n".repeat(8192).as_bytes()).is_ok() {});
-    assert!(connection.head().starts_with("HTTP/1.1 431 "));
+    assert!(connection.read_head().starts_with("HTTP/1.1 431 "));
     drop(connection);
     flood.join().unwrap();
     assert!(capture.stop().bundle().traces.is_empty());

@@ -10,7 +10,7 @@ fn visit(running: &Spectral, origin: &Origin, name: &str) {
     let mut connection = Connection::to(running.addr);
     let target = origin.at("127.0.0.1");
     connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    assert!(connection.head().starts_with("HTTP/1.1 200 "));
+    assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
     TlsClient::new(name, vec![TestCa::trusted().der()]).start(&mut connection).unwrap();
     assert_eq!(connection.request(format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n")).text(), "ok");
 }

@@ -19,7 +19,7 @@ fn upload(connection: &mut Connection, head: &str) -> crate::support::connection
             }
         }
     });
-    let answer = connection.response();
+    let answer = connection.read_response();
     // The origin is gone: sending ends soon, with an error or because the connection is reset.
     drop(sending);
     answer
@@ -30,7 +30,7 @@ fn a_413_during_an_upload_that_goes_on() {
     let read = Gate::default();
     let wait = read.clone();
     let script = move |mut connection: Connection| {
-        connection.head();
+        connection.read_head();
         connection.send(TOO_LARGE);
         wait.pass();
         connection.reset();
@@ -54,7 +54,7 @@ fn a_413_from_an_origin_that_slams_the_door() {
     for plain in [false, true] {
         // The origin closes over unread bytes, so that it answers our next write with a reset.
         let slam = |mut connection: Connection| {
-            connection.head();
+            connection.read_head();
             connection.send(TOO_LARGE);
             connection.close_abruptly();
         };
@@ -83,10 +83,10 @@ fn a_413_from_an_origin_that_slams_the_door() {
 fn an_early_answer_does_not_cut_the_request_short() {
     for plain in [false, true] {
         let script = |mut connection: Connection| {
-            connection.head();
+            connection.read_head();
             connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly");
-            connection.until(b"the end");
-            connection.head();
+            connection.read_until(b"the end");
+            connection.read_head();
             connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext");
         };
         let capture = Capture::start();

@@ -63,12 +63,12 @@ fn past_the_limit_of_descriptors_clients_wait_and_the_others_do_not_notice() {
     for connection in &mut served {
         connection.send(format!("POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MIB}\r\n\r\n"));
         connection.send(&body);
-        assert_eq!(connection.response().body.len(), MIB);
+        assert_eq!(connection.read_response().body.len(), MIB);
     }
     assert!((3..10).contains(&origin.connections()), "{} were let in", origin.connections());
     drop(served);
     for mut connection in waiting.drain(..) {
-        assert!(connection.head().starts_with("HTTP/1.1 200 "));
+        assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
         // The next one has its turn when this one is done.
         exchange(&mut connection, "late");
     }
@@ -85,12 +85,12 @@ fn descriptors_that_were_open_before_are_reckoned_with() {
     let Some(bash) = peer("bash") else { return };
     let inherit: String = (10..34).map(|number| format!("exec {number}</dev/null; ")).collect();
     let dir = TempDir::new();
-    let proxy = ProxyProcess::over(Spectral::start(shell(bash, &dir, &format!("{inherit} ulimit -n 40"))), dir);
+    let proxy = ProxyProcess::from_running(Spectral::start(shell(bash, &dir, &format!("{inherit} ulimit -n 40"))), dir);
     let origin = Origin::plain_responding(OK);
     // Let in all at once, they would hold what is left and wait for each other.
     let links: Vec<_> = (0..6).map(|_| proxy.send_connect(&origin.at("127.0.0.1"))).collect();
     for mut connection in links {
-        assert!(connection.head().starts_with("HTTP/1.1 200 "));
+        assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
         exchange(&mut connection, "turn");
     }
     assert_eq!(proxy.end().0.traces.len(), 6);
@@ -108,7 +108,7 @@ fn descriptors_that_are_gone_all_the_same_are_waited_for() {
     proxy.running.line("cannot accept connections for now");
     exchange(&mut served, "goes-on");
     limit(&prlimit, &proxy, 1000);
-    assert!(waiting.head().starts_with("HTTP/1.1 200 "));
+    assert!(waiting.read_head().starts_with("HTTP/1.1 200 "));
     exchange(&mut waiting, "late");
     drop((served, waiting));
     assert_eq!(lines_with(&proxy.running, "for now"), 1);
@@ -124,7 +124,7 @@ fn a_body_that_finds_no_descriptor_passes_and_is_not_cut_off_in_silence() {
     limit(&prlimit, &proxy, 3);
     connection.send(format!("POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MIB}\r\n\r\n"));
     connection.send(vec![b'x'; MIB]);
-    assert_eq!(connection.response().body.len(), MIB);
+    assert_eq!(connection.read_response().body.len(), MIB);
     limit(&prlimit, &proxy, 1000);
     drop(connection);
     let (bundle, output) = proxy.end_with_losses();
@@ -135,7 +135,7 @@ fn a_body_that_finds_no_descriptor_passes_and_is_not_cut_off_in_silence() {
 
 #[test]
 fn past_the_limit_of_threads_clients_wait_and_the_others_do_not_notice() {
-    let Some(proxy) = ProxyProcess::with_threads(14, 1_234_567) else { return };
+    let Some(proxy) = ProxyProcess::with_max_threads(14, 1_234_567) else { return };
     let origin = Origin::plain(echo);
     // By name: that takes another thread for a moment, where one is to be had.
     let mut links: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.at("localhost"))).collect();
@@ -144,7 +144,7 @@ fn past_the_limit_of_threads_clients_wait_and_the_others_do_not_notice() {
     assert!(!links[19].reader.has_more(), "there are threads for all");
     links[19].reader.set_read_timeout(TIMEOUT);
     for mut connection in links {
-        assert!(connection.head().starts_with("HTTP/1.1 200 "));
+        assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
         exchange(&mut connection, "turn");
     }
     assert_eq!(lines_with(&proxy.running, "no thread is available"), 1);

@@ -15,16 +15,16 @@ fn tunnel(running: &Spectral, origin: &Origin) -> Connection {
     let mut connection = Connection::to(running.addr);
     let target = origin.at("127.0.0.1");
     connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    connection.head();
+    connection.read_head();
     connection
 }
 
 /// Reads one request, with its length or in chunks, and answers with nothing.
 fn answer_with_nothing(mut connection: Connection) {
-    let head = connection.head();
+    let head = connection.read_head();
     if header(&head, "transfer-encoding").is_some() {
-        while !connection.until(b"\r\n").starts_with(b"0\r\n") {}
-        connection.until(b"\r\n");
+        while !connection.read_until(b"\r\n").starts_with(b"0\r\n") {}
+        connection.read_until(b"\r\n");
     } else if let Some(len) = header(&head, "content-length").filter(|_| !head.starts_with("HEAD")) {
         connection.read_exactly(len.parse().unwrap());
     }
@@ -134,7 +134,7 @@ fn har_is_read_by_others() {
     }
     let mut connection = tunnel(&running, &origin);
     connection.send(handshake("").0);
-    connection.head();
+    connection.read_head();
     connection.send(frame(0x81, Some([1; 4]), b"hello"));
     connection.read_to_end();
     assert_eq!(running.interrupt().code, Some(0));
@@ -201,7 +201,7 @@ fn valid_by_the_schema(har: &Path) {
 
 /// Serves one request by its path.
 fn serve(mut connection: Connection) {
-    let head = connection.head();
+    let head = connection.read_head();
     let body = header(&head, "content-length").map_or(0, |len| len.parse().unwrap());
     connection.read_exactly(body);
     match head.split(' ').nth(1).unwrap() {

@@ -21,7 +21,7 @@ fn the_client_ends_and_still_gets_its_answer() {
         connection.send(REQUEST);
         connection.finish();
         let expected = format!("{} bytes, Clean", REQUEST.len());
-        let answer = connection.response();
+        let answer = connection.read_response();
         assert_eq!((answer.status, answer.text()), (200, expected.clone()));
         assert_eq!(connection.read_to_end().1, Ending::Clean);
         drop(connection);
@@ -33,7 +33,7 @@ fn the_client_ends_and_still_gets_its_answer() {
 #[test]
 fn the_client_of_a_plain_request_ends_and_still_gets_its_answer() {
     let origin = Origin::plain(|mut connection| {
-        connection.head();
+        connection.read_head();
         // Whether the client's end is passed on at once is the proxy's business; the answer must come either way.
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     });
@@ -42,7 +42,7 @@ fn the_client_of_a_plain_request_ends_and_still_gets_its_answer() {
     let host = origin.at("127.0.0.1");
     connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     connection.finish();
-    assert_eq!(connection.response().text(), "ok");
+    assert_eq!(connection.read_response().text(), "ok");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_client_ends_in_a_tunnel_that_passes_through() {
     let mut connection = capture.connect(&origin.at("localhost"));
     connection.send("\0anything");
     connection.finish();
-    assert!(connection.response().text().ends_with("9 bytes, Clean"));
+    assert!(connection.read_response().text().ends_with("9 bytes, Clean"));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn the_origin_ends_and_still_hears_the_client() {
     for tls in [true, false] {
         let (tell, told) = mpsc::channel();
         let script = move |mut connection: Connection| {
-            connection.head();
+            connection.read_head();
             connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nearly");
             connection.finish();
             tell.send(connection.read_to_end()).unwrap();

@@ -101,7 +101,7 @@ fn a_request_in_the_handshakes_last_flight_is_served() {
         client.versions = versions;
         client.early = ASK.to_vec();
         let mut connection = capture.tls_with(&origin.at("localhost"), &client);
-        assert_eq!(connection.response().text(), "hello");
+        assert_eq!(connection.read_response().text(), "hello");
         drop(connection);
         capture.stop().bundle().only_trace();
     }
@@ -111,14 +111,14 @@ fn a_request_in_the_handshakes_last_flight_is_served() {
 fn what_the_origin_says_with_its_handshake_reaches_the_client() {
     let setup = TlsSetup { early: b"220 ready when you are\r\n", ..TlsSetup::default() };
     let origin = Origin::tls_with(setup, |mut connection| {
-        assert_eq!(connection.until(b"\n"), b"QUIT\n");
+        assert_eq!(connection.read_until(b"\n"), b"QUIT\n");
         connection.send("221 bye\r\n");
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(connection.until(b"\n"), b"220 ready when you are\r\n");
+    assert_eq!(connection.read_until(b"\n"), b"220 ready when you are\r\n");
     connection.send("QUIT\n");
-    assert_eq!(connection.until(b"\n"), b"221 bye\r\n");
+    assert_eq!(connection.read_until(b"\n"), b"221 bye\r\n");
     drop(connection);
     // Nobody asked for it, so it is no exchange; that is said.
     let outcome = capture.stop();

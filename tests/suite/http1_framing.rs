@@ -98,7 +98,7 @@ fn http_1_0_with_and_without_keep_alive() {
 #[test]
 fn an_upload_waits_for_100_continue() {
     let origin = Origin::tls(|mut connection| {
-        connection.head();
+        connection.read_head();
         connection.send("HTTP/1.1 100 Continue\r\n\r\n");
         assert_eq!(connection.read_exactly(4), b"body");
         connection.send("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok");
@@ -106,9 +106,9 @@ fn an_upload_waits_for_100_continue() {
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send("POST /up HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
-    assert_eq!(connection.head(), "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(connection.read_head(), "HTTP/1.1 100 Continue\r\n\r\n");
     connection.send("body");
-    assert_eq!(connection.response().status, 201);
+    assert_eq!(connection.read_response().status, 201);
     drop(connection);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
@@ -118,7 +118,7 @@ fn an_upload_waits_for_100_continue() {
 #[test]
 fn an_upload_that_is_refused_before_100_continue_is_never_sent() {
     let origin = Origin::tls(|mut connection| {
-        connection.head();
+        connection.read_head();
         connection.send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno");
     });
     let capture = Capture::start();
@@ -134,9 +134,9 @@ fn an_upload_that_is_refused_before_100_continue_is_never_sent() {
 #[test]
 fn an_upgrade_to_anything_else_passes_and_its_start_is_recorded() {
     let origin = Origin::tls(|mut connection| {
-        connection.head();
+        connection.read_head();
         connection.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
-        let got = connection.until(b"\n");
+        let got = connection.read_until(b"\n");
         connection.send(got.iter().rev().copied().collect::<Vec<_>>());
     });
     let capture = Capture::start();
@@ -156,17 +156,17 @@ fn an_upgrade_to_anything_else_passes_and_its_start_is_recorded() {
 #[test]
 fn a_connect_inside_the_tunnel_passes() {
     let origin = Origin::tls(|mut connection| {
-        assert!(connection.head().starts_with("CONNECT inner:1 "));
+        assert!(connection.read_head().starts_with("CONNECT inner:1 "));
         connection.send("HTTP/1.1 200 OK\r\n\r\n");
-        let got = connection.until(b"\n");
+        let got = connection.read_until(b"\n");
         connection.send(got);
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send("CONNECT inner:1 HTTP/1.1\r\nHost: inner:1\r\n\r\n");
-    assert_eq!(connection.head(), "HTTP/1.1 200 OK\r\n\r\n");
+    assert_eq!(connection.read_head(), "HTTP/1.1 200 OK\r\n\r\n");
     connection.send("\u{1}anything\n");
-    assert_eq!(connection.until(b"\n"), b"\x01anything\n");
+    assert_eq!(connection.read_until(b"\n"), b"\x01anything\n");
     drop(connection);
     capture.stop().assert_no_warnings();
 }
@@ -206,7 +206,7 @@ fn an_answer_that_nobody_asked_for_passes_and_is_named() {
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "a");
-    assert_eq!(connection.response().text(), "b");
+    assert_eq!(connection.read_response().text(), "b");
     drop(connection);
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().text(), "a");

@@ -16,11 +16,11 @@ fn curl(program: &Path, capture: &Capture) -> Command {
 
 /// Upgrades the first request on a connection, and answers it.
 fn upgrading(mut connection: Connection) {
-    let head = connection.head().to_lowercase();
+    let head = connection.read_head().to_lowercase();
     assert!(head.contains("upgrade: h2c\r\n") && head.contains("http2-settings: "), "{head}");
     connection.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
     connection.send(settings(&[]));
-    connection.until(PREFACE);
+    connection.read_until(PREFACE);
     connection.send(acknowledge());
     connection
         .send([headers(1, 0, ":status 200\nx-stream one"), data(1, 0, b"up"), data(1, END_STREAM, b"graded")].concat());

@@ -87,7 +87,7 @@ fn what_is_under_way_rests_too_and_is_recorded_at_the_stop() {
         connection.read_to_end();
     });
     let socket = Origin::tls(move |mut connection: Connection| {
-        connection.head();
+        connection.read_head();
         connection.send(&switching);
         for n in 0..2 {
             wait(&of_socket, n);
@@ -99,12 +99,12 @@ fn what_is_under_way_rests_too_and_is_recorded_at_the_stop() {
     let (mut stream, mut messages) = (proxy.tls(&events.at("localhost")), proxy.tls(&socket.at("localhost")));
     stream.send(GET);
     messages.send(ask);
-    stream.until(b"data: 0\n\n");
-    messages.head();
+    stream.read_until(b"data: 0\n\n");
+    messages.read_head();
     messages.read_exactly(6);
     rests(&proxy);
     turn.change(|n| *n = 1);
-    stream.until(b"data: 1\n\n");
+    stream.read_until(b"data: 1\n\n");
     messages.read_exactly(6);
     rests(&proxy);
 
@@ -123,7 +123,7 @@ fn what_is_under_way_rests_too_and_is_recorded_at_the_stop() {
 fn what_passes_through_rests_too() {
     let origin = Origin::tls_responding(OK);
     let dir = TempDir::new();
-    let proxy = ProxyProcess::over(Spectral::discover(&dir, &["--json"]), dir);
+    let proxy = ProxyProcess::from_running(Spectral::discover(&dir, &["--json"]), dir);
     let mut connection = proxy.connect(&origin.at("localhost"));
     crate::support::TlsClient::new("localhost", vec![crate::support::TestCa::trusted().der()])
         .start(&mut connection)
@@ -142,7 +142,7 @@ fn what_passes_through_rests_too() {
 
 #[test]
 fn one_that_wakes_when_there_is_no_thread_waits_for_one() {
-    let Some(proxy) = ProxyProcess::with_threads(14, 1_234_568) else { return };
+    let Some(proxy) = ProxyProcess::with_max_threads(14, 1_234_568) else { return };
     let origin = Origin::plain_responding(OK);
     let target = origin.at("127.0.0.1");
     let mut connection = proxy.connect(&target);
@@ -156,7 +156,7 @@ fn one_that_wakes_when_there_is_no_thread_waits_for_one() {
     connection.send(GET);
     proxy.running.line("connections that were idle wait for a thread");
     drop(silent);
-    assert_eq!(connection.response().text(), "ok");
+    assert_eq!(connection.read_response().text(), "ok");
     drop(connection);
     assert_eq!(proxy.end().0.traces.len(), 2);
 }

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 /// An origin whose responses depend on the request's path.
 fn origin() -> Origin {
     Origin::plain(|mut connection| {
-        let head = connection.head();
+        let head = connection.read_head();
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         match path.as_str() {
             "/missing" => connection.send("HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nNope"),
@@ -38,7 +38,7 @@ fn ask(running: &Spectral, origin: &Origin, host: &str, method: &str, path: &str
     let mut connection = Connection::to(running.addr);
     let target = origin.at("127.0.0.1");
     connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    connection.head();
+    connection.read_head();
     connection.send(format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     connection.read_to_end();
 }
@@ -48,9 +48,9 @@ fn open_websocket(running: &Spectral, origin: &Origin) -> Connection {
     let mut connection = Connection::to(running.addr);
     let target = origin.at("127.0.0.1");
     connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    connection.head();
+    connection.read_head();
     connection.send(handshake("").0);
-    connection.head();
+    connection.read_head();
     connection
 }
 
@@ -214,9 +214,9 @@ fn a_running_capture_is_shown_and_followed() {
     let mut connection = Connection::to(running.addr);
     let target = origin.at("127.0.0.1");
     connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    connection.head();
+    connection.read_head();
     connection.send(handshake("").0);
-    connection.head();
+    connection.read_head();
 
     // The client may receive the response before the exchange is in the file.
     let output = within_timeout("inspecting", {

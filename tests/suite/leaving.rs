@@ -94,7 +94,7 @@ fn a_client_that_leaves_an_endless_answer_ends_it() {
             let host = origin.at("localhost");
             let mut connection = if *tls { proxy.tls(&host) } else { proxy.connect(&host) };
             connection.send(ASK);
-            connection.until(b"data: x\n\n");
+            connection.read_until(b"data: x\n\n");
             way.leave(connection);
             told.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("the origin sends for ever after {way:?}"));
         }
@@ -118,7 +118,7 @@ fn an_origin_that_leaves_is_seen_by_the_client() {
         for way in Way::ALL {
             let script = move |mut connection: Connection| {
                 if let Some(answer) = answer {
-                    connection.head();
+                    connection.read_head();
                     connection.send(answer);
                 }
                 way.leave(connection);
@@ -127,7 +127,7 @@ fn an_origin_that_leaves_is_seen_by_the_client() {
                 let host = origin.at("localhost");
                 let mut connection = if tls { proxy.tls(&host) } else { proxy.send_connect(&host) };
                 // One that resets at once may do so while it is dialled.
-                if !tls && connection.head().starts_with("HTTP/1.1 502 ") {
+                if !tls && connection.read_head().starts_with("HTTP/1.1 502 ") {
                     assert_eq!(answer, None);
                     continue;
                 }
@@ -179,7 +179,7 @@ fn an_origin_that_leaves_in_the_handshake() {
             });
             let mut connection = proxy.send_connect(&origin.at("localhost"));
             // One that resets at once may do so while it is dialled.
-            if connection.head().starts_with("HTTP/1.1 502 ") {
+            if connection.read_head().starts_with("HTTP/1.1 502 ") {
                 assert_eq!(len, 0);
                 continue;
             }
@@ -205,7 +205,7 @@ fn one_that_never_reads_and_leaves() {
         for way in Way::ALL {
             let host = origin.at("localhost");
             let mut connection = if tls { proxy.tls(&host) } else { proxy.connect(&host) };
-            connection.receive_buffer(4096);
+            connection.set_receive_buffer(4096);
             connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n");
             let full = Watched::<bool>::default();
             let (mut writer, tell) = (connection.writer.clone(), full.clone());
@@ -229,7 +229,7 @@ fn the_ways_that_have_tests_of_their_own_leave_nothing_over() {
     let proxy = ProxyProcess::start();
     let ask = "POST /half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n";
     let origin = Origin::tls(|mut connection| {
-        connection.head();
+        connection.read_head();
         connection.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
         connection.finish();
         connection.read_to_end();
@@ -237,16 +237,16 @@ fn the_ways_that_have_tests_of_their_own_leave_nothing_over() {
     // Half-close, the origin's side first, with an early 413; then the client's.
     let mut connection = proxy.tls(&origin.at("localhost"));
     connection.send(ask);
-    assert_eq!(connection.response().status, 413);
+    assert_eq!(connection.read_response().status, 413);
     assert_eq!(connection.read_to_end().1, Ending::Clean);
     connection.send("up");
     drop(connection);
     // A request for the proxy itself.
     let mut connection = proxy.send_connect(&proxy.running.addr.to_string());
-    assert!(connection.head().starts_with("HTTP/1.1 403 "));
+    assert!(connection.read_head().starts_with("HTTP/1.1 403 "));
     drop(connection);
     // No answer from anyone.
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    assert!(proxy.send_connect(&unused.to_string()).head().starts_with("HTTP/1.1 502 "));
+    assert!(proxy.send_connect(&unused.to_string()).read_head().starts_with("HTTP/1.1 502 "));
     assert_eq!(proxy.end().0.only_trace().status(), 413);
 }

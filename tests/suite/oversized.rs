@@ -59,7 +59,7 @@ fn a_plain_request_with_a_head_past_the_limit_gets_a_431() {
         let request = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
         // It is answered before it is read whole.
         let sending = std::thread::spawn(move || writer.try_send(request.as_bytes()).ok());
-        let answer = connection.response();
+        let answer = connection.read_response();
         assert_eq!(answer.status, 431, "{}", answer.head);
         assert!(answer.text().contains("too long"), "{}", answer.text());
         sending.join().unwrap();
@@ -97,7 +97,7 @@ fn two_hundred_thousand_chunks_of_one_byte() {
     let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
     let script = answer.clone();
     let origin = Origin::tls(move |mut connection: Connection| {
-        connection.until(b"0\r\n\r\n");
+        connection.read_until(b"0\r\n\r\n");
         connection.send(&script);
     });
     let proxy = ProxyProcess::start();
@@ -148,7 +148,7 @@ fn through_a_websocket(frames: Vec<u8>) -> (Vec<Message>, Option<usize>) {
     let (ask, answer) = handshake("");
     let len = frames.len();
     let origin = Origin::tls(move |mut connection: Connection| {
-        connection.head();
+        connection.read_head();
         connection.send(&answer);
         connection.read_exactly(len);
         connection.send(b"\x88\x00");
@@ -157,7 +157,7 @@ fn through_a_websocket(frames: Vec<u8>) -> (Vec<Message>, Option<usize>) {
     let mut connection = proxy.tls(&origin.at("localhost"));
     let connection = within_timeout("frames", move || {
         connection.send(ask);
-        connection.head();
+        connection.read_head();
         connection.send(frames);
         assert_eq!(connection.read_exactly(2), b"\x88\x00");
         connection

@@ -113,7 +113,7 @@ fn a_request_that_came_through_us_once_is_not_sent_to_us_again() {
             break;
         }
         connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-        answer = connection.response();
+        answer = connection.read_response();
     }
     assert_ne!(answer.status, 200, "{}", answer.head);
 }

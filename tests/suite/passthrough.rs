@@ -193,14 +193,14 @@ fn an_origin_that_asks_for_a_client_certificate() {
 fn an_origin_that_speaks_first() {
     let origin = Origin::plain(|mut connection| {
         connection.send("220 mail.example.test ESMTP\r\n");
-        assert_eq!(connection.until(b"\r\n"), b"EHLO me\r\n");
+        assert_eq!(connection.read_until(b"\r\n"), b"EHLO me\r\n");
         connection.send("250 hello\r\n");
     });
     let capture = Capture::start();
     let mut connection = capture.connect(&origin.at("localhost"));
-    assert_eq!(connection.until(b"\r\n"), b"220 mail.example.test ESMTP\r\n");
+    assert_eq!(connection.read_until(b"\r\n"), b"220 mail.example.test ESMTP\r\n");
     connection.send("EHLO me\r\n");
-    assert_eq!(connection.until(b"\r\n"), b"250 hello\r\n");
+    assert_eq!(connection.read_until(b"\r\n"), b"250 hello\r\n");
     drop(connection);
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
@@ -293,7 +293,7 @@ fn tls_inside_tls_and_tls_where_http_was_said() {
     // TLS that begins after a word in the clear (as with SMTP's STARTTLS) is the client's own business.
     let origin = Origin::plain(|mut connection| {
         connection.send("220 go ahead\r\n");
-        connection.until(b"STARTTLS\r\n");
+        connection.read_until(b"STARTTLS\r\n");
         connection.send("220 now\r\n");
         let identity = TestCa::trusted().issue(&CertSpec::default());
         let config = rustls::ServerConfig::builder_with_provider(crate::support::ca::provider())
@@ -307,11 +307,11 @@ fn tls_inside_tls_and_tls_where_http_was_said() {
     });
     let capture = Capture::start();
     let mut connection = capture.connect(&origin.at("localhost"));
-    connection.until(b"ahead\r\n");
+    connection.read_until(b"ahead\r\n");
     connection.send("STARTTLS\r\n");
-    connection.until(b"now\r\n");
+    connection.read_until(b"now\r\n");
     knows_origins("localhost").alpn(&[]).start(&mut connection).unwrap();
-    assert_eq!(connection.until(b"\r\n"), b"secret\r\n");
+    assert_eq!(connection.read_until(b"\r\n"), b"secret\r\n");
 }
 
 #[test]

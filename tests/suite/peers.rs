@@ -49,12 +49,12 @@ fn curl_uploads() {
         return;
     };
     let origin = Origin::tls(|mut connection| {
-        let head = connection.head();
+        let head = connection.read_head();
         if head.to_lowercase().contains("expect: 100-continue") {
             connection.send("HTTP/1.1 100 Continue\r\n\r\n");
         }
         if head.to_lowercase().contains("transfer-encoding: chunked") {
-            connection.until(b"0\r\n\r\n");
+            connection.read_until(b"0\r\n\r\n");
         } else {
             connection.read_exactly(3_000_000);
         }
@@ -172,7 +172,7 @@ fn python_with_http_client() {
             next_request(&mut connection);
             connection.send(HELLO);
         }
-        connection.until(b"0\r\n\r\n");
+        connection.read_until(b"0\r\n\r\n");
         connection.send(HELLO);
         connection.read_to_end();
     });

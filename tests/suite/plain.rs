@@ -125,7 +125,7 @@ fn pipelined_requests_to_several_origins_are_answered_in_order() {
         .collect();
     connection.send(requests);
     for text in ["one", "one", "two", "one", "two"] {
-        assert_eq!(connection.response().text(), text);
+        assert_eq!(connection.read_response().text(), text);
     }
     drop(connection);
     let outcome = capture.stop();
@@ -137,8 +137,8 @@ fn pipelined_requests_to_several_origins_are_answered_in_order() {
 #[test]
 fn chunked_requests_are_framed_as_sent() {
     let origin = Origin::plain(|mut connection| {
-        connection.head();
-        connection.until(b"0\r\nX-T: 1\r\n\r\n");
+        connection.read_head();
+        connection.read_until(b"0\r\nX-T: 1\r\n\r\n");
         connection.send(HELLO);
         next_request(&mut connection);
         connection.send(HELLO);
@@ -220,8 +220,8 @@ fn conflicting_framing_never_smuggles_a_request() {
     // Both Transfer-Encoding and Content-Length (RFC 9112 section 6.3): whatever is made of it, the origin must read one
     // request where we read one.
     let origin = Origin::plain(|mut connection| {
-        connection.head();
-        connection.until(b"0\r\n\r\n");
+        connection.read_head();
+        connection.read_until(b"0\r\n\r\n");
         connection.send(HELLO);
     });
     let capture = Capture::start();
@@ -231,7 +231,7 @@ fn conflicting_framing_never_smuggles_a_request() {
         "POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n\
          3\r\nabc\r\n0\r\n\r\n"
     ));
-    let answer = connection.response();
+    let answer = connection.read_response();
     if answer.status == 200 {
         drop(connection);
         assert_eq!(capture.stop().bundle().only_trace().request_body, b"abc");
@@ -243,7 +243,7 @@ fn conflicting_framing_never_smuggles_a_request() {
 #[test]
 fn websockets_may_be_asked_for_plainly() {
     let origin = Origin::plain(|mut connection| {
-        assert!(connection.head().starts_with("GET /chat HTTP/1.1\r\n"));
+        assert!(connection.read_head().starts_with("GET /chat HTTP/1.1\r\n"));
         connection.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
         connection.send([0x81, 2, b'h', b'i']);
         connection.read_exactly(6);
@@ -285,7 +285,7 @@ fn an_answer_that_says_close_ends_the_connection_though_the_origin_holds_it() {
     let hold = Gate::default();
     let held = hold.clone();
     let origin = Origin::plain(move |mut connection| {
-        connection.head();
+        connection.read_head();
         connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
         held.pass();
     });

@@ -111,7 +111,7 @@ fn a_socket_that_was_open_is_recovered_with_its_messages() {
     let end = Gate::default();
     let wait = end.clone();
     let origin = Origin::plain(move |mut connection| {
-        connection.head();
+        connection.read_head();
         connection.send(&answer);
         connection.send(frame(0x81, None, b"tick"));
         wait.pass();
@@ -121,7 +121,7 @@ fn a_socket_that_was_open_is_recovered_with_its_messages() {
     let running = Spectral::capture(&dir, &["-q"]);
     let mut connection = Connection::to(running.addr);
     connection.send(ask.replace("/raw", &format!("http://{}/raw", origin.at("127.0.0.1"))));
-    connection.head();
+    connection.read_head();
     connection.read_exactly(6);
     wait_until_written(&dir.join("capture.zip.part"), "ws/ws_0001_m001.json");
     running.signal(Signal::SIGKILL);

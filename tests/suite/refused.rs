@@ -36,7 +36,7 @@ fn a_client_that_only_hangs_up_is_named_too() {
         client.versions = ONLY_TLS12;
         connection.writer.send_raw(&client.hello()).unwrap();
         // Until ServerHelloDone, 14 0 0 0 at the end of the last record of the server's flight.
-        connection.until(&[14, 0, 0, 0]);
+        connection.read_until(&[14, 0, 0, 0]);
         if reset {
             connection.reset();
         } else {
@@ -96,7 +96,7 @@ fn a_host_passes_through_after_its_first_refusal_if_that_is_asked_for() {
             let client =
                 TlsClient { versions: ONLY_TLS12, ..TlsClient::new("localhost", vec![TestCa::trusted().der()]) };
             connection.writer.send_raw(&client.hello()).unwrap();
-            connection.until(&[14, 0, 0, 0]);
+            connection.read_until(&[14, 0, 0, 0]);
             connection.close_abruptly();
         }
         capture.wait_for_uncaptured(|reason| matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft));

@@ -12,7 +12,7 @@ const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSet-C
 /// Answers requests, and opens WebSockets.
 fn origin() -> Origin {
     Origin::plain(|mut connection| {
-        let head = connection.head();
+        let head = connection.read_head();
         if head.contains("Upgrade") {
             connection.send(handshake("").1);
             connection.send(frame(0x81, None, b"{\"token\":\"s3cret\"}"));
@@ -35,7 +35,7 @@ fn capture(dir: &TempDir, origin: &Origin, name: &str) {
     ] {
         let mut connection = Connection::to(running.addr);
         connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-        connection.head();
+        connection.read_head();
         connection.send(request);
         connection.read_to_end();
     }

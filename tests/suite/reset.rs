@@ -13,7 +13,7 @@ fn resetting(half: &'static str) -> (impl Fn(Connection) + Send + Sync + 'static
     let gate = Gate::default();
     let wait = gate.clone();
     let script = move |mut connection: Connection| {
-        connection.head();
+        connection.read_head();
         connection.send(half);
         wait.pass();
         connection.reset();
@@ -71,7 +71,7 @@ fn the_origins_reset_passes_through_a_tunnel() {
 #[test]
 fn an_origin_that_resets_instead_of_answering() {
     let origin = Origin::tls(|mut connection| {
-        connection.head();
+        connection.read_head();
         connection.reset();
     });
     let capture = Capture::start();
@@ -90,7 +90,7 @@ fn the_clients_reset_reaches_the_origin() {
     for tls in [true, false] {
         let (tell, told) = mpsc::channel();
         let script = move |mut connection: Connection| {
-            connection.head();
+            connection.read_head();
             connection.send(HALF);
             tell.send(connection.read_to_end()).unwrap();
         };
@@ -113,7 +113,7 @@ fn the_clients_reset_reaches_the_origin() {
 fn a_client_that_leaves_in_the_middle_of_its_upload() {
     let (tell, told) = mpsc::channel();
     let origin = Origin::tls(move |mut connection| {
-        connection.until(b"begin");
+        connection.read_until(b"begin");
         tell.send(connection.read_to_end().1).unwrap();
     });
     let capture = Capture::start();

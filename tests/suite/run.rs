@@ -234,7 +234,7 @@ fn background_processes_are_captured_until_the_command_ends() {
     let end = Gate::default();
     let wait = end.clone();
     let origin = Origin::plain(move |mut connection| {
-        connection.head();
+        connection.read_head();
         wait.pass();
         connection.close_abruptly();
     });

@@ -50,7 +50,7 @@ fn a_nested_run_does_not_trust_our_ca_in_origins() {
         return;
     };
     // The origin's certificate is signed by our own CA: another spectral, or a thief of the key.
-    let ours = TestCa::unknown().as_ours();
+    let ours = TestCa::unknown().ca_dir();
     let origin = signed_by(TestCa::unknown());
     let url = format!("https://{}/", origin.at("localhost"));
     let other = TempDir::new();
@@ -73,7 +73,7 @@ fn our_ca_in_the_systems_roots_is_not_trusted_in_origins() {
     let Some(curl) = peer("curl") else {
         return;
     };
-    let ours = TestCa::unknown().as_ours();
+    let ours = TestCa::unknown().ca_dir();
     let origin = signed_by(TestCa::unknown());
     let dir = TempDir::new();
     let fetch = |more: &[&str]| {

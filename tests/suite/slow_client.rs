@@ -19,7 +19,7 @@ fn one_that_stops_reading_stalls_only_itself() {
     let capture = Capture::start();
     let mut slow = capture.tls(&flood.at("localhost"), "localhost");
     slow.send("GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    slow.head();
+    slow.read_head();
     for number in 0..20 {
         let mut connection = capture.tls(&quick.at("localhost"), "localhost");
         assert_eq!(connection.request(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n")).text(), "ok");
@@ -40,8 +40,8 @@ fn an_origin_that_stops_reading_is_not_read_ahead_of() {
     let go = Gate::default();
     let wait = go.clone();
     let origin = Origin::plain(move |mut connection: Connection| {
-        connection.head();
-        connection.receive_buffer(4096);
+        connection.read_head();
+        connection.set_receive_buffer(4096);
         wait.pass();
         connection.read_exactly(256 * MIB);
         connection.send(OK);
@@ -83,7 +83,7 @@ fn a_side_of_which_nothing_is_wanted_is_not_watched() {
     let closed = Gate::default();
     let tell = closed.clone();
     let origin = Origin::plain(move |mut connection: Connection| {
-        connection.head();
+        connection.read_head();
         connection.read_to_end();
         connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
         connection.send(vec![b'x'; 2 * MIB]);
@@ -94,21 +94,21 @@ fn a_side_of_which_nothing_is_wanted_is_not_watched() {
     let running = Spectral::capture(&dir, &[]);
     let idle = Origin::plain(|mut connection| drop(connection.read_to_end()));
     let mut slow = Connection::to(running.addr);
-    slow.receive_buffer(4096);
+    slow.set_receive_buffer(4096);
     slow.send(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", origin.at("localhost")));
-    slow.head();
+    slow.read_head();
     slow.send("GET /hup HTTP/1.1\r\nHost: localhost\r\n\r\n");
     slow.finish();
     closed.pass();
 
     // The two seconds after which half a ClientHello passes are the clock.
-    let before = running.ticks();
+    let before = running.cpu_ticks();
     let mut other = Connection::to(running.addr);
     other.send(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", idle.at("localhost")));
-    other.head();
+    other.read_head();
     other.send(b"\x16\x03\x01\x02");
     idle.received_at_least(0, 4);
-    let used = running.ticks().zip(before).map(|(after, before)| after - before);
+    let used = running.cpu_ticks().zip(before).map(|(after, before)| after - before);
     assert!(used.is_none_or(|ticks| ticks < 100), "{used:?} hundredths of a second of processor time in two seconds");
 
     slow.reset();

@@ -19,7 +19,7 @@ fn much() -> Vec<u8> {
 /// The built program, which captures nothing.
 fn proxy() -> ProxyProcess {
     let dir = TempDir::new();
-    ProxyProcess::over(Spectral::capture(&dir, &["-e", "*"]), dir)
+    ProxyProcess::from_running(Spectral::capture(&dir, &["-e", "*"]), dir)
 }
 
 /// A tunnel to `origin` through which `GO` went.
@@ -61,7 +61,7 @@ fn down_and_up_again_arrive_whole_and_the_pipe_is_given_back() {
     let mut connection = proxy.connect(&origin.at("127.0.0.1"));
     let sockets = descriptors(&proxy);
     // What is sent to it must not all find room in the kernel.
-    connection.receive_buffer(64 << 10);
+    connection.set_receive_buffer(64 << 10);
     connection.send(GO);
     // The client stands still, so the pipe is not empty: it stays however long that lasts.
     has(&proxy, sockets + 2);
@@ -154,7 +154,7 @@ fn one_that_stands_still_does_not_keep_the_capture_from_its_end() {
     });
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
     let mut connection = capture.connect(&origin.at("127.0.0.1"));
-    connection.receive_buffer(64 << 10);
+    connection.set_receive_buffer(64 << 10);
     connection.send(GO);
     let begun = connection.read_exactly(1 << 20);
     assert!(begun == much()[..1 << 20]);

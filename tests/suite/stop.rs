@@ -59,7 +59,7 @@ fn a_socket_that_is_open_is_recorded() {
     let end = Gate::default();
     let wait = end.clone();
     let origin = Origin::tls(move |mut connection: Connection| {
-        connection.head();
+        connection.read_head();
         connection.send(&answer);
         connection.send(frame(0x81, None, b"tick"));
         wait.pass();
@@ -68,7 +68,7 @@ fn a_socket_that_is_open_is_recorded() {
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send(ask);
-    connection.head();
+    connection.read_head();
     connection.read_exactly(6);
     let outcome = capture.stop();
     end.open();
@@ -110,9 +110,9 @@ fn an_answer_that_nobody_reads_does_not_hold_it_up() {
     let origin = Origin::plain(flood);
     let capture = Capture::start();
     let mut connection = capture.connect(&origin.at("localhost"));
-    connection.receive_buffer(4096);
+    connection.set_receive_buffer(4096);
     connection.send("GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    connection.head();
+    connection.read_head();
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().status(), 200);
     connection.close_abruptly();
@@ -245,7 +245,7 @@ fn of_a_thousand_live_connections_all_are_recorded() {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nso far";
     let answering = Origin::tls(move |mut connection: Connection| {
-        connection.head();
+        connection.read_head();
         connection.send(begun);
         connection.read_to_end();
     });

@@ -109,7 +109,7 @@ fn an_origin_that_never_answers_is_waited_for() {
     assert!(!connection.reader.has_more(), "neither an answer nor an end");
     connection.reader.set_read_timeout(crate::support::TIMEOUT);
     silence.open();
-    assert_eq!(connection.response().text(), "ok");
+    assert_eq!(connection.read_response().text(), "ok");
     drop(connection);
     assert!(proxy.end().0.only_trace().ms("wait") > 2_000.0);
 }

@@ -12,7 +12,7 @@ fn streaming(
     let gate = Gate::default();
     let wait = gate.clone();
     let script = move |mut connection: crate::support::Connection| {
-        connection.head();
+        connection.read_head();
         connection.send(head);
         connection.send(first);
         wait.pass();
@@ -31,10 +31,10 @@ fn server_sent_events_arrive_one_by_one() {
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_eq!(connection.head(), SSE);
-    assert_eq!(connection.until(b"\n\n"), b"data: 1\n\n");
+    assert_eq!(connection.read_head(), SSE);
+    assert_eq!(connection.read_until(b"\n\n"), b"data: 1\n\n");
     gate.open();
-    assert_eq!(connection.until(b"\n\n"), b"data: 2\n\n");
+    assert_eq!(connection.read_until(b"\n\n"), b"data: 2\n\n");
     drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().text(), "data: 1\n\ndata: 2\n\n");
 }
@@ -46,9 +46,9 @@ fn chunks_arrive_one_by_one_in_a_clear_tunnel() {
     let capture = Capture::start();
     let mut connection = capture.connect(&origin.at("localhost"));
     connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_eq!(connection.until(b"one\r\n"), format!("{CHUNKED}3\r\none\r\n").as_bytes());
+    assert_eq!(connection.read_until(b"one\r\n"), format!("{CHUNKED}3\r\none\r\n").as_bytes());
     gate.open();
-    assert_eq!(connection.until(b"0\r\n\r\n"), b"3\r\ntwo\r\n0\r\n\r\n");
+    assert_eq!(connection.read_until(b"0\r\n\r\n"), b"3\r\ntwo\r\n0\r\n\r\n");
     drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().text(), "onetwo");
 }
@@ -61,9 +61,9 @@ fn chunks_arrive_one_by_one_to_a_plain_request() {
     let mut connection = capture.dial();
     let host = origin.at("127.0.0.1");
     connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    assert_eq!(connection.until(b"one\r\n"), format!("{CHUNKED}3\r\none\r\n").as_bytes());
+    assert_eq!(connection.read_until(b"one\r\n"), format!("{CHUNKED}3\r\none\r\n").as_bytes());
     gate.open();
-    assert_eq!(connection.until(b"0\r\n\r\n"), b"3\r\ntwo\r\n0\r\n\r\n");
+    assert_eq!(connection.read_until(b"0\r\n\r\n"), b"3\r\ntwo\r\n0\r\n\r\n");
     drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().text(), "onetwo");
 }
@@ -76,9 +76,9 @@ fn half_a_chunk_and_half_a_head_arrive_too() {
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    connection.until(b"8\r\nhalf");
+    connection.read_until(b"8\r\nhalf");
     gate.open();
-    connection.until(b"half\r\n0\r\n\r\n");
+    connection.read_until(b"half\r\n0\r\n\r\n");
     drop(connection);
     assert_eq!(capture.stop().bundle().only_trace().text(), "halfhalf");
 }
@@ -89,9 +89,9 @@ fn an_upload_reaches_the_origin_piece_by_piece() {
         let got = Gate::default();
         let tell = got.clone();
         let script = move |mut connection: crate::support::Connection| {
-            connection.until(b"first");
+            connection.read_until(b"first");
             tell.open();
-            connection.until(b"second");
+            connection.read_until(b"second");
             connection.send("HTTP/1.1 204 No Content\r\n\r\n");
         };
         let (origin, capture);
@@ -110,7 +110,7 @@ fn an_upload_reaches_the_origin_piece_by_piece() {
         }
         got.pass();
         connection.send("second");
-        assert_eq!(connection.response().status, 204);
+        assert_eq!(connection.read_response().status, 204);
         drop(connection);
         assert_eq!(capture.stop().bundle().only_trace().request_body, b"firstsecond");
     }

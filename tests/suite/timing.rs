@@ -49,7 +49,7 @@ fn waiting_and_receiving_are_told_apart() {
     let (half_sent, half_heard) = (Gate::default(), Gate::default());
     let (opens, waits) = (half_sent.clone(), half_heard.clone());
     let origin = Origin::tls(move |mut connection| {
-        connection.until(b"ab");
+        connection.read_until(b"ab");
         opens.open();
         connection.read_exactly(2);
         spend(Duration::from_millis(200));
@@ -64,7 +64,7 @@ fn waiting_and_receiving_are_told_apart() {
     half_sent.pass();
     spend(Duration::from_millis(100));
     connection.send("cd");
-    connection.until(b"begin");
+    connection.read_until(b"begin");
     half_heard.open();
     assert_eq!(connection.read_exactly(5), b"ended");
     drop(connection);
@@ -97,7 +97,7 @@ fn the_timeline_is_in_order_of_beginning_and_ids_in_order_of_ending() {
     fast.request("GET /fast HTTP/1.1\r\nHost: localhost\r\n\r\n");
     capture.wait_for_exchanges(1);
     slow_may_end.open();
-    slow.response();
+    slow.read_response();
     drop((slow, fast));
     let outcome = capture.stop();
     assert!(outcome.bundle().urls()[0].ends_with("/fast") && outcome.bundle().urls()[1].ends_with("/slow"));

@@ -11,7 +11,7 @@ fn the_origins_truncation_reaches_the_client() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n",
     ] {
         let origin = Origin::tls(move |mut connection: Connection| {
-            connection.head();
+            connection.read_head();
             connection.send(head);
             connection.send("up to here");
             connection.close_abruptly();
@@ -32,7 +32,7 @@ fn the_origins_truncation_reaches_the_client() {
 #[test]
 fn a_proper_end_stays_one() {
     let origin = Origin::tls(|mut connection| {
-        connection.head();
+        connection.read_head();
         connection.send("HTTP/1.1 200 OK\r\n\r\nall of it");
         connection.finish();
     });
@@ -49,7 +49,7 @@ fn the_clients_truncation_reaches_the_origin() {
     let (tell, told) = mpsc::channel();
     let (arrived, has_arrived) = mpsc::channel();
     let origin = Origin::tls(move |mut connection| {
-        connection.until(b"part");
+        connection.read_until(b"part");
         arrived.send(()).unwrap();
         tell.send(connection.read_to_end().1).unwrap();
     });
@@ -68,7 +68,7 @@ fn the_clients_truncation_reaches_the_origin() {
 #[test]
 fn an_origin_that_says_too_little_in_the_clear() {
     let origin = Origin::plain(|mut connection| {
-        connection.head();
+        connection.read_head();
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ntoo little");
     });
     let capture = Capture::start();

@@ -158,7 +158,7 @@ pub(crate) fn played(
     let (ask, answer) = handshake(extensions);
     let (say, want) = (down.clone(), up.len());
     let origin = Origin::tls(move |mut connection| {
-        connection.head();
+        connection.read_head();
         connection.send(&answer);
         connection.read_exactly(want);
         connection.send(&say);
@@ -166,7 +166,7 @@ pub(crate) fn played(
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send(&ask);
-    assert!(connection.head().starts_with("HTTP/1.1 101 "));
+    assert!(connection.read_head().starts_with("HTTP/1.1 101 "));
     connection.send(&up);
     assert!(connection.read_exactly(down.len()) == down, "frames arrive as sent");
     let sent = ask.len() + up.len();
@@ -211,13 +211,13 @@ fn frames_in_the_segment_of_the_answer_are_not_lost() {
     let (ask, answer) = handshake("");
     let script = [answer.clone().into_bytes(), frame(0x81, None, b"first")].concat();
     let origin = Origin::tls(move |mut connection| {
-        connection.head();
+        connection.read_head();
         connection.send(&script);
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send(ask);
-    connection.head();
+    connection.read_head();
     assert_eq!(connection.read_exactly(7), frame(0x81, None, b"first"));
     drop(connection);
     assert_eq!(capture.stop().bundle().only_websocket().messages, [Message::received("text", "first")]);
@@ -259,7 +259,7 @@ fn a_socket_that_breaks_off_in_a_message_keeps_what_came() {
     let sent = Gate::default();
     let wait = sent.clone();
     let origin = Origin::tls(move |mut connection| {
-        connection.head();
+        connection.read_head();
         connection.send(&answer);
         connection.send(frame(0x81, None, b"whole"));
         connection.send(&frame(0x82, None, b"cut off here")[..9]);
@@ -269,7 +269,7 @@ fn a_socket_that_breaks_off_in_a_message_keeps_what_came() {
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send(ask);
-    connection.head();
+    connection.read_head();
     connection.read_exactly(7 + 9);
     sent.open();
     connection.read_to_end();

@@ -1,4 +1,4 @@
-//! Reads a bundle for what a test wants to know, by itself: the library's own reader is not asked.
+//! Reads bundles independently of the library's own reader.
 
 use super::peers;
 use super::wait::eventually;
@@ -43,22 +43,22 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// What the client sent.
+    /// Returns a message from the client.
     pub(crate) fn sent(opcode: &str, payload: impl Into<Vec<u8>>) -> Self {
         Self { direction: "send".into(), opcode: opcode.into(), payload: payload.into() }
     }
 
-    /// What the client received.
+    /// Returns a message from the origin.
     pub(crate) fn received(opcode: &str, payload: impl Into<Vec<u8>>) -> Self {
         Self { direction: "receive".into(), opcode: opcode.into(), payload: payload.into() }
     }
 }
 
 impl Bundle {
-    /// Reads the bundle at `path` after it has passed every check.
+    /// Checks the bundle at `path`, then reads it.
     #[track_caller]
     pub(crate) fn open(path: &Path) -> Self {
-        keep_a_copy(path);
+        keep_copy(path);
         check(path);
         let files = entries(path);
         let json = |name: &str| -> Value { serde_json::from_slice(&files[name]).unwrap() };
@@ -103,21 +103,21 @@ impl Bundle {
         }
     }
 
-    /// The only trace there is.
+    /// Returns the only trace.
     #[track_caller]
     pub(crate) fn only_trace(&self) -> &Trace {
         assert_eq!(self.traces.len(), 1, "{:#?}", self.urls());
         &self.traces[0]
     }
 
-    /// The only WebSocket there is.
+    /// Returns the only WebSocket.
     #[track_caller]
     pub(crate) fn only_websocket(&self) -> &WebSocket {
         assert_eq!(self.websockets.len(), 1, "{:#?}", self.websockets);
         &self.websockets[0]
     }
 
-    /// The one trace whose URL ends with `end`.
+    /// Returns the only trace whose URL ends with `end`.
     #[track_caller]
     pub(crate) fn trace(&self, end: &str) -> &Trace {
         let found: Vec<_> = self.traces.iter().filter(|trace| trace.url().ends_with(end)).collect();
@@ -125,7 +125,7 @@ impl Bundle {
         found[0]
     }
 
-    /// All URLs, in the order of the traces.
+    /// Returns all URLs, in the order of the traces.
     pub(crate) fn urls(&self) -> Vec<&str> {
         self.traces.iter().map(Trace::url).collect()
     }
@@ -169,7 +169,7 @@ impl Trace {
         String::from_utf8_lossy(&self.response_body).into_owned()
     }
 
-    /// A part of the timing, `wait` for `wait_ms`.
+    /// Returns a member of the timing; `part` is `wait` for `wait_ms`.
     #[track_caller]
     pub(crate) fn ms(&self, part: &str) -> f64 {
         self.json["timing"][format!("{part}_ms")].as_f64().unwrap()
@@ -190,7 +190,7 @@ fn fields(list: &Value) -> Vec<(&str, &str)> {
     list.as_array().unwrap().iter().map(|f| (f["name"].as_str().unwrap(), f["value"].as_str().unwrap())).collect()
 }
 
-/// Every entry's name and bytes.
+/// Returns the name and the bytes of each entry.
 #[track_caller]
 fn entries(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut zip = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
@@ -206,11 +206,11 @@ fn entries(path: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// Fails unless the bundle is as the format says: asks `check_bundle.py`, and where there is no Python, looks by itself.
+/// Fails unless the bundle conforms to the format: runs `check_bundle.py`, or a reduced check where there is no Python.
 #[track_caller]
 fn check(path: &Path) {
     let Some(python) = peers::find("python3") else {
-        return check_roughly(path);
+        return check_without_python(path);
     };
     let checker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/check_bundle.py");
     let output = Command::new(python).arg(checker).arg(path).output().unwrap();
@@ -218,9 +218,9 @@ fn check(path: &Path) {
     assert!(output.status.success(), "{problems}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Entries belong together, sizes are right, the timeline has each item once.
+/// Checks that references and sizes match, and that the timeline has each item once.
 #[track_caller]
-fn check_roughly(path: &Path) {
+fn check_without_python(path: &Path) {
     let files = entries(path);
     let (mut bodies, mut items) = (Vec::new(), Vec::new());
     for (name, bytes) in &files {
@@ -249,11 +249,11 @@ fn check_roughly(path: &Path) {
     items.sort();
     assert_eq!(refs, items);
     let entries = items.len() + bodies.len() + ["manifest.json", "timeline.json"].len();
-    assert_eq!(files.len(), entries, "something belongs to nothing: {:?}", files.keys());
+    assert_eq!(files.len(), entries, "unreferenced entries: {:?}", files.keys());
 }
 
-/// Puts a copy into the folder that `SPECTRAL_BUNDLES` names, for a second look at all bundles of a run.
-fn keep_a_copy(path: &Path) {
+/// Copies the bundle to the folder `SPECTRAL_BUNDLES`, if set, so that CI can check all bundles of a run.
+fn keep_copy(path: &Path) {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     if let Some(folder) = std::env::var_os("SPECTRAL_BUNDLES") {
@@ -263,9 +263,12 @@ fn keep_a_copy(path: &Path) {
     }
 }
 
-/// Waits until `entry` is in `part`, which a capture is writing.
+/// Waits until `entry` is in `part`, the unfinished bundle of a running capture.
 #[track_caller]
 pub(crate) fn wait_until_written(part: &Path, entry: &str) {
     let has = |bytes: Vec<u8>| bytes.windows(entry.len()).any(|window| window == entry.as_bytes());
-    eventually(|| std::fs::read(part).is_ok_and(has).then_some(()), || format!("{entry} is not written"));
+    eventually(
+        || std::fs::read(part).is_ok_and(has).then_some(()),
+        || format!("{entry} is not in the unfinished bundle"),
+    );
 }

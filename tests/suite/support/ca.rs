@@ -1,4 +1,4 @@
-//! The origins' own CA, made anew for each run, and what is wanted of a certificate.
+//! The CA of the origins, created for each run, and the certificates that it issues.
 
 use super::temp::TempDir;
 use rcgen::{
@@ -10,20 +10,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use time::{Duration, OffsetDateTime};
 
-/// A CA that tests make certificates with.
+/// A CA that issues certificates for tests.
 pub(crate) struct TestCa {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// Its certificate.
+    /// The file with its certificate.
     pub(crate) pem: PathBuf,
     _dir: TempDir,
 }
 
-/// A certificate to be made.
+/// The properties of a certificate to issue.
 #[derive(Clone, Debug)]
 pub(crate) struct CertSpec {
-    /// DNS names and addresses it is good for.
+    /// Its DNS names and IP addresses.
     pub(crate) names: Vec<String>,
-    /// Whether it ended yesterday.
+    /// True if it expired yesterday.
     pub(crate) expired: bool,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Writes both to files in `dir`, for programs that others wrote: the key's and the certificate's.
+    /// Writes both to PEM files in `dir`, for other programs; returns the paths of the key and the certificate.
     pub(crate) fn write(&self, dir: &TempDir) -> (PathBuf, PathBuf) {
         let key = dir.write("key.pem", pem("PRIVATE KEY", self.key.secret_der()));
         (key, dir.write("cert.pem", pem("CERTIFICATE", &self.chain[0])))
@@ -50,16 +50,16 @@ impl Identity {
 }
 
 impl TestCa {
-    /// The one that proxies under test trust in origins.
+    /// Returns the CA that proxies under test trust for origins.
     pub(crate) fn trusted() -> &'static Self {
         static CA: OnceLock<TestCa> = OnceLock::new();
         CA.get_or_init(|| Self::new("Origins of the suite"))
     }
 
-    /// One that only clients trust.
+    /// Returns a CA that only clients trust.
     pub(crate) fn unknown() -> &'static Self {
         static CA: OnceLock<TestCa> = OnceLock::new();
-        CA.get_or_init(|| Self::new("Nobody knows this CA"))
+        CA.get_or_init(|| Self::new("Unknown CA"))
     }
 
     fn new(name: &str) -> Self {
@@ -74,20 +74,20 @@ impl TestCa {
         Self { issuer, pem, _dir: dir }
     }
 
-    /// Its certificate.
+    /// Returns its certificate.
     pub(crate) fn der(&self) -> CertificateDer<'static> {
         self.issuer.as_ref().der().clone()
     }
 
-    /// A folder in which `spectral` finds this as its own CA.
-    pub(crate) fn as_ours(&self) -> TempDir {
+    /// Returns a `--ca-dir` folder with this CA in it.
+    pub(crate) fn ca_dir(&self) -> TempDir {
         let dir = TempDir::new();
         let key = pem("PRIVATE KEY", &self.issuer.key().serialize_der());
         dir.write("mitmproxy-ca.pem", key + &pem("CERTIFICATE", &self.der()));
         dir
     }
 
-    /// Makes a certificate.
+    /// Issues a certificate.
     pub(crate) fn issue(&self, cert_spec: &CertSpec) -> Identity {
         let mut params = CertificateParams::new(cert_spec.names.clone()).unwrap();
         params.distinguished_name.push(DnType::CommonName, "origin");
@@ -126,18 +126,18 @@ pub(crate) fn epoch_seconds() -> i64 {
     since.as_secs().try_into().unwrap()
 }
 
-/// ring, named since nothing else may choose for us.
+/// Returns the crypto provider ring. It is explicit, because there is no process-wide default.
 pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// The certificates in a PEM file.
+/// Returns the certificates in a PEM file.
 pub(crate) fn certificates(pem: &std::path::Path) -> Vec<CertificateDer<'static>> {
     use rustls::pki_types::pem::PemObject;
     CertificateDer::pem_file_iter(pem).unwrap().map(Result::unwrap).collect()
 }
 
-/// TLS 1.2 and nothing else.
+/// TLS 1.2 only.
 pub(crate) static ONLY_TLS12: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
-/// TLS 1.3 and nothing else.
+/// TLS 1.3 only.
 pub(crate) static ONLY_TLS13: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];

@@ -18,40 +18,40 @@ pub(crate) struct Capture {
     running: Option<Running>,
     pub(crate) notices: Watched<Vec<Notice>>,
     pub(crate) addr: SocketAddr,
-    /// The certificate its clients have to trust; none where nothing is intercepted.
+    /// The CA certificate that clients must trust; `None` if nothing is intercepted.
     pub(crate) ca: Option<PathBuf>,
     pub(crate) dir: TempDir,
 }
 
-/// What came of a capture.
+/// The result of a capture.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) summary: Summary,
     pub(crate) notices: Vec<Notice>,
     bundle: Option<Bundle>,
-    /// Kept for who looks at the files.
+    /// Not yet deleted, so that tests can read its files.
     pub(crate) dir: TempDir,
 }
 
-/// How a client speaks TLS.
+/// The TLS settings of a client.
 #[derive(Clone)]
 pub(crate) struct TlsClient {
-    /// The name it verifies, and sends as SNI unless that is off.
+    /// The name that it verifies, and sends as SNI if `sni` is true.
     pub(crate) name: String,
     pub(crate) sni: bool,
     pub(crate) alpn: Vec<String>,
     pub(crate) versions: &'static [&'static rustls::SupportedProtocolVersion],
     pub(crate) roots: Vec<CertificateDer<'static>>,
-    /// Sent in the flight that ends the handshake.
+    /// Application data sent with the last flight of the handshake.
     pub(crate) early: Vec<u8>,
-    /// Cuts the ClientHello into the pieces it is sent in.
+    /// Splits the ClientHello into the pieces in which it is sent.
     pub(crate) split_hello: fn(Vec<u8>) -> Vec<Vec<u8>>,
-    /// Shows a certificate of this CA if asked for one.
+    /// The CA of the client certificate that it presents on request.
     pub(crate) identity: Option<&'static TestCa>,
 }
 
 impl TlsClient {
-    /// Trusts `roots` and verifies `name`.
+    /// Returns a client that trusts `roots` and verifies `name`.
     pub(crate) fn new(name: &str, roots: Vec<CertificateDer<'static>>) -> Self {
         Self {
             name: name.to_owned(),
@@ -65,18 +65,18 @@ impl TlsClient {
         }
     }
 
-    /// The same with other application protocols.
+    /// Offers these application protocols instead.
     pub(crate) fn alpn(mut self, names: &[&str]) -> Self {
         self.alpn = names.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 
-    /// Shakes hands over `connection`.
+    /// Does the handshake on `connection`.
     pub(crate) fn start(&self, connection: &mut Connection) -> Result<(), rustls::Error> {
         connection.start_tls(&self.config(), &self.name, &self.early, self.split_hello)
     }
 
-    /// Its ClientHello, as it would be sent.
+    /// Returns its ClientHello as bytes.
     pub(crate) fn hello(&self) -> Vec<u8> {
         let name = rustls::pki_types::ServerName::try_from(self.name.clone()).unwrap();
         let mut tls = rustls::ClientConnection::new(self.config(), name).unwrap();
@@ -87,7 +87,7 @@ impl TlsClient {
         hello
     }
 
-    /// Its settings, which hold what it could resume.
+    /// Returns a new configuration; sessions can be resumed only within one configuration.
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         for root in &self.roots {
@@ -109,19 +109,19 @@ impl TlsClient {
 }
 
 impl Capture {
-    /// Captures everything.
+    /// Starts a capture of all hosts.
     #[track_caller]
     pub(crate) fn start() -> Self {
         Self::with(|_| ())
     }
 
-    /// Captures with what `change` changes.
+    /// Starts a capture with a changed configuration.
     #[track_caller]
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         Self::with_observer(|_| (), change)
     }
 
-    /// The same, and `observe` is told every notice too.
+    /// Starts a capture with a changed configuration; `observe` receives each notice.
     #[track_caller]
     pub(crate) fn with_observer(
         observe: impl Fn(&Notice) + Send + Sync + 'static,
@@ -134,7 +134,7 @@ impl Capture {
         Self::run(dir, config, observe)
     }
 
-    /// Only notes domains.
+    /// Starts a discovery of domains.
     #[track_caller]
     pub(crate) fn discover() -> Self {
         let dir = TempDir::new();
@@ -144,11 +144,11 @@ impl Capture {
     #[track_caller]
     fn run(dir: TempDir, mut config: Config, observe: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
         let notices: Watched<Vec<Notice>> = Watched::default();
-        let told = notices.clone();
+        let log = notices.clone();
         config.listen = SocketAddr::new(config.listen.ip(), 0);
         config.ca_dir.get_or_insert_with(|| dir.join("ca"));
         config.on_notice = Observer::new(move |notice| {
-            told.change(|all| all.push(notice.clone()));
+            log.change(|all| all.push(notice.clone()));
             observe(notice);
         });
         let proxy = Proxy::bind(config).unwrap();
@@ -157,49 +157,49 @@ impl Capture {
         Self { addr: running.addr(), running: Some(running), notices, ca, dir }
     }
 
-    /// The certificates its clients have to trust.
+    /// Returns the CA certificates that clients must trust.
     #[track_caller]
     pub(crate) fn roots(&self) -> Vec<CertificateDer<'static>> {
         certificates(self.ca.as_deref().expect("a CA"))
     }
 
-    /// A connection to the proxy.
+    /// Opens a connection to the proxy.
     #[track_caller]
     pub(crate) fn dial(&self) -> Connection {
         Connection::to(self.addr)
     }
 
-    /// A connection on which the proxy was asked for `target` with CONNECT, and its answer.
+    /// Sends CONNECT for `target` on a new connection; returns it with the response.
     #[track_caller]
     pub(crate) fn try_connect(&self, target: &str) -> (Connection, Response) {
         let mut connection = self.dial();
         connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-        let head = connection.head();
+        let head = connection.read_head();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         (connection, Response { status, head, body: Vec::new() })
     }
 
-    /// A tunnel to `target`.
+    /// Opens a tunnel to `target`.
     #[track_caller]
     pub(crate) fn connect(&self, target: &str) -> Connection {
-        let (connection, answer) = self.try_connect(target);
-        assert_eq!(answer.status, 200, "{}", answer.head);
+        let (connection, response) = self.try_connect(target);
+        assert_eq!(response.status, 200, "{}", response.head);
         connection
     }
 
-    /// A TLS client that trusts the proxy.
+    /// Returns a TLS client that trusts the proxy.
     #[track_caller]
     pub(crate) fn client(&self, name: &str) -> TlsClient {
         TlsClient::new(name, self.roots())
     }
 
-    /// TLS with `name` through a tunnel to `target`.
+    /// Opens TLS with `name` through a tunnel to `target`.
     #[track_caller]
     pub(crate) fn tls(&self, target: &str, name: &str) -> Connection {
         self.tls_with(target, &self.client(name))
     }
 
-    /// TLS as `client` does it through a tunnel to `target`.
+    /// Opens TLS with the settings of `client` through a tunnel to `target`.
     #[track_caller]
     pub(crate) fn tls_with(&self, target: &str, client: &TlsClient) -> Connection {
         let mut connection = self.connect(target);
@@ -207,7 +207,7 @@ impl Capture {
         connection
     }
 
-    /// Waits until `count` exchanges are written.
+    /// Waits until `count` exchanges have been written.
     #[track_caller]
     pub(crate) fn wait_for_exchanges(&self, count: usize) {
         self.notices.until("exchanges to be written", |all| {
@@ -216,10 +216,10 @@ impl Capture {
         });
     }
 
-    /// Waits until a host is named as not captured.
+    /// Waits for the notice that a host is not captured, with a reason that `wanted` accepts; returns the host.
     #[track_caller]
     pub(crate) fn wait_for_uncaptured(&self, wanted: impl Fn(&Reason) -> bool) -> String {
-        self.notices.until("a host to be named as not captured", |all| {
+        self.notices.until("a notice that a host is not captured", |all| {
             all.iter().find_map(|notice| match notice {
                 Notice::Uncaptured { host, reason } if wanted(reason) => Some(host.clone()),
                 _ => None,
@@ -227,12 +227,12 @@ impl Capture {
         })
     }
 
-    /// A handle on what is running.
+    /// Returns the handle of the running proxy.
     pub(crate) fn running(&self) -> &Running {
         self.running.as_ref().unwrap()
     }
 
-    /// Stops it, in time, and reads and checks its bundle.
+    /// Stops it within the timeout, then checks and reads its bundle.
     #[track_caller]
     pub(crate) fn stop(mut self) -> Outcome {
         let running = self.running.take().unwrap();
@@ -242,33 +242,33 @@ impl Capture {
             assert_eq!(summary.exchanges, bundle.traces.len() as u64);
             assert_eq!(summary.websockets, bundle.websockets.len() as u64);
             assert_eq!(summary.messages, bundle.websockets.iter().map(|s| s.messages.len() as u64).sum::<u64>());
-            assert!(!self.dir.join("capture.zip.part").exists(), "a part is left over");
+            assert!(!self.dir.join("capture.zip.part").exists(), "an unfinished bundle is left");
         }
         Outcome { summary, notices: self.notices.look(Clone::clone), bundle, dir: self.dir }
     }
 }
 
 impl Outcome {
-    /// The bundle.
+    /// Returns the bundle.
     #[track_caller]
     pub(crate) fn bundle(&self) -> &Bundle {
         self.bundle.as_ref().expect("a bundle")
     }
 
-    /// Fails unless `host` is named as uncaptured, for a reason that `wanted` accepts, with `connections` connections.
+    /// Fails unless `host` is reported as not captured, with a reason that `wanted` accepts and `connections` connections.
     #[track_caller]
     pub(crate) fn assert_uncaptured(&self, host: &str, connections: u64, wanted: impl Fn(&Reason) -> bool) {
         let found = self.summary.uncaptured.iter().find(|u| u.host == host && wanted(&u.reason));
         let found = found.unwrap_or_else(|| panic!("{host} among {:?}", self.summary.uncaptured));
         assert_eq!(found.connections, connections, "{:?}", self.summary.uncaptured);
-        let told = self.notices.iter().filter(|notice| match notice {
+        let notices = self.notices.iter().filter(|notice| match notice {
             Notice::Uncaptured { host: h, reason } => h == host && *reason == found.reason,
             _ => false,
         });
-        assert_eq!(told.count(), 1, "told live, once: {:?}", self.notices);
+        assert_eq!(notices.count(), 1, "one notice during the capture: {:?}", self.notices);
     }
 
-    /// Fails if the proxy itself is not content.
+    /// Fails if the summary has warnings or losses.
     #[track_caller]
     pub(crate) fn assert_no_warnings(&self) {
         assert_eq!(self.summary.warnings, Vec::<spectral_capture::Warning>::new());
@@ -276,13 +276,13 @@ impl Outcome {
     }
 }
 
-/// A pattern.
+/// Parses a pattern.
 #[track_caller]
 pub(crate) fn pattern(text: &str) -> Pattern {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
-/// Several patterns.
+/// Parses patterns.
 #[track_caller]
 pub(crate) fn patterns(texts: &[&str]) -> Vec<Pattern> {
     texts.iter().map(|text| pattern(text)).collect()

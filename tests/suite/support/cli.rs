@@ -1,4 +1,4 @@
-//! The built program, run as a person runs it.
+//! Runs the built program.
 
 use super::ca::TestCa;
 use super::peers::{Output, clean, wait};
@@ -14,20 +14,20 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
-/// Runs `spectral` with `args` in `dir` to its end.
+/// Runs `spectral` with `args` in `dir` and waits for its end.
 #[track_caller]
 pub(crate) fn spectral(dir: &TempDir, args: &[&str]) -> Output {
     super::peers::run(&mut command(dir, args))
 }
 
-/// `spectral` with `args`, at home in `dir`.
+/// Returns the command `spectral` with `args`; `dir` is its home and working directory.
 pub(crate) fn command(dir: &TempDir, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_spectral"));
     command.args(args).current_dir(dir.path()).env("HOME", dir.path());
     command
 }
 
-/// `spectral capture proxy -p 0`, which trusts the suite's origins, after `commands` of a shell, at home in `dir`.
+/// Returns a shell command that runs `commands`, then `spectral capture proxy -p 0`, which trusts the suite's origins.
 pub(crate) fn shell(shell: impl AsRef<OsStr>, dir: &TempDir, commands: &str) -> Command {
     let mut command = Command::new(shell);
     let line = format!("{commands}; exec \"$0\" capture proxy -p 0 --upstream-ca \"$1\"");
@@ -36,14 +36,14 @@ pub(crate) fn shell(shell: impl AsRef<OsStr>, dir: &TempDir, commands: &str) -> 
     command
 }
 
-/// `spectral capture run` with the suite's origins trusted and `args`, before `--` and `run`.
+/// Returns the command `spectral capture run ARGS -- RUN`, which trusts the suite's origins.
 pub(crate) fn capture_run<A: AsRef<OsStr>>(dir: &TempDir, args: &[&str], run: &[A]) -> Command {
     let mut command = command(dir, &["capture", "run", "--upstream-ca"]);
     command.arg(&TestCa::trusted().pem).args(args).arg("--").args(run);
     command
 }
 
-/// A `spectral` under way.
+/// A running `spectral`.
 #[derive(Debug)]
 pub(crate) struct Spectral {
     child: Child,
@@ -51,12 +51,12 @@ pub(crate) struct Spectral {
     pub(crate) err: Watched<Vec<String>>,
     readers: Vec<JoinHandle<()>>,
     out: Watched<Vec<u8>>,
-    /// Where it listens.
+    /// The address on which it listens.
     pub(crate) addr: SocketAddr,
 }
 
 impl Spectral {
-    /// `spectral capture proxy -p 0` with the suite's origins trusted, and `args`; returns when it listens.
+    /// Starts `spectral capture proxy -p 0` with `args`, which trusts the suite's origins; returns when it listens.
     #[track_caller]
     pub(crate) fn capture(dir: &TempDir, args: &[&str]) -> Self {
         let ca = TestCa::trusted().pem.to_str().unwrap();
@@ -65,7 +65,7 @@ impl Spectral {
         Self::start(command(dir, &all))
     }
 
-    /// `spectral capture discover -p 0` with `args`; returns when it listens.
+    /// Starts `spectral capture discover -p 0` with `args`; returns when it listens.
     #[track_caller]
     pub(crate) fn discover(dir: &TempDir, args: &[&str]) -> Self {
         let mut all = vec!["capture", "discover", "-p", "0"];
@@ -73,19 +73,19 @@ impl Spectral {
         Self::start(command(dir, &all))
     }
 
-    /// `nohup spectral capture proxy -p 0`; returns when it listens.
+    /// Starts `spectral capture proxy -p 0` with SIGHUP ignored, as under nohup; returns when it listens.
     #[track_caller]
     pub(crate) fn under_nohup(dir: &TempDir) -> Self {
         Self::after(dir, "trap '' HUP")
     }
 
-    /// Like [`Spectral::capture`] after `commands` of the shell, such as `ulimit -n 40`.
+    /// Runs shell `commands` such as `ulimit -n 40`, then does [`Spectral::capture`].
     #[track_caller]
     pub(crate) fn after(dir: &TempDir, commands: &str) -> Self {
         Self::start(shell("/bin/sh", dir, commands))
     }
 
-    /// Runs `command`, which becomes a `spectral` that shows where it listens; returns when it does.
+    /// Starts `command`, which runs `spectral`; returns when it has printed the address on which it listens.
     #[track_caller]
     pub(crate) fn start(mut command: Command) -> Self {
         clean(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -121,13 +121,13 @@ impl Spectral {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to it.
     #[track_caller]
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
     }
 
-    /// Waits for a line of stderr with `part` in it.
+    /// Waits for a line of stderr that contains `part`.
     #[track_caller]
     pub(crate) fn line(&self, part: &str) -> String {
         self.err.until(&format!("a line with {part:?}"), |lines| lines.iter().find(|line| line.contains(part)).cloned())
@@ -141,37 +141,37 @@ impl Spectral {
             reader.join().unwrap();
         }
         let err = self.err.look(|lines| lines.join("\n"));
-        let status = status.unwrap_or_else(|| panic!("does not end; it said {err}"));
+        let status = status.unwrap_or_else(|| panic!("does not end; stderr: {err}"));
         Output { code: status.code(), out: self.out.look(Clone::clone), err }
     }
 
-    /// Ctrl+C, and its end.
+    /// Sends SIGINT, as Ctrl+C does, and waits for its end.
     #[track_caller]
     pub(crate) fn interrupt(self) -> Output {
         self.signal(Signal::SIGINT);
         self.end()
     }
 
-    /// How many threads and descriptors it has; `None` where that cannot be known.
+    /// Returns the number of its threads and descriptors; `None` without /proc.
     pub(crate) fn resources(&self) -> Option<Resources> {
         let count = |what| Some(std::fs::read_dir(format!("/proc/{}/{what}", self.child.id())).ok()?.count());
         Some(Resources { threads: count("task")?, descriptors: count("fd")? })
     }
 
-    /// The most memory it ever had, in KiB; `None` where that cannot be known.
+    /// Returns its peak resident memory in KiB; `None` without /proc.
     pub(crate) fn peak_memory(&self) -> Option<usize> {
         peak_memory(&self.child)
     }
 
-    /// Processor time it has used, in clock ticks (a hundredth of a second); `None` where that cannot be known.
-    pub(crate) fn ticks(&self) -> Option<u64> {
+    /// Returns its CPU time in clock ticks of 10 ms; `None` without /proc.
+    pub(crate) fn cpu_ticks(&self) -> Option<u64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
         let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
     }
 }
 
-/// The most memory that a process ever had, in KiB; `None` where that cannot be known.
+/// Returns the peak resident memory of a process in KiB; `None` without /proc.
 pub(crate) fn peak_memory(process: &Child) -> Option<usize> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -185,7 +185,7 @@ impl Drop for Spectral {
     }
 }
 
-/// The address in a line of the banner that shows one.
+/// Returns the address in a line of the banner, if it has one.
 fn listening(line: &str) -> Option<SocketAddr> {
     line.split(|c: char| c.is_whitespace() || matches!(c, '/' | ',' | ';' | '(' | ')')).find_map(|word| {
         let addr: SocketAddr = word.trim_end_matches('.').parse().ok()?;
@@ -193,7 +193,7 @@ fn listening(line: &str) -> Option<SocketAddr> {
     })
 }
 
-/// The files that hold the CA in a home folder.
+/// Returns the path of the CA certificate in a home folder.
 pub(crate) fn ca_in(home: &Path) -> std::path::PathBuf {
     home.join(".mitmproxy/mitmproxy-ca-cert.pem")
 }

@@ -1,12 +1,12 @@
-//! One end of a connection, in the clear or over TLS: blocking, strict, and with a deadline on every read and write.
+//! One end of a connection, in the clear or over TLS: blocking, with a timeout on each read and write.
 //!
 //! ```text
 //! Connection ─┬─ Reader   head(), exactly(), read_to_end()     may move to another thread
 //!       └─ Writer   send(), finish(), ...
 //! ```
 //!
-//! A link that is dropped says goodbye properly: close_notify, FIN, and reading until the other end did the same.
-//! [`Connection::reset`] and [`Connection::close_abruptly`] are the ways to be rude.
+//! A dropped connection closes gracefully: it sends close_notify and FIN, then reads until the peer has done the same.
+//! [`Connection::reset`] and [`Connection::close_abruptly`] close it abruptly.
 
 use super::wait::TIMEOUT;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -28,14 +28,14 @@ pub(crate) struct Connection {
 pub(crate) struct Reader {
     tcp: Arc<TcpStream>,
     tls: Option<Tls>,
-    /// Read and not asked for yet.
+    /// Received, but not yet returned.
     pending: Vec<u8>,
     ended: Option<Ending>,
-    /// Told every byte.
+    /// Receives a copy of each byte.
     log: Option<super::wait::Watched<Vec<u8>>>,
 }
 
-/// The half that writes; a copy of it can go to another thread.
+/// The half that writes; it can be cloned for another thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     tcp: Arc<TcpStream>,
@@ -44,16 +44,16 @@ pub(crate) struct Writer {
 
 type Tls = Arc<Mutex<rustls::Connection>>;
 
-/// How the other end stopped sending.
+/// The way in which the peer stopped sending.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ending {
-    /// FIN, after close_notify where TLS is spoken.
+    /// FIN; over TLS, after close_notify.
     Clean,
     /// FIN without close_notify.
     Truncated,
     /// RST.
     Reset,
-    /// TLS broke; an alert, mostly.
+    /// A TLS error, usually an alert.
     Tls(rustls::Error),
 }
 
@@ -63,29 +63,29 @@ enum Close {
     Abrupt,
 }
 
-/// A response as the client read it.
+/// A response as received.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    /// Everything up to and with the empty line.
+    /// The head with its empty line.
     pub(crate) head: String,
-    /// As framed: chunks and all.
+    /// The body with its framing.
     pub(crate) body: Vec<u8>,
 }
 
 impl Response {
-    /// The first value of a field, in any case.
+    /// Returns the first value of a field; the name is case-insensitive.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
-/// The first value of a field in a head, in any case.
+/// Returns the first value of a field in a head; the name is case-insensitive.
 pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines().skip(1).find_map(|line| {
         let (n, value) = line.split_once(':')?;
@@ -94,14 +94,14 @@ pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 }
 
 impl Connection {
-    /// Connects.
+    /// Connects to `addr`.
     #[track_caller]
     pub(crate) fn to(addr: SocketAddr) -> Self {
         let tcp = TcpStream::connect_timeout(&addr, TIMEOUT).unwrap_or_else(|e| panic!("cannot reach {addr}: {e}"));
         Self::over(tcp)
     }
 
-    /// Speaks over `tcp`.
+    /// Uses a connected socket.
     pub(crate) fn over(tcp: TcpStream) -> Self {
         tcp.set_nodelay(true).unwrap();
         tcp.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -114,13 +114,13 @@ impl Connection {
         }
     }
 
-    /// Tells `log` every byte that is read, as plaintext where TLS is spoken.
+    /// Copies each received byte to `log`; over TLS, the plaintext.
     pub(crate) fn log_to(&mut self, log: super::wait::Watched<Vec<u8>>) {
         self.reader.log = Some(log);
     }
 
-    /// Shakes hands as the client. `early` travels in the same flight as the handshake's end; `split_hello` may cut the first
-    /// flight (the ClientHello) into the pieces it is sent in.
+    /// Does the handshake as the client. `early` is application data in the last flight of the handshake; `split_hello` splits
+    /// the ClientHello into the pieces in which it is sent.
     pub(crate) fn start_tls(
         &mut self,
         config: &Arc<rustls::ClientConfig>,
@@ -141,7 +141,7 @@ impl Connection {
         self.handshake(tls.into())
     }
 
-    /// Shakes hands as the server. `early` is sent before the client finished (RFC 8446 section 4.4.4).
+    /// Does the handshake as the server. `early` is sent before the client's Finished (RFC 8446 section 4.4.4).
     pub(crate) fn accept_tls(&mut self, config: &Arc<rustls::ServerConfig>, early: &[u8]) -> Result<(), rustls::Error> {
         let mut tls = rustls::ServerConnection::new(Arc::clone(config))?;
         tls.writer().write_all(early).unwrap();
@@ -157,7 +157,7 @@ impl Connection {
             }
             (&*tcp).write_all(&out)
         };
-        let broken = |e: &dyn std::fmt::Display| rustls::Error::General(format!("the handshake broke off: {e}"));
+        let broken = |e: &dyn std::fmt::Display| rustls::Error::General(format!("the handshake failed: {e}"));
         let mut plaintext = Vec::new();
         let mut early = std::mem::take(&mut self.reader.pending);
         loop {
@@ -189,20 +189,20 @@ impl Connection {
         Ok(())
     }
 
-    /// What the TLS connection says about itself.
+    /// Calls `read` with the TLS connection.
     #[track_caller]
-    pub(crate) fn tls<R>(&self, ask: impl FnOnce(&rustls::Connection) -> R) -> R {
-        let tls = self.reader.tls.as_ref().expect("speaks TLS");
-        ask(&tls.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn tls<R>(&self, read: impl FnOnce(&rustls::Connection) -> R) -> R {
+        let tls = self.reader.tls.as_ref().expect("TLS");
+        read(&tls.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The certificate the other end showed.
+    /// Returns the certificate of the peer.
     #[track_caller]
     pub(crate) fn peer_certificate(&self) -> CertificateDer<'static> {
         self.tls(|tls| tls.peer_certificates().expect("a certificate")[0].clone().into_owned())
     }
 
-    /// The application protocol that was agreed on.
+    /// Returns the negotiated application protocol.
     pub(crate) fn alpn(&self) -> Option<String> {
         self.tls(|tls| tls.alpn_protocol().map(|name| String::from_utf8(name.to_vec()).unwrap()))
     }
@@ -213,21 +213,21 @@ impl Connection {
         self.writer.send(bytes);
     }
 
-    /// Ends our direction properly; the other goes on.
+    /// Ends the sending direction gracefully; the other stays open.
     pub(crate) fn finish(&mut self) {
         self.writer.finish();
     }
 
-    /// See [`Reader::until`].
+    /// See [`Reader::read_until`].
     #[track_caller]
-    pub(crate) fn until(&mut self, end: &[u8]) -> Vec<u8> {
-        self.reader.until(end)
+    pub(crate) fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
+        self.reader.read_until(end)
     }
 
-    /// See [`Reader::head`].
+    /// See [`Reader::read_head`].
     #[track_caller]
-    pub(crate) fn head(&mut self) -> String {
-        self.reader.head()
+    pub(crate) fn read_head(&mut self) -> String {
+        self.reader.read_head()
     }
 
     /// See [`Reader::read_exactly`].
@@ -242,15 +242,15 @@ impl Connection {
         self.reader.read_to_end()
     }
 
-    /// Reads one response: head, and a body by its length, its chunks, or to the end.
+    /// Reads a response: the head, and a body with Content-Length, in chunks, or to the end of the stream.
     #[track_caller]
-    pub(crate) fn response(&mut self) -> Response {
-        let head = self.head();
+    pub(crate) fn read_response(&mut self) -> Response {
+        let head = self.read_head();
         let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_else(|| panic!("a head: {head:?}"));
         let body = if matches!(status, 100..=199 | 204 | 304) {
             Vec::new()
         } else if header(&head, "transfer-encoding").is_some() {
-            self.until(b"0\r\n\r\n")
+            self.read_until(b"0\r\n\r\n")
         } else if let Some(len) = header(&head, "content-length") {
             self.read_exactly(len.parse().unwrap())
         } else {
@@ -263,7 +263,7 @@ impl Connection {
     #[track_caller]
     pub(crate) fn request(&mut self, request: impl AsRef<[u8]>) -> Response {
         self.send(request);
-        self.response()
+        self.read_response()
     }
 
     /// Closes with RST.
@@ -273,22 +273,22 @@ impl Connection {
         self.close = Close::Abrupt;
     }
 
-    /// Closes with FIN, and without close_notify where TLS is spoken.
+    /// Closes with FIN; over TLS, without close_notify.
     pub(crate) fn close_abruptly(mut self) {
         self.close = Close::Abrupt;
     }
 
-    /// Its own port.
+    /// Returns the local port.
     pub(crate) fn local_port(&self) -> u16 {
         self.writer.tcp.local_addr().unwrap().port()
     }
 
-    /// Makes the kernel take in only so much of what the other end sends.
-    pub(crate) fn receive_buffer(&self, bytes: usize) {
+    /// Sets the size of the receive buffer in the kernel.
+    pub(crate) fn set_receive_buffer(&self, bytes: usize) {
         setsockopt(&*self.writer.tcp, sockopt::RcvBuf, &bytes).unwrap();
     }
 
-    /// Reads and writes as a stream, for libraries that want one.
+    /// Converts it to a stream that implements `Read` and `Write`.
     pub(crate) fn stream(self) -> ConnectionStream {
         ConnectionStream(self)
     }
@@ -300,7 +300,7 @@ impl Drop for Connection {
             return;
         }
         self.writer.finish();
-        // Until the other end is done too: closing over unread bytes would send RST and take back what we sent.
+        // Reads until the peer closes too: closing with unread bytes sends RST, which discards data on its way to the peer.
         self.reader.tcp.set_read_timeout(Some(TIMEOUT)).ok();
         while matches!(self.reader.fill(), Ok(true)) {
             self.reader.pending.clear();
@@ -310,7 +310,7 @@ impl Drop for Connection {
 }
 
 impl Reader {
-    /// Reads some more; false at the end.
+    /// Receives more bytes; returns false at the end of the stream.
     fn fill(&mut self) -> io::Result<bool> {
         if self.ended.is_some() {
             return Ok(false);
@@ -384,9 +384,9 @@ impl Reader {
         }
     }
 
-    /// Reads through `end`.
+    /// Reads up to and including `end`.
     #[track_caller]
-    pub(crate) fn until(&mut self, end: &[u8]) -> Vec<u8> {
+    pub(crate) fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
         let mut searched = 0;
         loop {
             let found = self.pending[searched..].windows(end.len()).position(|window| window == end);
@@ -399,20 +399,20 @@ impl Reader {
         }
     }
 
-    /// Waits up to `patience` for each read from here on.
+    /// Sets the timeout of later reads.
     pub(crate) fn set_read_timeout(&self, timeout: std::time::Duration) {
         self.tcp.set_read_timeout(Some(timeout)).unwrap();
     }
 
-    /// Whether anything more comes.
+    /// Returns true if more bytes arrive before the end.
     pub(crate) fn has_more(&mut self) -> bool {
         !self.pending.is_empty() || matches!(self.fill(), Ok(true))
     }
 
-    /// Reads a head, through its empty line.
+    /// Reads a head with its empty line.
     #[track_caller]
-    pub(crate) fn head(&mut self) -> String {
-        String::from_utf8_lossy(&self.until(b"\r\n\r\n")).into_owned()
+    pub(crate) fn read_head(&mut self) -> String {
+        String::from_utf8_lossy(&self.read_until(b"\r\n\r\n")).into_owned()
     }
 
     /// Reads `len` bytes.
@@ -425,7 +425,7 @@ impl Reader {
         std::mem::replace(&mut self.pending, rest)
     }
 
-    /// Reads to the end.
+    /// Reads to the end of the stream.
     #[track_caller]
     pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, Ending) {
         loop {
@@ -450,7 +450,7 @@ impl Writer {
         }
     }
 
-    /// Sends all of `bytes`, if the other end takes them.
+    /// Sends all of `bytes`; fails if the peer has closed.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(tls) = &self.tls else {
             return (&*self.tcp).write_all(bytes);
@@ -469,17 +469,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends `bytes` as they are, below TLS.
+    /// Sends `bytes` on the TCP socket, without TLS.
     pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         (&*self.tcp).write_all(bytes)
     }
 
-    /// Ends our direction below TLS, whoever is writing.
+    /// Sends FIN without close_notify.
     pub(crate) fn shut_down(&self) {
         self.tcp.shutdown(Shutdown::Write).ok();
     }
 
-    /// Says that nothing more comes: close_notify where TLS is spoken, then FIN.
+    /// Ends the sending direction: over TLS with close_notify, then FIN.
     pub(crate) fn finish(&mut self) {
         if let Some(tls) = &self.tls {
             let mut out = Vec::new();
@@ -524,7 +524,7 @@ impl Write for ConnectionStream {
     }
 }
 
-/// The begin of `bytes`, readable.
+/// Returns the first bytes, escaped.
 fn short(bytes: &[u8]) -> String {
     let begin = bytes[..bytes.len().min(300)].escape_ascii().to_string();
     format!("{begin} ({} bytes)", bytes.len())

@@ -1,4 +1,4 @@
-//! gRPC as Python's grpcio speaks it, on both sides: `tests/peers/grpc_origin.py` and `grpc_client.py`.
+//! A gRPC client and origin that use Python's grpcio: `tests/peers/grpc_origin.py` and `grpc_client.py`.
 
 use super::ca::{CertSpec, TestCa};
 use super::capture::Capture;
@@ -18,7 +18,7 @@ pub(crate) struct GrpcOrigin {
 }
 
 impl GrpcOrigin {
-    /// Over TLS. `None` where there is no grpcio.
+    /// Starts an origin with TLS; `None` without grpcio.
     #[track_caller]
     pub(crate) fn tls() -> Option<Self> {
         let (python, dir) = (python_with_grpc()?, TempDir::new());
@@ -27,7 +27,7 @@ impl GrpcOrigin {
         Some(Self { python, is_tls: true, port, _server: server, _dir: dir })
     }
 
-    /// In the clear.
+    /// Starts an origin in the clear; `None` without grpcio.
     #[track_caller]
     pub(crate) fn plain() -> Option<Self> {
         let python = python_with_grpc()?;
@@ -35,12 +35,12 @@ impl GrpcOrigin {
         Some(Self { python, is_tls: false, port, _server: server, _dir: TempDir::new() })
     }
 
-    /// The URL of a method.
+    /// Returns the URL of a method.
     pub(crate) fn url(&self, method: &str) -> String {
         format!("{}://localhost:{}/peer.Peer/{method}", if self.is_tls { "https" } else { "http" }, self.port)
     }
 
-    /// What a client sees that makes `calls`, through `capture` or else directly.
+    /// Runs a client that makes `calls`, through `capture` or directly; returns its report.
     #[track_caller]
     pub(crate) fn run_client(&self, capture: Option<&Capture>, calls: &[&str]) -> String {
         let mut command = Command::new(&self.python);
@@ -53,7 +53,7 @@ impl GrpcOrigin {
         run(&mut command).ok().text()
     }
 
-    /// What a client sees, after asserting that it sees the same through `capture` and directly.
+    /// Asserts that the client's report is the same through `capture` and directly; returns it.
     #[track_caller]
     pub(crate) fn assert_same_as_direct(&self, capture: &Capture, calls: &[&str]) -> String {
         let through = self.run_client(Some(capture), calls);
@@ -62,7 +62,7 @@ impl GrpcOrigin {
     }
 }
 
-/// The length-prefixed messages of a body: whether each is compressed, and its bytes.
+/// Returns the length-prefixed messages of a body; each has a flag that is true if it is compressed.
 #[track_caller]
 pub(crate) fn messages(mut body: &[u8]) -> Vec<(bool, &[u8])> {
     let mut all = Vec::new();
@@ -71,6 +71,6 @@ pub(crate) fn messages(mut body: &[u8]) -> Vec<(bool, &[u8])> {
         all.push((*packed == 1, message));
         body = rest;
     }
-    assert!(body.is_empty(), "half a message: {body:?}");
+    assert!(body.is_empty(), "incomplete message: {body:?}");
     all
 }

@@ -1,7 +1,7 @@
-//! What the tests stand on: an origin, a proxy and a client, each real, on this machine's loopback.
+//! Test fixtures: a real origin, proxy and client on loopback.
 //!
 //! ```text
-//! Connection (client) ─▶ Capture (the proxy under test) ─▶ Origin (scripted, remembers every byte)
+//! Connection (client) ─▶ Capture (the proxy under test) ─▶ Origin (scripted, logs each byte)
 //!                     │
 //!                     └─▶ Outcome: the summary, and the Bundle, checked
 //! ```
@@ -12,7 +12,7 @@ pub(crate) mod capture;
 pub(crate) mod cli;
 pub(crate) mod connection;
 pub(crate) mod grpc;
-/// Frames by hand, as the unit tests write them.
+/// Builds HTTP/2 frames; shared with the unit tests.
 #[allow(dead_code, reason = "the unit tests use all of it")]
 #[path = "../../../src/wire/http2/testing.rs"]
 pub(crate) mod http2_frames;

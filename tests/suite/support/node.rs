@@ -1,4 +1,4 @@
-//! HTTP/2 as Node speaks it, on both sides: `tests/peers/http2_origin.js` and `http2_client.js`.
+//! An HTTP/2 client and origin that use Node: `tests/peers/http2_origin.js` and `http2_client.js`.
 
 use super::ca::{CertSpec, TestCa};
 use super::capture::Capture;
@@ -19,13 +19,13 @@ pub(crate) struct NodeOrigin {
 }
 
 impl NodeOrigin {
-    /// Offers HTTP/2 and HTTP/1.1 over TLS. `None` where there is no Node.
+    /// Starts an origin that offers HTTP/2 and HTTP/1.1 over TLS; `None` without Node.
     #[track_caller]
     pub(crate) fn tls() -> Option<Self> {
         Self::offering(&["h2", "http/1.1"])
     }
 
-    /// Offers these protocols over TLS: one of the two, or both.
+    /// Starts an origin that offers one or both of these protocols over TLS.
     #[track_caller]
     pub(crate) fn offering(protocols: &[&str]) -> Option<Self> {
         let (node, dir) = (peer("node")?, TempDir::new());
@@ -36,7 +36,7 @@ impl NodeOrigin {
         Some(Self { node, is_tls: true, port, _server: server, _dir: dir })
     }
 
-    /// Speaks HTTP/2 in the clear, with prior knowledge.
+    /// Starts an origin with HTTP/2 in the clear, with prior knowledge.
     #[track_caller]
     pub(crate) fn plain() -> Option<Self> {
         let node = peer("node")?;
@@ -44,26 +44,26 @@ impl NodeOrigin {
         Some(Self { node, is_tls: false, port, _server: server, _dir: TempDir::new() })
     }
 
-    /// `host:port`.
+    /// Returns `host:port`.
     pub(crate) fn at(&self) -> String {
         format!("localhost:{}", self.port)
     }
 
-    /// The URL of `path`.
+    /// Returns the URL of `path`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", if self.is_tls { "https" } else { "http" }, self.at())
     }
 
-    /// What a client sees that makes `requests`, one after the other, through `capture` or else directly.
+    /// Runs a client that sends `requests` one after another, through `capture` or directly; returns its report.
     #[track_caller]
     pub(crate) fn run_client(&self, capture: Option<&Capture>, requests: &Value) -> Value {
         self.run_client_with(capture, &json!({"offer": ["h2", "http/1.1"], "requests": requests}))
     }
 
-    /// The same of a client that makes them `at_once`, or offers other protocols, as `how` says.
+    /// Runs a client with other settings, such as `at_once` or `offer`; returns its report.
     #[track_caller]
-    pub(crate) fn run_client_with(&self, capture: Option<&Capture>, how: &Value) -> Value {
-        let mut job = how.clone();
+    pub(crate) fn run_client_with(&self, capture: Option<&Capture>, settings: &Value) -> Value {
+        let mut job = settings.clone();
         job["proxy"] = capture.map(|capture| capture.addr.to_string()).into();
         job["host"] = "localhost".into();
         job["port"] = self.port.into();
@@ -75,7 +75,7 @@ impl NodeOrigin {
         serde_json::from_str(&output.text()).unwrap_or_else(|e| panic!("{e}: {output:?}"))
     }
 
-    /// What a client sees, after asserting that it sees the same through `capture` and directly.
+    /// Asserts that the client's report is the same through `capture` and directly; returns it.
     #[track_caller]
     pub(crate) fn assert_same_as_direct(&self, capture: &Capture, requests: &Value) -> Value {
         let through = self.run_client(Some(capture), requests);
@@ -84,12 +84,12 @@ impl NodeOrigin {
     }
 }
 
-/// A GET of `path`.
+/// Returns a GET of `path`.
 pub(crate) fn get(path: &str) -> Value {
     json!({"headers": {":path": path}})
 }
 
-/// A POST to `path` with `body`.
+/// Returns a POST to `path` with `body`.
 pub(crate) fn post(path: &str, body: &str) -> Value {
     json!({"headers": {":path": path, ":method": "POST"}, "body": body})
 }

@@ -1,4 +1,4 @@
-//! An origin on this machine that follows a script and remembers every byte it was sent.
+//! An origin on loopback that runs a script and logs each byte that it receives.
 
 use super::ca::{CertSpec, Identity, TestCa, provider};
 use super::connection::Connection;
@@ -10,29 +10,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-/// A listening origin; each connection is served by the script on a thread of its own.
+/// A listening origin; the script serves each connection on a thread of its own.
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) addr: SocketAddr,
-    /// One per connection, in the order of their arrival.
+    /// The received bytes of each connection, in the order of their arrival.
     connections: Watched<Vec<Watched<Vec<u8>>>>,
-    /// How many connections there are right now.
+    /// The number of open connections.
     pub(crate) open: Watched<usize>,
-    /// What went wrong with scripts.
-    broken: Watched<Vec<String>>,
+    /// The panic messages of scripts.
+    failures: Watched<Vec<String>>,
     certificate: Option<CertificateDer<'static>>,
 }
 
-/// What an origin's TLS is like.
+/// The TLS settings of an origin.
 #[derive(Clone)]
 pub(crate) struct TlsSetup {
     pub(crate) ca: &'static TestCa,
     pub(crate) cert_spec: CertSpec,
     pub(crate) alpn: &'static [&'static str],
     pub(crate) versions: &'static [&'static rustls::SupportedProtocolVersion],
-    /// Asks for a client certificate of this CA, and insists.
+    /// Requires a client certificate of this CA.
     pub(crate) client_ca: Option<&'static TestCa>,
-    /// Sent before the client has finished the handshake.
+    /// Sent before the client's Finished.
     pub(crate) early: &'static [u8],
 }
 
@@ -50,41 +50,41 @@ impl Default for TlsSetup {
 }
 
 impl Origin {
-    /// Speaks in the clear.
+    /// Starts an origin in the clear.
     pub(crate) fn plain(script: impl Fn(Connection) + Send + Sync + 'static) -> Self {
         Self::start(None, script)
     }
 
-    /// Speaks TLS with a certificate that proxies under test trust.
+    /// Starts an origin with TLS; proxies under test trust its certificate.
     pub(crate) fn tls(script: impl Fn(Connection) + Send + Sync + 'static) -> Self {
         Self::tls_with(TlsSetup::default(), script)
     }
 
-    /// Speaks TLS as `setup` says.
+    /// Starts an origin with these TLS settings.
     pub(crate) fn tls_with(setup: TlsSetup, script: impl Fn(Connection) + Send + Sync + 'static) -> Self {
         Self::start(Some(setup), script)
     }
 
-    /// Answers every request on every connection with `head` (without its empty line) and `body`.
-    pub(crate) fn tls_responding(answer: impl Into<Vec<u8>>) -> Self {
-        let answer = answer.into();
-        Self::tls(move |connection| respond_to_all(connection, &answer))
+    /// Starts an origin with TLS that sends `response` to each request.
+    pub(crate) fn tls_responding(response: impl Into<Vec<u8>>) -> Self {
+        let response = response.into();
+        Self::tls(move |connection| respond_to_all(connection, &response))
     }
 
-    /// The same in the clear.
-    pub(crate) fn plain_responding(answer: impl Into<Vec<u8>>) -> Self {
-        let answer = answer.into();
-        Self::plain(move |connection| respond_to_all(connection, &answer))
+    /// Starts an origin in the clear that sends `response` to each request.
+    pub(crate) fn plain_responding(response: impl Into<Vec<u8>>) -> Self {
+        let response = response.into();
+        Self::plain(move |connection| respond_to_all(connection, &response))
     }
 
-    /// In the clear on `::1`, if this machine has it.
-    pub(crate) fn plain_on_ipv6(answer: impl Into<Vec<u8>>) -> Option<Self> {
+    /// Starts an origin in the clear on `::1`; `None` without IPv6.
+    pub(crate) fn plain_on_ipv6(response: impl Into<Vec<u8>>) -> Option<Self> {
         let listener = TcpListener::bind("[::1]:0").ok()?;
-        let answer = answer.into();
-        Some(Self::serve(listener, None, move |connection| respond_to_all(connection, &answer)))
+        let response = response.into();
+        Some(Self::serve(listener, None, move |connection| respond_to_all(connection, &response)))
     }
 
-    /// TLS on a port that must be this one, if it is to be had.
+    /// Starts an origin with TLS on this port; `None` if the port cannot be bound.
     pub(crate) fn tls_on(port: u16, script: impl Fn(Connection) + Send + Sync + 'static) -> Option<Self> {
         let listener = TcpListener::bind(("127.0.0.1", port)).ok()?;
         Some(Self::serve(listener, Some(TlsSetup::default()), script))
@@ -109,11 +109,11 @@ impl Origin {
             addr: listener.local_addr().unwrap(),
             connections: Watched::default(),
             open: Watched::default(),
-            broken: Watched::default(),
+            failures: Watched::default(),
             certificate: tls.as_ref().map(|(_, certificate)| certificate.clone()),
         };
         let config = tls.map(|(config, _)| config);
-        let (connections, open, broken) = (origin.connections.clone(), origin.open.clone(), origin.broken.clone());
+        let (connections, open, failures) = (origin.connections.clone(), origin.open.clone(), origin.failures.clone());
         let script = Arc::new(script);
         thread::spawn(move || {
             while let Ok((tcp, _)) = listener.accept() {
@@ -121,21 +121,21 @@ impl Origin {
                 connections.change(|all| all.push(log.clone()));
                 open.change(|open| *open += 1);
                 let (script, config) = (Arc::clone(&script), config.clone());
-                let (open, broken) = (open.clone(), broken.clone());
+                let (open, failures) = (open.clone(), failures.clone());
                 thread::spawn(move || {
-                    let _counted = Counted(open);
+                    let _open = OpenConnection(open);
                     let mut connection = Connection::over(tcp);
                     connection.log_to(log);
                     if let Some(config) = config
                         && connection.accept_tls(&config, early).is_err()
                     {
-                        // The proxy gave up on us, or the client did: who cares asks for the certificate it saw.
+                        // The proxy or the client refused the handshake. Tests check the certificate that the client received.
                         return;
                     }
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| script(connection))) {
                         let what = panic.downcast_ref::<String>().cloned();
                         let what = what.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-                        broken.change(|all| all.push(what.unwrap_or_default()));
+                        failures.change(|all| all.push(what.unwrap_or_default()));
                     }
                 });
             }
@@ -147,29 +147,29 @@ impl Origin {
         self.addr.port()
     }
 
-    /// `host:port` for a CONNECT or a Host header.
+    /// Returns `host:port` for CONNECT or Host.
     pub(crate) fn at(&self, host: &str) -> String {
         format!("{host}:{}", self.port())
     }
 
-    /// The certificate it shows.
+    /// Returns its certificate.
     #[track_caller]
     pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
-        self.certificate.as_ref().expect("speaks TLS")
+        self.certificate.as_ref().expect("TLS")
     }
 
-    /// How many connections there have been.
+    /// Returns the number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.connections.look(Vec::len)
     }
 
-    /// What connection `index` (from 0) brought so far.
+    /// Returns the bytes received so far on connection `index`, counted from 0.
     #[track_caller]
     pub(crate) fn received(&self, index: usize) -> Vec<u8> {
         self.connection(index).look(Clone::clone)
     }
 
-    /// Waits until connection `index` has brought `len` bytes, and gives all that came.
+    /// Waits until `len` bytes have arrived on connection `index`; returns all that arrived.
     #[track_caller]
     pub(crate) fn received_at_least(&self, index: usize, len: usize) -> Vec<u8> {
         self.connection(index).until("bytes at the origin", |bytes| (bytes.len() >= len).then(|| bytes.clone()))
@@ -181,10 +181,10 @@ impl Origin {
     }
 }
 
-/// Takes a connection off the count when its thread is done with it.
-struct Counted(Watched<usize>);
+/// Decrements the count of open connections when dropped.
+struct OpenConnection(Watched<usize>);
 
-impl Drop for Counted {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.change(|open| *open -= 1);
     }
@@ -192,31 +192,31 @@ impl Drop for Counted {
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        let broken = self.broken.look(Clone::clone);
-        if !broken.is_empty() && !thread::panicking() {
-            panic!("the origin's script failed: {broken:?}");
+        let failures = self.failures.look(Clone::clone);
+        if !failures.is_empty() && !thread::panicking() {
+            panic!("the origin's script failed: {failures:?}");
         }
     }
 }
 
-/// Reads request after request (head, and body by its length) and answers each alike, until the client ends.
-pub(crate) fn respond_to_all(mut connection: Connection, answer: &[u8]) {
+/// Sends `response` to each request until the client closes.
+pub(crate) fn respond_to_all(mut connection: Connection, response: &[u8]) {
     while next_request(&mut connection).is_some() {
-        connection.send(answer);
+        connection.send(response);
     }
 }
 
-/// Reads a request's head and its body, if it has a length; `None` when the client is done.
+/// Reads a request with its body, if it has Content-Length; `None` when the client has closed.
 pub(crate) fn next_request(connection: &mut Connection) -> Option<(String, Vec<u8>)> {
-    let head = catch_end(connection)?;
+    let head = next_head(connection)?;
     let len = super::connection::header(&head, "content-length").map_or(0, |len| len.parse().unwrap());
     let body = connection.read_exactly(len);
     Some((head, body))
 }
 
-/// A head, or `None` if the client ends instead of beginning one.
-fn catch_end(connection: &mut Connection) -> Option<String> {
-    connection.reader.has_more().then(|| connection.head())
+/// Reads a head; `None` if the client closes first.
+fn next_head(connection: &mut Connection) -> Option<String> {
+    connection.reader.has_more().then(|| connection.read_head())
 }
 
 fn server_config(setup: &TlsSetup, identity: Identity) -> Arc<ServerConfig> {

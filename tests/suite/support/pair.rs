@@ -1,5 +1,5 @@
-//! Both ends of one connection through the proxy in one hand: what is said at one is waited for at the other before anything
-//! else is said, so nothing can arrive only because of what came after it.
+//! Both ends of one connection through the proxy. Bytes sent at one end are awaited at the other before more are sent, so the
+//! proxy cannot depend on later bytes to forward earlier ones.
 
 use super::capture::Capture;
 use super::connection::Connection;
@@ -8,7 +8,7 @@ use super::origin::{Origin, TlsSetup};
 use super::wait::TIMEOUT;
 use std::sync::{Mutex, mpsc};
 
-/// The two ends.
+/// The client's end and the origin's end.
 #[derive(Debug)]
 pub(crate) struct Pair {
     pub(crate) client: Connection,
@@ -19,7 +19,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Over TLS, where both agree on HTTP/2.
+    /// Connects over TLS with HTTP/2.
     #[track_caller]
     pub(crate) fn http2(capture: &Capture) -> Self {
         let setup = TlsSetup { alpn: &["h2"], ..TlsSetup::default() };
@@ -33,7 +33,7 @@ impl Pair {
         )
     }
 
-    /// The same, and both have said what HTTP/2 begins with.
+    /// Connects over TLS with HTTP/2 and exchanges the connection prefaces.
     #[track_caller]
     pub(crate) fn http2_with_prefaces(capture: &Capture) -> Self {
         let mut pair = Self::http2(capture);
@@ -43,7 +43,7 @@ impl Pair {
         pair
     }
 
-    /// In the clear, inside CONNECT.
+    /// Connects in the clear through CONNECT.
     #[track_caller]
     pub(crate) fn clear(capture: &Capture) -> Self {
         Self::with(Origin::plain, |at| capture.connect(at))
@@ -54,19 +54,19 @@ impl Pair {
         listen: impl FnOnce(Box<dyn Fn(Connection) + Send + Sync>) -> Origin,
         connect: impl FnOnce(&str) -> Connection,
     ) -> Self {
-        let (tell, told) = mpsc::channel();
-        let tell = Mutex::new(tell);
+        let (sender, receiver) = mpsc::channel();
+        let sender = Mutex::new(sender);
         let listening = listen(Box::new(move |connection| {
-            // The test may be over.
-            tell.lock().unwrap().send(connection).ok();
+            // The test may have ended.
+            sender.lock().unwrap().send(connection).ok();
         }));
         let at = listening.at("localhost");
         let client = connect(&at);
-        let origin = told.recv_timeout(TIMEOUT).unwrap();
+        let origin = receiver.recv_timeout(TIMEOUT).unwrap();
         Self { client, origin, at, _listening: listening }
     }
 
-    /// The client sends `bytes`, and they arrive.
+    /// Sends `bytes` from the client and awaits them at the origin.
     #[track_caller]
     pub(crate) fn up(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
@@ -74,7 +74,7 @@ impl Pair {
         assert_same(&self.origin.read_exactly(bytes.len()), bytes);
     }
 
-    /// The origin sends `bytes`, and they arrive.
+    /// Sends `bytes` from the origin and awaits them at the client.
     #[track_caller]
     pub(crate) fn down(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
@@ -82,7 +82,7 @@ impl Pair {
         assert_same(&self.client.read_exactly(bytes.len()), bytes);
     }
 
-    /// Both end properly, the client first, and nothing was left over.
+    /// Closes gracefully, the client first; fails if either end receives more bytes.
     #[track_caller]
     pub(crate) fn close(mut self) {
         self.client.finish();
@@ -92,12 +92,12 @@ impl Pair {
     }
 }
 
-/// The fields of a GET of `path`.
+/// Returns the header fields of a GET of `path`.
 pub(crate) fn to(path: &str) -> String {
     GET.replace(":path /", &format!(":path {path}"))
 }
 
 #[track_caller]
 fn assert_same(came: &[u8], sent: &[u8]) {
-    assert!(came == sent, "{} came, {} was sent", came.escape_ascii(), sent.escape_ascii());
+    assert!(came == sent, "received {}, sent {}", came.escape_ascii(), sent.escape_ascii());
 }

@@ -1,4 +1,4 @@
-//! Programs that others wrote, if this machine has them.
+//! Other programs, where they are installed.
 
 use super::wait::{TIMEOUT, within_timeout};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -7,17 +7,17 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
-/// The path of `program`, or `None` if it is not there.
+/// Returns the path of `program`; `None` if it is not installed.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())?;
-    // A version manager's shim may stand for a program that is not installed.
+    // A version manager may have a shim for a program that is not installed.
     let works = Command::new(&found).arg("--version").stdin(Stdio::null()).output();
     let old = program == "openssl";
     (old || works.is_ok_and(|output| output.status.success())).then_some(found)
 }
 
-/// The path of `program`; says so if it is missing, and fails if `SPECTRAL_REQUIRE_PEERS` lists it.
+/// Returns the path of `program`. If it is missing, reports the test as skipped, or fails if `SPECTRAL_REQUIRE_PEERS` lists it.
 #[track_caller]
 pub(crate) fn peer(program: &str) -> Option<PathBuf> {
     found(program, find(program))
@@ -31,31 +31,31 @@ fn found(name: &str, path: Option<PathBuf>) -> Option<PathBuf> {
     path
 }
 
-/// The path of a script that a peer runs.
+/// Returns the path of a script in `tests/peers/`.
 pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
 }
 
-/// The folder of the Node module har-validator, which `SPECTRAL_HAR_VALIDATOR` names.
+/// Returns the folder of the Node module har-validator from `SPECTRAL_HAR_VALIDATOR`.
 #[track_caller]
 pub(crate) fn har_validator() -> Option<PathBuf> {
     let named = std::env::var_os("SPECTRAL_HAR_VALIDATOR").map(PathBuf::from);
     found("har-validator", named.filter(|folder| folder.is_dir()))
 }
 
-/// A Python that has gRPC. Missing, it is called `grpcio`.
+/// Returns a Python that has gRPC; if missing, it is reported as `grpcio`.
 #[track_caller]
 pub(crate) fn python_with_grpc() -> Option<PathBuf> {
     found("grpcio", find_python_with("grpc"))
 }
 
-/// A Python that has `module`. Missing, it is called by the module's name.
+/// Returns a Python that has `module`; if missing, it is reported by that name.
 #[track_caller]
 pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
     found(module, find_python_with(module))
 }
 
-/// The one that `SPECTRAL_PYTHON` names, else `python3`.
+/// Tries the Python in `SPECTRAL_PYTHON`, or else `python3`.
 fn find_python_with(module: &str) -> Option<PathBuf> {
     let named = std::env::var_os("SPECTRAL_PYTHON").map(PathBuf::from);
     named.or_else(|| find("python3")).filter(|python| {
@@ -65,23 +65,23 @@ fn find_python_with(module: &str) -> Option<PathBuf> {
     })
 }
 
-/// Says that this test is skipped for want of `what`, and fails if `SPECTRAL_REQUIRE_PEERS` lists that.
+/// Reports that this test is skipped because `what` is missing; fails if `SPECTRAL_REQUIRE_PEERS` lists it.
 #[track_caller]
 pub(crate) fn report_skipped(what: &str) {
     let required = std::env::var("SPECTRAL_REQUIRE_PEERS").unwrap_or_default();
-    assert!(!required.split(',').any(|name| name.trim() == what), "{what} is required and not there");
-    // Past the harness, which shows what a test prints only if it fails.
+    assert!(!required.split(',').any(|name| name.trim() == what), "{what} is required but missing");
+    // Written directly to stderr: the harness shows captured output only if the test fails.
     let test = thread::current().name().unwrap_or_default().to_owned();
     writeln!(std::io::stderr(), "skipped, no {what}: {test}").ok();
 }
 
-/// The newest Python there is: 3.13 verifies certificates strictly.
+/// Returns the newest Python; 3.13 and later verify certificates strictly.
 #[track_caller]
 pub(crate) fn newest_python() -> Option<PathBuf> {
     ["python3.15", "python3.14", "python3.13"].into_iter().find_map(find).or_else(|| peer("python3"))
 }
 
-/// What a program said and how it ended.
+/// The exit code and the output of a program.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) code: Option<i32>,
@@ -90,12 +90,12 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// What it wrote to stdout.
+    /// Returns its stdout as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.out).into_owned()
     }
 
-    /// Fails unless it ended well.
+    /// Fails unless its exit code is 0.
     #[track_caller]
     pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{}\n{}", self.text(), self.err);
@@ -103,17 +103,17 @@ impl Output {
     }
 }
 
-/// Runs a program to its end, in time, without the proxy settings that the suite itself may run under.
+/// Runs a program to its end within the timeout, without proxy settings from the environment.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> Output {
     let child = clean(command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     finish(child)
 }
 
-/// Takes the proxy settings out of a program's environment.
+/// Removes proxy settings from a program's environment.
 pub(crate) fn clean(command: &mut Command) -> &mut Command {
     for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
-        // Only where the caller has not set it.
+        // Keeps variables that the caller has set.
         for name in [name.to_owned(), name.to_uppercase()] {
             if !command.get_envs().any(|(set, _)| set == name.as_str()) {
                 command.env_remove(name);
@@ -123,7 +123,7 @@ pub(crate) fn clean(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Waits for the end of `child`, in time.
+/// Waits for the end of `child` within the timeout.
 #[track_caller]
 pub(crate) fn finish(mut child: Child) -> Output {
     let collect = |pipe: Option<Box<dyn Read + Send>>| {
@@ -145,11 +145,11 @@ pub(crate) fn finish(mut child: Child) -> Output {
     let err = text(err.recv_timeout(TIMEOUT).unwrap_or_default());
     match status {
         Some(status) => Output { code: status.code(), out, err },
-        None => panic!("a program does not end; it said {} and {err}", text(out)),
+        None => panic!("a program does not end; stdout: {}; stderr: {err}", text(out)),
     }
 }
 
-/// Waits for the end of `child`; kills it if that takes too long.
+/// Waits for the end of `child`; kills it after the timeout and returns `None`.
 pub(crate) fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
     let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
     let (done, ended) = mpsc::channel::<()>();
@@ -165,7 +165,7 @@ pub(crate) fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
     (!watchdog.join().unwrap()).then_some(status)
 }
 
-/// Starts a server that says its port in its first line.
+/// Starts a server that prints its port on the first line.
 #[track_caller]
 pub(crate) fn serve(command: &mut Command) -> (BackgroundProcess, u16) {
     let child = clean(command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
@@ -179,7 +179,7 @@ pub(crate) fn serve(command: &mut Command) -> (BackgroundProcess, u16) {
     (server, port)
 }
 
-/// A program that runs beside the test and is killed at its end.
+/// A program in the background; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct BackgroundProcess(pub(crate) Child);
 

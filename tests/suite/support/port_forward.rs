@@ -1,4 +1,4 @@
-//! A port that leads through the proxy, for clients that cannot be told of one.
+//! A local port that forwards through the proxy, for clients that have no proxy setting.
 //!
 //! ```text
 //! client ─▶ PortForward ─▶ CONNECT target ─▶ proxy ─▶ target
@@ -9,14 +9,14 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-/// A listening port; each connection to it is one through the proxy.
+/// A listening port; each connection to it is forwarded through the proxy.
 #[derive(Debug)]
 pub(crate) struct PortForward {
     addr: SocketAddr,
 }
 
 impl PortForward {
-    /// Leads to `target` through `capture`.
+    /// Forwards to `target` through `capture`.
     pub(crate) fn start(capture: &Capture, target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
@@ -25,7 +25,7 @@ impl PortForward {
             while let Ok((client, _)) = listener.accept() {
                 let target = target.clone();
                 thread::spawn(move || {
-                    // An end of either side is passed on; what else goes wrong, the client sees as its connection's end.
+                    // Half-close is forwarded. Any error closes the client's connection.
                     if let Some(origin) = connect(proxy, &target) {
                         let back = (client.try_clone().unwrap(), origin.try_clone().unwrap());
                         let down = thread::spawn(move || copy(back.1, back.0));
@@ -38,7 +38,7 @@ impl PortForward {
         Self { addr }
     }
 
-    /// The URL of `path` behind it.
+    /// Returns the URL of `path` on this port.
     pub(crate) fn url(&self, scheme: &str, path: &str) -> String {
         format!("{scheme}://localhost:{}{path}", self.addr.port())
     }
@@ -48,7 +48,7 @@ fn connect(proxy: SocketAddr, target: &str) -> Option<TcpStream> {
     let mut socket = TcpStream::connect(proxy).ok()?;
     socket.set_nodelay(true).ok()?;
     write!(socket, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n").ok()?;
-    // Byte by byte: what comes after the head is the client's.
+    // Byte by byte: the bytes after the head belong to the client.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

@@ -1,10 +1,10 @@
-//! The built program under a scenario, after which it must hold no more than before: its threads and descriptors are counted.
+//! The built program as a process whose threads and descriptors are counted: after a scenario it must hold no more than before.
 //!
 //! ```text
-//! start ─▶ count ─▶ scenario ─▶ count until it is no more than before ─▶ SIGINT ─▶ bundle, checked
+//! start ─▶ count ─▶ scenario ─▶ wait until the count is back ─▶ SIGINT ─▶ bundle, checked
 //! ```
 //!
-//! A process of its own, since the tests of one process run side by side and open what they like.
+//! It is a separate process, because the tests of one process run concurrently and open descriptors too.
 
 use super::bundle::Bundle;
 use super::capture::TlsClient;
@@ -24,7 +24,7 @@ pub(crate) struct ProxyProcess {
     before: Option<Resources>,
 }
 
-/// What a process holds.
+/// The resources of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Resources {
     pub(crate) threads: usize,
@@ -32,24 +32,24 @@ pub(crate) struct Resources {
 }
 
 impl ProxyProcess {
-    /// Captures everything.
+    /// Starts a capture of all hosts.
     #[track_caller]
     pub(crate) fn start() -> Self {
         let dir = TempDir::new();
-        Self::over(Spectral::capture(&dir, &[]), dir)
+        Self::from_running(Spectral::capture(&dir, &[]), dir)
     }
 
-    /// The same after `commands` of the shell, such as `ulimit -n 40`.
+    /// Runs shell `commands` such as `ulimit -n 40`, then starts a capture.
     #[track_caller]
     pub(crate) fn after(commands: &str) -> Self {
         let dir = TempDir::new();
-        Self::over(Spectral::after(&dir, commands), dir)
+        Self::from_running(Spectral::after(&dir, commands), dir)
     }
 
-    /// The same with no more than `most` threads; `None`, which is said, where that cannot be had. The limit is a user's and does
-    /// not bind root: root alone can run it, as `user`, who is to run nothing else.
+    /// Starts a capture that can have at most `max` threads; `None`, reported as skipped, where that is impossible. The limit
+    /// applies to a user and not to root. Therefore root runs the program as `user`, who must have no other processes.
     #[track_caller]
-    pub(crate) fn with_threads(most: usize, user: u32) -> Option<Self> {
+    pub(crate) fn with_max_threads(max: usize, user: u32) -> Option<Self> {
         let (prlimit, setpriv) = (peer("prlimit")?, peer("setpriv")?);
         let dir = TempDir::new();
         if std::fs::metadata(dir.path()).unwrap().uid() != 0 {
@@ -57,30 +57,30 @@ impl ProxyProcess {
             return None;
         }
         let mut command = Command::new(prlimit);
-        command.arg(format!("--nproc={most}")).arg(setpriv);
+        command.arg(format!("--nproc={max}")).arg(setpriv);
         command.args(["--ruid", &user.to_string(), "--bounding-set", "-sys_admin,-sys_resource"]);
         command.arg(env!("CARGO_BIN_EXE_spectral")).args(["capture", "proxy", "-p", "0"]);
         command.current_dir(dir.path()).env("HOME", dir.path());
-        Some(Self::over(Spectral::start(command), dir))
+        Some(Self::from_running(Spectral::start(command), dir))
     }
 
-    /// With `running`, which is at home in `dir`.
-    pub(crate) fn over(running: Spectral, dir: TempDir) -> Self {
+    /// Uses `running`, whose home is `dir`.
+    pub(crate) fn from_running(running: Spectral, dir: TempDir) -> Self {
         Self { before: running.resources(), running, dir }
     }
 
-    /// What it held before there was any connection; `None` where that cannot be known.
+    /// Returns its resources before the first connection; `None` without /proc.
     pub(crate) fn initial_resources(&self) -> Option<Resources> {
         self.before
     }
 
-    /// A connection to the proxy.
+    /// Opens a connection to the proxy.
     #[track_caller]
     pub(crate) fn dial(&self) -> Connection {
         Connection::to(self.running.addr)
     }
 
-    /// A connection on which a tunnel to `target` was asked for.
+    /// Sends CONNECT for `target` on a new connection.
     #[track_caller]
     pub(crate) fn send_connect(&self, target: &str) -> Connection {
         let mut connection = self.dial();
@@ -88,22 +88,22 @@ impl ProxyProcess {
         connection
     }
 
-    /// A tunnel to `target`.
+    /// Opens a tunnel to `target`.
     #[track_caller]
     pub(crate) fn connect(&self, target: &str) -> Connection {
         let mut connection = self.send_connect(target);
-        let head = connection.head();
+        let head = connection.read_head();
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         connection
     }
 
-    /// A TLS client that trusts the proxy and calls the origin `localhost`.
+    /// Returns a TLS client that trusts the proxy and verifies `localhost`.
     #[track_caller]
     pub(crate) fn client(&self) -> TlsClient {
         TlsClient::new("localhost", super::ca::certificates(&ca_in(self.dir.path())))
     }
 
-    /// TLS through a tunnel to `target`.
+    /// Opens TLS through a tunnel to `target`.
     #[track_caller]
     pub(crate) fn tls(&self, target: &str) -> Connection {
         let mut connection = self.connect(target);
@@ -111,18 +111,18 @@ impl ProxyProcess {
         connection
     }
 
-    /// Waits until it holds no more than at the start.
+    /// Waits until it holds no more resources than at the start.
     #[track_caller]
     pub(crate) fn wait_for_release(&self) {
         let Some(before) = self.before else { return };
         let fits = |held: Resources| held.threads <= before.threads && held.descriptors <= before.descriptors;
         eventually(
             || self.running.resources().filter(|held| fits(*held)),
-            || format!("{:?} are held, {before:?} before", self.running.resources()),
+            || format!("{:?} now, {before:?} at the start", self.running.resources()),
         );
     }
 
-    /// Waits until it holds no more than at the start, ends it, and reads and checks its bundle, which is complete.
+    /// Waits until it holds no more resources than at the start, stops it, then checks and reads its bundle. Nothing may be lost.
     #[track_caller]
     pub(crate) fn end(self) -> (Bundle, Output) {
         let (bundle, output) = self.end_with_losses();
@@ -130,7 +130,7 @@ impl ProxyProcess {
         (bundle, output)
     }
 
-    /// The same, if the bundle may lack something.
+    /// Does the same as [`ProxyProcess::end`], but permits losses.
     #[track_caller]
     pub(crate) fn end_with_losses(self) -> (Bundle, Output) {
         self.wait_for_release();

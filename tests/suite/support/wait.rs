@@ -1,18 +1,18 @@
-//! Waiting for conditions: every wait has a deadline, and running into it is a failure that says what was missing.
+//! Waits for conditions, with a timeout. A timeout fails the test and reports the missing condition.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test fails: far above what a busy machine needs, far below a stuck suite.
+/// The timeout of each wait: long enough for a busy machine, short enough for a suite that hangs.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The suite's clock.
+/// Returns the current time.
 #[expect(clippy::disallowed_methods, reason = "tests measure how long the proxy takes")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// A value that one thread changes and others wait for.
+/// A value with a condition variable: one thread changes it, others wait for a condition.
 #[derive(Debug, Default)]
 pub(crate) struct Watched<T>(Arc<(Mutex<T>, Condvar)>);
 
@@ -23,12 +23,12 @@ impl<T> Clone for Watched<T> {
 }
 
 impl<T> Watched<T> {
-    /// Starts as `value`.
+    /// Wraps `value`.
     pub(crate) fn new(value: T) -> Self {
         Self(Arc::new((Mutex::new(value), Condvar::new())))
     }
 
-    /// Changes the value and wakes who waits for it.
+    /// Changes the value and wakes the waiting threads.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let mut value = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut value);
@@ -36,12 +36,12 @@ impl<T> Watched<T> {
         result
     }
 
-    /// Looks at the value.
+    /// Reads the value.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&T) -> R) -> R {
         look(&self.0.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until `found` finds what it looks for; `what` names it in the failure.
+    /// Waits until `found` returns a result; `what` names the condition in the failure.
     #[track_caller]
     pub(crate) fn until<R>(&self, what: &str, found: impl Fn(&T) -> Option<R>) -> R
     where
@@ -49,13 +49,16 @@ impl<T> Watched<T> {
     {
         match self.within(TIMEOUT, found) {
             Some(result) => result,
-            None => panic!("waited for {what}; there is {:?}", self.0.0.lock().unwrap_or_else(PoisonError::into_inner)),
+            None => panic!(
+                "timeout waiting for {what}; the value is {:?}",
+                self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+            ),
         }
     }
 
-    /// Waits until `found` finds what it looks for, but no longer than `patience`.
-    pub(crate) fn within<R>(&self, patience: Duration, found: impl Fn(&T) -> Option<R>) -> Option<R> {
-        let deadline = now() + patience;
+    /// Waits until `found` returns a result; returns `None` after `timeout`.
+    pub(crate) fn within<R>(&self, timeout: Duration, found: impl Fn(&T) -> Option<R>) -> Option<R> {
+        let deadline = now() + timeout;
         let mut value = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(result) = found(&value) {
@@ -67,11 +70,11 @@ impl<T> Watched<T> {
     }
 }
 
-/// A gate that is shut until someone opens it.
+/// A gate that blocks until it is opened.
 pub(crate) type Gate = Watched<bool>;
 
 impl Gate {
-    /// Lets everyone through.
+    /// Opens it for all threads.
     pub(crate) fn open(&self) {
         self.change(|open| *open = true);
     }
@@ -83,7 +86,7 @@ impl Gate {
     }
 }
 
-/// Calls `work` on a thread of its own and fails if it takes longer than [`TIMEOUT`].
+/// Runs `work` on another thread; fails if it takes longer than [`TIMEOUT`].
 #[track_caller]
 pub(crate) fn within_timeout<R: Send + 'static>(what: &str, work: impl FnOnce() -> R + Send + 'static) -> R {
     let (done, result) = std::sync::mpsc::channel();
@@ -93,24 +96,24 @@ pub(crate) fn within_timeout<R: Send + 'static>(what: &str, work: impl FnOnce() 
         Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("{what} takes longer than {TIMEOUT:?}"),
         Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => match worker.join() {
             Err(panic) => std::panic::resume_unwind(panic),
-            Ok(_) => unreachable!("the worker answers or panics"),
+            Ok(_) => unreachable!("the worker sends a result or panics"),
         },
     }
 }
 
-/// Looks again and again until `found` finds what it looks for; for what tells nobody that it changed, such as another process.
+/// Polls until `found` returns a result; for state without notification, such as another process.
 #[track_caller]
-pub(crate) fn eventually<R>(found: impl Fn() -> Option<R>, there_is: impl Fn() -> String) -> R {
+pub(crate) fn eventually<R>(found: impl Fn() -> Option<R>, state: impl Fn() -> String) -> R {
     let deadline = now() + TIMEOUT;
     let nothing = Watched::<()>::default();
     loop {
         if let Some(result) = found() {
             return result;
         }
-        assert!(now() < deadline, "waited in vain: {}", there_is());
-        nothing.within(PACE, |()| None::<()>);
+        assert!(now() < deadline, "timeout: {}", state());
+        nothing.within(POLL_INTERVAL, |()| None::<()>);
     }
 }
 
-/// Often enough that no test gets slower by it, seldom enough to leave the processor to what is waited for.
-const PACE: Duration = Duration::from_millis(10);
+/// Short enough to keep tests fast, long enough to leave the CPU to the process under test.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);

@@ -1,6 +1,6 @@
-//! WebSockets by hand, for what no library would send.
+//! WebSocket frames built by hand, for bytes that no library sends.
 
-/// A frame (RFC 6455 section 5.2): `first` holds FIN, the reserved bits and the opcode.
+/// Returns a frame (RFC 6455 section 5.2); `first` has FIN, the reserved bits and the opcode.
 pub(crate) fn frame(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
     let bit = if mask.is_some() { 0x80 } else { 0 };
     let mut bytes = vec![first];
@@ -20,15 +20,15 @@ pub(crate) fn frame(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// The handshake, by hand; `extensions` is asked for and agreed on.
+/// Returns the request and the response of a handshake that negotiates `extensions`.
 pub(crate) fn handshake(extensions: &str) -> (String, String) {
-    let ask = format!(
+    let request = format!(
         "GET /raw HTTP/1.1\r\nHost: localhost\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{extensions}\r\n"
     );
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n{extensions}\r\n"
     );
-    (ask, answer)
+    (request, response)
 }
