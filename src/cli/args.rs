@@ -5,7 +5,7 @@ use super::table::SPECTRAL;
 use super::table::options::VERSION;
 use super::{export, help, inspect};
 use help::Length;
-use help::completions::Shell;
+use help::completions::CompletionShell;
 use parser::{Args, listed, unknown_command};
 use spectral_capture::Config;
 use spectral_capture::redact::Rules;
@@ -25,10 +25,10 @@ pub(crate) enum Task {
     /// Prints help, the version, the man page or completions.
     Print(String),
     /// `capture proxy` or `capture discover`.
-    Capture(Options),
+    Capture(CaptureOptions),
     /// `capture run`.
     Run {
-        options: Options,
+        options: CaptureOptions,
         /// A program and its arguments.
         command: Vec<OsString>,
     },
@@ -56,7 +56,7 @@ pub(crate) enum Task {
 
 /// The options of a capture.
 #[derive(Debug)]
-pub(crate) struct Options {
+pub(crate) struct CaptureOptions {
     pub(crate) config: Config,
     pub(crate) quiet: bool,
     /// Prints a line for each exchange.
@@ -72,12 +72,12 @@ pub(crate) struct Options {
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, String> {
     let args = parser::split(args)?;
     if let Some(length) = args.help {
-        return Ok(Task::Print(help::text(&args.path, length)));
+        return Ok(Task::Print(help::text(&args.commands, length)));
     }
     if args.has(&VERSION) {
         return Ok(Task::Print(help::VERSION.into()));
     }
-    let names: Vec<_> = args.path.iter().skip(1).map(|command| command.name).collect();
+    let names: Vec<_> = args.commands.iter().skip(1).map(|command| command.name).collect();
     match names[..] {
         ["capture", "run"] => capture::run(args),
         ["capture", "proxy"] => capture::capture(&args, Config::capture("capture.zip")).map(Task::Capture),
@@ -93,7 +93,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
         ["help"] => help_on(&args),
         _ => {
             let missing =
-                if args.path.len() > 1 { "missing subcommand: expected " } else { "missing command: expected " };
+                if args.commands.len() > 1 { "missing subcommand: expected " } else { "missing command: expected " };
             let names: Vec<_> = args.command().subcommands().iter().map(|command| command.name).collect();
             Err([missing, &listed(&names)].concat())
         }
@@ -101,7 +101,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
 }
 
 fn completions(args: &Args) -> Result<Task, String> {
-    values::operand_choice(args, "shell", Shell::from_name).map(|shell| Task::Print(shell.script()))
+    values::operand_choice(args, "shell", CompletionShell::from_name).map(|shell| Task::Print(shell.script()))
 }
 
 fn help_on(args: &Args) -> Result<Task, String> {

@@ -2,7 +2,7 @@
 
 use super::address::reachable;
 use super::advice;
-use super::args::Options;
+use super::args::CaptureOptions;
 use super::message::{fail, warning_line};
 use super::notices;
 use super::output::print;
@@ -21,8 +21,8 @@ use std::sync::mpsc::Receiver;
 use std::thread;
 
 /// Captures, or discovers domains, until a signal arrives.
-pub(crate) fn run(options: Options) -> ExitCode {
-    let Options { mut config, quiet, verbose, json } = options;
+pub(crate) fn run(options: CaptureOptions) -> ExitCode {
+    let CaptureOptions { mut config, quiet, verbose, json } = options;
     let signals = match process::receive_stop_signals() {
         Ok(signals) => signals,
         Err(message) => return fail(&message),

@@ -57,7 +57,9 @@ fn commands_below(group: &'static Command, name: &str, length: Length) -> String
         text.extend([&*option_rows(command.options.to_vec()), "\n"]);
     }
     text.push_str(&option_rows(group.options()));
-    text.extend(["\nExit codes:\n", &wrapped(EXIT_CODES, 2)]);
+    if group.name == SPECTRAL.name {
+        text.extend(["\nExit codes:\n", &wrapped(EXIT_CODES, 2)]);
+    }
     text
 }
 

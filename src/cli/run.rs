@@ -13,7 +13,7 @@ mod trust_dir;
 use self::trust_dir::TrustDir;
 use super::address::reachable;
 use super::advice;
-use super::args::Options;
+use super::args::CaptureOptions;
 use super::message::{error_line, fail};
 use super::notices;
 use super::process::{self, Child, ForwardedSignals, Inherited, NotExecutable, ReceivedSignal};
@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 /// Captures `command`, a program and its arguments.
-pub(crate) fn run(options: Options, command: &[OsString]) -> ExitCode {
+pub(crate) fn run(options: CaptureOptions, command: &[OsString]) -> ExitCode {
     let (signals, inherited) = match process::prepare_for_command() {
         Ok(prepared) => prepared,
         Err(message) => return fail(&message),
@@ -43,7 +43,7 @@ pub(crate) fn run(options: Options, command: &[OsString]) -> ExitCode {
         Ok(program) => program,
         Err(reason) => return fail_to_find(name, &reason),
     };
-    let Options { mut config, quiet, verbose, .. } = options;
+    let CaptureOptions { mut config, quiet, verbose, .. } = options;
     let screen = Screen::new(quiet);
     if verbose {
         let observer_screen = screen.clone();

@@ -32,8 +32,8 @@ pub(crate) struct Command {
 #[derive(Debug)]
 pub(crate) enum Operands {
     None,
-    One(Value),
-    Many(Value),
+    One(ValueKind),
+    Many(ValueKind),
     /// A program and its arguments, up to the end of the line.
     Program,
     Subcommand(&'static [Command]),
@@ -44,14 +44,14 @@ pub(crate) enum Operands {
 pub(crate) struct Opt {
     pub(crate) short: Option<char>,
     pub(crate) long: &'static str,
-    pub(crate) value: Value,
+    pub(crate) value: ValueKind,
     pub(crate) brief: &'static str,
     pub(crate) more: &'static str,
 }
 
 /// The kind of an option's value or of an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+pub(crate) enum ValueKind {
     None,
     File,
     Directory,
@@ -91,7 +91,7 @@ impl Opt {
             text = String::from_iter(['-', short, ',', ' ']);
         }
         text.extend(["--", self.long]);
-        if self.value != Value::None {
+        if self.value != ValueKind::None {
             text.push(' ');
             text.push_str(&self.value.name());
         }
@@ -99,7 +99,7 @@ impl Opt {
     }
 }
 
-impl Value {
+impl ValueKind {
     /// The name in usage lines: `FILE`, or `har|curl`.
     pub(crate) fn name(self) -> String {
         match self {
@@ -161,7 +161,7 @@ pub(crate) static SPECTRAL: Command = Command {
             more: "    source <(spectral completions bash)\
                    \n    spectral completions zsh > \"${fpath[1]}/_spectral\"\
                    \n    spectral completions fish > ~/.config/fish/completions/spectral.fish",
-            operands: Operands::One(Value::OneOf(&["bash", "zsh", "fish"])),
+            operands: Operands::One(ValueKind::OneOf(&["bash", "zsh", "fish"])),
             options: &[],
         },
         Command {
@@ -177,7 +177,7 @@ pub(crate) static SPECTRAL: Command = Command {
             usage: "[COMMAND]",
             brief: "Print the help of a command, as --help",
             more: "    spectral help capture proxy",
-            operands: Operands::Many(Value::Command),
+            operands: Operands::Many(ValueKind::Command),
             options: &[],
         },
     ]),
@@ -261,7 +261,7 @@ const CAPTURE: &[Command] = &[
                it is written.\n\
                \n    spectral capture inspect capture.zip --host '*.example.com' --status 5xx\
                \n    spectral capture inspect capture.zip --json | jq -r .request.url",
-        operands: Operands::Many(Value::File),
+        operands: Operands::Many(ValueKind::File),
         options: &[&TRACE, &WS, &BODY, &HOST, &METHOD, &STATUS, &GREP, &EXCHANGES_AS_JSON, &FOLLOW],
     },
     Command {
@@ -269,7 +269,7 @@ const CAPTURE: &[Command] = &[
         usage: "[OPTIONS] FILE --format har|curl",
         brief: "Export as HAR or as curl commands",
         more: "HAR 1.2 is read by browsers' developer tools and others. The curl commands replay the requests.",
-        operands: Operands::One(Value::File),
+        operands: Operands::One(ValueKind::File),
         options: &[&EXPORT_FORMAT, &OUTPUT_OR_STDOUT, &TRACE, &HOST, &METHOD, &STATUS, &GREP],
     },
     Command {
@@ -277,7 +277,7 @@ const CAPTURE: &[Command] = &[
         usage: "FILE... -o FILE",
         brief: "Merge bundles into one",
         more: "Ids get the number of their bundle: t_0001 of the second bundle becomes t_002_0001.",
-        operands: Operands::Many(Value::File),
+        operands: Operands::Many(ValueKind::File),
         options: &[&NEW_BUNDLE],
     },
     Command {
@@ -287,7 +287,7 @@ const CAPTURE: &[Command] = &[
         more: "Replaces the values of Authorization, Proxy-Authorization, Cookie and Set-Cookie, and of the names given, by \
                placeholders. The same value always gets the same placeholder. Prints the number of replacements, and what \
                could not be searched. A secret under any other name stays.",
-        operands: Operands::One(Value::File),
+        operands: Operands::One(ValueKind::File),
         options: &[&NEW_BUNDLE, &HEADER, &QUERY, &JSON_MEMBER, &KEEP_CODED],
     },
     Command {
@@ -297,7 +297,7 @@ const CAPTURE: &[Command] = &[
         more: "A running capture writes to FILE.zip.part. After a crash, kill -9 or a full disk, this command writes every \
                exchange and message that had ended to FILE.zip. An existing FILE.zip is kept as FILE.zip.bak. \
                FILE.zip.part is not changed.",
-        operands: Operands::One(Value::File),
+        operands: Operands::One(ValueKind::File),
         options: &[&RECOVERED_BUNDLE],
     },
 ];
@@ -359,7 +359,7 @@ const CA: &[Command] = &[
         usage: "[OPTIONS] PLATFORM",
         brief: "Print the steps to trust the CA on a platform",
         more: "PLATFORM is firefox, chrome, ios, android, java or wsl.",
-        operands: Operands::One(Value::OneOf(&["firefox", "chrome", "ios", "android", "java", "wsl"])),
+        operands: Operands::One(ValueKind::OneOf(&["firefox", "chrome", "ios", "android", "java", "wsl"])),
         options: &[&PROXY_PORT, &PROXY_ADDRESS, &CA_DIR],
     },
 ];

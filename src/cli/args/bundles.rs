@@ -106,17 +106,18 @@ fn names(args: &Args, option: &Opt) -> Result<Vec<String>, String> {
 
 /// Reads the options that select exchanges.
 fn filter(args: &Args) -> Result<Filter, String> {
-    let mut filter = Filter::default();
-    filter.hosts = patterns(args, &HOST)?;
-    filter.methods = args.texts(&METHOD)?.into_iter().map(str::to_owned).collect();
-    filter.texts = args.texts(&GREP)?.into_iter().map(SearchText::new).collect();
     // Statuses have three digits (RFC 9110 section 15); 0 stands for none.
     let exists = |range: &RangeInclusive<u16>| *range.end() == 0 || *range.end() >= 100;
-    for text in args.texts(&STATUS)? {
+    let range = |text| {
         let range = parse_statuses(text).filter(exists);
-        filter.statuses.push(range.ok_or_else(|| invalid("status", text, "0, 100 to 999, 4xx, or 200-299"))?);
-    }
-    Ok(filter)
+        range.ok_or_else(|| invalid("status", text, "0, 100 to 999, 4xx, or 200-299"))
+    };
+    Ok(Filter {
+        hosts: patterns(args, &HOST)?,
+        methods: args.texts(&METHOD)?.into_iter().map(str::to_owned).collect(),
+        statuses: args.texts(&STATUS)?.into_iter().map(range).collect::<Result<_, _>>()?,
+        texts: args.texts(&GREP)?.into_iter().map(SearchText::new).collect(),
+    })
 }
 
 fn conflict(first: &str, second: &str) -> String {

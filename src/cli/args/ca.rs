@@ -26,5 +26,5 @@ pub(super) fn read(name: &str, args: &Args) -> Result<Task, String> {
         "uninstall" => Action::Uninstall(execution),
         _ => Action::Help(operand_choice(args, "platform", find_guide)?, proxy),
     };
-    Ok(Task::Ca(Request { action, dir: args.path_of(&CA_DIR) }))
+    Ok(Task::Ca(Request { action, dir: args.path(&CA_DIR) }))
 }

@@ -2,7 +2,7 @@
 
 use super::parser::Args;
 use super::values::{bundle_path, patterns, socket_address};
-use super::{Options, Task, size};
+use super::{CaptureOptions, Task, size};
 use crate::cli::table::options::*;
 use spectral_capture::{Config, Mode};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub(super) fn run(mut args: Args) -> Result<Task, String> {
 }
 
 /// Reads the options. Those that a command does not have are never given, and keep their value in `config`.
-pub(super) fn capture(args: &Args, mut config: Config) -> Result<Options, String> {
+pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions, String> {
     config.listen = socket_address(args, config.listen, 0)?;
     if let Some(output) = bundle_path(args, &OUTPUT)? {
         config.mode = Mode::Capture { output };
@@ -29,7 +29,7 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<Options, String
     config.upstream_ca = args.values(&UPSTREAM_CA).map(PathBuf::from).collect();
     config.passthrough_refused = args.has(&PASSTHROUGH_REFUSED);
     config.transparent = args.has(&TRANSPARENT);
-    config.ca_dir = args.path_of(&CA_DIR);
+    config.ca_dir = args.path(&CA_DIR);
     if let Some(text) = args.text(&MEMORY)? {
         config.memory = size::parse(text, &size::MEMORY)?;
     }
@@ -37,5 +37,5 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<Options, String
         config.max_body = size::parse(text, &size::BODY)?;
     }
     let (quiet, verbose, json) = (args.has(&QUIET), args.has(&VERBOSE), args.has(&DOMAINS_AS_JSON));
-    Ok(Options { config, quiet, verbose, json })
+    Ok(CaptureOptions { config, quiet, verbose, json })
 }

@@ -10,15 +10,15 @@
 use crate::cli::help::Length;
 use crate::cli::help::nearest::{nearest_command, nearest_option};
 use crate::cli::table::options::{HELP, VERSION};
-use crate::cli::table::{Command, Operands, Opt, SPECTRAL, Value};
+use crate::cli::table::{Command, Operands, Opt, SPECTRAL, ValueKind};
 use lexopt::Arg;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// A command line, split.
 pub(super) struct Args {
-    /// The command, after the groups that it is in; begins with [`SPECTRAL`].
-    pub(super) path: Vec<&'static Command>,
+    /// [`SPECTRAL`], the groups that the command is in, and the command.
+    pub(super) commands: Vec<&'static Command>,
     /// Options with their values (empty for flags), and operands (`None`), in the order given.
     pub(super) items: Vec<(Option<&'static Opt>, OsString)>,
     /// The program to run and its arguments.
@@ -34,7 +34,7 @@ pub(super) struct Args {
 /// `--help`, `-V` or `--version` is ignored.
 pub(super) fn split(args: impl IntoIterator<Item = OsString>) -> Result<Args, String> {
     let mut parser = lexopt::Parser::from_iter(args);
-    let mut args = Args { path: vec![&SPECTRAL], items: Vec::new(), program: Vec::new(), help: None };
+    let mut args = Args { commands: vec![&SPECTRAL], items: Vec::new(), program: Vec::new(), help: None };
     match args.read(&mut parser) {
         Err(problem) if args.help.is_none() && !args.has(&VERSION) => Err(problem),
         _ => Ok(args),
@@ -60,7 +60,8 @@ impl Args {
             if option.is(&HELP) {
                 self.help = Some(if matches!(arg, Arg::Short(_)) { Length::Short } else { Length::Long });
             }
-            let value = if option.value == Value::None { OsString::new() } else { parser.value().map_err(message)? };
+            let value =
+                if option.value == ValueKind::None { OsString::new() } else { parser.value().map_err(message)? };
             self.items.push((Some(option), value));
         }
         Ok(())
@@ -70,8 +71,8 @@ impl Args {
         match self.command().operands {
             Operands::Subcommand(_) => {
                 let name = word.to_string_lossy();
-                let command = self.command().subcommand(&name).ok_or_else(|| unknown_command(&self.path, &name))?;
-                self.path.push(command);
+                let command = self.command().subcommand(&name).ok_or_else(|| unknown_command(&self.commands, &name))?;
+                self.commands.push(command);
             }
             Operands::Program => {
                 self.program.push(word);
@@ -85,7 +86,7 @@ impl Args {
     }
 
     pub(super) fn command(&self) -> &'static Command {
-        self.path.last().copied().unwrap_or(&SPECTRAL)
+        self.commands.last().copied().unwrap_or(&SPECTRAL)
     }
 
     pub(super) fn has(&self, option: &Opt) -> bool {
@@ -114,7 +115,7 @@ impl Args {
         Ok(self.texts(option)?.pop())
     }
 
-    pub(super) fn path_of(&self, option: &Opt) -> Option<PathBuf> {
+    pub(super) fn path(&self, option: &Opt) -> Option<PathBuf> {
         self.values(option).last().map(PathBuf::from)
     }
 
@@ -137,15 +138,15 @@ impl Args {
         let name = usage.iter().find(|word| word.starts_with(char::is_uppercase)).map_or("", |word| word);
         let name = name.trim_end_matches("...");
         match self.command().operands {
-            Operands::One(Value::OneOf(known)) => ["missing ", name, ": expected ", &listed(known)].concat(),
-            _ => ["missing ", name, ": ", &words(&self.path), " ", &usage.join(" ")].concat(),
+            Operands::One(ValueKind::OneOf(known)) => ["missing ", name, ": expected ", &listed(known)].concat(),
+            _ => ["missing ", name, ": ", &words(&self.commands), " ", &usage.join(" ")].concat(),
         }
     }
 
     fn unknown_option(&self, name: &str) -> String {
         let meant = name.strip_prefix("--").and_then(|long| nearest_option(self.command(), long));
         let hint = meant.map(|meant| ["; did you mean '--", meant, "'?"].concat()).unwrap_or_else(|| ".".into());
-        ["unknown option '", name, "'", &hint, " See '", &words(&self.path), " -h'."].concat()
+        ["unknown option '", name, "'", &hint, " See '", &words(&self.commands), " -h'."].concat()
     }
 }
 

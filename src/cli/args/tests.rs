@@ -9,7 +9,7 @@ fn parsed(line: &str) -> Result<Task, String> {
     parse(format!("spectral {line}").split_whitespace().map(OsString::from))
 }
 
-fn options(line: &str) -> Options {
+fn options(line: &str) -> CaptureOptions {
     match parsed(line) {
         Ok(Task::Capture(options)) => options,
         other => panic!("{other:?}"),
@@ -255,7 +255,7 @@ fn help_is_found_at_any_position_before_the_program() {
         ("completions -h", help("completions", Length::Short)),
         ("man --help", help("man", Length::Long)),
         ("man", help::man::page()),
-        ("completions fish", Shell::Fish.script()),
+        ("completions fish", CompletionShell::Fish.script()),
     ] {
         match parsed(line) {
             Ok(Task::Print(text)) => assert!(text == expected, "{line}: {text}"),

@@ -55,7 +55,7 @@ pub(super) fn operand_choice<T>(args: &Args, what: &str, from_name: fn(&str) -> 
 
 /// Reads the path of a bundle to write, which cannot be stdout.
 pub(super) fn bundle_path(args: &Args, option: &Opt) -> Result<Option<PathBuf>, String> {
-    match args.path_of(option) {
+    match args.path(option) {
         Some(path) if path.as_os_str() == STDOUT => Err("cannot write a bundle to stdout: give -o FILE".into()),
         path => Ok(path),
     }
@@ -63,7 +63,7 @@ pub(super) fn bundle_path(args: &Args, option: &Opt) -> Result<Option<PathBuf>, 
 
 /// Reads the path of a file to write; `None` is stdout.
 pub(super) fn output_path(args: &Args, option: &Opt) -> Option<PathBuf> {
-    args.path_of(option).filter(|path| path.as_os_str() != STDOUT)
+    args.path(option).filter(|path| path.as_os_str() != STDOUT)
 }
 
 /// Returns `invalid port 'abc': expected 0 to 65535`.

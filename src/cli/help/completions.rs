@@ -3,7 +3,7 @@
 //! Each script walks the words before the cursor along the table, as the parser does. The words of `capture run`'s program
 //! are completed by the shell as a command line of their own.
 
-use crate::cli::table::{Command, Opt, SPECTRAL, Value, below};
+use crate::cli::table::{Command, Opt, SPECTRAL, ValueKind, below};
 
 mod bash;
 mod fish;
@@ -11,13 +11,13 @@ mod zsh;
 
 /// A shell with programmable completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shell {
+pub(crate) enum CompletionShell {
     Bash,
     Zsh,
     Fish,
 }
 
-impl Shell {
+impl CompletionShell {
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name {
             "bash" => Some(Self::Bash),
@@ -65,7 +65,7 @@ fn all_patterns(is_meant: impl Fn(&Opt) -> bool) -> String {
 }
 
 fn takes_value(option: &Opt) -> bool {
-    option.value != Value::None
+    option.value != ValueKind::None
 }
 
 /// The names of an option: `-o` and `--output`.

@@ -1,9 +1,9 @@
 //! Checks of every entry of the table in everything made from it; real shells and formatters run the scripts and the page.
 
-use super::completions::Shell;
+use super::completions::CompletionShell;
 use super::*;
 use crate::cli::args;
-use crate::cli::table::{Operands, Value};
+use crate::cli::table::{Operands, ValueKind};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::process::Command as Program;
@@ -52,7 +52,7 @@ fn every_command_takes_the_options_of_the_table_and_no_others() {
             for given in names_of(option) {
                 let error = usage_error(&name, &[&given]);
                 let needs_value = error == format!("option '{given}' needs a value");
-                assert_eq!(needs_value, option.value != Value::None, "{name} {given}: {error}");
+                assert_eq!(needs_value, option.value != ValueKind::None, "{name} {given}: {error}");
             }
             for word in option.value.words() {
                 let error = usage_error(&name, &[&format!("--{}={word}", option.long)]);
@@ -68,9 +68,46 @@ fn every_command_takes_the_options_of_the_table_and_no_others() {
 }
 
 #[test]
+fn every_command_of_the_table_is_run() {
+    for path in paths() {
+        let error = usage_error(&name_of(&path), &[]);
+        let is_group = !path.last().unwrap().subcommands().is_empty();
+        let is_missing = error.starts_with("missing command: ") || error.starts_with("missing subcommand: ");
+        assert_eq!(is_missing, is_group, "{}: {error}", name_of(&path));
+    }
+}
+
+/// An option that no reader names would be accepted and ignored.
+#[test]
+fn every_option_of_the_table_is_read() {
+    let readers = [
+        include_str!("../args.rs"),
+        include_str!("../args/bundles.rs"),
+        include_str!("../args/ca.rs"),
+        include_str!("../args/capture.rs"),
+        include_str!("../args/parser.rs"),
+        include_str!("../args/values.rs"),
+    ]
+    .concat();
+    let words: BTreeSet<_> = readers.split(|c: char| !c.is_alphanumeric() && !"_&".contains(c)).collect();
+    let is_read = |name: &str| words.contains(&*format!("&{name}"));
+    let mut count = 0;
+    for declaration in include_str!("../table/options.rs").split("pub(crate) static ").skip(1) {
+        let name = declaration.split(':').next().unwrap();
+        // A variant is read by the name of the option that it varies.
+        let base =
+            declaration.split("..").nth(1).and_then(|rest| rest.split(|c: char| !c.is_uppercase() && c != '_').next());
+        let base = base.filter(|base| !base.is_empty());
+        assert!(is_read(name) || base.is_some_and(is_read), "{name} is declared and not read");
+        count += 1;
+    }
+    assert!(count > 35, "the declarations were not found");
+}
+
+#[test]
 fn every_command_and_option_is_in_help_man_and_completions() {
     let man = man::page().replace("\\-", "-");
-    let scripts = [Shell::Bash.script(), Shell::Zsh.script(), Shell::Fish.script()];
+    let scripts = [CompletionShell::Bash.script(), CompletionShell::Zsh.script(), CompletionShell::Fish.script()];
     for path in paths() {
         let (name, command) = (name_of(&path), *path.last().unwrap());
         let (short, long) = (text(&path, Length::Short), text(&path, Length::Long));
@@ -196,7 +233,7 @@ fn bash_candidates(line: &str, before: &str) -> Option<Vec<String>> {
     let script = format!(
         "{}\n{before}\nCOMP_WORDS=({}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _spectral; \
          printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-        Shell::Bash.script(),
+        CompletionShell::Bash.script(),
         words.join(" ")
     );
     let (candidates, errors) = run("bash", &["--norc", "-u"], &script)?;
@@ -325,7 +362,7 @@ fn zsh_completes_commands_options_values_and_the_program() {
     ];
     let dir = std::env::temp_dir().join(format!("spectral-zsh-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
-    for (name, text) in [("_spectral", &*Shell::Zsh.script()), ("setup", ZSH_SETUP), ("driver", ZSH_DRIVER)] {
+    for (name, text) in [("_spectral", &*CompletionShell::Zsh.script()), ("setup", ZSH_SETUP), ("driver", ZSH_DRIVER)] {
         std::fs::write(dir.join(name), text).unwrap();
     }
     let driver = dir.join("driver");
@@ -371,7 +408,7 @@ fn fish_completes_commands_options_values_and_the_program() {
         ("spectral capture run -- cat Cargo.t", "Cargo.toml"),
         ("spectral capture run -- cat --verb", ""),
     ];
-    let script = [&*Shell::Fish.script(), "complete -c cat -l frobnicate\n"].concat();
+    let script = [&*CompletionShell::Fish.script(), "complete -c cat -l frobnicate\n"].concat();
     let script =
         cases.iter().fold(script, |script, (line, _)| script + &format!("echo '> {line}'; complete -C '{line}'\n"));
     if let Some((found, errors)) = run("fish", &["--no-config"], &script) {

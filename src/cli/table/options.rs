@@ -1,20 +1,25 @@
 //! The options. A declaration is shared by all commands for which the text is true.
 
-use super::{Opt, Value};
+use super::{Opt, ValueKind};
 
 /// The options of every command.
 pub(crate) const COMMON: &[&Opt] = &[&HELP, &VERSION];
 
-pub(crate) static HELP: Opt =
-    Opt { short: Some('h'), long: "help", value: Value::None, brief: "Print help, in detail with --help", more: "" };
+pub(crate) static HELP: Opt = Opt {
+    short: Some('h'),
+    long: "help",
+    value: ValueKind::None,
+    brief: "Print help, in detail with --help",
+    more: "",
+};
 
 pub(crate) static VERSION: Opt =
-    Opt { short: Some('V'), long: "version", value: Value::None, brief: "Print the version", more: "" };
+    Opt { short: Some('V'), long: "version", value: ValueKind::None, brief: "Print the version", more: "" };
 
 pub(crate) static PORT: Opt = Opt {
     short: Some('p'),
     long: "port",
-    value: Value::Text("PORT"),
+    value: ValueKind::Text("PORT"),
     brief: "Port to listen on, 0 for any free port [default: 8080]",
     more: "",
 };
@@ -26,7 +31,7 @@ pub(crate) static PROXY_PORT: Opt = Opt { brief: "Port of the proxy [default: 80
 pub(crate) static LISTEN: Opt = Opt {
     short: None,
     long: "listen",
-    value: Value::Text("ADDR"),
+    value: ValueKind::Text("ADDR"),
     brief: "IP address to listen on [default: 127.0.0.1]",
     more: "Anyone who can connect to this address can use the proxy.",
 };
@@ -35,12 +40,12 @@ pub(crate) static PROXY_ADDRESS: Opt =
     Opt { brief: "IP address of the proxy [default: 127.0.0.1]", more: "", ..LISTEN };
 
 pub(crate) static QUIET: Opt =
-    Opt { short: Some('q'), long: "quiet", value: Value::None, brief: "Print only errors", more: "" };
+    Opt { short: Some('q'), long: "quiet", value: ValueKind::None, brief: "Print only errors", more: "" };
 
 pub(crate) static VERBOSE: Opt = Opt {
     short: Some('v'),
     long: "verbose",
-    value: Value::None,
+    value: ValueKind::None,
     brief: "Print a line for each exchange and WebSocket",
     more: "",
 };
@@ -48,7 +53,7 @@ pub(crate) static VERBOSE: Opt = Opt {
 pub(crate) static TRANSPARENT: Opt = Opt {
     short: None,
     long: "transparent",
-    value: Value::None,
+    value: ValueKind::None,
     brief: "Also serve traffic that a firewall redirects to the port",
     more: "Plain requests go to the host of their Host field, TLS to its server name at port 443.",
 };
@@ -56,7 +61,7 @@ pub(crate) static TRANSPARENT: Opt = Opt {
 pub(crate) static DOMAINS_AS_JSON: Opt = Opt {
     short: None,
     long: "json",
-    value: Value::None,
+    value: ValueKind::None,
     brief: "Print a line of JSON for each domain to stdout at the end",
     more: "Members: domain, name_source (\"name\" or \"connect\"), connections, requests (null if they were encrypted), \
            bytes_sent, bytes_received.",
@@ -65,7 +70,7 @@ pub(crate) static DOMAINS_AS_JSON: Opt = Opt {
 pub(crate) static OUTPUT: Opt = Opt {
     short: Some('o'),
     long: "output",
-    value: Value::File,
+    value: ValueKind::File,
     brief: "Bundle to write [default: capture.zip]",
     more: "An existing bundle is replaced when the new one is complete, and kept as FILE.bak.",
 };
@@ -81,7 +86,7 @@ pub(crate) static OUTPUT_OR_STDOUT: Opt = Opt { brief: "File to write, - for std
 pub(crate) static DOMAIN: Opt = Opt {
     short: Some('d'),
     long: "domain",
-    value: Value::Text("PATTERN"),
+    value: ValueKind::Text("PATTERN"),
     brief: "Capture only matching hosts; repeatable [default: all]",
     more: "A pattern matches the whole host name; * matches any characters, ? exactly one. *.example.com matches every \
            name under example.com, but not example.com itself. A port may follow: *:8443. The pattern is compared with the \
@@ -92,7 +97,7 @@ pub(crate) static DOMAIN: Opt = Opt {
 pub(crate) static EXCLUDE: Opt = Opt {
     short: Some('e'),
     long: "exclude",
-    value: Value::Text("PATTERN"),
+    value: ValueKind::Text("PATTERN"),
     brief: "Pass matching hosts through; repeatable",
     more: "Takes precedence over -d.",
 };
@@ -100,7 +105,7 @@ pub(crate) static EXCLUDE: Opt = Opt {
 pub(crate) static INSECURE: Opt = Opt {
     short: Some('k'),
     long: "insecure",
-    value: Value::None,
+    value: ValueKind::None,
     brief: "Accept any certificate from origins",
     more: "Without this option, traffic to origins with an untrusted certificate is passed through, and the app verifies \
            the certificate itself.",
@@ -109,7 +114,7 @@ pub(crate) static INSECURE: Opt = Opt {
 pub(crate) static UPSTREAM_CA: Opt = Opt {
     short: None,
     long: "upstream-ca",
-    value: Value::File,
+    value: ValueKind::File,
     brief: "Also trust the certificates in FILE (PEM) for origins; repeatable",
     more: "",
 };
@@ -117,7 +122,7 @@ pub(crate) static UPSTREAM_CA: Opt = Opt {
 pub(crate) static PASSTHROUGH_REFUSED: Opt = Opt {
     short: None,
     long: "passthrough-refused",
-    value: Value::None,
+    value: ValueKind::None,
     brief: "Pass hosts through once an app refuses their certificate",
     more: "The app's first connection to the host fails; later ones are passed through.",
 };
@@ -125,7 +130,7 @@ pub(crate) static PASSTHROUGH_REFUSED: Opt = Opt {
 pub(crate) static MEMORY: Opt = Opt {
     short: None,
     long: "memory",
-    value: Value::Text("SIZE"),
+    value: ValueKind::Text("SIZE"),
     brief: "Memory to use, approximately [default: 64M]",
     more: "From 1M to 1T. An eighth is for bodies. Bodies beyond that, and those above 256K, go to temporary files \
            beside the bundle. K, M, G and T are powers of 1024.",
@@ -134,7 +139,7 @@ pub(crate) static MEMORY: Opt = Opt {
 pub(crate) static MAX_BODY: Opt = Opt {
     short: None,
     long: "max-body",
-    value: Value::Text("SIZE"),
+    value: ValueKind::Text("SIZE"),
     brief: "Largest decoded body [default: 1G]",
     more: "From 1K to 1T. A larger body, or one that is compressed implausibly well, is kept as received.",
 };
@@ -142,18 +147,23 @@ pub(crate) static MAX_BODY: Opt = Opt {
 pub(crate) static CA_DIR: Opt = Opt {
     short: None,
     long: "ca-dir",
-    value: Value::Directory,
+    value: ValueKind::Directory,
     brief: "Directory of the CA [default: ~/.mitmproxy]",
     more: "The files are laid out as mitmproxy's.",
 };
 
-pub(crate) static TRACE: Opt =
-    Opt { short: None, long: "trace", value: Value::Text("ID"), brief: "Only this exchange, such as t_0001", more: "" };
+pub(crate) static TRACE: Opt = Opt {
+    short: None,
+    long: "trace",
+    value: ValueKind::Text("ID"),
+    brief: "Only this exchange, such as t_0001",
+    more: "",
+};
 
 pub(crate) static WS: Opt = Opt {
     short: None,
     long: "ws",
-    value: Value::Text("ID"),
+    value: ValueKind::Text("ID"),
     brief: "Only the messages of this WebSocket, such as ws_0001",
     more: "",
 };
@@ -161,7 +171,7 @@ pub(crate) static WS: Opt = Opt {
 pub(crate) static BODY: Opt = Opt {
     short: None,
     long: "body",
-    value: Value::Text("ID [request|response]"),
+    value: ValueKind::Text("ID [request|response]"),
     brief: "Only the bytes of this body [default: response]",
     more: "ID is an exchange (t_0001) or a WebSocket message (ws_0001_m001). Bytes that would control a terminal are not \
            written to one.",
@@ -170,7 +180,7 @@ pub(crate) static BODY: Opt = Opt {
 pub(crate) static EXCHANGES_AS_JSON: Opt = Opt {
     short: None,
     long: "json",
-    value: Value::None,
+    value: ValueKind::None,
     brief: "Print a line of JSON for each exchange, WebSocket or message",
     more: "Members have the bundle's names. Added are cut_off (\"request\", \"response\" or null) for an exchange, type \
            (\"websocket\") for a WebSocket, and text or base64 for a message.",
@@ -179,7 +189,7 @@ pub(crate) static EXCHANGES_AS_JSON: Opt = Opt {
 pub(crate) static FOLLOW: Opt = Opt {
     short: None,
     long: "follow",
-    value: Value::None,
+    value: ValueKind::None,
     brief: "Continue while the capture runs",
     more: "With --ws, until that WebSocket ends.",
 };
@@ -187,7 +197,7 @@ pub(crate) static FOLLOW: Opt = Opt {
 pub(crate) static HOST: Opt = Opt {
     short: None,
     long: "host",
-    value: Value::Text("PATTERN"),
+    value: ValueKind::Text("PATTERN"),
     brief: "Only matching hosts, such as *.example.com; repeatable",
     more: "An exchange or WebSocket is selected if it matches one value of each of --host, --method, --status and --grep \
            that is given.",
@@ -196,7 +206,7 @@ pub(crate) static HOST: Opt = Opt {
 pub(crate) static METHOD: Opt = Opt {
     short: None,
     long: "method",
-    value: Value::Text("METHOD"),
+    value: ValueKind::Text("METHOD"),
     brief: "Only this method, in any case; repeatable",
     more: "",
 };
@@ -204,7 +214,7 @@ pub(crate) static METHOD: Opt = Opt {
 pub(crate) static STATUS: Opt = Opt {
     short: None,
     long: "status",
-    value: Value::Text("STATUS"),
+    value: ValueKind::Text("STATUS"),
     brief: "Only this status, such as 404, 4xx or 200-299; repeatable",
     more: "0 selects exchanges without a response.",
 };
@@ -212,16 +222,16 @@ pub(crate) static STATUS: Opt = Opt {
 pub(crate) static GREP: Opt = Opt {
     short: None,
     long: "grep",
-    value: Value::Text("TEXT"),
+    value: ValueKind::Text("TEXT"),
     brief: "Only with TEXT, in any case; repeatable",
     more: "Searches URLs, headers, textual bodies and the text messages of WebSockets.",
 };
 
 pub(crate) static EXPORT_FORMAT: Opt =
-    Opt { short: None, long: "format", value: Value::OneOf(&["har", "curl"]), brief: "Format to write", more: "" };
+    Opt { short: None, long: "format", value: ValueKind::OneOf(&["har", "curl"]), brief: "Format to write", more: "" };
 
 pub(crate) static CERTIFICATE_FORMAT: Opt = Opt {
-    value: Value::OneOf(&["pem", "der", "p12", "mobileconfig"]),
+    value: ValueKind::OneOf(&["pem", "der", "p12", "mobileconfig"]),
     brief: "Format to write [default: pem]",
     more: "der and p12 (its password is changeit) are for Java and Windows, mobileconfig for Apple's systems.",
     ..EXPORT_FORMAT
@@ -230,7 +240,7 @@ pub(crate) static CERTIFICATE_FORMAT: Opt = Opt {
 pub(crate) static HEADER: Opt = Opt {
     short: None,
     long: "header",
-    value: Value::Text("NAME"),
+    value: ValueKind::Text("NAME"),
     brief: "Also redact this header; repeatable",
     more: "Names match in any case.",
 };
@@ -238,7 +248,7 @@ pub(crate) static HEADER: Opt = Opt {
 pub(crate) static QUERY: Opt = Opt {
     short: None,
     long: "query",
-    value: Value::Text("NAME"),
+    value: ValueKind::Text("NAME"),
     brief: "Also redact this parameter of URLs and forms; repeatable",
     more: "Searches URLs in requests, headers and textual bodies.",
 };
@@ -246,7 +256,7 @@ pub(crate) static QUERY: Opt = Opt {
 pub(crate) static JSON_MEMBER: Opt = Opt {
     short: None,
     long: "json",
-    value: Value::Text("NAME"),
+    value: ValueKind::Text("NAME"),
     brief: "Also redact this member of JSON and forms; repeatable",
     more: "Searches textual bodies and WebSocket messages.",
 };
@@ -254,7 +264,7 @@ pub(crate) static JSON_MEMBER: Opt = Opt {
 pub(crate) static KEEP_CODED: Opt = Opt {
     short: None,
     long: "keep-coded",
-    value: Value::None,
+    value: ValueKind::None,
     brief: "Keep bodies that cannot be decoded and searched",
     more: "",
 };
@@ -262,18 +272,18 @@ pub(crate) static KEEP_CODED: Opt = Opt {
 pub(crate) static SHELL: Opt = Opt {
     short: None,
     long: "shell",
-    value: Value::OneOf(&["sh", "fish", "powershell"]),
+    value: ValueKind::OneOf(&["sh", "fish", "powershell"]),
     brief: "Shell to print for [default: sh]",
     more: "",
 };
 
 pub(crate) static UNSET: Opt =
-    Opt { short: None, long: "unset", value: Value::None, brief: "Print commands that undo the change", more: "" };
+    Opt { short: None, long: "unset", value: ValueKind::None, brief: "Print commands that undo the change", more: "" };
 
 pub(crate) static DRY_RUN: Opt = Opt {
     short: None,
     long: "dry-run",
-    value: Value::None,
+    value: ValueKind::None,
     brief: "Print the commands without running them",
     more: "",
 };

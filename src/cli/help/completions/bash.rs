@@ -1,7 +1,7 @@
 //! The script for bash. Descriptions are shown when bash lists several candidates, after the second Tab.
 
 use super::{HELP, RUN, all_patterns, commands, names, paths, quoted, takes_value};
-use crate::cli::table::{Operands, Value};
+use crate::cli::table::{Operands, ValueKind};
 
 pub(super) fn script() -> String {
     let mut script = String::from(START);
@@ -12,10 +12,10 @@ pub(super) fn script() -> String {
     script.extend(["            '", RUN, " -'*) ;;\n"]);
     script.extend(["            '", RUN, " '*) _spectral_program $i; return ;;\n"]);
     script.push_str("        esac\n    done\n    case \"$at $prev\" in\n");
-    for (value, reply) in [(Value::File, "_spectral_paths -f"), (Value::Directory, "_spectral_paths -d")] {
+    for (value, reply) in [(ValueKind::File, "_spectral_paths -f"), (ValueKind::Directory, "_spectral_paths -d")] {
         script.extend(["        ", &all_patterns(|option| option.value == value), ") ", reply, "; return ;;\n"]);
     }
-    script.extend(["        ", &all_patterns(|option| matches!(option.value, Value::Text(_))), ") return ;;\n"]);
+    script.extend(["        ", &all_patterns(|option| matches!(option.value, ValueKind::Text(_))), ") return ;;\n"]);
     for (path, command) in commands() {
         for option in command.options().into_iter().filter(|option| !option.value.words().is_empty()) {
             script.extend(["        ", &super::patterns(&path, option), ") "]);
@@ -36,7 +36,7 @@ pub(super) fn script() -> String {
                 .collect::<Vec<_>>()
                 .join("\n"),
             Operands::One(value) | Operands::Many(value) => match value {
-                Value::File => {
+                ValueKind::File => {
                     script.push_str("            [[ $cur == -* ]] || { _spectral_paths -f; return; }\n");
                     String::new()
                 }
@@ -58,6 +58,7 @@ const START: &str = r#"# bash completion for spectral
 
 # Completes the paths of files (-f) or directories (-d).
 _spectral_paths() {
+    local IFS=$'\n'
     compopt -o filenames 2>/dev/null
     COMPREPLY=($(compgen "$1" -- "$cur"))
 }
@@ -77,7 +78,7 @@ _spectral_program() {
 }
 
 _spectral() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} at= i line options= words= IFS=$'\n'
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} at= i line options= words=
     COMPREPLY=()
     # bash splits --option=value into three words.
     if [[ $cur == = ]]; then
@@ -94,11 +95,11 @@ const SKIP_VALUE: &str =
 
 const END: &str = r#"    esac
     [[ $cur != -* ]] || words=$options
-    while read -r line; do
+    while IFS= read -r line; do
         [[ -z $line || $line != "$cur"* ]] || COMPREPLY+=("$line")
     done <<< "$words"
-    # The types of a completion that lists the candidates: only then are descriptions not inserted.
-    if [[ ${#COMPREPLY[@]} -gt 1 && ${COMP_TYPE-} == @(63|33|64) ]]; then
+    # Descriptions are added if bash only lists the candidates: ? (63), ! (33) or @ (64).
+    if [[ ${#COMPREPLY[@]} -gt 1 && ${COMP_TYPE-} =~ ^(63|33|64)$ ]]; then
         for i in "${!COMPREPLY[@]}"; do
             line=${COMPREPLY[i]}
             [[ $line != *$'\t'* ]] || printf -v line '%-24s(%s)' "${line%%$'\t'*}" "${line#*$'\t'}"

@@ -1,7 +1,7 @@
 //! The script for fish.
 
 use super::{HELP, RUN, all_patterns, commands, names, paths, quoted, takes_value};
-use crate::cli::table::{Operands, Value};
+use crate::cli::table::{Operands, ValueKind};
 
 pub(super) fn script() -> String {
     let alternatives = |patterns: &str| patterns.replace('|', " ");
@@ -16,8 +16,8 @@ pub(super) fn script() -> String {
         let start = ["complete -c spectral -n \"__spectral_at ", &quoted(&path), "\""].concat();
         for option in command.options() {
             let required = match option.value {
-                Value::None => "",
-                Value::File => " -r",
+                ValueKind::None => "",
+                ValueKind::File => " -r",
                 _ => " -x",
             };
             script.push_str(&start);
@@ -48,12 +48,12 @@ pub(super) fn script() -> String {
 }
 
 /// Returns the arguments of `complete` for a value.
-fn action(value: Value) -> String {
+fn action(value: ValueKind) -> String {
     match value {
-        Value::None | Value::Command | Value::Text(_) => String::new(),
-        Value::File => " -F".into(),
-        Value::Directory => " -a '(__fish_complete_directories)'".into(),
-        Value::OneOf(words) => [" -a '", &words.join(" "), "'"].concat(),
+        ValueKind::None | ValueKind::Command | ValueKind::Text(_) => String::new(),
+        ValueKind::File => " -F".into(),
+        ValueKind::Directory => " -a '(__fish_complete_directories)'".into(),
+        ValueKind::OneOf(words) => [" -a '", &words.join(" "), "'"].concat(),
     }
 }
 

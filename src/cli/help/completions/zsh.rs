@@ -1,7 +1,7 @@
 //! The script for zsh.
 
 use super::{HELP, RUN, all_patterns, commands, paths, quoted, takes_value};
-use crate::cli::table::{Operands, Opt, Value};
+use crate::cli::table::{Operands, Opt, ValueKind};
 
 pub(super) fn script() -> String {
     let mut script = String::from(START);
@@ -49,13 +49,13 @@ fn spec(option: &Opt) -> String {
 }
 
 /// Returns the message and the action that complete a value.
-fn action(value: Value) -> String {
+fn action(value: ValueKind) -> String {
     match value {
-        Value::None | Value::Command => " : ".into(),
-        Value::File => "file:_files".into(),
-        Value::Directory => "directory:_files -/".into(),
-        Value::OneOf(words) => ["value:(", &words.join(" "), ")"].concat(),
-        Value::Text(name) => [name.split(' ').next().unwrap_or_default(), ": "].concat(),
+        ValueKind::None | ValueKind::Command => " : ".into(),
+        ValueKind::File => "file:_files".into(),
+        ValueKind::Directory => "directory:_files -/".into(),
+        ValueKind::OneOf(words) => ["value:(", &words.join(" "), ")"].concat(),
+        ValueKind::Text(name) => [name.split(' ').next().unwrap_or_default(), ": "].concat(),
     }
 }
 
