@@ -10,7 +10,7 @@ use crate::net::idle::{Idle, attend};
 use crate::net::listener::{Live, listen};
 use crate::net::shared::{Capture, Shared, Unintercepted};
 use crate::net::stop::Stop;
-use crate::net::sys::queue_many;
+use crate::net::sys::maximize_backlog;
 use crate::net::tls::{TowardsClients, TowardsOrigins};
 use crate::notice::{Progress, Summary, Warning};
 use crate::record::item::Item;
@@ -76,7 +76,7 @@ impl Proxy {
         let unbound = |cause| Error::Listen { addr: config.listen, cause };
         let listener = TcpListener::bind(config.listen).map_err(unbound)?;
         listener.set_nonblocking(true).map_err(unbound)?;
-        queue_many(&listener);
+        maximize_backlog(&listener);
         let stop = Stop::new().map_err(system("cannot make a pipe"))?;
         let shared = Arc::new(Shared {
             listen: listener.local_addr().map_err(unbound)?,

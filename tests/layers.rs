@@ -78,7 +78,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("tungstenite", "wire/websocket/"),
     ("brotli_decompressor", "record/decode/decoders.rs"),
     ("ruzstd", "record/decode/decoders.rs"),
-    ("nix", "net/sys.rs"),
+    ("nix", "net/sys/"),
     ("nix", "cli/process/"),
     ("rcgen", "cert/"),
     ("x509_parser", "cert/"),

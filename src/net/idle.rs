@@ -14,7 +14,7 @@ use super::crew::CREW;
 use super::listener::{Counted, guarded, warn};
 use super::shared::Shared;
 use super::stop::Stop;
-use super::sys::Many;
+use super::sys::Epoll;
 use super::tunnel::Tunnel;
 use crate::clock::Moment;
 use crate::notice::Warning;
@@ -28,7 +28,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Idle {
     /// Their sockets, and the stop.
-    sockets: Many,
+    sockets: Epoll,
     /// `None` once the capture stops.
     guests: Mutex<Option<Guests>>,
 }
@@ -50,8 +50,8 @@ impl Idle {
     /// # Errors
     /// If no descriptor is left.
     pub(crate) fn new(stop: &Stop) -> io::Result<Self> {
-        let sockets = Many::new()?;
-        if Many::IS_THERE {
+        let sockets = Epoll::new()?;
+        if Epoll::IS_SUPPORTED {
             sockets.add(stop.as_fd(), STOP)?;
         }
         Ok(Self { sockets, guests: Mutex::new(Some(Guests::default())) })

@@ -64,7 +64,7 @@ impl Leg {
         socket.set_nonblocking(true)?;
         // Small writes must not wait for the acknowledgement of earlier ones. (Fails only on a dead socket.)
         let _ = socket.set_nodelay(true);
-        sys::keep_alive(&socket);
+        sys::enable_keepalive(&socket);
         Ok(Self {
             socket,
             tls: None,

@@ -151,7 +151,7 @@ struct Room {
 
 impl Room {
     fn now() -> Self {
-        Self::beside(sys::open_descriptors(), sys::most_descriptors())
+        Self::beside(sys::open_descriptors(), sys::descriptor_limit())
     }
 
     /// Beside `open` ones, of `descriptors` in all.

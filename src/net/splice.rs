@@ -45,7 +45,7 @@ impl Pipe {
             return None;
         }
         let (reader, writer) = io::pipe().ok()?;
-        let is_wide = WIDE.fetch_add(1, Relaxed) < MOST_WIDE && sys::widen(&writer, WIDTH);
+        let is_wide = WIDE.fetch_add(1, Relaxed) < MOST_WIDE && sys::enlarge_pipe(&writer, WIDTH);
         if !is_wide {
             WIDE.fetch_sub(1, Relaxed);
         }

@@ -12,7 +12,7 @@ use super::leg::Leg;
 use super::relay::{Relayed, Watch, relay};
 use super::shared::{Capture, Shared};
 use super::stop::Stop;
-use super::sys::{self, Interest, Many};
+use super::sys::{self, Interest, Epoll};
 use crate::clock::Moment;
 use crate::counters::{ByteCounter, Counters};
 use crate::notice::{NameSource, Reason};
@@ -140,7 +140,7 @@ impl Watch for Counting {
     fn end(&mut self, _: Dir, _: Ending) {}
 
     fn may_rest(&self) -> bool {
-        Many::IS_THERE
+        Epoll::IS_SUPPORTED
     }
 }
 
@@ -222,7 +222,7 @@ impl Watch for Tapped {
     }
 
     fn may_rest(&self) -> bool {
-        Many::IS_THERE
+        Epoll::IS_SUPPORTED
     }
 }
 
