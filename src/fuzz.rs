@@ -9,7 +9,7 @@ pub fn client_hello(data: &[u8]) {
 
 /// Asserts that arbitrary bytes before and during a TLS handshake cause an error at most.
 pub fn tls(data: &[u8]) {
-    crate::net::tls::session::fuzz::cut_anyhow(data);
+    crate::net::tls::session::fuzz::check_any_split(data);
 }
 
 /// Asserts that parsing a request to the proxy does not depend on splits, and that no other fields reach the origin.

@@ -1,23 +1,30 @@
-//! The library's front door: bind, start, stop.
+//! The library's front door: binds, starts and stops a capture, and connects its parts.
 
-use crate::cert::{self, Ca, Leaves};
+use crate::cert::{self, Ca, CaCertificate, Leaves};
 use crate::clock::Moment;
 use crate::config::{Config, Mode};
 use crate::counters::Counters;
 use crate::error::Error;
-use crate::net::connection::Patience;
-use crate::net::idle::{Idle, attend};
-use crate::net::listener::{Live, listen};
-use crate::net::shared::{Capture, Shared, Unintercepted};
+use crate::net::listener::listen;
+use crate::net::live::LiveConnections;
+use crate::net::own_page::{OwnFile, OwnPage};
+use crate::net::passthrough_cache::PassthroughCache;
+use crate::net::resources::Resources;
+use crate::net::serving::Serving;
+use crate::net::shared::{Capture, Shared};
 use crate::net::stop::Stop;
 use crate::net::sys::maximize_backlog;
-use crate::net::tls::{TowardsClients, TowardsOrigins};
+use crate::net::timeouts::Timeouts;
+use crate::net::tls::client::ClientTls;
+use crate::net::tls::server::ServerTls;
+use crate::net::upstream::{Direct, Upstream};
 use crate::notice::{Progress, Summary, Warning};
 use crate::record::item::Item;
 use crate::record::queue::{Receiver, Sender, queue};
 use crate::record::sink::ItemSink;
 use crate::record::writer::{self, CaptureLimits, Writer};
 use crate::trust::environment::Environment;
+use crate::trust::page::{self, PageFile};
 use crate::wire::pattern::HostFilter;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -26,10 +33,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 
-/// A capture that is ready to begin.
+/// A capture that is ready to start.
 pub struct Proxy {
     listener: TcpListener,
-    shared: Arc<Shared>,
+    addr: SocketAddr,
+    serving: Arc<Serving>,
     ca_cert: Option<PathBuf>,
     output: Option<Output>,
 }
@@ -41,22 +49,20 @@ struct Output {
 }
 
 impl Proxy {
-    /// Checks all that can be checked beforehand, in this order: the CA is read or made, the certificates to trust are read,
-    /// the output is opened, the port is bound.
+    /// Prepares a capture: reads or creates the CA, reads the certificates to trust, creates the output, and binds the port, in
+    /// this order.
     ///
     /// # Errors
-    /// Says what cannot be used; no file that was there is changed and nothing listens.
+    /// If one of them cannot be used. No existing file is changed then, and nothing listens.
     pub fn bind(config: Config) -> Result<Self, Error> {
         let counters = Arc::new(Counters::new(config.on_notice.clone(), config.mode == Mode::Discover));
-        let system = |what| move |cause| Error::System { what, cause };
-        let (mut ca_cert, mut output, mut capture) = (None, None, None);
+        let (mut ca, mut output, mut capture) = (None, None, None);
         if let Mode::Capture { output: path } = &config.mode {
             let dir = config.ca_dir.clone().map_or_else(cert::default_dir, Ok)?;
-            let ca = Ca::open(&dir, Moment::now().wall())?;
-            ca_cert = Some(ca.cert_path().to_owned());
-            let certificate = ca.certificate();
+            let opened = Ca::open(&dir, Moment::now().wall())?;
+            ca = Some((opened.cert_path().to_owned(), opened.certificate()));
             let roots = cert::machine_roots(Environment::current().root_locations().as_ref());
-            let towards_origins = TowardsOrigins::new(roots, ca.cert_der(), &config.upstream_ca, config.insecure)?;
+            let client_tls = ClientTls::new(roots, opened.cert_der(), &config.upstream_ca, config.insecure)?;
             let limits = CaptureLimits { memory: config.memory, max_body: config.max_body };
             let writer = Writer::create(path, limits, config.on_notice.clone(), Moment::now())?;
             let (sender, items) = queue();
@@ -64,49 +70,51 @@ impl Proxy {
             capture = Some(Capture {
                 filter: HostFilter { include: config.include, exclude: config.exclude },
                 sink: ItemSink::new(sender.clone(), store),
-                leaves: Leaves::new(Arc::new(ca))?,
-                ca: certificate,
-                towards_clients: TowardsClients::new()?,
-                towards_origins,
-                unintercepted: Unintercepted::default(),
+                leaves: Leaves::new(Arc::new(opened))?,
+                server_tls: ServerTls::new()?,
+                client_tls,
+                passthrough: PassthroughCache::default(),
                 passthrough_refused: config.passthrough_refused,
             });
             output = Some(Output { writer, items, sender });
         }
-        let unbound = |cause| Error::Listen { addr: config.listen, cause };
-        let listener = TcpListener::bind(config.listen).map_err(unbound)?;
-        listener.set_nonblocking(true).map_err(unbound)?;
+        let listen_error = |cause| Error::Listen { addr: config.listen, cause };
+        let listener = TcpListener::bind(config.listen).map_err(listen_error)?;
+        listener.set_nonblocking(true).map_err(listen_error)?;
         maximize_backlog(&listener);
-        let stop = Stop::new().map_err(system("cannot make a pipe"))?;
-        let shared = Arc::new(Shared {
-            listen: listener.local_addr().map_err(unbound)?,
+        let addr = listener.local_addr().map_err(listen_error)?;
+        let resources = Arc::<Resources>::default();
+        let shared = Shared {
             transparent: config.transparent,
-            patience: Patience::default(),
-            idle: Idle::new(&stop).map_err(system("cannot make a descriptor to wait with"))?,
-            stop,
+            timeouts: Timeouts::default(),
+            stop: Stop::new().map_err(|cause| Error::System { what: "cannot create a pipe", cause })?,
             counters,
+            upstream: Upstream::new(Box::new(Direct), addr, &resources),
+            resources,
+            own_page: own_page(ca.as_ref().map(|(_, certificate)| certificate), addr),
             capture,
-        });
-        Ok(Self { listener, shared, ca_cert, output })
+        };
+        let serving =
+            Serving::new(shared).map_err(|cause| Error::System { what: "cannot create an epoll set", cause })?;
+        Ok(Self { listener, addr, serving: Arc::new(serving), ca_cert: ca.map(|(path, _)| path), output })
     }
 
-    /// Where it will listen, the port known.
+    /// The address on which it will listen. The port is known.
     pub fn addr(&self) -> SocketAddr {
-        self.shared.listen
+        self.addr
     }
 
-    /// The certificate (PEM) that clients have to trust; `None` where nothing is intercepted.
+    /// The file of the CA certificate (PEM) that clients must trust; `None` in discovery.
     pub fn ca_cert(&self) -> Option<&Path> {
         self.ca_cert.as_deref()
     }
 
-    /// Begins to serve.
+    /// Starts the capture.
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// If the system starts no thread.
     pub fn start(self) -> Result<Running, Error> {
         let no_thread = |cause| Error::System { what: "cannot start a thread", cause };
-        let live = Arc::new(Live::default());
         let writing = match self.output {
             None => None,
             Some(Output { writer, items, sender }) => {
@@ -115,14 +123,15 @@ impl Proxy {
                 Some(Writing { thread: thread.map_err(no_thread)?, sender, part })
             }
         };
-        let (shared, counted, listener) = (Arc::clone(&self.shared), Arc::clone(&live), self.listener);
+        let (serving, listener) = (Arc::clone(&self.serving), self.listener);
         let listening = thread::Builder::new()
             .name("listener".into())
-            .spawn(move || listen(&shared, &listener, &counted))
+            .spawn(move || listen(&serving, &listener))
             .map_err(no_thread)?;
-        let running = Running { shared: Arc::clone(&self.shared), live, listening: Some(listening), writing };
-        // Ends by itself when the capture stops.
-        thread::Builder::new().name("idle".into()).spawn(move || attend(&self.shared)).map_err(no_thread)?;
+        let serving = Arc::clone(&self.serving);
+        let running = Running { addr: self.addr, serving: self.serving, listening: Some(listening), writing };
+        // Returns when the capture stops.
+        thread::Builder::new().name("idle".into()).spawn(move || serving.watch_idle()).map_err(no_thread)?;
         Ok(running)
     }
 }
@@ -133,10 +142,20 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// A capture under way. Dropping it stops it.
+/// The own page of a proxy at `addr`: of a capture with this CA, or of a discovery.
+fn own_page(ca: Option<&CaCertificate>, addr: SocketAddr) -> OwnPage {
+    let files = match ca {
+        Some(ca) => page::capture_page(ca, addr),
+        None => page::discovery_page(),
+    };
+    let file = |PageFile { path, media_type, file_name, body }| OwnFile { path, media_type, file_name, body };
+    OwnPage::new(files.into_iter().map(file).collect())
+}
+
+/// A running capture. Dropping it stops it.
 pub struct Running {
-    shared: Arc<Shared>,
-    live: Arc<Live>,
+    addr: SocketAddr,
+    serving: Arc<Serving>,
     listening: Option<JoinHandle<()>>,
     writing: Option<Writing>,
 }
@@ -144,47 +163,47 @@ pub struct Running {
 struct Writing {
     thread: JoinHandle<writer::WriterSummary>,
     sender: Sender<Item>,
-    /// Where the bundle is until it is finished.
+    /// The path of the unfinished bundle.
     part: PathBuf,
 }
 
 impl Running {
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.shared.listen
+        self.addr
     }
 
-    /// A handle that ends the waiting of [`Running::stop`] from another thread.
+    /// A handle that makes [`Running::stop`] return early, from another thread.
     pub fn force_stop(&self) -> ForceStop {
-        ForceStop { live: Arc::clone(&self.live) }
+        ForceStop { live: Arc::clone(&self.serving.live) }
     }
 
-    /// A handle that tells how the capture is doing, for as long as it goes on.
+    /// A handle that reads the progress of the capture.
     pub fn gauge(&self) -> Gauge {
         let part = self.writing.as_ref().map(|writing| writing.part.clone());
-        Gauge { bytes: self.shared.counters.relayed_bytes(), live: Arc::clone(&self.live), part }
+        let shared = &self.serving.shared;
+        Gauge { bytes: shared.counters.relayed_bytes(), live: Arc::clone(&self.serving.live), part }
     }
 
-    /// Stops accepting, ends all connections, records what was in flight, completes the bundle.
+    /// Stops the capture: accepts no more clients, ends all connections, records the exchanges in flight, and completes the bundle.
     pub fn stop(mut self) -> Summary {
         self.end()
     }
 
     fn end(&mut self) -> Summary {
-        self.shared.stop.now();
+        let Shared { stop, counters, capture, resources, .. } = &self.serving.shared;
+        stop.set();
         if let Some(thread) = self.listening.take() {
-            // If it panicked it accepts no more either.
+            // If it panicked, it accepts no more clients either.
             let _ = thread.join();
         }
-        // They end at once, but for those that wait for the writer to take what they have.
-        let remaining = self.live.wait_for_none();
-        let mut summary = Summary {
-            uncaptured: self.shared.counters.uncaptured(),
-            domains: self.shared.counters.domains(),
-            ..Summary::default()
-        };
+        // Connections end at once, except those that wait for room in the writer's queue.
+        let remaining = self.serving.live.wait_for_none();
+        resources.threads.close();
+        let mut summary =
+            Summary { uncaptured: counters.uncaptured(), domains: counters.domains(), ..Summary::default() };
         if let Some(Writing { thread, sender, .. }) = self.writing.take() {
-            // Fails only if the writer is gone, which joining it shows.
+            // Fails only if the writer has ended, which `join` shows.
             let _ = sender.send_urgent(Item::CaptureEnd);
             drop(sender);
             match thread.join() {
@@ -199,7 +218,7 @@ impl Running {
                 }
                 Err(_) => summary.warnings.push(Warning::WriterPanicked),
             }
-            summary.lost += self.shared.capture.as_ref().map_or(0, |capture| capture.sink.dropped_items());
+            summary.lost += capture.as_ref().map_or(0, |capture| capture.sink.dropped_items());
             if remaining > 0 {
                 summary.warnings.push(Warning::ConnectionsAbandoned { count: remaining });
             }
@@ -222,16 +241,16 @@ impl fmt::Debug for Running {
     }
 }
 
-/// Tells how a capture is doing.
+/// Reads the progress of a capture.
 #[derive(Clone)]
 pub struct Gauge {
     bytes: Arc<AtomicU64>,
-    live: Arc<Live>,
+    live: Arc<LiveConnections>,
     part: Option<PathBuf>,
 }
 
 impl Gauge {
-    /// How it is doing now.
+    /// The progress now.
     pub fn read(&self) -> Progress {
         let size = |part: &PathBuf| std::fs::metadata(part).map_or(0, |meta| meta.len());
         Progress {
@@ -248,15 +267,15 @@ impl fmt::Debug for Gauge {
     }
 }
 
-/// Ends the waiting of [`Running::stop`] for connections that do not end; the bundle is completed all the same.
+/// Makes [`Running::stop`] not wait for connections that do not end. The bundle is completed all the same.
 #[derive(Clone, Debug)]
 pub struct ForceStop {
-    live: Arc<Live>,
+    live: Arc<LiveConnections>,
 }
 
 impl ForceStop {
-    /// Do not wait.
+    /// Ends the wait, now and later.
     pub fn now(&self) {
-        self.live.hurry();
+        self.live.stop_waiting();
     }
 }

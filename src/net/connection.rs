@@ -1,23 +1,27 @@
-//! What a connection is: its first bytes decide, and after each plain request the next ones decide again.
+//! One client connection. Its first bytes decide how it is served; after each plain request, the next bytes decide again.
 //!
 //! ```text
-//! CONNECT h:p ────────────▶ dial ─▶ tunnel
-//! GET http://… ───────────▶ plain, and back here for the next request
-//! GET /… to our address ──▶ page
-//! redirected (if asked for): GET /… by its Host ─▶ plain; a bare ClientHello by its SNI ─▶ tunnel
-//! all else ───────────────▶ a 400 that says why
+//! CONNECT host:port ──────▶ upstream ─▶ reply ─▶ first flight ─▶ tunnel
+//! redirected ClientHello ─▶ upstream ──────────▶ first flight ─▶ tunnel    by its SNI, in transparent mode
+//! GET http://… ───────────▶ plain, then the next request                   in transparent mode also GET /…, by its Host
+//! GET /… to our address ──▶ own page
+//! anything else ──────────▶ an error response that states the reason
 //! ```
+//!
+//! A SOCKS front end would be recognized here by its first byte, and is served by [`open_tunnel`] with its own [`Reply`].
 
-use super::dial::{Undialled, dial, leads_here};
+use super::dial::DialError;
+use super::first_flight;
 use super::leg::Leg;
-use super::page::{self, Answer};
-use super::plain::{self, Kept, Next};
+use super::plain::{self, KeepAlive, Next};
+use super::reply::{HttpConnect, Redirected, Reply};
+use super::response::Response;
 use super::shared::Shared;
 use super::sys::{self, Interest};
-use super::tunnel::{self, Route, Tunnel};
+use super::tunnel::{Route, Tunnel};
+use super::upstream::Connected;
 use crate::clock::Moment;
 use crate::notice::Reason;
-use crate::record::origin::ConnectTiming;
 use crate::wire::authority::{Authority, Host};
 use crate::wire::client_hello::{self, ClientHello, Sni};
 use crate::wire::http1::head_scanner::HeadScanner;
@@ -25,22 +29,21 @@ use crate::wire::message::RequestHead;
 use crate::wire::proxy_request::{self, PlainRequest, ProxyRequest, Refusal};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
-use std::time::Duration;
 
-/// Serves one client to its end, or until it has a tunnel.
+/// Serves a client until its connection ends or becomes a tunnel, which is returned.
 pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
-    let mut client = Leg::new(socket).ok()?;
-    let mut kept = None;
+    let mut client = Leg::new(socket, &shared.resources).ok()?;
+    let mut keep_alive = None;
     loop {
-        let (request, wire) = match await_request(shared, &mut client, &mut kept) {
-            Asked::Http { request, head } => (*request, head),
-            Asked::Tls(hello) => return redirected_tls(shared, client, &hello),
-            Asked::Refused(reason, answer) => {
-                shared.counters.add_uncaptured("(the proxy itself)", reason);
-                page::answer(&mut client, &answer, &shared.stop);
+        let (request, wire) = match await_request(shared, &mut client, &mut keep_alive) {
+            Request::Http { request, head } => (*request, head),
+            Request::Tls(hello) => return redirected_tls(shared, client, &hello),
+            Request::Refused(reason, response) => {
+                shared.counters.add_uncaptured(PROXY_ITSELF, reason);
+                response.send(&mut client, &shared.stop);
                 return None;
             }
-            Asked::Nothing => return None,
+            Request::None => return None,
         };
         let next = match request {
             ProxyRequest::Connect(authority) => return connect(shared, client, authority),
@@ -48,18 +51,18 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
                 own_page(shared, &mut client, &request.head);
                 return None;
             }
-            ProxyRequest::Absolute(request) => plain::exchange(shared, &mut client, request, &mut kept),
+            ProxyRequest::Absolute(request) => plain::exchange(shared, &mut client, request, &mut keep_alive),
             ProxyRequest::Origin { host: Some(host), head } if is_own(shared, &host) => {
                 own_page(shared, &mut client, &head);
                 return None;
             }
             ProxyRequest::Origin { host: Some(host), head } if shared.transparent => {
                 let request = PlainRequest::from_origin_form(host, head, &wire);
-                plain::exchange(shared, &mut client, request, &mut kept)
+                plain::exchange(shared, &mut client, request, &mut keep_alive)
             }
             ProxyRequest::Origin { .. } => {
-                shared.counters.add_uncaptured("(the proxy itself)", Reason::NotForAProxy);
-                page::answer(&mut client, &Answer::not_for_a_proxy(), &shared.stop);
+                shared.counters.add_uncaptured(PROXY_ITSELF, Reason::NotForAProxy);
+                Response::not_a_proxy_request().send(&mut client, &shared.stop);
                 return None;
             }
         };
@@ -69,108 +72,91 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
     }
 }
 
-/// What a client asks.
-enum Asked {
+/// The request of a client.
+enum Request {
     Http {
         request: Box<ProxyRequest>,
-        /// Its head as it came.
+        /// Its head as it was received.
         head: Vec<u8>,
     },
-    /// Nothing yet: it begins with TLS.
+    /// A redirected ClientHello, which stays unread.
     Tls(ClientHello),
-    /// Something that is not served, and is answered so.
-    Refused(Reason, Answer),
-    /// It left, or has asked nothing for long, or the capture stops.
-    Nothing,
+    /// A request that is refused with this response.
+    Refused(Reason, Response<'static>),
+    /// No request: the client left or was silent for too long, or the capture stops.
+    None,
 }
 
-/// How long a client may take to ask.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// From the connection, or the answer before, to the first byte. Browsers connect before they have a question; a peer that
-    /// has none for ever must not hold a thread for ever.
-    pub(crate) first_byte: Duration,
-    /// From a head's first byte to its last, however busily it drips in.
-    pub(crate) head: Duration,
-}
-
-impl Default for Patience {
-    /// Five minutes, as Squid has it (request_start_timeout), and longer than browsers keep a connection that idles; a minute,
-    /// as servers commonly allow (nginx: client_header_timeout).
-    fn default() -> Self {
-        Self { first_byte: Duration::from_secs(5 * 60), head: Duration::from_secs(60) }
-    }
-}
-
-/// Waits for a request. The first byte may take its time; the rest of a head may not. An origin that is kept for the next
-/// request and ends meanwhile is let go.
-fn await_request(shared: &Shared, client: &mut Leg, kept: &mut Option<Kept>) -> Asked {
+/// Waits for a request. The origin connection that is kept for it is closed if the origin ends it in the meantime.
+fn await_request(shared: &Shared, client: &mut Leg, keep_alive: &mut Option<KeepAlive>) -> Request {
     let began = Moment::now();
     let mut head_began = None;
-    let (mut end, mut searched, mut judged) = (HeadScanner::for_message(), 0, 0);
+    let (mut end, mut searched, mut parsed) = (HeadScanner::for_message(), 0, 0);
     loop {
-        // Once the head is whole, or there is twice as much as before: one that drips in is not read anew for each drop.
+        // Parses only a complete head, or twice as many bytes as before: a head in many small pieces is not parsed for each.
         let bytes = client.unread();
         let found = end.find(bytes.get(searched..).unwrap_or_default());
         searched = bytes.len();
         if found.is_err() {
             return refused(&Refusal::HeadTooLong);
         }
-        if found != Ok(None) || searched >= judged * 2 {
-            judged = searched;
-            if let Some(asked) = judge(shared, client) {
-                return asked;
+        if found != Ok(None) || searched >= parsed * 2 {
+            parsed = searched;
+            if let Some(request) = parse(shared, client) {
+                return request;
             }
         }
         if client.ended().is_some() {
-            return Asked::Nothing;
+            return Request::None;
         }
         let now = Moment::now();
         if !client.unread().is_empty() {
             head_began.get_or_insert(now);
         }
         let deadline = match head_began {
-            None => began.plus(shared.patience.first_byte),
-            Some(began) => began.plus(shared.patience.head),
+            None => began.plus(shared.timeouts.first_byte),
+            Some(began) => began.plus(shared.timeouts.head),
         };
         let left = deadline.since(now);
         if left.is_zero() {
             return match head_began {
-                None => Asked::Nothing,
-                Some(_) => Asked::Refused(Reason::Refused("its head took too long".into()), Answer::too_slow()),
+                None => Request::None,
+                Some(_) => {
+                    Request::Refused(Reason::Refused("its head took too long".into()), Response::head_too_slow())
+                }
             };
         }
         let (stop, input) = ((shared.stop.as_fd(), Interest::READ), (client.fd(), Interest::READ));
-        let ready = match kept {
-            Some(kept) => sys::wait([stop, input, (kept.leg.fd(), Interest::READ)], Some(left)),
+        let ready = match keep_alive {
+            Some(KeepAlive { leg, .. }) => sys::wait([stop, input, (leg.fd(), Interest::READ)], Some(left)),
             None => sys::wait([stop, input], Some(left)).map(|[stop, input]| [stop, input, Interest::default()]),
         };
-        let Ok([stopped, of_client, of_origin]) = ready else {
-            return Asked::Nothing;
+        let Ok([stopped, client_ready, origin_ready]) = ready else {
+            return Request::None;
         };
         if stopped.read {
-            return Asked::Nothing;
+            return Request::None;
         }
-        if of_origin.read {
-            *kept = None;
+        if origin_ready.read {
+            *keep_alive = None;
         }
-        if of_client.read {
-            // In the clear this cannot fail.
+        if client_ready.read {
+            // Without TLS, receive cannot fail.
             let _ = client.receive(&mut |_| 0);
         }
     }
 }
 
-/// What was asked, if it is all there; it is taken from what is unread, but for a ClientHello.
-fn judge(shared: &Shared, client: &mut Leg) -> Option<Asked> {
+/// Parses the unread bytes; `None` while the request is incomplete. An HTTP head is consumed, a ClientHello is not.
+fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
     let bytes = client.unread();
     if bytes.first() == Some(&TLS_HANDSHAKE) {
         if !shared.transparent {
-            return Some(Asked::Refused(Reason::NotForAProxy, Answer::not_tls()));
+            return Some(Request::Refused(Reason::NotForAProxy, Response::tls_to_the_proxy()));
         }
         return match client_hello::parse(bytes) {
-            Ok(hello) => hello.map(Asked::Tls),
-            Err(_) => Some(Asked::Nothing),
+            Ok(hello) => hello.map(Request::Tls),
+            Err(_) => Some(Request::None),
         };
     }
     match proxy_request::parse(bytes) {
@@ -178,79 +164,74 @@ fn judge(shared: &Shared, client: &mut Leg) -> Option<Asked> {
         Ok(Some((used, request))) => {
             let head = bytes.get(..used).unwrap_or_default().to_vec();
             client.consume(used);
-            Some(Asked::Http { request: Box::new(request), head })
+            Some(Request::Http { request: Box::new(request), head })
         }
         Err(refusal) => Some(refused(&refusal)),
     }
 }
 
-fn refused(refusal: &Refusal) -> Asked {
+fn refused(refusal: &Refusal) -> Request {
     match refusal {
-        // It was meant for a proxy, and any other would have served it perhaps: that is told apart.
+        // A proxy request, which another proxy might serve; so it is not reported as "not a proxy request".
         Refusal::HeadTooLong => {
-            Asked::Refused(Reason::Refused("its head is too long".into()), Answer::too_long(refusal))
+            Request::Refused(Reason::Refused("its head is too long".into()), Response::head_too_long(refusal))
         }
-        _ => Asked::Refused(Reason::NotForAProxy, Answer::bad_request(&refusal.to_string())),
+        _ => Request::Refused(Reason::NotForAProxy, Response::bad_request(&refusal.to_string())),
     }
 }
 
-/// Whether a request for `authority` is for the proxy's own page.
+/// True if a request for `authority` is for the proxy's own page.
 fn is_own(shared: &Shared, authority: &Authority) -> bool {
-    authority.host == Host::Name(MAGIC_NAME.into()) || leads_here(authority, shared.listen, &shared.stop)
+    authority.host == Host::Name(OWN_PAGE_NAME.into()) || shared.upstream.leads_here(authority, &shared.stop)
 }
 
 fn own_page(shared: &Shared, client: &mut Leg, head: &RequestHead) {
-    let ca = shared.capture.as_ref().map(|capture| &capture.ca);
-    let answer = Answer::own(&head.method, &head.target, ca, shared.listen);
-    page::answer_to(client, &head.method, &answer, &shared.stop);
+    shared.own_page.response(&head.method, &head.target).send_to(&head.method, client, &shared.stop);
 }
 
-/// Opens a tunnel. The client is answered once the origin is there, so that it learns of one that is not.
+/// Serves CONNECT.
 fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Tunnel> {
-    if authority.host == Host::Name(MAGIC_NAME.into()) {
-        page::answer(&mut client, &Answer::no_tunnel_to_itself(), &shared.stop);
+    if authority.host == Host::Name(OWN_PAGE_NAME.into()) {
+        HttpConnect.refuse(&mut client, &shared.stop);
         return None;
     }
-    match reach(shared, &authority) {
-        Ok((origin, reached)) => {
-            client.send(b"HTTP/1.1 200 Connection established\r\n\r\n");
-            return tunnel::open(shared, client, origin, Route { authority, reached });
-        }
-        Err(Undialled::Ourselves) => page::answer(&mut client, &Answer::no_tunnel_to_itself(), &shared.stop),
-        Err(Undialled::Stopped) => {}
-        Err(why) => {
-            shared.counters.add_uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string()));
-            page::answer(&mut client, &Answer::unreachable(&authority, &why), &shared.stop);
-        }
-    }
-    None
+    open_tunnel(shared, client, authority, &HttpConnect)
 }
 
-/// A ClientHello without a CONNECT before it: its SNI says where to.
+/// Serves a ClientHello without a CONNECT before it: its SNI is the origin.
 fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) -> Option<Tunnel> {
     let Sni::Dns(name) = &hello.server_name else {
-        let why = "it was redirected here without a server name that says where to".to_owned();
+        let why = "it was redirected here without a server name (SNI)".to_owned();
         shared.counters.add_uncaptured("(unknown)", Reason::ClientTls(why));
         return None;
     };
     let authority = Authority { host: Host::Name(name.to_ascii_lowercase()), port: 443 };
-    match reach(shared, &authority) {
-        Ok((origin, reached)) => return tunnel::open(shared, client, origin, Route { authority, reached }),
-        Err(Undialled::Stopped) => {}
-        Err(why) => shared.counters.add_uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string())),
+    open_tunnel(shared, client, authority, &Redirected)
+}
+
+/// Connects to the origin, replies to the client, and reads its first flight. The reply comes after the connection, so that the
+/// client learns of an unreachable origin.
+fn open_tunnel(shared: &Shared, mut client: Leg, authority: Authority, reply: &dyn Reply) -> Option<Tunnel> {
+    match shared.upstream.connect(&authority, &shared.stop) {
+        Ok(Connected { leg: origin, timing }) => {
+            reply.connected(&mut client);
+            return first_flight::open(shared, client, origin, Route { authority, timing });
+        }
+        Err(DialError::Stopped) => {}
+        Err(DialError::Ourselves) if reply.refuse(&mut client, &shared.stop) => {}
+        Err(why) => {
+            shared.counters.add_uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string()));
+            reply.unreachable(&mut client, &authority, &why, &shared.stop);
+        }
     }
     None
 }
 
-fn reach(shared: &Shared, authority: &Authority) -> Result<(Leg, ConnectTiming), Undialled> {
-    let dialled = dial(authority, shared.listen, &shared.stop)?;
-    let reached = ConnectTiming { dns_ms: dialled.dns_ms, connect_ms: dialled.connect_ms, tls_ms: 0.0 };
-    Ok((Leg::new(dialled.socket).map_err(Undialled::Unconnected)?, reached))
-}
-
-/// The name under which people look for such a proxy's certificate, wherever it listens.
-const MAGIC_NAME: &str = "mitm.it";
-/// The type of a TLS record that begins a handshake (RFC 8446 section 5.1); no method begins with it.
+/// The name under which requests to the proxy itself are reported.
+const PROXY_ITSELF: &str = "(the proxy itself)";
+/// The host name that reaches the own page through the proxy, at any address. mitmproxy uses the same name.
+const OWN_PAGE_NAME: &str = "mitm.it";
+/// The type of a TLS record with a handshake message (RFC 8446 section 5.1). No HTTP method starts with this byte.
 const TLS_HANDSHAKE: u8 = 22;
 
 #[cfg(test)]
@@ -258,32 +239,38 @@ mod tests {
     use super::*;
     use crate::config::Observer;
     use crate::counters::Counters;
-    use crate::net::idle::Idle;
+    use crate::net::own_page::OwnPage;
+    use crate::net::resources::Resources;
     use crate::net::stop::Stop;
+    use crate::net::timeouts::Timeouts;
+    use crate::net::upstream::{Direct, Upstream};
     use crate::notice::Uncaptured;
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::sync::Arc;
     use std::thread;
+    use std::time::Duration;
 
-    /// What is waited for here, and what no test waits for.
+    /// A timeout that expires in the test, and one that does not.
     const SHORT: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(20);
 
-    /// Serves `client` one connection with this patience: what the client says it was told, and what is named.
-    fn served(patience: Patience, client: fn(TcpStream) -> String) -> (String, Vec<Uncaptured>) {
+    /// Serves one connection of `client` with these timeouts; returns what the client received, and the reports.
+    fn serve_one(timeouts: Timeouts, client: fn(TcpStream) -> String) -> (String, Vec<Uncaptured>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let listen = listener.local_addr().unwrap();
+        let socket = TcpStream::connect(listen).unwrap();
         socket.set_read_timeout(Some(LONG)).unwrap();
         let client = thread::spawn(move || client(socket));
-        let stop = Stop::new().unwrap();
+        let resources = Arc::<Resources>::default();
         let shared = Shared {
-            listen: listener.local_addr().unwrap(),
             transparent: false,
-            patience,
-            idle: Idle::new(&stop).unwrap(),
-            stop,
+            timeouts,
+            stop: Stop::new().unwrap(),
             counters: Arc::new(Counters::new(Observer::default(), false)),
+            upstream: Upstream::new(Box::new(Direct), listen, &resources),
+            resources,
+            own_page: OwnPage::default(),
             capture: None,
         };
         assert!(serve(&shared, listener.accept().unwrap().0).is_none());
@@ -291,29 +278,29 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_drips_in_has_a_deadline() {
-        let (told, named) = served(Patience { first_byte: LONG, head: SHORT }, |mut socket| {
-            let (began, mut told) = (Moment::now(), [0; 12]);
-            // A byte each time that nothing is said to it.
+    fn answers_408_when_the_head_is_slow() {
+        let (received, reports) = serve_one(Timeouts { first_byte: LONG, head: SHORT }, |mut socket| {
+            let (began, mut received) = (Moment::now(), [0; 12]);
+            // Sends a byte whenever there is no response yet.
             socket.set_read_timeout(Some(SHORT / 20)).unwrap();
-            while socket.peek(&mut told).is_err() {
+            while socket.peek(&mut received).is_err() {
                 socket.write_all(b"G").unwrap();
-                assert!(Moment::now().since(began) < LONG, "it is listened to for ever");
+                assert!(Moment::now().since(began) < LONG, "the head has no timeout");
             }
-            socket.read_exact(&mut told).unwrap();
-            String::from_utf8(told.to_vec()).unwrap()
+            socket.read_exact(&mut received).unwrap();
+            String::from_utf8(received.to_vec()).unwrap()
         });
-        assert_eq!(told, "HTTP/1.1 408");
-        assert!(matches!(&named[..], [Uncaptured { reason: Reason::Refused(_), .. }]), "{named:?}");
+        assert_eq!(received, "HTTP/1.1 408");
+        assert!(matches!(&reports[..], [Uncaptured { reason: Reason::Refused(_), .. }]), "{reports:?}");
     }
 
     #[test]
-    fn a_client_that_asks_nothing_is_let_go_without_a_word() {
-        let (told, named) = served(Patience { first_byte: SHORT, head: LONG }, |mut socket| {
-            let mut told = String::new();
-            socket.read_to_string(&mut told).unwrap();
-            told
+    fn closes_a_silent_connection_without_a_response_or_report() {
+        let (received, reports) = serve_one(Timeouts { first_byte: SHORT, head: LONG }, |mut socket| {
+            let mut received = String::new();
+            socket.read_to_string(&mut received).unwrap();
+            received
         });
-        assert_eq!((told.as_str(), named.len()), ("", 0));
+        assert_eq!((received.as_str(), reports.len()), ("", 0));
     }
 }

@@ -1,14 +1,15 @@
-//! From an authority to a connected socket: name resolution and connecting, each with a deadline.
+//! From a host and port to a connected socket: name resolution and connecting, each with a timeout.
 //!
-//! Several addresses are tried side by side, each a quarter of a second after the one before (RFC 8305), so that a dead
-//! IPv6 costs no more than that.
+//! Several addresses are tried concurrently, each a quarter of a second after the previous one (RFC 8305), so that a dead IPv6
+//! route costs no more than that.
 
-use super::crew::CREW;
 use super::stop::Stop;
 use super::sys;
+use super::thread_pool::ThreadPool;
 use crate::clock::Moment;
 use crate::wire::authority::{Authority, Host};
 use std::collections::VecDeque;
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -16,123 +17,152 @@ use std::os::fd::AsFd;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// A connection to an origin, and how long it took, in milliseconds.
+/// Resolves names and connects sockets for one capture.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialer {
+    /// The address of this proxy, to which it must not connect.
+    listen: SocketAddr,
+    /// The threads in which names are resolved.
+    threads: ThreadPool,
+}
+
+/// A connected socket, and the time it took in milliseconds.
 #[derive(Debug)]
-pub(crate) struct Dialled {
+pub(crate) struct Dialed {
     pub(crate) socket: TcpStream,
     pub(crate) dns_ms: f64,
     pub(crate) connect_ms: f64,
 }
 
-/// Connects to `authority`.
-///
-/// # Errors
-/// Says why not, also when that would be `listen`, this proxy itself.
-pub(crate) fn dial(authority: &Authority, listen: SocketAddr, stop: &Stop) -> Result<Dialled, Undialled> {
-    let deadline = Moment::now().plus(CONNECT_DEADLINE);
-    loop {
-        match dial_once(authority, listen, stop) {
-            // Another connection's end gives some back; nothing says when.
-            Err(Undialled::Unconnected(e))
-                if sys::is_out_of_descriptors(&e) && !deadline.since(Moment::now()).is_zero() =>
-            {
-                let _ = sys::wait([(stop.as_fd(), sys::Interest::READ)], Some(RETRY));
+impl Dialer {
+    /// Creates a dialer for the proxy at `listen`.
+    pub(crate) fn new(listen: SocketAddr, threads: ThreadPool) -> Self {
+        Self { listen, threads }
+    }
+
+    /// Connects to `authority`. If no descriptor is left, retries until the timeout.
+    ///
+    /// # Errors
+    /// If there is no connection, or if it would lead to this proxy itself.
+    pub(crate) fn dial(&self, authority: &Authority, stop: &Stop) -> Result<Dialed, DialError> {
+        let deadline = Moment::now().plus(CONNECT_TIMEOUT);
+        loop {
+            match self.dial_once(authority, stop) {
+                // The end of another connection frees descriptors; no event announces it.
+                Err(DialError::Connect(e))
+                    if sys::is_out_of_descriptors(&e) && !deadline.since(Moment::now()).is_zero() =>
+                {
+                    let _ = sys::wait([(stop.as_fd(), sys::Interest::READ)], Some(DESCRIPTOR_RETRY_INTERVAL));
+                }
+                dialed => return dialed,
             }
-            dialled => return dialled,
+        }
+    }
+
+    fn dial_once(&self, authority: &Authority, stop: &Stop) -> Result<Dialed, DialError> {
+        let began = Moment::now();
+        let addrs = self.resolve(authority, stop)?;
+        if addrs.iter().any(|addr| is_ourselves(*addr, self.listen)) {
+            return Err(DialError::Ourselves);
+        }
+        let resolved = Moment::now();
+        let socket = connect(&addrs, stop)?;
+        Ok(Dialed { socket, dns_ms: resolved.ms_since(began), connect_ms: Moment::now().ms_since(resolved) })
+    }
+
+    /// True if `authority`, in any spelling, is the address of this proxy.
+    pub(crate) fn leads_here(&self, authority: &Authority, stop: &Stop) -> bool {
+        authority.port == self.listen.port()
+            && self
+                .resolve(authority, stop)
+                .is_ok_and(|addrs| addrs.iter().any(|addr| is_ourselves(*addr, self.listen)))
+    }
+
+    /// The addresses of an authority; never empty.
+    fn resolve(&self, authority: &Authority, stop: &Stop) -> Result<Vec<SocketAddr>, DialError> {
+        let name = match &authority.host {
+            Host::V4(ip) => return Ok(vec![SocketAddr::new(IpAddr::V4(*ip), authority.port)]),
+            Host::V6(ip) => return Ok(vec![SocketAddr::new(IpAddr::V6(*ip), authority.port)]),
+            Host::Name(name) => (name.clone(), authority.port),
+        };
+        // getaddrinfo(3) cannot be interrupted, so it runs in another thread. A pipe, whose write end that thread closes, can be
+        // polled together with the stop.
+        let (done, done_writer) = io::pipe().map_err(DialError::Connect)?;
+        let (sender, result) = mpsc::channel();
+        let lookup = name.clone();
+        let started = self.threads.acquire().map(|worker| {
+            worker.run(move || {
+                // The receiver is gone after a timeout.
+                let _ = sender.send(addresses(&lookup));
+                drop(done_writer);
+            });
+        });
+        if started.is_err() {
+            // No thread is left, and all may serve connections that wait for one: resolve here, with the resolver's own timeouts.
+            return found(authority, addresses(&name));
+        }
+        let deadline = Moment::now().plus(RESOLVE_TIMEOUT);
+        loop {
+            let left = deadline.since(Moment::now());
+            let wanted = [(stop.as_fd(), sys::Interest::READ), (done.as_fd(), sys::Interest::READ)];
+            let [stopped, resolved] = sys::wait(wanted, Some(left)).map_err(DialError::Resolve)?;
+            if stopped.read {
+                return Err(DialError::Stopped);
+            }
+            if resolved.read {
+                // The result is sent before the pipe is closed, unless the thread panicked.
+                return found(authority, result.try_recv().unwrap_or_else(|_| Ok(Vec::new())));
+            }
+            if left.is_zero() {
+                return Err(DialError::ResolveTimeout);
+            }
         }
     }
 }
 
-fn dial_once(authority: &Authority, listen: SocketAddr, stop: &Stop) -> Result<Dialled, Undialled> {
-    let began = Moment::now();
-    let addrs = resolve(authority, stop)?;
-    if addrs.iter().any(|addr| is_ourselves(*addr, listen)) {
-        return Err(Undialled::Ourselves);
-    }
-    let resolved = Moment::now();
-    let socket = connect(&addrs, stop)?;
-    Ok(Dialled { socket, dns_ms: resolved.ms_since(began), connect_ms: Moment::now().ms_since(resolved) })
-}
-
-/// Whether `authority`, in any spelling, is `listen`, the address of this proxy.
-pub(crate) fn leads_here(authority: &Authority, listen: SocketAddr, stop: &Stop) -> bool {
-    authority.port == listen.port()
-        && resolve(authority, stop).is_ok_and(|addrs| addrs.iter().any(|addr| is_ourselves(*addr, listen)))
-}
-
-/// Why there is no connection to an origin. Displayed as the end of a sentence about the origin.
+/// The reason why there is no connection to an origin. `Display` is a clause about the origin.
 #[derive(Debug)]
-pub(crate) enum Undialled {
-    /// It would be a connection of the proxy to itself.
+pub(crate) enum DialError {
+    /// The address is this proxy's own.
     Ourselves,
-    /// Its name does not resolve.
-    Unresolved(String),
-    /// Its name did not resolve in time.
-    ResolvedTooSlowly,
-    /// No address of it accepts a connection; what the last one said.
-    Unconnected(io::Error),
+    /// The name does not resolve.
+    Resolve(io::Error),
+    /// The name has no address.
+    NoAddress,
+    /// The name did not resolve in time.
+    ResolveTimeout,
+    /// No address accepts a connection; the last error.
+    Connect(io::Error),
     /// The capture stops.
     Stopped,
 }
 
-impl fmt::Display for Undialled {
+impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ourselves => f.write_str("it is this proxy itself"),
-            Self::Unresolved(why) => write!(f, "its name does not resolve: {why}"),
-            Self::ResolvedTooSlowly => {
-                write!(f, "its name did not resolve within {} seconds", RESOLVE_DEADLINE.as_secs())
+            Self::Resolve(cause) => write!(f, "its name does not resolve: {cause}"),
+            Self::NoAddress => f.write_str("its name has no address"),
+            Self::ResolveTimeout => {
+                write!(f, "its name did not resolve within {} seconds", RESOLVE_TIMEOUT.as_secs())
             }
-            Self::Unconnected(e) => match e.kind() {
+            Self::Connect(cause) => match cause.kind() {
                 io::ErrorKind::ConnectionRefused => f.write_str("it refused the connection"),
                 io::ErrorKind::TimedOut => {
-                    write!(f, "it did not accept a connection within {} seconds", CONNECT_DEADLINE.as_secs())
+                    write!(f, "it did not accept a connection within {} seconds", CONNECT_TIMEOUT.as_secs())
                 }
-                _ => write!(f, "connecting to it failed: {e}"),
+                _ => write!(f, "cannot connect: {cause}"),
             },
             Self::Stopped => f.write_str("the capture stopped"),
         }
     }
 }
 
-/// The addresses of an authority, never none.
-fn resolve(authority: &Authority, stop: &Stop) -> Result<Vec<SocketAddr>, Undialled> {
-    let name = match &authority.host {
-        Host::V4(ip) => return Ok(vec![SocketAddr::new(IpAddr::V4(*ip), authority.port)]),
-        Host::V6(ip) => return Ok(vec![SocketAddr::new(IpAddr::V6(*ip), authority.port)]),
-        Host::Name(name) => (name.clone(), authority.port),
-    };
-    // The system's resolver cannot be interrupted, so it runs in another thread; the pipe, which closes as that one is done,
-    // can be polled together with the stop.
-    let unresolved = |e: io::Error| Undialled::Unresolved(e.to_string());
-    let (done, ending) = io::pipe().map_err(Undialled::Unconnected)?;
-    let (sender, answer) = mpsc::channel();
-    let asking = name.clone();
-    let asked = CREW.hire().map(|hand| {
-        hand.give(move || {
-            // Nobody waits any more if the deadline is over.
-            let _ = sender.send(addresses(&asking));
-            drop(ending);
-        });
-    });
-    if asked.is_err() {
-        // No thread is to be had, and all there are may be connections that need one: the resolver's own deadlines have to do.
-        return found(authority, addresses(&name));
-    }
-    let deadline = Moment::now().plus(RESOLVE_DEADLINE);
-    loop {
-        let left = deadline.since(Moment::now());
-        let wanted = [(stop.as_fd(), sys::Interest::READ), (done.as_fd(), sys::Interest::READ)];
-        let [stopped, resolved] = sys::wait(wanted, Some(left)).map_err(unresolved)?;
-        if stopped.read {
-            return Err(Undialled::Stopped);
-        }
-        if resolved.read {
-            // It answers before it is done, unless it panicked.
-            return found(authority, answer.try_recv().unwrap_or_else(|_| Ok(Vec::new())));
-        }
-        if left.is_zero() {
-            return Err(Undialled::ResolvedTooSlowly);
+impl Error for DialError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Resolve(cause) | Self::Connect(cause) => Some(cause),
+            Self::Ourselves | Self::NoAddress | Self::ResolveTimeout | Self::Stopped => None,
         }
     }
 }
@@ -141,17 +171,17 @@ fn addresses(name: &(String, u16)) -> io::Result<Vec<SocketAddr>> {
     name.to_socket_addrs().map(Iterator::collect)
 }
 
-/// What the resolver's answer comes to.
-fn found(authority: &Authority, answer: io::Result<Vec<SocketAddr>>) -> Result<Vec<SocketAddr>, Undialled> {
+/// The addresses in the resolver's answer, or those that `localhost` has by definition.
+fn found(authority: &Authority, answer: io::Result<Vec<SocketAddr>>) -> Result<Vec<SocketAddr>, DialError> {
     match answer {
         Ok(addrs) if !addrs.is_empty() => Ok(addrs),
         _ if is_localhost(&authority.host) => Ok(loopback(authority.port)),
-        Ok(_) => Err(Undialled::Unresolved("it has no address".into())),
-        Err(e) => Err(Undialled::Unresolved(e.to_string())),
+        Ok(_) => Err(DialError::NoAddress),
+        Err(e) => Err(DialError::Resolve(e)),
     }
 }
 
-/// Whether the name means this machine even where the resolver does not know it (RFC 6761 section 6.3).
+/// True if the name means this machine even if the resolver does not know it (RFC 6761 section 6.3).
 fn is_localhost(host: &Host) -> bool {
     let Host::Name(name) = host else { return false };
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -162,20 +192,20 @@ fn loopback(port: u16) -> Vec<SocketAddr> {
     vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
 }
 
-/// Whether a connection to `addr` would arrive at `listen`.
+/// True if a connection to `addr` would arrive at `listen`.
 fn is_ourselves(addr: SocketAddr, listen: SocketAddr) -> bool {
     let (ip, own) = (addr.ip().to_canonical(), listen.ip().to_canonical());
-    // The unspecified address connects to this machine, and listens at all of its addresses, which are those that a
-    // socket can be bound to.
+    // To connect to the unspecified address is to connect to this machine. To listen on it is to listen on all addresses of
+    // this machine, which are those that a socket can be bound to.
     addr.port() == listen.port()
         && (ip == own
             || ip.is_unspecified() && (own.is_loopback() || own.is_unspecified())
             || own.is_unspecified() && UdpSocket::bind((ip, 0)).is_ok())
 }
 
-/// A socket connected to the first of `addrs` that accepts.
-fn connect(addrs: &[SocketAddr], stop: &Stop) -> Result<TcpStream, Undialled> {
-    let deadline = Moment::now().plus(CONNECT_DEADLINE);
+/// Connects to the first of `addrs` that accepts.
+fn connect(addrs: &[SocketAddr], stop: &Stop) -> Result<TcpStream, DialError> {
+    let deadline = Moment::now().plus(CONNECT_TIMEOUT);
     let mut waiting: VecDeque<_> = interleaved(addrs);
     let mut pending: Vec<TcpStream> = Vec::new();
     let mut last = io::Error::from(io::ErrorKind::TimedOut);
@@ -189,25 +219,25 @@ fn connect(addrs: &[SocketAddr], stop: &Stop) -> Result<TcpStream, Undialled> {
                     last = e;
                     continue;
                 }
-                None if pending.is_empty() => return Err(Undialled::Unconnected(last)),
+                None if pending.is_empty() => return Err(DialError::Connect(last)),
                 None => {}
             }
-            next_at = now.plus(STAGGER);
+            next_at = now.plus(ATTEMPT_DELAY);
         }
         let mut left = deadline.since(now);
         if left.is_zero() {
-            return Err(Undialled::Unconnected(io::ErrorKind::TimedOut.into()));
+            return Err(DialError::Connect(io::ErrorKind::TimedOut.into()));
         }
         if !waiting.is_empty() {
             left = left.min(next_at.since(now));
         }
         let fds: Vec<_> = pending.iter().map(AsFd::as_fd).collect();
-        let (stopped, decided) = sys::wait_for_writable(stop.as_fd(), &fds, left).map_err(Undialled::Unconnected)?;
+        let (stopped, ready) = sys::wait_for_writable(stop.as_fd(), &fds, left).map_err(DialError::Connect)?;
         if stopped {
-            return Err(Undialled::Stopped);
+            return Err(DialError::Stopped);
         }
-        // From the back, so that removing one does not move those still to be looked at.
-        for i in (0..pending.len()).rev().filter(|i| decided.get(*i) == Some(&true)) {
+        // From the back: removing one does not move those before it.
+        for i in (0..pending.len()).rev().filter(|i| ready.get(*i) == Some(&true)) {
             let socket = pending.remove(i);
             match socket.take_error() {
                 Ok(None) => return Ok(socket),
@@ -217,7 +247,7 @@ fn connect(addrs: &[SocketAddr], stop: &Stop) -> Result<TcpStream, Undialled> {
     }
 }
 
-/// The addresses in their order of preference, the two families in turn (RFC 8305 section 4).
+/// The addresses in order of preference, with the two families interleaved (RFC 8305 section 4).
 fn interleaved(addrs: &[SocketAddr]) -> VecDeque<SocketAddr> {
     let first_is_v6 = addrs.first().is_some_and(SocketAddr::is_ipv6);
     let (preferred, other): (Vec<SocketAddr>, Vec<_>) = addrs.iter().partition(|addr| addr.is_ipv6() == first_is_v6);
@@ -232,13 +262,13 @@ fn interleaved(addrs: &[SocketAddr]) -> VecDeque<SocketAddr> {
     }
 }
 
-/// Longer than the system's resolver takes for one try at two servers (RES_TIMEOUT, 5 s each).
-const RESOLVE_DEADLINE: Duration = Duration::from_secs(15);
-/// As browsers and curl's users have it: past this, people think that it hangs.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
-/// RFC 8305 section 5: the "Connection Attempt Delay".
-const STAGGER: Duration = Duration::from_millis(250);
-const RETRY: Duration = Duration::from_millis(100);
+/// Longer than the system's resolver needs for one attempt at each of two servers (RES_TIMEOUT, 5 s each).
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(15);
+/// After this, users assume a hang. Browsers have similar limits.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The "Connection Attempt Delay" of RFC 8305 section 5.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+const DESCRIPTOR_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -249,8 +279,12 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn dialer(listen: &str) -> Dialer {
+        Dialer::new(addr(listen), ThreadPool::default())
+    }
+
     #[test]
-    fn families_take_turns() {
+    fn address_families_are_interleaved() {
         let order = interleaved(&[addr("[::1]:1"), addr("[::2]:1"), addr("1.1.1.1:1"), addr("[::3]:1")]);
         assert_eq!(order, [addr("[::1]:1"), addr("1.1.1.1:1"), addr("[::2]:1"), addr("[::3]:1")]);
     }
@@ -258,7 +292,7 @@ mod tests {
     #[test]
     fn a_dead_first_address_costs_less_than_a_second() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        // A listener whose queue is full answers nothing: dead, without any address outside this machine.
+        // A listener with a full backlog does not answer: a dead address on this machine.
         let full = full_listener();
         let began = Moment::now();
         let addrs = [full.0.local_addr().unwrap(), listener.local_addr().unwrap()];
@@ -267,7 +301,7 @@ mod tests {
         assert!(Moment::now().since(began) < Duration::from_secs(1));
     }
 
-    /// A listener that neither accepts nor refuses any more.
+    /// A listener that neither accepts nor refuses.
     fn full_listener() -> (TcpListener, Vec<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
@@ -283,24 +317,26 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told() {
+    fn a_refusal_is_reported() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let authority = Authority { host: Host::V4([127, 0, 0, 1].into()), port };
-        let said = dial(&authority, addr("127.0.0.1:1"), &Stop::new().unwrap()).unwrap_err().to_string();
-        assert_eq!(said, "it refused the connection");
+        let error = dialer("127.0.0.1:1").dial(&authority, &Stop::new().unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "it refused the connection");
+        assert!(error.source().is_some());
     }
 
     #[test]
-    fn localhost_is_this_machine_whatever_the_resolver_knows() {
+    fn localhost_is_this_machine_even_if_the_resolver_does_not_know_it() {
         let stop = Stop::new().unwrap();
         for name in ["localhost", "localhost.", "app.localhost"] {
-            let addrs = resolve(&Authority { host: Host::Name(name.into()), port: 1 }, &stop).unwrap();
+            let authority = Authority { host: Host::Name(name.into()), port: 1 };
+            let addrs = dialer("127.0.0.1:2").resolve(&authority, &stop).unwrap();
             assert!(addrs.iter().all(|addr| addr.ip().is_loopback()), "{name}: {addrs:?}");
         }
     }
 
     #[test]
-    fn knows_itself_in_any_spelling() {
+    fn recognizes_its_own_address_in_any_spelling() {
         let all = addr("0.0.0.0:80");
         let own = addr("127.0.0.1:80");
         for (spelling, listen) in [
@@ -316,6 +352,6 @@ mod tests {
             assert!(!is_ourselves(addr(other), listen), "{other} {listen}");
         }
         let decimal = Authority { host: Host::Name("2130706433".into()), port: 80 };
-        assert!(leads_here(&decimal, own, &Stop::new().unwrap()));
+        assert!(dialer("127.0.0.1:80").leads_here(&decimal, &Stop::new().unwrap()));
     }
 }

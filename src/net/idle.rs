@@ -1,151 +1,130 @@
-//! Tunnels in which nothing happens: they give their threads back, and one thread waits for all of them.
+//! A set of values that wait for an event on their descriptors, in one epoll(7).
 //!
 //! ```text
-//!            relayed, by a thread of the crew
-//! a tick without a byte │        ▲ a byte, an end, the stop
-//!                       ▼        │
-//!            rests, its sockets in one epoll(7)
+//! insert(value) ─▶ its descriptors in the epoll ─▶ an event ─▶ wait() returns the value
 //! ```
-//!
-//! A thread costs a connection three times what TLS, taps and recorder remember of it: what its deepest call, the handshake,
-//! has touched of its stack stays touched, and the C library keeps memory for each. That is a price for work, not for silence.
 
-use super::crew::CREW;
-use super::listener::{Counted, guarded, warn};
-use super::shared::Shared;
-use super::stop::Stop;
 use super::sys::Epoll;
-use super::tunnel::Tunnel;
-use crate::clock::Moment;
-use crate::notice::Warning;
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::BorrowedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The tunnels that rest.
+/// A value with the two descriptors on which its events occur.
+pub(crate) trait Descriptors {
+    /// The descriptors; the same ones on each call.
+    fn descriptors(&self) -> [BorrowedFd<'_>; 2];
+}
+
+/// A set of values that wait for an event.
 #[derive(Debug)]
-pub(crate) struct Idle {
-    /// Their sockets, and the stop.
-    sockets: Epoll,
-    /// `None` once the capture stops.
-    guests: Mutex<Option<Guests>>,
+pub(crate) struct IdleSet<T> {
+    epoll: Epoll,
+    /// `None` once closed.
+    entries: Mutex<Option<Entries<T>>>,
 }
 
-/// A tunnel, counted as a connection for as long as it lives.
 #[derive(Debug)]
-pub(super) struct Guest {
-    pub(super) tunnel: Tunnel,
-    pub(super) counted: Counted,
+struct Entries<T> {
+    values: HashMap<u64, T>,
+    last_key: u64,
 }
 
-#[derive(Debug, Default)]
-struct Guests {
-    resting: HashMap<u64, Guest>,
-    last: u64,
-}
-
-impl Idle {
+impl<T: Descriptors> IdleSet<T> {
+    /// Creates an empty set. Input on `stop` ends every [`IdleSet::wait`] too.
+    ///
     /// # Errors
     /// If no descriptor is left.
-    pub(crate) fn new(stop: &Stop) -> io::Result<Self> {
-        let sockets = Epoll::new()?;
+    pub(crate) fn new(stop: BorrowedFd<'_>) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
         if Epoll::IS_SUPPORTED {
-            sockets.add(stop.as_fd(), STOP)?;
+            epoll.add(stop, STOP_KEY)?;
         }
-        Ok(Self { sockets, guests: Mutex::new(Some(Guests::default())) })
+        Ok(Self { epoll, entries: Mutex::new(Some(Entries { values: HashMap::new(), last_key: STOP_KEY })) })
     }
 
-    /// Keeps `guest` until something happens in it; one that cannot be kept is given back.
-    fn keep(&self, guest: Guest) -> Option<Guest> {
+    /// Inserts `value`. Returns it if that is impossible: the set is closed, or the system lacks memory or epoll(7).
+    pub(crate) fn insert(&self, value: T) -> Option<T> {
         let mut lock = self.lock();
-        let Some(guests) = &mut *lock else { return Some(guest) };
-        guests.last = guests.last.wrapping_add(1);
-        let added = guest.tunnel.sockets().try_for_each(|socket| self.sockets.add(socket, guests.last));
+        let Some(Entries { values, last_key }) = &mut *lock else { return Some(value) };
+        *last_key = last_key.wrapping_add(1);
+        let added = value.descriptors().into_iter().try_for_each(|fd| self.epoll.add(fd, *last_key));
         if added.is_err() {
-            self.forget(&guest);
-            return Some(guest);
+            self.remove_descriptors(&value);
+            return Some(value);
         }
-        // What happens from here on finds it: looking for it takes the lock.
-        guests.resting.insert(guests.last, guest);
+        // An event after `add` finds the value: `take` waits for this lock.
+        values.insert(*last_key, value);
         None
     }
 
-    /// The guest with this key, if it still rests.
-    fn take(&self, key: u64) -> Option<Guest> {
-        let guest = self.lock().as_mut()?.resting.remove(&key)?;
-        self.forget(&guest);
-        Some(guest)
+    /// Waits for events, at most for `timeout`. Returns the values that have one; they are no longer in the set.
+    pub(crate) fn wait(&self, timeout: Duration) -> Vec<T> {
+        self.epoll.wait(timeout).into_iter().filter_map(|key| self.take(key)).collect()
     }
 
-    /// All guests. None is kept from here on.
-    fn close(&self) -> impl Iterator<Item = Guest> {
-        self.lock().take().unwrap_or_default().resting.into_values()
+    fn take(&self, key: u64) -> Option<T> {
+        let value = self.lock().as_mut()?.values.remove(&key)?;
+        self.remove_descriptors(&value);
+        Some(value)
     }
 
-    fn forget(&self, guest: &Guest) {
-        for socket in guest.tunnel.sockets() {
-            self.sockets.remove(socket);
+    /// Closes the set; returns all values.
+    pub(crate) fn close(&self) -> Vec<T> {
+        self.lock().take().map(|entries| entries.values.into_values().collect()).unwrap_or_default()
+    }
+
+    fn remove_descriptors(&self, value: &T) {
+        for fd in value.descriptors() {
+            self.epoll.remove(fd);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Guests>> {
-        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Entries<T>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Relays for as long as something happens, on this thread; then the guest rests.
-pub(super) fn carry_on(shared: &Shared, mut guest: Guest) {
-    loop {
-        let Guest { tunnel, counted } = guest;
-        let Some(tunnel) = guarded(shared, || tunnel.relay(&shared.stop)) else { return };
-        match shared.idle.keep(Guest { tunnel, counted }) {
-            None => return,
-            Some(back) => guest = back,
+/// The key of the stop. Values have other keys.
+const STOP_KEY: u64 = 0;
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+    use std::io::{PipeReader, Write};
+    use std::os::fd::AsFd;
+
+    impl Descriptors for (PipeReader, PipeReader) {
+        fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+            [self.0.as_fd(), self.1.as_fd()]
         }
+    }
+
+    #[test]
+    fn returns_values_with_an_event() {
+        let (stop, _stop_writer) = io::pipe().unwrap();
+        let set = IdleSet::new(stop.as_fd()).unwrap();
+        let (short, long) = (Duration::from_millis(1), Duration::from_secs(20));
+        let ((one, _one_writer), (other, mut writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        assert!(set.insert((one, other)).is_none());
+        assert!(set.wait(short).is_empty());
+        writer.write_all(b"x").unwrap();
+        let value = set.wait(long).pop().unwrap();
+        assert!(set.wait(short).is_empty(), "it is removed");
+        assert!(set.insert(value).is_none());
+        assert_eq!(set.close().len(), 1);
+        let (reader, _writer) = io::pipe().unwrap();
+        let copy = reader.try_clone().unwrap();
+        assert!(set.insert((reader, copy)).is_some(), "it is closed");
+    }
+
+    #[test]
+    fn the_stop_ends_a_wait() {
+        let (stop, stop_writer) = io::pipe().unwrap();
+        let set: IdleSet<(PipeReader, PipeReader)> = IdleSet::new(stop.as_fd()).unwrap();
+        drop(stop_writer);
+        assert!(set.wait(Duration::from_secs(3600)).is_empty());
     }
 }
-
-/// Waits for those that rest, and tells all others that time passes; until the capture stops, which ends them all.
-pub(crate) fn attend(shared: &Arc<Shared>) {
-    // Something happened in these, and no thread is to be had for them.
-    let mut woken = Vec::new();
-    let mut is_told = false;
-    let mut next_tick = Moment::now().plus(TICK);
-    while !shared.stop.is_now() {
-        let left = next_tick.since(Moment::now());
-        if left.is_zero() {
-            shared.stop.tick();
-            next_tick = Moment::now().plus(TICK);
-        }
-        for key in shared.idle.sockets.wait(left) {
-            woken.extend(shared.idle.take(key));
-        }
-        while let Some(guest) = woken.pop() {
-            match CREW.hire() {
-                Ok(hand) => {
-                    let shared = Arc::clone(shared);
-                    hand.give(move || carry_on(&shared, guest));
-                }
-                Err(e) => {
-                    woken.push(guest);
-                    if !is_told {
-                        is_told = true;
-                        warn(shared, Warning::no_thread(&e));
-                    }
-                    break;
-                }
-            }
-        }
-    }
-    // Each of them ends at once.
-    for guest in shared.idle.close().chain(woken) {
-        carry_on(shared, guest);
-    }
-}
-
-/// What tells the stop from guests.
-const STOP: u64 = 0;
-/// A tunnel rests after one to two of these.
-const TICK: Duration = Duration::from_millis(250);

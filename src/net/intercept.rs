@@ -1,35 +1,40 @@
-//! TLS opened: the origin's handshake first, then the client's, in the protocol that the origin chose.
+//! Interception of TLS: first the handshake with the origin, then the one with the client, with the protocol (ALPN) that the
+//! origin selected.
 //!
 //! ```text
 //! client        proxy        origin
 //!   │ ClientHello │             │
-//!   │────────────▶│ ClientHello │   the client's own SNI and protocols
+//!   │────────────▶│ ClientHello │   with the client's SNI, and those of its protocols that we support
 //!   │             │────────────▶│
-//!   │             │◀───────────▶│   verified? readable? no certificate asked for?
-//!   │             │             │     no: a new connection, the client's hello replayed, both speak directly
-//!   │◀───────────▶│             │     yes: answered with a leaf of ours
+//!   │             │◀───────────▶│   is it verified, and without a request for a client certificate?
+//!   │             │             │     no: a new connection, to which the client's ClientHello passes through
+//!   │◀───────────▶│             │     yes: the handshake with the client, with a leaf certificate of ours
 //! ```
 //!
-//! Interception may only add a capture: until the first byte goes to the client, every obstacle ends in a connection that
-//! passes through, and is named.
+//! The rule not to break: interception only adds a capture. Until the first byte is sent to the client, every obstacle ends in a
+//! connection that passes through, and is reported.
 
-use super::dial::dial;
 use super::leg::Leg;
-use super::shared::{Capture, Lasting, Shared};
+use super::passthrough_cache::Ttl;
+use super::shared::{Capture, Shared};
 use super::stop::Stop;
 use super::sys::{self, Interest};
 use super::tls::server_name;
 use super::tunnel::{self, Route, Tunnel};
+use crate::cert::LeafError;
 use crate::clock::Moment;
 use crate::notice::Reason;
 use crate::wire::client_hello::{ClientHello, Sni};
 use crate::wire::tap::Ending;
+use rustls::pki_types::InvalidDnsNameError;
 use rustls::{AlertDescription, CertificateError};
+use std::error::Error;
+use std::fmt;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Makes a tunnel of a connection whose ClientHello is unread in `client`; `None` if that came to nothing.
-pub(crate) fn serve(
+/// Creates the tunnel of a connection whose ClientHello is unread in `client`; `None` if the connection ended.
+pub(crate) fn open(
     shared: &Shared,
     capture: &Capture,
     mut client: Leg,
@@ -45,80 +50,79 @@ pub(crate) fn serve(
         Some(name) => format!("{}:{}", name.to_ascii_lowercase(), route.authority.port),
         None => route.authority.to_string(),
     };
-    let name_it = |reason| shared.counters.add_uncaptured(&label, reason);
+    let report = |reason| shared.counters.add_uncaptured(&label, reason);
 
-    let known = capture.unintercepted.reason(&route.authority, sni, Moment::now());
-    let alpn = match foreseeable(hello).and_then(|alpn| known.map_or(Ok(alpn), Err)) {
+    let known = capture.passthrough.reason(&route.authority, sni, Moment::now());
+    let alpn = match supported_alpn(hello).and_then(|alpn| known.map_or(Ok(alpn), Err)) {
         Ok(alpn) => alpn,
         Err(reason) => {
-            name_it(reason);
+            report(reason);
             return Some(tunnel::pass(shared, client, origin));
         }
     };
 
     let began = Moment::now();
-    if let Err(obstacle) = open_origin(shared, capture, &mut origin, &route, sni, alpn) {
-        if obstacle.lasts {
-            capture.unintercepted.add(&route.authority, sni, obstacle.reason.clone(), Lasting::AWhile(Moment::now()));
+    if let Err(obstacle) = handshake_with_origin(shared, capture, &mut origin, &route, sni, alpn) {
+        if obstacle.is_lasting {
+            capture.passthrough.add(&route.authority, sni, obstacle.reason.clone(), Ttl::Since(Moment::now()));
         }
-        name_it(obstacle.reason);
-        // An origin that serves one connection at a time would not hear the next one.
+        report(obstacle.reason);
+        // Closed first: an origin that serves one connection at a time would not accept the next one.
         drop(origin);
-        return pass_anew(shared, client, &route);
+        return pass_on_new_connection(shared, client, &route);
     }
-    route.reached.tls_ms = Moment::now().ms_since(began);
+    route.timing.tls_ms = Moment::now().ms_since(began);
 
-    match open_client(shared, capture, &mut client, &origin, &route, sni) {
-        Ok(()) => Some(tunnel::tapped(shared, capture, client, origin, route, Some(label))),
-        Err(Unopened::Untouched(reason)) => {
-            name_it(reason);
-            drop(origin);
-            pass_anew(shared, client, &route)
-        }
-        Err(Unopened::Refused(reason)) => {
-            let is_certificate = matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft);
-            if capture.passthrough_refused && is_certificate {
-                capture.unintercepted.add(&route.authority, sni, Reason::RefusedBefore, Lasting::Always);
-            }
-            name_it(reason);
-            client.fail();
-            origin.end(Ending::Clean);
-            None
-        }
-        Err(Unopened::Left) => {
-            origin.end(Ending::Clean);
-            None
-        }
+    let Err(error) = handshake_with_client(shared, capture, &mut client, &origin, &route, sni) else {
+        return Some(tunnel::tapped(shared, capture, client, origin, route, Some(label)));
+    };
+    let is_begun = matches!(error, ClientHandshakeError::Handshake(_));
+    let reason = client_reason(&error);
+    if !is_begun {
+        reason.into_iter().for_each(report);
+        drop(origin);
+        return pass_on_new_connection(shared, client, &route);
     }
+    if let Some(reason) = reason {
+        let is_refusal = matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft);
+        if capture.passthrough_refused && is_refusal {
+            capture.passthrough.add(&route.authority, sni, Reason::RefusedBefore, Ttl::Unlimited);
+        }
+        report(reason);
+        client.fail();
+    }
+    origin.end(Ending::Clean);
+    None
 }
 
-/// The protocols to offer to the origin, or why the hello alone says that there is nothing to capture.
-fn foreseeable(hello: &ClientHello) -> Result<Vec<Vec<u8>>, Reason> {
+/// The protocols to offer to the origin, or the reason why this ClientHello cannot be intercepted.
+fn supported_alpn(hello: &ClientHello) -> Result<Vec<Vec<u8>>, Reason> {
     if hello.server_name == Sni::NotDnsName {
         return Err(Reason::ClientTls("its server name is not a DNS name".into()));
     }
     if !hello.offers_modern_tls() {
         return Err(Reason::ClientTls("it offers no TLS version above 1.1".into()));
     }
-    let known: Vec<_> = hello.alpn.iter().filter(|name| READABLE.contains(&name.as_slice())).cloned().collect();
-    if known.is_empty() && !hello.alpn.is_empty() {
-        // A few are named: a client may offer thousands.
-        let offered: Vec<_> = hello.alpn.iter().take(NAMED).map(|name| String::from_utf8_lossy(name)).collect();
-        let more = if hello.alpn.len() > NAMED { ", …" } else { "" };
-        return Err(Reason::Protocol(offered.join(", ") + more));
+    let supported: Vec<_> =
+        hello.alpn.iter().filter(|name| SUPPORTED_PROTOCOLS.contains(&name.as_slice())).cloned().collect();
+    if supported.is_empty() && !hello.alpn.is_empty() {
+        let listed: Vec<_> =
+            hello.alpn.iter().take(MAX_LISTED_PROTOCOLS).map(|name| String::from_utf8_lossy(name)).collect();
+        let more = if hello.alpn.len() > MAX_LISTED_PROTOCOLS { ", …" } else { "" };
+        return Err(Reason::Protocol(listed.join(", ") + more));
     }
-    Ok(known)
+    Ok(supported)
 }
 
-/// Why an origin is not intercepted.
+/// The reason why an origin cannot be intercepted.
 struct Obstacle {
     reason: Reason,
-    /// Whether the next connection would meet it again.
-    lasts: bool,
+    /// True if the next connection would have the same obstacle.
+    is_lasting: bool,
 }
 
-/// The handshake with the origin.
-fn open_origin(
+/// Performs the handshake with the origin.
+fn handshake_with_origin(
     shared: &Shared,
     capture: &Capture,
     origin: &mut Leg,
@@ -126,114 +130,153 @@ fn open_origin(
     sni: Option<&str>,
     alpn: Vec<Vec<u8>>,
 ) -> Result<(), Obstacle> {
-    let failed = |e: rustls::Error| Obstacle { lasts: is_lasting(&e), reason: origin_reason(&e) };
+    let failed = |e: rustls::Error| Obstacle { is_lasting: is_lasting(&e), reason: origin_reason(&e) };
     let host = &route.authority.host;
-    let (connection, asked) = capture.towards_origins.connection(sni, host, alpn).map_err(failed)?;
-    origin.start_tls(connection, &[]).map_err(failed)?;
+    let (session, certificate_request) = capture.client_tls.session(sni, host, alpn).map_err(failed)?;
+    origin.start_tls(session, &[]).map_err(failed)?;
     match handshake(origin, &shared.stop) {
-        // In TLS 1.3 the handshake succeeds without one, and the refusal comes after it, or along with its end.
-        Ok(()) | Err(Unshaken::Tls(_) | Unshaken::Ended) if asked.is_raised() => {
-            capture.towards_origins.forget(sni, host);
-            Err(Obstacle { lasts: true, reason: Reason::ClientCertificate })
+        // In TLS 1.3 our handshake succeeds without a client certificate; the origin's alert comes with its end or later.
+        Ok(()) | Err(HandshakeError::Tls(_) | HandshakeError::Ended | HandshakeError::Stopped)
+            if certificate_request.is_raised() =>
+        {
+            capture.client_tls.forget(sni, host);
+            Err(Obstacle { is_lasting: true, reason: Reason::ClientCertificate })
         }
         Ok(()) => Ok(()),
-        Err(Unshaken::Tls(e)) => Err(failed(e)),
-        Err(Unshaken::Ended) => Err(Obstacle {
-            lasts: false,
-            reason: Reason::OriginTls("it closed the connection during the handshake".into()),
-        }),
-        Err(Unshaken::TooSlow) => {
-            Err(Obstacle { lasts: false, reason: Reason::OriginTls("its handshake took too long".into()) })
+        Err(HandshakeError::Tls(e)) => Err(failed(e)),
+        Err(e) => Err(Obstacle { is_lasting: false, reason: Reason::OriginTls(e.to_string()) }),
+    }
+}
+
+/// The reason why a client cannot be intercepted.
+#[derive(Debug)]
+enum ClientHandshakeError {
+    /// The host is not a valid DNS name. Nothing was sent.
+    Name(InvalidDnsNameError),
+    /// There is no leaf certificate for the name. Nothing was sent.
+    Leaf(LeafError),
+    /// rustls rejected the configuration or the ClientHello. Nothing was sent.
+    ClientHello(rustls::Error),
+    /// The handshake failed after it had begun.
+    Handshake(HandshakeError),
+}
+
+impl fmt::Display for ClientHandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(_) => f.write_str("its host is not a DNS name"),
+            Self::Leaf(cause) => cause.fmt(f),
+            Self::ClientHello(cause) => f.write_str(&describe(cause)),
+            Self::Handshake(cause) => cause.fmt(f),
         }
     }
 }
 
-/// Why a client is not intercepted.
-enum Unopened {
-    /// Nothing was sent to it: it can still pass through.
-    Untouched(Reason),
-    /// It did not like what it got.
-    Refused(Reason),
-    /// It left without a word, or the capture stopped.
-    Left,
+impl Error for ClientHandshakeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Name(cause) => Some(cause),
+            Self::Leaf(cause) => Some(cause),
+            Self::ClientHello(cause) => Some(cause),
+            Self::Handshake(cause) => Some(cause),
+        }
+    }
 }
 
-/// The handshake with the client, in the protocol that `origin` chose.
-fn open_client(
+/// Performs the handshake with the client, with the protocol that `origin` selected.
+fn handshake_with_client(
     shared: &Shared,
     capture: &Capture,
     client: &mut Leg,
     origin: &Leg,
     route: &Route,
     sni: Option<&str>,
-) -> Result<(), Unopened> {
-    let untouched = |why: String| Unopened::Untouched(Reason::ClientTls(why));
-    let name = server_name(sni, &route.authority.host).map_err(|e| untouched(e.to_string()))?;
-    let leaf = capture.leaves.certificate(&name, Moment::now().wall()).map_err(|e| untouched(e.to_string()))?;
-    let chosen = origin.tls().and_then(|tls| tls.alpn_protocol());
-    let connection = capture.towards_clients.connection(leaf, chosen).map_err(|e| untouched(e.to_string()))?;
+) -> Result<(), ClientHandshakeError> {
+    let name = server_name(sni, &route.authority.host).map_err(ClientHandshakeError::Name)?;
+    let leaf = capture.leaves.certificate(&name, Moment::now().wall()).map_err(ClientHandshakeError::Leaf)?;
+    let alpn = origin.tls().and_then(|tls| tls.alpn_protocol());
+    let session = capture.server_tls.session(leaf, alpn).map_err(ClientHandshakeError::ClientHello)?;
 
     let first_flight = client.unread().to_vec();
     client.consume(first_flight.len());
-    if let Err(e) = client.start_tls(connection, &first_flight) {
+    if let Err(e) = client.start_tls(session, &first_flight) {
         client.stop_tls(first_flight);
-        return Err(untouched(words(&e)));
+        return Err(ClientHandshakeError::ClientHello(e));
     }
-    match handshake(client, &shared.stop) {
-        Ok(()) => Ok(()),
-        Err(Unshaken::Tls(e)) => Err(Unopened::Refused(client_reason(&e))),
-        Err(Unshaken::Ended) if shared.stop.is_now() => Err(Unopened::Left),
-        Err(Unshaken::Ended) => Err(Unopened::Refused(Reason::ClientLeft)),
-        Err(Unshaken::TooSlow) => Err(Unopened::Left),
-    }
+    handshake(client, &shared.stop).map_err(ClientHandshakeError::Handshake)
 }
 
-/// Client and origin speak directly, over a connection that has heard nothing yet.
-fn pass_anew(shared: &Shared, client: Leg, route: &Route) -> Option<Tunnel> {
-    // It was reachable a moment ago: if it is not, the client sees what it would see, an end.
-    let dialled = dial(&route.authority, shared.listen, &shared.stop).ok()?;
-    Some(tunnel::pass(shared, client, Leg::new(dialled.socket).ok()?))
+/// Passes the client through to the origin on a new connection, which has seen no handshake of ours.
+fn pass_on_new_connection(shared: &Shared, client: Leg, route: &Route) -> Option<Tunnel> {
+    // The origin was reachable a moment ago. If it is not now, the client sees the end that it would see without the proxy.
+    let connected = shared.upstream.connect(&route.authority, &shared.stop).ok()?;
+    Some(tunnel::pass(shared, client, connected.leg))
 }
 
-/// Why a handshake came to nothing.
-enum Unshaken {
+/// The reason why a handshake failed. `Display` is a clause about the peer.
+#[derive(Debug)]
+enum HandshakeError {
+    /// A violation of TLS, or an alert.
     Tls(rustls::Error),
-    /// The peer left, or the capture stopped.
+    /// The peer closed the connection.
     Ended,
-    TooSlow,
+    /// The handshake was not complete in time.
+    Timeout,
+    /// The capture stops.
+    Stopped,
 }
 
-/// Drives a handshake to its end. Application data that came along with its last flight stays unread.
-fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), Unshaken> {
-    let deadline = Moment::now().plus(HANDSHAKE);
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tls(cause) => f.write_str(&describe(cause)),
+            Self::Ended => f.write_str("it closed the connection during the handshake"),
+            Self::Timeout => write!(f, "its handshake was not complete after {} seconds", HANDSHAKE_TIMEOUT.as_secs()),
+            Self::Stopped => f.write_str("the capture stopped during the handshake"),
+        }
+    }
+}
+
+impl Error for HandshakeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Tls(cause) => Some(cause),
+            Self::Ended | Self::Timeout | Self::Stopped => None,
+        }
+    }
+}
+
+/// Drives a handshake to its end. Application data that was received with the last flight stays unread.
+fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), HandshakeError> {
+    let deadline = Moment::now().plus(HANDSHAKE_TIMEOUT);
     loop {
         leg.flush();
         if !leg.tls().is_some_and(|tls| tls.is_handshaking()) {
             return Ok(());
         }
-        if leg.ended().is_some() || !leg.takes() {
-            return Err(Unshaken::Ended);
+        if leg.ended().is_some() || !leg.is_writable() {
+            return Err(if stop.is_set() { HandshakeError::Stopped } else { HandshakeError::Ended });
         }
         let left = deadline.since(Moment::now());
-        let interest = Interest { read: true, write: leg.owed() > 0 };
+        let interest = Interest { read: true, write: leg.pending() > 0 };
         match sys::wait([(stop.as_fd(), Interest::READ), (leg.fd(), interest)], Some(left)) {
-            Ok([stopped, _]) if stopped.read => return Err(Unshaken::Ended),
+            Ok([stopped, _]) if stopped.read => return Err(HandshakeError::Stopped),
             Ok([_, ready]) if ready.read => {
                 if let Err(e) = leg.receive(&mut |_| 0) {
-                    // The alert that says why.
+                    // Sends our alert.
                     leg.flush();
-                    return Err(Unshaken::Tls(e));
+                    return Err(HandshakeError::Tls(e));
                 }
             }
-            Ok(_) if left.is_zero() => return Err(Unshaken::TooSlow),
+            Ok(_) if left.is_zero() => return Err(HandshakeError::Timeout),
             Ok(_) => {}
-            Err(_) => return Err(Unshaken::Ended),
+            Err(_) => return Err(HandshakeError::Ended),
         }
     }
 }
 
-/// Whether the next connection would fail in the same way, whatever its client offers. Most alerts do not say so: one may be
-/// about this client's protocols, or a bad moment.
+/// True if the next connection would fail in the same way for any client. Most alerts do not imply that: they may concern this
+/// client's protocols, or a temporary failure.
 fn is_lasting(e: &rustls::Error) -> bool {
     match e {
         rustls::Error::InvalidCertificate(_) | rustls::Error::PeerIncompatible(_) => true,
@@ -244,6 +287,7 @@ fn is_lasting(e: &rustls::Error) -> bool {
     }
 }
 
+/// The reason to report for a failed handshake with an origin.
 fn origin_reason(e: &rustls::Error) -> Reason {
     match e {
         rustls::Error::InvalidCertificate(e) => Reason::OriginNotTrusted(match e {
@@ -255,16 +299,16 @@ fn origin_reason(e: &rustls::Error) -> Reason {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "its certificate is for another name".into()
             }
-            // `webpki` has a name for each thing that it does not like.
+            // webpki's errors have names of their own.
             CertificateError::Other(e) => format!("its certificate is not accepted: {}", e.0),
             e => e.to_string(),
         }),
-        e => Reason::OriginTls(words(e)),
+        e => Reason::OriginTls(describe(e)),
     }
 }
 
-/// What went wrong in TLS, in the words of its standard where it has some.
-fn words(e: &rustls::Error) -> String {
+/// Describes an error of rustls, with the terms of RFC 8446 where it has some.
+fn describe(e: &rustls::Error) -> String {
     match e {
         rustls::Error::AlertReceived(alert) => format!("alert {}", alert_name(*alert)),
         rustls::Error::PeerIncompatible(_) => "no version, cipher suite or group in common".into(),
@@ -272,7 +316,19 @@ fn words(e: &rustls::Error) -> String {
     }
 }
 
-fn client_reason(e: &rustls::Error) -> Reason {
+/// The reason to report for a failed handshake with a client; `None` if it is not reported.
+fn client_reason(error: &ClientHandshakeError) -> Option<Reason> {
+    Some(match error {
+        ClientHandshakeError::Handshake(HandshakeError::Tls(e)) => client_tls_reason(e),
+        ClientHandshakeError::Handshake(HandshakeError::Ended) => Reason::ClientLeft,
+        ClientHandshakeError::Handshake(HandshakeError::Timeout | HandshakeError::Stopped) => return None,
+        ClientHandshakeError::Name(_) | ClientHandshakeError::Leaf(_) | ClientHandshakeError::ClientHello(_) => {
+            Reason::ClientTls(error.to_string())
+        }
+    })
+}
+
+fn client_tls_reason(e: &rustls::Error) -> Reason {
     match e {
         rustls::Error::AlertReceived(alert) => match alert {
             AlertDescription::UnknownCA
@@ -286,11 +342,11 @@ fn client_reason(e: &rustls::Error) -> Reason {
             | AlertDescription::DecryptError => Reason::CertificateRefused(alert_name(*alert)),
             alert => Reason::ClientTls(format!("alert {}", alert_name(*alert))),
         },
-        e => Reason::ClientTls(words(e)),
+        e => Reason::ClientTls(describe(e)),
     }
 }
 
-/// As RFC 8446 section 6 writes it: `unknown_ca`.
+/// The alert's name in RFC 8446 section 6, `unknown_ca`.
 fn alert_name(alert: AlertDescription) -> String {
     let mut name = String::new();
     let text = format!("{alert:?}");
@@ -305,19 +361,19 @@ fn alert_name(alert: AlertDescription) -> String {
     name
 }
 
-/// The application protocols that a tap reads.
-const READABLE: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
-/// Of so many protocols that a client offers the names are told, 255 bytes each at most.
-const NAMED: usize = 4;
-/// As long as servers commonly wait for a handshake.
-const HANDSHAKE: Duration = Duration::from_secs(30);
+/// The application protocols that a tap can parse.
+const SUPPORTED_PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
+/// Number of a client's protocols listed in a report. A client may offer thousands, of up to 255 bytes each.
+const MAX_LISTED_PROTOCOLS: usize = 4;
+/// A common timeout of servers.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn alerts_have_the_names_of_the_standard() {
+    fn alerts_have_their_names_in_the_rfc() {
         for (alert, name) in [
             (AlertDescription::UnknownCA, "unknown_ca"),
             (AlertDescription::BadCertificate, "bad_certificate"),
@@ -329,15 +385,15 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_offered_what_a_tap_can_read() {
+    fn only_protocols_that_a_tap_can_parse_are_offered() {
         let hello = |alpn: &[&[u8]]| ClientHello {
             server_name: Sni::None,
             alpn: alpn.iter().map(|name| name.to_vec()).collect(),
             versions: vec![0x0304],
         };
-        assert_eq!(foreseeable(&hello(&[])), Ok(vec![]));
-        assert_eq!(foreseeable(&hello(&[b"h2", b"http/1.1"])), Ok(vec![b"h2".to_vec(), b"http/1.1".to_vec()]));
-        assert_eq!(foreseeable(&hello(&[b"x", b"http/1.1", b"h2"])), Ok(vec![b"http/1.1".to_vec(), b"h2".to_vec()]));
-        assert_eq!(foreseeable(&hello(&[b"h3", b"x"])), Err(Reason::Protocol("h3, x".into())));
+        assert_eq!(supported_alpn(&hello(&[])), Ok(vec![]));
+        assert_eq!(supported_alpn(&hello(&[b"h2", b"http/1.1"])), Ok(vec![b"h2".to_vec(), b"http/1.1".to_vec()]));
+        assert_eq!(supported_alpn(&hello(&[b"x", b"http/1.1", b"h2"])), Ok(vec![b"http/1.1".to_vec(), b"h2".to_vec()]));
+        assert_eq!(supported_alpn(&hello(&[b"h3", b"x"])), Err(Reason::Protocol("h3, x".into())));
     }
 }

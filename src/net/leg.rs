@@ -1,66 +1,70 @@
-//! One side of a connection: a socket, TLS on it perhaps, and what is still owed to the socket.
+//! One side of a connection: a socket, optionally TLS on it, and the bytes that the socket has not accepted yet. Client and
+//! origin are two values of this type.
 //!
 //! ```text
 //!          receive                       send
 //! socket ──────────▶ (decrypt) ─▶ sink   ────▶ (encrypt) ─▶ outbox ─▶ socket
-//!             ▲
-//!          unread: bytes that were read before anyone could use them
+//!             ▲                                             pipe ───▲   spliced bytes
+//!          unread: plaintext that was read before it could be used
 //! ```
 //!
-//! Client and origin are two values of this one type. Nothing here waits: whoever drives legs polls, and calls
-//! [`Leg::receive`] and [`Leg::flush`] when the socket is ready.
+//! Nothing here waits. The caller polls the socket, and calls [`Leg::receive`] and [`Leg::flush`] when it is ready.
 //!
-//! The rule not to break: TLS never touches the socket. It decrypts in what was read and puts what it says into the outbox, so
-//! that what is owed to a slow peer is visible in one place ([`Leg::owed`]).
+//! The rule not to break: TLS never touches the socket. It decrypts the bytes that were read and writes its own messages into the
+//! outbox, so that all bytes pending for a slow peer are counted in one place ([`Leg::pending`]).
 
-use super::outbox::{self, Outbox};
+use super::buffer_pool::PooledBuffer;
+use super::outbox::Outbox;
+use super::resources::Resources;
 use super::splice::{Filled, Pipe};
+use super::sys;
 use super::tls::session::TlsSession;
-use super::{buffers, sys};
 use crate::wire::tap::Ending;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 /// One side of a connection.
 pub(crate) struct Leg {
     socket: TcpStream,
     tls: Option<Box<TlsSession>>,
-    /// Plaintext that was read and not used; comes before anything the socket has.
+    /// Plaintext that was read and not used. It precedes all data in the socket.
     unread: Vec<u8>,
     outbox: Outbox,
-    /// Between the other leg's socket and this one, where bytes pass unseen. Filled only while nothing is owed, and nothing is
-    /// read for this leg until it is empty.
+    /// The pipe from the other leg's socket to this one, where bytes are spliced. It is filled only while nothing is pending,
+    /// and nothing is read for this leg until it is empty.
     pipe: Option<Pipe>,
     input: Input,
     output: Output,
+    resources: Arc<Resources>,
 }
 
-/// Where reading stands.
+/// The state of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Input {
     Open,
     Ended(Ending),
 }
 
-/// Where writing stands.
+/// The state of writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Output {
     Open,
-    /// To be ended in this way once the outbox is empty.
+    /// Ends in this way once nothing is pending.
     Ending(Ending),
-    /// FIN is sent.
+    /// FIN was sent.
     Ended,
-    /// The peer takes no more: what is sent is dropped.
+    /// A write failed: the peer accepts nothing more, and what is sent is dropped.
     Dead,
 }
 
 impl Leg {
-    /// A leg in the clear on `socket`, which becomes non-blocking.
+    /// Creates a leg without TLS on `socket`, which becomes non-blocking.
     ///
     /// # Errors
     /// If the socket cannot be made non-blocking.
-    pub(crate) fn new(socket: TcpStream) -> io::Result<Self> {
+    pub(crate) fn new(socket: TcpStream, resources: &Arc<Resources>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         // Small writes must not wait for the acknowledgement of earlier ones. (Fails only on a dead socket.)
         let _ = socket.set_nodelay(true);
@@ -69,30 +73,35 @@ impl Leg {
             socket,
             tls: None,
             unread: Vec::new(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(&resources.unsent),
             pipe: None,
             input: Input::Open,
             output: Output::Open,
+            resources: Arc::clone(resources),
         })
     }
 
-    /// Speaks TLS from here on. Bytes that were read before are fed to it first.
+    /// Starts TLS. `read_before` is ciphertext that was read already.
     ///
     /// # Errors
-    /// If those bytes are refused; nothing has been sent then, [`Leg::stop_tls`] takes everything back.
+    /// If that ciphertext is rejected. Nothing has been sent then, and [`Leg::stop_tls`] undoes the start.
     pub(crate) fn start_tls(&mut self, session: TlsSession, read_before: &[u8]) -> Result<(), rustls::Error> {
-        self.tls = Some(Box::new(session));
-        self.decrypt(&mut read_before.to_vec(), &mut |_| 0)
+        let is_dead = self.is_dead();
+        let tls = self.tls.insert(Box::new(session));
+        let ciphertext = &mut read_before.to_vec();
+        let ended = decrypt(tls, ciphertext, &mut self.outbox, is_dead, &mut self.unread, &mut |_| 0)?;
+        self.input = ended.unwrap_or(self.input);
+        Ok(())
     }
 
-    /// Back to the clear, as if TLS had never begun and `unread` were to be read: only before anything was flushed.
+    /// Removes TLS as if it had not been started, with `unread` still to be read. Allowed only before anything was flushed.
     pub(crate) fn stop_tls(&mut self, unread: Vec<u8>) {
         self.tls = None;
-        self.outbox = Outbox::default();
+        self.outbox.free();
         self.unread = unread;
     }
 
-    /// The TLS session, where there is one.
+    /// The TLS session, if there is one.
     pub(crate) fn tls(&self) -> Option<&TlsSession> {
         self.tls.as_deref()
     }
@@ -102,21 +111,21 @@ impl Leg {
         self.socket.as_fd()
     }
 
-    /// Bytes that the socket has not taken yet.
-    pub(crate) fn owed(&self) -> usize {
+    /// The number of bytes that the socket has not accepted yet.
+    pub(crate) fn pending(&self) -> usize {
         self.outbox.len() + self.piped()
     }
 
     fn piped(&self) -> usize {
-        self.pipe.as_ref().map_or(0, Pipe::held)
+        self.pipe.as_ref().map_or(0, Pipe::len)
     }
 
-    /// Whether it owes so little that more may be read for it.
+    /// True if so little is pending that more may be read for this leg.
     pub(crate) fn has_room(&self) -> bool {
-        self.outbox.len() < outbox::high_water() && self.piped() == 0
+        self.outbox.len() < self.resources.unsent.window() && self.piped() == 0
     }
 
-    /// How the peer ended, if it did.
+    /// The way in which the peer ended, if it did.
     pub(crate) fn ended(&self) -> Option<Ending> {
         match self.input {
             Input::Open => None,
@@ -124,29 +133,29 @@ impl Leg {
         }
     }
 
-    /// Whether the peer takes anything more.
-    pub(crate) fn takes(&self) -> bool {
+    /// True while the output is open and the peer accepts data.
+    pub(crate) fn is_writable(&self) -> bool {
         self.output == Output::Open
     }
 
-    /// Whether everything sent has left, and the end of it too if there is one.
+    /// True if nothing is pending, neither bytes nor the end of the output.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.owed() == 0 && !matches!(self.output, Output::Ending(_))
+        self.pending() == 0 && !matches!(self.output, Output::Ending(_))
     }
 
-    /// Whether the peer refused what we sent: it is gone, or about to be.
+    /// True if a write failed: the peer is gone, or about to be.
     pub(crate) fn is_dead(&self) -> bool {
         self.output == Output::Dead
     }
 
-    /// Whether the peer is gone: nothing more can happen in either direction.
+    /// True if both directions have ended.
     pub(crate) fn is_over(&self) -> bool {
         self.ended().is_some() && matches!(self.output, Output::Ended | Output::Dead)
     }
 
-    /// Whether there is nothing to do until the peer does something.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.input == Input::Open && self.takes() && self.owed() == 0 && self.unread.is_empty()
+    /// True if there is nothing to do until the peer sends data or ends.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.input == Input::Open && self.is_writable() && self.pending() == 0 && self.unread.is_empty()
     }
 
     /// Plaintext that was read and not used.
@@ -154,12 +163,12 @@ impl Leg {
         &self.unread
     }
 
-    /// Takes the first `n` bytes of [`Leg::unread`] away.
+    /// Removes the first `n` bytes of [`Leg::unread`].
     pub(crate) fn consume(&mut self, n: usize) {
         self.unread.drain(..n.min(self.unread.len()));
     }
 
-    /// Hands what was left unread to `sink`, which says how much of it it used.
+    /// Passes the unread bytes to `sink`, which returns how many it used.
     pub(crate) fn reread(&mut self, sink: &mut dyn FnMut(&[u8]) -> usize) {
         let unread = std::mem::take(&mut self.unread);
         let used = sink(&unread).min(unread.len());
@@ -169,31 +178,33 @@ impl Leg {
         };
     }
 
-    /// Reads once from the socket and hands the plaintext to `sink`, which says how much of each piece it used; the rest, and
-    /// all that follows it, stays unread.
+    /// Reads once from the socket and passes the plaintext to `sink`, which returns how much of each piece it used. The rest of
+    /// a piece, and everything after it, stays unread.
     ///
     /// # Errors
-    /// If the peer violates TLS, or sent a fatal alert. Our own alert is in the outbox then.
+    /// If the peer violates TLS or sent a fatal alert. Our own alert is in the outbox then.
     pub(crate) fn receive(&mut self, sink: &mut dyn FnMut(&[u8]) -> usize) -> Result<(), rustls::Error> {
         if self.input != Input::Open {
             return Ok(());
         }
-        let mut buffer = buffers::lend();
-        // Ciphertext belongs behind what is unfinished.
+        let mut buffer = self.resources.buffers.acquire();
+        // New ciphertext belongs behind the unfinished record.
         let unfinished = self.tls.as_ref().map_or(0, |tls| tls.unfinished().len());
         if unfinished > buffer.len() / 2 {
-            buffer = buffers::larger(unfinished);
+            buffer = PooledBuffer::twice(unfinished);
         }
         let room = buffer.get_mut(unfinished..).unwrap_or_default();
-        let most = outbox::most_at_once().min(room.len());
-        let n = match self.socket.read(room.get_mut(..most).unwrap_or_default()) {
+        let most = self.resources.unsent.max_read().min(room.len());
+        let n = match (&self.socket).read(room.get_mut(..most).unwrap_or_default()) {
             Ok(0) => {
+                drop(buffer);
                 self.input = Input::Ended(self.end_of_stream());
                 return Ok(());
             }
             Ok(n) => n,
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(()),
             Err(_) => {
+                drop(buffer);
                 self.input = Input::Ended(Ending::Reset);
                 self.die();
                 return Ok(());
@@ -203,30 +214,34 @@ impl Leg {
             front.copy_from_slice(tls.unfinished());
         }
         let bytes = buffer.get_mut(..unfinished.saturating_add(n)).unwrap_or_default();
-        if self.tls.is_some() {
-            return self.decrypt(bytes, sink);
+        match &mut self.tls {
+            Some(tls) => {
+                let is_dead = self.output == Output::Dead;
+                let ended = decrypt(tls, bytes, &mut self.outbox, is_dead, &mut self.unread, sink)?;
+                self.input = ended.unwrap_or(self.input);
+            }
+            None => offer(&mut self.unread, bytes, sink),
         }
-        offer(&mut self.unread, bytes, sink);
         Ok(())
     }
 
-    /// Has what the peer sends pass to `to` unseen from now on, if both are in the clear and there is a pipe to be had: the one
-    /// that the other direction has no use for now, or a new one. So there is one for both directions, of the two descriptors
-    /// that a connection of which nothing is recorded has to spare.
-    pub(crate) fn join(&mut self, to: &mut Self) {
+    /// Lets bytes from this leg's peer be spliced to `to` from now on, if neither has TLS and a pipe is available: the pipe that
+    /// the other direction does not use now, or a new one. One pipe serves both directions, because a connection that is not
+    /// recorded has two descriptors to spare.
+    pub(crate) fn enable_splice(&mut self, to: &mut Self) {
         if self.tls.is_some() || to.tls.is_some() || to.pipe.is_some() || self.piped() > 0 {
             return;
         }
-        to.pipe = self.pipe.take().or_else(Pipe::new);
+        to.pipe = self.pipe.take().or_else(|| Pipe::new(&self.resources.unsent));
     }
 
-    /// Whether what the other leg's peer sends may pass unseen.
-    pub(crate) fn is_joined(&self) -> bool {
-        self.pipe.is_some() && self.owed() == 0 && self.takes()
+    /// True if bytes may be spliced to this leg now.
+    pub(crate) fn accepts_splice(&self) -> bool {
+        self.pipe.is_some() && self.pending() == 0 && self.is_writable()
     }
 
-    /// Passes once what the peer has sent on to `to`, which is joined; says how much.
-    pub(crate) fn pass(&mut self, to: &mut Self) -> usize {
+    /// Splices once from this leg to `to`, which accepts it. Returns the number of bytes.
+    pub(crate) fn splice(&mut self, to: &mut Self) -> usize {
         let Some(pipe) = &mut to.pipe else { return 0 };
         match pipe.fill(&self.socket) {
             Filled::With(n) => {
@@ -239,60 +254,47 @@ impl Leg {
                 self.die();
             }
             Filled::Empty => {}
-            Filled::Never => to.pipe = None,
+            Filled::Unsupported => to.pipe = None,
         }
         0
     }
 
-    /// What it means that nothing more can be read.
+    /// The ending that an end of the TCP stream means.
     fn end_of_stream(&self) -> Ending {
         match (self.output, &self.tls) {
-            // The write that failed has taken the socket's error with it.
+            // The failed write has cleared the socket's error.
             (Output::Dead, _) => Ending::Reset,
-            // TLS has a word for its end that was not said (RFC 8446 section 6.1).
+            // TLS ends with close_notify, which was not received (RFC 8446 section 6.1).
             (_, Some(_)) => Ending::Truncated,
             (_, None) => Ending::Clean,
         }
     }
 
-    /// Decrypts in `ciphertext` and hands on what comes out. What TLS has to say itself goes to the outbox.
-    fn decrypt(&mut self, ciphertext: &mut [u8], sink: &mut dyn FnMut(&[u8]) -> usize) -> Result<(), rustls::Error> {
-        let Some(tls) = &mut self.tls else { return Ok(()) };
-        let unread = &mut self.unread;
-        let has_closed = tls.open(ciphertext, &mut self.outbox, &mut |plain| offer(unread, plain, sink));
-        if self.output == Output::Dead {
-            self.outbox = Outbox::default();
-        }
-        if has_closed? {
-            self.input = Input::Ended(Ending::Clean);
-        }
-        Ok(())
-    }
-
-    /// Sends `plain`; what the socket does not take at once is owed. To a peer that takes nothing more it is dropped.
+    /// Sends `plain`. Bytes that the socket does not accept at once are pending. If the peer accepts nothing, they are dropped.
     pub(crate) fn send(&mut self, plain: &[u8]) {
-        self.put(plain);
+        self.queue(plain);
         self.flush();
     }
 
-    /// The same, but some records of TLS may wait for [`Leg::flush`], to leave together.
-    pub(crate) fn put(&mut self, plain: &[u8]) {
-        if !self.takes() || plain.is_empty() {
+    /// Sends `plain`, but may keep some TLS records for [`Leg::flush`], so that they leave together.
+    pub(crate) fn queue(&mut self, plain: &[u8]) {
+        if !self.is_writable() || plain.is_empty() {
             return;
         }
-        let is_nothing_owed = self.owed() == 0;
+        let is_nothing_pending = self.pending() == 0;
         match &mut self.tls {
             Some(tls) => {
-                if tls.seal(plain, &mut self.outbox).is_err() {
+                if tls.encrypt(plain, &mut self.outbox).is_err() {
                     self.end(Ending::Truncated);
-                } else if self.outbox.len() >= TOGETHER {
+                } else if self.outbox.len() >= MAX_COALESCED_BYTES {
                     self.flush();
                 }
             }
-            None if is_nothing_owed => {
-                let taken = self.write(plain);
+            None if is_nothing_pending => {
+                let written = (&self.socket).write(plain);
+                let accepted = self.accepted(written);
                 if self.output != Output::Dead {
-                    self.outbox.push(plain.get(taken..).unwrap_or_default());
+                    self.outbox.push(plain.get(accepted..).unwrap_or_default());
                 }
             }
             None => {
@@ -302,23 +304,23 @@ impl Leg {
         }
     }
 
-    /// Gives the socket what it takes of what is owed; once that is nothing, ends the output if that was asked for.
+    /// Writes pending bytes as far as the socket accepts them. Then, if nothing is pending and [`Leg::end`] was called, ends the
+    /// output.
     pub(crate) fn flush(&mut self) {
-        while let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.held() > 0) {
+        while let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.len() > 0) {
             let drained = pipe.drain(&self.socket);
-            if self.taken(drained) == 0 {
+            if self.accepted(drained) == 0 {
                 return;
             }
         }
         while !self.outbox.is_empty() {
-            let outbox = std::mem::take(&mut self.outbox);
-            let taken = self.write(outbox.bytes());
+            let written = (&self.socket).write(self.outbox.bytes());
+            let accepted = self.accepted(written);
             if self.output == Output::Dead {
                 return;
             }
-            self.outbox = outbox;
-            self.outbox.consume(taken);
-            if taken == 0 {
+            self.outbox.consume(accepted);
+            if accepted == 0 {
                 return;
             }
         }
@@ -326,7 +328,7 @@ impl Leg {
             self.output = Output::Ended;
             match how {
                 Ending::Clean | Ending::Truncated => {
-                    // Fails only if the peer is gone, which reading finds out.
+                    // Fails only if the peer is gone, which the next read shows.
                     let _ = self.socket.shutdown(Shutdown::Write);
                 }
                 Ending::Reset | Ending::Abandoned | Ending::Stopped => {
@@ -337,34 +339,29 @@ impl Leg {
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> usize {
-        let written = self.socket.write(bytes);
-        self.taken(written)
-    }
-
-    /// How much the socket took.
-    fn taken(&mut self, written: io::Result<usize>) -> usize {
+    /// The number of bytes that the socket accepted in a write.
+    fn accepted(&mut self, written: io::Result<usize>) -> usize {
         match written {
             Ok(n) => n,
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
             Err(_) => {
-                // Reading goes on: an answer that was sent before the peer stopped listening must not be lost.
+                // Reading goes on: a response that the peer sent before it closed must not be lost.
                 self.die();
                 0
             }
         }
     }
 
-    /// The peer takes nothing more.
+    /// Marks the output as dead and drops pending bytes.
     fn die(&mut self) {
         self.output = Output::Dead;
-        self.outbox = Outbox::default();
+        self.outbox.free();
         self.pipe = None;
     }
 
-    /// Ends the output in the way that the other side ended, after what is owed: a close_notify and FIN, FIN alone, or RST.
+    /// Ends the output as the other side ended, after the pending bytes: with close_notify and FIN, with FIN alone, or with RST.
     pub(crate) fn end(&mut self, how: Ending) {
-        if !self.takes() {
+        if !self.is_writable() {
             return;
         }
         if let (Ending::Clean, Some(tls)) = (how, &mut self.tls) {
@@ -374,23 +371,23 @@ impl Leg {
         self.flush();
     }
 
-    /// Ends both ways after a violation of TLS: our alert leaves, then FIN, and nothing more is read.
+    /// Ends both directions after a violation of TLS: sends our alert and FIN, and reads nothing more.
     pub(crate) fn fail(&mut self) {
         self.input = Input::Ended(Ending::Reset);
         self.end(Ending::Truncated);
     }
 
-    /// Ends both ways at once: RST, what is owed is dropped.
+    /// Ends both directions at once with RST. Pending bytes are dropped.
     pub(crate) fn abort(&mut self) {
         sys::reset_on_close(&self.socket);
         self.input = Input::Ended(self.ended().unwrap_or(Ending::Abandoned));
         self.die();
     }
 
-    /// Drops the room that large transfers needed, while nothing is under way.
+    /// Frees the memory that earlier transfers needed.
     pub(crate) fn shrink(&mut self) {
         if self.outbox.is_empty() {
-            self.outbox = Outbox::default();
+            self.outbox.free();
         }
         self.unread.shrink_to_fit();
         if let Some(tls) = &mut self.tls {
@@ -401,9 +398,9 @@ impl Leg {
         }
     }
 
-    /// Reads and drops what the peer still sends. True once it has ended.
+    /// Reads once from the socket and drops the data. Returns true once the peer has ended.
     pub(crate) fn discard(&mut self) -> bool {
-        match self.socket.read(&mut buffers::lend()) {
+        match (&self.socket).read(&mut self.resources.buffers.acquire()) {
             Ok(0) => true,
             Ok(_) => false,
             Err(e) => !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
@@ -411,14 +408,31 @@ impl Leg {
     }
 }
 
-/// Gives `bytes` to `sink`, unless earlier ones are unread already; keeps what is not used.
+/// Decrypts `ciphertext` in place and passes the plaintext to `sink`; messages of TLS itself go to `outbox`. Returns the new
+/// state of the input once the peer has sent close_notify.
+fn decrypt(
+    tls: &mut TlsSession,
+    ciphertext: &mut [u8],
+    outbox: &mut Outbox,
+    is_dead: bool,
+    unread: &mut Vec<u8>,
+    sink: &mut dyn FnMut(&[u8]) -> usize,
+) -> Result<Option<Input>, rustls::Error> {
+    let has_closed = tls.decrypt(ciphertext, outbox, &mut |plain| offer(unread, plain, sink));
+    if is_dead {
+        outbox.free();
+    }
+    Ok(has_closed?.then_some(Input::Ended(Ending::Clean)))
+}
+
+/// Passes `bytes` to `sink` unless earlier bytes are unread. Unused bytes become unread.
 fn offer(unread: &mut Vec<u8>, bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> usize) {
     let used = if unread.is_empty() { sink(bytes) } else { 0 };
     unread.extend_from_slice(bytes.get(used..).unwrap_or_default());
 }
 
-/// Records of TLS leave together up to this size, which is what a system hands to a card, or to itself, in one piece.
-const TOGETHER: usize = 64 << 10;
+/// TLS records leave together up to this size, the largest that a kernel passes to a network card in one piece.
+const MAX_COALESCED_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests;

@@ -1,50 +1,42 @@
 //! Accepts clients and gives each a thread.
 //!
 //! ```text
-//! client waits ─▶ room for its descriptors? ─▶ a thread for it? ─▶ accepted, handed over
-//!       ▲                  │ no                     │ no
-//!       └── 100 ms, again ─┴────────────────────────┘
+//! client waits ─▶ descriptors for it? ─▶ a thread for it? ─▶ accepted, served
+//!       ▲                 │ no                  │ no
+//!       └── 100 ms, again ┴─────────────────────┘
 //! ```
 //!
-//! A client is accepted only when everything it will need is there. Until then it waits in the system's queue, and those that
-//! are being served do not notice.
+//! A client is accepted only when everything that it needs is available. Until then it waits in the backlog, and connections that
+//! are being served are not affected.
 
-use super::connection;
-use super::crew::{CREW, Hand};
-use super::idle::{self, Guest};
-use super::shared::Shared;
+use super::serving::Serving;
 use super::sys::{self, Interest};
-use crate::notice::{Reason, Warning};
-use std::collections::HashSet;
+use super::thread_pool::Worker;
+use crate::notice::Warning;
 use std::io::{self, ErrorKind};
-use std::mem;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Accepts until the capture stops. Clients that the machine cannot serve now wait until it can; why is told once.
-pub(crate) fn listen(shared: &Arc<Shared>, listener: &TcpListener, live: &Arc<Live>) {
-    let mut door = Door { shared, listener, live, room: Room::now(), hand: None };
-    let mut told = HashSet::new();
-    while let Some(has_client) = wait(shared, listener) {
+/// Accepts clients until the capture stops. If one cannot be served now, it waits, and the reason is reported once.
+pub(crate) fn listen(serving: &Arc<Serving>, listener: &TcpListener) {
+    let mut acceptor = Acceptor { serving, listener, limit: ConnectionLimit::of_process(), worker: None };
+    while let Some(has_client) = wait(serving, listener) {
         if !has_client {
             continue;
         }
-        if let Err(shortage) = door.admit() {
-            if told.insert(mem::discriminant(&shortage)) {
-                warn(shared, shortage.warning());
-            }
-            // Not everything says when there is room again, so it is tried again and again.
-            let _ = sys::wait([(shared.stop.as_fd(), Interest::READ)], Some(RETRY));
+        if let Err(shortage) = acceptor.accept() {
+            serving.warn(shortage.warning());
+            // Not every shortage ends with an event, so this polls.
+            let _ = sys::wait([(serving.shared.stop.as_fd(), Interest::READ)], Some(RETRY_INTERVAL));
         }
     }
 }
 
-/// Whether there is a client; `None` once the capture stops.
-fn wait(shared: &Shared, listener: &TcpListener) -> Option<bool> {
-    let wanted = [(shared.stop.as_fd(), Interest::READ), (listener.as_fd(), Interest::READ)];
+/// Waits for a client; returns true if there is one, `None` once the capture stops.
+fn wait(serving: &Serving, listener: &TcpListener) -> Option<bool> {
+    let wanted = [(serving.shared.stop.as_fd(), Interest::READ), (listener.as_fd(), Interest::READ)];
     match sys::wait(wanted, None) {
         Ok([stopped, _]) if stopped.read => None,
         Ok([_, client]) => Some(client.read),
@@ -52,33 +44,30 @@ fn wait(shared: &Shared, listener: &TcpListener) -> Option<bool> {
     }
 }
 
-/// Where clients come in.
-struct Door<'a> {
-    shared: &'a Arc<Shared>,
+struct Acceptor<'a> {
+    serving: &'a Arc<Serving>,
     listener: &'a TcpListener,
-    live: &'a Arc<Live>,
-    room: Room,
-    /// A thread that has no client yet: one that was accepted before its thread was sure would be lost without it.
-    hand: Option<Hand>,
+    limit: ConnectionLimit,
+    /// A thread without a client. It is acquired first: a client that was accepted without a thread would be lost.
+    worker: Option<Worker>,
 }
 
-impl Door<'_> {
-    /// Lets one client in, if there still is one.
-    fn admit(&mut self) -> Result<(), Shortage> {
-        if self.live.count() >= self.room.connections {
-            return Err(Shortage::Room(self.room));
+impl Acceptor<'_> {
+    /// Accepts one client, if there still is one.
+    fn accept(&mut self) -> Result<(), Shortage> {
+        if self.serving.live.count() >= self.limit.connections {
+            return Err(Shortage::Descriptors(self.limit));
         }
-        let hand = match self.hand.take() {
-            Some(hand) => hand,
-            None => CREW.hire().map_err(Shortage::Threads)?,
+        let worker = match self.worker.take() {
+            Some(worker) => worker,
+            None => self.serving.shared.resources.threads.acquire().map_err(Shortage::Threads)?,
         };
         match self.listener.accept() {
             Ok((client, _)) => {
-                let (shared, counted) = (Arc::clone(self.shared), Counted::new(self.live));
-                hand.give(move || serve(&shared, client, counted));
+                self.serving.serve(client, worker);
                 Ok(())
             }
-            // A client that left the queue, or another's wake-up.
+            // The client has left the backlog, or the wake-up was spurious.
             Err(e)
                 if matches!(
                     e.kind(),
@@ -88,51 +77,27 @@ impl Door<'_> {
                 Ok(())
             }
             Err(e) => {
-                self.hand = Some(hand);
+                self.worker = Some(worker);
                 Err(Shortage::Accept(e))
             }
         }
     }
 }
 
-/// Serves a client to its end, or until nothing happens.
-fn serve(shared: &Arc<Shared>, client: TcpStream, counted: Counted) {
-    if let Some(tunnel) = guarded(shared, || connection::serve(shared, client)) {
-        idle::carry_on(shared, Guest { tunnel, counted });
-    }
-}
-
-/// What a panic in `serving` a connection ends is no more than that.
-pub(super) fn guarded<T>(shared: &Shared, serving: impl FnOnce() -> Option<T>) -> Option<T> {
-    // Nothing that the connection shares is left half changed: counts at worst miss one.
-    catch_unwind(AssertUnwindSafe(serving)).unwrap_or_else(|_| {
-        let _ = catch_unwind(AssertUnwindSafe(|| shared.counters.add_uncaptured("(a connection)", Reason::Internal)));
-        None
-    })
-}
-
-/// Tells of something on a thread that all connections depend on, which an observer that panics must not end.
-pub(super) fn warn(shared: &Shared, warning: Warning) {
-    guarded(shared, || {
-        shared.counters.warn(warning);
-        None::<()>
-    });
-}
-
 /// The reason why new clients wait.
 enum Shortage {
-    /// As many connections as there may be.
-    Room(Room),
-    /// No thread.
+    /// The descriptors do not suffice for more connections.
+    Descriptors(ConnectionLimit),
+    /// The system starts no more threads.
     Threads(io::Error),
-    /// What accept(2) said: no descriptor, no memory.
+    /// accept(2) failed for lack of descriptors or memory.
     Accept(io::Error),
 }
 
 impl Shortage {
     fn warning(&self) -> Warning {
         match self {
-            Self::Room(Room { connections, descriptors }) => {
+            Self::Descriptors(ConnectionLimit { connections, descriptors }) => {
                 Warning::DescriptorLimit { descriptors: *descriptors, connections: *connections }
             }
             Self::Threads(e) => Warning::no_thread(e),
@@ -141,96 +106,33 @@ impl Shortage {
     }
 }
 
-/// How many connections the descriptors suffice for.
+/// The number of connections for which descriptors suffice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Room {
+struct ConnectionLimit {
     connections: usize,
-    /// The limit that this comes from.
+    /// The limit of open files from which it is computed.
     descriptors: usize,
 }
 
-impl Room {
-    fn now() -> Self {
-        Self::beside(sys::open_descriptors(), sys::descriptor_limit())
+impl ConnectionLimit {
+    /// The limit for this process, with the descriptors that are open now.
+    fn of_process() -> Self {
+        Self::new(sys::open_descriptors(), sys::descriptor_limit())
     }
 
-    /// Beside `open` ones, of `descriptors` in all.
-    fn beside(open: usize, descriptors: usize) -> Self {
+    /// The limit with `open` descriptors open, out of `descriptors`.
+    fn new(open: usize, descriptors: usize) -> Self {
         let free = descriptors.saturating_sub(open).saturating_sub(SPARE_DESCRIPTORS);
-        Self { connections: (free / EACH_DESCRIPTORS).max(1), descriptors }
+        Self { connections: (free / DESCRIPTORS_PER_CONNECTION).max(1), descriptors }
     }
 }
 
-/// How many connections there are, so that the end of a capture can wait for them.
-#[derive(Debug, Default)]
-pub(crate) struct Live {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    connections: usize,
-    is_hurried: bool,
-}
-
-impl Live {
-    /// Waits until there is no connection, or somebody is in a hurry. Returns how many there are.
-    pub(crate) fn wait_for_none(&self) -> usize {
-        let waiting = |state: &mut State| state.connections > 0 && !state.is_hurried;
-        self.changed.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner).connections
-    }
-
-    /// Ends the waiting, now and later.
-    pub(crate) fn hurry(&self) {
-        self.lock().is_hurried = true;
-        self.changed.notify_all();
-    }
-
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        self.lock().connections
-    }
-
-    fn add(&self, n: isize) {
-        let mut state = self.lock();
-        state.connections = state.connections.saturating_add_signed(n);
-        let is_none = state.connections == 0;
-        drop(state);
-        // Nobody waits for another number, and each connection would pay for telling it.
-        if is_none {
-            self.changed.notify_all();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Counts one connection for as long as it lives.
-#[derive(Debug)]
-pub(super) struct Counted(Arc<Live>);
-
-impl Counted {
-    fn new(live: &Arc<Live>) -> Self {
-        live.add(1);
-        Self(Arc::clone(live))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.add(-1);
-    }
-}
-
-const RETRY: Duration = Duration::from_millis(100);
-/// The client, its origin, and a body each way in a file (HTTP/2 may want more files, and takes them from what others leave).
-/// Were clients accepted without regard to that, they would hold all the descriptors and wait for each other's, and bodies would
-/// be cut off.
-const EACH_DESCRIPTORS: usize = 4;
-/// For what comes and goes: a name's resolution, an origin's second address, the folder that is synced at the end.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// The client, its origin, and a spill file for a body each way. (HTTP/2 may need more files, and uses descriptors that other
+/// connections do not.) If clients were accepted without this limit, they would use up all descriptors and wait for each other's,
+/// and bodies would be truncated.
+const DESCRIPTORS_PER_CONNECTION: usize = 4;
+/// For short uses: name resolution, an origin's second address, the folder that is synced at the end.
 const SPARE_DESCRIPTORS: usize = 8;
 
 #[cfg(test)]
@@ -240,9 +142,9 @@ mod tests {
     #[test]
     fn each_connection_has_its_descriptors() {
         for (open, descriptors, connections) in [(0, 0, 1), (12, 20, 1), (12, 40, 5), (12, 1024, 251), (50, 40, 1)] {
-            assert_eq!(Room::beside(open, descriptors), Room { connections, descriptors });
+            assert_eq!(ConnectionLimit::new(open, descriptors), ConnectionLimit { connections, descriptors });
         }
-        let now = Room::now();
-        assert!(now.connections * EACH_DESCRIPTORS < now.descriptors, "{now:?}");
+        let now = ConnectionLimit::of_process();
+        assert!(now.connections * DESCRIPTORS_PER_CONNECTION < now.descriptors, "{now:?}");
     }
 }

@@ -1,27 +1,56 @@
-//! Sockets, threads, TLS: everything here may wait, and says for what. Nothing here parses a protocol.
+//! Sockets, threads, TLS. Code here may wait; it does not parse protocols, which is the work of `wire`.
+//!
+//! A connection, from left to right:
 //!
 //! ```text
-//! listener ─▶ connection ─┬─▶ plain ───────┐
-//!  (thread)    (thread)   ├─▶ intercept ───┼─▶ relay ── two legs, one poll(2)
-//!                         ├─▶ tunnel ──────┘
-//!                         └─▶ page
+//!               ┌─ own_page, response
+//! listener ─▶ connection ─┬─ plain ───────────────────────────────────────┐
+//! (thread)    (pool)      └─ upstream ─▶ reply ─▶ first_flight ─┬─ intercept ─┼─▶ tunnel ─▶ relay
+//!                            dial                               └─────────────┘             two legs,
+//!                                                                                           one poll(2)
+//! serving: runs a connection on a thread, parks it while idle, and resumes it
 //! ```
+//!
+//! Below them: `leg` (one side: socket, TLS, `outbox`, `splice`), `tls`, `sys` (POSIX calls). What connections share: `shared`
+//! (settings and state), `resources` (thread pool, buffer pool, budget of unsent bytes), `stop` and `tick` (events for all
+//! waits), `live` (their number).
+//!
+//! No two files import each other, directly or through others.
+//!
+//! # The next features
+//!
+//! | feature | where it goes |
+//! |---|---|
+//! | SOCKS front end | the first byte is recognized in `connection.rs`; the replies are one more `Reply` (`reply.rs`) |
+//! | upstream proxy | one more `Connector` (`upstream.rs`), selected in `proxy.rs` |
+//! | client certificates | a resolver in place of `NoCertificate` (`tls/client.rs`); `intercept.rs` then no longer passes through |
 
-pub(crate) mod buffers;
+pub(crate) mod budget;
+pub(crate) mod buffer_pool;
 pub(crate) mod connection;
-pub(crate) mod crew;
 pub(crate) mod dial;
+pub(crate) mod first_flight;
 pub(crate) mod idle;
 pub(crate) mod intercept;
 pub(crate) mod leg;
 pub(crate) mod listener;
+pub(crate) mod live;
 pub(crate) mod outbox;
-pub(crate) mod page;
+pub(crate) mod own_page;
+pub(crate) mod passthrough_cache;
 pub(crate) mod plain;
 pub(crate) mod relay;
+pub(crate) mod reply;
+pub(crate) mod resources;
+pub(crate) mod response;
+pub(crate) mod serving;
 pub(crate) mod shared;
 pub(crate) mod splice;
 pub(crate) mod stop;
 pub(crate) mod sys;
+pub(crate) mod thread_pool;
+pub(crate) mod tick;
+pub(crate) mod timeouts;
 pub(crate) mod tls;
 pub(crate) mod tunnel;
+pub(crate) mod upstream;

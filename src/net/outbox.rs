@@ -1,154 +1,144 @@
-//! What is owed to sockets that have not taken it yet, and the bound on all of it together.
-//!
-//! ```text
-//! all outboxes     little ──────────────▶ each may owe HIGH_WATER before its source is read again
-//!                  past PLENTY ─────────▶ a source is read when nothing is owed, and little at a time
-//! ```
-//!
-//! One slow peer may have what makes its transfer smooth; a thousand slow peers must not have a thousand times as much.
+//! Bytes that a socket has not accepted yet.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use super::budget::UnsentBudget;
+use std::sync::Arc;
 
-/// Bytes on their way out.
-#[derive(Default)]
+/// A queue of bytes to send. Its capacity counts towards the capture's [`UnsentBudget`].
 pub(crate) struct Outbox {
-    /// What is on its way is a part of it; the rest is anything.
+    /// Holds the unsent bytes at `sent..end`; the rest is unspecified. Only [`Outbox::append`] and [`Outbox::free`] change its
+    /// capacity, which `budget` counts.
     bytes: Vec<u8>,
-    /// Where that part begins: so many at the front have left.
+    /// The start of the unsent bytes.
     sent: usize,
-    /// Where it ends.
+    /// The end of the unsent bytes.
     end: usize,
+    budget: Arc<UnsentBudget>,
 }
 
-/// What came of putting something into the room that there was.
+/// The result of an attempt to write into a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Put {
-    /// It took so many bytes.
-    Done(usize),
-    /// It takes so many, and nothing was put.
+pub(crate) enum Append {
+    /// This many bytes were written.
+    Written(usize),
+    /// Nothing was written: this many bytes are needed.
     Needs(usize),
-    /// It cannot be put anywhere.
-    Never,
-}
-
-/// How much a leg may owe and its source still be read.
-pub(crate) fn high_water() -> usize {
-    if is_plenty() { 1 } else { HIGH_WATER }
-}
-
-/// How much to read from a source at once.
-pub(crate) fn most_at_once() -> usize {
-    if is_plenty() { LITTLE } else { usize::MAX }
-}
-
-/// So many bytes more are owed that are in no outbox.
-pub(crate) fn hold(n: usize) {
-    HELD.fetch_add(n, Relaxed);
-}
-
-/// So many of those have left.
-pub(crate) fn release(n: usize) {
-    HELD.fetch_sub(n, Relaxed);
-}
-
-fn is_plenty() -> bool {
-    HELD.load(Relaxed) > PLENTY
+    /// It cannot be written into any buffer.
+    Impossible,
 }
 
 impl Outbox {
+    /// Creates an empty outbox without capacity.
+    pub(crate) fn new(budget: &Arc<UnsentBudget>) -> Self {
+        Self { bytes: Vec::new(), sent: 0, end: 0, budget: Arc::clone(budget) }
+    }
+
+    /// The number of unsent bytes.
     pub(crate) fn len(&self) -> usize {
         self.end.saturating_sub(self.sent)
     }
 
-    /// How much it keeps room for.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
+    /// True if all bytes were sent.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// The unsent bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.bytes.get(self.sent..self.end).unwrap_or_default()
     }
 
+    /// Appends `more`.
     pub(crate) fn push(&mut self, more: &[u8]) {
         self.append(&mut |room| match room.get_mut(..more.len()) {
             Some(room) => {
                 room.copy_from_slice(more);
-                Put::Done(more.len())
+                Append::Written(more.len())
             }
-            None => Put::Needs(more.len()),
+            None => Append::Needs(more.len()),
         });
     }
 
-    /// Has `put` append something: it is given the room that there is, and more if it needs that. False if it could not.
-    pub(crate) fn append(&mut self, put: &mut dyn FnMut(&mut [u8]) -> Put) -> bool {
-        let mut did = put(self.bytes.get_mut(self.end..).unwrap_or_default());
-        if let Put::Needs(room) = did {
-            let had = self.bytes.capacity();
+    /// Appends the output of `write`, which gets the room at the end, and larger room if it needs that. Returns false if it
+    /// could not write.
+    pub(crate) fn append(&mut self, write: &mut dyn FnMut(&mut [u8]) -> Append) -> bool {
+        let mut appended = write(self.bytes.get_mut(self.end..).unwrap_or_default());
+        if let Append::Needs(room) = appended {
+            let before = self.bytes.capacity();
             self.bytes.resize(self.end.saturating_add(room), 0);
-            HELD.fetch_add(self.bytes.capacity() - had, Relaxed);
-            did = put(self.bytes.get_mut(self.end..).unwrap_or_default());
+            self.budget.hold(self.bytes.capacity() - before);
+            appended = write(self.bytes.get_mut(self.end..).unwrap_or_default());
         }
-        let Put::Done(n) = did else { return false };
+        let Append::Written(n) = appended else { return false };
         self.end = self.end.saturating_add(n).min(self.bytes.len());
         true
     }
 
-    /// The first `n` bytes have left.
+    /// Removes the first `n` unsent bytes. An empty outbox frees its capacity if the budget is spent.
     pub(crate) fn consume(&mut self, n: usize) {
         self.sent = self.sent.saturating_add(n).min(self.end);
         if !self.is_empty() {
             return;
         }
-        if is_plenty() {
-            *self = Self::default();
+        if self.budget.is_spent() {
+            self.free();
         } else {
             (self.sent, self.end) = (0, 0);
         }
+    }
+
+    /// Drops all bytes and frees the capacity.
+    pub(crate) fn free(&mut self) {
+        let capacity = self.bytes.capacity();
+        if capacity > 0 {
+            self.bytes = Vec::new();
+            self.budget.release(capacity);
+        }
+        (self.sent, self.end) = (0, 0);
     }
 }
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        HELD.fetch_sub(self.bytes.capacity(), Relaxed);
+        self.free();
     }
 }
 
-/// The capacities of all outboxes together, and what is in pipes.
-static HELD: AtomicUsize = AtomicUsize::new(0);
-
-/// Some tens of peers may be slow at the same time and not notice each other.
-const PLENTY: usize = 4 << 20;
-/// A leg that owes this much is not given more.
-const HIGH_WATER: usize = 256 << 10;
-/// A record of TLS.
-const LITTLE: usize = 16 << 10;
+/// An outbox with a budget of its own.
+#[cfg(any(test, fuzzing))]
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new(&Arc::default())
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_all_hold_bounds_what_each_may() {
-        // Other tests hold little, and for moments.
+    fn an_empty_outbox_frees_its_capacity_while_the_budget_is_spent() {
+        let budget = Arc::default();
         let mut slow: Vec<Outbox> = Vec::new();
-        while high_water() == HIGH_WATER {
-            let mut outbox = Outbox::default();
-            outbox.push(&[0; HIGH_WATER]);
+        while !UnsentBudget::is_spent(&budget) {
+            let mut outbox = Outbox::new(&budget);
+            outbox.push(&[0; 100_000]);
             slow.push(outbox);
-            assert!(slow.len() <= PLENTY / HIGH_WATER + 1);
         }
-        assert!(slow.len() > PLENTY / HIGH_WATER / 2);
-        assert_eq!(most_at_once(), LITTLE);
+        let held = budget.held();
         let mut last = slow.pop().unwrap();
-        slow.push(Outbox::default());
-        last.consume(HIGH_WATER);
-        assert_eq!(last.bytes.capacity(), 0, "while all hold much, an empty one gives back what it has");
+        last.consume(99_999);
+        assert_eq!((last.len(), budget.held()), (1, held));
+        last.consume(1);
+        assert_eq!(last.capacity(), 0);
         drop(slow);
-        assert_eq!((high_water(), most_at_once()), (HIGH_WATER, usize::MAX));
+        assert_eq!(budget.held(), 0);
+        last.push(&[0; 100_000]);
+        last.consume(100_000);
+        assert!(last.capacity() >= 100_000, "it keeps its capacity otherwise");
     }
 }

@@ -1,14 +1,15 @@
-//! One plain request (`GET http://…`) to its origin and the answer back.
+//! One plain request (`GET http://…`) to its origin, and its response.
 //!
-//! The head was rewritten where it was parsed; from there on bytes pass untouched, as in every relay. What differs is that the
-//! client's connection may go on to another origin with its next request, so what was read past the end of this one is held
-//! back until the answer is over. The framing of the request is decided once, and serves for sending and for recording.
+//! The head was rewritten where it was parsed (`wire/proxy_request.rs`). From there on bytes pass unchanged, as in every relay. The
+//! difference: the client's next request may be for another origin, so data after the end of this request is held back until the
+//! response is complete. The framing of the request is determined once, for sending and for recording.
 
-use super::dial::{Undialled, dial};
+use super::dial::DialError;
 use super::leg::Leg;
-use super::page::{self, Answer};
-use super::relay::{self, Relayed, Watch, relay};
+use super::relay::{self, RelayEnd, Watcher, relay};
+use super::response::Response;
 use super::shared::Shared;
+use super::upstream::Connected;
 use crate::clock::Moment;
 use crate::counters::{ByteCounter, Counters};
 use crate::notice::{NameSource, Reason};
@@ -23,35 +24,41 @@ use crate::wire::proxy_request::PlainRequest;
 use crate::wire::tap::{Dir, Ending, Finish, TapEvent};
 use std::sync::Arc;
 
-/// The origin of the last request, kept for the next one.
-pub(crate) struct Kept {
+/// The connection to the origin of the last request, kept for the next one.
+pub(crate) struct KeepAlive {
     authority: Authority,
     pub(crate) leg: Leg,
-    /// What it took to reach it, until an exchange is recorded that says so.
-    reached: Option<ConnectTiming>,
+    /// The time it took to connect; `None` once it was recorded.
+    timing: Option<ConnectTiming>,
 }
 
-/// What becomes of the client's connection.
+/// The next step on the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Another request may come.
     Request,
-    /// It has ended, or is to be.
+    /// The connection has ended, or must be closed.
     End,
 }
 
-/// Sends `request`, whose body is still to be read from `client`, to its origin, and relays until the answer is over.
-pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest, kept: &mut Option<Kept>) -> Next {
+/// Sends `request`, whose body is not yet read from `client`, to its origin, and relays until the response is complete.
+pub(crate) fn exchange(
+    shared: &Shared,
+    client: &mut Leg,
+    request: PlainRequest,
+    keep_alive: &mut Option<KeepAlive>,
+) -> Next {
     let Ok(framing) = request_framing(&request.head) else {
-        page::answer(client, &Answer::bad_request("The request's body has no clear end."), &shared.stop);
+        Response::bad_request("The length of the request's body is ambiguous.").send(client, &shared.stop);
         return Next::End;
     };
-    let Kept { authority, leg: mut origin, reached } = match reach(shared, &request.authority, kept.take()) {
-        Ok(kept) => kept,
+    let KeepAlive { authority, leg: mut origin, timing } = match connect(shared, &request.authority, keep_alive.take())
+    {
+        Ok(connection) => connection,
         Err(why) => {
-            if !matches!(why, Undialled::Stopped) {
+            if !matches!(why, DialError::Stopped) {
                 shared.counters.add_uncaptured(&request.authority.to_string(), Reason::Unreachable(why.to_string()));
-                page::answer(client, &Answer::unreachable(&request.authority, &why), &shared.stop);
+                Response::unreachable(&request.authority, &why).send(client, &shared.stop);
             }
             return Next::End;
         }
@@ -61,39 +68,40 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
         .capture
         .as_ref()
         .filter(|capture| capture.filter.wants([(authority.host.to_string().as_str(), authority.port)]));
-    let origin_of = Origin { is_tls: false, authority: authority.clone(), connect_timing: reached };
-    let recorder = Recorder::new(Box::new(Http1Tap::new()), wanted.map(|capture| capture.sink.clone()), origin_of);
+    let recorded_origin = Origin { is_tls: false, authority: authority.clone(), connect_timing: timing };
+    let recorder =
+        Recorder::new(Box::new(Http1Tap::new()), wanted.map(|capture| capture.sink.clone()), recorded_origin);
     let is_captured = wanted.is_some();
     let domain = authority.host.to_string();
     shared.counters.add_request(&domain);
     let mut byte_counter = ByteCounter::new(Arc::clone(&shared.counters), shared.capture.is_none().then_some(domain));
     byte_counter.add(Dir::Up, request.wire.len());
-    let mut watch = OneExchange {
+    let mut watcher = ExchangeWatcher {
         recorder,
         byte_counter,
         counters: is_captured.then_some(&shared.counters),
         host: authority.to_string(),
         body: Http1BodyReader::new(framing),
         is_endless: false,
-        asked: request.head,
-        answer: Stage::Awaited,
-        was_cut: false,
+        request: request.head,
+        response: ResponseState::Awaited,
+        is_interrupted: false,
     };
-    watch.recorder.data(Moment::now(), Dir::Up, &request.wire);
+    watcher.recorder.data(Moment::now(), Dir::Up, &request.wire);
     origin.send(&request.wire);
-    match relay(client, &mut origin, &mut watch, &shared.stop) {
-        Relayed::Over if watch.answer == (Stage::Ended { persists: true }) => {
-            *kept = Some(Kept { authority, leg: origin, reached: None });
+    match relay(client, &mut origin, &mut watcher, &shared.stop) {
+        RelayEnd::Done if watcher.response == (ResponseState::Complete { persists: true }) => {
+            *keep_alive = Some(KeepAlive { authority, leg: origin, timing: None });
             Next::Request
         }
-        Relayed::Over => {
-            relay::part(client, &shared.stop);
+        RelayEnd::Done => {
+            relay::close(client, &shared.stop);
             Next::End
         }
-        Relayed::Closed => Next::End,
-        // What is not to rest is not idle.
-        Relayed::Idle | Relayed::Stopped => {
-            let how = if watch.was_cut || !client.is_flushed() { Ending::Reset } else { Ending::Clean };
+        RelayEnd::Closed => Next::End,
+        // Idle does not occur: this watcher does not allow it.
+        RelayEnd::Idle | RelayEnd::Stopped => {
+            let how = if watcher.is_interrupted || !client.is_flushed() { Ending::Reset } else { Ending::Clean };
             client.end(how);
             origin.end(how);
             Next::End
@@ -101,66 +109,65 @@ pub(crate) fn exchange(shared: &Shared, client: &mut Leg, request: PlainRequest,
     }
 }
 
-/// The kept connection if it leads there and lives, else a new one.
-fn reach(shared: &Shared, authority: &Authority, kept: Option<Kept>) -> Result<Kept, Undialled> {
-    let usable = kept.filter(|kept| kept.authority == *authority && kept.leg.ended().is_none() && kept.leg.takes());
+/// Returns the kept connection if it leads to `authority` and is usable, or else a new one.
+fn connect(shared: &Shared, authority: &Authority, kept: Option<KeepAlive>) -> Result<KeepAlive, DialError> {
+    let usable =
+        kept.filter(|kept| kept.authority == *authority && kept.leg.ended().is_none() && kept.leg.is_writable());
     if let Some(kept) = usable {
         return Ok(kept);
     }
-    let dialled = dial(authority, shared.listen, &shared.stop)?;
+    let Connected { leg, timing } = shared.upstream.connect(authority, &shared.stop)?;
     let host = authority.host.to_string();
     shared.counters.add_connection(&host, NameSource::Name);
     if shared.capture.as_ref().is_some_and(|capture| !capture.filter.wants([(host.as_str(), authority.port)])) {
         shared.counters.add_uncaptured(&authority.to_string(), Reason::NotMatched);
     }
-    Ok(Kept {
-        authority: authority.clone(),
-        leg: Leg::new(dialled.socket).map_err(Undialled::Unconnected)?,
-        reached: Some(ConnectTiming { dns_ms: dialled.dns_ms, connect_ms: dialled.connect_ms, tls_ms: 0.0 }),
-    })
+    Ok(KeepAlive { authority: authority.clone(), leg, timing: Some(timing) })
 }
 
-/// Sees one exchange through.
-struct OneExchange<'a> {
+/// Watches one exchange.
+struct ExchangeWatcher<'a> {
     recorder: Recorder,
     byte_counter: ByteCounter,
-    /// Where to name what is not understood; `None` where nothing is captured anyway.
+    /// Receives a report of data that the tap cannot parse; `None` if the exchange is not captured.
     counters: Option<&'a Counters>,
     host: String,
-    /// Where the request ends.
+    /// Finds the end of the request.
     body: Http1BodyReader,
-    /// Whether the request's end cannot be found.
+    /// True if the end of the request cannot be found.
     is_endless: bool,
-    asked: RequestHead,
-    answer: Stage,
-    was_cut: bool,
+    request: RequestHead,
+    response: ResponseState,
+    /// True if the stop of the capture interrupted the exchange.
+    is_interrupted: bool,
 }
 
-/// How far the answer is.
+/// The progress of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum ResponseState {
     Awaited,
-    /// Its head came; whether the connection to the origin outlives it.
-    Begun {
+    /// The head was received.
+    Started {
+        /// True if the connection to the origin can be used again afterwards.
         persists: bool,
     },
-    /// It is over, and so is the exchange once the request is.
-    Ended {
+    /// The response is complete, and so is the exchange once the request is.
+    Complete {
         persists: bool,
     },
-    /// The two ends speak another protocol now.
+    /// Client and origin have switched to another protocol.
     Switched,
-    /// The origin's connection ends with it, or it is not understood: whatever comes belongs to the client.
+    /// The response ends with the origin's connection, or cannot be parsed: all further data belongs to the client.
     UntilClose,
 }
 
-impl Watch for OneExchange<'_> {
-    fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize {
+impl Watcher for ExchangeWatcher<'_> {
+    fn bytes(&mut self, dir: Dir, bytes: &[u8]) -> usize {
         let now = Moment::now();
         let passed = match dir {
-            Dir::Up if self.answer != Stage::Switched && !self.is_endless => match self.body.skip(bytes) {
+            Dir::Up if self.response != ResponseState::Switched && !self.is_endless => match self.body.skip(bytes) {
                 Ok(n) => n,
-                // Chunks that are none: where the next request would begin is anyone's guess, so there is none.
+                // Malformed chunks: the start of the next request is unknown, so none is read.
                 Err(_) => {
                     self.is_endless = true;
                     bytes.len()
@@ -170,44 +177,44 @@ impl Watch for OneExchange<'_> {
         };
         let bytes = bytes.get(..passed).unwrap_or_default();
         self.byte_counter.add(dir, bytes.len());
-        let (stage, asked) = (&mut self.answer, &self.asked);
-        self.recorder.data_observed(now, dir, bytes, &mut |event| stage.follow(asked, event));
+        let (response, request) = (&mut self.response, &self.request);
+        self.recorder.data_observed(now, dir, bytes, &mut |event| response.update(request, event));
         passed
     }
 
     fn end(&mut self, dir: Dir, how: Ending) {
-        self.was_cut |= how == Ending::Stopped && !matches!(self.answer, Stage::Ended { .. });
+        self.is_interrupted |= how == Ending::Stopped && !matches!(self.response, ResponseState::Complete { .. });
         self.recorder.end(Moment::now(), dir, how);
         if let (Some(counters), Some(why), Dir::Down) = (self.counters, self.recorder.opaque(), dir) {
             counters.add_uncaptured(&self.host, Reason::Opaque(why));
         }
     }
 
-    fn is_open(&self) -> bool {
-        !self.body.is_done() || self.is_endless || self.answer == Stage::Switched
+    fn accepts_more(&self) -> bool {
+        !self.body.is_done() || self.is_endless || self.response == ResponseState::Switched
     }
 
-    fn is_over(&self) -> bool {
-        self.body.is_done() && matches!(self.answer, Stage::Ended { .. })
+    fn is_done(&self) -> bool {
+        self.body.is_done() && matches!(self.response, ResponseState::Complete { .. })
     }
 }
 
-impl Stage {
-    fn follow(&mut self, asked: &RequestHead, event: &TapEvent<'_>) {
+impl ResponseState {
+    fn update(&mut self, request: &RequestHead, event: &TapEvent<'_>) {
         *self = match (event, *self) {
             (TapEvent::Upgraded { .. }, _) => Self::Switched,
             (TapEvent::Response { head, .. }, _) if head.status == 101 => Self::Switched,
-            // Answers in HTTP/2 end none of it.
+            // After an upgrade to HTTP/2, responses do not change the state.
             (_, Self::Switched) => Self::Switched,
-            (TapEvent::Response { head, .. }, _) => Self::Begun {
-                persists: response_framing(&asked.method, head).is_ok_and(|framing| persists(asked, head, framing)),
+            (TapEvent::Response { head, .. }, _) => Self::Started {
+                persists: response_framing(&request.method, head).is_ok_and(|framing| persists(request, head, framing)),
             },
-            (TapEvent::End { dir: Dir::Down, how: Finish::Complete, .. }, Self::Begun { persists }) => {
-                Self::Ended { persists }
+            (TapEvent::End { dir: Dir::Down, how: Finish::Complete, .. }, Self::Started { persists }) => {
+                Self::Complete { persists }
             }
-            (TapEvent::End { dir: Dir::Down, .. }, Self::Begun { .. }) => Self::UntilClose,
+            (TapEvent::End { dir: Dir::Down, .. }, Self::Started { .. }) => Self::UntilClose,
             (TapEvent::Opaque { .. }, _) => Self::UntilClose,
-            (_, stage) => stage,
+            (_, state) => state,
         };
     }
 }

@@ -1,13 +1,17 @@
-//! Two legs and one poll(2): what comes in on one side goes out on the other, and a watcher sees every byte in between.
+//! The relay: two legs and one poll(2). Bytes read from one side are written to the other, and a watcher sees every byte in
+//! between.
 //!
 //! ```text
-//! client ─▶ receive ─▶ watch.pass(Up) ─▶ send ─▶ origin
-//! client ◀─ send ◀─ watch.pass(Down) ◀─ receive ◀─ origin
+//! client ─▶ receive ─▶ watcher.bytes(Up) ─▶ send ─▶ origin
+//! client ◀─ send ◀─ watcher.bytes(Down) ◀─ receive ◀─ origin
+//!               (spliced: client ═ pipe in the kernel ═ origin, watcher.count only)
 //! ```
 //!
-//! - The watcher sees a piece before the other side gets it, and a piece leaves before the next is read.
-//! - A leg is read only while the other owes its peer little: a slow peer slows its own transfer and costs no memory.
-//! - A direction that ends ends the other side the same way, that direction alone.
+//! - The watcher sees a piece before the other side gets it, and a piece is sent before the next one is read.
+//! - A leg is read only while little is pending on the other: a slow peer slows its own transfer and costs no memory.
+//! - An end on one side ends the same direction on the other side, in the same way.
+//! - No wait has a timeout. A tick ([`Stop::next_tick`]) shows that time has passed; after one to two ticks without an event the
+//!   relay frees memory and, if the watcher allows it, returns [`RelayEnd::Idle`].
 
 use super::leg::Leg;
 use super::stop::Stop;
@@ -17,131 +21,129 @@ use crate::wire::tap::{Dir, Ending};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Sees what is relayed.
-pub(crate) trait Watch {
-    /// `bytes` are on their way; says how many of them may pass. Less than all only upwards, where the rest waits until
-    /// [`Watch::is_open`].
-    fn pass(&mut self, dir: Dir, bytes: &[u8]) -> usize;
+/// Sees the bytes that are relayed.
+pub(crate) trait Watcher {
+    /// Sees `bytes` on their way and returns how many of them may pass. It may return less than all only upwards; the rest
+    /// waits until [`Watcher::accepts_more`].
+    fn bytes(&mut self, dir: Dir, bytes: &[u8]) -> usize;
 
-    /// Whether it looks at no byte: then they may pass without being shown to it, and it is told how many there were.
-    fn is_blind(&self) -> bool {
+    /// True if it needs only byte counts: bytes may then be spliced.
+    fn only_counts(&self) -> bool {
         false
     }
 
-    /// So many bytes were not shown to it.
-    fn passed_unseen(&mut self, _dir: Dir, _bytes: usize) {}
+    /// Counts `bytes` that were spliced.
+    fn count(&mut self, _dir: Dir, _bytes: usize) {}
 
-    /// A direction ended.
+    /// Sees the end of a direction.
     fn end(&mut self, dir: Dir, how: Ending);
 
-    /// Whether bytes upwards may pass.
-    fn is_open(&self) -> bool {
+    /// True if more bytes may pass upwards.
+    fn accepts_more(&self) -> bool {
         true
     }
 
-    /// Whether the legs are to be given back, though both may live on.
-    fn is_over(&self) -> bool {
+    /// True if the relay should end although both legs may live on.
+    fn is_done(&self) -> bool {
         false
     }
 
-    /// Whether the legs are to be given back while nothing happens, to be relayed on when something does.
-    fn may_rest(&self) -> bool {
+    /// True if the relay may return while nothing happens, to be resumed later.
+    fn may_idle(&self) -> bool {
         false
     }
 }
 
-/// Why a relay came to its end.
+/// The reason why a relay returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Relayed {
+pub(crate) enum RelayEnd {
     /// Both directions ended, or one side is gone.
     Closed,
-    /// The watcher said that it is over; all that was passed has left.
-    Over,
+    /// The watcher is done, and everything that passed was sent.
+    Done,
     /// The capture stops.
     Stopped,
-    /// Nothing has happened for a while, and nothing is held here that the next relay would not find in the legs.
+    /// Nothing happened for a while. All state is in the legs, so that the next relay continues where this one returned.
     Idle,
 }
 
-/// Relays until both directions have ended, the watcher calls it over, the capture stops, or nothing happens that it would
-/// have to be here for.
-pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watch: &mut dyn Watch, stop: &Stop) -> Relayed {
-    let mut told = Told::default();
-    // Whether something has happened since the last tick; and whether, as nothing had for one, the legs were asked to give back
-    // what room they have.
+/// Relays until both directions have ended, the watcher is done, the capture stops, or the connection is idle.
+pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watcher: &mut dyn Watcher, stop: &Stop) -> RelayEnd {
+    let mut notified = Notified::default();
+    // An event occurred since the last tick; the legs have freed their memory after a tick without one.
     let (mut is_busy, mut is_idle) = (true, false);
-    // Bytes that no poll will announce: they were read before this loop began.
-    pass_unread(Dir::Down, origin, client, watch);
-    let relayed = loop {
-        if watch.is_open() {
-            pass_unread(Dir::Up, client, origin, watch);
+    // Bytes that were read before this loop began; no poll announces them.
+    forward_unread(Dir::Down, origin, client, watcher);
+    let end = loop {
+        if watcher.accepts_more() {
+            forward_unread(Dir::Up, client, origin, watcher);
         }
-        propagate_end(Dir::Up, client, origin, watch, &mut told);
-        propagate_end(Dir::Down, origin, client, watch, &mut told);
-        if watch.is_over() && client.is_flushed() && origin.is_flushed() {
-            return Relayed::Over;
+        propagate_end(Dir::Up, client, origin, watcher, &mut notified);
+        propagate_end(Dir::Down, origin, client, watcher, &mut notified);
+        if watcher.is_done() && client.is_flushed() && origin.is_flushed() {
+            return RelayEnd::Done;
         }
         if client.is_over() || origin.is_over() && client.is_flushed() {
-            break Relayed::Closed;
+            break RelayEnd::Closed;
         }
 
-        let client_has_room = watch.is_open() || client.unread().len() < HELD_BACK;
+        let reads_ahead = watcher.accepts_more() || client.unread().len() < MAX_READ_AHEAD_BYTES;
         let wanted = [
             (if is_idle { stop.as_fd() } else { stop.next_tick() }, Interest::READ),
-            (client.fd(), interest(client, origin, client_has_room)),
+            (client.fd(), interest(client, origin, reads_ahead)),
             (origin.fd(), interest(origin, client, true)),
         ];
-        let Ok([told_time, of_client, of_origin]) = sys::wait(wanted, None) else {
-            break Relayed::Closed;
+        let Ok([ticked, client_ready, origin_ready]) = sys::wait(wanted, None) else {
+            break RelayEnd::Closed;
         };
-        if told_time.read && stop.is_now() {
-            break Relayed::Stopped;
+        if ticked.read && stop.is_set() {
+            break RelayEnd::Stopped;
         }
-        let is_ready = of_client != Interest::default() || of_origin != Interest::default();
+        let is_ready = client_ready != Interest::default() || origin_ready != Interest::default();
         is_busy |= is_ready;
         is_idle &= !is_ready;
-        if told_time.read && !std::mem::take(&mut is_busy) {
+        if ticked.read && !std::mem::take(&mut is_busy) {
             is_idle = true;
             client.shrink();
             origin.shrink();
-            if watch.may_rest() && client.is_at_rest() && origin.is_at_rest() {
-                return Relayed::Idle;
+            if watcher.may_idle() && client.is_idle() && origin.is_idle() {
+                return RelayEnd::Idle;
             }
         }
-        if of_client.write {
+        if client_ready.write {
             client.flush();
         }
-        if of_origin.write {
+        if origin_ready.write {
             origin.flush();
         }
-        if of_client.read {
-            pump(Dir::Up, client, origin, watch);
+        if client_ready.read {
+            transfer(Dir::Up, client, origin, watcher);
         }
-        if of_origin.read {
-            pump(Dir::Down, origin, client, watch);
+        if origin_ready.read {
+            transfer(Dir::Down, origin, client, watcher);
         }
     };
-    // Whoever still speaks speaks to nobody.
-    let how = if relayed == Relayed::Stopped { Ending::Stopped } else { Ending::Abandoned };
-    if !told.up {
-        watch.end(Dir::Up, client.ended().unwrap_or(how));
+    // Directions that are still open are abandoned.
+    let how = if end == RelayEnd::Stopped { Ending::Stopped } else { Ending::Abandoned };
+    if !notified.up {
+        watcher.end(Dir::Up, client.ended().unwrap_or(how));
     }
-    if !told.down {
-        watch.end(Dir::Down, origin.ended().unwrap_or(how));
+    if !notified.down {
+        watcher.end(Dir::Down, origin.ended().unwrap_or(how));
     }
-    if relayed == Relayed::Closed {
+    if end == RelayEnd::Closed {
         if origin.ended().is_none() {
             origin.abort();
         }
         linger(client, stop);
     }
-    relayed
+    end
 }
 
-/// Ends the connection to a client that was given its last word, once it has it.
-pub(crate) fn part(client: &mut Leg, stop: &Stop) {
+/// Ends the connection to a client after the last response was sent.
+pub(crate) fn close(client: &mut Leg, stop: &Stop) {
     client.end(Ending::Clean);
-    let deadline = Moment::now().plus(LINGER);
+    let deadline = Moment::now().plus(LINGER_TIMEOUT);
     while !client.is_flushed() {
         let left = deadline.since(Moment::now());
         let wanted = [(stop.as_fd(), Interest::READ), (client.fd(), Interest::WRITE)];
@@ -153,15 +155,15 @@ pub(crate) fn part(client: &mut Leg, stop: &Stop) {
     linger(client, stop);
 }
 
-/// Reads and drops what the client still sends after its connection was ended towards it: closing at once would reset it, and
-/// the reset could overtake the answer that it has yet to read (RFC 9112 section 9.6).
+/// Reads and drops data of the client after our end of the connection was closed. Closing the socket with unread data sends RST,
+/// which could overtake the response (RFC 9112 section 9.6).
 fn linger(client: &mut Leg, stop: &Stop) {
     if client.ended().is_some() {
         return;
     }
-    let end = Moment::now().plus(LINGER);
+    let deadline = Moment::now().plus(LINGER_TIMEOUT);
     loop {
-        let left = end.since(Moment::now());
+        let left = deadline.since(Moment::now());
         let wanted = [(stop.as_fd(), Interest::READ), (client.fd(), Interest::READ)];
         match sys::wait(wanted, Some(left)) {
             Ok([stopped, input]) if input.read && !stopped.read && !left.is_zero() => {
@@ -174,22 +176,23 @@ fn linger(client: &mut Leg, stop: &Stop) {
     }
 }
 
-/// Input is wanted of a leg while the other takes it and owes little; room for output while something is owed. A leg that
-/// refused what it was sent is read in any case: that alone tells how it ended, and it has no more than it has received.
-fn interest(leg: &Leg, other: &Leg, has_room: bool) -> Interest {
-    let is_wanted = has_room && other.takes() && other.has_room();
+/// The events to poll for on `leg`: input while the other leg accepts it and has little pending, output while something is
+/// pending. A leg whose write failed is read in any case: only that shows how it ended, and it delivers no more than it has
+/// received.
+fn interest(leg: &Leg, other: &Leg, reads_ahead: bool) -> Interest {
+    let is_wanted = reads_ahead && other.is_writable() && other.has_room();
     Interest { read: leg.ended().is_none() && (is_wanted || leg.is_dead()), write: !leg.is_flushed() }
 }
 
-/// Reads `from` once and sends it on.
-fn pump(dir: Dir, from: &mut Leg, to: &mut Leg, watch: &mut dyn Watch) {
-    if watch.is_blind() && to.is_joined() {
-        for _ in 0..ROUNDS {
-            match from.pass(to) {
+/// Reads once from `from` and sends the data to `to`, or splices a few times.
+fn transfer(dir: Dir, from: &mut Leg, to: &mut Leg, watcher: &mut dyn Watcher) {
+    if watcher.only_counts() && to.accepts_splice() {
+        for _ in 0..MAX_SPLICE_ROUNDS {
+            match from.splice(to) {
                 0 => return,
-                n => watch.passed_unseen(dir, n),
+                n => watcher.count(dir, n),
             }
-            if !to.is_joined() {
+            if !to.accepts_splice() {
                 return;
             }
         }
@@ -198,58 +201,57 @@ fn pump(dir: Dir, from: &mut Leg, to: &mut Leg, watch: &mut dyn Watch) {
     let mut moved = 0;
     let read = from.receive(&mut |bytes| {
         moved += bytes.len();
-        forward(dir, bytes, to, watch)
+        forward(dir, bytes, to, watcher)
     });
     to.flush();
-    // A violation of TLS in mid-stream, or a fatal alert: our alert goes to the one who caused it, and the other side learns
-    // of a cut.
+    // A violation of TLS, or a fatal alert. Our alert goes to the peer that caused it; the other side sees a truncation.
     if read.is_err() {
         from.fail();
     }
-    if moved >= BULK && watch.is_blind() {
-        from.join(to);
+    if moved >= MIN_SPLICE_BYTES && watcher.only_counts() {
+        from.enable_splice(to);
     }
 }
 
-fn forward(dir: Dir, bytes: &[u8], to: &mut Leg, watch: &mut dyn Watch) -> usize {
-    let passed = watch.pass(dir, bytes).min(bytes.len());
-    to.put(bytes.get(..passed).unwrap_or_default());
+fn forward(dir: Dir, bytes: &[u8], to: &mut Leg, watcher: &mut dyn Watcher) -> usize {
+    let passed = watcher.bytes(dir, bytes).min(bytes.len());
+    to.queue(bytes.get(..passed).unwrap_or_default());
     passed
 }
 
-fn pass_unread(dir: Dir, from: &mut Leg, to: &mut Leg, watch: &mut dyn Watch) {
+fn forward_unread(dir: Dir, from: &mut Leg, to: &mut Leg, watcher: &mut dyn Watcher) {
     if !from.unread().is_empty() {
-        from.reread(&mut |bytes| forward(dir, bytes, to, watch));
+        from.reread(&mut |bytes| forward(dir, bytes, to, watcher));
         to.flush();
     }
 }
 
-/// If `from` has ended and all of it was passed on, the watcher is told and `to` is ended the same way.
-fn propagate_end(dir: Dir, from: &Leg, to: &mut Leg, watch: &mut dyn Watch, told: &mut Told) {
+/// If `from` has ended and all its data was forwarded, notifies the watcher and ends `to` in the same way.
+fn propagate_end(dir: Dir, from: &Leg, to: &mut Leg, watcher: &mut dyn Watcher, notified: &mut Notified) {
     let Some(how) = from.ended() else { return };
-    let told = match dir {
-        Dir::Up => &mut told.up,
-        Dir::Down => &mut told.down,
+    let is_notified = match dir {
+        Dir::Up => &mut notified.up,
+        Dir::Down => &mut notified.down,
     };
-    if !*told && from.unread().is_empty() {
-        *told = true;
-        watch.end(dir, how);
+    if !*is_notified && from.unread().is_empty() {
+        *is_notified = true;
+        watcher.end(dir, how);
         to.end(how);
     }
 }
 
-/// Of which directions the watcher knows that they ended.
+/// The directions whose end the watcher has seen.
 #[derive(Default)]
-struct Told {
+struct Notified {
     up: bool,
     down: bool,
 }
 
-/// As much of the next requests is read while one is under way; reading on is what shows that a client left.
-const HELD_BACK: usize = 64 << 10;
-/// A read that brings so much is part of a large transfer, which is worth a pipe.
-const BULK: usize = 64 << 10;
-/// So often a pipe is filled and emptied before the other direction has its turn.
-const ROUNDS: usize = 4;
-/// As long as a client that was answered may go on sending.
-const LINGER: Duration = Duration::from_secs(5);
+/// Limit on data that is read ahead of the next request. Reading ahead shows that a client left.
+const MAX_READ_AHEAD_BYTES: usize = 64 << 10;
+/// A read of this size is part of a large transfer, which is worth a pipe.
+const MIN_SPLICE_BYTES: usize = 64 << 10;
+/// Splice rounds before the other direction is served.
+const MAX_SPLICE_ROUNDS: usize = 4;
+/// Time that a client has to receive the last bytes, and then to stop sending.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,134 +1,139 @@
-//! Bytes that nobody looks at need not come up from the kernel: a pipe takes them from one socket to the other.
+//! Splicing: bytes that no watcher needs to see move from one socket to the other inside the kernel, through a pipe.
 //!
 //! ```text
-//! socket ──fill──▶ pipe ──drain──▶ socket        splice(2), by reference, nothing is copied
+//! socket ──fill──▶ pipe ──drain──▶ socket        splice(2): by reference, nothing is copied
 //! ```
 //!
-//! What is in a pipe is owed like what is in an outbox, and counts as such. Linux alone has splice(2); elsewhere, and where no
-//! pipe is to be had, bytes are copied.
+//! Bytes in a pipe are unsent like those in an outbox, and count as such. Only Linux has splice(2). Elsewhere, and if no pipe
+//! is available, bytes are copied.
 
-use super::{outbox, sys};
+use super::budget::UnsentBudget;
+use super::sys;
 use std::io::{self, ErrorKind, PipeReader, PipeWriter};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-/// A way through the kernel, of two descriptors.
+/// A pipe between two sockets. It takes two descriptors.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     reader: PipeReader,
     writer: PipeWriter,
-    /// How many bytes are on their way in it.
-    held: usize,
-    /// Whether it counts as one of [`WIDE`].
+    /// The number of bytes in it.
+    len: usize,
+    /// True if it counts towards [`WIDE_PIPES`].
     is_wide: bool,
+    budget: Arc<UnsentBudget>,
 }
 
-/// What came of filling a pipe.
+/// The result of filling a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filled {
-    /// So many bytes are in it.
+    /// It holds this many bytes.
     With(usize),
-    /// The socket has ended.
+    /// The socket is at its end.
     End,
-    /// Nothing is there yet.
+    /// The socket has no data yet.
     Empty,
     /// The socket was reset.
     Reset,
-    /// This system cannot splice sockets: nothing was taken from it.
-    Never,
+    /// This system cannot splice sockets. No data was taken.
+    Unsupported,
 }
 
 impl Pipe {
-    /// `None` where there is none to be had.
-    pub(crate) fn new() -> Option<Self> {
-        if UNKNOWN.load(Relaxed) {
+    /// Creates an empty pipe; `None` if none is available.
+    pub(crate) fn new(budget: &Arc<UnsentBudget>) -> Option<Self> {
+        if IS_UNSUPPORTED.load(Relaxed) {
             return None;
         }
         let (reader, writer) = io::pipe().ok()?;
-        let is_wide = WIDE.fetch_add(1, Relaxed) < MOST_WIDE && sys::enlarge_pipe(&writer, WIDTH);
+        let is_wide = WIDE_PIPES.fetch_add(1, Relaxed) < MAX_WIDE_PIPES && sys::enlarge_pipe(&writer, WIDE_PIPE_BYTES);
         if !is_wide {
-            WIDE.fetch_sub(1, Relaxed);
+            WIDE_PIPES.fetch_sub(1, Relaxed);
         }
-        Some(Self { reader, writer, held: 0, is_wide })
+        Some(Self { reader, writer, len: 0, is_wide, budget: Arc::clone(budget) })
     }
 
-    /// How many bytes are in it.
-    pub(crate) fn held(&self) -> usize {
-        self.held
+    /// The number of bytes in the pipe.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
-    /// Takes in what `from` has. Only while it is empty: a full pipe and a socket that has nothing look alike.
+    /// Moves data of `from` into the pipe. The pipe must be empty: splice(2) returns EAGAIN both for a full pipe and for a socket
+    /// without data.
     pub(crate) fn fill(&mut self, from: &TcpStream) -> Filled {
-        match sys::splice(from, &self.writer, outbox::most_at_once().min(MOST)) {
+        match sys::splice(from, &self.writer, self.budget.max_read().min(MAX_FILL_BYTES)) {
             Ok(0) => Filled::End,
             Ok(n) => {
-                self.held = self.held.saturating_add(n);
-                outbox::hold(n);
+                self.len = self.len.saturating_add(n);
+                self.budget.hold(n);
                 Filled::With(n)
             }
             Err(e) => match e.kind() {
                 ErrorKind::WouldBlock | ErrorKind::Interrupted => Filled::Empty,
-                // EINVAL, ENOSYS, and what a sandbox says.
+                // EINVAL, ENOSYS, and EPERM of a sandbox.
                 ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied => {
-                    UNKNOWN.store(true, Relaxed);
-                    Filled::Never
+                    IS_UNSUPPORTED.store(true, Relaxed);
+                    Filled::Unsupported
                 }
                 _ => Filled::Reset,
             },
         }
     }
 
-    /// Gives `to` what it takes. Like a write, but that a peer that is gone raises SIGPIPE, which Rust's runtime ignores.
+    /// Moves data from the pipe to `to`; returns the number of bytes that it accepted. A write to a peer that is gone raises
+    /// SIGPIPE, which Rust's runtime ignores.
     ///
     /// # Errors
-    /// Like a write's.
+    /// The errors of a write.
     pub(crate) fn drain(&mut self, to: &TcpStream) -> io::Result<usize> {
-        let n = sys::splice(&self.reader, to, self.held)?;
+        let n = sys::splice(&self.reader, to, self.len)?;
         self.release(n);
         Ok(n)
     }
 
     fn release(&mut self, n: usize) {
-        let n = n.min(self.held);
-        self.held -= n;
-        outbox::release(n);
+        let n = n.min(self.len);
+        self.len -= n;
+        self.budget.release(n);
     }
 }
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        self.release(self.held);
+        self.release(self.len);
         if self.is_wide {
-            WIDE.fetch_sub(1, Relaxed);
+            WIDE_PIPES.fetch_sub(1, Relaxed);
         }
     }
 }
 
-/// Whether splice(2) was refused once.
-static UNKNOWN: AtomicBool = AtomicBool::new(!cfg!(target_os = "linux"));
+/// True once splice(2) was refused. Static: a fact about this kernel.
+static IS_UNSUPPORTED: AtomicBool = AtomicBool::new(!cfg!(target_os = "linux"));
 
-/// How many pipes are wide: what a system gives without asking, 64 KiB on Linux, takes four times as many system calls.
-static WIDE: AtomicUsize = AtomicUsize::new(0);
+/// The number of wide pipes. Pipes have 64 KiB by default on Linux, which takes four times as many system calls. Static: the
+/// limit on their memory is per user.
+static WIDE_PIPES: AtomicUsize = AtomicUsize::new(0);
 
-/// Together they take a quarter of what an unprivileged user's pipes may have before new ones get next to nothing, also those
+/// A quarter of the memory that the pipes of an unprivileged user may have. Beyond that limit new pipes get one page, also those
 /// of other programs (pipe(7), pipe-user-pages-soft).
-const MOST_WIDE: usize = 64;
-const WIDTH: i32 = 256 << 10;
+const MAX_WIDE_PIPES: usize = 64;
+const WIDE_PIPE_BYTES: i32 = 256 << 10;
 
-/// As much as a leg may owe.
-const MOST: usize = WIDTH as usize;
+/// Equal to the number of bytes that may be pending on a leg.
+const MAX_FILL_BYTES: usize = WIDE_PIPE_BYTES as usize;
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
-    use super::super::leg::Leg;
     use super::*;
     use std::io::{Read, Write};
     use std::net::{Shutdown, TcpListener};
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
-    /// The two ends of a connection; the first does not wait.
+    /// The two ends of a connection; the first is non-blocking.
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -138,63 +143,41 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out() {
-        let ((from, mut sender), (to, mut taker)) = (pair(), pair());
-        let mut pipe = Pipe::new().unwrap();
-        assert_eq!((pipe.fill(&from), pipe.held()), (Filled::Empty, 0));
+    fn bytes_go_in_and_come_out() {
+        let ((from, mut sender), (to, mut receiver)) = (pair(), pair());
+        let budget = Arc::default();
+        let mut pipe = Pipe::new(&budget).unwrap();
+        assert_eq!((pipe.fill(&from), pipe.len()), (Filled::Empty, 0));
         sender.write_all(b"some words").unwrap();
         from.set_nonblocking(false).unwrap();
-        assert_eq!((pipe.fill(&from), pipe.held()), (Filled::With(10), 10));
-        assert_eq!((pipe.drain(&to).unwrap(), pipe.held()), (10, 0));
-        let mut came = [0; 10];
-        taker.read_exact(&mut came).unwrap();
-        assert_eq!(&came, b"some words");
+        assert_eq!((pipe.fill(&from), pipe.len(), budget.held()), (Filled::With(10), 10, 10));
+        assert_eq!((pipe.drain(&to).unwrap(), pipe.len(), budget.held()), (10, 0, 0));
+        let mut received = [0; 10];
+        receiver.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"some words");
         sender.shutdown(Shutdown::Write).unwrap();
         assert_eq!(pipe.fill(&from), Filled::End);
-        sys::reset_on_close(&taker);
-        drop(taker);
-        let (from, sender) = (to, sender);
-        from.set_nonblocking(false).unwrap();
-        assert_eq!(pipe.fill(&from), Filled::Reset);
-        drop(sender);
+        sys::reset_on_close(&receiver);
+        drop(receiver);
+        to.set_nonblocking(false).unwrap();
+        assert_eq!(pipe.fill(&to), Filled::Reset);
     }
 
     #[test]
     fn some_pipes_are_wide() {
         // Other tests have few.
-        let pipes: Vec<_> = (0..2 * MOST_WIDE).map(|_| Pipe::new().unwrap()).collect();
+        let budget = Arc::default();
+        let pipes: Vec<_> = (0..2 * MAX_WIDE_PIPES).map(|_| Pipe::new(&budget).unwrap()).collect();
         let wide = |pipes: &[Pipe]| pipes.iter().filter(|pipe| pipe.is_wide).count();
-        assert!((MOST_WIDE / 2..=MOST_WIDE).contains(&wide(&pipes)), "{}", wide(&pipes));
+        assert!((MAX_WIDE_PIPES / 2..=MAX_WIDE_PIPES).contains(&wide(&pipes)), "{}", wide(&pipes));
         let pipe = pipes.into_iter().find(|pipe| pipe.is_wide).unwrap();
-        // Without room for it, this would wait for a reader.
-        let (told, written) = channel();
+        // Without enough room this would wait for a reader.
+        let (sender, written) = channel();
         std::thread::spawn(move || {
-            (&pipe.writer).write_all(&vec![7; MOST]).unwrap();
-            told.send(pipe).unwrap();
+            (&pipe.writer).write_all(&vec![7; MAX_FILL_BYTES]).unwrap();
+            sender.send(pipe).unwrap();
         });
         drop(written.recv_timeout(Duration::from_secs(20)).expect("it has room for so much"));
-        assert!(Pipe::new().unwrap().is_wide, "what is dropped leaves its place to others");
-    }
-
-    #[test]
-    fn two_legs_have_one_pipe_where_it_is_needed() {
-        let ((client, mut asker), (origin, _answerer)) = (pair(), pair());
-        let (mut client, mut origin) = (Leg::new(client).unwrap(), Leg::new(origin).unwrap());
-        client.join(&mut origin);
-        assert!(origin.is_joined() && !client.is_joined());
-        origin.join(&mut client);
-        assert!(client.is_joined() && !origin.is_joined());
-        client.join(&mut origin);
-        // The origin does not read: in the end something is left in the pipe.
-        let much = vec![7; MOST];
-        while origin.owed() == 0 {
-            asker.write_all(&much).unwrap();
-            while client.pass(&mut origin) > 0 && origin.owed() == 0 {}
-        }
-        assert!(!origin.is_joined() && !origin.has_room() && origin.owed() <= MOST);
-        origin.join(&mut client);
-        assert!(!client.is_joined(), "what is in it would be lost");
-        origin.shrink();
-        assert!(origin.owed() > 0);
+        assert!(Pipe::new(&budget).unwrap().is_wide, "a dropped pipe makes room for another wide one");
     }
 }

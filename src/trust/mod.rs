@@ -6,6 +6,7 @@ pub(crate) mod details;
 pub(crate) mod environment;
 pub(crate) mod guides;
 pub(crate) mod p12;
+pub(crate) mod page;
 pub(crate) mod profile;
 pub(crate) mod roots;
 mod variables;

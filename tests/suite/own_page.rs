@@ -125,7 +125,7 @@ fn a_web_page_cannot_use_the_port() {
     let answer =
         connection.request("GET /users HTTP/1.1\r\nHost: api.example.test\r\nOrigin: http://evil.test\r\n\r\n");
     assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("--transparent"), "{}", answer.text());
+    assert!(answer.text().contains("transparent mode"), "{}", answer.text());
     // Nor read the page: a name that was rebound to our address is not our address.
     let mut connection = capture.dial();
     let rebound = format!("GET / HTTP/1.1\r\nHost: evil.test:{}\r\n\r\n", capture.addr.port());

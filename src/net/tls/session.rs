@@ -1,116 +1,123 @@
-//! One side's TLS without its socket: ciphertext in, plaintext out, and the other way round. rustls does all of it, in its
-//! unbuffered form: the buffers are ours, so that ciphertext is decrypted where it was read, and a connection which idles holds
-//! none.
+//! The TLS of one connection without its socket: ciphertext in, plaintext out, and the reverse. rustls does the work, in its
+//! unbuffered form. The buffers are ours, so that ciphertext is decrypted where it was read, and an idle connection holds none.
 //!
-//! The rule not to break: whatever rustls is asked to do, it is shown what is unfinished. It has places in it in mind.
+//! ```text
+//!                     ┌─▶ sink       plaintext
+//! ciphertext ─▶ decrypt
+//!                     └─▶ outbox     handshake messages, alerts
+//! plaintext ──▶ encrypt ─▶ outbox    records
+//! ```
+//!
+//! The rule not to break: every call of rustls gets the unfinished ciphertext. rustls keeps offsets into it, and panics if it
+//! gets less.
 
-use crate::net::outbox::{Outbox, Put};
+use crate::net::outbox::{Append, Outbox};
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{CommonState, Error};
 use std::ops::Deref;
 
-/// A connection's TLS.
+/// The TLS of one connection.
 pub(crate) struct TlsSession {
-    end: End,
-    /// Ciphertext that begins a record, or a message of a handshake, whose end has yet to come. rustls remembers where in it it is.
+    side: Side,
+    /// The start of a record or of a handshake message whose rest was not received yet. rustls keeps offsets into it.
     unfinished: Vec<u8>,
-    /// What went wrong: rustls is asked nothing after that.
-    broken: Option<Error>,
+    /// The first error. rustls is not called after it.
+    error: Option<Error>,
 }
 
-/// On which end of it we are.
-enum End {
+/// Our role in the connection.
+enum Side {
     Client(UnbufferedClientConnection),
     Server(UnbufferedServerConnection),
 }
 
 impl From<UnbufferedClientConnection> for TlsSession {
     fn from(client: UnbufferedClientConnection) -> Self {
-        Self { end: End::Client(client), unfinished: Vec::new(), broken: None }
+        Self { side: Side::Client(client), unfinished: Vec::new(), error: None }
     }
 }
 
 impl From<UnbufferedServerConnection> for TlsSession {
     fn from(server: UnbufferedServerConnection) -> Self {
-        Self { end: End::Server(server), unfinished: Vec::new(), broken: None }
+        Self { side: Side::Server(server), unfinished: Vec::new(), error: None }
     }
 }
 
 impl TlsSession {
-    /// What ciphertext that comes belongs behind.
+    /// The ciphertext that must precede the next one.
     pub(crate) fn unfinished(&self) -> &[u8] {
         &self.unfinished
     }
 
-    /// Takes in `ciphertext`, which begins with what was unfinished; decrypts in it, and hands the plaintext on. What it has to
-    /// say itself goes to `outbox`: all of a handshake, to begin with, for which there need be no ciphertext. True once the peer
-    /// has said that it is done (close_notify, RFC 8446 section 6.1): what follows that is dropped.
+    /// Decrypts `ciphertext`, which starts with [`TlsSession::unfinished`], in place and passes the plaintext to `sink`. Messages
+    /// of TLS itself go to `outbox`; the first call, with no ciphertext, starts the handshake of a client. Returns true once the
+    /// peer has sent close_notify (RFC 8446 section 6.1); what follows that is dropped.
     ///
     /// # Errors
-    /// If the peer violates TLS, or sent a fatal alert: now or before. Our own alert is in the outbox then, once.
-    pub(crate) fn open(
+    /// If the peer violates TLS or sent a fatal alert, now or in an earlier call. Our own alert is in the outbox then, once.
+    pub(crate) fn decrypt(
         &mut self,
         ciphertext: &mut [u8],
         outbox: &mut Outbox,
-        take: &mut dyn FnMut(&[u8]),
+        sink: &mut dyn FnMut(&[u8]),
     ) -> Result<bool, Error> {
-        if let Some(e) = &self.broken {
+        if let Some(e) = &self.error {
             return Err(e.clone());
         }
         let (mut used, mut has_closed) = (0_usize, false);
-        // After an error nothing counts but the alert that says so. It comes first; rustls looks at the rest in any case.
-        while self.broken.is_none() || self.end.wants_write() {
+        // After an error the loop only writes our alert. rustls produces it first, whatever the rest of the ciphertext is.
+        while self.error.is_none() || self.side.wants_write() {
             let rest = ciphertext.get_mut(used..).unwrap_or_default();
-            let (more, step) = self.end.step(rest, outbox, Wish::Nothing, take);
+            let (more, step) = self.side.step(rest, outbox, Action::Receive, sink);
             used = used.saturating_add(more);
             match step {
-                Ok(Step::More) => {}
-                Ok(Step::Closed) => has_closed = true,
+                Ok(Step::Continue) => {}
+                Ok(Step::PeerClosed) => has_closed = true,
                 Ok(Step::Done) => break,
-                Err(e) => self.broken = self.broken.take().or(Some(e)),
+                Err(e) => self.error = self.error.take().or(Some(e)),
             }
         }
         self.unfinished.clear();
-        if !has_closed && self.broken.is_none() {
+        if !has_closed && self.error.is_none() {
             self.unfinished.extend_from_slice(ciphertext.get(used..).unwrap_or_default());
         }
-        if self.unfinished.len() > MOST_UNFINISHED {
+        if self.unfinished.len() > MAX_UNFINISHED_BYTES {
             self.unfinished = Vec::new();
-            self.broken = Some(Error::General("a message of its handshake does not end".into()));
+            self.error = Some(Error::General("handshake message too long".into()));
         }
-        match &self.broken {
+        match &self.error {
             Some(e) => Err(e.clone()),
             None => Ok(has_closed),
         }
     }
 
-    /// Puts `plain` into `outbox` as records.
+    /// Encrypts `plain` into `outbox`.
     ///
     /// # Errors
-    /// Before the handshake is over, after [`TlsSession::close`] or an error, or if more has been sent than the keys are good for,
-    /// which only TLS 1.3 can mend.
-    pub(crate) fn seal(&mut self, plain: &[u8], outbox: &mut Outbox) -> Result<(), Error> {
-        self.say(Wish::Send(plain), outbox)
+    /// Before the end of the handshake, after [`TlsSession::close`] or an error, or when the keys are exhausted, which only TLS 1.3
+    /// can remedy.
+    pub(crate) fn encrypt(&mut self, plain: &[u8], outbox: &mut Outbox) -> Result<(), Error> {
+        self.send(Action::Send(plain), outbox)
     }
 
-    /// Says that nothing more will be sent.
+    /// Puts close_notify into `outbox`.
     pub(crate) fn close(&mut self, outbox: &mut Outbox) {
-        // To whom it cannot be said any more, the end of the stream says it.
-        let _ = self.say(Wish::Close, outbox);
+        // If that is impossible, the end of the TCP stream has to do.
+        let _ = self.send(Action::Close, outbox);
     }
 
-    fn say(&mut self, wish: Wish<'_>, outbox: &mut Outbox) -> Result<(), Error> {
-        if let Some(e) = &self.broken {
+    fn send(&mut self, action: Action<'_>, outbox: &mut Outbox) -> Result<(), Error> {
+        if let Some(e) = &self.error {
             return Err(e.clone());
         }
-        // What it has to say itself may come first. Nothing is finished by this, so there is nothing to take.
-        while let Step::More = self.end.step(&mut self.unfinished, outbox, wish, &mut |_| ()).1? {}
+        // Messages of TLS itself may come first. No record is complete, so there is no plaintext.
+        while let Step::Continue = self.side.step(&mut self.unfinished, outbox, action, &mut |_| ()).1? {}
         Ok(())
     }
 
-    /// Gives back the room that is not needed.
+    /// Frees memory that is not needed now.
     pub(crate) fn shrink(&mut self) {
         self.unfinished.shrink_to_fit();
     }
@@ -120,27 +127,27 @@ impl Deref for TlsSession {
     type Target = CommonState;
 
     fn deref(&self) -> &CommonState {
-        &self.end
+        &self.side
     }
 }
 
-impl End {
-    /// One step of rustls' state machine: also says how much of the ciphertext is used up.
+impl Side {
+    /// Makes one step of rustls' state machine. Also returns the number of bytes of ciphertext that it used.
     fn step(
         &mut self,
         ciphertext: &mut [u8],
         outbox: &mut Outbox,
-        wish: Wish<'_>,
-        take: &mut dyn FnMut(&[u8]),
+        action: Action<'_>,
+        sink: &mut dyn FnMut(&[u8]),
     ) -> (usize, Result<Step, Error>) {
         match self {
-            Self::Client(client) => follow(client.process_tls_records(ciphertext), outbox, wish, take),
-            Self::Server(server) => follow(server.process_tls_records(ciphertext), outbox, wish, take),
+            Self::Client(client) => handle(client.process_tls_records(ciphertext), outbox, action, sink),
+            Self::Server(server) => handle(server.process_tls_records(ciphertext), outbox, action, sink),
         }
     }
 }
 
-impl Deref for End {
+impl Deref for Side {
     type Target = CommonState;
 
     fn deref(&self) -> &CommonState {
@@ -151,69 +158,71 @@ impl Deref for End {
     }
 }
 
-/// What to do once data can be sent.
+/// The caller's purpose: what to send once data can be sent.
 #[derive(Clone, Copy)]
-enum Wish<'p> {
-    Nothing,
+enum Action<'p> {
+    /// Nothing.
+    Receive,
     Send(&'p [u8]),
+    /// close_notify.
     Close,
 }
 
-/// How far a step led.
+/// The result of one step.
 enum Step {
-    /// There is more to do.
-    More,
-    /// There is, and the peer has closed.
-    Closed,
-    /// All is done that can be with what is there.
+    /// Another step is possible.
+    Continue,
+    /// Another step is possible, and the peer has sent close_notify.
+    PeerClosed,
+    /// No step is possible until more ciphertext is received.
     Done,
 }
 
-/// Does what `status` asks for.
-fn follow<Data>(
+/// Handles the state that rustls reports.
+fn handle<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     outbox: &mut Outbox,
-    wish: Wish<'_>,
-    take: &mut dyn FnMut(&[u8]),
+    action: Action<'_>,
+    sink: &mut dyn FnMut(&[u8]),
 ) -> (usize, Result<Step, Error>) {
     let UnbufferedStatus { mut discard, state, .. } = status;
     let step = match state {
         Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
             match traffic.next_record() {
-                None => break Ok(Step::More),
+                None => break Ok(Step::Continue),
                 Some(Ok(record)) => {
                     discard = discard.saturating_add(record.discard);
-                    take(record.payload);
+                    sink(record.payload);
                 }
                 Some(Err(e)) => break Err(e),
             }
         },
         Ok(ConnectionState::EncodeTlsData(mut message)) => outbox
             .append(&mut |room| match message.encode(room) {
-                Ok(n) => Put::Done(n),
-                Err(EncodeError::InsufficientSize(need)) => Put::Needs(need.required_size),
-                Err(EncodeError::AlreadyEncoded) => Put::Never,
+                Ok(n) => Append::Written(n),
+                Err(EncodeError::InsufficientSize(need)) => Append::Needs(need.required_size),
+                Err(EncodeError::AlreadyEncoded) => Append::Impossible,
             })
-            .then_some(Step::More)
-            .ok_or_else(|| Error::General("a message was to be sent twice".into())),
+            .then_some(Step::Continue)
+            .ok_or_else(|| Error::General("message already encoded".into())),
         Ok(ConnectionState::TransmitTlsData(sent)) => {
             sent.done();
-            Ok(Step::More)
+            Ok(Step::Continue)
         }
-        Ok(ConnectionState::PeerClosed) => Ok(Step::Closed),
+        Ok(ConnectionState::PeerClosed) => Ok(Step::PeerClosed),
         Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-            let is_said = match wish {
-                Wish::Nothing => true,
-                Wish::Send(plain) => outbox.append(&mut |room| put(traffic.encrypt(plain, room))),
-                Wish::Close => outbox.append(&mut |room| put(traffic.queue_close_notify(room))),
+            let is_written = match action {
+                Action::Receive => true,
+                Action::Send(plain) => outbox.append(&mut |room| append(traffic.encrypt(plain, room))),
+                Action::Close => outbox.append(&mut |room| append(traffic.queue_close_notify(room))),
             };
-            is_said.then_some(Step::Done).ok_or(Error::EncryptError)
+            is_written.then_some(Step::Done).ok_or(Error::EncryptError)
         }
-        // Data before the handshake is nothing that we offer or accept, and no other state is known.
+        // Early data is neither offered nor accepted, and rustls has no other states.
         Ok(ConnectionState::BlockedHandshake | ConnectionState::Closed | ConnectionState::ReadEarlyData(_) | _) => {
-            match wish {
-                Wish::Nothing => Ok(Step::Done),
-                Wish::Send(_) | Wish::Close => Err(Error::HandshakeNotComplete),
+            match action {
+                Action::Receive => Ok(Step::Done),
+                Action::Send(_) | Action::Close => Err(Error::HandshakeNotComplete),
             }
         }
         Err(e) => Err(e),
@@ -221,16 +230,16 @@ fn follow<Data>(
     (discard, step)
 }
 
-fn put(encrypted: Result<usize, EncryptError>) -> Put {
+fn append(encrypted: Result<usize, EncryptError>) -> Append {
     match encrypted {
-        Ok(n) => Put::Done(n),
-        Err(EncryptError::InsufficientSize(need)) => Put::Needs(need.required_size),
-        Err(EncryptError::EncryptExhausted) => Put::Never,
+        Ok(n) => Append::Written(n),
+        Err(EncryptError::InsufficientSize(need)) => Append::Needs(need.required_size),
+        Err(EncryptError::EncryptExhausted) => Append::Impossible,
     }
 }
 
-/// A message of a handshake has 64 KiB at most, as rustls has it; what frames its pieces counts too.
-const MOST_UNFINISHED: usize = 128 << 10;
+/// rustls accepts handshake messages of up to 64 KiB. The record headers around their fragments count too.
+const MAX_UNFINISHED_BYTES: usize = 128 << 10;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

@@ -1,30 +1,31 @@
-//! Whatever a peer sends, in whatever pieces, and whatever is to be said to it meanwhile: it ends in plaintext or in an error, and
-//! what is held of it is bounded.
+//! A property of sessions: any bytes of a peer, cut anywhere, end in plaintext or in an error, and the memory for them is
+//! bounded.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "what a property is made of")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a property is made of these")]
 
 use super::*;
-use crate::net::tls::{TowardsClients, provider};
+use crate::net::tls::client::provider;
+use crate::net::tls::server::ServerTls;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::{Arc, OnceLock};
 
-/// The first byte of `data` says on which end we are, the second the size of the pieces; the rest is what the peer sends.
-pub(crate) fn cut_anyhow(data: &[u8]) {
-    let [end, piece, sent @ ..] = data else { return };
-    let mut session = if end & 1 == 0 { server() } else { client() };
+/// The first byte of `data` selects our side, the second the size of the pieces; the rest is sent by the peer.
+pub(crate) fn check_any_split(data: &[u8]) {
+    let [side, piece, sent @ ..] = data else { return };
+    let mut session = if side & 1 == 0 { server() } else { client() };
     let mut outbox = Outbox::default();
-    session.open(&mut [], &mut outbox, &mut |_| ()).expect("nothing is wrong with nothing");
+    session.decrypt(&mut [], &mut outbox, &mut |_| ()).expect("no input is valid");
     for piece in sent.chunks(usize::from(*piece).max(1)) {
         let mut ciphertext = [session.unfinished(), piece].concat();
-        let result = session.open(&mut ciphertext, &mut outbox, &mut |_| panic!("nobody has the keys"));
-        assert!(session.unfinished().len() <= MOST_UNFINISHED.min(ciphertext.len()));
+        let result = session.decrypt(&mut ciphertext, &mut outbox, &mut |_| panic!("plaintext without the keys"));
+        assert!(session.unfinished().len() <= MAX_UNFINISHED_BYTES.min(ciphertext.len()));
         let before = outbox.len();
-        let said = session.seal(b"word", &mut outbox);
-        assert_eq!(said.is_ok(), outbox.len() > before, "what is not said is not said in silence");
-        assert!(result.is_ok() || said.is_err(), "nothing is said after an error");
+        let encrypted = session.encrypt(b"word", &mut outbox);
+        assert_eq!(encrypted.is_ok(), outbox.len() > before, "data is never dropped silently");
+        assert!(result.is_ok() || encrypted.is_err(), "nothing is sent after an error");
     }
     session.close(&mut outbox);
 }
@@ -39,9 +40,9 @@ fn server() -> TlsSession {
         let key = rustls::crypto::ring::sign::any_supported_type(&key).expect("a key of a known type");
         Arc::new(CertifiedKey::new(vec![certificate], key))
     });
-    static SERVERS: OnceLock<TowardsClients> = OnceLock::new();
-    let servers = SERVERS.get_or_init(|| TowardsClients::new().expect("randomness"));
-    servers.connection(Arc::clone(leaf), Some(b"http/1.1")).expect("a session")
+    static SERVERS: OnceLock<ServerTls> = OnceLock::new();
+    let servers = SERVERS.get_or_init(|| ServerTls::new().expect("randomness"));
+    servers.session(Arc::clone(leaf), Some(b"http/1.1")).expect("a session")
 }
 
 fn client() -> TlsSession {
@@ -57,22 +58,24 @@ mod tests {
     use crate::wire::mutations::mutations;
 
     #[test]
-    fn mutations_hold() {
-        // What each end begins with, whole and in small records.
+    fn the_property_holds_for_mutations() {
+        // The first flight of each side, whole and in small records.
         let mut hello = Outbox::default();
-        client().open(&mut [], &mut hello, &mut |_| ()).unwrap();
+        client().decrypt(&mut [], &mut hello, &mut |_| ()).unwrap();
         let mut answer = Outbox::default();
         let mut ciphertext = hello.bytes().to_vec();
-        server().open(&mut ciphertext, &mut answer, &mut |_| ()).unwrap();
+        server().decrypt(&mut ciphertext, &mut answer, &mut |_| ()).unwrap();
         let in_small_records = |records: &[u8]| -> Vec<u8> {
             let small = |part: &[u8]| [&[0x16, 3, 3, 0, part.len() as u8], part].concat();
             records.get(5..).unwrap().chunks(32).flat_map(small).collect()
         };
         let seeds: Vec<Vec<u8>> = [(0, hello.bytes()), (1, answer.bytes())]
             .into_iter()
-            .flat_map(|(end, said)| [[&[end, 255], said].concat(), [&[end, 7][..], &in_small_records(said)].concat()])
+            .flat_map(|(side, sent)| {
+                [[&[side, 255], sent].concat(), [&[side, 7][..], &in_small_records(sent)].concat()]
+            })
             .collect();
-        seeds.iter().for_each(|seed| cut_anyhow(seed));
-        mutations(&seeds, 3000, cut_anyhow);
+        seeds.iter().for_each(|seed| check_any_split(seed));
+        mutations(&seeds, 3000, check_any_split);
     }
 }

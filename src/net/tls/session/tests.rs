@@ -1,4 +1,4 @@
-//! A session against rustls' other, buffered form: both are to understand each other however bytes are cut.
+//! Tests of a session against rustls' buffered form: the two interoperate however bytes are cut.
 
 use super::*;
 use rcgen::{CertificateParams, KeyPair};
@@ -10,19 +10,19 @@ use rustls::{
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-/// We, and a peer whose records are small, so that messages of the handshake, and the tickets after it, come in many.
+/// A session and a peer that sends small records, so that handshake messages and tickets take many records.
 struct Both {
     we: TlsSession,
     peer: Connection,
-    /// What the peer said to us, and whether it has closed.
-    heard: Vec<u8>,
+    /// Plaintext received from the peer, and true once it has sent close_notify.
+    received: Vec<u8>,
     has_closed: bool,
-    /// What we said to the peer, and whether we have closed.
-    peer_heard: Vec<u8>,
-    have_we_closed: bool,
+    /// Plaintext that the peer received, and true once it received our close_notify.
+    peer_received: Vec<u8>,
+    peer_saw_close: bool,
 }
 
-/// On which end we are.
+/// Our role.
 #[derive(Clone, Copy, Debug)]
 enum As {
     Client,
@@ -52,72 +52,72 @@ impl Both {
         let name = ServerName::try_from("a.example").unwrap();
         let (we, peer) = match end {
             As::Client => {
-                server.max_fragment_size = Some(SMALL);
+                server.max_fragment_size = Some(MIN_RECORD_BYTES);
                 let we = UnbufferedClientConnection::new(Arc::new(client), name).unwrap();
                 (we.into(), ServerConnection::new(Arc::new(server)).unwrap().into())
             }
             As::Server => {
-                client.max_fragment_size = Some(SMALL);
+                client.max_fragment_size = Some(MIN_RECORD_BYTES);
                 let we = UnbufferedServerConnection::new(Arc::new(server)).unwrap();
                 (we.into(), ClientConnection::new(Arc::new(client), name).unwrap().into())
             }
         };
-        Self { we, peer, heard: Vec::new(), has_closed: false, peer_heard: Vec::new(), have_we_closed: false }
+        Self { we, peer, received: Vec::new(), has_closed: false, peer_received: Vec::new(), peer_saw_close: false }
     }
 
-    /// What we make of `bytes`, and what we say to them.
-    fn open(&mut self, bytes: &[u8]) -> (Result<bool, Error>, Outbox) {
+    /// Decrypts `bytes`; returns the result and our messages.
+    fn decrypt(&mut self, bytes: &[u8]) -> (Result<bool, Error>, Outbox) {
         let mut outbox = Outbox::default();
         let mut ciphertext = [self.we.unfinished(), bytes].concat();
-        let heard = &mut self.heard;
-        let result = self.we.open(&mut ciphertext, &mut outbox, &mut |plain| heard.extend_from_slice(plain));
+        let received = &mut self.received;
+        let result = self.we.decrypt(&mut ciphertext, &mut outbox, &mut |plain| received.extend_from_slice(plain));
         (result, outbox)
     }
 
-    /// The peer hears what we say.
-    fn tell(&mut self, outbox: &Outbox) {
+    /// Delivers `outbox` to the peer.
+    fn deliver(&mut self, outbox: &Outbox) {
         let mut bytes = outbox.bytes();
         while !bytes.is_empty() {
             self.peer.read_tls(&mut bytes).unwrap();
             self.peer.process_new_packets().unwrap();
-            // An error says that there is no more for now.
-            self.have_we_closed = self.peer.reader().read_to_end(&mut self.peer_heard).is_ok();
+            // An error means that there is no more data now.
+            self.peer_saw_close = self.peer.reader().read_to_end(&mut self.peer_received).is_ok();
         }
     }
 
-    /// What the peer has to say.
-    fn said(&mut self) -> Vec<u8> {
-        let mut said = Vec::new();
+    /// The ciphertext that the peer has to send.
+    fn sent(&mut self) -> Vec<u8> {
+        let mut sent = Vec::new();
         while self.peer.wants_write() {
-            self.peer.write_tls(&mut said).unwrap();
+            self.peer.write_tls(&mut sent).unwrap();
         }
-        said
+        sent
     }
 
-    /// Speaks until neither has anything to say. What the peer says comes in pieces of `piece` bytes, and after each of them we
-    /// say `word`, once we may.
+    /// Exchanges messages until neither side has any. The peer's ciphertext is cut into pieces of `piece` bytes; after each of
+    /// them, once the handshake is complete, we send `word`.
     fn converse(&mut self, piece: usize, word: &[u8]) {
-        let (_, outbox) = self.open(b"");
-        self.tell(&outbox);
+        let (_, outbox) = self.decrypt(b"");
+        self.deliver(&outbox);
         loop {
-            let said = self.said();
-            if said.is_empty() {
+            let sent = self.sent();
+            if sent.is_empty() {
                 return;
             }
-            for piece in said.chunks(piece) {
-                let (result, mut outbox) = self.open(piece);
+            for piece in sent.chunks(piece) {
+                let (result, mut outbox) = self.decrypt(piece);
                 self.has_closed |= result.unwrap();
                 if !self.we.is_handshaking() {
-                    self.we.seal(word, &mut outbox).unwrap();
+                    self.we.encrypt(word, &mut outbox).unwrap();
                 }
-                self.tell(&outbox);
+                self.deliver(&outbox);
             }
         }
     }
 }
 
 #[test]
-fn both_understand_each_other_however_bytes_are_cut() {
+fn interoperates_however_bytes_are_cut() {
     for (version, end) in
         [&version::TLS12, &version::TLS13].into_iter().flat_map(|v| [(v, As::Client), (v, As::Server)])
     {
@@ -130,94 +130,94 @@ fn both_understand_each_other_however_bytes_are_cut() {
             both.peer.writer().write_all(&long).unwrap();
             both.peer.send_close_notify();
             both.converse(piece, b"word ");
-            assert!(both.heard == long && both.has_closed, "{case}: {} bytes", both.heard.len());
+            assert!(both.received == long && both.has_closed, "{case}: {} bytes", both.received.len());
             assert!(both.we.unfinished().is_empty(), "{case}");
             let mut outbox = Outbox::default();
-            both.we.seal(&long, &mut outbox).unwrap();
+            both.we.encrypt(&long, &mut outbox).unwrap();
             both.we.close(&mut outbox);
-            both.tell(&outbox);
-            let words = both.peer_heard.strip_suffix(&long[..]).unwrap_or_else(|| panic!("{case}: all arrives"));
+            both.deliver(&outbox);
+            let words = both.peer_received.strip_suffix(&long[..]).unwrap_or_else(|| panic!("{case}: all arrives"));
             assert_eq!(words, b"word ".repeat(words.len() / 5), "{case}");
-            assert!(both.have_we_closed, "{case}: it is told the end");
+            assert!(both.peer_saw_close, "{case}: the peer sees the end");
         }
     }
 }
 
 #[test]
-fn who_violates_tls_is_told_so_once() {
+fn a_violation_of_tls_is_answered_with_one_alert() {
     for end in [As::Client, As::Server] {
         let mut both = Both::new(&version::TLS13, end);
         both.converse(usize::MAX, b"");
         both.peer.writer().write_all(b"good").unwrap();
-        let good = both.said();
+        let good = both.sent();
         both.peer.writer().write_all(b"bad").unwrap();
-        let mut bad = both.said();
+        let mut bad = both.sent();
         *bad.last_mut().unwrap() ^= 1;
-        let (result, mut outbox) = both.open(&[good, bad, b"and more".to_vec()].concat());
+        let (result, mut outbox) = both.decrypt(&[good, bad, b"and more".to_vec()].concat());
         assert_eq!(result, Err(Error::DecryptError));
-        assert_eq!(both.heard, b"good");
-        // Whatever it is asked after that.
-        assert_eq!(both.open(b"\x17\x03\x03\x00\x01x").0, Err(Error::DecryptError));
-        assert_eq!(both.we.seal(b"word", &mut outbox), Err(Error::DecryptError));
+        assert_eq!(both.received, b"good");
+        // Every later call returns the same error.
+        assert_eq!(both.decrypt(b"\x17\x03\x03\x00\x01x").0, Err(Error::DecryptError));
+        assert_eq!(both.we.encrypt(b"word", &mut outbox), Err(Error::DecryptError));
         both.we.close(&mut outbox);
-        assert_eq!(outbox.len(), SEALED_ALERT);
+        assert_eq!(outbox.len(), ENCRYPTED_ALERT_BYTES);
         let mut alert = outbox.bytes();
         both.peer.read_tls(&mut alert).unwrap();
-        let told = both.peer.process_new_packets().unwrap_err();
-        assert_eq!(told, Error::AlertReceived(AlertDescription::BadRecordMac));
+        let error = both.peer.process_new_packets().unwrap_err();
+        assert_eq!(error, Error::AlertReceived(AlertDescription::BadRecordMac));
     }
 }
 
 #[test]
-fn nothing_is_sent_before_its_time_in_silence() {
+fn data_before_the_end_of_the_handshake_is_an_error() {
     let mut both = Both::new(&version::TLS13, As::Client);
     let mut outbox = Outbox::default();
-    both.open(b"").0.unwrap();
-    assert_eq!(both.we.seal(b"too early", &mut outbox), Err(Error::HandshakeNotComplete));
+    both.decrypt(b"").0.unwrap();
+    assert_eq!(both.we.encrypt(b"too early", &mut outbox), Err(Error::HandshakeNotComplete));
     assert!(outbox.is_empty());
 }
 
 #[test]
-fn what_follows_the_end_is_dropped() {
+fn data_after_close_notify_is_dropped() {
     let mut both = Both::new(&version::TLS13, As::Server);
     both.converse(usize::MAX, b"");
     both.peer.send_close_notify();
-    let end = both.said();
-    let (result, _) = both.open(&[&end[..], b"\x17\x03\x03\xff\xff"].concat());
+    let end = both.sent();
+    let (result, _) = both.decrypt(&[&end[..], b"\x17\x03\x03\xff\xff"].concat());
     assert_eq!((result, both.we.unfinished()), (Ok(true), &b""[..]));
 }
 
 #[test]
-fn a_message_of_a_handshake_that_does_not_end_is_refused() {
-    // Of a ClientHello of 64 KiB, a byte in each record.
+fn an_endless_handshake_message_is_rejected() {
+    // A ClientHello of 64 KiB, with one byte in each record.
     let head = [1, 0, 0xff, 0xff];
     let record = |byte| [0x16, 3, 1, 0, 1, byte];
     let mut both = Both::new(&version::TLS13, As::Server);
     let mut most = 0;
     let refused = head.into_iter().chain(std::iter::repeat_n(0, 0xfffe)).any(|byte| {
-        let (result, _) = both.open(&record(byte));
+        let (result, _) = both.decrypt(&record(byte));
         most = most.max(both.we.unfinished().len());
         result.is_err()
     });
-    assert!(refused && most <= MOST_UNFINISHED + 6, "{most} bytes are held");
+    assert!(refused && most <= MAX_UNFINISHED_BYTES + 6, "{most} bytes are held");
 }
 
 #[test]
-fn nothing_that_is_finished_is_held() {
+fn no_memory_is_held_for_complete_records() {
     let mut both = Both::new(&version::TLS12, As::Client);
     both.converse(usize::MAX, b"");
     both.peer.writer().write_all(&[0; 10]).unwrap();
-    let said = both.said();
-    let (first, rest) = said.split_at(said.len() - 1);
-    both.open(first).0.unwrap();
+    let sent = both.sent();
+    let (first, rest) = sent.split_at(sent.len() - 1);
+    both.decrypt(first).0.unwrap();
     assert!(!both.we.unfinished().is_empty());
-    both.open(rest).0.unwrap();
+    both.decrypt(rest).0.unwrap();
     both.we.shrink();
-    assert_eq!((both.heard.len(), both.we.unfinished.capacity()), (10, 0));
+    assert_eq!((both.received.len(), both.we.unfinished.capacity()), (10, 0));
 }
 
-/// A record's head, level and description, the type of what is inside, the tag (RFC 8446 section 5.2).
-const SEALED_ALERT: usize = 5 + 2 + 1 + 16;
+/// Record header, level and description, inner content type, tag (RFC 8446 section 5.2).
+const ENCRYPTED_ALERT_BYTES: usize = 5 + 2 + 1 + 16;
 
-/// The smallest that rustls makes.
-const SMALL: usize = 32;
+/// The smallest record size that rustls allows.
+const MIN_RECORD_BYTES: usize = 32;

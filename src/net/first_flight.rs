@@ -1,0 +1,177 @@
+//! The first flight: the first bytes of a client after CONNECT, or of a client that was redirected here. They decide how its
+//! connection is relayed.
+//!
+//! ```text
+//! first bytes ─┬─ ClientHello, host matches ─▶ intercept ─▶ tunnel, tapped
+//!              ├─ HTTP, host matches ─────────────────────▶ tunnel, tapped
+//!              └─ anything else ──────────────────────────▶ tunnel, passed through, and reported
+//! ```
+
+use super::intercept;
+use super::leg::Leg;
+use super::shared::Shared;
+use super::stop::Stop;
+use super::sys::{self, Interest};
+use super::tunnel::{self, Route, Tunnel};
+use crate::clock::Moment;
+use crate::notice::{NameSource, Reason};
+use crate::wire::authority::Authority;
+use crate::wire::client_hello::{self, ClientHello, Sni};
+use crate::wire::http1::head;
+use crate::wire::sniff::{Protocol, sniff, starts_with_settings};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Creates the tunnel of a connection whose first flight has not been read, or not completely; `None` if the connection ended.
+pub(crate) fn open(shared: &Shared, mut client: Leg, mut origin: Leg, route: Route) -> Option<Tunnel> {
+    let flight = read(&mut client, &mut origin, &shared.stop);
+    let names = HostNames::new(&route.authority, &flight);
+    let (domain, name_source) = names.best();
+    shared.counters.add_connection(domain, name_source);
+    let Some(capture) = &shared.capture else {
+        return Some(tunnel::discovered(shared, client, origin, domain.to_owned()));
+    };
+    if !capture.filter.wants(names.all()) {
+        shared.counters.add_uncaptured(&names.label(), Reason::NotMatched);
+        return Some(tunnel::pass(shared, client, origin));
+    }
+    let reason = match flight {
+        FirstFlight::Tls(hello) => return intercept::open(shared, capture, client, origin, route, &hello),
+        FirstFlight::Http { .. } => return Some(tunnel::tapped(shared, capture, client, origin, route, None)),
+        FirstFlight::Incomplete => Reason::Incomplete,
+        FirstFlight::Other | FirstFlight::OriginFirst => Reason::NotHttp,
+        // Without data, the bundle lacks nothing.
+        FirstFlight::Empty => return Some(tunnel::pass(shared, client, origin)),
+    };
+    shared.counters.add_uncaptured(&names.label(), reason);
+    Some(tunnel::pass(shared, client, origin))
+}
+
+/// The content of a first flight.
+enum FirstFlight {
+    Tls(ClientHello),
+    /// HTTP without TLS, and the first request's Host field, if it is HTTP/1.
+    Http {
+        host: Option<Authority>,
+    },
+    /// Another protocol.
+    Other,
+    /// The origin sends first.
+    OriginFirst,
+    /// The flight was not complete before its timeout or its end.
+    Incomplete,
+    /// One side ended before any data.
+    Empty,
+}
+
+/// Reads the client's first flight. It stays unread in `client`, and data of the origin stays unread in `origin`.
+fn read(client: &mut Leg, origin: &mut Leg, stop: &Stop) -> FirstFlight {
+    let mut deadline = None;
+    loop {
+        match classify(client.unread()) {
+            Some(flight) => return flight,
+            None if client.ended().is_some() && client.unread().is_empty() => return FirstFlight::Empty,
+            None if client.ended().is_some() => return FirstFlight::Incomplete,
+            None => {}
+        }
+        if !client.unread().is_empty() && deadline.is_none() {
+            deadline = Some(Moment::now().plus(FIRST_FLIGHT_TIMEOUT));
+        }
+        let left = deadline.map(|deadline| deadline.since(Moment::now()));
+        let wanted = [
+            (stop.as_fd(), Interest::READ),
+            (client.fd(), Interest::READ),
+            (origin.fd(), Interest { read: origin.ended().is_none(), write: false }),
+        ];
+        let Ok([stopped, client_ready, origin_ready]) = sys::wait(wanted, left) else {
+            return FirstFlight::Incomplete;
+        };
+        if stopped.read {
+            return FirstFlight::Empty;
+        }
+        // Without TLS, receive cannot fail.
+        if client_ready.read {
+            let _ = client.receive(&mut |_| 0);
+            continue;
+        }
+        if origin_ready.read {
+            let _ = origin.receive(&mut |_| 0);
+            match (origin.unread().is_empty(), client.unread().is_empty()) {
+                (true, true) => return FirstFlight::Empty,
+                (true, false) => return FirstFlight::Incomplete,
+                // An HTTP/2 server may send before the client's preface (RFC 9113 section 3.4).
+                (false, _) => match starts_with_settings(origin.unread()) {
+                    Some(true) => return FirstFlight::Http { host: None },
+                    None if origin.ended().is_none() => {
+                        deadline = deadline.or(Some(Moment::now().plus(FIRST_FLIGHT_TIMEOUT)));
+                    }
+                    Some(false) | None => return FirstFlight::OriginFirst,
+                },
+            }
+        }
+        if left.is_some_and(|left| left.is_zero()) {
+            return FirstFlight::Incomplete;
+        }
+    }
+}
+
+/// The content of the flight that starts with `bytes`; `None` while that is undecided.
+fn classify(bytes: &[u8]) -> Option<FirstFlight> {
+    match sniff(bytes) {
+        Protocol::Undecided => None,
+        Protocol::Tls => match client_hello::parse(bytes) {
+            Ok(hello) => hello.map(FirstFlight::Tls),
+            Err(_) => Some(FirstFlight::Other),
+        },
+        Protocol::Http1 => match head::parse_request(bytes) {
+            Ok(request) => request.map(|(_, head)| {
+                let host = head.headers.first("host").and_then(|host| Authority::from_host_header(host, 80).ok());
+                FirstFlight::Http { host }
+            }),
+            Err(_) => Some(FirstFlight::Other),
+        },
+        Protocol::Http2 => Some(FirstFlight::Http { host: None }),
+        Protocol::Other => Some(FirstFlight::Other),
+    }
+}
+
+/// The names by which a connection's host is known, with ports.
+struct HostNames {
+    /// The CONNECT target.
+    requested: (String, u16),
+    /// The SNI or the Host field.
+    sent: Option<(String, u16)>,
+}
+
+impl HostNames {
+    fn new(requested: &Authority, flight: &FirstFlight) -> Self {
+        let sent = match flight {
+            FirstFlight::Tls(ClientHello { server_name: Sni::Dns(name), .. }) => {
+                Some((name.to_ascii_lowercase(), requested.port))
+            }
+            FirstFlight::Http { host: Some(host) } => Some((host.host.to_string(), host.port)),
+            _ => None,
+        };
+        Self { requested: (requested.host.to_string(), requested.port), sent }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&str, u16)> {
+        [Some(&self.requested), self.sent.as_ref()].into_iter().flatten().map(|(name, port)| (name.as_str(), *port))
+    }
+
+    /// The most specific name, and its source.
+    fn best(&self) -> (&str, NameSource) {
+        match &self.sent {
+            Some((name, _)) => (name, NameSource::Name),
+            None => (&self.requested.0, NameSource::Connect),
+        }
+    }
+
+    /// `host:port` with that name.
+    fn label(&self) -> String {
+        format!("{}:{}", self.best().0, self.requested.1)
+    }
+}
+
+/// Timeout for the rest of a first flight. After it, the connection passes through as it would without the proxy.
+const FIRST_FLIGHT_TIMEOUT: Duration = Duration::from_secs(2);

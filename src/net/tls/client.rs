@@ -1,0 +1,231 @@
+//! TLS as a client, towards origins: verification of their certificates, and resumption of sessions.
+
+use super::session::TlsSession;
+use super::{server_name, setup_error};
+use crate::error::{Error, UpstreamCaError};
+use crate::wire::authority::Host;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, ResolvesClientCert, Resumption, UnbufferedClientConnection,
+    WebPkiServerVerifier, verify_server_name,
+};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The configuration of TLS towards origins.
+#[derive(Debug)]
+pub(crate) struct ClientTls {
+    /// Cloned for each connection, which is cheap. rustls resumes sessions only between configurations that share verifier and
+    /// resolver, so these are never replaced.
+    template: ClientConfig,
+    sessions: Arc<ClientSessionMemoryCache>,
+}
+
+impl ClientTls {
+    /// Creates a configuration that trusts `roots` except `ca`, our own, and the certificates in the files `more`; or any
+    /// certificate if `insecure`.
+    ///
+    /// # Errors
+    /// If a file of `more` cannot be read or contains no certificate.
+    pub(crate) fn new(
+        roots: Vec<CertificateDer<'static>>,
+        ca: &CertificateDer<'_>,
+        more: &[PathBuf],
+        insecure: bool,
+    ) -> Result<Self, Error> {
+        let provider = Arc::new(provider());
+        let mut roots = without(roots, ca);
+        let mut given = Vec::new();
+        for file in more {
+            given.extend(read_certificates(&mut roots, file)?);
+        }
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(setup_error)?;
+        let verifier = Arc::new(Verifier { webpki, given, insecure });
+        let mut template = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(setup_error)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(Arc::new(NoCertificate));
+        // Early data may be replayed by an attacker (RFC 8446 section 8).
+        template.enable_early_data = false;
+        let sessions = Arc::new(ClientSessionMemoryCache::new(MAX_SESSIONS));
+        template.resumption = Resumption::store(Arc::clone(&sessions) as Arc<dyn ClientSessionStore>);
+        Ok(Self { template, sessions })
+    }
+
+    /// Creates a session with the client's own SNI (none if it sent none) and protocols. The certificate is verified for
+    /// `sni`, or else for `host`. The flag is raised if the origin requests a client certificate.
+    ///
+    /// # Errors
+    /// If the name is not a valid DNS name.
+    pub(crate) fn session(
+        &self,
+        sni: Option<&str>,
+        host: &Host,
+        alpn: Vec<Vec<u8>>,
+    ) -> Result<(TlsSession, CertificateRequest), rustls::Error> {
+        let name = server_name(sni, host).map_err(|_| rustls::Error::General("the host is not a DNS name".into()))?;
+        let mut config = self.template.clone();
+        config.alpn_protocols = alpn;
+        config.enable_sni = sni.is_some();
+        let session = UnbufferedClientConnection::new(Arc::new(config), name)?;
+        Ok((session.into(), CertificateRequest::clear()))
+    }
+
+    /// Removes cached sessions of an origin that requested a client certificate. On resumption it would not request one, and a
+    /// client that has a certificate would be served as one without.
+    pub(crate) fn forget(&self, sni: Option<&str>, host: &Host) {
+        if let Ok(name) = server_name(sni, host) {
+            self.sessions.remove_tls12_session(&name);
+            while self.sessions.take_tls13_ticket(&name).is_some() {}
+        }
+    }
+}
+
+/// rustls' default provider, but with AES-128 preferred, as in browsers: every TLS 1.3 implementation has it (RFC 8446
+/// section 9.1), it is as secure, and cheaper on both sides.
+pub(crate) fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::ring::default_provider();
+    // The sort is stable: the order of the others does not change.
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider
+}
+
+/// A flag that is raised when an origin requests a client certificate, which only the client has.
+///
+/// The flag belongs to the thread, which performs one handshake at a time: a flag per connection would need a resolver per
+/// connection, and sessions are resumed only with the same resolver.
+#[derive(Debug)]
+pub(crate) struct CertificateRequest(PhantomData<Rc<()>>);
+
+thread_local! {
+    static IS_REQUESTED: Cell<bool> = const { Cell::new(false) };
+}
+
+impl CertificateRequest {
+    fn clear() -> Self {
+        IS_REQUESTED.set(false);
+        Self(PhantomData)
+    }
+
+    /// True if the origin requested a client certificate.
+    pub(crate) fn is_raised(&self) -> bool {
+        IS_REQUESTED.get()
+    }
+}
+
+/// Raises the flag and presents no certificate.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        IS_REQUESTED.set(true);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
+/// The certificates of `all` except our own CA. A machine that has it in its store trusts it to stand in for origins, not as an
+/// origin's CA.
+fn without(all: Vec<CertificateDer<'static>>, ca: &CertificateDer<'_>) -> RootCertStore {
+    let (mut roots, mut own) = (RootCertStore::empty(), RootCertStore::empty());
+    // Certificates that do not parse are skipped, as other programs on the machine skip them.
+    roots.add_parsable_certificates(all);
+    own.add_parsable_certificates([ca.clone()]);
+    // Compared by key, which is what signs: the store may have it in another certificate.
+    let keys: Vec<_> = own.roots.iter().map(|own| &own.subject_public_key_info).collect();
+    roots.roots.retain(|root| !keys.contains(&&root.subject_public_key_info));
+    roots
+}
+
+/// Adds the certificates in `file` to `roots`, and returns them.
+fn read_certificates(roots: &mut RootCertStore, file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let fail = |cause| Error::UpstreamCa { path: file.to_owned(), cause };
+    let damaged = |e: Box<dyn std::error::Error + Send + Sync>| fail(UpstreamCaError::Damaged(e));
+    let pem = std::fs::read(file).map_err(|e| fail(UpstreamCaError::Read(e)))?;
+    let mut found = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|e| damaged(e.into()))?;
+        roots.add(certificate.clone()).map_err(|e| damaged(e.into()))?;
+        found.push(certificate);
+    }
+    match found.is_empty() {
+        true => Err(fail(UpstreamCaError::NoCertificate)),
+        false => Ok(found),
+    }
+}
+
+/// Verifies origins: against the roots, or leniently where the user configured that. Signatures are always verified, so that the
+/// peer at least has the certificate's key.
+#[derive(Debug)]
+struct Verifier {
+    webpki: Arc<WebPkiServerVerifier>,
+    /// Certificates from the files that the user gave. A self-signed one is accepted as it is, which webpki cannot do.
+    given: Vec<CertificateDer<'static>>,
+    /// Accepts any certificate.
+    insecure: bool,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.insecure {
+            return Ok(ServerCertVerified::assertion());
+        }
+        if self.given.iter().any(|given| given == end_entity) {
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.webpki.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}
+
+/// Number of origins whose sessions can be resumed; rustls' default.
+const MAX_SESSIONS: usize = 256;
+
+#[cfg(test)]
+mod tests;
