@@ -62,7 +62,7 @@ fn without_it_such_requests_are_refused() {
     let mut connection = capture.dial();
     let answer = connection.request(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("localhost")));
     assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("--transparent"), "{}", answer.text());
+    assert!(answer.text().contains("transparent mode"), "{}", answer.text());
 
     let mut connection = capture.dial();
     TlsClient::new("localhost", capture.roots()).start(&mut connection).unwrap_err();
