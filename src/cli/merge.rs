@@ -18,5 +18,5 @@ pub(crate) fn merge(bundles: &[PathBuf], output: &Path, out: &mut dyn Write) -> 
         count(merged.websockets, "WebSocket"),
         count(merged.messages, "message"),
     );
-    print(&format!("{}\n", escape(&line)), out)
+    print(format!("{}\n", escape(&line)), out)
 }

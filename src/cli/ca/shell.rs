@@ -11,7 +11,7 @@ pub(crate) enum Shell {
     /// sh, bash, zsh and the like.
     Sh,
     Fish,
-    PowerShell,
+    Pwsh,
 }
 
 impl Shell {
@@ -20,7 +20,7 @@ impl Shell {
         match name {
             "sh" | "bash" | "zsh" => Some(Self::Sh),
             "fish" => Some(Self::Fish),
-            "powershell" | "pwsh" => Some(Self::PowerShell),
+            "powershell" | "pwsh" => Some(Self::Pwsh),
             _ => None,
         }
     }
@@ -59,10 +59,8 @@ impl Shell {
                 [b"set -gx ", name, b" ", &value, b"\n"].concat()
             }
             (Self::Fish, None) => [b"set -e ", name, b"\n"].concat(),
-            (Self::PowerShell, Some(value)) => {
-                [b"$env:", name, b" = ", powershell_quoted(value).as_bytes(), b"\n"].concat()
-            }
-            (Self::PowerShell, None) => [b"Remove-Item Env:", name, b" -ErrorAction SilentlyContinue\n"].concat(),
+            (Self::Pwsh, Some(value)) => [b"$env:", name, b" = ", powershell_quoted(value).as_bytes(), b"\n"].concat(),
+            (Self::Pwsh, None) => [b"Remove-Item Env:", name, b" -ErrorAction SilentlyContinue\n"].concat(),
         }
     }
 
@@ -73,7 +71,7 @@ impl Shell {
             Self::Fish => {
                 "# spectral ca env --shell fish | source; undo: spectral ca env --shell fish --unset | source\n"
             }
-            Self::PowerShell => {
+            Self::Pwsh => {
                 "# spectral ca env --shell powershell | Out-String | Invoke-Expression; undo: the same with --unset\n"
             }
         }
@@ -120,12 +118,12 @@ mod tests {
         let line = |shell: Shell, value| String::from_utf8(shell.line(OsStr::new("X"), value)).unwrap();
         assert_eq!(line(Shell::Sh, special), "export X='it'\\''s a \\ $HOME `x`'\n");
         assert_eq!(line(Shell::Fish, special), "set -gx X 'it\\'s a \\\\ $HOME `x`'\n");
-        assert_eq!(line(Shell::PowerShell, special), "$env:X = 'it''s a \\ $HOME `x`'\n");
+        assert_eq!(line(Shell::Pwsh, special), "$env:X = 'it''s a \\ $HOME `x`'\n");
         let curly = Some(OsStr::new("\u{2018}it\u{2019}s $(whoami)\u{201a}\u{201b}"));
         let doubled = "$env:X = '\u{2018}\u{2018}it\u{2019}\u{2019}s $(whoami)\u{201a}\u{201a}\u{201b}\u{201b}'\n";
-        assert_eq!(line(Shell::PowerShell, curly), doubled);
+        assert_eq!(line(Shell::Pwsh, curly), doubled);
         assert_eq!(line(Shell::Sh, None), "unset X\n");
         assert_eq!(line(Shell::Fish, None), "set -e X\n");
-        assert_eq!(line(Shell::PowerShell, None), "Remove-Item Env:X -ErrorAction SilentlyContinue\n");
+        assert_eq!(line(Shell::Pwsh, None), "Remove-Item Env:X -ErrorAction SilentlyContinue\n");
     }
 }
