@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg_attr(not(feature = "tools"), expect(dead_code, unused_imports, reason = "only the tools use some of it"))]
+#[cfg_attr(not(feature = "tools"), expect(dead_code, reason = "only the tools use some of it"))]
 mod bundle;
 mod cert;
 mod clock;

@@ -16,6 +16,12 @@ pub(crate) fn error_line(error: &Error) -> String {
 pub(crate) fn recover_error_line(error: &recover::Error) -> String {
     let remedy = match error {
         recover::Error::Output(cause) => for_error(cause),
+        recover::Error::Running(_) => {
+            Some("end it with Ctrl+C, or name a file for its exchanges so far with -o".into())
+        }
+        recover::Error::NoOutputName(_) => Some("name the new bundle with -o".into()),
+        recover::Error::OutputIsInput(_) => Some("choose another file with -o".into()),
+        recover::Error::InterruptedMerge(_) => Some("merge them again".into()),
         _ => None,
     };
     with_remedy(error.to_string(), remedy)
@@ -25,6 +31,7 @@ pub(crate) fn recover_error_line(error: &recover::Error) -> String {
 pub(crate) fn rewrite_error_line(error: &merge::Error) -> String {
     let remedy = match error {
         merge::Error::Output(cause) => for_error(cause),
+        merge::Error::OutputIsInput(_) => Some("choose another file with -o".into()),
         _ => None,
     };
     with_remedy(error.to_string(), remedy)

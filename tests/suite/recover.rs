@@ -176,7 +176,7 @@ fn a_running_capture_is_not_recovered_as_if_it_were_dead() {
     let running = Spectral::capture(&dir, &[]);
     let refused = spectral(&dir, &["capture", "recover", "capture.zip.part"]);
     assert_eq!(refused.code, Some(1));
-    assert!(refused.err.contains("a capture is still writing capture.zip.part"), "{}", refused.err);
+    assert!(refused.err.contains("capture.zip.part: a capture is still writing it"), "{}", refused.err);
     let output = spectral(&dir, &["capture", "recover", "capture.zip.part", "-o", "so-far.zip"]).ok().text();
     assert!(output.contains("A capture is still writing"), "{output}");
     assert!(Bundle::open(&dir.join("so-far.zip")).traces.is_empty());

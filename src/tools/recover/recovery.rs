@@ -27,7 +27,7 @@ pub(super) struct Recovery<'f> {
     waiting: Vec<LocatedEntry>,
     /// The number of entries scanned.
     scanned: u64,
-    /// The number of entries that were kept or are written anew.
+    /// The number of entries that were kept, or are rewritten at the end.
     kept: u64,
     /// The number of entries before `kept_end` that were not kept.
     pub(super) damaged_entries: u64,
@@ -113,7 +113,7 @@ impl<'f> Recovery<'f> {
                 Ok(())
             }
             (None, ..) if name == "manifest.json" => self.manifest(&entry),
-            // Written anew.
+            // Rewritten at the end.
             (None, ..) if name == "timeline.json" => {
                 self.keep(entry.end, 1);
                 Ok(())
