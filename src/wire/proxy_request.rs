@@ -15,7 +15,6 @@ mod rewrite;
 use super::authority::{Authority, BadAuthority};
 use super::headers::Headers;
 use super::http1::head::parse_request;
-use super::http1::head_scanner::MAX_HEAD_BYTES;
 use super::message::RequestHead;
 use super::tap::Opaque;
 use rewrite::rewrite;
@@ -55,7 +54,7 @@ impl PlainRequest {
 pub(crate) enum Refusal {
     /// The bytes are not an HTTP/1 request.
     NotHttp,
-    /// The head is longer than the limit.
+    /// The head has too many bytes or fields.
     HeadTooLong,
     /// The target has none of the four forms in RFC 9112 section 3.2.
     Target,
@@ -77,7 +76,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotHttp => f.write_str("not an HTTP/1 request"),
-            Self::HeadTooLong => write!(f, "the request head is longer than {} KiB", MAX_HEAD_BYTES / 1024),
+            Self::HeadTooLong => f.write_str("the request head is too long"),
             Self::Target => f.write_str("malformed request target"),
             Self::Https => f.write_str("https URLs need a tunnel: use CONNECT"),
             Self::Scheme => f.write_str("unsupported URL scheme: expected http"),

@@ -4,7 +4,7 @@
 //!               ┌──────────────────────── tap ────────────────────────┐
 //! Up   ──▶ frame ─┬─ HEADERS … CONTINUATION ─▶ hpack ─▶ head ─┐       │
 //!               │ ├─ DATA ───────────────────────────────┐    │       │
-//!               │ └─ SETTINGS ─▶ limits of the other way │    │       │
+//!               │ └─ SETTINGS ─▶ limits of the other dir │    │       │
 //!               │                                        ▼    ▼       │
 //!               │                       streams: 1 ┊ 3 ┊ 5 ┊ 2 … ──▶ event, event, …
 //!               │                                        ▲    ▲       │

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The limits of a direction come from the settings of its receiver, which travel in the opposite direction. Settings for the
-//! decoder take effect where the sender acknowledges them; that is the same position in the bytes for everyone.
+//! decoder take effect where the sender acknowledges them. This position in the bytes is the same for both sides and the tap.
 //!
 //! A reset exchange ends with `Truncated(Reset)` in the direction of the side that reset it, and with `Truncated(Abandoned)` in
 //! the other one. An origin may thus abandon an upload after its response (section 8.1), and a cancellation by the client
