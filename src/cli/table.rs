@@ -175,7 +175,7 @@ pub(crate) static SPECTRAL: Command = Command {
         Command {
             name: "help",
             usage: "[COMMAND]",
-            brief: "Print the help of a command, as --help",
+            brief: "Print the help of a command, in detail",
             more: "    spectral help capture proxy",
             operands: Operands::Many(ValueKind::Command),
             options: &[],
@@ -220,8 +220,8 @@ const CAPTURE: &[Command] = &[
         name: "proxy",
         usage: "[OPTIONS]",
         brief: "Capture the traffic of a proxy until Ctrl+C",
-        more: "Starts a proxy for programs that use HTTP_PROXY and HTTPS_PROXY. On Ctrl+C, SIGTERM or SIGHUP, the bundle (a \
-               ZIP file) is complete.\n\
+        more: "Starts a proxy for programs that use HTTP_PROXY and HTTPS_PROXY. Stops on Ctrl+C, SIGTERM or SIGHUP, and \
+               completes the bundle, a ZIP file.\n\
                \n    spectral capture proxy -p 8080 -o capture.zip -d '*.example.com'\
                \n    HTTPS_PROXY=http://127.0.0.1:8080 curl --cacert \\\
                \n        ~/.mitmproxy/mitmproxy-ca-cert.pem https://api.example.com/users",

@@ -1,4 +1,4 @@
-//! The command line as a person meets it: what it says, where, and with which exit code.
+//! The command line: its messages, the streams that they go to, and exit codes.
 
 use crate::support::cli::{Spectral, command, spectral};
 use crate::support::peers::{find, finish, peer, run, wait};
@@ -8,15 +8,15 @@ use std::process::{Command, Stdio};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"answer\":42}";
 
-/// One plain request through `running`.
+/// Sends one plain request through `running`.
 fn ask(running: &Spectral, origin: &Origin, path: &str) {
     let mut connection = Connection::to(running.addr);
     let host = origin.at("127.0.0.1");
     connection.request(format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
 }
 
-/// A folder with `capture.zip` of two exchanges in it.
-fn captured() -> (TempDir, Origin) {
+/// Returns a directory with a `capture.zip` of two exchanges.
+fn dir_with_capture() -> (TempDir, Origin) {
     let dir = TempDir::new();
     let origin = Origin::plain_responding(HELLO);
     let running = Spectral::capture(&dir, &[]);
@@ -63,7 +63,7 @@ fn usage_errors_are_one_line_and_exit_2() {
         assert_eq!(output.err.trim_end().lines().count(), 1, "{args:?}: {}", output.err);
         assert_eq!(output.text(), "", "{args:?}: messages go to stderr");
     }
-    assert_eq!(dir.names(), Vec::<String>::new(), "nothing was made");
+    assert_eq!(dir.names(), Vec::<String>::new(), "no file was created");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn usage_errors_name_the_problem_and_the_remedy() {
 
 #[test]
 fn an_export_to_a_dash_is_written_to_stdout() {
-    let (dir, _origin) = captured();
+    let (dir, _origin) = dir_with_capture();
     let har = ["capture", "export", "capture.zip", "--format", "har"];
     let by_default = spectral(&dir, &har).ok().text();
     assert_eq!(spectral(&dir, &[&har[..], &["-o", "-"]].concat()).ok().text(), by_default);
@@ -165,7 +165,7 @@ fn help_is_short_with_h_and_long_with_help() {
 }
 
 #[test]
-fn version() {
+fn version_is_printed() {
     let dir = TempDir::new();
     for flag in ["-V", "--version"] {
         let output = spectral(&dir, &[flag]).ok();
@@ -174,7 +174,7 @@ fn version() {
 }
 
 #[test]
-fn what_cannot_work_is_known_before_listening() {
+fn a_capture_that_cannot_work_fails_before_it_listens() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().port().to_string();
     let cases: &[(&[&str], &[&str])] = &[
@@ -189,8 +189,8 @@ fn what_cannot_work_is_known_before_listening() {
     for (args, words) in cases {
         let dir = TempDir::new();
         std::fs::create_dir(dir.join("folder")).unwrap();
-        dir.write("nonsense.pem", "this is no PEM");
-        dir.write("capture.zip", "the old one");
+        dir.write("nonsense.pem", "not PEM");
+        dir.write("capture.zip", "previous bundle");
         let before = dir.names();
         let output = spectral(&dir, &[&["capture", "proxy"], *args].concat());
         assert_eq!(output.code, Some(1), "{args:?}: {}", output.err);
@@ -199,16 +199,16 @@ fn what_cannot_work_is_known_before_listening() {
             assert!(output.err.contains(word), "{word} in {}", output.err);
         }
         assert_eq!(output.text(), "");
-        assert_eq!(std::fs::read(dir.join("capture.zip")).unwrap(), b"the old one", "{args:?}");
+        assert_eq!(std::fs::read(dir.join("capture.zip")).unwrap(), b"previous bundle", "{args:?}");
         let mut after = dir.names();
-        // A CA may have been made by then; that is no existing file touched.
+        // A new CA is allowed: no existing file is changed.
         after.retain(|name| name != ".mitmproxy");
         assert_eq!(after, before, "{args:?}");
     }
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_to() {
+fn an_unwritable_directory_fails_before_it_listens() {
     use std::os::unix::fs::PermissionsExt;
     let dir = TempDir::new();
     let locked = dir.join("locked");
@@ -224,7 +224,7 @@ fn a_folder_that_cannot_be_written_to() {
 }
 
 #[test]
-fn the_banner_says_all_that_one_needs() {
+fn the_banner_has_the_address_the_options_and_the_ca() {
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["-d", "*.example.com", "-d", "localhost", "-o", "mine.zip"]);
     let ca = dir.join(".mitmproxy/mitmproxy-ca-cert.pem");
@@ -242,13 +242,13 @@ fn the_banner_says_all_that_one_needs() {
     ] {
         assert!(banner.contains(word), "{word} in\n{banner}");
     }
-    assert!(!banner.to_lowercase().contains("warning"), "loopback is no reason to warn: {banner}");
+    assert!(!banner.to_lowercase().contains("warning"), "loopback needs no warning: {banner}");
     let output = running.interrupt();
     assert_eq!((output.code, output.text().as_str()), (Some(0), ""), "messages go to stderr");
 }
 
 #[test]
-fn others_who_can_reach_it_are_warned_of() {
+fn listening_on_all_addresses_is_warned_of() {
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["--listen", "0.0.0.0"]);
     let banner = running.err.look(|lines| lines.join("\n")).to_lowercase();
@@ -257,7 +257,7 @@ fn others_who_can_reach_it_are_warned_of() {
 }
 
 #[test]
-fn the_summary_says_what_is_there_and_what_is_not() {
+fn the_summary_counts_what_was_captured_and_what_was_not() {
     let dir = TempDir::new();
     let (wanted, unwanted) = (Origin::plain_responding(HELLO), Origin::tls_responding(HELLO));
     let running = Spectral::capture(&dir, &["-o", "out.zip", "-e", &unwanted.at("localhost")]);
@@ -281,7 +281,7 @@ fn the_summary_says_what_is_there_and_what_is_not() {
 }
 
 #[test]
-fn the_summary_says_what_to_do_about_clients_that_do_not_trust_us() {
+fn the_summary_has_the_remedy_for_clients_that_refuse_the_certificate() {
     let dir = TempDir::new();
     let origin = Origin::tls_responding(HELLO);
     let running = Spectral::capture(&dir, &[]);
@@ -297,8 +297,8 @@ fn the_summary_says_what_to_do_about_clients_that_do_not_trust_us() {
 }
 
 #[test]
-fn the_output_is_capture_zip_unless_said_otherwise() {
-    let (dir, _origin) = captured();
+fn the_default_output_is_capture_zip() {
+    let (dir, _origin) = dir_with_capture();
     assert!(dir.names().contains(&"capture.zip".to_owned()));
     let bundle = crate::support::bundle::Bundle::open(&dir.join("capture.zip"));
     assert_eq!(bundle.manifest["app"]["name"], "capture");
@@ -307,7 +307,7 @@ fn the_output_is_capture_zip_unless_said_otherwise() {
 
 #[test]
 fn a_second_capture_keeps_the_first_as_bak() {
-    let (dir, origin) = captured();
+    let (dir, origin) = dir_with_capture();
     let first = std::fs::read(dir.join("capture.zip")).unwrap();
     let running = Spectral::capture(&dir, &[]);
     ask(&running, &origin, "/second");
@@ -318,7 +318,7 @@ fn a_second_capture_keeps_the_first_as_bak() {
 }
 
 #[test]
-fn quiet_still_tells_a_port_that_was_picked() {
+fn quiet_prints_only_a_port_that_was_picked() {
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["-q"]);
     let addr = running.addr.to_string();
@@ -327,7 +327,7 @@ fn quiet_still_tells_a_port_that_was_picked() {
 }
 
 #[test]
-fn the_summary_says_where_the_bundle_before_is() {
+fn the_summary_names_the_previous_bundle() {
     let dir = TempDir::new();
     let first = Spectral::capture(&dir, &[]).interrupt();
     assert!(!first.err.contains(".bak"), "{}", first.err);
@@ -336,7 +336,7 @@ fn the_summary_says_where_the_bundle_before_is() {
 }
 
 #[test]
-fn quiet_is_quiet() {
+fn quiet_prints_no_line_per_exchange() {
     let dir = TempDir::new();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let child = command(&dir, &["capture", "proxy", "-q", "-p", &port.to_string()])
@@ -346,7 +346,7 @@ fn quiet_is_quiet() {
         .spawn()
         .unwrap();
     let origin = Origin::plain_responding(HELLO);
-    // It says nothing when it listens, so it is asked until it does.
+    // It prints nothing when it starts to listen.
     let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let tcp = eventually(|| std::net::TcpStream::connect(addr).ok(), || "it does not listen".into());
     let mut connection = Connection::over(tcp);
@@ -360,10 +360,10 @@ fn quiet_is_quiet() {
     assert_eq!(crate::support::bundle::Bundle::open(&dir.join("capture.zip")).traces.len(), 1);
 }
 
-/// Runs its arguments on a terminal of their own and copies what they say.
+/// Runs a command on a pseudo-terminal and copies its output to stdout.
 const ON_A_TERMINAL: &str = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
 
-/// What `spectral capture proxy` shows on a terminal of the kind `term`, while `during` goes on, and at its end.
+/// Runs `spectral capture proxy` on a terminal of the type `term`, with `during`, and returns all its output.
 fn on_a_terminal(
     args: &[&str],
     term: &str,
@@ -407,7 +407,7 @@ fn on_a_terminal(
 }
 
 #[test]
-fn verbose_is_a_line_per_exchange_without_control_characters() {
+fn verbose_prints_a_line_per_exchange_without_control_characters() {
     let origin = Origin::plain(|mut connection| {
         let head = connection.read_head();
         assert!(head.contains("/evil"));
@@ -432,26 +432,26 @@ fn verbose_is_a_line_per_exchange_without_control_characters() {
 }
 
 #[test]
-fn a_terminal_gets_a_line_that_says_how_it_is_going() {
+fn a_terminal_gets_a_status_line() {
     let origin = Origin::plain_responding(HELLO);
     let host = origin.at("127.0.0.1");
     let talk = |addr: std::net::SocketAddr| {
         let mut connection = Connection::to(addr);
         connection.request(format!("GET http://{host}/one HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        // Named as not captured, in a line of its own.
+        // Reported as not captured, on its own line.
         assert_eq!(Connection::to(addr).request("GET http://127.77.77.77:1/ HTTP/1.1\r\nHost: x\r\n\r\n").status, 502);
     };
     let on_screen = on_a_terminal(&[], "xterm", |addr, shown| {
         talk(addr);
-        shown.until("how it is going", |shown| shown.contains("1 exchange, ").then_some(()));
+        shown.until("the status line", |shown| shown.contains("1 exchange, ").then_some(()));
     });
     let Some(shown) = on_screen else {
         return;
     };
     assert!(shown.contains("\r\u{1b}[K\u{1b}[2m1 exchange, 0 WebSockets, "), "{shown:?}");
     assert!(shown.contains(" relayed, ") && shown.contains(" open, bundle "), "{shown:?}");
-    assert!(shown.contains("\r\u{1b}[Knot captured: 127.77.77.77:1: "), "it gives way: {shown:?}");
-    assert!(!shown.contains("/one"), "a line per exchange is for -v: {shown:?}");
+    assert!(shown.contains("\r\u{1b}[Knot captured: 127.77.77.77:1: "), "the status line is erased first: {shown:?}");
+    assert!(!shown.contains("/one"), "lines per exchange need -v: {shown:?}");
     let summary = shown.split("Capture bundle written").nth(1).unwrap();
     assert!(!summary.contains(" relayed, ") && !summary.contains('\u{1b}'), "{shown:?}");
 
@@ -460,7 +460,7 @@ fn a_terminal_gets_a_line_that_says_how_it_is_going() {
 }
 
 #[test]
-fn a_stderr_that_is_closed_stops_nothing() {
+fn a_closed_stderr_does_not_stop_a_capture() {
     let dir = TempDir::new();
     let mut child = command(&dir, &["capture", "proxy", "-p", "0"])
         .stdin(Stdio::null())
@@ -468,7 +468,7 @@ fn a_stderr_that_is_closed_stops_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Its banner is read as far as the address, and then nobody reads any more.
+    // Reads the banner up to the address, then closes the pipe.
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
     let addr = lines.find_map(|line| {
         let line = line.ok()?;
@@ -489,9 +489,9 @@ fn a_stderr_that_is_closed_stops_nothing() {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_stops_nothing_either() {
+fn a_stderr_that_is_never_read_does_not_stop_a_capture() {
     let dir = TempDir::new();
-    // A port that was free a moment ago: the banner is not read.
+    // The port is chosen here, since the banner is not read.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let child = command(&dir, &["capture", "proxy", "-p", &port.to_string()])
         .stdin(Stdio::null())
@@ -501,7 +501,7 @@ fn a_stderr_that_nobody_reads_stops_nothing_either() {
         .unwrap();
     let dial = || std::net::TcpStream::connect(("127.0.0.1", port));
     eventually(|| dial().ok(), || "it does not listen".into());
-    // Each is a line that says it cannot be reached; together they are more than a pipe holds.
+    // Each prints a line that the host is unreachable; together they exceed the pipe's capacity.
     for unused in 1..1_000 {
         let mut connection = Connection::over(dial().unwrap());
         assert_eq!(
@@ -519,8 +519,8 @@ fn a_stderr_that_nobody_reads_stops_nothing_either() {
 }
 
 #[test]
-fn inspect_shows_what_a_bundle_holds() {
-    let (dir, origin) = captured();
+fn inspect_lists_exchanges_and_shows_one() {
+    let (dir, origin) = dir_with_capture();
     let output = spectral(&dir, &["capture", "inspect", "capture.zip"]).ok();
     let shown = output.text() + &output.err;
     let host = origin.at("127.0.0.1");
@@ -540,18 +540,17 @@ fn inspect_shows_what_a_bundle_holds() {
 }
 
 #[test]
-fn inspect_shows_what_others_wrote() {
+fn inspect_reads_a_bundle_of_the_browser_extension() {
     let dir = TempDir::new();
-    // Written by the browser extension.
     let theirs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
     let output = spectral(&dir, &["capture", "inspect", theirs.to_str().unwrap()]).ok();
     assert!((output.text() + &output.err).contains("t_0001"));
 }
 
 #[test]
-fn inspect_says_what_is_wrong() {
-    let (dir, _origin) = captured();
-    dir.write("nonsense.zip", "this is no ZIP");
+fn inspect_fails_with_one_line() {
+    let (dir, _origin) = dir_with_capture();
+    dir.write("nonsense.zip", "not a ZIP file");
     for args in [&["missing.zip"][..], &["nonsense.zip"], &["capture.zip", "--trace", "t_9999"]] {
         let output = spectral(&dir, &[&["capture", "inspect"], args].concat());
         assert_eq!(output.code, Some(1), "{args:?}: {}", output.err);
@@ -560,7 +559,7 @@ fn inspect_says_what_is_wrong() {
 }
 
 #[test]
-fn every_option_in_one_run() {
+fn every_option_works_in_one_run() {
     let Some(curl) = find("curl") else {
         return;
     };

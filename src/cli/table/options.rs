@@ -55,7 +55,7 @@ pub(crate) static TRANSPARENT: Opt = Opt {
     long: "transparent",
     value: ValueKind::None,
     brief: "Also serve traffic that a firewall redirects to the port",
-    more: "Plain requests go to the host of their Host field, TLS to its server name at port 443.",
+    more: "Plain requests go to the host in their Host field, TLS connections to their server name at port 443.",
 };
 
 pub(crate) static DOMAINS_AS_JSON: Opt = Opt {
@@ -131,7 +131,7 @@ pub(crate) static MEMORY: Opt = Opt {
     short: None,
     long: "memory",
     value: ValueKind::Text("SIZE"),
-    brief: "Memory to use, approximately [default: 64M]",
+    brief: "Approximate memory limit [default: 64M]",
     more: "From 1M to 1T. An eighth is for bodies. Bodies beyond that, and those above 256K, go to temporary files \
            beside the bundle. K, M, G and T are powers of 1024.",
 };
@@ -140,7 +140,7 @@ pub(crate) static MAX_BODY: Opt = Opt {
     short: None,
     long: "max-body",
     value: ValueKind::Text("SIZE"),
-    brief: "Largest decoded body [default: 1G]",
+    brief: "Decode bodies up to this size [default: 1G]",
     more: "From 1K to 1T. A larger body, or one that is compressed implausibly well, is kept as received.",
 };
 
