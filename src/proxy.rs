@@ -279,3 +279,110 @@ impl ForceStop {
         self.live.stop_waiting();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::budget::UnsentBudget;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Starts a discovery on a free port.
+    fn start() -> Running {
+        let mut config = Config::discover();
+        config.listen.set_port(0);
+        Proxy::bind(config).unwrap().start().unwrap()
+    }
+
+    fn resources(running: &Running) -> &Resources {
+        &running.serving.shared.resources
+    }
+
+    /// Starts an origin that sends on each connection until it is closed.
+    fn flooding_origin() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            while let Ok((mut socket, _)) = listener.accept() {
+                thread::spawn(move || while socket.write_all(&[7; 64 << 10]).is_ok() {});
+            }
+        });
+        addr
+    }
+
+    /// Opens a tunnel. The client has read the reply to CONNECT and nothing else.
+    fn connect(running: &Running, origin: SocketAddr) -> TcpStream {
+        let mut client = TcpStream::connect(running.addr()).unwrap();
+        client.set_read_timeout(Some(LONG)).unwrap();
+        client.write_all(format!("CONNECT {origin} HTTP/1.1\r\nHost: {origin}\r\n\r\n").as_bytes()).unwrap();
+        let mut reply = [0; b"HTTP/1.1 200 Connection established\r\n\r\n".len()];
+        client.read_exact(&mut reply).unwrap();
+        assert!(reply.starts_with(b"HTTP/1.1 200 ") && reply.ends_with(b"\r\n\r\n"));
+        client
+    }
+
+    /// Waits until `is_true`, at most for `timeout`.
+    fn within(timeout: Duration, is_true: impl Fn() -> bool) -> bool {
+        let deadline = Moment::now().plus(timeout);
+        loop {
+            if is_true() {
+                return true;
+            }
+            if deadline.since(Moment::now()).is_zero() {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn slow_clients_of_one_capture_do_not_slow_another() {
+        let (busy, other, origin) = (start(), start(), flooding_origin());
+        // Clients that do not read, until the budget for unsent bytes is spent.
+        let mut slow = Vec::new();
+        while !within(Duration::from_millis(20), || resources(&busy).unsent.is_spent()) {
+            slow.push(connect(&busy, origin));
+            assert!(slow.len() < 400, "{} bytes are held", resources(&busy).unsent.held());
+        }
+        let unaffected = UnsentBudget::default();
+        let full = (unaffected.window(), unaffected.max_read());
+        let now = |running: &Running| (resources(running).unsent.window(), resources(running).unsent.max_read());
+        assert_ne!(now(&busy), full);
+        assert_eq!(now(&other), full);
+        let mut client = connect(&other, origin);
+        let mut piece = vec![0; 1 << 20];
+        for _ in 0..32 {
+            client.read_exact(&mut piece).unwrap();
+            assert!(piece.iter().all(|&byte| byte == 7));
+        }
+        assert_ne!(now(&busy), full);
+        assert_eq!(now(&other), full);
+        // At the stop, all of them end.
+        busy.stop();
+        other.stop();
+    }
+
+    #[test]
+    fn a_capture_with_all_buffers_in_use_does_not_affect_another() {
+        let (busy, other) = (start(), start());
+        let mut in_use = vec![resources(&busy).buffers.acquire()];
+        let large = in_use[0].len();
+        while in_use.iter().all(|buffer| buffer.len() == large) {
+            in_use.push(resources(&busy).buffers.acquire());
+        }
+        assert_eq!(resources(&other).buffers.acquire().len(), large);
+    }
+
+    #[test]
+    fn a_stopped_capture_frees_its_resources() {
+        let running = start();
+        let client = connect(&running, flooding_origin());
+        let serving = Arc::downgrade(&running.serving);
+        running.stop();
+        assert!(within(LONG, || serving.upgrade().is_none()));
+        drop(client);
+    }
+}
