@@ -27,7 +27,7 @@ use std::time::Duration;
 use support::figures::{Figure, has_flag, print_load, rounds};
 use support::floor;
 use support::load::{Measured, Meter, get, repeat_on_each};
-use support::origin::{ECHOED, Origin, Route, Stream, Transport, client_config, head, skip, without_resumption};
+use support::origin::{ECHOED, Origin, Route, Transport, client_config, head, skip, without_resumption};
 use support::program::Program;
 use support::samples::{json, noise, websocket_frame};
 

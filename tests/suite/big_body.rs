@@ -1,17 +1,17 @@
-//! Bodies larger than anyone wants in memory.
+//! Bodies larger than the memory limit.
 
 use crate::support::{Capture, Connection, Origin, next_request};
 use std::thread;
 
 const MIB: usize = 1 << 20;
 
-/// Megabyte number `index` of a body: alike enough to compress, different enough to notice a mistake.
+/// Returns megabyte number `index` of a body: compressible, and different for each index.
 fn piece(index: usize) -> Vec<u8> {
     (0..MIB).map(|n| ((n / 4096) ^ index) as u8).collect()
 }
 
 #[test]
-fn sixty_four_mebibytes_down_are_stored_whole() {
+fn stores_a_download_of_64_mib_completely() {
     let origin = Origin::plain(|mut connection: Connection| {
         next_request(&mut connection);
         connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 64 * MIB));
@@ -38,7 +38,7 @@ fn sixty_four_mebibytes_down_are_stored_whole() {
 }
 
 #[test]
-fn several_large_bodies_at_once_up_and_down() {
+fn stores_concurrent_large_uploads_and_downloads() {
     let origin = Origin::plain(|mut connection: Connection| {
         let (_, body) = next_request(&mut connection).unwrap();
         connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));

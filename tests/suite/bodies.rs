@@ -1,4 +1,4 @@
-//! Bodies are stored decoded, and never lost when they do not decode.
+//! Bodies are stored decoded, or raw if they do not decode.
 
 use crate::support::bundle::Trace;
 use crate::support::peers::{peer, run};
@@ -28,15 +28,15 @@ fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The trace of an answer with `fields` (each with its line end) and `body`, whose length is added.
+/// Returns the trace of a response with `fields` (each with CRLF), a Content-Length and `body`.
 #[track_caller]
-fn answered(fields: &str, body: &[u8]) -> Trace {
+fn trace_of_body(fields: &str, body: &[u8]) -> Trace {
     let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
-    received(&[head.as_bytes(), body].concat())
+    trace_of_response(&[head.as_bytes(), body].concat())
 }
 
 #[track_caller]
-fn received(answer: &[u8]) -> Trace {
+fn trace_of_response(answer: &[u8]) -> Trace {
     let say = answer.to_vec();
     let origin = Origin::tls(move |mut connection| {
         next_request(&mut connection);
@@ -54,14 +54,14 @@ fn received(answer: &[u8]) -> Trace {
 
 #[track_caller]
 fn assert_decoded(coding: &str, body: &[u8], expected: &[u8]) {
-    let trace = answered(&format!("Content-Encoding: {coding}\r\n"), body);
+    let trace = trace_of_body(&format!("Content-Encoding: {coding}\r\n"), body);
     assert_eq!(String::from_utf8_lossy(&trace.response_body), String::from_utf8_lossy(expected), "{coding}");
     assert_eq!(trace.response_encoding(), None, "{coding}");
     assert!(trace.response_headers().contains(&("Content-Encoding", coding)), "headers stay as sent");
 }
 
 #[test]
-fn gzip_and_deflate_in_all_their_forms() {
+fn decodes_all_forms_of_gzip_and_deflate() {
     assert_decoded("gzip", &gzip(TEXT), TEXT);
     assert_decoded("x-gzip", &gzip(TEXT), TEXT);
     assert_decoded("GZIP", &gzip(TEXT), TEXT);
@@ -75,18 +75,18 @@ fn gzip_and_deflate_in_all_their_forms() {
 }
 
 #[test]
-fn brotli_and_zstd() {
+fn decodes_brotli_and_zstd() {
     assert_decoded("br", &brotli_stored(TEXT), TEXT);
-    // A frame of one raw block (RFC 8878 section 3.1.1), so that no encoder is needed here.
+    // A frame with one raw block (RFC 8878 section 3.1.1), which needs no encoder.
     let zstd = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x06, 0x31, 0, 0, b'd', b'e', b'c', b'o', b'd', b'e'];
     assert_decoded("zstd", &zstd, b"decode");
     assert_decoded("zstd", &[zstd, zstd].concat(), b"decodedecode");
     assert_decoded("gzip, br", &brotli_stored(&gzip(TEXT)), TEXT);
 }
 
-/// `bytes` as a brotli stream of uncompressed data (RFC 7932 section 9.2); up to 64 KiB.
+/// Returns `bytes`, up to 64 KiB, as a brotli stream of uncompressed data (RFC 7932 section 9.2).
 fn brotli_stored(bytes: &[u8]) -> Vec<u8> {
-    // WBITS 16 is the bit 0. Then ISLAST 0, MNIBBLES 4 (00), MLEN-1 in 16 bits, ISUNCOMPRESSED 1, and fill bits.
+    // WBITS 16 is the bit 0. Then ISLAST 0, MNIBBLES 4 (00), MLEN-1 in 16 bits, ISUNCOMPRESSED 1, and padding.
     let header: u32 = (u32::try_from(bytes.len() - 1).unwrap() << 4) | (1 << 20);
     let mut out = header.to_le_bytes()[..3].to_vec();
     out.extend_from_slice(bytes);
@@ -95,7 +95,7 @@ fn brotli_stored(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn transfer_codings_are_removed_too() {
+fn decodes_transfer_codings() {
     let packed = gzip(TEXT);
     let (begin, end) = packed.split_at(10);
     let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_vec();
@@ -105,36 +105,36 @@ fn transfer_codings_are_removed_too() {
         answer.extend(b"\r\n");
     }
     answer.extend(b"0\r\n\r\n");
-    let trace = received(&answer);
+    let trace = trace_of_response(&answer);
     assert_eq!((trace.response_body.as_slice(), trace.response_encoding()), (TEXT, None));
 }
 
 #[test]
-fn what_does_not_decode_is_kept_raw_and_says_so() {
-    let trace = answered("Content-Encoding: gzip\r\n", b"this is not gzip");
+fn keeps_undecodable_bodies_raw_with_their_encoding() {
+    let trace = trace_of_body("Content-Encoding: gzip\r\n", b"this is not gzip");
     assert_eq!((trace.text().as_str(), trace.response_encoding()), ("this is not gzip", Some("gzip")));
-    let trace = answered("Content-Encoding: compress\r\n", b"whatever that is");
+    let trace = trace_of_body("Content-Encoding: compress\r\n", b"whatever that is");
     assert_eq!((trace.text().as_str(), trace.response_encoding()), ("whatever that is", Some("compress")));
     let mut damaged = gzip(TEXT);
     let middle = damaged.len() / 2;
     damaged[middle] ^= 0xff;
-    let trace = answered("Content-Encoding: gzip\r\n", &damaged);
+    let trace = trace_of_body("Content-Encoding: gzip\r\n", &damaged);
     assert_eq!((trace.response_body.as_slice(), trace.response_encoding()), (damaged.as_slice(), Some("gzip")));
 }
 
 #[test]
-fn what_is_cut_off_is_decoded_as_far_as_it_goes() {
+fn decodes_the_start_of_a_truncated_body() {
     let noise: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
     let packed = gzip(&noise);
     let half = packed.len() / 2;
     let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len());
-    let trace = received(&[head.as_bytes(), &packed[..half]].concat());
+    let trace = trace_of_response(&[head.as_bytes(), &packed[..half]].concat());
     assert_eq!(trace.response_encoding(), None);
     assert!(trace.response_body.len() > 10_000 && noise.starts_with(&trace.response_body));
 }
 
 #[test]
-fn requests_are_decoded_alike() {
+fn decodes_request_bodies() {
     let origin = Origin::tls_responding("HTTP/1.1 204 No Content\r\n\r\n");
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
@@ -153,8 +153,8 @@ fn requests_are_decoded_alike() {
 }
 
 #[test]
-fn a_bomb_is_no_danger() {
-    // 4 GiB of zeros, as 4096 members of 1 MiB each, packed once more: a few KiB on the wire.
+fn survives_a_decompression_bomb() {
+    // 4 GiB of zeros, as 4096 members of 1 MiB each, compressed twice: a few KiB on the wire.
     let bomb = gzip(&gzip(&vec![0; 1 << 20]).repeat(4096));
     assert!(bomb.len() < 64 << 10);
     let origin = Origin::plain_responding(
@@ -170,14 +170,14 @@ fn a_bomb_is_no_danger() {
     connection.request("GET /bomb HTTP/1.1\r\nHost: localhost\r\n\r\n");
     drop(connection);
     let outcome = capture.stop();
-    // Decoded in part or kept as it came; in time either way.
+    // The body may be decoded in part or kept raw, but within the timeout.
     let trace = outcome.bundle().only_trace();
     assert!((1..512 << 20).contains(&trace.response_body.len()), "{} bytes", trace.response_body.len());
     assert!(trace.response_encoding().is_some(), "it says that a coding is still on, or that it is not all");
 }
 
 #[test]
-fn what_node_compresses() {
+fn decodes_bodies_compressed_by_node() {
     let Some(node) = peer("node") else {
         return;
     };

@@ -1,4 +1,4 @@
-//! CONNECT: what may be asked for, what is made of it, and what the bundle says about what was said inside.
+//! CONNECT: valid and invalid targets, the response, and the exchanges inside the tunnel.
 
 use crate::support::{Capture, Origin, next_request};
 use spectral_capture::Reason;
@@ -6,7 +6,7 @@ use spectral_capture::Reason;
 const HELLO: &str = "HTTP/1.1 200 All Right\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
 
 #[test]
-fn an_https_exchange_is_captured_whole() {
+fn captures_an_https_exchange_completely() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
@@ -34,7 +34,7 @@ fn an_https_exchange_is_captured_whole() {
 }
 
 #[test]
-fn requests_follow_each_other_on_one_connection() {
+fn captures_each_request_of_a_persistent_connection() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
@@ -50,7 +50,7 @@ fn requests_follow_each_other_on_one_connection() {
 }
 
 #[test]
-fn pipelined_requests_get_their_own_answers() {
+fn matches_pipelined_requests_and_responses() {
     let origin = Origin::tls(|mut connection| {
         let mut answers = String::new();
         for _ in 0..3 {
@@ -77,17 +77,17 @@ fn pipelined_requests_get_their_own_answers() {
 }
 
 #[test]
-fn the_answer_to_connect_is_plain() {
+fn answers_connect_without_framing_fields() {
     let origin = Origin::plain(|_| ());
     let capture = Capture::start();
     let (_link, answer) = capture.try_connect(&origin.at("127.0.0.1"));
     assert_eq!(answer.status, 200);
-    // RFC 9110 section 9.3.6: neither may stand in a 2xx answer to CONNECT.
+    // RFC 9110 section 9.3.6: a 2xx response to CONNECT must have neither field.
     assert_eq!((answer.header("content-length"), answer.header("transfer-encoding")), (None, None), "{}", answer.head);
 }
 
 #[test]
-fn ipv6_with_and_without_brackets() {
+fn accepts_ipv6_targets_with_and_without_brackets() {
     let Some(origin) = Origin::plain_on_ipv6(HELLO) else {
         return; // a machine without IPv6
     };
@@ -105,19 +105,19 @@ fn ipv6_with_and_without_brackets() {
 }
 
 #[test]
-fn http_in_the_clear_inside_a_tunnel_is_captured() {
+fn captures_clear_http_inside_a_tunnel() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.connect(&origin.at("localhost"));
     assert_eq!(connection.request("GET /clear HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
     drop(connection);
     let outcome = capture.stop();
-    // Host names no port and the connection's is not the default: the connection's is shown.
+    // Host has no port and the connection's port is not the default, so the URL shows the connection's port.
     assert_eq!(outcome.bundle().only_trace().url(), format!("http://{}/clear", origin.at("localhost")));
 }
 
 #[test]
-fn the_url_shows_the_host_that_the_client_meant() {
+fn uses_the_clients_host_in_the_url() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("127.0.0.1"), "api.example.test");
@@ -138,7 +138,7 @@ fn the_url_shows_the_host_that_the_client_meant() {
 }
 
 #[test]
-fn a_target_that_is_no_authority_gets_400() {
+fn answers_400_to_an_invalid_connect_target() {
     let capture = Capture::start();
     let targets = [
         "localhost", // no port (RFC 9110 section 9.3.6)
@@ -172,7 +172,7 @@ fn a_target_that_is_no_authority_gets_400() {
 }
 
 #[test]
-fn what_is_no_proxy_request_gets_400_and_does_no_harm() {
+fn answers_400_to_a_request_without_proxy_target() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     for request in [
@@ -192,12 +192,12 @@ fn what_is_no_proxy_request_gets_400_and_does_no_harm() {
 }
 
 #[test]
-fn a_head_that_never_ends_is_refused() {
+fn refuses_an_endless_head() {
     let capture = Capture::start();
     let mut connection = capture.dial();
     let line = format!("X-Long: {}\r\n", "x".repeat(8 * 1024));
     connection.send("CONNECT localhost:1 HTTP/1.1\r\n");
-    // Past any limit: the proxy stops listening at some point, so that sending may fail.
+    // This is past any limit. The proxy stops reading at some point, so sending may fail.
     for _ in 0..1024 {
         if connection.writer.try_send(line.as_bytes()).is_err() {
             break;
@@ -209,7 +209,7 @@ fn a_head_that_never_ends_is_refused() {
 }
 
 #[test]
-fn what_follows_connect_in_the_same_segment_is_not_lost() {
+fn forwards_bytes_in_the_same_segment_as_connect() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.dial();
@@ -224,7 +224,7 @@ fn what_follows_connect_in_the_same_segment_is_not_lost() {
 }
 
 #[test]
-fn a_head_may_come_in_pieces() {
+fn accepts_a_head_in_pieces() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.dial();
@@ -244,7 +244,7 @@ fn a_head_may_come_in_pieces() {
 }
 
 #[test]
-fn clients_that_come_and_go_are_nothing() {
+fn records_nothing_for_connections_without_requests() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     drop(capture.dial());
@@ -262,7 +262,7 @@ fn clients_that_come_and_go_are_nothing() {
 }
 
 #[test]
-fn many_connections_at_once() {
+fn serves_many_concurrent_connections() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     std::thread::scope(|scope| {
@@ -288,11 +288,11 @@ fn many_connections_at_once() {
 }
 
 #[test]
-fn empty_lines_without_end_are_refused() {
+fn refuses_endless_empty_lines() {
     let capture = Capture::start();
     let mut connection = capture.dial();
     let mut writer = connection.writer.clone();
-    // More than a head may have; the rest meets a connection that is over.
+    // More than the limit of a head; the rest arrives after the proxy has closed the connection.
     let flood = std::thread::spawn(move || while writer.try_send("\r\n".repeat(8192).as_bytes()).is_ok() {});
     assert!(connection.read_head().starts_with("HTTP/1.1 431 "));
     drop(connection);

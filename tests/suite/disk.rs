@@ -1,4 +1,4 @@
-//! A disk that fills up, or files that may not grow: the app's traffic goes on, and the capture with it when it can.
+//! A full disk or a file size limit: traffic is forwarded, and the capture resumes when there is space.
 
 use crate::support::bundle::{Bundle, wait_until_written};
 use crate::support::cli::{Spectral, spectral};
@@ -7,7 +7,7 @@ use crate::support::{Connection, Origin, TempDir, next_request};
 use std::path::Path;
 use std::process::Command;
 
-/// Answers `GET …/N` with N bytes of a picture, which is stored as it is, or of text, if it is asked for `…/text/N`.
+/// Starts an origin that sends N bytes for `GET …/N`: a picture, which is stored uncompressed, or text for `…/text/N`.
 fn origin_of_pictures() -> Origin {
     Origin::plain(move |mut connection| {
         while let Some((request, _)) = next_request(&mut connection) {
@@ -20,7 +20,7 @@ fn origin_of_pictures() -> Origin {
     })
 }
 
-/// Asks for `size` bytes, gets them all, and the exchange's number in the capture is of no matter.
+/// Downloads `size` bytes; the exchange need not be recorded.
 #[track_caller]
 fn get(proxy: &Spectral, origin: &Origin, size: usize) {
     get_what(proxy, origin, "picture", size);
@@ -35,11 +35,11 @@ fn get_what(proxy: &Spectral, origin: &Origin, what: &str, size: usize) {
     assert_eq!((answer.status, answer.body.len()), (200, size), "the app's traffic goes on");
 }
 
-/// A folder on a file system of its own, a megabyte large.
+/// A folder on a file system of 1 MB.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    /// `None` where mounting is not allowed.
+    /// Returns `None` if mounting is not permitted.
     fn mount() -> Option<Self> {
         let dir = TempDir::new();
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(dir.path()).output();
@@ -57,13 +57,13 @@ impl Drop for SmallDisk {
     }
 }
 
-/// How often `part` was said.
-fn times(output: &str, part: &str) -> usize {
+/// Returns the number of occurrences of `part`.
+fn occurrences(output: &str, part: &str) -> usize {
     output.matches(part).count()
 }
 
 #[test]
-fn a_full_disk_costs_what_came_meanwhile_and_no_more() {
+fn loses_only_the_exchanges_during_a_full_disk() {
     let Some(disk) = SmallDisk::mount() else { return };
     let origin = origin_of_pictures();
     let home = TempDir::new();
@@ -77,13 +77,18 @@ fn a_full_disk_costs_what_came_meanwhile_and_no_more() {
         get(&running, &origin, 100_000);
     }
     running.line("could not be written");
-    // Of the three, those that the writer comes to only now find room.
+    // The writer may reach some of the three only now, when there is space.
     std::fs::remove_file(&ballast).unwrap();
     get(&running, &origin, 20);
     running.line("spectral: warning: the bundle can be written again; ");
     let output = running.interrupt();
     assert_eq!(output.code, Some(1), "{}", output.err);
-    assert_eq!(times(&output.err, "No space left on device"), 2, "once as it happens, once at the end: {}", output.err);
+    assert_eq!(
+        occurrences(&output.err, "No space left on device"),
+        2,
+        "once as it happens, once at the end: {}",
+        output.err
+    );
     let bundle = Bundle::open(&path);
     let sizes: Vec<_> = bundle.traces.iter().map(|trace| trace.response_body.len()).collect();
     assert!(matches!(&sizes[..], [10, late @ .., 20] if late.len() < 3), "{sizes:?}");
@@ -95,13 +100,13 @@ fn a_full_disk_costs_what_came_meanwhile_and_no_more() {
 }
 
 #[test]
-fn a_disk_that_stays_full_leaves_what_can_be_recovered() {
+fn leaves_a_recoverable_bundle_if_the_disk_stays_full() {
     let Some(disk) = SmallDisk::mount() else { return };
     let origin = origin_of_pictures();
     let home = TempDir::new();
     let path = disk.0.join("capture.zip");
     let running = Spectral::capture(&home, &["-o", path.to_str().unwrap()]);
-    // So many that the directory does not fit into what is left of the last page.
+    // Enough exchanges that the directory does not fit into the rest of the last page.
     (0..60).for_each(|_| get(&running, &origin, 10));
     let part = disk.0.join("capture.zip.part");
     wait_until_written(&part, "traces/t_0060.json");
@@ -115,12 +120,12 @@ fn a_disk_that_stays_full_leaves_what_can_be_recovered() {
     assert_eq!(Bundle::open(&home.join("mended.zip")).traces.len(), 60);
 }
 
-/// SIGXFSZ would end the process.
+/// By default SIGXFSZ terminates the process.
 #[test]
-fn a_limit_on_the_size_of_files_is_a_full_disk_and_no_more() {
+fn treats_a_file_size_limit_as_a_full_disk() {
     let origin = origin_of_pictures();
     let dir = TempDir::new();
-    // 200 blocks of 512 or of 1024 bytes, as the shell has it.
+    // 200 blocks of 512 or 1024 bytes, depending on the shell.
     let line = "ulimit -f 200; exec \"$0\" capture proxy -p 0";
     let mut limited = Command::new("/bin/sh");
     limited.args(["-c", line, env!("CARGO_BIN_EXE_spectral")]).current_dir(dir.path()).env("HOME", dir.path());
@@ -128,7 +133,7 @@ fn a_limit_on_the_size_of_files_is_a_full_disk_and_no_more() {
     get(&running, &origin, 10);
     get(&running, &origin, 250_000);
     running.line("could not be written: File too large");
-    // The spill file may not grow either: of a body that gets small when it is packed, the end is missing.
+    // The spill file cannot grow either, so the end of a compressible body is missing.
     get_what(&running, &origin, "text", 400_000);
     running.line("1 body is truncated in the bundle: File too large");
     get(&running, &origin, 20);
@@ -141,7 +146,7 @@ fn a_limit_on_the_size_of_files_is_a_full_disk_and_no_more() {
     assert!(matches!(sizes[..], [10, 1..400_000, 20]), "{sizes:?}");
 }
 
-/// Writes to `file` until nothing more goes in.
+/// Writes to `file` until the disk is full.
 #[track_caller]
 fn fill(file: &Path) {
     use std::io::Write;

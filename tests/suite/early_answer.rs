@@ -1,18 +1,18 @@
-//! An answer may come while the request is still being sent; an upload that nobody takes any more must not bury it.
+//! A response may arrive before the request is complete; the rest of the upload must not hide it.
 
 use crate::support::{Capture, Connection, Gate, Origin};
 use std::thread;
 
 const TOO_LARGE: &str = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 8\r\n\r\ntoo much";
 
-/// Sends a request whose body never ends until it cannot; the answer is read meanwhile.
+/// Sends a request with an endless body until that fails, and reads the response at the same time.
 fn upload(connection: &mut Connection, head: &str) -> crate::support::connection::Response {
-    // Some of the body goes along with the head, so that it is known to have been sent.
+    // Part of the body is sent with the head, so that some of it is known to have been sent.
     connection.send(format!("{head}begin"));
     let mut writer = connection.writer.clone();
     let sending = thread::spawn(move || {
         let piece = vec![b'x'; 64 * 1024];
-        // 512 MiB: more than any buffers between here and there take.
+        // 512 MiB: more than all buffers on the way.
         for _ in 0..8192 {
             if writer.try_send(&piece).is_err() {
                 return;
@@ -20,13 +20,13 @@ fn upload(connection: &mut Connection, head: &str) -> crate::support::connection
         }
     });
     let answer = connection.read_response();
-    // The origin is gone: sending ends soon, with an error or because the connection is reset.
+    // The origin has closed: sending soon fails, or the connection is reset.
     drop(sending);
     answer
 }
 
 #[test]
-fn a_413_during_an_upload_that_goes_on() {
+fn forwards_a_413_during_an_upload() {
     let read = Gate::default();
     let wait = read.clone();
     let script = move |mut connection: Connection| {
@@ -50,9 +50,9 @@ fn a_413_during_an_upload_that_goes_on() {
 }
 
 #[test]
-fn a_413_from_an_origin_that_slams_the_door() {
+fn forwards_a_413_from_an_origin_that_closes_at_once() {
     for plain in [false, true] {
-        // The origin closes over unread bytes, so that it answers our next write with a reset.
+        // The origin closes with unread bytes, so its TCP stack answers the next segment with RST.
         let slam = |mut connection: Connection| {
             connection.read_head();
             connection.send(TOO_LARGE);
@@ -80,7 +80,7 @@ fn a_413_from_an_origin_that_slams_the_door() {
 }
 
 #[test]
-fn an_early_answer_does_not_cut_the_request_short() {
+fn forwards_the_whole_request_after_an_early_response() {
     for plain in [false, true] {
         let script = |mut connection: Connection| {
             connection.read_head();

@@ -1,5 +1,5 @@
-//! The machine runs out of descriptors or threads: new clients wait their turn, those that are served do not notice, and one
-//! message says why.
+//! The process runs out of descriptors or threads: new clients wait, connections in progress continue, and one message
+//! reports the cause.
 
 use crate::support::cli::{Spectral, shell};
 use crate::support::peers::{self, peer};
@@ -11,7 +11,7 @@ use std::time::Duration;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const MIB: usize = 1 << 20;
 
-/// Answers a request with its own body.
+/// Sends each request's body back.
 fn echo(mut connection: Connection) {
     while let Some((_, body)) = next_request(&mut connection) {
         connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
@@ -19,26 +19,26 @@ fn echo(mut connection: Connection) {
     }
 }
 
-/// One exchange on a tunnel.
+/// Makes one exchange in a tunnel.
 #[track_caller]
 fn exchange(connection: &mut Connection, path: &str) {
     assert_eq!(connection.request(format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).status, 200);
 }
 
-/// From here on, it may have `most` descriptors open.
+/// Sets the limit of open descriptors to `most`.
 #[track_caller]
 fn limit(prlimit: &Path, proxy: &ProxyProcess, most: usize) {
     let pid = proxy.running.pid().to_string();
     peers::run(Command::new(prlimit).args(["--pid", &pid, &format!("--nofile={most}:1000")])).ok();
 }
 
-/// How many lines of stderr hold `part`.
+/// Returns the number of stderr lines that contain `part`.
 fn lines_with(running: &Spectral, part: &str) -> usize {
     running.err.look(|lines| lines.iter().filter(|line| line.contains(part)).count())
 }
 
 #[test]
-fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
+fn raises_the_soft_descriptor_limit_to_the_hard_limit() {
     let origin = Origin::plain_responding(OK);
     let proxy = ProxyProcess::after("ulimit -Sn 64");
     let mut links: Vec<_> = (0..80).map(|_| proxy.connect(&origin.at("127.0.0.1"))).collect();
@@ -51,14 +51,15 @@ fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
 }
 
 #[test]
-fn past_the_limit_of_descriptors_clients_wait_and_the_others_do_not_notice() {
+fn clients_past_the_descriptor_limit_wait_without_affecting_others() {
     let origin = Origin::plain(echo);
     let proxy = ProxyProcess::after("ulimit -n 40");
     let mut served: Vec<_> = (0..3).map(|_| proxy.connect(&origin.at("localhost"))).collect();
     let mut waiting: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.at("localhost"))).collect();
     let output = proxy.running.line("new connections wait until others end");
     assert!(output.contains("the limit of 40 open files (ulimit -n) is enough for "), "{output}");
-    // They still have what it takes: here a new file each way, for bodies too large for memory.
+    // Existing connections still have the descriptors they need: here a new file in each direction, for bodies too
+    // large for memory.
     let body = vec![b'x'; MIB];
     for connection in &mut served {
         connection.send(format!("POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MIB}\r\n\r\n"));
@@ -69,7 +70,7 @@ fn past_the_limit_of_descriptors_clients_wait_and_the_others_do_not_notice() {
     drop(served);
     for mut connection in waiting.drain(..) {
         assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
-        // The next one has its turn when this one is done.
+        // The next client is accepted when this one has closed.
         exchange(&mut connection, "late");
     }
     assert_eq!(lines_with(&proxy.running, "new connections wait until others end"), 1);
@@ -80,14 +81,14 @@ fn past_the_limit_of_descriptors_clients_wait_and_the_others_do_not_notice() {
 }
 
 #[test]
-fn descriptors_that_were_open_before_are_reckoned_with() {
-    // A plain shell opens none past the ninth.
+fn counts_descriptors_that_were_open_at_the_start() {
+    // POSIX shells can redirect only descriptors 0 to 9.
     let Some(bash) = peer("bash") else { return };
     let inherit: String = (10..34).map(|number| format!("exec {number}</dev/null; ")).collect();
     let dir = TempDir::new();
     let proxy = ProxyProcess::from_running(Spectral::start(shell(bash, &dir, &format!("{inherit} ulimit -n 40"))), dir);
     let origin = Origin::plain_responding(OK);
-    // Let in all at once, they would hold what is left and wait for each other.
+    // If all were accepted at once, they would use up the descriptors and wait for each other.
     let links: Vec<_> = (0..6).map(|_| proxy.send_connect(&origin.at("127.0.0.1"))).collect();
     for mut connection in links {
         assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
@@ -97,12 +98,12 @@ fn descriptors_that_were_open_before_are_reckoned_with() {
 }
 
 #[test]
-fn descriptors_that_are_gone_all_the_same_are_waited_for() {
+fn waits_for_descriptors_after_an_unexpected_shortage() {
     let Some(prlimit) = peer("prlimit") else { return };
     let origin = Origin::plain_responding(OK);
     let proxy = ProxyProcess::start();
     let mut served = proxy.connect(&origin.at("127.0.0.1"));
-    // Nobody foresaw that: not one more may be opened.
+    // The program could not predict this limit: it cannot open a single descriptor.
     limit(&prlimit, &proxy, 3);
     let mut waiting = proxy.send_connect(&origin.at("127.0.0.1"));
     proxy.running.line("cannot accept connections for now");
@@ -116,7 +117,7 @@ fn descriptors_that_are_gone_all_the_same_are_waited_for() {
 }
 
 #[test]
-fn a_body_that_finds_no_descriptor_passes_and_is_not_cut_off_in_silence() {
+fn forwards_a_body_without_a_descriptor_to_store_it_and_reports_it() {
     let Some(prlimit) = peer("prlimit") else { return };
     let origin = Origin::plain(echo);
     let proxy = ProxyProcess::start();
@@ -134,10 +135,10 @@ fn a_body_that_finds_no_descriptor_passes_and_is_not_cut_off_in_silence() {
 }
 
 #[test]
-fn past_the_limit_of_threads_clients_wait_and_the_others_do_not_notice() {
+fn clients_past_the_thread_limit_wait_without_affecting_others() {
     let Some(proxy) = ProxyProcess::with_max_threads(14, 1_234_567) else { return };
     let origin = Origin::plain(echo);
-    // By name: that takes another thread for a moment, where one is to be had.
+    // Name resolution uses another thread for a moment, if one is available.
     let mut links: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.at("localhost"))).collect();
     proxy.running.line("no thread is available");
     links[19].reader.set_read_timeout(Duration::from_millis(1));

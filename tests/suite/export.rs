@@ -1,4 +1,4 @@
-//! `spectral capture export`: what others read, and what asks the same again.
+//! `spectral capture export`: HAR files that other tools read, and curl commands that repeat the requests.
 
 use crate::support::cli::{Spectral, spectral};
 use crate::support::connection::header;
@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// A tunnel through `running` to `origin`, in which bytes pass as they are.
+/// Opens a tunnel through `running` to `origin`, with passthrough.
 fn tunnel(running: &Spectral, origin: &Origin) -> Connection {
     let mut connection = Connection::to(running.addr);
     let target = origin.at("127.0.0.1");
@@ -19,8 +19,8 @@ fn tunnel(running: &Spectral, origin: &Origin) -> Connection {
     connection
 }
 
-/// Reads one request, with its length or in chunks, and answers with nothing.
-fn answer_with_nothing(mut connection: Connection) {
+/// Reads one request, with Content-Length or in chunks, and sends an empty response.
+fn respond_empty(mut connection: Connection) {
     let head = connection.read_head();
     if header(&head, "transfer-encoding").is_some() {
         while !connection.read_until(b"\r\n").starts_with(b"0\r\n") {}
@@ -33,7 +33,7 @@ fn answer_with_nothing(mut connection: Connection) {
     connection.read_to_end();
 }
 
-/// Requests that a careless quotation breaks; `HOST` stands for the origin's own.
+/// Requests that need careful quoting; `HOST` stands for the origin's host.
 fn requests() -> Vec<Vec<u8>> {
     let large = "0123456789abcdef".repeat(10_000);
     let text = "it's a \"$HOME\" `id` \\n % &;|<>*?#~!\n\tsecond line\n";
@@ -70,11 +70,11 @@ fn requests() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_curl_command_asks_the_same_again() {
+fn curl_commands_repeat_the_request() {
     let Some(_curl) = peer("curl") else {
         return;
     };
-    let (dir, origin) = (TempDir::new(), Origin::plain(answer_with_nothing));
+    let (dir, origin) = (TempDir::new(), Origin::plain(respond_empty));
     let running = Spectral::capture(&dir, &[]);
     let host = origin.at("127.0.0.1");
     let requests: Vec<Vec<u8>> = requests()
@@ -96,7 +96,7 @@ fn a_curl_command_asks_the_same_again() {
         let id = format!("t_{:04}", index + 1);
         let args = ["capture", "export", "capture.zip", "--format", "curl", "--trace", &id];
         let script = spectral(&dir, &args).ok().text();
-        // The origin's name is another where the Host field has one of its own.
+        // The name of the origin differs if the request has a Host field of its own.
         let script = script.replace("//other.example:", "//127.0.0.1:");
         let mut shell = Command::new("/bin/sh");
         let output = run(shell.arg(dir.write("again.sh", &script)).current_dir(dir.path()).env("HOME", dir.path()));
@@ -112,7 +112,7 @@ fn a_curl_command_asks_the_same_again() {
 }
 
 #[test]
-fn har_is_read_by_others() {
+fn other_tools_read_the_har() {
     let (dir, origin) = (TempDir::new(), Origin::plain(serve));
     let running = Spectral::capture(&dir, &[]);
     let host = origin.at("127.0.0.1");
@@ -187,19 +187,19 @@ fn har_is_read_by_others() {
     assert!(messages[0]["time"].as_f64().unwrap() > 1_600_000_000.0, "in seconds");
 
     read_by_haralyzer(&dir);
-    valid_by_the_schema(&file);
+    assert_valid_har(&file);
 }
 
-/// By the JSON schema of HAR 1.2, as most tools that take a HAR check it.
+/// Validates the file against the JSON schema of HAR 1.2, which most HAR tools use.
 #[track_caller]
-fn valid_by_the_schema(har: &Path) {
+fn assert_valid_har(har: &Path) {
     let (Some(node), Some(validator)) = (peer("node"), har_validator()) else {
         return;
     };
     run(Command::new(node).arg(script("har_schema.js")).args([validator.as_path(), har])).ok();
 }
 
-/// Serves one request by its path.
+/// Serves a request by its path.
 fn serve(mut connection: Connection) {
     let head = connection.read_head();
     let body = header(&head, "content-length").map_or(0, |len| len.parse().unwrap());
@@ -223,7 +223,7 @@ fn serve(mut connection: Connection) {
     connection.read_to_end();
 }
 
-/// Another's reader finds in `capture.har` what is in it.
+/// Checks that haralyzer reads the contents of `capture.har`.
 fn read_by_haralyzer(dir: &TempDir) {
     let Some(python) = python_with("haralyzer") else {
         return;
@@ -251,7 +251,7 @@ print(len(entries))
 }
 
 #[test]
-fn what_cannot_be_written_leaves_nothing_behind() {
+fn a_failed_export_leaves_no_file() {
     let dir = TempDir::new();
     let theirs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
     let theirs = theirs.to_str().unwrap();
@@ -261,7 +261,7 @@ fn what_cannot_be_written_leaves_nothing_behind() {
     assert_eq!(export(&[theirs, "--format", "har", "-o", "missing/x.har"]).code, Some(1));
     assert_eq!(export(&[theirs, "--format", "har", "--trace", "t_9999", "-o", "x.har"]).code, Some(1));
     assert_eq!(dir.names(), Vec::<String>::new());
-    // Of the browser extension: no handshake is known, and the messages are there all the same.
+    // A bundle of the browser extension has messages without a handshake.
     let har: Value = serde_json::from_slice(&export(&[theirs, "--format", "har"]).ok().out).unwrap();
     let last = har["log"]["entries"].as_array().unwrap().last().unwrap();
     assert_eq!(last["_webSocketMessages"].as_array().unwrap().len(), 4);

@@ -1,13 +1,13 @@
-//! Which hosts are captured: by the CONNECT target, the SNI or the Host field, with and without a port.
+//! Selection of hosts by the CONNECT target, SNI or Host, with and without a port.
 
 use crate::support::{Capture, Origin, TestCa, TlsClient, patterns};
 use spectral_capture::Reason;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// Whether TLS with `name` to 127.0.0.1 is captured.
+/// Returns true if TLS with `name` to 127.0.0.1 is captured.
 #[track_caller]
-fn captured(include: &[&str], exclude: &[&str], name: &str) -> bool {
+fn is_captured(include: &[&str], exclude: &[&str], name: &str) -> bool {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::with(|config| {
         config.include = patterns(include);
@@ -27,34 +27,34 @@ fn captured(include: &[&str], exclude: &[&str], name: &str) -> bool {
 }
 
 #[test]
-fn by_the_server_name() {
-    assert!(captured(&[], &[], "api.example.test"));
-    assert!(captured(&["api.example.test"], &[], "api.example.test"));
-    assert!(captured(&["API.Example.TEST"], &[], "api.example.test"), "in any case");
-    assert!(captured(&["*.example.test"], &[], "api.example.test"));
-    assert!(captured(&["*.example.test"], &[], "a.b.example.test"), "a star takes dots too");
-    assert!(captured(&["other.test", "a?i.example.*"], &[], "api.example.test"), "any of several");
-    assert!(!captured(&["*.example.test"], &[], "example.test"));
-    assert!(!captured(&["example.test"], &[], "api.example.test"), "the whole name");
-    assert!(!captured(&["api.example.tes"], &[], "api.example.test"));
+fn selects_by_server_name() {
+    assert!(is_captured(&[], &[], "api.example.test"));
+    assert!(is_captured(&["api.example.test"], &[], "api.example.test"));
+    assert!(is_captured(&["API.Example.TEST"], &[], "api.example.test"), "in any case");
+    assert!(is_captured(&["*.example.test"], &[], "api.example.test"));
+    assert!(is_captured(&["*.example.test"], &[], "a.b.example.test"), "a star takes dots too");
+    assert!(is_captured(&["other.test", "a?i.example.*"], &[], "api.example.test"), "any of several");
+    assert!(!is_captured(&["*.example.test"], &[], "example.test"));
+    assert!(!is_captured(&["example.test"], &[], "api.example.test"), "the whole name");
+    assert!(!is_captured(&["api.example.tes"], &[], "api.example.test"));
 }
 
 #[test]
-fn by_the_connect_target() {
-    assert!(captured(&["127.0.0.1"], &[], "api.example.test"));
-    assert!(captured(&["127.*"], &[], "api.example.test"));
+fn selects_by_connect_target() {
+    assert!(is_captured(&["127.0.0.1"], &[], "api.example.test"));
+    assert!(is_captured(&["127.*"], &[], "api.example.test"));
 }
 
 #[test]
-fn what_is_excluded_is_excluded_whatever_is_included() {
-    assert!(!captured(&["api.example.test"], &["*.example.test"], "api.example.test"));
-    assert!(!captured(&[], &["api.*"], "api.example.test"));
-    assert!(!captured(&[], &["127.0.0.1"], "api.example.test"));
-    assert!(captured(&[], &["other.test"], "api.example.test"));
+fn exclusion_overrides_inclusion() {
+    assert!(!is_captured(&["api.example.test"], &["*.example.test"], "api.example.test"));
+    assert!(!is_captured(&[], &["api.*"], "api.example.test"));
+    assert!(!is_captured(&[], &["127.0.0.1"], "api.example.test"));
+    assert!(is_captured(&[], &["other.test"], "api.example.test"));
 }
 
 #[test]
-fn by_the_port() {
+fn selects_by_port() {
     let origin = Origin::tls_responding(HELLO);
     for (port, expected) in [(origin.port(), true), (443, false)] {
         let capture = Capture::with(|config| config.include = patterns(&[&format!("*:{port}")]));
@@ -68,7 +68,7 @@ fn by_the_port() {
 }
 
 #[test]
-fn plain_requests_are_filtered_too() {
+fn selects_plain_requests() {
     let origin = Origin::plain_responding(HELLO);
     let host = origin.at("127.0.0.1");
     for (include, expected) in [("127.0.0.1", 1), ("localhost", 0), ("*.example.test", 0)] {
@@ -85,7 +85,7 @@ fn plain_requests_are_filtered_too() {
 }
 
 #[test]
-fn one_client_connection_may_ask_for_both_kinds() {
+fn selects_each_plain_request_of_a_connection() {
     let (wanted, unwanted) = (Origin::plain_responding(HELLO), Origin::plain_responding(HELLO));
     let include = wanted.at("127.0.0.1");
     let capture = Capture::with(|config| config.include = patterns(&[&include]));
@@ -102,7 +102,7 @@ fn one_client_connection_may_ask_for_both_kinds() {
 }
 
 #[test]
-fn by_the_host_field_of_clear_http_in_a_tunnel() {
+fn selects_clear_http_in_a_tunnel_by_host_field() {
     let origin = Origin::plain_responding(HELLO);
     for (include, expected) in [("api.example.test", 1), ("127.0.0.1", 1), ("other.test", 0)] {
         let capture = Capture::with(|config| config.include = patterns(&[include]));
@@ -114,7 +114,7 @@ fn by_the_host_field_of_clear_http_in_a_tunnel() {
 }
 
 #[test]
-fn redirected_requests_by_their_host() {
+fn selects_redirected_requests_by_host_field() {
     let origin = Origin::plain_responding(HELLO);
     for (include, expected) in [("localhost", 1), ("*.test", 0)] {
         let capture = Capture::with(|config| {

@@ -1,14 +1,15 @@
-//! gRPC between grpcio's client and server: every kind of call is what it is without the proxy, and the bundle holds its
-//! messages as they were sent and its status among the headers.
+//! gRPC between grpcio's client and server: calls work as without the proxy. The bundle has the messages as sent, and
+//! the status among the headers.
 
 use crate::support::Capture;
 use crate::support::capture::Outcome;
 use crate::support::grpc::{GrpcOrigin, messages};
 use std::io::Read;
 
-/// What a client says that makes `calls`, the same with and without a proxy, and what was recorded.
+/// Returns the report of a client that makes `calls`, which is the same with and without the proxy, and the recorded
+/// outcome.
 #[track_caller]
-fn called(calls: &[&str]) -> Option<(String, Outcome, GrpcOrigin)> {
+fn run_calls(calls: &[&str]) -> Option<(String, Outcome, GrpcOrigin)> {
     let origin = GrpcOrigin::tls()?;
     let capture = Capture::start();
     let output = origin.assert_same_as_direct(&capture, calls);
@@ -18,14 +19,14 @@ fn called(calls: &[&str]) -> Option<(String, Outcome, GrpcOrigin)> {
     Some((output, outcome, origin))
 }
 
-/// A response header's value.
+/// Returns the value of a response header.
 fn header<'t>(trace: &'t crate::support::bundle::Trace, name: &str) -> Option<&'t str> {
     trace.response_headers().into_iter().find(|(n, _)| *n == name).map(|(_, value)| value)
 }
 
 #[test]
-fn unary_with_metadata_and_status() {
-    let Some((output, outcome, origin)) = called(&["echo"]) else {
+fn records_metadata_and_status_of_unary_calls() {
+    let Some((output, outcome, origin)) = run_calls(&["echo"]) else {
         return;
     };
     assert!(output.starts_with("echo b'hello' 5") && output.contains(r"('x-last-bin', b'\xfe\x00')"), "{output}");
@@ -34,7 +35,7 @@ fn unary_with_metadata_and_status() {
     assert_eq!(messages(&trace.request_body), [(false, &b"hello"[..])]);
     assert_eq!(messages(&trace.response_body), [(false, &b"hello"[..])]);
     let asked = trace.request_headers();
-    // Binary metadata goes without base64, after a zero: the two ends agreed on that in their settings.
+    // Binary metadata is sent without base64, after a zero byte; client and server negotiated that in their settings.
     for field in
         [("content-type", "application/grpc"), ("te", "trailers"), ("x-asked", "yes"), ("x-asked-bin", "\0\u{1}\0ÿ")]
     {
@@ -54,8 +55,8 @@ fn unary_with_metadata_and_status() {
 }
 
 #[test]
-fn messages_of_any_size() {
-    let Some((output, outcome, _)) = called(&["empty", "large"]) else {
+fn records_messages_of_any_size() {
+    let Some((output, outcome, _)) = run_calls(&["empty", "large"]) else {
         return;
     };
     assert!(output.contains("echo b'' 0 ") && output.contains(" 2097152 "), "{output}");
@@ -69,8 +70,8 @@ fn messages_of_any_size() {
 }
 
 #[test]
-fn streams_of_the_server_and_of_the_client() {
-    let Some((_, outcome, _)) = called(&["count", "nothing", "join"]) else {
+fn records_server_and_client_streams() {
+    let Some((_, outcome, _)) = run_calls(&["count", "nothing", "join"]) else {
         return;
     };
     let [count, nothing, join] = &outcome.bundle().traces[..] else {
@@ -86,8 +87,8 @@ fn streams_of_the_server_and_of_the_client() {
 }
 
 #[test]
-fn both_talk_and_each_waits_for_the_other() {
-    // Over TLS and in the clear: who held a message back until the next one would stop them for ever.
+fn forwards_bidirectional_streams_message_by_message() {
+    // Over TLS and in the clear. If a message were held back until the next one, both ends would wait forever.
     for origin in [GrpcOrigin::tls(), GrpcOrigin::plain()] {
         let Some(origin) = origin else {
             return;
@@ -106,8 +107,8 @@ fn both_talk_and_each_waits_for_the_other() {
 }
 
 #[test]
-fn errors_with_and_without_a_message_before_them() {
-    let Some((output, outcome, _)) = called(&["fail", "fail_late", "missing"]) else {
+fn records_errors_with_and_without_messages() {
+    let Some((output, outcome, _)) = run_calls(&["fail", "fail_late", "missing"]) else {
         return;
     };
     for line in
@@ -118,7 +119,7 @@ fn errors_with_and_without_a_message_before_them() {
     let [fail, late, missing] = &outcome.bundle().traces[..] else {
         panic!("{:?}", outcome.bundle().urls());
     };
-    // Trailers alone: one HEADERS frame with the status, and no body.
+    // Trailers-Only: one HEADERS frame with the status, and no body.
     assert_eq!((fail.status(), fail.response_body.len()), (200, 0));
     assert_eq!(header(fail, "grpc-status"), Some("5"));
     assert_eq!(header(fail, "grpc-message"), Some("nothing here: %C3%BCml%C3%A4ut"));
@@ -128,8 +129,8 @@ fn errors_with_and_without_a_message_before_them() {
 }
 
 #[test]
-fn calls_that_the_client_gives_up() {
-    let Some((output, outcome, _)) = called(&["cancel", "deadline", "echo"]) else {
+fn records_cancelled_calls() {
+    let Some((output, outcome, _)) = run_calls(&["cancel", "deadline", "echo"]) else {
         return;
     };
     assert!(output.contains("cancel b'wait' StatusCode.CANCELLED"), "{output}");
@@ -145,8 +146,8 @@ fn calls_that_the_client_gives_up() {
 }
 
 #[test]
-fn compressed_messages_are_stored_as_they_were_sent() {
-    let Some((_, outcome, _)) = called(&["packed"]) else {
+fn stores_compressed_messages_as_sent() {
+    let Some((_, outcome, _)) = run_calls(&["packed"]) else {
         return;
     };
     let trace = outcome.bundle().only_trace();
@@ -161,8 +162,8 @@ fn compressed_messages_are_stored_as_they_were_sent() {
 }
 
 #[test]
-fn a_hundred_calls_at_once() {
-    let Some((output, outcome, _)) = called(&["at_once"]) else {
+fn records_a_hundred_concurrent_calls() {
+    let Some((output, outcome, _)) = run_calls(&["at_once"]) else {
         return;
     };
     assert!(output.contains("at_once True"), "{output}");

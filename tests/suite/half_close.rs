@@ -1,10 +1,10 @@
-//! Half-close is one direction ending, not the connection.
+//! Half-close ends one direction, not the connection.
 
 use crate::support::{Capture, Connection, Ending, Origin, TIMEOUT, patterns};
 use std::sync::mpsc;
 
-/// Reads to the end, then sends back how much came and how it ended.
-fn answer_at_the_end(mut connection: Connection) {
+/// Reads to the end of the stream, then sends back the number of bytes and the way it ended.
+fn respond_after_end(mut connection: Connection) {
     let (bytes, ending) = connection.read_to_end();
     connection.send(format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{} bytes, {ending:?}", bytes.len()));
 }
@@ -12,9 +12,9 @@ fn answer_at_the_end(mut connection: Connection) {
 const REQUEST: &str = "GET /half HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[test]
-fn the_client_ends_and_still_gets_its_answer() {
+fn a_client_that_half_closes_gets_its_response() {
     for tls in [true, false] {
-        let origin = if tls { Origin::tls(answer_at_the_end) } else { Origin::plain(answer_at_the_end) };
+        let origin = if tls { Origin::tls(respond_after_end) } else { Origin::plain(respond_after_end) };
         let capture = Capture::start();
         let host = origin.at("localhost");
         let mut connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
@@ -31,10 +31,10 @@ fn the_client_ends_and_still_gets_its_answer() {
 }
 
 #[test]
-fn the_client_of_a_plain_request_ends_and_still_gets_its_answer() {
+fn a_client_that_half_closes_after_a_plain_request_gets_its_response() {
     let origin = Origin::plain(|mut connection| {
         connection.read_head();
-        // Whether the client's end is passed on at once is the proxy's business; the answer must come either way.
+        // The proxy need not forward the half-close at once, but the response must arrive.
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     });
     let capture = Capture::start();
@@ -46,8 +46,8 @@ fn the_client_of_a_plain_request_ends_and_still_gets_its_answer() {
 }
 
 #[test]
-fn the_client_ends_in_a_tunnel_that_passes_through() {
-    let origin = Origin::plain(answer_at_the_end);
+fn forwards_the_clients_half_close_in_passthrough() {
+    let origin = Origin::plain(respond_after_end);
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
     let mut connection = capture.connect(&origin.at("localhost"));
     connection.send("\0anything");
@@ -56,7 +56,7 @@ fn the_client_ends_in_a_tunnel_that_passes_through() {
 }
 
 #[test]
-fn the_origin_ends_and_still_hears_the_client() {
+fn an_origin_that_half_closes_receives_the_rest() {
     for tls in [true, false] {
         let (tell, told) = mpsc::channel();
         let script = move |mut connection: Connection| {

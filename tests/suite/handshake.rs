@@ -1,4 +1,4 @@
-//! TLS on both sides: what the origin is told of the client, and the client of the origin.
+//! TLS on both sides: SNI, ALPN and versions match between the client's and the origin's handshake.
 
 use crate::support::{
     Capture, Connection, ONLY_TLS12, ONLY_TLS13, Origin, TIMEOUT, TlsSetup, next_request, respond_to_all,
@@ -9,10 +9,10 @@ use std::sync::mpsc;
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// SNI and protocol.
+/// SNI and ALPN protocol.
 type Report = (Option<String>, Option<String>);
 
-/// An origin that reports the SNI it was told and the protocol it chose, then answers.
+/// Starts an origin that reports the SNI and the protocol, then responds.
 fn reporting(setup: TlsSetup) -> (Origin, mpsc::Receiver<Report>) {
     let (report, reported) = mpsc::channel();
     let origin = Origin::tls_with(setup, move |connection| {
@@ -27,7 +27,7 @@ fn reporting(setup: TlsSetup) -> (Origin, mpsc::Receiver<Report>) {
 }
 
 #[test]
-fn the_origin_hears_the_clients_own_name() {
+fn sends_the_clients_sni_to_the_origin() {
     let (origin, reported) = reporting(TlsSetup::default());
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("127.0.0.1"), "a.b.example.test");
@@ -36,10 +36,10 @@ fn the_origin_hears_the_clients_own_name() {
 }
 
 #[test]
-fn without_sni_the_origin_hears_none_and_the_leaf_is_for_the_connect_host() {
+fn without_sni_sends_none_and_issues_for_the_connect_host() {
     let (origin, reported) = reporting(TlsSetup::default());
     let capture = Capture::start();
-    // An address and a name: the first is no SNI ever (RFC 6066 section 3), the second only here.
+    // An address is never sent as SNI (RFC 6066 section 3); the name is left out only in this test.
     for (host, sni) in [("127.0.0.1", true), ("localhost", false)] {
         let mut client = capture.client(host);
         client.sni = sni;
@@ -51,8 +51,8 @@ fn without_sni_the_origin_hears_none_and_the_leaf_is_for_the_connect_host() {
 }
 
 #[test]
-fn the_client_gets_the_protocol_that_the_origin_chose() {
-    // What the client offers, what the origin would take, what they agree on.
+fn gives_the_client_the_protocol_that_the_origin_chose() {
+    // The client's offer, the origin's protocols, and the result.
     let cases: [(&[&str], &'static [&'static str], Option<&str>); 6] = [
         (&["http/1.1"], &["http/1.1"], Some("http/1.1")),
         (&["h2", "http/1.1"], &["http/1.1"], Some("http/1.1")),
@@ -75,7 +75,7 @@ fn the_client_gets_the_protocol_that_the_origin_chose() {
 }
 
 #[test]
-fn either_side_may_speak_either_version() {
+fn supports_tls_1_2_and_1_3_on_either_side() {
     for versions in [ONLY_TLS12, ONLY_TLS13] {
         for client_speaks in [ONLY_TLS12, ONLY_TLS13] {
             let origin = Origin::tls_with(TlsSetup { versions, ..TlsSetup::default() }, |connection| {
@@ -93,7 +93,7 @@ fn either_side_may_speak_either_version() {
 }
 
 #[test]
-fn a_request_in_the_handshakes_last_flight_is_served() {
+fn serves_a_request_in_the_last_flight() {
     for versions in [ONLY_TLS12, ONLY_TLS13] {
         let origin = Origin::tls_responding(HELLO);
         let capture = Capture::start();
@@ -108,7 +108,7 @@ fn a_request_in_the_handshakes_last_flight_is_served() {
 }
 
 #[test]
-fn what_the_origin_says_with_its_handshake_reaches_the_client() {
+fn forwards_data_that_the_origin_sends_with_its_handshake() {
     let setup = TlsSetup { early: b"220 ready when you are\r\n", ..TlsSetup::default() };
     let origin = Origin::tls_with(setup, |mut connection| {
         assert_eq!(connection.read_until(b"\n"), b"QUIT\n");
@@ -120,7 +120,7 @@ fn what_the_origin_says_with_its_handshake_reaches_the_client() {
     connection.send("QUIT\n");
     assert_eq!(connection.read_until(b"\n"), b"221 bye\r\n");
     drop(connection);
-    // Nobody asked for it, so it is no exchange; that is said.
+    // It is not a response to a request, so it is not an exchange; it is reported.
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty(), "{:?}", outcome.bundle().urls());
     assert!(
@@ -131,8 +131,8 @@ fn what_the_origin_says_with_its_handshake_reaches_the_client() {
 }
 
 #[test]
-fn a_client_hello_may_come_in_pieces_of_any_kind() {
-    /// The handshake message in records of 100 bytes each (RFC 8446 section 5.1).
+fn accepts_a_client_hello_in_pieces() {
+    /// Splits the handshake message into records of 100 bytes (RFC 8446 section 5.1).
     fn many_records(hello: Vec<u8>) -> Vec<Vec<u8>> {
         let message = hello[5..].chunks(100).flat_map(|piece| {
             let len = u16::try_from(piece.len()).unwrap().to_be_bytes();
@@ -160,8 +160,8 @@ fn a_client_hello_may_come_in_pieces_of_any_kind() {
 }
 
 #[test]
-fn a_client_hello_may_be_large() {
-    // As large as with post-quantum key shares, and larger than one segment or one TLS record of it.
+fn accepts_a_large_client_hello() {
+    // As large as with post-quantum key shares, and larger than one segment or one TLS record.
     for protocols in [30, 150, 900] {
         let (origin, _reported) = reporting(TlsSetup { alpn: &["http/1.1"], ..TlsSetup::default() });
         let capture = Capture::start();
@@ -177,11 +177,11 @@ fn a_client_hello_may_be_large() {
 }
 
 #[test]
-fn a_handshake_that_fails_is_ended_with_an_alert_not_with_silence() {
+fn sends_an_alert_when_a_handshake_fails() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.connect(&origin.at("localhost"));
-    // A ClientHello to answer, and then nonsense where the client's Finished should come.
+    // A valid ClientHello, then garbage in place of the client's Finished.
     connection.writer.send_raw(&capture.client("localhost").hello()).unwrap();
     let server_hello = connection.read_exactly(5);
     assert_eq!(server_hello[0], 22, "a handshake record");
@@ -191,7 +191,8 @@ fn a_handshake_that_fails_is_ended_with_an_alert_not_with_silence() {
     capture.stop().assert_no_warnings();
 }
 
-/// Whether the records after the first one's head have an alert among them, in the clear or (longer by then) encrypted.
+/// Returns true if the records after the first record's header include an alert, in the clear or encrypted (which is
+/// longer).
 fn contains_alert(head: &[u8], rest: &[u8]) -> bool {
     let mut bytes = [head, rest].concat();
     let mut kinds = Vec::new();
@@ -200,12 +201,12 @@ fn contains_alert(head: &[u8], rest: &[u8]) -> bool {
         kinds.push((bytes[0], len));
         bytes.drain(..(5 + len).min(bytes.len()));
     }
-    // Type, two bytes of alert, and 17 bytes of TLS 1.3's wrapping.
+    // Type, two bytes of alert, and 17 bytes of overhead in TLS 1.3.
     kinds.iter().any(|&(kind, len)| kind == 21 || (kind == 23 && len <= 2 + 17))
 }
 
 #[test]
-fn an_origin_that_cuts_the_handshake_off_is_left_to_the_client() {
+fn passes_through_if_the_origin_aborts_the_handshake() {
     let origin = Origin::plain(|mut connection: Connection| {
         connection.read_exactly(5);
         connection.close_abruptly();

@@ -1,8 +1,8 @@
-//! Inside a tunnel every byte arrives as it was sent, however odd, in both directions.
+//! HTTP/1 inside a tunnel arrives unchanged, however unusual, in both directions.
 
 use crate::support::{Capture, Origin};
 
-/// One exchange: what the client sends, what the origin answers when it has all of it.
+/// One exchange: the request, and the response that the origin sends after the whole request.
 struct Case {
     name: &'static str,
     request: &'static str,
@@ -47,13 +47,13 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// The text with each character as one byte, so that a case can hold bytes that are no UTF-8.
+/// Returns each character as one byte, so that a case can have bytes that are not UTF-8.
 fn latin1(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
 }
 
 #[test]
-fn every_byte_arrives_over_tls() {
+fn forwards_unusual_messages_unchanged_over_tls() {
     for case in CASES {
         let (request, answer) = (latin1(case.request), latin1(case.answer));
         let (want, say) = (request.len(), answer.clone());
@@ -78,7 +78,7 @@ fn every_byte_arrives_over_tls() {
 }
 
 #[test]
-fn every_byte_arrives_byte_by_byte() {
+fn forwards_messages_sent_byte_by_byte() {
     let all: Vec<(Vec<u8>, Vec<u8>)> = CASES.iter().map(|case| (latin1(case.request), latin1(case.answer))).collect();
     let script = all.clone();
     let origin = Origin::plain(move |mut connection| {
@@ -105,7 +105,7 @@ fn every_byte_arrives_byte_by_byte() {
 }
 
 #[test]
-fn what_the_bundle_says_of_odd_messages() {
+fn records_unusual_messages() {
     let all: Vec<(Vec<u8>, Vec<u8>)> = CASES.iter().map(|case| (latin1(case.request), latin1(case.answer))).collect();
     let script = all.clone();
     let origin = Origin::tls(move |mut connection| {
@@ -145,7 +145,7 @@ fn what_the_bundle_says_of_odd_messages() {
 }
 
 #[test]
-fn a_head_of_256_kib_passes_and_is_recorded() {
+fn records_a_head_of_256_kib() {
     let filler = "f".repeat(1000);
     let fields: String = (0..240).map(|number| format!("X-{number:05}: {filler}\r\n")).collect();
     let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
@@ -168,7 +168,7 @@ fn a_head_of_256_kib_passes_and_is_recorded() {
 }
 
 #[test]
-fn a_head_past_the_limit_passes_unread() {
+fn passes_a_head_past_the_limit_unrecorded() {
     let fields: String = (0..600).map(|number| format!("X-{number:05}: {}\r\n", "f".repeat(1000))).collect();
     let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
     let say = answer.clone();
@@ -189,8 +189,8 @@ fn a_head_past_the_limit_passes_unread() {
 }
 
 #[test]
-fn nonsense_inside_tls_passes_untouched() {
-    // Every byte value, in no order that means anything.
+fn forwards_garbage_inside_tls_unchanged() {
+    // All byte values, in an order that is not a valid message.
     let noise: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let echo = noise.len();
     let origin = Origin::tls(move |mut connection| {

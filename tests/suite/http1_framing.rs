@@ -1,15 +1,15 @@
-//! Where a message ends (RFC 9112 section 6), as the bundle tells it: each way to frame a body, and each way not to have one.
+//! Message framing (RFC 9112 section 6) as recorded: each way to frame a body, and each kind of message without one.
 
 use crate::support::{Capture, Connection, Origin, next_request};
 use spectral_capture::{Opaque, Reason};
 
-/// What one exchange looks like in the bundle.
+/// The recorded method, status and bodies of an exchange.
 #[derive(Debug, PartialEq)]
 struct Seen(String, u64, String, String);
 
-/// Speaks `dialogue` (request, answer) on one connection and gives what the bundle says of it.
+/// Sends `dialogue` (request, response) on one connection and returns the recorded exchanges.
 #[track_caller]
-fn seen(dialogue: &'static [(&'static str, &'static str)]) -> Vec<Seen> {
+fn recorded(dialogue: &'static [(&'static str, &'static str)]) -> Vec<Seen> {
     let origin = Origin::tls(move |mut connection| {
         for (request, answer) in dialogue {
             connection.read_exactly(request.len());
@@ -39,8 +39,8 @@ fn exchange(method: &str, status: u64, up: &str, down: &str) -> Seen {
 }
 
 #[test]
-fn answers_that_never_have_a_body() {
-    let all = seen(&[
+fn records_responses_that_never_have_a_body() {
+    let all = recorded(&[
         ("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"),
         ("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
         ("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nContent-Length: 77\r\n\r\n"),
@@ -58,8 +58,8 @@ fn answers_that_never_have_a_body() {
 }
 
 #[test]
-fn lengths_chunks_and_the_end() {
-    let all = seen(&[
+fn records_bodies_with_length_chunks_and_until_close() {
+    let all = recorded(&[
         (
             "PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc",
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -84,8 +84,8 @@ fn lengths_chunks_and_the_end() {
 }
 
 #[test]
-fn http_1_0_with_and_without_keep_alive() {
-    let all = seen(&[
+fn records_http_1_0_with_and_without_keep_alive() {
+    let all = recorded(&[
         (
             "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
             "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\na",
@@ -96,7 +96,7 @@ fn http_1_0_with_and_without_keep_alive() {
 }
 
 #[test]
-fn an_upload_waits_for_100_continue() {
+fn forwards_100_continue_before_the_upload() {
     let origin = Origin::tls(|mut connection| {
         connection.read_head();
         connection.send("HTTP/1.1 100 Continue\r\n\r\n");
@@ -116,7 +116,7 @@ fn an_upload_waits_for_100_continue() {
 }
 
 #[test]
-fn an_upload_that_is_refused_before_100_continue_is_never_sent() {
+fn forwards_a_refusal_in_place_of_100_continue() {
     let origin = Origin::tls(|mut connection| {
         connection.read_head();
         connection.send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno");
@@ -132,7 +132,7 @@ fn an_upload_that_is_refused_before_100_continue_is_never_sent() {
 }
 
 #[test]
-fn an_upgrade_to_anything_else_passes_and_its_start_is_recorded() {
+fn passes_through_other_upgrades_after_recording_the_handshake() {
     let origin = Origin::tls(|mut connection| {
         connection.read_head();
         connection.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
@@ -154,7 +154,7 @@ fn an_upgrade_to_anything_else_passes_and_its_start_is_recorded() {
 }
 
 #[test]
-fn a_connect_inside_the_tunnel_passes() {
+fn passes_through_connect_inside_a_tunnel() {
     let origin = Origin::tls(|mut connection| {
         assert!(connection.read_head().starts_with("CONNECT inner:1 "));
         connection.send("HTTP/1.1 200 OK\r\n\r\n");
@@ -172,7 +172,7 @@ fn a_connect_inside_the_tunnel_passes() {
 }
 
 #[test]
-fn framing_that_no_one_can_read_passes_and_is_named() {
+fn passes_through_and_reports_invalid_framing() {
     let answers = [
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\nabc\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
@@ -198,7 +198,7 @@ fn framing_that_no_one_can_read_passes_and_is_named() {
 }
 
 #[test]
-fn an_answer_that_nobody_asked_for_passes_and_is_named() {
+fn passes_through_and_reports_a_response_without_request() {
     let origin = Origin::tls(|mut connection: Connection| {
         next_request(&mut connection);
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb");

@@ -1,11 +1,12 @@
-//! 200 MB over HTTP/2: the same bytes at both ends, and in the bundle.
+//! Bodies of 200 MB over HTTP/2 arrive and are recorded unchanged.
 
 use crate::support::{Capture, NodeOrigin};
 use serde_json::json;
 
 const SIZE: usize = 200 << 20;
 
-/// `tests/peers/filling.js` fills bodies so: 4 KiB of each byte, begun anew with another one in each MiB.
+/// Checks the contents that `tests/peers/filling.js` generates: 4 KiB of each byte, with another first byte in each
+/// MiB.
 #[track_caller]
 fn assert_filled(body: &[u8]) {
     assert_eq!(body.len(), SIZE);
@@ -15,8 +16,8 @@ fn assert_filled(body: &[u8]) {
     }
 }
 
-/// A client that has more at a time on its way than an origin's window takes.
-fn ask(path: &str, upload: Option<usize>) -> Option<(serde_json::Value, crate::support::capture::Outcome)> {
+/// Runs a client whose transfers are larger than the origin's flow-control window.
+fn transfer(path: &str, upload: Option<usize>) -> Option<(serde_json::Value, crate::support::capture::Outcome)> {
     let origin = NodeOrigin::tls()?;
     let capture = Capture::start();
     let mut request = json!({"headers": {":path": path, ":method": "POST"}});
@@ -30,8 +31,8 @@ fn ask(path: &str, upload: Option<usize>) -> Option<(serde_json::Value, crate::s
 }
 
 #[test]
-fn two_hundred_megabytes_down() {
-    let Some((seen, outcome)) = ask(&format!("/fill/{SIZE}"), None) else {
+fn records_a_download_of_200_mb() {
+    let Some((seen, outcome)) = transfer(&format!("/fill/{SIZE}"), None) else {
         return;
     };
     assert_eq!((seen["answers"][0]["length"].as_u64(), &seen["failed"]), (Some(SIZE as u64), &json!(null)));
@@ -40,13 +41,13 @@ fn two_hundred_megabytes_down() {
 }
 
 #[test]
-fn two_hundred_megabytes_up() {
-    let Some((seen, outcome)) = ask("/hash", Some(SIZE)) else {
+fn records_an_upload_of_200_mb() {
+    let Some((seen, outcome)) = transfer("/hash", Some(SIZE)) else {
         return;
     };
     assert_eq!(seen["answers"][0]["body"], SHA256);
     assert_filled(&outcome.bundle().only_trace().request_body);
 }
 
-/// Of such a body.
+/// The size of the bodies in bytes.
 const SHA256: &str = "aaf2258125badb6527c937fc91ab1e99aec54e88f00a6b4cfff2ffcf02cc644c";

@@ -1,4 +1,4 @@
-//! Every byte of HTTP/2 arrives as it was sent, and at once, whatever it says.
+//! HTTP/2 bytes arrive unchanged and without delay, whatever they are.
 
 use crate::support::bundle::Trace;
 use crate::support::http2_frames::{
@@ -12,7 +12,7 @@ use spectral_capture::Reason;
 const OK: &str = ":status 200";
 
 #[test]
-fn conversations_of_real_peers_in_pieces_of_any_size() {
+fn forwards_recorded_conversations_in_pieces_of_any_size() {
     for (name, output) in
         [("curl", include_str!("../data/http2/curl.txt")), ("Node", include_str!("../data/http2/nghttp2.txt"))]
     {
@@ -33,7 +33,7 @@ fn conversations_of_real_peers_in_pieces_of_any_size() {
             outcome.assert_no_warnings();
             assert!(outcome.summary.uncaptured.is_empty(), "{name}: {:?}", outcome.summary.uncaptured);
             let seen = |trace: &Trace| {
-                // The port is the origin's, and that is another each time.
+                // The port in the recording is replaced by the origin's.
                 let path = trace.url().splitn(4, '/').nth(3).unwrap_or_default().to_owned();
                 (trace.method().to_owned(), path, trace.status(), trace.text(), trace.request_body.clone())
             };
@@ -46,7 +46,7 @@ fn conversations_of_real_peers_in_pieces_of_any_size() {
 }
 
 #[test]
-fn half_a_frame_does_not_wait_for_the_other_half() {
+fn forwards_half_a_frame_at_once() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     let (ask, answer) =
@@ -54,7 +54,7 @@ fn half_a_frame_does_not_wait_for_the_other_half() {
     let (begin, end) = ask.split_at(ask.len() / 2);
     pair.up(begin);
     pair.up(end);
-    // Through the head of the second frame, and through its payload.
+    // Split in the header of the second frame, and in its payload.
     let (begin, end) = answer.split_at(answer.len() - 17);
     pair.down(begin);
     let (middle, end) = end.split_at(10);
@@ -65,7 +65,7 @@ fn half_a_frame_does_not_wait_for_the_other_half() {
 }
 
 #[test]
-fn frames_that_say_nothing_to_an_observer() {
+fn forwards_frames_without_meaning_for_the_tap() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up(frame(0x6, 0, 0, b"a ping! "));
@@ -73,7 +73,7 @@ fn frames_that_say_nothing_to_an_observer() {
     pair.up([frame(0x2, 0, 3, &[0, 0, 0, 0, 200]), frame(0x2, 0, 1, &[0x80, 0, 0, 3, 0])].concat());
     pair.up(headers(1, 0, GET));
     pair.down([frame(0x8, 0, 0, &[0, 1, 0, 0]), frame(0x8, 0, 1, &[0, 1, 0, 0])].concat());
-    // PRIORITY_UPDATE, ALTSVC, ORIGIN, one that nobody knows, and flags and a bit that mean nothing.
+    // PRIORITY_UPDATE, ALTSVC, ORIGIN, an unknown type, and undefined flags and reserved bits.
     pair.up(frame(0x10, 0, 0, b"\0\0\0\x01u=1, i"));
     pair.down([frame(0xa, 0, 0, b"\0\x04home h2"), frame(0xc, 0, 0, b"\0\x06origin")].concat());
     pair.up([frame(0xfe, 0xff, 77, b"???"), frame(0xfe, 0, 0, b"")].concat());
@@ -91,7 +91,7 @@ fn frames_that_say_nothing_to_an_observer() {
 }
 
 #[test]
-fn fields_that_others_refuse() {
+fn forwards_fields_that_other_proxies_refuse() {
     let odd = "X-Upper one
         te gzip
         connection keep-alive
@@ -104,14 +104,14 @@ fn fields_that_others_refuse() {
         + &" y".repeat(20_000);
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
-    // A frame has 16 KiB at most: in three of them.
+    // A frame has at most 16 KiB, so the block takes three.
     let fields = [block(&format!("{}\n{odd}", to("/page"))), b"\0\x06spaced\x04 ? \t".to_vec()].concat();
     pair.up(frame(0x1, END_STREAM, 1, &fields[..100]));
     pair.up(frame(0x9, 0, 1, &fields[100..16_000]));
     pair.up(frame(0x9, 0, 1, &fields[16_000..32_000]));
     pair.up(frame(0x9, 0x4, 1, &fields[32_000..]));
     pair.down(headers(1, END_STREAM, &format!("{OK}\n{odd}")[..200]));
-    // Not even a method.
+    // Without a method.
     pair.up(headers(3, END_STREAM, "x-only fields"));
     pair.down(headers(3, END_STREAM, ":status 400"));
     pair.close();
@@ -126,21 +126,21 @@ fn fields_that_others_refuse() {
 }
 
 #[test]
-fn header_tables_that_change_their_size() {
+fn follows_changes_of_the_header_table_size() {
     let capture = Capture::start();
     let mut pair = Pair::http2(&capture);
-    // Both want no table, and allow one again.
+    // Both set the table size to 0, then allow a table again.
     pair.up([PREFACE, &settings(&[(0x1, 0)])].concat());
     pair.down([settings(&[(0x1, 0)]), acknowledge()].concat());
     pair.up(acknowledge());
-    // As it has to, each block begins with the new size; and may do so twice.
+    // Each block must begin with the new size, and may do so twice.
     let get = [&[0x20][..], &block(GET), &block("x-n 1")].concat();
     pair.up(frame(0x1, 0x4 | END_STREAM, 1, &get));
     pair.down(frame(0x1, 0x4 | END_STREAM, 1, &[&[0x20, 0x20][..], &block(OK), b"\x40\x03x-t\x01a"].concat()));
     pair.down(settings(&[(0x1, 100_000)]));
     pair.up([acknowledge(), settings(&[(0x1, 4096)])].concat());
     pair.down(acknowledge());
-    // 3fe1 87 01 would be 17 Ki: to 0 and up again, and now indexed.
+    // 3fe1 87 01 is 17 KiB: the size goes to 0 and up again, and the field is indexed.
     pair.up(frame(0x1, 0x4 | END_STREAM, 3, &[b"\x20\x3f\xe1\x87\x01", &block(GET)[..], b"\x40\x03x-n\x012"].concat()));
     pair.up(frame(0x1, 0x4 | END_STREAM, 5, &[&block(GET)[..], b"\xbe"].concat()));
     pair.down(frame(0x1, 0x4 | END_STREAM, 3, &[b"\x3f\xe1\x1f", &block(OK)[..]].concat()));
@@ -153,7 +153,7 @@ fn header_tables_that_change_their_size() {
 }
 
 #[test]
-fn malformed_http_2_passes_and_is_named_once() {
+fn passes_through_malformed_http_2_and_reports_it_once() {
     let indexed_nothing = frame(0x1, 0x5, 5, &[0xff, 0xff, 0xff, 0xff, 0x07]);
     for (what, bad) in [
         ("no frame", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
@@ -182,7 +182,7 @@ fn malformed_http_2_passes_and_is_named_once() {
 }
 
 #[test]
-fn floods_pass_and_are_followed() {
+fn follows_floods_of_frames() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     // PINGs, streams that are reset at once, SETTINGS (CVE-2019-9512, CVE-2023-44487, CVE-2019-9515).
@@ -202,11 +202,11 @@ fn floods_pass_and_are_followed() {
 }
 
 #[test]
-fn a_block_without_end_passes_and_is_named() {
+fn passes_through_and_reports_an_endless_header_block() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up(frame(0x1, END_STREAM, 1, &block(GET)));
-    // CVE-2024-27316: more and more CONTINUATION, never the end.
+    // CVE-2024-27316: CONTINUATION frames without END_HEADERS.
     let more = frame(0x9, 0, 1, &block("x-more and more").repeat(700));
     for _ in 0..200 {
         pair.up(&more);
@@ -218,13 +218,13 @@ fn a_block_without_end_passes_and_is_named() {
 }
 
 #[test]
-fn a_promise_may_come_before_and_after_the_answer_it_belongs_to() {
+fn records_promises_before_and_after_their_response() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up(frame(0x1, 0x4 | END_STREAM | PRIORITY, 1, &[&[0, 0, 0, 0, 15][..], &block(&to("/page"))].concat()));
     pair.down([push_promise(1, 2, &to("/a")), headers(1, 0, OK), push_promise(1, 4, &to("/b"))].concat());
     pair.down([headers(4, 0, OK), data(4, END_STREAM, b"b"), data(1, END_STREAM, b"page")].concat());
-    // The client has it already.
+    // The client has received it already.
     pair.up(reset(2, 8));
     capture.wait_for_exchanges(3);
     pair.close();

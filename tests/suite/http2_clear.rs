@@ -1,4 +1,4 @@
-//! HTTP/2 without TLS: with prior knowledge, and after an `Upgrade: h2c` (RFC 7540 section 3.2).
+//! HTTP/2 without TLS: with prior knowledge, and after `Upgrade: h2c` (RFC 7540 section 3.2).
 
 use crate::support::http2_frames::{END_STREAM, PREFACE, acknowledge, data, headers, settings};
 use crate::support::pair::to;
@@ -7,14 +7,14 @@ use crate::support::{Capture, Connection, NodeOrigin, Origin, Pair, PortForward}
 use std::path::Path;
 use std::process::Command;
 
-/// curl, told of the proxy.
+/// Returns curl with the proxy configured.
 fn curl(program: &Path, capture: &Capture) -> Command {
     let mut command = Command::new(program);
     command.args(["-sS", "--noproxy", "", "-w", " over %{http_version}", "-x", &format!("http://{}", capture.addr)]);
     command
 }
 
-/// Upgrades the first request on a connection, and answers it.
+/// Upgrades the first request on a connection and responds to it.
 fn upgrading(mut connection: Connection) {
     let head = connection.read_head().to_lowercase();
     assert!(head.contains("upgrade: h2c\r\n") && head.contains("http2-settings: "), "{head}");
@@ -28,7 +28,7 @@ fn upgrading(mut connection: Connection) {
 }
 
 #[test]
-fn curl_with_prior_knowledge_inside_connect() {
+fn records_curl_with_prior_knowledge_inside_connect() {
     let (Some(origin), Some(program)) = (NodeOrigin::plain(), peer("curl")) else {
         return;
     };
@@ -43,7 +43,7 @@ fn curl_with_prior_knowledge_inside_connect() {
 }
 
 #[test]
-fn curl_upgrades_inside_connect_and_on_the_plain_path() {
+fn records_curl_upgrades_inside_connect_and_to_the_proxy() {
     let Some(program) = peer("curl") else {
         return;
     };
@@ -66,7 +66,7 @@ fn curl_upgrades_inside_connect_and_on_the_plain_path() {
 }
 
 #[test]
-fn nghttp_upgrades_and_goes_on() {
+fn records_nghttp_after_an_upgrade() {
     let Some(nghttp) = peer("nghttp") else {
         return;
     };
@@ -81,14 +81,14 @@ fn nghttp_upgrades_and_goes_on() {
 }
 
 #[test]
-fn an_upgrade_with_a_body_and_more_streams_after_it() {
+fn records_an_upgrade_with_a_body_and_later_streams() {
     let capture = Capture::start();
     let mut pair = Pair::clear(&capture);
     let head = "POST /first HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
                 HTTP2-Settings: AAEAAAAAAAQAAP__\r\nContent-Length: 4\r\n\r\n";
     pair.up(head);
     pair.up("body");
-    // What comes with the 101 in one piece is HTTP/2.
+    // The bytes after the 101 in the same segment are HTTP/2.
     let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
     pair.down([switch.as_bytes(), &settings(&[]), &headers(1, 0, ":status 201")].concat());
     pair.up([PREFACE, &settings(&[]), &acknowledge(), &headers(3, END_STREAM, &to("/second"))].concat());
@@ -104,7 +104,7 @@ fn an_upgrade_with_a_body_and_more_streams_after_it() {
 }
 
 #[test]
-fn an_upgrade_that_the_origin_ignores() {
+fn records_http_1_when_the_origin_ignores_the_upgrade() {
     let origin = Origin::plain_responding("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
     let capture = Capture::start();
     let mut connection = capture.connect(&origin.at("localhost"));

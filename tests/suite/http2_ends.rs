@@ -1,4 +1,4 @@
-//! Streams and connections that do not end well: the other end sees the same end, and what came is recorded.
+//! Streams and connections that end early: the peer sees the same end, and the data so far is recorded.
 
 use crate::support::http2_frames::{END_STREAM, block, data, frame, goaway, headers, reset};
 use crate::support::node::get;
@@ -7,7 +7,7 @@ use crate::support::{Capture, Ending, NodeOrigin, Pair};
 use serde_json::json;
 
 #[test]
-fn resets_reach_the_other_end_with_their_code() {
+fn forwards_resets_with_their_code() {
     let Some(origin) = NodeOrigin::tls() else {
         return;
     };
@@ -31,7 +31,7 @@ fn resets_reach_the_other_end_with_their_code() {
 }
 
 #[test]
-fn an_origin_that_goes_away_finishes_what_it_began() {
+fn records_streams_that_finish_after_goaway() {
     let Some(origin) = NodeOrigin::tls() else {
         return;
     };
@@ -44,7 +44,7 @@ fn an_origin_that_goes_away_finishes_what_it_began() {
 }
 
 #[test]
-fn a_connection_that_is_cut() {
+fn records_streams_of_a_connection_that_breaks() {
     let Some(origin) = NodeOrigin::tls() else {
         return;
     };
@@ -61,14 +61,14 @@ fn a_connection_that_is_cut() {
 }
 
 #[test]
-fn the_stop_records_what_is_under_way() {
+fn records_open_streams_at_the_stop() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up([headers(1, END_STREAM, &to("/page")), headers(3, 0, &to("/up"))].concat());
     pair.up(data(3, 0, b"half an upload"));
     pair.down([headers(1, 0, ":status 200"), data(1, 0, b"so far")].concat());
     let outcome = capture.stop();
-    // Half an answer must not look like a whole one.
+    // A partial response must be marked as truncated.
     assert_eq!(pair.client.read_to_end().1, Ending::Reset);
     let trace = outcome.bundle().trace("/page");
     assert_eq!((trace.status(), trace.text().as_str()), (200, "so far"));
@@ -78,12 +78,12 @@ fn the_stop_records_what_is_under_way() {
 }
 
 #[test]
-fn streams_that_a_goaway_leaves_out_are_recorded_without_an_answer() {
+fn records_streams_refused_by_goaway_without_response() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up([headers(1, END_STREAM, &to("/page")), headers(3, END_STREAM, &to("/out"))].concat());
     pair.down([goaway(1), headers(1, 0, ":status 200"), data(1, END_STREAM, b"done")].concat());
-    // Both are written while the connection lasts.
+    // Both are written before the connection ends.
     capture.wait_for_exchanges(2);
     pair.close();
     let outcome = capture.stop();
@@ -94,7 +94,7 @@ fn streams_that_a_goaway_leaves_out_are_recorded_without_an_answer() {
 }
 
 #[test]
-fn an_exchange_without_an_answer_says_who_ended_it() {
+fn records_which_side_ended_an_exchange_without_response() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up([headers(1, END_STREAM, &to("/refused")), headers(3, 0, &to("/cancelled"))].concat());
@@ -115,7 +115,7 @@ fn an_exchange_without_an_answer_says_who_ended_it() {
 }
 
 #[test]
-fn a_reset_of_the_connection_reaches_the_other_end() {
+fn forwards_a_reset_of_the_connection() {
     let capture = Capture::start();
     for by_client in [true, false] {
         let mut pair = Pair::http2_with_prefaces(&capture);
@@ -132,7 +132,7 @@ fn a_reset_of_the_connection_reaches_the_other_end() {
 }
 
 #[test]
-fn a_stream_that_is_over_may_still_be_spoken_of() {
+fn accepts_frames_for_a_closed_stream() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up(headers(1, END_STREAM, &to("/whole")));
@@ -140,9 +140,9 @@ fn a_stream_that_is_over_may_still_be_spoken_of() {
     pair.up(reset(1, 8));
     pair.up(headers(3, 0, &to("/reset")));
     pair.down([headers(3, 0, ":status 200"), data(3, 0, b"half"), reset(3, 2)].concat());
-    // Written while the connection lasts, not at its end.
+    // Written before the connection ends.
     capture.wait_for_exchanges(2);
-    // On its way when the reset came: a table learns from these fields all the same.
+    // Sent before the reset arrived; its fields still update the header table.
     pair.up([data(3, 0, b"body"), frame(0x1, END_STREAM | 0x4, 3, b"\x40\x07x-later\x03yes"), reset(3, 8)].concat());
     pair.up(frame(0x1, END_STREAM | 0x4, 5, &[&block(&to("/next"))[..], b"\xbe"].concat()));
     pair.down([reset(1, 5), headers(5, 0, ":status 200"), data(5, END_STREAM, b"next")].concat());
@@ -155,7 +155,7 @@ fn a_stream_that_is_over_may_still_be_spoken_of() {
 }
 
 #[test]
-fn a_length_that_is_wrong_is_the_clients_to_judge() {
+fn forwards_a_wrong_content_length() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up(headers(1, END_STREAM, &to("/page")));
@@ -165,10 +165,10 @@ fn a_length_that_is_wrong_is_the_clients_to_judge() {
 }
 
 #[test]
-fn a_direction_that_ends_leaves_the_other_open() {
+fn half_close_leaves_the_other_direction_open() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
-    // A half-closed stream: the origin answers long after the client said all.
+    // A half-closed stream: the origin responds long after the end of the request.
     pair.up(headers(1, END_STREAM, &to("/asked")));
     pair.up(headers(3, 0, &to("/heard")));
     pair.down([headers(3, 0, ":status 200"), data(3, END_STREAM, b"all I say")].concat());

@@ -1,10 +1,10 @@
-//! A page over HTTP/2: what it sees is the same with and without the proxy, and the bundle says it.
+//! Exchanges over HTTP/2: clients see the same with and without the proxy, and the bundle records it.
 
 use crate::support::node::{get, post};
 use crate::support::{Capture, NodeOrigin};
 use serde_json::{Value, json};
 
-/// What `requests` see, the same through a proxy as without, and the bundle that comes of it.
+/// Returns the client's report for `requests`, which is the same with and without the proxy, and the outcome.
 #[track_caller]
 fn captured(requests: &Value) -> Option<(Value, crate::support::capture::Outcome, NodeOrigin)> {
     let origin = NodeOrigin::tls()?;
@@ -18,7 +18,7 @@ fn captured(requests: &Value) -> Option<(Value, crate::support::capture::Outcome
 }
 
 #[test]
-fn a_request_and_its_answer_say_what_was_on_the_wire() {
+fn records_request_and_response_as_sent() {
     let headers = json!({
         ":path": "/fields?a=b&c=%20", "te": "trailers", "X-Odd": "one", "cookie": ["a=1", "b=2; c=3", "d=4"],
         "x-empty": "", "x-twice": ["1", "2"],
@@ -32,7 +32,7 @@ fn a_request_and_its_answer_say_what_was_on_the_wire() {
     let trace = outcome.bundle().trace("%20");
     assert_eq!((trace.method(), trace.url(), trace.status()), ("GET", &*origin.url("/fields?a=b&c=%20"), 200));
     assert_eq!(trace.status_text(), "");
-    // Node has an order of its own.
+    // Node sends the fields in an order of its own.
     let mut sent = trace.request_headers();
     sent.sort_unstable();
     assert_eq!(
@@ -62,7 +62,7 @@ fn a_request_and_its_answer_say_what_was_on_the_wire() {
 }
 
 #[test]
-fn trailers_both_ways() {
+fn records_trailers_in_both_directions() {
     let mut request = post("/echo", "question");
     request["trailers"] = json!({"x-sent": "yes"});
     let Some((seen, outcome, _)) = captured(&json!([request])) else {
@@ -76,7 +76,7 @@ fn trailers_both_ways() {
 }
 
 #[test]
-fn early_hints_arrive_and_are_not_the_answer() {
+fn forwards_early_hints_and_records_the_final_response() {
     let Some((seen, outcome, _)) = captured(&json!([get("/hints")])) else {
         return;
     };
@@ -90,7 +90,7 @@ fn early_hints_arrive_and_are_not_the_answer() {
 }
 
 #[test]
-fn what_the_server_pushes_is_an_exchange_of_its_own() {
+fn records_a_pushed_response_as_an_exchange() {
     let Some((seen, outcome, origin)) = captured(&json!([get("/push")])) else {
         return;
     };
@@ -102,7 +102,7 @@ fn what_the_server_pushes_is_an_exchange_of_its_own() {
 }
 
 #[test]
-fn answers_without_a_body() {
+fn records_responses_without_a_body() {
     let head = json!({"headers": {":path": "/hello?head", ":method": "HEAD"}});
     let Some((seen, outcome, _)) = captured(&json!([head, get("/status/204"), get("/status/304"), post("/echo", "")]))
     else {
@@ -120,7 +120,7 @@ fn answers_without_a_body() {
 }
 
 #[test]
-fn an_answer_that_is_over_before_its_upload_is() {
+fn records_a_response_that_ends_before_its_upload() {
     let request = json!({"headers": {":path": "/early", ":method": "POST"}, "fill": 4_000_000});
     let Some((seen, outcome, _)) = captured(&json!([request, get("/hello")])) else {
         return;
@@ -133,7 +133,7 @@ fn an_answer_that_is_over_before_its_upload_is() {
 }
 
 #[test]
-fn in_the_clear_with_prior_knowledge() {
+fn records_clear_http_2_with_prior_knowledge() {
     let Some(origin) = NodeOrigin::plain() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Many exchanges on one connection, at once and one after the other: each is recorded, with its own bodies.
+//! Many exchanges on one connection, concurrent and sequential: each is recorded with its own bodies.
 
 use crate::support::capture::Outcome;
 use crate::support::node::post;
@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// The ids in a bundle, each once.
+/// Returns the ids in a bundle.
 fn ids(outcome: &Outcome) -> BTreeSet<&str> {
     outcome.bundle().traces.iter().map(|trace| trace.id()).collect()
 }
 
 #[test]
-fn a_hundred_at_once() {
+fn records_a_hundred_concurrent_streams() {
     let Some(origin) = NodeOrigin::tls() else {
         return;
     };
     let capture = Capture::start();
-    // The origin answers nobody before it heard all, and the last one first.
+    // The origin responds only after it has received all requests, in reverse order.
     let body = |n: usize| format!("body {n} ").repeat(n * 20);
     let requests: Vec<_> = (1..=100).map(|n| post(&format!("/together/100?{n}"), &body(n))).collect();
     let seen = origin.run_client_with(Some(&capture), &json!({"offer": ["h2"], "at_once": true, "requests": requests}));
@@ -38,7 +38,7 @@ fn a_hundred_at_once() {
 }
 
 #[test]
-fn thousands_on_one_connection() {
+fn records_thousands_of_streams_of_a_connection() {
     let (Some(origin), Some(h2load)) = (NodeOrigin::tls(), peer("h2load")) else {
         return;
     };
@@ -59,7 +59,7 @@ fn thousands_on_one_connection() {
 }
 
 #[test]
-fn curl_with_many_at_once() {
+fn records_concurrent_streams_of_curl() {
     let (Some(origin), Some(curl)) = (NodeOrigin::tls(), peer("curl")) else {
         return;
     };
@@ -75,7 +75,7 @@ fn curl_with_many_at_once() {
 }
 
 #[test]
-fn several_connections_at_once() {
+fn records_concurrent_connections() {
     let Some(origin) = NodeOrigin::tls() else {
         return;
     };

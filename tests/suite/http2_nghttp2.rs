@@ -1,4 +1,4 @@
-//! nghttp2's own client and server, which can do what few others do: padding, CONTINUATION, tables of any size, priorities.
+//! nghttp2's client and server, for rare features: padding, CONTINUATION, table sizes, priorities.
 
 use crate::support::ca::{CertSpec, TestCa};
 use crate::support::peers::{BackgroundProcess, clean, peer, run};
@@ -7,14 +7,14 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-/// nghttpd with a page and what it pushes along, and its `host:port`.
+/// Starts nghttpd with a page and a pushed resource; returns its `host:port`.
 #[track_caller]
 fn nghttpd(options: &[&str]) -> Option<(BackgroundProcess, String, TempDir)> {
     let (program, dir) = (peer("nghttpd")?, TempDir::new());
     dir.write("page", "a page\n".repeat(5000));
     dir.write("style.css", "body{}\n");
     let (key, cert) = TestCa::trusted().issue(&CertSpec::default()).write(&dir);
-    // It cannot choose one.
+    // nghttpd cannot choose a free port.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(program);
     command.args(["-v", "-a", "127.0.0.1", "-p", "/page=/style.css", "--trailer", "x-sum: 1"]).args(options);
@@ -26,13 +26,13 @@ fn nghttpd(options: &[&str]) -> Option<(BackgroundProcess, String, TempDir)> {
         assert!(lines.next().unwrap().unwrap().contains("listen"));
         lines
     });
-    // It goes on talking, and must not be stopped by a full pipe.
+    // It keeps writing to stdout, so the pipe must be drained.
     std::thread::spawn(move || lines.by_ref().for_each(drop));
     Some((server, format!("localhost:{port}"), dir))
 }
 
 #[test]
-fn nghttp_with_all_it_can_do() {
+fn records_nghttp_with_all_its_options() {
     let Some(nghttp) = peer("nghttp") else {
         return;
     };
@@ -82,7 +82,7 @@ fn nghttp_with_all_it_can_do() {
 }
 
 #[test]
-fn nghttp_uploads_with_trailers() {
+fn records_an_upload_of_nghttp_with_trailers() {
     let (Some(nghttp), Some((_server, at, dir))) = (peer("nghttp"), nghttpd(&["--echo-upload"])) else {
         return;
     };
@@ -101,7 +101,7 @@ fn nghttp_uploads_with_trailers() {
 }
 
 #[test]
-fn h2load_in_the_clear() {
+fn records_h2load_in_the_clear() {
     let (Some(origin), Some(h2load)) = (NodeOrigin::plain(), peer("h2load")) else {
         return;
     };

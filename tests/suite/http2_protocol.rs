@@ -1,4 +1,4 @@
-//! The protocol that client and origin speak is the one that they would have chosen without the proxy.
+//! Client and origin use the protocol that they would negotiate without the proxy.
 
 use crate::support::node::{get, post};
 use crate::support::peers::{peer, run};
@@ -9,9 +9,9 @@ use std::process::Command;
 
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// What comes of a client that offers `offered` and an origin that takes `taken`, through the proxy.
+/// Returns the protocol between a client that offers `offered` and an origin that supports `taken`, through the proxy.
 #[track_caller]
-fn chosen(offered: &[&str], taken: &'static [&'static str]) -> Option<String> {
+fn negotiated(offered: &[&str], taken: &'static [&'static str]) -> Option<String> {
     let setup = TlsSetup { alpn: taken, ..TlsSetup::default() };
     let origin = Origin::tls_with(setup, |mut connection| drop(connection.read_to_end()));
     let direct = {
@@ -28,7 +28,7 @@ fn chosen(offered: &[&str], taken: &'static [&'static str]) -> Option<String> {
 }
 
 #[test]
-fn the_origin_chooses_among_what_the_client_offers() {
+fn the_origin_chooses_from_the_clients_offer() {
     for (offered, taken, expected) in [
         (&["h2", "http/1.1"][..], &["h2", "http/1.1"][..], Some("h2")),
         (&["h2", "http/1.1"], &["http/1.1", "h2"], Some("http/1.1")),
@@ -40,13 +40,13 @@ fn the_origin_chooses_among_what_the_client_offers() {
         (&["h2", "http/1.1"], &[], None),
         (&[], &["h2", "http/1.1"], None),
     ] {
-        assert_eq!(chosen(offered, taken).as_deref(), expected, "{offered:?} and {taken:?}");
+        assert_eq!(negotiated(offered, taken).as_deref(), expected, "{offered:?} and {taken:?}");
     }
 }
 
 #[test]
-fn what_no_tap_reads_is_left_out_of_the_offer() {
-    // Without the proxy this origin would choose what nobody here can read.
+fn omits_protocols_without_a_tap_from_the_offer() {
+    // Without the proxy, this origin would choose a protocol that the proxy cannot record.
     let setup = TlsSetup { alpn: &["grpc-exp", "h2"], ..TlsSetup::default() };
     let origin = Origin::tls_with(setup, |mut connection| drop(connection.read_to_end()));
     let capture = Capture::start();
@@ -58,12 +58,12 @@ fn what_no_tap_reads_is_left_out_of_the_offer() {
 }
 
 #[test]
-fn the_offer_keeps_the_clients_order() {
+fn keeps_the_order_of_the_clients_offer() {
     for (offered, expected) in [
         (["h2", "spdy/3", "http/1.1"], &b"\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1"[..]),
         (["http/1.1", "h2", "spdy/3"], b"\0\x10\0\x0e\0\x0c\x08http/1.1\x02h2"),
     ] {
-        // It hears the hello of the proxy, and then, having hung up, the client's own.
+        // The origin receives the proxy's ClientHello, closes, and then receives the client's own.
         let origin = Origin::plain(|mut connection| {
             let head = connection.read_exactly(5);
             connection.read_exactly(usize::from(u16::from_be_bytes([head[3], head[4]])));
@@ -77,7 +77,7 @@ fn the_offer_keeps_the_clients_order() {
 }
 
 #[test]
-fn a_client_that_offers_only_what_no_tap_reads_passes_through() {
+fn passes_through_a_client_that_offers_only_unknown_protocols() {
     let setup = TlsSetup { alpn: &["spdy/3"], ..TlsSetup::default() };
     let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO));
     let capture = Capture::start();
@@ -94,7 +94,7 @@ fn a_client_that_offers_only_what_no_tap_reads_passes_through() {
 }
 
 #[test]
-fn node_sees_the_same_protocol_with_and_without() {
+fn node_negotiates_the_same_protocol_with_and_without_the_proxy() {
     for (taken, expected) in [(&["h2", "http/1.1"][..], "h2"), (&["http/1.1"], "http/1.1"), (&["h2"], "h2")] {
         let Some(origin) = NodeOrigin::offering(taken) else {
             return;
@@ -112,7 +112,7 @@ fn node_sees_the_same_protocol_with_and_without() {
 }
 
 #[test]
-fn curl_sees_the_same_protocol_with_and_without() {
+fn curl_negotiates_the_same_protocol_with_and_without_the_proxy() {
     let (Some(origin), Some(curl)) = (NodeOrigin::tls(), peer("curl")) else {
         return;
     };
@@ -135,7 +135,7 @@ fn curl_sees_the_same_protocol_with_and_without() {
 }
 
 #[test]
-fn each_connection_is_negotiated_anew() {
+fn negotiates_each_connection_separately() {
     let Some(origin) = NodeOrigin::tls() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! WebSockets over HTTP/2 (RFC 8441): recorded as WebSockets, next to the other streams of their connection.
+//! WebSockets over HTTP/2 (RFC 8441) are recorded as WebSockets, beside other streams of the connection.
 
 use crate::support::http2_frames::{END_STREAM, block, data, frame, headers, reset};
 use crate::support::node::get;
@@ -15,7 +15,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn node_on_both_sides() {
+fn records_a_websocket_between_node_peers() {
     let Some(origin) = NodeOrigin::tls() else {
         return;
     };
@@ -50,7 +50,7 @@ fn node_on_both_sides() {
     assert_eq!(socket.json["handshake_trace_ref"], trace.id());
     let both = |opcode: &str, payload: &[u8]| [Message::sent(opcode, payload), Message::received(opcode, payload)];
     let mut messages = socket.messages.clone();
-    // They crossed on their way.
+    // They crossed on the way.
     messages.sort_by_key(|message| message.direction == "receive");
     let mut expected =
         [both("text", "grüße".as_bytes()), both("binary", &[0, 1, 255]), both("ping", b"there?"), both("close", &bye)]
@@ -61,13 +61,13 @@ fn node_on_both_sides() {
     assert_eq!(outcome.bundle().trace("/hello").text(), "hello");
 }
 
-/// An extended CONNECT to `path`.
+/// Returns an extended CONNECT to `path`.
 fn connect(path: &str, more: &str) -> String {
     to(path).replace(":method GET", ":method CONNECT\n:protocol websocket") + "\n" + more
 }
 
 #[test]
-fn messages_are_joined_and_inflated() {
+fn joins_and_inflates_messages() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     let extension = "sec-websocket-extensions permessage-deflate";
@@ -77,7 +77,7 @@ fn messages_are_joined_and_inflated() {
     deflate.write_all(b"again and again and again").unwrap();
     deflate.flush().unwrap();
     let packed = deflate.get_ref().strip_suffix(&[0, 0, 0xff, 0xff]).unwrap().to_vec();
-    // A frame in several DATA frames, and several frames in one; one padded.
+    // A WebSocket frame in several DATA frames, and several in one DATA frame with padding.
     let message = websocket_frames::frame(0xc1, MASK, &packed);
     for piece in message.chunks(3) {
         pair.up(data(1, 0, piece));
@@ -88,7 +88,7 @@ fn messages_are_joined_and_inflated() {
         websocket_frames::frame(0x80, None, b"two"),
     ];
     pair.down(frame(0x0, 0x8, 1, &[&[3][..], &fragments.concat(), &[0, 0, 0]].concat()));
-    // Another stream, meanwhile.
+    // Another stream at the same time.
     pair.up(headers(3, END_STREAM, &to("/page")));
     pair.down(headers(3, END_STREAM, ":status 204"));
     pair.up(data(1, END_STREAM, b""));
@@ -108,7 +108,7 @@ fn messages_are_joined_and_inflated() {
 }
 
 #[test]
-fn sockets_that_are_refused_reset_or_something_else() {
+fn records_refused_and_reset_websockets_and_other_protocols() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up(headers(1, 0, &connect("/refused", "")));
@@ -118,7 +118,7 @@ fn sockets_that_are_refused_reset_or_something_else() {
     pair.up(data(3, 0, &websocket_frames::frame(0x81, MASK, b"whole")));
     pair.down(data(3, 0, b"\x81\x0ahalf"));
     pair.down(reset(3, 8));
-    // Not a WebSocket (RFC 9298), and not even one of these.
+    // Not a WebSocket (RFC 9298), and an unknown protocol.
     pair.up(headers(5, 0, &connect("/udp", "").replace("websocket", "connect-udp")));
     pair.down([headers(5, 0, ":status 200"), data(5, END_STREAM, b"datagrams")].concat());
     pair.up(frame(0x1, 0x4, 7, &block(":method CONNECT\n:authority elsewhere:22")));

@@ -1,4 +1,4 @@
-//! A connection in which nothing happens gives its thread back, and goes on as if it had one when something does.
+//! An idle connection releases its thread and resumes when data arrives.
 
 use crate::support::cli::Spectral;
 use crate::support::peers;
@@ -11,10 +11,10 @@ use std::time::Duration;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Waits until `subject` has no more threads than it had with no connection; false where they cannot be counted, or where none
-/// is given back.
+/// Waits until `proxy` has no more threads than without connections; returns false if they cannot be counted or threads
+/// are not released.
 #[track_caller]
-fn rests(proxy: &ProxyProcess) -> bool {
+fn is_idle(proxy: &ProxyProcess) -> bool {
     if !cfg!(target_os = "linux") {
         peers::report_skipped("epoll");
         return false;
@@ -28,7 +28,7 @@ fn rests(proxy: &ProxyProcess) -> bool {
 }
 
 #[test]
-fn silent_connections_hold_no_threads_and_go_on() {
+fn silent_connections_release_their_threads_and_resume() {
     let (tls, plain) = (Origin::tls_responding(OK), Origin::plain_responding(OK));
     let proxy = ProxyProcess::start();
     let mut links: Vec<_> =
@@ -37,12 +37,12 @@ fn silent_connections_hold_no_threads_and_go_on() {
         for connection in &mut links {
             assert_eq!(connection.request(GET).text(), "ok");
         }
-        if !rests(&proxy) {
+        if !is_idle(&proxy) {
             return;
         }
         assert_eq!((tls.open.look(|n| *n), plain.open.look(|n| *n)), (10, 10));
     }
-    // They end while they rest: both at once, or the other side first.
+    // They end while idle: both sides at once, or the origin first.
     drop(links);
     tls.open.until("an end at the origin", |open| (*open == 0).then_some(()));
     plain.open.until("an end at the origin", |open| (*open == 0).then_some(()));
@@ -52,7 +52,7 @@ fn silent_connections_hold_no_threads_and_go_on() {
 }
 
 #[test]
-fn an_origin_that_ends_is_seen_by_a_client_that_rests() {
+fn an_idle_client_sees_the_origins_end() {
     let gate = Gate::default();
     let go = gate.clone();
     let origin = Origin::tls(move |mut connection: Connection| {
@@ -64,7 +64,7 @@ fn an_origin_that_ends_is_seen_by_a_client_that_rests() {
     let proxy = ProxyProcess::start();
     let mut connection = proxy.tls(&origin.at("localhost"));
     assert_eq!(connection.request(GET).text(), "ok");
-    rests(&proxy);
+    is_idle(&proxy);
     gate.open();
     assert_eq!(connection.read_to_end(), (vec![], Ending::Clean));
     connection.finish();
@@ -72,9 +72,9 @@ fn an_origin_that_ends_is_seen_by_a_client_that_rests() {
 }
 
 #[test]
-fn what_is_under_way_rests_too_and_is_recorded_at_the_stop() {
+fn idle_exchanges_in_progress_are_recorded_at_the_stop() {
     let (ask, switching) = handshake("");
-    // A turn for each thing that the origins say.
+    // One step for each message of the origins.
     let turn = Watched::<usize>::default();
     let wait = move |turn: &Watched<usize>, n| turn.until("the turn", |now| (*now >= n).then_some(()));
     let (of_events, of_socket) = (turn.clone(), turn.clone());
@@ -103,11 +103,11 @@ fn what_is_under_way_rests_too_and_is_recorded_at_the_stop() {
     stream.read_until(b"data: 0\n\n");
     messages.read_head();
     messages.read_exactly(6);
-    rests(&proxy);
+    is_idle(&proxy);
     turn.change(|n| *n = 1);
     stream.read_until(b"data: 1\n\n");
     messages.read_exactly(6);
-    rests(&proxy);
+    is_idle(&proxy);
 
     let ProxyProcess { running, dir, .. } = proxy;
     let output = running.interrupt();
@@ -116,12 +116,12 @@ fn what_is_under_way_rests_too_and_is_recorded_at_the_stop() {
     assert_eq!(bundle.trace("/x").text(), "data: 0\n\ndata: 1\n\n");
     let tick = || Message::received("text", "tick");
     assert_eq!(bundle.only_websocket().messages, [tick(), tick()]);
-    // Half an answer does not look like a whole one.
+    // A partial response is marked as truncated.
     assert_eq!(stream.read_to_end().1, Ending::Reset);
 }
 
 #[test]
-fn what_passes_through_rests_too() {
+fn passthrough_connections_become_idle() {
     let origin = Origin::tls_responding(OK);
     let dir = TempDir::new();
     let proxy = ProxyProcess::from_running(Spectral::discover(&dir, &["--json"]), dir);
@@ -131,27 +131,27 @@ fn what_passes_through_rests_too() {
         .unwrap();
     for _ in 0..2 {
         assert_eq!(connection.request(GET).text(), "ok");
-        rests(&proxy);
+        is_idle(&proxy);
     }
     let ProxyProcess { running, dir: _dir, .. } = proxy;
     let output = running.interrupt().text();
-    // What it passed before and after it rested is counted.
+    // The bytes before and after the idle time are counted.
     let line: serde_json::Value = serde_json::from_str(output.lines().next().unwrap()).unwrap();
     assert!(line["bytes_received"].as_u64().unwrap() > 1000, "{output}");
     assert_eq!(connection.read_to_end().1, Ending::Reset);
 }
 
 #[test]
-fn one_that_wakes_when_there_is_no_thread_waits_for_one() {
+fn a_resuming_connection_waits_for_a_free_thread() {
     let Some(proxy) = ProxyProcess::with_max_threads(14, 1_234_568) else { return };
     let origin = Origin::plain_responding(OK);
     let target = origin.at("127.0.0.1");
     let mut connection = proxy.connect(&target);
     assert_eq!(connection.request(GET).text(), "ok");
-    if !rests(&proxy) {
+    if !is_idle(&proxy) {
         return;
     }
-    // They say nothing, so that what they are is not decided, and each holds a thread.
+    // They send nothing, so their protocol is undecided and each holds a thread.
     let silent: Vec<_> = (0..20).map(|_| proxy.send_connect(&target)).collect();
     proxy.running.line("no thread is available");
     connection.send(GET);

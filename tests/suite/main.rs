@@ -1,11 +1,11 @@
-//! The proxy against real sockets, real TLS and real peers, on this machine's loopback only.
+//! The proxy with real sockets, real TLS and real peers, on loopback only.
 //!
-//! Every test starts a proxy of its own, speaks through it to a scripted origin, and then looks at three things: what the
-//! client got, what the origin got, and what the bundle says. Waits have deadlines; nothing sleeps.
+//! Each test starts a proxy, sends requests through it to a scripted origin, and checks three results: the bytes at the
+//! client, the bytes at the origin, and the bundle. Waits have timeouts; tests do not sleep.
 //!
-//! A test that needs a program which this machine does not have says so on stderr and passes. Set
-//! `SPECTRAL_REQUIRE_PEERS=curl,grpcio,…` to fail instead, `SPECTRAL_PYTHON` to a Python that has grpcio and haralyzer, and
-//! `SPECTRAL_BUNDLES=FOLDER` to keep a copy of every bundle.
+//! A test whose program is not installed reports that on stderr and passes. Set `SPECTRAL_REQUIRE_PEERS=curl,grpcio,…`
+//! to fail instead, `SPECTRAL_PYTHON` to a Python with grpcio and haralyzer, and `SPECTRAL_BUNDLES=FOLDER` to keep a
+//! copy of each bundle.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,22 +19,23 @@ mod support;
 
 mod big_body;
 mod bodies;
-mod both_ways;
 mod ca_command;
 mod certificates;
 mod cli;
 mod cli_signals;
 mod connect;
-mod dial;
+mod disconnects;
 mod discover;
 mod disk;
 mod early_answer;
 mod exhaustion;
 mod export;
 mod filter;
+mod full_duplex;
 mod grpc;
 mod half_close;
 mod handshake;
+mod hostile_peers;
 mod http1_bytes;
 mod http1_framing;
 mod http2_big_body;
@@ -48,7 +49,7 @@ mod http2_protocol;
 mod http2_websocket;
 mod idle;
 mod inspect;
-mod leaving;
+mod merge_and_redact;
 mod oversized;
 mod own_page;
 mod panics;
@@ -57,8 +58,7 @@ mod passthrough_old_tls;
 mod peers;
 mod plain;
 mod recover;
-mod refused;
-mod remake;
+mod refused_certificate;
 mod reset;
 mod resumption;
 mod run;
@@ -67,12 +67,12 @@ mod run_signals;
 mod run_trust;
 mod slow_client;
 mod slow_disk;
-mod spliced;
+mod splice;
 mod stop;
-mod strangers;
 mod streaming;
 mod timing;
 mod transparent;
 mod truncation;
+mod unreachable;
 mod websocket;
 mod websocket_deflate;

@@ -1,4 +1,4 @@
-//! Messages past every measure: they pass, time and memory stay in proportion, and what is past a limit is named.
+//! Oversized messages are forwarded in bounded time and memory, and reported if they exceed a limit.
 
 use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{Connection, Message, Origin, ProxyProcess, next_request, within_timeout};
@@ -7,7 +7,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const MIB: usize = 1 << 20;
 
 #[test]
-fn a_head_of_2_mib_passes_both_ways_and_is_named() {
+fn passes_through_and_reports_a_head_of_2_mib() {
     let long = "x".repeat(2 * MIB);
     let answer = format!("HTTP/1.1 200 OK\r\nX-Long: {long}\r\nContent-Length: 2\r\n\r\nok");
     let request = format!("GET /long HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}\r\n\r\n");
@@ -25,13 +25,13 @@ fn a_head_of_2_mib_passes_both_ways_and_is_named() {
         origin.at("localhost")
     );
     assert!(output.err.contains(&named), "{}", output.err);
-    // Of the one whose request was read, that is there.
+    // The exchange whose request was within the limit is recorded.
     assert_eq!(bundle.only_trace().status(), 0);
     assert!(bundle.only_trace().url().ends_with("/short"));
 }
 
 #[test]
-fn fifty_thousand_fields_are_recorded() {
+fn records_fifty_thousand_fields() {
     let fields = "a:b\r\n".repeat(50_000);
     let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
     let origin = Origin::tls_responding(answer.clone());
@@ -48,7 +48,7 @@ fn fifty_thousand_fields_are_recorded() {
 }
 
 #[test]
-fn a_plain_request_with_a_head_past_the_limit_gets_a_431() {
+fn answers_431_to_a_plain_request_with_a_head_past_the_limit() {
     let origin = Origin::plain_responding(OK);
     let proxy = ProxyProcess::start();
     let host = origin.at("127.0.0.1");
@@ -57,7 +57,7 @@ fn a_plain_request_with_a_head_past_the_limit_gets_a_431() {
         let mut connection = proxy.dial();
         let mut writer = connection.writer.clone();
         let request = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
-        // It is answered before it is read whole.
+        // The response is sent before the whole head is read.
         let sending = std::thread::spawn(move || writer.try_send(request.as_bytes()).ok());
         let answer = connection.read_response();
         assert_eq!(answer.status, 431, "{}", answer.head);
@@ -70,7 +70,7 @@ fn a_plain_request_with_a_head_past_the_limit_gets_a_431() {
 }
 
 #[test]
-fn chunks_that_are_longer_than_any_number_pass_and_are_named() {
+fn passes_through_and_reports_chunk_sizes_that_overflow() {
     let proxy = ProxyProcess::start();
     for size in ["10000000000000000", "ffffffffffffffff", "fffffffffffffffff"] {
         let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nof that only this");
@@ -86,12 +86,12 @@ fn chunks_that_are_longer_than_any_number_pass_and_are_named() {
     let (bundle, output) = proxy.end();
     assert!(output.err.contains("captured up to a body with malformed framing"), "{}", output.err);
     assert_eq!(bundle.traces.len(), 3);
-    // The largest number there is is one: what came of it is its body.
+    // The largest representable size is valid; the bytes received so far are its body.
     assert_eq!(bundle.trace("/ffffffffffffffff").text(), "of that only this");
 }
 
 #[test]
-fn two_hundred_thousand_chunks_of_one_byte() {
+fn records_two_hundred_thousand_chunks_of_one_byte() {
     const CHUNKS: usize = 200_000;
     let chunks = format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(CHUNKS));
     let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
@@ -114,7 +114,7 @@ fn two_hundred_thousand_chunks_of_one_byte() {
 }
 
 #[test]
-fn a_thousand_interim_answers_pass_and_the_last_is_the_answer() {
+fn records_the_final_response_after_a_thousand_interim_ones() {
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n".repeat(1_000);
     let answer = format!("{hints}{OK}");
     for tls in [true, false] {
@@ -142,7 +142,7 @@ fn a_thousand_interim_answers_pass_and_the_last_is_the_answer() {
     }
 }
 
-/// Sends `frames` through a WebSocket, and gives the messages that were recorded and the most memory that took, in MiB.
+/// Sends `frames` through a WebSocket; returns the recorded messages and the peak memory in MiB.
 #[track_caller]
 fn through_a_websocket(frames: Vec<u8>) -> (Vec<Message>, Option<usize>) {
     let (ask, answer) = handshake("");
@@ -169,7 +169,7 @@ fn through_a_websocket(frames: Vec<u8>) -> (Vec<Message>, Option<usize>) {
 }
 
 #[test]
-fn a_million_fragments_of_one_byte_are_one_message() {
+fn joins_a_million_fragments_of_one_byte() {
     const FRAGMENTS: usize = 1_000_000;
     let (first, next, last) = (frame(0x02, MASK, b"x"), frame(0x00, MASK, b"x"), frame(0x80, MASK, b"x"));
     let (messages, memory) = through_a_websocket([first, next.repeat(FRAGMENTS - 2), last].concat());
@@ -178,7 +178,7 @@ fn a_million_fragments_of_one_byte_are_one_message() {
 }
 
 #[test]
-fn messages_of_one_byte_each_cost_the_same_each() {
+fn the_cost_of_one_byte_messages_is_linear() {
     const MESSAGES: usize = 10_000;
     let (messages, memory) = through_a_websocket(frame(0x82, MASK, b"x").repeat(MESSAGES));
     assert_eq!(messages.len(), MESSAGES + 1);

@@ -1,9 +1,9 @@
-//! Requests to the proxy itself: a small page, never a loop, and nothing in the bundle.
+//! Requests to the proxy itself: it serves a small page, never loops, and records nothing.
 
 use crate::support::{Capture, TlsClient};
 
 #[test]
-fn the_page_is_served_in_any_spelling_of_our_address() {
+fn serves_the_page_for_each_spelling_of_its_address() {
     let capture = Capture::start();
     let port = capture.addr.port();
     for host in
@@ -18,7 +18,7 @@ fn the_page_is_served_in_any_spelling_of_our_address() {
 }
 
 #[test]
-fn the_page_is_served_to_a_browser_that_is_pointed_at_the_port() {
+fn serves_the_page_to_a_browser_without_proxy() {
     let capture = Capture::start();
     for host in ["127.0.0.1", "localhost"] {
         let mut connection = capture.dial();
@@ -29,7 +29,7 @@ fn the_page_is_served_to_a_browser_that_is_pointed_at_the_port() {
 }
 
 #[test]
-fn the_page_is_served_as_mitm_it_and_offers_the_certificate() {
+fn serves_the_page_and_certificates_at_mitm_it() {
     let capture = Capture::start();
     let mut connection = capture.dial();
     let page = connection.request("GET http://mitm.it/ HTTP/1.1\r\nHost: mitm.it\r\n\r\n");
@@ -52,7 +52,7 @@ fn the_page_is_served_as_mitm_it_and_offers_the_certificate() {
 }
 
 #[test]
-fn nothing_but_reading_is_answered() {
+fn answers_only_get_and_head() {
     let capture = Capture::start();
     let before = capture.dir.names();
     for (method, path) in
@@ -72,7 +72,7 @@ fn nothing_but_reading_is_answered() {
 }
 
 #[test]
-fn our_private_key_is_nowhere_to_be_had() {
+fn never_serves_the_private_key() {
     let capture = Capture::start();
     for path in ["/mitmproxy-ca.pem", "/cert/mitmproxy-ca.pem", "/ca.pem", "/cert/pem", "/cert.pem", "/"] {
         let mut connection = capture.dial();
@@ -82,7 +82,7 @@ fn our_private_key_is_nowhere_to_be_had() {
 }
 
 #[test]
-fn connect_to_ourselves_does_not_loop() {
+fn connect_to_the_proxy_does_not_loop() {
     let capture = Capture::start();
     let port = capture.addr.port();
     for target in [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("127.1:{port}")] {
@@ -93,7 +93,7 @@ fn connect_to_ourselves_does_not_loop() {
         } else {
             assert!((400..600).contains(&answer.status), "{}", answer.head);
         }
-        // TLS to ourselves ends too, one way or another.
+        // TLS to the proxy itself ends too, with or without an error.
         let (mut connection, answer) = capture.try_connect(&target);
         if answer.status == 200 {
             TlsClient::new("localhost", capture.roots()).start(&mut connection).ok();
@@ -103,8 +103,8 @@ fn connect_to_ourselves_does_not_loop() {
 }
 
 #[test]
-fn a_request_that_came_through_us_once_is_not_sent_to_us_again() {
-    // A chain of CONNECTs to ourselves, each inside the one before.
+fn refuses_nested_connects_to_itself() {
+    // A chain of CONNECTs to the proxy, each inside the previous one.
     let capture = Capture::start();
     let target = format!("127.0.0.1:{}", capture.addr.port());
     let (mut connection, mut answer) = capture.try_connect(&target);
@@ -119,14 +119,14 @@ fn a_request_that_came_through_us_once_is_not_sent_to_us_again() {
 }
 
 #[test]
-fn a_web_page_cannot_use_the_port() {
+fn refuses_requests_of_web_pages() {
     let capture = Capture::start();
     let mut connection = capture.dial();
     let answer =
         connection.request("GET /users HTTP/1.1\r\nHost: api.example.test\r\nOrigin: http://evil.test\r\n\r\n");
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("transparent mode"), "{}", answer.text());
-    // Nor read the page: a name that was rebound to our address is not our address.
+    // It cannot read the page either: a name rebound to the proxy's address is not accepted.
     let mut connection = capture.dial();
     let rebound = format!("GET / HTTP/1.1\r\nHost: evil.test:{}\r\n\r\n", capture.addr.port());
     assert_eq!(connection.request(rebound).status, 400);

@@ -1,4 +1,4 @@
-//! A panic ends one connection, never the capture: here the observer that the proxy calls is what panics.
+//! A panic ends one connection, never the capture. In these tests the observer panics.
 
 use crate::support::{Capture, Origin};
 use spectral_capture::Notice;
@@ -6,7 +6,7 @@ use spectral_capture::Notice;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
-fn an_observer_that_panics_over_an_exchange_spoils_nothing() {
+fn survives_an_observer_that_panics_on_an_exchange() {
     let origin = Origin::tls_responding(OK);
     let capture = Capture::with_observer(
         |notice| {
@@ -32,7 +32,7 @@ fn an_observer_that_panics_over_an_exchange_spoils_nothing() {
 }
 
 #[test]
-fn an_observer_that_panics_in_a_connection_ends_that_one_at_most() {
+fn an_observer_that_panics_in_a_connection_ends_only_that_connection() {
     let origin = Origin::tls_responding(OK);
     let capture = Capture::with_observer(
         |notice| {
@@ -44,7 +44,7 @@ fn an_observer_that_panics_in_a_connection_ends_that_one_at_most() {
     );
     let mut before = capture.tls(&origin.at("localhost"), "localhost");
     before.request("GET /before HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    // It may end or not; either way in time.
+    // The connection may end or not, but within the timeout.
     let mut bad = capture.connect(&origin.at("127.0.0.1"));
     if capture.client("api.example.test").start(&mut bad).is_ok() {
         bad.writer.try_send(b"GET /bad HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok();
@@ -62,7 +62,7 @@ fn an_observer_that_panics_in_a_connection_ends_that_one_at_most() {
 }
 
 #[test]
-fn an_observer_that_panics_over_everything() {
+fn survives_an_observer_that_panics_on_each_notice() {
     let origin = Origin::tls_responding(OK);
     let capture = Capture::with_observer(|_| panic!("nothing pleases this observer"), |_| ());
     for _ in 0..3 {

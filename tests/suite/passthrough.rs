@@ -1,5 +1,5 @@
-//! Interception may only add a capture: whatever stands in its way, the client gets exactly what it would without us, and the
-//! summary names the host and the reason.
+//! If interception is impossible, the client gets exactly the connection it would have without the proxy, and the
+//! summary reports the host and the reason.
 
 use crate::support::{
     Capture, CertSpec, Connection, Ending, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient, TlsSetup, now, patterns,
@@ -11,18 +11,18 @@ use std::time::Duration;
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// An origin with a certificate that the proxy does not trust.
+/// Starts an origin with a certificate that the proxy does not trust.
 fn untrusted() -> Origin {
     let setup = TlsSetup { ca: TestCa::unknown(), ..TlsSetup::default() };
     Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO))
 }
 
-/// A client that knows both CAs of origins, and not the proxy's.
-fn knows_origins(name: &str) -> TlsClient {
+/// Returns a client that trusts both CAs of origins, and not the proxy's.
+fn origin_trusting_client(name: &str) -> TlsClient {
     TlsClient::new(name, vec![TestCa::trusted().der(), TestCa::unknown().der()])
 }
 
-/// Speaks with `origin` through `capture` and fails unless it is the origin's own certificate that is shown.
+/// Connects to `origin` through `capture`; fails unless the client receives the origin's own certificate.
 #[track_caller]
 fn assert_untouched(capture: &Capture, origin: &Origin, client: &TlsClient) {
     let mut connection = capture.tls_with(&origin.at("localhost"), client);
@@ -33,11 +33,11 @@ fn assert_untouched(capture: &Capture, origin: &Origin, client: &TlsClient) {
 }
 
 #[test]
-fn a_host_that_does_not_match() {
+fn passes_through_a_host_that_does_not_match() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::with(|config| config.include = patterns(&["*.example.com"]));
-    assert_untouched(&capture, &origin, &knows_origins("localhost"));
-    assert_untouched(&capture, &origin, &knows_origins("localhost"));
+    assert_untouched(&capture, &origin, &origin_trusting_client("localhost"));
+    assert_untouched(&capture, &origin, &origin_trusting_client("localhost"));
     assert_eq!(origin.connections(), 2, "nothing is tried that is not asked for");
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
@@ -45,23 +45,23 @@ fn a_host_that_does_not_match() {
 }
 
 #[test]
-fn a_host_that_is_excluded() {
+fn passes_through_an_excluded_host() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::with(|config| config.exclude = patterns(&["LOCALHOST"]));
-    assert_untouched(&capture, &origin, &knows_origins("localhost"));
+    assert_untouched(&capture, &origin, &origin_trusting_client("localhost"));
     let outcome = capture.stop();
     outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::NotMatched);
 }
 
 #[test]
-fn a_client_that_speaks_only_what_no_tap_reads() {
+fn passes_through_a_client_with_only_unknown_protocols() {
     let setup = TlsSetup { alpn: &["imap"], ..TlsSetup::default() };
     let origin = Origin::tls_with(setup, |mut connection| {
         assert_eq!(connection.alpn().as_deref(), Some("imap"));
         connection.send("* OK\r\n");
     });
     let capture = Capture::start();
-    let client = knows_origins("localhost").alpn(&["imap", "odd"]);
+    let client = origin_trusting_client("localhost").alpn(&["imap", "odd"]);
     let mut connection = capture.tls_with(&origin.at("localhost"), &client);
     assert_eq!(connection.alpn().as_deref(), Some("imap"));
     assert_eq!(connection.read_exactly(6), b"* OK\r\n");
@@ -75,12 +75,12 @@ fn a_client_that_speaks_only_what_no_tap_reads() {
 }
 
 #[test]
-fn of_many_protocols_that_no_tap_reads_a_few_are_named() {
+fn reports_only_some_of_many_unknown_protocols() {
     let origin = Origin::tls_with(TlsSetup { alpn: &["p9"], ..TlsSetup::default() }, |mut connection| {
         connection.send("* OK\r\n")
     });
     let capture = Capture::start();
-    let client = knows_origins("localhost").alpn(&["p1", "p2", "p3", "p4", "p5", "p9"]);
+    let client = origin_trusting_client("localhost").alpn(&["p1", "p2", "p3", "p4", "p5", "p9"]);
     let mut connection = capture.tls_with(&origin.at("localhost"), &client);
     assert_eq!(connection.read_exactly(6), b"* OK\r\n");
     drop(connection);
@@ -92,23 +92,23 @@ fn of_many_protocols_that_no_tap_reads_a_few_are_named() {
 }
 
 #[test]
-fn an_origin_whose_certificate_nobody_here_trusts() {
+fn passes_through_an_origin_with_an_untrusted_certificate() {
     let origin = untrusted();
     let capture = Capture::start();
-    assert_untouched(&capture, &origin, &knows_origins("localhost"));
-    assert_untouched(&capture, &origin, &knows_origins("localhost"));
+    assert_untouched(&capture, &origin, &origin_trusting_client("localhost"));
+    assert_untouched(&capture, &origin, &origin_trusting_client("localhost"));
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
     outcome.assert_uncaptured(&origin.at("localhost"), 2, |reason| matches!(reason, Reason::OriginNotTrusted(_)));
 }
 
 #[test]
-fn one_client_that_an_origin_refuses_does_not_keep_others_from_being_captured() {
+fn captures_other_clients_after_an_origin_refused_one() {
     let setup = TlsSetup { alpn: &["http/1.1"], ..TlsSetup::default() };
     let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO));
     let capture = Capture::start();
     let mut odd = capture.connect(&origin.at("localhost"));
-    assert!(knows_origins("localhost").alpn(&["http/1.0"]).start(&mut odd).is_err(), "as it would without us");
+    assert!(origin_trusting_client("localhost").alpn(&["http/1.0"]).start(&mut odd).is_err(), "as it would without us");
     let client = capture.client("localhost").alpn(&["http/1.1"]);
     assert_eq!(capture.tls_with(&origin.at("localhost"), &client).request(ASK).text(), "hello");
     let outcome = capture.stop();
@@ -117,11 +117,12 @@ fn one_client_that_an_origin_refuses_does_not_keep_others_from_being_captured() 
 }
 
 #[test]
-fn the_connection_that_was_tried_is_given_up_before_the_client_gets_its_own() {
-    // An origin that serves one at a time would never come to the second; any other would carry an idle one along.
+fn closes_the_failed_connection_before_falling_back() {
+    // An origin that serves one connection at a time would never accept the second; others would keep an unused one
+    // open.
     let origin = untrusted();
     let capture = Capture::start();
-    let mut connection = capture.tls_with(&origin.at("localhost"), &knows_origins("localhost"));
+    let mut connection = capture.tls_with(&origin.at("localhost"), &origin_trusting_client("localhost"));
     assert_eq!(connection.request(ASK).text(), "hello");
     assert_eq!(origin.connections(), 2, "one to try, one for the client");
     let left = origin.open.within(Duration::from_secs(5), |open| (*open == 1).then_some(()));
@@ -130,17 +131,17 @@ fn the_connection_that_was_tried_is_given_up_before_the_client_gets_its_own() {
 }
 
 #[test]
-fn the_client_judges_the_origins_real_certificate() {
+fn the_client_verifies_the_origins_own_certificate() {
     let expired = CertSpec { expired: true, ..CertSpec::default() };
     let elsewhere = CertSpec { names: vec!["elsewhere.test".to_owned()], ..CertSpec::default() };
     for cert_spec in [expired, elsewhere] {
         let setup = TlsSetup { cert_spec: cert_spec.clone(), ..TlsSetup::default() };
         let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO));
-        let client = knows_origins("localhost");
+        let client = origin_trusting_client("localhost");
         let directly = client.start(&mut Connection::to(origin.addr)).unwrap_err();
         let capture = Capture::start();
         let through = client.start(&mut capture.connect(&origin.at("localhost"))).unwrap_err();
-        // Not word for word: the errors hold the time of day.
+        // The errors contain the time of day, so they are not compared literally.
         let kind = |e: &rustls::Error| format!("{e:?}").chars().take(30).collect::<String>();
         assert_eq!(kind(&through), kind(&directly), "{cert_spec:?}");
         assert!(matches!(through, rustls::Error::InvalidCertificate(_)), "{through:?}");
@@ -150,7 +151,7 @@ fn the_client_judges_the_origins_real_certificate() {
 }
 
 #[test]
-fn insecure_captures_what_is_not_trusted() {
+fn insecure_captures_untrusted_origins() {
     let origin = untrusted();
     let capture = Capture::with(|config| config.insecure = true);
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
@@ -162,7 +163,7 @@ fn insecure_captures_what_is_not_trusted() {
 }
 
 #[test]
-fn upstream_ca_captures_what_it_makes_trusted() {
+fn upstream_ca_captures_origins_of_that_ca() {
     let origins = [untrusted(), Origin::tls_responding(HELLO)];
     let capture = Capture::with(|config| config.upstream_ca.push(TestCa::unknown().pem.clone()));
     for origin in &origins {
@@ -173,7 +174,7 @@ fn upstream_ca_captures_what_it_makes_trusted() {
 }
 
 #[test]
-fn an_origin_that_asks_for_a_client_certificate() {
+fn passes_through_an_origin_that_requires_a_client_certificate() {
     for versions in [ONLY_TLS12, ONLY_TLS13] {
         let setup = TlsSetup { client_ca: Some(TestCa::trusted()), versions, ..TlsSetup::default() };
         let origin = Origin::tls_with(setup, |connection| {
@@ -181,7 +182,7 @@ fn an_origin_that_asks_for_a_client_certificate() {
             respond_to_all(connection, HELLO);
         });
         let capture = Capture::start();
-        let mut client = knows_origins("localhost");
+        let mut client = origin_trusting_client("localhost");
         client.identity = Some(TestCa::trusted());
         assert_untouched(&capture, &origin, &client);
         let outcome = capture.stop();
@@ -190,7 +191,7 @@ fn an_origin_that_asks_for_a_client_certificate() {
 }
 
 #[test]
-fn an_origin_that_speaks_first() {
+fn passes_through_an_origin_that_sends_first() {
     let origin = Origin::plain(|mut connection| {
         connection.send("220 mail.example.test ESMTP\r\n");
         assert_eq!(connection.read_until(b"\r\n"), b"EHLO me\r\n");
@@ -208,10 +209,10 @@ fn an_origin_that_speaks_first() {
 }
 
 #[test]
-fn half_a_client_hello_passes_after_two_seconds() {
-    let hello = knows_origins("localhost").hello();
+fn passes_through_a_partial_client_hello_after_two_seconds() {
+    let hello = origin_trusting_client("localhost").hello();
     let half = hello[..hello.len() / 2].to_vec();
-    // One that listens and says nothing: an origin that speaks or ends would decide the matter at once.
+    // A silent origin: one that sends or closes would decide the case at once.
     let origin = Origin::plain(|mut connection| drop(connection.read_to_end()));
     let capture = Capture::start();
     let mut connection = capture.connect(&origin.at("localhost"));
@@ -220,7 +221,7 @@ fn half_a_client_hello_passes_after_two_seconds() {
     assert_eq!(origin.received_at_least(0, half.len()), half);
     let took = now() - begin;
     assert!((Duration::from_millis(1500)..Duration::from_secs(6)).contains(&took), "{took:?}");
-    // And what comes later follows, however late.
+    // Later bytes are forwarded too, whatever the delay.
     connection.send(&hello[half.len()..]);
     assert_eq!(origin.received_at_least(0, hello.len()), hello);
     drop(connection);
@@ -229,7 +230,7 @@ fn half_a_client_hello_passes_after_two_seconds() {
 }
 
 #[test]
-fn half_a_request_line_passes_after_two_seconds() {
+fn passes_through_a_partial_request_line_after_two_seconds() {
     let origin = Origin::plain(|mut connection| {
         connection.read_exactly(5);
         connection.send("what?");
@@ -241,7 +242,7 @@ fn half_a_request_line_passes_after_two_seconds() {
 }
 
 #[test]
-fn bytes_that_are_neither_tls_nor_http() {
+fn passes_through_bytes_that_are_neither_tls_nor_http() {
     for begin in [
         &b"\0\x01\x02\x03\xff\xfe"[..],
         b"SSH-2.0-OpenSSH_9.6\r\n",
@@ -265,14 +266,14 @@ fn bytes_that_are_neither_tls_nor_http() {
 }
 
 #[test]
-fn a_client_with_nothing_that_we_speak_gets_the_origins_answer() {
-    // A ClientHello of TLS 1.0 with one suite of its time (TLS_RSA_WITH_AES_128_CBC_SHA), no extensions.
+fn passes_through_a_client_with_unsupported_tls() {
+    // A ClientHello of TLS 1.0 with one suite of that version (TLS_RSA_WITH_AES_128_CBC_SHA), without extensions.
     let body = [&[3, 1][..], &[7; 32], &[0], &[0, 2, 0, 0x2f], &[1, 0]].concat();
     let len = u8::try_from(body.len()).unwrap();
     let hello = [&[22, 3, 1, 0, len + 4, 1, 0, 0, len][..], &body].concat();
     let expected = hello.clone();
     let origin = Origin::plain(move |mut connection| {
-        // The proxy may have tried for itself before; its own ClientHello is another one.
+        // The proxy may have tried a handshake before, with a different ClientHello.
         if connection.read_exactly(hello.len()) == hello {
             connection.send(b"\x15\x03\x01\0\x02\x02\x46");
         }
@@ -289,8 +290,8 @@ fn a_client_with_nothing_that_we_speak_gets_the_origins_answer() {
 }
 
 #[test]
-fn tls_inside_tls_and_tls_where_http_was_said() {
-    // TLS that begins after a word in the clear (as with SMTP's STARTTLS) is the client's own business.
+fn passes_through_tls_inside_tls_and_starttls() {
+    // TLS that begins after data in the clear (as with SMTP's STARTTLS) is passed through.
     let origin = Origin::plain(|mut connection| {
         connection.send("220 go ahead\r\n");
         connection.read_until(b"STARTTLS\r\n");
@@ -310,17 +311,17 @@ fn tls_inside_tls_and_tls_where_http_was_said() {
     connection.read_until(b"ahead\r\n");
     connection.send("STARTTLS\r\n");
     connection.read_until(b"now\r\n");
-    knows_origins("localhost").alpn(&[]).start(&mut connection).unwrap();
+    origin_trusting_client("localhost").alpn(&[]).start(&mut connection).unwrap();
     assert_eq!(connection.read_until(b"\r\n"), b"secret\r\n");
 }
 
 #[test]
-fn discover_touches_nothing_and_writes_nothing() {
+fn discover_changes_no_byte_and_writes_no_file() {
     let (secure, clear) = (Origin::tls_responding(HELLO), Origin::plain_responding(HELLO));
     let capture = Capture::discover();
     assert!(capture.ca.is_none(), "nothing is intercepted");
-    assert_untouched(&capture, &secure, &knows_origins("localhost"));
-    let client = knows_origins("api.example.test");
+    assert_untouched(&capture, &secure, &origin_trusting_client("localhost"));
+    let client = origin_trusting_client("api.example.test");
     let mut connection = capture.tls_with(&secure.at("127.0.0.1"), &client);
     assert_eq!(connection.request(ASK).text(), "hello");
     drop(connection);

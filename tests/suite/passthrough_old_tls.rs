@@ -1,5 +1,5 @@
-//! rustls reaches fewer origins, and clients, than OpenSSL does: nothing below TLS 1.2, no CBC, no RSA key exchange. Each still works
-//! through the proxy, uncaptured and named.
+//! rustls supports fewer origins and clients than OpenSSL: nothing below TLS 1.2, no CBC, no RSA key exchange. They
+//! still work through the proxy, uncaptured and reported.
 
 use crate::support::peers::{BackgroundProcess, clean, peer, run};
 use crate::support::{Capture, TempDir};
@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What `openssl s_server` serves, and how curl has to be talked into it.
+/// The options of `openssl s_server` and the options that curl needs to connect to it.
 struct Old {
     what: &'static str,
     server: &'static [&'static str],
@@ -35,7 +35,7 @@ const OLD: &[Old] = &[
     },
 ];
 
-/// Makes a certificate and its key with openssl, and gives their files.
+/// Creates a certificate and its key with openssl; returns their files.
 fn certificate(openssl: &Path, dir: &TempDir) -> (PathBuf, PathBuf) {
     let (key, cert) = (dir.join("key.pem"), dir.join("cert.pem"));
     run(Command::new(openssl)
@@ -50,7 +50,7 @@ fn certificate(openssl: &Path, dir: &TempDir) -> (PathBuf, PathBuf) {
     (key, cert)
 }
 
-/// `openssl s_server` with `options`, serving `page`, and its port; `None` if this OpenSSL was built without what they ask for.
+/// Starts `openssl s_server` with `options` for `page`; returns its port, or `None` if this OpenSSL lacks the options.
 fn serve(openssl: &Path, dir: &TempDir, options: &[&str]) -> Option<(BackgroundProcess, String)> {
     let server = clean(&mut Command::new(openssl))
         .args(["s_server", "-accept", "127.0.0.1:0", "-HTTP", "-key", "key.pem", "-cert", "cert.pem"])
@@ -64,13 +64,13 @@ fn serve(openssl: &Path, dir: &TempDir, options: &[&str]) -> Option<(BackgroundP
     let mut server = BackgroundProcess(server);
     let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
     let port = lines.find_map(|line| Some(line.ok()?.strip_prefix("ACCEPT ")?.rsplit(':').next()?.to_owned()))?;
-    // It goes on talking, and must not be stopped by a full pipe.
+    // It keeps writing to stdout, so the pipe must be drained.
     std::thread::spawn(move || lines.for_each(drop));
     Some((server, port))
 }
 
-/// Fails unless `curl`, with `options`, gets the page through a proxy that does not capture it and says so; nothing is said of
-/// two that do not understand each other without a proxy either.
+/// Fails unless `curl`, with `options`, gets the page through a proxy that reports it as not captured. Returns false if
+/// client and server do not connect without a proxy either.
 #[track_caller]
 fn assert_passes(what: &str, curl: &Path, options: &[&str], port: &str, cert: &Path) -> bool {
     let url = format!("https://localhost:{port}/page");
@@ -95,7 +95,7 @@ fn assert_passes(what: &str, curl: &Path, options: &[&str], port: &str, cert: &P
 }
 
 #[test]
-fn old_origins_work_and_are_named() {
+fn passes_through_and_reports_old_origins() {
     let (Some(openssl), Some(curl)) = (peer("openssl"), peer("curl")) else {
         return;
     };
@@ -113,7 +113,7 @@ fn old_origins_work_and_are_named() {
 }
 
 #[test]
-fn old_clients_work_and_are_named() {
+fn passes_through_and_reports_old_clients() {
     let (Some(openssl), Some(curl)) = (peer("openssl"), peer("curl")) else {
         return;
     };

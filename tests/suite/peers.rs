@@ -1,4 +1,4 @@
-//! Programs that others wrote, as people use them with the proxy.
+//! Other programs, used with the proxy as their users do.
 
 use crate::support::peers::{newest_python, peer, run};
 use crate::support::{Capture, Origin, next_request};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
 
-/// curl with the environment that the banner tells to set.
+/// Returns curl with the environment that the banner recommends.
 fn curl(program: &std::path::Path, capture: &Capture) -> Command {
     let proxy = format!("http://{}", capture.addr);
     let mut command = Command::new(program);
@@ -16,7 +16,7 @@ fn curl(program: &std::path::Path, capture: &Capture) -> Command {
 }
 
 #[test]
-fn curl_with_https_proxy_set() {
+fn captures_curl_with_https_proxy() {
     let Some(program) = peer("curl") else {
         return;
     };
@@ -32,7 +32,7 @@ fn curl_with_https_proxy_set() {
 }
 
 #[test]
-fn curl_with_a_plain_url_and_several_at_once() {
+fn captures_curl_with_a_plain_url_and_with_parallel_transfers() {
     let Some(program) = peer("curl") else {
         return;
     };
@@ -44,7 +44,7 @@ fn curl_with_a_plain_url_and_several_at_once() {
 }
 
 #[test]
-fn curl_uploads() {
+fn captures_uploads_of_curl() {
     let Some(program) = peer("curl") else {
         return;
     };
@@ -62,7 +62,7 @@ fn curl_uploads() {
     });
     let capture = Capture::start();
     let body: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 253) as u8).collect();
-    // A body without the bytes that would look like its last chunk.
+    // A body without the bytes of a last chunk.
     let file = capture.dir.write("upload", &body);
     let data = format!("@{}", file.display());
     let url = |path: &str| format!("https://{}/{path}", origin.at("localhost"));
@@ -84,7 +84,7 @@ fn curl_uploads() {
 }
 
 #[test]
-fn curl_gets_compressed_answers_and_the_bundle_holds_them_decoded() {
+fn decodes_compressed_responses_to_curl() {
     let (Some(program), Some(python)) = (peer("curl"), newest_python()) else {
         return;
     };
@@ -107,7 +107,7 @@ fn curl_gets_compressed_answers_and_the_bundle_holds_them_decoded() {
 }
 
 #[test]
-fn curl_speaks_to_an_origin_that_does_not_exist() {
+fn curl_gets_502_for_an_origin_that_does_not_exist() {
     let Some(program) = peer("curl") else {
         return;
     };
@@ -140,7 +140,7 @@ connection.close()
 ";
 
 #[test]
-fn python_with_urllib() {
+fn captures_python_urllib() {
     let Some(python) = newest_python() else {
         return;
     };
@@ -163,7 +163,7 @@ fn python_with_urllib() {
 }
 
 #[test]
-fn python_with_http_client() {
+fn captures_python_http_client() {
     let Some(python) = newest_python() else {
         return;
     };
@@ -188,7 +188,7 @@ fn python_with_http_client() {
 }
 
 #[test]
-fn node_through_connect() {
+fn captures_node_through_connect() {
     let Some(node) = peer("node") else {
         return;
     };
@@ -204,7 +204,7 @@ fn node_through_connect() {
 }
 
 #[test]
-fn a_real_python_server_behind_us() {
+fn captures_a_python_server() {
     use std::io::{BufRead, BufReader};
     let (Some(python), Some(program)) = (peer("python3"), peer("curl")) else {
         return;

@@ -1,11 +1,11 @@
-//! Plain proxy requests (`GET http://…`): the one place where the proxy is a party to the conversation.
+//! Plain proxy requests (`GET http://…`), the one case where the proxy changes the request.
 
 use crate::support::{Capture, Ending, Gate, Origin, next_request};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 #[test]
-fn the_request_line_becomes_origin_form_and_all_else_stays() {
+fn converts_only_the_request_target_to_origin_form() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let host = origin.at("127.0.0.1");
@@ -24,7 +24,7 @@ fn the_request_line_becomes_origin_form_and_all_else_stays() {
 }
 
 #[test]
-fn the_answer_is_passed_on_byte_for_byte() {
+fn forwards_the_response_unchanged() {
     let answer = "HTTP/1.1 200  Odd   Reason\r\nx-lower: 1\r\nX-LOWER:2\r\nTransfer-Encoding: chunked\r\n\r\n\
                   0005;ext=\"a\"\r\nhello\r\n00\r\nX-Trailer: t\r\n\r\n";
     let origin = Origin::plain_responding(answer);
@@ -36,7 +36,7 @@ fn the_answer_is_passed_on_byte_for_byte() {
 }
 
 #[test]
-fn fields_for_the_proxy_are_neither_forwarded_nor_recorded() {
+fn omits_proxy_fields_from_request_and_bundle() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let host = origin.at("127.0.0.1");
@@ -55,7 +55,7 @@ fn fields_for_the_proxy_are_neither_forwarded_nor_recorded() {
 }
 
 #[test]
-fn the_targets_host_replaces_another_in_the_field() {
+fn replaces_a_different_host_field_by_the_targets_host() {
     // RFC 9112 section 3.2.2: the received Host is ignored and replaced.
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
@@ -69,7 +69,7 @@ fn the_targets_host_replaces_another_in_the_field() {
 }
 
 #[test]
-fn a_target_without_path_asks_for_the_root() {
+fn requests_the_root_for_a_target_without_path() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let host = origin.at("127.0.0.1");
@@ -85,7 +85,7 @@ fn a_target_without_path_asks_for_the_root() {
 }
 
 #[test]
-fn one_client_connection_serves_several_origins() {
+fn serves_several_origins_on_one_client_connection() {
     let origins: Vec<_> = ["one", "two", "three"]
         .map(|text| {
             Origin::plain_responding(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len()))
@@ -109,7 +109,7 @@ fn one_client_connection_serves_several_origins() {
 }
 
 #[test]
-fn pipelined_requests_to_several_origins_are_answered_in_order() {
+fn answers_pipelined_requests_to_several_origins_in_order() {
     let one = Origin::plain_responding("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none");
     let two = Origin::plain_responding("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo");
     let capture = Capture::start();
@@ -135,7 +135,7 @@ fn pipelined_requests_to_several_origins_are_answered_in_order() {
 }
 
 #[test]
-fn chunked_requests_are_framed_as_sent() {
+fn forwards_chunked_requests_with_their_framing() {
     let origin = Origin::plain(|mut connection| {
         connection.read_head();
         connection.read_until(b"0\r\nX-T: 1\r\n\r\n");
@@ -159,7 +159,7 @@ fn chunked_requests_are_framed_as_sent() {
 }
 
 #[test]
-fn a_body_that_goes_to_the_end_ends_the_connection() {
+fn closes_after_a_body_that_ends_with_the_connection() {
     let origin = Origin::plain(|mut connection| {
         next_request(&mut connection);
         connection.send("HTTP/1.0 200 OK\r\n\r\nall there is");
@@ -176,7 +176,7 @@ fn a_body_that_goes_to_the_end_ends_the_connection() {
 }
 
 #[test]
-fn an_origin_that_closes_between_requests_is_dialled_again() {
+fn reconnects_to_an_origin_that_closed_between_requests() {
     let origin = Origin::plain(|mut connection| {
         next_request(&mut connection);
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
@@ -184,7 +184,7 @@ fn an_origin_that_closes_between_requests_is_dialled_again() {
     let capture = Capture::start();
     let host = origin.at("127.0.0.1");
     for _ in 0..2 {
-        // As `Connection: close` is passed on as it came, the client connects anew.
+        // `Connection: close` is forwarded unchanged, so the client opens a new connection.
         let mut connection = capture.dial();
         let answer = connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(answer.text(), "hello");
@@ -193,7 +193,7 @@ fn an_origin_that_closes_between_requests_is_dialled_again() {
 }
 
 #[test]
-fn an_absolute_uri_is_parsed_strictly() {
+fn parses_absolute_urls_strictly() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let port = origin.port();
@@ -217,8 +217,8 @@ fn an_absolute_uri_is_parsed_strictly() {
 
 #[test]
 fn conflicting_framing_never_smuggles_a_request() {
-    // Both Transfer-Encoding and Content-Length (RFC 9112 section 6.3): whatever is made of it, the origin must read one
-    // request where we read one.
+    // Both Transfer-Encoding and Content-Length (RFC 9112 section 6.3): the origin must read one request where the
+    // proxy reads one.
     let origin = Origin::plain(|mut connection| {
         connection.read_head();
         connection.read_until(b"0\r\n\r\n");
@@ -241,7 +241,7 @@ fn conflicting_framing_never_smuggles_a_request() {
 }
 
 #[test]
-fn websockets_may_be_asked_for_plainly() {
+fn records_a_websocket_of_a_plain_request() {
     let origin = Origin::plain(|mut connection| {
         assert!(connection.read_head().starts_with("GET /chat HTTP/1.1\r\n"));
         connection.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
@@ -266,7 +266,7 @@ fn websockets_may_be_asked_for_plainly() {
 }
 
 #[test]
-fn http_1_0_keeps_the_connection_where_both_ends_say_so() {
+fn keeps_http_1_0_connections_with_keep_alive_on_both_sides() {
     let origin = Origin::plain_responding("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok");
     let capture = Capture::start();
     let host = origin.at("127.0.0.1");
@@ -281,7 +281,7 @@ fn http_1_0_keeps_the_connection_where_both_ends_say_so() {
 }
 
 #[test]
-fn an_answer_that_says_close_ends_the_connection_though_the_origin_holds_it() {
+fn closes_after_connection_close_even_if_the_origin_does_not() {
     let hold = Gate::default();
     let held = hold.clone();
     let origin = Origin::plain(move |mut connection| {

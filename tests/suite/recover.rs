@@ -1,4 +1,4 @@
-//! A capture that is killed: whatever moment it is, what had ended is in its part, and comes back as a bundle.
+//! A killed capture: at any moment, all completed exchanges are in the unfinished bundle and can be recovered.
 
 use crate::support::bundle::{Bundle, wait_until_written};
 use crate::support::cli::{Spectral, spectral};
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// Answers `GET …/N` with N bytes that do not compress well.
+/// Starts an origin that sends N poorly compressible bytes for `GET …/N`.
 fn origin_of_sizes() -> Origin {
     let mut state = 1u32;
     let mut next = || {
@@ -34,7 +34,7 @@ fn origin_of_sizes() -> Origin {
     })
 }
 
-/// Asks for one thing after the other until the proxy is gone, or `stop` is open.
+/// Sends one request after another until the proxy has ended or `stop` is open.
 fn load(proxy: SocketAddr, host: &str, name: &str, stop: &Gate) {
     let Ok(mut connection) = TcpStream::connect(proxy) else { return };
     connection.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -57,7 +57,7 @@ fn load(proxy: SocketAddr, host: &str, name: &str, stop: &Gate) {
     }
 }
 
-/// The urls of the exchanges in what is recovered of `capture.zip.part` in `dir`.
+/// Returns the URLs of the exchanges recovered from `capture.zip.part` in `dir`.
 #[track_caller]
 fn recovered(dir: &TempDir) -> HashSet<String> {
     let output = spectral(dir, &["capture", "recover", "capture.zip.part"]).ok();
@@ -66,7 +66,7 @@ fn recovered(dir: &TempDir) -> HashSet<String> {
 }
 
 #[test]
-fn fifty_kills_under_load_lose_nothing_that_had_ended() {
+fn recovers_all_completed_exchanges_after_fifty_kills_under_load() {
     let origin = origin_of_sizes();
     let host = origin.at("127.0.0.1");
     let dir = TempDir::new();
@@ -78,7 +78,7 @@ fn fifty_kills_under_load_lose_nothing_that_had_ended() {
         for url in &before {
             assert_eq!(connection.request(format!("GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n")).status, 200);
         }
-        // What has ended goes to the file without being asked for, and its name is where it ends.
+        // Completed exchanges are written without further action; the entry's name precedes its data.
         wait_until_written(&dir.join("capture.zip.part"), "traces/t_0003.json");
         let stop = Gate::default();
         let clients: Vec<_> = (0..3)
@@ -87,7 +87,7 @@ fn fifty_kills_under_load_lose_nothing_that_had_ended() {
                 thread::spawn(move || load(addr, &host, &n.to_string(), &stop))
             })
             .collect();
-        // Once the load is there, any moment: a wait for what does not come ends at its deadline.
+        // Any moment under load: a wait without result ends after its timeout.
         wait_until_written(&dir.join("capture.zip.part"), "traces/t_0004.json");
         let moment = Duration::from_micros(RandomState::new().hash_one(round) % 60_000);
         Watched::new(()).within(moment, |()| None::<()>);
@@ -106,7 +106,7 @@ fn fifty_kills_under_load_lose_nothing_that_had_ended() {
 }
 
 #[test]
-fn a_socket_that_was_open_is_recovered_with_its_messages() {
+fn recovers_an_open_websocket_with_its_messages() {
     let (ask, answer) = handshake("Sec-WebSocket-Protocol: chat\r\n");
     let end = Gate::default();
     let wait = end.clone();
@@ -138,7 +138,7 @@ fn a_socket_that_was_open_is_recovered_with_its_messages() {
 }
 
 #[test]
-fn the_next_capture_names_what_the_last_one_left_and_leaves_it() {
+fn the_next_capture_reports_and_keeps_an_unfinished_bundle() {
     let origin = origin_of_sizes();
     let host = origin.at("127.0.0.1");
     let dir = TempDir::new();
@@ -171,7 +171,7 @@ fn the_next_capture_names_what_the_last_one_left_and_leaves_it() {
 }
 
 #[test]
-fn a_running_capture_is_not_recovered_as_if_it_were_dead() {
+fn refuses_to_recover_a_running_capture() {
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &[]);
     let refused = spectral(&dir, &["capture", "recover", "capture.zip.part"]);
@@ -184,7 +184,7 @@ fn a_running_capture_is_not_recovered_as_if_it_were_dead() {
 }
 
 #[test]
-fn what_was_lost_is_said() {
+fn reports_what_was_lost() {
     let origin = origin_of_sizes();
     let host = origin.at("127.0.0.1");
     let dir = TempDir::new();
@@ -213,7 +213,7 @@ fn what_was_lost_is_said() {
 }
 
 #[test]
-fn a_merge_that_did_not_end_is_to_be_repeated() {
+fn refuses_to_recover_an_interrupted_merge() {
     let origin = origin_of_sizes();
     let host = origin.at("127.0.0.1");
     let dir = TempDir::new();

@@ -1,4 +1,4 @@
-//! A reset is a reset on the other side too, and what came before it is in the bundle.
+//! A reset is forwarded as a reset, and the data before it is recorded.
 
 use crate::support::{Capture, Connection, Ending, Gate, Origin, TIMEOUT, patterns};
 use std::io::{ErrorKind, Write};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this";
 
-/// Answers `half`, and resets when told to.
+/// Sends `half`, and resets when the gate opens.
 fn resetting(half: &'static str) -> (impl Fn(Connection) + Send + Sync + 'static, Gate) {
     let gate = Gate::default();
     let wait = gate.clone();
@@ -22,7 +22,7 @@ fn resetting(half: &'static str) -> (impl Fn(Connection) + Send + Sync + 'static
 }
 
 #[test]
-fn the_origins_reset_reaches_the_client() {
+fn forwards_the_origins_reset() {
     for tls in [true, false] {
         let (script, gate) = resetting(HALF);
         let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
@@ -42,7 +42,7 @@ fn the_origins_reset_reaches_the_client() {
 }
 
 #[test]
-fn the_origins_reset_of_a_plain_request_cuts_the_answer_off() {
+fn the_origins_reset_truncates_the_response_to_a_plain_request() {
     let (script, gate) = resetting(HALF);
     let origin = Origin::plain(script);
     let capture = Capture::start();
@@ -57,7 +57,7 @@ fn the_origins_reset_of_a_plain_request_cuts_the_answer_off() {
 }
 
 #[test]
-fn the_origins_reset_passes_through_a_tunnel() {
+fn forwards_the_origins_reset_in_passthrough() {
     let (script, gate) = resetting(HALF);
     let origin = Origin::plain(script);
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
@@ -69,7 +69,7 @@ fn the_origins_reset_passes_through_a_tunnel() {
 }
 
 #[test]
-fn an_origin_that_resets_instead_of_answering() {
+fn records_an_origin_that_resets_without_a_response() {
     let origin = Origin::tls(|mut connection| {
         connection.read_head();
         connection.reset();
@@ -86,7 +86,7 @@ fn an_origin_that_resets_instead_of_answering() {
 }
 
 #[test]
-fn the_clients_reset_reaches_the_origin() {
+fn forwards_the_clients_reset() {
     for tls in [true, false] {
         let (tell, told) = mpsc::channel();
         let script = move |mut connection: Connection| {
@@ -110,7 +110,7 @@ fn the_clients_reset_reaches_the_origin() {
 }
 
 #[test]
-fn a_client_that_leaves_in_the_middle_of_its_upload() {
+fn records_an_upload_that_the_client_aborts() {
     let (tell, told) = mpsc::channel();
     let origin = Origin::tls(move |mut connection| {
         connection.read_until(b"begin");
@@ -129,8 +129,8 @@ fn a_client_that_leaves_in_the_middle_of_its_upload() {
 }
 
 #[test]
-fn a_reset_is_noticed_while_both_sides_are_full() {
-    // Neither end reads: nothing can be sent to either, and only reading what the dead one sent tells that it is dead.
+fn notices_a_reset_while_both_sides_are_full() {
+    // Neither end reads, so nothing can be written to either; only a read from the closed side shows the reset.
     let (tell, told) = mpsc::channel();
     let origin = Origin::plain(move |mut connection| {
         let piece = [0; 65536];
@@ -153,13 +153,13 @@ fn a_reset_is_noticed_while_both_sides_are_full() {
 }
 
 #[test]
-fn a_reset_that_a_write_meets_is_no_orderly_end() {
+fn a_reset_detected_by_a_write_is_not_a_graceful_end() {
     const HALF: &str = "HTTP/1.1 200 OK\r\n\r\nhalf of it";
     let (script, gate) = resetting(HALF);
     let origin = Origin::plain(script);
     let capture = Capture::start();
     gate.open();
-    // Whether a read or a write meets it is a race, here as there: of several, some are seen as what they are.
+    // Whether a read or a write detects it is a race on both sides: of several, some are seen as resets.
     let ends: Vec<_> = (0..8)
         .map(|_| {
             let mut connection = capture.connect(&origin.at("localhost"));

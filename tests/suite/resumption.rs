@@ -1,4 +1,4 @@
-//! A connection goes on with the keys of an earlier one, on both sides of the proxy: what makes the second of many cheap.
+//! TLS session resumption on both sides of the proxy, which makes later connections cheap.
 
 use crate::support::{Capture, Connection, ONLY_TLS12, ONLY_TLS13, Origin, TlsSetup, Watched, next_request};
 use rustls::HandshakeKind;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// An origin that notes how each handshake went.
+/// Starts an origin that logs the kind of each handshake.
 fn origin(setup: TlsSetup) -> (Origin, Watched<Vec<HandshakeKind>>) {
     let seen: Watched<Vec<HandshakeKind>> = Watched::default();
     let noted = seen.clone();
@@ -21,12 +21,12 @@ fn origin(setup: TlsSetup) -> (Origin, Watched<Vec<HandshakeKind>>) {
 }
 
 #[test]
-fn with_an_origin_for_whichever_client() {
+fn resumes_sessions_with_an_origin_across_clients() {
     for versions in [ONLY_TLS12, ONLY_TLS13] {
         let (origin, seen) = origin(TlsSetup { versions, ..TlsSetup::default() });
         let capture = Capture::start();
         for _ in 0..3 {
-            // A client that knows nothing of the one before.
+            // A new client without sessions of the previous one.
             let mut connection = capture.tls(&origin.at("localhost"), "localhost");
             assert_eq!(connection.request(ASK).text(), "hello");
         }
@@ -38,7 +38,7 @@ fn with_an_origin_for_whichever_client() {
 }
 
 #[test]
-fn with_a_client_that_comes_back() {
+fn resumes_sessions_with_a_returning_client() {
     let (origin, _) = origin(TlsSetup::default());
     for versions in [ONLY_TLS12, ONLY_TLS13] {
         let capture = Capture::start();

@@ -1,4 +1,4 @@
-//! A client that does not read stalls itself, nobody else, and costs nothing while it does.
+//! A client that does not read stalls only its own connection, and uses no CPU.
 
 use crate::support::cli::Spectral;
 use crate::support::{Capture, Connection, Gate, Origin, TempDir, next_request};
@@ -7,7 +7,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const MIB: usize = 1 << 20;
 
 #[test]
-fn one_that_stops_reading_stalls_only_itself() {
+fn a_client_that_stops_reading_stalls_only_itself() {
     let flood = Origin::tls(|mut connection: Connection| {
         next_request(&mut connection);
         connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 48 * MIB));
@@ -24,7 +24,7 @@ fn one_that_stops_reading_stalls_only_itself() {
         let mut connection = capture.tls(&quick.at("localhost"), "localhost");
         assert_eq!(connection.request(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n")).text(), "ok");
     }
-    // And it gets all of it once it reads again.
+    // It receives everything once it reads again.
     for _ in 0..48 {
         assert!(slow.read_exactly(MIB).iter().all(|&byte| byte == b'x'));
     }
@@ -35,8 +35,8 @@ fn one_that_stops_reading_stalls_only_itself() {
 }
 
 #[test]
-fn an_origin_that_stops_reading_is_not_read_ahead_of() {
-    // What the origin does not take stays with the client: memory is bounded whatever is sent.
+fn reads_no_further_than_the_origin() {
+    // Bytes that the origin does not read stay with the client, so memory is bounded.
     let go = Gate::default();
     let wait = go.clone();
     let origin = Origin::plain(move |mut connection: Connection| {
@@ -61,7 +61,7 @@ fn an_origin_that_stops_reading_is_not_read_ahead_of() {
             progress.change(|sent| *sent += MIB);
         }
     });
-    // It comes to a halt: no megabyte more within a second.
+    // The transfer stalls: less than a megabyte within a second.
     let mut last = usize::MAX;
     let stalled = loop {
         let before = sent.look(|sent| *sent);
@@ -77,9 +77,9 @@ fn an_origin_that_stops_reading_is_not_read_ahead_of() {
 }
 
 #[test]
-fn a_side_of_which_nothing_is_wanted_is_not_watched() {
-    // POLLHUP is reported unasked. The client has ended its direction and does not read; the origin has answered more than the
-    // client takes and closed. Until the client reads there is nothing to do, and nothing must be done.
+fn does_not_poll_a_side_without_interest() {
+    // poll reports POLLHUP without request. The client has half-closed and does not read; the origin has sent more than
+    // the client accepts and closed. Until the client reads, the proxy must use no CPU.
     let closed = Gate::default();
     let tell = closed.clone();
     let origin = Origin::plain(move |mut connection: Connection| {
@@ -101,7 +101,7 @@ fn a_side_of_which_nothing_is_wanted_is_not_watched() {
     slow.finish();
     closed.pass();
 
-    // The two seconds after which half a ClientHello passes are the clock.
+    // The two seconds of the first-flight timeout serve as the clock.
     let before = running.cpu_ticks();
     let mut other = Connection::to(running.addr);
     other.send(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", idle.at("localhost")));

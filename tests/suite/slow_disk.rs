@@ -1,14 +1,14 @@
-//! A disk that takes nothing for a while slows the traffic, instead of filling the memory.
+//! A disk that stalls slows the traffic, instead of filling the memory.
 
 use crate::support::{Capture, Gate, Origin, TIMEOUT, Watched};
 use std::time::Duration;
 
 #[test]
-fn a_writer_that_stands_still_slows_the_traffic_and_loses_nothing() {
+fn a_stalled_writer_slows_the_traffic_without_losses() {
     const NOTHING: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
     const ASKED: usize = 600;
     const LINKS: usize = 4;
-    // More than may wait for the writer, which the first exchange holds up.
+    // More exchanges than the queue of the writer holds; the first one stalls the writer.
     let go = Gate::default();
     let wait = go.clone();
     let capture = Capture::with_observer(
@@ -35,15 +35,15 @@ fn a_writer_that_stands_still_slows_the_traffic_and_loses_nothing() {
             })
         })
         .collect();
-    // The traffic stands still once the queue is full: nothing has come for a while.
+    // The traffic stalls once the queue is full: no response for a while.
     let mut so_far = 0;
     while let Some(n) = answered.within(Duration::from_millis(700), |n| (*n > so_far).then_some(*n)) {
         so_far = n;
     }
-    // First of all, as the capture cannot end before.
+    // Before any assertion, because the capture cannot end earlier.
     go.open();
-    // No more than may wait, with one in the hand of the writer and of each connection; an exchange is recorded before its
-    // answer is passed on.
+    // The queue's limit, plus one for the writer and one for each connection, because an exchange is recorded before
+    // its response is forwarded.
     assert!((1..=1024 + 1 + LINKS).contains(&so_far), "{so_far} answers came while nothing was written");
     readers.into_iter().for_each(|reader| reader.join().unwrap());
     let outcome = capture.stop();

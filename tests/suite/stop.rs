@@ -1,4 +1,4 @@
-//! Stopping: what is in flight is recorded as far as it came, and the bundle takes its place only when it is whole.
+//! The stop: exchanges in progress are recorded, and the bundle is put in place only when complete.
 
 use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{
@@ -10,7 +10,7 @@ use std::net::TcpStream;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Sends `answer` to the first request and then says nothing more.
+/// Starts an origin that sends `answer` to the first request and then stalls.
 fn stuck_after(answer: &'static str) -> (Origin, Gate) {
     let end = Gate::default();
     let wait = end.clone();
@@ -24,7 +24,7 @@ fn stuck_after(answer: &'static str) -> (Origin, Gate) {
 }
 
 #[test]
-fn an_exchange_in_flight_is_recorded_with_what_came() {
+fn records_an_exchange_in_progress() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
     let (origin, end) = stuck_after(answer);
     let capture = Capture::start();
@@ -39,7 +39,7 @@ fn an_exchange_in_flight_is_recorded_with_what_came() {
 }
 
 #[test]
-fn a_request_without_an_answer_is_recorded_too() {
+fn records_a_request_without_a_response() {
     let (origin, end) = stuck_after("");
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
@@ -54,7 +54,7 @@ fn a_request_without_an_answer_is_recorded_too() {
 }
 
 #[test]
-fn a_socket_that_is_open_is_recorded() {
+fn records_an_open_websocket() {
     let (ask, answer) = handshake("");
     let end = Gate::default();
     let wait = end.clone();
@@ -77,7 +77,7 @@ fn a_socket_that_is_open_is_recorded() {
 }
 
 #[test]
-fn it_stops_accepting() {
+fn stops_accepting_connections() {
     let capture = Capture::start();
     let addr = capture.addr;
     capture.stop();
@@ -85,7 +85,7 @@ fn it_stops_accepting() {
 }
 
 #[test]
-fn clients_see_the_end() {
+fn closes_client_connections() {
     let (origin, end) = stuck_after(OK);
     let capture = Capture::start();
     let mut busy = capture.tls(&origin.at("localhost"), "localhost");
@@ -100,7 +100,7 @@ fn clients_see_the_end() {
 }
 
 #[test]
-fn an_answer_that_nobody_reads_does_not_hold_it_up() {
+fn an_unread_response_does_not_delay_the_stop() {
     let flood = |mut connection: Connection| {
         next_request(&mut connection);
         connection.send("HTTP/1.1 200 OK\r\n\r\n");
@@ -119,7 +119,7 @@ fn an_answer_that_nobody_reads_does_not_hold_it_up() {
 }
 
 #[test]
-fn hurry_ends_the_waiting_but_not_the_bundle() {
+fn a_forced_stop_ends_waits_and_completes_the_bundle() {
     let (origin, end) = stuck_after(OK);
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
@@ -133,7 +133,7 @@ fn hurry_ends_the_waiting_but_not_the_bundle() {
 }
 
 #[test]
-fn nothing_at_all_is_a_bundle_too() {
+fn writes_a_bundle_without_exchanges() {
     let outcome = Capture::start().stop();
     outcome.assert_no_warnings();
     assert!(outcome.bundle().traces.is_empty());
@@ -144,7 +144,7 @@ fn nothing_at_all_is_a_bundle_too() {
 }
 
 #[test]
-fn dropping_it_stops_it() {
+fn dropping_the_handle_stops_the_capture() {
     let dir = TempDir::new();
     let mut config = Config::capture(dir.join("dropped.zip"));
     config.listen.set_port(0);
@@ -157,7 +157,7 @@ fn dropping_it_stops_it() {
 }
 
 #[test]
-fn the_old_bundle_stays_until_the_new_one_is_whole_and_is_kept_after() {
+fn keeps_the_old_bundle_until_and_after_the_new_one_is_complete() {
     let origin = Origin::plain_responding(OK);
     let dir = TempDir::new();
     let output = dir.write("capture.zip", "the old one");
@@ -179,7 +179,7 @@ fn the_old_bundle_stays_until_the_new_one_is_whole_and_is_kept_after() {
 }
 
 #[test]
-fn the_bundle_is_for_its_owner_alone() {
+fn only_the_owner_can_read_the_bundle() {
     use std::os::unix::fs::PermissionsExt;
     let outcome = Capture::start().stop();
     let mode = std::fs::metadata(outcome.summary.bundle.unwrap()).unwrap().permissions().mode();
@@ -187,10 +187,10 @@ fn the_bundle_is_for_its_owner_alone() {
 }
 
 #[test]
-fn what_waits_for_a_slow_writer_is_written_before_the_end() {
+fn writes_the_queue_of_a_slow_writer_before_the_end() {
     const NOTHING: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
     const ASKED: usize = 3_000;
-    // The first exchange holds the writer up, until more has ended than may wait for it.
+    // The first exchange stalls the writer until more exchanges have ended than the queue holds.
     let go = Gate::default();
     let wait = go.clone();
     let capture = Capture::with_observer(
@@ -222,10 +222,10 @@ fn what_waits_for_a_slow_writer_is_written_before_the_end() {
             })
         })
         .collect();
-    // By then the queue is full: an exchange is recorded before its answer is passed on, and nothing is written.
+    // The queue is full now: an exchange is recorded before its response is forwarded, and the writer is stalled.
     go.within(std::time::Duration::from_secs(1), |_| None::<()>);
     let opener = std::thread::spawn(move || {
-        // The stop is under way, or soon will be; it must not make a difference.
+        // The stop has begun or begins soon; the result must be the same.
         go.within(std::time::Duration::from_millis(500), |_| None::<()>);
         go.open();
     });
@@ -239,8 +239,8 @@ fn what_waits_for_a_slow_writer_is_written_before_the_end() {
 }
 
 #[test]
-fn of_a_thousand_live_connections_all_are_recorded() {
-    // Both their ends are in this process.
+fn records_all_of_a_thousand_open_connections() {
+    // Both ends of each connection are in this process.
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nso far";

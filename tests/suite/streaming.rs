@@ -1,9 +1,9 @@
-//! What comes leaves before more is read: the origin sends the second piece only when the client has told it, past the proxy,
-//! that it has the first.
+//! Data is forwarded without waiting for more: the origin sends the second piece only after the test has seen the first
+//! at the client.
 
 use crate::support::{Capture, Gate, Origin};
 
-/// Streams `first` and, once the gate is open, `second`.
+/// Sends `first` and, once the gate is open, `second`.
 fn streaming(
     head: &'static str,
     first: &'static str,
@@ -25,7 +25,7 @@ const SSE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 #[test]
-fn server_sent_events_arrive_one_by_one() {
+fn forwards_each_server_sent_event_at_once() {
     let (script, gate) = streaming(SSE, "data: 1\n\n", "data: 2\n\n");
     let origin = Origin::tls(script);
     let capture = Capture::start();
@@ -40,7 +40,7 @@ fn server_sent_events_arrive_one_by_one() {
 }
 
 #[test]
-fn chunks_arrive_one_by_one_in_a_clear_tunnel() {
+fn forwards_each_chunk_at_once_in_a_clear_tunnel() {
     let (script, gate) = streaming(CHUNKED, "3\r\none\r\n", "3\r\ntwo\r\n0\r\n\r\n");
     let origin = Origin::plain(script);
     let capture = Capture::start();
@@ -54,7 +54,7 @@ fn chunks_arrive_one_by_one_in_a_clear_tunnel() {
 }
 
 #[test]
-fn chunks_arrive_one_by_one_to_a_plain_request() {
+fn forwards_each_chunk_at_once_to_a_plain_request() {
     let (script, gate) = streaming(CHUNKED, "3\r\none\r\n", "3\r\ntwo\r\n0\r\n\r\n");
     let origin = Origin::plain(script);
     let capture = Capture::start();
@@ -69,7 +69,7 @@ fn chunks_arrive_one_by_one_to_a_plain_request() {
 }
 
 #[test]
-fn half_a_chunk_and_half_a_head_arrive_too() {
+fn forwards_partial_chunks_and_heads_at_once() {
     let (script, gate) =
         streaming("HTTP/1.1 200 OK\r\nTransfer-", "Encoding: chunked\r\n\r\n8\r\nhalf", "half\r\n0\r\n\r\n");
     let origin = Origin::tls(script);
@@ -84,7 +84,7 @@ fn half_a_chunk_and_half_a_head_arrive_too() {
 }
 
 #[test]
-fn an_upload_reaches_the_origin_piece_by_piece() {
+fn forwards_each_piece_of_an_upload_at_once() {
     for plain in [false, true] {
         let got = Gate::default();
         let tell = got.clone();

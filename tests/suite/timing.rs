@@ -1,4 +1,4 @@
-//! How long the parts of an exchange took: measured where the origin decides what takes long.
+//! The timing of exchanges, measured with delays at the origin.
 
 use crate::support::{Capture, Gate, Origin, ca::epoch_seconds, next_request, now};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 const PARTS: [&str; 7] = ["dns", "connect", "tls", "send", "wait", "receive", "total"];
 
 #[test]
-fn the_first_exchange_pays_for_the_connection() {
+fn the_first_exchange_has_the_connection_times() {
     let origin = Origin::tls_responding("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
@@ -33,36 +33,36 @@ fn the_first_exchange_pays_for_the_connection() {
     assert!((0..60).contains(&age), "{age} s ago");
 }
 
-/// Lets `time` go by, for there is nothing to wait for.
-fn spend(time: Duration) {
+/// Waits until `time` has passed; there is no condition to wait for.
+fn pause(time: Duration) {
     let begin = now();
     let nothing = Gate::default();
-    // Never less: the bundle is asked how long it was.
+    // Never shorter, because the recorded time is compared with it.
     while let Some(left) = time.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()) {
         nothing.within(left, |open| open.then_some(()));
     }
 }
 
 #[test]
-fn waiting_and_receiving_are_told_apart() {
-    // Each pause begins when what came before it has passed the proxy, however slow that is.
+fn distinguishes_wait_and_receive_times() {
+    // Each pause begins when the data before it has passed the proxy, whatever the proxy's delay.
     let (half_sent, half_heard) = (Gate::default(), Gate::default());
     let (opens, waits) = (half_sent.clone(), half_heard.clone());
     let origin = Origin::tls(move |mut connection| {
         connection.read_until(b"ab");
         opens.open();
         connection.read_exactly(2);
-        spend(Duration::from_millis(200));
+        pause(Duration::from_millis(200));
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nbegin");
         waits.pass();
-        spend(Duration::from_millis(100));
+        pause(Duration::from_millis(100));
         connection.send("ended");
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nab");
     half_sent.pass();
-    spend(Duration::from_millis(100));
+    pause(Duration::from_millis(100));
     connection.send("cd");
     connection.read_until(b"begin");
     half_heard.open();
@@ -78,7 +78,7 @@ fn waiting_and_receiving_are_told_apart() {
 }
 
 #[test]
-fn the_timeline_is_in_order_of_beginning_and_ids_in_order_of_ending() {
+fn orders_the_timeline_by_start_and_ids_by_end() {
     let slow_may_end = crate::support::Gate::default();
     let wait = slow_may_end.clone();
     let origin = Origin::plain(move |mut connection| {
@@ -92,7 +92,7 @@ fn the_timeline_is_in_order_of_beginning_and_ids_in_order_of_ending() {
     let mut slow = capture.connect(&origin.at("localhost"));
     slow.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n");
     origin.received_at_least(0, 20);
-    spend(Duration::from_millis(5));
+    pause(Duration::from_millis(5));
     let mut fast = capture.connect(&origin.at("localhost"));
     fast.request("GET /fast HTTP/1.1\r\nHost: localhost\r\n\r\n");
     capture.wait_for_exchanges(1);

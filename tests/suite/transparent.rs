@@ -1,4 +1,4 @@
-//! Traffic that was redirected to the port, with `--transparent` and without.
+//! Redirected traffic, with and without `--transparent`.
 
 use crate::support::{Capture, Origin, TlsClient, respond_to_all};
 use spectral_capture::Reason;
@@ -6,7 +6,7 @@ use spectral_capture::Reason;
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 #[test]
-fn a_request_goes_where_its_host_says() {
+fn forwards_a_redirected_request_to_its_host() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::with(|config| config.transparent = true);
     let mut connection = capture.dial();
@@ -19,10 +19,10 @@ fn a_request_goes_where_its_host_says() {
 }
 
 #[test]
-fn a_client_hello_goes_where_its_name_says() {
+fn forwards_redirected_tls_to_its_server_name() {
     let capture = Capture::with(|config| config.transparent = true);
     let mut connection = capture.dial();
-    // Port 443 is for those who may have it; all others see what is said when nobody listens there.
+    // Port 443 needs privileges; without them, the connection fails and is reported.
     if let Some(_origin) = Origin::tls_on(443, |connection| respond_to_all(connection, HELLO.as_bytes())) {
         capture.client("localhost").start(&mut connection).unwrap();
         assert_eq!(connection.request("GET /t HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
@@ -35,7 +35,7 @@ fn a_client_hello_goes_where_its_name_says() {
 }
 
 #[test]
-fn a_client_hello_without_a_name_is_ended() {
+fn closes_redirected_tls_without_a_server_name() {
     let capture = Capture::with(|config| config.transparent = true);
     let mut connection = capture.dial();
     let mut client = capture.client("localhost");
@@ -56,7 +56,7 @@ fn redirected_traffic_never_loops() {
 }
 
 #[test]
-fn without_it_such_requests_are_refused() {
+fn refuses_redirected_requests_without_the_option() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.dial();

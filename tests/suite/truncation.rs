@@ -1,10 +1,10 @@
-//! TLS that ends without close_notify is a signal that something may be missing: it is passed on as such, and recorded.
+//! TLS that ends without close_notify may be truncated: it is forwarded and recorded as such.
 
 use crate::support::{Capture, Connection, Ending, Origin, TIMEOUT};
 use std::sync::mpsc;
 
 #[test]
-fn the_origins_truncation_reaches_the_client() {
+fn forwards_the_origins_truncation() {
     for head in [
         "HTTP/1.1 200 OK\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
@@ -30,7 +30,7 @@ fn the_origins_truncation_reaches_the_client() {
 }
 
 #[test]
-fn a_proper_end_stays_one() {
+fn forwards_a_graceful_end() {
     let origin = Origin::tls(|mut connection| {
         connection.read_head();
         connection.send("HTTP/1.1 200 OK\r\n\r\nall of it");
@@ -45,7 +45,7 @@ fn a_proper_end_stays_one() {
 }
 
 #[test]
-fn the_clients_truncation_reaches_the_origin() {
+fn forwards_the_clients_truncation() {
     let (tell, told) = mpsc::channel();
     let (arrived, has_arrived) = mpsc::channel();
     let origin = Origin::tls(move |mut connection| {
@@ -56,7 +56,7 @@ fn the_clients_truncation_reaches_the_origin() {
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\npart");
-    // What the client has not read may turn its end into a reset, which would take the bytes with it.
+    // Unread bytes at the client turn its FIN into a reset, which would discard the data.
     has_arrived.recv_timeout(TIMEOUT).unwrap();
     connection.close_abruptly();
     let ending = told.recv_timeout(TIMEOUT).unwrap();
@@ -66,7 +66,7 @@ fn the_clients_truncation_reaches_the_origin() {
 }
 
 #[test]
-fn an_origin_that_says_too_little_in_the_clear() {
+fn records_a_short_body_in_the_clear() {
     let origin = Origin::plain(|mut connection| {
         connection.read_head();
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ntoo little");

@@ -1,4 +1,4 @@
-//! WebSockets between two real peers, through TLS and in the clear: each message stands in the bundle, whole.
+//! WebSockets between two real peers, over TLS and in the clear: each message is recorded completely.
 
 use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{Capture, Connection, Gate, Message, Origin, next_request};
@@ -11,7 +11,7 @@ use tungstenite::{Message as Sent, WebSocket};
 
 type Peer = WebSocket<crate::support::connection::ConnectionStream>;
 
-/// Accepts a WebSocket, agreeing on the first subprotocol offered.
+/// Accepts a WebSocket with the first subprotocol offered.
 #[expect(clippy::result_large_err, reason = "tungstenite's own callback")]
 fn accept(connection: Connection) -> Peer {
     let choose = |request: &Request, mut response: Response| {
@@ -24,7 +24,7 @@ fn accept(connection: Connection) -> Peer {
     tungstenite::accept_hdr_with_config(connection.stream(), choose, Some(roomy())).unwrap()
 }
 
-/// Asks for a WebSocket.
+/// Opens a WebSocket.
 fn open(connection: Connection, host: &str, protocols: &str) -> Peer {
     let mut request = tungstenite::http::Request::builder()
         .uri(format!("ws://{host}/chat?room=1"))
@@ -46,7 +46,7 @@ fn roomy() -> WebSocketConfig {
     WebSocketConfig::default().max_message_size(None).max_frame_size(None)
 }
 
-/// Sends back what comes until the other end closes.
+/// Echoes messages until the peer closes.
 fn echo(connection: Connection) {
     let mut peer = accept(connection);
     while let Ok(message) = peer.read() {
@@ -56,14 +56,14 @@ fn echo(connection: Connection) {
     }
 }
 
-/// Closes and waits until the other end agrees.
+/// Closes and waits for the peer's close frame.
 fn close(mut peer: Peer, code: CloseCode, reason: &str) {
     peer.close(Some(CloseFrame { code, reason: reason.into() })).unwrap();
     while peer.read().is_ok() {}
 }
 
 #[test]
-fn messages_both_ways_over_tls_and_in_the_clear() {
+fn records_messages_in_both_directions() {
     for tls in [true, false] {
         let origin = if tls { Origin::tls(echo) } else { Origin::plain(echo) };
         let capture = Capture::start();
@@ -109,7 +109,7 @@ fn messages_both_ways_over_tls_and_in_the_clear() {
 }
 
 #[test]
-fn without_a_subprotocol_there_is_none() {
+fn records_no_subprotocol_without_negotiation() {
     let origin = Origin::tls(echo);
     let capture = Capture::start();
     let host = origin.at("localhost");
@@ -118,7 +118,7 @@ fn without_a_subprotocol_there_is_none() {
 }
 
 #[test]
-fn pings_and_pongs_are_recorded_and_answered_by_the_ends_alone() {
+fn records_pings_and_pongs_without_answering_them() {
     let origin = Origin::tls(echo);
     let capture = Capture::start();
     let host = origin.at("localhost");
@@ -134,7 +134,7 @@ fn pings_and_pongs_are_recorded_and_answered_by_the_ends_alone() {
 }
 
 #[test]
-fn a_message_of_many_mebibytes() {
+fn records_a_large_message() {
     let origin = Origin::tls(echo);
     let capture = Capture::start();
     let host = origin.at("localhost");
@@ -148,9 +148,9 @@ fn a_message_of_many_mebibytes() {
     assert!(messages[0].payload == long && messages[1].payload == long, "whole and equal");
 }
 
-/// Plays frames by hand between two ends and gives the messages that the bundle has.
+/// Exchanges frames between two ends; returns the recorded messages.
 #[track_caller]
-pub(crate) fn played(
+pub(crate) fn exchange_frames(
     extensions: &'static str,
     up: Vec<u8>,
     down: Vec<u8>,
@@ -180,7 +180,7 @@ pub(crate) fn played(
 }
 
 #[test]
-fn fragments_are_joined_and_control_frames_may_stand_between_them() {
+fn joins_fragments_around_control_frames() {
     let mask = Some([1, 2, 3, 4]);
     let up = [
         frame(0x01, mask, b"one "),
@@ -193,7 +193,7 @@ fn fragments_are_joined_and_control_frames_may_stand_between_them() {
     ]
     .concat();
     let down = [frame(0x02, None, &[0; 200]), frame(0x80, None, &[1; 70_000]), frame(0x88, None, b"")].concat();
-    let (messages, outcome) = played("", up, down);
+    let (messages, outcome) = exchange_frames("", up, down);
     outcome.assert_no_warnings();
     let expected = [
         Message::sent("ping", "still there?"),
@@ -207,7 +207,7 @@ fn fragments_are_joined_and_control_frames_may_stand_between_them() {
 }
 
 #[test]
-fn frames_in_the_segment_of_the_answer_are_not_lost() {
+fn records_frames_in_the_segment_of_the_101() {
     let (ask, answer) = handshake("");
     let script = [answer.clone().into_bytes(), frame(0x81, None, b"first")].concat();
     let origin = Origin::tls(move |mut connection| {
@@ -224,9 +224,12 @@ fn frames_in_the_segment_of_the_answer_are_not_lost() {
 }
 
 #[test]
-fn a_malformed_frame_passes_and_is_named() {
-    let (messages, outcome) =
-        played("", [frame(0x81, Some([5; 4]), b"fine"), frame(0xf3, Some([5; 4]), b"odd")].concat(), Vec::new());
+fn passes_through_and_reports_a_malformed_frame() {
+    let (messages, outcome) = exchange_frames(
+        "",
+        [frame(0x81, Some([5; 4]), b"fine"), frame(0xf3, Some([5; 4]), b"odd")].concat(),
+        Vec::new(),
+    );
     assert_eq!(messages[0], Message::sent("text", "fine"));
     let named = |u: &spectral_capture::Uncaptured| {
         u.reason == spectral_capture::Reason::Opaque(spectral_capture::Opaque::WebSocket)
@@ -235,7 +238,7 @@ fn a_malformed_frame_passes_and_is_named() {
 }
 
 #[test]
-fn a_refused_handshake_is_an_ordinary_trace() {
+fn records_a_refused_handshake_as_an_exchange() {
     let origin = Origin::tls(|mut connection| {
         next_request(&mut connection);
         connection.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nnope");
@@ -254,7 +257,7 @@ fn a_refused_handshake_is_an_ordinary_trace() {
 }
 
 #[test]
-fn a_socket_that_breaks_off_in_a_message_keeps_what_came() {
+fn records_a_websocket_that_breaks_in_a_message() {
     let (ask, answer) = handshake("");
     let sent = Gate::default();
     let wait = sent.clone();

@@ -1,8 +1,8 @@
-//! permessage-deflate (RFC 7692): messages are inflated in the bundle and untouched on the wire.
+//! permessage-deflate (RFC 7692): messages are inflated in the bundle and unchanged on the wire.
 
 use crate::support::Message;
 use crate::support::websocket_frames::frame;
-use crate::websocket::played;
+use crate::websocket::exchange_frames;
 use flate2::{Compress, Compression, FlushCompress};
 use spectral_capture::{Opaque, Reason};
 
@@ -10,7 +10,7 @@ const TEXT: u8 = 0xc1; // FIN, RSV1, text
 const BINARY: u8 = 0xc2;
 const MASK: Option<[u8; 4]> = Some([0xde, 0xad, 0xbe, 0xef]);
 
-/// One direction's compressor.
+/// The compressor of one direction.
 struct Deflater(Compress);
 
 impl Deflater {
@@ -18,7 +18,7 @@ impl Deflater {
         Self(Compress::new(Compression::default(), false))
     }
 
-    /// One message, flushed, without the tail (RFC 7692 section 7.2.1).
+    /// Compresses a message, flushed and without the tail (RFC 7692 section 7.2.1).
     fn message(&mut self, payload: &[u8]) -> Vec<u8> {
         if payload.is_empty() {
             return vec![0]; // RFC 7692 section 7.2.3.6
@@ -40,7 +40,7 @@ impl Deflater {
 }
 
 #[test]
-fn with_context_takeover() {
+fn inflates_with_context_takeover() {
     let (mut up, mut down) = (Deflater::new(), Deflater::new());
     let story = "the same words again and again ".repeat(20);
     let first = up.message(story.as_bytes());
@@ -48,7 +48,7 @@ fn with_context_takeover() {
     assert!(second.len() < first.len(), "the second message leans on the first");
     let ups = [frame(TEXT, MASK, &first), frame(TEXT, MASK, &second)].concat();
     let downs = [frame(BINARY, None, &down.message(b"abc")), frame(TEXT, None, &down.message(b"abc"))].concat();
-    let (messages, outcome) = played("Sec-WebSocket-Extensions: permessage-deflate\r\n", ups, downs);
+    let (messages, outcome) = exchange_frames("Sec-WebSocket-Extensions: permessage-deflate\r\n", ups, downs);
     outcome.assert_no_warnings();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     let expected = [
@@ -61,11 +61,11 @@ fn with_context_takeover() {
 }
 
 #[test]
-fn without_context_takeover_and_with_window_bits() {
+fn inflates_without_context_takeover_and_with_window_bits() {
     let message = |text: &str| Deflater::new().message(text.as_bytes());
     let ups = [frame(TEXT, MASK, &message("one")), frame(TEXT, MASK, &message("one"))].concat();
     let downs = [frame(TEXT, None, &message("two")), frame(TEXT, None, &message("two"))].concat();
-    let (messages, _) = played(
+    let (messages, _) = exchange_frames(
         "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no_context_takeover; \
          server_max_window_bits=12; client_max_window_bits=10\r\n",
         ups,
@@ -81,7 +81,7 @@ fn without_context_takeover_and_with_window_bits() {
 }
 
 #[test]
-fn compressed_and_not_in_turns_fragmented_and_empty() {
+fn inflates_fragmented_empty_and_mixed_messages() {
     let mut up = Deflater::new();
     let long = up.message(&b"fragmented and compressed ".repeat(50));
     let (begin, rest) = long.split_at(10);
@@ -95,7 +95,7 @@ fn compressed_and_not_in_turns_fragmented_and_empty() {
         frame(TEXT, MASK, &up.message(b"fragmented and compressed")),
     ]
     .concat();
-    let (messages, outcome) = played("Sec-WebSocket-Extensions: permessage-deflate\r\n", ups, Vec::new());
+    let (messages, outcome) = exchange_frames("Sec-WebSocket-Extensions: permessage-deflate\r\n", ups, Vec::new());
     outcome.assert_no_warnings();
     let expected = [
         Message::sent("ping", "ping is never compressed"),
@@ -108,9 +108,9 @@ fn compressed_and_not_in_turns_fragmented_and_empty() {
 }
 
 #[test]
-fn what_does_not_inflate_passes_and_is_named() {
+fn passes_through_and_reports_messages_that_do_not_inflate() {
     let ups = [frame(TEXT, MASK, b"\xff\xff\xff no deflate"), frame(0x81, MASK, b"after")].concat();
-    let (_, outcome) = played("Sec-WebSocket-Extensions: permessage-deflate\r\n", ups, Vec::new());
+    let (_, outcome) = exchange_frames("Sec-WebSocket-Extensions: permessage-deflate\r\n", ups, Vec::new());
     let named = |u: &spectral_capture::Uncaptured| u.reason == Reason::Opaque(Opaque::WebSocket);
     assert!(outcome.summary.uncaptured.iter().any(named), "{:?}", outcome.summary.uncaptured);
 }

@@ -1,11 +1,11 @@
-//! Much in both directions at once: nobody waits for anybody forever.
+//! Large transfers in both directions at once do not deadlock.
 
 use crate::support::{Capture, Connection, Origin, patterns};
 use std::thread;
 
 const MANY: usize = 8 << 20;
 
-/// Sends `begin` and then much, and reads as much, at once; gives what was read.
+/// Sends `begin` and a large body while it reads as much; returns the bytes read.
 fn exchange(connection: &mut Connection, begin: &str) -> Vec<u8> {
     let mut writer = connection.writer.clone();
     let mut bytes = begin.as_bytes().to_vec();
@@ -17,7 +17,7 @@ fn exchange(connection: &mut Connection, begin: &str) -> Vec<u8> {
     got
 }
 
-/// Bytes that repeat in no convenient place.
+/// Returns bytes with a period that does not divide buffer sizes.
 fn pattern(seed: usize) -> Vec<u8> {
     (0..MANY).map(|n| (n % 251 + n / 65_521 + seed) as u8).collect()
 }
@@ -25,7 +25,7 @@ fn pattern(seed: usize) -> Vec<u8> {
 const REQUEST: &str = "POST /both HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8388608\r\n\r\n";
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 8388608\r\n\r\n";
 
-fn at_once(mut connection: Connection) {
+fn echo_concurrently(mut connection: Connection) {
     connection.read_head();
     let mut writer = connection.writer.clone();
     let sending = thread::spawn(move || {
@@ -46,8 +46,8 @@ fn check(origin: &Origin, mut connection: Connection) {
 }
 
 #[test]
-fn eight_mebibytes_through_tls_on_both_sides() {
-    let origin = Origin::tls(at_once);
+fn exchanges_8_mib_both_ways_over_tls() {
+    let origin = Origin::tls(echo_concurrently);
     let capture = Capture::start();
     check(&origin, capture.tls(&origin.at("localhost"), "localhost"));
     let outcome = capture.stop();
@@ -57,16 +57,16 @@ fn eight_mebibytes_through_tls_on_both_sides() {
 }
 
 #[test]
-fn eight_mebibytes_in_the_clear() {
-    let origin = Origin::plain(at_once);
+fn exchanges_8_mib_both_ways_in_the_clear() {
+    let origin = Origin::plain(echo_concurrently);
     let capture = Capture::start();
     check(&origin, capture.connect(&origin.at("localhost")));
     assert!(capture.stop().bundle().only_trace().response_body == pattern(ANSWER.len()));
 }
 
 #[test]
-fn eight_mebibytes_through_a_tunnel() {
-    let origin = Origin::tls(at_once);
+fn exchanges_8_mib_both_ways_in_passthrough() {
+    let origin = Origin::tls(echo_concurrently);
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
     let client = crate::support::TlsClient::new("localhost", vec![crate::support::TestCa::trusted().der()]);
     check(&origin, capture.tls_with(&origin.at("localhost"), &client));

@@ -1,29 +1,29 @@
-//! Origins that cannot be reached: the client is told in a plain sentence, in time.
+//! Unreachable origins: the client gets an error response that names the host and the cause, within the timeout.
 
 use crate::support::{Capture, Origin, now};
 use spectral_capture::Reason;
 use std::net::TcpListener;
 use std::time::Duration;
 
-/// A port that nobody listens on.
-fn refusing() -> u16 {
+/// Returns a port without a listener.
+fn unused_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[track_caller]
-fn assert_told(answer: &crate::support::connection::Response, host: &str) {
+fn assert_names_host(answer: &crate::support::connection::Response, host: &str) {
     assert_eq!(answer.status, 502, "{}", answer.head);
     let text = answer.text();
     assert!(text.contains(host) && text.contains(' ') && !text.contains("Os {"), "a plain sentence: {text}");
 }
 
 #[test]
-fn connect_to_a_port_that_refuses() {
+fn answers_connect_with_an_error_if_the_port_refuses() {
     let capture = Capture::start();
-    let target = format!("127.0.0.1:{}", refusing());
+    let target = format!("127.0.0.1:{}", unused_port());
     let mut connection = capture.dial();
     let answer = connection.request(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    assert_told(&answer, "127.0.0.1");
+    assert_names_host(&answer, "127.0.0.1");
     drop(connection);
     let outcome = capture.stop();
     outcome.assert_uncaptured(&target, 1, |reason| matches!(reason, Reason::Unreachable(_)));
@@ -31,14 +31,14 @@ fn connect_to_a_port_that_refuses() {
 }
 
 #[test]
-fn a_plain_request_to_a_port_that_refuses() {
+fn answers_a_plain_request_with_an_error_if_the_port_refuses() {
     let origin = Origin::plain_responding("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let capture = Capture::start();
-    let target = format!("127.0.0.1:{}", refusing());
+    let target = format!("127.0.0.1:{}", unused_port());
     let mut connection = capture.dial();
     let answer = connection.request(format!("GET http://{target}/ HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    assert_told(&answer, "127.0.0.1");
-    // The client is not punished for it.
+    assert_names_host(&answer, "127.0.0.1");
+    // The client's connection stays open.
     if answer.header("connection") != Some("close") {
         let host = origin.at("127.0.0.1");
         assert_eq!(connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "ok");
@@ -48,7 +48,7 @@ fn a_plain_request_to_a_port_that_refuses() {
 }
 
 #[test]
-fn a_name_that_does_not_exist() {
+fn answers_with_an_error_if_the_name_does_not_exist() {
     // RFC 6761 section 6.4: `invalid` never resolves.
     let capture = Capture::start();
     for request in [
@@ -58,7 +58,7 @@ fn a_name_that_does_not_exist() {
         let begin = now();
         let mut connection = capture.dial();
         connection.reader.set_read_timeout(Duration::from_secs(60));
-        assert_told(&connection.request(request), "no.such.name.invalid");
+        assert_names_host(&connection.request(request), "no.such.name.invalid");
         assert!(now() - begin < Duration::from_secs(45), "resolving has a deadline");
     }
     let outcome = capture.stop();
@@ -68,8 +68,8 @@ fn a_name_that_does_not_exist() {
 }
 
 #[test]
-fn a_dead_ipv6_costs_little() {
-    // `localhost` is ::1 and 127.0.0.1 on most machines; the origin listens on the second only.
+fn falls_back_from_ipv6_to_ipv4_quickly() {
+    // `localhost` is ::1 and 127.0.0.1 on most machines; the origin listens only on the second.
     let origin = Origin::plain_responding("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let capture = Capture::start();
     let begin = now();
@@ -79,7 +79,7 @@ fn a_dead_ipv6_costs_little() {
 }
 
 #[test]
-fn stopping_does_not_wait_for_a_name_to_resolve() {
+fn stops_without_waiting_for_name_resolution() {
     let capture = Capture::start();
     let mut connection = capture.dial();
     connection.send("CONNECT no.such.name.invalid:443 HTTP/1.1\r\nHost: x\r\n\r\n");

@@ -1,5 +1,5 @@
-//! Large transfers that nobody looks at go through a pipe in the kernel: they arrive as they would without it, and the pipe is
-//! given back.
+//! Large passthrough transfers use splice(2) through a pipe in the kernel: bytes arrive unchanged, and the pipe is
+//! released.
 
 use crate::support::cli::Spectral;
 use crate::support::peers::{self, peer};
@@ -8,21 +8,21 @@ use std::process::Command;
 use std::thread;
 
 const MANY: usize = 8 << 20;
-/// Neither TLS nor HTTP.
+/// Bytes that are neither TLS nor HTTP.
 const GO: &[u8] = b"\0\x01\x02go";
 
-/// Bytes that repeat in no convenient place.
-fn much() -> Vec<u8> {
+/// Returns bytes with a period that does not divide buffer sizes.
+fn large_data() -> Vec<u8> {
     (0..MANY).map(|n| (n % 251 + n / 65_521) as u8).collect()
 }
 
-/// The built program, which captures nothing.
+/// Starts the built program without captured hosts.
 fn proxy() -> ProxyProcess {
     let dir = TempDir::new();
     ProxyProcess::from_running(Spectral::capture(&dir, &["-e", "*"]), dir)
 }
 
-/// A tunnel to `origin` through which `GO` went.
+/// Opens a tunnel to `origin` and sends `GO` through it.
 #[track_caller]
 fn begin(proxy: &ProxyProcess, origin: &Origin) -> Connection {
     let mut connection = proxy.connect(&origin.at("127.0.0.1"));
@@ -31,11 +31,11 @@ fn begin(proxy: &ProxyProcess, origin: &Origin) -> Connection {
     connection
 }
 
-/// Waits until `subject` has as many descriptors open.
+/// Waits until `proxy` has that number of open descriptors.
 #[track_caller]
-fn has(proxy: &ProxyProcess, descriptors: usize) {
+fn wait_for_descriptors(proxy: &ProxyProcess, descriptors: usize) {
     let held = || proxy.running.resources();
-    // Where that cannot be known there is no splice(2) either.
+    // Without /proc there is no splice(2) either.
     if held().is_some() {
         eventually(
             || held().filter(|held| held.descriptors == descriptors),
@@ -44,112 +44,112 @@ fn has(proxy: &ProxyProcess, descriptors: usize) {
     }
 }
 
-/// How many descriptors it has open now.
+/// Returns the number of open descriptors.
 fn descriptors(proxy: &ProxyProcess) -> usize {
     proxy.running.resources().map_or(0, |held| held.descriptors)
 }
 
 #[test]
-fn down_and_up_again_arrive_whole_and_the_pipe_is_given_back() {
+fn splices_downloads_and_uploads_and_releases_the_pipe() {
     let origin = Origin::plain(|mut connection| {
         connection.read_exactly(GO.len());
-        connection.send(much());
-        assert!(connection.read_exactly(MANY) == much());
+        connection.send(large_data());
+        assert!(connection.read_exactly(MANY) == large_data());
         connection.send("thanks");
     });
     let proxy = proxy();
     let mut connection = proxy.connect(&origin.at("127.0.0.1"));
     let sockets = descriptors(&proxy);
-    // What is sent to it must not all find room in the kernel.
+    // More than the socket buffers hold.
     connection.set_receive_buffer(64 << 10);
     connection.send(GO);
-    // The client stands still, so the pipe is not empty: it stays however long that lasts.
-    has(&proxy, sockets + 2);
-    assert!(connection.read_exactly(MANY) == much());
-    has(&proxy, sockets);
-    connection.send(much());
+    // The client does not read, so the pipe is not empty and stays open.
+    wait_for_descriptors(&proxy, sockets + 2);
+    assert!(connection.read_exactly(MANY) == large_data());
+    wait_for_descriptors(&proxy, sockets);
+    connection.send(large_data());
     assert_eq!(connection.read_exactly(6), b"thanks");
-    has(&proxy, sockets);
+    wait_for_descriptors(&proxy, sockets);
     drop(connection);
     proxy.end();
 }
 
 #[test]
-fn both_ways_at_once_arrive_whole() {
+fn splices_both_directions_at_once() {
     let origin = Origin::plain(|mut connection| {
         connection.read_exactly(GO.len());
         let mut writer = connection.writer.clone();
-        let sending = thread::spawn(move || writer.send(much()));
-        assert!(connection.read_exactly(MANY) == much());
+        let sending = thread::spawn(move || writer.send(large_data()));
+        assert!(connection.read_exactly(MANY) == large_data());
         sending.join().unwrap();
     });
     let proxy = proxy();
     let mut connection = begin(&proxy, &origin);
     let sockets = descriptors(&proxy);
     let mut writer = connection.writer.clone();
-    let sending = thread::spawn(move || writer.send(much()));
-    assert!(connection.read_exactly(MANY) == much());
+    let sending = thread::spawn(move || writer.send(large_data()));
+    assert!(connection.read_exactly(MANY) == large_data());
     sending.join().unwrap();
-    has(&proxy, sockets);
+    wait_for_descriptors(&proxy, sockets);
     drop(connection);
     proxy.end();
 }
 
 #[test]
-fn one_side_ends_and_still_hears_the_other() {
+fn half_close_works_while_splicing() {
     let origin = Origin::plain(|mut connection| {
         connection.read_exactly(GO.len());
-        connection.send(much());
+        connection.send(large_data());
         connection.finish();
         let (bytes, ending) = connection.read_to_end();
-        assert!(bytes == much() && ending == Ending::Clean, "{} bytes, {ending:?}", bytes.len());
+        assert!(bytes == large_data() && ending == Ending::Clean, "{} bytes, {ending:?}", bytes.len());
     });
     let proxy = proxy();
     let mut connection = begin(&proxy, &origin);
     let (bytes, ending) = connection.read_to_end();
-    assert!(bytes == much() && ending == Ending::Clean, "{} bytes, {ending:?}", bytes.len());
-    connection.send(much());
+    assert!(bytes == large_data() && ending == Ending::Clean, "{} bytes, {ending:?}", bytes.len());
+    connection.send(large_data());
     drop(connection);
     proxy.end();
 }
 
 #[test]
-fn a_reset_is_passed_on_both_ways() {
+fn forwards_resets_while_splicing() {
     let gate = Gate::default();
     let opened = gate.clone();
     let origin = Origin::plain(move |mut connection| {
         connection.read_exactly(GO.len());
-        connection.send(much());
+        connection.send(large_data());
         opened.pass();
         connection.reset();
     });
     let down = proxy();
     let mut connection = begin(&down, &origin);
-    assert!(connection.read_exactly(MANY) == much());
+    assert!(connection.read_exactly(MANY) == large_data());
     gate.open();
     assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Reset));
     down.end();
 
     let origin = Origin::plain(|mut connection| {
         connection.read_exactly(GO.len());
-        assert!(connection.read_exactly(MANY) == much());
+        assert!(connection.read_exactly(MANY) == large_data());
         connection.send("thanks");
         assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Reset));
     });
     let up = proxy();
     let mut connection = begin(&up, &origin);
-    connection.send(much());
+    connection.send(large_data());
     assert_eq!(connection.read_exactly(6), b"thanks");
     connection.reset();
     up.end();
 }
 
 #[test]
-fn one_that_stands_still_does_not_keep_the_capture_from_its_end() {
+fn a_stalled_transfer_does_not_delay_the_stop() {
     let origin = Origin::plain(|mut connection| {
         connection.read_exactly(GO.len());
-        // The reset that this meets is what the stop makes of it.
-        connection.writer.try_send(&much().repeat(4)).ok();
+        // The stop closes the connection with a reset.
+        connection.writer.try_send(&large_data().repeat(4)).ok();
         connection.reset();
     });
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
@@ -157,21 +157,21 @@ fn one_that_stands_still_does_not_keep_the_capture_from_its_end() {
     connection.set_receive_buffer(64 << 10);
     connection.send(GO);
     let begun = connection.read_exactly(1 << 20);
-    assert!(begun == much()[..1 << 20]);
+    assert!(begun == large_data()[..1 << 20]);
     capture.stop();
     assert_eq!(connection.read_to_end().1, Ending::Reset, "half a transfer must not look like a whole one");
 }
 
 #[test]
-fn without_a_descriptor_to_spare_all_is_copied() {
+fn copies_without_a_free_descriptor() {
     let Some(prlimit) = peer("prlimit") else { return };
     let gate = Gate::default();
     let opened = gate.clone();
     let origin = Origin::plain(move |mut connection| {
         connection.read_exactly(GO.len());
         opened.pass();
-        connection.send(much());
-        assert!(connection.read_exactly(MANY) == much());
+        connection.send(large_data());
+        assert!(connection.read_exactly(MANY) == large_data());
         connection.send("thanks");
     });
     let proxy = proxy();
@@ -187,8 +187,8 @@ fn without_a_descriptor_to_spare_all_is_copied() {
         assert_eq!(descriptors(&proxy), sockets);
         connection.reader.has_more();
     }
-    assert!(connection.read_exactly(MANY) == much());
-    connection.send(much());
+    assert!(connection.read_exactly(MANY) == large_data());
+    connection.send(large_data());
     assert_eq!(connection.read_exactly(6), b"thanks");
     limit(1000);
     drop(connection);
@@ -196,18 +196,18 @@ fn without_a_descriptor_to_spare_all_is_copied() {
 }
 
 #[test]
-fn what_passes_unseen_is_counted() {
+fn counts_spliced_bytes() {
     let origin = Origin::plain(|mut connection| {
         connection.read_exactly(GO.len());
-        connection.send(much());
-        assert!(connection.read_exactly(MANY) == much());
+        connection.send(large_data());
+        assert!(connection.read_exactly(MANY) == large_data());
         connection.send("thanks");
     });
     let capture = Capture::discover();
     let mut connection = capture.connect(&origin.at("127.0.0.1"));
     connection.send(GO);
-    assert!(connection.read_exactly(MANY) == much());
-    connection.send(much());
+    assert!(connection.read_exactly(MANY) == large_data());
+    connection.send(large_data());
     assert_eq!(connection.read_exactly(6), b"thanks");
     drop(connection);
     let outcome = capture.stop();

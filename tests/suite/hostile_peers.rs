@@ -1,4 +1,4 @@
-//! Peers that want nothing that a proxy has: noise, silence, and crowds of them.
+//! Peers with invalid or no data: garbage, silence, and large numbers of connections.
 
 use crate::support::{Connection, Gate, Origin, ProxyProcess, next_request};
 use nix::sys::signal::Signal;
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Whether it serves as if nothing were the matter.
+/// Fails unless the proxy serves a request as usual.
 #[track_caller]
 fn serves(proxy: &ProxyProcess, origin: &Origin, path: &str) {
     let mut connection = proxy.tls(&origin.at("localhost"));
     assert_eq!(connection.request(format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).text(), "ok");
 }
 
-/// The same bytes in each run (xorshift64).
+/// A deterministic generator (xorshift64).
 struct Noise(u64);
 
 impl Noise {
@@ -32,20 +32,20 @@ impl Noise {
 }
 
 #[test]
-fn noise_on_the_port_is_answered_or_ended_and_nothing_else() {
+fn answers_or_closes_connections_with_garbage() {
     let origin = Origin::tls_responding(OK);
     let sink = Origin::plain(|mut connection| drop(connection.read_to_end()));
     let proxy = ProxyProcess::start();
     let tunnel = format!("CONNECT {} HTTP/1.1\r\n\r\n", sink.at("127.0.0.1")).into_bytes();
     let plain = format!("POST http://{}/ HTTP/1.1\r\n", sink.at("127.0.0.1")).into_bytes();
-    // What comes before the noise, so that some of it goes deep.
+    // A valid start before the garbage, so that some of it reaches later states.
     let has_more: [&[u8]; 8] =
         [b"", b"GET ", b"GET / HTTP/1.1\r\n", b"CONNECT ", b"\x16\x03\x01\x02\x00\x01", b"\r\n", &tunnel, &plain];
     let mut noise = Noise(0x5eed);
     for _ in 0..50 {
         for begin in has_more {
             let mut connection = proxy.dial();
-            // It may be answered, and closed, before all is said.
+            // The proxy may respond and close before all is sent.
             connection.writer.try_send(&[begin, &noise.bytes(3_000)].concat()).ok();
             if noise.next() & 1 == 0 {
                 connection.reset();
@@ -63,14 +63,14 @@ fn noise_on_the_port_is_answered_or_ended_and_nothing_else() {
 }
 
 #[test]
-fn ten_thousand_that_say_nothing() {
+fn survives_ten_thousand_silent_connections() {
     let origin = Origin::tls_responding(OK);
     let proxy = ProxyProcess::start();
     for round in 0..40 {
         let silent: Vec<_> = (0..250).map(|_| TcpStream::connect(proxy.running.addr).unwrap()).collect();
         serves(&proxy, &origin, &round.to_string());
         for (number, socket) in silent.iter().enumerate() {
-            // One in two says goodbye before it goes.
+            // Every second one closes gracefully.
             if number % 2 == 0 {
                 socket.shutdown(Shutdown::Write).unwrap();
             }
@@ -80,9 +80,10 @@ fn ten_thousand_that_say_nothing() {
 }
 
 #[test]
-fn a_burst_of_clients_finds_room_in_the_queue() {
+fn the_listen_queue_holds_a_burst_of_clients() {
     let proxy = ProxyProcess::start();
-    // It accepts none meanwhile. A client that finds no room tries again after a second: too late here.
+    // The proxy accepts none during the burst. A client without room in the queue retries after a second: too late
+    // here.
     proxy.running.signal(Signal::SIGSTOP);
     let burst: Result<Vec<_>, _> =
         (0..300).map(|_| TcpStream::connect_timeout(&proxy.running.addr, Duration::from_millis(900))).collect();
@@ -93,8 +94,8 @@ fn a_burst_of_clients_finds_room_in_the_queue() {
 }
 
 #[test]
-fn an_origin_that_never_answers_is_waited_for() {
-    // Past a second the connection gives its buffers back, as it does in hours of silence.
+fn waits_for_a_silent_origin() {
+    // After a second the connection releases its buffers, as in hours of silence.
     let silence = Gate::default();
     let wait = silence.clone();
     let origin = Origin::tls(move |mut connection: Connection| {
@@ -115,13 +116,13 @@ fn an_origin_that_never_answers_is_waited_for() {
 }
 
 #[test]
-fn the_kernel_looks_for_dead_peers_on_both_sides() {
+fn enables_tcp_keepalive_on_both_sides() {
     let silence = Gate::default();
     let wait = silence.clone();
     let origin = Origin::plain(move |_link| wait.pass());
     let proxy = ProxyProcess::start();
     let connection = proxy.connect(&origin.at("127.0.0.1"));
-    // A line for each socket: its two ports, in hexadecimal, and, after the state and the queues, what its timer waits for.
+    // A line for each socket: its two ports in hexadecimal, the state, the queues, and the kind of its timer.
     let Ok(sockets) = std::fs::read_to_string("/proc/net/tcp") else { return };
     let timer = |local: Option<u16>, remote: Option<u16>| {
         let is = |field: &str, port: Option<u16>| port.is_none_or(|port| field.ends_with(&format!(":{port:04X}")));
@@ -138,5 +139,5 @@ fn the_kernel_looks_for_dead_peers_on_both_sides() {
     proxy.end();
 }
 
-/// The kind of timer that `tcp(7)`'s keepalive is in /proc/net/tcp.
+/// The timer kind of keepalive in /proc/net/tcp; see `tcp(7)`.
 const KEEPALIVE: &str = "02";

@@ -1,5 +1,5 @@
-//! Clients that do not accept our certificate: the one thing the person has to do something about, so it is named with the words
-//! the client used.
+//! Clients that refuse the proxy's certificate. The user must act on this, so the host is reported with the client's
+//! own alert.
 
 use crate::support::{Capture, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient};
 use spectral_capture::Reason;
@@ -7,7 +7,7 @@ use spectral_capture::Reason;
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 #[test]
-fn a_client_that_does_not_trust_us_is_named_with_its_alert() {
+fn reports_a_client_that_does_not_trust_the_ca_with_its_alert() {
     for versions in [ONLY_TLS12, ONLY_TLS13] {
         let origin = Origin::tls_responding(HELLO);
         let capture = Capture::start();
@@ -26,8 +26,8 @@ fn a_client_that_does_not_trust_us_is_named_with_its_alert() {
 }
 
 #[test]
-fn a_client_that_only_hangs_up_is_named_too() {
-    // Pinning apps often say nothing: they close once they have seen the certificate.
+fn reports_a_client_that_closes_without_an_alert() {
+    // Apps with pinning often send no alert: they close after receiving the certificate.
     for reset in [false, true] {
         let origin = Origin::tls_responding(HELLO);
         let capture = Capture::start();
@@ -35,7 +35,7 @@ fn a_client_that_only_hangs_up_is_named_too() {
         let mut client = capture.client("localhost");
         client.versions = ONLY_TLS12;
         connection.writer.send_raw(&client.hello()).unwrap();
-        // Until ServerHelloDone, 14 0 0 0 at the end of the last record of the server's flight.
+        // Up to ServerHelloDone, 14 0 0 0 at the end of the last record of the server's flight.
         connection.read_until(&[14, 0, 0, 0]);
         if reset {
             connection.reset();
@@ -48,8 +48,8 @@ fn a_client_that_only_hangs_up_is_named_too() {
 }
 
 #[test]
-fn a_client_that_judges_after_the_handshake_is_named_too() {
-    // As GnuTLS has it: wget, git.
+fn reports_a_client_that_refuses_after_the_handshake() {
+    // GnuTLS does this: wget, git.
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let connection = capture.tls(&origin.at("localhost"), "localhost");
@@ -59,7 +59,7 @@ fn a_client_that_judges_after_the_handshake_is_named_too() {
 }
 
 #[test]
-fn a_client_that_leaves_says_nothing_of_a_host_that_was_captured() {
+fn does_not_report_a_host_that_was_captured_before() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
@@ -70,7 +70,7 @@ fn a_client_that_leaves_says_nothing_of_a_host_that_was_captured() {
 }
 
 #[test]
-fn one_client_that_refuses_does_not_keep_others_from_being_captured() {
+fn captures_other_clients_after_one_refused() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let stranger = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
@@ -84,7 +84,7 @@ fn one_client_that_refuses_does_not_keep_others_from_being_captured() {
 }
 
 #[test]
-fn a_host_passes_through_after_its_first_refusal_if_that_is_asked_for() {
+fn passthrough_refused_passes_through_after_the_first_refusal() {
     for says_why in [true, false] {
         let origin = Origin::tls_responding(HELLO);
         let capture = Capture::with(|config| config.passthrough_refused = true);
@@ -100,7 +100,7 @@ fn a_host_passes_through_after_its_first_refusal_if_that_is_asked_for() {
             connection.close_abruptly();
         }
         capture.wait_for_uncaptured(|reason| matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft));
-        // Its second try speaks to the origin itself; other hosts are captured as before.
+        // Its second connection goes directly to the origin; other hosts are still captured.
         let mut connection = capture.tls_with(&origin.at("localhost"), &pinning);
         assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
         let mut other = capture.tls(&origin.at("127.0.0.1"), "127.0.0.1");

@@ -1,4 +1,5 @@
-//! Either side leaves, at any moment and in any way: the other learns of it at once, the bundle says it, and nothing is left over.
+//! Either side disconnects, at any moment and in any way: the peer sees it at once, the bundle records it, and no
+//! resource leaks.
 
 use crate::support::{Connection, Ending, Gate, Origin, ProxyProcess, TIMEOUT, Watched, next_request};
 use std::sync::mpsc;
@@ -6,26 +7,26 @@ use std::time::Duration;
 
 const ASK: &str = "GET /asked HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// How one leaves.
+/// A way to disconnect.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
+enum Disconnect {
     /// RST.
     Reset,
-    /// FIN, and without close_notify where TLS is spoken.
+    /// FIN; over TLS, without close_notify.
     Cut,
 }
 
-impl Way {
+impl Disconnect {
     const ALL: [Self; 2] = [Self::Reset, Self::Cut];
 
-    fn leave(self, connection: Connection) {
+    fn apply(self, connection: Connection) {
         match self {
             Self::Reset => connection.reset(),
             Self::Cut => connection.close_abruptly(),
         }
     }
 
-    /// What the other side is to see of it.
+    /// Returns the end that the peer must see.
     fn seen(self, tls: bool) -> Ending {
         match (self, tls) {
             (Self::Reset, _) => Ending::Reset,
@@ -36,7 +37,7 @@ impl Way {
 }
 
 #[test]
-fn a_client_that_leaves_ends_the_origins_side_at_once() {
+fn closes_the_origins_connection_when_the_client_disconnects() {
     let (tell, told) = mpsc::channel();
     let (begin, begun) = mpsc::channel();
     let script = move |mut connection: Connection| {
@@ -49,18 +50,18 @@ fn a_client_that_leaves_ends_the_origins_side_at_once() {
     for (origin, tls) in &origins {
         let mut count = 0;
         for output in ["", "GET /half HTTP/1.1\r\nHo", upload, ASK] {
-            for way in Way::ALL {
+            for way in Disconnect::ALL {
                 let host = origin.at("localhost");
                 let mut connection = if *tls { proxy.tls(&host) } else { proxy.connect(&host) };
-                // A reset that comes before the origin has read the end of the handshake leaves it nothing to serve.
+                // If a reset arrives before the origin has completed the handshake, there is no connection to serve.
                 begun.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("the origin of {output:?} and {way:?} begins"));
                 connection.send(output);
                 origin.received_at_least(count, output.len());
                 count += 1;
-                way.leave(connection);
+                way.apply(connection);
                 let seen = told.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("{way:?} after {output:?}"));
                 assert_eq!(seen.0, output.as_bytes());
-                // Who closes over what it has not read, such as session tickets, resets.
+                // Closing with unread bytes, such as session tickets, sends RST.
                 let is_so = seen.1 == way.seen(*tls) || *tls && seen.1 == Ending::Reset;
                 assert!(is_so, "{:?} after {output:?} and {way:?}, TLS: {tls}", seen.1);
             }
@@ -74,12 +75,12 @@ fn a_client_that_leaves_ends_the_origins_side_at_once() {
 }
 
 #[test]
-fn a_client_that_leaves_an_endless_answer_ends_it() {
+fn ends_an_endless_response_when_the_client_disconnects() {
     let (tell, told) = mpsc::channel();
     let script = move |mut connection: Connection| {
         next_request(&mut connection);
         connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
-        // An event now and then, until nobody takes it.
+        // An event at intervals, until the write fails.
         let never = Gate::default();
         while connection.writer.try_send(b"data: x\n\n").is_ok() {
             never.within(Duration::from_millis(5), |open| open.then_some(()));
@@ -90,12 +91,12 @@ fn a_client_that_leaves_an_endless_answer_ends_it() {
     let origins = [(Origin::plain(script.clone()), false), (Origin::tls(script), true)];
     let proxy = ProxyProcess::start();
     for (origin, tls) in &origins {
-        for way in Way::ALL {
+        for way in Disconnect::ALL {
             let host = origin.at("localhost");
             let mut connection = if *tls { proxy.tls(&host) } else { proxy.connect(&host) };
             connection.send(ASK);
             connection.read_until(b"data: x\n\n");
-            way.leave(connection);
+            way.apply(connection);
             told.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("the origin sends for ever after {way:?}"));
         }
     }
@@ -105,8 +106,8 @@ fn a_client_that_leaves_an_endless_answer_ends_it() {
 }
 
 #[test]
-fn an_origin_that_leaves_is_seen_by_the_client() {
-    // At once, after the request, in the answer's head, in its body.
+fn forwards_the_origins_disconnect() {
+    // At once, after the request, in the response's head, in its body.
     let answers = [
         None,
         Some(""),
@@ -115,26 +116,26 @@ fn an_origin_that_leaves_is_seen_by_the_client() {
     ];
     let proxy = ProxyProcess::start();
     for answer in answers {
-        for way in Way::ALL {
+        for way in Disconnect::ALL {
             let script = move |mut connection: Connection| {
                 if let Some(answer) = answer {
                     connection.read_head();
                     connection.send(answer);
                 }
-                way.leave(connection);
+                way.apply(connection);
             };
             for (origin, tls) in [(Origin::plain(script), false), (Origin::tls(script), true)] {
                 let host = origin.at("localhost");
                 let mut connection = if tls { proxy.tls(&host) } else { proxy.send_connect(&host) };
-                // One that resets at once may do so while it is dialled.
+                // An origin that resets at once may do so while the proxy connects.
                 if !tls && connection.read_head().starts_with("HTTP/1.1 502 ") {
                     assert_eq!(answer, None);
                     continue;
                 }
-                // The client may learn of it here already; its write takes the error then, and its read looks like an end.
+                // The client may notice already here: then its write takes the error, and its read sees a plain end.
                 let is_gone = connection.writer.try_send(ASK.as_bytes()).is_err();
                 let (came, ending) = connection.read_to_end();
-                // A reset takes back what it overtakes.
+                // A reset discards the data that it overtakes.
                 assert!(answer.unwrap_or("").as_bytes().starts_with(&came), "{}", came.escape_ascii());
                 let expected = [way.seen(tls), Ending::Reset];
                 let is_so = is_gone || expected.contains(&ending);
@@ -147,20 +148,20 @@ fn an_origin_that_leaves_is_seen_by_the_client() {
 }
 
 #[test]
-fn a_client_that_leaves_in_the_handshake() {
+fn a_client_may_disconnect_in_the_handshake() {
     let origin = Origin::tls(|mut connection| drop(connection.read_to_end()));
     let proxy = ProxyProcess::start();
     let hello = proxy.client().hello();
-    // In a record's head, in the ClientHello, after it.
+    // In a record's header, in the ClientHello, after it.
     for len in [1, 5, 100, hello.len()] {
-        for way in Way::ALL {
+        for way in Disconnect::ALL {
             let mut connection = proxy.connect(&origin.at("localhost"));
             connection.writer.send_raw(&hello[..len]).unwrap();
             if len == hello.len() {
-                // The ServerHello's record: the proxy waits for the client's Finished.
+                // The ServerHello's record; the proxy then waits for the client's Finished.
                 assert_eq!(connection.read_exactly(1), [22]);
             }
-            way.leave(connection);
+            way.apply(connection);
         }
     }
     origin.open.until("the origin to be left", |open| (*open == 0).then_some(()));
@@ -169,21 +170,21 @@ fn a_client_that_leaves_in_the_handshake() {
 }
 
 #[test]
-fn an_origin_that_leaves_in_the_handshake() {
+fn an_origin_may_disconnect_in_the_handshake() {
     let proxy = ProxyProcess::start();
-    for way in Way::ALL {
+    for way in Disconnect::ALL {
         for len in [0, 1, 5, 100] {
             let origin = Origin::plain(move |mut connection: Connection| {
                 connection.read_exactly(len);
-                way.leave(connection);
+                way.apply(connection);
             });
             let mut connection = proxy.send_connect(&origin.at("localhost"));
-            // One that resets at once may do so while it is dialled.
+            // An origin that resets at once may do so while the proxy connects.
             if connection.read_head().starts_with("HTTP/1.1 502 ") {
                 assert_eq!(len, 0);
                 continue;
             }
-            // Where it is gone before, so is the tunnel.
+            // If it disconnects before that, there is no tunnel either.
             connection.writer.send_raw(&proxy.client().hello()).ok();
             assert_eq!(connection.read_to_end().0, b"", "nobody speaks in its name");
             connection.close_abruptly();
@@ -194,15 +195,15 @@ fn an_origin_that_leaves_in_the_handshake() {
 }
 
 #[test]
-fn one_that_never_reads_and_leaves() {
-    // Both sides full, in both directions; then the client is gone.
+fn a_client_that_never_reads_may_disconnect() {
+    // All buffers are full in both directions; then the client disconnects.
     let flood = |mut connection: Connection| {
         while connection.writer.try_send(&[b'x'; 65536]).is_ok() {}
         connection.close_abruptly();
     };
     let proxy = ProxyProcess::start();
     for (origin, tls) in [(Origin::plain(flood), false), (Origin::tls(flood), true)] {
-        for way in Way::ALL {
+        for way in Disconnect::ALL {
             let host = origin.at("localhost");
             let mut connection = if tls { proxy.tls(&host) } else { proxy.connect(&host) };
             connection.set_receive_buffer(4096);
@@ -213,11 +214,11 @@ fn one_that_never_reads_and_leaves() {
                 while writer.try_send(&[b'u'; 65536]).is_ok() {}
                 tell.open();
             });
-            // It comes to a halt; whether it does so before the client leaves makes no difference.
+            // The transfer stalls. The result is the same if the client disconnects before that.
             full.within(Duration::from_millis(300), |full| full.then_some(()));
             connection.writer.shut_down();
             upload.join().unwrap();
-            way.leave(connection);
+            way.apply(connection);
         }
         origin.open.until("the origin to be left", |open| (*open == 0).then_some(()));
     }
@@ -225,7 +226,7 @@ fn one_that_never_reads_and_leaves() {
 }
 
 #[test]
-fn the_ways_that_have_tests_of_their_own_leave_nothing_over() {
+fn other_disconnects_leak_no_resources() {
     let proxy = ProxyProcess::start();
     let ask = "POST /half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n";
     let origin = Origin::tls(|mut connection| {
@@ -234,7 +235,7 @@ fn the_ways_that_have_tests_of_their_own_leave_nothing_over() {
         connection.finish();
         connection.read_to_end();
     });
-    // Half-close, the origin's side first, with an early 413; then the client's.
+    // Half-close by the origin with an early 413, then by the client.
     let mut connection = proxy.tls(&origin.at("localhost"));
     connection.send(ask);
     assert_eq!(connection.read_response().status, 413);
@@ -245,7 +246,7 @@ fn the_ways_that_have_tests_of_their_own_leave_nothing_over() {
     let mut connection = proxy.send_connect(&proxy.running.addr.to_string());
     assert!(connection.read_head().starts_with("HTTP/1.1 403 "));
     drop(connection);
-    // No answer from anyone.
+    // Without a response.
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert!(proxy.send_connect(&unused.to_string()).read_head().starts_with("HTTP/1.1 502 "));
     assert_eq!(proxy.end().0.only_trace().status(), 413);

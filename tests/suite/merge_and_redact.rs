@@ -1,4 +1,4 @@
-//! `spectral capture merge` and `spectral capture redact`: new bundles of old ones, well formed, and nothing lost or told.
+//! `spectral capture merge` and `spectral capture redact`: valid new bundles without losses or leaked secrets.
 
 use crate::support::bundle::Bundle;
 use crate::support::cli::{Spectral, spectral};
@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSet-Cookie: sid=s3cret; Path=/\r\n\
                       Content-Length: 32\r\n\r\n{\"token\":\"s3cret\",\"page\":\"2222\"}";
 
-/// Answers requests, and opens WebSockets.
+/// Starts an origin that responds to requests and accepts WebSockets.
 fn origin() -> Origin {
     Origin::plain(|mut connection| {
         let head = connection.read_head();
@@ -43,7 +43,7 @@ fn capture(dir: &TempDir, origin: &Origin, name: &str) {
 }
 
 #[test]
-fn merged_bundles_keep_everything_under_new_names() {
+fn merges_bundles_completely_under_new_ids() {
     let (dir, origin) = (TempDir::new(), origin());
     for name in ["a.zip", "b.zip"] {
         capture(&dir, &origin, name);
@@ -66,7 +66,7 @@ fn merged_bundles_keep_everything_under_new_names() {
     let duration = |bundle: &Bundle| bundle.manifest["duration_ms"].as_u64().unwrap();
     assert!(duration(&merged) >= duration(&first) + duration(&Bundle::open(&dir.join("b.zip"))));
 
-    // Once more, of one that was merged before; and what reads bundles reads these.
+    // Merges a merged bundle again, and reads the result.
     spectral(&dir, &["capture", "merge", "c.zip", "a.zip", "-o", "d.zip"]).ok();
     let twice = Bundle::open(&dir.join("d.zip"));
     assert_eq!(twice.traces.len(), 6);
@@ -76,7 +76,7 @@ fn merged_bundles_keep_everything_under_new_names() {
 }
 
 #[test]
-fn bundles_of_others_are_merged_too() {
+fn merges_bundles_of_other_producers() {
     let dir = TempDir::new();
     let theirs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
     let theirs = theirs.to_str().unwrap();
@@ -93,7 +93,7 @@ fn bundles_of_others_are_merged_too() {
 }
 
 #[test]
-fn a_redacted_bundle_has_no_secrets_and_says_what_it_did() {
+fn redacts_secrets_and_reports_their_number() {
     let (dir, origin) = (TempDir::new(), origin());
     capture(&dir, &origin, "a.zip");
     let args = ["capture", "redact", "a.zip", "-o", "shared.zip", "--query", "token", "--json", "token"];
@@ -117,7 +117,7 @@ fn a_redacted_bundle_has_no_secrets_and_says_what_it_did() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_and_changes_nothing() {
+fn reports_errors_and_changes_no_file() {
     let (dir, origin) = (TempDir::new(), origin());
     capture(&dir, &origin, "a.zip");
     dir.write("bad.zip", "this is no ZIP");
