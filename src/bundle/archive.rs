@@ -8,12 +8,13 @@
 //!   NAME.zip.bak ◀── NAME.zip ◀────────────────────── rename ─────┘
 //! ```
 //!
-//! When [`Archive::commit`] returns, the kernel has the committed groups, with sizes in their local headers, so that they can be
-//! recovered after a crash. Small groups are staged, and many of them are written by one system call. The file called `NAME.zip` is
-//! a complete bundle at every moment, the old or the new one.
+//! When [`Archive::commit`] returns, the kernel has the committed groups, with sizes in their local headers, so that
+//! they can be recovered after a crash. Small groups are staged, and many of them are written by one system call. The
+//! file called `NAME.zip` is a complete bundle at every moment, the old or the new one.
 //!
-//! This is our own ZIP writer for three reasons. Nothing of an entry stays in memory. A group is all or nothing, whatever fails. A
-//! header is written only once its entry is complete, so that a truncated file shows which entries are good.
+//! This is our own ZIP writer for three reasons. Nothing of an entry stays in memory. A group is all or nothing,
+//! whatever fails. A header is written only once its entry is complete, so that a truncated file shows which entries
+//! are good.
 
 use super::spill::Spill;
 use crate::error::Error;
@@ -94,8 +95,8 @@ struct OpenEntry {
 }
 
 impl Archive {
-    /// Creates the unfinished bundle of `output`. All entries get the time `modified`, since the epoch. Also returns the paths of
-    /// other unfinished bundles of that name, which are left alone.
+    /// Creates the unfinished bundle of `output`. All entries get the time `modified`, since the epoch. Also returns
+    /// the paths of other unfinished bundles of that name, which are left alone.
     pub(crate) fn create(output: &Path, modified: Duration) -> Result<(Self, Vec<PathBuf>), Error> {
         let (file, unfinished, others) = UnfinishedBundle::create(output)?;
         let archive = Self {
@@ -125,8 +126,8 @@ impl Archive {
         self.unfinished.path()
     }
 
-    /// Writes and commits the entries that `fill` adds, as one group. If anything fails or `fill` panics, none of them is in the
-    /// archive, and the next group takes their place.
+    /// Writes and commits the entries that `fill` adds, as one group. If anything fails or `fill` panics, none of them
+    /// is in the archive, and the next group takes their place.
     pub(crate) fn group(&mut self, fill: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
         self.stage(fill)?;
         self.commit().inspect_err(|_| self.rollback())
@@ -173,8 +174,8 @@ impl Archive {
         let _ = self.discard_unstaged();
     }
 
-    /// Begins an entry of at most `max_size` bytes, whose content is then written through [`Write`]. `note` is the recovery note in
-    /// its local header.
+    /// Begins an entry of at most `max_size` bytes, whose content is then written through [`Write`]. `note` is the
+    /// recovery note in its local header.
     pub(crate) fn begin_entry(
         &mut self,
         name: String,
@@ -247,8 +248,8 @@ impl Archive {
         self.add_to_directory(&header, offset)
     }
 
-    /// Reserves space for entries that are compressed already. Any thread may fill it while further entries are appended. A group
-    /// adds them with [`Archive::add_reserved`] once they are filled.
+    /// Reserves space for entries that are compressed already. Any thread may fill it while further entries are
+    /// appended. A group adds them with [`Archive::add_reserved`] once they are filled.
     pub(crate) fn reserve(&mut self, entries: Vec<EntryHeader>) -> io::Result<Vec<Reservation>> {
         self.commit()?;
         let reservations = entries.into_iter().map(|header| self.reserve_one(header)).collect();
@@ -266,7 +267,8 @@ impl Archive {
     fn reserve_one(&mut self, header: EntryHeader) -> io::Result<Reservation> {
         let header = with_zip64(header);
         let start = self.file.end();
-        // The final header, not zeros: a scan must get past the reserved space, and the checksum shows if it was filled.
+        // The final header, not zeros: a scan must get past the reserved space, and the checksum shows if it was
+        // filled.
         self.file.append(&header.local(self.date, &[])?)?;
         let content = self.file.end();
         self.file.reserve(header.compressed_size)?;
@@ -283,7 +285,8 @@ impl Archive {
         Ok(())
     }
 
-    /// Gives up a reservation. Its space is reused if nothing was appended after it; otherwise the directory leaves it out.
+    /// Gives up a reservation. Its space is reused if nothing was appended after it; otherwise the directory leaves it
+    /// out.
     pub(crate) fn release(&mut self, reservation: &Reservation) {
         if self.staged.end == reservation.end && self.uncommitted() == 0 {
             self.committed.end = reservation.start;

@@ -8,7 +8,8 @@
 //! timeline.json            Timeline
 //! ```
 //!
-//! The declarations below are the order in the file. Reading is tolerant: other producers omit fields and add their own.
+//! The declarations below are the order in the file. Reading is tolerant: other producers omit fields and add their
+//! own.
 
 use crate::wire::headers::Headers;
 use serde::{Deserialize, Serialize, Serializer};
@@ -29,8 +30,8 @@ pub struct Manifest {
     pub app: App,
     /// The browser, if the browser extension captured.
     pub browser: Option<Browser>,
-    /// The version of the browser extension, if it captured. Written as null otherwise: readers take a missing field for
-    /// "0.1.0".
+    /// The version of the browser extension, if it captured. Written as null otherwise: readers take a missing field
+    /// for "0.1.0".
     pub extension_version: Option<String>,
     /// The duration of the capture in milliseconds.
     pub duration_ms: u64,

@@ -49,7 +49,8 @@ impl fmt::Display for Id {
     }
 }
 
-/// Returns the kind and the id of the item that the archive entry `name` describes; `None` for bodies and anything else.
+/// Returns the kind and the id of the item that the archive entry `name` describes; `None` for bodies and anything
+/// else.
 pub(crate) fn item_of(name: &str) -> Option<(ItemKind, &str)> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let are_numbers = |text: &str| text.split('_').all(is_number);

@@ -18,7 +18,8 @@ pub(crate) fn millis(since_epoch: Duration) -> String {
     format!("{}.{:03}+00:00", seconds(time), time.millisecond())
 }
 
-/// Parses a time in any offset, and returns the milliseconds since the epoch. Returns `None` for times before the epoch.
+/// Parses a time in any offset, and returns the milliseconds since the epoch. Returns `None` for times before the
+/// epoch.
 pub(crate) fn parse_millis(text: &str) -> Option<u64> {
     let time = OffsetDateTime::parse(text, &Iso8601::PARSING).ok()?;
     u64::try_from(time.unix_timestamp_nanos().checked_div(1_000_000)?).ok()

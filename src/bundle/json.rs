@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The writer of a capture takes half the time of `serde_json`'s pretty formatter: that one writes every two spaces of
-//! indentation separately. An exchange has some hundred lines with up to eight spaces, and small writes were two fifths of all
-//! instructions spent on it.
+//! indentation separately. An exchange has some hundred lines with up to eight spaces, and small writes were two fifths
+//! of all instructions spent on it.
 
 use serde::Serialize;
 use serde_json::Serializer;
@@ -18,7 +18,8 @@ pub(super) fn write(out: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()>
     Ok(value.serialize(&mut Serializer::with_formatter(Out(out), Layout::default()))?)
 }
 
-/// Appends to a `Vec`. Most writes are one or two bytes (quotes, brackets, colons), for which a push costs less than memcpy.
+/// Appends to a `Vec`. Most writes are one or two bytes (quotes, brackets, colons), for which a push costs less than
+/// memcpy.
 struct Out<'o>(&'o mut Vec<u8>);
 
 impl Write for Out<'_> {

@@ -6,8 +6,8 @@
 //!   (a running capture)               └─▶ message(id) ─▶ payload
 //! ```
 //!
-//! A bundle may come from an untrusted source. Names in it are only looked up in the archive itself, sizes are limited, and text
-//! may contain control characters: pass it through [`crate::text::escape`] before a terminal shows it.
+//! A bundle may come from an untrusted source. Names in it are only looked up in the archive itself, sizes are limited,
+//! and text may contain control characters: pass it through [`crate::text::escape`] before a terminal shows it.
 
 use super::archive::{Archive, EntryHeader, ZipReader};
 use super::format::Context;
@@ -94,7 +94,8 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// Reads items that a capture has appended, and returns the state of the bundle. Ids of new items follow the known ones.
+    /// Reads items that a capture has appended, and returns the state of the bundle. Ids of new items follow the known
+    /// ones.
     ///
     /// # Errors
     /// If the file cannot be read.

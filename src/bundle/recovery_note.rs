@@ -42,7 +42,8 @@ pub(crate) struct OpenedWebSocket {
 }
 
 impl RecoveryNote {
-    /// Returns the content of the extra field; empty for an empty note. Leaves out subprotocols that would exceed the limit.
+    /// Returns the content of the extra field; empty for an empty note. Leaves out subprotocols that would exceed the
+    /// limit.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let json = |note: &Self| if *note == Self::default() { Ok(Vec::new()) } else { serde_json::to_vec(note) };
         let mut encoded = json(self).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The facts about a whole bundle: counts, origins, and every item's time. Writes them at the end, as timeline and manifest.
+//! The facts about a whole bundle: counts, origins, and every item's time. Writes them at the end, as timeline and
+//! manifest.
 
 use super::archive::{Archive, CompressionMethod, directory_of};
 use super::format::{App, Manifest, Stats};
@@ -25,8 +26,8 @@ pub(crate) struct CaptureInfo {
 }
 
 impl CaptureInfo {
-    /// Returns the facts about an empty bundle of a capture that began at `created`, since the epoch. The timeline is spilled to
-    /// the directory of `output`.
+    /// Returns the facts about an empty bundle of a capture that began at `created`, since the epoch. The timeline is
+    /// spilled to the directory of `output`.
     pub(crate) fn new(output: &Path, created: Duration) -> Self {
         Self {
             capture_id: uuid::new(),

@@ -43,7 +43,8 @@ impl Spill {
         }
     }
 
-    /// Reads bytes from `offset` on, and returns how many: fewer than `into` has space for at the end or at a buffer's edge.
+    /// Reads bytes from `offset` on, and returns how many: fewer than `into` has space for at the end or at a buffer's
+    /// edge.
     pub(crate) fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
         let Some(in_file) = self.written.checked_sub(offset).filter(|&n| n > 0) else {
             let start = usize::try_from(offset.saturating_sub(self.written)).unwrap_or(usize::MAX);

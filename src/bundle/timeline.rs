@@ -81,8 +81,8 @@ impl Timeline {
         self.run.sort_by_key(|event| event.timestamp);
     }
 
-    /// Writes `timeline.json` in the layout of `json.rs`. By hand, because the events are streamed and reading them back may
-    /// fail.
+    /// Writes `timeline.json` in the layout of `json.rs`. By hand, because the events are streamed and reading them
+    /// back may fail.
     pub(crate) fn write(&mut self, out: &mut dyn Write) -> io::Result<()> {
         if self.len() == 0 {
             return out.write_all(b"{\n  \"events\": []\n}");

@@ -6,9 +6,9 @@
 //!                         websocket.json, notes ─▶ known WebSockets ───────────┘     (with a new manifest and timeline)
 //! ```
 //!
-//! An exchange or message is kept if its JSON and its bodies are complete and their checksums match. The JSON comes last, so
-//! everything before the truncation is complete, except a large body that was still being written to its reserved space. A
-//! WebSocket that was open has no JSON yet; the recovery note of its handshake replaces it.
+//! An exchange or message is kept if its JSON and its bodies are complete and their checksums match. The JSON comes
+//! last, so everything before the truncation is complete, except a large body that was still being written to its
+//! reserved space. A WebSocket that was open has no JSON yet; the recovery note of its handshake replaces it.
 //!
 //! The file may be damaged or hostile: no name in it reaches the file system, and all its claims are checked.
 
@@ -114,8 +114,8 @@ impl std::error::Error for Error {
     }
 }
 
-/// Makes a bundle from the unfinished bundle `part`, which is not changed. It is written to `output`, or to the path that `part`
-/// was to be renamed to. An existing bundle there is kept as `.bak`.
+/// Makes a bundle from the unfinished bundle `part`, which is not changed. It is written to `output`, or to the path
+/// that `part` was to be renamed to. An existing bundle there is kept as `.bak`.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), spectral_capture::recover::Error> {

@@ -9,8 +9,8 @@
 //!
 //! Replaced values are counted, and so are bodies that could not be searched. A secret under another name remains.
 //!
-//! A placeholder is a hash of the value under a random key, which is discarded at the end of the run. Values can therefore not be
-//! guessed and verified with the new bundle alone. Each run gives a value another placeholder.
+//! A placeholder is a hash of the value under a random key, which is discarded at the end of the run. Values can
+//! therefore not be guessed and verified with the new bundle alone. Each run gives a value another placeholder.
 
 use super::rewriter::{Content, Rewriter};
 use crate::bundle::format::Context;
@@ -24,19 +24,21 @@ pub use super::rewriter::Error;
 mod json;
 mod pairs;
 
-/// The values to replace, besides those of Authorization, Proxy-Authorization, Cookie and Set-Cookie. Names are compared without
-/// regard to case.
+/// The values to replace, besides those of Authorization, Proxy-Authorization, Cookie and Set-Cookie. Names are
+/// compared without regard to case.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Rules {
     /// Names of header fields. Their whole values are replaced.
     pub headers: Vec<String>,
-    /// Names of URL parameters and form fields. URLs are searched for in the request, in header fields and in textual bodies.
+    /// Names of URL parameters and form fields. URLs are searched for in the request, in header fields and in textual
+    /// bodies.
     pub query: Vec<String>,
-    /// Names of JSON members, in textual bodies and WebSocket messages, and of form fields. Everything in a member is replaced.
+    /// Names of JSON members, in textual bodies and WebSocket messages, and of form fields. Everything in a member is
+    /// replaced.
     pub json: Vec<String>,
-    /// Keeps bodies that cannot be searched because they could not be decoded. By default they are left out, if bodies are
-    /// searched at all.
+    /// Keeps bodies that cannot be searched because they could not be decoded. By default they are left out, if bodies
+    /// are searched at all.
     pub keep_coded: bool,
 }
 

@@ -83,9 +83,9 @@ pub(super) enum Content {
 }
 
 impl Rewriter {
-    /// Writes `output` from the items that `fill` adds, and returns its path and counts. `fill` returns the manifest, in which the
-    /// capture's id, the app and the counts are set here. `sources` are the bundles that are read, which must not include
-    /// `output`. If anything fails, nothing is left behind.
+    /// Writes `output` from the items that `fill` adds, and returns its path and counts. `fill` returns the manifest,
+    /// in which the capture's id, the app and the counts are set here. `sources` are the bundles that are read, which
+    /// must not include `output`. If anything fails, nothing is left behind.
     pub(super) fn write(
         output: &Path,
         sources: &[&Path],
@@ -115,7 +115,8 @@ impl Rewriter {
         Ok((path, info.stats().clone()))
     }
 
-    /// Adds `trace`, with the contents of its request body and response body. The file names in `trace` are those to write.
+    /// Adds `trace`, with the contents of its request body and response body. The file names in `trace` are those to
+    /// write.
     pub(super) fn trace(&mut self, bundle: &Bundle, trace: &Trace, bodies: [Content; 2]) -> Result<(), Error> {
         let files = [&trace.request.body_file, &trace.response.body_file];
         self.group(|archive| {

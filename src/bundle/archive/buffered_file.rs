@@ -30,7 +30,8 @@ impl BufferedFile {
         self.written.saturating_add(self.buffer.len() as u64)
     }
 
-    /// Appends `bytes`, either all to the buffer or all to the file, so that [`BufferedFile::patch`] finds them in one place.
+    /// Appends `bytes`, either all to the buffer or all to the file, so that [`BufferedFile::patch`] finds them in one
+    /// place.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.buffer.len().saturating_add(bytes.len()) > BUFFER_BYTES {
             self.flush()?;
@@ -54,8 +55,8 @@ impl BufferedFile {
         Ok(())
     }
 
-    /// Reserves `len` bytes, to be written through [`BufferedFile::file`]. The file grows to that length now, so that a file
-    /// size limit fails here.
+    /// Reserves `len` bytes, to be written through [`BufferedFile::file`]. The file grows to that length now, so that a
+    /// file size limit fails here.
     pub(super) fn reserve(&mut self, len: u64) -> io::Result<()> {
         self.flush()?;
         let end = self.written.checked_add(len).ok_or(io::ErrorKind::FileTooLarge)?;
@@ -80,8 +81,8 @@ impl BufferedFile {
         Ok(())
     }
 
-    /// Discards everything from `to` on. Truncates the file too: leftover bytes could be taken for an entry, and a full disk
-    /// needs the space.
+    /// Discards everything from `to` on. Truncates the file too: leftover bytes could be taken for an entry, and a full
+    /// disk needs the space.
     pub(super) fn rewind(&mut self, to: u64) -> io::Result<()> {
         match to.checked_sub(self.written).and_then(|keep| usize::try_from(keep).ok()) {
             Some(keep) => self.buffer.truncate(keep),
@@ -150,7 +151,8 @@ pub(crate) mod faults {
     thread_local! {
         /// Every write fails.
         pub(crate) static DISK_IS_FULL: Cell<bool> = const { Cell::new(false) };
-        /// `(good, bad)`: after `good` operations, `bad` operations fail, a write after half of its bytes. Later ones succeed.
+        /// `(good, bad)`: after `good` operations, `bad` operations fail, a write after half of its bytes. Later ones
+        /// succeed.
         pub(crate) static STEPS: Cell<Option<(u32, u32)>> = const { Cell::new(None) };
         /// Skips `fsync`, for tests that finish thousands of archives.
         pub(crate) static NO_SYNC: Cell<bool> = const { Cell::new(false) };

@@ -31,8 +31,8 @@ impl Deflater {
         self.run(bytes, FlushCompress::None, out)
     }
 
-    /// Compresses `bytes` as one stream. Returns `None` if the output does not fit a block, which cannot happen for up to
-    /// [`MAX_WHOLE_BYTES`].
+    /// Compresses `bytes` as one stream. Returns `None` if the output does not fit a block, which cannot happen for up
+    /// to [`MAX_WHOLE_BYTES`].
     pub(crate) fn whole(&mut self, bytes: &[u8]) -> io::Result<Option<&[u8]>> {
         self.begin();
         let status = self.compress.compress(bytes, &mut self.block, FlushCompress::Finish).map_err(io::Error::other)?;

@@ -5,9 +5,9 @@
 //! central header [4.3.12] │ central header │ …                the directory
 //! ```
 //!
-//! Sizes and checksums are in the local headers, so that entries can be read without a directory. Sizes and offsets past
-//! 32 bits are in the ZIP64 extra field [4.5.3]. A local header may have an extra field of our own, the recovery note; the
-//! directory leaves it out.
+//! Sizes and checksums are in the local headers, so that entries can be read without a directory. Sizes and offsets
+//! past 32 bits are in the ZIP64 extra field [4.5.3]. A local header may have an extra field of our own, the recovery
+//! note; the directory leaves it out.
 
 use super::dos_time::DosDateTime;
 use super::end_records::{END_SIGNATURE, ZIP64_END_SIGNATURE};
@@ -61,8 +61,8 @@ impl EntryHeader {
         Ok(header)
     }
 
-    /// Appends the central header of this entry, whose local header is at `offset`, to `directory`. An error may leave a
-    /// partial header there.
+    /// Appends the central header of this entry, whose local header is at `offset`, to `directory`. An error may leave
+    /// a partial header there.
     pub(super) fn append_central(&self, date: DosDateTime, offset: u64, directory: &mut Vec<u8>) -> io::Result<()> {
         // Only the fields that need ZIP64, in this order [4.5.3].
         let wide: Vec<_> =

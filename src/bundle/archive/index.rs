@@ -4,8 +4,8 @@
 //! name ─▶ hash ─▶ candidate offsets ─▶ compare the names in the file
 //! ```
 //!
-//! Names may collide, and an archive may contain a name twice: callers compare the names. The last entry comes first, as in
-//! other ZIP readers.
+//! Names may collide, and an archive may contain a name twice: callers compare the names. The last entry comes first,
+//! as in other ZIP readers.
 
 use std::hash::{BuildHasher, RandomState};
 

@@ -76,8 +76,8 @@ fn read_all(range: &mut FileRange<'_>, sink: &mut dyn FnMut(&[u8]) -> bool) -> i
     }
 }
 
-/// Inflates all of `compressed` into `sink`. Returns false if the stream is invalid, if `sink` returns false, or if the stream
-/// does not end where `compressed` does. `size` is the expected size of the output.
+/// Inflates all of `compressed` into `sink`. Returns false if the stream is invalid, if `sink` returns false, or if the
+/// stream does not end where `compressed` does. `size` is the expected size of the output.
 fn inflate(compressed: &mut FileRange<'_>, size: u64, sink: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
     let mut inflater = Decompress::new(false);
     let mut out = vec![0; buffer_len(size)];
@@ -110,8 +110,8 @@ fn inflate(compressed: &mut FileRange<'_>, size: u64, sink: &mut dyn FnMut(&[u8]
     Ok(is_valid && has_ended)
 }
 
-/// Returns the size of a buffer for `len` bytes: most entries are small. One byte more, because the inflater cannot report the
-/// end of a stream that fills its output exactly.
+/// Returns the size of a buffer for `len` bytes: most entries are small. One byte more, because the inflater cannot
+/// report the end of a stream that fills its output exactly.
 fn buffer_len(len: u64) -> usize {
     usize::try_from(len).map_or(MAX_BUFFER_BYTES, |len| len.saturating_add(1).min(MAX_BUFFER_BYTES))
 }

@@ -1,19 +1,21 @@
-//! Space in the archive for one large entry, whose content another thread writes while the archive appends further entries.
+//! Space in the archive for one large entry, whose content another thread writes while the archive appends further
+//! entries.
 //!
 //! ```text
 //! header (content, being written) │ header body │ header trace.json ║ … │ header trace.json
 //!        └── a reservation ─────┘   └──── groups of others ────────┘       └── its own ──┘
 //! ```
 //!
-//! The header is final from the start, but its checksum is right only once all the content is there. A reader that goes by
-//! local headers skips the reserved space either way, and accepts the entry only if the checksum is right.
+//! The header is final from the start, but its checksum is right only once all the content is there. A reader that goes
+//! by local headers skips the reserved space either way, and accepts the entry only if the checksum is right.
 
 use super::{buffered_file, copy_blocks};
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-/// Reserved space. [`super::Archive::add_reserved`] adds its entry to the archive, [`super::Archive::release`] gives it up.
+/// Reserved space. [`super::Archive::add_reserved`] adds its entry to the archive, [`super::Archive::release`] gives it
+/// up.
 pub(crate) struct Reservation {
     file: Arc<File>,
     /// Where the local header begins.

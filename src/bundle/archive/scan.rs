@@ -48,8 +48,8 @@ impl<'f> Scan<'f> {
         self.len
     }
 
-    /// Returns true if the file begins as our archives do, or is a prefix of such a beginning. An entry that was never completed
-    /// has zeros for its header.
+    /// Returns true if the file begins as our archives do, or is a prefix of such a beginning. An entry that was never
+    /// completed has zeros for its header.
     pub(crate) fn is_bundle(&self) -> io::Result<bool> {
         let bytes = self.read_at(0, LOCAL_LEN)?;
         let begins_with = |prefix: &[u8]| bytes.iter().zip(prefix).all(|(a, b)| a == b);

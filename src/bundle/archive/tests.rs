@@ -180,7 +180,7 @@ fn complete(archive: &Archive) -> Vec<String> {
 
 #[test]
 fn entries_after_a_reservation_are_readable_before_it_is_filled() {
-    let folder = Folder::new("room");
+    let folder = Folder::new("reservation");
     let mut archive = create(&folder.output());
     archive.group(|a| add(a, "before", b"before", CompressionMethod::Stored)).unwrap();
     let (large, other) = (noise(3 * BUFFER_BYTES + 17), noise(BUFFER_BYTES));
@@ -209,7 +209,7 @@ fn entries_after_a_reservation_are_readable_before_it_is_filled() {
 
 #[test]
 fn a_released_reservation_is_truncated_or_left_out() {
-    let folder = Folder::new("givenup");
+    let folder = Folder::new("released");
     let mut archive = create(&folder.output());
     let len = |archive: &Archive| fs::metadata(archive.unfinished_path()).unwrap().len();
     archive.group(|a| add(a, "before", b"before", CompressionMethod::Stored)).unwrap();
@@ -218,7 +218,7 @@ fn a_released_reservation_is_truncated_or_left_out() {
     let reservations = archive.reserve(vec![entry_of("lost", &large), entry_of("lost too", &large)]).unwrap();
     assert!(len(&archive) > before + 6 * BUFFER_BYTES as u64);
     assert!(reservations[0].fill(&mut &large[1..]).is_err(), "the content is too short");
-    reservations.iter().rev().for_each(|room| archive.release(room));
+    reservations.iter().rev().for_each(|reservation| archive.release(reservation));
     assert_eq!(len(&archive), before);
     // It is not truncated if other entries follow, or are staged.
     let reservations = archive.reserve(vec![entry_of("lost", &large)]).unwrap();
@@ -411,8 +411,8 @@ fn does_not_read_entries_above_the_limit() {
 const READERS: [(&str, &[&str]); 4] =
     [("unzip", &["-tqq"]), ("bsdtar", &["-tf"]), ("7z", &["t", "-bso0"]), ("jar", &["tf"])];
 
-/// Asserts that our reader, Python, and each available program of [`READERS`] read `bundle`, and find `count` entries, the last of
-/// which is called `last` and contains its own name.
+/// Asserts that our reader, Python, and each available program of [`READERS`] read `bundle`, and find `count` entries,
+/// the last of which is called `last` and contains its own name.
 #[track_caller]
 fn assert_read_by_all(bundle: &Path, count: usize, last: &str) {
     let opened = ZipReader::open(bundle).unwrap();
@@ -430,8 +430,8 @@ assert z.testzip() is None; assert z.read(n[-1]).decode() == n[-1]; print(len(n)
     }
 }
 
-/// Runs `program` on `bundle` and returns its output. Returns `None` if it is not installed, unless `SPECTRAL_REQUIRE_PEERS`
-/// requires it.
+/// Runs `program` on `bundle` and returns its output. Returns `None` if it is not installed, unless
+/// `SPECTRAL_REQUIRE_PEERS` requires it.
 #[track_caller]
 fn run(program: &str, args: &[&str], bundle: &Path) -> Option<String> {
     match std::process::Command::new(program).args(args).arg(bundle).output() {

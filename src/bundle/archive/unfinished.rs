@@ -48,8 +48,8 @@ pub(crate) enum Owner {
 }
 
 impl UnfinishedBundle {
-    /// Creates the unfinished bundle for `output`, whose directory must exist. Also returns the paths of other unfinished
-    /// bundles of that name.
+    /// Creates the unfinished bundle for `output`, whose directory must exist. Also returns the paths of other
+    /// unfinished bundles of that name.
     pub(super) fn create(output: &Path) -> Result<(File, Self, Vec<PathBuf>), Error> {
         let output = resolved(output)?;
         let (file, path, others) =
@@ -116,8 +116,8 @@ pub(crate) fn owner(path: &Path) -> Owner {
     file.map_or(Owner::Gone, |file| owner_of(&file))
 }
 
-/// Returns the owner of the unfinished bundle `file`. If it has none, `file` holds a shared lock afterwards, until it is closed
-/// or unlocked.
+/// Returns the owner of the unfinished bundle `file`. If it has none, `file` holds a shared lock afterwards, until it
+/// is closed or unlocked.
 pub(crate) fn owner_of(file: &File) -> Owner {
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Owner::Alive,
@@ -138,8 +138,8 @@ pub(crate) fn backup_of(output: &Path) -> PathBuf {
     with_suffix(output, ".bak")
 }
 
-/// Returns the path to write for `output`: the target of a symbolic link, so that the link stays. Fails if the path is taken by
-/// anything but a regular file.
+/// Returns the path to write for `output`: the target of a symbolic link, so that the link stays. Fails if the path is
+/// taken by anything but a regular file.
 fn resolved(output: &Path) -> Result<PathBuf, Error> {
     let fail = |cause| Error::Output { path: output.to_owned(), cause };
     let Some(name) = output.file_name() else {
@@ -159,13 +159,14 @@ fn resolved(output: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// Renames `unfinished` to `output`. A file of that name is kept as `.bak`. At every moment one of the two bundles is called
-/// `output`.
+/// Renames `unfinished` to `output`. A file of that name is kept as `.bak`. At every moment one of the two bundles is
+/// called `output`.
 fn replace(unfinished: &Path, output: &Path) -> io::Result<()> {
     if fs::symlink_metadata(output).is_ok() {
         let backup = backup_of(output);
         let link = with_suffix(output, &format!(".{:016x}.bak", RandomState::new().hash_one(0)));
-        // A hard link keeps the old bundle in place until the new one replaces it. Some file systems have no hard links.
+        // A hard link keeps the old bundle in place until the new one replaces it. Some file systems have no hard
+        // links.
         match fs::hard_link(output, &link) {
             Ok(()) => {
                 let renamed = fs::rename(&link, &backup);

@@ -6,8 +6,8 @@
 //!        └─────────────────────────────────────────┘
 //! ```
 //!
-//! The file may be damaged or hostile: the directory's claims are checked when they are used. Only the index is kept in memory;
-//! a central header is read again for each access.
+//! The file may be damaged or hostile: the directory's claims are checked when they are used. Only the index is kept in
+//! memory; a central header is read again for each access.
 
 use super::end_records::{END_LEN, ZIP64_END_LEN, ZIP64_LOCATOR_LEN, end_of_directory, zip64_end, zip64_locator};
 use super::file_range::{FileRange, read_up_to};

@@ -5,8 +5,8 @@
 //!             known         ▲ known_end
 //! ```
 //!
-//! A group of entries ends with its JSON, and is complete only then: a capture may discard a body whose JSON it could not write,
-//! and reuse the space. Each scan therefore resumes after the last JSON.
+//! A group of entries ends with its JSON, and is complete only then: a capture may discard a body whose JSON it could
+//! not write, and reuse the space. Each scan therefore resumes after the last JSON.
 
 use super::{App, MAX_JSON_BYTES, Manifest, State, Trace, WebSocket};
 use crate::bundle::archive::index::Index;

@@ -3,7 +3,8 @@
 use crate::bundle::id::numbers;
 use crate::bundle::string_arena::StringArena;
 
-/// A list of distinct ids of one kind, sorted by number. Compact (some 15 bytes an id), because a bundle may have a million.
+/// A list of distinct ids of one kind, sorted by number. Compact (some 15 bytes an id), because a bundle may have a
+/// million.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids {
     ids: StringArena,

@@ -8,8 +8,8 @@
 //!   'https://a.example/b?c'
 //! ```
 //!
-//! A comment above a command states each difference from the recorded request. Two differences cannot be avoided and are
-//! not stated: curl sends the Host field first, and chooses its own chunk sizes.
+//! A comment above a command states each difference from the recorded request. Two differences cannot be avoided and
+//! are not stated: curl sends the Host field first, and chooses its own chunk sizes.
 
 use super::http::{all, first, is_coded};
 use super::quote::{literal, word};

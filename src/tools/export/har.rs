@@ -1,8 +1,8 @@
-//! Exports exchanges as HTTP Archive 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>), with WebSocket messages as Chrome
-//! writes them.
+//! Exports exchanges as HTTP Archive 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>), with WebSocket messages
+//! as Chrome writes them.
 //!
-//! Values that a bundle does not have are written as unknown (-1, "unknown", ""), never guessed: the protocol version, the size of
-//! header fields, DNS timing on a reused connection. The `comment` of an entry is its id in the bundle.
+//! Values that a bundle does not have are written as unknown (-1, "unknown", ""), never guessed: the protocol version,
+//! the size of header fields, DNS timing on a reused connection. The `comment` of an entry is its id in the bundle.
 
 use super::http::{all, cookies, first, is_coded, media_type, parameters, query};
 use super::{Error, Selection, for_each_selected};
@@ -26,7 +26,7 @@ pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) ->
         write!(out, "\"browser\":{},", serde_json::to_string(browser)?)?;
     }
     write!(out, "\"pages\":[],\"entries\":[")?;
-    let (opened_by, without_handshake) = sockets(bundle)?;
+    let (opened_by, without_handshake) = websockets(bundle)?;
     let mut separator = "\n";
     for_each_selected(bundle, selection, &mut |trace| {
         write!(out, "{separator}")?;
@@ -34,13 +34,13 @@ pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) ->
         entry(bundle, trace, opened_by.get(&trace.id).map(String::as_str), out)
     })?;
     for id in without_handshake {
-        let socket = bundle.websocket(&id)?;
-        if selection.selects_websocket(bundle, &socket)? {
+        let websocket = bundle.websocket(&id)?;
+        if selection.selects_websocket(bundle, &websocket)? {
             let mut handshake: Trace = Trace::default();
             handshake.id.clone_from(&id);
-            handshake.timestamp = socket.timestamp;
+            handshake.timestamp = websocket.timestamp;
             handshake.request.method = "GET".into();
-            handshake.request.url = socket.url;
+            handshake.request.url = websocket.url;
             handshake.response.status = 101;
             write!(out, "{separator}")?;
             separator = ",\n";
@@ -51,7 +51,7 @@ pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) ->
 }
 
 /// Returns the ids of WebSockets by the id of their handshake, and the ids of those without one.
-fn sockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>), Error> {
+fn websockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>), Error> {
     let (mut opened_by, mut without) = (HashMap::new(), Vec::new());
     for id in bundle.websockets().iter() {
         match bundle.websocket(id)?.handshake_trace_ref {
@@ -62,29 +62,29 @@ fn sockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>), Er
     Ok((opened_by, without))
 }
 
-fn entry(bundle: &Bundle, trace: &Trace, socket: Option<&str>, out: &mut dyn Write) -> Result<(), Error> {
-    let (sent, received) = (bundle.request_body(trace)?, bundle.response_body(trace)?);
-    let timings = Timings::of(&trace.timing, trace.request.url.starts_with("https:"));
+fn entry(bundle: &Bundle, trace: &Trace, websocket: Option<&str>, out: &mut dyn Write) -> Result<(), Error> {
+    let (request_body, response_body) = (bundle.request_body(trace)?, bundle.response_body(trace)?);
+    let timings = Timings::new(&trace.timing, trace.request.url.starts_with("https:"));
     let entry = HarEntry {
         started: iso8601::millis(Duration::from_millis(trace.timestamp)),
         time: timings.sum(),
-        request: Request::of(trace, &sent),
-        response: Response::of(trace, &received),
+        request: Request::new(trace, &request_body),
+        response: Response::new(trace, &response_body),
         cache: Cache {},
         timings,
         comment: &trace.id,
-        kind: socket.map(|_| "websocket"),
+        kind: websocket.map(|_| "websocket"),
     };
-    let Some(socket) = socket else { return Ok(serde_json::to_writer(out, &entry)?) };
+    let Some(websocket) = websocket else { return Ok(serde_json::to_writer(out, &entry)?) };
     // Messages are streamed before the closing brace of the object: there may be any number of them.
     let json = serde_json::to_string(&entry)?;
     write!(out, "{},\"_webSocketMessages\":[", json.strip_suffix('}').unwrap_or(&json))?;
     let mut separator = "\n";
-    for id in bundle.messages(socket).iter() {
+    for id in bundle.messages(websocket).iter() {
         let message = bundle.message(id)?;
         let payload = bundle.payload(&message)?;
         write!(out, "{separator}")?;
-        serde_json::to_writer(&mut *out, &WebSocketMessage::of(&message, &payload))?;
+        serde_json::to_writer(&mut *out, &WebSocketMessage::new(&message, &payload))?;
         separator = ",\n";
     }
     Ok(write!(out, "]}}")?)
@@ -131,18 +131,18 @@ struct Request<'t> {
 }
 
 impl<'t> Request<'t> {
-    fn of(trace: &'t Trace, body: &'t [u8]) -> Self {
+    fn new(trace: &'t Trace, body: &'t [u8]) -> Self {
         let request = &trace.request;
-        let sent = |(name, value)| Cookie { name, value, ..Cookie::default() };
+        let cookie = |(name, value)| Cookie { name, value, ..Cookie::default() };
         let parameter = |(name, value)| Parameter { name, value };
         Self {
             method: &request.method,
             url: &request.url,
             http_version: UNKNOWN,
-            cookies: all(&request.headers, "cookie").flat_map(cookies).map(sent).collect(),
+            cookies: all(&request.headers, "cookie").flat_map(cookies).map(cookie).collect(),
             headers: &request.headers,
             query_string: parameters(query(&request.url)).map(parameter).collect(),
-            post_data: (!body.is_empty()).then(|| PostData::of(request, body)),
+            post_data: (!body.is_empty()).then(|| PostData::new(request, body)),
             headers_size: -1,
             body_size: body_size(&request.headers, body),
         }
@@ -168,7 +168,7 @@ struct Response<'t> {
 }
 
 impl<'t> Response<'t> {
-    fn of(trace: &'t Trace, body: &'t [u8]) -> Self {
+    fn new(trace: &'t Trace, body: &'t [u8]) -> Self {
         let response = &trace.response;
         let (text, encoding) = match as_text(body).filter(|_| response.body_encoding.is_none()) {
             Some(text) => (Text::Plain(text), None),
@@ -185,7 +185,7 @@ impl<'t> Response<'t> {
             status: response.status,
             status_text: &response.status_text,
             http_version: UNKNOWN,
-            cookies: all(&response.headers, "set-cookie").filter_map(Cookie::set).collect(),
+            cookies: all(&response.headers, "set-cookie").filter_map(Cookie::parse).collect(),
             headers: &response.headers,
             content,
             redirect: first(&response.headers, "location").unwrap_or_default(),
@@ -235,7 +235,7 @@ struct Cookie<'t> {
 
 impl<'t> Cookie<'t> {
     /// Parses a Set-Cookie field (RFC 6265 section 5.2).
-    fn set(field: &'t str) -> Option<Self> {
+    fn parse(field: &'t str) -> Option<Self> {
         let mut pairs = cookies(field);
         let (name, value) = pairs.next()?;
         let mut cookie = Self { name, value, http_only: Some(false), secure: Some(false), ..Self::default() };
@@ -272,8 +272,8 @@ fn expires(date: &str) -> Option<String> {
     };
     let mut time = parts.next()?.split(':').map(|part| part.parse::<u8>().ok());
     let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
-    let is_sound = (1..=31).contains(&day) && year < 10_000 && hour < 24 && minute < 60 && second < 61;
-    is_sound.then(|| format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z"))
+    let is_valid = (1..=31).contains(&day) && year < 10_000 && hour < 24 && minute < 60 && second < 61;
+    is_valid.then(|| format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z"))
 }
 
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -299,7 +299,7 @@ struct PostData<'t> {
 }
 
 impl<'t> PostData<'t> {
-    fn of(request: &'t reader::Request, body: &'t [u8]) -> Self {
+    fn new(request: &'t reader::Request, body: &'t [u8]) -> Self {
         let text = as_text(body).filter(|_| request.body_encoding.is_none());
         let is_form = media_type(&request.headers) == "application/x-www-form-urlencoded";
         let form = text.filter(|_| is_form).unwrap_or_default();
@@ -346,18 +346,19 @@ struct Timings {
 }
 
 impl Timings {
-    /// `connect` includes `ssl`, as the specification requires. The rest of the total is `blocked`: the connection was idle.
-    fn of(timing: &Timing, is_tls: bool) -> Self {
-        let or_none = |ms: f64, applies: bool| if applies { ms } else { -1.0 };
+    /// `connect` includes `ssl`, as the specification requires. The rest of the total is `blocked`: the connection was
+    /// idle.
+    fn new(timing: &Timing, is_tls: bool) -> Self {
+        let or_unknown = |ms: f64, applies: bool| if applies { ms } else { -1.0 };
         let has_connected = timing.connect_ms > 0.0;
         let known =
             [timing.dns_ms, timing.connect_ms, timing.tls_ms, timing.send_ms, timing.wait_ms, timing.receive_ms];
-        let left = timing.total_ms - known.iter().sum::<f64>();
+        let rest = timing.total_ms - known.iter().sum::<f64>();
         Self {
-            blocked: or_none(left, left >= MIN_BLOCKED_MS),
-            dns: or_none(timing.dns_ms, timing.dns_ms > 0.0),
-            connect: or_none(timing.connect_ms + timing.tls_ms, has_connected),
-            ssl: or_none(timing.tls_ms, has_connected && (is_tls || timing.tls_ms > 0.0)),
+            blocked: or_unknown(rest, rest >= MIN_BLOCKED_MS),
+            dns: or_unknown(timing.dns_ms, timing.dns_ms > 0.0),
+            connect: or_unknown(timing.connect_ms + timing.tls_ms, has_connected),
+            ssl: or_unknown(timing.tls_ms, has_connected && (is_tls || timing.tls_ms > 0.0)),
             send: timing.send_ms,
             wait: timing.wait_ms,
             receive: timing.receive_ms,
@@ -381,7 +382,7 @@ struct WebSocketMessage<'m> {
 }
 
 impl<'m> WebSocketMessage<'m> {
-    fn of(message: &'m Message, payload: &'m [u8]) -> Self {
+    fn new(message: &'m Message, payload: &'m [u8]) -> Self {
         // RFC 6455 section 11.8.
         let opcode = match message.opcode.as_str() {
             "text" => 1,
@@ -399,8 +400,8 @@ impl<'m> WebSocketMessage<'m> {
     }
 }
 
-/// The HTTP version, which a bundle does not have. Host or a reason phrase would distinguish HTTP/1 from HTTP/2, but not HTTP/1.0
-/// from HTTP/1.1.
+/// The HTTP version, which a bundle does not have. Host or a reason phrase would distinguish HTTP/1 from HTTP/2, but
+/// not HTTP/1.0 from HTTP/1.1.
 const UNKNOWN: &str = "unknown";
 
 /// One microsecond. Smaller differences are rounding errors.
@@ -415,19 +416,19 @@ mod tests {
         let timing = |json: &str| serde_json::from_str::<Timing>(json).unwrap();
         let first =
             timing(r#"{"dns_ms":1,"connect_ms":2,"tls_ms":4,"send_ms":8,"wait_ms":16,"receive_ms":32,"total_ms":64}"#);
-        let first = Timings::of(&first, true);
+        let first = Timings::new(&first, true);
         assert_eq!((first.connect, first.ssl, first.blocked, first.sum()), (6.0, 4.0, 1.0, 64.0));
-        let later = Timings::of(&timing(r#"{"send_ms":1,"wait_ms":2,"receive_ms":3,"total_ms":5}"#), true);
+        let later = Timings::new(&timing(r#"{"send_ms":1,"wait_ms":2,"receive_ms":3,"total_ms":5}"#), true);
         assert_eq!([later.blocked, later.dns, later.connect, later.ssl], [-1.0; 4]);
         assert_eq!(later.sum(), 6.0);
-        let plain = Timings::of(&timing(r#"{"connect_ms":2,"total_ms":2}"#), false);
+        let plain = Timings::new(&timing(r#"{"connect_ms":2,"total_ms":2}"#), false);
         assert_eq!((plain.connect, plain.ssl, plain.dns, plain.sum()), (2.0, -1.0, -1.0, 2.0));
     }
 
     #[test]
     fn parses_set_cookie() {
         let field = "id=a=b; Path=/x; domain=a.example; Expires=Wed, 21-Oct-2015 07:28:00 GMT; HttpOnly; SameSite=Lax";
-        let cookie = serde_json::to_string(&Cookie::set(field).unwrap()).unwrap();
+        let cookie = serde_json::to_string(&Cookie::parse(field).unwrap()).unwrap();
         let expected = r#"{"name":"id","value":"a=b","path":"/x","domain":"a.example","expires":"2015-10-21T07:28:00.000Z","httpOnly":true,"secure":false,"sameSite":"Lax"}"#;
         assert_eq!(cookie, expected);
         assert_eq!(expires("Wed, 21 Oct 15 07:28:00 GMT").as_deref(), Some("2015-10-21T07:28:00.000Z"));

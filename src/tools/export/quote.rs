@@ -3,7 +3,8 @@
 use crate::text::escape;
 use std::borrow::Cow;
 
-/// Quotes `text` as one word. Characters that a terminal obeys, hides or reorders are escaped and produced by printf(1).
+/// Quotes `text` as one word. Characters that a terminal obeys, hides or reorders are escaped and produced by
+/// printf(1).
 ///
 /// `text` must not contain NUL nor end in a line break: command substitution drops both.
 pub(super) fn word(text: &str) -> String {

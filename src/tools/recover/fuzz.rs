@@ -1,7 +1,7 @@
 //! The fuzzed property: recovery of any file does not panic, and results in a consistent bundle.
 //!
-//! Random bytes seldom have a valid checksum, so half of the inputs are scripts: each pair of bytes chooses the name and the content
-//! of an entry from lists, some of which belong together.
+//! Random bytes seldom have a valid checksum, so half of the inputs are scripts: each pair of bytes chooses the name
+//! and the content of an entry from lists, some of which belong together.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a property is asserted")]
 
@@ -112,12 +112,12 @@ pub(super) fn assert_consistent(recovered: &Recovered) -> Bundle {
     }
     let mut messages = 0;
     for id in bundle.websockets().iter() {
-        let socket = bundle.websocket(id).unwrap();
+        let websocket = bundle.websocket(id).unwrap();
         let ids = bundle.messages(id);
-        assert_eq!(socket.message_count, ids.len() as u64);
-        assert!(socket.handshake_trace_ref.is_none_or(|id| times.contains_key(&id)));
-        times.insert(id.to_owned(), socket.timestamp);
-        messages += socket.message_count;
+        assert_eq!(websocket.message_count, ids.len() as u64);
+        assert!(websocket.handshake_trace_ref.is_none_or(|id| times.contains_key(&id)));
+        times.insert(id.to_owned(), websocket.timestamp);
+        messages += websocket.message_count;
         for message_id in ids.iter() {
             let message = bundle.message(message_id).unwrap();
             assert_eq!((message.id.as_str(), message.connection_ref.as_str()), (message_id, id));

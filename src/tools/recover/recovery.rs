@@ -229,8 +229,8 @@ impl<'f> Recovery<'f> {
         Ok(())
     }
 
-    /// Counts `count` entries up to `end` as kept. Other entries before `end` count as damaged until JSON that comes later refers
-    /// to them.
+    /// Counts `count` entries up to `end` as kept. Other entries before `end` count as damaged until JSON that comes
+    /// later refers to them.
     fn keep(&mut self, end: u64, count: u64) {
         self.kept = self.kept.saturating_add(count);
         self.damaged_entries = self.scanned.saturating_sub(self.kept);
@@ -250,8 +250,8 @@ impl<'f> Recovery<'f> {
         note
     }
 
-    /// Takes a body out of the waiting entries. Returns `None` if the body does not match its JSON, and `Some(None)` if there is no
-    /// body, as the JSON says.
+    /// Takes a body out of the waiting entries. Returns `None` if the body does not match its JSON, and `Some(None)` if
+    /// there is no body, as the JSON says.
     fn take_body(
         &mut self,
         directory: &str,
@@ -290,8 +290,8 @@ impl<'f> Recovery<'f> {
         self.info.write(&mut self.archive, duration).map_err(Failure::Write)
     }
 
-    /// Sets the id, time and name of the capture from its recovery note or manifest. Returns its start in milliseconds since the
-    /// epoch.
+    /// Sets the id, time and name of the capture from its recovery note or manifest. Returns its start in milliseconds
+    /// since the epoch.
     fn identify(&mut self) -> u64 {
         let (capture_id, created_at, name, start) = match (self.capture.take(), &self.manifest) {
             (Some(CaptureIdentity { id, created, name }), _) => {
@@ -325,8 +325,8 @@ impl<'f> Recovery<'f> {
 /// The URL of a WebSocket of which only messages are left. `.invalid` names no host (RFC 2606 section 2).
 pub(super) const UNKNOWN_URL: &str = "ws://unknown.invalid/";
 
-/// The number of waiting bodies besides the newest: two exchanges may have large bodies in reserved space before their JSON is
-/// written, and one exchange may be written in between.
+/// The number of waiting bodies besides the newest: two exchanges may have large bodies in reserved space before their
+/// JSON is written, and one exchange may be written in between.
 const MAX_OLDER_WAITING_BODIES: usize = 5;
 
 /// The largest JSON entry that is read. No exchange that we write exceeds it.

@@ -32,8 +32,8 @@ impl Reference {
         NO_SYNC.set(true);
         let folder = Folder::new(name);
         let (mut archive, _) = Archive::create(&folder.path("made.zip"), Duration::from_micros(CREATED)).unwrap();
-        let mut session = CaptureInfo::new(&folder.path("made.zip"), Duration::from_micros(CREATED));
-        let capture_id = session.capture_id.clone();
+        let mut info = CaptureInfo::new(&folder.path("made.zip"), Duration::from_micros(CREATED));
+        let capture_id = info.capture_id.clone();
         let capture = CaptureIdentity { id: capture_id.clone(), created: CREATED, name: "my app".into() };
         let mut steps = vec![(0, [0; 3])];
         let len = |archive: &Archive| fs::metadata(archive.unfinished_path()).unwrap().len() as usize;
@@ -43,15 +43,15 @@ impl Reference {
             if n == 1 {
                 note.opens = Some(OpenedWebSocket { socket: 1, protocols: vec!["chat".into()] });
             }
-            add_trace(&mut archive, &mut session, n as u32 + 1, sent, received, &note);
-            steps.push((len(&archive), [session.stats().trace_count, 0, 0]));
+            add_trace(&mut archive, &mut info, n as u32 + 1, sent, received, &note);
+            steps.push((len(&archive), [info.stats().trace_count, 0, 0]));
         }
         // WebSocket 2 has no known handshake.
-        for (socket, number, payload) in [(1, 1, "hello"), (2, 1, ""), (1, 2, "")] {
-            add_message(&mut archive, &mut session, socket, number, payload);
-            steps.push((len(&archive), [3, session.stats().ws_message_count, 0]));
+        for (websocket, number, payload) in [(1, 1, "hello"), (2, 1, ""), (1, 2, "")] {
+            add_message(&mut archive, &mut info, websocket, number, payload);
+            steps.push((len(&archive), [3, info.stats().ws_message_count, 0]));
         }
-        let socket = WebSocket {
+        let websocket = WebSocket {
             id: "ws_0001".into(),
             url: "wss://a.test/2".into(),
             handshake_trace_ref: Some("t_0002".into()),
@@ -60,10 +60,10 @@ impl Reference {
             message_count: 2,
             ..WebSocket::default()
         };
-        archive.group(|archive| add_json(archive, "ws/ws_0001.json".into(), &socket, &[])).unwrap();
-        session.add_websocket(1, socket.timestamp);
+        archive.group(|archive| add_json(archive, "ws/ws_0001.json".into(), &websocket, &[])).unwrap();
+        info.add_websocket(1, websocket.timestamp);
         steps.push((len(&archive), [3, 3, 1]));
-        session.write(&mut archive, 77).unwrap();
+        info.write(&mut archive, 77).unwrap();
         let bytes = fs::read(archive.finish().unwrap()).unwrap();
         Self { folder, bytes, steps, capture_id }
     }
@@ -96,14 +96,7 @@ impl Drop for Reference {
     }
 }
 
-fn add_trace(
-    archive: &mut Archive,
-    session: &mut CaptureInfo,
-    n: u32,
-    sent: &str,
-    received: &str,
-    note: &RecoveryNote,
-) {
+fn add_trace(archive: &mut Archive, info: &mut CaptureInfo, n: u32, sent: &str, received: &str, note: &RecoveryNote) {
     let id = Id::Trace(n).to_string();
     let file = |side: &str, body: &str| (!body.is_empty()).then(|| format!("{id}_{side}.bin"));
     let trace: Trace = Trace {
@@ -137,15 +130,15 @@ fn add_trace(
         add_json(archive, format!("traces/{id}.json"), &trace, &note.encode())
     });
     group.unwrap();
-    session.add_trace(n, trace.timestamp, &trace.request.url);
+    info.add_trace(n, trace.timestamp, &trace.request.url);
 }
 
-fn add_message(archive: &mut Archive, session: &mut CaptureInfo, socket: u32, number: u32, payload: &str) {
-    let id = Id::Message(socket, number).to_string();
+fn add_message(archive: &mut Archive, info: &mut CaptureInfo, websocket: u32, number: u32, payload: &str) {
+    let id = Id::Message(websocket, number).to_string();
     let file = (!payload.is_empty()).then(|| format!("{id}.bin"));
     let message = Message {
         id: id.clone(),
-        connection_ref: Id::WebSocket(socket).to_string(),
+        connection_ref: Id::WebSocket(websocket).to_string(),
         timestamp: CREATED / 1000 + 50,
         direction: "send".into(),
         opcode: "text".into(),
@@ -161,15 +154,15 @@ fn add_message(archive: &mut Archive, session: &mut CaptureInfo, socket: u32, nu
         add_json(archive, format!("ws/{id}.json"), &message, &[])
     });
     group.unwrap();
-    session.add_message(socket, number, message.timestamp);
+    info.add_message(websocket, number, message.timestamp);
 }
 
 /// Runs the checker of the bundle format, if Python is available.
 #[track_caller]
 fn assert_keeps_the_contract(path: &Path) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/check_bundle.py");
-    if let Ok(said) = Command::new("python3").arg(script).arg(path).output() {
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
+    if let Ok(output) = Command::new("python3").arg(script).arg(path).output() {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
 }
 
@@ -177,19 +170,19 @@ fn assert_keeps_the_contract(path: &Path) {
 fn recovers_everything_complete_from_a_file_truncated_anywhere() {
     let reference = Reference::new("cuts");
     let last = reference.steps.last().unwrap().0;
-    for cut in 0..=reference.bytes.len() {
-        let recovered = reference.recover_only(&reference.bytes[..cut]).unwrap();
-        let (whole, [traces, messages, ended]) = *reference.steps.iter().rfind(|(len, _)| *len <= cut).unwrap();
-        assert_eq!((recovered.exchanges, recovered.messages), (traces, messages), "cut at {cut}");
+    for len in 0..=reference.bytes.len() {
+        let recovered = reference.recover_only(&reference.bytes[..len]).unwrap();
+        let (complete, [traces, messages, ended]) = *reference.steps.iter().rfind(|(step, _)| *step <= len).unwrap();
+        assert_eq!((recovered.exchanges, recovered.messages), (traces, messages), "truncated at {len}");
         // A WebSocket is known from its handshake or from a message.
         let sockets = u64::from(traces >= 2) + u64::from(messages >= 2);
-        assert_eq!((recovered.websockets, recovered.damaged_entries), (sockets, 0), "cut at {cut}");
+        assert_eq!((recovered.websockets, recovered.damaged_entries), (sockets, 0), "truncated at {len}");
         assert!(ended <= sockets);
-        if cut <= last {
-            assert_eq!(recovered.truncated_bytes, (cut - whole) as u64, "cut at {cut}");
+        if len <= last {
+            assert_eq!(recovered.truncated_bytes, (len - complete) as u64, "truncated at {len}");
         }
         // Checks the content at the steps only, which is slow: in between the same entries are copied.
-        if reference.steps.iter().any(|(len, _)| len.abs_diff(cut) <= 1) {
+        if reference.steps.iter().any(|(step, _)| step.abs_diff(len) <= 1) {
             let bundle = assert_consistent(&recovered);
             assert_keeps_the_contract(&recovered.output);
             if traces > 0 {
@@ -207,8 +200,8 @@ fn keeps_exchanges_written_while_a_large_body_was_copied() {
     let reference = Reference::new("reservation");
     let output = reference.folder.path("reservations.zip");
     let (mut archive, _) = Archive::create(&output, Duration::ZERO).unwrap();
-    let mut session = CaptureInfo::new(&output, Duration::ZERO);
-    add_trace(&mut archive, &mut session, 1, "", "first", &RecoveryNote::default());
+    let mut info = CaptureInfo::new(&output, Duration::ZERO);
+    add_trace(&mut archive, &mut info, 1, "", "first", &RecoveryNote::default());
     let large = "large".repeat(100_000);
     let mut crc = flate2::Crc::new();
     crc.update(large.as_bytes());
@@ -222,8 +215,8 @@ fn keeps_exchanges_written_while_a_large_body_was_copied() {
         is_zip64: false,
     };
     let reservations = archive.reserve(vec![entry("t_0002_request.bin"), entry("t_0002_response.bin")]).unwrap();
-    add_message(&mut archive, &mut session, 1, 1, "payload");
-    add_trace(&mut archive, &mut session, 3, "two", "bodies", &RecoveryNote::default());
+    add_message(&mut archive, &mut info, 1, 1, "payload");
+    add_trace(&mut archive, &mut info, 3, "two", "bodies", &RecoveryNote::default());
     reservations[0].fill(&mut large.as_bytes()).unwrap();
 
     // Interrupted while the second body was copied.
@@ -263,7 +256,7 @@ fn keeps_exchanges_written_while_a_large_body_was_copied() {
             add_json(archive, "traces/t_0002.json".into(), &described, &[])
         })
         .unwrap();
-    add_trace(&mut archive, &mut session, 4, "again", "two bodies", &RecoveryNote::default());
+    add_trace(&mut archive, &mut info, 4, "again", "two bodies", &RecoveryNote::default());
     let (recovered, bundle) = reference.recover(&fs::read(&part).unwrap()).unwrap();
     assert_eq!(
         (recovered.exchanges, recovered.messages, recovered.damaged_entries, recovered.truncated_bytes),
@@ -297,13 +290,16 @@ fn keeps_url_and_subprotocol_of_an_open_websocket() {
     let reference = Reference::new("open");
     let before_its_json = reference.steps[reference.steps.len() - 2].0;
     let (_, bundle) = reference.recover(&reference.bytes[..before_its_json]).unwrap();
-    let socket = bundle.websocket("ws_0001").unwrap();
-    assert_eq!((socket.url.as_str(), socket.protocols.as_slice()), ("wss://a.test/2", &["chat".to_owned()][..]));
-    assert_eq!((socket.handshake_trace_ref.as_deref(), socket.message_count), (Some("t_0002"), 2));
-    assert_eq!(socket.timestamp, CREATED / 1000 + 2);
+    let websocket = bundle.websocket("ws_0001").unwrap();
+    assert_eq!((websocket.url.as_str(), websocket.protocols.as_slice()), ("wss://a.test/2", &["chat".to_owned()][..]));
+    assert_eq!((websocket.handshake_trace_ref.as_deref(), websocket.message_count), (Some("t_0002"), 2));
+    assert_eq!(websocket.timestamp, CREATED / 1000 + 2);
     // WebSocket 2 is known from its message only.
-    let socket = bundle.websocket("ws_0002").unwrap();
-    assert_eq!((socket.url.as_str(), socket.handshake_trace_ref, socket.message_count), (UNKNOWN_URL, None, 1));
+    let websocket = bundle.websocket("ws_0002").unwrap();
+    assert_eq!(
+        (websocket.url.as_str(), websocket.handshake_trace_ref, websocket.message_count),
+        (UNKNOWN_URL, None, 1)
+    );
     // The last item ended 50 ms after the start.
     assert_eq!(bundle.manifest().duration_ms, 50);
 }
@@ -395,8 +391,8 @@ fn recovers_from_a_running_capture_only_to_a_given_output() {
     let reference = Reference::new("alive");
     let output = reference.folder.path("running.zip");
     let (mut archive, _) = Archive::create(&output, Duration::ZERO).unwrap();
-    let mut session = CaptureInfo::new(&output, Duration::ZERO);
-    add_trace(&mut archive, &mut session, 1, "", "", &RecoveryNote::default());
+    let mut info = CaptureInfo::new(&output, Duration::ZERO);
+    add_trace(&mut archive, &mut info, 1, "", "", &RecoveryNote::default());
     let part = archive.unfinished_path().to_owned();
     let refusal = from_part(&part, None).unwrap_err();
     assert!(matches!(refusal, Error::Running(_)) && refusal.to_string().contains("still writing"), "{refusal}");

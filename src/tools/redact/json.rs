@@ -1,12 +1,13 @@
-//! Replaces the values of JSON members in any text: a document, lines of documents, events, a script, a truncated document.
+//! Replaces the values of JSON members in any text: a document, lines of documents, events, a script, a truncated
+//! document.
 //!
 //! ```text
 //! … "token" : "value" …        a quoted name, a colon, and the value
 //! … \"token\":\"value\" …      JSON inside a JSON string
 //! ```
 //!
-//! Valid JSON stays valid: strings become strings, numbers become numbers, `true` becomes `false`, `null` stays. Objects and arrays
-//! keep their shape, and all values in them are replaced.
+//! Valid JSON stays valid: strings become strings, numbers become numbers, `true` becomes `false`, `null` stays.
+//! Objects and arrays keep their shape, and all values in them are replaced.
 
 use super::pairs::{Replaced, is_one_of};
 use super::placeholder;

@@ -61,8 +61,8 @@ fn bundle(folder: &Folder, trace: &Trace, request: &[u8], response: &[u8], messa
             bundle_trace.response.body_size = response.len() as u64;
             message_json.payload_size = message.len() as u64;
             add_json(archive, "traces/t_0001.json".into(), &bundle_trace, &[])?;
-            let socket = json!({"id": "ws_0001", "url": "wss://a.test/?token=s3cret", "message_count": 1});
-            add_json(archive, "ws/ws_0001.json".into(), &socket, &[])?;
+            let websocket = json!({"id": "ws_0001", "url": "wss://a.test/?token=s3cret", "message_count": 1});
+            add_json(archive, "ws/ws_0001.json".into(), &websocket, &[])?;
             add_json(archive, "ws/ws_0001_m001.json".into(), &message_json, &[])?;
             add_json(archive, "manifest.json".into(), &json!({"created_at": "2026-11-22T09:07:09Z"}), &[])
         })
@@ -96,42 +96,42 @@ fn replaces_every_secret_and_equal_values_alike() {
     let done = redact(&path, &folder.0.join("b.zip"), &rules).unwrap();
     let new = Bundle::open(&done.output).unwrap();
     let trace = new.trace("t_0001").unwrap();
-    let (sent, received) = (new.request_body(&trace).unwrap(), new.response_body(&trace).unwrap());
-    let socket = new.websocket("ws_0001").unwrap();
+    let (request_body, response_body) = (new.request_body(&trace).unwrap(), new.response_body(&trace).unwrap());
+    let websocket = new.websocket("ws_0001").unwrap();
     let message = new.message("ws_0001_m001").unwrap();
-    let said = new.payload(&message).unwrap();
+    let payload = new.payload(&message).unwrap();
     let all = [
         serde_json::to_string(&trace).unwrap(),
-        String::from_utf8(sent.clone()).unwrap(),
-        String::from_utf8(received.clone()).unwrap(),
-        serde_json::to_string(&socket).unwrap(),
-        String::from_utf8(said.clone()).unwrap(),
+        String::from_utf8(request_body.clone()).unwrap(),
+        String::from_utf8(response_body.clone()).unwrap(),
+        serde_json::to_string(&websocket).unwrap(),
+        String::from_utf8(payload.clone()).unwrap(),
     ]
     .concat();
     assert!(!all.contains("s3cret") && !all.contains("12345") && !all.contains("dark"), "{all}");
-    let hidden = trace.request.headers[2].value.clone();
-    assert!(hidden.starts_with("redacted-") && hidden.len() == 21, "{hidden}");
-    assert_eq!(all.matches(&hidden).count(), 13, "equal values have equal placeholders: {all}");
+    let placeholder = trace.request.headers[2].value.clone();
+    assert!(placeholder.starts_with("redacted-") && placeholder.len() == 21, "{placeholder}");
+    assert_eq!(all.matches(&placeholder).count(), 13, "equal values have equal placeholders: {all}");
 
     let value = |name: &str| {
         let all = trace.request.headers.iter().chain(&trace.response.headers);
         all.filter(|header| header.name == name).map(|header| header.value.clone()).next().unwrap()
     };
-    assert_eq!(value("Authorization"), format!("Bearer {hidden}"));
-    assert!(value("cookie").starts_with(&format!("id={hidden}; theme=redacted-")), "{}", value("cookie"));
+    assert_eq!(value("Authorization"), format!("Bearer {placeholder}"));
+    assert!(value("cookie").starts_with(&format!("id={placeholder}; theme=redacted-")), "{}", value("cookie"));
     assert!(value("cookie").ends_with(";  empty="));
-    assert_eq!(value("Set-Cookie"), format!("id={hidden}; Path=/; HttpOnly"));
-    assert_eq!(value("Location"), format!("/y#token={hidden}"));
-    assert_eq!(value("Link"), format!("</?token={hidden}>; rel=next"));
+    assert_eq!(value("Set-Cookie"), format!("id={placeholder}; Path=/; HttpOnly"));
+    assert_eq!(value("Location"), format!("/y#token={placeholder}"));
+    assert_eq!(value("Link"), format!("</?token={placeholder}>; rel=next"));
     assert_eq!(value("Accept"), "*/*");
-    assert_eq!(trace.request.url, format!("https://a.test/x?page=2&token={hidden}"));
-    assert_eq!(sent, format!("user=me&password={hidden}").into_bytes());
-    let received: Value = serde_json::from_slice(&received).unwrap();
-    assert_eq!(received["password"], hidden);
+    assert_eq!(trace.request.url, format!("https://a.test/x?page=2&token={placeholder}"));
+    assert_eq!(request_body, format!("user=me&password={placeholder}").into_bytes());
+    let received: Value = serde_json::from_slice(&response_body).unwrap();
+    assert_eq!(received["password"], placeholder);
     assert!(received["list"][0]["Password"].is_u64(), "numbers stay numbers: {received}");
-    assert_eq!(received["list"][1]["password"]["x"], json!([hidden, false, null]));
-    assert_eq!(trace.request.body_size, sent.len() as u64);
-    assert_eq!(message.payload_size, said.len() as u64);
+    assert_eq!(received["list"][1]["password"]["x"], json!([placeholder, false, null]));
+    assert_eq!(trace.request.body_size, request_body.len() as u64);
+    assert_eq!(message.payload_size, payload.len() as u64);
     assert_eq!(
         done,
         Redacted {

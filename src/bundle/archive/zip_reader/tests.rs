@@ -53,9 +53,9 @@ fn assert_holds_all(name: &str, bytes: &[u8]) {
     assert_eq!(opened.names().collect::<Vec<_>>(), ENTRIES.map(|(name, ..)| name));
     for (name, content, _) in ENTRIES {
         assert_eq!(opened.read(name, 100).unwrap().as_deref(), Some(content), "{name}");
-        let (entry, mut packed) = opened.compressed(name).unwrap().unwrap();
+        let (entry, mut compressed) = opened.compressed(name).unwrap().unwrap();
         let mut bytes = Vec::new();
-        packed.read_to_end(&mut bytes).unwrap();
+        compressed.read_to_end(&mut bytes).unwrap();
         assert_eq!((entry.size, entry.compressed_size), (content.len() as u64, bytes.len() as u64), "{name}");
     }
     assert!(opened.read("nothing", 100).unwrap().is_none());
@@ -66,9 +66,9 @@ fn reads_archives_of_other_programs() {
     let plain = archive();
     assert_holds_all("plain", &plain);
     // Sizes after the contents, as programs write to a pipe.
-    let piped = written(ZipWriter::new_stream(Vec::new()));
-    let piped: StreamWriter<Vec<u8>> = piped;
-    assert_holds_all("piped", &piped.into_inner());
+    let streamed = written(ZipWriter::new_stream(Vec::new()));
+    let streamed: StreamWriter<Vec<u8>> = streamed;
+    assert_holds_all("streamed", &streamed.into_inner());
     // Appended to another file, as a self-extracting archive.
     assert_holds_all("behind", &[&b"#!/bin/sh\nexit\n"[..], &plain].concat());
     for comment in
@@ -98,15 +98,15 @@ fn the_last_of_two_entries_with_one_name_wins() {
 /// Damage results in an error, or in content that matches its checksum.
 #[test]
 fn detects_damage_anywhere() {
-    let whole = archive();
-    for at in 0..whole.len() {
+    let intact = archive();
+    for at in 0..intact.len() {
         for wrong in [0, 1, 0x7f, 0xff] {
-            let mut bytes = whole.clone();
+            let mut bytes = intact.clone();
             bytes[at] = wrong;
             assert_error_or_intact(&bytes);
         }
-        assert_error_or_intact(&whole[..at]);
-        assert_error_or_intact(&whole[at..]);
+        assert_error_or_intact(&intact[..at]);
+        assert_error_or_intact(&intact[at..]);
     }
 }
 
