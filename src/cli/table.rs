@@ -79,9 +79,19 @@ impl Command {
 }
 
 impl Opt {
+    pub(crate) fn takes_value(&self) -> bool {
+        self.value != ValueKind::None
+    }
+
+    /// Returns `-o`, if there is a short name, and `--output`.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let short = self.short.map(|short| String::from_iter(['-', short]));
+        short.into_iter().chain([["--", self.long].concat()]).collect()
+    }
+
     /// Returns `-o` or, for an option without a short name, `--output`.
     pub(crate) fn name(&self) -> String {
-        self.short.map_or_else(|| ["--", self.long].concat(), |short| String::from_iter(['-', short]))
+        self.names().swap_remove(0)
     }
 
     /// Returns `-o, --output FILE`, long names aligned.
@@ -91,7 +101,7 @@ impl Opt {
             text = String::from_iter(['-', short, ',', ' ']);
         }
         text.extend(["--", self.long]);
-        if self.value != ValueKind::None {
+        if self.takes_value() {
             text.push(' ');
             text.push_str(&self.value.name());
         }
@@ -357,8 +367,8 @@ const CA: &[Command] = &[
     Command {
         name: "help",
         usage: "[OPTIONS] PLATFORM",
-        brief: "Print the steps to trust the CA on a platform",
-        more: "PLATFORM is firefox, chrome, ios, android, java or wsl.",
+        brief: "Print the steps for firefox, chrome, ios, android, java or wsl",
+        more: "They make the platform trust the CA and use the proxy.",
         operands: Operands::One(ValueKind::OneOf(&["firefox", "chrome", "ios", "android", "java", "wsl"])),
         options: &[&PROXY_PORT, &PROXY_ADDRESS, &CA_DIR],
     },

@@ -60,8 +60,7 @@ impl Args {
             if option.is(&HELP) {
                 self.help = Some(if matches!(arg, Arg::Short(_)) { Length::Short } else { Length::Long });
             }
-            let value =
-                if option.value == ValueKind::None { OsString::new() } else { parser.value().map_err(message)? };
+            let value = if option.takes_value() { parser.value().map_err(message)? } else { OsString::new() };
             self.items.push((Some(option), value));
         }
         Ok(())

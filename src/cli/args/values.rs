@@ -41,9 +41,7 @@ pub(super) fn patterns(args: &Args, option: &Opt) -> Result<Vec<Pattern>, String
 /// Reads an option whose values the table lists.
 pub(super) fn choice<T>(args: &Args, option: &Opt, from_name: fn(&str) -> Option<T>) -> Result<Option<T>, String> {
     let Some(name) = args.text(option)? else { return Ok(None) };
-    // The values in the command's own declaration, which may differ from the one in `option`.
-    let declared = args.command().options().into_iter().find(|declared| declared.long == option.long).unwrap_or(option);
-    from_name(name).map(Some).ok_or_else(|| invalid(option.long, name, &listed(declared.value.words())))
+    from_name(name).map(Some).ok_or_else(|| invalid(option.long, name, &listed(option.value.words())))
 }
 
 /// Reads the only operand, whose values the table lists.

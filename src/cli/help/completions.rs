@@ -3,7 +3,7 @@
 //! Each script walks the words before the cursor along the table, as the parser does. The words of `capture run`'s program
 //! are completed by the shell as a command line of their own.
 
-use crate::cli::table::{Command, Opt, SPECTRAL, ValueKind, below};
+use crate::cli::table::{Command, Opt, SPECTRAL, below};
 
 mod bash;
 mod fish;
@@ -50,28 +50,17 @@ fn paths() -> String {
 
 /// Returns patterns that match an option after its command's words: `' capture run -o'|' capture run --output'`.
 fn patterns(path: &str, option: &Opt) -> String {
-    names(option).map(|name| quoted(&[path, " ", &name].concat())).collect::<Vec<_>>().join("|")
+    option.names().into_iter().map(|name| quoted(&[path, " ", &name].concat())).collect::<Vec<_>>().join("|")
 }
 
-/// Returns patterns for all options for which `is_meant` returns true; `None` if there are none.
-fn all_patterns(is_meant: impl Fn(&Opt) -> bool) -> String {
+/// Returns patterns for all options for which `is_meant` returns true.
+fn all_patterns(is_meant: &dyn Fn(&Opt) -> bool) -> String {
     let mut found = Vec::new();
     for (path, command) in commands() {
-        found.extend(
-            command.options().into_iter().filter(|option| is_meant(option)).map(|option| patterns(&path, option)),
-        );
+        let options = command.options().into_iter().filter(|option| is_meant(option));
+        found.extend(options.map(|option| patterns(&path, option)));
     }
     found.join("|")
-}
-
-fn takes_value(option: &Opt) -> bool {
-    option.value != ValueKind::None
-}
-
-/// The names of an option: `-o` and `--output`.
-fn names(option: &Opt) -> impl Iterator<Item = String> {
-    let short = option.short.map(|short| String::from_iter(['-', short]));
-    short.into_iter().chain([["--", option.long].concat()])
 }
 
 /// Quotes `text` for bash, zsh and fish.

@@ -25,10 +25,6 @@ fn name_of(path: &[&'static Command]) -> String {
     path.iter().skip(1).map(|command| command.name).collect::<Vec<_>>().join(" ")
 }
 
-fn names_of(option: &Opt) -> impl Iterator<Item = String> {
-    [option.short.map(|short| format!("-{short}")), Some(format!("--{}", option.long))].into_iter().flatten()
-}
-
 /// Returns the usage error of `spectral COMMAND ARGS`; empty if there is none.
 fn usage_error(command: &str, args: &[&str]) -> String {
     let words = ["spectral"].into_iter().chain(command.split_whitespace()).chain(args.iter().copied());
@@ -38,18 +34,18 @@ fn usage_error(command: &str, args: &[&str]) -> String {
 #[test]
 fn every_command_takes_the_options_of_the_table_and_no_others() {
     let all: BTreeSet<String> =
-        paths().iter().flat_map(|path| path.last().unwrap().options()).flat_map(names_of).collect();
+        paths().iter().flat_map(|path| path.last().unwrap().options()).flat_map(Opt::names).collect();
     assert!(all.len() > 40, "{all:?}");
     for path in paths() {
         let (name, command) = (name_of(&path), *path.last().unwrap());
-        let declared: BTreeSet<String> = command.options().into_iter().flat_map(names_of).collect();
-        assert_eq!(declared.len(), command.options().into_iter().flat_map(names_of).count(), "{name}: a name twice");
+        let declared: BTreeSet<String> = command.options().into_iter().flat_map(Opt::names).collect();
+        assert_eq!(declared.len(), command.options().into_iter().flat_map(Opt::names).count(), "{name}: a name twice");
         for option in &all {
             let is_unknown = usage_error(&name, &[option]).starts_with("unknown option");
             assert_eq!(is_unknown, !declared.contains(option), "{name} {option}");
         }
         for option in command.options() {
-            for given in names_of(option) {
+            for given in option.names() {
                 let error = usage_error(&name, &[&given]);
                 let needs_value = error == format!("option '{given}' needs a value");
                 assert_eq!(needs_value, option.value != ValueKind::None, "{name} {given}: {error}");
@@ -65,6 +61,14 @@ fn every_command_takes_the_options_of_the_table_and_no_others() {
             }
         }
     }
+}
+
+#[test]
+fn every_trust_guide_is_a_platform_of_ca_help() {
+    let ca_help = SPECTRAL.subcommand("ca").and_then(|ca| ca.subcommand("help")).unwrap();
+    let names: Vec<_> = spectral_capture::TRUST_GUIDES.iter().map(|guide| guide.name).collect();
+    assert!(matches!(ca_help.operands, Operands::One(value) if value.words() == names), "{names:?}");
+    assert!(names.iter().all(|name| ca_help.brief.contains(name)), "{}", ca_help.brief);
 }
 
 #[test]

@@ -1,21 +1,21 @@
 //! The script for bash. Descriptions are shown when bash lists several candidates, after the second Tab.
 
-use super::{HELP, RUN, all_patterns, commands, names, paths, quoted, takes_value};
-use crate::cli::table::{Operands, ValueKind};
+use super::{HELP, RUN, all_patterns, commands, paths, quoted};
+use crate::cli::table::{Operands, Opt, ValueKind};
 
 pub(super) fn script() -> String {
     let mut script = String::from(START);
     script.extend(["            '", HELP, "') ;;\n"]);
     script.extend(["            ", &paths(), ") at+=\" ${COMP_WORDS[i]}\" ;;\n"]);
-    script.extend(["            ", &all_patterns(takes_value), ")\n", SKIP_VALUE]);
+    script.extend(["            ", &all_patterns(&Opt::takes_value), ")\n", SKIP_VALUE]);
     script.extend(["            '", RUN, " --') _spectral_program $((i + 1)); return ;;\n"]);
     script.extend(["            '", RUN, " -'*) ;;\n"]);
     script.extend(["            '", RUN, " '*) _spectral_program $i; return ;;\n"]);
     script.push_str("        esac\n    done\n    case \"$at $prev\" in\n");
     for (value, reply) in [(ValueKind::File, "_spectral_paths -f"), (ValueKind::Directory, "_spectral_paths -d")] {
-        script.extend(["        ", &all_patterns(|option| option.value == value), ") ", reply, "; return ;;\n"]);
+        script.extend(["        ", &all_patterns(&|option| option.value == value), ") ", reply, "; return ;;\n"]);
     }
-    script.extend(["        ", &all_patterns(|option| matches!(option.value, ValueKind::Text(_))), ") return ;;\n"]);
+    script.extend(["        ", &all_patterns(&|option| matches!(option.value, ValueKind::Text(_))), ") return ;;\n"]);
     for (path, command) in commands() {
         for option in command.options().into_iter().filter(|option| !option.value.words().is_empty()) {
             script.extend(["        ", &super::patterns(&path, option), ") "]);
@@ -26,7 +26,7 @@ pub(super) fn script() -> String {
     for (path, command) in commands() {
         let mut lines = Vec::new();
         for option in command.options() {
-            lines.extend(names(option).map(|name| [&name, "\t", option.brief].concat()));
+            lines.extend(option.names().into_iter().map(|name| [&name, "\t", option.brief].concat()));
         }
         script.extend(["        ", &quoted(&path), ")\n            options=", &quoted(&lines.join("\n")), "\n"]);
         let words = match command.operands {
@@ -102,7 +102,7 @@ const END: &str = r#"    esac
     if [[ ${#COMPREPLY[@]} -gt 1 && ${COMP_TYPE-} =~ ^(63|33|64)$ ]]; then
         for i in "${!COMPREPLY[@]}"; do
             line=${COMPREPLY[i]}
-            [[ $line != *$'\t'* ]] || printf -v line '%-24s(%s)' "${line%%$'\t'*}" "${line#*$'\t'}"
+            [[ $line != *$'\t'* ]] || printf -v line '%-22s  (%s)' "${line%%$'\t'*}" "${line#*$'\t'}"
             COMPREPLY[i]=${line:0:${COLUMNS:-80}}
         done
     elif [[ ${#COMPREPLY[@]} -gt 0 ]]; then

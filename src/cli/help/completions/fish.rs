@@ -1,14 +1,18 @@
 //! The script for fish.
 
-use super::{HELP, RUN, all_patterns, commands, names, paths, quoted, takes_value};
-use crate::cli::table::{Operands, ValueKind};
+use super::{HELP, RUN, all_patterns, commands, paths, quoted};
+use crate::cli::table::{Operands, Opt, ValueKind};
 
 pub(super) fn script() -> String {
     let alternatives = |patterns: &str| patterns.replace('|', " ");
     let mut script = String::from(START);
     script.extend(["            case '", HELP, "'\n"]);
     script.extend(["            case ", &alternatives(&paths()), "\n                set at \"$at $word\"\n"]);
-    script.extend(["            case ", &alternatives(&all_patterns(takes_value)), "\n                set skip 1\n"]);
+    script.extend([
+        "            case ",
+        &alternatives(&all_patterns(&Opt::takes_value)),
+        "\n                set skip 1\n",
+    ]);
     script.extend(["            case '", RUN, " --'\n                set at \"$at --\"\n                break\n"]);
     script.extend(["            case '", RUN, " -*'\n            case '", RUN, " *'\n"]);
     script.push_str(AFTER_WALK);
@@ -36,7 +40,7 @@ pub(super) fn script() -> String {
             }
             Operands::Program => {
                 let with_value: Vec<_> =
-                    command.options().into_iter().filter(|o| takes_value(o)).flat_map(names).collect();
+                    command.options().into_iter().filter(|option| option.takes_value()).flat_map(Opt::names).collect();
                 for state in ["", " --"] {
                     script.extend(["complete -c spectral -n \"__spectral_at '", RUN, state, "'\" -a "]);
                     script.extend(["'(__fish_complete_subcommand --fcs-skip=3 ", &with_value.join(" "), ")'\n"]);

@@ -1,13 +1,13 @@
 //! The script for zsh.
 
-use super::{HELP, RUN, all_patterns, commands, paths, quoted, takes_value};
+use super::{HELP, RUN, all_patterns, commands, paths, quoted};
 use crate::cli::table::{Operands, Opt, ValueKind};
 
 pub(super) fn script() -> String {
     let mut script = String::from(START);
     script.extend(["            ('", HELP, "') skip=$i ;;\n"]);
     script.extend(["            (", &paths(), ") at+=\" $words[i]\"; skip=$i ;;\n"]);
-    script.extend(["            (", &all_patterns(takes_value), ") ((i++)) ;;\n"]);
+    script.extend(["            (", &all_patterns(&Opt::takes_value), ") ((i++)) ;;\n"]);
     script.extend(["            ('", RUN, " '*) break ;;\n"]);
     script.push_str(AFTER_WALK);
     for (path, command) in commands() {
@@ -38,13 +38,13 @@ pub(super) fn script() -> String {
 
 /// Returns `'*'{-o+,--output=}'[Bundle to write]:file:_files'`. The star allows the option more than once.
 fn spec(option: &Opt) -> String {
-    let (short, long) = if takes_value(option) { ("+", "=") } else { ("", "") };
+    let (short, long) = if option.takes_value() { ("+", "=") } else { ("", "") };
     let names = match option.short {
         Some(name) => ["{-", &String::from(name), short, ",--", option.long, long, "}"].concat(),
         None => ["--", option.long, long].concat(),
     };
     let brief = option.brief.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]").replace(':', "\\:");
-    let value = if takes_value(option) { [":", &action(option.value)].concat() } else { String::new() };
+    let value = if option.takes_value() { [":", &action(option.value)].concat() } else { String::new() };
     ["'*'", &names, &quoted(&["[", &brief, "]", &value].concat())].concat()
 }
 
