@@ -91,11 +91,11 @@ enum Request {
 fn await_request(shared: &Shared, client: &mut Leg, keep_alive: &mut Option<KeepAlive>) -> Request {
     let began = Moment::now();
     let mut head_began = None;
-    let (mut end, mut searched, mut parsed) = (HeadScanner::for_message(), 0, 0);
+    let (mut scanner, mut searched, mut parsed) = (HeadScanner::for_message(), 0, 0);
     loop {
         // Parses only a complete head, or twice as many bytes as before: a head in many small pieces is not parsed for each.
         let bytes = client.unread();
-        let found = end.find(bytes.get(searched..).unwrap_or_default());
+        let found = scanner.find(bytes.get(searched..).unwrap_or_default());
         searched = bytes.len();
         if found.is_err() {
             return refused(&Refusal::HeadTooLong);

@@ -1,14 +1,13 @@
 //! Sockets, threads, TLS. Code here may wait; it does not parse protocols, which is the work of `wire`.
 //!
-//! A connection, from left to right:
+//! A connection, from left to right; `serving` runs it on a thread of the pool, parks it while it is idle, and resumes it:
 //!
 //! ```text
-//!               ┌─ own_page, response
-//! listener ─▶ connection ─┬─ plain ───────────────────────────────────────┐
-//! (thread)    (pool)      └─ upstream ─▶ reply ─▶ first_flight ─┬─ intercept ─┼─▶ tunnel ─▶ relay
-//!                            dial                               └─────────────┘             two legs,
-//!                                                                                           one poll(2)
-//! serving: runs a connection on a thread, parks it while idle, and resumes it
+//!                        ┌─▶ own_page, response
+//! listener ─▶ connection ├─▶ plain ─▶ upstream ────────────────────────────────────────▶ relay
+//! (thread)    (pool)     └─▶ upstream ─▶ reply ─▶ first_flight ─┬─▶ intercept ─┬─▶ tunnel ─▶ relay
+//!                            dial                               └──────────────┘             two legs,
+//!                                                                                            one poll(2)
 //! ```
 //!
 //! Below them: `leg` (one side: socket, TLS, `outbox`, `splice`), `tls`, `sys` (POSIX calls). What connections share: `shared`
@@ -23,7 +22,7 @@
 //! |---|---|
 //! | SOCKS front end | the first byte is recognized in `connection.rs`; the replies are one more `Reply` (`reply.rs`) |
 //! | upstream proxy | one more `Connector` (`upstream.rs`), selected in `proxy.rs` |
-//! | client certificates | a resolver in place of `NoCertificate` (`tls/client.rs`); `intercept.rs` then no longer passes through |
+//! | client certificates | a resolver in place of `NoCertificate` (`tls/client.rs`), which presents one instead of raising the flag on which `intercept.rs` passes a connection through |
 
 pub(crate) mod budget;
 pub(crate) mod buffer_pool;

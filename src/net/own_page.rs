@@ -27,7 +27,7 @@ impl OwnPage {
     /// The response to a request. Only GET and HEAD are allowed; query and fragment are ignored.
     pub(crate) fn response(&self, method: &str, target: &[u8]) -> Response<'_> {
         if !matches!(method, "GET" | "HEAD") {
-            return Response::text("405 Method Not Allowed", "Only GET and HEAD are allowed here.");
+            return Response::text("405 Method Not Allowed", "only GET and HEAD are allowed here");
         }
         let path = target.split(|&b| matches!(b, b'?' | b'#')).next().unwrap_or_default();
         match self.0.iter().find(|file| file.path.as_bytes() == path) {
@@ -37,7 +37,7 @@ impl OwnPage {
                 file_name: file.file_name,
                 body: Cow::Borrowed(&file.body),
             },
-            None => Response::text("404 Not Found", "This is the capture proxy itself; its page is at /."),
+            None => Response::text("404 Not Found", "not found: the page of this proxy is at /"),
         }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn exchange(
     keep_alive: &mut Option<KeepAlive>,
 ) -> Next {
     let Ok(framing) = request_framing(&request.head) else {
-        Response::bad_request("The length of the request's body is ambiguous.").send(client, &shared.stop);
+        Response::bad_request("the length of the request body is ambiguous").send(client, &shared.stop);
         return Next::End;
     };
     let KeepAlive { authority, leg: mut origin, timing } = match connect(shared, &request.authority, keep_alive.take())

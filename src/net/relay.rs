@@ -87,10 +87,10 @@ pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watcher: &mut dyn Watche
             break RelayEnd::Closed;
         }
 
-        let reads_ahead = watcher.accepts_more() || client.unread().len() < MAX_READ_AHEAD_BYTES;
+        let may_read = watcher.accepts_more() || client.unread().len() < MAX_READ_AHEAD_BYTES;
         let wanted = [
             (if is_idle { stop.as_fd() } else { stop.next_tick() }, Interest::READ),
-            (client.fd(), interest(client, origin, reads_ahead)),
+            (client.fd(), interest(client, origin, may_read)),
             (origin.fd(), interest(origin, client, true)),
         ];
         let Ok([ticked, client_ready, origin_ready]) = sys::wait(wanted, None) else {
@@ -179,8 +179,8 @@ fn linger(client: &mut Leg, stop: &Stop) {
 /// The events to poll for on `leg`: input while the other leg accepts it and has little pending, output while something is
 /// pending. A leg whose write failed is read in any case: only that shows how it ended, and it delivers no more than it has
 /// received.
-fn interest(leg: &Leg, other: &Leg, reads_ahead: bool) -> Interest {
-    let is_wanted = reads_ahead && other.is_writable() && other.has_room();
+fn interest(leg: &Leg, other: &Leg, may_read: bool) -> Interest {
+    let is_wanted = may_read && other.is_writable() && other.has_room();
     Interest { read: leg.ended().is_none() && (is_wanted || leg.is_dead()), write: !leg.is_flushed() }
 }
 

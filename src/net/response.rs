@@ -33,12 +33,12 @@ impl Response<'_> {
 
     /// 408: the head of the request was not complete in time (RFC 9110 section 15.5.9).
     pub(crate) fn head_too_slow() -> Self {
-        Self::text("408 Request Timeout", "The request's head took too long.")
+        Self::text("408 Request Timeout", "the request head took too long")
     }
 
     /// 502: the origin cannot be reached.
     pub(crate) fn unreachable(authority: &Authority, why: &DialError) -> Self {
-        Self::text("502 Bad Gateway", &format!("Cannot reach {authority}: {why}."))
+        Self::text("502 Bad Gateway", &format!("cannot reach {authority}: {why}"))
     }
 
     /// 403: the client asks for a tunnel to the proxy itself.
@@ -65,7 +65,7 @@ impl Response<'_> {
         )
     }
 
-    /// A line of plain text.
+    /// A line of plain text, `spectral: text`.
     pub(crate) fn text(status: &'static str, text: &str) -> Self {
         Self {
             status,

@@ -60,7 +60,7 @@ fn origin(version: &'static SupportedProtocolVersion, requests: bool) -> Arc<Ser
 }
 
 /// Receives a word from `origin`; returns the kind of handshake, the cipher suite, and true if a client certificate was requested.
-fn converse(towards: &ClientTls, origin: &Arc<ServerConfig>) -> (HandshakeKind, CipherSuite, bool) {
+fn exchange(towards: &ClientTls, origin: &Arc<ServerConfig>) -> (HandshakeKind, CipherSuite, bool) {
     let host = Host::Name("a.example".into());
     let (mut us, request) = towards.session(Some("a.example"), &host, Vec::new()).unwrap();
     let mut origin = ServerConnection::new(Arc::clone(origin)).unwrap();
@@ -90,9 +90,9 @@ fn a_session_is_resumed() {
     for version in [&version::TLS12, &version::TLS13] {
         let towards = ClientTls::new(vec![self_signed()], &self_signed(), &[], true).unwrap();
         let origin = origin(version, false);
-        assert_eq!(converse(&towards, &origin).0, HandshakeKind::Full);
+        assert_eq!(exchange(&towards, &origin).0, HandshakeKind::Full);
         for _ in 0..3 {
-            assert_eq!(converse(&towards, &origin).0, HandshakeKind::Resumed, "{version:?}");
+            assert_eq!(exchange(&towards, &origin).0, HandshakeKind::Resumed, "{version:?}");
         }
     }
 }
@@ -103,7 +103,7 @@ fn sessions_with_a_certificate_request_are_not_resumed() {
         let towards = ClientTls::new(vec![self_signed()], &self_signed(), &[], true).unwrap();
         let origin = origin(version, true);
         for _ in 0..3 {
-            let (kind, _, is_requested) = converse(&towards, &origin);
+            let (kind, _, is_requested) = exchange(&towards, &origin);
             assert_eq!((kind, is_requested), (HandshakeKind::Full, true), "{version:?}");
         }
     }
@@ -112,6 +112,6 @@ fn sessions_with_a_certificate_request_are_not_resumed() {
 #[test]
 fn aes_128_is_preferred() {
     let towards = ClientTls::new(vec![self_signed()], &self_signed(), &[], true).unwrap();
-    let (_, suite, is_requested) = converse(&towards, &origin(&version::TLS13, false));
+    let (_, suite, is_requested) = exchange(&towards, &origin(&version::TLS13, false));
     assert_eq!((suite, is_requested), (CipherSuite::TLS13_AES_128_GCM_SHA256, false));
 }

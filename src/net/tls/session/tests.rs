@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 /// A session and a peer that sends small records, so that handshake messages and tickets take many records.
-struct Both {
+struct Pair {
     we: TlsSession,
     peer: Connection,
     /// Plaintext received from the peer, and true once it has sent close_notify.
@@ -29,7 +29,7 @@ enum As {
     Server,
 }
 
-impl Both {
+impl Pair {
     fn new(version: &'static SupportedProtocolVersion, end: As) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(["a.example".to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -96,7 +96,7 @@ impl Both {
 
     /// Exchanges messages until neither side has any. The peer's ciphertext is cut into pieces of `piece` bytes; after each of
     /// them, once the handshake is complete, we send `word`.
-    fn converse(&mut self, piece: usize, word: &[u8]) {
+    fn exchange(&mut self, piece: usize, word: &[u8]) {
         let (_, outbox) = self.decrypt(b"");
         self.deliver(&outbox);
         loop {
@@ -123,22 +123,22 @@ fn interoperates_however_bytes_are_cut() {
     {
         for piece in [1, 2, 3, 7, 30, 100, usize::MAX] {
             let case = format!("{:?}, {end:?}, in pieces of {piece}", version.version);
-            let mut both = Both::new(version, end);
-            both.converse(piece, b"word ");
-            assert!(!both.we.is_handshaking() && !both.peer.is_handshaking(), "{case}");
+            let mut pair = Pair::new(version, end);
+            pair.exchange(piece, b"word ");
+            assert!(!pair.we.is_handshaking() && !pair.peer.is_handshaking(), "{case}");
             let long: Vec<u8> = (0..5_000_u16).map(|n| n as u8).collect();
-            both.peer.writer().write_all(&long).unwrap();
-            both.peer.send_close_notify();
-            both.converse(piece, b"word ");
-            assert!(both.received == long && both.has_closed, "{case}: {} bytes", both.received.len());
-            assert!(both.we.unfinished().is_empty(), "{case}");
+            pair.peer.writer().write_all(&long).unwrap();
+            pair.peer.send_close_notify();
+            pair.exchange(piece, b"word ");
+            assert!(pair.received == long && pair.has_closed, "{case}: {} bytes", pair.received.len());
+            assert!(pair.we.unfinished().is_empty(), "{case}");
             let mut outbox = Outbox::default();
-            both.we.encrypt(&long, &mut outbox).unwrap();
-            both.we.close(&mut outbox);
-            both.deliver(&outbox);
-            let words = both.peer_received.strip_suffix(&long[..]).unwrap_or_else(|| panic!("{case}: all arrives"));
+            pair.we.encrypt(&long, &mut outbox).unwrap();
+            pair.we.close(&mut outbox);
+            pair.deliver(&outbox);
+            let words = pair.peer_received.strip_suffix(&long[..]).unwrap_or_else(|| panic!("{case}: all arrives"));
             assert_eq!(words, b"word ".repeat(words.len() / 5), "{case}");
-            assert!(both.peer_saw_close, "{case}: the peer sees the end");
+            assert!(pair.peer_saw_close, "{case}: the peer sees the end");
         }
     }
 }
@@ -146,45 +146,45 @@ fn interoperates_however_bytes_are_cut() {
 #[test]
 fn a_violation_of_tls_is_answered_with_one_alert() {
     for end in [As::Client, As::Server] {
-        let mut both = Both::new(&version::TLS13, end);
-        both.converse(usize::MAX, b"");
-        both.peer.writer().write_all(b"good").unwrap();
-        let good = both.sent();
-        both.peer.writer().write_all(b"bad").unwrap();
-        let mut bad = both.sent();
+        let mut pair = Pair::new(&version::TLS13, end);
+        pair.exchange(usize::MAX, b"");
+        pair.peer.writer().write_all(b"good").unwrap();
+        let good = pair.sent();
+        pair.peer.writer().write_all(b"bad").unwrap();
+        let mut bad = pair.sent();
         *bad.last_mut().unwrap() ^= 1;
-        let (result, mut outbox) = both.decrypt(&[good, bad, b"and more".to_vec()].concat());
+        let (result, mut outbox) = pair.decrypt(&[good, bad, b"and more".to_vec()].concat());
         assert_eq!(result, Err(Error::DecryptError));
-        assert_eq!(both.received, b"good");
+        assert_eq!(pair.received, b"good");
         // Every later call returns the same error.
-        assert_eq!(both.decrypt(b"\x17\x03\x03\x00\x01x").0, Err(Error::DecryptError));
-        assert_eq!(both.we.encrypt(b"word", &mut outbox), Err(Error::DecryptError));
-        both.we.close(&mut outbox);
+        assert_eq!(pair.decrypt(b"\x17\x03\x03\x00\x01x").0, Err(Error::DecryptError));
+        assert_eq!(pair.we.encrypt(b"word", &mut outbox), Err(Error::DecryptError));
+        pair.we.close(&mut outbox);
         assert_eq!(outbox.len(), ENCRYPTED_ALERT_BYTES);
         let mut alert = outbox.bytes();
-        both.peer.read_tls(&mut alert).unwrap();
-        let error = both.peer.process_new_packets().unwrap_err();
+        pair.peer.read_tls(&mut alert).unwrap();
+        let error = pair.peer.process_new_packets().unwrap_err();
         assert_eq!(error, Error::AlertReceived(AlertDescription::BadRecordMac));
     }
 }
 
 #[test]
 fn data_before_the_end_of_the_handshake_is_an_error() {
-    let mut both = Both::new(&version::TLS13, As::Client);
+    let mut pair = Pair::new(&version::TLS13, As::Client);
     let mut outbox = Outbox::default();
-    both.decrypt(b"").0.unwrap();
-    assert_eq!(both.we.encrypt(b"too early", &mut outbox), Err(Error::HandshakeNotComplete));
+    pair.decrypt(b"").0.unwrap();
+    assert_eq!(pair.we.encrypt(b"too early", &mut outbox), Err(Error::HandshakeNotComplete));
     assert!(outbox.is_empty());
 }
 
 #[test]
 fn data_after_close_notify_is_dropped() {
-    let mut both = Both::new(&version::TLS13, As::Server);
-    both.converse(usize::MAX, b"");
-    both.peer.send_close_notify();
-    let end = both.sent();
-    let (result, _) = both.decrypt(&[&end[..], b"\x17\x03\x03\xff\xff"].concat());
-    assert_eq!((result, both.we.unfinished()), (Ok(true), &b""[..]));
+    let mut pair = Pair::new(&version::TLS13, As::Server);
+    pair.exchange(usize::MAX, b"");
+    pair.peer.send_close_notify();
+    let end = pair.sent();
+    let (result, _) = pair.decrypt(&[&end[..], b"\x17\x03\x03\xff\xff"].concat());
+    assert_eq!((result, pair.we.unfinished()), (Ok(true), &b""[..]));
 }
 
 #[test]
@@ -192,11 +192,11 @@ fn an_endless_handshake_message_is_rejected() {
     // A ClientHello of 64 KiB, with one byte in each record.
     let head = [1, 0, 0xff, 0xff];
     let record = |byte| [0x16, 3, 1, 0, 1, byte];
-    let mut both = Both::new(&version::TLS13, As::Server);
+    let mut pair = Pair::new(&version::TLS13, As::Server);
     let mut most = 0;
     let refused = head.into_iter().chain(std::iter::repeat_n(0, 0xfffe)).any(|byte| {
-        let (result, _) = both.decrypt(&record(byte));
-        most = most.max(both.we.unfinished().len());
+        let (result, _) = pair.decrypt(&record(byte));
+        most = most.max(pair.we.unfinished().len());
         result.is_err()
     });
     assert!(refused && most <= MAX_UNFINISHED_BYTES + 6, "{most} bytes are held");
@@ -204,16 +204,16 @@ fn an_endless_handshake_message_is_rejected() {
 
 #[test]
 fn no_memory_is_held_for_complete_records() {
-    let mut both = Both::new(&version::TLS12, As::Client);
-    both.converse(usize::MAX, b"");
-    both.peer.writer().write_all(&[0; 10]).unwrap();
-    let sent = both.sent();
+    let mut pair = Pair::new(&version::TLS12, As::Client);
+    pair.exchange(usize::MAX, b"");
+    pair.peer.writer().write_all(&[0; 10]).unwrap();
+    let sent = pair.sent();
     let (first, rest) = sent.split_at(sent.len() - 1);
-    both.decrypt(first).0.unwrap();
-    assert!(!both.we.unfinished().is_empty());
-    both.decrypt(rest).0.unwrap();
-    both.we.shrink();
-    assert_eq!((both.received.len(), both.we.unfinished.capacity()), (10, 0));
+    pair.decrypt(first).0.unwrap();
+    assert!(!pair.we.unfinished().is_empty());
+    pair.decrypt(rest).0.unwrap();
+    pair.we.shrink();
+    assert_eq!((pair.received.len(), pair.we.unfinished.capacity()), (10, 0));
 }
 
 /// Record header, level and description, inner content type, tag (RFC 8446 section 5.2).
