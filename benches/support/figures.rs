@@ -54,7 +54,7 @@ pub(crate) fn print_load() {
 /// A component that is measured in this process.
 pub(crate) struct Part {
     pub(crate) name: &'static str,
-    /// What there are many of.
+    /// The unit that is counted.
     pub(crate) unit: &'static str,
     pub(crate) work: Work,
 }

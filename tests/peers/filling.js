@@ -1,4 +1,4 @@
-// A body of a given size, the same everywhere: 4 KiB of each byte, begun anew with another one in each MiB.
+// Generates a body of a given size: 4 KiB of each byte value, starting with another value in each MiB.
 'use strict';
 const { Readable } = require('stream');
 

@@ -1,8 +1,8 @@
-"""A gRPC client: makes the calls that are named and prints what it saw, a line each.
+"""A gRPC client: makes the named calls and prints a line with the result of each.
 
     python grpc_client.py HOST:PORT CA|- CALL…
 
-It goes through the proxy that the variable grpc_proxy names, if it is set.
+It uses the proxy in the variable grpc_proxy, if that is set.
 """
 import queue
 import sys
@@ -30,7 +30,7 @@ def ours(metadata):
 def echo(open_channel, message=b"hello"):
     metadata = (("x-asked", "yes"), ("x-asked-bin", b"\x01\x00\xff"))
     answer, call = open_channel.unary_unary(path("Echo")).with_call(message, metadata=metadata, timeout=TIMEOUT)
-    say("echo", answer[:40], len(answer), ours(call.initial_metadata()), ours(call.trailing_metadata()), call.code())
+    report("echo", answer[:40], len(answer), ours(call.initial_metadata()), ours(call.trailing_metadata()), call.code())
 
 
 def empty(open_channel):
@@ -42,86 +42,86 @@ def large(open_channel):
 
 
 def count(open_channel):
-    say("count", list(open_channel.unary_stream(path("Count"))(b"20", timeout=TIMEOUT)))
+    report("count", list(open_channel.unary_stream(path("Count"))(b"20", timeout=TIMEOUT)))
 
 
 def nothing(open_channel):
-    say("nothing", list(open_channel.unary_stream(path("Count"))(b"0", timeout=TIMEOUT)))
+    report("nothing", list(open_channel.unary_stream(path("Count"))(b"0", timeout=TIMEOUT)))
 
 
 def join(open_channel):
     pieces = (b"piece %d" % number for number in range(20))
-    say("join", open_channel.stream_unary(path("Join"))(pieces, timeout=TIMEOUT))
+    report("join", open_channel.stream_unary(path("Join"))(pieces, timeout=TIMEOUT))
 
 
 def talk(open_channel):
-    """Says nothing before it heard the answer to what it said last."""
+    """Sends each message only after the response to the previous one."""
     words = queue.Queue()
     answers = open_channel.stream_stream(path("Talk"))(iter(words.get, None), timeout=TIMEOUT)
-    heard = [next(answers)]
+    received = [next(answers)]
     for number in range(50):
         words.put(b"word %d" % number)
-        heard.append(next(answers))
+        received.append(next(answers))
     words.put(None)
-    heard.extend(answers)
-    say("talk", len(heard), heard[0], heard[-1], answers.code())
+    received.extend(answers)
+    report("talk", len(received), received[0], received[-1], answers.code())
 
 
 def fail(open_channel):
     try:
         open_channel.unary_unary(path("Fail"))(b"?", timeout=TIMEOUT)
     except grpc.RpcError as error:
-        say("fail", error.code(), error.details())
+        report("fail", error.code(), error.details())
 
 
 def fail_late(open_channel):
     answers = open_channel.unary_stream(path("FailLate"))(b"?", timeout=TIMEOUT)
-    heard = [next(answers)]
+    received = [next(answers)]
     try:
         next(answers)
     except grpc.RpcError as error:
-        say("fail_late", heard, error.code(), error.details())
+        report("fail_late", received, error.code(), error.details())
 
 
 def missing(open_channel):
     try:
         open_channel.unary_unary(path("NoSuchMethod"))(b"?", timeout=TIMEOUT)
     except grpc.RpcError as error:
-        say("missing", error.code())
+        report("missing", error.code())
 
 
 def cancel(open_channel):
     answers = open_channel.unary_stream(path("Wait"))(b"?", timeout=TIMEOUT)
-    heard = next(answers)
+    received = next(answers)
     answers.cancel()
     try:
         next(answers)
     except grpc.RpcError as error:
-        say("cancel", heard, error.code())
+        report("cancel", received, error.code())
 
 
 def deadline(open_channel):
     answers = open_channel.unary_stream(path("Wait"))(b"?", timeout=1)
-    heard = []
+    received = []
     try:
         for message in answers:
-            heard.append(message)
+            received.append(message)
     except grpc.RpcError as error:
-        say("deadline", heard, error.code())
+        report("deadline", received, error.code())
 
 
 def packed(open_channel):
     with channel(compression=grpc.Compression.Gzip) as compressing:
         answer = compressing.unary_unary(path("Echo"))(b"again and " * 500, timeout=TIMEOUT)
-        say("packed", len(answer))
+        report("packed", len(answer))
 
 
 def at_once(open_channel):
     calls = [open_channel.unary_unary(path("Echo")).future(b"call %d" % n, timeout=TIMEOUT) for n in range(100)]
-    say("at_once", [call.result() for call in calls] == [b"call %d" % n for n in range(100)])
+    report("at_once", [call.result() for call in calls] == [b"call %d" % n for n in range(100)])
 
 
-def say(*words):
+def report(*words):
     print(*words, flush=True)
 
 

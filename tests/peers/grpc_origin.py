@@ -41,7 +41,7 @@ def fail_late(message, context):
 
 
 def wait(message, context):
-    """Says one thing, and nothing more until the client is gone."""
+    """Sends one message, then waits until the client has gone."""
     over = threading.Event()
     context.add_callback(over.set)
     yield b"wait"

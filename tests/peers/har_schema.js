@@ -1,4 +1,4 @@
-// Fails unless a file is a HAR by its JSON schema: node har_schema.js FOLDER-OF-HAR-VALIDATOR FILE.har
+// Fails unless a file conforms to the JSON schema of HAR: node har_schema.js FOLDER-OF-HAR-VALIDATOR FILE.har
 'use strict';
 const [validator, file] = process.argv.slice(2);
 const har = JSON.parse(require('fs').readFileSync(file, 'utf8'));

@@ -1,11 +1,11 @@
-// Asks as a page does, and prints what it saw as JSON.
+// Sends requests as a browser does, and prints a report as JSON.
 //
 //     node http2_client.js JOB
 //
 //     JOB is a file: {"proxy": "127.0.0.1:8080", "host": …, "port": …, "ca": …, "offer": ["h2", "http/1.1"],
 //                     "at_once": true, "requests": [{"headers": {":path": "/"}, "body": "…"}]}
 //
-// Without "ca" it speaks HTTP/2 in the clear, with prior knowledge; without "proxy", to the origin itself.
+// Without "ca" it uses HTTP/2 in the clear, with prior knowledge. Without "proxy" it connects to the origin directly.
 'use strict';
 const http = require('http');
 const http2 = require('http2');
@@ -23,8 +23,8 @@ function dial(ready) {
   const [host, port] = job.proxy.split(':');
   const request = http.request({ host, port, method: 'CONNECT', path: `${job.host}:${job.port}` });
   request.on('connect', (answer, socket, head) => {
-    if (answer.statusCode !== 200) throw new Error(`the proxy says ${answer.statusCode}`);
-    // An origin may speak first.
+    if (answer.statusCode !== 200) throw new Error(`the proxy responds ${answer.statusCode}`);
+    // The origin may send first.
     socket.unshift(head);
     ready(socket);
   });
@@ -44,12 +44,12 @@ function failed(error) {
   seen.failed = seen.failed || error.code || error.message;
 }
 
-// One request; its answer once the stream is closed.
-function ask(session, wanted) {
+// Sends one request; resolves to its response once the stream is closed.
+function send(session, wanted) {
   return new Promise((done) => {
     const answer = { hints: [], headers: null, body: '', length: 0, sha256: null, trailers: null, reset: 0 };
     const hash = crypto.createHash('sha256');
-    const kept = [];
+    const pieces = [];
     const isSocket = wanted.headers[':method'] === 'CONNECT';
     const hasBody = isSocket || wanted.body !== undefined || wanted.fill !== undefined;
     const stream = session.request(wanted.headers, { endStream: !hasBody, waitForTrailers: !!wanted.trailers });
@@ -64,12 +64,12 @@ function ask(session, wanted) {
     stream.on('data', (piece) => {
       hash.update(piece);
       answer.length += piece.length;
-      if (answer.length < 100000) kept.push(piece);
+      if (answer.length < 100000) pieces.push(piece);
       if (answer.length >= wanted.cancel_at) stream.close(http2.constants.NGHTTP2_CANCEL);
     });
     stream.on('end', () => { if (isSocket) stream.end(); });
     stream.on('close', () => {
-      answer.body = Buffer.concat(kept).toString('latin1');
+      answer.body = Buffer.concat(pieces).toString('latin1');
       answer.sha256 = hash.digest('hex');
       answer.reset = stream.rstCode;
       done(answer);
@@ -79,7 +79,7 @@ function ask(session, wanted) {
   });
 }
 
-function speakHttp2(socket) {
+function useHttp2(socket) {
   const scheme = job.ca ? 'https' : 'http';
   const session = http2.connect(`${scheme}://${job.host}:${job.port}`, { createConnection: () => socket });
   const pushes = [];
@@ -92,10 +92,10 @@ function speakHttp2(socket) {
   })));
   session.once('remoteSettings', async () => {
     if (job.at_once) {
-      seen.answers = await Promise.all(job.requests.map((wanted) => ask(session, wanted)));
+      seen.answers = await Promise.all(job.requests.map((wanted) => send(session, wanted)));
     } else {
       for (const wanted of job.requests) {
-        if (!session.closed) seen.answers.push(await ask(session, wanted));
+        if (!session.closed) seen.answers.push(await send(session, wanted));
       }
     }
     seen.pushed = await Promise.all(pushes);
@@ -104,7 +104,7 @@ function speakHttp2(socket) {
   });
 }
 
-function speakHttp1(socket) {
+function useHttp1(socket) {
   const path = job.requests[0].headers[':path'];
   const headers = { host: `${job.host}:${job.port}` };
   http.request({ createConnection: () => socket, path, headers }, (response) => {
@@ -124,5 +124,5 @@ function report() {
 
 open((socket, protocol) => {
   seen.protocol = protocol;
-  return protocol === 'h2' ? speakHttp2(socket) : speakHttp1(socket);
+  return protocol === 'h2' ? useHttp2(socket) : useHttp1(socket);
 });

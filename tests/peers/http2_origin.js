@@ -1,4 +1,4 @@
-// An origin on Node's http2. Prints its port.
+// An HTTP/2 origin in Node. Prints its port.
 //
 //     node http2_origin.js                  HTTP/2 in the clear, with prior knowledge
 //     node http2_origin.js KEY CERT OFFER   TLS, with the protocols "h2", "h2,http/1.1" or "http/1.1"
@@ -9,7 +9,7 @@ const fs = require('fs');
 const crypto = require('crypto');
 const { filling } = require('./filling.js');
 
-// A date that is always the same, so that two answers can be compared.
+// A fixed date, so that responses can be compared.
 const head = (status, more) => ({ ':status': status, date: 'Thu, 01 Jan 1970 00:00:00 GMT', ...more });
 
 let waiting = [];
@@ -19,7 +19,7 @@ const routes = {
     stream.respond(head(200, { 'content-type': 'text/plain', 'set-cookie': ['a=1', 'b=2'] }));
     stream.end('hello');
   },
-  // What came, and trailers.
+  // Echoes the body, and sends trailers.
   echo(stream, headers) {
     const more = headers['content-type'] ? { 'content-type': headers['content-type'] } : {};
     stream.respond(head(200, more), { waitForTrailers: true });
@@ -27,12 +27,12 @@ const routes = {
     stream.on('wantTrailers', () => stream.sendTrailers({ 'x-path': headers[':path'], 'x-came': stream.came || '' }));
     stream.pipe(stream);
   },
-  // The fields as the origin sees them.
+  // Sends the request's fields as JSON.
   fields(stream, headers) {
     stream.respond(head(200));
     stream.end(JSON.stringify(headers));
   },
-  // No answer before so many ask at once.
+  // Sends no response before `count` requests have arrived.
   together(stream, headers, count) {
     const bytes = [];
     stream.on('data', (piece) => bytes.push(piece));
@@ -63,7 +63,7 @@ const routes = {
   status(stream, headers, code) {
     stream.respond(head(Number(code), { 'x-kept': 'yes' }), { endStream: true });
   },
-  // The answer is over before the upload is.
+  // The response ends before the upload.
   early(stream) {
     stream.respond(head(413));
     stream.end('too much');
@@ -72,12 +72,12 @@ const routes = {
   reset(stream) {
     stream.respond(head(200));
     // close() would end the stream properly first.
-    stream.write('some of it', () => stream.destroy(new Error('a reset is wanted')));
+    stream.write('some of it', () => stream.destroy(new Error('reset on purpose')));
   },
   refuse(stream) {
     stream.close(http2.constants.NGHTTP2_REFUSED_STREAM);
   },
-  // Says that it goes away, and ends properly.
+  // Sends GOAWAY and finishes the stream.
   goaway(stream) {
     stream.respond(head(200));
     stream.write('before, ', () => {
@@ -85,12 +85,12 @@ const routes = {
       stream.end('after');
     });
   },
-  // The connection is gone in the middle.
+  // Destroys the connection in the middle of the response.
   cut(stream) {
     stream.respond(head(200));
     stream.write('some of it', () => sockets.get(stream.session.socket.remotePort).destroy());
   },
-  // An answer that goes on for as long as the client likes.
+  // A response that does not end.
   endless(stream) {
     stream.respond(head(200));
     stream.write('first');
@@ -107,7 +107,7 @@ const routes = {
       stream.end(hash.digest('hex'));
     });
   },
-  // A WebSocket (RFC 8441) that says back each frame without its mask, and closes when the client does.
+  // A WebSocket (RFC 8441) that echoes each frame without its mask, and closes when the client does.
   chat(stream, headers) {
     if (headers[':protocol'] !== 'websocket') return routes.status(stream, headers, 400);
     stream.respond(head(200, { 'sec-websocket-protocol': 'chat' }));
@@ -146,7 +146,7 @@ server.on('stream', serve);
 const sockets = new Map();
 server.on(key ? 'secureConnection' : 'connection', (socket) => sockets.set(socket.remotePort, socket));
 server.on('sessionError', () => {});
-// For HTTP/1.1; without this Node would also show it each stream in HTTP/1's terms, and take part in it.
+// For HTTP/1.1 only: without this, Node would emit `request` for HTTP/2 streams too, and handle them.
 server.removeAllListeners('newListener');
 server.on('request', (request, response) => {
   response.sendDate = false;

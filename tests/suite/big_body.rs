@@ -24,7 +24,7 @@ fn stores_a_download_of_64_mib_completely() {
     connection.send("GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n");
     connection.read_head();
     for index in 0..64 {
-        assert!(connection.read_exactly(MIB) == piece(index), "piece {index} on the wire");
+        assert!(connection.read_exactly(MIB) == piece(index), "piece {index} at the client");
     }
     drop(connection);
     capture.wait_for_exchanges(1);

@@ -36,8 +36,8 @@ fn trace_of_body(fields: &str, body: &[u8]) -> Trace {
 }
 
 #[track_caller]
-fn trace_of_response(answer: &[u8]) -> Trace {
-    let say = answer.to_vec();
+fn trace_of_response(response: &[u8]) -> Trace {
+    let say = response.to_vec();
     let origin = Origin::tls(move |mut connection| {
         next_request(&mut connection);
         connection.send(&say);
@@ -45,7 +45,7 @@ fn trace_of_response(answer: &[u8]) -> Trace {
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send("GET /body HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert!(connection.read_exactly(answer.len()) == answer, "untouched on the wire");
+    assert!(connection.read_exactly(response.len()) == response, "unchanged on the wire");
     connection.finish();
     connection.read_to_end();
     drop(connection);
@@ -57,7 +57,7 @@ fn assert_decoded(coding: &str, body: &[u8], expected: &[u8]) {
     let trace = trace_of_body(&format!("Content-Encoding: {coding}\r\n"), body);
     assert_eq!(String::from_utf8_lossy(&trace.response_body), String::from_utf8_lossy(expected), "{coding}");
     assert_eq!(trace.response_encoding(), None, "{coding}");
-    assert!(trace.response_headers().contains(&("Content-Encoding", coding)), "headers stay as sent");
+    assert!(trace.response_headers().contains(&("Content-Encoding", coding)), "headers are recorded as sent");
 }
 
 #[test]
@@ -98,14 +98,14 @@ fn brotli_stored(bytes: &[u8]) -> Vec<u8> {
 fn decodes_transfer_codings() {
     let packed = gzip(TEXT);
     let (begin, end) = packed.split_at(10);
-    let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_vec();
+    let mut response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_vec();
     for piece in [begin, end] {
-        answer.extend(format!("{:x}\r\n", piece.len()).bytes());
-        answer.extend(piece);
-        answer.extend(b"\r\n");
+        response.extend(format!("{:x}\r\n", piece.len()).bytes());
+        response.extend(piece);
+        response.extend(b"\r\n");
     }
-    answer.extend(b"0\r\n\r\n");
-    let trace = trace_of_response(&answer);
+    response.extend(b"0\r\n\r\n");
+    let trace = trace_of_response(&response);
     assert_eq!((trace.response_body.as_slice(), trace.response_encoding()), (TEXT, None));
 }
 
@@ -149,7 +149,7 @@ fn decodes_request_bodies() {
     let trace = outcome.bundle().only_trace();
     assert_eq!(trace.request_body, TEXT);
     assert!(trace.json["request"]["body_encoding"].is_null());
-    assert!(trace.json["response"]["body_file"].is_null(), "an empty body is no file");
+    assert!(trace.json["response"]["body_file"].is_null(), "an empty body has no file");
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn survives_a_decompression_bomb() {
     // The body may be decoded in part or kept raw, but within the timeout.
     let trace = outcome.bundle().only_trace();
     assert!((1..512 << 20).contains(&trace.response_body.len()), "{} bytes", trace.response_body.len());
-    assert!(trace.response_encoding().is_some(), "it says that a coding is still on, or that it is not all");
+    assert!(trace.response_encoding().is_some(), "the remaining coding, or the truncation, is recorded");
 }
 
 #[test]

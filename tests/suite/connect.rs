@@ -13,8 +13,8 @@ fn captures_an_https_exchange_completely() {
     let host = origin.at("localhost");
     let request =
         format!("POST /users?q=%20a&b HTTP/1.1\r\nHost: {host}\r\nX-Odd:  two \r\nContent-Length: 3\r\n\r\nabc");
-    let answer = connection.request(&request);
-    assert_eq!((answer.status, answer.text()), (200, "hello".to_owned()));
+    let response = connection.request(&request);
+    assert_eq!((response.status, response.text()), (200, "hello".to_owned()));
     assert_eq!(origin.received(0), request.as_bytes());
     drop(connection);
 
@@ -39,8 +39,8 @@ fn captures_each_request_of_a_persistent_connection() {
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     for number in 1..=5 {
-        let answer = connection.request(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-        assert_eq!(answer.text(), "hello");
+        let response = connection.request(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert_eq!(response.text(), "hello");
     }
     drop(connection);
     let outcome = capture.stop();
@@ -80,10 +80,15 @@ fn matches_pipelined_requests_and_responses() {
 fn answers_connect_without_framing_fields() {
     let origin = Origin::plain(|_| ());
     let capture = Capture::start();
-    let (_link, answer) = capture.try_connect(&origin.at("127.0.0.1"));
-    assert_eq!(answer.status, 200);
+    let (_connection, response) = capture.try_connect(&origin.at("127.0.0.1"));
+    assert_eq!(response.status, 200);
     // RFC 9110 section 9.3.6: a 2xx response to CONNECT must have neither field.
-    assert_eq!((answer.header("content-length"), answer.header("transfer-encoding")), (None, None), "{}", answer.head);
+    assert_eq!(
+        (response.header("content-length"), response.header("transfer-encoding")),
+        (None, None),
+        "{}",
+        response.head
+    );
 }
 
 #[test]
@@ -94,8 +99,8 @@ fn accepts_ipv6_targets_with_and_without_brackets() {
     let capture = Capture::start();
     for target in [format!("[::1]:{}", origin.port()), format!("::1:{}", origin.port())] {
         let mut connection = capture.connect(&target);
-        let answer = connection.request(format!("GET /v6 HTTP/1.1\r\nHost: [::1]:{}\r\n\r\n", origin.port()));
-        assert_eq!(answer.text(), "hello", "{target}");
+        let response = connection.request(format!("GET /v6 HTTP/1.1\r\nHost: [::1]:{}\r\n\r\n", origin.port()));
+        assert_eq!(response.text(), "hello", "{target}");
     }
     let outcome = capture.stop();
     for trace in &outcome.bundle().traces {
@@ -164,8 +169,8 @@ fn answers_400_to_an_invalid_connect_target() {
     for target in targets {
         let mut connection = capture.dial();
         connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
-        let answer = connection.read_response();
-        assert_eq!(answer.status, 400, "{target:?}: {}", answer.head);
+        let response = connection.read_response();
+        assert_eq!(response.status, 400, "{target:?}: {}", response.head);
     }
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
@@ -271,9 +276,9 @@ fn serves_many_concurrent_connections() {
             scope.spawn(move || {
                 for round in 0..4 {
                     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-                    let answer =
+                    let response =
                         connection.request(format!("GET /{client}/{round} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-                    assert_eq!(answer.text(), "hello");
+                    assert_eq!(response.text(), "hello");
                 }
             });
         }

@@ -5,7 +5,7 @@ use crate::support::{Connection, Ending, Gate, Origin, ProxyProcess, TIMEOUT, Wa
 use std::sync::mpsc;
 use std::time::Duration;
 
-const ASK: &str = "GET /asked HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const REQUEST: &str = "GET /asked HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// A way to disconnect.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,37 +38,40 @@ impl Disconnect {
 
 #[test]
 fn closes_the_origins_connection_when_the_client_disconnects() {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let (begin, begun) = mpsc::channel();
     let script = move |mut connection: Connection| {
         begin.send(()).unwrap();
-        tell.send(connection.read_to_end()).unwrap();
+        sender.send(connection.read_to_end()).unwrap();
     };
     let origins = [(Origin::plain(script.clone()), false), (Origin::tls(script), true)];
     let proxy = ProxyProcess::start();
     let upload = "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nsome of it";
     for (origin, tls) in &origins {
         let mut count = 0;
-        for output in ["", "GET /half HTTP/1.1\r\nHo", upload, ASK] {
-            for way in Disconnect::ALL {
+        for request in ["", "GET /half HTTP/1.1\r\nHo", upload, REQUEST] {
+            for disconnect in Disconnect::ALL {
                 let host = origin.at("localhost");
                 let mut connection = if *tls { proxy.tls(&host) } else { proxy.connect(&host) };
                 // If a reset arrives before the origin has completed the handshake, there is no connection to serve.
-                begun.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("the origin of {output:?} and {way:?} begins"));
-                connection.send(output);
-                origin.received_at_least(count, output.len());
+                begun
+                    .recv_timeout(TIMEOUT)
+                    .unwrap_or_else(|_| panic!("the origin did not start: {request:?}, {disconnect:?}"));
+                connection.send(request);
+                origin.received_at_least(count, request.len());
                 count += 1;
-                way.apply(connection);
-                let seen = told.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("{way:?} after {output:?}"));
-                assert_eq!(seen.0, output.as_bytes());
+                disconnect.apply(connection);
+                let seen =
+                    receiver.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("{disconnect:?} after {request:?}"));
+                assert_eq!(seen.0, request.as_bytes());
                 // Closing with unread bytes, such as session tickets, sends RST.
-                let is_so = seen.1 == way.seen(*tls) || *tls && seen.1 == Ending::Reset;
-                assert!(is_so, "{:?} after {output:?} and {way:?}, TLS: {tls}", seen.1);
+                let is_so = seen.1 == disconnect.seen(*tls) || *tls && seen.1 == Ending::Reset;
+                assert!(is_so, "{:?} after {request:?} and {disconnect:?}, TLS: {tls}", seen.1);
             }
         }
     }
     let (bundle, _) = proxy.end();
-    assert_eq!(bundle.traces.len(), 8, "two requests in two ways to two origins: {:?}", bundle.urls());
+    assert_eq!(bundle.traces.len(), 8, "two requests, two disconnects, two origins: {:?}", bundle.urls());
     for trace in bundle.traces {
         assert_eq!((trace.status(), trace.status_text()), (0, "client disconnected"), "{}", trace.url());
     }
@@ -76,7 +79,7 @@ fn closes_the_origins_connection_when_the_client_disconnects() {
 
 #[test]
 fn ends_an_endless_response_when_the_client_disconnects() {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let script = move |mut connection: Connection| {
         next_request(&mut connection);
         connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
@@ -86,18 +89,18 @@ fn ends_an_endless_response_when_the_client_disconnects() {
             never.within(Duration::from_millis(5), |open| open.then_some(()));
         }
         connection.close_abruptly();
-        tell.send(()).unwrap();
+        sender.send(()).unwrap();
     };
     let origins = [(Origin::plain(script.clone()), false), (Origin::tls(script), true)];
     let proxy = ProxyProcess::start();
     for (origin, tls) in &origins {
-        for way in Disconnect::ALL {
+        for disconnect in Disconnect::ALL {
             let host = origin.at("localhost");
             let mut connection = if *tls { proxy.tls(&host) } else { proxy.connect(&host) };
-            connection.send(ASK);
+            connection.send(REQUEST);
             connection.read_until(b"data: x\n\n");
-            way.apply(connection);
-            told.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("the origin sends for ever after {way:?}"));
+            disconnect.apply(connection);
+            receiver.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("the origin keeps sending after {disconnect:?}"));
         }
     }
     let (bundle, _) = proxy.end();
@@ -115,31 +118,31 @@ fn forwards_the_origins_disconnect() {
         Some("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody"),
     ];
     let proxy = ProxyProcess::start();
-    for answer in answers {
-        for way in Disconnect::ALL {
+    for response in answers {
+        for disconnect in Disconnect::ALL {
             let script = move |mut connection: Connection| {
-                if let Some(answer) = answer {
+                if let Some(response) = response {
                     connection.read_head();
-                    connection.send(answer);
+                    connection.send(response);
                 }
-                way.apply(connection);
+                disconnect.apply(connection);
             };
             for (origin, tls) in [(Origin::plain(script), false), (Origin::tls(script), true)] {
                 let host = origin.at("localhost");
                 let mut connection = if tls { proxy.tls(&host) } else { proxy.send_connect(&host) };
                 // An origin that resets at once may do so while the proxy connects.
                 if !tls && connection.read_head().starts_with("HTTP/1.1 502 ") {
-                    assert_eq!(answer, None);
+                    assert_eq!(response, None);
                     continue;
                 }
                 // The client may notice already here: then its write takes the error, and its read sees a plain end.
-                let is_gone = connection.writer.try_send(ASK.as_bytes()).is_err();
+                let is_gone = connection.writer.try_send(REQUEST.as_bytes()).is_err();
                 let (came, ending) = connection.read_to_end();
                 // A reset discards the data that it overtakes.
-                assert!(answer.unwrap_or("").as_bytes().starts_with(&came), "{}", came.escape_ascii());
-                let expected = [way.seen(tls), Ending::Reset];
+                assert!(response.unwrap_or("").as_bytes().starts_with(&came), "{}", came.escape_ascii());
+                let expected = [disconnect.seen(tls), Ending::Reset];
                 let is_so = is_gone || expected.contains(&ending);
-                assert!(is_so, "{ending:?} after {answer:?} and {way:?}, TLS: {tls}");
+                assert!(is_so, "{ending:?} after {response:?} and {disconnect:?}, TLS: {tls}");
                 connection.close_abruptly();
             }
         }
@@ -154,17 +157,17 @@ fn a_client_may_disconnect_in_the_handshake() {
     let hello = proxy.client().hello();
     // In a record's header, in the ClientHello, after it.
     for len in [1, 5, 100, hello.len()] {
-        for way in Disconnect::ALL {
+        for disconnect in Disconnect::ALL {
             let mut connection = proxy.connect(&origin.at("localhost"));
             connection.writer.send_raw(&hello[..len]).unwrap();
             if len == hello.len() {
                 // The ServerHello's record; the proxy then waits for the client's Finished.
                 assert_eq!(connection.read_exactly(1), [22]);
             }
-            way.apply(connection);
+            disconnect.apply(connection);
         }
     }
-    origin.open.until("the origin to be left", |open| (*open == 0).then_some(()));
+    origin.open.until("the connections to the origin to close", |open| (*open == 0).then_some(()));
     let (bundle, _) = proxy.end();
     assert!(bundle.traces.is_empty());
 }
@@ -172,11 +175,11 @@ fn a_client_may_disconnect_in_the_handshake() {
 #[test]
 fn an_origin_may_disconnect_in_the_handshake() {
     let proxy = ProxyProcess::start();
-    for way in Disconnect::ALL {
+    for disconnect in Disconnect::ALL {
         for len in [0, 1, 5, 100] {
             let origin = Origin::plain(move |mut connection: Connection| {
                 connection.read_exactly(len);
-                way.apply(connection);
+                disconnect.apply(connection);
             });
             let mut connection = proxy.send_connect(&origin.at("localhost"));
             // An origin that resets at once may do so while the proxy connects.
@@ -186,9 +189,9 @@ fn an_origin_may_disconnect_in_the_handshake() {
             }
             // If it disconnects before that, there is no tunnel either.
             connection.writer.send_raw(&proxy.client().hello()).ok();
-            assert_eq!(connection.read_to_end().0, b"", "nobody speaks in its name");
+            assert_eq!(connection.read_to_end().0, b"", "the proxy sends nothing in place of the origin");
             connection.close_abruptly();
-            assert!(origin.connections() <= 2, "once to open TLS, once to pass through");
+            assert!(origin.connections() <= 2, "one for the handshake, one for passthrough");
         }
     }
     proxy.end();
@@ -203,24 +206,24 @@ fn a_client_that_never_reads_may_disconnect() {
     };
     let proxy = ProxyProcess::start();
     for (origin, tls) in [(Origin::plain(flood), false), (Origin::tls(flood), true)] {
-        for way in Disconnect::ALL {
+        for disconnect in Disconnect::ALL {
             let host = origin.at("localhost");
             let mut connection = if tls { proxy.tls(&host) } else { proxy.connect(&host) };
             connection.set_receive_buffer(4096);
             connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n");
             let full = Watched::<bool>::default();
-            let (mut writer, tell) = (connection.writer.clone(), full.clone());
+            let (mut writer, gate) = (connection.writer.clone(), full.clone());
             let upload = std::thread::spawn(move || {
                 while writer.try_send(&[b'u'; 65536]).is_ok() {}
-                tell.open();
+                gate.open();
             });
             // The transfer stalls. The result is the same if the client disconnects before that.
             full.within(Duration::from_millis(300), |full| full.then_some(()));
             connection.writer.shut_down();
             upload.join().unwrap();
-            way.apply(connection);
+            disconnect.apply(connection);
         }
-        origin.open.until("the origin to be left", |open| (*open == 0).then_some(()));
+        origin.open.until("the connections to the origin to close", |open| (*open == 0).then_some(()));
     }
     proxy.end();
 }
@@ -228,7 +231,7 @@ fn a_client_that_never_reads_may_disconnect() {
 #[test]
 fn other_disconnects_leak_no_resources() {
     let proxy = ProxyProcess::start();
-    let ask = "POST /half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n";
+    let request = "POST /half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n";
     let origin = Origin::tls(|mut connection| {
         connection.read_head();
         connection.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
@@ -237,7 +240,7 @@ fn other_disconnects_leak_no_resources() {
     });
     // Half-close by the origin with an early 413, then by the client.
     let mut connection = proxy.tls(&origin.at("localhost"));
-    connection.send(ask);
+    connection.send(request);
     assert_eq!(connection.read_response().status, 413);
     assert_eq!(connection.read_to_end().1, Ending::Clean);
     connection.send("up");

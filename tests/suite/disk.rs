@@ -30,9 +30,9 @@ fn get(proxy: &Spectral, origin: &Origin, size: usize) {
 fn get_what(proxy: &Spectral, origin: &Origin, what: &str, size: usize) {
     let host = origin.at("127.0.0.1");
     let mut connection = Connection::to(proxy.addr);
-    let answer = connection
+    let response = connection
         .request(format!("GET http://{host}/{what}/{size} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
-    assert_eq!((answer.status, answer.body.len()), (200, size), "the app's traffic goes on");
+    assert_eq!((response.status, response.body.len()), (200, size), "traffic is still forwarded");
 }
 
 /// A folder on a file system of 1 MB.
@@ -86,7 +86,7 @@ fn loses_only_the_exchanges_during_a_full_disk() {
     assert_eq!(
         occurrences(&output.err, "No space left on device"),
         2,
-        "once as it happens, once at the end: {}",
+        "one report at once, one at the end: {}",
         output.err
     );
     let bundle = Bundle::open(&path);

@@ -19,10 +19,10 @@ fn upload(connection: &mut Connection, head: &str) -> crate::support::connection
             }
         }
     });
-    let answer = connection.read_response();
+    let response = connection.read_response();
     // The origin has closed: sending soon fails, or the connection is reset.
     drop(sending);
-    answer
+    response
 }
 
 #[test]
@@ -38,15 +38,16 @@ fn forwards_a_413_during_an_upload() {
     let origin = Origin::tls(script);
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-    let answer = upload(&mut connection, "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n");
-    assert_eq!((answer.status, answer.text()), (413, "too much".to_owned()));
+    let response =
+        upload(&mut connection, "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n");
+    assert_eq!((response.status, response.text()), (413, "too much".to_owned()));
     read.open();
     connection.reset();
     capture.wait_for_exchanges(1);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.text().as_str()), (413, "too much"));
-    assert!(trace.request_body.starts_with(b"begin"), "what was sent is there");
+    assert!(trace.request_body.starts_with(b"begin"), "the bytes sent so far are recorded");
 }
 
 #[test]
@@ -71,8 +72,8 @@ fn forwards_a_413_from_an_origin_that_closes_at_once() {
             head = "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n".to_owned();
             connection = capture.tls(&origin.at("localhost"), "localhost");
         }
-        let answer = upload(&mut connection, &head);
-        assert_eq!((answer.status, answer.text()), (413, "too much".to_owned()), "plain: {plain}");
+        let response = upload(&mut connection, &head);
+        assert_eq!((response.status, response.text()), (413, "too much".to_owned()), "plain: {plain}");
         connection.reset();
         capture.wait_for_exchanges(1);
         assert_eq!(capture.stop().bundle().only_trace().status(), 413);
@@ -102,12 +103,12 @@ fn forwards_the_whole_request_after_an_early_response() {
             connection = capture.tls(&origin.at("localhost"), "localhost");
         }
         let host = origin.at(if plain { "127.0.0.1" } else { "localhost" });
-        let answer =
+        let response =
             connection.request(format!("POST {prefix}/a HTTP/1.1\r\nHost: {host}\r\nContent-Length: 12\r\n\r\nbegin"));
-        assert_eq!(answer.text(), "early");
+        assert_eq!(response.text(), "early");
         connection.send("the end");
-        let answer = connection.request(format!("GET {prefix}/b HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        assert_eq!(answer.text(), "next", "plain: {plain}");
+        let response = connection.request(format!("GET {prefix}/b HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(response.text(), "next", "plain: {plain}");
         drop(connection);
         let outcome = capture.stop();
         assert_eq!(outcome.bundle().trace("/a").request_body, b"beginthe end");

@@ -41,12 +41,12 @@ fn lines_with(running: &Spectral, part: &str) -> usize {
 fn raises_the_soft_descriptor_limit_to_the_hard_limit() {
     let origin = Origin::plain_responding(OK);
     let proxy = ProxyProcess::after("ulimit -Sn 64");
-    let mut links: Vec<_> = (0..80).map(|_| proxy.connect(&origin.at("127.0.0.1"))).collect();
-    for (number, connection) in links.iter_mut().enumerate() {
+    let mut connections: Vec<_> = (0..80).map(|_| proxy.connect(&origin.at("127.0.0.1"))).collect();
+    for (number, connection) in connections.iter_mut().enumerate() {
         exchange(connection, &number.to_string());
     }
     assert!(proxy.running.resources().is_none_or(|held| held.descriptors > 160), "{:?}", proxy.running.resources());
-    drop(links);
+    drop(connections);
     assert_eq!(proxy.end().0.traces.len(), 80);
 }
 
@@ -89,8 +89,8 @@ fn counts_descriptors_that_were_open_at_the_start() {
     let proxy = ProxyProcess::from_running(Spectral::start(shell(bash, &dir, &format!("{inherit} ulimit -n 40"))), dir);
     let origin = Origin::plain_responding(OK);
     // If all were accepted at once, they would use up the descriptors and wait for each other.
-    let links: Vec<_> = (0..6).map(|_| proxy.send_connect(&origin.at("127.0.0.1"))).collect();
-    for mut connection in links {
+    let connections: Vec<_> = (0..6).map(|_| proxy.send_connect(&origin.at("127.0.0.1"))).collect();
+    for mut connection in connections {
         assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
         exchange(&mut connection, "turn");
     }
@@ -139,12 +139,12 @@ fn clients_past_the_thread_limit_wait_without_affecting_others() {
     let Some(proxy) = ProxyProcess::with_max_threads(14, 1_234_567) else { return };
     let origin = Origin::plain(echo);
     // Name resolution uses another thread for a moment, if one is available.
-    let mut links: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.at("localhost"))).collect();
+    let mut connections: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.at("localhost"))).collect();
     proxy.running.line("no thread is available");
-    links[19].reader.set_read_timeout(Duration::from_millis(1));
-    assert!(!links[19].reader.has_more(), "there are threads for all");
-    links[19].reader.set_read_timeout(TIMEOUT);
-    for mut connection in links {
+    connections[19].reader.set_read_timeout(Duration::from_millis(1));
+    assert!(!connections[19].reader.has_more(), "a thread is available for each connection");
+    connections[19].reader.set_read_timeout(TIMEOUT);
+    for mut connection in connections {
         assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
         exchange(&mut connection, "turn");
     }

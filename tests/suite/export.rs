@@ -41,21 +41,21 @@ fn requests() -> Vec<Vec<u8>> {
         let head = format!("POST /post HTTP/1.1\r\nHost: HOST\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
         [head.as_bytes(), body].concat()
     };
-    let asked = |line: &str, headers: &str| format!("{line} HTTP/1.1\r\nHost: HOST\r\n{headers}\r\n").into_bytes();
+    let request = |line: &str, headers: &str| format!("{line} HTTP/1.1\r\nHost: HOST\r\n{headers}\r\n").into_bytes();
     vec![
-        asked("GET /plain?a=b&c=%20d", "User-Agent: me/1.0\r\nAccept: */*\r\n"),
-        asked("GET /bare", ""),
-        asked("GET /q?ids[]={1}&x='$y'&z=!(a)*", "accept: text/html\r\n"),
-        asked("GET /a/../b/./c/%2e%2e/", ""),
-        asked("GET /gr\u{fc}n\"<>^`|", "Accept: x\r\n"),
-        asked("GET /odd", "X-It: it's $(id) `id` \"quoted\" \\ % !\r\nX-Empty:\r\nX-Twice: 1\r\nx-twice: 2\r\nCookie: a=b; c=d\r\n"),
-        asked("GET /utf8", "X-Name: gr\u{fc}n \u{9b}31m\u{202e}\r\n"),
-        asked("GET /coded", "Accept-Encoding: gzip, br\r\nReferer: http://a/?b=c\r\nAuthorization: Basic YTpi\r\n"),
-        asked("DELETE /thing/1", "Accept: */*\r\n"),
-        asked("PROPFIND /dav", "Depth: 1\r\n"),
-        asked("OPTIONS *", ""),
-        asked("HEAD /head", "Accept: */*\r\n"),
-        asked("POST /empty", "Content-Length: 0\r\n"),
+        request("GET /plain?a=b&c=%20d", "User-Agent: me/1.0\r\nAccept: */*\r\n"),
+        request("GET /bare", ""),
+        request("GET /q?ids[]={1}&x='$y'&z=!(a)*", "accept: text/html\r\n"),
+        request("GET /a/../b/./c/%2e%2e/", ""),
+        request("GET /gr\u{fc}n\"<>^`|", "Accept: x\r\n"),
+        request("GET /odd", "X-It: it's $(id) `id` \"quoted\" \\ % !\r\nX-Empty:\r\nX-Twice: 1\r\nx-twice: 2\r\nCookie: a=b; c=d\r\n"),
+        request("GET /utf8", "X-Name: gr\u{fc}n \u{9b}31m\u{202e}\r\n"),
+        request("GET /coded", "Accept-Encoding: gzip, br\r\nReferer: http://a/?b=c\r\nAuthorization: Basic YTpi\r\n"),
+        request("DELETE /thing/1", "Accept: */*\r\n"),
+        request("PROPFIND /dav", "Depth: 1\r\n"),
+        request("OPTIONS *", ""),
+        request("HEAD /head", "Accept: */*\r\n"),
+        request("POST /empty", "Content-Length: 0\r\n"),
         posted("Content-Type: text/plain\r\n", text.as_bytes()),
         posted("Content-Type: application/x-www-form-urlencoded\r\nUser-Agent: me\r\n", b"a=b&c=d"),
         posted("", b"@/etc/passwd"),
@@ -65,7 +65,7 @@ fn requests() -> Vec<Vec<u8>> {
         b"GET /body HTTP/1.1\r\nHost: HOST\r\nContent-Type: a/b\r\nContent-Length: 3\r\n\r\nget".to_vec(),
         b"POST /chunks HTTP/1.1\r\nHost: HOST\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
             .to_vec(),
-        asked("GET /host", "").iter().map(|&b| char::from(b)).collect::<String>().replace("HOST", "Other.Example").into(),
+        request("GET /host", "").iter().map(|&b| char::from(b)).collect::<String>().replace("HOST", "Other.Example").into(),
     ]
 }
 
@@ -92,7 +92,7 @@ fn curl_commands_repeat_the_request() {
     assert_eq!(running.interrupt().code, Some(0));
 
     for (index, request) in requests.iter().enumerate() {
-        assert!(origin.received(index) == *request, "the request arrives as it was sent");
+        assert!(origin.received(index) == *request, "the request is repeated unchanged");
         let id = format!("t_{:04}", index + 1);
         let args = ["capture", "export", "capture.zip", "--format", "curl", "--trace", &id];
         let script = spectral(&dir, &args).ok().text();
@@ -106,7 +106,7 @@ fn curl_commands_repeat_the_request() {
         assert!(sent == again, "{script}\n--- sent\n{sent}\n--- again\n{again}");
     }
     let all = spectral(&dir, &["capture", "export", "capture.zip", "--format", "curl"]).ok().text();
-    assert_eq!(all.matches("\n# t_00").count() + 1, requests.len(), "a comment for each");
+    assert_eq!(all.matches("\n# t_00").count() + 1, requests.len(), "a comment for each request");
     let posts = ["capture", "export", "capture.zip", "--format", "curl", "--method", "POST", "--grep", "passwd"];
     assert_eq!(spectral(&dir, &posts).ok().text().matches("curl ").count(), 1);
 }
@@ -143,9 +143,9 @@ fn other_tools_read_the_har() {
     let output = spectral(&dir, &args).ok();
     assert_eq!((output.text(), output.err), (String::new(), String::new()));
     let file = dir.join("capture.har");
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "it holds what was captured");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "the file may contain secrets");
     let text = std::fs::read_to_string(&file).unwrap();
-    assert_eq!(spectral(&dir, &args[..5]).ok().text(), text, "stdout is where it goes unless said otherwise");
+    assert_eq!(spectral(&dir, &args[..5]).ok().text(), text, "stdout is the default");
     let har: Value = serde_json::from_str(&text).unwrap();
     let log = &har["log"];
     assert_eq!((&log["version"], &log["creator"]["name"]), (&Value::from("1.2"), &Value::from("spectral")));
@@ -184,7 +184,7 @@ fn other_tools_read_the_har() {
         output,
         [("send", 1, "hello"), ("receive", 1, "hi"), ("receive", 2, "AAE="), ("receive", 8, "A+hieWU=")]
     );
-    assert!(messages[0]["time"].as_f64().unwrap() > 1_600_000_000.0, "in seconds");
+    assert!(messages[0]["time"].as_f64().unwrap() > 1_600_000_000.0, "time is in seconds");
 
     read_by_haralyzer(&dir);
     assert_valid_har(&file);
@@ -256,7 +256,7 @@ fn a_failed_export_leaves_no_file() {
     let theirs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
     let theirs = theirs.to_str().unwrap();
     let export = |args: &[&str]| spectral(&dir, &[&["capture", "export"], args].concat());
-    assert_eq!(export(&[theirs]).code, Some(2), "which format?");
+    assert_eq!(export(&[theirs]).code, Some(2), "--format is required");
     assert_eq!(export(&[theirs, "--format", "pcap"]).code, Some(2));
     assert_eq!(export(&[theirs, "--format", "har", "-o", "missing/x.har"]).code, Some(1));
     assert_eq!(export(&[theirs, "--format", "har", "--trace", "t_9999", "-o", "x.har"]).code, Some(1));

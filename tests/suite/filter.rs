@@ -30,12 +30,12 @@ fn is_captured(include: &[&str], exclude: &[&str], name: &str) -> bool {
 fn selects_by_server_name() {
     assert!(is_captured(&[], &[], "api.example.test"));
     assert!(is_captured(&["api.example.test"], &[], "api.example.test"));
-    assert!(is_captured(&["API.Example.TEST"], &[], "api.example.test"), "in any case");
+    assert!(is_captured(&["API.Example.TEST"], &[], "api.example.test"), "case-insensitive");
     assert!(is_captured(&["*.example.test"], &[], "api.example.test"));
-    assert!(is_captured(&["*.example.test"], &[], "a.b.example.test"), "a star takes dots too");
-    assert!(is_captured(&["other.test", "a?i.example.*"], &[], "api.example.test"), "any of several");
+    assert!(is_captured(&["*.example.test"], &[], "a.b.example.test"), "a star matches dots");
+    assert!(is_captured(&["other.test", "a?i.example.*"], &[], "api.example.test"), "one of several patterns");
     assert!(!is_captured(&["*.example.test"], &[], "example.test"));
-    assert!(!is_captured(&["example.test"], &[], "api.example.test"), "the whole name");
+    assert!(!is_captured(&["example.test"], &[], "api.example.test"), "the whole name must match");
     assert!(!is_captured(&["api.example.tes"], &[], "api.example.test"));
 }
 
@@ -92,8 +92,8 @@ fn selects_each_plain_request_of_a_connection() {
     let mut connection = capture.dial();
     for (origin, path) in [(&wanted, "/1"), (&unwanted, "/2"), (&wanted, "/3"), (&unwanted, "/4")] {
         let host = origin.at("127.0.0.1");
-        let answer = connection.request(format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        assert_eq!(answer.text(), "hello");
+        let response = connection.request(format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(response.text(), "hello");
     }
     drop(connection);
     let outcome = capture.stop();
@@ -122,8 +122,8 @@ fn selects_redirected_requests_by_host_field() {
             config.include = patterns(&[include]);
         });
         let mut connection = capture.dial();
-        let answer = connection.request(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("localhost")));
-        assert_eq!(answer.text(), "hello");
+        let response = connection.request(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("localhost")));
+        assert_eq!(response.text(), "hello");
         drop(connection);
         assert_eq!(capture.stop().bundle().traces.len(), expected, "{include}");
     }

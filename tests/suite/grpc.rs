@@ -34,12 +34,12 @@ fn records_metadata_and_status_of_unary_calls() {
     assert_eq!((trace.method(), trace.url(), trace.status()), ("POST", &*origin.url("Echo"), 200));
     assert_eq!(messages(&trace.request_body), [(false, &b"hello"[..])]);
     assert_eq!(messages(&trace.response_body), [(false, &b"hello"[..])]);
-    let asked = trace.request_headers();
+    let headers = trace.request_headers();
     // Binary metadata is sent without base64, after a zero byte; client and server negotiated that in their settings.
     for field in
         [("content-type", "application/grpc"), ("te", "trailers"), ("x-asked", "yes"), ("x-asked-bin", "\0\u{1}\0ÿ")]
     {
-        assert!(asked.contains(&field), "{field:?} among {asked:?}");
+        assert!(headers.contains(&field), "{field:?} among {headers:?}");
     }
     for (name, value) in [
         ("x-first", "one"),
@@ -100,9 +100,9 @@ fn forwards_bidirectional_streams_message_by_message() {
         assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
         let trace = outcome.bundle().only_trace();
         assert_eq!(trace.url(), origin.url("Talk"));
-        let (sent, heard) = (messages(&trace.request_body), messages(&trace.response_body));
-        assert_eq!((sent.len(), heard.len()), (50, 51));
-        assert_eq!((sent[49].1, heard[50].1), (&b"word 49"[..], &b"I heard word 49"[..]));
+        let (sent, received) = (messages(&trace.request_body), messages(&trace.response_body));
+        assert_eq!((sent.len(), received.len()), (50, 51));
+        assert_eq!((sent[49].1, received[50].1), (&b"word 49"[..], &b"I heard word 49"[..]));
     }
 }
 
@@ -139,10 +139,10 @@ fn records_cancelled_calls() {
     assert_eq!(given_up.len(), 2);
     for trace in given_up {
         assert_eq!(trace.status(), 200);
-        assert_eq!(messages(&trace.response_body), [(false, &b"wait"[..])], "what came");
+        assert_eq!(messages(&trace.response_body), [(false, &b"wait"[..])], "the messages so far");
         assert_ne!(header(trace, "grpc-status"), Some("0"));
     }
-    assert_eq!(header(outcome.bundle().trace("/Echo"), "grpc-status"), Some("0"), "the connection goes on");
+    assert_eq!(header(outcome.bundle().trace("/Echo"), "grpc-status"), Some("0"), "the connection stays open");
 }
 
 #[test]
@@ -152,9 +152,9 @@ fn stores_compressed_messages_as_sent() {
     };
     let trace = outcome.bundle().only_trace();
     assert!(trace.request_headers().contains(&("grpc-encoding", "gzip")));
-    assert!(trace.json["request"]["body_encoding"].is_null(), "no coding of HTTP's");
+    assert!(trace.json["request"]["body_encoding"].is_null(), "no content coding");
     let [(true, packed)] = messages(&trace.request_body)[..] else {
-        panic!("one compressed message: {:?}", messages(&trace.request_body));
+        panic!("expected one compressed message: {:?}", messages(&trace.request_body));
     };
     let mut text = String::new();
     flate2::read::GzDecoder::new(packed).read_to_string(&mut text).unwrap();

@@ -21,8 +21,8 @@ fn a_client_that_half_closes_gets_its_response() {
         connection.send(REQUEST);
         connection.finish();
         let expected = format!("{} bytes, Clean", REQUEST.len());
-        let answer = connection.read_response();
-        assert_eq!((answer.status, answer.text()), (200, expected.clone()));
+        let response = connection.read_response();
+        assert_eq!((response.status, response.text()), (200, expected.clone()));
         assert_eq!(connection.read_to_end().1, Ending::Clean);
         drop(connection);
         let outcome = capture.stop();
@@ -58,24 +58,24 @@ fn forwards_the_clients_half_close_in_passthrough() {
 #[test]
 fn an_origin_that_half_closes_receives_the_rest() {
     for tls in [true, false] {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let script = move |mut connection: Connection| {
             connection.read_head();
             connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nearly");
             connection.finish();
-            tell.send(connection.read_to_end()).unwrap();
+            sender.send(connection.read_to_end()).unwrap();
         };
         let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
         let capture = Capture::start();
         let host = origin.at("localhost");
         let mut connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
         connection.send("POST /half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n");
-        let (answer, ending) = connection.read_to_end();
-        assert!(answer.ends_with(b"\r\n\r\nearly"));
+        let (response, ending) = connection.read_to_end();
+        assert!(response.ends_with(b"\r\n\r\nearly"));
         assert_eq!(ending, Ending::Clean);
         connection.send("0123456789");
         connection.finish();
-        let (rest, ending) = told.recv_timeout(TIMEOUT).unwrap();
+        let (rest, ending) = receiver.recv_timeout(TIMEOUT).unwrap();
         assert_eq!((rest.as_slice(), ending), (&b"0123456789"[..], Ending::Clean), "TLS: {tls}");
         drop(connection);
         let outcome = capture.stop();

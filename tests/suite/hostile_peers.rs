@@ -107,7 +107,7 @@ fn waits_for_a_silent_origin() {
     let mut connection = proxy.tls(&origin.at("localhost"));
     connection.send("GET /poll HTTP/1.1\r\nHost: localhost\r\n\r\n");
     connection.reader.set_read_timeout(Duration::from_millis(2_500));
-    assert!(!connection.reader.has_more(), "neither an answer nor an end");
+    assert!(!connection.reader.has_more(), "neither a response nor an end");
     connection.reader.set_read_timeout(crate::support::TIMEOUT);
     silence.open();
     assert_eq!(connection.read_response().text(), "ok");
@@ -119,7 +119,7 @@ fn waits_for_a_silent_origin() {
 fn enables_tcp_keepalive_on_both_sides() {
     let silence = Gate::default();
     let wait = silence.clone();
-    let origin = Origin::plain(move |_link| wait.pass());
+    let origin = Origin::plain(move |_connection| wait.pass());
     let proxy = ProxyProcess::start();
     let connection = proxy.connect(&origin.at("127.0.0.1"));
     // A line for each socket: its two ports in hexadecimal, the state, the queues, and the kind of its timer.

@@ -6,44 +6,44 @@ use crate::support::{Capture, Origin};
 struct Case {
     name: &'static str,
     request: &'static str,
-    answer: &'static str,
+    response: &'static str,
 }
 
 const CASES: &[Case] = &[
     Case {
-        name: "odd case, duplicates, blanks, empty values",
+        name: "odd case, duplicates, spaces, empty values",
         request: "GET /x?a=%7e&&b HTTP/1.1\r\nhOST: localhost\r\nACCEPT:*/*\r\nx-dup: 1\r\nX-Dup:\t2 \r\nx-dup:\r\nX_Under.Score~: v\r\n\r\n",
-        answer: "HTTP/1.1 200 \r\nSeT-cOoKiE: a=1\r\nset-cookie:b=2\r\nX-Empty:\r\ncontent-LENGTH: 2\r\n\r\nok",
+        response: "HTTP/1.1 200 \r\nSeT-cOoKiE: a=1\r\nset-cookie:b=2\r\nX-Empty:\r\ncontent-LENGTH: 2\r\n\r\nok",
     },
     Case {
         name: "odd chunking, extensions, trailers",
         request: "POST /c HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\na\r\n0002;k=\"v\"\r\nbc\r\nA ; x\r\n0123456789\r\n000\r\nX-Check: 1\r\nx-check: 2\r\n\r\n",
-        answer: "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;a;b=c\r\n \r\n5\r\nworld\r\n0\r\nX-Sum: 10\r\n\r\n",
+        response: "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;a;b=c\r\n \r\n5\r\nworld\r\n0\r\nX-Sum: 10\r\n\r\n",
     },
     Case {
         name: "early hints before the answer",
         request: "GET /hints HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        answer: "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </b.js>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes",
+        response: "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </b.js>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes",
     },
     Case {
         name: "both framings in the answer",
         request: "GET /both HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        answer: "HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        response: "HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
     },
     Case {
         name: "both framings in the request",
         request: "POST /both HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-        answer: "HTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
+        response: "HTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
     },
     Case {
         name: "bytes that are no UTF-8, and a folded line",
         request: "GET /\u{e9} HTTP/1.1\r\nHost: localhost\r\nX-Latin: caf\u{e9}\r\n\r\n",
-        answer: "HTTP/1.1 200 Sch\u{f6}n\r\nX-Fold: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+        response: "HTTP/1.1 200 Sch\u{f6}n\r\nX-Fold: a\r\n b\r\nContent-Length: 0\r\n\r\n",
     },
     Case {
         name: "a method of one's own and an empty line before it",
         request: "\r\nM-SEARCH * HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
-        answer: "HTTP/1.1 299 Odd\r\nContent-Length: 1\r\n\r\n!",
+        response: "HTTP/1.1 299 Odd\r\nContent-Length: 1\r\n\r\n!",
     },
 ];
 
@@ -55,8 +55,8 @@ fn latin1(text: &str) -> Vec<u8> {
 #[test]
 fn forwards_unusual_messages_unchanged_over_tls() {
     for case in CASES {
-        let (request, answer) = (latin1(case.request), latin1(case.answer));
-        let (want, say) = (request.len(), answer.clone());
+        let (request, response) = (latin1(case.request), latin1(case.response));
+        let (want, say) = (request.len(), response.clone());
         let origin = Origin::tls(move |mut connection| {
             connection.read_exactly(want);
             connection.send(&say);
@@ -64,8 +64,8 @@ fn forwards_unusual_messages_unchanged_over_tls() {
         let capture = Capture::start();
         let mut connection = capture.tls(&origin.at("localhost"), "localhost");
         connection.send(&request);
-        let got = connection.read_exactly(answer.len());
-        assert_eq!(got.escape_ascii().to_string(), answer.escape_ascii().to_string(), "{}", case.name);
+        let got = connection.read_exactly(response.len());
+        assert_eq!(got.escape_ascii().to_string(), response.escape_ascii().to_string(), "{}", case.name);
         connection.finish();
         assert_eq!(connection.read_to_end().0, b"", "{}", case.name);
         let received = origin.received(0);
@@ -79,12 +79,12 @@ fn forwards_unusual_messages_unchanged_over_tls() {
 
 #[test]
 fn forwards_messages_sent_byte_by_byte() {
-    let all: Vec<(Vec<u8>, Vec<u8>)> = CASES.iter().map(|case| (latin1(case.request), latin1(case.answer))).collect();
+    let all: Vec<(Vec<u8>, Vec<u8>)> = CASES.iter().map(|case| (latin1(case.request), latin1(case.response))).collect();
     let script = all.clone();
     let origin = Origin::plain(move |mut connection| {
-        for (request, answer) in &script {
+        for (request, response) in &script {
             connection.read_exactly(request.len());
-            for byte in answer {
+            for byte in response {
                 connection.send([*byte]);
             }
         }
@@ -92,12 +92,12 @@ fn forwards_messages_sent_byte_by_byte() {
     let capture = Capture::start();
     let mut connection = capture.connect(&origin.at("localhost"));
     let mut sent = Vec::new();
-    for (request, answer) in &all {
+    for (request, response) in &all {
         for byte in request {
             connection.send([*byte]);
         }
         sent.extend_from_slice(request);
-        assert_eq!(&connection.read_exactly(answer.len()), answer);
+        assert_eq!(&connection.read_exactly(response.len()), response);
     }
     assert_eq!(origin.received(0), sent);
     drop(connection);
@@ -106,19 +106,19 @@ fn forwards_messages_sent_byte_by_byte() {
 
 #[test]
 fn records_unusual_messages() {
-    let all: Vec<(Vec<u8>, Vec<u8>)> = CASES.iter().map(|case| (latin1(case.request), latin1(case.answer))).collect();
+    let all: Vec<(Vec<u8>, Vec<u8>)> = CASES.iter().map(|case| (latin1(case.request), latin1(case.response))).collect();
     let script = all.clone();
     let origin = Origin::tls(move |mut connection| {
-        for (request, answer) in &script {
+        for (request, response) in &script {
             connection.read_exactly(request.len());
-            connection.send(answer);
+            connection.send(response);
         }
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-    for (request, answer) in &all {
+    for (request, response) in &all {
         connection.send(request);
-        connection.read_exactly(answer.len());
+        connection.read_exactly(response.len());
     }
     drop(connection);
     let outcome = capture.stop();
@@ -136,7 +136,7 @@ fn records_unusual_messages() {
     assert_eq!(traces[1].text(), "hello world");
     assert_eq!(traces[1].response_headers().last(), Some(&("X-Sum", "10")));
 
-    assert_eq!((traces[2].status(), traces[2].text().as_str()), (200, "yes"), "a hint is not the answer");
+    assert_eq!((traces[2].status(), traces[2].text().as_str()), (200, "yes"), "an interim response is not recorded");
     assert_eq!(traces[3].text(), "abc", "Transfer-Encoding overrides Content-Length (RFC 9112 section 6.3)");
     assert_eq!(traces[4].request_body, b"abc");
     assert!(traces[5].request_headers().contains(&("X-Latin", "caf\u{e9}")), "{:?}", traces[5].request_headers());
@@ -148,8 +148,8 @@ fn records_unusual_messages() {
 fn records_a_head_of_256_kib() {
     let filler = "f".repeat(1000);
     let fields: String = (0..240).map(|number| format!("X-{number:05}: {filler}\r\n")).collect();
-    let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
-    let say = answer.clone();
+    let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+    let say = response.clone();
     let origin = Origin::tls(move |mut connection| {
         connection.read_head();
         connection.send(&say);
@@ -158,7 +158,7 @@ fn records_a_head_of_256_kib() {
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     let request = format!("GET /big HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
     connection.send(&request);
-    assert_eq!(connection.read_exactly(answer.len()), answer.as_bytes());
+    assert_eq!(connection.read_exactly(response.len()), response.as_bytes());
     assert_eq!(origin.received(0), request.as_bytes());
     drop(connection);
     let outcome = capture.stop();
@@ -170,8 +170,8 @@ fn records_a_head_of_256_kib() {
 #[test]
 fn passes_a_head_past_the_limit_unrecorded() {
     let fields: String = (0..600).map(|number| format!("X-{number:05}: {}\r\n", "f".repeat(1000))).collect();
-    let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
-    let say = answer.clone();
+    let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+    let say = response.clone();
     let origin = Origin::tls(move |mut connection| {
         connection.read_head();
         connection.send(&say);
@@ -179,7 +179,7 @@ fn passes_a_head_past_the_limit_unrecorded() {
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send("GET /huge HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_eq!(connection.read_exactly(answer.len()), answer.as_bytes());
+    assert_eq!(connection.read_exactly(response.len()), response.as_bytes());
     drop(connection);
     let outcome = capture.stop();
     outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| {
@@ -202,11 +202,11 @@ fn forwards_garbage_inside_tls_unchanged() {
     let mut writer = connection.writer.clone();
     let up = noise.clone();
     let sending = std::thread::spawn(move || writer.send(up));
-    assert!(connection.read_exactly(noise.len()) == noise, "the noise comes back as it was");
+    assert!(connection.read_exactly(noise.len()) == noise, "the garbage is echoed unchanged");
     sending.join().unwrap();
     assert!(origin.received(0) == noise);
     drop(connection);
     let outcome = capture.stop();
     outcome.assert_no_warnings();
-    assert!(!outcome.summary.uncaptured.is_empty(), "what was not understood is named");
+    assert!(!outcome.summary.uncaptured.is_empty(), "unrecognized data is reported");
 }

@@ -11,16 +11,16 @@ struct Seen(String, u64, String, String);
 #[track_caller]
 fn recorded(dialogue: &'static [(&'static str, &'static str)]) -> Vec<Seen> {
     let origin = Origin::tls(move |mut connection| {
-        for (request, answer) in dialogue {
+        for (request, response) in dialogue {
             connection.read_exactly(request.len());
-            connection.send(answer);
+            connection.send(response);
         }
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-    for (request, answer) in dialogue {
+    for (request, response) in dialogue {
         connection.send(request);
-        assert_eq!(String::from_utf8_lossy(&connection.read_exactly(answer.len())), *answer);
+        assert_eq!(String::from_utf8_lossy(&connection.read_exactly(response.len())), *response);
     }
     connection.finish();
     assert_eq!(connection.read_to_end().0, b"");
@@ -123,9 +123,9 @@ fn forwards_a_refusal_in_place_of_100_continue() {
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-    let answer =
+    let response =
         connection.request("POST /up HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
-    assert_eq!(answer.status, 417);
+    assert_eq!(response.status, 417);
     drop(connection);
     let outcome = capture.stop();
     assert_eq!((outcome.bundle().only_trace().status(), outcome.bundle().only_trace().text()), (417, "no".to_owned()));
@@ -180,19 +180,19 @@ fn passes_through_and_reports_invalid_framing() {
         "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nab",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nab",
     ];
-    for answer in answers {
+    for response in answers {
         let origin = Origin::tls(move |mut connection| {
             next_request(&mut connection);
-            connection.send(answer);
+            connection.send(response);
         });
         let capture = Capture::start();
         let mut connection = capture.tls(&origin.at("localhost"), "localhost");
         connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         connection.finish();
-        assert_eq!(String::from_utf8(connection.read_to_end().0).unwrap(), answer);
+        assert_eq!(String::from_utf8(connection.read_to_end().0).unwrap(), response);
         drop(connection);
         let outcome = capture.stop();
-        assert_eq!(outcome.bundle().traces.len(), 1, "{answer}");
+        assert_eq!(outcome.bundle().traces.len(), 1, "{response}");
         outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::Opaque(_)));
     }
 }

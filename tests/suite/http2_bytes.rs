@@ -49,13 +49,13 @@ fn forwards_recorded_conversations_in_pieces_of_any_size() {
 fn forwards_half_a_frame_at_once() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
-    let (ask, answer) =
+    let (ask, response) =
         (headers(1, END_STREAM, GET), [headers(1, 0, OK), data(1, END_STREAM, b"half and half")].concat());
     let (begin, end) = ask.split_at(ask.len() / 2);
     pair.up(begin);
     pair.up(end);
     // Split in the header of the second frame, and in its payload.
-    let (begin, end) = answer.split_at(answer.len() - 17);
+    let (begin, end) = response.split_at(response.len() - 17);
     pair.down(begin);
     let (middle, end) = end.split_at(10);
     pair.down(middle);
@@ -121,7 +121,7 @@ fn forwards_fields_that_other_proxies_refuse() {
     let names: Vec<_> = trace.request_headers().into_iter().map(|(name, _)| name).collect();
     let expected = ["X-Upper", "te", "connection", "transfer-encoding", "upgrade", "host", "content-length", "x-long"];
     assert_eq!(names, [&expected[..], &["spaced"]].concat());
-    assert_eq!(*trace.request_headers().last().unwrap(), ("spaced", "?"), "without outer blanks");
+    assert_eq!(*trace.request_headers().last().unwrap(), ("spaced", "?"), "without outer spaces");
     assert_eq!(outcome.bundle().traces.len(), 2);
 }
 
@@ -177,7 +177,7 @@ fn passes_through_malformed_http_2_and_reports_it_once() {
         let outcome = capture.stop();
         outcome.assert_uncaptured(&at, 1, |reason| matches!(reason, Reason::Opaque(_)));
         assert_eq!(outcome.bundle().trace("/page").status(), 200, "{what}: what was whole is kept");
-        assert_eq!(outcome.bundle().trace("/open").status(), 0, "{what}: and what was under way");
+        assert_eq!(outcome.bundle().trace("/open").status(), 0, "{what}: an exchange in progress is recorded");
     }
 }
 

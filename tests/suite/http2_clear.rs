@@ -59,7 +59,7 @@ fn records_curl_upgrades_inside_connect_and_to_the_proxy() {
         assert!(outcome.summary.uncaptured.is_empty(), "CONNECT: {tunnel}: {:?}", outcome.summary.uncaptured);
         let trace = outcome.bundle().only_trace();
         assert_eq!((trace.method(), trace.url(), trace.status()), ("GET", &*url, 200), "CONNECT: {tunnel}");
-        assert_eq!((trace.text().as_str(), trace.status_text()), ("upgraded", ""), "the answer, and not the 101");
+        assert_eq!((trace.text().as_str(), trace.status_text()), ("upgraded", ""), "the response, and not the 101");
         assert_eq!(trace.response_headers(), [("x-stream", "one")]);
         assert!(trace.request_headers().contains(&("Upgrade", "h2c")));
     }
@@ -109,11 +109,11 @@ fn records_http_1_when_the_origin_ignores_the_upgrade() {
     let capture = Capture::start();
     let mut connection = capture.connect(&origin.at("localhost"));
     for path in ["/one", "/two"] {
-        let answer = connection.request(format!(
+        let response = connection.request(format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
              HTTP2-Settings: AAMAAABk\r\n\r\n"
         ));
-        assert_eq!(answer.text(), "hello");
+        assert_eq!(response.text(), "hello");
     }
     drop(connection);
     let outcome = capture.stop();

@@ -27,7 +27,7 @@ fn forwards_resets_with_their_code() {
     assert_eq!((trace.status(), trace.status_text()), (0, "origin reset the stream"));
     let trace = outcome.bundle().trace("/endless");
     assert_eq!((trace.status(), trace.text().as_str()), (200, "first"));
-    assert_eq!(outcome.bundle().trace("/hello").text(), "hello", "the connection goes on");
+    assert_eq!(outcome.bundle().trace("/hello").text(), "hello", "the connection stays open");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn records_streams_of_a_connection_that_breaks() {
     let capture = Capture::start();
     let how = json!({"offer": ["h2"], "at_once": true, "requests": [get("/endless"), get("/cut")]});
     let seen = origin.run_client_with(Some(&capture), &how);
-    let bodies: Vec<_> = seen["answers"].as_array().unwrap().iter().map(|answer| &answer["body"]).collect();
+    let bodies: Vec<_> = seen["answers"].as_array().unwrap().iter().map(|response| &response["body"]).collect();
     assert_eq!(bodies, ["first", "some of it"]);
     let outcome = capture.stop();
     for (path, text) in [("/endless", "first"), ("/cut", "some of it")] {

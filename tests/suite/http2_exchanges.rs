@@ -57,7 +57,7 @@ fn records_request_and_response_as_sent() {
         ],
         "these are not joined"
     );
-    assert!(trace.ms("tls") > 0.0 && hello.ms("tls") == 0.0, "the first pays for the connection");
+    assert!(trace.ms("tls") > 0.0 && hello.ms("tls") == 0.0, "the first exchange has the connection times");
     assert!(hello.ms("total") > 0.0);
 }
 
@@ -72,7 +72,7 @@ fn records_trailers_in_both_directions() {
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.request_body.as_slice(), trace.text().as_str()), (&b"question"[..], "question"));
     assert_eq!(trace.request_headers(), [("x-sent", "yes")]);
-    assert_eq!(trace.response_headers()[1..], [("x-path", "/echo"), ("x-came", "yes")], "after the headers");
+    assert_eq!(trace.response_headers()[1..], [("x-path", "/echo"), ("x-came", "yes")], "trailers follow the headers");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn forwards_early_hints_and_records_the_final_response() {
     assert_eq!(links, expected.map(|connection| (Some(103), Some(connection))));
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.text().as_str()), (200, "hinted"));
-    assert_eq!(trace.response_headers().len(), 1, "the date alone");
+    assert_eq!(trace.response_headers().len(), 1, "only the date");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn records_a_response_that_ends_before_its_upload() {
         return;
     };
     assert_eq!(seen["answers"][0]["body"], "too much");
-    assert_eq!(seen["answers"][1]["body"], "hello", "the connection goes on");
+    assert_eq!(seen["answers"][1]["body"], "hello", "the connection stays open");
     let trace = outcome.bundle().trace("/early");
     assert_eq!((trace.status(), trace.text().as_str()), (413, "too much"));
     assert!(trace.request_body.len() < 4_000_000);

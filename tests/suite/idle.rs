@@ -44,8 +44,8 @@ fn silent_connections_release_their_threads_and_resume() {
     }
     // They end while idle: both sides at once, or the origin first.
     drop(links);
-    tls.open.until("an end at the origin", |open| (*open == 0).then_some(()));
-    plain.open.until("an end at the origin", |open| (*open == 0).then_some(()));
+    tls.open.until("the connections to the origin to close", |open| (*open == 0).then_some(()));
+    plain.open.until("the connections to the origin to close", |open| (*open == 0).then_some(()));
     let (bundle, _) = proxy.end();
     assert_eq!(bundle.traces.len(), 40);
     assert!(bundle.traces.iter().all(|trace| trace.status() == 200 && trace.text() == "ok"));
@@ -76,7 +76,7 @@ fn idle_exchanges_in_progress_are_recorded_at_the_stop() {
     let (ask, switching) = handshake("");
     // One step for each message of the origins.
     let turn = Watched::<usize>::default();
-    let wait = move |turn: &Watched<usize>, n| turn.until("the turn", |now| (*now >= n).then_some(()));
+    let wait = move |turn: &Watched<usize>, n| turn.until("the next step", |now| (*now >= n).then_some(()));
     let (of_events, of_socket) = (turn.clone(), turn.clone());
     let events = Origin::tls(move |mut connection: Connection| {
         next_request(&mut connection);
@@ -157,7 +157,7 @@ fn a_resuming_connection_waits_for_a_free_thread() {
     connection.send(GET);
     // It waits as the others do. The warning is not repeated.
     connection.reader.set_read_timeout(Duration::from_millis(300));
-    assert!(!connection.reader.has_more(), "there is a thread for it");
+    assert!(!connection.reader.has_more(), "a thread is available for it");
     connection.reader.set_read_timeout(TIMEOUT);
     drop(silent);
     assert_eq!(connection.read_response().text(), "ok");

@@ -62,7 +62,7 @@ fn merges_bundles_completely_under_new_ids() {
     assert_eq!(socket.messages[0], Message::received("text", "{\"token\":\"s3cret\"}"));
     assert_eq!(merged.manifest["app"]["name"], "c");
     assert_eq!(merged.manifest["app"]["base_url"], first.manifest["app"]["base_url"]);
-    assert_eq!(merged.manifest["created_at"], first.manifest["created_at"], "that of the earliest");
+    assert_eq!(merged.manifest["created_at"], first.manifest["created_at"], "the time of the earliest bundle");
     let duration = |bundle: &Bundle| bundle.manifest["duration_ms"].as_u64().unwrap();
     assert!(duration(&merged) >= duration(&first) + duration(&Bundle::open(&dir.join("b.zip"))));
 

@@ -9,14 +9,14 @@ const MIB: usize = 1 << 20;
 #[test]
 fn passes_through_and_reports_a_head_of_2_mib() {
     let long = "x".repeat(2 * MIB);
-    let answer = format!("HTTP/1.1 200 OK\r\nX-Long: {long}\r\nContent-Length: 2\r\n\r\nok");
+    let response = format!("HTTP/1.1 200 OK\r\nX-Long: {long}\r\nContent-Length: 2\r\n\r\nok");
     let request = format!("GET /long HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}\r\n\r\n");
-    let origin = Origin::tls_responding(answer.clone());
+    let origin = Origin::tls_responding(response.clone());
     let proxy = ProxyProcess::start();
     for request in [request.as_str(), "GET /short HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
         let mut connection = proxy.tls(&origin.at("localhost"));
         connection.send(request);
-        assert!(connection.read_exactly(answer.len()) == answer.as_bytes());
+        assert!(connection.read_exactly(response.len()) == response.as_bytes());
     }
     assert!(origin.received(0) == request.as_bytes());
     let (bundle, output) = proxy.end();
@@ -33,13 +33,13 @@ fn passes_through_and_reports_a_head_of_2_mib() {
 #[test]
 fn records_fifty_thousand_fields() {
     let fields = "a:b\r\n".repeat(50_000);
-    let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
-    let origin = Origin::tls_responding(answer.clone());
+    let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+    let origin = Origin::tls_responding(response.clone());
     let proxy = ProxyProcess::start();
     let mut connection = proxy.tls(&origin.at("localhost"));
     let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
     connection.send(&request);
-    assert!(connection.read_exactly(answer.len()) == answer.as_bytes());
+    assert!(connection.read_exactly(response.len()) == response.as_bytes());
     assert!(origin.received(0) == request.as_bytes());
     drop(connection);
     let (bundle, _) = proxy.end();
@@ -59,9 +59,9 @@ fn answers_431_to_a_plain_request_with_a_head_past_the_limit() {
         let request = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
         // The response is sent before the whole head is read.
         let sending = std::thread::spawn(move || writer.try_send(request.as_bytes()).ok());
-        let answer = connection.read_response();
-        assert_eq!(answer.status, 431, "{}", answer.head);
-        assert!(answer.text().contains("longer than"), "{}", answer.text());
+        let response = connection.read_response();
+        assert_eq!(response.status, 431, "{}", response.head);
+        assert!(response.text().contains("longer than"), "{}", response.text());
         sending.join().unwrap();
     }
     assert_eq!(origin.connections(), 0);
@@ -73,15 +73,15 @@ fn answers_431_to_a_plain_request_with_a_head_past_the_limit() {
 fn passes_through_and_reports_chunk_sizes_that_overflow() {
     let proxy = ProxyProcess::start();
     for size in ["10000000000000000", "ffffffffffffffff", "fffffffffffffffff"] {
-        let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nof that only this");
-        let script = answer.clone();
+        let response = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nof that only this");
+        let script = response.clone();
         let origin = Origin::tls(move |mut connection: Connection| {
             next_request(&mut connection);
             connection.send(&script);
         });
         let mut connection = proxy.tls(&origin.at("localhost"));
         connection.send(format!("GET /{size} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-        assert_eq!(String::from_utf8(connection.read_to_end().0).unwrap(), answer);
+        assert_eq!(String::from_utf8(connection.read_to_end().0).unwrap(), response);
     }
     let (bundle, output) = proxy.end();
     assert!(output.err.contains("captured up to a body with malformed framing"), "{}", output.err);
@@ -94,8 +94,8 @@ fn passes_through_and_reports_chunk_sizes_that_overflow() {
 fn records_two_hundred_thousand_chunks_of_one_byte() {
     const CHUNKS: usize = 200_000;
     let chunks = format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(CHUNKS));
-    let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
-    let script = answer.clone();
+    let response = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+    let script = response.clone();
     let origin = Origin::tls(move |mut connection: Connection| {
         connection.read_until(b"0\r\n\r\n");
         connection.send(&script);
@@ -104,7 +104,7 @@ fn records_two_hundred_thousand_chunks_of_one_byte() {
     let mut connection = proxy.tls(&origin.at("localhost"));
     let connection = within_timeout("chunks", move || {
         connection.send(format!("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
-        assert!(connection.read_exactly(answer.len()) == answer.as_bytes());
+        assert!(connection.read_exactly(response.len()) == response.as_bytes());
         connection
     });
     drop(connection);
@@ -116,9 +116,9 @@ fn records_two_hundred_thousand_chunks_of_one_byte() {
 #[test]
 fn records_the_final_response_after_a_thousand_interim_ones() {
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n".repeat(1_000);
-    let answer = format!("{hints}{OK}");
+    let response = format!("{hints}{OK}");
     for tls in [true, false] {
-        let script = answer.clone();
+        let script = response.clone();
         let script = move |mut connection: Connection| {
             while next_request(&mut connection).is_some() {
                 connection.send(&script);
@@ -133,7 +133,7 @@ fn records_the_final_response_after_a_thousand_interim_ones() {
         };
         for _ in 0..2 {
             connection.send(format!("GET {target}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-            assert!(connection.read_exactly(answer.len()) == answer.as_bytes());
+            assert!(connection.read_exactly(response.len()) == response.as_bytes());
         }
         drop(connection);
         let (bundle, _) = proxy.end();
@@ -145,11 +145,11 @@ fn records_the_final_response_after_a_thousand_interim_ones() {
 /// Sends `frames` through a WebSocket; returns the recorded messages and the peak memory in MiB.
 #[track_caller]
 fn through_a_websocket(frames: Vec<u8>) -> (Vec<Message>, Option<usize>) {
-    let (ask, answer) = handshake("");
+    let (ask, response) = handshake("");
     let len = frames.len();
     let origin = Origin::tls(move |mut connection: Connection| {
         connection.read_head();
-        connection.send(&answer);
+        connection.send(&response);
         connection.read_exactly(len);
         connection.send(b"\x88\x00");
     });

@@ -11,7 +11,7 @@ fn survives_an_observer_that_panics_on_an_exchange() {
     let capture = Capture::with_observer(
         |notice| {
             if matches!(notice, Notice::Exchange { url, .. } if url.ends_with("/panic")) {
-                panic!("the observer does not like this one");
+                panic!("the observer panics on this exchange");
             }
         },
         |_| (),
@@ -37,7 +37,7 @@ fn an_observer_that_panics_in_a_connection_ends_only_that_connection() {
     let capture = Capture::with_observer(
         |notice| {
             if matches!(notice, Notice::Domain { name } if name == "api.example.test") {
-                panic!("the observer does not like this one");
+                panic!("the observer panics on this exchange");
             }
         },
         |_| (),
@@ -64,7 +64,7 @@ fn an_observer_that_panics_in_a_connection_ends_only_that_connection() {
 #[test]
 fn survives_an_observer_that_panics_on_each_notice() {
     let origin = Origin::tls_responding(OK);
-    let capture = Capture::with_observer(|_| panic!("nothing pleases this observer"), |_| ());
+    let capture = Capture::with_observer(|_| panic!("the observer panics on each notice"), |_| ());
     for _ in 0..3 {
         let mut connection = capture.connect(&origin.at("localhost"));
         if capture.client("localhost").start(&mut connection).is_ok() {

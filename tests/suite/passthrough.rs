@@ -38,7 +38,7 @@ fn passes_through_a_host_that_does_not_match() {
     let capture = Capture::with(|config| config.include = patterns(&["*.example.com"]));
     assert_untouched(&capture, &origin, &origin_trusting_client("localhost"));
     assert_untouched(&capture, &origin, &origin_trusting_client("localhost"));
-    assert_eq!(origin.connections(), 2, "nothing is tried that is not asked for");
+    assert_eq!(origin.connections(), 2, "only the connections that the client opened");
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
     outcome.assert_uncaptured(&origin.at("localhost"), 2, |reason| *reason == Reason::NotMatched);
@@ -108,7 +108,7 @@ fn captures_other_clients_after_an_origin_refused_one() {
     let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO));
     let capture = Capture::start();
     let mut odd = capture.connect(&origin.at("localhost"));
-    assert!(origin_trusting_client("localhost").alpn(&["http/1.0"]).start(&mut odd).is_err(), "as it would without us");
+    assert!(origin_trusting_client("localhost").alpn(&["http/1.0"]).start(&mut odd).is_err(), "as without the proxy");
     let client = capture.client("localhost").alpn(&["http/1.1"]);
     assert_eq!(capture.tls_with(&origin.at("localhost"), &client).request(ASK).text(), "hello");
     let outcome = capture.stop();
@@ -124,9 +124,9 @@ fn closes_the_failed_connection_before_falling_back() {
     let capture = Capture::start();
     let mut connection = capture.tls_with(&origin.at("localhost"), &origin_trusting_client("localhost"));
     assert_eq!(connection.request(ASK).text(), "hello");
-    assert_eq!(origin.connections(), 2, "one to try, one for the client");
+    assert_eq!(origin.connections(), 2, "one for the handshake, one for the client");
     let left = origin.open.within(Duration::from_secs(5), |open| (*open == 1).then_some(()));
-    assert!(left.is_some(), "the first is still open while the client speaks on the second");
+    assert!(left.is_some(), "the first is still open while the second is used");
     assert_eq!(connection.request(ASK).text(), "hello");
 }
 
@@ -170,7 +170,7 @@ fn upstream_ca_captures_origins_of_that_ca() {
         let mut connection = capture.tls(&origin.at("localhost"), "localhost");
         assert_eq!(connection.request(ASK).text(), "hello");
     }
-    assert_eq!(capture.stop().bundle().traces.len(), 2, "several may be given");
+    assert_eq!(capture.stop().bundle().traces.len(), 2, "several files are accepted");
 }
 
 #[test]
@@ -178,7 +178,10 @@ fn passes_through_an_origin_that_requires_a_client_certificate() {
     for versions in [ONLY_TLS12, ONLY_TLS13] {
         let setup = TlsSetup { client_ca: Some(TestCa::trusted()), versions, ..TlsSetup::default() };
         let origin = Origin::tls_with(setup, |connection| {
-            assert!(connection.tls(|tls| tls.peer_certificates().is_some()), "the client's certificate came through");
+            assert!(
+                connection.tls(|tls| tls.peer_certificates().is_some()),
+                "the origin received the client's certificate"
+            );
             respond_to_all(connection, HELLO);
         });
         let capture = Capture::start();
@@ -328,8 +331,8 @@ fn discover_changes_no_byte_and_writes_no_file() {
     for _ in 0..2 {
         let mut connection = capture.dial();
         let host = clear.at("127.0.0.1");
-        let answer = connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        assert_eq!(answer.text(), "hello");
+        let response = connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(response.text(), "hello");
     }
     let outcome = capture.stop();
     assert_eq!(outcome.summary.bundle, None);
@@ -337,12 +340,13 @@ fn discover_changes_no_byte_and_writes_no_file() {
     let names: Vec<_> = outcome.summary.domains.iter().map(|domain| domain.name.as_str()).collect();
     for name in ["localhost", "api.example.test"] {
         assert!(names.contains(&name), "{name} among {names:?}");
-        let told = outcome.notices.iter().filter(|n| matches!(n, Notice::Domain { name: told } if told == name));
-        assert_eq!(told.count(), 1, "{name} is told once");
+        let notices =
+            outcome.notices.iter().filter(|n| matches!(n, Notice::Domain { name: notices } if notices == name));
+        assert_eq!(notices.count(), 1, "{name} is reported once");
     }
     assert!(
         outcome.summary.domains.is_sorted_by(|a, b| a.connections >= b.connections),
-        "most first: {:?}",
+        "sorted by frequency: {:?}",
         outcome.summary.domains
     );
 }

@@ -109,7 +109,7 @@ fn passes_through_and_reports_old_origins() {
             tried.push(old.what);
         }
     }
-    assert!(tried.contains(&"CBC") && tried.contains(&"RSA key exchange"), "only {tried:?} could be tried");
+    assert!(tried.contains(&"CBC") && tried.contains(&"RSA key exchange"), "only {tried:?} were tested");
 }
 
 #[test]
@@ -131,5 +131,5 @@ fn passes_through_and_reports_old_clients() {
             tried.push(what);
         }
     }
-    assert!(tried.contains(&"CBC") && tried.contains(&"no certificates but RSA"), "only {tried:?} could be tried");
+    assert!(tried.contains(&"CBC") && tried.contains(&"no certificates but RSA"), "only {tried:?} were tested");
 }

@@ -98,7 +98,7 @@ fn decodes_compressed_responses_to_curl() {
         let capture = Capture::start();
         let url = format!("https://{}/{coding}", origin.at("localhost"));
         assert_eq!(run(curl(&program, &capture).args(["--compressed", &url])).ok().text(), text);
-        assert_eq!(run(curl(&program, &capture).arg(&url)).ok().out, packed, "untouched on the wire");
+        assert_eq!(run(curl(&program, &capture).arg(&url)).ok().out, packed, "unchanged on the wire");
         let outcome = capture.stop();
         for trace in &outcome.bundle().traces {
             assert_eq!((trace.text(), trace.response_encoding()), (text.clone(), None));

@@ -11,8 +11,8 @@ fn converts_only_the_request_target_to_origin_form() {
     let host = origin.at("127.0.0.1");
     let mut connection = capture.dial();
     let rest = format!("hOsT: {host}\r\nX-a:1\r\nx-A:   2\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nbody");
-    let answer = connection.request(format!("POST http://{host}/p/a?t=%2f HTTP/1.1\r\n{rest}"));
-    assert_eq!(answer.text(), "hello");
+    let response = connection.request(format!("POST http://{host}/p/a?t=%2f HTTP/1.1\r\n{rest}"));
+    assert_eq!(response.text(), "hello");
     assert_eq!(String::from_utf8(origin.received(0)).unwrap(), format!("POST /p/a?t=%2f HTTP/1.1\r\n{rest}"));
     drop(connection);
     let outcome = capture.stop();
@@ -25,14 +25,14 @@ fn converts_only_the_request_target_to_origin_form() {
 
 #[test]
 fn forwards_the_response_unchanged() {
-    let answer = "HTTP/1.1 200  Odd   Reason\r\nx-lower: 1\r\nX-LOWER:2\r\nTransfer-Encoding: chunked\r\n\r\n\
+    let response = "HTTP/1.1 200  Odd   Reason\r\nx-lower: 1\r\nX-LOWER:2\r\nTransfer-Encoding: chunked\r\n\r\n\
                   0005;ext=\"a\"\r\nhello\r\n00\r\nX-Trailer: t\r\n\r\n";
-    let origin = Origin::plain_responding(answer);
+    let origin = Origin::plain_responding(response);
     let capture = Capture::start();
     let mut connection = capture.dial();
     let host = origin.at("127.0.0.1");
     connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    assert_eq!(connection.read_exactly(answer.len()), answer.as_bytes());
+    assert_eq!(connection.read_exactly(response.len()), response.as_bytes());
 }
 
 #[test]
@@ -95,8 +95,8 @@ fn serves_several_origins_on_one_client_connection() {
     let mut connection = capture.dial();
     for (index, text) in [(0, "one"), (1, "two"), (0, "one"), (2, "three"), (2, "three"), (1, "two")] {
         let host = origins[index].at("127.0.0.1");
-        let answer = connection.request(format!("GET http://{host}/{text} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        assert_eq!(answer.text(), text);
+        let response = connection.request(format!("GET http://{host}/{text} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(response.text(), text);
     }
     drop(connection);
     let outcome = capture.stop();
@@ -148,10 +148,10 @@ fn forwards_chunked_requests_with_their_framing() {
     let host = origin.at("127.0.0.1");
     let body = "4;x=y\r\nwiki\r\n00a\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n";
     let head = format!("Host: {host}\r\nTransfer-Encoding: chunked\r\n\r\n");
-    let answer = connection.request(format!("PUT http://{host}/c HTTP/1.1\r\n{head}{body}"));
-    assert_eq!(answer.text(), "hello");
-    let answer = connection.request(format!("GET http://{host}/d HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    assert_eq!(answer.text(), "hello");
+    let response = connection.request(format!("PUT http://{host}/c HTTP/1.1\r\n{head}{body}"));
+    assert_eq!(response.text(), "hello");
+    let response = connection.request(format!("GET http://{host}/d HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    assert_eq!(response.text(), "hello");
     assert!(String::from_utf8(origin.received(0)).unwrap().starts_with(&format!("PUT /c HTTP/1.1\r\n{head}{body}")));
     drop(connection);
     let outcome = capture.stop();
@@ -186,8 +186,8 @@ fn reconnects_to_an_origin_that_closed_between_requests() {
     for _ in 0..2 {
         // `Connection: close` is forwarded unchanged, so the client opens a new connection.
         let mut connection = capture.dial();
-        let answer = connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        assert_eq!(answer.text(), "hello");
+        let response = connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(response.text(), "hello");
     }
     assert_eq!(origin.connections(), 2);
 }
@@ -208,8 +208,8 @@ fn parses_absolute_urls_strictly() {
         format!("http://127.0.0.1:{port}/\rInjected: 1"),
     ] {
         let mut connection = capture.dial();
-        let answer = connection.request(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
-        assert_eq!(answer.status, 400, "{target:?}");
+        let response = connection.request(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert_eq!(response.status, 400, "{target:?}");
     }
     assert_eq!(origin.connections(), 0);
     assert!(capture.stop().bundle().traces.is_empty());
@@ -231,12 +231,12 @@ fn conflicting_framing_never_smuggles_a_request() {
         "POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n\
          3\r\nabc\r\n0\r\n\r\n"
     ));
-    let answer = connection.read_response();
-    if answer.status == 200 {
+    let response = connection.read_response();
+    if response.status == 200 {
         drop(connection);
         assert_eq!(capture.stop().bundle().only_trace().request_body, b"abc");
     } else {
-        assert_eq!(answer.status, 400, "{}", answer.head);
+        assert_eq!(response.status, 400, "{}", response.head);
     }
 }
 
@@ -251,11 +251,11 @@ fn records_a_websocket_of_a_plain_request() {
     let capture = Capture::start();
     let mut connection = capture.dial();
     let host = origin.at("127.0.0.1");
-    let answer = connection.request(format!(
+    let response = connection.request(format!(
         "GET http://{host}/chat HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     ));
-    assert_eq!(answer.status, 101);
+    assert_eq!(response.status, 101);
     assert_eq!(connection.read_exactly(4), [0x81, 2, b'h', b'i']);
     connection.send([0x88, 0x80, 0, 0, 0, 0]);
     drop(connection);
@@ -293,9 +293,9 @@ fn closes_after_connection_close_even_if_the_origin_does_not() {
     let host = origin.at("127.0.0.1");
     let mut connection = capture.dial();
     connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    let (answer, end) = connection.read_to_end();
+    let (response, end) = connection.read_to_end();
     hold.open();
-    assert!(answer.ends_with(b"\r\n\r\nok"));
+    assert!(response.ends_with(b"\r\n\r\nok"));
     assert_eq!(end, Ending::Clean);
     assert_eq!(capture.stop().bundle().only_trace().text(), "ok");
 }

@@ -25,9 +25,9 @@ fn origin_of_sizes() -> Origin {
         while let Some((request, _)) = next_request(&mut connection) {
             let path = request.split(' ').nth(1).unwrap().to_owned();
             let size: usize = path.rsplit('/').next().unwrap().parse().unwrap();
-            let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").into_bytes();
-            answer.extend(&noise[..size]);
-            if connection.writer.try_send(&answer).is_err() {
+            let mut response = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").into_bytes();
+            response.extend(&noise[..size]);
+            if connection.writer.try_send(&response).is_err() {
                 return;
             }
         }
@@ -102,17 +102,17 @@ fn recovers_all_completed_exchanges_after_fifty_kills_under_load() {
         under_load += urls.len() - before.len();
         std::fs::remove_file(dir.join("capture.zip.part")).unwrap();
     }
-    assert!(under_load >= 50, "there was hardly any load: {under_load} exchanges");
+    assert!(under_load >= 50, "too little load: {under_load} exchanges");
 }
 
 #[test]
 fn recovers_an_open_websocket_with_its_messages() {
-    let (ask, answer) = handshake("Sec-WebSocket-Protocol: chat\r\n");
+    let (ask, response) = handshake("Sec-WebSocket-Protocol: chat\r\n");
     let end = Gate::default();
     let wait = end.clone();
     let origin = Origin::plain(move |mut connection| {
         connection.read_head();
-        connection.send(&answer);
+        connection.send(&response);
         connection.send(frame(0x81, None, b"tick"));
         wait.pass();
         connection.close_abruptly();
@@ -146,7 +146,7 @@ fn the_next_capture_reports_and_keeps_an_unfinished_bundle() {
         let mut connection = Connection::to(running.addr);
         connection.request(format!("GET http://{host}/5 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         let is_filled = |name: &String| name.ends_with(".part") && std::fs::metadata(dir.join(name)).unwrap().len() > 0;
-        eventually(|| dir.names().iter().any(is_filled).then_some(()), || "nothing is written".into());
+        eventually(|| dir.names().iter().any(is_filled).then_some(()), || "nothing has been written".into());
     };
     let killed = Spectral::capture(&dir, &[]);
     capture_one(&killed);

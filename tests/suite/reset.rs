@@ -82,17 +82,17 @@ fn records_an_origin_that_resets_without_a_response() {
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!(trace.status(), 0);
-    assert!(!trace.status_text().is_empty(), "it says why");
+    assert!(!trace.status_text().is_empty(), "the reason is recorded");
 }
 
 #[test]
 fn forwards_the_clients_reset() {
     for tls in [true, false] {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let script = move |mut connection: Connection| {
             connection.read_head();
             connection.send(HALF);
-            tell.send(connection.read_to_end()).unwrap();
+            sender.send(connection.read_to_end()).unwrap();
         };
         let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
         let capture = Capture::start();
@@ -101,7 +101,7 @@ fn forwards_the_clients_reset() {
         connection.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_eq!(connection.read_exactly(HALF.len()), HALF.as_bytes());
         connection.reset();
-        assert_eq!(told.recv_timeout(TIMEOUT).unwrap(), (Vec::new(), Ending::Reset), "TLS: {tls}");
+        assert_eq!(receiver.recv_timeout(TIMEOUT).unwrap(), (Vec::new(), Ending::Reset), "TLS: {tls}");
         capture.wait_for_exchanges(1);
         let outcome = capture.stop();
         let trace = outcome.bundle().only_trace();
@@ -111,17 +111,17 @@ fn forwards_the_clients_reset() {
 
 #[test]
 fn records_an_upload_that_the_client_aborts() {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let origin = Origin::tls(move |mut connection| {
         connection.read_until(b"begin");
-        tell.send(connection.read_to_end().1).unwrap();
+        sender.send(connection.read_to_end().1).unwrap();
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegin");
     origin.received_at_least(0, 60);
     connection.reset();
-    assert_eq!(told.recv_timeout(TIMEOUT).unwrap(), Ending::Reset);
+    assert_eq!(receiver.recv_timeout(TIMEOUT).unwrap(), Ending::Reset);
     capture.wait_for_exchanges(1);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
@@ -131,7 +131,7 @@ fn records_an_upload_that_the_client_aborts() {
 #[test]
 fn notices_a_reset_while_both_sides_are_full() {
     // Neither end reads, so nothing can be written to either; only a read from the closed side shows the reset.
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let origin = Origin::plain(move |mut connection| {
         let piece = [0; 65536];
         let failed = loop {
@@ -139,7 +139,7 @@ fn notices_a_reset_while_both_sides_are_full() {
                 break e.kind();
             }
         };
-        tell.send(failed).unwrap();
+        sender.send(failed).unwrap();
     });
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
     let mut socket = TcpStream::connect(capture.addr).unwrap();
@@ -148,7 +148,7 @@ fn notices_a_reset_while_both_sides_are_full() {
     socket.set_write_timeout(Some(Duration::from_millis(700))).unwrap();
     while socket.write_all(&[0; 65536]).is_ok() {}
     Connection::over(socket).reset();
-    let seen = told.recv_timeout(TIMEOUT).unwrap();
+    let seen = receiver.recv_timeout(TIMEOUT).unwrap();
     assert!(matches!(seen, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{seen:?}");
 }
 

@@ -32,7 +32,7 @@ fn resumes_sessions_with_an_origin_across_clients() {
         }
         assert_eq!(seen.look(Clone::clone), [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed]);
         let outcome = capture.stop();
-        assert_eq!(outcome.bundle().traces.len(), 3, "what is resumed is captured like the rest");
+        assert_eq!(outcome.bundle().traces.len(), 3, "exchanges on resumed sessions are captured");
         outcome.assert_no_warnings();
     }
 }

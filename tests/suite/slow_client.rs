@@ -71,7 +71,7 @@ fn reads_no_further_than_the_origin() {
         assert_ne!(last, before);
         last = before;
     };
-    assert!(stalled < 128 * MIB, "{} MiB were taken that nobody wanted", stalled / MIB);
+    assert!(stalled < 128 * MIB, "read {} MiB ahead of the client", stalled / MIB);
     connection.reset();
     go.open();
 }
@@ -81,14 +81,14 @@ fn does_not_poll_a_side_without_interest() {
     // poll reports POLLHUP without request. The client has half-closed and does not read; the origin has sent more than
     // the client accepts and closed. Until the client reads, the proxy must use no CPU.
     let closed = Gate::default();
-    let tell = closed.clone();
+    let gate = closed.clone();
     let origin = Origin::plain(move |mut connection: Connection| {
         connection.read_head();
         connection.read_to_end();
         connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
         connection.send(vec![b'x'; 2 * MIB]);
         connection.close_abruptly();
-        tell.open();
+        gate.open();
     });
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &[]);

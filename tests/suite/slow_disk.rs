@@ -20,24 +20,24 @@ fn a_stalled_writer_slows_the_traffic_without_losses() {
         |_| (),
     );
     let origin = Origin::plain(|connection| crate::support::origin::respond_to_all(connection, NOTHING));
-    let answered = Watched::<usize>::default();
+    let responses = Watched::<usize>::default();
     let readers: Vec<_> = (0..LINKS)
         .map(|_| {
             let mut connection = capture.connect(&origin.at("localhost"));
-            let answered = answered.clone();
+            let responses = responses.clone();
             std::thread::spawn(move || {
                 connection.reader.set_read_timeout(2 * TIMEOUT);
                 for _ in 0..ASKED {
                     connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
                     connection.read_exactly(NOTHING.len());
-                    answered.change(|n| *n += 1);
+                    responses.change(|n| *n += 1);
                 }
             })
         })
         .collect();
     // The traffic stalls once the queue is full: no response for a while.
     let mut so_far = 0;
-    while let Some(n) = answered.within(Duration::from_millis(700), |n| (*n > so_far).then_some(*n)) {
+    while let Some(n) = responses.within(Duration::from_millis(700), |n| (*n > so_far).then_some(*n)) {
         so_far = n;
     }
     // Before any assertion, because the capture cannot end earlier.

@@ -159,7 +159,7 @@ fn a_stalled_transfer_does_not_delay_the_stop() {
     let begun = connection.read_exactly(1 << 20);
     assert!(begun == large_data()[..1 << 20]);
     capture.stop();
-    assert_eq!(connection.read_to_end().1, Ending::Reset, "half a transfer must not look like a whole one");
+    assert_eq!(connection.read_to_end().1, Ending::Reset, "a partial transfer must end with a reset");
 }
 
 #[test]

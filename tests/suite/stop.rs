@@ -11,12 +11,12 @@ use std::net::TcpStream;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Starts an origin that sends `answer` to the first request and then stalls.
-fn stuck_after(answer: &'static str) -> (Origin, Gate) {
+fn stuck_after(response: &'static str) -> (Origin, Gate) {
     let end = Gate::default();
     let wait = end.clone();
     let origin = Origin::tls(move |mut connection: Connection| {
         next_request(&mut connection);
-        connection.send(answer);
+        connection.send(response);
         wait.pass();
         connection.close_abruptly();
     });
@@ -25,12 +25,12 @@ fn stuck_after(answer: &'static str) -> (Origin, Gate) {
 
 #[test]
 fn records_an_exchange_in_progress() {
-    let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
-    let (origin, end) = stuck_after(answer);
+    let response = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
+    let (origin, end) = stuck_after(response);
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
     connection.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_eq!(connection.read_exactly(answer.len()), answer.as_bytes());
+    assert_eq!(connection.read_exactly(response.len()), response.as_bytes());
     let outcome = capture.stop();
     end.open();
     outcome.assert_no_warnings();
@@ -50,17 +50,17 @@ fn records_a_request_without_a_response() {
     end.open();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.request_body.as_slice()), (0, &b"body"[..]));
-    assert!(trace.status_text().contains(' ') || !trace.status_text().is_empty(), "says why");
+    assert!(trace.status_text().contains(' ') || !trace.status_text().is_empty(), "the reason is recorded");
 }
 
 #[test]
 fn records_an_open_websocket() {
-    let (ask, answer) = handshake("");
+    let (ask, response) = handshake("");
     let end = Gate::default();
     let wait = end.clone();
     let origin = Origin::tls(move |mut connection: Connection| {
         connection.read_head();
-        connection.send(&answer);
+        connection.send(&response);
         connection.send(frame(0x81, None, b"tick"));
         wait.pass();
         connection.close_abruptly();
@@ -81,7 +81,7 @@ fn stops_accepting_connections() {
     let capture = Capture::start();
     let addr = capture.addr;
     capture.stop();
-    assert!(TcpStream::connect(addr).is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(addr).is_err(), "the port is closed");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn keeps_the_old_bundle_until_and_after_the_new_one_is_complete() {
     let mut connection = Connection::to(running.addr());
     let host = origin.at("127.0.0.1");
     connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-    assert_eq!(std::fs::read(&output).unwrap(), b"the old one", "untouched while capturing");
+    assert_eq!(std::fs::read(&output).unwrap(), b"the old one", "unchanged during the capture");
     drop(connection);
     let summary = within_timeout("stopping", move || running.stop());
     assert_eq!(summary.bundle.as_deref(), Some(output.as_path()));
@@ -209,15 +209,15 @@ fn writes_the_queue_of_a_slow_writer_before_the_end() {
             connection
         })
         .collect();
-    let answered = Watched::<usize>::default();
+    let responses = Watched::<usize>::default();
     let readers: Vec<_> = links
         .into_iter()
         .map(|mut connection| {
-            let answered = answered.clone();
+            let responses = responses.clone();
             std::thread::spawn(move || {
                 while connection.reader.has_more() {
                     connection.read_exactly(NOTHING.len());
-                    answered.change(|n| *n += 1);
+                    responses.change(|n| *n += 1);
                 }
             })
         })
@@ -232,10 +232,10 @@ fn writes_the_queue_of_a_slow_writer_before_the_end() {
     let outcome = capture.stop();
     opener.join().unwrap();
     readers.into_iter().for_each(|reader| reader.join().unwrap());
-    let answered = answered.look(|n| *n);
+    let responses = responses.look(|n| *n);
     let written = outcome.bundle().traces.iter().filter(|trace| trace.status() == 204).count();
     assert_eq!(outcome.summary.lost, 0);
-    assert!(written >= answered, "{answered} were answered, {written} are in the bundle");
+    assert!(written >= responses, "{responses} responses, {written} exchanges in the bundle");
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn records_all_of_a_thousand_open_connections() {
         connection.send("GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n");
         connection
     };
-    let answered: Vec<_> = (0..500)
+    let responding: Vec<_> = (0..500)
         .map(|_| {
             let mut connection = ask(&answering);
             connection.read_exactly(begun.len());
@@ -275,7 +275,7 @@ fn records_all_of_a_thousand_open_connections() {
         bundle.traces.iter().filter(|trace| trace.status() == status && trace.text() == text).count()
     };
     assert_eq!((with(200, "so far"), with(0, "")), (500, 500), "of {}", bundle.traces.len());
-    for connection in answered.into_iter().chain(waiting) {
+    for connection in responding.into_iter().chain(waiting) {
         connection.close_abruptly();
     }
 }

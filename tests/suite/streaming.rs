@@ -87,10 +87,10 @@ fn forwards_partial_chunks_and_heads_at_once() {
 fn forwards_each_piece_of_an_upload_at_once() {
     for plain in [false, true] {
         let got = Gate::default();
-        let tell = got.clone();
+        let gate = got.clone();
         let script = move |mut connection: crate::support::Connection| {
             connection.read_until(b"first");
-            tell.open();
+            gate.open();
             connection.read_until(b"second");
             connection.send("HTTP/1.1 204 No Content\r\n\r\n");
         };

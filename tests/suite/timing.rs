@@ -19,7 +19,7 @@ fn the_first_exchange_has_the_connection_times() {
     for part in PARTS {
         assert!(first.ms(part) >= 0.0 && second.ms(part) >= 0.0, "{part}");
     }
-    assert!(first.ms("tls") > 0.0, "a handshake takes time: {}", first.json["timing"]);
+    assert!(first.ms("tls") > 0.0, "the handshake has a duration: {}", first.json["timing"]);
     assert!(first.ms("dns") + first.ms("connect") > 0.0, "{}", first.json["timing"]);
     for part in ["dns", "connect", "tls"] {
         assert!(second.ms(part) == 0.0, "{part}: {}", second.json["timing"]);

@@ -47,12 +47,12 @@ fn closes_redirected_tls_without_a_server_name() {
 fn redirected_traffic_never_loops() {
     let capture = Capture::with(|config| config.transparent = true);
     let mut connection = capture.dial();
-    let answer = connection.request(format!("GET / HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", capture.addr.port()));
-    assert_eq!(answer.status, 200);
-    assert!(answer.text().contains(".pem"), "our own page");
+    let response = connection.request(format!("GET / HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", capture.addr.port()));
+    assert_eq!(response.status, 200);
+    assert!(response.text().contains(".pem"), "the own page");
     let mut connection = capture.dial();
-    let answer = connection.request("GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(answer.status, 400, "no Host, no way");
+    let response = connection.request("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(response.status, 400, "a request without Host is refused");
 }
 
 #[test]
@@ -60,9 +60,9 @@ fn refuses_redirected_requests_without_the_option() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.dial();
-    let answer = connection.request(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("localhost")));
-    assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("transparent mode"), "{}", answer.text());
+    let response = connection.request(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("localhost")));
+    assert_eq!(response.status, 400);
+    assert!(response.text().contains("transparent mode"), "{}", response.text());
 
     let mut connection = capture.dial();
     TlsClient::new("localhost", capture.roots()).start(&mut connection).unwrap_err();

@@ -46,12 +46,12 @@ fn forwards_a_graceful_end() {
 
 #[test]
 fn forwards_the_clients_truncation() {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let (arrived, has_arrived) = mpsc::channel();
     let origin = Origin::tls(move |mut connection| {
         connection.read_until(b"part");
         arrived.send(()).unwrap();
-        tell.send(connection.read_to_end().1).unwrap();
+        sender.send(connection.read_to_end().1).unwrap();
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.at("localhost"), "localhost");
@@ -59,7 +59,7 @@ fn forwards_the_clients_truncation() {
     // Unread bytes at the client turn its FIN into a reset, which would discard the data.
     has_arrived.recv_timeout(TIMEOUT).unwrap();
     connection.close_abruptly();
-    let ending = told.recv_timeout(TIMEOUT).unwrap();
+    let ending = receiver.recv_timeout(TIMEOUT).unwrap();
     assert!(matches!(ending, Ending::Truncated | Ending::Reset), "{ending:?}");
     capture.wait_for_exchanges(1);
     assert_eq!(capture.stop().bundle().only_trace().request_body, b"part");

@@ -11,10 +11,10 @@ fn unused_port() -> u16 {
 }
 
 #[track_caller]
-fn assert_names_host(answer: &crate::support::connection::Response, host: &str) {
-    assert_eq!(answer.status, 502, "{}", answer.head);
-    let text = answer.text();
-    assert!(text.contains(host) && text.contains(' ') && !text.contains("Os {"), "a plain sentence: {text}");
+fn assert_names_host(response: &crate::support::connection::Response, host: &str) {
+    assert_eq!(response.status, 502, "{}", response.head);
+    let text = response.text();
+    assert!(text.contains(host) && text.contains(' ') && !text.contains("Os {"), "a readable message: {text}");
 }
 
 #[test]
@@ -22,12 +22,12 @@ fn answers_connect_with_an_error_if_the_port_refuses() {
     let capture = Capture::start();
     let target = format!("127.0.0.1:{}", unused_port());
     let mut connection = capture.dial();
-    let answer = connection.request(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    assert_names_host(&answer, "127.0.0.1");
+    let response = connection.request(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    assert_names_host(&response, "127.0.0.1");
     drop(connection);
     let outcome = capture.stop();
     outcome.assert_uncaptured(&target, 1, |reason| matches!(reason, Reason::Unreachable(_)));
-    assert!(outcome.bundle().traces.is_empty(), "our own errors are not recorded");
+    assert!(outcome.bundle().traces.is_empty(), "error responses of the proxy are not recorded");
 }
 
 #[test]
@@ -36,10 +36,10 @@ fn answers_a_plain_request_with_an_error_if_the_port_refuses() {
     let capture = Capture::start();
     let target = format!("127.0.0.1:{}", unused_port());
     let mut connection = capture.dial();
-    let answer = connection.request(format!("GET http://{target}/ HTTP/1.1\r\nHost: {target}\r\n\r\n"));
-    assert_names_host(&answer, "127.0.0.1");
+    let response = connection.request(format!("GET http://{target}/ HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    assert_names_host(&response, "127.0.0.1");
     // The client's connection stays open.
-    if answer.header("connection") != Some("close") {
+    if response.header("connection") != Some("close") {
         let host = origin.at("127.0.0.1");
         assert_eq!(connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "ok");
     }
@@ -59,7 +59,7 @@ fn answers_with_an_error_if_the_name_does_not_exist() {
         let mut connection = capture.dial();
         connection.reader.set_read_timeout(Duration::from_secs(60));
         assert_names_host(&connection.request(request), "no.such.name.invalid");
-        assert!(now() - begin < Duration::from_secs(45), "resolving has a deadline");
+        assert!(now() - begin < Duration::from_secs(45), "name resolution has a timeout");
     }
     let outcome = capture.stop();
     for host in ["no.such.name.invalid:443", "no.such.name.invalid:80"] {

@@ -88,7 +88,7 @@ fn records_messages_in_both_directions() {
         assert_eq!(socket.url(), url);
         assert_eq!(socket.json["handshake_trace_ref"], trace.id());
         assert_eq!(socket.json["timestamp"], trace.json["timestamp"]);
-        assert_eq!(socket.protocols(), ["chat"], "the negotiated one");
+        assert_eq!(socket.protocols(), ["chat"], "the negotiated subprotocol");
         let bye = [&1000_u16.to_be_bytes()[..], b"done"].concat();
         assert_eq!(
             socket.messages,
@@ -145,7 +145,7 @@ fn records_a_large_message() {
     close(peer, CloseCode::Normal, "");
     let outcome = capture.stop();
     let messages = &outcome.bundle().only_websocket().messages;
-    assert!(messages[0].payload == long && messages[1].payload == long, "whole and equal");
+    assert!(messages[0].payload == long && messages[1].payload == long, "complete and equal");
 }
 
 /// Exchanges frames between two ends; returns the recorded messages.
@@ -168,9 +168,9 @@ pub(crate) fn exchange_frames(
     connection.send(&ask);
     assert!(connection.read_head().starts_with("HTTP/1.1 101 "));
     connection.send(&up);
-    assert!(connection.read_exactly(down.len()) == down, "frames arrive as sent");
+    assert!(connection.read_exactly(down.len()) == down, "frames are forwarded unchanged");
     let sent = ask.len() + up.len();
-    assert!(origin.received_at_least(0, sent) == [ask.into_bytes(), up].concat(), "frames arrive as sent");
+    assert!(origin.received_at_least(0, sent) == [ask.into_bytes(), up].concat(), "frames are forwarded unchanged");
     connection.finish();
     connection.read_to_end();
     drop(connection);
@@ -187,7 +187,7 @@ fn joins_fragments_around_control_frames() {
         frame(0x89, Some([9, 9, 9, 9]), b"still there?"),
         frame(0x00, Some([0, 0, 0, 0]), b""),
         frame(0x00, mask, b"two "),
-        frame(0x8a, mask, b"unasked"),
+        frame(0x8a, mask, b"unsolicited"),
         frame(0x80, mask, b"three"),
         frame(0x82, mask, b"next"),
     ]
@@ -197,7 +197,7 @@ fn joins_fragments_around_control_frames() {
     outcome.assert_no_warnings();
     let expected = [
         Message::sent("ping", "still there?"),
-        Message::sent("pong", "unasked"),
+        Message::sent("pong", "unsolicited"),
         Message::sent("text", "one two three"),
         Message::sent("binary", "next"),
         Message::received("binary", [vec![0; 200], vec![1; 70_000]].concat()),

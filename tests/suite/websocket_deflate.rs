@@ -45,7 +45,7 @@ fn inflates_with_context_takeover() {
     let story = "the same words again and again ".repeat(20);
     let first = up.message(story.as_bytes());
     let second = up.message(story.as_bytes());
-    assert!(second.len() < first.len(), "the second message leans on the first");
+    assert!(second.len() < first.len(), "the second message uses the context of the first");
     let ups = [frame(TEXT, MASK, &first), frame(TEXT, MASK, &second)].concat();
     let downs = [frame(BINARY, None, &down.message(b"abc")), frame(TEXT, None, &down.message(b"abc"))].concat();
     let (messages, outcome) = exchange_frames("Sec-WebSocket-Extensions: permessage-deflate\r\n", ups, downs);

@@ -3,8 +3,8 @@
 
     static_binary.py target/x86_64-unknown-linux-gnu/release/spectral
 
-In the chroot there is nothing but the binary and /etc/resolv.conf: no library, no roots, no HOME, no /dev. The name that is asked for
-is resolved by a name server of ours. Needs root, for the chroot and port 53; curl and openssl. Loopback only.
+The chroot has only the binary and /etc/resolv.conf: no library, no root certificates, no HOME, no /dev. The script's own name
+server resolves the origin's name. Needs root, for the chroot and port 53, and curl and openssl. Uses loopback only.
 """
 
 import http.server
@@ -21,29 +21,29 @@ import time
 import zipfile
 from pathlib import Path
 
-LARGEST = 5_000_000
+MAX_SIZE = 5_000_000
 NAME = "origin.test"
 
 
 def serve_names():
-    """Answers every question for an IPv4 address with 127.0.0.1 (RFC 1035 section 4)."""
+    """Responds to each query for an IPv4 address with 127.0.0.1 (RFC 1035 section 4)."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("127.0.0.1", 53))
 
     def serve():
         while True:
-            query, asker = server.recvfrom(512)
+            query, client = server.recvfrom(512)
             end = query.index(b"\0", 12) + 5
             is_a = query[end - 4 : end - 2] == b"\0\1"
             counts = b"\0\1\0\1\0\0\0\0" if is_a else b"\0\1\0\0\0\0\0\0"
             answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1" if is_a else b""
-            server.sendto(query[:2] + b"\x81\x80" + counts + query[12:end] + answer, asker)
+            server.sendto(query[:2] + b"\x81\x80" + counts + query[12:end] + answer, client)
 
     threading.Thread(target=serve, daemon=True).start()
 
 
 def serve_https(folder):
-    """An origin whose certificate nobody signed."""
+    """Starts an origin with a self-signed certificate; returns its port."""
     cert, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
@@ -76,7 +76,7 @@ def free_port():
 
 
 def capture(root, options, url):
-    """What curl, which trusts our CA, gets for `url` through a capture in `root`, and what the capture said."""
+    """Runs curl, which trusts the capture's CA, for `url` through a capture in `root`; returns both outputs and the start time."""
     port = free_port()
     command = ["/spectral", "capture", "proxy", "-p", str(port), "-o", "/capture.zip", "--ca-dir", "/ca", *options]
 
@@ -101,8 +101,8 @@ def capture(root, options, url):
         capture_output=True, text=True,
     )
     proxy.send_signal(signal.SIGINT)
-    said = proxy.communicate(timeout=20)[0]
-    return curl.stdout + curl.stderr, said, took
+    output = proxy.communicate(timeout=20)[0]
+    return curl.stdout + curl.stderr, output, took
 
 
 def main():
@@ -112,7 +112,7 @@ def main():
     headers = subprocess.run(["readelf", "-lW", binary], check=True, capture_output=True, text=True).stdout
     assert "INTERP" not in headers, f"{binary} is not static:\n{headers}"
     size = binary.stat().st_size
-    assert size <= LARGEST, f"{size} bytes"
+    assert size <= MAX_SIZE, f"{size} bytes"
     work = Path(tempfile.mkdtemp())
     try:
         serve_names()
@@ -123,12 +123,12 @@ def main():
         shutil.copy(binary, root / "spectral")
         url = f"https://{NAME}:{port}/"
 
-        # The roots it brings along do not know the origin: it passes through, and curl judges for itself.
-        got, said, first = capture(root, [], url)
+        # The built-in root certificates do not include the origin: it passes through, and curl verifies for itself.
+        got, output, first = capture(root, [], url)
         assert "self-signed" in got or "self signed" in got, got
-        assert "this machine does not trust the origin" in said and "0 exchanges," in said, said
-        got, said, again = capture(root, ["-k"], url)
-        assert got == "hi\n" and "1 exchange," in said, got + said
+        assert "this machine does not trust the origin" in output and "0 exchanges," in output, output
+        got, output, again = capture(root, ["-k"], url)
+        assert got == "hi\n" and "1 exchange," in output, got + output
         with zipfile.ZipFile(root / "capture.zip") as bundle:
             assert bundle.read("traces/t_0001_response.bin") == b"hi\n"
     finally:
