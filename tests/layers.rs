@@ -29,7 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cert", &["clock", "error"]),
     ("net", &["record", "cert", "wire", "clock", "config", "counters", "error", "notice"]),
     ("trust", &["cert", "clock", "error", "text"]),
-    ("tools", &["bundle", "wire", "clock", "error"]),
+    ("tools", &["bundle", "wire", "clock", "error", "text"]),
     ("cli", &["cli"]),
 ];
 
@@ -112,7 +112,7 @@ fn each_folder_imports_only_what_it_may() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What runs while traffic flows may not import the tools, the trust helpers or the command line. The one exception is the
+/// Code that runs while traffic flows may not import the tools, the trust helpers or the command line. The one exception is the
 /// library's front door, which renders the CA page and reads the environment before it listens.
 #[test]
 fn what_runs_while_traffic_flows_imports_no_other_folder() {
@@ -259,7 +259,7 @@ fn no_message_of_the_library_names_an_option() {
 #[test]
 fn the_documented_size_of_a_running_capture_is_true() {
     let (mut running, mut all) = (0, 0);
-    for (file, text) in whole_sources() {
+    for (file, text) in sources("") {
         let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
         all += lines;
         let folder = file.split('/').next().unwrap().trim_end_matches(".rs");
@@ -300,12 +300,11 @@ mod tests {
     use h;
 }
 ";
-    let code = code_of(text, Comments::Removed);
+    let code = code_of(text);
     for (word, counts) in [("a", true), ("b", false), ("c", false), ("d", false), ("e", false), ("h", false)] {
         assert_eq!(code.contains(&format!("use {word}")), counts, "{word} in {code}");
     }
     assert!(code.contains("fn f()") && !code.contains("elsewhere"), "{code}");
-    assert!(code_of(text, Comments::Kept).contains("use c"));
     assert!(names_crate("use zip::write;", "zip") && names_crate("x: zip::Zip", "zip"));
     assert!(!names_crate("crate::zip::x", "zip") && !names_crate("unzip::x", "zip") && !names_crate("zipped", "zip"));
     assert_eq!(modules_in("use crate::net::x; crate::wire::y()").collect::<Vec<_>>(), ["net", "wire"]);
@@ -443,15 +442,6 @@ fn names_crate(text: &str, name: &str) -> bool {
 
 /// The path below `src/` and the code of every file below `folder`, without comments; files for tests only are left out.
 fn sources(folder: &str) -> Vec<(String, String)> {
-    read_sources(folder, Comments::Removed)
-}
-
-/// The same for all files, comments kept.
-fn whole_sources() -> Vec<(String, String)> {
-    read_sources("", Comments::Kept)
-}
-
-fn read_sources(folder: &str, comments: Comments) -> Vec<(String, String)> {
     let root = root().join("src");
     let mut files = Vec::new();
     collect(&root.join(folder), &mut files);
@@ -462,7 +452,7 @@ fn read_sources(folder: &str, comments: Comments) -> Vec<(String, String)> {
     wanted
         .map(|file| {
             let name = file.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
-            (name, code_of(&fs::read_to_string(file).unwrap(), comments))
+            (name, code_of(&fs::read_to_string(file).unwrap()))
         })
         .collect()
 }
@@ -507,14 +497,8 @@ fn is_test_attribute(line: &str) -> bool {
     line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(any(test") || line.starts_with("#[cfg(all(test")
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Comments {
-    Kept,
-    Removed,
-}
-
-/// `text` without test code; lines keep their numbers.
-fn code_of(text: &str, comments: Comments) -> String {
+/// `text` without comments and test code; lines keep their numbers.
+fn code_of(text: &str) -> String {
     let mut code = String::new();
     // Inside a test item: the number of open braces; `None` before the first.
     let mut skipping: Option<Option<usize>> = None;
@@ -533,7 +517,7 @@ fn code_of(text: &str, comments: Comments) -> String {
                 }
             };
         } else {
-            code.push_str(if comments == Comments::Kept { line } else { bare });
+            code.push_str(bare);
         }
         code.push('\n');
     }
