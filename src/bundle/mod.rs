@@ -12,5 +12,7 @@ pub(crate) mod recovery_note;
 pub(crate) mod session;
 pub(crate) mod spill;
 mod string_arena;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod test_dir;
 pub(crate) mod timeline;
 pub(crate) mod uuid;

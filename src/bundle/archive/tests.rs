@@ -3,35 +3,19 @@
 use super::buffered_file::BUFFER_BYTES;
 use super::buffered_file::faults::{DISK_IS_FULL, STEPS};
 use super::*;
+use crate::bundle::test_dir::TestDir;
 use std::fs;
 
-/// A temporary directory, deleted on drop.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("spectral-archive-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn output(&self) -> PathBuf {
-        self.0.join("capture.zip")
-    }
-
-    fn files(&self) -> Vec<String> {
-        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
-        let mut names: Vec<_> = fs::read_dir(&self.0).unwrap().map(name).collect();
-        names.sort();
-        names
-    }
+fn output(dir: &TestDir) -> PathBuf {
+    dir.path("capture.zip")
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Returns the names of all files in `dir`, sorted.
+fn files(dir: &TestDir) -> Vec<String> {
+    let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<_> = fs::read_dir(dir.directory()).unwrap().map(name).collect();
+    names.sort();
+    names
 }
 
 fn create(output: &Path) -> Archive {
@@ -43,6 +27,7 @@ fn add(archive: &mut Archive, name: &str, content: &[u8], packing: CompressionMe
     archive.write_all(content)
 }
 
+/// Returns incompressible bytes.
 fn noise(len: usize) -> Vec<u8> {
     let mut state = 1u32;
     let mut next = || {
@@ -65,8 +50,8 @@ fn refusal(output: &Path) -> String {
 
 #[test]
 fn small_and_large_entries_round_trip() {
-    let folder = Folder::new("round");
-    let mut archive = create(&folder.output());
+    let dir = TestDir::new("round");
+    let mut archive = create(&output(&dir));
     let large = noise(3 * BUFFER_BYTES + 17);
     for (i, packing) in [CompressionMethod::Deflated, CompressionMethod::Stored].into_iter().enumerate() {
         let group = archive.group(|a| {
@@ -77,8 +62,8 @@ fn small_and_large_entries_round_trip() {
         group.unwrap();
     }
     let bundle = archive.finish().unwrap();
-    assert_eq!(bundle, folder.output());
-    assert_eq!(folder.files(), ["capture.zip"]);
+    assert_eq!(bundle, output(&dir));
+    assert_eq!(files(&dir), ["capture.zip"]);
     for i in 0..2 {
         assert_eq!(content(&bundle, &format!("{i}/small")).as_deref(), Some(&b"small"[..]));
         assert_eq!(content(&bundle, &format!("{i}/empty")).as_deref(), Some(&b""[..]));
@@ -89,8 +74,8 @@ fn small_and_large_entries_round_trip() {
 
 #[test]
 fn a_committed_group_is_in_the_file_with_its_sizes() {
-    let folder = Folder::new("flushed");
-    let mut archive = create(&folder.output());
+    let dir = TestDir::new("flushed");
+    let mut archive = create(&output(&dir));
     archive.group(|a| add(a, "name", b"content", CompressionMethod::Stored)).unwrap();
     let bytes = fs::read(archive.unfinished_path()).unwrap();
     // LocalHeader header (APPNOTE 4.3.7): flags without a data descriptor, then the sizes, then name and content.
@@ -101,8 +86,8 @@ fn a_committed_group_is_in_the_file_with_its_sizes() {
 
 #[test]
 fn a_failed_group_leaves_nothing() {
-    let folder = Folder::new("abort");
-    let mut archive = create(&folder.output());
+    let dir = TestDir::new("abort");
+    let mut archive = create(&output(&dir));
     archive.group(|a| add(a, "before", b"1", CompressionMethod::Deflated)).unwrap();
     for size in [10, 3 * BUFFER_BYTES] {
         let failed = archive.group(|a| {
@@ -130,8 +115,8 @@ fn a_failed_group_leaves_nothing() {
 
 #[test]
 fn continues_when_a_full_disk_has_space_again() {
-    let folder = Folder::new("full");
-    let mut archive = create(&folder.output());
+    let dir = TestDir::new("full");
+    let mut archive = create(&output(&dir));
     archive.group(|a| add(a, "before", b"1", CompressionMethod::Deflated)).unwrap();
     DISK_IS_FULL.set(true);
     for size in [10, 3 * BUFFER_BYTES] {
@@ -180,8 +165,8 @@ fn complete(archive: &Archive) -> Vec<String> {
 
 #[test]
 fn entries_after_a_reservation_are_readable_before_it_is_filled() {
-    let folder = Folder::new("reservation");
-    let mut archive = create(&folder.output());
+    let dir = TestDir::new("reservation");
+    let mut archive = create(&output(&dir));
     archive.group(|a| add(a, "before", b"before", CompressionMethod::Stored)).unwrap();
     let (large, other) = (noise(3 * BUFFER_BYTES + 17), noise(BUFFER_BYTES));
     let reservations = archive.reserve(vec![entry_of("large", &large), entry_of("other", &other)]).unwrap();
@@ -209,8 +194,8 @@ fn entries_after_a_reservation_are_readable_before_it_is_filled() {
 
 #[test]
 fn a_released_reservation_is_truncated_or_left_out() {
-    let folder = Folder::new("released");
-    let mut archive = create(&folder.output());
+    let dir = TestDir::new("released");
+    let mut archive = create(&output(&dir));
     let len = |archive: &Archive| fs::metadata(archive.unfinished_path()).unwrap().len();
     archive.group(|a| add(a, "before", b"before", CompressionMethod::Stored)).unwrap();
     let large = noise(3 * BUFFER_BYTES);
@@ -237,11 +222,11 @@ fn a_released_reservation_is_truncated_or_left_out() {
 
 #[test]
 fn a_disk_fault_at_any_step_around_a_reservation_loses_only_that_step() {
-    let folder = Folder::new("reservationsteps");
+    let dir = TestDir::new("reservationsteps");
     let large = noise(BUFFER_BYTES);
     for bad in [1, 2] {
         for good in 0.. {
-            let mut archive = create(&folder.output());
+            let mut archive = create(&output(&dir));
             let mut listed = vec!["first".to_owned()];
             archive.group(|a| add(a, "first", b"first", CompressionMethod::Stored)).unwrap();
             STEPS.set(Some((good, bad)));
@@ -286,123 +271,123 @@ fn a_disk_fault_at_any_step_around_a_reservation_loses_only_that_step() {
 
 #[test]
 fn a_bundle_that_cannot_be_finished_replaces_nothing() {
-    let folder = Folder::new("unfinished");
-    fs::write(folder.output(), b"old").unwrap();
-    let mut archive = create(&folder.output());
+    let dir = TestDir::new("unfinished");
+    fs::write(output(&dir), b"old").unwrap();
+    let mut archive = create(&output(&dir));
     archive.group(|a| add(a, "name", b"1", CompressionMethod::Deflated)).unwrap();
     DISK_IS_FULL.set(true);
     let error = archive.finish().unwrap_err();
     DISK_IS_FULL.set(false);
     assert_eq!((error.state, error.cause.kind()), (UnfinishedState::Truncated, io::ErrorKind::StorageFull));
-    assert_eq!(fs::read(folder.output()).unwrap(), b"old");
+    assert_eq!(fs::read(output(&dir)).unwrap(), b"old");
     assert!(fs::metadata(error.path).unwrap().len() > 0);
-    assert_eq!(folder.files(), ["capture.zip", "capture.zip.part"]);
+    assert_eq!(files(&dir), ["capture.zip", "capture.zip.part"]);
 }
 
 #[test]
 fn keeps_the_old_bundle_as_bak() {
-    let folder = Folder::new("bak");
+    let dir = TestDir::new("bak");
     for (i, name) in ["first", "second", "third"].into_iter().enumerate() {
-        let mut archive = create(&folder.output());
+        let mut archive = create(&output(&dir));
         archive.group(|a| add(a, name, b"1", CompressionMethod::Deflated)).unwrap();
         if i > 0 {
-            assert!(content(&folder.output(), "first").is_some() || i > 1, "the old bundle stays until the end");
+            assert!(content(&output(&dir), "first").is_some() || i > 1, "the old bundle stays until the end");
         }
         archive.finish().unwrap();
     }
-    assert_eq!(folder.files(), ["capture.zip", "capture.zip.bak"]);
-    assert!(content(&folder.output(), "third").is_some());
-    assert!(content(&folder.output().with_extension("zip.bak"), "second").is_some());
+    assert_eq!(files(&dir), ["capture.zip", "capture.zip.bak"]);
+    assert!(content(&output(&dir), "third").is_some());
+    assert!(content(&output(&dir).with_extension("zip.bak"), "second").is_some());
 }
 
 #[test]
 fn a_bundle_that_cannot_be_renamed_stays_complete() {
-    let folder = Folder::new("error");
-    fs::write(folder.output(), b"old").unwrap();
-    fs::create_dir(folder.0.join("capture.zip.bak")).unwrap();
-    let mut archive = create(&folder.output());
+    let dir = TestDir::new("error");
+    fs::write(output(&dir), b"old").unwrap();
+    fs::create_dir(dir.path("capture.zip.bak")).unwrap();
+    let mut archive = create(&output(&dir));
     archive.group(|a| add(a, "name", b"1", CompressionMethod::Deflated)).unwrap();
     let error = archive.finish().unwrap_err();
     assert_eq!(error.state, UnfinishedState::Complete);
     assert!(content(&error.path, "name").is_some());
-    assert_eq!(fs::read(folder.output()).unwrap(), b"old");
-    assert_eq!(folder.files(), ["capture.zip", "capture.zip.bak", "capture.zip.part"]);
+    assert_eq!(fs::read(output(&dir)).unwrap(), b"old");
+    assert_eq!(files(&dir), ["capture.zip", "capture.zip.bak", "capture.zip.part"]);
 }
 
 #[test]
 fn an_unused_archive_leaves_nothing() {
-    let folder = Folder::new("unused");
-    fs::write(folder.output(), b"old").unwrap();
-    let archive = create(&folder.output());
-    assert_eq!(folder.files(), ["capture.zip", "capture.zip.part"]);
+    let dir = TestDir::new("unused");
+    fs::write(output(&dir), b"old").unwrap();
+    let archive = create(&output(&dir));
+    assert_eq!(files(&dir), ["capture.zip", "capture.zip.part"]);
     drop(archive);
-    assert_eq!(folder.files(), ["capture.zip"]);
-    assert_eq!(fs::read(folder.output()).unwrap(), b"old");
+    assert_eq!(files(&dir), ["capture.zip"]);
+    assert_eq!(fs::read(output(&dir)).unwrap(), b"old");
 }
 
 #[test]
 fn leaves_other_unfinished_bundles_alone() {
     use std::os::unix::fs::{PermissionsExt, symlink};
-    let folder = Folder::new("parts");
-    fs::write(folder.0.join("capture.zip.part"), b"of another").unwrap();
-    symlink(folder.0.join("elsewhere"), folder.0.join("capture.zip.2.part")).unwrap();
-    let (mut archive, others) = Archive::create(&folder.output(), Duration::ZERO).unwrap();
+    let dir = TestDir::new("parts");
+    fs::write(dir.path("capture.zip.part"), b"of another").unwrap();
+    symlink(dir.path("elsewhere"), dir.path("capture.zip.2.part")).unwrap();
+    let (mut archive, others) = Archive::create(&output(&dir), Duration::ZERO).unwrap();
     assert_eq!(others.len(), 2);
     assert!(archive.unfinished_path().ends_with("capture.zip.3.part"));
     assert_eq!(fs::metadata(archive.unfinished_path()).unwrap().permissions().mode() & 0o777, 0o600);
     archive.group(|a| add(a, "name", b"1", CompressionMethod::Deflated)).unwrap();
     archive.finish().unwrap();
-    assert_eq!(folder.files(), ["capture.zip", "capture.zip.2.part", "capture.zip.part"]);
-    assert_eq!(fs::read(folder.0.join("capture.zip.part")).unwrap(), b"of another");
+    assert_eq!(files(&dir), ["capture.zip", "capture.zip.2.part", "capture.zip.part"]);
+    assert_eq!(fs::read(dir.path("capture.zip.part")).unwrap(), b"of another");
 }
 
 #[test]
 fn refuses_a_path_that_ends_with_a_slash() {
-    let folder = Folder::new("slash");
-    assert!(Archive::create(&folder.0.join("capture.zip/"), Duration::ZERO).is_err());
-    assert!(folder.files().is_empty());
+    let dir = TestDir::new("slash");
+    assert!(Archive::create(&dir.path("capture.zip/"), Duration::ZERO).is_err());
+    assert!(files(&dir).is_empty());
 }
 
 #[test]
 fn replaces_the_target_of_a_symbolic_link() {
-    let folder = Folder::new("link");
-    std::os::unix::fs::symlink("capture.zip", folder.0.join("link.zip")).unwrap();
-    assert!(Archive::create(&folder.0.join("link.zip"), Duration::ZERO).is_err(), "a broken link");
-    fs::write(folder.output(), "old").unwrap();
-    let written = create(&folder.0.join("link.zip")).finish().unwrap();
-    assert_eq!(written, fs::canonicalize(folder.output()).unwrap());
-    assert!(folder.0.join("link.zip").is_symlink());
-    assert_eq!(folder.files(), ["capture.zip", "capture.zip.bak", "link.zip"]);
+    let dir = TestDir::new("link");
+    std::os::unix::fs::symlink("capture.zip", dir.path("link.zip")).unwrap();
+    assert!(Archive::create(&dir.path("link.zip"), Duration::ZERO).is_err(), "a broken link");
+    fs::write(output(&dir), "old").unwrap();
+    let written = create(&dir.path("link.zip")).finish().unwrap();
+    assert_eq!(written, fs::canonicalize(output(&dir)).unwrap());
+    assert!(dir.path("link.zip").is_symlink());
+    assert_eq!(files(&dir), ["capture.zip", "capture.zip.bak", "link.zip"]);
 }
 
 #[test]
 fn refuses_paths_that_cannot_be_written() {
-    let folder = Folder::new("refuse");
-    assert!(refusal(&folder.0).ends_with(": it is a directory"));
+    let dir = TestDir::new("refuse");
+    assert!(refusal(dir.directory()).ends_with(": it is a directory"));
     assert!(refusal(Path::new("/")).ends_with(": the path has no file name"));
     assert!(refusal(Path::new("/dev/null")).ends_with(": not a regular file"));
-    let missing = folder.0.join("missing").join("capture.zip");
+    let missing = dir.path("missing").join("capture.zip");
     let error = refusal(&missing);
     assert!(error.contains(": the directory ") && error.ends_with("missing does not exist"), "{error}");
-    fs::write(folder.0.join("file"), b"").unwrap();
-    assert!(refusal(&folder.0.join("file/capture.zip")).ends_with(" is not a directory"));
-    assert_eq!(folder.files(), ["file"]);
+    fs::write(dir.path("file"), b"").unwrap();
+    assert!(refusal(&dir.path("file/capture.zip")).ends_with(" is not a directory"));
+    assert_eq!(files(&dir), ["file"]);
 }
 
 #[test]
 fn refuses_files_that_are_not_zip_archives() {
-    let folder = Folder::new("noarchive");
-    fs::write(folder.output(), b"hello").unwrap();
-    assert!(matches!(ZipReader::open(&folder.output()), Err(OpenError::NotZip)));
+    let dir = TestDir::new("noarchive");
+    fs::write(output(&dir), b"hello").unwrap();
+    assert!(matches!(ZipReader::open(&output(&dir)), Err(OpenError::NotZip)));
 }
 
 #[test]
 fn does_not_read_entries_above_the_limit() {
-    let folder = Folder::new("most");
-    let mut archive = create(&folder.output());
+    let dir = TestDir::new("most");
+    let mut archive = create(&output(&dir));
     archive.group(|a| add(a, "name", &[0; 1000], CompressionMethod::Deflated)).unwrap();
     archive.finish().unwrap();
-    let opened = ZipReader::open(&folder.output()).unwrap();
+    let opened = ZipReader::open(&output(&dir)).unwrap();
     assert!(matches!(opened.read("name", 999), Err(EntryError::TooLarge(1000))));
     assert_eq!(opened.read("name", 1000).unwrap().unwrap().len(), 1000);
 }
@@ -411,8 +396,8 @@ fn does_not_read_entries_above_the_limit() {
 const READERS: [(&str, &[&str]); 4] =
     [("unzip", &["-tqq"]), ("bsdtar", &["-tf"]), ("7z", &["t", "-bso0"]), ("jar", &["tf"])];
 
-/// Asserts that our reader, Python, and each available program of [`READERS`] read `bundle`, and find `count` entries,
-/// the last of which is called `last` and contains its own name.
+/// Asserts that our reader, Python, and each available program of [`READERS`] find `count` entries in `bundle`. The last
+/// one is called `last` and contains its own name.
 #[track_caller]
 fn assert_read_by_all(bundle: &Path, count: usize, last: &str) {
     let opened = ZipReader::open(bundle).unwrap();
@@ -455,8 +440,8 @@ fn run(program: &str, args: &[&str], bundle: &Path) -> Option<String> {
 fn other_readers_read_more_entries_than_16_bits_count() {
     // Around the ZIP64 threshold: 65,535 refers to the ZIP64 record.
     for count in [65_534, 65_535, 70_000] {
-        let folder = Folder::new("many");
-        let mut archive = create(&folder.output());
+        let dir = TestDir::new("many");
+        let mut archive = create(&output(&dir));
         for chunk in (0..count).collect::<Vec<_>>().chunks(1000) {
             let names = chunk.iter().map(|n| format!("traces/{n}"));
             archive
@@ -472,8 +457,8 @@ fn other_readers_read_more_entries_than_16_bits_count() {
 
 #[test]
 fn other_readers_read_a_bundle_past_4_gib() {
-    let folder = Folder::new("far");
-    let mut archive = create(&folder.output());
+    let dir = TestDir::new("far");
+    let mut archive = create(&output(&dir));
     archive.group(|a| add(a, "near", b"near", CompressionMethod::Stored)).unwrap();
     // Before, across and after the ZIP64 threshold of offsets. The hole takes no disk space.
     archive.skip_to((4 << 30) - 60);
@@ -488,8 +473,8 @@ fn other_readers_read_a_bundle_past_4_gib() {
 #[test]
 #[ignore = "takes a minute; .ci/run includes it"]
 fn other_readers_read_an_entry_past_4_gib() {
-    let folder = Folder::new("large");
-    let mut archive = create(&folder.output());
+    let dir = TestDir::new("large");
+    let mut archive = create(&output(&dir));
     let size = (4 << 30) + 5;
     archive
         .group(|a| {

@@ -22,7 +22,7 @@ use std::io::Write;
 /// Writes a command for each exchange of `bundle` that `selection` selects.
 ///
 /// # Errors
-/// If the bundle cannot be read or `out` not be written.
+/// If the bundle cannot be read or `out` cannot be written.
 pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) -> Result<(), Error> {
     let mut separator = "";
     for_each_selected(bundle, selection, &mut |trace| {

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Writes the exchanges of `bundle` that `selection` selects as one document, entry by entry.
 ///
 /// # Errors
-/// If the bundle cannot be read or `out` not be written.
+/// If the bundle cannot be read or `out` cannot be written.
 pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) -> Result<(), Error> {
     let creator = Creator { name: "spectral", version: env!("CARGO_PKG_VERSION") };
     write!(out, "{{\"log\":{{\"version\":\"1.2\",\"creator\":{},", serde_json::to_string(&creator)?)?;

@@ -9,17 +9,18 @@ use super::{Error, Recovered, from_part};
 use crate::bundle::archive::buffered_file::faults::NO_SYNC;
 use crate::bundle::archive::{Archive, CompressionMethod};
 use crate::bundle::reader::Bundle;
+use crate::bundle::test_dir::TestDir;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Recovers `data` and checks the result.
 pub(crate) fn property(data: &[u8]) {
     NO_SYNC.set(true);
-    let folder = Folder::new("fuzz");
-    let part = folder.path("fuzz.zip.part");
+    let dir = TestDir::new("fuzz");
+    let part = dir.path("fuzz.zip.part");
     match data.split_first() {
         Some((1, script)) => write_entries(&part, script),
         _ => fs::write(&part, data).unwrap(),
@@ -135,27 +136,4 @@ pub(super) fn assert_consistent(recovered: &Recovered) -> Bundle {
     let listed: BTreeMap<_, _> = events.into_iter().map(|event| (event.r#ref, event.timestamp)).collect();
     assert_eq!((count, &listed), (times.len(), &times), "every item is listed once, at its time");
     bundle
-}
-
-/// A temporary directory, deleted on drop.
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    pub(super) fn new(name: &str) -> Self {
-        let thread = std::thread::current().id();
-        let path = std::env::temp_dir().join(format!("spectral-recover-{name}-{}-{thread:?}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

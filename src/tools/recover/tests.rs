@@ -1,6 +1,6 @@
 //! Recovers files that were truncated or damaged at every offset.
 
-use super::fuzz::{Folder, assert_consistent, property};
+use super::fuzz::{assert_consistent, property};
 use super::recovery::UNKNOWN_URL;
 use super::*;
 use crate::bundle::archive::buffered_file::faults::{DISK_IS_FULL, NO_SYNC};
@@ -10,13 +10,14 @@ use crate::bundle::id::Id;
 use crate::bundle::reader::Bundle;
 use crate::bundle::recovery_note::{CaptureIdentity, OpenedWebSocket, RecoveryNote};
 use crate::bundle::session::{CaptureInfo, add_json};
+use crate::bundle::test_dir::TestDir;
 use std::io::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
 /// A capture with an item of each kind, and the length of its file after each item.
 struct Reference {
-    folder: Folder,
+    dir: TestDir,
     /// The complete file.
     bytes: Vec<u8>,
     /// The length of the file, and the number of exchanges, messages and ended WebSockets in it.
@@ -30,9 +31,9 @@ const CREATED: u64 = 1_795_338_429_552_254;
 impl Reference {
     fn new(name: &str) -> Self {
         NO_SYNC.set(true);
-        let folder = Folder::new(name);
-        let (mut archive, _) = Archive::create(&folder.path("made.zip"), Duration::from_micros(CREATED)).unwrap();
-        let mut info = CaptureInfo::new(&folder.path("made.zip"), Duration::from_micros(CREATED));
+        let dir = TestDir::new(name);
+        let (mut archive, _) = Archive::create(&dir.path("made.zip"), Duration::from_micros(CREATED)).unwrap();
+        let mut info = CaptureInfo::new(&dir.path("made.zip"), Duration::from_micros(CREATED));
         let capture_id = info.capture_id.clone();
         let capture = CaptureIdentity { id: capture_id.clone(), created: CREATED, name: "my app".into() };
         let mut steps = vec![(0, [0; 3])];
@@ -65,7 +66,7 @@ impl Reference {
         steps.push((len(&archive), [3, 3, 1]));
         info.write(&mut archive, 77).unwrap();
         let bytes = fs::read(archive.finish().unwrap()).unwrap();
-        Self { folder, bytes, steps, capture_id }
+        Self { dir, bytes, steps, capture_id }
     }
 
     /// Recovers `bytes` and checks the new bundle.
@@ -76,16 +77,16 @@ impl Reference {
     }
 
     fn recover_only(&self, bytes: &[u8]) -> Result<Recovered, Error> {
-        let part = self.folder.path("capture.zip.part");
+        let part = self.dir.path("capture.zip.part");
         // Replacing a file is slow on file systems that sync it.
         for name in ["capture.zip.part", "capture.zip"] {
-            let _ = fs::remove_file(self.folder.path(name));
+            let _ = fs::remove_file(self.dir.path(name));
         }
         fs::write(&part, bytes).unwrap();
         let recovered = from_part(&part, None)?;
-        assert_eq!(recovered.output, self.folder.path("capture.zip"));
+        assert_eq!(recovered.output, self.dir.path("capture.zip"));
         assert!(fs::read(&part).unwrap() == bytes, "the file was changed");
-        assert!(!self.folder.path("capture.zip.2.part").exists(), "an unfinished bundle is left over");
+        assert!(!self.dir.path("capture.zip.2.part").exists(), "an unfinished bundle is left over");
         Ok(recovered)
     }
 }
@@ -198,7 +199,7 @@ fn recovers_everything_complete_from_a_file_truncated_anywhere() {
 #[test]
 fn keeps_exchanges_written_while_a_large_body_was_copied() {
     let reference = Reference::new("reservation");
-    let output = reference.folder.path("reservations.zip");
+    let output = reference.dir.path("reservations.zip");
     let (mut archive, _) = Archive::create(&output, Duration::ZERO).unwrap();
     let mut info = CaptureInfo::new(&output, Duration::ZERO);
     add_trace(&mut archive, &mut info, 1, "", "first", &RecoveryNote::default());
@@ -280,7 +281,7 @@ fn recovers_a_complete_bundle_completely() {
     assert_eq!((bundle.manifest().duration_ms, bundle.manifest().app.base_url.as_str()), (77, "https://a.test"));
     assert_keeps_the_contract(&recovered.output);
     // Recovers the recovered bundle.
-    let again = from_part(&recovered.output, Some(&reference.folder.path("again.zip"))).unwrap();
+    let again = from_part(&recovered.output, Some(&reference.dir.path("again.zip"))).unwrap();
     assert_eq!((again.exchanges, again.websockets, again.messages), (3, 2, 3));
     assert_keeps_the_contract(&again.output);
 }
@@ -339,7 +340,7 @@ fn a_damaged_body_loses_its_exchange_and_is_counted() {
 fn copies_entries_unchanged() {
     let reference = Reference::new("copied");
     let (recovered, _) = reference.recover(&reference.bytes).unwrap();
-    let made = reference.folder.path("made.zip");
+    let made = reference.dir.path("made.zip");
     let (old, new) = (ZipReader::open(&made).unwrap(), ZipReader::open(&recovered.output).unwrap());
     for name in old.names().collect::<Vec<_>>() {
         let same = old.read(&name, 1 << 20).unwrap() == new.read(&name, 1 << 20).unwrap();
@@ -354,10 +355,10 @@ fn refuses_files_that_are_not_bundles_and_leaves_nothing() {
     for bytes in [&b"hello"[..], b"PL", b"\x7fELF", &[0xff; 100]] {
         assert!(matches!(reference.recover(bytes), Err(Error::NotABundle(_))), "{bytes:?}");
     }
-    assert!(!reference.folder.path("capture.zip").exists());
-    let folder = reference.folder.path("folder.zip.part");
+    assert!(!reference.dir.path("capture.zip").exists());
+    let folder = reference.dir.path("folder.zip.part");
     fs::create_dir(&folder).unwrap();
-    for path in [folder, "/dev/null".into(), reference.folder.path("missing.part")] {
+    for path in [folder, "/dev/null".into(), reference.dir.path("missing.part")] {
         assert!(matches!(from_part(&path, None), Err(Error::Read { .. })), "{path:?}");
     }
 }
@@ -365,7 +366,7 @@ fn refuses_files_that_are_not_bundles_and_leaves_nothing() {
 #[test]
 fn never_replaces_the_file_itself() {
     let reference = Reference::new("itself");
-    let path = |name: &str| reference.folder.path(name);
+    let path = |name: &str| reference.dir.path(name);
     for name in ["capture.zip.part", "capture.zip", "capture.zip.bak"] {
         fs::write(path(name), &reference.bytes).unwrap();
     }
@@ -389,14 +390,14 @@ fn never_replaces_the_file_itself() {
 #[test]
 fn recovers_from_a_running_capture_only_to_a_given_output() {
     let reference = Reference::new("alive");
-    let output = reference.folder.path("running.zip");
+    let output = reference.dir.path("running.zip");
     let (mut archive, _) = Archive::create(&output, Duration::ZERO).unwrap();
     let mut info = CaptureInfo::new(&output, Duration::ZERO);
     add_trace(&mut archive, &mut info, 1, "", "", &RecoveryNote::default());
     let part = archive.unfinished_path().to_owned();
     let refusal = from_part(&part, None).unwrap_err();
     assert!(matches!(refusal, Error::Running(_)) && refusal.to_string().contains("still writing"), "{refusal}");
-    let recovered = from_part(&part, Some(&reference.folder.path("so far.zip"))).unwrap();
+    let recovered = from_part(&part, Some(&reference.dir.path("so far.zip"))).unwrap();
     assert_eq!((recovered.exchanges, recovered.is_running), (1, true));
     drop(archive);
     assert!(!from_part(&part, None).unwrap().is_running);
@@ -409,7 +410,7 @@ fn a_full_disk_leaves_nothing_behind() {
     let refused = reference.recover(&reference.bytes).unwrap_err();
     DISK_IS_FULL.set(false);
     assert!(matches!(refused, Error::Write { .. }), "{refused}");
-    assert!(!reference.folder.path("capture.zip.2.part").exists() && !reference.folder.path("capture.zip").exists());
+    assert!(!reference.dir.path("capture.zip.2.part").exists() && !reference.dir.path("capture.zip").exists());
 }
 
 #[test]

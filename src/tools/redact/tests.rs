@@ -3,27 +3,10 @@
 use super::*;
 use crate::bundle::archive::{Archive, CompressionMethod};
 use crate::bundle::session::add_json;
+use crate::bundle::test_dir::TestDir;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::time::Duration;
-
-/// A temporary directory, deleted on drop.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("spectral-redact-{name}-{}", std::process::id()));
-        std::fs::remove_dir_all(&path).ok();
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 fn rules(headers: &[&str], query: &[&str], json: &[&str]) -> Rules {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -35,8 +18,8 @@ fn headers(list: &[(&str, &str)]) -> Vec<Header> {
 }
 
 /// Writes a bundle with one exchange and one message.
-fn bundle(folder: &Folder, trace: &Trace, request: &[u8], response: &[u8], message: &[u8]) -> PathBuf {
-    let path = folder.0.join("a.zip");
+fn bundle(dir: &TestDir, trace: &Trace, request: &[u8], response: &[u8], message: &[u8]) -> PathBuf {
+    let path = dir.path("a.zip");
     let (mut archive, _) = Archive::create(&path, Duration::ZERO).unwrap();
     let mut bundle_trace = trace.clone();
     bundle_trace.id = "t_0001".into();
@@ -72,7 +55,7 @@ fn bundle(folder: &Folder, trace: &Trace, request: &[u8], response: &[u8], messa
 
 #[test]
 fn replaces_every_secret_and_equal_values_alike() {
-    let folder = Folder::new("all");
+    let dir = TestDir::new("all");
     let mut trace = Trace::default();
     trace.request.url = "https://a.test/x?page=2&token=s3cret".into();
     trace.request.headers = headers(&[
@@ -90,10 +73,10 @@ fn replaces_every_secret_and_equal_values_alike() {
     ]);
     trace.response.status = 200;
     let response = br#"{"a": 1.50, "password": "s3cret", "list": [{"Password": 12345}, {"password": {"x": ["s3cret", true, null]}}]}"#;
-    let path = bundle(&folder, &trace, b"user=me&password=s3cret", response, br#"{"password":"s3cret","n":1}"#);
+    let path = bundle(&dir, &trace, b"user=me&password=s3cret", response, br#"{"password":"s3cret","n":1}"#);
 
     let rules = rules(&["x-api-key"], &["token"], &["password"]);
-    let done = redact(&path, &folder.0.join("b.zip"), &rules).unwrap();
+    let done = redact(&path, &dir.path("b.zip"), &rules).unwrap();
     let new = Bundle::open(&done.output).unwrap();
     let trace = new.trace("t_0001").unwrap();
     let (request_body, response_body) = (new.request_body(&trace).unwrap(), new.response_body(&trace).unwrap());
@@ -134,27 +117,19 @@ fn replaces_every_secret_and_equal_values_alike() {
     assert_eq!(message.payload_size, payload.len() as u64);
     assert_eq!(
         done,
-        Redacted {
-            output: folder.0.join("b.zip"),
-            headers: 2,
-            cookies: 3,
-            parameters: 6,
-            json: 5,
-            coded: 0,
-            binary: 0
-        }
+        Redacted { output: dir.path("b.zip"), headers: 2, cookies: 3, parameters: 6, json: 5, coded: 0, binary: 0 }
     );
 }
 
 #[test]
 fn default_rules_redact_credentials_and_cookies_only() {
-    let folder = Folder::new("usual");
+    let dir = TestDir::new("usual");
     let mut trace = Trace::default();
     trace.request.headers =
         headers(&[("AUTHORIZATION", "opaque"), ("Proxy-Authorization", "Basic eA=="), ("Cookie", "lonely")]);
     trace.response.body_encoding = Some("gzip".into());
-    let path = bundle(&folder, &trace, b"{\"token\":1}", b"\x1f\x8b", b"hi");
-    let done = redact(&path, &folder.0.join("b.zip"), &Rules::default()).unwrap();
+    let path = bundle(&dir, &trace, b"{\"token\":1}", b"\x1f\x8b", b"hi");
+    let done = redact(&path, &dir.path("b.zip"), &Rules::default()).unwrap();
     let new = Bundle::open(&done.output).unwrap();
     let trace = new.trace("t_0001").unwrap();
     let values: Vec<_> = trace.request.headers.iter().map(|header| header.value.as_str()).collect();
@@ -167,15 +142,15 @@ fn default_rules_redact_credentials_and_cookies_only() {
 
 #[test]
 fn leaves_out_undecoded_bodies_unless_kept() {
-    let folder = Folder::new("coded");
+    let dir = TestDir::new("coded");
     let mut trace = Trace::default();
     trace.response.body_encoding = Some("gzip".into());
     trace.request.headers = headers(&[("Content-Type", "image/png")]);
-    let path = bundle(&folder, &trace, b"\xff\xd8\0", b"\x1f\x8b", b"\0");
+    let path = bundle(&dir, &trace, b"\xff\xd8\0", b"\x1f\x8b", b"\0");
     let mut rules = rules(&[], &[], &["token"]);
     for keep in [false, true] {
         rules.keep_coded = keep;
-        let done = redact(&path, &folder.0.join("b.zip"), &rules).unwrap();
+        let done = redact(&path, &dir.path("b.zip"), &rules).unwrap();
         assert_eq!((done.coded, done.binary), (1, 2));
         let new = Bundle::open(&done.output).unwrap();
         let trace = new.trace("t_0001").unwrap();
@@ -187,16 +162,13 @@ fn leaves_out_undecoded_bodies_unless_kept() {
 
 #[test]
 fn never_replaces_the_source_bundle() {
-    let folder = Folder::new("itself");
-    let path = bundle(&folder, &Trace::default(), b"", b"", b"");
+    let dir = TestDir::new("itself");
+    let path = bundle(&dir, &Trace::default(), b"", b"", b"");
     let before = std::fs::read(&path).unwrap();
     assert!(matches!(redact(&path, &path, &Rules::default()), Err(Error::OutputIsInput(_))));
     assert_eq!(std::fs::read(&path).unwrap(), before);
-    assert!(matches!(
-        redact(&folder.0.join("no.zip"), &folder.0.join("b.zip"), &Rules::default()),
-        Err(Error::Read(_))
-    ));
-    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "nothing is left behind");
+    assert!(matches!(redact(&dir.path("no.zip"), &dir.path("b.zip"), &Rules::default()), Err(Error::Read(_))));
+    assert_eq!(std::fs::read_dir(dir.directory()).unwrap().count(), 1, "nothing is left behind");
 }
 
 /// Redacts `text` and shows placeholders as `#`.
@@ -312,11 +284,11 @@ fn placeholders_differ_between_runs() {
 
 #[test]
 fn searches_bodies_in_other_character_sets() {
-    let folder = Folder::new("latin1");
+    let dir = TestDir::new("latin1");
     let mut trace = Trace::default();
     trace.request.headers = headers(&[("Content-Type", "text/json; charset=iso-8859-1")]);
-    let path = bundle(&folder, &trace, b"{\"gr\xfcn\":\"\xfc\",\"token\":\"x\"}", b"", b"");
-    let done = redact(&path, &folder.0.join("b.zip"), &rules(&[], &[], &["token"])).unwrap();
+    let path = bundle(&dir, &trace, b"{\"gr\xfcn\":\"\xfc\",\"token\":\"x\"}", b"", b"");
+    let done = redact(&path, &dir.path("b.zip"), &rules(&[], &[], &["token"])).unwrap();
     let new = Bundle::open(&done.output).unwrap();
     let trace = new.trace("t_0001").unwrap();
     let body = new.request_body(&trace).unwrap();
