@@ -20,7 +20,7 @@ fn stores_a_download_of_64_mib_completely() {
         }
     });
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     connection.send("GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n");
     connection.read_head();
     for index in 0..64 {
@@ -49,7 +49,7 @@ fn stores_concurrent_large_uploads_and_downloads() {
         for number in 0..4 {
             let (capture, origin) = (&capture, &origin);
             scope.spawn(move || {
-                let mut connection = capture.connect(&origin.at("localhost"));
+                let mut connection = capture.connect(&origin.authority("localhost"));
                 let body = piece(number).repeat(4);
                 connection.send(format!(
                     "POST /{number} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",

@@ -37,13 +37,13 @@ fn trace_of_body(fields: &str, body: &[u8]) -> Trace {
 
 #[track_caller]
 fn trace_of_response(response: &[u8]) -> Trace {
-    let say = response.to_vec();
+    let bytes = response.to_vec();
     let origin = Origin::tls(move |mut connection| {
         next_request(&mut connection);
-        connection.send(&say);
+        connection.send(&bytes);
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.send("GET /body HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(connection.read_exactly(response.len()) == response, "unchanged on the wire");
     connection.finish();
@@ -137,7 +137,7 @@ fn decodes_the_start_of_a_truncated_body() {
 fn decodes_request_bodies() {
     let origin = Origin::tls_responding("HTTP/1.1 204 No Content\r\n\r\n");
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     let packed = gzip(TEXT);
     let head = format!(
         "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
@@ -166,7 +166,7 @@ fn survives_a_decompression_bomb() {
         .concat(),
     );
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     connection.request("GET /bomb HTTP/1.1\r\nHost: localhost\r\n\r\n");
     drop(connection);
     let outcome = capture.stop();

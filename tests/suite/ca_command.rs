@@ -182,7 +182,7 @@ fn a_shell_uses_the_proxy_and_can_undo_it() {
         };
         let dir = TempDir::new();
         let running = Spectral::capture(&dir, &[]);
-        let (port, url) = (running.addr.port().to_string(), format!("https://{}/", origin.at("localhost")));
+        let (port, url) = (running.addr.port().to_string(), format!("https://{}/", origin.authority("localhost")));
         let vars = [
             ("port", port.as_str()),
             ("url", &url),

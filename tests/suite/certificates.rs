@@ -16,7 +16,7 @@ const DAY: i64 = 24 * 60 * 60;
 /// Returns the leaf that a client receives with the SNI `name` after `CONNECT host`.
 #[track_caller]
 fn leaf(capture: &Capture, origin: &Origin, host: &str, name: &str) -> Vec<u8> {
-    capture.tls(&origin.at(host), name).peer_certificate().to_vec()
+    capture.tls(&origin.authority(host), name).peer_certificate().to_vec()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -215,7 +215,7 @@ fn an_existing_ca_is_used_unchanged() {
             let file = dir.join("ca/mitmproxy-ca.pem");
             assert_eq!(std::fs::read_to_string(&file).unwrap(), both, "changed");
             let client = crate::support::TlsClient::new("localhost", crate::support::ca::certificates(&file));
-            let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+            let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
             assert_eq!(
                 connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(),
                 "hello",
@@ -402,7 +402,7 @@ fn strict_openssl_accepts_our_certificates() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let output = run(Command::new(openssl)
-        .args(["s_client", "-proxy", &capture.addr.to_string(), "-connect", &origin.at("localhost")])
+        .args(["s_client", "-proxy", &capture.addr.to_string(), "-connect", &origin.authority("localhost")])
         .args(["-servername", "localhost", "-verify_hostname", "localhost", "-x509_strict", "-verify_return_error"])
         .arg("-CAfile")
         .arg(capture.ca.as_ref().unwrap()));
@@ -443,7 +443,7 @@ fn the_curl_command_of_the_banner_works_when_pasted() {
     let script = format!(
         "{export}; unset no_proxy NO_PROXY; {} -sS https://{}/pasted",
         command.join(" "),
-        origin.at("localhost")
+        origin.authority("localhost")
     );
     let output = run(Command::new("/bin/sh").args(["-c", &script])).ok();
     assert_eq!(output.text(), "hello", "{script}: {}", output.err);

@@ -11,7 +11,7 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConten
 /// Sends one plain request through `running`.
 fn ask(running: &Spectral, origin: &Origin, path: &str) {
     let mut connection = Connection::to(running.addr);
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     connection.request(format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
 }
 
@@ -22,7 +22,7 @@ fn dir_with_capture() -> (TempDir, Origin) {
     let running = Spectral::capture(&dir, &[]);
     ask(&running, &origin, "/users?page=2");
     let mut connection = Connection::to(running.addr);
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     connection.request(format!(
         "POST http://{host}/binary HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5\r\n\r\n\0\x01\x02\x7f\x1b"
     ));
@@ -260,12 +260,12 @@ fn listening_on_all_addresses_is_warned_of() {
 fn the_summary_counts_what_was_captured_and_what_was_not() {
     let dir = TempDir::new();
     let (wanted, unwanted) = (Origin::plain_responding(HELLO), Origin::tls_responding(HELLO));
-    let running = Spectral::capture(&dir, &["-o", "out.zip", "-e", &unwanted.at("localhost")]);
+    let running = Spectral::capture(&dir, &["-o", "out.zip", "-e", &unwanted.authority("localhost")]);
     ask(&running, &wanted, "/one");
     ask(&running, &wanted, "/two");
     for _ in 0..2 {
         let mut connection = Connection::to(running.addr);
-        let host = unwanted.at("localhost");
+        let host = unwanted.authority("localhost");
         connection.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         connection.read_head();
         TlsClient::new("localhost", vec![TestCa::trusted().der()]).start(&mut connection).unwrap();
@@ -276,7 +276,7 @@ fn the_summary_counts_what_was_captured_and_what_was_not() {
     let at = lines.iter().position(|line| *line == "Capture bundle written to out.zip");
     let at = at.unwrap_or_else(|| panic!("{}", output.err));
     assert_eq!(lines[at + 1], "  2 exchanges, 0 WebSockets, 0 messages");
-    let named = lines[at..].iter().find(|line| line.contains(&unwanted.at("localhost")));
+    let named = lines[at..].iter().find(|line| line.contains(&unwanted.authority("localhost")));
     assert!(named.is_some_and(|line| line.contains('2')), "{}", output.err);
 }
 
@@ -286,7 +286,7 @@ fn the_summary_has_the_remedy_for_clients_that_refuse_the_certificate() {
     let origin = Origin::tls_responding(HELLO);
     let running = Spectral::capture(&dir, &[]);
     let mut connection = Connection::to(running.addr);
-    let host = origin.at("localhost");
+    let host = origin.authority("localhost");
     connection.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     connection.read_head();
     TlsClient::new("localhost", vec![TestCa::trusted().der()]).start(&mut connection).unwrap_err();
@@ -350,7 +350,7 @@ fn quiet_prints_no_line_per_exchange() {
     let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let tcp = eventually(|| std::net::TcpStream::connect(addr).ok(), || "it does not listen".into());
     let mut connection = Connection::over(tcp);
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     drop(connection);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGTERM).unwrap();
@@ -413,7 +413,7 @@ fn verbose_prints_a_line_per_exchange_without_control_characters() {
         assert!(head.contains("/evil"));
         connection.send("HTTP/1.1 418 Tea\r\nContent-Length: 5\r\n\r\nshort");
     });
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let shown = on_a_terminal(&["-v"], "dumb", |addr, _| {
         let mut connection = Connection::to(addr);
         // ESC and the C1 control CSI in UTF-8: either would let an origin write to the terminal.
@@ -434,7 +434,7 @@ fn verbose_prints_a_line_per_exchange_without_control_characters() {
 #[test]
 fn a_terminal_gets_a_status_line() {
     let origin = Origin::plain_responding(HELLO);
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let talk = |addr: std::net::SocketAddr| {
         let mut connection = Connection::to(addr);
         connection.request(format!("GET http://{host}/one HTTP/1.1\r\nHost: {host}\r\n\r\n"));
@@ -477,7 +477,7 @@ fn a_closed_stderr_does_not_stop_a_capture() {
     });
     drop(lines);
     let origin = Origin::plain_responding(HELLO);
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     for _ in 0..3 {
         let mut connection = Connection::to(addr.unwrap());
         connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
@@ -523,7 +523,7 @@ fn inspect_lists_exchanges_and_shows_one() {
     let (dir, origin) = dir_with_capture();
     let output = spectral(&dir, &["capture", "inspect", "capture.zip"]).ok();
     let shown = output.text() + &output.err;
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     for word in ["t_0001", "t_0002", "GET", "POST", "200", &format!("http://{host}/users?page=2"), "2 exchanges"] {
         assert!(shown.contains(word), "{word} in\n{shown}");
     }
@@ -583,7 +583,7 @@ fn every_option_works_in_one_run() {
     let output = run(Command::new(curl)
         .args(["-sS", "--noproxy", "", "--proxy", &format!("http://127.0.0.1:{port}"), "--cacert"])
         .arg(&ca)
-        .arg(format!("https://{}/all", origin.at("localhost"))))
+        .arg(format!("https://{}/all", origin.authority("localhost"))))
     .ok();
     assert_eq!(output.text(), "{\"answer\":42}");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();

@@ -20,7 +20,7 @@ fn each_signal_ends_the_capture_with_its_bundle() {
         let dir = TempDir::new();
         let running = Spectral::capture(&dir, &[]);
         let mut connection = Connection::to(running.addr);
-        let host = origin.at("127.0.0.1");
+        let host = origin.authority("127.0.0.1");
         connection.send(format!("GET http://{host}/in-flight HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         connection.read_until(b"so far");
         running.signal(signal);
@@ -48,7 +48,7 @@ fn a_second_signal_skips_the_wait_but_not_the_bundle() {
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &[]);
     let mut connection = Connection::to(running.addr);
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     for signal in [Signal::SIGINT, Signal::SIGINT, Signal::SIGTERM, Signal::SIGINT] {
         running.signal(signal);
@@ -67,7 +67,7 @@ fn under_nohup_sighup_does_not_end_the_capture() {
     let origin = Origin::plain_responding(OK);
     running.signal(Signal::SIGHUP);
     let mut connection = Connection::to(running.addr);
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     assert_eq!(connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "ok");
     drop(connection);
     assert_eq!(running.interrupt().code, Some(0));

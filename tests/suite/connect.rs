@@ -9,8 +9,8 @@ const HELLO: &str = "HTTP/1.1 200 All Right\r\nContent-Type: text/plain\r\nConte
 fn captures_an_https_exchange_completely() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-    let host = origin.at("localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
+    let host = origin.authority("localhost");
     let request =
         format!("POST /users?q=%20a&b HTTP/1.1\r\nHost: {host}\r\nX-Odd:  two \r\nContent-Length: 3\r\n\r\nabc");
     let response = connection.request(&request);
@@ -37,7 +37,7 @@ fn captures_an_https_exchange_completely() {
 fn captures_each_request_of_a_persistent_connection() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     for number in 1..=5 {
         let response = connection.request(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert_eq!(response.text(), "hello");
@@ -61,7 +61,7 @@ fn matches_pipelined_requests_and_responses() {
         connection.send(answers);
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     let requests: String = (1..=3).map(|n| format!("GET /p{n} HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
     connection.send(&requests);
     for number in 1..=3 {
@@ -80,7 +80,7 @@ fn matches_pipelined_requests_and_responses() {
 fn answers_connect_without_framing_fields() {
     let origin = Origin::plain(|_| ());
     let capture = Capture::start();
-    let (_connection, response) = capture.try_connect(&origin.at("127.0.0.1"));
+    let (_connection, response) = capture.try_connect(&origin.authority("127.0.0.1"));
     assert_eq!(response.status, 200);
     // RFC 9110 section 9.3.6: a 2xx response to CONNECT must have neither field.
     assert_eq!(
@@ -113,21 +113,21 @@ fn accepts_ipv6_targets_with_and_without_brackets() {
 fn captures_clear_http_inside_a_tunnel() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     assert_eq!(connection.request("GET /clear HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
     drop(connection);
     let outcome = capture.stop();
     // Host has no port and the connection's port is not the default, so the URL shows the connection's port.
-    assert_eq!(outcome.bundle().only_trace().url(), format!("http://{}/clear", origin.at("localhost")));
+    assert_eq!(outcome.bundle().only_trace().url(), format!("http://{}/clear", origin.authority("localhost")));
 }
 
 #[test]
 fn uses_the_clients_host_in_the_url() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("127.0.0.1"), "api.example.test");
+    let mut connection = capture.tls(&origin.authority("127.0.0.1"), "api.example.test");
     connection.request("GET /a HTTP/1.1\r\nHost: API.Example.Test\r\n\r\n");
-    connection.request(format!("GET /b HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("other.test")));
+    connection.request(format!("GET /b HTTP/1.1\r\nHost: {}\r\n\r\n", origin.authority("other.test")));
     connection.request("GET /c HTTP/1.1\r\nhost: api.example.test:443\r\n\r\n");
     drop(connection);
     let outcome = capture.stop();
@@ -192,7 +192,7 @@ fn answers_400_to_a_request_without_proxy_target() {
         let text = String::from_utf8_lossy(&bytes);
         assert!(text.starts_with("HTTP/1.1 400 ") || text.is_empty(), "{request:?}: {text}");
     }
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
 }
 
@@ -218,7 +218,7 @@ fn forwards_bytes_in_the_same_segment_as_connect() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.dial();
-    let target = origin.at("127.0.0.1");
+    let target = origin.authority("127.0.0.1");
     connection.send(format!(
         "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\nGET /now HTTP/1.1\r\nHost: {target}\r\n\r\n"
     ));
@@ -234,7 +234,7 @@ fn accepts_a_head_in_pieces() {
     let capture = Capture::start();
     let mut connection = capture.dial();
     for byte in
-        format!("CONNECT {} HTTP/1.1\r\nHost: x\r\nProxy-Connection: keep-alive\r\n\r\n", origin.at("localhost"))
+        format!("CONNECT {} HTTP/1.1\r\nHost: x\r\nProxy-Connection: keep-alive\r\n\r\n", origin.authority("localhost"))
             .bytes()
     {
         connection.send([byte]);
@@ -254,9 +254,9 @@ fn records_nothing_for_connections_without_requests() {
     let capture = Capture::start();
     drop(capture.dial());
     capture.dial().reset();
-    drop(capture.connect(&origin.at("localhost")));
-    capture.connect(&origin.at("localhost")).reset();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    drop(capture.connect(&origin.authority("localhost")));
+    capture.connect(&origin.authority("localhost")).reset();
+    let mut connection = capture.connect(&origin.authority("localhost"));
     assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
     drop(connection);
     let outcome = capture.stop();
@@ -275,7 +275,7 @@ fn serves_many_concurrent_connections() {
             let (capture, origin) = (&capture, &origin);
             scope.spawn(move || {
                 for round in 0..4 {
-                    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+                    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
                     let response =
                         connection.request(format!("GET /{client}/{round} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
                     assert_eq!(response.text(), "hello");

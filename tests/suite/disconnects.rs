@@ -13,16 +13,16 @@ enum Disconnect {
     /// RST.
     Reset,
     /// FIN; over TLS, without close_notify.
-    Cut,
+    Close,
 }
 
 impl Disconnect {
-    const ALL: [Self; 2] = [Self::Reset, Self::Cut];
+    const ALL: [Self; 2] = [Self::Reset, Self::Close];
 
     fn apply(self, connection: Connection) {
         match self {
             Self::Reset => connection.reset(),
-            Self::Cut => connection.close_abruptly(),
+            Self::Close => connection.close_abruptly(),
         }
     }
 
@@ -30,8 +30,8 @@ impl Disconnect {
     fn seen(self, tls: bool) -> Ending {
         match (self, tls) {
             (Self::Reset, _) => Ending::Reset,
-            (Self::Cut, true) => Ending::Truncated,
-            (Self::Cut, false) => Ending::Clean,
+            (Self::Close, true) => Ending::Truncated,
+            (Self::Close, false) => Ending::Clean,
         }
     }
 }
@@ -51,7 +51,7 @@ fn closes_the_origins_connection_when_the_client_disconnects() {
         let mut count = 0;
         for request in ["", "GET /half HTTP/1.1\r\nHo", upload, REQUEST] {
             for disconnect in Disconnect::ALL {
-                let host = origin.at("localhost");
+                let host = origin.authority("localhost");
                 let mut connection = if *tls { proxy.tls(&host) } else { proxy.connect(&host) };
                 // If a reset arrives before the origin has completed the handshake, there is no connection to serve.
                 begun
@@ -95,7 +95,7 @@ fn ends_an_endless_response_when_the_client_disconnects() {
     let proxy = ProxyProcess::start();
     for (origin, tls) in &origins {
         for disconnect in Disconnect::ALL {
-            let host = origin.at("localhost");
+            let host = origin.authority("localhost");
             let mut connection = if *tls { proxy.tls(&host) } else { proxy.connect(&host) };
             connection.send(REQUEST);
             connection.read_until(b"data: x\n\n");
@@ -128,7 +128,7 @@ fn forwards_the_origins_disconnect() {
                 disconnect.apply(connection);
             };
             for (origin, tls) in [(Origin::plain(script), false), (Origin::tls(script), true)] {
-                let host = origin.at("localhost");
+                let host = origin.authority("localhost");
                 let mut connection = if tls { proxy.tls(&host) } else { proxy.send_connect(&host) };
                 // An origin that resets at once may do so while the proxy connects.
                 if !tls && connection.read_head().starts_with("HTTP/1.1 502 ") {
@@ -158,7 +158,7 @@ fn a_client_may_disconnect_in_the_handshake() {
     // In a record's header, in the ClientHello, after it.
     for len in [1, 5, 100, hello.len()] {
         for disconnect in Disconnect::ALL {
-            let mut connection = proxy.connect(&origin.at("localhost"));
+            let mut connection = proxy.connect(&origin.authority("localhost"));
             connection.writer.send_raw(&hello[..len]).unwrap();
             if len == hello.len() {
                 // The ServerHello's record; the proxy then waits for the client's Finished.
@@ -181,7 +181,7 @@ fn an_origin_may_disconnect_in_the_handshake() {
                 connection.read_exactly(len);
                 disconnect.apply(connection);
             });
-            let mut connection = proxy.send_connect(&origin.at("localhost"));
+            let mut connection = proxy.send_connect(&origin.authority("localhost"));
             // An origin that resets at once may do so while the proxy connects.
             if connection.read_head().starts_with("HTTP/1.1 502 ") {
                 assert_eq!(len, 0);
@@ -207,7 +207,7 @@ fn a_client_that_never_reads_may_disconnect() {
     let proxy = ProxyProcess::start();
     for (origin, tls) in [(Origin::plain(flood), false), (Origin::tls(flood), true)] {
         for disconnect in Disconnect::ALL {
-            let host = origin.at("localhost");
+            let host = origin.authority("localhost");
             let mut connection = if tls { proxy.tls(&host) } else { proxy.connect(&host) };
             connection.set_receive_buffer(4096);
             connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n");
@@ -239,7 +239,7 @@ fn other_disconnects_leak_no_resources() {
         connection.read_to_end();
     });
     // Half-close by the origin with an early 413, then by the client.
-    let mut connection = proxy.tls(&origin.at("localhost"));
+    let mut connection = proxy.tls(&origin.authority("localhost"));
     connection.send(request);
     assert_eq!(connection.read_response().status, 413);
     assert_eq!(connection.read_to_end().1, Ending::Clean);

@@ -8,7 +8,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// Sends a request over TLS with the server name `name`, which verifies the origin's own certificate.
 fn visit(running: &Spectral, origin: &Origin, name: &str) {
     let mut connection = Connection::to(running.addr);
-    let target = origin.at("127.0.0.1");
+    let target = origin.authority("127.0.0.1");
     connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
     assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
     TlsClient::new(name, vec![TestCa::trusted().der()]).start(&mut connection).unwrap();
@@ -59,7 +59,7 @@ fn json_has_a_line_for_each_domain() {
     // Without a server name: an IP address cannot be one (RFC 6066 section 3).
     visit(&running, &origin, "127.0.0.1");
     for _ in 0..2 {
-        let host = plain.at("localhost");
+        let host = plain.authority("localhost");
         Connection::to(running.addr).request(format!("GET http://{host}/x HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     }
     let output = running.interrupt();

@@ -23,15 +23,15 @@ fn origin_of_pictures() -> Origin {
 /// Downloads `size` bytes; the exchange need not be recorded.
 #[track_caller]
 fn get(proxy: &Spectral, origin: &Origin, size: usize) {
-    get_what(proxy, origin, "picture", size);
+    get_kind(proxy, origin, "picture", size);
 }
 
 #[track_caller]
-fn get_what(proxy: &Spectral, origin: &Origin, what: &str, size: usize) {
-    let host = origin.at("127.0.0.1");
+fn get_kind(proxy: &Spectral, origin: &Origin, kind: &str, size: usize) {
+    let host = origin.authority("127.0.0.1");
     let mut connection = Connection::to(proxy.addr);
     let response = connection
-        .request(format!("GET http://{host}/{what}/{size} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+        .request(format!("GET http://{host}/{kind}/{size} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
     assert_eq!((response.status, response.body.len()), (200, size), "traffic is still forwarded");
 }
 
@@ -134,7 +134,7 @@ fn treats_a_file_size_limit_as_a_full_disk() {
     get(&running, &origin, 250_000);
     running.line("could not be written: File too large");
     // The spill file cannot grow either, so the end of a compressible body is missing.
-    get_what(&running, &origin, "text", 400_000);
+    get_kind(&running, &origin, "text", 400_000);
     running.line("1 body is truncated in the bundle: File too large");
     get(&running, &origin, 20);
     let output = running.interrupt();

@@ -37,7 +37,7 @@ fn forwards_a_413_during_an_upload() {
     };
     let origin = Origin::tls(script);
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     let response =
         upload(&mut connection, "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n");
     assert_eq!((response.status, response.text()), (413, "too much".to_owned()));
@@ -64,13 +64,13 @@ fn forwards_a_413_from_an_origin_that_closes_at_once() {
         let mut connection;
         if plain {
             origin = Origin::plain(slam);
-            let host = origin.at("127.0.0.1");
+            let host = origin.authority("127.0.0.1");
             head = format!("POST http://{host}/up HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99999999999\r\n\r\n");
             connection = capture.dial();
         } else {
             origin = Origin::tls(slam);
             head = "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n".to_owned();
-            connection = capture.tls(&origin.at("localhost"), "localhost");
+            connection = capture.tls(&origin.authority("localhost"), "localhost");
         }
         let response = upload(&mut connection, &head);
         assert_eq!((response.status, response.text()), (413, "too much".to_owned()), "plain: {plain}");
@@ -95,14 +95,14 @@ fn forwards_the_whole_request_after_an_early_response() {
         let mut connection;
         if plain {
             origin = Origin::plain(script);
-            prefix = format!("http://{}", origin.at("127.0.0.1"));
+            prefix = format!("http://{}", origin.authority("127.0.0.1"));
             connection = capture.dial();
         } else {
             origin = Origin::tls(script);
             prefix = String::new();
-            connection = capture.tls(&origin.at("localhost"), "localhost");
+            connection = capture.tls(&origin.authority("localhost"), "localhost");
         }
-        let host = origin.at(if plain { "127.0.0.1" } else { "localhost" });
+        let host = origin.authority(if plain { "127.0.0.1" } else { "localhost" });
         let response =
             connection.request(format!("POST {prefix}/a HTTP/1.1\r\nHost: {host}\r\nContent-Length: 12\r\n\r\nbegin"));
         assert_eq!(response.text(), "early");

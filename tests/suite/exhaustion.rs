@@ -25,11 +25,11 @@ fn exchange(connection: &mut Connection, path: &str) {
     assert_eq!(connection.request(format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).status, 200);
 }
 
-/// Sets the limit of open descriptors to `most`.
+/// Sets the limit of open descriptors to `max`.
 #[track_caller]
-fn limit(prlimit: &Path, proxy: &ProxyProcess, most: usize) {
+fn set_descriptor_limit(prlimit: &Path, proxy: &ProxyProcess, max: usize) {
     let pid = proxy.running.pid().to_string();
-    peers::run(Command::new(prlimit).args(["--pid", &pid, &format!("--nofile={most}:1000")])).ok();
+    peers::run(Command::new(prlimit).args(["--pid", &pid, &format!("--nofile={max}:1000")])).ok();
 }
 
 /// Returns the number of stderr lines that contain `part`.
@@ -41,7 +41,7 @@ fn lines_with(running: &Spectral, part: &str) -> usize {
 fn raises_the_soft_descriptor_limit_to_the_hard_limit() {
     let origin = Origin::plain_responding(OK);
     let proxy = ProxyProcess::after("ulimit -Sn 64");
-    let mut connections: Vec<_> = (0..80).map(|_| proxy.connect(&origin.at("127.0.0.1"))).collect();
+    let mut connections: Vec<_> = (0..80).map(|_| proxy.connect(&origin.authority("127.0.0.1"))).collect();
     for (number, connection) in connections.iter_mut().enumerate() {
         exchange(connection, &number.to_string());
     }
@@ -54,8 +54,8 @@ fn raises_the_soft_descriptor_limit_to_the_hard_limit() {
 fn clients_past_the_descriptor_limit_wait_without_affecting_others() {
     let origin = Origin::plain(echo);
     let proxy = ProxyProcess::after("ulimit -n 40");
-    let mut served: Vec<_> = (0..3).map(|_| proxy.connect(&origin.at("localhost"))).collect();
-    let mut waiting: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.at("localhost"))).collect();
+    let mut served: Vec<_> = (0..3).map(|_| proxy.connect(&origin.authority("localhost"))).collect();
+    let mut waiting: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.authority("localhost"))).collect();
     let output = proxy.running.line("new connections wait until others end");
     assert!(output.contains("the limit of 40 open files allows "), "{output}");
     // Existing connections still have the descriptors they need: here a new file in each direction, for bodies too
@@ -89,7 +89,7 @@ fn counts_descriptors_that_were_open_at_the_start() {
     let proxy = ProxyProcess::from_running(Spectral::start(shell(bash, &dir, &format!("{inherit} ulimit -n 40"))), dir);
     let origin = Origin::plain_responding(OK);
     // If all were accepted at once, they would use up the descriptors and wait for each other.
-    let connections: Vec<_> = (0..6).map(|_| proxy.send_connect(&origin.at("127.0.0.1"))).collect();
+    let connections: Vec<_> = (0..6).map(|_| proxy.send_connect(&origin.authority("127.0.0.1"))).collect();
     for mut connection in connections {
         assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
         exchange(&mut connection, "turn");
@@ -102,13 +102,13 @@ fn waits_for_descriptors_after_an_unexpected_shortage() {
     let Some(prlimit) = peer("prlimit") else { return };
     let origin = Origin::plain_responding(OK);
     let proxy = ProxyProcess::start();
-    let mut served = proxy.connect(&origin.at("127.0.0.1"));
+    let mut served = proxy.connect(&origin.authority("127.0.0.1"));
     // The program could not predict this limit: it cannot open a single descriptor.
-    limit(&prlimit, &proxy, 3);
-    let mut waiting = proxy.send_connect(&origin.at("127.0.0.1"));
+    set_descriptor_limit(&prlimit, &proxy, 3);
+    let mut waiting = proxy.send_connect(&origin.authority("127.0.0.1"));
     proxy.running.line("cannot accept connections for now");
     exchange(&mut served, "goes-on");
-    limit(&prlimit, &proxy, 1000);
+    set_descriptor_limit(&prlimit, &proxy, 1000);
     assert!(waiting.read_head().starts_with("HTTP/1.1 200 "));
     exchange(&mut waiting, "late");
     drop((served, waiting));
@@ -121,12 +121,12 @@ fn forwards_a_body_without_a_descriptor_to_store_it_and_reports_it() {
     let Some(prlimit) = peer("prlimit") else { return };
     let origin = Origin::plain(echo);
     let proxy = ProxyProcess::start();
-    let mut connection = proxy.connect(&origin.at("127.0.0.1"));
-    limit(&prlimit, &proxy, 3);
+    let mut connection = proxy.connect(&origin.authority("127.0.0.1"));
+    set_descriptor_limit(&prlimit, &proxy, 3);
     connection.send(format!("POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MIB}\r\n\r\n"));
     connection.send(vec![b'x'; MIB]);
     assert_eq!(connection.read_response().body.len(), MIB);
-    limit(&prlimit, &proxy, 1000);
+    set_descriptor_limit(&prlimit, &proxy, 1000);
     drop(connection);
     let (bundle, output) = proxy.end_with_losses();
     let kept = bundle.only_trace().response_body.len();
@@ -139,7 +139,7 @@ fn clients_past_the_thread_limit_wait_without_affecting_others() {
     let Some(proxy) = ProxyProcess::with_max_threads(14, 1_234_567) else { return };
     let origin = Origin::plain(echo);
     // Name resolution uses another thread for a moment, if one is available.
-    let mut connections: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.at("localhost"))).collect();
+    let mut connections: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.authority("localhost"))).collect();
     proxy.running.line("no thread is available");
     connections[19].reader.set_read_timeout(Duration::from_millis(1));
     assert!(!connections[19].reader.has_more(), "a thread is available for each connection");

@@ -13,7 +13,7 @@ use std::process::Command;
 /// Opens a tunnel through `running` to `origin`, with passthrough.
 fn tunnel(running: &Spectral, origin: &Origin) -> Connection {
     let mut connection = Connection::to(running.addr);
-    let target = origin.at("127.0.0.1");
+    let target = origin.authority("127.0.0.1");
     connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
     connection.read_head();
     connection
@@ -76,7 +76,7 @@ fn curl_commands_repeat_the_request() {
     };
     let (dir, origin) = (TempDir::new(), Origin::plain(respond_empty));
     let running = Spectral::capture(&dir, &[]);
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let requests: Vec<Vec<u8>> = requests()
         .into_iter()
         .map(|request| {
@@ -115,7 +115,7 @@ fn curl_commands_repeat_the_request() {
 fn other_tools_read_the_har() {
     let (dir, origin) = (TempDir::new(), Origin::plain(serve));
     let running = Spectral::capture(&dir, &[]);
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     for request in [
         format!(
             "GET /cookies?a=1&b=%C3%BC HTTP/1.1\r\nHost: {host}\r\nCookie: id=7; theme=dark\r\nUser-Agent: me\r\n\r\n"

@@ -15,7 +15,7 @@ fn is_captured(include: &[&str], exclude: &[&str], name: &str) -> bool {
     });
     let mut client = TlsClient::new(name, capture.roots());
     client.roots.push(TestCa::trusted().der());
-    let mut connection = capture.tls_with(&origin.at("127.0.0.1"), &client);
+    let mut connection = capture.tls_with(&origin.authority("127.0.0.1"), &client);
     assert_eq!(connection.request(format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n")).text(), "hello");
     let ours = connection.peer_certificate() != *origin.certificate();
     drop(connection);
@@ -60,7 +60,7 @@ fn selects_by_port() {
         let capture = Capture::with(|config| config.include = patterns(&[&format!("*:{port}")]));
         let mut client = TlsClient::new("localhost", capture.roots());
         client.roots.push(TestCa::trusted().der());
-        let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+        let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
         connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         drop(connection);
         assert_eq!(capture.stop().bundle().traces.len(), usize::from(expected), "port {port}");
@@ -70,7 +70,7 @@ fn selects_by_port() {
 #[test]
 fn selects_plain_requests() {
     let origin = Origin::plain_responding(HELLO);
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     for (include, expected) in [("127.0.0.1", 1), ("localhost", 0), ("*.example.test", 0)] {
         let capture = Capture::with(|config| config.include = patterns(&[include]));
         let mut connection = capture.dial();
@@ -87,17 +87,18 @@ fn selects_plain_requests() {
 #[test]
 fn selects_each_plain_request_of_a_connection() {
     let (wanted, unwanted) = (Origin::plain_responding(HELLO), Origin::plain_responding(HELLO));
-    let include = wanted.at("127.0.0.1");
+    let include = wanted.authority("127.0.0.1");
     let capture = Capture::with(|config| config.include = patterns(&[&include]));
     let mut connection = capture.dial();
     for (origin, path) in [(&wanted, "/1"), (&unwanted, "/2"), (&wanted, "/3"), (&unwanted, "/4")] {
-        let host = origin.at("127.0.0.1");
+        let host = origin.authority("127.0.0.1");
         let response = connection.request(format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(response.text(), "hello");
     }
     drop(connection);
     let outcome = capture.stop();
-    let urls: Vec<_> = ["/1", "/3"].iter().map(|path| format!("http://{}{path}", wanted.at("127.0.0.1"))).collect();
+    let urls: Vec<_> =
+        ["/1", "/3"].iter().map(|path| format!("http://{}{path}", wanted.authority("127.0.0.1"))).collect();
     assert_eq!(outcome.bundle().urls(), urls);
 }
 
@@ -106,7 +107,7 @@ fn selects_clear_http_in_a_tunnel_by_host_field() {
     let origin = Origin::plain_responding(HELLO);
     for (include, expected) in [("api.example.test", 1), ("127.0.0.1", 1), ("other.test", 0)] {
         let capture = Capture::with(|config| config.include = patterns(&[include]));
-        let mut connection = capture.connect(&origin.at("127.0.0.1"));
+        let mut connection = capture.connect(&origin.authority("127.0.0.1"));
         assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: Api.Example.Test\r\n\r\n").text(), "hello");
         drop(connection);
         assert_eq!(capture.stop().bundle().traces.len(), expected, "{include}");
@@ -122,7 +123,7 @@ fn selects_redirected_requests_by_host_field() {
             config.include = patterns(&[include]);
         });
         let mut connection = capture.dial();
-        let response = connection.request(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("localhost")));
+        let response = connection.request(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.authority("localhost")));
         assert_eq!(response.text(), "hello");
         drop(connection);
         assert_eq!(capture.stop().bundle().traces.len(), expected, "{include}");

@@ -16,7 +16,7 @@ fn a_client_that_half_closes_gets_its_response() {
     for tls in [true, false] {
         let origin = if tls { Origin::tls(respond_after_end) } else { Origin::plain(respond_after_end) };
         let capture = Capture::start();
-        let host = origin.at("localhost");
+        let host = origin.authority("localhost");
         let mut connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
         connection.send(REQUEST);
         connection.finish();
@@ -39,7 +39,7 @@ fn a_client_that_half_closes_after_a_plain_request_gets_its_response() {
     });
     let capture = Capture::start();
     let mut connection = capture.dial();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     connection.finish();
     assert_eq!(connection.read_response().text(), "ok");
@@ -49,7 +49,7 @@ fn a_client_that_half_closes_after_a_plain_request_gets_its_response() {
 fn forwards_the_clients_half_close_in_passthrough() {
     let origin = Origin::plain(respond_after_end);
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     connection.send("\0anything");
     connection.finish();
     assert!(connection.read_response().text().ends_with("9 bytes, Clean"));
@@ -67,7 +67,7 @@ fn an_origin_that_half_closes_receives_the_rest() {
         };
         let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
         let capture = Capture::start();
-        let host = origin.at("localhost");
+        let host = origin.authority("localhost");
         let mut connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
         connection.send("POST /half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n");
         let (response, ending) = connection.read_to_end();

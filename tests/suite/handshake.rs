@@ -7,7 +7,7 @@ use spectral_capture::Reason;
 use std::sync::mpsc;
 
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// SNI and ALPN protocol.
 type Report = (Option<String>, Option<String>);
@@ -30,8 +30,8 @@ fn reporting(setup: TlsSetup) -> (Origin, mpsc::Receiver<Report>) {
 fn sends_the_clients_sni_to_the_origin() {
     let (origin, reported) = reporting(TlsSetup::default());
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("127.0.0.1"), "a.b.example.test");
-    assert_eq!(connection.request(ASK).text(), "hello");
+    let mut connection = capture.tls(&origin.authority("127.0.0.1"), "a.b.example.test");
+    assert_eq!(connection.request(REQUEST).text(), "hello");
     assert_eq!(reported.recv_timeout(TIMEOUT).unwrap(), (Some("a.b.example.test".to_owned()), None));
 }
 
@@ -43,8 +43,8 @@ fn without_sni_sends_none_and_issues_for_the_connect_host() {
     for (host, sni) in [("127.0.0.1", true), ("localhost", false)] {
         let mut client = capture.client(host);
         client.sni = sni;
-        let mut connection = capture.tls_with(&origin.at(host), &client);
-        assert_eq!(connection.request(ASK).text(), "hello");
+        let mut connection = capture.tls_with(&origin.authority(host), &client);
+        assert_eq!(connection.request(REQUEST).text(), "hello");
         assert_eq!(reported.recv_timeout(TIMEOUT).unwrap().0, None, "{host}");
     }
     assert_eq!(capture.stop().bundle().traces.len(), 2);
@@ -65,8 +65,8 @@ fn gives_the_client_the_protocol_that_the_origin_chose() {
         let (origin, reported) = reporting(TlsSetup { alpn: taken, ..TlsSetup::default() });
         let capture = Capture::start();
         let client = capture.client("localhost").alpn(offered);
-        let mut connection = capture.tls_with(&origin.at("localhost"), &client);
-        assert_eq!(connection.request(ASK).text(), "hello");
+        let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
+        assert_eq!(connection.request(REQUEST).text(), "hello");
         assert_eq!(reported.recv_timeout(TIMEOUT).unwrap().1.as_deref(), agreed, "{offered:?} {taken:?}");
         assert_eq!(connection.alpn().as_deref(), agreed, "{offered:?} {taken:?}");
         drop(connection);
@@ -84,8 +84,8 @@ fn supports_tls_1_2_and_1_3_on_either_side() {
             let capture = Capture::start();
             let mut client = capture.client("localhost");
             client.versions = client_speaks;
-            let mut connection = capture.tls_with(&origin.at("localhost"), &client);
-            assert_eq!(connection.request(ASK).text(), "hello");
+            let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
+            assert_eq!(connection.request(REQUEST).text(), "hello");
             drop(connection);
             capture.stop().bundle().only_trace();
         }
@@ -99,8 +99,8 @@ fn serves_a_request_in_the_last_flight() {
         let capture = Capture::start();
         let mut client = capture.client("localhost");
         client.versions = versions;
-        client.early = ASK.to_vec();
-        let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+        client.early = REQUEST.to_vec();
+        let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
         assert_eq!(connection.read_response().text(), "hello");
         drop(connection);
         capture.stop().bundle().only_trace();
@@ -115,7 +115,7 @@ fn forwards_data_that_the_origin_sends_with_its_handshake() {
         connection.send("221 bye\r\n");
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     assert_eq!(connection.read_until(b"\n"), b"220 ready when you are\r\n");
     connection.send("QUIT\n");
     assert_eq!(connection.read_until(b"\n"), b"221 bye\r\n");
@@ -151,8 +151,8 @@ fn accepts_a_client_hello_in_pieces() {
         let capture = Capture::start();
         let mut client = capture.client("example.test");
         client.split_hello = split_hello;
-        let mut connection = capture.tls_with(&origin.at("127.0.0.1"), &client);
-        assert_eq!(connection.request(ASK).text(), "hello");
+        let mut connection = capture.tls_with(&origin.authority("127.0.0.1"), &client);
+        assert_eq!(connection.request(REQUEST).text(), "hello");
         assert_eq!(reported.recv_timeout(TIMEOUT).unwrap().0.as_deref(), Some("example.test"));
         drop(connection);
         capture.stop().bundle().only_trace();
@@ -169,8 +169,8 @@ fn accepts_a_large_client_hello() {
         client.alpn = (0..protocols).map(|number| format!("made-up-protocol-{number:06}")).collect();
         client.alpn.push("http/1.1".to_owned());
         assert!(client.hello().len() > protocols * 20);
-        let mut connection = capture.tls_with(&origin.at("localhost"), &client);
-        assert_eq!(connection.request(ASK).text(), "hello");
+        let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
+        assert_eq!(connection.request(REQUEST).text(), "hello");
         drop(connection);
         capture.stop().bundle().only_trace();
     }
@@ -180,7 +180,7 @@ fn accepts_a_large_client_hello() {
 fn sends_an_alert_when_a_handshake_fails() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     // A valid ClientHello, then garbage in place of the client's Finished.
     connection.writer.send_raw(&capture.client("localhost").hello()).unwrap();
     let server_hello = connection.read_exactly(5);
@@ -212,14 +212,14 @@ fn passes_through_if_the_origin_aborts_the_handshake() {
         connection.close_abruptly();
     });
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     let error = capture.client("localhost").start(&mut connection).unwrap_err();
     assert!(matches!(error, rustls::Error::General(_)), "{error:?}");
     drop(connection);
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
     assert!(
-        outcome.summary.uncaptured.iter().any(|u| u.host == origin.at("localhost")),
+        outcome.summary.uncaptured.iter().any(|u| u.host == origin.authority("localhost")),
         "{:?}",
         outcome.summary.uncaptured
     );
@@ -232,7 +232,7 @@ fn an_origin_may_close_while_the_client_is_idle() {
         connection.send(HELLO);
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(connection.request(ASK).text(), "hello");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
+    assert_eq!(connection.request(REQUEST).text(), "hello");
     assert_eq!(connection.read_to_end(), (Vec::new(), crate::support::Ending::Clean));
 }

@@ -9,15 +9,15 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Fails unless the proxy serves a request as usual.
 #[track_caller]
-fn serves(proxy: &ProxyProcess, origin: &Origin, path: &str) {
-    let mut connection = proxy.tls(&origin.at("localhost"));
+fn assert_serves(proxy: &ProxyProcess, origin: &Origin, path: &str) {
+    let mut connection = proxy.tls(&origin.authority("localhost"));
     assert_eq!(connection.request(format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).text(), "ok");
 }
 
 /// A deterministic generator (xorshift64).
-struct Noise(u64);
+struct Random(u64);
 
-impl Noise {
+impl Random {
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -25,8 +25,8 @@ impl Noise {
         self.0
     }
 
-    fn bytes(&mut self, most: u64) -> Vec<u8> {
-        let len = self.next() % most;
+    fn bytes(&mut self, max: u64) -> Vec<u8> {
+        let len = self.next() % max;
         (0..len).map(|_| (self.next() >> 32) as u8).collect()
     }
 }
@@ -36,18 +36,18 @@ fn answers_or_closes_connections_with_garbage() {
     let origin = Origin::tls_responding(OK);
     let sink = Origin::plain(|mut connection| drop(connection.read_to_end()));
     let proxy = ProxyProcess::start();
-    let tunnel = format!("CONNECT {} HTTP/1.1\r\n\r\n", sink.at("127.0.0.1")).into_bytes();
-    let plain = format!("POST http://{}/ HTTP/1.1\r\n", sink.at("127.0.0.1")).into_bytes();
+    let tunnel = format!("CONNECT {} HTTP/1.1\r\n\r\n", sink.authority("127.0.0.1")).into_bytes();
+    let plain = format!("POST http://{}/ HTTP/1.1\r\n", sink.authority("127.0.0.1")).into_bytes();
     // A valid start before the garbage, so that some of it reaches later states.
     let has_more: [&[u8]; 8] =
         [b"", b"GET ", b"GET / HTTP/1.1\r\n", b"CONNECT ", b"\x16\x03\x01\x02\x00\x01", b"\r\n", &tunnel, &plain];
-    let mut noise = Noise(0x5eed);
+    let mut random = Random(0x5eed);
     for _ in 0..50 {
         for begin in has_more {
             let mut connection = proxy.dial();
             // The proxy may respond and close before all is sent.
-            connection.writer.try_send(&[begin, &noise.bytes(3_000)].concat()).ok();
-            if noise.next() & 1 == 0 {
+            connection.writer.try_send(&[begin, &random.bytes(3_000)].concat()).ok();
+            if random.next() & 1 == 0 {
                 connection.reset();
             } else {
                 connection.finish();
@@ -55,7 +55,7 @@ fn answers_or_closes_connections_with_garbage() {
             }
         }
     }
-    serves(&proxy, &origin, "after");
+    assert_serves(&proxy, &origin, "after");
     proxy.wait_for_release();
     assert!(proxy.running.err.look(|lines| lines.iter().all(|line| !line.contains("defect"))));
     let (bundle, _) = proxy.end();
@@ -68,7 +68,7 @@ fn survives_ten_thousand_silent_connections() {
     let proxy = ProxyProcess::start();
     for round in 0..40 {
         let silent: Vec<_> = (0..250).map(|_| TcpStream::connect(proxy.running.addr).unwrap()).collect();
-        serves(&proxy, &origin, &round.to_string());
+        assert_serves(&proxy, &origin, &round.to_string());
         for (number, socket) in silent.iter().enumerate() {
             // Every second one closes gracefully.
             if number % 2 == 0 {
@@ -104,7 +104,7 @@ fn waits_for_a_silent_origin() {
         connection.send(OK);
     });
     let proxy = ProxyProcess::start();
-    let mut connection = proxy.tls(&origin.at("localhost"));
+    let mut connection = proxy.tls(&origin.authority("localhost"));
     connection.send("GET /poll HTTP/1.1\r\nHost: localhost\r\n\r\n");
     connection.reader.set_read_timeout(Duration::from_millis(2_500));
     assert!(!connection.reader.has_more(), "neither a response nor an end");
@@ -121,7 +121,7 @@ fn enables_tcp_keepalive_on_both_sides() {
     let wait = silence.clone();
     let origin = Origin::plain(move |_connection| wait.pass());
     let proxy = ProxyProcess::start();
-    let connection = proxy.connect(&origin.at("127.0.0.1"));
+    let connection = proxy.connect(&origin.authority("127.0.0.1"));
     // A line for each socket: its two ports in hexadecimal, the state, the queues, and the kind of its timer.
     let Ok(sockets) = std::fs::read_to_string("/proc/net/tcp") else { return };
     let timer = |local: Option<u16>, remote: Option<u16>| {

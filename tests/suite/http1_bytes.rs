@@ -62,7 +62,7 @@ fn forwards_unusual_messages_unchanged_over_tls() {
             connection.send(&say);
         });
         let capture = Capture::start();
-        let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+        let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
         connection.send(&request);
         let got = connection.read_exactly(response.len());
         assert_eq!(got.escape_ascii().to_string(), response.escape_ascii().to_string(), "{}", case.name);
@@ -90,7 +90,7 @@ fn forwards_messages_sent_byte_by_byte() {
         }
     });
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     let mut sent = Vec::new();
     for (request, response) in &all {
         for byte in request {
@@ -115,7 +115,7 @@ fn records_unusual_messages() {
         }
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     for (request, response) in &all {
         connection.send(request);
         connection.read_exactly(response.len());
@@ -155,7 +155,7 @@ fn records_a_head_of_256_kib() {
         connection.send(&say);
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     let request = format!("GET /big HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
     connection.send(&request);
     assert_eq!(connection.read_exactly(response.len()), response.as_bytes());
@@ -177,12 +177,12 @@ fn passes_a_head_past_the_limit_unrecorded() {
         connection.send(&say);
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.send("GET /huge HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(connection.read_exactly(response.len()), response.as_bytes());
     drop(connection);
     let outcome = capture.stop();
-    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| {
+    outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| {
         *reason == spectral_capture::Reason::Opaque(spectral_capture::Opaque::LimitExceeded)
     });
     assert_eq!(outcome.bundle().only_trace().status(), 0, "the request is recorded");
@@ -198,7 +198,7 @@ fn forwards_garbage_inside_tls_unchanged() {
         connection.send(got);
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     let mut writer = connection.writer.clone();
     let up = noise.clone();
     let sending = std::thread::spawn(move || writer.send(up));

@@ -5,11 +5,11 @@ use spectral_capture::{Opaque, Reason};
 
 /// The recorded method, status and bodies of an exchange.
 #[derive(Debug, PartialEq)]
-struct Seen(String, u64, String, String);
+struct Recorded(String, u64, String, String);
 
 /// Sends `dialogue` (request, response) on one connection and returns the recorded exchanges.
 #[track_caller]
-fn recorded(dialogue: &'static [(&'static str, &'static str)]) -> Vec<Seen> {
+fn recorded(dialogue: &'static [(&'static str, &'static str)]) -> Vec<Recorded> {
     let origin = Origin::tls(move |mut connection| {
         for (request, response) in dialogue {
             connection.read_exactly(request.len());
@@ -17,7 +17,7 @@ fn recorded(dialogue: &'static [(&'static str, &'static str)]) -> Vec<Seen> {
         }
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     for (request, response) in dialogue {
         connection.send(request);
         assert_eq!(String::from_utf8_lossy(&connection.read_exactly(response.len())), *response);
@@ -30,12 +30,12 @@ fn recorded(dialogue: &'static [(&'static str, &'static str)]) -> Vec<Seen> {
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     let traces = outcome.bundle().traces.iter();
     traces
-        .map(|t| Seen(t.method().into(), t.status(), String::from_utf8_lossy(&t.request_body).into(), t.text()))
+        .map(|t| Recorded(t.method().into(), t.status(), String::from_utf8_lossy(&t.request_body).into(), t.text()))
         .collect()
 }
 
-fn exchange(method: &str, status: u64, up: &str, down: &str) -> Seen {
-    Seen(method.into(), status, up.into(), down.into())
+fn exchange(method: &str, status: u64, up: &str, down: &str) -> Recorded {
+    Recorded(method.into(), status, up.into(), down.into())
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn forwards_100_continue_before_the_upload() {
         connection.send("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok");
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.send("POST /up HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
     assert_eq!(connection.read_head(), "HTTP/1.1 100 Continue\r\n\r\n");
     connection.send("body");
@@ -122,7 +122,7 @@ fn forwards_a_refusal_in_place_of_100_continue() {
         connection.send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno");
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     let response =
         connection.request("POST /up HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
     assert_eq!(response.status, 417);
@@ -140,7 +140,7 @@ fn passes_through_other_upgrades_after_recording_the_handshake() {
         connection.send(got.iter().rev().copied().collect::<Vec<_>>());
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     let head = "POST /attach HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
     assert_eq!(connection.request(head).status, 101);
     connection.send(b"\0\x01GET / HTTP/1.1\n");
@@ -148,9 +148,12 @@ fn passes_through_other_upgrades_after_recording_the_handshake() {
     drop(connection);
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
-    assert_eq!((trace.status(), trace.url()), (101, format!("https://{}/attach", origin.at("localhost")).as_str()));
+    assert_eq!(
+        (trace.status(), trace.url()),
+        (101, format!("https://{}/attach", origin.authority("localhost")).as_str())
+    );
     assert!(outcome.bundle().websockets.is_empty());
-    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::Opaque(Opaque::Switched));
+    outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| *reason == Reason::Opaque(Opaque::Switched));
 }
 
 #[test]
@@ -162,7 +165,7 @@ fn passes_through_connect_inside_a_tunnel() {
         connection.send(got);
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.send("CONNECT inner:1 HTTP/1.1\r\nHost: inner:1\r\n\r\n");
     assert_eq!(connection.read_head(), "HTTP/1.1 200 OK\r\n\r\n");
     connection.send("\u{1}anything\n");
@@ -186,14 +189,14 @@ fn passes_through_and_reports_invalid_framing() {
             connection.send(response);
         });
         let capture = Capture::start();
-        let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+        let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
         connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         connection.finish();
         assert_eq!(String::from_utf8(connection.read_to_end().0).unwrap(), response);
         drop(connection);
         let outcome = capture.stop();
         assert_eq!(outcome.bundle().traces.len(), 1, "{response}");
-        outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::Opaque(_)));
+        outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| matches!(reason, Reason::Opaque(_)));
     }
 }
 
@@ -204,12 +207,13 @@ fn passes_through_and_reports_a_response_without_request() {
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb");
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "a");
     assert_eq!(connection.read_response().text(), "b");
     drop(connection);
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().text(), "a");
-    outcome
-        .assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::Opaque(Opaque::UnsolicitedResponse));
+    outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| {
+        *reason == Reason::Opaque(Opaque::UnsolicitedResponse)
+    });
 }

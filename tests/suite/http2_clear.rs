@@ -50,7 +50,7 @@ fn records_curl_upgrades_inside_connect_and_to_the_proxy() {
     for tunnel in [true, false] {
         let origin = Origin::plain(upgrading);
         let capture = Capture::start();
-        let url = format!("http://{}/page?a=b", origin.at("localhost"));
+        let url = format!("http://{}/page?a=b", origin.authority("localhost"));
         let mut command = curl(&program, &capture);
         command.args(["--http2", &url]).args(tunnel.then_some("--proxytunnel"));
         assert_eq!(run(&mut command).ok().text(), "upgraded over 2", "CONNECT: {tunnel}");
@@ -72,7 +72,7 @@ fn records_nghttp_after_an_upgrade() {
     };
     let origin = Origin::plain(upgrading);
     let capture = Capture::start();
-    let forward = PortForward::start(&capture, &origin.at("localhost"));
+    let forward = PortForward::start(&capture, &origin.authority("localhost"));
     let url = forward.url("http", "/page");
     assert_eq!(run(Command::new(nghttp).args(["-u", &url])).ok().text(), "upgraded");
     let outcome = capture.stop();
@@ -107,7 +107,7 @@ fn records_an_upgrade_with_a_body_and_later_streams() {
 fn records_http_1_when_the_origin_ignores_the_upgrade() {
     let origin = Origin::plain_responding("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     for path in ["/one", "/two"] {
         let response = connection.request(format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// Returns the client's report for `requests`, which is the same with and without the proxy, and the outcome.
 #[track_caller]
-fn captured(requests: &Value) -> Option<(Value, crate::support::capture::Outcome, NodeOrigin)> {
+fn run_client_and_capture(requests: &Value) -> Option<(Value, crate::support::capture::Outcome, NodeOrigin)> {
     let origin = NodeOrigin::tls()?;
     let capture = Capture::start();
     let seen = origin.assert_same_as_direct(&capture, requests);
@@ -23,7 +23,7 @@ fn records_request_and_response_as_sent() {
         ":path": "/fields?a=b&c=%20", "te": "trailers", "X-Odd": "one", "cookie": ["a=1", "b=2; c=3", "d=4"],
         "x-empty": "", "x-twice": ["1", "2"],
     });
-    let Some((seen, outcome, origin)) = captured(&json!([{"headers": headers}, get("/hello")])) else {
+    let Some((seen, outcome, origin)) = run_client_and_capture(&json!([{"headers": headers}, get("/hello")])) else {
         return;
     };
     let fields: Value = serde_json::from_str(seen["answers"][0]["body"].as_str().unwrap()).unwrap();
@@ -65,7 +65,7 @@ fn records_request_and_response_as_sent() {
 fn records_trailers_in_both_directions() {
     let mut request = post("/echo", "question");
     request["trailers"] = json!({"x-sent": "yes"});
-    let Some((seen, outcome, _)) = captured(&json!([request])) else {
+    let Some((seen, outcome, _)) = run_client_and_capture(&json!([request])) else {
         return;
     };
     assert_eq!(seen["answers"][0]["trailers"], json!({"x-path": "/echo", "x-came": "yes"}));
@@ -77,7 +77,7 @@ fn records_trailers_in_both_directions() {
 
 #[test]
 fn forwards_early_hints_and_records_the_final_response() {
-    let Some((seen, outcome, _)) = captured(&json!([get("/hints")])) else {
+    let Some((seen, outcome, _)) = run_client_and_capture(&json!([get("/hints")])) else {
         return;
     };
     let hints = seen["answers"][0]["hints"].as_array().unwrap();
@@ -91,7 +91,7 @@ fn forwards_early_hints_and_records_the_final_response() {
 
 #[test]
 fn records_a_pushed_response_as_an_exchange() {
-    let Some((seen, outcome, origin)) = captured(&json!([get("/push")])) else {
+    let Some((seen, outcome, origin)) = run_client_and_capture(&json!([get("/push")])) else {
         return;
     };
     assert_eq!(seen["pushed"], json!([{"path": "/pushed.css?v=1", "body": "body{}"}]));
@@ -104,7 +104,8 @@ fn records_a_pushed_response_as_an_exchange() {
 #[test]
 fn records_responses_without_a_body() {
     let head = json!({"headers": {":path": "/hello?head", ":method": "HEAD"}});
-    let Some((seen, outcome, _)) = captured(&json!([head, get("/status/204"), get("/status/304"), post("/echo", "")]))
+    let Some((seen, outcome, _)) =
+        run_client_and_capture(&json!([head, get("/status/204"), get("/status/304"), post("/echo", "")]))
     else {
         return;
     };
@@ -122,7 +123,7 @@ fn records_responses_without_a_body() {
 #[test]
 fn records_a_response_that_ends_before_its_upload() {
     let request = json!({"headers": {":path": "/early", ":method": "POST"}, "fill": 4_000_000});
-    let Some((seen, outcome, _)) = captured(&json!([request, get("/hello")])) else {
+    let Some((seen, outcome, _)) = run_client_and_capture(&json!([request, get("/hello")])) else {
         return;
     };
     assert_eq!(seen["answers"][0]["body"], "too much");

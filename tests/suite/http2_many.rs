@@ -43,7 +43,7 @@ fn records_thousands_of_streams_of_a_connection() {
         return;
     };
     let capture = Capture::start();
-    let forward = PortForward::start(&capture, &origin.at());
+    let forward = PortForward::start(&capture, &origin.authority());
     let urls = ["/hello?one", "/hello?two", "/status/204"].map(|path| forward.url("https", path));
     let output = run(Command::new(h2load).args(["-n", "3000", "-c", "1", "-m", "100"]).args(&urls)).ok().text();
     assert!(output.contains("3000 succeeded, 0 failed, 0 errored"), "{output}");

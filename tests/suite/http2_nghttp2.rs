@@ -106,7 +106,7 @@ fn records_h2load_in_the_clear() {
         return;
     };
     let capture = Capture::start();
-    let forward = PortForward::start(&capture, &origin.at());
+    let forward = PortForward::start(&capture, &origin.authority());
     let url = forward.url("http", "/hello");
     let output = run(Command::new(h2load).args(["-n", "400", "-c", "4", "-m", "20", &url])).ok().text();
     assert!(output.contains("400 succeeded, 0 failed, 0 errored"), "{output}");

@@ -9,10 +9,10 @@ use std::process::Command;
 
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// Returns the protocol between a client that offers `offered` and an origin that supports `taken`, through the proxy.
+/// Returns the protocol between a client that offers `offered` and an origin that supports `supported`, through the proxy.
 #[track_caller]
-fn negotiated(offered: &[&str], taken: &'static [&'static str]) -> Option<String> {
-    let setup = TlsSetup { alpn: taken, ..TlsSetup::default() };
+fn negotiated(offered: &[&str], supported: &'static [&'static str]) -> Option<String> {
+    let setup = TlsSetup { alpn: supported, ..TlsSetup::default() };
     let origin = Origin::tls_with(setup, |mut connection| drop(connection.read_to_end()));
     let direct = {
         let mut connection = crate::support::Connection::to(origin.addr);
@@ -21,15 +21,15 @@ fn negotiated(offered: &[&str], taken: &'static [&'static str]) -> Option<String
         connection.alpn()
     };
     let capture = Capture::start();
-    let through = capture.tls_with(&origin.at("localhost"), &capture.client("localhost").alpn(offered)).alpn();
-    assert_eq!(through, direct, "{offered:?} and {taken:?}");
+    let through = capture.tls_with(&origin.authority("localhost"), &capture.client("localhost").alpn(offered)).alpn();
+    assert_eq!(through, direct, "{offered:?} and {supported:?}");
     assert!(capture.stop().summary.uncaptured.iter().all(|u| u.reason == Reason::ClientLeft));
     through
 }
 
 #[test]
 fn the_origin_chooses_from_the_clients_offer() {
-    for (offered, taken, expected) in [
+    for (offered, supported, expected) in [
         (&["h2", "http/1.1"][..], &["h2", "http/1.1"][..], Some("h2")),
         (&["h2", "http/1.1"], &["http/1.1", "h2"], Some("http/1.1")),
         (&["http/1.1", "h2"], &["h2", "http/1.1"], Some("h2")),
@@ -40,7 +40,7 @@ fn the_origin_chooses_from_the_clients_offer() {
         (&["h2", "http/1.1"], &[], None),
         (&[], &["h2", "http/1.1"], None),
     ] {
-        assert_eq!(negotiated(offered, taken).as_deref(), expected, "{offered:?} and {taken:?}");
+        assert_eq!(negotiated(offered, supported).as_deref(), expected, "{offered:?} and {supported:?}");
     }
 }
 
@@ -51,7 +51,7 @@ fn omits_protocols_without_a_tap_from_the_offer() {
     let origin = Origin::tls_with(setup, |mut connection| drop(connection.read_to_end()));
     let capture = Capture::start();
     let client = capture.client("localhost").alpn(&["grpc-exp", "h2"]);
-    let connection = capture.tls_with(&origin.at("localhost"), &client);
+    let connection = capture.tls_with(&origin.authority("localhost"), &client);
     assert_eq!(connection.alpn().as_deref(), Some("h2"));
     drop(connection);
     assert!(capture.stop().summary.uncaptured.iter().all(|u| u.reason == Reason::ClientLeft));
@@ -69,7 +69,7 @@ fn keeps_the_order_of_the_clients_offer() {
             connection.read_exactly(usize::from(u16::from_be_bytes([head[3], head[4]])));
         });
         let capture = Capture::start();
-        let mut connection = capture.connect(&origin.at("localhost"));
+        let mut connection = capture.connect(&origin.authority("localhost"));
         capture.client("localhost").alpn(&offered).start(&mut connection).unwrap_err();
         let hello = origin.received(0);
         assert!(hello.windows(expected.len()).any(|window| window == expected), "{}", hello.escape_ascii());
@@ -82,7 +82,7 @@ fn passes_through_a_client_that_offers_only_unknown_protocols() {
     let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO));
     let capture = Capture::start();
     let client = TlsClient::new("localhost", vec![TestCa::trusted().der()]).alpn(&["spdy/3", "h3"]);
-    let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+    let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
     assert_eq!(connection.alpn().as_deref(), Some("spdy/3"));
     assert_eq!(connection.peer_certificate(), *origin.certificate());
     assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
@@ -90,13 +90,13 @@ fn passes_through_a_client_that_offers_only_unknown_protocols() {
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
     let named = |reason: &Reason| matches!(reason, Reason::Protocol(which) if which == "spdy/3, h3");
-    outcome.assert_uncaptured(&origin.at("localhost"), 1, named);
+    outcome.assert_uncaptured(&origin.authority("localhost"), 1, named);
 }
 
 #[test]
 fn node_negotiates_the_same_protocol_with_and_without_the_proxy() {
-    for (taken, expected) in [(&["h2", "http/1.1"][..], "h2"), (&["http/1.1"], "http/1.1"), (&["h2"], "h2")] {
-        let Some(origin) = NodeOrigin::offering(taken) else {
+    for (supported, expected) in [(&["h2", "http/1.1"][..], "h2"), (&["http/1.1"], "http/1.1"), (&["h2"], "h2")] {
+        let Some(origin) = NodeOrigin::offering(supported) else {
             return;
         };
         let capture = Capture::start();

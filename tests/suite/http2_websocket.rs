@@ -43,7 +43,7 @@ fn records_a_websocket_between_node_peers() {
     let outcome = capture.stop();
     outcome.assert_no_warnings();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
-    let url = format!("wss://{}/chat?room=1", origin.at());
+    let url = format!("wss://{}/chat?room=1", origin.authority());
     let (trace, socket) = (outcome.bundle().trace("/chat?room=1"), outcome.bundle().only_websocket());
     assert_eq!((trace.method(), trace.url(), trace.status()), ("CONNECT", &*url, 200));
     assert_eq!((socket.url(), socket.protocols()), (&*url, vec!["chat"]));

@@ -31,10 +31,11 @@ fn is_idle(proxy: &ProxyProcess) -> bool {
 fn silent_connections_release_their_threads_and_resume() {
     let (tls, plain) = (Origin::tls_responding(OK), Origin::plain_responding(OK));
     let proxy = ProxyProcess::start();
-    let mut links: Vec<_> =
-        (0..10).flat_map(|_| [proxy.tls(&tls.at("localhost")), proxy.connect(&plain.at("localhost"))]).collect();
+    let mut connections: Vec<_> = (0..10)
+        .flat_map(|_| [proxy.tls(&tls.authority("localhost")), proxy.connect(&plain.authority("localhost"))])
+        .collect();
     for _ in 0..2 {
-        for connection in &mut links {
+        for connection in &mut connections {
             assert_eq!(connection.request(GET).text(), "ok");
         }
         if !is_idle(&proxy) {
@@ -43,7 +44,7 @@ fn silent_connections_release_their_threads_and_resume() {
         assert_eq!((tls.open.look(|n| *n), plain.open.look(|n| *n)), (10, 10));
     }
     // They end while idle: both sides at once, or the origin first.
-    drop(links);
+    drop(connections);
     tls.open.until("the connections to the origin to close", |open| (*open == 0).then_some(()));
     plain.open.until("the connections to the origin to close", |open| (*open == 0).then_some(()));
     let (bundle, _) = proxy.end();
@@ -62,7 +63,7 @@ fn an_idle_client_sees_the_origins_end() {
         connection.finish();
     });
     let proxy = ProxyProcess::start();
-    let mut connection = proxy.tls(&origin.at("localhost"));
+    let mut connection = proxy.tls(&origin.authority("localhost"));
     assert_eq!(connection.request(GET).text(), "ok");
     is_idle(&proxy);
     gate.open();
@@ -97,7 +98,8 @@ fn idle_exchanges_in_progress_are_recorded_at_the_stop() {
         connection.read_to_end();
     });
     let proxy = ProxyProcess::start();
-    let (mut stream, mut messages) = (proxy.tls(&events.at("localhost")), proxy.tls(&socket.at("localhost")));
+    let (mut stream, mut messages) =
+        (proxy.tls(&events.authority("localhost")), proxy.tls(&socket.authority("localhost")));
     stream.send(GET);
     messages.send(ask);
     stream.read_until(b"data: 0\n\n");
@@ -125,7 +127,7 @@ fn passthrough_connections_become_idle() {
     let origin = Origin::tls_responding(OK);
     let dir = TempDir::new();
     let proxy = ProxyProcess::from_running(Spectral::discover(&dir, &["--json"]), dir);
-    let mut connection = proxy.connect(&origin.at("localhost"));
+    let mut connection = proxy.connect(&origin.authority("localhost"));
     crate::support::TlsClient::new("localhost", vec![crate::support::TestCa::trusted().der()])
         .start(&mut connection)
         .unwrap();
@@ -145,7 +147,7 @@ fn passthrough_connections_become_idle() {
 fn a_resuming_connection_waits_for_a_free_thread() {
     let Some(proxy) = ProxyProcess::with_max_threads(14, 1_234_568) else { return };
     let origin = Origin::plain_responding(OK);
-    let target = origin.at("127.0.0.1");
+    let target = origin.authority("127.0.0.1");
     let mut connection = proxy.connect(&target);
     assert_eq!(connection.request(GET).text(), "ok");
     if !is_idle(&proxy) {
@@ -162,7 +164,7 @@ fn a_resuming_connection_waits_for_a_free_thread() {
     drop(silent);
     assert_eq!(connection.read_response().text(), "ok");
     drop(connection);
-    let (bundle, said) = proxy.end();
+    let (bundle, output) = proxy.end();
     assert_eq!(bundle.traces.len(), 2);
-    assert_eq!(said.err.matches("no thread is available").count(), 1, "{}", said.err);
+    assert_eq!(output.err.matches("no thread is available").count(), 1, "{}", output.err);
 }

@@ -36,7 +36,7 @@ fn origin() -> Origin {
 /// Sends a request to `origin` through `running`, with `host` in the Host field, and waits for the end of the connection.
 fn ask(running: &Spectral, origin: &Origin, host: &str, method: &str, path: &str) {
     let mut connection = Connection::to(running.addr);
-    let target = origin.at("127.0.0.1");
+    let target = origin.authority("127.0.0.1");
     connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
     connection.read_head();
     connection.send(format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
@@ -46,7 +46,7 @@ fn ask(running: &Spectral, origin: &Origin, host: &str, method: &str, path: &str
 /// Opens a WebSocket.
 fn open_websocket(running: &Spectral, origin: &Origin) -> Connection {
     let mut connection = Connection::to(running.addr);
-    let target = origin.at("127.0.0.1");
+    let target = origin.authority("127.0.0.1");
     connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
     connection.read_head();
     connection.send(handshake("").0);
@@ -212,7 +212,7 @@ fn a_running_capture_is_shown_and_followed() {
     ask(&running, &origin, "a.test", "GET", "/one");
     // A WebSocket that stays open.
     let mut connection = Connection::to(running.addr);
-    let target = origin.at("127.0.0.1");
+    let target = origin.authority("127.0.0.1");
     connection.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
     connection.read_head();
     connection.send(handshake("").0);

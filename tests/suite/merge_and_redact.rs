@@ -6,7 +6,7 @@ use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{Connection, Message, Origin, TempDir};
 use std::os::unix::fs::PermissionsExt;
 
-const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSet-Cookie: sid=s3cret; Path=/\r\n\
+const RESPONSE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSet-Cookie: sid=s3cret; Path=/\r\n\
                       Content-Length: 32\r\n\r\n{\"token\":\"s3cret\",\"page\":\"2222\"}";
 
 /// Starts an origin that responds to requests and accepts WebSockets.
@@ -18,7 +18,7 @@ fn origin() -> Origin {
             connection.send(frame(0x81, None, b"{\"token\":\"s3cret\"}"));
             connection.send(frame(0x88, None, b""));
         } else {
-            connection.send(ANSWER);
+            connection.send(RESPONSE);
         }
         connection.finish();
         connection.read_to_end();
@@ -28,7 +28,7 @@ fn origin() -> Origin {
 /// Captures an exchange and a WebSocket to `name` in `dir`.
 fn capture(dir: &TempDir, origin: &Origin, name: &str) {
     let running = Spectral::capture(dir, &["-o", name]);
-    let target = origin.at("127.0.0.1");
+    let target = origin.authority("127.0.0.1");
     for request in [
         format!("GET /{name}?token=s3cret HTTP/1.1\r\nHost: {target}\r\nAuthorization: Bearer s3cret\r\n\r\n"),
         handshake("").0,

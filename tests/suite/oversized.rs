@@ -14,7 +14,7 @@ fn passes_through_and_reports_a_head_of_2_mib() {
     let origin = Origin::tls_responding(response.clone());
     let proxy = ProxyProcess::start();
     for request in [request.as_str(), "GET /short HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
-        let mut connection = proxy.tls(&origin.at("localhost"));
+        let mut connection = proxy.tls(&origin.authority("localhost"));
         connection.send(request);
         assert!(connection.read_exactly(response.len()) == response.as_bytes());
     }
@@ -22,7 +22,7 @@ fn passes_through_and_reports_a_head_of_2_mib() {
     let (bundle, output) = proxy.end();
     let named = format!(
         "  {}  2 connections: captured up to an exceeded limit (head size, chunk line length or number of exchanges)",
-        origin.at("localhost")
+        origin.authority("localhost")
     );
     assert!(output.err.contains(&named), "{}", output.err);
     // The exchange whose request was within the limit is recorded.
@@ -36,7 +36,7 @@ fn records_fifty_thousand_fields() {
     let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
     let origin = Origin::tls_responding(response.clone());
     let proxy = ProxyProcess::start();
-    let mut connection = proxy.tls(&origin.at("localhost"));
+    let mut connection = proxy.tls(&origin.authority("localhost"));
     let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
     connection.send(&request);
     assert!(connection.read_exactly(response.len()) == response.as_bytes());
@@ -51,7 +51,7 @@ fn records_fifty_thousand_fields() {
 fn answers_431_to_a_plain_request_with_a_head_past_the_limit() {
     let origin = Origin::plain_responding(OK);
     let proxy = ProxyProcess::start();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let fields = [format!("X-Long: {}\r\n", "x".repeat(2 * MIB)), "a:b\r\n".repeat(60_000)];
     for fields in fields {
         let mut connection = proxy.dial();
@@ -79,7 +79,7 @@ fn passes_through_and_reports_chunk_sizes_that_overflow() {
             next_request(&mut connection);
             connection.send(&script);
         });
-        let mut connection = proxy.tls(&origin.at("localhost"));
+        let mut connection = proxy.tls(&origin.authority("localhost"));
         connection.send(format!("GET /{size} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert_eq!(String::from_utf8(connection.read_to_end().0).unwrap(), response);
     }
@@ -101,7 +101,7 @@ fn records_two_hundred_thousand_chunks_of_one_byte() {
         connection.send(&script);
     });
     let proxy = ProxyProcess::start();
-    let mut connection = proxy.tls(&origin.at("localhost"));
+    let mut connection = proxy.tls(&origin.authority("localhost"));
     let connection = within_timeout("chunks", move || {
         connection.send(format!("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
         assert!(connection.read_exactly(response.len()) == response.as_bytes());
@@ -126,7 +126,7 @@ fn records_the_final_response_after_a_thousand_interim_ones() {
         };
         let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
         let proxy = ProxyProcess::start();
-        let host = origin.at("localhost");
+        let host = origin.authority("localhost");
         let (mut connection, target) = match tls {
             true => (proxy.tls(&host), String::new()),
             false => (proxy.dial(), format!("http://{host}")),
@@ -154,7 +154,7 @@ fn through_a_websocket(frames: Vec<u8>) -> (Vec<Message>, Option<usize>) {
         connection.send(b"\x88\x00");
     });
     let proxy = ProxyProcess::start();
-    let mut connection = proxy.tls(&origin.at("localhost"));
+    let mut connection = proxy.tls(&origin.authority("localhost"));
     let connection = within_timeout("frames", move || {
         connection.send(ask);
         connection.read_head();

@@ -16,13 +16,13 @@ fn survives_an_observer_that_panics_on_an_exchange() {
         },
         |_| (),
     );
-    let mut before = capture.tls(&origin.at("localhost"), "localhost");
+    let mut before = capture.tls(&origin.authority("localhost"), "localhost");
     assert_eq!(before.request("GET /before HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
-    let mut bad = capture.tls(&origin.at("localhost"), "localhost");
+    let mut bad = capture.tls(&origin.authority("localhost"), "localhost");
     bad.request("GET /panic HTTP/1.1\r\nHost: localhost\r\n\r\n");
     capture.wait_for_exchanges(2);
     assert_eq!(before.request("GET /same-connection HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
-    let mut after = capture.tls(&origin.at("localhost"), "localhost");
+    let mut after = capture.tls(&origin.authority("localhost"), "localhost");
     assert_eq!(after.request("GET /after HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
     drop((before, bad, after));
     let outcome = capture.stop();
@@ -37,22 +37,22 @@ fn an_observer_that_panics_in_a_connection_ends_only_that_connection() {
     let capture = Capture::with_observer(
         |notice| {
             if matches!(notice, Notice::Domain { name } if name == "api.example.test") {
-                panic!("the observer panics on this exchange");
+                panic!("the observer panics on this domain");
             }
         },
         |_| (),
     );
-    let mut before = capture.tls(&origin.at("localhost"), "localhost");
+    let mut before = capture.tls(&origin.authority("localhost"), "localhost");
     before.request("GET /before HTTP/1.1\r\nHost: localhost\r\n\r\n");
     // The connection may end or not, but within the timeout.
-    let mut bad = capture.connect(&origin.at("127.0.0.1"));
+    let mut bad = capture.connect(&origin.authority("127.0.0.1"));
     if capture.client("api.example.test").start(&mut bad).is_ok() {
         bad.writer.try_send(b"GET /bad HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok();
         bad.finish();
         bad.read_to_end();
     }
     assert_eq!(before.request("GET /again HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
-    let mut after = capture.tls(&origin.at("localhost"), "localhost");
+    let mut after = capture.tls(&origin.authority("localhost"), "localhost");
     assert_eq!(after.request("GET /after HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
     drop((before, bad, after));
     let outcome = capture.stop();
@@ -66,7 +66,7 @@ fn survives_an_observer_that_panics_on_each_notice() {
     let origin = Origin::tls_responding(OK);
     let capture = Capture::with_observer(|_| panic!("the observer panics on each notice"), |_| ());
     for _ in 0..3 {
-        let mut connection = capture.connect(&origin.at("localhost"));
+        let mut connection = capture.connect(&origin.authority("localhost"));
         if capture.client("localhost").start(&mut connection).is_ok() {
             connection.writer.try_send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok();
             connection.finish();

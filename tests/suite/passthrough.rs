@@ -9,7 +9,7 @@ use spectral_capture::{Notice, Reason};
 use std::time::Duration;
 
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Starts an origin with a certificate that the proxy does not trust.
 fn untrusted() -> Origin {
@@ -24,10 +24,10 @@ fn origin_trusting_client(name: &str) -> TlsClient {
 
 /// Connects to `origin` through `capture`; fails unless the client receives the origin's own certificate.
 #[track_caller]
-fn assert_untouched(capture: &Capture, origin: &Origin, client: &TlsClient) {
-    let mut connection = capture.tls_with(&origin.at("localhost"), client);
+fn assert_passthrough(capture: &Capture, origin: &Origin, client: &TlsClient) {
+    let mut connection = capture.tls_with(&origin.authority("localhost"), client);
     assert_eq!(connection.peer_certificate(), *origin.certificate());
-    assert_eq!(connection.request(ASK).text(), "hello");
+    assert_eq!(connection.request(REQUEST).text(), "hello");
     connection.finish();
     assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Clean));
 }
@@ -36,21 +36,21 @@ fn assert_untouched(capture: &Capture, origin: &Origin, client: &TlsClient) {
 fn passes_through_a_host_that_does_not_match() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::with(|config| config.include = patterns(&["*.example.com"]));
-    assert_untouched(&capture, &origin, &origin_trusting_client("localhost"));
-    assert_untouched(&capture, &origin, &origin_trusting_client("localhost"));
+    assert_passthrough(&capture, &origin, &origin_trusting_client("localhost"));
+    assert_passthrough(&capture, &origin, &origin_trusting_client("localhost"));
     assert_eq!(origin.connections(), 2, "only the connections that the client opened");
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
-    outcome.assert_uncaptured(&origin.at("localhost"), 2, |reason| *reason == Reason::NotMatched);
+    outcome.assert_uncaptured(&origin.authority("localhost"), 2, |reason| *reason == Reason::NotMatched);
 }
 
 #[test]
 fn passes_through_an_excluded_host() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::with(|config| config.exclude = patterns(&["LOCALHOST"]));
-    assert_untouched(&capture, &origin, &origin_trusting_client("localhost"));
+    assert_passthrough(&capture, &origin, &origin_trusting_client("localhost"));
     let outcome = capture.stop();
-    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::NotMatched);
+    outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| *reason == Reason::NotMatched);
 }
 
 #[test]
@@ -62,13 +62,13 @@ fn passes_through_a_client_with_only_unknown_protocols() {
     });
     let capture = Capture::start();
     let client = origin_trusting_client("localhost").alpn(&["imap", "odd"]);
-    let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+    let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
     assert_eq!(connection.alpn().as_deref(), Some("imap"));
     assert_eq!(connection.read_exactly(6), b"* OK\r\n");
     drop(connection);
     let outcome = capture.stop();
     outcome.assert_uncaptured(
-        &origin.at("localhost"),
+        &origin.authority("localhost"),
         1,
         |reason| matches!(reason, Reason::Protocol(which) if which == "imap, odd"),
     );
@@ -81,11 +81,11 @@ fn reports_only_some_of_many_unknown_protocols() {
     });
     let capture = Capture::start();
     let client = origin_trusting_client("localhost").alpn(&["p1", "p2", "p3", "p4", "p5", "p9"]);
-    let mut connection = capture.tls_with(&origin.at("localhost"), &client);
+    let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
     assert_eq!(connection.read_exactly(6), b"* OK\r\n");
     drop(connection);
     capture.stop().assert_uncaptured(
-        &origin.at("localhost"),
+        &origin.authority("localhost"),
         1,
         |reason| matches!(reason, Reason::Protocol(which) if which == "p1, p2, p3, p4, …"),
     );
@@ -95,11 +95,12 @@ fn reports_only_some_of_many_unknown_protocols() {
 fn passes_through_an_origin_with_an_untrusted_certificate() {
     let origin = untrusted();
     let capture = Capture::start();
-    assert_untouched(&capture, &origin, &origin_trusting_client("localhost"));
-    assert_untouched(&capture, &origin, &origin_trusting_client("localhost"));
+    assert_passthrough(&capture, &origin, &origin_trusting_client("localhost"));
+    assert_passthrough(&capture, &origin, &origin_trusting_client("localhost"));
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
-    outcome.assert_uncaptured(&origin.at("localhost"), 2, |reason| matches!(reason, Reason::OriginNotTrusted(_)));
+    outcome
+        .assert_uncaptured(&origin.authority("localhost"), 2, |reason| matches!(reason, Reason::OriginNotTrusted(_)));
 }
 
 #[test]
@@ -107,13 +108,13 @@ fn captures_other_clients_after_an_origin_refused_one() {
     let setup = TlsSetup { alpn: &["http/1.1"], ..TlsSetup::default() };
     let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO));
     let capture = Capture::start();
-    let mut odd = capture.connect(&origin.at("localhost"));
+    let mut odd = capture.connect(&origin.authority("localhost"));
     assert!(origin_trusting_client("localhost").alpn(&["http/1.0"]).start(&mut odd).is_err(), "as without the proxy");
     let client = capture.client("localhost").alpn(&["http/1.1"]);
-    assert_eq!(capture.tls_with(&origin.at("localhost"), &client).request(ASK).text(), "hello");
+    assert_eq!(capture.tls_with(&origin.authority("localhost"), &client).request(REQUEST).text(), "hello");
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().text(), "hello");
-    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::OriginTls(_)));
+    outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| matches!(reason, Reason::OriginTls(_)));
 }
 
 #[test]
@@ -122,12 +123,12 @@ fn closes_the_failed_connection_before_falling_back() {
     // open.
     let origin = untrusted();
     let capture = Capture::start();
-    let mut connection = capture.tls_with(&origin.at("localhost"), &origin_trusting_client("localhost"));
-    assert_eq!(connection.request(ASK).text(), "hello");
+    let mut connection = capture.tls_with(&origin.authority("localhost"), &origin_trusting_client("localhost"));
+    assert_eq!(connection.request(REQUEST).text(), "hello");
     assert_eq!(origin.connections(), 2, "one for the handshake, one for the client");
     let left = origin.open.within(Duration::from_secs(5), |open| (*open == 1).then_some(()));
     assert!(left.is_some(), "the first is still open while the second is used");
-    assert_eq!(connection.request(ASK).text(), "hello");
+    assert_eq!(connection.request(REQUEST).text(), "hello");
 }
 
 #[test]
@@ -140,13 +141,15 @@ fn the_client_verifies_the_origins_own_certificate() {
         let client = origin_trusting_client("localhost");
         let directly = client.start(&mut Connection::to(origin.addr)).unwrap_err();
         let capture = Capture::start();
-        let through = client.start(&mut capture.connect(&origin.at("localhost"))).unwrap_err();
+        let through = client.start(&mut capture.connect(&origin.authority("localhost"))).unwrap_err();
         // The errors contain the time of day, so they are not compared literally.
         let kind = |e: &rustls::Error| format!("{e:?}").chars().take(30).collect::<String>();
         assert_eq!(kind(&through), kind(&directly), "{cert_spec:?}");
         assert!(matches!(through, rustls::Error::InvalidCertificate(_)), "{through:?}");
         let outcome = capture.stop();
-        outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::OriginNotTrusted(_)));
+        outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| {
+            matches!(reason, Reason::OriginNotTrusted(_))
+        });
     }
 }
 
@@ -154,8 +157,8 @@ fn the_client_verifies_the_origins_own_certificate() {
 fn insecure_captures_untrusted_origins() {
     let origin = untrusted();
     let capture = Capture::with(|config| config.insecure = true);
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-    assert_eq!(connection.request(ASK).text(), "hello");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
+    assert_eq!(connection.request(REQUEST).text(), "hello");
     drop(connection);
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().only_trace().text(), "hello");
@@ -167,8 +170,8 @@ fn upstream_ca_captures_origins_of_that_ca() {
     let origins = [untrusted(), Origin::tls_responding(HELLO)];
     let capture = Capture::with(|config| config.upstream_ca.push(TestCa::unknown().pem.clone()));
     for origin in &origins {
-        let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-        assert_eq!(connection.request(ASK).text(), "hello");
+        let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
+        assert_eq!(connection.request(REQUEST).text(), "hello");
     }
     assert_eq!(capture.stop().bundle().traces.len(), 2, "several files are accepted");
 }
@@ -187,9 +190,9 @@ fn passes_through_an_origin_that_requires_a_client_certificate() {
         let capture = Capture::start();
         let mut client = origin_trusting_client("localhost");
         client.identity = Some(TestCa::trusted());
-        assert_untouched(&capture, &origin, &client);
+        assert_passthrough(&capture, &origin, &client);
         let outcome = capture.stop();
-        outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::ClientCertificate);
+        outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| *reason == Reason::ClientCertificate);
     }
 }
 
@@ -201,14 +204,14 @@ fn passes_through_an_origin_that_sends_first() {
         connection.send("250 hello\r\n");
     });
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     assert_eq!(connection.read_until(b"\r\n"), b"220 mail.example.test ESMTP\r\n");
     connection.send("EHLO me\r\n");
     assert_eq!(connection.read_until(b"\r\n"), b"250 hello\r\n");
     drop(connection);
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());
-    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::NotHttp);
+    outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| *reason == Reason::NotHttp);
 }
 
 #[test]
@@ -218,7 +221,7 @@ fn passes_through_a_partial_client_hello_after_two_seconds() {
     // A silent origin: one that sends or closes would decide the case at once.
     let origin = Origin::plain(|mut connection| drop(connection.read_to_end()));
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     let begin = now();
     connection.send(&half);
     assert_eq!(origin.received_at_least(0, half.len()), half);
@@ -229,7 +232,7 @@ fn passes_through_a_partial_client_hello_after_two_seconds() {
     assert_eq!(origin.received_at_least(0, hello.len()), hello);
     drop(connection);
     let outcome = capture.stop();
-    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::Incomplete);
+    outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| *reason == Reason::Incomplete);
 }
 
 #[test]
@@ -239,7 +242,7 @@ fn passes_through_a_partial_request_line_after_two_seconds() {
         connection.send("what?");
     });
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     connection.send("GET /");
     assert_eq!(connection.read_exactly(5), b"what?");
 }
@@ -257,12 +260,12 @@ fn passes_through_bytes_that_are_neither_tls_nor_http() {
             connection.send("and back");
         });
         let capture = Capture::start();
-        let mut connection = capture.connect(&origin.at("localhost"));
+        let mut connection = capture.connect(&origin.authority("localhost"));
         connection.send(begin);
         assert_eq!(connection.read_exactly(8), b"and back", "{}", begin.escape_ascii());
         drop(connection);
         let outcome = capture.stop();
-        outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| {
+        outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| {
             matches!(reason, Reason::NotHttp | Reason::Incomplete | Reason::ClientTls(_) | Reason::Opaque(_))
         });
     }
@@ -282,12 +285,12 @@ fn passes_through_a_client_with_unsupported_tls() {
         }
     });
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     connection.send(&expected);
     assert_eq!(connection.read_exactly(7), b"\x15\x03\x01\0\x02\x02\x46");
     drop(connection);
     let outcome = capture.stop();
-    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| {
+    outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| {
         matches!(reason, Reason::ClientTls(_) | Reason::OriginTls(_))
     });
 }
@@ -310,7 +313,7 @@ fn passes_through_tls_inside_tls_and_starttls() {
         connection.send("secret\r\n");
     });
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     connection.read_until(b"ahead\r\n");
     connection.send("STARTTLS\r\n");
     connection.read_until(b"now\r\n");
@@ -323,14 +326,14 @@ fn discover_changes_no_byte_and_writes_no_file() {
     let (secure, clear) = (Origin::tls_responding(HELLO), Origin::plain_responding(HELLO));
     let capture = Capture::discover();
     assert!(capture.ca.is_none(), "nothing is intercepted");
-    assert_untouched(&capture, &secure, &origin_trusting_client("localhost"));
+    assert_passthrough(&capture, &secure, &origin_trusting_client("localhost"));
     let client = origin_trusting_client("api.example.test");
-    let mut connection = capture.tls_with(&secure.at("127.0.0.1"), &client);
-    assert_eq!(connection.request(ASK).text(), "hello");
+    let mut connection = capture.tls_with(&secure.authority("127.0.0.1"), &client);
+    assert_eq!(connection.request(REQUEST).text(), "hello");
     drop(connection);
     for _ in 0..2 {
         let mut connection = capture.dial();
-        let host = clear.at("127.0.0.1");
+        let host = clear.authority("127.0.0.1");
         let response = connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(response.text(), "hello");
     }

@@ -9,26 +9,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The options of `openssl s_server` and the options that curl needs to connect to it.
-struct Old {
+struct OldTls {
     what: &'static str,
     server: &'static [&'static str],
     curl: &'static [&'static str],
 }
 
-const OLD: &[Old] = &[
-    Old {
+const OLD_TLS: &[OldTls] = &[
+    OldTls {
         what: "TLS 1.1",
         server: &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
         curl: &["--tlsv1.0", "--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0"],
     },
-    Old {
+    OldTls {
         what: "TLS 1.0 from a client that also speaks 1.2",
         server: &["-tls1", "-cipher", "ALL:@SECLEVEL=0"],
         curl: &["--tlsv1.0", "--ciphers", "ALL:@SECLEVEL=0"],
     },
-    Old { what: "CBC", server: &["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA256"], curl: &[] },
-    Old { what: "RSA key exchange", server: &["-tls1_2", "-cipher", "AES128-GCM-SHA256"], curl: &[] },
-    Old {
+    OldTls { what: "CBC", server: &["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA256"], curl: &[] },
+    OldTls { what: "RSA key exchange", server: &["-tls1_2", "-cipher", "AES128-GCM-SHA256"], curl: &[] },
+    OldTls {
         what: "finite field Diffie-Hellman",
         server: &["-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256"],
         curl: &[],
@@ -102,7 +102,7 @@ fn passes_through_and_reports_old_origins() {
     let dir = TempDir::new();
     let (_, cert) = certificate(&openssl, &dir);
     let mut tried = Vec::new();
-    for old in OLD {
+    for old in OLD_TLS {
         if let Some((_server, port)) = serve(&openssl, &dir, old.server)
             && assert_passes(old.what, &curl, old.curl, &port, &cert)
         {

@@ -22,7 +22,7 @@ fn captures_curl_with_https_proxy() {
     };
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let url = format!("https://{}/users?a=b", origin.at("localhost"));
+    let url = format!("https://{}/users?a=b", origin.authority("localhost"));
     for version in ["--http1.1", "--http2", "--http1.0"] {
         assert_eq!(run(curl(&program, &capture).args([version, &url])).ok().text(), "hello", "{version}");
     }
@@ -38,7 +38,7 @@ fn captures_curl_with_a_plain_url_and_with_parallel_transfers() {
     };
     let origins = [Origin::plain_responding(HELLO), Origin::plain_responding(HELLO)];
     let capture = Capture::start();
-    let urls: Vec<_> = (0..4).map(|n| format!("http://{}/{n}", origins[n % 2].at("localhost"))).collect();
+    let urls: Vec<_> = (0..4).map(|n| format!("http://{}/{n}", origins[n % 2].authority("localhost"))).collect();
     assert_eq!(run(curl(&program, &capture).args(&urls)).ok().text(), "hello".repeat(4));
     assert_eq!(capture.stop().bundle().urls(), urls);
 }
@@ -65,7 +65,7 @@ fn captures_uploads_of_curl() {
     // A body without the bytes of a last chunk.
     let file = capture.dir.write("upload", &body);
     let data = format!("@{}", file.display());
-    let url = |path: &str| format!("https://{}/{path}", origin.at("localhost"));
+    let url = |path: &str| format!("https://{}/{path}", origin.authority("localhost"));
     run(curl(&program, &capture).args(["--data-binary", &data, &url("length")])).ok();
     run(curl(&program, &capture).args([
         "-T",
@@ -96,7 +96,7 @@ fn decodes_compressed_responses_to_curl() {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n", packed.len());
         let origin = Origin::tls_responding([head.as_bytes(), &packed].concat());
         let capture = Capture::start();
-        let url = format!("https://{}/{coding}", origin.at("localhost"));
+        let url = format!("https://{}/{coding}", origin.authority("localhost"));
         assert_eq!(run(curl(&program, &capture).args(["--compressed", &url])).ok().text(), text);
         assert_eq!(run(curl(&program, &capture).arg(&url)).ok().out, packed, "unchanged on the wire");
         let outcome = capture.stop();
@@ -149,7 +149,7 @@ fn captures_python_urllib() {
         connection.send(HELLO);
     });
     let capture = Capture::start();
-    let url = format!("https://{}/urllib", origin.at("localhost"));
+    let url = format!("https://{}/urllib", origin.authority("localhost"));
     let output = run(Command::new(python)
         .args(["-c", URLLIB, &url])
         .arg(capture.ca.as_ref().unwrap())
@@ -200,7 +200,7 @@ fn captures_node_through_connect() {
     .ok();
     assert_eq!(output.text(), "hello");
     let outcome = capture.stop();
-    assert_eq!(outcome.bundle().only_trace().url(), format!("https://{}/node?q=1", origin.at("localhost")));
+    assert_eq!(outcome.bundle().only_trace().url(), format!("https://{}/node?q=1", origin.authority("localhost")));
 }
 
 #[test]

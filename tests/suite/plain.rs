@@ -8,7 +8,7 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 fn converts_only_the_request_target_to_origin_form() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let mut connection = capture.dial();
     let rest = format!("hOsT: {host}\r\nX-a:1\r\nx-A:   2\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nbody");
     let response = connection.request(format!("POST http://{host}/p/a?t=%2f HTTP/1.1\r\n{rest}"));
@@ -30,7 +30,7 @@ fn forwards_the_response_unchanged() {
     let origin = Origin::plain_responding(response);
     let capture = Capture::start();
     let mut connection = capture.dial();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     assert_eq!(connection.read_exactly(response.len()), response.as_bytes());
 }
@@ -39,7 +39,7 @@ fn forwards_the_response_unchanged() {
 fn omits_proxy_fields_from_request_and_bundle() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let mut connection = capture.dial();
     connection.request(format!(
         "GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nProxy-Connection: keep-alive\r\nX: 1\r\n\
@@ -59,7 +59,7 @@ fn replaces_a_different_host_field_by_the_targets_host() {
     // RFC 9112 section 3.2.2: the received Host is ignored and replaced.
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let mut connection = capture.dial();
     connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: elsewhere.test\r\n\r\n"));
     let received = String::from_utf8(origin.received(0)).unwrap();
@@ -72,7 +72,7 @@ fn replaces_a_different_host_field_by_the_targets_host() {
 fn requests_the_root_for_a_target_without_path() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     for (target, line) in
         [(format!("http://{host}"), "GET / HTTP/1.1"), (format!("HTTP://{host}?q"), "GET /?q HTTP/1.1")]
     {
@@ -94,7 +94,7 @@ fn serves_several_origins_on_one_client_connection() {
     let capture = Capture::start();
     let mut connection = capture.dial();
     for (index, text) in [(0, "one"), (1, "two"), (0, "one"), (2, "three"), (2, "three"), (1, "two")] {
-        let host = origins[index].at("127.0.0.1");
+        let host = origins[index].authority("127.0.0.1");
         let response = connection.request(format!("GET http://{host}/{text} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(response.text(), text);
     }
@@ -103,7 +103,9 @@ fn serves_several_origins_on_one_client_connection() {
     outcome.assert_no_warnings();
     let seen: Vec<_> = outcome.bundle().traces.iter().map(|trace| (trace.url().to_owned(), trace.text())).collect();
     let expected = [(0, "one"), (1, "two"), (0, "one"), (2, "three"), (2, "three"), (1, "two")].map(
-        |(index, text): (usize, &str)| (format!("http://{}/{text}", origins[index].at("127.0.0.1")), text.to_owned()),
+        |(index, text): (usize, &str)| {
+            (format!("http://{}/{text}", origins[index].authority("127.0.0.1")), text.to_owned())
+        },
     );
     assert_eq!(seen, expected);
 }
@@ -119,7 +121,7 @@ fn answers_pipelined_requests_to_several_origins_in_order() {
         .iter()
         .enumerate()
         .map(|(number, origin)| {
-            let host = origin.at("127.0.0.1");
+            let host = origin.authority("127.0.0.1");
             format!("POST http://{host}/{number} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\nhi")
         })
         .collect();
@@ -145,7 +147,7 @@ fn forwards_chunked_requests_with_their_framing() {
     });
     let capture = Capture::start();
     let mut connection = capture.dial();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let body = "4;x=y\r\nwiki\r\n00a\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n";
     let head = format!("Host: {host}\r\nTransfer-Encoding: chunked\r\n\r\n");
     let response = connection.request(format!("PUT http://{host}/c HTTP/1.1\r\n{head}{body}"));
@@ -166,7 +168,7 @@ fn closes_after_a_body_that_ends_with_the_connection() {
     });
     let capture = Capture::start();
     let mut connection = capture.dial();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     connection.send(format!("GET http://{host}/ HTTP/1.0\r\nHost: {host}\r\n\r\n"));
     let (bytes, ending) = connection.read_to_end();
     assert_eq!(bytes, b"HTTP/1.0 200 OK\r\n\r\nall there is");
@@ -182,7 +184,7 @@ fn reconnects_to_an_origin_that_closed_between_requests() {
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
     });
     let capture = Capture::start();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     for _ in 0..2 {
         // `Connection: close` is forwarded unchanged, so the client opens a new connection.
         let mut connection = capture.dial();
@@ -226,7 +228,7 @@ fn conflicting_framing_never_smuggles_a_request() {
     });
     let capture = Capture::start();
     let mut connection = capture.dial();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     connection.send(format!(
         "POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n\
          3\r\nabc\r\n0\r\n\r\n"
@@ -250,7 +252,7 @@ fn records_a_websocket_of_a_plain_request() {
     });
     let capture = Capture::start();
     let mut connection = capture.dial();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let response = connection.request(format!(
         "GET http://{host}/chat HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -269,7 +271,7 @@ fn records_a_websocket_of_a_plain_request() {
 fn keeps_http_1_0_connections_with_keep_alive_on_both_sides() {
     let origin = Origin::plain_responding("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok");
     let capture = Capture::start();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let mut connection = capture.dial();
     for path in ["/one", "/two"] {
         let request = format!("GET http://{host}{path} HTTP/1.0\r\nHost: {host}\r\nConnection: keep-alive\r\n\r\n");
@@ -290,7 +292,7 @@ fn closes_after_connection_close_even_if_the_origin_does_not() {
         held.pass();
     });
     let capture = Capture::start();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let mut connection = capture.dial();
     connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     let (response, end) = connection.read_to_end();

@@ -68,7 +68,7 @@ fn recovered(dir: &TempDir) -> HashSet<String> {
 #[test]
 fn recovers_all_completed_exchanges_after_fifty_kills_under_load() {
     let origin = origin_of_sizes();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let dir = TempDir::new();
     let mut under_load = 0;
     for round in 0..50u64 {
@@ -120,7 +120,7 @@ fn recovers_an_open_websocket_with_its_messages() {
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["-q"]);
     let mut connection = Connection::to(running.addr);
-    connection.send(ask.replace("/raw", &format!("http://{}/raw", origin.at("127.0.0.1"))));
+    connection.send(ask.replace("/raw", &format!("http://{}/raw", origin.authority("127.0.0.1"))));
     connection.read_head();
     connection.read_exactly(6);
     wait_until_written(&dir.join("capture.zip.part"), "ws/ws_0001_m001.json");
@@ -132,7 +132,7 @@ fn recovers_an_open_websocket_with_its_messages() {
     let bundle = Bundle::open(&dir.join("capture.zip"));
     let socket = bundle.only_websocket();
     assert_eq!(socket.messages, [Message::received("text", "tick")]);
-    assert_eq!(socket.json["url"], format!("ws://{}/raw", origin.at("127.0.0.1")));
+    assert_eq!(socket.json["url"], format!("ws://{}/raw", origin.authority("127.0.0.1")));
     assert_eq!(socket.json["protocols"][0], "chat");
     assert_eq!(socket.json["handshake_trace_ref"], "t_0001");
 }
@@ -140,7 +140,7 @@ fn recovers_an_open_websocket_with_its_messages() {
 #[test]
 fn the_next_capture_reports_and_keeps_an_unfinished_bundle() {
     let origin = origin_of_sizes();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let dir = TempDir::new();
     let capture_one = |running: &Spectral| {
         let mut connection = Connection::to(running.addr);
@@ -186,7 +186,7 @@ fn refuses_to_recover_a_running_capture() {
 #[test]
 fn reports_what_was_lost() {
     let origin = origin_of_sizes();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["-q"]);
     let mut connection = Connection::to(running.addr);
@@ -215,7 +215,7 @@ fn reports_what_was_lost() {
 #[test]
 fn refuses_to_recover_an_interrupted_merge() {
     let origin = origin_of_sizes();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["-q"]);
     Connection::to(running.addr).request(format!("GET http://{host}/400000 HTTP/1.1\r\nHost: {host}\r\n\r\n"));

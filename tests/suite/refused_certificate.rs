@@ -14,12 +14,12 @@ fn reports_a_client_that_does_not_trust_the_ca_with_its_alert() {
         for _ in 0..3 {
             let mut client = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
             client.versions = versions;
-            let error = client.start(&mut capture.connect(&origin.at("localhost"))).unwrap_err();
+            let error = client.start(&mut capture.connect(&origin.authority("localhost"))).unwrap_err();
             assert!(matches!(error, rustls::Error::InvalidCertificate(_)), "{error:?}");
         }
         let outcome = capture.stop();
         assert!(outcome.bundle().traces.is_empty());
-        outcome.assert_uncaptured(&origin.at("localhost"), 3, |reason| {
+        outcome.assert_uncaptured(&origin.authority("localhost"), 3, |reason| {
             matches!(reason, Reason::CertificateRefused(how) if how.to_lowercase().replace('_', " ").contains("unknown ca"))
         });
     }
@@ -31,7 +31,7 @@ fn reports_a_client_that_closes_without_an_alert() {
     for reset in [false, true] {
         let origin = Origin::tls_responding(HELLO);
         let capture = Capture::start();
-        let mut connection = capture.connect(&origin.at("localhost"));
+        let mut connection = capture.connect(&origin.authority("localhost"));
         let mut client = capture.client("localhost");
         client.versions = ONLY_TLS12;
         connection.writer.send_raw(&client.hello()).unwrap();
@@ -43,7 +43,7 @@ fn reports_a_client_that_closes_without_an_alert() {
             connection.close_abruptly();
         }
         let host = capture.wait_for_uncaptured(|reason| *reason == Reason::ClientLeft);
-        assert_eq!(host, origin.at("localhost"));
+        assert_eq!(host, origin.authority("localhost"));
     }
 }
 
@@ -52,19 +52,19 @@ fn reports_a_client_that_refuses_after_the_handshake() {
     // GnuTLS does this: wget, git.
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let connection = capture.tls(&origin.at("localhost"), "localhost");
+    let connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.close_abruptly();
     let host = capture.wait_for_uncaptured(|reason| *reason == Reason::ClientLeft);
-    assert_eq!(host, origin.at("localhost"));
+    assert_eq!(host, origin.authority("localhost"));
 }
 
 #[test]
 fn does_not_report_a_host_that_was_captured_before() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
-    capture.tls(&origin.at("localhost"), "localhost").close_abruptly();
+    capture.tls(&origin.authority("localhost"), "localhost").close_abruptly();
     drop(connection);
     assert!(capture.stop().summary.uncaptured.is_empty());
 }
@@ -74,13 +74,14 @@ fn captures_other_clients_after_one_refused() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let stranger = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
-    stranger.start(&mut capture.connect(&origin.at("localhost"))).unwrap_err();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    stranger.start(&mut capture.connect(&origin.authority("localhost"))).unwrap_err();
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
     drop(connection);
     let outcome = capture.stop();
     outcome.bundle().only_trace();
-    outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| matches!(reason, Reason::CertificateRefused(_)));
+    outcome
+        .assert_uncaptured(&origin.authority("localhost"), 1, |reason| matches!(reason, Reason::CertificateRefused(_)));
 }
 
 #[test]
@@ -90,9 +91,9 @@ fn passthrough_refused_passes_through_after_the_first_refusal() {
         let capture = Capture::with(|config| config.passthrough_refused = true);
         let pinning = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
         if says_why {
-            pinning.start(&mut capture.connect(&origin.at("localhost"))).unwrap_err();
+            pinning.start(&mut capture.connect(&origin.authority("localhost"))).unwrap_err();
         } else {
-            let mut connection = capture.connect(&origin.at("localhost"));
+            let mut connection = capture.connect(&origin.authority("localhost"));
             let client =
                 TlsClient { versions: ONLY_TLS12, ..TlsClient::new("localhost", vec![TestCa::trusted().der()]) };
             connection.writer.send_raw(&client.hello()).unwrap();
@@ -101,13 +102,13 @@ fn passthrough_refused_passes_through_after_the_first_refusal() {
         }
         capture.wait_for_uncaptured(|reason| matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft));
         // Its second connection goes directly to the origin; other hosts are still captured.
-        let mut connection = capture.tls_with(&origin.at("localhost"), &pinning);
+        let mut connection = capture.tls_with(&origin.authority("localhost"), &pinning);
         assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
-        let mut other = capture.tls(&origin.at("127.0.0.1"), "127.0.0.1");
+        let mut other = capture.tls(&origin.authority("127.0.0.1"), "127.0.0.1");
         assert_eq!(other.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
         drop((connection, other));
         let outcome = capture.stop();
         outcome.bundle().only_trace();
-        outcome.assert_uncaptured(&origin.at("localhost"), 1, |reason| *reason == Reason::RefusedBefore);
+        outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| *reason == Reason::RefusedBefore);
     }
 }

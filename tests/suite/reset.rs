@@ -9,7 +9,7 @@ use std::time::Duration;
 const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this";
 
 /// Sends `half`, and resets when the gate opens.
-fn resetting(half: &'static str) -> (impl Fn(Connection) + Send + Sync + 'static, Gate) {
+fn resetting_script(half: &'static str) -> (impl Fn(Connection) + Send + Sync + 'static, Gate) {
     let gate = Gate::default();
     let wait = gate.clone();
     let script = move |mut connection: Connection| {
@@ -24,10 +24,10 @@ fn resetting(half: &'static str) -> (impl Fn(Connection) + Send + Sync + 'static
 #[test]
 fn forwards_the_origins_reset() {
     for tls in [true, false] {
-        let (script, gate) = resetting(HALF);
+        let (script, gate) = resetting_script(HALF);
         let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
         let capture = Capture::start();
-        let host = origin.at("localhost");
+        let host = origin.authority("localhost");
         let mut connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
         connection.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_eq!(connection.read_exactly(HALF.len()), HALF.as_bytes());
@@ -43,11 +43,11 @@ fn forwards_the_origins_reset() {
 
 #[test]
 fn the_origins_reset_truncates_the_response_to_a_plain_request() {
-    let (script, gate) = resetting(HALF);
+    let (script, gate) = resetting_script(HALF);
     let origin = Origin::plain(script);
     let capture = Capture::start();
     let mut connection = capture.dial();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     assert_eq!(connection.read_exactly(HALF.len()), HALF.as_bytes());
     gate.open();
@@ -58,10 +58,10 @@ fn the_origins_reset_truncates_the_response_to_a_plain_request() {
 
 #[test]
 fn forwards_the_origins_reset_in_passthrough() {
-    let (script, gate) = resetting(HALF);
+    let (script, gate) = resetting_script(HALF);
     let origin = Origin::plain(script);
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     connection.send("\0\r\n\r\n");
     assert_eq!(connection.read_exactly(HALF.len()), HALF.as_bytes());
     gate.open();
@@ -75,7 +75,7 @@ fn records_an_origin_that_resets_without_a_response() {
         connection.reset();
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Reset));
     drop(connection);
@@ -96,7 +96,7 @@ fn forwards_the_clients_reset() {
         };
         let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
         let capture = Capture::start();
-        let host = origin.at("localhost");
+        let host = origin.authority("localhost");
         let mut connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
         connection.send("GET /reset HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_eq!(connection.read_exactly(HALF.len()), HALF.as_bytes());
@@ -117,7 +117,7 @@ fn records_an_upload_that_the_client_aborts() {
         sender.send(connection.read_to_end().1).unwrap();
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegin");
     origin.received_at_least(0, 60);
     connection.reset();
@@ -143,7 +143,7 @@ fn notices_a_reset_while_both_sides_are_full() {
     });
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
     let mut socket = TcpStream::connect(capture.addr).unwrap();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     write!(socket, "CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
     socket.set_write_timeout(Some(Duration::from_millis(700))).unwrap();
     while socket.write_all(&[0; 65536]).is_ok() {}
@@ -155,14 +155,14 @@ fn notices_a_reset_while_both_sides_are_full() {
 #[test]
 fn a_reset_detected_by_a_write_is_not_a_graceful_end() {
     const HALF: &str = "HTTP/1.1 200 OK\r\n\r\nhalf of it";
-    let (script, gate) = resetting(HALF);
+    let (script, gate) = resetting_script(HALF);
     let origin = Origin::plain(script);
     let capture = Capture::start();
     gate.open();
     // Whether a read or a write detects it is a race on both sides: of several, some are seen as resets.
     let ends: Vec<_> = (0..8)
         .map(|_| {
-            let mut connection = capture.connect(&origin.at("localhost"));
+            let mut connection = capture.connect(&origin.authority("localhost"));
             connection.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000000\r\n\r\n");
             let mut writer = connection.writer.clone();
             let upload = std::thread::spawn(move || while writer.try_send(&[b'u'; 100_000]).is_ok() {});

@@ -4,7 +4,7 @@ use crate::support::{Capture, Connection, ONLY_TLS12, ONLY_TLS13, Origin, TlsSet
 use rustls::HandshakeKind;
 use std::sync::Arc;
 
-const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /// Starts an origin that logs the kind of each handshake.
@@ -27,8 +27,8 @@ fn resumes_sessions_with_an_origin_across_clients() {
         let capture = Capture::start();
         for _ in 0..3 {
             // A new client without sessions of the previous one.
-            let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-            assert_eq!(connection.request(ASK).text(), "hello");
+            let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
+            assert_eq!(connection.request(REQUEST).text(), "hello");
         }
         assert_eq!(seen.look(Clone::clone), [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed]);
         let outcome = capture.stop();
@@ -46,9 +46,9 @@ fn resumes_sessions_with_a_returning_client() {
         client.versions = versions;
         let config = client.config();
         let kinds = [(); 3].map(|()| {
-            let mut connection: Connection = capture.connect(&origin.at("localhost"));
+            let mut connection: Connection = capture.connect(&origin.authority("localhost"));
             connection.start_tls(&Arc::clone(&config), "localhost", b"", |hello| vec![hello]).unwrap();
-            assert_eq!(connection.request(ASK).text(), "hello");
+            assert_eq!(connection.request(REQUEST).text(), "hello");
             connection.tls(|tls| tls.handshake_kind()).unwrap()
         });
         assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed]);

@@ -121,7 +121,7 @@ fn no_message_appears_while_the_command_runs_except_with_v() {
         return;
     };
     let origin = Origin::plain_responding(HELLO);
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     let line = format!("{} -sS http://{host}/one http://127.77.77.77:1/; echo mine >&2", curl.display());
     for verbose in [false, true] {
         let dir = TempDir::new();
@@ -216,7 +216,7 @@ fn an_option_that_is_set_is_not_suggested() {
         "{} -s --cacert {} https://{}/;",
         curl.display(),
         TestCa::trusted().pem.display(),
-        origin.at("localhost")
+        origin.authority("localhost")
     );
     let line = format!("{ask} {ask}");
     for (option, is_suggested) in [("-k", true), ("--passthrough-refused", false)] {
@@ -239,8 +239,11 @@ fn background_processes_are_captured_until_the_command_ends() {
         connection.close_abruptly();
     });
     let dir = TempDir::new();
-    let line =
-        format!("{} -s http://{} >/dev/null 2>&1 & read line; echo over", curl.display(), origin.at("127.0.0.1"));
+    let line = format!(
+        "{} -s http://{} >/dev/null 2>&1 & read line; echo over",
+        curl.display(),
+        origin.authority("127.0.0.1")
+    );
     let mut child = capture_run(&dir, &[], &["sh", "-c", &line])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -253,7 +256,7 @@ fn background_processes_are_captured_until_the_command_ends() {
     end.open();
     assert_eq!(output.ok().text(), "over\n");
     let bundle = Bundle::open(&dir.join("capture.zip"));
-    assert_eq!(bundle.only_trace().url(), format!("http://{}/", origin.at("127.0.0.1")));
+    assert_eq!(bundle.only_trace().url(), format!("http://{}/", origin.authority("127.0.0.1")));
 }
 
 #[test]
@@ -266,7 +269,7 @@ fn of_nested_runs_only_the_inner_one_captures() {
     let inner = capture_run(&dir, &["-o", "inner.zip"], &["sh", "-c", "env | sort > inner.env; exec \"$@\"", "sh"]);
     let mut command: Vec<_> =
         [inner.get_program()].into_iter().chain(inner.get_args()).map(ToOwned::to_owned).collect();
-    command.extend([curl.into(), "-sS".into(), format!("https://{}/", origin.at("localhost")).into()]);
+    command.extend([curl.into(), "-sS".into(), format!("https://{}/", origin.authority("localhost")).into()]);
     let output = run(capture_run(&dir, &["-o", "outer.zip"], &command).env("JAVA_TOOL_OPTIONS", "-Dmine=1")).ok();
     assert_eq!(output.text(), "hello");
     assert_eq!(Bundle::open(&dir.join("inner.zip")).only_trace().text(), "hello");

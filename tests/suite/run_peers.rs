@@ -36,7 +36,10 @@ fn captured_in<A: AsRef<std::ffi::OsStr>>(dir: TempDir, program: &Path, args: &[
 #[track_caller]
 fn prints_hello(program: &Path, args: &[&str]) {
     let (tls, plain) = (Origin::tls_responding(HELLO), Origin::plain_responding(HELLO));
-    let urls = [format!("https://{}/tls", tls.at("localhost")), format!("http://{}/plain", plain.at("localhost"))];
+    let urls = [
+        format!("https://{}/tls", tls.authority("localhost")),
+        format!("http://{}/plain", plain.authority("localhost")),
+    ];
     for url in &urls {
         let args: Vec<_> = args.iter().copied().chain([url.as_str()]).collect();
         let captured = captured(program, &args);
@@ -98,7 +101,7 @@ fn python_with_aiohttp_and_trust_env() {
     prints_hello(&python, &["-c", AIOHTTP, "trust_env"]);
     // Without trust_env it connects to the origin directly, and the summary reports that.
     let origin = Origin::tls_responding(HELLO);
-    let url = format!("https://{}/", origin.at("localhost"));
+    let url = format!("https://{}/", origin.authority("localhost"));
     let captured = captured(&python, &["-c", AIOHTTP, "left alone", &url]);
     assert_eq!(captured.output.text().trim(), "hello");
     assert!(captured.output.err.contains("Nothing was captured"), "{}", captured.output.err);
@@ -147,7 +150,7 @@ fn npm_views_a_package() {
     ));
     let dir = TempDir::new();
     dir.write(".npmrc", format!("cafile={}\n", crate::support::TestCa::unknown().pem.display()));
-    let registry = format!("--registry=https://{}/", origin.at("localhost"));
+    let registry = format!("--registry=https://{}/", origin.authority("localhost"));
     let captured = captured_in(dir, &npm, &["view", "demo", "version", &registry]);
     assert_eq!(captured.output.text().trim(), "1.2.3", "{}", captured.output.err);
     // npm may check for updates of itself, too.
@@ -199,12 +202,12 @@ fn go_except_for_loopback() {
     let origin = Origin::tls_with(TlsSetup { cert_spec, ..TlsSetup::default() }, |connection| {
         respond_to_all(connection, HELLO.as_bytes())
     });
-    let url = format!("https://{}/go", origin.at("0.0.0.0"));
+    let url = format!("https://{}/go", origin.authority("0.0.0.0"));
     let through = captured(&client, &[&url]);
     assert_eq!((through.output.text().trim(), through.bundle.urls()), ("hello", vec![url.as_str()]));
 
     let origin = Origin::plain_responding(HELLO);
-    let url = format!("http://{}/go", origin.at("localhost"));
+    let url = format!("http://{}/go", origin.authority("localhost"));
     let direct = captured(&client, &[&url]);
     assert_eq!((direct.output.text().trim(), direct.bundle.traces.len()), ("hello", 0));
     assert!(direct.output.err.contains("Go for loopback addresses"), "{}", direct.output.err);
@@ -278,7 +281,7 @@ fn git_clones_over_https() {
     done(&["clone", "-q", "--bare", ".", "origin.git"]);
     done(&["--git-dir", "origin.git", "update-server-info"]);
     let origin = file_server(dir.path().to_owned());
-    let url = format!("https://{}/origin.git", origin.at("localhost"));
+    let url = format!("https://{}/origin.git", origin.authority("localhost"));
     let captured = captured(&git, &["clone", "-q", &url, "clone"]);
     let file = std::fs::read_to_string(captured.dir.join("clone/file.txt")).unwrap();
     assert_eq!(file, "in the repository\n");
@@ -314,7 +317,7 @@ fn pip_downloads() {
         "<!doctype html><a href=\"demo-1.0-py3-none-any.whl\">demo-1.0-py3-none-any.whl</a>",
     );
     let origin = file_server(dir.path().to_owned());
-    let index = format!("https://{}/simple/", origin.at("localhost"));
+    let index = format!("https://{}/simple/", origin.authority("localhost"));
     let args = ["-m", "pip", "download", "-q", "--no-cache-dir", "--disable-pip-version-check", "--no-deps"];
     let captured = captured(&python, &[&args[..], &["--index-url", &index, "demo"]].concat());
     assert_eq!(std::fs::read(captured.dir.join("demo-1.0-py3-none-any.whl")).unwrap(), wheel());
@@ -349,7 +352,7 @@ fn cargo_fetches() {
         format!("{{\"name\":\"demo\",\"vers\":\"1.0.0\",\"deps\":[],\"cksum\":\"{digest}\",\"features\":{{}},\"yanked\":false}}\n"),
     );
     let origin = file_server(dir.path().to_owned());
-    let url = format!("https://{}", origin.at("localhost"));
+    let url = format!("https://{}", origin.authority("localhost"));
     dir.write("index/config.json", format!("{{\"dl\":\"{url}/crates/{{crate}}\"}}"));
     dir.write("user/Cargo.toml", manifest("user", "[dependencies]\ndemo = { version = \"1\", registry = \"mine\" }\n"));
     dir.write("user/src/lib.rs", "");

@@ -19,7 +19,7 @@ fn a_command_keeps_its_own_roots_for_hosts_that_are_not_captured() {
         return;
     };
     let origin = signed_by(TestCa::unknown());
-    let url = format!("https://{}/", origin.at("localhost"));
+    let url = format!("https://{}/", origin.authority("localhost"));
     let fetch = [curl.as_os_str(), "-sS".as_ref(), url.as_ref()];
     for variable in ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"] {
         let dir = TempDir::new();
@@ -52,7 +52,7 @@ fn a_nested_run_does_not_trust_our_ca_in_origins() {
     // The origin's certificate is signed by our own CA: another spectral, or a thief of the key.
     let ours = TestCa::unknown().ca_dir();
     let origin = signed_by(TestCa::unknown());
-    let url = format!("https://{}/", origin.at("localhost"));
+    let url = format!("https://{}/", origin.authority("localhost"));
     let other = TempDir::new();
     for ca_dir in [ours.path(), other.path()] {
         let dir = TempDir::new();
@@ -78,7 +78,7 @@ fn our_ca_in_the_systems_roots_is_not_trusted_in_origins() {
     let dir = TempDir::new();
     let fetch = |more: &[&str]| {
         let mut command = command(&dir, &["capture", "run", "--ca-dir", ours.path().to_str().unwrap()]);
-        command.args(more).arg("--").arg(&curl).args(["-sS", &format!("https://{}/", origin.at("localhost"))]);
+        command.args(more).arg("--").arg(&curl).args(["-sS", &format!("https://{}/", origin.authority("localhost"))]);
         // As if the CA were in the system's trust store.
         run(command.env("SSL_CERT_FILE", &TestCa::unknown().pem)).ok()
     };

@@ -17,11 +17,11 @@ fn a_client_that_stops_reading_stalls_only_itself() {
     });
     let quick = Origin::tls_responding(OK);
     let capture = Capture::start();
-    let mut slow = capture.tls(&flood.at("localhost"), "localhost");
+    let mut slow = capture.tls(&flood.authority("localhost"), "localhost");
     slow.send("GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n");
     slow.read_head();
     for number in 0..20 {
-        let mut connection = capture.tls(&quick.at("localhost"), "localhost");
+        let mut connection = capture.tls(&quick.authority("localhost"), "localhost");
         assert_eq!(connection.request(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n")).text(), "ok");
     }
     // It receives everything once it reads again.
@@ -47,7 +47,7 @@ fn reads_no_further_than_the_origin() {
         connection.send(OK);
     });
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     connection.send(format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", 256 * MIB));
     let mut writer = connection.writer.clone();
     let sent = crate::support::Watched::new(0_usize);
@@ -95,7 +95,7 @@ fn does_not_poll_a_side_without_interest() {
     let idle = Origin::plain(|mut connection| drop(connection.read_to_end()));
     let mut slow = Connection::to(running.addr);
     slow.set_receive_buffer(4096);
-    slow.send(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", origin.at("localhost")));
+    slow.send(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", origin.authority("localhost")));
     slow.read_head();
     slow.send("GET /hup HTTP/1.1\r\nHost: localhost\r\n\r\n");
     slow.finish();
@@ -104,7 +104,7 @@ fn does_not_poll_a_side_without_interest() {
     // The two seconds of the first-flight timeout serve as the clock.
     let before = running.cpu_ticks();
     let mut other = Connection::to(running.addr);
-    other.send(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", idle.at("localhost")));
+    other.send(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", idle.authority("localhost")));
     other.read_head();
     other.send(b"\x16\x03\x01\x02");
     idle.received_at_least(0, 4);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 #[test]
 fn a_stalled_writer_slows_the_traffic_without_losses() {
-    const NOTHING: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
-    const ASKED: usize = 600;
-    const LINKS: usize = 4;
+    const NO_CONTENT: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+    const REQUESTS: usize = 600;
+    const CONNECTIONS: usize = 4;
     // More exchanges than the queue of the writer holds; the first one stalls the writer.
     let go = Gate::default();
     let wait = go.clone();
@@ -19,17 +19,17 @@ fn a_stalled_writer_slows_the_traffic_without_losses() {
         },
         |_| (),
     );
-    let origin = Origin::plain(|connection| crate::support::origin::respond_to_all(connection, NOTHING));
+    let origin = Origin::plain(|connection| crate::support::origin::respond_to_all(connection, NO_CONTENT));
     let responses = Watched::<usize>::default();
-    let readers: Vec<_> = (0..LINKS)
+    let readers: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
-            let mut connection = capture.connect(&origin.at("localhost"));
+            let mut connection = capture.connect(&origin.authority("localhost"));
             let responses = responses.clone();
             std::thread::spawn(move || {
                 connection.reader.set_read_timeout(2 * TIMEOUT);
-                for _ in 0..ASKED {
+                for _ in 0..REQUESTS {
                     connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-                    connection.read_exactly(NOTHING.len());
+                    connection.read_exactly(NO_CONTENT.len());
                     responses.change(|n| *n += 1);
                 }
             })
@@ -44,9 +44,9 @@ fn a_stalled_writer_slows_the_traffic_without_losses() {
     go.open();
     // The queue's limit, plus one for the writer and one for each connection, because an exchange is recorded before
     // its response is forwarded.
-    assert!((1..=1024 + 1 + LINKS).contains(&so_far), "{so_far} answers came while nothing was written");
+    assert!((1..=1024 + 1 + CONNECTIONS).contains(&so_far), "{so_far} answers came while nothing was written");
     readers.into_iter().for_each(|reader| reader.join().unwrap());
     let outcome = capture.stop();
     assert_eq!(outcome.summary.lost, 0);
-    assert_eq!(outcome.summary.exchanges, (ASKED * LINKS) as u64);
+    assert_eq!(outcome.summary.exchanges, (REQUESTS * CONNECTIONS) as u64);
 }

@@ -7,13 +7,13 @@ use crate::support::{Capture, Connection, Ending, Gate, Origin, ProxyProcess, Te
 use std::process::Command;
 use std::thread;
 
-const MANY: usize = 8 << 20;
+const SIZE: usize = 8 << 20;
 /// Bytes that are neither TLS nor HTTP.
-const GO: &[u8] = b"\0\x01\x02go";
+const START: &[u8] = b"\0\x01\x02go";
 
 /// Returns bytes with a period that does not divide buffer sizes.
 fn large_data() -> Vec<u8> {
-    (0..MANY).map(|n| (n % 251 + n / 65_521) as u8).collect()
+    (0..SIZE).map(|n| (n % 251 + n / 65_521) as u8).collect()
 }
 
 /// Starts the built program without captured hosts.
@@ -22,50 +22,50 @@ fn proxy() -> ProxyProcess {
     ProxyProcess::from_running(Spectral::capture(&dir, &["-e", "*"]), dir)
 }
 
-/// Opens a tunnel to `origin` and sends `GO` through it.
+/// Opens a tunnel to `origin` and sends `START` through it.
 #[track_caller]
-fn begin(proxy: &ProxyProcess, origin: &Origin) -> Connection {
-    let mut connection = proxy.connect(&origin.at("127.0.0.1"));
-    connection.send(GO);
-    assert_eq!(origin.received_at_least(0, GO.len()), GO);
+fn open_tunnel(proxy: &ProxyProcess, origin: &Origin) -> Connection {
+    let mut connection = proxy.connect(&origin.authority("127.0.0.1"));
+    connection.send(START);
+    assert_eq!(origin.received_at_least(0, START.len()), START);
     connection
 }
 
 /// Waits until `proxy` has that number of open descriptors.
 #[track_caller]
 fn wait_for_descriptors(proxy: &ProxyProcess, descriptors: usize) {
-    let held = || proxy.running.resources();
+    let resources = || proxy.running.resources();
     // Without /proc there is no splice(2) either.
-    if held().is_some() {
+    if resources().is_some() {
         eventually(
-            || held().filter(|held| held.descriptors == descriptors),
-            || format!("{:?} are held, not {descriptors} descriptors", held()),
+            || resources().filter(|resources| resources.descriptors == descriptors),
+            || format!("{:?} are held, not {descriptors} descriptors", resources()),
         );
     }
 }
 
 /// Returns the number of open descriptors.
 fn descriptors(proxy: &ProxyProcess) -> usize {
-    proxy.running.resources().map_or(0, |held| held.descriptors)
+    proxy.running.resources().map_or(0, |resources| resources.descriptors)
 }
 
 #[test]
 fn splices_downloads_and_uploads_and_releases_the_pipe() {
     let origin = Origin::plain(|mut connection| {
-        connection.read_exactly(GO.len());
+        connection.read_exactly(START.len());
         connection.send(large_data());
-        assert!(connection.read_exactly(MANY) == large_data());
+        assert!(connection.read_exactly(SIZE) == large_data());
         connection.send("thanks");
     });
     let proxy = proxy();
-    let mut connection = proxy.connect(&origin.at("127.0.0.1"));
+    let mut connection = proxy.connect(&origin.authority("127.0.0.1"));
     let sockets = descriptors(&proxy);
     // More than the socket buffers hold.
     connection.set_receive_buffer(64 << 10);
-    connection.send(GO);
+    connection.send(START);
     // The client does not read, so the pipe is not empty and stays open.
     wait_for_descriptors(&proxy, sockets + 2);
-    assert!(connection.read_exactly(MANY) == large_data());
+    assert!(connection.read_exactly(SIZE) == large_data());
     wait_for_descriptors(&proxy, sockets);
     connection.send(large_data());
     assert_eq!(connection.read_exactly(6), b"thanks");
@@ -77,18 +77,18 @@ fn splices_downloads_and_uploads_and_releases_the_pipe() {
 #[test]
 fn splices_both_directions_at_once() {
     let origin = Origin::plain(|mut connection| {
-        connection.read_exactly(GO.len());
+        connection.read_exactly(START.len());
         let mut writer = connection.writer.clone();
         let sending = thread::spawn(move || writer.send(large_data()));
-        assert!(connection.read_exactly(MANY) == large_data());
+        assert!(connection.read_exactly(SIZE) == large_data());
         sending.join().unwrap();
     });
     let proxy = proxy();
-    let mut connection = begin(&proxy, &origin);
+    let mut connection = open_tunnel(&proxy, &origin);
     let sockets = descriptors(&proxy);
     let mut writer = connection.writer.clone();
     let sending = thread::spawn(move || writer.send(large_data()));
-    assert!(connection.read_exactly(MANY) == large_data());
+    assert!(connection.read_exactly(SIZE) == large_data());
     sending.join().unwrap();
     wait_for_descriptors(&proxy, sockets);
     drop(connection);
@@ -98,14 +98,14 @@ fn splices_both_directions_at_once() {
 #[test]
 fn half_close_works_while_splicing() {
     let origin = Origin::plain(|mut connection| {
-        connection.read_exactly(GO.len());
+        connection.read_exactly(START.len());
         connection.send(large_data());
         connection.finish();
         let (bytes, ending) = connection.read_to_end();
         assert!(bytes == large_data() && ending == Ending::Clean, "{} bytes, {ending:?}", bytes.len());
     });
     let proxy = proxy();
-    let mut connection = begin(&proxy, &origin);
+    let mut connection = open_tunnel(&proxy, &origin);
     let (bytes, ending) = connection.read_to_end();
     assert!(bytes == large_data() && ending == Ending::Clean, "{} bytes, {ending:?}", bytes.len());
     connection.send(large_data());
@@ -118,26 +118,26 @@ fn forwards_resets_while_splicing() {
     let gate = Gate::default();
     let opened = gate.clone();
     let origin = Origin::plain(move |mut connection| {
-        connection.read_exactly(GO.len());
+        connection.read_exactly(START.len());
         connection.send(large_data());
         opened.pass();
         connection.reset();
     });
     let down = proxy();
-    let mut connection = begin(&down, &origin);
-    assert!(connection.read_exactly(MANY) == large_data());
+    let mut connection = open_tunnel(&down, &origin);
+    assert!(connection.read_exactly(SIZE) == large_data());
     gate.open();
     assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Reset));
     down.end();
 
     let origin = Origin::plain(|mut connection| {
-        connection.read_exactly(GO.len());
-        assert!(connection.read_exactly(MANY) == large_data());
+        connection.read_exactly(START.len());
+        assert!(connection.read_exactly(SIZE) == large_data());
         connection.send("thanks");
         assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Reset));
     });
     let up = proxy();
-    let mut connection = begin(&up, &origin);
+    let mut connection = open_tunnel(&up, &origin);
     connection.send(large_data());
     assert_eq!(connection.read_exactly(6), b"thanks");
     connection.reset();
@@ -147,15 +147,15 @@ fn forwards_resets_while_splicing() {
 #[test]
 fn a_stalled_transfer_does_not_delay_the_stop() {
     let origin = Origin::plain(|mut connection| {
-        connection.read_exactly(GO.len());
+        connection.read_exactly(START.len());
         // The stop closes the connection with a reset.
         connection.writer.try_send(&large_data().repeat(4)).ok();
         connection.reset();
     });
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
-    let mut connection = capture.connect(&origin.at("127.0.0.1"));
+    let mut connection = capture.connect(&origin.authority("127.0.0.1"));
     connection.set_receive_buffer(64 << 10);
-    connection.send(GO);
+    connection.send(START);
     let begun = connection.read_exactly(1 << 20);
     assert!(begun == large_data()[..1 << 20]);
     capture.stop();
@@ -168,14 +168,14 @@ fn copies_without_a_free_descriptor() {
     let gate = Gate::default();
     let opened = gate.clone();
     let origin = Origin::plain(move |mut connection| {
-        connection.read_exactly(GO.len());
+        connection.read_exactly(START.len());
         opened.pass();
         connection.send(large_data());
-        assert!(connection.read_exactly(MANY) == large_data());
+        assert!(connection.read_exactly(SIZE) == large_data());
         connection.send("thanks");
     });
     let proxy = proxy();
-    let mut connection = begin(&proxy, &origin);
+    let mut connection = open_tunnel(&proxy, &origin);
     let sockets = descriptors(&proxy);
     let limit = |most: usize| {
         let pid = proxy.running.pid().to_string();
@@ -187,7 +187,7 @@ fn copies_without_a_free_descriptor() {
         assert_eq!(descriptors(&proxy), sockets);
         connection.reader.has_more();
     }
-    assert!(connection.read_exactly(MANY) == large_data());
+    assert!(connection.read_exactly(SIZE) == large_data());
     connection.send(large_data());
     assert_eq!(connection.read_exactly(6), b"thanks");
     limit(1000);
@@ -198,19 +198,19 @@ fn copies_without_a_free_descriptor() {
 #[test]
 fn counts_spliced_bytes() {
     let origin = Origin::plain(|mut connection| {
-        connection.read_exactly(GO.len());
+        connection.read_exactly(START.len());
         connection.send(large_data());
-        assert!(connection.read_exactly(MANY) == large_data());
+        assert!(connection.read_exactly(SIZE) == large_data());
         connection.send("thanks");
     });
     let capture = Capture::discover();
-    let mut connection = capture.connect(&origin.at("127.0.0.1"));
-    connection.send(GO);
-    assert!(connection.read_exactly(MANY) == large_data());
+    let mut connection = capture.connect(&origin.authority("127.0.0.1"));
+    connection.send(START);
+    assert!(connection.read_exactly(SIZE) == large_data());
     connection.send(large_data());
     assert_eq!(connection.read_exactly(6), b"thanks");
     drop(connection);
     let outcome = capture.stop();
     let domain = outcome.summary.domains.iter().find(|domain| domain.name == "127.0.0.1").unwrap();
-    assert_eq!((domain.sent, domain.received), ((MANY + GO.len()) as u64, (MANY + 6) as u64));
+    assert_eq!((domain.sent, domain.received), ((SIZE + START.len()) as u64, (SIZE + 6) as u64));
 }

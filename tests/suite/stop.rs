@@ -11,7 +11,7 @@ use std::net::TcpStream;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Starts an origin that sends `answer` to the first request and then stalls.
-fn stuck_after(response: &'static str) -> (Origin, Gate) {
+fn stalling_origin(response: &'static str) -> (Origin, Gate) {
     let end = Gate::default();
     let wait = end.clone();
     let origin = Origin::tls(move |mut connection: Connection| {
@@ -26,9 +26,9 @@ fn stuck_after(response: &'static str) -> (Origin, Gate) {
 #[test]
 fn records_an_exchange_in_progress() {
     let response = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
-    let (origin, end) = stuck_after(response);
+    let (origin, end) = stalling_origin(response);
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(connection.read_exactly(response.len()), response.as_bytes());
     let outcome = capture.stop();
@@ -40,9 +40,9 @@ fn records_an_exchange_in_progress() {
 
 #[test]
 fn records_a_request_without_a_response() {
-    let (origin, end) = stuck_after("");
+    let (origin, end) = stalling_origin("");
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     let request = "POST /waiting HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody";
     connection.send(request);
     origin.received_at_least(0, request.len());
@@ -55,7 +55,7 @@ fn records_a_request_without_a_response() {
 
 #[test]
 fn records_an_open_websocket() {
-    let (ask, response) = handshake("");
+    let (send_request, response) = handshake("");
     let end = Gate::default();
     let wait = end.clone();
     let origin = Origin::tls(move |mut connection: Connection| {
@@ -66,8 +66,8 @@ fn records_an_open_websocket() {
         connection.close_abruptly();
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-    connection.send(ask);
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
+    connection.send(send_request);
     connection.read_head();
     connection.read_exactly(6);
     let outcome = capture.stop();
@@ -86,12 +86,12 @@ fn stops_accepting_connections() {
 
 #[test]
 fn closes_client_connections() {
-    let (origin, end) = stuck_after(OK);
+    let (origin, end) = stalling_origin(OK);
     let capture = Capture::start();
-    let mut busy = capture.tls(&origin.at("localhost"), "localhost");
+    let mut busy = capture.tls(&origin.authority("localhost"), "localhost");
     assert_eq!(busy.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
     let mut fresh = capture.dial();
-    let mut tunnel = capture.connect(&origin.at("localhost"));
+    let mut tunnel = capture.connect(&origin.authority("localhost"));
     capture.stop();
     end.open();
     for connection in [&mut busy, &mut fresh, &mut tunnel] {
@@ -109,7 +109,7 @@ fn an_unread_response_does_not_delay_the_stop() {
     };
     let origin = Origin::plain(flood);
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     connection.set_receive_buffer(4096);
     connection.send("GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n");
     connection.read_head();
@@ -120,9 +120,9 @@ fn an_unread_response_does_not_delay_the_stop() {
 
 #[test]
 fn a_forced_stop_ends_waits_and_completes_the_bundle() {
-    let (origin, end) = stuck_after(OK);
+    let (origin, end) = stalling_origin(OK);
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.request("GET /done HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let force_stop = capture.running().force_stop();
     force_stop.now();
@@ -167,7 +167,7 @@ fn keeps_the_old_bundle_until_and_after_the_new_one_is_complete() {
     config.ca_dir = Some(dir.join("ca"));
     let running = Proxy::bind(config).unwrap().start().unwrap();
     let mut connection = Connection::to(running.addr());
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     assert_eq!(std::fs::read(&output).unwrap(), b"the old one", "unchanged during the capture");
     drop(connection);
@@ -188,8 +188,8 @@ fn only_the_owner_can_read_the_bundle() {
 
 #[test]
 fn writes_the_queue_of_a_slow_writer_before_the_end() {
-    const NOTHING: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
-    const ASKED: usize = 3_000;
+    const NO_CONTENT: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+    const REQUESTS: usize = 3_000;
     // The first exchange stalls the writer until more exchanges have ended than the queue holds.
     let go = Gate::default();
     let wait = go.clone();
@@ -201,22 +201,22 @@ fn writes_the_queue_of_a_slow_writer_before_the_end() {
         },
         |_| (),
     );
-    let origin = Origin::plain(|connection| crate::support::origin::respond_to_all(connection, NOTHING));
-    let links: Vec<_> = (0..4)
+    let origin = Origin::plain(|connection| crate::support::origin::respond_to_all(connection, NO_CONTENT));
+    let connections: Vec<_> = (0..4)
         .map(|_| {
-            let mut connection = capture.connect(&origin.at("localhost"));
-            connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(ASKED));
+            let mut connection = capture.connect(&origin.authority("localhost"));
+            connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(REQUESTS));
             connection
         })
         .collect();
     let responses = Watched::<usize>::default();
-    let readers: Vec<_> = links
+    let readers: Vec<_> = connections
         .into_iter()
         .map(|mut connection| {
             let responses = responses.clone();
             std::thread::spawn(move || {
                 while connection.reader.has_more() {
-                    connection.read_exactly(NOTHING.len());
+                    connection.read_exactly(NO_CONTENT.len());
                     responses.change(|n| *n += 1);
                 }
             })
@@ -251,19 +251,19 @@ fn records_all_of_a_thousand_open_connections() {
     });
     let silent = Origin::tls(|mut connection: Connection| drop(connection.read_to_end()));
     let proxy = ProxyProcess::start();
-    let ask = |origin: &Origin| {
-        let mut connection = proxy.tls(&origin.at("localhost"));
+    let send_request = |origin: &Origin| {
+        let mut connection = proxy.tls(&origin.authority("localhost"));
         connection.send("GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n");
         connection
     };
     let responding: Vec<_> = (0..500)
         .map(|_| {
-            let mut connection = ask(&answering);
+            let mut connection = send_request(&answering);
             connection.read_exactly(begun.len());
             connection
         })
         .collect();
-    let waiting: Vec<_> = (0..500).map(|_| ask(&silent)).collect();
+    let waiting: Vec<_> = (0..500).map(|_| send_request(&silent)).collect();
     for index in 0..500 {
         silent.received_at_least(index, 1);
     }

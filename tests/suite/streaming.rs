@@ -29,7 +29,7 @@ fn forwards_each_server_sent_event_at_once() {
     let (script, gate) = streaming(SSE, "data: 1\n\n", "data: 2\n\n");
     let origin = Origin::tls(script);
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(connection.read_head(), SSE);
     assert_eq!(connection.read_until(b"\n\n"), b"data: 1\n\n");
@@ -44,7 +44,7 @@ fn forwards_each_chunk_at_once_in_a_clear_tunnel() {
     let (script, gate) = streaming(CHUNKED, "3\r\none\r\n", "3\r\ntwo\r\n0\r\n\r\n");
     let origin = Origin::plain(script);
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(connection.read_until(b"one\r\n"), format!("{CHUNKED}3\r\none\r\n").as_bytes());
     gate.open();
@@ -59,7 +59,7 @@ fn forwards_each_chunk_at_once_to_a_plain_request() {
     let origin = Origin::plain(script);
     let capture = Capture::start();
     let mut connection = capture.dial();
-    let host = origin.at("127.0.0.1");
+    let host = origin.authority("127.0.0.1");
     connection.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     assert_eq!(connection.read_until(b"one\r\n"), format!("{CHUNKED}3\r\none\r\n").as_bytes());
     gate.open();
@@ -74,7 +74,7 @@ fn forwards_partial_chunks_and_heads_at_once() {
         streaming("HTTP/1.1 200 OK\r\nTransfer-", "Encoding: chunked\r\n\r\n8\r\nhalf", "half\r\n0\r\n\r\n");
     let origin = Origin::tls(script);
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     connection.read_until(b"8\r\nhalf");
     gate.open();
@@ -100,12 +100,12 @@ fn forwards_each_piece_of_an_upload_at_once() {
             origin = Origin::plain(script);
             capture = Capture::start();
             connection = capture.dial();
-            let host = origin.at("127.0.0.1");
+            let host = origin.authority("127.0.0.1");
             connection.send(format!("POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 11\r\n\r\nfirst"));
         } else {
             origin = Origin::tls(script);
             capture = Capture::start();
-            connection = capture.tls(&origin.at("localhost"), "localhost");
+            connection = capture.tls(&origin.authority("localhost"), "localhost");
             connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\nfirst");
         }
         got.pass();

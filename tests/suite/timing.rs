@@ -9,7 +9,7 @@ const PARTS: [&str; 7] = ["dns", "connect", "tls", "send", "wait", "receive", "t
 fn the_first_exchange_has_the_connection_times() {
     let origin = Origin::tls_responding("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     for path in ["/first", "/second"] {
         connection.request(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     }
@@ -46,8 +46,8 @@ fn pause(time: Duration) {
 #[test]
 fn distinguishes_wait_and_receive_times() {
     // Each pause begins when the data before it has passed the proxy, whatever the proxy's delay.
-    let (half_sent, half_heard) = (Gate::default(), Gate::default());
-    let (opens, waits) = (half_sent.clone(), half_heard.clone());
+    let (half_sent, half_received) = (Gate::default(), Gate::default());
+    let (opens, waits) = (half_sent.clone(), half_received.clone());
     let origin = Origin::tls(move |mut connection| {
         connection.read_until(b"ab");
         opens.open();
@@ -59,13 +59,13 @@ fn distinguishes_wait_and_receive_times() {
         connection.send("ended");
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nab");
     half_sent.pass();
     pause(Duration::from_millis(100));
     connection.send("cd");
     connection.read_until(b"begin");
-    half_heard.open();
+    half_received.open();
     assert_eq!(connection.read_exactly(5), b"ended");
     drop(connection);
     let outcome = capture.stop();
@@ -89,11 +89,11 @@ fn orders_the_timeline_by_start_and_ids_by_end() {
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     });
     let capture = Capture::start();
-    let mut slow = capture.connect(&origin.at("localhost"));
+    let mut slow = capture.connect(&origin.authority("localhost"));
     slow.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n");
     origin.received_at_least(0, 20);
     pause(Duration::from_millis(5));
-    let mut fast = capture.connect(&origin.at("localhost"));
+    let mut fast = capture.connect(&origin.authority("localhost"));
     fast.request("GET /fast HTTP/1.1\r\nHost: localhost\r\n\r\n");
     capture.wait_for_exchanges(1);
     slow_may_end.open();

@@ -10,12 +10,12 @@ fn forwards_a_redirected_request_to_its_host() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::with(|config| config.transparent = true);
     let mut connection = capture.dial();
-    let request = format!("GET /t HTTP/1.1\r\nhost: {}\r\nX-Odd:1\r\n\r\n", origin.at("localhost"));
+    let request = format!("GET /t HTTP/1.1\r\nhost: {}\r\nX-Odd:1\r\n\r\n", origin.authority("localhost"));
     assert_eq!(connection.request(&request).text(), "hello");
     assert_eq!(origin.received(0), request.as_bytes());
     drop(connection);
     let outcome = capture.stop();
-    assert_eq!(outcome.bundle().only_trace().url(), format!("http://{}/t", origin.at("localhost")));
+    assert_eq!(outcome.bundle().only_trace().url(), format!("http://{}/t", origin.authority("localhost")));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn refuses_redirected_requests_without_the_option() {
     let origin = Origin::plain_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.dial();
-    let response = connection.request(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.at("localhost")));
+    let response = connection.request(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.authority("localhost")));
     assert_eq!(response.status, 400);
     assert!(response.text().contains("transparent mode"), "{}", response.text());
 

@@ -17,7 +17,7 @@ fn forwards_the_origins_truncation() {
             connection.close_abruptly();
         });
         let capture = Capture::start();
-        let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+        let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
         connection.send("GET /cut HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let (bytes, ending) = connection.read_to_end();
         assert_eq!(String::from_utf8(bytes).unwrap(), format!("{head}up to here"));
@@ -37,7 +37,7 @@ fn forwards_a_graceful_end() {
         connection.finish();
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.send("GET /whole HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let (bytes, ending) = connection.read_to_end();
     assert!(bytes.ends_with(b"all of it"));
@@ -54,7 +54,7 @@ fn forwards_the_clients_truncation() {
         sender.send(connection.read_to_end().1).unwrap();
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\npart");
     // Unread bytes at the client turn its FIN into a reset, which would discard the data.
     has_arrived.recv_timeout(TIMEOUT).unwrap();
@@ -72,7 +72,7 @@ fn records_a_short_body_in_the_clear() {
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ntoo little");
     });
     let capture = Capture::start();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     connection.send("GET /short HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert!(connection.read_to_end().0.ends_with(b"too little"));
     drop(connection);

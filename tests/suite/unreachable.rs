@@ -40,7 +40,7 @@ fn answers_a_plain_request_with_an_error_if_the_port_refuses() {
     assert_names_host(&response, "127.0.0.1");
     // The client's connection stays open.
     if response.header("connection") != Some("close") {
-        let host = origin.at("127.0.0.1");
+        let host = origin.authority("127.0.0.1");
         assert_eq!(connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "ok");
     }
     drop(connection);
@@ -73,7 +73,7 @@ fn falls_back_from_ipv6_to_ipv4_quickly() {
     let origin = Origin::plain_responding("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let capture = Capture::start();
     let begin = now();
-    let mut connection = capture.connect(&origin.at("localhost"));
+    let mut connection = capture.connect(&origin.authority("localhost"));
     assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
     assert!(now() - begin < Duration::from_secs(3), "{:?}", now() - begin);
 }

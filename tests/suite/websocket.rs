@@ -21,7 +21,7 @@ fn accept(connection: Connection) -> Peer {
         }
         Ok(response)
     };
-    tungstenite::accept_hdr_with_config(connection.stream(), choose, Some(roomy())).unwrap()
+    tungstenite::accept_hdr_with_config(connection.stream(), choose, Some(without_limits())).unwrap()
 }
 
 /// Opens a WebSocket.
@@ -37,12 +37,12 @@ fn open(connection: Connection, host: &str, protocols: &str) -> Peer {
         request = request.header("Sec-WebSocket-Protocol", protocols);
     }
     let request = request.body(()).unwrap();
-    let (peer, _) = tungstenite::client::client_with_config(request, connection.stream(), Some(roomy()))
+    let (peer, _) = tungstenite::client::client_with_config(request, connection.stream(), Some(without_limits()))
         .unwrap_or_else(|e| panic!("no WebSocket: {e}"));
     peer
 }
 
-fn roomy() -> WebSocketConfig {
+fn without_limits() -> WebSocketConfig {
     WebSocketConfig::default().max_message_size(None).max_frame_size(None)
 }
 
@@ -67,7 +67,7 @@ fn records_messages_in_both_directions() {
     for tls in [true, false] {
         let origin = if tls { Origin::tls(echo) } else { Origin::plain(echo) };
         let capture = Capture::start();
-        let host = origin.at("localhost");
+        let host = origin.authority("localhost");
         let connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
         let mut peer = open(connection, &host, "chat, superchat");
         for sent in [Sent::text("grüße"), Sent::binary(vec![0, 1, 255]), Sent::text(""), Sent::binary(vec![7; 70_000])]
@@ -112,7 +112,7 @@ fn records_messages_in_both_directions() {
 fn records_no_subprotocol_without_negotiation() {
     let origin = Origin::tls(echo);
     let capture = Capture::start();
-    let host = origin.at("localhost");
+    let host = origin.authority("localhost");
     close(open(capture.tls(&host, "localhost"), &host, ""), CloseCode::Away, "");
     assert!(capture.stop().bundle().only_websocket().protocols().is_empty());
 }
@@ -121,7 +121,7 @@ fn records_no_subprotocol_without_negotiation() {
 fn records_pings_and_pongs_without_answering_them() {
     let origin = Origin::tls(echo);
     let capture = Capture::start();
-    let host = origin.at("localhost");
+    let host = origin.authority("localhost");
     let mut peer = open(capture.tls(&host, "localhost"), &host, "");
     peer.send(Sent::Ping(b"are you there".to_vec().into())).unwrap();
     assert_eq!(peer.read().unwrap(), Sent::Pong(b"are you there".to_vec().into()));
@@ -137,7 +137,7 @@ fn records_pings_and_pongs_without_answering_them() {
 fn records_a_large_message() {
     let origin = Origin::tls(echo);
     let capture = Capture::start();
-    let host = origin.at("localhost");
+    let host = origin.authority("localhost");
     let mut peer = open(capture.tls(&host, "localhost"), &host, "");
     let long: Vec<u8> = (0..12 << 20).map(|n: u32| (n / 7) as u8).collect();
     peer.send(Sent::binary(long.clone())).unwrap();
@@ -155,22 +155,22 @@ pub(crate) fn exchange_frames(
     up: Vec<u8>,
     down: Vec<u8>,
 ) -> (Vec<Message>, crate::support::capture::Outcome) {
-    let (ask, answer) = handshake(extensions);
-    let (say, want) = (down.clone(), up.len());
+    let (request, response) = handshake(extensions);
+    let (data, up_length) = (down.clone(), up.len());
     let origin = Origin::tls(move |mut connection| {
         connection.read_head();
-        connection.send(&answer);
-        connection.read_exactly(want);
-        connection.send(&say);
+        connection.send(&response);
+        connection.read_exactly(up_length);
+        connection.send(&data);
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-    connection.send(&ask);
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
+    connection.send(&request);
     assert!(connection.read_head().starts_with("HTTP/1.1 101 "));
     connection.send(&up);
     assert!(connection.read_exactly(down.len()) == down, "frames are forwarded unchanged");
-    let sent = ask.len() + up.len();
-    assert!(origin.received_at_least(0, sent) == [ask.into_bytes(), up].concat(), "frames are forwarded unchanged");
+    let sent = request.len() + up.len();
+    assert!(origin.received_at_least(0, sent) == [request.into_bytes(), up].concat(), "frames are forwarded unchanged");
     connection.finish();
     connection.read_to_end();
     drop(connection);
@@ -208,15 +208,15 @@ fn joins_fragments_around_control_frames() {
 
 #[test]
 fn records_frames_in_the_segment_of_the_101() {
-    let (ask, answer) = handshake("");
-    let script = [answer.clone().into_bytes(), frame(0x81, None, b"first")].concat();
+    let (request, response) = handshake("");
+    let script = [response.clone().into_bytes(), frame(0x81, None, b"first")].concat();
     let origin = Origin::tls(move |mut connection| {
         connection.read_head();
         connection.send(&script);
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-    connection.send(ask);
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
+    connection.send(request);
     connection.read_head();
     assert_eq!(connection.read_exactly(7), frame(0x81, None, b"first"));
     drop(connection);
@@ -246,7 +246,7 @@ fn records_a_refused_handshake_as_an_exchange() {
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmore");
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     assert_eq!(connection.request(handshake("").0).status, 403);
     assert_eq!(connection.request("GET /more HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "more");
     drop(connection);
@@ -258,20 +258,20 @@ fn records_a_refused_handshake_as_an_exchange() {
 
 #[test]
 fn records_a_websocket_that_breaks_in_a_message() {
-    let (ask, answer) = handshake("");
+    let (request, response) = handshake("");
     let sent = Gate::default();
     let wait = sent.clone();
     let origin = Origin::tls(move |mut connection| {
         connection.read_head();
-        connection.send(&answer);
+        connection.send(&response);
         connection.send(frame(0x81, None, b"whole"));
         connection.send(&frame(0x82, None, b"cut off here")[..9]);
         wait.pass();
         connection.reset();
     });
     let capture = Capture::start();
-    let mut connection = capture.tls(&origin.at("localhost"), "localhost");
-    connection.send(ask);
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
+    connection.send(request);
     connection.read_head();
     connection.read_exactly(7 + 9);
     sent.open();

@@ -45,13 +45,13 @@ impl NodeOrigin {
     }
 
     /// Returns `host:port`.
-    pub(crate) fn at(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         format!("localhost:{}", self.port)
     }
 
     /// Returns the URL of `path`.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("{}://{}{path}", if self.is_tls { "https" } else { "http" }, self.at())
+        format!("{}://{}{path}", if self.is_tls { "https" } else { "http" }, self.authority())
     }
 
     /// Runs a client that sends `requests` one after another, through `capture` or directly; returns its report.

@@ -148,7 +148,7 @@ impl Origin {
     }
 
     /// Returns `host:port` for CONNECT or Host.
-    pub(crate) fn at(&self, host: &str) -> String {
+    pub(crate) fn authority(&self, host: &str) -> String {
         format!("{host}:{}", self.port())
     }
 

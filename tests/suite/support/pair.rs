@@ -60,7 +60,7 @@ impl Pair {
             // The test may have ended.
             sender.lock().unwrap().send(connection).ok();
         }));
-        let at = listening.at("localhost");
+        let at = listening.authority("localhost");
         let client = connect(&at);
         let origin = receiver.recv_timeout(TIMEOUT).unwrap();
         Self { client, origin, at, _listening: listening }
