@@ -49,8 +49,8 @@ struct Output {
 }
 
 impl Proxy {
-    /// Prepares a capture: reads or creates the CA, reads the certificates to trust, creates the output, and binds the port, in
-    /// this order.
+    /// Prepares a capture: reads or creates the CA, reads the certificates to trust, creates the output, and binds the
+    /// port, in this order.
     ///
     /// # Errors
     /// If one of them cannot be used. No existing file is changed then, and nothing listens.
@@ -185,7 +185,8 @@ impl Running {
         Gauge { bytes: shared.counters.relayed_bytes(), live: Arc::clone(&self.serving.live), part }
     }
 
-    /// Stops the capture: accepts no more clients, ends all connections, records the exchanges in flight, and completes the bundle.
+    /// Stops the capture: accepts no more clients, ends all connections, records the exchanges in flight, and completes
+    /// the bundle.
     pub fn stop(mut self) -> Summary {
         self.end()
     }

@@ -1,8 +1,8 @@
 //! The budget of unsent bytes: a bound on all outboxes of a running capture together.
 //!
 //! ```text
-//! unsent bytes     below the budget ─────▶ a source is read while its destination has less than MAX_OUTBOX_BYTES pending
-//!                  above it ─────────────▶ a source is read when nothing is pending, and in small pieces
+//! below the budget ──▶ a source is read while its destination has less than MAX_OUTBOX_BYTES pending
+//! above it ──────────▶ a source is read when its destination has nothing pending, and in small pieces
 //! ```
 //!
 //! One slow peer may have enough for a smooth transfer; a thousand slow peers must not have a thousand times as much.

@@ -1,14 +1,15 @@
-//! Read buffers of a running capture. A thread holds one for the length of one read, so that there are as many buffers as
-//! threads that read at the same moment, however many connections are idle.
+//! Read buffers of a running capture. A thread holds one for the length of one read, so that there are as many buffers
+//! as threads that read at the same moment, however many connections are idle.
 //!
 //! ```text
-//! slots  │ 0 │ 1 │ 2 │ … │ 15 │      a thread tries its own slot first, then the others; if all are in use, it gets a small
-//!          ▲ in use: locked          buffer that is freed after the read
+//! slots  │ 0 │ 1 │ 2 │ … │ 15 │      a thread tries its own slot first, then the others; if all are in use, it
+//!          ▲ in use: locked          gets a small buffer that is freed after the read
 //! ```
 //!
 //! A thread may be held up with its buffer in use, for example by a slow disk: beyond the slots, buffers are small.
 //!
-//! To acquire is to lock a slot that few other threads look at. A single list would move between processors' caches each time.
+//! To acquire is to lock a slot that few other threads look at. A single list would move between processors' caches
+//! each time.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -26,7 +27,8 @@ pub(crate) struct BufferPool {
 struct Slot(Mutex<Vec<u8>>);
 
 impl BufferPool {
-    /// Acquires a buffer of [`LARGE_BYTES`], or of [`SMALL_BYTES`] if all slots are in use. Its contents are unspecified.
+    /// Acquires a buffer of [`LARGE_BYTES`], or of [`SMALL_BYTES`] if all slots are in use. Its contents are
+    /// unspecified.
     pub(crate) fn acquire(&self) -> PooledBuffer<'_> {
         let own = THREAD_NUMBER.with(|number| number % SLOTS);
         let (before, from_own) = self.slots.split_at(own);
@@ -85,7 +87,8 @@ impl DerefMut for PooledBuffer<'_> {
     }
 }
 
-/// The number of threads that have acquired a buffer. It only spreads threads over slots, so one sequence serves all captures.
+/// The number of threads that have acquired a buffer. It only spreads threads over slots, so one sequence serves all
+/// captures.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {

@@ -1,14 +1,16 @@
-//! One client connection. Its first bytes decide how it is served; after each plain request, the next bytes decide again.
+//! One client connection. Its first bytes decide how it is served; after each plain request, the next bytes decide
+//! again.
 //!
 //! ```text
 //! CONNECT host:port ──────▶ upstream ─▶ reply ─▶ first flight ─▶ tunnel
 //! redirected ClientHello ─▶ upstream ──────────▶ first flight ─▶ tunnel    by its SNI, in transparent mode
-//! GET http://… ───────────▶ plain, then the next request                   in transparent mode also GET /…, by its Host
+//! GET http://… ───────────▶ plain, then the next request         in transparent mode also GET /…, by its Host
 //! GET /… to our address ──▶ own page
 //! anything else ──────────▶ an error response that states the reason
 //! ```
 //!
-//! A SOCKS front end would be recognized here by its first byte, and is served by [`open_tunnel`] with its own [`Reply`].
+//! A SOCKS front end would be recognized here by its first byte, and is served by [`open_tunnel`] with its own
+//! [`Reply`].
 
 use super::dial::DialError;
 use super::first_flight;
@@ -93,7 +95,8 @@ fn await_request(shared: &Shared, client: &mut Leg, keep_alive: &mut Option<Keep
     let mut head_began = None;
     let (mut scanner, mut searched, mut parsed) = (HeadScanner::for_message(), 0, 0);
     loop {
-        // Parses only a complete head, or twice as many bytes as before: a head in many small pieces is not parsed for each.
+        // Parses only a complete head, or twice as many bytes as before: a head in many small pieces is not parsed for
+        // each.
         let bytes = client.unread();
         let found = scanner.find(bytes.get(searched..).unwrap_or_default());
         searched = bytes.len();
@@ -209,8 +212,8 @@ fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) -> Option<T
     open_tunnel(shared, client, authority, &Redirected)
 }
 
-/// Connects to the origin, replies to the client, and reads its first flight. The reply comes after the connection, so that the
-/// client learns of an unreachable origin.
+/// Connects to the origin, replies to the client, and reads its first flight. The reply comes after the connection, so
+/// that the client learns of an unreachable origin.
 fn open_tunnel(shared: &Shared, mut client: Leg, authority: Authority, reply: &dyn Reply) -> Option<Tunnel> {
     match shared.upstream.connect(&authority, &shared.stop) {
         Ok(Connected { leg: origin, timing }) => {

@@ -1,7 +1,7 @@
 //! From a host and port to a connected socket: name resolution and connecting, each with a timeout.
 //!
-//! Several addresses are tried concurrently, each a quarter of a second after the previous one (RFC 8305), so that a dead IPv6
-//! route costs no more than that.
+//! Several addresses are tried concurrently, each a quarter of a second after the previous one (RFC 8305), so that a
+//! dead IPv6 route costs no more than that.
 
 use super::stop::Stop;
 use super::sys;
@@ -85,8 +85,8 @@ impl Dialer {
             Host::V6(ip) => return Ok(vec![SocketAddr::new(IpAddr::V6(*ip), authority.port)]),
             Host::Name(name) => (name.clone(), authority.port),
         };
-        // getaddrinfo(3) cannot be interrupted, so it runs in another thread. A pipe, whose write end that thread closes, can be
-        // polled together with the stop.
+        // getaddrinfo(3) cannot be interrupted, so it runs in another thread. A pipe, whose write end that thread
+        // closes, can be polled together with the stop.
         let (done, done_writer) = io::pipe().map_err(DialError::Connect)?;
         let (sender, result) = mpsc::channel();
         let lookup = name.clone();
@@ -98,7 +98,8 @@ impl Dialer {
             });
         });
         if started.is_err() {
-            // No thread is left, and all may serve connections that wait for one: resolve here, with the resolver's own timeouts.
+            // No thread is left, and all may serve connections that wait for one: resolve here, with the resolver's own
+            // timeouts.
             return found(authority, addresses(&name));
         }
         let deadline = Moment::now().plus(RESOLVE_TIMEOUT);
@@ -195,8 +196,8 @@ fn loopback(port: u16) -> Vec<SocketAddr> {
 /// True if a connection to `addr` would arrive at `listen`.
 fn is_ourselves(addr: SocketAddr, listen: SocketAddr) -> bool {
     let (ip, own) = (addr.ip().to_canonical(), listen.ip().to_canonical());
-    // To connect to the unspecified address is to connect to this machine. To listen on it is to listen on all addresses of
-    // this machine, which are those that a socket can be bound to.
+    // To connect to the unspecified address is to connect to this machine. To listen on it is to listen on all
+    // addresses of this machine, which are those that a socket can be bound to.
     addr.port() == listen.port()
         && (ip == own
             || ip.is_unspecified() && (own.is_loopback() || own.is_unspecified())

@@ -1,5 +1,5 @@
-//! The first flight: the first bytes of a client after CONNECT, or of a client that was redirected here. They decide how its
-//! connection is relayed.
+//! The first flight: the first bytes of a client after CONNECT, or of a client that was redirected here. They decide
+//! how its connection is relayed.
 //!
 //! ```text
 //! first bytes ─┬─ ClientHello, host matches ─▶ intercept ─▶ tunnel, tapped
@@ -22,7 +22,8 @@ use crate::wire::sniff::{Protocol, sniff, starts_with_settings};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Creates the tunnel of a connection whose first flight has not been read, or not completely; `None` if the connection ended.
+/// Creates the tunnel of a connection whose first flight has not been read, or not completely; `None` if the connection
+/// ended.
 pub(crate) fn open(shared: &Shared, mut client: Leg, mut origin: Leg, route: Route) -> Option<Tunnel> {
     let flight = read(&mut client, &mut origin, &shared.stop);
     let names = HostNames::new(&route.authority, &flight);

@@ -1,5 +1,5 @@
-//! Interception of TLS: first the handshake with the origin, then the one with the client, with the protocol (ALPN) that the
-//! origin selected.
+//! Interception of TLS: first the handshake with the origin, then the one with the client, with the protocol (ALPN)
+//! that the origin selected.
 //!
 //! ```text
 //! client        proxy        origin
@@ -11,8 +11,8 @@
 //!   │◀───────────▶│             │     yes: the handshake with the client, with a leaf certificate of ours
 //! ```
 //!
-//! The rule not to break: interception only adds a capture. Until the first byte is sent to the client, every obstacle ends in a
-//! connection that passes through, and is reported.
+//! The rule not to break: interception only adds a capture. Until the first byte is sent to the client, every obstacle
+//! ends in a connection that passes through, and is reported.
 
 use super::leg::Leg;
 use super::passthrough_cache::Ttl;
@@ -135,7 +135,8 @@ fn handshake_with_origin(
     let (session, certificate_request) = capture.client_tls.session(sni, host, alpn).map_err(failed)?;
     origin.start_tls(session, &[]).map_err(failed)?;
     match handshake(origin, &shared.stop) {
-        // In TLS 1.3 our handshake succeeds without a client certificate; the origin's alert comes with its end or later.
+        // In TLS 1.3 our handshake succeeds without a client certificate; the origin's alert comes with its end or
+        // later.
         Ok(()) | Err(HandshakeError::Tls(_) | HandshakeError::Ended | HandshakeError::Stopped)
             if certificate_request.is_raised() =>
         {
@@ -208,7 +209,8 @@ fn handshake_with_client(
 
 /// Passes the client through to the origin on a new connection, which has seen no handshake of ours.
 fn pass_on_new_connection(shared: &Shared, client: Leg, route: &Route) -> Option<Tunnel> {
-    // The origin was reachable a moment ago. If it is not now, the client sees the end that it would see without the proxy.
+    // The origin was reachable a moment ago. If it is not now, the client sees the end that it would see without the
+    // proxy.
     let connected = shared.upstream.connect(&route.authority, &shared.stop).ok()?;
     Some(tunnel::pass(shared, client, connected.leg))
 }
@@ -275,8 +277,8 @@ fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), HandshakeError> {
     }
 }
 
-/// True if the next connection would fail in the same way for any client. Most alerts do not imply that: they may concern this
-/// client's protocols, or a temporary failure.
+/// True if the next connection would fail in the same way for any client. Most alerts do not imply that: they may
+/// concern this client's protocols, or a temporary failure.
 fn is_lasting(e: &rustls::Error) -> bool {
     match e {
         rustls::Error::InvalidCertificate(_) | rustls::Error::PeerIncompatible(_) => true,

@@ -1,5 +1,5 @@
-//! One side of a connection: a socket, optionally TLS on it, and the bytes that the socket has not accepted yet. Client and
-//! origin are two values of this type.
+//! One side of a connection: a socket, optionally TLS on it, and the bytes that the socket has not accepted yet. Client
+//! and origin are two values of this type.
 //!
 //! ```text
 //!          receive                       send
@@ -10,8 +10,8 @@
 //!
 //! Nothing here waits. The caller polls the socket, and calls [`Leg::receive`] and [`Leg::flush`] when it is ready.
 //!
-//! The rule not to break: TLS never touches the socket. It decrypts the bytes that were read and writes its own messages into the
-//! outbox, so that all bytes pending for a slow peer are counted in one place ([`Leg::pending`]).
+//! The rule not to break: TLS never touches the socket. It decrypts the bytes that were read and writes its own
+//! messages into the outbox, so that all bytes pending for a slow peer are counted in one place ([`Leg::pending`]).
 
 use super::buffer_pool::PooledBuffer;
 use super::outbox::Outbox;
@@ -32,8 +32,8 @@ pub(crate) struct Leg {
     /// Plaintext that was read and not used. It precedes all data in the socket.
     unread: Vec<u8>,
     outbox: Outbox,
-    /// The pipe from the other leg's socket to this one, where bytes are spliced. It is filled only while nothing is pending,
-    /// and nothing is read for this leg until it is empty.
+    /// The pipe from the other leg's socket to this one, where bytes are spliced. It is filled only while nothing is
+    /// pending, and nothing is read for this leg until it is empty.
     pipe: Option<Pipe>,
     input: Input,
     output: Output,
@@ -94,7 +94,8 @@ impl Leg {
         Ok(())
     }
 
-    /// Removes TLS as if it had not been started, with `unread` still to be read. Allowed only before anything was flushed.
+    /// Removes TLS as if it had not been started, with `unread` still to be read. Allowed only before anything was
+    /// flushed.
     pub(crate) fn stop_tls(&mut self, unread: Vec<u8>) {
         self.tls = None;
         self.outbox.free();
@@ -178,8 +179,8 @@ impl Leg {
         };
     }
 
-    /// Reads once from the socket and passes the plaintext to `sink`, which returns how much of each piece it used. The rest of
-    /// a piece, and everything after it, stays unread.
+    /// Reads once from the socket and passes the plaintext to `sink`, which returns how much of each piece it used. The
+    /// rest of a piece, and everything after it, stays unread.
     ///
     /// # Errors
     /// If the peer violates TLS or sent a fatal alert. Our own alert is in the outbox then.
@@ -225,9 +226,9 @@ impl Leg {
         Ok(())
     }
 
-    /// Lets bytes from this leg's peer be spliced to `to` from now on, if neither has TLS and a pipe is available: the pipe that
-    /// the other direction does not use now, or a new one. One pipe serves both directions, because a connection that is not
-    /// recorded has two descriptors to spare.
+    /// Lets bytes from this leg's peer be spliced to `to` from now on, if neither has TLS and a pipe is available: the
+    /// pipe that the other direction does not use now, or a new one. One pipe serves both directions, because a
+    /// connection that is not recorded has two descriptors to spare.
     pub(crate) fn enable_splice(&mut self, to: &mut Self) {
         if self.tls.is_some() || to.tls.is_some() || to.pipe.is_some() || self.piped() > 0 {
             return;
@@ -270,7 +271,8 @@ impl Leg {
         }
     }
 
-    /// Sends `plain`. Bytes that the socket does not accept at once are pending. If the peer accepts nothing, they are dropped.
+    /// Sends `plain`. Bytes that the socket does not accept at once are pending. If the peer accepts nothing, they are
+    /// dropped.
     pub(crate) fn send(&mut self, plain: &[u8]) {
         self.queue(plain);
         self.flush();
@@ -304,8 +306,8 @@ impl Leg {
         }
     }
 
-    /// Writes pending bytes as far as the socket accepts them. Then, if nothing is pending and [`Leg::end`] was called, ends the
-    /// output.
+    /// Writes pending bytes as far as the socket accepts them. Then, if nothing is pending and [`Leg::end`] was called,
+    /// ends the output.
     pub(crate) fn flush(&mut self) {
         while let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.len() > 0) {
             let drained = pipe.drain(&self.socket);
@@ -359,7 +361,8 @@ impl Leg {
         self.pipe = None;
     }
 
-    /// Ends the output as the other side ended, after the pending bytes: with close_notify and FIN, with FIN alone, or with RST.
+    /// Ends the output as the other side ended, after the pending bytes: with close_notify and FIN, with FIN alone, or
+    /// with RST.
     pub(crate) fn end(&mut self, how: Ending) {
         if !self.is_writable() {
             return;
@@ -408,8 +411,8 @@ impl Leg {
     }
 }
 
-/// Decrypts `ciphertext` in place and passes the plaintext to `sink`; messages of TLS itself go to `outbox`. Returns the new
-/// state of the input once the peer has sent close_notify.
+/// Decrypts `ciphertext` in place and passes the plaintext to `sink`; messages of TLS itself go to `outbox`. Returns
+/// the new state of the input once the peer has sent close_notify.
 fn decrypt(
     tls: &mut TlsSession,
     ciphertext: &mut [u8],

@@ -6,8 +6,8 @@
 //!       └── 100 ms, again ┴─────────────────────┘
 //! ```
 //!
-//! A client is accepted only when everything that it needs is available. Until then it waits in the backlog, and connections that
-//! are being served are not affected.
+//! A client is accepted only when everything that it needs is available. Until then it waits in the backlog, and
+//! connections that are being served are not affected.
 
 use super::serving::Serving;
 use super::sys::{self, Interest};
@@ -128,9 +128,9 @@ impl ConnectionLimit {
 }
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// The client, its origin, and a spill file for a body each way. (HTTP/2 may need more files, and uses descriptors that other
-/// connections do not.) If clients were accepted without this limit, they would use up all descriptors and wait for each other's,
-/// and bodies would be truncated.
+/// The client, its origin, and a spill file for a body each way. (HTTP/2 may need more files, and uses descriptors that
+/// other connections do not.) If clients were accepted without this limit, they would use up all descriptors and wait
+/// for each other's, and bodies would be truncated.
 const DESCRIPTORS_PER_CONNECTION: usize = 4;
 /// For short uses: name resolution, an origin's second address, the folder that is synced at the end.
 const SPARE_DESCRIPTORS: usize = 8;

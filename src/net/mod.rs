@@ -1,6 +1,7 @@
 //! Sockets, threads, TLS. Code here may wait; it does not parse protocols, which is the work of `wire`.
 //!
-//! A connection, from left to right; `serving` runs it on a thread of the pool, parks it while it is idle, and resumes it:
+//! A connection, from left to right; `serving` runs it on a thread of the pool, parks it while it is idle, and resumes
+//! it:
 //!
 //! ```text
 //!                        ┌─▶ own_page, response
@@ -10,9 +11,9 @@
 //!                                                                                            one poll(2)
 //! ```
 //!
-//! Below them: `leg` (one side: socket, TLS, `outbox`, `splice`), `tls`, `sys` (POSIX calls). What connections share: `shared`
-//! (settings and state), `resources` (thread pool, buffer pool, budget of unsent bytes), `stop` and `tick` (events for all
-//! waits), `live` (their number).
+//! Below them: `leg` (one side: socket, TLS, `outbox`, `splice`), `tls`, `sys` (POSIX calls). What connections share:
+//! `shared` (settings and state), `resources` (thread pool, buffer pool, budget of unsent bytes), `stop` and `tick`
+//! (events for all waits), `live` (their number).
 //!
 //! No two files import each other, directly or through others.
 //!

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 /// A queue of bytes to send. Its capacity counts towards the capture's [`UnsentBudget`].
 pub(crate) struct Outbox {
-    /// Holds the unsent bytes at `sent..end`; the rest is unspecified. Only [`Outbox::append`] and [`Outbox::free`] change its
-    /// capacity, which `budget` counts.
+    /// Holds the unsent bytes at `sent..end`; the rest is unspecified. Only [`Outbox::append`] and [`Outbox::free`]
+    /// change its capacity, which `budget` counts.
     bytes: Vec<u8>,
     /// The start of the unsent bytes.
     sent: usize,
@@ -63,8 +63,8 @@ impl Outbox {
         });
     }
 
-    /// Appends the output of `write`, which gets the room at the end, and larger room if it needs that. Returns false if it
-    /// could not write.
+    /// Appends the output of `write`, which gets the room at the end, and larger room if it needs that. Returns false
+    /// if it could not write.
     pub(crate) fn append(&mut self, write: &mut dyn FnMut(&mut [u8]) -> Append) -> bool {
         let mut appended = write(self.bytes.get_mut(self.end..).unwrap_or_default());
         if let Append::Needs(room) = appended {

@@ -1,5 +1,5 @@
-//! The passthrough cache: origins that could not be intercepted. Their next connections pass through at once, without another
-//! failed handshake.
+//! The passthrough cache: origins that could not be intercepted. Their next connections pass through at once, without
+//! another failed handshake.
 
 use crate::clock::Moment;
 use crate::notice::Reason;
@@ -46,7 +46,8 @@ impl PassthroughCache {
     }
 }
 
-/// Long enough to spare an app that reconnects again and again, short enough that a repaired origin is captured the same day.
+/// Long enough to spare an app that reconnects again and again, short enough that a repaired origin is captured the
+/// same day.
 const ORIGIN_TTL: Duration = Duration::from_secs(10 * 60);
 /// Bounds the memory that a client with invented names can use.
 const MAX_ENTRIES: usize = 1024;

@@ -1,8 +1,9 @@
 //! One plain request (`GET http://…`) to its origin, and its response.
 //!
-//! The head was rewritten where it was parsed (`wire/proxy_request.rs`). From there on bytes pass unchanged, as in every relay. The
-//! difference: the client's next request may be for another origin, so data after the end of this request is held back until the
-//! response is complete. The framing of the request is determined once, for sending and for recording.
+//! The head was rewritten where it was parsed (`wire/proxy_request.rs`). From there on bytes pass unchanged, as in
+//! every relay. The difference: the client's next request may be for another origin, so data after the end of this
+//! request is held back until the response is complete. The framing of the request is determined once, for sending and
+//! for recording.
 
 use super::dial::DialError;
 use super::leg::Leg;

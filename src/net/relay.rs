@@ -1,5 +1,5 @@
-//! The relay: two legs and one poll(2). Bytes read from one side are written to the other, and a watcher sees every byte in
-//! between.
+//! The relay: two legs and one poll(2). Bytes read from one side are written to the other, and a watcher sees every
+//! byte in between.
 //!
 //! ```text
 //! client ─▶ receive ─▶ watcher.bytes(Up) ─▶ send ─▶ origin
@@ -10,8 +10,8 @@
 //! - The watcher sees a piece before the other side gets it, and a piece is sent before the next one is read.
 //! - A leg is read only while little is pending on the other: a slow peer slows its own transfer and costs no memory.
 //! - An end on one side ends the same direction on the other side, in the same way.
-//! - No wait has a timeout. A tick ([`Stop::next_tick`]) shows that time has passed; after one to two ticks without an event the
-//!   relay frees memory and, if the watcher allows it, returns [`RelayEnd::Idle`].
+//! - No wait has a timeout. A tick ([`Stop::next_tick`]) shows that time has passed; after one to two ticks without an
+//!   event the relay frees memory and, if the watcher allows it, returns [`RelayEnd::Idle`].
 
 use super::leg::Leg;
 use super::stop::Stop;
@@ -23,8 +23,8 @@ use std::time::Duration;
 
 /// Sees the bytes that are relayed.
 pub(crate) trait Watcher {
-    /// Sees `bytes` on their way and returns how many of them may pass. It may return less than all only upwards; the rest
-    /// waits until [`Watcher::accepts_more`].
+    /// Sees `bytes` on their way and returns how many of them may pass. It may return less than all only upwards; the
+    /// rest waits until [`Watcher::accepts_more`].
     fn bytes(&mut self, dir: Dir, bytes: &[u8]) -> usize;
 
     /// True if it needs only byte counts: bytes may then be spliced.
@@ -63,7 +63,8 @@ pub(crate) enum RelayEnd {
     Done,
     /// The capture stops.
     Stopped,
-    /// Nothing happened for a while. All state is in the legs, so that the next relay continues where this one returned.
+    /// Nothing happened for a while. All state is in the legs, so that the next relay continues where this one
+    /// returned.
     Idle,
 }
 
@@ -155,8 +156,8 @@ pub(crate) fn close(client: &mut Leg, stop: &Stop) {
     linger(client, stop);
 }
 
-/// Reads and drops data of the client after our end of the connection was closed. Closing the socket with unread data sends RST,
-/// which could overtake the response (RFC 9112 section 9.6).
+/// Reads and drops data of the client after our end of the connection was closed. Closing the socket with unread data
+/// sends RST, which could overtake the response (RFC 9112 section 9.6).
 fn linger(client: &mut Leg, stop: &Stop) {
     if client.ended().is_some() {
         return;
@@ -176,9 +177,9 @@ fn linger(client: &mut Leg, stop: &Stop) {
     }
 }
 
-/// The events to poll for on `leg`: input while the other leg accepts it and has little pending, output while something is
-/// pending. A leg whose write failed is read in any case: only that shows how it ended, and it delivers no more than it has
-/// received.
+/// The events to poll for on `leg`: input while the other leg accepts it and has little pending, output while something
+/// is pending. A leg whose write failed is read in any case: only that shows how it ended, and it delivers no more than
+/// it has received.
 fn interest(leg: &Leg, other: &Leg, may_read: bool) -> Interest {
     let is_wanted = may_read && other.is_writable() && other.has_room();
     Interest { read: leg.ended().is_none() && (is_wanted || leg.is_dead()), write: !leg.is_flushed() }
@@ -204,7 +205,8 @@ fn transfer(dir: Dir, from: &mut Leg, to: &mut Leg, watcher: &mut dyn Watcher) {
         forward(dir, bytes, to, watcher)
     });
     to.flush();
-    // A violation of TLS, or a fatal alert. Our alert goes to the peer that caused it; the other side sees a truncation.
+    // A violation of TLS, or a fatal alert. Our alert goes to the peer that caused it; the other side sees a
+    // truncation.
     if read.is_err() {
         from.fail();
     }

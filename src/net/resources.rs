@@ -1,8 +1,9 @@
-//! The bounded resources that all connections of one running capture share. Two captures in one process share none of them, so
-//! that a busy one does not slow the other down.
+//! The bounded resources that all connections of one running capture share. Two captures in one process share none of
+//! them, so that a busy one does not slow the other down.
 //!
-//! Static elsewhere in `net`, because they are facts about the kernel or limits of the user: the number of wide pipes and the
-//! availability of splice(2) (`splice.rs`), the availability of epoll(7) (`sys/epoll.rs`).
+//! Static elsewhere in `net`: facts about the kernel and limits of the user (the availability of splice(2) and the
+//! number of wide pipes, `splice.rs`), and the numbers of threads, which only spread them over buffers
+//! (`buffer_pool.rs`).
 
 use super::budget::UnsentBudget;
 use super::buffer_pool::BufferPool;

@@ -1,6 +1,7 @@
 //! HTTP responses of the proxy itself: error responses, and the bytes of any response.
 //!
-//! They do not depend on the client, and requests change nothing here, so a web page that reaches the port gains nothing.
+//! They do not depend on the client, and requests change nothing here, so a web page that reaches the port gains
+//! nothing.
 
 use super::dial::DialError;
 use super::leg::Leg;
@@ -45,7 +46,8 @@ impl Response<'_> {
     pub(crate) fn no_tunnel_to_itself() -> Self {
         Self::text(
             "403 Forbidden",
-            "A tunnel to this capture proxy itself is not possible. For its certificate, open http://mitm.it/ through it.",
+            "A tunnel to this capture proxy itself is not possible. \
+             For its certificate, open http://mitm.it/ through it.",
         )
     }
 
@@ -80,7 +82,8 @@ impl Response<'_> {
         self.send_to("GET", client, stop);
     }
 
-    /// Sends the response to a request with `method` and ends the connection. HEAD gets no body (RFC 9110 section 9.3.2).
+    /// Sends the response to a request with `method` and ends the connection. HEAD gets no body (RFC 9110 section
+    /// 9.3.2).
     pub(crate) fn send_to(&self, method: &str, client: &mut Leg, stop: &Stop) {
         client.send(&self.to_bytes(method == "HEAD"));
         relay::close(client, stop);

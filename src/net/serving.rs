@@ -1,5 +1,5 @@
-//! Serves connections on threads of the pool. A tunnel in which nothing happens gives its thread back; one thread waits for
-//! events on all of them.
+//! Serves connections on threads of the pool. A tunnel in which nothing happens gives its thread back; one thread waits
+//! for events on all of them.
 //!
 //! ```text
 //!           served by a thread of the pool
@@ -8,8 +8,9 @@
 //!            idle, its sockets in one epoll(7)
 //! ```
 //!
-//! A thread costs a connection three times the memory of its TLS, taps and recorder: the stack pages that its deepest call, the
-//! handshake, has touched stay allocated, and the C library keeps memory for each thread. An idle connection does not need that.
+//! A thread costs a connection three times the memory of its TLS, taps and recorder: the stack pages that its deepest
+//! call, the handshake, has touched stay allocated, and the C library keeps memory for each thread. An idle connection
+//! does not need that.
 
 use super::connection;
 use super::idle::{Descriptors, IdleSet};
@@ -82,8 +83,8 @@ impl Serving {
         }
     }
 
-    /// Resumes idle connections that have an event, and ticks for all others. Returns when the capture stops, after the idle
-    /// connections have ended.
+    /// Resumes idle connections that have an event, and ticks for all others. Returns when the capture stops, after the
+    /// idle connections have ended.
     pub(crate) fn watch_idle(self: &Arc<Self>) {
         let shared = &self.shared;
         // Connections with an event that wait for a thread.
@@ -126,8 +127,8 @@ impl Serving {
         })
     }
 
-    /// Reports the first warning of each kind. A panic of the observer does not end the calling thread, on which all connections
-    /// depend.
+    /// Reports the first warning of each kind. A panic of the observer does not end the calling thread, on which all
+    /// connections depend.
     pub(crate) fn warn(&self, warning: Warning) {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.insert(mem::discriminant(&warning)) {

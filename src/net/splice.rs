@@ -4,8 +4,8 @@
 //! socket ──fill──▶ pipe ──drain──▶ socket        splice(2): by reference, nothing is copied
 //! ```
 //!
-//! Bytes in a pipe are unsent like those in an outbox, and count as such. Only Linux has splice(2). Elsewhere, and if no pipe
-//! is available, bytes are copied.
+//! Bytes in a pipe are unsent like those in an outbox, and count as such. Only Linux has splice(2). Elsewhere, and if
+//! no pipe is available, bytes are copied.
 
 use super::budget::UnsentBudget;
 use super::sys;
@@ -60,8 +60,8 @@ impl Pipe {
         self.len
     }
 
-    /// Moves data of `from` into the pipe. The pipe must be empty: splice(2) returns EAGAIN both for a full pipe and for a socket
-    /// without data.
+    /// Moves data of `from` into the pipe. The pipe must be empty: splice(2) returns EAGAIN both for a full pipe and
+    /// for a socket without data.
     pub(crate) fn fill(&mut self, from: &TcpStream) -> Filled {
         match sys::splice(from, &self.writer, self.budget.max_read().min(MAX_FILL_BYTES)) {
             Ok(0) => Filled::End,
@@ -82,8 +82,8 @@ impl Pipe {
         }
     }
 
-    /// Moves data from the pipe to `to`; returns the number of bytes that it accepted. A write to a peer that is gone raises
-    /// SIGPIPE, which Rust's runtime ignores.
+    /// Moves data from the pipe to `to`; returns the number of bytes that it accepted. A write to a peer that is gone
+    /// raises SIGPIPE, which Rust's runtime ignores.
     ///
     /// # Errors
     /// The errors of a write.
@@ -112,12 +112,12 @@ impl Drop for Pipe {
 /// True once splice(2) was refused. Static: a fact about this kernel.
 static IS_UNSUPPORTED: AtomicBool = AtomicBool::new(!cfg!(target_os = "linux"));
 
-/// The number of wide pipes. Pipes have 64 KiB by default on Linux, which takes four times as many system calls. Static: the
-/// limit on their memory is per user.
+/// The number of wide pipes. Pipes have 64 KiB by default on Linux, which takes four times as many system calls.
+/// Static: the limit on their memory is per user.
 static WIDE_PIPES: AtomicUsize = AtomicUsize::new(0);
 
-/// A quarter of the memory that the pipes of an unprivileged user may have. Beyond that limit new pipes get one page, also those
-/// of other programs (pipe(7), pipe-user-pages-soft).
+/// A quarter of the memory that the pipes of an unprivileged user may have. Beyond that limit new pipes get one page,
+/// also those of other programs (pipe(7), pipe-user-pages-soft).
 const MAX_WIDE_PIPES: usize = 64;
 const WIDE_PIPE_BYTES: i32 = 256 << 10;
 

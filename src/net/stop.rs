@@ -1,5 +1,5 @@
-//! The stop of a capture: a pipe that every waiting thread polls and that carries no data. Closing its write end wakes all of
-//! them at once.
+//! The stop of a capture: a pipe that every waiting thread polls and that carries no data. Closing its write end wakes
+//! all of them at once.
 
 use super::tick::Ticker;
 use std::io::{self, PipeReader, PipeWriter};

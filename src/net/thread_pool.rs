@@ -1,13 +1,13 @@
-//! The threads of a running capture that serve connections and resolve names. A thread waits a moment for its next job: starting
-//! and ending a thread costs as much as some twenty system calls, and its memory has to be touched again.
+//! The threads of a running capture that serve connections and resolve names. A thread waits a moment for its next job:
+//! starting and ending a thread costs as much as some twenty system calls, and its memory has to be touched again.
 //!
 //! ```text
 //! acquire ─▶ an idle worker, or a new one ─▶ run(job) ─▶ busy ─▶ idle ─▶ acquired again
 //!                                                                 └─ a second without a job: ends
 //! ```
 //!
-//! To have a [`Worker`] is to have a thread. A worker that is dropped lets its thread end; so do the idle ones when the pool is
-//! closed, or dropped.
+//! To have a [`Worker`] is to have a thread. A worker that is dropped lets its thread end; so do the idle ones when the
+//! pool is closed, or dropped.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,8 +23,8 @@ pub(crate) struct ThreadPool(Arc<Idle>);
 /// The workers without a job.
 #[derive(Debug)]
 struct Idle {
-    /// The last one to become idle is the first to be acquired: its memory is in the processor's cache, and the others reach
-    /// their timeout. `None` once the pool is closed.
+    /// The last one to become idle is the first to be acquired: its memory is in the processor's cache, and the others
+    /// reach their timeout. `None` once the pool is closed.
     workers: Mutex<Option<Vec<Worker>>>,
 }
 
@@ -125,7 +125,8 @@ struct Job {
     worker: Worker,
 }
 
-/// Several times the stack of a connection's deepest calls, the TLS handshakes; getaddrinfo(3) needs some 64 KiB for its answers.
+/// Several times the stack of a connection's deepest calls, the TLS handshakes; getaddrinfo(3) needs some 64 KiB for
+/// its answers.
 const STACK_BYTES: usize = 512 << 10;
 /// Connections of one web page follow each other faster.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! A periodic tick that wakes waiting threads, so that no wait needs a timeout of its own: a timeout costs each wait a kernel
-//! timer.
+//! A periodic tick that wakes waiting threads, so that no wait needs a timeout of its own: a timeout costs each wait a
+//! kernel timer.
 //!
 //! Two pipes take turns. Waiters of the next tick poll the pipe that is empty now:
 //!

@@ -1,5 +1,5 @@
-//! TLS configuration: as a client towards origins (`client`), as a server towards clients (`server`), and the TLS of one
-//! connection without its socket (`session`). `intercept.rs` drives the handshakes.
+//! TLS configuration: as a client towards origins (`client`), as a server towards clients (`server`), and the TLS of
+//! one connection without its socket (`session`). `intercept.rs` drives the handshakes.
 
 pub(crate) mod client;
 pub(crate) mod server;

@@ -1,5 +1,5 @@
-//! A tunnel: the two legs of a connection and the watcher of their relay. It is passed through or read along, and can be
-//! suspended while it is idle.
+//! A tunnel: the two legs of a connection and the watcher of their relay. It is passed through or read along, and can
+//! be suspended while it is idle.
 //!
 //! ```text
 //! pass     client ◀──▶ origin     bytes are counted
@@ -118,7 +118,8 @@ impl Watcher for CountingWatcher {
     }
 }
 
-/// Creates a tunnel of plaintext that a tap reads. `tls_name` is the `host:port` of a connection whose TLS is intercepted.
+/// Creates a tunnel of plaintext that a tap reads. `tls_name` is the `host:port` of a connection whose TLS is
+/// intercepted.
 pub(crate) fn tapped(
     shared: &Shared,
     capture: &Capture,
@@ -169,7 +170,8 @@ impl TunnelWatcher for TapWatcher {
             client.end(how);
             origin.end(how);
         } else if self.is_tls && !self.has_request && self.first_to_end == Some(Dir::Up) {
-            // The side that closed first caused the end. Some clients complete the handshake before they verify the certificate.
+            // The side that closed first caused the end. Some clients complete the handshake before they verify the
+            // certificate.
             self.counters.add_uncaptured(&self.host, Reason::ClientLeft);
         }
     }

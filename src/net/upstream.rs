@@ -1,8 +1,9 @@
 //! The way to an origin. Every connection to an origin is made here: for a tunnel, for a plain request, and again for a
 //! passthrough after a failed handshake.
 //!
-//! An upstream proxy (HTTP or SOCKS), a fixed address, or a connector of an embedding program is one more implementation of
-//! [`Connector`], in a file of its own. `proxy.rs` selects it when it creates the [`Upstream`] of a capture.
+//! An upstream proxy (HTTP or SOCKS), a fixed address, or a connector of an embedding program is one more
+//! implementation of [`Connector`], in a file of its own. `proxy.rs` selects it when it creates the [`Upstream`] of a
+//! capture.
 
 use super::dial::{DialError, Dialed, Dialer};
 use super::leg::Leg;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 
 /// Connects sockets to origins. Called once per connection.
 pub(crate) trait Connector: Send + Sync {
-    /// Returns a socket whose peer is the origin `authority`, or relays to it. `dialer` connects to any address except this
-    /// proxy's own.
+    /// Returns a socket whose peer is the origin `authority`, or relays to it. `dialer` connects to any address except
+    /// this proxy's own.
     ///
     /// # Errors
     /// If there is no connection; [`DialError::Stopped`] once `stop` is set.

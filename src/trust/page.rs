@@ -1,5 +1,5 @@
-//! The web page of a running proxy: how to trust its CA, and the certificate in each format. Rendered once, before the proxy
-//! listens.
+//! The web page of a running proxy: how to trust its CA, and the certificate in each format. Rendered once, before the
+//! proxy listens.
 
 use super::guides::TRUST_GUIDES;
 use super::p12::P12_PASSWORD;
@@ -85,8 +85,8 @@ const HTML: &str = "text/html; charset=utf-8";
 const PAGE: &str = include_str!("page.html");
 const DISCOVERY_PAGE: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
     <meta name=viewport content='width=device-width'><title>Spectral</title>\
-    <h1>Spectral is listening</h1><p>This proxy only lists the domains that an app connects to. It does not decrypt TLS, so there \
-    is no certificate to trust.\n";
+    <h1>Spectral is listening</h1><p>This proxy only lists the domains that an app connects to. It does not decrypt TLS, so \
+    there is no certificate to trust.\n";
 
 #[cfg(test)]
 mod tests {

@@ -37,7 +37,8 @@ impl Epoll {
         let _ = self.0.delete(fd);
     }
 
-    /// Waits until a descriptor is ready or `timeout` expires. Returns the keys of those that are ready; a key may occur twice.
+    /// Waits until a descriptor is ready or `timeout` expires. Returns the keys of those that are ready; a key may
+    /// occur twice.
     pub(crate) fn wait(&self, timeout: Duration) -> Vec<u64> {
         use nix::sys::epoll::{EpollEvent, EpollTimeout};
         let mut ready = [EpollEvent::empty(); 64];

@@ -22,9 +22,9 @@ impl Interest {
 
 /// Waits until one of the descriptors is ready or `timeout` expires; returns what each is ready for.
 ///
-/// A descriptor with an empty interest is not polled: poll(2) always reports hang-ups, and the caller's loop would spin.
-/// Hang-ups and errors count as the events waited for, so that the next read or write meets them. A signal ends the wait
-/// early with nothing ready.
+/// A descriptor with an empty interest is not polled: poll(2) always reports hang-ups, and the caller's loop would
+/// spin. Hang-ups and errors count as the events waited for, so that the next read or write meets them. A signal ends
+/// the wait early with nothing ready.
 ///
 /// # Errors
 /// The errors of poll(2), such as ENOMEM.
@@ -32,7 +32,8 @@ pub(crate) fn wait<const N: usize>(
     wanted: [(BorrowedFd<'_>, Interest); N],
     timeout: Option<Duration>,
 ) -> io::Result<[Interest; N]> {
-    // The place of a descriptor that is not polled holds another one, without events: a shorter list would need the heap.
+    // The place of a descriptor that is not polled holds another one, without events: a shorter list would need the
+    // heap.
     let first = wanted.iter().find(|(_, interest)| *interest != Interest::default());
     let mut all = wanted.map(|(fd, interest)| {
         let mut flags = PollFlags::empty();

@@ -36,15 +36,15 @@ fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(stream.into())
 }
 
-/// Raises the backlog of `listener` to the system's maximum. Beyond the 128 that `std` sets, a client's SYN is dropped, and
-/// the client repeats it a second later.
+/// Raises the backlog of `listener` to the system's maximum. Beyond the 128 that `std` sets, a client's SYN is dropped,
+/// and the client repeats it a second later.
 pub(crate) fn maximize_backlog(listener: &TcpListener) {
     // If this fails the backlog is unchanged.
     let _ = listen(listener, Backlog::MAXCONN);
 }
 
-/// Enables TCP keepalive, so that the kernel detects dead peers. No timeout of ours could: a long poll may be silent for
-/// hours.
+/// Enables TCP keepalive, so that the kernel detects dead peers. No timeout of ours could: a long poll may be silent
+/// for hours.
 pub(crate) fn enable_keepalive(stream: &TcpStream) {
     // Best effort: without it the connection works, but may outlive its peer.
     let _ = setsockopt(stream, sockopt::KeepAlive, &true);

@@ -24,15 +24,15 @@ use std::sync::Arc;
 /// The configuration of TLS towards origins.
 #[derive(Debug)]
 pub(crate) struct ClientTls {
-    /// Cloned for each connection, which is cheap. rustls resumes sessions only between configurations that share verifier and
-    /// resolver, so these are never replaced.
+    /// Cloned for each connection, which is cheap. rustls resumes sessions only between configurations that share
+    /// verifier and resolver, so these are never replaced.
     template: ClientConfig,
     sessions: Arc<ClientSessionMemoryCache>,
 }
 
 impl ClientTls {
-    /// Creates a configuration that trusts `roots` except `ca`, our own, and the certificates in the files `more`; or any
-    /// certificate if `insecure`.
+    /// Creates a configuration that trusts `roots` except `ca`, our own, and the certificates in the files `more`; or
+    /// any certificate if `insecure`.
     ///
     /// # Errors
     /// If a file of `more` cannot be read or contains no certificate.
@@ -65,8 +65,8 @@ impl ClientTls {
         Ok(Self { template, sessions })
     }
 
-    /// Creates a session with the client's own SNI (none if it sent none) and protocols. The certificate is verified for
-    /// `sni`, or else for `host`. The flag is raised if the origin requests a client certificate.
+    /// Creates a session with the client's own SNI (none if it sent none) and protocols. The certificate is verified
+    /// for `sni`, or else for `host`. The flag is raised if the origin requests a client certificate.
     ///
     /// # Errors
     /// If the name is not a valid DNS name.
@@ -84,8 +84,8 @@ impl ClientTls {
         Ok((session.into(), CertificateRequest::clear()))
     }
 
-    /// Removes cached sessions of an origin that requested a client certificate. On resumption it would not request one, and a
-    /// client that has a certificate would be served as one without.
+    /// Removes cached sessions of an origin that requested a client certificate. On resumption it would not request
+    /// one, and a client that has a certificate would be served as one without.
     pub(crate) fn forget(&self, sni: Option<&str>, host: &Host) {
         if let Ok(name) = server_name(sni, host) {
             self.sessions.remove_tls12_session(&name);
@@ -105,8 +105,8 @@ pub(crate) fn provider() -> CryptoProvider {
 
 /// A flag that is raised when an origin requests a client certificate, which only the client has.
 ///
-/// The flag belongs to the thread, which performs one handshake at a time: a flag per connection would need a resolver per
-/// connection, and sessions are resumed only with the same resolver.
+/// The flag belongs to the thread, which performs one handshake at a time: a flag per connection would need a resolver
+/// per connection, and sessions are resumed only with the same resolver.
 #[derive(Debug)]
 pub(crate) struct CertificateRequest(PhantomData<Rc<()>>);
 
@@ -141,8 +141,8 @@ impl ResolvesClientCert for NoCertificate {
     }
 }
 
-/// The certificates of `all` except our own CA. A machine that has it in its store trusts it to stand in for origins, not as an
-/// origin's CA.
+/// The certificates of `all` except our own CA. A machine that has it in its store trusts it to stand in for origins,
+/// not as an origin's CA.
 fn without(all: Vec<CertificateDer<'static>>, ca: &CertificateDer<'_>) -> RootCertStore {
     let (mut roots, mut own) = (RootCertStore::empty(), RootCertStore::empty());
     // Certificates that do not parse are skipped, as other programs on the machine skip them.
@@ -171,8 +171,8 @@ fn read_certificates(roots: &mut RootCertStore, file: &Path) -> Result<Vec<Certi
     }
 }
 
-/// Verifies origins: against the roots, or leniently where the user configured that. Signatures are always verified, so that the
-/// peer at least has the certificate's key.
+/// Verifies origins: against the roots, or leniently where the user configured that. Signatures are always verified, so
+/// that the peer at least has the certificate's key.
 #[derive(Debug)]
 struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,

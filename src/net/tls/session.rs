@@ -1,5 +1,6 @@
-//! The TLS of one connection without its socket: ciphertext in, plaintext out, and the reverse. rustls does the work, in its
-//! unbuffered form. The buffers are ours, so that ciphertext is decrypted where it was read, and an idle connection holds none.
+//! The TLS of one connection without its socket: ciphertext in, plaintext out, and the reverse. rustls does the work,
+//! in its unbuffered form. The buffers are ours, so that ciphertext is decrypted where it was read, and an idle
+//! connection holds none.
 //!
 //! ```text
 //!                     ┌─▶ sink       plaintext
@@ -8,8 +9,8 @@
 //! plaintext ──▶ encrypt ─▶ outbox    records
 //! ```
 //!
-//! The rule not to break: every call of rustls gets the unfinished ciphertext. rustls keeps offsets into it, and panics if it
-//! gets less.
+//! The rule not to break: every call of rustls gets the unfinished ciphertext. rustls keeps offsets into it, and panics
+//! if it gets less.
 
 use crate::net::outbox::{Append, Outbox};
 use rustls::client::UnbufferedClientConnection;
@@ -51,12 +52,13 @@ impl TlsSession {
         &self.unfinished
     }
 
-    /// Decrypts `ciphertext`, which starts with [`TlsSession::unfinished`], in place and passes the plaintext to `sink`. Messages
-    /// of TLS itself go to `outbox`; the first call, with no ciphertext, starts the handshake of a client. Returns true once the
-    /// peer has sent close_notify (RFC 8446 section 6.1); what follows that is dropped.
+    /// Decrypts `ciphertext`, which starts with [`TlsSession::unfinished`], in place and passes the plaintext to
+    /// `sink`. Messages of TLS itself go to `outbox`; the first call, with no ciphertext, starts the handshake of a
+    /// client. Returns true once the peer has sent close_notify (RFC 8446 section 6.1); what follows that is dropped.
     ///
     /// # Errors
-    /// If the peer violates TLS or sent a fatal alert, now or in an earlier call. Our own alert is in the outbox then, once.
+    /// If the peer violates TLS or sent a fatal alert, now or in an earlier call. Our own alert is in the outbox then,
+    /// once.
     pub(crate) fn decrypt(
         &mut self,
         ciphertext: &mut [u8],
@@ -67,7 +69,8 @@ impl TlsSession {
             return Err(e.clone());
         }
         let (mut used, mut has_closed) = (0_usize, false);
-        // After an error the loop only writes our alert. rustls produces it first, whatever the rest of the ciphertext is.
+        // After an error the loop only writes our alert. rustls produces it first, whatever the rest of the ciphertext
+        // is.
         while self.error.is_none() || self.side.wants_write() {
             let rest = ciphertext.get_mut(used..).unwrap_or_default();
             let (more, step) = self.side.step(rest, outbox, Action::Receive, sink);
@@ -96,8 +99,8 @@ impl TlsSession {
     /// Encrypts `plain` into `outbox`.
     ///
     /// # Errors
-    /// Before the end of the handshake, after [`TlsSession::close`] or an error, or when the keys are exhausted, which only TLS 1.3
-    /// can remedy.
+    /// Before the end of the handshake, after [`TlsSession::close`] or an error, or when the keys are exhausted, which
+    /// only TLS 1.3 can remedy.
     pub(crate) fn encrypt(&mut self, plain: &[u8], outbox: &mut Outbox) -> Result<(), Error> {
         self.send(Action::Send(plain), outbox)
     }

@@ -59,7 +59,8 @@ fn origin(version: &'static SupportedProtocolVersion, requests: bool) -> Arc<Ser
     Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
 }
 
-/// Receives a word from `origin`; returns the kind of handshake, the cipher suite, and true if a client certificate was requested.
+/// Receives a word from `origin`; returns the kind of handshake, the cipher suite, and true if a client certificate was
+/// requested.
 fn exchange(towards: &ClientTls, origin: &Arc<ServerConfig>) -> (HandshakeKind, CipherSuite, bool) {
     let host = Host::Name("a.example".into());
     let (mut us, request) = towards.session(Some("a.example"), &host, Vec::new()).unwrap();

@@ -1,5 +1,5 @@
-//! A property of sessions: any bytes of a peer, cut anywhere, end in plaintext or in an error, and the memory for them is
-//! bounded.
+//! A property of sessions: any bytes of a peer, cut anywhere, end in plaintext or in an error, and the memory for them
+//! is bounded.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a property is made of these")]
 

@@ -94,8 +94,8 @@ impl Pair {
         sent
     }
 
-    /// Exchanges messages until neither side has any. The peer's ciphertext is cut into pieces of `piece` bytes; after each of
-    /// them, once the handshake is complete, we send `word`.
+    /// Exchanges messages until neither side has any. The peer's ciphertext is cut into pieces of `piece` bytes; after
+    /// each of them, once the handshake is complete, we send `word`.
     fn exchange(&mut self, piece: usize, word: &[u8]) {
         let (_, outbox) = self.decrypt(b"");
         self.deliver(&outbox);
