@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! first JSON of a bundle       capture: id, created, name      otherwise only in the manifest, written last
-//! JSON of a handshake          opens: socket, protocols        otherwise only in the WebSocket's JSON, written at its end
+//! JSON of a handshake          opens: socket, protocols        otherwise only in the JSON written when it closes
 //! ```
 //!
 //! Encoded as JSON. The field names are part of the file format.

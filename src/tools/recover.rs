@@ -3,7 +3,7 @@
 //! ```text
 //! NAME.zip.part ─▶ scan ─▶ body, body, trace.json ─▶ a group, copied as it is ─┐
 //!   (unchanged)           payload, message.json ─▶ a group, copied as it is ───┼─▶ archive ─▶ NAME.zip
-//!                         websocket.json, notes ─▶ known WebSockets ───────────┘     (with a new manifest and timeline)
+//!                         websocket.json, notes ─▶ known WebSockets ───────────┘     (new manifest, timeline)
 //! ```
 //!
 //! An exchange or message is kept if its JSON and its bodies are complete and their checksums match. The JSON comes

@@ -261,10 +261,10 @@ impl Redactor {
         } else if is("multipart/form-data") {
             apply(&mut counts.parameters, &mut new, pairs::multipart(text, &rules.fields, &hide));
         }
-        let made = json::members(new.as_deref().unwrap_or(text), &rules.json, placeholders);
-        apply(&mut counts.json, &mut new, made);
-        let made = pairs::in_text(new.as_deref().unwrap_or(text), &rules.query, &hide);
-        apply(&mut counts.parameters, &mut new, made);
+        let replaced = json::members(new.as_deref().unwrap_or(text), &rules.json, placeholders);
+        apply(&mut counts.json, &mut new, replaced);
+        let replaced = pairs::in_text(new.as_deref().unwrap_or(text), &rules.query, &hide);
+        apply(&mut counts.parameters, &mut new, replaced);
         new
     }
 
@@ -298,8 +298,8 @@ impl Redactor {
             }
             "referer" | "location" | "content-location" | "origin" => header.value = self.url(&header.value),
             _ => {
-                let made = pairs::in_text(&header.value, &self.rules.query, &replacer(&self.placeholders));
-                if let Some(pairs::Replaced { text, values }) = made {
+                let replaced = pairs::in_text(&header.value, &self.rules.query, &replacer(&self.placeholders));
+                if let Some(pairs::Replaced { text, values }) = replaced {
                     self.counts.parameters = self.counts.parameters.saturating_add(values);
                     header.value = text;
                 }
@@ -310,13 +310,13 @@ impl Redactor {
     /// Redacts `name=value`. A cookie without `=` is a value.
     fn cookie(&mut self, cookie: &str) -> String {
         let (name, value) = cookie.split_once('=').map_or(("", cookie), |(name, value)| (name, value));
-        let (space, bare) = value.split_at(value.len().saturating_sub(value.trim_start().len()));
-        if bare.is_empty() {
+        let (space, unpadded) = value.split_at(value.len().saturating_sub(value.trim_start().len()));
+        if unpadded.is_empty() {
             return cookie.to_owned();
         }
         self.counts.cookies = self.counts.cookies.saturating_add(1);
         let equals = if cookie.contains('=') { "=" } else { "" };
-        format!("{name}{equals}{space}{}", self.placeholder(bare.trim()))
+        format!("{name}{equals}{space}{}", self.placeholder(unpadded.trim()))
     }
 
     fn url(&mut self, url: &str) -> String {
@@ -346,10 +346,10 @@ impl Redactor {
 }
 
 /// Counts the replaced values and takes over the new text, if there is any.
-fn apply(count: &mut u64, text: &mut Option<String>, made: Option<pairs::Replaced>) {
-    if let Some(made) = made {
-        *count = count.saturating_add(made.values);
-        *text = Some(made.text);
+fn apply(count: &mut u64, text: &mut Option<String>, replaced: Option<pairs::Replaced>) {
+    if let Some(replaced) = replaced {
+        *count = count.saturating_add(replaced.values);
+        *text = Some(replaced.text);
     }
 }
 

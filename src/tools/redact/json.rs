@@ -16,45 +16,45 @@ use std::hash::{BuildHasher, RandomState};
 /// Replaces the values of the members `names`. Returns `None` if there are none.
 pub(super) fn members(text: &str, names: &[String], placeholders: &RandomState) -> Option<Replaced> {
     let longest = names.iter().map(String::len).max()?;
-    let mut made = Replaced { text: String::new(), values: 0 };
+    let mut replaced = Replaced { text: String::new(), values: 0 };
     let (mut copied, mut at) = (0, 0);
     while let Some(quote) = text.get(at..).and_then(|rest| rest.find('"')) {
         let open = at.saturating_add(quote);
         at = open.saturating_add(1);
-        let mark = Quoting::before(text, open);
+        let quoting = Quoting::before(text, open);
         // A letter takes up to six bytes as an escape, seven inside a string.
-        let Some(name) = mark.string(text, at, longest.saturating_mul(7)) else { continue };
+        let Some(name) = quoting.string(text, at, longest.saturating_mul(7)) else { continue };
         let Some(value) = after_colon(text, name.end) else { continue };
-        if !is_one_of(&mark.decoded(name.inner), names) {
+        if !is_one_of(&quoting.decoded(name.content), names) {
             continue;
         }
-        let mut replacer = ValueReplacer { text, mark, placeholders, made: &mut made };
-        replacer.made.text.push_str(text.get(copied..value).unwrap_or_default());
+        let mut replacer = ValueReplacer { text, quoting, placeholders, replaced: &mut replaced };
+        replacer.replaced.text.push_str(text.get(copied..value).unwrap_or_default());
         copied = replacer.value(value);
         at = copied;
     }
-    made.text.push_str(text.get(copied..).unwrap_or_default());
-    (made.values > 0).then_some(made)
+    replaced.text.push_str(text.get(copied..).unwrap_or_default());
+    (replaced.values > 0).then_some(replaced)
 }
 
 /// The quoting of a string, by the character before its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quoting {
-    Nothing,
+    Plain,
     /// `\"`: the JSON is inside a JSON string.
-    Backslash,
+    Escaped,
 }
 
 /// A string in the text.
 struct QuotedString<'t> {
-    inner: &'t str,
+    content: &'t str,
     /// The offset after the closing quote.
     end: usize,
 }
 
 impl Quoting {
     fn before(text: &str, quote: usize) -> Self {
-        if text.get(..quote).is_some_and(|before| before.ends_with('\\')) { Self::Backslash } else { Self::Nothing }
+        if text.get(..quote).is_some_and(|before| before.ends_with('\\')) { Self::Escaped } else { Self::Plain }
     }
 
     /// Returns the string whose content begins at `from`, if it ends within `max_len` bytes.
@@ -65,10 +65,10 @@ impl Quoting {
             match (byte, self) {
                 (b'\\', _) => backslashes = backslashes.saturating_add(1),
                 // An even number of backslashes does not escape the quote.
-                (b'"', Self::Nothing) if backslashes.is_multiple_of(2) => return quoted_string(text, from, length, 0),
-                (b'"', Self::Backslash) if backslashes % 4 == 1 => return quoted_string(text, from, length, 1),
+                (b'"', Self::Plain) if backslashes.is_multiple_of(2) => return quoted_string(text, from, length, 0),
+                (b'"', Self::Escaped) if backslashes % 4 == 1 => return quoted_string(text, from, length, 1),
                 // The end of the enclosing string.
-                (b'"', Self::Backslash) if backslashes.is_multiple_of(2) => return None,
+                (b'"', Self::Escaped) if backslashes.is_multiple_of(2) => return None,
                 (b'\n' | b'\r', _) => return None,
                 _ => backslashes = 0,
             }
@@ -77,26 +77,28 @@ impl Quoting {
     }
 
     /// Returns a string without its escapes.
-    fn decoded(self, inner: &str) -> String {
-        let once = |inner: &str| serde_json::from_str::<String>(&format!("\"{inner}\"")).ok();
+    fn decoded(self, content: &str) -> String {
+        let once = |content: &str| serde_json::from_str::<String>(&format!("\"{content}\"")).ok();
         let decoded = match self {
-            Self::Nothing => once(inner),
-            Self::Backslash => once(inner).and_then(|inner| once(&inner)),
+            Self::Plain => once(content),
+            Self::Escaped => once(content).and_then(|content| once(&content)),
         };
-        decoded.unwrap_or_else(|| inner.to_owned())
+        decoded.unwrap_or_else(|| content.to_owned())
     }
 
     fn quote(self) -> &'static str {
         match self {
-            Self::Nothing => "\"",
-            Self::Backslash => "\\\"",
+            Self::Plain => "\"",
+            Self::Escaped => "\\\"",
         }
     }
 }
 
-fn quoted_string(text: &str, from: usize, length: usize, mark: usize) -> Option<QuotedString<'_>> {
-    let inner = text.get(from..from.checked_add(length)?.checked_sub(mark)?)?;
-    Some(QuotedString { inner, end: from.checked_add(length)?.checked_add(1)? })
+/// Returns the string whose content begins at `from`, and whose closing quote is `length` bytes further, after
+/// `backslash_len` bytes of its own.
+fn quoted_string(text: &str, from: usize, length: usize, backslash_len: usize) -> Option<QuotedString<'_>> {
+    let content = text.get(from..from.checked_add(length)?.checked_sub(backslash_len)?)?;
+    Some(QuotedString { content, end: from.checked_add(length)?.checked_add(1)? })
 }
 
 /// Returns the offset of the value if a colon follows at `at`.
@@ -108,9 +110,9 @@ fn after_colon(text: &str, at: usize) -> Option<usize> {
 /// Replaces a value.
 struct ValueReplacer<'a> {
     text: &'a str,
-    mark: Quoting,
+    quoting: Quoting,
     placeholders: &'a RandomState,
-    made: &'a mut Replaced,
+    replaced: &'a mut Replaced,
 }
 
 impl ValueReplacer<'_> {
@@ -135,7 +137,7 @@ impl ValueReplacer<'_> {
                 '\\' if depth > 0 && ["\\n", "\\r", "\\t"].iter().any(|space| rest.starts_with(space)) => {
                     self.keep(at, 2)
                 }
-                _ if rest.starts_with(self.mark.quote()) => self.string(at),
+                _ if rest.starts_with(self.quoting.quote()) => self.string(at),
                 c if is_in_scalar(c) => self.scalar(at),
                 _ => return at,
             };
@@ -146,27 +148,28 @@ impl ValueReplacer<'_> {
         }
     }
 
+    /// Copies `len` bytes, and returns where they end.
     fn keep(&mut self, at: usize, len: usize) -> usize {
         let end = at.saturating_add(len);
-        self.made.text.push_str(self.text.get(at..end).unwrap_or_default());
+        self.replaced.text.push_str(self.text.get(at..end).unwrap_or_default());
         end
     }
 
     fn string(&mut self, at: usize) -> usize {
-        let quote = self.mark.quote();
+        let quote = self.quoting.quote();
         let from = at.saturating_add(quote.len());
-        let Some(QuotedString { inner, end }) = self.mark.string(self.text, from, usize::MAX) else {
+        let Some(QuotedString { content, end }) = self.quoting.string(self.text, from, usize::MAX) else {
             // Truncated, or not JSON: everything up to the line break is replaced.
             let rest = self.text.get(from..).unwrap_or_default();
-            let inner = rest.split(['\n', '\r']).next().unwrap_or_default();
-            self.replace(&format!("{quote}{}", placeholder(self.placeholders, inner)));
-            return from.saturating_add(inner.len());
+            let content = rest.split(['\n', '\r']).next().unwrap_or_default();
+            self.replace(&format!("{quote}{}", placeholder(self.placeholders, content)));
+            return from.saturating_add(content.len());
         };
         if after_colon(self.text, end).is_some() {
             return self.keep(at, end.saturating_sub(at));
         }
-        let hidden = placeholder(self.placeholders, &self.mark.decoded(inner));
-        self.replace(&format!("{quote}{hidden}{quote}"));
+        let placeholder = placeholder(self.placeholders, &self.quoting.decoded(content));
+        self.replace(&format!("{quote}{placeholder}{quote}"));
         end
     }
 
@@ -174,14 +177,12 @@ impl ValueReplacer<'_> {
         let rest = self.text.get(at..).unwrap_or_default();
         let scalar = rest.get(..rest.find(|c| !is_in_scalar(c)).unwrap_or(rest.len())).unwrap_or_default();
         match scalar {
-            "null" | "false" => {
-                return self.keep(at, scalar.len());
-            }
+            "null" | "false" => return self.keep(at, scalar.len()),
             "true" => self.replace("false"),
             number if number.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
                 // Below 10^9, which every reader represents exactly.
-                let hidden = self.placeholders.hash_one(number) % 1_000_000_000;
-                self.replace(&hidden.to_string());
+                let placeholder = self.placeholders.hash_one(number) % 1_000_000_000;
+                self.replace(&placeholder.to_string());
             }
             // An identifier in a script.
             _ => return self.keep(at, scalar.len()),
@@ -190,8 +191,8 @@ impl ValueReplacer<'_> {
     }
 
     fn replace(&mut self, by: &str) {
-        self.made.text.push_str(by);
-        self.made.values = self.made.values.saturating_add(1);
+        self.replaced.text.push_str(by);
+        self.replaced.values = self.replaced.values.saturating_add(1);
     }
 }
 

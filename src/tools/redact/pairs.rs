@@ -13,8 +13,8 @@ pub(super) struct Replaced {
 pub(super) fn url(url: &str, names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
     let start = url.find(['?', '#'])?;
     let (head, rest) = url.split_at(start);
-    let made = separated(rest, &['?', '#', '&', ';'], names, hide)?;
-    Some(Replaced { text: format!("{head}{}", made.text), values: made.values })
+    let replaced = separated(rest, &['?', '#', '&', ';'], names, hide)?;
+    Some(Replaced { text: format!("{head}{}", replaced.text), values: replaced.values })
 }
 
 /// Replaces the fields `names` of a form (`application/x-www-form-urlencoded`).
@@ -23,47 +23,47 @@ pub(super) fn form(text: &str, names: &[String], hide: &dyn Fn(&str) -> String) 
 }
 
 fn separated(text: &str, separators: &[char], names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
-    let mut made = Replaced { text: String::with_capacity(text.len()), values: 0 };
+    let mut replaced = Replaced { text: String::with_capacity(text.len()), values: 0 };
     for pair in text.split_inclusive(separators) {
-        let (bare, separator) = match pair.strip_suffix(separators) {
-            Some(bare) => (bare, pair.get(bare.len()..).unwrap_or_default()),
+        let (unpadded, separator) = match pair.strip_suffix(separators) {
+            Some(unpadded) => (unpadded, pair.get(unpadded.len()..).unwrap_or_default()),
             None => (pair, ""),
         };
-        match bare.split_once('=') {
+        match unpadded.split_once('=') {
             Some((name, value)) if !value.is_empty() && is_one_of(&decode(name), names) => {
-                made.text.push_str(&format!("{name}={}{separator}", hide(&decode(value))));
-                made.values = made.values.saturating_add(1);
+                replaced.text.push_str(&format!("{name}={}{separator}", hide(&decode(value))));
+                replaced.values = replaced.values.saturating_add(1);
             }
-            _ => made.text.push_str(pair),
+            _ => replaced.text.push_str(pair),
         }
     }
-    (made.values > 0).then_some(made)
+    (replaced.values > 0).then_some(replaced)
 }
 
 /// Replaces the parts `names` of `multipart/form-data` (RFC 7578).
 pub(super) fn multipart(text: &str, names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
-    let mut made = Replaced { text: String::with_capacity(text.len()), values: 0 };
+    let mut replaced = Replaced { text: String::with_capacity(text.len()), values: 0 };
     let mut rest = text;
     while let Some(end) = rest.find(END_OF_HEAD) {
         let (head, after) = rest.split_at(end.saturating_add(END_OF_HEAD.len()));
-        made.text.push_str(head);
+        replaced.text.push_str(head);
         let (value, next) = after.split_at(after.find("\r\n--").unwrap_or(after.len()));
         let name = head.split(" name=\"").nth(1).and_then(|name| name.split('"').next());
         if name.is_some_and(|name| is_one_of(name, names)) && !value.is_empty() {
-            made.text.push_str(&hide(value));
-            made.values = made.values.saturating_add(1);
+            replaced.text.push_str(&hide(value));
+            replaced.values = replaced.values.saturating_add(1);
         } else {
-            made.text.push_str(value);
+            replaced.text.push_str(value);
         }
         rest = next;
     }
-    made.text.push_str(rest);
-    (made.values > 0).then_some(made)
+    replaced.text.push_str(rest);
+    (replaced.values > 0).then_some(replaced)
 }
 
 /// Replaces the parameters `names` of URLs in any text: `?name=` or `&name=`, up to a character that ends a value.
 pub(super) fn in_text(text: &str, names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
-    let mut made = Replaced { text: String::new(), values: 0 };
+    let mut replaced = Replaced { text: String::new(), values: 0 };
     let mut copied = 0;
     for (equals, _) in text.match_indices('=') {
         if equals < copied {
@@ -79,14 +79,14 @@ pub(super) fn in_text(text: &str, names: &[String], hide: &dyn Fn(&str) -> Strin
         let value = text.get(from..).unwrap_or_default();
         let value = value.get(..value.find(is_after_value).unwrap_or(value.len())).unwrap_or_default();
         if is_parameter && !value.is_empty() && is_one_of(&decode(name), names) {
-            made.text.push_str(text.get(copied..from).unwrap_or_default());
-            made.text.push_str(&hide(&decode(value)));
-            made.values = made.values.saturating_add(1);
+            replaced.text.push_str(text.get(copied..from).unwrap_or_default());
+            replaced.text.push_str(&hide(&decode(value)));
+            replaced.values = replaced.values.saturating_add(1);
             copied = from.saturating_add(value.len());
         }
     }
-    made.text.push_str(text.get(copied..).unwrap_or_default());
-    (made.values > 0).then_some(made)
+    replaced.text.push_str(text.get(copied..).unwrap_or_default());
+    (replaced.values > 0).then_some(replaced)
 }
 
 /// Returns true if `name` is one of the lowercase `names`.
@@ -119,8 +119,8 @@ mod tests {
         format!("<{value}>")
     }
 
-    fn text(made: Option<Replaced>) -> Option<String> {
-        made.map(|made| made.text)
+    fn text(replaced: Option<Replaced>) -> Option<String> {
+        replaced.map(|replaced| replaced.text)
     }
 
     #[test]
@@ -138,12 +138,12 @@ mod tests {
 
     #[test]
     fn replaces_form_fields() {
-        let made = form("token=a&b=c&Token=%61", &names(), &hide).unwrap();
-        assert_eq!((made.text.as_str(), made.values), ("token=<a>&b=c&Token=<a>", 2));
+        let replaced = form("token=a&b=c&Token=%61", &names(), &hide).unwrap();
+        assert_eq!((replaced.text.as_str(), replaced.values), ("token=<a>&b=c&Token=<a>", 2));
         let parts = "--x\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\ns3\r\ncret\r\n--x\r\n\
                      Content-Disposition: form-data; name=\"b\"; filename=\"token\"\r\n\r\nc\r\n--x--\r\n";
-        let made = multipart(parts, &names(), &hide).unwrap();
-        assert_eq!(made.text, parts.replace("s3\r\ncret", "<s3\r\ncret>"));
+        let replaced = multipart(parts, &names(), &hide).unwrap();
+        assert_eq!(replaced.text, parts.replace("s3\r\ncret", "<s3\r\ncret>"));
     }
 
     #[test]
