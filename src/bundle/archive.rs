@@ -47,6 +47,7 @@ pub(crate) mod located_entry;
 mod read_error;
 mod reservation;
 pub(crate) mod scan;
+mod signatures;
 pub(crate) mod unfinished;
 mod zip_reader;
 

@@ -74,7 +74,7 @@ pub enum Error {
         cause: io::Error,
     },
     /// The output cannot be created.
-    Output(crate::Error),
+    Output(crate::error::Error),
 }
 
 impl fmt::Display for Error {

@@ -27,7 +27,7 @@ pub enum Error {
     /// The output is one of the source bundles.
     OutputIsInput(PathBuf),
     /// The output cannot be created.
-    Output(crate::Error),
+    Output(crate::error::Error),
     /// The output cannot be written.
     Write {
         /// The path of the output.

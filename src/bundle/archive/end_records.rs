@@ -4,8 +4,8 @@
 //! directory │ [zip64 end, zip64 locator] │ end, comment
 //! ```
 
-use super::headers::{MADE_ON_UNIX, ZIP64_VERSION};
 use super::le::{ZIP64_THRESHOLD, to_u32, u16_at, u32_at, u64_at};
+use super::signatures::{END_SIGNATURE, MADE_ON_UNIX, ZIP64_END_SIGNATURE, ZIP64_LOCATOR_SIGNATURE, ZIP64_VERSION};
 
 /// The claims that an end record makes about the directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,10 +66,6 @@ pub(super) const END_LEN: usize = 22;
 pub(super) const ZIP64_LOCATOR_LEN: usize = 20;
 /// The length of the ZIP64 end record.
 pub(super) const ZIP64_END_LEN: usize = 56;
-
-pub(super) const END_SIGNATURE: u32 = 0x0605_4b50;
-pub(super) const ZIP64_END_SIGNATURE: u32 = 0x0606_4b50;
-const ZIP64_LOCATOR_SIGNATURE: u32 = 0x0706_4b50;
 
 #[cfg(test)]
 mod tests {

@@ -10,8 +10,11 @@
 //! note; the directory leaves it out.
 
 use super::dos_time::DosDateTime;
-use super::end_records::{END_SIGNATURE, ZIP64_END_SIGNATURE};
 use super::le::{ZIP64_THRESHOLD, to_u16, to_u32, u16_at, u32_at, u64_at};
+use super::signatures::{
+    CENTRAL_SIGNATURE, DEFLATE_VERSION, END_SIGNATURE, LOCAL_SIGNATURE, MADE_ON_UNIX, ZIP64_END_SIGNATURE,
+    ZIP64_VERSION,
+};
 use std::io;
 
 /// An entry as its headers describe it.
@@ -259,16 +262,10 @@ pub(super) const LOCAL_LEN: usize = 30;
 /// The length of a central header's fixed part.
 pub(super) const CENTRAL_LEN: usize = 46;
 
-const LOCAL_SIGNATURE: u32 = 0x0403_4b50;
-const CENTRAL_SIGNATURE: u32 = 0x0201_4b50;
-
 const ZIP64_EXTRA_ID: u16 = 1;
 /// The id of the recovery note: "Sp", which is not registered [4.6].
 const NOTE_EXTRA_ID: u16 = u16::from_le_bytes(*b"Sp");
 
-const DEFLATE_VERSION: u16 = 20;
-pub(super) const ZIP64_VERSION: u16 = 45;
-pub(super) const MADE_ON_UNIX: u16 = 3 << 8;
 /// A regular file that only its owner may read or write.
 const MODE: u32 = 0o100_600;
 
