@@ -22,11 +22,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Runs a `ca` command. `is_terminal` is true if `out` is a terminal.
 ///
-/// Commands that show, explain or remove something never create a CA: `path`, `show`, `uninstall` and `help`. Commands that put
-/// the certificate to use create a missing CA: `export`, `env` and `install` (also with `--dry-run`, since the printed commands
-/// contain the fingerprint). They create it in the default directory. In a directory given with `--ca-dir` they create it only if
-/// that directory exists: otherwise the path is probably mistyped. `env --unset` needs no CA. A capture creates the CA and its
-/// directory.
+/// Commands that show, explain or remove something never create a CA: `path`, `show`, `uninstall` and `help`. Commands
+/// that put the certificate to use create a missing CA: `export`, `env` and `install` (also with `--dry-run`, since the
+/// printed commands contain the fingerprint). They create it in the default directory. In a directory given with
+/// `--ca-dir` they create it only if that directory exists: otherwise the path is probably mistyped. `env --unset`
+/// needs no CA. A capture creates the CA and its directory.
 pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> Result<(), String> {
     let dir = request.dir.as_deref();
     let text: Vec<u8> = match request.action {
@@ -60,7 +60,8 @@ pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> R
         Action::Uninstall(execution) => return system_store::uninstall(&open_existing(dir)?, execution, out),
         Action::Help(guide, proxy) => {
             let file = match open_existing(dir) {
-                // A file that contains the key must not be passed on: the steps then name the certificate as it is downloaded.
+                // A file that contains the key must not be passed on: the steps then name the certificate as it is
+                // downloaded.
                 Ok(ca) => certificate_file(&ca).map_or(CERTIFICATE_FILE.into(), Path::to_path_buf),
                 Err(missing) => {
                     print_warning(&missing);

@@ -8,11 +8,11 @@
 //!   --follow                             with a list or --ws: new exchanges or messages of a running capture, too
 //! ```
 //!
-//! Anyone may have made the file, so everything shown is escaped. `--body` writes exact bytes instead, and refuses to write
-//! control characters to a terminal.
+//! Anyone may have made the file, so everything shown is escaped. `--body` writes exact bytes instead, and refuses to
+//! write control characters to a terminal.
 //!
-//! `--json` prints a line for each exchange or WebSocket, with the bundle's own field names. Exchanges have `cut_off` added
-//! ("request", "response" or null), and WebSockets have `type` added.
+//! `--json` prints a line for each exchange or WebSocket, with the bundle's own field names. Exchanges have `cut_off`
+//! added ("request", "response" or null), and WebSockets have `type` added.
 
 use super::message::print_warning;
 use super::open_bundle::{CommandError, Opened, Prefer, open, require_exchange, require_websocket, to_message};

@@ -19,7 +19,8 @@ pub(crate) fn show(screen: &Screen, notice: &Notice, is_verbose: bool) {
     }
 }
 
-/// Returns a notice about traffic as one line, or `None` for other notices. `status_code` formats the status of a response.
+/// Returns a notice about traffic as one line, or `None` for other notices. `status_code` formats the status of a
+/// response.
 fn line(notice: &Notice, status_code: impl Fn(u16) -> String) -> Option<String> {
     match notice {
         Notice::Exchange { method, url, status, size: bytes, total_ms, .. } => Some(format!(

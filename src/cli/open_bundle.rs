@@ -129,7 +129,8 @@ fn with_warning((bundle, state): (Bundle, State)) -> Opened {
         State::Complete => None,
         State::Growing => Some(format!("{path} is unfinished: a capture is writing it")),
         State::Interrupted => Some(format!(
-            "{path} is unfinished: its capture was interrupted; make a bundle of it with: spectral capture recover {path}"
+            "{path} is unfinished: its capture was interrupted; make a bundle of it with: spectral capture recover \
+             {path}"
         )),
     };
     Opened { bundle, state, warning }

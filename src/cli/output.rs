@@ -1,6 +1,7 @@
 //! Results on stdout, and files that appear under their name only when they are complete.
 //!
-//! A capture contains passwords: from the first byte, only the owner may read an output file. Bundles have the same mode.
+//! A capture contains passwords: from the first byte, only the owner may read an output file. Bundles have the same
+//! mode.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};

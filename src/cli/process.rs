@@ -3,9 +3,9 @@
 //! There are two ways to receive signals; a process uses one of them:
 //!
 //! ```text
-//!   capture proxy, discover    stop_signals       handlers (ctrlc): a message for each signal that ends a capture
-//!   capture run                forwarded_signals  signals stay blocked in every thread and are read one by one, since the
-//!                                                 command must receive the same signal; it starts with the original mask
+//!   capture proxy, discover  stop_signals       handlers (ctrlc): a message for each signal that ends a capture
+//!   capture run              forwarded_signals  signals are blocked in every thread and read one by one, since the
+//!                                               command must receive the same signal
 //! ```
 
 mod child;

@@ -5,8 +5,8 @@
 //!                                      ▲ signals
 //! ```
 //!
-//! Failures before the command starts end with exit code 1; later, the command's own exit code counts. The command owns its
-//! standard streams and the terminal: messages go to stderr, before it starts and after it has ended.
+//! Failures before the command starts end with exit code 1; later, the command's own exit code counts. The command owns
+//! its standard streams and the terminal: messages go to stderr, before it starts and after it has ended.
 
 mod trust_dir;
 
@@ -176,8 +176,8 @@ enum CommandState {
     Starting(Vec<ReceivedSignal>),
     /// Signals go to the command.
     Running(Child),
-    /// The command has ended, and the bundle is being completed. (Before this state is entered, a signal may go to a process that
-    /// is gone. Process ids are not reused so soon.)
+    /// The command has ended, and the bundle is being completed. (Before this state is entered, a signal may go to a
+    /// process that is gone. Process ids are not reused so soon.)
     Ended(ForceStop),
 }
 
@@ -219,7 +219,7 @@ fn exit_code(command: Result<u8, String>, is_complete: bool, screen: &Screen) ->
 const COMMAND_NOT_FOUND: u8 = 127;
 const COMMAND_NOT_EXECUTABLE: u8 = 126;
 const NOTHING_CAPTURED: &str = "\
-Nothing was captured: no connection reached the proxy. Either the command made no request, or it ignores the proxy variables.
-Known cases: Python's aiohttp without trust_env=True, Node before 22.21, Go for loopback addresses, browsers. See
-'spectral capture run --help'.
+Nothing was captured: no connection reached the proxy. Either the command made no request, or it
+ignores the proxy variables. Known cases: Python's aiohttp without trust_env=True, Node before 22.21,
+Go for loopback addresses, browsers. See 'spectral capture run --help'.
 ";

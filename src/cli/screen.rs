@@ -1,13 +1,13 @@
-//! Messages on stderr while a capture runs. Stderr may be slow, paused, closed, or a pipe that is not read: the capture must
-//! not wait for it.
+//! Messages on stderr while a capture runs. Stderr may be slow, paused, closed, or a pipe that is not read: the capture
+//! must not wait for it.
 //!
 //! ```text
 //! print, info, traffic ─▶ queue ─▶ thread ─▶ stderr
 //!                                    └─ on a terminal, the last line is a status line
 //! ```
 //!
-//! Lines about traffic are dropped while too many are queued, and their number is reported. Other messages are always queued.
-//! [`Screen::flush`] waits for the thread, but not indefinitely.
+//! Lines about traffic are dropped while too many are queued, and their number is reported. Other messages are always
+//! queued. [`Screen::flush`] waits for the thread, but not indefinitely.
 
 use status::{Source, StatusLine};
 use std::io::{self, IsTerminal, Write};

@@ -39,8 +39,8 @@ mod tests {
         let expected = [
             "spectral: warning: anyone who can reach 0.0.0.0:8080 can use this proxy",
             "spectral: warning: certificates of origins are not verified (-k)",
-            "spectral: warning: the proxy in HTTPS_PROXY, http_proxy is bypassed: hosts reachable only through that proxy \
-             will fail",
+            "spectral: warning: the proxy in HTTPS_PROXY, http_proxy is bypassed: hosts reachable only through that \
+             proxy will fail",
         ];
         assert_eq!(lines, expected);
     }

@@ -1,4 +1,5 @@
-//! `spectral capture discover`: passes all traffic through, shows each new domain, and prints a table of them at the end.
+//! `spectral capture discover`: passes all traffic through, shows each new domain, and prints a table of them at the
+//! end.
 
 use crate::support::cli::Spectral;
 use crate::support::{Connection, Origin, TempDir, TestCa, TlsClient};

@@ -33,7 +33,8 @@ fn origin() -> Origin {
     })
 }
 
-/// Sends a request to `origin` through `running`, with `host` in the Host field, and waits for the end of the connection.
+/// Sends a request to `origin` through `running`, with `host` in the Host field, and waits for the end of the
+/// connection.
 fn ask(running: &Spectral, origin: &Origin, host: &str, method: &str, path: &str) {
     let mut connection = Connection::to(running.addr);
     let target = origin.authority("127.0.0.1");

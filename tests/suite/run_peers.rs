@@ -1,6 +1,7 @@
 //! Programs by others under `spectral capture run`, without any other setup.
 //!
-//! Only the proxy trusts the suite's CA. A program that receives a response over TLS thus received it through the proxy.
+//! Only the proxy trusts the suite's CA. A program that receives a response over TLS thus received it through the
+//! proxy.
 
 use crate::support::bundle::Bundle;
 use crate::support::cli::capture_run;
@@ -178,8 +179,8 @@ func main() {
 }
 "#;
 
-/// Go never uses a proxy for `localhost` or a loopback address. The URL therefore names 0.0.0.0, which reaches this machine too
-/// and which Go does not treat as loopback.
+/// Go never uses a proxy for `localhost` or a loopback address. The URL therefore names 0.0.0.0, which reaches this
+/// machine too and which Go does not treat as loopback.
 #[test]
 fn go_except_for_loopback() {
     if find("go").is_none() && Command::new("go").arg("version").output().is_err() {

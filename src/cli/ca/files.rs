@@ -8,16 +8,16 @@ use std::path::Path;
 /// Returns the certificate's file if it is safe to pass on.
 ///
 /// # Errors
-/// If the file contains the private key too. That happens in a directory without write permission, where the certificate has no
-/// file of its own.
+/// If the file contains the private key too. That happens in a directory without write permission, where the
+/// certificate has no file of its own.
 pub(super) fn certificate_file(ca: &CaCertificate) -> Result<&Path, String> {
     const KEY: &[u8] = b"PRIVATE KEY";
     let file = ca.path();
     let bytes = fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
     match bytes.windows(KEY.len()).any(|part| part == KEY) {
         true => Err(format!(
-            "cannot pass on {}: it contains the private key; make its directory writable, so that the certificate gets a file \
-             of its own",
+            "cannot pass on {}: it contains the private key; make its directory writable, so that the certificate \
+             gets a file of its own",
             file.display()
         )),
         false => Ok(file),

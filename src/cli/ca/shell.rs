@@ -78,7 +78,8 @@ impl Shell {
     }
 }
 
-/// Returns `value` in single quotes. Each byte of `special` becomes `replacement`, or gets a backslash if that is empty.
+/// Returns `value` in single quotes. Each byte of `special` becomes `replacement`, or gets a backslash if that is
+/// empty.
 fn single_quoted(value: &OsStr, special: &[u8], replacement: &[u8]) -> Vec<u8> {
     let mut text = vec![b'\''];
     for byte in value.as_bytes() {

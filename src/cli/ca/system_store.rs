@@ -53,9 +53,9 @@ impl Store {
         } else if has_tool("security") {
             Ok(Self::Keychain)
         } else {
-            Err("cannot find the system's trust store: none of update-ca-certificates, trust and security is installed; \
-                 export the certificate with 'spectral ca export' and add it yourself, or use 'spectral capture run', which \
-                 needs no trust store"
+            Err("cannot find the system's trust store: none of update-ca-certificates, trust and security is \
+                 installed; export the certificate with 'spectral ca export' and add it yourself, or use 'spectral \
+                 capture run', which needs no trust store"
                 .into())
         }
     }

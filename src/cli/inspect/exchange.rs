@@ -55,7 +55,8 @@ fn readable(body: &[u8]) -> Option<String> {
     Some(if is_json { indent_json(text) } else { text.to_owned() })
 }
 
-/// Indents valid JSON, with a line for each member. Changes only the white space, so order, duplicates and digits are kept.
+/// Indents valid JSON, with a line for each member. Changes only the white space, so order, duplicates and digits are
+/// kept.
 fn indent_json(json: &str) -> String {
     let mut indented = String::with_capacity(json.len().saturating_mul(2));
     let mut depth = 0usize;

@@ -11,7 +11,8 @@ pub(super) enum Truncated {
     Response,
 }
 
-/// Returns the truncated part of an exchange. A truncated body without a Content-Length, or with a coding, is not detected.
+/// Returns the truncated part of an exchange. A truncated body without a Content-Length, or with a coding, is not
+/// detected.
 pub(super) fn truncated(trace: &Trace) -> Option<Truncated> {
     let (request, response) = (&trace.request, &trace.response);
     if response.status == 0 {

@@ -16,11 +16,12 @@ use std::path::Path;
 pub(crate) struct Child(Pid);
 
 impl Child {
-    /// Starts `program` with `args` (its own name first), the variables in `vars`, and the signal mask and descriptor limit in
-    /// `inherited`. The limit matters: programs that close every possible descriptor take long if there are a million.
+    /// Starts `program` with `args` (its own name first), the variables in `vars`, and the signal mask and descriptor
+    /// limit in `inherited`. The limit matters: programs that close every possible descriptor take long if there are a
+    /// million.
     ///
-    /// `std::process` cannot do this. Its children inherit the current signal mask, and unblocking the signals around the spawn
-    /// would let them end this process in between.
+    /// `std::process` cannot do this. Its children inherit the current signal mask, and unblocking the signals around
+    /// the spawn would let them end this process in between.
     ///
     /// # Errors
     /// If the system cannot run the program.

@@ -46,9 +46,9 @@ pub(crate) struct ReceivedSignal {
 }
 
 impl ReceivedSignal {
-    /// True if the command received it too. The terminal sends Ctrl+C and Ctrl+\ to every process of its foreground process
-    /// group: to us together with the command, unless the command left the group. (SIGHUP of a closed terminal goes to the
-    /// session leader alone.)
+    /// True if the command received it too. The terminal sends Ctrl+C and Ctrl+\ to every process of its foreground
+    /// process group: to us together with the command, unless the command left the group. (SIGHUP of a closed terminal
+    /// goes to the session leader alone.)
     pub(super) fn was_typed(self) -> bool {
         self.by_terminal && matches!(self.signal, Signal::SIGINT | Signal::SIGQUIT)
     }
@@ -95,7 +95,7 @@ pub(super) fn is_ignored(signal: Signal) -> bool {
     bits & (1 << (signal as u32 - 1)) != 0
 }
 
-/// Signals meant for the command. SIGTSTP, SIGCONT and SIGWINCH are not among them: the terminal sends them to the whole
-/// process group.
+/// Signals meant for the command. SIGTSTP, SIGCONT and SIGWINCH are not among them: the terminal sends them to the
+/// whole process group.
 const FORWARDED: &[Signal] =
     &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];

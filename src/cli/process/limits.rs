@@ -35,10 +35,11 @@ impl FormerLimit {
     }
 }
 
-/// Blocks SIGXFSZ: a write past the limit of a file's size (RLIMIT_FSIZE) then fails with EFBIG instead of ending the process.
+/// Blocks SIGXFSZ: a write past the limit of a file's size (RLIMIT_FSIZE) then fails with EFBIG instead of ending the
+/// process.
 ///
-/// The capture goes on without the data that does not fit. Call this before any thread is started. (The standard library
-/// ignores SIGPIPE already.)
+/// The capture goes on without the data that does not fit. Call this before any thread is started. (The standard
+/// library ignores SIGPIPE already.)
 pub(crate) fn survive_file_size_limit() {
     let mut file_too_large = SigSet::empty();
     file_too_large.add(Signal::SIGXFSZ);

@@ -25,7 +25,8 @@ pub(crate) fn find_program(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf
     let candidates = match name.as_bytes().contains(&b'/') {
         true => vec![PathBuf::from(name)],
         false => env::split_paths(path.unwrap_or(OsStr::new(DEFAULT_PATH)))
-            // An empty entry is the current directory. "./name" contains a slash: sh, given a script, does not search again.
+            // An empty entry is the current directory. "./name" contains a slash: sh, given a script, does not search
+            // again.
             .map(|dir| if dir.as_os_str().is_empty() { Path::new(".").join(name) } else { dir.join(name) })
             .collect(),
     };

@@ -1,11 +1,11 @@
 //! A temporary directory with the trust files that the command's variables name. It exists while the command runs.
 //!
-//! Certificates are not secret, and a command may switch to another user. Other users may therefore read the files. They cannot
-//! list or guess the directory's name, and cannot write to the directory. Only the owner may read the copy of `.wgetrc`, which
-//! may contain passwords.
+//! Certificates are not secret, and a command may switch to another user. Other users may therefore read the files.
+//! They cannot list or guess the directory's name, and cannot write to the directory. Only the owner may read the copy
+//! of `.wgetrc`, which may contain passwords.
 //!
-//! A run that is killed cannot clean up, so the next run does. Each run holds a lock on its directory; the system releases the
-//! lock when the process ends for any reason.
+//! A run that is killed cannot clean up, so the next run does. Each run holds a lock on its directory; the system
+//! releases the lock when the process ends for any reason.
 
 use spectral_capture::{CaCertificate, Environment, TrustFiles, TrustedRoots};
 use std::collections::hash_map::RandomState;

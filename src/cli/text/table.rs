@@ -37,7 +37,8 @@ impl<const N: usize> Table<N> {
         self.flush(out)
     }
 
-    /// Writes the pending rows; before the first ones, an empty line and the column names. Writes nothing if there are no rows.
+    /// Writes the pending rows; before the first ones, an empty line and the column names. Writes nothing if there are
+    /// no rows.
     pub(crate) fn flush(&mut self, out: &mut dyn Write) -> io::Result<()> {
         if !self.has_begun && self.rows.len() <= 1 {
             return Ok(());
