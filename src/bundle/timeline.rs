@@ -305,5 +305,6 @@ mod tests {
             let event = Event { timestamp: u64::MAX, item };
             assert_eq!(decode(&encode(event)), Some(event));
         }
+        assert_eq!(size_of::<Event>(), 24);
     }
 }
