@@ -434,7 +434,8 @@ fn offer(unread: &mut Vec<u8>, bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> usiz
     unread.extend_from_slice(bytes.get(used..).unwrap_or_default());
 }
 
-/// TLS records leave together up to this size, the largest that a kernel passes to a network card in one piece.
+/// TLS records leave together up to this size, the largest that a kernel passes to a network card, or over loopback, in
+/// one piece.
 const MAX_COALESCED_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
