@@ -139,7 +139,7 @@ fn treats_a_file_size_limit_as_a_full_disk() {
     get(&running, &origin, 20);
     let output = running.interrupt();
     assert_eq!(output.code, Some(1), "{}", output.err);
-    assert!(output.err.contains("  The end of 1 body could not be kept"), "{}", output.err);
+    assert!(output.err.contains("  1 body is truncated, since it could not be stored\n"), "{}", output.err);
     assert!(output.err.contains("  1 exchange or message could not be written and is lost\n"), "{}", output.err);
     let bundle = Bundle::open(&dir.join("capture.zip"));
     let sizes: Vec<_> = bundle.traces.iter().map(|trace| trace.response_body.len()).collect();
