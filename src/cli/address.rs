@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Returns an address to connect to for a proxy that listens on `listening`: loopback in place of 0.0.0.0 and [::].
+/// Returns an address to connect to for a proxy that listens on `listening`: loopback in place of `0.0.0.0` and `[::]`.
 pub(crate) fn reachable(listening: SocketAddr) -> SocketAddr {
     let mut addr = listening;
     if addr.ip().is_unspecified() {
