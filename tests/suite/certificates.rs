@@ -431,7 +431,7 @@ fn the_curl_command_of_the_banner_works_when_pasted() {
     let origin = Origin::tls_responding(HELLO);
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &[]);
-    running.line("curl --cacert");
+    running.wait_for_line("curl --cacert");
     assert!(ca_in(dir.path()).exists());
     let lines = running.err.look(Clone::clone);
     let export = lines.iter().find(|line| line.contains("export ") && line.contains("HTTPS_PROXY=")).unwrap();

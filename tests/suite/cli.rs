@@ -228,7 +228,7 @@ fn the_banner_has_the_address_the_options_and_the_ca() {
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["-d", "*.example.com", "-d", "localhost", "-o", "mine.zip"]);
     let ca = dir.join(".mitmproxy/mitmproxy-ca-cert.pem");
-    running.line("curl --cacert");
+    running.wait_for_line("curl --cacert");
     let banner = running.err.look(|lines| lines.join("\n"));
     for word in [
         running.addr.to_string().as_str(),
@@ -252,7 +252,7 @@ fn listening_on_all_addresses_is_warned_of() {
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["--listen", "0.0.0.0"]);
     let banner = running.err.look(|lines| lines.join("\n")).to_lowercase();
-    assert!(banner.contains("anyone") || running.line("anyone").contains("anyone"), "{banner}");
+    assert!(banner.contains("anyone") || running.wait_for_line("anyone").contains("anyone"), "{banner}");
     running.interrupt();
 }
 

@@ -22,11 +22,11 @@ fn domains_are_shown_as_they_appear_and_the_table_is_printed_to_stdout() {
     let origin = Origin::tls_responding(OK);
     let running = Spectral::discover(&dir, &[]);
     visit(&running, &origin, "other.test");
-    running.line("other.test");
+    running.wait_for_line("other.test");
     for _ in 0..3 {
         visit(&running, &origin, "api.example.test");
     }
-    running.line("api.example.test");
+    running.wait_for_line("api.example.test");
     let output = running.interrupt();
     assert_eq!(output.code, Some(0), "{}", output.err);
     let table = output.text();

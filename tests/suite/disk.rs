@@ -76,11 +76,11 @@ fn loses_only_the_exchanges_during_a_full_disk() {
     for _ in 0..3 {
         get(&running, &origin, 100_000);
     }
-    running.line("could not be written");
+    running.wait_for_line("could not be written");
     // The writer may reach some of the three only now, when there is space.
     std::fs::remove_file(&ballast).unwrap();
     get(&running, &origin, 20);
-    running.line("spectral: warning: the bundle can be written again; ");
+    running.wait_for_line("spectral: warning: the bundle can be written again; ");
     let output = running.interrupt();
     assert_eq!(output.code, Some(1), "{}", output.err);
     assert_eq!(
@@ -132,10 +132,10 @@ fn treats_a_file_size_limit_as_a_full_disk() {
     let running = Spectral::start(limited);
     get(&running, &origin, 10);
     get(&running, &origin, 250_000);
-    running.line("could not be written: File too large");
+    running.wait_for_line("could not be written: File too large");
     // The spill file cannot grow either, so the end of a compressible body is missing.
     get_kind(&running, &origin, "text", 400_000);
-    running.line("1 body is truncated in the bundle: File too large");
+    running.wait_for_line("1 body is truncated in the bundle: File too large");
     get(&running, &origin, 20);
     let output = running.interrupt();
     assert_eq!(output.code, Some(1), "{}", output.err);

@@ -40,7 +40,7 @@ fn lines_with(running: &Spectral, part: &str) -> usize {
 #[test]
 fn raises_the_soft_descriptor_limit_to_the_hard_limit() {
     let origin = Origin::plain_responding(OK);
-    let proxy = ProxyProcess::after("ulimit -Sn 64");
+    let proxy = ProxyProcess::after_shell("ulimit -Sn 64");
     let mut connections: Vec<_> = (0..80).map(|_| proxy.connect(&origin.authority("127.0.0.1"))).collect();
     for (number, connection) in connections.iter_mut().enumerate() {
         exchange(connection, &number.to_string());
@@ -53,10 +53,10 @@ fn raises_the_soft_descriptor_limit_to_the_hard_limit() {
 #[test]
 fn clients_past_the_descriptor_limit_wait_without_affecting_others() {
     let origin = Origin::plain(echo);
-    let proxy = ProxyProcess::after("ulimit -n 40");
+    let proxy = ProxyProcess::after_shell("ulimit -n 40");
     let mut served: Vec<_> = (0..3).map(|_| proxy.connect(&origin.authority("localhost"))).collect();
     let mut waiting: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.authority("localhost"))).collect();
-    let output = proxy.running.line("new connections wait until others end");
+    let output = proxy.running.wait_for_line("new connections wait until others end");
     assert!(output.contains("the limit of 40 open files allows "), "{output}");
     // Existing connections still have the descriptors they need: here a new file in each direction, for bodies too
     // large for memory.
@@ -106,7 +106,7 @@ fn waits_for_descriptors_after_an_unexpected_shortage() {
     // The program could not predict this limit: it cannot open a single descriptor.
     set_descriptor_limit(&prlimit, &proxy, 3);
     let mut waiting = proxy.send_connect(&origin.authority("127.0.0.1"));
-    proxy.running.line("cannot accept connections for now");
+    proxy.running.wait_for_line("cannot accept connections for now");
     exchange(&mut served, "goes-on");
     set_descriptor_limit(&prlimit, &proxy, 1000);
     assert!(waiting.read_head().starts_with("HTTP/1.1 200 "));
@@ -140,7 +140,7 @@ fn clients_past_the_thread_limit_wait_without_affecting_others() {
     let origin = Origin::plain(echo);
     // Name resolution uses another thread for a moment, if one is available.
     let mut connections: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.authority("localhost"))).collect();
-    proxy.running.line("no thread is available");
+    proxy.running.wait_for_line("no thread is available");
     connections[19].reader.set_read_timeout(Duration::from_millis(1));
     assert!(!connections[19].reader.has_more(), "a thread is available for each connection");
     connections[19].reader.set_read_timeout(TIMEOUT);

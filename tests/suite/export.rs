@@ -2,7 +2,7 @@
 
 use crate::support::cli::{Spectral, spectral};
 use crate::support::connection::header;
-use crate::support::peers::{clean, har_validator, peer, python_with, run, script};
+use crate::support::peers::{har_validator, peer, python_with, run, script, without_proxy_settings};
 use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{Connection, Origin, TempDir};
 use serde_json::Value;
@@ -246,7 +246,7 @@ assert entries[2].response.textEncoding == 'base64'
 assert entries[3].status == 302 and abs(sum(v for k, v in first.timings.items() if k != 'ssl' and v > 0) - first.time) <= 1
 print(len(entries))
 ";
-    let output = run(clean(Command::new(python).args(["-c", script]).current_dir(dir.path()))).ok();
+    let output = run(without_proxy_settings(Command::new(python).args(["-c", script]).current_dir(dir.path()))).ok();
     assert_eq!(output.text().trim(), "6");
 }
 

@@ -1,7 +1,7 @@
 //! nghttp2's client and server, for rare features: padding, CONTINUATION, table sizes, priorities.
 
 use crate::support::ca::{CertSpec, TestCa};
-use crate::support::peers::{BackgroundProcess, clean, peer, run};
+use crate::support::peers::{BackgroundProcess, peer, run, without_proxy_settings};
 use crate::support::{Capture, NodeOrigin, PortForward, TempDir, within_timeout};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ fn nghttpd(options: &[&str]) -> Option<(BackgroundProcess, String, TempDir)> {
     let mut command = Command::new(program);
     command.args(["-v", "-a", "127.0.0.1", "-p", "/page=/style.css", "--trailer", "x-sum: 1"]).args(options);
     command.arg("-d").arg(dir.path()).arg(port.to_string()).args([key, cert]);
-    let child = clean(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let child = without_proxy_settings(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut server = BackgroundProcess(child);
     let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
     let mut lines = within_timeout("nghttpd's first line", move || {

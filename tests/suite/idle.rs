@@ -155,7 +155,7 @@ fn a_resuming_connection_waits_for_a_free_thread() {
     }
     // They send nothing, so their protocol is undecided and each holds a thread.
     let silent: Vec<_> = (0..20).map(|_| proxy.send_connect(&target)).collect();
-    proxy.running.line("no thread is available");
+    proxy.running.wait_for_line("no thread is available");
     connection.send(GET);
     // It waits as the others do. The warning is not repeated.
     connection.reader.set_read_timeout(Duration::from_millis(300));

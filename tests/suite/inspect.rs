@@ -1,7 +1,7 @@
 //! `spectral capture inspect`: shows the requested parts of a bundle, also while a capture is writing it.
 
 use crate::support::cli::{Spectral, command, peak_memory, spectral};
-use crate::support::peers::{BackgroundProcess, Output, clean, peer, report_skipped, run};
+use crate::support::peers::{BackgroundProcess, Output, peer, report_skipped, run, without_proxy_settings};
 use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{Connection, Origin, TempDir, Watched, within_timeout};
 use serde_json::Value;
@@ -278,11 +278,12 @@ fn messages_are_followed_until_the_websocket_ends() {
 
 /// Starts `inspect --follow` with `args`; returns it and its lines so far.
 fn following(dir: &TempDir, args: &[&str]) -> (BackgroundProcess, Watched<Vec<String>>) {
-    let mut follow = clean(command(dir, &["capture", "inspect", "capture.zip", "--follow"]).args(args))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut follow =
+        without_proxy_settings(command(dir, &["capture", "inspect", "capture.zip", "--follow"]).args(args))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
     let (pipe, lines) = (follow.stdout.take().unwrap(), Watched::<Vec<String>>::default());
     let so_far = lines.clone();
     std::thread::spawn(move || {

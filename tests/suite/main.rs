@@ -12,7 +12,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "in a test a broken expectation is a failure, which is what it is for"
+    reason = "a failed expectation must fail the test"
 )]
 
 mod support;

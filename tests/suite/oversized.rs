@@ -65,7 +65,7 @@ fn answers_431_to_a_plain_request_with_a_head_past_the_limit() {
         sending.join().unwrap();
     }
     assert_eq!(origin.connections(), 0);
-    proxy.running.line("request refused: its head is too long");
+    proxy.running.wait_for_line("request refused: its head is too long");
     assert!(proxy.end().0.traces.is_empty());
 }
 

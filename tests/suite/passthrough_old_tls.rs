@@ -1,7 +1,7 @@
 //! rustls supports fewer origins and clients than OpenSSL: nothing below TLS 1.2, no CBC, no RSA key exchange. They
 //! still work through the proxy, uncaptured and reported.
 
-use crate::support::peers::{BackgroundProcess, clean, peer, run};
+use crate::support::peers::{BackgroundProcess, peer, run, without_proxy_settings};
 use crate::support::{Capture, TempDir};
 use spectral_capture::Reason;
 use std::io::{BufRead, BufReader};
@@ -52,7 +52,7 @@ fn certificate(openssl: &Path, dir: &TempDir) -> (PathBuf, PathBuf) {
 
 /// Starts `openssl s_server` with `options` for `page`; returns its port, or `None` if this OpenSSL lacks the options.
 fn serve(openssl: &Path, dir: &TempDir, options: &[&str]) -> Option<(BackgroundProcess, String)> {
-    let server = clean(&mut Command::new(openssl))
+    let server = without_proxy_settings(&mut Command::new(openssl))
         .args(["s_server", "-accept", "127.0.0.1:0", "-HTTP", "-key", "key.pem", "-cert", "cert.pem"])
         .args(options)
         .current_dir(dir.path())

@@ -211,7 +211,7 @@ fn captures_a_python_server() {
     };
     let dir = crate::support::TempDir::new();
     dir.write("file.txt", "served by Python\n");
-    let child = crate::support::peers::clean(&mut Command::new(python))
+    let child = crate::support::peers::without_proxy_settings(&mut Command::new(python))
         .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"])
         .current_dir(dir.path())
         .stdout(std::process::Stdio::piped())

@@ -155,10 +155,10 @@ fn the_next_capture_reports_and_keeps_an_unfinished_bundle() {
     let left = std::fs::read(dir.join("capture.zip.part")).unwrap();
 
     let next = Spectral::capture(&dir, &[]);
-    let output = next.line("spectral capture recover ");
+    let output = next.wait_for_line("spectral capture recover ");
     assert!(output.contains("capture.zip.part is left over from an interrupted capture; "), "{output}");
     let third = Spectral::capture(&dir, &[]);
-    assert!(third.line("another running capture").contains("capture.zip.2.part"));
+    assert!(third.wait_for_line("another running capture").contains("capture.zip.2.part"));
     assert_eq!(third.interrupt().code, Some(0));
     capture_one(&next);
     assert_eq!(next.interrupt().code, Some(0));

@@ -1,7 +1,7 @@
 //! Runs the built program.
 
 use super::ca::TestCa;
-use super::peers::{Output, clean, wait};
+use super::peers::{Output, wait, without_proxy_settings};
 use super::proxy_process::Resources;
 use super::temp::TempDir;
 use super::wait::{TIMEOUT, Watched};
@@ -76,19 +76,19 @@ impl Spectral {
     /// Starts `spectral capture proxy -p 0` with SIGHUP ignored, as under nohup; returns when it listens.
     #[track_caller]
     pub(crate) fn under_nohup(dir: &TempDir) -> Self {
-        Self::after(dir, "trap '' HUP")
+        Self::after_shell(dir, "trap '' HUP")
     }
 
     /// Runs shell `commands` such as `ulimit -n 40`, then does [`Spectral::capture`].
     #[track_caller]
-    pub(crate) fn after(dir: &TempDir, commands: &str) -> Self {
+    pub(crate) fn after_shell(dir: &TempDir, commands: &str) -> Self {
         Self::start(shell("/bin/sh", dir, commands))
     }
 
     /// Starts `command`, which runs `spectral`; returns when it has printed the address on which it listens.
     #[track_caller]
     pub(crate) fn start(mut command: Command) -> Self {
-        clean(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        without_proxy_settings(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (err, out) = (Watched::<Vec<String>>::default(), Watched::<Vec<u8>>::default());
         let mut readers = Vec::new();
@@ -129,7 +129,7 @@ impl Spectral {
 
     /// Waits for a line of stderr that contains `part`.
     #[track_caller]
-    pub(crate) fn line(&self, part: &str) -> String {
+    pub(crate) fn wait_for_line(&self, part: &str) -> String {
         self.err.until(&format!("a line with {part:?}"), |lines| lines.iter().find(|line| line.contains(part)).cloned())
     }
 

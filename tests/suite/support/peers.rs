@@ -106,12 +106,17 @@ impl Output {
 /// Runs a program to its end within the timeout, without proxy settings from the environment.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> Output {
-    let child = clean(command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = without_proxy_settings(command)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     finish(child)
 }
 
 /// Removes proxy settings from a program's environment.
-pub(crate) fn clean(command: &mut Command) -> &mut Command {
+pub(crate) fn without_proxy_settings(command: &mut Command) -> &mut Command {
     for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
         // Keeps variables that the caller has set.
         for name in [name.to_owned(), name.to_uppercase()] {
@@ -168,7 +173,7 @@ pub(crate) fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
 /// Starts a server that prints its port on the first line.
 #[track_caller]
 pub(crate) fn serve(command: &mut Command) -> (BackgroundProcess, u16) {
-    let child = clean(command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let child = without_proxy_settings(command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut server = BackgroundProcess(child);
     let mut lines = BufReader::new(server.0.stdout.take().unwrap());
     let port = within_timeout("a server's first line", move || {

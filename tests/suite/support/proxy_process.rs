@@ -41,9 +41,9 @@ impl ProxyProcess {
 
     /// Runs shell `commands` such as `ulimit -n 40`, then starts a capture.
     #[track_caller]
-    pub(crate) fn after(commands: &str) -> Self {
+    pub(crate) fn after_shell(commands: &str) -> Self {
         let dir = TempDir::new();
-        Self::from_running(Spectral::after(&dir, commands), dir)
+        Self::from_running(Spectral::after_shell(&dir, commands), dir)
     }
 
     /// Starts a capture that can have at most `max` threads; `None`, reported as skipped, where that is impossible. The limit
