@@ -52,13 +52,13 @@ fn captures_each_request_of_a_persistent_connection() {
 #[test]
 fn matches_pipelined_requests_and_responses() {
     let origin = Origin::tls(|mut connection| {
-        let mut answers = String::new();
+        let mut responses = String::new();
         for _ in 0..3 {
             let (head, _) = next_request(&mut connection).unwrap();
             let path = head.split(' ').nth(1).unwrap().to_owned();
-            answers += &format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
+            responses += &format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
         }
-        connection.send(answers);
+        connection.send(responses);
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.authority("localhost"), "localhost");

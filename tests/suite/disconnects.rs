@@ -111,14 +111,14 @@ fn ends_an_endless_response_when_the_client_disconnects() {
 #[test]
 fn forwards_the_origins_disconnect() {
     // At once, after the request, in the response's head, in its body.
-    let answers = [
+    let responses = [
         None,
         Some(""),
         Some("HTTP/1.1 200 OK\r\nContent-Le"),
         Some("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody"),
     ];
     let proxy = ProxyProcess::start();
-    for response in answers {
+    for response in responses {
         for disconnect in Disconnect::ALL {
             let script = move |mut connection: Connection| {
                 if let Some(response) = response {
@@ -137,9 +137,9 @@ fn forwards_the_origins_disconnect() {
                 }
                 // The client may notice already here: then its write takes the error, and its read sees a plain end.
                 let is_gone = connection.writer.try_send(REQUEST.as_bytes()).is_err();
-                let (came, ending) = connection.read_to_end();
+                let (received, ending) = connection.read_to_end();
                 // A reset discards the data that it overtakes.
-                assert!(response.unwrap_or("").as_bytes().starts_with(&came), "{}", came.escape_ascii());
+                assert!(response.unwrap_or("").as_bytes().starts_with(&received), "{}", received.escape_ascii());
                 let expected = [disconnect.seen(tls), Ending::Reset];
                 let is_so = is_gone || expected.contains(&ending);
                 assert!(is_so, "{ending:?} after {response:?} and {disconnect:?}, TLS: {tls}");

@@ -66,7 +66,7 @@ fn clients_past_the_descriptor_limit_wait_without_affecting_others() {
         connection.send(&body);
         assert_eq!(connection.read_response().body.len(), MIB);
     }
-    assert!((3..10).contains(&origin.connections()), "{} were let in", origin.connections());
+    assert!((3..10).contains(&origin.connections()), "{} connections were accepted", origin.connections());
     drop(served);
     for mut connection in waiting.drain(..) {
         assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
@@ -82,7 +82,7 @@ fn clients_past_the_descriptor_limit_wait_without_affecting_others() {
 
 #[test]
 fn counts_descriptors_that_were_open_at_the_start() {
-    // POSIX shells can redirect only descriptors 0 to 9.
+    // bash, because a POSIX shell need not redirect descriptors above 9.
     let Some(bash) = peer("bash") else { return };
     let inherit: String = (10..34).map(|number| format!("exec {number}</dev/null; ")).collect();
     let dir = TempDir::new();
@@ -130,8 +130,8 @@ fn forwards_a_body_without_a_descriptor_to_store_it_and_reports_it() {
     drop(connection);
     let (bundle, output) = proxy.end_with_losses();
     let kept = bundle.only_trace().response_body.len();
-    let is_told = output.err.contains("truncated in the bundle") && output.code == Some(1);
-    assert!(kept == MIB && output.code == Some(0) || is_told, "{kept} bytes; {}", output.err);
+    let is_reported = output.err.contains("truncated in the bundle") && output.code == Some(1);
+    assert!(kept == MIB && output.code == Some(0) || is_reported, "{kept} bytes; {}", output.err);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Opens a tunnel through `running` to `origin`, with passthrough.
+/// Opens a tunnel through `running` to `origin`; its bytes are forwarded unchanged.
 fn tunnel(running: &Spectral, origin: &Origin) -> Connection {
     let mut connection = Connection::to(running.addr);
     let target = origin.authority("127.0.0.1");

@@ -176,14 +176,14 @@ fn passes_through_connect_inside_a_tunnel() {
 
 #[test]
 fn passes_through_and_reports_invalid_framing() {
-    let answers = [
+    let responses = [
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\nabc\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nab",
         "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nab",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nab",
     ];
-    for response in answers {
+    for response in responses {
         let origin = Origin::tls(move |mut connection| {
             next_request(&mut connection);
             connection.send(response);

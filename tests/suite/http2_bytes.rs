@@ -49,9 +49,9 @@ fn forwards_recorded_conversations_in_pieces_of_any_size() {
 fn forwards_half_a_frame_at_once() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
-    let (ask, response) =
+    let (request, response) =
         (headers(1, END_STREAM, GET), [headers(1, 0, OK), data(1, END_STREAM, b"half and half")].concat());
-    let (begin, end) = ask.split_at(ask.len() / 2);
+    let (begin, end) = request.split_at(request.len() / 2);
     pair.up(begin);
     pair.up(end);
     // Split in the header of the second frame, and in its payload.

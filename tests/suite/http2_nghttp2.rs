@@ -56,14 +56,14 @@ fn records_nghttp_with_all_its_options() {
         };
         let capture = Capture::start();
         let forward = PortForward::start(&capture, &at);
-        let ask = |url: &str, ca: &std::path::Path| {
+        let request = |url: &str, ca: &std::path::Path| {
             let mut command = Command::new(&nghttp);
             command.args(["-H", "x-long: 0123456789", "-H", "cookie: a=1; b=2"]).args(client).arg(url);
             run(command.env("SSL_CERT_FILE", ca)).ok().out
         };
         let url = forward.url("https", "/page");
-        let through = ask(&url, capture.ca.as_ref().unwrap());
-        let direct = ask(&format!("https://{at}/page"), &TestCa::trusted().pem);
+        let through = request(&url, capture.ca.as_ref().unwrap());
+        let direct = request(&format!("https://{at}/page"), &TestCa::trusted().pem);
         assert_eq!(through.len(), direct.len(), "{client:?}");
         let outcome = capture.stop();
         outcome.assert_no_warnings();

@@ -117,7 +117,7 @@ fn curl_negotiates_the_same_protocol_with_and_without_the_proxy() {
         return;
     };
     let capture = Capture::start();
-    let ask = |proxy: &str, option: &str| {
+    let request = |proxy: &str, option: &str| {
         let ca = if proxy.is_empty() { &TestCa::trusted().pem } else { capture.ca.as_ref().unwrap() };
         let mut command = Command::new(&curl);
         command.args(["-sS", "--noproxy", "", "-x", proxy, "-w", " over %{http_version}", option, "--cacert"]);
@@ -125,9 +125,9 @@ fn curl_negotiates_the_same_protocol_with_and_without_the_proxy() {
     };
     let proxy = format!("http://{}", capture.addr);
     for (option, expected) in [("--http2", "2"), ("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")] {
-        let through = ask(&proxy, option);
+        let through = request(&proxy, option);
         assert_eq!(through, format!("hello over {expected}"), "{option}");
-        assert_eq!(through, ask("", option), "{option}");
+        assert_eq!(through, request("", option), "{option}");
     }
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().urls(), [&origin.url("/hello"); 3]);

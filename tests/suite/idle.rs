@@ -74,7 +74,7 @@ fn an_idle_client_sees_the_origins_end() {
 
 #[test]
 fn idle_exchanges_in_progress_are_recorded_at_the_stop() {
-    let (ask, switching) = handshake("");
+    let (request, response) = handshake("");
     // One step for each message of the origins.
     let turn = Watched::<usize>::default();
     let wait = move |turn: &Watched<usize>, n| turn.until("the next step", |now| (*now >= n).then_some(()));
@@ -90,7 +90,7 @@ fn idle_exchanges_in_progress_are_recorded_at_the_stop() {
     });
     let socket = Origin::tls(move |mut connection: Connection| {
         connection.read_head();
-        connection.send(&switching);
+        connection.send(&response);
         for n in 0..2 {
             wait(&of_socket, n);
             connection.send(frame(0x81, None, b"tick"));
@@ -101,7 +101,7 @@ fn idle_exchanges_in_progress_are_recorded_at_the_stop() {
     let (mut stream, mut messages) =
         (proxy.tls(&events.authority("localhost")), proxy.tls(&socket.authority("localhost")));
     stream.send(GET);
-    messages.send(ask);
+    messages.send(request);
     stream.read_until(b"data: 0\n\n");
     messages.read_head();
     messages.read_exactly(6);

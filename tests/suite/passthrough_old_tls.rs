@@ -74,16 +74,16 @@ fn serve(openssl: &Path, dir: &TempDir, options: &[&str]) -> Option<(BackgroundP
 #[track_caller]
 fn assert_passes(what: &str, curl: &Path, options: &[&str], port: &str, cert: &Path) -> bool {
     let url = format!("https://localhost:{port}/page");
-    let ask = |proxy: &str| {
+    let request = |proxy: &str| {
         let mut command = Command::new(curl);
         command.args(["-sS", "--noproxy", "", "--proxy", proxy, "--cacert"]).arg(cert).args(options).arg(&url);
         run(&mut command)
     };
-    if ask("").code != Some(0) {
+    if request("").code != Some(0) {
         return false;
     }
     let capture = Capture::with(|config| config.upstream_ca.push(cert.to_owned()));
-    let through = ask(&format!("http://{}", capture.addr));
+    let through = request(&format!("http://{}", capture.addr));
     assert_eq!((through.code, through.text().as_str()), (Some(0), "an old hello"), "{what}: {}", through.err);
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty(), "{what}");

@@ -78,7 +78,7 @@ fn recovers_all_completed_exchanges_after_fifty_kills_under_load() {
         for url in &before {
             assert_eq!(connection.request(format!("GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n")).status, 200);
         }
-        // Completed exchanges are written without further action; the entry's name precedes its data.
+        // Completed exchanges are written at once. The entry with this name is the last one of its exchange.
         wait_until_written(&dir.join("capture.zip.part"), "traces/t_0003.json");
         let stop = Gate::default();
         let clients: Vec<_> = (0..3)

@@ -44,7 +44,7 @@ fn a_stalled_writer_slows_the_traffic_without_losses() {
     go.open();
     // The queue's limit, plus one for the writer and one for each connection, because an exchange is recorded before
     // its response is forwarded.
-    assert!((1..=1024 + 1 + CONNECTIONS).contains(&so_far), "{so_far} answers came while nothing was written");
+    assert!((1..=1024 + 1 + CONNECTIONS).contains(&so_far), "{so_far} responses while the writer was stalled");
     readers.into_iter().for_each(|reader| reader.join().unwrap());
     let outcome = capture.stop();
     assert_eq!(outcome.summary.lost, 0);
