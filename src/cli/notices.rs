@@ -2,7 +2,7 @@
 
 use super::advice;
 use super::screen::Screen;
-use super::text::{count, escape, size};
+use super::text::{count, duration, escape, size};
 use spectral_capture::Notice;
 
 /// Shows a notice. Exchanges and WebSockets are shown only if `is_verbose`.
@@ -24,11 +24,12 @@ pub(crate) fn show(screen: &Screen, notice: &Notice, is_verbose: bool) {
 fn line(notice: &Notice, status_code: impl Fn(u16) -> String) -> Option<String> {
     match notice {
         Notice::Exchange { method, url, status, size: bytes, total_ms, .. } => Some(format!(
-            "{} {} {}  {}  {total_ms:.0} ms",
+            "{} {} {}  {}  {}",
             status_code(*status),
             escape(method),
             escape(url),
-            size(*bytes)
+            size(*bytes),
+            duration(*total_ms)
         )),
         Notice::WebSocket { url, messages, .. } => {
             Some(format!("ws  {}  {}", escape(url), count(*messages, "message")))
@@ -59,7 +60,7 @@ mod tests {
         };
         let uncaptured = Notice::Uncaptured { host: "a:443".into(), reason: Reason::NotMatched };
         for (notice, expected) in [
-            (exchange, "200 GET http://a/\\n  1 B  3 ms"),
+            (exchange, "200 GET http://a/\\n  1 B  2.6 ms"),
             (websocket(1), "ws  ws://a/\\x1b  1 message"),
             (websocket(2), "ws  ws://a/\\x1b  2 messages"),
             (Notice::Domain { name: "a.test".into() }, "a.test"),

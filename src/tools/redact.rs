@@ -333,7 +333,7 @@ impl Redactor {
         let Ok(text) = serde_json::to_string(&context.rest) else { return context };
         if self.rules.searches_bodies()
             && let Some(new) = self.searched(&text, "application/json")
-            && let Ok(rest) = serde_json::from_str(&new)
+            && let Ok(rest) = serde_json::from_slice(new.as_bytes())
         {
             context.rest = rest;
         }

@@ -29,14 +29,21 @@ fn bytes(text: &str) -> Option<u64> {
     let units = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1u64 << 40)];
     let scaled = units.iter().find_map(|(letter, unit)| Some((bare.strip_suffix(*letter)?, *unit)));
     let (number, unit) = scaled.unwrap_or((bare, 1));
-    if let Ok(number) = number.parse::<u64>() {
-        return number.checked_mul(unit);
+    // Without floats: the standard library's parser for them adds 22 KB to the binary.
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let is_plain = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !is_plain(whole) || !is_plain(fraction) || (unit == 1 && number.contains('.')) {
+        return None;
     }
-    // Floats also parse signs, exponents and infinity; only digits and a point are a size.
-    let is_plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let fraction = number.parse::<f64>().ok().filter(|_| is_plain && unit > 1)?;
-    Some((fraction * unit as f64) as u64)
+    let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
+    let fraction = fraction.get(..MAX_DECIMALS).unwrap_or(fraction);
+    let numerator = if fraction.is_empty() { 0 } else { fraction.parse::<u64>().ok()? };
+    let denominator = 10u64.pow(u32::try_from(fraction.len()).ok()?);
+    whole.checked_add(numerator * unit / denominator)
 }
+
+/// Decimals of a size that count. With the largest unit, 2^40, the product of numerator and unit stays below 2^60.
+const MAX_DECIMALS: usize = 6;
 
 #[cfg(test)]
 mod tests {
@@ -54,10 +61,20 @@ mod tests {
             ("64MiB", 64 << 20),
             ("1G", 1 << 30),
             ("1.5g", 3 << 29),
+            ("1.5000000009g", 3 << 29),
+            ("0.25k", 256),
+            ("2.k", 2 << 10),
             ("2T", 2 << 40),
             ("100b", 100),
         ] {
             assert_eq!(bytes(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_size() {
+        for text in ["", ".", ".5G", "1.5", "-1K", "+1K", "1e3", "1.5.5M", "infinity", "NaN", "K", "99999999999T"] {
+            assert_eq!(bytes(text), None, "{text}");
         }
     }
 

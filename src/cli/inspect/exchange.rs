@@ -51,7 +51,7 @@ fn show_message(headers: &[Header], body: &[u8], coding: Option<&str>, out: &mut
 /// Returns a body as text, if it is text. JSON is indented.
 fn readable(body: &[u8]) -> Option<String> {
     let text = as_text(body)?;
-    let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
+    let is_json = serde_json::from_slice::<IgnoredAny>(text.as_bytes()).is_ok();
     Some(if is_json { indent_json(text) } else { text.to_owned() })
 }
 

@@ -25,15 +25,21 @@ pub(crate) fn duration(milliseconds: f64) -> String {
         ms if ms < 999.5 => format!("{} ms", short_number(ms)),
         ms if ms < 59_950.0 => format!("{} s", short_number(ms / 1000.0)),
         ms => {
-            let seconds = (ms / 1000.0).round();
-            format!("{:.0} min {:.0} s", (seconds / 60.0).floor(), seconds % 60.0)
+            let seconds = (ms / 1000.0).round() as u64;
+            format!("{} min {} s", seconds / 60, seconds % 60)
         }
     }
 }
 
-/// Formats `value` with one decimal if it is small, else with none.
+/// Formats `value`, which is not negative, with one decimal if it is small, else with none. Integers are formatted: the
+/// standard library's formatter for floats adds 20 KB to the binary.
 fn short_number(value: f64) -> String {
-    if value < 9.95 { format!("{value:.1}") } else { format!("{value:.0}") }
+    if value < 9.95 {
+        let tenths = (value * 10.0).round() as u64;
+        format!("{}.{}", tenths / 10, tenths % 10)
+    } else {
+        (value.round() as u64).to_string()
+    }
 }
 
 /// Formats milliseconds since the epoch: `2026-11-22 09:07:10.216 UTC`.

@@ -98,8 +98,13 @@ impl ClientTls {
 /// section 9.1), it is as secure, and cheaper on both sides.
 pub(crate) fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::ring::default_provider();
-    // The sort is stable: the order of the others does not change.
-    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    let suites = &mut provider.cipher_suites;
+    // To the front; the order of the others does not change.
+    if let Some(at) = suites.iter().position(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256)
+        && let Some(first) = suites.get_mut(..=at)
+    {
+        first.rotate_right(1);
+    }
     provider
 }
 

@@ -78,7 +78,7 @@ impl Quoting {
 
     /// Returns a string without its escapes.
     fn decoded(self, content: &str) -> String {
-        let once = |content: &str| serde_json::from_str::<String>(&format!("\"{content}\"")).ok();
+        let once = |content: &str| serde_json::from_slice::<String>(format!("\"{content}\"").as_bytes()).ok();
         let decoded = match self {
             Self::Plain => once(content),
             Self::Escaped => once(content).and_then(|content| once(&content)),
