@@ -335,7 +335,7 @@ mod tests {
             if deadline.since(Moment::now()).is_zero() {
                 return false;
             }
-            thread::sleep(Duration::from_millis(1));
+            thread::yield_now();
         }
     }
 
