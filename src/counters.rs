@@ -1,4 +1,5 @@
-//! Counters of a running capture, shared by all of its connections. Each new key is reported to the observer once.
+//! Counters of a running capture, shared by all of its connections. The observer gets each new key of `uncaptured`
+//! once, and during discovery each new domain.
 //!
 //! ```text
 //! uncaptured   connections that are not captured, or not to their end       by (host:port, reason)

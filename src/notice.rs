@@ -219,7 +219,8 @@ pub enum Reason {
     OriginNotTrusted(String),
     /// The TLS handshake with the origin failed; the error. Client and origin then handshake directly.
     OriginTls(String),
-    /// The client offers no TLS version or cipher suite that we support; the error.
+    /// TLS with the client failed, or is not possible: no version or cipher suite in common, or no server name to connect
+    /// to; the error.
     ClientTls(String),
     /// The origin requests a client certificate, and only the client has its key.
     ClientCertificate,
@@ -229,7 +230,7 @@ pub enum Reason {
     NotHttp,
     /// The first flight was incomplete when its timeout expired.
     Incomplete,
-    /// The origin could not be reached; the error, which the client received too.
+    /// The origin could not be reached; the error, which the client received too unless it was redirected.
     Unreachable(String),
     /// Captured up to a point, then passed through; the cause.
     Opaque(crate::wire::tap::Opaque),

@@ -1,4 +1,4 @@
-//! The library's front door: binds, starts and stops a capture, and connects its parts.
+//! The library's entry point: binds, starts and stops a capture, and connects its parts.
 
 use crate::cert::{self, Ca, CaCertificate, Leaves};
 use crate::clock::Moment;

@@ -49,7 +49,7 @@ impl UnsentBudget {
     }
 }
 
-/// Some tens of peers may be slow at the same time without an effect on each other.
+/// About 16 peers may have a full outbox without an effect on others.
 const BUDGET_BYTES: usize = 4 << 20;
 /// While this much is pending on a leg, nothing more is read for it.
 const MAX_OUTBOX_BYTES: usize = 256 << 10;

@@ -8,8 +8,8 @@
 //!
 //! A thread may be held up with its buffer in use, for example by a slow disk: beyond the slots, buffers are small.
 //!
-//! To acquire is to lock a slot that few other threads look at. A single list would move between processors' caches
-//! each time.
+//! To acquire a buffer is to lock a slot that few other threads use. The lock of a single list would move between
+//! processors' caches each time.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

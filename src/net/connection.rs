@@ -9,8 +9,8 @@
 //! anything else ──────────▶ an error response that states the reason
 //! ```
 //!
-//! A SOCKS front end would be recognized here by its first byte, and is served by [`open_tunnel`] with its own
-//! [`Reply`].
+//! A SOCKS front end would be recognized here by its first byte, and served by [`open_tunnel`] with a [`Reply`] of its
+//! own.
 
 use super::dial::DialError;
 use super::first_flight;
@@ -37,8 +37,8 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
     let mut client = Leg::new(socket, &shared.resources).ok()?;
     let mut keep_alive = None;
     loop {
-        let (request, wire) = match await_request(shared, &mut client, &mut keep_alive) {
-            Request::Http { request, head } => (*request, head),
+        let (request, received_head) = match await_request(shared, &mut client, &mut keep_alive) {
+            Request::Http { request, received_head } => (*request, received_head),
             Request::Tls(hello) => return redirected_tls(shared, client, &hello),
             Request::Refused(reason, response) => {
                 shared.counters.add_uncaptured(PROXY_ITSELF, reason);
@@ -59,7 +59,7 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
                 return None;
             }
             ProxyRequest::Origin { host: Some(host), head } if shared.transparent => {
-                let request = PlainRequest::from_origin_form(host, head, &wire);
+                let request = PlainRequest::from_origin_form(host, head, &received_head);
                 plain::exchange(shared, &mut client, request, &mut keep_alive)
             }
             ProxyRequest::Origin { .. } => {
@@ -78,14 +78,13 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
 enum Request {
     Http {
         request: Box<ProxyRequest>,
-        /// Its head as it was received.
-        head: Vec<u8>,
+        received_head: Vec<u8>,
     },
     /// A redirected ClientHello, which stays unread.
     Tls(ClientHello),
     /// A request that is refused with this response.
     Refused(Reason, Response<'static>),
-    /// No request: the client left or was silent for too long, or the capture stops.
+    /// No request: the client left, was silent for too long, or sent an invalid ClientHello; or the capture stops.
     None,
 }
 
@@ -95,8 +94,8 @@ fn await_request(shared: &Shared, client: &mut Leg, keep_alive: &mut Option<Keep
     let mut head_began = None;
     let (mut scanner, mut searched, mut parsed) = (HeadScanner::for_message(), 0, 0);
     loop {
-        // Parses only a complete head, or twice as many bytes as before: a head in many small pieces is not parsed for
-        // each.
+        // Parsed when the head is complete, and before that each time the bytes have doubled: parsing after every small
+        // piece would take quadratic time.
         let bytes = client.unread();
         let found = scanner.find(bytes.get(searched..).unwrap_or_default());
         searched = bytes.len();
@@ -150,7 +149,8 @@ fn await_request(shared: &Shared, client: &mut Leg, keep_alive: &mut Option<Keep
     }
 }
 
-/// Parses the unread bytes; `None` while the request is incomplete. An HTTP head is consumed, a ClientHello is not.
+/// Parses the unread bytes; returns `None` while the request is incomplete. An HTTP head is consumed, a ClientHello
+/// is not.
 fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
     let bytes = client.unread();
     if bytes.first() == Some(&TLS_HANDSHAKE) {
@@ -165,9 +165,9 @@ fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
     match proxy_request::parse(bytes) {
         Ok(None) => None,
         Ok(Some((used, request))) => {
-            let head = bytes.get(..used).unwrap_or_default().to_vec();
+            let received_head = bytes.get(..used).unwrap_or_default().to_vec();
             client.consume(used);
-            Some(Request::Http { request: Box::new(request), head })
+            Some(Request::Http { request: Box::new(request), received_head })
         }
         Err(refusal) => Some(refused(&refusal)),
     }
@@ -175,7 +175,7 @@ fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
 
 fn refused(refusal: &Refusal) -> Request {
     match refusal {
-        // A proxy request, which another proxy might serve; so it is not reported as "not a proxy request".
+        // Another proxy might serve it, so it is not reported as "not a proxy request".
         Refusal::HeadTooLong => {
             Request::Refused(Reason::Refused("its head is too long".into()), Response::head_too_long(refusal))
         }

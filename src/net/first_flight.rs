@@ -61,7 +61,7 @@ enum FirstFlight {
     OriginFirst,
     /// The flight was not complete before its timeout or its end.
     Incomplete,
-    /// One side ended before any data.
+    /// One side ended before any data, or the capture stops.
     Empty,
 }
 
@@ -138,7 +138,7 @@ fn classify(bytes: &[u8]) -> Option<FirstFlight> {
 
 /// The names by which a connection's host is known, with ports.
 struct HostNames {
-    /// The CONNECT target.
+    /// The host that the client asked for: the target of CONNECT, or the SNI of a redirected client.
     requested: (String, u16),
     /// The SNI or the Host field.
     sent: Option<(String, u16)>,

@@ -21,9 +21,11 @@
 //!
 //! | feature | where it goes |
 //! |---|---|
-//! | SOCKS front end | the first byte is recognized in `connection.rs`; the replies are one more `Reply` (`reply.rs`) |
-//! | upstream proxy | one more `Connector` (`upstream.rs`), selected in `proxy.rs` |
-//! | client certificates | a resolver in place of `NoCertificate` (`tls/client.rs`), which presents one instead of raising the flag on which `intercept.rs` passes a connection through |
+//! | SOCKS front end | a parser in `wire`; `connection.rs` recognizes the first byte and answers the method negotiation; the reply to the request is one more `Reply` (`reply.rs`) |
+//! | upstream proxy | one more `Connector` (`upstream.rs`), selected in `proxy.rs`. Its socket relays to the origin, for plain requests too: an HTTP proxy gets CONNECT for both |
+//! | client certificates | a resolver in place of `NoCertificate` (`tls/client.rs`). `NoCertificate` raises a flag, on which `intercept.rs` passes the connection through; the new one presents a certificate |
+//!
+//! The setting of each is a field of `config.rs`.
 
 pub(crate) mod budget;
 pub(crate) mod buffer_pool;

@@ -1,9 +1,8 @@
 //! The bounded resources that all connections of one running capture share. Two captures in one process share none of
 //! them, so that a busy one does not slow the other down.
 //!
-//! Static elsewhere in `net`: facts about the kernel and limits of the user (the availability of splice(2) and the
-//! number of wide pipes, `splice.rs`), and the numbers of threads, which only spread them over buffers
-//! (`buffer_pool.rs`).
+//! Two files of `net` have statics. `splice.rs`: whether the kernel has splice(2), and the number of wide pipes, whose
+//! limit is per user. `buffer_pool.rs`: a number for each thread, which spreads threads over buffers.
 
 use super::budget::UnsentBudget;
 use super::buffer_pool::BufferPool;

@@ -6,8 +6,8 @@
 //!                                                                 └─ a second without a job: ends
 //! ```
 //!
-//! To have a [`Worker`] is to have a thread. A worker that is dropped lets its thread end; so do the idle ones when the
-//! pool is closed, or dropped.
+//! Each [`Worker`] owns one thread, which ends when the worker is dropped. Idle workers are dropped when the pool is
+//! closed or dropped.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

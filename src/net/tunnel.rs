@@ -1,5 +1,5 @@
-//! A tunnel: the two legs of a connection and the watcher of their relay. It is passed through or read along, and can
-//! be suspended while it is idle.
+//! A tunnel: the two legs of a connection and the watcher of their relay. The watcher only counts bytes, or passes a
+//! copy of them to a tap. A tunnel can be suspended while it is idle.
 //!
 //! ```text
 //! pass     client ◀──▶ origin     bytes are counted

@@ -7,8 +7,8 @@
 //!     └─ queue full: the writer packs the exchange itself, which slows the traffic
 //! ```
 //!
-//! With two threads, jobs of milliseconds do not wait behind jobs of seconds. This thread also copies a large body into
-//! the archive: the writer only reserves the place.
+//! With two threads, jobs of milliseconds do not wait behind jobs of seconds. A packer thread also copies a large body
+//! into the archive: the writer only reserves the place.
 
 use super::packing_cost::PackingCost;
 use super::prepared::PreparedExchange;
