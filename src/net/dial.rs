@@ -80,7 +80,7 @@ impl Dialer {
 
     /// The addresses of an authority; never empty.
     fn resolve(&self, authority: &Authority, stop: &Stop) -> Result<Vec<SocketAddr>, DialError> {
-        let name = match &authority.host {
+        let target = match &authority.host {
             Host::V4(ip) => return Ok(vec![SocketAddr::new(IpAddr::V4(*ip), authority.port)]),
             Host::V6(ip) => return Ok(vec![SocketAddr::new(IpAddr::V6(*ip), authority.port)]),
             Host::Name(name) => (name.clone(), authority.port),
@@ -89,18 +89,18 @@ impl Dialer {
         // closes, can be polled together with the stop.
         let (done, done_writer) = io::pipe().map_err(DialError::Connect)?;
         let (sender, result) = mpsc::channel();
-        let lookup = name.clone();
+        let lookup_target = target.clone();
         let started = self.threads.acquire().map(|worker| {
             worker.run(move || {
                 // The receiver is gone after a timeout.
-                let _ = sender.send(addresses(&lookup));
+                let _ = sender.send(look_up(&lookup_target));
                 drop(done_writer);
             });
         });
         if started.is_err() {
             // No thread is left, and all may serve connections that wait for one: resolve here, with the resolver's own
             // timeouts.
-            return found(authority, addresses(&name));
+            return addresses_of(authority, look_up(&target));
         }
         let deadline = Moment::now().plus(RESOLVE_TIMEOUT);
         loop {
@@ -112,7 +112,7 @@ impl Dialer {
             }
             if resolved.read {
                 // The result is sent before the pipe is closed, unless the thread panicked.
-                return found(authority, result.try_recv().unwrap_or_else(|_| Ok(Vec::new())));
+                return addresses_of(authority, result.try_recv().unwrap_or_else(|_| Ok(Vec::new())));
             }
             if left.is_zero() {
                 return Err(DialError::ResolveTimeout);
@@ -168,12 +168,13 @@ impl Error for DialError {
     }
 }
 
-fn addresses(name: &(String, u16)) -> io::Result<Vec<SocketAddr>> {
-    name.to_socket_addrs().map(Iterator::collect)
+/// Resolves a name and port with the system's resolver.
+fn look_up(target: &(String, u16)) -> io::Result<Vec<SocketAddr>> {
+    target.to_socket_addrs().map(Iterator::collect)
 }
 
 /// The addresses in the resolver's answer, or those that `localhost` has by definition.
-fn found(authority: &Authority, answer: io::Result<Vec<SocketAddr>>) -> Result<Vec<SocketAddr>, DialError> {
+fn addresses_of(authority: &Authority, answer: io::Result<Vec<SocketAddr>>) -> Result<Vec<SocketAddr>, DialError> {
     match answer {
         Ok(addrs) if !addrs.is_empty() => Ok(addrs),
         _ if is_localhost(&authority.host) => Ok(loopback(authority.port)),

@@ -52,10 +52,10 @@ pub(crate) fn open(
     };
     let report = |reason| shared.counters.add_uncaptured(&label, reason);
 
-    let known = capture.passthrough.reason(&route.authority, sni, Moment::now());
-    let alpn = match supported_alpn(hello).and_then(|alpn| known.map_or(Ok(alpn), Err)) {
-        Ok(alpn) => alpn,
-        Err(reason) => {
+    let cached_reason = capture.passthrough.reason(&route.authority, sni, Moment::now());
+    let alpn = match (supported_alpn(hello), cached_reason) {
+        (Ok(alpn), None) => alpn,
+        (Err(reason), _) | (Ok(_), Some(reason)) => {
             report(reason);
             return Some(tunnel::pass(shared, client, origin));
         }
@@ -73,26 +73,27 @@ pub(crate) fn open(
     }
     route.timing.tls_ms = Moment::now().ms_since(began);
 
-    let Err(error) = handshake_with_client(shared, capture, &mut client, &origin, &route, sni) else {
-        return Some(tunnel::tapped(shared, capture, client, origin, route, Some(label)));
-    };
-    let is_begun = matches!(error, ClientHandshakeError::Handshake(_));
-    let reason = client_reason(&error);
-    if !is_begun {
-        reason.into_iter().for_each(report);
-        drop(origin);
-        return pass_on_new_connection(shared, client, &route);
-    }
-    if let Some(reason) = reason {
-        let is_refusal = matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft);
-        if capture.passthrough_refused && is_refusal {
-            capture.passthrough.add(&route.authority, sni, Reason::RefusedBefore, Ttl::Unlimited);
+    match handshake_with_client(shared, capture, &mut client, &origin, &route, sni) {
+        Ok(()) => Some(tunnel::tapped(shared, capture, client, origin, route, Some(label))),
+        Err(ClientHandshakeError::Handshake(error)) => {
+            if let Some(reason) = client_reason(&error) {
+                let is_refusal = matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft);
+                if capture.passthrough_refused && is_refusal {
+                    capture.passthrough.add(&route.authority, sni, Reason::RefusedBefore, Ttl::Unlimited);
+                }
+                report(reason);
+                client.fail();
+            }
+            origin.end(Ending::Clean);
+            None
         }
-        report(reason);
-        client.fail();
+        // Nothing was sent to the client.
+        Err(error) => {
+            report(Reason::ClientTls(error.to_string()));
+            drop(origin);
+            pass_on_new_connection(shared, client, &route)
+        }
     }
-    origin.end(Ending::Clean);
-    None
 }
 
 /// The protocols to offer to the origin, or the reason why this ClientHello cannot be intercepted.
@@ -319,15 +320,12 @@ fn describe(e: &rustls::Error) -> String {
 }
 
 /// The reason to report for a failed handshake with a client; `None` if it is not reported.
-fn client_reason(error: &ClientHandshakeError) -> Option<Reason> {
-    Some(match error {
-        ClientHandshakeError::Handshake(HandshakeError::Tls(e)) => client_tls_reason(e),
-        ClientHandshakeError::Handshake(HandshakeError::Ended) => Reason::ClientLeft,
-        ClientHandshakeError::Handshake(HandshakeError::Timeout | HandshakeError::Stopped) => return None,
-        ClientHandshakeError::Name(_) | ClientHandshakeError::Leaf(_) | ClientHandshakeError::ClientHello(_) => {
-            Reason::ClientTls(error.to_string())
-        }
-    })
+fn client_reason(error: &HandshakeError) -> Option<Reason> {
+    match error {
+        HandshakeError::Tls(e) => Some(client_tls_reason(e)),
+        HandshakeError::Ended => Some(Reason::ClientLeft),
+        HandshakeError::Timeout | HandshakeError::Stopped => None,
+    }
 }
 
 fn client_tls_reason(e: &rustls::Error) -> Reason {
