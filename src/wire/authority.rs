@@ -167,7 +167,7 @@ fn count_colons(bytes: &[u8]) -> usize {
     bytes.iter().filter(|&&b| b == b':').count()
 }
 
-/// The longest name in DNS (RFC 1035 section 2.3.4).
+/// The longest name in DNS on the wire (RFC 1035 section 2.3.4). As text, names have at most 254 bytes.
 const MAX_HOST_BYTES: usize = 255;
 
 #[cfg(test)]

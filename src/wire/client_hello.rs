@@ -39,7 +39,7 @@ impl ClientHello {
     }
 }
 
-/// The error for bytes that do not begin a well-formed ClientHello; more bytes would not change that.
+/// The error for bytes that do not begin a well-formed ClientHello. More bytes do not change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotAClientHello;
 
@@ -169,8 +169,8 @@ fn server_name(mut data: StructReader<'_>) -> Result<Sni, NotAClientHello> {
     })
 }
 
-/// Returns true for a name of labels with letters, digits, `-` and `_`. If the last label is a number, the name is an IPv4
-/// address in some notation.
+/// Returns true for a name whose labels consist of letters, digits, `-` and `_`, and whose last label is not a number. A name
+/// that ends in a number is an IPv4 address in some notation.
 fn is_dns_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -268,7 +268,7 @@ const MAX_CLIENT_HELLO_BYTES: usize = 64 * 1024;
 /// Censorship circumvention tools split a ClientHello into tens of records. Each call parses all of them again.
 const MAX_RECORDS: usize = 256;
 
-/// Fuzzing: asserts that more bytes never change a result, and that bytes in small pieces lead to the same result.
+/// Fuzzing: asserts that the first result other than `None` is also the result for all bytes.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn check_any_split(data: &[u8]) {
     let whole = parse(data);

@@ -3,7 +3,7 @@
 /// Header fields in wire order and original case, duplicates kept (RFC 9110 section 5).
 ///
 /// ```text
-/// 00000004 00000001 Host a │ 00000006 00000003 Accept */* │ …    length of the name, length of the value, name, value
+/// 4 1 Host a │ 6 3 Accept */* │ …    length of the name, length of the value (u32 each), name, value
 /// ```
 ///
 /// All fields are in one allocation. Most heads are freed on another thread than the one that allocated them, which makes
@@ -19,7 +19,7 @@ impl Headers {
 
     /// Appends a field without the outer spaces of its value (RFC 9110 section 5.5).
     pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
-        // Heads are shorter than 4 GiB (see MAX_HEAD_BYTES). A longer text would be truncated here.
+        // A length has 32 bits. A longer text is truncated, but heads are far shorter (MAX_HEAD_BYTES).
         let clip = |text| <[u8]>::get(text, ..u32::MAX as usize).unwrap_or(text);
         let (name, value) = (clip(name), clip(trim(value)));
         for part in [name, value] {
@@ -33,9 +33,9 @@ impl Headers {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = self.0.as_slice();
         std::iter::from_fn(move || {
-            let (name, after) = rest.split_first_chunk()?;
-            let (value, after) = after.split_first_chunk()?;
-            let [name_len, value_len] = [name, value].map(|len| u32::from_le_bytes(*len) as usize);
+            let (name_len, after) = rest.split_first_chunk()?;
+            let (value_len, after) = after.split_first_chunk()?;
+            let [name_len, value_len] = [name_len, value_len].map(|len| u32::from_le_bytes(*len) as usize);
             let (name, after) = after.split_at_checked(name_len)?;
             let (value, after) = after.split_at_checked(value_len)?;
             rest = after;

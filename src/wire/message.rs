@@ -21,7 +21,7 @@ pub(crate) struct RequestHead {
     pub headers: Headers,
 }
 
-/// A final response's head (RFC 9112 section 4). Of the 1xx only 101 is final.
+/// A response's head (RFC 9112 section 4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResponseHead {
     /// The status code, 100 to 999.

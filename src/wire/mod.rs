@@ -1,7 +1,8 @@
 //! Sans-IO protocol code: parsers and taps (observers of a connection).
 //!
-//! All input here is untrusted. The code uses no sockets, files, threads or clocks, and it must not panic. A tap has
-//! no effect on relayed bytes: if it cannot parse a connection, it reports it as opaque and stops. `tests/layers.rs` checks the imports of this folder.
+//! All input here is untrusted. The code uses no sockets, files, threads or clocks, and it must not panic. A tap has no
+//! effect on relayed bytes: it reports a connection that it cannot parse as opaque, and stops parsing. `tests/layers.rs`
+//! checks the imports of this folder.
 //!
 //! ```text
 //! first bytes ─▶ sniff ─┬─ proxy_request ── authority      the request to the proxy

@@ -1,20 +1,22 @@
-//! Host patterns: a glob over the whole host name, and an optional port.
-//!
-//! ```text
-//! api.example.com         this name, any port
-//! *.example.com           every subdomain at any depth, not example.com itself
-//! api?.example.com:8443   one more character, this port only
-//! [2001:db8::*]:443       IPv6 in brackets, in its canonical form
-//! ```
-//!
-//! Case and a final dot are ignored. A pattern must match the whole name: `*.example.com` does not match
-//! `a.example.com.evil.net`.
+//! Host patterns, and the filter of a capture that they form.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-/// A host pattern such as `*.example.com`, `api.example.com:8443` or `*`.
+/// A host pattern: a glob over the whole host name, and an optional port.
+///
+/// ```text
+/// api.example.com         this name, any port
+/// *.example.com           every subdomain at any depth, not example.com itself
+/// api?.example.com:8443   one more character, this port only
+/// [2001:db8::*]:443       IPv6 in brackets, in its canonical form
+/// *                       every host
+/// ```
+///
+/// `*` matches any number of characters, dots included, and `?` matches one. The port `*` matches any port, as no port does.
+/// Case and a final dot are ignored. A pattern must match the whole name: `*.example.com` does not match
+/// `a.example.com.evil.net`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     /// Lower case, without brackets and final dot. An IPv6 address without wildcards is in canonical form.
@@ -27,7 +29,7 @@ impl Pattern {
     /// Parses a pattern.
     ///
     /// # Errors
-    /// Returns the pattern and the cause if it cannot match any host.
+    /// Returns the pattern and the cause if `text` is not a pattern, for example a URL, a list, or a port above 65535.
     pub fn parse(text: &str) -> Result<Self, BadPattern> {
         let bad = |cause| BadPattern { pattern: text.to_owned(), cause };
         if text.is_empty() {
@@ -54,7 +56,7 @@ impl Pattern {
         Ok(Self { glob, port })
     }
 
-    /// Returns true if the pattern matches `host` at `port`. The host is a name or an address, IPv6 with or without brackets.
+    /// Returns true if the pattern matches `host` at `port`. `host` is a name or an address; IPv6 may have brackets.
     pub fn matches(&self, host: &str, port: u16) -> bool {
         if self.port.is_some_and(|wanted| wanted != port) {
             return false;

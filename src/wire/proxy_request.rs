@@ -16,6 +16,7 @@ use super::authority::{Authority, BadAuthority};
 use super::headers::Headers;
 use super::http1::head::parse_request;
 use super::message::RequestHead;
+use super::sniff::is_visible;
 use super::tap::Opaque;
 use rewrite::rewrite;
 use std::fmt;
@@ -27,7 +28,7 @@ pub(crate) enum ProxyRequest {
     Connect(Authority),
     /// A request for an `http` URI (RFC 9112 section 3.2.2).
     Absolute(PlainRequest),
-    /// A request in origin-form (RFC 9112 section 3.2.1), with the authority in its Host field.
+    /// A request in origin-form (RFC 9112 section 3.2.1). `host` is the authority in its Host field, if it has one.
     Origin { host: Option<Authority>, head: RequestHead },
 }
 
@@ -94,7 +95,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(usize, ProxyRequest)>, Refus
     };
     let request = if head.method == "CONNECT" {
         ProxyRequest::Connect(Authority::from_connect_target(&head.target).map_err(Refusal::Authority)?)
-    } else if !head.target.iter().all(|&b| b > b' ' && b != 0x7f) {
+    } else if !head.target.iter().all(is_visible) {
         return Err(Refusal::Target);
     } else if head.target.starts_with(b"/") || (head.target == b"*" && head.method == "OPTIONS") {
         ProxyRequest::Origin { host: host_of(&head.headers)?, head }
@@ -153,7 +154,7 @@ fn split_uri(target: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
 /// The default port of `http` (RFC 9110 section 4.2.1).
 const HTTP_PORT: u16 = 80;
 
-/// Fuzzing: asserts that more bytes never change a result, and that a rewritten head has the properties above.
+/// Fuzzing: asserts that more bytes never change a result, and that a rewritten head has the properties in this file's head.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn check_any_split(data: &[u8]) {
     let whole = parse(data);

@@ -19,7 +19,7 @@ pub(crate) enum Protocol {
     Tls,
     /// An HTTP/1 request.
     Http1,
-    /// HTTP/2 with prior knowledge (RFC 9113 section 3.4).
+    /// HTTP/2 with prior knowledge (RFC 9113 section 3.3).
     Http2,
     /// None of these.
     Other,
@@ -57,9 +57,11 @@ pub(crate) fn starts_with_settings(bytes: &[u8]) -> Option<bool> {
     }
 }
 
+/// The result of comparing bytes with the start of a protocol's first message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PrefixMatch {
     Yes,
+    /// More bytes are needed.
     Maybe,
     No,
 }
@@ -129,13 +131,13 @@ fn starts_with(bytes: &[u8], expected: &[u8]) -> PrefixMatch {
 }
 
 /// Returns true for a character of a token (RFC 9110 section 5.6.2).
-fn is_tchar(b: &u8) -> bool {
+pub(crate) fn is_tchar(b: &u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b)
 }
 
 /// Returns true for a byte that is neither a space nor a control character. Bytes above ASCII violate the grammar, but some
 /// clients send them.
-fn is_visible(b: &u8) -> bool {
+pub(crate) fn is_visible(b: &u8) -> bool {
     *b > b' ' && *b != 0x7f
 }
 

@@ -71,7 +71,8 @@ pub(crate) enum Ending {
     Stopped,
 }
 
-/// The number of an exchange on its connection: counts from 0 in the order of requests; in HTTP/2 it is the stream id.
+/// The id of an exchange on its connection. In HTTP/1 it counts requests from 0. In HTTP/2 it is the stream id, plus an offset
+/// after an upgrade from HTTP/1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ExchangeId(pub u32);
 
@@ -93,7 +94,7 @@ pub(crate) enum TapEvent<'a> {
     End { id: ExchangeId, dir: Dir, how: Finish },
     /// The last `Response` opens a WebSocket with this subprotocol: a 101, or a 2xx in HTTP/2. Its `End` follows.
     WebSocketOpen { id: ExchangeId, protocol: Option<String> },
-    /// The connection switches to HTTP/2, in which the `Response` will follow; the 101 is not reported (RFC 7540 section 3.2).
+    /// The connection switches to HTTP/2. The 101 is not reported: the `Response` follows in HTTP/2 (RFC 7540 section 3.2).
     Upgraded { id: ExchangeId },
     /// A data message begins. Messages of one direction do not overlap; control frames may occur between the pieces.
     MessageBegin { id: ExchangeId, dir: Dir, opcode: Opcode },
@@ -139,14 +140,14 @@ pub(crate) enum Opcode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Opaque {
-    /// The client sent bytes that are not an HTTP/1 request.
+    /// The client sent bytes that are not an HTTP/1 request, or only a part of one before the response.
     Request,
     /// The origin sent bytes that are not an HTTP/1 response.
     Response,
     /// The origin sent a response although no request was pending.
     UnsolicitedResponse,
-    /// A limit was exceeded: the size of a head, the length of a line in a chunked body, or the number of open exchanges or
-    /// their size.
+    /// A limit was exceeded: the size of a head, the length of a line in a chunked body, the number or size of open exchanges,
+    /// or the number of unacknowledged HTTP/2 settings.
     LimitExceeded,
     /// The framing of a body is malformed.
     Framing,

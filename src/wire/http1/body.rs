@@ -52,8 +52,8 @@ impl Http1BodyReader {
         }
     }
 
-    /// Returns how many bytes of `input` belong to the body, including framing and trailers. The number is smaller than
-    /// `input` only if the body ended.
+    /// Reads `input` and returns how many bytes of it belong to the body, including framing and trailers. All do unless the
+    /// body ends in `input`.
     pub(crate) fn skip(&mut self, input: &[u8]) -> Result<usize, Opaque> {
         let mut rest = input;
         while let Some((used, piece)) = self.read(rest)? {

@@ -1,4 +1,4 @@
-//! The framing of a body: how its end is determined (RFC 9112 section 6), and if the connection persists after it.
+//! The framing of a body: how its end is determined (RFC 9112 section 6), and whether the connection persists after it.
 //!
 //! ```text
 //! request head ────────────▶ request_framing ───┬─▶ Framing ──▶ Http1BodyReader

@@ -1,4 +1,4 @@
-//! Where the head of a message, or a trailer section, ends (RFC 9112 section 2.2).
+//! Finds the end of a message's head, or of a trailer section (RFC 9112 section 2.2).
 //!
 //! ```text
 //! bytes ──▶ HeadScanner: position of the empty line       resumes where the last call stopped
@@ -8,6 +8,7 @@
 //! The end is searched before anything is parsed. Each byte is then searched once, even if a head arrives byte by byte, and
 //! the result does not depend on how the bytes are split.
 
+use crate::wire::sniff::is_tchar;
 use crate::wire::tap::{Dir, Opaque};
 use std::borrow::Cow;
 
@@ -23,7 +24,7 @@ pub(crate) fn leading_empty_lines(bytes: &[u8]) -> usize {
 pub(crate) fn check_start(dir: Dir, at: usize, bytes: &[u8]) -> Result<(), Opaque> {
     let is_possible = match dir {
         // A method is a token (RFC 9110 section 9.1).
-        Dir::Up => at > 0 || bytes.first().is_none_or(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b)),
+        Dir::Up => at > 0 || bytes.first().is_none_or(is_tchar),
         Dir::Down => STATUS_LINE_PREFIX.iter().skip(at).zip(bytes).all(|(expected, byte)| expected == byte),
     };
     match (is_possible, dir) {
@@ -139,8 +140,8 @@ impl HeadReader {
     }
 }
 
-/// The longest head that is read, including its empty line. Others have lower limits or similar ones: nginx 32 KiB, Node
-/// 16 KiB, curl 300 KiB, Chromium 256 KiB.
+/// The longest head that is read, including its empty line. Limits of other programs: Node 16 KiB, nginx 32 KiB, Chromium
+/// 256 KiB, curl 300 KiB.
 pub(crate) const MAX_HEAD_BYTES: usize = 256 * 1024;
 
 /// The first bytes of every HTTP/1 response.

@@ -171,7 +171,7 @@ impl Http1Tap {
 
     fn hold(&mut self, dir: Dir, bytes: &[u8]) -> Result<(), Opaque> {
         if dir == Dir::Up && self.down.ended.is_some() {
-            // No response can come, so these bytes are dropped, as `finish` drops the ones held earlier.
+            // No response can arrive, so these bytes are dropped, as `finish` drops the ones held earlier.
             return Ok(());
         }
         let held = &mut self.direction(dir).held;
@@ -350,7 +350,7 @@ impl Http1Tap {
                     self.end_message(id, dir, finish, out);
                     finish = Finish::Truncated(how);
                 }
-                // Their meaning depends on a response that cannot come any more.
+                // The meaning of the held bytes depends on a response that can no longer arrive.
                 self.up.held = Vec::new();
             }
         }

@@ -1,4 +1,4 @@
-//! Makes heads of decoded fields: separates pseudo-header fields and joins cookies (RFC 9113 section 8).
+//! Builds heads from decoded fields: separates pseudo-header fields and joins cookies (RFC 9113 section 8).
 
 use crate::wire::headers::Headers;
 use crate::wire::message::{self, RequestHead, ResponseHead, Version};

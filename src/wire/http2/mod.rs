@@ -1,4 +1,4 @@
-//! Reads HTTP/2 (RFC 9113) from a copy of the relayed bytes: many exchanges at a time, none of them delayed.
+//! Reads HTTP/2 (RFC 9113) from a copy of the relayed bytes. Exchanges overlap, and each is reported as its frames arrive.
 //!
 //! ```text
 //!               ┌──────────────────────── tap ────────────────────────┐
@@ -13,12 +13,12 @@
 //! ```
 //!
 //! - [`frame`] splits a direction into frames and removes padding.
-//! - [`hpack`] decodes field blocks, and [`head`] makes heads of their fields.
+//! - [`hpack`] decodes field blocks, and [`head`] builds heads from their fields.
 //! - [`settings`] reads the settings that affect parsing.
 //! - [`stream`] is one exchange, or one WebSocket (RFC 8441).
 //! - [`tap`] observes a whole connection.
 //!
-//! The id of an exchange is its stream id. Its body pieces are the payloads of DATA frames; gRPC messages keep their length
+//! The id of an exchange is its stream id, plus an offset after an upgrade from HTTP/1. Its body pieces are the payloads of DATA frames; gRPC messages keep their length
 //! prefix.
 //!
 //! Out of scope: flow control, priorities and the validation of frame order, which client and origin do; and the validation of

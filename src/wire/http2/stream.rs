@@ -3,7 +3,7 @@
 //! ```text
 //! Up    Body ─▶ Ended              Down  Head ─▶ Body ─▶ Ended       both ended: the stream is removed
 //!
-//! Exchange ─────────────────── remains one
+//! Exchange                                  any other request
 //! WebSocketRequest ── 2xx ─▶ WebSocket      the exchange has ended; the directions are still open
 //! ```
 
@@ -38,7 +38,7 @@ pub(super) enum DirectionState {
     Ended,
 }
 
-/// The error for bytes that this exchange cannot have in its current state.
+/// The error for DATA that this exchange cannot have in its current state.
 pub(super) struct Misplaced;
 
 impl Stream {

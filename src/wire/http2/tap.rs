@@ -11,8 +11,8 @@
 //! decoder take effect where the sender acknowledges them. This position in the bytes is the same for both sides and the tap.
 //!
 //! A reset exchange ends with `Truncated(Reset)` in the direction of the side that reset it, and with `Truncated(Abandoned)` in
-//! the other one. An origin may thus abandon an upload after its response (section 8.1), and a cancellation by the client
-//! differs from a failure of the origin.
+//! the other one. A cancellation by the client therefore differs from a failure of the origin, and from an origin that stops
+//! an upload after its response (section 8.1).
 
 use super::frame::{FrameHeader, FramePart, FrameReader, FrameType};
 use super::head::{Fields, RequestPurpose};

@@ -1,4 +1,4 @@
-//! Assembles the frames of one direction of a WebSocket to messages (RFC 6455 section 5.4).
+//! Assembles the frames of one direction of a WebSocket into messages (RFC 6455 section 5.4).
 //!
 //! ```text
 //! First(Text)   Control   Continuation   Continuation, final       frames
@@ -13,7 +13,7 @@ use crate::wire::tap::{Dir, EventSink, ExchangeId, Finish, Opaque, TapEvent};
 pub(super) struct WebSocketDirection {
     id: ExchangeId,
     dir: Dir,
-    headers: FrameHeaderReader,
+    frame_headers: FrameHeaderReader,
     /// The current frame, in its payload.
     frame: Option<Frame>,
     /// The encoding of the open data message.
@@ -39,7 +39,7 @@ impl WebSocketDirection {
         Self {
             id,
             dir,
-            headers: FrameHeaderReader::default(),
+            frame_headers: FrameHeaderReader::default(),
             frame: None,
             message: None,
             inflater,
@@ -58,7 +58,7 @@ impl WebSocketDirection {
     pub(super) fn read(&mut self, mut bytes: &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
         loop {
             if self.frame.is_none() {
-                let Some(frame) = self.headers.read(&mut bytes)? else {
+                let Some(frame) = self.frame_headers.read(&mut bytes)? else {
                     return Ok(());
                 };
                 self.begin_frame(&frame, out)?;

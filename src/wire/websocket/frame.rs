@@ -21,8 +21,8 @@ pub(super) struct Frame {
     mask: Option<Mask>,
 }
 
-#[derive(Clone, Copy)]
 /// The role of a frame in its message.
+#[derive(Clone, Copy)]
 pub(super) enum FrameRole {
     /// The first frame of a data message.
     First(Opcode),

@@ -11,8 +11,8 @@ use crate::wire::headers::{Headers, trim};
 use crate::wire::tap::{Dir, Opaque};
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// The negotiated parameters.
-pub(super) struct Deflate {
+/// The negotiated parameters of permessage-deflate.
+pub(super) struct DeflateParameters {
     client: DeflateContext,
     server: DeflateContext,
 }
@@ -26,9 +26,10 @@ pub(super) enum DeflateContext {
     Reset,
 }
 
-/// Returns the parameters in the fields of a 101; `None` if there is no compression, or an unknown parameter.
-pub(super) fn negotiated(response: &Headers) -> Option<Deflate> {
-    let mut deflate = Deflate { client: DeflateContext::Kept, server: DeflateContext::Kept };
+/// Returns the parameters in the fields of the response that opens a WebSocket. Returns `None` if there is no compression, or
+/// an unknown parameter.
+pub(super) fn negotiated(response: &Headers) -> Option<DeflateParameters> {
+    let mut deflate = DeflateParameters { client: DeflateContext::Kept, server: DeflateContext::Kept };
     let mut extensions =
         response.list("sec-websocket-extensions").map(|extension| extension.split(|&b| b == b';').map(trim));
     let parameters = extensions.find_map(|mut parts| (parts.next()? == b"permessage-deflate").then_some(parts))?;
@@ -44,7 +45,7 @@ pub(super) fn negotiated(response: &Headers) -> Option<Deflate> {
     Some(deflate)
 }
 
-impl Deflate {
+impl DeflateParameters {
     /// Creates a decompressor for the messages in direction `dir`. `limit` is the largest decompressed message.
     pub(super) fn inflater(&self, dir: Dir, limit: u64) -> Inflater {
         let context = match dir {
@@ -63,6 +64,7 @@ pub(super) struct Inflater {
     left: u64,
     /// Created for the first compressed message: many WebSockets negotiate compression but never use it.
     stream: Option<InflateStream>,
+    /// A buffer for decompressed bytes.
     out: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! The WebSocket tap: observes both directions of a connection after its 101 (RFC 6455).
+//! The WebSocket tap: observes both directions of a connection after its 101, or of an HTTP/2 stream (RFC 6455, RFC 8441).
 //!
 //! ```text
 //! bytes ─▶ frame ─────▶ direction ────────▶ MessageBegin, MessageData …, MessageEnd
@@ -31,7 +31,7 @@ struct Directions {
 }
 
 impl WebSocketTap {
-    /// Creates the tap of a WebSocket that exchange `id` opens with a response of these fields.
+    /// Creates the tap of a WebSocket that exchange `id` opens. `response` are the header fields of its response.
     pub(crate) fn new(id: ExchangeId, response: &Headers) -> Self {
         Self::with_limit(id, response, inflate::MAX_INFLATED_BYTES)
     }

@@ -68,6 +68,7 @@ type Tree = [[usize; 2]; STATES];
 const LEAF: usize = 0x1000;
 const END_OF_STRING: usize = LEAF + 256;
 
+/// Builds the tree from the code lengths.
 #[expect(clippy::indexing_slicing, reason = "evaluated at compile time, where an index out of bounds is an error")]
 const fn tree() -> Tree {
     let mut tree = [[0; 2]; STATES];
@@ -128,6 +129,7 @@ const fn transitions() -> [[Transition; 16]; STATES] {
 #[expect(clippy::indexing_slicing, reason = "evaluated at compile time, where an index out of bounds is an error")]
 const fn padding() -> [bool; STATES] {
     let tree = tree();
+    // Up to seven ones from the root.
     let mut is_padding = [false; STATES];
     let (mut node, mut bits) = (0, 0);
     while bits < 8 {
