@@ -12,8 +12,8 @@
 //! they can be recovered after a crash. Small groups are staged, and many of them are written by one system call. The
 //! file called `NAME.zip` is a complete bundle at every moment, the old or the new one.
 //!
-//! This is our own ZIP writer for three reasons. Nothing of an entry stays in memory. A group is all or nothing,
-//! whatever fails. A header is written only once its entry is complete, so that a truncated file shows which entries
+//! This is our own ZIP writer for three reasons. Memory does not grow with the number of entries. A group is all or
+//! nothing, whatever fails. A header is written only once its entry is complete, so that a truncated file shows which entries
 //! are good.
 
 use super::spill::Spill;
@@ -54,9 +54,9 @@ mod zip_reader;
 /// A bundle being written.
 pub(crate) struct Archive {
     file: BufferedFile,
-    /// The end of what the kernel has.
+    /// The end of the last committed group.
     committed: Checkpoint,
-    /// The end of the last complete group.
+    /// The end of the last staged group.
     staged: Checkpoint,
     /// The central headers of committed entries.
     directory: Spill,
@@ -67,8 +67,8 @@ pub(crate) struct Archive {
     open_entry: Option<OpenEntry>,
     deflater: Deflater,
     /// True if small entries are stored uncompressed.
-    is_hurried: bool,
-    /// Reused by [`Archive::add_written`].
+    stores_small_entries: bool,
+    /// A buffer for [`Archive::add_written`].
     scratch: Vec<u8>,
     date: DosDateTime,
     unfinished: UnfinishedBundle,
@@ -90,7 +90,7 @@ struct OpenEntry {
     header: EntryHeader,
     note: Vec<u8>,
     offset: u64,
-    /// The limit that its author declared.
+    /// The size that was declared when it began.
     max_size: u64,
     crc: Crc,
 }
@@ -109,7 +109,7 @@ impl Archive {
             count: 0,
             open_entry: None,
             deflater: Deflater::new(),
-            is_hurried: false,
+            stores_small_entries: false,
             scratch: Vec::new(),
             date: DosDateTime::new(modified),
             unfinished,
@@ -117,12 +117,12 @@ impl Archive {
         Ok((archive, others))
     }
 
-    /// Sets whether small entries are stored uncompressed: compressing one takes longer than everything else here.
-    pub(crate) fn hurry(&mut self, is_hurried: bool) {
-        self.is_hurried = is_hurried;
+    /// Sets whether small entries are stored uncompressed. Compressing one takes longer than the rest of writing it.
+    pub(crate) fn store_small_entries(&mut self, is_set: bool) {
+        self.stores_small_entries = is_set;
     }
 
-    /// The path of the bundle until it is finished.
+    /// Returns the path of the bundle until it is finished.
     pub(crate) fn unfinished_path(&self) -> &Path {
         self.unfinished.path()
     }
@@ -149,15 +149,15 @@ impl Archive {
         result
     }
 
-    /// The number of staged bytes.
-    pub(crate) fn uncommitted(&self) -> u64 {
+    /// Returns the number of bytes in staged groups.
+    pub(crate) fn staged_bytes(&self) -> u64 {
         self.staged.end.saturating_sub(self.committed.end)
     }
 
     /// Writes all staged groups to the file. On failure they stay staged, for another attempt or [`Archive::rollback`].
     pub(crate) fn commit(&mut self) -> io::Result<()> {
         self.discard_unstaged()?;
-        if self.uncommitted() > 0 {
+        if self.staged_bytes() > 0 {
             self.file.flush()?;
             self.directory.append(&self.uncommitted_headers);
             self.uncommitted_headers.clear();
@@ -175,7 +175,7 @@ impl Archive {
         let _ = self.discard_unstaged();
     }
 
-    /// Begins an entry of at most `max_size` bytes, whose content is then written through [`Write`]. `note` is the
+    /// Begins an entry of at most `max_size` bytes. Its content is then written through [`Write`]. `note` is the
     /// recovery note in its local header.
     pub(crate) fn begin_entry(
         &mut self,
@@ -206,7 +206,7 @@ impl Archive {
         let mut crc = Crc::new();
         crc.update(bytes);
         let compressed = match method {
-            CompressionMethod::Deflated if !self.is_hurried => {
+            CompressionMethod::Deflated if !self.stores_small_entries => {
                 self.deflater.whole(bytes)?.filter(|compressed| compressed.len() < bytes.len())
             }
             CompressionMethod::Deflated | CompressionMethod::Stored => None,
@@ -268,7 +268,7 @@ impl Archive {
     fn reserve_one(&mut self, header: EntryHeader) -> io::Result<Reservation> {
         let header = with_zip64(header);
         let start = self.file.end();
-        // The final header, not zeros: a scan must get past the reserved space, and the checksum shows if it was
+        // The final header, not zeros: a scan must skip the reserved space, and the checksum shows whether it was
         // filled.
         self.file.append(&header.local(self.date, &[])?)?;
         let content = self.file.end();
@@ -289,13 +289,13 @@ impl Archive {
     /// Gives up a reservation. Its space is reused if nothing was appended after it; otherwise the directory leaves it
     /// out.
     pub(crate) fn release(&mut self, reservation: &Reservation) {
-        if self.staged.end == reservation.end && self.uncommitted() == 0 {
+        if self.staged.end == reservation.end && self.staged_bytes() == 0 {
             self.committed.end = reservation.start;
             self.rollback();
         }
     }
 
-    /// The compressor, for estimates of how well content compresses.
+    /// Returns the compressor, to estimate how well content compresses.
     pub(crate) fn deflater(&mut self) -> io::Result<&mut Deflater> {
         self.end_entry()?;
         Ok(&mut self.deflater)
@@ -346,6 +346,7 @@ impl Archive {
 
     fn write_directory(&mut self) -> io::Result<()> {
         self.rollback();
+        // Again, because a rollback ignores its error.
         self.discard_unstaged()?;
         let (mut len, mut block) = (0, vec![0; BLOCK_BYTES]);
         while len < self.directory.len() {

@@ -80,7 +80,7 @@ pub struct Stats {
     pub context_count: u64,
 }
 
-/// An HTTP exchange. `H` is the type of the header list, `S` the type of other text.
+/// An HTTP exchange. `H` is the type of the header list, `S` the type of other text; readers use the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, bound(deserialize = "H: Default + Deserialize<'de>, S: Default + Deserialize<'de>"))]
 #[non_exhaustive]
@@ -99,7 +99,7 @@ pub struct Trace<H = Vec<Header>, S = String> {
     pub timing: Timing,
     /// The initiator of the request.
     pub initiator: Initiator<S>,
-    /// The ids of contexts that caused it, from the browser extension.
+    /// The ids of contexts that caused the exchange, from the browser extension.
     pub context_refs: Vec<String>,
 }
 
@@ -207,7 +207,7 @@ pub struct WebSocket {
     pub context_refs: Vec<String>,
 }
 
-/// A WebSocket message. `S` is the type of text.
+/// A WebSocket message. `S` is the type of text; readers use the default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, bound(deserialize = "S: Default + Deserialize<'de>"))]
 #[non_exhaustive]
@@ -224,7 +224,7 @@ pub struct Message<S = String> {
     pub opcode: S,
     /// The file of the payload, relative to `ws/`; null if the payload is empty.
     pub payload_file: Option<S>,
-    /// The size of the stored payload in bytes.
+    /// The size of the payload in bytes, unmasked and decompressed.
     pub payload_size: u64,
     /// The ids of contexts that caused it, from the browser extension.
     pub context_refs: Vec<String>,
@@ -254,7 +254,7 @@ pub struct Timeline {
 #[serde(default)]
 #[non_exhaustive]
 pub struct TimelineEvent {
-    /// The timestamp of the item.
+    /// The timestamp of the item in milliseconds since the epoch.
     pub timestamp: u64,
     /// "trace", "ws_open", "ws_message", or "context" from a browser.
     pub r#type: String,
@@ -292,6 +292,12 @@ pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
         Err(_) => bytes.iter().copied().map(char::from).collect::<String>().into(),
     }
 }
+
+/// The version of the bundle format in manifests.
+pub(crate) const FORMAT_VERSION: &str = "1.0.0";
+
+/// The capture method in the manifests of this program.
+pub(crate) const CAPTURE_METHOD: &str = "proxy";
 
 /// Optional whitespace around field values (RFC 9110 section 5.6.3).
 const WHITESPACE: [char; 2] = [' ', '\t'];

@@ -7,7 +7,7 @@
 //! c_0001                contexts/c_0001.json              context, from the browser extension
 //! ```
 //!
-//! A merged bundle's ids have the number of their bundle first: `t_001_0001`.
+//! In a merged bundle the number of the source bundle comes first: `t_001_0001`.
 
 use std::fmt;
 

@@ -122,7 +122,7 @@ impl Formatter for Layout {
     }
 }
 
-/// The comma, line break and indentation of a line, for twice the depth of exchanges.
+/// The comma, line break and indentation of a line, up to twice the depth of an exchange's JSON.
 const LINE: &[u8] = b",\n                ";
 
 #[cfg(test)]

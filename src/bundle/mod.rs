@@ -3,13 +3,13 @@
 //! The format is a contract with the readers of bundles: the JSON documents have every field in a fixed order.
 
 pub(crate) mod archive;
+pub(crate) mod capture_info;
 pub(crate) mod format;
 pub(crate) mod id;
 pub(crate) mod iso8601;
 mod json;
 pub mod reader;
 pub(crate) mod recovery_note;
-pub(crate) mod session;
 pub(crate) mod spill;
 mod string_arena;
 #[cfg(any(test, fuzzing))]

@@ -6,6 +6,17 @@
 //!   (a running capture)               └─▶ message(id) ─▶ payload
 //! ```
 //!
+//! ```no_run
+//! use spectral_capture::reader::Bundle;
+//!
+//! let bundle = Bundle::open("capture.zip")?;
+//! for id in bundle.traces().iter() {
+//!     let trace = bundle.trace(id)?;
+//!     println!("{} {}: {} bytes", trace.request.method, trace.response.status, bundle.response_body(&trace)?.len());
+//! }
+//! # Ok::<(), spectral_capture::reader::Error>(())
+//! ```
+//!
 //! A bundle may come from an untrusted source. Names in it are only looked up in the archive itself, sizes are limited,
 //! and text may contain control characters: pass it through [`crate::text::escape`] before a terminal shows it.
 
@@ -69,7 +80,8 @@ impl Bundle {
     /// Opens a finished bundle and reads its manifest.
     ///
     /// # Errors
-    /// If the file is not a finished bundle.
+    /// Returns [`Error::Open`] if the file cannot be read or is not a complete ZIP archive, and [`Error::Missing`] or
+    /// [`Error::Malformed`] if it has no valid manifest.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         let archive = ZipReader::open(&path).map_err(|cause| Error::Open { path: path.clone(), cause })?;
@@ -84,7 +96,7 @@ impl Bundle {
     /// Opens an unfinished bundle, `NAME.zip.part`. [`Bundle::refresh`] reads what a running capture appends.
     ///
     /// # Errors
-    /// If the file does not begin as a bundle does.
+    /// Returns [`Error::Open`] if the file cannot be read or does not begin as a bundle does. See also [`Bundle::refresh`].
     pub fn open_part(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         let growing = GrowingBundle::open(&path).map_err(|cause| Error::Open { path: path.clone(), cause })?;
@@ -94,11 +106,12 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// Reads items that a capture has appended, and returns the state of the bundle. Ids of new items follow the known
-    /// ones.
+    /// Reads items that a capture has appended, and returns the state of the bundle. A finished bundle is always
+    /// [`State::Complete`]. Ids of new items follow the known ones.
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// Returns [`Error::Open`] if the file cannot be read, and [`Error::Missing`] or [`Error::Malformed`] if the bundle is
+    /// complete now but has no valid manifest.
     pub fn refresh(&mut self) -> Result<State, Error> {
         let Source::Growing(growing) = &mut self.source else { return Ok(State::Complete) };
         let ids = &mut self.ids;
@@ -128,33 +141,33 @@ impl Bundle {
         Manifest { stats, ..known }
     }
 
-    /// The path of the file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The manifest.
+    /// Returns the manifest. In an unfinished bundle it has the counts so far, and no duration.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The ids of all exchanges, sorted by number.
+    /// Returns the ids of all exchanges, sorted by number.
     pub fn traces(&self) -> &Ids {
         &self.ids.traces
     }
 
-    /// The ids of all WebSockets, sorted by number.
+    /// Returns the ids of all WebSockets, sorted by number.
     pub fn websockets(&self) -> &Ids {
         &self.ids.websockets
     }
 
-    /// The ids of a WebSocket's messages, sorted by number.
+    /// Returns the ids of a WebSocket's messages, sorted by number; none if there is no such WebSocket.
     pub fn messages(&self, websocket: &str) -> &Ids {
         static EMPTY: Ids = Ids::EMPTY;
         self.ids.messages.get(websocket).unwrap_or(&EMPTY)
     }
 
-    /// The ids of all contexts, sorted by number.
+    /// Returns the ids of all contexts, sorted by number.
     pub(crate) fn contexts(&self) -> &Ids {
         &self.ids.contexts
     }
@@ -167,7 +180,7 @@ impl Bundle {
     /// Reads the timeline.
     ///
     /// # Errors
-    /// If it is missing or malformed.
+    /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn timeline(&self) -> Result<Timeline, Error> {
         self.json("timeline.json")
     }
@@ -175,7 +188,7 @@ impl Bundle {
     /// Reads the exchange `id`.
     ///
     /// # Errors
-    /// If it is missing or malformed.
+    /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn trace(&self, id: &str) -> Result<Trace, Error> {
         self.json(&format!("traces/{id}.json"))
     }
@@ -183,7 +196,7 @@ impl Bundle {
     /// Reads the WebSocket `id`. Returns the facts known so far for one that is open in a running capture.
     ///
     /// # Errors
-    /// If it is missing or malformed.
+    /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn websocket(&self, id: &str) -> Result<WebSocket, Error> {
         if let Source::Growing(growing) = &self.source
             && let Some(open) = growing.open_websocket(id)
@@ -193,7 +206,7 @@ impl Bundle {
         self.json(&format!("ws/{id}.json"))
     }
 
-    /// True if the WebSocket `id` was open at the last refresh.
+    /// Returns true if the WebSocket `id` was open at the last refresh.
     pub fn is_open(&self, id: &str) -> bool {
         matches!(&self.source, Source::Growing(growing) if growing.open_websocket(id).is_some())
     }
@@ -201,31 +214,33 @@ impl Bundle {
     /// Reads the message `id`.
     ///
     /// # Errors
-    /// If it is missing or malformed.
+    /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn message(&self, id: &str) -> Result<Message, Error> {
         self.json(&format!("ws/{id}.json"))
     }
 
-    /// Reads the request body of an exchange; empty if it has none.
+    /// Reads the request body of an exchange, up to 1 GiB; empty if it has none. The body is decoded unless
+    /// `request.body_encoding` is set.
     ///
     /// # Errors
-    /// If it is missing or malformed.
+    /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn request_body(&self, trace: &Trace) -> Result<Vec<u8>, Error> {
         self.body("traces", trace.request.body_file.as_deref())
     }
 
-    /// Reads the response body of an exchange; empty if it has none.
+    /// Reads the response body of an exchange, up to 1 GiB; empty if it has none. The body is decoded unless
+    /// `response.body_encoding` is set.
     ///
     /// # Errors
-    /// If it is missing or malformed.
+    /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn response_body(&self, trace: &Trace) -> Result<Vec<u8>, Error> {
         self.body("traces", trace.response.body_file.as_deref())
     }
 
-    /// Reads the payload of a message; empty if it has none.
+    /// Reads the payload of a message, up to 1 GiB, unmasked and decompressed; empty if it has none.
     ///
     /// # Errors
-    /// If it is missing or malformed.
+    /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn payload(&self, message: &Message) -> Result<Vec<u8>, Error> {
         self.body("ws", message.payload_file.as_deref())
     }
@@ -303,7 +318,7 @@ impl fmt::Debug for Bundle {
 
 const MANIFEST: &str = "manifest.json";
 
-/// The largest JSON document that is read: a timeline of a million events is 90 MB.
+/// The largest JSON document that is read. A timeline of a million events has 90 MB.
 const MAX_JSON_BYTES: u64 = 512 << 20;
 
 /// The largest body that is read, to bound memory.

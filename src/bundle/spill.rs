@@ -15,7 +15,7 @@ pub(crate) fn unlinked_file(directory: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Bytes that are appended, and read back later. They are buffered in memory, and stay there while the disk takes none:
+/// Bytes that are appended, and read back later. They are buffered in memory, and stay there while the disk is full, so
 /// appending never fails.
 pub(crate) struct Spill {
     directory: PathBuf,
@@ -43,8 +43,8 @@ impl Spill {
         }
     }
 
-    /// Reads bytes from `offset` on, and returns how many: fewer than `into` has space for at the end or at a buffer's
-    /// edge.
+    /// Reads bytes at `offset` into `into` and returns their number. A read stops at the end of the file's content, so it may
+    /// return fewer bytes than are left; it returns 0 only at the end.
     pub(crate) fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
         let Some(in_file) = self.written.checked_sub(offset).filter(|&n| n > 0) else {
             let start = usize::try_from(offset.saturating_sub(self.written)).unwrap_or(usize::MAX);

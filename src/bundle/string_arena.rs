@@ -1,4 +1,4 @@
-//! Many short strings in one allocation, with 8 bytes of overhead each.
+//! Many short strings in one buffer, with 8 bytes of overhead each.
 
 /// A list of strings that only grows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The time and id of every item, sorted by time at the end. Memory is bounded: an external merge sort.
+//! The time and id of every item, sorted by time at the end by an external merge sort, which bounds memory.
 //!
 //! ```text
 //! event ─▶ run in memory ──full──▶ sorted, spilled     run, run, run ─▶ merged by time ─▶ timeline.json
@@ -25,20 +25,21 @@ struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Item {
     Numbered(Id),
-    /// The kind of the item and the index of its id in [`Timeline::names`].
+    /// The kind of the item and the index of its id in [`TimelineBuilder::names`].
     Named(ItemKind, u32),
 }
 
-/// All events so far.
-pub(crate) struct Timeline {
+/// Collects events and writes them sorted, as [`timeline.json`](super::format::Timeline).
+pub(crate) struct TimelineBuilder {
     /// The last events, not sorted yet.
     run: Vec<Event>,
     /// Sorted runs of [`RUN_EVENTS`] events, one after the other.
     runs: Spill,
+    /// The ids of named items.
     names: StringArena,
 }
 
-impl Timeline {
+impl TimelineBuilder {
     /// Returns an empty timeline that spills to a file in `directory`.
     pub(crate) fn new(directory: PathBuf) -> Self {
         Self { run: Vec::new(), runs: Spill::new(directory), names: StringArena::default() }
@@ -65,12 +66,12 @@ impl Timeline {
         }
     }
 
-    /// The number of events.
+    /// Returns the number of events.
     pub(crate) fn len(&self) -> u64 {
         (self.runs.len() / EVENT_BYTES as u64).saturating_add(self.run.len() as u64)
     }
 
-    /// An upper bound for the size of `timeline.json`.
+    /// Returns an upper bound for the size of `timeline.json`.
     pub(crate) fn max_json_bytes(&self) -> u64 {
         let events = self.len().saturating_add(1).saturating_mul(MAX_EVENT_JSON_BYTES);
         events.saturating_add(self.names.text_len() as u64)
@@ -238,7 +239,7 @@ const READ_EVENTS: usize = 256;
 /// The length of a spilled event.
 const EVENT_BYTES: usize = 17;
 
-/// The largest JSON of an event, named ids excepted: two numbers of up to 20 digits in its id, one as its time.
+/// The largest JSON of an event without a named id: the time has up to 20 digits, and an id two numbers of up to 10.
 const MAX_EVENT_JSON_BYTES: u64 = 160;
 
 #[cfg(test)]
@@ -246,7 +247,7 @@ mod tests {
     use super::*;
     use crate::bundle::format;
 
-    fn written(mut timeline: Timeline) -> String {
+    fn written(mut timeline: TimelineBuilder) -> String {
         let (mut once, mut twice) = (Vec::new(), Vec::new());
         timeline.write(&mut once).unwrap();
         timeline.write(&mut twice).unwrap();
@@ -255,8 +256,8 @@ mod tests {
         String::from_utf8(once).unwrap()
     }
 
-    fn timeline() -> Timeline {
-        Timeline::new(std::env::temp_dir())
+    fn timeline() -> TimelineBuilder {
+        TimelineBuilder::new(std::env::temp_dir())
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::body::BodyStore;
 use super::item::{Exchange, Item, WebSocketKey, WebSocketMessage};
 use super::queue::{FULL_BATCH_ITEMS, Receiver};
 use crate::bundle::archive::{Archive, directory_of};
-use crate::bundle::session::CaptureInfo;
+use crate::bundle::capture_info::CaptureInfo;
 use crate::clock::Moment;
 use crate::config::Observer;
 use crate::error::Error;
@@ -122,7 +122,7 @@ impl Writer {
         while is_running {
             is_running = items.receive(&mut batch, self.packer.is_busy().then_some(PACKER_POLL_INTERVAL));
             // Under load, the connections need the processor more than small entries need compression.
-            self.archive.hurry(batch.len() >= FULL_BATCH_ITEMS);
+            self.archive.store_small_entries(batch.len() >= FULL_BATCH_ITEMS);
             for item in batch.drain(..) {
                 is_running &= !matches!(item, Item::CaptureEnd);
                 self.attempt(|writer| writer.write(item));

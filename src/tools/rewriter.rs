@@ -9,10 +9,10 @@
 //! One item at a time is in memory, and some 30 bytes of each item that was written: its id and time.
 
 use crate::bundle::archive::{Archive, CompressionMethod, FinishError};
+use crate::bundle::capture_info::{CaptureInfo, add_json};
 use crate::bundle::format::{Context, Manifest, Message, Stats, Trace, WebSocket};
 use crate::bundle::id::ItemKind;
 use crate::bundle::reader::{self, Bundle};
-use crate::bundle::session::{CaptureInfo, add_json};
 use crate::clock::Moment;
 use std::fmt;
 use std::io;

@@ -16,7 +16,7 @@ pub(super) struct BufferedFile {
     /// Bytes not written yet, which belong at `written`.
     buffer: Vec<u8>,
     written: u64,
-    /// The file is at most this long. After a failed write it may be longer than `written`.
+    /// An upper bound for the file's length. After a failed write the file may be longer than `written`.
     max_len: u64,
 }
 
@@ -25,7 +25,7 @@ impl BufferedFile {
         Self { file: Arc::new(file), buffer: Vec::with_capacity(BUFFER_BYTES), written: 0, max_len: 0 }
     }
 
-    /// Where the next byte goes.
+    /// Returns the offset of the next appended byte.
     pub(super) fn end(&self) -> u64 {
         self.written.saturating_add(self.buffer.len() as u64)
     }
@@ -65,7 +65,7 @@ impl BufferedFile {
         Ok(())
     }
 
-    /// The file, for writing into reserved space.
+    /// Returns the file, for writing into reserved space.
     pub(super) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
     }
@@ -136,7 +136,7 @@ pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     file.write_all_at(bytes, at)
 }
 
-/// A group up to this size is one system call.
+/// The size of the buffer: a group up to this size is written by one system call.
 pub(super) const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Injects disk faults into the current thread.
@@ -176,6 +176,7 @@ pub(crate) mod faults {
         Ok(if NO_SYNC.get() { Sync::Skipped } else { Sync::Wanted })
     }
 
+    /// Counts one operation, and fails if `STEPS` says so.
     pub(super) fn step() -> io::Result<()> {
         let (next, is_failing) = match STEPS.get() {
             None => return Ok(()),

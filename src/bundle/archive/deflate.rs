@@ -1,4 +1,4 @@
-//! Raw deflate (RFC 1951) in blocks. One compressor serves all entries.
+//! Raw deflate (RFC 1951) in blocks, with a compressor that is reused for many entries.
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use std::io;
@@ -8,6 +8,7 @@ pub(crate) struct Deflater {
     compress: Compress,
     /// True if the previous stream was ended.
     has_ended: bool,
+    /// A buffer for output.
     block: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! The date and time of a ZIP entry [4.4.6], in steps of 2 seconds.
+//! The date and time of a ZIP entry (APPNOTE 6.3.10 section 4.4.6), in UTC and in steps of 2 seconds.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(super) struct DosDateTime(pub(super) u32);
 
 impl DosDateTime {
-    /// Returns the nearest representable time: ZIP covers the years 1980 to 2107.
+    /// Converts a time since the epoch. ZIP covers the years 1980 to 2107: earlier times become 1980-01-01, later years 2107.
     pub(super) fn new(since_epoch: Duration) -> Self {
         let since = since_epoch.try_into().unwrap_or(time::Duration::MAX);
         let time = time::OffsetDateTime::UNIX_EPOCH.saturating_add(since);

@@ -17,7 +17,7 @@ impl<'f> FileRange<'f> {
         Self { file, offset: range.start, end: range.end }
     }
 
-    /// The number of bytes to the end of the range.
+    /// Returns the number of bytes to the end of the range.
     pub(super) fn remaining(&self) -> u64 {
         self.end.saturating_sub(self.offset)
     }
@@ -32,7 +32,7 @@ impl Read for FileRange<'_> {
     }
 }
 
-/// Returns up to `max` bytes of the range. Fewer if the range or the file ends before.
+/// Reads the first `max` bytes of the range; fewer if the range or the file is shorter.
 pub(super) fn read_up_to(file: &File, range: Range<u64>, max: usize) -> io::Result<Vec<u8>> {
     let mut range = FileRange::new(file, range);
     let mut bytes = vec![0; usize::try_from(range.remaining()).unwrap_or(usize::MAX).min(max)];

@@ -1,11 +1,11 @@
-//! The offsets of an archive's entries by name, in 16 bytes an entry, whatever the length of its name.
+//! The offsets of an archive's entries by name, in 16 bytes per entry, independent of the length of its name.
 //!
 //! ```text
 //! name ─▶ hash ─▶ candidate offsets ─▶ compare the names in the file
 //! ```
 //!
-//! Names may collide, and an archive may contain a name twice: callers compare the names. The last entry comes first,
-//! as in other ZIP readers.
+//! Hashes may collide, and an archive may contain a name twice: callers compare the names. Of equal names the last entry
+//! comes first: other ZIP readers use that one too.
 
 use std::hash::{BuildHasher, RandomState};
 

@@ -1,4 +1,5 @@
-//! Little-endian integers of ZIP records: bounds-checked reads and checked narrowing.
+//! Little-endian integers of ZIP records: bounds-checked reads and checked narrowing. Sections of APPNOTE 6.3.10 are in
+//! brackets.
 
 use std::io;
 
@@ -24,7 +25,7 @@ pub(super) fn to_u16(len: usize) -> io::Result<u16> {
     u16::try_from(len).map_err(|_| io::Error::other("an entry name or recovery note exceeds 65,535 bytes"))
 }
 
-/// Returns `n`, or the value that refers readers to ZIP64 [4.5.3].
+/// Returns `n`, or the value that refers readers to the ZIP64 field [4.5.3].
 pub(super) fn to_u32(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! An entry whose place in the file is known, and its content, checked against the header.
+//! An entry at a known place in a file. Its content is read, and checked against the header.
 
 use super::file_range::FileRange;
 use super::headers::{CompressionMethod, EntryHeader};
@@ -13,9 +13,9 @@ pub(crate) struct LocatedEntry {
     pub(crate) header: EntryHeader,
     /// The recovery note; empty if the entry was found through the directory, which leaves it out.
     pub(crate) note: Vec<u8>,
-    /// Where the content begins.
+    /// The offset of the content.
     start: u64,
-    /// Where the content ends and the next entry begins.
+    /// The end of the content, at which the next entry begins.
     pub(crate) end: u64,
 }
 

@@ -12,7 +12,8 @@ pub enum OpenError {
     Io(io::Error),
     /// The path names a directory.
     IsADirectory,
-    /// The file has no ZIP end record: it is another format, or truncated.
+    /// The file has no ZIP end record: it is another format, or truncated. An unfinished bundle has none either: see
+    /// [`Bundle::open_part`](crate::reader::Bundle::open_part).
     NotZip,
     /// The ZIP directory contradicts its end record.
     DamagedDirectory,
@@ -26,7 +27,7 @@ pub enum OpenError {
 pub enum EntryError {
     /// The file cannot be read.
     Io(io::Error),
-    /// The entry exceeds the limit for its kind. The value is its size in bytes.
+    /// The entry exceeds the limit for its kind: 512 MiB for JSON, 1 GiB for bodies. The value is its size in bytes.
     TooLarge(u64),
     /// Sizes or checksum do not match the content.
     Damaged,

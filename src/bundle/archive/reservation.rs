@@ -6,8 +6,8 @@
 //!        └── a reservation ─────┘   └──── groups of others ────────┘       └── its own ──┘
 //! ```
 //!
-//! The header is final from the start, but its checksum is right only once all the content is there. A reader that goes
-//! by local headers skips the reserved space either way, and accepts the entry only if the checksum is right.
+//! The header is final from the start, but its checksum is right only once all the content is there. A reader of
+//! local headers skips the reserved space either way, and accepts the entry only if the checksum is right.
 
 use super::{buffered_file, copy_blocks};
 use std::fs::File;
@@ -18,11 +18,11 @@ use std::sync::Arc;
 /// up.
 pub(crate) struct Reservation {
     file: Arc<File>,
-    /// Where the local header begins.
+    /// The offset of the local header.
     pub(super) start: u64,
-    /// Where the content begins.
+    /// The offset of the content.
     content: u64,
-    /// Where the next entry begins.
+    /// The offset of the next entry.
     pub(super) end: u64,
     /// The central header of the entry.
     pub(super) central: Vec<u8>,
@@ -33,7 +33,7 @@ impl Reservation {
         Self { file, start, content, end: content.saturating_add(len), central }
     }
 
-    /// Writes the whole content, compressed already.
+    /// Writes the whole content, which is compressed already.
     pub(crate) fn fill(&self, compressed: &mut dyn Read) -> io::Result<()> {
         let mut offset = self.content;
         copy_blocks(compressed, self.end.saturating_sub(offset), &mut |block| {

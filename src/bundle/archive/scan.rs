@@ -38,12 +38,12 @@ impl<'f> Scan<'f> {
         Self::from(file, 0)
     }
 
-    /// Begins at `offset`, where an entry begins, with the current length of the file.
+    /// Begins at `offset`, the start of an entry, with the current length of the file.
     pub(crate) fn from(file: &'f File, offset: u64) -> io::Result<Self> {
         Ok(Self { file, offset, len: file.metadata()?.len(), has_directory: false })
     }
 
-    /// The length of the file.
+    /// Returns the length of the file when the scan began.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -56,7 +56,7 @@ impl<'f> Scan<'f> {
         Ok(begins_with(b"PK\x03\x04") || begins_with(&[0; LOCAL_LEN]) || zip_record(&bytes) == ZipRecord::Directory)
     }
 
-    /// True after [`Scan::next`] reached the directory.
+    /// Returns true once [`Scan::next`] has reached the directory.
     pub(crate) fn has_directory(&self) -> bool {
         self.has_directory
     }

@@ -1,4 +1,4 @@
-//! Signatures and versions of ZIP records.
+//! Signatures and versions of ZIP records (APPNOTE 6.3.10, whose sections are in brackets).
 
 pub(super) const LOCAL_SIGNATURE: u32 = 0x0403_4b50;
 pub(super) const CENTRAL_SIGNATURE: u32 = 0x0201_4b50;

@@ -23,7 +23,7 @@ pub(crate) struct UnfinishedBundle {
 /// The bundle was not finished: its file did not get its final name.
 #[derive(Debug)]
 pub(crate) struct FinishError {
-    /// Where the bundle is.
+    /// The path of the unfinished bundle.
     pub(crate) path: PathBuf,
     pub(crate) state: UnfinishedState,
     pub(crate) cause: io::Error,
@@ -54,7 +54,7 @@ impl UnfinishedBundle {
         let output = resolved(output)?;
         let (file, path, others) =
             Self::open(&output).map_err(|e| Error::Output { path: output.clone(), cause: open_error(&output, e) })?;
-        // Without locks a running capture cannot be told from an interrupted one. Neither is damaged by that.
+        // On file systems without locks, running captures look like interrupted ones. Neither is damaged by that.
         let _ = file.try_lock();
         Ok((file, Self { path, output, is_kept: false }, others))
     }

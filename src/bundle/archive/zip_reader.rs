@@ -36,7 +36,7 @@ impl ZipReader {
         if meta.is_dir() {
             return Err(OpenError::IsADirectory);
         }
-        let Found { directory, count, shift } = find_directory(&file, meta.len())?.ok_or(OpenError::NotZip)?;
+        let FoundDirectory { directory, count, shift } = find_directory(&file, meta.len())?.ok_or(OpenError::NotZip)?;
         let max_count = directory.end.saturating_sub(directory.start) / CENTRAL_LEN as u64;
         let mut reader = Self { file, directory, shift, index: Index::default() };
         let mut index = Index::with_capacity(usize::try_from(count.min(max_count)).unwrap_or_default());
@@ -57,7 +57,7 @@ impl ZipReader {
         Ok(reader)
     }
 
-    /// The names of all entries, except those that are not UTF-8.
+    /// Iterates over the names of all entries, except those that are not UTF-8.
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
         self.entries().filter_map(|entry| String::from_utf8(entry.name).ok())
     }
@@ -94,7 +94,7 @@ impl ZipReader {
 }
 
 /// The directory as its end record describes it.
-struct Found {
+struct FoundDirectory {
     directory: Range<u64>,
     /// The number of entries that the end record claims.
     count: u64,
@@ -102,7 +102,7 @@ struct Found {
 }
 
 /// Searches backwards from the end of the file, at `len`, for the end record.
-fn find_directory(file: &File, len: u64) -> io::Result<Option<Found>> {
+fn find_directory(file: &File, len: u64) -> io::Result<Option<FoundDirectory>> {
     let tail_start = len.saturating_sub(MAX_TAIL_BYTES);
     let tail = read_up_to(file, tail_start..len, usize::try_from(MAX_TAIL_BYTES).unwrap_or(usize::MAX))?;
     // Takes the last possible end record: a comment may contain its signature.
@@ -124,7 +124,7 @@ fn find_directory(file: &File, len: u64) -> io::Result<Option<Found>> {
         if let Some(start) = directory_end.checked_sub(end.len)
             && let Some(shift) = start.checked_sub(end.offset)
         {
-            return Ok(Some(Found { directory: start..directory_end, count: end.count, shift }));
+            return Ok(Some(FoundDirectory { directory: start..directory_end, count: end.count, shift }));
         }
     }
     Ok(None)
@@ -133,13 +133,13 @@ fn find_directory(file: &File, len: u64) -> io::Result<Option<Found>> {
 /// Iterates over the entries of a directory, up to the first record that is not a central header.
 struct DirectoryEntries<'f> {
     source: BufReader<FileRange<'f>>,
-    /// Where the next entry begins.
+    /// The offset of the next entry.
     offset: u64,
 }
 
 /// An entry of the directory.
 struct DirectoryEntry {
-    /// Where the central header begins.
+    /// The offset of the central header.
     offset: u64,
     header: CentralHeader,
     name: Vec<u8>,
@@ -147,7 +147,8 @@ struct DirectoryEntry {
 }
 
 impl<'f> DirectoryEntries<'f> {
-    /// `expected_name_len` bounds the first read, for callers that need one entry.
+    /// Begins at the start of `range`. The first read is no larger than an entry with a name of `expected_name_len` usually
+    /// is, for callers that need one entry.
     fn new(file: &'f File, range: Range<u64>, expected_name_len: usize) -> Self {
         let capacity = expected_name_len.saturating_add(USUAL_BYTES_BESIDES_NAME).min(BUFFER_BYTES);
         Self { offset: range.start, source: BufReader::with_capacity(capacity, FileRange::new(file, range)) }

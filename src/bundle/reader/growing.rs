@@ -14,6 +14,7 @@ use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::scan::{Scan, ScanItem};
 use crate::bundle::archive::unfinished::{Owner, owner_of};
 use crate::bundle::archive::{EntryError, EntryHeader, FileRange, OpenError};
+use crate::bundle::format::{CAPTURE_METHOD, FORMAT_VERSION};
 use crate::bundle::id::Id;
 use crate::bundle::iso8601;
 use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
@@ -122,11 +123,11 @@ impl GrowingBundle {
     pub(super) fn manifest(&self) -> Manifest {
         let Some(CaptureIdentity { id, created, name }) = self.capture.clone() else { return Manifest::default() };
         Manifest {
-            format_version: "1.0.0".into(),
+            format_version: FORMAT_VERSION.into(),
             capture_id: id,
             created_at: iso8601::micros(Duration::from_micros(created)),
             app: App { name: name.clone(), base_url: String::new(), title: name },
-            capture_method: Some("proxy".into()),
+            capture_method: Some(CAPTURE_METHOD.into()),
             ..Manifest::default()
         }
     }

@@ -3,7 +3,7 @@
 use crate::bundle::id::numbers;
 use crate::bundle::string_arena::StringArena;
 
-/// A list of distinct ids of one kind, sorted by number. Compact (some 15 bytes an id), because a bundle may have a
+/// A list of distinct ids of one kind, sorted by number. It is compact, some 15 bytes per id, because a bundle may have a
 /// million.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids {
@@ -14,27 +14,27 @@ pub struct Ids {
 impl Ids {
     pub(super) const EMPTY: Self = Self { ids: StringArena::EMPTY, is_unsorted: false };
 
-    /// The number of ids.
+    /// Returns the number of ids.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// True if there are no ids.
+    /// Returns true if there are no ids.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The id at `index`.
+    /// Returns the id at `index`.
     pub fn get(&self, index: usize) -> Option<&str> {
         self.ids.get(index)
     }
 
-    /// The id with the lowest number.
+    /// Returns the id with the lowest number.
     pub fn first(&self) -> Option<&str> {
         self.ids.get(0)
     }
 
-    /// The id with the highest number.
+    /// Returns the id with the highest number.
     pub fn last(&self) -> Option<&str> {
         self.ids.last()
     }
@@ -44,7 +44,7 @@ impl Ids {
         self.ids.iter()
     }
 
-    /// True if `id` is one of them.
+    /// Returns true if `id` is one of them. Compares all ids.
     pub fn contains(&self, id: &str) -> bool {
         self.iter().any(|known| known == id)
     }

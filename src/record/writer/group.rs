@@ -25,7 +25,7 @@ impl Writer {
     pub(super) fn stage(&mut self, group: Group) -> io::Result<()> {
         self.put(&group)?;
         self.staged.push(group);
-        if self.archive.uncommitted() >= MIN_COMMIT_BYTES {
+        if self.archive.staged_bytes() >= MIN_COMMIT_BYTES {
             self.commit();
         }
         Ok(())

@@ -1,10 +1,10 @@
 //! The JSON of a WebSocket, written when it ends: only then is the number of its messages known.
 
 use super::Writer;
+use crate::bundle::capture_info::add_json;
 use crate::bundle::format;
 use crate::bundle::id::Id;
 use crate::bundle::recovery_note::RecoveryNote;
-use crate::bundle::session::add_json;
 use crate::notice::Notice;
 use crate::record::item::{Exchange, WebSocketHandshake};
 use std::io;

@@ -2,9 +2,9 @@
 //! manifest.
 
 use super::archive::{Archive, CompressionMethod, directory_of};
-use super::format::{App, Manifest, Stats};
+use super::format::{App, CAPTURE_METHOD, FORMAT_VERSION, Manifest, Stats};
 use super::id::{Id, ItemKind};
-use super::timeline::Timeline;
+use super::timeline::TimelineBuilder;
 use super::{iso8601, json, uuid};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub(crate) struct CaptureInfo {
     /// The stem of the output's file name.
     pub(crate) name: String,
     stats: Stats,
-    timeline: Timeline,
+    timeline: TimelineBuilder,
     origins: OriginCounts,
 }
 
@@ -34,17 +34,17 @@ impl CaptureInfo {
             created_at: iso8601::micros(created),
             name: output.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             stats: Stats::default(),
-            timeline: Timeline::new(directory_of(output).to_owned()),
+            timeline: TimelineBuilder::new(directory_of(output).to_owned()),
             origins: OriginCounts::default(),
         }
     }
 
-    /// True if the bundle has no items.
+    /// Returns true if the bundle has no items.
     pub(crate) fn is_empty(&self) -> bool {
         self.timeline.len() == 0
     }
 
-    /// The number of items of each kind.
+    /// Returns the number of items of each kind.
     pub(crate) fn stats(&self) -> &Stats {
         &self.stats
     }
@@ -95,7 +95,7 @@ impl CaptureInfo {
             capture_id: self.capture_id.clone(),
             created_at: self.created_at.clone(),
             duration_ms,
-            capture_method: Some("proxy".into()),
+            capture_method: Some(CAPTURE_METHOD.into()),
             ..Manifest::default()
         };
         self.write_with(archive, manifest)
@@ -105,7 +105,7 @@ impl CaptureInfo {
     pub(crate) fn write_with(&mut self, archive: &mut Archive, manifest: Manifest) -> io::Result<()> {
         let base_url = self.origins.most_frequent().to_owned();
         let app = App { name: self.name.clone(), base_url, title: self.name.clone() };
-        let manifest = Manifest { format_version: "1.0.0".into(), app, stats: self.stats.clone(), ..manifest };
+        let manifest = Manifest { format_version: FORMAT_VERSION.into(), app, stats: self.stats.clone(), ..manifest };
         let max_size = self.timeline.max_json_bytes();
         archive.group(|archive| {
             archive.begin_entry("timeline.json".into(), max_size, CompressionMethod::Deflated, &[])?;
@@ -132,7 +132,7 @@ impl OriginCounts {
         }
     }
 
-    /// The origin with the most exchanges, the first of ties by text; empty if there is none.
+    /// Returns the origin with the most exchanges, of ties the first by text; empty if there is none.
     fn most_frequent(&self) -> &str {
         let most = self.0.iter().max_by(|(a, n), (b, m)| n.cmp(m).then_with(|| b.cmp(a)));
         most.map(|(origin, _)| origin.as_str()).unwrap_or_default()
@@ -151,7 +151,7 @@ fn origin(url: &str) -> &str {
     path.and_then(|path| url.get(..authority.saturating_add(path))).unwrap_or(url)
 }
 
-/// The number of origins that are counted, to bound memory. A capture of more has no typical origin.
+/// The largest number of origins that are counted, to bound memory. A capture with more has no typical origin.
 const MAX_ORIGINS: usize = 10_000;
 
 /// The timeline is passed to the archive in blocks of this size.
