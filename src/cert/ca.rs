@@ -79,8 +79,8 @@ impl Ca {
         &self.certificate
     }
 
-    #[cfg(test)]
     /// Returns the certificate in PEM.
+    #[cfg(test)]
     pub(crate) fn cert_pem(&self) -> &str {
         &self.pem
     }

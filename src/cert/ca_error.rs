@@ -6,7 +6,7 @@ use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 use time::{Date, OffsetDateTime};
 
-/// An error of a library that only its text distinguishes.
+/// An error of a library, of which only the text is used.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The reason why the CA cannot be used. The path is in [`crate::Error::Ca`].

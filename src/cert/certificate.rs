@@ -9,7 +9,10 @@ use rustls::pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
 use x509_parser::certificate::X509Certificate;
 
-/// The certificate that apps must trust, without its private key.
+/// The CA's certificate, which apps must trust, without its private key.
+///
+/// Its formats are [`pem`](Self::pem), [`der`](Self::der), [`p12`](Self::p12) for Java and Windows, and
+/// [`mobileconfig`](Self::mobileconfig) for Apple's systems. [`path`](Self::path) is a file on this machine.
 #[derive(Clone, Debug)]
 pub struct CaCertificate {
     der: CertificateDer<'static>,
@@ -23,7 +26,7 @@ impl CaCertificate {
     /// `.mitmproxy` in the home directory.
     ///
     /// # Errors
-    /// Returns [`Error::Ca`] if the existing CA cannot be used or a new one cannot be created.
+    /// Returns [`Error::Ca`] if the existing CA cannot be used or a new one cannot be created. An existing CA is never changed.
     pub fn open(dir: Option<&Path>) -> Result<Self, Error> {
         let dir = Self::folder(dir)?;
         Ok(Ca::open(&dir, Moment::now().wall())?.certificate())

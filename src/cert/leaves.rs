@@ -44,7 +44,8 @@ impl Leaves {
         }
     }
 
-    /// Returns the leaf for `name`, with its key and chain. It is valid now and stays valid for a while.
+    /// Returns the leaf for `name`, with its key and chain. It is valid now, and for at least a third of its remaining lifetime
+    /// when it was signed.
     ///
     /// # Errors
     /// Fails if the CA cannot sign. No client can cause this.
@@ -147,8 +148,8 @@ impl Cache {
     }
 }
 
-/// Some clients reject certificates with a long lifetime: Chromium rejects more than 200 days, and the limit for public CAs will
-/// go down to 47 days.
+/// Some clients reject certificates with a long lifetime: Apple's reject more than 825 days from any CA. The limit for public
+/// CAs will be 47 days.
 const LEAF_LIFETIME_SECS: i64 = 45 * DAY_SECS;
 /// For clients whose clocks are slow. Included in [`LEAF_LIFETIME_SECS`].
 const LEAF_BACKDATE_SECS: i64 = DAY_SECS;

@@ -14,7 +14,8 @@ pub(crate) struct RootLocations {
     pub(crate) dirs: Vec<PathBuf>,
 }
 
-/// Returns the roots to verify origins with: those at `locations`, else the system's, else Mozilla's.
+/// Returns the roots to verify origins with: those at `locations`, or the system's if `locations` is empty. If there are none,
+/// returns Mozilla's.
 ///
 /// With `None`, the locations are read from this process's environment variables. A process inside another capture passes
 /// the locations from before that capture, because its own variables name a file that contains the CA.

@@ -4,7 +4,7 @@
 //!   ~/.mitmproxy/            mode 0700 if we create it
 //!     mitmproxy-ca.pem       the private key and the certificate
 //!     mitmproxy-ca-cert.pem  the certificate
-//!     mitmproxy-ca-cert.cer  the same, for Android
+//!     mitmproxy-ca-cert.cer  the same, for Android and Windows
 //! ```
 //!
 //! Files are created atomically and never replace an existing CA: each is written to a temporary file, which link(2) then gives
@@ -50,6 +50,7 @@ pub(super) enum CaState {
 /// The CA's directory, which may not exist yet.
 pub(super) struct CaDir<'a> {
     dir: &'a Path,
+    /// The path of the CA's file.
     ca: PathBuf,
 }
 
@@ -142,7 +143,7 @@ impl<'a> CaDir<'a> {
     /// Creates a file. Fails with `AlreadyExists` if `name` exists.
     fn create_file(&self, name: &str, text: &str) -> io::Result<()> {
         let to = self.dir.join(name);
-        // Avoids writing a temporary file in the common case. The link below is what decides.
+        // Avoids a temporary file in the common case. If `to` is created in between, the link below fails.
         if fs::symlink_metadata(&to).is_ok() {
             return Err(ErrorKind::AlreadyExists.into());
         }
@@ -169,6 +170,7 @@ impl<'a> CaDir<'a> {
         }
     }
 
+    /// Writes a file, and replaces an existing one.
     fn replace_file(&self, name: &str, text: &str) -> io::Result<()> {
         let temporary = self.write_temporary(name, text)?;
         fs::rename(&temporary.0, self.dir.join(name))?;

@@ -29,8 +29,8 @@ pub struct CertificateDetails {
 }
 
 impl CaCertificate {
-    /// Returns the certificate's fields and fingerprints. Returns `None` if it does not parse, which
-    /// [`CaCertificate::open`] rules out.
+    /// Returns the certificate's fields and fingerprints, or `None` if it does not parse. A certificate from
+    /// [`CaCertificate::open`] always does.
     pub fn details(&self) -> Option<CertificateDetails> {
         let (_, parsed) = x509_parser::parse_x509_certificate(self.der()).ok()?;
         let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0));

@@ -20,11 +20,23 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// The environment variables of a process.
+/// The environment variables of a process, and their changes for a captured command.
+///
+/// [`with_proxy`](Self::with_proxy) returns the variables with which a command uses the proxy and trusts the CA.
+/// [`without_proxy`](Self::without_proxy) undoes that. Neither changes the variables of this process.
+///
+/// ```no_run
+/// # use spectral_capture::{Environment, TrustFiles};
+/// # fn command(proxy: std::net::SocketAddr, files: &TrustFiles) {
+/// let variables = Environment::current().with_proxy(proxy, files);
+/// std::process::Command::new("curl").env_clear().envs(variables.iter());
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
-/// The files that [`Environment::with_proxy`] names in variables.
+/// The paths of the files that [`Environment::with_proxy`] names in variables. [`crate::TrustedRoots`] returns the contents
+/// of the first three.
 #[derive(Clone, Debug)]
 pub struct TrustFiles {
     /// PEM: the CA and every root that a command trusted before.
@@ -48,7 +60,7 @@ impl Environment {
         Self(env::vars_os().collect())
     }
 
-    /// Returns the value of a variable. Returns `None` if it is not set or empty.
+    /// Returns the value of a variable, or `None` if it is unset or empty.
     pub fn value(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
@@ -63,7 +75,7 @@ impl Environment {
         self.value(MARKER).is_some()
     }
 
-    /// Undoes [`Environment::with_proxy`]. Returns an equal environment if these variables were not made by it.
+    /// Returns these variables as they were before [`Environment::with_proxy`], or unchanged if it did not make them.
     pub fn without_proxy(&self) -> Self {
         let mut original = self.0.clone();
         if self.is_proxied() {
@@ -78,7 +90,8 @@ impl Environment {
         Self(original)
     }
 
-    /// Returns these variables for a command that uses `proxy` and trusts the CA in `files`.
+    /// Returns these variables for a command that uses `proxy` and trusts the CA in `files`. The caller writes the files.
+    /// Variables that an earlier call made are undone first.
     pub fn with_proxy(&self, proxy: SocketAddr, files: &TrustFiles) -> Self {
         let original = self.without_proxy();
         let mut proxied = original.0.clone();

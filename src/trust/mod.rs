@@ -1,6 +1,6 @@
 //! Makes clients trust the CA: certificate formats, environment variables, and guides per platform.
 //!
-//! Used before traffic flows. `cert`, `net`, `wire` and `record` import nothing from here.
+//! Used before traffic flows. The folders that run while traffic flows import nothing from here.
 
 pub(crate) mod details;
 pub(crate) mod environment;

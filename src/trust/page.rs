@@ -17,7 +17,7 @@ pub(crate) struct PageFile {
     pub(crate) body: Vec<u8>,
 }
 
-/// The page of a capture by the proxy at `proxy`, and the files that it links to.
+/// Returns the page of a capture by the proxy at `proxy`, and the files that it links to.
 pub(crate) fn capture_page(ca: &CaCertificate, proxy: SocketAddr) -> Vec<PageFile> {
     vec![
         PageFile { path: "/", media_type: HTML, file_name: None, body: page(ca, proxy).into() },
@@ -50,34 +50,34 @@ pub(crate) fn capture_page(ca: &CaCertificate, proxy: SocketAddr) -> Vec<PageFil
     ]
 }
 
-/// The page of a discovery, which has no CA.
+/// Returns the page of a discovery, which has no CA.
 pub(crate) fn discovery_page() -> Vec<PageFile> {
     vec![PageFile { path: "/", media_type: HTML, file_name: None, body: DISCOVERY_PAGE.into() }]
 }
 
-/// The HTML page, with the values of this proxy filled in.
+/// Returns the HTML page with the values of this proxy.
 fn page(ca: &CaCertificate, proxy: SocketAddr) -> String {
     let fingerprint = ca.details().map(|about| about.sha256).unwrap_or_default();
     let mut steps = String::new();
     for guide in TRUST_GUIDES {
-        steps.push_str(&format!("<details><summary>{}</summary><ol>\n", escape(guide.title)));
+        steps.push_str(&format!("<details><summary>{}</summary><ol>\n", escape_html(guide.title)));
         for step in guide.steps("mitmproxy-ca-cert.pem", proxy) {
             // Code is between backquotes: every second part is code.
             let parts = step.split('`').enumerate().map(|(n, part)| match n % 2 {
-                0 => escape(part),
-                _ => format!("<code>{}</code>", escape(part)),
+                0 => escape_html(part),
+                _ => format!("<code>{}</code>", escape_html(part)),
             });
             steps.push_str(&format!("<li>{}</li>\n", parts.collect::<String>()));
         }
         steps.push_str("</ol></details>\n");
     }
-    PAGE.replace("{name}", &escape(ca.name()))
+    PAGE.replace("{name}", &escape_html(ca.name()))
         .replace("{sha256}", &fingerprint.replace(':', ":<wbr>"))
         .replace("{password}", P12_PASSWORD)
         .replace("{steps}", &steps)
 }
 
-fn escape(text: &str) -> String {
+fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -9,6 +9,7 @@ impl CaCertificate {
     ///
     /// The same certificate always gives the same profile, so installing it again replaces the first.
     pub fn mobileconfig(&self) -> String {
+        // Escaped for XML.
         let name = self.name().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         MOBILECONFIG
             .replace("{name}", &name)
