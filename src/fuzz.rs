@@ -39,11 +39,11 @@ pub fn websocket(data: &[u8]) {
 
 /// Asserts that decoding a body terminates and stays within the limits.
 pub fn decode(data: &[u8]) {
-    crate::record::decode::assert_property(data);
+    crate::record::decode::check_limits(data);
 }
 
 /// Asserts that recovery makes a complete and consistent bundle of any file.
 #[cfg(feature = "tools")]
 pub fn recover(data: &[u8]) {
-    crate::tools::recover::fuzz::property(data);
+    crate::tools::recover::fuzz::check_recovery(data);
 }

@@ -68,7 +68,7 @@ fn escape_except(text: &str, is_kept: fn(char) -> bool) -> Cow<'_, str> {
     escaped.into()
 }
 
-/// True if a terminal does more with `c` than show it in its place.
+/// Returns true if a terminal does more with `c` than show it in its place.
 fn is_unsafe(c: char) -> bool {
     // C0, DEL and C1: control sequences begin with these.
     c.is_control()

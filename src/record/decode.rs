@@ -195,7 +195,7 @@ const BUFFER_BYTES: usize = 32 * 1024;
 /// Asserts the property that holds for any bytes: no panic, no output past the limits, and no loss. If a coding is
 /// listed as remaining, its encoded bytes are still there.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn assert_property(data: &[u8]) {
+pub(crate) fn check_limits(data: &[u8]) {
     use super::body::BodyStore;
 
     let Some((&choice, bytes)) = data.split_first() else {

@@ -22,19 +22,20 @@ mod quote;
 
 /// Selects the exchanges and WebSockets to export.
 pub trait Selection {
-    /// True unless the exchange `id` can be excluded by its id alone. Excluded exchanges are not read.
+    /// Returns false if the exchange `id` is excluded by its id alone. It is then not read. The default is true.
     fn considers(&self, id: &str) -> bool {
         let _ = id;
         true
     }
 
-    /// True if `trace` is exported.
+    /// Returns true if `trace` is exported.
     ///
     /// # Errors
     /// If a part of the bundle that decides this cannot be read.
     fn selects(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, reader::Error>;
 
-    /// True if `websocket`, whose handshake is not in the bundle, is exported. Other WebSockets follow their handshake.
+    /// Returns true if `websocket`, whose handshake is not in the bundle, is exported. Other WebSockets are exported if
+    /// their handshake is.
     ///
     /// # Errors
     /// If a part of the bundle that decides this cannot be read.

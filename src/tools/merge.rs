@@ -5,7 +5,8 @@
 //! B.zip t_0001, ws_0001_m001 ─▶ t_002_0001, ws_002_0001_m001 ─┴─▶ C.zip
 //! ```
 //!
-//! Each id gets the number of its bundle, and references to it change alike. Bodies are copied without recompression.
+//! The number of its bundle is inserted into each id and into all references to it. Bodies are copied without
+//! recompression.
 
 use super::rewriter::{Content, Rewriter};
 use crate::bundle::format::{Context, Manifest, Message, Trace, WebSocket};
@@ -41,7 +42,8 @@ pub struct Merged {
 /// ```
 ///
 /// # Errors
-/// If a bundle cannot be read or `output` cannot be written. No file was changed then.
+/// Returns [`Error::Read`] if a bundle cannot be read or is not finished, [`Error::OutputIsInput`] if `output` is one of
+/// `bundles`, and [`Error::Output`] or [`Error::Write`] if `output` cannot be created or written. No file is changed then.
 pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
     let sources: Vec<_> = bundles.iter().map(PathBuf::as_path).collect();
     let (output, stats) = Rewriter::write(output, &sources, |rewriter| {
@@ -119,12 +121,13 @@ fn rename(file: &mut Option<String>, name: impl FnOnce() -> String) -> Content {
 /// The facts that the new manifest takes from those of the merged bundles.
 #[derive(Default)]
 struct MergedInfo {
-    /// The manifest of the first bundle, for the producer.
+    /// The manifest of the first bundle, from which the new one takes the producer.
     first: Option<Manifest>,
     /// The earliest start and the latest end, in milliseconds since the epoch.
     span: Option<(u64, u64)>,
     /// The earliest start as its manifest has it.
     earliest: String,
+    /// The longest duration, used if no start is known.
     longest_ms: u64,
 }
 

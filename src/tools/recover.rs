@@ -39,13 +39,13 @@ pub struct Recovered {
     pub messages: u64,
     /// The number of bytes at the end of the file that belong to an incomplete exchange or message.
     pub truncated_bytes: u64,
-    /// The number of entries before that are damaged, or belong to a damaged exchange or message.
+    /// The number of entries before them that are damaged, or belong to a damaged exchange or message.
     pub damaged_entries: u64,
-    /// True if a capture is still writing to the file, and will add more.
+    /// True if a capture is still writing the file, so the new bundle lacks what it adds later.
     pub is_running: bool,
 }
 
-/// The reason why nothing was recovered. No file was changed.
+/// The reason why nothing was recovered. The file to recover is not changed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -126,7 +126,9 @@ impl std::error::Error for Error {
 /// ```
 ///
 /// # Errors
-/// If `part` cannot be read, or the output cannot be written. No file was changed then.
+/// Returns [`Error::Read`] or [`Error::NotABundle`] if `part` cannot be read, [`Error::Output`] or [`Error::Write`] if the
+/// output cannot be created or written, and the other variants for the reasons that they name. If only the last rename
+/// failed, the new bundle stays beside the output, under a name that ends in `.part`.
 pub fn from_part(part: &Path, output: Option<&Path>) -> Result<Recovered, Error> {
     let read_error = |cause| Error::Read { path: part.to_owned(), cause };
     let meta = fs::metadata(part).map_err(read_error)?;

@@ -7,7 +7,7 @@
 //! {"token":"7"}    (JSON token)   ─▶  {"token":"redacted-0f8e…"}
 //! ```
 //!
-//! Replaced values are counted, and so are bodies that could not be searched. A secret under another name remains.
+//! Replaced values are counted, and so are bodies that could not be searched. A secret under a name without a rule remains.
 //!
 //! A placeholder is a hash of the value under a random key, which is discarded at the end of the run. Values can
 //! therefore not be guessed and verified with the new bundle alone. Each run gives a value another placeholder.
@@ -37,8 +37,8 @@ pub struct Rules {
     /// Names of JSON members, in textual bodies and WebSocket messages, and of form fields. Everything in a member is
     /// replaced.
     pub json: Vec<String>,
-    /// Keeps bodies that cannot be searched because they could not be decoded. By default they are left out, if bodies
-    /// are searched at all.
+    /// Keeps bodies that cannot be searched because they could not be decoded. By default they are left out, if there is a
+    /// rule for which bodies are searched (`query` or `json`).
     pub keep_coded: bool,
 }
 
@@ -77,7 +77,8 @@ pub struct Redacted {
 /// ```
 ///
 /// # Errors
-/// If `bundle` cannot be read or `output` cannot be written. No file was changed then.
+/// Returns [`Error::Read`] if `bundle` cannot be read or is not finished, [`Error::OutputIsInput`] if `output` is `bundle`,
+/// and [`Error::Output`] or [`Error::Write`] if `output` cannot be created or written. No file is changed then.
 pub fn redact(bundle: &Path, output: &Path, rules: &Rules) -> Result<Redacted, Error> {
     let mut redactor =
         Redactor { rules: LowercaseRules::new(rules), placeholders: RandomState::new(), counts: Redacted::default() };
@@ -159,7 +160,7 @@ impl Redactor {
             return Ok((message, Content::Copied(file)));
         }
         let payload = bundle.payload(&message)?;
-        let content = match self.text(&payload, "") {
+        let content = match self.redacted_bytes(&payload, "") {
             Some(new) => {
                 message.payload_size = new.len() as u64;
                 Content::New(new)
@@ -218,7 +219,7 @@ impl Redactor {
             return Content::Empty;
         }
         let media_type = headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-type"));
-        match self.text(bytes, media_type.map_or("", |header| &header.value)) {
+        match self.redacted_bytes(bytes, media_type.map_or("", |header| &header.value)) {
             Some(new) => {
                 *size = new.len() as u64;
                 if new.is_empty() {
@@ -232,25 +233,26 @@ impl Redactor {
     }
 
     /// Returns redacted `bytes`, or `None` if nothing is replaced.
-    fn text(&mut self, bytes: &[u8], media_type: &str) -> Option<Vec<u8>> {
+    fn redacted_bytes(&mut self, bytes: &[u8], media_type: &str) -> Option<Vec<u8>> {
         if !self.rules.searches_bodies() || bytes.is_empty() {
             return None;
         }
         if let Some(text) = as_text(bytes) {
-            return self.searched(text, media_type).map(String::into_bytes);
+            return self.redacted_text(text, media_type).map(String::into_bytes);
         }
-        let is_text = ["text/", "application/json", "application/x-www-form-urlencoded"];
-        if !is_text.iter().any(|kind| media_type.to_ascii_lowercase().starts_with(kind)) {
+        let textual_types = ["text/", "application/json", "application/x-www-form-urlencoded"];
+        if !textual_types.iter().any(|kind| media_type.to_ascii_lowercase().starts_with(kind)) {
             self.counts.binary = self.counts.binary.saturating_add(1);
             return None;
         }
         // Another character set, in which names are still ASCII: each byte is mapped to a character and back.
         let text: String = bytes.iter().copied().map(char::from).collect();
-        let new = self.searched(&text, media_type)?;
+        let new = self.redacted_text(&text, media_type)?;
         Some(new.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect())
     }
 
-    fn searched(&mut self, text: &str, media_type: &str) -> Option<String> {
+    /// Returns redacted `text`, or `None` if nothing is replaced.
+    fn redacted_text(&mut self, text: &str, media_type: &str) -> Option<String> {
         let media_type = media_type.to_ascii_lowercase();
         let Self { rules, placeholders, counts } = self;
         let hide = replacer(placeholders);
@@ -332,7 +334,7 @@ impl Redactor {
     fn context(&mut self, mut context: Context) -> Context {
         let Ok(text) = serde_json::to_string(&context.rest) else { return context };
         if self.rules.searches_bodies()
-            && let Some(new) = self.searched(&text, "application/json")
+            && let Some(new) = self.redacted_text(&text, "application/json")
             && let Ok(rest) = serde_json::from_slice(new.as_bytes())
         {
             context.rest = rest;

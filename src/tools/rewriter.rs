@@ -6,7 +6,7 @@
 //!            ids, times, origins ─▶ timeline, manifest ─┘
 //! ```
 //!
-//! One item at a time is in memory, and some 30 bytes of each item that was written: its id and time.
+//! One item at a time is in memory, and some 30 bytes for each item written: its id and time.
 
 use crate::bundle::archive::{Archive, CompressionMethod, FinishError};
 use crate::bundle::capture_info::{CaptureInfo, add_json};
@@ -129,6 +129,7 @@ impl Rewriter {
         Ok(())
     }
 
+    /// Adds `websocket`.
     pub(super) fn websocket(&mut self, websocket: &WebSocket) -> Result<(), Error> {
         self.group(|archive| add_json(archive, format!("ws/{}.json", websocket.id), websocket, &[]))?;
         self.info.add_named(ItemKind::WebSocket, &websocket.id, websocket.timestamp, None);
@@ -145,6 +146,7 @@ impl Rewriter {
         Ok(())
     }
 
+    /// Adds `context`.
     pub(super) fn context(&mut self, context: &Context) -> Result<(), Error> {
         self.group(|archive| add_json(archive, format!("contexts/{}.json", context.id), context, &[]))?;
         self.info.add_named(ItemKind::Context, &context.id, context.timestamp, None);

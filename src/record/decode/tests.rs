@@ -220,14 +220,14 @@ fn refuses_windows_of_gigabytes() {
 
 #[test]
 fn mutated_bytes_keep_the_property() {
-    assert_property(b"");
+    check_limits(b"");
     let seeds = [gz(b"hello hello hello"), zlib(b"hello hello"), raw_deflate(b"hello hello")];
     for choice in [0, 1, 2, 3, 0x80 | 0b0100, 0x80 | 0b1011] {
         for seed in seeds.iter().map(Vec::as_slice).chain([&TEXT_BR[..300], &TEXT_ZST[..300]]) {
             for (at, flip) in (0..seed.len()).map(|i| (i, (i * 37 % 255 + 1) as u8)) {
                 let mut data = [&[choice], seed].concat();
                 data[at + 1] ^= flip;
-                assert_property(&data);
+                check_limits(&data);
             }
         }
     }

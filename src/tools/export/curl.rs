@@ -22,18 +22,18 @@ use std::io::Write;
 /// Writes a command for each exchange of `bundle` that `selection` selects.
 ///
 /// # Errors
-/// If the bundle cannot be read or `out` cannot be written.
+/// Returns [`Error::Read`] if the bundle cannot be read, [`Error::Write`] if `out` cannot be written.
 pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) -> Result<(), Error> {
     let mut separator = "";
     for_each_selected(bundle, selection, &mut |trace| {
         let body = bundle.request_body(trace)?;
         write!(out, "{separator}")?;
         separator = "\n";
-        Ok(one(trace, &body, out)?)
+        Ok(write_command(trace, &body, out)?)
     })
 }
 
-fn one(trace: &Trace, body: &[u8], out: &mut dyn Write) -> std::io::Result<()> {
+fn write_command(trace: &Trace, body: &[u8], out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "# {}", escape(&trace.id))?;
     let command = match Command::new(&trace.request, body) {
         Ok(command) => command,
@@ -206,7 +206,8 @@ impl<'r> Command<'r> {
     }
 }
 
-/// Passes a body as an argument if it is short text that is safe in a shell and a terminal, otherwise through a pipe.
+/// Returns the way in which a body is passed: as an argument if it is short text that is safe in a shell and a terminal,
+/// otherwise through a pipe.
 fn data(body: &[u8]) -> Data<'_> {
     let text = std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_ARGUMENT_BYTES && !text.contains('\r'));
     match text.filter(|text| matches!(escape_lines(text), Cow::Borrowed(_))) {
@@ -219,7 +220,7 @@ fn data(body: &[u8]) -> Data<'_> {
 /// The largest body that is passed as an argument. Linux limits an argument to 128 KiB.
 const MAX_ARGUMENT_BYTES: usize = 64 * 1024;
 
-/// For larger bodies curl sends `Expect: 100-continue`, old versions at least.
+/// For larger bodies some versions of curl send `Expect: 100-continue`.
 const EXPECT_THRESHOLD_BYTES: usize = 1024;
 
 /// The number of bytes in a line of base64, which then has 76 characters (RFC 2045 section 6.8).
@@ -232,7 +233,7 @@ mod tests {
     fn commands(request: &str, body: &[u8]) -> String {
         let trace: Trace = serde_json::from_str(&format!(r#"{{"id":"t_0001","request":{request}}}"#)).unwrap();
         let mut out = Vec::new();
-        one(&trace, body, &mut out).unwrap();
+        write_command(&trace, body, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Writes the exchanges of `bundle` that `selection` selects as one document, entry by entry.
 ///
 /// # Errors
-/// If the bundle cannot be read or `out` cannot be written.
+/// Returns [`Error::Read`] if the bundle cannot be read, [`Error::Write`] if `out` cannot be written.
 pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) -> Result<(), Error> {
     let creator = Creator { name: "spectral", version: env!("CARGO_PKG_VERSION") };
     write!(out, "{{\"log\":{{\"version\":\"1.2\",\"creator\":{},", serde_json::to_string(&creator)?)?;
@@ -31,7 +31,7 @@ pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) ->
     for_each_selected(bundle, selection, &mut |trace| {
         write!(out, "{separator}")?;
         separator = ",\n";
-        entry(bundle, trace, opened_by.get(&trace.id).map(String::as_str), out)
+        write_entry(bundle, trace, opened_by.get(&trace.id).map(String::as_str), out)
     })?;
     for id in without_handshake {
         let websocket = bundle.websocket(&id)?;
@@ -44,7 +44,7 @@ pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) ->
             handshake.response.status = 101;
             write!(out, "{separator}")?;
             separator = ",\n";
-            entry(bundle, &handshake, Some(&id), out)?;
+            write_entry(bundle, &handshake, Some(&id), out)?;
         }
     }
     Ok(writeln!(out, "\n]}}}}")?)
@@ -62,14 +62,14 @@ fn websockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>),
     Ok((opened_by, without))
 }
 
-fn entry(bundle: &Bundle, trace: &Trace, websocket: Option<&str>, out: &mut dyn Write) -> Result<(), Error> {
+fn write_entry(bundle: &Bundle, trace: &Trace, websocket: Option<&str>, out: &mut dyn Write) -> Result<(), Error> {
     let (request_body, response_body) = (bundle.request_body(trace)?, bundle.response_body(trace)?);
-    let timings = Timings::new(&trace.timing, trace.request.url.starts_with("https:"));
+    let timings = HarTimings::new(&trace.timing, trace.request.url.starts_with("https:"));
     let entry = HarEntry {
         started: iso8601::millis(Duration::from_millis(trace.timestamp)),
         time: timings.sum(),
-        request: Request::new(trace, &request_body),
-        response: Response::new(trace, &response_body),
+        request: HarRequest::new(trace, &request_body),
+        response: HarResponse::new(trace, &response_body),
         cache: Cache {},
         timings,
         comment: &trace.id,
@@ -102,10 +102,10 @@ struct HarEntry<'t> {
     #[serde(rename = "startedDateTime")]
     started: String,
     time: f64,
-    request: Request<'t>,
-    response: Response<'t>,
+    request: HarRequest<'t>,
+    response: HarResponse<'t>,
     cache: Cache,
-    timings: Timings,
+    timings: HarTimings,
     comment: &'t str,
     #[serde(rename = "_resourceType", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
@@ -117,7 +117,7 @@ struct Cache {}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Request<'t> {
+struct HarRequest<'t> {
     method: &'t str,
     url: &'t str,
     http_version: &'static str,
@@ -130,7 +130,7 @@ struct Request<'t> {
     body_size: i64,
 }
 
-impl<'t> Request<'t> {
+impl<'t> HarRequest<'t> {
     fn new(trace: &'t Trace, body: &'t [u8]) -> Self {
         let request = &trace.request;
         let cookie = |(name, value)| Cookie { name, value, ..Cookie::default() };
@@ -151,7 +151,7 @@ impl<'t> Request<'t> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Response<'t> {
+struct HarResponse<'t> {
     status: u16,
     status_text: &'t str,
     http_version: &'static str,
@@ -167,7 +167,7 @@ struct Response<'t> {
     error: Option<&'t str>,
 }
 
-impl<'t> Response<'t> {
+impl<'t> HarResponse<'t> {
     fn new(trace: &'t Trace, body: &'t [u8]) -> Self {
         let response = &trace.response;
         let (text, encoding) = match as_text(body).filter(|_| response.body_encoding.is_none()) {
@@ -335,7 +335,7 @@ enum Text<'t> {
 
 /// Durations in milliseconds; -1 for phases that do not apply.
 #[derive(Serialize)]
-struct Timings {
+struct HarTimings {
     blocked: f64,
     dns: f64,
     connect: f64,
@@ -345,7 +345,7 @@ struct Timings {
     receive: f64,
 }
 
-impl Timings {
+impl HarTimings {
     /// `connect` includes `ssl`, as the specification requires. The rest of the total is `blocked`: the connection was
     /// idle.
     fn new(timing: &Timing, is_tls: bool) -> Self {
@@ -416,12 +416,12 @@ mod tests {
         let timing = |json: &str| serde_json::from_str::<Timing>(json).unwrap();
         let first =
             timing(r#"{"dns_ms":1,"connect_ms":2,"tls_ms":4,"send_ms":8,"wait_ms":16,"receive_ms":32,"total_ms":64}"#);
-        let first = Timings::new(&first, true);
+        let first = HarTimings::new(&first, true);
         assert_eq!((first.connect, first.ssl, first.blocked, first.sum()), (6.0, 4.0, 1.0, 64.0));
-        let later = Timings::new(&timing(r#"{"send_ms":1,"wait_ms":2,"receive_ms":3,"total_ms":5}"#), true);
+        let later = HarTimings::new(&timing(r#"{"send_ms":1,"wait_ms":2,"receive_ms":3,"total_ms":5}"#), true);
         assert_eq!([later.blocked, later.dns, later.connect, later.ssl], [-1.0; 4]);
         assert_eq!(later.sum(), 6.0);
-        let plain = Timings::new(&timing(r#"{"connect_ms":2,"total_ms":2}"#), false);
+        let plain = HarTimings::new(&timing(r#"{"connect_ms":2,"total_ms":2}"#), false);
         assert_eq!((plain.connect, plain.ssl, plain.dns, plain.sum()), (2.0, -1.0, -1.0, 2.0));
     }
 

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Recovers `data` and checks the result.
-pub(crate) fn property(data: &[u8]) {
+pub(crate) fn check_recovery(data: &[u8]) {
     NO_SYNC.set(true);
     let dir = TestDir::new("fuzz");
     let part = dir.path("fuzz.zip.part");
@@ -42,11 +42,11 @@ fn write_entries(part: &Path, script: &[u8]) {
     let (pairs, rest) = script.as_chunks::<2>();
     for [name, content] in pairs {
         let content = CONTENTS[usize::from(*content) % CONTENTS.len()].as_bytes();
-        let packing = if name & 0x80 == 0 { CompressionMethod::Deflated } else { CompressionMethod::Stored };
+        let method = if name & 0x80 == 0 { CompressionMethod::Deflated } else { CompressionMethod::Stored };
         let note = NOTES[usize::from(name >> 5 & 3) % NOTES.len()].as_bytes();
         let name = NAMES[usize::from(name & 0x1f) % NAMES.len()];
         let group = archive.group(|archive| {
-            archive.begin_entry(name.into(), content.len() as u64, packing, note)?;
+            archive.begin_entry(name.into(), content.len() as u64, method, note)?;
             archive.write_all(content)
         });
         group.unwrap();

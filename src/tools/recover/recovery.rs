@@ -23,7 +23,7 @@ pub(super) struct Recovery<'f> {
     pub(super) info: CaptureInfo,
     /// The identity of the capture, from the first recovery note that has it.
     capture: Option<CaptureIdentity>,
-    /// The last sound entries that no JSON has referred to yet, newest first.
+    /// The last undamaged bodies that no JSON has referred to yet, newest first.
     waiting: Vec<LocatedEntry>,
     /// The number of entries scanned.
     scanned: u64,
@@ -92,7 +92,7 @@ impl<'f> Recovery<'f> {
         self.end()
     }
 
-    /// True if the file contains merged items only.
+    /// Returns true if the file contains merged items only.
     pub(super) fn is_interrupted_merge(&self) -> bool {
         self.has_merged_ids && self.info.is_empty()
     }
@@ -208,9 +208,9 @@ impl<'f> Recovery<'f> {
             return Ok(None);
         }
         let mut json = Vec::new();
-        let is_sound =
+        let is_intact =
             entry.read_content(self.file, &mut |bytes| json.extend_from_slice(bytes)).map_err(Failure::Read)?;
-        Ok(if is_sound { serde_json::from_slice(&json).ok() } else { None })
+        Ok(if is_intact { serde_json::from_slice(&json).ok() } else { None })
     }
 
     /// Copies entries as they are, as one group.

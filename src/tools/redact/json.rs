@@ -66,6 +66,7 @@ impl Quoting {
                 (b'\\', _) => backslashes = backslashes.saturating_add(1),
                 // An even number of backslashes does not escape the quote.
                 (b'"', Self::Plain) if backslashes.is_multiple_of(2) => return quoted_string(text, from, length, 0),
+                // Inside a JSON string `\"` closes the string, and `\\\"` is a quote within it.
                 (b'"', Self::Escaped) if backslashes % 4 == 1 => return quoted_string(text, from, length, 1),
                 // The end of the enclosing string.
                 (b'"', Self::Escaped) if backslashes.is_multiple_of(2) => return None,
@@ -116,7 +117,7 @@ struct ValueReplacer<'a> {
 }
 
 impl ValueReplacer<'_> {
-    /// Writes a replacement for the value at `at`, and returns where it ends. Anything that is not a value is skipped.
+    /// Writes a replacement for the value at `at`, and returns the offset of its end. Writes nothing if there is no value.
     fn value(&mut self, at: usize) -> usize {
         let mut at = at;
         let mut depth: usize = 0;
@@ -148,7 +149,7 @@ impl ValueReplacer<'_> {
         }
     }
 
-    /// Copies `len` bytes, and returns where they end.
+    /// Copies `len` bytes at `at`, and returns the offset of their end.
     fn keep(&mut self, at: usize, len: usize) -> usize {
         let end = at.saturating_add(len);
         self.replaced.text.push_str(self.text.get(at..end).unwrap_or_default());

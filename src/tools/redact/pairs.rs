@@ -77,7 +77,7 @@ pub(super) fn in_text(text: &str, names: &[String], hide: &dyn Fn(&str) -> Strin
         let is_parameter = lead.ends_with(['?', '&', '#', ';']) || lead.ends_with("\\u0026");
         let from = equals.saturating_add(1);
         let value = text.get(from..).unwrap_or_default();
-        let value = value.get(..value.find(is_after_value).unwrap_or(value.len())).unwrap_or_default();
+        let value = value.get(..value.find(ends_value).unwrap_or(value.len())).unwrap_or_default();
         if is_parameter && !value.is_empty() && is_one_of(&decode(name), names) {
             replaced.text.push_str(text.get(copied..from).unwrap_or_default());
             replaced.text.push_str(&hide(&decode(value)));
@@ -100,7 +100,7 @@ fn is_in_name(c: char) -> bool {
     c.is_alphanumeric() || "-._~%+[]$:@!*".contains(c)
 }
 
-fn is_after_value(c: char) -> bool {
+fn ends_value(c: char) -> bool {
     c.is_whitespace() || c.is_control() || "&#;\"'<>\\`{}|^".contains(c)
 }
 
