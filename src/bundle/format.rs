@@ -1,4 +1,4 @@
-//! The JSON documents of a bundle. Every field is written, in the order that readers know, nulls included.
+//! The JSON documents of a bundle. Every field is written, in a fixed order, nulls included.
 //!
 //! ```text
 //! manifest.json            Manifest

@@ -22,8 +22,8 @@ fn create(output: &Path) -> Archive {
     Archive::create(output, Duration::from_secs(1_795_338_429)).unwrap().0
 }
 
-fn add(archive: &mut Archive, name: &str, content: &[u8], packing: CompressionMethod) -> io::Result<()> {
-    archive.begin_entry(name.into(), content.len() as u64, packing, &[])?;
+fn add(archive: &mut Archive, name: &str, content: &[u8], method: CompressionMethod) -> io::Result<()> {
+    archive.begin_entry(name.into(), content.len() as u64, method, &[])?;
     archive.write_all(content)
 }
 
@@ -53,11 +53,11 @@ fn small_and_large_entries_round_trip() {
     let dir = TestDir::new("round");
     let mut archive = create(&output(&dir));
     let large = noise(3 * BUFFER_BYTES + 17);
-    for (i, packing) in [CompressionMethod::Deflated, CompressionMethod::Stored].into_iter().enumerate() {
+    for (i, method) in [CompressionMethod::Deflated, CompressionMethod::Stored].into_iter().enumerate() {
         let group = archive.group(|a| {
-            add(a, &format!("{i}/large"), &large, packing)?;
-            add(a, &format!("{i}/empty"), b"", packing)?;
-            add(a, &format!("{i}/small"), b"small", packing)
+            add(a, &format!("{i}/large"), &large, method)?;
+            add(a, &format!("{i}/empty"), b"", method)?;
+            add(a, &format!("{i}/small"), b"small", method)
         });
         group.unwrap();
     }
@@ -78,7 +78,7 @@ fn a_committed_group_is_in_the_file_with_its_sizes() {
     let mut archive = create(&output(&dir));
     archive.group(|a| add(a, "name", b"content", CompressionMethod::Stored)).unwrap();
     let bytes = fs::read(archive.unfinished_path()).unwrap();
-    // LocalHeader header (APPNOTE 4.3.7): flags without a data descriptor, then the sizes, then name and content.
+    // The local header (APPNOTE 4.3.7): flags without a data descriptor, then the sizes, then name and content.
     assert_eq!(bytes[6] & 8, 0);
     assert_eq!(bytes[18..26], [7, 0, 0, 0, 7, 0, 0, 0]);
     assert!(bytes.ends_with(b"namecontent"));

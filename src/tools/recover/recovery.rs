@@ -250,8 +250,8 @@ impl<'f> Recovery<'f> {
         note
     }
 
-    /// Takes a body out of the waiting entries. Returns `None` if the body does not match its JSON, and `Some(None)` if
-    /// there is no body, as the JSON says.
+    /// Removes a body from the waiting entries and returns it. Returns `Some(None)` if the JSON has no body, and `None` if the
+    /// body is missing or does not match its JSON.
     fn take_body(
         &mut self,
         directory: &str,

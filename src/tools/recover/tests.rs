@@ -123,8 +123,8 @@ fn add_trace(archive: &mut Archive, info: &mut CaptureInfo, n: u32, sent: &str, 
     let group = archive.group(|archive| {
         for (side, body) in [("request", sent), ("response", received)] {
             if let Some(file) = file(side, body) {
-                let packing = if body.len() < 100 { CompressionMethod::Stored } else { CompressionMethod::Deflated };
-                archive.begin_entry(format!("traces/{file}"), body.len() as u64, packing, &[])?;
+                let method = if body.len() < 100 { CompressionMethod::Stored } else { CompressionMethod::Deflated };
+                archive.begin_entry(format!("traces/{file}"), body.len() as u64, method, &[])?;
                 archive.write_all(body.as_bytes())?;
             }
         }

@@ -142,7 +142,7 @@ impl Chunked {
 
 /// Appends a hexadecimal digit to a size.
 ///
-/// An overflow is an error. If the size wrapped, we would see other chunks than the client and the origin.
+/// An overflow is an error. If the size wrapped, the tap would read other chunks than the client and the origin.
 fn add_digit(size: u64, digit: u8) -> Result<u64, Opaque> {
     let value = char::from(digit).to_digit(16).ok_or(Opaque::Framing)?;
     size.checked_mul(16).and_then(|size| size.checked_add(value.into())).ok_or(Opaque::Framing)

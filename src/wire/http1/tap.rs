@@ -332,7 +332,7 @@ impl Http1Tap {
     /// Called again for messages that begin later: a request may arrive after the direction of its response has ended.
     fn finish(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
         if let Phase::Switched(tap) = &mut self.phase {
-            // The direction ended before the switch or while its bytes were held. The new tap does not know it yet.
+            // The direction ended before the switch or while its bytes were held, so this is the first call for the new tap.
             return tap.end(dir, how, out);
         }
         let mut finish = match &self.direction(dir).reader {

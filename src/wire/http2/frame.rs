@@ -71,8 +71,7 @@ impl FrameReader {
 
     /// Sets the largest frame that the receiver accepts (section 6.5.2).
     ///
-    /// A smaller value than before has no effect. The sender does not know it until it acknowledges it, and may still send
-    /// larger frames.
+    /// A smaller value than before has no effect: until the sender acknowledges it, larger frames may still arrive.
     pub(super) fn set_max_size(&mut self, size: u32) {
         self.max_size = self.max_size.max(size);
     }
