@@ -305,7 +305,7 @@ impl Archive {
         let Some(OpenEntry { mut header, note, offset, crc, .. }) = self.open_entry.take() else { return Ok(()) };
         if header.method == CompressionMethod::Deflated {
             let (file, compressed_size) = (&mut self.file, &mut header.compressed_size);
-            self.deflater.end(&mut |bytes| append(file, compressed_size, bytes))?;
+            self.deflater.end(&mut |bytes| append_content(file, compressed_size, bytes))?;
         }
         header.crc = crc.sum();
         self.file.patch(offset, &header.local(self.date, &note)?)?;
@@ -378,9 +378,9 @@ impl Write for Archive {
         let (file, compressed_size) = (&mut self.file, &mut entry.header.compressed_size);
         match entry.header.method {
             CompressionMethod::Deflated => {
-                self.deflater.push(bytes, &mut |bytes| append(file, compressed_size, bytes))?;
+                self.deflater.push(bytes, &mut |bytes| append_content(file, compressed_size, bytes))?;
             }
-            CompressionMethod::Stored => append(file, compressed_size, bytes)?,
+            CompressionMethod::Stored => append_content(file, compressed_size, bytes)?,
         }
         Ok(bytes.len())
     }
@@ -417,7 +417,8 @@ fn copy_blocks(
     Ok(())
 }
 
-fn append(file: &mut BufferedFile, compressed_size: &mut u64, bytes: &[u8]) -> io::Result<()> {
+/// Appends compressed content and counts it.
+fn append_content(file: &mut BufferedFile, compressed_size: &mut u64, bytes: &[u8]) -> io::Result<()> {
     *compressed_size = compressed_size.saturating_add(bytes.len() as u64);
     file.append(bytes)
 }

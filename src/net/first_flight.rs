@@ -32,7 +32,7 @@ pub(crate) fn open(shared: &Shared, mut client: Leg, mut origin: Leg, route: Rou
     let Some(capture) = &shared.capture else {
         return Some(tunnel::discovered(shared, client, origin, domain.to_owned()));
     };
-    if !capture.filter.wants(names.all()) {
+    if !capture.filter.includes(names.all()) {
         shared.counters.add_uncaptured(&names.label(), Reason::NotMatched);
         return Some(tunnel::pass(shared, client, origin));
     }

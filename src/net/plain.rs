@@ -68,7 +68,7 @@ pub(crate) fn exchange(
     let wanted = shared
         .capture
         .as_ref()
-        .filter(|capture| capture.filter.wants([(authority.host.to_string().as_str(), authority.port)]));
+        .filter(|capture| capture.filter.includes([(authority.host.to_string().as_str(), authority.port)]));
     let recorded_origin = Origin { is_tls: false, authority: authority.clone(), connect_timing: timing };
     let recorder =
         Recorder::new(Box::new(Http1Tap::new()), wanted.map(|capture| capture.sink.clone()), recorded_origin);
@@ -120,7 +120,7 @@ fn connect(shared: &Shared, authority: &Authority, kept: Option<KeepAlive>) -> R
     let Connected { leg, timing } = shared.upstream.connect(authority, &shared.stop)?;
     let host = authority.host.to_string();
     shared.counters.add_connection(&host, NameSource::Name);
-    if shared.capture.as_ref().is_some_and(|capture| !capture.filter.wants([(host.as_str(), authority.port)])) {
+    if shared.capture.as_ref().is_some_and(|capture| !capture.filter.includes([(host.as_str(), authority.port)])) {
         shared.counters.add_uncaptured(&authority.to_string(), Reason::NotMatched);
     }
     Ok(KeepAlive { authority: authority.clone(), leg, timing: Some(timing) })

@@ -67,7 +67,7 @@ pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
 fn copy_all(bundle: &Bundle, number: u32, rewriter: &mut Rewriter) -> Result<(), Error> {
     for id in bundle.contexts().iter() {
         let context = bundle.context(id)?;
-        rewriter.context(&Context { id: numbered(number, id), ..context })?;
+        rewriter.add_context(&Context { id: numbered(number, id), ..context })?;
     }
     for id in bundle.traces().iter() {
         let mut trace: Trace = bundle.trace(id)?;
@@ -77,21 +77,21 @@ fn copy_all(bundle: &Bundle, number: u32, rewriter: &mut Rewriter) -> Result<(),
             rename(&mut trace.request.body_file, || format!("{}_request.bin", trace.id)),
             rename(&mut trace.response.body_file, || format!("{}_response.bin", trace.id)),
         ];
-        rewriter.trace(bundle, &trace, bodies)?;
+        rewriter.add_trace(bundle, &trace, bodies)?;
     }
     for id in bundle.websockets().iter() {
         let mut websocket: WebSocket = bundle.websocket(id)?;
         websocket.id = numbered(number, id);
         websocket.handshake_trace_ref = websocket.handshake_trace_ref.map(|id| numbered(number, &id));
         number_all(number, &mut websocket.context_refs);
-        rewriter.websocket(&websocket)?;
+        rewriter.add_websocket(&websocket)?;
         for id in bundle.messages(id).iter() {
             let mut message: Message = bundle.message(id)?;
             message.id = numbered(number, id);
             message.connection_ref.clone_from(&websocket.id);
             number_all(number, &mut message.context_refs);
             let payload = rename(&mut message.payload_file, || format!("{}.bin", message.id));
-            rewriter.message(bundle, &message, payload)?;
+            rewriter.add_message(bundle, &message, payload)?;
         }
     }
     Ok(())

@@ -128,33 +128,33 @@ impl Redactor {
     fn redact_all(&mut self, bundle: &Bundle, rewriter: &mut Rewriter) -> Result<(), Error> {
         for id in bundle.contexts().iter() {
             let context = bundle.context(id)?;
-            rewriter.context(&self.context(context))?;
+            rewriter.add_context(&self.redact_context(context))?;
         }
         for id in bundle.traces().iter() {
             let trace = bundle.trace(id)?;
-            let (trace, bodies) = self.trace(bundle, trace)?;
-            rewriter.trace(bundle, &trace, bodies)?;
+            let (trace, bodies) = self.redact_trace(bundle, trace)?;
+            rewriter.add_trace(bundle, &trace, bodies)?;
         }
         for id in bundle.websockets().iter() {
             let mut websocket = bundle.websocket(id)?;
-            websocket.url = self.url(&websocket.url);
+            websocket.url = self.redact_url(&websocket.url);
             if self.rules.is_header("sec-websocket-protocol") {
                 websocket
                     .protocols
                     .iter_mut()
                     .for_each(|protocol| *protocol = placeholder(&self.placeholders, protocol));
             }
-            rewriter.websocket(&websocket)?;
+            rewriter.add_websocket(&websocket)?;
             for id in bundle.messages(id).iter() {
                 let message = bundle.message(id)?;
-                let (message, payload) = self.message(bundle, message)?;
-                rewriter.message(bundle, &message, payload)?;
+                let (message, payload) = self.redact_message(bundle, message)?;
+                rewriter.add_message(bundle, &message, payload)?;
             }
         }
         Ok(())
     }
 
-    fn message(&mut self, bundle: &Bundle, mut message: Message) -> Result<(Message, Content), Error> {
+    fn redact_message(&mut self, bundle: &Bundle, mut message: Message) -> Result<(Message, Content), Error> {
         let Some(file) = message.payload_file.clone() else { return Ok((message, Content::Empty)) };
         if !self.rules.searches_bodies() {
             return Ok((message, Content::Copied(file)));
@@ -170,36 +170,39 @@ impl Redactor {
         Ok((message, content))
     }
 
-    fn trace(&mut self, bundle: &Bundle, mut trace: Trace) -> Result<(Trace, [Content; 2]), Error> {
+    fn redact_trace(&mut self, bundle: &Bundle, mut trace: Trace) -> Result<(Trace, [Content; 2]), Error> {
         let (mut sent, mut received) = (Vec::new(), Vec::new());
         if self.rules.searches_bodies() {
             (sent, received) = (bundle.request_body(&trace)?, bundle.response_body(&trace)?);
         }
         let (request, response) = (&mut trace.request, &mut trace.response);
         let bodies = [
-            self.body(
+            self.redact_body(
                 &sent,
                 &request.headers,
                 [&mut request.body_file, &mut request.body_encoding],
                 &mut request.body_size,
             ),
-            self.body(
+            self.redact_body(
                 &received,
                 &response.headers,
                 [&mut response.body_file, &mut response.body_encoding],
                 &mut response.body_size,
             ),
         ];
-        request.url = self.url(&request.url);
-        [&mut request.headers, &mut response.headers].into_iter().flatten().for_each(|header| self.header(header));
+        request.url = self.redact_url(&request.url);
+        [&mut request.headers, &mut response.headers]
+            .into_iter()
+            .flatten()
+            .for_each(|header| self.redact_header(header));
         if let Some(url) = &mut trace.initiator.url {
-            *url = self.url(url);
+            *url = self.redact_url(url);
         }
         Ok((trace, bodies))
     }
 
     /// Returns the redacted body, and updates its file name, coding and size.
-    fn body(
+    fn redact_body(
         &mut self,
         bytes: &[u8],
         headers: &[Header],
@@ -232,7 +235,7 @@ impl Redactor {
         }
     }
 
-    /// Returns redacted `bytes`, or `None` if nothing is replaced.
+    /// Returns redacted `bytes` of this media type, or `None` if nothing is replaced.
     fn redacted_bytes(&mut self, bytes: &[u8], media_type: &str) -> Option<Vec<u8>> {
         if !self.rules.searches_bodies() || bytes.is_empty() {
             return None;
@@ -270,7 +273,7 @@ impl Redactor {
         new
     }
 
-    fn header(&mut self, header: &mut Header) {
+    fn redact_header(&mut self, header: &mut Header) {
         let name = header.name.to_ascii_lowercase();
         match name.as_str() {
             _ if header.value.is_empty() => {}
@@ -287,7 +290,7 @@ impl Redactor {
                 };
             }
             "cookie" => {
-                let cookies: Vec<_> = header.value.split(';').map(|cookie| self.cookie(cookie)).collect();
+                let cookies: Vec<_> = header.value.split(';').map(|cookie| self.redact_cookie(cookie)).collect();
                 header.value = cookies.join(";");
             }
             "set-cookie" => {
@@ -295,10 +298,10 @@ impl Redactor {
                     Some((cookie, attributes)) => (cookie, Some(attributes)),
                     None => (header.value.as_str(), None),
                 };
-                let cookie = self.cookie(cookie);
+                let cookie = self.redact_cookie(cookie);
                 header.value = attributes.map_or(cookie.clone(), |attributes| format!("{cookie};{attributes}"));
             }
-            "referer" | "location" | "content-location" | "origin" => header.value = self.url(&header.value),
+            "referer" | "location" | "content-location" | "origin" => header.value = self.redact_url(&header.value),
             _ => {
                 let replaced = pairs::in_text(&header.value, &self.rules.query, &replacer(&self.placeholders));
                 if let Some(pairs::Replaced { text, values }) = replaced {
@@ -310,7 +313,7 @@ impl Redactor {
     }
 
     /// Redacts `name=value`. A cookie without `=` is a value.
-    fn cookie(&mut self, cookie: &str) -> String {
+    fn redact_cookie(&mut self, cookie: &str) -> String {
         let (name, value) = cookie.split_once('=').map_or(("", cookie), |(name, value)| (name, value));
         let (space, unpadded) = value.split_at(value.len().saturating_sub(value.trim_start().len()));
         if unpadded.is_empty() {
@@ -321,7 +324,7 @@ impl Redactor {
         format!("{name}{equals}{space}{}", self.placeholder(unpadded.trim()))
     }
 
-    fn url(&mut self, url: &str) -> String {
+    fn redact_url(&mut self, url: &str) -> String {
         match pairs::url(url, &self.rules.query, &replacer(&self.placeholders)) {
             Some(pairs::Replaced { text, values }) => {
                 self.counts.parameters = self.counts.parameters.saturating_add(values);
@@ -331,7 +334,7 @@ impl Redactor {
         }
     }
 
-    fn context(&mut self, mut context: Context) -> Context {
+    fn redact_context(&mut self, mut context: Context) -> Context {
         let Ok(text) = serde_json::to_string(&context.rest) else { return context };
         if self.rules.searches_bodies()
             && let Some(new) = self.redacted_text(&text, "application/json")

@@ -117,7 +117,7 @@ impl Rewriter {
 
     /// Adds `trace`, with the contents of its request body and response body. The file names in `trace` are those to
     /// write.
-    pub(super) fn trace(&mut self, bundle: &Bundle, trace: &Trace, bodies: [Content; 2]) -> Result<(), Error> {
+    pub(super) fn add_trace(&mut self, bundle: &Bundle, trace: &Trace, bodies: [Content; 2]) -> Result<(), Error> {
         let files = [&trace.request.body_file, &trace.response.body_file];
         self.group(|archive| {
             for (body, file) in bodies.into_iter().zip(files) {
@@ -130,14 +130,14 @@ impl Rewriter {
     }
 
     /// Adds `websocket`.
-    pub(super) fn websocket(&mut self, websocket: &WebSocket) -> Result<(), Error> {
+    pub(super) fn add_websocket(&mut self, websocket: &WebSocket) -> Result<(), Error> {
         self.group(|archive| add_json(archive, format!("ws/{}.json", websocket.id), websocket, &[]))?;
         self.info.add_named(ItemKind::WebSocket, &websocket.id, websocket.timestamp, None);
         Ok(())
     }
 
     /// Adds `message`, with the content of its payload. The file name in `message` is the one to write.
-    pub(super) fn message(&mut self, bundle: &Bundle, message: &Message, payload: Content) -> Result<(), Error> {
+    pub(super) fn add_message(&mut self, bundle: &Bundle, message: &Message, payload: Content) -> Result<(), Error> {
         self.group(|archive| {
             add_content(archive, bundle, "ws", message.payload_file.as_deref(), payload)?;
             add_json(archive, format!("ws/{}.json", message.id), message, &[])
@@ -147,7 +147,7 @@ impl Rewriter {
     }
 
     /// Adds `context`.
-    pub(super) fn context(&mut self, context: &Context) -> Result<(), Error> {
+    pub(super) fn add_context(&mut self, context: &Context) -> Result<(), Error> {
         self.group(|archive| add_json(archive, format!("contexts/{}.json", context.id), context, &[]))?;
         self.info.add_named(ItemKind::Context, &context.id, context.timestamp, None);
         Ok(())

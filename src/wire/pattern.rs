@@ -165,7 +165,7 @@ impl HostFilter {
     ///
     /// `names` are all known names of the host: the CONNECT target, the SNI, the Host field. One match is enough to include
     /// the host, and one to exclude it.
-    pub(crate) fn wants<'a>(&self, names: impl IntoIterator<Item = (&'a str, u16)>) -> bool {
+    pub(crate) fn includes<'a>(&self, names: impl IntoIterator<Item = (&'a str, u16)>) -> bool {
         let mut included = self.include.is_empty();
         for (host, port) in names {
             if self.exclude.iter().any(|pattern| pattern.matches(host, port)) {
@@ -346,12 +346,12 @@ mod tests {
     fn any_name_includes_or_excludes() {
         let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Pattern>>();
         let filter = HostFilter { include: patterns(&["*.example.com"]), exclude: patterns(&["secret.example.com"]) };
-        assert!(filter.wants([("10.0.0.1", 443), ("a.example.com", 443)]));
-        assert!(!filter.wants([("10.0.0.1", 443), ("other.net", 443)]));
-        assert!(!filter.wants([("a.example.com", 443), ("secret.example.com", 443)]));
-        assert!(!filter.wants([("secret.example.com", 443), ("a.example.com", 443)]));
-        assert!(!filter.wants([]));
+        assert!(filter.includes([("10.0.0.1", 443), ("a.example.com", 443)]));
+        assert!(!filter.includes([("10.0.0.1", 443), ("other.net", 443)]));
+        assert!(!filter.includes([("a.example.com", 443), ("secret.example.com", 443)]));
+        assert!(!filter.includes([("secret.example.com", 443), ("a.example.com", 443)]));
+        assert!(!filter.includes([]));
         let all = HostFilter { include: vec![], exclude: patterns(&["*:22"]) };
-        assert!(all.wants([("a", 443)]) && !all.wants([("a", 22)]) && all.wants([]));
+        assert!(all.includes([("a", 443)]) && !all.includes([("a", 22)]) && all.includes([]));
     }
 }

@@ -89,9 +89,9 @@ impl<'r> Command<'r> {
             body: Data::None,
             url: String::new(),
         };
-        command.target(request);
-        command.method(request, body);
-        command.fields(request, body);
+        command.set_target(request);
+        command.set_method(request, body);
+        command.set_fields(request, body);
         command.body = data(body);
         let is_chunked = first(&request.headers, "transfer-encoding").is_some();
         if body.is_empty() && is_chunked {
@@ -116,7 +116,7 @@ impl<'r> Command<'r> {
     }
 
     /// Sets the URL. Options keep curl from normalizing it, or pass the request target separately.
-    fn target(&mut self, request: &Request) {
+    fn set_target(&mut self, request: &Request) {
         let (scheme, rest) = request.url.split_once("://").unwrap_or(("http", &request.url));
         let scheme = match scheme {
             "ws" => "http",
@@ -149,7 +149,7 @@ impl<'r> Command<'r> {
         }
     }
 
-    fn method(&mut self, request: &Request, body: &[u8]) {
+    fn set_method(&mut self, request: &Request, body: &[u8]) {
         match (request.method.as_str(), body.is_empty()) {
             ("GET", true) | ("POST", false) => {}
             // With `-X HEAD` curl would wait for a body.
@@ -158,7 +158,7 @@ impl<'r> Command<'r> {
         }
     }
 
-    fn fields(&mut self, request: &Request, body: &[u8]) {
+    fn set_fields(&mut self, request: &Request, body: &[u8]) {
         let headers = &request.headers;
         let is_decoded = request.body_encoding.is_none() && is_coded(headers) && !body.is_empty();
         if is_decoded {

@@ -87,7 +87,7 @@ impl<'f> Recovery<'f> {
     pub(super) fn run(&mut self, scan: &mut Scan<'_>) -> Result<(), Failure> {
         while let ScanItem::Entry(entry) = scan.next().map_err(Failure::Read)? {
             self.scanned = self.scanned.saturating_add(1);
-            self.entry(entry)?;
+            self.add_entry(entry)?;
         }
         self.end()
     }
@@ -97,7 +97,8 @@ impl<'f> Recovery<'f> {
         self.has_merged_ids && self.info.is_empty()
     }
 
-    fn entry(&mut self, entry: LocatedEntry) -> Result<(), Failure> {
+    /// Processes the next entry of the file.
+    fn add_entry(&mut self, entry: LocatedEntry) -> Result<(), Failure> {
         let name = entry.header.name.as_str();
         let [first, second] = match numbers(name)[..] {
             [first] => [u32::try_from(first).ok(), None],
@@ -105,14 +106,14 @@ impl<'f> Recovery<'f> {
             _ => [None, None],
         };
         match (item_of(name), first, second) {
-            (Some((ItemKind::Trace, _)), Some(n), None) => self.trace(n, &entry),
-            (Some((ItemKind::Message, _)), Some(websocket), Some(n)) => self.message(websocket, n, &entry),
-            (Some((ItemKind::WebSocket, _)), Some(n), None) => self.websocket(n, &entry),
+            (Some((ItemKind::Trace, _)), Some(n), None) => self.add_trace(n, &entry),
+            (Some((ItemKind::Message, _)), Some(websocket), Some(n)) => self.add_message(websocket, n, &entry),
+            (Some((ItemKind::WebSocket, _)), Some(n), None) => self.add_websocket(n, &entry),
             (Some((_, id)), ..) => {
                 self.has_merged_ids |= id.matches('_').count() > 1;
                 Ok(())
             }
-            (None, ..) if name == "manifest.json" => self.manifest(&entry),
+            (None, ..) if name == "manifest.json" => self.add_manifest(&entry),
             // Rewritten at the end.
             (None, ..) if name == "timeline.json" => {
                 self.keep(entry.end, 1);
@@ -128,7 +129,8 @@ impl<'f> Recovery<'f> {
         }
     }
 
-    fn trace(&mut self, number: u32, entry: &LocatedEntry) -> Result<(), Failure> {
+    /// Copies an exchange if it and its bodies are intact.
+    fn add_trace(&mut self, number: u32, entry: &LocatedEntry) -> Result<(), Failure> {
         let Some(trace) = self.read_json::<Trace>(entry)? else { return Ok(()) };
         let id = Id::Trace(number).to_string();
         let (request, response) = (&trace.request, &trace.response);
@@ -158,7 +160,8 @@ impl<'f> Recovery<'f> {
         Ok(())
     }
 
-    fn message(&mut self, websocket: u32, number: u32, entry: &LocatedEntry) -> Result<(), Failure> {
+    /// Copies a message if it and its payload are intact.
+    fn add_message(&mut self, websocket: u32, number: u32, entry: &LocatedEntry) -> Result<(), Failure> {
         let Some(message) = self.read_json::<Message>(entry)? else { return Ok(()) };
         let id = Id::Message(websocket, number).to_string();
         let payload = self.take_body("ws", &format!("{id}.bin"), &message.payload_file, message.payload_size);
@@ -182,7 +185,7 @@ impl<'f> Recovery<'f> {
     }
 
     /// Keeps a WebSocket's JSON in memory. It is written at the end, with the number of messages that were recovered.
-    fn websocket(&mut self, number: u32, entry: &LocatedEntry) -> Result<(), Failure> {
+    fn add_websocket(&mut self, number: u32, entry: &LocatedEntry) -> Result<(), Failure> {
         let Some(websocket) = self.read_json::<WebSocket>(entry)? else { return Ok(()) };
         let id = Id::WebSocket(number).to_string();
         if websocket.id == id && entry.header.name == format!("ws/{id}.json") {
@@ -194,7 +197,8 @@ impl<'f> Recovery<'f> {
         Ok(())
     }
 
-    fn manifest(&mut self, entry: &LocatedEntry) -> Result<(), Failure> {
+    /// Keeps the manifest in memory. A new one is written at the end.
+    fn add_manifest(&mut self, entry: &LocatedEntry) -> Result<(), Failure> {
         if let Some(manifest) = self.read_json::<Manifest>(entry)? {
             self.manifest = Some(manifest);
             self.keep(entry.end, 1);

@@ -178,6 +178,7 @@ impl Connection {
         let id = self.exchange_id(frame.stream);
         match (frame.frame_type, dir) {
             (FrameType::Headers, Dir::Up) if self.is_new(frame.stream, dir) => out(TapEvent::Begin { id, dir }),
+            // All other frames of exchanges belong to a stream that a request opened.
             (FrameType::Headers | FrameType::Data | FrameType::PushPromise, _) if !self.was_opened(frame.stream) => {
                 return Err(Opaque::Http2);
             }
@@ -194,7 +195,7 @@ impl Connection {
 
     /// Processes a piece of a frame's payload.
     fn read_payload(&mut self, dir: Dir, frame: FrameHeader, piece: &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
-        let keep = match frame.frame_type {
+        let max_len = match frame.frame_type {
             FrameType::Data => {
                 if let Some(stream) = self.streams.get_mut(&frame.stream)
                     && stream.data(dir, piece, out).is_err()
@@ -213,7 +214,7 @@ impl Connection {
             | FrameType::Reset => usize::MAX,
         };
         let payload = &mut self.direction(dir).payload;
-        let piece = piece.get(..keep.saturating_sub(payload.len())).unwrap_or(piece);
+        let piece = piece.get(..max_len.saturating_sub(payload.len())).unwrap_or(piece);
         if payload.len() + piece.len() > MAX_HEADER_LIST_BYTES {
             return Err(Opaque::LimitExceeded);
         }
