@@ -269,11 +269,7 @@ impl Http1Tap {
         if !can_switch || !head.headers.list_contains("upgrade", "websocket") {
             return self.switch_to_unsupported(id, head, out).map(|_| ());
         }
-        let protocol = head.headers.first("sec-websocket-protocol");
-        let protocol = protocol.map(|name| String::from_utf8_lossy(name).into_owned());
-        let tap = WebSocketTap::new(id, &head.headers);
-        out(TapEvent::Response { id, head });
-        out(TapEvent::WebSocketOpen { id, protocol });
+        let tap = WebSocketTap::open(id, head, out);
         self.end_message(id, Dir::Down, Finish::Complete, out);
         self.phase = Phase::Switched(Box::new(tap));
         Ok(())

@@ -85,11 +85,7 @@ impl Stream {
         if !matches!(self.content, StreamContent::WebSocketRequest) || !(200..=299).contains(&head.status) {
             return out(TapEvent::Response { id, head });
         }
-        let protocol = head.headers.first("sec-websocket-protocol");
-        let protocol = protocol.map(|name| String::from_utf8_lossy(name).into_owned());
-        let mut tap = Box::new(WebSocketTap::new(id, &head.headers));
-        out(TapEvent::Response { id, head });
-        out(TapEvent::WebSocketOpen { id, protocol });
+        let mut tap = Box::new(WebSocketTap::open(id, head, out));
         out(TapEvent::End { id, dir: Dir::Down, how: Finish::Complete });
         if self.up == DirectionState::Ended {
             tap.end(Dir::Up, Ending::Clean, out);

@@ -15,6 +15,7 @@ mod frame;
 mod inflate;
 
 use super::headers::Headers;
+use super::message::ResponseHead;
 use super::tap::{Dir, Ending, EventSink, ExchangeId, Finish, Opaque, Tap, TapEvent};
 use direction::WebSocketDirection;
 
@@ -31,6 +32,16 @@ struct Directions {
 }
 
 impl WebSocketTap {
+    /// Reports `head`, the response with which exchange `id` opens a WebSocket, and returns the tap of the WebSocket.
+    pub(crate) fn open(id: ExchangeId, head: ResponseHead, out: EventSink<'_>) -> Self {
+        let protocol = head.headers.first("sec-websocket-protocol");
+        let protocol = protocol.map(|name| String::from_utf8_lossy(name).into_owned());
+        let tap = Self::new(id, &head.headers);
+        out(TapEvent::Response { id, head });
+        out(TapEvent::WebSocketOpen { id, protocol });
+        tap
+    }
+
     /// Creates the tap of a WebSocket that exchange `id` opens. `response` are the header fields of its response.
     pub(crate) fn new(id: ExchangeId, response: &Headers) -> Self {
         Self::with_limit(id, response, inflate::MAX_INFLATED_BYTES)
