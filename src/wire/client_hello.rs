@@ -262,7 +262,7 @@ const TLS_1_3: u16 = 0x0304;
 /// The largest plaintext fragment of a record (RFC 8446 section 5.1).
 const MAX_FRAGMENT_BYTES: usize = 1 << 14;
 
-/// rustls and OpenSSL also reject larger ones. A ClientHello with post-quantum key shares and a long ticket has about 4 KiB.
+/// rustls also rejects larger ones. A ClientHello with post-quantum key shares and a long ticket has about 4 KiB.
 const MAX_CLIENT_HELLO_BYTES: usize = 64 * 1024;
 
 /// Censorship circumvention tools split a ClientHello into tens of records. Each call parses all of them again.

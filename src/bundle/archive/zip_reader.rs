@@ -147,8 +147,8 @@ struct DirectoryEntry {
 }
 
 impl<'f> DirectoryEntries<'f> {
-    /// Begins at the start of `range`. The first read is no larger than an entry with a name of `expected_name_len` usually
-    /// is, for callers that need one entry.
+    /// Creates an iterator over the entries in `range`. `expected_name_len` limits the first read to the usual size of an
+    /// entry with such a name, for callers that need one entry.
     fn new(file: &'f File, range: Range<u64>, expected_name_len: usize) -> Self {
         let capacity = expected_name_len.saturating_add(USUAL_BYTES_BESIDES_NAME).min(BUFFER_BYTES);
         Self { offset: range.start, source: BufReader::with_capacity(capacity, FileRange::new(file, range)) }

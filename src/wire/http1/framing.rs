@@ -6,7 +6,7 @@
 //!                            persists ◀────────────────┘
 //! ```
 //!
-//! Where client and origin could disagree about the end of a message, the framing is an error instead of a guess.
+//! If client and origin could disagree about the end of a message, the framing is an error instead of a guess.
 
 use crate::wire::headers::{Headers, trim};
 use crate::wire::message::{RequestHead, ResponseHead, Version};
@@ -85,7 +85,7 @@ enum TransferCodings {
     None,
     /// Chunked is the last coding and is applied once.
     Chunked,
-    /// Chunked is the last coding and is applied more than once, which section 7 forbids.
+    /// Chunked is the last coding and is applied more than once, which section 6.1 forbids.
     ChunkedTwice,
     /// The last coding is another one, which does not determine the end of the body.
     Other,
