@@ -1,12 +1,12 @@
-//! The facts about a whole bundle: counts, origins, and every item's time. Writes them at the end, as timeline and
+//! The facts about a whole bundle: counts, origins, and the time of each item. They are written last, as timeline and
 //! manifest.
 
 use super::archive::{Archive, CompressionMethod, directory_of};
 use super::format::{App, CAPTURE_METHOD, FORMAT_VERSION, Manifest, Stats};
 use super::id::{Id, ItemKind};
+use super::json::add_json;
 use super::timeline::TimelineBuilder;
-use super::{iso8601, json, uuid};
-use serde::Serialize;
+use super::{iso8601, uuid};
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -137,11 +137,6 @@ impl OriginCounts {
         let most = self.0.iter().max_by(|(a, n), (b, m)| n.cmp(m).then_with(|| b.cmp(a)));
         most.map(|(origin, _)| origin.as_str()).unwrap_or_default()
     }
-}
-
-/// Adds `value` to the archive as the JSON entry `name`.
-pub(crate) fn add_json(archive: &mut Archive, name: String, value: &impl Serialize, note: &[u8]) -> io::Result<()> {
-    archive.add_written(name, note, |out| json::write(out, value))
 }
 
 /// Returns the `scheme://host[:port]` of a URL.

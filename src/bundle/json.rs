@@ -8,13 +8,19 @@
 //! indentation separately. An exchange has some hundred lines with up to eight spaces, and small writes were two fifths
 //! of all instructions spent on it.
 
+use super::archive::Archive;
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 use std::io::{self, Write};
 
+/// Adds `value` to the archive as the JSON entry `name`, with the recovery note `note`.
+pub(crate) fn add_json(archive: &mut Archive, name: String, value: &impl Serialize, note: &[u8]) -> io::Result<()> {
+    archive.add_written(name, note, |out| write(out, value))
+}
+
 /// Appends the JSON of `value` to `out`.
-pub(super) fn write(out: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()> {
+fn write(out: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()> {
     Ok(value.serialize(&mut Serializer::with_formatter(Out(out), Layout::default()))?)
 }
 

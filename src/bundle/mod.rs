@@ -7,7 +7,7 @@ pub(crate) mod capture_info;
 pub(crate) mod format;
 pub(crate) mod id;
 pub(crate) mod iso8601;
-mod json;
+pub(crate) mod json;
 pub mod reader;
 pub(crate) mod recovery_note;
 pub(crate) mod spill;

@@ -9,9 +9,10 @@
 //! One item at a time is in memory, and some 30 bytes for each item written: its id and time.
 
 use crate::bundle::archive::{Archive, CompressionMethod, FinishError};
-use crate::bundle::capture_info::{CaptureInfo, add_json};
+use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Context, Manifest, Message, Stats, Trace, WebSocket};
 use crate::bundle::id::ItemKind;
+use crate::bundle::json::add_json;
 use crate::bundle::reader::{self, Bundle};
 use crate::clock::Moment;
 use std::fmt;

@@ -3,9 +3,9 @@
 
 use super::body_entry::BodyEntry;
 use crate::bundle::archive::{self, Archive, Deflater, Reservation};
-use crate::bundle::capture_info::add_json;
 use crate::bundle::format::{self, Timing, text};
 use crate::bundle::id::Id;
+use crate::bundle::json::add_json;
 use crate::notice::Notice;
 use crate::record::body::Body;
 use crate::record::item::{Exchange, WebSocketHandshake, WebSocketKey, WebSocketMessage};

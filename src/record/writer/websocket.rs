@@ -1,9 +1,9 @@
 //! The JSON of a WebSocket, written when it ends: only then is the number of its messages known.
 
 use super::Writer;
-use crate::bundle::capture_info::add_json;
 use crate::bundle::format;
 use crate::bundle::id::Id;
+use crate::bundle::json::add_json;
 use crate::bundle::recovery_note::RecoveryNote;
 use crate::notice::Notice;
 use crate::record::item::{Exchange, WebSocketHandshake};

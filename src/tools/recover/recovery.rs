@@ -3,10 +3,11 @@
 use crate::bundle::archive::Archive;
 use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::scan::{Scan, ScanItem};
-use crate::bundle::capture_info::{CaptureInfo, add_json};
+use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Manifest, Message, Trace, WebSocket};
 use crate::bundle::id::{Id, ItemKind, item_of, numbers};
 use crate::bundle::iso8601;
+use crate::bundle::json::add_json;
 use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
 use crate::bundle::uuid;
 use serde::de::DeserializeOwned;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::bundle::archive::{Archive, CompressionMethod};
-use crate::bundle::capture_info::add_json;
+use crate::bundle::json::add_json;
 use crate::bundle::test_dir::TestDir;
 use serde_json::{Value, json};
 use std::io::Write;
