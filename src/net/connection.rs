@@ -50,12 +50,12 @@ pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
         let next = match request {
             ProxyRequest::Connect(authority) => return connect(shared, client, authority),
             ProxyRequest::Absolute(request) if is_own(shared, &request.authority) => {
-                own_page(shared, &mut client, &request.head);
+                send_own_page(shared, &mut client, &request.head);
                 return None;
             }
             ProxyRequest::Absolute(request) => plain::exchange(shared, &mut client, request, &mut keep_alive),
             ProxyRequest::Origin { host: Some(host), head } if is_own(shared, &host) => {
-                own_page(shared, &mut client, &head);
+                send_own_page(shared, &mut client, &head);
                 return None;
             }
             ProxyRequest::Origin { host: Some(host), head } if shared.transparent => {
@@ -188,7 +188,7 @@ fn is_own(shared: &Shared, authority: &Authority) -> bool {
     authority.host == Host::Name(OWN_PAGE_NAME.into()) || shared.upstream.leads_here(authority, &shared.stop)
 }
 
-fn own_page(shared: &Shared, client: &mut Leg, head: &RequestHead) {
+fn send_own_page(shared: &Shared, client: &mut Leg, head: &RequestHead) {
     shared.own_page.response(&head.method, &head.target).send_to(&head.method, client, &shared.stop);
 }
 

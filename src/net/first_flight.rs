@@ -98,6 +98,7 @@ fn read(client: &mut Leg, origin: &mut Leg, stop: &Stop) -> FirstFlight {
         if origin_ready.read {
             let _ = origin.receive(&mut |_| 0);
             match (origin.unread().is_empty(), client.unread().is_empty()) {
+                // The origin ended without data.
                 (true, true) => return FirstFlight::Empty,
                 (true, false) => return FirstFlight::Incomplete,
                 // An HTTP/2 server may send before the client's preface (RFC 9113 section 3.4).

@@ -195,8 +195,8 @@ impl Leg {
             buffer = PooledBuffer::twice(unfinished);
         }
         let room = buffer.get_mut(unfinished..).unwrap_or_default();
-        let most = self.resources.unsent.max_read().min(room.len());
-        let n = match (&self.socket).read(room.get_mut(..most).unwrap_or_default()) {
+        let max_bytes = self.resources.unsent.max_read().min(room.len());
+        let n = match (&self.socket).read(room.get_mut(..max_bytes).unwrap_or_default()) {
             Ok(0) => {
                 drop(buffer);
                 self.input = Input::Ended(self.end_of_stream());

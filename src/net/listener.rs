@@ -22,7 +22,7 @@ use std::time::Duration;
 /// Accepts clients until the capture stops. If one cannot be served now, it waits, and the reason is reported once.
 pub(crate) fn listen(serving: &Arc<Serving>, listener: &TcpListener) {
     let mut acceptor = Acceptor { serving, listener, limit: ConnectionLimit::of_process(), worker: None };
-    while let Some(has_client) = wait(serving, listener) {
+    while let Some(has_client) = wait_for_client(serving, listener) {
         if !has_client {
             continue;
         }
@@ -35,7 +35,7 @@ pub(crate) fn listen(serving: &Arc<Serving>, listener: &TcpListener) {
 }
 
 /// Waits for a client; returns true if there is one, `None` once the capture stops.
-fn wait(serving: &Serving, listener: &TcpListener) -> Option<bool> {
+fn wait_for_client(serving: &Serving, listener: &TcpListener) -> Option<bool> {
     let wanted = [(serving.shared.stop.as_fd(), Interest::READ), (listener.as_fd(), Interest::READ)];
     match sys::wait(wanted, None) {
         Ok([stopped, _]) if stopped.read => None,

@@ -18,11 +18,11 @@ use std::time::Duration;
 
 /// A pool of threads. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ThreadPool(Arc<Idle>);
+pub(crate) struct ThreadPool(Arc<IdleWorkers>);
 
 /// The workers without a job.
 #[derive(Debug)]
-struct Idle {
+struct IdleWorkers {
     /// The last one to become idle is the first to be acquired: its memory is in the processor's cache, and the others
     /// reach their timeout. `None` once the pool is closed.
     workers: Mutex<Option<Vec<Worker>>>,
@@ -53,13 +53,13 @@ impl ThreadPool {
     }
 }
 
-impl Default for Idle {
+impl Default for IdleWorkers {
     fn default() -> Self {
         Self { workers: Mutex::new(Some(Vec::new())) }
     }
 }
 
-impl Idle {
+impl IdleWorkers {
     /// Keeps `worker` for the next job, unless enough are idle.
     fn keep(&self, worker: Worker) {
         if let Some(workers) = self.workers().as_mut().filter(|workers| workers.len() < MAX_IDLE_THREADS) {
@@ -80,7 +80,7 @@ impl Idle {
 }
 
 /// The body of a thread. It holds no strong reference to the pool, so that idle threads end with it.
-fn work(idle: &Weak<Idle>, jobs: &Receiver<Job>) {
+fn work(idle: &Weak<IdleWorkers>, jobs: &Receiver<Job>) {
     loop {
         match jobs.recv_timeout(IDLE_TIMEOUT) {
             Ok(Job { run, worker }) => {

@@ -52,7 +52,7 @@ fn decode_within(mut body: Body, codings: &[String], limits: DecodeLimits) -> De
     while let Some((coding, inner)) = remaining.split_last()
         && !body.is_empty()
     {
-        let decoded = (codings.len() <= MAX_CODINGS).then(|| decode_one(coding, &body, received, limits)).flatten();
+        let decoded = if codings.len() <= MAX_CODINGS { decode_one(coding, &body, received, limits) } else { None };
         match decoded {
             Some(decoded) => body = decoded,
             None => return Decoded { body, remaining_codings: Some(remaining.join(", ")) },

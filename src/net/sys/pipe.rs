@@ -3,14 +3,14 @@
 use std::io;
 use std::os::fd::AsFd;
 
-/// Moves up to `most` bytes from one descriptor to another without waiting for either. One of them is a pipe.
+/// Moves up to `max_bytes` from one descriptor to another without waiting for either. One of them is a pipe.
 ///
 /// # Errors
 /// The errors of a read or a write; [`io::ErrorKind::Unsupported`] on systems without splice(2).
 #[cfg(target_os = "linux")]
-pub(crate) fn splice(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<usize> {
+pub(crate) fn splice(from: impl AsFd, to: impl AsFd, max_bytes: usize) -> io::Result<usize> {
     use nix::fcntl::{SpliceFFlags, splice};
-    Ok(splice(from, None, to, None, most, SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK)?)
+    Ok(splice(from, None, to, None, max_bytes, SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK)?)
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -24,7 +24,7 @@ pub(crate) struct TlsSession {
     side: Side,
     /// The start of a record or of a handshake message whose rest was not received yet. rustls keeps offsets into it.
     unfinished: Vec<u8>,
-    /// The first error. rustls is not called after it.
+    /// The first error. rustls is not called after it, except to write our alert.
     error: Option<Error>,
 }
 

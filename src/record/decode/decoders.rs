@@ -118,17 +118,17 @@ fn zstd_frame(
 ) -> Result<(), DecodeError> {
     decoder.reset(magic.chain(&mut *input)).map_err(|_| input.error())?;
     let mut buffer = vec![0; BUFFER_BYTES];
-    let mut truncated = None;
+    let mut is_truncated = false;
     while !decoder.is_finished() {
         let block = BlockDecodingStrategy::UptoBlocks(1);
         if decoder.decode_blocks(&mut *input, block).is_err() {
             match input.error() {
                 // The decoder holds back one window of output until the last block. An empty raw block as the last one,
                 // and four bytes in place of a checksum, release it.
-                DecodeError::Truncated if truncated.is_none() => {
+                DecodeError::Truncated if !is_truncated => {
                     let last = BlockDecodingStrategy::UptoBlocks(1);
                     decoder.decode_blocks(&[1, 0, 0, 0, 0, 0, 0][..], last).map_err(|_| DecodeError::Truncated)?;
-                    truncated = Some(DecodeError::Truncated);
+                    is_truncated = true;
                 }
                 error => return Err(error),
             }
@@ -140,10 +140,12 @@ fn zstd_frame(
             }
         }
     }
-    match (truncated, decoder.get_checksum_from_data()) {
-        (Some(error), _) => Err(error),
-        (None, Some(sum)) if decoder.get_calculated_checksum() != Some(sum) => Err(DecodeError::Malformed),
-        (None, _) => Ok(()),
+    if is_truncated {
+        return Err(DecodeError::Truncated);
+    }
+    match decoder.get_checksum_from_data() {
+        Some(sum) if decoder.get_calculated_checksum() != Some(sum) => Err(DecodeError::Malformed),
+        _ => Ok(()),
     }
 }
 

@@ -35,9 +35,11 @@ impl BodyEntry {
         let Decoded { body, remaining_codings } = decode(body, &codings(headers), max_bytes);
         let is_compressed =
             remaining_codings.is_some() || headers.first("content-type").is_some_and(is_compressed_media_type);
-        let entry = Self { remaining_codings, ..Self::unchanged(body, name) };
-        let method = if is_compressed { CompressionMethod::Stored } else { entry.method };
-        Self { method, ..entry }
+        let mut entry = Self { remaining_codings, ..Self::unchanged(body, name) };
+        if is_compressed {
+            entry.method = CompressionMethod::Stored;
+        }
+        entry
     }
 
     /// Takes the body as it is, without decoding.
@@ -100,11 +102,11 @@ impl BodyEntry {
     pub(super) fn to_reserve(&self, folder: &str) -> Option<archive::EntryHeader> {
         let (file, crc) = (self.file.as_ref()?, self.packed_crc?);
         (self.body.len() >= MIN_RESERVED_BYTES)
-            .then(|| self.archive_entry([folder, "/", file].concat(), self.method, crc))
+            .then(|| self.entry_header([folder, "/", file].concat(), self.method, crc))
     }
 
-    /// Returns the archive's record for `body` as it is now.
-    fn archive_entry(&self, name: String, method: CompressionMethod, crc: u32) -> archive::EntryHeader {
+    /// Returns the entry's header for `body` as it is now.
+    fn entry_header(&self, name: String, method: CompressionMethod, crc: u32) -> archive::EntryHeader {
         archive::EntryHeader { name, method, crc, compressed_size: self.body.len(), size: self.size, is_zip64: false }
     }
 
@@ -121,13 +123,13 @@ impl BodyEntry {
         }
         let name = [folder, "/", file].concat();
         if let Some(crc) = self.packed_crc {
-            return archive.copy(self.archive_entry(name, self.method, crc), &[], &mut self.body.reader());
+            return archive.copy(self.entry_header(name, self.method, crc), &[], &mut self.body.reader());
         }
         let method = if self.size < MIN_SAMPLED_BYTES { self.method } else { self.best_method(archive.deflater()?)? };
         match self.body.in_memory() {
             Some(bytes) => archive.add(name, bytes, method, &[]),
             None if method == CompressionMethod::Stored => {
-                archive.copy(self.archive_entry(name, method, self.body.crc()), &[], &mut self.body.reader())
+                archive.copy(self.entry_header(name, method, self.body.crc()), &[], &mut self.body.reader())
             }
             None => {
                 archive.begin_entry(name, self.size, method, &[])?;

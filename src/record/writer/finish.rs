@@ -44,9 +44,11 @@ impl Writer {
         for websocket in websockets {
             self.attempt(|writer| writer.write_websocket(websocket));
         }
+        let written = catch_unwind(AssertUnwindSafe(|| self.write_timeline_and_manifest()))
+            .unwrap_or_else(|_| Err(io::Error::other("internal error")));
         let mut bundle = None;
-        match catch_unwind(AssertUnwindSafe(|| self.write_timeline_and_manifest())) {
-            Ok(Ok(())) => match self.archive.finish() {
+        match written {
+            Ok(()) => match self.archive.finish() {
                 Ok(output) => bundle = Some(output),
                 Err(FinishError { path, state: UnfinishedState::Complete, cause }) => {
                     self.errors.add(ErrorKind::NotRenamed(path), &cause.to_string());
@@ -55,12 +57,9 @@ impl Writer {
                     self.errors.add(ErrorKind::Unfinished(path), &cause.to_string());
                 }
             },
-            failed => {
-                let cause = match failed {
-                    Ok(result) => result.err().map_or_else(String::new, |cause| cause.to_string()),
-                    Err(_) => "internal error".into(),
-                };
-                self.errors.add(ErrorKind::Unfinished(self.archive.unfinished_path().to_owned()), &cause);
+            Err(cause) => {
+                let path = self.archive.unfinished_path().to_owned();
+                self.errors.add(ErrorKind::Unfinished(path), &cause.to_string());
             }
         }
         WriterSummary {
