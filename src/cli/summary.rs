@@ -125,6 +125,8 @@ pub(crate) fn domains_as_json(summary: &Summary) -> String {
     #[derive(Serialize)]
     struct Line<'d> {
         domain: &'d str,
+        /// Programs read this name.
+        #[serde(rename = "known_by")]
         name_source: &'static str,
         connections: u64,
         requests: Option<u64>,

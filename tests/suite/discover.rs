@@ -69,7 +69,7 @@ fn json_has_a_line_for_each_domain() {
     let bytes =
         |name: &str| [&domain(name)["bytes_sent"], &domain(name)["bytes_received"]].map(|n| n.as_u64().unwrap());
     assert_eq!(
-        (&domain("api.example.test")["name_source"], &domain("127.0.0.1")["name_source"]),
+        (&domain("api.example.test")["known_by"], &domain("127.0.0.1")["known_by"]),
         (&"name".into(), &"connect".into())
     );
     assert_eq!(domain("api.example.test")["requests"], serde_json::Value::Null, "requests inside TLS are not counted");
@@ -77,6 +77,11 @@ fn json_has_a_line_for_each_domain() {
     assert_eq!(bytes("localhost")[1], 2 * OK.len() as u64);
     assert!(bytes("localhost")[0] > 50 && bytes("api.example.test").iter().all(|n| *n > 200), "{lines:?}");
     assert_eq!(lines.len(), 3);
+    // Programs read these names: they must not change.
+    let names = ["bytes_received", "bytes_sent", "connections", "domain", "known_by", "requests"];
+    for line in &lines {
+        assert!(line.as_object().unwrap().keys().eq(names), "{line}");
+    }
     assert!(
         output.err.contains("Discovering domains on ") && !output.err.contains("spectral capture proxy"),
         "{}",

@@ -63,7 +63,7 @@ pub(crate) static DOMAINS_AS_JSON: Opt = Opt {
     long: "json",
     value: ValueKind::None,
     brief: "Print a line of JSON for each domain to stdout at the end",
-    more: "Members: domain, name_source (\"name\" or \"connect\"), connections, requests (null if they were encrypted), \
+    more: "Members: domain, known_by (\"name\" or \"connect\"), connections, requests (null if they were encrypted), \
            bytes_sent, bytes_received.",
 };
 
