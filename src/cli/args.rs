@@ -6,7 +6,7 @@ use super::table::options::VERSION;
 use super::{export, help, inspect};
 use help::Length;
 use help::completions::CompletionShell;
-use parser::{Args, listed, unknown_command};
+use parser::{Args, unknown_command};
 use spectral_capture::Config;
 use spectral_capture::redact::Rules;
 use std::ffi::OsString;
@@ -91,12 +91,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
         ["completions"] => completions(&args),
         ["man"] => Ok(Task::Print(help::man::page())),
         ["help"] => help_on(&args),
-        _ => {
-            let missing =
-                if args.commands.len() > 1 { "missing subcommand: expected " } else { "missing command: expected " };
-            let names: Vec<_> = args.command().subcommands().iter().map(|command| command.name).collect();
-            Err([missing, &listed(&names)].concat())
-        }
+        _ => Err(args.missing_command()),
     }
 }
 

@@ -122,6 +122,11 @@ impl ValueKind {
         }
     }
 
+    /// True for the path of a file or directory.
+    pub(crate) fn is_path(self) -> bool {
+        matches!(self, Self::File | Self::Directory)
+    }
+
     /// The values that are allowed; empty if they cannot be listed.
     pub(crate) fn words(self) -> &'static [&'static str] {
         if let Self::OneOf(words) = self { words } else { &[] }

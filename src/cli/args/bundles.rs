@@ -1,7 +1,7 @@
 //! The options of the commands that read bundles.
 
 use super::Task;
-use super::parser::{Args, listed, unexpected};
+use super::parser::{Args, listed};
 use super::values::{bundle_path, choice, invalid, output_path, patterns};
 use crate::cli::export::{self, Format};
 use crate::cli::filter::{Filter, SearchText, parse_statuses};
@@ -29,7 +29,7 @@ pub(super) fn inspect(args: &Args) -> Result<Task, String> {
     let mut files = args.operands().enumerate().filter(|(at, _)| side.is_none_or(|(side_at, _)| side_at != *at));
     let (_, file) = files.next().ok_or_else(|| args.missing_operand())?;
     if let Some((_, word)) = files.next() {
-        return Err(unexpected(word));
+        return Err(args.unexpected(word));
     }
     if let [(first, _), (second, _), ..] = shows[..] {
         return Err(conflict(first, second));
@@ -39,8 +39,8 @@ pub(super) fn inspect(args: &Args) -> Result<Task, String> {
         if follow && !matches!(show, Show::Messages(_)) {
             return Err(conflict(option, "--follow"));
         }
-        if !filter.is_empty() {
-            return Err(conflict(option, "a filter"));
+        if let Some(criterion) = filter_option(args) {
+            return Err(conflict(option, criterion));
         }
         if json && matches!(show, Show::Body(..)) {
             return Err(conflict(option, "--json"));
@@ -62,10 +62,10 @@ pub(super) fn export(args: &Args) -> Result<Task, String> {
     let file = PathBuf::from(args.operand()?);
     let filter = filter(args)?;
     let trace = args.text(&TRACE)?.map(str::to_owned);
-    let missing = || ["missing --format: ", &listed(EXPORT_FORMAT.value.words())].concat();
+    let missing = || ["missing --format: expected ", &listed(EXPORT_FORMAT.value.words())].concat();
     let format = choice(args, &EXPORT_FORMAT, Format::from_name)?.ok_or_else(missing)?;
-    if trace.is_some() && !filter.is_empty() {
-        return Err(conflict("--trace", "a filter"));
+    if let (Some(_), Some(criterion)) = (&trace, filter_option(args)) {
+        return Err(conflict("--trace", criterion));
     }
     let output = output_path(args, &OUTPUT_OR_STDOUT);
     Ok(Task::Export(export::Options { file, format, output, filter, trace }))
@@ -92,7 +92,7 @@ pub(super) fn recover(args: &Args) -> Result<Task, String> {
 }
 
 fn new_bundle(args: &Args) -> Result<PathBuf, String> {
-    bundle_path(args, &NEW_BUNDLE)?.ok_or_else(|| "missing -o FILE".into())
+    bundle_path(args, &NEW_BUNDLE)?.ok_or_else(|| args.missing("-o FILE"))
 }
 
 /// Reads names to redact. An empty name would match nothing, without an error.
@@ -118,6 +118,13 @@ fn filter(args: &Args) -> Result<Filter, String> {
         statuses: args.texts(&STATUS)?.into_iter().map(range).collect::<Result<_, _>>()?,
         texts: args.texts(&GREP)?.into_iter().map(SearchText::new).collect(),
     })
+}
+
+/// Returns the name of an option that selects exchanges, if one is given.
+fn filter_option(args: &Args) -> Option<&'static str> {
+    [(&HOST, "--host"), (&METHOD, "--method"), (&STATUS, "--status"), (&GREP, "--grep")]
+        .into_iter()
+        .find_map(|(option, name)| args.has(option).then_some(name))
 }
 
 fn conflict(first: &str, second: &str) -> String {

@@ -61,6 +61,10 @@ impl Args {
                 self.help = Some(if matches!(arg, Arg::Short(_)) { Length::Short } else { Length::Long });
             }
             let value = if option.takes_value() { parser.value().map_err(message)? } else { OsString::new() };
+            // An unset variable in a script, for example: no file has this name.
+            if option.value.is_path() && value.is_empty() {
+                return Err(needs_value(&option.name()));
+            }
             self.items.push((Some(option), value));
         }
         Ok(())
@@ -77,8 +81,11 @@ impl Args {
                 self.program.push(word);
                 self.program.extend(parser.raw_args().map_err(message)?);
             }
-            Operands::None => return Err(unexpected(&word)),
-            Operands::One(_) if self.operands().next().is_some() => return Err(unexpected(&word)),
+            Operands::None => return Err(self.unexpected(&word)),
+            Operands::One(_) if self.operands().next().is_some() => return Err(self.unexpected(&word)),
+            Operands::One(value) | Operands::Many(value) if value.is_path() && word.is_empty() => {
+                return Err(self.missing_operand());
+            }
             Operands::One(_) | Operands::Many(_) => self.items.push((None, word)),
         }
         Ok(())
@@ -132,20 +139,41 @@ impl Args {
 
     /// Returns `missing FILE: spectral capture inspect FILE`, or `missing SHELL: expected bash, zsh or fish`.
     pub(super) fn missing_operand(&self) -> String {
-        let is_required = |word: &&str| !word.starts_with('[') && !word.ends_with(']');
-        let usage: Vec<_> = self.command().usage.split(' ').filter(is_required).collect();
-        let name = usage.iter().find(|word| word.starts_with(char::is_uppercase)).map_or("", |word| word);
+        let usage = self.required_usage();
+        let name = usage.split(' ').find(|word| word.starts_with(char::is_uppercase)).unwrap_or_default();
         let name = name.trim_end_matches("...");
         match self.command().operands {
             Operands::One(ValueKind::OneOf(known)) => ["missing ", name, ": expected ", &listed(known)].concat(),
-            _ => ["missing ", name, ": ", &words(&self.commands), " ", &usage.join(" ")].concat(),
+            _ => self.missing(name),
         }
+    }
+
+    /// Returns `missing -o FILE: spectral capture merge FILE... -o FILE` for the argument `name`.
+    pub(super) fn missing(&self, name: &str) -> String {
+        ["missing ", name, ": ", &words(&self.commands), " ", &self.required_usage()].concat()
+    }
+
+    /// Returns the command's arguments without those in brackets, which are optional.
+    fn required_usage(&self) -> String {
+        let is_required = |word: &&str| !word.starts_with('[') && !word.ends_with(']');
+        self.command().usage.split(' ').filter(is_required).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Returns `missing subcommand: expected path, show or env. See 'spectral ca -h'.` for a group without a command.
+    pub(super) fn missing_command(&self) -> String {
+        let kind = if self.commands.len() > 1 { "subcommand" } else { "command" };
+        let names: Vec<_> = self.command().subcommands().iter().map(|command| command.name).collect();
+        ["missing ", kind, ": expected ", &listed(&names), ".", &see_help(&self.commands)].concat()
+    }
+
+    pub(super) fn unexpected(&self, word: &OsStr) -> String {
+        ["unexpected argument '", &word.to_string_lossy(), "'.", &see_help(&self.commands)].concat()
     }
 
     fn unknown_option(&self, name: &str) -> String {
         let meant = name.strip_prefix("--").and_then(|long| nearest_option(self.command(), long));
         let hint = meant.map(|meant| ["; did you mean '--", meant, "'?"].concat()).unwrap_or_else(|| ".".into());
-        ["unknown option '", name, "'", &hint, " See '", &words(&self.commands), " -h'."].concat()
+        ["unknown option '", name, "'", &hint, &see_help(&self.commands)].concat()
     }
 }
 
@@ -165,13 +193,18 @@ pub(super) fn unknown_command(path: &[&'static Command], name: &str) -> String {
             ["unknown command '", &typed, "'; did you mean '", &[&group[..], &[&meant]].concat().join(" "), "'?"]
                 .concat()
         }
-        None => ["unknown command '", &typed, "'. See '", &words(path), " -h'."].concat(),
+        None => ["unknown command '", &typed, "'.", &see_help(path)].concat(),
     }
 }
 
 /// Returns `spectral capture proxy`.
 fn words(path: &[&'static Command]) -> String {
     path.iter().map(|command| command.name).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns ` See 'spectral capture proxy -h'.`
+fn see_help(path: &[&'static Command]) -> String {
+    [" See '", &words(path), " -h'."].concat()
 }
 
 /// Returns `pem, der or p12`.
@@ -182,13 +215,13 @@ pub(super) fn listed(words: &[&str]) -> String {
     }
 }
 
-pub(super) fn unexpected(word: &OsStr) -> String {
-    ["unexpected argument '", &word.to_string_lossy(), "'"].concat()
+fn needs_value(option: &str) -> String {
+    ["option '", option, "' needs a value"].concat()
 }
 
 fn message(error: lexopt::Error) -> String {
     match error {
-        lexopt::Error::MissingValue { option: Some(option) } => ["option '", &option, "' needs a value"].concat(),
+        lexopt::Error::MissingValue { option: Some(option) } => needs_value(&option),
         lexopt::Error::UnexpectedValue { option, .. } => ["option '", &option, "' takes no value"].concat(),
         other => other.to_string(),
     }

@@ -110,34 +110,46 @@ fn a_usage_error_is_one_line() {
 #[test]
 fn a_usage_error_names_the_problem_and_what_is_expected() {
     for (line, expected) in [
-        ("", "missing command: expected capture, ca, completions, man or help"),
+        ("", "missing command: expected capture, ca, completions, man or help. See 'spectral -h'."),
         ("captrue", "unknown command 'captrue'; did you mean 'capture'?"),
         ("run -- curl", "unknown command 'run'; did you mean 'capture run'?"),
         ("capture rnu", "unknown command 'capture rnu'; did you mean 'capture run'?"),
         ("ca frobnicate", "unknown command 'ca frobnicate'. See 'spectral ca -h'."),
         ("help capture frobnicate", "unknown command 'capture frobnicate'. See 'spectral capture -h'."),
-        ("capture", "missing subcommand: expected run, proxy, discover, inspect, export, merge, redact or recover"),
-        ("ca", "missing subcommand: expected path, show, export, env, install, uninstall or help"),
+        (
+            "capture",
+            "missing subcommand: expected run, proxy, discover, inspect, export, merge, redact or recover. \
+             See 'spectral capture -h'.",
+        ),
+        (
+            "ca",
+            "missing subcommand: expected path, show, export, env, install, uninstall or help. See 'spectral ca -h'.",
+        ),
         ("capture proxy --prot 80", "unknown option '--prot'; did you mean '--port'? See 'spectral capture proxy -h'."),
         ("capture discover -o x.zip", "unknown option '-o'. See 'spectral capture discover -h'."),
         ("ca path --unset", "unknown option '--unset'. See 'spectral ca path -h'."),
         ("--zork", "unknown option '--zork'. See 'spectral -h'."),
         ("capture proxy -o", "option '-o' needs a value"),
+        ("capture proxy --output=", "option '-o' needs a value"),
+        ("ca path --ca-dir=", "option '--ca-dir' needs a value"),
         ("capture proxy --domain", "option '--domain' needs a value"),
         ("capture proxy --quiet=yes", "option '--quiet' takes no value"),
-        ("capture proxy x", "unexpected argument 'x'"),
-        ("man page", "unexpected argument 'page'"),
-        ("capture inspect a.zip b.zip", "unexpected argument 'b.zip'"),
-        ("capture inspect --body t_0001 request a.zip response", "unexpected argument 'response'"),
+        ("capture proxy x", "unexpected argument 'x'. See 'spectral capture proxy -h'."),
+        ("man page", "unexpected argument 'page'. See 'spectral man -h'."),
+        ("capture inspect a.zip b.zip", "unexpected argument 'b.zip'. See 'spectral capture inspect -h'."),
+        (
+            "capture inspect --body t_0001 request a.zip response",
+            "unexpected argument 'response'. See 'spectral capture inspect -h'.",
+        ),
         ("capture run", "missing COMMAND: spectral capture run -- COMMAND"),
         ("capture run -v --", "missing COMMAND: spectral capture run -- COMMAND"),
         ("capture inspect", "missing FILE: spectral capture inspect FILE"),
         ("capture recover", "missing FILE.zip.part: spectral capture recover FILE.zip.part"),
         ("capture merge -o c.zip", "missing FILE: spectral capture merge FILE... -o FILE"),
-        ("capture merge a.zip", "missing -o FILE"),
-        ("capture redact a.zip", "missing -o FILE"),
+        ("capture merge a.zip", "missing -o FILE: spectral capture merge FILE... -o FILE"),
+        ("capture redact a.zip", "missing -o FILE: spectral capture redact FILE -o FILE"),
         ("capture redact a.zip -o b.zip --json=", "option '--json' needs a name"),
-        ("capture export a.zip", "missing --format: har or curl"),
+        ("capture export a.zip", "missing --format: expected har or curl"),
         ("capture export a.zip --format pdf", "invalid format 'pdf': expected har or curl"),
         ("ca export --format jks", "invalid format 'jks': expected pem, der, p12 or mobileconfig"),
         ("ca env --shell tcsh", "invalid shell 'tcsh': expected sh, fish or powershell"),
@@ -149,10 +161,16 @@ fn a_usage_error_names_the_problem_and_what_is_expected() {
         ("capture inspect a.zip --host a,b", "'a,b' contains a space or comma: repeat --host for each pattern"),
         ("capture inspect a.zip --trace t_1 --ws ws_1", "--trace cannot be used with --ws"),
         ("capture inspect a.zip --body t_1 --json", "--body cannot be used with --json"),
-        ("capture inspect a.zip --trace t_1 --status 200", "--trace cannot be used with a filter"),
-        ("capture export a.zip --format har --trace t_1 --grep x", "--trace cannot be used with a filter"),
+        ("capture inspect a.zip --trace t_1 --status 200", "--trace cannot be used with --status"),
+        ("capture export a.zip --format har --trace t_1 --grep x", "--trace cannot be used with --grep"),
     ] {
         assert_eq!(parsed(line).unwrap_err(), expected, "{line}");
+    }
+    for (command, expected) in [
+        ("inspect", "missing FILE: spectral capture inspect FILE"),
+        ("merge", "missing FILE: spectral capture merge FILE... -o FILE"),
+    ] {
+        assert_eq!(parse(["spectral", "capture", command, ""].map(OsString::from)).unwrap_err(), expected);
     }
     let spaces = ["spectral", "capture", "proxy", "-d", "a b"].map(OsString::from);
     assert_eq!(parse(spaces).unwrap_err(), "'a b' contains a space or comma: repeat -d for each pattern");
