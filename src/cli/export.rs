@@ -6,7 +6,7 @@ use super::open_bundle::{CommandError, Opened, Prefer, open, require_exchange, t
 use super::output::Output;
 use spectral_capture::export::{self, Selection};
 use spectral_capture::reader::{Bundle, Error, Trace, WebSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The arguments of the command.
 #[derive(Debug)]
@@ -50,8 +50,20 @@ fn all(options: &Options) -> Result<(), CommandError> {
         print_warning(&warning);
     }
     if let Some(id) = &options.trace {
-        require_exchange(&bundle, id)?;
+        require_trace(&bundle, id)?;
     }
+    if let Some(output) = &options.output
+        && is_same_file(output, bundle.path())
+    {
+        return Err(CommandError::Request(format!(
+            "cannot write {}: it is the bundle to export; choose another file with -o",
+            output.display()
+        )));
+    }
+    let write_error = |e| match &options.output {
+        Some(output) => CommandError::Request(format!("cannot write {}: {e}", output.display())),
+        None => CommandError::Output(e),
+    };
     let mut output = Output::open(options.output.as_deref()).map_err(CommandError::Request)?;
     match options.format {
         Format::Har => export::har::write(&bundle, options, &mut output),
@@ -59,10 +71,26 @@ fn all(options: &Options) -> Result<(), CommandError> {
     }
     .map_err(|e| match e {
         export::Error::Read(e) => CommandError::Bundle(e),
-        export::Error::Write(e) => CommandError::Output(e),
+        export::Error::Write(e) => write_error(e),
         e => CommandError::Request(e.to_string()),
     })?;
-    Ok(output.finish()?)
+    output.finish().map_err(write_error)
+}
+
+/// Fails unless the bundle has an exchange with this id. A WebSocket is exported with its handshake.
+fn require_trace(bundle: &Bundle, id: &str) -> Result<(), CommandError> {
+    if !bundle.websockets().contains(id) {
+        return require_exchange(bundle, id);
+    }
+    let handshake = bundle.websocket(id)?.handshake_trace_ref.filter(|handshake| bundle.traces().contains(handshake));
+    Err(CommandError::Request(match handshake {
+        Some(handshake) => format!("{id} is a WebSocket: export it with its handshake, --trace {handshake}"),
+        None => format!("{id} is a WebSocket: it is exported only without --trace"),
+    }))
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 impl Selection for Options {

@@ -1,5 +1,6 @@
 //! Opens a bundle for a command that reads one, complete or still unfinished.
 
+use super::output::stdout_error;
 use super::text::escape;
 use spectral_capture::reader::{Bundle, Error, Ids, State};
 use std::ffi::OsString;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The reason why a command that reads a bundle ends early.
 pub(crate) enum CommandError {
-    /// The output cannot be written.
+    /// Stdout cannot be written.
     Output(io::Error),
     /// The bundle cannot be read.
     Bundle(Error),
@@ -29,11 +30,11 @@ impl From<Error> for CommandError {
 }
 
 impl CommandError {
-    /// Returns the message, or `None` for a closed output: its reader needs no more, which is not an error.
+    /// Returns the message, or `None` for a closed stdout: its reader needs no more, which is not an error.
     fn message(self) -> Option<String> {
         match self {
             Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe => None,
-            Self::Output(e) => Some(format!("cannot write: {e}")),
+            Self::Output(e) => Some(stdout_error(&e)),
             Self::Bundle(e) => Some(escape(&e.to_string()).into_owned()),
             Self::Request(message) => Some(escape(&message).into_owned()),
         }
@@ -83,7 +84,7 @@ pub(crate) fn require_exchange(bundle: &Bundle, id: &str) -> Result<(), CommandE
     if bundle.websockets().contains(id) {
         return Err(CommandError::Request(format!("{id} is a WebSocket: show its messages with --ws {id}")));
     }
-    require_id(id, "trace", bundle.traces())
+    require_id(id, "exchange", "this bundle", bundle.traces())
 }
 
 /// Fails unless the bundle has a WebSocket with this id.
@@ -91,10 +92,16 @@ pub(crate) fn require_websocket(bundle: &Bundle, id: &str) -> Result<(), Command
     if bundle.traces().contains(id) {
         return Err(CommandError::Request(format!("{id} is an exchange: show it with --trace {id}")));
     }
-    require_id(id, "WebSocket", bundle.websockets())
+    require_id(id, "WebSocket", "this bundle", bundle.websockets())
 }
 
-fn require_id(id: &str, noun: &str, ids: &Ids) -> Result<(), CommandError> {
+/// Fails unless the WebSocket `websocket` has a message with this id.
+pub(crate) fn require_message(bundle: &Bundle, websocket: &str, id: &str) -> Result<(), CommandError> {
+    require_id(id, "message", websocket, bundle.messages(websocket))
+}
+
+/// Fails unless `id` is among `ids`. `noun` is the kind of item, and `owner` names what the items are in.
+fn require_id(id: &str, noun: &str, owner: &str, ids: &Ids) -> Result<(), CommandError> {
     if ids.contains(id) {
         return Ok(());
     }
@@ -103,7 +110,7 @@ fn require_id(id: &str, noun: &str, ids: &Ids) -> Result<(), CommandError> {
         (Some(first), Some(last)) => format!("{first} to {last}"),
         _ => format!("no {noun}s"),
     };
-    Err(CommandError::Request(format!("no {noun} '{id}': this bundle has {known}")))
+    Err(CommandError::Request(format!("no {noun} '{id}': {owner} has {known}")))
 }
 
 fn open_part(file: &Path) -> Result<(Bundle, State), CommandError> {

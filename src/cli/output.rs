@@ -9,12 +9,18 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Writes `text`, the result of a command, to `out`. A closed pipe is not an error: its reader needs no more.
+/// Writes `text`, the result of a command, to `out`, which is stdout. A closed pipe is not an error: its reader needs no
+/// more.
 pub(crate) fn print(text: impl AsRef<[u8]>, out: &mut dyn Write) -> Result<(), String> {
     match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot write: {e}")),
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(stdout_error(&e)),
         _ => Ok(()),
     }
+}
+
+/// Returns the message for a failed write to stdout.
+pub(crate) fn stdout_error(cause: &io::Error) -> String {
+    format!("cannot write to stdout: {cause}")
 }
 
 /// The output of an export.
@@ -42,7 +48,9 @@ impl Output {
         let Some(path) = path else { return Ok(Self::Stdout(BufWriter::new(io::stdout().lock()))) };
         let failed = |e: io::Error| format!("cannot write {}: {e}", path.display());
         match fs::metadata(path) {
-            Ok(meta) if meta.is_dir() => return Err(format!("cannot write {}: it is a directory", path.display())),
+            Ok(meta) if meta.is_dir() => {
+                return Err(format!("cannot write {}: it is a directory; name a file with -o", path.display()));
+            }
             // A device or a pipe.
             Ok(meta) if !meta.is_file() => {
                 let file = OpenOptions::new().write(true).open(path).map_err(failed)?;

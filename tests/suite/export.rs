@@ -260,7 +260,17 @@ fn a_failed_export_leaves_no_file() {
     assert_eq!(export(&[theirs, "--format", "pcap"]).code, Some(2));
     assert_eq!(export(&[theirs, "--format", "har", "-o", "missing/x.har"]).code, Some(1));
     assert_eq!(export(&[theirs, "--format", "har", "--trace", "t_9999", "-o", "x.har"]).code, Some(1));
+    let output = export(&[theirs, "--format", "har", "-o", "."]);
+    assert_eq!(output.err, "spectral: error: cannot write .: it is a directory; name a file with -o\n");
+    let output = export(&[theirs, "--format", "har", "--trace", "ws_0001"]);
+    assert!(output.err.contains("ws_0001 is a WebSocket: it is exported only without --trace"), "{}", output.err);
     assert_eq!(dir.names(), Vec::<String>::new());
+    let bundle = std::fs::read(theirs).unwrap();
+    std::fs::write(dir.join("a.zip"), &bundle).unwrap();
+    let output = export(&["a.zip", "--format", "har", "-o", "./a.zip"]);
+    let problem = "cannot write ./a.zip: it is the bundle to export; choose another file with -o";
+    assert_eq!((output.code, output.err), (Some(1), format!("spectral: error: {problem}\n")));
+    assert_eq!(std::fs::read(dir.join("a.zip")).unwrap(), bundle);
     // A bundle of the browser extension has messages without a handshake.
     let har: Value = serde_json::from_slice(&export(&[theirs, "--format", "har"]).ok().out).unwrap();
     let last = har["log"]["entries"].as_array().unwrap().last().unwrap();

@@ -201,9 +201,18 @@ fn each_message_is_a_line() {
     assert_eq!(output.code, Some(1));
     assert_eq!(output.err, "spectral: error: no WebSocket 'ws_0002': this bundle has only ws_0001\n");
     let output = inspect(&dir, &["--trace", "1"]);
-    assert_eq!(output.err, "spectral: error: no trace '1': this bundle has t_0001 to t_0008\n");
+    assert_eq!(output.err, "spectral: error: no exchange '1': this bundle has t_0001 to t_0008\n");
+    let output = inspect(&dir, &["--body", "ws_0001_m009"]);
+    let range = "ws_0001 has ws_0001_m001 to ws_0001_m004";
+    assert_eq!(output.err, format!("spectral: error: no message 'ws_0001_m009': {range}\n"));
     let output = inspect(&dir, &["--trace", "ws_0001"]);
     assert_eq!(output.err, "spectral: error: ws_0001 is a WebSocket: show its messages with --ws ws_0001\n");
+    let output = spectral(&dir, &["capture", "export", "capture.zip", "--format", "har", "--trace", "ws_0001"]);
+    assert!(
+        output.err.contains("ws_0001 is a WebSocket: export it with its handshake, --trace t_000"),
+        "{}",
+        output.err
+    );
 }
 
 #[test]
@@ -319,7 +328,7 @@ fn an_empty_bundle_has_no_ids() {
     let output = inspect(&dir, &["--trace", "1"]);
     assert_eq!(
         (output.code, output.err.as_str()),
-        (Some(1), "spectral: error: no trace '1': this bundle has no traces\n")
+        (Some(1), "spectral: error: no exchange '1': this bundle has no exchanges\n")
     );
     let output = inspect(&dir, &["--ws", "1"]);
     assert_eq!(output.err, "spectral: error: no WebSocket '1': this bundle has no WebSockets\n");

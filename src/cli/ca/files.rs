@@ -59,6 +59,9 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {
         Err(e) if e.kind() == ErrorKind::AlreadyExists && fs::read(path).is_ok_and(|existing| existing == bytes) => {
             Ok(())
         }
+        Err(_) if path.is_dir() => {
+            Err(format!("cannot write {}: it is a directory; name a file with -o", path.display()))
+        }
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
             Err(format!("cannot write {}: it exists with other contents; choose another name", path.display()))
         }

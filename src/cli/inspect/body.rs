@@ -1,7 +1,7 @@
 //! The bytes of a body or of a WebSocket message.
 
 use super::options::BodySide;
-use crate::cli::open_bundle::{CommandError, require_exchange};
+use crate::cli::open_bundle::{CommandError, require_exchange, require_message};
 use crate::cli::text::escape_lines;
 use spectral_capture::reader::Bundle;
 use std::borrow::Cow;
@@ -16,7 +16,8 @@ pub(super) fn show(
     is_terminal: bool,
 ) -> Result<(), CommandError> {
     let body = match id.rsplit_once("_m") {
-        Some((websocket, _)) if bundle.messages(websocket).contains(id) => {
+        Some((websocket, _)) if bundle.websockets().contains(websocket) => {
+            require_message(bundle, websocket, id)?;
             let message = bundle.message(id)?;
             bundle.payload(&message)?
         }
