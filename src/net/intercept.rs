@@ -302,8 +302,12 @@ fn origin_reason(e: &rustls::Error) -> Reason {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "its certificate is for another name".into()
             }
-            // webpki's errors have names of their own.
-            CertificateError::Other(e) => format!("its certificate is not accepted: {}", e.0),
+            // Errors of webpki that rustls has no variant for are displayed as the name of their variant.
+            CertificateError::Other(e) => match &*e.0.to_string() {
+                // `openssl req -x509` makes such certificates.
+                "CaUsedAsEndEntity" => "its certificate is one for a CA".into(),
+                name => format!("its certificate is not accepted: {name}"),
+            },
             e => e.to_string(),
         }),
         e => Reason::OriginTls(describe(e)),

@@ -135,7 +135,12 @@ fn closes_the_failed_connection_before_falling_back() {
 fn the_client_verifies_the_origins_own_certificate() {
     let expired = CertSpec { expired: true, ..CertSpec::default() };
     let elsewhere = CertSpec { names: vec!["elsewhere.test".to_owned()], ..CertSpec::default() };
-    for cert_spec in [expired, elsewhere] {
+    let of_a_ca = CertSpec { is_ca: true, ..CertSpec::default() };
+    for (cert_spec, expected) in [
+        (expired, "its certificate expired"),
+        (elsewhere, "its certificate is for another name"),
+        (of_a_ca, "its certificate is one for a CA"),
+    ] {
         let setup = TlsSetup { cert_spec: cert_spec.clone(), ..TlsSetup::default() };
         let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO));
         let client = origin_trusting_client("localhost");
@@ -147,9 +152,11 @@ fn the_client_verifies_the_origins_own_certificate() {
         assert_eq!(kind(&through), kind(&directly), "{cert_spec:?}");
         assert!(matches!(through, rustls::Error::InvalidCertificate(_)), "{through:?}");
         let outcome = capture.stop();
-        outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| {
-            matches!(reason, Reason::OriginNotTrusted(_))
-        });
+        outcome.assert_uncaptured(
+            &origin.authority("localhost"),
+            1,
+            |reason| matches!(reason, Reason::OriginNotTrusted(cause) if cause == expected),
+        );
     }
 }
 

@@ -25,13 +25,15 @@ pub(crate) struct CertSpec {
     pub(crate) names: Vec<String>,
     /// True if it expired yesterday.
     pub(crate) expired: bool,
+    /// True if it is a certificate for a CA.
+    pub(crate) is_ca: bool,
 }
 
 impl Default for CertSpec {
     fn default() -> Self {
         let names =
             ["localhost", "127.0.0.1", "::1", "example.test", "api.example.test", "a.b.example.test", "other.test"];
-        Self { names: names.map(String::from).to_vec(), expired: false }
+        Self { names: names.map(String::from).to_vec(), expired: false, is_ca: false }
     }
 }
 
@@ -94,6 +96,9 @@ impl TestCa {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
+        if cert_spec.is_ca {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
         (params.not_before, params.not_after) =
             if cert_spec.expired { (day(-20), day(-1)) } else { (day(-1), day(20)) };
         let key = KeyPair::generate().unwrap();
