@@ -5,7 +5,7 @@
 use super::message;
 use spectral_capture::{CaError, Error, OutputError, Reason, Uncaptured, Warning, merge, recover};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Returns an error with its remedy, for [`super::message::fail`].
 pub(crate) fn error_line(error: &Error) -> String {
@@ -19,12 +19,22 @@ pub(crate) fn recover_error_line(error: &recover::Error) -> String {
         recover::Error::Running(_) => {
             Some("end it with Ctrl+C, or name a file for its exchanges so far with -o".into())
         }
+        recover::Error::Read { path, .. } | recover::Error::NoOutputName(path) if part_of(path).exists() => {
+            Some(format!("did you mean {}?", part_of(path).display()))
+        }
         recover::Error::NoOutputName(_) => Some("name the new bundle with -o".into()),
         recover::Error::OutputIsInput(_) => Some("choose another file with -o".into()),
         recover::Error::InterruptedMerge(_) => Some("merge them again".into()),
         _ => None,
     };
     with_remedy(error.to_string(), remedy)
+}
+
+/// Returns the path of the unfinished bundle of `output`.
+fn part_of(output: &Path) -> PathBuf {
+    let mut part = output.as_os_str().to_owned();
+    part.push(".part");
+    part.into()
 }
 
 /// Returns an error of `spectral capture merge` or `redact` with its remedy.

@@ -2,6 +2,7 @@
 
 use super::advice;
 use super::output::print;
+use super::summary::backup_line;
 use super::text::{count, escape};
 use spectral_capture::merge;
 use std::io::Write;
@@ -9,14 +10,19 @@ use std::path::{Path, PathBuf};
 
 /// Merges `bundles` into `output` and prints the contents of the new bundle.
 pub(crate) fn merge(bundles: &[PathBuf], output: &Path, out: &mut dyn Write) -> Result<(), String> {
+    let replaced = output.exists();
     let merged = merge::merge(bundles, output).map_err(|e| advice::rewrite_error_line(&e))?;
-    let line = format!(
+    let mut lines = vec![format!(
         "Merged {} to {}: {}, {}, {}",
         count(bundles.len() as u64, "bundle"),
         merged.output.display(),
         count(merged.exchanges, "exchange"),
         count(merged.websockets, "WebSocket"),
         count(merged.messages, "message"),
-    );
-    print(format!("{}\n", escape(&line)), out)
+    )];
+    if replaced {
+        lines.push(backup_line(&merged.output));
+    }
+    let text: String = lines.iter().map(|line| format!("{}\n", escape(line))).collect();
+    print(text, out)
 }

@@ -2,6 +2,7 @@
 
 use super::advice;
 use super::output::print;
+use super::summary::backup_line;
 use super::text::{count, escape};
 use spectral_capture::recover::{Recovered, from_part};
 use std::io::Write;
@@ -14,8 +15,17 @@ pub(crate) fn recover(part: &Path, output: Option<&Path>, out: &mut dyn Write) -
 }
 
 fn summary(part: &Path, recovered: &Recovered) -> String {
-    let Recovered { output, exchanges, websockets, messages, truncated_bytes, damaged_entries, is_running, .. } =
-        recovered;
+    let Recovered {
+        output,
+        replaced,
+        exchanges,
+        websockets,
+        messages,
+        truncated_bytes,
+        damaged_entries,
+        is_running,
+        ..
+    } = recovered;
     let mut lines = vec![format!(
         "Recovered to {}: {}, {}, {}",
         output.display(),
@@ -23,6 +33,9 @@ fn summary(part: &Path, recovered: &Recovered) -> String {
         count(*websockets, "WebSocket"),
         count(*messages, "message"),
     )];
+    if *replaced {
+        lines.push(backup_line(output));
+    }
     if *is_running {
         lines.push(format!("  A capture is still writing {}; later exchanges are not included", part.display()));
     } else if *truncated_bytes > 0 {

@@ -2,6 +2,7 @@
 
 use super::advice;
 use super::output::print;
+use super::summary::backup_line;
 use super::text::{count, escape};
 use spectral_capture::redact::{self, Redacted, Rules};
 use std::io::Write;
@@ -9,12 +10,13 @@ use std::path::Path;
 
 /// Redacts `file` into `output` and prints the numbers of replaced values, and of bodies that were not searched.
 pub(crate) fn redact(file: &Path, output: &Path, rules: &Rules, out: &mut dyn Write) -> Result<(), String> {
+    let replaced = output.exists();
     let redacted = redact::redact(file, output, rules).map_err(|e| advice::rewrite_error_line(&e))?;
-    let text: String = summary(&redacted, rules).iter().map(|line| format!("{}\n", escape(line))).collect();
+    let text: String = summary(&redacted, rules, replaced).iter().map(|line| format!("{}\n", escape(line))).collect();
     print(&text, out)
 }
 
-fn summary(redacted: &Redacted, rules: &Rules) -> Vec<String> {
+fn summary(redacted: &Redacted, rules: &Rules, replaced: bool) -> Vec<String> {
     let Redacted { output, headers, cookies, parameters, json, coded, binary, .. } = redacted;
     let mut lines = vec![
         format!("Redacted to {}. Values replaced:", output.display()),
@@ -23,6 +25,9 @@ fn summary(redacted: &Redacted, rules: &Rules) -> Vec<String> {
         format!("  {parameters:8}  in URL parameters and form fields"),
         format!("  {json:8}  in JSON"),
     ];
+    if replaced {
+        lines.push(backup_line(output));
+    }
     if rules.query.is_empty() && rules.json.is_empty() {
         lines.push("Bodies and messages were not searched: name their secrets with --json and --query".into());
     }

@@ -22,7 +22,7 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
         count(summary.messages, "message")
     ));
     if replaced && summary.bundle.is_some() {
-        line(format!("  The previous bundle is kept as {}.bak", output.display()));
+        line(backup_line(output));
     }
     match summary.lost {
         0 => {}
@@ -61,6 +61,11 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
         }
     }
     text
+}
+
+/// Returns the line about the bundle that `output` replaced.
+pub(crate) fn backup_line(output: &Path) -> String {
+    format!("  The previous bundle is kept as {}.bak", output.display())
 }
 
 /// Returns true if the bundle was written and contains everything that was captured.

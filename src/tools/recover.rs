@@ -31,6 +31,8 @@ mod recovery;
 pub struct Recovered {
     /// The path of the new bundle.
     pub output: PathBuf,
+    /// True if a bundle was at that path before; it is kept as `.bak`.
+    pub replaced: bool,
     /// The number of exchanges in it.
     pub exchanges: u64,
     /// The number of WebSockets in it.
@@ -143,8 +145,9 @@ pub fn from_part(part: &Path, output: Option<&Path>) -> Result<Recovered, Error>
         None => output_of(part).ok_or_else(|| Error::NoOutputName(part.to_owned()))?,
     };
     let target = fs::canonicalize(&output).unwrap_or_else(|_| output.clone());
+    let replaced = target.exists();
     let is_part = |path: &Path| fs::metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == (meta.dev(), meta.ino()));
-    if is_part(&target) || (target.exists() && is_part(&backup_of(&target))) {
+    if is_part(&target) || (replaced && is_part(&backup_of(&target))) {
         return Err(Error::OutputIsInput(part.to_owned()));
     }
     let mut scan = Scan::new(&file).map_err(read_error)?;
@@ -179,6 +182,7 @@ pub fn from_part(part: &Path, output: Option<&Path>) -> Result<Recovered, Error>
     let stats = info.stats();
     Ok(Recovered {
         output,
+        replaced,
         exchanges: stats.trace_count,
         websockets: stats.ws_connection_count,
         messages: stats.ws_message_count,

@@ -50,6 +50,8 @@ fn merges_bundles_completely_under_new_ids() {
     }
     let output = spectral(&dir, &["capture", "merge", "b.zip", "a.zip", "-o", "c.zip"]).ok();
     assert_eq!(output.text(), "Merged 2 bundles to c.zip: 4 exchanges, 2 WebSockets, 4 messages\n");
+    let again = spectral(&dir, &["capture", "merge", "b.zip", "a.zip", "-o", "c.zip"]).ok().text();
+    assert!(again.ends_with("messages\n  The previous bundle is kept as c.zip.bak\n"), "{again}");
     let file = dir.join("c.zip");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let (first, merged) = (Bundle::open(&dir.join("a.zip")), Bundle::open(&file));
@@ -113,6 +115,8 @@ fn redacts_secrets_and_reports_their_number() {
     assert_eq!(payload, format!("{{\"token\":\"{token}\"}}"));
 
     let output = spectral(&dir, &["capture", "redact", "a.zip", "-o", "less.zip"]).ok().text();
+    let again = spectral(&dir, &["capture", "redact", "a.zip", "-o", "less.zip"]).ok().text();
+    assert!(again.contains("\n  The previous bundle is kept as less.zip.bak\n") && !output.contains(".bak"), "{again}");
     assert!(output.contains("Bodies and messages were not searched"), "{output}");
 }
 

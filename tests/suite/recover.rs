@@ -166,6 +166,7 @@ fn the_next_capture_reports_and_keeps_an_unfinished_bundle() {
 
     let output = spectral(&dir, &["capture", "recover", "capture.zip.part"]).ok().text();
     assert!(output.starts_with("Recovered to capture.zip: 1 exchange, 0 WebSockets, 0 messages\n"), "{output}");
+    assert!(output.contains("\n  The previous bundle is kept as capture.zip.bak\n"), "{output}");
     assert!(dir.join("capture.zip.bak").exists(), "the second capture's bundle is kept");
     assert_eq!(std::fs::read(dir.join("capture.zip.part")).unwrap(), left);
 }
@@ -177,6 +178,9 @@ fn refuses_to_recover_a_running_capture() {
     let refused = spectral(&dir, &["capture", "recover", "capture.zip.part"]);
     assert_eq!(refused.code, Some(1));
     assert!(refused.err.contains("capture.zip.part: a capture is still writing it"), "{}", refused.err);
+    let refused = spectral(&dir, &["capture", "recover", "capture.zip"]);
+    let problem = "cannot read capture.zip: No such file or directory; did you mean capture.zip.part?";
+    assert_eq!((refused.code, refused.err), (Some(1), format!("spectral: error: {problem}\n")));
     let output = spectral(&dir, &["capture", "recover", "capture.zip.part", "-o", "so-far.zip"]).ok().text();
     assert!(output.contains("A capture is still writing"), "{output}");
     assert!(Bundle::open(&dir.join("so-far.zip")).traces.is_empty());
