@@ -6,10 +6,18 @@
 //!             └─▶ completions    spectral completions bash|zsh|fish
 //! ```
 //!
-//! To add an option, declare it in `options.rs`, list it in its commands here, and read it in `args/` by its name there.
+//! To add an option:
 //!
-//! A text is one line (`brief`) and the paragraphs after it (`more`), which only --help and the man page show. An empty line
-//! separates paragraphs. Lines that begin with four spaces are examples and are not wrapped.
+//! 1. Declare it in `options.rs`. If its text differs in a command, declare a variant: `Opt { brief: …, ..PORT }`.
+//! 2. List it in `options` of each command that takes it. Help texts list options in this order.
+//! 3. Read it in the command's reader in `args/`, by its name there: `args.has(&DRY_RUN)`, `args.text(&MEMORY)?`. A
+//!    variant may be read by the name of its base: both have the same long name.
+//!
+//! The tests in `help/tests.rs` fail if an option is listed and not read, or is missing from a help text, the man page
+//! or a completion script.
+//!
+//! A text is one line (`brief`) and the paragraphs after it (`more`), which only --help and the man page show. An empty
+//! line separates paragraphs. Lines that begin with four spaces are examples and are not wrapped.
 
 use options::*;
 
@@ -212,8 +220,7 @@ const CAPTURE: &[Command] = &[
                \nWorks with programs that read these variables: curl, wget, git, cargo, pip, npm, Python (urllib, requests, \
                httpx; aiohttp with trust_env=True), Node (22.21, 24.5 and later), Go (except for localhost), Java, Ruby, \
                Deno and others. Background processes of the command are captured until the command exits. A proxy \
-               configured in the environment is bypassed, with a warning. The command finds the proxy's address in \
-               SPECTRAL_PROXY.",
+               configured in the environment is bypassed, with a warning. SPECTRAL_PROXY is the proxy's URL.",
         operands: Operands::Program,
         options: &[
             &RUN_PORT,
@@ -255,7 +262,7 @@ const CAPTURE: &[Command] = &[
             &MAX_BODY,
             &CA_DIR,
             &VERBOSE,
-            &QUIET,
+            &PROXY_QUIET,
         ],
     },
     Command {
@@ -266,7 +273,7 @@ const CAPTURE: &[Command] = &[
                has -d options to capture them with. Needs no certificate. A domain is marked if it is known only from a \
                CONNECT request, because TLS had no server name.",
         operands: Operands::None,
-        options: &[&PORT, &LISTEN, &TRANSPARENT, &DOMAINS_AS_JSON, &QUIET],
+        options: &[&PORT, &LISTEN, &TRANSPARENT, &DOMAINS_AS_JSON, &PROXY_QUIET],
     },
     Command {
         name: "inspect",
@@ -291,7 +298,7 @@ const CAPTURE: &[Command] = &[
         name: "merge",
         usage: "FILE... -o FILE",
         brief: "Merge bundles into one",
-        more: "Ids get the number of their bundle: t_0001 of the second bundle becomes t_002_0001.",
+        more: "IDs get the number of their bundle: t_0001 of the second bundle becomes t_002_0001.",
         operands: Operands::Many(ValueKind::File),
         options: &[&NEW_BUNDLE],
     },

@@ -9,7 +9,7 @@ pub(crate) static HELP: Opt = Opt {
     short: Some('h'),
     long: "help",
     value: ValueKind::None,
-    brief: "Print help, in detail with --help",
+    brief: "Print help (-h: summary, --help: details)",
     more: "",
 };
 
@@ -40,7 +40,9 @@ pub(crate) static PROXY_ADDRESS: Opt =
     Opt { brief: "IP address of the proxy [default: 127.0.0.1]", more: "", ..LISTEN };
 
 pub(crate) static QUIET: Opt =
-    Opt { short: Some('q'), long: "quiet", value: ValueKind::None, brief: "Print only errors", more: "" };
+    Opt { short: Some('q'), long: "quiet", value: ValueKind::None, brief: "Print only errors and warnings", more: "" };
+
+pub(crate) static PROXY_QUIET: Opt = Opt { more: "With -p 0, also the address.", ..QUIET };
 
 pub(crate) static VERBOSE: Opt = Opt {
     short: Some('v'),
@@ -190,8 +192,8 @@ pub(crate) static FOLLOW: Opt = Opt {
     short: None,
     long: "follow",
     value: ValueKind::None,
-    brief: "Continue while the capture runs",
-    more: "With --ws, until that WebSocket ends.",
+    brief: "Print new exchanges until the capture ends",
+    more: "With --ws, new messages until that WebSocket ends.",
 };
 
 pub(crate) static HOST: Opt = Opt {
@@ -207,7 +209,7 @@ pub(crate) static METHOD: Opt = Opt {
     short: None,
     long: "method",
     value: ValueKind::Text("METHOD"),
-    brief: "Only this method, in any case; repeatable",
+    brief: "Only this method, ignoring case; repeatable",
     more: "",
 };
 
@@ -223,7 +225,7 @@ pub(crate) static GREP: Opt = Opt {
     short: None,
     long: "grep",
     value: ValueKind::Text("TEXT"),
-    brief: "Only with TEXT, in any case; repeatable",
+    brief: "Only with this text, ignoring case; repeatable",
     more: "Searches URLs, headers, textual bodies and the text messages of WebSockets.",
 };
 
@@ -242,7 +244,7 @@ pub(crate) static HEADER: Opt = Opt {
     long: "header",
     value: ValueKind::Text("NAME"),
     brief: "Also redact this header; repeatable",
-    more: "Names match in any case.",
+    more: "Case is ignored.",
 };
 
 pub(crate) static QUERY: Opt = Opt {

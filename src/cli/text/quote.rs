@@ -3,7 +3,11 @@
 /// Returns `text` as one shell word, in single quotes only where needed.
 pub(crate) fn shell_word(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]
@@ -13,6 +17,7 @@ mod tests {
     #[test]
     fn words_are_quoted_only_where_needed() {
         assert_eq!(shell_word("/home/a/.mitmproxy/ca.pem"), "/home/a/.mitmproxy/ca.pem");
+        assert_eq!(shell_word(""), "''");
         assert_eq!(shell_word("/home/o'b c"), r"'/home/o'\''b c'");
     }
 }
