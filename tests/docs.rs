@@ -25,6 +25,7 @@ fn every_file_named_in_a_document_exists() {
         "docs/hazards.md",
         "docs/performance.md",
         "docs/relay.md",
+        "docs/run.md",
     ] {
         let text = read(document);
         let is_path = |code: &&str| {
