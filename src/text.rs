@@ -115,6 +115,7 @@ mod tests {
             assert_eq!(Base64(plain.as_bytes()).to_string(), encoded);
         }
         assert_eq!(Base64(&[0xfb, 0xff, 0xfe]).to_string(), "+//+");
+        assert_eq!(Base64(&[7; 100]).to_string().len(), 136, "without line breaks");
         assert_eq!(serde_json::to_string(&Base64(b"foob")).unwrap(), "\"Zm9vYg==\"");
     }
 }

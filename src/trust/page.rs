@@ -57,7 +57,7 @@ pub(crate) fn discovery_page() -> Vec<PageFile> {
 
 /// Returns the HTML page with the values of this proxy.
 fn page(ca: &CaCertificate, proxy: SocketAddr) -> String {
-    let fingerprint = ca.details().map(|about| about.sha256).unwrap_or_default();
+    let fingerprint = ca.details().map(|details| details.sha256).unwrap_or_default();
     let mut steps = String::new();
     for guide in TRUST_GUIDES {
         steps.push_str(&format!("<details><summary>{}</summary><ol>\n", escape_html(guide.title)));
@@ -96,7 +96,8 @@ mod tests {
     fn offers_the_certificate_in_each_format() {
         let ca = CaCertificate::for_tests();
         let files = capture_page(&ca, ([127, 0, 0, 1], 4711).into());
-        let body = |path: &str| &files.iter().find(|file| file.path == path).unwrap().body;
+        let file = |path: &str| files.iter().find(|file| file.path == path).unwrap();
+        let body = |path: &str| &file(path).body;
         let page = String::from_utf8(body("/").clone()).unwrap();
         for format in ["pem", "cer", "p12", "mobileconfig"] {
             assert!(page.contains(&format!("href=\"/cert/{format}\"")), "{page}");
@@ -111,5 +112,14 @@ mod tests {
         assert_eq!(body("/cert/cer"), ca.pem().as_bytes());
         assert_eq!(body("/cert/p12").len(), ca.p12().len());
         assert!(String::from_utf8_lossy(body("/cert/mobileconfig")).contains("com.apple.security.root"));
+        for format in ["pem", "cer", "p12"] {
+            let name = format!("mitmproxy-ca-cert.{format}");
+            assert_eq!(file(&format!("/cert/{format}")).file_name, Some(name.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_discovery_offers_no_certificate() {
+        assert_eq!(discovery_page().iter().map(|file| file.path).collect::<Vec<_>>(), ["/"]);
     }
 }

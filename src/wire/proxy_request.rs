@@ -302,7 +302,7 @@ mod tests {
     fn displays_the_cause_of_a_refusal() {
         let refusal = |bytes: &str| request(bytes).unwrap_err().to_string();
         assert!(refusal("GET https://h/ HTTP/1.1\r\n\r\n").contains("CONNECT"));
-        assert!(refusal("GET ftp://h/ HTTP/1.1\r\n\r\n").contains("scheme"));
+        assert_eq!(refusal("GET ftp://h/ HTTP/1.1\r\n\r\n"), "unsupported URL scheme: expected http");
         assert!(refusal("GET http:/h HTTP/1.1\r\n\r\n").contains("target"));
         assert!(refusal("GET h HTTP/1.1\r\n\r\n").contains("target"));
         assert!(refusal("connect h:443 HTTP/1.1\r\n\r\n").contains("target"));
