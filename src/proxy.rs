@@ -268,7 +268,7 @@ impl fmt::Debug for Gauge {
     }
 }
 
-/// Makes [`Running::stop`] not wait for connections that do not end. The bundle is completed all the same.
+/// Makes [`Running::stop`] not wait for connections that do not end. The bundle is still completed.
 #[derive(Clone, Debug)]
 pub struct ForceStop {
     live: Arc<LiveConnections>,

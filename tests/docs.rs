@@ -58,19 +58,23 @@ fn documents_keep_to_their_word_budgets() {
     }
 }
 
-/// A doc comment begins with what the item is or does.
+/// A doc comment begins with what the item is or does. In scripts and settings, all comments are checked.
 #[test]
 fn doc_comments_do_not_open_with_a_relative_clause() {
     let mut wrong = Vec::new();
-    for (file, text) in texts().into_iter().filter(|(file, _)| file.ends_with(".rs")) {
+    for (file, text) in texts() {
+        let marks: &[_] = match file.rsplit('.').next().unwrap() {
+            "rs" => &["///", "//!"],
+            "py" => &["\"\"\"", "#"],
+            "js" => &["//"],
+            "sh" | "toml" | ".ci/run" | "justfile" => &["#"],
+            _ => &[],
+        };
         let mut before = "";
         for (number, line) in text.lines().map(str::trim).enumerate() {
-            let is_first = |mark| line.starts_with(mark) && !before.starts_with(mark);
-            if is_first("///") || is_first("//!") {
-                let opening = line[3..].trim();
-                if BANNED_OPENINGS.iter().any(|banned| starts_with_words(opening, banned)) {
-                    wrong.push(format!("{file}:{}: {line}", number + 1));
-                }
+            let opening = marks.iter().find_map(|mark| line.strip_prefix(mark).filter(|_| !before.starts_with(mark)));
+            if opening.is_some_and(|text| BANNED_OPENINGS.iter().any(|banned| starts_with_words(text.trim(), banned))) {
+                wrong.push(format!("{file}:{}: {line}", number + 1));
             }
             before = line;
         }
@@ -82,12 +86,13 @@ fn doc_comments_do_not_open_with_a_relative_clause() {
 fn prose_avoids_private_words() {
     let mut wrong = Vec::new();
     for (file, text) in texts() {
-        // They contain the lists below.
-        if file == "tests/docs.rs" || file == "CONTRIBUTING.md" {
+        // They contain lists of these words.
+        if ["tests/docs.rs", "src/cli/help/tests.rs", "CONTRIBUTING.md"].contains(&file.as_str()) {
             continue;
         }
-        for (number, line) in text.lines().enumerate() {
-            let prose = if file.ends_with(".md") { line.to_owned() } else { prose_of(line) };
+        // Other files have little code, so each line is read as a whole.
+        let prose = if file.ends_with(".rs") { prose_of(&text) } else { text.lines().map(str::to_owned).collect() };
+        for ((number, line), prose) in text.lines().enumerate().zip(prose) {
             let prose = prose.to_lowercase();
             let mut words = prose.split(|c: char| !c.is_alphanumeric() && c != '_');
             if words.any(|word| BANNED_WORDS.contains(&word))
@@ -105,9 +110,13 @@ fn the_language_checks_find_what_they_are_for() {
     assert!(starts_with_words("What it holds", "What"));
     assert!(!starts_with_words("Whatever", "What"));
     assert!(contains_words("it waits for ever.", "for ever") && !contains_words("for every client", "for ever"));
-    assert_eq!(prose_of(r#"let a = f("one", b); // two"#), "one two");
-    assert_eq!(prose_of("let blank = 1;"), "");
-    assert_eq!(prose_of(r#""http://x" // y"#), "http://x y");
+    let line = |code| prose_of(code).concat();
+    assert_eq!(line(r#"let a = f("one", b); // two"#), " one two");
+    assert_eq!(line("let blank = 1;"), "");
+    assert_eq!(line(r#""http://x" // y"#), " http://x y");
+    assert_eq!(line(r#"if c == '"' { f("a\"b\nc") } // d"#), " a b c d");
+    assert_eq!(prose_of("f(\"one \\\n    two\", b);\nlet c;"), [" one  ", "    two", ""]);
+    assert_eq!(prose_of("r#\"one \"1\"\ntwo\"#; c\n// three"), [" one \"1\"", "two", " three"]);
 }
 
 const BANNED_OPENINGS: &[&str] = &[
@@ -129,10 +138,22 @@ const BANNED_OPENINGS: &[&str] = &[
 
 const BANNED_WORDS: &[&str] = &[
     "blank", "blanks", "nobody", "somebody", "whoever", "lent", "lend", "lends", "owe", "owes", "owed", "crew", "anew",
-    "unasked",
+    "unasked", "said", "told", "tells", "speaks", "spoken", "hears", "anyhow",
 ];
 
-const BANNED_PHRASES: &[&str] = &["see above", "as ever", "in vain", "for ever", "has its say", "without a word"];
+const BANNED_PHRASES: &[&str] = &[
+    "see above",
+    "as ever",
+    "in vain",
+    "for ever",
+    "has its say",
+    "without a word",
+    "all the same",
+    "in its name",
+    "of its own accord",
+    "what is there",
+    "at all events",
+];
 
 fn starts_with_words(text: &str, words: &str) -> bool {
     text.strip_prefix(words).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
@@ -144,46 +165,97 @@ fn contains_words(text: &str, words: &str) -> bool {
         .any(|(at, _)| !text[..at].ends_with(is_letter) && !text[at + words.len()..].starts_with(is_letter))
 }
 
-/// The string literals and the comment of a line of code.
-fn prose_of(line: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    let mut rest = line;
-    loop {
-        let (quote, comment) = (rest.find('"'), rest.find("//"));
-        match (quote, comment) {
-            (Some(quote), comment) if comment.is_none_or(|comment| quote < comment) => {
-                let inside = &rest[quote + 1..];
-                let end = inside.find('"').unwrap_or(inside.len());
-                parts.push(&inside[..end]);
-                rest = inside.get(end + 1..).unwrap_or_default();
+/// The prose of each line of Rust code: string literals, which may extend over several lines, and line comments. Escapes
+/// are replaced by spaces.
+fn prose_of(text: &str) -> Vec<String> {
+    let mut open: Option<Literal> = None;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let (mut prose, mut rest) = (String::new(), line);
+        while !rest.is_empty() {
+            if let Some(literal) = &open {
+                let (inside, after) = literal.split(rest);
+                prose.push_str(&inside);
+                rest = after.unwrap_or_default();
+                if after.is_some() {
+                    open = None;
+                }
+                continue;
             }
-            (_, Some(comment)) => {
-                parts.push(rest[comment..].trim_start_matches(['/', '!']).trim());
+            // A quotation mark as a character starts no string.
+            let code = rest.replace("'\"'", "' '").replace("'\\\"'", "'  '");
+            let Some(at) = [code.find('"'), code.find("//")].into_iter().flatten().min() else { break };
+            prose.push(' ');
+            if rest[at..].starts_with("//") {
+                prose.push_str(rest[at..].trim_start_matches(['/', '!']).trim());
                 break;
             }
-            _ => break,
+            open = Some(Literal::after(&rest[..at]));
+            rest = &rest[at + 1..];
         }
+        lines.push(prose);
     }
-    parts.join(" ")
+    lines
 }
 
-/// The path and text of every source file and document.
+/// A string literal that is open.
+struct Literal {
+    /// The text that closes it.
+    end: String,
+    is_raw: bool,
+}
+
+impl Literal {
+    /// The literal that is opened by a quotation mark after `code`.
+    fn after(code: &str) -> Self {
+        let before = code.trim_end_matches('#');
+        let is_raw = before.ends_with('r');
+        Self { end: format!("\"{}", if is_raw { &code[before.len()..] } else { "" }), is_raw }
+    }
+
+    /// Splits `text` into the text of the literal and, if the literal is closed, what follows.
+    fn split<'t>(&self, text: &'t str) -> (String, Option<&'t str>) {
+        let (mut inside, mut chars) = (String::new(), text.char_indices());
+        while let Some((at, c)) = chars.next() {
+            if let Some(after) = text[at..].strip_prefix(&self.end) {
+                return (inside, Some(after));
+            }
+            let is_escape = c == '\\' && !self.is_raw;
+            inside.push(if is_escape { ' ' } else { c });
+            if is_escape {
+                chars.next();
+            }
+        }
+        (inside, None)
+    }
+}
+
+/// The path and text of every file that people read: sources, scripts, settings and documents.
 fn texts() -> Vec<(String, String)> {
     let mut files = Vec::new();
-    for folder in ["src", "tests", "benches", "docs", "fuzz/fuzz_targets"] {
+    for folder in ["src", "tests", "benches", "docs", "fuzz/fuzz_targets", ".ci", ".cargo"] {
         collect(&root().join(folder), &mut files);
     }
-    for file in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
-        files.push(root().join(file));
+    for entry in std::fs::read_dir(root()).unwrap() {
+        files.push(entry.unwrap().path());
     }
+    files.push(root().join("fuzz/Cargo.toml"));
+    let kinds = ["rs", "md", "py", "js", "sh", "html", "toml"];
+    let is_read = |file: &Path| match file.extension() {
+        Some(kind) => kinds.iter().any(|known| kind == *known),
+        None => ["run", "justfile"].iter().any(|name| file.ends_with(name)),
+    };
+    files.retain(|file| file.is_file() && is_read(file));
     let texts: Vec<_> = files
         .iter()
-        .filter(|file| file.extension().is_some_and(|extension| extension == "rs" || extension == "md"))
         .map(|file| {
             let name = file.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
             (name.clone(), read(&name))
         })
         .collect();
+    for kind in kinds.into_iter().chain(["run", "justfile"]) {
+        assert!(texts.iter().any(|(file, _)| file.ends_with(kind)), "no {kind} was found");
+    }
     assert!(texts.len() > 200, "the files were not found");
     texts
 }

@@ -178,7 +178,7 @@ fn linger(client: &mut Leg, stop: &Stop) {
 }
 
 /// The events to poll for on `leg`: input while the other leg accepts it and has little pending, output while something
-/// is pending. A leg whose write failed is read in any case: only that shows how it ended, and it delivers no more than
+/// is pending. A leg whose write failed is always read: only that shows how it ended, and it delivers no more than
 /// it has received.
 fn interest(leg: &Leg, other: &Leg, may_read: bool) -> Interest {
     let is_wanted = may_read && other.is_writable() && other.has_room();

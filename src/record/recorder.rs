@@ -28,7 +28,7 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Records what `tap` sees of a connection to `origin` into `sink`. Without a sink it parses and records nothing:
-    /// requests that are not captured still have to be told apart.
+    /// it still distinguishes requests that are not captured.
     pub(crate) fn new(tap: Box<dyn Tap>, sink: Option<ItemSink>, origin: Origin) -> Self {
         Self {
             tap,

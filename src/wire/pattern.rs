@@ -223,7 +223,7 @@ fn parse_port(digits: &str) -> Result<Option<u16>, PatternError> {
     number.map(Some).ok_or(PatternError::Port)
 }
 
-/// Returns true if `glob`, which is in lower case, matches the whole of `name` in any case.
+/// Returns true if `glob`, which is in lower case, matches the whole of `name`, ignoring case.
 ///
 /// Only the last `*` is extended after a mismatch: once a later `*` is reached, extending an earlier one cannot help.
 /// The work is therefore bounded by the product of the lengths.

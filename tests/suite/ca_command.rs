@@ -53,7 +53,7 @@ fn commands_that_show_or_remove_create_no_ca() {
                 "{command:?}"
             );
         }
-        // The steps are printed all the same.
+        // The steps are printed nevertheless.
         let output = spectral(&dir, &[&["ca", "help", "firefox"], ca_dir].concat()).ok();
         assert_eq!(output.err, expected.replace("error", "warning"));
         assert!(output.text().contains(" 1. "), "{}", output.text());

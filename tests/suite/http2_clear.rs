@@ -34,12 +34,12 @@ fn records_curl_with_prior_knowledge_inside_connect() {
     };
     let capture = Capture::start();
     let url = origin.url("/echo?a=b");
-    let output = run(curl(&program, &capture).args(["--proxytunnel", "--http2-prior-knowledge", "-d", "said", &url]));
-    assert_eq!(output.ok().text(), "said over 2");
+    let output = run(curl(&program, &capture).args(["--proxytunnel", "--http2-prior-knowledge", "-d", "sent", &url]));
+    assert_eq!(output.ok().text(), "sent over 2");
     let outcome = capture.stop();
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     let trace = outcome.bundle().only_trace();
-    assert_eq!((trace.url(), trace.request_body.as_slice(), trace.text().as_str()), (&*url, &b"said"[..], "said"));
+    assert_eq!((trace.url(), trace.request_body.as_slice(), trace.text().as_str()), (&*url, &b"sent"[..], "sent"));
 }
 
 #[test]

@@ -22,7 +22,7 @@ const OLD_TLS: &[OldTls] = &[
         curl: &["--tlsv1.0", "--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0"],
     },
     OldTls {
-        what: "TLS 1.0 from a client that also speaks 1.2",
+        what: "TLS 1.0 from a client that also supports 1.2",
         server: &["-tls1", "-cipher", "ALL:@SECLEVEL=0"],
         curl: &["--tlsv1.0", "--ciphers", "ALL:@SECLEVEL=0"],
     },

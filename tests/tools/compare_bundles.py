@@ -26,7 +26,7 @@ REFERENCE = re.compile(r'"(id|ref|connection_ref|handshake_trace_ref|body_file|p
 NAME = re.compile(r"(traces|ws)/((?:t|ws)_\d[\d_]*\d)")
 TIMES = re.compile(r'"(timestamp|duration_ms)": \d+')
 TEXTS = re.compile(r'"(capture_id|created_at)": "[^"]+"')
-# Whether a part of an exchange took any time is a fact; how long it took is not.
+# Durations differ between runs; only a connection time of zero is compared.
 TIMINGS = re.compile(r'"(dns|connect|tls|send|wait|receive|total)_ms": (\d+\.\d+(?:e-?\d+)?)')
 PLACEHOLDER = re.compile(rb"redacted-[0-9a-f]{12}")
 NO_STATUS = re.compile(r'"status": 0,\n    "status_text": "(?:[^"\\]|\\.)+"')
@@ -272,13 +272,13 @@ class Wire:
 
     def __init__(self, sock):
         sock.settimeout(DEADLINE)
-        self.sock, self.buffer, self.came = sock, bytearray(), bytearray()
+        self.sock, self.buffer, self.received = sock, bytearray(), bytearray()
 
     def fill(self):
         """Receives more; False at the end of the stream."""
         data = self.sock.recv(65536)
         self.buffer += data
-        self.came += data
+        self.received += data
         return bool(data)
 
     def until(self, mark):
@@ -359,7 +359,7 @@ class Origin:
                 sock = self.context.wrap_socket(sock, server_side=True)
             wire = Wire(sock)
             with self.lock:
-                self.connections.append(wire.came)
+                self.connections.append(wire.received)
             while self.respond(wire):
                 pass
             wire.close()
@@ -547,7 +547,7 @@ class Run:
         self.home = directory.parent.parent / ("home-" + directory.name)
         self.home.mkdir(exist_ok=True)
         self.ca = self.home / "ca" / "mitmproxy-ca-cert.pem"
-        # What the clients received, and the results of commands.
+        # The bytes that the clients received, and the results of commands.
         self.seen, self.child, self.clients = [], None, []
         self.env = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()} | {"HOME": str(self.home)}
 
@@ -596,8 +596,8 @@ class Run:
             end = time.monotonic() + 2
             while origin.open and time.monotonic() < end:
                 time.sleep(0.01)
-            self.seen += [(f"received by origin {name}, connection {i}", b"TLS" if came.startswith(b"\x16\x03") else bytes(came))
-                          for i, came in enumerate(origin.connections)]
+            self.seen += [(f"received by origin {name}, connection {i}", b"TLS" if received.startswith(b"\x16\x03") else bytes(received))
+                          for i, received in enumerate(origin.connections)]
         return out
 
     def kill(self):
@@ -641,7 +641,7 @@ class Run:
         if not out["answers"]:
             raise RuntimeError(f"the HTTP/2 client received nothing: {out}")
         for answer in out["answers"]:
-            # How much is kept of a large body depends on its pieces; its hash does not.
+            # The printed part of a large body depends on its pieces; its hash does not.
             if answer.get("length", 0) >= 100_000:
                 del answer["body"]
         self.seen[-1] = "the HTTP/2 client's report", json.dumps(out)
@@ -690,7 +690,7 @@ class Client:
         return self.response(method, f"{method} {path}", own_page)
 
     def response(self, method="GET", title="response", own_page=False):
-        begin = len(self.wire.came) - len(self.wire.buffer)
+        begin = len(self.wire.received) - len(self.wire.buffer)
         end = b""
         try:
             head = self.wire.until(b"\r\n\r\n")
@@ -711,11 +711,11 @@ class Client:
             end = b"<reset>"
         except ValueError:
             end = b"<malformed>"
-        came = bytes(self.wire.came[begin:len(self.wire.came) - (len(self.wire.buffer) if not end else 0)])
+        received = bytes(self.wire.received[begin:len(self.wire.received) - (len(self.wire.buffer) if not end else 0)])
         if own_page:
-            came = came[:12]
-        self.run.seen.append((title, came + end))
-        return came
+            received = received[:12]
+        self.run.seen.append((title, received + end))
+        return received
 
     def receives_head(self):
         self.run.seen.append(("head", self.wire.until(b"\r\n\r\n")))
@@ -895,7 +895,7 @@ def expect_and_early_responses(run, over):
     run.settle()
     client = run.client(over)
     client.send(client.head("POST", client.numbered("/early-reset"), ["Content-Length: 100000"]) + b"begun")
-    wait_for(lambda: any(b"begun" in came for came in client.origin.connections[-1:]))
+    wait_for(lambda: any(b"begun" in received for received in client.origin.connections[-1:]))
     client.go()
     client.response(own_page=True)
     run.settle()
@@ -920,12 +920,12 @@ def resets_and_clients_that_leave(run, over):
         run.settle()
         client = run.client(over)
         client.send(client.head("GET", client.numbered("/silent")))
-        wait_for(lambda: any(b"/silent" in came for came in client.origin.connections[-1:]))
+        wait_for(lambda: any(b"/silent" in received for received in client.origin.connections[-1:]))
         leave(client)
         run.settle()
         client = run.client(over)
         client.send(client.head("POST", client.numbered("/echo"), ["Content-Length: 1000"]) + b"not all of it")
-        wait_for(lambda: any(b"not all of it" in came for came in client.origin.connections[-1:]))
+        wait_for(lambda: any(b"not all of it" in received for received in client.origin.connections[-1:]))
         leave(client)
         run.settle()
 
@@ -970,7 +970,7 @@ def exchange_frame(client, first, payload):
 def websocket(run, over):
     client = open_websocket(run, over, "/ws", "Sec-WebSocket-Protocol: chat, other", "Origin: http://page.example")
     for first, payload in [(0x81, b"hello"), (0x82, bytes(range(256))), (0x81, b""), (0x81, "caf\xe9 \u20ac".encode()), (0x89, b"ping"),
-                           (0x89, b""), (0x8a, b"unasked"), (0x82, NOISE[:100_000]), (0x81, TEXT * 10)]:
+                           (0x89, b""), (0x8a, b"unsolicited"), (0x82, NOISE[:100_000]), (0x81, TEXT * 10)]:
         exchange_frame(client, first, payload)
     # Fragments, with a ping in between.
     for first, payload in [(0x01, b"one "), (0x00, b"two "), (0x89, b"between"), (0x80, b"three"), (0x02, b"\1"), (0x80, b"")]:
@@ -1260,7 +1260,7 @@ def http2_in_the_clear(run):
     http2_work(run, run.world.node(), None)
 
 
-@scenario("HTTP/2 offered, HTTP/1.1 spoken (Node)")
+@scenario("HTTP/2 offered, HTTP/1.1 negotiated (Node)")
 def http2_offered(run):
     run.node(run.world.node("leaf.key", "leaf.pem", "http/1.1"), [h2("/hello")], ["h2", "http/1.1"])
     run.node(run.world.node("leaf.key", "leaf.pem", "h2,http/1.1"), [h2("/hello")], ["http/1.1"])
@@ -1395,7 +1395,7 @@ def recover(run):
         client.receives(b"the first bytes")
         socket_client = open_websocket(run, over, "/ws")
         exchange_frame(socket_client, 0x81, b"before")
-    # What the writer has not written yet is lost.
+    # Exchanges that are not written yet are lost.
     time.sleep(2.5)
     run.child.send_signal(signal.SIGKILL)
     run.child.communicate()
@@ -1411,7 +1411,7 @@ def same_input(worlds_bundles, old, new, scratch, report):
     if not bundles:
         return
     def without_comments(text):
-        """Maps the texts in exports that only explain."""
+        """Replaces comments in exports that only explain."""
         text = re.sub(rb'"comment":"(?:[^"\\]|\\.)*"', b'"comment":"MAPPED"', text)
         return re.sub(rb"(?m)^# (?!t_|ws_).*$", b"# MAPPED", text)
 

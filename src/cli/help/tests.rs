@@ -174,7 +174,7 @@ fn descriptions_are_plain_and_alike() {
     }
 }
 
-/// Private words, and second names for exchange and WebSocket. (`tests/docs.rs` does not see strings of several lines.)
+/// Private words, and second names for exchange and WebSocket.
 const BANNED_WORDS: &str = "
     blank blanks nobody somebody whoever lent lend owed owes crew hire told tells says speaks anew meanwhile whose whom
     traces sockets folder please
