@@ -93,7 +93,7 @@ fn measure(build: &Path, dir: &Path, origin: &Origin, time: Duration) -> Measure
         let streams = (0..CONNECTIONS).map(|_| route.connect()).collect();
         Meter(Some(&program)).measure(|| repeat_on_each(streams, time, |stream| get(stream, &request, 1024)))
     };
-    // The first connections load what is loaded once.
+    // The first connections initialize lazily loaded state.
     run(time / 10);
     let measured = run(time);
     let stopped = program.stop();

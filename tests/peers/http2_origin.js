@@ -23,8 +23,8 @@ const routes = {
   echo(stream, headers) {
     const more = headers['content-type'] ? { 'content-type': headers['content-type'] } : {};
     stream.respond(head(200, more), { waitForTrailers: true });
-    stream.on('trailers', (trailers) => { stream.came = trailers['x-sent'] || ''; });
-    stream.on('wantTrailers', () => stream.sendTrailers({ 'x-path': headers[':path'], 'x-came': stream.came || '' }));
+    stream.on('trailers', (trailers) => { stream.received = trailers['x-sent'] || ''; });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'x-path': headers[':path'], 'x-received': stream.received || '' }));
     stream.pipe(stream);
   },
   // Sends the request's fields as JSON.
@@ -111,15 +111,15 @@ const routes = {
   chat(stream, headers) {
     if (headers[':protocol'] !== 'websocket') return routes.status(stream, headers, 400);
     stream.respond(head(200, { 'sec-websocket-protocol': 'chat' }));
-    let came = Buffer.alloc(0);
+    let received = Buffer.alloc(0);
     stream.on('data', (piece) => {
-      came = Buffer.concat([came, piece]);
-      while (came.length >= 6 && came.length >= 6 + (came[1] & 0x7f)) {
-        const length = came[1] & 0x7f;
-        const payload = came.subarray(6, 6 + length).map((byte, at) => byte ^ came[2 + (at % 4)]);
-        stream.write(Buffer.concat([Buffer.from([came[0], length]), payload]));
-        if (came[0] === 0x88) stream.end();
-        came = came.subarray(6 + length);
+      received = Buffer.concat([received, piece]);
+      while (received.length >= 6 && received.length >= 6 + (received[1] & 0x7f)) {
+        const length = received[1] & 0x7f;
+        const payload = received.subarray(6, 6 + length).map((byte, at) => byte ^ received[2 + (at % 4)]);
+        stream.write(Buffer.concat([Buffer.from([received[0], length]), payload]));
+        if (received[0] === 0x88) stream.end();
+        received = received.subarray(6 + length);
       }
     });
   },

@@ -433,7 +433,7 @@ fn the_curl_command_of_the_banner_works_when_pasted() {
     let running = Spectral::capture(&dir, &[]);
     running.wait_for_line("curl --cacert");
     assert!(ca_in(dir.path()).exists());
-    let lines = running.err.look(Clone::clone);
+    let lines = running.err.read(Clone::clone);
     let export = lines.iter().find(|line| line.contains("export ") && line.contains("HTTPS_PROXY=")).unwrap();
     let export = &export[export.find("export").unwrap()..];
     let curl = lines.iter().find(|line| line.contains("curl --cacert")).unwrap();

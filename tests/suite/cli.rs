@@ -229,7 +229,7 @@ fn the_banner_has_the_address_the_options_and_the_ca() {
     let running = Spectral::capture(&dir, &["-d", "*.example.com", "-d", "localhost", "-o", "mine.zip"]);
     let ca = dir.join(".mitmproxy/mitmproxy-ca-cert.pem");
     running.wait_for_line("curl --cacert");
-    let banner = running.err.look(|lines| lines.join("\n"));
+    let banner = running.err.read(|lines| lines.join("\n"));
     for word in [
         running.addr.to_string().as_str(),
         "*.example.com",
@@ -251,7 +251,7 @@ fn the_banner_has_the_address_the_options_and_the_ca() {
 fn listening_on_all_addresses_is_warned_of() {
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["--listen", "0.0.0.0"]);
-    let banner = running.err.look(|lines| lines.join("\n")).to_lowercase();
+    let banner = running.err.read(|lines| lines.join("\n")).to_lowercase();
     assert!(banner.contains("anyone") || running.wait_for_line("anyone").contains("anyone"), "{banner}");
     running.interrupt();
 }
@@ -393,7 +393,7 @@ fn on_a_terminal(
     let reader = std::thread::spawn(move || {
         let mut piece = [0; 4096];
         while let Ok(n @ 1..) = std::io::Read::read(&mut pipe, &mut piece) {
-            so_far.change(|shown| shown.push_str(&String::from_utf8_lossy(&piece[..n])));
+            so_far.update(|shown| shown.push_str(&String::from_utf8_lossy(&piece[..n])));
         }
     });
     let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
@@ -403,7 +403,7 @@ fn on_a_terminal(
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT).unwrap();
     assert!(wait(&mut child).is_some(), "it does not end");
     reader.join().unwrap();
-    Some(shown.look(Clone::clone))
+    Some(shown.read(Clone::clone))
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn each_signal_ends_the_capture_with_its_bundle() {
         connection.send(format!("GET http://{host}/in-flight HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         connection.read_until(b"so far");
         running.signal(signal);
-        let output = running.end();
+        let output = running.wait_for_exit();
         end.open();
         assert_eq!(output.code, Some(0), "{signal}: {}", output.err);
         assert!(output.err.contains("Capture bundle written to capture.zip"), "{signal}: {}", output.err);
@@ -53,7 +53,7 @@ fn a_second_signal_skips_the_wait_but_not_the_bundle() {
     for signal in [Signal::SIGINT, Signal::SIGINT, Signal::SIGTERM, Signal::SIGINT] {
         running.signal(signal);
     }
-    let output = running.end();
+    let output = running.wait_for_exit();
     end.open();
     assert_eq!(output.code, Some(0), "{}", output.err);
     Bundle::open(&dir.join("capture.zip")).only_trace();
@@ -80,7 +80,7 @@ fn each_signal_ends_discovery() {
         let dir = TempDir::new();
         let running = Spectral::discover(&dir, &[]);
         running.signal(signal);
-        assert_eq!(running.end().code, Some(0), "{signal}");
+        assert_eq!(running.wait_for_exit().code, Some(0), "{signal}");
     }
 }
 

@@ -70,7 +70,7 @@ fn closes_the_origins_connection_when_the_client_disconnects() {
             }
         }
     }
-    let (bundle, _) = proxy.end();
+    let (bundle, _) = proxy.stop();
     assert_eq!(bundle.traces.len(), 8, "two requests, two disconnects, two origins: {:?}", bundle.urls());
     for trace in bundle.traces {
         assert_eq!((trace.status(), trace.status_text()), (0, "client disconnected"), "{}", trace.url());
@@ -103,7 +103,7 @@ fn ends_an_endless_response_when_the_client_disconnects() {
             receiver.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("the origin keeps sending after {disconnect:?}"));
         }
     }
-    let (bundle, _) = proxy.end();
+    let (bundle, _) = proxy.stop();
     assert_eq!(bundle.traces.len(), 4);
     assert!(bundle.traces.iter().all(|trace| trace.status() == 200 && trace.text().starts_with("data: x\n\n")));
 }
@@ -147,7 +147,7 @@ fn forwards_the_origins_disconnect() {
             }
         }
     }
-    proxy.end();
+    proxy.stop();
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_client_may_disconnect_in_the_handshake() {
         }
     }
     origin.open.until("the connections to the origin to close", |open| (*open == 0).then_some(()));
-    let (bundle, _) = proxy.end();
+    let (bundle, _) = proxy.stop();
     assert!(bundle.traces.is_empty());
 }
 
@@ -194,7 +194,7 @@ fn an_origin_may_disconnect_in_the_handshake() {
             assert!(origin.connections() <= 2, "one for the handshake, one for passthrough");
         }
     }
-    proxy.end();
+    proxy.stop();
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_client_that_never_reads_may_disconnect() {
         }
         origin.open.until("the connections to the origin to close", |open| (*open == 0).then_some(()));
     }
-    proxy.end();
+    proxy.stop();
 }
 
 #[test]
@@ -252,5 +252,5 @@ fn other_disconnects_leak_no_resources() {
     // Without a response.
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert!(proxy.send_connect(&unused.to_string()).read_head().starts_with("HTTP/1.1 502 "));
-    assert_eq!(proxy.end().0.only_trace().status(), 413);
+    assert_eq!(proxy.stop().0.only_trace().status(), 413);
 }

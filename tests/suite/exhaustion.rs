@@ -34,7 +34,7 @@ fn set_descriptor_limit(prlimit: &Path, proxy: &ProxyProcess, max: usize) {
 
 /// Returns the number of stderr lines that contain `part`.
 fn lines_with(running: &Spectral, part: &str) -> usize {
-    running.err.look(|lines| lines.iter().filter(|line| line.contains(part)).count())
+    running.err.read(|lines| lines.iter().filter(|line| line.contains(part)).count())
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn raises_the_soft_descriptor_limit_to_the_hard_limit() {
     }
     assert!(proxy.running.resources().is_none_or(|held| held.descriptors > 160), "{:?}", proxy.running.resources());
     drop(connections);
-    assert_eq!(proxy.end().0.traces.len(), 80);
+    assert_eq!(proxy.stop().0.traces.len(), 80);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn clients_past_the_descriptor_limit_wait_without_affecting_others() {
         exchange(&mut connection, "late");
     }
     assert_eq!(lines_with(&proxy.running, "new connections wait until others end"), 1);
-    let (bundle, output) = proxy.end();
+    let (bundle, output) = proxy.stop();
     assert_eq!(bundle.traces.len(), 23, "{}", output.err);
     let large = bundle.traces.iter().filter(|t| t.request_body.len() == MIB && t.response_body.len() == MIB);
     assert_eq!(large.count(), 3, "{}", output.err);
@@ -94,7 +94,7 @@ fn counts_descriptors_that_were_open_at_the_start() {
         assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
         exchange(&mut connection, "turn");
     }
-    assert_eq!(proxy.end().0.traces.len(), 6);
+    assert_eq!(proxy.stop().0.traces.len(), 6);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn waits_for_descriptors_after_an_unexpected_shortage() {
     exchange(&mut waiting, "late");
     drop((served, waiting));
     assert_eq!(lines_with(&proxy.running, "for now"), 1);
-    assert_eq!(proxy.end().0.traces.len(), 2);
+    assert_eq!(proxy.stop().0.traces.len(), 2);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn forwards_a_body_without_a_descriptor_to_store_it_and_reports_it() {
     assert_eq!(connection.read_response().body.len(), MIB);
     set_descriptor_limit(&prlimit, &proxy, 1000);
     drop(connection);
-    let (bundle, output) = proxy.end_with_losses();
+    let (bundle, output) = proxy.stop_with_losses();
     let kept = bundle.only_trace().response_body.len();
     let is_reported = output.err.contains("truncated in the bundle") && output.code == Some(1);
     assert!(kept == MIB && output.code == Some(0) || is_reported, "{kept} bytes; {}", output.err);
@@ -149,5 +149,5 @@ fn clients_past_the_thread_limit_wait_without_affecting_others() {
         exchange(&mut connection, "turn");
     }
     assert_eq!(lines_with(&proxy.running, "no thread is available"), 1);
-    assert_eq!(proxy.end().0.traces.len(), 20);
+    assert_eq!(proxy.stop().0.traces.len(), 20);
 }

@@ -57,8 +57,8 @@ fn answers_or_closes_connections_with_garbage() {
     }
     assert_serves(&proxy, &origin, "after");
     proxy.wait_for_release();
-    assert!(proxy.running.err.look(|lines| lines.iter().all(|line| !line.contains("defect"))));
-    let (bundle, _) = proxy.end();
+    assert!(proxy.running.err.read(|lines| lines.iter().all(|line| !line.contains("defect"))));
+    let (bundle, _) = proxy.stop();
     assert_eq!(bundle.trace("/after").text(), "ok");
 }
 
@@ -76,7 +76,7 @@ fn survives_ten_thousand_silent_connections() {
             }
         }
     }
-    assert_eq!(proxy.end().0.traces.len(), 40);
+    assert_eq!(proxy.stop().0.traces.len(), 40);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn the_listen_queue_holds_a_burst_of_clients() {
     proxy.running.signal(Signal::SIGCONT);
     assert!(burst.is_ok(), "{burst:?}");
     drop(burst);
-    proxy.end();
+    proxy.stop();
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn waits_for_a_silent_origin() {
     silence.open();
     assert_eq!(connection.read_response().text(), "ok");
     drop(connection);
-    assert!(proxy.end().0.only_trace().ms("wait") > 2_000.0);
+    assert!(proxy.stop().0.only_trace().ms("wait") > 2_000.0);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn enables_tcp_keepalive_on_both_sides() {
     assert_eq!(timer(None, Some(origin.port())).as_deref(), Some(KEEPALIVE), "{sockets}");
     silence.open();
     drop(connection);
-    proxy.end();
+    proxy.stop();
 }
 
 /// The timer kind of keepalive in /proc/net/tcp; see `tcp(7)`.

@@ -56,10 +56,10 @@ fn latin1(text: &str) -> Vec<u8> {
 fn forwards_unusual_messages_unchanged_over_tls() {
     for case in CASES {
         let (request, response) = (latin1(case.request), latin1(case.response));
-        let (want, say) = (request.len(), response.clone());
+        let (len, answer) = (request.len(), response.clone());
         let origin = Origin::tls(move |mut connection| {
-            connection.read_exactly(want);
-            connection.send(&say);
+            connection.read_exactly(len);
+            connection.send(&answer);
         });
         let capture = Capture::start();
         let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
@@ -149,10 +149,10 @@ fn records_a_head_of_256_kib() {
     let filler = "f".repeat(1000);
     let fields: String = (0..240).map(|number| format!("X-{number:05}: {filler}\r\n")).collect();
     let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
-    let say = response.clone();
+    let answer = response.clone();
     let origin = Origin::tls(move |mut connection| {
         connection.read_head();
-        connection.send(&say);
+        connection.send(&answer);
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
@@ -171,10 +171,10 @@ fn records_a_head_of_256_kib() {
 fn passes_a_head_past_the_limit_unrecorded() {
     let fields: String = (0..600).map(|number| format!("X-{number:05}: {}\r\n", "f".repeat(1000))).collect();
     let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
-    let say = response.clone();
+    let answer = response.clone();
     let origin = Origin::tls(move |mut connection| {
         connection.read_head();
-        connection.send(&say);
+        connection.send(&answer);
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.authority("localhost"), "localhost");

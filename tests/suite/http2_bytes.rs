@@ -176,7 +176,7 @@ fn passes_through_malformed_http_2_and_reports_it_once() {
         pair.close();
         let outcome = capture.stop();
         outcome.assert_uncaptured(&at, 1, |reason| matches!(reason, Reason::Opaque(_)));
-        assert_eq!(outcome.bundle().trace("/page").status(), 200, "{what}: what was whole is kept");
+        assert_eq!(outcome.bundle().trace("/page").status(), 200, "{what}: a complete exchange is recorded");
         assert_eq!(outcome.bundle().trace("/open").status(), 0, "{what}: an exchange in progress is recorded");
     }
 }

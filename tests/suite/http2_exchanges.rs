@@ -68,11 +68,15 @@ fn records_trailers_in_both_directions() {
     let Some((seen, outcome, _)) = run_client_and_capture(&json!([request])) else {
         return;
     };
-    assert_eq!(seen["answers"][0]["trailers"], json!({"x-path": "/echo", "x-came": "yes"}));
+    assert_eq!(seen["answers"][0]["trailers"], json!({"x-path": "/echo", "x-received": "yes"}));
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.request_body.as_slice(), trace.text().as_str()), (&b"question"[..], "question"));
     assert_eq!(trace.request_headers(), [("x-sent", "yes")]);
-    assert_eq!(trace.response_headers()[1..], [("x-path", "/echo"), ("x-came", "yes")], "trailers follow the headers");
+    assert_eq!(
+        trace.response_headers()[1..],
+        [("x-path", "/echo"), ("x-received", "yes")],
+        "trailers follow the headers"
+    );
 }
 
 #[test]

@@ -41,13 +41,13 @@ fn silent_connections_release_their_threads_and_resume() {
         if !is_idle(&proxy) {
             return;
         }
-        assert_eq!((tls.open.look(|n| *n), plain.open.look(|n| *n)), (10, 10));
+        assert_eq!((tls.open.read(|n| *n), plain.open.read(|n| *n)), (10, 10));
     }
     // They end while idle: both sides at once, or the origin first.
     drop(connections);
     tls.open.until("the connections to the origin to close", |open| (*open == 0).then_some(()));
     plain.open.until("the connections to the origin to close", |open| (*open == 0).then_some(()));
-    let (bundle, _) = proxy.end();
+    let (bundle, _) = proxy.stop();
     assert_eq!(bundle.traces.len(), 40);
     assert!(bundle.traces.iter().all(|trace| trace.status() == 200 && trace.text() == "ok"));
 }
@@ -69,7 +69,7 @@ fn an_idle_client_sees_the_origins_end() {
     gate.open();
     assert_eq!(connection.read_to_end(), (vec![], Ending::Clean));
     connection.finish();
-    proxy.end();
+    proxy.stop();
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn idle_exchanges_in_progress_are_recorded_at_the_stop() {
     messages.read_head();
     messages.read_exactly(6);
     is_idle(&proxy);
-    turn.change(|n| *n = 1);
+    turn.update(|n| *n = 1);
     stream.read_until(b"data: 1\n\n");
     messages.read_exactly(6);
     is_idle(&proxy);
@@ -157,14 +157,18 @@ fn a_resuming_connection_waits_for_a_free_thread() {
     let silent: Vec<_> = (0..20).map(|_| proxy.send_connect(&target)).collect();
     proxy.running.wait_for_line("no thread is available");
     connection.send(GET);
-    // It waits as the others do. The warning is not repeated.
-    connection.reader.set_read_timeout(Duration::from_millis(300));
-    assert!(!connection.reader.has_more(), "a thread is available for it");
+    // The thread that watches idle connections wakes, finds no thread and sleeps again. A tick may wake it before.
+    let sleeps = || proxy.running.sleeps_of_thread("idle").unwrap();
+    let before = sleeps();
+    eventually(|| (sleeps() >= before + 2).then_some(()), || "the idle thread did not wake".into());
+    assert_eq!(origin.received(0).len(), GET.len(), "a thread was available for it");
+    connection.reader.set_read_timeout(Duration::from_millis(1));
+    assert!(!connection.reader.has_more(), "a thread was available for it");
     connection.reader.set_read_timeout(TIMEOUT);
     drop(silent);
     assert_eq!(connection.read_response().text(), "ok");
     drop(connection);
-    let (bundle, output) = proxy.end();
+    let (bundle, output) = proxy.stop();
     assert_eq!(bundle.traces.len(), 2);
     assert_eq!(output.err.matches("no thread is available").count(), 1, "{}", output.err);
 }

@@ -297,7 +297,7 @@ fn following(dir: &TempDir, args: &[&str]) -> (BackgroundProcess, Watched<Vec<St
     let so_far = lines.clone();
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            so_far.change(|lines| lines.push(line));
+            so_far.update(|lines| lines.push(line));
         }
     });
     (BackgroundProcess(follow), lines)
@@ -315,7 +315,7 @@ fn the_bundle_of_a_killed_capture_is_shown_with_the_remedy() {
     let running = Spectral::capture(&dir, &["-v"][..0]);
     ask(&running, &origin, "a.test", "GET", "/one");
     running.signal(nix::sys::signal::Signal::SIGKILL);
-    assert_eq!(running.end().code, None);
+    assert_eq!(running.wait_for_exit().code, None);
     let output = inspect(&dir, &["--follow"]).ok();
     assert!(output.err.contains("spectral capture recover capture.zip.part"), "{}", output.err);
     assert_eq!(output.text().contains("/one"), output.text().contains("1 exchange,"), "{}", output.text());

@@ -19,7 +19,7 @@ fn passes_through_and_reports_a_head_of_2_mib() {
         assert!(connection.read_exactly(response.len()) == response.as_bytes());
     }
     assert!(origin.received(0) == request.as_bytes());
-    let (bundle, output) = proxy.end();
+    let (bundle, output) = proxy.stop();
     let named = format!(
         "  {}  2 connections: captured up to an exceeded limit (head size, chunk line length or number of exchanges)",
         origin.authority("localhost")
@@ -42,7 +42,7 @@ fn records_fifty_thousand_fields() {
     assert!(connection.read_exactly(response.len()) == response.as_bytes());
     assert!(origin.received(0) == request.as_bytes());
     drop(connection);
-    let (bundle, _) = proxy.end();
+    let (bundle, _) = proxy.stop();
     assert_eq!(bundle.only_trace().request_headers().len(), 50_001);
     assert_eq!(bundle.only_trace().response_headers().len(), 50_001);
 }
@@ -66,7 +66,7 @@ fn answers_431_to_a_plain_request_with_a_head_past_the_limit() {
     }
     assert_eq!(origin.connections(), 0);
     proxy.running.wait_for_line("request refused: its head is too long");
-    assert!(proxy.end().0.traces.is_empty());
+    assert!(proxy.stop().0.traces.is_empty());
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn passes_through_and_reports_chunk_sizes_that_overflow() {
         connection.send(format!("GET /{size} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert_eq!(String::from_utf8(connection.read_to_end().0).unwrap(), response);
     }
-    let (bundle, output) = proxy.end();
+    let (bundle, output) = proxy.stop();
     assert!(output.err.contains("captured up to a body with malformed framing"), "{}", output.err);
     assert_eq!(bundle.traces.len(), 3);
     // The largest representable size is valid; the bytes received so far are its body.
@@ -108,7 +108,7 @@ fn records_two_hundred_thousand_chunks_of_one_byte() {
         connection
     });
     drop(connection);
-    let (bundle, _) = proxy.end();
+    let (bundle, _) = proxy.stop();
     assert!(bundle.only_trace().request_body == vec![b'x'; CHUNKS]);
     assert!(bundle.only_trace().response_body == vec![b'x'; CHUNKS]);
 }
@@ -136,7 +136,7 @@ fn records_the_final_response_after_a_thousand_interim_ones() {
             assert!(connection.read_exactly(response.len()) == response.as_bytes());
         }
         drop(connection);
-        let (bundle, _) = proxy.end();
+        let (bundle, _) = proxy.stop();
         assert_eq!(bundle.traces.iter().map(|trace| trace.status()).collect::<Vec<_>>(), [200, 200]);
         assert_eq!(bundle.traces[1].text(), "ok");
     }
@@ -165,7 +165,7 @@ fn through_a_websocket(frames: Vec<u8>) -> (Vec<Message>, Option<usize>) {
     drop(connection);
     proxy.wait_for_release();
     let memory = proxy.running.peak_memory().map(|kib| kib / 1024);
-    (proxy.end().0.only_websocket().messages.clone(), memory)
+    (proxy.stop().0.only_websocket().messages.clone(), memory)
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn load(proxy: SocketAddr, host: &str, name: &str, stop: &Gate) {
     for n in 0.. {
         let size = if n % 4 == 3 { 300_000 + n } else { n };
         let url = format!("http://{host}/{name}/{n}/{size}");
-        if stop.look(|stopped| *stopped) || write!(connection, "GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n").is_err() {
+        if stop.read(|stopped| *stopped) || write!(connection, "GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n").is_err() {
             return;
         }
         let (mut have, mut wanted) = (Vec::new(), None);
@@ -87,12 +87,12 @@ fn recovers_all_completed_exchanges_after_fifty_kills_under_load() {
                 thread::spawn(move || load(addr, &host, &n.to_string(), &stop))
             })
             .collect();
-        // Any moment under load: a wait without result ends after its timeout.
+        // Kills it at a random moment under load.
         wait_until_written(&dir.join("capture.zip.part"), "traces/t_0004.json");
         let moment = Duration::from_micros(RandomState::new().hash_one(round) % 60_000);
         Watched::new(()).within(moment, |()| None::<()>);
         running.signal(Signal::SIGKILL);
-        assert_eq!(running.end().code, None);
+        assert_eq!(running.wait_for_exit().code, None);
         stop.open();
         clients.into_iter().for_each(|client| client.join().unwrap());
         let urls = recovered(&dir);
@@ -125,7 +125,7 @@ fn recovers_an_open_websocket_with_its_messages() {
     connection.read_exactly(6);
     wait_until_written(&dir.join("capture.zip.part"), "ws/ws_0001_m001.json");
     running.signal(Signal::SIGKILL);
-    running.end();
+    running.wait_for_exit();
     end.open();
     connection.close_abruptly();
     assert_eq!(recovered(&dir).len(), 1);
@@ -151,7 +151,7 @@ fn the_next_capture_reports_and_keeps_an_unfinished_bundle() {
     let killed = Spectral::capture(&dir, &[]);
     capture_one(&killed);
     killed.signal(Signal::SIGKILL);
-    killed.end();
+    killed.wait_for_exit();
     let left = std::fs::read(dir.join("capture.zip.part")).unwrap();
 
     let next = Spectral::capture(&dir, &[]);

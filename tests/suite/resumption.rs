@@ -12,7 +12,7 @@ fn origin(setup: TlsSetup) -> (Origin, Watched<Vec<HandshakeKind>>) {
     let seen: Watched<Vec<HandshakeKind>> = Watched::default();
     let noted = seen.clone();
     let origin = Origin::tls_with(setup, move |mut connection| {
-        noted.change(|all| all.extend(connection.tls(|tls| tls.handshake_kind())));
+        noted.update(|all| all.extend(connection.tls(|tls| tls.handshake_kind())));
         while next_request(&mut connection).is_some() {
             connection.send(HELLO);
         }
@@ -30,7 +30,7 @@ fn resumes_sessions_with_an_origin_across_clients() {
             let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
             assert_eq!(connection.request(REQUEST).text(), "hello");
         }
-        assert_eq!(seen.look(Clone::clone), [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed]);
+        assert_eq!(seen.read(Clone::clone), [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed]);
         let outcome = capture.stop();
         assert_eq!(outcome.bundle().traces.len(), 3, "exchanges on resumed sessions are captured");
         outcome.assert_no_warnings();

@@ -161,11 +161,11 @@ fn the_first_run_reports_the_new_ca() {
 #[test]
 fn risks_are_warnings_before_the_command_starts() {
     let dir = TempDir::new();
-    let said = sh(&dir, &["-k", "--listen", "0.0.0.0"], "echo started >&2").ok();
-    let (before, _) = said.err.split_once("started").unwrap();
+    let output = sh(&dir, &["-k", "--listen", "0.0.0.0"], "echo started >&2").ok();
+    let (before, _) = output.err.split_once("started").unwrap();
     let warnings: Vec<_> = before.lines().filter(|line| line.starts_with("spectral: warning: ")).collect();
-    assert!(warnings[0].starts_with("spectral: warning: anyone who can reach 0.0.0.0:"), "{}", said.err);
-    assert_eq!(warnings[1..], ["spectral: warning: certificates of origins are not verified (-k)"], "{}", said.err);
+    assert!(warnings[0].starts_with("spectral: warning: anyone who can reach 0.0.0.0:"), "{}", output.err);
+    assert_eq!(warnings[1..], ["spectral: warning: certificates of origins are not verified (-k)"], "{}", output.err);
 }
 
 /// The opening messages precede the command's output even if stderr is slow. Here it is not read at first.

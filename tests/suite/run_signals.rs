@@ -159,7 +159,7 @@ fn a_signal_typed_on_the_terminal_reaches_the_command_once() {
     let reader = std::thread::spawn(move || {
         let mut line = Vec::new();
         while out.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
-            text.change(|text| text.push_str(&String::from_utf8_lossy(&line)));
+            text.update(|text| text.push_str(&String::from_utf8_lossy(&line)));
             line.clear();
         }
     });

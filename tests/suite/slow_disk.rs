@@ -30,20 +30,18 @@ fn a_stalled_writer_slows_the_traffic_without_losses() {
                 for _ in 0..REQUESTS {
                     connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
                     connection.read_exactly(NO_CONTENT.len());
-                    responses.change(|n| *n += 1);
+                    responses.update(|n| *n += 1);
                 }
             })
         })
         .collect();
     // The traffic stalls once the queue is full: no response for a while.
-    let mut so_far = 0;
-    while let Some(n) = responses.within(Duration::from_millis(700), |n| (*n > so_far).then_some(*n)) {
-        so_far = n;
-    }
+    responses.until("the first response", |n| (*n > 0).then_some(()));
+    let so_far = responses.settled(Duration::from_millis(700));
     // Before any assertion, because the capture cannot end earlier.
     go.open();
-    // The queue's limit, plus one for the writer and one for each connection, because an exchange is recorded before
-    // its response is forwarded.
+    // 512 items in the queue and as many in the writer's batch, one for the writer, and one for each connection, because
+    // an exchange is recorded before its response is forwarded.
     assert!((1..=1024 + 1 + CONNECTIONS).contains(&so_far), "{so_far} responses while the writer was stalled");
     readers.into_iter().for_each(|reader| reader.join().unwrap());
     let outcome = capture.stop();

@@ -71,7 +71,7 @@ fn splices_downloads_and_uploads_and_releases_the_pipe() {
     assert_eq!(connection.read_exactly(6), b"thanks");
     wait_for_descriptors(&proxy, sockets);
     drop(connection);
-    proxy.end();
+    proxy.stop();
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn splices_both_directions_at_once() {
     sending.join().unwrap();
     wait_for_descriptors(&proxy, sockets);
     drop(connection);
-    proxy.end();
+    proxy.stop();
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn half_close_works_while_splicing() {
     assert!(bytes == large_data() && ending == Ending::Clean, "{} bytes, {ending:?}", bytes.len());
     connection.send(large_data());
     drop(connection);
-    proxy.end();
+    proxy.stop();
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn forwards_resets_while_splicing() {
     assert!(connection.read_exactly(SIZE) == large_data());
     gate.open();
     assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Reset));
-    down.end();
+    down.stop();
 
     let origin = Origin::plain(|mut connection| {
         connection.read_exactly(START.len());
@@ -141,7 +141,7 @@ fn forwards_resets_while_splicing() {
     connection.send(large_data());
     assert_eq!(connection.read_exactly(6), b"thanks");
     connection.reset();
-    up.end();
+    up.stop();
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn copies_without_a_free_descriptor() {
     assert_eq!(connection.read_exactly(6), b"thanks");
     limit(1000);
     drop(connection);
-    proxy.end();
+    proxy.stop();
 }
 
 #[test]

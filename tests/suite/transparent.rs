@@ -49,7 +49,7 @@ fn redirected_traffic_never_loops() {
     let mut connection = capture.dial();
     let response = connection.request(format!("GET / HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", capture.addr.port()));
     assert_eq!(response.status, 200);
-    assert!(response.text().contains(".pem"), "the own page");
+    assert!(response.text().contains(".pem"), "the page of the proxy itself");
     let mut connection = capture.dial();
     let response = connection.request("GET / HTTP/1.1\r\n\r\n");
     assert_eq!(response.status, 400, "a request without Host is refused");

@@ -148,7 +148,7 @@ impl Capture {
         config.listen = SocketAddr::new(config.listen.ip(), 0);
         config.ca_dir.get_or_insert_with(|| dir.join("ca"));
         config.on_notice = Observer::new(move |notice| {
-            log.change(|all| all.push(notice.clone()));
+            log.update(|all| all.push(notice.clone()));
             observe(notice);
         });
         let proxy = Proxy::bind(config).unwrap();
@@ -244,7 +244,7 @@ impl Capture {
             assert_eq!(summary.messages, bundle.websockets.iter().map(|s| s.messages.len() as u64).sum::<u64>());
             assert!(!self.dir.join("capture.zip.part").exists(), "an unfinished bundle is left");
         }
-        Outcome { summary, notices: self.notices.look(Clone::clone), bundle, dir: self.dir }
+        Outcome { summary, notices: self.notices.read(Clone::clone), bundle, dir: self.dir }
     }
 }
 

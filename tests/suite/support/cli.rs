@@ -98,7 +98,7 @@ impl Spectral {
             let mut line = Vec::new();
             while pipe.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
                 let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
-                lines.change(|all| all.push(text));
+                lines.update(|all| all.push(text));
                 line.clear();
             }
         }));
@@ -106,13 +106,13 @@ impl Spectral {
         readers.push(thread::spawn(move || {
             let mut all = Vec::new();
             pipe.read_to_end(&mut all).ok();
-            bytes.change(|bytes| *bytes = all);
+            bytes.update(|bytes| *bytes = all);
         }));
         let addr = err.within(TIMEOUT, |lines| lines.iter().find_map(|line| listening(line)));
         let Some(addr) = addr else {
             child.kill().ok();
             child.wait().ok();
-            panic!("no address in {:?}", err.look(Clone::clone));
+            panic!("no address in {:?}", err.read(Clone::clone));
         };
         Self { child, err, readers, out, addr }
     }
@@ -135,27 +135,36 @@ impl Spectral {
 
     /// Waits for its end.
     #[track_caller]
-    pub(crate) fn end(mut self) -> Output {
+    pub(crate) fn wait_for_exit(mut self) -> Output {
         let status = wait(&mut self.child);
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
-        let err = self.err.look(|lines| lines.join("\n"));
+        let err = self.err.read(|lines| lines.join("\n"));
         let status = status.unwrap_or_else(|| panic!("does not end; stderr: {err}"));
-        Output { code: status.code(), out: self.out.look(Clone::clone), err }
+        Output { code: status.code(), out: self.out.read(Clone::clone), err }
     }
 
     /// Sends SIGINT, as Ctrl+C does, and waits for its end.
     #[track_caller]
     pub(crate) fn interrupt(self) -> Output {
         self.signal(Signal::SIGINT);
-        self.end()
+        self.wait_for_exit()
     }
 
     /// Returns the number of its threads and descriptors; `None` without /proc.
     pub(crate) fn resources(&self) -> Option<Resources> {
         let count = |what| Some(std::fs::read_dir(format!("/proc/{}/{what}", self.child.id())).ok()?.count());
         Some(Resources { threads: count("task")?, descriptors: count("fd")? })
+    }
+
+    /// Returns the number of times that its thread `name` has gone to sleep; `None` without /proc.
+    pub(crate) fn sleeps_of_thread(&self, name: &str) -> Option<u64> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        let file = |task: &Path, file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+        let task = tasks.flatten().map(|task| task.path()).find(|task| file(task, "comm").trim() == name)?;
+        let status = file(&task, "status");
+        status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse().ok()
     }
 
     /// Returns its peak resident memory in KiB; `None` without /proc.

@@ -1,8 +1,8 @@
 //! One end of a connection, in the clear or over TLS: blocking, with a timeout on each read and write.
 //!
 //! ```text
-//! Connection ─┬─ Reader   head(), exactly(), read_to_end()     may move to another thread
-//!       └─ Writer   send(), finish(), ...
+//! Connection ─┬─ Reader   read_head(), read_exactly(), …   may move to another thread
+//!             └─ Writer   send(), finish(), …
 //! ```
 //!
 //! A dropped connection closes gracefully: it sends close_notify and FIN, then reads until the peer has done the same.
@@ -185,7 +185,7 @@ impl Connection {
         let tls = Arc::new(Mutex::new(tls));
         self.reader.tls = Some(Arc::clone(&tls));
         self.writer.tls = Some(tls);
-        self.reader.note(&plaintext);
+        self.reader.append(&plaintext);
         Ok(())
     }
 
@@ -218,25 +218,25 @@ impl Connection {
         self.writer.finish();
     }
 
-    /// See [`Reader::read_until`].
+    /// Calls [`Reader::read_until`].
     #[track_caller]
     pub(crate) fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
         self.reader.read_until(end)
     }
 
-    /// See [`Reader::read_head`].
+    /// Calls [`Reader::read_head`].
     #[track_caller]
     pub(crate) fn read_head(&mut self) -> String {
         self.reader.read_head()
     }
 
-    /// See [`Reader::read_exactly`].
+    /// Calls [`Reader::read_exactly`].
     #[track_caller]
     pub(crate) fn read_exactly(&mut self, len: usize) -> Vec<u8> {
         self.reader.read_exactly(len)
     }
 
-    /// See [`Reader::read_to_end`].
+    /// Calls [`Reader::read_to_end`].
     #[track_caller]
     pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, Ending) {
         self.reader.read_to_end()
@@ -326,7 +326,7 @@ impl Reader {
                 Err(e) => return Err(e),
             };
             let Some(tls) = self.tls.clone() else {
-                self.note(&buffer[..count]);
+                self.append(&buffer[..count]);
                 if count == 0 {
                     self.ended = Some(Ending::Clean);
                 }
@@ -358,17 +358,17 @@ impl Reader {
             if count == 0 && self.ended.is_none() {
                 self.ended = Some(Ending::Truncated);
             }
-            self.note(&plaintext);
+            self.append(&plaintext);
             if !plaintext.is_empty() || self.ended.is_some() {
                 return Ok(!plaintext.is_empty());
             }
         }
     }
 
-    fn note(&mut self, bytes: &[u8]) {
+    fn append(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
         if let Some(log) = &self.log {
-            log.change(|log| log.extend_from_slice(bytes));
+            log.update(|log| log.extend_from_slice(bytes));
         }
     }
 

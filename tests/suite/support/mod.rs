@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Connection (client) ─▶ Capture (the proxy under test) ─▶ Origin (scripted, logs each byte)
-//!                     │
-//!                     └─▶ Outcome: the summary, and the Bundle, checked
+//!                           │
+//!                           └─▶ Outcome: the summary, and the Bundle, checked
 //! ```
 
 pub(crate) mod bundle;

@@ -118,8 +118,8 @@ impl Origin {
         thread::spawn(move || {
             while let Ok((tcp, _)) = listener.accept() {
                 let log = Watched::default();
-                connections.change(|all| all.push(log.clone()));
-                open.change(|open| *open += 1);
+                connections.update(|all| all.push(log.clone()));
+                open.update(|open| *open += 1);
                 let (script, config) = (Arc::clone(&script), config.clone());
                 let (open, failures) = (open.clone(), failures.clone());
                 thread::spawn(move || {
@@ -135,7 +135,7 @@ impl Origin {
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| script(connection))) {
                         let what = panic.downcast_ref::<String>().cloned();
                         let what = what.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-                        failures.change(|all| all.push(what.unwrap_or_default()));
+                        failures.update(|all| all.push(what.unwrap_or_default()));
                     }
                 });
             }
@@ -160,13 +160,13 @@ impl Origin {
 
     /// Returns the number of connections so far.
     pub(crate) fn connections(&self) -> usize {
-        self.connections.look(Vec::len)
+        self.connections.read(Vec::len)
     }
 
     /// Returns the bytes received so far on connection `index`, counted from 0.
     #[track_caller]
     pub(crate) fn received(&self, index: usize) -> Vec<u8> {
-        self.connection(index).look(Clone::clone)
+        self.connection(index).read(Clone::clone)
     }
 
     /// Waits until `len` bytes have arrived on connection `index`; returns all that arrived.
@@ -186,13 +186,13 @@ struct OpenConnection(Watched<usize>);
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.change(|open| *open -= 1);
+        self.0.update(|open| *open -= 1);
     }
 }
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        let failures = self.failures.look(Clone::clone);
+        let failures = self.failures.read(Clone::clone);
         if !failures.is_empty() && !thread::panicking() {
             panic!("the origin's script failed: {failures:?}");
         }

@@ -98,6 +98,6 @@ pub(crate) fn to(path: &str) -> String {
 }
 
 #[track_caller]
-fn assert_same(came: &[u8], sent: &[u8]) {
-    assert!(came == sent, "received {}, sent {}", came.escape_ascii(), sent.escape_ascii());
+fn assert_same(received: &[u8], sent: &[u8]) {
+    assert!(received == sent, "received {}, sent {}", received.escape_ascii(), sent.escape_ascii());
 }

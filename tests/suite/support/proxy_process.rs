@@ -124,15 +124,15 @@ impl ProxyProcess {
 
     /// Waits until it holds no more resources than at the start, stops it, then checks and reads its bundle. Nothing may be lost.
     #[track_caller]
-    pub(crate) fn end(self) -> (Bundle, Output) {
-        let (bundle, output) = self.end_with_losses();
+    pub(crate) fn stop(self) -> (Bundle, Output) {
+        let (bundle, output) = self.stop_with_losses();
         assert_eq!(output.code, Some(0), "{}", output.err);
         (bundle, output)
     }
 
-    /// Does the same as [`ProxyProcess::end`], but permits losses.
+    /// Does the same as [`ProxyProcess::stop`], but permits losses.
     #[track_caller]
-    pub(crate) fn end_with_losses(self) -> (Bundle, Output) {
+    pub(crate) fn stop_with_losses(self) -> (Bundle, Output) {
         self.wait_for_release();
         let output = self.running.interrupt();
         assert!(!output.err.contains("panicked"), "{}", output.err);

@@ -29,16 +29,16 @@ impl<T> Watched<T> {
     }
 
     /// Changes the value and wakes the waiting threads.
-    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+    pub(crate) fn update<R>(&self, update: impl FnOnce(&mut T) -> R) -> R {
         let mut value = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = change(&mut value);
+        let result = update(&mut value);
         self.0.1.notify_all();
         result
     }
 
     /// Reads the value.
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&T) -> R) -> R {
-        look(&self.0.0.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&T) -> R) -> R {
+        read(&self.0.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until `found` returns a result; `what` names the condition in the failure.
@@ -54,6 +54,18 @@ impl<T> Watched<T> {
                 self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
             ),
         }
+    }
+
+    /// Waits until the value has not changed for `pause`; returns it. Nothing notifies of a stall, so this must wait.
+    pub(crate) fn settled(&self, pause: Duration) -> T
+    where
+        T: Clone + PartialEq,
+    {
+        let mut value = self.read(Clone::clone);
+        while let Some(newer) = self.within(pause, |now| (*now != value).then(|| now.clone())) {
+            value = newer;
+        }
+        value
     }
 
     /// Waits until `found` returns a result; returns `None` after `timeout`.
@@ -76,7 +88,7 @@ pub(crate) type Gate = Watched<bool>;
 impl Gate {
     /// Opens it for all threads.
     pub(crate) fn open(&self) {
-        self.change(|open| *open = true);
+        self.update(|open| *open = true);
     }
 
     /// Waits until it is open.
