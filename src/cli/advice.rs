@@ -60,7 +60,7 @@ fn with_remedy(problem: String, remedy: Option<String>) -> String {
 }
 
 /// Returns the remedy for an error that prevents a capture from starting.
-pub(crate) fn for_error(error: &Error) -> Option<String> {
+fn for_error(error: &Error) -> Option<String> {
     let remedy = match error {
         Error::Listen { cause, .. } => match cause.kind() {
             io::ErrorKind::AddrInUse => "choose another port with -p, or -p 0 for any free port",
@@ -120,7 +120,7 @@ fn for_ca(error: &CaError) -> Option<&'static str> {
 }
 
 /// Returns the remedy for a warning.
-pub(crate) fn for_warning(warning: &Warning) -> Option<String> {
+fn for_warning(warning: &Warning) -> Option<String> {
     match warning {
         Warning::Leftover { path } | Warning::Unfinished { path, .. } => {
             Some(format!("make a bundle of it with: spectral capture recover {}", path.display()))

@@ -3,6 +3,7 @@
 use super::address::reachable;
 use super::advice;
 use super::args::CaptureOptions;
+use super::domains;
 use super::message::{fail, warning_line};
 use super::notices;
 use super::output::print;
@@ -10,7 +11,7 @@ use super::process;
 use super::screen::Screen;
 use super::startup;
 use super::summary;
-use super::text::{count, escape, shell_word, size};
+use super::text::{count, escaped_lines, shell_word, size};
 use spectral_capture::{Config, Mode, Notice, Observer, Progress, Proxy, Summary};
 use std::io;
 use std::path::Path;
@@ -114,10 +115,10 @@ fn report_capture(
 fn report_domains(summary: &Summary, json: bool, screen: &Screen) -> Result<(), String> {
     // On a terminal, the table follows the messages so far.
     screen.flush();
-    let domains = if json { summary::domains_as_json(summary) } else { summary::domain_table(summary) };
-    print(domains, &mut io::stdout().lock())?;
+    let text = if json { domains::json_lines(summary) } else { domains::table(summary) };
+    print(text, &mut io::stdout().lock())?;
     if !json {
-        screen.info(summary::capture_hint(summary));
+        screen.info(domains::capture_hint(summary));
     }
     Ok(())
 }
@@ -187,5 +188,5 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
         }
     }
     lines.push(String::new());
-    lines.iter().map(|line| format!("{}\n", escape(line))).collect()
+    escaped_lines(&lines)
 }

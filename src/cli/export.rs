@@ -1,8 +1,9 @@
 //! `spectral capture export`: writes a bundle, or selected exchanges of it, as HAR or as curl commands.
 
+use super::command_error::{CommandError, to_message};
 use super::filter::Filter;
 use super::message::print_warning;
-use super::open_bundle::{CommandError, Opened, Prefer, open, require_exchange, to_message};
+use super::open_bundle::{Opened, Prefer, open, require_exchange};
 use super::output::Output;
 use spectral_capture::export::{self, Selection};
 use spectral_capture::reader::{Bundle, Error, Trace, WebSocket};

@@ -14,8 +14,9 @@
 //! `--json` prints a line for each exchange or WebSocket, with the bundle's own field names. Exchanges have `cut_off`
 //! added ("request", "response" or null), and WebSockets have `type` added.
 
+use super::command_error::{CommandError, to_message};
 use super::message::print_warning;
-use super::open_bundle::{CommandError, Opened, Prefer, open, require_exchange, require_websocket, to_message};
+use super::open_bundle::{Opened, Prefer, open, require_exchange, require_websocket};
 use std::io::Write;
 use std::time::Duration;
 
@@ -62,12 +63,14 @@ const REFRESH_INTERVAL: Duration = Duration::from_millis(300);
 mod tests {
     use super::*;
     use crate::cli::filter::Filter;
+    use crate::cli::message::error_line;
 
     #[test]
     fn a_file_that_cannot_be_opened_is_one_escaped_line() {
         let file = "/nowhere/a\x1b.zip".into();
         let options = Options { file, show: Show::List, filter: Filter::default(), json: false, follow: false };
         let error = inspect(&options, &mut Vec::new(), false).unwrap_err();
-        assert!(error.starts_with("cannot read /nowhere/a\\x1b.zip: "), "{error}");
+        let line = error_line(&error);
+        assert!(line.starts_with("spectral: error: cannot read /nowhere/a\\x1b.zip: "), "{line}");
     }
 }

@@ -3,7 +3,7 @@
 use super::advice;
 use super::output::print;
 use super::summary::backup_line;
-use super::text::{count, escape};
+use super::text::{count, escaped_lines};
 use spectral_capture::merge;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,5 @@ pub(crate) fn merge(bundles: &[PathBuf], output: &Path, out: &mut dyn Write) -> 
     if replaced {
         lines.push(backup_line(&merged.output));
     }
-    let text: String = lines.iter().map(|line| format!("{}\n", escape(line))).collect();
-    print(text, out)
+    print(escaped_lines(&lines), out)
 }

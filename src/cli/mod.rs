@@ -5,6 +5,8 @@ mod advice;
 mod args;
 mod ca;
 mod capture;
+mod command_error;
+mod domains;
 mod export;
 mod filter;
 mod help;

@@ -1,50 +1,9 @@
 //! Opens a bundle for a command that reads one, complete or still unfinished.
 
-use super::output::stdout_error;
-use super::text::escape;
-use spectral_capture::reader::{Bundle, Error, Ids, State};
+use super::command_error::CommandError;
+use spectral_capture::reader::{Bundle, Ids, State};
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
-
-/// The reason why a command that reads a bundle ends early.
-pub(crate) enum CommandError {
-    /// Stdout cannot be written.
-    Output(io::Error),
-    /// The bundle cannot be read.
-    Bundle(Error),
-    /// The request does not fit the bundle; the text is a complete message.
-    Request(String),
-}
-
-impl From<io::Error> for CommandError {
-    fn from(e: io::Error) -> Self {
-        Self::Output(e)
-    }
-}
-
-impl From<Error> for CommandError {
-    fn from(e: Error) -> Self {
-        Self::Bundle(e)
-    }
-}
-
-impl CommandError {
-    /// Returns the message, or `None` for a closed stdout: its reader needs no more, which is not an error.
-    fn message(self) -> Option<String> {
-        match self {
-            Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe => None,
-            Self::Output(e) => Some(stdout_error(&e)),
-            Self::Bundle(e) => Some(escape(&e.to_string()).into_owned()),
-            Self::Request(message) => Some(escape(&message).into_owned()),
-        }
-    }
-}
-
-/// Turns the result of a command that reads a bundle into its error message.
-pub(crate) fn to_message(result: Result<(), CommandError>) -> Result<(), String> {
-    result.map_err(CommandError::message).or_else(|message| message.map_or(Ok(()), Err))
-}
 
 /// The file to open if both the bundle and a newer unfinished bundle exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

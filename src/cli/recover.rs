@@ -3,7 +3,7 @@
 use super::advice;
 use super::output::print;
 use super::summary::backup_line;
-use super::text::{count, escape};
+use super::text::{count, escaped_lines};
 use spectral_capture::recover::{Recovered, from_part};
 use std::io::Write;
 use std::path::Path;
@@ -47,5 +47,5 @@ fn summary(part: &Path, recovered: &Recovered) -> String {
         lines.push(format!("  Left out: {entries}, damaged or part of a damaged exchange or message"));
     }
     lines.push(format!("  {} is unchanged; delete it when you no longer need it", part.display()));
-    lines.iter().map(|line| format!("{}\n", escape(line))).collect()
+    escaped_lines(&lines)
 }

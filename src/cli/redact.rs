@@ -3,7 +3,7 @@
 use super::advice;
 use super::output::print;
 use super::summary::backup_line;
-use super::text::{count, escape};
+use super::text::{count, escaped_lines};
 use spectral_capture::redact::{self, Redacted, Rules};
 use std::io::Write;
 use std::path::Path;
@@ -12,8 +12,7 @@ use std::path::Path;
 pub(crate) fn redact(file: &Path, output: &Path, rules: &Rules, out: &mut dyn Write) -> Result<(), String> {
     let replaced = output.exists();
     let redacted = redact::redact(file, output, rules).map_err(|e| advice::rewrite_error_line(&e))?;
-    let text: String = summary(&redacted, rules, replaced).iter().map(|line| format!("{}\n", escape(line))).collect();
-    print(&text, out)
+    print(escaped_lines(&summary(&redacted, rules, replaced)), out)
 }
 
 fn summary(redacted: &Redacted, rules: &Rules, replaced: bool) -> Vec<String> {

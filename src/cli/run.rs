@@ -20,7 +20,7 @@ use super::process::{self, Child, ForwardedSignals, Inherited, NotExecutable, Re
 use super::screen::Screen;
 use super::startup;
 use super::summary;
-use super::text::escape;
+use super::text::escaped_lines;
 use spectral_capture::{CaCertificate, Config, Environment, ForceStop, Mode, Observer, Proxy};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -164,9 +164,8 @@ impl Capture {
         if environment.is_proxied() {
             lines.push("This run is inside another 'spectral capture run', which does not see its traffic.".into());
         }
-        let text: String = lines.iter().map(|line| format!("{}\n", escape(line))).collect();
         let bypassed: Vec<_> = environment.without_proxy().proxy_variables().collect();
-        text + &startup::warnings(&self.config, self.proxy.addr(), &bypassed)
+        escaped_lines(&lines) + &startup::warnings(&self.config, self.proxy.addr(), &bypassed)
     }
 }
 

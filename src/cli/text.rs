@@ -8,3 +8,8 @@ pub(crate) use quote::shell_word;
 pub(crate) use spectral_capture::text::{escape, escape_lines};
 pub(crate) use table::{Align, Table, or_dash};
 pub(crate) use units::{count, date, duration, size};
+
+/// Returns `lines`, each escaped and with a line break.
+pub(crate) fn escaped_lines(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{}\n", escape(line))).collect()
+}

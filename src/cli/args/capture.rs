@@ -17,7 +17,7 @@ pub(super) fn run(mut args: Args) -> Result<Task, String> {
     }
 }
 
-/// Reads the options. Those that a command does not have are never given, and keep their value in `config`.
+/// Reads the options. An option that the command does not have keeps its value in `config`.
 pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions, String> {
     config.listen = socket_address(args, config.listen, 0)?;
     if let Some(output) = bundle_path(args, &OUTPUT)? {

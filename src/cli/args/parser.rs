@@ -99,12 +99,12 @@ impl Args {
         self.values(option).next().is_some()
     }
 
-    /// The values of a repeatable option.
+    /// Returns the values of a repeatable option.
     pub(super) fn values(&self, option: &Opt) -> impl Iterator<Item = &OsStr> {
         self.items.iter().filter(|(given, _)| given.is_some_and(|given| given.is(option))).map(|(_, value)| &**value)
     }
 
-    /// The values of a repeatable option, as texts.
+    /// Returns the values of a repeatable option as texts.
     ///
     /// # Errors
     /// If one is not UTF-8.
@@ -113,7 +113,7 @@ impl Args {
         self.values(option).map(|value| value.to_str().ok_or_else(not_utf8)).collect()
     }
 
-    /// The last value of an option.
+    /// Returns the last value of an option.
     ///
     /// # Errors
     /// If one is not UTF-8.
@@ -129,7 +129,7 @@ impl Args {
         self.items.iter().filter(|(option, _)| option.is_none()).map(|(_, word)| &**word)
     }
 
-    /// The first operand.
+    /// Returns the first operand.
     ///
     /// # Errors
     /// If there is none.

@@ -7,7 +7,7 @@ use spectral_capture::{Pattern, PatternError};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// Reads `--listen` and `--port`; what is not given is as in `default`. The port is at least `min_port`.
+/// Reads `--listen` and `--port`. Each defaults to its part of `default`; a port below `min_port` is an error.
 pub(super) fn socket_address(args: &Args, default: SocketAddr, min_port: u16) -> Result<SocketAddr, String> {
     let mut address = default;
     if let Some(text) = args.text(&PORT)? {

@@ -19,7 +19,7 @@ pub(crate) fn nearest_option(command: &Command, name: &str) -> Option<&'static s
 /// Returns the known word with the fewest typing errors, the first of several, if they are few.
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let is_near = |(typos, known): &(usize, &str)| {
-        // First letters are rarely mistyped. Two errors in a short word leave little else in common.
+        // First letters are rarely mistyped: with another first letter, only one error is accepted.
         let max = if word.chars().next() == known.chars().next() { MAX_TYPOS } else { 1 };
         *typos <= max && *typos < word.len()
     };

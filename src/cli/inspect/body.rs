@@ -1,7 +1,8 @@
 //! The bytes of a body or of a WebSocket message.
 
 use super::options::BodySide;
-use crate::cli::open_bundle::{CommandError, require_exchange, require_message};
+use crate::cli::command_error::CommandError;
+use crate::cli::open_bundle::{require_exchange, require_message};
 use crate::cli::text::escape_lines;
 use spectral_capture::reader::Bundle;
 use std::borrow::Cow;

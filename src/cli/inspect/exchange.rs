@@ -1,7 +1,8 @@
 //! One exchange: both heads, both bodies and the timing.
 
 use super::truncated::{Truncated, truncated};
-use crate::cli::open_bundle::{CommandError, require_exchange};
+use crate::cli::command_error::CommandError;
+use crate::cli::open_bundle::require_exchange;
 use crate::cli::text::{count, date, duration, escape, escape_lines};
 use serde::de::IgnoredAny;
 use spectral_capture::reader::{Bundle, Header, Timing, Trace};

@@ -2,8 +2,9 @@
 
 use super::options::Options;
 use super::truncated::{Truncated, truncated};
+use crate::cli::command_error::CommandError;
 use crate::cli::json::write_line;
-use crate::cli::open_bundle::{CommandError, Opened};
+use crate::cli::open_bundle::Opened;
 use crate::cli::text::{Align, Table, count, duration, escape, or_dash, size};
 use serde::Serialize;
 use spectral_capture::reader::{Bundle, State, Trace, WebSocket};

@@ -1,8 +1,9 @@
 //! The messages of one WebSocket, one line each.
 
 use super::options::Options;
+use crate::cli::command_error::CommandError;
 use crate::cli::json::write_line;
-use crate::cli::open_bundle::{CommandError, Opened};
+use crate::cli::open_bundle::Opened;
 use crate::cli::text::{count, date, escape, or_dash};
 use serde::Serialize;
 use spectral_capture::reader::{Bundle, Message, State};
