@@ -57,7 +57,7 @@ pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> R
         }
         Action::UnsetEnv(shell) => shell.undo_lines(&Environment::current()),
         Action::Install(execution) => return system_store::install(&open_or_create(dir)?, execution, out),
-        Action::Uninstall(execution) => return system_store::uninstall(&open_existing(dir)?, execution, out),
+        Action::Uninstall(execution) => return system_store::uninstall(&open_to_uninstall(dir)?, execution, out),
         Action::Help(guide, proxy) => {
             let file = match open_existing(dir) {
                 // A file that contains the key must not be passed on: the steps then name the certificate as it is
@@ -74,11 +74,34 @@ pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> R
     print(text, out)
 }
 
+/// Opens the CA, if there is one. Creates nothing.
+fn find(dir: Option<&Path>) -> Result<Option<CaCertificate>, String> {
+    match CaCertificate::exists(dir).map_err(|e| advice::error_line(&e))? {
+        true => CaCertificate::open(dir).map(Some).map_err(|e| advice::error_line(&e)),
+        false => Ok(None),
+    }
+}
+
 /// Opens the CA and fails if there is none. Creates nothing.
 fn open_existing(dir: Option<&Path>) -> Result<CaCertificate, String> {
-    match CaCertificate::exists(dir).map_err(|e| advice::error_line(&e))? {
-        true => CaCertificate::open(dir).map_err(|e| advice::error_line(&e)),
-        false => Err(missing_ca(dir)?),
+    match find(dir)? {
+        Some(ca) => Ok(ca),
+        None => Err(missing_ca(dir)?),
+    }
+}
+
+/// Opens the CA whose certificate is to be removed from the trust store. A new CA would have another certificate, so the
+/// error does not suggest to create one.
+fn open_to_uninstall(dir: Option<&Path>) -> Result<CaCertificate, String> {
+    match find(dir)? {
+        Some(ca) => Ok(ca),
+        None => {
+            let directory = CaCertificate::folder(dir).map_err(|e| advice::error_line(&e))?;
+            Err(format!(
+                "no CA in {}, so the certificate to remove is unknown; choose the CA's directory with --ca-dir",
+                directory.display()
+            ))
+        }
     }
 }
 

@@ -45,7 +45,16 @@ fn commands_that_show_or_remove_create_no_ca() {
     for (ca_dir, expected) in
         [(&[][..], default.as_str()), (&["--ca-dir", "mistyped"], mistyped), (&["--ca-dir", "empty"], empty)]
     {
-        for command in [&["path"][..], &["show"], &["uninstall"], &["uninstall", "--dry-run"]] {
+        let problem = expected.strip_prefix("spectral: error: ").unwrap().split(':').next().unwrap();
+        let to_remove = format!(
+            "spectral: error: {problem}, so the certificate to remove is unknown; choose the CA's directory with --ca-dir\n"
+        );
+        for (command, expected) in [
+            (&["path"][..], expected),
+            (&["show"], expected),
+            (&["uninstall"], &to_remove),
+            (&["uninstall", "--dry-run"], &to_remove),
+        ] {
             let output = spectral(&dir, &[&["ca"], command, ca_dir].concat());
             assert_eq!(
                 (output.code, output.text().as_str(), output.err.as_str()),
