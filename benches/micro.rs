@@ -16,17 +16,11 @@
 
 #[path = "../src/bundle/mod.rs"]
 mod bundle;
-#[path = "../src/cert/ca_error.rs"]
-mod ca_error;
-/// The part of `cert` that `error` imports.
-mod cert {
-    pub use super::ca_error::CaError;
-}
 #[path = "../src/clock.rs"]
 mod clock;
 #[path = "../src/config.rs"]
 mod config;
-#[path = "../src/error.rs"]
+#[path = "../src/error/mod.rs"]
 mod error;
 #[path = "../src/notice.rs"]
 mod notice;

@@ -22,9 +22,9 @@ mod wire;
 pub mod fuzz;
 
 pub use bundle::reader;
-pub use cert::{CaCertificate, CaError};
+pub use cert::CaCertificate;
 pub use config::{Config, Mode, Observer};
-pub use error::{Error, OutputError, UpstreamCaError};
+pub use error::{CaError, Error, OutputError, UpstreamCaError};
 pub use notice::{Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning};
 pub use proxy::{ForceStop, Gauge, Proxy, Running};
 #[cfg(feature = "tools")]

@@ -254,7 +254,7 @@ impl fmt::Display for Reason {
                 write!(f, "passed through: this machine does not trust the origin's certificate ({cause})")
             }
             Self::OriginTls(cause) => write!(f, "passed through: TLS handshake with the origin failed ({cause})"),
-            Self::ClientTls(cause) => write!(f, "passed through: TLS handshake with the client failed ({cause})"),
+            Self::ClientTls(cause) => write!(f, "TLS handshake with the client failed ({cause})"),
             Self::ClientCertificate => f.write_str("passed through: the origin requests a client certificate"),
             Self::Protocol(names) => write!(f, "passed through: the client offers only {names}"),
             Self::NotHttp => f.write_str("passed through: not HTTP"),

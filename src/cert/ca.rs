@@ -2,11 +2,11 @@
 //!
 //! A CA whose leaves every client would reject is an error before the capture starts.
 
-use super::ca_error::CaError;
 use super::store::CaDir;
 use super::x509::{self, Issuer, Key, Validity};
 use super::{CaCertificate, LeafError, pem};
 use crate::error::Error;
+use crate::error::ca::CaError;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

@@ -11,9 +11,9 @@
 //! name at once may both sign, and either certificate is valid.
 
 use super::Ca;
-use super::ca_error::BoxError;
 use super::x509::{self, DAY_SECS, Key, Validity};
 use crate::error::Error;
+use crate::error::ca::BoxError;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use std::collections::HashMap;

@@ -13,7 +13,6 @@
 //! existing CA is used unchanged or rejected. Its files are accessed only while it is opened.
 
 mod ca;
-mod ca_error;
 mod certificate;
 #[cfg(test)]
 mod interop;
@@ -26,7 +25,6 @@ pub(crate) mod testing;
 mod x509;
 
 pub(crate) use ca::Ca;
-pub use ca_error::CaError;
 pub use certificate::CaCertificate;
 pub(crate) use leaves::{LeafError, Leaves};
 pub(crate) use pem::encode_certificate as encode_pem;

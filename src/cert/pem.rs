@@ -1,6 +1,6 @@
 //! PEM files (RFC 7468): a private key and certificates in any order, with other text and blocks around them.
 
-use super::ca_error::CaError;
+use crate::error::ca::CaError;
 use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 

@@ -11,9 +11,9 @@
 //! its final name. link(2) fails if that name exists. If several processes start for the first time at once, one creates the
 //! CA and all use it.
 
-use super::ca_error::{BoxError, CaError};
 use super::{pem, x509};
 use crate::error::Error;
+use crate::error::ca::{BoxError, CaError};
 use rustls::pki_types::CertificateDer;
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};

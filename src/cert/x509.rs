@@ -12,7 +12,7 @@
 //! 5280 section 4.1.2.4 requires the issuer to match the CA's subject, and many verifiers compare bytes. A map cannot hold the
 //! several `DC` attributes of CAs from directory services.
 
-use super::ca_error::BoxError;
+use crate::error::ca::BoxError;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,

@@ -94,15 +94,16 @@ fn await_request(shared: &Shared, client: &mut Leg, keep_alive: &mut Option<Keep
     let mut head_began = None;
     let (mut scanner, mut searched, mut parsed) = (HeadScanner::for_message(), 0, 0);
     loop {
-        // Parsed when the head is complete, and before that each time the bytes have doubled: parsing after every small
-        // piece would take quadratic time.
+        // An HTTP head is parsed when it is complete, and before that each time the bytes have doubled: parsing after every
+        // small piece would take quadratic time. A ClientHello does not end in an empty line; it is short, and parsed after
+        // each read.
         let bytes = client.unread();
         let found = scanner.find(bytes.get(searched..).unwrap_or_default());
         searched = bytes.len();
         if found.is_err() {
             return refused(&Refusal::HeadTooLong);
         }
-        if found != Ok(None) || searched >= parsed * 2 {
+        if is_tls(bytes) || found != Ok(None) || searched >= parsed * 2 {
             parsed = searched;
             if let Some(request) = parse(shared, client) {
                 return request;
@@ -153,13 +154,17 @@ fn await_request(shared: &Shared, client: &mut Leg, keep_alive: &mut Option<Keep
 /// is not.
 fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
     let bytes = client.unread();
-    if bytes.first() == Some(&TLS_HANDSHAKE) {
+    if is_tls(bytes) {
         if !shared.transparent {
             return Some(Request::Refused(Reason::NotForAProxy, Response::tls_to_the_proxy()));
         }
         return match client_hello::parse(bytes) {
             Ok(hello) => hello.map(Request::Tls),
-            Err(_) => Some(Request::None),
+            Err(_) => {
+                let why = "it was redirected here with an invalid ClientHello".to_owned();
+                shared.counters.add_uncaptured(UNKNOWN_HOST, Reason::ClientTls(why));
+                Some(Request::None)
+            }
         };
     }
     match proxy_request::parse(bytes) {
@@ -171,6 +176,10 @@ fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
         }
         Err(refusal) => Some(refused(&refusal)),
     }
+}
+
+fn is_tls(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&TLS_HANDSHAKE)
 }
 
 fn refused(refusal: &Refusal) -> Request {
@@ -205,7 +214,7 @@ fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Tun
 fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) -> Option<Tunnel> {
     let Sni::Dns(name) = &hello.server_name else {
         let why = "it was redirected here without a server name (SNI)".to_owned();
-        shared.counters.add_uncaptured("(unknown)", Reason::ClientTls(why));
+        shared.counters.add_uncaptured(UNKNOWN_HOST, Reason::ClientTls(why));
         return None;
     };
     let authority = Authority { host: Host::Name(name.to_ascii_lowercase()), port: 443 };
@@ -232,6 +241,8 @@ fn open_tunnel(shared: &Shared, mut client: Leg, authority: Authority, reply: &d
 
 /// The name under which requests to the proxy itself are reported.
 const PROXY_ITSELF: &str = "(the proxy itself)";
+/// The name under which redirected connections without a server name are reported.
+const UNKNOWN_HOST: &str = "(unknown)";
 /// The host name that reaches the own page through the proxy, at any address. mitmproxy uses the same name.
 const OWN_PAGE_NAME: &str = "mitm.it";
 /// The type of a TLS record with a handshake message (RFC 8446 section 5.1). No HTTP method starts with this byte.
@@ -258,8 +269,18 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(20);
 
+    #[derive(PartialEq)]
+    enum Mode {
+        Explicit,
+        Transparent,
+    }
+
     /// Serves one connection of `client` with these timeouts; returns what the client received, and the reports.
     fn serve_one(timeouts: Timeouts, client: fn(TcpStream) -> String) -> (String, Vec<Uncaptured>) {
+        serve_one_in(Mode::Explicit, timeouts, client)
+    }
+
+    fn serve_one_in(mode: Mode, timeouts: Timeouts, client: fn(TcpStream) -> String) -> (String, Vec<Uncaptured>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = listener.local_addr().unwrap();
         let socket = TcpStream::connect(listen).unwrap();
@@ -267,7 +288,7 @@ mod tests {
         let client = thread::spawn(move || client(socket));
         let resources = Arc::<Resources>::default();
         let shared = Shared {
-            transparent: false,
+            transparent: mode == Mode::Transparent,
             timeouts,
             stop: Stop::new().unwrap(),
             counters: Arc::new(Counters::new(Observer::default(), false)),
@@ -295,6 +316,56 @@ mod tests {
         });
         assert_eq!(received, "HTTP/1.1 408");
         assert!(matches!(&reports[..], [Uncaptured { reason: Reason::Refused(_), .. }]), "{reports:?}");
+    }
+
+    /// A ClientHello without extensions, and so without SNI (RFC 8446 section 4.1.2).
+    fn client_hello() -> Vec<u8> {
+        let mut body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0, 0, 0]].concat();
+        let length = u8::try_from(body.len()).unwrap();
+        body.splice(0..0, [22, 3, 1, 0, length + 4, 1, 0, 0, length]);
+        body
+    }
+
+    #[test]
+    fn reads_a_redirected_client_hello_that_arrives_in_pieces() {
+        let (received, reports) =
+            serve_one_in(Mode::Transparent, Timeouts { first_byte: LONG, head: LONG }, |mut socket| {
+                let hello = client_hello();
+                let (most, rest) = hello.split_at(hello.len() * 3 / 4);
+                socket.write_all(most).unwrap();
+                // Until the proxy has read the first piece and waits for more.
+                socket.set_read_timeout(Some(SHORT)).unwrap();
+                socket.peek(&mut [0]).unwrap_err();
+                socket.set_read_timeout(Some(LONG)).unwrap();
+                socket.write_all(rest).unwrap();
+                let mut received = String::new();
+                socket.read_to_string(&mut received).unwrap();
+                received
+            });
+        assert_eq!(received, "");
+        assert!(
+            matches!(&reports[..], [Uncaptured { reason: Reason::ClientTls(why), .. }] if why.contains("server name")),
+            "{reports:?}"
+        );
+    }
+
+    #[test]
+    fn reports_a_redirected_client_hello_that_is_invalid() {
+        let (received, reports) =
+            serve_one_in(Mode::Transparent, Timeouts { first_byte: LONG, head: LONG }, |mut socket| {
+                let mut hello = client_hello();
+                // The length of the session id exceeds the message.
+                hello[9 + 2 + 32] = 255;
+                socket.write_all(&hello).unwrap();
+                let mut received = String::new();
+                socket.read_to_string(&mut received).unwrap();
+                received
+            });
+        assert_eq!(received, "");
+        assert!(
+            matches!(&reports[..], [Uncaptured { reason: Reason::ClientTls(why), .. }] if why.contains("invalid")),
+            "{reports:?}"
+        );
     }
 
     #[test]

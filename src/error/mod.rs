@@ -1,10 +1,13 @@
 //! The reasons why a capture cannot start.
 
-use crate::cert::CaError;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+pub use ca::CaError;
+
+pub(crate) mod ca;
 
 /// The reason why a capture cannot start. When it is returned, nothing listens and no existing file was changed.
 ///
