@@ -10,6 +10,7 @@ use crate::bundle::archive::buffered_file::faults::NO_SYNC;
 use crate::bundle::archive::{Archive, CompressionMethod};
 use crate::bundle::reader::Bundle;
 use crate::bundle::test_dir::TestDir;
+use crate::clock::Moment;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -26,13 +27,25 @@ pub(crate) fn check_recovery(data: &[u8]) {
         _ => fs::write(&part, data).unwrap(),
     }
     let before = fs::read(&part).unwrap();
-    match from_part(&part, None) {
+    match from_unlocked_part(&part) {
         Ok(recovered) => drop(assert_consistent(&recovered)),
         Err(Error::NotABundle(_)) => {}
         Err(e) => panic!("{e}"),
     }
     assert!(fs::read(&part).unwrap() == before, "the file was changed");
     NO_SYNC.set(false);
+}
+
+/// Recovers an unfinished bundle whose writer was dropped in this process. If another test starts a program at that moment, the
+/// child holds a copy of the locked descriptor until exec(3), and the bundle still looks like one of a running capture.
+pub(crate) fn from_unlocked_part(part: &Path) -> Result<Recovered, Error> {
+    let deadline = Moment::now().plus(Duration::from_secs(20));
+    loop {
+        match from_part(part, None) {
+            Err(Error::Running(_)) if !deadline.since(Moment::now()).is_zero() => std::thread::yield_now(),
+            result => return result,
+        }
+    }
 }
 
 /// Writes an entry for each two bytes of `script`. A last single byte truncates the file.

@@ -1,6 +1,6 @@
 //! Recovers files that were truncated or damaged at every offset.
 
-use super::fuzz::{assert_consistent, check_recovery};
+use super::fuzz::{assert_consistent, check_recovery, from_unlocked_part};
 use super::recovery::UNKNOWN_URL;
 use super::*;
 use crate::bundle::archive::buffered_file::faults::{DISK_IS_FULL, NO_SYNC};
@@ -401,7 +401,7 @@ fn recovers_from_a_running_capture_only_to_a_given_output() {
     let recovered = from_part(&part, Some(&reference.dir.path("so far.zip"))).unwrap();
     assert_eq!((recovered.exchanges, recovered.is_running), (1, true));
     drop(archive);
-    assert!(!from_part(&part, None).unwrap().is_running);
+    assert!(!from_unlocked_part(&part).unwrap().is_running);
 }
 
 #[test]

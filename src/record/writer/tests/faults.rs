@@ -78,7 +78,7 @@ fn a_disk_that_fails_at_any_step_loses_only_unwritten_items() {
                 None => {
                     let unfinished = capture.folder.join("my app.zip.part");
                     drop(capture.writer.take());
-                    let recovered = crate::tools::recover::from_part(&unfinished, None).unwrap();
+                    let recovered = crate::tools::recover::fuzz::from_unlocked_part(&unfinished).unwrap();
                     Bundle::open(recovered.output).unwrap()
                 }
             };
