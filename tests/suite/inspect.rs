@@ -335,6 +335,15 @@ fn an_empty_bundle_has_no_ids() {
 }
 
 #[test]
+fn a_capture_without_exchanges_yet_is_shown_by_its_file_name() {
+    let dir = TempDir::new();
+    let running = Spectral::capture(&dir, &[]);
+    let text = inspect(&dir, &[]).ok().text();
+    assert_eq!(text, "Bundle capture.zip.part, unfinished\n  contents  0 exchanges, 0 WebSockets, 0 messages\n");
+    assert_eq!(running.interrupt().code, Some(0));
+}
+
+#[test]
 fn arguments_that_do_not_combine_are_usage_errors() {
     let dir = TempDir::new();
     for args in [

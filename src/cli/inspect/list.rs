@@ -58,13 +58,18 @@ fn show_session(bundle: &Bundle, state: State, out: &mut dyn Write) -> Result<()
     let manifest = bundle.manifest();
     let (app, stats) = (&manifest.app, &manifest.stats);
     let unfinished = if state == State::Complete { "" } else { ", unfinished" };
-    writeln!(out, "Bundle {}{unfinished}", escape(&app.name))?;
+    // A capture writes its name and start with its first exchange.
+    let file_name = bundle.path().file_name().unwrap_or_default().to_string_lossy();
+    let name = if app.name.is_empty() { &*file_name } else { &app.name };
+    writeln!(out, "Bundle {}{unfinished}", escape(name))?;
     if !app.base_url.is_empty() {
         writeln!(out, "  base URL  {}", escape(&app.base_url))?;
     }
     // The browser extension writes no capture method.
     let method = manifest.capture_method.as_deref().unwrap_or("chrome_extension");
-    writeln!(out, "  captured  {} by {}", escape(&manifest.created_at), escape(method))?;
+    if !manifest.created_at.is_empty() {
+        writeln!(out, "  captured  {} by {}", escape(&manifest.created_at), escape(method))?;
+    }
     if state == State::Complete {
         writeln!(out, "  duration  {}", duration(manifest.duration_ms as f64))?;
     }

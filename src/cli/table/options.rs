@@ -201,8 +201,8 @@ pub(crate) static HOST: Opt = Opt {
     long: "host",
     value: ValueKind::Text("PATTERN"),
     brief: "Only matching hosts, such as *.example.com; repeatable",
-    more: "An exchange or WebSocket is selected if it matches one value of each of --host, --method, --status and --grep \
-           that is given.",
+    more: "Of several values of one option, one must match. --host, --method, --status and --grep must all match, if \
+           given.",
 };
 
 pub(crate) static METHOD: Opt = Opt {
