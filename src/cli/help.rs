@@ -84,7 +84,7 @@ fn rows(rows: Vec<(String, &str)>) -> String {
     text
 }
 
-/// Returns an option with all that there is to read about it.
+/// Returns the entry of an option in the long help.
 fn entry(option: &Opt) -> String {
     ["  ", option.signature().trim_start(), "\n", &wrapped(&description(option.brief, option.more), 6)].concat()
 }

@@ -283,6 +283,7 @@ const CAPTURE: &[Command] = &[
                it is written.\n\
                \n    spectral capture inspect capture.zip --host '*.example.com' --status 5xx\
                \n    spectral capture inspect capture.zip --json | jq -r .request.url",
+        // One file. `request` or `response` after `--body ID` is an operand for the parser, too.
         operands: Operands::Many(ValueKind::File),
         options: &[&TRACE, &WS, &BODY, &HOST, &METHOD, &STATUS, &GREP, &EXCHANGES_AS_JSON, &FOLLOW],
     },

@@ -1,4 +1,4 @@
-//! Command lines and what is read from them.
+//! Tests of command lines and the options that are read from them.
 
 use super::*;
 use crate::cli::inspect::{BodySide, Show};

@@ -42,7 +42,7 @@ fn commands() -> Vec<(String, &'static Command)> {
     [(String::new(), &SPECTRAL)].into_iter().chain(below).collect()
 }
 
-/// The commands whose words are added to the path. After `help`, the path of the command to explain follows.
+/// Returns patterns that match the path to each command, except `help`: the words after `help` are a path themselves.
 fn paths() -> String {
     let paths = commands().into_iter().map(|(path, _)| path).filter(|path| !path.is_empty() && path != HELP);
     paths.map(|path| quoted(&path)).collect::<Vec<_>>().join("|")

@@ -47,7 +47,7 @@ fn paragraphs(text: &str) -> String {
     page
 }
 
-/// Escapes what a formatter would take as a request or replace with a typographic character.
+/// Escapes characters that a formatter would take for a request, or replace with a typographic one.
 fn escaped(text: &str) -> String {
     let mut page = String::new();
     for line in text.lines() {

@@ -1,4 +1,4 @@
-//! Checks of every entry of the table in everything made from it; real shells and formatters run the scripts and the page.
+//! Checks every entry of the table in each text made from it. Real shells run the scripts, and formatters the man page.
 
 use super::completions::CompletionShell;
 use super::*;
