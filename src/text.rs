@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_what_a_terminal_obeys_hides_or_reorders() {
+    fn escapes_control_and_bidirectional_characters() {
         assert_eq!(escape("plain grüße 日本 \\ \u{1f600}"), "plain grüße 日本 \\ \u{1f600}");
         assert!(matches!(escape("plain"), Cow::Borrowed(_)));
         assert_eq!(escape("\x1b]0;evil\x07\r\n\t\x7f"), "\\x1b]0;evil\\x07\\r\\n\\t\\x7f");

@@ -106,7 +106,7 @@ fn prose_avoids_private_words() {
 }
 
 #[test]
-fn the_language_checks_find_what_they_are_for() {
+fn the_language_checks_detect_violations() {
     assert!(starts_with_words("What it holds", "What"));
     assert!(!starts_with_words("Whatever", "What"));
     assert!(contains_words("it waits for ever.", "for ever") && !contains_words("for every client", "for ever"));

@@ -96,7 +96,9 @@ pub const NAMED_IN: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn each_folder_imports_only_what_it_may() {
+fn each_folder_imports_only_allowed_modules() {
+    let listed: BTreeSet<_> = MAY_IMPORT.iter().map(|(folder, _)| (*folder).to_owned()).collect();
+    assert_eq!(listed, folders(), "MAY_IMPORT lists all folders of src");
     let mut wrong = Vec::new();
     for (folder, allowed) in MAY_IMPORT {
         for (file, text) in sources(folder) {
@@ -115,7 +117,7 @@ fn each_folder_imports_only_what_it_may() {
 /// Code that runs while traffic flows may not import the tools, the trust helpers or the command line. The one exception is the
 /// library's front door, which renders the CA page and reads the environment before it listens.
 #[test]
-fn what_runs_while_traffic_flows_imports_no_other_folder() {
+fn running_folders_import_no_other_folder() {
     let mut wrong = Vec::new();
     for (file, text) in sources("") {
         let folder = file.split('/').next().unwrap().trim_end_matches(".rs");
@@ -129,13 +131,13 @@ fn what_runs_while_traffic_flows_imports_no_other_folder() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    for (file, text) in sources("").into_iter().filter(|(file, _)| file == "proxy.rs") {
-        assert!(!text.contains("crate::tools") && !text.contains("crate::cli"), "{file}");
-    }
+    let sources = sources("");
+    let (_, proxy) = sources.iter().find(|(file, _)| file == "proxy.rs").unwrap();
+    assert!(!proxy.contains("crate::tools") && !proxy.contains("crate::cli"));
 }
 
 #[test]
-fn no_folder_names_what_it_must_not() {
+fn no_folder_uses_a_forbidden_name() {
     let mut wrong = Vec::new();
     for (folder, words) in MUST_NOT_NAME {
         let sources = sources(folder);
@@ -440,6 +442,12 @@ fn names_crate(text: &str, name: &str) -> bool {
     })
 }
 
+/// The names of the folders directly below `src/`.
+fn folders() -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join("src")).unwrap().map(Result::unwrap);
+    entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().into_string().unwrap()).collect()
+}
+
 /// The path below `src/` and the code of every file below `folder`, without comments; files for tests only are left out.
 fn sources(folder: &str) -> Vec<(String, String)> {
     let root = root().join("src");
@@ -524,7 +532,7 @@ fn code_of(text: &str) -> String {
     code
 }
 
-/// `line` up to a comment. The slashes of a URL begin none.
+/// `line` up to a comment. The slashes of a URL do not begin a comment.
 fn without_comment(line: &str) -> &str {
     let comment = line.match_indices("//").find(|(at, _)| !line[..*at].ends_with(':'));
     comment.map_or(line, |(at, _)| &line[..at])

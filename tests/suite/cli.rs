@@ -257,7 +257,7 @@ fn listening_on_all_addresses_is_warned_of() {
 }
 
 #[test]
-fn the_summary_counts_what_was_captured_and_what_was_not() {
+fn the_summary_counts_captured_and_uncaptured_traffic() {
     let dir = TempDir::new();
     let (wanted, unwanted) = (Origin::plain_responding(HELLO), Origin::tls_responding(HELLO));
     let running = Spectral::capture(&dir, &["-o", "out.zip", "-e", &unwanted.authority("localhost")]);

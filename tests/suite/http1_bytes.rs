@@ -36,7 +36,7 @@ const CASES: &[Case] = &[
         response: "HTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
     },
     Case {
-        name: "bytes that are no UTF-8, and a folded line",
+        name: "bytes that are not UTF-8, and a folded line",
         request: "GET /\u{e9} HTTP/1.1\r\nHost: localhost\r\nX-Latin: caf\u{e9}\r\n\r\n",
         response: "HTTP/1.1 200 Sch\u{f6}n\r\nX-Fold: a\r\n b\r\nContent-Length: 0\r\n\r\n",
     },

@@ -188,7 +188,7 @@ fn refuses_to_recover_a_running_capture() {
 }
 
 #[test]
-fn reports_what_was_lost() {
+fn reports_lost_items() {
     let origin = origin_of_sizes();
     let host = origin.authority("127.0.0.1");
     let dir = TempDir::new();

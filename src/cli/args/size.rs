@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_not_a_size() {
+    fn refuses_invalid_sizes() {
         for text in ["", ".", ".5G", "1.5", "-1K", "+1K", "1e3", "1.5.5M", "infinity", "NaN", "K", "99999999999T"] {
             assert_eq!(bytes(text), None, "{text}");
         }

@@ -4,7 +4,7 @@ use super::*;
 use std::net::TcpListener;
 
 #[test]
-fn shrinking_frees_what_a_large_transfer_needed() {
+fn shrinking_frees_the_buffers_of_a_large_transfer() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let mut leg = Leg::new(socket, &Arc::default()).unwrap();

@@ -307,7 +307,7 @@ fn keeps_url_and_subprotocol_of_an_open_websocket() {
 }
 
 #[test]
-fn damage_anywhere_loses_only_what_comes_after() {
+fn damage_anywhere_loses_only_later_items() {
     let reference = Reference::new("damage");
     for at in (0..reference.bytes.len()).step_by(5) {
         for flip in [0x01, 0xff] {

@@ -77,7 +77,7 @@ fn reads_empty_close_delimited_bodies() {
 }
 
 #[test]
-fn ignores_framing_fields_where_there_is_no_body() {
+fn ignores_framing_fields_of_messages_without_a_body() {
     dialogue(
         &[
             Up(b"HEAD / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n"),
