@@ -44,7 +44,7 @@ fn reads_no_further_than_the_origin() {
         connection.read_head();
         connection.set_receive_buffer(4096);
         wait.pass();
-        // The client has reset the connection by now.
+        // The client has disconnected by now.
         connection.read_to_end();
     });
     let capture = Capture::start();
@@ -53,7 +53,7 @@ fn reads_no_further_than_the_origin() {
     let mut writer = connection.writer.clone();
     let sent = Watched::new(0_usize);
     let progress = sent.clone();
-    std::thread::spawn(move || {
+    let upload = std::thread::spawn(move || {
         let piece = vec![0; MIB];
         for _ in 0..256 {
             if writer.try_send(&piece).is_err() {
@@ -65,6 +65,8 @@ fn reads_no_further_than_the_origin() {
     // The transfer stalls: less than a megabyte within a second.
     let stalled = sent.settled(Duration::from_secs(1));
     assert!(stalled < 128 * MIB, "read {} MiB ahead of the client", stalled / MIB);
+    connection.writer.shut_down();
+    upload.join().unwrap();
     connection.reset();
     go.open();
 }
