@@ -23,6 +23,7 @@ const RUNNING_FILES: &[&str] = &["clock", "config", "counters", "error", "notice
 
 /// The modules of this crate that the files below each folder may import, besides their own folder.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("error", &[]),
     ("wire", &[]),
     ("bundle", &["wire", "clock", "error"]),
     ("record", &["bundle", "wire", "clock", "config", "error", "notice"]),
