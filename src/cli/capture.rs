@@ -10,7 +10,7 @@ use super::output::print;
 use super::process;
 use super::screen::Screen;
 use super::startup;
-use super::summary;
+use super::summary::{self, StartWarnings};
 use super::text::{count, escaped_lines, shell_word, size};
 use spectral_capture::{Config, Mode, Notice, Observer, Progress, Proxy, Summary};
 use std::io;
@@ -105,9 +105,7 @@ fn report_capture(
     screen: &Screen,
 ) -> ExitCode {
     screen.info(summary::of_capture(summary, output, replaces, ca_cert));
-    for warning in &summary.warnings {
-        screen.print(advice::warning_line(warning));
-    }
+    screen.print(summary::warning_lines(summary, StartWarnings::Shown));
     if summary::is_complete(summary) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -19,7 +19,7 @@ use super::notices;
 use super::process::{self, Child, ForwardedSignals, Inherited, NotExecutable, ReceivedSignal};
 use super::screen::Screen;
 use super::startup;
-use super::summary;
+use super::summary::{self, StartWarnings};
 use super::text::escaped_lines;
 use spectral_capture::{CaCertificate, Config, Environment, ForceStop, Mode, Observer, Proxy};
 use std::ffi::OsString;
@@ -45,12 +45,13 @@ pub(crate) fn run(options: CaptureOptions, command: &[OsString]) -> ExitCode {
     };
     let CaptureOptions { mut config, quiet, verbose, .. } = options;
     let screen = Screen::new(quiet);
+    let start_warnings = if verbose { StartWarnings::Shown } else { StartWarnings::Pending };
     if verbose {
         let observer_screen = screen.clone();
         config.on_notice = Observer::new(move |notice| notices::show(&observer_screen, notice, true));
     }
     let launch = Launch { program, args: command, environment, signals, inherited };
-    let code = match Capture::prepare(config, &launch.environment) {
+    let code = match Capture::prepare(config, &launch.environment, start_warnings) {
         Ok(capture) => capture.run(launch, &screen),
         Err(message) => fail(&message),
     };
@@ -94,10 +95,11 @@ struct Capture {
     replaces: bool,
     /// True if this run created the CA.
     is_new_ca: bool,
+    start_warnings: StartWarnings,
 }
 
 impl Capture {
-    fn prepare(config: Config, environment: &Environment) -> Result<Self, String> {
+    fn prepare(config: Config, environment: &Environment, start_warnings: StartWarnings) -> Result<Self, String> {
         let Mode::Capture { output } = config.mode.clone() else {
             return Err("cannot run a command in discovery mode".into());
         };
@@ -106,7 +108,7 @@ impl Capture {
         let trust_dir = TrustDir::new(&ca, environment)?;
         let replaces = output.exists();
         let proxy = Proxy::bind(config.clone()).map_err(|e| advice::error_line(&e))?;
-        Ok(Self { config, output, ca, proxy, trust_dir, replaces, is_new_ca })
+        Ok(Self { config, output, ca, proxy, trust_dir, replaces, is_new_ca, start_warnings })
     }
 
     fn run(self, launch: Launch<'_>, screen: &Screen) -> ExitCode {
@@ -146,9 +148,7 @@ impl Capture {
         if summary::is_empty(&summary) {
             screen.info(NOTHING_CAPTURED.into());
         }
-        for warning in &summary.warnings {
-            screen.print(advice::warning_line(warning));
-        }
+        screen.print(summary::warning_lines(&summary, self.start_warnings));
         exit_code(code, summary::is_complete(&summary), screen)
     }
 

@@ -2,7 +2,7 @@
 
 use super::advice;
 use super::text::{count, escape};
-use spectral_capture::{Reason, Summary, Uncaptured};
+use spectral_capture::{Reason, Summary, Uncaptured, Warning};
 use std::path::Path;
 
 /// Returns the summary of a capture. `replaced` is true if `output` existed before.
@@ -61,6 +61,22 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
     text
 }
 
+/// The state of the warnings about other unfinished bundles, which arise at the start of a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StartWarnings {
+    /// They were shown at the start.
+    Shown,
+    /// They are shown with the summary.
+    Pending,
+}
+
+/// Returns a line for each warning to show after the summary.
+pub(crate) fn warning_lines(summary: &Summary, start: StartWarnings) -> String {
+    let is_of_start = |warning: &Warning| matches!(warning, Warning::Leftover { .. } | Warning::OutputShared { .. });
+    let pending = summary.warnings.iter().filter(|warning| start == StartWarnings::Pending || !is_of_start(warning));
+    pending.map(advice::warning_line).collect()
+}
+
 /// Returns the line about the bundle that `output` replaced.
 pub(crate) fn backup_line(output: &Path) -> String {
     format!("  The previous bundle is kept as {}.bak", output.display())
@@ -78,3 +94,22 @@ pub(crate) fn is_empty(summary: &Summary) -> bool {
 
 /// More hosts than this are only counted.
 pub(crate) const MAX_LISTED_HOSTS: usize = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_of_the_start_are_shown_once() {
+        let mut summary = Summary::default();
+        summary.warnings = vec![
+            Warning::OutputShared { path: "a.zip.2.part".into() },
+            Warning::Leftover { path: "a.zip.part".into() },
+            Warning::WriteFailed { count: 1, cause: "disk full".into() },
+        ];
+        let lines = |start| warning_lines(&summary, start).lines().map(str::to_owned).collect::<Vec<_>>();
+        let [shared, leftover, failed] = <[String; 3]>::try_from(lines(StartWarnings::Pending)).unwrap();
+        assert!(shared.contains("a.zip.2.part") && leftover.contains("a.zip.part is left over"), "{leftover}");
+        assert_eq!(lines(StartWarnings::Shown), [failed]);
+    }
+}
