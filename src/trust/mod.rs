@@ -5,6 +5,7 @@
 pub(crate) mod details;
 pub(crate) mod environment;
 pub(crate) mod guides;
+mod markup;
 pub(crate) mod p12;
 pub(crate) mod page;
 pub(crate) mod profile;

@@ -2,6 +2,7 @@
 //! proxy listens.
 
 use super::guides::TRUST_GUIDES;
+use super::markup::escape_markup;
 use super::p12::P12_PASSWORD;
 use crate::cert::CaCertificate;
 use std::net::SocketAddr;
@@ -60,25 +61,21 @@ fn page(ca: &CaCertificate, proxy: SocketAddr) -> String {
     let fingerprint = ca.details().map(|details| details.sha256).unwrap_or_default();
     let mut steps = String::new();
     for guide in TRUST_GUIDES {
-        steps.push_str(&format!("<details><summary>{}</summary><ol>\n", escape_html(guide.title)));
+        steps.push_str(&format!("<details><summary>{}</summary><ol>\n", escape_markup(guide.title)));
         for step in guide.steps("mitmproxy-ca-cert.pem", proxy) {
             // Code is between backquotes: every second part is code.
             let parts = step.split('`').enumerate().map(|(n, part)| match n % 2 {
-                0 => escape_html(part),
-                _ => format!("<code>{}</code>", escape_html(part)),
+                0 => escape_markup(part),
+                _ => format!("<code>{}</code>", escape_markup(part)),
             });
             steps.push_str(&format!("<li>{}</li>\n", parts.collect::<String>()));
         }
         steps.push_str("</ol></details>\n");
     }
-    PAGE.replace("{name}", &escape_html(ca.name()))
+    PAGE.replace("{name}", &escape_markup(ca.name()))
         .replace("{sha256}", &fingerprint.replace(':', ":<wbr>"))
         .replace("{password}", P12_PASSWORD)
         .replace("{steps}", &steps)
-}
-
-fn escape_html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 const HTML: &str = "text/html; charset=utf-8";

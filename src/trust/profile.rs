@@ -1,5 +1,6 @@
 //! The configuration profile that installs the CA on Apple devices.
 
+use super::markup::escape_markup;
 use crate::cert::CaCertificate;
 use crate::text::Base64;
 use ring::digest;
@@ -9,10 +10,8 @@ impl CaCertificate {
     ///
     /// The same certificate always gives the same profile, so installing it again replaces the first.
     pub fn mobileconfig(&self) -> String {
-        // Escaped for XML.
-        let name = self.name().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         MOBILECONFIG
-            .replace("{name}", &name)
+            .replace("{name}", &escape_markup(self.name()))
             .replace("{payload}", &uuid(self, b"payload"))
             .replace("{profile}", &uuid(self, b"profile"))
             .replace("{base64}", &Base64(self.der()).to_string())
