@@ -39,6 +39,27 @@ impl Id {
     }
 }
 
+impl ItemKind {
+    /// Returns the directory of the archive that contains the items of this kind.
+    pub(crate) fn directory(self) -> &'static str {
+        match self {
+            Self::Trace => "traces",
+            Self::WebSocket | Self::Message => "ws",
+            Self::Context => "contexts",
+        }
+    }
+
+    /// Returns the name of the archive entry with the JSON of the item `id`.
+    pub(crate) fn json_name(self, id: &str) -> String {
+        [self.directory(), "/", id, ".json"].concat()
+    }
+
+    /// Returns the name of the archive entry with a body or payload, whose JSON calls it `file`.
+    pub(crate) fn body_name(self, file: &str) -> String {
+        [self.directory(), "/", file].concat()
+    }
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -68,7 +89,7 @@ pub(crate) fn item_of(name: &str) -> Option<(ItemKind, &str)> {
     }
 }
 
-/// Returns the numbers in `id`, which order ids: as text, ids past four digits would sort wrongly.
+/// Returns the numbers in `id`, by which ids are sorted: as text, ids past four digits would sort wrongly.
 pub(crate) fn numbers(id: &str) -> Vec<u64> {
     id.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
@@ -85,6 +106,14 @@ mod tests {
         assert_eq!(item_of("traces/t_002_0001.json"), Some((ItemKind::Trace, "t_002_0001")));
         assert_eq!(item_of("ws/ws_002_0001.json"), Some((ItemKind::WebSocket, "ws_002_0001")));
         assert_eq!(item_of("ws/ws_002_001_0001_m001.json"), Some((ItemKind::Message, "ws_002_001_0001_m001")));
+        for (kind, id) in [
+            (ItemKind::Trace, "t_0001"),
+            (ItemKind::WebSocket, "ws_0001"),
+            (ItemKind::Message, "ws_0001_m001"),
+            (ItemKind::Context, "c_0001"),
+        ] {
+            assert_eq!(item_of(&kind.json_name(id)), Some((kind, id)));
+        }
         for name in [
             "traces/t_0001_request.bin",
             "traces/t_.json",

@@ -174,7 +174,7 @@ impl Bundle {
 
     /// Reads the context `id`.
     pub(crate) fn context(&self, id: &str) -> Result<Context, Error> {
-        self.json(&format!("contexts/{id}.json"))
+        self.json(&ItemKind::Context.json_name(id))
     }
 
     /// Reads the timeline.
@@ -190,7 +190,7 @@ impl Bundle {
     /// # Errors
     /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn trace(&self, id: &str) -> Result<Trace, Error> {
-        self.json(&format!("traces/{id}.json"))
+        self.json(&ItemKind::Trace.json_name(id))
     }
 
     /// Reads the WebSocket `id`. Returns the facts known so far for one that is open in a running capture.
@@ -203,7 +203,7 @@ impl Bundle {
         {
             return Ok(WebSocket { message_count: self.messages(id).len() as u64, ..open.clone() });
         }
-        self.json(&format!("ws/{id}.json"))
+        self.json(&ItemKind::WebSocket.json_name(id))
     }
 
     /// Returns true if the WebSocket `id` was open at the last refresh.
@@ -216,7 +216,7 @@ impl Bundle {
     /// # Errors
     /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn message(&self, id: &str) -> Result<Message, Error> {
-        self.json(&format!("ws/{id}.json"))
+        self.json(&ItemKind::Message.json_name(id))
     }
 
     /// Reads the request body of an exchange, up to 1 GiB; empty if it has none. The body is decoded unless
@@ -225,7 +225,7 @@ impl Bundle {
     /// # Errors
     /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn request_body(&self, trace: &Trace) -> Result<Vec<u8>, Error> {
-        self.body("traces", trace.request.body_file.as_deref())
+        self.body(ItemKind::Trace, trace.request.body_file.as_deref())
     }
 
     /// Reads the response body of an exchange, up to 1 GiB; empty if it has none. The body is decoded unless
@@ -234,7 +234,7 @@ impl Bundle {
     /// # Errors
     /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn response_body(&self, trace: &Trace) -> Result<Vec<u8>, Error> {
-        self.body("traces", trace.response.body_file.as_deref())
+        self.body(ItemKind::Trace, trace.response.body_file.as_deref())
     }
 
     /// Reads the payload of a message, up to 1 GiB, unmasked and decompressed; empty if it has none.
@@ -242,7 +242,7 @@ impl Bundle {
     /// # Errors
     /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn payload(&self, message: &Message) -> Result<Vec<u8>, Error> {
-        self.body("ws", message.payload_file.as_deref())
+        self.body(ItemKind::Message, message.payload_file.as_deref())
     }
 
     /// Copies the entry `from` to `archive` as `to`, without recompressing it.
@@ -257,9 +257,9 @@ impl Bundle {
         archive.copy(EntryHeader { name: to, ..header }, &[], &mut content)
     }
 
-    fn body(&self, directory: &str, file: Option<&str>) -> Result<Vec<u8>, Error> {
+    fn body(&self, kind: ItemKind, file: Option<&str>) -> Result<Vec<u8>, Error> {
         match file {
-            Some(file) => self.content(&format!("{directory}/{file}"), MAX_BODY_BYTES),
+            Some(file) => self.content(&kind.body_name(file), MAX_BODY_BYTES),
             None => Ok(Vec::new()),
         }
     }

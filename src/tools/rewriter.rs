@@ -122,9 +122,9 @@ impl Rewriter {
         let files = [&trace.request.body_file, &trace.response.body_file];
         self.group(|archive| {
             for (body, file) in bodies.into_iter().zip(files) {
-                add_content(archive, bundle, "traces", file.as_deref(), body)?;
+                add_content(archive, bundle, ItemKind::Trace, file.as_deref(), body)?;
             }
-            add_json(archive, format!("traces/{}.json", trace.id), trace, &[])
+            add_json(archive, ItemKind::Trace.json_name(&trace.id), trace, &[])
         })?;
         self.info.add_named(ItemKind::Trace, &trace.id, trace.timestamp, Some(&trace.request.url));
         Ok(())
@@ -132,7 +132,7 @@ impl Rewriter {
 
     /// Adds `websocket`.
     pub(super) fn add_websocket(&mut self, websocket: &WebSocket) -> Result<(), Error> {
-        self.group(|archive| add_json(archive, format!("ws/{}.json", websocket.id), websocket, &[]))?;
+        self.group(|archive| add_json(archive, ItemKind::WebSocket.json_name(&websocket.id), websocket, &[]))?;
         self.info.add_named(ItemKind::WebSocket, &websocket.id, websocket.timestamp, None);
         Ok(())
     }
@@ -140,8 +140,8 @@ impl Rewriter {
     /// Adds `message`, with the content of its payload. The file name in `message` is the one to write.
     pub(super) fn add_message(&mut self, bundle: &Bundle, message: &Message, payload: Content) -> Result<(), Error> {
         self.group(|archive| {
-            add_content(archive, bundle, "ws", message.payload_file.as_deref(), payload)?;
-            add_json(archive, format!("ws/{}.json", message.id), message, &[])
+            add_content(archive, bundle, ItemKind::Message, message.payload_file.as_deref(), payload)?;
+            add_json(archive, ItemKind::Message.json_name(&message.id), message, &[])
         })?;
         self.info.add_named(ItemKind::Message, &message.id, message.timestamp, None);
         Ok(())
@@ -149,7 +149,7 @@ impl Rewriter {
 
     /// Adds `context`.
     pub(super) fn add_context(&mut self, context: &Context) -> Result<(), Error> {
-        self.group(|archive| add_json(archive, format!("contexts/{}.json", context.id), context, &[]))?;
+        self.group(|archive| add_json(archive, ItemKind::Context.json_name(&context.id), context, &[]))?;
         self.info.add_named(ItemKind::Context, &context.id, context.timestamp, None);
         Ok(())
     }
@@ -165,18 +165,18 @@ impl Rewriter {
     }
 }
 
-/// Adds `content` as `file`, if there is one.
+/// Adds `content` as the body `file` of an item, if it has one.
 fn add_content(
     archive: &mut Archive,
     bundle: &Bundle,
-    directory: &str,
+    kind: ItemKind,
     file: Option<&str>,
     content: Content,
 ) -> io::Result<()> {
     let Some(file) = file else { return Ok(()) };
     match content {
         Content::Empty => Ok(()),
-        Content::Copied(from) => bundle.copy(archive, &format!("{directory}/{from}"), format!("{directory}/{file}")),
-        Content::New(bytes) => archive.add(format!("{directory}/{file}"), &bytes, CompressionMethod::Deflated, &[]),
+        Content::Copied(from) => bundle.copy(archive, &kind.body_name(&from), kind.body_name(file)),
+        Content::New(bytes) => archive.add(kind.body_name(file), &bytes, CompressionMethod::Deflated, &[]),
     }
 }

@@ -15,7 +15,7 @@ use crate::bundle::archive::scan::{Scan, ScanItem};
 use crate::bundle::archive::unfinished::{Owner, owner_of};
 use crate::bundle::archive::{EntryError, EntryHeader, FileRange, OpenError};
 use crate::bundle::format::{CAPTURE_METHOD, FORMAT_VERSION};
-use crate::bundle::id::Id;
+use crate::bundle::id::{Id, ItemKind, item_of};
 use crate::bundle::iso8601;
 use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
 use std::collections::HashMap;
@@ -88,7 +88,7 @@ impl GrowingBundle {
     /// Keeps track of open WebSockets. If `entry` is the handshake of one, returns the name that its JSON will have.
     fn track_websocket(&mut self, entry: &LocatedEntry) -> Option<String> {
         let name = entry.header.name.as_str();
-        if let Some(id) = name.strip_prefix("ws/").and_then(|name| name.strip_suffix(".json")) {
+        if let Some((ItemKind::WebSocket, id)) = item_of(name) {
             self.open_websockets.remove(id);
         }
         if entry.note.is_empty() {
@@ -109,7 +109,7 @@ impl GrowingBundle {
             protocols: opens.protocols,
             ..WebSocket::default()
         };
-        let name = format!("ws/{id}.json");
+        let name = ItemKind::WebSocket.json_name(&id);
         self.open_websockets.insert(id, websocket);
         Some(name)
     }

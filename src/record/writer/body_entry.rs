@@ -2,6 +2,7 @@
 
 use super::packing_cost::MEDIUM_COST_BYTES;
 use crate::bundle::archive::{self, Archive, CompressionMethod, Deflater, Reservation};
+use crate::bundle::id::ItemKind;
 use crate::record::body::Body;
 use crate::record::decode::{Decoded, codings, decode};
 use crate::wire::headers::Headers;
@@ -9,7 +10,7 @@ use std::io::{self, Read, Write};
 
 /// A body that will be an entry of the archive.
 pub(super) struct BodyEntry {
-    /// The name of its file, without the folder; `None` if the body is empty and gets no entry.
+    /// The name of its file, without the directory; `None` if the body is empty and gets no entry.
     pub(super) file: Option<String>,
     /// The decoded body; the compressed one once `packed_crc` is set and `method` is [`CompressionMethod::Deflated`].
     body: Body,
@@ -98,11 +99,11 @@ impl BodyEntry {
         Ok(packed_bytes < sampled_bytes.saturating_sub(sampled_bytes / MIN_SAVING_DIVISOR))
     }
 
-    /// Returns the entry in `folder` if its body is packed and takes so long to copy that it needs a reservation.
-    pub(super) fn to_reserve(&self, folder: &str) -> Option<archive::EntryHeader> {
+    /// Returns the entry, for an item of this kind, if its body is packed and takes so long to copy that it needs a
+    /// reservation.
+    pub(super) fn to_reserve(&self, kind: ItemKind) -> Option<archive::EntryHeader> {
         let (file, crc) = (self.file.as_ref()?, self.packed_crc?);
-        (self.body.len() >= MIN_RESERVED_BYTES)
-            .then(|| self.entry_header([folder, "/", file].concat(), self.method, crc))
+        (self.body.len() >= MIN_RESERVED_BYTES).then(|| self.entry_header(kind.body_name(file), self.method, crc))
     }
 
     /// Returns the entry's header for `body` as it is now.
@@ -115,13 +116,13 @@ impl BodyEntry {
         self.reservation.insert(Box::new(reservation)).fill(&mut self.body.reader())
     }
 
-    /// Writes the entry to `folder`. An empty body has none; a body that is in the archive already is only listed.
-    pub(super) fn write(&self, archive: &mut Archive, folder: &str) -> io::Result<()> {
+    /// Writes the entry, for an item of this kind. An empty body has none; a body that is in the archive already is only listed.
+    pub(super) fn write(&self, archive: &mut Archive, kind: ItemKind) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         if let Some(reservation) = &self.reservation {
             return archive.add_reserved(reservation);
         }
-        let name = [folder, "/", file].concat();
+        let name = kind.body_name(file);
         if let Some(crc) = self.packed_crc {
             return archive.copy(self.entry_header(name, self.method, crc), &[], &mut self.body.reader());
         }

@@ -4,7 +4,7 @@
 use super::body_entry::BodyEntry;
 use crate::bundle::archive::{self, Archive, Deflater, Reservation};
 use crate::bundle::format::{self, Timing, text};
-use crate::bundle::id::Id;
+use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::json::add_json;
 use crate::notice::Notice;
 use crate::record::body::Body;
@@ -132,12 +132,12 @@ impl PreparedExchange {
 
     /// Returns the entries of the bodies that take long to copy; each needs a reservation.
     pub(super) fn to_reserve(&self) -> Vec<archive::EntryHeader> {
-        self.bodies.iter().filter_map(|body| body.to_reserve(FOLDER)).collect()
+        self.bodies.iter().filter_map(|body| body.to_reserve(ItemKind::Trace)).collect()
     }
 
     /// Copies those bodies into their reservations. Keeps an error for [`PreparedExchange::check_filled`].
     pub(super) fn fill(&mut self, reservations: io::Result<Vec<Reservation>>) {
-        let to_fill = self.bodies.iter_mut().filter(|body| body.to_reserve(FOLDER).is_some());
+        let to_fill = self.bodies.iter_mut().filter(|body| body.to_reserve(ItemKind::Trace).is_some());
         let filled = reservations.and_then(|reservations| {
             to_fill.zip(reservations).try_for_each(|(body, reservation)| body.fill(reservation))
         });
@@ -155,8 +155,8 @@ impl PreparedExchange {
     /// Stages it in the archive. The JSON comes last: recovery takes an exchange as complete once its JSON is there.
     pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
         archive.stage(|archive| {
-            self.bodies.iter().try_for_each(|body| body.write(archive, FOLDER))?;
-            add_json(archive, [FOLDER, "/", &self.id, ".json"].concat(), &self.trace(), note)
+            self.bodies.iter().try_for_each(|body| body.write(archive, ItemKind::Trace))?;
+            add_json(archive, ItemKind::Trace.json_name(&self.id), &self.trace(), note)
         })
     }
 }
@@ -199,8 +199,8 @@ impl PreparedMessage {
             context_refs: Vec::new(),
         };
         archive.stage(|archive| {
-            self.payload.write(archive, "ws")?;
-            add_json(archive, ["ws/", &self.id, ".json"].concat(), &message, note)
+            self.payload.write(archive, ItemKind::Message)?;
+            add_json(archive, ItemKind::Message.json_name(&self.id), &message, note)
         })
     }
 }
@@ -243,6 +243,3 @@ fn non_negative(timing: Timing) -> Timing {
         total_ms: valid(timing.total_ms),
     }
 }
-
-/// The folder of exchanges in a bundle.
-const FOLDER: &str = "traces";

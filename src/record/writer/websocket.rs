@@ -2,7 +2,7 @@
 
 use super::Writer;
 use crate::bundle::format;
-use crate::bundle::id::Id;
+use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::json::add_json;
 use crate::bundle::recovery_note::RecoveryNote;
 use crate::notice::Notice;
@@ -43,9 +43,8 @@ impl WebSocketInfo {
 impl Writer {
     /// Writes a WebSocket that ended. One that cannot be written is tried again at the end of the capture.
     pub(super) fn write_websocket(&mut self, websocket: WebSocketInfo) -> io::Result<()> {
-        let id = Id::WebSocket(websocket.number);
         let json_value = format::WebSocket {
-            id: id.to_string(),
+            id: Id::WebSocket(websocket.number).to_string(),
             timestamp: websocket.started_ms,
             url: websocket.url.clone(),
             handshake_trace_ref: websocket.handshake.map(|id| id.to_string()),
@@ -54,7 +53,8 @@ impl Writer {
             context_refs: Vec::new(),
         };
         let note = RecoveryNote { capture: self.first_note(), opens: None }.encode();
-        let written = self.archive.group(|archive| add_json(archive, format!("ws/{id}.json"), &json_value, &note));
+        let name = ItemKind::WebSocket.json_name(&json_value.id);
+        let written = self.archive.group(|archive| add_json(archive, name, &json_value, &note));
         if let Err(cause) = written {
             self.unwritten_websockets.push(websocket);
             return Err(cause);

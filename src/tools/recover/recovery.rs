@@ -136,11 +136,11 @@ impl<'f> Recovery<'f> {
         let id = Id::Trace(number).to_string();
         let (request, response) = (&trace.request, &trace.response);
         let request_body =
-            self.take_body("traces", &format!("{id}_request.bin"), &request.body_file, request.body_size);
+            self.take_body(ItemKind::Trace, &format!("{id}_request.bin"), &request.body_file, request.body_size);
         let response_body =
-            self.take_body("traces", &format!("{id}_response.bin"), &response.body_file, response.body_size);
+            self.take_body(ItemKind::Trace, &format!("{id}_response.bin"), &response.body_file, response.body_size);
         let (Some(request_body), Some(response_body)) = (request_body, response_body) else { return Ok(()) };
-        if trace.id != id || entry.header.name != format!("traces/{id}.json") || !self.traces.insert(number) {
+        if trace.id != id || entry.header.name != ItemKind::Trace.json_name(&id) || !self.traces.insert(number) {
             return Ok(());
         }
         self.copy(&[request_body.as_ref(), response_body.as_ref(), Some(entry)])?;
@@ -165,11 +165,12 @@ impl<'f> Recovery<'f> {
     fn add_message(&mut self, websocket: u32, number: u32, entry: &LocatedEntry) -> Result<(), Failure> {
         let Some(message) = self.read_json::<Message>(entry)? else { return Ok(()) };
         let id = Id::Message(websocket, number).to_string();
-        let payload = self.take_body("ws", &format!("{id}.bin"), &message.payload_file, message.payload_size);
+        let payload =
+            self.take_body(ItemKind::Message, &format!("{id}.bin"), &message.payload_file, message.payload_size);
         let Some(payload) = payload else { return Ok(()) };
         let matches_name = message.id == id
             && message.connection_ref == Id::WebSocket(websocket).to_string()
-            && entry.header.name == format!("ws/{id}.json");
+            && entry.header.name == ItemKind::Message.json_name(&id);
         // Messages are written in order. A lower number would be a duplicate.
         if !matches_name || self.websockets.get(&websocket).is_some_and(|known| number <= known.last_number) {
             return Ok(());
@@ -189,7 +190,7 @@ impl<'f> Recovery<'f> {
     fn add_websocket(&mut self, number: u32, entry: &LocatedEntry) -> Result<(), Failure> {
         let Some(websocket) = self.read_json::<WebSocket>(entry)? else { return Ok(()) };
         let id = Id::WebSocket(number).to_string();
-        if websocket.id == id && entry.header.name == format!("ws/{id}.json") {
+        if websocket.id == id && entry.header.name == ItemKind::WebSocket.json_name(&id) {
             self.extend_span(websocket.timestamp, websocket.timestamp);
             self.websockets.entry(number).or_default().description = Some(websocket);
             self.read_note(entry);
@@ -255,17 +256,18 @@ impl<'f> Recovery<'f> {
         note
     }
 
-    /// Removes a body from the waiting entries and returns it. Returns `Some(None)` if the JSON has no body, and `None` if the
-    /// body is missing or does not match its JSON.
+    /// Removes the body `name` from the waiting entries and returns it. `file` and `size` are its name and size in the JSON.
+    /// Returns `Some(None)` if the JSON has no body, and `None` if the body is missing or does not match the JSON.
     fn take_body(
         &mut self,
-        directory: &str,
+        kind: ItemKind,
         name: &str,
         file: &Option<String>,
         size: u64,
     ) -> Option<Option<LocatedEntry>> {
         let Some(file) = file else { return (size == 0).then_some(None) };
-        let is_body = |entry: &LocatedEntry| entry.header.name.strip_prefix(directory) == Some(&format!("/{name}"));
+        let entry_name = kind.body_name(name);
+        let is_body = |entry: &LocatedEntry| entry.header.name == entry_name;
         let entry = self.waiting.iter().position(is_body).map(|at| self.waiting.remove(at))?;
         (file == name && size > 0 && entry.header.size == size).then_some(Some(entry))
     }
@@ -273,19 +275,19 @@ impl<'f> Recovery<'f> {
     /// Writes the end of the bundle, as the capture would have: WebSockets, timeline, manifest.
     fn end(&mut self) -> Result<(), Failure> {
         for (number, known) in std::mem::take(&mut self.websockets) {
-            let id = Id::WebSocket(number);
             let description = known.description.unwrap_or_else(|| WebSocket {
                 timestamp: known.first_message.unwrap_or_default(),
                 url: UNKNOWN_URL.into(),
                 ..WebSocket::default()
             });
             let websocket = WebSocket {
-                id: id.to_string(),
+                id: Id::WebSocket(number).to_string(),
                 handshake_trace_ref: description.handshake_trace_ref.filter(|id| self.has_trace(id)),
                 message_count: known.message_count,
                 ..description
             };
-            let written = self.archive.group(|archive| add_json(archive, format!("ws/{id}.json"), &websocket, &[]));
+            let name = ItemKind::WebSocket.json_name(&websocket.id);
+            let written = self.archive.group(|archive| add_json(archive, name, &websocket, &[]));
             written.map_err(Failure::Write)?;
             self.info.add_websocket(number, websocket.timestamp);
         }
