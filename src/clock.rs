@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point in time on both clocks of the system. The wall clock gives timestamps; the monotonic clock measures
-/// durations. (Hence not `Instant`, which is the monotonic clock alone.)
+/// durations. (`Instant` has only the monotonic clock.)
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     monotonic: Instant,

@@ -202,8 +202,8 @@ fn lock<T>(counter: &Mutex<T>) -> MutexGuard<'_, T> {
     counter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The number of keys in each map. A client that invents names must not fill the memory: later keys are neither counted
-/// nor reported.
+/// The largest number of keys in each map. Further keys are neither counted nor reported, so that a client with
+/// invented names cannot fill the memory.
 const MAX_KEYS: usize = 50_000;
 
 #[cfg(test)]

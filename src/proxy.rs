@@ -53,7 +53,7 @@ impl Proxy {
     /// port, in this order.
     ///
     /// # Errors
-    /// If one of them cannot be used. No existing file is changed then, and nothing listens.
+    /// If one of these steps fails. Then no existing file was changed, and nothing listens.
     pub fn bind(config: Config) -> Result<Self, Error> {
         let counters = Arc::new(Counters::new(config.on_notice.clone(), config.mode == Mode::Discover));
         let (mut ca, mut output, mut capture) = (None, None, None);
@@ -112,7 +112,7 @@ impl Proxy {
     /// Starts the capture.
     ///
     /// # Errors
-    /// If the system starts no thread.
+    /// If a thread cannot be started.
     pub fn start(self) -> Result<Running, Error> {
         let no_thread = |cause| Error::System { what: "cannot start a thread", cause };
         let writing = match self.output {
@@ -142,7 +142,7 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The own page of a proxy at `addr`: of a capture with this CA, or of a discovery.
+/// The page that a proxy at `addr` serves itself: for a capture, with its CA; without a CA, for a discovery.
 fn own_page(ca: Option<&CaCertificate>, addr: SocketAddr) -> OwnPage {
     let files = match ca {
         Some(ca) => page::capture_page(ca, addr),
@@ -268,7 +268,7 @@ impl fmt::Debug for Gauge {
     }
 }
 
-/// Makes [`Running::stop`] not wait for connections that do not end. The bundle is still completed.
+/// Makes [`Running::stop`] return without waiting for open connections. The bundle is still completed.
 #[derive(Clone, Debug)]
 pub struct ForceStop {
     live: Arc<LiveConnections>,

@@ -5,7 +5,8 @@
 //! above it ──────────▶ a source is read when its destination has nothing pending, and in small pieces
 //! ```
 //!
-//! One slow peer may have enough for a smooth transfer; a thousand slow peers must not have a thousand times as much.
+//! One slow peer may fill its outbox, which keeps its transfer smooth. The outboxes of a thousand slow peers together
+//! stay within the budget.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -28,7 +29,7 @@ impl UnsentBudget {
         self.held.fetch_sub(n, Relaxed);
     }
 
-    /// The number of bytes that may be pending on a leg while more is read for it.
+    /// The limit of pending bytes on a leg. More is read for the leg only while fewer bytes are pending.
     pub(crate) fn window(&self) -> usize {
         if self.is_spent() { 1 } else { MAX_OUTBOX_BYTES }
     }

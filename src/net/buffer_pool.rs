@@ -1,15 +1,15 @@
-//! Read buffers of a running capture. A thread holds one for the length of one read, so that there are as many buffers
-//! as threads that read at the same moment, however many connections are idle.
+//! Read buffers of a running capture. A thread holds one only during a read. The number of buffers is therefore the
+//! number of threads that read at the same time; idle connections hold none.
 //!
 //! ```text
 //! slots  │ 0 │ 1 │ 2 │ … │ 15 │      a thread tries its own slot first, then the others; if all are in use, it
 //!          ▲ in use: locked          gets a small buffer that is freed after the read
 //! ```
 //!
-//! A thread may be held up with its buffer in use, for example by a slow disk: beyond the slots, buffers are small.
+//! A slow disk can block many threads that hold a buffer. Buffers beyond the slots are therefore small.
 //!
-//! To acquire a buffer is to lock a slot that few other threads use. The lock of a single list would move between
-//! processors' caches each time.
+//! Acquiring a buffer locks a slot that few other threads use. A single list would need one lock, which would move
+//! between the processors' caches at each read.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -99,7 +99,7 @@ thread_local! {
 const LARGE_BYTES: usize = 128 << 10;
 /// One TLS record.
 const SMALL_BYTES: usize = 16 << 10;
-/// More threads than this read at the same moment only on large machines, or while something holds them up.
+/// More threads than this read at the same time only on large machines, or while a slow disk blocks them.
 const SLOTS: usize = 16;
 
 #[cfg(test)]

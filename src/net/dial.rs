@@ -1,4 +1,4 @@
-//! From a host and port to a connected socket: name resolution and connecting, each with a timeout.
+//! Connects to a host and port: resolves the name and connects a socket, each with a timeout.
 //!
 //! Several addresses are tried concurrently, each a quarter of a second after the previous one (RFC 8305), so that a
 //! dead IPv6 route costs no more than that.
@@ -98,8 +98,8 @@ impl Dialer {
             });
         });
         if started.is_err() {
-            // No thread is left, and all may serve connections that wait for one: resolve here, with the resolver's own
-            // timeouts.
+            // No thread is left. Waiting for one could be a deadlock, because all threads may wait here. So this thread
+            // resolves the name, with the resolver's own timeouts.
             return addresses_of(authority, look_up(&target));
         }
         let deadline = Moment::now().plus(RESOLVE_TIMEOUT);
@@ -197,8 +197,8 @@ fn loopback(port: u16) -> Vec<SocketAddr> {
 /// True if a connection to `addr` would arrive at `listen`.
 fn is_ourselves(addr: SocketAddr, listen: SocketAddr) -> bool {
     let (ip, own) = (addr.ip().to_canonical(), listen.ip().to_canonical());
-    // To connect to the unspecified address is to connect to this machine. To listen on it is to listen on all
-    // addresses of this machine, which are those that a socket can be bound to.
+    // A connection to the unspecified address reaches this machine. A listener on it accepts connections to every
+    // address of this machine, which is every address that a socket can be bound to.
     addr.port() == listen.port()
         && (ip == own
             || ip.is_unspecified() && (own.is_loopback() || own.is_unspecified())

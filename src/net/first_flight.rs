@@ -22,8 +22,7 @@ use crate::wire::sniff::{Protocol, sniff, starts_with_settings};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Creates the tunnel of a connection whose first flight has not been read, or not completely; `None` if the connection
-/// ended.
+/// Reads the rest of the first flight and creates the connection's tunnel; returns `None` if the connection ended.
 pub(crate) fn open(shared: &Shared, mut client: Leg, mut origin: Leg, route: Route) -> Option<Tunnel> {
     let flight = read(&mut client, &mut origin, &shared.stop);
     let names = HostNames::new(&route.authority, &flight);

@@ -6,13 +6,13 @@
 //!   │ ClientHello │             │
 //!   │────────────▶│ ClientHello │   with the client's SNI, and those of its protocols that we support
 //!   │             │────────────▶│
-//!   │             │◀───────────▶│   is it verified, and without a request for a client certificate?
+//!   │             │◀───────────▶│   is the origin verified, and no client certificate requested?
 //!   │             │             │     no: a new connection, to which the client's ClientHello passes through
 //!   │◀───────────▶│             │     yes: the handshake with the client, with a leaf certificate of ours
 //! ```
 //!
-//! The rule not to break: interception only adds a capture. Until the first byte is sent to the client, every obstacle
-//! ends in a connection that passes through, and is reported.
+//! Invariant: interception never makes an origin unreachable. Until the first byte is sent to the client, every obstacle
+//! makes the connection pass through, and is reported.
 
 use super::leg::Leg;
 use super::passthrough_cache::Ttl;
@@ -136,8 +136,8 @@ fn handshake_with_origin(
     let (session, certificate_request) = capture.client_tls.session(sni, host, alpn).map_err(failed)?;
     origin.start_tls(session, &[]).map_err(failed)?;
     match handshake(origin, &shared.stop) {
-        // In TLS 1.3 our handshake succeeds without a client certificate; the origin's alert comes with its end or
-        // later.
+        // In TLS 1.3 our handshake succeeds without a client certificate; the origin's alert arrives at the end of the
+        // handshake or later.
         Ok(()) | Err(HandshakeError::Tls(_) | HandshakeError::Ended | HandshakeError::Stopped)
             if certificate_request.is_raised() =>
         {

@@ -10,8 +10,8 @@
 //!
 //! Nothing here waits. The caller polls the socket, and calls [`Leg::receive`] and [`Leg::flush`] when it is ready.
 //!
-//! The rule not to break: TLS never touches the socket. It decrypts the bytes that were read and writes its own
-//! messages into the outbox, so that all bytes pending for a slow peer are counted in one place ([`Leg::pending`]).
+//! Invariant: TLS never touches the socket. It decrypts the bytes that were read and writes its own messages into the
+//! outbox, so that all bytes pending for a slow peer are counted in one place ([`Leg::pending`]).
 
 use super::buffer_pool::PooledBuffer;
 use super::outbox::Outbox;

@@ -88,7 +88,7 @@ impl Acceptor<'_> {
 enum Shortage {
     /// The descriptors do not suffice for more connections.
     Descriptors(ConnectionLimit),
-    /// The system starts no more threads.
+    /// No more threads can be started.
     Threads(io::Error),
     /// accept(2) failed for lack of descriptors or memory.
     Accept(io::Error),
@@ -128,9 +128,9 @@ impl ConnectionLimit {
 }
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// The client, its origin, and a spill file for a body each way. (HTTP/2 may need more files, and uses descriptors that
-/// other connections do not.) If clients were accepted without this limit, they would use up all descriptors and wait
-/// for each other's, and bodies would be truncated.
+/// The client, its origin, and a spill file for a body in each direction. (HTTP/2 may need more files; it takes
+/// descriptors that other connections leave unused.) Without this limit, accepted clients could use up all descriptors
+/// and wait for each other, and bodies would be truncated.
 const DESCRIPTORS_PER_CONNECTION: usize = 4;
 /// For short uses: name resolution, an origin's second address, the folder that is synced at the end.
 const SPARE_DESCRIPTORS: usize = 8;

@@ -17,7 +17,7 @@
 //!
 //! No two files import each other, directly or through others.
 //!
-//! # The next features
+//! # Where a new feature goes
 //!
 //! | feature | where it goes |
 //! |---|---|

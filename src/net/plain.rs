@@ -1,9 +1,8 @@
 //! One plain request (`GET http://…`) to its origin, and its response.
 //!
-//! The head was rewritten where it was parsed (`wire/proxy_request.rs`). From there on bytes pass unchanged, as in
-//! every relay. The difference: the client's next request may be for another origin, so data after the end of this
-//! request is held back until the response is complete. The framing of the request is determined once, for sending and
-//! for recording.
+//! The head was rewritten when it was parsed (`wire/proxy_request.rs`); all other bytes pass unchanged. The client's
+//! next request may be for another origin, so data after the end of this request is held back until the response is
+//! complete. The framing of the request is determined once, for forwarding and for recording.
 
 use super::dial::DialError;
 use super::leg::Leg;
@@ -158,7 +157,7 @@ enum ResponseState {
     },
     /// Client and origin have switched to another protocol.
     Switched,
-    /// The response ends with the origin's connection, or cannot be parsed: all further data belongs to the client.
+    /// The response ends with the origin's connection, or cannot be parsed: all further data goes to the client.
     UntilClose,
 }
 

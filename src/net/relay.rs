@@ -43,7 +43,7 @@ pub(crate) trait Watcher {
         true
     }
 
-    /// True if the relay should end although both legs may live on.
+    /// True if the relay should end although both legs are still open.
     fn is_done(&self) -> bool {
         false
     }
@@ -71,7 +71,8 @@ pub(crate) enum RelayEnd {
 /// Relays until both directions have ended, the watcher is done, the capture stops, or the connection is idle.
 pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watcher: &mut dyn Watcher, stop: &Stop) -> RelayEnd {
     let mut notified = Notified::default();
-    // An event occurred since the last tick; the legs have freed their memory after a tick without one.
+    // `is_busy`: an event occurred since the last tick. `is_idle`: a whole tick passed without an event, and the legs
+    // have freed their memory.
     let (mut is_busy, mut is_idle) = (true, false);
     // Bytes that were read before this loop began; no poll announces them.
     forward_unread(Dir::Down, origin, client, watcher);

@@ -1,4 +1,4 @@
-//! The reply of a front end: the way in which a client that asked for a connection to an origin learns of the result.
+//! The replies of a front end. They report to the client whether the requested connection to an origin exists.
 //!
 //! ```text
 //! request ─▶ upstream ─┬─▶ connected ───▶ first flight

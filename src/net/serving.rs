@@ -1,5 +1,5 @@
-//! Serves connections on threads of the pool. A tunnel in which nothing happens gives its thread back; one thread waits
-//! for events on all of them.
+//! Serves connections on threads of the pool. An idle tunnel releases its thread; one thread waits for events on all
+//! idle tunnels.
 //!
 //! ```text
 //!           served by a thread of the pool
@@ -8,9 +8,9 @@
 //!            idle, its sockets in one epoll(7)
 //! ```
 //!
-//! A thread costs a connection three times the memory of its TLS, taps and recorder: the stack pages that its deepest
-//! call, the handshake, has touched stay allocated, and the C library keeps memory for each thread. An idle connection
-//! does not need that.
+//! The thread of a connection takes three times the memory of its TLS, taps and recorder. The stack pages that the
+//! deepest call, the handshake, has touched stay allocated, and the C library keeps memory for each thread. An idle
+//! connection needs neither.
 
 use super::connection;
 use super::idle::{Descriptors, IdleSet};

@@ -177,7 +177,7 @@ mod tests {
             (&pipe.writer).write_all(&vec![7; MAX_FILL_BYTES]).unwrap();
             sender.send(pipe).unwrap();
         });
-        drop(written.recv_timeout(Duration::from_secs(20)).expect("it has room for so much"));
+        drop(written.recv_timeout(Duration::from_secs(20)).expect("it has room for all bytes"));
         assert!(Pipe::new(&budget).unwrap().is_wide, "a dropped pipe makes room for another wide one");
     }
 }

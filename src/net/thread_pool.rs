@@ -32,7 +32,7 @@ impl ThreadPool {
     /// Acquires a thread that waits for a job.
     ///
     /// # Errors
-    /// If no thread is idle and the system starts no new one.
+    /// If no thread is idle and a new one cannot be started.
     pub(crate) fn acquire(&self) -> io::Result<Worker> {
         if let Some(worker) = self.0.workers().as_mut().and_then(Vec::pop) {
             return Ok(worker);

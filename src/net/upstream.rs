@@ -1,5 +1,5 @@
-//! The way to an origin. Every connection to an origin is made here: for a tunnel, for a plain request, and again for a
-//! passthrough after a failed handshake.
+//! Connections to origins. All of them are made here: for a tunnel, for a plain request, and again for a passthrough
+//! after a failed handshake.
 //!
 //! An upstream proxy (HTTP or SOCKS), a fixed address, or a connector of an embedding program is one more
 //! implementation of [`Connector`], in a file of its own. `proxy.rs` selects it when it creates the [`Upstream`] of a
@@ -34,7 +34,7 @@ impl Connector for Direct {
     }
 }
 
-/// The way to origins of one capture.
+/// Connects to the origins of one capture.
 pub(crate) struct Upstream {
     connector: Box<dyn Connector>,
     dialer: Dialer,

@@ -20,7 +20,7 @@ pub(crate) use store::BodyStore;
 
 mod store;
 
-/// The bytes of one body or message: appended as they come, read from the start once it ended.
+/// The bytes of one body or message: appended as they arrive, read from the start once it ended.
 pub(crate) struct Body {
     store: Arc<BodyStore>,
     /// The bytes after those in the file. This buffer's capacity is counted in the store's budget.
@@ -223,15 +223,15 @@ impl Read for BodyReader<'_> {
     }
 }
 
-/// The limit of one body in memory. Nearly every API response is smaller, hardly any download is.
+/// The limit of one body in memory. Nearly all API responses are smaller; most downloads are larger.
 const MAX_IN_MEMORY_BYTES: usize = 256 * 1024;
 
 /// The limit of one body in memory once the budget is spent. A file for each small message would use up file
 /// descriptors, and the connections need many of those.
 const MAX_UNBUDGETED_BYTES: usize = 4 * 1024;
 
-/// The write buffer of a body in a file. Small pieces do not cost a system call each, and the system takes writes of
-/// this size at two thirds of the cost of smaller ones.
+/// The write buffer of a body in a file. It saves a system call for each small piece. Per byte, writes of this size
+/// cost two thirds of smaller ones.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The write buffer of a body in a file once half of the budget is used: a thousand large bodies at once have one each.

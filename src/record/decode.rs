@@ -79,7 +79,7 @@ fn decode_one(coding: &str, body: &Body, received: u64, limits: DecodeLimits) ->
         Err(DecodeError::Truncated) => !decoded.is_empty(),
         Err(DecodeError::Malformed | DecodeError::TooLarge) => false,
     };
-    // If the disk did not take all decoded bytes, the encoded body has more of the content.
+    // If the disk was full, the encoded body has more of the content than the decoded part.
     (is_usable && decoded.truncation().is_none()).then_some(decoded)
 }
 
@@ -163,7 +163,7 @@ impl DecodedOutput {
         let DecodeLimits { ratio_free_bytes, max_ratio, max_bytes } = self.limits;
         let len = self.body.len();
         let exceeds_ratio = len > ratio_free_bytes && len / max_ratio > self.received;
-        // Bytes that a full disk does not take need not be decoded either.
+        // Once the disk is full, decoding more is useless.
         if len > max_bytes || exceeds_ratio || self.body.truncation().is_some() {
             return Err(DecodeError::TooLarge);
         }

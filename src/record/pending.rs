@@ -75,8 +75,8 @@ impl PendingExchange {
         self.request_end.is_some() && self.response_end.is_some()
     }
 
-    /// Returns the finished exchange; `None` if its request head never came. A response that has not ended yet counts
-    /// as stopped by the end of the capture.
+    /// Returns the finished exchange; `None` if its request head was never complete. A response that has not ended yet
+    /// counts as stopped by the end of the capture.
     pub(super) fn finish(self, now: Moment, origin: &Origin, has_client_left: bool) -> Option<Exchange> {
         let timing = self.timing(now);
         let request = self.request?;

@@ -6,9 +6,8 @@
 //! connection ─▶ send ─┘   full: send waits                     └── few: waits BATCH_DELAY for more
 //! ```
 //!
-//! To wake a thread costs more than to write one item. So the receiver waits [`BATCH_DELAY`] for more items and then
-//! takes all of them. A slow disk fills the queue, and senders wait: this slows the traffic instead of filling the
-//! memory.
+//! Waking a thread costs more than writing an item. So the receiver waits [`BATCH_DELAY`] for more items and then takes
+//! all of them. A slow disk fills the queue, and senders wait: this slows the traffic instead of filling the memory.
 //!
 //! [`Sender`] and [`Receiver`] have the names and the meaning of those in `std::sync::mpsc`, which cannot receive a
 //! batch.
@@ -116,7 +115,7 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Moves all queued items into `batch`, which must be empty. Leaves it empty if none comes within `timeout`.
+    /// Moves all queued items into `batch`, which must be empty. Leaves it empty if none is sent within `timeout`.
     /// Returns false once all senders are dropped and all items are taken.
     pub(crate) fn receive(&self, batch: &mut VecDeque<T>, timeout: Option<Duration>) -> bool {
         let mut state = self.0.state();

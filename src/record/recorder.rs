@@ -27,8 +27,8 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Records what `tap` sees of a connection to `origin` into `sink`. Without a sink it parses and records nothing:
-    /// it still distinguishes requests that are not captured.
+    /// Creates a recorder that sends the exchanges and messages that `tap` reports to `sink`. Without a sink nothing is
+    /// recorded, but [`Recorder::data_observed`] still passes on the events.
     pub(crate) fn new(tap: Box<dyn Tap>, sink: Option<ItemSink>, origin: Origin) -> Self {
         Self {
             tap,
@@ -71,7 +71,7 @@ impl Recorder {
         self.tap.end(dir, how, &mut |event| assembler.event(now, event));
     }
 
-    /// Returns the reason why the rest of the connection is not recorded; `None` as long as it is.
+    /// Returns the reason why the rest of the connection is not recorded; `None` while it is recorded.
     pub(crate) fn opaque(&self) -> Option<Opaque> {
         self.assembler.opaque
     }

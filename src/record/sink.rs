@@ -38,7 +38,7 @@ impl ItemSink {
         WebSocketKey(self.next_websocket.fetch_add(1, Relaxed))
     }
 
-    /// Returns the number of items that came after the bundle was complete.
+    /// Returns the number of items that were sent after the bundle was complete.
     pub(crate) fn dropped_items(&self) -> u64 {
         self.dropped_items.load(Relaxed)
     }

@@ -199,7 +199,7 @@ impl Writer {
         self.stage(Group::Exchange(prepared))?;
         self.last_exchange = self.last_exchange.max(number);
         if opens_websocket {
-            // Whether the handshake was written must be known before the WebSocket's JSON refers to it.
+            // The WebSocket's JSON refers to the handshake only if that was written, so it is committed now.
             self.commit();
         }
         Ok(())
@@ -222,7 +222,7 @@ impl Writer {
     }
 }
 
-/// The longest time that an event of a packer thread waits while no items come.
+/// The longest time that an event of a packer thread waits while no items are sent.
 const PACKER_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Bodies may use the memory limit divided by this. Threads, TLS and output that slow peers have not read need the

@@ -8,7 +8,8 @@
 //!
 //! Plain requests are the only messages that the proxy changes. It edits the received bytes: the target becomes origin-form,
 //! `Proxy-*` fields are removed, Host is set to the URI's authority, and Content-Length is removed beside Transfer-Encoding.
-//! All other bytes stay as sent, including the order and case of fields and the line ends. The recorded head is parsed from the bytes that are sent, so the two cannot differ.
+//! All other bytes stay as sent, including the order and case of fields and the line ends. The recorded head is parsed from
+//! the bytes that are sent, so the two cannot differ.
 
 mod rewrite;
 

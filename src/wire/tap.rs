@@ -13,7 +13,7 @@
 //! - A tap returns no errors. If it cannot parse the bytes, it reports [`TapEvent::Opaque`] once and nothing after it.
 //! - **The events do not depend on how the bytes are split**, once the pieces of one body or message are joined.
 //! - The tap gets the bytes of a request before they are sent, so a response never arrives before its request.
-//! - Every exchange with an [`TapEvent::Request`] gets one [`TapEvent::End`] for each direction, in either order, at the latest
+//! - Every exchange with a [`TapEvent::Request`] gets one [`TapEvent::End`] for each direction, in either order, at the latest
 //!   when both directions have ended.
 //!
 //! Four names differ from common ones on purpose:

@@ -23,7 +23,7 @@ impl Interest {
 /// Waits until one of the descriptors is ready or `timeout` expires; returns what each is ready for.
 ///
 /// A descriptor with an empty interest is not polled: poll(2) always reports hang-ups, and the caller's loop would
-/// spin. Hang-ups and errors count as the events waited for, so that the next read or write meets them. A signal ends
+/// spin. Hang-ups and errors count as the events waited for, so that the next read or write returns them. A signal ends
 /// the wait early with nothing ready.
 ///
 /// # Errors
@@ -32,8 +32,8 @@ pub(crate) fn wait<const N: usize>(
     wanted: [(BorrowedFd<'_>, Interest); N],
     timeout: Option<Duration>,
 ) -> io::Result<[Interest; N]> {
-    // The place of a descriptor that is not polled holds another one, without events: a shorter list would need the
-    // heap.
+    // A descriptor that is not polled is replaced by another one without events. A shorter list would need an
+    // allocation.
     let first = wanted.iter().find(|(_, interest)| *interest != Interest::default());
     let mut all = wanted.map(|(fd, interest)| {
         let mut flags = PollFlags::empty();
@@ -81,7 +81,7 @@ pub(crate) fn wait_for_writable(
     Ok((ready.next().unwrap_or(false), ready.collect()))
 }
 
-/// `timeout` in whole milliseconds. A wait that was rounded down would end early and be repeated with nothing left.
+/// `timeout` in whole milliseconds, rounded up. Rounded down, a wait would end early and be repeated without a pause.
 fn rounded_up(timeout: Duration) -> PollTimeout {
     PollTimeout::try_from(timeout.saturating_add(Duration::from_micros(999))).unwrap_or(PollTimeout::MAX)
 }

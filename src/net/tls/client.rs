@@ -43,7 +43,7 @@ impl ClientTls {
         insecure: bool,
     ) -> Result<Self, Error> {
         let provider = Arc::new(provider());
-        let mut roots = without(roots, ca);
+        let mut roots = roots_without(roots, ca);
         let mut given = Vec::new();
         for file in more {
             given.extend(read_certificates(&mut roots, file)?);
@@ -146,14 +146,14 @@ impl ResolvesClientCert for NoCertificate {
     }
 }
 
-/// The certificates of `all` except our own CA. A machine that has it in its store trusts it to stand in for origins,
-/// not as an origin's CA.
-fn without(all: Vec<CertificateDer<'static>>, ca: &CertificateDer<'_>) -> RootCertStore {
+/// The certificates of `all` except our own CA. The machine's store may contain it for apps behind this proxy; origins
+/// must not use it.
+fn roots_without(all: Vec<CertificateDer<'static>>, ca: &CertificateDer<'_>) -> RootCertStore {
     let (mut roots, mut own) = (RootCertStore::empty(), RootCertStore::empty());
     // Certificates that do not parse are skipped, as other programs on the machine skip them.
     roots.add_parsable_certificates(all);
     own.add_parsable_certificates([ca.clone()]);
-    // Compared by key, which is what signs: the store may have it in another certificate.
+    // Compared by key, because the store may contain another certificate with the same key.
     let keys: Vec<_> = own.roots.iter().map(|own| &own.subject_public_key_info).collect();
     roots.roots.retain(|root| !keys.contains(&&root.subject_public_key_info));
     roots
@@ -176,8 +176,8 @@ fn read_certificates(roots: &mut RootCertStore, file: &Path) -> Result<Vec<Certi
     }
 }
 
-/// Verifies origins: against the roots, or leniently where the user configured that. Signatures are always verified, so
-/// that the peer at least has the certificate's key.
+/// Verifies origins: against the roots, or leniently where the user configured that. Signatures are always verified:
+/// they prove that the peer has the certificate's key.
 #[derive(Debug)]
 struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,

@@ -9,8 +9,8 @@
 //! plaintext ──▶ encrypt ─▶ outbox    records
 //! ```
 //!
-//! The rule not to break: every call of rustls gets the unfinished ciphertext. rustls keeps offsets into it, and panics
-//! if it gets less.
+//! Invariant: every call of rustls gets all of the unfinished ciphertext. rustls keeps offsets into it, and panics if it
+//! gets less.
 
 use crate::net::outbox::{Append, Outbox};
 use rustls::client::UnbufferedClientConnection;
@@ -99,15 +99,15 @@ impl TlsSession {
     /// Encrypts `plain` into `outbox`.
     ///
     /// # Errors
-    /// Before the end of the handshake, after [`TlsSession::close`] or an error, or when the keys are exhausted, which
-    /// only TLS 1.3 can remedy.
+    /// Before the end of the handshake, after [`TlsSession::close`] or an error, or when the keys are exhausted. (TLS 1.3
+    /// updates its keys before that; TLS 1.2 cannot.)
     pub(crate) fn encrypt(&mut self, plain: &[u8], outbox: &mut Outbox) -> Result<(), Error> {
         self.send(Action::Send(plain), outbox)
     }
 
     /// Puts close_notify into `outbox`.
     pub(crate) fn close(&mut self, outbox: &mut Outbox) {
-        // If that is impossible, the end of the TCP stream has to do.
+        // If that fails, the peer sees only the end of the TCP stream.
         let _ = self.send(Action::Close, outbox);
     }
 

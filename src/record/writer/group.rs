@@ -98,8 +98,8 @@ impl Writer {
         }
     }
 
-    /// Returns the note that identifies the capture if the bundle is still empty: the first JSON has it, so that
-    /// recovery knows the capture without the manifest.
+    /// Returns the note that identifies the capture, if the bundle is still empty. The first JSON has this note, so that
+    /// recovery can identify the capture without the manifest.
     pub(super) fn first_note(&self) -> Option<recovery_note::CaptureIdentity> {
         self.info.is_empty().then(|| recovery_note::CaptureIdentity {
             id: self.info.capture_id.clone(),

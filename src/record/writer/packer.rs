@@ -8,7 +8,7 @@
 //! ```
 //!
 //! With two threads, jobs of milliseconds do not wait behind jobs of seconds. A packer thread also copies a large body
-//! into the archive: the writer only reserves the place.
+//! into the archive; the writer only reserves the space.
 
 use super::packing_cost::PackingCost;
 use super::prepared::PreparedExchange;
@@ -19,7 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread;
 
-/// The packer threads, as the writer sees them.
+/// The writer's handle to the packer threads.
 pub(super) struct Packer {
     /// The queue for jobs of medium cost; `None` if its thread could not start, or no more jobs are accepted.
     medium_cost: Option<SyncSender<PackingJob>>,

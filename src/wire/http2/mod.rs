@@ -18,8 +18,8 @@
 //! - [`stream`] is one exchange, or one WebSocket (RFC 8441).
 //! - [`tap`] observes a whole connection.
 //!
-//! The id of an exchange is its stream id, plus an offset after an upgrade from HTTP/1. Its body pieces are the payloads of DATA frames; gRPC messages keep their length
-//! prefix.
+//! The id of an exchange is its stream id, plus an offset after an upgrade from HTTP/1. Its body pieces are the payloads of
+//! DATA frames; gRPC messages keep their length prefix.
 //!
 //! Out of scope: flow control, priorities and the validation of frame order, which client and origin do; and the validation of
 //! messages. An exchange with misplaced frames ends as opaque without an effect on the others. A connection becomes opaque if

@@ -16,7 +16,7 @@ fn self_signed() -> CertificateDer<'static> {
 
 fn accepts(given: &[CertificateDer<'static>], insecure: bool, presented: &CertificateDer<'_>, name: &str) -> bool {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = without(vec![self_signed()], &self_signed());
+    let mut roots = roots_without(vec![self_signed()], &self_signed());
     roots.add_parsable_certificates(given.iter().cloned());
     let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
     let name = ServerName::try_from(name.to_owned()).unwrap();
@@ -37,8 +37,8 @@ fn a_given_certificate_is_trusted_for_its_names() {
 #[test]
 fn our_own_ca_is_not_trusted() {
     let all: Vec<_> = (0..3).map(|_| self_signed()).collect();
-    assert_eq!(without(all.clone(), &all[1]).len(), 2);
-    assert_eq!(without(all, &self_signed()).len(), 3);
+    assert_eq!(roots_without(all.clone(), &all[1]).len(), 2);
+    assert_eq!(roots_without(all, &self_signed()).len(), 3);
 }
 
 /// An origin that requests an optional client certificate, if `requests`.

@@ -13,10 +13,9 @@
 //! block and must not exceed the announced maximum. An encoder that does not shrink its table although the decoder announced
 //! a smaller maximum is not detected: the table keeps its size until an update.
 //!
-//! This is our own decoder because no crate fits. `hpack` and `fluke-hpack` panic on the block `[0x3f]`. `loona-hpack` is maintained
-//! and does not panic, but it has no limit on the size of a decoded header list, and it brings a dozen crates. Ours
-//! decodes all 47,142 blocks of the public interop stories (http2jp/hpack-test-case) as expected; `tests/data/hpack` has a
-//! selection of them.
+//! No crate fits: `hpack` and `fluke-hpack` panic on the block `[0x3f]`. `loona-hpack` is maintained and does not panic, but
+//! it has no limit on the size of a decoded header list, and it brings a dozen crates. This decoder decodes all 47,142 blocks
+//! of the public interop stories (http2jp/hpack-test-case) as expected; `tests/data/hpack` has a selection of them.
 
 mod huffman;
 mod integer;
