@@ -6,8 +6,8 @@
 //!  └───▶ cert                                                     └▶ bundle
 //! ```
 //!
-//! The tests read the source as text, without comments and test code. That is a rough parser, and enough to notice the
-//! first import across a line.
+//! The tests read the source as text, without comments and test code. This rough parser is enough to find a forbidden
+//! import.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "this is a test")]
 
@@ -36,7 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// Names outside the crate that no file below a folder may use.
 const MUST_NOT_NAME: &[(&str, &[&str])] = &[
-    // It computes: it must not wait, fail, or depend on the time.
+    // Pure computation: no waiting, no input or output, no clock.
     (
         "wire",
         &[
@@ -56,11 +56,11 @@ const MUST_NOT_NAME: &[(&str, &[&str])] = &[
             "nix::",
         ],
     ),
-    // They touch no socket.
+    // No sockets.
     ("bundle", &["std::net", "TcpStream", "TcpListener", "UdpSocket", "rustls", "nix::"]),
     ("record", &["std::net", "TcpStream", "TcpListener", "UdpSocket", "rustls", "nix::"]),
     ("tools", &["std::net", "TcpStream", "TcpListener", "UdpSocket", "rustls", "nix::"]),
-    // It moves bytes; `wire` parses them.
+    // No parsing: that is the work of `wire`.
     ("net", &["httparse", "tungstenite", "zip::", "flate2", "serde_json"]),
 ];
 
@@ -174,7 +174,7 @@ fn no_modules_import_each_other() {
 }
 
 #[test]
-fn each_foreign_crate_has_one_place() {
+fn foreign_crates_are_named_only_where_listed() {
     let mut wrong = Vec::new();
     for (name, place) in NAMED_IN {
         let mut used = false;
@@ -210,12 +210,12 @@ fn the_documented_places_of_crates_are_the_real_ones() {
 }
 
 #[test]
-fn one_file_asks_the_clock_and_only_the_command_line_prints() {
+fn one_file_reads_the_clock_and_only_the_command_line_prints() {
     let mut wrong = Vec::new();
     for (file, text) in sources("") {
         let clock = ["Instant::now", "SystemTime::now", ".elapsed()"];
         if file != "clock.rs" && clock.iter().any(|word| text.contains(word)) {
-            wrong.push(format!("src/{file} asks the clock"));
+            wrong.push(format!("src/{file} reads the clock"));
         }
         let printing =
             ["println!", "print!(", "eprint!(", "dbg!(", "std::io::stderr", "std::io::stdout", "io::stdout()"];

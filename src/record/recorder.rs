@@ -66,7 +66,7 @@ impl Recorder {
     /// Records the end of direction `dir`.
     pub(crate) fn end(&mut self, now: Moment, dir: Dir, how: Ending) {
         let assembler = &mut self.assembler;
-        // The side that closed first caused the end.
+        // The stop of a capture ends both directions although the client has not left.
         assembler.has_client_left |= dir == Dir::Up && how != Ending::Stopped;
         self.tap.end(dir, how, &mut |event| assembler.event(now, event));
     }
