@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_go_in_and_come_out() {
+    fn fills_from_one_socket_and_drains_to_another() {
         let ((from, mut sender), (to, mut receiver)) = (pair(), pair());
         let budget = Arc::default();
         let mut pipe = Pipe::new(&budget).unwrap();

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_panic_ends_the_job_and_not_the_thread() {
         let pool = ThreadPool::default();
-        pool.acquire().unwrap().run(|| panic!("as it should"));
+        pool.acquire().unwrap().run(|| panic!("a test's panic"));
         wait_for_idle(&pool, 1);
     }
 

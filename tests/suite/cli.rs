@@ -248,7 +248,7 @@ fn the_banner_has_the_address_the_options_and_the_ca() {
 }
 
 #[test]
-fn listening_on_all_addresses_is_warned_of() {
+fn warns_when_listening_on_all_addresses() {
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &["--listen", "0.0.0.0"]);
     let banner = running.err.read(|lines| lines.join("\n")).to_lowercase();

@@ -117,7 +117,7 @@ fn filters_narrow_the_list() {
 }
 
 #[test]
-fn the_session_is_summed_up_in_plain_terms() {
+fn the_summary_counts_exchanges_and_websockets() {
     let (dir, _origin) = captured();
     let text = inspect(&dir, &[]).ok().text();
     assert!(text.contains("\n  contents  8 exchanges, 1 WebSocket, 4 messages\n"), "{text}");

@@ -260,7 +260,7 @@ fn background_processes_are_captured_until_the_command_ends() {
 }
 
 #[test]
-fn of_nested_runs_only_the_inner_one_captures() {
+fn only_the_innermost_run_captures() {
     let Some(curl) = peer("curl") else {
         return;
     };

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_when_a_connection_persists() {
+    fn decides_whether_a_connection_persists() {
         let length = Framing::Length(5);
         for (request, response, framing, persist) in [
             (("1.1", ""), ("1.1", ""), length, true),

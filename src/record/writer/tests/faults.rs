@@ -5,7 +5,7 @@ use crate::bundle::archive::CompressionMethod;
 use crate::bundle::archive::buffered_file::faults::{DISK_IS_FULL, NO_SYNC, STEPS};
 
 #[test]
-fn a_full_disk_loses_only_items_that_came_while_it_was_full() {
+fn a_full_disk_loses_only_items_sent_while_it_is_full() {
     let mut capture = Capture::new("full");
     capture.write(item(capture.exchange(1, "http://before.test/")));
     capture.write(capture.handshake(2, "ws://a.test/", 1, None));

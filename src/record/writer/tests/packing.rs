@@ -5,7 +5,7 @@ use crate::bundle::archive::CompressionMethod;
 use crate::bundle::archive::scan::{Scan, ScanItem};
 
 #[test]
-fn small_entries_are_stored_when_a_full_batch_comes() {
+fn small_entries_of_a_full_batch_are_stored() {
     // `CaptureEnd` is one more item.
     for (count, method) in [(FULL_BATCH_ITEMS - 2, 8), (FULL_BATCH_ITEMS - 1, 0)] {
         let mut capture = Capture::new("hurry");
