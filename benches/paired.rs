@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Each round starts each build as `capture proxy`, sends GETs of 1 KB over 8 connections with TLS for S seconds (3), and
-//! divides the user and system time of the process by the requests. The order of the builds changes with each round. Printed are
+//! divides the user and system time of the process by the requests. The order of the builds changes with each round. It prints
 //! the median of the rounds' ratios (new to old) and their spread. The default is 20 rounds, about 3 minutes.
 //!
 //! Without OLD and NEW it measures this build against itself, which shows the noise of the machine. With `--test` it runs two

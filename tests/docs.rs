@@ -1,5 +1,5 @@
-//! Documents and comments that can rot: what they name exists, their length has a budget, and the rules of the project's
-//! language hold where a pattern can tell.
+//! Checks documents and comments: the files and tests that they name exist, documents stay within their word budgets, and
+//! prose keeps to those rules of the project's language that a pattern can check.
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
@@ -165,7 +165,7 @@ fn contains_words(text: &str, words: &str) -> bool {
         .any(|(at, _)| !text[..at].ends_with(is_letter) && !text[at + words.len()..].starts_with(is_letter))
 }
 
-/// The prose of each line of Rust code: string literals, which may extend over several lines, and line comments. Escapes
+/// Returns the prose of each line of Rust code: string literals, which may extend over several lines, and line comments. Escapes
 /// are replaced by spaces.
 fn prose_of(text: &str) -> Vec<String> {
     let mut open: Option<Literal> = None;
@@ -182,7 +182,7 @@ fn prose_of(text: &str) -> Vec<String> {
                 }
                 continue;
             }
-            // A quotation mark as a character starts no string.
+            // A quotation mark in a character literal does not start a string.
             let code = rest.replace("'\"'", "' '").replace("'\\\"'", "'  '");
             let Some(at) = [code.find('"'), code.find("//")].into_iter().flatten().min() else { break };
             prose.push(' ');
@@ -206,7 +206,7 @@ struct Literal {
 }
 
 impl Literal {
-    /// The literal that is opened by a quotation mark after `code`.
+    /// Returns the literal that a quotation mark after `code` opens.
     fn after(code: &str) -> Self {
         let before = code.trim_end_matches('#');
         let is_raw = before.ends_with('r');
@@ -230,7 +230,7 @@ impl Literal {
     }
 }
 
-/// The path and text of every file that people read: sources, scripts, settings and documents.
+/// Returns the path and text of every file that people read: sources, scripts, settings and documents.
 fn texts() -> Vec<(String, String)> {
     let mut files = Vec::new();
     for folder in ["src", "tests", "benches", "docs", "fuzz/fuzz_targets", ".ci", ".cargo"] {

@@ -64,7 +64,7 @@ const MUST_NOT_NAME: &[(&str, &[&str])] = &[
     ("net", &["httparse", "tungstenite", "zip::", "flate2", "serde_json"]),
 ];
 
-/// Values in `wire/` that only look like input or output.
+/// Types that `wire/` may use although their names look like input or output.
 const HARMLESS: &[&str] = &[
     "std::net::{Ipv4Addr, Ipv6Addr}",
     "std::net::IpAddr",
@@ -115,8 +115,8 @@ fn each_folder_imports_only_allowed_modules() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Code that runs while traffic flows may not import the tools, the trust helpers or the command line. The one exception is the
-/// library's front door, which renders the CA page and reads the environment before it listens.
+/// Code that runs while traffic flows may not import the tools, the trust helpers or the command line. The one exception is
+/// `proxy.rs`, which renders the CA page and reads the environment before it listens.
 #[test]
 fn running_folders_import_no_other_folder() {
     let mut wrong = Vec::new();
@@ -159,18 +159,18 @@ fn no_folder_uses_a_forbidden_name() {
 /// their submodules.
 #[test]
 fn no_modules_import_each_other() {
-    let mut circles = Vec::new();
+    let mut cycles = Vec::new();
     for depth in [2, usize::MAX] {
         let imports = imports(depth);
         for module in imports.keys() {
             if let Some(path) = path_back_to(module, &imports) {
-                circles.push(path.join(" -> "));
+                cycles.push(path.join(" -> "));
             }
         }
     }
-    circles.sort();
-    circles.dedup();
-    assert!(circles.is_empty(), "{circles:#?}");
+    cycles.sort();
+    cycles.dedup();
+    assert!(cycles.is_empty(), "{cycles:#?}");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn foreign_crates_are_named_only_where_listed() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The list in `docs/dependencies.md` is the one above.
+/// `docs/dependencies.md` has the same list as [`NAMED_IN`].
 #[test]
 fn the_documented_places_of_crates_are_the_real_ones() {
     let document = fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
@@ -323,15 +323,15 @@ fn imports_are_resolved_to_modules() {
     assert_eq!(imports("net/tls/session.rs", "use super::super::leg;"), ["net::leg"]);
     assert_eq!(imports("net/relay.rs", "crate::record::url::of()"), ["record::url"]);
     assert_eq!(imports("net/leg.rs", "use super::leg::x;"), [""; 0]);
-    let circle = BTreeMap::from([
+    let cycle = BTreeMap::from([
         ("a".to_owned(), BTreeSet::from(["b".to_owned()])),
         ("b".to_owned(), BTreeSet::from(["c".to_owned()])),
         ("c".to_owned(), BTreeSet::from(["a".to_owned()])),
     ]);
-    assert_eq!(path_back_to("a", &circle).unwrap(), ["a", "b", "c", "a"]);
+    assert_eq!(path_back_to("a", &cycle).unwrap(), ["a", "b", "c", "a"]);
 }
 
-/// The modules of this crate that `line` names, `net` for `crate::net::…`.
+/// Returns the modules of this crate that `line` names, `net` for `crate::net::…`.
 fn modules_in(line: &str) -> impl Iterator<Item = &str> {
     line.match_indices("crate::").filter(|(at, _)| !line[..*at].ends_with(['_', '$'])).flat_map(|(at, found)| {
         let rest = &line[at + found.len()..];
@@ -343,7 +343,7 @@ fn modules_in(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The modules that each module imports. At depth 2, `net::leg` stands for `net/leg.rs` and all of `net/leg/`.
+/// Returns the modules that each module imports. At depth 2, `net::leg` stands for `net/leg.rs` and all of `net/leg/`.
 fn imports(depth: usize) -> BTreeMap<String, BTreeSet<String>> {
     let sources = sources("");
     let known: BTreeSet<String> = sources.iter().map(|(file, _)| module_of(file, depth)).collect();
@@ -358,7 +358,7 @@ fn imports(depth: usize) -> BTreeMap<String, BTreeSet<String>> {
     imports
 }
 
-/// The modules among `known` that `file` imports, except itself, its submodules and its parents.
+/// Returns the modules among `known` that `file` imports, except itself, its submodules and its parents.
 fn imports_of(file: &str, text: &str, known: &BTreeSet<String>, depth: usize) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let segments: Vec<&str> = segments_of(file).collect();
@@ -402,7 +402,7 @@ fn segments_of(file: &str) -> impl Iterator<Item = &str> {
     file.trim_end_matches(".rs").trim_end_matches("/mod").split('/')
 }
 
-/// The shortest way along imports from `module` back to itself.
+/// Returns the shortest path along imports from `module` back to itself.
 fn path_back_to(module: &str, imports: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     let mut paths = vec![vec![module.to_owned()]];
     let mut seen = BTreeSet::new();
@@ -449,7 +449,7 @@ fn folders() -> BTreeSet<String> {
     entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
-/// The path below `src/` and the code of every file below `folder`, without comments; files for tests only are left out.
+/// Returns the path below `src/` and the code of every file below `folder`, without comments. Files for tests only are left out.
 fn sources(folder: &str) -> Vec<(String, String)> {
     let root = root().join("src");
     let mut files = Vec::new();
@@ -481,7 +481,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The paths, without `.rs`, of modules that are declared for tests only.
+/// Returns the paths, without `.rs`, of modules that are declared for tests only.
 fn test_modules(files: &[PathBuf]) -> Vec<PathBuf> {
     let mut modules = Vec::new();
     for file in files {
@@ -506,7 +506,7 @@ fn is_test_attribute(line: &str) -> bool {
     line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(any(test") || line.starts_with("#[cfg(all(test")
 }
 
-/// `text` without comments and test code; lines keep their numbers.
+/// Returns `text` without comments and test code. Lines keep their numbers.
 fn code_of(text: &str) -> String {
     let mut code = String::new();
     // Inside a test item: the number of open braces; `None` before the first.

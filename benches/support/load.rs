@@ -1,4 +1,4 @@
-//! Repeated requests, and what they cost the proxy.
+//! Repeated requests, and their cost to the proxy.
 
 use super::origin::{Stream, head, skip};
 use super::program::Program;
@@ -19,7 +19,7 @@ pub(crate) struct Measured {
 pub(crate) struct Meter<'p>(pub(crate) Option<&'p Program>);
 
 impl Meter<'_> {
-    /// Measures `work`, which returns how many operations it did.
+    /// Measures `work`, which returns the number of its operations.
     pub(crate) fn measure(self, work: impl FnOnce() -> usize) -> Measured {
         let before = self.0.and_then(Program::cpu);
         let began = Instant::now();

@@ -158,7 +158,7 @@ pub(crate) fn head(stream: &mut impl BufRead) -> String {
     head
 }
 
-/// Reads and discards `size` bytes; returns `None` if the stream ends before.
+/// Reads and discards `size` bytes; returns `None` if the stream ends earlier.
 pub(crate) fn skip(stream: &mut impl BufRead, mut size: usize) -> Option<()> {
     while size > 0 {
         let n = stream.fill_buf().ok()?.len().min(size);

@@ -319,7 +319,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Lets the unfinished bundle be deleted on drop, for bundles whose sources still exist.
+    /// Deletes the unfinished bundle on drop. For bundles whose sources still exist.
     pub(crate) fn abandon(&mut self) {
         self.unfinished.keep(false);
     }

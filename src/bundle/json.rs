@@ -4,9 +4,9 @@
 //! {⏎··"a": [⏎····1,⏎····2⏎··]⏎}          each ⏎ is one write, with the comma before it and the indentation after it
 //! ```
 //!
-//! The writer of a capture takes half the time of `serde_json`'s pretty formatter: that one writes every two spaces of
-//! indentation separately. An exchange has some hundred lines with up to eight spaces, and small writes were two fifths
-//! of all instructions spent on it.
+//! The writer of a capture takes half the time of `serde_json`'s pretty formatter, which writes every two spaces of
+//! indentation separately. An exchange has some hundred lines with up to eight spaces. With that formatter, two fifths of
+//! the instructions for an exchange were spent on small writes.
 
 use super::archive::Archive;
 use serde::Serialize;

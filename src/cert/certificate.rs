@@ -28,7 +28,7 @@ impl CaCertificate {
     /// # Errors
     /// Returns [`Error::Ca`] if the existing CA cannot be used or a new one cannot be created. An existing CA is never changed.
     pub fn open(dir: Option<&Path>) -> Result<Self, Error> {
-        let dir = Self::folder(dir)?;
+        let dir = Self::directory(dir)?;
         Ok(Ca::open(&dir, Moment::now().wall())?.certificate())
     }
 
@@ -36,7 +36,7 @@ impl CaCertificate {
     ///
     /// # Errors
     /// Returns [`Error::Ca`] if `dir` is `None` and the user has no home directory.
-    pub fn folder(dir: Option<&Path>) -> Result<PathBuf, Error> {
+    pub fn directory(dir: Option<&Path>) -> Result<PathBuf, Error> {
         dir.map_or_else(store::default_dir, |dir| Ok(dir.to_owned()))
     }
 
@@ -45,7 +45,7 @@ impl CaCertificate {
     /// # Errors
     /// Returns [`Error::Ca`] if `dir` is `None` and the user has no home directory.
     pub fn exists(dir: Option<&Path>) -> Result<bool, Error> {
-        Ok(store::has_ca(&Self::folder(dir)?))
+        Ok(store::has_ca(&Self::directory(dir)?))
     }
 
     pub(super) fn new(der: CertificateDer<'static>, path: PathBuf) -> Self {

@@ -1,4 +1,5 @@
-//! Interoperability tests: TLS clients of other projects verify our leaves, as far as they are installed on this machine.
+//! Interoperability tests: TLS clients of other projects verify our leaves. Clients that are not installed
+//! are skipped.
 //!
 //! Each client runs handshakes against a local server. OpenSSL verifies certificate files instead.
 

@@ -44,7 +44,7 @@ impl Leaves {
         }
     }
 
-    /// Returns the leaf for `name`, with its key and chain. It is valid now, and for at least a third of its remaining lifetime
+    /// Returns the leaf for `name`, with its key and chain. It stays valid for at least a third of the lifetime that remained
     /// when it was signed.
     ///
     /// # Errors
@@ -119,8 +119,8 @@ impl std::error::Error for LeafError {
 #[derive(Debug)]
 struct CachedLeaf {
     key: Arc<CertifiedKey>,
-    /// The times, in Unix seconds, at which the leaf is reused: until two thirds of its remaining lifetime at signing have
-    /// passed. Outside of them, in a long capture or after the clock was set back, a new leaf is signed.
+    /// The times, in Unix seconds, at which the leaf is reused: until two thirds of the lifetime that remained at signing have
+    /// passed. At other times, in a long capture or after the clock was set back, a new leaf is signed.
     fresh: Range<i64>,
 }
 

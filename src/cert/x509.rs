@@ -151,7 +151,7 @@ impl Issuer {
     }
 }
 
-/// Names the CA's signature algorithm to rcgen and signs nothing. [`Issuer::sign`] replaces the empty signature.
+/// Provides rcgen with the CA's signature algorithm and an empty signature, which [`Issuer::sign`] replaces.
 struct PlaceholderSigner<'a>(&'a Key);
 
 impl PublicKeyData for PlaceholderSigner<'_> {

@@ -7,7 +7,7 @@
 //! {"token":"7"}    (JSON token)   ─▶  {"token":"redacted-0f8e…"}
 //! ```
 //!
-//! Replaced values are counted, and so are bodies that could not be searched. A secret under a name without a rule remains.
+//! Replaced values are counted, and so are bodies that could not be searched. Secrets under names without a rule remain.
 //!
 //! A placeholder is a hash of the value under a random key, which is discarded at the end of the run. Values can
 //! therefore not be guessed and verified with the new bundle alone. Each run gives a value another placeholder.
@@ -350,7 +350,7 @@ impl Redactor {
     }
 }
 
-/// Counts the replaced values and takes over the new text, if there is any.
+/// Adds the number of replaced values to `count` and stores the new text in `text`. Does nothing without replacements.
 fn apply(count: &mut u64, text: &mut Option<String>, replaced: Option<pairs::Replaced>) {
     if let Some(replaced) = replaced {
         *count = count.saturating_add(replaced.values);

@@ -1,4 +1,4 @@
-//! Guides per platform: how an app is made to trust the CA and to use the proxy.
+//! Guides per platform: the steps that make apps trust the CA and use the proxy.
 //!
 //! `spectral ca help` and the proxy's own page show them.
 //!
@@ -46,14 +46,14 @@ pub const TRUST_GUIDES: &[TrustGuide] = &[
             "Open Settings, Privacy & Security, Certificates, View Certificates, tab Authorities, Import. Choose `{ca}` and tick \"Trust this CA to identify websites\".",
             "Open Settings, General, Network Settings, Manual proxy configuration. Enter HTTP Proxy `{host}`, Port `{port}`, and tick \"Also use this proxy for HTTPS\".",
             "To capture sites on this machine, set `network.proxy.allow_hijacking_localhost` to true in `about:config`.",
-            "Afterwards delete the certificate in the same window, and set the proxy back.",
+            "Afterwards delete the certificate in the same window, and restore the proxy setting.",
         ],
     },
     TrustGuide {
         name: "chrome",
         title: "Chrome, Chromium, Edge",
         steps: &[
-            "On macOS: `spectral ca install`. On Windows: open the .cer file and choose Install Certificate, Current User, Trusted Root Certification Authorities.",
+            "On macOS: `spectral ca install`. On Windows: open `mitmproxy-ca-cert.cer` and choose Install Certificate, Current User, Trusted Root Certification Authorities.",
             "On Linux: `certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n spectral -i {ca}` (certutil is in the package libnss3-tools or nss-tools).",
             "Start the browser with the proxy and a separate profile: `google-chrome --user-data-dir=/tmp/spectral-chrome --proxy-server={proxy} --proxy-bypass-list='<-loopback>'`. The last option also captures sites on this machine.",
             "Afterwards, on Linux: `certutil -d sql:$HOME/.pki/nssdb -D -n spectral`. On macOS: `spectral ca uninstall`.",

@@ -153,6 +153,7 @@ mod tests {
         assert_eq!(of(Some("a")), of(Some("a")));
         assert_ne!(of(Some("a")), of(None));
     }
+
     #[test]
     fn a_store_has_no_private_key() {
         let store = CaCertificate::for_tests().p12();

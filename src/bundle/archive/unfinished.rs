@@ -13,14 +13,14 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The path of an unfinished bundle. Deletes the file on drop, unless [`UnfinishedBundle::keep`] was called.
+/// The path of an unfinished bundle. The file is deleted on drop, unless [`UnfinishedBundle::keep`] prevents it.
 pub(crate) struct UnfinishedBundle {
     path: PathBuf,
     output: PathBuf,
     is_kept: bool,
 }
 
-/// The bundle was not finished: its file did not get its final name.
+/// The error of a bundle that was not finished. Its file still has the name of an unfinished bundle.
 #[derive(Debug)]
 pub(crate) struct FinishError {
     /// The path of the unfinished bundle.
@@ -54,7 +54,7 @@ impl UnfinishedBundle {
         let output = resolved(output)?;
         let (file, path, others) =
             Self::open(&output).map_err(|e| Error::Output { path: output.clone(), cause: open_error(&output, e) })?;
-        // On file systems without locks, running captures look like interrupted ones. Neither is damaged by that.
+        // On file systems without locks, running captures look like interrupted ones. That damages neither.
         let _ = file.try_lock();
         Ok((file, Self { path, output, is_kept: false }, others))
     }

@@ -134,9 +134,10 @@ impl<'r> Command<'r> {
         let path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
         let has_dots = path.split('/').any(|part| matches!(part.replace("%2e", ".").as_str(), "." | ".."));
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%[]{}".contains(c);
-        let is_whole = target.is_empty() && request.method == "OPTIONS";
-        if is_whole || !target.chars().all(is_plain) {
-            self.options.push(format!("--request-target {}", word(if is_whole { "*" } else { target })));
+        // RFC 9112 section 3.2.4.
+        let is_asterisk_form = target.is_empty() && request.method == "OPTIONS";
+        if is_asterisk_form || !target.chars().all(is_plain) {
+            self.options.push(format!("--request-target {}", word(if is_asterisk_form { "*" } else { target })));
             self.url = word(&format!("{scheme}://{authority}/"));
         } else {
             if has_dots {
