@@ -60,12 +60,11 @@ pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> R
         Action::Uninstall(execution) => return system_store::uninstall(&open_to_uninstall(dir)?, execution, out),
         Action::Help(guide, proxy) => {
             let file = match open_existing(dir) {
-                // A file that contains the key must not be passed on: the steps then name the certificate as it is
-                // downloaded.
+                // A file that contains the key must not be passed on. The steps then name the file as browsers save it.
                 Ok(ca) => certificate_file(&ca).map_or(CERTIFICATE_FILE.into(), Path::to_path_buf),
                 Err(missing) => {
                     print_warning(&missing);
-                    CaCertificate::folder(dir).map_err(|e| advice::error_line(&e))?.join(CERTIFICATE_FILE)
+                    CaCertificate::directory(dir).map_err(|e| advice::error_line(&e))?.join(CERTIFICATE_FILE)
                 }
             };
             guide::text(guide, &shell_word(&file.to_string_lossy()), proxy).into()
@@ -91,12 +90,12 @@ fn open_existing(dir: Option<&Path>) -> Result<CaCertificate, String> {
 }
 
 /// Opens the CA whose certificate is to be removed from the trust store. A new CA would have another certificate, so the
-/// error does not suggest to create one.
+/// error does not suggest creating one.
 fn open_to_uninstall(dir: Option<&Path>) -> Result<CaCertificate, String> {
     match find(dir)? {
         Some(ca) => Ok(ca),
         None => {
-            let directory = CaCertificate::folder(dir).map_err(|e| advice::error_line(&e))?;
+            let directory = CaCertificate::directory(dir).map_err(|e| advice::error_line(&e))?;
             Err(format!(
                 "no CA in {}, so the certificate to remove is unknown; choose the CA's directory with --ca-dir",
                 directory.display()
@@ -115,7 +114,7 @@ fn open_or_create(dir: Option<&Path>) -> Result<CaCertificate, String> {
 
 /// Returns the error for a directory without a CA, with its remedy.
 fn missing_ca(dir: Option<&Path>) -> Result<String, String> {
-    let directory = CaCertificate::folder(dir).map_err(|e| advice::error_line(&e))?;
+    let directory = CaCertificate::directory(dir).map_err(|e| advice::error_line(&e))?;
     let problem = format!("no CA in {}", directory.display());
     Ok(match dir {
         None => format!("{problem}: create one with 'spectral ca export' or by starting a capture"),

@@ -58,7 +58,7 @@ pub(crate) fn json_lines(summary: &Summary) -> String {
     #[derive(Serialize)]
     struct Line<'d> {
         domain: &'d str,
-        /// Programs read this name.
+        /// The JSON name is fixed, because scripts read it.
         #[serde(rename = "known_by")]
         name_source: &'static str,
         connections: u64,

@@ -1,7 +1,7 @@
 //! JSON output of `--json`: one line for each value (JSON Lines).
 //!
-//! Lines, not one document: they take no memory, they can be written while a capture runs, and `jq` reads them directly
-//! (`jq -s` collects them into an array).
+//! Unlike one document, lines need not be collected in memory and can be written while a capture runs. `jq` reads them
+//! directly (`jq -s` collects them into an array).
 
 use serde::Serialize;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! Errors and warnings on stderr, each with its one prefix.
+//! Errors and warnings on stderr, each with one prefix.
 
 use super::text::escape;
 use std::io::{self, Write};

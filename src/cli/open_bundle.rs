@@ -59,7 +59,8 @@ pub(crate) fn require_message(bundle: &Bundle, websocket: &str, id: &str) -> Res
     require_id(id, "message", websocket, bundle.messages(websocket))
 }
 
-/// Fails unless `id` is among `ids`. `noun` is the kind of item, and `owner` names what the items are in.
+/// Fails unless `id` is among `ids`. `noun` is the kind of item, and `owner` the bundle or WebSocket that contains
+/// the items.
 fn require_id(id: &str, noun: &str, owner: &str, ids: &Ids) -> Result<(), CommandError> {
     if ids.contains(id) {
         return Ok(());

@@ -67,7 +67,7 @@ impl Output {
         Ok(Self::File { file: BufWriter::new(file), temporary: Some(TempFile { part, output }) })
     }
 
-    /// Flushes the output and gives a file its name.
+    /// Flushes the output and renames a temporary file to its final name.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         match self {

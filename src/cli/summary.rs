@@ -34,7 +34,7 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
     }
     let (unmatched, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
         summary.uncaptured.iter().partition(|uncaptured| uncaptured.reason == Reason::NotMatched);
-    // The option is on if it had an effect.
+    // `--passthrough-refused` was given if it had an effect.
     let passes_refused = failed.iter().any(|uncaptured| uncaptured.reason == Reason::RefusedBefore);
     if !failed.is_empty() {
         line("Not captured:".into());

@@ -4,7 +4,7 @@ mod quote;
 mod table;
 mod units;
 
-pub(crate) use quote::shell_word;
+pub(crate) use quote::{quoted, shell_word};
 pub(crate) use spectral_capture::text::{escape, escape_lines};
 pub(crate) use table::{Align, Table, or_dash};
 pub(crate) use units::{count, date, duration, size};

@@ -54,7 +54,7 @@ pub(super) fn inspect(args: &Args) -> Result<Task, String> {
 fn body_side(args: &Args) -> Option<(usize, BodySide)> {
     let body = args.items.iter().position(|(option, _)| option.is_some_and(|option| option.long == BODY.long))?;
     let before = args.items.iter().take(body).filter(|(option, _)| option.is_none()).count();
-    let side = |(at, word): (usize, &std::ffi::OsStr)| Some((at, BodySide::parse(word.to_str()?)?));
+    let side = |(at, word): (usize, &std::ffi::OsStr)| Some((at, BodySide::from_name(word.to_str()?)?));
     args.operands().enumerate().skip(before).find_map(side)
 }
 

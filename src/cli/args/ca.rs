@@ -11,13 +11,13 @@ use spectral_capture::Config;
 /// Reads the options of `spectral ca NAME`.
 pub(super) fn read(name: &str, args: &Args) -> Result<Task, String> {
     let proxy = socket_address(args, Config::capture("").listen, 1)?;
-    let shell = choice(args, &SHELL, Shell::parse)?.unwrap_or(Shell::Sh);
+    let shell = choice(args, &SHELL, Shell::from_name)?.unwrap_or(Shell::Sh);
     let execution = if args.has(&DRY_RUN) { Execution::DryRun } else { Execution::Real };
     let action = match name {
         "path" => Action::Path,
         "show" => Action::Show,
         "export" => Action::Export {
-            format: choice(args, &CERTIFICATE_FORMAT, Format::parse)?.unwrap_or(Format::Pem),
+            format: choice(args, &CERTIFICATE_FORMAT, Format::from_name)?.unwrap_or(Format::Pem),
             output: output_path(args, &OUTPUT_OR_STDOUT),
         },
         "env" if args.has(&UNSET) => Action::UnsetEnv(shell),

@@ -61,7 +61,7 @@ impl Args {
                 self.help = Some(if matches!(arg, Arg::Short(_)) { Length::Short } else { Length::Long });
             }
             let value = if option.takes_value() { parser.value().map_err(message)? } else { OsString::new() };
-            // An unset variable in a script, for example: no file has this name.
+            // An empty path usually comes from an unset variable in a script.
             if option.value.is_path() && value.is_empty() {
                 return Err(needs_value(&option.name()));
             }

@@ -42,7 +42,8 @@ fn bytes(text: &str) -> Option<u64> {
     whole.checked_add(numerator * unit / denominator)
 }
 
-/// Decimals of a size that count. With the largest unit, 2^40, the product of numerator and unit stays below 2^60.
+/// The number of decimals that are used; further ones are ignored. With the largest unit, 2^40, the product of numerator
+/// and unit stays below 2^60.
 const MAX_DECIMALS: usize = 6;
 
 #[cfg(test)]

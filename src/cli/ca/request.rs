@@ -60,11 +60,11 @@ pub(crate) enum Format {
 
 impl Format {
     /// Parses the value of `--format`.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         [Self::Pem, Self::Der, Self::P12, Self::MobileConfig].into_iter().find(|format| format.name() == name)
     }
 
-    /// Returns the name that [`Format::parse`] takes.
+    /// Returns the name that [`Format::from_name`] takes.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Pem => "pem",

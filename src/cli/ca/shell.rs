@@ -16,7 +16,7 @@ pub(crate) enum Shell {
 
 impl Shell {
     /// Parses the value of `--shell`.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name {
             "sh" | "bash" | "zsh" => Some(Self::Sh),
             "fish" => Some(Self::Fish),

@@ -4,6 +4,7 @@
 //! are completed by the shell as a command line of their own.
 
 use crate::cli::table::{Command, Opt, SPECTRAL, below};
+use crate::cli::text::quoted;
 
 mod bash;
 mod fish;
@@ -61,11 +62,6 @@ fn all_patterns(is_meant: &dyn Fn(&Opt) -> bool) -> String {
         found.extend(options.map(|option| patterns(&path, option)));
     }
     found.join("|")
-}
-
-/// Quotes `text` for bash, zsh and fish.
-fn quoted(text: &str) -> String {
-    ["'", &text.replace('\'', "'\\''"), "'"].concat()
 }
 
 /// The words before a program to run.

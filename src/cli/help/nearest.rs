@@ -1,4 +1,4 @@
-//! Finds the command or option that was probably meant by a mistyped one.
+//! Finds the command or option nearest to a mistyped one.
 
 use crate::cli::table::{Command, below};
 
@@ -16,7 +16,8 @@ pub(crate) fn nearest_option(command: &Command, name: &str) -> Option<&'static s
     nearest(name, command.options().into_iter().map(|option| option.long))
 }
 
-/// Returns the known word with the fewest typing errors, the first of several, if they are few.
+/// Returns the known word with the fewest typing errors, or `None` if every word has too many. Of several such words,
+/// returns the first.
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let is_near = |(typos, known): &(usize, &str)| {
         // First letters are rarely mistyped: with another first letter, only one error is accepted.

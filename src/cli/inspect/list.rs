@@ -58,7 +58,7 @@ fn show_session(bundle: &Bundle, state: State, out: &mut dyn Write) -> Result<()
     let manifest = bundle.manifest();
     let (app, stats) = (&manifest.app, &manifest.stats);
     let unfinished = if state == State::Complete { "" } else { ", unfinished" };
-    // A capture writes its name and start with its first exchange.
+    // The bundle of a running capture has neither a name nor a start before its first exchange.
     let file_name = bundle.path().file_name().unwrap_or_default().to_string_lossy();
     let name = if app.name.is_empty() { &*file_name } else { &app.name };
     writeln!(out, "Bundle {}{unfinished}", escape(name))?;
@@ -111,7 +111,7 @@ impl List<'_> {
         Ok(())
     }
 
-    /// Shows the WebSockets and returns their number.
+    /// Shows the WebSockets that match the filter, and returns their number.
     fn show_websockets(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<usize, CommandError> {
         let mut matched: usize = 0;
         for id in bundle.websockets().iter() {

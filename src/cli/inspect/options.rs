@@ -36,7 +36,7 @@ pub(crate) enum BodySide {
 
 impl BodySide {
     /// Parses the word after `--body ID`.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name {
             "request" => Some(Self::Request),
             "response" => Some(Self::Response),

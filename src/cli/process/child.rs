@@ -17,7 +17,7 @@ pub(crate) struct Child(Pid);
 
 impl Child {
     /// Starts `program` with `args` (its own name first), the variables in `vars`, and the signal mask and descriptor
-    /// limit in `inherited`. The limit matters: programs that close every possible descriptor take long if there are a
+    /// limit in `inherited`. Programs that close every possible descriptor would be slow under our limit, which may be a
     /// million.
     ///
     /// `std::process` cannot do this. Its children inherit the current signal mask, and unblocking the signals around

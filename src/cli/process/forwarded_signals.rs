@@ -14,15 +14,14 @@ pub(crate) struct Inherited {
     pub(super) limit: FormerLimit,
 }
 
-/// Blocks the signals that a command is to receive, and raises the limit of descriptors. Call this before any thread is
-/// started.
+/// Blocks the signals to forward, and raises the limit of descriptors. Call this before any thread is started.
 ///
 /// # Errors
 /// If signals cannot be blocked.
 pub(crate) fn prepare_for_command() -> Result<(ForwardedSignals, Inherited), String> {
     let failed = |e| format!("cannot block signals: {e}");
     let mask = SigSet::thread_get_mask().map_err(failed)?;
-    // The command inherits signals that are ignored here, by nohup or by a shell that runs us in the background.
+    // Signals that nohup or a shell (for a background job) made us ignore stay ignored in the command.
     let forwarded: SigSet = FORWARDED.iter().copied().filter(|signal| !is_ignored(*signal)).collect();
     forwarded.thread_block().map_err(failed)?;
     survive_file_size_limit();
@@ -53,7 +52,7 @@ impl ReceivedSignal {
         self.by_terminal && matches!(self.signal, Signal::SIGINT | Signal::SIGQUIT)
     }
 
-    /// True if it asks a process to end.
+    /// True if the signal requests the end of a process.
     pub(crate) fn requests_exit(self) -> bool {
         matches!(self.signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT)
     }

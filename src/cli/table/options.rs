@@ -125,7 +125,7 @@ pub(crate) static PASSTHROUGH_REFUSED: Opt = Opt {
     short: None,
     long: "passthrough-refused",
     value: ValueKind::None,
-    brief: "Pass hosts through once an app refuses their certificate",
+    brief: "Pass hosts through once an app refuses the proxy's certificate",
     more: "The app's first connection to the host fails; later ones are passed through.",
 };
 

@@ -63,7 +63,7 @@ fn action(value: ValueKind) -> String {
 
 const START: &str = r#"# fish completion for spectral
 
-# Succeeds if the words before the cursor lead to this command; after the program of 'capture run', a -- follows.
+# Succeeds if the words before the cursor lead to this command. Within the program of 'capture run', the path ends with --.
 function __spectral_at
     set -l at ''
     set -l skip

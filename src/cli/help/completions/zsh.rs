@@ -24,7 +24,7 @@ pub(super) fn script() -> String {
                 "'1: :{_describe command subcommands}'".into()
             }
         };
-        // The options of a program to run are its own.
+        // Options after the program to run belong to that program.
         let only_first = if matches!(command.operands, Operands::Program) { "-A '-*' " } else { "" };
         script.extend(["            _arguments -s -S ", only_first, "\\\n"]);
         for option in command.options() {
