@@ -1,10 +1,10 @@
-//! The ids of a bundle's items, and the names of the archive entries that describe them.
+//! The ids of a bundle's items, and the names of the archive entries with their JSON and bodies.
 //!
 //! ```text
-//! t_0001                traces/t_0001.json                HTTP exchange
-//! ws_0001               ws/ws_0001.json                   WebSocket
-//! ws_0001_m001          ws/ws_0001_m001.json              WebSocket message
-//! c_0001                contexts/c_0001.json              context, from the browser extension
+//! t_0001        traces/t_0001.json, t_0001_request.bin, t_0001_response.bin    HTTP exchange
+//! ws_0001       ws/ws_0001.json                                                WebSocket
+//! ws_0001_m001  ws/ws_0001_m001.json, ws_0001_m001.bin                         WebSocket message
+//! c_0001        contexts/c_0001.json                                           context, from the browser extension
 //! ```
 //!
 //! In a merged bundle the number of the source bundle comes first: `t_001_0001`.
@@ -58,6 +58,21 @@ impl ItemKind {
     pub(crate) fn body_name(self, file: &str) -> String {
         [self.directory(), "/", file].concat()
     }
+}
+
+/// Returns the file name of the request body of the exchange `id`.
+pub(crate) fn request_file(id: &str) -> String {
+    [id, "_request.bin"].concat()
+}
+
+/// Returns the file name of the response body of the exchange `id`.
+pub(crate) fn response_file(id: &str) -> String {
+    [id, "_response.bin"].concat()
+}
+
+/// Returns the file name of the payload of the message `id`.
+pub(crate) fn payload_file(id: &str) -> String {
+    [id, ".bin"].concat()
 }
 
 impl fmt::Display for Id {

@@ -10,6 +10,7 @@
 
 use super::rewriter::{Content, Rewriter};
 use crate::bundle::format::{Context, Manifest, Message, Trace, WebSocket};
+use crate::bundle::id::{payload_file, request_file, response_file};
 use crate::bundle::iso8601;
 use crate::bundle::reader::Bundle;
 use std::path::{Path, PathBuf};
@@ -74,8 +75,8 @@ fn copy_all(bundle: &Bundle, number: u32, rewriter: &mut Rewriter) -> Result<(),
         trace.id = numbered(number, id);
         number_all(number, &mut trace.context_refs);
         let bodies = [
-            rename(&mut trace.request.body_file, || format!("{}_request.bin", trace.id)),
-            rename(&mut trace.response.body_file, || format!("{}_response.bin", trace.id)),
+            rename(&mut trace.request.body_file, || request_file(&trace.id)),
+            rename(&mut trace.response.body_file, || response_file(&trace.id)),
         ];
         rewriter.add_trace(bundle, &trace, bodies)?;
     }
@@ -90,7 +91,7 @@ fn copy_all(bundle: &Bundle, number: u32, rewriter: &mut Rewriter) -> Result<(),
             message.id = numbered(number, id);
             message.connection_ref.clone_from(&websocket.id);
             number_all(number, &mut message.context_refs);
-            let payload = rename(&mut message.payload_file, || format!("{}.bin", message.id));
+            let payload = rename(&mut message.payload_file, || payload_file(&message.id));
             rewriter.add_message(bundle, &message, payload)?;
         }
     }

@@ -4,7 +4,7 @@
 use super::body_entry::BodyEntry;
 use crate::bundle::archive::{self, Archive, Deflater, Reservation};
 use crate::bundle::format::{self, Timing, text};
-use crate::bundle::id::{Id, ItemKind};
+use crate::bundle::id::{Id, ItemKind, payload_file, request_file, response_file};
 use crate::bundle::json::add_json;
 use crate::notice::Notice;
 use crate::record::body::Body;
@@ -62,12 +62,11 @@ impl PreparedExchange {
         let received_bytes = response_body.len();
         let truncation = |body: &Body| body.truncation().map(|truncation| truncation.cause.to_string());
         let truncation_causes = [&request_body, &response_body].into_iter().filter_map(truncation).collect();
-        let entry = |body, headers, suffix| {
-            BodyEntry::decoded(body, headers, max_body_bytes, || [id.as_str(), suffix].concat())
-        };
+        let entry =
+            |body, headers, file: fn(&str) -> String| BodyEntry::decoded(body, headers, max_body_bytes, || file(&id));
         let bodies = [
-            entry(request_body, &request_headers, "_request.bin"),
-            entry(response_body, &response_headers, "_response.bin"),
+            entry(request_body, &request_headers, request_file),
+            entry(response_body, &response_headers, response_file),
         ];
         Self {
             number,
@@ -182,7 +181,7 @@ impl PreparedMessage {
     pub(super) fn new(message: WebSocketMessage, websocket_number: u32, number: u32) -> Self {
         let WebSocketMessage { websocket: key, ended_ms, dir, opcode, payload } = message;
         let id = Id::Message(websocket_number, number).to_string();
-        let payload = BodyEntry::unchanged(payload, || [id.as_str(), ".bin"].concat());
+        let payload = BodyEntry::unchanged(payload, || payload_file(&id));
         Self { key, websocket_number, number, id, ended_ms, dir, opcode, payload }
     }
 

@@ -5,7 +5,7 @@ use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::scan::{Scan, ScanItem};
 use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Manifest, Message, Trace, WebSocket};
-use crate::bundle::id::{Id, ItemKind, item_of, numbers};
+use crate::bundle::id::{Id, ItemKind, item_of, numbers, payload_file, request_file, response_file};
 use crate::bundle::iso8601;
 use crate::bundle::json::add_json;
 use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
@@ -135,10 +135,9 @@ impl<'f> Recovery<'f> {
         let Some(trace) = self.read_json::<Trace>(entry)? else { return Ok(()) };
         let id = Id::Trace(number).to_string();
         let (request, response) = (&trace.request, &trace.response);
-        let request_body =
-            self.take_body(ItemKind::Trace, &format!("{id}_request.bin"), &request.body_file, request.body_size);
+        let request_body = self.take_body(ItemKind::Trace, &request_file(&id), &request.body_file, request.body_size);
         let response_body =
-            self.take_body(ItemKind::Trace, &format!("{id}_response.bin"), &response.body_file, response.body_size);
+            self.take_body(ItemKind::Trace, &response_file(&id), &response.body_file, response.body_size);
         let (Some(request_body), Some(response_body)) = (request_body, response_body) else { return Ok(()) };
         if trace.id != id || entry.header.name != ItemKind::Trace.json_name(&id) || !self.traces.insert(number) {
             return Ok(());
@@ -166,7 +165,7 @@ impl<'f> Recovery<'f> {
         let Some(message) = self.read_json::<Message>(entry)? else { return Ok(()) };
         let id = Id::Message(websocket, number).to_string();
         let payload =
-            self.take_body(ItemKind::Message, &format!("{id}.bin"), &message.payload_file, message.payload_size);
+            self.take_body(ItemKind::Message, &payload_file(&id), &message.payload_file, message.payload_size);
         let Some(payload) = payload else { return Ok(()) };
         let matches_name = message.id == id
             && message.connection_ref == Id::WebSocket(websocket).to_string()
