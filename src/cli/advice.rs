@@ -3,9 +3,10 @@
 //! The library states what failed, on what and why. Its messages name no option; the remedies here do.
 
 use super::message;
+use super::open_bundle::part_path;
 use spectral_capture::{CaError, Error, OutputError, Reason, Uncaptured, Warning, merge, recover};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Returns an error with its remedy, for [`super::message::fail`].
 pub(crate) fn error_line(error: &Error) -> String {
@@ -19,8 +20,8 @@ pub(crate) fn recover_error_line(error: &recover::Error) -> String {
         recover::Error::Running(_) => {
             Some("end it with Ctrl+C, or name a file for its exchanges so far with -o".into())
         }
-        recover::Error::Read { path, .. } | recover::Error::NoOutputName(path) if part_of(path).exists() => {
-            Some(format!("did you mean {}?", part_of(path).display()))
+        recover::Error::Read { path, .. } | recover::Error::NoOutputName(path) if part_path(path, 1).exists() => {
+            Some(format!("did you mean {}?", part_path(path, 1).display()))
         }
         recover::Error::NoOutputName(_) => Some("name the new bundle with -o".into()),
         recover::Error::OutputIsInput(_) => Some("choose another file with -o".into()),
@@ -28,13 +29,6 @@ pub(crate) fn recover_error_line(error: &recover::Error) -> String {
         _ => None,
     };
     with_remedy(error.to_string(), remedy)
-}
-
-/// Returns the path of the unfinished bundle of `output`.
-fn part_of(output: &Path) -> PathBuf {
-    let mut part = output.as_os_str().to_owned();
-    part.push(".part");
-    part.into()
 }
 
 /// Returns an error of `spectral capture merge` or `redact` with its remedy.

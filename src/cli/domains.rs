@@ -1,7 +1,7 @@
 //! The domains that `capture discover` found, as a table or as JSON, and the command that captures them.
 
 use super::json::write_line;
-use super::summary::MAX_LISTED_HOSTS;
+use super::summary::{MAX_LISTED_HOSTS, omitted_line};
 use super::text::{Align, Table, escape, size};
 use serde::Serialize;
 use spectral_capture::{Domain, NameSource, Summary};
@@ -47,8 +47,8 @@ pub(crate) fn capture_hint(summary: &Summary) -> String {
         }
     }
     text.push('\n');
-    if summary.domains.len() > MAX_LISTED_HOSTS {
-        text.push_str(&format!("  … and {} more\n", summary.domains.len() - MAX_LISTED_HOSTS));
+    if let Some(line) = omitted_line(summary.domains.len()) {
+        text.extend([&line, "\n"]);
     }
     text
 }

@@ -38,6 +38,13 @@ pub(crate) fn open(file: &Path, prefer: Prefer) -> Result<Opened, CommandError> 
     }
 }
 
+/// Returns the path of the unfinished bundle `n` of `output`: `NAME.zip.part`, `NAME.zip.2.part` and so on.
+pub(crate) fn part_path(output: &Path, n: u32) -> PathBuf {
+    let mut path = OsString::from(output);
+    path.push(if n == 1 { ".part".to_owned() } else { format!(".{n}.part") });
+    path.into()
+}
+
 /// Fails unless the bundle has an exchange with this id.
 pub(crate) fn require_exchange(bundle: &Bundle, id: &str) -> Result<(), CommandError> {
     if bundle.websockets().contains(id) {
@@ -81,12 +88,7 @@ fn open_part(file: &Path) -> Result<(Bundle, State), CommandError> {
 
 /// Opens the last of `NAME.zip.part`, `NAME.zip.2.part` and so on. The others are left over from interrupted captures.
 fn open_last_part(file: &Path) -> Result<Option<(Bundle, State)>, CommandError> {
-    let path = |n: u32| -> PathBuf {
-        let mut name = OsString::from(file);
-        name.push(if n == 1 { ".part".to_owned() } else { format!(".{n}.part") });
-        name.into()
-    };
-    let last = (1..=MAX_PARTS).map(path).take_while(|path| path.exists()).last();
+    let last = (1..=MAX_PARTS).map(|n| part_path(file, n)).take_while(|path| path.exists()).last();
     last.map(|path| open_part(&path)).transpose()
 }
 

@@ -23,6 +23,11 @@ pub(crate) fn stdout_error(cause: &io::Error) -> String {
     format!("cannot write to stdout: {cause}")
 }
 
+/// Returns the message for an output path that names a directory.
+pub(crate) fn directory_error(path: &Path) -> String {
+    format!("cannot write {}: it is a directory; name a file with -o", path.display())
+}
+
 /// The output of an export.
 pub(crate) enum Output {
     Stdout(BufWriter<StdoutLock<'static>>),
@@ -49,7 +54,7 @@ impl Output {
         let failed = |e: io::Error| format!("cannot write {}: {e}", path.display());
         match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => {
-                return Err(format!("cannot write {}: it is a directory; name a file with -o", path.display()));
+                return Err(directory_error(path));
             }
             // A device or a pipe.
             Ok(meta) if !meta.is_file() => {

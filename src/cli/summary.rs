@@ -45,18 +45,14 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
                 line(format!("      {remedy}"));
             }
         }
-        if failed.len() > MAX_LISTED_HOSTS {
-            line(format!("  … and {} more", failed.len() - MAX_LISTED_HOSTS));
-        }
+        omitted_line(failed.len()).into_iter().for_each(&mut line);
     }
     if !unmatched.is_empty() {
         line("Passed through, excluded by -d or -e:".into());
         for uncaptured in unmatched.iter().take(MAX_LISTED_HOSTS) {
             line(format!("  {}  {}", uncaptured.host, count(uncaptured.connections, "connection")));
         }
-        if unmatched.len() > MAX_LISTED_HOSTS {
-            line(format!("  … and {} more", unmatched.len() - MAX_LISTED_HOSTS));
-        }
+        omitted_line(unmatched.len()).into_iter().for_each(&mut line);
     }
     text
 }
@@ -90,6 +86,12 @@ pub(crate) fn is_complete(summary: &Summary) -> bool {
 /// Returns true if no connection reached the proxy.
 pub(crate) fn is_empty(summary: &Summary) -> bool {
     summary.exchanges == 0 && summary.websockets == 0 && summary.uncaptured.is_empty() && summary.domains.is_empty()
+}
+
+/// Returns the line that stands for the hosts past [`MAX_LISTED_HOSTS`], if there are any.
+pub(crate) fn omitted_line(hosts: usize) -> Option<String> {
+    let omitted = hosts.checked_sub(MAX_LISTED_HOSTS).filter(|&omitted| omitted > 0);
+    omitted.map(|omitted| format!("  … and {omitted} more"))
 }
 
 /// More hosts than this are only counted.

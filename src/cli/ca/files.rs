@@ -1,5 +1,6 @@
 //! Files of the CA: the certificate to pass on, trust files for a shell, exports.
 
+use crate::cli::output::directory_error;
 use spectral_capture::{CaCertificate, Environment, TrustFiles, TrustedRoots};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -59,9 +60,7 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {
         Err(e) if e.kind() == ErrorKind::AlreadyExists && fs::read(path).is_ok_and(|existing| existing == bytes) => {
             Ok(())
         }
-        Err(_) if path.is_dir() => {
-            Err(format!("cannot write {}: it is a directory; name a file with -o", path.display()))
-        }
+        Err(_) if path.is_dir() => Err(directory_error(path)),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
             Err(format!("cannot write {}: it exists with other contents; choose another name", path.display()))
         }
