@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Drive two builds of spectral with the same traffic and compare everything that they write and forward.
+"""Drives two builds of spectral with the same traffic and compares everything that they write and forward.
 
     compare_bundles.py OLD NEW [--only TEXT] [--keep DIR] [--list]
 
@@ -48,7 +48,7 @@ class Bundle:
         self.members, placeholders = collections.Counter(), {}
         renamed = [(NAME.sub(lambda m: f"{m[1]}/{self.ids.get(m[2], m[2])}", info.filename), info, data) for info, data in raw]
         for name, info, data in sorted(renamed, key=lambda member: member[0]):
-            # A placeholder of `redact` depends on a random key; which placeholders are equal does not.
+            # Placeholders of `redact` depend on a random key. They are numbered, and equal ones get the same number.
             data = PLACEHOLDER.sub(lambda m: placeholders.setdefault(m[0], b"redacted-%012d" % len(placeholders)), data)
             packing = info.compress_type, info.external_attr, info.create_system, info.flag_bits, info.extra, info.comment
             if name.endswith(".json"):
@@ -58,7 +58,7 @@ class Bundle:
 
     @staticmethod
     def by_start(items, url):
-        """Old id to new id. The driver numbers its requests (`?n=7`), which orders those that start together."""
+        """Maps old ids to new ids. Requests are sorted by the number (`?n=7`) that the driver gives them."""
         def key(item):
             number = re.search(r"[?&]n=(\d+)", url(item))
             bundle = item["id"].split("_")[1:-1]
@@ -75,7 +75,7 @@ class Bundle:
             value = json.loads(text)
             if json.dumps(value, indent=2, ensure_ascii=False) != text:
                 raise ValueError("timeline.json is not formatted as usual")
-            # Events of the same millisecond may stand in any order of their ids.
+            # Times differ between runs, so events are compared in the order of their ids.
             value["events"].sort(key=lambda event: (event["ref"], event["type"]))
             text = json.dumps(value, indent=2, ensure_ascii=False)
         text = TIMES.sub(r'"\1": TIME', text)
@@ -501,7 +501,7 @@ class World:
             self.ipv6 = Origin(address="::1")
         except OSError:
             self.ipv6 = None
-        # A port of this process that does not listen cannot be taken by another one.
+        # Bound but not listening: it refuses connections, and no other process can take the port.
         self.unreachable = socket.socket()
         self.unreachable.bind(("127.0.0.1", 0))
         self.processes, self.node_ports = [], {}
@@ -1099,7 +1099,7 @@ def unreachable_origins(run):
     ask(f"CONNECT localhost:{dead} HTTP/1.1\r\nHost: localhost:{dead}\r\n\r\n".encode(),
         f"GET /a?n={run.n()} HTTP/1.1\r\nHost: localhost:{dead}\r\n\r\n".encode())
     run.client("plain").ask("GET", "/hello")
-    # An origin that does not answer TLS.
+    # TLS to an origin without TLS.
     client = Client(run, "connect")
     client.send(client.head("GET", client.numbered("/hello")))
     client.response()
@@ -1192,7 +1192,7 @@ def connections_at_the_same_time(run, over):
         client.send(client.head("GET", client.path))
     for client in clients:
         client.response(title=client.path)
-    # Origins number their connections by arrival, which is open here.
+    # Connections are kept in order of arrival, which is arbitrary here.
     for origin in run.world.origins():
         origin.connections.sort(key=bytes)
 
@@ -1216,7 +1216,7 @@ def discover(run):
         for host in ["localhost", "127.0.0.1"]:
             run.client(over, host).ask("GET", "/hello")
     domains = [json.loads(line) for line in run.stop().splitlines()]
-    # The names of the fields are the program's own words.
+    # Only values are compared.
     run.seen.append(("domains", str([list(domain.values()) for domain in domains])))
     if "localhost" not in str(domains):
         raise RuntimeError(f"nothing was discovered: {domains}")
@@ -1307,7 +1307,7 @@ def forward(run, target):
 
 
 def nghttp_authority(run, *args):
-    """The arguments that make nghttp and h2load connect to a forwarded port; the authority is the origin's in each run."""
+    """Returns a forwarded port for nghttp and h2load to connect to, and the authority of the origin behind it."""
     port = run.world.node(*args)
     return forward(run, f"localhost:{port}"), f"localhost:{port}"
 
@@ -1406,12 +1406,12 @@ def recover(run):
 
 
 def same_input(worlds_bundles, old, new, scratch, report):
-    """Compares commands of both builds on the same bundles: their outputs have to be equal byte for byte."""
+    """Runs commands of both builds on the same bundles. Their outputs must be equal byte for byte."""
     bundles = [path for paths in worlds_bundles.values() for path in paths]
     if not bundles:
         return
     def without_comments(text):
-        """Replaces comments in exports that only explain."""
+        """Replaces explanatory comments in exports."""
         text = re.sub(rb'"comment":"(?:[^"\\]|\\.)*"', b'"comment":"MAPPED"', text)
         return re.sub(rb"(?m)^# (?!t_|ws_).*$", b"# MAPPED", text)
 
