@@ -93,10 +93,11 @@ impl Program {
         line.trim().trim_end_matches(" kB").parse().ok()
     }
 
-    /// Sends SIGINT, as Ctrl+C does, and waits until it has ended.
+    /// Sends SIGTERM, which ends a capture as Ctrl+C does, and waits until it has ended. (SIGINT is ignored if the benchmark
+    /// runs in the background of a shell without job control.)
     pub(crate) fn stop(mut self) -> Stopped {
         let began = Instant::now();
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
         let mut peak = None;
         let status = loop {
             peak = self.peak().or(peak);
