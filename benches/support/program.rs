@@ -103,7 +103,10 @@ impl Program {
             peak = self.peak().or(peak);
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
-                None => thread::sleep(Duration::from_millis(1)),
+                None => {
+                    assert!(began.elapsed() < STOP_TIMEOUT, "the program has not ended {STOP_TIMEOUT:?} after SIGTERM");
+                    thread::sleep(Duration::from_millis(1));
+                }
             }
         };
         let took = began.elapsed();
@@ -145,6 +148,9 @@ const SYSTEM: usize = 11;
 
 /// Clock ticks per second in proc(5). Linux reports 100, whatever the kernel's timer frequency.
 const TICKS: u32 = 100;
+
+/// Longer than any stop takes: 1 GB in flight is compressed and written in some seconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Interval of the idle check; longer than any wait of a busy thread, except for the disk.
 const REST: Duration = Duration::from_millis(40);
