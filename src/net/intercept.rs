@@ -302,7 +302,7 @@ fn origin_reason(e: &rustls::Error) -> Reason {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "its certificate is for another name".into()
             }
-            // Errors of webpki that rustls has no variant for are displayed as the name of their variant.
+            // For webpki errors without a variant in rustls, `Display` writes the name of the webpki variant.
             CertificateError::Other(e) => match &*e.0.to_string() {
                 // `openssl req -x509` makes such certificates.
                 "CaUsedAsEndEntity" => "its certificate is one for a CA".into(),
