@@ -1,6 +1,7 @@
 //! The CA: opened from its directory, validated once, then used to issue leaf certificates.
 //!
-//! A CA whose leaves every client would reject is an error before the capture starts.
+//! A CA whose leaves verifiers reject is an error before the capture starts: clients would fail one by one, each with an
+//! error of its own that does not name the CA.
 
 use super::store::CaDir;
 use super::x509::{self, Issuer, Key, Validity};
@@ -11,7 +12,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::ParsedExtension;
+use x509_parser::error::X509Error;
+use x509_parser::extensions::{ParsedExtension, X509Extension};
 
 /// A CA's private key and certificate.
 #[derive(Debug)]
@@ -123,15 +125,35 @@ fn parse_certificate<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<
     }
 }
 
-/// Checks that verifiers accept the certificate as a CA now: RFC 5280 section 6.1.4 (k) and (n), and its validity period.
+/// Checks that verifiers accept the certificate now as the issuer of a server's certificate with any name: RFC 5280 section
+/// 6.1.4 (k), (n) and (o), name constraints, extended key usage, and the validity period.
+///
+/// A path length constraint is no obstacle: section 4.2.1.9 does not count the leaf.
 fn validate(certificate: &X509Certificate<'_>, now: i64) -> Result<Validity, CaError> {
-    let constraints = certificate.basic_constraints().map_err(|e| CaError::Damaged(e.into()))?;
+    let damaged = |e: X509Error| CaError::Damaged(e.into());
+    // A certificate of X.509 version 1 has no extensions and ends here.
+    let constraints = certificate.basic_constraints().map_err(damaged)?;
     if !constraints.is_some_and(|it| it.value.ca) {
         return Err(CaError::NotCa);
     }
-    let usage = certificate.key_usage().map_err(|e| CaError::Damaged(e.into()))?;
+    let usage = certificate.key_usage().map_err(damaged)?;
     if usage.is_some_and(|it| !it.value.key_cert_sign()) {
         return Err(CaError::CannotSign);
+    }
+    // RFC 5280 defines this extension for leaves. In a CA, OpenSSL and Go apply it to what the CA issues.
+    let purposes = certificate.extended_key_usage().map_err(damaged)?;
+    if purposes.is_some_and(|it| !it.value.server_auth && !it.value.any) {
+        return Err(CaError::NotForServers);
+    }
+    if certificate.name_constraints().map_err(damaged)?.is_some() {
+        return Err(CaError::NameConstraints);
+    }
+    if let Some(extension) = certificate.iter_extensions().find(|it| it.critical && !is_defined(it)) {
+        return Err(CaError::CriticalExtension(extension.oid.to_id_string()));
+    }
+    // Section 4.1.2.6: the leaf names its issuer by this.
+    if certificate.subject().iter().next().is_none() {
+        return Err(CaError::NoSubject);
     }
     let validity = certificate.validity();
     let (not_before, not_after) = (validity.not_before.timestamp(), validity.not_after.timestamp());
@@ -142,6 +164,30 @@ fn validate(certificate: &X509Certificate<'_>, now: i64) -> Result<Validity, CaE
         return Err(CaError::Expired { until: x509::system_time(not_after) });
     }
     Ok(Validity { not_before, not_after })
+}
+
+/// Returns true if RFC 5280 section 4.2 defines the extension. Verifiers reject an unknown one if it is critical.
+fn is_defined(extension: &X509Extension<'_>) -> bool {
+    use ParsedExtension as E;
+    matches!(
+        extension.parsed_extension(),
+        E::AuthorityKeyIdentifier(_)
+            | E::SubjectKeyIdentifier(_)
+            | E::KeyUsage(_)
+            | E::CertificatePolicies(_)
+            | E::PolicyMappings(_)
+            | E::SubjectAlternativeName(_)
+            | E::IssuerAlternativeName(_)
+            | E::BasicConstraints(_)
+            | E::NameConstraints(_)
+            | E::PolicyConstraints(_)
+            | E::ExtendedKeyUsage(_)
+            | E::CRLDistributionPoints(_)
+            | E::InhibitAnyPolicy(_)
+            | E::AuthorityInfoAccess(_)
+            | E::SubjectInfoAccess(_)
+            | E::NSCertType(_) // of Netscape; all common verifiers know it
+    )
 }
 
 #[cfg(test)]
@@ -160,6 +206,9 @@ mod tests {
         "ed25519.pem",
         "issuing-with-root.pem",
         "no-key-id.pem",
+        "any-purpose.pem",
+        "critical-policy.pem",
+        "path-length-0.pem",
     ];
 
     fn error(file: &[u8], now: SystemTime) -> CaError {
@@ -195,6 +244,12 @@ mod tests {
         assert!(matches!(error_of("p521.pem"), CaError::UnsupportedKey));
         assert!(matches!(error_of("not-a-ca.pem"), CaError::NotCa));
         assert!(matches!(error_of("no-cert-sign.pem"), CaError::CannotSign));
+        assert!(matches!(error_of("only-for-clients.pem"), CaError::NotForServers));
+        assert!(matches!(error_of("name-constraints.pem"), CaError::NameConstraints));
+        assert!(matches!(error_of("excluded-names.pem"), CaError::NameConstraints));
+        assert!(matches!(error_of("critical-extension.pem"), CaError::CriticalExtension(oid) if oid == "1.2.3.4"));
+        assert!(matches!(error_of("version-1.pem"), CaError::NotCa));
+        assert!(matches!(error_of("no-subject.pem"), CaError::NoSubject));
 
         let good = String::from_utf8(fixture("p384-pkcs8.pem")).unwrap();
         let (key, certificate) = good.split_at(good.find("-----BEGIN CERTIFICATE").unwrap());

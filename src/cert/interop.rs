@@ -39,7 +39,7 @@ fn cases(dir: &TempDir) -> Vec<Case> {
     for name in ["api.example.com", &long, "127.0.0.1", "::1"] {
         case(&created, &created, name, "accept");
     }
-    for file in ["rsa-pkcs1.pem", "p384-pkcs8.pem"] {
+    for file in ["rsa-pkcs1.pem", "p384-pkcs8.pem", "path-length-0.pem"] {
         let ca = Arc::new(ca_of(file));
         case(&ca, &ca, "api.example.com", "accept");
     }
@@ -170,7 +170,7 @@ fn go_agrees() {
     });
 }
 
-const CASES: usize = 8;
+const CASES: usize = 9;
 
 /// Python 3.13 and later verify strictly by default.
 const PYTHON: &str = r#"

@@ -106,6 +106,10 @@ fn for_ca(error: &CaError) -> Option<&'static str> {
         | CaError::Mismatch
         | CaError::NotCa
         | CaError::CannotSign
+        | CaError::NotForServers
+        | CaError::NameConstraints
+        | CaError::CriticalExtension(_)
+        | CaError::NoSubject
         | CaError::Expired { .. } => {
             Some("choose another directory with --ca-dir, or move the file away to create a new CA")
         }
@@ -184,6 +188,10 @@ mod tests {
             (CaError::Mismatch, "move the file away"),
             (CaError::NotCa, "move the file away"),
             (CaError::CannotSign, "move the file away"),
+            (CaError::NotForServers, "move the file away"),
+            (CaError::NameConstraints, "move the file away"),
+            (CaError::CriticalExtension("1.2.3.4".into()), "move the file away"),
+            (CaError::NoSubject, "move the file away"),
             (CaError::NotYetValid { from: UNIX_EPOCH }, "correct the clock"),
             (CaError::Expired { until: UNIX_EPOCH }, "move the file away"),
         ];

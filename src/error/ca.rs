@@ -45,6 +45,14 @@ pub enum CaError {
     NotCa,
     /// The certificate's key usage excludes signing certificates (RFC 5280 section 4.2.1.3).
     CannotSign,
+    /// The certificate's extended key usage excludes TLS servers (RFC 5280 section 4.2.1.12).
+    NotForServers,
+    /// The certificate's name constraints (RFC 5280 section 4.2.1.10) allow it to issue for some hosts only.
+    NameConstraints,
+    /// The certificate has an unknown extension that is marked as critical (RFC 5280 section 4.2); its object identifier.
+    CriticalExtension(String),
+    /// The certificate has an empty subject (RFC 5280 section 4.1.2.6), so that it cannot be named as an issuer.
+    NoSubject,
     /// The certificate is not valid yet.
     NotYetValid {
         /// The start of its validity.
@@ -76,8 +84,20 @@ impl fmt::Display for CaError {
             ),
             Self::NoCertificate => f.write_str("the file has no certificate"),
             Self::Mismatch => f.write_str("the certificate does not match the private key"),
-            Self::NotCa => f.write_str("the certificate is not a CA certificate"),
-            Self::CannotSign => f.write_str("the certificate's key usage excludes signing certificates"),
+            Self::NotCa => f.write_str("the certificate is not a CA certificate (basicConstraints CA:TRUE is missing)"),
+            Self::CannotSign => {
+                f.write_str("the certificate's key usage excludes signing certificates (keyCertSign is missing)")
+            }
+            Self::NotForServers => {
+                f.write_str("the certificate's extended key usage excludes TLS servers (serverAuth is missing)")
+            }
+            Self::NameConstraints => {
+                f.write_str("the certificate has name constraints, so clients reject what it issues for other hosts")
+            }
+            Self::CriticalExtension(oid) => {
+                write!(f, "the certificate has a critical extension that clients do not know ({oid})")
+            }
+            Self::NoSubject => f.write_str("the certificate has an empty subject"),
             Self::NotYetValid { from } => write!(f, "the certificate is not valid before {}", Day(*from)),
             Self::Expired { until } => write!(f, "the certificate expired on {}", Day(*until)),
         }

@@ -234,6 +234,8 @@ fn a_damaged_ca_is_an_error_and_is_not_changed() {
         ("empty", String::new()),
         ("nonsense", "not PEM".to_owned()),
         ("a certificate without a key", std::fs::read_to_string(&TestCa::trusted().pem).unwrap()),
+        ("a CA with name constraints", include_str!("../data/ca/name-constraints.pem").to_owned()),
+        ("a CA for clients only", include_str!("../data/ca/only-for-clients.pem").to_owned()),
         ("half a file", std::fs::read_to_string(&TestCa::trusted().pem).unwrap()[..200].to_owned()),
     ];
     if let Some(openssl) = find("openssl") {
@@ -255,6 +257,7 @@ fn a_damaged_ca_is_an_error_and_is_not_changed() {
         if case.contains("passphrase") {
             assert!(output.err.to_lowercase().contains("passphrase"), "{}", output.err);
         }
+        assert!(output.err.contains("--ca-dir"), "{case} without a remedy: {}", output.err);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "{case} was overwritten");
         assert_eq!(dir.names(), ["ca"], "{case}");
         assert_eq!(std::fs::read_dir(dir.join("ca")).unwrap().count(), 1, "{case}: a file was added");

@@ -54,6 +54,27 @@ subjectKeyIdentifier = hash
 basicConstraints = critical,CA:TRUE
 keyUsage = critical,digitalSignature
 subjectKeyIdentifier = hash
+[only_for_clients]
+basicConstraints = critical,CA:TRUE
+extendedKeyUsage = clientAuth
+[any_purpose]
+basicConstraints = critical,CA:TRUE
+extendedKeyUsage = clientAuth,anyExtendedKeyUsage
+[name_constraints]
+basicConstraints = critical,CA:TRUE
+nameConstraints = critical,permitted;DNS:corp.example
+[excluded_names]
+basicConstraints = critical,CA:TRUE
+nameConstraints = excluded;DNS:bank.example
+[critical_extension]
+basicConstraints = critical,CA:TRUE
+1.2.3.4 = critical,ASN1:NULL
+[critical_policy]
+basicConstraints = critical,CA:TRUE
+certificatePolicies = critical,1.2.3.4
+[path_length_0]
+basicConstraints = critical,CA:TRUE,pathlen:0
+keyUsage = critical,keyCertSign
 CNF
 : > "$work/index"
 
@@ -111,11 +132,18 @@ sed 's/^distinguished_name = name$/distinguished_name = directory_name/' "$work/
 request="$work/directory.cnf" issuer=p384 certificate issuing usual -cert "$work/p384.crt"
 cat "$work/p384.crt" "$work/issuing.key" "$work/issuing.crt" > issuing-with-root.pem
 
-# CAs that are rejected, and one without a key identifier.
+# CAs that are rejected, and unusual ones that are not.
 key p521 EC ec_paramgen_curve:P-521
 certificate p521 usual
 cat "$work/p521.key" "$work/p521.crt" > p521.pem
-for variant in no_key_id not_a_ca no_cert_sign; do
+for variant in no_key_id not_a_ca no_cert_sign only_for_clients any_purpose name_constraints excluded_names \
+    critical_extension critical_policy path_length_0; do
     certificate p256 "$variant"
     cat "$work/p256.key" "$work/p256.crt" > "$(echo "$variant" | tr _ -).pem"
 done
+# `openssl ca` cannot write these two: an X.509 version 1 certificate, and one with an empty subject.
+openssl req -new -key "$work/p256.key" -config "$work/cnf" -out "$work/csr"
+openssl x509 -req -in "$work/csr" -signkey "$work/p256.key" -days 36500 -out "$work/p256.crt" 2> /dev/null
+cat "$work/p256.key" "$work/p256.crt" > version-1.pem
+openssl req -x509 -key "$work/p256.key" -config "$work/cnf" -subj / -extensions usual -days 36500 -out "$work/p256.crt"
+cat "$work/p256.key" "$work/p256.crt" > no-subject.pem
