@@ -213,6 +213,8 @@ fn write_messages(dir: &Path, count: usize) -> Work {
                 dir,
                 opcode: Opcode::Text,
                 payload: body_of(store, &text, 1),
+                encoding: None,
+                cut_off: None,
             })
         };
         let mut items = Vec::new();
@@ -286,6 +288,7 @@ fn exchange_item(response_body: Body, kind: &str, opens: Option<WebSocketHandsha
         response_body,
         timing: bundle::format::Timing::default(),
         websocket: opens,
+        cut_off: None,
     }))
 }
 

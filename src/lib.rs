@@ -27,6 +27,7 @@ pub use config::{Config, Mode, Observer};
 pub use error::{CaError, Error, OutputError, UpstreamCaError};
 pub use notice::{Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning};
 pub use proxy::{ForceStop, Gauge, Proxy, Running};
+pub use record::cut_off::{CutOff, CutOffCause, CutOffSide};
 #[cfg(feature = "tools")]
 pub use tools::{export, merge, recover, redact};
 pub use trust::details::CertificateDetails;

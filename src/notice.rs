@@ -1,5 +1,6 @@
 //! Values that a running capture reports to its owner: notices as they happen, a summary at the end.
 
+use crate::record::cut_off::CutOff;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub enum Notice {
         size: u64,
         /// Time from the first request byte to the last response byte, in milliseconds.
         total_ms: f64,
+        /// The part that is incomplete.
+        cut_off: Option<CutOff>,
     },
     /// A WebSocket connection ended and was written to the bundle.
     WebSocket {

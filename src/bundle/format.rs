@@ -1,4 +1,4 @@
-//! The JSON documents of a bundle. Every field is written, in a fixed order, nulls included.
+//! The JSON documents of a bundle. Fields have a fixed order, and nulls are written.
 //!
 //! ```text
 //! manifest.json            Manifest
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The declarations below are the order in the file. Reading is tolerant: other producers omit fields and add their
-//! own.
+//! own. `cut_off` and `payload_encoding` are omitted where they have nothing to say; all other fields are always written.
 
 use crate::wire::headers::Headers;
 use serde::{Deserialize, Serialize, Serializer};
@@ -101,6 +101,20 @@ pub struct Trace<H = Vec<Header>, S = String> {
     pub initiator: Initiator<S>,
     /// The ids of contexts that caused the exchange, from the browser extension.
     pub context_refs: Vec<String>,
+    /// The part that is incomplete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut_off: Option<CutOff<S>>,
+}
+
+/// The part of an exchange that is incomplete, and the cause.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct CutOff<S = String> {
+    /// "request", "response" or "both".
+    pub side: S,
+    /// "reset", "closed", "cancelled", "malformed", "limit" or "stopped".
+    pub why: S,
 }
 
 /// The request of an exchange.
@@ -224,10 +238,25 @@ pub struct Message<S = String> {
     pub opcode: S,
     /// The file of the payload, relative to `ws/`; null if the payload is empty.
     pub payload_file: Option<S>,
-    /// The size of the payload in bytes, unmasked and decompressed.
+    /// The size of the payload in bytes, unmasked and decoded.
     pub payload_size: u64,
     /// The ids of contexts that caused it, from the browser extension.
     pub context_refs: Vec<String>,
+    /// The encoding that is still on the payload because it could not be decoded: "permessage-deflate" or "unknown".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload_encoding: Option<S>,
+    /// The cause if the message is incomplete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut_off: Option<MessageCutOff<S>>,
+}
+
+/// The cause why a message is incomplete.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MessageCutOff<S = String> {
+    /// As in [`CutOff::why`].
+    pub why: S,
 }
 
 /// A user's action in a browser, recorded by the browser extension. Its other fields are carried unchanged.

@@ -57,6 +57,7 @@ mod tests {
             status: 200,
             size: 1,
             total_ms: 2.6,
+            cut_off: None,
         };
         let uncaptured = Notice::Uncaptured { host: "a:443".into(), reason: Reason::NotMatched };
         for (notice, expected) in [

@@ -129,7 +129,7 @@ fn connect(shared: &Shared, authority: &Authority, kept: Option<KeepAlive>) -> R
 struct ExchangeWatcher<'a> {
     recorder: Recorder,
     byte_counter: ByteCounter,
-    /// Receives a report of data that the tap cannot parse; `None` if the exchange is not captured.
+    /// Receives reports of data that is not recorded; `None` if the exchange is not captured.
     counters: Option<&'a Counters>,
     host: String,
     /// Finds the end of the request.
@@ -179,15 +179,14 @@ impl Watcher for ExchangeWatcher<'_> {
         self.byte_counter.add(dir, bytes.len());
         let (response, request) = (&mut self.response, &self.request);
         self.recorder.data_observed(now, dir, bytes, &mut |event| response.update(request, event));
+        self.report_unrecorded();
         passed
     }
 
     fn end(&mut self, dir: Dir, how: Ending) {
         self.is_interrupted |= how == Ending::Stopped && !matches!(self.response, ResponseState::Complete { .. });
         self.recorder.end(Moment::now(), dir, how);
-        if let (Some(counters), Some(why), Dir::Down) = (self.counters, self.recorder.opaque(), dir) {
-            counters.add_uncaptured(&self.host, Reason::Opaque(why));
-        }
+        self.report_unrecorded();
     }
 
     fn accepts_more(&self) -> bool {
@@ -196,6 +195,16 @@ impl Watcher for ExchangeWatcher<'_> {
 
     fn is_done(&self) -> bool {
         self.body.is_done() && matches!(self.response, ResponseState::Complete { .. })
+    }
+}
+
+impl ExchangeWatcher<'_> {
+    fn report_unrecorded(&mut self) {
+        for reason in self.recorder.take_unrecorded() {
+            if let Some(counters) = self.counters {
+                counters.add_uncaptured(&self.host, reason);
+            }
+        }
     }
 }
 

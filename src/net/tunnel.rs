@@ -138,14 +138,13 @@ pub(crate) fn tapped(
         host,
         is_tls,
         is_interrupted: false,
-        is_reported: false,
         has_request: false,
         first_to_end: None,
     };
     Tunnel { client, origin, watcher: Box::new(watcher) }
 }
 
-/// Passes the bytes to a recorder, and reports data that its tap cannot parse.
+/// Passes the bytes to a recorder, and reports data that is not recorded.
 struct TapWatcher {
     recorder: Recorder,
     counters: Arc<Counters>,
@@ -154,8 +153,6 @@ struct TapWatcher {
     is_tls: bool,
     /// True if the stop of the capture interrupted an exchange.
     is_interrupted: bool,
-    /// True once unparsable data was reported.
-    is_reported: bool,
     /// True once the client sent data.
     has_request: bool,
     /// The direction that ended before the other.
@@ -185,10 +182,7 @@ impl Watcher for TapWatcher {
             self.has_request = true;
             self.counters.add_captured(&self.host);
         }
-        if let Some(why) = self.recorder.opaque().filter(|_| !self.is_reported) {
-            self.is_reported = true;
-            self.counters.add_uncaptured(&self.host, Reason::Opaque(why));
-        }
+        self.report_unrecorded();
         bytes.len()
     }
 
@@ -196,9 +190,18 @@ impl Watcher for TapWatcher {
         self.is_interrupted |= how == Ending::Stopped && self.recorder.is_busy();
         self.first_to_end.get_or_insert(dir);
         self.recorder.end(Moment::now(), dir, how);
+        self.report_unrecorded();
     }
 
     fn may_idle(&self) -> bool {
         Epoll::IS_SUPPORTED
+    }
+}
+
+impl TapWatcher {
+    fn report_unrecorded(&mut self) {
+        for reason in self.recorder.take_unrecorded() {
+            self.counters.add_uncaptured(&self.host, reason);
+        }
     }
 }

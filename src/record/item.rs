@@ -1,10 +1,11 @@
 //! The values that connections send to the writer. Each is complete: the writer only has to write it.
 
 use super::body::Body;
+use super::cut_off::{CutOff, CutOffCause};
 use crate::bundle::format::Timing;
 use crate::wire::headers::Headers;
 use crate::wire::message::ResponseHead;
-use crate::wire::tap::{Dir, Opcode};
+use crate::wire::tap::{Dir, Opcode, PayloadEncoding};
 use std::borrow::Cow;
 
 /// One value in the queue to the writer.
@@ -39,6 +40,8 @@ pub(crate) struct Exchange {
     pub(crate) timing: Timing,
     /// The WebSocket that the exchange opened.
     pub(crate) websocket: Option<WebSocketHandshake>,
+    /// The part that is incomplete.
+    pub(crate) cut_off: Option<CutOff>,
 }
 
 /// A WebSocket that an exchange opened.
@@ -57,10 +60,14 @@ pub(crate) struct WebSocketMessage {
     pub(crate) ended_ms: u64,
     /// The direction: `Up` is sent by the client.
     pub(crate) dir: Dir,
-    /// The kind of message.
+    /// The kind of message; binary if the payload is still encoded.
     pub(crate) opcode: Opcode,
-    /// The payload: unmasked, fragments joined, inflated.
+    /// The payload: unmasked, fragments joined, decoded.
     pub(crate) payload: Body,
+    /// The encoding that is still on the payload, because it could not be decoded.
+    pub(crate) encoding: Option<PayloadEncoding>,
+    /// The cause if the message is incomplete.
+    pub(crate) cut_off: Option<CutOffCause>,
 }
 
 /// A number that is unique for each WebSocket of a capture.

@@ -9,6 +9,7 @@
 //! This module opens no socket. Names in the archive are made of counters alone, never of captured data.
 
 pub(crate) mod body;
+pub(crate) mod cut_off;
 pub(crate) mod decode;
 pub(crate) mod item;
 pub(crate) mod origin;

@@ -1,6 +1,7 @@
 //! An exchange in progress: the parts that the tap has reported so far, and their times.
 
 use super::body::{Body, BodyStore};
+use super::cut_off::{CutOff, CutOffCause};
 use super::item::{Exchange, WebSocketHandshake};
 use super::origin::{ConnectTiming, Origin};
 use super::url::request_url;
@@ -18,8 +19,8 @@ pub(super) struct PendingExchange {
     started: Moment,
     pub(super) request: Option<RequestHead>,
     request_body: Body,
-    /// The time of the request's last byte; `Some` once the request ended.
-    request_end: Option<Moment>,
+    /// The time of the request's last byte, and how the request ended; `Some` once it ended.
+    request_end: Option<(Moment, Finish)>,
     /// The time of the response's first byte; of the last response, if interim responses precede it.
     pub(super) response_start: Option<Moment>,
     pub(super) response: Option<ResponseHead>,
@@ -65,7 +66,7 @@ impl PendingExchange {
     /// Notes the end of the request (`Up`) or of the response (`Down`).
     pub(super) fn end(&mut self, now: Moment, dir: Dir, how: Finish) {
         match dir {
-            Dir::Up => self.request_end = Some(now),
+            Dir::Up => self.request_end = Some((now, how)),
             Dir::Down => self.response_end = Some((now, how)),
         }
     }
@@ -75,12 +76,17 @@ impl PendingExchange {
         self.request_end.is_some() && self.response_end.is_some()
     }
 
-    /// Returns the finished exchange; `None` if its request head was never complete. A response that has not ended yet
-    /// counts as stopped by the end of the capture.
+    /// Returns the finished exchange; `None` if its request head was never complete. A message that has not ended yet
+    /// counts as stopped by the end of the capture. `has_client_left` is true if the client ended its direction before the
+    /// origin did.
     pub(super) fn finish(self, now: Moment, origin: &Origin, has_client_left: bool) -> Option<Exchange> {
         let timing = self.timing(now);
         let request = self.request?;
-        let how = self.response_end.map_or(Finish::Truncated(Ending::Stopped), |(_, how)| how);
+        let finish = |end: Option<(Moment, Finish)>| end.map_or(Finish::Truncated(Ending::Stopped), |(_, how)| how);
+        let how = finish(self.response_end);
+        let request_cause = CutOffCause::of(Dir::Up, finish(self.request_end), has_client_left);
+        // Without a response, the status text has the cause.
+        let response_cause = self.response.as_ref().and_then(|_| CutOffCause::of(Dir::Down, how, has_client_left));
         let version = request.version;
         Some(Exchange {
             started_ms: self.started.epoch_ms(),
@@ -92,13 +98,14 @@ impl PendingExchange {
             response_body: self.response_body,
             timing,
             websocket: self.websocket,
+            cut_off: CutOff::of(request_cause, response_cause),
         })
     }
 
     fn timing(&self, now: Moment) -> Timing {
         let end = self.response_end.map_or(now, |(end, _)| end);
         // A response may start before the request ends; the wait is 0 then.
-        let request_end = self.request_end.unwrap_or(end);
+        let request_end = self.request_end.map_or(end, |(end, _)| end);
         let mut timing = Timing {
             send_ms: request_end.ms_since(self.started),
             wait_ms: self.response_start.unwrap_or(end).ms_since(request_end),
@@ -129,6 +136,6 @@ fn no_response_reason(how: Finish, version: Version, has_client_left: bool) -> &
         }
         Finish::Truncated(Ending::Abandoned) => "client disconnected",
         Finish::Truncated(Ending::Stopped) => "capture stopped",
-        Finish::Opaque => "connection could not be parsed",
+        Finish::Opaque(_) => "connection could not be parsed",
     }
 }

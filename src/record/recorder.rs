@@ -12,12 +12,14 @@
 //! If the connection's thread panics, the recorder is dropped, and what is in progress is recorded as truncated.
 
 use super::body::Body;
+use super::cut_off::CutOffCause;
 use super::item::{Item, WebSocketHandshake, WebSocketKey, WebSocketMessage};
 use super::origin::Origin;
 use super::pending::PendingExchange;
 use super::sink::ItemSink;
 use crate::clock::Moment;
-use crate::wire::tap::{Dir, Ending, ExchangeId, Opaque, Opcode, Tap, TapEvent};
+use crate::notice::Reason;
+use crate::wire::tap::{Dir, Ending, ExchangeId, Finish, Opcode, PayloadEncoding, Tap, TapEvent};
 use std::collections::BTreeMap;
 
 /// Records one connection.
@@ -37,8 +39,8 @@ impl Recorder {
                 origin,
                 exchanges: BTreeMap::new(),
                 websockets: BTreeMap::new(),
-                opaque: None,
-                has_client_left: false,
+                unrecorded: Vec::new(),
+                first_to_end: None,
             },
         }
     }
@@ -66,14 +68,18 @@ impl Recorder {
     /// Records the end of direction `dir`.
     pub(crate) fn end(&mut self, now: Moment, dir: Dir, how: Ending) {
         let assembler = &mut self.assembler;
-        // The stop of a capture ends both directions although the client has not left.
-        assembler.has_client_left |= dir == Dir::Up && how != Ending::Stopped;
+        // The proxy itself ends directions that are abandoned or stopped.
+        if matches!(how, Ending::Clean | Ending::Truncated | Ending::Reset) {
+            assembler.first_to_end.get_or_insert(dir);
+        }
         self.tap.end(dir, how, &mut |event| assembler.event(now, event));
     }
 
-    /// Returns the reason why the rest of the connection is not recorded; `None` while it is recorded.
-    pub(crate) fn opaque(&self) -> Option<Opaque> {
-        self.assembler.opaque
+    /// Returns the reasons why parts of the connection are not recorded, each once. Empty while all of it is recorded. Call
+    /// it after each call that passes bytes or an end.
+    #[must_use]
+    pub(crate) fn take_unrecorded(&mut self) -> Vec<Reason> {
+        std::mem::take(&mut self.assembler.unrecorded)
     }
 
     /// True if an exchange or a WebSocket is in progress. It would be truncated if the connection ended now.
@@ -92,24 +98,32 @@ struct Assembler {
     exchanges: BTreeMap<ExchangeId, Box<PendingExchange>>,
     /// WebSockets in progress.
     websockets: BTreeMap<ExchangeId, OpenWebSocket>,
-    opaque: Option<Opaque>,
-    /// True if the client ended its direction.
-    has_client_left: bool,
+    /// The reasons for parts that are not recorded, until they are taken.
+    unrecorded: Vec<Reason>,
+    /// The direction that its sender ended before the other.
+    first_to_end: Option<Dir>,
 }
 
 /// A WebSocket that has not ended, with the message in progress in each direction.
 struct OpenWebSocket {
     key: WebSocketKey,
-    up: Option<(Opcode, Body)>,
-    down: Option<(Opcode, Body)>,
+    up: Option<OpenMessage>,
+    down: Option<OpenMessage>,
+}
+
+/// A data message that has not ended.
+struct OpenMessage {
+    opcode: Opcode,
+    payload: Body,
+    /// The payload before decoding; empty if the message has no encoding.
+    encoded: Body,
+    /// The encoding, if the payload cannot be decoded.
+    encoding: Option<PayloadEncoding>,
 }
 
 impl Assembler {
     fn event(&mut self, now: Moment, event: TapEvent<'_>) {
         let Some(sink) = &self.sink else {
-            if let TapEvent::Opaque { cause } = event {
-                self.opaque = Some(cause);
-            }
             return;
         };
         match event {
@@ -139,25 +153,28 @@ impl Assembler {
             }
             TapEvent::Upgraded { .. } => {}
             TapEvent::MessageBegin { id, dir, opcode } => {
-                let payload = Body::new(sink.store());
+                let message = OpenMessage::new(opcode, Body::new(sink.store()));
                 if let Some(websocket) = self.websockets.get_mut(&id) {
-                    *websocket.message(dir) = Some((opcode, payload));
+                    *websocket.message(dir) = Some(message);
                 }
             }
             TapEvent::MessageData { id, dir, bytes } => {
-                let websocket = self.websockets.get_mut(&id);
-                if let Some((_, payload)) = websocket.and_then(|websocket| websocket.message(dir).as_mut()) {
-                    payload.push(bytes);
-                }
+                self.update_message(id, dir, |message| message.payload.push(bytes))
             }
-            TapEvent::MessageEnd { id, dir, .. } => self.finish_message(id, now, dir),
+            TapEvent::MessageEncoded { id, dir, bytes } => {
+                self.update_message(id, dir, |message| message.encoded.push(bytes));
+            }
+            TapEvent::MessageUndecodable { id, dir, encoding } => {
+                self.update_message(id, dir, |message| message.encoding = Some(encoding));
+            }
+            TapEvent::MessageEnd { id, dir, how } => self.finish_message(id, now, dir, how),
             TapEvent::Control { id, dir, opcode, payload: bytes } => {
-                let mut payload = Body::new(sink.store());
-                payload.push(bytes);
-                self.send_message(id, now, dir, opcode, payload);
+                let mut message = OpenMessage::new(opcode, Body::new(sink.store()));
+                message.payload.push(bytes);
+                self.send_message(id, now, dir, message, Finish::Complete);
             }
             TapEvent::WebSocketEnd { id } => self.finish_websocket(id, now),
-            TapEvent::Opaque { cause } => self.opaque = Some(cause),
+            TapEvent::Opaque { cause } => self.unrecorded.push(Reason::Opaque(cause)),
         }
     }
 
@@ -169,32 +186,52 @@ impl Assembler {
 
     fn finish_exchange(&mut self, id: ExchangeId, now: Moment) {
         let pending = self.exchanges.remove(&id);
-        let exchange = pending.and_then(|pending| pending.finish(now, &self.origin, self.has_client_left));
+        let exchange = pending.and_then(|pending| pending.finish(now, &self.origin, self.has_client_left()));
         if let (Some(exchange), Some(sink)) = (exchange, &self.sink) {
             sink.send(Item::Exchange(Box::new(exchange)));
         }
     }
 
-    fn finish_message(&mut self, id: ExchangeId, now: Moment, dir: Dir) {
-        let websocket = self.websockets.get_mut(&id);
-        if let Some((opcode, payload)) = websocket.and_then(|websocket| websocket.message(dir).take()) {
-            self.send_message(id, now, dir, opcode, payload);
+    fn update_message(&mut self, id: ExchangeId, dir: Dir, change: impl FnOnce(&mut OpenMessage)) {
+        if let Some(message) = self.websockets.get_mut(&id).and_then(|websocket| websocket.message(dir).as_mut()) {
+            change(message);
         }
     }
 
-    fn send_message(&self, id: ExchangeId, now: Moment, dir: Dir, opcode: Opcode, payload: Body) {
-        if let (Some(websocket), Some(sink)) = (self.websockets.get(&id), &self.sink) {
-            let (websocket, ended_ms) = (websocket.key, now.epoch_ms());
-            sink.send(Item::Message(WebSocketMessage { websocket, ended_ms, dir, opcode, payload }));
+    fn finish_message(&mut self, id: ExchangeId, now: Moment, dir: Dir, how: Finish) {
+        if let Some(message) = self.websockets.get_mut(&id).and_then(|websocket| websocket.message(dir).take()) {
+            self.send_message(id, now, dir, message, how);
         }
+    }
+
+    fn send_message(&self, id: ExchangeId, now: Moment, dir: Dir, message: OpenMessage, how: Finish) {
+        let (Some(websocket), Some(sink)) = (self.websockets.get(&id), &self.sink) else {
+            return;
+        };
+        let OpenMessage { opcode, payload, encoded, encoding } = message;
+        let (opcode, payload) = if encoding.is_some() { (Opcode::Binary, encoded) } else { (opcode, payload) };
+        sink.send(Item::Message(WebSocketMessage {
+            websocket: websocket.key,
+            ended_ms: now.epoch_ms(),
+            dir,
+            opcode,
+            payload,
+            encoding,
+            cut_off: CutOffCause::of(dir, how, self.has_client_left()),
+        }));
     }
 
     fn finish_websocket(&mut self, id: ExchangeId, now: Moment) {
-        self.finish_message(id, now, Dir::Up);
-        self.finish_message(id, now, Dir::Down);
+        self.finish_message(id, now, Dir::Up, Finish::Truncated(Ending::Stopped));
+        self.finish_message(id, now, Dir::Down, Finish::Truncated(Ending::Stopped));
         if let (Some(websocket), Some(sink)) = (self.websockets.remove(&id), &self.sink) {
             sink.send(Item::WebSocketEnd(websocket.key));
         }
+    }
+
+    /// True if the client ended its direction before the origin did.
+    fn has_client_left(&self) -> bool {
+        self.first_to_end == Some(Dir::Up)
     }
 }
 
@@ -215,11 +252,18 @@ impl Drop for Assembler {
 
 impl OpenWebSocket {
     /// Returns the message in progress in direction `dir`.
-    fn message(&mut self, dir: Dir) -> &mut Option<(Opcode, Body)> {
+    fn message(&mut self, dir: Dir) -> &mut Option<OpenMessage> {
         match dir {
             Dir::Up => &mut self.up,
             Dir::Down => &mut self.down,
         }
+    }
+}
+
+impl OpenMessage {
+    /// A message whose payload will be in `payload`.
+    fn new(opcode: Opcode, payload: Body) -> Self {
+        Self { opcode, encoded: payload.empty_like(), payload, encoding: None }
     }
 }
 
@@ -267,7 +311,7 @@ mod tests {
         recorder.data(now, Dir::Up, UP[0]);
         recorder.data(now, Dir::Down, DOWN);
         recorder.data(now, Dir::Up, UP[1]);
-        assert!(recorder.is_busy() && recorder.opaque().is_none());
+        assert!(recorder.is_busy() && recorder.take_unrecorded().is_empty());
         recorder.data(now, Dir::Up, b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08");
         assert_eq!(recorder.assembler.websockets.len(), 1);
         drop(recorder);

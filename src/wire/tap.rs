@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The contract:
-//! - A tap returns no errors. If it cannot parse the bytes, it reports [`TapEvent::Opaque`] once and nothing after it.
+//! - A tap returns no errors. It reports each part that it cannot parse with one [`TapEvent::Opaque`]: a direction in HTTP/1 and
+//!   in a WebSocket, a stream or the connection in HTTP/2. The other parts are still reported.
 //! - **The events do not depend on how the bytes are split**, once the pieces of one body or message are joined.
 //! - The tap gets the bytes of a request before they are sent, so a response never arrives before its request.
 //! - Every exchange with a [`TapEvent::Request`] gets one [`TapEvent::End`] for each direction, in either order, at the latest
@@ -20,7 +21,7 @@
 //! - [`Dir`] is short because it is on almost every line; its values `Up` and `Down` match the arrows of the test dialogues.
 //! - [`Ending`] is how a direction of a *connection* ended, [`Finish`] how a *message* did: a complete message can end with a
 //!   reset connection.
-//! - [`Opaque`] is not an error: the connection works and is still relayed, but its content is unknown to the tap.
+//! - [`Opaque`] is not an error: the connection works and is still relayed, but a part of its content is unknown to the tap.
 
 use super::headers::Headers;
 use super::message::{RequestHead, ResponseHead};
@@ -98,15 +99,21 @@ pub(crate) enum TapEvent<'a> {
     Upgraded { id: ExchangeId },
     /// A data message begins. Messages of one direction do not overlap; control frames may occur between the pieces.
     MessageBegin { id: ExchangeId, dir: Dir, opcode: Opcode },
-    /// A piece of the data message, unmasked and decompressed, never empty.
+    /// A piece of the data message, unmasked and decoded, never empty.
     MessageData { id: ExchangeId, dir: Dir, bytes: &'a [u8] },
+    /// A piece of the data message, unmasked but still encoded, never empty. Only for messages with an encoding, and before
+    /// the `MessageData` that is decoded from it.
+    MessageEncoded { id: ExchangeId, dir: Dir, bytes: &'a [u8] },
+    /// The data message cannot be decoded: its payload is all of its `MessageEncoded`, and its `MessageData` is void. At
+    /// most once, and no `MessageData` follows.
+    MessageUndecodable { id: ExchangeId, dir: Dir, encoding: PayloadEncoding },
     /// The data message ended.
     MessageEnd { id: ExchangeId, dir: Dir, how: Finish },
     /// A control frame: ping, pong or close.
     Control { id: ExchangeId, dir: Dir, opcode: Opcode, payload: &'a [u8] },
-    /// The WebSocket ended: both directions have ended, or it became opaque.
+    /// The WebSocket ended: both directions have ended or became opaque.
     WebSocketEnd { id: ExchangeId },
-    /// The tap cannot parse the connection from here on. Everything open has ended before this event.
+    /// A part of the connection is not reported from here on. What was open in that part has ended before this event.
     Opaque { cause: Opaque },
 }
 
@@ -118,7 +125,16 @@ pub(crate) enum Finish {
     /// Its direction ended before the message did.
     Truncated(Ending),
     /// The tap could not parse the rest of the message.
-    Opaque,
+    Opaque(Opaque),
+}
+
+/// The encoding of a WebSocket payload that cannot be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PayloadEncoding {
+    /// Compressed with permessage-deflate (RFC 7692), but not valid, or only valid after an earlier message that is not.
+    PermessageDeflate,
+    /// The encoding of an unknown extension: its reserved bits are set, or the opcode is reserved (RFC 6455 section 5.2).
+    Unknown,
 }
 
 /// The type of a WebSocket message or control frame (RFC 6455 section 5.2).
@@ -136,7 +152,7 @@ pub(crate) enum Opcode {
     Close,
 }
 
-/// The cause when a tap stops reading a connection. The bytes are still relayed.
+/// The cause when a tap stops reading a part of a connection. The bytes are still relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Opaque {

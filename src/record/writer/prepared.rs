@@ -8,9 +8,10 @@ use crate::bundle::id::{Id, ItemKind, payload_file, request_file, response_file}
 use crate::bundle::json::add_json;
 use crate::notice::Notice;
 use crate::record::body::Body;
+use crate::record::cut_off::{CutOff, CutOffCause};
 use crate::record::item::{Exchange, WebSocketHandshake, WebSocketKey, WebSocketMessage};
 use crate::wire::headers::Headers;
-use crate::wire::tap::{Dir, Opcode};
+use crate::wire::tap::{Dir, Opcode, PayloadEncoding};
 use std::borrow::Cow;
 use std::io;
 
@@ -34,6 +35,7 @@ pub(super) struct PreparedExchange {
     received_bytes: u64,
     timing: Timing,
     pub(super) websocket: Option<WebSocketHandshake>,
+    cut_off: Option<CutOff>,
     /// The error for each body whose end is lost.
     pub(super) truncation_causes: Vec<String>,
     /// The error that prevents it from being written, if one happened already.
@@ -53,6 +55,7 @@ impl PreparedExchange {
             response_body,
             timing,
             websocket,
+            cut_off,
         } = exchange;
         let id = Id::Trace(number).to_string();
         let (status, status_text, response_headers) = match response {
@@ -81,6 +84,7 @@ impl PreparedExchange {
             received_bytes,
             timing: non_negative(timing),
             websocket,
+            cut_off,
             truncation_causes,
             error: None,
         }
@@ -112,13 +116,15 @@ impl PreparedExchange {
             timing: self.timing.clone(),
             initiator: format::Initiator { r#type: "proxy", url: None, line: None },
             context_refs: Vec::new(),
+            cut_off: self.cut_off.map(|CutOff { side, why }| format::CutOff { side: side.name(), why: why.name() }),
         }
     }
 
     /// Returns the notice that it was written.
     pub(super) fn into_notice(self) -> Notice {
-        let Self { id, method, url, status, received_bytes: size, timing, .. } = self;
-        Notice::Exchange { id, method: method.into_owned(), url, status, size, total_ms: timing.total_ms }
+        let Self { id, method, url, status, received_bytes: size, timing, cut_off, .. } = self;
+        let (method, total_ms) = (method.into_owned(), timing.total_ms);
+        Notice::Exchange { id, method, url, status, size, total_ms, cut_off }
     }
 
     /// Compresses large bodies.
@@ -175,14 +181,16 @@ pub(super) struct PreparedMessage {
     dir: Dir,
     opcode: Opcode,
     payload: BodyEntry,
+    encoding: Option<PayloadEncoding>,
+    cut_off: Option<CutOffCause>,
 }
 
 impl PreparedMessage {
     pub(super) fn new(message: WebSocketMessage, websocket_number: u32, number: u32) -> Self {
-        let WebSocketMessage { websocket: key, ended_ms, dir, opcode, payload } = message;
+        let WebSocketMessage { websocket: key, ended_ms, dir, opcode, payload, encoding, cut_off } = message;
         let id = Id::Message(websocket_number, number).to_string();
         let payload = BodyEntry::unchanged(payload, || payload_file(&id));
-        Self { key, websocket_number, number, id, ended_ms, dir, opcode, payload }
+        Self { key, websocket_number, number, id, ended_ms, dir, opcode, payload, encoding, cut_off }
     }
 
     /// Stages it in the archive, the JSON last.
@@ -196,6 +204,8 @@ impl PreparedMessage {
             payload_file: self.payload.file.as_deref(),
             payload_size: self.payload.size,
             context_refs: Vec::new(),
+            payload_encoding: self.encoding.map(encoding),
+            cut_off: self.cut_off.map(|why| format::MessageCutOff { why: why.name() }),
         };
         archive.stage(|archive| {
             self.payload.write(archive, ItemKind::Message)?;
@@ -226,6 +236,13 @@ fn opcode(opcode: Opcode) -> &'static str {
         Opcode::Ping => "ping",
         Opcode::Pong => "pong",
         Opcode::Close => "close",
+    }
+}
+
+fn encoding(encoding: PayloadEncoding) -> &'static str {
+    match encoding {
+        PayloadEncoding::PermessageDeflate => "permessage-deflate",
+        PayloadEncoding::Unknown => "unknown",
     }
 }
 

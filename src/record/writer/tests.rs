@@ -45,7 +45,7 @@ impl Capture {
         let log = Arc::clone(&notices);
         let observer = Observer::new(move |notice| {
             let line = match notice {
-                Notice::Exchange { id, method, url, status, size, total_ms } => {
+                Notice::Exchange { id, method, url, status, size, total_ms, .. } => {
                     format!("{id} {method} {url} {status} {size} {total_ms}")
                 }
                 Notice::WebSocket { id, url, messages } => format!("{id} {url} {messages}"),
@@ -85,6 +85,7 @@ impl Capture {
             response_body: self.body(b""),
             timing: Timing::default(),
             websocket: None,
+            cut_off: None,
         }
     }
 
@@ -97,7 +98,8 @@ impl Capture {
 
     fn message(&self, key: u64, ended_ms: u64, dir: Dir, opcode: Opcode, payload: &[u8]) -> Item {
         let (websocket, payload) = (WebSocketKey(key), self.body(payload));
-        Item::Message(WebSocketMessage { websocket, ended_ms, dir, opcode, payload })
+        let (encoding, cut_off) = (None, None);
+        Item::Message(WebSocketMessage { websocket, ended_ms, dir, opcode, payload, encoding, cut_off })
     }
 
     /// Runs the writer to its end with the items that `send` sends.

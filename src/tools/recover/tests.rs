@@ -147,6 +147,8 @@ fn add_message(archive: &mut Archive, info: &mut CaptureInfo, websocket: u32, nu
         payload_file: file.clone(),
         payload_size: payload.len() as u64,
         context_refs: Vec::new(),
+        payload_encoding: None,
+        cut_off: None,
     };
     let group = archive.group(|archive| {
         if let Some(file) = file {

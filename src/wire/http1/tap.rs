@@ -354,10 +354,10 @@ impl Http1Tap {
 
     fn become_opaque(&mut self, cause: Opaque, out: EventSink<'_>) {
         if let Some(id) = self.sending {
-            self.end_message(id, Dir::Up, Finish::Opaque, out);
+            self.end_message(id, Dir::Up, Finish::Opaque(cause), out);
         }
         while let Some(&PendingRequest { id, .. }) = self.pending.front() {
-            self.end_message(id, Dir::Down, Finish::Opaque, out);
+            self.end_message(id, Dir::Down, Finish::Opaque(cause), out);
         }
         out(TapEvent::Opaque { cause });
         *self = Self { phase: Phase::Opaque, ..Self::new() };

@@ -10,7 +10,7 @@
 use super::head::RequestPurpose;
 use crate::wire::headers::Headers;
 use crate::wire::message::ResponseHead;
-use crate::wire::tap::{Dir, Ending, EventSink, ExchangeId, Finish, Tap, TapEvent};
+use crate::wire::tap::{Dir, Ending, EventSink, ExchangeId, Finish, Opaque, Tap, TapEvent};
 use crate::wire::websocket::WebSocketTap;
 
 /// A stream of which at least one direction is open.
@@ -128,7 +128,7 @@ impl Stream {
         let how = match (std::mem::replace(state, DirectionState::Ended), how) {
             (DirectionState::Ended, _) => return,
             // The response ended without a head.
-            (DirectionState::Head, Finish::Complete) => Finish::Opaque,
+            (DirectionState::Head, Finish::Complete) => Finish::Opaque(Opaque::Http2),
             (DirectionState::Head | DirectionState::Body, how) => how,
         };
         match (&mut self.content, dir, how) {
@@ -140,7 +140,7 @@ impl Stream {
                 tap.end(dir, Ending::Clean, &mut without_opaque(out))
             }
             (StreamContent::WebSocket(tap), _, Finish::Truncated(how)) => tap.end(dir, how, &mut without_opaque(out)),
-            (StreamContent::WebSocket(tap), _, Finish::Opaque) => tap.close(Finish::Opaque, out),
+            (StreamContent::WebSocket(tap), _, Finish::Opaque(_)) => tap.close(how, out),
         }
     }
 
@@ -151,9 +151,9 @@ impl Stream {
     }
 
     /// Ends both directions because the stream cannot be parsed.
-    pub(super) fn become_opaque(&mut self, out: EventSink<'_>) {
-        self.end(Dir::Up, Finish::Opaque, out);
-        self.end(Dir::Down, Finish::Opaque, out);
+    pub(super) fn become_opaque(&mut self, cause: Opaque, out: EventSink<'_>) {
+        self.end(Dir::Up, Finish::Opaque(cause), out);
+        self.end(Dir::Down, Finish::Opaque(cause), out);
     }
 }
 

@@ -118,7 +118,7 @@ impl Tap for Http2Tap {
         if let Some(connection) = &mut self.connection
             && let Err(cause) = connection.read(dir, bytes, out)
         {
-            connection.streams.values_mut().for_each(|stream| stream.become_opaque(out));
+            connection.streams.values_mut().for_each(|stream| stream.become_opaque(cause, out));
             out(TapEvent::Opaque { cause });
             self.connection = None;
         }
@@ -374,7 +374,7 @@ impl Connection {
     }
 
     fn stream_becomes_opaque(&mut self, id: u32, out: EventSink<'_>) {
-        self.update(id, |stream| stream.become_opaque(out));
+        self.update(id, |stream| stream.become_opaque(Opaque::Http2, out));
     }
 
     /// Updates a stream, and removes it if it has ended.

@@ -5,7 +5,7 @@
 //! < bytes down    0< 200 OK
 //! ```
 
-use super::{Dir, Ending, ExchangeId, Tap, TapEvent};
+use super::{Dir, Ending, ExchangeId, Finish, Tap, TapEvent};
 use crate::wire::headers::Headers;
 use std::collections::BTreeMap;
 
@@ -60,8 +60,8 @@ pub(crate) fn events_in_any_pieces<T: Tap>(tap: impl Fn() -> T, steps: &[Dialogu
 #[derive(Default)]
 struct EventLog {
     lines: Vec<String>,
-    /// The body (`true`) or message (`false`) to which the last line belongs.
-    open: Option<(ExchangeId, Dir, bool)>,
+    /// The body or message to which the last line belongs, and the sign before its bytes.
+    open: Option<(ExchangeId, Dir, char)>,
 }
 
 impl EventLog {
@@ -81,24 +81,29 @@ impl EventLog {
             TapEvent::Response { id, head: h } => {
                 format!("{}< {} {} {:?}{}", id.0, h.status, text(&h.reason), h.version, fields(&h.headers))
             }
-            TapEvent::Body { id, dir, bytes } | TapEvent::MessageData { id, dir, bytes } => {
+            TapEvent::Body { id, dir, bytes }
+            | TapEvent::MessageData { id, dir, bytes }
+            | TapEvent::MessageEncoded { id, dir, bytes } => {
                 assert!(!bytes.is_empty(), "a piece is empty");
-                let piece = (id, dir, matches!(event, TapEvent::Body { .. }));
-                open = Some(piece);
+                let sign = if matches!(event, TapEvent::MessageEncoded { .. }) { '#' } else { '|' };
+                open = Some((id, dir, sign));
                 if self.open == open {
                     if let Some(last) = self.lines.last_mut() {
                         last.push_str(&text(bytes));
                     }
                     return;
                 }
-                format!("{}{} | {}", id.0, arrow(dir), text(bytes))
+                format!("{}{} {sign} {}", id.0, arrow(dir), text(bytes))
             }
             TapEvent::Trailers { id, dir, headers } => format!("{}{} trailers{}", id.0, arrow(dir), fields(&headers)),
-            TapEvent::End { id, dir, how } => format!("{}{} ends {how:?}", id.0, arrow(dir)),
+            TapEvent::End { id, dir, how } => format!("{}{} ends {}", id.0, arrow(dir), finish(how)),
             TapEvent::WebSocketOpen { id, protocol } => format!("{} WebSocket {protocol:?}", id.0),
             TapEvent::Upgraded { id } => format!("{} continues in HTTP/2", id.0),
             TapEvent::MessageBegin { id, dir, opcode } => format!("{}{} message {opcode:?}", id.0, arrow(dir)),
-            TapEvent::MessageEnd { id, dir, how } => format!("{}{} message ends {how:?}", id.0, arrow(dir)),
+            TapEvent::MessageUndecodable { id, dir, encoding } => {
+                format!("{}{} message undecodable {encoding:?}", id.0, arrow(dir))
+            }
+            TapEvent::MessageEnd { id, dir, how } => format!("{}{} message ends {}", id.0, arrow(dir), finish(how)),
             TapEvent::Control { id, dir, opcode, payload } => {
                 format!("{}{} {opcode:?} {}", id.0, arrow(dir), text(payload))
             }
@@ -107,6 +112,14 @@ impl EventLog {
         };
         self.open = open;
         self.lines.push(line);
+    }
+}
+
+/// Returns the name of `how`. The cause of `Opaque` has a line of its own.
+fn finish(how: Finish) -> String {
+    match how {
+        Finish::Complete | Finish::Truncated(_) => format!("{how:?}"),
+        Finish::Opaque(_) => "Opaque".into(),
     }
 }
 
@@ -121,17 +134,15 @@ enum MessageProgress {
 }
 
 /// Asserts that the events of each direction of each exchange are in order, that every exchange and WebSocket ends exactly
-/// once, and that no event follows `Opaque`. `answered` is an exchange whose request was made before the dialogue.
+/// once. `answered` is an exchange whose request was made before the dialogue.
 #[track_caller]
 pub(crate) fn assert_all_ends(tap: &mut dyn Tap, answered: Option<ExchangeId>, steps: &[DialogueStep<'_>]) {
     let mut progress: BTreeMap<ExchangeId, [MessageProgress; 2]> =
         answered.map(|id| (id, [MessageProgress::End, MessageProgress::NotStarted])).into_iter().collect();
     let mut websockets: BTreeMap<ExchangeId, bool> = BTreeMap::new();
-    let mut is_opaque = false;
     let mut check = |event: TapEvent<'_>| {
-        assert!(!is_opaque, "{event:?} after Opaque");
         let (id, dir, now) = match event {
-            TapEvent::Begin { .. } | TapEvent::Upgraded { .. } => return,
+            TapEvent::Begin { .. } | TapEvent::Upgraded { .. } | TapEvent::Opaque { .. } => return,
             TapEvent::Request { id, .. } => (id, Dir::Up, MessageProgress::Head),
             TapEvent::Response { id, .. } => (id, Dir::Down, MessageProgress::Head),
             TapEvent::Body { id, dir, .. } => (id, dir, MessageProgress::Body),
@@ -139,9 +150,10 @@ pub(crate) fn assert_all_ends(tap: &mut dyn Tap, answered: Option<ExchangeId>, s
             TapEvent::End { id, dir, .. } => (id, dir, MessageProgress::End),
             TapEvent::WebSocketOpen { id, .. } => return assert_eq!(websockets.insert(id, true), None),
             TapEvent::WebSocketEnd { id } => return assert_eq!(websockets.insert(id, false), Some(true)),
-            TapEvent::Opaque { .. } => return is_opaque = true,
             TapEvent::MessageBegin { id, .. }
             | TapEvent::MessageData { id, .. }
+            | TapEvent::MessageEncoded { id, .. }
+            | TapEvent::MessageUndecodable { id, .. }
             | TapEvent::MessageEnd { id, .. }
             | TapEvent::Control { id, .. } => return assert_eq!(websockets.get(&id), Some(&true)),
         };

@@ -65,7 +65,7 @@ impl WebSocketTap {
 
     fn become_opaque(&mut self, cause: Opaque, out: EventSink<'_>) {
         if self.directions.is_some() {
-            self.close(Finish::Opaque, out);
+            self.close(Finish::Opaque(cause), out);
             out(TapEvent::Opaque { cause });
         }
     }

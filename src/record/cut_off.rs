@@ -1,0 +1,146 @@
+//! Cut off: a message that ended before it was complete, with the cause.
+//!
+//! ```text
+//! Finish of the request  (Up)  ─┐
+//! Finish of the response (Down) ┴▶ CutOff { side, why }      None if both are complete
+//! ```
+
+use crate::wire::tap::{Dir, Ending, Finish, Opaque};
+use std::fmt;
+
+/// The part of an exchange that was cut off, and the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CutOff {
+    /// The message that is incomplete.
+    pub side: CutOffSide,
+    /// The cause. If both messages are incomplete, that of the side that ended first.
+    pub why: CutOffCause,
+}
+
+/// The message of an exchange that is incomplete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CutOffSide {
+    /// The request.
+    Request,
+    /// The response.
+    Response,
+    /// Both.
+    Both,
+}
+
+/// The cause why a message is incomplete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CutOffCause {
+    /// Its sender reset the connection or the stream.
+    Reset,
+    /// Its sender closed the connection early, or its receiver did while it was a request.
+    Closed,
+    /// The client left, or cancelled the exchange.
+    Cancelled,
+    /// Its bytes could not be parsed.
+    Malformed,
+    /// A limit was exceeded.
+    Limit,
+    /// The capture ended.
+    Stopped,
+}
+
+impl CutOffSide {
+    /// Returns the name in bundles.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Both => "both",
+        }
+    }
+}
+
+impl CutOffCause {
+    /// Returns the name in bundles.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Closed => "closed",
+            Self::Cancelled => "cancelled",
+            Self::Malformed => "malformed",
+            Self::Limit => "limit",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// Returns the cause why a message in direction `dir` is incomplete; `None` if it is complete.
+    /// `has_client_left` is true if the client ended its direction before the origin did.
+    pub(super) fn of(dir: Dir, how: Finish, has_client_left: bool) -> Option<Self> {
+        Some(match (how, dir) {
+            // What follows a switch of protocols does not belong to the message.
+            (Finish::Complete | Finish::Opaque(Opaque::Switched), _) => return None,
+            (Finish::Opaque(Opaque::LimitExceeded | Opaque::Inflated), _) => Self::Limit,
+            (Finish::Opaque(_), _) => Self::Malformed,
+            (Finish::Truncated(Ending::Stopped), _) => Self::Stopped,
+            (Finish::Truncated(Ending::Reset), _) => Self::Reset,
+            (Finish::Truncated(Ending::Abandoned), Dir::Down) => Self::Cancelled,
+            (Finish::Truncated(Ending::Clean | Ending::Truncated), Dir::Down) if has_client_left => Self::Cancelled,
+            (Finish::Truncated(Ending::Clean | Ending::Truncated | Ending::Abandoned), _) => Self::Closed,
+        })
+    }
+}
+
+impl CutOff {
+    /// Returns the part of an exchange that was cut off, from the causes for its request and its response.
+    pub(super) fn of(request: Option<CutOffCause>, response: Option<CutOffCause>) -> Option<Self> {
+        let (side, why) = match (request, response) {
+            (None, None) => return None,
+            (Some(why), None) => (CutOffSide::Request, why),
+            (None, Some(why)) => (CutOffSide::Response, why),
+            // The response's cause names the side that ended first: `Cancelled` is the client's.
+            (Some(_), Some(why)) => (CutOffSide::Both, why),
+        };
+        Some(Self { side, why })
+    }
+}
+
+impl fmt::Display for CutOffCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_side_and_the_cause() {
+        use Ending::{Abandoned, Clean, Reset, Stopped};
+        let truncated = Finish::Truncated;
+        for (request, response, has_client_left, expected) in [
+            (Finish::Complete, Finish::Complete, false, None),
+            (Finish::Complete, Finish::Complete, true, None),
+            (Finish::Complete, truncated(Reset), false, Some("response reset")),
+            (Finish::Complete, truncated(Clean), false, Some("response closed")),
+            (Finish::Complete, truncated(Ending::Truncated), false, Some("response closed")),
+            (Finish::Complete, truncated(Clean), true, Some("response cancelled")),
+            (Finish::Complete, truncated(Abandoned), false, Some("response cancelled")),
+            (Finish::Complete, truncated(Stopped), false, Some("response stopped")),
+            (Finish::Complete, Finish::Opaque(Opaque::Framing), false, Some("response malformed")),
+            (Finish::Complete, Finish::Opaque(Opaque::LimitExceeded), false, Some("response limit")),
+            (Finish::Complete, Finish::Opaque(Opaque::Switched), false, None),
+            (truncated(Abandoned), Finish::Complete, false, Some("request closed")),
+            (truncated(Clean), Finish::Complete, true, Some("request closed")),
+            (truncated(Reset), truncated(Abandoned), true, Some("both cancelled")),
+            (truncated(Abandoned), truncated(Reset), false, Some("both reset")),
+            (truncated(Stopped), truncated(Stopped), false, Some("both stopped")),
+            (Finish::Opaque(Opaque::Framing), Finish::Complete, false, Some("request malformed")),
+        ] {
+            let cut_off = CutOff::of(
+                CutOffCause::of(Dir::Up, request, has_client_left),
+                CutOffCause::of(Dir::Down, response, has_client_left),
+            );
+            let seen = cut_off.map(|cut_off| format!("{} {}", cut_off.side.name(), cut_off.why));
+            assert_eq!(seen.as_deref(), expected, "{request:?} {response:?} {has_client_left}");
+        }
+    }
+}
