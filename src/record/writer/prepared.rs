@@ -31,8 +31,6 @@ pub(super) struct PreparedExchange {
     headers: [Headers; 2],
     /// The bodies of the request and of the response.
     bodies: [BodyEntry; 2],
-    /// The size of the response body as received, in bytes.
-    received_bytes: u64,
     timing: Timing,
     pub(super) websocket: Option<WebSocketHandshake>,
     cut_off: Option<CutOff>,
@@ -62,7 +60,6 @@ impl PreparedExchange {
             Ok(head) => (head.status, decode_text(head.reason), head.headers),
             Err(why) => (0, why.into(), Headers::default()),
         };
-        let received_bytes = response_body.len();
         let truncation = |body: &Body| body.truncation().map(|truncation| truncation.cause.to_string());
         let truncation_causes = [&request_body, &response_body].into_iter().filter_map(truncation).collect();
         let entry =
@@ -81,7 +78,6 @@ impl PreparedExchange {
             status_text,
             headers: [request_headers, response_headers],
             bodies,
-            received_bytes,
             timing: non_negative(timing),
             websocket,
             cut_off,
@@ -122,8 +118,8 @@ impl PreparedExchange {
 
     /// Returns the notice that it was written.
     pub(super) fn into_notice(self) -> Notice {
-        let Self { id, method, url, status, received_bytes: size, timing, cut_off, .. } = self;
-        let (method, total_ms) = (method.into_owned(), timing.total_ms);
+        let Self { id, method, url, status, timing, cut_off, bodies: [_, response_body], .. } = self;
+        let (method, size, total_ms) = (method.into_owned(), response_body.size, timing.total_ms);
         Notice::Exchange { id, method, url, status, size, total_ms, cut_off }
     }
 
