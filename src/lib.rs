@@ -25,7 +25,7 @@ pub use bundle::reader;
 pub use cert::CaCertificate;
 pub use config::{Config, Mode, Observer};
 pub use error::{CaError, Error, OutputError, UpstreamCaError};
-pub use notice::{Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning};
+pub use notice::{Distrust, Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning};
 pub use proxy::{ForceStop, Gauge, Proxy, Running};
 pub use record::cut_off::{CutOff, CutOffCause, CutOffSide};
 #[cfg(feature = "tools")]

@@ -218,14 +218,14 @@ pub enum Reason {
     /// The client closed the connection during the TLS handshake or right after it, without a request. Some clients
     /// refuse a certificate this way. Not reported for hosts of which something was captured.
     ClientLeft,
-    /// The origin's certificate is not trusted by this machine; the verification error.
-    OriginNotTrusted(String),
+    /// The origin's certificate is not trusted by this machine.
+    OriginNotTrusted(Distrust),
     /// The TLS handshake with the origin failed; the error. Client and origin then handshake directly.
     OriginTls(String),
     /// TLS with the client failed, or is not possible: no version or cipher suite in common, or no server name to connect
     /// to; the error.
     ClientTls(String),
-    /// The origin requests a client certificate, and only the client has its key.
+    /// The origin requests a client certificate, or accepts one; only the client has its key.
     ClientCertificate,
     /// The client offers only application protocols (ALPN) that are not supported; their names.
     Protocol(String),
@@ -269,6 +269,29 @@ impl fmt::Display for Reason {
             Self::NotForAProxy => f.write_str("not a proxy request"),
             Self::Internal => f.write_str("internal error"),
         }
+    }
+}
+
+/// The reason why this machine does not trust an origin's certificate. `Display` is a clause about the origin.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Distrust {
+    /// The certificate's issuer is not trusted: a private CA, or the certificate is self-signed.
+    UnknownIssuer,
+    /// The certificate is one for a CA, and usually self-signed: `openssl req -x509` makes such certificates.
+    CaCertificate,
+    /// The certificate would not be accepted from a trusted issuer either: it expired, is for another name, …; the
+    /// clause.
+    Flaw(String),
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownIssuer => "its issuer is unknown",
+            Self::CaCertificate => "its certificate is one for a CA",
+            Self::Flaw(clause) => clause,
+        })
     }
 }
 

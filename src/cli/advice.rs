@@ -4,7 +4,7 @@
 
 use super::message;
 use super::open_bundle::part_path;
-use spectral_capture::{CaError, Error, OutputError, Reason, Uncaptured, Warning, merge, recover};
+use spectral_capture::{CaError, Distrust, Error, OutputError, Reason, Uncaptured, Warning, merge, recover};
 use std::io;
 use std::path::Path;
 
@@ -132,22 +132,28 @@ fn for_warning(warning: &Warning) -> Option<String> {
 /// certificate are passed through.
 pub(crate) fn for_uncaptured(uncaptured: &Uncaptured, ca_cert: Option<&Path>, passes_refused: bool) -> Option<String> {
     let name = uncaptured.host.rsplit_once(':').map_or(uncaptured.host.as_str(), |(name, _)| name);
-    match &uncaptured.reason {
+    for_reason(&uncaptured.reason, name, ca_cert, passes_refused)
+}
+
+/// Returns the remedy for the reason why the host `name` was not captured.
+fn for_reason(reason: &Reason, name: &str, ca_cert: Option<&Path>, passes_refused: bool) -> Option<String> {
+    match reason {
         Reason::CertificateRefused(_) | Reason::ClientLeft => Some(format!(
             "make the app trust {}, or exclude the host with -e {name}{}",
             ca_cert.map(|path| path.display().to_string()).unwrap_or_default(),
             if passes_refused { "" } else { " (or all such hosts with --passthrough-refused)" }
         )),
-        Reason::OriginNotTrusted(_) => {
-            Some("to capture it anyway, use -k, or trust its CA with --upstream-ca FILE".into())
+        Reason::OriginNotTrusted(Distrust::UnknownIssuer | Distrust::CaCertificate) => {
+            Some("to capture it anyway, use -k, or trust its certificate or CA with --upstream-ca FILE".into())
         }
+        Reason::OriginNotTrusted(_) => Some("to capture it anyway, use -k".into()),
         Reason::OriginTls(cause) | Reason::ClientTls(cause)
-            if cause.contains("in common") || cause.contains("version") =>
+            if OLD_TLS_SIGNS.iter().any(|sign| cause.contains(sign)) =>
         {
             Some("only TLS 1.2 and 1.3 with modern cipher suites can be intercepted".into())
         }
         Reason::ClientCertificate => {
-            Some("only the app has the certificate's private key, so this cannot be captured".into())
+            Some("the app may have one, and only the app has its private key, so the app connects itself".into())
         }
         Reason::Protocol(_) => Some("to capture it, configure the app to use HTTP/1.1 or HTTP/2".into()),
         Reason::NotForAProxy => Some(
@@ -158,6 +164,10 @@ pub(crate) fn for_uncaptured(uncaptured: &Uncaptured, ca_cert: Option<&Path>, pa
         _ => None,
     }
 }
+
+/// Parts of the texts of failed handshakes with peers that are too old. Some answer with the alert handshake_failure if
+/// no cipher suite is in common (RFC 5246 section 7.2.2).
+const OLD_TLS_SIGNS: [&str; 4] = ["in common", "version", "handshake_failure", "insufficient_security"];
 
 #[cfg(test)]
 mod tests {
@@ -229,6 +239,24 @@ mod tests {
         let too_many = OutputError::TooManyUnfinished { directory: "/x".into() };
         assert!(for_output(&too_many).unwrap().contains("delete"));
         assert_eq!(for_output(&create(ErrorKind::StorageFull)), None);
+    }
+
+    #[test]
+    fn a_reason_has_a_remedy_only_where_it_helps() {
+        let remedy = |reason| for_reason(&reason, "a.test", None, false).unwrap_or_default();
+        let trusts = |distrust| remedy(Reason::OriginNotTrusted(distrust)).contains("--upstream-ca");
+        assert!(trusts(Distrust::UnknownIssuer) && trusts(Distrust::CaCertificate));
+        assert!(!trusts(Distrust::Flaw("its certificate expired".into())));
+        // An origin without a cipher suite in common answers with either.
+        let old = "only TLS 1.2 and 1.3 with modern cipher suites can be intercepted";
+        for cause in
+            ["no version, cipher suite or group in common", "alert handshake_failure", "alert protocol_version"]
+        {
+            assert_eq!(remedy(Reason::OriginTls(cause.into())), old);
+        }
+        assert_eq!(remedy(Reason::OriginTls("alert internal_error".into())), "");
+        // The request may be optional.
+        assert!(!remedy(Reason::ClientCertificate).contains("cannot"));
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Dialer {
                 return addresses_of(authority, result.try_recv().unwrap_or_else(|_| Ok(Vec::new())));
             }
             if left.is_zero() {
-                return Err(DialError::ResolveTimeout);
+                return Err(DialError::Resolve(io::ErrorKind::TimedOut.into()));
             }
         }
     }
@@ -126,12 +126,9 @@ impl Dialer {
 pub(crate) enum DialError {
     /// The address is this proxy's own.
     Ourselves,
-    /// The name does not resolve.
+    /// The name does not resolve, has no address, or was not resolved in time. `Display` has one phrase for these: which
+    /// of them it is may change with every attempt.
     Resolve(io::Error),
-    /// The name has no address.
-    NoAddress,
-    /// The name did not resolve in time.
-    ResolveTimeout,
     /// No address accepts a connection; the last error.
     Connect(io::Error),
     /// The capture stops.
@@ -142,11 +139,7 @@ impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ourselves => f.write_str("it is this proxy itself"),
-            Self::Resolve(cause) => write!(f, "its name does not resolve: {cause}"),
-            Self::NoAddress => f.write_str("its name has no address"),
-            Self::ResolveTimeout => {
-                write!(f, "its name did not resolve within {} seconds", RESOLVE_TIMEOUT.as_secs())
-            }
+            Self::Resolve(_) => f.write_str("its name does not resolve"),
             Self::Connect(cause) => match cause.kind() {
                 io::ErrorKind::ConnectionRefused => f.write_str("it refused the connection"),
                 io::ErrorKind::TimedOut => {
@@ -163,7 +156,7 @@ impl Error for DialError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Resolve(cause) | Self::Connect(cause) => Some(cause),
-            Self::Ourselves | Self::NoAddress | Self::ResolveTimeout | Self::Stopped => None,
+            Self::Ourselves | Self::Stopped => None,
         }
     }
 }
@@ -178,7 +171,7 @@ fn addresses_of(authority: &Authority, answer: io::Result<Vec<SocketAddr>>) -> R
     match answer {
         Ok(addrs) if !addrs.is_empty() => Ok(addrs),
         _ if is_localhost(&authority.host) => Ok(loopback(authority.port)),
-        Ok(_) => Err(DialError::NoAddress),
+        Ok(_) => Err(DialError::Resolve(io::ErrorKind::NotFound.into())),
         Err(e) => Err(DialError::Resolve(e)),
     }
 }
@@ -325,6 +318,15 @@ mod tests {
         let error = dialer("127.0.0.1:1").dial(&authority, &Stop::new().unwrap()).unwrap_err();
         assert_eq!(error.to_string(), "it refused the connection");
         assert!(error.source().is_some());
+    }
+
+    #[test]
+    fn a_failed_lookup_has_one_phrase() {
+        let authority = Authority { host: Host::Name("a.invalid".into()), port: 1 };
+        for answer in [Ok(Vec::new()), Err(io::Error::other("EAI_AGAIN")), Err(io::ErrorKind::TimedOut.into())] {
+            let error = addresses_of(&authority, answer).unwrap_err();
+            assert_eq!(error.to_string(), "its name does not resolve");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::passthrough_cache::Ttl;
 use super::shared::{Capture, Shared};
 use super::stop::Stop;
 use super::sys::{self, Interest};
+use super::tls::failures::{alert_name, describe, is_about_certificate, is_lasting, origin_reason};
 use super::tls::server_name;
 use super::tunnel::{self, Route, Tunnel};
 use crate::cert::LeafError;
@@ -26,8 +27,8 @@ use crate::clock::Moment;
 use crate::notice::Reason;
 use crate::wire::client_hello::{ClientHello, Sni};
 use crate::wire::tap::Ending;
+use rustls::AlertDescription;
 use rustls::pki_types::InvalidDnsNameError;
-use rustls::{AlertDescription, CertificateError};
 use std::error::Error;
 use std::fmt;
 use std::os::fd::AsFd;
@@ -278,51 +279,6 @@ fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), HandshakeError> {
     }
 }
 
-/// True if the next connection would fail in the same way for any client. Most alerts do not imply that: they may
-/// concern this client's protocols, or a temporary failure.
-fn is_lasting(e: &rustls::Error) -> bool {
-    match e {
-        rustls::Error::InvalidCertificate(_) | rustls::Error::PeerIncompatible(_) => true,
-        rustls::Error::AlertReceived(alert) => {
-            matches!(alert, AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity)
-        }
-        _ => false,
-    }
-}
-
-/// The reason to report for a failed handshake with an origin.
-fn origin_reason(e: &rustls::Error) -> Reason {
-    match e {
-        rustls::Error::InvalidCertificate(e) => Reason::OriginNotTrusted(match e {
-            CertificateError::UnknownIssuer => "its issuer is unknown".into(),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate expired".into(),
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "its certificate is not valid yet".into()
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "its certificate is for another name".into()
-            }
-            // For webpki errors without a variant in rustls, `Display` writes the name of the webpki variant.
-            CertificateError::Other(e) => match &*e.0.to_string() {
-                // `openssl req -x509` makes such certificates.
-                "CaUsedAsEndEntity" => "its certificate is one for a CA".into(),
-                name => format!("its certificate is not accepted: {name}"),
-            },
-            e => e.to_string(),
-        }),
-        e => Reason::OriginTls(describe(e)),
-    }
-}
-
-/// Describes an error of rustls, with the terms of RFC 8446 where it has some.
-fn describe(e: &rustls::Error) -> String {
-    match e {
-        rustls::Error::AlertReceived(alert) => format!("alert {}", alert_name(*alert)),
-        rustls::Error::PeerIncompatible(_) => "no version, cipher suite or group in common".into(),
-        e => e.to_string(),
-    }
-}
-
 /// The reason to report for a failed handshake with a client; `None` if it is not reported.
 fn client_reason(error: &HandshakeError) -> Option<Reason> {
     match error {
@@ -334,35 +290,14 @@ fn client_reason(error: &HandshakeError) -> Option<Reason> {
 
 fn client_tls_reason(e: &rustls::Error) -> Reason {
     match e {
-        rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::UnknownCA
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::AccessDenied
-            | AlertDescription::InternalError
-            | AlertDescription::DecryptError => Reason::CertificateRefused(alert_name(*alert)),
-            alert => Reason::ClientTls(format!("alert {}", alert_name(*alert))),
-        },
+        rustls::Error::AlertReceived(alert)
+            if is_about_certificate(*alert)
+                || matches!(alert, AlertDescription::InternalError | AlertDescription::DecryptError) =>
+        {
+            Reason::CertificateRefused(alert_name(*alert))
+        }
         e => Reason::ClientTls(describe(e)),
     }
-}
-
-/// The alert's name in RFC 8446 section 6, `unknown_ca`.
-fn alert_name(alert: AlertDescription) -> String {
-    let mut name = String::new();
-    let text = format!("{alert:?}");
-    let mut previous_is_lower = false;
-    for c in text.chars() {
-        if c.is_ascii_uppercase() && previous_is_lower {
-            name.push('_');
-        }
-        previous_is_lower = c.is_ascii_lowercase();
-        name.push(c.to_ascii_lowercase());
-    }
-    name
 }
 
 /// The application protocols that a tap can parse.
@@ -375,18 +310,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn alerts_have_their_names_in_the_rfc() {
-        for (alert, name) in [
-            (AlertDescription::UnknownCA, "unknown_ca"),
-            (AlertDescription::BadCertificate, "bad_certificate"),
-            (AlertDescription::CertificateUnknown, "certificate_unknown"),
-            (AlertDescription::ProtocolVersion, "protocol_version"),
-        ] {
-            assert_eq!(alert_name(alert), name);
-        }
-    }
 
     #[test]
     fn only_protocols_that_a_tap_can_parse_are_offered() {

@@ -1,7 +1,9 @@
-//! TLS configuration: as a client towards origins (`client`), as a server towards clients (`server`), and the TLS of
-//! one connection without its socket (`session`). `intercept.rs` drives the handshakes.
+//! TLS configuration: as a client towards origins (`client`), as a server towards clients (`server`), the TLS of one
+//! connection without its socket (`session`), and its failures in words (`failures`). `intercept.rs` drives the
+//! handshakes.
 
 pub(crate) mod client;
+pub(crate) mod failures;
 pub(crate) mod server;
 pub(crate) mod session;
 

@@ -155,7 +155,7 @@ fn the_client_verifies_the_origins_own_certificate() {
         outcome.assert_uncaptured(
             &origin.authority("localhost"),
             1,
-            |reason| matches!(reason, Reason::OriginNotTrusted(cause) if cause == expected),
+            |reason| matches!(reason, Reason::OriginNotTrusted(cause) if cause.to_string() == expected),
         );
     }
 }

@@ -133,3 +133,43 @@ fn passes_through_and_reports_old_clients() {
     }
     assert!(tried.contains(&"CBC") && tried.contains(&"no certificates but RSA"), "only {tried:?} were tested");
 }
+
+#[test]
+fn names_a_sha_1_certificate_in_words() {
+    let (Some(openssl), Some(curl)) = (peer("openssl"), peer("curl")) else {
+        return;
+    };
+    let dir = TempDir::new();
+    certificate(&openssl, &dir);
+    let openssl_in_dir = |args: &str| {
+        let mut command = Command::new(&openssl);
+        run(command.args(args.split(' ')).current_dir(dir.path())).ok();
+    };
+    openssl_in_dir("req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=ca -keyout ca-key.pem -out ca.pem");
+    openssl_in_dir("req -new -key key.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost -out request.pem");
+    openssl_in_dir(
+        "x509 -req -in request.pem -sha1 -days 30 -CA ca.pem -CAkey ca-key.pem -copy_extensions copy -out cert.pem",
+    );
+    let (_server, port) = serve(&openssl, &dir, &["-cipher", "DEFAULT:@SECLEVEL=0"]).unwrap();
+    let ca = dir.join("ca.pem");
+    let capture = Capture::with(|config| config.upstream_ca.push(ca.clone()));
+    let through = run(Command::new(curl)
+        .args([
+            "-sS",
+            "--noproxy",
+            "",
+            "--ciphers",
+            "DEFAULT@SECLEVEL=0",
+            "--proxy",
+            &format!("http://{}", capture.addr),
+        ])
+        .arg("--cacert")
+        .arg(&ca)
+        .arg(format!("https://localhost:{port}/page")));
+    assert_eq!(through.ok().text(), "an old hello");
+    capture.stop().assert_uncaptured(&format!("localhost:{port}"), 1, |reason| {
+        let words = "passed through: this machine does not trust the origin's certificate \
+                     (its certificate is signed with SHA-1)";
+        reason.to_string() == words
+    });
+}
