@@ -64,6 +64,7 @@ pub(crate) fn open(
 
     let began = Moment::now();
     if let Err(obstacle) = handshake_with_origin(shared, capture, &mut origin, &route, sni, alpn) {
+        capture.client_tls.forget(sni, &route.authority);
         if obstacle.is_lasting {
             capture.passthrough.add(&route.authority, sni, obstacle.reason.clone(), Ttl::Since(Moment::now()));
         }
@@ -133,8 +134,8 @@ fn handshake_with_origin(
     alpn: Vec<Vec<u8>>,
 ) -> Result<(), Obstacle> {
     let failed = |e: rustls::Error| Obstacle { is_lasting: is_lasting(&e), reason: origin_reason(&e) };
-    let host = &route.authority.host;
-    let (session, certificate_request) = capture.client_tls.session(sni, host, alpn).map_err(failed)?;
+    let (session, certificate_request) =
+        capture.client_tls.session(sni, &route.authority, alpn, Moment::now()).map_err(failed)?;
     origin.start_tls(session, &[]).map_err(failed)?;
     match handshake(origin, &shared.stop) {
         // In TLS 1.3 our handshake succeeds without a client certificate; the origin's alert arrives at the end of the
@@ -142,10 +143,11 @@ fn handshake_with_origin(
         Ok(()) | Err(HandshakeError::Tls(_) | HandshakeError::Ended | HandshakeError::Stopped)
             if certificate_request.is_raised() =>
         {
-            capture.client_tls.forget(sni, host);
             Err(Obstacle { is_lasting: true, reason: Reason::ClientCertificate })
         }
-        Ok(()) => Ok(()),
+        Ok(()) => origin.tls().map_or(Ok(()), |tls| {
+            capture.client_tls.verify_resumed(tls, sni, &route.authority, Moment::now()).map_err(failed)
+        }),
         Err(HandshakeError::Tls(e)) => Err(failed(e)),
         Err(e) => Err(Obstacle { is_lasting: false, reason: Reason::OriginTls(e.to_string()) }),
     }

@@ -1,11 +1,13 @@
-//! TLS configuration: as a client towards origins (`client`), as a server towards clients (`server`), the TLS of one
-//! connection without its socket (`session`), and its failures in words (`failures`). `intercept.rs` drives the
-//! handshakes.
+//! TLS configuration: as a client towards origins (`client`, with `verifier` and `sessions`), as a server towards clients
+//! (`server`), the TLS of one connection without its socket (`session`), and its failures in words (`failures`).
+//! `intercept.rs` drives the handshakes.
 
 pub(crate) mod client;
 pub(crate) mod failures;
 pub(crate) mod server;
 pub(crate) mod session;
+mod sessions;
+mod verifier;
 
 use crate::error::Error;
 use crate::wire::authority::Host;

@@ -1,20 +1,19 @@
 //! TLS as a client, towards origins: verification of their certificates, and resumption of sessions.
 
 use super::session::TlsSession;
+use super::sessions::SessionCache;
+use super::verifier::Verifier;
 use super::{server_name, setup_error};
+use crate::clock::Moment;
 use crate::error::{Error, UpstreamCaError};
-use crate::wire::authority::Host;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{
-    ClientSessionMemoryCache, ClientSessionStore, ResolvesClientCert, Resumption, UnbufferedClientConnection,
-    WebPkiServerVerifier, verify_server_name,
-};
+use crate::wire::authority::Authority;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{ResolvesClientCert, Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CipherSuite, ClientConfig, HandshakeKind, RootCertStore, SignatureScheme};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -27,7 +26,8 @@ pub(crate) struct ClientTls {
     /// Cloned for each connection, which is cheap. rustls resumes sessions only between configurations that share
     /// verifier and resolver, so these are never replaced.
     template: ClientConfig,
-    sessions: Arc<ClientSessionMemoryCache>,
+    verifier: Arc<Verifier>,
+    sessions: SessionCache,
 }
 
 impl ClientTls {
@@ -56,42 +56,67 @@ impl ClientTls {
             .with_safe_default_protocol_versions()
             .map_err(setup_error)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
             .with_client_cert_resolver(Arc::new(NoCertificate));
         // Early data may be replayed by an attacker (RFC 8446 section 8).
         template.enable_early_data = false;
-        let sessions = Arc::new(ClientSessionMemoryCache::new(MAX_SESSIONS));
-        template.resumption = Resumption::store(Arc::clone(&sessions) as Arc<dyn ClientSessionStore>);
-        Ok(Self { template, sessions })
+        // Each connection gets a store of its own.
+        template.resumption = Resumption::disabled();
+        Ok(Self { template, verifier, sessions: SessionCache::default() })
     }
 
-    /// Creates a session with the client's own SNI (none if it sent none) and protocols. The certificate is verified
-    /// for `sni`, or else for `host`. The flag is raised if the origin requests a client certificate.
+    /// Creates a session with `origin`, with the client's own SNI (none if it sent none) and protocols. The certificate
+    /// is verified for `sni`, or else for the host. The flag is raised if the origin requests a client certificate.
     ///
     /// # Errors
     /// If the name is not a valid DNS name.
     pub(crate) fn session(
         &self,
         sni: Option<&str>,
-        host: &Host,
+        origin: &Authority,
         alpn: Vec<Vec<u8>>,
+        now: Moment,
     ) -> Result<(TlsSession, CertificateRequest), rustls::Error> {
-        let name = server_name(sni, host).map_err(|_| rustls::Error::General("the host is not a DNS name".into()))?;
         let mut config = self.template.clone();
         config.alpn_protocols = alpn;
         config.enable_sni = sni.is_some();
-        let session = UnbufferedClientConnection::new(Arc::new(config), name)?;
+        config.resumption = Resumption::store(Arc::new(self.sessions.store(origin, sni, now)));
+        let session = UnbufferedClientConnection::new(Arc::new(config), verified_name(sni, origin)?)?;
         Ok((session.into(), CertificateRequest::clear()))
     }
 
-    /// Removes cached sessions of an origin that requested a client certificate. On resumption it would not request
-    /// one, and a client that has a certificate would be served as one without.
-    pub(crate) fn forget(&self, sni: Option<&str>, host: &Host) {
-        if let Ok(name) = server_name(sni, host) {
-            self.sessions.remove_tls12_session(&name);
-            while self.sessions.take_tls13_ticket(&name).is_some() {}
+    /// Verifies the certificate of a resumed session, which rustls does in full handshakes only: it may have expired
+    /// since. Does nothing after a full handshake.
+    ///
+    /// # Errors
+    /// If the certificate is not valid at the time `now`.
+    pub(crate) fn verify_resumed(
+        &self,
+        session: &TlsSession,
+        sni: Option<&str>,
+        origin: &Authority,
+        now: Moment,
+    ) -> Result<(), rustls::Error> {
+        if session.handshake_kind() != Some(HandshakeKind::Resumed) {
+            return Ok(());
         }
+        let Some((end_entity, intermediates)) = session.peer_certificates().and_then(<[_]>::split_first) else {
+            return Err(rustls::Error::NoCertificatesPresented);
+        };
+        let (name, now) = (verified_name(sni, origin)?, UnixTime::since_unix_epoch(now.since_epoch()));
+        self.verifier.verify_server_cert(end_entity, intermediates, &name, &[], now).map(drop)
     }
+
+    /// Forgets the sessions with an origin: after a failure, or if it requested a client certificate. (On resumption it
+    /// would not request one, and a client that has a certificate would be served as one without.)
+    pub(crate) fn forget(&self, sni: Option<&str>, origin: &Authority) {
+        self.sessions.forget(origin, sni);
+    }
+}
+
+/// The name that an origin's certificate must be valid for.
+fn verified_name(sni: Option<&str>, origin: &Authority) -> Result<ServerName<'static>, rustls::Error> {
+    server_name(sni, &origin.host).map_err(|_| rustls::Error::General("the host is not a DNS name".into()))
 }
 
 /// rustls' default provider, but with AES-128 preferred, as in browsers: every TLS 1.3 implementation has it (RFC 8446
@@ -175,62 +200,6 @@ fn read_certificates(roots: &mut RootCertStore, file: &Path) -> Result<Vec<Certi
         false => Ok(found),
     }
 }
-
-/// Verifies origins: against the roots, or leniently where the user configured that. Signatures are always verified:
-/// they prove that the peer has the certificate's key.
-#[derive(Debug)]
-struct Verifier {
-    webpki: Arc<WebPkiServerVerifier>,
-    /// Certificates from the files that the user gave. A self-signed one is accepted as it is, which webpki cannot do.
-    given: Vec<CertificateDer<'static>>,
-    /// Accepts any certificate.
-    insecure: bool,
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.insecure {
-            return Ok(ServerCertVerified::assertion());
-        }
-        if self.given.iter().any(|given| given == end_entity) {
-            verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
-            return Ok(ServerCertVerified::assertion());
-        }
-        self.webpki.verify_server_cert(end_entity, intermediates, name, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
-    }
-}
-
-/// Number of origins whose sessions can be resumed; rustls' default.
-const MAX_SESSIONS: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,15 @@
 //! Tests of TLS towards origins: cipher preference, verification, and resumption.
 
+use super::super::sessions::MAX_AGE;
 use super::*;
 use crate::net::outbox::Outbox;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use crate::wire::authority::Host;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{HandshakeKind, ServerConfig, ServerConnection, SupportedProtocolVersion, version};
+use rustls::{CertificateError, ServerConfig, ServerConnection, SupportedProtocolVersion, version};
 use std::io::Write;
+use std::time::Duration;
+use time::OffsetDateTime;
 
 /// A self-signed certificate as common tools make it: it is marked as a CA.
 fn self_signed() -> CertificateDer<'static> {
@@ -41,78 +45,222 @@ fn our_own_ca_is_not_trusted() {
     assert_eq!(roots_without(all, &self_signed()).len(), 3);
 }
 
-/// An origin that requests an optional client certificate, if `requests`.
-fn origin(version: &'static SupportedProtocolVersion, requests: bool) -> Arc<ServerConfig> {
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(["a.example".to_owned()]).unwrap().self_signed(&key).unwrap();
-    let builder = ServerConfig::builder_with_provider(Arc::new(provider())).with_protocol_versions(&[version]).unwrap();
-    let builder = match requests {
-        true => {
-            let mut roots = RootCertStore::empty();
-            roots.add(self_signed()).unwrap();
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()));
-            builder.with_client_cert_verifier(verifier.allow_unauthenticated().build().unwrap())
-        }
-        false => builder.with_no_client_auth(),
-    };
-    let key = key.serialize_der().try_into().unwrap();
-    Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
+/// A CA, and an origin's key, which its certificates share.
+struct Issuer {
+    ca: CertifiedIssuer<'static, KeyPair>,
+    key: KeyPair,
 }
 
-/// Receives a word from `origin`; returns the kind of handshake, the cipher suite, and true if a client certificate was
-/// requested.
-fn exchange(towards: &ClientTls, origin: &Arc<ServerConfig>) -> (HandshakeKind, CipherSuite, bool) {
-    let host = Host::Name("a.example".into());
-    let (mut us, request) = towards.session(Some("a.example"), &host, Vec::new()).unwrap();
-    let mut origin = ServerConnection::new(Arc::clone(origin)).unwrap();
-    origin.writer().write_all(b"hello").unwrap();
-    let (mut down, mut received) = (Vec::new(), Vec::new());
-    loop {
-        let mut up = Outbox::default();
-        let mut ciphertext = [us.unfinished(), &down].concat();
-        us.decrypt(&mut ciphertext, &mut up, &mut |plain| received.extend_from_slice(plain)).unwrap();
-        down.clear();
-        if up.is_empty() && !origin.wants_write() {
-            break;
+impl Issuer {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Self { ca, key: KeyPair::generate().unwrap() }
+    }
+
+    /// TLS towards origins with certificates of this CA.
+    fn trusting(&self) -> ClientTls {
+        ClientTls::new(vec![self.ca.as_ref().der().clone()], &self_signed(), &[], false).unwrap()
+    }
+
+    /// An origin with a certificate for `name` that is valid from an hour ago until `lifetime` from now.
+    fn origin(&self, version: &'static SupportedProtocolVersion, name: &str, lifetime: Duration) -> ServerConfig {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        let now = OffsetDateTime::from(Moment::now().wall());
+        (params.not_before, params.not_after) = (now - Duration::from_secs(3600), now + lifetime);
+        let certificate = params.signed_by(&self.key, &self.ca).unwrap();
+        let key = self.key.serialize_der().try_into().unwrap();
+        ServerConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap()
+    }
+}
+
+/// An origin that requests an optional client certificate.
+fn requesting_origin(version: &'static SupportedProtocolVersion) -> Arc<ServerConfig> {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["a.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(self_signed()).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()));
+    let config = ServerConfig::builder_with_provider(Arc::new(provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_client_cert_verifier(verifier.allow_unauthenticated().build().unwrap())
+        .with_single_cert(vec![certificate.der().clone()], key.serialize_der().try_into().unwrap());
+    Arc::new(config.unwrap())
+}
+
+fn authority(port: u16) -> Authority {
+    Authority { host: Host::Name("a.example".into()), port }
+}
+
+/// A connection that has received a word from its origin.
+struct Connection {
+    us: TlsSession,
+    origin: ServerConnection,
+    request: CertificateRequest,
+}
+
+impl Connection {
+    /// Connects to port `port` of `a.example` at the time `now`.
+    fn open(towards: &ClientTls, origin: &Arc<ServerConfig>, port: u16, now: Moment) -> Result<Self, rustls::Error> {
+        let mut connection = Self::start(towards, origin, port, now)?;
+        assert_eq!(connection.transfer()?, b"hello");
+        towards.verify_resumed(&connection.us, Some("a.example"), &authority(port), now)?;
+        Ok(connection)
+    }
+
+    /// Starts a connection, without a byte sent yet.
+    fn start(towards: &ClientTls, origin: &Arc<ServerConfig>, port: u16, now: Moment) -> Result<Self, rustls::Error> {
+        let (us, request) = towards.session(Some("a.example"), &authority(port), Vec::new(), now)?;
+        let mut origin = ServerConnection::new(Arc::clone(origin)).unwrap();
+        origin.writer().write_all(b"hello").unwrap();
+        Ok(Self { us, origin, request })
+    }
+
+    /// Moves bytes in both directions until there are none; returns the plaintext from the origin.
+    fn transfer(&mut self) -> Result<Vec<u8>, rustls::Error> {
+        let (mut down, mut received) = (Vec::new(), Vec::new());
+        loop {
+            let mut up = Outbox::default();
+            let mut ciphertext = [self.us.unfinished(), &down].concat();
+            self.us.decrypt(&mut ciphertext, &mut up, &mut |plain| received.extend_from_slice(plain))?;
+            down.clear();
+            if up.is_empty() && !self.origin.wants_write() {
+                return Ok(received);
+            }
+            self.origin.read_tls(&mut up.bytes()).unwrap();
+            self.origin.process_new_packets().unwrap();
+            self.origin.write_tls(&mut down).unwrap();
         }
-        origin.read_tls(&mut up.bytes()).unwrap();
-        origin.process_new_packets().unwrap();
-        origin.write_tls(&mut down).unwrap();
     }
-    assert_eq!(received, b"hello");
-    if request.is_raised() {
-        towards.forget(Some("a.example"), &host);
+
+    fn kind(&self) -> HandshakeKind {
+        self.us.handshake_kind().unwrap()
     }
-    (us.handshake_kind().unwrap(), us.negotiated_cipher_suite().unwrap().suite(), request.is_raised())
+}
+
+/// The kind of the handshake with an origin on port 443 at the time `now`.
+fn kind(towards: &ClientTls, origin: &Arc<ServerConfig>, now: Moment) -> Result<HandshakeKind, rustls::Error> {
+    Connection::open(towards, origin, 443, now).map(|connection| connection.kind())
+}
+
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[test]
+fn a_session_is_resumed_until_a_minute_after_the_full_handshake() {
+    for version in VERSIONS {
+        let issuer = Issuer::new();
+        let (towards, origin) = (issuer.trusting(), Arc::new(issuer.origin(version, "a.example", DAY)));
+        let began = Moment::now();
+        for (seconds, expected) in [
+            (0, HandshakeKind::Full),
+            (1, HandshakeKind::Resumed),
+            (30, HandshakeKind::Resumed),
+            (59, HandshakeKind::Resumed),
+            // Each resumption brought new tickets; they do not extend the time.
+            (60, HandshakeKind::Full),
+            (119, HandshakeKind::Resumed),
+            (120, HandshakeKind::Full),
+        ] {
+            let now = began.plus(Duration::from_secs(seconds));
+            assert_eq!(kind(&towards, &origin, now), Ok(expected), "{version:?} after {seconds} s");
+        }
+    }
 }
 
 #[test]
-fn a_session_is_resumed() {
-    for version in [&version::TLS12, &version::TLS13] {
-        let towards = ClientTls::new(vec![self_signed()], &self_signed(), &[], true).unwrap();
-        let origin = origin(version, false);
-        assert_eq!(exchange(&towards, &origin).0, HandshakeKind::Full);
-        for _ in 0..3 {
-            assert_eq!(exchange(&towards, &origin).0, HandshakeKind::Resumed, "{version:?}");
+fn another_certificate_is_noticed_after_a_minute() {
+    for version in VERSIONS {
+        let issuer = Issuer::new();
+        let (towards, origin) = (issuer.trusting(), issuer.origin(version, "a.example", DAY));
+        // The tickets stay valid, as in a server whose certificate is replaced while it runs.
+        let mut swapped = issuer.origin(version, "b.example", DAY);
+        swapped.session_storage = Arc::clone(&origin.session_storage);
+        swapped.ticketer = Arc::clone(&origin.ticketer);
+        let (origin, swapped) = (Arc::new(origin), Arc::new(swapped));
+        let began = Moment::now();
+        assert_eq!(kind(&towards, &origin, began), Ok(HandshakeKind::Full));
+        assert_eq!(kind(&towards, &swapped, began.plus(MAX_AGE - DAY / 86400)), Ok(HandshakeKind::Resumed));
+        for _ in 0..2 {
+            let result = kind(&towards, &swapped, began.plus(MAX_AGE));
+            assert!(matches!(result, Err(rustls::Error::InvalidCertificate(_))), "{version:?}: {result:?}");
         }
+    }
+}
+
+#[test]
+fn the_certificate_of_a_resumed_session_may_expire() {
+    for version in VERSIONS {
+        let issuer = Issuer::new();
+        let towards = issuer.trusting();
+        let origin = Arc::new(issuer.origin(version, "a.example", Duration::from_secs(30)));
+        let began = Moment::now();
+        assert_eq!(kind(&towards, &origin, began), Ok(HandshakeKind::Full));
+        assert_eq!(kind(&towards, &origin, began.plus(Duration::from_secs(20))), Ok(HandshakeKind::Resumed));
+        let result = kind(&towards, &origin, began.plus(Duration::from_secs(40)));
+        let Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { .. })) = result else {
+            panic!("{version:?}: {result:?}");
+        };
+    }
+}
+
+#[test]
+fn ports_have_sessions_of_their_own() {
+    for version in VERSIONS {
+        let issuer = Issuer::new();
+        let towards = issuer.trusting();
+        let origins = [443, 8443].map(|port| (port, Arc::new(issuer.origin(version, "a.example", DAY))));
+        let now = Moment::now();
+        for round in 0..5 {
+            for (port, origin) in &origins {
+                let kind = Connection::open(&towards, origin, *port, now).unwrap().kind();
+                let expected = if round == 0 { HandshakeKind::Full } else { HandshakeKind::Resumed };
+                assert_eq!(kind, expected, "{version:?}, port {port}, round {round}");
+            }
+        }
+    }
+}
+
+#[test]
+fn forgotten_sessions_are_not_resumed_also_if_they_arrive_later() {
+    for version in VERSIONS {
+        let issuer = Issuer::new();
+        let (towards, origin) = (issuer.trusting(), Arc::new(issuer.origin(version, "a.example", DAY)));
+        let now = Moment::now();
+        assert_eq!(kind(&towards, &origin, now), Ok(HandshakeKind::Full), "{version:?}");
+        let mut open = Connection::start(&towards, &origin, 443, now).unwrap();
+        towards.forget(Some("A.example"), &authority(443));
+        open.transfer().unwrap();
+        assert_eq!(kind(&towards, &origin, now), Ok(HandshakeKind::Full), "{version:?}");
+        assert_eq!(kind(&towards, &origin, now), Ok(HandshakeKind::Resumed), "{version:?}");
     }
 }
 
 #[test]
 fn sessions_with_a_certificate_request_are_not_resumed() {
-    for version in [&version::TLS12, &version::TLS13] {
+    for version in VERSIONS {
         let towards = ClientTls::new(vec![self_signed()], &self_signed(), &[], true).unwrap();
-        let origin = origin(version, true);
+        let origin = requesting_origin(version);
         for _ in 0..3 {
-            let (kind, _, is_requested) = exchange(&towards, &origin);
-            assert_eq!((kind, is_requested), (HandshakeKind::Full, true), "{version:?}");
+            let connection = Connection::open(&towards, &origin, 443, Moment::now()).unwrap();
+            assert_eq!((connection.kind(), connection.request.is_raised()), (HandshakeKind::Full, true), "{version:?}");
+            towards.forget(Some("a.example"), &authority(443));
         }
     }
 }
 
 #[test]
 fn aes_128_is_preferred() {
-    let towards = ClientTls::new(vec![self_signed()], &self_signed(), &[], true).unwrap();
-    let (_, suite, is_requested) = exchange(&towards, &origin(&version::TLS13, false));
-    assert_eq!((suite, is_requested), (CipherSuite::TLS13_AES_128_GCM_SHA256, false));
+    let issuer = Issuer::new();
+    let origin = Arc::new(issuer.origin(&version::TLS13, "a.example", DAY));
+    let connection = Connection::open(&issuer.trusting(), &origin, 443, Moment::now()).unwrap();
+    assert_eq!(connection.us.negotiated_cipher_suite().unwrap().suite(), CipherSuite::TLS13_AES_128_GCM_SHA256);
+    assert!(!connection.request.is_raised());
 }
