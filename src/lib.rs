@@ -21,13 +21,13 @@ mod wire;
 #[doc(hidden)]
 pub mod fuzz;
 
+pub use bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, Sender};
 pub use bundle::reader;
 pub use cert::CaCertificate;
 pub use config::{Config, Mode, Observer};
 pub use error::{CaError, Error, OutputError, UpstreamCaError};
-pub use notice::{Distrust, Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning};
+pub use notice::{CutOffItems, Distrust, Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning};
 pub use proxy::{ForceStop, Gauge, Proxy, Running};
-pub use record::cut_off::{CutOff, CutOffCause, CutOffSide};
 #[cfg(feature = "tools")]
 pub use tools::{export, merge, recover, redact};
 pub use trust::details::CertificateDetails;

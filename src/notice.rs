@@ -1,6 +1,6 @@
 //! Values that a running capture reports to its owner: notices as they happen, a summary at the end.
 
-use crate::record::cut_off::CutOff;
+use crate::bundle::cut_off::{CutOff, MessageCutOff};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -311,12 +311,32 @@ pub struct Summary {
     pub lost: u64,
     /// Bodies in the bundle that are truncated because they could not be stored.
     pub truncated: u64,
+    /// Exchanges in the bundle that are incomplete.
+    pub cut_off_exchanges: CutOffItems<CutOff>,
+    /// WebSocket messages in the bundle that are incomplete.
+    pub cut_off_messages: CutOffItems<MessageCutOff>,
     /// Problems of the capture itself, one per kind.
     pub warnings: Vec<Warning>,
     /// Connections that were not captured, by host and reason; most frequent first.
     pub uncaptured: Vec<Uncaptured>,
     /// Domains seen, those with the most connections first.
     pub domains: Vec<Domain>,
+}
+
+/// Exchanges or messages that were cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CutOffItems<T> {
+    /// The number of all.
+    pub count: u64,
+    /// The ids of the first ten, in their order, with the cause.
+    pub first: Vec<(String, T)>,
+}
+
+impl<T> Default for CutOffItems<T> {
+    fn default() -> Self {
+        Self { count: 0, first: Vec::new() }
+    }
 }
 
 /// A domain that clients connected to.

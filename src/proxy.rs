@@ -215,6 +215,8 @@ impl Running {
                     summary.messages = written.messages;
                     summary.lost = written.lost;
                     summary.truncated = written.truncated;
+                    summary.cut_off_exchanges = written.cut_off_exchanges;
+                    summary.cut_off_messages = written.cut_off_messages;
                     summary.warnings = written.warnings;
                 }
                 Err(_) => summary.warnings.push(Warning::WriterPanicked),

@@ -11,6 +11,7 @@
 //! The declarations below are the order in the file. Reading is tolerant: other producers omit fields and add their
 //! own. `cut_off` and `payload_encoding` are omitted where they have nothing to say; all other fields are always written.
 
+use super::cut_off;
 use crate::wire::headers::Headers;
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
@@ -104,6 +105,16 @@ pub struct Trace<H = Vec<Header>, S = String> {
     /// The part that is incomplete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut_off: Option<CutOff<S>>,
+}
+
+impl Trace {
+    /// Returns the part of the exchange that was cut off and the cause in words: `response reset by the origin`. Returns
+    /// the values in the bundle if they are unknown: escape it before printing to a terminal.
+    pub fn describe_cut_off(&self) -> Option<String> {
+        let CutOff { side, why } = self.cut_off.as_ref()?;
+        let known = cut_off::CutOff::from_names(side, why);
+        Some(known.map_or_else(|| format!("{side} {why}"), |known| known.to_string()))
+    }
 }
 
 /// The part of an exchange that is incomplete, and the cause.
@@ -248,6 +259,16 @@ pub struct Message<S = String> {
     /// The cause if the message is incomplete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut_off: Option<MessageCutOff<S>>,
+}
+
+impl Message {
+    /// Returns the cause why the message was cut off in words: `reset by the origin`. Returns the value in the bundle if it
+    /// is unknown: escape it before printing to a terminal.
+    pub fn describe_cut_off(&self) -> Option<String> {
+        let MessageCutOff { why } = self.cut_off.as_ref()?;
+        let known = cut_off::MessageCutOff::from_names(&self.direction, why);
+        Some(known.map_or_else(|| why.clone(), |known| known.to_string()))
+    }
 }
 
 /// The cause why a message is incomplete.

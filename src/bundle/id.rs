@@ -12,7 +12,7 @@
 use std::fmt;
 
 /// An id that this program assigns, made of counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Id {
     Trace(u32),
     WebSocket(u32),

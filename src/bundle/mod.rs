@@ -4,6 +4,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod capture_info;
+pub(crate) mod cut_off;
 pub(crate) mod format;
 pub(crate) mod id;
 pub(crate) mod iso8601;

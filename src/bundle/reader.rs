@@ -31,8 +31,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use super::format::{
-    App, Browser, Header, Initiator, Manifest, Message, Request, Response, Stats, Timeline, TimelineEvent, Timing,
-    Trace, WebSocket,
+    App, Browser, CutOff, Header, Initiator, Manifest, Message, MessageCutOff, Request, Response, Stats, Timeline,
+    TimelineEvent, Timing, Trace, WebSocket,
 };
 pub use error::{EntryError, Error, OpenError};
 pub use ids::Ids;
@@ -237,7 +237,8 @@ impl Bundle {
         self.body(ItemKind::Trace, trace.response.body_file.as_deref())
     }
 
-    /// Reads the payload of a message, up to 1 GiB, unmasked and decompressed; empty if it has none.
+    /// Reads the payload of a message, up to 1 GiB, unmasked; empty if it has none. The payload is decoded unless
+    /// `payload_encoding` is set.
     ///
     /// # Errors
     /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.

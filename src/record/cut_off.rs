@@ -6,71 +6,10 @@
 //! ```
 
 use crate::wire::tap::{Dir, Ending, Finish, Opaque};
-use std::fmt;
 
-/// The part of an exchange that was cut off, and the cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CutOff {
-    /// The message that is incomplete.
-    pub side: CutOffSide,
-    /// The cause. If both messages are incomplete, that of the side that ended first.
-    pub why: CutOffCause,
-}
-
-/// The message of an exchange that is incomplete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CutOffSide {
-    /// The request.
-    Request,
-    /// The response.
-    Response,
-    /// Both.
-    Both,
-}
-
-/// The cause why a message is incomplete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CutOffCause {
-    /// Its sender reset the connection or the stream.
-    Reset,
-    /// Its sender closed the connection early, or its receiver did while it was a request.
-    Closed,
-    /// The client left, or cancelled the exchange.
-    Cancelled,
-    /// Its bytes could not be parsed.
-    Malformed,
-    /// A limit was exceeded.
-    Limit,
-    /// The capture ended.
-    Stopped,
-}
-
-impl CutOffSide {
-    /// Returns the name in bundles.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::Response => "response",
-            Self::Both => "both",
-        }
-    }
-}
+pub(crate) use crate::bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, Sender};
 
 impl CutOffCause {
-    /// Returns the name in bundles.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Reset => "reset",
-            Self::Closed => "closed",
-            Self::Cancelled => "cancelled",
-            Self::Malformed => "malformed",
-            Self::Limit => "limit",
-            Self::Stopped => "stopped",
-        }
-    }
-
     /// Returns the cause why a message in direction `dir` is incomplete; `None` if it is complete.
     /// `has_client_left` is true if the client ended its direction before the origin did.
     pub(super) fn of(dir: Dir, how: Finish, has_client_left: bool) -> Option<Self> {
@@ -100,11 +39,15 @@ impl CutOff {
         };
         Some(Self { side, why })
     }
-}
 
-impl fmt::Display for CutOffCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+    /// Returns the part of an exchange that was cut off, if `side` is also incomplete because of `why`. The cause of an
+    /// earlier end has precedence.
+    pub(crate) fn also(earlier: Option<Self>, side: CutOffSide, why: CutOffCause) -> Self {
+        match earlier {
+            None => Self { side, why },
+            Some(earlier) if earlier.side == side => earlier,
+            Some(earlier) => Self { side: CutOffSide::Both, ..earlier },
+        }
     }
 }
 
@@ -139,7 +82,7 @@ mod tests {
                 CutOffCause::of(Dir::Up, request, has_client_left),
                 CutOffCause::of(Dir::Down, response, has_client_left),
             );
-            let seen = cut_off.map(|cut_off| format!("{} {}", cut_off.side.name(), cut_off.why));
+            let seen = cut_off.map(|cut_off| format!("{} {}", cut_off.side.name(), cut_off.why.name()));
             assert_eq!(seen.as_deref(), expected, "{request:?} {response:?} {has_client_left}");
         }
     }

@@ -5,9 +5,9 @@
 //! Transfer-Encoding: chunked               (each body in memory or in a file, like any other)
 //! ```
 //!
-//! A truncated body is decoded as far as possible. If a coding is unknown, malformed or exceeds the limits, the body
-//! stays as it was before that step, and [`Decoded::remaining_codings`] lists the codings still applied. So no byte is
-//! lost, and a decoder that fails or panics affects its own step only.
+//! A truncated body is decoded as far as possible, and [`Decoded::is_truncated`] is set. If a coding is unknown, malformed
+//! or exceeds the limits, the body stays as it was before that step, and [`Decoded::remaining_codings`] lists the codings
+//! still applied. So no byte is lost, and a decoder that fails or panics affects its own step only.
 
 use super::body::{Body, BodyReader};
 use crate::bundle::format::text;
@@ -23,6 +23,8 @@ pub(crate) struct Decoded {
     pub(crate) body: Body,
     /// The codings that could not be decoded, in the syntax of `Content-Encoding`; `None` if all were.
     pub(crate) remaining_codings: Option<String>,
+    /// True if the body ended before one of its codings did.
+    pub(crate) is_truncated: bool,
 }
 
 /// Returns the codings of a message's body in the order in which they were applied: content codings, then transfer
@@ -48,23 +50,38 @@ fn decode_within(mut body: Body, codings: &[String], limits: DecodeLimits) -> De
     // The ratio limit is for all codings together: bombs with several codings are the smallest.
     let received = body.len();
     let mut remaining = codings;
+    let mut is_truncated = false;
     // An empty body has no coding to decode: the response to HEAD, or a 304.
     while let Some((coding, inner)) = remaining.split_last()
         && !body.is_empty()
     {
-        let decoded = if codings.len() <= MAX_CODINGS { decode_one(coding, &body, received, limits) } else { None };
-        match decoded {
+        let step =
+            if codings.len() <= MAX_CODINGS { decode_one(coding, &body, received, limits) } else { Step::FAILED };
+        is_truncated |= step.is_truncated;
+        match step.decoded {
             Some(decoded) => body = decoded,
-            None => return Decoded { body, remaining_codings: Some(remaining.join(", ")) },
+            None => return Decoded { body, remaining_codings: Some(remaining.join(", ")), is_truncated },
         }
         remaining = inner;
     }
-    Decoded { body, remaining_codings: None }
+    Decoded { body, remaining_codings: None, is_truncated }
 }
 
-/// Decodes one coding; returns `None` if that fails. `received` is the size of the body as received.
-fn decode_one(coding: &str, body: &Body, received: u64, limits: DecodeLimits) -> Option<Body> {
-    let decoder = decoders::find(coding)?;
+/// The result of decoding one coding.
+struct Step {
+    /// The decoded body; `None` if decoding failed, or nothing could be decoded.
+    decoded: Option<Body>,
+    /// True if the body ended before the coding did.
+    is_truncated: bool,
+}
+
+impl Step {
+    const FAILED: Self = Self { decoded: None, is_truncated: false };
+}
+
+/// Decodes one coding. `received` is the size of the body as received.
+fn decode_one(coding: &str, body: &Body, received: u64, limits: DecodeLimits) -> Step {
+    let Some(decoder) = decoders::find(coding) else { return Step::FAILED };
     let reached_end = Cell::new(false);
     let capacity = usize::try_from(body.len()).map_or(BUFFER_BYTES, |len| len.min(BUFFER_BYTES));
     let mut input =
@@ -74,13 +91,11 @@ fn decode_one(coding: &str, body: &Body, received: u64, limits: DecodeLimits) ->
     let result =
         catch_unwind(AssertUnwindSafe(|| decoder(&mut input, &mut output))).unwrap_or(Err(DecodeError::Malformed));
     let decoded = output.body;
-    let is_usable = match result {
-        Ok(()) => true,
-        Err(DecodeError::Truncated) => !decoded.is_empty(),
-        Err(DecodeError::Malformed | DecodeError::TooLarge) => false,
-    };
+    let is_truncated = result == Err(DecodeError::Truncated);
+    let is_usable = result.is_ok() || (is_truncated && !decoded.is_empty());
     // If the disk was full, the encoded body has more of the content than the decoded part.
-    (is_usable && decoded.truncation().is_none()).then_some(decoded)
+    let decoded = (is_usable && decoded.truncation().is_none()).then_some(decoded);
+    Step { decoded, is_truncated }
 }
 
 /// The reason why a decoder stopped early.

@@ -12,6 +12,7 @@
 //! it.
 
 use super::body::BodyStore;
+use super::cut_off::{CutOff, MessageCutOff};
 use super::item::{Exchange, Item, WebSocketKey, WebSocketMessage};
 use super::queue::{FULL_BATCH_ITEMS, Receiver};
 use crate::bundle::archive::{Archive, directory_of};
@@ -19,6 +20,7 @@ use crate::bundle::capture_info::CaptureInfo;
 use crate::clock::Moment;
 use crate::config::Observer;
 use crate::error::Error;
+use cut_offs::CutOffs;
 use error_log::{ErrorKind, ErrorLog};
 use group::Group;
 use packer::{Packer, PackerEvent, PackingJob, ReservationRequest};
@@ -35,6 +37,7 @@ use websocket::WebSocketInfo;
 pub(crate) use finish::WriterSummary;
 
 mod body_entry;
+mod cut_offs;
 mod error_log;
 mod finish;
 mod group;
@@ -62,6 +65,8 @@ pub(crate) struct Writer {
     /// WebSockets that ended and could not be written. Their messages are in the bundle, so they are tried again at the
     /// end.
     unwritten_websockets: Vec<WebSocketInfo>,
+    cut_off_exchanges: CutOffs<CutOff>,
+    cut_off_messages: CutOffs<MessageCutOff>,
     errors: ErrorLog,
 }
 
@@ -101,6 +106,8 @@ impl Writer {
             last_websocket: 0,
             open_websockets: HashMap::new(),
             unwritten_websockets: Vec::new(),
+            cut_off_exchanges: CutOffs::new(),
+            cut_off_messages: CutOffs::new(),
             errors,
         })
     }

@@ -26,6 +26,10 @@ pub(super) fn find(coding: &str) -> Option<Decoder> {
 fn gzip(input: &mut EncodedInput<'_>, output: &mut DecodedOutput) -> Result<(), DecodeError> {
     let reached_end = input.reached_end();
     let (mut magic, mut len) = input.read_prefix::<2>()?;
+    // The decoder would take a short text that is labelled gzip for a truncated header.
+    if !GZIP_MAGIC.starts_with(magic.get(..len).unwrap_or_default()) {
+        return Err(DecodeError::Malformed);
+    }
     loop {
         let prefix = magic.get(..len).unwrap_or_default();
         copy_decoded(GzDecoder::new(prefix.chain(&mut *input)), reached_end, output)?;
@@ -90,7 +94,14 @@ fn zstd(input: &mut EncodedInput<'_>, output: &mut DecodedOutput) -> Result<(), 
     let mut is_first = true;
     while is_first || len > 0 {
         match u32::from_le_bytes(magic) {
-            _ if len < magic.len() && is_first => return Err(DecodeError::Truncated),
+            _ if len < magic.len() && is_first => {
+                let (start, skippable) =
+                    (magic.get(..len).unwrap_or_default(), FIRST_ZSTD_SKIPPABLE_MAGIC.to_le_bytes());
+                // The first byte of a skippable frame varies in its lower half.
+                let is_skippable = magic[0] & 0xf0 == skippable[0] && skippable.get(1..len) == start.get(1..);
+                let is_start = ZSTD_MAGIC.to_le_bytes().starts_with(start) || is_skippable;
+                return Err(if is_start { DecodeError::Truncated } else { DecodeError::Malformed });
+            }
             ZSTD_MAGIC => zstd_frame(&mut decoder, &magic, input, output)?,
             FIRST_ZSTD_SKIPPABLE_MAGIC..=LAST_ZSTD_SKIPPABLE_MAGIC => {
                 let mut size = [0; 4];

@@ -152,11 +152,51 @@ fn decodes_a_truncated_body_as_far_as_possible() {
             assert_eq!(remaining, None, "{list} truncated at {len}");
             assert!(text.starts_with(&all), "{list} truncated at {len}");
             assert!(all.len() > text.len() / 4, "{list} truncated at {len} of {}: only {}", bytes.len(), all.len());
+            assert!(is_truncated(&bytes[..len], list), "{list} truncated at {len}");
         }
+        assert!(!is_truncated(&bytes, list), "{list}");
     }
     let both = [gz(&text), gz(&text)].concat();
     let (all, remaining) = decoded(&both[..both.len() * 3 / 4], "gzip");
     assert!(remaining.is_none() && all.len() > text.len() && all.starts_with(&text));
+}
+
+fn is_truncated(bytes: &[u8], list: &str) -> bool {
+    let mut body = Body::new(&BodyStore::new(std::env::temp_dir(), 1 << 20));
+    body.push(bytes);
+    let codings: Vec<_> = list.split(", ").map(str::to_owned).collect();
+    decode(body, &codings, u64::MAX).is_truncated
+}
+
+#[test]
+fn a_body_is_truncated_if_it_ends_before_a_coding() {
+    let text = sample();
+    for (bytes, list, expected) in [
+        (&gz(&text)[..1], "gzip", true),
+        (&gz(&text)[..8], "gzip", true),
+        (&TEXT_ZST[..1], "zstd", true),
+        (&FIRST_ZSTD_SKIPPABLE_MAGIC.to_le_bytes()[..3], "zstd", true),
+        (&[0x5f], "zstd", true),
+        (&TEXT_ZST[..9], "zstd", true),
+        // The inner coding is truncated, or the outer one.
+        (&gz(&gz(&text)[..100]), "gzip, gzip", true),
+        (&gz(&gz(&text))[..100], "gzip, gzip", true),
+        (&gz(&gz(&text)), "gzip, gzip", false),
+        // Not in this coding.
+        (b"g", "gzip", false),
+        (b"\x1fz", "gzip", false),
+        (b"ok", "zstd", false),
+        (b"Psk", "zstd", false),
+        (b"some longer text", "gzip", false),
+        (&gz(&text)[..100], "unknown", false),
+        (b"", "gzip", false),
+    ] {
+        assert_eq!(is_truncated(bytes, list), expected, "{list} {:?}", &bytes[..bytes.len().min(16)]);
+    }
+    let limits = DecodeLimits { max_bytes: 100, ..LIMITS };
+    let mut body = Body::new(&BodyStore::new(std::env::temp_dir(), 1 << 20));
+    body.push(&gz(&text)[..500]);
+    assert!(!decode_within(body, &["gzip".into()], limits).is_truncated, "too large");
 }
 
 #[test]

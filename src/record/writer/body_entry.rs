@@ -4,6 +4,7 @@ use super::packing_cost::MEDIUM_COST_BYTES;
 use crate::bundle::archive::{self, Archive, CompressionMethod, Deflater, Reservation};
 use crate::bundle::id::ItemKind;
 use crate::record::body::Body;
+use crate::record::cut_off::CutOffCause;
 use crate::record::decode::{Decoded, codings, decode};
 use crate::wire::headers::Headers;
 use std::io::{self, Read, Write};
@@ -18,6 +19,8 @@ pub(super) struct BodyEntry {
     pub(super) size: u64,
     /// The codings that could not be decoded.
     pub(super) remaining_codings: Option<String>,
+    /// The cause if the body is incomplete although the message that it belongs to may be complete.
+    pub(super) cut_off: Option<CutOffCause>,
     method: CompressionMethod,
     /// The CRC-32 of the decoded body; `Some` once `body` has the exact bytes of the entry.
     packed_crc: Option<u32>,
@@ -33,10 +36,16 @@ impl BodyEntry {
         if body.is_empty() {
             return Self::unchanged(body, name);
         }
-        let Decoded { body, remaining_codings } = decode(body, &codings(headers), max_bytes);
+        let is_shortened = body.truncation().is_some();
+        let Decoded { body, remaining_codings, is_truncated } = decode(body, &codings(headers), max_bytes);
+        let cut_off = match (is_shortened, is_truncated) {
+            (true, _) => Some(CutOffCause::Limit),
+            (false, true) => Some(CutOffCause::Closed),
+            (false, false) => None,
+        };
         let is_compressed =
             remaining_codings.is_some() || headers.first("content-type").is_some_and(is_compressed_media_type);
-        let mut entry = Self { remaining_codings, ..Self::unchanged(body, name) };
+        let mut entry = Self { remaining_codings, cut_off, ..Self::unchanged(body, name) };
         if is_compressed {
             entry.method = CompressionMethod::Stored;
         }
@@ -48,7 +57,8 @@ impl BodyEntry {
         let file = (!body.is_empty()).then(name);
         let size = body.len();
         let method = if size < MIN_DEFLATED_BYTES { CompressionMethod::Stored } else { CompressionMethod::Deflated };
-        Self { file, body, size, remaining_codings: None, method, packed_crc: None, reservation: None }
+        let cut_off = body.truncation().map(|_| CutOffCause::Limit);
+        Self { file, body, size, remaining_codings: None, cut_off, method, packed_crc: None, reservation: None }
     }
 
     /// Compresses a large body now. A smaller one is compressed when it is written.

@@ -4,7 +4,8 @@ use super::Writer;
 use super::error_log::ErrorKind;
 use crate::bundle::archive::{FinishError, UnfinishedState};
 use crate::clock::Moment;
-use crate::notice::Warning;
+use crate::notice::{CutOffItems, Warning};
+use crate::record::cut_off::{CutOff, MessageCutOff};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -22,6 +23,10 @@ pub(crate) struct WriterSummary {
     pub(crate) lost: u64,
     /// Bodies in the bundle whose ends are lost.
     pub(crate) truncated: u64,
+    /// Exchanges in the bundle that are incomplete.
+    pub(crate) cut_off_exchanges: CutOffItems<CutOff>,
+    /// Messages in the bundle that are incomplete.
+    pub(crate) cut_off_messages: CutOffItems<MessageCutOff>,
     /// One warning per kind of error.
     pub(crate) warnings: Vec<Warning>,
     /// The bundle's path; `None` if it could not be completed, and a warning then names the unfinished bundle.
@@ -68,6 +73,8 @@ impl Writer {
             messages: self.info.stats().ws_message_count,
             lost: self.errors.lost(),
             truncated: self.errors.truncated(),
+            cut_off_exchanges: self.cut_off_exchanges.items(),
+            cut_off_messages: self.cut_off_messages.items(),
             warnings: self.errors.warnings(),
             bundle,
         }

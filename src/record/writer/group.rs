@@ -75,6 +75,9 @@ impl Writer {
         match group {
             Group::Exchange(prepared) => {
                 let number = prepared.number;
+                if let Some(cut_off) = prepared.cut_off() {
+                    self.cut_off_exchanges.add(Id::Trace(number), cut_off);
+                }
                 self.info.add_trace(number, prepared.started_ms, &prepared.url);
                 let opened = prepared.websocket.as_ref();
                 if let Some(websocket) = opened.and_then(|opened| self.open_websockets.get_mut(&opened.key)) {
@@ -87,6 +90,9 @@ impl Writer {
             }
             Group::Message(message) => {
                 let PreparedMessage { key, websocket_number, number, ended_ms, .. } = *message;
+                if let Some(cut_off) = message.cut_off() {
+                    self.cut_off_messages.add(Id::Message(websocket_number, number), cut_off);
+                }
                 self.info.add_message(websocket_number, number, ended_ms);
                 if let Some(websocket) = self.open_websockets.get_mut(&key) {
                     websocket.written_messages = websocket.written_messages.saturating_add(1);

@@ -8,7 +8,7 @@ use crate::bundle::id::{Id, ItemKind, payload_file, request_file, response_file}
 use crate::bundle::json::add_json;
 use crate::notice::Notice;
 use crate::record::body::Body;
-use crate::record::cut_off::{CutOff, CutOffCause};
+use crate::record::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, Sender};
 use crate::record::item::{Exchange, WebSocketHandshake, WebSocketKey, WebSocketMessage};
 use crate::wire::headers::Headers;
 use crate::wire::tap::{Dir, Opcode, PayloadEncoding};
@@ -53,7 +53,7 @@ impl PreparedExchange {
             response_body,
             timing,
             websocket,
-            cut_off,
+            mut cut_off,
         } = exchange;
         let id = Id::Trace(number).to_string();
         let (status, status_text, response_headers) = match response {
@@ -68,6 +68,13 @@ impl PreparedExchange {
             entry(request_body, &request_headers, request_file),
             entry(response_body, &response_headers, response_file),
         ];
+        let [sent, received] = &bodies;
+        for (side, why) in [
+            (CutOffSide::Request, incomplete(sent, || has_content_range(&request_headers))),
+            (CutOffSide::Response, incomplete(received, || status == 206 || has_content_range(&response_headers))),
+        ] {
+            cut_off = why.map(|why| CutOff::also(cut_off, side, why)).or(cut_off);
+        }
         Self {
             number,
             id,
@@ -114,6 +121,11 @@ impl PreparedExchange {
             context_refs: Vec::new(),
             cut_off: self.cut_off.map(|CutOff { side, why }| format::CutOff { side: side.name(), why: why.name() }),
         }
+    }
+
+    /// Returns the part that is incomplete.
+    pub(super) fn cut_off(&self) -> Option<CutOff> {
+        self.cut_off
     }
 
     /// Returns the notice that it was written.
@@ -186,7 +198,17 @@ impl PreparedMessage {
         let WebSocketMessage { websocket: key, ended_ms, dir, opcode, payload, encoding, cut_off } = message;
         let id = Id::Message(websocket_number, number).to_string();
         let payload = BodyEntry::unchanged(payload, || payload_file(&id));
+        let cut_off = cut_off.or(payload.cut_off);
         Self { key, websocket_number, number, id, ended_ms, dir, opcode, payload, encoding, cut_off }
+    }
+
+    /// Returns the cause if the message is incomplete, with its sender.
+    pub(super) fn cut_off(&self) -> Option<MessageCutOff> {
+        let sender = match self.dir {
+            Dir::Up => Sender::Client,
+            Dir::Down => Sender::Origin,
+        };
+        self.cut_off.map(|why| MessageCutOff { sender, why })
     }
 
     /// Stages it in the archive, the JSON last.
@@ -208,6 +230,17 @@ impl PreparedMessage {
             add_json(archive, ItemKind::Message.json_name(&self.id), &message, note)
         })
     }
+}
+
+/// Returns the cause if a body is incomplete. One that is a range of a representation is also a range of its content
+/// coding, which may not end in it (RFC 9110 section 14.2).
+fn incomplete(body: &BodyEntry, is_range: impl FnOnce() -> bool) -> Option<CutOffCause> {
+    body.cut_off.filter(|&why| why != CutOffCause::Closed || !is_range())
+}
+
+/// True if the body is a range of a representation (RFC 9110 section 14.4).
+fn has_content_range(headers: &Headers) -> bool {
+    headers.first("content-range").is_some()
 }
 
 /// Returns [`text`] of `bytes`. Static text stays borrowed: the usual reason phrases need no allocation.

@@ -11,13 +11,14 @@ use crate::record::item::WebSocketHandshake;
 use crate::record::queue::{Sender, queue};
 use crate::wire::headers::Headers;
 use crate::wire::message::{ResponseHead, Version};
-use crate::wire::tap::{Dir, Opcode};
+use crate::wire::tap::{Dir, Opcode, PayloadEncoding};
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 
+mod cut_off;
 mod faults;
 mod packing;
 
