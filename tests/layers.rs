@@ -75,7 +75,7 @@ const HARMLESS: &[&str] = &[
 
 /// Foreign crates, and the file or folder that may name each. `docs/dependencies.md` has the same list.
 pub const NAMED_IN: &[(&str, &str)] = &[
-    ("httparse", "wire/http1/head.rs"),
+    ("httparse", "wire/http1/fields.rs"),
     ("tungstenite", "wire/websocket/"),
     ("brotli_decompressor", "record/decode/decoders.rs"),
     ("ruzstd", "record/decode/decoders.rs"),

@@ -215,9 +215,9 @@ impl ResponseState {
             (TapEvent::Response { head, .. }, _) if head.status == 101 => Self::Switched,
             // After an upgrade to HTTP/2, responses do not change the state.
             (_, Self::Switched) => Self::Switched,
-            (TapEvent::Response { head, .. }, _) => Self::Started {
-                persists: response_framing(&request.method, head).is_ok_and(|framing| persists(request, head, framing)),
-            },
+            (TapEvent::Response { head, .. }, _) => {
+                Self::Started { persists: persists(request, head, response_framing(&request.method, head)) }
+            }
             (TapEvent::End { dir: Dir::Down, how: Finish::Complete, .. }, Self::Started { persists }) => {
                 Self::Complete { persists }
             }

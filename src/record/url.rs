@@ -81,8 +81,15 @@ mod tests {
         if let Some(host) = host {
             headers.push(b"hOst", host.as_bytes());
         }
-        let (method, version) = ("GET".into(), Version::Http11);
-        let request = RequestHead { method, target: target.into(), version, scheme: None, authority: None, headers };
+        let request = RequestHead {
+            method: "GET".into(),
+            target: target.into(),
+            version: Version::Http11,
+            scheme: None,
+            authority: None,
+            headers,
+            is_ambiguous: false,
+        };
         let authority = Authority { host: Host::V6("::1".parse().unwrap()), port };
         request_url(&request, &Origin { is_tls, authority, connect_timing: None }, false)
     }
@@ -130,6 +137,7 @@ mod tests {
                 scheme: scheme.map(Into::into),
                 authority: named.map(Into::into),
                 headers,
+                is_ambiguous: false,
             };
             let authority = Authority { host: Host::Name("c.example".into()), port: 8443 };
             let origin = Origin { is_tls, authority, connect_timing: None };

@@ -19,6 +19,8 @@ pub(crate) struct RequestHead {
     pub authority: Option<Vec<u8>>,
     /// The header fields, without pseudo-header fields.
     pub headers: Headers,
+    /// True if recipients may disagree about the fields that determine the end of the body. Only in HTTP/1.
+    pub is_ambiguous: bool,
 }
 
 /// A response's head (RFC 9112 section 4).
@@ -32,6 +34,8 @@ pub(crate) struct ResponseHead {
     pub version: Version,
     /// The header fields.
     pub headers: Headers,
+    /// True if recipients may disagree about the fields that determine the end of the body. Only in HTTP/1.
+    pub is_ambiguous: bool,
 }
 
 /// The version in a message's head.

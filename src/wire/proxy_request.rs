@@ -9,7 +9,8 @@
 //! Plain requests are the only messages that the proxy changes. It edits the received bytes: the target becomes origin-form,
 //! `Proxy-*` fields are removed, Host is set to the URI's authority, and Content-Length is removed beside Transfer-Encoding.
 //! All other bytes stay as sent, including the order and case of fields and the line ends. The recorded head is parsed from
-//! the bytes that are sent, so the two cannot differ.
+//! the bytes that are sent, so the two cannot differ. A head is refused if the origin could read it in another way than the
+//! proxy: they might then disagree about the end of the request.
 
 mod rewrite;
 
@@ -17,9 +18,8 @@ use super::authority::{Authority, BadAuthority};
 use super::headers::Headers;
 use super::http1::head::parse_request;
 use super::message::RequestHead;
-use super::sniff::is_visible;
 use super::tap::Opaque;
-use rewrite::rewrite;
+use rewrite::{is_clear, rewrite};
 use std::fmt;
 
 /// A client's request to the proxy.
@@ -58,6 +58,8 @@ pub(crate) enum Refusal {
     NotHttp,
     /// The head has too many bytes or fields.
     HeadTooLong,
+    /// A line could mean different things to the proxy and to the origin.
+    Ambiguous,
     /// The target has none of the four forms in RFC 9112 section 3.2.
     Target,
     /// The target is an `https` URI, which requires CONNECT.
@@ -79,6 +81,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::NotHttp => f.write_str("not an HTTP/1 request"),
             Self::HeadTooLong => f.write_str("the request head is too long"),
+            Self::Ambiguous => f.write_str("the request head has a malformed line"),
             Self::Target => f.write_str("malformed request target"),
             Self::Https => f.write_str("https URLs need a tunnel: use CONNECT"),
             Self::Scheme => f.write_str("unsupported URL scheme: expected http"),
@@ -94,14 +97,15 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(usize, ProxyRequest)>, Refus
     let Some((used, head)) = parse_request(bytes).map_err(refusal)? else {
         return Ok(None);
     };
+    let sent = bytes.get(..used).unwrap_or_default();
     let request = if head.method == "CONNECT" {
         ProxyRequest::Connect(Authority::from_connect_target(&head.target).map_err(Refusal::Authority)?)
-    } else if !head.target.iter().all(is_visible) {
-        return Err(Refusal::Target);
+    } else if head.is_ambiguous || !is_clear(sent, &head) {
+        return Err(Refusal::Ambiguous);
     } else if head.target.starts_with(b"/") || (head.target == b"*" && head.method == "OPTIONS") {
         ProxyRequest::Origin { host: host_of(&head.headers)?, head }
     } else {
-        ProxyRequest::Absolute(rewrite_absolute(bytes.get(..used).unwrap_or_default(), &head)?)
+        ProxyRequest::Absolute(rewrite_absolute(sent, &head)?)
     };
     Ok(Some((used, request)))
 }
@@ -130,7 +134,7 @@ fn host_of(headers: &Headers) -> Result<Option<Authority>, Refusal> {
 fn rewrite_absolute(sent: &[u8], head: &RequestHead) -> Result<PlainRequest, Refusal> {
     let (authority, path) = split_uri(&head.target)?;
     let authority = Authority::from_host_header(authority, HTTP_PORT).map_err(Refusal::Authority)?;
-    let wire = rewrite(sent, head, &authority, path).ok_or(Refusal::NotHttp)?;
+    let wire = rewrite(sent, head, &authority, path).ok_or(Refusal::Ambiguous)?;
     match parse_request(&wire).map_err(refusal)? {
         Some((used, head)) if used == wire.len() => Ok(PlainRequest { authority, head, wire }),
         _ => Err(Refusal::NotHttp),
@@ -300,6 +304,45 @@ mod tests {
     }
 
     #[test]
+    fn forwards_odd_lines_with_one_meaning() {
+        let wire = "GET /a b?\x1b HTTP/1.1\r\nHost: h\r\nX: \x01\x7f\r\nX-[a]/: \u{e9}\r\n\u{e9}: c\r\n\r\n";
+        assert_eq!(rewritten(&wire.replace("GET ", "GET http://h")), wire);
+        assert!(matches!(request(wire), Ok(ProxyRequest::Origin { head, .. }) if head.target == b"/a b?\x1b"));
+    }
+
+    #[test]
+    fn refuses_lines_that_an_origin_may_read_in_another_way() {
+        for field in [
+            "Proxy-A: b\r\n c",
+            "Proxy-A : b",
+            " Host: b",
+            "X: a\r\n b",
+            "no field",
+            ": b",
+            "X: a\rHost: b",
+            "X: \0",
+            "X\0: a",
+            "Transfer-Encoding : chunked",
+            "Transfer-Encoding\x0b: chunked",
+            "Transfer-Encoding[: chunked",
+            "Content-Length: 1\x01",
+        ] {
+            for target in ["http://h/", "/"] {
+                let head = format!("GET {target} HTTP/1.1\r\n{field}\r\n\r\n");
+                assert_eq!(request(&head), Err(Refusal::Ambiguous), "{head:?}");
+            }
+        }
+        for line in [
+            "GET http://h/ HTTP/1.0 HTTP/1.1",
+            "GET\thttp://h/ HTTP/1.1",
+            "GET http://h/ HTTP/1.2",
+            "GET /a\r HTTP/1.1",
+        ] {
+            assert_eq!(request(&format!("{line}\r\n\r\n")), Err(Refusal::Ambiguous), "{line:?}");
+        }
+    }
+
+    #[test]
     fn displays_the_cause_of_a_refusal() {
         let refusal = |bytes: &str| request(bytes).unwrap_err().to_string();
         assert!(refusal("GET https://h/ HTTP/1.1\r\n\r\n").contains("CONNECT"));
@@ -311,9 +354,7 @@ mod tests {
         assert!(refusal("GET http://u:p@h/ HTTP/1.1\r\n\r\n").contains("malformed"));
         assert!(refusal("GET http://h:0/ HTTP/1.1\r\n\r\n").contains("1 and 65535"));
         assert_eq!(refusal("SSH-2.0-x\r\n\r\n"), "not an HTTP/1 request");
-        assert_eq!(refusal("GET http://h/a b HTTP/1.1\r\n\r\n"), "not an HTTP/1 request");
-        assert_eq!(refusal("GET http://h/ HTTP/1.1\r\nProxy-A: b\r\n c\r\n\r\n"), "not an HTTP/1 request");
-        assert_eq!(refusal("GET http://h/ HTTP/1.1\r\nProxy-A : b\r\n\r\n"), "not an HTTP/1 request");
+        assert_eq!(refusal("GET http://h/ HTTP/1.1\r\nA : b\r\n\r\n"), "the request head has a malformed line");
         assert_eq!(parse(b"GET http://h/ HTTP/1.1\r\nA: b\r\n"), Ok(None));
     }
 
@@ -324,6 +365,7 @@ mod tests {
             b"CONNECT [::1]:443 HTTP/1.1\r\nHost: x\r\n\r\n\x16\x03\x01".to_vec(),
             b"\r\nOPTIONS http://h HTTP/1.0\nTransfer-Encoding: chunked\nContent-Length: 1\n\n".to_vec(),
             b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec(),
+            b"POST http://h/a b HTTP/1.1\r\nX-[a]: \x01\r\nContent-Length : 1\r\n c: d\re\r\n\r\n".to_vec(),
         ];
         mutations(&seeds, 3000, check_any_split);
     }

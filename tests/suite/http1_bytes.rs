@@ -45,6 +45,11 @@ const CASES: &[Case] = &[
         request: "\r\nM-SEARCH * HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
         response: "HTTP/1.1 299 Odd\r\nContent-Length: 1\r\n\r\n!",
     },
+    Case {
+        name: "malformed lines, and spaces in the target",
+        request: "GET /a b HTTP/1.1\r\nHost: localhost\r\nX-[a]: \x01\r\nSecured by X : b\r\nno field\r\nX-Fold: c\r\n d\r\n\r\n",
+        response: "HTTP/1.1 200 OK\r\n folded: a\r\nSet-Cookie: a=\x01b\r\nX: \0\x7f\rz\r\nBad Name: x\r\nX-\u{e9}: b\r\nContent-Length: 2\r\n\r\nok",
+    },
 ];
 
 /// Returns each character as one byte, so that a case can have bytes that are not UTF-8.
@@ -142,6 +147,13 @@ fn records_unusual_messages() {
     assert!(traces[5].request_headers().contains(&("X-Latin", "caf\u{e9}")), "{:?}", traces[5].request_headers());
     assert_eq!(traces[6].method(), "M-SEARCH");
     assert_eq!(traces[6].status(), 299);
+
+    assert_eq!(traces[7].url(), format!("https://{}/a b", origin.authority("localhost")));
+    let expected = [("X-[a]", "\x01"), ("Secured by X ", "b"), ("no field", ""), ("X-Fold", "c   d")];
+    assert_eq!(traces[7].request_headers()[1..], expected);
+    let expected =
+        [(" folded", "a"), ("Set-Cookie", "a=\x01b"), ("X", "\0\x7f\rz"), ("Bad Name", "x"), ("X-\u{e9}", "b")];
+    assert_eq!((traces[7].response_headers()[..5].to_vec(), traces[7].text().as_str()), (expected.to_vec(), "ok"));
 }
 
 #[test]

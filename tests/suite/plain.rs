@@ -200,7 +200,8 @@ fn parses_absolute_urls_strictly() {
     let capture = Capture::start();
     let port = origin.port();
     for target in [
-        format!("http://127.0.0.1:{port}/a b"),
+        format!("http://127.0.0.1:{port}/ HTTP/1.0"),
+        format!("http://127.0.0.1:{port} /"),
         format!("http://127.0.0.1:{port}\t/"),
         format!("http://user@127.0.0.1:{port}@127.0.0.1:{port}/"),
         "http:///path".to_owned(),
@@ -215,6 +216,22 @@ fn parses_absolute_urls_strictly() {
     }
     assert_eq!(origin.connections(), 0);
     assert!(capture.stop().bundle().traces.is_empty());
+}
+
+#[test]
+fn forwards_malformed_lines_that_have_one_meaning() {
+    let origin = Origin::plain_responding(HELLO);
+    let capture = Capture::start();
+    let host = origin.authority("127.0.0.1");
+    let head = |target: &str| format!("GET {target}/a b HTTP/1.1\r\nHost: {host}\r\nX-[a]: \x01\r\n\r\n");
+    let mut connection = capture.dial();
+    assert_eq!(connection.request(head(&format!("http://{host}"))).status, 200);
+    drop(connection);
+    assert_eq!(String::from_utf8(origin.received(0)).unwrap(), head(""));
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    assert_eq!(trace.url(), format!("http://{host}/a b"));
+    assert_eq!(trace.request_headers().last(), Some(&("X-[a]", "\x01")));
 }
 
 #[test]

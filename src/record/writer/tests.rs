@@ -82,6 +82,7 @@ impl Capture {
                 reason: b"OK".into(),
                 version: Version::Http11,
                 headers: Headers::default(),
+                is_ambiguous: false,
             }),
             response_body: self.body(b""),
             timing: Timing::default(),

@@ -21,6 +21,8 @@ enum BodyState {
     Length(u64),
     Chunked(Chunked),
     UntilClose,
+    /// Read up to the close, but it may have ended before.
+    Unknown,
 }
 
 impl Http1BodyReader {
@@ -31,6 +33,7 @@ impl Http1BodyReader {
             Framing::Length(length) => BodyState::Length(length),
             Framing::Chunked => BodyState::Chunked(Chunked::new()),
             Framing::UntilClose => BodyState::UntilClose,
+            Framing::Unknown => BodyState::Unknown,
         })
     }
 
@@ -48,7 +51,7 @@ impl Http1BodyReader {
                 Ok(Some((data.len(), BodyPiece::Data(data))))
             }
             BodyState::Chunked(chunked) => chunked.read(input),
-            BodyState::UntilClose => Ok(Some((input.len(), BodyPiece::Data(input)))),
+            BodyState::UntilClose | BodyState::Unknown => Ok(Some((input.len(), BodyPiece::Data(input)))),
         }
     }
 
@@ -70,14 +73,19 @@ impl Http1BodyReader {
         match &self.0 {
             BodyState::Length(left) => *left == 0,
             BodyState::Chunked(chunked) => chunked.is_done(),
-            BodyState::UntilClose => false,
+            BodyState::UntilClose | BodyState::Unknown => false,
         }
+    }
+
+    /// Returns true if the body may have ended although its direction has not.
+    pub(crate) fn is_end_unknown(&self) -> bool {
+        matches!(self.0, BodyState::Unknown)
     }
 
     /// Returns how the body ends if its direction ends now.
     pub(crate) fn finish(&self, how: Ending) -> Finish {
         match self.0 {
-            BodyState::UntilClose if how == Ending::Clean => Finish::Complete,
+            BodyState::UntilClose | BodyState::Unknown if how == Ending::Clean => Finish::Complete,
             _ if self.is_done() => Finish::Complete,
             _ => Finish::Truncated(how),
         }

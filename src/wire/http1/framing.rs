@@ -6,7 +6,8 @@
 //!                            persists ◀────────────────┘
 //! ```
 //!
-//! If client and origin could disagree about the end of a message, the framing is an error instead of a guess.
+//! If client and origin could disagree about the end of a message, the framing is unknown. A request is then an error; a
+//! response is read up to the end of the connection, which is the end for most clients too.
 
 use crate::wire::headers::{Headers, trim};
 use crate::wire::message::{RequestHead, ResponseHead, Version};
@@ -23,10 +24,16 @@ pub(crate) enum Framing {
     Chunked,
     /// A body that ends when the connection closes. Only responses have it.
     UntilClose,
+    /// A response's body whose end is unknown. It is not later than the start of the client's next request, or the close of the
+    /// connection.
+    Unknown,
 }
 
 /// Returns the framing of a request's body (RFC 9112 section 6.3).
 pub(crate) fn request_framing(head: &RequestHead) -> Result<Framing, Opaque> {
+    if head.is_ambiguous {
+        return Err(Opaque::Framing);
+    }
     if head.headers.first(TRANSFER_ENCODING).is_some() {
         // With chunked in HTTP/1.0, or with another final coding, client and origin may disagree about the end.
         return match (head.version, transfer_codings(&head.headers)) {
@@ -38,18 +45,22 @@ pub(crate) fn request_framing(head: &RequestHead) -> Result<Framing, Opaque> {
 }
 
 /// Returns the framing of the body in a response to a request with `method` (RFC 9112 section 6.3).
-pub(crate) fn response_framing(method: &str, head: &ResponseHead) -> Result<Framing, Opaque> {
+pub(crate) fn response_framing(method: &str, head: &ResponseHead) -> Framing {
     match (method, head.status) {
-        ("HEAD", _) | (_, 100..=199 | 204 | 304) => return Ok(Framing::Empty),
+        ("HEAD", _) | (_, 100..=199 | 204 | 304) => return Framing::Empty,
         // The connection is a tunnel now: bytes that follow do not belong to this response.
-        ("CONNECT", 200..=299) => return Ok(Framing::Empty),
+        ("CONNECT", 200..=299) => return Framing::Empty,
+        _ if head.is_ambiguous => return Framing::Unknown,
         _ => {}
     }
     match transfer_codings(&head.headers) {
         // In HTTP/1.0 too: section 6.1 calls that faulty, but such servers do send chunks and clients decode them.
-        TransferCodings::Chunked | TransferCodings::ChunkedTwice => Ok(Framing::Chunked),
-        TransferCodings::Other => Ok(Framing::UntilClose),
-        TransferCodings::None => Ok(content_length(&head.headers)?.map_or(Framing::UntilClose, Framing::Length)),
+        TransferCodings::Chunked | TransferCodings::ChunkedTwice => Framing::Chunked,
+        TransferCodings::Other => Framing::UntilClose,
+        TransferCodings::None => match content_length(&head.headers) {
+            Ok(length) => length.map_or(Framing::UntilClose, Framing::Length),
+            Err(_) => Framing::Unknown,
+        },
     }
 }
 
@@ -69,7 +80,7 @@ pub(crate) fn persists(request: &RequestHead, response: &ResponseHead, framing: 
         }
     };
     stays
-        && framing != Framing::UntilClose
+        && !matches!(framing, Framing::UntilClose | Framing::Unknown)
         // Section 9.3 forbids proxies to persist for HTTP/1.0 clients, because some proxies forward keep-alive without
         // understanding it. We forward it too, but close the connection when client and origin would.
         && (request.version == Version::Http11 || request.headers.list_contains("connection", "keep-alive"))
@@ -130,9 +141,9 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-const TRANSFER_ENCODING: &str = "transfer-encoding";
+pub(super) const TRANSFER_ENCODING: &str = "transfer-encoding";
 
-const CONTENT_LENGTH: &str = "content-length";
+pub(super) const CONTENT_LENGTH: &str = "content-length";
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +182,9 @@ mod tests {
             ("Transfer-Encoding: identity\r\nContent-Length: 5\r\n", Err(Opaque::Framing)),
             ("Transfer-Encoding: xchunked\r\n", Err(Opaque::Framing)),
             ("Transfer-Encoding:\r\nContent-Length: 5\r\n", Err(Opaque::Framing)),
+            ("Transfer-Encoding : chunked\r\n", Err(Opaque::Framing)),
+            ("Content-Length: 5\r\n Content-Length: 6\r\n", Err(Opaque::Framing)),
+            ("X: \x01\r\nContent-Length: 5\r\n", Ok(Framing::Length(5))),
         ] {
             assert_eq!(request_framing(&request_head("1.1", fields)), framing, "{fields:?}");
         }
@@ -182,28 +196,36 @@ mod tests {
     fn frames_responses() {
         let both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n";
         for (method, status, fields, framing) in [
-            ("GET", 200, "", Ok(Framing::UntilClose)),
-            ("GET", 200, "Content-Length: 5\r\n", Ok(Framing::Length(5))),
-            ("GET", 200, both, Ok(Framing::Chunked)),
-            ("GET", 200, "Transfer-Encoding: gzip, CHUNKED\r\n", Ok(Framing::Chunked)),
-            ("GET", 200, "Transfer-Encoding: chunked, gzip\r\nContent-Length: 5\r\n", Ok(Framing::UntilClose)),
-            ("GET", 200, "Transfer-Encoding: identity\r\nContent-Length: 5\r\n", Ok(Framing::Length(5))),
-            ("GET", 200, "Content-Length: 5, 6\r\n", Err(Opaque::Framing)),
-            ("GET", 404, "", Ok(Framing::UntilClose)),
-            ("HEAD", 200, both, Ok(Framing::Empty)),
-            ("HEAD", 200, "Content-Length: x\r\n", Ok(Framing::Empty)),
-            ("head", 200, "Content-Length: 5\r\n", Ok(Framing::Length(5))),
-            ("GET", 100, both, Ok(Framing::Empty)),
-            ("GET", 101, both, Ok(Framing::Empty)),
-            ("GET", 204, both, Ok(Framing::Empty)),
-            ("GET", 304, both, Ok(Framing::Empty)),
-            ("CONNECT", 299, both, Ok(Framing::Empty)),
-            ("CONNECT", 403, "Content-Length: 5\r\n", Ok(Framing::Length(5))),
+            ("GET", 200, "", Framing::UntilClose),
+            ("GET", 200, "Content-Length: 5\r\n", Framing::Length(5)),
+            ("GET", 200, both, Framing::Chunked),
+            ("GET", 200, "Transfer-Encoding: gzip, CHUNKED\r\n", Framing::Chunked),
+            ("GET", 200, "Transfer-Encoding: chunked, gzip\r\nContent-Length: 5\r\n", Framing::UntilClose),
+            ("GET", 200, "Transfer-Encoding: identity\r\nContent-Length: 5\r\n", Framing::Length(5)),
+            ("GET", 200, "Content-Length: 5, 6\r\n", Framing::Unknown),
+            ("GET", 200, "Content-Length: 2,\r\n", Framing::Unknown),
+            ("GET", 200, "Content-Length: +2\r\n", Framing::Unknown),
+            ("GET", 200, "Content-Length: -1\r\n", Framing::Unknown),
+            ("GET", 200, "Content-Length:\r\n", Framing::Unknown),
+            ("GET", 200, "Content-Length: -1\r\nTransfer-Encoding: chunked\r\n", Framing::Chunked),
+            ("GET", 200, "Transfer-Encoding : chunked\r\n", Framing::Unknown),
+            ("GET", 200, "Content-Length: 5\r\nTransfer-Encoding\x0b: chunked\r\n", Framing::Unknown),
+            ("HEAD", 200, "Transfer-Encoding : chunked\r\n", Framing::Empty),
+            ("GET", 404, "", Framing::UntilClose),
+            ("HEAD", 200, both, Framing::Empty),
+            ("HEAD", 200, "Content-Length: x\r\n", Framing::Empty),
+            ("head", 200, "Content-Length: 5\r\n", Framing::Length(5)),
+            ("GET", 100, both, Framing::Empty),
+            ("GET", 101, both, Framing::Empty),
+            ("GET", 204, both, Framing::Empty),
+            ("GET", 304, both, Framing::Empty),
+            ("CONNECT", 299, both, Framing::Empty),
+            ("CONNECT", 403, "Content-Length: 5\r\n", Framing::Length(5)),
         ] {
             let head = response_head("1.1", status, fields);
             assert_eq!(response_framing(method, &head), framing, "{method} {status} {fields:?}");
         }
-        assert_eq!(response_framing("GET", &response_head("1.0", 200, both)), Ok(Framing::Chunked));
+        assert_eq!(response_framing("GET", &response_head("1.0", 200, both)), Framing::Chunked);
     }
 
     #[test]
@@ -212,6 +234,7 @@ mod tests {
         for (request, response, framing, persist) in [
             (("1.1", ""), ("1.1", ""), length, true),
             (("1.1", ""), ("1.1", ""), Framing::UntilClose, false),
+            (("1.1", ""), ("1.1", ""), Framing::Unknown, false),
             (("1.1", "Connection: x, Close\r\n"), ("1.1", ""), length, false),
             (("1.1", ""), ("1.1", "Connection: close\r\n"), length, false),
             (("1.1", ""), ("1.0", ""), length, false),

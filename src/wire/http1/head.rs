@@ -1,18 +1,19 @@
 //! Parses heads: request line, status line and fields (RFC 9112 sections 2 to 5).
 //!
 //! ```text
-//! bytes ──▶ HeadScanner: end of the head ──▶ httparse, once, on the whole head ──▶ RequestHead, ResponseHead
+//! bytes ──▶ HeadScanner: end of the head ──┬─▶ request line, status line ──┬─▶ RequestHead, ResponseHead
+//!                                          └─▶ fields::read ───────────────┘
 //! ```
 //!
-//! A head with only one possible meaning is accepted, even if a strict parser rejects it. This is the only file that names
-//! `httparse`.
+//! The end of a head follows strict rules. What is in it is read leniently: a head with only one possible meaning is accepted,
+//! even if a strict parser rejects it.
 
+use super::fields::{self, Fields};
 use super::head_scanner::{HeadScanner, check_start, leading_empty_lines};
 use crate::wire::headers::{Headers, trim};
 use crate::wire::message::{self, RequestHead, ResponseHead, Version};
+use crate::wire::sniff::{is_tchar, is_visible};
 use crate::wire::tap::{Dir, Opaque};
-use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
-use std::mem::MaybeUninit;
 
 /// Parses the request at the start of `bytes` and skips empty lines before it; `None` if its head is incomplete.
 ///
@@ -43,137 +44,77 @@ fn parse<T>(
 
 /// Parses a request's head. `head` is the whole head and nothing else, without empty lines before it.
 pub(crate) fn request(head: &[u8]) -> Result<RequestHead, Opaque> {
-    if first_line(head).is_ascii() {
-        return request_with_target(head, head);
-    }
-    // `httparse` requires a target in UTF-8, but some clients send other bytes unescaped. It parses a copy in which `?`
-    // replaces every non-ASCII byte of the first line; all offsets stay the same.
-    let line = first_line(head).len();
-    let mut masked = head.to_vec();
-    masked.iter_mut().take(line).filter(|b| !b.is_ascii()).for_each(|b| *b = b'?');
-    request_with_target(&masked, head)
-}
-
-/// Parses `head`, but takes the target from the same position in `original`.
-fn request_with_target(head: &[u8], original: &[u8]) -> Result<RequestHead, Opaque> {
-    let mut config = ParserConfig::default();
-    config.allow_multiple_spaces_in_request_line_delimiters(true);
-    with_header_array(Opaque::Request, head, MaybeUninit::uninit(), |fields| {
-        let mut parsed = httparse::Request::new(&mut []);
-        let used = config.parse_request_with_uninit_headers(&mut parsed, head, fields)?;
-        let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
-            return Ok(None);
-        };
-        let target = trim(original.get(method.len()..).unwrap_or_default()).get(..target.len());
-        Ok((used == Status::Complete(head.len())).then(|| RequestHead {
-            method: message::method(method),
-            target: target.unwrap_or_default().to_vec(),
-            version: version(parsed.version),
-            scheme: None,
-            authority: None,
-            headers: headers(parsed.headers),
-        }))
-    })
+    let (line, section) = split_first_line(head);
+    let (method, target, version) = request_line(line).ok_or(Opaque::Request)?;
+    let Fields { headers, is_ambiguous } = fields::read(section, Dir::Up);
+    let (method, target) = (message::method(method), target.to_vec());
+    Ok(RequestHead { method, target, version, scheme: None, authority: None, headers, is_ambiguous })
 }
 
 /// Parses a response's head, interim responses included. `head` is the whole head and nothing else, without empty lines
 /// before it.
 pub(crate) fn response(head: &[u8]) -> Result<ResponseHead, Opaque> {
-    let mut config = ParserConfig::default();
-    config
-        .allow_multiple_spaces_in_response_status_delimiters(true)
-        .allow_spaces_after_header_name_in_responses(true)
-        .allow_obsolete_multiline_headers_in_responses(true)
-        // Lines that are not fields are ignored, as in browsers. Otherwise one odd line would make the connection opaque.
-        .ignore_invalid_headers_in_responses(true);
-    with_header_array(Opaque::Response, head, MaybeUninit::uninit(), |fields| {
-        let mut parsed = httparse::Response::new(&mut []);
-        let used = config.parse_response_with_uninit_headers(&mut parsed, head, fields)?;
-        let Some(status @ 100..) = parsed.code else {
-            return Ok(None);
-        };
-        Ok((used == Status::Complete(head.len())).then(|| ResponseHead {
-            status,
-            reason: message::reason(reason(head)),
-            version: version(parsed.version),
-            headers: headers(parsed.headers),
-        }))
-    })
+    let (line, section) = split_first_line(head);
+    let (version, status, reason) = status_line(line).ok_or(Opaque::Response)?;
+    let Fields { headers, is_ambiguous } = fields::read(section, Dir::Down);
+    Ok(ResponseHead { status, reason: message::reason(reason), version, headers, is_ambiguous })
 }
 
 /// Parses a trailer section, including its empty line (RFC 9112 section 7.1.2).
-pub(crate) fn trailers(section: &[u8]) -> Result<Headers, Opaque> {
-    with_header_array(Opaque::Framing, section, EMPTY_HEADER, |fields| {
-        Ok(match httparse::parse_headers(section, fields)? {
-            Status::Complete((_, fields)) => Some(headers(fields)),
-            Status::Partial => None,
-        })
-    })
-}
-
-/// Calls `parse` with an array of [`USUAL_FIELDS`] elements, and if that is too small, with one element for each line of
-/// `head`.
 ///
-/// `None` from `parse` and errors of `httparse` become `malformed`.
-fn with_header_array<F: Copy, T>(
-    malformed: Opaque,
-    head: &[u8],
-    empty: F,
-    parse: impl Fn(&mut [F]) -> Result<Option<T>, httparse::Error>,
-) -> Result<T, Opaque> {
-    let mut result = parse(&mut [empty; USUAL_FIELDS]);
-    if matches!(result, Err(httparse::Error::TooManyHeaders)) {
-        let lines = head.iter().filter(|&&b| b == b'\n').count();
-        result = parse(&mut vec![empty; lines.min(MAX_FIELDS)]);
+/// A name with a space is an error: the line may be the request line of the next message, which one side takes for a trailer.
+pub(crate) fn trailers(section: &[u8]) -> Result<Headers, Opaque> {
+    let Fields { headers, is_ambiguous: _ } = fields::read(section, Dir::Up);
+    let is_clear = headers.iter().all(|(name, _)| !name.is_empty() && name.iter().all(is_visible));
+    if is_clear { Ok(headers) } else { Err(Opaque::Framing) }
+}
+
+/// Splits a request line into method, target and version (RFC 9112 section 3).
+///
+/// The target is between the first and the last space, because some clients send spaces in it. Its bytes may be any.
+fn request_line(line: &[u8]) -> Option<(&str, &[u8], Version)> {
+    let (method, rest) = line.split_at_checked(line.iter().position(is_space)?)?;
+    let rest = trim(rest);
+    let (target, version) = rest.split_at_checked(rest.iter().rposition(is_space)?)?;
+    if method.is_empty() || !method.iter().all(is_tchar) {
+        return None;
     }
-    match result {
-        Ok(Some(value)) => Ok(value),
-        Err(httparse::Error::TooManyHeaders) => Err(Opaque::LimitExceeded),
-        Ok(None) | Err(_) => Err(malformed),
+    let (version, after) = split_version(trim(version))?;
+    after.is_empty().then_some((std::str::from_utf8(method).ok()?, trim(target), version))
+}
+
+/// Splits a status line into version, status code and reason phrase (RFC 9112 section 4).
+fn status_line(line: &[u8]) -> Option<(Version, u16, &[u8])> {
+    let (version, rest) = split_version(line)?;
+    rest.first().filter(|b| is_space(b))?;
+    let (code, reason) = trim(rest).split_at_checked(STATUS_BYTES)?;
+    if !code.iter().all(u8::is_ascii_digit) || !reason.first().is_none_or(is_space) {
+        return None;
     }
+    let status = std::str::from_utf8(code).ok()?.parse().ok().filter(|&status| status >= 100)?;
+    Some((version, status, trim(reason)))
 }
 
-fn headers(fields: &[Header<'_>]) -> Headers {
-    let bytes = fields.iter().map(|field| field.name.len().saturating_add(field.value.len())).sum();
-    let mut headers = Headers::with_capacity(fields.len(), bytes);
-    for field in fields {
-        if field.value.contains(&b'\n') {
-            // Line folding is replaced with spaces (RFC 9112 section 5.2).
-            let unfold = |&b: &u8| if matches!(b, b'\r' | b'\n') { b' ' } else { b };
-            headers.push(field.name.as_bytes(), &field.value.iter().map(unfold).collect::<Vec<_>>());
-        } else {
-            headers.push(field.name.as_bytes(), field.value);
-        }
-    }
-    headers
-}
-
-/// Returns the reason phrase of a well-formed head. `httparse` omits reason phrases with bytes above 127.
-fn reason(head: &[u8]) -> &[u8] {
-    let code = trim(first_line(head).get(VERSION_BYTES..).unwrap_or_default());
-    trim(code.get(STATUS_BYTES..).unwrap_or_default())
-}
-
-fn first_line(head: &[u8]) -> &[u8] {
-    let line = head.split(|&b| b == b'\n').next().unwrap_or_default();
-    line.strip_suffix(b"\r").unwrap_or(line)
-}
-
-fn version(minor: Option<u8>) -> Version {
-    match minor {
-        Some(0) => Version::Http10,
-        _ => Version::Http11,
+/// Splits off `HTTP/1.x`. A minor version above 1 is read as 1 (RFC 9110 section 2.5).
+fn split_version(bytes: &[u8]) -> Option<(Version, &[u8])> {
+    match bytes.strip_prefix(b"HTTP/1.")?.split_first()? {
+        (b'0', rest) => Some((Version::Http10, rest)),
+        (b'1'..=b'9', rest) => Some((Version::Http11, rest)),
+        _ => None,
     }
 }
 
-/// The largest number of fields in a head. The array for `httparse` then takes 2 MiB.
-const MAX_FIELDS: usize = 65_536;
+/// Splits `head` into its first line, without the line end, and the rest.
+fn split_first_line(head: &[u8]) -> (&[u8], &[u8]) {
+    let end = head.iter().position(|&b| b == b'\n').map_or(head.len(), |at| at.saturating_add(1));
+    let (line, rest) = head.split_at_checked(end).unwrap_or((head, b""));
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    (line.strip_suffix(b"\r").unwrap_or(line), rest)
+}
 
-/// Heads with up to this many fields are parsed without an allocation.
-const USUAL_FIELDS: usize = 64;
-
-/// The length of `HTTP/1.1`.
-const VERSION_BYTES: usize = 8;
+fn is_space(b: &u8) -> bool {
+    matches!(b, b' ' | b'\t')
+}
 
 /// The length of a status code, such as `200`.
 const STATUS_BYTES: usize = 3;
@@ -181,6 +122,7 @@ const STATUS_BYTES: usize = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::http1::head_scanner::MAX_HEAD_BYTES;
 
     #[test]
     fn keeps_requests_as_sent() {
@@ -193,21 +135,32 @@ mod tests {
     }
 
     #[test]
-    fn reads_targets_that_are_not_utf_8() {
-        let (_, head) = parse_request(b"GET /caf\xe9?\xc3\xa9 HTTP/1.1\r\nX: \xff\r\n\r\n").unwrap().unwrap();
-        assert_eq!(head.target, b"/caf\xe9?\xc3\xa9");
-        assert_eq!(head.headers.first("x"), Some(&b"\xff"[..]));
+    fn reads_request_lines_that_strict_parsers_reject() {
+        for (line, target, version) in [
+            (&b"GET /caf\xe9?\xc3\xa9 HTTP/1.1"[..], &b"/caf\xe9?\xc3\xa9"[..], Version::Http11),
+            (b"GET /a b HTTP/1.1", b"/a b", Version::Http11),
+            (b"GET   /a  b  HTTP/1.0", b"/a  b", Version::Http10),
+            (b"GET /a HTTP/1.1 HTTP/1.0", b"/a HTTP/1.1", Version::Http10),
+            (b"GET /\x01\"<>\x7f HTTP/1.1", b"/\x01\"<>\x7f", Version::Http11),
+            (b"GET\t/\tHTTP/1.1\t", b"/", Version::Http11),
+            (b"GET / HTTP/1.7", b"/", Version::Http11),
+        ] {
+            let head = request(&[line, b"\r\n\r\n"].concat()).unwrap();
+            assert_eq!((&*head.method, &head.target[..], head.version), ("GET", target, version));
+        }
     }
 
     #[test]
-    fn reads_responses_that_strict_parsers_reject() {
-        let bytes =
-            b"HTTP/1.1   200   Tr\xe8s bien \r\nServer : a\r\nX-Fold: one\r\n  two\r\nno field\r\nlast: 1\r\n\r\n";
-        let (used, head) = parse_response(bytes).unwrap().unwrap();
-        assert_eq!((used, head.status, &head.reason[..]), (bytes.len(), 200, &b"Tr\xe8s bien"[..]));
-        let fields: Vec<_> = head.headers.iter().collect();
-        assert_eq!(fields, [(&b"Server"[..], &b"a"[..]), (b"X-Fold", b"one    two"), (b"last", b"1")]);
-        assert_eq!(&parse_response(b"HTTP/1.0 404\n\n").unwrap().unwrap().1.reason[..], b"");
+    fn reads_status_lines_that_strict_parsers_reject() {
+        for (line, status, reason) in [
+            (&b"HTTP/1.1   200   Tr\xe8s bien "[..], 200, &b"Tr\xe8s bien"[..]),
+            (b"HTTP/1.0 404", 404, b""),
+            (b"HTTP/1.1 999\t\x01\x00", 999, b"\x01\x00"),
+            (b"HTTP/1.2 204 a\rb", 204, b"a\rb"),
+        ] {
+            let head = response(&[line, b"\n\n"].concat()).unwrap();
+            assert_eq!((head.status, &head.reason[..]), (status, reason));
+        }
     }
 
     #[test]
@@ -216,26 +169,49 @@ mod tests {
             &b"\x16\x03\x01"[..],
             b" GET / HTTP/1.1\r\n\r\n",
             b"GET /\r\n\r\n",
+            b"GET HTTP/1.1\r\n\r\n",
+            b"GET  HTTP/1.1\r\n\r\n",
+            b"G\x01T / HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1x\r\n\r\n",
+            b"GET / HTTP/1.\r\n\r\n",
+            b"GET / HTTP/1.1\rX: y\r\n\r\n",
             b"GET / HTTP/2.0\r\n\r\n",
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            b"GET / HTTP/1.1\r\nno field\r\n\r\n",
-            b"GET / HTTP/1.1\r\nName : value\r\n\r\n",
-            b"GET / HTTP/1.1\r\na: \0\r\n\r\n",
         ] {
             assert_eq!(parse_request(bytes), Err(Opaque::Request), "{}", bytes.escape_ascii());
         }
-        for bytes in [&b"220 smtp"[..], b"HTTP/2", b"HTTP/1.1 099 x\r\n\r\n", b"HTTP/1.1 20\r\n\r\n", b"ICY 200"] {
+        for bytes in [
+            &b"220 smtp"[..],
+            b"HTTP/2",
+            b"HTTP/1.1 099 x\r\n\r\n",
+            b"HTTP/1.1 20\r\n\r\n",
+            b"HTTP/1.1 2000\r\n\r\n",
+            b"HTTP/1.1 +20 x\r\n\r\n",
+            b"HTTP/1.1200 OK\r\n\r\n",
+            b"ICY 200",
+        ] {
             assert_eq!(parse_response(bytes), Err(Opaque::Response), "{}", bytes.escape_ascii());
         }
     }
 
     #[test]
-    fn accepts_fields_up_to_the_limit() {
-        let head = |fields: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "a:\n".repeat(fields));
-        for fields in [0, 64, 65, 50_000, MAX_FIELDS] {
+    fn reads_as_many_fields_as_fit_in_a_head() {
+        let head = |fields: usize| format!("HTTP/1.1 200\r\n{}\r\n", "a\n".repeat(fields));
+        let most = (MAX_HEAD_BYTES - head(0).len()) / 2;
+        for fields in [0, 1, 63, 64, 65, most] {
             let (_, parsed) = parse_response(head(fields).as_bytes()).unwrap().unwrap();
-            assert_eq!(parsed.headers.iter().count(), fields);
+            assert_eq!(parsed.headers.len(), fields);
         }
-        assert_eq!(parse_response(head(MAX_FIELDS + 1).as_bytes()), Err(Opaque::LimitExceeded));
+        assert_eq!(parse_response(head(most + 1).as_bytes()), Err(Opaque::LimitExceeded));
+    }
+
+    #[test]
+    fn rejects_trailers_that_may_be_another_message() {
+        let trailers = |section: &[u8]| trailers(section).map(|trailers| trailers.len());
+        assert_eq!(trailers(b"\r\n"), Ok(0));
+        assert_eq!(trailers(b"X: \x01\r\nX-[\xe9]: b\r\n c\r\n\r\n"), Ok(2));
+        for section in [&b"GET /a:b HTTP/1.1\r\n\r\n"[..], b": x\r\n\r\n", b" X: y\r\n\r\n", b"X : y\r\n\r\n"] {
+            assert_eq!(trailers(section), Err(Opaque::Framing), "{}", section.escape_ascii());
+        }
     }
 }

@@ -8,7 +8,7 @@
 //!             └──────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! - [`head_scanner`] finds the end of a head; [`head`] parses it.
+//! - [`head_scanner`] finds the end of a head; [`head`] parses its first line, [`fields`] the others.
 //! - [`framing`] determines how a body is framed; [`body`] reads it piece by piece, [`chunked`] in the chunked coding. The
 //!   code that forwards plain proxy requests uses the same modules.
 //! - [`tap`] observes a whole connection: it pairs responses with requests, and hands over to another tap when the connection
@@ -18,6 +18,7 @@
 
 pub(crate) mod body;
 mod chunked;
+mod fields;
 pub(crate) mod framing;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

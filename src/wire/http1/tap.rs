@@ -228,6 +228,7 @@ impl Http1Tap {
         let framing = request_framing(&head);
         out(TapEvent::Request { id, head });
         self.up.reader = MessageReader::Body(Http1BodyReader::new(framing?));
+        self.check_response_end()?;
         Ok(Some(used))
     }
 
@@ -250,10 +251,19 @@ impl Http1Tap {
                 }
                 let framing = response_framing(method, &head);
                 out(TapEvent::Response { id, head });
-                self.down.reader = MessageReader::Body(Http1BodyReader::new(framing?));
+                self.down.reader = MessageReader::Body(Http1BodyReader::new(framing));
+                self.check_response_end()?;
             }
         }
         Ok(Some(used))
+    }
+
+    /// Fails if the end of the current response is unknown and another response may follow.
+    fn check_response_end(&self) -> Result<(), Opaque> {
+        match &self.down.reader {
+            MessageReader::Body(body) if body.is_end_unknown() && self.pending.len() > 1 => Err(Opaque::Framing),
+            _ => Ok(()),
+        }
     }
 
     /// Handles a 101: the bytes after it, in both directions, belong to another protocol.

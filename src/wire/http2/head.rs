@@ -70,6 +70,7 @@ impl Fields {
             scheme: self.scheme,
             authority: self.authority,
             headers: with_cookie(self.headers, self.cookie),
+            is_ambiguous: false,
         };
         (head, if is_websocket { RequestPurpose::WebSocket } else { RequestPurpose::Exchange })
     }
@@ -77,7 +78,8 @@ impl Fields {
     /// Returns the head of a response; `None` if it has no valid status.
     pub(super) fn response(self) -> Option<ResponseHead> {
         let headers = with_cookie(self.headers, self.cookie);
-        self.status.map(|status| ResponseHead { status, reason: Cow::default(), version: Version::Http2, headers })
+        let (reason, version) = (Cow::default(), Version::Http2);
+        self.status.map(|status| ResponseHead { status, reason, version, headers, is_ambiguous: false })
     }
 
     /// Returns the fields as trailers.

@@ -10,6 +10,7 @@
 use super::HTTP_PORT;
 use crate::wire::authority::Authority;
 use crate::wire::message::RequestHead;
+use crate::wire::sniff::is_visible;
 
 /// Returns the head for the origin; `None` if the lines of `sent` do not match `head`.
 pub(super) fn rewrite(sent: &[u8], head: &RequestHead, authority: &Authority, path: &[u8]) -> Option<Vec<u8>> {
@@ -62,6 +63,23 @@ pub(super) fn rewrite(sent: &[u8], head: &RequestHead, authority: &Authority, pa
     Some(wire)
 }
 
+/// Returns true if an origin can read the lines of `sent` only as `head`, which was parsed from them.
+///
+/// The bytes of targets and values may be unusual, but not so that a recipient could find another version or other lines.
+pub(super) fn is_clear(sent: &[u8], head: &RequestHead) -> bool {
+    let mut lines = sent.split_inclusive(|&b| b == b'\n').skip_while(|line| is_empty(line));
+    let has_clear_start = lines.next().and_then(|line| {
+        let target = trim_start(line.strip_prefix(head.method.as_bytes())?);
+        let version = trim_start(target.strip_prefix(head.target.as_slice())?);
+        Some(matches!(version.strip_suffix(line_end(line))?, b"HTTP/1.0" | b"HTTP/1.1"))
+    });
+    let is_odd = |b: &u8| matches!(b, b'\r' | b'\t' | 0);
+    has_clear_start == Some(true)
+        && !head.target.iter().any(is_odd)
+        && !head.target.split(|&b| b == b' ').any(|part| part.starts_with(b"HTTP/"))
+        && lines.all(|line| is_empty(line) || split_field(line).is_some())
+}
+
 /// The state of the Host field in the rewritten head; the origin gets exactly one.
 enum HostField {
     Missing,
@@ -87,13 +105,19 @@ fn write_host(wire: &mut Vec<u8>, name: &[u8], authority: &Authority, end: &[u8]
 
 /// Splits a field line into name and value.
 ///
-/// Returns `None` for a folded line and for a space before the colon (RFC 9112 section 5). A recipient could read such a
-/// line as a field to which the rules above do not apply.
+/// Returns `None` for a folded line and for a space before the colon (RFC 9112 section 5), and for a CR or NUL in the value
+/// (RFC 9110 section 5.5). A recipient could read such a line as a field to which the rules above do not apply.
 fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().position(|&b| b == b':')?;
     let (name, value) = line.split_at_checked(colon)?;
-    let is_token = !name.is_empty() && name.iter().all(|&b| b > b' ' && b < 0x7f);
-    is_token.then_some((name, value.strip_prefix(b":")?))
+    let has_clear_name = !name.is_empty() && name.iter().all(is_visible);
+    let has_clear_value = !value.strip_suffix(line_end(line))?.iter().any(|b| matches!(b, b'\r' | 0));
+    (has_clear_name && has_clear_value).then_some((name, value.strip_prefix(b":")?))
+}
+
+fn trim_start(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|&b| b != b' ').unwrap_or(bytes.len());
+    bytes.get(start..).unwrap_or_default()
 }
 
 fn is_empty(line: &[u8]) -> bool {

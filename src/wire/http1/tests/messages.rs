@@ -171,6 +171,45 @@ fn reports_odd_heads_as_sent() {
 }
 
 #[test]
+fn reports_malformed_lines_of_heads() {
+    dialogue(
+        &[
+            Up(b"GET /a b HTTP/1.1\r\nX: \x01\r\nX-[a]: b\r\nX/slash: c\r\nSecured by X : d\r\nFold: e\r\n f\r\n\r\n"),
+            Down(b"HTTP/1.1 200 OK\r\n fold: a\r\nSet-Cookie: a=\x01b\r\nX: \x7f\r\nBad Name: x\r\nX-\xe9: b\r\n"),
+            Down(b"nul: \0\r\ncr: a\rb\r\nno field\r\n: v\r\nContent-Length: 2\r\n\r\nok"),
+            Up(b"GET / HTTP/1.1\r\n\r\n"),
+        ],
+        &[
+            "0> begins",
+            "0> GET /a b Http11 X: \\x01; X-[a]: b; X/slash: c; Secured by X : d; Fold: e   f;",
+            "0> ends Complete",
+            "0< begins",
+            "0< 200 OK Http11  fold: a; Set-Cookie: a=\\x01b; X: \\x7f; Bad Name: x; X-\\xe9: b; nul: \\x00; cr: a\\rb; \
+             no field: ; : v; Content-Length: 2;",
+            "0< | ok",
+            "0< ends Complete",
+            "1> begins",
+            "1> GET / Http11",
+            "1> ends Complete",
+        ],
+    );
+}
+
+#[test]
+fn malformed_framing_fields_frame_nothing() {
+    for field in ["Transfer-Encoding : chunked", "Transfer-Encoding\x0b: chunked", "X: y\r\n Content-Length: 1"] {
+        let response = format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n0\r\n\r\n");
+        let steps = [Up(b"GET / HTTP/1.1\r\n\r\n"), Down(response.as_bytes()), End(Dir::Down, Ending::Clean)];
+        let lines = events_in_any_pieces(Http1Tap::new, &steps);
+        assert_eq!(lines[5..], ["0< | 0\\r\\n\\r\\n", "0< ends Complete"], "{field:?}");
+        // A request has no end then.
+        let request = format!("POST / HTTP/1.1\r\n{field}\r\n\r\n0\r\n\r\n");
+        let lines = events_in_any_pieces(Http1Tap::new, &[Up(request.as_bytes())]);
+        assert_eq!(lines[2], "0> ends Opaque", "{field:?}");
+    }
+}
+
+#[test]
 fn reads_50_000_fields() {
     let request = ["GET / HTTP/1.1\r\n", &"a:\n".repeat(50_000), "\r\n"].concat();
     let lines = events(&mut Http1Tap::new(), &[Up(request.as_bytes())], || 999);

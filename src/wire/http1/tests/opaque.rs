@@ -60,14 +60,32 @@ fn reports_the_head_but_not_the_body_of_an_ambiguous_message() {
             "opaque: a body with malformed framing",
         ],
     );
+}
+
+#[test]
+fn reads_a_response_of_unknown_length_up_to_the_close_or_the_next_request() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhel";
+    let lines = ["0< begins", "0< 200 OK Http11 Content-Length: +5;"];
     after_get(
-        &[Down(b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello")],
+        &[Down(head), Down(b"lo"), End(Dir::Down, Ending::Clean)],
+        &[&lines[..], &["0< | hello", "0< ends Complete"]].concat(),
+    );
+    after_get(
+        &[Down(head), Down(b"lo"), Up(b"GET /2 HTTP/1.1\r\n\r\n"), Down(b"HTTP/1.1 204 No\r\n\r\n")],
         &[
-            "0< begins",
-            "0< 200 OK Http11 Content-Length: +5;",
-            "0< ends Opaque",
-            "opaque: a body with malformed framing",
-        ],
+            &lines[..],
+            &["0< | hello", "1> begins", "1> GET /2 Http11", "1> ends Opaque", "0< ends Opaque", "1< ends Opaque"],
+            &["opaque: a body with malformed framing"],
+        ]
+        .concat(),
+    );
+    let pipelined = events_in_any_pieces(
+        Http1Tap::new,
+        &[Up(b"GET / HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n"), Down(head), Down(b"loHTTP/1.1 204 No\r\n\r\n")],
+    );
+    assert_eq!(
+        pipelined[6..],
+        [&lines[..], &["0< ends Opaque", "1< ends Opaque", "opaque: a body with malformed framing"]].concat()
     );
 }
 
