@@ -54,8 +54,8 @@ impl Counters {
         }
     }
 
-    /// Counts a connection to `host` (`host:port`) that is not captured, or not to its end, and reports the first one
-    /// with this reason.
+    /// Counts a connection to `host` (`host:port`) that is not captured, or not to its end, or an excluded exchange with it,
+    /// and reports the first one with this reason.
     pub(crate) fn add_uncaptured(&self, host: &str, reason: Reason) {
         // Another client accepted our certificate for this host, so this one probably left for another reason.
         let is_doubtful = reason == Reason::ClientLeft && lock(&self.captured).contains(host);

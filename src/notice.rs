@@ -211,6 +211,9 @@ impl fmt::Display for Warning {
 pub enum Reason {
     /// The host matches no included pattern, or it matches an excluded one.
     NotMatched,
+    /// An excluded pattern matches the host of an exchange on a connection that is captured for another host. It is reported
+    /// for the exchange's host, and its count is one of exchanges.
+    ExchangeExcluded,
     /// The client refused our certificate; the TLS alert or error.
     CertificateRefused(String),
     /// A client refused our certificate for this host earlier, and such hosts pass through.
@@ -250,6 +253,7 @@ impl fmt::Display for Reason {
         use crate::wire::tap::Opaque;
         match self {
             Self::NotMatched => f.write_str("excluded by the host patterns"),
+            Self::ExchangeExcluded => f.write_str("excluded by the host patterns, on a connection to another host"),
             Self::CertificateRefused(alert) => write!(f, "the client refused our certificate ({alert})"),
             Self::RefusedBefore => f.write_str("passed through: a client refused our certificate earlier"),
             Self::ClientLeft => f.write_str("the client left without a request (it may not trust our certificate)"),
@@ -317,7 +321,7 @@ pub struct Summary {
     pub cut_off_messages: CutOffItems<MessageCutOff>,
     /// Problems of the capture itself, one per kind.
     pub warnings: Vec<Warning>,
-    /// Connections that were not captured, by host and reason; most frequent first.
+    /// Connections and exchanges that were not captured, by host and reason; most frequent first.
     pub uncaptured: Vec<Uncaptured>,
     /// Domains seen, those with the most connections first.
     pub domains: Vec<Domain>,
@@ -378,7 +382,7 @@ pub struct Progress {
     pub bundle: u64,
 }
 
-/// Connections to one host that were not captured for one reason.
+/// Connections to one host, or exchanges with it, that were not captured for one reason.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Uncaptured {
@@ -386,6 +390,6 @@ pub struct Uncaptured {
     pub host: String,
     /// The reason.
     pub reason: Reason,
-    /// The number of connections.
+    /// The number of connections; of exchanges for [`Reason::ExchangeExcluded`].
     pub connections: u64,
 }

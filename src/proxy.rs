@@ -68,7 +68,7 @@ impl Proxy {
             let (sender, items) = queue();
             let store = Arc::clone(writer.store());
             capture = Some(Capture {
-                filter: HostFilter { include: config.include, exclude: config.exclude },
+                filter: Arc::new(HostFilter { include: config.include, exclude: config.exclude }),
                 sink: ItemSink::new(sender.clone(), store),
                 leaves: Leaves::new(Arc::new(opened))?,
                 server_tls: ServerTls::new()?,

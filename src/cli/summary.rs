@@ -33,7 +33,7 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
         truncated => line(format!("  {} are truncated, since they could not be stored", count(truncated, "body"))),
     }
     let (unmatched, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
-        summary.uncaptured.iter().partition(|uncaptured| uncaptured.reason == Reason::NotMatched);
+        summary.uncaptured.iter().partition(|it| matches!(it.reason, Reason::NotMatched | Reason::ExchangeExcluded));
     // `--passthrough-refused` was given if it had an effect.
     let passes_refused = failed.iter().any(|uncaptured| uncaptured.reason == Reason::RefusedBefore);
     if !failed.is_empty() {
@@ -50,7 +50,8 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
     if !unmatched.is_empty() {
         line("Passed through, excluded by -d or -e:".into());
         for uncaptured in unmatched.iter().take(MAX_LISTED_HOSTS) {
-            line(format!("  {}  {}", uncaptured.host, count(uncaptured.connections, "connection")));
+            let unit = if uncaptured.reason == Reason::ExchangeExcluded { "exchange" } else { "connection" };
+            line(format!("  {}  {}", uncaptured.host, count(uncaptured.connections, unit)));
         }
         omitted_line(unmatched.len()).into_iter().for_each(&mut line);
     }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 /// Reads the rest of the first flight and creates the connection's tunnel; returns `None` if the connection ended.
 pub(crate) fn open(shared: &Shared, mut client: Leg, mut origin: Leg, route: Route) -> Option<Tunnel> {
-    let flight = read(&mut client, &mut origin, &shared.stop);
+    let flight = read(&mut client, &mut origin, route.authority.port, &shared.stop);
     let names = HostNames::new(&route.authority, &flight);
     let (domain, name_source) = names.best();
     shared.counters.add_connection(domain, name_source);
@@ -65,10 +65,10 @@ enum FirstFlight {
 }
 
 /// Reads the client's first flight. It stays unread in `client`, and data of the origin stays unread in `origin`.
-fn read(client: &mut Leg, origin: &mut Leg, stop: &Stop) -> FirstFlight {
+fn read(client: &mut Leg, origin: &mut Leg, port: u16, stop: &Stop) -> FirstFlight {
     let mut deadline = None;
     loop {
-        match classify(client.unread()) {
+        match classify(client.unread(), port) {
             Some(flight) => return flight,
             None if client.ended().is_some() && client.unread().is_empty() => return FirstFlight::Empty,
             None if client.ended().is_some() => return FirstFlight::Incomplete,
@@ -116,8 +116,9 @@ fn read(client: &mut Leg, origin: &mut Leg, stop: &Stop) -> FirstFlight {
     }
 }
 
-/// The content of the flight that starts with `bytes`; `None` while that is undecided.
-fn classify(bytes: &[u8]) -> Option<FirstFlight> {
+/// The content of the flight that starts with `bytes`; `None` while that is undecided. A Host field without a port has `port`,
+/// as in the URL of its exchange.
+fn classify(bytes: &[u8], port: u16) -> Option<FirstFlight> {
     match sniff(bytes) {
         Protocol::Undecided => None,
         Protocol::Tls => match client_hello::parse(bytes) {
@@ -126,7 +127,7 @@ fn classify(bytes: &[u8]) -> Option<FirstFlight> {
         },
         Protocol::Http1 => match head::parse_request(bytes) {
             Ok(request) => request.map(|(_, head)| {
-                let host = head.headers.first("host").and_then(|host| Authority::from_host_header(host, 80).ok());
+                let host = head.headers.first("host").and_then(|host| Authority::from_host_header(host, port).ok());
                 FirstFlight::Http { host }
             }),
             Err(_) => Some(FirstFlight::Other),

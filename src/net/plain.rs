@@ -69,8 +69,11 @@ pub(crate) fn exchange(
         .as_ref()
         .filter(|capture| capture.filter.includes([(authority.host.to_string().as_str(), authority.port)]));
     let recorded_origin = Origin { is_tls: false, authority: authority.clone(), connect_timing: timing };
-    let recorder =
+    let mut recorder =
         Recorder::new(Box::new(Http1Tap::new()), wanted.map(|capture| capture.sink.clone()), recorded_origin);
+    if let Some(capture) = wanted {
+        recorder = recorder.excluding(Arc::clone(&capture.filter));
+    }
     let is_captured = wanted.is_some();
     let domain = authority.host.to_string();
     shared.counters.add_request(&domain);
@@ -200,10 +203,14 @@ impl Watcher for ExchangeWatcher<'_> {
 
 impl ExchangeWatcher<'_> {
     fn report_unrecorded(&mut self) {
+        let Some(counters) = self.counters else {
+            return;
+        };
         for reason in self.recorder.take_unrecorded() {
-            if let Some(counters) = self.counters {
-                counters.add_uncaptured(&self.host, reason);
-            }
+            counters.add_uncaptured(&self.host, reason);
+        }
+        for host in self.recorder.take_excluded() {
+            counters.add_uncaptured(&host.to_string(), Reason::ExchangeExcluded);
         }
     }
 }

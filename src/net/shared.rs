@@ -30,7 +30,7 @@ pub(crate) struct Shared {
 
 /// State that is needed to capture.
 pub(crate) struct Capture {
-    pub(crate) filter: HostFilter,
+    pub(crate) filter: Arc<HostFilter>,
     pub(crate) sink: ItemSink,
     pub(crate) leaves: Leaves,
     pub(crate) server_tls: ServerTls,

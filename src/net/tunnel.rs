@@ -131,7 +131,8 @@ pub(crate) fn tapped(
     let is_tls = tls_name.is_some();
     let host = tls_name.unwrap_or_else(|| route.authority.to_string());
     let recorded_origin = Origin { is_tls, authority: route.authority, connect_timing: Some(route.timing) };
-    let recorder = Recorder::new(Box::new(HttpTap::new()), Some(capture.sink.clone()), recorded_origin);
+    let recorder = Recorder::new(Box::new(HttpTap::new()), Some(capture.sink.clone()), recorded_origin)
+        .excluding(Arc::clone(&capture.filter));
     let watcher = TapWatcher {
         recorder,
         counters: Arc::clone(&shared.counters),
@@ -202,6 +203,9 @@ impl TapWatcher {
     fn report_unrecorded(&mut self) {
         for reason in self.recorder.take_unrecorded() {
             self.counters.add_uncaptured(&self.host, reason);
+        }
+        for host in self.recorder.take_excluded() {
+            self.counters.add_uncaptured(&host.to_string(), Reason::ExchangeExcluded);
         }
     }
 }

@@ -11,6 +11,7 @@
 pub(crate) mod body;
 pub(crate) mod cut_off;
 pub(crate) mod decode;
+mod excluded;
 pub(crate) mod item;
 pub(crate) mod origin;
 mod pending;

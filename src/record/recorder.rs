@@ -13,14 +13,18 @@
 
 use super::body::Body;
 use super::cut_off::CutOffCause;
+use super::excluded::ExcludedExchanges;
 use super::item::{Item, WebSocketHandshake, WebSocketKey, WebSocketMessage};
 use super::origin::Origin;
 use super::pending::PendingExchange;
 use super::sink::ItemSink;
 use crate::clock::Moment;
 use crate::notice::Reason;
+use crate::wire::authority::Authority;
+use crate::wire::pattern::HostFilter;
 use crate::wire::tap::{Dir, Ending, ExchangeId, Finish, Opcode, PayloadEncoding, Tap, TapEvent};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Records one connection.
 pub(crate) struct Recorder {
@@ -39,10 +43,17 @@ impl Recorder {
                 origin,
                 exchanges: BTreeMap::new(),
                 websockets: BTreeMap::new(),
+                excluded: ExcludedExchanges::default(),
                 unrecorded: Vec::new(),
                 first_to_end: None,
             },
         }
+    }
+
+    /// Leaves out the exchanges with hosts that `filter` excludes.
+    pub(crate) fn excluding(mut self, filter: Arc<HostFilter>) -> Self {
+        self.assembler.excluded.set_filter(filter);
+        self
     }
 
     /// Records `bytes`, which were read in direction `dir`.
@@ -82,9 +93,17 @@ impl Recorder {
         std::mem::take(&mut self.assembler.unrecorded)
     }
 
-    /// True if an exchange or a WebSocket is in progress. It would be truncated if the connection ended now.
+    /// Returns the host of each exchange that was left out since the last call. Call it after each call that passes bytes.
+    #[must_use]
+    pub(crate) fn take_excluded(&mut self) -> Vec<Authority> {
+        self.assembler.excluded.take_authorities()
+    }
+
+    /// True if an exchange or a WebSocket is in progress, recorded or excluded. It would be truncated if the connection ended
+    /// now.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.assembler.exchanges.is_empty() || !self.assembler.websockets.is_empty()
+        let Assembler { exchanges, websockets, excluded, .. } = &self.assembler;
+        !exchanges.is_empty() || !websockets.is_empty() || !excluded.is_empty()
     }
 }
 
@@ -98,6 +117,7 @@ struct Assembler {
     exchanges: BTreeMap<ExchangeId, Box<PendingExchange>>,
     /// WebSockets in progress.
     websockets: BTreeMap<ExchangeId, OpenWebSocket>,
+    excluded: ExcludedExchanges,
     /// The reasons for parts that are not recorded, until they are taken.
     unrecorded: Vec<Reason>,
     /// The direction that its sender ended before the other.
@@ -126,6 +146,11 @@ impl Assembler {
         let Some(sink) = &self.sink else {
             return;
         };
+        if let Some(id) = self.excluded.exclude(&event, &self.origin) {
+            // It began before its host was known.
+            self.exchanges.remove(&id);
+            return;
+        }
         match event {
             TapEvent::Begin { id, dir: Dir::Up } => {
                 let connect_timing = self.origin.connect_timing.take();

@@ -52,6 +52,16 @@ pub(super) fn request_url(request: &RequestHead, origin: &Origin, is_websocket: 
     url
 }
 
+/// Returns every authority that `request` names: `:authority`, each Host field, and that of an absolute-form target. A host
+/// without a port has the connection's. Those that are not valid are left out, as in the URL.
+pub(super) fn named_authorities(request: &RequestHead, origin: &Origin) -> Vec<Authority> {
+    let target = text(&request.target);
+    let (absolute, _) = split_absolute(&target);
+    let named = request.authority.as_deref().into_iter();
+    let named = named.chain(request.headers.all("host")).chain(absolute.map(str::as_bytes));
+    named.filter_map(|host| Authority::from_host_header(host, origin.authority.port).ok()).collect()
+}
+
 /// Splits an absolute-form target into its authority and the rest (RFC 9112 section 3.2.2). Other targets have no
 /// authority.
 fn split_absolute(target: &str) -> (Option<&str>, &str) {

@@ -168,12 +168,17 @@ impl HostFilter {
     pub(crate) fn includes<'a>(&self, names: impl IntoIterator<Item = (&'a str, u16)>) -> bool {
         let mut included = self.include.is_empty();
         for (host, port) in names {
-            if self.exclude.iter().any(|pattern| pattern.matches(host, port)) {
+            if self.excludes(host, port) {
                 return false;
             }
             included = included || self.include.iter().any(|pattern| pattern.matches(host, port));
         }
         included
+    }
+
+    /// Returns true if an excluded pattern matches `host` at `port`.
+    pub(crate) fn excludes(&self, host: &str, port: u16) -> bool {
+        self.exclude.iter().any(|pattern| pattern.matches(host, port))
     }
 }
 

@@ -117,6 +117,30 @@ pub(crate) enum TapEvent<'a> {
     Opaque { cause: Opaque },
 }
 
+impl TapEvent<'_> {
+    /// Returns the exchange that the event belongs to; `None` if it concerns the connection.
+    pub(crate) fn id(&self) -> Option<ExchangeId> {
+        match self {
+            Self::Begin { id, .. }
+            | Self::Request { id, .. }
+            | Self::Response { id, .. }
+            | Self::Body { id, .. }
+            | Self::Trailers { id, .. }
+            | Self::End { id, .. }
+            | Self::WebSocketOpen { id, .. }
+            | Self::Upgraded { id }
+            | Self::MessageBegin { id, .. }
+            | Self::MessageData { id, .. }
+            | Self::MessageEncoded { id, .. }
+            | Self::MessageUndecodable { id, .. }
+            | Self::MessageEnd { id, .. }
+            | Self::Control { id, .. }
+            | Self::WebSocketEnd { id } => Some(*id),
+            Self::Opaque { .. } => None,
+        }
+    }
+}
+
 /// The way a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finish {

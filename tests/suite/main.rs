@@ -31,6 +31,7 @@ mod early_answer;
 mod exhaustion;
 mod export;
 mod filter;
+mod filter_exchanges;
 mod full_duplex;
 mod grpc;
 mod half_close;

@@ -101,7 +101,7 @@ pub(crate) static EXCLUDE: Opt = Opt {
     long: "exclude",
     value: ValueKind::Text("PATTERN"),
     brief: "Pass matching hosts through; repeatable",
-    more: "Takes precedence over -d.",
+    more: "Takes precedence over -d. Also leaves out single exchanges with a matching host on connections that are captured.",
 };
 
 pub(crate) static INSECURE: Opt = Opt {

@@ -34,7 +34,7 @@ mod settings;
 mod stream;
 mod tap;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
