@@ -230,7 +230,7 @@ pub enum Reason {
     ClientTls(String),
     /// The origin requests a client certificate, or accepts one; only the client has its key.
     ClientCertificate,
-    /// The client offers only application protocols (ALPN) that are not supported; their names.
+    /// The application protocol (ALPN) is not supported: the one that the origin chose, or all that the client offers.
     Protocol(String),
     /// Neither TLS nor HTTP.
     NotHttp,
@@ -263,7 +263,7 @@ impl fmt::Display for Reason {
             Self::OriginTls(cause) => write!(f, "passed through: TLS handshake with the origin failed ({cause})"),
             Self::ClientTls(cause) => write!(f, "TLS handshake with the client failed ({cause})"),
             Self::ClientCertificate => f.write_str("passed through: the origin requests a client certificate"),
-            Self::Protocol(names) => write!(f, "passed through: the client offers only {names}"),
+            Self::Protocol(names) => write!(f, "passed through: the application protocol is not HTTP ({names})"),
             Self::NotHttp => f.write_str("passed through: not HTTP"),
             Self::Incomplete => f.write_str("passed through: the first flight was incomplete"),
             Self::Unreachable(cause) => write!(f, "unreachable: {cause}"),

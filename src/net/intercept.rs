@@ -4,9 +4,9 @@
 //! ```text
 //! client        proxy        origin
 //!   │ ClientHello │             │
-//!   │────────────▶│ ClientHello │   with the client's SNI, and those of its protocols that we support
+//!   │────────────▶│ ClientHello │   with the client's SNI and its protocols
 //!   │             │────────────▶│
-//!   │             │◀───────────▶│   is the origin verified, and no client certificate requested?
+//!   │             │◀───────────▶│   is the origin verified, no client certificate requested, the protocol supported?
 //!   │             │             │     no: a new connection, to which the client's ClientHello passes through
 //!   │◀───────────▶│             │     yes: the handshake with the client, with a leaf certificate of ours
 //! ```
@@ -14,6 +14,7 @@
 //! Invariant: interception never makes an origin unreachable. Until the first byte is sent to the client, every obstacle
 //! makes the connection pass through, and is reported.
 
+use super::alpn;
 use super::leg::Leg;
 use super::passthrough_cache::Ttl;
 use super::shared::{Capture, Shared};
@@ -53,20 +54,20 @@ pub(crate) fn open(
     };
     let report = |reason| shared.counters.add_uncaptured(&label, reason);
 
-    let cached_reason = capture.passthrough.reason(&route.authority, sni, Moment::now());
-    let alpn = match (supported_alpn(hello), cached_reason) {
-        (Ok(alpn), None) => alpn,
-        (Err(reason), _) | (Ok(_), Some(reason)) => {
-            report(reason);
-            return Some(tunnel::pass(shared, client, origin));
-        }
-    };
+    let cached_reason = capture.passthrough.reason(&route.authority, sni, &hello.alpn, Moment::now());
+    if let Some(reason) = check(hello).err().or(cached_reason) {
+        report(reason);
+        return Some(tunnel::pass(shared, client, origin));
+    }
 
     let began = Moment::now();
-    if let Err(obstacle) = handshake_with_origin(shared, capture, &mut origin, &route, sni, alpn) {
+    if let Err(obstacle) = handshake_with_origin(shared, capture, &mut origin, &route, sni, &hello.alpn) {
         capture.client_tls.forget(sni, &route.authority);
-        if obstacle.is_lasting {
-            capture.passthrough.add(&route.authority, sni, obstacle.reason.clone(), Ttl::Since(Moment::now()));
+        let (reason, ttl) = (obstacle.reason.clone(), Ttl::Since(Moment::now()));
+        match obstacle.concerns {
+            Concerns::Connection => {}
+            Concerns::Offer => capture.passthrough.add_for_offer(&route.authority, sni, &hello.alpn, reason, ttl),
+            Concerns::Origin => capture.passthrough.add(&route.authority, sni, reason, ttl),
         }
         report(obstacle.reason);
         // Closed first: an origin that serves one connection at a time would not accept the next one.
@@ -98,30 +99,31 @@ pub(crate) fn open(
     }
 }
 
-/// The protocols to offer to the origin, or the reason why this ClientHello cannot be intercepted.
-fn supported_alpn(hello: &ClientHello) -> Result<Vec<Vec<u8>>, Reason> {
+/// Checks whether connections with this ClientHello can be intercepted.
+fn check(hello: &ClientHello) -> Result<(), Reason> {
     if hello.server_name == Sni::NotDnsName {
         return Err(Reason::ClientTls("its server name is not a DNS name".into()));
     }
     if !hello.offers_modern_tls() {
         return Err(Reason::ClientTls("it offers no TLS version above 1.1".into()));
     }
-    let supported: Vec<_> =
-        hello.alpn.iter().filter(|name| SUPPORTED_PROTOCOLS.contains(&name.as_slice())).cloned().collect();
-    if supported.is_empty() && !hello.alpn.is_empty() {
-        let listed: Vec<_> =
-            hello.alpn.iter().take(MAX_LISTED_PROTOCOLS).map(|name| String::from_utf8_lossy(name)).collect();
-        let more = if hello.alpn.len() > MAX_LISTED_PROTOCOLS { ", …" } else { "" };
-        return Err(Reason::Protocol(listed.join(", ") + more));
-    }
-    Ok(supported)
+    alpn::check(&hello.alpn)
 }
 
 /// The reason why an origin cannot be intercepted.
 struct Obstacle {
     reason: Reason,
-    /// True if the next connection would have the same obstacle.
-    is_lasting: bool,
+    concerns: Concerns,
+}
+
+/// The connections that have the same obstacle.
+enum Concerns {
+    /// Perhaps only this one.
+    Connection,
+    /// Those of clients that offer the same protocols.
+    Offer,
+    /// All connections to this origin.
+    Origin,
 }
 
 /// Performs the handshake with the origin.
@@ -131,11 +133,14 @@ fn handshake_with_origin(
     origin: &mut Leg,
     route: &Route,
     sni: Option<&str>,
-    alpn: Vec<Vec<u8>>,
+    offer: &[Vec<u8>],
 ) -> Result<(), Obstacle> {
-    let failed = |e: rustls::Error| Obstacle { is_lasting: is_lasting(&e), reason: origin_reason(&e) };
+    let failed = |e: rustls::Error| Obstacle {
+        concerns: if is_lasting(&e) { Concerns::Origin } else { Concerns::Connection },
+        reason: origin_reason(&e),
+    };
     let (session, certificate_request) =
-        capture.client_tls.session(sni, &route.authority, alpn, Moment::now()).map_err(failed)?;
+        capture.client_tls.session(sni, &route.authority, offer.to_vec(), Moment::now()).map_err(failed)?;
     origin.start_tls(session, &[]).map_err(failed)?;
     match handshake(origin, &shared.stop) {
         // In TLS 1.3 our handshake succeeds without a client certificate; the origin's alert arrives at the end of the
@@ -143,13 +148,20 @@ fn handshake_with_origin(
         Ok(()) | Err(HandshakeError::Tls(_) | HandshakeError::Ended | HandshakeError::Stopped)
             if certificate_request.is_raised() =>
         {
-            Err(Obstacle { is_lasting: true, reason: Reason::ClientCertificate })
+            Err(Obstacle { concerns: Concerns::Origin, reason: Reason::ClientCertificate })
         }
-        Ok(()) => origin.tls().map_or(Ok(()), |tls| {
-            capture.client_tls.verify_resumed(tls, sni, &route.authority, Moment::now()).map_err(failed)
-        }),
+        Ok(()) => {
+            let Some(tls) = origin.tls() else { return Ok(()) };
+            capture.client_tls.verify_resumed(tls, sni, &route.authority, Moment::now()).map_err(failed)?;
+            match tls.alpn_protocol() {
+                Some(chosen) if !alpn::is_supported(chosen) => {
+                    Err(Obstacle { concerns: Concerns::Offer, reason: alpn::unsupported(&[chosen]) })
+                }
+                _ => Ok(()),
+            }
+        }
         Err(HandshakeError::Tls(e)) => Err(failed(e)),
-        Err(e) => Err(Obstacle { is_lasting: false, reason: Reason::OriginTls(e.to_string()) }),
+        Err(e) => Err(Obstacle { concerns: Concerns::Connection, reason: Reason::OriginTls(e.to_string()) }),
     }
 }
 
@@ -302,27 +314,5 @@ fn client_tls_reason(e: &rustls::Error) -> Reason {
     }
 }
 
-/// The application protocols that a tap can parse.
-const SUPPORTED_PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
-/// Number of a client's protocols listed in a report. A client may offer thousands, of up to 255 bytes each.
-const MAX_LISTED_PROTOCOLS: usize = 4;
 /// A common timeout of servers.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_protocols_that_a_tap_can_parse_are_offered() {
-        let hello = |alpn: &[&[u8]]| ClientHello {
-            server_name: Sni::None,
-            alpn: alpn.iter().map(|name| name.to_vec()).collect(),
-            versions: vec![0x0304],
-        };
-        assert_eq!(supported_alpn(&hello(&[])), Ok(vec![]));
-        assert_eq!(supported_alpn(&hello(&[b"h2", b"http/1.1"])), Ok(vec![b"h2".to_vec(), b"http/1.1".to_vec()]));
-        assert_eq!(supported_alpn(&hello(&[b"x", b"http/1.1", b"h2"])), Ok(vec![b"http/1.1".to_vec(), b"h2".to_vec()]));
-        assert_eq!(supported_alpn(&hello(&[b"h3", b"x"])), Err(Reason::Protocol("h3, x".into())));
-    }
-}

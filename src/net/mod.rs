@@ -27,6 +27,7 @@
 //!
 //! The setting of each is a field of `config.rs`.
 
+pub(crate) mod alpn;
 pub(crate) mod budget;
 pub(crate) mod buffer_pool;
 pub(crate) mod connection;

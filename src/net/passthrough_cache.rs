@@ -1,5 +1,6 @@
 //! The passthrough cache: origins that could not be intercepted. Their next connections pass through at once, without
-//! another failed handshake.
+//! another failed handshake. An entry is valid for all clients, or for those that offer the same application protocols:
+//! others may get one that can be captured.
 
 use crate::clock::Moment;
 use crate::notice::Reason;
@@ -21,29 +22,61 @@ pub(crate) enum Ttl {
     Unlimited,
 }
 
-/// The origin that a client asked for, and the SNI that it sent.
-type Key = (Authority, Option<String>);
+/// The origin that a client asked for, the SNI that it sent, and the protocols that it offered, each preceded by its
+/// length (RFC 7301 section 3.1); without these, the entry is valid for all clients.
+type Key = (Authority, Option<String>, Option<Vec<u8>>);
 
 impl PassthroughCache {
-    /// The reason why `origin` passes through for the SNI `sni`, if there is a valid entry.
-    pub(crate) fn reason(&self, origin: &Authority, sni: Option<&str>, now: Moment) -> Option<Reason> {
+    /// The reason why `origin` passes through for the SNI `sni` and the protocols `offer`, if there is a valid entry.
+    pub(crate) fn reason(
+        &self,
+        origin: &Authority,
+        sni: Option<&str>,
+        offer: &[Vec<u8>],
+        now: Moment,
+    ) -> Option<Reason> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (reason, ttl) = entries.get(&(origin.clone(), sni.map(str::to_owned)))?;
-        let is_valid = match ttl {
-            Ttl::Since(added) => now.since(*added) < ORIGIN_TTL,
-            Ttl::Unlimited => true,
-        };
-        is_valid.then(|| reason.clone())
+        [None, Some(offer)].into_iter().find_map(|offer| {
+            let (reason, ttl) = entries.get(&key(origin, sni, offer))?;
+            let is_valid = match ttl {
+                Ttl::Since(added) => now.since(*added) < ORIGIN_TTL,
+                Ttl::Unlimited => true,
+            };
+            is_valid.then(|| reason.clone())
+        })
     }
 
     /// Adds or replaces the entry for `origin` and `sni`.
     pub(crate) fn add(&self, origin: &Authority, sni: Option<&str>, reason: Reason, ttl: Ttl) {
+        self.insert(key(origin, sni, None), reason, ttl);
+    }
+
+    /// Adds or replaces the entry for `origin`, `sni` and clients that offer the protocols `offer`.
+    pub(crate) fn add_for_offer(
+        &self,
+        origin: &Authority,
+        sni: Option<&str>,
+        offer: &[Vec<u8>],
+        reason: Reason,
+        ttl: Ttl,
+    ) {
+        self.insert(key(origin, sni, Some(offer)), reason, ttl);
+    }
+
+    fn insert(&self, key: Key, reason: Reason, ttl: Ttl) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= MAX_ENTRIES {
             entries.clear();
         }
-        entries.insert((origin.clone(), sni.map(str::to_owned)), (reason, ttl));
+        entries.insert(key, (reason, ttl));
     }
+}
+
+fn key(origin: &Authority, sni: Option<&str>, offer: Option<&[Vec<u8>]>) -> Key {
+    let encode = |names: &[Vec<u8>]| {
+        names.iter().flat_map(|name| name.len().to_le_bytes().into_iter().take(1).chain(name.iter().copied())).collect()
+    };
+    (origin.clone(), sni.map(str::to_owned), offer.map(encode))
 }
 
 /// Long enough to spare an app that reconnects again and again, short enough that a repaired origin is captured the
@@ -63,9 +96,24 @@ mod tests {
         let now = Moment::now();
         cache.add(&origin, Some("a.example"), Reason::ClientCertificate, Ttl::Since(now));
         cache.add(&origin, Some("b.example"), Reason::RefusedBefore, Ttl::Unlimited);
-        assert_eq!(cache.reason(&origin, Some("a.example"), now), Some(Reason::ClientCertificate));
-        assert_eq!(cache.reason(&origin, None, now), None);
-        assert_eq!(cache.reason(&origin, Some("a.example"), now.plus(ORIGIN_TTL)), None);
-        assert_eq!(cache.reason(&origin, Some("b.example"), now.plus(ORIGIN_TTL)), Some(Reason::RefusedBefore));
+        assert_eq!(cache.reason(&origin, Some("a.example"), &[], now), Some(Reason::ClientCertificate));
+        assert_eq!(cache.reason(&origin, None, &[], now), None);
+        assert_eq!(cache.reason(&origin, Some("a.example"), &[], now.plus(ORIGIN_TTL)), None);
+        assert_eq!(cache.reason(&origin, Some("b.example"), &[], now.plus(ORIGIN_TTL)), Some(Reason::RefusedBefore));
+    }
+
+    #[test]
+    fn an_entry_for_an_offer_is_valid_only_for_equal_offers() {
+        let origin = Authority::from_connect_target(b"a.example:443").unwrap();
+        let cache = PassthroughCache::default();
+        let now = Moment::now();
+        let offer = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>();
+        let reason = || Reason::Protocol("foo".into());
+        cache.add_for_offer(&origin, None, &offer(&["foo", "h2"]), reason(), Ttl::Since(now));
+        assert_eq!(cache.reason(&origin, None, &offer(&["foo", "h2"]), now), Some(reason()));
+        for other in [&["h2", "foo"][..], &["foo"], &["fooh", "2"], &[]] {
+            assert_eq!(cache.reason(&origin, None, &offer(other), now), None, "{other:?}");
+        }
+        assert_eq!(cache.reason(&origin, None, &offer(&["foo", "h2"]), now.plus(ORIGIN_TTL)), None);
     }
 }

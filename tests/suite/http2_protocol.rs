@@ -1,8 +1,9 @@
 //! Client and origin use the protocol that they would negotiate without the proxy.
 
 use crate::support::node::{get, post};
+use crate::support::openssl::OpensslOrigin;
 use crate::support::peers::{peer, run};
-use crate::support::{Capture, NodeOrigin, Origin, TestCa, TlsClient, TlsSetup, respond_to_all};
+use crate::support::{Capture, CertSpec, NodeOrigin, Origin, TestCa, TlsClient, TlsSetup, respond_to_all};
 use serde_json::json;
 use spectral_capture::Reason;
 use std::process::Command;
@@ -45,23 +46,48 @@ fn the_origin_chooses_from_the_clients_offer() {
 }
 
 #[test]
-fn omits_protocols_without_a_tap_from_the_offer() {
-    // Without the proxy, this origin would choose a protocol that the proxy cannot record.
+fn passes_through_when_the_origin_chooses_a_protocol_without_a_tap() {
     let setup = TlsSetup { alpn: &["grpc-exp", "h2"], ..TlsSetup::default() };
-    let origin = Origin::tls_with(setup, |mut connection| drop(connection.read_to_end()));
+    let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO));
     let capture = Capture::start();
-    let client = capture.client("localhost").alpn(&["grpc-exp", "h2"]);
-    let connection = capture.tls_with(&origin.authority("localhost"), &client);
-    assert_eq!(connection.alpn().as_deref(), Some("h2"));
-    drop(connection);
-    assert!(capture.stop().summary.uncaptured.iter().all(|u| u.reason == Reason::ClientLeft));
+    let authority = origin.authority("localhost");
+    let client = TlsClient::new("localhost", vec![TestCa::trusted().der()]).alpn(&["grpc-exp", "http/1.1", "h2"]);
+    for connections in [2, 3] {
+        let mut connection = capture.tls_with(&authority, &client);
+        assert_eq!(connection.alpn().as_deref(), Some("grpc-exp"));
+        assert_eq!(connection.peer_certificate(), *origin.certificate());
+        assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+        assert_eq!(origin.connections(), connections, "the second time, it passes through at once");
+    }
+    // Clients with another offer are captured.
+    let other = capture.client("localhost").alpn(&["h2"]);
+    assert_eq!(capture.tls_with(&authority, &other).alpn().as_deref(), Some("h2"));
+    let outcome = capture.stop();
+    outcome.assert_uncaptured(&authority, 2, |reason| matches!(reason, Reason::Protocol(name) if name == "grpc-exp"));
+    outcome.assert_uncaptured(&authority, 1, |reason| *reason == Reason::ClientLeft);
 }
 
 #[test]
-fn keeps_the_order_of_the_clients_offer() {
+fn captures_a_client_with_unknown_protocols_that_the_origin_does_not_choose() {
+    let setup = TlsSetup { alpn: &["http/1.1", "foo"], ..TlsSetup::default() };
+    let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, HELLO));
+    let capture = Capture::start();
+    // The first is reserved (GREASE, RFC 8701).
+    let client = capture.client("localhost").alpn(&["\x0a\x0a", "foo", "http/1.1"]);
+    let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
+    assert_eq!(connection.alpn().as_deref(), Some("http/1.1"));
+    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+    drop(connection);
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().only_trace().text(), "hello");
+    assert!(outcome.summary.uncaptured.is_empty());
+}
+
+#[test]
+fn offers_the_clients_protocols_in_their_order() {
     for (offered, expected) in [
-        (["h2", "spdy/3", "http/1.1"], &b"\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1"[..]),
-        (["http/1.1", "h2", "spdy/3"], b"\0\x10\0\x0e\0\x0c\x08http/1.1\x02h2"),
+        (["h2", "spdy/3", "http/1.1"], &b"\0\x10\0\x15\0\x13\x02h2\x06spdy/3\x08http/1.1"[..]),
+        (["http/1.1", "h2", "spdy/3"], b"\0\x10\0\x15\0\x13\x08http/1.1\x02h2\x06spdy/3"),
     ] {
         // The origin receives the proxy's ClientHello, closes, and then receives the client's own.
         let origin = Origin::plain(|mut connection| {
@@ -73,6 +99,55 @@ fn keeps_the_order_of_the_clients_offer() {
         capture.client("localhost").alpn(&offered).start(&mut connection).unwrap_err();
         let hello = origin.received(0);
         assert!(hello.windows(expected.len()).any(|window| window == expected), "{}", hello.escape_ascii());
+    }
+}
+
+#[test]
+fn passes_through_an_offer_of_unusual_size() {
+    let setup = TlsSetup { alpn: &["h2"], ..TlsSetup::default() };
+    let origin = Origin::tls_with(setup, |mut connection| drop(connection.read_to_end()));
+    let capture = Capture::start();
+    let names: Vec<_> = (0..2000).map(|number| format!("protocol-{number}")).chain(["h2".to_owned()]).collect();
+    let mut client = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
+    client.alpn = names;
+    let connection = capture.tls_with(&origin.authority("localhost"), &client);
+    assert_eq!(connection.alpn().as_deref(), Some("h2"));
+    assert_eq!(connection.peer_certificate(), *origin.certificate());
+    drop(connection);
+    let named = |reason: &Reason| matches!(reason, Reason::ClientTls(why) if why.contains("1024 bytes"));
+    capture.stop().assert_uncaptured(&origin.authority("localhost"), 1, named);
+}
+
+/// The options of `openssl s_server` to choose a protocol, and the one that it then chooses from `foo,http/1.1`.
+const OPENSSL_ALPN: [(&[&str], &str); 3] =
+    [(&["-alpn", "foo,http/1.1"], "foo"), (&["-alpn", "http/1.1,foo"], "http/1.1"), (&[], "none")];
+
+#[test]
+fn openssl_negotiates_the_same_protocol_with_and_without_the_proxy() {
+    let Some(openssl) = peer("openssl") else {
+        return;
+    };
+    for (options, expected) in OPENSSL_ALPN {
+        let origin = OpensslOrigin::start(&openssl, TestCa::trusted().issue(&CertSpec::default()), options).unwrap();
+        let capture = Capture::start();
+        for through in [false, true] {
+            let mut command = Command::new(&openssl);
+            command.args(["s_client", "-alpn", "foo,http/1.1", "-servername", "localhost", "-connect"]);
+            command.arg(format!("localhost:{}", origin.port));
+            if through {
+                command.args(["-proxy", &capture.addr.to_string()]);
+            }
+            let output = run(&mut command).text();
+            let alpn = output.lines().find_map(|line| line.strip_prefix("ALPN protocol: ")).unwrap_or("none");
+            assert_eq!(alpn, expected, "{options:?}, through the proxy: {through}: {output}");
+        }
+        let reported = |reason: &Reason| matches!(reason, Reason::Protocol(name) if name == "foo");
+        let outcome = capture.stop();
+        if expected == "foo" {
+            outcome.assert_uncaptured(&format!("localhost:{}", origin.port), 1, reported);
+        } else {
+            assert!(outcome.summary.uncaptured.iter().all(|u| u.reason == Reason::ClientLeft), "{expected}");
+        }
     }
 }
 

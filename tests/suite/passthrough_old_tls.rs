@@ -1,12 +1,12 @@
 //! rustls supports fewer origins and clients than OpenSSL: nothing below TLS 1.2, no CBC, no RSA key exchange. They
 //! still work through the proxy, uncaptured and reported.
 
-use crate::support::peers::{BackgroundProcess, peer, run, without_proxy_settings};
+use crate::support::openssl::OpensslOrigin;
+use crate::support::peers::{peer, run};
 use crate::support::{Capture, TempDir};
 use spectral_capture::Reason;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The options of `openssl s_server` and the options that curl needs to connect to it.
 struct OldTls {
@@ -50,29 +50,10 @@ fn certificate(openssl: &Path, dir: &TempDir) -> (PathBuf, PathBuf) {
     (key, cert)
 }
 
-/// Starts `openssl s_server` with `options` for `page`; returns its port, or `None` if this OpenSSL lacks the options.
-fn serve(openssl: &Path, dir: &TempDir, options: &[&str]) -> Option<(BackgroundProcess, String)> {
-    let server = without_proxy_settings(&mut Command::new(openssl))
-        .args(["s_server", "-accept", "127.0.0.1:0", "-HTTP", "-key", "key.pem", "-cert", "cert.pem"])
-        .args(options)
-        .current_dir(dir.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut server = BackgroundProcess(server);
-    let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
-    let port = lines.find_map(|line| Some(line.ok()?.strip_prefix("ACCEPT ")?.rsplit(':').next()?.to_owned()))?;
-    // It keeps writing to stdout, so the pipe must be drained.
-    std::thread::spawn(move || lines.for_each(drop));
-    Some((server, port))
-}
-
 /// Fails unless `curl`, with `options`, gets the page through a proxy that reports it as not captured. Returns false if
 /// client and server do not connect without a proxy either.
 #[track_caller]
-fn assert_passes(what: &str, curl: &Path, options: &[&str], port: &str, cert: &Path) -> bool {
+fn assert_passes(what: &str, curl: &Path, options: &[&str], port: u16, cert: &Path) -> bool {
     let url = format!("https://localhost:{port}/page");
     let request = |proxy: &str| {
         let mut command = Command::new(curl);
@@ -103,8 +84,8 @@ fn passes_through_and_reports_old_origins() {
     let (_, cert) = certificate(&openssl, &dir);
     let mut tried = Vec::new();
     for old in OLD_TLS {
-        if let Some((_server, port)) = serve(&openssl, &dir, old.server)
-            && assert_passes(old.what, &curl, old.curl, &port, &cert)
+        if let Some(origin) = OpensslOrigin::start_in(&openssl, &dir, old.server)
+            && assert_passes(old.what, &curl, old.curl, origin.port, &cert)
         {
             tried.push(old.what);
         }
@@ -119,7 +100,7 @@ fn passes_through_and_reports_old_clients() {
     };
     let dir = TempDir::new();
     let (_, cert) = certificate(&openssl, &dir);
-    let (_server, port) = serve(&openssl, &dir, &["-cipher", "ALL:@SECLEVEL=0"]).unwrap();
+    let origin = OpensslOrigin::start_in(&openssl, &dir, &["-cipher", "ALL:@SECLEVEL=0"]).unwrap();
     let mut tried = Vec::new();
     for (what, options) in [
         ("TLS 1.1", &["--tlsv1.0", "--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0"][..]),
@@ -127,7 +108,7 @@ fn passes_through_and_reports_old_clients() {
         ("RSA key exchange", &["--tls-max", "1.2", "--ciphers", "AES128-GCM-SHA256"]),
         ("no certificates but RSA", &["--tls-max", "1.2", "--ciphers", "ECDHE-RSA-AES128-GCM-SHA256"]),
     ] {
-        if assert_passes(what, &curl, options, &port, &cert) {
+        if assert_passes(what, &curl, options, origin.port, &cert) {
             tried.push(what);
         }
     }
@@ -150,7 +131,7 @@ fn names_a_sha_1_certificate_in_words() {
     openssl_in_dir(
         "x509 -req -in request.pem -sha1 -days 30 -CA ca.pem -CAkey ca-key.pem -copy_extensions copy -out cert.pem",
     );
-    let (_server, port) = serve(&openssl, &dir, &["-cipher", "DEFAULT:@SECLEVEL=0"]).unwrap();
+    let origin = OpensslOrigin::start_in(&openssl, &dir, &["-cipher", "DEFAULT:@SECLEVEL=0"]).unwrap();
     let ca = dir.join("ca.pem");
     let capture = Capture::with(|config| config.upstream_ca.push(ca.clone()));
     let through = run(Command::new(curl)
@@ -165,9 +146,9 @@ fn names_a_sha_1_certificate_in_words() {
         ])
         .arg("--cacert")
         .arg(&ca)
-        .arg(format!("https://localhost:{port}/page")));
+        .arg(format!("https://localhost:{}/page", origin.port)));
     assert_eq!(through.ok().text(), "an old hello");
-    capture.stop().assert_uncaptured(&format!("localhost:{port}"), 1, |reason| {
+    capture.stop().assert_uncaptured(&format!("localhost:{}", origin.port), 1, |reason| {
         let words = "passed through: this machine does not trust the origin's certificate \
                      (its certificate is signed with SHA-1)";
         reason.to_string() == words

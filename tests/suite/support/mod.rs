@@ -17,6 +17,7 @@ pub(crate) mod grpc;
 #[path = "../../../src/wire/http2/testing.rs"]
 pub(crate) mod http2_frames;
 pub(crate) mod node;
+pub(crate) mod openssl;
 pub(crate) mod origin;
 pub(crate) mod pair;
 pub(crate) mod peers;

@@ -1,0 +1,72 @@
+//! Application protocols (ALPN, RFC 7301). The origin gets the client's whole offer, in its order, and so chooses the
+//! protocol that it would choose without the proxy.
+//!
+//! ```text
+//! offer        origin chooses   then
+//! foo, h2      h2               intercepted
+//! foo, h2      foo              passed through: no tap parses it
+//! foo, bar     -                passed through at once
+//! ```
+
+use crate::notice::Reason;
+
+/// Checks the protocols that a client offers.
+///
+/// # Errors
+/// If no connection with this offer can be intercepted.
+pub(crate) fn check(offer: &[Vec<u8>]) -> Result<(), Reason> {
+    if !offer.is_empty() && !offer.iter().any(|name| is_supported(name)) {
+        return Err(unsupported(offer));
+    }
+    if offer.iter().map(Vec::len).sum::<usize>().saturating_add(offer.len()) > MAX_OFFER_BYTES {
+        return Err(Reason::ClientTls(format!("it offers more than {MAX_OFFER_BYTES} bytes of protocol names")));
+    }
+    Ok(())
+}
+
+/// True if a tap can parse this protocol.
+pub(crate) fn is_supported(name: &[u8]) -> bool {
+    SUPPORTED_PROTOCOLS.contains(&name)
+}
+
+/// The reason to report if the origin, or every client with this offer, uses protocols that no tap can parse.
+pub(crate) fn unsupported<N: AsRef<[u8]>>(names: &[N]) -> Reason {
+    let listed: Vec<_> =
+        names.iter().take(MAX_LISTED_PROTOCOLS).map(|name| String::from_utf8_lossy(name.as_ref())).collect();
+    let more = if names.len() > MAX_LISTED_PROTOCOLS { ", …" } else { "" };
+    Reason::Protocol(listed.join(", ") + more)
+}
+
+/// The application protocols that a tap can parse.
+const SUPPORTED_PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
+/// Number of a client's protocols listed in a report. A client may offer thousands, of up to 255 bytes each.
+const MAX_LISTED_PROTOCOLS: usize = 4;
+/// rustls keeps the offer for the lifetime of a connection. All names in IANA's registry together have half as many
+/// bytes.
+const MAX_OFFER_BYTES: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(offer: &[&[u8]]) -> Result<(), Reason> {
+        check(&offer.iter().map(|name| name.to_vec()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn an_offer_needs_one_supported_protocol() {
+        assert_eq!(checked(&[]), Ok(()));
+        assert_eq!(checked(&[b"\x0a\x0a", b"x", b"http/1.1", b"h2"]), Ok(()));
+        assert_eq!(checked(&[b"h3", b"x"]), Err(Reason::Protocol("h3, x".into())));
+        assert_eq!(checked(&[b"1", b"2", b"3", b"4", b"5"]), Err(Reason::Protocol("1, 2, 3, 4, …".into())));
+    }
+
+    #[test]
+    fn an_offer_has_a_limited_size() {
+        let long = [7; 255];
+        assert_eq!(checked(&[&long, &long, &long, b"h2"]), Ok(()));
+        assert!(matches!(checked(&[&long, &long, &long, &long, b"h2"]), Err(Reason::ClientTls(_))));
+        let many: Vec<&[u8]> = std::iter::repeat_n(&b"h2"[..], 10_000).collect();
+        assert!(matches!(checked(&many), Err(Reason::ClientTls(_))));
+    }
+}
