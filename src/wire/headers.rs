@@ -96,10 +96,25 @@ impl std::fmt::Debug for Headers {
 
 /// Returns `value` without spaces and tabs at both ends.
 pub(crate) fn trim(value: &[u8]) -> &[u8] {
-    let is_space = |b: &u8| matches!(b, b' ' | b'\t');
     let start = value.iter().position(|b| !is_space(b)).unwrap_or(value.len());
     let end = value.iter().rposition(|b| !is_space(b)).map_or(start, |last| last + 1);
     value.get(start..end).unwrap_or_default()
+}
+
+/// Returns true for a character of a token (RFC 9110 section 5.6.2).
+pub(crate) fn is_tchar(b: &u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b)
+}
+
+/// Returns true for a byte that is neither a space nor a control character. Bytes above ASCII violate the grammar, but some
+/// clients send them.
+pub(crate) fn is_visible(b: &u8) -> bool {
+    *b > b' ' && *b != 0x7f
+}
+
+/// Returns true for optional whitespace (RFC 9110 section 5.6.3).
+pub(crate) fn is_space(b: &u8) -> bool {
+    matches!(b, b' ' | b'\t')
 }
 
 /// The size of the two lengths before each field.

@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! 16 03 .. .. .. 01             a TLS record with the start of a ClientHello
-//! token SP target SP HTTP/1.    a request line
+//! token SP target SP HTTP/1.    a request line, perhaps after empty lines
 //! PRI * HTTP/2.0 CRLF           the first line of the HTTP/2 preface
 //! ```
 //!
 //! The result is final as soon as it is not [`Protocol::Undecided`]: more bytes do not change it. It stays undecided only
 //! while all bytes so far can still begin one of these. A caller that waits for more bytes needs a timeout, because in some
 //! protocols the server sends first.
+
+use super::headers::{is_space, is_tchar};
+use super::http1::head_scanner::{MAX_HEAD_BYTES, leading_empty_lines};
 
 /// The protocol of a connection, as its first bytes suggest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,36 +91,31 @@ fn http2(bytes: &[u8]) -> PrefixMatch {
     starts_with(bytes, HTTP2_PREFACE_LINE)
 }
 
-/// Matches a request line up to its version. Lines of other protocols (RTSP, SIP, ICAP) begin in the same way.
+/// Matches a request line up to its version, after empty lines. The grammar is that of `http1::head`, except that a control
+/// character decides against HTTP/1: some binary protocols begin with a word and a space (git), and must not wait for more.
+///
+/// Lines of other protocols (RTSP, SIP, ICAP) begin in the same way, and a target may contain spaces. They are undecided up to
+/// the end of the line.
 fn http1(bytes: &[u8]) -> PrefixMatch {
-    let Some((method, rest)) = split_at_space(bytes, MAX_METHOD_BYTES) else {
-        return if bytes.len() <= MAX_METHOD_BYTES && bytes.iter().all(is_tchar) {
-            PrefixMatch::Maybe
-        } else {
-            PrefixMatch::No
-        };
-    };
-    if method.is_empty() || !method.iter().all(is_tchar) {
+    let bytes = bytes.get(..MAX_HEAD_BYTES).unwrap_or(bytes);
+    let line = bytes.get(leading_empty_lines(bytes)..).unwrap_or_default();
+    let (method, rest) = split_at(line, |b| !is_tchar(b));
+    if method.len() > MAX_METHOD_BYTES || rest.first().is_some_and(|b| method.is_empty() || !is_space(b)) {
         return PrefixMatch::No;
     }
-    let Some((target, version)) = split_at_space(rest, MAX_TARGET_BYTES) else {
-        return if rest.len() <= MAX_TARGET_BYTES && rest.iter().all(is_visible) {
-            PrefixMatch::Maybe
-        } else {
-            PrefixMatch::No
-        };
-    };
-    if target.is_empty() || !target.iter().all(is_visible) {
-        return PrefixMatch::No;
+    let (_, rest) = split_at(rest, |b| !is_space(b));
+    let (target_and_version, control) = split_at(rest, |b| b.is_ascii_control() && !is_space(b));
+    let is_version_start = |w: &[u8]| w.first().is_some_and(is_space) && w.ends_with(VERSION_PREFIX);
+    if target_and_version.windows(VERSION_PREFIX.len() + 1).any(is_version_start) {
+        return PrefixMatch::Yes;
     }
-    starts_with(version, b"HTTP/1.")
+    if control.is_empty() && bytes.len() < MAX_HEAD_BYTES { PrefixMatch::Maybe } else { PrefixMatch::No }
 }
 
-/// Splits at the first space, if at most `limit` bytes precede it.
-fn split_at_space(bytes: &[u8], limit: usize) -> Option<(&[u8], &[u8])> {
-    let position = bytes.iter().take(limit + 1).position(|&b| b == b' ')?;
-    let (before, after) = bytes.split_at_checked(position)?;
-    Some((before, after.strip_prefix(b" ")?))
+/// Splits before the first byte that is `end`.
+fn split_at(bytes: &[u8], end: impl Fn(&u8) -> bool) -> (&[u8], &[u8]) {
+    let at = bytes.iter().position(end).unwrap_or(bytes.len());
+    bytes.split_at_checked(at).unwrap_or((bytes, b""))
 }
 
 fn starts_with(bytes: &[u8], expected: &[u8]) -> PrefixMatch {
@@ -130,25 +128,14 @@ fn starts_with(bytes: &[u8], expected: &[u8]) -> PrefixMatch {
     }
 }
 
-/// Returns true for a character of a token (RFC 9110 section 5.6.2).
-pub(crate) fn is_tchar(b: &u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b)
-}
-
-/// Returns true for a byte that is neither a space nor a control character. Bytes above ASCII violate the grammar, but some
-/// clients send them.
-pub(crate) fn is_visible(b: &u8) -> bool {
-    *b > b' ' && *b != 0x7f
-}
-
 /// The first line of the HTTP/2 preface (RFC 9113 section 3.4).
 pub(crate) const HTTP2_PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
+/// The start of the version of an HTTP/1 request.
+const VERSION_PREFIX: &[u8] = b"HTTP/1.";
+
 /// The longest registered method, `UPDATEREDIRECTREF`, has 17 characters.
 const MAX_METHOD_BYTES: usize = 32;
-
-/// At least the default limit of all common servers: 8 KiB in Apache and nginx, 64 KiB in others.
-const MAX_TARGET_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -175,23 +162,33 @@ mod tests {
         assert_eq!(decide(b"GET /\xc3\xa9 HTTP/1.1\r\n"), (15, Protocol::Http1));
         assert_eq!(decide(b"PRI /x HTTP/1.1\r\n"), (14, Protocol::Http1));
         assert_eq!(decide(b"GET /unfinished"), (15, Protocol::Undecided));
-        let long = [b"GET /", &vec![b'a'; MAX_TARGET_BYTES - 1][..], b" HTTP/1.1"].concat();
-        assert_eq!(sniff(&long), Protocol::Http1);
-        assert_eq!(sniff(&long[..MAX_TARGET_BYTES]), Protocol::Undecided);
+        assert_eq!(decide(b"\r\n\nGET  /  HTTP/1.1\r\n"), (18, Protocol::Http1));
+        assert_eq!(decide(b"GET /a b HTTP HTTP/1.1\r\n"), (21, Protocol::Http1));
+        assert_eq!(decide(b"GET\t/a\tb\tHTTP/1.1\r\n"), (16, Protocol::Http1));
+        assert_eq!(decide(b"\r\n"), (2, Protocol::Undecided));
+        let long = [b"GET /", &vec![b'a'; MAX_HEAD_BYTES - 18][..], b" HTTP/1.1\r\n\r\n"].concat();
+        assert_eq!((long.len(), sniff(&long)), (MAX_HEAD_BYTES, Protocol::Http1));
+        assert_eq!(sniff(&long[..MAX_HEAD_BYTES - 13]), Protocol::Undecided);
     }
 
     #[test]
     fn rejects_bytes_that_are_not_requests() {
         assert_eq!(decide(b"SSH-2.0-OpenSSH_9.9\r\n"), (20, Protocol::Other));
         assert_eq!(decide(b"EHLO example.com\r\n"), (17, Protocol::Other));
-        assert_eq!(decide(b"OPTIONS rtsp://h/ RTSP/1.0"), (19, Protocol::Other));
-        assert_eq!(decide(b"GET  / HTTP/1.1"), (5, Protocol::Other));
+        assert_eq!(decide(b"OPTIONS rtsp://h/ RTSP/1.0\r\n"), (27, Protocol::Other));
+        assert_eq!(decide(b"003egit-upload-pack /project.git\0host=h\0"), (33, Protocol::Other));
         assert_eq!(decide(b" GET / HTTP/1.1"), (1, Protocol::Other));
-        assert_eq!(decide(b"GET /\t HTTP/1.1"), (6, Protocol::Other));
-        assert_eq!(decide(b"GET / HTTP/3.0"), (12, Protocol::Other));
+        assert_eq!(decide(b"GET HTTP/1.1\r\n"), (13, Protocol::Other));
+        assert_eq!(decide(b"GET  HTTP/1.1\r\n"), (14, Protocol::Other));
+        assert_eq!(decide(b"GET /\x01 HTTP/1.1"), (6, Protocol::Other));
+        assert_eq!(decide(b"GET / HTTP/3.0\r\n"), (15, Protocol::Other));
+        assert_eq!(decide(b"\r\n\x16\x03\x01"), (3, Protocol::Other));
         assert_eq!(decide(&[b'A'; 40]), (33, Protocol::Other));
-        let endless = [b"GET /", &vec![b'a'; MAX_TARGET_BYTES][..], b" HTTP/1.1"].concat();
-        assert_eq!(sniff(&endless), Protocol::Other);
+        assert_eq!(
+            sniff(&[b"GET /", &vec![b'a'; MAX_HEAD_BYTES][..], b" HTTP/1.1"].concat()[..MAX_HEAD_BYTES]),
+            Protocol::Other
+        );
+        assert_eq!(sniff(&vec![b'\n'; MAX_HEAD_BYTES]), Protocol::Other);
     }
 
     #[test]
@@ -207,7 +204,7 @@ mod tests {
     #[test]
     fn recognises_the_http2_preface() {
         assert_eq!(decide(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), (16, Protocol::Http2));
-        assert_eq!(decide(b"PRI * HTTP/2.1"), (14, Protocol::Other));
+        assert_eq!(decide(b"PRI * HTTP/2.1\r\n"), (15, Protocol::Other));
         assert_eq!(decide(b""), (0, Protocol::Undecided));
     }
 

@@ -157,6 +157,28 @@ fn records_unusual_messages() {
 }
 
 #[test]
+fn recognises_unusual_first_requests_in_clear_tunnels() {
+    let long = "a".repeat(250 << 10);
+    for line in ["\r\n\r\nGET / HTTP/1.1", "GET   /   HTTP/1.1", "GET /a b HTTP/1.1", &format!("GET /{long} HTTP/1.1")]
+    {
+        let request = format!("{line}\r\nHost: localhost\r\n\r\n");
+        let len = request.len();
+        let origin = Origin::plain(move |mut connection| {
+            connection.read_exactly(len);
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        });
+        let capture = Capture::start();
+        let mut connection = capture.connect(&origin.authority("localhost"));
+        assert_eq!(connection.request(&request).text(), "ok");
+        drop(connection);
+        assert_eq!(origin.received(0), request.as_bytes());
+        let outcome = capture.stop();
+        let target = line.trim_start()[3..line.trim_start().len() - 8].trim();
+        assert_eq!(outcome.bundle().only_trace().url(), format!("http://{}{target}", origin.authority("localhost")));
+    }
+}
+
+#[test]
 fn records_a_head_of_256_kib() {
     let filler = "f".repeat(1000);
     let fields: String = (0..240).map(|number| format!("X-{number:05}: {filler}\r\n")).collect();

@@ -12,8 +12,7 @@
 //! ambiguous. This is the only file that names `httparse`.
 
 use super::framing::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use crate::wire::headers::Headers;
-use crate::wire::sniff::is_tchar;
+use crate::wire::headers::{Headers, is_space, is_tchar};
 use crate::wire::tap::Dir;
 use httparse::{EMPTY_HEADER, Header, Status};
 use std::borrow::Cow;
@@ -62,9 +61,7 @@ fn read_as_sent(section: &[u8], dir: Dir) -> Fields {
             Dir::Down => trim_end(name),
         };
         let mut value = Cow::Borrowed(value);
-        while let Some((folded, next_end)) =
-            lines.next_if(|(line, _)| line.starts_with(b" ") || line.starts_with(b"\t"))
-        {
+        while let Some((folded, next_end)) = lines.next_if(|(line, _)| line.first().is_some_and(is_space)) {
             // Line folding is replaced with spaces (section 5.2).
             let value = value.to_mut();
             value.resize(value.len().saturating_add(end.len()), b' ');
@@ -107,7 +104,7 @@ fn split_line_end(line: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn trim_end(name: &[u8]) -> &[u8] {
-    let end = name.iter().rposition(|b| !matches!(b, b' ' | b'\t')).map_or(0, |last| last.saturating_add(1));
+    let end = name.iter().rposition(|b| !is_space(b)).map_or(0, |last| last.saturating_add(1));
     name.get(..end).unwrap_or_default()
 }
 
@@ -219,12 +216,12 @@ mod tests {
             b"Content-Length : 1\r\nBad Name: \x01\r\n",
         ];
         let accepted = std::cell::Cell::new(0);
-        mutations(&seeds.map(<[u8]>::to_vec), 20_000, |bytes| {
+        mutations(&seeds.map(<[u8]>::to_vec), 4_000, |bytes| {
             let bytes = &bytes[leading_empty_lines(bytes)..];
             let Ok(Some(end)) = HeadScanner::for_message().find(bytes) else { return };
             accepted.set(accepted.get() + usize::from(is_read_as_httparse_does(&bytes[..end])));
         });
-        assert!(accepted.get() > 10_000, "{accepted:?}");
+        assert!(accepted.get() > 2_000, "{accepted:?}");
     }
 
     /// Asserts that `head` is read in the same way by [`head`], by [`read_as_sent`], and by `httparse` if it accepts it.

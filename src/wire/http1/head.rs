@@ -10,9 +10,8 @@
 
 use super::fields::{self, Fields};
 use super::head_scanner::{HeadScanner, check_start, leading_empty_lines};
-use crate::wire::headers::{Headers, trim};
+use crate::wire::headers::{Headers, is_space, is_tchar, is_visible, trim};
 use crate::wire::message::{self, RequestHead, ResponseHead, Version};
-use crate::wire::sniff::{is_tchar, is_visible};
 use crate::wire::tap::{Dir, Opaque};
 
 /// Parses the request at the start of `bytes` and skips empty lines before it; `None` if its head is incomplete.
@@ -110,10 +109,6 @@ fn split_first_line(head: &[u8]) -> (&[u8], &[u8]) {
     let (line, rest) = head.split_at_checked(end).unwrap_or((head, b""));
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     (line.strip_suffix(b"\r").unwrap_or(line), rest)
-}
-
-fn is_space(b: &u8) -> bool {
-    matches!(b, b' ' | b'\t')
 }
 
 /// The length of a status code, such as `200`.

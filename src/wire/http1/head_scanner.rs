@@ -8,7 +8,7 @@
 //! The end is searched before anything is parsed. Each byte is then searched once, even if a head arrives byte by byte, and
 //! the result does not depend on how the bytes are split.
 
-use crate::wire::sniff::is_tchar;
+use crate::wire::headers::is_tchar;
 use crate::wire::tap::{Dir, Opaque};
 use std::borrow::Cow;
 

@@ -9,8 +9,8 @@
 
 use super::HTTP_PORT;
 use crate::wire::authority::Authority;
+use crate::wire::headers::is_visible;
 use crate::wire::message::RequestHead;
-use crate::wire::sniff::is_visible;
 
 /// Returns the head for the origin; `None` if the lines of `sent` do not match `head`.
 pub(super) fn rewrite(sent: &[u8], head: &RequestHead, authority: &Authority, path: &[u8]) -> Option<Vec<u8>> {
