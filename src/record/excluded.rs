@@ -247,7 +247,7 @@ mod tests {
     fn every_authority_of_a_request_is_compared_with_its_port() {
         let excluded = |pattern: &str, target: &str, named: Option<&str>, hosts: &[&str]| {
             let mut headers = crate::wire::headers::Headers::default();
-            hosts.iter().for_each(|host| headers.push(b"hOst", host.as_bytes()));
+            hosts.iter().for_each(|host| headers.push(b"hOst ", host.as_bytes()));
             let head = RequestHead {
                 method: "GET".into(),
                 target: target.into(),
@@ -273,7 +273,12 @@ mod tests {
         assert_eq!(excluded("secret.example", "/", Some("secret.example"), &["a.example"]), secret);
         assert_eq!(excluded("secret.example", "https://secret.example/", None, &["a.example"]), secret);
         assert_eq!(excluded("*.example", "/", None, &["secret.example."]).as_deref(), Some("secret.example.:443"));
-        assert_eq!(excluded("secret.example", "/", None, &["a.example", "not a host"]), None);
+        for malformed in ["secret.example:x", "u:p@secret.example:1:2", "secret.example/", "secret.example, a.example"]
+        {
+            assert_eq!(excluded("secret.example", "/", None, &[malformed]), secret, "{malformed}");
+        }
+        assert_eq!(excluded("secret.example", "https://u@secret.example/", None, &["a.example"]), secret);
+        assert_eq!(excluded("secret.example", "/", None, &["a.example", "not a host", "", "[x"]), None);
         assert_eq!(excluded("secret.example", "/", None, &[]), None);
     }
 }

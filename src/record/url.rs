@@ -53,13 +53,25 @@ pub(super) fn request_url(request: &RequestHead, origin: &Origin, is_websocket: 
 }
 
 /// Returns every authority that `request` names: `:authority`, each Host field, and that of an absolute-form target. A host
-/// without a port has the connection's. Those that are not valid are left out, as in the URL.
+/// without a port has the connection's.
+///
+/// Malformed ones count too, unlike in the URL, since an origin may accept them: `Host : a`, and the `a` of `u@a` and `a:x`.
 pub(super) fn named_authorities(request: &RequestHead, origin: &Origin) -> Vec<Authority> {
     let target = text(&request.target);
     let (absolute, _) = split_absolute(&target);
-    let named = request.authority.as_deref().into_iter();
-    let named = named.chain(request.headers.all("host")).chain(absolute.map(str::as_bytes));
-    named.filter_map(|host| Authority::from_host_header(host, origin.authority.port).ok()).collect()
+    let is_host = |(name, value)| <[u8]>::trim_ascii(name).eq_ignore_ascii_case(b"host").then_some(value);
+    let hosts = request.headers.iter().filter_map(is_host);
+    let named = request.authority.as_deref().into_iter().chain(hosts).chain(absolute.map(str::as_bytes));
+    let authority = |text| Authority::from_host_header(text, origin.authority.port).ok();
+    named.filter_map(|text| authority(text).or_else(|| authority(host_part(text)))).collect()
+}
+
+/// Returns the host in a malformed authority: what follows the user information, up to the first byte that is invalid in a
+/// host name.
+fn host_part(authority: &[u8]) -> &[u8] {
+    let host = authority.rsplit(|&b| b == b'@').next().unwrap_or_default();
+    let is_valid = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    host.split(|b| !is_valid(b)).next().unwrap_or_default()
 }
 
 /// Splits an absolute-form target into its authority and the rest (RFC 9112 section 3.2.2). Other targets have no
