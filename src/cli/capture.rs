@@ -170,10 +170,10 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
             lines.push(export);
         }
         Mode::Capture { output } => {
-            let patterns = |patterns: &[_]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            let patterns = |patterns: &[_]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let mut domains = if config.include.is_empty() { "all".to_owned() } else { patterns(&config.include) };
             if !config.exclude.is_empty() {
-                domains.push_str(&format!(", except {}", patterns(&config.exclude)));
+                domains.push_str(&format!("; except {}", patterns(&config.exclude)));
             }
             let ca = proxy.ca_cert().map(|path| path.display().to_string()).unwrap_or_default();
             lines.push(format!("Capturing on {addr}. Press Ctrl+C to stop and write the bundle."));

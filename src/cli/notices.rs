@@ -3,7 +3,7 @@
 use super::advice;
 use super::screen::Screen;
 use super::text::{count, duration, escape, size};
-use spectral_capture::Notice;
+use spectral_capture::{Notice, Reason};
 
 /// Shows a notice. Exchanges and WebSockets are shown only if `is_verbose`.
 pub(crate) fn show(screen: &Screen, notice: &Notice, is_verbose: bool) {
@@ -35,6 +35,12 @@ fn line(notice: &Notice, status_code: impl Fn(u16) -> String) -> Option<String> 
             Some(format!("ws  {}  {}", escape(url), count(*messages, "message")))
         }
         Notice::Domain { name } => Some(escape(name).into_owned()),
+        Notice::Uncaptured { host, reason: Reason::NotMatched } => {
+            Some(format!("passed through: {}: excluded by -d or -e", escape(host)))
+        }
+        Notice::Uncaptured { host, reason: Reason::ExchangeExcluded } => {
+            Some(format!("passed through: {}: excluded by -e, on a connection to another host", escape(host)))
+        }
         Notice::Uncaptured { host, reason } => {
             Some(format!("not captured: {}: {}", escape(host), escape(&reason.to_string())))
         }
@@ -45,7 +51,6 @@ fn line(notice: &Notice, status_code: impl Fn(u16) -> String) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spectral_capture::Reason;
 
     #[test]
     fn each_notice_about_traffic_is_one_escaped_line() {
@@ -59,13 +64,18 @@ mod tests {
             total_ms: 2.6,
             cut_off: None,
         };
-        let uncaptured = Notice::Uncaptured { host: "a:443".into(), reason: Reason::NotMatched };
+        let uncaptured = |reason| Notice::Uncaptured { host: "a:443\x1b".into(), reason };
         for (notice, expected) in [
             (exchange, "200 GET http://a/\\n  1 B  2.6 ms"),
             (websocket(1), "ws  ws://a/\\x1b  1 message"),
             (websocket(2), "ws  ws://a/\\x1b  2 messages"),
             (Notice::Domain { name: "a.test".into() }, "a.test"),
-            (uncaptured, &format!("not captured: a:443: {}", Reason::NotMatched)),
+            (uncaptured(Reason::NotHttp), &format!("not captured: a:443\\x1b: {}", Reason::NotHttp)),
+            (uncaptured(Reason::NotMatched), "passed through: a:443\\x1b: excluded by -d or -e"),
+            (
+                uncaptured(Reason::ExchangeExcluded),
+                "passed through: a:443\\x1b: excluded by -e, on a connection to another host",
+            ),
         ] {
             assert_eq!(line(&notice, |status| status.to_string()).as_deref(), Some(expected));
         }
