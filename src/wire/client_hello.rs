@@ -9,6 +9,8 @@
 //! This is not left to the TLS library, because a ClientHello that is not intercepted is passed through unchanged. Only the
 //! fields below are read; key shares, cipher suites and the rest are validated in the handshake.
 
+use super::fingerprint::Fingerprint;
+
 /// The fields of a ClientHello that decide how its connection is handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientHello {
@@ -19,6 +21,10 @@ pub(crate) struct ClientHello {
     /// The offered versions, such as 0x0304; only `legacy_version` if there is no supported_versions extension (RFC 8446
     /// section 4.2.1).
     pub versions: Vec<u16>,
+    /// True if the client would answer a request for its certificate after the handshake (RFC 8446 section 4.2.6).
+    pub offers_post_handshake_auth: bool,
+    /// The fingerprint of the client program.
+    pub fingerprint: Fingerprint,
 }
 
 /// The server name indication of a client (RFC 6066 section 3).
@@ -125,9 +131,15 @@ fn client_hello(body: &[u8]) -> Result<ClientHello, NotAClientHello> {
     let legacy_version = body.u16()?;
     body.take(32)?; // random
     body.vec8()?; // session_id
-    body.vec16()?; // cipher_suites
+    let cipher_suites = body.vec16()?.0;
     body.vec8()?; // compression_methods
-    let mut hello = ClientHello { server_name: Sni::None, alpn: Vec::new(), versions: vec![legacy_version] };
+    let mut hello = ClientHello {
+        server_name: Sni::None,
+        alpn: Vec::new(),
+        versions: vec![legacy_version],
+        offers_post_handshake_auth: false,
+        fingerprint: Fingerprint::new(cipher_suites, &[]),
+    };
     if body.is_empty() {
         return Ok(hello);
     }
@@ -142,9 +154,11 @@ fn client_hello(body: &[u8]) -> Result<ClientHello, NotAClientHello> {
             SERVER_NAME => hello.server_name = server_name(data)?,
             ALPN => hello.alpn = protocols(data)?,
             SUPPORTED_VERSIONS => hello.versions = versions(data)?,
+            POST_HANDSHAKE_AUTH => hello.offers_post_handshake_auth = true,
             _ => {}
         }
     }
+    hello.fingerprint = Fingerprint::new(cipher_suites, &kinds);
     // At most one of each kind (RFC 8446 section 4.2).
     kinds.sort_unstable();
     match kinds.windows(2).all(|pair| pair.first() != pair.last()) {
@@ -255,6 +269,7 @@ const HOST_NAME: u8 = 0;
 const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
 const SUPPORTED_VERSIONS: u16 = 43;
+const POST_HANDSHAKE_AUTH: u16 = 49;
 
 const TLS_1_2: u16 = 0x0303;
 const TLS_1_3: u16 = 0x0304;
@@ -349,9 +364,30 @@ mod tests {
     fn parses_a_hello_without_extensions() {
         let mut bytes = records(&message(None), 1000);
         let parsed = parse(&bytes).unwrap().unwrap();
-        assert_eq!(parsed, ClientHello { server_name: Sni::None, alpn: vec![], versions: vec![TLS_1_2] });
+        assert_eq!(
+            (&parsed.server_name, &parsed.alpn[..], &parsed.versions[..]),
+            (&Sni::None, &[][..], &[TLS_1_2][..])
+        );
         bytes[10] = 1;
         assert!(!parse(&bytes).unwrap().unwrap().offers_modern_tls(), "TLS 1.0");
+    }
+
+    #[test]
+    fn reads_the_offer_of_a_certificate_after_the_handshake() {
+        let offers = |extensions: &[Vec<u8>]| parse(&hello(extensions)).unwrap().unwrap().offers_post_handshake_auth;
+        assert!(!offers(&usual_extensions()));
+        assert!(offers(&[usual_extensions(), vec![extension(POST_HANDSHAKE_AUTH, b"")]].concat()));
+    }
+
+    #[test]
+    fn the_fingerprint_depends_on_suites_and_extensions() {
+        let fingerprint = |extensions: &[Vec<u8>]| parse(&hello(extensions)).unwrap().unwrap().fingerprint;
+        let usual = fingerprint(&usual_extensions());
+        let reversed: Vec<_> = usual_extensions().into_iter().rev().collect();
+        assert_eq!(fingerprint(&reversed), usual);
+        assert_eq!(fingerprint(&usual_extensions()[1..]), usual, "without GREASE");
+        assert_ne!(fingerprint(&usual_extensions()[..4]), usual);
+        assert_eq!(fingerprint(&[]), Fingerprint::new(&[0x13, 1, 0x13, 2], &[]));
     }
 
     #[test]

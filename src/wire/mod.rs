@@ -6,13 +6,14 @@
 //!
 //! ```text
 //! first bytes ─▶ sniff ─┬─ proxy_request ── authority      the request to the proxy
-//!                       └─ client_hello                    the names and protocols a TLS client offers (SNI, ALPN)
+//!                       └─ client_hello ── fingerprint     the names and protocols a TLS client offers (SNI, ALPN)
 //! relayed bytes ─▶ http ─┬─ http1 ─┬─ websocket            the exchanges between client and origin
 //!                        └─ http2 ─┘
 //! ```
 
 pub(crate) mod authority;
 pub(crate) mod client_hello;
+pub(crate) mod fingerprint;
 pub(crate) mod headers;
 pub(crate) mod http;
 pub(crate) mod http1;
