@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! uncaptured   connections that are not captured, or not to their end       by (host:port, reason)
-//! captured     hosts to which a client sent data through a recorded tunnel   a set
+//! captured     hosts that answered a client whose TLS is intercepted         a set
 //! domains      connections, plain requests, bytes in each direction         by domain name
 //! bytes        bytes relayed in both directions, of all connections         one number
 //! ```
@@ -23,8 +23,7 @@ pub(crate) struct Counters {
     announce_domains: bool,
     /// Connections by host (`host:port`) and reason.
     uncaptured: Mutex<HashMap<(String, Reason), u64>>,
-    /// Hosts (`host:port`) to which a client sent data through a recorded tunnel. Where that was TLS, the client
-    /// accepted our certificate.
+    /// Hosts (`host:port`) that answered a client whose TLS is intercepted: it accepted our certificate.
     captured: Mutex<HashSet<String>>,
     domains: Mutex<HashMap<String, DomainCounts>>,
     /// Relayed bytes, both directions together.
@@ -58,7 +57,7 @@ impl Counters {
     /// and reports the first one with this reason.
     pub(crate) fn add_uncaptured(&self, host: &str, reason: Reason) {
         // Another client accepted our certificate for this host, so this one probably left for another reason.
-        let is_doubtful = reason == Reason::ClientLeft && lock(&self.captured).contains(host);
+        let is_doubtful = is_doubtful(&reason) && lock(&self.captured).contains(host);
         let is_first = {
             let mut uncaptured = lock(&self.uncaptured);
             let key = (host.to_owned(), reason.clone());
@@ -74,7 +73,7 @@ impl Counters {
         }
     }
 
-    /// Notes that a client sent data to `host` (`host:port`) through a recorded tunnel.
+    /// Notes that `host` (`host:port`) answered a client whose TLS is intercepted.
     pub(crate) fn add_captured(&self, host: &str) {
         let mut captured = lock(&self.captured);
         if captured.len() < MAX_KEYS && !captured.contains(host) {
@@ -133,13 +132,13 @@ impl Counters {
         self.observer.notify(&Notice::Warning(warning));
     }
 
-    /// Returns the connections that were not captured, by host and reason, most frequent first. [`Reason::ClientLeft`]
-    /// is left out for hosts of which something was captured.
+    /// Returns the connections that were not captured, by host and reason, most frequent first. Clients that left are
+    /// omitted for hosts of which something was captured.
     pub(crate) fn uncaptured(&self) -> Vec<Uncaptured> {
         let captured = lock(&self.captured);
         let mut all: Vec<_> = lock(&self.uncaptured)
             .iter()
-            .filter(|((host, reason), _)| *reason != Reason::ClientLeft || !captured.contains(host))
+            .filter(|((host, reason), _)| !is_doubtful(reason) || !captured.contains(host))
             .map(|((host, reason), connections)| Uncaptured {
                 host: host.clone(),
                 reason: reason.clone(),
@@ -197,6 +196,11 @@ impl Drop for ByteCounter {
     }
 }
 
+/// True if the client may have left for another reason than our certificate.
+fn is_doubtful(reason: &Reason) -> bool {
+    matches!(reason, Reason::ClientLeft | Reason::LeftUnanswered)
+}
+
 /// Locks a counter. The lock is poisoned only by a panic in the standard library's collections; the counts stay usable.
 fn lock<T>(counter: &Mutex<T>) -> MutexGuard<'_, T> {
     counter.lock().unwrap_or_else(PoisonError::into_inner)
@@ -214,6 +218,7 @@ mod tests {
     fn omits_clients_that_left_where_another_client_was_captured() {
         let counters = Counters::new(Observer::default(), false);
         counters.add_uncaptured("a:1", Reason::ClientLeft);
+        counters.add_uncaptured("a:1", Reason::LeftUnanswered);
         counters.add_uncaptured("b:1", Reason::ClientLeft);
         counters.add_captured("a:1");
         let hosts: Vec<_> = counters.uncaptured().into_iter().map(|u| u.host).collect();

@@ -214,13 +214,17 @@ pub enum Reason {
     /// An excluded pattern matches the host of an exchange on a connection that is captured for another host. It is reported
     /// for the exchange's host, and its count is one of exchanges.
     ExchangeExcluded,
-    /// The client refused our certificate; the TLS alert or error.
+    /// The client refused our certificate: it ended the handshake after it had received it; the TLS alert, or a clause.
     CertificateRefused(String),
     /// A client refused our certificate for this host earlier, and such hosts pass through.
     RefusedBefore,
-    /// The client closed the connection during the TLS handshake or right after it, without a request. Some clients
-    /// refuse a certificate this way. Not reported for hosts of which something was captured.
+    /// The client closed the connection without a request: right after the TLS handshake, or in it before it received our
+    /// certificate. Some clients refuse a certificate this way. Not reported for hosts of which something was captured.
     ClientLeft,
+    /// The client closed the connection after a request, before the first byte of the answer. Clients that send a request
+    /// before they verify the certificate refuse it this way; one that did not want to wait looks the same. Not reported
+    /// for hosts of which something was captured.
+    LeftUnanswered,
     /// The origin's certificate is not trusted by this machine.
     OriginNotTrusted(Distrust),
     /// The TLS handshake with the origin failed; the error. Client and origin then handshake directly.
@@ -230,6 +234,14 @@ pub enum Reason {
     ClientTls(String),
     /// The origin requests a client certificate, or accepts one; only the client has its key.
     ClientCertificate,
+    /// TLS 1.2 was renegotiated, which is not supported. Origins request client certificates for a part of a site this
+    /// way, and old ones change keys. The connection is captured up to there; the next ones pass through.
+    Renegotiated,
+    /// TLS was renegotiated on an earlier connection, and such hosts pass through.
+    RenegotiatedBefore,
+    /// The origin answered 403 to a client that can present a certificate after the handshake (TLS 1.3), which it cannot
+    /// through the proxy. The answer is captured.
+    MayNeedClientCertificate,
     /// The application protocol (ALPN) is not supported: the one that the origin chose, or all that the client offers.
     Protocol(String),
     /// Neither TLS nor HTTP.
@@ -257,12 +269,23 @@ impl fmt::Display for Reason {
             Self::CertificateRefused(alert) => write!(f, "the client refused our certificate ({alert})"),
             Self::RefusedBefore => f.write_str("passed through: a client refused our certificate earlier"),
             Self::ClientLeft => f.write_str("the client left without a request (it may not trust our certificate)"),
+            Self::LeftUnanswered => f.write_str(
+                "the client left before an answer (it may not trust our certificate, or its timeout was over)",
+            ),
             Self::OriginNotTrusted(cause) => {
                 write!(f, "passed through: this machine does not trust the origin's certificate ({cause})")
             }
             Self::OriginTls(cause) => write!(f, "passed through: TLS handshake with the origin failed ({cause})"),
             Self::ClientTls(cause) => write!(f, "TLS handshake with the client failed ({cause})"),
             Self::ClientCertificate => f.write_str("passed through: the origin requests a client certificate"),
+            Self::Renegotiated => f.write_str(
+                "TLS was renegotiated, perhaps for a client certificate, which is not supported: the next connections \
+                 pass through",
+            ),
+            Self::RenegotiatedBefore => f.write_str("passed through: TLS was renegotiated on an earlier connection"),
+            Self::MayNeedClientCertificate => f.write_str(
+                "the origin answered 403: it may need a client certificate, which the client could not present",
+            ),
             Self::Protocol(names) => write!(f, "passed through: the application protocol is not HTTP ({names})"),
             Self::NotHttp => f.write_str("passed through: not HTTP"),
             Self::Incomplete => f.write_str("passed through: the first flight was incomplete"),

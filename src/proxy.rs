@@ -8,7 +8,6 @@ use crate::error::Error;
 use crate::net::listener::listen;
 use crate::net::live::LiveConnections;
 use crate::net::own_page::{OwnFile, OwnPage};
-use crate::net::passthrough_cache::PassthroughCache;
 use crate::net::resources::Resources;
 use crate::net::serving::Serving;
 use crate::net::shared::{Capture, Shared};
@@ -73,7 +72,8 @@ impl Proxy {
                 leaves: Leaves::new(Arc::new(opened))?,
                 server_tls: ServerTls::new()?,
                 client_tls,
-                passthrough: PassthroughCache::default(),
+                passthrough: Arc::default(),
+                refusals: Arc::default(),
                 passthrough_refused: config.passthrough_refused,
             });
             output = Some(Output { writer, items, sender });

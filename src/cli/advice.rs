@@ -138,7 +138,7 @@ pub(crate) fn for_uncaptured(uncaptured: &Uncaptured, ca_cert: Option<&Path>, pa
 /// Returns the remedy for the reason why the host `name` was not captured.
 fn for_reason(reason: &Reason, name: &str, ca_cert: Option<&Path>, passes_refused: bool) -> Option<String> {
     match reason {
-        Reason::CertificateRefused(_) | Reason::ClientLeft => Some(format!(
+        Reason::CertificateRefused(_) | Reason::ClientLeft | Reason::LeftUnanswered => Some(format!(
             "make the app trust {}, or exclude the host with -e {name}{}",
             ca_cert.map(|path| path.display().to_string()).unwrap_or_default(),
             if passes_refused { "" } else { " (or all such hosts with --passthrough-refused)" }
@@ -155,6 +155,10 @@ fn for_reason(reason: &Reason, name: &str, ca_cert: Option<&Path>, passes_refuse
         Reason::ClientCertificate => {
             Some("the app may have one, and only the app has its private key, so the app connects itself".into())
         }
+        Reason::MayNeedClientCertificate => {
+            Some(format!("if the app has a client certificate, exclude the host with -e {name}"))
+        }
+        Reason::Renegotiated => Some(format!("try again, or exclude the host from the start with -e {name}")),
         Reason::Protocol(_) => Some("to capture it, configure the app to use HTTP/1.1 or HTTP/2".into()),
         Reason::NotForAProxy => Some(
             "set HTTP_PROXY and HTTPS_PROXY to the proxy's URL (http://…); redirected traffic needs --transparent"

@@ -15,8 +15,10 @@
 //! makes the connection pass through, and is reported.
 
 use super::alpn;
+use super::intercepted_client::InterceptedClient;
 use super::leg::Leg;
 use super::passthrough_cache::Ttl;
+use super::refusals::Sign;
 use super::shared::{Capture, Shared};
 use super::stop::Stop;
 use super::sys::{self, Interest};
@@ -28,8 +30,8 @@ use crate::clock::Moment;
 use crate::notice::Reason;
 use crate::wire::client_hello::{ClientHello, Sni};
 use crate::wire::tap::Ending;
-use rustls::AlertDescription;
 use rustls::pki_types::InvalidDnsNameError;
+use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
 use std::error::Error;
 use std::fmt;
 use std::os::fd::AsFd;
@@ -52,11 +54,11 @@ pub(crate) fn open(
         Some(name) => format!("{}:{}", name.to_ascii_lowercase(), route.authority.port),
         None => route.authority.to_string(),
     };
-    let report = |reason| shared.counters.add_uncaptured(&label, reason);
+    let mut intercepted = InterceptedClient::new(shared, capture, label, route.authority.clone(), sni, hello);
 
     let cached_reason = capture.passthrough.reason(&route.authority, sni, &hello.alpn, Moment::now());
     if let Some(reason) = check(hello).err().or(cached_reason) {
-        report(reason);
+        intercepted.report(reason);
         return Some(tunnel::pass(shared, client, origin));
     }
 
@@ -69,7 +71,7 @@ pub(crate) fn open(
             Concerns::Offer => capture.passthrough.add_for_offer(&route.authority, sni, &hello.alpn, reason, ttl),
             Concerns::Origin => capture.passthrough.add(&route.authority, sni, reason, ttl),
         }
-        report(obstacle.reason);
+        intercepted.report(obstacle.reason);
         // Closed first: an origin that serves one connection at a time would not accept the next one.
         drop(origin);
         return pass_on_new_connection(shared, client, &route);
@@ -77,14 +79,16 @@ pub(crate) fn open(
     route.timing.tls_ms = Moment::now().ms_since(began);
 
     match handshake_with_client(shared, capture, &mut client, &origin, &route, sni) {
-        Ok(()) => Some(tunnel::tapped(shared, capture, client, origin, route, Some(label))),
+        Ok(()) => {
+            let is_tls13 = origin.tls().is_some_and(|tls| tls.protocol_version() == Some(ProtocolVersion::TLSv1_3));
+            if hello.offers_post_handshake_auth && is_tls13 {
+                intercepted.prevent_late_request();
+            }
+            Some(tunnel::tapped(shared, capture, client, origin, route, Some(intercepted)))
+        }
         Err(ClientHandshakeError::Handshake(error)) => {
-            if let Some(reason) = client_reason(&error) {
-                let is_refusal = matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft);
-                if capture.passthrough_refused && is_refusal {
-                    capture.passthrough.add(&route.authority, sni, Reason::RefusedBefore, Ttl::Unlimited);
-                }
-                report(reason);
+            note_failure(&mut intercepted, &client, &error);
+            if !matches!(error, HandshakeError::Stopped) {
                 client.fail();
             }
             origin.end(Ending::Clean);
@@ -92,7 +96,7 @@ pub(crate) fn open(
         }
         // Nothing was sent to the client.
         Err(error) => {
-            report(Reason::ClientTls(error.to_string()));
+            intercepted.report(Reason::ClientTls(error.to_string()));
             drop(origin);
             pass_on_new_connection(shared, client, &route)
         }
@@ -272,8 +276,13 @@ fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), HandshakeError> {
         if !leg.tls().is_some_and(|tls| tls.is_handshaking()) {
             return Ok(());
         }
-        if leg.ended().is_some() || !leg.is_writable() {
-            return Err(if stop.is_set() { HandshakeError::Stopped } else { HandshakeError::Ended });
+        let closing_alert = leg.tls().and_then(|tls| tls.closing_alert());
+        if leg.ended().is_some() || !leg.is_writable() || closing_alert == Some(AlertDescription::CloseNotify) {
+            return Err(match closing_alert {
+                _ if stop.is_set() => HandshakeError::Stopped,
+                Some(alert) => HandshakeError::Tls(rustls::Error::AlertReceived(alert)),
+                None => HandshakeError::Ended,
+            });
         }
         let left = deadline.since(Moment::now());
         let interest = Interest { read: true, write: leg.pending() > 0 };
@@ -293,24 +302,29 @@ fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), HandshakeError> {
     }
 }
 
-/// The reason to report for a failed handshake with a client; `None` if it is not reported.
-fn client_reason(error: &HandshakeError) -> Option<Reason> {
+/// Notes the failure of the handshake with `client`. Once it has received our certificate, any end of it is a refusal.
+fn note_failure(intercepted: &mut InterceptedClient, client: &Leg, error: &HandshakeError) {
+    let is_certificate_sent = client.tls().is_some_and(|tls| match tls.handshake_kind() {
+        Some(HandshakeKind::Full) => true,
+        // Without the second ClientHello, no key exchange is complete.
+        Some(HandshakeKind::FullWithHelloRetryRequest) => tls.negotiated_key_exchange_group().is_some(),
+        Some(HandshakeKind::Resumed) | None => false,
+    });
     match error {
-        HandshakeError::Tls(e) => Some(client_tls_reason(e)),
-        HandshakeError::Ended => Some(Reason::ClientLeft),
-        HandshakeError::Timeout | HandshakeError::Stopped => None,
-    }
-}
-
-fn client_tls_reason(e: &rustls::Error) -> Reason {
-    match e {
-        rustls::Error::AlertReceived(alert)
-            if is_about_certificate(*alert)
-                || matches!(alert, AlertDescription::InternalError | AlertDescription::DecryptError) =>
-        {
-            Reason::CertificateRefused(alert_name(*alert))
+        HandshakeError::Tls(rustls::Error::AlertReceived(alert)) if is_certificate_sent => {
+            let sign = if is_about_certificate(*alert) { Sign::CertificateAlert } else { Sign::Alert };
+            intercepted.refuse(sign, alert_name(*alert));
         }
-        e => Reason::ClientTls(describe(e)),
+        HandshakeError::Ended if is_certificate_sent => {
+            let is_reset = client.ended() == Some(Ending::Reset);
+            let how = if is_reset { "it reset the connection" } else { "it closed the connection" };
+            intercepted.refuse(Sign::Left, how.into());
+        }
+        HandshakeError::Ended => intercepted.report(Reason::ClientLeft),
+        HandshakeError::Tls(_) | HandshakeError::Timeout => {
+            intercepted.report(Reason::ClientTls(error.to_string()));
+        }
+        HandshakeError::Stopped => {}
     }
 }
 

@@ -16,6 +16,7 @@
 use super::leg::Leg;
 use super::stop::Stop;
 use super::sys::{self, Interest};
+use super::tls::session::TlsSession;
 use crate::clock::Moment;
 use crate::wire::tap::{Dir, Ending};
 use std::os::fd::AsFd;
@@ -34,6 +35,13 @@ pub(crate) trait Watcher {
 
     /// Counts `bytes` that were spliced.
     fn count(&mut self, _dir: Dir, _bytes: usize) {}
+
+    /// Sees that TLS with the peer that sends in direction `dir` failed. The end of that direction follows.
+    fn tls_failed(&mut self, _dir: Dir, _error: &rustls::Error) {}
+
+    /// Sees that a peer started another TLS handshake, which is refused. Called at least once, and before the other side
+    /// sees an effect.
+    fn renegotiated(&mut self) {}
 
     /// Sees the end of a direction.
     fn end(&mut self, dir: Dir, how: Ending);
@@ -208,8 +216,12 @@ fn transfer(dir: Dir, from: &mut Leg, to: &mut Leg, watcher: &mut dyn Watcher) {
     to.flush();
     // A violation of TLS, or a fatal alert. Our alert goes to the peer that caused it; the other side sees a
     // truncation.
-    if read.is_err() {
+    if let Err(e) = read {
+        watcher.tls_failed(dir, &e);
         from.fail();
+    }
+    if from.tls().is_some_and(TlsSession::is_renegotiated) {
+        watcher.renegotiated();
     }
     if moved >= MIN_SPLICE_BYTES && watcher.only_counts() {
         from.enable_splice(to);

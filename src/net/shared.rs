@@ -2,6 +2,7 @@
 
 use super::own_page::OwnPage;
 use super::passthrough_cache::PassthroughCache;
+use super::refusals::Refusals;
 use super::resources::Resources;
 use super::stop::Stop;
 use super::timeouts::Timeouts;
@@ -35,7 +36,8 @@ pub(crate) struct Capture {
     pub(crate) leaves: Leaves,
     pub(crate) server_tls: ServerTls,
     pub(crate) client_tls: ClientTls,
-    pub(crate) passthrough: PassthroughCache,
-    /// True if a host passes through once a client refused our certificate for it.
+    pub(crate) passthrough: Arc<PassthroughCache>,
+    pub(crate) refusals: Arc<Refusals>,
+    /// True if a host passes through once a client refuses our certificate for it.
     pub(crate) passthrough_refused: bool,
 }

@@ -1,9 +1,10 @@
 //! TLS configuration: as a client towards origins (`client`, with `verifier` and `sessions`), as a server towards clients
-//! (`server`), the TLS of one connection without its socket (`session`), and its failures in words (`failures`).
-//! `intercept.rs` drives the handshakes.
+//! (`server`), the TLS of one connection without its socket (`session`, with `records`), and its failures in words
+//! (`failures`). `intercept.rs` drives the handshakes.
 
 pub(crate) mod client;
 pub(crate) mod failures;
+mod records;
 pub(crate) mod server;
 pub(crate) mod session;
 mod sessions;

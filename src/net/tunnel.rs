@@ -8,6 +8,7 @@
 //!
 //! `first_flight.rs` and `intercept.rs` decide which one a connection gets.
 
+use super::intercepted_client::InterceptedClient;
 use super::leg::Leg;
 use super::relay::{RelayEnd, Watcher, relay};
 use super::shared::{Capture, Shared};
@@ -118,30 +119,25 @@ impl Watcher for CountingWatcher {
     }
 }
 
-/// Creates a tunnel of plaintext that a tap reads. `tls_name` is the `host:port` of a connection whose TLS is
-/// intercepted.
+/// Creates a tunnel of plaintext that a tap reads. `intercepted` is the client of a connection whose TLS is intercepted.
 pub(crate) fn tapped(
     shared: &Shared,
     capture: &Capture,
     client: Leg,
     origin: Leg,
     route: Route,
-    tls_name: Option<String>,
+    intercepted: Option<InterceptedClient>,
 ) -> Tunnel {
-    let is_tls = tls_name.is_some();
-    let host = tls_name.unwrap_or_else(|| route.authority.to_string());
-    let recorded_origin = Origin { is_tls, authority: route.authority, connect_timing: Some(route.timing) };
+    let host = match &intercepted {
+        Some(client) => client.label().to_owned(),
+        None => route.authority.to_string(),
+    };
+    let recorded_origin =
+        Origin { is_tls: intercepted.is_some(), authority: route.authority, connect_timing: Some(route.timing) };
     let recorder = Recorder::new(Box::new(HttpTap::new()), Some(capture.sink.clone()), recorded_origin)
         .excluding(Arc::clone(&capture.filter));
-    let watcher = TapWatcher {
-        recorder,
-        counters: Arc::clone(&shared.counters),
-        host,
-        is_tls,
-        is_interrupted: false,
-        has_request: false,
-        first_to_end: None,
-    };
+    let watcher =
+        TapWatcher { recorder, counters: Arc::clone(&shared.counters), host, intercepted, is_interrupted: false };
     Tunnel { client, origin, watcher: Box::new(watcher) }
 }
 
@@ -151,13 +147,10 @@ struct TapWatcher {
     counters: Arc<Counters>,
     /// `host:port`, for reports.
     host: String,
-    is_tls: bool,
+    /// The client, if its TLS is intercepted.
+    intercepted: Option<InterceptedClient>,
     /// True if the stop of the capture interrupted an exchange.
     is_interrupted: bool,
-    /// True once the client sent data.
-    has_request: bool,
-    /// The direction that ended before the other.
-    first_to_end: Option<Dir>,
 }
 
 impl TunnelWatcher for TapWatcher {
@@ -167,31 +160,45 @@ impl TunnelWatcher for TapWatcher {
             let how = if self.is_interrupted || !client.is_flushed() { Ending::Reset } else { Ending::Clean };
             client.end(how);
             origin.end(how);
-        } else if self.is_tls && !self.has_request && self.first_to_end == Some(Dir::Up) {
-            // The side that closed first caused the end. Some clients complete the handshake before they verify the
-            // certificate.
-            self.counters.add_uncaptured(&self.host, Reason::ClientLeft);
+        } else if let Some(intercepted) = &mut self.intercepted {
+            intercepted.close(client.is_dead());
         }
     }
 }
 
 impl Watcher for TapWatcher {
     fn bytes(&mut self, dir: Dir, bytes: &[u8]) -> usize {
-        self.recorder.data(Moment::now(), dir, bytes);
-        self.counters.add_bytes(bytes.len());
-        if dir == Dir::Up && !self.has_request {
-            self.has_request = true;
-            self.counters.add_captured(&self.host);
+        match &mut self.intercepted {
+            Some(client) => {
+                self.recorder.data_observed(Moment::now(), dir, bytes, &mut |event| client.observe(event));
+                client.relayed(dir);
+            }
+            None => self.recorder.data(Moment::now(), dir, bytes),
         }
+        self.counters.add_bytes(bytes.len());
         self.report_unrecorded();
         bytes.len()
     }
 
     fn end(&mut self, dir: Dir, how: Ending) {
         self.is_interrupted |= how == Ending::Stopped && self.recorder.is_busy();
-        self.first_to_end.get_or_insert(dir);
+        if let Some(client) = &mut self.intercepted {
+            client.end(dir, how);
+        }
         self.recorder.end(Moment::now(), dir, how);
         self.report_unrecorded();
+    }
+
+    fn tls_failed(&mut self, dir: Dir, error: &rustls::Error) {
+        if let (Dir::Up, Some(client)) = (dir, &mut self.intercepted) {
+            client.tls_failed(error);
+        }
+    }
+
+    fn renegotiated(&mut self) {
+        if let Some(client) = &mut self.intercepted {
+            client.renegotiated();
+        }
     }
 
     fn may_idle(&self) -> bool {

@@ -1,10 +1,11 @@
 //! Clients that refuse the proxy's certificate. The user must act on this, so the host is reported with the client's
 //! own alert.
 
-use crate::support::{Capture, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient};
+use crate::support::{Capture, Connection, Ending, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient, next_request};
 use spectral_capture::Reason;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[test]
 fn reports_a_client_that_does_not_trust_the_ca_with_its_alert() {
@@ -25,25 +26,68 @@ fn reports_a_client_that_does_not_trust_the_ca_with_its_alert() {
     }
 }
 
+/// Opens a connection and reads the proxy's certificate, in the middle of the handshake.
+fn read_certificate(capture: &Capture, origin: &Origin, client: &TlsClient) -> Connection {
+    let mut connection = capture.connect(&origin.authority("localhost"));
+    connection.writer.send_raw(&client.hello()).unwrap();
+    if client.versions == ONLY_TLS12 {
+        // Up to ServerHelloDone, 14 0 0 0 at the end of the last record of the server's flight.
+        connection.read_until(&[14, 0, 0, 0]);
+    } else {
+        // Up to the encrypted certificate after change_cipher_spec.
+        connection.read_until(&[20, 3, 3, 0, 1, 1, 23, 3, 3]);
+    }
+    connection
+}
+
+fn stranger(versions: &'static [&'static rustls::SupportedProtocolVersion]) -> TlsClient {
+    TlsClient { versions, ..TlsClient::new("localhost", vec![TestCa::trusted().der()]) }
+}
+
 #[test]
 fn reports_a_client_that_closes_without_an_alert() {
     // Apps with pinning often send no alert: they close after receiving the certificate.
-    for reset in [false, true] {
-        let origin = Origin::tls_responding(HELLO);
-        let capture = Capture::start();
-        let mut connection = capture.connect(&origin.authority("localhost"));
-        let mut client = capture.client("localhost");
-        client.versions = ONLY_TLS12;
-        connection.writer.send_raw(&client.hello()).unwrap();
-        // Up to ServerHelloDone, 14 0 0 0 at the end of the last record of the server's flight.
-        connection.read_until(&[14, 0, 0, 0]);
-        if reset {
-            connection.reset();
-        } else {
-            connection.close_abruptly();
+    for versions in [ONLY_TLS12, ONLY_TLS13] {
+        for (reset, how) in [(false, "it closed the connection"), (true, "it reset the connection")] {
+            let origin = Origin::tls_responding(HELLO);
+            let capture = Capture::start();
+            let connection = read_certificate(&capture, &origin, &stranger(versions));
+            if reset {
+                connection.reset();
+            } else {
+                connection.close_abruptly();
+            }
+            let host = capture.wait_for_uncaptured(|reason| *reason == Reason::CertificateRefused(how.into()));
+            assert_eq!(host, origin.authority("localhost"));
         }
-        let host = capture.wait_for_uncaptured(|reason| *reason == Reason::ClientLeft);
-        assert_eq!(host, origin.authority("localhost"));
+    }
+}
+
+#[test]
+fn reports_any_alert_in_the_handshake_as_a_refusal() {
+    let (warning, fatal) = (1, 2);
+    for (level, alert, name) in [
+        (fatal, 40, "handshake_failure"),
+        (fatal, 48, "unknown_ca"),
+        (fatal, 80, "internal_error"),
+        // rustls skips these two.
+        (warning, 0, "close_notify"),
+        (warning, 90, "user_canceled"),
+    ] {
+        let origin = Origin::tls_responding(HELLO);
+        let capture = Capture::with(|config| config.passthrough_refused = true);
+        let client = stranger(ONLY_TLS12);
+        let mut connection = read_certificate(&capture, &origin, &client);
+        connection.writer.send_raw(&[21, 3, 3, 0, 2, level, alert]).unwrap();
+        if alert == 0 {
+            // It waits for the proxy's end, as gnutls_bye(3) does.
+            assert_ne!(connection.read_to_end().1, Ending::Reset);
+        }
+        connection.close_abruptly();
+        capture.wait_for_uncaptured(|reason| *reason == Reason::CertificateRefused(name.into()));
+        // The next connection passes through.
+        let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
+        assert_eq!(connection.request(REQUEST).text(), "hello", "{name}");
     }
 }
 
@@ -63,7 +107,7 @@ fn does_not_report_a_host_that_was_captured_before() {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
-    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+    assert_eq!(connection.request(REQUEST).text(), "hello");
     capture.tls(&origin.authority("localhost"), "localhost").close_abruptly();
     drop(connection);
     assert!(capture.stop().summary.uncaptured.is_empty());
@@ -76,7 +120,7 @@ fn captures_other_clients_after_one_refused() {
     let stranger = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
     stranger.start(&mut capture.connect(&origin.authority("localhost"))).unwrap_err();
     let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
-    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
+    assert_eq!(connection.request(REQUEST).text(), "hello");
     drop(connection);
     let outcome = capture.stop();
     outcome.bundle().only_trace();
@@ -85,30 +129,135 @@ fn captures_other_clients_after_one_refused() {
 }
 
 #[test]
-fn passthrough_refused_passes_through_after_the_first_refusal() {
-    for says_why in [true, false] {
-        let origin = Origin::tls_responding(HELLO);
-        let capture = Capture::with(|config| config.passthrough_refused = true);
-        let pinning = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
-        if says_why {
-            pinning.start(&mut capture.connect(&origin.authority("localhost"))).unwrap_err();
-        } else {
-            let mut connection = capture.connect(&origin.authority("localhost"));
-            let client =
-                TlsClient { versions: ONLY_TLS12, ..TlsClient::new("localhost", vec![TestCa::trusted().der()]) };
-            connection.writer.send_raw(&client.hello()).unwrap();
-            connection.read_until(&[14, 0, 0, 0]);
-            connection.close_abruptly();
+fn passthrough_refused_passes_through_after_an_alert() {
+    let origin = Origin::tls_responding(HELLO);
+    let capture = Capture::with(|config| config.passthrough_refused = true);
+    let pinning = stranger(rustls::ALL_VERSIONS);
+    pinning.start(&mut capture.connect(&origin.authority("localhost"))).unwrap_err();
+    capture.wait_for_uncaptured(|reason| matches!(reason, Reason::CertificateRefused(_)));
+    // Its second connection goes directly to the origin; other hosts are still captured.
+    let mut connection = capture.tls_with(&origin.authority("localhost"), &pinning);
+    assert_eq!(connection.request(REQUEST).text(), "hello");
+    let mut other = capture.tls(&origin.authority("127.0.0.1"), "127.0.0.1");
+    assert_eq!(other.request(REQUEST).text(), "hello");
+    drop((connection, other));
+    let outcome = capture.stop();
+    outcome.bundle().only_trace();
+    outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| *reason == Reason::RefusedBefore);
+}
+
+/// A way to leave without an alert.
+#[derive(Clone, Copy, Debug)]
+enum Leaving {
+    /// In the handshake, after the certificate.
+    InTheHandshake,
+    /// After the handshake.
+    WithoutARequest,
+    /// After a request, before its answer.
+    Unanswered,
+}
+
+impl Leaving {
+    const ALL: [Self; 3] = [Self::InTheHandshake, Self::WithoutARequest, Self::Unanswered];
+
+    fn is_reported_by(self, reason: &Reason) -> bool {
+        match self {
+            Self::InTheHandshake => matches!(reason, Reason::CertificateRefused(_)),
+            Self::WithoutARequest => *reason == Reason::ClientLeft,
+            Self::Unanswered => *reason == Reason::LeftUnanswered,
         }
-        capture.wait_for_uncaptured(|reason| matches!(reason, Reason::CertificateRefused(_) | Reason::ClientLeft));
-        // Its second connection goes directly to the origin; other hosts are still captured.
-        let mut connection = capture.tls_with(&origin.authority("localhost"), &pinning);
-        assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
-        let mut other = capture.tls(&origin.authority("127.0.0.1"), "127.0.0.1");
-        assert_eq!(other.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
-        drop((connection, other));
-        let outcome = capture.stop();
-        outcome.bundle().only_trace();
-        outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| *reason == Reason::RefusedBefore);
     }
+
+    /// Opens a connection of `client` and leaves it; returns when the proxy has noticed that.
+    fn leave(self, capture: &Capture, origin: &Origin, client: &TlsClient) {
+        let index = origin.connections();
+        match self {
+            Self::InTheHandshake => read_certificate(capture, origin, client).close_abruptly(),
+            Self::WithoutARequest => capture.tls_with(&origin.authority("localhost"), client).close_abruptly(),
+            Self::Unanswered => {
+                let mut connection = capture.tls_with(&origin.authority("localhost"), client);
+                let request = "GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n";
+                connection.send(request);
+                origin.received_at_least(index, request.len());
+                connection.close_abruptly();
+            }
+        }
+        origin.open.until("the end of the connection", |open| (*open == 0).then_some(()));
+    }
+}
+
+/// Starts an origin that answers each request except those for `/never`.
+fn origin_with_a_silent_path() -> Origin {
+    Origin::tls(|mut connection| {
+        while let Some((head, _)) = next_request(&mut connection) {
+            if !head.starts_with("GET /never") {
+                connection.send(HELLO);
+            }
+        }
+    })
+}
+
+/// Returns a client that trusts the origin and the proxy, so that its connections differ only in their end.
+fn trusting_both(capture: &Capture) -> TlsClient {
+    let roots = [capture.roots(), vec![TestCa::trusted().der()]].concat();
+    TlsClient { versions: ONLY_TLS12, ..TlsClient::new("localhost", roots) }
+}
+
+#[test]
+fn passthrough_refused_passes_through_after_a_client_left_twice() {
+    for leaving in Leaving::ALL {
+        let origin = origin_with_a_silent_path();
+        let capture = Capture::with(|config| config.passthrough_refused = true);
+        let client = trusting_both(&capture);
+        leaving.leave(&capture, &origin, &client);
+        leaving.leave(&capture, &origin, &client);
+        let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
+        assert_eq!(connection.request(REQUEST).text(), "hello");
+        assert_eq!(&connection.peer_certificate(), origin.certificate(), "{leaving:?}");
+        drop(connection);
+        let outcome = capture.stop();
+        let host = origin.authority("localhost");
+        outcome.assert_uncaptured(&host, 2, |reason| leaving.is_reported_by(reason));
+        outcome.assert_uncaptured(&host, 1, |reason| *reason == Reason::RefusedBefore);
+    }
+}
+
+#[test]
+fn a_client_that_got_an_answer_does_not_refuse_by_leaving() {
+    for leaving in Leaving::ALL {
+        let origin = origin_with_a_silent_path();
+        let capture = Capture::with(|config| config.passthrough_refused = true);
+        let client = trusting_both(&capture);
+        let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
+        assert_eq!(connection.request(REQUEST).text(), "hello");
+        drop(connection);
+        for _ in 0..3 {
+            leaving.leave(&capture, &origin, &client);
+        }
+        let connection = capture.tls_with(&origin.authority("localhost"), &client);
+        assert_ne!(&connection.peer_certificate(), origin.certificate(), "{leaving:?}");
+        drop(connection);
+        let outcome = capture.stop();
+        assert!(outcome.summary.uncaptured.is_empty(), "{leaving:?}: {:?}", outcome.summary.uncaptured);
+    }
+}
+
+#[test]
+fn a_client_that_half_closes_and_waits_does_not_refuse() {
+    let origin = Origin::tls(|mut connection| {
+        next_request(&mut connection);
+        // After the end of the client's direction.
+        assert!(!connection.reader.has_more());
+        connection.send(HELLO);
+    });
+    let capture = Capture::with(|config| config.passthrough_refused = true);
+    for _ in 0..3 {
+        let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
+        connection.send(REQUEST);
+        connection.finish();
+        assert_eq!(connection.read_response().text(), "hello");
+    }
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().traces.len(), 3);
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
 }

@@ -12,11 +12,12 @@
 //! Invariant: every call of rustls gets all of the unfinished ciphertext. rustls keeps offsets into it, and panics if it
 //! gets less.
 
+use super::records::{Record, complete_records};
 use crate::net::outbox::{Append, Outbox};
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{CommonState, Error};
+use rustls::{AlertDescription, CommonState, Error, ProtocolVersion};
 use std::ops::Deref;
 
 /// The TLS of one connection.
@@ -26,6 +27,10 @@ pub(crate) struct TlsSession {
     unfinished: Vec<u8>,
     /// The first error. rustls is not called after it, except to write our alert.
     error: Option<Error>,
+    /// A warning of the peer that it ends the handshake, in clear. rustls skips it.
+    closing_alert: Option<AlertDescription>,
+    /// True once the peer started another handshake in TLS 1.2. rustls refuses it.
+    is_renegotiated: bool,
 }
 
 /// Our role in the connection.
@@ -36,17 +41,31 @@ enum Side {
 
 impl From<UnbufferedClientConnection> for TlsSession {
     fn from(client: UnbufferedClientConnection) -> Self {
-        Self { side: Side::Client(client), unfinished: Vec::new(), error: None }
+        Self::new(Side::Client(client))
     }
 }
 
 impl From<UnbufferedServerConnection> for TlsSession {
     fn from(server: UnbufferedServerConnection) -> Self {
-        Self { side: Side::Server(server), unfinished: Vec::new(), error: None }
+        Self::new(Side::Server(server))
     }
 }
 
 impl TlsSession {
+    fn new(side: Side) -> Self {
+        Self { side, unfinished: Vec::new(), error: None, closing_alert: None, is_renegotiated: false }
+    }
+
+    /// The warning with which the peer ended the handshake, if it sent one.
+    pub(crate) fn closing_alert(&self) -> Option<AlertDescription> {
+        self.closing_alert
+    }
+
+    /// True once the peer started another handshake after the first one.
+    pub(crate) fn is_renegotiated(&self) -> bool {
+        self.is_renegotiated
+    }
+
     /// The ciphertext that must precede the next one.
     pub(crate) fn unfinished(&self) -> &[u8] {
         &self.unfinished
@@ -68,6 +87,7 @@ impl TlsSession {
         if let Some(e) = &self.error {
             return Err(e.clone());
         }
+        self.note_records(ciphertext);
         let (mut used, mut has_closed) = (0_usize, false);
         // After an error the loop only writes our alert. rustls produces it first, whatever the rest of the ciphertext
         // is.
@@ -93,6 +113,16 @@ impl TlsSession {
         match &self.error {
             Some(e) => Err(e.clone()),
             None => Ok(has_closed),
+        }
+    }
+
+    /// Notes records that rustls does not report.
+    fn note_records(&mut self, ciphertext: &[u8]) {
+        if self.is_handshaking() {
+            let alerts = complete_records(ciphertext).find_map(|record| record.closing_alert());
+            self.closing_alert = self.closing_alert.or(alerts);
+        } else if self.protocol_version() == Some(ProtocolVersion::TLSv1_2) {
+            self.is_renegotiated |= complete_records(ciphertext).any(|record| Record::is_handshake(&record));
         }
     }
 

@@ -117,6 +117,49 @@ impl Pair {
 }
 
 #[test]
+fn notes_a_handshake_message_after_a_handshake_of_tls_1_2() {
+    // Encrypted, so that rustls fails to decrypt it; its type is never encrypted.
+    let record = [&[22, 3, 3, 0, 28][..], &[7; 28]].concat();
+    for (version, end, expected) in [
+        (&version::TLS12, As::Client, true),
+        (&version::TLS12, As::Server, true),
+        (&version::TLS13, As::Client, false),
+        (&version::TLS13, As::Server, false),
+    ] {
+        for cut in [1, 5, 20, record.len()] {
+            let mut pair = Pair::new(version, end);
+            pair.exchange(usize::MAX, b"");
+            pair.peer.writer().write_all(b"data before it").unwrap();
+            let data = pair.sent();
+            pair.decrypt(&data).0.unwrap();
+            assert!(!pair.we.is_renegotiated(), "{version:?}");
+            for piece in record.chunks(cut) {
+                let _ = pair.decrypt(piece);
+            }
+            assert_eq!(pair.we.is_renegotiated(), expected, "{version:?}, {cut}");
+        }
+    }
+}
+
+#[test]
+fn notes_a_warning_that_ends_the_handshake() {
+    for (alert, expected) in [
+        (0, Some(AlertDescription::CloseNotify)),
+        (90, Some(AlertDescription::UserCanceled)),
+        // unrecognized_name
+        (112, None),
+    ] {
+        let mut pair = Pair::new(&version::TLS12, As::Server);
+        let hello = pair.sent();
+        pair.decrypt(&hello).0.unwrap();
+        for byte in [21, 3, 3, 0, 2, 1, alert] {
+            pair.decrypt(&[byte]).0.unwrap();
+        }
+        assert_eq!(pair.we.closing_alert(), expected);
+    }
+}
+
+#[test]
 fn interoperates_however_bytes_are_cut() {
     for (version, end) in
         [&version::TLS12, &version::TLS13].into_iter().flat_map(|v| [(v, As::Client), (v, As::Server)])
