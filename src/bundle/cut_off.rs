@@ -11,7 +11,6 @@ use std::fmt;
 ///
 /// `Display` states it as a clause: `response reset by the origin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct CutOff {
     /// The message that is incomplete.
     pub side: CutOffSide,
@@ -53,7 +52,6 @@ pub enum CutOffCause {
 ///
 /// `Display` states it as a clause: `reset by the origin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct MessageCutOff {
     /// The sender of the message.
     pub sender: Sender,

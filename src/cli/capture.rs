@@ -125,12 +125,17 @@ fn report_domains(summary: &Summary, json: bool, screen: &Screen) -> Result<(), 
 #[derive(Default)]
 struct NoticeCounts {
     exchanges: AtomicU64,
+    /// Exchanges that were cut off.
+    cut_off: AtomicU64,
     websockets: AtomicU64,
     domains: AtomicU64,
 }
 
 impl NoticeCounts {
     fn add(&self, notice: &Notice) {
+        if let Notice::Exchange { cut_off: Some(_), .. } = notice {
+            self.cut_off.fetch_add(1, Relaxed);
+        }
         let count = match notice {
             Notice::Exchange { .. } => &self.exchanges,
             Notice::WebSocket { .. } => &self.websockets,
@@ -144,10 +149,14 @@ impl NoticeCounts {
     fn status(&self, mode: &Mode, progress: &Progress) -> String {
         let Progress { open, bytes, bundle, .. } = progress;
         let relayed = format!("{} relayed, {open} open", size(*bytes));
+        let cut_off = match self.cut_off.load(Relaxed) {
+            0 => String::new(),
+            cut_off => format!(" ({cut_off} cut off)"),
+        };
         match mode {
             Mode::Discover => format!("{}, {relayed}", count(self.domains.load(Relaxed), "domain")),
             Mode::Capture { .. } => format!(
-                "{}, {}, {relayed}, bundle {}",
+                "{}{cut_off}, {}, {relayed}, bundle {}",
                 count(self.exchanges.load(Relaxed), "exchange"),
                 count(self.websockets.load(Relaxed), "WebSocket"),
                 size(*bundle)

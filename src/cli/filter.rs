@@ -41,7 +41,8 @@ impl Filter {
             return Ok(false);
         }
         if !self.methods.is_empty() || !self.statuses.is_empty() {
-            let Some(handshake) = &websocket.handshake_trace_ref else { return Ok(false) };
+            let handshake = websocket.handshake_trace_ref.as_ref().filter(|id| bundle.traces().contains(id));
+            let Some(handshake) = handshake else { return Ok(false) };
             if !self.matches_method_and_status(&bundle.trace(handshake)?) {
                 return Ok(false);
             }

@@ -11,10 +11,11 @@
 //! Anyone may have made the file, so everything shown is escaped. `--body` writes exact bytes instead, and refuses to
 //! write control characters to a terminal.
 //!
-//! `--json` prints a line for each exchange or WebSocket, with the bundle's own field names. Exchanges have `cut_off`
-//! added ("request", "response" or null), and WebSockets have `type` added.
+//! `--json` prints a line for each exchange or WebSocket, with the bundle's own field names. WebSockets have `type` added,
+//! which only exchanges have in a bundle.
 
 use super::command_error::{CommandError, to_message};
+use super::json::write_line;
 use super::message::print_warning;
 use super::open_bundle::{Opened, Prefer, open, require_exchange, require_websocket};
 use std::io::Write;
@@ -27,7 +28,6 @@ mod exchange;
 mod list;
 mod messages;
 mod options;
-mod truncated;
 
 /// Runs the command. `is_terminal` is true if `out` is a terminal.
 pub(crate) fn inspect(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(), String> {
@@ -45,7 +45,7 @@ fn show(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(),
         Show::List => list::show(&mut opened, options, out, REFRESH_INTERVAL),
         Show::Exchange(id) if options.json => {
             require_exchange(bundle, id)?;
-            list::write_exchange_line(&bundle.trace(id)?, out)
+            Ok(write_line(&bundle.trace(id)?, out)?)
         }
         Show::Exchange(id) => exchange::show(bundle, id, out),
         Show::Messages(id) => {

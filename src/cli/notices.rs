@@ -23,13 +23,14 @@ pub(crate) fn show(screen: &Screen, notice: &Notice, is_verbose: bool) {
 /// response.
 fn line(notice: &Notice, status_code: impl Fn(u16) -> String) -> Option<String> {
     match notice {
-        Notice::Exchange { method, url, status, size: bytes, total_ms, .. } => Some(format!(
-            "{} {} {}  {}  {}",
+        Notice::Exchange { method, url, status, size: bytes, total_ms, cut_off, .. } => Some(format!(
+            "{} {} {}  {}  {}{}",
             status_code(*status),
             escape(method),
             escape(url),
             size(*bytes),
-            duration(*total_ms)
+            duration(*total_ms),
+            cut_off.map(|part| format!("  (cut off: {part})")).unwrap_or_default()
         )),
         Notice::WebSocket { url, messages, .. } => {
             Some(format!("ws  {}  {}", escape(url), count(*messages, "message")))
@@ -51,22 +52,27 @@ fn line(notice: &Notice, status_code: impl Fn(u16) -> String) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spectral_capture::{CutOff, CutOffCause, CutOffSide};
 
     #[test]
     fn each_notice_about_traffic_is_one_escaped_line() {
         let websocket = |messages| Notice::WebSocket { id: "ws_0001".into(), url: "ws://a/\x1b".into(), messages };
-        let exchange = Notice::Exchange {
+        let exchange = |cut_off| Notice::Exchange {
             id: "t_0001".into(),
             method: "GET".into(),
             url: "http://a/\n".into(),
             status: 200,
             size: 1,
             total_ms: 2.6,
-            cut_off: None,
+            cut_off,
         };
         let uncaptured = |reason| Notice::Uncaptured { host: "a:443\x1b".into(), reason };
         for (notice, expected) in [
-            (exchange, "200 GET http://a/\\n  1 B  2.6 ms"),
+            (exchange(None), "200 GET http://a/\\n  1 B  2.6 ms"),
+            (
+                exchange(Some(CutOff { side: CutOffSide::Response, why: CutOffCause::Cancelled })),
+                "200 GET http://a/\\n  1 B  2.6 ms  (cut off: response cancelled by the client)",
+            ),
             (websocket(1), "ws  ws://a/\\x1b  1 message"),
             (websocket(2), "ws  ws://a/\\x1b  2 messages"),
             (Notice::Domain { name: "a.test".into() }, "a.test"),

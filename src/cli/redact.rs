@@ -32,7 +32,7 @@ fn summary(redacted: &Redacted, rules: &Rules, replaced: bool) -> Vec<String> {
     }
     if *coded > 0 {
         let outcome = if rules.keep_coded { "kept" } else { "left out (--keep-coded keeps them)" };
-        lines.push(format!("Not searched, since they could not be decoded: {}, {outcome}", count(*coded, "body")));
+        lines.push(format!("Not searched, since they could not be decoded: {}, {outcome}", bodies_or_messages(*coded)));
     }
     if *binary > 0 {
         lines.push(format!("Not searched, since they are binary: {}, kept", bodies_or_messages(*binary)));
@@ -41,7 +41,7 @@ fn summary(redacted: &Redacted, rules: &Rules, replaced: bool) -> Vec<String> {
     lines
 }
 
-/// Formats a number of binary bodies and messages, which are counted together.
+/// Formats a number of bodies and messages, which are counted together.
 fn bodies_or_messages(n: u64) -> String {
     if n == 1 { "1 body or message".into() } else { format!("{} or messages", count(n, "body")) }
 }

@@ -2,7 +2,8 @@
 
 use super::advice;
 use super::text::{count, escape};
-use spectral_capture::{Reason, Summary, Uncaptured, Warning};
+use spectral_capture::{CutOffItems, Reason, Summary, Uncaptured, Warning};
+use std::fmt;
 use std::path::Path;
 
 /// Returns the summary of a capture. `replaced` is true if `output` existed before.
@@ -32,6 +33,8 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
         1 => line("  1 body is truncated, since it could not be stored".into()),
         truncated => line(format!("  {} are truncated, since they could not be stored", count(truncated, "body"))),
     }
+    cut_off_line(&summary.cut_off_exchanges, "exchange").into_iter().for_each(&mut line);
+    cut_off_line(&summary.cut_off_messages, "message").into_iter().for_each(&mut line);
     let (unmatched, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
         summary.uncaptured.iter().partition(|it| matches!(it.reason, Reason::NotMatched | Reason::ExchangeExcluded));
     // `--passthrough-refused` was given if it had an effect.
@@ -56,6 +59,17 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
         omitted_line(unmatched.len()).into_iter().for_each(&mut line);
     }
     text
+}
+
+/// Returns the line about items that were cut off, if there are any. `noun` is the name of one.
+fn cut_off_line<T: fmt::Display>(items: &CutOffItems<T>, noun: &str) -> Option<String> {
+    let mut listed: Vec<_> = items.first.iter().map(|(id, cut_off)| format!("{id} ({cut_off})")).collect();
+    let omitted = items.count.saturating_sub(listed.len() as u64);
+    if omitted > 0 {
+        listed.push(format!("and {omitted} more"));
+    }
+    let verb = if items.count == 1 { "was" } else { "were" };
+    (items.count > 0).then(|| format!("  {} {verb} cut off: {}", count(items.count, noun), listed.join(", ")))
 }
 
 /// The state of the warnings about other unfinished bundles, which arise at the start of a capture.
@@ -101,6 +115,20 @@ pub(crate) const MAX_LISTED_HOSTS: usize = 30;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cut_off_items_are_listed_up_to_a_limit() {
+        let mut items = CutOffItems::default();
+        assert_eq!(cut_off_line(&items, "exchange"), None);
+        (items.count, items.first) = (1, vec![("t_0004".into(), "response reset by the origin")]);
+        let line = cut_off_line(&items, "exchange").unwrap();
+        assert_eq!(line, "  1 exchange was cut off: t_0004 (response reset by the origin)");
+        items.count = 3;
+        items.first.push(("t_0007".into(), "request ended early"));
+        let line = cut_off_line(&items, "exchange").unwrap();
+        let list = "t_0004 (response reset by the origin), t_0007 (request ended early), and 1 more";
+        assert_eq!(line, format!("  3 exchanges were cut off: {list}"));
+    }
 
     #[test]
     fn warnings_of_the_start_are_shown_once() {

@@ -34,7 +34,7 @@ pub trait Selection {
     /// If a part of the bundle that decides this cannot be read.
     fn selects(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, reader::Error>;
 
-    /// Returns true if `websocket`, which has no `handshake_trace_ref`, is exported. Other WebSockets are exported with
+    /// Returns true if `websocket`, whose handshake is not in the bundle, is exported. Other WebSockets are exported with
     /// their handshake.
     ///
     /// # Errors

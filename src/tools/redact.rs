@@ -37,8 +37,8 @@ pub struct Rules {
     /// Names of JSON members, in textual bodies and WebSocket messages, and of form fields. Everything in a member is
     /// replaced.
     pub json: Vec<String>,
-    /// Keeps bodies that cannot be searched because they could not be decoded. By default they are left out, if there is a
-    /// rule for which bodies are searched (`query` or `json`).
+    /// Keeps bodies and messages that cannot be searched because they could not be decoded. By default they are left out, if
+    /// there is a rule for which bodies are searched (`query` or `json`).
     pub keep_coded: bool,
 }
 
@@ -56,7 +56,7 @@ pub struct Redacted {
     pub parameters: u64,
     /// The number of replaced values in JSON.
     pub json: u64,
-    /// The number of bodies that could not be decoded. They were left out, or kept unsearched if the rules say so.
+    /// The number of bodies and messages that could not be decoded. They were left out, or kept unsearched if the rules say so.
     pub coded: u64,
     /// The number of bodies and messages that are not text, and were kept unsearched.
     pub binary: u64,
@@ -158,6 +158,14 @@ impl Redactor {
         let Some(file) = message.payload_file.clone() else { return Ok((message, Content::Empty)) };
         if !self.rules.searches_bodies() {
             return Ok((message, Content::Copied(file)));
+        }
+        if message.payload_encoding.is_some() {
+            self.counts.coded = self.counts.coded.saturating_add(1);
+            if self.rules.keep_coded {
+                return Ok((message, Content::Copied(file)));
+            }
+            (message.payload_file, message.payload_encoding, message.payload_size) = (None, None, 0);
+            return Ok((message, Content::Empty));
         }
         let payload = bundle.payload(&message)?;
         let content = match self.redacted_bytes(&payload, "") {

@@ -124,15 +124,16 @@ fn the_summary_counts_exchanges_and_websockets() {
 }
 
 #[test]
-fn truncated_exchanges_are_marked() {
+fn cut_off_exchanges_are_marked() {
     let (dir, _origin) = captured();
     let text = inspect(&dir, &[]).ok().text();
     let line = |part: &str| text.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{text}"));
-    assert!(line("/short").ends_with("(response truncated)"), "{text}");
-    assert!(line("/silent").contains("(no response: "), "{text}");
+    assert!(line("/short").ends_with("  (cut off: response ended early by the origin)"), "{text}");
+    assert!(line("/silent").ends_with("  (no response: origin closed the connection)"), "{text}");
     assert!(line("/missing").ends_with("/missing"), "{text}");
     let shown = inspect(&dir, &["--trace", "t_0005"]).ok().text();
-    assert!(shown.contains("\nThe response is truncated.\n"), "{shown}");
+    assert!(shown.contains("\ncut off: response ended early by the origin\n"), "{shown}");
+    assert!(!inspect(&dir, &["--trace", "t_0001"]).ok().text().contains("cut off"));
 }
 
 #[test]
@@ -147,8 +148,8 @@ fn json_is_a_line_for_each_with_the_bundles_own_field_names() {
     assert_eq!(websocket["type"].take(), "websocket");
     websocket.as_object_mut().unwrap().remove("type");
     assert_eq!(websocket, bundle.websockets[0].json);
-    let cut: Vec<_> = all.iter_mut().map(|line| line.as_object_mut().unwrap().remove("cut_off").unwrap()).collect();
-    assert_eq!(cut.iter().map(Value::as_str).collect::<Vec<_>>()[4..7], [Some("response"), None, Some("response")]);
+    let cut: Vec<_> = all.iter().map(|line| line.get("cut_off").map(|part| &part["side"])).collect();
+    assert_eq!(cut[4..7], [Some(&Value::from("response")), None, None]);
     assert_eq!(all, bundle.traces.iter().map(|trace| trace.json.clone()).collect::<Vec<_>>());
 
     assert_eq!(lines(inspect(&dir, &["--json", "--status", "503"])).len(), 1);

@@ -1,6 +1,5 @@
 //! One exchange: both heads, both bodies and the timing.
 
-use super::truncated::{Truncated, truncated};
 use crate::cli::command_error::CommandError;
 use crate::cli::open_bundle::require_exchange;
 use crate::cli::text::{count, date, duration, escape, escape_lines};
@@ -25,10 +24,8 @@ pub(super) fn show(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(),
         status => writeln!(out, "\n{}", format!("{status} {}", escape(&response.status_text)).trim_end())?,
     }
     show_message(&response.headers, &response_body, response.body_encoding.as_deref(), out)?;
-    match truncated(&trace) {
-        Some(Truncated::Request) => writeln!(out, "\nThe request is truncated.")?,
-        Some(Truncated::Response) if response.status != 0 => writeln!(out, "\nThe response is truncated.")?,
-        Some(Truncated::Response) | None => {}
+    if let Some(part) = trace.describe_cut_off() {
+        writeln!(out, "\ncut off: {}", escape(&part))?;
     }
     Ok(show_timing(&trace.timing, out)?)
 }

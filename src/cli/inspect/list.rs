@@ -1,7 +1,6 @@
 //! A list of exchanges and WebSockets, one line each. Each is read from the file when its line is written.
 
 use super::options::Options;
-use super::truncated::{Truncated, truncated};
 use crate::cli::command_error::CommandError;
 use crate::cli::json::write_line;
 use crate::cli::open_bundle::Opened;
@@ -47,11 +46,6 @@ pub(super) fn show(
         writeln!(out, "\nMatched: {matched} of {exchanges}, {matched_websockets} of {websockets}")?;
     }
     Ok(())
-}
-
-/// Writes an exchange as a line of JSON.
-pub(super) fn write_exchange_line(trace: &Trace, out: &mut dyn Write) -> Result<(), CommandError> {
-    Ok(write_line(&ExchangeLine { trace, cut_off: truncated(trace) }, out)?)
 }
 
 fn show_session(bundle: &Bundle, state: State, out: &mut dyn Write) -> Result<(), CommandError> {
@@ -104,7 +98,7 @@ impl List<'_> {
             }
             self.matched_exchanges = self.matched_exchanges.saturating_add(1);
             match self.options.json {
-                true => write_exchange_line(&trace, out)?,
+                true => write_line(&trace, out)?,
                 false => self.exchanges.row(exchange_row(id.to_owned(), &trace), out)?,
             }
         }
@@ -130,14 +124,6 @@ impl List<'_> {
     }
 }
 
-/// An exchange with the bundle's own field names, and a field for a truncated body.
-#[derive(Serialize)]
-struct ExchangeLine<'t> {
-    #[serde(flatten)]
-    trace: &'t Trace,
-    cut_off: Option<Truncated>,
-}
-
 /// A WebSocket with the bundle's own field names, and `type`, which only exchanges have in a bundle.
 #[derive(Serialize)]
 struct WebSocketLine<'w> {
@@ -159,12 +145,9 @@ fn exchange_table() -> Table<6> {
 
 fn exchange_row(id: String, trace: &Trace) -> [String; 6] {
     let (request, response) = (&trace.request, &trace.response);
-    let mark = match (truncated(trace), response.status) {
-        (Some(_), 0) => format!("  (no response: {})", escape(&response.status_text)),
-        (Some(Truncated::Response), _) => "  (response truncated)".into(),
-        (Some(Truncated::Request), _) => "  (request truncated)".into(),
-        (None, _) => String::new(),
-    };
+    let no_response = (response.status == 0).then(|| format!("no response: {}", response.status_text));
+    let cut_off = trace.describe_cut_off().map(|part| format!("cut off: {part}"));
+    let marks: Vec<_> = no_response.into_iter().chain(cut_off).map(|mark| format!("  ({})", escape(&mark))).collect();
     [
         id,
         escape(&request.method).into_owned(),
@@ -174,7 +157,7 @@ fn exchange_row(id: String, trace: &Trace) -> [String; 6] {
         },
         duration(trace.timing.total_ms),
         size(response.body_size),
-        format!("{}{mark}", escape(&request.url)),
+        format!("{}{}", escape(&request.url), marks.concat()),
     ]
 }
 

@@ -60,7 +60,7 @@ fn show_message(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> R
     let time = date(message.timestamp);
     let time = time.split(' ').nth(1).unwrap_or_default();
     let (direction, opcode) = (escape(&message.direction), escape(&message.opcode));
-    let line = format!("{id}  {time}  {direction:7}  {opcode:6}  {}", format_payload(&message.opcode, &payload));
+    let line = format!("{id}  {time}  {direction:7}  {opcode:6}  {}", format_message(&message, &payload));
     Ok(writeln!(out, "{}", line.trim_end())?)
 }
 
@@ -71,6 +71,14 @@ struct MessageLine<'m> {
     message: &'m Message,
     text: Option<&'m str>,
     base64: Option<Base64<'m>>,
+}
+
+/// Formats the content of a message on one line, with a mark if it is still encoded or incomplete.
+fn format_message(message: &Message, payload: &[u8]) -> String {
+    let encoding = message.payload_encoding.as_ref().map(|encoding| format!("not decoded: {encoding}"));
+    let cut_off = message.describe_cut_off().map(|cause| format!("cut off: {cause}"));
+    let marks: Vec<_> = encoding.into_iter().chain(cut_off).map(|mark| format!("  ({})", escape(&mark))).collect();
+    format!("{}{}", format_payload(&message.opcode, payload), marks.concat())
 }
 
 /// Formats a payload on one line.
@@ -98,5 +106,22 @@ mod tests {
         assert_eq!(format_payload("close", b"\x03\xe8bye\n"), "1000 bye\\n");
         assert_eq!(format_payload("close", b"\x03\xe8"), "1000");
         assert_eq!((format_payload("close", b""), format_payload("ping", b"x")), (String::new(), "x".into()));
+    }
+
+    #[test]
+    fn incomplete_and_encoded_messages_are_marked() {
+        for (members, expected) in [
+            ("", "Hel"),
+            (r#","cut_off":{"why":"reset"}"#, "Hel  (cut off: reset by the origin)"),
+            (r#","cut_off":{"why":"a\u001b"}"#, "Hel  (cut off: a\\x1b)"),
+            (r#","payload_encoding":"unknown""#, "Hel  (not decoded: unknown)"),
+            (
+                r#","payload_encoding":"permessage-deflate","cut_off":{"why":"stopped"}"#,
+                "Hel  (not decoded: permessage-deflate)  (cut off: interrupted by the end of the capture)",
+            ),
+        ] {
+            let json = format!(r#"{{"direction":"receive","opcode":"text"{members}}}"#);
+            assert_eq!(format_message(&serde_json::from_str(&json).unwrap(), b"Hel"), expected);
+        }
     }
 }

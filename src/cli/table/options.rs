@@ -184,8 +184,8 @@ pub(crate) static EXCHANGES_AS_JSON: Opt = Opt {
     long: "json",
     value: ValueKind::None,
     brief: "Print a line of JSON for each exchange, WebSocket or message",
-    more: "Members have the bundle's names. Added are cut_off (\"request\", \"response\" or null) for an exchange, type \
-           (\"websocket\") for a WebSocket, and text or base64 for a message.",
+    more: "Members have the bundle's names; cut_off is absent if nothing was cut off. Added are type (\"websocket\") for a \
+           WebSocket, and text or base64 for a message.",
 };
 
 pub(crate) static FOLLOW: Opt = Opt {
@@ -267,7 +267,7 @@ pub(crate) static KEEP_CODED: Opt = Opt {
     short: None,
     long: "keep-coded",
     value: ValueKind::None,
-    brief: "Keep bodies that cannot be decoded and searched",
+    brief: "Keep bodies and messages that cannot be decoded and searched",
     more: "",
 };
 

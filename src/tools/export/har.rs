@@ -2,7 +2,8 @@
 //! as Chrome writes them.
 //!
 //! Values that a bundle does not have are written as unknown (-1, "unknown", ""), never guessed: the protocol version,
-//! the size of header fields, DNS timing on a reused connection. The `comment` of an entry is its id in the bundle.
+//! the size of header fields, DNS timing on a reused connection. The `comment` of an entry is its id in the bundle. A request
+//! or response that was cut off has a `comment`; a response that was, or is missing, also has `_error`, as Chrome writes it.
 
 use super::http::{all, cookies, first, is_coded, media_type, parameters, query};
 use super::{Error, Selection, for_each_selected};
@@ -12,6 +13,7 @@ use crate::text::{Base64, as_text};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::Write;
 use std::time::Duration;
 
@@ -50,13 +52,16 @@ pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) ->
     Ok(writeln!(out, "\n]}}}}")?)
 }
 
-/// Returns the ids of WebSockets by the id of their handshake, and the ids of those without one.
+/// Returns the ids of WebSockets by the id of their handshake, and the ids of those whose handshake is not in the bundle.
 fn websockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>), Error> {
     let (mut opened_by, mut without) = (HashMap::new(), Vec::new());
     for id in bundle.websockets().iter() {
-        match bundle.websocket(id)?.handshake_trace_ref {
-            Some(handshake) => drop(opened_by.insert(handshake, id.to_owned())),
-            None => without.push(id.to_owned()),
+        let handshake =
+            bundle.websocket(id)?.handshake_trace_ref.filter(|handshake| bundle.traces().contains(handshake));
+        match handshake.map(|handshake| opened_by.entry(handshake)) {
+            Some(Entry::Vacant(place)) => drop(place.insert(id.to_owned())),
+            // A handshake opens one WebSocket. The file is wrong, but has this one.
+            Some(Entry::Occupied(_)) | None => without.push(id.to_owned()),
         }
     }
     Ok((opened_by, without))
@@ -128,6 +133,8 @@ struct HarRequest<'t> {
     post_data: Option<PostData<'t>>,
     headers_size: i64,
     body_size: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
 }
 
 impl<'t> HarRequest<'t> {
@@ -145,6 +152,7 @@ impl<'t> HarRequest<'t> {
             post_data: (!body.is_empty()).then(|| PostData::new(request, body)),
             headers_size: -1,
             body_size: body_size(&request.headers, body),
+            comment: cut_off(trace, "request"),
         }
     }
 }
@@ -162,9 +170,11 @@ struct HarResponse<'t> {
     redirect: &'t str,
     headers_size: i64,
     body_size: i64,
-    /// The reason why there is no response, as Chrome writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+    /// The reason why there is no response, or none that is complete, as Chrome writes it.
     #[serde(rename = "_error", skip_serializing_if = "Option::is_none")]
-    error: Option<&'t str>,
+    error: Option<String>,
 }
 
 impl<'t> HarResponse<'t> {
@@ -191,9 +201,20 @@ impl<'t> HarResponse<'t> {
             redirect: first(&response.headers, "location").unwrap_or_default(),
             headers_size: -1,
             body_size: body_size(&response.headers, body),
-            error: (response.status == 0).then_some(&*response.status_text),
+            comment: cut_off(trace, "response"),
+            error: match response.status {
+                0 => Some(response.status_text.clone()),
+                _ => cut_off(trace, "response"),
+            },
         }
     }
+}
+
+/// Returns the words for the cause if this message of the exchange, "request" or "response", was cut off.
+fn cut_off(trace: &Trace, message: &str) -> Option<String> {
+    let side = trace.cut_off.as_ref()?.side.as_str();
+    let is_cut_off = side == message || side == "both";
+    trace.describe_cut_off().filter(|_| is_cut_off).map(|part| format!("cut off: {part}"))
 }
 
 /// Returns the size of the body on the wire, -1 if unknown: bundles store bodies decoded.
@@ -379,6 +400,9 @@ struct WebSocketMessage<'m> {
     time: f64,
     opcode: u8,
     data: Cow<'m, str>,
+    /// Marks a payload that is still encoded, or incomplete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
 }
 
 impl<'m> WebSocketMessage<'m> {
@@ -396,7 +420,11 @@ impl<'m> WebSocketMessage<'m> {
             1 => String::from_utf8_lossy(payload),
             _ => Base64(payload).to_string().into(),
         };
-        Self { r#type: &message.direction, time: message.timestamp as f64 / 1000.0, opcode, data }
+        let encoding = message.payload_encoding.as_deref().map(still_coded);
+        let cut_off = message.describe_cut_off().map(|cause| format!("cut off: {cause}"));
+        let marks: Vec<_> = encoding.into_iter().chain(cut_off).collect();
+        let comment = (!marks.is_empty()).then(|| marks.join("; "));
+        Self { r#type: &message.direction, time: message.timestamp as f64 / 1000.0, opcode, data, comment }
     }
 }
 
@@ -423,6 +451,46 @@ mod tests {
         assert_eq!(later.sum(), 6.0);
         let plain = HarTimings::new(&timing(r#"{"connect_ms":2,"total_ms":2}"#), false);
         assert_eq!((plain.connect, plain.ssl, plain.dns, plain.sum()), (2.0, -1.0, -1.0, 2.0));
+    }
+
+    #[test]
+    fn what_was_cut_off_is_marked() {
+        let written = |members: &str| {
+            let trace: Trace = serde_json::from_str(members).unwrap();
+            let (request, response) = (HarRequest::new(&trace, b""), HarResponse::new(&trace, b""));
+            let value = serde_json::to_value((request, response)).unwrap();
+            [&value[0]["comment"], &value[1]["comment"], &value[1]["_error"]]
+                .map(|mark| mark.as_str().map(str::to_owned))
+        };
+        let (request, response) = ("cut off: request ended early", "cut off: response reset by the origin");
+        let both = "cut off: request and response reset by the origin";
+        for (members, expected) in [
+            (r#"{"response":{"status":200}}"#, [None, None, None]),
+            (
+                r#"{"response":{"status":200},"cut_off":{"side":"response","why":"reset"}}"#,
+                [None, Some(response), Some(response)],
+            ),
+            (r#"{"response":{"status":413},"cut_off":{"side":"request","why":"closed"}}"#, [Some(request), None, None]),
+            (
+                r#"{"response":{"status":200},"cut_off":{"side":"both","why":"reset"}}"#,
+                [Some(both), Some(both), Some(both)],
+            ),
+            (
+                r#"{"response":{"status":0,"status_text":"why"},"cut_off":{"side":"request","why":"closed"}}"#,
+                [Some(request), None, Some("why")],
+            ),
+        ] {
+            assert_eq!(written(members), expected.map(|mark| mark.map(str::to_owned)), "{members}");
+        }
+        let message: Message = serde_json::from_str(
+            r#"{"direction":"receive","opcode":"binary","payload_encoding":"unknown","cut_off":{"why":"stopped"}}"#,
+        )
+        .unwrap();
+        let message = serde_json::to_value(WebSocketMessage::new(&message, b"Hel")).unwrap();
+        assert_eq!((&message["opcode"], &message["data"]), (&2.into(), &"SGVs".into()));
+        assert_eq!(message["comment"], "not decoded: unknown; cut off: interrupted by the end of the capture");
+        let whole = serde_json::to_value(WebSocketMessage::new(&Message::default(), b"")).unwrap();
+        assert_eq!(whole.get("comment"), None);
     }
 
     #[test]

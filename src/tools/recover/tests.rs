@@ -119,6 +119,7 @@ fn add_trace(archive: &mut Archive, info: &mut CaptureInfo, n: u32, sent: &str, 
         },
         timing: format::Timing { total_ms: 10.5, ..Default::default() },
         initiator: format::Initiator { r#type: "proxy".into(), ..Default::default() },
+        cut_off: (n == 3).then(|| format::CutOff { side: "request".into(), why: "reset".into() }),
         ..Default::default()
     };
     let group = archive.group(|archive| {
@@ -143,12 +144,12 @@ fn add_message(archive: &mut Archive, info: &mut CaptureInfo, websocket: u32, nu
         connection_ref: Id::WebSocket(websocket).to_string(),
         timestamp: CREATED / 1000 + 50,
         direction: "send".into(),
-        opcode: "text".into(),
+        opcode: "binary".into(),
         payload_file: file.clone(),
         payload_size: payload.len() as u64,
         context_refs: Vec::new(),
-        payload_encoding: None,
-        cut_off: None,
+        payload_encoding: Some("unknown".into()),
+        cut_off: Some(format::MessageCutOff { why: "stopped".into() }),
     };
     let group = archive.group(|archive| {
         if let Some(file) = file {
@@ -337,6 +338,19 @@ fn a_damaged_body_loses_its_exchange_and_is_counted() {
     assert_eq!((recovered.exchanges, recovered.messages, recovered.damaged_entries), (2, 3, 2));
     assert_eq!(bundle.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
     assert_keeps_the_contract(&recovered.output);
+}
+
+#[test]
+fn keeps_what_was_cut_off_in_an_interrupted_capture() {
+    let reference = Reference::new("cut-off");
+    let (before_the_end, _) = reference.steps[6];
+    let (recovered, bundle) = reference.recover(&reference.bytes[..before_the_end]).unwrap();
+    assert_keeps_the_contract(&recovered.output);
+    let part = |id| bundle.trace(id).unwrap().describe_cut_off();
+    assert_eq!([part("t_0001"), part("t_0003")], [None, Some("request reset by the client".into())]);
+    let message = bundle.message("ws_0001_m001").unwrap();
+    assert_eq!(message.describe_cut_off().as_deref(), Some("interrupted by the end of the capture"));
+    assert_eq!(message.payload_encoding.as_deref(), Some("unknown"));
 }
 
 #[test]

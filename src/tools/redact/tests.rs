@@ -17,15 +17,27 @@ fn headers(list: &[(&str, &str)]) -> Vec<Header> {
     list.iter().map(|(name, value)| Header::new(name.as_bytes(), value.as_bytes()).owned()).collect()
 }
 
-/// Writes a bundle with one exchange and one message.
+/// Writes a bundle with one exchange and one text message.
 fn bundle(dir: &TestDir, trace: &Trace, request: &[u8], response: &[u8], message: &[u8]) -> PathBuf {
+    let text = Message { opcode: "text".into(), ..Message::default() };
+    bundle_with_message(dir, trace, request, response, &text, message)
+}
+
+/// Writes a bundle with one exchange and one message.
+fn bundle_with_message(
+    dir: &TestDir,
+    trace: &Trace,
+    request: &[u8],
+    response: &[u8],
+    message_json: &Message,
+    message: &[u8],
+) -> PathBuf {
     let path = dir.path("a.zip");
     let (mut archive, _) = Archive::create(&path, Duration::ZERO).unwrap();
     let mut bundle_trace = trace.clone();
     bundle_trace.id = "t_0001".into();
     let mut message_json =
-        Message { id: "ws_0001_m001".into(), connection_ref: "ws_0001".into(), ..Message::default() };
-    message_json.opcode = "text".into();
+        Message { id: "ws_0001_m001".into(), connection_ref: "ws_0001".into(), ..message_json.clone() };
     archive
         .group(|archive| {
             let bodies = [
@@ -157,6 +169,29 @@ fn leaves_out_undecoded_bodies_unless_kept() {
         assert_eq!(new.response_body(&trace).unwrap().is_empty(), !keep);
         assert_eq!((trace.response.body_file.is_some(), trace.response.body_size > 0), (keep, keep));
         assert_eq!(new.request_body(&trace).unwrap(), b"\xff\xd8\0");
+    }
+}
+
+#[test]
+fn leaves_out_undecoded_messages_unless_kept_and_keeps_what_was_cut_off() {
+    let dir = TestDir::new("encoded");
+    let trace: Trace = serde_json::from_value(json!({"cut_off": {"side": "both", "why": "reset"}})).unwrap();
+    let json = json!({"opcode": "binary", "payload_encoding": "unknown", "cut_off": {"why": "stopped"}});
+    let message: Message = serde_json::from_value(json).unwrap();
+    // The unknown encoding leaves text as it is.
+    let path = bundle_with_message(&dir, &trace, b"", b"", &message, b"{\"token\":1}");
+    let mut rules = rules(&[], &[], &["token"]);
+    for keep in [false, true] {
+        rules.keep_coded = keep;
+        let done = redact(&path, &dir.path("b.zip"), &rules).unwrap();
+        assert_eq!((done.coded, done.binary, done.json), (1, 0, 0));
+        let new = Bundle::open(&done.output).unwrap();
+        assert_eq!(new.trace("t_0001").unwrap().cut_off, trace.cut_off);
+        let redacted = new.message("ws_0001_m001").unwrap();
+        assert_eq!(redacted.cut_off, message.cut_off);
+        assert_eq!((redacted.payload_file.is_some(), redacted.payload_size > 0), (keep, keep));
+        assert_eq!(redacted.payload_encoding, message.payload_encoding.clone().filter(|_| keep));
+        assert_eq!(new.payload(&redacted).unwrap().is_empty(), !keep);
     }
 }
 
