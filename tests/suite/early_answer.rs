@@ -48,6 +48,7 @@ fn forwards_a_413_during_an_upload() {
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.text().as_str()), (413, "too much"));
     assert!(trace.request_body.starts_with(b"begin"), "the bytes sent so far are recorded");
+    assert_eq!(trace.cut_off().map(|part| part.starts_with("request ")), Some(true), "{:?}", trace.cut_off());
 }
 
 #[test]

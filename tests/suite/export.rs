@@ -192,7 +192,7 @@ fn other_tools_read_the_har() {
 
 /// Validates the file against the JSON schema of HAR 1.2, which most HAR tools use.
 #[track_caller]
-fn assert_valid_har(har: &Path) {
+pub(crate) fn assert_valid_har(har: &Path) {
     let (Some(node), Some(validator)) = (peer("node"), har_validator()) else {
         return;
     };

@@ -24,6 +24,7 @@ mod certificates;
 mod cli;
 mod cli_signals;
 mod connect;
+mod cut_off;
 mod disconnects;
 mod discover;
 mod disk;

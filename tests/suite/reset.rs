@@ -38,6 +38,7 @@ fn forwards_the_origins_reset() {
         outcome.assert_no_warnings();
         let trace = outcome.bundle().only_trace();
         assert_eq!((trace.status(), trace.text().as_str()), (200, "only this"));
+        assert_eq!(trace.cut_off().as_deref(), Some("response reset"));
     }
 }
 
@@ -53,7 +54,9 @@ fn the_origins_reset_truncates_the_response_to_a_plain_request() {
     gate.open();
     assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Reset));
     drop(connection);
-    assert_eq!(capture.stop().bundle().only_trace().text(), "only this");
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.text().as_str(), trace.cut_off().as_deref()), ("only this", Some("response reset")));
 }
 
 #[test]
@@ -82,6 +85,7 @@ fn records_an_origin_that_resets_without_a_response() {
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.status_text()), (0, "origin reset the connection"));
+    assert_eq!(trace.cut_off(), None, "the request is complete");
 }
 
 #[test]
@@ -105,6 +109,7 @@ fn forwards_the_clients_reset() {
         let outcome = capture.stop();
         let trace = outcome.bundle().only_trace();
         assert_eq!((trace.status(), trace.text().as_str()), (200, "only this"));
+        assert_eq!(trace.cut_off().as_deref(), Some("response cancelled"));
     }
 }
 
@@ -125,6 +130,7 @@ fn records_an_upload_that_the_client_aborts() {
     let outcome = capture.stop();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.request_body.as_slice()), (0, &b"begin"[..]));
+    assert_eq!(trace.cut_off().as_deref(), Some("request reset"));
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn records_an_exchange_in_progress() {
     outcome.assert_no_warnings();
     let trace = outcome.bundle().only_trace();
     assert_eq!((trace.status(), trace.text().as_str()), (200, "data: 1\n\n"));
+    assert_eq!(trace.cut_off().as_deref(), Some("response stopped"));
 }
 
 #[test]

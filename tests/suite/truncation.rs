@@ -26,6 +26,7 @@ fn forwards_the_origins_truncation() {
         let outcome = capture.stop();
         let trace = outcome.bundle().only_trace();
         assert_eq!((trace.status(), trace.text().as_str()), (200, "up to here"));
+        assert_eq!(trace.cut_off().as_deref(), Some("response closed"), "{head:?}");
     }
 }
 
@@ -42,6 +43,8 @@ fn forwards_a_graceful_end() {
     let (bytes, ending) = connection.read_to_end();
     assert!(bytes.ends_with(b"all of it"));
     assert_eq!(ending, Ending::Clean);
+    drop(connection);
+    assert_eq!(capture.stop().bundle().only_trace().cut_off(), None);
 }
 
 #[test]
@@ -62,7 +65,11 @@ fn forwards_the_clients_truncation() {
     let ending = receiver.recv_timeout(TIMEOUT).unwrap();
     assert!(matches!(ending, Ending::Truncated | Ending::Reset), "{ending:?}");
     capture.wait_for_exchanges(1);
-    assert_eq!(capture.stop().bundle().only_trace().request_body, b"part");
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    assert_eq!(trace.request_body, b"part");
+    let expected = if ending == Ending::Reset { "request reset" } else { "request closed" };
+    assert_eq!(trace.cut_off().as_deref(), Some(expected));
 }
 
 #[test]
@@ -77,8 +84,7 @@ fn records_a_short_body_in_the_clear() {
     assert!(connection.read_to_end().0.ends_with(b"too little"));
     drop(connection);
     let outcome = capture.stop();
-    assert_eq!(
-        (outcome.bundle().only_trace().status(), outcome.bundle().only_trace().text()),
-        (200, "too little".into())
-    );
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.status(), trace.text().as_str()), (200, "too little"));
+    assert_eq!(trace.cut_off().as_deref(), Some("response closed"));
 }

@@ -152,6 +152,12 @@ impl Trace {
         self.json["response"]["status_text"].as_str().unwrap()
     }
 
+    /// Returns the side and the cause if it was cut off.
+    pub(crate) fn cut_off(&self) -> Option<String> {
+        let part = self.json.get("cut_off")?;
+        Some(format!("{} {}", part["side"].as_str().unwrap(), part["why"].as_str().unwrap()))
+    }
+
     pub(crate) fn request_headers(&self) -> Vec<(&str, &str)> {
         fields(&self.json["request"]["headers"])
     }
