@@ -19,6 +19,7 @@ mod support;
 
 mod big_body;
 mod bodies;
+mod bundle_checker;
 mod ca_command;
 mod certificates;
 mod cli;

@@ -438,6 +438,11 @@ const MIN_BLOCKED_MS: f64 = 0.001;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bundle::archive::Archive;
+    use crate::bundle::json::add_json;
+    use crate::bundle::test_dir::TestDir;
+    use crate::tools::export::Everything;
+    use serde_json::{Value, json};
 
     #[test]
     fn timings_add_up() {
@@ -491,6 +496,42 @@ mod tests {
         assert_eq!(message["comment"], "not decoded: unknown; cut off: interrupted by the end of the capture");
         let whole = serde_json::to_value(WebSocketMessage::new(&Message::default(), b"")).unwrap();
         assert_eq!(whole.get("comment"), None);
+    }
+
+    #[test]
+    fn every_websocket_is_exported() {
+        let dir = TestDir::new("har");
+        let (mut archive, _) = Archive::create(&dir.path("a.zip"), Duration::ZERO).unwrap();
+        archive
+            .group(|archive| {
+                add_json(
+                    archive,
+                    "traces/t_0001.json".into(),
+                    &json!({"id": "t_0001", "request": {"url": "ws://a/1"}}),
+                    &[],
+                )?;
+                // The handshake is there, is another one's, is not in the bundle, and is unknown.
+                for (n, handshake) in
+                    [(1, json!("t_0001")), (2, json!("t_0001")), (3, json!("t_0009")), (4, json!(null))]
+                {
+                    let id = format!("ws_000{n}");
+                    let url = format!("ws://a/{n}");
+                    let websocket = json!({"id": id, "url": url, "handshake_trace_ref": handshake});
+                    add_json(archive, format!("ws/{id}.json"), &websocket, &[])?;
+                    let message = json!({"id": format!("{id}_m001"), "opcode": "text"});
+                    add_json(archive, format!("ws/{id}_m001.json"), &message, &[])?;
+                }
+                add_json(archive, "manifest.json".into(), &json!({}), &[])
+            })
+            .unwrap();
+        let bundle = Bundle::open(archive.finish().unwrap()).unwrap();
+        let mut out = Vec::new();
+        write(&bundle, &Everything, &mut out).unwrap();
+        let har: Value = serde_json::from_slice(&out).unwrap();
+        let entries = har["log"]["entries"].as_array().unwrap();
+        let exported: Vec<_> = entries.iter().map(|entry| entry["request"]["url"].as_str().unwrap()).collect();
+        assert_eq!(exported, ["ws://a/1", "ws://a/2", "ws://a/3", "ws://a/4"]);
+        assert!(entries.iter().all(|entry| entry["_webSocketMessages"].as_array().unwrap().len() == 1));
     }
 
     #[test]
