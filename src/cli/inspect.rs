@@ -11,11 +11,10 @@
 //! Anyone may have made the file, so everything shown is escaped. `--body` writes exact bytes instead, and refuses to
 //! write control characters to a terminal.
 //!
-//! `--json` prints a line for each exchange or WebSocket, with the bundle's own field names. WebSockets have `type` added,
-//! which only exchanges have in a bundle.
+//! `--json` prints a line for each exchange or WebSocket, with the bundle's own field names. Exchanges always have `cut_off`,
+//! null if nothing was cut off, and WebSockets have `type` added.
 
 use super::command_error::{CommandError, to_message};
-use super::json::write_line;
 use super::message::print_warning;
 use super::open_bundle::{Opened, Prefer, open, require_exchange, require_websocket};
 use std::io::Write;
@@ -45,7 +44,7 @@ fn show(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(),
         Show::List => list::show(&mut opened, options, out, REFRESH_INTERVAL),
         Show::Exchange(id) if options.json => {
             require_exchange(bundle, id)?;
-            Ok(write_line(&bundle.trace(id)?, out)?)
+            list::write_exchange_line(&bundle.trace(id)?, out)
         }
         Show::Exchange(id) => exchange::show(bundle, id, out),
         Show::Messages(id) => {

@@ -48,6 +48,12 @@ pub(super) fn show(
     Ok(())
 }
 
+/// Writes an exchange as a line of JSON.
+pub(super) fn write_exchange_line(trace: &Trace, out: &mut dyn Write) -> Result<(), CommandError> {
+    let is_whole = trace.cut_off.is_none().then_some(());
+    Ok(write_line(&ExchangeLine { trace, cut_off: is_whole }, out)?)
+}
+
 fn show_session(bundle: &Bundle, state: State, out: &mut dyn Write) -> Result<(), CommandError> {
     let manifest = bundle.manifest();
     let (app, stats) = (&manifest.app, &manifest.stats);
@@ -98,7 +104,7 @@ impl List<'_> {
             }
             self.matched_exchanges = self.matched_exchanges.saturating_add(1);
             match self.options.json {
-                true => write_line(&trace, out)?,
+                true => write_exchange_line(&trace, out)?,
                 false => self.exchanges.row(exchange_row(id.to_owned(), &trace), out)?,
             }
         }
@@ -122,6 +128,16 @@ impl List<'_> {
         self.websockets.flush(out)?;
         Ok(matched)
     }
+}
+
+/// An exchange with the bundle's own field names. `cut_off` is always there, for programs.
+#[derive(Serialize)]
+struct ExchangeLine<'t> {
+    #[serde(flatten)]
+    trace: &'t Trace,
+    /// `Some` is written as null, if the bundle has no such member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_off: Option<()>,
 }
 
 /// A WebSocket with the bundle's own field names, and `type`, which only exchanges have in a bundle.

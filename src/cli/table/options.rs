@@ -184,8 +184,8 @@ pub(crate) static EXCHANGES_AS_JSON: Opt = Opt {
     long: "json",
     value: ValueKind::None,
     brief: "Print a line of JSON for each exchange, WebSocket or message",
-    more: "Members have the bundle's names; cut_off is absent if nothing was cut off. Added are type (\"websocket\") for a \
-           WebSocket, and text or base64 for a message.",
+    more: "Members have the bundle's names. An exchange always has cut_off, null if nothing was cut off. Added are type \
+           (\"websocket\") for a WebSocket, and text or base64 for a message.",
 };
 
 pub(crate) static FOLLOW: Opt = Opt {
