@@ -302,7 +302,7 @@ fn size_of_item(item: &Item) -> usize {
     let size = match item {
         Item::Exchange(exchange) => exchange.response_body.len(),
         Item::Message(message) => message.payload.len(),
-        Item::WebSocketEnd(_) | Item::CaptureEnd => 0,
+        Item::WebSocketEnd { .. } | Item::CaptureEnd => 0,
     };
     usize::try_from(size).unwrap()
 }

@@ -34,7 +34,7 @@ pub fn hpack(data: &[u8]) {
 
 /// Asserts that the events of the WebSocket tap do not depend on splits, and that every message ends.
 pub fn websocket(data: &[u8]) {
-    crate::wire::websocket::check_any_split(data);
+    crate::wire::websocket::fuzz::check_any_split(data);
 }
 
 /// Asserts that decoding a body terminates and stays within the limits.

@@ -35,6 +35,8 @@ pub enum Notice {
         url: String,
         /// The number of its messages.
         messages: u64,
+        /// The cause of its end, if neither side sent a close frame.
+        cut_off: Option<MessageCutOff>,
     },
     /// A domain was seen for the first time.
     Domain {

@@ -61,7 +61,7 @@ const MUST_NOT_NAME: &[(&str, &[&str])] = &[
     ("record", &["std::net", "TcpStream", "TcpListener", "UdpSocket", "rustls", "nix::"]),
     ("tools", &["std::net", "TcpStream", "TcpListener", "UdpSocket", "rustls", "nix::"]),
     // No parsing: that is the work of `wire`.
-    ("net", &["httparse", "tungstenite", "zip::", "flate2", "serde_json"]),
+    ("net", &["httparse", "zip::", "flate2", "serde_json"]),
 ];
 
 /// Types that `wire/` may use although their names look like input or output.
@@ -76,7 +76,7 @@ const HARMLESS: &[&str] = &[
 /// Foreign crates, and the file or folder that may name each. `docs/dependencies.md` has the same list.
 pub const NAMED_IN: &[(&str, &str)] = &[
     ("httparse", "wire/http1/fields.rs"),
-    ("tungstenite", "wire/websocket/"),
+    ("zlib_rs", "wire/websocket/inflate.rs"),
     ("brotli_decompressor", "record/decode/decoders.rs"),
     ("ruzstd", "record/decode/decoders.rs"),
     ("nix", "net/sys/"),

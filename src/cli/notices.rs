@@ -56,7 +56,10 @@ mod tests {
 
     #[test]
     fn each_notice_about_traffic_is_one_escaped_line() {
-        let websocket = |messages| Notice::WebSocket { id: "ws_0001".into(), url: "ws://a/\x1b".into(), messages };
+        let websocket = |messages| {
+            let (id, url) = ("ws_0001".into(), "ws://a/\x1b".into());
+            Notice::WebSocket { id, url, messages, cut_off: None }
+        };
         let exchange = |cut_off| Notice::Exchange {
             id: "t_0001".into(),
             method: "GET".into(),

@@ -15,7 +15,12 @@ pub(crate) enum Item {
     /// A WebSocket message is complete, or was truncated by the end of its connection.
     Message(WebSocketMessage),
     /// A WebSocket ended.
-    WebSocketEnd(WebSocketKey),
+    WebSocketEnd {
+        /// The WebSocket.
+        websocket: WebSocketKey,
+        /// The cause of its end, for a WebSocket without a close frame.
+        why: Option<CutOffCause>,
+    },
     /// The capture ended: the writer completes the bundle. Later items are dropped.
     CaptureEnd,
 }

@@ -124,14 +124,15 @@ struct Assembler {
     first_to_end: Option<Dir>,
 }
 
-/// A WebSocket that has not ended, with the message in progress in each direction.
+/// A WebSocket that has not ended, with the messages in progress in each direction: a data message, and a control frame within
+/// it.
 struct OpenWebSocket {
     key: WebSocketKey,
-    up: Option<OpenMessage>,
-    down: Option<OpenMessage>,
+    up: Vec<OpenMessage>,
+    down: Vec<OpenMessage>,
 }
 
-/// A data message that has not ended.
+/// A message that has not ended.
 struct OpenMessage {
     opcode: Opcode,
     payload: Body,
@@ -173,14 +174,14 @@ impl Assembler {
             }
             TapEvent::WebSocketOpen { id, protocol } => {
                 let key = sink.next_websocket_key();
-                self.websockets.insert(id, OpenWebSocket { key, up: None, down: None });
+                self.websockets.insert(id, OpenWebSocket { key, up: Vec::new(), down: Vec::new() });
                 self.update(id, |exchange| exchange.websocket = Some(WebSocketHandshake { key, protocol }));
             }
             TapEvent::Upgraded { .. } => {}
             TapEvent::MessageBegin { id, dir, opcode } => {
                 let message = OpenMessage::new(opcode, Body::new(sink.store()));
                 if let Some(websocket) = self.websockets.get_mut(&id) {
-                    *websocket.message(dir) = Some(message);
+                    websocket.messages(dir).push(message);
                 }
             }
             TapEvent::MessageData { id, dir, bytes } => {
@@ -190,7 +191,7 @@ impl Assembler {
                 self.update_message(id, dir, |message| message.encoded.push(bytes));
             }
             TapEvent::MessageUndecodable { id, dir, encoding } => {
-                self.update_message(id, dir, |message| message.encoding = Some(encoding));
+                self.update_message(id, dir, |message| message.keep_encoded(encoding));
             }
             TapEvent::MessageEnd { id, dir, how } => self.finish_message(id, now, dir, how),
             TapEvent::Control { id, dir, opcode, payload: bytes } => {
@@ -198,7 +199,7 @@ impl Assembler {
                 message.payload.push(bytes);
                 self.send_message(id, now, dir, message, Finish::Complete);
             }
-            TapEvent::WebSocketEnd { id } => self.finish_websocket(id, now),
+            TapEvent::WebSocketEnd { id, how } => self.finish_websocket(id, now, how),
             TapEvent::Opaque { cause } => self.unrecorded.push(Reason::Opaque(cause)),
         }
     }
@@ -218,13 +219,13 @@ impl Assembler {
     }
 
     fn update_message(&mut self, id: ExchangeId, dir: Dir, change: impl FnOnce(&mut OpenMessage)) {
-        if let Some(message) = self.websockets.get_mut(&id).and_then(|websocket| websocket.message(dir).as_mut()) {
+        if let Some(message) = self.websockets.get_mut(&id).and_then(|websocket| websocket.messages(dir).last_mut()) {
             change(message);
         }
     }
 
     fn finish_message(&mut self, id: ExchangeId, now: Moment, dir: Dir, how: Finish) {
-        if let Some(message) = self.websockets.get_mut(&id).and_then(|websocket| websocket.message(dir).take()) {
+        if let Some(message) = self.websockets.get_mut(&id).and_then(|websocket| websocket.messages(dir).pop()) {
             self.send_message(id, now, dir, message, how);
         }
     }
@@ -246,11 +247,16 @@ impl Assembler {
         }));
     }
 
-    fn finish_websocket(&mut self, id: ExchangeId, now: Moment) {
-        self.finish_message(id, now, Dir::Up, Finish::Truncated(Ending::Stopped));
-        self.finish_message(id, now, Dir::Down, Finish::Truncated(Ending::Stopped));
+    /// Finishes a WebSocket whose connection ended with `how`.
+    fn finish_websocket(&mut self, id: ExchangeId, now: Moment, how: Finish) {
+        for dir in [Dir::Up, Dir::Down] {
+            // Messages are in progress only if the tap was interrupted.
+            while self.websockets.get_mut(&id).is_some_and(|websocket| !websocket.messages(dir).is_empty()) {
+                self.finish_message(id, now, dir, how);
+            }
+        }
         if let (Some(websocket), Some(sink)) = (self.websockets.remove(&id), &self.sink) {
-            sink.send(Item::WebSocketEnd(websocket.key));
+            sink.send(Item::WebSocketEnd { websocket: websocket.key, why: CutOffCause::of(Dir::Down, how, false) });
         }
     }
 
@@ -270,14 +276,14 @@ impl Drop for Assembler {
             self.finish_exchange(id, now);
         }
         while let Some(&id) = self.websockets.keys().next() {
-            self.finish_websocket(id, now);
+            self.finish_websocket(id, now, Finish::Truncated(Ending::Stopped));
         }
     }
 }
 
 impl OpenWebSocket {
-    /// Returns the message in progress in direction `dir`.
-    fn message(&mut self, dir: Dir) -> &mut Option<OpenMessage> {
+    /// Returns the messages in progress in direction `dir`.
+    fn messages(&mut self, dir: Dir) -> &mut Vec<OpenMessage> {
         match dir {
             Dir::Up => &mut self.up,
             Dir::Down => &mut self.down,
@@ -289,6 +295,16 @@ impl OpenMessage {
     /// A message whose payload will be in `payload`.
     fn new(opcode: Opcode, payload: Body) -> Self {
         Self { opcode, encoded: payload.empty_like(), payload, encoding: None }
+    }
+
+    /// Keeps the payload as it was before decoding.
+    fn keep_encoded(&mut self, encoding: PayloadEncoding) {
+        self.encoding = Some(encoding);
+        let decoded = std::mem::replace(&mut self.payload, self.encoded.empty_like());
+        if self.encoded.is_empty() {
+            // The message had no encoding so far.
+            self.encoded = decoded;
+        }
     }
 }
 
@@ -323,7 +339,7 @@ mod tests {
                 format!("{} {:?}", exchange.url, exchange.websocket.map(|websocket| websocket.key))
             }
             Item::Message(message) => format!("{:?} {:?} {}", message.websocket, message.opcode, message.payload.len()),
-            Item::WebSocketEnd(key) => format!("{key:?} ends"),
+            Item::WebSocketEnd { websocket, why } => format!("{websocket:?} ends {why:?}"),
             Item::CaptureEnd => "capture ends".into(),
         }
     }
@@ -350,8 +366,8 @@ mod tests {
                 "wss://a/3 Some(WebSocketKey(1))",
                 "WebSocketKey(1) Binary 1",
                 "WebSocketKey(0) Text 2",
-                "WebSocketKey(0) ends",
-                "WebSocketKey(1) ends",
+                "WebSocketKey(0) ends Some(Cancelled)",
+                "WebSocketKey(1) ends Some(Stopped)",
             ]
         );
     }

@@ -20,6 +20,7 @@ use crate::bundle::capture_info::CaptureInfo;
 use crate::clock::Moment;
 use crate::config::Observer;
 use crate::error::Error;
+use crate::wire::tap::Opcode;
 use cut_offs::CutOffs;
 use error_log::{ErrorKind, ErrorLog};
 use group::Group;
@@ -168,10 +169,12 @@ impl Writer {
         match item {
             Item::Exchange(exchange) => self.write_exchange(*exchange),
             Item::Message(message) => self.write_message(message),
-            Item::WebSocketEnd(key) => {
+            Item::WebSocketEnd { websocket: key, why } => {
                 // The WebSocket's JSON has the number of its messages that were written.
                 self.commit();
-                self.open_websockets.remove(&key).map_or(Ok(()), |websocket| self.write_websocket(websocket))
+                let Some(mut websocket) = self.open_websockets.remove(&key) else { return Ok(()) };
+                websocket.end(why);
+                self.write_websocket(websocket)
             }
             Item::CaptureEnd => Ok(()),
         }
@@ -217,6 +220,7 @@ impl Writer {
         let websocket = (self.open_websockets.get_mut(&key))
             .ok_or_else(|| io::Error::other("a message belongs to no open WebSocket"))?;
         let number = websocket.last_message.saturating_add(1);
+        websocket.has_close |= message.opcode == Opcode::Close;
         if let Some(truncation) = message.payload.truncation() {
             self.errors.add(ErrorKind::BodyTruncated, &truncation.cause.to_string());
         }

@@ -97,22 +97,25 @@ pub(crate) enum TapEvent<'a> {
     WebSocketOpen { id: ExchangeId, protocol: Option<String> },
     /// The connection switches to HTTP/2. The 101 is not reported: the `Response` follows in HTTP/2 (RFC 7540 section 3.2).
     Upgraded { id: ExchangeId },
-    /// A data message begins. Messages of one direction do not overlap; control frames may occur between the pieces.
+    /// A data message begins, or a control frame that is not whole or not allowed. Such a control frame may begin and end
+    /// within a data message of its direction. The events below then belong to the control frame until its end. A
+    /// [`TapEvent::Control`] may also occur within a data message.
     MessageBegin { id: ExchangeId, dir: Dir, opcode: Opcode },
-    /// A piece of the data message, unmasked and decoded, never empty.
+    /// A piece of the message, unmasked and decoded, never empty.
     MessageData { id: ExchangeId, dir: Dir, bytes: &'a [u8] },
-    /// A piece of the data message, unmasked but still encoded, never empty. Only for messages with an encoding, and before
-    /// the `MessageData` that is decoded from it.
+    /// A piece of the message, unmasked but still encoded, never empty. Only for messages with an encoding, and before the
+    /// `MessageData` that is decoded from it.
     MessageEncoded { id: ExchangeId, dir: Dir, bytes: &'a [u8] },
-    /// The data message cannot be decoded: its payload is all of its `MessageEncoded`, and its `MessageData` is void. At
-    /// most once, and no `MessageData` follows.
+    /// The message cannot be decoded: its payload is its `MessageData` before the first `MessageEncoded`, then all of its
+    /// `MessageEncoded`. Other `MessageData` is void. At most once, and no `MessageData` follows.
     MessageUndecodable { id: ExchangeId, dir: Dir, encoding: PayloadEncoding },
-    /// The data message ended.
+    /// The message ended.
     MessageEnd { id: ExchangeId, dir: Dir, how: Finish },
     /// A control frame: ping, pong or close.
     Control { id: ExchangeId, dir: Dir, opcode: Opcode, payload: &'a [u8] },
-    /// The WebSocket ended: both directions have ended or became opaque.
-    WebSocketEnd { id: ExchangeId },
+    /// The WebSocket ended: both directions have ended or became opaque. `how` is the end of the connection or stream as the
+    /// client saw it: that of the origin's direction, or `Abandoned` if the client left first. It is never `Complete`.
+    WebSocketEnd { id: ExchangeId, how: Finish },
     /// A part of the connection is not reported from here on. What was open in that part has ended before this event.
     Opaque { cause: Opaque },
 }
@@ -135,7 +138,7 @@ impl TapEvent<'_> {
             | Self::MessageUndecodable { id, .. }
             | Self::MessageEnd { id, .. }
             | Self::Control { id, .. }
-            | Self::WebSocketEnd { id } => Some(*id),
+            | Self::WebSocketEnd { id, .. } => Some(*id),
             Self::Opaque { .. } => None,
         }
     }
@@ -193,10 +196,8 @@ pub enum Opaque {
     Framing,
     /// The connection switched to a protocol that is not captured.
     Switched,
-    /// A WebSocket frame or its compressed payload is malformed.
+    /// A WebSocket frame is malformed.
     WebSocket,
-    /// A WebSocket message decompresses to more than the limit.
-    Inflated,
     /// The HTTP/2 preface or an HTTP/2 frame is malformed or out of place.
     Http2,
     /// An HTTP/2 field block cannot be decoded (HPACK).
@@ -213,7 +214,6 @@ impl std::fmt::Display for Opaque {
             Self::Framing => "a body with malformed framing",
             Self::Switched => "a switch to another protocol",
             Self::WebSocket => "a malformed WebSocket frame",
-            Self::Inflated => "a WebSocket message that decompresses to more than the limit",
             Self::Http2 => "malformed HTTP/2 framing",
             Self::Hpack => "a malformed HTTP/2 field block",
         })

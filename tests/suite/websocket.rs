@@ -11,6 +11,8 @@ use tungstenite::{Message as Sent, WebSocket};
 
 type Peer = WebSocket<crate::support::connection::ConnectionStream>;
 
+const MASK: Option<[u8; 4]> = Some([1, 2, 3, 4]);
+
 /// Accepts a WebSocket with the first subprotocol offered.
 #[expect(clippy::result_large_err, reason = "tungstenite's own callback")]
 fn accept(connection: Connection) -> Peer {
@@ -181,7 +183,7 @@ pub(crate) fn exchange_frames(
 
 #[test]
 fn joins_fragments_around_control_frames() {
-    let mask = Some([1, 2, 3, 4]);
+    let mask = MASK;
     let up = [
         frame(0x01, mask, b"one "),
         frame(0x89, Some([9, 9, 9, 9]), b"still there?"),
@@ -224,17 +226,66 @@ fn records_frames_in_the_segment_of_the_101() {
 }
 
 #[test]
-fn passes_through_and_reports_a_malformed_frame() {
-    let (messages, outcome) = exchange_frames(
-        "",
-        [frame(0x81, Some([5; 4]), b"fine"), frame(0xf3, Some([5; 4]), b"odd")].concat(),
-        Vec::new(),
-    );
-    assert_eq!(messages[0], Message::sent("text", "fine"));
-    let named = |u: &spectral_capture::Uncaptured| {
-        u.reason == spectral_capture::Reason::Opaque(spectral_capture::Opaque::WebSocket)
-    };
-    assert!(outcome.summary.uncaptured.iter().any(named), "{:?}", outcome.summary.uncaptured);
+fn one_bad_frame_silences_nothing() {
+    let up = [frame(0xc1, MASK, b"odd"), frame(0x82, MASK, b"even")].concat();
+    let texts = ["one", "two", "three", "four", "five"];
+    let mut down = texts.map(|text| frame(0x81, None, text.as_bytes())).concat();
+    let why = [&1002_u16.to_be_bytes()[..], b"RSV1"].concat();
+    down.extend(frame(0x88, None, &why));
+    let (messages, outcome) = exchange_frames("", up, down);
+    outcome.assert_no_warnings();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let expected = [
+        vec![Message::sent("binary", "odd").encoded("unknown"), Message::sent("binary", "even")],
+        texts.map(|text| Message::received("text", text)).to_vec(),
+        vec![Message::received("close", why)],
+    ];
+    assert_eq!(messages, expected.concat());
+}
+
+#[test]
+fn records_frames_that_no_receiver_accepts() {
+    let up = [
+        frame(0x83, MASK, b"opcode 3"),
+        frame(0x01, MASK, b"first"),
+        frame(0x8f, MASK, b"opcode 15"),
+        frame(0x09, MASK, b"fragmented ping"),
+        frame(0x02, MASK, b"second "),
+        frame(0x80, MASK, b"message"),
+        frame(0x80, MASK, b"a continuation of nothing"),
+    ];
+    let down = [frame(0x8a, None, &[b'p'; 300]), frame(0x91, None, b"RSV3"), frame(0x81, None, b"fine")];
+    let (messages, outcome) = exchange_frames("", up.concat(), down.concat());
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let expected = [
+        Message::sent("binary", "opcode 3").encoded("unknown"),
+        Message::sent("binary", "opcode 15").encoded("unknown"),
+        Message::sent("ping", "fragmented ping").cut_off("malformed"),
+        Message::sent("text", "first").cut_off("malformed"),
+        Message::sent("binary", "second message"),
+        Message::sent("binary", "a continuation of nothing").encoded("unknown"),
+        Message::received("pong", [b'p'; 300]),
+        Message::received("binary", "RSV3").encoded("unknown"),
+        Message::received("text", "fine"),
+    ];
+    assert_eq!(messages, expected);
+}
+
+#[test]
+fn reports_a_direction_whose_frames_have_no_known_end() {
+    let lost = [0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, b'?'];
+    let up = [frame(0x81, MASK, b"fine"), frame(0x01, MASK, b"half"), lost.to_vec()].concat();
+    let down = [frame(0x81, None, b"still fine"), frame(0x88, None, b"")].concat();
+    let (messages, outcome) = exchange_frames("", up, down);
+    let expected = [
+        Message::sent("text", "fine"),
+        Message::sent("text", "half").cut_off("malformed"),
+        Message::received("text", "still fine"),
+        Message::received("close", ""),
+    ];
+    assert_eq!(messages, expected);
+    let [uncaptured] = &outcome.summary.uncaptured[..] else { panic!("{:?}", outcome.summary.uncaptured) };
+    assert_eq!(uncaptured.reason, spectral_capture::Reason::Opaque(spectral_capture::Opaque::WebSocket));
 }
 
 #[test]
@@ -278,6 +329,6 @@ fn records_a_websocket_that_breaks_in_a_message() {
     connection.read_to_end();
     drop(connection);
     let outcome = capture.stop();
-    let expected = [Message::received("text", "whole"), Message::received("binary", "cut off")];
+    let expected = [Message::received("text", "whole"), Message::received("binary", "cut off").cut_off("reset")];
     assert_eq!(outcome.bundle().only_websocket().messages, expected);
 }

@@ -5,7 +5,7 @@ use super::error_log::ErrorKind;
 use crate::bundle::archive::{FinishError, UnfinishedState};
 use crate::clock::Moment;
 use crate::notice::{CutOffItems, Warning};
-use crate::record::cut_off::{CutOff, MessageCutOff};
+use crate::record::cut_off::{CutOff, CutOffCause, MessageCutOff};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -44,7 +44,10 @@ impl Writer {
         let mut websockets = std::mem::take(&mut self.unwritten_websockets);
         let retried = u64::try_from(websockets.len()).unwrap_or(u64::MAX);
         self.errors.forget(ErrorKind::WriteFailed, retried);
-        websockets.extend(self.open_websockets.drain().map(|(_, websocket)| websocket));
+        websockets.extend(self.open_websockets.drain().map(|(_, mut websocket)| {
+            websocket.end(Some(CutOffCause::Stopped));
+            websocket
+        }));
         websockets.sort_by_key(|websocket| websocket.number);
         for websocket in websockets {
             self.attempt(|writer| writer.write_websocket(websocket));

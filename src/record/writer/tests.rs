@@ -49,7 +49,7 @@ impl Capture {
                 Notice::Exchange { id, method, url, status, size, total_ms, .. } => {
                     format!("{id} {method} {url} {status} {size} {total_ms}")
                 }
-                Notice::WebSocket { id, url, messages } => format!("{id} {url} {messages}"),
+                Notice::WebSocket { id, url, messages, .. } => format!("{id} {url} {messages}"),
                 Notice::Warning(warning) => warning.to_string(),
                 other => format!("{other:?}"),
             };
@@ -314,7 +314,7 @@ fn writes_websockets_with_handshake_and_messages() {
         send(c.message(77, 11, Dir::Down, Opcode::Ping, b""));
         send(c.message(77, 12, Dir::Up, Opcode::Pong, b"x"));
         send(c.message(77, 13, Dir::Down, Opcode::Close, &[0x03, 0xe8]));
-        send(Item::WebSocketEnd(WebSocketKey(77)));
+        send(Item::WebSocketEnd { websocket: WebSocketKey(77), why: None });
         // The other WebSocket is open when the capture ends.
         send(Item::CaptureEnd);
     });

@@ -6,6 +6,7 @@ use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::json::add_json;
 use crate::bundle::recovery_note::RecoveryNote;
 use crate::notice::Notice;
+use crate::record::cut_off::{CutOffCause, MessageCutOff, Sender};
 use crate::record::item::{Exchange, WebSocketHandshake};
 use std::io;
 
@@ -23,6 +24,10 @@ pub(super) struct WebSocketInfo {
     pub(super) last_message: u32,
     /// The count of messages in the bundle.
     pub(super) written_messages: u32,
+    /// True once a close frame was recorded, of either side.
+    pub(super) has_close: bool,
+    /// The cause of its end, if it had no close frame.
+    cut_off: Option<MessageCutOff>,
 }
 
 impl WebSocketInfo {
@@ -36,7 +41,14 @@ impl WebSocketInfo {
             handshake: None,
             last_message: 0,
             written_messages: 0,
+            has_close: false,
+            cut_off: None,
         }
+    }
+
+    /// Records the end of its connection.
+    pub(super) fn end(&mut self, why: Option<CutOffCause>) {
+        self.cut_off = why.filter(|_| !self.has_close).map(|why| MessageCutOff { sender: Sender::Origin, why });
     }
 }
 
@@ -62,7 +74,7 @@ impl Writer {
         self.errors.written(self.unwritten_websockets.len());
         self.info.add_websocket(websocket.number, websocket.started_ms);
         let format::WebSocket { id, url, message_count: messages, .. } = json_value;
-        self.errors.notify(&Notice::WebSocket { id, url, messages });
+        self.errors.notify(&Notice::WebSocket { id, url, messages, cut_off: websocket.cut_off });
         Ok(())
     }
 }

@@ -60,8 +60,8 @@ pub(crate) fn events_in_any_pieces<T: Tap>(tap: impl Fn() -> T, steps: &[Dialogu
 #[derive(Default)]
 struct EventLog {
     lines: Vec<String>,
-    /// The body or message to which the last line belongs, and the sign before its bytes.
-    open: Option<(ExchangeId, Dir, char)>,
+    /// The body or message to which the last lines belong, and the line of each sign before its bytes.
+    open: Option<(ExchangeId, Dir, BTreeMap<char, usize>)>,
 }
 
 impl EventLog {
@@ -86,11 +86,15 @@ impl EventLog {
             | TapEvent::MessageEncoded { id, dir, bytes } => {
                 assert!(!bytes.is_empty(), "a piece is empty");
                 let sign = if matches!(event, TapEvent::MessageEncoded { .. }) { '#' } else { '|' };
-                open = Some((id, dir, sign));
-                if self.open == open {
-                    if let Some(last) = self.lines.last_mut() {
-                        last.push_str(&text(bytes));
-                    }
+                let mut lines = match self.open.take() {
+                    Some((open_id, open_dir, lines)) if (open_id, open_dir) == (id, dir) => lines,
+                    _ => BTreeMap::new(),
+                };
+                let line = *lines.entry(sign).or_insert(self.lines.len());
+                open = Some((id, dir, lines));
+                if let Some(line) = self.lines.get_mut(line) {
+                    line.push_str(&text(bytes));
+                    self.open = open;
                     return;
                 }
                 format!("{}{} {sign} {}", id.0, arrow(dir), text(bytes))
@@ -107,7 +111,7 @@ impl EventLog {
             TapEvent::Control { id, dir, opcode, payload } => {
                 format!("{}{} {opcode:?} {}", id.0, arrow(dir), text(payload))
             }
-            TapEvent::WebSocketEnd { id } => format!("{} WebSocket ends", id.0),
+            TapEvent::WebSocketEnd { id, how } => format!("{} WebSocket ends {}", id.0, finish(how)),
             TapEvent::Opaque { cause } => format!("opaque: {cause}"),
         };
         self.open = open;
@@ -115,7 +119,7 @@ impl EventLog {
     }
 }
 
-/// Returns the name of `how`. The cause of `Opaque` has a line of its own.
+/// Returns the name of `how`, without the cause of `Opaque`.
 fn finish(how: Finish) -> String {
     match how {
         Finish::Complete | Finish::Truncated(_) => format!("{how:?}"),
@@ -149,7 +153,7 @@ pub(crate) fn assert_all_ends(tap: &mut dyn Tap, answered: Option<ExchangeId>, s
             TapEvent::Trailers { id, dir, .. } => (id, dir, MessageProgress::Trailers),
             TapEvent::End { id, dir, .. } => (id, dir, MessageProgress::End),
             TapEvent::WebSocketOpen { id, .. } => return assert_eq!(websockets.insert(id, true), None),
-            TapEvent::WebSocketEnd { id } => return assert_eq!(websockets.insert(id, false), Some(true)),
+            TapEvent::WebSocketEnd { id, .. } => return assert_eq!(websockets.insert(id, false), Some(true)),
             TapEvent::MessageBegin { id, .. }
             | TapEvent::MessageData { id, .. }
             | TapEvent::MessageEncoded { id, .. }

@@ -4,10 +4,20 @@
 //! First(Text)   Control   Continuation   Continuation, final       frames
 //! ├─ begin ─ data ─ ping ── data ────────── data ─ end ─┤           events
 //! ```
+//!
+//! Every payload byte is reported, also that of a frame that the RFC does not allow, as long as its length is known:
+//!
+//! | frame | reported as |
+//! |---|---|
+//! | reserved bits of an unknown extension, or a reserved opcode | undecodable |
+//! | permessage-deflate that does not decompress | undecodable |
+//! | a first frame within an open message | the open message ends as opaque, the next begins |
+//! | a continuation without a first frame | a binary message, undecodable |
+//! | a control frame that is fragmented, too long or undecodable | a message of its own |
 
-use super::frame::{Frame, FrameHeaderReader, FrameRole};
+use super::frame::{Frame, FrameHeaderReader, FrameRole, ReservedBits};
 use super::inflate::Inflater;
-use crate::wire::tap::{Dir, EventSink, ExchangeId, Finish, Opaque, TapEvent};
+use crate::wire::tap::{Dir, EventSink, ExchangeId, Finish, Opaque, Opcode, PayloadEncoding, TapEvent};
 
 /// One direction of a WebSocket.
 pub(super) struct WebSocketDirection {
@@ -15,7 +25,7 @@ pub(super) struct WebSocketDirection {
     dir: Dir,
     frame_headers: FrameHeaderReader,
     /// The current frame, in its payload.
-    frame: Option<Frame>,
+    frame: Option<(Frame, FrameContent)>,
     /// The encoding of the open data message.
     message: Option<MessageEncoding>,
     /// Decompresses messages if permessage-deflate was negotiated.
@@ -27,11 +37,27 @@ pub(super) struct WebSocketDirection {
     is_closed: bool,
 }
 
-/// The encoding of a data message.
+/// The content of a frame.
+#[derive(Clone, Copy)]
+enum FrameContent {
+    /// A part of the open data message.
+    Data,
+    /// A control frame whose payload is collected.
+    Control(Opcode),
+    /// A control frame that is reported as a message of its own.
+    OddControl(MessageEncoding),
+}
+
+/// The encoding of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MessageEncoding {
     Plain,
+    /// permessage-deflate.
     Deflated,
+    /// permessage-deflate that does not decompress. This is reported at the end of the message.
+    Damaged,
+    /// An unknown encoding. This has been reported.
+    Unknown,
 }
 
 impl WebSocketDirection {
@@ -54,89 +80,161 @@ impl WebSocketDirection {
         self.is_closed
     }
 
-    /// Processes `bytes`.
+    /// Processes `bytes`. Fails if the end of a frame cannot be known.
     pub(super) fn read(&mut self, mut bytes: &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
-        loop {
+        while !self.is_closed {
             if self.frame.is_none() {
                 let Some(frame) = self.frame_headers.read(&mut bytes)? else {
                     return Ok(());
                 };
-                self.begin_frame(&frame, out)?;
-                self.frame = Some(frame);
+                let content = self.begin_frame(&frame, out);
+                self.frame = Some((frame, content));
             }
-            self.read_payload(&mut bytes, out)?;
-            match self.frame.take_if(|frame| frame.is_complete()) {
-                Some(frame) => self.end_frame(&frame, out)?,
+            self.read_payload(&mut bytes, out);
+            match self.frame.take_if(|(frame, _)| frame.is_complete()) {
+                Some((frame, content)) => self.end_frame(&frame, content, out),
                 None => return Ok(()),
             }
         }
+        Ok(())
     }
 
-    /// Closes the direction; an open message ends with `how`.
+    /// Closes the direction. An open message and an incomplete control frame end with `how`.
     pub(super) fn close(&mut self, how: Finish, out: EventSink<'_>) {
         self.is_closed = true;
-        if self.message.take().is_some() {
-            out(TapEvent::MessageEnd { id: self.id, dir: self.dir, how });
+        match self.frame.take() {
+            Some((_, FrameContent::Control(opcode))) => {
+                self.begin_message(opcode, MessageEncoding::Plain, out);
+                if !self.control.is_empty() {
+                    out(TapEvent::MessageData { id: self.id, dir: self.dir, bytes: &self.control });
+                }
+                self.end_message(MessageEncoding::Plain, how, out);
+            }
+            Some((_, FrameContent::OddControl(encoding))) => self.end_message(encoding, how, out),
+            Some((_, FrameContent::Data)) | None => {}
         }
+        self.end_data_message(how, out);
     }
 
     /// Processes a frame header.
-    fn begin_frame(&mut self, frame: &Frame, out: EventSink<'_>) -> Result<(), Opaque> {
-        // RSV1 is set only on the first frame of a compressed message (RFC 7692 section 6.1).
-        let encoding = match (frame.rsv1, frame.role, &mut self.inflater) {
-            (false, ..) => MessageEncoding::Plain,
-            (true, FrameRole::First(_), Some(inflater)) => {
-                inflater.begin();
-                MessageEncoding::Deflated
-            }
-            (true, ..) => return Err(Opaque::WebSocket),
-        };
-        match (frame.role, self.message) {
-            (FrameRole::First(opcode), None) => {
+    fn begin_frame(&mut self, frame: &Frame, out: EventSink<'_>) -> FrameContent {
+        match frame.role {
+            FrameRole::First(opcode) => {
+                self.end_data_message(Finish::Opaque(Opaque::WebSocket), out);
+                // RSV1 is set only on the first frame of a compressed message (RFC 7692 section 6.1).
+                let encoding = match (opcode, frame.reserved, &mut self.inflater) {
+                    (Some(_), ReservedBits::None, _) => MessageEncoding::Plain,
+                    (Some(_), ReservedBits::Rsv1, Some(inflater)) => {
+                        inflater.begin();
+                        MessageEncoding::Deflated
+                    }
+                    _ => MessageEncoding::Unknown,
+                };
+                self.begin_message(opcode.unwrap_or(Opcode::Binary), encoding, out);
                 self.message = Some(encoding);
-                out(TapEvent::MessageBegin { id: self.id, dir: self.dir, opcode });
-                Ok(())
+                FrameContent::Data
             }
-            (FrameRole::Continuation, Some(_)) | (FrameRole::Control(_), _) => Ok(()),
-            (FrameRole::First(_), Some(_)) | (FrameRole::Continuation, None) => Err(Opaque::WebSocket),
+            FrameRole::Continuation => {
+                if self.message.is_none() {
+                    self.begin_message(Opcode::Binary, MessageEncoding::Unknown, out);
+                    self.message = Some(MessageEncoding::Unknown);
+                }
+                if frame.reserved != ReservedBits::None && self.message != Some(MessageEncoding::Unknown) {
+                    self.report_undecodable(PayloadEncoding::Unknown, out);
+                    self.message = Some(MessageEncoding::Unknown);
+                }
+                FrameContent::Data
+            }
+            FrameRole::Control(opcode) => {
+                let encoding = match (opcode, frame.reserved) {
+                    (Some(opcode), ReservedBits::None) if frame.is_final && frame.fits_control() => {
+                        return FrameContent::Control(opcode);
+                    }
+                    (Some(_), ReservedBits::None) => MessageEncoding::Plain,
+                    _ => MessageEncoding::Unknown,
+                };
+                self.begin_message(opcode.unwrap_or(Opcode::Binary), encoding, out);
+                FrameContent::OddControl(encoding)
+            }
         }
     }
 
     /// Processes the bytes of the frame's payload in `bytes`.
-    fn read_payload(&mut self, bytes: &mut &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
-        let Some(frame) = &mut self.frame else {
-            return Ok(());
+    fn read_payload(&mut self, bytes: &mut &[u8], out: EventSink<'_>) {
+        let Some((frame, content)) = &mut self.frame else {
+            return;
         };
         let (id, dir) = (self.id, self.dir);
         while let Some(piece) = frame.read_payload(bytes, &mut self.scratch) {
-            match (frame.role, self.message, &mut self.inflater) {
-                (FrameRole::Control(_), ..) => self.control.extend_from_slice(piece),
-                (_, Some(MessageEncoding::Deflated), Some(inflater)) => {
-                    inflater.inflate(piece, &mut |bytes| out(TapEvent::MessageData { id, dir, bytes }))?;
+            let encoding = match content {
+                FrameContent::Control(_) => {
+                    self.control.extend_from_slice(piece);
+                    continue;
                 }
-                _ => out(TapEvent::MessageData { id, dir, bytes: piece }),
+                FrameContent::OddControl(encoding) => encoding,
+                FrameContent::Data => self.message.get_or_insert(MessageEncoding::Plain),
+            };
+            match (*encoding, &mut self.inflater) {
+                (MessageEncoding::Plain, _) => out(TapEvent::MessageData { id, dir, bytes: piece }),
+                (MessageEncoding::Deflated, Some(inflater)) => {
+                    out(TapEvent::MessageEncoded { id, dir, bytes: piece });
+                    let inflated = inflater.inflate(piece, &mut |bytes| out(TapEvent::MessageData { id, dir, bytes }));
+                    if inflated.is_err() {
+                        *encoding = MessageEncoding::Damaged;
+                    }
+                }
+                _ => out(TapEvent::MessageEncoded { id, dir, bytes: piece }),
             }
         }
-        Ok(())
     }
 
     /// Processes the end of a frame.
-    fn end_frame(&mut self, frame: &Frame, out: EventSink<'_>) -> Result<(), Opaque> {
-        let (id, dir) = (self.id, self.dir);
-        match frame.role {
-            FrameRole::Control(opcode) => {
-                out(TapEvent::Control { id, dir, opcode, payload: &self.control });
+    fn end_frame(&mut self, frame: &Frame, content: FrameContent, out: EventSink<'_>) {
+        match content {
+            FrameContent::Control(opcode) => {
+                out(TapEvent::Control { id: self.id, dir: self.dir, opcode, payload: &self.control });
                 self.control.clear();
             }
-            FrameRole::First(_) | FrameRole::Continuation if frame.is_final => {
-                if let (Some(MessageEncoding::Deflated), Some(inflater)) = (self.message, &mut self.inflater) {
-                    inflater.end(&mut |bytes| out(TapEvent::MessageData { id, dir, bytes }))?;
-                }
-                self.message = None;
-                out(TapEvent::MessageEnd { id, dir, how: Finish::Complete });
+            FrameContent::OddControl(encoding) => {
+                // A control frame cannot be continued: the rest of a fragmented one is unknown.
+                let how = if frame.is_final { Finish::Complete } else { Finish::Opaque(Opaque::WebSocket) };
+                self.end_message(encoding, how, out);
             }
-            FrameRole::First(_) | FrameRole::Continuation => {}
+            FrameContent::Data if frame.is_final => self.end_data_message(Finish::Complete, out),
+            FrameContent::Data => {}
         }
-        Ok(())
+    }
+
+    /// Ends the data message, if one is open.
+    fn end_data_message(&mut self, how: Finish, out: EventSink<'_>) {
+        let (id, dir) = (self.id, self.dir);
+        let Some(mut encoding) = self.message.take() else {
+            return;
+        };
+        if let (MessageEncoding::Deflated, Finish::Complete, Some(inflater)) = (encoding, how, &mut self.inflater)
+            && inflater.end(&mut |bytes| out(TapEvent::MessageData { id, dir, bytes })).is_err()
+        {
+            encoding = MessageEncoding::Damaged;
+        }
+        self.end_message(encoding, how, out);
+    }
+
+    fn begin_message(&self, opcode: Opcode, encoding: MessageEncoding, out: EventSink<'_>) {
+        out(TapEvent::MessageBegin { id: self.id, dir: self.dir, opcode });
+        if encoding == MessageEncoding::Unknown {
+            self.report_undecodable(PayloadEncoding::Unknown, out);
+        }
+    }
+
+    fn end_message(&self, encoding: MessageEncoding, how: Finish, out: EventSink<'_>) {
+        // Reported here, the order of the events does not depend on how the bytes are split.
+        if encoding == MessageEncoding::Damaged {
+            self.report_undecodable(PayloadEncoding::PermessageDeflate, out);
+        }
+        out(TapEvent::MessageEnd { id: self.id, dir: self.dir, how });
+    }
+
+    fn report_undecodable(&self, encoding: PayloadEncoding, out: EventSink<'_>) {
+        out(TapEvent::MessageUndecodable { id: self.id, dir: self.dir, encoding });
     }
 }

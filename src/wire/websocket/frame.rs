@@ -5,16 +5,12 @@
 //! ```
 
 use crate::wire::tap::{Opaque, Opcode};
-use std::io::Cursor;
-use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 /// A frame with a complete header.
 pub(super) struct Frame {
     /// True for the last frame of a message (FIN).
     pub is_final: bool,
-    /// The first reserved bit; the other two are always clear.
-    pub rsv1: bool,
+    pub reserved: ReservedBits,
     pub role: FrameRole,
     /// The number of payload bytes left.
     left: u64,
@@ -24,15 +20,30 @@ pub(super) struct Frame {
 /// The role of a frame in its message.
 #[derive(Clone, Copy)]
 pub(super) enum FrameRole {
-    /// The first frame of a data message.
-    First(Opcode),
+    /// The first frame of a data message. `None` for a reserved opcode.
+    First(Option<Opcode>),
     /// A further frame of a data message.
     Continuation,
-    /// A control frame: final, with a short payload.
-    Control(Opcode),
+    /// A control frame. `None` for a reserved opcode.
+    Control(Option<Opcode>),
+}
+
+/// The reserved bits of a frame that are set. Their meaning depends on the negotiated extensions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReservedBits {
+    None,
+    /// RSV1 only.
+    Rsv1,
+    /// Others, perhaps beside RSV1.
+    Other,
 }
 
 impl Frame {
+    /// Returns true if the payload of a control frame has a size that is allowed. Call it before the payload is read.
+    pub(super) fn fits_control(&self) -> bool {
+        self.left <= MAX_CONTROL_PAYLOAD_BYTES
+    }
+
     /// Returns true if the payload is complete.
     pub(super) fn is_complete(&self) -> bool {
         self.left == 0
@@ -96,29 +107,46 @@ impl FrameHeaderReader {
     }
 }
 
-/// Parses the frame header at the start of `bytes`.
+/// Parses the frame header at the start of `bytes`; returns its size and the frame.
 fn parse(bytes: &[u8]) -> Result<Option<(usize, Frame)>, Opaque> {
-    let mut cursor = Cursor::new(bytes);
-    let Some((header, length)) = FrameHeader::parse(&mut cursor).map_err(|_| Opaque::WebSocket)? else {
+    let &[first, second, ref rest @ ..] = bytes else {
         return Ok(None);
     };
-    let role = match header.opcode {
-        OpCode::Data(Data::Continue) => FrameRole::Continuation,
-        OpCode::Data(Data::Text) => FrameRole::First(Opcode::Text),
-        OpCode::Data(Data::Binary) => FrameRole::First(Opcode::Binary),
-        OpCode::Control(Control::Ping) => FrameRole::Control(Opcode::Ping),
-        OpCode::Control(Control::Pong) => FrameRole::Control(Opcode::Pong),
-        OpCode::Control(Control::Close) => FrameRole::Control(Opcode::Close),
-        OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)) => return Err(Opaque::WebSocket),
+    let length = match second & 0x7f {
+        126 => rest.split_first_chunk().map(|(length, rest)| (u64::from(u16::from_be_bytes(*length)), rest)),
+        127 => rest.split_first_chunk().map(|(length, rest)| (u64::from_be_bytes(*length), rest)),
+        length => Some((u64::from(length), rest)),
     };
-    let control_fits =
-        !matches!(role, FrameRole::Control(_)) || (header.is_final && length <= MAX_CONTROL_PAYLOAD_BYTES);
-    if header.rsv2 || header.rsv3 || length > MAX_PAYLOAD_BYTES || !control_fits {
+    let Some((left, rest)) = length else {
+        return Ok(None);
+    };
+    if left > MAX_PAYLOAD_BYTES {
         return Err(Opaque::WebSocket);
     }
-    let used = usize::try_from(cursor.position()).unwrap_or(bytes.len());
-    let mask = header.mask.map(Mask::new);
-    Ok(Some((used, Frame { is_final: header.is_final, rsv1: header.rsv1, role, left: length, mask })))
+    let masked = match second & 0x80 {
+        0 => Some((None, rest)),
+        _ => rest.split_first_chunk().map(|(key, rest)| (Some(Mask::new(*key)), rest)),
+    };
+    let Some((mask, rest)) = masked else {
+        return Ok(None);
+    };
+    let reserved = match first & 0x70 {
+        0 => ReservedBits::None,
+        0x40 => ReservedBits::Rsv1,
+        _ => ReservedBits::Other,
+    };
+    let role = match first & 0x0f {
+        0x0 => FrameRole::Continuation,
+        0x1 => FrameRole::First(Some(Opcode::Text)),
+        0x2 => FrameRole::First(Some(Opcode::Binary)),
+        0x3..=0x7 => FrameRole::First(None),
+        0x8 => FrameRole::Control(Some(Opcode::Close)),
+        0x9 => FrameRole::Control(Some(Opcode::Ping)),
+        0xa => FrameRole::Control(Some(Opcode::Pong)),
+        _ => FrameRole::Control(None),
+    };
+    let used = bytes.len().saturating_sub(rest.len());
+    Ok(Some((used, Frame { is_final: first & 0x80 != 0, reserved, role, left, mask })))
 }
 
 /// A masking key, rotated so that it begins with the byte for the next payload byte (RFC 6455 section 5.3).
@@ -161,13 +189,16 @@ const MAX_SCRATCH_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 pub(super) mod testing {
-    use super::*;
-
     /// Encodes a frame whose first byte is `first`.
     pub(in crate::wire::websocket) fn frame(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
-        let mut frame = Vec::new();
-        FrameHeader { mask, ..FrameHeader::default() }.format(payload.len() as u64, &mut frame).unwrap();
-        frame[0] = first;
+        let bit = if mask.is_some() { 0x80 } else { 0 };
+        let mut frame = vec![first];
+        match payload.len() {
+            len @ 0..=125 => frame.push(bit | len as u8),
+            len @ 126..=0xffff => frame.extend([&[bit | 126][..], &(len as u16).to_be_bytes()].concat()),
+            len => frame.extend([&[bit | 127][..], &(len as u64).to_be_bytes()].concat()),
+        }
+        mask.inspect(|key| frame.extend(key));
         match mask {
             Some(mask) => frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key)),
             None => frame.extend_from_slice(payload),
@@ -267,6 +298,6 @@ mod tests {
             ];
             lines.map(|line| format!("0{arrow} {line}")).to_vec()
         };
-        assert_eq!(seen, [side(">"), side("<"), vec!["0 WebSocket ends".to_owned()]].concat());
+        assert_eq!(seen, [side(">"), side("<"), vec!["0 WebSocket ends Truncated(Abandoned)".to_owned()]].concat());
     }
 }

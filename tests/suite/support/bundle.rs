@@ -40,17 +40,35 @@ pub(crate) struct Message {
     pub(crate) direction: String,
     pub(crate) opcode: String,
     pub(crate) payload: Vec<u8>,
+    /// The encoding of a payload that could not be decoded.
+    pub(crate) encoding: Option<String>,
+    /// The cause if the message is incomplete.
+    pub(crate) cut_off: Option<String>,
 }
 
 impl Message {
     /// Returns a message from the client.
     pub(crate) fn sent(opcode: &str, payload: impl Into<Vec<u8>>) -> Self {
-        Self { direction: "send".into(), opcode: opcode.into(), payload: payload.into() }
+        Self::new("send", opcode, payload.into())
     }
 
     /// Returns a message from the origin.
     pub(crate) fn received(opcode: &str, payload: impl Into<Vec<u8>>) -> Self {
-        Self { direction: "receive".into(), opcode: opcode.into(), payload: payload.into() }
+        Self::new("receive", opcode, payload.into())
+    }
+
+    fn new(direction: &str, opcode: &str, payload: Vec<u8>) -> Self {
+        Self { direction: direction.into(), opcode: opcode.into(), payload, encoding: None, cut_off: None }
+    }
+
+    /// Returns the message with a payload that is still encoded.
+    pub(crate) fn encoded(self, encoding: &str) -> Self {
+        Self { encoding: Some(encoding.into()), ..self }
+    }
+
+    /// Returns the message, cut off because of `why`.
+    pub(crate) fn cut_off(self, why: &str) -> Self {
+        Self { cut_off: Some(why.into()), ..self }
     }
 }
 
@@ -91,6 +109,8 @@ impl Bundle {
                     direction: message["direction"].as_str().unwrap().to_owned(),
                     opcode: message["opcode"].as_str().unwrap().to_owned(),
                     payload: body("ws", &message["payload_file"]),
+                    encoding: message["payload_encoding"].as_str().map(str::to_owned),
+                    cut_off: message["cut_off"]["why"].as_str().map(str::to_owned),
                 });
             WebSocket { messages: messages.collect(), json }
         });

@@ -14,7 +14,7 @@ fn a_full_disk_loses_only_items_sent_while_it_is_full() {
     capture.write(item(capture.exchange(4, "http://lost.test/")));
     capture.write(capture.message(1, 5, Dir::Up, Opcode::Text, b"lost"));
     capture.write(capture.handshake(6, "ws://b.test/", 2, None));
-    capture.write(Item::WebSocketEnd(WebSocketKey(1)));
+    capture.write(Item::WebSocketEnd { websocket: WebSocketKey(1), why: None });
     DISK_IS_FULL.set(false);
     capture.write(capture.message(2, 7, Dir::Up, Opcode::Text, b"after"));
     let summary = capture.run(|c, items| items.send(item(c.exchange(8, "http://after.test/"))).unwrap());

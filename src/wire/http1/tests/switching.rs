@@ -34,7 +34,7 @@ fn a_websocket_begins_with_the_held_bytes() {
             "0> Ping u",
             "0< Ping d",
             "0> Ping v",
-            "0 WebSocket ends",
+            "0 WebSocket ends Truncated(Clean)",
         ],
     );
 }
@@ -54,7 +54,7 @@ fn a_websocket_may_begin_after_the_client_has_ended() {
             "0 WebSocket None",
             "0< ends Complete",
             "0> Ping u",
-            "0 WebSocket ends",
+            "0 WebSocket ends Truncated(Abandoned)",
         ],
     );
 }
