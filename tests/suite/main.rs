@@ -53,6 +53,7 @@ mod http2_websocket;
 mod idle;
 mod inspect;
 mod merge_and_redact;
+mod odd_certificates;
 mod oversized;
 mod own_page;
 mod panics;
