@@ -35,7 +35,7 @@ pub enum Notice {
         url: String,
         /// The number of its messages.
         messages: u64,
-        /// The cause of its end, if neither side sent a close frame.
+        /// The cause of its end as for a message of the origin, if neither side sent a close frame.
         cut_off: Option<MessageCutOff>,
     },
     /// A domain was seen for the first time.
@@ -344,6 +344,9 @@ pub struct Summary {
     pub cut_off_exchanges: CutOffItems<CutOff>,
     /// WebSocket messages in the bundle that are incomplete.
     pub cut_off_messages: CutOffItems<MessageCutOff>,
+    /// WebSockets in the bundle of which neither side sent a close frame, with the cause of their end as for a message of the
+    /// origin.
+    pub unclosed_websockets: CutOffItems<MessageCutOff>,
     /// Problems of the capture itself, one per kind.
     pub warnings: Vec<Warning>,
     /// Connections and exchanges that were not captured, by host and reason; most frequent first.
@@ -352,7 +355,7 @@ pub struct Summary {
     pub domains: Vec<Domain>,
 }
 
-/// Exchanges or messages that were cut off.
+/// Exchanges, messages or WebSockets that ended early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CutOffItems<T> {

@@ -217,6 +217,7 @@ impl Running {
                     summary.truncated = written.truncated;
                     summary.cut_off_exchanges = written.cut_off_exchanges;
                     summary.cut_off_messages = written.cut_off_messages;
+                    summary.unclosed_websockets = written.unclosed_websockets;
                     summary.warnings = written.warnings;
                 }
                 Err(_) => summary.warnings.push(Warning::WriterPanicked),

@@ -12,7 +12,7 @@
 //! write control characters to a terminal.
 //!
 //! `--json` prints a line for each exchange or WebSocket, with the bundle's own field names. Exchanges always have `cut_off`,
-//! null if nothing was cut off, and WebSockets have `type` added.
+//! null if nothing was cut off. WebSockets have `type` and `is_closed` added.
 
 use super::command_error::{CommandError, to_message};
 use super::message::print_warning;

@@ -32,9 +32,12 @@ fn line(notice: &Notice, status_code: impl Fn(u16) -> String) -> Option<String> 
             duration(*total_ms),
             cut_off.map(|part| format!("  (cut off: {part})")).unwrap_or_default()
         )),
-        Notice::WebSocket { url, messages, .. } => {
-            Some(format!("ws  {}  {}", escape(url), count(*messages, "message")))
-        }
+        Notice::WebSocket { url, messages, cut_off, .. } => Some(format!(
+            "ws  {}  {}{}",
+            escape(url),
+            count(*messages, "message"),
+            cut_off.map(|cause| format!("  (no close frame: {cause})")).unwrap_or_default()
+        )),
         Notice::Domain { name } => Some(escape(name).into_owned()),
         Notice::Uncaptured { host, reason: Reason::NotMatched } => {
             Some(format!("passed through: {}: excluded by -d or -e", escape(host)))

@@ -35,6 +35,7 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
     }
     cut_off_line(&summary.cut_off_exchanges, "exchange").into_iter().for_each(&mut line);
     cut_off_line(&summary.cut_off_messages, "message").into_iter().for_each(&mut line);
+    unclosed_line(&summary.unclosed_websockets).into_iter().for_each(&mut line);
     let (unmatched, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
         summary.uncaptured.iter().partition(|it| matches!(it.reason, Reason::NotMatched | Reason::ExchangeExcluded));
     // `--passthrough-refused` was given if it had an effect.
@@ -63,13 +64,24 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
 
 /// Returns the line about items that were cut off, if there are any. `noun` is the name of one.
 fn cut_off_line<T: fmt::Display>(items: &CutOffItems<T>, noun: &str) -> Option<String> {
+    let verb = if items.count == 1 { "was" } else { "were" };
+    (items.count > 0).then(|| format!("  {} {verb} cut off: {}", count(items.count, noun), listed(items)))
+}
+
+/// Returns the line about WebSockets without a close frame, if there are any.
+fn unclosed_line<T: fmt::Display>(items: &CutOffItems<T>) -> Option<String> {
+    let websockets = count(items.count, "WebSocket");
+    (items.count > 0).then(|| format!("  {websockets} ended without a close frame: {}", listed(items)))
+}
+
+/// Returns the ids of the first items, with the causes.
+fn listed<T: fmt::Display>(items: &CutOffItems<T>) -> String {
     let mut listed: Vec<_> = items.first.iter().map(|(id, cut_off)| format!("{id} ({cut_off})")).collect();
     let omitted = items.count.saturating_sub(listed.len() as u64);
     if omitted > 0 {
         listed.push(format!("and {omitted} more"));
     }
-    let verb = if items.count == 1 { "was" } else { "were" };
-    (items.count > 0).then(|| format!("  {} {verb} cut off: {}", count(items.count, noun), listed.join(", ")))
+    listed.join(", ")
 }
 
 /// The state of the warnings about other unfinished bundles, which arise at the start of a capture.
@@ -128,6 +140,7 @@ mod tests {
         let line = cut_off_line(&items, "exchange").unwrap();
         let list = "t_0004 (response reset by the origin), t_0007 (request ended early), and 1 more";
         assert_eq!(line, format!("  3 exchanges were cut off: {list}"));
+        assert_eq!(unclosed_line(&items), Some(format!("  3 WebSockets ended without a close frame: {list}")));
     }
 
     #[test]

@@ -68,6 +68,7 @@ pub(crate) struct Writer {
     unwritten_websockets: Vec<WebSocketInfo>,
     cut_off_exchanges: CutOffs<CutOff>,
     cut_off_messages: CutOffs<MessageCutOff>,
+    unclosed_websockets: CutOffs<MessageCutOff>,
     errors: ErrorLog,
 }
 
@@ -109,6 +110,7 @@ impl Writer {
             unwritten_websockets: Vec::new(),
             cut_off_exchanges: CutOffs::new(),
             cut_off_messages: CutOffs::new(),
+            unclosed_websockets: CutOffs::new(),
             errors,
         })
     }

@@ -256,8 +256,14 @@ fn a_websocket_message_that_is_not_whole_is_cut_off() {
     let output = running.interrupt();
     let line = "  1 message was cut off: ws_0001_m002 (ended early by the origin)";
     assert!(output.err.lines().any(|shown| shown == line), "{}", output.err);
+    let line = "  1 WebSocket ended without a close frame: ws_0001 (ended early by the origin)";
+    assert!(output.err.lines().any(|shown| shown == line), "{}", output.err);
     let inspect = |args: &[&str]| spectral(&dir, &[&["capture", "inspect", "capture.zip"], args].concat()).ok().text();
+    let row = inspect(&[]).lines().find(|line| line.contains("ws_0001")).map(str::to_owned).unwrap();
+    assert!(row.ends_with("/raw  (no close frame)"), "{row}");
+    assert!(inspect(&["--json"]).contains(r#""is_closed":false"#));
     let shown = inspect(&["--ws", "ws_0001"]);
+    assert!(shown.contains("\n  2 messages, no close frame\n"), "{shown}");
     let lines: Vec<_> = shown.lines().filter(|line| line.starts_with("ws_0001_m")).collect();
     assert!(lines[0].ends_with("  Hello"), "{shown}");
     assert!(lines[1].ends_with("  Hel  (cut off: ended early by the origin)"), "{shown}");

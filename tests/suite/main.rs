@@ -80,3 +80,4 @@ mod truncation;
 mod unreachable;
 mod websocket;
 mod websocket_deflate;
+mod websocket_ends;

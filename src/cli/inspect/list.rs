@@ -1,5 +1,6 @@
 //! A list of exchanges and WebSockets, one line each. Each is read from the file when its line is written.
 
+use super::messages::is_closed;
 use super::options::Options;
 use crate::cli::command_error::CommandError;
 use crate::cli::json::write_line;
@@ -120,9 +121,10 @@ impl List<'_> {
                 continue;
             }
             matched = matched.saturating_add(1);
+            let is_closed = is_closed(bundle, id)?;
             match self.options.json {
-                true => write_line(&WebSocketLine { websocket: &websocket, r#type: "websocket" }, out)?,
-                false => self.websockets.row(websocket_row(id.to_owned(), &websocket), out)?,
+                true => write_line(&WebSocketLine { websocket: &websocket, r#type: "websocket", is_closed }, out)?,
+                false => self.websockets.row(websocket_row(id.to_owned(), &websocket, is_closed), out)?,
             }
         }
         self.websockets.flush(out)?;
@@ -140,12 +142,14 @@ struct ExchangeLine<'t> {
     cut_off: Option<()>,
 }
 
-/// A WebSocket with the bundle's own field names, and `type`, which only exchanges have in a bundle.
+/// A WebSocket with the bundle's own field names, and two more: `type`, which only exchanges have in a bundle, and
+/// `is_closed`.
 #[derive(Serialize)]
 struct WebSocketLine<'w> {
     #[serde(flatten)]
     websocket: &'w WebSocket,
     r#type: &'static str,
+    is_closed: Option<bool>,
 }
 
 fn exchange_table() -> Table<6> {
@@ -187,12 +191,13 @@ fn websocket_table() -> Table<5> {
     ])
 }
 
-fn websocket_row(id: String, websocket: &WebSocket) -> [String; 5] {
+fn websocket_row(id: String, websocket: &WebSocket, is_closed: Option<bool>) -> [String; 5] {
+    let mark = if is_closed == Some(false) { "  (no close frame)" } else { "" };
     [
         id,
         or_dash(&escape(websocket.handshake_trace_ref.as_deref().unwrap_or_default())),
         websocket.message_count.to_string(),
         or_dash(&escape(&websocket.protocols.join(", "))),
-        escape(&websocket.url).into_owned(),
+        format!("{}{mark}", escape(&websocket.url)),
     ]
 }

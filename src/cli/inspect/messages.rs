@@ -46,7 +46,26 @@ fn show_websocket(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(), 
     writeln!(out, "\n{}", escape(&websocket.url))?;
     writeln!(out, "  handshake  {}", or_dash(&escape(websocket.handshake_trace_ref.as_deref().unwrap_or_default())))?;
     writeln!(out, "  protocol   {}", or_dash(&escape(&websocket.protocols.join(", "))))?;
-    Ok(writeln!(out, "  {}{so_far}\n", count(websocket.message_count, "message"))?)
+    let unclosed = if is_closed(bundle, id)? == Some(false) { ", no close frame" } else { "" };
+    Ok(writeln!(out, "  {}{so_far}{unclosed}\n", count(websocket.message_count, "message"))?)
+}
+
+/// Returns true if a side of the WebSocket `id` sent a close frame. Returns `None` if it has not ended, or if the bundle has no
+/// close frames, because the browser extension does not record them.
+pub(super) fn is_closed(bundle: &Bundle, id: &str) -> Result<Option<bool>, CommandError> {
+    if bundle.is_open(id) || bundle.manifest().capture_method.as_deref() != Some("proxy") {
+        return Ok(None);
+    }
+    let messages = bundle.messages(id);
+    // A close frame is one of the last messages.
+    for index in (0..messages.len()).rev() {
+        if let Some(message) = messages.get(index)
+            && bundle.message(message)?.opcode == "close"
+        {
+            return Ok(Some(true));
+        }
+    }
+    Ok(Some(false))
 }
 
 fn show_message(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> Result<(), CommandError> {

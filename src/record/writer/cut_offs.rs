@@ -1,4 +1,4 @@
-//! The exchanges or messages that were cut off, for the summary: their number, and the first ones.
+//! The exchanges, messages or WebSockets that ended early, for the summary: their number, and the first ones.
 
 use crate::bundle::id::Id;
 use crate::notice::CutOffItems;

@@ -27,6 +27,8 @@ pub(crate) struct WriterSummary {
     pub(crate) cut_off_exchanges: CutOffItems<CutOff>,
     /// Messages in the bundle that are incomplete.
     pub(crate) cut_off_messages: CutOffItems<MessageCutOff>,
+    /// WebSockets in the bundle without a close frame.
+    pub(crate) unclosed_websockets: CutOffItems<MessageCutOff>,
     /// One warning per kind of error.
     pub(crate) warnings: Vec<Warning>,
     /// The bundle's path; `None` if it could not be completed, and a warning then names the unfinished bundle.
@@ -78,6 +80,7 @@ impl Writer {
             truncated: self.errors.truncated(),
             cut_off_exchanges: self.cut_off_exchanges.items(),
             cut_off_messages: self.cut_off_messages.items(),
+            unclosed_websockets: self.unclosed_websockets.items(),
             warnings: self.errors.warnings(),
             bundle,
         }

@@ -74,6 +74,9 @@ impl Writer {
         self.errors.written(self.unwritten_websockets.len());
         self.info.add_websocket(websocket.number, websocket.started_ms);
         let format::WebSocket { id, url, message_count: messages, .. } = json_value;
+        if let Some(cut_off) = websocket.cut_off {
+            self.unclosed_websockets.add(Id::WebSocket(websocket.number), cut_off);
+        }
         self.errors.notify(&Notice::WebSocket { id, url, messages, cut_off: websocket.cut_off });
         Ok(())
     }

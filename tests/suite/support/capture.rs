@@ -216,6 +216,15 @@ impl Capture {
         });
     }
 
+    /// Waits until `count` WebSockets have ended and been written.
+    #[track_caller]
+    pub(crate) fn wait_for_websockets(&self, count: usize) {
+        self.notices.until("WebSockets to be written", |all| {
+            let written = all.iter().filter(|notice| matches!(notice, Notice::WebSocket { .. })).count();
+            (written >= count).then_some(())
+        });
+    }
+
     /// Waits for the notice that a host is not captured, with a reason that `wanted` accepts; returns the host.
     #[track_caller]
     pub(crate) fn wait_for_uncaptured(&self, wanted: impl Fn(&Reason) -> bool) -> String {
