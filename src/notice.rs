@@ -252,7 +252,8 @@ pub enum Reason {
     Incomplete,
     /// The origin could not be reached; the error, which the client received too unless it was redirected.
     Unreachable(String),
-    /// Captured up to a point, then passed through; the cause.
+    /// A part of the connection is captured only up to a point, then passed through; the cause. The part is a direction of
+    /// an HTTP/1 connection or of a WebSocket, or an HTTP/2 stream.
     Opaque(crate::wire::tap::Opaque),
     /// A request to the proxy was refused; the error sent to the client.
     Refused(String),
@@ -293,7 +294,8 @@ impl fmt::Display for Reason {
             Self::Incomplete => f.write_str("passed through: the first flight was incomplete"),
             Self::Unreachable(cause) => write!(f, "unreachable: {cause}"),
             Self::Opaque(Opaque::Switched) => f.write_str("passed through after a switch to another protocol"),
-            Self::Opaque(cause) => write!(f, "captured up to {cause}, then passed through"),
+            Self::Opaque(Opaque::EarlyResponse) => f.write_str("answered before the request was complete"),
+            Self::Opaque(cause) => write!(f, "captured up to {cause}"),
             Self::Refused(cause) => write!(f, "request refused: {cause}"),
             Self::NotForAProxy => f.write_str("not a proxy request"),
             Self::Internal => f.write_str("internal error"),

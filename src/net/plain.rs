@@ -3,6 +3,9 @@
 //! The head was rewritten when it was parsed (`wire/proxy_request.rs`); all other bytes pass unchanged. The client's
 //! next request may be for another origin, so data after the end of this request is held back until the response is
 //! complete. The framing of the request is determined once, for forwarding and for recording.
+//!
+//! A client with `Expect: 100-continue` may omit the body after an error (RFC 9110 section 10.1.1). Where the next request
+//! begins is unknown then, so the client's connection is closed after the response.
 
 use super::dial::DialError;
 use super::leg::Leg;
@@ -18,6 +21,7 @@ use crate::record::recorder::Recorder;
 use crate::wire::authority::Authority;
 use crate::wire::http1::Http1Tap;
 use crate::wire::http1::body::Http1BodyReader;
+use crate::wire::http1::expect;
 use crate::wire::http1::framing::{persists, request_framing, response_framing};
 use crate::wire::message::RequestHead;
 use crate::wire::proxy_request::PlainRequest;
@@ -85,6 +89,7 @@ pub(crate) fn exchange(
         counters: is_captured.then_some(&shared.counters),
         host: authority.to_string(),
         body: Http1BodyReader::new(framing),
+        body_start: BodyStart::of(&request.head),
         is_endless: false,
         request: request.head,
         response: ResponseState::Awaited,
@@ -92,8 +97,15 @@ pub(crate) fn exchange(
     };
     watcher.recorder.data(Moment::now(), Dir::Up, &request.wire);
     origin.send(&request.wire);
-    match relay(client, &mut origin, &mut watcher, &shared.stop) {
-        RelayEnd::Done if watcher.response == (ResponseState::Complete { persists: true }) => {
+    let end = relay(client, &mut origin, &mut watcher, &shared.stop);
+    if end == RelayEnd::Done {
+        // What follows does not belong to this exchange.
+        watcher.end(Dir::Up, Ending::Abandoned);
+    }
+    match end {
+        RelayEnd::Done
+            if watcher.response == (ResponseState::Complete { persists: true }) && watcher.body.is_done() =>
+        {
             *keep_alive = Some(KeepAlive { authority, leg: origin, timing: None });
             Next::Request
         }
@@ -137,12 +149,24 @@ struct ExchangeWatcher<'a> {
     host: String,
     /// Finds the end of the request.
     body: Http1BodyReader,
+    body_start: BodyStart,
     /// True if the end of the request cannot be found.
     is_endless: bool,
     request: RequestHead,
     response: ResponseState,
     /// True if the stop of the capture interrupted the exchange.
     is_interrupted: bool,
+}
+
+/// The start of the request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyStart {
+    /// It follows the head, or has begun.
+    Certain,
+    /// The client waits for a response first (`Expect: 100-continue`).
+    Awaited,
+    /// The response was an error: the client may omit the body.
+    Refused,
 }
 
 /// The progress of the response.
@@ -178,10 +202,16 @@ impl Watcher for ExchangeWatcher<'_> {
             },
             Dir::Up | Dir::Down => bytes.len(),
         };
+        if dir == Dir::Up && passed > 0 {
+            self.body_start = BodyStart::Certain;
+        }
         let bytes = bytes.get(..passed).unwrap_or_default();
         self.byte_counter.add(dir, bytes.len());
-        let (response, request) = (&mut self.response, &self.request);
-        self.recorder.data_observed(now, dir, bytes, &mut |event| response.update(request, event));
+        let (response, body_start, request) = (&mut self.response, &mut self.body_start, &self.request);
+        self.recorder.data_observed(now, dir, bytes, &mut |event| {
+            response.update(request, event);
+            body_start.update(event);
+        });
         self.report_unrecorded();
         passed
     }
@@ -193,15 +223,22 @@ impl Watcher for ExchangeWatcher<'_> {
     }
 
     fn accepts_more(&self) -> bool {
-        !self.body.is_done() || self.is_endless || self.response == ResponseState::Switched
+        !(self.body.is_done() || self.omits_body()) || self.is_endless || self.response == ResponseState::Switched
     }
 
     fn is_done(&self) -> bool {
-        self.body.is_done() && matches!(self.response, ResponseState::Complete { .. })
+        self.body.is_done() && matches!(self.response, ResponseState::Complete { .. }) || self.omits_body()
     }
 }
 
 impl ExchangeWatcher<'_> {
+    /// True if the response is complete, and the client may send its next request in the place of the body.
+    fn omits_body(&self) -> bool {
+        self.body_start == BodyStart::Refused
+            && !self.body.is_done()
+            && matches!(self.response, ResponseState::Complete { .. })
+    }
+
     fn report_unrecorded(&mut self) {
         let Some(counters) = self.counters else {
             return;
@@ -211,6 +248,21 @@ impl ExchangeWatcher<'_> {
         }
         for host in self.recorder.take_excluded() {
             counters.add_uncaptured(&host.to_string(), Reason::ExchangeExcluded);
+        }
+    }
+}
+
+impl BodyStart {
+    fn of(request: &RequestHead) -> Self {
+        if expect::is_expected(request) { Self::Awaited } else { Self::Certain }
+    }
+
+    fn update(&mut self, event: &TapEvent<'_>) {
+        // After a success, clients send the body.
+        if let (Self::Awaited, TapEvent::Response { head, .. }) = (*self, event)
+            && head.status >= 300
+        {
+            *self = Self::Refused;
         }
     }
 }
@@ -228,8 +280,8 @@ impl ResponseState {
             (TapEvent::End { dir: Dir::Down, how: Finish::Complete, .. }, Self::Started { persists }) => {
                 Self::Complete { persists }
             }
-            (TapEvent::End { dir: Dir::Down, .. }, Self::Started { .. }) => Self::UntilClose,
-            (TapEvent::Opaque { .. }, _) => Self::UntilClose,
+            (TapEvent::End { dir: Dir::Down, .. }, Self::Started { .. })
+            | (TapEvent::End { dir: Dir::Down, how: Finish::Opaque(_), .. }, _) => Self::UntilClose,
             (_, state) => state,
         };
     }

@@ -9,7 +9,7 @@ use crate::bundle::format::Timing;
 use crate::clock::Moment;
 use crate::wire::headers::Headers;
 use crate::wire::message::{RequestHead, ResponseHead, Version};
-use crate::wire::tap::{Dir, Ending, Finish};
+use crate::wire::tap::{Dir, Ending, Finish, Opaque};
 use std::sync::Arc;
 
 /// An exchange that has not ended.
@@ -136,6 +136,10 @@ fn no_response_reason(how: Finish, version: Version, has_client_left: bool) -> &
         }
         Finish::Truncated(Ending::Abandoned) => "client disconnected",
         Finish::Truncated(Ending::Stopped) => "capture stopped",
-        Finish::Opaque(_) => "connection could not be parsed",
+        Finish::Opaque(Opaque::EarlierResponse) => "earlier data from the origin could not be parsed",
+        Finish::Opaque(Opaque::Switched) => "connection switched to another protocol",
+        Finish::Opaque(Opaque::LimitExceeded) => "a limit was exceeded",
+        Finish::Opaque(Opaque::Http2 | Opaque::Hpack) => "connection could not be parsed",
+        Finish::Opaque(_) => "response could not be parsed",
     }
 }

@@ -116,8 +116,18 @@ mod tests {
     fn anything_else_selects_http_1() {
         let events = ["0> begins", "0> PRI * Http11", "0> ends Complete"];
         dialogue(&[Up(b"PRI * HTTP/1.1\r\n\r\n")], &events);
-        dialogue(&[Up(b"PR"), End(Dir::Up, Ending::Clean)], &["0> begins"]);
+        let incomplete = "opaque: a request that ended within its first line";
+        dialogue(&[Up(b"PR"), End(Dir::Up, Ending::Clean)], &["0> begins", incomplete]);
         dialogue(&[Up(b"PUT\xff x HTTP/1.1\r\n\r\n")], &["0> begins", "opaque: a request that is not HTTP/1"]);
-        dialogue(&[Down(b"HTTP/1.1 200 OK\r\n\r\n")], &["opaque: a response without a request"]);
+        dialogue(&[Down(b"HTTP/1.1 408 Slow\r\n\r\n"), End(Dir::Down, Ending::Clean)], &[]);
+    }
+
+    #[test]
+    fn a_connection_without_a_request_loses_nothing() {
+        let settings = Down(b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        let (up, down) = (End(Dir::Up, Ending::Clean), End(Dir::Down, Ending::Clean));
+        for steps in [[up, settings, down], [settings, up, down], [settings, down, up]] {
+            dialogue(&steps, &[]);
+        }
     }
 }

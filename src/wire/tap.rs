@@ -183,12 +183,18 @@ pub(crate) enum Opcode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Opaque {
-    /// The client sent bytes that are not an HTTP/1 request, or only a part of one before the response.
+    /// The client sent bytes that are not an HTTP/1 request.
     Request,
+    /// The client's direction ended within the first line of a request.
+    IncompleteRequest,
+    /// The origin answered within the first line of a request.
+    EarlyResponse,
     /// The origin sent bytes that are not an HTTP/1 response.
     Response,
-    /// The origin sent a response although no request was pending.
+    /// The origin sent data although no request was pending, and its end is unknown. Reported with the next request.
     UnsolicitedResponse,
+    /// The origin's data before this response could not be parsed.
+    EarlierResponse,
     /// A limit was exceeded: the size of a head, the length of a line in a chunked body, the number or size of open exchanges,
     /// or the number of unacknowledged HTTP/2 settings.
     LimitExceeded,
@@ -208,8 +214,11 @@ impl std::fmt::Display for Opaque {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Request => "a request that is not HTTP/1",
+            Self::IncompleteRequest => "a request that ended within its first line",
+            Self::EarlyResponse => "a response to an incomplete request",
             Self::Response => "a response that is not HTTP/1",
             Self::UnsolicitedResponse => "a response without a request",
+            Self::EarlierResponse => "an earlier response that could not be parsed",
             Self::LimitExceeded => "an exceeded limit (head size, chunk line length or number of exchanges)",
             Self::Framing => "a body with malformed framing",
             Self::Switched => "a switch to another protocol",

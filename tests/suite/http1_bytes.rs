@@ -202,7 +202,7 @@ fn records_a_head_of_256_kib() {
 }
 
 #[test]
-fn passes_a_head_past_the_limit_unrecorded() {
+fn records_the_start_of_a_head_past_the_limit() {
     let fields: String = (0..600).map(|number| format!("X-{number:05}: {}\r\n", "f".repeat(1000))).collect();
     let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
     let answer = response.clone();
@@ -219,7 +219,9 @@ fn passes_a_head_past_the_limit_unrecorded() {
     outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| {
         *reason == spectral_capture::Reason::Opaque(spectral_capture::Opaque::LimitExceeded)
     });
-    assert_eq!(outcome.bundle().only_trace().status(), 0, "the request is recorded");
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.status(), trace.json["cut_off"]["why"].as_str()), (200, Some("limit")));
+    assert_eq!(trace.response_headers()[0], ("X-00000", "f".repeat(1000).as_str()));
 }
 
 #[test]

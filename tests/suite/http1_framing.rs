@@ -1,6 +1,6 @@
 //! Message framing (RFC 9112 section 6) as recorded: each way to frame a body, and each kind of message without one.
 
-use crate::support::{Capture, Connection, Origin, next_request};
+use crate::support::{Capture, Origin, next_request};
 use spectral_capture::{Opaque, Reason};
 
 /// The recorded method, status and bodies of an exchange.
@@ -225,22 +225,4 @@ fn records_responses_of_unknown_length_up_to_the_close() {
         assert_eq!((trace.status(), trace.text().as_str()), (200, "ab"), "{field:?}");
         assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     }
-}
-
-#[test]
-fn passes_through_and_reports_a_response_without_request() {
-    let origin = Origin::tls(|mut connection: Connection| {
-        next_request(&mut connection);
-        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb");
-    });
-    let capture = Capture::start();
-    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
-    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "a");
-    assert_eq!(connection.read_response().text(), "b");
-    drop(connection);
-    let outcome = capture.stop();
-    assert_eq!(outcome.bundle().only_trace().text(), "a");
-    outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| {
-        *reason == Reason::Opaque(Opaque::UnsolicitedResponse)
-    });
 }

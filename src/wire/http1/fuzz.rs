@@ -70,6 +70,12 @@ mod tests {
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x87\xf9\0\0\x01\x01\x05\0\0\0\x01\x88",
         b"GET / HTT\xf9HTTP/1.1 408 Slow\r\nContent-Length: 0\r\n\r\n\xfd\xf8P/1.1\r\n\r\n",
         b"GET / HTTP/1.1\n\n\xfaGET\xfe",
+        b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n\xf9HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n\xf8GET / HTTP/1.1\r\n\r\n\xf9HTTP/1.1 204 No\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n\xf9HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\xf8GET\xf9HTTP/1.1 408 Slow\r\n\r\n\xf8 / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nCoo\xf9HTTP/1.1 431 Long\r\nContent-Length: 1\r\n\r\nx\xfe\xf8kie\xfa",
+        b"GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nno size\xf9HTTP/1.1 204 No\r\n\r\nHTTP/1.1 400 Bad\r\nServ\xfe",
+        b"\xf9HTTP/1.1 408 Slow\r\nContent-Length: 1\r\n\r\nxstray\xf8GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n\xf9HTTP/1.1 204 No\r\n\r\n\xfd",
+        b"GET / HTTP/1.1\r\n\r\n\xf9HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno size\xf8GET / HTTP/1.1\r\n\r\n\xf9HTTP/1.1 204 No\r\n\r\n",
     ];
 
     fn with_sizes(sizes: &[u8], script: &[u8]) -> Vec<u8> {

@@ -34,6 +34,12 @@ pub(crate) fn check_start(dir: Dir, at: usize, bytes: &[u8]) -> Result<(), Opaqu
     }
 }
 
+/// Returns true if `bytes` begin an HTTP/1 response; `None` if more bytes are needed.
+pub(crate) fn starts_with_response(bytes: &[u8]) -> Option<bool> {
+    let is_possible = check_start(Dir::Down, 0, bytes).is_ok();
+    if is_possible && bytes.len() < STATUS_LINE_PREFIX.len() { None } else { Some(is_possible) }
+}
+
 /// Finds the empty line that ends a head: CRLF CRLF, LF LF, or one of each (RFC 9112 section 2.2).
 #[derive(Debug)]
 pub(crate) struct HeadScanner {
@@ -137,6 +143,14 @@ impl HeadReader {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.extend_from_slice(last);
         Ok(Some((used, Cow::Owned(bytes))))
+    }
+
+    /// Returns the bytes of an incomplete head: those received so far and `next`, up to [`MAX_HEAD_BYTES`].
+    pub(crate) fn take_incomplete(&mut self, next: &[u8]) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let allowed = MAX_HEAD_BYTES.saturating_sub(bytes.len());
+        bytes.extend_from_slice(next.get(..allowed).unwrap_or(next));
+        bytes
     }
 }
 

@@ -1,10 +1,13 @@
 //! Dialogues with the HTTP/1 tap. Each runs unsplit and in pieces of several sizes.
 
 mod endings;
+mod expect;
+mod incomplete;
 mod messages;
 mod opaque;
 mod order;
 mod switching;
+mod unsolicited;
 
 use super::Http1Tap;
 use super::head_scanner::MAX_HEAD_BYTES;

@@ -227,25 +227,14 @@ fn reads_heads_up_to_the_limit() {
         let lines = events(&mut Http1Tap::new(), &steps, || size);
         match spare {
             0 => assert_eq!(lines[5], "0< ends Complete"),
-            _ => {
-                assert_eq!(
-                    lines,
-                    ["0> begins", "opaque: an exceeded limit (head size, chunk line length or number of exchanges)"]
-                )
-            }
+            _ => assert!(lines[1].starts_with("0> GET / Http11 a: x") && lines[2] == "0> ends Opaque"),
         }
     }
     let long = head("HTTP/1.1 200 OK\r\n", MAX_HEAD_BYTES + 1);
     let steps = [Up(b"GET / HTTP/1.1\n\n"), Down(long.as_bytes())];
     let lines = events(&mut Http1Tap::new(), &steps, || 0);
-    assert_eq!(
-        lines[3..],
-        [
-            "0< begins",
-            "0< ends Opaque",
-            "opaque: an exceeded limit (head size, chunk line length or number of exchanges)"
-        ]
-    );
+    assert!(lines[4].starts_with("0< 200 OK Http11 a: x") && lines[5] == "0< ends Opaque");
+    assert_eq!(lines.len(), 7);
 }
 
 #[test]

@@ -227,7 +227,21 @@ fn connect_is_opaque_if_it_is_accepted() {
 fn limits_the_held_bytes() {
     let limit = vec![b'G'; 64 * 1024];
     after_upgrade_request(&[Up(&limit)], &[]);
-    after_upgrade_request(&[Up(&limit), Up(b"x")], &["0< ends Opaque", "opaque: a switch to another protocol"]);
+    let opaque = "opaque: an exceeded limit (head size, chunk line length or number of exchanges)";
+    after_upgrade_request(
+        &[Up(&limit), Up(b"x"), Down(b"HTTP/1.1 204 No\r\n\r\n")],
+        &[opaque, "0< begins", "0< 204 No Http11", "0< ends Complete"],
+    );
+    after_upgrade_request(
+        &[Up(&limit), Up(b"x"), Down(b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\n\r\n\x89\x01d")],
+        &[
+            opaque,
+            "0< begins",
+            "0< 101 Go Http11 Upgrade: websocket;",
+            "0< ends Complete",
+            "opaque: a switch to another protocol",
+        ],
+    );
     // No response can come, so nothing is held and nothing is reported.
     after_upgrade_request(
         &[Up(b"x"), End(Dir::Down, Ending::Reset), Up(&limit), Up(b"x"), End(Dir::Up, Ending::Clean)],

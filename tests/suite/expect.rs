@@ -1,0 +1,126 @@
+//! `Expect: 100-continue` with a final response first: the client may omit the body, and use the connection again (RFC 9110
+//! section 10.1.1).
+
+use crate::support::peers::{peer, run};
+use crate::support::{Capture, Connection, Origin};
+use std::process::Command;
+
+/// Returns a refusal before the body; with `close`, the origin closes after it.
+fn refusal(status: u16, close: bool) -> String {
+    let connection = if close { "Connection: close\r\n" } else { "" };
+    format!("HTTP/1.1 {status} No\r\n{connection}Content-Length: 2\r\n\r\nno")
+}
+
+/// Refuses each request that expects 100, and answers all others.
+fn refuse(mut connection: Connection, status: u16, close: bool) {
+    while let Some((head, _)) = next_head(&mut connection) {
+        if head.contains("100-continue") {
+            connection.send(refusal(status, close));
+            if close {
+                return;
+            }
+            continue;
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+        connection.read_exactly(length.map_or(0, |length| length.trim().parse().unwrap()));
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+}
+
+fn next_head(connection: &mut Connection) -> Option<(String, ())> {
+    connection.reader.has_more().then(|| (connection.read_head(), ()))
+}
+
+#[test]
+fn records_the_request_after_an_omitted_body() {
+    let origin = Origin::tls(|connection| refuse(connection, 413, false));
+    let capture = Capture::start();
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
+    let put = "PUT /1 HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2000000\r\n\r\n";
+    assert_eq!(connection.request(put).status, 413);
+    assert_eq!(connection.request("GET /2 HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
+    drop(connection);
+    let outcome = capture.stop();
+    let (first, second) = (outcome.bundle().trace("/1"), outcome.bundle().trace("/2"));
+    assert_eq!((first.status(), first.request_body.len(), second.status()), (413, 0, 200));
+    assert_eq!(first.json["cut_off"]["side"], "request");
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+}
+
+#[test]
+fn closes_a_plain_connection_after_an_omitted_body() {
+    let origin = Origin::plain(|connection| refuse(connection, 413, false));
+    let host = origin.authority("127.0.0.1");
+    let capture = Capture::start();
+    let mut connection = capture.dial();
+    let put =
+        format!("PUT http://{host}/1 HTTP/1.1\r\nHost: {host}\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+    assert_eq!(connection.request(put).status, 413);
+    assert_eq!(connection.read_to_end().0, b"");
+    drop(connection);
+    let outcome = capture.stop();
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.status(), trace.text()), (413, "no".to_owned()));
+    assert_eq!((&trace.json["cut_off"]["side"], &trace.json["cut_off"]["why"]), (&"request".into(), &"closed".into()));
+}
+
+#[test]
+fn forwards_the_body_after_an_early_success() {
+    let origin = Origin::plain(|mut connection| {
+        connection.read_head();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        assert_eq!(connection.read_exactly(4), b"body");
+        connection.read_head();
+        connection.send("HTTP/1.1 204 No\r\n\r\n");
+    });
+    let host = origin.authority("127.0.0.1");
+    let capture = Capture::start();
+    let mut connection = capture.dial();
+    let put =
+        format!("PUT http://{host}/1 HTTP/1.1\r\nHost: {host}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(connection.request(put).status, 200);
+    connection.send("body");
+    assert_eq!(connection.request(format!("GET http://{host}/2 HTTP/1.1\r\nHost: {host}\r\n\r\n")).status, 204);
+    drop(connection);
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().trace("/1").request_body, b"body");
+    assert_eq!(outcome.bundle().trace("/2").status(), 204);
+}
+
+#[test]
+fn records_uploads_of_curl_that_are_refused_early() {
+    let Some(program) = peer("curl") else {
+        return;
+    };
+    for is_tls in [true, false] {
+        for status in [417, 413] {
+            for close in [true, false] {
+                let case = format!("TLS {is_tls}, {status}, close {close}");
+                let script = move |connection| refuse(connection, status, close);
+                let origin = if is_tls { Origin::tls(script) } else { Origin::plain(script) };
+                let capture = Capture::start();
+                let file = capture.dir.write("upload", &vec![b'x'; 2_000_000]);
+                let (scheme, proxy) = (if is_tls { "https" } else { "http" }, format!("http://{}", capture.addr));
+                let url = |path: &str| format!("{scheme}://{}/{path}", origin.authority("localhost"));
+                let mut curl = Command::new(&program);
+                curl.env("HTTPS_PROXY", &proxy).env("http_proxy", &proxy).env("NO_PROXY", "");
+                curl.args(["-sS", "-m", "50", "--cacert"]).arg(capture.ca.as_ref().unwrap());
+                // curl expects 100 before uploads of this size. After its own timeout it would send the body anyway.
+                curl.args(["--http1.1", "--expect100-timeout", "60", "-T"]);
+                curl.arg(&file).arg(url("1")).args(["--next", "-sS", "-m", "50", "--http1.1", "--cacert"]);
+                curl.arg(capture.ca.as_ref().unwrap()).arg(url("2"));
+                let output = run(&mut curl).ok().text();
+                let outcome = capture.stop();
+                let seen: Vec<_> =
+                    outcome.bundle().traces.iter().map(|t| (t.method(), t.status(), t.request_body.len())).collect();
+                // curl repeats the upload after 417 without the expectation.
+                let is_repeated = status == 417 && !close;
+                let text = if is_repeated { "okok" } else { "nook" };
+                let repeated = &[("PUT", 200, 2_000_000)][..usize::from(is_repeated)];
+                let expected = [&[("PUT", u64::from(status), 0)], repeated, &[("GET", 200, 0)]].concat();
+                assert_eq!((seen, output.as_str()), (expected, text), "{case}");
+                assert!(outcome.summary.uncaptured.is_empty(), "{case}: {:?}", outcome.summary.uncaptured);
+            }
+        }
+    }
+}
