@@ -31,10 +31,7 @@ pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> R
     let dir = request.dir.as_deref();
     let text: Vec<u8> = match request.action {
         Action::Path => format!("{}\n", open_existing(dir)?.path().display()).into(),
-        Action::Show => match find(dir)? {
-            Some(ca) => details(&ca)?.into(),
-            None => return Err(missing_ca(dir)?),
-        },
+        Action::Show => details(&open_existing(dir)?)?.into(),
         Action::Export { format, output: None } => {
             if is_terminal && format.is_binary() {
                 let name = format.name();
@@ -76,16 +73,19 @@ pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> R
     print(text, out)
 }
 
-/// Finds the CA, if there is one, even if it cannot be used to capture. Creates nothing.
+/// Opens the CA, if there is one. Creates nothing.
 fn find(dir: Option<&Path>) -> Result<Option<CaCertificate>, String> {
-    CaCertificate::find(dir).map_err(|e| advice::error_line(&e))
+    match CaCertificate::exists(dir).map_err(|e| advice::error_line(&e))? {
+        true => CaCertificate::open(dir).map(Some).map_err(|e| advice::error_line(&e)),
+        false => Ok(None),
+    }
 }
 
 /// Opens the CA and fails if there is none. Creates nothing.
 fn open_existing(dir: Option<&Path>) -> Result<CaCertificate, String> {
-    match CaCertificate::exists(dir).map_err(|e| advice::error_line(&e))? {
-        true => CaCertificate::open(dir).map_err(|e| advice::error_line(&e)),
-        false => Err(missing_ca(dir)?),
+    match find(dir)? {
+        Some(ca) => Ok(ca),
+        None => Err(missing_ca(dir)?),
     }
 }
 

@@ -18,7 +18,9 @@ use crate::notice::{NameSource, Reason};
 use crate::wire::authority::Authority;
 use crate::wire::client_hello::{self, ClientHello, Sni};
 use crate::wire::http1::head;
+use crate::wire::http1::head_scanner::starts_with_response;
 use crate::wire::sniff::{Protocol, sniff, starts_with_settings};
+use crate::wire::tap::Ending;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -96,23 +98,34 @@ fn read(client: &mut Leg, origin: &mut Leg, port: u16, stop: &Stop) -> FirstFlig
         }
         if origin_ready.read {
             let _ = origin.receive(&mut |_| 0);
-            match (origin.unread().is_empty(), client.unread().is_empty()) {
-                // The origin ended without data.
-                (true, true) => return FirstFlight::Empty,
-                (true, false) => return FirstFlight::Incomplete,
-                // An HTTP/2 server may send before the client's preface (RFC 9113 section 3.4).
-                (false, _) => match starts_with_settings(origin.unread()) {
-                    Some(true) => return FirstFlight::Http { host: None },
-                    None if origin.ended().is_none() => {
-                        deadline = deadline.or(Some(Moment::now().plus(FIRST_FLIGHT_TIMEOUT)));
-                    }
-                    Some(false) | None => return FirstFlight::OriginFirst,
-                },
+            if let Some(flight) = classify_origin(origin.unread(), origin.ended(), client.unread().is_empty()) {
+                return flight;
+            }
+            if !origin.unread().is_empty() {
+                deadline = deadline.or(Some(Moment::now().plus(FIRST_FLIGHT_TIMEOUT)));
             }
         }
         if left.is_some_and(|left| left.is_zero()) {
             return FirstFlight::Incomplete;
         }
+    }
+}
+
+/// The content of a flight in which the origin sent `bytes` before the client's first bytes were complete; `None` while that
+/// is undecided, also after a spurious wake-up (poll(2), "BUGS").
+fn classify_origin(bytes: &[u8], ended: Option<Ending>, is_client_silent: bool) -> Option<FirstFlight> {
+    if bytes.is_empty() {
+        return ended.map(|_| if is_client_silent { FirstFlight::Empty } else { FirstFlight::Incomplete });
+    }
+    // An HTTP/2 server may send before the client's preface (RFC 9113 section 3.4), and an idle HTTP/1 server may send 408.
+    let is_http = match (starts_with_settings(bytes), starts_with_response(bytes)) {
+        (Some(true), _) | (_, Some(true)) => Some(true),
+        (Some(false), Some(false)) => Some(false),
+        (None, _) | (_, None) => None,
+    };
+    match is_http.or(ended.map(|_| false))? {
+        true => Some(FirstFlight::Http { host: None }),
+        false => Some(FirstFlight::OriginFirst),
     }
 }
 
@@ -177,3 +190,35 @@ impl HostNames {
 
 /// Timeout for the rest of a first flight. After it, the connection passes through as it would without the proxy.
 const FIRST_FLIGHT_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_up_without_data_decides_nothing() {
+        for is_client_silent in [true, false] {
+            assert!(classify_origin(b"", None, is_client_silent).is_none());
+        }
+        assert!(matches!(classify_origin(b"", Some(Ending::Clean), true), Some(FirstFlight::Empty)));
+        assert!(matches!(classify_origin(b"", Some(Ending::Clean), false), Some(FirstFlight::Incomplete)));
+    }
+
+    #[test]
+    fn recognizes_origins_that_send_first() {
+        for (bytes, is_http) in [
+            (&b"\0\0\0\x04\0\0\0\0\0"[..], Some(true)),
+            (b"\0\0", None),
+            (b"HTTP/1.1 408 Slow\r\n", Some(true)),
+            (b"HTTP", None),
+            (b"HTTP/2", Some(false)),
+            (b"220 ready\r\n", Some(false)),
+        ] {
+            let flight = classify_origin(bytes, None, true);
+            let found = flight.map(|flight| matches!(flight, FirstFlight::Http { .. }));
+            assert_eq!(found, is_http, "{}", bytes.escape_ascii());
+            let ended = classify_origin(bytes, Some(Ending::Clean), true);
+            assert!(matches!(ended, Some(FirstFlight::Http { .. })) == (is_http == Some(true)));
+        }
+    }
+}
