@@ -216,6 +216,8 @@ pub enum Reason {
     /// An excluded pattern matches the host of an exchange on a connection that is captured for another host. It is reported
     /// for the exchange's host, and its count is one of exchanges.
     ExchangeExcluded,
+    /// A CONNECT on a captured connection, whose origin is another proxy. Its host is the one that this proxy connects to.
+    NestedConnect,
     /// The client refused our certificate: it ended the handshake after it had received it; the TLS alert, or a clause.
     CertificateRefused(String),
     /// A client refused our certificate for this host earlier, and such hosts pass through.
@@ -269,6 +271,7 @@ impl fmt::Display for Reason {
         match self {
             Self::NotMatched => f.write_str("excluded by the host patterns"),
             Self::ExchangeExcluded => f.write_str("excluded by the host patterns, on a connection to another host"),
+            Self::NestedConnect => f.write_str("passed through: a tunnel of another proxy"),
             Self::CertificateRefused(alert) => write!(f, "the client refused our certificate ({alert})"),
             Self::RefusedBefore => f.write_str("passed through: a client refused our certificate earlier"),
             Self::ClientLeft => f.write_str("the client left without a request (it may not trust our certificate)"),

@@ -7,6 +7,7 @@ use super::id::{Id, ItemKind};
 use super::json::add_json;
 use super::timeline::TimelineBuilder;
 use super::{iso8601, uuid};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -125,10 +126,10 @@ struct OriginCounts(HashMap<String, u64>);
 impl OriginCounts {
     fn add(&mut self, url: &str) {
         let origin = origin(url);
-        if let Some(count) = self.0.get_mut(origin) {
+        if let Some(count) = self.0.get_mut(&*origin) {
             *count = count.saturating_add(1);
         } else if self.0.len() < MAX_ORIGINS {
-            self.0.insert(origin.to_owned(), 1);
+            self.0.insert(origin.into_owned(), 1);
         }
     }
 
@@ -140,10 +141,14 @@ impl OriginCounts {
 }
 
 /// Returns the `scheme://host[:port]` of a URL.
-fn origin(url: &str) -> &str {
+fn origin(url: &str) -> Cow<'_, str> {
     let authority = url.find("://").map_or(0, |at| at.saturating_add(3));
     let path = url.get(authority..).and_then(|rest| rest.find(['/', '?', '#']));
-    path.and_then(|path| url.get(..authority.saturating_add(path))).unwrap_or(url)
+    let origin = path.and_then(|path| url.get(..authority.saturating_add(path))).unwrap_or(url);
+    match (origin.get(..authority), origin.rsplit_once('@')) {
+        (Some(scheme), Some((_, host))) => format!("{scheme}{host}").into(),
+        _ => origin.into(),
+    }
 }
 
 /// The largest number of origins that are counted, to bound memory. A capture with more has no typical origin.

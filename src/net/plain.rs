@@ -246,8 +246,8 @@ impl ExchangeWatcher<'_> {
         for reason in self.recorder.take_unrecorded() {
             counters.add_uncaptured(&self.host, reason);
         }
-        for host in self.recorder.take_excluded() {
-            counters.add_uncaptured(&host.to_string(), Reason::ExchangeExcluded);
+        for (host, reason) in self.recorder.take_excluded() {
+            counters.add_uncaptured(&host.to_string(), reason);
         }
     }
 }

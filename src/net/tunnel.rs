@@ -16,7 +16,6 @@ use super::stop::Stop;
 use super::sys::Epoll;
 use crate::clock::Moment;
 use crate::counters::{ByteCounter, Counters};
-use crate::notice::Reason;
 use crate::record::origin::{ConnectTiming, Origin};
 use crate::record::recorder::Recorder;
 use crate::wire::authority::Authority;
@@ -211,8 +210,8 @@ impl TapWatcher {
         for reason in self.recorder.take_unrecorded() {
             self.counters.add_uncaptured(&self.host, reason);
         }
-        for host in self.recorder.take_excluded() {
-            self.counters.add_uncaptured(&host.to_string(), Reason::ExchangeExcluded);
+        for (host, reason) in self.recorder.take_excluded() {
+            self.counters.add_uncaptured(&host.to_string(), reason);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The exchanges of a connection that are excluded from the bundle.
+//! The exchanges of a connection that are left out of the bundle.
 //!
 //! A connection is opened if its own names match the host patterns: the CONNECT target, the SNI, the first Host field. Its
 //! exchanges may be for other hosts, in HTTP/2 in particular (RFC 9113 section 9.1.1), so each is compared with the excluded
@@ -8,9 +8,12 @@
 //! Request ─┬─ no excluded pattern matches ─▶ recorded
 //!          └─ one does ─▶ this and all later events of the exchange and its WebSocket are dropped; it is counted once
 //! ```
+//!
+//! A CONNECT on the connection is left out in the same way: its origin is another proxy, and its content is a tunnel.
 
 use super::origin::Origin;
-use super::url::named_authorities;
+use super::url::{connect_authority, named_authorities};
+use crate::notice::Reason;
 use crate::wire::authority::Authority;
 use crate::wire::message::RequestHead;
 use crate::wire::pattern::HostFilter;
@@ -25,8 +28,8 @@ pub(super) struct ExcludedExchanges {
     filter: Option<Arc<HostFilter>>,
     /// Those in progress.
     open: BTreeMap<ExchangeId, OpenParts>,
-    /// The authority of each excluded exchange, until they are taken.
-    authorities: Vec<Authority>,
+    /// The authority of each excluded exchange and why it is left out, until they are taken.
+    authorities: Vec<(Authority, Reason)>,
 }
 
 /// The parts of an excluded exchange that have not ended.
@@ -45,12 +48,11 @@ impl ExcludedExchanges {
     /// Returns the id of the excluded exchange that `event` belongs to; `None` if the event is to be recorded. Every event
     /// of the connection must pass here.
     pub(super) fn exclude(&mut self, event: &TapEvent<'_>, origin: &Origin) -> Option<ExchangeId> {
-        let filter = self.filter.as_ref()?;
         let id = event.id()?;
         if let TapEvent::Request { head, .. } = event
-            && let Some(authority) = excluded_authority(filter, head, origin)
+            && let Some(excluded) = self.excluded_authority(head, origin)
         {
-            self.authorities.push(authority);
+            self.authorities.push(excluded);
             self.open.insert(id, OpenParts { request: true, response: true, websocket: false });
             return Some(id);
         }
@@ -68,8 +70,8 @@ impl ExcludedExchanges {
         Some(id)
     }
 
-    /// Returns the authority of each exchange that was excluded since the last call.
-    pub(super) fn take_authorities(&mut self) -> Vec<Authority> {
+    /// Returns the authority of each exchange that was excluded since the last call, and the reason.
+    pub(super) fn take_authorities(&mut self) -> Vec<(Authority, Reason)> {
         std::mem::take(&mut self.authorities)
     }
 
@@ -77,12 +79,18 @@ impl ExcludedExchanges {
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
-}
 
-/// Returns the authority of `request` that `filter` excludes; `None` if it excludes none of them. Each is compared, not only
-/// the one in the URL: which of several an origin uses is unknown.
-fn excluded_authority(filter: &HostFilter, request: &RequestHead, origin: &Origin) -> Option<Authority> {
-    named_authorities(request, origin).into_iter().find(|it| filter.excludes(&it.host.to_string(), it.port))
+    /// Returns the authority of `request` for which it is excluded, and the reason; `None` if it is to be recorded. The
+    /// filter is applied to each authority, not only to the one in the URL: which of several an origin uses is unknown.
+    fn excluded_authority(&self, request: &RequestHead, origin: &Origin) -> Option<(Authority, Reason)> {
+        if let Some(filter) = &self.filter {
+            let mut named = named_authorities(request, origin).into_iter();
+            if let Some(excluded) = named.find(|it| filter.excludes(&it.host.to_string(), it.port)) {
+                return Some((excluded, Reason::ExchangeExcluded));
+            }
+        }
+        connect_authority(request, origin).map(|authority| (authority, Reason::NestedConnect))
+    }
 }
 
 #[cfg(test)]
@@ -142,7 +150,7 @@ mod tests {
         for size in [0, 1] {
             let mut tap = RecordedEvents::new(patterns);
             events(&mut tap, steps, || size);
-            let taken: Vec<_> = tap.excluded.take_authorities().iter().map(Authority::to_string).collect();
+            let taken: Vec<_> = tap.excluded.take_authorities().iter().map(|(it, _)| it.to_string()).collect();
             assert_eq!(taken, authorities);
             assert!(tap.excluded.is_empty() && tap.excluded.take_authorities().is_empty());
         }
@@ -223,6 +231,53 @@ mod tests {
     }
 
     #[test]
+    fn a_malformed_host_field_is_compared() {
+        dialogue(
+            &["secret.example"],
+            &[Up(b"GET / HTTP/1.1\r\nHost: a.example\r\nHost : secret.example\r\n\r\n"), Down(b"HTTP/1.1 204\r\n\r\n")],
+            &[],
+            &["secret.example:443"],
+        );
+    }
+
+    #[test]
+    fn leaves_out_connect() {
+        dialogue(
+            &[],
+            &[
+                Up(b"CONNECT inner:22 HTTP/1.1\r\nHost: inner:22\r\n\r\n"),
+                Down(b"HTTP/1.1 407 No\r\nContent-Length: 1\r\n\r\n!"),
+                Up(b"GET / HTTP/1.1\r\n\r\n"),
+                Down(b"HTTP/1.1 204 No\r\n\r\n"),
+                Up(b"CONNECT * HTTP/1.1\r\n\r\n"),
+                Down(b"HTTP/1.1 200 OK\r\n\r\nSSH"),
+            ],
+            &[
+                "1> GET / Http11",
+                "1> ends Complete",
+                "1< 204 No Http11",
+                "1< ends Complete",
+                "opaque: a switch to another protocol",
+            ],
+            &["inner:22", "a.example:443"],
+        );
+        let connect = ":method CONNECT\n:authority inner:22";
+        let websocket = GET.replace(":method GET", ":method CONNECT\n:protocol websocket");
+        dialogue(
+            &[],
+            &[
+                Up(&[PREFACE, &settings(&[]), &headers(1, 0, connect), &headers(3, 0, &websocket)].concat()),
+                Up(&data(1, END_STREAM, b"SSH")),
+                Down(&[settings(&[(8, 1)]), headers(1, END_STREAM, ":status 200")].concat()),
+                Down(&headers(3, END_STREAM, ":status 403")),
+                Up(&data(3, END_STREAM, b"")),
+            ],
+            &["3> CONNECT https://a/ Http2", "3> ends Complete", "3< 403  Http2", "3< ends Complete"],
+            &["inner:22"],
+        );
+    }
+
+    #[test]
     fn excludes_an_upgraded_request_and_streams_after_an_upgrade() {
         let upgrade = "GET /1 HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
                        HTTP2-Settings: AAEAAAAA\r\n\r\n";
@@ -258,7 +313,10 @@ mod tests {
                 is_ambiguous: false,
             };
             let RecordedEvents { excluded, origin, .. } = RecordedEvents::new(&[pattern]);
-            excluded_authority(excluded.filter.as_ref().unwrap(), &head, &origin).map(|it| it.to_string())
+            excluded.excluded_authority(&head, &origin).map(|(authority, reason)| {
+                assert_eq!(reason, Reason::ExchangeExcluded);
+                authority.to_string()
+            })
         };
         let secret = Some("secret.example:443".to_owned());
         assert_eq!(excluded("secret.example", "/", None, &["SECRET.example"]), secret);

@@ -93,9 +93,10 @@ impl Recorder {
         std::mem::take(&mut self.assembler.unrecorded)
     }
 
-    /// Returns the host of each exchange that was left out since the last call. Call it after each call that passes bytes.
+    /// Returns the host of each exchange that was left out since the last call, and the reason. Call it after each call that
+    /// passes bytes.
     #[must_use]
-    pub(crate) fn take_excluded(&mut self) -> Vec<Authority> {
+    pub(crate) fn take_excluded(&mut self) -> Vec<(Authority, Reason)> {
         self.assembler.excluded.take_authorities()
     }
 

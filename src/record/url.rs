@@ -3,14 +3,15 @@
 use super::origin::Origin;
 use crate::bundle::format::text;
 use crate::wire::authority::Authority;
-use crate::wire::message::RequestHead;
+use crate::wire::headers::is_visible;
+use crate::wire::message::{RequestHead, Version};
 use std::fmt::Write;
 
 /// Returns the URL of `request`, `scheme://authority/path?query`.
 ///
 /// - Scheme: the `:scheme` of HTTP/2, else the connection's; `ws` or `wss` if `is_websocket`.
 /// - Authority: the first that is present of `:authority`, the Host field, an absolute-form target, the connection's.
-///   The port is shown if it is not the scheme's default.
+///   The port is shown if it is not the scheme's default. User information before it (`user:password@`) is kept.
 /// - Path and query: as sent. Bytes that are not UTF-8 are read as Latin-1.
 pub(super) fn request_url(request: &RequestHead, origin: &Origin, is_websocket: bool) -> String {
     let is_tls = match request.scheme.as_deref() {
@@ -26,23 +27,22 @@ pub(super) fn request_url(request: &RequestHead, origin: &Origin, is_websocket: 
     };
     let target = text(&request.target);
     let (absolute, path) = split_absolute(&target);
-    let named = request.authority.as_deref().or(request.headers.first("host")).or(absolute.map(str::as_bytes));
-    let authority = match named.map(|host| Authority::from_host_header(host, origin.authority.port)) {
-        Some(Ok(authority)) => authority,
-        Some(Err(_)) | None => origin.authority.clone(),
+    let parse = |named| NamedAuthority::parse(named, origin.authority.port);
+    let in_target = absolute.map(str::as_bytes).and_then(parse);
+    let named = request.authority.as_deref().or(request.headers.first("host")).map_or_else(|| in_target.clone(), parse);
+    let NamedAuthority { userinfo, authority } =
+        named.unwrap_or_else(|| NamedAuthority { userinfo: b"", authority: origin.authority.clone() });
+    // Clients send the user information in the target, but not in Host.
+    let userinfo = match in_target {
+        Some(target) if userinfo.is_empty() && target.authority == authority => target.userinfo,
+        _ => userinfo,
     };
     let mut url = String::with_capacity(target.len().saturating_add(TYPICAL_ORIGIN_BYTES));
     // Writing to a `String` cannot fail.
-    let _ = if authority.port == default_port {
-        write!(url, "{scheme}://{}", authority.host)
-    } else {
-        write!(url, "{scheme}://{authority}")
-    };
+    let _ = write!(url, "{scheme}://{}{}", text(userinfo), authority.to_host_header(default_port));
     match path {
         // Asterisk-form means the server as a whole and has no path (RFC 9110 section 9.3.7).
         "*" => {}
-        // The target of an HTTP/2 CONNECT is an authority without a path (RFC 9113 section 8.5).
-        authority if request.authority.as_deref() == Some(authority.as_bytes()) => {}
         _ if path.starts_with('/') => url.push_str(path),
         _ => {
             url.push('/');
@@ -55,15 +55,14 @@ pub(super) fn request_url(request: &RequestHead, origin: &Origin, is_websocket: 
 /// Returns every authority that `request` names: `:authority`, each Host field, and that of an absolute-form target. A host
 /// without a port has the connection's.
 ///
-/// Malformed ones count too, unlike in the URL, since an origin may accept them: `Host : a`, and the `a` of `u@a` and `a:x`.
+/// Malformed ones count too, unlike in the URL, since an origin may accept them: `Host : a`, and the `a` of `a:x`.
 pub(super) fn named_authorities(request: &RequestHead, origin: &Origin) -> Vec<Authority> {
     let target = text(&request.target);
     let (absolute, _) = split_absolute(&target);
-    let is_host = |(name, value)| <[u8]>::trim_ascii(name).eq_ignore_ascii_case(b"host").then_some(value);
-    let hosts = request.headers.iter().filter_map(is_host);
-    let named = request.authority.as_deref().into_iter().chain(hosts).chain(absolute.map(str::as_bytes));
-    let authority = |text| Authority::from_host_header(text, origin.authority.port).ok();
-    named.filter_map(|text| authority(text).or_else(|| authority(host_part(text)))).collect()
+    let named = request.authority.as_deref().into_iter();
+    let named = named.chain(request.headers.resembling("host")).chain(absolute.map(str::as_bytes));
+    let parse = |text| NamedAuthority::parse(text, origin.authority.port).map(|named| named.authority);
+    named.filter_map(|text| parse(text).or_else(|| parse(host_part(text)))).collect()
 }
 
 /// Returns the host in a malformed authority: what follows the user information, up to the first byte that is invalid in a
@@ -72,6 +71,34 @@ fn host_part(authority: &[u8]) -> &[u8] {
     let host = authority.rsplit(|&b| b == b'@').next().unwrap_or_default();
     let is_valid = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     host.split(|b| !is_valid(b)).next().unwrap_or_default()
+}
+
+/// Returns the authority that `request` asks a proxy to connect to, if it is a CONNECT; its exchange is not one of `origin`.
+/// The extended CONNECT of HTTP/2 has a path, and is a request to the origin (RFC 8441 section 4).
+pub(super) fn connect_authority(request: &RequestHead, origin: &Origin) -> Option<Authority> {
+    let is_extended =
+        request.version == Version::Http2 && request.target != *request.authority.as_deref().unwrap_or(b"");
+    if request.method != "CONNECT" || is_extended {
+        return None;
+    }
+    Some(Authority::from_connect_target(&request.target).unwrap_or_else(|_| origin.authority.clone()))
+}
+
+/// An authority and the user information before it (RFC 3986 section 3.2.1).
+#[derive(Clone)]
+struct NamedAuthority<'a> {
+    /// Ends with its `@`; empty if there is none.
+    userinfo: &'a [u8],
+    authority: Authority,
+}
+
+impl<'a> NamedAuthority<'a> {
+    fn parse(bytes: &'a [u8], default_port: u16) -> Option<Self> {
+        let at = bytes.iter().rposition(|&b| b == b'@').map_or(0, |at| at.saturating_add(1));
+        let (userinfo, host) = bytes.split_at_checked(at)?;
+        let authority = Authority::from_host_header(host, default_port).ok()?;
+        userinfo.iter().all(|b| is_visible(b) && !b"/?#".contains(b)).then_some(Self { userinfo, authority })
+    }
 }
 
 /// Splits an absolute-form target into its authority and the rest (RFC 9112 section 3.2.2). Other targets have no
@@ -96,7 +123,6 @@ mod tests {
     use super::*;
     use crate::wire::authority::Host;
     use crate::wire::headers::Headers;
-    use crate::wire::message::Version;
 
     fn url(is_tls: bool, port: u16, target: &str, host: Option<&str>) -> String {
         let mut headers = Headers::default();
@@ -131,6 +157,12 @@ mod tests {
             (false, 80, "HTTP://b.example?q", None, "http://b.example/?q"),
             (true, 443, "https://b.example/p", Some("a.example"), "https://a.example/p"),
             (true, 443, "", Some("a"), "https://a/"),
+            (false, 80, "http://u:p@w@b.example:81/p", None, "http://u:p@w@b.example:81/p"),
+            (true, 443, "http://u:p@b.example", Some("b.example"), "https://u:p@b.example/"),
+            (true, 443, "https://u@b.example/p", Some("a.example"), "https://a.example/p"),
+            (true, 443, "/p", Some("u:p@a.example"), "https://u:p@a.example/p"),
+            (false, 80, "/p", Some("u/p@a.example"), "http://[::1]/p"),
+            (false, 80, "*", Some("u@a"), "http://u@a"),
         ] {
             assert_eq!(url(is_tls, port, target, host), expected, "{target} {host:?}");
         }
@@ -146,7 +178,6 @@ mod tests {
             (false, Some("odd"), Some("a.example:80"), None, "*", false, "http://a.example"),
             (true, None, None, Some("b.example:443"), "/", false, "https://b.example/"),
             (true, None, None, None, "/", false, "https://c.example:8443/"),
-            (true, None, Some("d.example:22"), None, "d.example:22", false, "https://d.example:22"),
         ] {
             let mut headers = Headers::default();
             if let Some(host) = host {

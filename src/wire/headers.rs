@@ -48,6 +48,12 @@ impl Headers {
         self.iter().filter_map(move |(n, value)| n.eq_ignore_ascii_case(name.as_bytes()).then_some(value))
     }
 
+    /// Returns the values of all fields whose name is `name`, or would be without bytes that are invalid in names. Some
+    /// recipients take such fields for `name`.
+    pub(crate) fn resembling(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.iter().filter_map(move |(n, value)| resembles(n, name).then_some(value))
+    }
+
     /// Returns the value of the first field named `name`; case is ignored.
     pub(crate) fn first(&self, name: &str) -> Option<&[u8]> {
         self.all(name).next()
@@ -101,6 +107,11 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
     value.get(start..end).unwrap_or_default()
 }
 
+/// Returns true if `name` without the bytes that are invalid in names is `known`; case is ignored.
+pub(crate) fn resembles(name: &[u8], known: &str) -> bool {
+    name.iter().filter(|b| is_tchar(b)).map(u8::to_ascii_lowercase).eq(known.bytes().map(|b| b.to_ascii_lowercase()))
+}
+
 /// Returns true for a character of a token (RFC 9110 section 5.6.2).
 pub(crate) fn is_tchar(b: &u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b)
@@ -133,6 +144,12 @@ mod tests {
         let seen: Vec<_> = headers.iter().collect();
         assert_eq!(seen, [(&b"X-Odd"[..], &b"one"[..]), (b"x-odd", b""), (b"TE", b"a, , b,")]);
         assert_eq!(headers.all("X-ODD").count(), 2);
+        headers.push(b" x-\x0bodd ", b"three");
+        assert_eq!(headers.resembling("X-Odd").collect::<Vec<_>>(), [&b"one"[..], b"", b"three"]);
+        headers = headers.iter().take(3).fold(Headers::default(), |mut first, (name, value)| {
+            first.push(name, value);
+            first
+        });
         assert_eq!(headers.list("te").collect::<Vec<_>>(), [b"a", b"b"]);
         assert!(headers.list_contains("te", "B") && !headers.list_contains("te", "c"));
         headers.insert(1, b"a", b"b");

@@ -304,3 +304,29 @@ fn refuses_endless_empty_lines() {
     flood.join().unwrap();
     assert!(capture.stop().bundle().traces.is_empty());
 }
+
+#[test]
+fn records_targets_that_are_not_paths() {
+    let origin = Origin::tls_responding(HELLO);
+    let capture = Capture::start();
+    let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
+    let host = origin.authority("localhost");
+    for (line, field) in [
+        ("OPTIONS *", format!("Host: {host}")),
+        ("M-SEARCH *", format!("Host: {host}")),
+        ("GET http://user:pw@other.example/a", "X: y".into()),
+        ("GET http://user:pw@other.example:80/b", "Host: other.example:80".into()),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\n{field}\r\n\r\n");
+        assert_eq!(connection.request(&request).text(), "hello");
+    }
+    drop(connection);
+    let outcome = capture.stop();
+    let server = format!("https://{host}");
+    let port = origin.port();
+    assert_eq!(
+        outcome.bundle().urls(),
+        [&server, &server, &format!("https://user:pw@other.example:{port}/a"), "https://user:pw@other.example:80/b"]
+    );
+    assert_eq!(outcome.bundle().manifest["app"]["base_url"], server);
+}

@@ -171,7 +171,11 @@ fn passes_through_connect_inside_a_tunnel() {
     connection.send("\u{1}anything\n");
     assert_eq!(connection.read_until(b"\n"), b"\x01anything\n");
     drop(connection);
-    capture.stop().assert_no_warnings();
+    let outcome = capture.stop();
+    outcome.assert_no_warnings();
+    assert!(outcome.bundle().traces.is_empty());
+    outcome.assert_uncaptured("inner:1", 1, |reason| *reason == Reason::NestedConnect);
+    outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| *reason == Reason::Opaque(Opaque::Switched));
 }
 
 #[test]

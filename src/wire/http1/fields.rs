@@ -12,7 +12,7 @@
 //! ambiguous. This is the only file that names `httparse`.
 
 use super::framing::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use crate::wire::headers::{Headers, is_space, is_tchar};
+use crate::wire::headers::{Headers, is_space, resembles};
 use crate::wire::tap::Dir;
 use httparse::{EMPTY_HEADER, Header, Status};
 use std::borrow::Cow;
@@ -90,11 +90,6 @@ fn has_unclear_framing(section: &[u8], headers: &Headers) -> bool {
         })
     });
     has_unclear_name || FRAMING_FIELDS.iter().any(|framing| headers.all(framing).flatten().any(is_control))
-}
-
-/// Returns true if `name` without the bytes that are invalid in names is `framing`.
-fn resembles(name: &[u8], framing: &str) -> bool {
-    name.iter().filter(|b| is_tchar(b)).map(u8::to_ascii_lowercase).eq(framing.bytes())
 }
 
 /// Splits a line from its CRLF or LF.
