@@ -137,6 +137,7 @@ pub(crate) fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
 fn host_and_port(url: &str) -> (&str, u16) {
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
     let default_port = if matches!(scheme, "https" | "wss") { 443 } else { 80 };
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port.parse().unwrap_or(default_port)),
@@ -166,6 +167,7 @@ mod tests {
             ("http://a.example?x:1", "a.example", 80),
             ("wss://a.example:8443", "a.example", 8443),
             ("ws://[::1]/", "[::1]", 80),
+            ("http://u:p@a.example:81/@b", "a.example", 81),
             ("http://[::1]:81/", "[::1]", 81),
             ("invalid", "", 80),
         ] {

@@ -307,8 +307,8 @@ const CAPTURE: &[Command] = &[
         name: "redact",
         usage: "[OPTIONS] FILE -o FILE",
         brief: "Write a copy of a bundle without its secrets",
-        more: "Replaces the values of Authorization, Proxy-Authorization, Cookie and Set-Cookie, and of the names given, by \
-               placeholders. The same value always gets the same placeholder. Prints the number of replacements, and what \
+        more: "Replaces the values of Authorization, Proxy-Authorization, Cookie and Set-Cookie, user:password@ in URLs, and \
+               the values of the names given, by placeholders. The same value always gets the same placeholder. Prints the number of replacements, and what \
                could not be searched. A secret under any other name stays.",
         operands: Operands::One(ValueKind::File),
         options: &[&NEW_BUNDLE, &HEADER, &QUERY, &JSON_MEMBER, &KEEP_CODED],

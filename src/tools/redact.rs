@@ -24,8 +24,8 @@ pub use super::rewriter::Error;
 mod json;
 mod pairs;
 
-/// The values to replace, besides those of Authorization, Proxy-Authorization, Cookie and Set-Cookie. Names are
-/// compared without regard to case.
+/// The values to replace, besides those of Authorization, Proxy-Authorization, Cookie and Set-Cookie, and user information in
+/// URLs (`user:password@`). Names are compared without regard to case.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Rules {
@@ -52,7 +52,7 @@ pub struct Redacted {
     pub headers: u64,
     /// The number of replaced values of cookies.
     pub cookies: u64,
-    /// The number of replaced values of URL parameters and form fields.
+    /// The number of replaced values of URL parameters and form fields, and of user information in URLs.
     pub parameters: u64,
     /// The number of replaced values in JSON.
     pub json: u64,
@@ -282,7 +282,8 @@ impl Redactor {
     }
 
     fn redact_header(&mut self, header: &mut Header) {
-        let name = header.name.to_ascii_lowercase();
+        // Some recipients ignore other characters in names.
+        let name = header.name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_graphic(), "");
         match name.as_str() {
             _ if header.value.is_empty() => {}
             _ if self.rules.is_header(&name) => {
@@ -333,13 +334,12 @@ impl Redactor {
     }
 
     fn redact_url(&mut self, url: &str) -> String {
-        match pairs::url(url, &self.rules.query, &replacer(&self.placeholders)) {
-            Some(pairs::Replaced { text, values }) => {
-                self.counts.parameters = self.counts.parameters.saturating_add(values);
-                text
-            }
-            None => url.to_owned(),
-        }
+        let hide = replacer(&self.placeholders);
+        let (count, mut new) = (&mut self.counts.parameters, None);
+        apply(count, &mut new, pairs::url(url, &self.rules.query, &hide));
+        let replaced = pairs::userinfo(new.as_deref().unwrap_or(url), &hide);
+        apply(count, &mut new, replaced);
+        new.unwrap_or_else(|| url.to_owned())
     }
 
     fn redact_context(&mut self, mut context: Context) -> Context {

@@ -17,6 +17,14 @@ pub(super) fn url(url: &str, names: &[String], hide: &dyn Fn(&str) -> String) ->
     Some(Replaced { text: format!("{head}{}", replaced.text), values: replaced.values })
 }
 
+/// Replaces the user information of a URL, which usually contains a password (RFC 3986 section 3.2.1).
+pub(super) fn userinfo(url: &str, hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (userinfo, host) = authority.rsplit_once('@').filter(|(userinfo, _)| !userinfo.is_empty())?;
+    Some(Replaced { text: format!("{scheme}://{}@{host}{path}", hide(userinfo)), values: 1 })
+}
+
 /// Replaces the fields `names` of a form (`application/x-www-form-urlencoded`).
 pub(super) fn form(text: &str, names: &[String], hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
     separated(text, &['&', ';'], names, hide)
@@ -121,6 +129,20 @@ mod tests {
 
     fn text(replaced: Option<Replaced>) -> Option<String> {
         replaced.map(|replaced| replaced.text)
+    }
+
+    #[test]
+    fn replaces_user_information() {
+        for (url, expected) in [
+            ("http://u:p@a:81/b@c", Some("http://<u:p>@a:81/b@c")),
+            ("https://u@w@a", Some("https://<u@w>@a")),
+            ("http://a/b@c", None),
+            ("http://a?b://c@d", None),
+            ("http://@a/", None),
+            ("/a@b", None),
+        ] {
+            assert_eq!(text(userinfo(url, &hide)).as_deref(), expected);
+        }
     }
 
     #[test]

@@ -153,6 +153,24 @@ fn default_rules_redact_credentials_and_cookies_only() {
 }
 
 #[test]
+fn redacts_credentials_in_urls_and_in_malformed_fields() {
+    let dir = TestDir::new("malformed");
+    let mut trace = Trace::default();
+    trace.request.url = "http://user:s3cret@a.test/x".into();
+    trace.request.headers = headers(&[
+        (" Authorization\t", "Basic s3cret"),
+        ("Cookie\u{b}", "a=s3cret"),
+        ("Referer", "http://s3cret@a.test/"),
+    ]);
+    let path = bundle(&dir, &trace, b"", b"", b"hi");
+    let done = redact(&path, &dir.path("b.zip"), &Rules::default()).unwrap();
+    let trace = Bundle::open(&done.output).unwrap().trace("t_0001").unwrap();
+    assert!(!format!("{trace:?}").contains("s3cret"), "{trace:?}");
+    assert!(trace.request.url.ends_with("@a.test/x"), "{}", trace.request.url);
+    assert_eq!((done.headers, done.cookies, done.parameters), (1, 1, 2));
+}
+
+#[test]
 fn leaves_out_undecoded_bodies_unless_kept() {
     let dir = TestDir::new("coded");
     let mut trace = Trace::default();
