@@ -19,9 +19,10 @@ impl CutOffCause {
             (Finish::Opaque(Opaque::LimitExceeded), _) => Self::Limit,
             (Finish::Opaque(_), _) => Self::Malformed,
             (Finish::Truncated(Ending::Stopped), _) => Self::Stopped,
-            (Finish::Truncated(Ending::Reset), _) => Self::Reset,
             (Finish::Truncated(Ending::Abandoned), Dir::Down) => Self::Cancelled,
-            (Finish::Truncated(Ending::Clean | Ending::Truncated), Dir::Down) if has_client_left => Self::Cancelled,
+            // The origin ends its direction because the client did. If it still sends, its system resets the connection.
+            (Finish::Truncated(_), Dir::Down) if has_client_left => Self::Cancelled,
+            (Finish::Truncated(Ending::Reset), _) => Self::Reset,
             (Finish::Truncated(Ending::Clean | Ending::Truncated | Ending::Abandoned), _) => Self::Closed,
         })
     }
@@ -67,6 +68,9 @@ mod tests {
             (Finish::Complete, truncated(Ending::Truncated), false, Some("response closed")),
             (Finish::Complete, truncated(Clean), true, Some("response cancelled")),
             (Finish::Complete, truncated(Abandoned), false, Some("response cancelled")),
+            (Finish::Complete, truncated(Reset), true, Some("response cancelled")),
+            (Finish::Complete, truncated(Stopped), true, Some("response stopped")),
+            (truncated(Reset), truncated(Reset), true, Some("both cancelled")),
             (Finish::Complete, truncated(Stopped), false, Some("response stopped")),
             (Finish::Complete, Finish::Opaque(Opaque::Framing), false, Some("response malformed")),
             (Finish::Complete, Finish::Opaque(Opaque::LimitExceeded), false, Some("response limit")),

@@ -219,6 +219,34 @@ fn all_commands_show_what_was_cut_off() {
 }
 
 #[test]
+fn a_response_that_the_client_leaves_is_cancelled() {
+    for (tls, resets) in [(true, true), (true, false), (false, true), (false, false)] {
+        let script = |mut connection: Connection| {
+            connection.read_head();
+            connection.send("HTTP/1.1 200 OK\r\n\r\n");
+            // The connection is reset once the client has left, by this write or by the close.
+            while connection.writer.try_send(&[b'x'; 1000]).is_ok() {}
+            connection.reset();
+        };
+        let origin = if tls { Origin::tls(script) } else { Origin::plain(script) };
+        let capture = Capture::start();
+        let host = origin.authority("localhost");
+        let mut connection = if tls { capture.tls(&host, "localhost") } else { capture.connect(&host) };
+        connection.send("GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        connection.read_head();
+        if resets {
+            connection.reset()
+        } else {
+            connection.close_abruptly()
+        }
+        capture.wait_for_exchanges(1);
+        let outcome = capture.stop();
+        let cut_off = outcome.bundle().only_trace().cut_off();
+        assert_eq!(cut_off.as_deref(), Some("response cancelled"), "TLS: {tls}, reset: {resets}");
+    }
+}
+
+#[test]
 fn recover_keeps_what_was_cut_off() {
     let (dir, cases) = (TempDir::new(), cases());
     let running = Spectral::capture(&dir, &["-v"]);
