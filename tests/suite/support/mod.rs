@@ -6,6 +6,7 @@
 //!                           └─▶ Outcome: the summary, and the Bundle, checked
 //! ```
 
+pub(crate) mod apache;
 pub(crate) mod bundle;
 pub(crate) mod ca;
 pub(crate) mod capture;
@@ -29,7 +30,7 @@ pub(crate) mod websocket_frames;
 
 pub(crate) use bundle::Message;
 pub(crate) use ca::{CertSpec, ONLY_TLS12, ONLY_TLS13, TestCa};
-pub(crate) use capture::{Capture, TlsClient, patterns};
+pub(crate) use capture::{Capture, Outcome, TlsClient, patterns};
 pub(crate) use connection::{Connection, Ending};
 pub(crate) use node::NodeOrigin;
 pub(crate) use origin::{Origin, TlsSetup, next_request, respond_to_all};

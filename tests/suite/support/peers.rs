@@ -10,11 +10,13 @@ use std::thread;
 /// Returns the path of `program`; `None` if it is not installed.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())?;
+    // Debian has servers in a folder that only root has in its path.
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    let found = folders.map(|folder| folder.join(program)).find(|file| file.is_file())?;
     // A version manager may have a shim for a program that is not installed.
     let works = Command::new(&found).arg("--version").stdin(Stdio::null()).output();
-    // An old openssl has no such option.
-    (program == "openssl" || works.is_ok_and(|output| output.status.success())).then_some(found)
+    // An old openssl has no such option, and neither has Apache.
+    (["openssl", "apache2"].contains(&program) || works.is_ok_and(|output| output.status.success())).then_some(found)
 }
 
 /// Returns the path of `program`. If it is missing, reports the test as skipped, or fails if `SPECTRAL_REQUIRE_PEERS` lists it.
