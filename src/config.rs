@@ -26,7 +26,8 @@ pub struct Config {
     /// The folder of the CA that signs our certificates. `None` means `.mitmproxy` in the home folder.
     pub ca_dir: Option<PathBuf>,
     /// Passes connections to a host through, for the rest of the capture, after a client refused our certificate for
-    /// it. An app that pins its certificates then works from its second attempt on.
+    /// it. An app that pins its certificates then works from its second attempt on, or from its third if it closes the
+    /// connection without an alert.
     pub passthrough_refused: bool,
     /// The approximate memory limit of the capture, in bytes. All bodies together use up to an eighth of it; larger
     /// amounts go to files beside the bundle.

@@ -259,6 +259,9 @@ mod tests {
             assert_eq!(remedy(Reason::OriginTls(cause.into())), old);
         }
         assert_eq!(remedy(Reason::OriginTls("alert internal_error".into())), "");
+        assert!(remedy(Reason::MayNeedClientCertificate).ends_with("-e a.test"));
+        assert!(remedy(Reason::Renegotiated).ends_with("-e a.test"));
+        assert!(remedy(Reason::LeftUnanswered).contains("-e a.test (or all such hosts with --passthrough-refused)"));
         // The request may be optional.
         assert!(!remedy(Reason::ClientCertificate).contains("cannot"));
     }

@@ -52,7 +52,7 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
         Err(message) => return fail(&message),
     };
     let result = match output {
-        Some(output) => Ok(report_capture(&summary, &output, replaces, ca_cert.as_deref(), &screen)),
+        Some(output) => Ok(report_capture(&summary, &config, &output, replaces, ca_cert.as_deref(), &screen)),
         None => report_domains(&summary, json, &screen).map(|()| ExitCode::SUCCESS),
     };
     screen.flush();
@@ -99,12 +99,13 @@ fn capture(
 /// Shows the summary of a capture. The exit code is 0 if the bundle is complete.
 fn report_capture(
     summary: &Summary,
+    config: &Config,
     output: &Path,
     replaces: bool,
     ca_cert: Option<&Path>,
     screen: &Screen,
 ) -> ExitCode {
-    screen.info(summary::of_capture(summary, output, replaces, ca_cert));
+    screen.info(summary::of_capture(summary, config, output, replaces, ca_cert));
     screen.print(summary::warning_lines(summary, StartWarnings::Shown));
     if summary::is_complete(summary) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

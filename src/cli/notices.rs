@@ -45,6 +45,10 @@ fn line(notice: &Notice, status_code: impl Fn(u16) -> String) -> Option<String> 
         Notice::Uncaptured { host, reason: Reason::ExchangeExcluded } => {
             Some(format!("passed through: {}: excluded by -e, on a connection to another host", escape(host)))
         }
+        // It was captured.
+        Notice::Uncaptured { host, reason: reason @ Reason::MayNeedClientCertificate } => {
+            Some(format!("{}: {}", escape(host), escape(&reason.to_string())))
+        }
         Notice::Uncaptured { host, reason } => {
             Some(format!("not captured: {}: {}", escape(host), escape(&reason.to_string())))
         }
@@ -83,6 +87,10 @@ mod tests {
             (websocket(2), "ws  ws://a/\\x1b  2 messages"),
             (Notice::Domain { name: "a.test".into() }, "a.test"),
             (uncaptured(Reason::NotHttp), &format!("not captured: a:443\\x1b: {}", Reason::NotHttp)),
+            (
+                uncaptured(Reason::MayNeedClientCertificate),
+                &format!("a:443\\x1b: {}", Reason::MayNeedClientCertificate),
+            ),
             (uncaptured(Reason::NotMatched), "passed through: a:443\\x1b: excluded by -d or -e"),
             (
                 uncaptured(Reason::ExchangeExcluded),

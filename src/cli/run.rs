@@ -144,7 +144,7 @@ impl Capture {
             // The command may have left an unfinished line.
             screen.info("\n".into());
         }
-        screen.info(summary::of_capture(&summary, &self.output, self.replaces, Some(self.ca.path())));
+        screen.info(summary::of_capture(&summary, &self.config, &self.output, self.replaces, Some(self.ca.path())));
         if summary::is_empty(&summary) {
             screen.info(NOTHING_CAPTURED.into());
         }

@@ -2,12 +2,18 @@
 
 use super::advice;
 use super::text::{count, escape};
-use spectral_capture::{CutOffItems, Reason, Summary, Uncaptured, Warning};
+use spectral_capture::{Config, CutOffItems, Reason, Summary, Uncaptured, Warning};
 use std::fmt;
 use std::path::Path;
 
-/// Returns the summary of a capture. `replaced` is true if `output` existed before.
-pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_cert: Option<&Path>) -> String {
+/// Returns the summary of a capture with this configuration. `replaced` is true if `output` existed before.
+pub(crate) fn of_capture(
+    summary: &Summary,
+    config: &Config,
+    output: &Path,
+    replaced: bool,
+    ca_cert: Option<&Path>,
+) -> String {
     let mut text = String::new();
     let mut line = |words: String| text.push_str(&format!("{}\n", escape(&words)));
     match &summary.bundle {
@@ -38,18 +44,22 @@ pub(crate) fn of_capture(summary: &Summary, output: &Path, replaced: bool, ca_ce
     unclosed_line(&summary.unclosed_websockets).into_iter().for_each(&mut line);
     let (unmatched, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
         summary.uncaptured.iter().partition(|it| matches!(it.reason, Reason::NotMatched | Reason::ExchangeExcluded));
-    // `--passthrough-refused` was given if it had an effect.
-    let passes_refused = failed.iter().any(|uncaptured| uncaptured.reason == Reason::RefusedBefore);
-    if !failed.is_empty() {
-        line("Not captured:".into());
-        for uncaptured in failed.iter().take(MAX_LISTED_HOSTS) {
+    // These were captured, but may differ from what the app receives without the proxy.
+    let (hints, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
+        failed.into_iter().partition(|it| it.reason == Reason::MayNeedClientCertificate);
+    for (title, listed) in [("Not captured:", failed), ("Captured, but perhaps changed by the proxy:", hints)] {
+        if listed.is_empty() {
+            continue;
+        }
+        line(title.into());
+        for uncaptured in listed.iter().take(MAX_LISTED_HOSTS) {
             let connections = count(uncaptured.connections, "connection");
             line(format!("  {}  {connections}: {}", uncaptured.host, uncaptured.reason));
-            if let Some(remedy) = advice::for_uncaptured(uncaptured, ca_cert, passes_refused) {
+            if let Some(remedy) = advice::for_uncaptured(uncaptured, ca_cert, config.passthrough_refused) {
                 line(format!("      {remedy}"));
             }
         }
-        omitted_line(failed.len()).into_iter().for_each(&mut line);
+        omitted_line(listed.len()).into_iter().for_each(&mut line);
     }
     if !unmatched.is_empty() {
         line("Passed through, excluded by -d or -e:".into());

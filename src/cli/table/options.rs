@@ -126,7 +126,8 @@ pub(crate) static PASSTHROUGH_REFUSED: Opt = Opt {
     long: "passthrough-refused",
     value: ValueKind::None,
     brief: "Pass hosts through once an app refuses the proxy's certificate",
-    more: "The app's first connection to the host fails; later ones are passed through.",
+    more: "The app's first connection to the host fails, or the first two if it only closes them; later ones are passed \
+           through.",
 };
 
 pub(crate) static MEMORY: Opt = Opt {
