@@ -5,6 +5,7 @@ use crate::support::bundle::{Bundle, wait_until_written};
 use crate::support::cli::{Spectral, spectral};
 use crate::support::http2_frames::{END_STREAM, data, headers, reset};
 use crate::support::pair::to;
+use crate::support::peers::{peer, run};
 use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{Capture, Connection, Gate, Origin, Pair, TempDir};
 use flate2::Compression;
@@ -12,6 +13,7 @@ use flate2::write::GzEncoder;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::io::Write;
+use std::process::Command;
 
 /// An exchange that the origin or the client ends.
 struct Case {
@@ -243,6 +245,31 @@ fn a_response_that_the_client_leaves_is_cancelled() {
         let outcome = capture.stop();
         let cut_off = outcome.bundle().only_trace().cut_off();
         assert_eq!(cut_off.as_deref(), Some("response cancelled"), "TLS: {tls}, reset: {resets}");
+    }
+}
+
+#[test]
+fn curl_that_leaves_cancels_the_response() {
+    let Some(curl) = peer("curl") else {
+        return;
+    };
+    let origin = Origin::plain(|mut connection: Connection| {
+        connection.read_head();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello");
+        connection.read_to_end();
+    });
+    let capture = Capture::start();
+    let (proxy, url) = (format!("http://{}", capture.addr), format!("http://{}/file", origin.authority("127.0.0.1")));
+    for tunnel in [None, Some("--proxytunnel")] {
+        let mut command = Command::new(&curl);
+        // It closes the connection once it knows the size.
+        command.args(["--silent", "--max-filesize", "3", "--proxy", &proxy, &url]).args(tunnel);
+        assert_eq!(run(&mut command).code, Some(63), "{tunnel:?}");
+    }
+    capture.wait_for_exchanges(2);
+    let outcome = capture.stop();
+    for trace in &outcome.bundle().traces {
+        assert_eq!(trace.cut_off().as_deref(), Some("response cancelled"), "{}", trace.id());
     }
 }
 
