@@ -6,7 +6,8 @@
 //! ```
 //!
 //! ALPN alone does not determine the version: a client with prior knowledge uses HTTP/2 without negotiation (RFC 9113
-//! section 3.3).
+//! section 3.3). A direction that ends without data does not determine it either: a client may leave right after the
+//! handshake, before the origin's SETTINGS arrive.
 
 use super::http1::Http1Tap;
 use super::http2::Http2Tap;
@@ -15,24 +16,35 @@ use super::tap::{Dir, Ending, EventSink, Tap};
 
 /// Observes a connection that begins with HTTP/1 or HTTP/2.
 pub(crate) enum HttpTap {
-    /// The version is still unknown. Holds the client's first bytes.
-    Unknown(Vec<u8>),
+    Unknown(FirstBytes),
     /// The version is known. Holds the tap for it.
     Known(Box<dyn Tap>),
 }
 
+/// What happened while the version is unknown.
+#[derive(Default)]
+pub(crate) struct FirstBytes {
+    /// The client's first bytes.
+    up: Vec<u8>,
+    /// The direction that has ended. The other one has not: both ends together decide.
+    ended: Option<(Dir, Ending)>,
+}
+
 impl HttpTap {
     pub(crate) fn new() -> Self {
-        Self::Unknown(Vec::new())
+        Self::Unknown(FirstBytes::default())
     }
 
-    /// Creates the tap for the version and feeds it the bytes held so far.
+    /// Creates the tap for the version and feeds it what happened so far.
     fn choose(&mut self, is_http2: bool, out: EventSink<'_>) {
         let mut tap: Box<dyn Tap> = if is_http2 { Box::new(Http2Tap::new()) } else { Box::new(Http1Tap::new()) };
-        if let Self::Unknown(first) = self
-            && !first.is_empty()
-        {
-            tap.data(Dir::Up, first, out);
+        if let Self::Unknown(first) = self {
+            if !first.up.is_empty() {
+                tap.data(Dir::Up, &first.up, out);
+            }
+            if let Some((dir, how)) = first.ended {
+                tap.end(dir, how, out);
+            }
         }
         *self = Self::Known(tap);
     }
@@ -42,13 +54,13 @@ impl Tap for HttpTap {
     fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) {
         if let Self::Unknown(first) = self {
             let is_http2 = match dir {
-                Dir::Up => starts_with_preface(first, bytes),
+                Dir::Up => starts_with_preface(&first.up, bytes),
                 // The first byte of a SETTINGS frame's length is 0; HTTP/1 responses begin with letters.
                 Dir::Down => bytes.first().map(|&byte| byte == 0),
             };
             match is_http2 {
                 Some(is_http2) => self.choose(is_http2, out),
-                None => first.extend_from_slice(bytes),
+                None => first.up.extend_from_slice(bytes),
             }
         }
         if let Self::Known(tap) = self {
@@ -57,7 +69,11 @@ impl Tap for HttpTap {
     }
 
     fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
-        if matches!(self, Self::Unknown(_)) {
+        if let Self::Unknown(first) = self {
+            if first.ended.is_none() {
+                first.ended = Some((dir, how));
+                return;
+            }
             self.choose(false, out);
         }
         if let Self::Known(tap) = self {
@@ -117,7 +133,8 @@ mod tests {
         let events = ["0> begins", "0> PRI * Http11", "0> ends Complete"];
         dialogue(&[Up(b"PRI * HTTP/1.1\r\n\r\n")], &events);
         let incomplete = "opaque: a request that ended within its first line";
-        dialogue(&[Up(b"PR"), End(Dir::Up, Ending::Clean)], &["0> begins", incomplete]);
+        let ends = [End(Dir::Up, Ending::Clean), End(Dir::Down, Ending::Clean)];
+        dialogue(&[&[Up(b"PR")], &ends[..]].concat(), &["0> begins", incomplete]);
         dialogue(&[Up(b"PUT\xff x HTTP/1.1\r\n\r\n")], &["0> begins", "opaque: a request that is not HTTP/1"]);
         dialogue(&[Down(b"HTTP/1.1 408 Slow\r\n\r\n"), End(Dir::Down, Ending::Clean)], &[]);
     }
@@ -129,5 +146,29 @@ mod tests {
         for steps in [[up, settings, down], [settings, up, down], [settings, down, up]] {
             dialogue(&steps, &[]);
         }
+    }
+
+    #[test]
+    fn a_client_that_leaves_early_sends_no_request() {
+        let settings = b"\0\0\0\x04\0\0\0\0\0";
+        let goaway = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let ends = [End(Dir::Up, Ending::Clean), End(Dir::Down, Ending::Clean)];
+        for first in [&[][..], &[Up(b"PRI * HT")], &[Up(PREFACE)]] {
+            dialogue(&[first, &ends[..1], &[Down(settings), Down(goaway)], &ends[1..]].concat(), &[]);
+            dialogue(&[first, &[Down(settings)], &ends[..1], &[Down(goaway)], &ends[1..]].concat(), &[]);
+        }
+        dialogue(&ends, &[]);
+        dialogue(&[ends[1], ends[0]], &[]);
+        // The origin half-closes first.
+        dialogue(
+            &[ends[1], Up(PREFACE), Up(b"\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x87"), ends[0]],
+            &[&["1> begins", "1> GET https:/// Http2", "1< ends Truncated(Clean)", "1> ends Complete"][..]].concat(),
+        );
+    }
+
+    #[test]
+    fn an_http_1_response_to_a_client_that_left_is_read_by_http_1() {
+        let steps = [Up(b"P"), End(Dir::Up, Ending::Clean), Down(b"HTTP/1.1 408 Request Timeout\r\n\r\n")];
+        assert_eq!(events_in_any_pieces(HttpTap::new, &steps), events_in_any_pieces(Http1Tap::new, &steps));
     }
 }
