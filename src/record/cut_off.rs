@@ -18,6 +18,11 @@ impl CutOffCause {
             (Finish::Complete | Finish::Opaque(Opaque::Switched), _) => return None,
             (Finish::Opaque(Opaque::LimitExceeded), _) => Self::Limit,
             (Finish::Opaque(_), _) => Self::Malformed,
+            (Finish::Short, _) => Self::Closed,
+            (Finish::Reset { by: Dir::Up, .. }, _) => Self::Cancelled,
+            // The origin does not read the rest of the request (RFC 9113 section 8.1).
+            (Finish::Reset { by: Dir::Down, .. }, Dir::Up) => Self::Closed,
+            (Finish::Reset { by: Dir::Down, .. }, Dir::Down) => Self::Reset,
             (Finish::Truncated(Ending::Stopped), _) => Self::Stopped,
             (Finish::Truncated(Ending::Abandoned), Dir::Down) => Self::Cancelled,
             // The origin ends its direction because the client did. If it still sends, its system resets the connection.
@@ -55,11 +60,14 @@ impl CutOff {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::error_code::ErrorCode;
 
     #[test]
     fn names_the_side_and_the_cause() {
         use Ending::{Abandoned, Clean, Reset, Stopped};
         let truncated = Finish::Truncated;
+        let reset = |by| Finish::Reset { by, code: ErrorCode(0) };
+        let (by_client, by_origin) = (reset(Dir::Up), reset(Dir::Down));
         for (request, response, has_client_left, expected) in [
             (Finish::Complete, Finish::Complete, false, None),
             (Finish::Complete, Finish::Complete, true, None),
@@ -81,6 +89,14 @@ mod tests {
             (truncated(Abandoned), truncated(Reset), false, Some("both reset")),
             (truncated(Stopped), truncated(Stopped), false, Some("both stopped")),
             (Finish::Opaque(Opaque::Framing), Finish::Complete, false, Some("request malformed")),
+            (Finish::Short, Finish::Complete, false, Some("request closed")),
+            (Finish::Complete, Finish::Short, true, Some("response closed")),
+            (by_client, by_client, false, Some("both cancelled")),
+            (by_client, Finish::Complete, false, Some("request cancelled")),
+            (Finish::Complete, by_client, true, Some("response cancelled")),
+            (by_origin, by_origin, false, Some("both reset")),
+            (by_origin, Finish::Complete, false, Some("request closed")),
+            (Finish::Complete, by_origin, true, Some("response reset")),
         ] {
             let cut_off = CutOff::of(
                 CutOffCause::of(Dir::Up, request, has_client_left),

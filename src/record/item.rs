@@ -38,7 +38,7 @@ pub(crate) struct Exchange {
     /// The request body: chunked framing is removed, every other coding is still applied.
     pub(crate) request_body: Body,
     /// The response's head, with trailer fields after the header fields; or the reason why there is none.
-    pub(crate) response: Result<ResponseHead, &'static str>,
+    pub(crate) response: Result<ResponseHead, Cow<'static, str>>,
     /// The response body: chunked framing is removed, every other coding is still applied.
     pub(crate) response_body: Body,
     /// The time each phase took.

@@ -7,9 +7,11 @@ use super::origin::{ConnectTiming, Origin};
 use super::url::request_url;
 use crate::bundle::format::Timing;
 use crate::clock::Moment;
+use crate::wire::error_code::ErrorCode;
 use crate::wire::headers::Headers;
-use crate::wire::message::{RequestHead, ResponseHead, Version};
+use crate::wire::message::{RequestHead, ResponseHead};
 use crate::wire::tap::{Dir, Ending, Finish, Opaque};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// An exchange that has not ended.
@@ -87,14 +89,13 @@ impl PendingExchange {
         let request_cause = CutOffCause::of(Dir::Up, finish(self.request_end), has_client_left);
         // Without a response, the status text has the cause.
         let response_cause = self.response.as_ref().and_then(|_| CutOffCause::of(Dir::Down, how, has_client_left));
-        let version = request.version;
         Some(Exchange {
             started_ms: self.started.epoch_ms(),
             url: request_url(&request, origin, self.websocket.is_some()),
             method: request.method,
             request_headers: request.headers,
             request_body: self.request_body,
-            response: self.response.ok_or(no_response_reason(how, version, has_client_left)),
+            response: self.response.ok_or_else(|| no_response_reason(how, has_client_left)),
             response_body: self.response_body,
             timing,
             websocket: self.websocket,
@@ -122,24 +123,26 @@ impl PendingExchange {
 }
 
 /// Returns the `status_text` of an exchange without a response.
-fn no_response_reason(how: Finish, version: Version, has_client_left: bool) -> &'static str {
-    match how {
+fn no_response_reason(how: Finish, has_client_left: bool) -> Cow<'static, str> {
+    Cow::Borrowed(match how {
+        // HTTP/2 can reset one exchange without the others on the connection (RFC 9113 section 5.4.2).
+        Finish::Reset { by: Dir::Up, code } => return format!("client reset the stream ({code})").into(),
+        Finish::Reset { by: Dir::Down, code: ErrorCode::REFUSED_STREAM } => {
+            "origin refused the stream unprocessed: it may be sent again"
+        }
+        Finish::Reset { by: Dir::Down, code } => return format!("origin reset the stream ({code})").into(),
         Finish::Truncated(Ending::Clean | Ending::Truncated | Ending::Reset) if has_client_left => {
             "client disconnected"
         }
-        Finish::Complete | Finish::Truncated(Ending::Clean | Ending::Truncated) => "origin closed the connection",
-        // HTTP/2 can reset one exchange without the others on the connection (RFC 9113 section 5.4.2).
-        Finish::Truncated(Ending::Reset) if version == Version::Http2 => "origin reset the stream",
-        Finish::Truncated(Ending::Reset) => "origin reset the connection",
-        Finish::Truncated(Ending::Abandoned) if version == Version::Http2 && !has_client_left => {
-            "client reset the stream"
+        Finish::Complete | Finish::Short | Finish::Truncated(Ending::Clean | Ending::Truncated) => {
+            "origin closed the connection"
         }
+        Finish::Truncated(Ending::Reset) => "origin reset the connection",
         Finish::Truncated(Ending::Abandoned) => "client disconnected",
         Finish::Truncated(Ending::Stopped) => "capture stopped",
         Finish::Opaque(Opaque::EarlierResponse) => "earlier data from the origin could not be parsed",
         Finish::Opaque(Opaque::Switched) => "connection switched to another protocol",
         Finish::Opaque(Opaque::LimitExceeded) => "a limit was exceeded",
-        Finish::Opaque(Opaque::Http2 | Opaque::Hpack) => "connection could not be parsed",
         Finish::Opaque(_) => "response could not be parsed",
-    }
+    })
 }

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The contract:
-//! - A tap returns no errors. It reports each part that it cannot parse with one [`TapEvent::Opaque`]: a direction in HTTP/1 and
-//!   in a WebSocket, a stream or the connection in HTTP/2. The other parts are still reported.
+//! - A tap returns no errors. It reports each part that it cannot parse with one [`TapEvent::Opaque`]: a direction in HTTP/1, in HTTP/2
+//!   and in a WebSocket, or a message in HTTP/2. The other parts are still reported.
 //! - **The events do not depend on how the bytes are split**, once the pieces of one body or message are joined.
 //! - The tap gets the bytes of a request before they are sent, so a response never arrives before its request.
 //! - Every exchange with a [`TapEvent::Request`] gets one [`TapEvent::End`] for each direction, in either order, at the latest
@@ -23,6 +23,7 @@
 //!   reset connection.
 //! - [`Opaque`] is not an error: the connection works and is still relayed, but a part of its content is unknown to the tap.
 
+use super::error_code::ErrorCode;
 use super::headers::Headers;
 use super::message::{RequestHead, ResponseHead};
 
@@ -116,7 +117,7 @@ pub(crate) enum TapEvent<'a> {
     /// The WebSocket ended: both directions have ended or became opaque. `how` is the end of the connection or stream as the
     /// client saw it: that of the origin's direction, or `Abandoned` if the client left first. It is never `Complete`.
     WebSocketEnd { id: ExchangeId, how: Finish },
-    /// A part of the connection is not reported from here on. What was open in that part has ended before this event.
+    /// A part of the connection is not reported. Messages that are incomplete for this reason end with [`Finish::Opaque`].
     Opaque { cause: Opaque },
 }
 
@@ -151,8 +152,13 @@ pub(crate) enum Finish {
     Complete,
     /// Its direction ended before the message did.
     Truncated(Ending),
-    /// The tap could not parse the rest of the message.
+    /// The tap could not parse the rest of the message, or a limit was exceeded.
     Opaque(Opaque),
+    /// The client (`Up`) or the origin (`Down`) reset the message's HTTP/2 stream (RFC 9113 section 5.4.2). A GOAWAY resets
+    /// the streams that it excludes with REFUSED_STREAM, because it means the same for them (section 6.8).
+    Reset { by: Dir, code: ErrorCode },
+    /// The message ended properly, but with fewer bytes than its Content-Length (RFC 9113 section 8.1.1).
+    Short,
 }
 
 /// The encoding of a WebSocket payload that cannot be decoded.
@@ -204,7 +210,8 @@ pub enum Opaque {
     Switched,
     /// A WebSocket frame is malformed.
     WebSocket,
-    /// The HTTP/2 preface or an HTTP/2 frame is malformed or out of place.
+    /// The HTTP/2 preface or an HTTP/2 frame is malformed or out of place. If only one message is affected, that is all that
+    /// is not reported.
     Http2,
     /// An HTTP/2 field block cannot be decoded (HPACK).
     Hpack,
@@ -223,7 +230,7 @@ impl std::fmt::Display for Opaque {
             Self::Framing => "a body with malformed framing",
             Self::Switched => "a switch to another protocol",
             Self::WebSocket => "a malformed WebSocket frame",
-            Self::Http2 => "malformed HTTP/2 framing",
+            Self::Http2 => "malformed or misplaced HTTP/2 frames",
             Self::Hpack => "a malformed HTTP/2 field block",
         })
     }

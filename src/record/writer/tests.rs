@@ -243,7 +243,7 @@ fn status_text_has_the_reason_for_a_missing_response() {
     let mut capture = Capture::new("noanswer");
     let summary = capture.run(|c, items| {
         let mut exchange = c.exchange(1, "http://a.test/");
-        exchange.response = Err("the origin closed the connection");
+        exchange.response = Err("the origin closed the connection".into());
         items.send(item(exchange)).unwrap();
     });
     let response = open_checked(&summary).trace("t_0001").unwrap().response;

@@ -278,7 +278,7 @@ impl Http1Tap {
         match (self.report_incomplete_request(&lines, how, out), how) {
             (false, _) => self.become_opaque(Dir::Up, cause, out),
             (true, Finish::Opaque(cause)) => self.become_opaque(Dir::Up, cause, out),
-            (true, Finish::Complete | Finish::Truncated(_)) => {}
+            (true, _) => {}
         }
     }
 

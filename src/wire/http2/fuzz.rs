@@ -140,6 +140,32 @@ mod tests {
                     (0xf2, vec![]),
                 ],
             ),
+            // Early data, a second response, messages after the end, and frames on unknown streams.
+            script(
+                0,
+                &[5],
+                &[
+                    (UP, [headers(1, 0, connect), data(1, 0, b"\x81\x01a\x81\x02b")].concat()),
+                    (DOWN, [headers(1, 0, ":status 200"), data(1, 0, b"\xf1\x01")].concat()),
+                    (UP, [data(1, 0, b"c"), headers(3, END_STREAM, GET), headers(5, 0, GET)].concat()),
+                    (DOWN, [headers(3, 0, ":status 200\ncontent-length 3"), headers(3, 0, ":status 200")].concat()),
+                    (DOWN, [data(5, 0, b"x"), data(9, 0, b"y"), headers(9, END_STREAM, ":status 200")].concat()),
+                    (UP, [data(5, END_STREAM, b""), data(5, 0, b"late")].concat()),
+                ],
+            ),
+            // A request head that the origin answers before it is complete.
+            script(
+                0,
+                &[4],
+                &[
+                    (UP, frame(0x1, END_STREAM, 1, &block(GET)[..20])),
+                    (DOWN, headers(1, END_STREAM, ":status 431")),
+                    (UP, frame(0x9, END_HEADERS, 1, &block(GET)[20..])),
+                    (UP, frame(0x1, 0, 3, &block(GET))),
+                    (DOWN, goaway(1)),
+                    (UP, frame(0x9, END_HEADERS, 3, &[0xff; 6])),
+                ],
+            ),
             script(NO_PREFACE, &[2], &[(UP, PREFACE.to_vec()), (DOWN, b"HTTP/1.1 400 Bad\r\n\r\n".to_vec())]),
         ]
     }

@@ -43,6 +43,11 @@ impl Fields {
         pseudo.get_or_insert_with(|| value.to_vec());
     }
 
+    /// Returns true if the fields begin a request.
+    pub(super) fn has_method(&self) -> bool {
+        self.method.is_some()
+    }
+
     /// Adds a cookie field. A client may split its cookies for better compression; joined they are one field (section 8.2.3).
     fn add_cookie(&mut self, value: &[u8]) {
         match &mut self.cookie {

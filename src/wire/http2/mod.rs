@@ -15,16 +15,28 @@
 //! - [`frame`] splits a direction into frames and removes padding.
 //! - [`hpack`] decodes field blocks, and [`head`] builds heads from their fields.
 //! - [`settings`] reads the settings that affect parsing.
-//! - [`stream`] is one exchange, or one WebSocket (RFC 8441).
+//! - [`stream`] is one exchange, or one WebSocket (RFC 8441), and [`streams`] has those of a connection.
+//! - [`direction`] is one direction of a connection.
 //! - [`tap`] observes a whole connection.
 //!
 //! The id of an exchange is its stream id, plus an offset after an upgrade from HTTP/1. Its body pieces are the payloads of
 //! DATA frames; gRPC messages keep their length prefix.
 //!
-//! Out of scope: flow control, priorities and the validation of frame order, which client and origin do; and the validation of
-//! messages. An exchange with misplaced frames ends as opaque without an effect on the others. A connection becomes opaque if
-//! its frames or field blocks cannot be parsed. It stays opaque, because an HPACK decoder cannot start in the middle.
+//! Out of scope: flow control, priorities and the validation of messages, which client and origin do.
+//!
+//! | error | not reported |
+//! |---|---|
+//! | a frame that is out of place on its stream | the rest of that message |
+//! | a frame on a stream that nobody opened, or after the end of a message | that frame |
+//! | a field block above the limit | the fields that do not fit |
+//! | too many streams, or too much stored for them | the rest of that stream |
+//! | a frame or field block that cannot be parsed | the rest of that direction |
+//! | a wrong preface | the connection |
+//!
+//! Each is reported with one [`TapEvent::Opaque`](crate::wire::tap::TapEvent::Opaque). A direction stays opaque, because an HPACK
+//! decoder cannot start in the middle.
 
+mod direction;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -32,6 +44,7 @@ mod head;
 pub(crate) mod hpack;
 mod settings;
 mod stream;
+mod streams;
 mod tap;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -10,23 +10,21 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Parses the payload of a SETTINGS frame.
-    pub(super) fn parse(payload: &[u8]) -> Self {
-        let mut settings = Self::default();
-        for [a, b, value @ ..] in payload.as_chunks::<6>().0 {
-            let value = u32::from_be_bytes(*value);
-            match u16::from_be_bytes([*a, *b]) {
-                0x1 => settings.table_size = Some(value),
-                0x5 => settings.max_frame_size = Some(value),
-                _ => {}
-            }
+    /// Adds one setting of a SETTINGS frame. A later value replaces an earlier one.
+    pub(super) fn add(&mut self, [a, b, value @ ..]: [u8; SETTING_BYTES]) {
+        let value = u32::from_be_bytes(value);
+        match u16::from_be_bytes([a, b]) {
+            0x1 => self.table_size = Some(value),
+            0x5 => self.max_frame_size = Some(value),
+            _ => {}
         }
-        settings
     }
 
     /// Parses the value of an `HTTP2-Settings` field (RFC 7540 section 3.2.1).
     pub(super) fn from_upgrade(field: &[u8]) -> Self {
-        Self::parse(&decode_base64url(field))
+        let mut settings = Self::default();
+        decode_base64url(field).as_chunks().0.iter().for_each(|setting| settings.add(*setting));
+        settings
     }
 }
 
@@ -53,14 +51,17 @@ fn decode_base64url(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The size of a setting: its identifier and its value.
+pub(super) const SETTING_BYTES: usize = 6;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn parses_the_relevant_settings() {
-        let payload = [[0, 1, 0, 0, 32, 0], [0, 9, 1, 1, 1, 1], [0, 5, 0, 0, 64, 1]].concat();
-        let settings = Settings::parse(&payload);
+        let mut settings = Settings::default();
+        [[0, 1, 0, 0, 32, 0], [0, 9, 1, 1, 1, 1], [0, 5, 0, 0, 64, 1]].into_iter().for_each(|s| settings.add(s));
         assert_eq!((settings.table_size, settings.max_frame_size), (Some(8192), Some(16385)));
         let settings = Settings::from_upgrade(b"AAEAACAA=odd");
         assert_eq!((settings.table_size, settings.max_frame_size), (Some(8192), None));

@@ -1,31 +1,31 @@
 //! The HTTP/2 tap: two directions of frames, and the streams that they share.
 //!
 //! ```text
-//! stream id   1 … last_requested, odd    2 … last_promised, even       above
-//!             open, or ended and removed                                never seen
 //! HEADERS     always decoded, because every block may change the dynamic table of its direction
-//! DATA        goes to an open stream; is ignored on an ended one; is an error above
+//! DATA        goes to an open stream; is ignored on a stream that was reset
 //! ```
 //!
 //! The limits of a direction come from the settings of its receiver, which travel in the opposite direction. Settings for the
 //! decoder take effect where the sender acknowledges them. This position in the bytes is the same for both sides and the tap.
 //!
-//! A reset exchange ends with `Truncated(Reset)` in the direction of the side that reset it, and with `Truncated(Abandoned)` in
-//! the other one. A cancellation by the client therefore differs from a failure of the origin, and from an origin that stops
-//! an upload after its response (section 8.1).
+//! A direction becomes opaque if its frames cannot be separated or its field blocks cannot be decoded. The other direction is
+//! still read: the origin's GOAWAY may explain the error, and earlier requests may still get their responses. All other errors
+//! concern only one direction of a stream.
 
-use super::frame::{FrameHeader, FramePart, FrameReader, FrameType};
+use super::direction::{BlockPurpose, FieldBlock, Http2Direction};
+use super::frame::{FrameHeader, FramePart, FrameType};
 use super::head::{Fields, RequestPurpose};
-use super::hpack::{HpackDecoder, HpackError, MAX_HEADER_LIST_BYTES};
-use super::settings::Settings;
-use super::stream::{DirectionState, Stream};
+use super::hpack::HeaderList;
+use super::settings::{SETTING_BYTES, Settings};
+use super::stream::DirectionState;
+use super::streams::{Streams, opened_by};
+use crate::wire::error_code::ErrorCode;
 use crate::wire::message::RequestHead;
 use crate::wire::tap::{Dir, Ending, EventSink, ExchangeId, Finish, Opaque, Tap, TapEvent};
-use std::collections::{BTreeMap, VecDeque};
 
 /// Observes a connection that uses HTTP/2 from its first byte.
 pub(crate) struct Http2Tap {
-    /// `None` once the connection is opaque.
+    /// `None` once both directions are opaque.
     connection: Option<Box<Connection>>,
 }
 
@@ -34,44 +34,12 @@ struct Connection {
     down: Http2Direction,
     /// The part of the client's preface that has not arrived yet.
     preface: &'static [u8],
-    streams: BTreeMap<u32, Stream>,
-    /// The highest stream id that the client opened.
-    last_requested: u32,
-    /// The highest stream id that the origin promised.
-    last_promised: u32,
-    /// The exchange id of a stream is its stream id plus this offset.
-    id_offset: u32,
-    /// The total size of the fields of all open streams. At most [`MAX_OPEN_FIELDS_BYTES`].
-    field_bytes: usize,
-}
-
-/// One direction of the connection.
-struct Http2Direction {
-    frames: FrameReader,
-    decoder: HpackDecoder,
-    /// The payload so far of the current frame or field block, if it must be parsed as a whole. At most
-    /// [`MAX_HEADER_LIST_BYTES`].
-    payload: Vec<u8>,
-    /// The field block that CONTINUATION frames continue.
-    block: Option<FieldBlock>,
-    /// The table size in each SETTINGS frame that is not acknowledged. At most [`MAX_UNACKNOWLEDGED_SETTINGS`].
-    settings: VecDeque<Option<u32>>,
-    /// The last stream that the sender of this direction accepts from the other side (GOAWAY).
-    last_accepted: u32,
-    ended: Option<Ending>,
-}
-
-/// The frame that began a field block.
-#[derive(Clone, Copy)]
-struct FieldBlock {
-    stream: u32,
-    is_promise: bool,
-    ends_stream: bool,
+    streams: Streams,
 }
 
 impl Http2Tap {
     pub(crate) fn new() -> Self {
-        Self::with_id_offset(0)
+        Self { connection: Some(Box::new(Connection::new(Streams::new(0)))) }
     }
 
     /// Creates a tap for a connection after the 101 to an HTTP/1 request with `Upgrade: h2c`.
@@ -79,59 +47,53 @@ impl Http2Tap {
     /// The exchange of that request is `id`. It becomes the first stream, and its request has already ended (RFC 7540 section
     /// 3.2). `settings` is the value of the request's `HTTP2-Settings` field.
     pub(crate) fn upgraded(id: ExchangeId, settings: Option<&[u8]>) -> Self {
-        let mut tap = Self::with_id_offset(id.0.wrapping_sub(1));
-        if let Some(connection) = &mut tap.connection {
-            connection.last_requested = 1;
-            connection.streams.insert(1, Stream::after_request(id));
-            // The 101 acknowledges these settings.
-            let settings = Settings::from_upgrade(settings.unwrap_or_default());
-            settings.max_frame_size.into_iter().for_each(|size| connection.down.frames.set_max_size(size));
-            settings.table_size.into_iter().for_each(|size| connection.down.decoder.set_max_table_size(size));
-        }
-        tap
+        let mut connection = Box::new(Connection::new(Streams::upgraded(id)));
+        // The 101 acknowledges these settings.
+        let settings = Settings::from_upgrade(settings.unwrap_or_default());
+        settings.max_frame_size.into_iter().for_each(|size| connection.down.frames.set_max_size(size));
+        settings.table_size.into_iter().for_each(|size| connection.down.decoder.set_max_table_size(size));
+        Self { connection: Some(connection) }
     }
 
     /// Returns true if no state of any exchange is left.
     #[cfg(any(test, fuzzing))]
     pub(super) fn is_empty(&self) -> bool {
-        self.connection.as_ref().is_none_or(|connection| connection.streams.is_empty() && connection.field_bytes == 0)
-    }
-
-    fn with_id_offset(id_offset: u32) -> Self {
-        Self {
-            connection: Some(Box::new(Connection {
-                up: Http2Direction::new(),
-                down: Http2Direction::new(),
-                preface: PREFACE,
-                streams: BTreeMap::new(),
-                last_requested: 0,
-                last_promised: 0,
-                id_offset,
-                field_bytes: 0,
-            })),
-        }
+        self.connection.as_ref().is_none_or(|connection| connection.streams.is_empty())
     }
 }
 
 impl Tap for Http2Tap {
     fn data(&mut self, dir: Dir, bytes: &[u8], out: EventSink<'_>) {
         if let Some(connection) = &mut self.connection
+            && !connection.direction(dir).is_opaque()
             && let Err(cause) = connection.read(dir, bytes, out)
         {
-            connection.streams.values_mut().for_each(|stream| stream.become_opaque(cause, out));
+            connection.end(dir, Finish::Opaque(cause), out);
+            if dir == Dir::Up && !connection.preface.is_empty() {
+                // The connection does not use HTTP/2 at all.
+                connection.end(Dir::Down, Finish::Opaque(cause), out);
+            }
             out(TapEvent::Opaque { cause });
-            self.connection = None;
+            if connection.direction(dir.opposite()).is_opaque() {
+                self.connection = None;
+            }
         }
     }
 
     fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
-        if let Some(connection) = &mut self.connection {
-            connection.end(dir, how, out);
+        if let Some(connection) = &mut self.connection
+            && !connection.direction(dir).is_opaque()
+        {
+            connection.end(dir, Finish::Truncated(how), out);
         }
     }
 }
 
 impl Connection {
+    fn new(streams: Streams) -> Self {
+        Self { up: Http2Direction::new(), down: Http2Direction::new(), preface: PREFACE, streams }
+    }
+
     fn read(&mut self, dir: Dir, mut bytes: &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
         if dir == Dir::Up {
             while let (Some((expected, preface)), Some((byte, rest))) =
@@ -153,286 +115,254 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends all streams in direction `dir`, which has ended.
-    fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
+    /// Ends direction `dir` of the connection and of all streams.
+    fn end(&mut self, dir: Dir, how: Finish, out: EventSink<'_>) {
+        let has_method = self.up.block.as_ref().is_some_and(|block| block.fields.has_method());
+        if has_method && self.is_in_request_head(|_| true) {
+            self.open_incomplete_request(false, out);
+        }
         self.direction(dir).ended = Some(how);
-        self.streams.retain(|_, stream| {
-            stream.end(dir, Finish::Truncated(how), out);
-            if stream.is_ended() {
-                self.field_bytes -= stream.field_bytes;
-            }
-            !stream.is_ended()
-        });
+        self.streams.end_all(dir, how, out);
     }
 
     /// Processes a frame header.
     fn begin_frame(&mut self, dir: Dir, frame: FrameHeader, out: EventSink<'_>) -> Result<(), Opaque> {
-        let direction = self.direction(dir);
-        match (direction.block, frame.frame_type) {
+        match (&self.direction(dir).block, frame.frame_type) {
             (None, FrameType::Continuation) => return Err(Opaque::Http2),
-            (None, _) => direction.payload.clear(),
+            (None, _) => self.direction(dir).part.clear(),
             // Section 6.10: no other frame may interrupt a field block.
             (Some(block), FrameType::Continuation) if block.stream == frame.stream => return Ok(()),
             (Some(_), _) => return Err(Opaque::Http2),
         }
-        let id = self.exchange_id(frame.stream);
-        match (frame.frame_type, dir) {
-            (FrameType::Headers, Dir::Up) if self.is_new(frame.stream, dir) => out(TapEvent::Begin { id, dir }),
-            // All other frames of exchanges belong to a stream that a request opened.
-            (FrameType::Headers | FrameType::Data | FrameType::PushPromise, _) if !self.was_opened(frame.stream) => {
-                return Err(Opaque::Http2);
+        let is_of_exchange = matches!(frame.frame_type, FrameType::Headers | FrameType::Data | FrameType::Reset);
+        if dir == Dir::Down && is_of_exchange && self.is_in_request_head(|stream| stream == frame.stream) {
+            // The origin responds before the head is complete, so it ignores the rest.
+            self.open_incomplete_request(frame.frame_type == FrameType::Headers, out);
+        }
+        match frame.frame_type {
+            FrameType::Headers | FrameType::PushPromise => {
+                let purpose = self.block_purpose(dir, frame);
+                self.begin_message(dir, frame, purpose, out);
+                let (stream, ends_stream) = (frame.stream, frame.ends_stream());
+                self.direction(dir).block =
+                    Some(FieldBlock { stream, purpose, ends_stream, fields: Fields::default() });
             }
-            (FrameType::Headers, Dir::Down)
-                if self.streams.get(&frame.stream).is_some_and(|s| s.state(dir) == DirectionState::Head) =>
-            {
-                out(TapEvent::Begin { id, dir });
+            FrameType::Data => {
+                let is_known = self.streams.was_opened(frame.stream);
+                let purpose = if is_known { BlockPurpose::Further } else { BlockPurpose::Ignored };
+                self.begin_message(dir, frame, purpose, out);
             }
-            (FrameType::PushPromise, Dir::Up) => return Err(Opaque::Http2),
             _ => {}
         }
         Ok(())
     }
 
-    /// Processes a piece of a frame's payload.
-    fn read_payload(&mut self, dir: Dir, frame: FrameHeader, piece: &[u8], out: EventSink<'_>) -> Result<(), Opaque> {
-        let max_len = match frame.frame_type {
-            FrameType::Data => {
-                if let Some(stream) = self.streams.get_mut(&frame.stream)
-                    && stream.data(dir, piece, out).is_err()
-                {
-                    self.stream_becomes_opaque(frame.stream, out);
-                }
-                return Ok(());
-            }
-            FrameType::Other => return Ok(()),
-            // The rest of the payload is an error code and debug data.
-            FrameType::GoAway => GOAWAY_STREAM_ID_BYTES,
-            FrameType::Headers
-            | FrameType::Continuation
-            | FrameType::PushPromise
-            | FrameType::Settings
-            | FrameType::Reset => usize::MAX,
-        };
-        let payload = &mut self.direction(dir).payload;
-        let piece = piece.get(..max_len.saturating_sub(payload.len())).unwrap_or(piece);
-        if payload.len() + piece.len() > MAX_HEADER_LIST_BYTES {
-            return Err(Opaque::LimitExceeded);
+    /// Returns the purpose of the field block that `frame` begins.
+    fn block_purpose(&self, dir: Dir, frame: FrameHeader) -> BlockPurpose {
+        match (frame.frame_type, dir) {
+            (FrameType::Headers, Dir::Up) if self.streams.is_new(frame.stream, dir) => BlockPurpose::Request,
+            _ if !self.streams.was_opened(frame.stream) => BlockPurpose::Ignored,
+            (FrameType::PushPromise, Dir::Up) => BlockPurpose::Ignored,
+            (FrameType::PushPromise, Dir::Down) => BlockPurpose::Promise,
+            _ => BlockPurpose::Further,
         }
-        payload.extend_from_slice(piece);
+    }
+
+    /// Reports the first byte of a message, or a frame that belongs to no message.
+    fn begin_message(&mut self, dir: Dir, frame: FrameHeader, purpose: BlockPurpose, out: EventSink<'_>) {
+        let id = self.streams.exchange_id(frame.stream);
+        match (purpose, self.streams.state(frame.stream, dir)) {
+            (BlockPurpose::Request, _) => out(TapEvent::Begin { id, dir }),
+            (BlockPurpose::Ignored, _) => self.report_stray(dir, frame.stream, out),
+            (BlockPurpose::Promise, _) => {}
+            (BlockPurpose::Further, DirectionState::Ended) => self.direction(dir).completed.report(frame.stream, out),
+            (BlockPurpose::Further, DirectionState::Head) if frame.frame_type == FrameType::Headers => {
+                out(TapEvent::Begin { id, dir });
+            }
+            (BlockPurpose::Further, DirectionState::Head | DirectionState::Body) => {}
+        }
+    }
+
+    /// Processes a piece of a frame's payload.
+    fn read_payload(
+        &mut self,
+        dir: Dir,
+        frame: FrameHeader,
+        mut piece: &[u8],
+        out: EventSink<'_>,
+    ) -> Result<(), Opaque> {
+        let direction = self.direction(dir);
+        match frame.frame_type {
+            FrameType::Data => self.streams.update(frame.stream, out, |stream, out| stream.data(dir, piece, out)),
+            FrameType::Headers | FrameType::Continuation => direction.decode(piece)?,
+            FrameType::PushPromise => {
+                if direction.fill_part(&mut piece, NUMBER_BYTES) {
+                    direction.decode(piece)?;
+                }
+            }
+            FrameType::Settings => {
+                while direction.fill_part(&mut piece, SETTING_BYTES) {
+                    direction.end_setting();
+                }
+            }
+            // The rest of a GOAWAY is an error code and debug data.
+            FrameType::Reset | FrameType::GoAway => {
+                direction.fill_part(&mut piece, NUMBER_BYTES);
+            }
+            FrameType::Other => {}
+        }
         Ok(())
     }
 
     /// Processes the end of a frame.
     fn end_frame(&mut self, dir: Dir, frame: FrameHeader, out: EventSink<'_>) -> Result<(), Opaque> {
-        let stream = frame.stream;
+        let number = self.direction(dir).part.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
         match frame.frame_type {
-            FrameType::Data if frame.ends_stream() => self.end_stream(stream, dir, out),
+            FrameType::Data if frame.ends_stream() => self.complete(frame.stream, dir, out),
+            FrameType::PushPromise if number.is_none() => return Err(Opaque::Http2),
             FrameType::Headers | FrameType::PushPromise | FrameType::Continuation => {
-                let is_promise = frame.frame_type == FrameType::PushPromise;
-                let first = FieldBlock { stream, is_promise, ends_stream: frame.ends_stream() };
-                let block = self.direction(dir).block.take().unwrap_or(first);
-                if !frame.ends_block() {
-                    self.direction(dir).block = Some(block);
-                    return Ok(());
+                if let Some((block, list)) = self.direction(dir).end_block(frame)? {
+                    self.end_block(dir, block, list, number, out);
                 }
-                self.read_block(dir, block, out)?;
             }
-            FrameType::Reset => self.update(stream, |stream| stream.reset(dir, out)),
-            FrameType::Settings if frame.is_ack() => {
-                if let Some(Some(size)) = self.direction(dir.opposite()).settings.pop_front() {
-                    self.direction(dir).decoder.set_max_table_size(size);
-                }
+            FrameType::Reset => {
+                let how = Finish::Reset { by: dir, code: ErrorCode(number.unwrap_or_default()) };
+                self.streams.update(frame.stream, out, |stream, out| stream.end_both(dir, how, out));
             }
             FrameType::Settings => {
-                let settings = Settings::parse(&self.direction(dir).payload);
-                if self.direction(dir).settings.len() >= MAX_UNACKNOWLEDGED_SETTINGS {
-                    return Err(Opaque::LimitExceeded);
+                let (sender, receiver) = self.directions(dir);
+                match frame.is_ack() {
+                    true => receiver.acknowledge_settings(sender),
+                    false => sender.end_settings(receiver),
                 }
-                self.direction(dir).settings.push_back(settings.table_size);
-                let opposite = self.direction(dir.opposite());
-                settings.max_frame_size.into_iter().for_each(|size| opposite.frames.set_max_size(size));
             }
-            FrameType::GoAway => {
-                let direction = self.direction(dir);
-                let last = direction.payload.first_chunk().map_or(0, |id| u32::from_be_bytes(*id) & !RESERVED_BIT);
-                direction.last_accepted = direction.last_accepted.min(last);
-                let above = self.streams.range(last.saturating_add(1)..).map(|(&id, _)| id);
-                let above: Vec<_> = above.filter(|&id| opened_by(id) == dir.opposite()).collect();
-                above.into_iter().for_each(|id| self.update(id, |stream| stream.reset(dir, out)));
-            }
+            FrameType::GoAway => self.go_away(dir, number.unwrap_or_default() & !RESERVED_BIT, out),
             FrameType::Data | FrameType::Other => {}
         }
-        self.direction(dir).release_memory();
         Ok(())
     }
 
-    /// Processes a complete field block.
-    fn read_block(&mut self, dir: Dir, block: FieldBlock, out: EventSink<'_>) -> Result<(), Opaque> {
-        let Http2Direction { decoder, payload, .. } = self.direction(dir);
-        let (promised, payload) = match (block.is_promise, payload.split_first_chunk()) {
-            (false, _) => (None, payload.as_slice()),
-            (true, Some((promised, payload))) => (Some(u32::from_be_bytes(*promised) & !RESERVED_BIT), payload),
-            (true, None) => return Err(Opaque::Http2),
-        };
-        let mut fields = Fields::default();
-        let field_bytes =
-            decoder.decode(payload, &mut |name, value| fields.add(name, value)).map_err(|cause| match cause {
-                HpackError::ListTooLong => Opaque::LimitExceeded,
-                _ => Opaque::Hpack,
-            })?;
-        let is_new = self.is_new(block.stream, dir);
-        match promised {
-            Some(promised) if self.is_new(promised, dir) => {
-                out(TapEvent::Begin { id: self.exchange_id(promised), dir: Dir::Up });
+    /// Processes a GOAWAY, whose sender ignores streams with a higher id than `last` (section 6.8).
+    fn go_away(&mut self, dir: Dir, last: u32, out: EventSink<'_>) {
+        let accepted = &mut self.direction(dir).last_accepted;
+        *accepted = last.min(*accepted);
+        if dir == Dir::Down && self.is_in_request_head(|stream| stream > last) {
+            self.open_incomplete_request(false, out);
+        }
+        self.streams.refuse_above(last, dir.opposite(), refused_by(dir), out);
+    }
+
+    /// Processes a complete field block. `promised` is the stream id in a PUSH_PROMISE.
+    fn end_block(&mut self, dir: Dir, block: FieldBlock, list: HeaderList, promised: Option<u32>, out: EventSink<'_>) {
+        let FieldBlock { stream, purpose, ends_stream, fields } = block;
+        match purpose {
+            BlockPurpose::Request => self.open_stream(stream, fields.request(), list, out),
+            BlockPurpose::Promise => {
+                let promised = promised.unwrap_or_default() & !RESERVED_BIT;
+                if !self.streams.is_new(promised, dir) {
+                    return self.report_stray(dir, promised, out);
+                }
+                out(TapEvent::Begin { id: self.streams.exchange_id(promised), dir: Dir::Up });
                 let (head, _) = fields.request();
-                self.open_stream(promised, head, RequestPurpose::Exchange, field_bytes, out)?;
-                self.end_stream(promised, Dir::Up, out);
+                self.open_stream(promised, (head, RequestPurpose::Exchange), list, out);
+                self.complete(promised, Dir::Up, out);
             }
-            Some(_) => return Err(Opaque::Http2),
-            None if is_new => {
-                let (head, purpose) = fields.request();
-                self.open_stream(block.stream, head, purpose, field_bytes, out)?;
-            }
-            None => self.read_further_block(dir, block, fields, field_bytes, out)?,
+            BlockPurpose::Further => self.read_further_block(dir, stream, fields, list, ends_stream, out),
+            BlockPurpose::Ignored => {}
         }
-        if block.ends_stream {
-            self.end_stream(block.stream, dir, out);
+        if ends_stream {
+            self.complete(stream, dir, out);
         }
-        Ok(())
     }
 
     /// Opens a stream with a request.
-    fn open_stream(
-        &mut self,
-        id: u32,
-        head: RequestHead,
-        purpose: RequestPurpose,
-        field_bytes: usize,
-        out: EventSink<'_>,
-    ) -> Result<(), Opaque> {
-        let by = opened_by(id);
-        *(if by == Dir::Up { &mut self.last_requested } else { &mut self.last_promised }) = id;
-        if self.streams.len() >= MAX_STREAMS {
-            return Err(Opaque::LimitExceeded);
-        }
-        let exchange = self.exchange_id(id);
-        out(TapEvent::Request { id: exchange, head });
-        let mut stream = Stream::new(exchange, purpose, out);
-        // Section 6.8: after a GOAWAY, the sender ignores streams with a higher id. After the end of the responses' direction,
-        // there will be no response.
-        if id > self.direction(by.opposite()).last_accepted {
-            stream.reset(by.opposite(), out);
-        }
-        if let Some(how) = self.down.ended {
-            stream.end(Dir::Down, Finish::Truncated(how), out);
-        }
-        if !stream.is_ended() {
-            self.streams.insert(id, stream);
-        }
-        self.count_fields(id, field_bytes)
+    fn open_stream(&mut self, id: u32, request: (RequestHead, RequestPurpose), list: HeaderList, out: EventSink<'_>) {
+        self.streams.open(id, request, list, out);
+        // Section 6.8: after a GOAWAY, the sender ignores streams with a higher id.
+        let opener = opened_by(id);
+        let refuser = opener.opposite();
+        let is_refused = id > self.direction(refuser).last_accepted;
+        // A direction may have ended before: there will be no response, or the request stays incomplete.
+        let (request_end, response_end) = (self.up.ended.filter(|_| opener == Dir::Up), self.down.ended);
+        self.streams.update(id, out, |stream, out| {
+            if is_refused {
+                stream.end_both(refuser, refused_by(refuser), out);
+            }
+            request_end.into_iter().for_each(|how| stream.end(Dir::Up, how, out));
+            response_end.into_iter().for_each(|how| stream.end(Dir::Down, how, out));
+        });
     }
 
     /// Processes a field block on a known stream: a response's head, or trailers. On an ended stream the block is ignored.
     fn read_further_block(
         &mut self,
         dir: Dir,
-        block: FieldBlock,
+        id: u32,
         fields: Fields,
-        field_bytes: usize,
+        list: HeaderList,
+        ends_stream: bool,
         out: EventSink<'_>,
-    ) -> Result<(), Opaque> {
-        let Some(stream) = self.streams.get_mut(&block.stream) else {
-            return Ok(());
-        };
-        match stream.state(dir) {
+    ) {
+        self.streams.update(id, out, |stream, out| match stream.state(dir) {
             DirectionState::Head => match fields.response() {
                 // Interim responses are not reported, and they cannot end a stream (section 8.1).
-                Some(head) if head.status < 200 && !block.ends_stream => return Ok(()),
-                Some(head) if head.status >= 200 => stream.respond(head, out),
-                Some(_) | None => self.stream_becomes_opaque(block.stream, out),
+                Some(head) if head.status < 200 && !ends_stream => {}
+                Some(head) if head.status >= 200 => stream.respond(head, list, out),
+                Some(_) | None => stream.fail(dir, Opaque::Http2, out),
             },
-            DirectionState::Body if block.ends_stream => {
-                stream.trailers(dir, fields.trailers(), out);
-            }
-            DirectionState::Body => self.stream_becomes_opaque(block.stream, out),
+            DirectionState::Body if ends_stream => stream.trailers(dir, fields.trailers(), list, out),
+            DirectionState::Body => stream.fail(dir, Opaque::Http2, out),
             DirectionState::Ended => {}
-        }
-        self.count_fields(block.stream, field_bytes)
+        });
     }
 
-    /// Counts the size of fields, which the recorder stores until the stream ends.
-    fn count_fields(&mut self, id: u32, size: usize) -> Result<(), Opaque> {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.field_bytes += size;
-            self.field_bytes += size;
-        }
-        if self.field_bytes > MAX_OPEN_FIELDS_BYTES { Err(Opaque::LimitExceeded) } else { Ok(()) }
-    }
-
-    fn end_stream(&mut self, id: u32, dir: Dir, out: EventSink<'_>) {
-        self.update(id, |stream| stream.end(dir, Finish::Complete, out));
-    }
-
-    fn stream_becomes_opaque(&mut self, id: u32, out: EventSink<'_>) {
-        self.update(id, |stream| stream.become_opaque(Opaque::Http2, out));
-    }
-
-    /// Updates a stream, and removes it if it has ended.
-    fn update(&mut self, id: u32, update: impl FnOnce(&mut Stream)) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            update(stream);
-            if stream.is_ended() {
-                self.field_bytes -= stream.field_bytes;
-                self.streams.remove(&id);
-            }
+    /// Processes END_STREAM in direction `dir` of a stream.
+    fn complete(&mut self, id: u32, dir: Dir, out: EventSink<'_>) {
+        if self.streams.state(id, dir) != DirectionState::Ended {
+            self.direction(dir).completed.add(id);
+            self.streams.update(id, out, |stream, out| stream.end(dir, Finish::Complete, out));
         }
     }
 
-    /// Returns true if the sender in direction `dir` may open stream `id` now (section 5.1.1).
-    fn is_new(&self, id: u32, dir: Dir) -> bool {
-        id > 0 && opened_by(id) == dir && !self.was_opened(id)
+    /// Returns true if the client is sending the head of a request on a stream for which `test` is true.
+    fn is_in_request_head(&self, test: impl FnOnce(u32) -> bool) -> bool {
+        let block = self.up.block.as_ref();
+        block.is_some_and(|block| block.purpose == BlockPurpose::Request && test(block.stream))
     }
 
-    fn was_opened(&self, id: u32) -> bool {
-        id <= if opened_by(id) == Dir::Up { self.last_requested } else { self.last_promised }
+    /// Opens the stream of the request whose head the client is sending, with the fields so far.
+    fn open_incomplete_request(&mut self, is_answered: bool, out: EventSink<'_>) {
+        if let Some(block) = &mut self.up.block {
+            block.purpose = BlockPurpose::Ignored;
+            let (stream, fields, list) = (block.stream, std::mem::take(&mut block.fields), self.up.decoder.list());
+            let list = HeaderList { is_truncated: list.is_truncated || is_answered, ..list };
+            self.open_stream(stream, fields.request(), list, out);
+        }
     }
 
-    fn exchange_id(&self, stream: u32) -> ExchangeId {
-        ExchangeId(stream.wrapping_add(self.id_offset))
+    /// Reports a frame on a stream that nobody opened, unless the tap may have missed the request.
+    fn report_stray(&mut self, dir: Dir, stream: u32, out: EventSink<'_>) {
+        if !self.direction(opened_by(stream)).is_opaque() {
+            self.direction(dir).report_stray(out);
+        }
     }
 
     fn direction(&mut self, dir: Dir) -> &mut Http2Direction {
+        self.directions(dir).0
+    }
+
+    /// Returns direction `dir` and the other one.
+    fn directions(&mut self, dir: Dir) -> (&mut Http2Direction, &mut Http2Direction) {
         match dir {
-            Dir::Up => &mut self.up,
-            Dir::Down => &mut self.down,
+            Dir::Up => (&mut self.up, &mut self.down),
+            Dir::Down => (&mut self.down, &mut self.up),
         }
     }
 }
 
-impl Http2Direction {
-    fn new() -> Self {
-        Self {
-            frames: FrameReader::new(),
-            decoder: HpackDecoder::new(),
-            payload: Vec::new(),
-            block: None,
-            settings: VecDeque::new(),
-            last_accepted: u32::MAX,
-            ended: None,
-        }
-    }
-
-    /// Frees the payload buffer if a large block has enlarged it.
-    fn release_memory(&mut self) {
-        if self.block.is_none() && self.payload.capacity() > MAX_KEPT_PAYLOAD_BYTES {
-            self.payload = Vec::new();
-        }
-    }
-}
-
-/// Returns the direction of the request on a stream: clients open odd streams (section 5.1.1).
-fn opened_by(stream: u32) -> Dir {
-    if stream % 2 == 1 { Dir::Up } else { Dir::Down }
+/// Returns how a stream ends that `side` excludes with a GOAWAY.
+fn refused_by(side: Dir) -> Finish {
+    Finish::Reset { by: side, code: ErrorCode::REFUSED_STREAM }
 }
 
 /// The client's connection preface (section 3.4).
@@ -441,17 +371,5 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The reserved bit in the four bytes of a stream id.
 const RESERVED_BIT: u32 = 1 << 31;
 
-/// The size of the stream id in a GOAWAY frame; the rest of the frame has no effect on streams.
-const GOAWAY_STREAM_ID_BYTES: usize = 4;
-
-/// The largest number of open streams, as for HTTP/1. Servers allow some hundreds.
-const MAX_STREAMS: usize = 10_000;
-
-/// The largest total size of the fields of all open streams. HPACK can encode large fields in a few bytes.
-const MAX_OPEN_FIELDS_BYTES: usize = 64 * 1024 * 1024;
-
-/// The largest number of unacknowledged SETTINGS frames (settings flood, CVE-2019-9515).
-const MAX_UNACKNOWLEDGED_SETTINGS: usize = 1000;
-
-/// The largest payload buffer that a direction keeps for the next block.
-const MAX_KEPT_PAYLOAD_BYTES: usize = 16 * 1024;
+/// The size of a stream id and of an error code.
+const NUMBER_BYTES: usize = 4;

@@ -1,6 +1,8 @@
 //! Dialogues with the HTTP/2 tap. Each runs unsplit and in pieces of several sizes.
 
+mod limits;
 mod messages;
+mod misplaced;
 mod opaque;
 mod recorded;
 mod settings_frames;
@@ -30,4 +32,4 @@ fn after_get(steps: &[DialogueStep<'_>], lines: &[&str]) {
     dialogue(&[&[Up(&get)], steps].concat(), &[&request_events, lines].concat());
 }
 
-const OPAQUE: &str = "opaque: malformed HTTP/2 framing";
+const OPAQUE: &str = "opaque: malformed or misplaced HTTP/2 frames";

@@ -124,6 +124,9 @@ fn finish(how: Finish) -> String {
     match how {
         Finish::Complete | Finish::Truncated(_) => format!("{how:?}"),
         Finish::Opaque(_) => "Opaque".into(),
+        Finish::Reset { by: Dir::Up, code } => format!("Reset by the client: {code}"),
+        Finish::Reset { by: Dir::Down, code } => format!("Reset by the origin: {code}"),
+        Finish::Short => "Short".into(),
     }
 }
 

@@ -60,13 +60,8 @@ impl WebSocketTap {
         Self { id, directions: Some(directions) }
     }
 
-    /// Ends both directions; open messages end with `how`.
-    pub(crate) fn close(&mut self, how: Finish, out: EventSink<'_>) {
-        self.close_direction(Dir::Up, how, out);
-        self.close_direction(Dir::Down, how, out);
-    }
-
-    fn close_direction(&mut self, dir: Dir, how: Finish, out: EventSink<'_>) {
+    /// Ends direction `dir`; its open message ends with `how`.
+    pub(crate) fn close(&mut self, dir: Dir, how: Finish, out: EventSink<'_>) {
         let Some(directions) = &mut self.directions else {
             return;
         };
@@ -98,13 +93,13 @@ impl Tap for WebSocketTap {
             None => Ok(()),
         };
         if let Err(cause) = read {
-            self.close_direction(dir, Finish::Opaque(cause), out);
+            self.close(dir, Finish::Opaque(cause), out);
             out(TapEvent::Opaque { cause });
         }
     }
 
     fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
-        self.close_direction(dir, Finish::Truncated(how), out);
+        self.close(dir, Finish::Truncated(how), out);
     }
 }
 

@@ -11,24 +11,42 @@
 
 use super::HpackError;
 
-/// Decodes `code` and appends the result to `out`: at most eight bytes for five.
-pub(super) fn decode(code: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
-    out.reserve(code.len().saturating_mul(8) / 5);
-    let mut state = ROOT;
-    for &byte in code {
-        for nibble in [byte >> 4, byte & 0x0f] {
-            let transition = transition(state, nibble);
-            match transition.output {
-                TransitionOutput::Nothing => {}
-                TransitionOutput::Symbol(symbol) => out.push(symbol),
-                TransitionOutput::EndOfString => return Err(HpackError::Huffman),
-            }
-            state = transition.next;
-        }
+/// Decodes one string, in pieces of any size.
+#[derive(Clone, Copy)]
+pub(super) struct HuffmanDecoder {
+    state: u8,
+}
+
+impl HuffmanDecoder {
+    pub(super) fn new() -> Self {
+        Self { state: ROOT }
     }
-    match IS_PADDING.get(usize::from(state)) {
-        Some(true) => Ok(()),
-        Some(false) | None => Err(HpackError::Huffman),
+
+    /// Decodes a piece of the code and appends the result to `out`: at most eight bytes for five.
+    pub(super) fn decode(&mut self, code: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
+        out.reserve(code.len().saturating_mul(8) / 5);
+        let mut state = self.state;
+        for &byte in code {
+            for nibble in [byte >> 4, byte & 0x0f] {
+                let transition = transition(state, nibble);
+                match transition.output {
+                    TransitionOutput::Nothing => {}
+                    TransitionOutput::Symbol(symbol) => out.push(symbol),
+                    TransitionOutput::EndOfString => return Err(HpackError::Huffman),
+                }
+                state = transition.next;
+            }
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    /// Checks the padding at the end of the string.
+    pub(super) fn finish(self) -> Result<(), HpackError> {
+        match IS_PADDING.get(usize::from(self.state)) {
+            Some(true) => Ok(()),
+            Some(false) | None => Err(HpackError::Huffman),
+        }
     }
 }
 
@@ -159,8 +177,9 @@ mod tests {
     use super::*;
 
     fn decoded(code: &[u8]) -> Result<Vec<u8>, HpackError> {
-        let mut out = Vec::new();
-        decode(code, &mut out).map(|()| out)
+        let (mut decoder, mut out) = (HuffmanDecoder::new(), Vec::new());
+        decoder.decode(code, &mut out)?;
+        decoder.finish().map(|()| out)
     }
 
     /// Encodes `text` bit by bit, as the examples in the RFC.

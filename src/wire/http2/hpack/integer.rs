@@ -10,22 +10,42 @@
 
 use super::HpackError;
 
-/// Reads the integer in the low `prefix` bits of `first`, and removes the bytes that continue it from `rest`.
-pub(super) fn read(first: u8, prefix: u32, rest: &mut &[u8]) -> Result<usize, HpackError> {
+/// The first byte of an integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IntegerStart {
+    /// The byte is the whole integer.
+    Whole(usize),
+    /// More bytes follow.
+    Continued(IntegerReader),
+}
+
+/// Reads the bytes of an integer after the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IntegerReader {
+    value: usize,
+    groups: u32,
+}
+
+/// Reads the low `prefix` bits of `first`.
+pub(super) fn start(first: u8, prefix: u32) -> IntegerStart {
     let max = (1_usize << prefix) - 1;
-    let mut value = usize::from(first) & max;
-    if value < max {
-        return Ok(value);
+    match usize::from(first) & max {
+        value if value < max => IntegerStart::Whole(value),
+        value => IntegerStart::Continued(IntegerReader { value, groups: 0 }),
     }
-    for group in 0..MAX_GROUPS {
-        let (&byte, tail) = rest.split_first().ok_or(HpackError::Incomplete)?;
-        *rest = tail;
-        value += usize::from(byte & 0x7f) << (7 * group);
-        if byte & 0x80 == 0 {
-            return Ok(value);
+}
+
+impl IntegerReader {
+    /// Adds the next byte. Returns the integer if the byte is its last one.
+    pub(super) fn push(&mut self, byte: u8) -> Result<Option<usize>, HpackError> {
+        self.value += usize::from(byte & 0x7f) << (7 * self.groups);
+        self.groups += 1;
+        match byte & 0x80 {
+            0 => Ok(Some(self.value)),
+            _ if self.groups == MAX_GROUPS => Err(HpackError::IntegerTooLong),
+            _ => Ok(None),
         }
     }
-    Err(HpackError::IntegerTooLong)
 }
 
 /// Allows integers up to 2^28, a thousand times the largest useful length or index. Without this limit an integer could be
@@ -36,21 +56,33 @@ const MAX_GROUPS: u32 = 4;
 mod tests {
     use super::*;
 
-    #[test]
-    fn reads_the_examples_of_rfc_7541() {
-        let mut rest = &[0x9a, 0x0a, 0x77][..];
-        assert_eq!(read(0b1110_1010, 5, &mut &[][..]), Ok(10));
-        assert_eq!(read(0b0001_1111, 5, &mut rest), Ok(1337));
-        assert_eq!(rest, [0x77]);
-        assert_eq!(read(42, 8, &mut &[][..]), Ok(42));
+    /// Returns the integer at the start of `bytes`, and the number of its bytes.
+    fn read(prefix: u32, bytes: &[u8]) -> Result<Option<(usize, usize)>, HpackError> {
+        let mut reader = match start(bytes[0], prefix) {
+            IntegerStart::Whole(value) => return Ok(Some((value, 1))),
+            IntegerStart::Continued(reader) => reader,
+        };
+        for (at, &byte) in bytes.iter().enumerate().skip(1) {
+            if let Some(value) = reader.push(byte)? {
+                return Ok(Some((value, at + 1)));
+            }
+        }
+        Ok(None)
     }
 
     #[test]
-    fn rejects_incomplete_and_long_integers() {
-        assert_eq!(read(0x7f, 7, &mut &[][..]), Err(HpackError::Incomplete));
-        assert_eq!(read(0x7f, 7, &mut &[0x80, 0xff][..]), Err(HpackError::Incomplete));
-        assert_eq!(read(0x7f, 7, &mut &[0xff, 0xff, 0xff, 0x7f][..]), Ok(0x7f + (1 << 28) - 1));
-        assert_eq!(read(0x7f, 7, &mut &[0x80, 0x80, 0x80, 0x80, 0x00][..]), Err(HpackError::IntegerTooLong));
-        assert_eq!(read(0x7f, 7, &mut &[0xff; 32][..]), Err(HpackError::IntegerTooLong));
+    fn reads_the_examples_of_rfc_7541() {
+        assert_eq!(read(5, &[0b1110_1010]), Ok(Some((10, 1))));
+        assert_eq!(read(5, &[0b0001_1111, 0x9a, 0x0a, 0x77]), Ok(Some((1337, 3))));
+        assert_eq!(read(8, &[42]), Ok(Some((42, 1))));
+    }
+
+    #[test]
+    fn rejects_long_integers() {
+        assert_eq!(read(7, &[0x7f]), Ok(None));
+        assert_eq!(read(7, &[0x7f, 0x80, 0xff]), Ok(None));
+        assert_eq!(read(7, &[0x7f, 0xff, 0xff, 0xff, 0x7f]), Ok(Some((0x7f + (1 << 28) - 1, 5))));
+        assert_eq!(read(7, &[0x7f, 0x80, 0x80, 0x80, 0x80, 0x00]), Err(HpackError::IntegerTooLong));
+        assert_eq!(read(7, &[0xff; 32]), Err(HpackError::IntegerTooLong));
     }
 }

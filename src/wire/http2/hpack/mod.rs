@@ -1,15 +1,17 @@
-//! Decodes HPACK, the header compression of HTTP/2 (RFC 7541).
+//! Decodes HPACK, the header compression of HTTP/2 (RFC 7541), in pieces of any size.
 //!
 //! ```text
-//! block ─▶ representations ─┬─ index ──────────▶ table ──┬─▶ field, field, …
-//!          (integer)        └─ name, value ──▶ huffman ──┘
+//! piece ─▶ representations ─┬─ index ──────────▶ table ──┬─▶ field, field, …
+//!          (integer)        └─ name, value ──▶ string ───┘
 //!                                └─ also into the table, if indexed
 //! ```
 //!
 //! Each direction of a connection has its own decoder, which gets all field blocks of that direction in order. After a
 //! missing block the dynamic table would be wrong for the rest of the connection. For the same reason an error is final.
 //!
-//! Limits: integers, header lists and the dynamic table have a maximum size. A size update must precede the fields of its
+//! Limits: integers, header lists and the dynamic table have a maximum size. Fields above the limit of the header list are
+//! omitted, but they still change the table, so later blocks are decoded correctly. The decoder stores at most one literal
+//! field; strings that fit neither the header list nor the table are skipped. A size update must precede the fields of its
 //! block and must not exceed the announced maximum. An encoder that does not shrink its table although the decoder announced
 //! a smaller maximum is not detected: the table keeps its size until an update.
 //!
@@ -19,8 +21,11 @@
 
 mod huffman;
 mod integer;
+mod string;
 mod table;
 
+use integer::{IntegerReader, IntegerStart};
+use string::StringReader;
 use table::{DynamicTable, ENTRY_OVERHEAD_BYTES, FieldName};
 
 /// Decodes the field blocks of one direction.
@@ -28,9 +33,66 @@ pub(crate) struct HpackDecoder {
     table: DynamicTable,
     /// The largest table that the receiver of these blocks allows (SETTINGS_HEADER_TABLE_SIZE).
     max_table_size: usize,
-    /// Buffers for Huffman-decoded names and values.
-    name: Vec<u8>,
-    value: Vec<u8>,
+    state: State,
+    /// The header list of the current block so far.
+    list: HeaderList,
+    /// True once the current block has a field.
+    has_field: bool,
+    /// True if the current literal field is added to the table.
+    is_indexed: bool,
+    /// The index of the name of the current literal field; 0 if the name is in `name`.
+    name_index: usize,
+    name: StringReader,
+    value: StringReader,
+}
+
+/// The next byte of a block.
+#[derive(Clone, Copy)]
+enum State {
+    /// The first byte of a representation.
+    Representation,
+    /// A further byte of an integer.
+    Integer(IntegerPurpose, IntegerReader),
+    /// The first byte of a string's length.
+    Length(LiteralPart),
+    /// A byte of a string.
+    String(LiteralPart),
+}
+
+/// The meaning of an integer.
+#[derive(Clone, Copy)]
+enum IntegerPurpose {
+    /// The index of a field.
+    Index,
+    /// The index of a literal field's name.
+    NameIndex,
+    TableSize,
+    Length(LiteralPart, StringCoding),
+}
+
+/// A string of a literal field.
+#[derive(Clone, Copy)]
+enum LiteralPart {
+    Name,
+    Value,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StringCoding {
+    Plain,
+    Huffman,
+}
+
+/// Receives the name and the value of each field.
+pub(crate) type FieldSink<'e> = &'e mut dyn FnMut(&[u8], &[u8]);
+
+/// The header list of a field block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeaderList {
+    /// The size of its fields, without those that were omitted (RFC 9113 section 6.5.2). At most [`MAX_HEADER_LIST_BYTES`].
+    pub(crate) size: usize,
+    /// True if fields were omitted because the list was too long.
+    pub(crate) is_truncated: bool,
 }
 
 /// The cause when a field block cannot be decoded.
@@ -48,8 +110,6 @@ pub(crate) enum HpackError {
     TableSize,
     /// A size update follows a field.
     LateUpdate,
-    /// The header list is larger than [`MAX_HEADER_LIST_BYTES`].
-    ListTooLong,
 }
 
 impl HpackDecoder {
@@ -57,8 +117,13 @@ impl HpackDecoder {
         Self {
             table: DynamicTable::new(DEFAULT_TABLE_BYTES),
             max_table_size: DEFAULT_TABLE_BYTES,
-            name: Vec::new(),
-            value: Vec::new(),
+            state: State::Representation,
+            list: HeaderList::default(),
+            has_field: false,
+            is_indexed: false,
+            name_index: 0,
+            name: StringReader::default(),
+            value: StringReader::default(),
         }
     }
 
@@ -67,120 +132,202 @@ impl HpackDecoder {
         self.max_table_size = usize::try_from(size).unwrap_or(usize::MAX);
     }
 
-    /// Decodes a complete field block and calls `each` with the name and value of every field.
-    ///
-    /// Returns the size of the header list (RFC 9113 section 6.5.2), which is at most [`MAX_HEADER_LIST_BYTES`].
-    pub(crate) fn decode(&mut self, block: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<usize, HpackError> {
-        let mut list = HeaderList { size: 0, each };
-        let mut rest = block;
-        while let Some((&first, tail)) = rest.split_first() {
-            rest = tail;
-            match first {
-                // Section 6.1: indexed field.
-                0x80.. => {
-                    let index = integer::read(first, 7, &mut rest)?;
-                    let (name, value) = self.table.field(index).ok_or(HpackError::Index)?;
-                    list.add(name, value)?;
-                }
-                // Section 6.2.1: literal with incremental indexing.
-                0x40.. => self.decode_literal(first, 6, &mut rest, &mut list, true)?,
-                // Section 6.3: size update.
-                0x20.. => {
-                    let size = integer::read(first, 5, &mut rest)?;
-                    if list.size > 0 {
-                        return Err(HpackError::LateUpdate);
+    /// Decodes a piece of a field block and calls `each` for every field that is complete and fits the header list.
+    pub(crate) fn decode(&mut self, mut piece: &[u8], each: FieldSink<'_>) -> Result<(), HpackError> {
+        while let Some((&byte, rest)) = piece.split_first() {
+            match self.state {
+                State::String(part) => {
+                    if self.string(part).read(&mut piece)? {
+                        self.end_string(part, each)?;
                     }
-                    if size > self.max_table_size.min(MAX_TABLE_BYTES) {
-                        return Err(HpackError::TableSize);
-                    }
-                    self.table.resize(size);
+                    continue;
                 }
-                // Sections 6.2.2 and 6.2.3: literal without indexing, or never indexed.
-                _ => self.decode_literal(first, 4, &mut rest, &mut list, false)?,
+                State::Representation => self.begin_representation(byte, each)?,
+                State::Length(part) => {
+                    let coding = if byte & 0x80 == 0 { StringCoding::Plain } else { StringCoding::Huffman };
+                    self.begin_integer(IntegerPurpose::Length(part, coding), byte, 7, each)?;
+                }
+                State::Integer(purpose, mut reader) => match reader.push(byte)? {
+                    Some(value) => self.end_integer(purpose, value, each)?,
+                    None => self.state = State::Integer(purpose, reader),
+                },
             }
+            piece = rest;
         }
-        for scratch in [&mut self.name, &mut self.value] {
-            scratch.clear();
-            scratch.shrink_to(MAX_KEPT_SCRATCH_BYTES);
-        }
-        Ok(list.size)
+        Ok(())
     }
 
-    /// Decodes a literal field. The low `prefix` bits of `first` begin the index of its name; 0 means a literal name.
-    fn decode_literal(
+    /// Returns the header list of the current block so far.
+    pub(crate) fn list(&self) -> HeaderList {
+        self.list
+    }
+
+    /// Ends the field block, and returns its header list.
+    pub(crate) fn end_block(&mut self) -> Result<HeaderList, HpackError> {
+        if !matches!(self.state, State::Representation) {
+            return Err(HpackError::Incomplete);
+        }
+        self.has_field = false;
+        self.name.release_memory();
+        self.value.release_memory();
+        Ok(std::mem::take(&mut self.list))
+    }
+
+    fn begin_representation(&mut self, first: u8, each: FieldSink<'_>) -> Result<(), HpackError> {
+        let (purpose, prefix) = match first {
+            // Section 6.1: indexed field.
+            0x80.. => (IntegerPurpose::Index, 7),
+            // Section 6.2.1: literal with incremental indexing.
+            0x40.. => (IntegerPurpose::NameIndex, 6),
+            // Section 6.3: size update.
+            0x20.. => (IntegerPurpose::TableSize, 5),
+            // Sections 6.2.2 and 6.2.3: literal without indexing, or never indexed.
+            _ => (IntegerPurpose::NameIndex, 4),
+        };
+        self.is_indexed = prefix == 6;
+        self.begin_integer(purpose, first, prefix, each)
+    }
+
+    fn begin_integer(
         &mut self,
+        purpose: IntegerPurpose,
         first: u8,
         prefix: u32,
-        rest: &mut &[u8],
-        list: &mut HeaderList<'_>,
-        is_indexed: bool,
+        each: FieldSink<'_>,
     ) -> Result<(), HpackError> {
-        let field_name = match integer::read(first, prefix, rest)? {
-            0 => FieldName::Literal(read_string(rest, &mut self.name)?),
-            index => FieldName::Indexed(index),
-        };
-        let value = read_string(rest, &mut self.value)?;
-        let name = match field_name {
-            FieldName::Literal(name) => name,
-            FieldName::Indexed(index) => self.table.field(index).ok_or(HpackError::Index)?.0,
-        };
-        list.add(name, value)?;
-        if is_indexed {
-            self.table.insert(field_name, value);
+        match integer::start(first, prefix) {
+            IntegerStart::Whole(value) => self.end_integer(purpose, value, each),
+            IntegerStart::Continued(reader) => {
+                self.state = State::Integer(purpose, reader);
+                Ok(())
+            }
+        }
+    }
+
+    fn end_integer(&mut self, purpose: IntegerPurpose, value: usize, each: FieldSink<'_>) -> Result<(), HpackError> {
+        match purpose {
+            IntegerPurpose::Index => {
+                let (name, value) = self.table.field(value).ok_or(HpackError::Index)?;
+                self.has_field = true;
+                self.list.add(name, value, each);
+                self.state = State::Representation;
+            }
+            IntegerPurpose::NameIndex => {
+                self.name_index = value;
+                self.state = State::Length(if value == 0 { LiteralPart::Name } else { LiteralPart::Value });
+            }
+            IntegerPurpose::TableSize => {
+                if self.has_field {
+                    return Err(HpackError::LateUpdate);
+                }
+                if value > self.max_table_size.min(MAX_TABLE_BYTES) {
+                    return Err(HpackError::TableSize);
+                }
+                self.table.resize(value);
+                self.state = State::Representation;
+            }
+            IntegerPurpose::Length(part, coding) => {
+                let max_len = self.table.max_size().max(MAX_HEADER_LIST_BYTES);
+                self.string(part).begin(value, coding == StringCoding::Huffman, max_len);
+                self.state = State::String(part);
+                if value == 0 {
+                    self.end_string(part, each)?;
+                }
+            }
         }
         Ok(())
     }
-}
 
-/// The header list of one field block so far.
-struct HeaderList<'e> {
-    size: usize,
-    each: &'e mut dyn FnMut(&[u8], &[u8]),
-}
-
-impl HeaderList<'_> {
-    fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), HpackError> {
-        self.size += name.len() + value.len() + ENTRY_OVERHEAD_BYTES;
-        if self.size > MAX_HEADER_LIST_BYTES {
-            return Err(HpackError::ListTooLong);
+    fn end_string(&mut self, part: LiteralPart, each: FieldSink<'_>) -> Result<(), HpackError> {
+        match part {
+            LiteralPart::Name => self.state = State::Length(LiteralPart::Value),
+            LiteralPart::Value => {
+                self.state = State::Representation;
+                self.end_literal(each)?;
+            }
         }
-        (self.each)(name, value);
         Ok(())
     }
-}
 
-/// Reads the string at the start of `rest` (section 5.2). A Huffman-coded string is decoded into `scratch`.
-fn read_string<'s, 'b: 's>(rest: &mut &'b [u8], scratch: &'s mut Vec<u8>) -> Result<&'s [u8], HpackError> {
-    let (&first, tail) = rest.split_first().ok_or(HpackError::Incomplete)?;
-    *rest = tail;
-    let length = integer::read(first, 7, rest)?;
-    let (bytes, tail) = rest.split_at_checked(length).ok_or(HpackError::Incomplete)?;
-    *rest = tail;
-    if first & 0x80 == 0 {
-        return Ok(bytes);
+    /// Processes a complete literal field.
+    fn end_literal(&mut self, each: FieldSink<'_>) -> Result<(), HpackError> {
+        self.has_field = true;
+        let name = match self.name_index {
+            0 => self.name.text(),
+            index => Some(self.table.field(index).ok_or(HpackError::Index)?.0),
+        };
+        let (Some(name), Some(value)) = (name, self.value.text()) else {
+            // The field is larger than the table.
+            self.list.is_truncated = true;
+            if self.is_indexed {
+                self.table.clear();
+            }
+            return Ok(());
+        };
+        self.list.add(name, value, each);
+        if self.is_indexed {
+            let name = match (self.name_index, self.name.text()) {
+                (0, Some(name)) => FieldName::Literal(name),
+                (index, _) => FieldName::Indexed(index),
+            };
+            self.table.insert(name, value);
+        }
+        Ok(())
     }
-    scratch.clear();
-    huffman::decode(bytes, scratch)?;
-    Ok(scratch)
+
+    fn string(&mut self, part: LiteralPart) -> &mut StringReader {
+        match part {
+            LiteralPart::Name => &mut self.name,
+            LiteralPart::Value => &mut self.value,
+        }
+    }
 }
 
-/// Fuzzing: asserts that no block causes a panic or a header list above the limit, and that reported sizes are correct.
+impl HeaderList {
+    /// Adds a field, unless the list would be too long.
+    fn add(&mut self, name: &[u8], value: &[u8], each: FieldSink<'_>) {
+        let size = self.size + name.len() + value.len() + ENTRY_OVERHEAD_BYTES;
+        if size > MAX_HEADER_LIST_BYTES {
+            self.is_truncated = true;
+        } else {
+            self.size = size;
+            each(name, value);
+        }
+    }
+}
+
+/// Fuzzing: asserts that no block causes a panic or a header list above the limit, that reported sizes are correct, and that
+/// the fields do not depend on how a block is split.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn check_limits(data: &[u8]) {
     let [max_table_size, data @ ..] = data else {
         return;
     };
-    let mut decoder = HpackDecoder::new();
-    decoder.set_max_table_size(u32::from(*max_table_size) << 14);
-    // Each 0x1f ends a block. It begins a never-indexed literal, so little coverage is lost.
-    for block in data.split_inclusive(|&b| b == 0x1f) {
-        let mut size = 0;
-        let list = decoder.decode(block, &mut |name, value| size += name.len() + value.len() + ENTRY_OVERHEAD_BYTES);
-        assert!(size <= MAX_HEADER_LIST_BYTES);
-        match list {
-            Ok(list) => assert_eq!(list, size),
-            Err(_) => return,
+    let decode = |piece_size: usize| {
+        let mut decoder = HpackDecoder::new();
+        decoder.set_max_table_size(u32::from(*max_table_size) << 14);
+        let mut lists = Vec::new();
+        // Each 0x1f ends a block. It begins a never-indexed literal, so little coverage is lost.
+        for block in data.split_inclusive(|&b| b == 0x1f) {
+            let (mut size, mut fields) = (0, Vec::new());
+            let mut add = |name: &[u8], value: &[u8]| {
+                size += name.len() + value.len() + ENTRY_OVERHEAD_BYTES;
+                fields.push((name.to_vec(), value.to_vec()));
+            };
+            let mut pieces = block.chunks(piece_size);
+            let list = pieces.try_for_each(|piece| decoder.decode(piece, &mut add)).and_then(|()| decoder.end_block());
+            assert!(size <= MAX_HEADER_LIST_BYTES);
+            list.iter().for_each(|list| assert_eq!(list.size, size));
+            lists.push((list, fields));
+            if list.is_err() {
+                break;
+            }
         }
+        lists
+    };
+    let whole = decode(usize::MAX);
+    for piece_size in [1, 2, 5] {
+        assert!(decode(piece_size) == whole, "in pieces of {piece_size}");
     }
 }
 
@@ -194,9 +341,6 @@ const MAX_TABLE_BYTES: usize = 1024 * 1024;
 /// The largest header list, as for an HTTP/1 head and as in Chromium. Without this limit a block of 256 KiB could decode to
 /// some gigabytes (CVE-2016-6581).
 pub(crate) const MAX_HEADER_LIST_BYTES: usize = 256 * 1024;
-
-/// The largest capacity that each buffer keeps between two blocks.
-const MAX_KEPT_SCRATCH_BYTES: usize = 4096;
 
 #[cfg(test)]
 mod tests;

@@ -55,8 +55,15 @@ impl DynamicTable {
     }
 
     /// Adds a field, and evicts entries until the table fits its maximum size (section 4.4). The new field may take its name
-    /// from an entry that is evicted for it.
+    /// from an entry that is evicted for it. A field larger than the maximum size empties the table.
     pub(super) fn insert(&mut self, name: FieldName<'_>, value: &[u8]) {
+        let name_len = match name {
+            FieldName::Literal(name) => name.len(),
+            FieldName::Indexed(index) => self.field(index).map_or(0, |(name, _)| name.len()),
+        };
+        if name_len.saturating_add(value.len()).saturating_add(ENTRY_OVERHEAD_BYTES) > self.max_size {
+            return self.clear();
+        }
         let start = self.text.len();
         match name {
             FieldName::Literal(name) => self.text.extend_from_slice(name),
@@ -69,12 +76,23 @@ impl DynamicTable {
                 }
             },
         }
-        let name_len = self.text.len() - start;
         self.text.extend_from_slice(value);
         let entry = DynamicEntry { start, name_len, value_len: value.len() };
         self.size += entry.size();
         self.entries.push_front(entry);
         self.evict();
+    }
+
+    /// Evicts all entries.
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.text.clear();
+        (self.dead, self.size) = (0, 0);
+    }
+
+    /// Returns the maximum total size of the entries.
+    pub(super) fn max_size(&self) -> usize {
+        self.max_size
     }
 
     /// Sets the maximum total size of the entries.

@@ -93,7 +93,9 @@ fn a_malformed_websocket_does_not_affect_the_connection() {
             "1 WebSocket None",
             "1< ends Complete",
             "1> message Text",
-            "1> | ab",
+            "1> | a",
+            "opaque: a malformed WebSocket frame",
+            "1> | b",
             "1> message ends Complete",
             "3> begins",
             "3> GET https://a/ Http2",
@@ -105,13 +107,14 @@ fn a_malformed_websocket_does_not_affect_the_connection() {
 }
 
 #[test]
-fn an_opaque_connection_ends_open_messages() {
+fn an_opaque_direction_ends_its_open_message() {
     dialogue(
         &[
             Up(&headers(1, 0, CONNECT)),
-            Down(&headers(1, END_STREAM, ":status 200")),
+            Down(&headers(1, 0, ":status 200")),
             Up(&data(1, 0, b"\x01\x01a")),
             Up(&frame(0x9, 0, 1, b"")),
+            Down(&data(1, END_STREAM, b"\x81\x01b")),
         ],
         &[
             "1> begins",
@@ -124,8 +127,85 @@ fn an_opaque_connection_ends_open_messages() {
             "1> message Text",
             "1> | a",
             "1> message ends Opaque",
-            "1 WebSocket ends Truncated(Clean)",
             OPAQUE,
+            "1< message Text",
+            "1< | b",
+            "1< message ends Complete",
+            "1 WebSocket ends Opaque",
         ],
+    );
+}
+
+/// The events of an extended CONNECT on stream 1.
+const REQUEST: [&str; 3] = ["1> begins", "1> CONNECT https://a/chat Http2", "1> ends Complete"];
+
+/// The events of the response that opens its WebSocket.
+const OPEN: [&str; 4] = ["1< begins", "1< 200  Http2", "1 WebSocket None", "1< ends Complete"];
+
+#[test]
+fn data_before_the_response_belongs_to_the_websocket() {
+    let early = [data(1, 0, b"\x81\x05ear"), data(1, 0, b"ly\x81\x03mo")].concat();
+    let accept = headers(1, 0, ":status 200");
+    let early_events = ["1> message Text", "1> | early", "1> message ends Complete", "1> message Text"];
+    dialogue(
+        &[Up(&headers(1, 0, CONNECT)), Up(&early), Down(&accept), Up(&data(1, END_STREAM, b"re"))],
+        &[&REQUEST[..], &OPEN, &early_events, &["1> | mor", "1> message ends Complete"]].concat(),
+    );
+    // The direction ends before the response.
+    let ended = [early, data(1, END_STREAM, b"")].concat();
+    dialogue(
+        &[Up(&headers(1, 0, CONNECT)), Up(&ended), Down(&accept)],
+        &[&REQUEST[..], &OPEN, &early_events, &["1> | mo", "1> message ends Truncated(Clean)"]].concat(),
+    );
+}
+
+#[test]
+fn data_before_a_refusal_belongs_to_no_message() {
+    let refusal = [headers(1, 0, ":status 403"), data(1, END_STREAM, b"no")].concat();
+    let refused = ["1< | no", "1< ends Complete"];
+    let early = data(1, 0, b"\x81\x05early");
+    dialogue(
+        &[Up(&headers(1, 0, CONNECT)), Up(&early), Down(&refusal), Up(&early)],
+        &[&REQUEST[..], &["1< begins", "1< 403  Http2", OPAQUE], &refused].concat(),
+    );
+    dialogue(
+        &[Up(&headers(1, 0, CONNECT)), Down(&refusal), Up(&early), Up(&early)],
+        &[&REQUEST[..], &["1< begins", "1< 403  Http2"], &refused, &[OPAQUE]].concat(),
+    );
+}
+
+#[test]
+fn too_much_data_before_the_response() {
+    let first = data(1, 0, &[&b"\x82\x7e\x40\0"[..], &[b'x'; 0x4000]].concat());
+    let limit = ["opaque: an exceeded limit (head size, chunk line length or number of exchanges)"];
+    let message = format!("1> | {}", "x".repeat(0x4000));
+    let whole = ["1> message Binary", &message, "1> message ends Complete"];
+    let (rest, end) = (format!("1> | {}", "x".repeat(65_535 - 3 * 0x4004 - 4)), "1> message ends Opaque");
+    let steps = [
+        Up(&headers(1, 0, CONNECT)),
+        Up(&first.repeat(3)),
+        Up(&first),
+        Down(&headers(1, 0, ":status 200")),
+        Up(&first),
+        Down(&data(1, 0, b"\x81\x02ok")),
+    ];
+    let down = ["1< message Text", "1< | ok", "1< message ends Complete"];
+    let lines = [&REQUEST[..], &limit, &OPEN, &whole, &whole, &whole, &["1> message Binary", &rest, end], &down];
+    dialogue(&steps, &lines.concat());
+}
+
+#[test]
+fn data_of_the_origin_before_the_response() {
+    dialogue(
+        &[
+            Up(&headers(1, 0, CONNECT)),
+            Up(&data(1, 0, b"\x81\x01x")),
+            Down(&data(1, 0, b"\x81\x01x")),
+            Down(&headers(1, 0, ":status 200")),
+            Up(&data(1, 0, b"\x81\x01x")),
+            Up(&headers(3, END_STREAM, GET)),
+        ],
+        &[&REQUEST[..], &["1< ends Opaque", OPAQUE, "3> begins", "3> GET https://a/ Http2", "3> ends Complete"]]
+            .concat(),
     );
 }
