@@ -269,7 +269,7 @@ fn write(dir: &Path, units: usize, batch: usize, items: impl Fn(&Arc<BodyStore>)
 }
 
 fn exchange_item(response_body: Body, kind: &str, opens: Option<WebSocketHandshake>) -> Item {
-    let (mut request, mut response) = (None, Err("none"));
+    let (mut request, mut response) = (None, Err("none".into()));
     let mut tap = Http1Tap::new();
     let mut see = |event: TapEvent<'_>| match event {
         TapEvent::Request { head, .. } => request = Some(head),

@@ -157,27 +157,29 @@ fn passes_through_malformed_http_2_and_reports_it_once() {
     let indexed_nothing = frame(0x1, 0x5, 5, &[0xff, 0xff, 0xff, 0xff, 0x07]);
     for (what, bad) in [
         ("no frame", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
-        ("padding past the end", frame(0x0, 0x8, 1, &[200, 0])),
+        ("padding past the end", frame(0x0, 0x8, 3, &[200, 0])),
         ("a reset of another size", frame(0x3, 0, 1, b"12345")),
         ("an index past the table", indexed_nothing),
         ("a Huffman code that ends wrongly", frame(0x1, 0x5, 5, b"\0\x81\0\x81\0")),
         ("a continuation of nothing", frame(0x9, 0x4, 1, b"")),
         ("a table past its limit", frame(0x1, 0x5, 5, b"\x3f\xff\xff\xff\x0f")),
-        ("even streams of a client", headers(6, 0, GET)),
+        ("even streams of a client", headers(6, END_STREAM, GET)),
     ] {
         let capture = Capture::start();
         let mut pair = Pair::http2_with_prefaces(&capture);
         pair.up([headers(1, END_STREAM, &to("/page")), headers(3, 0, &to("/open"))].concat());
         pair.down(headers(1, END_STREAM, OK));
         pair.up(&bad);
-        pair.down([data(3, 0, b"it goes on"), headers(3, END_STREAM, OK), b"and on".to_vec()].concat());
-        pair.up([bad, b"both ways".to_vec()].concat());
+        pair.down([headers(3, 0, OK), data(3, END_STREAM, b"it goes on")].concat());
+        pair.up([bad, b"and on".to_vec()].concat());
         let at = pair.at.clone();
         pair.close();
         let outcome = capture.stop();
         outcome.assert_uncaptured(&at, 1, |reason| matches!(reason, Reason::Opaque(_)));
         assert_eq!(outcome.bundle().trace("/page").status(), 200, "{what}: a complete exchange is recorded");
-        assert_eq!(outcome.bundle().trace("/open").status(), 0, "{what}: an exchange in progress is recorded");
+        let trace = outcome.bundle().trace("/open");
+        assert_eq!((trace.status(), trace.text().as_str()), (200, "it goes on"), "{what}: the other direction is read");
+        assert!(matches!(trace.cut_off().as_deref(), Some("request malformed" | "request closed")), "{what}");
     }
 }
 
@@ -205,16 +207,83 @@ fn follows_floods_of_frames() {
 fn passes_through_and_reports_an_endless_header_block() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
-    pair.up(frame(0x1, END_STREAM, 1, &block(GET)));
+    pair.up(frame(0x1, END_STREAM, 1, &block(&to("/endless"))));
     // CVE-2024-27316: CONTINUATION frames without END_HEADERS.
     let more = frame(0x9, 0, 1, &block("x-more and more").repeat(700));
     for _ in 0..200 {
         pair.up(&more);
     }
-    pair.down(headers(1, END_STREAM, OK));
+    pair.down([headers(1, 0, ":status 431"), data(1, END_STREAM, b"too much")].concat());
     let at = pair.at.clone();
     pair.close();
-    capture.stop().assert_uncaptured(&at, 1, |reason| matches!(reason, Reason::Opaque(_)));
+    let outcome = capture.stop();
+    outcome.assert_uncaptured(&at, 1, |reason| matches!(reason, Reason::Opaque(_)));
+    let trace = outcome.bundle().only_trace();
+    assert_eq!((trace.status(), trace.text().as_str()), (431, "too much"));
+    assert_eq!(trace.cut_off().as_deref(), Some("request closed"));
+}
+
+#[test]
+fn records_the_exchanges_beside_a_header_block_above_the_limit() {
+    let capture = Capture::start();
+    let mut pair = Pair::http2_with_prefaces(&capture);
+    pair.up(headers(1, 0, &to("/before")));
+    // 300 KB of fields, the last of which goes to the header table.
+    let filler = format!("x-filler {}", "f".repeat(3000));
+    let fields = [block(&to("/large")), block(&filler).repeat(100), b"\x40\x06x-last\x01!".to_vec()].concat();
+    let pieces: Vec<_> = fields.chunks(16_000).collect();
+    for (at, piece) in pieces.iter().enumerate() {
+        let (kind, end) = (if at == 0 { 0x1 } else { 0x9 }, if at + 1 == pieces.len() { 0x4 } else { 0 });
+        pair.up(frame(kind, end | if at == 0 { END_STREAM } else { 0 }, 3, piece));
+    }
+    pair.up(frame(0x1, 0x4 | END_STREAM, 5, &[&block(&to("/after"))[..], b"\xbe"].concat()));
+    pair.up(data(1, END_STREAM, b"an upload"));
+    for stream in [3, 5, 1] {
+        pair.down([headers(stream, 0, OK), data(stream, END_STREAM, b"whole")].concat());
+    }
+    let at = pair.at.clone();
+    pair.close();
+    let outcome = capture.stop();
+    outcome.assert_uncaptured(&at, 1, |reason| matches!(reason, Reason::Opaque(_)));
+    let bundle = outcome.bundle();
+    for (path, cut_off) in [("/before", None), ("/large", Some("request limit")), ("/after", None)] {
+        let trace = bundle.trace(path);
+        assert_eq!((trace.status(), trace.text().as_str()), (200, "whole"), "{path}");
+        assert_eq!(trace.cut_off().as_deref(), cut_off, "{path}");
+    }
+    assert_eq!(bundle.trace("/before").request_body, b"an upload");
+    assert_eq!(bundle.trace("/after").request_headers(), [("x-last", "!")]);
+    let large = bundle.trace("/large").request_headers();
+    assert!((80..100).contains(&large.len()), "{}", large.len());
+    assert_eq!(large.last(), Some(&("x-last", "!")), "it still fits the list");
+}
+
+#[test]
+fn reports_misplaced_frames_and_records_the_other_streams() {
+    let capture = Capture::start();
+    let mut pair = Pair::http2_with_prefaces(&capture);
+    pair.up([headers(1, END_STREAM, &to("/late")), headers(3, END_STREAM, &to("/twice"))].concat());
+    pair.up([headers(5, 0, &to("/upload")), headers(7, END_STREAM, &to("/fine"))].concat());
+    pair.down([headers(1, 0, OK), data(1, END_STREAM, b"all"), headers(1, END_STREAM, OK)].concat());
+    pair.down([headers(3, 0, OK), data(3, 0, b"one"), headers(3, 0, OK), data(3, END_STREAM, b"two")].concat());
+    pair.up([data(5, 0, b"half"), headers(5, 0, "not trailers"), reset(5, 8)].concat());
+    pair.down([headers(7, 0, OK), data(7, END_STREAM, b"fine")].concat());
+    let at = pair.at.clone();
+    pair.close();
+    let outcome = capture.stop();
+    // Once for each stream.
+    outcome.assert_uncaptured(&at, 3, |reason| matches!(reason, Reason::Opaque(_)));
+    for (path, text, cut_off) in [
+        ("/late", "all", None),
+        ("/twice", "one", Some("response malformed")),
+        ("/upload", "", Some("request malformed")),
+        ("/fine", "fine", None),
+    ] {
+        let trace = outcome.bundle().trace(path);
+        assert_eq!((trace.text().as_str(), trace.cut_off().as_deref()), (text, cut_off), "{path}");
+    }
+    let trace = outcome.bundle().trace("/upload");
+    assert_eq!((trace.status_text(), &trace.request_body[..]), ("client reset the stream (CANCEL)", &b"half"[..]));
 }
 
 #[test]

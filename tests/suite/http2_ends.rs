@@ -1,10 +1,14 @@
 //! Streams and connections that end early: the peer sees the same end, and the data so far is recorded.
 
-use crate::support::http2_frames::{END_STREAM, block, data, frame, goaway, headers, reset};
+use crate::support::http2_frames::{END_STREAM, PREFACE, block, data, frame, goaway, headers, reset, settings};
 use crate::support::node::get;
 use crate::support::pair::to;
 use crate::support::{Capture, Ending, NodeOrigin, Pair};
 use serde_json::json;
+use spectral_capture::Reason;
+
+/// The status text of a request that the origin has not processed.
+const REFUSED: &str = "origin refused the stream unprocessed: it may be sent again";
 
 #[test]
 fn forwards_resets_with_their_code() {
@@ -23,10 +27,12 @@ fn forwards_resets_with_their_code() {
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     let trace = outcome.bundle().trace("/reset");
     assert_eq!((trace.status(), trace.text().as_str()), (200, "some of it"));
+    assert_eq!(trace.cut_off().as_deref(), Some("response reset"));
     let trace = outcome.bundle().trace("/refuse");
-    assert_eq!((trace.status(), trace.status_text()), (0, "origin reset the stream"));
+    assert_eq!((trace.status(), trace.status_text(), trace.cut_off()), (0, REFUSED, None));
     let trace = outcome.bundle().trace("/endless");
     assert_eq!((trace.status(), trace.text().as_str()), (200, "first"));
+    assert_eq!(trace.cut_off().as_deref(), Some("response cancelled"));
     assert_eq!(outcome.bundle().trace("/hello").text(), "hello", "the connection stays open");
 }
 
@@ -41,6 +47,7 @@ fn records_streams_that_finish_after_goaway() {
     let outcome = capture.stop();
     assert_eq!(outcome.bundle().trace("/goaway").text(), "before, after");
     assert_eq!(outcome.bundle().traces.len(), 2);
+    assert!(outcome.bundle().traces.iter().all(|trace| trace.cut_off().is_none()));
 }
 
 #[test]
@@ -90,7 +97,7 @@ fn records_streams_refused_by_goaway_without_response() {
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     assert_eq!(outcome.bundle().trace("/page").text(), "done");
     let trace = outcome.bundle().trace("/out");
-    assert_eq!((trace.status(), trace.status_text()), (0, "origin reset the stream"));
+    assert_eq!((trace.status(), trace.status_text(), trace.cut_off()), (0, REFUSED, None));
 }
 
 #[test]
@@ -98,19 +105,23 @@ fn records_which_side_ended_an_exchange_without_response() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
     pair.up([headers(1, END_STREAM, &to("/refused")), headers(3, 0, &to("/cancelled"))].concat());
-    pair.down(reset(1, 7));
+    pair.up([headers(5, 0, &to("/failed")), headers(7, END_STREAM, &to("/unknown"))].concat());
+    pair.down([reset(1, 7), reset(5, 2), reset(7, 0x99)].concat());
     pair.up(reset(3, 8));
-    capture.wait_for_exchanges(2);
-    pair.up(headers(5, END_STREAM, &to("/left")));
+    capture.wait_for_exchanges(4);
+    pair.up(headers(9, END_STREAM, &to("/left")));
     pair.close();
     let outcome = capture.stop();
-    for (path, why) in [
-        ("/refused", "origin reset the stream"),
-        ("/cancelled", "client reset the stream"),
-        ("/left", "client disconnected"),
+    for (path, why, cut_off) in [
+        ("/refused", REFUSED, None),
+        ("/cancelled", "client reset the stream (CANCEL)", Some("request cancelled")),
+        ("/failed", "origin reset the stream (INTERNAL_ERROR)", Some("request closed")),
+        ("/unknown", "origin reset the stream (error code 0x99)", None),
+        ("/left", "client disconnected", None),
     ] {
         let trace = outcome.bundle().trace(path);
         assert_eq!((trace.status(), trace.status_text()), (0, why), "{path}");
+        assert_eq!(trace.cut_off().as_deref(), cut_off, "{path}");
     }
 }
 
@@ -158,10 +169,89 @@ fn accepts_frames_for_a_closed_stream() {
 fn forwards_a_wrong_content_length() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);
-    pair.up(headers(1, END_STREAM, &to("/page")));
-    pair.down([headers(1, 0, ":status 200\ncontent-length 100"), data(1, END_STREAM, b"not a hundred")].concat());
+    let with_length = |stream: u32, status: &str, body: &[u8]| {
+        let head = format!(":status {status}\ncontent-length 100");
+        [headers(stream, 0, &head), data(stream, END_STREAM, body)].concat()
+    };
+    pair.up(headers(1, END_STREAM, &to("/short")));
+    pair.down(with_length(1, "200", b"not a hundred"));
+    pair.up(headers(3, END_STREAM, &to("/cached")));
+    pair.down(with_length(3, "304", b""));
+    pair.up(headers(5, END_STREAM, &to("/head").replace("GET", "HEAD")));
+    pair.down(with_length(5, "200", b""));
+    pair.up(headers(7, END_STREAM, &to("/whole")));
+    pair.down(with_length(7, "200", &[b'x'; 100]));
+    pair.up(headers(9, END_STREAM, &to("/long")));
+    pair.down(with_length(9, "200", &[b'x'; 101]));
+    pair.up([headers(11, 0, &(to("/upload") + "\ncontent-length 5")), data(11, END_STREAM, b"four")].concat());
+    pair.down(headers(11, END_STREAM, ":status 400"));
     pair.close();
-    assert_eq!(capture.stop().bundle().only_trace().text(), "not a hundred");
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    assert_eq!(outcome.bundle().trace("/short").text(), "not a hundred");
+    for (path, cut_off) in [
+        ("/short", Some("response closed")),
+        ("/cached", None),
+        ("/head", None),
+        ("/whole", None),
+        ("/long", None),
+        ("/upload", Some("request closed")),
+    ] {
+        assert_eq!(outcome.bundle().trace(path).cut_off().as_deref(), cut_off, "{path}");
+    }
+}
+
+#[test]
+fn marks_exchanges_that_a_reset_of_their_stream_cuts_off() {
+    let capture = Capture::start();
+    let mut pair = Pair::http2_with_prefaces(&capture);
+    let half = |stream| [headers(stream, 0, ":status 200"), data(stream, 0, b"so far")].concat();
+    let upload = |stream, path: &str| [headers(stream, 0, &to(path)), data(stream, 0, b"half an upload")].concat();
+    pair.up([upload(1, "/both-by-origin"), upload(3, "/both-by-client"), upload(5, "/early")].concat());
+    pair.up([upload(7, "/upload-cancelled"), upload(9, "/refused-by-goaway")].concat());
+    pair.down([half(1), reset(1, 2), half(3)].concat());
+    pair.up(reset(3, 8));
+    // The response is complete, and the rest of the request is not needed (RFC 9113 section 8.1).
+    pair.down([headers(5, END_STREAM, ":status 413"), reset(5, 0), headers(7, END_STREAM, ":status 200")].concat());
+    pair.up(reset(7, 8));
+    pair.down(goaway(7));
+    capture.wait_for_exchanges(5);
+    pair.close();
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    for (path, status, cut_off) in [
+        ("/both-by-origin", 200, "both reset"),
+        ("/both-by-client", 200, "both cancelled"),
+        ("/early", 413, "request closed"),
+        ("/upload-cancelled", 200, "request cancelled"),
+        ("/refused-by-goaway", 0, "request closed"),
+    ] {
+        let trace = outcome.bundle().trace(path);
+        assert_eq!((trace.status(), trace.cut_off().as_deref()), (status, Some(cut_off)), "{path}");
+    }
+}
+
+#[test]
+fn says_nothing_of_a_client_that_leaves_after_the_handshake() {
+    let first = [&[][..], &PREFACE[..10], PREFACE];
+    for (sent, in_the_clear) in first.iter().flat_map(|sent| [(sent, false), (sent, true)]) {
+        // A tunnel in the clear is recorded only if the client sends first.
+        if in_the_clear && sent.len() < PREFACE.len() {
+            continue;
+        }
+        let capture = Capture::start();
+        let mut pair = if in_the_clear { Pair::clear(&capture) } else { Pair::http2(&capture) };
+        pair.up(sent);
+        pair.client.finish();
+        assert_eq!(pair.origin.read_to_end(), (Vec::new(), Ending::Clean));
+        pair.down([settings(&[(0x3, 100)]), goaway(0)].concat());
+        pair.origin.finish();
+        assert_eq!(pair.client.read_to_end(), (Vec::new(), Ending::Clean));
+        let outcome = capture.stop();
+        let uncaptured = &outcome.summary.uncaptured;
+        assert!(!uncaptured.iter().any(|u| matches!(u.reason, Reason::Opaque(_))), "{uncaptured:?}");
+        assert!(outcome.bundle().traces.is_empty());
+    }
 }
 
 #[test]

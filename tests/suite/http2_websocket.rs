@@ -6,7 +6,7 @@ use crate::support::pair::to;
 use crate::support::websocket_frames;
 use crate::support::{Capture, Message, NodeOrigin, Pair};
 use serde_json::json;
-use spectral_capture::Reason;
+use spectral_capture::{Opaque, Reason};
 use std::io::Write;
 
 const MASK: Option<[u8; 4]> = Some([1, 2, 3, 4]);
@@ -138,4 +138,47 @@ fn records_refused_and_reset_websockets_and_other_protocols() {
     assert_eq!(socket.messages, expected);
     assert_eq!(outcome.bundle().trace("/udp").text(), "datagrams");
     assert!(!outcome.bundle().traces.iter().any(|trace| trace.text() == "SSH-2.0"));
+}
+
+#[test]
+fn records_messages_sent_before_the_response() {
+    let capture = Capture::start();
+    let mut pair = Pair::http2_with_prefaces(&capture);
+    pair.up(headers(1, 0, &connect("/early", "")));
+    pair.up(data(1, 0, &websocket_frames::frame(0x81, MASK, b"early")));
+    pair.down([headers(1, 0, ":status 200"), data(1, 0, &websocket_frames::frame(0x81, None, b"late"))].concat());
+    pair.up(data(1, END_STREAM, &websocket_frames::frame(0x88, MASK, b"")));
+    pair.down(data(1, END_STREAM, &websocket_frames::frame(0x88, None, b"")));
+    pair.close();
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    assert_eq!(
+        outcome.bundle().only_websocket().messages,
+        [
+            Message::sent("text", "early"),
+            Message::received("text", "late"),
+            Message::sent("close", ""),
+            Message::received("close", "")
+        ]
+    );
+}
+
+#[test]
+fn reports_a_websocket_that_cannot_be_read() {
+    let capture = Capture::start();
+    let mut pair = Pair::http2_with_prefaces(&capture);
+    pair.up([headers(1, 0, &connect("/odd", "")), headers(3, END_STREAM, &to("/page"))].concat());
+    pair.down(headers(1, 0, ":status 200"));
+    pair.up(data(1, 0, &websocket_frames::frame(0x81, MASK, b"whole")));
+    // A frame of 2^64 bytes.
+    pair.down(data(1, 0, &[&[0x82, 0x7f][..], &[0xff; 8]].concat()));
+    pair.up(data(1, 0, &websocket_frames::frame(0x81, MASK, b"goes on")));
+    pair.down([headers(3, 0, ":status 200"), data(3, END_STREAM, b"page")].concat());
+    let at = pair.at.clone();
+    pair.close();
+    let outcome = capture.stop();
+    outcome.assert_uncaptured(&at, 1, |reason| matches!(reason, Reason::Opaque(Opaque::WebSocket)));
+    let messages = &outcome.bundle().only_websocket().messages;
+    assert_eq!(messages[..], [Message::sent("text", "whole"), Message::sent("text", "goes on")]);
+    assert_eq!(outcome.bundle().trace("/page").text(), "page");
 }
