@@ -10,18 +10,26 @@
 
 use crate::notice::Reason;
 
-/// Checks the protocols that a client offers.
+/// The protocols to offer to the origin of a client that offers `offer`: the same, except for offers of unusual size,
+/// which are reduced to the protocols that a tap can parse.
 ///
 /// # Errors
 /// If no connection with this offer can be intercepted.
-pub(crate) fn check(offer: &[Vec<u8>]) -> Result<(), Reason> {
+pub(crate) fn offer(offer: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Reason> {
     if !offer.is_empty() && !offer.iter().any(|name| is_supported(name)) {
         return Err(unsupported(offer));
     }
-    if offer.iter().map(Vec::len).sum::<usize>().saturating_add(offer.len()) > MAX_OFFER_BYTES {
-        return Err(Reason::ClientTls(format!("it offers more than {MAX_OFFER_BYTES} bytes of protocol names")));
+    let size = offer.iter().map(Vec::len).sum::<usize>().saturating_add(offer.len());
+    if size <= MAX_OFFER_BYTES {
+        return Ok(offer.to_vec());
     }
-    Ok(())
+    let mut reduced: Vec<Vec<u8>> = Vec::new();
+    for name in offer.iter().filter(|name| is_supported(name)) {
+        if !reduced.contains(name) {
+            reduced.push(name.clone());
+        }
+    }
+    Ok(reduced)
 }
 
 /// True if a tap can parse this protocol.
@@ -41,7 +49,7 @@ pub(crate) fn unsupported<N: AsRef<[u8]>>(names: &[N]) -> Reason {
 const SUPPORTED_PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
 /// Number of a client's protocols listed in a report. A client may offer thousands, of up to 255 bytes each.
 const MAX_LISTED_PROTOCOLS: usize = 4;
-/// rustls keeps the offer for the lifetime of a connection. All names in IANA's registry together have half as many
+/// rustls keeps the offer for the lifetime of a connection, so its size is limited. All names in IANA's registry together have half as many
 /// bytes.
 const MAX_OFFER_BYTES: usize = 1024;
 
@@ -49,24 +57,26 @@ const MAX_OFFER_BYTES: usize = 1024;
 mod tests {
     use super::*;
 
-    fn checked(offer: &[&[u8]]) -> Result<(), Reason> {
-        check(&offer.iter().map(|name| name.to_vec()).collect::<Vec<_>>())
+    fn offered(names: &[&[u8]]) -> Result<Vec<Vec<u8>>, Reason> {
+        offer(&names.iter().map(|name| name.to_vec()).collect::<Vec<_>>())
     }
 
     #[test]
-    fn an_offer_needs_one_supported_protocol() {
-        assert_eq!(checked(&[]), Ok(()));
-        assert_eq!(checked(&[b"\x0a\x0a", b"x", b"http/1.1", b"h2"]), Ok(()));
-        assert_eq!(checked(&[b"h3", b"x"]), Err(Reason::Protocol("h3, x".into())));
-        assert_eq!(checked(&[b"1", b"2", b"3", b"4", b"5"]), Err(Reason::Protocol("1, 2, 3, 4, …".into())));
+    fn everything_is_offered_if_a_tap_can_parse_one_of_the_protocols() {
+        assert_eq!(offered(&[]), Ok(vec![]));
+        for names in [&[&b"h2"[..], b"http/1.1"][..], &[b"\x0a\x0a", b"x", b"http/1.1", b"h2"], &[b"h2", b"h3"]] {
+            assert_eq!(offered(names).unwrap(), names);
+        }
+        assert_eq!(offered(&[b"h3", b"x"]), Err(Reason::Protocol("h3, x".into())));
+        assert_eq!(offered(&[b"1", b"2", b"3", b"4", b"5"]), Err(Reason::Protocol("1, 2, 3, 4, …".into())));
     }
 
     #[test]
-    fn an_offer_has_a_limited_size() {
+    fn an_offer_of_unusual_size_is_reduced() {
         let long = [7; 255];
-        assert_eq!(checked(&[&long, &long, &long, b"h2"]), Ok(()));
-        assert!(matches!(checked(&[&long, &long, &long, &long, b"h2"]), Err(Reason::ClientTls(_))));
+        assert_eq!(offered(&[&long, &long, &long, b"h2"]).unwrap().len(), 4);
+        assert_eq!(offered(&[&long, &long, b"http/1.1", &long, &long, b"h2"]).unwrap(), [&b"http/1.1"[..], b"h2"]);
         let many: Vec<&[u8]> = std::iter::repeat_n(&b"h2"[..], 10_000).collect();
-        assert!(matches!(checked(&many), Err(Reason::ClientTls(_))));
+        assert_eq!(offered(&many).unwrap(), [b"h2"]);
     }
 }

@@ -57,13 +57,16 @@ pub(crate) fn open(
     let mut intercepted = InterceptedClient::new(shared, capture, label, route.authority.clone(), sni, hello);
 
     let cached_reason = capture.passthrough.reason(&route.authority, sni, &hello.alpn, Moment::now());
-    if let Some(reason) = check(hello).err().or(cached_reason) {
-        intercepted.report(reason);
-        return Some(tunnel::pass(shared, client, origin));
-    }
+    let offer = match (offer_to_origin(hello), cached_reason) {
+        (Ok(offer), None) => offer,
+        (Err(reason), _) | (Ok(_), Some(reason)) => {
+            intercepted.report(reason);
+            return Some(tunnel::pass(shared, client, origin));
+        }
+    };
 
     let began = Moment::now();
-    if let Err(obstacle) = handshake_with_origin(shared, capture, &mut origin, &route, sni, &hello.alpn) {
+    if let Err(obstacle) = handshake_with_origin(shared, capture, &mut origin, &route, sni, offer) {
         capture.client_tls.forget(sni, &route.authority);
         let (reason, ttl) = (obstacle.reason.clone(), Ttl::Since(Moment::now()));
         match obstacle.concerns {
@@ -103,15 +106,15 @@ pub(crate) fn open(
     }
 }
 
-/// Checks whether connections with this ClientHello can be intercepted.
-fn check(hello: &ClientHello) -> Result<(), Reason> {
+/// The protocols to offer to the origin, or the reason why this ClientHello cannot be intercepted.
+fn offer_to_origin(hello: &ClientHello) -> Result<Vec<Vec<u8>>, Reason> {
     if hello.server_name == Sni::NotDnsName {
         return Err(Reason::ClientTls("its server name is not a DNS name".into()));
     }
     if !hello.offers_modern_tls() {
         return Err(Reason::ClientTls("it offers no TLS version above 1.1".into()));
     }
-    alpn::check(&hello.alpn)
+    alpn::offer(&hello.alpn)
 }
 
 /// The reason why an origin cannot be intercepted.
@@ -137,14 +140,14 @@ fn handshake_with_origin(
     origin: &mut Leg,
     route: &Route,
     sni: Option<&str>,
-    offer: &[Vec<u8>],
+    offer: Vec<Vec<u8>>,
 ) -> Result<(), Obstacle> {
     let failed = |e: rustls::Error| Obstacle {
         concerns: if is_lasting(&e) { Concerns::Origin } else { Concerns::Connection },
         reason: origin_reason(&e),
     };
     let (session, certificate_request) =
-        capture.client_tls.session(sni, &route.authority, offer.to_vec(), Moment::now()).map_err(failed)?;
+        capture.client_tls.session(sni, &route.authority, offer, Moment::now()).map_err(failed)?;
     origin.start_tls(session, &[]).map_err(failed)?;
     match handshake(origin, &shared.stop) {
         // In TLS 1.3 our handshake succeeds without a client certificate; the origin's alert arrives at the end of the

@@ -56,7 +56,7 @@ fn gives_the_client_the_protocol_that_the_origin_chose() {
     let cases: [(&[&str], &'static [&'static str], Option<&str>); 6] = [
         (&["http/1.1"], &["http/1.1"], Some("http/1.1")),
         (&["h2", "http/1.1"], &["http/1.1"], Some("http/1.1")),
-        (&["imap", "h2", "http/1.1"], &["imap", "http/1.1"], Some("http/1.1")),
+        (&["imap", "h2", "http/1.1"], &["http/1.1", "imap"], Some("http/1.1")),
         (&["h2", "http/1.1"], &[], None),
         (&[], &["http/1.1"], None),
         (&["http/1.0", "http/1.1"], &["http/1.0"], Some("http/1.0")),
