@@ -11,9 +11,10 @@
 //!                                                                                            one poll(2)
 //! ```
 //!
-//! Below them: `leg` (one side: socket, TLS, `outbox`, `splice`), `tls`, `sys` (POSIX calls). What connections share:
-//! `shared` (settings and state), `resources` (thread pool, buffer pool, budget of unsent bytes), `stop` and `tick`
-//! (events for all waits), `live` (their number).
+//! Below them: `leg` (one side: socket, TLS, `outbox`, `splice`), `tls`, `sys` (POSIX calls), `intercepted_client` (does
+//! it accept our certificate). What connections share: `shared` (settings and state), `refusals` and
+//! `passthrough_cache` (what is known about clients and origins), `resources` (thread pool, buffer pool, budget of
+//! unsent bytes), `stop` and `tick` (events for all waits), `live` (their number).
 //!
 //! No two files import each other, directly or through others.
 //!

@@ -128,6 +128,8 @@ pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watcher: &mut dyn Watche
         }
         if client_ready.read {
             transfer(Dir::Up, client, origin, watcher);
+            // Before the watcher sees data of the origin, which a client that left does not get.
+            notify_end(Dir::Up, client, watcher, &mut notified);
         }
         if origin_ready.read {
             transfer(Dir::Down, origin, client, watcher);
@@ -243,15 +245,21 @@ fn forward_unread(dir: Dir, from: &mut Leg, to: &mut Leg, watcher: &mut dyn Watc
 
 /// If `from` has ended and all its data was forwarded, notifies the watcher and ends `to` in the same way.
 fn propagate_end(dir: Dir, from: &Leg, to: &mut Leg, watcher: &mut dyn Watcher, notified: &mut Notified) {
-    let Some(how) = from.ended() else { return };
+    notify_end(dir, from, watcher, notified);
+    if let Some(how) = from.ended().filter(|_| from.unread().is_empty()) {
+        to.end(how);
+    }
+}
+
+/// If `from` has ended and all its data was forwarded, notifies the watcher once.
+fn notify_end(dir: Dir, from: &Leg, watcher: &mut dyn Watcher, notified: &mut Notified) {
     let is_notified = match dir {
         Dir::Up => &mut notified.up,
         Dir::Down => &mut notified.down,
     };
-    if !*is_notified && from.unread().is_empty() {
+    if let Some(how) = from.ended().filter(|_| from.unread().is_empty() && !*is_notified) {
         *is_notified = true;
         watcher.end(dir, how);
-        to.end(how);
     }
 }
 
@@ -270,3 +278,50 @@ const MIN_SPLICE_BYTES: usize = 64 << 10;
 const MAX_SPLICE_ROUNDS: usize = 4;
 /// Time that a client has to receive the last bytes, and then to stop sending.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::resources::Resources;
+    use std::io::Write;
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    /// Logs what it sees.
+    #[derive(Default)]
+    struct Log(Vec<String>);
+
+    impl Watcher for Log {
+        fn bytes(&mut self, dir: Dir, bytes: &[u8]) -> usize {
+            self.0.push(format!("{dir:?} {}", bytes.escape_ascii()));
+            bytes.len()
+        }
+
+        fn end(&mut self, dir: Dir, how: Ending) {
+            self.0.push(format!("{dir:?} {how:?}"));
+        }
+    }
+
+    /// Returns a leg and its peer.
+    fn leg() -> (Leg, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (Leg::new(listener.accept().unwrap().0, &Arc::<Resources>::default()).unwrap(), peer)
+    }
+
+    #[test]
+    fn the_watcher_sees_the_end_of_a_client_before_data_that_came_with_it() {
+        let ((mut client, client_peer), (mut origin, mut origin_peer)) = (leg(), leg());
+        origin_peer.write_all(b"answer").unwrap();
+        origin_peer.shutdown(Shutdown::Write).unwrap();
+        client_peer.shutdown(Shutdown::Write).unwrap();
+        // Both have arrived.
+        for leg in [&client, &origin] {
+            sys::wait([(leg.fd(), Interest::READ)], None).unwrap();
+        }
+        let mut log = Log::default();
+        let end = relay(&mut client, &mut origin, &mut log, &Stop::new().unwrap());
+        assert_eq!(end, RelayEnd::Closed);
+        assert_eq!(log.0, ["Up Clean", "Down answer", "Down Clean"]);
+    }
+}
