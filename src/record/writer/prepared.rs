@@ -58,7 +58,7 @@ impl PreparedExchange {
         let id = Id::Trace(number).to_string();
         let (status, status_text, response_headers) = match response {
             Ok(head) => (head.status, decode_text(head.reason), head.headers),
-            Err(why) => (0, why.into(), Headers::default()),
+            Err(why) => (0, why, Headers::default()),
         };
         let truncation = |body: &Body| body.truncation().map(|truncation| truncation.cause.to_string());
         let truncation_causes = [&request_body, &response_body].into_iter().filter_map(truncation).collect();
