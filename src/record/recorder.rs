@@ -22,7 +22,7 @@ use crate::clock::Moment;
 use crate::notice::Reason;
 use crate::wire::authority::Authority;
 use crate::wire::pattern::HostFilter;
-use crate::wire::tap::{Dir, Ending, ExchangeId, Finish, Opcode, PayloadEncoding, Tap, TapEvent};
+use crate::wire::tap::{Dir, Ending, ExchangeId, Finish, Opaque, Opcode, PayloadEncoding, Tap, TapEvent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -45,6 +45,7 @@ impl Recorder {
                 websockets: BTreeMap::new(),
                 excluded: ExcludedExchanges::default(),
                 unrecorded: Vec::new(),
+                reported: Vec::new(),
                 first_to_end: None,
             },
         }
@@ -86,8 +87,8 @@ impl Recorder {
         self.tap.end(dir, how, &mut |event| assembler.event(now, event));
     }
 
-    /// Returns the reasons why parts of the connection are not recorded, each once. Empty while all of it is recorded. Call
-    /// it after each call that passes bytes or an end.
+    /// Returns the reasons why parts of the connection are not recorded, each once for the whole connection. Empty while all
+    /// of it is recorded. Call it after each call that passes bytes or an end.
     #[must_use]
     pub(crate) fn take_unrecorded(&mut self) -> Vec<Reason> {
         std::mem::take(&mut self.assembler.unrecorded)
@@ -121,6 +122,8 @@ struct Assembler {
     excluded: ExcludedExchanges,
     /// The reasons for parts that are not recorded, until they are taken.
     unrecorded: Vec<Reason>,
+    /// The causes reported so far.
+    reported: Vec<Opaque>,
     /// The direction that its sender ended before the other.
     first_to_end: Option<Dir>,
 }
@@ -201,7 +204,11 @@ impl Assembler {
                 self.send_message(id, now, dir, message, Finish::Complete);
             }
             TapEvent::WebSocketEnd { id, how } => self.finish_websocket(id, now, how),
-            TapEvent::Opaque { cause } => self.unrecorded.push(Reason::Opaque(cause)),
+            TapEvent::Opaque { cause } if self.reported.contains(&cause) => {}
+            TapEvent::Opaque { cause } => {
+                self.reported.push(cause);
+                self.unrecorded.push(Reason::Opaque(cause));
+            }
         }
     }
 
