@@ -4,8 +4,8 @@
 //! next request may be for another origin, so data after the end of this request is held back until the response is
 //! complete. The framing of the request is determined once, for forwarding and for recording.
 //!
-//! A client with `Expect: 100-continue` may omit the body after an error (RFC 9110 section 10.1.1). Where the next request
-//! begins is unknown then, so the client's connection is closed after the response.
+//! A client with `Expect: 100-continue` may omit the body after an error (RFC 9110 section 10.1.1). If what follows is a
+//! request, it is served next, and the connection to the origin, which may still expect the body, is closed.
 
 use super::dial::DialError;
 use super::leg::Leg;
@@ -21,7 +21,7 @@ use crate::record::recorder::Recorder;
 use crate::wire::authority::Authority;
 use crate::wire::http1::Http1Tap;
 use crate::wire::http1::body::Http1BodyReader;
-use crate::wire::http1::expect;
+use crate::wire::http1::expect::{Continuation, Expectation};
 use crate::wire::http1::framing::{persists, request_framing, response_framing};
 use crate::wire::message::RequestHead;
 use crate::wire::proxy_request::PlainRequest;
@@ -89,7 +89,8 @@ pub(crate) fn exchange(
         counters: is_captured.then_some(&shared.counters),
         host: authority.to_string(),
         body: Http1BodyReader::new(framing),
-        body_start: BodyStart::of(&request.head),
+        expectation: Expectation::new(&request.head, framing),
+        omits_body: false,
         is_endless: false,
         request: request.head,
         response: ResponseState::Awaited,
@@ -103,10 +104,10 @@ pub(crate) fn exchange(
         watcher.end(Dir::Up, Ending::Abandoned);
     }
     match end {
-        RelayEnd::Done
-            if watcher.response == (ResponseState::Complete { persists: true }) && watcher.body.is_done() =>
-        {
-            *keep_alive = Some(KeepAlive { authority, leg: origin, timing: None });
+        RelayEnd::Done if watcher.response == (ResponseState::Complete { persists: true }) => {
+            if !watcher.omits_body {
+                *keep_alive = Some(KeepAlive { authority, leg: origin, timing: None });
+            }
             Next::Request
         }
         RelayEnd::Done => {
@@ -149,24 +150,16 @@ struct ExchangeWatcher<'a> {
     host: String,
     /// Finds the end of the request.
     body: Http1BodyReader,
-    body_start: BodyStart,
+    /// The client's expectation of 100, until the body begins. It counts as answered by an error.
+    expectation: Option<Expectation>,
+    /// True if the client's next request follows in the place of the body.
+    omits_body: bool,
     /// True if the end of the request cannot be found.
     is_endless: bool,
     request: RequestHead,
     response: ResponseState,
     /// True if the stop of the capture interrupted the exchange.
     is_interrupted: bool,
-}
-
-/// The start of the request's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BodyStart {
-    /// It follows the head, or has begun.
-    Certain,
-    /// The client waits for a response first (`Expect: 100-continue`).
-    Awaited,
-    /// The response was an error: the client may omit the body.
-    Refused,
 }
 
 /// The progress of the response.
@@ -191,6 +184,16 @@ enum ResponseState {
 impl Watcher for ExchangeWatcher<'_> {
     fn bytes(&mut self, dir: Dir, bytes: &[u8]) -> usize {
         let now = Moment::now();
+        let is_complete = matches!(self.response, ResponseState::Complete { .. });
+        if dir == Dir::Up
+            && !bytes.is_empty()
+            && let Some(mut expectation) = self.expectation.take()
+            && is_complete
+            && expectation.decide(bytes) == Some(Continuation::NextRequest)
+        {
+            self.omits_body = true;
+            return 0;
+        }
         let passed = match dir {
             Dir::Up if self.response != ResponseState::Switched && !self.is_endless => match self.body.skip(bytes) {
                 Ok(n) => n,
@@ -202,15 +205,17 @@ impl Watcher for ExchangeWatcher<'_> {
             },
             Dir::Up | Dir::Down => bytes.len(),
         };
-        if dir == Dir::Up && passed > 0 {
-            self.body_start = BodyStart::Certain;
-        }
         let bytes = bytes.get(..passed).unwrap_or_default();
         self.byte_counter.add(dir, bytes.len());
-        let (response, body_start, request) = (&mut self.response, &mut self.body_start, &self.request);
+        let (response, expectation, request) = (&mut self.response, &mut self.expectation, &self.request);
         self.recorder.data_observed(now, dir, bytes, &mut |event| {
             response.update(request, event);
-            body_start.update(event);
+            // After a success, clients send the body.
+            if let (Some(expectation), TapEvent::Response { head, .. }) = (expectation.as_mut(), event)
+                && head.status >= 300
+            {
+                expectation.answered();
+            }
         });
         self.report_unrecorded();
         passed
@@ -223,22 +228,16 @@ impl Watcher for ExchangeWatcher<'_> {
     }
 
     fn accepts_more(&self) -> bool {
-        !(self.body.is_done() || self.omits_body()) || self.is_endless || self.response == ResponseState::Switched
+        let is_done = self.body.is_done() || self.omits_body;
+        !is_done || self.is_endless || self.response == ResponseState::Switched
     }
 
     fn is_done(&self) -> bool {
-        self.body.is_done() && matches!(self.response, ResponseState::Complete { .. }) || self.omits_body()
+        (self.body.is_done() || self.omits_body) && matches!(self.response, ResponseState::Complete { .. })
     }
 }
 
 impl ExchangeWatcher<'_> {
-    /// True if the response is complete, and the client may send its next request in the place of the body.
-    fn omits_body(&self) -> bool {
-        self.body_start == BodyStart::Refused
-            && !self.body.is_done()
-            && matches!(self.response, ResponseState::Complete { .. })
-    }
-
     fn report_unrecorded(&mut self) {
         let Some(counters) = self.counters else {
             return;
@@ -248,21 +247,6 @@ impl ExchangeWatcher<'_> {
         }
         for (host, reason) in self.recorder.take_excluded() {
             counters.add_uncaptured(&host.to_string(), reason);
-        }
-    }
-}
-
-impl BodyStart {
-    fn of(request: &RequestHead) -> Self {
-        if expect::is_expected(request) { Self::Awaited } else { Self::Certain }
-    }
-
-    fn update(&mut self, event: &TapEvent<'_>) {
-        // After a success, clients send the body.
-        if let (Self::Awaited, TapEvent::Response { head, .. }) = (*self, event)
-            && head.status >= 300
-        {
-            *self = Self::Refused;
         }
     }
 }

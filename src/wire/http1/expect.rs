@@ -8,14 +8,15 @@
 //!                                └─ anything else ──▶ the body
 //! ```
 //!
-//! The whole line decides, so that the result does not depend on how the bytes are split.
+//! The whole line decides, so that the result does not depend on how the bytes are split. The tap waits for it. The code that
+//! forwards plain proxy requests decides by the first piece, because it may not delay a body.
 
 use super::framing::Framing;
 use crate::wire::headers::is_tchar;
 use crate::wire::message::RequestHead;
 
 /// The expectation of a request whose body has not begun.
-pub(super) struct Expectation {
+pub(crate) struct Expectation {
     /// The length of the body; `None` if it is chunked.
     length: Option<u64>,
     is_answered: bool,
@@ -25,7 +26,7 @@ pub(super) struct Expectation {
 
 /// The meaning of the bytes after a request whose body may be omitted.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Continuation {
+pub(crate) enum Continuation {
     /// They are the body.
     Body,
     /// They are the next request.
@@ -34,17 +35,18 @@ pub(super) enum Continuation {
 
 impl Expectation {
     /// Returns the expectation of the request `head`, if its body may be omitted.
-    pub(super) fn new(head: &RequestHead, framing: Framing) -> Option<Self> {
+    pub(crate) fn new(head: &RequestHead, framing: Framing) -> Option<Self> {
         let length = match framing {
             Framing::Empty | Framing::Length(0) | Framing::UntilClose | Framing::Unknown => return None,
             Framing::Length(length) => Some(length),
             Framing::Chunked => None,
         };
-        is_expected(head).then_some(Self { length, is_answered: false, held: Vec::new() })
+        let is_expected = head.headers.list_contains("expect", "100-continue");
+        is_expected.then_some(Self { length, is_answered: false, held: Vec::new() })
     }
 
     /// Notes the final response.
-    pub(super) fn answered(&mut self) {
+    pub(crate) fn answered(&mut self) {
         self.is_answered = true;
     }
 
@@ -54,7 +56,7 @@ impl Expectation {
     }
 
     /// Returns the meaning of the held bytes and `next`, or `None` if it depends on further bytes: `next` is held then.
-    pub(super) fn decide(&mut self, next: &[u8]) -> Option<Continuation> {
+    pub(crate) fn decide(&mut self, next: &[u8]) -> Option<Continuation> {
         if !self.is_answered {
             return (!next.is_empty()).then_some(Continuation::Body);
         }
@@ -86,11 +88,6 @@ impl Expectation {
             false => Continuation::Body,
         }
     }
-}
-
-/// Returns true if a request asks for 100 before its body.
-pub(crate) fn is_expected(head: &RequestHead) -> bool {
-    head.headers.list_contains("expect", "100-continue")
 }
 
 /// Returns true if `line`, without its LF, is a request line (RFC 9112 section 3).
