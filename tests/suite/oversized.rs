@@ -25,9 +25,11 @@ fn passes_through_and_reports_a_head_of_2_mib() {
         origin.authority("localhost")
     );
     assert!(output.err.contains(&named), "{}", output.err);
-    // The exchange whose request was within the limit is recorded.
-    assert_eq!(bundle.only_trace().status(), 0);
-    assert!(bundle.only_trace().url().ends_with("/short"));
+    for (path, side) in [("/long", "both"), ("/short", "response")] {
+        let trace = bundle.trace(path);
+        let cut_off = &trace.json["cut_off"];
+        assert_eq!((trace.status(), &cut_off["side"], &cut_off["why"]), (200, &side.into(), &"limit".into()));
+    }
 }
 
 #[test]

@@ -30,12 +30,13 @@ use super::expect::{Continuation, Expectation};
 use super::framing::{Framing, request_framing, response_framing};
 use super::head;
 use super::head_scanner::{check_start, leading_empty_lines};
-use super::partial;
 use super::pending::{PendingRequest, PendingRequests};
 use crate::wire::http2::Http2Tap;
 use crate::wire::message::{RequestHead, ResponseHead};
 use crate::wire::tap::{Dir, Ending, EventSink, ExchangeId, Finish, Opaque, Tap, TapEvent};
 use crate::wire::websocket::WebSocketTap;
+
+mod stop;
 
 /// Observes a connection that begins with HTTP/1.
 pub(crate) struct Http1Tap {
@@ -256,32 +257,6 @@ impl Http1Tap {
         Ok(id)
     }
 
-    /// Reports the request whose head is incomplete, and its end; returns false if not even its first line is complete.
-    fn report_incomplete_request(&mut self, lines: &[u8], how: Finish, out: EventSink<'_>) -> bool {
-        let Some(head) = partial::request(lines) else {
-            return false;
-        };
-        let Ok(id) = self.report_request(head, lines.len(), out) else {
-            return false;
-        };
-        self.end_message(id, Dir::Up, how, out);
-        true
-    }
-
-    /// Ends a request whose head is incomplete and remains so. If not even its first line is complete, it is not reported,
-    /// because of `cause`.
-    fn end_head(&mut self, how: Finish, cause: Opaque, out: EventSink<'_>) {
-        if !self.up.is_in_head() {
-            return;
-        }
-        let lines = self.up.take_incomplete_head(&[]);
-        match (self.report_incomplete_request(&lines, how, out), how) {
-            (false, _) => self.become_opaque(Dir::Up, cause, out),
-            (true, Finish::Opaque(cause)) => self.become_opaque(Dir::Up, cause, out),
-            (true, _) => {}
-        }
-    }
-
     fn read_response(&mut self, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
         if self.down.is_between_messages() {
             self.answering = self.pending.front();
@@ -330,13 +305,6 @@ impl Http1Tap {
             }
         }
         Ok(Some(used))
-    }
-
-    /// Reports the response whose head is incomplete, if its first line is complete.
-    fn report_incomplete_response(&mut self, lines: &[u8], out: EventSink<'_>) {
-        if let (Some(PendingRequest { id, .. }), Some(head)) = (self.answering, partial::response(lines)) {
-            out(TapEvent::Response { id, head });
-        }
     }
 
     /// Handles a 101: the bytes after it, in both directions, belong to another protocol.
@@ -434,73 +402,6 @@ impl Http1Tap {
             }
         }
         self.direction(dir).end_message();
-    }
-
-    /// Ends all open messages of `dir`, which has ended.
-    ///
-    /// Called again for messages that begin later: a request may arrive after the direction of its response has ended.
-    fn finish(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
-        if let Phase::Switched(tap) = &mut self.phase {
-            // The direction ended before the switch or while its bytes were held, so this is the first call for the new tap.
-            return tap.end(dir, how, out);
-        }
-        let is_open = dir == Dir::Up || self.answering.is_some();
-        let mut finish = match &self.direction(dir).reader {
-            MessageReader::Body(body) if is_open => body.finish(how),
-            _ => Finish::Truncated(how),
-        };
-        match dir {
-            Dir::Up => {
-                if let Some(id) = self.sending {
-                    self.end_message(id, dir, finish, out);
-                }
-                let is_answered = !self.down.held.is_empty();
-                let cause = if is_answered { Opaque::EarlyResponse } else { Opaque::IncompleteRequest };
-                self.end_head(finish, cause, out);
-            }
-            Dir::Down => {
-                let lines = self.down.take_incomplete_head(&[]);
-                self.report_incomplete_response(&lines, out);
-                while let Some(PendingRequest { id, .. }) = self.pending.front() {
-                    self.end_message(id, dir, finish, out);
-                    finish = Finish::Truncated(how);
-                }
-                // The meaning of the held bytes depends on a response that can no longer arrive.
-                self.up.held = Vec::new();
-            }
-        }
-    }
-
-    /// Stops reading `dir`, because the position of its next message is unknown.
-    fn become_opaque(&mut self, dir: Dir, cause: Opaque, out: EventSink<'_>) {
-        match dir {
-            Dir::Up => {
-                if let Some(id) = self.sending {
-                    self.end_message(id, dir, Finish::Opaque(cause), out);
-                }
-            }
-            Dir::Down => {
-                if let Some(PendingRequest { id, .. }) = self.answering {
-                    self.end_message(id, dir, Finish::Opaque(cause), out);
-                } else if self.pending.is_empty() {
-                    self.down.reader = MessageReader::Skip;
-                    return;
-                }
-                self.end_pending(Opaque::EarlierResponse, out);
-                // A switch of protocols would not be noticed.
-                self.upgrade = None;
-            }
-        }
-        let direction = self.direction(dir);
-        (direction.reader, direction.held) = (MessageReader::Opaque, Vec::new());
-        out(TapEvent::Opaque { cause });
-    }
-
-    /// Ends the responses to all pending requests.
-    fn end_pending(&mut self, cause: Opaque, out: EventSink<'_>) {
-        while let Some(PendingRequest { id, .. }) = self.pending.front() {
-            self.end_message(id, Dir::Down, Finish::Opaque(cause), out);
-        }
     }
 
     fn direction(&mut self, dir: Dir) -> &mut Http1Direction {
