@@ -130,7 +130,7 @@ fn records_uploads_of_curl_that_are_refused_early() {
                 let script = move |connection| refuse(connection, status, close);
                 let origin = if is_tls { Origin::tls(script) } else { Origin::plain(script) };
                 let capture = Capture::start();
-                let file = capture.dir.write("upload", &vec![b'x'; 2_000_000]);
+                let file = capture.dir.write("upload", vec![b'x'; 2_000_000]);
                 let (scheme, proxy) = (if is_tls { "https" } else { "http" }, format!("http://{}", capture.addr));
                 let url = |path: &str| format!("{scheme}://{}/{path}", origin.authority("localhost"));
                 let mut curl = Command::new(&program);

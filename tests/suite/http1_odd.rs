@@ -1,4 +1,4 @@
-//! HTTP/1 connections on which one side does something odd: what the other side did is recorded all the same.
+//! HTTP/1 connections on which one side sends malformed or unexpected data. What the other side sends is recorded nevertheless.
 
 use crate::support::capture::Outcome;
 use crate::support::{Capture, Connection, Gate, Origin, next_request};
@@ -149,7 +149,7 @@ fn reports_the_response_to_an_incomplete_first_line() {
 }
 
 #[test]
-fn says_nothing_of_a_response_that_nobody_asked_for() {
+fn says_nothing_of_an_unsolicited_response() {
     const TIMEOUT: &str = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 4\r\n\r\nidle";
     for requests in [0, 2] {
         for is_tls in [true, false] {
@@ -199,7 +199,7 @@ fn says_nothing_of_an_http_2_client_that_leaves_without_a_request() {
 }
 
 #[test]
-fn reports_requests_after_data_that_nobody_asked_for() {
+fn reports_requests_after_unsolicited_data() {
     let origin = Origin::tls(|mut connection| {
         next_request(&mut connection);
         connection.send([OK, "more than the length"].concat());

@@ -1,4 +1,4 @@
-//! Data of the origin that no request asked for. Nothing is lost by it, unless later responses cannot be found.
+//! Data of the origin while no request is pending. Nothing is lost, unless later responses cannot be found.
 
 use super::*;
 
