@@ -56,7 +56,16 @@ impl DeflateParameters {
             Dir::Up => self.client,
             Dir::Down => self.server,
         };
-        Inflater { context, limit, left: limit, stream: None, last_byte: None, is_in_sync: true, out: Vec::new() }
+        Inflater {
+            context,
+            limit,
+            left: limit,
+            stream: None,
+            last_byte: None,
+            tail_bytes: None,
+            is_in_sync: true,
+            out: Vec::new(),
+        }
     }
 }
 
@@ -70,6 +79,8 @@ pub(super) struct Inflater {
     stream: Option<Inflate>,
     /// The last byte of this message; `None` at its beginning and after a final block.
     last_byte: Option<u8>,
+    /// The number of bytes after a final block, if they are the first bytes of the tail.
+    tail_bytes: Option<usize>,
     /// True if the stream is between two blocks, at the start of a byte, and has the sender's window.
     is_in_sync: bool,
     /// A buffer for decompressed bytes.
@@ -85,6 +96,7 @@ impl Inflater {
     pub(super) fn begin(&mut self) {
         self.left = self.limit;
         self.last_byte = None;
+        self.tail_bytes = None;
         // With an empty window, zlib rejects what refers to an earlier message. All other messages do not depend on it.
         let is_kept = self.context == DeflateContext::Kept && self.is_in_sync;
         if let Some(stream) = self.stream.as_mut().filter(|_| !is_kept) {
@@ -98,16 +110,19 @@ impl Inflater {
     /// Output before a malformed byte is passed on. Otherwise the events would depend on how the bytes are split.
     pub(super) fn inflate(&mut self, mut bytes: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<(), Undecodable> {
         loop {
-            let last_byte = bytes.last().copied();
             let step = self.step(bytes, InflateFlush::NoFlush, sink)?;
+            let (read, rest) = bytes.split_at_checked(step.read).unwrap_or((bytes, &[]));
             if step.is_stream_end {
                 self.last_byte = None;
-            } else if step.read > 0 {
-                self.last_byte = last_byte;
+                self.tail_bytes = Some(0);
+            } else if let Some(&last_byte) = read.last() {
+                self.last_byte = Some(last_byte);
+                let after = |len: usize| TAIL.get(len..).is_some_and(|tail| tail.starts_with(read));
+                self.tail_bytes = self.tail_bytes.filter(|&len| after(len)).map(|len| len.saturating_add(read.len()));
             } else if step.written == 0 && !bytes.is_empty() {
                 return Err(Undecodable);
             }
-            bytes = bytes.get(step.read..).unwrap_or_default();
+            bytes = rest;
             // If the buffer is full, there may be more output.
             if bytes.is_empty() && step.written < OUTPUT_BYTES {
                 return Ok(());
@@ -117,8 +132,11 @@ impl Inflater {
 
     /// Ends the message.
     pub(super) fn end(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<(), Undecodable> {
-        let Some(last_byte) = self.last_byte else {
-            // The message is empty or ends with a final block. There is no block for the tail to complete.
+        let Some(last_byte) = self.last_byte.filter(|_| self.tail_bytes != Some(TAIL.len())) else {
+            // The message is empty or ends with a final block, perhaps with a tail. No block is open.
+            if let Some(stream) = self.stream.as_mut().filter(|_| self.tail_bytes.is_some()) {
+                stream.reset(false);
+            }
             self.is_in_sync = true;
             return Ok(());
         };
@@ -174,9 +192,11 @@ struct Step {
     is_stream_end: bool,
 }
 
-/// An empty block without compression, and one byte more. A sender ends each message with this block, and removes all but its
-/// first bits (RFC 7692 section 7.2.1).
+/// An empty block without compression, and one byte more. A sender ends each message with this block.
 const EMPTY_BLOCK_AND_NEXT_BYTE: &[u8] = &[0, 0, 0, 0xff, 0xff, 0];
+
+/// The bytes that a sender removes from the end of that block (RFC 7692 section 7.2.1).
+const TAIL: &[u8] = &[0, 0, 0xff, 0xff];
 
 /// The largest last byte of a message from which the tail was removed: it ends with the three bits 000 that begin a block
 /// without compression.

@@ -122,6 +122,7 @@ fn decompresses_what_receivers_with_zlib_accept() {
         ("a last block only", b"\xf3\x48\xcd\xc9\xc9\x07\0"),
         ("a last block and the rest of the tail", b"\xf3\x48\xcd\xc9\xc9\x07\0\0"),
         ("a last block and an empty block", b"\xf3\x48\xcd\xc9\xc9\x07\0\0\0\0\xff\xff"),
+        ("a last block and a tail", b"\xf3\x48\xcd\xc9\xc9\x07\0\0\0\xff\xff"),
         ("two last blocks", b"\x01\x02\0\xfd\xffHe\x01\x03\0\xfc\xffllo"),
         ("a last block that is empty", b"\0\x05\0\xfa\xffHello\x01"),
         ("the tail was not removed", b"\xf2\x48\xcd\xc9\xc9\x07\0\0\0\xff\xff"),
@@ -160,7 +161,9 @@ fn decompresses_a_partial_flush() {
 
 #[test]
 fn after_a_damaged_message_only_independent_ones_are_decompressed() {
-    for damaged in [&b"\xff\xff bad"[..], &HELLO[..2], b"\0\x05\0\xfa\xfe", b"\xf3\x48\xcd\xc9\xc9\x07\0\0\0\xff\xff"] {
+    for damaged in
+        [&b"\xff\xff bad"[..], &HELLO[..2], b"\0\x05\0\xfa\xfe", b"\xf3\x48\xcd\xc9\xc9\x07\0\0\0\xff\xff\xff"]
+    {
         let payloads = [HELLO, damaged, HELLO_AGAIN, HELLO, HELLO_AGAIN, HELLO_AGAIN];
         let seen = inflated("permessage-deflate", &payloads);
         assert_eq!(seen, ["Hello", &raw(damaged), &raw(HELLO_AGAIN), "Hello", "Hello", "Hello"]);
