@@ -29,7 +29,9 @@ fn assert_works_after(
     assert!(output.text().contains("hello"), "{output:?}");
     let outcome = capture.stop();
     let host = origin.authority("localhost");
-    outcome.assert_uncaptured(&host, refusals, is_expected);
+    let expected = outcome.summary.uncaptured.iter().filter(|uncaptured| is_expected(&uncaptured.reason));
+    let count: u64 = expected.map(|uncaptured| uncaptured.connections).sum();
+    assert_eq!(count, refusals, "{:?}", outcome.summary.uncaptured);
     outcome.assert_uncaptured(&host, 1, |reason| *reason == Reason::RefusedBefore);
 }
 
@@ -108,7 +110,8 @@ fn wget_leaves_without_a_request() {
     }
 }
 
-/// lftp sends its request, and verifies then.
+/// lftp sends its request, then verifies and closes. Its socket resets the connection when our session ticket arrives,
+/// and the reset may overtake the request.
 #[test]
 fn lftp_leaves_before_the_answer() {
     let Some(program) = peer("lftp") else { return };
@@ -122,5 +125,5 @@ fn lftp_leaves_before_the_answer() {
         command.env("HOME", capture.dir.path()).args(["--norc", "-c", &settings]);
         command
     };
-    assert_works_after(2, command, |reason| *reason == Reason::LeftUnanswered);
+    assert_works_after(2, command, |reason| matches!(reason, Reason::LeftUnanswered | Reason::ClientLeft));
 }
