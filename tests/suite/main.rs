@@ -42,6 +42,7 @@ mod handshake;
 mod hostile_peers;
 mod http1_bytes;
 mod http1_framing;
+mod http1_heads;
 mod http1_odd;
 mod http2_big_body;
 mod http2_bytes;
