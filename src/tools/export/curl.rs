@@ -170,6 +170,11 @@ impl<'r> Command<'r> {
         if !trailers.is_empty() {
             self.remarks.push("The trailer fields are left out.");
         }
+        // Curl reads a file if the argument begins with `@`.
+        let is_inexpressible = |name: &str| name.is_empty() || name.starts_with('@');
+        if headers.iter().any(|header| is_inexpressible(&header.name)) {
+            self.remarks.push("The fields with an empty name or one that begins with @ are left out.");
+        }
         let authority = request.url.split("://").nth(1).unwrap_or_default().split(['/', '?', '#']).next();
         for Header { name, value, .. } in headers {
             let is = |known: &str| name.eq_ignore_ascii_case(known);
@@ -177,7 +182,7 @@ impl<'r> Command<'r> {
             let is_sent_by_curl = is("host") && Some(value.as_str()) == authority;
             let is_obsolete =
                 (is("content-encoding") && is_decoded) || (is("content-length") && value.parse() != Ok(body.len()));
-            if is_trailer || is_sent_by_curl || is_obsolete {
+            if is_inexpressible(name) || is_trailer || is_sent_by_curl || is_obsolete {
                 continue;
             }
             if is("transfer-encoding") {
@@ -230,6 +235,14 @@ const BASE64_LINE_BYTES: usize = 57;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn leaves_out_names_that_curl_reads_as_files() {
+        let headers = r#"[{"name":"@/etc/passwd","value":"a"},{"name":"","value":"b"},{"name":"X @","value":"c"}]"#;
+        let shown = commands(&format!(r#"{{"method":"GET","url":"http://a/","headers":{headers}}}"#), b"");
+        assert!(shown.contains("# The fields with an empty name") && shown.contains("-H 'X @: c'"), "{shown}");
+        assert!(!shown.contains("passwd") && !shown.contains(": b"), "{shown}");
+    }
 
     fn commands(request: &str, body: &[u8]) -> String {
         let trace: Trace = serde_json::from_str(&format!(r#"{{"id":"t_0001","request":{request}}}"#)).unwrap();

@@ -226,7 +226,7 @@ mod tests {
         let mut request = httparse::Request::new(&mut array);
         let whole = Ok(Status::Complete(head.len()));
         if request.parse(head) == whole {
-            let parsed = head::request(head).expect(&head.escape_ascii().to_string());
+            let parsed = head::request(head).unwrap();
             assert_eq!(
                 (&*parsed.method, &parsed.target[..]),
                 (request.method.unwrap(), request.path.unwrap().as_bytes())
