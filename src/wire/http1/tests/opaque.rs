@@ -159,21 +159,27 @@ fn rejects_other_protocols_at_the_first_byte() {
 
 #[test]
 fn reports_the_head_but_not_the_body_of_an_ambiguous_message() {
-    dialogue(
-        &[
-            Up(b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
-            Down(b"HTTP/1.1 204 No\r\n\r\n"),
-        ],
-        &[
-            "0> begins",
-            "0> POST / Http11 Content-Length: 5; Content-Length: 6;",
-            "0> ends Opaque",
-            "opaque: a body with malformed framing",
-            "0< begins",
-            "0< 204 No Http11",
-            "0< ends Complete",
-        ],
-    );
+    for (fields, shown) in [
+        ("Content-Length: 5\r\nContent-Length: 6", "Content-Length: 5; Content-Length: 6;"),
+        ("Content-Length: 5,", "Content-Length: 5,;"),
+        ("Content-Length: +5", "Content-Length: +5;"),
+        ("Content-Length: -1", "Content-Length: -1;"),
+        ("Content-Length:", "Content-Length: ;"),
+        ("Content-Length : 5", "Content-Length : 5;"),
+    ] {
+        dialogue(
+            &[Up(format!("POST / HTTP/1.1\r\n{fields}\r\n\r\nhello").as_bytes()), Down(b"HTTP/1.1 204 No\r\n\r\n")],
+            &[
+                "0> begins",
+                &format!("0> POST / Http11 {shown}"),
+                "0> ends Opaque",
+                "opaque: a body with malformed framing",
+                "0< begins",
+                "0< 204 No Http11",
+                "0< ends Complete",
+            ],
+        );
+    }
 }
 
 #[test]
