@@ -21,7 +21,7 @@ pub(crate) enum HttpTap {
     Known(Box<dyn Tap>),
 }
 
-/// What happened while the version is unknown.
+/// The bytes and the end of a direction while the version is unknown.
 #[derive(Default)]
 pub(crate) struct FirstBytes {
     /// The client's first bytes.

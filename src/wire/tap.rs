@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The contract:
-//! - A tap returns no errors. It reports each part that it cannot parse with one [`TapEvent::Opaque`]: a direction in HTTP/1, in HTTP/2
-//!   and in a WebSocket, or a message in HTTP/2. The other parts are still reported.
+//! - A tap returns no errors. It reports each part that it cannot parse with one [`TapEvent::Opaque`]: a direction in HTTP/1,
+//!   in HTTP/2 and in a WebSocket, or a message in HTTP/2. The other parts are still reported.
 //! - **The events do not depend on how the bytes are split**, once the pieces of one body or message are joined.
 //! - The tap gets the bytes of a request before they are sent, so a response never arrives before its request.
 //! - Every exchange with a [`TapEvent::Request`] gets one [`TapEvent::End`] for each direction, in either order, at the latest

@@ -25,8 +25,8 @@ pub(super) struct Http2Direction {
     pub completed: CompletedStreams,
     /// The end of the direction: it ended, or it is opaque.
     pub ended: Option<Finish>,
-    /// True once a frame on a stream that nobody opened was reported.
-    has_reported_stray: bool,
+    /// True once a frame on an idle stream was reported.
+    has_reported_idle: bool,
 }
 
 /// A field block, which a HEADERS or PUSH_PROMISE frame began and CONTINUATION frames may continue.
@@ -71,7 +71,7 @@ impl Http2Direction {
             last_accepted: u32::MAX,
             completed: CompletedStreams::default(),
             ended: None,
-            has_reported_stray: false,
+            has_reported_idle: false,
         }
     }
 
@@ -144,9 +144,9 @@ impl Http2Direction {
         }
     }
 
-    /// Reports a frame on a stream that nobody opened. Only the first one of a direction is reported.
-    pub(super) fn report_stray(&mut self, out: EventSink<'_>) {
-        if !std::mem::replace(&mut self.has_reported_stray, true) {
+    /// Reports a frame on an idle stream (section 5.1). Only the first one of a direction is reported.
+    pub(super) fn report_idle(&mut self, out: EventSink<'_>) {
+        if !std::mem::replace(&mut self.has_reported_idle, true) {
             out(TapEvent::Opaque { cause: Opaque::Http2 });
         }
     }

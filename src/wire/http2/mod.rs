@@ -27,7 +27,7 @@
 //! | error | not reported |
 //! |---|---|
 //! | a frame that is out of place on its stream | the rest of that message |
-//! | a frame on a stream that nobody opened, or after the end of a message | that frame |
+//! | a frame on an idle stream, or after the end of a message | that frame |
 //! | a field block above the limit | the fields that do not fit |
 //! | too many streams, or too much stored for them | the rest of that stream |
 //! | a frame or field block that cannot be parsed | the rest of that direction |

@@ -173,7 +173,7 @@ impl Connection {
         let id = self.streams.exchange_id(frame.stream);
         match (purpose, self.streams.state(frame.stream, dir)) {
             (BlockPurpose::Request, _) => out(TapEvent::Begin { id, dir }),
-            (BlockPurpose::Ignored, _) => self.report_stray(dir, frame.stream, out),
+            (BlockPurpose::Ignored, _) => self.report_idle(dir, frame.stream, out),
             (BlockPurpose::Promise, _) => {}
             (BlockPurpose::Further, DirectionState::Ended) => self.direction(dir).completed.report(frame.stream, out),
             (BlockPurpose::Further, DirectionState::Head) if frame.frame_type == FrameType::Headers => {
@@ -260,7 +260,7 @@ impl Connection {
             BlockPurpose::Promise => {
                 let promised = promised.unwrap_or_default() & !RESERVED_BIT;
                 if !self.streams.is_new(promised, dir) {
-                    return self.report_stray(dir, promised, out);
+                    return self.report_idle(dir, promised, out);
                 }
                 out(TapEvent::Begin { id: self.streams.exchange_id(promised), dir: Dir::Up });
                 let (head, _) = fields.request();
@@ -340,10 +340,10 @@ impl Connection {
         }
     }
 
-    /// Reports a frame on a stream that nobody opened, unless the tap may have missed the request.
-    fn report_stray(&mut self, dir: Dir, stream: u32, out: EventSink<'_>) {
+    /// Reports a frame on an idle stream, unless the tap may have missed the request.
+    fn report_idle(&mut self, dir: Dir, stream: u32, out: EventSink<'_>) {
         if !self.direction(opened_by(stream)).is_opaque() {
-            self.direction(dir).report_stray(out);
+            self.direction(dir).report_idle(out);
         }
     }
 

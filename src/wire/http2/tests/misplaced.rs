@@ -77,41 +77,35 @@ fn the_response_to_a_misplaced_request_frame_is_reported() {
 }
 
 #[test]
-fn frames_on_streams_that_nobody_opened() {
-    let up: &[(&str, Vec<u8>)] = &[
-        ("a stream id of the origin", headers(2, 0, GET)),
-        ("data on no stream", data(3, 0, b"x")),
-        ("a push promise by the client", push_promise(1, 2, GET)),
+fn frames_on_idle_streams() {
+    // A stream id of the origin, data before a request, a promise by the client.
+    let up = &[headers(2, 0, GET), data(3, 0, b"x"), push_promise(1, 2, GET)];
+    let down = &[
+        headers(3, 0, ":status 200"),
+        headers(2, 0, ":status 200"),
+        // A promise with a stream id of the client, of stream 0, and on an idle stream.
+        push_promise(1, 3, GET),
+        push_promise(1, 0, GET),
+        push_promise(5, 2, GET),
     ];
-    let down: &[(&str, Vec<u8>)] = &[
-        ("a response without a request", headers(3, 0, ":status 200")),
-        ("a response without a push promise", headers(2, 0, ":status 200")),
-        ("a push promise with a stream id of the client", push_promise(1, 3, GET)),
-        ("a push promise of stream 0", push_promise(1, 0, GET)),
-        ("a push promise on no stream", push_promise(5, 2, GET)),
-    ];
-    // Each is reported once for each direction.
+    // They are reported once for each direction.
     let flood = |bytes: &[u8]| bytes.repeat(3);
-    for (name, bytes) in up {
-        let bytes = flood(bytes);
+    for bytes in up {
         let later = headers(1, END_STREAM, ":status 204");
         let lines = [OPAQUE, "1< begins", "1< 204  Http2", "1< ends Complete"];
-        let steps = [Up(&bytes), Down(&later)];
-        println!("{name}");
-        assert_isolated(&steps, &lines);
+        assert_isolated(&[Up(&flood(bytes)), Down(&later)], &lines);
     }
-    for (name, bytes) in down {
-        println!("{name}");
+    for bytes in down {
         assert_isolated(&[Down(&flood(bytes))], &[OPAQUE]);
     }
 }
 
 #[test]
-fn their_field_blocks_are_decoded() {
+fn field_blocks_on_idle_streams_are_decoded() {
     // Adds "x: y" to the dynamic table of the direction down, where a later block refers to it.
-    let stray = frame(0x1, END_HEADERS, 9, b"\x88\x40\x01x\x01y");
+    let idle = frame(0x1, END_HEADERS, 9, b"\x88\x40\x01x\x01y");
     after_get(
-        &[Down(&stray), Down(&frame(0x1, END_HEADERS | END_STREAM, 1, b"\x88\xbe"))],
+        &[Down(&idle), Down(&frame(0x1, END_HEADERS | END_STREAM, 1, b"\x88\xbe"))],
         &[OPAQUE, "1< begins", "1< 200  Http2 x: y;", "1< ends Complete"],
     );
 }
