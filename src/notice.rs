@@ -298,6 +298,10 @@ impl fmt::Display for Reason {
             Self::Unreachable(cause) => write!(f, "unreachable: {cause}"),
             Self::Opaque(Opaque::Switched) => f.write_str("passed through after a switch to another protocol"),
             Self::Opaque(Opaque::EarlyResponse) => f.write_str("answered before the request was complete"),
+            Self::Opaque(Opaque::Misplaced) => f.write_str("captured except for messages with misplaced HTTP/2 frames"),
+            Self::Opaque(Opaque::StreamLimit) => f.write_str(
+                "captured except for parts of HTTP/2 messages that exceed a limit (head size, number or size of streams)",
+            ),
             Self::Opaque(cause) => write!(f, "captured up to {cause}"),
             Self::Refused(cause) => write!(f, "request refused: {cause}"),
             Self::NotForAProxy => f.write_str("not a proxy request"),

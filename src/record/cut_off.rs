@@ -16,7 +16,7 @@ impl CutOffCause {
         Some(match (how, dir) {
             // What follows a switch of protocols does not belong to the message.
             (Finish::Complete | Finish::Opaque(Opaque::Switched), _) => return None,
-            (Finish::Opaque(Opaque::LimitExceeded), _) => Self::Limit,
+            (Finish::Opaque(Opaque::LimitExceeded | Opaque::StreamLimit), _) => Self::Limit,
             (Finish::Opaque(_), _) => Self::Malformed,
             (Finish::Short, _) => Self::Closed,
             (Finish::Reset { by: Dir::Up, .. }, _) => Self::Cancelled,

@@ -142,7 +142,7 @@ fn no_response_reason(how: Finish, has_client_left: bool) -> Cow<'static, str> {
         Finish::Truncated(Ending::Stopped) => "capture stopped",
         Finish::Opaque(Opaque::EarlierResponse) => "earlier data from the origin could not be parsed",
         Finish::Opaque(Opaque::Switched) => "connection switched to another protocol",
-        Finish::Opaque(Opaque::LimitExceeded) => "a limit was exceeded",
+        Finish::Opaque(Opaque::LimitExceeded | Opaque::StreamLimit) => "a limit was exceeded",
         Finish::Opaque(_) => "response could not be parsed",
     })
 }

@@ -210,9 +210,13 @@ pub enum Opaque {
     Switched,
     /// A WebSocket frame is malformed.
     WebSocket,
-    /// The HTTP/2 preface or an HTTP/2 frame is malformed or out of place. If only one message is affected, that is all that
-    /// is not reported.
+    /// The HTTP/2 preface or an HTTP/2 frame is malformed, or interrupts a field block.
     Http2,
+    /// An HTTP/2 frame is out of place. Only it or the rest of its message is not reported.
+    Misplaced,
+    /// An HTTP/2 message exceeds a limit: the size of its head, or the number or size of open streams. Only its fields or
+    /// the rest of its stream are not reported.
+    StreamLimit,
     /// An HTTP/2 field block cannot be decoded (HPACK).
     Hpack,
 }
@@ -230,7 +234,9 @@ impl std::fmt::Display for Opaque {
             Self::Framing => "a body with malformed framing",
             Self::Switched => "a switch to another protocol",
             Self::WebSocket => "a malformed WebSocket frame",
-            Self::Http2 => "malformed or misplaced HTTP/2 frames",
+            Self::Http2 => "malformed HTTP/2 framing",
+            Self::Misplaced => "misplaced HTTP/2 frames",
+            Self::StreamLimit => "an exceeded limit of an HTTP/2 message (head size, number or size of streams)",
             Self::Hpack => "a malformed HTTP/2 field block",
         })
     }

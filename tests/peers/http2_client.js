@@ -4,6 +4,7 @@
 //
 //     JOB is a file: {"proxy": "127.0.0.1:8080", "host": …, "port": …, "ca": …, "offer": ["h2", "http/1.1"],
 //                     "at_once": true, "requests": [{"headers": {":path": "/"}, "body": "…"}]}
+//     A WebSocket with "early" sends its frames before the response.
 //
 // Without "ca" it uses HTTP/2 in the clear, with prior knowledge. Without "proxy" it connects to the origin directly.
 'use strict';
@@ -59,8 +60,9 @@ function send(session, wanted) {
     stream.on('wantTrailers', () => stream.sendTrailers(wanted.trailers));
     stream.on('response', (headers) => {
       answer.headers = { ...headers };
-      if (isSocket) stream.write(Buffer.from(wanted.frames, 'hex'));
+      if (isSocket && !wanted.early) stream.write(Buffer.from(wanted.frames, 'hex'));
     });
+    if (isSocket && wanted.early) stream.write(Buffer.from(wanted.frames, 'hex'));
     stream.on('data', (piece) => {
       hash.update(piece);
       answer.length += piece.length;

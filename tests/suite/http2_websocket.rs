@@ -141,6 +141,30 @@ fn records_refused_and_reset_websockets_and_other_protocols() {
 }
 
 #[test]
+fn records_messages_that_node_sends_before_the_response() {
+    let Some(origin) = NodeOrigin::tls() else {
+        return;
+    };
+    let capture = Capture::start();
+    let frames = [websocket_frames::frame(0x81, MASK, b"early"), websocket_frames::frame(0x88, MASK, b"")];
+    let asks = json!({
+        "headers": {":method": "CONNECT", ":protocol": "websocket", ":path": "/chat", "sec-websocket-version": "13"},
+        "frames": hex(&frames.concat()),
+        "early": true,
+    });
+    let seen = origin.assert_same_as_direct(&capture, &json!([asks]));
+    assert_eq!(seen["answers"][0]["headers"][":status"].as_u64(), Some(200));
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let mut messages = outcome.bundle().only_websocket().messages.clone();
+    // They crossed on the way.
+    messages.sort_by_key(|message| message.direction == "receive");
+    let sent = [Message::sent("text", "early"), Message::sent("close", "")];
+    let received = [Message::received("text", "early"), Message::received("close", "")];
+    assert_eq!(messages, [sent, received].concat());
+}
+
+#[test]
 fn records_messages_sent_before_the_response() {
     let capture = Capture::start();
     let mut pair = Pair::http2_with_prefaces(&capture);

@@ -147,7 +147,7 @@ impl Http2Direction {
     /// Reports a frame on an idle stream (section 5.1). Only the first one of a direction is reported.
     pub(super) fn report_idle(&mut self, out: EventSink<'_>) {
         if !std::mem::replace(&mut self.has_reported_idle, true) {
-            out(TapEvent::Opaque { cause: Opaque::Http2 });
+            out(TapEvent::Opaque { cause: Opaque::Misplaced });
         }
     }
 }

@@ -152,9 +152,9 @@ impl Stream {
             self.stored_bytes -= early.bytes.len();
             early.bytes = Vec::new();
             let is_reported = matches!(early.end, Some(Finish::Opaque(_)));
-            self.end(Dir::Up, Finish::Opaque(Opaque::Http2), out);
+            self.end(Dir::Up, Finish::Opaque(Opaque::Misplaced), out);
             if !is_reported {
-                out(TapEvent::Opaque { cause: Opaque::Http2 });
+                out(TapEvent::Opaque { cause: Opaque::Misplaced });
             }
         }
     }
@@ -165,20 +165,20 @@ impl Stream {
         let direction = if dir == Dir::Up { &mut self.up } else { &mut self.down };
         match (&mut self.content, dir, direction.state) {
             (_, _, DirectionState::Ended) => {}
-            (_, _, DirectionState::Head) => self.fail(dir, Opaque::Http2, out),
+            (_, _, DirectionState::Head) => self.fail(dir, Opaque::Misplaced, out),
             (StreamContent::Exchange, ..) | (StreamContent::WebSocketRequest(_), Dir::Down, _) => {
                 direction.missing = direction.missing.map(|missing| missing.saturating_sub(bytes.len() as u64));
                 out(TapEvent::Body { id: self.id, dir, bytes })
             }
             // The origin refused the WebSocket.
-            (StreamContent::WebSocketRequest(_), Dir::Up, _) if has_response => self.fail(dir, Opaque::Http2, out),
+            (StreamContent::WebSocketRequest(_), Dir::Up, _) if has_response => self.fail(dir, Opaque::Misplaced, out),
             (StreamContent::WebSocketRequest(early), Dir::Up, _) => {
                 let space = MAX_EARLY_BYTES.saturating_sub(early.bytes.len());
                 let held = bytes.get(..space).unwrap_or(bytes);
                 early.bytes.extend_from_slice(held);
                 self.stored_bytes += held.len();
                 if held.len() < bytes.len() {
-                    self.fail(dir, Opaque::LimitExceeded, out);
+                    self.fail(dir, Opaque::StreamLimit, out);
                 }
             }
             (StreamContent::WebSocket(tap), ..) => tap.data(dir, bytes, out),
@@ -207,7 +207,7 @@ impl Stream {
         match (direction.state, how) {
             (DirectionState::Ended, _) => return,
             // The response ended without a head.
-            (DirectionState::Head, Finish::Complete) => return self.fail(dir, Opaque::Http2, out),
+            (DirectionState::Head, Finish::Complete) => return self.fail(dir, Opaque::Misplaced, out),
             (DirectionState::Head | DirectionState::Body, _) => direction.state = DirectionState::Ended,
         }
         let how = direction.finish(how);
@@ -238,8 +238,8 @@ impl Stream {
 
     /// Ends both directions because of a limit.
     pub(super) fn exceed_limit(&mut self, out: EventSink<'_>) {
-        self.end_both(Dir::Up, Finish::Opaque(Opaque::LimitExceeded), out);
-        out(TapEvent::Opaque { cause: Opaque::LimitExceeded });
+        self.end_both(Dir::Up, Finish::Opaque(Opaque::StreamLimit), out);
+        out(TapEvent::Opaque { cause: Opaque::StreamLimit });
     }
 }
 
@@ -252,14 +252,14 @@ impl StreamDirection {
     fn note_list(&mut self, list: HeaderList, out: EventSink<'_>) {
         if list.is_truncated && !self.is_truncated {
             self.is_truncated = true;
-            out(TapEvent::Opaque { cause: Opaque::LimitExceeded });
+            out(TapEvent::Opaque { cause: Opaque::StreamLimit });
         }
     }
 
     /// Returns how the message of this direction ended if the direction ended with `how`.
     fn finish(&self, how: Finish) -> Finish {
         match how {
-            Finish::Complete if self.is_truncated => Finish::Opaque(Opaque::LimitExceeded),
+            Finish::Complete if self.is_truncated => Finish::Opaque(Opaque::StreamLimit),
             Finish::Complete if self.missing.is_some_and(|missing| missing > 0) => Finish::Short,
             how => how,
         }

@@ -135,7 +135,7 @@ impl CompletedStreams {
     pub(super) fn report(&mut self, id: u32, out: EventSink<'_>) {
         if let Some(at) = self.ids.iter().position(|&completed| completed == id) {
             self.ids.remove(at);
-            out(TapEvent::Opaque { cause: Opaque::Http2 });
+            out(TapEvent::Opaque { cause: Opaque::Misplaced });
         }
     }
 }

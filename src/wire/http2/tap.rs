@@ -308,10 +308,10 @@ impl Connection {
                 // Interim responses are not reported, and they cannot end a stream (section 8.1).
                 Some(head) if head.status < 200 && !ends_stream => {}
                 Some(head) if head.status >= 200 => stream.respond(head, list, out),
-                Some(_) | None => stream.fail(dir, Opaque::Http2, out),
+                Some(_) | None => stream.fail(dir, Opaque::Misplaced, out),
             },
             DirectionState::Body if ends_stream => stream.trailers(dir, fields.trailers(), list, out),
-            DirectionState::Body => stream.fail(dir, Opaque::Http2, out),
+            DirectionState::Body => stream.fail(dir, Opaque::Misplaced, out),
             DirectionState::Ended => {}
         });
     }

@@ -32,4 +32,6 @@ fn after_get(steps: &[DialogueStep<'_>], lines: &[&str]) {
     dialogue(&[&[Up(&get)], steps].concat(), &[&request_events, lines].concat());
 }
 
-const OPAQUE: &str = "opaque: malformed or misplaced HTTP/2 frames";
+const OPAQUE: &str = "opaque: malformed HTTP/2 framing";
+const MISPLACED: &str = "opaque: misplaced HTTP/2 frames";
+const LIMIT_EXCEEDED: &str = "opaque: an exceeded limit of an HTTP/2 message (head size, number or size of streams)";

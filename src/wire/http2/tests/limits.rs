@@ -2,8 +2,6 @@
 
 use super::*;
 
-const LIMIT_EXCEEDED: &str = "opaque: an exceeded limit (head size, chunk line length or number of exchanges)";
-
 /// Returns the frames of a field block of about 320 KB: `fields`, then 80 fields of 4 KB, then `x: y` with indexing.
 fn long_head(stream: u32, flags: u8, fields: &str) -> Vec<u8> {
     let filler = format!("filler {}", "f".repeat(4000));
@@ -114,6 +112,7 @@ fn an_endless_head_gets_its_response() {
         "1< | enough",
         "1< ends Complete",
         "1> ends Reset by the origin: NO_ERROR",
+        // Its next frame interrupts the field block.
         OPAQUE,
     ];
     assert_eq!(short(lines), expected);
@@ -153,9 +152,9 @@ fn a_stream_too_many_is_reported_without_its_response() {
     let refused = send(Dir::Up, &requests(10_000..10_001));
     assert_eq!(refused.len(), 5);
     assert!(refused[1].contains("Request"));
-    assert!(refused[2].contains("dir: Up, how: Opaque(LimitExceeded)"), "{}", refused[2]);
-    assert!(refused[3].contains("dir: Down, how: Opaque(LimitExceeded)"), "{}", refused[3]);
-    assert_eq!(refused[4], "Opaque { cause: LimitExceeded }");
+    assert!(refused[2].contains("dir: Up, how: Opaque(StreamLimit)"), "{}", refused[2]);
+    assert!(refused[3].contains("dir: Down, how: Opaque(StreamLimit)"), "{}", refused[3]);
+    assert_eq!(refused[4], "Opaque { cause: StreamLimit }");
     assert_eq!(send(Dir::Down, &headers(20_001, END_STREAM, ":status 200")), [""; 0]);
     // After the end of another one there is space again.
     send(Dir::Up, &reset(1, 8));
@@ -176,7 +175,7 @@ fn fields_too_large_in_total_end_the_last_stream() {
     let requests = |ids: std::ops::Range<u32>| {
         ids.flat_map(|i| frame(0x1, END_HEADERS, 2 * i + 1, &[0xbe; 60])).collect::<Vec<_>>()
     };
-    assert_eq!(send(&requests(1..400)), "Opaque { cause: LimitExceeded }");
+    assert_eq!(send(&requests(1..400)), "Opaque { cause: StreamLimit }");
     // A small one still fits.
     assert!(send(&headers(801, 0, GET)).contains("Request"));
 }

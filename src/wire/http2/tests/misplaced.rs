@@ -15,13 +15,13 @@ fn assert_isolated(steps: &[DialogueStep<'_>], lines: &[&str]) {
 
 #[test]
 fn data_before_the_response() {
-    assert_isolated(&[Down(&data(1, 0, b"body"))], &["1< ends Opaque", OPAQUE]);
-    assert_isolated(&[Down(&data(1, END_STREAM, b""))], &["1< ends Opaque", OPAQUE]);
+    assert_isolated(&[Down(&data(1, 0, b"body"))], &["1< ends Opaque", MISPLACED]);
+    assert_isolated(&[Down(&data(1, END_STREAM, b""))], &["1< ends Opaque", MISPLACED]);
 }
 
 #[test]
 fn a_response_that_is_none() {
-    let lines = ["1< begins", "1< ends Opaque", OPAQUE];
+    let lines = ["1< begins", "1< ends Opaque", MISPLACED];
     assert_isolated(&[Down(&headers(1, END_STREAM, "no status"))], &lines);
     assert_isolated(&[Down(&headers(1, END_STREAM, ":status 103"))], &lines);
 }
@@ -29,19 +29,19 @@ fn a_response_that_is_none() {
 #[test]
 fn a_second_response() {
     let twice = [headers(1, 0, ":status 200"), headers(1, 0, ":status 200"), data(1, END_STREAM, b"x")].concat();
-    assert_isolated(&[Down(&twice)], &["1< begins", "1< 200  Http2", "1< ends Opaque", OPAQUE]);
+    assert_isolated(&[Down(&twice)], &["1< begins", "1< 200  Http2", "1< ends Opaque", MISPLACED]);
 }
 
 #[test]
 fn a_message_after_the_end_of_the_stream() {
     let whole = headers(1, END_STREAM, ":status 200");
-    let lines = ["1< begins", "1< 200  Http2", "1< ends Complete", OPAQUE];
+    let lines = ["1< begins", "1< 200  Http2", "1< ends Complete", MISPLACED];
     for late in [headers(1, 0, ":status 200"), headers(1, END_STREAM, "grpc-status 0"), data(1, 0, b"late")] {
         assert_isolated(&[Down(&whole), Down(&late), Down(&late), Down(&data(1, END_STREAM, b"!"))], &lines);
     }
     // By the client, before and after the response.
     let late = [data(1, 0, b"late"), headers(1, END_STREAM, "x y")].concat();
-    assert_isolated(&[Up(&late), Down(&whole)], &[OPAQUE, lines[0], lines[1], lines[2]]);
+    assert_isolated(&[Up(&late), Down(&whole)], &[MISPLACED, lines[0], lines[1], lines[2]]);
     assert_isolated(&[Down(&whole), Up(&late)], &lines);
     // Frames other than HEADERS and DATA are allowed.
     let other = [frame(0x8, 0, 1, b"\0\0\0\x01"), frame(0x2, 0, 1, b"\0\0\0\0\x01"), reset(1, 0)].concat();
@@ -67,7 +67,7 @@ fn the_response_to_a_misplaced_request_frame_is_reported() {
             "1> GET https://a/ Http2",
             "1> | one",
             "1> ends Opaque",
-            OPAQUE,
+            MISPLACED,
             "1< begins",
             "1< 400  Http2",
             "1< | why",
@@ -92,11 +92,11 @@ fn frames_on_idle_streams() {
     let flood = |bytes: &[u8]| bytes.repeat(3);
     for bytes in up {
         let later = headers(1, END_STREAM, ":status 204");
-        let lines = [OPAQUE, "1< begins", "1< 204  Http2", "1< ends Complete"];
+        let lines = [MISPLACED, "1< begins", "1< 204  Http2", "1< ends Complete"];
         assert_isolated(&[Up(&flood(bytes)), Down(&later)], &lines);
     }
     for bytes in down {
-        assert_isolated(&[Down(&flood(bytes))], &[OPAQUE]);
+        assert_isolated(&[Down(&flood(bytes))], &[MISPLACED]);
     }
 }
 
@@ -106,6 +106,6 @@ fn field_blocks_on_idle_streams_are_decoded() {
     let idle = frame(0x1, END_HEADERS, 9, b"\x88\x40\x01x\x01y");
     after_get(
         &[Down(&idle), Down(&frame(0x1, END_HEADERS | END_STREAM, 1, b"\x88\xbe"))],
-        &[OPAQUE, "1< begins", "1< 200  Http2 x: y;", "1< ends Complete"],
+        &[MISPLACED, "1< begins", "1< 200  Http2 x: y;", "1< ends Complete"],
     );
 }

@@ -166,18 +166,18 @@ fn data_before_a_refusal_belongs_to_no_message() {
     let early = data(1, 0, b"\x81\x05early");
     dialogue(
         &[Up(&headers(1, 0, CONNECT)), Up(&early), Down(&refusal), Up(&early)],
-        &[&REQUEST[..], &["1< begins", "1< 403  Http2", OPAQUE], &refused].concat(),
+        &[&REQUEST[..], &["1< begins", "1< 403  Http2", MISPLACED], &refused].concat(),
     );
     dialogue(
         &[Up(&headers(1, 0, CONNECT)), Down(&refusal), Up(&early), Up(&early)],
-        &[&REQUEST[..], &["1< begins", "1< 403  Http2"], &refused, &[OPAQUE]].concat(),
+        &[&REQUEST[..], &["1< begins", "1< 403  Http2"], &refused, &[MISPLACED]].concat(),
     );
 }
 
 #[test]
 fn too_much_data_before_the_response() {
     let first = data(1, 0, &[&b"\x82\x7e\x40\0"[..], &[b'x'; 0x4000]].concat());
-    let limit = ["opaque: an exceeded limit (head size, chunk line length or number of exchanges)"];
+    let limit = [LIMIT_EXCEEDED];
     let message = format!("1> | {}", "x".repeat(0x4000));
     let whole = ["1> message Binary", &message, "1> message ends Complete"];
     let (rest, end) = (format!("1> | {}", "x".repeat(65_535 - 3 * 0x4004 - 4)), "1> message ends Opaque");
@@ -205,7 +205,7 @@ fn data_of_the_origin_before_the_response() {
             Up(&data(1, 0, b"\x81\x01x")),
             Up(&headers(3, END_STREAM, GET)),
         ],
-        &[&REQUEST[..], &["1< ends Opaque", OPAQUE, "3> begins", "3> GET https://a/ Http2", "3> ends Complete"]]
+        &[&REQUEST[..], &["1< ends Opaque", MISPLACED, "3> begins", "3> GET https://a/ Http2", "3> ends Complete"]]
             .concat(),
     );
 }
