@@ -3,7 +3,7 @@
 //! A CA whose leaves verifiers reject is an error before the capture starts: clients would fail one by one, each with an
 //! error of its own that does not name the CA.
 
-use super::store::CaDir;
+use super::store::{CaDir, CaState};
 use super::x509::{self, Issuer, Key, Validity};
 use super::{CaCertificate, LeafError, pem};
 use crate::error::Error;
@@ -40,12 +40,27 @@ impl Ca {
             let (key, certificate) = x509::new_ca(now)?;
             Ok(pem::encode_private_key(key.secret_pkcs8_der()) + &pem::encode_certificate(&certificate))
         })?;
-        let mut ca = Self::parse(&file, now).map_err(|cause| dir.unusable(cause))?;
-        ca.path = dir.write_certificate_files(&ca.certificate, &ca.pem, state);
-        Ok(ca)
+        let ca = Self::parse(&file).and_then(|ca| ca.validate(now).map(|()| ca));
+        Ok(ca.map_err(|cause| dir.unusable(cause))?.with_certificate_files(&dir, state))
     }
 
-    fn parse(file: &[u8], now: i64) -> Result<Self, CaError> {
+    /// Opens the CA in `dir` even if verifiers reject it, for example because it expired: it may be in trust stores.
+    ///
+    /// # Errors
+    /// Returns [`Error::Ca`] if `dir` has none or its file cannot be read.
+    pub(crate) fn open_unvalidated(dir: &Path) -> Result<Self, Error> {
+        let dir = CaDir::new(dir);
+        let file = dir.read()?.ok_or_else(|| dir.unusable(CaError::Removed))?;
+        let ca = Self::parse(&file).map_err(|cause| dir.unusable(cause))?;
+        Ok(ca.with_certificate_files(&dir, CaState::Existing))
+    }
+
+    fn with_certificate_files(mut self, dir: &CaDir<'_>, state: CaState) -> Self {
+        self.path = dir.write_certificate_files(&self.certificate, &self.pem, state);
+        self
+    }
+
+    fn parse(file: &[u8]) -> Result<Self, CaError> {
         let pem::PemFile { key, certificates } = pem::parse(file)?;
         let key = Key::load(&key).ok_or(CaError::UnsupportedKey)?;
         let mut own = None;
@@ -60,7 +75,7 @@ impl Ca {
         }
         let certificate = own.ok_or(if chain.is_empty() { CaError::NoCertificate } else { CaError::Mismatch })?;
         let parsed = parse_certificate(&certificate)?;
-        let validity = validate(&parsed, now)?;
+        let validity = validity(&parsed);
         let name = parsed.subject().as_raw().to_vec();
         let key_id = parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
             ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
@@ -74,6 +89,10 @@ impl Ca {
             chain,
             path: PathBuf::new(),
         })
+    }
+
+    fn validate(&self, now: i64) -> Result<(), CaError> {
+        validate(&parse_certificate(&self.certificate)?, now)
     }
 
     /// Returns the certificate in DER.
@@ -129,7 +148,7 @@ fn parse_certificate<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<
 /// 6.1.4 (k), (n) and (o), name constraints, extended key usage, and the validity period.
 ///
 /// A path length constraint is no obstacle: section 4.2.1.9 does not count the leaf.
-fn validate(certificate: &X509Certificate<'_>, now: i64) -> Result<Validity, CaError> {
+fn validate(certificate: &X509Certificate<'_>, now: i64) -> Result<(), CaError> {
     let damaged = |e: X509Error| CaError::Damaged(e.into());
     // A certificate of X.509 version 1 has no extensions and ends here.
     let constraints = certificate.basic_constraints().map_err(damaged)?;
@@ -155,15 +174,19 @@ fn validate(certificate: &X509Certificate<'_>, now: i64) -> Result<Validity, CaE
     if certificate.subject().iter().next().is_none() {
         return Err(CaError::NoSubject);
     }
-    let validity = certificate.validity();
-    let (not_before, not_after) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    let Validity { not_before, not_after } = validity(certificate);
     if now < not_before {
         return Err(CaError::NotYetValid { from: x509::system_time(not_before) });
     }
     if now > not_after {
         return Err(CaError::Expired { until: x509::system_time(not_after) });
     }
-    Ok(Validity { not_before, not_after })
+    Ok(())
+}
+
+fn validity(certificate: &X509Certificate<'_>) -> Validity {
+    let validity = certificate.validity();
+    Validity { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() }
 }
 
 /// Returns true if RFC 5280 section 4.2 defines the extension. Verifiers reject an unknown one if it is critical.
@@ -212,7 +235,7 @@ mod tests {
     ];
 
     fn error(file: &[u8], now: SystemTime) -> CaError {
-        Ca::parse(file, x509::seconds(now)).err().unwrap()
+        Ca::parse(file).and_then(|ca| ca.validate(x509::seconds(now))).err().unwrap()
     }
 
     #[test]
@@ -271,8 +294,8 @@ mod tests {
         let file = fixture("p384-pkcs8.pem"); // 2020-01-01 to 2120-01-01
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let (from, until) = (1_577_836_800, 4_733_510_400);
-        assert!(Ca::parse(&file, x509::seconds(at(from))).is_ok());
-        assert!(Ca::parse(&file, x509::seconds(at(until))).is_ok());
+        let ca = Ca::parse(&file).unwrap();
+        assert!(ca.validate(x509::seconds(at(from))).is_ok() && ca.validate(x509::seconds(at(until))).is_ok());
         let early = error(&file, at(from - 1));
         assert!(matches!(early, CaError::NotYetValid { .. }));
         assert_eq!(early.to_string(), "the certificate is not valid before 2020-01-01");

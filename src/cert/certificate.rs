@@ -32,6 +32,19 @@ impl CaCertificate {
         Ok(Ca::open(&dir, Moment::now().wall())?.certificate())
     }
 
+    /// Returns the certificate of the CA in `dir`, also of one that [`CaCertificate::open`] rejects, for example because it
+    /// expired: it may be in trust stores. Returns `None` if `dir` has no CA. Creates none.
+    ///
+    /// # Errors
+    /// Returns [`Error::Ca`] if the CA's file cannot be read, or `dir` is `None` and the user has no home directory.
+    pub fn find(dir: Option<&Path>) -> Result<Option<Self>, Error> {
+        let dir = Self::directory(dir)?;
+        match store::has_ca(&dir) {
+            true => Ok(Some(Ca::open_unvalidated(&dir)?.certificate())),
+            false => Ok(None),
+        }
+    }
+
     /// Returns the directory that [`CaCertificate::open`] uses.
     ///
     /// # Errors

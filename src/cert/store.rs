@@ -109,7 +109,7 @@ impl<'a> CaDir<'a> {
     }
 
     /// Reads the CA's file. Returns `None` if it does not exist.
-    fn read(&self) -> Result<Option<Vec<u8>>, Error> {
+    pub(super) fn read(&self) -> Result<Option<Vec<u8>>, Error> {
         match read_file(&self.ca) {
             Ok(file) => Ok(Some(file)),
             Err(e) if e.kind() == ErrorKind::NotFound => match fs::symlink_metadata(&self.ca) {

@@ -4,7 +4,9 @@
 
 use super::message;
 use super::open_bundle::part_path;
-use spectral_capture::{CaError, Distrust, Error, OutputError, Reason, Uncaptured, Warning, merge, recover};
+use spectral_capture::{
+    CaError, Distrust, Error, OutputError, Reason, Uncaptured, UpstreamCaError, Warning, merge, recover,
+};
 use std::io;
 use std::path::Path;
 
@@ -64,6 +66,9 @@ fn for_error(error: &Error) -> Option<String> {
         },
         Error::Output { cause, .. } => return for_output(cause).map(str::to_owned),
         Error::Ca { cause, .. } => return for_ca(cause).map(str::to_owned),
+        Error::UpstreamCa { cause: UpstreamCaError::UnsupportedKey { .. }, .. } => {
+            "remove it from the file; -k captures its origins"
+        }
         Error::UpstreamCa { .. } => "give --upstream-ca a PEM file of certificates",
         _ => return None,
     };

@@ -31,7 +31,10 @@ pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> R
     let dir = request.dir.as_deref();
     let text: Vec<u8> = match request.action {
         Action::Path => format!("{}\n", open_existing(dir)?.path().display()).into(),
-        Action::Show => details(&open_existing(dir)?)?.into(),
+        Action::Show => match find(dir)? {
+            Some(ca) => details(&ca)?.into(),
+            None => return Err(missing_ca(dir)?),
+        },
         Action::Export { format, output: None } => {
             if is_terminal && format.is_binary() {
                 let name = format.name();
@@ -73,19 +76,16 @@ pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> R
     print(text, out)
 }
 
-/// Opens the CA, if there is one. Creates nothing.
+/// Finds the CA, if there is one, even if it cannot be used to capture. Creates nothing.
 fn find(dir: Option<&Path>) -> Result<Option<CaCertificate>, String> {
-    match CaCertificate::exists(dir).map_err(|e| advice::error_line(&e))? {
-        true => CaCertificate::open(dir).map(Some).map_err(|e| advice::error_line(&e)),
-        false => Ok(None),
-    }
+    CaCertificate::find(dir).map_err(|e| advice::error_line(&e))
 }
 
 /// Opens the CA and fails if there is none. Creates nothing.
 fn open_existing(dir: Option<&Path>) -> Result<CaCertificate, String> {
-    match find(dir)? {
-        Some(ca) => Ok(ca),
-        None => Err(missing_ca(dir)?),
+    match CaCertificate::exists(dir).map_err(|e| advice::error_line(&e))? {
+        true => CaCertificate::open(dir).map_err(|e| advice::error_line(&e)),
+        false => Err(missing_ca(dir)?),
     }
 }
 

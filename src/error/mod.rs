@@ -154,6 +154,11 @@ pub enum UpstreamCaError {
     NoCertificate,
     /// The file is not valid PEM, or a certificate in it cannot be used as a root.
     Damaged(Box<dyn std::error::Error + Send + Sync>),
+    /// Signatures of a certificate's key cannot be verified: the certificate would have no effect.
+    UnsupportedKey {
+        /// The certificate's subject.
+        subject: String,
+    },
 }
 
 impl fmt::Display for UpstreamCaError {
@@ -162,6 +167,11 @@ impl fmt::Display for UpstreamCaError {
             Self::Read(cause) => cause.fmt(f),
             Self::NoCertificate => f.write_str("no certificate in PEM (-----BEGIN CERTIFICATE-----) in the file"),
             Self::Damaged(cause) => write!(f, "a certificate is damaged: {cause}"),
+            Self::UnsupportedKey { subject } => write!(
+                f,
+                "the key of the certificate {subject} is not supported \
+                 (supported: RSA 2048 to 8192, P-256, P-384, Ed25519)"
+            ),
         }
     }
 }
@@ -171,7 +181,7 @@ impl std::error::Error for UpstreamCaError {
         match self {
             Self::Read(cause) => Some(cause),
             Self::Damaged(cause) => Some(&**cause),
-            Self::NoCertificate => None,
+            Self::NoCertificate | Self::UnsupportedKey { .. } => None,
         }
     }
 }

@@ -72,6 +72,23 @@ fn commands_that_show_or_remove_create_no_ca() {
 }
 
 #[test]
+fn a_ca_that_captures_reject_is_shown_and_can_be_removed() {
+    let dir = TempDir::new();
+    std::fs::create_dir(dir.join("ca")).unwrap();
+    dir.write("ca/mitmproxy-ca.pem", include_str!("../data/ca/name-constraints.pem"));
+    let shown = spectral(&dir, &["ca", "--ca-dir", "ca", "show"]).ok().text();
+    assert!(shown.contains("CN=mitmproxy"), "{shown}");
+    for command in [&["path"][..], &["export"], &["env"], &["install", "--dry-run"]] {
+        let output = spectral(&dir, &[&["ca", "--ca-dir", "ca"], command].concat());
+        assert_eq!((output.code, output.text().as_str()), (Some(1), ""), "{command:?}");
+        assert!(output.err.contains("the certificate has name constraints"), "{}", output.err);
+    }
+    // Where this system has a known trust store; the error is another one elsewhere.
+    let removed = spectral(&dir, &["ca", "--ca-dir", "ca", "uninstall", "--dry-run"]);
+    assert!(!removed.err.contains("cannot use the CA"), "{}", removed.err);
+}
+
+#[test]
 fn commands_that_use_the_certificate_do_not_create_a_mistyped_folder() {
     let dir = TempDir::new();
     dir.write("file", "");

@@ -57,6 +57,7 @@ mod idle;
 mod inspect;
 mod late_client_certificate;
 mod merge_and_redact;
+mod odd_certificates;
 mod oversized;
 mod own_page;
 mod panics;

@@ -109,7 +109,7 @@ pub(crate) static INSECURE: Opt = Opt {
     long: "insecure",
     value: ValueKind::None,
     brief: "Accept any certificate from origins",
-    more: "Without this option, traffic to origins with an untrusted certificate is passed through, and the app verifies \
+    more: "This includes expired, old (X.509 version 1) and weak ones. Without this option, traffic to origins with an untrusted certificate is passed through, and the app verifies \
            the certificate itself.",
 };
 
@@ -118,7 +118,8 @@ pub(crate) static UPSTREAM_CA: Opt = Opt {
     long: "upstream-ca",
     value: ValueKind::File,
     brief: "Also trust the certificates in FILE (PEM) for origins; repeatable",
-    more: "",
+    more: "For CAs, and for an origin's own certificate, self-signed or not. Keys must be RSA of 2048 to 8192 bits, P-256, \
+           P-384 or Ed25519.",
 };
 
 pub(crate) static PASSTHROUGH_REFUSED: Opt = Opt {

@@ -4,12 +4,13 @@ use super::session::TlsSession;
 use super::sessions::SessionCache;
 use super::verifier::Verifier;
 use super::{server_name, setup_error};
+use crate::cert::OriginCertificate;
 use crate::clock::Moment;
 use crate::error::{Error, UpstreamCaError};
 use crate::wire::authority::Authority;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ResolvesClientCert, Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
@@ -43,15 +44,16 @@ impl ClientTls {
         insecure: bool,
     ) -> Result<Self, Error> {
         let provider = Arc::new(provider());
+        let algorithms = provider.signature_verification_algorithms;
         let mut roots = roots_without(roots, ca);
         let mut given = Vec::new();
         for file in more {
-            given.extend(read_certificates(&mut roots, file)?);
+            given.extend(read_certificates(&mut roots, &algorithms, file)?);
         }
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
             .map_err(setup_error)?;
-        let verifier = Arc::new(Verifier { webpki, given, insecure });
+        let verifier = Arc::new(Verifier { webpki, algorithms, given, insecure });
         let mut template = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(setup_error)?
@@ -185,7 +187,11 @@ fn roots_without(all: Vec<CertificateDer<'static>>, ca: &CertificateDer<'_>) -> 
 }
 
 /// Adds the certificates in `file` to `roots`, and returns them.
-fn read_certificates(roots: &mut RootCertStore, file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+fn read_certificates(
+    roots: &mut RootCertStore,
+    algorithms: &WebPkiSupportedAlgorithms,
+    file: &Path,
+) -> Result<Vec<CertificateDer<'static>>, Error> {
     let fail = |cause| Error::UpstreamCa { path: file.to_owned(), cause };
     let damaged = |e: Box<dyn std::error::Error + Send + Sync>| fail(UpstreamCaError::Damaged(e));
     let pem = std::fs::read(file).map_err(|e| fail(UpstreamCaError::Read(e)))?;
@@ -193,6 +199,11 @@ fn read_certificates(roots: &mut RootCertStore, file: &Path) -> Result<Vec<Certi
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|e| damaged(e.into()))?;
         roots.add(certificate.clone()).map_err(|e| damaged(e.into()))?;
+        if let Some(parsed) = OriginCertificate::parse(&certificate)
+            && !parsed.has_supported_key(algorithms)
+        {
+            return Err(fail(UpstreamCaError::UnsupportedKey { subject: parsed.subject() }));
+        }
         found.push(certificate);
     }
     match found.is_empty() {

@@ -25,6 +25,8 @@ pub(crate) struct CertSpec {
     pub(crate) names: Vec<String>,
     /// True if it expired yesterday.
     pub(crate) expired: bool,
+    /// The seconds until it expires; `None` means weeks.
+    pub(crate) expires_in: Option<i64>,
     /// True if it is a certificate for a CA.
     pub(crate) is_ca: bool,
 }
@@ -33,7 +35,7 @@ impl Default for CertSpec {
     fn default() -> Self {
         let names =
             ["localhost", "127.0.0.1", "::1", "example.test", "api.example.test", "a.b.example.test", "other.test"];
-        Self { names: names.map(String::from).to_vec(), expired: false, is_ca: false }
+        Self { names: names.map(String::from).to_vec(), expired: false, expires_in: None, is_ca: false }
     }
 }
 
@@ -101,6 +103,9 @@ impl TestCa {
         }
         (params.not_before, params.not_after) =
             if cert_spec.expired { (day(-20), day(-1)) } else { (day(-1), day(20)) };
+        if let Some(seconds) = cert_spec.expires_in {
+            params.not_after = day(0) + Duration::seconds(seconds);
+        }
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         Identity {

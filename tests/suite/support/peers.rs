@@ -15,8 +15,9 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let found = folders.map(|folder| folder.join(program)).find(|file| file.is_file())?;
     // A version manager may have a shim for a program that is not installed.
     let works = Command::new(&found).arg("--version").stdin(Stdio::null()).output();
-    // An old openssl has no such option, and neither has Apache.
-    (["openssl", "apache2"].contains(&program) || works.is_ok_and(|output| output.status.success())).then_some(found)
+    // nginx, Apache and an old openssl have no such option.
+    (["openssl", "apache2", "nginx"].contains(&program) || works.is_ok_and(|output| output.status.success()))
+        .then_some(found)
 }
 
 /// Returns the path of `program`. If it is missing, reports the test as skipped, or fails if `SPECTRAL_REQUIRE_PEERS` lists it.

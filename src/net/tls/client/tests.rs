@@ -5,7 +5,7 @@ use super::*;
 use crate::net::outbox::Outbox;
 use crate::wire::authority::Host;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::{CertificateError, ServerConfig, ServerConnection, SupportedProtocolVersion, version};
 use std::io::Write;
 use std::time::Duration;
@@ -22,9 +22,10 @@ fn accepts(given: &[CertificateDer<'static>], insecure: bool, presented: &Certif
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = roots_without(vec![self_signed()], &self_signed());
     roots.add_parsable_certificates(given.iter().cloned());
+    let algorithms = provider.signature_verification_algorithms;
     let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    Verifier { webpki, given: given.to_vec(), insecure }
+    Verifier { webpki, algorithms, given: given.to_vec(), insecure }
         .verify_server_cert(presented, &[], &name, &[], UnixTime::now())
         .is_ok()
 }
@@ -253,6 +254,33 @@ fn sessions_with_a_certificate_request_are_not_resumed() {
             assert_eq!((connection.kind(), connection.request.is_raised()), (HandshakeKind::Full, true), "{version:?}");
             towards.forget(Some("a.example"), &authority(443));
         }
+    }
+}
+
+/// Presents one key's certificate and signs with another key.
+#[derive(Debug)]
+struct Impostor(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Impostor {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+#[test]
+fn any_certificate_is_accepted_but_not_a_wrong_signature() {
+    for version in VERSIONS {
+        let towards = ClientTls::new(vec![self_signed()], &self_signed(), &[], true).unwrap();
+        let key = KeyPair::generate().unwrap().serialize_der().try_into().unwrap();
+        let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+        let impostor = Impostor(Arc::new(CertifiedKey::new(vec![self_signed()], key)));
+        let origin = ServerConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(impostor));
+        let result = kind(&towards, &Arc::new(origin), Moment::now());
+        assert!(matches!(&result, Err(rustls::Error::General(_))), "{version:?}: {result:?}");
     }
 }
 
