@@ -21,7 +21,7 @@ mod wire;
 #[doc(hidden)]
 pub mod fuzz;
 
-pub use bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, Sender};
+pub use bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, MessageSender};
 pub use bundle::reader;
 pub use cert::CaCertificate;
 pub use config::{Config, Mode, Observer};

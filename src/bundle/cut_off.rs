@@ -54,14 +54,14 @@ pub enum CutOffCause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageCutOff {
     /// The sender of the message.
-    pub sender: Sender,
+    pub sender: MessageSender,
     /// The cause.
     pub why: CutOffCause,
 }
 
 /// The sender of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
+pub enum MessageSender {
     /// The client.
     Client,
     /// The origin.
@@ -79,8 +79,8 @@ impl MessageCutOff {
     /// Parses the names in bundles. Returns `None` if one is unknown.
     pub(crate) fn from_names(direction: &str, why: &str) -> Option<Self> {
         let sender = match direction {
-            "send" => Sender::Client,
-            "receive" => Sender::Origin,
+            "send" => MessageSender::Client,
+            "receive" => MessageSender::Origin,
             _ => return None,
         };
         Some(Self { sender, why: CutOffCause::from_name(why)? })
@@ -124,13 +124,13 @@ impl CutOffCause {
     }
 
     /// Returns the words for people, to follow the name of a message that `sender` sent.
-    fn words(self, sender: Sender) -> &'static str {
+    fn words(self, sender: MessageSender) -> &'static str {
         match (self, sender) {
-            (Self::Reset, Sender::Client) => "reset by the client",
-            (Self::Reset, Sender::Origin) => "reset by the origin",
+            (Self::Reset, MessageSender::Client) => "reset by the client",
+            (Self::Reset, MessageSender::Origin) => "reset by the origin",
             // The origin may have closed the connection while it received the message.
-            (Self::Closed, Sender::Client) => "ended early",
-            (Self::Closed, Sender::Origin) => "ended early by the origin",
+            (Self::Closed, MessageSender::Client) => "ended early",
+            (Self::Closed, MessageSender::Origin) => "ended early by the origin",
             (Self::Cancelled, _) => "cancelled by the client",
             (Self::Malformed, _) => "malformed",
             (Self::Limit, _) => "shortened by a limit of the capture",
@@ -142,9 +142,9 @@ impl CutOffCause {
 impl fmt::Display for CutOff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (message, sender) = match self.side {
-            CutOffSide::Request => ("request", Sender::Client),
-            CutOffSide::Response => ("response", Sender::Origin),
-            CutOffSide::Both => ("request and response", Sender::Origin),
+            CutOffSide::Request => ("request", MessageSender::Client),
+            CutOffSide::Response => ("response", MessageSender::Origin),
+            CutOffSide::Both => ("request and response", MessageSender::Origin),
         };
         write!(f, "{message} {}", self.why.words(sender))
     }

@@ -339,6 +339,7 @@ mod tests {
         assert_eq!(bundle.traces().len(), 5);
         let trace = bundle.trace("t_0002").unwrap();
         assert_eq!((trace.initiator.line, trace.context_refs.as_slice()), (Some(12), &["c_0001".to_owned()][..]));
+        assert!(bundle.traces().iter().all(|id| bundle.trace(id).unwrap().cut_off.is_none()));
         assert_eq!(bundle.request_body(&trace).unwrap(), "{\"n\":\"é\"}".as_bytes());
         assert_eq!(bundle.websocket("ws_0001").unwrap().protocols, ["graphql-transport-ws"]);
         let messages: Vec<_> = bundle.messages("ws_0001").iter().map(String::from).collect();

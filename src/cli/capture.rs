@@ -198,3 +198,26 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
     lines.push(String::new());
     escaped_lines(&lines)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spectral_capture::{CutOff, CutOffCause, CutOffSide};
+
+    #[test]
+    fn the_status_line_counts_what_was_cut_off() {
+        let counts = NoticeCounts::default();
+        let mode = Mode::Capture { output: "a.zip".into() };
+        let cut_off = CutOff { side: CutOffSide::Response, why: CutOffCause::Reset };
+        for (cut_off, expected) in [
+            (None, "1 exchange, 0 WebSockets, "),
+            (Some(cut_off), "2 exchanges (1 cut off), 0 WebSockets, "),
+            (Some(cut_off), "3 exchanges (2 cut off), 0 WebSockets, "),
+        ] {
+            let (id, method, url) = ("t_0001".into(), "GET".into(), "http://a/".into());
+            counts.add(&Notice::Exchange { id, method, url, status: 200, size: 1, total_ms: 1.0, cut_off });
+            let status = counts.status(&mode, &Progress::default());
+            assert!(status.starts_with(expected), "{status}");
+        }
+    }
+}

@@ -7,7 +7,7 @@
 
 use crate::wire::tap::{Dir, Ending, Finish, Opaque};
 
-pub(crate) use crate::bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, Sender};
+pub(crate) use crate::bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, MessageSender};
 
 impl CutOffCause {
     /// Returns the cause why a message in direction `dir` is incomplete; `None` if it is complete.

@@ -8,7 +8,7 @@ use crate::bundle::id::{Id, ItemKind, payload_file, request_file, response_file}
 use crate::bundle::json::add_json;
 use crate::notice::Notice;
 use crate::record::body::Body;
-use crate::record::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, Sender};
+use crate::record::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, MessageSender};
 use crate::record::item::{Exchange, WebSocketHandshake, WebSocketKey, WebSocketMessage};
 use crate::wire::headers::Headers;
 use crate::wire::tap::{Dir, Opcode, PayloadEncoding};
@@ -205,8 +205,8 @@ impl PreparedMessage {
     /// Returns the cause if the message is incomplete, with its sender.
     pub(super) fn cut_off(&self) -> Option<MessageCutOff> {
         let sender = match self.dir {
-            Dir::Up => Sender::Client,
-            Dir::Down => Sender::Origin,
+            Dir::Up => MessageSender::Client,
+            Dir::Down => MessageSender::Origin,
         };
         self.cut_off.map(|why| MessageCutOff { sender, why })
     }

@@ -6,7 +6,7 @@ use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::json::add_json;
 use crate::bundle::recovery_note::RecoveryNote;
 use crate::notice::Notice;
-use crate::record::cut_off::{CutOffCause, MessageCutOff, Sender};
+use crate::record::cut_off::{CutOffCause, MessageCutOff, MessageSender};
 use crate::record::item::{Exchange, WebSocketHandshake};
 use std::io;
 
@@ -48,7 +48,7 @@ impl WebSocketInfo {
 
     /// Records the end of its connection.
     pub(super) fn end(&mut self, why: Option<CutOffCause>) {
-        self.cut_off = why.filter(|_| !self.has_close).map(|why| MessageCutOff { sender: Sender::Origin, why });
+        self.cut_off = why.filter(|_| !self.has_close).map(|why| MessageCutOff { sender: MessageSender::Origin, why });
     }
 }
 
