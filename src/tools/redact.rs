@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub use super::rewriter::Error;
 
+mod headers;
 mod json;
 mod pairs;
 
@@ -279,58 +280,6 @@ impl Redactor {
         let replaced = pairs::in_text(new.as_deref().unwrap_or(text), &rules.query, &hide);
         apply(&mut counts.parameters, &mut new, replaced);
         new
-    }
-
-    fn redact_header(&mut self, header: &mut Header) {
-        // Some recipients ignore other characters in names.
-        let name = header.name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_graphic(), "");
-        match name.as_str() {
-            _ if header.value.is_empty() => {}
-            _ if self.rules.is_header(&name) => {
-                self.counts.headers = self.counts.headers.saturating_add(1);
-                header.value = self.placeholder(&header.value);
-            }
-            "authorization" | "proxy-authorization" => {
-                self.counts.headers = self.counts.headers.saturating_add(1);
-                // The authentication scheme is not secret (RFC 9110 section 11.6.2).
-                header.value = match header.value.split_once(' ') {
-                    Some((scheme, credentials)) => format!("{scheme} {}", self.placeholder(credentials.trim())),
-                    None => self.placeholder(&header.value),
-                };
-            }
-            "cookie" => {
-                let cookies: Vec<_> = header.value.split(';').map(|cookie| self.redact_cookie(cookie)).collect();
-                header.value = cookies.join(";");
-            }
-            "set-cookie" => {
-                let (cookie, attributes) = match header.value.split_once(';') {
-                    Some((cookie, attributes)) => (cookie, Some(attributes)),
-                    None => (header.value.as_str(), None),
-                };
-                let cookie = self.redact_cookie(cookie);
-                header.value = attributes.map_or(cookie.clone(), |attributes| format!("{cookie};{attributes}"));
-            }
-            "referer" | "location" | "content-location" | "origin" => header.value = self.redact_url(&header.value),
-            _ => {
-                let replaced = pairs::in_text(&header.value, &self.rules.query, &replacer(&self.placeholders));
-                if let Some(pairs::Replaced { text, values }) = replaced {
-                    self.counts.parameters = self.counts.parameters.saturating_add(values);
-                    header.value = text;
-                }
-            }
-        }
-    }
-
-    /// Redacts `name=value`. A cookie without `=` is a value.
-    fn redact_cookie(&mut self, cookie: &str) -> String {
-        let (name, value) = cookie.split_once('=').map_or(("", cookie), |(name, value)| (name, value));
-        let (space, unpadded) = value.split_at(value.len().saturating_sub(value.trim_start().len()));
-        if unpadded.is_empty() {
-            return cookie.to_owned();
-        }
-        self.counts.cookies = self.counts.cookies.saturating_add(1);
-        let equals = if cookie.contains('=') { "=" } else { "" };
-        format!("{name}{equals}{space}{}", self.placeholder(unpadded.trim()))
     }
 
     fn redact_url(&mut self, url: &str) -> String {

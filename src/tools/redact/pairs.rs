@@ -21,8 +21,14 @@ pub(super) fn url(url: &str, names: &[String], hide: &dyn Fn(&str) -> String) ->
 pub(super) fn userinfo(url: &str, hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
     let (scheme, rest) = url.split_once("://")?;
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let Replaced { text, values } = self::authority(authority, hide)?;
+    Some(Replaced { text: format!("{scheme}://{text}{path}"), values })
+}
+
+/// Replaces the user information before a host.
+pub(super) fn authority(authority: &str, hide: &dyn Fn(&str) -> String) -> Option<Replaced> {
     let (userinfo, host) = authority.rsplit_once('@').filter(|(userinfo, _)| !userinfo.is_empty())?;
-    Some(Replaced { text: format!("{scheme}://{}@{host}{path}", hide(userinfo)), values: 1 })
+    Some(Replaced { text: format!("{}@{host}", hide(userinfo)), values: 1 })
 }
 
 /// Replaces the fields `names` of a form (`application/x-www-form-urlencoded`).

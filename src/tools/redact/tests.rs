@@ -161,13 +161,21 @@ fn redacts_credentials_in_urls_and_in_malformed_fields() {
         (" Authorization\t", "Basic s3cret"),
         ("Cookie\u{b}", "a=s3cret"),
         ("Referer", "http://s3cret@a.test/"),
+        ("Host", "s3cret@a.test"),
+        ("Authorization Basic s3cret", ""),
+        ("\tcookie=s3cret; b=user", "s3cret"),
+        ("Cookies are s3cr", ""),
+        ("Cookie\u{1}", ""),
     ]);
     let path = bundle(&dir, &trace, b"", b"", b"hi");
     let done = redact(&path, &dir.path("b.zip"), &Rules::default()).unwrap();
     let trace = Bundle::open(&done.output).unwrap().trace("t_0001").unwrap();
     assert!(!format!("{trace:?}").contains("s3cret"), "{trace:?}");
     assert!(trace.request.url.ends_with("@a.test/x"), "{}", trace.request.url);
-    assert_eq!((done.headers, done.cookies, done.parameters), (1, 1, 2));
+    let names: Vec<_> = trace.request.headers.iter().map(|header| header.name.as_str()).collect();
+    assert!(names[4].starts_with("Authorization redacted-") && names[5].starts_with("cookie redacted-"), "{names:?}");
+    assert_eq!(names[6..], ["Cookies are s3cr", "Cookie\u{1}"]);
+    assert_eq!((done.headers, done.cookies, done.parameters), (3, 1, 3));
 }
 
 #[test]
