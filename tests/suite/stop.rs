@@ -2,7 +2,7 @@
 
 use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{
-    Capture, Connection, Gate, Message, Origin, ProxyProcess, TempDir, Watched, eventually, next_request,
+    Capture, Connection, Gate, Message, Origin, ProxyProcess, TIMEOUT, TempDir, Watched, eventually, next_request,
     within_timeout,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -246,12 +246,17 @@ fn records_all_of_a_thousand_open_connections() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nso far";
+    // The first connection is idle while the others are opened, which can take longer than the usual timeout.
+    let read_to_end = |mut connection: Connection| {
+        connection.reader.set_read_timeout(10 * TIMEOUT);
+        connection.read_to_end();
+    };
     let answering = Origin::tls(move |mut connection: Connection| {
         connection.read_head();
         connection.send(begun);
-        connection.read_to_end();
+        read_to_end(connection);
     });
-    let silent = Origin::tls(|mut connection: Connection| drop(connection.read_to_end()));
+    let silent = Origin::tls(read_to_end);
     let proxy = ProxyProcess::start();
     let send_request = |origin: &Origin| {
         let mut connection = proxy.tls(&origin.authority("localhost"));
