@@ -80,8 +80,8 @@ fn cut_off_line<T: fmt::Display>(items: &CutOffItems<T>, noun: &str) -> Option<S
 
 /// Returns the line about WebSockets without a close frame, if there are any.
 fn unclosed_line<T: fmt::Display>(items: &CutOffItems<T>) -> Option<String> {
-    let websockets = count(items.count, "WebSocket");
-    (items.count > 0).then(|| format!("  {websockets} ended without a close frame: {}", listed(items)))
+    let verb = if items.count == 1 { "has" } else { "have" };
+    (items.count > 0).then(|| format!("  {} {verb} no close frame: {}", count(items.count, "WebSocket"), listed(items)))
 }
 
 /// Returns the ids of the first items, with the causes.
@@ -150,7 +150,7 @@ mod tests {
         let line = cut_off_line(&items, "exchange").unwrap();
         let list = "t_0004 (response reset by the origin), t_0007 (request ended early), and 1 more";
         assert_eq!(line, format!("  3 exchanges were cut off: {list}"));
-        assert_eq!(unclosed_line(&items), Some(format!("  3 WebSockets ended without a close frame: {list}")));
+        assert_eq!(unclosed_line(&items), Some(format!("  3 WebSockets have no close frame: {list}")));
     }
 
     #[test]

@@ -311,7 +311,7 @@ fn a_websocket_message_that_is_not_whole_is_cut_off() {
     let output = running.interrupt();
     let line = "  1 message was cut off: ws_0001_m002 (ended early by the origin)";
     assert!(output.err.lines().any(|shown| shown == line), "{}", output.err);
-    let line = "  1 WebSocket ended without a close frame: ws_0001 (ended early by the origin)";
+    let line = "  1 WebSocket has no close frame: ws_0001 (ended early by the origin)";
     assert!(output.err.lines().any(|shown| shown == line), "{}", output.err);
     let inspect = |args: &[&str]| spectral(&dir, &[&["capture", "inspect", "capture.zip"], args].concat()).ok().text();
     let row = inspect(&[]).lines().find(|line| line.contains("ws_0001")).map(str::to_owned).unwrap();

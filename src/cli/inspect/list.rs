@@ -121,7 +121,7 @@ impl List<'_> {
                 continue;
             }
             matched = matched.saturating_add(1);
-            let is_closed = is_closed(bundle, id)?;
+            let is_closed = is_closed(bundle, id);
             match self.options.json {
                 true => write_line(&WebSocketLine { websocket: &websocket, r#type: "websocket", is_closed }, out)?,
                 false => self.websockets.row(websocket_row(id.to_owned(), &websocket, is_closed), out)?,

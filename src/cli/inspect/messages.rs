@@ -46,26 +46,24 @@ fn show_websocket(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(), 
     writeln!(out, "\n{}", escape(&websocket.url))?;
     writeln!(out, "  handshake  {}", or_dash(&escape(websocket.handshake_trace_ref.as_deref().unwrap_or_default())))?;
     writeln!(out, "  protocol   {}", or_dash(&escape(&websocket.protocols.join(", "))))?;
-    let unclosed = if is_closed(bundle, id)? == Some(false) { ", no close frame" } else { "" };
+    let unclosed = if is_closed(bundle, id) == Some(false) { ", no close frame" } else { "" };
     Ok(writeln!(out, "  {}{so_far}{unclosed}\n", count(websocket.message_count, "message"))?)
 }
 
-/// Returns true if a side of the WebSocket `id` sent a close frame. Returns `None` if it has not ended, or if the bundle has no
-/// close frames, because the browser extension does not record them.
-pub(super) fn is_closed(bundle: &Bundle, id: &str) -> Result<Option<bool>, CommandError> {
+/// Returns true if the WebSocket `id` has a close frame of either side. Returns `None` if it has not ended, if a message cannot
+/// be read, or if the bundle has no close frames, because the browser extension does not record them.
+pub(super) fn is_closed(bundle: &Bundle, id: &str) -> Option<bool> {
     if bundle.is_open(id) || bundle.manifest().capture_method.as_deref() != Some("proxy") {
-        return Ok(None);
+        return None;
     }
     let messages = bundle.messages(id);
     // A close frame is one of the last messages.
-    for index in (0..messages.len()).rev() {
-        if let Some(message) = messages.get(index)
-            && bundle.message(message)?.opcode == "close"
-        {
-            return Ok(Some(true));
+    for message in (0..messages.len()).rev().filter_map(|index| messages.get(index)) {
+        if bundle.message(message).ok()?.opcode == "close" {
+            return Some(true);
         }
     }
-    Ok(Some(false))
+    Some(false)
 }
 
 fn show_message(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> Result<(), CommandError> {

@@ -188,7 +188,7 @@ pub(crate) static EXCHANGES_AS_JSON: Opt = Opt {
     brief: "Print a line of JSON for each exchange, WebSocket or message",
     more: "Members have the bundle's names. An exchange always has cut_off, null if nothing was cut off. Added are type \
            (\"websocket\") and is_closed for a WebSocket, and text or base64 for a message. is_closed is false if a WebSocket \
-           ended without a close frame, null if that is not known.",
+           has no close frame, null if that is not known.",
 };
 
 pub(crate) static FOLLOW: Opt = Opt {
