@@ -11,7 +11,7 @@
 //! protocols the server sends first.
 
 use super::headers::{is_space, is_tchar};
-use super::http1::head_scanner::{MAX_HEAD_BYTES, leading_empty_lines};
+use super::http1::head_scanner::{MAX_HEAD_BYTES, MAX_METHOD_BYTES, leading_empty_lines};
 
 /// The protocol of a connection, as its first bytes suggest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,9 +133,6 @@ pub(crate) const HTTP2_PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// The start of the version of an HTTP/1 request.
 const VERSION_PREFIX: &[u8] = b"HTTP/1.";
-
-/// The longest registered method, `UPDATEREDIRECTREF`, has 17 characters.
-const MAX_METHOD_BYTES: usize = 32;
 
 #[cfg(test)]
 mod tests {

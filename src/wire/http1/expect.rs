@@ -12,6 +12,7 @@
 //! forwards plain proxy requests decides by the first piece, because it may not delay a body.
 
 use super::framing::Framing;
+use super::head_scanner::MAX_METHOD_BYTES;
 use crate::wire::headers::is_tchar;
 use crate::wire::message::RequestHead;
 
@@ -94,17 +95,22 @@ impl Expectation {
 fn is_request_line(line: &[u8]) -> bool {
     let mut parts = line.strip_suffix(b"\r").unwrap_or(line).split(|&b| b == b' ');
     let (method, target, version) = (parts.next(), parts.next(), parts.next());
-    method.is_some_and(|method| !method.is_empty() && method.iter().all(is_tchar))
+    method.is_some_and(is_method)
         && target
             .is_some_and(|target| !target.is_empty() && target.iter().all(|b| b.is_ascii_graphic() || !b.is_ascii()))
         && matches!(version, Some(b"HTTP/1.1" | b"HTTP/1.0"))
         && parts.next().is_none()
 }
 
-/// Returns true if `bytes` may begin a request line.
+/// Returns true if `bytes`, which are not empty, may begin a request line. Only the method is checked, so that many small pieces
+/// cost no more than one.
 fn may_be_request_line(bytes: &[u8]) -> bool {
-    let method = bytes.iter().position(|&b| b == b' ').unwrap_or(bytes.len());
-    bytes.iter().take(method).all(is_tchar) && bytes.first() != Some(&b' ')
+    let start = bytes.get(..=MAX_METHOD_BYTES).unwrap_or(bytes);
+    start.split(|&b| b == b' ').next().is_some_and(is_method)
+}
+
+fn is_method(bytes: &[u8]) -> bool {
+    (1..=MAX_METHOD_BYTES).contains(&bytes.len()) && bytes.iter().all(is_tchar)
 }
 
 /// The longest request line that is recognized. Limits of servers: nginx 8 KiB, Node 16 KiB.
@@ -132,6 +138,8 @@ mod tests {
     fn a_request_line_is_the_next_request() {
         use Continuation::{Body, NextRequest};
         let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(MAX_LINE_BYTES));
+        let [method, longer] = [0, 1].map(|more| "M".repeat(MAX_METHOD_BYTES + more));
+        let [known, unknown] = [&method, &longer].map(|method| format!("{method} / HTTP/1.1\r\n"));
         for (bytes, expected) in [
             (&b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"[..], Some(NextRequest)),
             (b"PUT http://a/ HTTP/1.0\n", Some(NextRequest)),
@@ -147,6 +155,10 @@ mod tests {
             (b"text\n", Some(Body)),
             (b"\0", Some(Body)),
             (long.as_bytes(), Some(Body)),
+            (method.as_bytes(), None),
+            (known.as_bytes(), Some(NextRequest)),
+            (longer.as_bytes(), Some(Body)),
+            (unknown.as_bytes(), Some(Body)),
         ] {
             assert_eq!(meaning("Content-Length: 1000000\r\n", bytes), expected, "{}", bytes.escape_ascii());
             assert_eq!(meaning("Transfer-Encoding: chunked\r\n", bytes), expected, "{}", bytes.escape_ascii());

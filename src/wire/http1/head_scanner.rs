@@ -158,6 +158,10 @@ impl HeadReader {
 /// 256 KiB, curl 300 KiB.
 pub(crate) const MAX_HEAD_BYTES: usize = 256 * 1024;
 
+/// The longest method that is recognized where bytes may be something else than a request. The longest registered method,
+/// `UPDATEREDIRECTREF`, has 17 characters.
+pub(crate) const MAX_METHOD_BYTES: usize = 32;
+
 /// The first bytes of every HTTP/1 response.
 const STATUS_LINE_PREFIX: &[u8] = b"HTTP/1.";
 
