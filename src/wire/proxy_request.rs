@@ -337,6 +337,8 @@ mod tests {
             "GET\thttp://h/ HTTP/1.1",
             "GET http://h/ HTTP/1.2",
             "GET /a\r HTTP/1.1",
+            "GET /a\x0bHTTP/1.0 HTTP/1.1",
+            "GET http://h/a\x0c HTTP/1.1",
         ] {
             assert_eq!(request(&format!("{line}\r\n\r\n")), Err(Refusal::Ambiguous), "{line:?}");
         }

@@ -73,7 +73,8 @@ pub(super) fn is_clear(sent: &[u8], head: &RequestHead) -> bool {
         let version = trim_start(target.strip_prefix(head.target.as_slice())?);
         Some(matches!(version.strip_suffix(line_end(line))?, b"HTTP/1.0" | b"HTTP/1.1"))
     });
-    let is_odd = |b: &u8| matches!(b, b'\r' | b'\t' | 0);
+    // RFC 9112 section 3: a recipient may split the line at any whitespace, also at a bare CR.
+    let is_odd = |b: &u8| matches!(b, b'\t' | 0x0b | 0x0c | b'\r' | 0);
     has_clear_start == Some(true)
         && !head.target.iter().any(is_odd)
         && !head.target.split(|&b| b == b' ').any(|part| part.starts_with(b"HTTP/"))
