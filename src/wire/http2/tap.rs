@@ -118,7 +118,7 @@ impl Connection {
     /// Ends direction `dir` of the connection and of all streams.
     fn end(&mut self, dir: Dir, how: Finish, out: EventSink<'_>) {
         let has_method = self.up.block.as_ref().is_some_and(|block| block.fields.has_method());
-        if has_method && self.is_in_request_head(|_| true) {
+        if dir == Dir::Up && has_method && self.is_in_request_head(|_| true) {
             self.open_incomplete_request(false, out);
         }
         self.direction(dir).ended = Some(how);
@@ -137,7 +137,7 @@ impl Connection {
         let is_of_exchange = matches!(frame.frame_type, FrameType::Headers | FrameType::Data | FrameType::Reset);
         if dir == Dir::Down && is_of_exchange && self.is_in_request_head(|stream| stream == frame.stream) {
             // The origin responds before the head is complete, so it ignores the rest.
-            self.open_incomplete_request(frame.frame_type == FrameType::Headers, out);
+            self.open_incomplete_request(frame.frame_type != FrameType::Reset, out);
         }
         match frame.frame_type {
             FrameType::Headers | FrameType::PushPromise => {

@@ -127,12 +127,17 @@ fn an_incomplete_request_that_the_origin_refuses_is_reported() {
         let lines = [request[0], request[1], &format!("1< ends {end}"), &format!("1> ends {end}")];
         dialogue(&[Up(&half), Down(&refusal), Up(&frame(0x9, END_HEADERS, 1, b"abc\0"))], &lines);
     }
-    for (dir, lines) in [
-        (Dir::Up, [request[0], request[1], "1> ends Truncated(Reset)"]),
-        (Dir::Down, [request[0], request[1], "1< ends Truncated(Reset)"]),
-    ] {
-        dialogue(&[Up(&half), End(dir, Ending::Reset)], &lines);
-    }
+    let end = End(Dir::Up, Ending::Reset);
+    dialogue(&[Up(&half), end], &[request[0], request[1], "1> ends Truncated(Reset)"]);
+    // After the end of the other direction, the rest of the head may still arrive.
+    let unanswered = "1< ends Truncated(Reset)";
+    let (down, rest) = (End(Dir::Down, Ending::Reset), Up(&frame(0x9, END_HEADERS, 1, b"abc\x01y")));
+    let whole = [request[0], "1> GET https://a/ Http2 x-abc: y;", unanswered, "1> ends Complete"];
+    dialogue(&[Up(&half), down, rest], &whole);
+    dialogue(&[Up(&half), down, end], &[request[0], request[1], unanswered, "1> ends Truncated(Reset)"]);
+    // The fields after a misplaced frame of the origin are omitted.
+    let lines = [request[0], request[1], LIMIT_EXCEEDED, "1< ends Opaque", MISPLACED, "1> ends Opaque"];
+    dialogue(&[Up(&half), Down(&data(1, 0, b"x")), rest], &lines);
     // Without a method it is not a request yet.
     dialogue(&[Up(&frame(0x1, 0, 1, b"\x84")), End(Dir::Up, Ending::Clean)], &["1> begins"]);
 }

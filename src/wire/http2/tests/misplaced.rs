@@ -20,7 +20,7 @@ fn data_before_the_response() {
 }
 
 #[test]
-fn a_response_that_is_none() {
+fn a_response_without_a_final_status() {
     let lines = ["1< begins", "1< ends Opaque", MISPLACED];
     assert_isolated(&[Down(&headers(1, END_STREAM, "no status"))], &lines);
     assert_isolated(&[Down(&headers(1, END_STREAM, ":status 103"))], &lines);
