@@ -1,5 +1,5 @@
 //! The fingerprint of a ClientHello: equal for all connections of one client program to one host, and usually different
-//! for different programs. It is JA3 in spirit, with the changes that newer clients require.
+//! for different programs. It resembles JA3, adapted to newer clients.
 //!
 //! ```text
 //! cipher suites   in their order, without GREASE

@@ -1,8 +1,8 @@
 //! Sans-IO protocol code: parsers and taps (observers of a connection).
 //!
 //! All input here is untrusted. The code uses no sockets, files, threads or clocks, and it must not panic. A tap has no
-//! effect on relayed bytes: it reports a connection that it cannot parse as opaque, and stops parsing. `tests/layers.rs`
-//! checks the imports of this folder.
+//! effect on relayed bytes: it reports the part of a connection that it cannot parse as opaque, and parses the others.
+//! `tests/layers.rs` checks the imports of this folder.
 //!
 //! ```text
 //! first bytes ─▶ sniff ─┬─ proxy_request ── authority      the request to the proxy

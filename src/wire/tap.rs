@@ -115,7 +115,8 @@ pub(crate) enum TapEvent<'a> {
     /// A control frame: ping, pong or close.
     Control { id: ExchangeId, dir: Dir, opcode: Opcode, payload: &'a [u8] },
     /// The WebSocket ended: both directions have ended or became opaque. `how` is the end of the connection or stream as the
-    /// client saw it: that of the origin's direction, or `Abandoned` if the client left first. It is never `Complete`.
+    /// client saw it: that of the origin's direction, or `Abandoned` if the client left first. It is `Opaque` if a direction
+    /// became opaque before that, and never `Complete`.
     WebSocketEnd { id: ExchangeId, how: Finish },
     /// A part of the connection is not reported. Messages that are incomplete for this reason end with [`Finish::Opaque`].
     Opaque { cause: Opaque },
@@ -201,8 +202,8 @@ pub enum Opaque {
     UnsolicitedResponse,
     /// The origin's data before this response could not be parsed.
     EarlierResponse,
-    /// A limit was exceeded: the size of a head, the length of a line in a chunked body, the number or size of open exchanges,
-    /// or the number of unacknowledged HTTP/2 settings.
+    /// A limit of HTTP/1 was exceeded: the size of a head, the length of a line in a chunked body, the number or size of open
+    /// exchanges, or the size of the bytes that wait for the other direction.
     LimitExceeded,
     /// The framing of a body is malformed.
     Framing,

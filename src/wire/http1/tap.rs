@@ -13,7 +13,8 @@
 //! A direction blocks, and its bytes are held back, when their meaning depends on the other direction:
 //! - `Up` after a request to switch protocols: the bytes belong to the next request or to the new protocol.
 //! - `Down` while the head of the only request is incomplete: the origin may already refuse it (431, 408). If the head remains
-//!   incomplete, its complete lines are reported, and the response is paired with it.
+//!   incomplete, its complete lines are reported, and the response is paired with it. The same applies while it is
+//!   undecided whether a body or a head begins (`expect`).
 //!
 //! Held bytes are processed as soon as the other direction has decided, in the middle of its bytes. Otherwise the events would
 //! depend on how the bytes are split.

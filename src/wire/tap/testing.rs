@@ -140,7 +140,7 @@ enum MessageProgress {
     End,
 }
 
-/// Asserts that the events of each direction of each exchange are in order, that every exchange and WebSocket ends exactly
+/// Asserts that the events of each direction of each exchange are in order, and that every exchange and WebSocket ends exactly
 /// once. `answered` is an exchange whose request was made before the dialogue.
 #[track_caller]
 pub(crate) fn assert_all_ends(tap: &mut dyn Tap, answered: Option<ExchangeId>, steps: &[DialogueStep<'_>]) {
