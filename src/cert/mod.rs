@@ -7,7 +7,8 @@
 //!                        x509 creates one                   x509
 //! ```
 //!
-//! `roots` reads the roots that verify origins, `origin` the certificates of origins. `crate::trust` builds on this module; nothing here imports it.
+//! `roots` reads the roots that verify origins, `origin` the certificates of origins. `crate::trust` builds on this module;
+//! nothing here imports it.
 //!
 //! The CA uses mitmproxy's directory and file layout, so devices that already trust mitmproxy's CA need no new setup. An
 //! existing CA is used unchanged or rejected. Its files are accessed only while it is opened.
@@ -30,5 +31,5 @@ pub use certificate::CaCertificate;
 pub(crate) use leaves::{LeafError, Leaves};
 pub(crate) use origin::{OriginCertificate, SignatureCheck};
 pub(crate) use pem::encode_certificate as encode_pem;
-pub(crate) use roots::{RootLocations, machine_roots, read_roots, system_roots};
+pub(crate) use roots::{MOZILLA_ROOTS, RootLocations, machine_roots, read_roots, system_roots};
 pub(crate) use store::default_dir;

@@ -51,7 +51,7 @@ pub(crate) fn read_roots(file: &Path) -> Vec<CertificateDer<'static>> {
 }
 
 /// The roots for machines that have none.
-const MOZILLA_ROOTS: &[CertificateDer<'static>] = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+pub(crate) const MOZILLA_ROOTS: &[CertificateDer<'static>] = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 /// The files in which systems keep all roots. The first with a certificate in it is used.
 const SYSTEM_ROOT_FILES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt", // Debian, Arch, Alpine

@@ -4,7 +4,7 @@ use super::session::TlsSession;
 use super::sessions::SessionCache;
 use super::verifier::Verifier;
 use super::{server_name, setup_error};
-use crate::cert::OriginCertificate;
+use crate::cert::{MOZILLA_ROOTS, OriginCertificate};
 use crate::clock::Moment;
 use crate::error::{Error, UpstreamCaError};
 use crate::wire::authority::Authority;
@@ -32,8 +32,8 @@ pub(crate) struct ClientTls {
 }
 
 impl ClientTls {
-    /// Creates a configuration that trusts `roots` except `ca`, our own, and the certificates in the files `more`; or
-    /// any certificate if `insecure`.
+    /// Creates a configuration that trusts `roots` except `ca`, our own (Mozilla's if there are no others), and the
+    /// certificates in the files `more`; or any certificate if `insecure`.
     ///
     /// # Errors
     /// If a file of `more` cannot be read or contains no certificate.
@@ -46,6 +46,10 @@ impl ClientTls {
         let provider = Arc::new(provider());
         let algorithms = provider.signature_verification_algorithms;
         let mut roots = roots_without(roots, ca);
+        if roots.is_empty() {
+            // As in a container in which only our CA is installed.
+            roots.add_parsable_certificates(MOZILLA_ROOTS.iter().cloned());
+        }
         let mut given = Vec::new();
         for file in more {
             given.extend(read_certificates(&mut roots, &algorithms, file)?);

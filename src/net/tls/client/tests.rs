@@ -285,6 +285,21 @@ fn any_certificate_is_accepted_but_not_a_wrong_signature() {
 }
 
 #[test]
+fn our_own_ca_may_be_the_only_root_and_is_not_trusted() {
+    for insecure in [false, true] {
+        let issuer = Issuer::new();
+        let ca = issuer.ca.as_ref().der();
+        let towards = ClientTls::new(vec![ca.clone()], ca, &[], insecure).unwrap();
+        let origin = Arc::new(issuer.origin(&version::TLS13, "a.example", DAY));
+        let result = kind(&towards, &origin, Moment::now());
+        match insecure {
+            true => assert_eq!(result, Ok(HandshakeKind::Full)),
+            false => assert_eq!(result, Err(CertificateError::UnknownIssuer.into())),
+        }
+    }
+}
+
+#[test]
 fn aes_128_is_preferred() {
     let issuer = Issuer::new();
     let origin = Arc::new(issuer.origin(&version::TLS13, "a.example", DAY));
