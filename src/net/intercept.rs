@@ -31,7 +31,7 @@ use crate::notice::Reason;
 use crate::wire::client_hello::{ClientHello, Sni};
 use crate::wire::tap::Ending;
 use rustls::pki_types::InvalidDnsNameError;
-use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
+use rustls::{HandshakeKind, ProtocolVersion};
 use std::error::Error;
 use std::fmt;
 use std::os::fd::AsFd;
@@ -68,6 +68,10 @@ pub(crate) fn open(
     let began = Moment::now();
     if let Err(obstacle) = handshake_with_origin(shared, capture, &mut origin, &route, sni, offer) {
         capture.client_tls.forget(sni, &route.authority);
+        if shared.stop.is_set() {
+            // The handshake was interrupted, which is no obstacle; no new connection is possible either.
+            return None;
+        }
         let (reason, ttl) = (obstacle.reason.clone(), Ttl::Since(Moment::now()));
         match obstacle.concerns {
             Concerns::Connection => {}
@@ -280,7 +284,7 @@ fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), HandshakeError> {
             return Ok(());
         }
         let closing_alert = leg.tls().and_then(|tls| tls.closing_alert());
-        if leg.ended().is_some() || !leg.is_writable() || closing_alert == Some(AlertDescription::CloseNotify) {
+        if leg.ended().is_some() || !leg.is_writable() || closing_alert.is_some() {
             return Err(match closing_alert {
                 _ if stop.is_set() => HandshakeError::Stopped,
                 Some(alert) => HandshakeError::Tls(rustls::Error::AlertReceived(alert)),

@@ -79,6 +79,23 @@ fn records_an_open_websocket() {
 }
 
 #[test]
+fn says_nothing_of_a_handshake_that_it_interrupts() {
+    let end = Gate::default();
+    let wait = end.clone();
+    let origin = Origin::plain(move |mut connection| {
+        connection.read_exactly(1);
+        wait.pass();
+    });
+    let capture = Capture::start();
+    let mut connection = capture.connect(&origin.authority("localhost"));
+    connection.writer.send_raw(&capture.client("localhost").hello()).unwrap();
+    origin.received_at_least(0, 1);
+    let outcome = capture.stop();
+    end.open();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+}
+
+#[test]
 fn stops_accepting_connections() {
     let capture = Capture::start();
     let addr = capture.addr;
