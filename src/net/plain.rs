@@ -4,8 +4,9 @@
 //! next request may be for another origin, so data after the end of this request is held back until the response is
 //! complete. The framing of the request is determined once, for forwarding and for recording.
 //!
-//! A client with `Expect: 100-continue` may omit the body after an error (RFC 9110 section 10.1.1). If what follows is a
-//! request, it is served next, and the connection to the origin, which may still expect the body, is closed.
+//! A client with `Expect: 100-continue` may omit the body after an error (RFC 9110 section 10.1.1). If what follows looks
+//! like a request, both connections are closed: the origin may still expect the body, and a body that looks like a request
+//! must never be served as one. Clients repeat a request on a new connection if a kept one was closed.
 
 use super::dial::DialError;
 use super::leg::Leg;
@@ -22,7 +23,7 @@ use crate::wire::authority::Authority;
 use crate::wire::http1::Http1Tap;
 use crate::wire::http1::body::Http1BodyReader;
 use crate::wire::http1::expect::{Continuation, Expectation};
-use crate::wire::http1::framing::{persists, request_framing, response_framing};
+use crate::wire::http1::framing::{Framing, persists, request_framing, response_framing};
 use crate::wire::message::RequestHead;
 use crate::wire::proxy_request::PlainRequest;
 use crate::wire::tap::{Dir, Ending, Finish, TapEvent};
@@ -92,6 +93,7 @@ pub(crate) fn exchange(
         expectation: Expectation::new(&request.head, framing),
         omits_body: false,
         is_endless: false,
+        has_next_request: false,
         request: request.head,
         response: ResponseState::Awaited,
         is_interrupted: false,
@@ -99,15 +101,18 @@ pub(crate) fn exchange(
     watcher.recorder.data(Moment::now(), Dir::Up, &request.wire);
     origin.send(&request.wire);
     let end = relay(client, &mut origin, &mut watcher, &shared.stop);
+    let persists = watcher.persists();
     if end == RelayEnd::Done {
         // What follows does not belong to this exchange.
         watcher.end(Dir::Up, Ending::Abandoned);
+        if watcher.is_response_over() {
+            // As the close would end it.
+            watcher.end(Dir::Down, Ending::Clean);
+        }
     }
     match end {
-        RelayEnd::Done if watcher.response == (ResponseState::Complete { persists: true }) => {
-            if !watcher.omits_body {
-                *keep_alive = Some(KeepAlive { authority, leg: origin, timing: None });
-            }
+        RelayEnd::Done if persists => {
+            *keep_alive = Some(KeepAlive { authority, leg: origin, timing: None });
             Next::Request
         }
         RelayEnd::Done => {
@@ -152,10 +157,12 @@ struct ExchangeWatcher<'a> {
     body: Http1BodyReader,
     /// The client's expectation of 100, until the body begins. It counts as answered by an error.
     expectation: Option<Expectation>,
-    /// True if the client's next request follows in the place of the body.
+    /// True if something that looks like a request follows in the place of the body.
     omits_body: bool,
     /// True if the end of the request cannot be found.
     is_endless: bool,
+    /// True if the client's next request followed after the start of a response whose end is unknown.
+    has_next_request: bool,
     request: RequestHead,
     response: ResponseState,
     /// True if the stop of the capture interrupted the exchange.
@@ -169,6 +176,10 @@ enum ResponseState {
     /// The head was received.
     Started {
         /// True if the connection to the origin can be used again afterwards.
+        persists: bool,
+    },
+    /// The head was received, and the end of the response is unknown. The client knows it once it sends its next request.
+    UnknownEnd {
         persists: bool,
     },
     /// The response is complete, and so is the exchange once the request is.
@@ -192,6 +203,15 @@ impl Watcher for ExchangeWatcher<'_> {
             && expectation.decide(bytes) == Some(Continuation::NextRequest)
         {
             self.omits_body = true;
+            return 0;
+        }
+        if dir == Dir::Up
+            && self.body.is_done()
+            && matches!(self.response, ResponseState::UnknownEnd { .. })
+            // Some clients send an empty line after a body (RFC 9112 section 2.2).
+            && !bytes.trim_ascii_start().is_empty()
+        {
+            self.has_next_request = true;
             return 0;
         }
         let passed = match dir {
@@ -223,6 +243,9 @@ impl Watcher for ExchangeWatcher<'_> {
 
     fn end(&mut self, dir: Dir, how: Ending) {
         self.is_interrupted |= how == Ending::Stopped && !matches!(self.response, ResponseState::Complete { .. });
+        if dir == Dir::Down && matches!(self.response, ResponseState::UnknownEnd { .. }) {
+            self.response = ResponseState::UntilClose;
+        }
         self.recorder.end(Moment::now(), dir, how);
         self.report_unrecorded();
     }
@@ -233,11 +256,23 @@ impl Watcher for ExchangeWatcher<'_> {
     }
 
     fn is_done(&self) -> bool {
-        (self.body.is_done() || self.omits_body) && matches!(self.response, ResponseState::Complete { .. })
+        self.is_response_over()
+            || (self.body.is_done() || self.omits_body) && matches!(self.response, ResponseState::Complete { .. })
     }
 }
 
 impl ExchangeWatcher<'_> {
+    /// True if the client's next request shows that a response whose end is unknown is over.
+    fn is_response_over(&self) -> bool {
+        self.has_next_request && matches!(self.response, ResponseState::UnknownEnd { .. })
+    }
+
+    /// True if the client's next request can be served once this exchange is done.
+    fn persists(&self) -> bool {
+        use ResponseState::{Complete, UnknownEnd};
+        !self.omits_body && matches!(self.response, Complete { persists: true } | UnknownEnd { persists: true })
+    }
+
     fn report_unrecorded(&mut self) {
         let Some(counters) = self.counters else {
             return;
@@ -258,13 +293,14 @@ impl ResponseState {
             (TapEvent::Response { head, .. }, _) if head.status == 101 => Self::Switched,
             // After an upgrade to HTTP/2, responses do not change the state.
             (_, Self::Switched) => Self::Switched,
-            (TapEvent::Response { head, .. }, _) => {
-                Self::Started { persists: persists(request, head, response_framing(&request.method, head)) }
-            }
+            (TapEvent::Response { head, .. }, _) => match response_framing(&request.method, head) {
+                Framing::Unknown => Self::UnknownEnd { persists: persists(request, head, Framing::Empty) },
+                framing => Self::Started { persists: persists(request, head, framing) },
+            },
             (TapEvent::End { dir: Dir::Down, how: Finish::Complete, .. }, Self::Started { persists }) => {
                 Self::Complete { persists }
             }
-            (TapEvent::End { dir: Dir::Down, .. }, Self::Started { .. })
+            (TapEvent::End { dir: Dir::Down, .. }, Self::Started { .. } | Self::UnknownEnd { .. })
             | (TapEvent::End { dir: Dir::Down, how: Finish::Opaque(_), .. }, _) => Self::UntilClose,
             (_, state) => state,
         };

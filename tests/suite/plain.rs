@@ -318,3 +318,59 @@ fn closes_after_connection_close_even_if_the_origin_does_not() {
     assert_eq!(end, Ending::Clean);
     assert_eq!(capture.stop().bundle().only_trace().text(), "ok");
 }
+
+/// A response whose length is unknown, and which some clients end after two bytes.
+const UNKNOWN_LENGTH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2,\r\n\r\nok";
+
+#[test]
+fn a_clients_next_request_ends_a_response_of_unknown_length() {
+    let origins = [0, 1].map(|_| {
+        Origin::plain(|mut connection| {
+            while next_request(&mut connection).is_some() {
+                connection.send(UNKNOWN_LENGTH);
+            }
+        })
+    });
+    let capture = Capture::start();
+    let mut connection = capture.dial();
+    for (origin, path) in [(0, "a"), (0, "b"), (1, "c"), (0, "d")] {
+        let host = origins[origin].authority("127.0.0.1");
+        connection.send(format!("POST http://{host}/{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\nhi"));
+        assert_eq!(connection.read_exactly(UNKNOWN_LENGTH.len()), UNKNOWN_LENGTH.as_bytes());
+    }
+    drop(connection);
+    assert_eq!((origins[0].connections(), origins[1].connections()), (2, 1));
+    let outcome = capture.stop();
+    outcome.assert_no_warnings();
+    assert_eq!(outcome.bundle().traces.len(), 4);
+    for trace in &outcome.bundle().traces[..3] {
+        assert_eq!((trace.text().as_str(), trace.cut_off()), ("ok", None));
+    }
+}
+
+#[test]
+fn a_response_of_unknown_length_is_not_cut_off_by_an_empty_line_or_by_a_pipelined_request() {
+    for early in ["\r\n", "GET http://localhost:1/ HTTP/1.1\r\nHost: localhost:1\r\n\r\n"] {
+        let more = Gate::default();
+        let wait = more.clone();
+        let origin = Origin::plain(move |mut connection| {
+            connection.read_head();
+            connection.send(UNKNOWN_LENGTH);
+            wait.pass();
+            connection.send(" and more");
+        });
+        let capture = Capture::start();
+        let host = origin.authority("127.0.0.1");
+        let mut connection = capture.dial();
+        let get = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let is_pipelined = early.len() > 2;
+        connection.send(if is_pipelined { [&get, early].concat() } else { get });
+        assert_eq!(connection.read_exactly(UNKNOWN_LENGTH.len()), UNKNOWN_LENGTH.as_bytes());
+        if !is_pipelined {
+            connection.send(early);
+        }
+        more.open();
+        let (received, end) = connection.read_to_end();
+        assert_eq!((received.as_slice(), end), (&b" and more"[..], Ending::Clean), "{early:?}");
+    }
+}

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The whole line decides, so that the result does not depend on how the bytes are split. The tap waits for it. The code that
-//! forwards plain proxy requests decides by the first piece, because it may not delay a body.
+//! forwards plain proxy requests decides by the first piece, because it may not delay a body. It serves neither a request nor
+//! a body that looks like one, but closes the connection.
 
 use super::framing::Framing;
 use super::head_scanner::MAX_METHOD_BYTES;
