@@ -49,8 +49,8 @@ pub(crate) fn unsupported<N: AsRef<[u8]>>(names: &[N]) -> Reason {
 const SUPPORTED_PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
 /// Number of a client's protocols listed in a report. A client may offer thousands, of up to 255 bytes each.
 const MAX_LISTED_PROTOCOLS: usize = 4;
-/// rustls keeps the offer for the lifetime of a connection, so its size is limited. All names in IANA's registry together have half as many
-/// bytes.
+/// rustls keeps the offer for the lifetime of a connection, so its size is limited. All names in IANA's registry have half
+/// as many bytes together.
 const MAX_OFFER_BYTES: usize = 1024;
 
 #[cfg(test)]
