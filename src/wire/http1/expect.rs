@@ -59,8 +59,11 @@ impl Expectation {
 
     /// Returns the meaning of the held bytes and `next`, or `None` if it depends on further bytes: `next` is held then.
     pub(crate) fn decide(&mut self, next: &[u8]) -> Option<Continuation> {
+        if next.is_empty() {
+            return None;
+        }
         if !self.is_answered {
-            return (!next.is_empty()).then_some(Continuation::Body);
+            return Some(Continuation::Body);
         }
         let held = self.held.len();
         let allowed = MAX_LINE_BYTES.saturating_sub(held);

@@ -73,6 +73,7 @@ mod tests {
         b"\r\nGET /a b HTTP/1.1\r\nX : \x01\r\nX-[a]: b\r\n c\r\nno field\r\n\r\n\xf9HTTP/1.1 200 OK\r\n fold: a\r\nnul: \0\rb\r\nContent-Length: 2,\r\n\r\nhi\xf8GET /2 HTTP/1.1\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n\xfd",
         b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n\xf9HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n\xf8GET / HTTP/1.1\r\n\r\n\xf9HTTP/1.1 204 No\r\n\r\n",
         b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n\xf9HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\xf8GET\xf9HTTP/1.1 408 Slow\r\n\r\n\xf8 / HTTP/1.1\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\xf9HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n\xf8\r\n\xf8GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nCoo\xf9HTTP/1.1 431 Long\r\nContent-Length: 1\r\n\r\nx\xfe\xf8kie\xfa",
         b"GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nno size\xf9HTTP/1.1 204 No\r\n\r\nHTTP/1.1 400 Bad\r\nServ\xfe",
         b"\xf9HTTP/1.1 408 Slow\r\nContent-Length: 1\r\n\r\nxstray\xf8GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n\xf9HTTP/1.1 204 No\r\n\r\n\xfd",

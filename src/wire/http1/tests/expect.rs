@@ -26,6 +26,15 @@ fn the_next_request_may_follow_without_a_body() {
 }
 
 #[test]
+fn the_response_may_precede_the_end_of_the_head() {
+    let head = Up(b"PUT /1 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n");
+    dialogue(
+        &[head, REFUSAL, Up(b"\r\n"), NEXT],
+        &[&REQUEST_EVENTS[..], &REFUSAL_EVENTS, &["0> ends Truncated(Abandoned)"], &NEXT_EVENTS].concat(),
+    );
+}
+
+#[test]
 fn the_body_may_follow() {
     for (body, text) in [
         (&b"not a req"[..], "0> | not a req"),
