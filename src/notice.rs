@@ -20,6 +20,8 @@ pub enum Notice {
         url: String,
         /// The response status; 0 if there was no response.
         status: u16,
+        /// The reason why there was no response.
+        no_response: Option<String>,
         /// Size of the response body in the bundle, in bytes: decoded, unless its coding could not be decoded.
         size: u64,
         /// Time from the first request byte to the last response byte, in milliseconds.

@@ -215,7 +215,8 @@ mod tests {
             (Some(cut_off), "3 exchanges (2 cut off), 0 WebSockets, "),
         ] {
             let (id, method, url) = ("t_0001".into(), "GET".into(), "http://a/".into());
-            counts.add(&Notice::Exchange { id, method, url, status: 200, size: 1, total_ms: 1.0, cut_off });
+            let (status, no_response, size, total_ms) = (200, None, 1, 1.0);
+            counts.add(&Notice::Exchange { id, method, url, status, no_response, size, total_ms, cut_off });
             let status = counts.status(&mode, &Progress::default());
             assert!(status.starts_with(expected), "{status}");
         }

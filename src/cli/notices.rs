@@ -23,13 +23,14 @@ pub(crate) fn show(screen: &Screen, notice: &Notice, is_verbose: bool) {
 /// response.
 fn line(notice: &Notice, status_code: impl Fn(u16) -> String) -> Option<String> {
     match notice {
-        Notice::Exchange { method, url, status, size: bytes, total_ms, cut_off, .. } => Some(format!(
-            "{} {} {}  {}  {}{}",
+        Notice::Exchange { method, url, status, no_response, size: bytes, total_ms, cut_off, .. } => Some(format!(
+            "{} {} {}  {}  {}{}{}",
             status_code(*status),
             escape(method),
             escape(url),
             size(*bytes),
             duration(*total_ms),
+            no_response.as_ref().map(|why| format!("  (no response: {})", escape(why))).unwrap_or_default(),
             cut_off.map(|part| format!("  (cut off: {part})")).unwrap_or_default()
         )),
         Notice::WebSocket { url, messages, cut_off, .. } => Some(format!(
@@ -72,9 +73,20 @@ mod tests {
             method: "GET".into(),
             url: "http://a/\n".into(),
             status: 200,
+            no_response: None,
             size: 1,
             total_ms: 2.6,
             cut_off,
+        };
+        let unanswered = Notice::Exchange {
+            id: "t_0001".into(),
+            method: "GET".into(),
+            url: "http://a/".into(),
+            status: 0,
+            no_response: Some("client reset the stream (CANCEL)".into()),
+            size: 0,
+            total_ms: 2.6,
+            cut_off: Some(CutOff { side: CutOffSide::Request, why: CutOffCause::Cancelled }),
         };
         let uncaptured = |reason| Notice::Uncaptured { host: "a:443\x1b".into(), reason };
         for (notice, expected) in [
@@ -82,6 +94,10 @@ mod tests {
             (
                 exchange(Some(CutOff { side: CutOffSide::Response, why: CutOffCause::Cancelled })),
                 "200 GET http://a/\\n  1 B  2.6 ms  (cut off: response cancelled by the client)",
+            ),
+            (
+                unanswered,
+                "0 GET http://a/  0 B  2.6 ms  (no response: client reset the stream (CANCEL))  (cut off: request cancelled by the client)",
             ),
             (websocket(1), "ws  ws://a/\\x1b  1 message"),
             (websocket(2), "ws  ws://a/\\x1b  2 messages"),

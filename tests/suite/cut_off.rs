@@ -193,6 +193,8 @@ fn all_commands_show_what_was_cut_off() {
         let Some((side, why, words)) = expected else {
             assert_eq!(cut_off, None, "{path}");
             assert!(![&verbose, row, &shown].iter().any(|text| text.contains("cut off")), "{path}");
+            let mark = "(no response: origin closed the connection)";
+            assert_eq!([&verbose, row].map(|text| text.contains(mark)), [trace.status() == 0; 2], "{verbose}\n{row}");
             assert_eq!((request.get("comment"), response.get("comment")), (None, None), "{path}");
             continue;
         };

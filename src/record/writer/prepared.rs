@@ -130,9 +130,10 @@ impl PreparedExchange {
 
     /// Returns the notice that it was written.
     pub(super) fn into_notice(self) -> Notice {
-        let Self { id, method, url, status, timing, cut_off, bodies: [_, response_body], .. } = self;
+        let Self { id, method, url, status, status_text, timing, cut_off, bodies: [_, response_body], .. } = self;
         let (method, size, total_ms) = (method.into_owned(), response_body.size, timing.total_ms);
-        Notice::Exchange { id, method, url, status, size, total_ms, cut_off }
+        let no_response = (status == 0).then(|| status_text.into_owned());
+        Notice::Exchange { id, method, url, status, no_response, size, total_ms, cut_off }
     }
 
     /// Compresses large bodies.
