@@ -34,8 +34,10 @@ struct Capture {
 }
 
 impl Capture {
+    /// `name` distinguishes the folders of a test, the thread those of a process.
     fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("spectral-writer-{name}-{}", std::process::id()));
+        let thread = std::thread::current().id();
+        let folder = std::env::temp_dir().join(format!("spectral-writer-{name}-{}-{thread:?}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).unwrap();
         Self::within(folder)
