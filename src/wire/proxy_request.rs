@@ -311,6 +311,14 @@ mod tests {
     }
 
     #[test]
+    fn replaces_a_host_with_a_control_character() {
+        for end in ["\x0c", "\x0b ", "\t\x01"] {
+            let sent = format!("GET http://h/ HTTP/1.1\r\nHost: h{end}\r\n\r\n");
+            assert_eq!(rewritten(&sent), "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "{end:?}");
+        }
+    }
+
+    #[test]
     fn refuses_lines_that_an_origin_may_read_in_another_way() {
         for field in [
             "Proxy-A: b\r\n c",

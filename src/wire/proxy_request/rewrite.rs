@@ -9,7 +9,7 @@
 
 use super::HTTP_PORT;
 use crate::wire::authority::Authority;
-use crate::wire::headers::is_visible;
+use crate::wire::headers::{is_visible, trim};
 use crate::wire::message::RequestHead;
 
 /// Returns the head for the origin; `None` if the lines of `sent` do not match `head`.
@@ -48,9 +48,7 @@ pub(super) fn rewrite(sent: &[u8], head: &RequestHead, authority: &Authority, pa
         }
         if is("host") {
             match std::mem::replace(&mut host, HostField::Written) {
-                HostField::Missing
-                    if Authority::from_host_header(value.trim_ascii(), HTTP_PORT).as_ref() != Ok(authority) =>
-                {
+                HostField::Missing if Authority::from_host_header(value, HTTP_PORT).as_ref() != Ok(authority) => {
                     write_host(&mut wire, name, authority, line_end(line));
                     continue;
                 }
@@ -104,16 +102,17 @@ fn write_host(wire: &mut Vec<u8>, name: &[u8], authority: &Authority, end: &[u8]
     wire.extend_from_slice(end);
 }
 
-/// Splits a field line into name and value.
+/// Splits a field line into name and value, without outer spaces.
 ///
 /// Returns `None` for a folded line and for a space before the colon (RFC 9112 section 5), and for a CR or NUL in the value
 /// (RFC 9110 section 5.5). A recipient could read such a line as a field to which the rules above do not apply.
 fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().position(|&b| b == b':')?;
-    let (name, value) = line.split_at_checked(colon)?;
+    let (name, value) = line.strip_suffix(line_end(line))?.split_at_checked(colon)?;
+    let value = value.strip_prefix(b":")?;
     let has_clear_name = !name.is_empty() && name.iter().all(is_visible);
-    let has_clear_value = !value.strip_suffix(line_end(line))?.iter().any(|b| matches!(b, b'\r' | 0));
-    (has_clear_name && has_clear_value).then_some((name, value.strip_prefix(b":")?))
+    let has_clear_value = !value.iter().any(|b| matches!(b, b'\r' | 0));
+    (has_clear_name && has_clear_value).then_some((name, trim(value)))
 }
 
 fn trim_start(bytes: &[u8]) -> &[u8] {
