@@ -11,6 +11,7 @@ use super::stream::{DirectionState, Stream};
 use crate::wire::message::RequestHead;
 use crate::wire::tap::{Dir, EventSink, ExchangeId, Finish, Opaque, TapEvent};
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 
 /// The streams of one connection.
 pub(super) struct Streams {
@@ -65,7 +66,7 @@ impl Streams {
         self.open.get(&id).map_or(DirectionState::Ended, |stream| stream.state(dir))
     }
 
-    /// Reports a request and opens its stream. If there is no space for the stream, only the request's head is reported.
+    /// Reports a request and opens its stream. Above the limits, only the request's head is reported.
     pub(super) fn open(
         &mut self,
         id: u32,
@@ -106,12 +107,12 @@ impl Streams {
         ids.into_iter().for_each(|id| self.update(id, out, |stream, out| stream.end(dir, how, out)));
     }
 
-    /// Ends the streams above `last` that `opener` opened, because the other side refuses them (section 6.8).
-    pub(super) fn refuse_above(&mut self, last: u32, opener: Dir, how: Finish, out: EventSink<'_>) {
-        let above = self.open.range(last.saturating_add(1)..).map(|(&id, _)| id);
-        let above: Vec<_> = above.filter(|&id| opened_by(id) == opener).collect();
+    /// Ends the streams in `ids` that `opener` opened, because the other side refuses them (section 6.8).
+    pub(super) fn refuse(&mut self, ids: RangeInclusive<u32>, opener: Dir, how: Finish, out: EventSink<'_>) {
+        let refused = self.open.range(ids).map(|(&id, _)| id);
+        let refused: Vec<_> = refused.filter(|&id| opened_by(id) == opener).collect();
         let by = opener.opposite();
-        above.into_iter().for_each(|id| self.update(id, out, |stream, out| stream.end_both(by, how, out)));
+        refused.into_iter().for_each(|id| self.update(id, out, |stream, out| stream.end_both(by, how, out)));
     }
 }
 

@@ -244,12 +244,16 @@ impl Connection {
 
     /// Processes a GOAWAY, whose sender ignores streams with a higher id than `last` (section 6.8).
     fn go_away(&mut self, dir: Dir, last: u32, out: EventSink<'_>) {
-        let accepted = &mut self.direction(dir).last_accepted;
-        *accepted = last.min(*accepted);
+        let accepted = self.direction(dir).last_accepted;
+        if last >= accepted {
+            return;
+        }
+        self.direction(dir).last_accepted = last;
         if dir == Dir::Down && self.is_in_request_head(|stream| stream > last) {
             self.open_incomplete_request(false, out);
         }
-        self.streams.refuse_above(last, dir.opposite(), refused_by(dir), out);
+        // Those above `accepted` are refused already. A flood of GOAWAY frames therefore visits each stream once.
+        self.streams.refuse(last.saturating_add(1)..=accepted, dir.opposite(), refused_by(dir), out);
     }
 
     /// Processes a complete field block. `promised` is the stream id in a PUSH_PROMISE.

@@ -144,6 +144,30 @@ fn goaway_truncates_the_streams_above() {
 }
 
 #[test]
+fn a_later_goaway_can_only_refuse_more_streams() {
+    after_get(
+        &[
+            Up(&headers(3, 0, GET)),
+            Up(&headers(5, 0, GET)),
+            Down(&goaway(3)),
+            Down(&goaway(5)),
+            Down(&goaway(3)),
+            Down(&goaway(1)),
+        ],
+        &[
+            "3> begins",
+            "3> GET https://a/ Http2",
+            "5> begins",
+            "5> GET https://a/ Http2",
+            "5< ends Reset by the origin: REFUSED_STREAM",
+            "5> ends Reset by the origin: REFUSED_STREAM",
+            "3< ends Reset by the origin: REFUSED_STREAM",
+            "3> ends Reset by the origin: REFUSED_STREAM",
+        ],
+    );
+}
+
+#[test]
 fn the_end_of_the_connection_ends_all_streams() {
     after_get(
         &[
