@@ -10,12 +10,15 @@ use super::{Error, Selection, for_each_selected};
 use crate::bundle::iso8601;
 use crate::bundle::reader::{self, Bundle, Header, Message, Timing, Trace};
 use crate::text::{Base64, as_text};
+use cookie::Cookie;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::Write;
 use std::time::Duration;
+
+mod cookie;
 
 /// Writes the exchanges of `bundle` that `selection` selects as one document, entry by entry.
 ///
@@ -140,7 +143,7 @@ struct HarRequest<'t> {
 impl<'t> HarRequest<'t> {
     fn new(trace: &'t Trace, body: &'t [u8]) -> Self {
         let request = &trace.request;
-        let cookie = |(name, value)| Cookie { name, value, ..Cookie::default() };
+        let cookie = |(name, value)| Cookie::new(name, value);
         let parameter = |(name, value)| Parameter { name, value };
         Self {
             method: &request.method,
@@ -233,71 +236,6 @@ fn mime_type(headers: &[Header]) -> &str {
 fn still_coded(coding: &str) -> String {
     format!("not decoded: {coding}")
 }
-
-#[derive(Serialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct Cookie<'t> {
-    name: &'t str,
-    value: &'t str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<&'t str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    domain: Option<&'t str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    http_only: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secure: Option<bool>,
-    /// Not in the specification, but browsers write it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    same_site: Option<&'t str>,
-}
-
-impl<'t> Cookie<'t> {
-    /// Parses a Set-Cookie field (RFC 6265 section 5.2).
-    fn parse(field: &'t str) -> Option<Self> {
-        let mut pairs = cookies(field);
-        let (name, value) = pairs.next()?;
-        let mut cookie = Self { name, value, http_only: Some(false), secure: Some(false), ..Self::default() };
-        for (attribute, value) in pairs {
-            // `cookies` returns an attribute without `=` as a value.
-            let attribute = if attribute.is_empty() { value } else { attribute };
-            match attribute.trim().to_ascii_lowercase().as_str() {
-                "path" => cookie.path = Some(value),
-                "domain" => cookie.domain = Some(value),
-                "expires" => cookie.expires = expires(value),
-                "httponly" => cookie.http_only = Some(true),
-                "secure" => cookie.secure = Some(true),
-                "samesite" => cookie.same_site = Some(value),
-                _ => {}
-            }
-        }
-        Some(cookie)
-    }
-}
-
-/// Converts `Wed, 21 Oct 2015 07:28:00 GMT`, or with dashes in the date, to ISO 8601.
-fn expires(date: &str) -> Option<String> {
-    let (_, date) = date.split_once(',')?;
-    let mut parts = date.split([' ', '-']).filter(|part| !part.is_empty());
-    let day: u8 = parts.next()?.parse().ok()?;
-    let name = parts.next()?.to_ascii_lowercase();
-    let month = MONTHS.iter().position(|month| *month == name)?.checked_add(1)?;
-    let year: u16 = parts.next()?.parse().ok()?;
-    // RFC 6265 section 5.1.1.
-    let year = match year {
-        70..=99 => year.checked_add(1900)?,
-        0..=69 => year.checked_add(2000)?,
-        year => year,
-    };
-    let mut time = parts.next()?.split(':').map(|part| part.parse::<u8>().ok());
-    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
-    let is_valid = (1..=31).contains(&day) && year < 10_000 && hour < 24 && minute < 60 && second < 61;
-    is_valid.then(|| format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z"))
-}
-
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 #[derive(Serialize)]
 struct Parameter {
@@ -532,17 +470,5 @@ mod tests {
         let exported: Vec<_> = entries.iter().map(|entry| entry["request"]["url"].as_str().unwrap()).collect();
         assert_eq!(exported, ["ws://a/1", "ws://a/2", "ws://a/3", "ws://a/4"]);
         assert!(entries.iter().all(|entry| entry["_webSocketMessages"].as_array().unwrap().len() == 1));
-    }
-
-    #[test]
-    fn parses_set_cookie() {
-        let field = "id=a=b; Path=/x; domain=a.example; Expires=Wed, 21-Oct-2015 07:28:00 GMT; HttpOnly; SameSite=Lax";
-        let cookie = serde_json::to_string(&Cookie::parse(field).unwrap()).unwrap();
-        let expected = r#"{"name":"id","value":"a=b","path":"/x","domain":"a.example","expires":"2015-10-21T07:28:00.000Z","httpOnly":true,"secure":false,"sameSite":"Lax"}"#;
-        assert_eq!(cookie, expected);
-        assert_eq!(expires("Wed, 21 Oct 15 07:28:00 GMT").as_deref(), Some("2015-10-21T07:28:00.000Z"));
-        for wrong in ["", "0", "Wed, 21 Okt 2015 07:28:00 GMT", "Wed, 99 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 7"] {
-            assert_eq!(expires(wrong), None, "{wrong}");
-        }
     }
 }
