@@ -103,7 +103,7 @@ pub(crate) fn exchange(
     let end = relay(client, &mut origin, &mut watcher, &shared.stop);
     let persists = watcher.persists();
     if end == RelayEnd::Done {
-        // What follows does not belong to this exchange.
+        // Later bytes belong to the next exchange.
         watcher.end(Dir::Up, Ending::Abandoned);
         if watcher.is_response_over() {
             // As the close would end it.

@@ -14,7 +14,7 @@ impl CutOffCause {
     /// `has_client_left` is true if the client ended its direction before the origin did.
     pub(super) fn of(dir: Dir, how: Finish, has_client_left: bool) -> Option<Self> {
         Some(match (how, dir) {
-            // What follows a switch of protocols does not belong to the message.
+            // Bytes after a switch of protocols belong to no HTTP message.
             (Finish::Complete | Finish::Opaque(Opaque::Switched), _) => return None,
             (Finish::Opaque(Opaque::LimitExceeded | Opaque::StreamLimit), _) => Self::Limit,
             (Finish::Opaque(_), _) => Self::Malformed,

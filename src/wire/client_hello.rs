@@ -7,7 +7,7 @@
 //! ```
 //!
 //! This is not left to the TLS library, because a ClientHello that is not intercepted is passed through unchanged. Only the
-//! fields below are read; key shares, cipher suites and the rest are validated in the handshake.
+//! fields below are read; key shares and the rest are validated in the handshake.
 
 use super::fingerprint::Fingerprint;
 

@@ -67,7 +67,7 @@ fn optional_members_are_checked() {
         json.replace("\"timing\":", &format!("{cut_off}\"timing\":"))
     });
     assert!(output.contains("fields are "), "{output}");
-    // An exchange without a response has no response that was cut off.
+    // Without a response, only the request can be cut off.
     for (side, is_valid) in [("request", true), ("response", false), ("both", false)] {
         let output = checked(&python, &dir, bundle, |json| {
             let json = json.replace("\"status\": 200", "\"status\": 0");
