@@ -22,6 +22,8 @@ mod clock;
 mod config;
 #[path = "../src/error/mod.rs"]
 mod error;
+#[path = "../src/memory.rs"]
+mod memory;
 #[path = "../src/notice.rs"]
 mod notice;
 #[path = "../src/record/mod.rs"]
@@ -40,6 +42,7 @@ use record::sink::ItemSink;
 use record::writer::{CaptureLimits, Writer};
 // The library's files refer to these through `crate::`.
 use error::Error;
+use memory::Memory;
 use notice::Notice;
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -175,7 +178,7 @@ fn hellos(count: usize) -> Work {
 
 /// Another thread receives the recorded items and drops them.
 fn recorded(dir: &Path, count: usize) -> Work {
-    let (store, exchange) = (BodyStore::new(dir.to_owned(), 8 << 20), exchange());
+    let (store, exchange) = (BodyStore::new(dir.to_owned(), Memory::new(64 << 20).bodies), exchange());
     repeat(count, count * size(&exchange), move || {
         let (sender, receiver) = queue();
         let taking = thread::spawn(move || {
@@ -246,7 +249,7 @@ fn write(dir: &Path, units: usize, batch: usize, items: impl Fn(&Arc<BodyStore>)
                 let _ = notify.send(());
             }
         });
-        let writer = Writer::create(&output, LIMITS, observer, Moment::now()).unwrap();
+        let writer = Writer::create(&output, limits(), observer, Moment::now()).unwrap();
         let mut items = VecDeque::from(items(writer.store()));
         let bytes = items.iter().map(size_of_item).sum();
         let (sender, receiver) = queue();
@@ -356,4 +359,6 @@ const PIECE_SIZE: usize = 16 << 10;
 const SMALL_BATCH: usize = 100;
 
 /// The default limits of the command line.
-const LIMITS: CaptureLimits = CaptureLimits { memory: 64 << 20, max_body: 1 << 30 };
+fn limits() -> CaptureLimits {
+    CaptureLimits { memory: Arc::new(Memory::new(64 << 20)), max_body: 1 << 30 }
+}

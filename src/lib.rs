@@ -7,6 +7,7 @@ mod clock;
 mod config;
 mod counters;
 mod error;
+mod memory;
 mod net;
 mod notice;
 mod proxy;

@@ -5,6 +5,7 @@ use crate::clock::Moment;
 use crate::config::{Config, Mode};
 use crate::counters::Counters;
 use crate::error::Error;
+use crate::memory::Memory;
 use crate::net::listener::listen;
 use crate::net::live::LiveConnections;
 use crate::net::own_page::{OwnFile, OwnPage};
@@ -55,6 +56,7 @@ impl Proxy {
     /// If one of these steps fails. Then no existing file was changed, and nothing listens.
     pub fn bind(config: Config) -> Result<Self, Error> {
         let counters = Arc::new(Counters::new(config.on_notice.clone(), config.mode == Mode::Discover));
+        let memory = Arc::new(Memory::new(config.memory));
         let (mut ca, mut output, mut capture) = (None, None, None);
         if let Mode::Capture { output: path } = &config.mode {
             let dir = config.ca_dir.clone().map_or_else(cert::default_dir, Ok)?;
@@ -62,7 +64,7 @@ impl Proxy {
             ca = Some((opened.cert_path().to_owned(), opened.certificate()));
             let roots = cert::machine_roots(Environment::current().root_locations().as_ref());
             let client_tls = ClientTls::new(roots, opened.cert_der(), &config.upstream_ca, config.insecure)?;
-            let limits = CaptureLimits { memory: config.memory, max_body: config.max_body };
+            let limits = CaptureLimits { memory: Arc::clone(&memory), max_body: config.max_body };
             let writer = Writer::create(path, limits, config.on_notice.clone(), Moment::now())?;
             let (sender, items) = queue();
             let store = Arc::clone(writer.store());
@@ -83,7 +85,7 @@ impl Proxy {
         listener.set_nonblocking(true).map_err(listen_error)?;
         maximize_backlog(&listener);
         let addr = listener.local_addr().map_err(listen_error)?;
-        let resources = Arc::<Resources>::default();
+        let resources = Arc::new(Resources::new(&memory));
         let shared = Shared {
             transparent: config.transparent,
             timeouts: Timeouts::default(),

@@ -19,16 +19,16 @@ use std::path::{Path, PathBuf};
 const RUNNING: &[&str] = &["net", "wire", "record", "bundle", "cert"];
 
 /// The files directly below `src/` that run while traffic flows.
-const RUNNING_FILES: &[&str] = &["clock", "config", "counters", "error", "notice", "proxy"];
+const RUNNING_FILES: &[&str] = &["clock", "config", "counters", "error", "memory", "notice", "proxy"];
 
 /// The modules of this crate that the files below each folder may import, besides their own folder.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("wire", &[]),
     ("bundle", &["wire", "clock", "error"]),
-    ("record", &["bundle", "wire", "clock", "config", "error", "notice"]),
+    ("record", &["bundle", "wire", "clock", "config", "error", "memory", "notice"]),
     ("cert", &["clock", "error"]),
-    ("net", &["record", "cert", "wire", "clock", "config", "counters", "error", "notice"]),
+    ("net", &["record", "cert", "wire", "clock", "config", "counters", "error", "memory", "notice"]),
     ("trust", &["cert", "clock", "error", "text"]),
     ("tools", &["bundle", "wire", "clock", "error", "text"]),
     ("cli", &["cli"]),

@@ -8,25 +8,30 @@
 //! One slow peer may fill its outbox, which keeps its transfer smooth. The outboxes of a thousand slow peers together
 //! stay within the budget.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::memory::Share;
+use std::sync::Arc;
 
-/// The unsent bytes of one capture. On a cache line of its own: it is read before every read of a socket.
-#[derive(Debug, Default)]
-#[repr(align(64))]
+/// The unsent bytes of one capture.
+#[derive(Debug)]
 pub(crate) struct UnsentBudget {
     /// The capacities of all outboxes, and the bytes in all pipes.
-    held: AtomicUsize,
+    share: Arc<Share>,
 }
 
 impl UnsentBudget {
+    /// A budget of the bytes in `share`.
+    pub(crate) fn new(share: Arc<Share>) -> Self {
+        Self { share }
+    }
+
     /// Counts `n` more bytes.
     pub(crate) fn hold(&self, n: usize) {
-        self.held.fetch_add(n, Relaxed);
+        self.share.acquire(n);
     }
 
     /// Counts `n` bytes less.
     pub(crate) fn release(&self, n: usize) {
-        self.held.fetch_sub(n, Relaxed);
+        self.share.release(n);
     }
 
     /// The limit of pending bytes on a leg. More is read for the leg only while fewer bytes are pending.
@@ -39,23 +44,29 @@ impl UnsentBudget {
         if self.is_spent() { REDUCED_READ_BYTES } else { usize::MAX }
     }
 
-    /// True while more than [`BUDGET_BYTES`] are held.
+    /// True while more bytes are held than the budget has.
     pub(crate) fn is_spent(&self) -> bool {
-        self.held.load(Relaxed) > BUDGET_BYTES
+        self.share.is_spent()
     }
 
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
-        self.held.load(Relaxed)
+        self.share.held()
     }
 }
 
-/// About 16 peers may have a full outbox without an effect on others.
-const BUDGET_BYTES: usize = 4 << 20;
 /// While this much is pending on a leg, nothing more is read for it.
 const MAX_OUTBOX_BYTES: usize = 256 << 10;
 /// One TLS record.
 const REDUCED_READ_BYTES: usize = 16 << 10;
+
+/// A budget of its own for a test: about 16 peers may have a full outbox without an effect on others.
+#[cfg(any(test, fuzzing))]
+impl Default for UnsentBudget {
+    fn default() -> Self {
+        Self::new(Arc::new(Share::new(16 * MAX_OUTBOX_BYTES)))
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -64,7 +75,7 @@ mod tests {
     #[test]
     fn a_spent_budget_reduces_window_and_reads() {
         let budget = UnsentBudget::default();
-        budget.hold(BUDGET_BYTES);
+        budget.hold(16 * MAX_OUTBOX_BYTES);
         assert_eq!((budget.window(), budget.max_read()), (MAX_OUTBOX_BYTES, usize::MAX));
         budget.hold(1);
         assert_eq!((budget.window(), budget.max_read()), (1, REDUCED_READ_BYTES));

@@ -7,10 +7,11 @@
 use super::budget::UnsentBudget;
 use super::buffer_pool::BufferPool;
 use super::thread_pool::ThreadPool;
+use crate::memory::Memory;
 use std::sync::Arc;
 
 /// The shared resources of one capture.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Resources {
     /// The threads that serve connections and resolve names.
     pub(crate) threads: ThreadPool,
@@ -18,4 +19,22 @@ pub(crate) struct Resources {
     pub(crate) buffers: BufferPool,
     /// The bound on bytes that peers have not accepted yet. Each outbox and pipe has a reference to it.
     pub(crate) unsent: Arc<UnsentBudget>,
+}
+
+impl Resources {
+    /// The resources of a capture with this memory.
+    pub(crate) fn new(memory: &Memory) -> Self {
+        Self {
+            threads: ThreadPool::default(),
+            buffers: BufferPool::default(),
+            unsent: Arc::new(UnsentBudget::new(Arc::clone(&memory.unsent))),
+        }
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Default for Resources {
+    fn default() -> Self {
+        Self::new(&Memory::new(64 << 20))
+    }
 }

@@ -17,6 +17,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 pub(crate) use store::BodyStore;
+#[cfg(any(test, fuzzing))]
+pub(crate) use store::test_store;
 
 mod store;
 
@@ -113,7 +115,7 @@ impl Body {
     fn reserve(&mut self, more: usize) -> bool {
         let limit = match &self.file {
             None => MAX_IN_MEMORY_BYTES,
-            Some(_) if self.store.is_plentiful() => WRITE_BUFFER_BYTES,
+            Some(_) if self.store.memory().is_plentiful() => WRITE_BUFFER_BYTES,
             Some(_) => SMALL_WRITE_BUFFER_BYTES.max(self.memory.capacity()),
         };
         let Some(needed) = self.memory.len().checked_add(more).filter(|&needed| needed <= limit) else {
@@ -126,8 +128,8 @@ impl Body {
         let wanted = needed.next_power_of_two().max(MIN_ALLOCATION_BYTES);
         let growth = wanted.saturating_sub(capacity);
         if wanted <= MAX_UNBUDGETED_BYTES {
-            self.store.acquire(growth);
-        } else if !self.store.try_acquire(growth) {
+            self.store.memory().acquire(growth);
+        } else if !self.store.memory().try_acquire(growth) {
             return false;
         }
         let spare = wanted.saturating_sub(self.memory.len());
@@ -135,8 +137,8 @@ impl Body {
         // The allocator may return more or less than requested; `drop` releases the actual capacity.
         let actual = self.memory.capacity().saturating_sub(capacity);
         if actual != growth {
-            self.store.acquire(actual);
-            self.store.release(growth);
+            self.store.memory().acquire(actual);
+            self.store.memory().release(growth);
         }
         is_reserved
     }
@@ -166,7 +168,7 @@ impl Body {
         self.spilled_crc.update(&self.memory);
         self.memory.clear();
         if self.memory.capacity() > WRITE_BUFFER_BYTES {
-            self.store.release(self.memory.capacity());
+            self.store.memory().release(self.memory.capacity());
             self.memory = Vec::new();
         }
         // Buffering a large piece would only add a copy.
@@ -192,7 +194,7 @@ impl Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        self.store.release(self.memory.capacity());
+        self.store.memory().release(self.memory.capacity());
     }
 }
 

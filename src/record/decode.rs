@@ -211,7 +211,7 @@ const BUFFER_BYTES: usize = 32 * 1024;
 /// listed as remaining, its encoded bytes are still there.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn check_limits(data: &[u8]) {
-    use super::body::BodyStore;
+    use super::body::test_store;
 
     let Some((&choice, bytes)) = data.split_first() else {
         return;
@@ -225,7 +225,7 @@ pub(crate) fn check_limits(data: &[u8]) {
     let inner = pick(choice);
     let codings = if choice & 0x80 == 0 { vec![inner.clone()] } else { vec![inner.clone(), pick(choice >> 2)] };
     let limits = DecodeLimits { ratio_free_bytes: 1 << 16, max_ratio: 100, max_bytes: 1 << 20 };
-    let mut body = Body::new(&BodyStore::new(std::env::temp_dir(), 1 << 20));
+    let mut body = Body::new(&test_store(std::env::temp_dir(), 1 << 20));
     body.push(bytes);
     let decoded = decode_within(body, &codings, limits);
     let mut kept = Vec::new();

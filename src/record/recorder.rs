@@ -319,7 +319,7 @@ impl OpenMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::body::BodyStore;
+    use crate::record::body::test_store;
     use crate::record::queue::{Sender, queue};
     use crate::wire::authority::Authority;
     use crate::wire::http2::Http2Tap;
@@ -336,7 +336,7 @@ mod tests {
     const DOWN: &[u8] = b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x01\x01\x04\0\0\0\x03\x88";
 
     fn recorder(items: Sender<Item>) -> Recorder {
-        let sink = ItemSink::new(items, BodyStore::new(std::env::temp_dir(), 1 << 20));
+        let sink = ItemSink::new(items, test_store(std::env::temp_dir(), 1 << 20));
         let authority = Authority::from_host_header(b"a", 443).unwrap();
         Recorder::new(Box::new(Http2Tap::new()), Some(sink), Origin { is_tls: true, authority, connect_timing: None })
     }

@@ -20,6 +20,7 @@ use crate::bundle::capture_info::CaptureInfo;
 use crate::clock::Moment;
 use crate::config::Observer;
 use crate::error::Error;
+use crate::memory::Memory;
 use crate::wire::tap::Opcode;
 use cut_offs::CutOffs;
 use error_log::{ErrorKind, ErrorLog};
@@ -73,10 +74,10 @@ pub(crate) struct Writer {
 }
 
 /// The limits of a capture.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CaptureLimits {
-    /// The approximate memory of the process, in bytes.
-    pub(crate) memory: u64,
+    /// The memory of the capture.
+    pub(crate) memory: Arc<Memory>,
     /// The largest size to which a body is decoded, in bytes.
     pub(crate) max_body: u64,
 }
@@ -95,10 +96,9 @@ impl Writer {
         for other in others {
             errors.add(ErrorKind::OtherUnfinished(other), "");
         }
-        let body_memory_bytes = usize::try_from(limits.memory / BODY_MEMORY_DIVISOR).unwrap_or(usize::MAX);
         Ok(Self {
             archive,
-            store: BodyStore::new(directory_of(output).to_owned(), body_memory_bytes),
+            store: BodyStore::new(directory_of(output).to_owned(), Arc::clone(&limits.memory.bodies)),
             started,
             info: CaptureInfo::new(output, started.since_epoch()),
             max_body_bytes: limits.max_body,
@@ -237,10 +237,6 @@ impl Writer {
 
 /// The longest time that an event of a packer thread waits while no items are sent.
 const PACKER_POLL_INTERVAL: Duration = Duration::from_millis(20);
-
-/// Bodies may use the memory limit divided by this. Threads, TLS and output that slow peers have not read need the
-/// rest.
-const BODY_MEMORY_DIVISOR: u64 = 8;
 
 #[cfg(test)]
 mod tests;

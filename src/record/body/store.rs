@@ -1,22 +1,21 @@
 //! The memory budget that all bodies of a capture share, and the folder of their spill files.
 
+use crate::memory::Share;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Memory and spill files for the bodies of one capture, until they are in the bundle.
 pub(crate) struct BodyStore {
     folder: PathBuf,
-    budget_bytes: usize,
     /// The capacity of all bodies' buffers together.
-    used_bytes: AtomicUsize,
+    memory: Arc<Share>,
 }
 
 impl BodyStore {
-    /// Bodies keep up to `budget_bytes` in memory together. Spill files go to `folder`, which should be the bundle's: a
+    /// Bodies keep in memory what `memory` allows. Spill files go to `folder`, which should be the bundle's: a
     /// body that does not fit on that disk would not fit into the bundle either.
-    pub(crate) fn new(folder: PathBuf, budget_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { folder, budget_bytes, used_bytes: AtomicUsize::new(0) })
+    pub(crate) fn new(folder: PathBuf, memory: Arc<Share>) -> Arc<Self> {
+        Arc::new(Self { folder, memory })
     }
 
     /// Returns the folder for spill files.
@@ -24,32 +23,14 @@ impl BodyStore {
         &self.folder
     }
 
-    /// Takes `bytes` from the budget. Returns false, and takes none, if fewer are left.
-    pub(super) fn try_acquire(&self, bytes: usize) -> bool {
-        let add = |used: usize| used.checked_add(bytes).filter(|&sum| sum <= self.budget_bytes);
-        self.used_bytes.fetch_update(Relaxed, Relaxed, add).is_ok()
+    /// Returns the budget of all bodies.
+    pub(super) fn memory(&self) -> &Share {
+        &self.memory
     }
+}
 
-    /// Takes `bytes`, even if that exceeds the budget.
-    pub(super) fn acquire(&self, bytes: usize) {
-        self.used_bytes.fetch_add(bytes, Relaxed);
-    }
-
-    /// Returns `bytes` to the budget.
-    pub(super) fn release(&self, bytes: usize) {
-        // Most bodies are empty, and all processors share this number.
-        if bytes > 0 {
-            self.used_bytes.fetch_sub(bytes, Relaxed);
-        }
-    }
-
-    /// True if less than half of the budget is used: memory may then serve speed alone.
-    pub(super) fn is_plentiful(&self) -> bool {
-        self.used_bytes.load(Relaxed) < self.budget_bytes / 2
-    }
-
-    #[cfg(test)]
-    pub(super) fn used_bytes(&self) -> usize {
-        self.used_bytes.load(Relaxed)
-    }
+/// A store in `folder` with a budget of its own.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn test_store(folder: impl Into<PathBuf>, budget_bytes: usize) -> Arc<BodyStore> {
+    BodyStore::new(folder.into(), Arc::new(Share::new(budget_bytes)))
 }

@@ -40,15 +40,15 @@ fn pattern(len: usize) -> Vec<u8> {
 
 #[test]
 fn an_empty_body_allocates_nothing() {
-    let store = BodyStore::new("/nowhere".into(), BUDGET_BYTES);
+    let store = test_store("/nowhere", BUDGET_BYTES);
     let body = Body::new(&store);
     assert!(body.is_empty() && content(&body).is_empty());
-    assert_eq!((body.memory.capacity(), store.used_bytes()), (0, 0));
+    assert_eq!((body.memory.capacity(), store.memory().held()), (0, 0));
 }
 
 #[test]
 fn keeps_a_small_body_in_memory_and_releases_its_budget() {
-    let store = BodyStore::new("/nowhere".into(), BUDGET_BYTES);
+    let store = test_store("/nowhere", BUDGET_BYTES);
     let mut body = Body::new(&store);
     let all = pattern(MAX_IN_MEMORY_BYTES);
     for piece in all.chunks(1000) {
@@ -59,15 +59,15 @@ fn keeps_a_small_body_in_memory_and_releases_its_budget() {
     let mut crc = Crc::new();
     crc.update(&all);
     assert_eq!(body.crc(), crc.sum());
-    assert_eq!(store.used_bytes(), body.memory.capacity());
+    assert_eq!(store.memory().held(), body.memory.capacity());
     drop(body);
-    assert_eq!(store.used_bytes(), 0);
+    assert_eq!(store.memory().held(), 0);
 }
 
 #[test]
 fn moves_a_large_body_to_an_unlinked_file() {
     let folder = Folder::new("large");
-    let store = BodyStore::new(folder.0.clone(), BUDGET_BYTES);
+    let store = test_store(folder.0.clone(), BUDGET_BYTES);
     for piece in [7, 1000, 70_000, 1_000_000] {
         let mut body = Body::new(&store);
         let all = pattern(1_000_000);
@@ -85,13 +85,13 @@ fn moves_a_large_body_to_an_unlinked_file() {
             assert!(from == all[all.len().min(at as usize)..], "from offset {at}, {} bytes in the file", body.spilled);
         }
     }
-    assert_eq!(store.used_bytes(), 0);
+    assert_eq!(store.memory().held(), 0);
 }
 
 #[test]
 fn spills_all_but_the_smallest_bodies_once_the_budget_is_spent() {
     let folder = Folder::new("budget");
-    let store = BodyStore::new(folder.0.clone(), 10_000);
+    let store = test_store(folder.0.clone(), 10_000);
     let mut first = Body::new(&store);
     first.push(&pattern(8192));
     let mut second = Body::new(&store);
@@ -105,12 +105,12 @@ fn spills_all_but_the_smallest_bodies_once_the_budget_is_spent() {
     fourth.push(&pattern(5000));
     assert!(fourth.file.is_some(), "the third body still uses 4096 of 10000 bytes, and the fourth needs 8192");
     drop((second, third, fourth));
-    assert_eq!(store.used_bytes(), 0);
+    assert_eq!(store.memory().held(), 0);
 }
 
 #[test]
 fn counts_bytes_lost_without_a_spill_file() {
-    let store = BodyStore::new("/nowhere/at/all".into(), BUDGET_BYTES);
+    let store = test_store("/nowhere/at/all", BUDGET_BYTES);
     let mut body = Body::new(&store);
     body.push(&pattern(1000));
     body.push(&pattern(MAX_IN_MEMORY_BYTES));
@@ -129,7 +129,7 @@ fn keeps_the_beginning_when_the_disk_is_full() {
     if !full.exists() {
         return;
     }
-    let mut body = Body::new(&BodyStore::new("/nowhere".into(), BUDGET_BYTES));
+    let mut body = Body::new(&test_store("/nowhere", BUDGET_BYTES));
     body.push(b"kept");
     body.file = Some(OpenOptions::new().write(true).open(full).unwrap());
     body.push(&pattern(MAX_IN_MEMORY_BYTES));

@@ -2,7 +2,7 @@
 
 use super::decoders::{FIRST_ZSTD_SKIPPABLE_MAGIC, GZIP_MAGIC};
 use super::*;
-use crate::record::body::BodyStore;
+use crate::record::body::test_store;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use std::io::Write;
@@ -37,7 +37,7 @@ fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
 fn decoded_within(bytes: &[u8], list: &str, limits: DecodeLimits) -> (Vec<u8>, Option<String>) {
     let mut headers = Headers::default();
     headers.push(b"Content-Encoding", list.as_bytes());
-    let mut body = Body::new(&BodyStore::new(std::env::temp_dir(), 1 << 20));
+    let mut body = Body::new(&test_store(std::env::temp_dir(), 1 << 20));
     body.push(bytes);
     let decoded = decode_within(body, &codings(&headers), limits);
     let mut all = Vec::new();
@@ -162,7 +162,7 @@ fn decodes_a_truncated_body_as_far_as_possible() {
 }
 
 fn is_truncated(bytes: &[u8], list: &str) -> bool {
-    let mut body = Body::new(&BodyStore::new(std::env::temp_dir(), 1 << 20));
+    let mut body = Body::new(&test_store(std::env::temp_dir(), 1 << 20));
     body.push(bytes);
     let codings: Vec<_> = list.split(", ").map(str::to_owned).collect();
     decode(body, &codings, u64::MAX).is_truncated
@@ -194,7 +194,7 @@ fn a_body_is_truncated_if_it_ends_before_a_coding() {
         assert_eq!(is_truncated(bytes, list), expected, "{list} {:?}", &bytes[..bytes.len().min(16)]);
     }
     let limits = DecodeLimits { max_bytes: 100, ..LIMITS };
-    let mut body = Body::new(&BodyStore::new(std::env::temp_dir(), 1 << 20));
+    let mut body = Body::new(&test_store(std::env::temp_dir(), 1 << 20));
     body.push(&gz(&text)[..500]);
     assert!(!decode_within(body, &["gzip".into()], limits).is_truncated, "too large");
 }

@@ -23,7 +23,9 @@ mod faults;
 mod packing;
 
 /// The defaults of the command line.
-const LIMITS: CaptureLimits = CaptureLimits { memory: 64 << 20, max_body: 1 << 30 };
+fn limits() -> CaptureLimits {
+    CaptureLimits { memory: Arc::new(Memory::new(64 << 20)), max_body: 1 << 30 }
+}
 
 /// A writer that runs on the test's thread, and a folder that is removed at the end.
 struct Capture {
@@ -57,7 +59,7 @@ impl Capture {
             };
             log.lock().unwrap().push(line);
         });
-        let writer = Writer::create(&folder.join("my app.zip"), LIMITS, observer, Moment::now()).unwrap();
+        let writer = Writer::create(&folder.join("my app.zip"), limits(), observer, Moment::now()).unwrap();
         let store = Arc::clone(writer.store());
         Self { folder, writer: Some(writer), store, notices }
     }

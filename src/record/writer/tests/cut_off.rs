@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::bundle::format;
+use crate::record::body::test_store;
 use crate::record::cut_off::{CutOff, CutOffCause, CutOffSide};
 use std::io::Read;
 
@@ -127,7 +128,7 @@ fn an_earlier_cause_has_precedence() {
 #[test]
 fn a_body_that_could_not_be_stored_is_cut_off_by_a_limit() {
     // Its file cannot be created.
-    let store = BodyStore::new("/nowhere".into(), 1 << 20);
+    let store = test_store("/nowhere", 1 << 20);
     let truncated = || {
         let mut body = Body::new(&store);
         body.push(&[b'x'; 1000]);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::bundle::archive::CompressionMethod;
 use crate::bundle::archive::buffered_file::faults::{DISK_IS_FULL, NO_SYNC, STEPS};
+use crate::record::body::test_store;
 
 #[test]
 fn a_full_disk_loses_only_items_sent_while_it_is_full() {
@@ -172,7 +173,7 @@ fn a_panic_in_the_observer_loses_nothing() {
     let mut capture = Capture::new("observer");
     let observer = Observer::new(|_| std::panic::resume_unwind(Box::new("a panic without a message on stderr")));
     capture.writer = None;
-    capture.writer = Some(Writer::create(&capture.output(), LIMITS, observer, Moment::now()).unwrap());
+    capture.writer = Some(Writer::create(&capture.output(), limits(), observer, Moment::now()).unwrap());
     let summary = capture.run(|c, items| items.send(item(c.exchange(1, "http://a.test/"))).unwrap());
     assert_eq!((summary.exchanges, summary.lost), (1, 0));
     open_checked(&summary);
@@ -189,7 +190,7 @@ fn a_message_without_a_websocket_is_counted_as_lost() {
 #[test]
 fn warns_about_truncated_bodies() {
     let mut capture = Capture::new("truncated");
-    let elsewhere = BodyStore::new("/nowhere/at/all".into(), 1 << 20);
+    let elsewhere = test_store("/nowhere/at/all", 1 << 20);
     let summary = capture.run(|c, items| {
         for _ in 0..2 {
             let mut exchange = c.exchange(1, "http://a.test/");

@@ -126,7 +126,7 @@ fn next_event(packer: &mut Packer) -> Option<PackerEvent> {
 fn a_body_past_the_decoding_limit_is_stored_as_received() {
     let mut capture = Capture::new("limit");
     capture.writer = None;
-    let limits = CaptureLimits { max_body: 999, ..LIMITS };
+    let limits = CaptureLimits { max_body: 999, ..limits() };
     capture.writer = Some(Writer::create(&capture.output(), limits, Observer::default(), Moment::now()).unwrap());
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&[b'x'; 1000]).unwrap();
