@@ -15,13 +15,13 @@ use super::body::BodyStore;
 use super::cut_off::{CutOff, MessageCutOff};
 use super::item::{Exchange, Item, WebSocketKey, WebSocketMessage};
 use super::queue::{FULL_BATCH_ITEMS, Receiver};
-use crate::bundle::archive::{Archive, directory_of};
-use crate::bundle::capture_info::CaptureInfo;
+use crate::bundle::archive::directory_of;
 use crate::clock::Moment;
 use crate::config::Observer;
 use crate::error::Error;
 use crate::memory::Memory;
 use crate::wire::tap::Opcode;
+use bundle_file::BundleFile;
 use cut_offs::CutOffs;
 use error_log::{ErrorKind, ErrorLog};
 use group::Group;
@@ -39,6 +39,7 @@ use websocket::WebSocketInfo;
 pub(crate) use finish::WriterSummary;
 
 mod body_entry;
+mod bundle_file;
 mod cut_offs;
 mod error_log;
 mod finish;
@@ -48,25 +49,18 @@ mod packing_cost;
 mod prepared;
 mod websocket;
 
-/// Writes a bundle.
+/// Writes the items of a capture. The state of the bundle is in `bundle`, that of the whole capture in the other fields.
 pub(crate) struct Writer {
-    archive: Archive,
+    bundle: BundleFile,
     store: Arc<BodyStore>,
-    started: Moment,
-    info: CaptureInfo,
     max_body_bytes: u64,
     packer: Packer,
-    /// The groups that are staged in the archive and not committed.
-    staged: Vec<Group>,
     /// The number of the last exchange.
     last_exchange: u32,
     /// The number of the last WebSocket.
     last_websocket: u32,
     /// WebSockets that have not ended.
     open_websockets: HashMap<WebSocketKey, WebSocketInfo>,
-    /// WebSockets that ended and could not be written. Their messages are in the bundle, so they are tried again at the
-    /// end.
-    unwritten_websockets: Vec<WebSocketInfo>,
     cut_off_exchanges: CutOffs<CutOff>,
     cut_off_messages: CutOffs<MessageCutOff>,
     unclosed_websockets: CutOffs<MessageCutOff>,
@@ -91,23 +85,19 @@ impl Writer {
         observer: Observer,
         started: Moment,
     ) -> Result<Self, Error> {
-        let (archive, others) = Archive::create(output, started.since_epoch())?;
+        let (bundle, others) = BundleFile::create(output, started)?;
         let mut errors = ErrorLog::new(observer);
         for other in others {
             errors.add(ErrorKind::OtherUnfinished(other), "");
         }
         Ok(Self {
-            archive,
+            bundle,
             store: BodyStore::new(directory_of(output).to_owned(), Arc::clone(&limits.memory.bodies)),
-            started,
-            info: CaptureInfo::new(output, started.since_epoch()),
             max_body_bytes: limits.max_body,
             packer: Packer::start(limits.max_body),
-            staged: Vec::new(),
             last_exchange: 0,
             last_websocket: 0,
             open_websockets: HashMap::new(),
-            unwritten_websockets: Vec::new(),
             cut_off_exchanges: CutOffs::new(),
             cut_off_messages: CutOffs::new(),
             unclosed_websockets: CutOffs::new(),
@@ -117,7 +107,7 @@ impl Writer {
 
     /// Returns the path of the unfinished bundle.
     pub(crate) fn unfinished_path(&self) -> &Path {
-        self.archive.unfinished_path()
+        self.bundle.archive.unfinished_path()
     }
 
     /// Returns the store for the bodies of this writer's items.
@@ -132,7 +122,7 @@ impl Writer {
         while is_running {
             is_running = items.receive(&mut batch, self.packer.is_busy().then_some(PACKER_POLL_INTERVAL));
             // Under load, the connections need the processor more than small entries need compression.
-            self.archive.store_small_entries(batch.len() >= FULL_BATCH_ITEMS);
+            self.bundle.archive.store_small_entries(batch.len() >= FULL_BATCH_ITEMS);
             for item in batch.drain(..) {
                 is_running &= !matches!(item, Item::CaptureEnd);
                 self.attempt(|writer| writer.write(item));
@@ -151,7 +141,7 @@ impl Writer {
             PackerEvent::Reserve(ReservationRequest { entries, reply }) => {
                 self.commit();
                 // The packer thread waits for the reply, so this cannot fail.
-                let _ = reply.send(self.archive.reserve(entries));
+                let _ = reply.send(self.bundle.archive.reserve(entries));
             }
             PackerEvent::Prepared(prepared) => self.attempt(|writer| writer.write_prepared(prepared)),
             PackerEvent::Panicked => self.errors.add(ErrorKind::Panic, ""),
@@ -205,7 +195,7 @@ impl Writer {
     }
 
     fn write_prepared(&mut self, mut prepared: Box<PreparedExchange>) -> io::Result<()> {
-        prepared.check_filled(&mut self.archive)?;
+        prepared.check_filled(&mut self.bundle.archive)?;
         prepared.truncation_causes.iter().for_each(|cause| self.errors.add(ErrorKind::BodyTruncated, cause));
         let (number, opens_websocket) = (prepared.number, prepared.websocket.is_some());
         self.stage(Group::Exchange(prepared))?;

@@ -2,12 +2,8 @@
 
 use super::Writer;
 use super::error_log::ErrorKind;
-use crate::bundle::archive::{FinishError, UnfinishedState};
-use crate::clock::Moment;
 use crate::notice::{CutOffItems, Warning};
 use crate::record::cut_off::{CutOff, CutOffCause, MessageCutOff};
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 /// The result of writing a bundle.
@@ -42,40 +38,13 @@ impl Writer {
             self.handle_packer_event(event);
         }
         self.commit();
-        // WebSockets that could not be written are tried again. The failures counted for them no longer hold.
-        let mut websockets = std::mem::take(&mut self.unwritten_websockets);
-        let retried = u64::try_from(websockets.len()).unwrap_or(u64::MAX);
-        self.errors.forget(ErrorKind::WriteFailed, retried);
-        websockets.extend(self.open_websockets.drain().map(|(_, mut websocket)| {
-            websocket.end(Some(CutOffCause::Stopped));
-            websocket
-        }));
-        websockets.sort_by_key(|websocket| websocket.number);
-        for websocket in websockets {
-            self.attempt(|writer| writer.write_websocket(websocket));
-        }
-        let written = catch_unwind(AssertUnwindSafe(|| self.write_timeline_and_manifest()))
-            .unwrap_or_else(|_| Err(io::Error::other("internal error")));
-        let mut bundle = None;
-        match written {
-            Ok(()) => match self.archive.finish() {
-                Ok(output) => bundle = Some(output),
-                Err(FinishError { path, state: UnfinishedState::Complete, cause }) => {
-                    self.errors.add(ErrorKind::NotRenamed(path), &cause.to_string());
-                }
-                Err(FinishError { path, state: UnfinishedState::Truncated, cause }) => {
-                    self.errors.add(ErrorKind::Unfinished(path), &cause.to_string());
-                }
-            },
-            Err(cause) => {
-                let path = self.archive.unfinished_path().to_owned();
-                self.errors.add(ErrorKind::Unfinished(path), &cause.to_string());
-            }
-        }
+        self.write_remaining_websockets();
+        let stats = self.bundle.info.stats().clone();
+        let bundle = self.bundle.finish(&mut self.errors);
         WriterSummary {
-            exchanges: self.info.stats().trace_count,
-            websockets: self.info.stats().ws_connection_count,
-            messages: self.info.stats().ws_message_count,
+            exchanges: stats.trace_count,
+            websockets: stats.ws_connection_count,
+            messages: stats.ws_message_count,
             lost: self.errors.lost(),
             truncated: self.errors.truncated(),
             cut_off_exchanges: self.cut_off_exchanges.items(),
@@ -86,12 +55,19 @@ impl Writer {
         }
     }
 
-    fn write_timeline_and_manifest(&mut self) -> io::Result<()> {
-        if !self.unwritten_websockets.is_empty() {
-            // Readers do not expect messages without a WebSocket. Recovery restores the WebSocket from its handshake.
-            return Err(io::Error::other("a WebSocket could not be written"));
+    /// Writes the WebSockets that are open at the end of the capture, and those that could not be written before.
+    fn write_remaining_websockets(&mut self) {
+        // The failures counted for the latter no longer hold.
+        let mut websockets = std::mem::take(&mut self.bundle.unwritten_websockets);
+        let retried = u64::try_from(websockets.len()).unwrap_or(u64::MAX);
+        self.errors.forget(ErrorKind::WriteFailed, retried);
+        websockets.extend(self.open_websockets.drain().map(|(_, mut websocket)| {
+            websocket.end(Some(CutOffCause::Stopped));
+            websocket
+        }));
+        websockets.sort_by_key(|websocket| websocket.number);
+        for websocket in websockets {
+            self.attempt(|writer| writer.write_websocket(websocket));
         }
-        let duration_ms = Moment::now().since(self.started).as_millis();
-        self.info.write(&mut self.archive, u64::try_from(duration_ms).unwrap_or(u64::MAX))
     }
 }

@@ -24,15 +24,15 @@ impl Writer {
     /// Puts `group` into the archive, where it waits for [`Writer::commit`].
     pub(super) fn stage(&mut self, group: Group) -> io::Result<()> {
         self.put(&group)?;
-        self.staged.push(group);
-        if self.archive.staged_bytes() >= MIN_COMMIT_BYTES {
+        self.bundle.staged.push(group);
+        if self.bundle.archive.staged_bytes() >= MIN_COMMIT_BYTES {
             self.commit();
         }
         Ok(())
     }
 
     fn put(&mut self, group: &Group) -> io::Result<()> {
-        let capture = if self.staged.is_empty() { self.first_note() } else { None };
+        let capture = if self.bundle.staged.is_empty() { self.bundle.first_note() } else { None };
         match group {
             Group::Exchange(prepared) => {
                 let opened = prepared.websocket.as_ref();
@@ -41,10 +41,10 @@ impl Writer {
                     socket: websocket.number,
                     protocols: websocket.protocols.clone(),
                 });
-                prepared.stage(&mut self.archive, &RecoveryNote { capture, opens }.encode())
+                prepared.stage(&mut self.bundle.archive, &RecoveryNote { capture, opens }.encode())
             }
             Group::Message(message) => {
-                message.stage(&mut self.archive, &RecoveryNote { capture, opens: None }.encode())
+                message.stage(&mut self.bundle.archive, &RecoveryNote { capture, opens: None }.encode())
             }
         }
     }
@@ -52,16 +52,16 @@ impl Writer {
     /// Writes the staged groups. If that fails, each group is tried alone, so that an error loses only the groups it
     /// affects.
     pub(super) fn commit(&mut self) {
-        let staged = std::mem::take(&mut self.staged);
-        let is_written = self.archive.commit().is_ok();
+        let staged = std::mem::take(&mut self.bundle.staged);
+        let is_written = self.bundle.archive.commit().is_ok();
         if !is_written {
-            self.archive.rollback();
+            self.bundle.archive.rollback();
         }
         for group in staged {
             self.attempt(|writer| {
                 if !is_written {
                     writer.put(&group)?;
-                    writer.archive.commit().inspect_err(|_| writer.archive.rollback())?;
+                    writer.bundle.archive.commit().inspect_err(|_| writer.bundle.archive.rollback())?;
                 }
                 writer.settle(group);
                 Ok(())
@@ -71,14 +71,14 @@ impl Writer {
 
     /// Counts a group that is in the bundle now, and notifies the observer.
     fn settle(&mut self, group: Group) {
-        self.errors.written(self.unwritten_websockets.len());
+        self.errors.written(self.bundle.unwritten_websockets.len());
         match group {
             Group::Exchange(prepared) => {
                 let number = prepared.number;
                 if let Some(cut_off) = prepared.cut_off() {
                     self.cut_off_exchanges.add(Id::Trace(number), cut_off);
                 }
-                self.info.add_trace(number, prepared.started_ms, &prepared.url);
+                self.bundle.info.add_trace(number, prepared.started_ms, &prepared.url);
                 let opened = prepared.websocket.as_ref();
                 if let Some(websocket) = opened.and_then(|opened| self.open_websockets.get_mut(&opened.key)) {
                     websocket.handshake = Some(Id::Trace(number));
@@ -93,7 +93,7 @@ impl Writer {
                 if let Some(cut_off) = message.cut_off() {
                     self.cut_off_messages.add(Id::Message(websocket_number, number), cut_off);
                 }
-                self.info.add_message(websocket_number, number, ended_ms);
+                self.bundle.info.add_message(websocket_number, number, ended_ms);
                 if let Some(websocket) = self.open_websockets.get_mut(&key) {
                     websocket.written_messages = websocket.written_messages.saturating_add(1);
                 }
@@ -102,16 +102,6 @@ impl Writer {
                 }
             }
         }
-    }
-
-    /// Returns the note that identifies the capture, if the bundle is still empty. The first JSON has this note, so that
-    /// recovery can identify the capture without the manifest.
-    pub(super) fn first_note(&self) -> Option<recovery_note::CaptureIdentity> {
-        self.info.is_empty().then(|| recovery_note::CaptureIdentity {
-            id: self.info.capture_id.clone(),
-            created: u64::try_from(self.started.since_epoch().as_micros()).unwrap_or(u64::MAX),
-            name: self.info.name.clone(),
-        })
     }
 }
 

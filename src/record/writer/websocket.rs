@@ -64,15 +64,15 @@ impl Writer {
             message_count: websocket.written_messages.into(),
             context_refs: Vec::new(),
         };
-        let note = RecoveryNote { capture: self.first_note(), opens: None }.encode();
+        let note = RecoveryNote { capture: self.bundle.first_note(), opens: None }.encode();
         let name = ItemKind::WebSocket.json_name(&json_value.id);
-        let written = self.archive.group(|archive| add_json(archive, name, &json_value, &note));
+        let written = self.bundle.archive.group(|archive| add_json(archive, name, &json_value, &note));
         if let Err(cause) = written {
-            self.unwritten_websockets.push(websocket);
+            self.bundle.unwritten_websockets.push(websocket);
             return Err(cause);
         }
-        self.errors.written(self.unwritten_websockets.len());
-        self.info.add_websocket(websocket.number, websocket.started_ms);
+        self.errors.written(self.bundle.unwritten_websockets.len());
+        self.bundle.info.add_websocket(websocket.number, websocket.started_ms);
         let format::WebSocket { id, url, message_count: messages, .. } = json_value;
         if let Some(cut_off) = websocket.cut_off {
             self.unclosed_websockets.add(Id::WebSocket(websocket.number), cut_off);

@@ -156,7 +156,7 @@ fn a_panic_loses_one_item() {
     let mut capture = Capture::new("panic");
     capture.write(item(capture.exchange(1, "http://a.test/")));
     capture.writer.as_mut().unwrap().attempt(|writer| {
-        let _ = writer.archive.group(|archive| {
+        let _ = writer.bundle.archive.group(|archive| {
             archive.begin_entry("traces/t_0002.json".into(), 1, CompressionMethod::Deflated, &[])?;
             std::panic::resume_unwind(Box::new("a panic without a message on stderr"))
         });
