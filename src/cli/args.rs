@@ -12,11 +12,16 @@ use spectral_capture::redact::Rules;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+#[allow(dead_code, reason = "the options that read it follow")]
+mod amount;
 mod bundles;
 mod ca;
 mod capture;
+mod number;
 mod parser;
 mod size;
+#[allow(dead_code, reason = "the options that read it follow")]
+mod time;
 mod values;
 
 /// A command with its options, ready to be run.

@@ -1,5 +1,8 @@
 //! Sizes such as `64M`.
 
+use super::number;
+use super::values::invalid;
+
 /// The sizes that an option accepts.
 pub(super) struct Limits {
     pub(super) min: u64,
@@ -18,8 +21,12 @@ pub(super) const BODY: Limits = Limits { min: 1 << 10, max: 1 << 40, expected: "
 /// # Errors
 /// If it is not a size, or outside the limits.
 pub(super) fn parse(text: &str, limits: &Limits) -> Result<u64, String> {
-    let size = bytes(text).filter(|size| (limits.min..=limits.max).contains(size));
-    size.ok_or_else(|| ["invalid size '", text, "': expected ", limits.expected].concat())
+    read(text, limits).ok_or_else(|| invalid("size", text, limits.expected))
+}
+
+/// Reads a size; `None` if it is not a size, or outside `limits`.
+pub(super) fn read(text: &str, limits: &Limits) -> Option<u64> {
+    bytes(text).filter(|size| (limits.min..=limits.max).contains(size))
 }
 
 /// Reads a number of bytes: `500K`, `64M`, `1G`, `1.5G`, `67108864`.
@@ -29,22 +36,8 @@ fn bytes(text: &str) -> Option<u64> {
     let units = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1u64 << 40)];
     let scaled = units.iter().find_map(|(letter, unit)| Some((bare.strip_suffix(*letter)?, *unit)));
     let (number, unit) = scaled.unwrap_or((bare, 1));
-    // Without floats: the standard library's parser for them adds 22 KB to the binary.
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let is_plain = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !is_plain(whole) || !is_plain(fraction) || (unit == 1 && number.contains('.')) {
-        return None;
-    }
-    let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
-    let fraction = fraction.get(..MAX_DECIMALS).unwrap_or(fraction);
-    let numerator = if fraction.is_empty() { 0 } else { fraction.parse::<u64>().ok()? };
-    let denominator = 10u64.pow(u32::try_from(fraction.len()).ok()?);
-    whole.checked_add(numerator * unit / denominator)
+    number::times(number, unit)
 }
-
-/// The number of decimals that are used; further ones are ignored. With the largest unit, 2^40, the product of numerator
-/// and unit stays below 2^60.
-const MAX_DECIMALS: usize = 6;
 
 #[cfg(test)]
 mod tests {
