@@ -6,5 +6,6 @@ pub(crate) mod figures;
 pub(crate) mod floor;
 pub(crate) mod load;
 pub(crate) mod origin;
+pub(crate) mod prepared;
 pub(crate) mod program;
 pub(crate) mod samples;

@@ -1,5 +1,6 @@
 //! A proxy under measurement, in a process of its own so that its memory and CPU time can be read separately.
 
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -95,24 +96,45 @@ impl Program {
 
     /// Sends SIGTERM, which ends a capture as Ctrl+C does, and waits until it has ended. (SIGINT is ignored if the benchmark
     /// runs in the background of a shell without job control.)
-    pub(crate) fn stop(mut self) -> Stopped {
-        let began = Instant::now();
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    pub(crate) fn stop(self) -> Stopped {
+        self.end(STOP_TIMEOUT)
+    }
+
+    /// As [`Program::stop`], and sends a second signal if it has not ended after `patience`. [`Stopped::took`] then is the time
+    /// from the second signal.
+    pub(crate) fn stop_in_a_hurry(self, patience: Duration) -> Stopped {
+        self.end(patience)
+    }
+
+    fn end(mut self, patience: Duration) -> Stopped {
+        let ended_before = cpu_of_ended_children();
+        let mut began = Instant::now();
+        let mut patience = Some(patience);
+        self.terminate();
         let mut peak = None;
         let status = loop {
             peak = self.peak().or(peak);
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
                 None => {
+                    if patience.take_if(|patience| began.elapsed() >= *patience).is_some() {
+                        began = Instant::now();
+                        self.terminate();
+                    }
                     assert!(began.elapsed() < STOP_TIMEOUT, "the program has not ended {STOP_TIMEOUT:?} after SIGTERM");
                     thread::sleep(Duration::from_millis(1));
                 }
             }
         };
         let took = began.elapsed();
+        let cpu = cpu_of_ended_children().saturating_sub(ended_before);
         let mut stderr = String::new();
         self.stderr.read_to_string(&mut stderr).unwrap();
-        Stopped { status, took, peak, stderr }
+        Stopped { status, took, cpu, peak, stderr }
+    }
+
+    fn terminate(&self) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     }
 }
 
@@ -128,10 +150,20 @@ pub(crate) struct Stopped {
     pub(crate) status: ExitStatus,
     /// The time from the signal to the end.
     pub(crate) took: Duration,
+    /// The CPU time of all its threads, from its start to its end.
+    pub(crate) cpu: Duration,
     /// Peak resident memory in MB; `None` without /proc.
     pub(crate) peak: Option<u64>,
     /// Its output to stderr after the address.
     pub(crate) stderr: String,
+}
+
+/// Returns the CPU time of all child processes that were waited for.
+fn cpu_of_ended_children() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    let seconds =
+        |time: nix::sys::time::TimeVal| Duration::new(time.tv_sec().try_into().unwrap(), time.tv_usec() as u32 * 1000);
+    seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
 /// Returns the state and the later fields of a process's or thread's `stat` file, proc(5).

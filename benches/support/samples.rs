@@ -1,6 +1,8 @@
 //! Sample traffic of apps and origins, as bytes.
 
+use flate2::write::GzEncoder;
 use flate2::{Compress, Compression, FlushCompress};
+use std::io::Write;
 
 /// Returns `size` bytes of JSON as an API sends it.
 pub(crate) fn json(size: usize) -> Vec<u8> {
@@ -16,6 +18,60 @@ pub(crate) fn json(size: usize) -> Vec<u8> {
     text.truncate(size);
     text
 }
+
+/// Returns `size` bytes of JSON with words, as a shop's API sends it. gzip makes it a fifth.
+pub(crate) fn items(size: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(size + 256);
+    let mut random = Random(3);
+    while text.len() < size {
+        let (bits, digits) = (random.next(), random.next());
+        let word = |at: u32| WORDS[(bits >> (8 + 5 * at)) as usize % WORDS.len()];
+        let (id, price, cents, seller) =
+            (digits % 1_000_000, (digits >> 20) % 10_000, (digits >> 40) % 100, (digits >> 50) % 1000);
+        let (sku, in_stock, rating) = (random.next() >> 12, bits >> 60 & 1 == 1, (bits >> 40) % 50);
+        write!(text, "{{\"id\": {id}, \"sku\": \"{sku:013x}\", \"name\": \"{} {}\", ", word(0), word(1)).unwrap();
+        write!(text, "\"price\": {price}.{cents:02}, \"in_stock\": {in_stock}, ").unwrap();
+        write!(text, "\"tags\": [\"{}\", \"{}\"], \"rating\": {}.{}, ", word(2), word(3), rating / 10, rating % 10)
+            .unwrap();
+        writeln!(text, "\"seller\": {{\"id\": {seller}, \"country\": \"DE\"}}}},").unwrap();
+    }
+    text.truncate(size);
+    text
+}
+
+/// Returns `size` bytes of HTML, a list of the same kind of items.
+pub(crate) fn page(size: usize) -> Vec<u8> {
+    let mut text =
+        b"<!doctype html>\n<html lang=\"en\">\n<head><title>Items</title></head>\n<body>\n<ul class=\"items\">\n"
+            .to_vec();
+    let mut random = Random(4);
+    while text.len() < size {
+        let bits = random.next();
+        let word = |at: u32| WORDS[(bits >> (8 + 5 * at)) as usize % WORDS.len()];
+        let [a, b, c, d] = [0, 1, 2, 3].map(word);
+        let id = bits % 100_000;
+        writeln!(
+            text,
+            "  <li class=\"item\"><a href=\"/items/{id}\" title=\"{a} {b}\">{a} {b}</a> <span>{c}, {d}</span></li>"
+        )
+        .unwrap();
+    }
+    text.truncate(size);
+    text
+}
+
+/// Returns `bytes` as a gzip member.
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+const WORDS: [&str; 32] = [
+    "alpine", "amber", "anchor", "arrow", "autumn", "basin", "beacon", "birch", "breeze", "bridge", "bronze", "canyon",
+    "cedar", "clover", "cobalt", "copper", "coral", "crimson", "delta", "ember", "falcon", "forest", "garnet",
+    "glacier", "harbor", "hazel", "indigo", "island", "juniper", "lagoon", "lantern", "maple",
+];
 
 /// Returns `size` incompressible bytes.
 pub(crate) fn noise(size: usize) -> Vec<u8> {
