@@ -4,6 +4,7 @@
 //! group: body, body, trace.json ──▶ deflate ──▶ buffered file ─commit─▶ NAME.zip.part    a group is all or nothing
 //!              └─ central headers ──▶ directory (spilled)         │ ▲
 //! reservation: another thread writes a large body to its place ───┼─┘    its group lists it once it is complete
+//! replacement: a group retires an earlier one ────────────────────┤      the directory leaves that out
 //! finish: ──────────────────────▶ directory, end record, fsync ───┤
 //!   NAME.zip.bak ◀── NAME.zip ◀────────────────────── rename ─────┘
 //! ```
@@ -12,14 +13,16 @@
 //! they can be recovered after a crash. Small groups are staged, and many of them are written by one system call. The
 //! file called `NAME.zip` is a complete bundle at every moment, the old or the new one.
 //!
+//! A retired group stays in the file. Recovery takes the last group of an item.
+//!
 //! This is our own ZIP writer for three reasons. Memory does not grow with the number of entries. A group is all or
 //! nothing, whatever fails. A header is written only once its entry is complete, so that a truncated file shows which entries
 //! are good.
 
-use super::spill::Spill;
 use crate::error::Error;
 use buffered_file::BufferedFile;
 use deflate::MAX_WHOLE_BYTES;
+use directory::{Directory, DirectoryMark};
 use dos_time::DosDateTime;
 use flate2::Crc;
 use std::io::{self, Read, Write};
@@ -27,7 +30,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use unfinished::UnfinishedBundle;
 
+pub(crate) use committed_group::CommittedGroup;
 pub(crate) use deflate::Deflater;
+pub(crate) use directory::GroupPlace;
 pub(crate) use file_range::FileRange;
 pub(crate) use headers::{CompressionMethod, EntryHeader};
 pub use read_error::{EntryError, OpenError};
@@ -36,7 +41,9 @@ pub(crate) use unfinished::{FinishError, UnfinishedState, directory_of};
 pub(crate) use zip_reader::ZipReader;
 
 pub(crate) mod buffered_file;
+mod committed_group;
 mod deflate;
+mod directory;
 mod dos_time;
 mod end_records;
 mod file_range;
@@ -58,12 +65,7 @@ pub(crate) struct Archive {
     committed: Checkpoint,
     /// The end of the last staged group.
     staged: Checkpoint,
-    /// The central headers of committed entries.
-    directory: Spill,
-    /// The central headers of uncommitted entries.
-    uncommitted_headers: Vec<u8>,
-    /// The number of entries, uncommitted ones included.
-    count: u64,
+    directory: Directory,
     open_entry: Option<OpenEntry>,
     deflater: Deflater,
     /// True if small entries are stored uncompressed.
@@ -79,10 +81,7 @@ pub(crate) struct Archive {
 struct Checkpoint {
     /// The offset in the file.
     end: u64,
-    /// The number of entries before it.
-    count: u64,
-    /// The length of `uncommitted_headers` that belongs to entries before it.
-    headers_len: usize,
+    directory: DirectoryMark,
 }
 
 /// An entry whose content is being written. Its header is zeros in the file until it ends.
@@ -104,9 +103,7 @@ impl Archive {
             file: BufferedFile::new(file),
             committed: Checkpoint::default(),
             staged: Checkpoint::default(),
-            directory: Spill::new(directory_of(unfinished.output()).to_owned()),
-            uncommitted_headers: Vec::new(),
-            count: 0,
+            directory: Directory::new(directory_of(unfinished.output()).to_owned()),
             open_entry: None,
             deflater: Deflater::new(),
             stores_small_entries: false,
@@ -129,24 +126,37 @@ impl Archive {
 
     /// Writes and commits the entries that `fill` adds, as one group. If anything fails or `fill` panics, none of them
     /// is in the archive, and the next group takes their place.
-    pub(crate) fn group(&mut self, fill: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
-        self.stage(fill)?;
-        self.commit().inspect_err(|_| self.rollback())
+    pub(crate) fn group(&mut self, fill: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<GroupPlace> {
+        let place = self.stage(fill)?;
+        self.commit().inspect_err(|_| self.rollback())?;
+        Ok(place)
     }
 
-    /// As [`Archive::group`], but leaves the group staged for a later [`Archive::commit`].
-    pub(crate) fn stage(&mut self, fill: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+    /// As [`Archive::group`], but leaves the group staged for a later [`Archive::commit`]. The returned place is valid
+    /// until a rollback.
+    pub(crate) fn stage(&mut self, fill: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<GroupPlace> {
         self.discard_unstaged()?;
-        let result = fill(self).and_then(|()| self.end_entry());
+        let result = (fill(self).and_then(|()| self.end_entry()))
+            .and_then(|()| self.directory.group_since(self.staged.directory));
         match result {
-            Ok(()) => {
-                let headers_len = self.uncommitted_headers.len();
-                self.staged = Checkpoint { end: self.file.end(), count: self.count, headers_len };
-            }
+            Ok(_) => self.staged = Checkpoint { end: self.file.end(), directory: self.directory.mark() },
             // The next group discards again if this fails.
             Err(_) => drop(self.discard_unstaged()),
         }
         result
+    }
+
+    /// Removes an earlier, committed group from the directory when the current group is committed. So one group replaces
+    /// another: in the file both are there, and the later one counts.
+    #[allow(dead_code, reason = "packers will verify groups and replace them")]
+    pub(crate) fn retire(&mut self, earlier: GroupPlace) -> io::Result<()> {
+        self.directory.retire(earlier)
+    }
+
+    /// Returns a committed group, which any thread can read.
+    #[allow(dead_code, reason = "packers will verify groups and replace them")]
+    pub(crate) fn read_group(&self, place: GroupPlace) -> io::Result<CommittedGroup> {
+        Ok(CommittedGroup::new(self.file.file(), self.directory.lines(place)?))
     }
 
     /// Returns the number of bytes in staged groups.
@@ -157,11 +167,10 @@ impl Archive {
     /// Writes all staged groups to the file. On failure they stay staged, for another attempt or [`Archive::rollback`].
     pub(crate) fn commit(&mut self) -> io::Result<()> {
         self.discard_unstaged()?;
-        if self.staged_bytes() > 0 {
+        if self.staged_bytes() > 0 || !self.directory.is_committed() {
             self.file.flush()?;
-            self.directory.append(&self.uncommitted_headers);
-            self.uncommitted_headers.clear();
-            self.staged.headers_len = 0;
+            self.directory.commit();
+            self.staged.directory = DirectoryMark::default();
             self.committed = self.staged;
             self.unfinished.keep(true);
         }
@@ -281,8 +290,7 @@ impl Archive {
     /// Adds the entry of a filled reservation to the current group.
     pub(crate) fn add_reserved(&mut self, reservation: &Reservation) -> io::Result<()> {
         self.end_entry()?;
-        self.uncommitted_headers.extend_from_slice(&reservation.central);
-        self.count = self.count.saturating_add(1);
+        self.directory.add_line(&reservation.central);
         Ok(())
     }
 
@@ -313,10 +321,7 @@ impl Archive {
     }
 
     fn add_to_directory(&mut self, header: &EntryHeader, offset: u64) -> io::Result<()> {
-        // Discarding a failed group also truncates a partial central header.
-        header.append_central(self.date, offset, &mut self.uncommitted_headers)?;
-        self.count = self.count.saturating_add(1);
-        Ok(())
+        self.directory.add(header, self.date, offset)
     }
 
     /// Deletes the unfinished bundle on drop. For bundles whose sources still exist.
@@ -326,11 +331,9 @@ impl Archive {
 
     /// Discards everything after the last complete group.
     fn discard_unstaged(&mut self) -> io::Result<()> {
-        let Checkpoint { end, count, headers_len } = self.staged;
         self.open_entry = None;
-        self.uncommitted_headers.truncate(headers_len);
-        self.count = count;
-        self.file.rewind(end)
+        self.directory.truncate(self.staged.directory);
+        self.file.rewind(self.staged.end)
     }
 
     /// Writes the directory, syncs the file, and renames it to its output path, which is returned.
@@ -348,13 +351,9 @@ impl Archive {
         self.rollback();
         // Again, because a rollback ignores its error.
         self.discard_unstaged()?;
-        let (mut len, mut block) = (0, vec![0; BLOCK_BYTES]);
-        while len < self.directory.len() {
-            let n = self.directory.read_at(len, &mut block)?;
-            self.file.append(block.get(..n).unwrap_or_default())?;
-            len = len.saturating_add(n as u64);
-        }
-        self.file.append(&end_records::end_records(self.count, len, self.committed.end))?;
+        let file = &mut self.file;
+        let (count, len) = self.directory.write(&mut |lines| file.append(lines))?;
+        self.file.append(&end_records::end_records(count, len, self.committed.end))?;
         self.file.sync()
     }
 

@@ -108,14 +108,15 @@ impl CaptureInfo {
         let app = App { name: self.name.clone(), base_url, title: self.name.clone() };
         let manifest = Manifest { format_version: FORMAT_VERSION.into(), app, stats: self.stats.clone(), ..manifest };
         let max_size = self.timeline.max_json_bytes();
-        archive.group(|archive| {
+        let written = archive.group(|archive| {
             archive.begin_entry("timeline.json".into(), max_size, CompressionMethod::Deflated, &[])?;
             let mut buffered = BufWriter::with_capacity(TIMELINE_BUFFER_BYTES, &mut *archive);
             self.timeline.write(&mut buffered)?;
             buffered.flush()?;
             drop(buffered);
             add_json(archive, "manifest.json".into(), &manifest, &[])
-        })
+        });
+        written.map(drop)
     }
 }
 

@@ -16,19 +16,21 @@ pub(crate) fn unlinked_file(directory: &Path) -> io::Result<File> {
 }
 
 /// Bytes that are appended, and read back later. They are buffered in memory, and stay there while the disk is full, so
-/// appending never fails.
+/// appending and patching never fail.
 pub(crate) struct Spill {
     directory: PathBuf,
     file: Option<File>,
     /// The length of the file's valid content. A failed write may leave more.
     written: u64,
     buffer: Vec<u8>,
+    /// Patches that the file has not taken, with their offsets.
+    patches: Vec<(u64, Vec<u8>)>,
 }
 
 impl Spill {
     /// Opens the file now, while descriptors are available. If that fails, later appends try again.
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { file: unlinked_file(&directory).ok(), directory, written: 0, buffer: Vec::new() }
+        Self { file: unlinked_file(&directory).ok(), directory, written: 0, buffer: Vec::new(), patches: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -40,6 +42,21 @@ impl Spill {
         if self.buffer.len() >= BUFFER_BYTES {
             // The next append tries again if this fails.
             let _ = self.write_out();
+        }
+    }
+
+    /// Replaces appended bytes at `offset`.
+    pub(crate) fn patch(&mut self, offset: u64, bytes: &[u8]) {
+        let in_file = usize::try_from(self.written.saturating_sub(offset)).unwrap_or(usize::MAX).min(bytes.len());
+        let (to_file, to_buffer) = bytes.split_at(in_file);
+        overlay(self.written, &mut self.buffer, offset.saturating_add(in_file as u64), to_buffer);
+        if !to_file.is_empty() {
+            self.patches.push((offset, to_file.to_owned()));
+            if let Some(file) = &self.file {
+                // In order, because later patches may replace earlier ones. The next patch tries again if one fails.
+                let failed = self.patches.iter().position(|(at, bytes)| file.write_all_at(bytes, *at).is_err());
+                self.patches.drain(..failed.unwrap_or(self.patches.len()));
+            }
         }
     }
 
@@ -55,10 +72,14 @@ impl Spill {
         };
         let max = usize::try_from(in_file).unwrap_or(usize::MAX).min(into.len());
         let file = self.file.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?;
-        match file.read_at(into.get_mut(..max).unwrap_or_default(), offset)? {
-            0 if max > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            n => Ok(n),
-        }
+        let into = into.get_mut(..max).unwrap_or_default();
+        let n = match file.read_at(into, offset)? {
+            0 if max > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => n,
+        };
+        let into = into.get_mut(..n).unwrap_or_default();
+        self.patches.iter().for_each(|(at, bytes)| overlay(offset, into, *at, bytes));
+        Ok(n)
     }
 
     fn write_out(&mut self) -> io::Result<()> {
@@ -71,6 +92,14 @@ impl Spill {
         self.buffer.clear();
         Ok(())
     }
+}
+
+/// Copies the part of `patch`, which begins at offset `at`, that lies within `bytes`, which begin at `offset`.
+fn overlay(offset: u64, bytes: &mut [u8], at: u64, patch: &[u8]) {
+    let distance = |from: u64, to: u64| usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
+    let target = bytes.get_mut(distance(offset, at)..).unwrap_or_default();
+    let source = patch.get(distance(at, offset)..).unwrap_or_default();
+    target.iter_mut().zip(source).for_each(|(to, from)| *to = *from);
 }
 
 /// Appended bytes are written in blocks of at least this size.
@@ -97,6 +126,39 @@ mod tests {
             assert!(read == all);
             let is_spilled = spill.file.is_some();
             assert_eq!((is_spilled, spill.buffer.len() < BUFFER_BYTES), (is_spilled, is_spilled));
+        }
+    }
+
+    #[test]
+    fn patches_replace_bytes_in_the_file_and_in_memory() {
+        let all: Vec<u8> = (0..BUFFER_BYTES as u32 + 1000).map(|i| (i % 251) as u8).collect();
+        // In memory only; in a file; in a file that has become read-only.
+        for case in 0..3 {
+            let mut spill = Spill::new(if case == 0 { "/nowhere/at/all".into() } else { std::env::temp_dir() });
+            spill.append(&all[..BUFFER_BYTES]);
+            if case == 2 {
+                let path = std::env::temp_dir().join(format!("spectral-patch-{}", std::process::id()));
+                fs::write(&path, &all[..BUFFER_BYTES]).unwrap();
+                spill.file = Some(File::open(&path).unwrap());
+                fs::remove_file(path).unwrap();
+            }
+            spill.append(&all[BUFFER_BYTES..]);
+            let mut expected = all.clone();
+            // The third lies across the end of the file, the last replaces a part of the first.
+            for (at, patch) in
+                [(5, b"first"), (BUFFER_BYTES + 7, b"buffe"), (BUFFER_BYTES - 2, b"acros"), (7, b"again")]
+            {
+                spill.patch(at as u64, patch);
+                expected[at..at + 5].copy_from_slice(patch);
+            }
+            assert_eq!(spill.patches.is_empty(), case != 2);
+            for size in [1, 3, 1000, 2 * BUFFER_BYTES] {
+                let (mut read, mut buffer) = (Vec::new(), vec![0; size]);
+                while let n @ 1.. = spill.read_at(read.len() as u64, &mut buffer).unwrap() {
+                    read.extend_from_slice(&buffer[..n]);
+                }
+                assert!(read == expected, "{case}");
+            }
         }
     }
 }

@@ -161,7 +161,8 @@ impl Rewriter {
     }
 
     fn group(&mut self, fill: impl FnOnce(&mut Archive) -> io::Result<()>) -> Result<(), Error> {
-        self.archive.group(fill).map_err(|cause| Error::Write { path: self.output.clone(), cause })
+        let place = self.archive.group(fill).map_err(|cause| Error::Write { path: self.output.clone(), cause });
+        place.map(drop)
     }
 }
 

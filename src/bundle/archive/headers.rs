@@ -40,6 +40,11 @@ pub(crate) enum CompressionMethod {
 }
 
 impl EntryHeader {
+    /// True if `other` has the same name, content and method. The directory does not have the other members.
+    pub(super) fn is_same_content(&self, other: &Self) -> bool {
+        Self { is_zip64: other.is_zip64, ..self.clone() } == *other
+    }
+
     /// Encodes the local header. Its length does not depend on sizes or checksum. `note` is the recovery note, our own
     /// extra field.
     pub(super) fn local(&self, date: DosDateTime, note: &[u8]) -> io::Result<Vec<u8>> {

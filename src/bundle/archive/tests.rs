@@ -6,6 +6,8 @@ use super::*;
 use crate::bundle::test_dir::TestDir;
 use std::fs;
 
+mod replacing;
+
 fn output(dir: &TestDir) -> PathBuf {
     dir.path("capture.zip")
 }

@@ -89,8 +89,8 @@ impl UnfinishedBundle {
         let mut others = Vec::new();
         for n in 1..=MAX_UNFINISHED_BUNDLES {
             let path = if n == 1 { with_suffix(output, ".part") } else { with_suffix(output, &format!(".{n}.part")) };
-            // `create_new`: follows no link and overwrites no file.
-            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            // `create_new`: follows no link and overwrites no file. Committed groups are read back.
+            match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
                 Ok(file) => return Ok((file, path, others)),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => others.push(path),
                 Err(e) => return Err(e),

@@ -33,7 +33,7 @@ impl Writer {
 
     fn put(&mut self, group: &Group) -> io::Result<()> {
         let capture = if self.bundle.staged.is_empty() { self.bundle.first_note() } else { None };
-        match group {
+        let place = match group {
             Group::Exchange(prepared) => {
                 let opened = prepared.websocket.as_ref();
                 let websocket = opened.and_then(|opened| self.open_websockets.get(&opened.key));
@@ -46,7 +46,8 @@ impl Writer {
             Group::Message(message) => {
                 message.stage(&mut self.bundle.archive, &RecoveryNote { capture, opens: None }.encode())
             }
-        }
+        };
+        place.map(drop)
     }
 
     /// Writes the staged groups. If that fails, each group is tried alone, so that an error loses only the groups it

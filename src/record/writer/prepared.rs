@@ -2,7 +2,7 @@
 //! state of the writer, so any thread can do it.
 
 use super::body_entry::BodyEntry;
-use crate::bundle::archive::{self, Archive, Deflater, Reservation};
+use crate::bundle::archive::{self, Archive, Deflater, GroupPlace, Reservation};
 use crate::bundle::format::{self, Timing, text};
 use crate::bundle::id::{Id, ItemKind, payload_file, request_file, response_file};
 use crate::bundle::json::add_json;
@@ -167,7 +167,7 @@ impl PreparedExchange {
     }
 
     /// Stages it in the archive. The JSON comes last: recovery takes an exchange as complete once its JSON is there.
-    pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
+    pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<GroupPlace> {
         archive.stage(|archive| {
             self.bodies.iter().try_for_each(|body| body.write(archive, ItemKind::Trace))?;
             add_json(archive, ItemKind::Trace.json_name(&self.id), &self.trace(), note)
@@ -213,7 +213,7 @@ impl PreparedMessage {
     }
 
     /// Stages it in the archive, the JSON last.
-    pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<()> {
+    pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<GroupPlace> {
         let message = format::Message {
             id: self.id.as_str(),
             connection_ref: &Id::WebSocket(self.websocket_number).to_string(),
