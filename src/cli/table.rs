@@ -299,7 +299,8 @@ const CAPTURE: &[Command] = &[
         name: "merge",
         usage: "FILE... -o FILE",
         brief: "Merge bundles into one",
-        more: "IDs get the number of their bundle: t_0001 of the second bundle becomes t_002_0001.",
+        more: "Parts of one capture, made with --rotate, keep their IDs, and each item is taken once. If there are several \
+               captures, IDs get the number of theirs: t_0001 of the second becomes t_002_0001.",
         operands: Operands::Many(ValueKind::File),
         options: &[&NEW_BUNDLE],
     },

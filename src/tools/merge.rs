@@ -1,22 +1,33 @@
 //! Merges bundles into one.
 //!
 //! ```text
-//! A.zip t_0001, ws_0001_m001 ─▶ t_001_0001, ws_001_0001_m001 ─┐
-//! B.zip t_0001, ws_0001_m001 ─▶ t_002_0001, ws_002_0001_m001 ─┴─▶ C.zip
+//! A-0001.zip t_0001, ws_0001_m001 ─┐
+//! A-0002.zip t_0002, ws_0001_m002 ─┴─▶ t_0001, t_0002, ws_0001_m001, …     parts of one capture: ids are kept
+//!
+//! A-0001.zip t_0001 ─┐
+//! A-0002.zip t_0002 ─┴─▶ t_001_0001, t_001_0002 ─┐
+//! B.zip      t_0001 ───▶ t_002_0001 ─────────────┴─▶ C.zip                 different captures: ids get a number
 //! ```
 //!
-//! The number of its bundle is inserted into each id and into all references to it. Bodies are copied without
-//! recompression.
+//! Bundles with one `capture_id` are parts of one capture. Each of its items is copied once. A WebSocket that continued
+//! over several parts is in each of them, and so is its handshake's exchange. If there are several captures, the number
+//! of the capture is inserted into each id and into all references to it. Bodies are copied without recompression.
 
 use super::rewriter::{Content, Rewriter};
 use crate::bundle::format::{Context, Manifest, Message, Trace, WebSocket};
 use crate::bundle::id::{payload_file, request_file, response_file};
 use crate::bundle::iso8601;
 use crate::bundle::reader::Bundle;
+use captures::{Capture, captures};
+use id_set::IdSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use super::rewriter::Error;
+
+mod captures;
+mod id_set;
 
 /// The result of a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +45,9 @@ pub struct Merged {
 
 /// Merges `bundles`, in that order, into the new bundle `output`. An existing `output` is kept as `.bak`.
 ///
+/// Bundles of one capture, by the id in their manifests, may be given in any order, and more than once. If all are of one
+/// capture, the new bundle has its id and its items keep their ids.
+///
 /// ```no_run
 /// # fn main() -> Result<(), spectral_capture::merge::Error> {
 /// let merged = spectral_capture::merge::merge(&["monday.zip".into(), "tuesday.zip".into()], "week.zip".as_ref())?;
@@ -49,10 +63,17 @@ pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
     let sources: Vec<_> = bundles.iter().map(PathBuf::as_path).collect();
     let (output, stats) = Rewriter::write(output, &sources, |rewriter| {
         let mut info = MergedInfo::default();
-        for (path, number) in bundles.iter().zip(1..) {
-            let bundle = Bundle::open(path)?;
-            info.add(bundle.manifest());
-            copy_all(&bundle, number, rewriter)?;
+        let captures = captures(bundles, |manifest| info.add(manifest))?;
+        match &captures[..] {
+            [capture] => {
+                rewriter.set_capture_id(&capture.id);
+                copy_capture(capture, Numbering(None), rewriter)?;
+            }
+            captures => {
+                for (capture, number) in captures.iter().zip(1..) {
+                    copy_capture(capture, Numbering(Some(number)), rewriter)?;
+                }
+            }
         }
         Ok(info.manifest())
     })?;
@@ -64,16 +85,55 @@ pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
     })
 }
 
-/// Copies all items of the bundle with the given number.
-fn copy_all(bundle: &Bundle, number: u32, rewriter: &mut Rewriter) -> Result<(), Error> {
-    for id in bundle.contexts().iter() {
-        let context = bundle.context(id)?;
-        rewriter.add_context(&Context { id: numbered(number, id), ..context })?;
+/// Copies each item of a capture once.
+fn copy_capture(capture: &Capture<'_>, numbering: Numbering, rewriter: &mut Rewriter) -> Result<(), Error> {
+    let mut copied = Copied::default();
+    for part in &capture.parts {
+        copy_part(&Bundle::open(part.path)?, &capture.split_websockets, numbering, &mut copied, rewriter)?;
     }
-    for id in bundle.traces().iter() {
+    for (id, SplitWebSocket { description, messages }) in copied.split_websockets {
+        let has_handshake = |id: &String| copied.ids.contains(id);
+        let handshake_trace_ref = description.handshake_trace_ref.filter(has_handshake);
+        let websocket = WebSocket { id, handshake_trace_ref, message_count: messages, ..description };
+        copy_websocket(websocket, numbering, rewriter)?;
+    }
+    Ok(())
+}
+
+/// The items of a capture that were copied from its earlier parts.
+#[derive(Default)]
+struct Copied {
+    /// The ids of exchanges, messages and contexts.
+    ids: IdSet,
+    /// The WebSockets that are in several parts, by id. They are written last, with the number of all their messages.
+    split_websockets: BTreeMap<String, SplitWebSocket>,
+}
+
+/// A WebSocket that is in several parts of a capture.
+struct SplitWebSocket {
+    /// Its JSON in the first part that refers to its handshake.
+    description: WebSocket,
+    /// The number of its messages that were copied.
+    messages: u64,
+}
+
+/// Copies the items of a bundle that are not in `copied`.
+fn copy_part(
+    bundle: &Bundle,
+    split_websockets: &IdSet,
+    numbering: Numbering,
+    copied: &mut Copied,
+    rewriter: &mut Rewriter,
+) -> Result<(), Error> {
+    let Copied { ids, split_websockets: split } = copied;
+    for id in bundle.contexts().iter().filter(|id| ids.insert(id)) {
+        let context = bundle.context(id)?;
+        rewriter.add_context(&Context { id: numbering.apply(id), ..context })?;
+    }
+    for id in bundle.traces().iter().filter(|id| ids.insert(id)) {
         let mut trace: Trace = bundle.trace(id)?;
-        trace.id = numbered(number, id);
-        number_all(number, &mut trace.context_refs);
+        trace.id = numbering.apply(id);
+        numbering.apply_all(&mut trace.context_refs);
         let bodies = [
             rename(&mut trace.request.body_file, || request_file(&trace.id)),
             rename(&mut trace.response.body_file, || response_file(&trace.id)),
@@ -81,31 +141,54 @@ fn copy_all(bundle: &Bundle, number: u32, rewriter: &mut Rewriter) -> Result<(),
         rewriter.add_trace(bundle, &trace, bodies)?;
     }
     for id in bundle.websockets().iter() {
-        let mut websocket: WebSocket = bundle.websocket(id)?;
-        websocket.id = numbered(number, id);
-        websocket.handshake_trace_ref = websocket.handshake_trace_ref.map(|id| numbered(number, &id));
-        number_all(number, &mut websocket.context_refs);
-        rewriter.add_websocket(&websocket)?;
-        for id in bundle.messages(id).iter() {
-            let mut message: Message = bundle.message(id)?;
-            message.id = numbered(number, id);
-            message.connection_ref.clone_from(&websocket.id);
-            number_all(number, &mut message.context_refs);
+        let websocket: WebSocket = bundle.websocket(id)?;
+        let mut messages: u64 = 0;
+        for message_id in bundle.messages(id).iter().filter(|id| ids.insert(id)) {
+            let mut message: Message = bundle.message(message_id)?;
+            message.id = numbering.apply(message_id);
+            message.connection_ref = numbering.apply(id);
+            numbering.apply_all(&mut message.context_refs);
             let payload = rename(&mut message.payload_file, || payload_file(&message.id));
             rewriter.add_message(bundle, &message, payload)?;
+            messages = messages.saturating_add(1);
+        }
+        if !split_websockets.contains(id) {
+            copy_websocket(WebSocket { id: id.to_owned(), ..websocket }, numbering, rewriter)?;
+        } else if let Some(known) = split.get_mut(id) {
+            known.messages = known.messages.saturating_add(messages);
+            // A recovered part may have lost the handshake.
+            if known.description.handshake_trace_ref.is_none() && websocket.handshake_trace_ref.is_some() {
+                known.description = websocket;
+            }
+        } else {
+            split.insert(id.to_owned(), SplitWebSocket { description: websocket, messages });
         }
     }
     Ok(())
 }
 
-/// Returns `id` with the number of its bundle: `t_002_0001` for `t_0001` of bundle 2.
-fn numbered(number: u32, id: &str) -> String {
-    let (kind, rest) = id.split_once('_').unwrap_or((id, ""));
-    format!("{kind}_{number:03}_{rest}")
+fn copy_websocket(mut websocket: WebSocket, numbering: Numbering, rewriter: &mut Rewriter) -> Result<(), Error> {
+    websocket.id = numbering.apply(&websocket.id);
+    websocket.handshake_trace_ref = websocket.handshake_trace_ref.map(|id| numbering.apply(&id));
+    numbering.apply_all(&mut websocket.context_refs);
+    rewriter.add_websocket(&websocket)
 }
 
-fn number_all(number: u32, refs: &mut [String]) {
-    refs.iter_mut().for_each(|id| *id = numbered(number, id));
+/// The number that is inserted into the ids of a capture's items; `None` keeps the ids.
+#[derive(Clone, Copy)]
+struct Numbering(Option<u32>);
+
+impl Numbering {
+    /// Returns `id` with the number: `t_002_0001` for `t_0001` and 2.
+    fn apply(self, id: &str) -> String {
+        let Some(number) = self.0 else { return id.to_owned() };
+        let (kind, rest) = id.split_once('_').unwrap_or((id, ""));
+        format!("{kind}_{number:03}_{rest}")
+    }
+
+    fn apply_all(self, refs: &mut [String]) {
+        refs.iter_mut().for_each(|id| *id = self.apply(id));
+    }
 }
 
 /// Changes the file name of a body or payload, if there is one, and returns its content.
@@ -158,3 +241,6 @@ impl MergedInfo {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use crate::bundle::format::{Context, Manifest, Message, Stats, Trace, WebSocket}
 use crate::bundle::id::ItemKind;
 use crate::bundle::json::add_json;
 use crate::bundle::reader::{self, Bundle};
+use crate::bundle::uuid;
 use crate::clock::Moment;
 use std::fmt;
 use std::io;
@@ -114,6 +115,13 @@ impl Rewriter {
             Error::Write { path: output, cause }
         })?;
         Ok((path, info.stats().clone()))
+    }
+
+    /// Sets the id of the capture. By default it is a new one.
+    pub(super) fn set_capture_id(&mut self, id: &str) {
+        if uuid::is_uuid(id) {
+            id.clone_into(&mut self.info.capture_id);
+        }
     }
 
     /// Adds `trace`, with the contents of its request body and response body. The file names in `trace` are those to

@@ -79,17 +79,24 @@ fn merges_bundles_completely_under_new_ids() {
 
 #[test]
 fn merges_bundles_of_other_producers() {
-    let dir = TempDir::new();
+    let (dir, origin) = (TempDir::new(), origin());
+    capture(&dir, &origin, "a.zip");
     let theirs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
     let theirs = theirs.to_str().unwrap();
-    spectral(&dir, &["capture", "merge", theirs, theirs, "-o", "c.zip"]).ok();
-    let merged = spectral_capture::reader::Bundle::open(dir.join("c.zip")).unwrap();
-    assert_eq!(merged.traces().len(), 10);
+    let open = |name: &str| spectral_capture::reader::Bundle::open(dir.join(name)).unwrap();
+    // One capture, even if it is given twice.
+    spectral(&dir, &["capture", "merge", theirs, theirs, "-o", "b.zip"]).ok();
+    let same = open("b.zip");
+    assert_eq!((same.traces().len(), same.manifest().stats.context_count), (5, 1));
+    assert_eq!(same.trace("t_0002").unwrap().context_refs, ["c_0001"]);
+    spectral(&dir, &["capture", "merge", "a.zip", theirs, "b.zip", "-o", "c.zip"]).ok();
+    let merged = open("c.zip");
+    assert_eq!(merged.traces().len(), 7);
     assert_eq!(merged.trace("t_002_0002").unwrap().context_refs, ["c_002_0001"]);
-    assert_eq!(merged.manifest().stats.context_count, 2);
+    assert_eq!(merged.manifest().stats.context_count, 1);
     let events = merged.timeline().unwrap().events;
     assert_eq!(events.iter().filter(|event| event.r#ref == "c_002_0001" && event.r#type == "context").count(), 1);
-    assert_eq!(events.len(), 22);
+    assert_eq!(events.len(), 16);
     let message = merged.message("ws_002_0001_m001").unwrap();
     assert_eq!((message.connection_ref.as_str(), merged.payload(&message).unwrap().len()), ("ws_002_0001", 26));
 }

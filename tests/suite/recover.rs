@@ -226,7 +226,8 @@ fn refuses_to_recover_an_interrupted_merge() {
     let running = Spectral::capture(&dir, &["-q"]);
     Connection::to(running.addr).request(format!("GET http://{host}/400000 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     assert_eq!(running.interrupt().code, Some(0));
-    spectral(&dir, &["capture", "merge", "capture.zip", "capture.zip", "-o", "merged.zip"]).ok();
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
+    spectral(&dir, &["capture", "merge", other.to_str().unwrap(), "capture.zip", "-o", "merged.zip"]).ok();
     let whole = std::fs::read(dir.join("merged.zip")).unwrap();
     std::fs::write(dir.join("cut.zip.part"), &whole[..whole.len() * 3 / 4]).unwrap();
     let before = dir.names();
