@@ -27,7 +27,9 @@ use std::time::Duration;
 use support::figures::{Figure, has_flag, print_load, rounds};
 use support::floor;
 use support::load::{Measured, Meter, get, repeat_on_each};
-use support::origin::{ECHOED, Origin, Route, Transport, client_config, head, skip, without_resumption};
+use support::origin::{
+    ECHOED, MESSAGE, Origin, Route, Transport, UPGRADE, client_config, head, skip, websocket, without_resumption,
+};
 use support::program::Program;
 use support::samples::{json, noise, websocket_frame};
 
@@ -90,6 +92,8 @@ struct Amount {
     time: Duration,
     /// The size of bodies in MB.
     size: usize,
+    /// The number of WebSocket messages.
+    messages: usize,
     /// The number of idle connections.
     idle: usize,
 }
@@ -191,14 +195,16 @@ fn print(scenario: &Scenario, labels: [&str; 3], rounds: &[[Measured; 3]]) {
         let cost = |round: &[Measured; 3]| Some(round[way].cpu? / round[1].cpu.filter(|&floor| floor > 0.0)?);
         let costs = Figure::of(rounds.iter().filter_map(cost));
         match cpu.zip(costs) {
-            Some((cpu, costs)) => println!(
-                " {:19.2} {:9.2}x   {:.2}x to {:.2}x",
-                cpu.median * scale,
-                costs.median,
-                costs.least,
-                costs.most
-            ),
-            None => println!(" {:>19}", "-"),
+            Some((cpu, costs)) => {
+                print!(" {:19.2} {:9.2}x   {:.2}x to {:.2}x", cpu.median * scale, costs.median, costs.least, costs.most)
+            }
+            None => print!(" {:>19} {:>28}", "-", ""),
+        }
+        let p99 = Figure::of(rounds.iter().filter_map(|round| round[way].p99));
+        let slower = Figure::of(rounds.iter().filter_map(|round| Some(round[way].p99? / round[1].p99?)));
+        match p99.zip(slower) {
+            Some((p99, slower)) => println!("   p99 {:.2} ms {:.2}x", p99.median * 1e3, slower.median),
+            None => println!(),
         }
     }
     if rounds.iter().all(|round| round[1].cpu.is_none()) {
@@ -209,12 +215,12 @@ fn print(scenario: &Scenario, labels: [&str; 3], rounds: &[[Measured; 3]]) {
 fn requests(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
     let request = route.request("GET", "1024", "");
     let streams = (0..KEEP_ALIVE_CONNECTIONS).map(|_| route.connect()).collect();
-    meter.measure(|| repeat_on_each(streams, amount.time, |stream| get(stream, &request, 1024)))
+    meter.measure_timed(|| repeat_on_each(streams, amount.time, |stream| get(stream, &request, 1024)))
 }
 
 fn connections(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
     let request = route.request("GET", "1024", "");
-    meter.measure(|| {
+    meter.measure_timed(|| {
         repeat_on_each(vec![(); CONCURRENT_CLIENTS], amount.time, |()| get(&mut route.connect(), &request, 1024))
     })
 }
@@ -240,22 +246,24 @@ fn upload(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
 }
 
 fn echoes(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
-    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let (request, message) =
-        (route.request("GET", "echo", upgrade), websocket_frame(0x81, Some([1, 2, 3, 4]), &json(ECHOED)));
-    let open = || {
-        let mut stream = route.connect();
-        stream.get_mut().write_all(request.as_bytes()).unwrap();
-        assert!(head(&mut stream).starts_with("HTTP/1.1 101"));
-        stream
-    };
-    let streams = (0..KEEP_ALIVE_CONNECTIONS).map(|_| open()).collect();
-    meter.measure(|| {
+    let message = websocket_frame(0x81, Some([1, 2, 3, 4]), &json(ECHOED));
+    let streams = (0..KEEP_ALIVE_CONNECTIONS).map(|_| websocket(route, "echo")).collect();
+    meter.measure_timed(|| {
         repeat_on_each(streams, amount.time, |stream| {
             stream.get_mut().write_all(&message).unwrap();
             skip(stream, 4 + ECHOED).unwrap();
         })
+    })
+}
+
+fn messages(route: &Route, amount: Amount, meter: Meter<'_>) -> Measured {
+    let mut stream = route.connect();
+    let request = route.request("GET", &amount.messages.to_string(), UPGRADE);
+    meter.measure(|| {
+        stream.get_mut().write_all(request.as_bytes()).unwrap();
+        assert!(head(&mut stream).starts_with("HTTP/1.1 101"));
+        skip(&mut stream, amount.messages * MESSAGE.len()).unwrap();
+        amount.messages
     })
 }
 
@@ -270,12 +278,13 @@ const KEEP_ALIVE_CONNECTIONS: usize = 8;
 /// The number of clients that connect concurrently.
 const CONCURRENT_CLIENTS: usize = 4;
 
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     scenario("GET of 1 KB, kept alive, 8 connections", Protocol::Tls, requests, Unit::Each("request")),
     scenario("new connections, one GET each", Protocol::FreshTls, connections, Unit::Each("connection")),
     scenario("download of a ZIP of 256 MB", Protocol::Tls, download, Unit::Megabyte),
     scenario("upload of 256 MB, which the writer tries to compress", Protocol::Tls, upload, Unit::Megabyte),
     scenario("WebSocket, 1 KB back and forth, 8 connections", Protocol::Tls, echoes, Unit::Each("round trip")),
+    scenario("WebSocket, messages of one byte, cleartext", Protocol::Clear, messages, Unit::Each("message")),
     scenario("http:// GET of 1 KB, kept alive, 8 connections", Protocol::Plain, requests, Unit::Each("request")),
     Scenario {
         is_passthrough: true,
@@ -292,8 +301,8 @@ const fn scenario(
     Scenario { name, protocol, work, unit, is_passthrough: false }
 }
 
-const FULL_AMOUNT: Amount = Amount { time: Duration::from_millis(500), size: 256, idle: 250 };
-const TEST_AMOUNT: Amount = Amount { time: Duration::from_millis(20), size: 2, idle: 10 };
+const FULL_AMOUNT: Amount = Amount { time: Duration::from_millis(500), size: 256, messages: 300_000, idle: 250 };
+const TEST_AMOUNT: Amount = Amount { time: Duration::from_millis(20), size: 2, messages: 1000, idle: 10 };
 
 /// A megabyte has 1,000,000 bytes, as for disks and networks.
 const MEGABYTE: usize = 1_000_000;

@@ -12,6 +12,8 @@ pub(crate) struct Measured {
     pub(crate) rate: f64,
     /// CPU seconds of the proxy per operation; `None` without a proxy or without /proc.
     pub(crate) cpu: Option<f64>,
+    /// The 99th percentile of the times of the operations, in seconds; `None` if they are not timed.
+    pub(crate) p99: Option<f64>,
 }
 
 /// Measures the CPU time of a proxy, if there is one.
@@ -28,7 +30,19 @@ impl Meter<'_> {
         // The bundle's writer may still be busy.
         let after = self.0.and_then(Program::cpu_at_rest);
         let cpu = after.zip(before).map(|(after, before)| (after - before).as_secs_f64() / count);
-        Measured { rate, cpu }
+        Measured { rate, cpu, p99: None }
+    }
+
+    /// Measures `work`, which returns the times of its operations.
+    pub(crate) fn measure_timed(self, work: impl FnOnce() -> Vec<Duration>) -> Measured {
+        let mut times = Vec::new();
+        let measured = self.measure(|| {
+            times = work();
+            times.len()
+        });
+        times.sort();
+        let p99 = times.get(times.len() * 99 / 100).map(Duration::as_secs_f64);
+        Measured { p99, ..measured }
     }
 }
 
@@ -39,21 +53,23 @@ pub(crate) fn get(stream: &mut Stream, request: &str, size: usize) {
     skip(stream, size).unwrap();
 }
 
-/// Repeats `work` on each of `all`, each on a thread of its own, for `time`; returns the number of repetitions in total.
-pub(crate) fn repeat_on_each<T: Send>(all: Vec<T>, time: Duration, work: impl Fn(&mut T) + Sync) -> usize {
+/// Repeats `work` on each of `all`, each on a thread of its own, for `time`; returns the time of each repetition.
+pub(crate) fn repeat_on_each<T: Send>(all: Vec<T>, time: Duration, work: impl Fn(&mut T) + Sync) -> Vec<Duration> {
     let (end, work) = (Instant::now() + time, &work);
     thread::scope(|scope| {
         let repeat = |mut each| {
             move || {
-                let mut count = 0;
-                while count == 0 || Instant::now() < end {
+                let (mut times, mut began) = (Vec::new(), Instant::now());
+                while times.is_empty() || began < end {
                     work(&mut each);
-                    count += 1;
+                    let ended = Instant::now();
+                    times.push(ended - began);
+                    began = ended;
                 }
-                count
+                times
             }
         };
         let threads: Vec<_> = all.into_iter().map(|each| scope.spawn(repeat(each))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     })
 }

@@ -68,7 +68,7 @@ impl Route {
 /// An origin, with and without TLS:
 /// - `GET /N` returns N bytes; `GET /N/M` announces M bytes, sends N and stalls,
 /// - `POST` returns an empty body once the request's body was read,
-/// - a WebSocket echoes frames of [`ECHOED`] bytes.
+/// - a WebSocket of `GET /echo` echoes frames of [`ECHOED`] bytes, and one of `GET /N` sends N messages of one byte.
 pub(crate) struct Origin {
     pub(crate) addr: SocketAddr,
 }
@@ -106,7 +106,10 @@ fn respond(stream: &mut Stream) -> Option<()> {
     let request = head(stream);
     if request.contains("Upgrade: ") {
         stream.get_mut().write_all(SWITCHING.as_bytes()).ok()?;
-        return echo(stream);
+        return match request.split([' ', '/']).nth(2)?.parse() {
+            Ok(count) => send_messages(stream, count),
+            Err(_) => echo(stream),
+        };
     }
     let target = request.split(' ').nth(1)?.trim_start_matches("http://");
     if let Some((_, length)) = request.split_once("Content-Length: ") {
@@ -143,6 +146,16 @@ fn echo(stream: &mut Stream) -> Option<()> {
     }
 }
 
+fn send_messages(stream: &mut Stream, mut count: usize) -> Option<()> {
+    let frames = MESSAGE.repeat(PIECE_SIZE / MESSAGE.len());
+    while count > 0 {
+        let sent = count.min(PIECE_SIZE / MESSAGE.len());
+        stream.get_mut().write_all(&frames[..sent * MESSAGE.len()]).ok()?;
+        count -= sent;
+    }
+    Some(())
+}
+
 fn buffered(stream: impl Bytes + 'static) -> Stream {
     BufReader::with_capacity(PIECE_SIZE, Box::new(stream))
 }
@@ -156,6 +169,14 @@ pub(crate) fn head(stream: &mut impl BufRead) -> String {
         }
     }
     head
+}
+
+/// Opens a WebSocket for `/path`.
+pub(crate) fn websocket(route: &Route, path: &str) -> Stream {
+    let mut stream = route.connect();
+    stream.get_mut().write_all(route.request("GET", path, UPGRADE).as_bytes()).unwrap();
+    assert!(head(&mut stream).starts_with("HTTP/1.1 101"));
+    stream
 }
 
 /// Reads and discards `size` bytes; returns `None` if the stream ends earlier.
@@ -212,6 +233,13 @@ pub(crate) fn without_resumption(files: &[&Path]) -> Arc<ClientConfig> {
 
 const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+/// The fields of a WebSocket handshake.
+pub(crate) const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// A text message of one byte (RFC 6455 section 5.2).
+pub(crate) const MESSAGE: &[u8] = b"\x81\x01a";
 
 /// Bytes of an echoed payload.
 pub(crate) const ECHOED: usize = 1 << 10;
