@@ -34,6 +34,7 @@ mod wire;
 
 use clock::Moment;
 use config::Observer;
+use record::account::Account;
 use record::body::{Body, BodyStore};
 use record::item::{Exchange, Item, WebSocketHandshake, WebSocketKey, WebSocketMessage};
 use record::queue::queue;
@@ -190,7 +191,8 @@ fn recorded(dir: &Path, count: usize) -> Work {
         let authority = Authority::from_connect_target(b"api.example.com:443").unwrap();
         let origin = record::origin::Origin { is_tls: true, authority, connect_timing: None };
         let sink = ItemSink::new(sender, Arc::clone(&store));
-        let mut recorder = Recorder::new(Box::new(Http1Tap::new()), Some(sink), origin);
+        let account = Account::new(&Memory::new(64 << 20).recording);
+        let mut recorder = Recorder::new(Box::new(Http1Tap::new()), Some(sink), origin, account);
         for (dir, bytes) in std::iter::repeat_n(&exchange, count).flatten() {
             recorder.data(Moment::now(), *dir, bytes);
         }

@@ -5,7 +5,7 @@
 use super::message;
 use super::open_bundle::part_path;
 use spectral_capture::{
-    CaError, Distrust, Error, OutputError, Reason, Uncaptured, UpstreamCaError, Warning, merge, recover,
+    CaError, Distrust, Error, Opaque, OutputError, Reason, Uncaptured, UpstreamCaError, Warning, merge, recover,
 };
 use std::io;
 use std::path::Path;
@@ -169,6 +169,7 @@ fn for_reason(reason: &Reason, name: &str, ca_cert: Option<&Path>, passes_refuse
             "set HTTP_PROXY and HTTPS_PROXY to the proxy's URL (http://…); redirected traffic needs --transparent"
                 .into(),
         ),
+        Reason::Opaque(Opaque::MemoryLimit) => Some("raise the limit with --memory".into()),
         Reason::Internal => Some("please report it with the panic message above".into()),
         _ => None,
     }
@@ -268,6 +269,8 @@ mod tests {
         assert!(remedy(Reason::Renegotiated).ends_with("-e a.test"));
         assert!(remedy(Reason::LeftUnanswered).contains("-e a.test (or all such hosts with --passthrough-refused)"));
         // The request may be optional.
+        assert_eq!(remedy(Reason::Opaque(Opaque::MemoryLimit)), "raise the limit with --memory");
+        assert_eq!(remedy(Reason::Opaque(Opaque::LimitExceeded)), "");
         assert!(!remedy(Reason::ClientCertificate).contains("cannot"));
     }
 

@@ -17,6 +17,7 @@ use super::upstream::Connected;
 use crate::clock::Moment;
 use crate::counters::{ByteCounter, Counters};
 use crate::notice::{NameSource, Reason};
+use crate::record::account::Account;
 use crate::record::origin::{ConnectTiming, Origin};
 use crate::record::recorder::Recorder;
 use crate::wire::authority::Authority;
@@ -26,7 +27,7 @@ use crate::wire::http1::expect::{Continuation, Expectation};
 use crate::wire::http1::framing::{Framing, persists, request_framing, response_framing};
 use crate::wire::message::RequestHead;
 use crate::wire::proxy_request::PlainRequest;
-use crate::wire::tap::{Dir, Ending, Finish, TapEvent};
+use crate::wire::tap::{Dir, Ending, Finish, Opaque, TapEvent};
 use std::sync::Arc;
 
 /// The connection to the origin of the last request, kept for the next one.
@@ -74,8 +75,9 @@ pub(crate) fn exchange(
         .as_ref()
         .filter(|capture| capture.filter.includes([(authority.host.to_string().as_str(), authority.port)]));
     let recorded_origin = Origin { is_tls: false, authority: authority.clone(), connect_timing: timing };
-    let mut recorder =
-        Recorder::new(Box::new(Http1Tap::new()), wanted.map(|capture| capture.sink.clone()), recorded_origin);
+    let account = Account::new(&shared.resources.recording);
+    let sink = wanted.map(|capture| capture.sink.clone());
+    let mut recorder = Recorder::new(Box::new(Http1Tap::new()), sink, recorded_origin, account);
     if let Some(capture) = wanted {
         recorder = recorder.excluding(Arc::clone(&capture.filter));
     }
@@ -300,8 +302,13 @@ impl ResponseState {
             (TapEvent::End { dir: Dir::Down, how: Finish::Complete, .. }, Self::Started { persists }) => {
                 Self::Complete { persists }
             }
-            (TapEvent::End { dir: Dir::Down, .. }, Self::Started { .. } | Self::UnknownEnd { .. })
-            | (TapEvent::End { dir: Dir::Down, how: Finish::Opaque(_), .. }, _) => Self::UntilClose,
+            (
+                TapEvent::End { dir: Dir::Down, .. } | TapEvent::Opaque { cause: Opaque::MemoryLimit },
+                Self::Started { .. } | Self::UnknownEnd { .. },
+            )
+            | (TapEvent::End { dir: Dir::Down, how: Finish::Opaque(_), .. }, _)
+            // The tap was dropped, so the end of the response will not be found.
+            | (TapEvent::Opaque { cause: Opaque::MemoryLimit }, Self::Awaited) => Self::UntilClose,
             (_, state) => state,
         };
     }

@@ -7,7 +7,7 @@
 use super::budget::UnsentBudget;
 use super::buffer_pool::BufferPool;
 use super::thread_pool::ThreadPool;
-use crate::memory::Memory;
+use crate::memory::{Memory, Share};
 use std::sync::Arc;
 
 /// The shared resources of one capture.
@@ -19,6 +19,8 @@ pub(crate) struct Resources {
     pub(crate) buffers: BufferPool,
     /// The bound on bytes that peers have not accepted yet. Each outbox and pipe has a reference to it.
     pub(crate) unsent: Arc<UnsentBudget>,
+    /// The bound on exchanges in progress and on the state of parsers.
+    pub(crate) recording: Arc<Share>,
 }
 
 impl Resources {
@@ -28,6 +30,7 @@ impl Resources {
             threads: ThreadPool::default(),
             buffers: BufferPool::default(),
             unsent: Arc::new(UnsentBudget::new(Arc::clone(&memory.unsent))),
+            recording: Arc::clone(&memory.recording),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::stop::Stop;
 use super::sys::Epoll;
 use crate::clock::Moment;
 use crate::counters::{ByteCounter, Counters};
+use crate::record::account::Account;
 use crate::record::origin::{ConnectTiming, Origin};
 use crate::record::recorder::Recorder;
 use crate::wire::authority::Authority;
@@ -133,7 +134,8 @@ pub(crate) fn tapped(
     };
     let recorded_origin =
         Origin { is_tls: intercepted.is_some(), authority: route.authority, connect_timing: Some(route.timing) };
-    let recorder = Recorder::new(Box::new(HttpTap::new()), Some(capture.sink.clone()), recorded_origin)
+    let account = Account::new(&shared.resources.recording);
+    let recorder = Recorder::new(Box::new(HttpTap::new()), Some(capture.sink.clone()), recorded_origin, account)
         .excluding(Arc::clone(&capture.filter));
     let watcher =
         TapWatcher { recorder, counters: Arc::clone(&shared.counters), host, intercepted, is_interrupted: false };

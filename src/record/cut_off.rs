@@ -16,7 +16,7 @@ impl CutOffCause {
         Some(match (how, dir) {
             // Bytes after a switch of protocols belong to no HTTP message.
             (Finish::Complete | Finish::Opaque(Opaque::Switched), _) => return None,
-            (Finish::Opaque(Opaque::LimitExceeded | Opaque::StreamLimit), _) => Self::Limit,
+            (Finish::Opaque(Opaque::LimitExceeded | Opaque::StreamLimit | Opaque::MemoryLimit), _) => Self::Limit,
             (Finish::Opaque(_), _) => Self::Malformed,
             (Finish::Short, _) => Self::Closed,
             (Finish::Reset { by: Dir::Up, .. }, _) => Self::Cancelled,

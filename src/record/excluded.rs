@@ -75,6 +75,17 @@ impl ExcludedExchanges {
         std::mem::take(&mut self.authorities)
     }
 
+    /// Returns the number of bytes allocated, approximately.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let open = self.open.len().saturating_mul(2 * size_of::<(ExchangeId, OpenParts)>());
+        open.saturating_add(self.authorities.len().saturating_mul(AUTHORITY_BYTES))
+    }
+
+    /// Forgets those in progress.
+    pub(super) fn clear(&mut self) {
+        self.open.clear();
+    }
+
     /// True if none is in progress.
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
@@ -92,6 +103,9 @@ impl ExcludedExchanges {
         connect_authority(request, origin).map(|authority| (authority, Reason::NestedConnect))
     }
 }
+
+/// The size of an authority with a host of usual length, and of a reason.
+const AUTHORITY_BYTES: usize = size_of::<(Authority, Reason)>() + 64;
 
 #[cfg(test)]
 mod tests {
@@ -138,6 +152,10 @@ mod tests {
                     out(event)
                 }
             });
+        }
+
+        fn memory_bytes(&self) -> usize {
+            self.tap.memory_bytes()
         }
     }
 

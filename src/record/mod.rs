@@ -8,11 +8,13 @@
 //!
 //! This module opens no socket. Names in the archive are made of counters alone, never of captured data.
 
+pub(crate) mod account;
 pub(crate) mod body;
 pub(crate) mod cut_off;
 pub(crate) mod decode;
 mod excluded;
 pub(crate) mod item;
+mod ledger;
 pub(crate) mod origin;
 mod pending;
 pub(crate) mod queue;

@@ -78,6 +78,19 @@ impl PendingExchange {
         self.request_end.is_some() && self.response_end.is_some()
     }
 
+    /// Ends the parts that have not ended, in the way `how`.
+    pub(super) fn end_open_parts(&mut self, now: Moment, how: Finish) {
+        self.request_end.get_or_insert((now, how));
+        self.response_end.get_or_insert((now, how));
+    }
+
+    /// Returns the size of the exchange in memory, without its bodies.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let request = self.request.as_ref().map_or(0, RequestHead::memory_bytes);
+        let response = self.response.as_ref().map_or(0, ResponseHead::memory_bytes);
+        size_of::<Self>().saturating_add(request).saturating_add(response)
+    }
+
     /// Returns the finished exchange; `None` if its request head was never complete. A message that has not ended yet
     /// counts as stopped by the end of the capture. `has_client_left` is true if the client ended its direction before the
     /// origin did.
@@ -142,7 +155,7 @@ fn no_response_reason(how: Finish, has_client_left: bool) -> Cow<'static, str> {
         Finish::Truncated(Ending::Stopped) => "capture stopped",
         Finish::Opaque(Opaque::EarlierResponse) => "earlier data from the origin could not be parsed",
         Finish::Opaque(Opaque::Switched) => "connection switched to another protocol",
-        Finish::Opaque(Opaque::LimitExceeded | Opaque::StreamLimit) => "a limit was exceeded",
+        Finish::Opaque(Opaque::LimitExceeded | Opaque::StreamLimit | Opaque::MemoryLimit) => "a limit was exceeded",
         Finish::Opaque(_) => "response could not be parsed",
     })
 }

@@ -9,12 +9,17 @@
 //! A recorder belongs to its connection's thread. It blocks in one place only: the queue to the writer is bounded, so a
 //! slow disk slows the traffic instead of filling the memory.
 //!
+//! The exchanges in progress and the state of the tap are charged to the connection's account ([`Ledger`]). Past its
+//! limit, the exchanges and messages in progress are recorded as cut off, and the rest of the connection is not recorded.
+//!
 //! If the connection's thread panics, the recorder is dropped, and what is in progress is recorded as truncated.
 
+use super::account::Account;
 use super::body::Body;
 use super::cut_off::CutOffCause;
 use super::excluded::ExcludedExchanges;
 use super::item::{Item, WebSocketHandshake, WebSocketKey, WebSocketMessage};
+use super::ledger::Ledger;
 use super::origin::Origin;
 use super::pending::PendingExchange;
 use super::sink::ItemSink;
@@ -28,16 +33,17 @@ use std::sync::Arc;
 
 /// Records one connection.
 pub(crate) struct Recorder {
-    tap: Box<dyn Tap>,
+    /// `None` once the connection is not recorded because of the memory limit.
+    tap: Option<Box<dyn Tap>>,
     assembler: Assembler,
 }
 
 impl Recorder {
     /// Creates a recorder that sends the exchanges and messages that `tap` reports to `sink`. Without a sink nothing is
-    /// recorded, but [`Recorder::data_observed`] still passes on the events.
-    pub(crate) fn new(tap: Box<dyn Tap>, sink: Option<ItemSink>, origin: Origin) -> Self {
+    /// recorded, but [`Recorder::data_observed`] still passes on the events. Memory is charged to `account`.
+    pub(crate) fn new(tap: Box<dyn Tap>, sink: Option<ItemSink>, origin: Origin, account: Account) -> Self {
         Self {
-            tap,
+            tap: Some(tap),
             assembler: Assembler {
                 sink,
                 origin,
@@ -47,6 +53,7 @@ impl Recorder {
                 unrecorded: Vec::new(),
                 reported: Vec::new(),
                 first_to_end: None,
+                ledger: Ledger::new(account),
             },
         }
     }
@@ -70,11 +77,33 @@ impl Recorder {
         bytes: &[u8],
         observe: &mut dyn FnMut(&TapEvent<'_>),
     ) {
-        let assembler = &mut self.assembler;
-        self.tap.data(dir, bytes, &mut |event| {
-            observe(&event);
-            assembler.event(now, event);
-        });
+        let mut rest = bytes;
+        while let Some(tap) = &mut self.tap {
+            let (piece, after) = rest.split_at_checked(MAX_PIECE_BYTES).unwrap_or((rest, &[]));
+            let assembler = &mut self.assembler;
+            tap.data(dir, piece, &mut |event| {
+                observe(&event);
+                assembler.event(now, event);
+            });
+            self.check_memory(now, observe);
+            rest = after;
+            if rest.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Charges the state of the tap. Past the limit, the tap is dropped, unless it is small: an observer may need its events.
+    fn check_memory(&mut self, now: Moment, observe: &mut dyn FnMut(&TapEvent<'_>)) {
+        let Some(tap) = &self.tap else {
+            return;
+        };
+        self.assembler.ledger.set_tap(tap.memory_bytes());
+        self.assembler.charge(now);
+        if self.assembler.ledger.must_drop_tap() {
+            self.tap = None;
+            observe(&TapEvent::Opaque { cause: Opaque::MemoryLimit });
+        }
     }
 
     /// Records the end of direction `dir`.
@@ -84,7 +113,10 @@ impl Recorder {
         if matches!(how, Ending::Clean | Ending::Truncated | Ending::Reset) {
             assembler.first_to_end.get_or_insert(dir);
         }
-        self.tap.end(dir, how, &mut |event| assembler.event(now, event));
+        if let Some(tap) = &mut self.tap {
+            tap.end(dir, how, &mut |event| assembler.event(now, event));
+        }
+        self.check_memory(now, &mut |_| ());
     }
 
     /// Returns the reasons why parts of the connection are not recorded, each once for the whole connection. Empty while all
@@ -126,6 +158,7 @@ struct Assembler {
     reported: Vec<Opaque>,
     /// The direction that its sender ended before the other.
     first_to_end: Option<Dir>,
+    ledger: Ledger,
 }
 
 /// A WebSocket that has not ended, with the messages in progress in each direction: a data message, and a control frame within
@@ -148,23 +181,43 @@ struct OpenMessage {
 
 impl Assembler {
     fn event(&mut self, now: Moment, event: TapEvent<'_>) {
+        if let TapEvent::WindowNeeded { bytes, is_refused } = event {
+            // Until the tap counts it, after the current piece.
+            self.ledger.add_to_tap(bytes);
+            self.charge(now);
+            return is_refused.set(self.ledger.is_exceeded());
+        }
+        if self.sink.is_none() || self.ledger.is_exceeded() {
+            return;
+        }
+        if let Some(id) = self.excluded.exclude(&event, &self.origin) {
+            // It began before its host was known.
+            self.remove_exchange(id);
+        } else {
+            self.record(now, event);
+        }
+        self.charge(now);
+    }
+
+    fn record(&mut self, now: Moment, event: TapEvent<'_>) {
         let Some(sink) = &self.sink else {
             return;
         };
-        if let Some(id) = self.excluded.exclude(&event, &self.origin) {
-            // It began before its host was known.
-            self.exchanges.remove(&id);
-            return;
-        }
         match event {
             TapEvent::Begin { id, dir: Dir::Up } => {
                 let connect_timing = self.origin.connect_timing.take();
-                self.exchanges.insert(id, Box::new(PendingExchange::new(now, connect_timing, sink.store())));
+                let exchange = PendingExchange::new(now, connect_timing, sink.store());
+                self.ledger.add(exchange.memory_bytes() + EXCHANGE_BYTES);
+                self.exchanges.insert(id, Box::new(exchange));
             }
             TapEvent::Begin { id, dir: Dir::Down } => self.update(id, |exchange| exchange.response_start = Some(now)),
             TapEvent::Request { id, head } => self.update(id, |exchange| exchange.request = Some(head)),
             TapEvent::Response { id, head } => self.update(id, |exchange| exchange.response = Some(head)),
-            TapEvent::Body { id, dir, bytes } => self.update(id, |exchange| exchange.body(dir).push(bytes)),
+            TapEvent::Body { id, dir, bytes } => {
+                if let Some(exchange) = self.exchanges.get_mut(&id) {
+                    exchange.body(dir).push(bytes);
+                }
+            }
             TapEvent::Trailers { id, dir, headers } => self.update(id, |exchange| {
                 if let Some(fields) = exchange.headers(dir) {
                     headers.iter().for_each(|(name, value)| fields.push(name, value));
@@ -178,14 +231,16 @@ impl Assembler {
             }
             TapEvent::WebSocketOpen { id, protocol } => {
                 let key = sink.next_websocket_key();
+                self.ledger.add(WEBSOCKET_BYTES);
                 self.websockets.insert(id, OpenWebSocket { key, up: Vec::new(), down: Vec::new() });
                 self.update(id, |exchange| exchange.websocket = Some(WebSocketHandshake { key, protocol }));
             }
-            TapEvent::Upgraded { .. } => {}
+            TapEvent::Upgraded { .. } | TapEvent::WindowNeeded { .. } => {}
             TapEvent::MessageBegin { id, dir, opcode } => {
                 let message = OpenMessage::new(opcode, Body::new(sink.store()));
                 if let Some(websocket) = self.websockets.get_mut(&id) {
                     websocket.messages(dir).push(message);
+                    self.ledger.add(MESSAGE_BYTES);
                 }
             }
             TapEvent::MessageData { id, dir, bytes } => {
@@ -214,12 +269,21 @@ impl Assembler {
 
     fn update(&mut self, id: ExchangeId, change: impl FnOnce(&mut PendingExchange)) {
         if let Some(exchange) = self.exchanges.get_mut(&id) {
+            let before = exchange.memory_bytes();
             change(exchange);
+            self.ledger.add(exchange.memory_bytes());
+            self.ledger.subtract(before);
         }
     }
 
+    fn remove_exchange(&mut self, id: ExchangeId) -> Option<Box<PendingExchange>> {
+        let exchange = self.exchanges.remove(&id)?;
+        self.ledger.subtract(exchange.memory_bytes() + EXCHANGE_BYTES);
+        Some(exchange)
+    }
+
     fn finish_exchange(&mut self, id: ExchangeId, now: Moment) {
-        let pending = self.exchanges.remove(&id);
+        let pending = self.remove_exchange(id);
         let exchange = pending.and_then(|pending| pending.finish(now, &self.origin, self.has_client_left()));
         if let (Some(exchange), Some(sink)) = (exchange, &self.sink) {
             sink.send(Item::Exchange(Box::new(exchange)));
@@ -234,6 +298,7 @@ impl Assembler {
 
     fn finish_message(&mut self, id: ExchangeId, now: Moment, dir: Dir, how: Finish) {
         if let Some(message) = self.websockets.get_mut(&id).and_then(|websocket| websocket.messages(dir).pop()) {
+            self.ledger.subtract(MESSAGE_BYTES);
             self.send_message(id, now, dir, message, how);
         }
     }
@@ -264,8 +329,30 @@ impl Assembler {
             }
         }
         if let (Some(websocket), Some(sink)) = (self.websockets.remove(&id), &self.sink) {
+            self.ledger.subtract(WEBSOCKET_BYTES);
             sink.send(Item::WebSocketEnd { websocket: websocket.key, why: CutOffCause::of(Dir::Down, how, false) });
         }
+    }
+
+    /// Charges the memory in use. Past the limit, the recording ends.
+    fn charge(&mut self, now: Moment) {
+        if self.ledger.is_exceeded() || self.ledger.charge(self.excluded.memory_bytes()) {
+            return;
+        }
+        let how = Finish::Opaque(Opaque::MemoryLimit);
+        while let Some(mut first) = self.exchanges.first_entry() {
+            let id = *first.key();
+            first.get_mut().end_open_parts(now, how);
+            self.finish_exchange(id, now);
+        }
+        while let Some(&id) = self.websockets.keys().next() {
+            self.finish_websocket(id, now, how);
+        }
+        self.excluded.clear();
+        if self.sink.is_some() {
+            self.unrecorded.push(Reason::Opaque(Opaque::MemoryLimit));
+        }
+        self.ledger.close();
     }
 
     /// True if the client ended its direction before the origin did.
@@ -316,67 +403,14 @@ impl OpenMessage {
     }
 }
 
+/// The size of an entry of [`Assembler::exchanges`], whose nodes are at least half full, and of the header of an allocation.
+const EXCHANGE_BYTES: usize = 2 * size_of::<(ExchangeId, Box<PendingExchange>)>() + 16;
+const WEBSOCKET_BYTES: usize = 2 * size_of::<(ExchangeId, OpenWebSocket)>();
+/// A message in a list with as much spare capacity.
+const MESSAGE_BYTES: usize = 2 * size_of::<OpenMessage>();
+
+/// The tap gets at most this many bytes at once, so that its state is checked often enough. Few reads are larger.
+const MAX_PIECE_BYTES: usize = 16 << 10;
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::body::test_store;
-    use crate::record::queue::{Sender, queue};
-    use crate::wire::authority::Authority;
-    use crate::wire::http2::Http2Tap;
-
-    /// Frames from the client. The first two streams open WebSockets.
-    const UP: [&[u8]; 2] = [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
-          \0\0\x25\x01\x04\0\0\0\x01\x02\x07CONNECT\0\x09:protocol\x09websocket\x04\x02/1\x01\x01a\
-          \0\0\x25\x01\x04\0\0\0\x03\x02\x07CONNECT\0\x09:protocol\x09websocket\x04\x02/3\x01\x01a",
-        b"\0\0\x07\0\0\0\0\0\x01\x01\x81\0\0\0\0x\0\0\x07\0\0\0\0\0\x03\x82\x81\0\0\0\0y\
-          \0\0\x07\0\0\0\0\0\x01\x80\x81\0\0\0\0z",
-    ];
-    /// Frames from the origin: it accepts both.
-    const DOWN: &[u8] = b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x01\x01\x04\0\0\0\x03\x88";
-
-    fn recorder(items: Sender<Item>) -> Recorder {
-        let sink = ItemSink::new(items, test_store(std::env::temp_dir(), 1 << 20));
-        let authority = Authority::from_host_header(b"a", 443).unwrap();
-        Recorder::new(Box::new(Http2Tap::new()), Some(sink), Origin { is_tls: true, authority, connect_timing: None })
-    }
-
-    fn describe(item: Item) -> String {
-        match item {
-            Item::Exchange(exchange) => {
-                format!("{} {:?}", exchange.url, exchange.websocket.map(|websocket| websocket.key))
-            }
-            Item::Message(message) => format!("{:?} {:?} {}", message.websocket, message.opcode, message.payload.len()),
-            Item::WebSocketEnd { websocket, why } => format!("{websocket:?} ends {why:?}"),
-            Item::CaptureEnd => "capture ends".into(),
-        }
-    }
-
-    #[test]
-    fn records_several_websockets_of_one_http2_connection() {
-        let (items, receiver) = queue();
-        let mut recorder = recorder(items);
-        let now = Moment::now();
-        recorder.data(now, Dir::Up, UP[0]);
-        recorder.data(now, Dir::Down, DOWN);
-        recorder.data(now, Dir::Up, UP[1]);
-        assert!(recorder.is_busy() && recorder.take_unrecorded().is_empty());
-        recorder.data(now, Dir::Up, b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08");
-        assert_eq!(recorder.assembler.websockets.len(), 1);
-        drop(recorder);
-        let mut batch = std::collections::VecDeque::new();
-        assert!(receiver.receive(&mut batch, None));
-        let items: Vec<_> = batch.into_iter().map(describe).collect();
-        assert_eq!(
-            items,
-            [
-                "wss://a/1 Some(WebSocketKey(0))",
-                "wss://a/3 Some(WebSocketKey(1))",
-                "WebSocketKey(1) Binary 1",
-                "WebSocketKey(0) Text 2",
-                "WebSocketKey(0) ends Some(Cancelled)",
-                "WebSocketKey(1) ends Some(Stopped)",
-            ]
-        );
-    }
-}
+mod tests;

@@ -86,6 +86,11 @@ impl Headers {
         self.iter().count()
     }
 
+    /// Returns the number of bytes allocated.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.0.capacity()
+    }
+
     /// Returns true if there are no fields.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

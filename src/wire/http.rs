@@ -80,6 +80,13 @@ impl Tap for HttpTap {
             tap.end(dir, how, out);
         }
     }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Unknown(first) => first.up.capacity(),
+            Self::Known(tap) => tap.memory_bytes(),
+        }
+    }
 }
 
 /// Returns true if `first` and `bytes` together begin with the first line of the HTTP/2 preface; `None` if more bytes are

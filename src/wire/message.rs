@@ -38,6 +38,25 @@ pub(crate) struct ResponseHead {
     pub is_ambiguous: bool,
 }
 
+impl RequestHead {
+    /// Returns the number of bytes allocated.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let capacity = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::capacity);
+        let method = if let Cow::Owned(method) = &self.method { method.capacity() } else { 0 };
+        [method, self.target.capacity(), capacity(&self.scheme), capacity(&self.authority), self.headers.memory_bytes()]
+            .into_iter()
+            .sum()
+    }
+}
+
+impl ResponseHead {
+    /// Returns the number of bytes allocated.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let reason = if let Cow::Owned(reason) = &self.reason { reason.capacity() } else { 0 };
+        reason.saturating_add(self.headers.memory_bytes())
+    }
+}
+
 /// The version in a message's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {

@@ -26,6 +26,7 @@
 use super::error_code::ErrorCode;
 use super::headers::Headers;
 use super::message::{RequestHead, ResponseHead};
+use std::cell::Cell;
 
 /// Observes one connection.
 pub(crate) trait Tap: Send {
@@ -34,6 +35,9 @@ pub(crate) trait Tap: Send {
 
     /// Processes the end of direction `dir`. Called at most once for each direction, after all its bytes.
     fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>);
+
+    /// Returns the size of the tap's state, approximately. Takes constant time.
+    fn memory_bytes(&self) -> usize;
 }
 
 /// Receives the events of a tap.
@@ -118,6 +122,9 @@ pub(crate) enum TapEvent<'a> {
     /// client saw it: that of the origin's direction, or `Abandoned` if the client left first. It is `Opaque` if a direction
     /// became opaque before that, and never `Complete`.
     WebSocketEnd { id: ExchangeId, how: Finish },
+    /// The tap is about to allocate `bytes` for a window that decompresses messages. If the receiver sets `is_refused`, the
+    /// tap does without, and the message is undecodable.
+    WindowNeeded { bytes: usize, is_refused: &'a Cell<bool> },
     /// A part of the connection is not reported. Messages that are incomplete for this reason end with [`Finish::Opaque`].
     Opaque { cause: Opaque },
 }
@@ -141,7 +148,7 @@ impl TapEvent<'_> {
             | Self::MessageEnd { id, .. }
             | Self::Control { id, .. }
             | Self::WebSocketEnd { id, .. } => Some(*id),
-            Self::Opaque { .. } => None,
+            Self::WindowNeeded { .. } | Self::Opaque { .. } => None,
         }
     }
 }
@@ -220,6 +227,8 @@ pub enum Opaque {
     StreamLimit,
     /// An HTTP/2 field block cannot be decoded (HPACK).
     Hpack,
+    /// The memory for recording is used up. The rest of the connection is not recorded.
+    MemoryLimit,
 }
 
 impl std::fmt::Display for Opaque {
@@ -239,6 +248,7 @@ impl std::fmt::Display for Opaque {
             Self::Misplaced => "misplaced HTTP/2 frames",
             Self::StreamLimit => "an exceeded limit of an HTTP/2 message (head size, number or size of streams)",
             Self::Hpack => "a malformed HTTP/2 field block",
+            Self::MemoryLimit => "the memory limit",
         })
     }
 }

@@ -68,6 +68,14 @@ impl Http1BodyReader {
         Ok(input.len())
     }
 
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        match &self.0 {
+            BodyState::Chunked(chunked) => chunked.memory_bytes(),
+            BodyState::Length(_) | BodyState::UntilClose | BodyState::Unknown => 0,
+        }
+    }
+
     /// Returns true if the whole body was read.
     pub(crate) fn is_done(&self) -> bool {
         match &self.0 {

@@ -94,6 +94,11 @@ impl Chunked {
         }
     }
 
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        if let ChunkState::Trailers(section) = &self.state { section.memory_bytes() } else { 0 }
+    }
+
     /// Returns true if the whole body was read.
     pub(crate) fn is_done(&self) -> bool {
         matches!(self.state, ChunkState::Done)

@@ -29,6 +29,16 @@ impl Http1Direction {
         Self { reader: MessageReader::Head(HeadReader::for_message()), held: Vec::new(), ended: None }
     }
 
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let reader = match &self.reader {
+            MessageReader::Head(head) => head.memory_bytes(),
+            MessageReader::Body(body) => body.memory_bytes(),
+            MessageReader::Skip | MessageReader::Opaque => 0,
+        };
+        reader.saturating_add(self.held.capacity())
+    }
+
     /// Ends the current message.
     pub(super) fn end_message(&mut self) {
         if self.is_readable() {

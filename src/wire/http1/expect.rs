@@ -52,6 +52,11 @@ impl Expectation {
         self.is_answered = true;
     }
 
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.held.capacity()
+    }
+
     /// Returns true while bytes are held.
     pub(super) fn is_undecided(&self) -> bool {
         !self.held.is_empty()

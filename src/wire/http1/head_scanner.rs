@@ -130,6 +130,11 @@ impl HeadReader {
         self.bytes.len()
     }
 
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Returns the whole head and how many bytes of `input` belong to it, or `None` if all do and the head continues.
     pub(crate) fn read<'a>(&mut self, input: &'a [u8]) -> Result<Option<WholeHead<'a>>, Opaque> {
         let Some(used) = self.scanner.find(input)? else {

@@ -53,6 +53,14 @@ impl PendingRequests {
     pub(super) fn pop(&mut self) {
         let head_bytes = self.requests.pop_front().map_or(0, |request| request.head_bytes);
         self.head_bytes = self.head_bytes.saturating_sub(head_bytes);
+        if self.requests.is_empty() {
+            self.requests.shrink_to(MAX_KEPT_CAPACITY);
+        }
+    }
+
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.requests.capacity().saturating_mul(size_of::<PendingRequest>())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -63,6 +71,9 @@ impl PendingRequests {
         self.requests.is_empty()
     }
 }
+
+/// The largest capacity that is kept while no request waits.
+const MAX_KEPT_CAPACITY: usize = 32;
 
 /// The largest number of unanswered requests. Clients that pipeline send some tens.
 const MAX_PENDING_REQUESTS: usize = 10_000;

@@ -104,6 +104,17 @@ impl Tap for Http1Tap {
         self.resume(dir, out);
         self.resume(dir.opposite(), out);
     }
+
+    fn memory_bytes(&self) -> usize {
+        if let Phase::Switched(tap) = &self.phase {
+            return tap.memory_bytes();
+        }
+        let settings = self.upgrade.as_ref().and_then(|upgrade| upgrade.settings.as_ref()).map_or(0, Vec::capacity);
+        let expectation = self.expectation.as_ref().map_or(0, Expectation::memory_bytes);
+        let parts =
+            [self.up.memory_bytes(), self.down.memory_bytes(), self.pending.memory_bytes(), settings, expectation];
+        parts.into_iter().fold(size_of::<Self>(), usize::saturating_add)
+    }
 }
 
 impl Http1Tap {

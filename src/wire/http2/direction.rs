@@ -75,6 +75,18 @@ impl Http2Direction {
         }
     }
 
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let unacknowledged = match &self.unacknowledged {
+            UnacknowledgedSettings::TableSizes(sizes) => sizes.capacity().saturating_mul(size_of::<Option<u32>>()),
+            UnacknowledgedSettings::Unknown => 0,
+        };
+        let block = self.block.as_ref().map_or(0, |block| block.fields.memory_bytes());
+        let parts =
+            [self.decoder.memory_bytes(), block, self.part.capacity(), unacknowledged, self.completed.memory_bytes()];
+        parts.into_iter().fold(0, usize::saturating_add)
+    }
+
     /// Returns true if the direction cannot be parsed.
     pub(super) fn is_opaque(&self) -> bool {
         matches!(self.ended, Some(Finish::Opaque(_)))

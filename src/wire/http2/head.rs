@@ -43,6 +43,14 @@ impl Fields {
         pseudo.get_or_insert_with(|| value.to_vec());
     }
 
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let pseudo = [&self.method, &self.scheme, &self.authority, &self.path, &self.protocol];
+        let cookie = self.cookie.as_ref().map_or(0, |(_, cookies)| cookies.capacity());
+        let capacities = pseudo.into_iter().flatten().map(Vec::capacity).chain([cookie, self.headers.memory_bytes()]);
+        capacities.fold(0, usize::saturating_add)
+    }
+
     /// Returns true if the fields begin a request.
     pub(super) fn has_method(&self) -> bool {
         self.method.is_some()

@@ -107,6 +107,15 @@ impl Stream {
         }
     }
 
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        match &self.content {
+            StreamContent::Exchange => 0,
+            StreamContent::WebSocketRequest(early) => early.bytes.capacity(),
+            StreamContent::WebSocket(tap) => size_of::<WebSocketTap>().saturating_add(tap.memory_bytes()),
+        }
+    }
+
     /// Returns true if both directions have ended.
     pub(super) fn is_ended(&self) -> bool {
         self.up.state == DirectionState::Ended && self.down.state == DirectionState::Ended

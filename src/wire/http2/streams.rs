@@ -24,11 +24,20 @@ pub(super) struct Streams {
     id_offset: u32,
     /// The total size of what is stored for the open streams. At most [`MAX_STORED_BYTES`].
     stored_bytes: usize,
+    /// The total size of what the open streams have allocated.
+    allocated_bytes: usize,
 }
 
 impl Streams {
     pub(super) fn new(id_offset: u32) -> Self {
-        Self { open: BTreeMap::new(), last_requested: 0, last_promised: 0, id_offset, stored_bytes: 0 }
+        Self {
+            open: BTreeMap::new(),
+            last_requested: 0,
+            last_promised: 0,
+            id_offset,
+            stored_bytes: 0,
+            allocated_bytes: 0,
+        }
     }
 
     /// Creates the streams of a connection that began with an HTTP/1 request. Its exchange `id` is the first stream, and its
@@ -43,7 +52,12 @@ impl Streams {
     /// Returns true if no state of any exchange is left.
     #[cfg(any(test, fuzzing))]
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.stored_bytes == 0
+        self.open.is_empty() && self.stored_bytes == 0 && self.allocated_bytes == 0
+    }
+
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.open.len().saturating_mul(OPEN_STREAM_BYTES).saturating_add(self.allocated_bytes)
     }
 
     /// Returns the exchange id of a stream.
@@ -80,6 +94,7 @@ impl Streams {
             return stream.exceed_limit(out);
         }
         self.stored_bytes += stream.stored_bytes;
+        self.allocated_bytes += stream.memory_bytes();
         self.open.insert(id, stream);
         self.update(id, out, |_, _| ());
     }
@@ -90,6 +105,7 @@ impl Streams {
             return;
         };
         self.stored_bytes -= stream.stored_bytes;
+        self.allocated_bytes -= stream.memory_bytes();
         update(stream, out);
         if self.stored_bytes + stream.stored_bytes > MAX_STORED_BYTES {
             stream.exceed_limit(out);
@@ -98,6 +114,7 @@ impl Streams {
             self.open.remove(&id);
         } else {
             self.stored_bytes += stream.stored_bytes;
+            self.allocated_bytes += stream.memory_bytes();
         }
     }
 
@@ -125,6 +142,11 @@ pub(super) struct CompletedStreams {
 }
 
 impl CompletedStreams {
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.ids.capacity().saturating_mul(size_of::<u32>())
+    }
+
     pub(super) fn add(&mut self, id: u32) {
         if self.ids.len() >= MAX_COMPLETED_STREAMS {
             self.ids.pop_front();
@@ -145,6 +167,9 @@ impl CompletedStreams {
 pub(super) fn opened_by(stream: u32) -> Dir {
     if stream % 2 == 1 { Dir::Up } else { Dir::Down }
 }
+
+/// The size of an entry of `open`. Nodes of a B-tree are at least half full.
+const OPEN_STREAM_BYTES: usize = 2 * (size_of::<u32>() + size_of::<Stream>());
 
 /// The largest number of open streams, as for HTTP/1. Servers allow some hundreds.
 const MAX_STREAMS: usize = 10_000;

@@ -87,6 +87,10 @@ impl Tap for Http2Tap {
             connection.end(dir, Finish::Truncated(how), out);
         }
     }
+
+    fn memory_bytes(&self) -> usize {
+        self.connection.as_ref().map_or(0, |connection| connection.memory_bytes())
+    }
 }
 
 impl Connection {
@@ -353,6 +357,11 @@ impl Connection {
 
     fn direction(&mut self, dir: Dir) -> &mut Http2Direction {
         self.directions(dir).0
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let parts = [self.up.memory_bytes(), self.down.memory_bytes(), self.streams.memory_bytes()];
+        parts.into_iter().fold(size_of::<Self>(), usize::saturating_add)
     }
 
     /// Returns direction `dir` and the other one.

@@ -112,6 +112,8 @@ impl EventLog {
                 format!("{}{} {opcode:?} {}", id.0, arrow(dir), text(payload))
             }
             TapEvent::WebSocketEnd { id, how } => format!("{} WebSocket ends {}", id.0, finish(how)),
+            // Depends on how the bytes are split.
+            TapEvent::WindowNeeded { .. } => return,
             TapEvent::Opaque { cause } => format!("opaque: {cause}"),
         };
         self.open = open;
@@ -149,7 +151,10 @@ pub(crate) fn assert_all_ends(tap: &mut dyn Tap, answered: Option<ExchangeId>, s
     let mut websockets: BTreeMap<ExchangeId, bool> = BTreeMap::new();
     let mut check = |event: TapEvent<'_>| {
         let (id, dir, now) = match event {
-            TapEvent::Begin { .. } | TapEvent::Upgraded { .. } | TapEvent::Opaque { .. } => return,
+            TapEvent::Begin { .. }
+            | TapEvent::Upgraded { .. }
+            | TapEvent::WindowNeeded { .. }
+            | TapEvent::Opaque { .. } => return,
             TapEvent::Request { id, .. } => (id, Dir::Up, MessageProgress::Head),
             TapEvent::Response { id, .. } => (id, Dir::Down, MessageProgress::Head),
             TapEvent::Body { id, dir, .. } => (id, dir, MessageProgress::Body),

@@ -18,6 +18,7 @@
 use super::frame::{Frame, FrameHeaderReader, FrameRole, ReservedBits};
 use super::inflate::Inflater;
 use crate::wire::tap::{Dir, EventSink, ExchangeId, Finish, Opaque, Opcode, PayloadEncoding, TapEvent};
+use std::cell::Cell;
 
 /// One direction of a WebSocket.
 pub(super) struct WebSocketDirection {
@@ -73,6 +74,13 @@ impl WebSocketDirection {
             scratch: Vec::new(),
             is_closed: false,
         }
+    }
+
+    /// Returns the size of the state.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let inflater = self.inflater.as_ref().map_or(0, Inflater::memory_bytes);
+        let buffers = self.control.capacity().saturating_add(self.scratch.capacity());
+        size_of::<Self>().saturating_add(buffers).saturating_add(inflater)
     }
 
     /// Returns true if the direction is closed.
@@ -178,8 +186,13 @@ impl WebSocketDirection {
                 (MessageEncoding::Plain, _) => out(TapEvent::MessageData { id, dir, bytes: piece }),
                 (MessageEncoding::Deflated, Some(inflater)) => {
                     out(TapEvent::MessageEncoded { id, dir, bytes: piece });
-                    let inflated = inflater.inflate(piece, &mut |bytes| out(TapEvent::MessageData { id, dir, bytes }));
-                    if inflated.is_err() {
+                    let is_refused = Cell::new(false);
+                    if !inflater.has_window() {
+                        out(TapEvent::WindowNeeded { bytes: Inflater::WINDOW_BYTES, is_refused: &is_refused });
+                    }
+                    if is_refused.get()
+                        || inflater.inflate(piece, &mut |bytes| out(TapEvent::MessageData { id, dir, bytes })).is_err()
+                    {
                         *encoding = MessageEncoding::Damaged;
                     }
                 }

@@ -92,6 +92,19 @@ pub(super) struct Inflater {
 pub(super) struct Undecodable;
 
 impl Inflater {
+    /// The size of the window and of the buffer for decompressed bytes.
+    pub(super) const WINDOW_BYTES: usize = STREAM_BYTES + OUTPUT_BYTES;
+
+    /// True once a window was allocated.
+    pub(super) fn has_window(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        if self.has_window() { Self::WINDOW_BYTES } else { 0 }
+    }
+
     /// Begins a compressed message.
     pub(super) fn begin(&mut self) {
         self.left = self.limit;
@@ -204,6 +217,9 @@ const MAX_LAST_BYTE: u8 = 0x1f;
 
 /// The size of the window, as an exponent of two.
 const WINDOW_BITS: u8 = 15;
+
+/// The size of a stream: the window of 32 KiB and the decoding tables.
+const STREAM_BYTES: usize = 48 * 1024;
 
 /// The size of the output buffer.
 const OUTPUT_BYTES: usize = 16 * 1024;

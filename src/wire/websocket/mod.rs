@@ -101,6 +101,11 @@ impl Tap for WebSocketTap {
     fn end(&mut self, dir: Dir, how: Ending, out: EventSink<'_>) {
         self.close(dir, Finish::Truncated(how), out);
     }
+
+    fn memory_bytes(&self) -> usize {
+        let directions = self.directions.as_ref();
+        directions.map_or(0, |Directions { up, down, .. }| up.memory_bytes().saturating_add(down.memory_bytes()))
+    }
 }
 
 impl Directions {

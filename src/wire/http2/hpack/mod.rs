@@ -157,6 +157,11 @@ impl HpackDecoder {
         Ok(())
     }
 
+    /// Returns the number of bytes allocated.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes().saturating_add(self.name.capacity()).saturating_add(self.value.capacity())
+    }
+
     /// Returns the header list of the current block so far.
     pub(crate) fn list(&self) -> HeaderList {
         self.list

@@ -54,7 +54,7 @@ impl StringReader {
         (!self.is_too_long).then_some(&self.text)
     }
 
-    #[cfg(test)]
+    /// Returns the capacity of the buffer.
     pub(super) fn capacity(&self) -> usize {
         self.text.capacity()
     }

@@ -95,6 +95,11 @@ impl DynamicTable {
         self.max_size
     }
 
+    /// Returns the number of bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.text.capacity().saturating_add(self.entries.capacity().saturating_mul(size_of::<DynamicEntry>()))
+    }
+
     /// Sets the maximum total size of the entries.
     pub(super) fn resize(&mut self, max_size: usize) {
         self.max_size = max_size;
