@@ -18,6 +18,8 @@
 mod bundle;
 #[path = "../src/clock.rs"]
 mod clock;
+#[path = "../src/coding/mod.rs"]
+mod coding;
 #[path = "../src/config.rs"]
 mod config;
 #[path = "../src/error/mod.rs"]

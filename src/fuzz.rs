@@ -39,7 +39,7 @@ pub fn websocket(data: &[u8]) {
 
 /// Asserts that decoding a body terminates and stays within the limits.
 pub fn decode(data: &[u8]) {
-    crate::record::decode::check_limits(data);
+    crate::coding::fuzz::check_limits(data);
 }
 
 /// Asserts that recovery makes a complete and consistent bundle of any file.

@@ -4,6 +4,7 @@
 mod bundle;
 mod cert;
 mod clock;
+mod coding;
 mod config;
 mod counters;
 mod error;
