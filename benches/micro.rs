@@ -364,5 +364,5 @@ const SMALL_BATCH: usize = 100;
 
 /// The default limits of the command line.
 fn limits() -> CaptureLimits {
-    CaptureLimits { memory: Arc::new(Memory::new(64 << 20)), max_body: 1 << 30 }
+    CaptureLimits { memory: Arc::new(Memory::new(64 << 20)), max_body: 1 << 30, rotate: None, keep: None }
 }

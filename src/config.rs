@@ -4,8 +4,10 @@ use crate::notice::Notice;
 use crate::wire::pattern::Pattern;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The settings of a capture. Start from [`Config::capture`] or [`Config::discover`] and set the fields that differ.
 #[derive(Clone, Debug)]
@@ -34,6 +36,12 @@ pub struct Config {
     pub memory: u64,
     /// The largest size to which a body is decoded, in bytes. A body that would exceed it is stored as received.
     pub max_body: u64,
+    /// Writes several bundles, one after the other; `None` writes one. The number of each is inserted into the file name:
+    /// `capture-0001.zip`. Numbers continue after the highest one that is there.
+    pub rotate: Option<Rotate>,
+    /// The number of finished bundles to keep if the capture rotates; `None` keeps all. Older ones are deleted, but only
+    /// those that this capture wrote.
+    pub keep: Option<NonZeroU32>,
     /// Accepts redirected traffic on the port: plain requests go to their Host, TLS connections to port 443 of their
     /// SNI.
     pub transparent: bool,
@@ -55,6 +63,8 @@ impl Config {
             passthrough_refused: false,
             memory: 64 << 20,
             max_body: 1 << 30,
+            rotate: None,
+            keep: None,
             transparent: false,
             on_notice: Observer::default(),
         }
@@ -76,6 +86,16 @@ pub enum Mode {
     },
     /// Reports domains; intercepts nothing and writes nothing.
     Discover,
+}
+
+/// The limit at which a capture finishes its bundle and begins the next one. A bundle without items is not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rotate {
+    /// The size of the bundle's exchanges and messages in bytes. The file is larger by its index.
+    Size(u64),
+    /// The time since the bundle was begun.
+    Time(Duration),
 }
 
 /// A function that receives each [`Notice`]. The default ignores them.

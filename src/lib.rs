@@ -26,9 +26,11 @@ pub mod fuzz;
 pub use bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, MessageSender};
 pub use bundle::reader;
 pub use cert::CaCertificate;
-pub use config::{Config, Mode, Observer};
+pub use config::{Config, Mode, Observer, Rotate};
 pub use error::{CaError, Error, OutputError, UpstreamCaError};
-pub use notice::{CutOffItems, Distrust, Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning};
+pub use notice::{
+    Bundles, CutOffItems, Distrust, Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning,
+};
 pub use proxy::{ForceStop, Gauge, Proxy, Running};
 #[cfg(feature = "tools")]
 pub use tools::{export, merge, recover, redact};

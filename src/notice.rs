@@ -52,6 +52,22 @@ pub enum Notice {
         /// The reason.
         reason: Reason,
     },
+    /// A bundle of a capture that rotates was finished.
+    BundleFinished {
+        /// Its path.
+        path: PathBuf,
+        /// Exchanges in it, among them the handshakes of WebSockets that began in an earlier bundle.
+        exchanges: u64,
+        /// WebSockets in it.
+        websockets: u64,
+        /// WebSocket messages in it.
+        messages: u64,
+    },
+    /// A bundle of this capture was deleted, because there are more than [`Config::keep`](crate::Config::keep).
+    BundleDeleted {
+        /// Its former path.
+        path: PathBuf,
+    },
     /// The capture itself has a problem.
     Warning(Warning),
 }
@@ -118,6 +134,25 @@ pub enum Warning {
         /// The unfinished bundle.
         path: PathBuf,
         /// The error.
+        cause: String,
+    },
+    /// The next bundle could not be begun; the current one grows on, and it is tried again.
+    RotationFailed {
+        /// The number so far.
+        count: u64,
+        /// The first error.
+        cause: String,
+    },
+    /// Earlier bundles are not finished yet, because the disk is slow. The current bundle grows until they are.
+    RotationDelayed {
+        /// The number of unfinished bundles besides the current one.
+        unfinished: usize,
+    },
+    /// A bundle of this capture could not be deleted, although there are more than [`Config::keep`](crate::Config::keep).
+    NotDeleted {
+        /// The number so far.
+        count: u64,
+        /// The path of the first one and the error.
         cause: String,
     },
     /// The writer thread panicked.
@@ -187,6 +222,15 @@ impl fmt::Display for Warning {
             Self::Unfinished { path, cause } => {
                 write!(f, "the bundle could not be completed: {cause}; the unfinished bundle is {}", path.display())
             }
+            Self::RotationFailed { cause, .. } => {
+                write!(f, "the next bundle could not be begun, the current one grows on: {cause}")
+            }
+            Self::RotationDelayed { unfinished } => write!(
+                f,
+                "the disk is slow: {unfinished} bundles are not finished yet, and the current one grows until they are"
+            ),
+            Self::NotDeleted { count: 1, cause } => write!(f, "1 old bundle could not be deleted: {cause}"),
+            Self::NotDeleted { count, cause } => write!(f, "{count} old bundles could not be deleted: {cause}"),
             Self::WriterPanicked => f.write_str("the writer thread ended with an internal error"),
             Self::ConnectionsAbandoned { count: 1 } => {
                 f.write_str("1 connection had not ended: its unfinished exchanges are not in the bundle")
@@ -339,8 +383,11 @@ impl fmt::Display for Distrust {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Summary {
-    /// The bundle's path; `None` if none was requested or it could not be completed.
+    /// The bundle's path; `None` if none was requested or it could not be completed. If the capture rotates, the path of the
+    /// last bundle that was completed. All numbers here are those of all bundles together.
     pub bundle: Option<PathBuf>,
+    /// The bundles of a capture that rotates.
+    pub bundles: Bundles,
     /// Exchanges in the bundle.
     pub exchanges: u64,
     /// WebSocket connections in the bundle.
@@ -364,6 +411,20 @@ pub struct Summary {
     pub uncaptured: Vec<Uncaptured>,
     /// Domains seen, those with the most connections first.
     pub domains: Vec<Domain>,
+}
+
+/// The bundles of a capture that rotates. Without rotation there are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bundles {
+    /// The number of bundles that were completed.
+    pub completed: u64,
+    /// The number of those that were deleted since.
+    pub deleted: u64,
+    /// The number of bundles that could not be completed. A warning names each.
+    pub unfinished: u64,
+    /// The paths of the last completed bundles, up to ten, in their order. They were not deleted by this capture.
+    pub last: Vec<PathBuf>,
 }
 
 /// Exchanges, messages or WebSockets that ended early.

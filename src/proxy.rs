@@ -64,7 +64,12 @@ impl Proxy {
             ca = Some((opened.cert_path().to_owned(), opened.certificate()));
             let roots = cert::machine_roots(Environment::current().root_locations().as_ref());
             let client_tls = ClientTls::new(roots, opened.cert_der(), &config.upstream_ca, config.insecure)?;
-            let limits = CaptureLimits { memory: Arc::clone(&memory), max_body: config.max_body };
+            let limits = CaptureLimits {
+                memory: Arc::clone(&memory),
+                max_body: config.max_body,
+                rotate: config.rotate,
+                keep: config.keep,
+            };
             let writer = Writer::create(path, limits, config.on_notice.clone(), Moment::now())?;
             let (sender, items) = queue();
             let store = Arc::clone(writer.store());
@@ -212,6 +217,7 @@ impl Running {
             match thread.join() {
                 Ok(written) => {
                     summary.bundle = written.bundle;
+                    summary.bundles = written.bundles;
                     summary.exchanges = written.exchanges;
                     summary.websockets = written.websockets;
                     summary.messages = written.messages;

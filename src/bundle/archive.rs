@@ -25,8 +25,10 @@ use deflate::MAX_WHOLE_BYTES;
 use directory::{Directory, DirectoryMark};
 use dos_time::DosDateTime;
 use flate2::Crc;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use unfinished::UnfinishedBundle;
 
@@ -157,6 +159,16 @@ impl Archive {
     #[allow(dead_code, reason = "packers will verify groups and replace them")]
     pub(crate) fn read_group(&self, place: GroupPlace) -> io::Result<CommittedGroup> {
         Ok(CommittedGroup::new(self.file.file(), self.directory.lines(place)?))
+    }
+
+    /// Returns the size of the file up to the end of the last committed group.
+    pub(crate) fn committed_bytes(&self) -> u64 {
+        self.committed.end
+    }
+
+    /// Returns the file, which stays the same when it is renamed.
+    pub(crate) fn file(&self) -> Arc<File> {
+        self.file.file()
     }
 
     /// Returns the number of bytes in staged groups.

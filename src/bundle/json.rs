@@ -19,6 +19,13 @@ pub(crate) fn add_json(archive: &mut Archive, name: String, value: &impl Seriali
     archive.add_written(name, note, |out| write(out, value))
 }
 
+/// Returns the JSON of `value`.
+pub(crate) fn to_vec(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    write(&mut out, value)?;
+    Ok(out)
+}
+
 /// Appends the JSON of `value` to `out`.
 fn write(out: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()> {
     Ok(value.serialize(&mut Serializer::with_formatter(Out(out), Layout::default()))?)

@@ -16,20 +16,26 @@ use super::cut_off::{CutOff, MessageCutOff};
 use super::item::{Exchange, Item, WebSocketKey, WebSocketMessage};
 use super::queue::{FULL_BATCH_ITEMS, Receiver};
 use crate::bundle::archive::directory_of;
+use crate::bundle::format::Stats;
 use crate::clock::Moment;
-use crate::config::Observer;
+use crate::config::{Observer, Rotate};
 use crate::error::Error;
 use crate::memory::Memory;
 use crate::wire::tap::Opcode;
 use bundle_file::BundleFile;
+use bundle_names::BundleNames;
 use cut_offs::CutOffs;
 use error_log::{ErrorKind, ErrorLog};
+use finished::FinishedBundles;
+use finisher::Finisher;
 use group::Group;
 use packer::{Packer, PackerEvent, PackingJob, ReservationRequest};
 use packing_cost::PackingCost;
 use prepared::{PreparedExchange, PreparedMessage};
+use rotation::Rotation;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,18 +46,29 @@ pub(crate) use finish::WriterSummary;
 
 mod body_entry;
 mod bundle_file;
+mod bundle_names;
 mod cut_offs;
 mod error_log;
 mod finish;
+mod finished;
+mod finisher;
 mod group;
+mod handshakes;
 mod packer;
 mod packing_cost;
 mod prepared;
+mod rotation;
 mod websocket;
 
 /// Writes the items of a capture. The state of the bundle is in `bundle`, that of the whole capture in the other fields.
 pub(crate) struct Writer {
     bundle: BundleFile,
+    /// `None` if the capture writes one bundle.
+    rotation: Option<Rotation>,
+    finisher: Finisher,
+    finished: FinishedBundles,
+    /// The number of items in all bundles, each counted once.
+    totals: Stats,
     store: Arc<BodyStore>,
     max_body_bytes: u64,
     packer: Packer,
@@ -74,25 +91,44 @@ pub(crate) struct CaptureLimits {
     pub(crate) memory: Arc<Memory>,
     /// The largest size to which a body is decoded, in bytes.
     pub(crate) max_body: u64,
+    /// The limit of one bundle, if the capture writes several.
+    pub(crate) rotate: Option<Rotate>,
+    /// The number of finished bundles to keep then.
+    pub(crate) keep: Option<NonZeroU32>,
 }
 
 impl Writer {
-    /// Creates the unfinished bundle of `output`. Existing files are not changed. A writer that is dropped before it
-    /// ran deletes its file.
+    /// Creates the unfinished bundle of `output`, or the first of several. Existing files are not changed. A writer that is
+    /// dropped before it ran deletes its file.
     pub(crate) fn create(
         output: &Path,
         limits: CaptureLimits,
         observer: Observer,
         started: Moment,
     ) -> Result<Self, Error> {
-        let (bundle, others) = BundleFile::create(output, started)?;
+        let directory = directory_of(output).to_owned();
+        let mut rotation = None;
+        let (bundle, others) = match limits.rotate {
+            None => BundleFile::create(output, started)?,
+            Some(rotate) => {
+                let (mut names, others) = BundleNames::new(output)?;
+                let (bundle, _) = BundleFile::create(&names.next(), started)?;
+                rotation = Some(Rotation::new(rotate, names, directory.clone(), started));
+                (bundle, others)
+            }
+        };
         let mut errors = ErrorLog::new(observer);
         for other in others {
             errors.add(ErrorKind::OtherUnfinished(other), "");
         }
+        let is_rotating = rotation.is_some();
         Ok(Self {
             bundle,
-            store: BodyStore::new(directory_of(output).to_owned(), Arc::clone(&limits.memory.bodies)),
+            rotation,
+            finisher: if is_rotating { Finisher::start(limits.keep) } else { Finisher::inline(None) },
+            finished: FinishedBundles { is_rotating, ..FinishedBundles::default() },
+            totals: Stats::default(),
+            store: BodyStore::new(directory, Arc::clone(&limits.memory.bodies)),
             max_body_bytes: limits.max_body,
             packer: Packer::start(limits.max_body),
             last_exchange: 0,
@@ -120,19 +156,29 @@ impl Writer {
         let mut batch = VecDeque::new();
         let mut is_running = true;
         while is_running {
-            is_running = items.receive(&mut batch, self.packer.is_busy().then_some(PACKER_POLL_INTERVAL));
+            is_running = items.receive(&mut batch, self.poll_interval());
             // Under load, the connections need the processor more than small entries need compression.
             self.bundle.archive.store_small_entries(batch.len() >= FULL_BATCH_ITEMS);
             for item in batch.drain(..) {
                 is_running &= !matches!(item, Item::CaptureEnd);
                 self.attempt(|writer| writer.write(item));
+                self.rotate_if_due();
             }
             while let Some(event) = self.packer.try_next() {
                 self.handle_packer_event(event);
             }
             self.commit();
+            self.rotate_if_due();
+            self.report_finished();
         }
         self.finish()
+    }
+
+    /// Returns the time after which there may be something to do although no item is sent.
+    fn poll_interval(&self) -> Option<Duration> {
+        let is_busy = self.packer.is_busy() || self.finisher.pending() > 0;
+        let check = self.rotation.as_ref().and_then(|rotation| rotation.check_after(Moment::now()));
+        check.into_iter().chain(is_busy.then_some(PACKER_POLL_INTERVAL)).min()
     }
 
     /// Writes an exchange from a packer thread, or reserves space for one.
@@ -217,6 +263,7 @@ impl Writer {
             self.errors.add(ErrorKind::BodyTruncated, &truncation.cause.to_string());
         }
         let message = PreparedMessage::new(message, websocket.number, number);
+        self.repeat_handshake(key);
         self.stage(Group::Message(Box::new(message)))?;
         if let Some(websocket) = self.open_websockets.get_mut(&key) {
             websocket.last_message = number;

@@ -140,7 +140,7 @@ pub(crate) fn backup_of(output: &Path) -> PathBuf {
 
 /// Returns the path to write for `output`: the target of a symbolic link, so that the link stays. Fails if the path is
 /// taken by anything but a regular file.
-fn resolved(output: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn resolved(output: &Path) -> Result<PathBuf, Error> {
     let fail = |cause| Error::Output { path: output.to_owned(), cause };
     let Some(name) = output.file_name() else {
         return Err(fail(OutputError::NoFileName));

@@ -3,29 +3,57 @@
 //! The state of the whole capture (numbers, open WebSockets, errors) is in [`super::Writer`], so that a capture can write
 //! one bundle after another.
 
-use super::error_log::{ErrorKind, ErrorLog};
+use super::error_log::ErrorKind;
 use super::group::Group;
 use super::websocket::WebSocketInfo;
 use crate::bundle::archive::{Archive, FinishError, UnfinishedState};
 use crate::bundle::capture_info::CaptureInfo;
-use crate::bundle::recovery_note::CaptureIdentity;
+use crate::bundle::format::Stats;
+use crate::bundle::id::{Id, ItemKind};
+use crate::bundle::iso8601;
+use crate::bundle::json::add_json;
+use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
 use crate::clock::Moment;
 use crate::error::Error;
+use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A bundle that is being written.
 pub(super) struct BundleFile {
     pub(super) archive: Archive,
     pub(super) info: CaptureInfo,
-    /// The start of the capture.
+    /// The start of the capture, or of this bundle if it is a later one.
     started: Moment,
     /// The groups that are staged in the archive and not committed.
     pub(super) staged: Vec<Group>,
-    /// WebSockets that ended and could not be written. Their messages are in the bundle, so they are tried again at the
-    /// end.
+    /// WebSockets whose JSON is written at the end: those that ended and could not be written, and those that are open then.
+    /// Their messages are in the bundle.
     pub(super) unwritten_websockets: Vec<WebSocketInfo>,
+}
+
+/// A bundle after its end.
+pub(super) struct FinishedBundle {
+    pub(super) stats: Stats,
+    /// The path, or the error that left the bundle unfinished.
+    pub(super) result: Result<PathBuf, (ErrorKind, String)>,
+    /// The file, if its path is known.
+    pub(super) file: Option<Arc<File>>,
+    /// The WebSockets that were written at the end.
+    pub(super) websockets: Vec<WebSocketInfo>,
+    /// Those that could not be written, with the error.
+    pub(super) failed_websockets: Vec<(WebSocketInfo, io::Error)>,
+}
+
+impl FinishedBundle {
+    /// The result of a panic.
+    pub(super) fn failed(part: PathBuf) -> Self {
+        let result = Err((ErrorKind::Unfinished(part), "internal error".into()));
+        let (stats, websockets, failed_websockets) = (Stats::default(), Vec::new(), Vec::new());
+        Self { stats, result, file: None, websockets, failed_websockets }
+    }
 }
 
 impl BundleFile {
@@ -35,6 +63,19 @@ impl BundleFile {
         let (archive, others) = Archive::create(output, started.since_epoch())?;
         let info = CaptureInfo::new(output, started.since_epoch());
         Ok((Self { archive, info, started, staged: Vec::new(), unwritten_websockets: Vec::new() }, others))
+    }
+
+    /// Creates the next bundle of the capture that this one belongs to.
+    pub(super) fn next(&self, output: &Path, started: Moment) -> Result<Self, Error> {
+        let (mut next, _) = Self::create(output, started)?;
+        next.info.capture_id.clone_from(&self.info.capture_id);
+        Ok(next)
+    }
+
+    /// Moves the start of a bundle that has no items.
+    pub(super) fn restart(&mut self, started: Moment) {
+        self.started = started;
+        self.info.created_at = iso8601::micros(started.since_epoch());
     }
 
     /// Returns the note that identifies the capture, if the bundle is still empty. The first JSON has this note, so that
@@ -47,34 +88,48 @@ impl BundleFile {
         })
     }
 
-    /// Completes the bundle and returns its path. If that fails, the error is logged, and the unfinished bundle remains.
-    pub(super) fn finish(mut self, errors: &mut ErrorLog) -> Option<PathBuf> {
-        let written = catch_unwind(AssertUnwindSafe(|| self.write_timeline_and_manifest()))
-            .unwrap_or_else(|_| Err(io::Error::other("internal error")));
-        if let Err(cause) = written {
-            let path = self.archive.unfinished_path().to_owned();
-            errors.add(ErrorKind::Unfinished(path), &cause.to_string());
-            return None;
-        }
-        match self.archive.finish() {
-            Ok(output) => Some(output),
-            Err(FinishError { path, state: UnfinishedState::Complete, cause }) => {
-                errors.add(ErrorKind::NotRenamed(path), &cause.to_string());
-                None
-            }
-            Err(FinishError { path, state: UnfinishedState::Truncated, cause }) => {
-                errors.add(ErrorKind::Unfinished(path), &cause.to_string());
-                None
-            }
-        }
+    /// Writes the JSON of a WebSocket.
+    pub(super) fn write_websocket(&mut self, websocket: &WebSocketInfo) -> io::Result<()> {
+        let note = RecoveryNote { capture: self.first_note(), opens: None }.encode();
+        let name = ItemKind::WebSocket.json_name(&Id::WebSocket(websocket.number).to_string());
+        self.archive.group(|archive| add_json(archive, name, &websocket.json(), &note))?;
+        self.info.add_websocket(websocket.number, websocket.started_ms);
+        Ok(())
     }
 
-    fn write_timeline_and_manifest(&mut self) -> io::Result<()> {
-        if !self.unwritten_websockets.is_empty() {
-            // Readers do not expect messages without a WebSocket. Recovery restores the WebSocket from its handshake.
-            return Err(io::Error::other("a WebSocket could not be written"));
+    /// Deletes the bundle, which has no items.
+    pub(super) fn discard(mut self) {
+        self.archive.abandon();
+    }
+
+    /// Completes the bundle, which ended at `ended`. If that fails, the unfinished bundle remains.
+    pub(super) fn finish(mut self, ended: Moment) -> FinishedBundle {
+        let mut unwritten = std::mem::take(&mut self.unwritten_websockets);
+        unwritten.sort_by_key(|websocket| websocket.number);
+        let (mut websockets, mut failed_websockets) = (Vec::new(), Vec::new());
+        for websocket in unwritten {
+            match self.write_websocket(&websocket) {
+                Ok(()) => websockets.push(websocket),
+                Err(cause) => failed_websockets.push((websocket, cause)),
+            }
         }
-        let duration_ms = Moment::now().since(self.started).as_millis();
-        self.info.write(&mut self.archive, u64::try_from(duration_ms).unwrap_or(u64::MAX))
+        let stats = self.info.stats().clone();
+        let written = if failed_websockets.is_empty() {
+            let duration_ms = u64::try_from(ended.since(self.started).as_millis()).unwrap_or(u64::MAX);
+            catch_unwind(AssertUnwindSafe(|| self.info.write(&mut self.archive, duration_ms)))
+                .unwrap_or_else(|_| Err(io::Error::other("internal error")))
+        } else {
+            // Readers do not expect messages without a WebSocket. Recovery restores the WebSocket from its handshake.
+            Err(io::Error::other("a WebSocket could not be written"))
+        };
+        let file = self.archive.file();
+        let result = match written {
+            Ok(()) => self.archive.finish().map_err(|FinishError { path, state, cause }| match state {
+                UnfinishedState::Complete => (ErrorKind::NotRenamed(path), cause.to_string()),
+                UnfinishedState::Truncated => (ErrorKind::Unfinished(path), cause.to_string()),
+            }),
+            Err(cause) => Err((ErrorKind::Unfinished(self.archive.unfinished_path().to_owned()), cause.to_string())),
+        };
+        FinishedBundle { stats, file: result.is_ok().then_some(file), result, websockets, failed_websockets }
     }
 }

@@ -22,6 +22,12 @@ pub(super) enum ErrorKind {
     LongExchangeIds,
     /// Message ids have more than three digits.
     LongMessageIds,
+    /// The next bundle could not be begun.
+    RotationFailed,
+    /// A rotation waits for this number of unfinished bundles.
+    RotationDelayed(usize),
+    /// A bundle could not be deleted.
+    NotDeleted,
     /// The bundle is complete but could not be renamed.
     NotRenamed(PathBuf),
     /// The bundle could not be completed.
@@ -117,6 +123,9 @@ fn warning(kind: &ErrorKind, count: u64, cause: &str) -> Warning {
         ErrorKind::BodyTruncated => Warning::BodyTruncated { count, cause },
         ErrorKind::LongExchangeIds => Warning::LongExchangeIds { limit: MAX_FOUR_DIGITS },
         ErrorKind::LongMessageIds => Warning::LongMessageIds { limit: MAX_THREE_DIGITS },
+        ErrorKind::RotationFailed => Warning::RotationFailed { count, cause },
+        ErrorKind::RotationDelayed(unfinished) => Warning::RotationDelayed { unfinished: *unfinished },
+        ErrorKind::NotDeleted => Warning::NotDeleted { count, cause },
         ErrorKind::NotRenamed(path) => Warning::NotRenamed { path: path.clone(), cause },
         ErrorKind::Unfinished(path) => Warning::Unfinished { path: path.clone(), cause },
     }

@@ -1,8 +1,9 @@
 //! The end of a capture: the last exchanges and WebSockets, the timeline and the manifest.
 
 use super::Writer;
-use super::error_log::ErrorKind;
-use crate::notice::{CutOffItems, Warning};
+use super::finished::Results;
+use crate::clock::Moment;
+use crate::notice::{Bundles, CutOffItems, Warning};
 use crate::record::cut_off::{CutOff, CutOffCause, MessageCutOff};
 use std::path::PathBuf;
 
@@ -29,6 +30,8 @@ pub(crate) struct WriterSummary {
     pub(crate) warnings: Vec<Warning>,
     /// The bundle's path; `None` if it could not be completed, and a warning then names the unfinished bundle.
     pub(crate) bundle: Option<PathBuf>,
+    /// The bundles of a capture that rotates.
+    pub(crate) bundles: Bundles,
 }
 
 impl Writer {
@@ -38,36 +41,50 @@ impl Writer {
             self.handle_packer_event(event);
         }
         self.commit();
-        self.write_remaining_websockets();
-        let stats = self.bundle.info.stats().clone();
-        let bundle = self.bundle.finish(&mut self.errors);
+        self.end_open_websockets();
+        let Self {
+            bundle, mut finisher, rotation, mut finished, mut totals, mut unclosed_websockets, mut errors, ..
+        } = self;
+        if bundle.info.is_empty() && rotation.is_some_and(|rotation| rotation.has_rotated()) {
+            bundle.discard();
+        } else {
+            finisher.submit(bundle, Moment::now());
+        }
+        let mut results = Results {
+            finished: &mut finished,
+            totals: &mut totals,
+            unclosed_websockets: &mut unclosed_websockets,
+            errors: &mut errors,
+        };
+        while let Some(report) = finisher.next() {
+            results.bundle_finished(report);
+        }
         WriterSummary {
-            exchanges: stats.trace_count,
-            websockets: stats.ws_connection_count,
-            messages: stats.ws_message_count,
-            lost: self.errors.lost(),
-            truncated: self.errors.truncated(),
+            exchanges: totals.trace_count,
+            websockets: totals.ws_connection_count,
+            messages: totals.ws_message_count,
+            lost: errors.lost(),
+            truncated: errors.truncated(),
             cut_off_exchanges: self.cut_off_exchanges.items(),
             cut_off_messages: self.cut_off_messages.items(),
-            unclosed_websockets: self.unclosed_websockets.items(),
-            warnings: self.errors.warnings(),
-            bundle,
+            unclosed_websockets: unclosed_websockets.items(),
+            warnings: errors.warnings(),
+            bundle: finished.last,
+            bundles: finished.bundles,
         }
     }
 
-    /// Writes the WebSockets that are open at the end of the capture, and those that could not be written before.
-    fn write_remaining_websockets(&mut self) {
-        // The failures counted for the latter no longer hold.
-        let mut websockets = std::mem::take(&mut self.bundle.unwritten_websockets);
-        let retried = u64::try_from(websockets.len()).unwrap_or(u64::MAX);
-        self.errors.forget(ErrorKind::WriteFailed, retried);
-        websockets.extend(self.open_websockets.drain().map(|(_, mut websocket)| {
+    /// Ends the WebSockets that are open at the end of the capture.
+    fn end_open_websockets(&mut self) {
+        let mut open: Vec<_> = self.open_websockets.drain().map(|(_, websocket)| websocket).collect();
+        open.sort_by_key(|websocket| websocket.number);
+        for mut websocket in open {
             websocket.end(Some(CutOffCause::Stopped));
-            websocket
-        }));
-        websockets.sort_by_key(|websocket| websocket.number);
-        for websocket in websockets {
-            self.attempt(|writer| writer.write_websocket(websocket));
+            if websocket.is_in_bundle() {
+                self.bundle.unwritten_websockets.push(websocket);
+            } else {
+                self.results().websocket_ended(&websocket);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use super::body_entry::BodyEntry;
 use crate::bundle::archive::{self, Archive, Deflater, GroupPlace, Reservation};
 use crate::bundle::format::{self, Timing, text};
 use crate::bundle::id::{Id, ItemKind, payload_file, request_file, response_file};
-use crate::bundle::json::add_json;
+use crate::bundle::json::{self, add_json};
 use crate::notice::Notice;
 use crate::record::body::Body;
 use crate::record::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, MessageSender};
@@ -121,6 +121,18 @@ impl PreparedExchange {
             context_refs: Vec::new(),
             cut_off: self.cut_off.map(|CutOff { side, why }| format::CutOff { side: side.name(), why: why.name() }),
         }
+    }
+
+    /// Returns its JSON without bodies, to be repeated in later bundles.
+    pub(super) fn handshake_json(&self) -> Option<Vec<u8>> {
+        let mut trace = self.trace();
+        for (file, size, encoding) in [
+            (&mut trace.request.body_file, &mut trace.request.body_size, &mut trace.request.body_encoding),
+            (&mut trace.response.body_file, &mut trace.response.body_size, &mut trace.response.body_encoding),
+        ] {
+            (*file, *size, *encoding) = (None, 0, None);
+        }
+        json::to_vec(&trace).ok()
     }
 
     /// Returns the part that is incomplete.

@@ -21,10 +21,11 @@ use std::sync::Mutex;
 mod cut_off;
 mod faults;
 mod packing;
+mod rotation;
 
 /// The defaults of the command line.
 fn limits() -> CaptureLimits {
-    CaptureLimits { memory: Arc::new(Memory::new(64 << 20)), max_body: 1 << 30 }
+    CaptureLimits { memory: Arc::new(Memory::new(64 << 20)), max_body: 1 << 30, rotate: None, keep: None }
 }
 
 /// A writer that runs on the test's thread, and a folder that is removed at the end.
@@ -46,6 +47,10 @@ impl Capture {
     }
 
     fn within(folder: PathBuf) -> Self {
+        Self::with_limits(folder, limits())
+    }
+
+    fn with_limits(folder: PathBuf, limits: CaptureLimits) -> Self {
         let notices = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&notices);
         let observer = Observer::new(move |notice| {
@@ -59,7 +64,7 @@ impl Capture {
             };
             log.lock().unwrap().push(line);
         });
-        let writer = Writer::create(&folder.join("my app.zip"), limits(), observer, Moment::now()).unwrap();
+        let writer = Writer::create(&folder.join("my app.zip"), limits, observer, Moment::now()).unwrap();
         let store = Arc::clone(writer.store());
         Self { folder, writer: Some(writer), store, notices }
     }

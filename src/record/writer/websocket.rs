@@ -1,33 +1,61 @@
 //! The JSON of a WebSocket, written when it ends: only then is the number of its messages known.
+//!
+//! If the capture rotates, a WebSocket that continues is in each bundle that has messages of it, with the number of those. So
+//! is the exchange of its handshake.
 
 use super::Writer;
+use super::group::{Group, RepeatedHandshake};
+use super::handshakes::StoredHandshake;
 use crate::bundle::format;
-use crate::bundle::id::{Id, ItemKind};
-use crate::bundle::json::add_json;
-use crate::bundle::recovery_note::RecoveryNote;
-use crate::notice::Notice;
+use crate::bundle::id::Id;
 use crate::record::cut_off::{CutOffCause, MessageCutOff, MessageSender};
-use crate::record::item::{Exchange, WebSocketHandshake};
+use crate::record::item::{Exchange, WebSocketHandshake, WebSocketKey};
 use std::io;
 
 /// The values of a WebSocket's JSON, and counters for its messages.
+#[derive(Clone)]
 pub(super) struct WebSocketInfo {
     /// The number in its id.
     pub(super) number: u32,
     /// Milliseconds since the epoch.
-    started_ms: u64,
-    url: String,
+    pub(super) started_ms: u64,
+    pub(super) url: String,
     pub(super) protocols: Vec<String>,
-    /// The exchange of the handshake; `None` if it could not be written.
-    pub(super) handshake: Option<Id>,
+    /// The number of the handshake's exchange; `None` if it could not be written.
+    handshake: Option<u32>,
+    /// The JSON of that exchange, if the capture rotates.
+    stored_handshake: Option<StoredHandshake>,
     /// The number of the last message.
     pub(super) last_message: u32,
-    /// The count of messages in the bundle.
-    pub(super) written_messages: u32,
+    /// The count of messages in all bundles.
+    pub(super) written_messages: u64,
     /// True once a close frame was recorded, of either side.
     pub(super) has_close: bool,
+    /// True once its connection ended.
+    pub(super) has_ended: bool,
     /// The cause of its end, if it had no close frame.
-    cut_off: Option<MessageCutOff>,
+    pub(super) cut_off: Option<MessageCutOff>,
+    /// True if its JSON could not be written, and an error was counted.
+    pub(super) write_failed: bool,
+    /// The part of it that is in the current bundle; `None` if it began in an earlier one and has no messages in this one.
+    in_bundle: Option<InBundle>,
+}
+
+/// The part of a WebSocket that is in the current bundle.
+#[derive(Clone, Copy, Default)]
+struct InBundle {
+    handshake: HandshakeState,
+    /// The count of messages.
+    messages: u32,
+}
+
+/// The state of a handshake's exchange in the current bundle.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum HandshakeState {
+    #[default]
+    Absent,
+    Staged,
+    Written,
 }
 
 impl WebSocketInfo {
@@ -39,45 +67,110 @@ impl WebSocketInfo {
             url: exchange.url.clone(),
             protocols: opened.protocol.iter().cloned().collect(),
             handshake: None,
+            stored_handshake: None,
             last_message: 0,
             written_messages: 0,
             has_close: false,
+            has_ended: false,
             cut_off: None,
+            write_failed: false,
+            in_bundle: Some(InBundle::default()),
         }
     }
 
     /// Records the end of its connection.
     pub(super) fn end(&mut self, why: Option<CutOffCause>) {
+        self.has_ended = true;
         self.cut_off = why.filter(|_| !self.has_close).map(|why| MessageCutOff { sender: MessageSender::Origin, why });
+    }
+
+    /// Records that the exchange of its handshake is in the current bundle. `stored` is its JSON, to be repeated in later
+    /// bundles.
+    pub(super) fn handshake_written(&mut self, number: u32, stored: Option<StoredHandshake>) {
+        self.handshake = Some(number);
+        self.stored_handshake = stored.or(self.stored_handshake);
+        self.in_bundle.get_or_insert_default().handshake = HandshakeState::Written;
+    }
+
+    /// Records that the handshake could not be repeated. The next message tries again.
+    pub(super) fn handshake_failed(&mut self) {
+        if let Some(in_bundle) = &mut self.in_bundle {
+            in_bundle.handshake = HandshakeState::Absent;
+        }
+    }
+
+    /// Records that a message is in the current bundle.
+    pub(super) fn message_written(&mut self) {
+        self.written_messages = self.written_messages.saturating_add(1);
+        let in_bundle = self.in_bundle.get_or_insert_default();
+        in_bundle.messages = in_bundle.messages.saturating_add(1);
+    }
+
+    /// Begins the next bundle. Returns the facts for the JSON in the previous one, if it is in that.
+    pub(super) fn leave_bundle(&mut self) -> Option<Self> {
+        let left = self.in_bundle.is_some().then(|| self.clone());
+        self.in_bundle = None;
+        left
+    }
+
+    /// True if it is in the current bundle.
+    pub(super) fn is_in_bundle(&self) -> bool {
+        self.in_bundle.is_some()
+    }
+
+    /// Returns the place of its stored handshake.
+    pub(super) fn stored_handshake(&mut self) -> &mut Option<StoredHandshake> {
+        &mut self.stored_handshake
+    }
+
+    /// Returns its JSON in the current bundle.
+    pub(super) fn json(&self) -> format::WebSocket {
+        let InBundle { handshake, messages } = self.in_bundle.unwrap_or_default();
+        let is_referred = handshake == HandshakeState::Written;
+        format::WebSocket {
+            id: Id::WebSocket(self.number).to_string(),
+            timestamp: self.started_ms,
+            url: self.url.clone(),
+            handshake_trace_ref: self.handshake.filter(|_| is_referred).map(|number| Id::Trace(number).to_string()),
+            protocols: self.protocols.clone(),
+            message_count: messages.into(),
+            context_refs: Vec::new(),
+        }
     }
 }
 
 impl Writer {
-    /// Writes a WebSocket that ended. One that cannot be written is tried again at the end of the capture.
-    pub(super) fn write_websocket(&mut self, websocket: WebSocketInfo) -> io::Result<()> {
-        let json_value = format::WebSocket {
-            id: Id::WebSocket(websocket.number).to_string(),
-            timestamp: websocket.started_ms,
-            url: websocket.url.clone(),
-            handshake_trace_ref: websocket.handshake.map(|id| id.to_string()),
-            protocols: websocket.protocols.clone(),
-            message_count: websocket.written_messages.into(),
-            context_refs: Vec::new(),
-        };
-        let note = RecoveryNote { capture: self.bundle.first_note(), opens: None }.encode();
-        let name = ItemKind::WebSocket.json_name(&json_value.id);
-        let written = self.bundle.archive.group(|archive| add_json(archive, name, &json_value, &note));
-        if let Err(cause) = written {
-            self.bundle.unwritten_websockets.push(websocket);
-            return Err(cause);
+    /// Writes a WebSocket that ended. One that cannot be written is tried again at the end of the bundle.
+    pub(super) fn write_websocket(&mut self, mut websocket: WebSocketInfo) -> io::Result<()> {
+        if websocket.is_in_bundle() {
+            if let Err(cause) = self.bundle.write_websocket(&websocket) {
+                websocket.write_failed = true;
+                self.bundle.unwritten_websockets.push(websocket);
+                return Err(cause);
+            }
+            self.errors.written(self.bundle.unwritten_websockets.len());
         }
-        self.errors.written(self.bundle.unwritten_websockets.len());
-        self.bundle.info.add_websocket(websocket.number, websocket.started_ms);
-        let format::WebSocket { id, url, message_count: messages, .. } = json_value;
-        if let Some(cut_off) = websocket.cut_off {
-            self.unclosed_websockets.add(Id::WebSocket(websocket.number), cut_off);
-        }
-        self.errors.notify(&Notice::WebSocket { id, url, messages, cut_off: websocket.cut_off });
+        self.results().websocket_ended(&websocket);
         Ok(())
+    }
+
+    /// Repeats the handshake of a WebSocket that began in an earlier bundle, before its first message in this one. If that
+    /// fails, the message is written without it.
+    pub(super) fn repeat_handshake(&mut self, key: WebSocketKey) {
+        let (Some(rotation), Some(websocket)) = (&self.rotation, self.open_websockets.get_mut(&key)) else { return };
+        let (Some(number), Some(stored)) = (websocket.handshake, websocket.stored_handshake) else { return };
+        let in_bundle = websocket.in_bundle.get_or_insert_default();
+        if in_bundle.handshake != HandshakeState::Absent {
+            return;
+        }
+        let Ok(json) = rotation.handshakes.read(stored) else { return };
+        let (started_ms, url) = (websocket.started_ms, websocket.url.clone());
+        in_bundle.handshake = HandshakeState::Staged;
+        let repeated = RepeatedHandshake { key, number, started_ms, url, json };
+        if self.stage(Group::Handshake(Box::new(repeated))).is_err()
+            && let Some(websocket) = self.open_websockets.get_mut(&key)
+        {
+            websocket.handshake_failed();
+        }
     }
 }
