@@ -12,7 +12,6 @@ use spectral_capture::redact::Rules;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-#[allow(dead_code, reason = "the options that read it follow")]
 mod amount;
 mod bundles;
 mod ca;

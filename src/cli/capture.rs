@@ -188,7 +188,7 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
             let ca = proxy.ca_cert().map(|path| path.display().to_string()).unwrap_or_default();
             lines.push(format!("Capturing on {addr}. Press Ctrl+C to stop and write the bundle."));
             lines.push(format!("  domains  {domains}"));
-            lines.push(format!("  output   {}", output.display()));
+            lines.push(format!("  output   {}", summary::output_line(config, output)));
             lines.push(format!("  CA       {ca}"));
             lines.push(String::new());
             lines.push(export);

@@ -39,6 +39,16 @@ fn line(notice: &Notice, status_code: impl Fn(u16) -> String) -> Option<String> 
             count(*messages, "message"),
             cut_off.map(|cause| format!("  (no close frame: {cause})")).unwrap_or_default()
         )),
+        Notice::BundleFinished { path, exchanges, websockets, messages, .. } => Some(format!(
+            "bundle {} finished: {}, {}, {}",
+            escape(&path.display().to_string()),
+            count(*exchanges, "exchange"),
+            count(*websockets, "WebSocket"),
+            count(*messages, "message")
+        )),
+        Notice::BundleDeleted { path } => {
+            Some(format!("bundle {} deleted (--keep)", escape(&path.display().to_string())))
+        }
         Notice::Domain { name } => Some(escape(name).into_owned()),
         Notice::Uncaptured { host, reason: Reason::NotMatched } => {
             Some(format!("passed through: {}: excluded by -d or -e", escape(host)))
@@ -102,6 +112,11 @@ mod tests {
             (websocket(1), "ws  ws://a/\\x1b  1 message"),
             (websocket(2), "ws  ws://a/\\x1b  2 messages"),
             (Notice::Domain { name: "a.test".into() }, "a.test"),
+            (
+                Notice::BundleFinished { path: "a-0001.zip".into(), exchanges: 1, websockets: 2, messages: 3 },
+                "bundle a-0001.zip finished: 1 exchange, 2 WebSockets, 3 messages",
+            ),
+            (Notice::BundleDeleted { path: "a-0001.zip".into() }, "bundle a-0001.zip deleted (--keep)"),
             (uncaptured(Reason::NotHttp), &format!("not captured: a:443\\x1b: {}", Reason::NotHttp)),
             (
                 uncaptured(Reason::MayNeedClientCertificate),

@@ -1,8 +1,8 @@
 //! The summary at the end of a capture: the contents of the bundle, what was not captured, why, and the remedy.
 
 use super::advice;
-use super::text::{count, escape};
-use spectral_capture::{Config, CutOffItems, Reason, Summary, Uncaptured, Warning};
+use super::text::{count, escape, period, size};
+use spectral_capture::{Bundles, Config, CutOffItems, Reason, Rotate, Summary, Uncaptured, Warning};
 use std::fmt;
 use std::path::Path;
 
@@ -17,6 +17,7 @@ pub(crate) fn of_capture(
     let mut text = String::new();
     let mut line = |words: String| text.push_str(&format!("{}\n", escape(&words)));
     match &summary.bundle {
+        Some(_) if config.rotate.is_some() => bundle_lines(&summary.bundles).into_iter().for_each(&mut line),
         Some(bundle) => line(format!("Capture bundle written to {}", bundle.display())),
         None => line(format!("The capture bundle {} could not be completed", output.display())),
     }
@@ -26,7 +27,7 @@ pub(crate) fn of_capture(
         count(summary.websockets, "WebSocket"),
         count(summary.messages, "message")
     ));
-    if replaced && summary.bundle.is_some() {
+    if replaced && summary.bundle.is_some() && config.rotate.is_none() {
         line(backup_line(output));
     }
     match summary.lost {
@@ -72,6 +73,43 @@ pub(crate) fn of_capture(
     text
 }
 
+/// Returns the lines about the bundles of a capture that rotates.
+fn bundle_lines(bundles: &Bundles) -> Vec<String> {
+    let Bundles { completed, deleted, unfinished, last, .. } = bundles;
+    let mut first = format!("Capture written to {}", count(*completed, "bundle"));
+    if *deleted > 0 {
+        first
+            .push_str(&format!(", of which {deleted} {} deleted (--keep)", if *deleted == 1 { "was" } else { "were" }));
+    }
+    let mut lines = vec![first];
+    if *unfinished > 0 {
+        lines.push(format!("  {} could not be completed", count(*unfinished, "bundle")));
+    }
+    let earlier = completed.saturating_sub(*deleted).saturating_sub(last.len() as u64);
+    if earlier > 0 {
+        lines.push(format!("  … {earlier} earlier"));
+    }
+    lines.extend(last.iter().map(|path| format!("  {}", path.display())));
+    lines
+}
+
+/// Returns the output of a capture, as it is shown at the start: the path, or the paths and the limit of each bundle.
+pub(crate) fn output_line(config: &Config, output: &Path) -> String {
+    let limit = match config.rotate {
+        Some(Rotate::Size(bytes)) => size(bytes),
+        Some(Rotate::Time(time)) => period(time),
+        _ => return output.display().to_string(),
+    };
+    let kept = config.keep.map(|keep| format!(", the last {keep} are kept")).unwrap_or_default();
+    let mut name = output.file_stem().unwrap_or_default().to_owned();
+    name.push("-NNNN");
+    if let Some(extension) = output.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    format!("{}, a new one every {limit}{kept}", output.with_file_name(name).display())
+}
+
 /// Returns the line about items that were cut off, if there are any. `noun` is the name of one.
 fn cut_off_line<T: fmt::Display>(items: &CutOffItems<T>, noun: &str) -> Option<String> {
     let verb = if items.count == 1 { "was" } else { "were" };
@@ -115,9 +153,9 @@ pub(crate) fn backup_line(output: &Path) -> String {
     format!("  The previous bundle is kept as {}.bak", output.display())
 }
 
-/// Returns true if the bundle was written and contains everything that was captured.
+/// Returns true if the bundle, or each of several, was written and contains everything that was captured.
 pub(crate) fn is_complete(summary: &Summary) -> bool {
-    summary.bundle.is_some() && summary.lost == 0 && summary.truncated == 0
+    summary.bundle.is_some() && summary.bundles.unfinished == 0 && summary.lost == 0 && summary.truncated == 0
 }
 
 /// Returns true if no connection reached the proxy.
@@ -151,6 +189,40 @@ mod tests {
         let list = "t_0004 (response reset by the origin), t_0007 (request ended early), and 1 more";
         assert_eq!(line, format!("  3 exchanges were cut off: {list}"));
         assert_eq!(unclosed_line(&items), Some(format!("  3 WebSockets have no close frame: {list}")));
+    }
+
+    #[test]
+    fn the_bundles_of_a_capture_that_rotates_are_listed() {
+        let mut bundles = Bundles::default();
+        (bundles.completed, bundles.last) = (1, vec!["a-0001.zip".into()]);
+        assert_eq!(bundle_lines(&bundles), ["Capture written to 1 bundle", "  a-0001.zip"]);
+        (bundles.completed, bundles.deleted, bundles.unfinished) = (30, 9, 2);
+        bundles.last = (29..=30).map(|n| format!("a-00{n}.zip").into()).collect();
+        let expected = [
+            "Capture written to 30 bundles, of which 9 were deleted (--keep)",
+            "  2 bundles could not be completed",
+            "  … 19 earlier",
+            "  a-0029.zip",
+            "  a-0030.zip",
+        ];
+        assert_eq!(bundle_lines(&bundles), expected);
+        let mut summary = Summary::default();
+        summary.bundle = Some("a-0030.zip".into());
+        assert!(is_complete(&summary));
+        summary.bundles = bundles;
+        assert!(!is_complete(&summary));
+    }
+
+    #[test]
+    fn the_output_line_shows_how_bundles_are_named() {
+        let mut config = Config::capture("out/x.zip");
+        let line = |config: &Config| output_line(config, Path::new("out/x.zip"));
+        assert_eq!(line(&config), "out/x.zip");
+        config.rotate = Some(Rotate::Size(100 << 20));
+        assert_eq!(line(&config), "out/x-NNNN.zip, a new one every 105 MB");
+        config.rotate = Some(Rotate::Time(std::time::Duration::from_secs(600)));
+        config.keep = std::num::NonZeroU32::new(3);
+        assert_eq!(line(&config), "out/x-NNNN.zip, a new one every 10 min, the last 3 are kept");
     }
 
     #[test]

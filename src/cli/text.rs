@@ -7,7 +7,7 @@ mod units;
 pub(crate) use quote::{quoted, shell_word};
 pub(crate) use spectral_capture::text::{escape, escape_lines};
 pub(crate) use table::{Align, Table, or_dash};
-pub(crate) use units::{count, date, duration, size};
+pub(crate) use units::{count, date, duration, period, size};
 
 /// Returns `lines`, each escaped and with a line break.
 pub(crate) fn escaped_lines(lines: &[String]) -> String {

@@ -70,6 +70,7 @@ mod refused_certificate;
 mod refused_certificate_peers;
 mod reset;
 mod resumption;
+mod rotate;
 mod run;
 mod run_peers;
 mod run_signals;

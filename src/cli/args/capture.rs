@@ -1,10 +1,11 @@
 //! The options of `capture run`, `capture proxy` and `capture discover`.
 
+use super::amount::{self, Amount};
 use super::parser::Args;
-use super::values::{bundle_path, patterns, socket_address};
+use super::values::{bundle_path, invalid, patterns, socket_address};
 use super::{CaptureOptions, Task, size};
 use crate::cli::table::options::*;
-use spectral_capture::{Config, Mode};
+use spectral_capture::{Config, Mode, Rotate};
 use std::path::PathBuf;
 
 pub(super) fn run(mut args: Args) -> Result<Task, String> {
@@ -35,6 +36,18 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions,
     }
     if let Some(text) = args.text(&MAX_BODY)? {
         config.max_body = size::parse(text, &size::BODY)?;
+    }
+    if let Some(text) = args.text(&ROTATE)? {
+        config.rotate = Some(match amount::parse(text, &size::BODY)? {
+            Amount::Size(bytes) => Rotate::Size(bytes),
+            Amount::Time(time) => Rotate::Time(time),
+        });
+    }
+    if let Some(text) = args.text(&KEEP)? {
+        config.keep = Some(text.parse().map_err(|_| invalid("number of bundles", text, "1 or more"))?);
+        if config.rotate.is_none() {
+            return Err("--keep needs --rotate".into());
+        }
     }
     let (quiet, verbose, json) = (args.has(&QUIET), args.has(&VERBOSE), args.has(&DOMAINS_AS_JSON));
     Ok(CaptureOptions { config, quiet, verbose, json })

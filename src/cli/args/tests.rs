@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::cli::inspect::{BodySide, Show};
-use spectral_capture::Mode;
+use spectral_capture::{Mode, Rotate};
 use std::path::Path;
+use std::time::Duration;
 
 fn parsed(line: &str) -> Result<Task, String> {
     parse(format!("spectral {line}").split_whitespace().map(OsString::from))
@@ -186,6 +187,7 @@ fn numbers_outside_their_range_are_refused_with_the_range() {
         ("ca help ios -p", "0 70000", "1 to 65535"),
         ("capture proxy --memory", "0 1 1K 1023K 1025G 2T 99999999999T much -1 1.5 infG 1e9", "1M to 1T"),
         ("capture run --max-body", "0 1 1023 2T 1.5", "1K to 1T"),
+        ("capture proxy --rotate 1h --keep", "0 -1 x 1.5 99999999999", "1 or more"),
         ("capture inspect a.zip --status", "1 99 1000 99999 0xx 40x x 299-200", "0, 100 to 999, 4xx, or 200-299"),
     ] {
         for text in wrong.split(' ') {
@@ -291,6 +293,19 @@ fn sizes_are_read() {
     assert_eq!((config.memory, config.max_body), (1 << 20, 2 << 10));
     let config = options("capture proxy").config;
     assert_eq!((config.memory, config.max_body), (64 << 20, 1 << 30));
+}
+
+#[test]
+fn a_capture_rotates_at_a_size_or_after_a_time() {
+    let config = |line: &str| options(&format!("capture proxy {line}")).config;
+    assert_eq!((config("").rotate, config("").keep), (None, None));
+    assert_eq!(config("--rotate 100M").rotate, Some(Rotate::Size(100 << 20)));
+    let hourly = config("--keep 24 --rotate 1h");
+    assert_eq!((hourly.rotate, hourly.keep.map(u32::from)), (Some(Rotate::Time(Duration::from_secs(3600))), Some(24)));
+    assert_eq!(parsed("capture run --keep 3 true").unwrap_err(), "--keep needs --rotate");
+    let expected = "invalid amount '5': expected a size (1K to 1T) or a time (1s to 365d, such as 30s, 10min or 2h)";
+    assert_eq!(parsed("capture run --rotate 5 true").unwrap_err(), expected);
+    assert!(parsed("capture discover --rotate 5M").unwrap_err().starts_with("unknown option '--rotate'"));
 }
 
 #[test]

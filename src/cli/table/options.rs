@@ -77,6 +77,24 @@ pub(crate) static OUTPUT: Opt = Opt {
     more: "An existing bundle is replaced when the new one is complete, and kept as FILE.bak.",
 };
 
+pub(crate) static ROTATE: Opt = Opt {
+    short: None,
+    long: "rotate",
+    value: ValueKind::Text("SIZE|TIME"),
+    brief: "Begin a new bundle at this size or after this time",
+    more: "A size (500K, 100M, 2G) or a time (30s, 10min, 2h, 1d). Bundles get numbers, FILE-0001.zip and so on, that continue \
+           after the highest one that is there. Each is readable by itself; 'spectral capture merge' makes one of them. A \
+           bundle without traffic is not ended.",
+};
+
+pub(crate) static KEEP: Opt = Opt {
+    short: None,
+    long: "keep",
+    value: ValueKind::Text("N"),
+    brief: "With --rotate, keep only the last N bundles",
+    more: "Deletes older bundles of this capture. Bundles of other captures stay.",
+};
+
 pub(crate) static NEW_BUNDLE: Opt =
     Opt { brief: "Bundle to write", more: "An existing FILE is kept as FILE.bak.", ..OUTPUT };
 

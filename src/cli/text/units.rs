@@ -31,6 +31,19 @@ pub(crate) fn duration(milliseconds: f64) -> String {
     }
 }
 
+/// Formats a period in its largest whole unit: `30 s`, `10 min`, `2 h`, `1 d`.
+pub(crate) fn period(period: std::time::Duration) -> String {
+    let units = [("d", 24 * 3600), ("h", 3600), ("min", 60), ("s", 1)];
+    let milliseconds = period.as_millis();
+    let whole = units.iter().find_map(|(unit, seconds)| Some((unit, whole_quotient(milliseconds, seconds * 1000)?)));
+    whole.map_or_else(|| duration(period.as_secs_f64() * 1000.0), |(unit, number)| format!("{number} {unit}"))
+}
+
+/// Returns the quotient, unless there is a remainder.
+fn whole_quotient(number: u128, divisor: u128) -> Option<u128> {
+    number.is_multiple_of(divisor).then(|| number.checked_div(divisor))?
+}
+
 /// Formats `value`, which is not negative, with one decimal if it is small, else with none. Integers are formatted: the
 /// standard library's formatter for floats adds 20 KB to the binary.
 fn short_number(value: f64) -> String {
@@ -76,6 +89,13 @@ fn grouped(n: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn periods_have_their_largest_whole_unit() {
+        let text = |ms| period(std::time::Duration::from_millis(ms));
+        let periods = [1000, 90_000, 600_000, 5_400_000, 7_200_000, 86_400_000, 172_800_000, 1500].map(text);
+        assert_eq!(periods, ["1 s", "90 s", "10 min", "90 min", "2 h", "1 d", "2 d", "1.5 s"]);
+    }
 
     #[test]
     fn sizes_and_durations_have_units() {

@@ -151,7 +151,7 @@ struct OwnBundle {
     identity: Identity,
 }
 
-/// The device, inode, size and time of change of a file's content: not those of a file that somebody put in its place.
+/// The device, inode, size and modification time of a file. A file that replaced it differs in one of them.
 type Identity = (u64, u64, u64, i64, i64);
 
 impl OwnBundle {

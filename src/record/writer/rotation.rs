@@ -127,7 +127,7 @@ impl Writer {
 fn following(end: Moment, period: Duration, now: Moment) -> Moment {
     let over = now.since(end).as_nanos().checked_div(period.as_nanos()).unwrap_or_default();
     let periods = u32::try_from(over).ok().and_then(|over| over.checked_add(1));
-    // Past 2^32 periods, the schedule begins anew.
+    // Past 2^32 periods, the schedule restarts now.
     periods.and_then(|periods| period.checked_mul(periods)).map_or(now.plus(period), |time| end.plus(time))
 }
 

@@ -339,7 +339,7 @@ fn deletes_old_bundles_of_this_capture_only() {
     capture.writer.as_mut().unwrap().finisher = Finisher::inline(NonZeroU32::new(2));
     let rotate = |capture: &mut Capture, n: u64| capture.write_and_rotate(item(capture.exchange(n, "http://a.test/")));
     (2..5).for_each(|n| rotate(&mut capture, n));
-    // 2 is deleted. Somebody moves 3 away, and puts a file of their own in the place of 4.
+    // 2 is deleted. 3 is moved away, and 4 is replaced by another file.
     fs::rename(capture.part(3), capture.folder.join("mine.zip")).unwrap();
     fs::remove_file(capture.part(4)).unwrap();
     fs::write(capture.part(4), b"not of this capture").unwrap();
