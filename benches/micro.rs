@@ -181,7 +181,7 @@ fn hellos(count: usize) -> Work {
 
 /// Another thread receives the recorded items and drops them.
 fn recorded(dir: &Path, count: usize) -> Work {
-    let (store, exchange) = (BodyStore::new(dir.to_owned(), Memory::new(64 << 20).bodies), exchange());
+    let (store, exchange) = (BodyStore::new(dir.to_owned(), &Memory::new(64 << 20)), exchange());
     repeat(count, count * size(&exchange), move || {
         let (sender, receiver) = queue();
         let taking = thread::spawn(move || {

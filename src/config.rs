@@ -31,8 +31,8 @@ pub struct Config {
     /// it. An app that pins its certificates then works from its second attempt on, or from its third if it closes the
     /// connection without an alert.
     pub passthrough_refused: bool,
-    /// The approximate memory limit of the capture, in bytes. All bodies together use up to an eighth of it; larger
-    /// amounts go to files beside the bundle.
+    /// The approximate memory limit of the capture, in bytes. All bodies together use up to three eighths of it; larger
+    /// amounts go to a file beside the bundle.
     pub memory: u64,
     /// The largest size to which a body is decoded, in bytes. A body that would exceed it is stored as received.
     pub max_body: u64,

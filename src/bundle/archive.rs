@@ -19,6 +19,7 @@
 //! nothing, whatever fails. A header is written only once its entry is complete, so that a truncated file shows which entries
 //! are good.
 
+use super::disk_watch::timed;
 use crate::error::Error;
 use buffered_file::BufferedFile;
 use deflate::MAX_WHOLE_BYTES;
@@ -100,7 +101,7 @@ impl Archive {
     /// Creates the unfinished bundle of `output`. All entries get the time `modified`, since the epoch. Also returns
     /// the paths of other unfinished bundles of that name, which are left alone.
     pub(crate) fn create(output: &Path, modified: Duration) -> Result<(Self, Vec<PathBuf>), Error> {
-        let (file, unfinished, others) = UnfinishedBundle::create(output)?;
+        let (file, unfinished, others) = timed(|| UnfinishedBundle::create(output))?;
         let archive = Self {
             file: BufferedFile::new(file),
             committed: Checkpoint::default(),

@@ -5,6 +5,7 @@
 pub(crate) mod archive;
 pub(crate) mod capture_info;
 pub(crate) mod cut_off;
+pub(crate) mod disk_watch;
 pub(crate) mod format;
 pub(crate) mod id;
 pub(crate) mod iso8601;

@@ -1,5 +1,6 @@
 //! Temporary files for data that is too large for memory: beside the bundle, unlinked, gone when the process ends.
 
+use super::disk_watch::timed;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -10,9 +11,11 @@ use std::path::{Path, PathBuf};
 pub(crate) fn unlinked_file(directory: &Path) -> io::Result<File> {
     let name = format!(".spectral-{:016x}.spill", RandomState::new().hash_one(0));
     let path = directory.join(name);
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-    fs::remove_file(&path)?;
-    Ok(file)
+    timed(|| {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        fs::remove_file(&path)?;
+        Ok(file)
+    })
 }
 
 /// Bytes that are appended, and read back later. They are buffered in memory, and stay there while the disk is full, so
@@ -54,7 +57,8 @@ impl Spill {
             self.patches.push((offset, to_file.to_owned()));
             if let Some(file) = &self.file {
                 // In order, because later patches may replace earlier ones. The next patch tries again if one fails.
-                let failed = self.patches.iter().position(|(at, bytes)| file.write_all_at(bytes, *at).is_err());
+                let failed =
+                    self.patches.iter().position(|(at, bytes)| timed(|| file.write_all_at(bytes, *at)).is_err());
                 self.patches.drain(..failed.unwrap_or(self.patches.len()));
             }
         }
@@ -73,7 +77,7 @@ impl Spill {
         let max = usize::try_from(in_file).unwrap_or(usize::MAX).min(into.len());
         let file = self.file.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?;
         let into = into.get_mut(..max).unwrap_or_default();
-        let n = match file.read_at(into, offset)? {
+        let n = match timed(|| file.read_at(into, offset))? {
             0 if max > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             n => n,
         };
@@ -87,7 +91,7 @@ impl Spill {
             Some(file) => file,
             none => none.insert(unlinked_file(&self.directory)?),
         };
-        file.write_all_at(&self.buffer, self.written)?;
+        timed(|| file.write_all_at(&self.buffer, self.written))?;
         self.written = self.len();
         self.buffer.clear();
         Ok(())

@@ -128,9 +128,8 @@ impl ConnectionLimit {
 }
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// The client, its origin, and a spill file for a body in each direction. (HTTP/2 may need more files; it takes
-/// descriptors that other connections leave unused.) Without this limit, accepted clients could use up all descriptors
-/// and wait for each other, and bodies would be truncated.
+/// The client, its origin, and the two ends of a pipe. (A connection with a pipe in each direction takes descriptors that other
+/// connections leave unused.) Without this limit, accepted clients could use up all descriptors and wait for each other.
 const DESCRIPTORS_PER_CONNECTION: usize = 4;
 /// For short uses: name resolution, an origin's second address, the folder that is synced at the end.
 const SPARE_DESCRIPTORS: usize = 8;

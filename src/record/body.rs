@@ -1,38 +1,48 @@
-//! The bytes of a body or message: a small one is kept in memory, a larger one in an unlinked file.
+//! The bytes of a body or message: a small one is kept in memory, most of a larger one in the spill file.
 //!
 //! ```text
-//!              ┌─ within the limit and the budget ─▶ memory ──┐
-//! push(bytes) ─┤                                              ├─▶ reader: file first, then memory
-//!              └─ else: memory, then bytes ────────▶ file ────┘
+//!              ┌─ within the limit and the budget ─▶ memory ──────────────────┐
+//! push(bytes) ─┤                                                              ├─▶ reader: pieces first, then memory
+//!              └─ else: memory, then bytes ─▶ pieces ─▶ spill thread ─▶ file ─┘
 //! ```
 //!
-//! `push` never fails, and never waits for another thread. If the disk is full, the beginning of the body is kept and
-//! [`Body::truncation`] has the number of lost bytes.
+//! `push` never fails. It waits only while the spill thread writes slower than bodies arrive. If the disk is full or hangs, the
+//! beginning of the body is kept and [`Body::truncation`] has the number of lost bytes.
 
-use crate::bundle::spill;
 use flate2::Crc;
-use std::fs::File;
+use spill_file::{PIECE_BYTES, Piece};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 pub(crate) use store::BodyStore;
 #[cfg(any(test, fuzzing))]
 pub(crate) use store::test_store;
 
+mod slots;
+mod spill_file;
 mod store;
 
 /// The bytes of one body or message: appended as they arrive, read from the start once it ended.
 pub(crate) struct Body {
     store: Arc<BodyStore>,
-    /// The bytes after those in the file. This buffer's capacity is counted in the store's budget.
+    /// The bytes after those in pieces. This buffer's capacity is counted in the store's budget.
     memory: Vec<u8>,
-    file: Option<File>,
-    /// The length of the body's part in the file. The file may be longer, after a failed write.
-    spilled: u64,
-    /// The CRC-32 of the part in the file.
-    spilled_crc: Crc,
+    /// `None` while all bytes are in `memory`.
+    spilled: Option<Box<Spilled>>,
+}
+
+/// The beginning of a body, as pieces that the spill thread writes, and the loss of the body's end.
+#[derive(Default)]
+struct Spilled {
+    pieces: Vec<SpilledPiece>,
+    crc: Crc,
     truncation: Option<Truncation>,
+}
+
+struct SpilledPiece {
+    /// The offset in the body at which it ends.
+    end: u64,
+    piece: Arc<Piece>,
 }
 
 /// The loss of a body's end.
@@ -47,14 +57,7 @@ pub(crate) struct Truncation {
 impl Body {
     /// An empty body. It allocates nothing.
     pub(crate) fn new(store: &Arc<BodyStore>) -> Self {
-        Self {
-            store: Arc::clone(store),
-            memory: Vec::new(),
-            file: None,
-            spilled: 0,
-            spilled_crc: Crc::new(),
-            truncation: None,
-        }
+        Self { store: Arc::clone(store), memory: Vec::new(), spilled: None }
     }
 
     /// Returns an empty body in the same store.
@@ -64,7 +67,7 @@ impl Body {
 
     /// Appends `bytes`.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        if self.truncation.is_none() && self.reserve(bytes.len()) {
+        if self.spilled.is_none() && self.reserve(bytes.len()) {
             self.memory.extend_from_slice(bytes);
         } else {
             self.spill(bytes);
@@ -73,7 +76,7 @@ impl Body {
 
     /// Returns the number of bytes that can be read.
     pub(crate) fn len(&self) -> u64 {
-        self.spilled.saturating_add(self.memory.len() as u64)
+        self.spilled_len().saturating_add(self.memory.len() as u64)
     }
 
     /// True if there are no bytes to read.
@@ -83,18 +86,25 @@ impl Body {
 
     /// Returns the loss of the body's end, if there is one.
     pub(crate) fn truncation(&self) -> Option<&Truncation> {
-        self.truncation.as_ref()
+        self.spilled.as_ref().and_then(|spilled| spilled.truncation.as_ref())
     }
 
-    /// Returns all bytes; `None` if some are in a file.
+    /// Returns all bytes; `None` if some were handed to the spill thread.
     pub(crate) fn in_memory(&self) -> Option<&[u8]> {
-        self.file.is_none().then_some(&self.memory)
+        self.pieces().is_empty().then_some(&self.memory)
+    }
+
+    /// Returns the number of bytes of memory that it takes, without those of the spill thread.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory.capacity()
     }
 
     /// Returns the CRC-32 of all bytes. Only those in memory are read for it.
     pub(crate) fn crc(&self) -> u32 {
         let mut crc = Crc::new();
-        crc.combine(&self.spilled_crc);
+        if let Some(spilled) = &self.spilled {
+            crc.combine(&spilled.crc);
+        }
         crc.update(&self.memory);
         crc.sum()
     }
@@ -106,17 +116,30 @@ impl Body {
 
     /// Returns a reader from offset `at`.
     pub(crate) fn reader_at(&self, at: u64) -> BodyReader<'_> {
-        let in_memory = usize::try_from(at.saturating_sub(self.spilled)).unwrap_or(usize::MAX);
+        let pieces = self.pieces();
+        let index = pieces.partition_point(|piece| piece.end <= at);
+        let start = index.checked_sub(1).and_then(|before| pieces.get(before)).map_or(0, |before| before.end);
+        let in_piece = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
+        let in_memory = usize::try_from(at.saturating_sub(self.spilled_len())).unwrap_or(usize::MAX);
         let memory = self.memory.get(in_memory..).unwrap_or_default();
-        BodyReader { file: self.file.as_ref(), at: at.min(self.spilled), end: self.spilled, memory }
+        BodyReader { pieces: pieces.get(index..).unwrap_or_default(), in_piece, memory }
+    }
+
+    fn pieces(&self) -> &[SpilledPiece] {
+        self.spilled.as_ref().map_or(&[], |spilled| &spilled.pieces)
+    }
+
+    fn spilled_len(&self) -> u64 {
+        self.pieces().last().map_or(0, |last| last.end)
     }
 
     /// Reserves memory for `more` bytes. Returns false if they exceed the body's limit or the budget.
     fn reserve(&mut self, more: usize) -> bool {
-        let limit = match &self.file {
-            None => MAX_IN_MEMORY_BYTES,
-            Some(_) if self.store.memory().is_plentiful() => WRITE_BUFFER_BYTES,
-            Some(_) => SMALL_WRITE_BUFFER_BYTES.max(self.memory.capacity()),
+        let limit = match (&self.spilled, self.store.memory().is_plentiful()) {
+            (None, true) => MAX_PLENTIFUL_BYTES,
+            (None, false) => MAX_IN_MEMORY_BYTES,
+            (Some(_), true) => PIECE_BYTES,
+            (Some(_), false) => SMALL_BUFFER_BYTES.max(self.memory.capacity()),
         };
         let Some(needed) = self.memory.len().checked_add(more).filter(|&needed| needed <= limit) else {
             return false;
@@ -125,7 +148,10 @@ impl Body {
         if needed <= capacity {
             return true;
         }
-        let wanted = needed.next_power_of_two().max(MIN_ALLOCATION_BYTES);
+        let wanted = match limit {
+            PIECE_BYTES => PIECE_BYTES,
+            _ => needed.next_power_of_two().max(MIN_ALLOCATION_BYTES),
+        };
         let growth = wanted.saturating_sub(capacity);
         if wanted <= MAX_UNBUDGETED_BYTES {
             self.store.memory().acquire(growth);
@@ -143,104 +169,133 @@ impl Body {
         is_reserved
     }
 
-    /// Writes the memory and `bytes` to the file. Counts the bytes that the file does not take.
-    fn spill(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
-        if self.truncation.is_none() {
-            match self.write_out(&mut rest) {
-                Ok(()) => return,
-                Err(cause) => self.truncation = Some(Truncation { lost_bytes: 0, cause }),
+    /// Appends `bytes` in pieces; the last ones stay in memory if they are few. Counts the bytes that found no place.
+    fn spill(&mut self, mut bytes: &[u8]) {
+        let mut result = Ok(());
+        while !bytes.is_empty() && result.is_ok() && self.truncation().is_none() {
+            let room = PIECE_BYTES.saturating_sub(self.memory.len()).min(bytes.len());
+            let (now, later) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+            if room > 0 && self.spilled.is_some() && self.reserve(room) {
+                self.memory.extend_from_slice(now);
+                bytes = later;
+                if self.memory.len() == PIECE_BYTES {
+                    result = self.hand_over_memory();
+                }
+            } else if !self.memory.is_empty() {
+                result = self.hand_over_memory();
+            } else if self.spilled.is_none() {
+                self.spilled = Some(Box::default());
+            } else {
+                result = self.hand_over(now);
+                if result.is_ok() {
+                    bytes = later;
+                }
             }
         }
-        if let Some(truncation) = &mut self.truncation {
-            truncation.lost_bytes = truncation.lost_bytes.saturating_add(rest.len() as u64);
+        let truncation = &mut self.spilled.get_or_insert_default().truncation;
+        if let Err(cause) = result {
+            *truncation = Some(Truncation { lost_bytes: 0, cause });
+        }
+        if let Some(truncation) = truncation {
+            truncation.lost_bytes = truncation.lost_bytes.saturating_add(bytes.len() as u64);
         }
     }
 
-    fn write_out(&mut self, bytes: &mut &[u8]) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(spill::unlinked_file(self.store.folder())?),
-        };
-        // If this fails, the memory is unchanged, and `spilled` excludes the bytes that did reach the file.
-        file.write_all_at(&self.memory, self.spilled)?;
-        self.spilled = self.spilled.saturating_add(self.memory.len() as u64);
-        self.spilled_crc.update(&self.memory);
-        self.memory.clear();
-        if self.memory.capacity() > WRITE_BUFFER_BYTES {
-            self.store.memory().release(self.memory.capacity());
-            self.memory = Vec::new();
-        }
-        // Buffering a large piece would only add a copy.
-        if bytes.len() <= self.memory.capacity() / 2 {
-            self.memory.extend_from_slice(bytes);
+    /// Hands the bytes in memory to the spill thread. Those that find no place stay in memory.
+    fn hand_over_memory(&mut self) -> io::Result<()> {
+        let capacity = self.memory.capacity();
+        if capacity <= PIECE_BYTES {
+            self.store.spill().acquire(capacity)?;
+            self.store.memory().release(capacity);
+            let bytes = std::mem::take(&mut self.memory);
+            self.add_piece(bytes, capacity);
             return Ok(());
         }
-        while !bytes.is_empty() {
-            match file.write_at(bytes, self.spilled) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => {
-                    self.spilled = self.spilled.saturating_add(n as u64);
-                    self.spilled_crc.update(bytes.get(..n).unwrap_or_default());
-                    *bytes = bytes.get(n..).unwrap_or_default();
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
+        let mut memory = std::mem::take(&mut self.memory);
+        let mut done = 0usize;
+        let result = memory.chunks(PIECE_BYTES).try_for_each(|chunk| {
+            self.hand_over(chunk)?;
+            done = done.saturating_add(chunk.len());
+            Ok(())
+        });
+        if result.is_ok() {
+            self.store.memory().release(capacity);
+        } else {
+            memory.drain(..done);
+            self.memory = memory;
         }
+        result
+    }
+
+    /// Hands a copy of `bytes`, at most [`PIECE_BYTES`], to the spill thread.
+    fn hand_over(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.store.spill().acquire(bytes.len())?;
+        self.add_piece(bytes.to_vec(), bytes.len());
         Ok(())
+    }
+
+    /// Adds a piece that takes `charge` bytes of the spill thread's share.
+    fn add_piece(&mut self, bytes: Vec<u8>, charge: usize) {
+        self.store.memory().acquire(PIECE_OVERHEAD_BYTES);
+        let end = self.spilled_len().saturating_add(bytes.len() as u64);
+        let spilled = self.spilled.get_or_insert_default();
+        spilled.crc.update(&bytes);
+        spilled.pieces.push(SpilledPiece { end, piece: self.store.spill().enqueue(bytes, charge) });
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
-        self.store.memory().release(self.memory.capacity());
+        let overhead = self.pieces().len().saturating_mul(PIECE_OVERHEAD_BYTES);
+        self.store.memory().release(self.memory.capacity().saturating_add(overhead));
     }
 }
 
 /// Reads a [`Body`].
 pub(crate) struct BodyReader<'b> {
-    file: Option<&'b File>,
-    at: u64,
-    end: u64,
+    /// The pieces that are not read yet, to their ends.
+    pieces: &'b [SpilledPiece],
+    /// The offset in the first of them.
+    in_piece: usize,
     memory: &'b [u8],
 }
 
 impl Read for BodyReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let left = self.end.saturating_sub(self.at);
-        let Some(file) = self.file.filter(|_| left > 0) else {
-            return self.memory.read(into);
-        };
-        let len = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
-        let into = into.get_mut(..len).unwrap_or_default();
-        match file.read_at(into, self.at) {
-            Ok(0) if len > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(n) => {
-                self.at = self.at.saturating_add(n as u64);
-                Ok(n)
-            }
-            Err(e) => Err(e),
+        if into.is_empty() {
+            return Ok(0);
         }
+        while let Some((first, rest)) = self.pieces.split_first() {
+            match first.piece.read_at(self.in_piece, into)? {
+                0 => (self.pieces, self.in_piece) = (rest, 0),
+                n => {
+                    self.in_piece = self.in_piece.saturating_add(n);
+                    return Ok(n);
+                }
+            }
+        }
+        self.memory.read(into)
     }
 }
 
-/// The limit of one body in memory. Nearly all API responses are smaller; most downloads are larger.
+/// The limit of one body in memory while less than half of the budget is used. Most API responses and pictures are smaller.
+const MAX_PLENTIFUL_BYTES: usize = 2 << 20;
+
+/// The limit of one body in memory while more is used. Nearly all API responses are smaller; most downloads are larger.
 const MAX_IN_MEMORY_BYTES: usize = 256 * 1024;
 
-/// The limit of one body in memory once the budget is spent. A file for each small message would use up file
-/// descriptors, and the connections need many of those.
+/// The limit of one body's buffer once the budget is spent: small messages cost less in memory than in the file.
 const MAX_UNBUDGETED_BYTES: usize = 4 * 1024;
 
-/// The write buffer of a body in a file. It saves a system call for each small piece. Per byte, writes of this size
-/// cost two thirds of smaller ones.
-const WRITE_BUFFER_BYTES: usize = 64 * 1024;
+/// The buffer of a body in the spill file once half of the budget is used: a thousand large bodies at once have one each.
+/// Before, it has the size of a piece.
+const SMALL_BUFFER_BYTES: usize = 16 * 1024;
 
-/// The write buffer of a body in a file once half of the budget is used: a thousand large bodies at once have one each.
-const SMALL_WRITE_BUFFER_BYTES: usize = 16 * 1024;
+/// The first allocation of a body. Many WebSocket messages fit into it.
+const MIN_ALLOCATION_BYTES: usize = 64;
 
-/// The first allocation of a body. Most WebSocket messages fit into it.
-const MIN_ALLOCATION_BYTES: usize = 512;
+/// The memory that a piece takes besides its bytes.
+const PIECE_OVERHEAD_BYTES: usize = 128;
 
 #[cfg(test)]
 mod tests;

@@ -117,6 +117,8 @@ impl Writer {
                 (bundle, others)
             }
         };
+        let store = BodyStore::new(directory, &limits.memory);
+        store.start();
         let mut errors = ErrorLog::new(observer);
         for other in others {
             errors.add(ErrorKind::OtherUnfinished(other), "");
@@ -125,12 +127,12 @@ impl Writer {
         Ok(Self {
             bundle,
             rotation,
-            finisher: if is_rotating { Finisher::start(limits.keep) } else { Finisher::inline(None) },
+            finisher: if is_rotating { Finisher::start(limits.keep, store.disk()) } else { Finisher::inline(None) },
             finished: FinishedBundles { is_rotating, ..FinishedBundles::default() },
             totals: Stats::default(),
-            store: BodyStore::new(directory, Arc::clone(&limits.memory.bodies)),
             max_body_bytes: limits.max_body,
-            packer: Packer::start(limits.max_body),
+            packer: Packer::start(limits.max_body, store.disk()),
+            store,
             last_exchange: 0,
             last_websocket: 0,
             open_websockets: HashMap::new(),
@@ -153,6 +155,7 @@ impl Writer {
 
     /// Writes all items until [`Item::CaptureEnd`] or until all senders are dropped. Then completes the bundle.
     pub(crate) fn run(mut self, items: &Receiver<Item>) -> WriterSummary {
+        let _entered = self.store.disk().enter();
         let mut batch = VecDeque::new();
         let mut is_running = true;
         while is_running {

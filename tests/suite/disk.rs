@@ -126,7 +126,7 @@ fn treats_a_file_size_limit_as_a_full_disk() {
     let origin = origin_of_pictures();
     let dir = TempDir::new();
     // 200 blocks of 512 or 1024 bytes, depending on the shell.
-    let line = "ulimit -f 200; exec \"$0\" capture proxy -p 0";
+    let line = "ulimit -f 200; exec \"$0\" capture proxy -p 0 --memory 1M";
     let mut limited = Command::new("/bin/sh");
     limited.args(["-c", line, env!("CARGO_BIN_EXE_spectral")]).current_dir(dir.path()).env("HOME", dir.path());
     let running = Spectral::start(limited);

@@ -5,6 +5,7 @@
 //! rewind: removes what was appended after an offset, from the buffer and from the file
 //! ```
 
+use crate::bundle::disk_watch::{timed, timed_sync};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -105,7 +106,7 @@ impl BufferedFile {
         if faults::sync()? == faults::Sync::Skipped {
             return Ok(());
         }
-        self.file.sync_all()
+        timed_sync(|| self.file.sync_all())
     }
 
     fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
@@ -119,7 +120,7 @@ impl BufferedFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         #[cfg(any(test, fuzzing))]
         faults::step()?;
-        self.file.set_len(len)
+        timed(|| self.file.set_len(len))
     }
 
     /// Continues at `at` after a hole.
@@ -133,7 +134,7 @@ impl BufferedFile {
 pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     #[cfg(any(test, fuzzing))]
     faults::write(file, bytes, at)?;
-    file.write_all_at(bytes, at)
+    timed(|| file.write_all_at(bytes, at))
 }
 
 /// The size of the buffer: a group up to this size is written by one system call.

@@ -1,5 +1,6 @@
 //! A range of a file as a reader, by `pread`: readers of one file do not share a position.
 
+use crate::bundle::disk_watch::timed;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -26,7 +27,7 @@ impl<'f> FileRange<'f> {
 impl Read for FileRange<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let len = usize::try_from(self.remaining()).unwrap_or(usize::MAX).min(into.len());
-        let n = self.file.read_at(into.get_mut(..len).unwrap_or_default(), self.offset)?;
+        let n = timed(|| self.file.read_at(into.get_mut(..len).unwrap_or_default(), self.offset))?;
         self.offset = self.offset.saturating_add(n as u64);
         Ok(n)
     }

@@ -5,6 +5,7 @@
 //!   NAME.zip.bak ◀── NAME.zip ◀── NAME.zip.part       at the end; a complete NAME.zip exists at every moment
 //! ```
 
+use crate::bundle::disk_watch::{timed, timed_sync};
 use crate::error::{Error, OutputError};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -78,7 +79,7 @@ impl UnfinishedBundle {
 
     /// Renames the file to its output path, which is returned.
     pub(super) fn finish(&self) -> Result<PathBuf, FinishError> {
-        match replace(&self.path, &self.output) {
+        match timed_sync(|| replace(&self.path, &self.output)) {
             Ok(()) => Ok(self.output.clone()),
             Err(cause) => Err(self.finish_error(UnfinishedState::Complete, cause)),
         }
@@ -103,7 +104,7 @@ impl UnfinishedBundle {
 impl Drop for UnfinishedBundle {
     fn drop(&mut self) {
         if !self.is_kept {
-            let _ = fs::remove_file(&self.path);
+            let _ = timed(|| fs::remove_file(&self.path));
         }
     }
 }
@@ -111,8 +112,8 @@ impl Drop for UnfinishedBundle {
 /// Returns the owner of the unfinished bundle at `path`.
 pub(crate) fn owner(path: &Path) -> Owner {
     // Opening anything but a regular file might block.
-    let is_file = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
-    let file = is_file.then(|| File::open(path)).and_then(Result::ok);
+    let is_file = timed(|| fs::symlink_metadata(path)).is_ok_and(|meta| meta.is_file());
+    let file = is_file.then(|| timed(|| File::open(path))).and_then(Result::ok);
     file.map_or(Owner::Gone, |file| owner_of(&file))
 }
 

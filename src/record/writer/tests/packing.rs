@@ -3,6 +3,7 @@
 use super::*;
 use crate::bundle::archive::CompressionMethod;
 use crate::bundle::archive::scan::{Scan, ScanItem};
+use crate::bundle::disk_watch::DiskWatch;
 
 #[test]
 fn small_entries_of_a_full_batch_are_stored() {
@@ -91,7 +92,7 @@ fn incompressible_bodies_are_stored() {
 #[test]
 fn jobs_of_milliseconds_do_not_wait_for_jobs_of_seconds() {
     let capture = Capture::new("lanes");
-    let mut packer = Packer::start(1 << 30);
+    let mut packer = Packer::start(1 << 30, &DiskWatch::new());
     let job = |number, size| {
         let mut exchange = capture.exchange(1, "http://a.test/");
         exchange.response.as_mut().unwrap().headers.push(b"Content-Type", b"image/png");

@@ -1,0 +1,436 @@
+//! The spill file of a capture: pieces of bodies that do not fit into memory, written by one thread.
+//!
+//! ```text
+//! acquire, enqueue ─▶ queue, bounded by a share ─▶ spill thread ─▶ a slot of the file
+//!   │                                                 └─ a piece whose body was dropped is not written
+//!   └─ waits while the share is full; fails instead while the disk is full or hangs
+//! Piece::read_at ─▶ memory or file
+//! ```
+//!
+//! The threads of connections do not touch the file. The share drains while the disk completes writes, so that waiting for it
+//! is back-pressure and ends. A piece is never lost once it is queued: it stays in memory until it is in the file.
+
+use super::slots::Slots;
+use crate::bundle::disk_watch::{DiskWatch, MAX_OPERATION_TIME, timed};
+use crate::bundle::spill::unlinked_file;
+use crate::memory::Share;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::thread;
+use std::time::Duration;
+
+/// The spill file of one capture, and the queue of its thread.
+pub(super) struct SpillFile {
+    folder: PathBuf,
+    /// Unlinked; opened when the thread starts, or as soon as a descriptor is available.
+    file: OnceLock<File>,
+    /// The bytes of all pieces that are in memory.
+    share: Arc<Share>,
+    watch: Arc<DiskWatch>,
+    state: Mutex<State>,
+    /// Wakes the spill thread.
+    changed: Condvar,
+    /// Wakes threads that wait for the share.
+    has_space: Condvar,
+    #[cfg(test)]
+    pub(super) faults: faults::Faults,
+}
+
+struct State {
+    /// The pieces to write. A body that is dropped frees its pieces at once, also those in the queue.
+    queue: VecDeque<Weak<Piece>>,
+    /// The length of the queue at which dropped pieces are removed from it.
+    purge_len: usize,
+    slots: Slots,
+    /// The error of the last write, until one succeeds.
+    failure: Option<io::Error>,
+    /// The number of threads that wait for the share.
+    waiting: usize,
+    is_thread_waiting: bool,
+    thread: Thread,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    NotStarted,
+    Started,
+    /// The capture ended.
+    Closed,
+}
+
+/// A part of a body, at most [`PIECE_BYTES`] long.
+pub(super) struct Piece {
+    spill: Arc<SpillFile>,
+    /// The bytes of the share that it takes while it is in memory.
+    charge: usize,
+    place: RwLock<Place>,
+}
+
+enum Place {
+    Memory(Vec<u8>),
+    /// The slot, and the length.
+    File(u32, usize),
+}
+
+impl SpillFile {
+    pub(super) fn new(folder: PathBuf, share: Arc<Share>, watch: Arc<DiskWatch>) -> Arc<Self> {
+        let state = State {
+            queue: VecDeque::new(),
+            purge_len: MIN_PURGE_LEN,
+            slots: Slots::default(),
+            failure: None,
+            waiting: 0,
+            is_thread_waiting: false,
+            thread: Thread::NotStarted,
+        };
+        Arc::new(Self {
+            folder,
+            file: OnceLock::new(),
+            share,
+            watch,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            has_space: Condvar::new(),
+            #[cfg(test)]
+            faults: faults::Faults::default(),
+        })
+    }
+
+    /// Opens the file and starts the thread, while descriptors and threads are available. If that fails, the first piece tries
+    /// again.
+    pub(super) fn start(self: &Arc<Self>) {
+        let _ = self.file();
+        self.start_thread(&mut self.lock());
+    }
+
+    /// Ends the thread.
+    pub(super) fn close(&self) {
+        self.lock().thread = Thread::Closed;
+        self.changed.notify_one();
+        self.has_space.notify_all();
+    }
+
+    /// Takes `bytes` of the share for a piece. Waits while it is full; fails instead while the disk is full or hangs.
+    pub(super) fn acquire(self: &Arc<Self>, bytes: usize) -> io::Result<()> {
+        if self.share.try_acquire(bytes) {
+            return Ok(());
+        }
+        let mut state = self.lock();
+        loop {
+            let is_acquired = self.share.try_acquire(bytes);
+            // A piece may be larger than the whole share.
+            if is_acquired || self.share.held() == 0 {
+                if !is_acquired {
+                    self.share.acquire(bytes);
+                }
+                if state.waiting > 0 && !self.share.is_spent() {
+                    self.has_space.notify_one();
+                }
+                return Ok(());
+            }
+            self.start_thread(&mut state);
+            if let Some(failure) = &state.failure {
+                return Err(copy_of(failure));
+            }
+            if state.thread == Thread::Closed {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            if self.watch.is_hung() {
+                return Err(hung_error());
+            }
+            state.waiting = state.waiting.saturating_add(1);
+            self.changed.notify_one();
+            state = self.has_space.wait_timeout(state, CHECK_INTERVAL).unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting = state.waiting.saturating_sub(1);
+        }
+    }
+
+    /// Queues a piece of at most [`PIECE_BYTES`], which takes the `charge` bytes of the share that the caller has acquired.
+    pub(super) fn enqueue(self: &Arc<Self>, bytes: Vec<u8>, charge: usize) -> Arc<Piece> {
+        let piece = Arc::new(Piece { spill: Arc::clone(self), charge, place: RwLock::new(Place::Memory(bytes)) });
+        let mut state = self.lock();
+        if state.queue.len() >= state.purge_len {
+            state.queue.retain(|piece| piece.strong_count() > 0);
+            state.purge_len = state.queue.len().saturating_mul(2).max(MIN_PURGE_LEN);
+        }
+        state.queue.push_back(Arc::downgrade(&piece));
+        self.start_thread(&mut state);
+        if state.is_thread_waiting || state.queue.len() == FULL_BATCH_PIECES {
+            state.is_thread_waiting = false;
+            drop(state);
+            self.changed.notify_one();
+        }
+        piece
+    }
+
+    /// Starts the thread, unless it runs.
+    fn start_thread(self: &Arc<Self>, state: &mut State) {
+        if state.thread == Thread::NotStarted {
+            let spill = Arc::clone(self);
+            match thread::Builder::new().name("spill".into()).spawn(move || spill.run()) {
+                Ok(_) => (state.thread, state.failure) = (Thread::Started, None),
+                Err(cause) => state.failure = Some(cause),
+            }
+        }
+    }
+
+    /// The spill thread.
+    fn run(&self) {
+        let _entered = self.watch.enter();
+        while let Some(work) = self.next_work() {
+            let result = match work {
+                Work::Write(piece) => self.write(&piece),
+                // No slot is in use, and only this thread takes one.
+                Work::Truncate => self.file().and_then(|file| timed(|| file.set_len(0))),
+            };
+            let mut state = self.lock();
+            state.failure = result.err();
+            if state.failure.is_some() {
+                self.has_space.notify_all();
+                // The piece stays in memory. Another attempt follows, for the case that space was freed.
+                let is_open = |state: &mut State| state.thread != Thread::Closed;
+                drop(self.changed.wait_timeout_while(state, CHECK_INTERVAL, is_open));
+            }
+        }
+    }
+
+    /// Waits for work; returns `None` once the capture ended.
+    fn next_work(&self) -> Option<Work> {
+        let mut state = self.lock();
+        loop {
+            if state.thread == Thread::Closed {
+                return None;
+            }
+            while let Some(piece) = state.queue.pop_front() {
+                if let Some(piece) = piece.upgrade() {
+                    return Some(Work::Write(piece));
+                }
+            }
+            if state.slots.are_all_free() {
+                state.slots.reset();
+                return Some(Work::Truncate);
+            }
+            state.is_thread_waiting = true;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.is_thread_waiting = false;
+            // A few pieces together save wake-ups, and some bodies are dropped meanwhile.
+            let is_small = |state: &mut State| {
+                state.queue.len() < FULL_BATCH_PIECES && state.waiting == 0 && state.thread != Thread::Closed
+            };
+            let waited = self.changed.wait_timeout_while(state, BATCH_DELAY, is_small);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn write(&self, piece: &Arc<Piece>) -> io::Result<()> {
+        let slot = self.lock().slots.acquire().ok_or(io::ErrorKind::FileTooLarge)?;
+        // Readers of the piece are not held up: they lock it for reading too.
+        let written = match &*piece.place.read().unwrap_or_else(PoisonError::into_inner) {
+            Place::Memory(bytes) => self.write_to(slot, bytes).map(|()| bytes.len()),
+            Place::File(..) => Err(io::ErrorKind::AlreadyExists.into()),
+        };
+        match written {
+            Ok(len) => {
+                *piece.place.write().unwrap_or_else(PoisonError::into_inner) = Place::File(slot, len);
+                self.share.release(piece.charge);
+                if self.lock().waiting > 0 {
+                    self.has_space.notify_one();
+                }
+                Ok(())
+            }
+            Err(cause) => {
+                let mut state = self.lock();
+                state.slots.release(slot);
+                state.queue.push_front(Arc::downgrade(piece));
+                Err(cause)
+            }
+        }
+    }
+
+    fn write_to(&self, slot: u32, bytes: &[u8]) -> io::Result<()> {
+        let file = self.file()?;
+        timed(|| {
+            #[cfg(test)]
+            self.faults.write()?;
+            file.write_all_at(bytes, offset_of(slot))
+        })
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        let file = unlinked_file(&self.folder)?;
+        Ok(self.file.get_or_init(|| file))
+    }
+
+    #[cfg(test)]
+    pub(super) fn share(&self) -> &Share {
+        &self.share
+    }
+
+    #[cfg(test)]
+    pub(super) fn file_len(&self) -> u64 {
+        self.file.get().unwrap().metadata().unwrap().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code panics between two related changes of the state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Work {
+    Write(Arc<Piece>),
+    /// The file is empty: frees its space.
+    Truncate,
+}
+
+impl Piece {
+    /// Reads bytes from offset `from` of the piece, and returns their number; 0 at its end.
+    pub(super) fn read_at(&self, from: usize, into: &mut [u8]) -> io::Result<usize> {
+        let place = self.place.read().unwrap_or_else(PoisonError::into_inner);
+        match &*place {
+            Place::Memory(bytes) => io::Read::read(&mut bytes.get(from..).unwrap_or_default(), into),
+            Place::File(slot, len) => {
+                let max = len.saturating_sub(from).min(into.len());
+                let into = into.get_mut(..max).unwrap_or_default();
+                let at = offset_of(*slot).saturating_add(from as u64);
+                let file = self.spill.file.get().ok_or(io::ErrorKind::UnexpectedEof)?;
+                match timed(|| file.read_at(into, at))? {
+                    0 if max > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                    n => Ok(n),
+                }
+            }
+        }
+    }
+
+    /// True if it is in the file.
+    #[cfg(test)]
+    pub(super) fn is_in_file(&self) -> bool {
+        matches!(*self.place.read().unwrap(), Place::File(..))
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let place = self.place.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let spill = &self.spill;
+        let mut state = match *place {
+            Place::Memory(_) => {
+                spill.share.release(self.charge);
+                spill.lock()
+            }
+            Place::File(slot, _) => {
+                let mut state = spill.lock();
+                state.slots.release(slot);
+                state
+            }
+        };
+        let wants_truncation = state.slots.are_all_free() && std::mem::take(&mut state.is_thread_waiting);
+        let is_waited_for = state.waiting > 0;
+        drop(state);
+        if wants_truncation {
+            spill.changed.notify_one();
+        }
+        if is_waited_for {
+            spill.has_space.notify_one();
+        }
+    }
+}
+
+fn offset_of(slot: u32) -> u64 {
+    u64::from(slot).saturating_mul(PIECE_BYTES as u64)
+}
+
+/// The error for bytes that found no place while the disk hangs.
+fn hung_error() -> io::Error {
+    let seconds = MAX_OPERATION_TIME.as_secs();
+    io::Error::new(io::ErrorKind::TimedOut, format!("the disk has not completed a write for {seconds} s"))
+}
+
+fn copy_of(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+}
+
+/// The size of a slot, and the largest size of a piece. Per byte, writes of this size cost two thirds of smaller ones.
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
+
+/// The number of pieces at which the thread stops waiting for more.
+const FULL_BATCH_PIECES: usize = 8;
+
+/// The time that the first piece waits for others.
+const BATCH_DELAY: Duration = Duration::from_millis(2);
+
+/// The interval at which threads that wait for the share look whether the disk hangs, and failed writes are repeated.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The shortest queue from which dropped pieces are removed.
+const MIN_PURGE_LEN: usize = 1024;
+
+/// Delays and fails the writes of a spill file.
+#[cfg(test)]
+pub(super) mod faults {
+    use std::io;
+    use std::sync::{Condvar, Mutex};
+
+    #[derive(Default)]
+    pub(in super::super) struct Faults {
+        state: Mutex<FaultState>,
+        changed: Condvar,
+    }
+
+    #[derive(Clone, Copy, Default)]
+    struct FaultState {
+        /// The number of writes that pass; `None` is all.
+        passing: Option<usize>,
+        is_full: bool,
+        writes: usize,
+    }
+
+    impl Faults {
+        /// Sets whether further writes wait.
+        pub(in super::super) fn stall(&self, is_stalled: bool) {
+            let mut state = self.state.lock().unwrap();
+            state.passing = is_stalled.then_some(state.writes);
+            self.changed.notify_all();
+        }
+
+        /// Lets one waiting write pass.
+        pub(in super::super) fn pass_one(&self) {
+            let mut state = self.state.lock().unwrap();
+            state.passing = state.passing.map(|passing| passing + 1);
+            self.changed.notify_all();
+        }
+
+        /// Sets whether writes fail.
+        pub(in super::super) fn fill(&self, is_full: bool) {
+            self.state.lock().unwrap().is_full = is_full;
+        }
+
+        /// Waits until `count` writes have begun.
+        pub(in super::super) fn wait_for_writes(&self, count: usize) {
+            let state = self.state.lock().unwrap();
+            drop(self.changed.wait_while(state, |state| state.writes < count).unwrap());
+        }
+
+        /// Returns the number of writes.
+        pub(in super::super) fn writes(&self) -> usize {
+            self.state.lock().unwrap().writes
+        }
+
+        pub(super) fn write(&self) -> io::Result<()> {
+            let mut state = self.state.lock().unwrap();
+            state.writes += 1;
+            let number = state.writes;
+            self.changed.notify_all();
+            let is_stalled = |state: &mut FaultState| state.passing.is_some_and(|passing| number > passing);
+            let state = self.changed.wait_while(state, is_stalled).unwrap();
+            if state.is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+    }
+}
