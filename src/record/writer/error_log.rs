@@ -65,7 +65,10 @@ impl ErrorLog {
         if kind == ErrorKind::WriteFailed {
             self.disk = DiskState::Failing;
         }
-        self.errors.insert(kind, (1, cause.to_owned()));
+        // Each unfinished bundle is an error of its own kind. A capture that rotates for days may have many.
+        if self.errors.len() < MAX_KINDS || !matches!(kind, ErrorKind::NotRenamed(_) | ErrorKind::Unfinished(_)) {
+            self.errors.insert(kind, (1, cause.to_owned()));
+        }
     }
 
     /// Notes a successful write. `pending` items that failed will be tried again and are not lost yet.
@@ -130,6 +133,9 @@ fn warning(kind: &ErrorKind, count: u64, cause: &str) -> Warning {
         ErrorKind::Unfinished(path) => Warning::Unfinished { path: path.clone(), cause },
     }
 }
+
+/// The number of kinds up to which unfinished bundles are kept for the summary. Later ones are only reported and counted.
+const MAX_KINDS: usize = 100;
 
 /// The last number of an exchange id that has four digits. Some consumers of bundles misorder longer ids.
 pub(super) const MAX_FOUR_DIGITS: u32 = 9999;

@@ -53,7 +53,8 @@ impl Rotation {
     /// Returns the time after which the limit may be reached although no item is written.
     pub(super) fn check_after(&self, now: Moment) -> Option<Duration> {
         let Limit::Time(_, end) = self.limit else { return None };
-        Some(end.since(now).max(self.retry.map_or(MIN_CHECK_INTERVAL, |retry| retry.since(now))))
+        let retry = self.retry.map_or(Duration::ZERO, |retry| retry.since(now));
+        Some(end.since(now).max(retry).max(MIN_CHECK_INTERVAL))
     }
 
     /// Returns true if the limit of `bundle` is reached. A bundle without items is not finished; if its period is over, the

@@ -123,7 +123,12 @@ const SCRIPT: &[fn(&Capture) -> Item] = &[
     |c| item(c.exchange(10, "http://a.test/1")),
     |c| c.handshake(20, "ws://a.test/chat", 1, Some("p")),
     |c| c.message(1, 30, Dir::Up, Opcode::Text, b"one"),
-    |c| c.handshake(15, "ws://b.test/", 2, None),
+    |c| {
+        let Item::Exchange(mut handshake) = c.handshake(15, "ws://b.test/", 2, None) else { panic!("an exchange") };
+        // Only the first bundle has the body.
+        handshake.request_body = c.body(b"unusual");
+        Item::Exchange(handshake)
+    },
     |c| c.message(2, 31, Dir::Down, Opcode::Binary, &[7; 5000]),
     |c| c.message(1, 32, Dir::Down, Opcode::Text, b"two"),
     |c| {
