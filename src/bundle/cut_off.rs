@@ -73,6 +73,16 @@ impl CutOff {
     pub(crate) fn from_names(side: &str, why: &str) -> Option<Self> {
         Some(Self { side: CutOffSide::from_name(side)?, why: CutOffCause::from_name(why)? })
     }
+
+    /// Returns the part of an exchange that was cut off, if `side` is also incomplete because of `why`. The cause of an
+    /// earlier end has precedence.
+    pub(crate) fn also(earlier: Option<Self>, side: CutOffSide, why: CutOffCause) -> Self {
+        match earlier {
+            None => Self { side, why },
+            Some(earlier) if earlier.side == side => earlier,
+            Some(earlier) => Self { side: CutOffSide::Both, ..earlier },
+        }
+    }
 }
 
 impl MessageCutOff {

@@ -12,7 +12,7 @@
 use std::fmt;
 
 /// An id that this program assigns, made of counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Id {
     Trace(u32),
     WebSocket(u32),
@@ -21,7 +21,7 @@ pub(crate) enum Id {
 }
 
 /// The kind of an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ItemKind {
     Trace,
     WebSocket,
@@ -73,6 +73,16 @@ pub(crate) fn response_file(id: &str) -> String {
 /// Returns the file name of the payload of the message `id`.
 pub(crate) fn payload_file(id: &str) -> String {
     [id, ".bin"].concat()
+}
+
+/// Returns the file names that the bodies of the item `id` may have.
+pub(crate) fn body_files(kind: ItemKind, id: &str) -> impl Iterator<Item = String> + use<> {
+    let files = match kind {
+        ItemKind::Trace => [Some(request_file(id)), Some(response_file(id))],
+        ItemKind::Message => [Some(payload_file(id)), None],
+        ItemKind::WebSocket | ItemKind::Context => [None, None],
+    };
+    files.into_iter().flatten()
 }
 
 impl fmt::Display for Id {

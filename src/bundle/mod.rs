@@ -7,6 +7,7 @@ pub(crate) mod capture_info;
 pub(crate) mod cut_off;
 pub(crate) mod disk_watch;
 pub(crate) mod format;
+pub(crate) mod gzip_body;
 pub(crate) mod id;
 pub(crate) mod iso8601;
 pub(crate) mod json;

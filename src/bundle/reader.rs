@@ -114,11 +114,12 @@ impl Bundle {
     /// complete now but has no valid manifest.
     pub fn refresh(&mut self) -> Result<State, Error> {
         let Source::Growing(growing) = &mut self.source else { return Ok(State::Complete) };
-        let ids = &mut self.ids;
+        let mut new = AllIds::default();
         let state = growing
-            .refresh(&mut |name| ids.add(name))
+            .refresh(&mut |name| new.add(name))
             .map_err(|e| Error::Open { path: self.path.clone(), cause: e.into() })?;
-        ids.sort();
+        new.sort();
+        self.ids.append(new);
         match state {
             State::Complete => self.manifest = self.json(MANIFEST)?,
             State::Growing | State::Interrupted => self.manifest = self.manifest_so_far(),
@@ -151,7 +152,7 @@ impl Bundle {
         &self.manifest
     }
 
-    /// Returns the ids of all exchanges, sorted by number.
+    /// Returns the ids of all exchanges, sorted by number. Those that [`Bundle::refresh`] adds follow the known ones.
     pub fn traces(&self) -> &Ids {
         &self.ids.traces
     }
@@ -258,7 +259,22 @@ impl Bundle {
         archive.copy(EntryHeader { name: to, ..header }, &[], &mut content)
     }
 
-    fn body(&self, kind: ItemKind, file: Option<&str>) -> Result<Vec<u8>, Error> {
+    /// Passes the content of the body `file` to `sink`.
+    pub(crate) fn stream_body(&self, kind: ItemKind, file: &str, sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        let name = kind.body_name(file);
+        let streamed = match &self.source {
+            Source::Complete(reader) => reader.stream(&name, sink),
+            Source::Growing(growing) => growing.stream(&name, sink),
+        };
+        match streamed.map_err(|cause| self.malformed(&name, cause))? {
+            Some(true) => Ok(()),
+            Some(false) => Err(self.malformed(&name, EntryError::Damaged)),
+            None => Err(self.missing(&name)),
+        }
+    }
+
+    /// Reads the body `file`, up to 1 GiB; empty without a file.
+    pub(crate) fn body(&self, kind: ItemKind, file: Option<&str>) -> Result<Vec<u8>, Error> {
         match file {
             Some(file) => self.content(&kind.body_name(file), MAX_BODY_BYTES),
             None => Ok(Vec::new()),
@@ -302,6 +318,16 @@ impl AllIds {
             }
             Some((ItemKind::Context, id)) => self.contexts.push(id),
             None => {}
+        }
+    }
+
+    /// Appends ids that are not known yet.
+    fn append(&mut self, new: Self) {
+        self.traces.append(&new.traces);
+        self.websockets.append(&new.websockets);
+        self.contexts.append(&new.contexts);
+        for (websocket, ids) in new.messages {
+            self.messages.entry(websocket).or_default().append(&ids);
         }
     }
 

@@ -32,14 +32,14 @@ pub(crate) struct Member {
 }
 
 /// Returns the member if a body of `len` bytes is plausibly one gzip member and nothing else: its header is short and
-/// valid, its size is within what deflate can reach, and the start of its slice inflates. `head` is the body's start, at
+/// valid, its size is not zero and within what deflate can reach, and the start of its slice inflates. `head` is the body's start, at
 /// least [`HEAD_BYTES`] or all of it; `tail` is its end.
 pub(crate) fn sole_member(head: &[u8], tail: [u8; TRAILER_BYTES], len: u64, inflater: &mut Inflater) -> Option<Member> {
     let header_len = header_len(head.get(..head.len().min(MAX_SLICE_HEADER_BYTES))?)?;
     let slice_len = len.checked_sub(header_len as u64)?.checked_sub(TRAILER_BYTES as u64)?;
     let [crc, size] =
         [[tail[0], tail[1], tail[2], tail[3]], [tail[4], tail[5], tail[6], tail[7]]].map(u32::from_le_bytes);
-    let is_reachable = u64::from(size) <= slice_len.saturating_mul(MAX_DEFLATE_RATIO);
+    let is_reachable = size > 0 && u64::from(size) <= slice_len.saturating_mul(MAX_DEFLATE_RATIO);
     let start_len = usize::try_from(slice_len).unwrap_or(usize::MAX).min(PROBED_BYTES);
     let start = head.get(header_len..)?;
     let start = start.get(..start_len.min(start.len()))?;

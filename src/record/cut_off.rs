@@ -45,16 +45,6 @@ impl CutOff {
         };
         Some(Self { side, why })
     }
-
-    /// Returns the part of an exchange that was cut off, if `side` is also incomplete because of `why`. The cause of an
-    /// earlier end has precedence.
-    pub(crate) fn also(earlier: Option<Self>, side: CutOffSide, why: CutOffCause) -> Self {
-        match earlier {
-            None => Self { side, why },
-            Some(earlier) if earlier.side == side => earlier,
-            Some(earlier) => Self { side: CutOffSide::Both, ..earlier },
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@
 //!
 //! Bundles with one `capture_id` are parts of one capture. Each of its items is copied once. A WebSocket that continued
 //! over several parts is in each of them, and so is its handshake's exchange. If there are several captures, the number
-//! of the capture is inserted into each id and into all references to it. Bodies are copied without recompression.
+//! of the capture is inserted into each id and into all references to it. Bodies are copied without recompression; those
+//! that were stored as received are decoded.
 
 use super::rewriter::{Content, Rewriter};
 use crate::bundle::format::{Context, Manifest, Message, Trace, WebSocket};
@@ -134,10 +135,11 @@ fn copy_part(
         let mut trace: Trace = bundle.trace(id)?;
         trace.id = numbering.apply(id);
         numbering.apply_all(&mut trace.context_refs);
-        let bodies = [
+        let mut bodies = [
             rename(&mut trace.request.body_file, || request_file(&trace.id)),
             rename(&mut trace.response.body_file, || response_file(&trace.id)),
         ];
+        rewriter.decode_bodies(bundle, &mut trace, &mut bodies)?;
         rewriter.add_trace(bundle, &trace, bodies)?;
     }
     for id in bundle.websockets().iter() {

@@ -2,9 +2,11 @@
 //!
 //! A running capture imports nothing from here.
 
+mod body_decoder;
 pub mod export;
 pub mod merge;
 pub mod recover;
 pub mod redact;
 mod rewriter;
+mod temp_body;
 mod urlencoded;

@@ -10,6 +10,9 @@
 //! last, so everything before the truncation is complete, except a large body that was still being written to its
 //! reserved space. A WebSocket that was open has no JSON yet; the recovery note of its handshake replaces it.
 //!
+//! If an exchange is in the file more than once, its last intact group is copied. Bodies that the capture left as received
+//! are decoded.
+//!
 //! The file may be damaged or hostile: no name in it reaches the file system, and all its claims are checked.
 
 use crate::bundle::archive::scan::Scan;
@@ -23,6 +26,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+mod bodies;
+mod ending;
+mod groups;
 mod recovery;
 
 /// The result of a recovery.
@@ -170,7 +176,8 @@ pub fn from_part(part: &Path, output: Option<&Path>) -> Result<Recovered, Error>
             Failure::Write(cause) => write_error(cause),
         });
     }
-    let Recovery { archive, info, damaged_entries, kept_end, .. } = recovery;
+    let damaged_entries = recovery.damaged_entries();
+    let Recovery { archive, info, kept_end, .. } = recovery;
     let output = archive.finish().map_err(|FinishError { path, state, cause }| {
         if state == UnfinishedState::Truncated {
             // The file to recover still exists.

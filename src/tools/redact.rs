@@ -133,7 +133,7 @@ impl Redactor {
         }
         for id in bundle.traces().iter() {
             let trace = bundle.trace(id)?;
-            let (trace, bodies) = self.redact_trace(bundle, trace)?;
+            let (trace, bodies) = self.redact_trace(bundle, trace, rewriter)?;
             rewriter.add_trace(bundle, &trace, bodies)?;
         }
         for id in bundle.websockets().iter() {
@@ -179,25 +179,32 @@ impl Redactor {
         Ok((message, content))
     }
 
-    fn redact_trace(&mut self, bundle: &Bundle, mut trace: Trace) -> Result<(Trace, [Content; 2]), Error> {
-        let (mut sent, mut received) = (Vec::new(), Vec::new());
-        if self.rules.searches_bodies() {
-            (sent, received) = (bundle.request_body(&trace)?, bundle.response_body(&trace)?);
-        }
+    fn redact_trace(
+        &mut self,
+        bundle: &Bundle,
+        mut trace: Trace,
+        rewriter: &mut Rewriter,
+    ) -> Result<(Trace, [Content; 2]), Error> {
+        let content = |file: &Option<String>| file.clone().map_or(Content::Empty, Content::Copied);
+        let mut bodies = [content(&trace.request.body_file), content(&trace.response.body_file)];
+        rewriter.decode_bodies(bundle, &mut trace, &mut bodies)?;
+        let [sent, received] = bodies;
         let (request, response) = (&mut trace.request, &mut trace.response);
         let bodies = [
             self.redact_body(
-                &sent,
+                (bundle, rewriter),
+                sent,
                 &request.headers,
                 [&mut request.body_file, &mut request.body_encoding],
                 &mut request.body_size,
-            ),
+            )?,
             self.redact_body(
-                &received,
+                (bundle, rewriter),
+                received,
                 &response.headers,
                 [&mut response.body_file, &mut response.body_encoding],
                 &mut response.body_size,
-            ),
+            )?,
         ];
         request.url = self.redact_url(&request.url);
         [&mut request.headers, &mut response.headers]
@@ -213,34 +220,35 @@ impl Redactor {
     /// Returns the redacted body, and updates its file name, coding and size.
     fn redact_body(
         &mut self,
-        bytes: &[u8],
+        (bundle, rewriter): (&Bundle, &Rewriter),
+        content: Content,
         headers: &[Header],
         [file, coding]: [&mut Option<String>; 2],
         size: &mut u64,
-    ) -> Content {
-        let Some(name) = file.clone() else { return Content::Empty };
-        if !self.rules.searches_bodies() {
-            return Content::Copied(name);
+    ) -> Result<Content, Error> {
+        if !self.rules.searches_bodies() || matches!(content, Content::Empty) {
+            return Ok(content);
         }
         if coding.is_some() {
             self.counts.coded = self.counts.coded.saturating_add(1);
             if self.rules.keep_coded {
-                return Content::Copied(name);
+                return Ok(content);
             }
             (*file, *coding, *size) = (None, None, 0);
-            return Content::Empty;
+            return Ok(Content::Empty);
         }
+        let bytes = rewriter.bytes_of(bundle, &content)?;
         let media_type = headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-type"));
-        match self.redacted_bytes(bytes, media_type.map_or("", |header| &header.value)) {
+        match self.redacted_bytes(&bytes, media_type.map_or("", |header| &header.value)) {
             Some(new) => {
                 *size = new.len() as u64;
                 if new.is_empty() {
                     *file = None;
-                    return Content::Empty;
+                    return Ok(Content::Empty);
                 }
-                Content::New(new)
+                Ok(Content::New(new))
             }
-            None => Content::Copied(name),
+            None => Ok(content),
         }
     }
 

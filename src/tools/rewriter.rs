@@ -1,4 +1,5 @@
-//! Writes a bundle from the items of others. Bodies are copied without recompression, or replaced.
+//! Writes a bundle from the items of others. Bodies are copied without recompression, decoded if they were stored as
+//! received, or replaced.
 //!
 //! ```text
 //! bundle ─▶ trace, bodies ─▶ a group ───┐
@@ -8,6 +9,8 @@
 //!
 //! One item at a time is in memory, and some 30 bytes for each item written: its id and time.
 
+use super::body_decoder::{BodyDecoder, Side};
+use super::temp_body::TempBody;
 use crate::bundle::archive::{Archive, CompressionMethod, FinishError};
 use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Context, Manifest, Message, Stats, Trace, WebSocket};
@@ -16,6 +19,7 @@ use crate::bundle::json::add_json;
 use crate::bundle::reader::{self, Bundle};
 use crate::bundle::uuid;
 use crate::clock::Moment;
+use crate::coding::Content as _;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,6 +78,7 @@ pub(super) struct Rewriter {
     archive: Archive,
     output: PathBuf,
     info: CaptureInfo,
+    decoder: BodyDecoder,
 }
 
 /// The content of a body or payload.
@@ -81,6 +86,8 @@ pub(super) enum Content {
     Empty,
     /// The content of this file of the source bundle.
     Copied(String),
+    /// The decoded content of a file that was stored as received.
+    Decoded(TempBody),
     New(Vec<u8>),
 }
 
@@ -102,9 +109,10 @@ impl Rewriter {
         }
         let now = Moment::now().since_epoch();
         let (archive, _) = Archive::create(output, now).map_err(Error::Output)?;
-        let mut rewriter = Self { archive, output: output.to_owned(), info: CaptureInfo::new(output, now) };
+        let (info, decoder) = (CaptureInfo::new(output, now), BodyDecoder::new(output));
+        let mut rewriter = Self { archive, output: output.to_owned(), info, decoder };
         let filled = fill(&mut rewriter).and_then(|manifest| rewriter.end(manifest));
-        let Self { mut archive, output, info } = rewriter;
+        let Self { mut archive, output, info, .. } = rewriter;
         if let Err(e) = filled {
             archive.abandon();
             return Err(e);
@@ -121,6 +129,39 @@ impl Rewriter {
     pub(super) fn set_capture_id(&mut self, id: &str) {
         if uuid::is_uuid(id) {
             id.clone_into(&mut self.info.capture_id);
+        }
+    }
+
+    /// Decodes those of `bodies` that were stored as received, and updates `trace`, to which they belong.
+    pub(super) fn decode_bodies(
+        &mut self,
+        bundle: &Bundle,
+        trace: &mut Trace,
+        bodies: &mut [Content; 2],
+    ) -> Result<(), Error> {
+        for (side, body) in Side::BOTH.into_iter().zip(bodies) {
+            let Content::Copied(file) = body else { continue };
+            let load = |to: &mut TempBody| bundle.stream_body(ItemKind::Trace, file, &mut |bytes| to.push(bytes));
+            match self.decoder.decode(trace, side, load) {
+                Ok(Some(decoded)) if decoded.len() == 0 => *body = Content::Empty,
+                Ok(Some(decoded)) => *body = Content::Decoded(decoded),
+                // A damaged entry is copied.
+                Ok(None) | Err(reader::Error::Malformed { .. }) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the bytes of a body of an exchange in `bundle`.
+    pub(super) fn bytes_of(&self, bundle: &Bundle, content: &Content) -> Result<Vec<u8>, Error> {
+        match content {
+            Content::Empty => Ok(Vec::new()),
+            Content::Copied(file) => Ok(bundle.body(ItemKind::Trace, Some(file))?),
+            Content::Decoded(body) => {
+                body.to_bytes().map_err(|cause| Error::Write { path: self.output.clone(), cause })
+            }
+            Content::New(bytes) => Ok(bytes.clone()),
         }
     }
 
@@ -186,6 +227,10 @@ fn add_content(
     match content {
         Content::Empty => Ok(()),
         Content::Copied(from) => bundle.copy(archive, &kind.body_name(&from), kind.body_name(file)),
+        Content::Decoded(body) => {
+            archive.begin_entry(kind.body_name(file), body.len(), CompressionMethod::Deflated, &[])?;
+            body.write_to(archive)
+        }
         Content::New(bytes) => archive.add(kind.body_name(file), &bytes, CompressionMethod::Deflated, &[]),
     }
 }

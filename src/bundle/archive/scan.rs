@@ -43,6 +43,11 @@ impl<'f> Scan<'f> {
         Ok(Self { file, offset, len: file.metadata()?.len(), has_directory: false })
     }
 
+    /// Returns a scan from the start of the file, with the same end.
+    pub(crate) fn again(&self) -> Self {
+        Self { offset: 0, has_directory: false, ..*self }
+    }
+
     /// Returns the length of the file when the scan began.
     pub(crate) fn len(&self) -> u64 {
         self.len

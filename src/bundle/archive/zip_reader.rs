@@ -68,6 +68,12 @@ impl ZipReader {
         entry.read(&self.file, max_size).map(Some)
     }
 
+    /// Passes the content of an entry to `sink`. Returns false if it is damaged, and `None` if there is no such entry.
+    pub(crate) fn stream(&self, name: &str, sink: &mut dyn FnMut(&[u8])) -> Result<Option<bool>, EntryError> {
+        let entry = self.locate(name)?;
+        Ok(entry.map(|entry| entry.read_content(&self.file, sink)).transpose()?)
+    }
+
     /// Returns an entry's header and its compressed content, or `None` if there is no such entry.
     pub(crate) fn compressed(&self, name: &str) -> Result<Option<(EntryHeader, FileRange<'_>)>, EntryError> {
         let entry = self.locate(name)?;

@@ -7,20 +7,23 @@
 //!
 //! A group of entries ends with its JSON, and is complete only then: a capture may discard a body whose JSON it could
 //! not write, and reuse the space. Each scan therefore resumes after the last JSON.
+//!
+//! A group may replace an earlier one of the same item. The last intact one is read.
 
-use super::{App, MAX_JSON_BYTES, Manifest, State, Trace, WebSocket};
+use super::{App, MAX_JSON_BYTES, Manifest, Message, State, Trace, WebSocket};
 use crate::bundle::archive::index::Index;
 use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::scan::{Scan, ScanItem};
 use crate::bundle::archive::unfinished::{Owner, owner_of};
 use crate::bundle::archive::{EntryError, EntryHeader, FileRange, OpenError};
 use crate::bundle::format::{CAPTURE_METHOD, FORMAT_VERSION};
-use crate::bundle::id::{Id, ItemKind, item_of};
+use crate::bundle::gzip_body::{as_received, is_gzip_body, received_len};
+use crate::bundle::id::{Id, ItemKind, body_files, item_of};
 use crate::bundle::iso8601;
 use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -59,8 +62,9 @@ impl GrowingBundle {
         }
         let mut group = Vec::new();
         let file = self.file.try_clone()?;
-        let mut scan = Scan::from(&file, self.known_end)?;
-        let mut offset = self.known_end;
+        let before = self.known_end;
+        let mut scan = Scan::from(&file, before)?;
+        let mut offset = before;
         while let ScanItem::Entry(entry) = scan.next()? {
             let (end, is_last) = (entry.end, entry.header.name.ends_with(".json"));
             group.push((offset, entry));
@@ -68,15 +72,20 @@ impl GrowingBundle {
             if is_last {
                 self.known_end = end;
                 for (offset, entry) in group.drain(..) {
-                    self.index.push(&entry.header.name, offset);
-                    found(&entry.header.name);
-                    if let Some(name) = self.track_websocket(&entry) {
+                    let name = entry.header.name.as_str();
+                    self.index.push(name, offset);
+                    let (was_open, opened) = self.track_websocket(&entry);
+                    if !was_open && self.locate(name)?.is_none() {
+                        found(name);
+                    }
+                    if let Some(name) = opened {
                         found(&name);
                     }
                 }
             }
         }
         self.index.sort();
+        self.discard_damaged_replacements(before)?;
         self.state = match (scan.has_directory(), owner) {
             (true, _) => State::Complete,
             (false, Owner::Alive) => State::Growing,
@@ -85,12 +94,67 @@ impl GrowingBundle {
         Ok(self.state)
     }
 
-    /// Keeps track of open WebSockets. If `entry` is the handshake of one, returns the name that its JSON will have.
-    fn track_websocket(&mut self, entry: &LocatedEntry) -> Option<String> {
-        let name = entry.header.name.as_str();
-        if let Some((ItemKind::WebSocket, id)) = item_of(name) {
-            self.open_websockets.remove(id);
+    /// Removes groups after `before` from the index if they replace an earlier one and are damaged. Only groups that replace
+    /// another one are read for that.
+    fn discard_damaged_replacements(&mut self, before: u64) -> io::Result<()> {
+        let new: Vec<u64> = self.index.repeated().filter(|&offset| offset >= before).collect();
+        for offset in new {
+            let ScanItem::Entry(entry) = Scan::from(&self.file, offset)?.next()? else { continue };
+            let name = entry.header.name;
+            let Some((kind, id)) = item_of(&name) else { continue };
+            let bodies: Vec<String> = body_files(kind, id).map(|file| kind.body_name(&file)).collect();
+            let offsets: Vec<u64> = self.index.offsets(&name).collect();
+            // The first one stays, whatever its state.
+            for (&offset, &earlier) in offsets.iter().zip(offsets.iter().skip(1)) {
+                let whole = self.is_intact(kind, offset)?;
+                if whole {
+                    break;
+                }
+                self.index.remove(&name, offset);
+                for body in &bodies {
+                    let its_own: Vec<u64> =
+                        self.index.offsets(body).filter(|&at| earlier < at && at < offset).collect();
+                    its_own.into_iter().for_each(|at| self.index.remove(body, at));
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// True if the group of an item is intact. Its JSON is at `offset`.
+    fn is_intact(&self, kind: ItemKind, offset: u64) -> io::Result<bool> {
+        let ScanItem::Entry(entry) = Scan::from(&self.file, offset)?.next()? else { return Ok(false) };
+        let Ok(json) = entry.read(&self.file, MAX_JSON_BYTES) else { return Ok(false) };
+        let files = match kind {
+            ItemKind::Trace => {
+                serde_json::from_slice(&json).map(|trace: Trace| [trace.request.body_file, trace.response.body_file])
+            }
+            ItemKind::Message => serde_json::from_slice(&json).map(|message: Message| [message.payload_file, None]),
+            ItemKind::WebSocket | ItemKind::Context => return Ok(true),
+        };
+        let Ok(files) = files else { return Ok(false) };
+        for file in files.into_iter().flatten() {
+            let name = kind.body_name(&file);
+            let Some(at) = self.index.offsets(&name).find(|&at| at < offset) else { return Ok(false) };
+            let ScanItem::Entry(body) = Scan::from(&self.file, at)?.next()? else { return Ok(false) };
+            if body.header.name != name || !(is_gzip_body(&body) || body.read_content(&self.file, &mut |_| ())?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Keeps track of open WebSockets. Returns true if `entry` is the JSON of one. If it is the handshake of another one,
+    /// also returns the name that its JSON will have.
+    fn track_websocket(&mut self, entry: &LocatedEntry) -> (bool, Option<String>) {
+        let item = item_of(&entry.header.name);
+        let id = item.filter(|(kind, _)| *kind == ItemKind::WebSocket).map(|(_, id)| id);
+        let was_open = id.is_some_and(|id| self.open_websockets.remove(id).is_some());
+        (was_open, self.opened_websocket(entry))
+    }
+
+    /// If `entry` is the handshake of a WebSocket that was not known, returns the name that its JSON will have.
+    fn opened_websocket(&mut self, entry: &LocatedEntry) -> Option<String> {
         if entry.note.is_empty() {
             return None;
         }
@@ -110,8 +174,8 @@ impl GrowingBundle {
             ..WebSocket::default()
         };
         let name = ItemKind::WebSocket.json_name(&id);
-        self.open_websockets.insert(id, websocket);
-        Some(name)
+        let is_new = self.open_websockets.insert(id, websocket).is_none();
+        is_new.then_some(name)
     }
 
     /// Returns the known facts about an open WebSocket. Its messages are not counted.
@@ -139,9 +203,23 @@ impl GrowingBundle {
     }
 
     /// Returns the content of an entry, or `None` if there is no such entry. Fails if it is larger than `max_size`.
+    /// Returns a gzip body as it was received if its claims are false.
     pub(super) fn read(&self, name: &str, max_size: u64) -> Result<Option<Vec<u8>>, EntryError> {
+        let Some(entry) = self.locate(name)? else { return Ok(None) };
+        match entry.read(&self.file, max_size) {
+            Err(EntryError::Damaged) if is_gzip_body(&entry) && received_len(&entry) <= max_size => {
+                let mut received = Vec::new();
+                as_received(&entry, &self.file).read_to_end(&mut received)?;
+                Ok(Some(received))
+            }
+            content => content.map(Some),
+        }
+    }
+
+    /// Passes the content of an entry to `sink`. Returns false if it is damaged, and `None` if there is no such entry.
+    pub(super) fn stream(&self, name: &str, sink: &mut dyn FnMut(&[u8])) -> Result<Option<bool>, EntryError> {
         let entry = self.locate(name)?;
-        entry.map(|entry| entry.read(&self.file, max_size)).transpose()
+        Ok(entry.map(|entry| entry.read_content(&self.file, sink)).transpose()?)
     }
 
     fn locate(&self, name: &str) -> io::Result<Option<LocatedEntry>> {

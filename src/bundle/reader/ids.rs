@@ -3,7 +3,7 @@
 use crate::bundle::id::numbers;
 use crate::bundle::string_arena::StringArena;
 
-/// A list of distinct ids of one kind, sorted by number. It is compact, some 15 bytes per id, because a bundle may have a
+/// A list of distinct ids of one kind, sorted by number; ids that a running capture adds follow the known ones. It is compact, some 15 bytes per id, because a bundle may have a
 /// million.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids {
@@ -58,6 +58,11 @@ impl Ids {
             None => {}
         }
         self.ids.push(id);
+    }
+
+    /// Appends the ids of `new`, none of which is known.
+    pub(super) fn append(&mut self, new: &Self) {
+        new.iter().for_each(|id| self.ids.push(id));
     }
 
     pub(super) fn sort(&mut self) {

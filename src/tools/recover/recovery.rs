@@ -1,17 +1,22 @@
 //! Copies the complete exchanges and messages of a scanned file into a new bundle, and writes its end.
+//!
+//! ```text
+//! t_0001, t_0002, t_0001 again      the last group of an item is copied; if it is damaged, the last one that is intact
+//! ```
 
+use super::bodies::{FoundBody, WaitingBodies, content_of, copy_entry};
+use super::groups::{GroupCounts, NumberSet, Turn, id_of};
 use crate::bundle::archive::Archive;
 use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::scan::{Scan, ScanItem};
 use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Manifest, Message, Trace, WebSocket};
-use crate::bundle::id::{Id, ItemKind, item_of, numbers, payload_file, request_file, response_file};
-use crate::bundle::iso8601;
+use crate::bundle::id::{Id, ItemKind, body_files, item_of, numbers, payload_file, request_file, response_file};
 use crate::bundle::json::add_json;
 use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
-use crate::bundle::uuid;
+use crate::tools::body_decoder::{BodyDecoder, Side, encoding};
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -23,38 +28,46 @@ pub(super) struct Recovery<'f> {
     pub(super) archive: Archive,
     pub(super) info: CaptureInfo,
     /// The identity of the capture, from the first recovery note that has it.
-    capture: Option<CaptureIdentity>,
-    /// The last undamaged bodies that no JSON has referred to yet, newest first.
-    waiting: Vec<LocatedEntry>,
+    pub(super) capture: Option<CaptureIdentity>,
+    groups: GroupCounts,
+    bodies: WaitingBodies,
+    decoder: BodyDecoder,
+    /// Items whose last group is damaged, with the offset of its end.
+    failed: HashMap<Id, u64>,
     /// The number of entries scanned.
     scanned: u64,
-    /// The number of entries that were kept, or are rewritten at the end.
+    /// The number of entries that were kept, replaced, or are rewritten at the end.
     kept: u64,
-    /// The number of entries before `kept_end` that were not kept.
-    pub(super) damaged_entries: u64,
+    /// The number of entries scanned when the last one was kept.
+    scanned_to_kept: u64,
     /// The end of the last entry that was kept.
     pub(super) kept_end: u64,
-    traces: HashSet<u32>,
-    websockets: BTreeMap<u32, KnownWebSocket>,
+    /// The exchanges and messages that were kept.
+    pub(super) items: NumberSet,
+    pub(super) websockets: BTreeMap<u32, KnownWebSocket>,
     /// The start of the first item and the end of the last, in milliseconds since the epoch.
-    earliest: u64,
-    latest: u64,
+    pub(super) earliest: u64,
+    pub(super) latest: u64,
     /// Only complete bundles have a manifest.
-    manifest: Option<Manifest>,
+    pub(super) manifest: Option<Manifest>,
     /// True if an id has the number of a bundle, as only merged bundles have.
     has_merged_ids: bool,
 }
 
 /// The facts that are known about a WebSocket.
 #[derive(Default)]
-struct KnownWebSocket {
+pub(super) struct KnownWebSocket {
     /// Its JSON, or what its handshake shows.
-    description: Option<WebSocket>,
-    message_count: u64,
-    /// The number of its last message.
-    last_number: u32,
+    pub(super) description: Option<WebSocket>,
+    pub(super) message_count: u64,
     /// The time of its first message.
-    first_message: Option<u64>,
+    pub(super) first_message: Option<u64>,
+}
+
+/// An intact exchange or message.
+enum FoundItem {
+    Trace(Box<Trace>, [FoundBody; 2]),
+    Message(Box<Message>, FoundBody),
 }
 
 /// A failure, by the file that failed.
@@ -70,12 +83,15 @@ impl<'f> Recovery<'f> {
             archive,
             info: CaptureInfo::new(output, Duration::ZERO),
             capture: None,
-            waiting: Vec::new(),
+            groups: GroupCounts::default(),
+            bodies: WaitingBodies::default(),
+            decoder: BodyDecoder::new(output),
+            failed: HashMap::new(),
             scanned: 0,
             kept: 0,
-            damaged_entries: 0,
+            scanned_to_kept: 0,
             kept_end: 0,
-            traces: HashSet::new(),
+            items: NumberSet::default(),
             websockets: BTreeMap::new(),
             earliest: u64::MAX,
             latest: 0,
@@ -86,9 +102,13 @@ impl<'f> Recovery<'f> {
 
     /// Copies everything that is complete, then writes the end of the bundle.
     pub(super) fn run(&mut self, scan: &mut Scan<'_>) -> Result<(), Failure> {
+        self.groups = GroupCounts::of(&mut scan.again()).map_err(Failure::Read)?;
         while let ScanItem::Entry(entry) = scan.next().map_err(Failure::Read)? {
             self.scanned = self.scanned.saturating_add(1);
             self.add_entry(entry)?;
+        }
+        if !self.failed.is_empty() {
+            self.fall_back(scan)?;
         }
         self.end()
     }
@@ -98,51 +118,166 @@ impl<'f> Recovery<'f> {
         self.has_merged_ids && self.info.is_empty()
     }
 
+    /// Returns the number of entries before `kept_end` that were not kept.
+    pub(super) fn damaged_entries(&self) -> u64 {
+        self.scanned_to_kept.saturating_sub(self.kept)
+    }
+
     /// Processes the next entry of the file.
     fn add_entry(&mut self, entry: LocatedEntry) -> Result<(), Failure> {
         let name = entry.header.name.as_str();
-        let [first, second] = match numbers(name)[..] {
-            [first] => [u32::try_from(first).ok(), None],
-            [first, second] => [u32::try_from(first).ok(), u32::try_from(second).ok()],
-            _ => [None, None],
-        };
-        match (item_of(name), first, second) {
-            (Some((ItemKind::Trace, _)), Some(n), None) => self.add_trace(n, &entry),
-            (Some((ItemKind::Message, _)), Some(websocket), Some(n)) => self.add_message(websocket, n, &entry),
-            (Some((ItemKind::WebSocket, _)), Some(n), None) => self.add_websocket(n, &entry),
-            (Some((_, id)), ..) => {
-                self.has_merged_ids |= id.matches('_').count() > 1;
+        match (id_of(name), item_of(name)) {
+            (Some(Id::WebSocket(n)), _) => self.add_websocket(n, &entry),
+            (Some(id), _) => match self.groups.turn(id) {
+                Turn::Superseded => {
+                    self.skip_group(id, &entry);
+                    Ok(())
+                }
+                turn => {
+                    if !self.add_item(id, &entry)? && turn == Turn::Last {
+                        self.failed.insert(id, entry.end);
+                    }
+                    Ok(())
+                }
+            },
+            (None, Some((kind, id))) => {
+                self.has_merged_ids |= numbers(id).len() > if kind == ItemKind::Message { 2 } else { 1 };
                 Ok(())
             }
-            (None, ..) if name == "manifest.json" => self.add_manifest(&entry),
+            (None, None) if name == "manifest.json" => self.add_manifest(&entry),
             // Rewritten at the end.
-            (None, ..) if name == "timeline.json" => {
+            (None, None) if name == "timeline.json" => {
                 self.keep(entry.end, 1);
                 Ok(())
             }
-            (None, ..) => {
-                if entry.read_content(self.file, &mut |_| ()).map_err(Failure::Read)? {
-                    self.waiting.truncate(MAX_OLDER_WAITING_BODIES);
-                    self.waiting.insert(0, entry);
-                }
+            (None, None) => {
+                self.bodies.push(entry);
                 Ok(())
             }
         }
     }
 
-    /// Copies an exchange if it and its bodies are intact.
-    fn add_trace(&mut self, number: u32, entry: &LocatedEntry) -> Result<(), Failure> {
-        let Some(trace) = self.read_json::<Trace>(entry)? else { return Ok(()) };
-        let id = Id::Trace(number).to_string();
-        let (request, response) = (&trace.request, &trace.response);
-        let request_body = self.take_body(ItemKind::Trace, &request_file(&id), &request.body_file, request.body_size);
-        let response_body =
-            self.take_body(ItemKind::Trace, &response_file(&id), &response.body_file, response.body_size);
-        let (Some(request_body), Some(response_body)) = (request_body, response_body) else { return Ok(()) };
-        if trace.id != id || entry.header.name != ItemKind::Trace.json_name(&id) || !self.traces.insert(number) {
-            return Ok(());
+    /// Copies the last intact group of each item whose last group is damaged. Such a file is rare: it is read twice more,
+    /// so that memory does not depend on it.
+    fn fall_back(&mut self, scan: &Scan<'_>) -> Result<(), Failure> {
+        // The end of the last intact group, and the number of entries of damaged ones after it.
+        let mut found: HashMap<Id, (u64, u64)> = HashMap::new();
+        self.each_failed(&mut scan.again(), &mut |recovery, id, entry, last_end| {
+            let is_intact = recovery.find_item(id, entry)?.is_some();
+            let (intact_end, damaged) = found.entry(id).or_default();
+            if is_intact {
+                (*intact_end, *damaged) = (entry.end, 0);
+            } else if entry.end != last_end {
+                *damaged = damaged.saturating_add(recovery.bodies.last_taken).saturating_add(1);
+            }
+            Ok(())
+        })?;
+        // They were counted as replaced, and so was the intact one.
+        let damaged = found.values().fold(0u64, |sum, (_, damaged)| sum.saturating_add(*damaged));
+        let kept = self.kept.saturating_sub(damaged);
+        self.each_failed(&mut scan.again(), &mut |recovery, id, entry, _| {
+            if found.get(&id).is_some_and(|(intact_end, _)| *intact_end == entry.end) {
+                recovery.add_item(id, entry)?;
+            }
+            Ok(())
+        })?;
+        self.kept = kept;
+        Ok(())
+    }
+
+    /// Passes each group of the items in `failed` to `visit`, with the end of the item's last group.
+    fn each_failed(
+        &mut self,
+        scan: &mut Scan<'_>,
+        visit: &mut dyn FnMut(&mut Self, Id, &LocatedEntry, u64) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.bodies = WaitingBodies::default();
+        while let ScanItem::Entry(entry) = scan.next().map_err(Failure::Read)? {
+            match id_of(&entry.header.name) {
+                Some(id) => {
+                    if let Some(&last_end) = self.failed.get(&id) {
+                        visit(self, id, &entry, last_end)?;
+                    }
+                }
+                None => self.bodies.push(entry),
+            }
         }
-        self.copy(&[request_body.as_ref(), response_body.as_ref(), Some(entry)])?;
+        Ok(())
+    }
+
+    /// Counts a group that a later one replaces.
+    fn skip_group(&mut self, id: Id, entry: &LocatedEntry) {
+        let bodies = body_names(id).filter(|name| self.bodies.take(name).is_some()).count();
+        self.keep(entry.end, (bodies as u64).saturating_add(1));
+        // The first group of a capture identifies it.
+        self.read_note(entry);
+    }
+
+    /// Copies an exchange or message if its group is intact. Returns false if it is not.
+    fn add_item(&mut self, id: Id, entry: &LocatedEntry) -> Result<bool, Failure> {
+        let Some(found) = self.find_item(id, entry)? else { return Ok(false) };
+        if !self.items.insert(id) {
+            return Ok(false);
+        }
+        match found {
+            FoundItem::Trace(trace, bodies) => self.add_trace(id, entry, *trace, bodies)?,
+            FoundItem::Message(message, payload) => self.add_message(id, entry, &message, payload)?,
+        }
+        Ok(true)
+    }
+
+    /// Reads an item whose JSON is `entry`. Returns `None` if it or one of its bodies is damaged.
+    fn find_item(&mut self, id: Id, entry: &LocatedEntry) -> Result<Option<FoundItem>, Failure> {
+        self.bodies.last_taken = 0;
+        let text = id.to_string();
+        if let Id::Message(websocket, _) = id {
+            let Some(message) = self.read_json::<Message>(entry)? else { return Ok(None) };
+            let name = payload_file(&text);
+            let payload = self.take_body(ItemKind::Message, &name, &message.payload_file, message.payload_size)?;
+            let matches_name = message.id == text && message.connection_ref == Id::WebSocket(websocket).to_string();
+            // Only bodies of exchanges are gzip bodies.
+            let payload = payload.filter(|payload| matches_name && !matches!(payload, FoundBody::FalseClaims(_)));
+            return Ok(payload.map(|payload| FoundItem::Message(Box::new(message), payload)));
+        }
+        let Some(trace) = self.read_json::<Trace>(entry)? else { return Ok(None) };
+        let (request, response) = (&trace.request, &trace.response);
+        let sent = self.take_body(ItemKind::Trace, &request_file(&text), &request.body_file, request.body_size)?;
+        let received =
+            self.take_body(ItemKind::Trace, &response_file(&text), &response.body_file, response.body_size)?;
+        let (Some(sent), Some(received)) = (sent, received) else { return Ok(None) };
+        Ok((trace.id == text).then(|| FoundItem::Trace(Box::new(trace), [sent, received])))
+    }
+
+    /// Copies an exchange. Decodes bodies that were left as received.
+    fn add_trace(
+        &mut self,
+        id: Id,
+        entry: &LocatedEntry,
+        mut trace: Trace,
+        bodies: [FoundBody; 2],
+    ) -> Result<(), Failure> {
+        let count = bodies.iter().filter(|body| !matches!(body, FoundBody::Absent)).count();
+        let before = (trace.request.body_size, trace.response.body_size);
+        let encodings = Side::BOTH.map(|side| encoding(&trace, side).clone());
+        let mut contents = Vec::new();
+        for (side, body) in Side::BOTH.into_iter().zip(&bodies) {
+            contents.push(content_of(self.file, &mut self.decoder, &mut trace, side, body).map_err(Failure::Read)?);
+        }
+        let is_changed = before != (trace.request.body_size, trace.response.body_size)
+            || encodings != Side::BOTH.map(|side| encoding(&trace, side).clone());
+        let file = self.file;
+        let group = self.archive.group(|archive| {
+            for (content, name) in contents.iter().zip(body_names(id)) {
+                content.write(archive, file, name)?;
+            }
+            match is_changed {
+                true => add_json(archive, entry.header.name.clone(), &trace, &entry.note),
+                false => copy_entry(archive, file, entry),
+            }
+        });
+        group.map_err(Failure::Write)?;
+        self.keep(entry.end, (count as u64).saturating_add(1));
+        let Id::Trace(number) = id else { return Ok(()) };
         self.info.add_trace(number, trace.timestamp, &trace.request.url);
         // Converting a float saturates.
         let duration = trace.timing.total_ms.max(0.0) as u64;
@@ -152,7 +287,7 @@ impl<'f> Recovery<'f> {
             known.description.get_or_insert(WebSocket {
                 timestamp: trace.timestamp,
                 url: trace.request.url,
-                handshake_trace_ref: Some(id),
+                handshake_trace_ref: Some(id.to_string()),
                 protocols: opens.protocols,
                 ..WebSocket::default()
             });
@@ -160,27 +295,31 @@ impl<'f> Recovery<'f> {
         Ok(())
     }
 
-    /// Copies a message if it and its payload are intact.
-    fn add_message(&mut self, websocket: u32, number: u32, entry: &LocatedEntry) -> Result<(), Failure> {
-        let Some(message) = self.read_json::<Message>(entry)? else { return Ok(()) };
-        let id = Id::Message(websocket, number).to_string();
-        let payload =
-            self.take_body(ItemKind::Message, &payload_file(&id), &message.payload_file, message.payload_size);
-        let Some(payload) = payload else { return Ok(()) };
-        let matches_name = message.id == id
-            && message.connection_ref == Id::WebSocket(websocket).to_string()
-            && entry.header.name == ItemKind::Message.json_name(&id);
-        // Messages are written in order. A lower number would be a duplicate.
-        if !matches_name || self.websockets.get(&websocket).is_some_and(|known| number <= known.last_number) {
-            return Ok(());
-        }
-        self.copy(&[payload.as_ref(), Some(entry)])?;
+    /// Copies a message.
+    fn add_message(
+        &mut self,
+        id: Id,
+        entry: &LocatedEntry,
+        message: &Message,
+        payload: FoundBody,
+    ) -> Result<(), Failure> {
+        let (file, mut count) = (self.file, 1);
+        let group = self.archive.group(|archive| {
+            if let FoundBody::Intact(payload) = &payload {
+                copy_entry(archive, file, payload)?;
+                count = 2;
+            }
+            copy_entry(archive, file, entry)
+        });
+        group.map_err(Failure::Write)?;
+        self.keep(entry.end, count);
+        let Id::Message(websocket, number) = id else { return Ok(()) };
         self.info.add_message(websocket, number, message.timestamp);
         self.extend_span(message.timestamp, message.timestamp);
         let known = self.websockets.entry(websocket).or_default();
-        known.last_number = number;
         known.message_count = known.message_count.saturating_add(1);
-        known.first_message.get_or_insert(message.timestamp);
+        let first = known.first_message.unwrap_or(u64::MAX);
+        known.first_message = Some(first.min(message.timestamp));
         self.read_note(entry);
         Ok(())
     }
@@ -188,8 +327,7 @@ impl<'f> Recovery<'f> {
     /// Keeps a WebSocket's JSON in memory. It is written at the end, with the number of messages that were recovered.
     fn add_websocket(&mut self, number: u32, entry: &LocatedEntry) -> Result<(), Failure> {
         let Some(websocket) = self.read_json::<WebSocket>(entry)? else { return Ok(()) };
-        let id = Id::WebSocket(number).to_string();
-        if websocket.id == id && entry.header.name == ItemKind::WebSocket.json_name(&id) {
+        if websocket.id == Id::WebSocket(number).to_string() {
             self.extend_span(websocket.timestamp, websocket.timestamp);
             self.websockets.entry(number).or_default().description = Some(websocket);
             self.read_note(entry);
@@ -218,28 +356,12 @@ impl<'f> Recovery<'f> {
         Ok(if is_intact { serde_json::from_slice(&json).ok() } else { None })
     }
 
-    /// Copies entries as they are, as one group.
-    fn copy(&mut self, entries: &[Option<&LocatedEntry>]) -> Result<(), Failure> {
-        let (file, archive) = (self.file, &mut self.archive);
-        let entries = entries.iter().copied().flatten();
-        let copied = archive.group(|archive| {
-            entries
-                .clone()
-                .try_for_each(|entry| archive.copy(entry.header.clone(), &entry.note, &mut entry.compressed(file)))
-        });
-        copied.map_err(Failure::Write)?;
-        if let Some(last) = entries.clone().last() {
-            self.keep(last.end, entries.count() as u64);
-        }
-        Ok(())
-    }
-
     /// Counts `count` entries up to `end` as kept. Other entries before `end` count as damaged until JSON that comes
     /// later refers to them.
     fn keep(&mut self, end: u64, count: u64) {
         self.kept = self.kept.saturating_add(count);
-        self.damaged_entries = self.scanned.saturating_sub(self.kept);
-        self.kept_end = end;
+        self.scanned_to_kept = self.scanned;
+        self.kept_end = self.kept_end.max(end);
     }
 
     fn extend_span(&mut self, start: u64, end: u64) {
@@ -255,85 +377,28 @@ impl<'f> Recovery<'f> {
         note
     }
 
-    /// Removes the body `name` from the waiting entries and returns it. `file` and `size` are its name and size in the JSON.
-    /// Returns `Some(None)` if the JSON has no body, and `None` if the body is missing or does not match the JSON.
+    /// Removes the body `name` from the waiting entries and returns it. `file` and `size` are its name and size in the
+    /// JSON. Returns `None` if the body is missing, damaged, or does not match the JSON.
     fn take_body(
         &mut self,
         kind: ItemKind,
         name: &str,
         file: &Option<String>,
         size: u64,
-    ) -> Option<Option<LocatedEntry>> {
-        let Some(file) = file else { return (size == 0).then_some(None) };
-        let entry_name = kind.body_name(name);
-        let is_body = |entry: &LocatedEntry| entry.header.name == entry_name;
-        let entry = self.waiting.iter().position(is_body).map(|at| self.waiting.remove(at))?;
-        (file == name && size > 0 && entry.header.size == size).then_some(Some(entry))
-    }
-
-    /// Writes the end of the bundle, as the capture would have: WebSockets, timeline, manifest.
-    fn end(&mut self) -> Result<(), Failure> {
-        for (number, known) in std::mem::take(&mut self.websockets) {
-            let description = known.description.unwrap_or_else(|| WebSocket {
-                timestamp: known.first_message.unwrap_or_default(),
-                url: UNKNOWN_URL.into(),
-                ..WebSocket::default()
-            });
-            let websocket = WebSocket {
-                id: Id::WebSocket(number).to_string(),
-                handshake_trace_ref: description.handshake_trace_ref.filter(|id| self.has_trace(id)),
-                message_count: known.message_count,
-                ..description
-            };
-            let name = ItemKind::WebSocket.json_name(&websocket.id);
-            let written = self.archive.group(|archive| add_json(archive, name, &websocket, &[]));
-            written.map_err(Failure::Write)?;
-            self.info.add_websocket(number, websocket.timestamp);
+    ) -> Result<Option<FoundBody>, Failure> {
+        let Some(file) = file else { return Ok((size == 0).then_some(FoundBody::Absent)) };
+        let entry = self.bodies.take(&kind.body_name(name));
+        match entry.filter(|entry| file == name && size > 0 && entry.header.size == size) {
+            Some(entry) => FoundBody::verified(entry, self.file).map_err(Failure::Read),
+            None => Ok(None),
         }
-        let start = self.identify();
-        let span = self.latest.saturating_sub(start);
-        let duration = self.manifest.as_ref().map_or(span, |manifest| manifest.duration_ms);
-        self.info.write(&mut self.archive, duration).map_err(Failure::Write)
-    }
-
-    /// Sets the id, time and name of the capture from its recovery note or manifest. Returns its start in milliseconds
-    /// since the epoch.
-    fn identify(&mut self) -> u64 {
-        let (capture_id, created_at, name, start) = match (self.capture.take(), &self.manifest) {
-            (Some(CaptureIdentity { id, created, name }), _) => {
-                (id, iso8601::micros(Duration::from_micros(created)), name, created / 1000)
-            }
-            (None, Some(manifest)) => {
-                (manifest.capture_id.clone(), manifest.created_at.clone(), manifest.app.name.clone(), self.earliest)
-            }
-            // The capture started at its first item at the latest.
-            (None, None) => {
-                let first = self.earliest.min(self.latest);
-                (String::new(), iso8601::micros(Duration::from_millis(first)), String::new(), first)
-            }
-        };
-        if uuid::is_uuid(&capture_id) {
-            self.info.capture_id = capture_id;
-        }
-        self.info.created_at = created_at;
-        if !name.is_empty() {
-            self.info.name = name;
-        }
-        start
-    }
-
-    fn has_trace(&self, id: &str) -> bool {
-        let number = numbers(id).first().copied().and_then(|n| u32::try_from(n).ok());
-        number.is_some_and(|n| self.traces.contains(&n) && Id::Trace(n).to_string() == id)
     }
 }
 
-/// The URL of a WebSocket of which only messages are left. `.invalid` names no host (RFC 2606 section 2).
-pub(super) const UNKNOWN_URL: &str = "ws://unknown.invalid/";
-
-/// The number of waiting bodies besides the newest: two exchanges may have large bodies in reserved space before their
-/// JSON is written, and one exchange may be written in between.
-const MAX_OLDER_WAITING_BODIES: usize = 5;
+/// Returns the names of the entries that an item's bodies may have.
+fn body_names(id: Id) -> impl Iterator<Item = String> {
+    body_files(id.kind(), &id.to_string()).map(move |file| id.kind().body_name(&file))
+}
 
 /// The largest JSON entry that is read. No exchange that we write exceeds it.
 const MAX_JSON_BYTES: u64 = 64 << 20;

@@ -1,0 +1,121 @@
+//! Bodies of a file to recover: found before the JSON that refers to them, verified, and decoded if they were left as
+//! received.
+
+use crate::bundle::archive::located_entry::LocatedEntry;
+use crate::bundle::archive::{Archive, CompressionMethod};
+use crate::bundle::format::Trace;
+use crate::bundle::gzip_body;
+use crate::coding::Content;
+use crate::tools::body_decoder::{BodyDecoder, Side, encoding, set_body};
+use crate::tools::temp_body::TempBody;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+
+/// The last bodies that no JSON has referred to yet, newest first.
+#[derive(Default)]
+pub(super) struct WaitingBodies {
+    bodies: VecDeque<LocatedEntry>,
+    /// The number of bodies taken since it was set to 0.
+    pub(super) last_taken: u64,
+}
+
+impl WaitingBodies {
+    pub(super) fn push(&mut self, body: LocatedEntry) {
+        self.bodies.truncate(MAX_WAITING_BODIES.saturating_sub(1));
+        self.bodies.push_front(body);
+    }
+
+    /// Removes the newest body of this name.
+    pub(super) fn take(&mut self, name: &str) -> Option<LocatedEntry> {
+        let body = self.bodies.iter().position(|body| body.header.name == name).and_then(|at| self.bodies.remove(at));
+        self.last_taken = self.last_taken.saturating_add(u64::from(body.is_some()));
+        body
+    }
+}
+
+/// A body of an intact group.
+pub(super) enum FoundBody {
+    /// The JSON has no body.
+    Absent,
+    Intact(LocatedEntry),
+    /// A gzip body whose claims about checksum or size are false.
+    FalseClaims(LocatedEntry),
+}
+
+impl FoundBody {
+    /// Reads `entry` to verify it. Returns `None` if it is damaged.
+    pub(super) fn verified(entry: LocatedEntry, file: &File) -> io::Result<Option<Self>> {
+        if entry.read_content(file, &mut |_| ())? {
+            return Ok(Some(Self::Intact(entry)));
+        }
+        Ok(gzip_body::is_gzip_body(&entry).then_some(Self::FalseClaims(entry)))
+    }
+}
+
+/// The content of a body in the new bundle.
+pub(super) enum BodyContent<'e> {
+    Absent,
+    Copied(&'e LocatedEntry),
+    /// A decoded body, and how its entry is compressed.
+    New(TempBody, CompressionMethod),
+}
+
+/// Returns the content of `body`, a body of `trace`, for the new bundle. Updates the trace if it is another one than in
+/// the file.
+pub(super) fn content_of<'e>(
+    file: &File,
+    decoder: &mut BodyDecoder,
+    trace: &mut Trace,
+    side: Side,
+    body: &'e FoundBody,
+) -> io::Result<BodyContent<'e>> {
+    match body {
+        FoundBody::Absent => Ok(BodyContent::Absent),
+        FoundBody::Intact(entry) => {
+            let load = |to: &mut TempBody| entry.read_content(file, &mut |bytes| to.push(bytes)).map(drop);
+            let decoded = decoder.decode(trace, side, load)?;
+            Ok(decoded.map_or(BodyContent::Copied(entry), decoded_content))
+        }
+        FoundBody::FalseClaims(entry) => {
+            let received = gzip_body::received_encoding(encoding(trace, side).as_deref());
+            set_body(trace, side, gzip_body::received_len(entry), Some(received));
+            let load = |to: &mut TempBody| to.push_all(&mut gzip_body::as_received(entry, file));
+            if let Some(decoded) = decoder.decode(trace, side, load)? {
+                return Ok(decoded_content(decoded));
+            }
+            let mut body = decoder.empty_body();
+            body.push_all(&mut gzip_body::as_received(entry, file))?;
+            Ok(BodyContent::New(body, CompressionMethod::Stored))
+        }
+    }
+}
+
+fn decoded_content<'e>(body: TempBody) -> BodyContent<'e> {
+    match body.len() {
+        0 => BodyContent::Absent,
+        _ => BodyContent::New(body, CompressionMethod::Deflated),
+    }
+}
+
+impl BodyContent<'_> {
+    /// Adds the content to `archive` as the entry `name`.
+    pub(super) fn write(&self, archive: &mut Archive, file: &File, name: String) -> io::Result<()> {
+        match self {
+            Self::Absent => Ok(()),
+            Self::Copied(entry) => copy_entry(archive, file, entry),
+            Self::New(body, method) => {
+                archive.begin_entry(name, body.len(), *method, &[])?;
+                body.write_to(archive)
+            }
+        }
+    }
+}
+
+/// Copies an entry as it is.
+pub(super) fn copy_entry(archive: &mut Archive, file: &File, entry: &LocatedEntry) -> io::Result<()> {
+    archive.copy(entry.header.clone(), &entry.note, &mut entry.compressed(file))
+}
+
+/// Each packer thread of a capture may have two large bodies in reserved space before their JSON is written.
+const MAX_WAITING_BODIES: usize = 512;
