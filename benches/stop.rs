@@ -1,8 +1,10 @@
-//! The duration of a stop, from the signal to the end of the program, with connections in the middle of their responses.
+//! The duration of a stop, from the signal to the end of the program: with connections in the middle of their responses, and
+//! with idle ones.
 //!
 //! The program is a process of its own; this process has the clients and the origin. The bundle must hold all exchanges.
 //!
-//! `cargo bench` stops 200 connections, `--full` 1,000; `--test` stops 20 once, as a check.
+//! `cargo bench` stops 200 connections or 4,500 idle ones, `--full` 1,000 or 4,500; `--test` stops 20 once, as a check.
+//! `--idle` measures idle connections only.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::disallowed_macros, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a benchmark uses the clock")]
@@ -20,10 +22,10 @@ use support::origin::{Origin, Route, Transport, client_config, head};
 use support::program::Program;
 
 fn main() {
-    let (connections, rounds) = match () {
-        () if has_flag("--test") => (20, 1),
-        () if has_flag("--full") => (1000, 5),
-        () => (200, 3),
+    let (connections, idle, rounds) = match () {
+        () if has_flag("--test") => (20, 20, 1),
+        () if has_flag("--full") => (1000, 4500, 5),
+        () => (200, 4500, 3),
     };
     // Both ends of each connection are in this process.
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -33,13 +35,76 @@ fn main() {
     std::fs::create_dir_all(&dir).unwrap();
     let origin = Origin::start(&dir.join("origin.pem"));
     print_load();
-    println!("Stop with {connections} live connections, seconds from the signal to the end");
-    for (name, size) in [("1 KB of each response", 1 << 10), ("100 KB of each", 100 << 10), ("1 MB of each", 1 << 20)] {
-        let took = (0..rounds).map(|_| stop(&dir, &origin, connections, size).as_secs_f64());
-        let took = Figure::of(took).unwrap();
+    let report = |name: &str, took: &mut dyn FnMut() -> Duration| {
+        let took = Figure::of((0..rounds).map(|_| took().as_secs_f64())).unwrap();
         println!("{name:26} {:8.2}   at worst {:.2}", took.median, took.most);
+    };
+    if !has_flag("--idle") {
+        println!("Stop with {connections} live connections, seconds from the signal to the end");
+        for (name, size) in
+            [("1 KB of each response", 1 << 10), ("100 KB of each", 100 << 10), ("1 MB of each", 1 << 20)]
+        {
+            report(name, &mut || stop(&dir, &origin, connections, size));
+        }
+    }
+    println!("Stop with {idle} idle connections");
+    for (name, kind) in [
+        ("TLS tunnels", Kind::Tls),
+        ("clear tunnels", Kind::Clear),
+        ("silent tunnels", Kind::Silent),
+        ("plain clients", Kind::Plain),
+    ] {
+        report(name, &mut || stop_idle(&dir, &origin, idle, kind));
     }
     std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// The kind of idle connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// TLS tunnels after an exchange.
+    Tls,
+    /// Tunnels of clear HTTP after an exchange.
+    Clear,
+    /// Tunnels without a byte.
+    Silent,
+    /// Connections of plain requests after an exchange.
+    Plain,
+}
+
+/// Returns the duration of a stop with `connections` that have no data for longer than an idle connection keeps its thread.
+fn stop_idle(dir: &Path, origin: &Origin, connections: usize, kind: Kind) -> Duration {
+    let program = Program::spectral(dir, &["--upstream-ca", dir.join("origin.pem").to_str().unwrap()]);
+    let transport = match kind {
+        Kind::Tls => Transport::Tls(Arc::new(client_config(&[&dir.join("ca/mitmproxy-ca-cert.pem")]))),
+        Kind::Clear | Kind::Silent => Transport::Clear,
+        Kind::Plain => Transport::Plain,
+    };
+    let route = Route { origin: origin.addr, proxy: Some(program.addr), transport };
+    let request = route.request("GET", "2", "");
+    let live: Vec<_> = (0..connections)
+        .map(|_| {
+            let mut stream = route.connect();
+            if kind != Kind::Silent {
+                stream.get_mut().write_all(request.as_bytes()).unwrap();
+                head(&mut stream);
+                stream.read_exact(&mut [0; 2]).unwrap();
+            }
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(1));
+    if let Some(threads) = program.threads() {
+        assert!(threads <= MAX_THREADS, "{threads} threads of idle connections");
+    }
+    let stopped = program.stop();
+    drop(live);
+    assert!(stopped.status.success() && stopped.stderr.is_empty(), "{}", stopped.stderr);
+    let bundle = dir.join("capture.zip");
+    let exchanges = if kind == Kind::Silent { 0 } else { connections };
+    assert_eq!(Bundle::open(&bundle).unwrap().traces().len(), exchanges);
+    std::fs::remove_file(&bundle).unwrap();
+    stopped.took
 }
 
 /// Returns the duration of a stop after each of the connections has received `size` bytes of its response.
@@ -65,3 +130,6 @@ fn stop(dir: &Path, origin: &Origin, connections: usize, size: usize) -> Duratio
     std::fs::remove_file(&bundle).unwrap();
     stopped.took
 }
+
+/// The most threads of a program whose connections are idle.
+const MAX_THREADS: u64 = 20;

@@ -80,15 +80,20 @@ impl Program {
 
     /// Returns its peak resident memory in MB; `None` once it has ended.
     pub(crate) fn peak(&self) -> Option<u64> {
-        Some(self.memory("VmHWM:")? / 1024)
+        Some(self.status("VmHWM:")? / 1024)
     }
 
     /// Returns its resident memory in KB; `None` without /proc.
     pub(crate) fn resident(&self) -> Option<u64> {
-        self.memory("VmRSS:")
+        self.status("VmRSS:")
     }
 
-    fn memory(&self, field: &str) -> Option<u64> {
+    /// Returns the number of its threads; `None` without /proc.
+    pub(crate) fn threads(&self) -> Option<u64> {
+        self.status("Threads:")
+    }
+
+    fn status(&self, field: &str) -> Option<u64> {
         let status = fs::read_to_string(self.proc("status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         line.trim().trim_end_matches(" kB").parse().ok()

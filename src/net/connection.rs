@@ -1,195 +1,136 @@
-//! One client connection. Its first bytes decide how it is served; after each plain request, the next bytes decide
-//! again.
+//! One client connection: its phases, each of which may be idle.
 //!
 //! ```text
-//! CONNECT host:port ──────▶ upstream ─▶ reply ─▶ first flight ─▶ tunnel
-//! redirected ClientHello ─▶ upstream ──────────▶ first flight ─▶ tunnel    by its SNI, in transparent mode
-//! GET http://… ───────────▶ plain, then the next request         in transparent mode also GET /…, by its Host
-//! GET /… to our address ──▶ own page
-//! anything else ──────────▶ an error response that states the reason
+//! request ─┬─ CONNECT host:port ──────▶ upstream ─▶ reply ─▶ first flight ─▶ tunnel
+//!    ▲     ├─ redirected ClientHello ─▶ upstream ──────────▶ first flight ─▶ tunnel    by its SNI, in transparent mode
+//!    └─────┼─ GET http://… ───────────▶ plain exchange         in transparent mode also GET /…, by its Host
+//!          ├─ GET /… to our address ──▶ own page
+//!          └─ anything else ──────────▶ an error response that states the reason
 //! ```
 //!
-//! A SOCKS front end would be recognized here by its first byte, and served by [`open_tunnel`] with a [`Reply`] of its
-//! own.
+//! A SOCKS front end would be recognized by its first byte (`request.rs`), and served by [`open_tunnel`] with a [`Reply`]
+//! of its own.
 
 use super::dial::DialError;
-use super::first_flight;
+use super::first_flight::PendingFlight;
 use super::leg::Leg;
-use super::plain::{self, KeepAlive, Next};
+use super::plain::{Exchange, KeepAlive};
+use super::relay::RelayEnd;
 use super::reply::{HttpConnect, Redirected, Reply};
+use super::request::{PendingRequest, Request, UNKNOWN_HOST};
 use super::response::Response;
 use super::shared::Shared;
-use super::sys::{self, Interest};
+use super::sys::Interest;
 use super::tunnel::{Route, Tunnel};
 use super::upstream::Connected;
 use crate::clock::Moment;
 use crate::notice::Reason;
 use crate::wire::authority::{Authority, Host};
-use crate::wire::client_hello::{self, ClientHello, Sni};
-use crate::wire::http1::head_scanner::HeadScanner;
+use crate::wire::client_hello::{ClientHello, Sni};
 use crate::wire::message::RequestHead;
-use crate::wire::proxy_request::{self, PlainRequest, ProxyRequest, Refusal};
+use crate::wire::proxy_request::{PlainRequest, ProxyRequest};
 use std::net::TcpStream;
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 
-/// Serves a client until its connection ends or becomes a tunnel, which is returned.
-pub(crate) fn serve(shared: &Shared, socket: TcpStream) -> Option<Tunnel> {
-    let mut client = Leg::new(socket, &shared.resources).ok()?;
-    let mut keep_alive = None;
-    loop {
-        let (request, received_head) = match await_request(shared, &mut client, &mut keep_alive) {
-            Request::Http { request, received_head } => (*request, received_head),
-            Request::Tls(hello) => return redirected_tls(shared, client, &hello),
-            Request::Refused(reason, response) => {
-                shared.counters.add_uncaptured(PROXY_ITSELF, reason);
-                response.send(&mut client, &shared.stop);
-                return None;
-            }
-            Request::None => return None,
-        };
-        let next = match request {
-            ProxyRequest::Connect(authority) => return connect(shared, client, authority),
-            ProxyRequest::Absolute(request) if is_own(shared, &request.authority) => {
-                send_own_page(shared, &mut client, &request.head);
-                return None;
-            }
-            ProxyRequest::Absolute(request) => plain::exchange(shared, &mut client, request, &mut keep_alive),
-            ProxyRequest::Origin { host: Some(host), head } if is_own(shared, &host) => {
-                send_own_page(shared, &mut client, &head);
-                return None;
-            }
-            ProxyRequest::Origin { host: Some(host), head } if shared.transparent => {
-                let request = PlainRequest::from_origin_form(host, head, &received_head);
-                plain::exchange(shared, &mut client, request, &mut keep_alive)
-            }
-            ProxyRequest::Origin { .. } => {
-                shared.counters.add_uncaptured(PROXY_ITSELF, Reason::NotForAProxy);
-                Response::not_a_proxy_request().send(&mut client, &shared.stop);
-                return None;
-            }
-        };
-        if next == Next::End {
-            return None;
-        }
+/// A client connection in one of its phases.
+pub(crate) enum Connection {
+    Request(Box<PendingRequest>),
+    Exchange(Box<Exchange>),
+    FirstFlight(Box<PendingFlight>),
+    Tunnel(Box<Tunnel>),
+}
+
+impl Connection {
+    /// The connection of `client`; `None` if it has failed already.
+    pub(crate) fn new(shared: &Shared, client: TcpStream) -> Option<Self> {
+        let client = Leg::new(client, &shared.resources).ok()?;
+        Some(Self::awaiting_request(shared, client, None))
     }
-}
 
-/// The request of a client.
-enum Request {
-    Http {
-        request: Box<ProxyRequest>,
-        received_head: Vec<u8>,
-    },
-    /// A redirected ClientHello, which stays unread.
-    Tls(ClientHello),
-    /// A request that is refused with this response.
-    Refused(Reason, Response<'static>),
-    /// No request: the client left, was silent for too long, or sent an invalid ClientHello; or the capture stops.
-    None,
-}
+    fn awaiting_request(shared: &Shared, client: Leg, kept: Option<KeepAlive>) -> Self {
+        Self::Request(Box::new(PendingRequest::new(client, kept, &shared.timeouts)))
+    }
 
-/// Waits for a request. The origin connection that is kept for it is closed if the origin ends it in the meantime.
-fn await_request(shared: &Shared, client: &mut Leg, keep_alive: &mut Option<KeepAlive>) -> Request {
-    let began = Moment::now();
-    let mut head_began = None;
-    let (mut scanner, mut searched, mut parsed) = (HeadScanner::for_message(), 0, 0);
-    loop {
-        // An HTTP head is parsed when it is complete, and before that each time the bytes have doubled: parsing after every
-        // small piece would take quadratic time. A ClientHello does not end in an empty line; it is short, and parsed after
-        // each read.
-        let bytes = client.unread();
-        let found = scanner.find(bytes.get(searched..).unwrap_or_default());
-        searched = bytes.len();
-        if found.is_err() {
-            return refused(&Refusal::HeadTooLong);
-        }
-        if is_tls(bytes) || found != Ok(None) || searched >= parsed * 2 {
-            parsed = searched;
-            if let Some(request) = parse(shared, client) {
-                return request;
-            }
-        }
-        if client.ended().is_some() {
-            return Request::None;
-        }
-        let now = Moment::now();
-        if !client.unread().is_empty() {
-            head_began.get_or_insert(now);
-        }
-        let deadline = match head_began {
-            None => began.plus(shared.timeouts.first_byte),
-            Some(began) => began.plus(shared.timeouts.head),
-        };
-        let left = deadline.since(now);
-        if left.is_zero() {
-            return match head_began {
-                None => Request::None,
-                Some(_) => {
-                    Request::Refused(Reason::Refused("its head took too long".into()), Response::head_too_slow())
-                }
+    /// Serves the connection on this thread until it ends or is idle. Returns it if it is idle.
+    pub(crate) fn serve(mut self, shared: &Shared) -> Option<Self> {
+        loop {
+            self = match self {
+                Self::Request(mut pending) => match pending.read(shared) {
+                    None => return Some(Self::Request(pending)),
+                    Some(request) => {
+                        let (client, kept) = pending.into_parts();
+                        answer(shared, client, kept, request)?
+                    }
+                },
+                Self::Exchange(mut exchange) => match exchange.relay(&shared.stop) {
+                    RelayEnd::Idle => return Some(Self::Exchange(exchange)),
+                    end => {
+                        let (client, kept) = exchange.close(end, &shared.stop)?;
+                        Self::awaiting_request(shared, client, Some(kept))
+                    }
+                },
+                Self::FirstFlight(mut pending) => match pending.read(&shared.stop) {
+                    None => return Some(Self::FirstFlight(pending)),
+                    Some(flight) => Self::Tunnel(Box::new(pending.open(shared, flight)?)),
+                },
+                Self::Tunnel(mut tunnel) => return tunnel.relay(&shared.stop).then_some(Self::Tunnel(tunnel)),
             };
         }
-        let (stop, input) = ((shared.stop.as_fd(), Interest::READ), (client.fd(), Interest::READ));
-        let ready = match keep_alive {
-            Some(KeepAlive { leg, .. }) => sys::wait([stop, input, (leg.fd(), Interest::READ)], Some(left)),
-            None => sys::wait([stop, input], Some(left)).map(|[stop, input]| [stop, input, Interest::default()]),
-        };
-        let Ok([stopped, client_ready, origin_ready]) = ready else {
-            return Request::None;
-        };
-        if stopped.read {
-            return Request::None;
+    }
+
+    /// The events that it waits for while it is idle.
+    pub(crate) fn interests(&self) -> [(BorrowedFd<'_>, Interest); 2] {
+        match self {
+            Self::Request(pending) => pending.interests(),
+            Self::Exchange(exchange) => exchange.interests(),
+            Self::FirstFlight(pending) => pending.interests(),
+            Self::Tunnel(tunnel) => tunnel.interests(),
         }
-        if origin_ready.read {
-            *keep_alive = None;
-        }
-        if client_ready.read {
-            // Without TLS, receive cannot fail.
-            let _ = client.receive(&mut |_| 0);
+    }
+
+    /// The time at which it must be served without an event.
+    pub(crate) fn deadline(&self) -> Option<Moment> {
+        match self {
+            Self::Request(pending) => Some(pending.deadline()),
+            Self::FirstFlight(pending) => pending.deadline(),
+            Self::Exchange(_) | Self::Tunnel(_) => None,
         }
     }
 }
 
-/// Parses the unread bytes; returns `None` while the request is incomplete. An HTTP head is consumed, a ClientHello
-/// is not.
-fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
-    let bytes = client.unread();
-    if is_tls(bytes) {
-        if !shared.transparent {
-            return Some(Request::Refused(Reason::NotForAProxy, Response::tls_to_the_proxy()));
+/// Answers `request`, or begins to serve it; returns `None` if the connection has ended.
+fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Request) -> Option<Connection> {
+    let (request, received_head) = match request {
+        Request::Http { request, received_head } => (*request, received_head),
+        Request::Tls(hello) => return redirected_tls(shared, client, &hello),
+        Request::Refused(reason, response) => {
+            shared.counters.add_uncaptured(PROXY_ITSELF, reason);
+            response.send(&mut client, &shared.stop);
+            return None;
         }
-        return match client_hello::parse(bytes) {
-            Ok(hello) => hello.map(Request::Tls),
-            Err(_) => {
-                let why = "it was redirected here with an invalid ClientHello".to_owned();
-                shared.counters.add_uncaptured(UNKNOWN_HOST, Reason::ClientTls(why));
-                Some(Request::None)
-            }
-        };
-    }
-    match proxy_request::parse(bytes) {
-        Ok(None) => None,
-        Ok(Some((used, request))) => {
-            let received_head = bytes.get(..used).unwrap_or_default().to_vec();
-            client.consume(used);
-            Some(Request::Http { request: Box::new(request), received_head })
+        Request::None => return None,
+    };
+    let request = match request {
+        ProxyRequest::Connect(authority) => return connect(shared, client, authority),
+        ProxyRequest::Absolute(request) if is_own(shared, &request.authority) => {
+            send_own_page(shared, &mut client, &request.head);
+            return None;
         }
-        Err(refusal) => Some(refused(&refusal)),
-    }
-}
-
-fn is_tls(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&TLS_HANDSHAKE)
-}
-
-fn refused(refusal: &Refusal) -> Request {
-    match refusal {
-        // Another proxy might serve it, so it is not reported as "not a proxy request".
-        Refusal::HeadTooLong => {
-            Request::Refused(Reason::Refused("its head is too long".into()), Response::head_too_long(refusal))
+        ProxyRequest::Absolute(request) => request,
+        ProxyRequest::Origin { host: Some(host), head } if is_own(shared, &host) => {
+            send_own_page(shared, &mut client, &head);
+            return None;
         }
-        _ => Request::Refused(Reason::NotForAProxy, Response::bad_request(&refusal.to_string())),
-    }
+        ProxyRequest::Origin { host: Some(host), head } if shared.transparent => {
+            PlainRequest::from_origin_form(host, head, &received_head)
+        }
+        ProxyRequest::Origin { .. } => {
+            shared.counters.add_uncaptured(PROXY_ITSELF, Reason::NotForAProxy);
+            Response::not_a_proxy_request().send(&mut client, &shared.stop);
+            return None;
+        }
+    };
+    Exchange::begin(shared, client, request, kept).map(|exchange| Connection::Exchange(Box::new(exchange)))
 }
 
 /// True if a request for `authority` is for the proxy's own page.
@@ -202,7 +143,7 @@ fn send_own_page(shared: &Shared, client: &mut Leg, head: &RequestHead) {
 }
 
 /// Serves CONNECT.
-fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Tunnel> {
+fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Connection> {
     if authority.host == Host::Name(OWN_PAGE_NAME.into()) {
         HttpConnect.refuse(&mut client, &shared.stop);
         return None;
@@ -211,7 +152,7 @@ fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Tun
 }
 
 /// Serves a ClientHello without a CONNECT before it: its SNI is the origin.
-fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) -> Option<Tunnel> {
+fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) -> Option<Connection> {
     let Sni::Dns(name) = &hello.server_name else {
         let why = "it was redirected here without a server name (SNI)".to_owned();
         shared.counters.add_uncaptured(UNKNOWN_HOST, Reason::ClientTls(why));
@@ -221,13 +162,14 @@ fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) -> Option<T
     open_tunnel(shared, client, authority, &Redirected)
 }
 
-/// Connects to the origin, replies to the client, and reads its first flight. The reply comes after the connection, so
+/// Connects to the origin, replies to the client, and expects its first flight. The reply comes after the connection, so
 /// that the client learns of an unreachable origin.
-fn open_tunnel(shared: &Shared, mut client: Leg, authority: Authority, reply: &dyn Reply) -> Option<Tunnel> {
+fn open_tunnel(shared: &Shared, mut client: Leg, authority: Authority, reply: &dyn Reply) -> Option<Connection> {
     match shared.upstream.connect(&authority, &shared.stop) {
         Ok(Connected { leg: origin, timing }) => {
             reply.connected(&mut client);
-            return first_flight::open(shared, client, origin, Route { authority, timing });
+            let pending = PendingFlight::new(client, origin, Route { authority, timing });
+            return Some(Connection::FirstFlight(Box::new(pending)));
         }
         Err(DialError::Stopped) => {}
         Err(DialError::Ourselves) if reply.refuse(&mut client, &shared.stop) => {}
@@ -241,27 +183,17 @@ fn open_tunnel(shared: &Shared, mut client: Leg, authority: Authority, reply: &d
 
 /// The name under which requests to the proxy itself are reported.
 const PROXY_ITSELF: &str = "(the proxy itself)";
-/// The name under which redirected connections without a server name are reported.
-const UNKNOWN_HOST: &str = "(unknown)";
 /// The host name that reaches the own page through the proxy, at any address. mitmproxy uses the same name.
 const OWN_PAGE_NAME: &str = "mitm.it";
-/// The type of a TLS record with a handshake message (RFC 8446 section 5.1). No HTTP method starts with this byte.
-const TLS_HANDSHAKE: u8 = 22;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Observer;
-    use crate::counters::Counters;
-    use crate::net::own_page::OwnPage;
-    use crate::net::resources::Resources;
-    use crate::net::stop::Stop;
     use crate::net::timeouts::Timeouts;
-    use crate::net::upstream::{Direct, Upstream};
     use crate::notice::Uncaptured;
     use std::io::{Read, Write};
     use std::net::TcpListener;
-    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
     use std::thread;
     use std::time::Duration;
 
@@ -286,18 +218,23 @@ mod tests {
         let socket = TcpStream::connect(listen).unwrap();
         socket.set_read_timeout(Some(LONG)).unwrap();
         let client = thread::spawn(move || client(socket));
-        let resources = Arc::<Resources>::default();
-        let shared = Shared {
-            transparent: mode == Mode::Transparent,
-            timeouts,
-            stop: Stop::new().unwrap(),
-            counters: Arc::new(Counters::new(Observer::default(), false)),
-            upstream: Upstream::new(Box::new(Direct), listen, &resources),
-            resources,
-            own_page: OwnPage::default(),
-            capture: None,
-        };
-        assert!(serve(&shared, listener.accept().unwrap().0).is_none());
+        let shared = Shared { transparent: mode == Mode::Transparent, ..Shared::for_test(timeouts, listen) };
+        let mut connection = Connection::new(&shared, listener.accept().unwrap().0);
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    shared.stop.tick();
+                    thread::sleep(SHORT / 20);
+                }
+            });
+            // It is idle again and again.
+            while let Some(idle) = connection {
+                assert!(idle.deadline().is_some());
+                connection = idle.serve(&shared);
+            }
+            is_over.store(true, Relaxed);
+        });
         (client.join().unwrap(), shared.counters.uncaptured())
     }
 

@@ -6,12 +6,14 @@
 //!              ├─ HTTP, host matches ─────────────────────▶ tunnel, tapped
 //!              └─ anything else ──────────────────────────▶ tunnel, passed through, and reported
 //! ```
+//!
+//! A connection on which neither side has sent a byte may be silent for hours. Like a tunnel, it is idle then.
 
 use super::intercept;
 use super::leg::Leg;
 use super::shared::Shared;
 use super::stop::Stop;
-use super::sys::{self, Interest};
+use super::sys::{self, Epoll, Interest};
 use super::tunnel::{self, Route, Tunnel};
 use crate::clock::Moment;
 use crate::notice::{NameSource, Reason};
@@ -21,36 +23,115 @@ use crate::wire::http1::head;
 use crate::wire::http1::head_scanner::starts_with_response;
 use crate::wire::sniff::{Protocol, sniff, starts_with_settings};
 use crate::wire::tap::Ending;
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// Reads the rest of the first flight and creates the connection's tunnel; returns `None` if the connection ended.
-pub(crate) fn open(shared: &Shared, mut client: Leg, mut origin: Leg, route: Route) -> Option<Tunnel> {
-    let flight = read(&mut client, &mut origin, route.authority.port, &shared.stop);
-    let names = HostNames::new(&route.authority, &flight);
-    let (domain, name_source) = names.best();
-    shared.counters.add_connection(domain, name_source);
-    let Some(capture) = &shared.capture else {
-        return Some(tunnel::discovered(shared, client, origin, domain.to_owned()));
-    };
-    if !capture.filter.includes(names.all()) {
-        shared.counters.add_uncaptured(&names.label(), Reason::NotMatched);
-        return Some(tunnel::pass(shared, client, origin));
+/// A connection to an origin whose client has not sent its whole first flight.
+pub(crate) struct PendingFlight {
+    client: Leg,
+    origin: Leg,
+    route: Route,
+    /// The end of the flight's time; `None` until one side has sent a byte.
+    deadline: Option<Moment>,
+}
+
+impl PendingFlight {
+    /// Expects the first flight of `client`, of which some may be unread.
+    pub(crate) fn new(client: Leg, origin: Leg, route: Route) -> Self {
+        Self { client, origin, route, deadline: None }
     }
-    let reason = match flight {
-        FirstFlight::Tls(hello) => return intercept::open(shared, capture, client, origin, route, &hello),
-        FirstFlight::Http { .. } => return Some(tunnel::tapped(shared, capture, client, origin, route, None)),
-        FirstFlight::Incomplete => Reason::Incomplete,
-        FirstFlight::Other | FirstFlight::OriginFirst => Reason::NotHttp,
-        // Without data, the bundle lacks nothing.
-        FirstFlight::Empty => return Some(tunnel::pass(shared, client, origin)),
-    };
-    shared.counters.add_uncaptured(&names.label(), reason);
-    Some(tunnel::pass(shared, client, origin))
+
+    /// Reads the client's first flight. It stays unread in the client's leg, and data of the origin in the origin's.
+    /// Returns `None` if the connection is idle.
+    pub(crate) fn read(&mut self, stop: &Stop) -> Option<FirstFlight> {
+        let Self { client, origin, deadline, .. } = self;
+        let mut is_busy = true;
+        loop {
+            match classify(client.unread(), self.route.authority.port) {
+                Some(flight) => return Some(flight),
+                None if client.ended().is_some() && client.unread().is_empty() => return Some(FirstFlight::Empty),
+                None if client.ended().is_some() => return Some(FirstFlight::Incomplete),
+                None => {}
+            }
+            if !client.unread().is_empty() || !origin.unread().is_empty() {
+                deadline.get_or_insert_with(|| Moment::now().plus(FIRST_FLIGHT_TIMEOUT));
+            }
+            let left = deadline.map(|deadline| deadline.since(Moment::now()));
+            let [of_client, of_origin] = interests(client, origin);
+            let wanted = [(stop.next_tick(), Interest::READ), of_client, of_origin];
+            let Ok([ticked, client_ready, origin_ready]) = sys::wait(wanted, left) else {
+                return Some(FirstFlight::Incomplete);
+            };
+            if ticked.read && stop.is_set() {
+                return Some(FirstFlight::Empty);
+            }
+            is_busy |= client_ready.read || origin_ready.read;
+            // Without TLS, receive cannot fail.
+            if client_ready.read {
+                let _ = client.receive(&mut |_| 0);
+                continue;
+            }
+            if origin_ready.read {
+                let _ = origin.receive(&mut |_| 0);
+                let flight = classify_origin(origin.unread(), origin.ended(), client.unread().is_empty());
+                if flight.is_some() {
+                    return flight;
+                }
+            }
+            if left.is_some_and(|left| left.is_zero()) {
+                return Some(FirstFlight::Incomplete);
+            }
+            if ticked.read && !std::mem::take(&mut is_busy) && Epoll::IS_SUPPORTED {
+                client.shrink();
+                origin.shrink();
+                return None;
+            }
+        }
+    }
+
+    /// Creates the connection's tunnel, which depends on `flight`; returns `None` if the connection ended.
+    pub(crate) fn open(self, shared: &Shared, flight: FirstFlight) -> Option<Tunnel> {
+        let Self { client, origin, route, .. } = self;
+        let names = HostNames::new(&route.authority, &flight);
+        let (domain, name_source) = names.best();
+        shared.counters.add_connection(domain, name_source);
+        let Some(capture) = &shared.capture else {
+            return Some(tunnel::discovered(shared, client, origin, domain.to_owned()));
+        };
+        if !capture.filter.includes(names.all()) {
+            shared.counters.add_uncaptured(&names.label(), Reason::NotMatched);
+            return Some(tunnel::pass(shared, client, origin));
+        }
+        let reason = match flight {
+            FirstFlight::Tls(hello) => return intercept::open(shared, capture, client, origin, route, &hello),
+            FirstFlight::Http { .. } => return Some(tunnel::tapped(shared, capture, client, origin, route, None)),
+            FirstFlight::Incomplete => Reason::Incomplete,
+            FirstFlight::Other | FirstFlight::OriginFirst => Reason::NotHttp,
+            // Without data, the bundle lacks nothing.
+            FirstFlight::Empty => return Some(tunnel::pass(shared, client, origin)),
+        };
+        shared.counters.add_uncaptured(&names.label(), reason);
+        Some(tunnel::pass(shared, client, origin))
+    }
+
+    /// The events that it waits for while it is idle.
+    pub(crate) fn interests(&self) -> [(BorrowedFd<'_>, Interest); 2] {
+        interests(&self.client, &self.origin)
+    }
+
+    /// The time at which it must be served without an event.
+    pub(crate) fn deadline(&self) -> Option<Moment> {
+        self.deadline
+    }
+}
+
+fn interests<'l>(client: &'l Leg, origin: &'l Leg) -> [(BorrowedFd<'l>, Interest); 2] {
+    let of_origin = if origin.ended().is_none() { Interest::READ } else { Interest::default() };
+    [(client.fd(), Interest::READ), (origin.fd(), of_origin)]
 }
 
 /// The content of a first flight.
-enum FirstFlight {
+pub(crate) enum FirstFlight {
     Tls(ClientHello),
     /// HTTP without TLS, and the first request's Host field, if it is HTTP/1.
     Http {
@@ -64,51 +145,6 @@ enum FirstFlight {
     Incomplete,
     /// One side ended before any data, or the capture stops.
     Empty,
-}
-
-/// Reads the client's first flight. It stays unread in `client`, and data of the origin stays unread in `origin`.
-fn read(client: &mut Leg, origin: &mut Leg, port: u16, stop: &Stop) -> FirstFlight {
-    let mut deadline = None;
-    loop {
-        match classify(client.unread(), port) {
-            Some(flight) => return flight,
-            None if client.ended().is_some() && client.unread().is_empty() => return FirstFlight::Empty,
-            None if client.ended().is_some() => return FirstFlight::Incomplete,
-            None => {}
-        }
-        if !client.unread().is_empty() && deadline.is_none() {
-            deadline = Some(Moment::now().plus(FIRST_FLIGHT_TIMEOUT));
-        }
-        let left = deadline.map(|deadline| deadline.since(Moment::now()));
-        let wanted = [
-            (stop.as_fd(), Interest::READ),
-            (client.fd(), Interest::READ),
-            (origin.fd(), Interest { read: origin.ended().is_none(), write: false }),
-        ];
-        let Ok([stopped, client_ready, origin_ready]) = sys::wait(wanted, left) else {
-            return FirstFlight::Incomplete;
-        };
-        if stopped.read {
-            return FirstFlight::Empty;
-        }
-        // Without TLS, receive cannot fail.
-        if client_ready.read {
-            let _ = client.receive(&mut |_| 0);
-            continue;
-        }
-        if origin_ready.read {
-            let _ = origin.receive(&mut |_| 0);
-            if let Some(flight) = classify_origin(origin.unread(), origin.ended(), client.unread().is_empty()) {
-                return flight;
-            }
-            if !origin.unread().is_empty() {
-                deadline = deadline.or(Some(Moment::now().plus(FIRST_FLIGHT_TIMEOUT)));
-            }
-        }
-        if left.is_some_and(|left| left.is_zero()) {
-            return FirstFlight::Incomplete;
-        }
-    }
 }
 
 /// The content of a flight in which the origin sent `bytes` before the client's first bytes were complete; `None` while that

@@ -154,11 +154,6 @@ impl Leg {
         self.ended().is_some() && matches!(self.output, Output::Ended | Output::Dead)
     }
 
-    /// True if there is nothing to do until the peer sends data or ends.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.input == Input::Open && self.is_writable() && self.pending() == 0 && self.unread.is_empty()
-    }
-
     /// Plaintext that was read and not used.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.unread

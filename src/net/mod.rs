@@ -1,14 +1,15 @@
 //! Sockets, threads, TLS. Code here may wait; it does not parse protocols, which is the work of `wire`.
 //!
-//! A connection, from left to right; `serving` runs it on a thread of the pool, parks it while it is idle, and resumes
-//! it:
+//! A connection, from left to right; `serving` runs it on a thread of the pool, moves it to `idle` while nothing happens,
+//! and resumes it:
 //!
 //! ```text
-//!                        ┌─▶ own_page, response
-//! listener ─▶ connection ├─▶ plain ─▶ upstream ────────────────────────────────────────▶ relay
-//! (thread)    (pool)     └─▶ upstream ─▶ reply ─▶ first_flight ─┬─▶ intercept ─┬─▶ tunnel ─▶ relay
-//!                            dial                               └──────────────┘             two legs,
-//!                                                                                            one poll(2)
+//!             connection
+//!             ┌───────┬─▶ own_page, response
+//! listener ─▶ request ├─▶ plain ─▶ upstream ────────────────────────────────────────▶ relay
+//! (thread)    (pool)  └─▶ upstream ─▶ reply ─▶ first_flight ─┬─▶ intercept ─┬─▶ tunnel ─▶ relay
+//!                         dial                               └──────────────┘             two legs,
+//!                                                                                         one poll(2)
 //! ```
 //!
 //! Below them: `leg` (one side: socket, TLS, `outbox`, `splice`), `tls`, `sys` (POSIX calls), `intercepted_client` (does
@@ -47,6 +48,7 @@ pub(crate) mod plain;
 pub(crate) mod refusals;
 pub(crate) mod relay;
 pub(crate) mod reply;
+pub(crate) mod request;
 pub(crate) mod resources;
 pub(crate) mod response;
 pub(crate) mod serving;

@@ -10,9 +10,11 @@
 
 use super::dial::DialError;
 use super::leg::Leg;
-use super::relay::{self, RelayEnd, Watcher, relay};
+use super::relay::{self, Relay, RelayEnd, Watcher};
 use super::response::Response;
 use super::shared::Shared;
+use super::stop::Stop;
+use super::sys::Interest;
 use super::upstream::Connected;
 use crate::clock::Moment;
 use crate::counters::{ByteCounter, Counters};
@@ -28,6 +30,7 @@ use crate::wire::http1::framing::{Framing, persists, request_framing, response_f
 use crate::wire::message::RequestHead;
 use crate::wire::proxy_request::PlainRequest;
 use crate::wire::tap::{Dir, Ending, Finish, Opaque, TapEvent};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 /// The connection to the origin of the last request, kept for the next one.
@@ -38,97 +41,107 @@ pub(crate) struct KeepAlive {
     timing: Option<ConnectTiming>,
 }
 
-/// The next step on the client's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Another request may come.
-    Request,
-    /// The connection has ended, or must be closed.
-    End,
+/// A plain request whose response is not complete.
+pub(crate) struct Exchange {
+    relay: Relay,
+    watcher: ExchangeWatcher,
+    authority: Authority,
 }
 
-/// Sends `request`, whose body is not yet read from `client`, to its origin, and relays until the response is complete.
-pub(crate) fn exchange(
-    shared: &Shared,
-    client: &mut Leg,
-    request: PlainRequest,
-    keep_alive: &mut Option<KeepAlive>,
-) -> Next {
-    let Ok(framing) = request_framing(&request.head) else {
-        Response::bad_request("the length of the request body is ambiguous").send(client, &shared.stop);
-        return Next::End;
-    };
-    let KeepAlive { authority, leg: mut origin, timing } = match connect(shared, &request.authority, keep_alive.take())
-    {
-        Ok(connection) => connection,
-        Err(why) => {
-            if !matches!(why, DialError::Stopped) {
-                shared.counters.add_uncaptured(&request.authority.to_string(), Reason::Unreachable(why.to_string()));
-                Response::unreachable(&request.authority, &why).send(client, &shared.stop);
+impl Exchange {
+    /// Sends `request`, whose body is not yet read from `client`, to its origin. Returns `None` if that is impossible; the
+    /// client was told.
+    pub(crate) fn begin(
+        shared: &Shared,
+        mut client: Leg,
+        request: PlainRequest,
+        kept: Option<KeepAlive>,
+    ) -> Option<Self> {
+        let Ok(framing) = request_framing(&request.head) else {
+            Response::bad_request("the length of the request body is ambiguous").send(&mut client, &shared.stop);
+            return None;
+        };
+        let KeepAlive { authority, leg: mut origin, timing } = match connect(shared, &request.authority, kept) {
+            Ok(connection) => connection,
+            Err(why) => {
+                if !matches!(why, DialError::Stopped) {
+                    shared
+                        .counters
+                        .add_uncaptured(&request.authority.to_string(), Reason::Unreachable(why.to_string()));
+                    Response::unreachable(&request.authority, &why).send(&mut client, &shared.stop);
+                }
+                return None;
             }
-            return Next::End;
-        }
-    };
+        };
 
-    let wanted = shared
-        .capture
-        .as_ref()
-        .filter(|capture| capture.filter.includes([(authority.host.to_string().as_str(), authority.port)]));
-    let recorded_origin = Origin { is_tls: false, authority: authority.clone(), connect_timing: timing };
-    let account = Account::new(&shared.resources.recording);
-    let sink = wanted.map(|capture| capture.sink.clone());
-    let mut recorder = Recorder::new(Box::new(Http1Tap::new()), sink, recorded_origin, account);
-    if let Some(capture) = wanted {
-        recorder = recorder.excluding(Arc::clone(&capture.filter));
+        let wanted = shared
+            .capture
+            .as_ref()
+            .filter(|capture| capture.filter.includes([(authority.host.to_string().as_str(), authority.port)]));
+        let recorded_origin = Origin { is_tls: false, authority: authority.clone(), connect_timing: timing };
+        let account = Account::new(&shared.resources.recording);
+        let sink = wanted.map(|capture| capture.sink.clone());
+        let mut recorder = Recorder::new(Box::new(Http1Tap::new()), sink, recorded_origin, account);
+        if let Some(capture) = wanted {
+            recorder = recorder.excluding(Arc::clone(&capture.filter));
+        }
+        let domain = authority.host.to_string();
+        shared.counters.add_request(&domain);
+        let mut byte_counter =
+            ByteCounter::new(Arc::clone(&shared.counters), shared.capture.is_none().then_some(domain));
+        byte_counter.add(Dir::Up, request.wire.len());
+        let mut watcher = ExchangeWatcher {
+            recorder,
+            byte_counter,
+            counters: wanted.map(|_| Arc::clone(&shared.counters)),
+            host: authority.to_string(),
+            body: RequestBody::new(&request.head, framing),
+            request: request.head,
+            response: ResponseState::Awaited,
+        };
+        watcher.recorder.data(Moment::now(), Dir::Up, &request.wire);
+        origin.send(&request.wire);
+        Some(Self { relay: Relay::new(client, origin), watcher, authority })
     }
-    let is_captured = wanted.is_some();
-    let domain = authority.host.to_string();
-    shared.counters.add_request(&domain);
-    let mut byte_counter = ByteCounter::new(Arc::clone(&shared.counters), shared.capture.is_none().then_some(domain));
-    byte_counter.add(Dir::Up, request.wire.len());
-    let mut watcher = ExchangeWatcher {
-        recorder,
-        byte_counter,
-        counters: is_captured.then_some(&shared.counters),
-        host: authority.to_string(),
-        body: Http1BodyReader::new(framing),
-        expectation: Expectation::new(&request.head, framing),
-        omits_body: false,
-        is_endless: false,
-        has_next_request: false,
-        request: request.head,
-        response: ResponseState::Awaited,
-        is_interrupted: false,
-    };
-    watcher.recorder.data(Moment::now(), Dir::Up, &request.wire);
-    origin.send(&request.wire);
-    let end = relay(client, &mut origin, &mut watcher, &shared.stop);
-    let persists = watcher.persists();
-    if end == RelayEnd::Done {
-        // Later bytes belong to the next exchange.
-        watcher.end(Dir::Up, Ending::Abandoned);
-        if watcher.is_response_over() {
-            // As the close would end it.
-            watcher.end(Dir::Down, Ending::Clean);
-        }
+
+    /// Relays until the exchange ends or is idle.
+    pub(crate) fn relay(&mut self, stop: &Stop) -> RelayEnd {
+        self.relay.run(&mut self.watcher, stop)
     }
-    match end {
-        RelayEnd::Done if persists => {
-            *keep_alive = Some(KeepAlive { authority, leg: origin, timing: None });
-            Next::Request
+
+    /// Ends the exchange, whose relay ended with `end`. If the client's next request can be served, returns the client and
+    /// the connection to the origin, which is kept for that request.
+    pub(crate) fn close(self, end: RelayEnd, stop: &Stop) -> Option<(Leg, KeepAlive)> {
+        let Self { relay: Relay { mut client, mut origin, .. }, mut watcher, authority } = self;
+        let persists = watcher.persists();
+        match end {
+            RelayEnd::Done => {
+                // Later bytes belong to the next exchange.
+                watcher.end(Dir::Up, Ending::Abandoned);
+                if matches!(watcher.response, ResponseState::EndedByNextRequest { .. }) {
+                    // As the close would end it.
+                    watcher.end(Dir::Down, Ending::Clean);
+                }
+                if persists {
+                    return Some((client, KeepAlive { authority, leg: origin, timing: None }));
+                }
+                relay::close(&mut client, stop);
+            }
+            RelayEnd::Stopped => {
+                // An incomplete response must not look like a clean end.
+                let is_complete = matches!(watcher.response, ResponseState::Complete { .. });
+                let how = if is_complete && client.is_flushed() { Ending::Clean } else { Ending::Reset };
+                client.end(how);
+                origin.end(how);
+            }
+            RelayEnd::Closed | RelayEnd::Idle => {}
         }
-        RelayEnd::Done => {
-            relay::close(client, &shared.stop);
-            Next::End
-        }
-        RelayEnd::Closed => Next::End,
-        // Idle does not occur: this watcher does not allow it.
-        RelayEnd::Idle | RelayEnd::Stopped => {
-            let how = if watcher.is_interrupted || !client.is_flushed() { Ending::Reset } else { Ending::Clean };
-            client.end(how);
-            origin.end(how);
-            Next::End
-        }
+        None
+    }
+
+    /// The events that it waits for while it is idle.
+    pub(crate) fn interests(&self) -> [(BorrowedFd<'_>, Interest); 2] {
+        self.relay.interests(&self.watcher)
     }
 }
 
@@ -149,26 +162,31 @@ fn connect(shared: &Shared, authority: &Authority, kept: Option<KeepAlive>) -> R
 }
 
 /// Watches one exchange.
-struct ExchangeWatcher<'a> {
+struct ExchangeWatcher {
     recorder: Recorder,
     byte_counter: ByteCounter,
     /// Receives reports of data that is not recorded; `None` if the exchange is not captured.
-    counters: Option<&'a Counters>,
+    counters: Option<Arc<Counters>>,
     host: String,
-    /// Finds the end of the request.
-    body: Http1BodyReader,
-    /// The client's expectation of 100, until the body begins. It counts as answered by an error.
-    expectation: Option<Expectation>,
-    /// True if something that looks like a request follows in the place of the body.
-    omits_body: bool,
-    /// True if the end of the request cannot be found.
-    is_endless: bool,
-    /// True if the client's next request followed after the start of a response whose end is unknown.
-    has_next_request: bool,
     request: RequestHead,
+    body: RequestBody,
     response: ResponseState,
-    /// True if the stop of the capture interrupted the exchange.
-    is_interrupted: bool,
+}
+
+/// The progress of the request's body.
+enum RequestBody {
+    /// Its end is not reached.
+    Passing {
+        reader: Http1BodyReader,
+        /// The client's expectation of 100, until the body begins. It counts as answered by an error.
+        expectation: Option<Expectation>,
+    },
+    /// It has ended: what follows is the next request.
+    Complete,
+    /// Something that looks like a request follows in the place of the body. Neither is forwarded.
+    Omitted,
+    /// Its end cannot be found, or the protocol was switched: all further data goes to the origin.
+    UntilClose,
 }
 
 /// The progress of the response.
@@ -184,6 +202,10 @@ enum ResponseState {
     UnknownEnd {
         persists: bool,
     },
+    /// The client's next request shows that a response whose end is unknown is over.
+    EndedByNextRequest {
+        persists: bool,
+    },
     /// The response is complete, and so is the exchange once the request is.
     Complete {
         persists: bool,
@@ -194,49 +216,32 @@ enum ResponseState {
     UntilClose,
 }
 
-impl Watcher for ExchangeWatcher<'_> {
+impl Watcher for ExchangeWatcher {
     fn bytes(&mut self, dir: Dir, bytes: &[u8]) -> usize {
         let now = Moment::now();
-        let is_complete = matches!(self.response, ResponseState::Complete { .. });
-        if dir == Dir::Up
-            && !bytes.is_empty()
-            && let Some(mut expectation) = self.expectation.take()
-            && is_complete
-            && expectation.decide(bytes) == Some(Continuation::NextRequest)
-        {
-            self.omits_body = true;
-            return 0;
-        }
-        if dir == Dir::Up
-            && self.body.is_done()
-            && matches!(self.response, ResponseState::UnknownEnd { .. })
-            // Some clients send an empty line after a body (RFC 9112 section 2.2).
-            && !bytes.trim_ascii_start().is_empty()
-        {
-            self.has_next_request = true;
-            return 0;
-        }
         let passed = match dir {
-            Dir::Up if self.response != ResponseState::Switched && !self.is_endless => match self.body.skip(bytes) {
-                Ok(n) => n,
-                // Malformed chunks: the start of the next request is unknown, so none is read.
-                Err(_) => {
-                    self.is_endless = true;
-                    bytes.len()
-                }
-            },
-            Dir::Up | Dir::Down => bytes.len(),
+            Dir::Up => self.request_bytes(bytes),
+            Dir::Down => bytes.len(),
         };
         let bytes = bytes.get(..passed).unwrap_or_default();
+        if passed == 0 {
+            return 0;
+        }
         self.byte_counter.add(dir, bytes.len());
-        let (response, expectation, request) = (&mut self.response, &mut self.expectation, &self.request);
+        let (response, body, request) = (&mut self.response, &mut self.body, &self.request);
         self.recorder.data_observed(now, dir, bytes, &mut |event| {
             response.update(request, event);
-            // After a success, clients send the body.
-            if let (Some(expectation), TapEvent::Response { head, .. }) = (expectation.as_mut(), event)
-                && head.status >= 300
-            {
-                expectation.answered();
+            if *response == ResponseState::Switched {
+                *body = RequestBody::UntilClose;
+            }
+            match (event, &mut *body) {
+                // After a success, clients send the body.
+                (TapEvent::Response { head, .. }, RequestBody::Passing { expectation: Some(expectation), .. })
+                    if head.status >= 300 =>
+                {
+                    expectation.answered();
+                }
+                _ => {}
             }
         });
         self.report_unrecorded();
@@ -244,46 +249,91 @@ impl Watcher for ExchangeWatcher<'_> {
     }
 
     fn end(&mut self, dir: Dir, how: Ending) {
-        self.is_interrupted |= how == Ending::Stopped && !matches!(self.response, ResponseState::Complete { .. });
-        if dir == Dir::Down && matches!(self.response, ResponseState::UnknownEnd { .. }) {
-            self.response = ResponseState::UntilClose;
+        if dir == Dir::Down {
+            self.response.origin_ended();
         }
         self.recorder.end(Moment::now(), dir, how);
         self.report_unrecorded();
     }
 
     fn accepts_more(&self) -> bool {
-        let is_done = self.body.is_done() || self.omits_body;
-        !is_done || self.is_endless || self.response == ResponseState::Switched
+        matches!(self.body, RequestBody::Passing { .. } | RequestBody::UntilClose)
     }
 
     fn is_done(&self) -> bool {
-        self.is_response_over()
-            || (self.body.is_done() || self.omits_body) && matches!(self.response, ResponseState::Complete { .. })
+        match self.response {
+            ResponseState::EndedByNextRequest { .. } => true,
+            ResponseState::Complete { .. } => matches!(self.body, RequestBody::Complete | RequestBody::Omitted),
+            _ => false,
+        }
     }
 }
 
-impl ExchangeWatcher<'_> {
-    /// True if the client's next request shows that a response whose end is unknown is over.
-    fn is_response_over(&self) -> bool {
-        self.has_next_request && matches!(self.response, ResponseState::UnknownEnd { .. })
+impl ExchangeWatcher {
+    /// Returns how many of the client's `bytes` belong to the request's body, and may pass.
+    fn request_bytes(&mut self, bytes: &[u8]) -> usize {
+        match &mut self.body {
+            RequestBody::Passing { reader, expectation } => {
+                if !bytes.is_empty()
+                    && let Some(mut expectation) = expectation.take()
+                    && matches!(self.response, ResponseState::Complete { .. })
+                    && expectation.decide(bytes) == Some(Continuation::NextRequest)
+                {
+                    self.body = RequestBody::Omitted;
+                    return 0;
+                }
+                match reader.skip(bytes) {
+                    Ok(n) => {
+                        if reader.is_done() {
+                            self.body = RequestBody::Complete;
+                        }
+                        n
+                    }
+                    // Malformed chunks: the start of the next request is unknown, so none is read.
+                    Err(_) => {
+                        self.body = RequestBody::UntilClose;
+                        bytes.len()
+                    }
+                }
+            }
+            RequestBody::Complete => {
+                if let ResponseState::UnknownEnd { persists } = self.response
+                    // Some clients send an empty line after a body (RFC 9112 section 2.2).
+                    && !bytes.trim_ascii_start().is_empty()
+                {
+                    self.response = ResponseState::EndedByNextRequest { persists };
+                }
+                0
+            }
+            RequestBody::Omitted => 0,
+            RequestBody::UntilClose => bytes.len(),
+        }
     }
 
     /// True if the client's next request can be served once this exchange is done.
     fn persists(&self) -> bool {
-        use ResponseState::{Complete, UnknownEnd};
-        !self.omits_body && matches!(self.response, Complete { persists: true } | UnknownEnd { persists: true })
+        use ResponseState::{Complete, EndedByNextRequest};
+        let is_omitted = matches!(self.body, RequestBody::Omitted);
+        !is_omitted && matches!(self.response, Complete { persists: true } | EndedByNextRequest { persists: true })
     }
 
     fn report_unrecorded(&mut self) {
-        let Some(counters) = self.counters else {
-            return;
-        };
+        let Some(counters) = &self.counters else { return };
         for reason in self.recorder.take_unrecorded() {
             counters.add_uncaptured(&self.host, reason);
         }
         for (host, reason) in self.recorder.take_excluded() {
             counters.add_uncaptured(&host.to_string(), reason);
+        }
+    }
+}
+
+impl RequestBody {
+    fn new(head: &RequestHead, framing: Framing) -> Self {
+        let reader = Http1BodyReader::new(framing);
+        match reader.is_done() {
+            true => Self::Complete,
+            false => Self::Passing { reader, expectation: Expectation::new(head, framing) },
         }
     }
 }
@@ -295,6 +345,7 @@ impl ResponseState {
             (TapEvent::Response { head, .. }, _) if head.status == 101 => Self::Switched,
             // After an upgrade to HTTP/2, responses do not change the state.
             (_, Self::Switched) => Self::Switched,
+            (TapEvent::Response { .. }, Self::EndedByNextRequest { .. }) => *self,
             (TapEvent::Response { head, .. }, _) => match response_framing(&request.method, head) {
                 Framing::Unknown => Self::UnknownEnd { persists: persists(request, head, Framing::Empty) },
                 framing => Self::Started { persists: persists(request, head, framing) },
@@ -304,12 +355,19 @@ impl ResponseState {
             }
             (
                 TapEvent::End { dir: Dir::Down, .. } | TapEvent::Opaque { cause: Opaque::MemoryLimit },
-                Self::Started { .. } | Self::UnknownEnd { .. },
+                Self::Started { .. } | Self::UnknownEnd { .. } | Self::EndedByNextRequest { .. },
             )
             | (TapEvent::End { dir: Dir::Down, how: Finish::Opaque(_), .. }, _)
             // The tap was dropped, so the end of the response will not be found.
             | (TapEvent::Opaque { cause: Opaque::MemoryLimit }, Self::Awaited) => Self::UntilClose,
             (_, state) => state,
         };
+    }
+
+    /// Notes the end of the origin's direction.
+    fn origin_ended(&mut self) {
+        if matches!(self, Self::UnknownEnd { .. } | Self::EndedByNextRequest { .. }) {
+            *self = Self::UntilClose;
+        }
     }
 }

@@ -11,15 +11,15 @@
 //! - A leg is read only while little is pending on the other: a slow peer slows its own transfer and costs no memory.
 //! - An end on one side ends the same direction on the other side, in the same way.
 //! - No wait has a timeout. A tick ([`Stop::next_tick`]) shows that time has passed; after one to two ticks without an
-//!   event the relay frees memory and, if the watcher allows it, returns [`RelayEnd::Idle`].
+//!   event the relay frees memory and returns [`RelayEnd::Idle`].
 
 use super::leg::Leg;
 use super::stop::Stop;
-use super::sys::{self, Interest};
+use super::sys::{self, Epoll, Interest};
 use super::tls::session::TlsSession;
 use crate::clock::Moment;
 use crate::wire::tap::{Dir, Ending};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// Sees the bytes that are relayed.
@@ -55,11 +55,6 @@ pub(crate) trait Watcher {
     fn is_done(&self) -> bool {
         false
     }
-
-    /// True if the relay may return while nothing happens, to be resumed later.
-    fn may_idle(&self) -> bool {
-        false
-    }
 }
 
 /// The reason why a relay returned.
@@ -71,85 +66,106 @@ pub(crate) enum RelayEnd {
     Done,
     /// The capture stops.
     Stopped,
-    /// Nothing happened for a while. All state is in the legs, so that the next relay continues where this one
-    /// returned.
+    /// Nothing happened for a while. [`Relay::run`] continues once an event of [`Relay::interests`] occurs. Only where the
+    /// system has epoll(7).
     Idle,
 }
 
-/// Relays until both directions have ended, the watcher is done, the capture stops, or the connection is idle.
-pub(crate) fn relay(client: &mut Leg, origin: &mut Leg, watcher: &mut dyn Watcher, stop: &Stop) -> RelayEnd {
-    let mut notified = Notified::default();
-    // `is_busy`: an event occurred since the last tick. `is_idle`: a whole tick passed without an event, and the legs
-    // have freed their memory.
-    let (mut is_busy, mut is_idle) = (true, false);
-    // Bytes that were read before this loop began; no poll announces them.
-    forward_unread(Dir::Down, origin, client, watcher);
-    let end = loop {
-        if watcher.accepts_more() {
-            forward_unread(Dir::Up, client, origin, watcher);
-        }
-        propagate_end(Dir::Up, client, origin, watcher, &mut notified);
-        propagate_end(Dir::Down, origin, client, watcher, &mut notified);
-        if watcher.is_done() && client.is_flushed() && origin.is_flushed() {
-            return RelayEnd::Done;
-        }
-        if client.is_over() || origin.is_over() && client.is_flushed() {
-            break RelayEnd::Closed;
-        }
+/// The two legs of a connection, and the state of the relay between them.
+pub(crate) struct Relay {
+    pub(crate) client: Leg,
+    pub(crate) origin: Leg,
+    notified: Notified,
+}
 
-        let may_read = watcher.accepts_more() || client.unread().len() < MAX_READ_AHEAD_BYTES;
-        let wanted = [
-            (if is_idle { stop.as_fd() } else { stop.next_tick() }, Interest::READ),
-            (client.fd(), interest(client, origin, may_read)),
-            (origin.fd(), interest(origin, client, true)),
-        ];
-        let Ok([ticked, client_ready, origin_ready]) = sys::wait(wanted, None) else {
-            break RelayEnd::Closed;
-        };
-        if ticked.read && stop.is_set() {
-            break RelayEnd::Stopped;
-        }
-        let is_ready = client_ready != Interest::default() || origin_ready != Interest::default();
-        is_busy |= is_ready;
-        is_idle &= !is_ready;
-        if ticked.read && !std::mem::take(&mut is_busy) {
-            is_idle = true;
-            client.shrink();
-            origin.shrink();
-            if watcher.may_idle() && client.is_idle() && origin.is_idle() {
-                return RelayEnd::Idle;
+impl Relay {
+    /// Prepares to relay between `client` and `origin`.
+    pub(crate) fn new(client: Leg, origin: Leg) -> Self {
+        Self { client, origin, notified: Notified::default() }
+    }
+
+    /// Relays until both directions have ended, the watcher is done, the capture stops, or the connection is idle.
+    pub(crate) fn run(&mut self, watcher: &mut dyn Watcher, stop: &Stop) -> RelayEnd {
+        // `is_busy`: an event occurred since the last tick. `is_idle`: a whole tick passed without an event, and the
+        // legs have freed their memory.
+        let (mut is_busy, mut is_idle) = (true, false);
+        // Bytes that were read before this loop began; no poll announces them.
+        forward_unread(Dir::Down, &mut self.origin, &mut self.client, watcher);
+        let end = loop {
+            let Self { client, origin, notified } = self;
+            if watcher.accepts_more() {
+                forward_unread(Dir::Up, client, origin, watcher);
             }
+            propagate_end(Dir::Up, client, origin, watcher, notified);
+            propagate_end(Dir::Down, origin, client, watcher, notified);
+            if watcher.is_done() && client.is_flushed() && origin.is_flushed() {
+                return RelayEnd::Done;
+            }
+            if client.is_over() || origin.is_over() && client.is_flushed() {
+                break RelayEnd::Closed;
+            }
+
+            let [of_client, of_origin] = self.interests(watcher);
+            let tick = if is_idle { stop.as_fd() } else { stop.next_tick() };
+            let Ok([ticked, client_ready, origin_ready]) =
+                sys::wait([(tick, Interest::READ), of_client, of_origin], None)
+            else {
+                break RelayEnd::Closed;
+            };
+            if ticked.read && stop.is_set() {
+                break RelayEnd::Stopped;
+            }
+            let Self { client, origin, notified } = self;
+            let is_ready = client_ready != Interest::default() || origin_ready != Interest::default();
+            is_busy |= is_ready;
+            is_idle &= !is_ready;
+            if ticked.read && !std::mem::take(&mut is_busy) {
+                is_idle = true;
+                client.shrink();
+                origin.shrink();
+                if Epoll::IS_SUPPORTED {
+                    return RelayEnd::Idle;
+                }
+            }
+            if client_ready.write {
+                client.flush();
+            }
+            if origin_ready.write {
+                origin.flush();
+            }
+            if client_ready.read {
+                transfer(Dir::Up, client, origin, watcher);
+                // Before the watcher sees data of the origin, which a client that left does not get.
+                notify_end(Dir::Up, client, watcher, notified);
+            }
+            if origin_ready.read {
+                transfer(Dir::Down, origin, client, watcher);
+            }
+        };
+        let Self { client, origin, notified } = self;
+        // Directions that are still open are abandoned.
+        let how = if end == RelayEnd::Stopped { Ending::Stopped } else { Ending::Abandoned };
+        if !notified.up {
+            watcher.end(Dir::Up, client.ended().unwrap_or(how));
         }
-        if client_ready.write {
-            client.flush();
+        if !notified.down {
+            watcher.end(Dir::Down, origin.ended().unwrap_or(how));
         }
-        if origin_ready.write {
-            origin.flush();
+        if end == RelayEnd::Closed {
+            if origin.ended().is_none() {
+                origin.abort();
+            }
+            linger(client, stop);
         }
-        if client_ready.read {
-            transfer(Dir::Up, client, origin, watcher);
-            // Before the watcher sees data of the origin, which a client that left does not get.
-            notify_end(Dir::Up, client, watcher, &mut notified);
-        }
-        if origin_ready.read {
-            transfer(Dir::Down, origin, client, watcher);
-        }
-    };
-    // Directions that are still open are abandoned.
-    let how = if end == RelayEnd::Stopped { Ending::Stopped } else { Ending::Abandoned };
-    if !notified.up {
-        watcher.end(Dir::Up, client.ended().unwrap_or(how));
+        end
     }
-    if !notified.down {
-        watcher.end(Dir::Down, origin.ended().unwrap_or(how));
+
+    /// The events that the next step needs. A leg whose interest is empty must not be waited for.
+    pub(crate) fn interests(&self, watcher: &dyn Watcher) -> [(BorrowedFd<'_>, Interest); 2] {
+        let Self { client, origin, .. } = self;
+        let may_read = watcher.accepts_more() || client.unread().len() < MAX_READ_AHEAD_BYTES;
+        [(client.fd(), interest(client, origin, may_read)), (origin.fd(), interest(origin, client, true))]
     }
-    if end == RelayEnd::Closed {
-        if origin.ended().is_none() {
-            origin.abort();
-        }
-        linger(client, stop);
-    }
-    end
 }
 
 /// Ends the connection to a client after the last response was sent.
@@ -311,7 +327,7 @@ mod tests {
 
     #[test]
     fn the_watcher_sees_the_end_of_a_client_before_data_that_came_with_it() {
-        let ((mut client, client_peer), (mut origin, mut origin_peer)) = (leg(), leg());
+        let ((client, client_peer), (origin, mut origin_peer)) = (leg(), leg());
         origin_peer.write_all(b"answer").unwrap();
         origin_peer.shutdown(Shutdown::Write).unwrap();
         client_peer.shutdown(Shutdown::Write).unwrap();
@@ -320,7 +336,7 @@ mod tests {
             sys::wait([(leg.fd(), Interest::READ)], None).unwrap();
         }
         let mut log = Log::default();
-        let end = relay(&mut client, &mut origin, &mut log, &Stop::new().unwrap());
+        let end = Relay::new(client, origin).run(&mut log, &Stop::new().unwrap());
         assert_eq!(end, RelayEnd::Closed);
         assert_eq!(log.0, ["Up Clean", "Down answer", "Down Clean"]);
     }

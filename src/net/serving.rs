@@ -1,9 +1,9 @@
-//! Serves connections on threads of the pool. An idle tunnel releases its thread; one thread waits for events on all
-//! idle tunnels.
+//! Serves connections on threads of the pool. An idle connection releases its thread; one thread waits for events on all
+//! idle connections.
 //!
 //! ```text
 //!           served by a thread of the pool
-//! a tick without a byte │        ▲ a byte, an end, the stop
+//! a tick without a byte │        ▲ a byte, an end, a deadline, the stop
 //!                       ▼        │
 //!            idle, its sockets in one epoll(7)
 //! ```
@@ -12,21 +12,23 @@
 //! deepest call, the handshake, has touched stay allocated, and the C library keeps memory for each thread. An idle
 //! connection needs neither.
 
-use super::connection;
-use super::idle::{Descriptors, IdleSet};
+use super::connection::Connection;
+use super::idle::{IdleSet, Waiting};
 use super::live::{ConnectionGuard, LiveConnections};
 use super::shared::Shared;
+use super::sys::Interest;
 use super::thread_pool::Worker;
-use super::tunnel::Tunnel;
 use crate::clock::Moment;
 use crate::notice::{Reason, Warning};
 use std::collections::HashSet;
 use std::io;
 use std::mem::{self, Discriminant};
 use std::net::TcpStream;
+use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 /// The connections of a running capture.
@@ -38,16 +40,19 @@ pub(crate) struct Serving {
     warned: Mutex<HashSet<Discriminant<Warning>>>,
 }
 
-/// A tunnel without a thread. It counts as a connection.
-#[derive(Debug)]
+/// A connection without a thread. It is counted.
 struct IdleConnection {
-    tunnel: Tunnel,
+    connection: Connection,
     guard: ConnectionGuard,
 }
 
-impl Descriptors for IdleConnection {
-    fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
-        self.tunnel.descriptors()
+impl Waiting for IdleConnection {
+    fn interests(&self) -> [(BorrowedFd<'_>, Interest); 2] {
+        self.connection.interests()
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        self.connection.deadline()
     }
 }
 
@@ -65,25 +70,25 @@ impl Serving {
     pub(crate) fn serve(self: &Arc<Self>, client: TcpStream, worker: Worker) {
         let (serving, guard) = (Arc::clone(self), ConnectionGuard::new(&self.live));
         worker.run(move || {
-            if let Some(tunnel) = serving.catch_panic(|| connection::serve(&serving.shared, client)) {
-                serving.resume(IdleConnection { tunnel, guard });
+            if let Some(connection) = Connection::new(&serving.shared, client) {
+                serving.resume(IdleConnection { connection, guard });
             }
         });
     }
 
-    /// Relays on this thread until the connection ends or is idle again.
-    fn resume(&self, mut connection: IdleConnection) {
+    /// Serves a connection on this thread until it ends or is idle again.
+    fn resume(&self, mut resumed: IdleConnection) {
         loop {
-            let IdleConnection { tunnel, guard } = connection;
-            let Some(tunnel) = self.catch_panic(|| tunnel.relay(&self.shared.stop)) else { return };
-            match self.idle.insert(IdleConnection { tunnel, guard }) {
+            let IdleConnection { connection, guard } = resumed;
+            let Some(connection) = self.catch_panic(|| connection.serve(&self.shared)) else { return };
+            match self.idle.insert(IdleConnection { connection, guard }) {
                 None => return,
-                Some(returned) => connection = returned,
+                Some(returned) => resumed = returned,
             }
         }
     }
 
-    /// Resumes idle connections that have an event, and ticks for all others. Returns when the capture stops, after the
+    /// Resumes idle connections that have an event or reach their deadline, and ticks for all others. Returns when the capture stops, after the
     /// idle connections have ended.
     pub(crate) fn watch_idle(self: &Arc<Self>) {
         let shared = &self.shared;
@@ -111,8 +116,26 @@ impl Serving {
                 }
             }
         }
-        // The stop is set: each relay returns at once.
-        for connection in self.idle.close().into_iter().chain(woken) {
+        woken.extend(self.idle.close());
+        self.end_all(woken);
+    }
+
+    /// Ends `idle` connections after the stop, on as many threads as there are processors.
+    fn end_all(self: &Arc<Self>, idle: Vec<IdleConnection>) {
+        let idle = Arc::new(Mutex::new(idle));
+        for _ in 1..thread::available_parallelism().map_or(1, NonZero::get) {
+            // Without another thread this one ends them alone.
+            let Ok(worker) = self.shared.resources.threads.acquire() else { break };
+            let (serving, idle) = (Arc::clone(self), Arc::clone(&idle));
+            worker.run(move || serving.end_some(&idle));
+        }
+        self.end_some(&idle);
+    }
+
+    fn end_some(&self, idle: &Mutex<Vec<IdleConnection>>) {
+        let next = || idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        // The stop is set: each connection ends at once.
+        while let Some(connection) = next() {
             self.resume(connection);
         }
     }
@@ -141,5 +164,47 @@ impl Serving {
     }
 }
 
-/// A tunnel becomes idle after one to two ticks without an event.
+/// A connection becomes idle after one to two ticks without an event.
 const TICK_INTERVAL: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+    use crate::net::timeouts::Timeouts;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn idle_clients_without_a_whole_request_have_deadlines() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let timeouts = Timeouts { first_byte: 6 * TICK_INTERVAL, head: 8 * TICK_INTERVAL };
+        let serving = Arc::new(Serving::new(Shared::for_test(timeouts, listener.local_addr().unwrap())).unwrap());
+        let idle = Arc::clone(&serving);
+        let watching = thread::spawn(move || idle.watch_idle());
+        let began = Moment::now();
+        let clients = ["", "GET http://"].map(|begin| {
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.set_read_timeout(Some(LONG)).unwrap();
+            client.write_all(begin.as_bytes()).unwrap();
+            serving.serve(listener.accept().unwrap().0, serving.shared.resources.threads.acquire().unwrap());
+            client
+        });
+        // On a busy machine they may reach their deadlines first.
+        while serving.idle.len() < clients.len() && serving.live.count() == clients.len() {
+            thread::yield_now();
+        }
+        let received = clients.map(|mut client| {
+            let mut received = String::new();
+            client.read_to_string(&mut received).unwrap();
+            received
+        });
+        assert!(received[0].is_empty() && received[1].starts_with("HTTP/1.1 408 "), "{received:?}");
+        assert!(Moment::now().since(began) >= timeouts.head);
+        serving.live.wait_for_none();
+        serving.shared.stop.set();
+        watching.join().unwrap();
+    }
+}

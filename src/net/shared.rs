@@ -41,3 +41,21 @@ pub(crate) struct Capture {
     /// True if a host passes through once a client refuses our certificate for it.
     pub(crate) passthrough_refused: bool,
 }
+
+#[cfg(test)]
+impl Shared {
+    /// The state of a discovery that listens on `listen`.
+    pub(crate) fn for_test(timeouts: Timeouts, listen: std::net::SocketAddr) -> Self {
+        let resources = Arc::<Resources>::default();
+        Self {
+            transparent: false,
+            timeouts,
+            stop: Stop::new().unwrap(),
+            counters: Arc::new(Counters::new(crate::config::Observer::default(), false)),
+            upstream: Upstream::new(Box::new(super::upstream::Direct), listen, &resources),
+            resources,
+            own_page: OwnPage::default(),
+            capture: None,
+        }
+    }
+}

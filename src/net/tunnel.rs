@@ -10,10 +10,10 @@
 
 use super::intercepted_client::InterceptedClient;
 use super::leg::Leg;
-use super::relay::{RelayEnd, Watcher, relay};
+use super::relay::{Relay, RelayEnd, Watcher};
 use super::shared::{Capture, Shared};
 use super::stop::Stop;
-use super::sys::Epoll;
+use super::sys::Interest;
 use crate::clock::Moment;
 use crate::counters::{ByteCounter, Counters};
 use crate::record::account::Account;
@@ -22,7 +22,6 @@ use crate::record::recorder::Recorder;
 use crate::wire::authority::Authority;
 use crate::wire::http::HttpTap;
 use crate::wire::tap::{Dir, Ending};
-use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -35,8 +34,7 @@ pub(crate) struct Route {
 
 /// The two legs of a connection, ready to be relayed, and their watcher.
 pub(crate) struct Tunnel {
-    client: Leg,
-    origin: Leg,
+    relay: Relay,
     watcher: Box<dyn TunnelWatcher>,
 }
 
@@ -47,26 +45,23 @@ trait TunnelWatcher: Watcher + Send {
 }
 
 impl Tunnel {
-    /// Relays until the tunnel ends or is idle. Returns it if it is idle.
-    pub(crate) fn relay(mut self, stop: &Stop) -> Option<Self> {
-        match relay(&mut self.client, &mut self.origin, &mut *self.watcher, stop) {
-            RelayEnd::Idle => Some(self),
-            end => {
-                self.watcher.close(end, &mut self.client, &mut self.origin);
-                None
-            }
+    fn new(client: Leg, origin: Leg, watcher: impl TunnelWatcher + 'static) -> Self {
+        Self { relay: Relay::new(client, origin), watcher: Box::new(watcher) }
+    }
+
+    /// Relays until the tunnel ends or is idle. Returns true if it is idle.
+    pub(crate) fn relay(&mut self, stop: &Stop) -> bool {
+        let end = self.relay.run(&mut *self.watcher, stop);
+        if end == RelayEnd::Idle {
+            return true;
         }
+        self.watcher.close(end, &mut self.relay.client, &mut self.relay.origin);
+        false
     }
 
-    /// The descriptors on which events occur.
-    pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
-        [self.client.fd(), self.origin.fd()]
-    }
-}
-
-impl fmt::Debug for Tunnel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.descriptors()).finish()
+    /// The events that it waits for while it is idle.
+    pub(crate) fn interests(&self) -> [(BorrowedFd<'_>, Interest); 2] {
+        self.relay.interests(&*self.watcher)
     }
 }
 
@@ -81,8 +76,7 @@ pub(crate) fn discovered(shared: &Shared, client: Leg, origin: Leg, domain: Stri
 }
 
 fn counted(shared: &Shared, client: Leg, origin: Leg, domain: Option<String>) -> Tunnel {
-    let watcher = CountingWatcher(ByteCounter::new(Arc::clone(&shared.counters), domain));
-    Tunnel { client, origin, watcher: Box::new(watcher) }
+    Tunnel::new(client, origin, CountingWatcher(ByteCounter::new(Arc::clone(&shared.counters), domain)))
 }
 
 /// Counts bytes.
@@ -113,10 +107,6 @@ impl Watcher for CountingWatcher {
     }
 
     fn end(&mut self, _: Dir, _: Ending) {}
-
-    fn may_idle(&self) -> bool {
-        Epoll::IS_SUPPORTED
-    }
 }
 
 /// Creates a tunnel of plaintext that a tap reads. `intercepted` is the client of a connection whose TLS is intercepted.
@@ -139,7 +129,7 @@ pub(crate) fn tapped(
         .excluding(Arc::clone(&capture.filter));
     let watcher =
         TapWatcher { recorder, counters: Arc::clone(&shared.counters), host, intercepted, is_interrupted: false };
-    Tunnel { client, origin, watcher: Box::new(watcher) }
+    Tunnel::new(client, origin, watcher)
 }
 
 /// Passes the bytes to a recorder, and reports data that is not recorded.
@@ -200,10 +190,6 @@ impl Watcher for TapWatcher {
         if let Some(client) = &mut self.intercepted {
             client.renegotiated();
         }
-    }
-
-    fn may_idle(&self) -> bool {
-        Epoll::IS_SUPPORTED
     }
 }
 

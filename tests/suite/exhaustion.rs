@@ -138,16 +138,20 @@ fn records_a_body_past_memory_without_a_free_descriptor() {
 fn clients_past_the_thread_limit_wait_without_affecting_others() {
     let Some(proxy) = ProxyProcess::with_max_threads(14, 1_234_567) else { return };
     let origin = Origin::plain(echo);
+    let (stalled, end) = Origin::stalled();
+    let busy: Vec<_> = (0..20).map(|_| proxy.send_hello(&stalled.authority("127.0.0.1"))).collect();
+    proxy.running.wait_for_line("no thread is available");
     // Name resolution uses another thread for a moment, if one is available.
     let mut connections: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.authority("localhost"))).collect();
-    proxy.running.wait_for_line("no thread is available");
     connections[19].reader.set_read_timeout(Duration::from_millis(1));
     assert!(!connections[19].reader.has_more(), "a thread is available for each connection");
     connections[19].reader.set_read_timeout(TIMEOUT);
+    end.open();
     for mut connection in connections {
         assert!(connection.read_head().starts_with("HTTP/1.1 200 "));
         exchange(&mut connection, "turn");
     }
+    drop(busy);
     assert_eq!(lines_with(&proxy.running, "no thread is available"), 1);
     assert_eq!(proxy.stop().0.traces.len(), 20);
 }

@@ -1,7 +1,7 @@
-//! An idle connection releases its thread and resumes when data arrives.
+//! An idle connection releases its thread and resumes when data arrives. `idle_kinds.rs` has connections that are not
+//! tunnels with both directions open.
 
 use crate::support::cli::Spectral;
-use crate::support::peers;
 use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{
     Connection, Ending, Gate, Message, Origin, ProxyProcess, TIMEOUT, TempDir, Watched, eventually, next_request,
@@ -10,22 +10,6 @@ use std::time::Duration;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-/// Waits until `proxy` has no more threads than without connections; returns false if they cannot be counted or threads
-/// are not released.
-#[track_caller]
-fn is_idle(proxy: &ProxyProcess) -> bool {
-    if !cfg!(target_os = "linux") {
-        peers::report_skipped("epoll");
-        return false;
-    }
-    let threads = || proxy.running.resources().unwrap().threads;
-    eventually(
-        || (threads() <= proxy.initial_resources().unwrap().threads).then_some(()),
-        || format!("{} threads", threads()),
-    );
-    true
-}
 
 #[test]
 fn silent_connections_release_their_threads_and_resume() {
@@ -38,7 +22,7 @@ fn silent_connections_release_their_threads_and_resume() {
         for connection in &mut connections {
             assert_eq!(connection.request(GET).text(), "ok");
         }
-        if !is_idle(&proxy) {
+        if !proxy.wait_until_idle() {
             return;
         }
         assert_eq!((tls.open.read(|n| *n), plain.open.read(|n| *n)), (10, 10));
@@ -65,7 +49,7 @@ fn an_idle_client_sees_the_origins_end() {
     let proxy = ProxyProcess::start();
     let mut connection = proxy.tls(&origin.authority("localhost"));
     assert_eq!(connection.request(GET).text(), "ok");
-    is_idle(&proxy);
+    proxy.wait_until_idle();
     gate.open();
     assert_eq!(connection.read_to_end(), (vec![], Ending::Clean));
     connection.finish();
@@ -105,11 +89,11 @@ fn idle_exchanges_in_progress_are_recorded_at_the_stop() {
     stream.read_until(b"data: 0\n\n");
     messages.read_head();
     messages.read_exactly(6);
-    is_idle(&proxy);
+    proxy.wait_until_idle();
     turn.update(|n| *n = 1);
     stream.read_until(b"data: 1\n\n");
     messages.read_exactly(6);
-    is_idle(&proxy);
+    proxy.wait_until_idle();
 
     let ProxyProcess { running, dir, .. } = proxy;
     let output = running.interrupt();
@@ -133,7 +117,7 @@ fn passthrough_connections_become_idle() {
         .unwrap();
     for _ in 0..2 {
         assert_eq!(connection.request(GET).text(), "ok");
-        is_idle(&proxy);
+        proxy.wait_until_idle();
     }
     let ProxyProcess { running, dir: _dir, .. } = proxy;
     let output = running.interrupt().text();
@@ -150,11 +134,11 @@ fn a_resuming_connection_waits_for_a_free_thread() {
     let target = origin.authority("127.0.0.1");
     let mut connection = proxy.connect(&target);
     assert_eq!(connection.request(GET).text(), "ok");
-    if !is_idle(&proxy) {
+    if !proxy.wait_until_idle() {
         return;
     }
-    // They send nothing, so their protocol is undecided and each holds a thread.
-    let silent: Vec<_> = (0..20).map(|_| proxy.send_connect(&target)).collect();
+    let (stalled, end) = Origin::stalled();
+    let busy: Vec<_> = (0..20).map(|_| proxy.send_hello(&stalled.authority("127.0.0.1"))).collect();
     proxy.running.wait_for_line("no thread is available");
     connection.send(GET);
     // The thread that watches idle connections wakes, finds no thread and sleeps again. A tick may wake it before.
@@ -165,7 +149,8 @@ fn a_resuming_connection_waits_for_a_free_thread() {
     connection.reader.set_read_timeout(Duration::from_millis(1));
     assert!(!connection.reader.has_more(), "a thread was available for it");
     connection.reader.set_read_timeout(TIMEOUT);
-    drop(silent);
+    end.open();
+    drop(busy);
     assert_eq!(connection.read_response().text(), "ok");
     drop(connection);
     let (bundle, output) = proxy.stop();

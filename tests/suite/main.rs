@@ -54,6 +54,7 @@ mod http2_nghttp2;
 mod http2_protocol;
 mod http2_websocket;
 mod idle;
+mod idle_kinds;
 mod inspect;
 mod late_client_certificate;
 mod merge_and_redact;

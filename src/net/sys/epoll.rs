@@ -1,5 +1,6 @@
 //! epoll(7): waits for many descriptors, at a cost that does not grow with their number. Linux only.
 
+use super::poll::Interest;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -22,13 +23,20 @@ impl Epoll {
         Ok(Self(nix::sys::epoll::Epoll::new(nix::sys::epoll::EpollCreateFlags::EPOLL_CLOEXEC)?))
     }
 
-    /// Reports input on `fd`, or its end, as `key` from each wait until `fd` is removed.
+    /// Reports the events of `interest` on `fd` as `key` from each wait until `fd` is removed. An empty interest adds
+    /// nothing: epoll(7) always reports hang-ups.
     ///
     /// # Errors
     /// If `fd` was added before, or the system has no room for more.
-    pub(crate) fn add(&self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, interest: Interest, key: u64) -> io::Result<()> {
         use nix::sys::epoll::{EpollEvent, EpollFlags};
-        Ok(self.0.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, key))?)
+        let mut flags = EpollFlags::empty();
+        flags.set(EpollFlags::EPOLLIN, interest.read);
+        flags.set(EpollFlags::EPOLLOUT, interest.write);
+        if flags.is_empty() {
+            return Ok(());
+        }
+        Ok(self.0.add(fd, EpollEvent::new(flags, key))?)
     }
 
     /// Removes `fd`.
@@ -63,7 +71,7 @@ impl Epoll {
         Ok(Self)
     }
 
-    pub(crate) fn add(&self, _: BorrowedFd<'_>, _: u64) -> io::Result<()> {
+    pub(crate) fn add(&self, _: BorrowedFd<'_>, _: Interest, _: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -87,9 +95,9 @@ mod tests {
         let epoll = Epoll::new().unwrap();
         let pipes: Vec<_> = (0..3).map(|_| io::pipe().unwrap()).collect();
         for ((reader, _), key) in pipes.iter().zip(0..) {
-            epoll.add(reader.as_fd(), key).unwrap();
+            epoll.add(reader.as_fd(), Interest::READ, key).unwrap();
         }
-        assert!(epoll.add(pipes[0].0.as_fd(), 7).is_err(), "it was added before");
+        assert!(epoll.add(pipes[0].0.as_fd(), Interest::READ, 7).is_err(), "it was added before");
         let short = Duration::from_millis(1);
         assert!(epoll.wait(short).is_empty());
         (&pipes[1].1).write_all(b"x").unwrap();
@@ -101,5 +109,17 @@ mod tests {
         let [first, _, _] = <[_; 3]>::try_from(pipes).unwrap();
         drop(first.1);
         assert_eq!(epoll.wait(Duration::from_secs(20)), [0], "the end of input is reported");
+    }
+
+    #[test]
+    fn only_the_events_of_the_interest_are_reported() {
+        let epoll = Epoll::new().unwrap();
+        let (ended, writer) = io::pipe().unwrap();
+        drop(writer);
+        epoll.add(ended.as_fd(), Interest::default(), 1).unwrap();
+        assert!(epoll.wait(Duration::from_millis(1)).is_empty(), "a hang-up without an interest is not reported");
+        let (_reader, writer) = io::pipe().unwrap();
+        epoll.add(writer.as_fd(), Interest::WRITE, 2).unwrap();
+        assert_eq!(epoll.wait(Duration::from_secs(20)), [2]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ca::{CertSpec, Identity, TestCa, provider};
 use super::connection::Connection;
-use super::wait::Watched;
+use super::wait::{Gate, Watched};
 use rustls::pki_types::CertificateDer;
 use rustls::{RootCertStore, ServerConfig};
 use std::net::{SocketAddr, TcpListener};
@@ -75,6 +75,17 @@ impl Origin {
     pub(crate) fn plain_responding(response: impl Into<Vec<u8>>) -> Self {
         let response = response.into();
         Self::plain(move |connection| respond_to_all(connection, &response))
+    }
+
+    /// Starts an origin that sends nothing, and closes its connections once the gate is open.
+    pub(crate) fn stalled() -> (Self, Gate) {
+        let end = Gate::default();
+        let wait = end.clone();
+        let origin = Self::plain(move |connection| {
+            wait.pass();
+            connection.close_abruptly();
+        });
+        (origin, end)
     }
 
     /// Starts an origin in the clear on `::1`; `None` without IPv6.

@@ -69,11 +69,6 @@ impl ProxyProcess {
         Self { before: running.resources(), running, dir }
     }
 
-    /// Returns its resources before the first connection; `None` without /proc.
-    pub(crate) fn initial_resources(&self) -> Option<Resources> {
-        self.before
-    }
-
     /// Opens a connection to the proxy.
     #[track_caller]
     pub(crate) fn dial(&self) -> Connection {
@@ -95,6 +90,27 @@ impl ProxyProcess {
         let head = connection.read_head();
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         connection
+    }
+
+    /// Sends CONNECT for `target` and a ClientHello. Until the origin answers, the connection holds a thread.
+    #[track_caller]
+    pub(crate) fn send_hello(&self, target: &str) -> Connection {
+        let mut connection = self.send_connect(target);
+        connection.send(self.client().hello());
+        connection
+    }
+
+    /// Waits until it has no more threads than without connections; returns false if they cannot be counted, or threads are
+    /// not released.
+    #[track_caller]
+    pub(crate) fn wait_until_idle(&self) -> bool {
+        if !cfg!(target_os = "linux") {
+            peers::report_skipped("epoll");
+            return false;
+        }
+        let threads = || self.running.resources().unwrap().threads;
+        eventually(|| (threads() <= self.before.unwrap().threads).then_some(()), || format!("{} threads", threads()));
+        true
     }
 
     /// Returns a TLS client that trusts the proxy and verifies `localhost`.

@@ -1,0 +1,201 @@
+//! Awaits a client's request: the first one of its connection, or the one after a plain exchange.
+//!
+//! ```text
+//! no byte ── first byte ──▶ part of a head ── rest ──▶ request
+//!    │ 5 min                      │ 60 s
+//!    └─▶ closed                   └─▶ 408
+//! ```
+//!
+//! A connection that waits for bytes here is idle, also one with a part of a head.
+
+use super::leg::Leg;
+use super::plain::KeepAlive;
+use super::response::Response;
+use super::shared::Shared;
+use super::sys::{self, Epoll, Interest};
+use super::timeouts::Timeouts;
+use crate::clock::Moment;
+use crate::notice::Reason;
+use crate::wire::client_hello::{self, ClientHello};
+use crate::wire::http1::head_scanner::HeadScanner;
+use crate::wire::proxy_request::{self, ProxyRequest, Refusal};
+use std::os::fd::BorrowedFd;
+
+/// A client that has not sent its whole request.
+pub(crate) struct PendingRequest {
+    client: Leg,
+    /// The origin connection that is kept for the request. It is closed if the origin ends it in the meantime.
+    kept: Option<KeepAlive>,
+    progress: Progress,
+    deadline: Moment,
+    scanner: HeadScanner,
+    /// The number of bytes that `scanner` has searched.
+    searched: usize,
+    /// The number of bytes at the last attempt to parse.
+    parsed: usize,
+}
+
+/// The progress of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// No byte was received.
+    Awaited,
+    /// A part was received.
+    Begun,
+}
+
+/// The request of a client.
+pub(crate) enum Request {
+    Http {
+        request: Box<ProxyRequest>,
+        received_head: Vec<u8>,
+    },
+    /// A redirected ClientHello, which stays unread.
+    Tls(ClientHello),
+    /// A request that is refused with this response.
+    Refused(Reason, Response<'static>),
+    /// No request: the client left, was silent for too long, or sent an invalid ClientHello; or the capture stops.
+    None,
+}
+
+impl PendingRequest {
+    /// Expects a request of `client`, of which some may be unread.
+    pub(crate) fn new(client: Leg, kept: Option<KeepAlive>, timeouts: &Timeouts) -> Self {
+        let deadline = Moment::now().plus(timeouts.first_byte);
+        let scanner = HeadScanner::for_message();
+        Self { client, kept, progress: Progress::Awaited, deadline, scanner, searched: 0, parsed: 0 }
+    }
+
+    /// Reads the request. Returns `None` if the connection is idle.
+    pub(crate) fn read(&mut self, shared: &Shared) -> Option<Request> {
+        let mut is_busy = true;
+        loop {
+            if let Some(request) = self.parse(shared) {
+                return Some(request);
+            }
+            if self.client.ended().is_some() {
+                return Some(Request::None);
+            }
+            if !self.client.unread().is_empty() && self.progress == Progress::Awaited {
+                self.progress = Progress::Begun;
+                self.deadline = Moment::now().plus(shared.timeouts.head);
+            }
+            if self.deadline.since(Moment::now()).is_zero() {
+                return Some(match self.progress {
+                    Progress::Awaited => Request::None,
+                    Progress::Begun => {
+                        let reason = Reason::Refused("its head took too long".into());
+                        Request::Refused(reason, Response::head_too_slow())
+                    }
+                });
+            }
+            let [of_client, of_kept] = self.interests();
+            // Ticks show that the deadline has passed.
+            let Ok([ticked, client_ready, kept_ready]) =
+                sys::wait([(shared.stop.next_tick(), Interest::READ), of_client, of_kept], None)
+            else {
+                return Some(Request::None);
+            };
+            if ticked.read && shared.stop.is_set() {
+                return Some(Request::None);
+            }
+            if kept_ready.read {
+                self.kept = None;
+            }
+            if client_ready.read {
+                // Without TLS, receive cannot fail.
+                let _ = self.client.receive(&mut |_| 0);
+            }
+            is_busy |= client_ready.read || kept_ready.read;
+            if ticked.read && !std::mem::take(&mut is_busy) && Epoll::IS_SUPPORTED {
+                self.client.shrink();
+                return None;
+            }
+        }
+    }
+
+    /// Parses the unread bytes if they may be complete; returns `None` while they are not.
+    ///
+    /// An HTTP head is parsed when it is complete, and before that each time the bytes have doubled: parsing after every
+    /// small piece would take quadratic time. A ClientHello does not end in an empty line; it is short, and parsed after
+    /// each read.
+    fn parse(&mut self, shared: &Shared) -> Option<Request> {
+        let bytes = self.client.unread();
+        let found = self.scanner.find(bytes.get(self.searched..).unwrap_or_default());
+        self.searched = bytes.len();
+        if found.is_err() {
+            return Some(refused(&Refusal::HeadTooLong));
+        }
+        if !is_tls(bytes) && found == Ok(None) && self.searched < self.parsed * 2 {
+            return None;
+        }
+        self.parsed = self.searched;
+        parse(shared, &mut self.client)
+    }
+
+    /// The client, and the origin connection that is kept for its request.
+    pub(crate) fn into_parts(self) -> (Leg, Option<KeepAlive>) {
+        (self.client, self.kept)
+    }
+
+    /// The events that it waits for while it is idle.
+    pub(crate) fn interests(&self) -> [(BorrowedFd<'_>, Interest); 2] {
+        let of_kept = match &self.kept {
+            Some(KeepAlive { leg, .. }) => (leg.fd(), Interest::READ),
+            None => (self.client.fd(), Interest::default()),
+        };
+        [(self.client.fd(), Interest::READ), of_kept]
+    }
+
+    /// The time at which it must be served without an event.
+    pub(crate) fn deadline(&self) -> Moment {
+        self.deadline
+    }
+}
+
+/// Parses the unread bytes; returns `None` while the request is incomplete. An HTTP head is consumed, a ClientHello
+/// is not.
+fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
+    let bytes = client.unread();
+    if is_tls(bytes) {
+        if !shared.transparent {
+            return Some(Request::Refused(Reason::NotForAProxy, Response::tls_to_the_proxy()));
+        }
+        return match client_hello::parse(bytes) {
+            Ok(hello) => hello.map(Request::Tls),
+            Err(_) => {
+                let why = "it was redirected here with an invalid ClientHello".to_owned();
+                shared.counters.add_uncaptured(UNKNOWN_HOST, Reason::ClientTls(why));
+                Some(Request::None)
+            }
+        };
+    }
+    match proxy_request::parse(bytes) {
+        Ok(None) => None,
+        Ok(Some((used, request))) => {
+            let received_head = bytes.get(..used).unwrap_or_default().to_vec();
+            client.consume(used);
+            Some(Request::Http { request: Box::new(request), received_head })
+        }
+        Err(refusal) => Some(refused(&refusal)),
+    }
+}
+
+fn is_tls(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&TLS_HANDSHAKE)
+}
+
+fn refused(refusal: &Refusal) -> Request {
+    match refusal {
+        // Another proxy might serve it, so it is not reported as "not a proxy request".
+        Refusal::HeadTooLong => {
+            Request::Refused(Reason::Refused("its head is too long".into()), Response::head_too_long(refusal))
+        }
+        _ => Request::Refused(Reason::NotForAProxy, Response::bad_request(&refusal.to_string())),
+    }
+}
+
+/// The name under which redirected connections without a server name are reported.
+pub(crate) const UNKNOWN_HOST: &str = "(unknown)";
+/// The type of a TLS record with a handshake message (RFC 8446 section 5.1). No HTTP method starts with this byte.
+const TLS_HANDSHAKE: u8 = 22;
