@@ -16,7 +16,7 @@ use spectral_capture::reader::Bundle;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::figures::{Figure, has_flag, print_load};
 use support::origin::{Origin, Route, Transport, client_config, head};
 use support::program::Program;
@@ -47,14 +47,22 @@ fn main() {
             report(name, &mut || stop(&dir, &origin, connections, size));
         }
     }
-    println!("Stop with {idle} idle connections");
+    println!("Stop with {idle} idle connections; resident memory before it");
     for (name, kind) in [
         ("TLS tunnels", Kind::Tls),
         ("clear tunnels", Kind::Clear),
         ("silent tunnels", Kind::Silent),
         ("plain clients", Kind::Plain),
+        ("silent clients", Kind::Fresh),
     ] {
-        report(name, &mut || stop_idle(&dir, &origin, idle, kind));
+        let mut resident = None;
+        report(name, &mut || {
+            let (took, before) = stop_idle(&dir, &origin, idle, kind);
+            resident = resident.max(before);
+            took
+        });
+        let resident = resident.map_or("no /proc".into(), |kb| format!("{} MB", kb / 1024));
+        println!("{:26} {resident:>8}", "");
     }
     std::fs::remove_dir_all(&dir).unwrap();
 }
@@ -70,22 +78,26 @@ enum Kind {
     Silent,
     /// Connections of plain requests after an exchange.
     Plain,
+    /// Connections without a byte.
+    Fresh,
 }
 
-/// Returns the duration of a stop with `connections` that have no data for longer than an idle connection keeps its thread.
-fn stop_idle(dir: &Path, origin: &Origin, connections: usize, kind: Kind) -> Duration {
+/// Returns the duration of a stop with `connections` that have no data for longer than an idle connection keeps its thread,
+/// and the resident memory before it.
+fn stop_idle(dir: &Path, origin: &Origin, connections: usize, kind: Kind) -> (Duration, Option<u64>) {
     let program = Program::spectral(dir, &["--upstream-ca", dir.join("origin.pem").to_str().unwrap()]);
     let transport = match kind {
         Kind::Tls => Transport::Tls(Arc::new(client_config(&[&dir.join("ca/mitmproxy-ca-cert.pem")]))),
         Kind::Clear | Kind::Silent => Transport::Clear,
-        Kind::Plain => Transport::Plain,
+        Kind::Plain | Kind::Fresh => Transport::Plain,
     };
     let route = Route { origin: origin.addr, proxy: Some(program.addr), transport };
     let request = route.request("GET", "2", "");
+    let has_exchange = !matches!(kind, Kind::Silent | Kind::Fresh);
     let live: Vec<_> = (0..connections)
         .map(|_| {
             let mut stream = route.connect();
-            if kind != Kind::Silent {
+            if has_exchange {
                 stream.get_mut().write_all(request.as_bytes()).unwrap();
                 head(&mut stream);
                 stream.read_exact(&mut [0; 2]).unwrap();
@@ -93,18 +105,20 @@ fn stop_idle(dir: &Path, origin: &Origin, connections: usize, kind: Kind) -> Dur
             stream
         })
         .collect();
-    std::thread::sleep(Duration::from_secs(1));
-    if let Some(threads) = program.threads() {
-        assert!(threads <= MAX_THREADS, "{threads} threads of idle connections");
+    let began = Instant::now();
+    while program.threads().is_some_and(|threads| threads > MAX_THREADS) {
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?} threads of idle connections", program.threads());
+        std::thread::sleep(Duration::from_millis(100));
     }
+    let resident = program.resident();
     let stopped = program.stop();
     drop(live);
     assert!(stopped.status.success() && stopped.stderr.is_empty(), "{}", stopped.stderr);
     let bundle = dir.join("capture.zip");
-    let exchanges = if kind == Kind::Silent { 0 } else { connections };
+    let exchanges = if has_exchange { connections } else { 0 };
     assert_eq!(Bundle::open(&bundle).unwrap().traces().len(), exchanges);
     std::fs::remove_file(&bundle).unwrap();
-    stopped.took
+    (stopped.took, resident)
 }
 
 /// Returns the duration of a stop after each of the connections has received `size` bytes of its response.
