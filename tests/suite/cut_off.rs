@@ -140,9 +140,10 @@ fn run_case(running: &Spectral, case: &Case) -> Option<(Origin, Connection)> {
     });
     let mut connection = tunnel(running, &origin);
     let rest = if has_body { case.sent } else { "\r\n" };
-    connection.send(format!("POST {} HTTP/1.1\r\nHost: a.test\r\n{rest}", case.path));
+    let request = format!("POST {} HTTP/1.1\r\nHost: a.test\r\n{rest}", case.path);
+    connection.send(&request);
     if case.response.is_empty() {
-        origin.received_at_least(0, 60);
+        origin.received_at_least(0, request.len());
     }
     connection.read_exactly(case.response.len());
     received.open();

@@ -1,8 +1,7 @@
 //! A reset is forwarded as a reset, and the data before it is recorded.
 
-use crate::support::{Capture, Connection, Ending, Gate, Origin, TIMEOUT, patterns};
-use std::io::{ErrorKind, Write};
-use std::net::TcpStream;
+use crate::support::{Capture, Connection, Ending, Gate, Origin, TIMEOUT, Watched, patterns};
+use std::io::ErrorKind;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -122,8 +121,9 @@ fn records_an_upload_that_the_client_aborts() {
     });
     let capture = Capture::start();
     let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
-    connection.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegin");
-    origin.received_at_least(0, 60);
+    let request = "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegin";
+    connection.send(request);
+    origin.received_at_least(0, request.len());
     connection.reset();
     assert_eq!(receiver.recv_timeout(TIMEOUT).unwrap(), Ending::Reset);
     capture.wait_for_exchanges(1);
@@ -147,12 +147,20 @@ fn notices_a_reset_while_both_sides_are_full() {
         sender.send(failed).unwrap();
     });
     let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
-    let mut socket = TcpStream::connect(capture.addr).unwrap();
-    let host = origin.authority("127.0.0.1");
-    write!(socket, "CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
-    socket.set_write_timeout(Some(Duration::from_millis(700))).unwrap();
-    while socket.write_all(&[0; 65536]).is_ok() {}
-    Connection::over(socket).reset();
+    let mut connection = capture.connect(&origin.authority("127.0.0.1"));
+    // The origin sends, so there is a connection to reset.
+    connection.read_exactly(1);
+    let sent = Watched::<usize>::default();
+    let (mut writer, progress) = (connection.writer.clone(), sent.clone());
+    let upload = std::thread::spawn(move || {
+        while writer.try_send(&[0; 65536]).is_ok() {
+            progress.update(|sent| *sent += 1);
+        }
+    });
+    sent.settled(Duration::from_millis(700));
+    connection.writer.shut_down();
+    upload.join().unwrap();
+    connection.reset();
     let seen = receiver.recv_timeout(TIMEOUT).unwrap();
     assert!(matches!(seen, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{seen:?}");
 }

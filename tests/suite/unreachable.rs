@@ -75,7 +75,8 @@ fn falls_back_from_ipv6_to_ipv4_quickly() {
     let begin = now();
     let mut connection = capture.connect(&origin.authority("localhost"));
     assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok");
-    assert!(now() - begin < Duration::from_secs(3), "{:?}", now() - begin);
+    // Half of the timeout of an address that does not answer.
+    assert!(now() - begin < Duration::from_secs(15), "{:?}", now() - begin);
 }
 
 #[test]
