@@ -112,6 +112,11 @@ pub enum Warning {
         /// The first error.
         cause: String,
     },
+    /// The end of the capture was forced before bodies of these exchanges were decoded: they are in the bundle as received.
+    KeptEncoded {
+        /// The number of exchanges.
+        count: u64,
+    },
     /// Exchange ids have more digits than some consumers of bundles sort correctly.
     LongExchangeIds {
         /// The last id number that has the usual number of digits.
@@ -207,6 +212,12 @@ impl fmt::Display for Warning {
             Self::LostToPanic { count } => write!(f, "an internal error lost {count} exchanges or messages"),
             Self::BodyTruncated { count: 1, cause } => write!(f, "1 body is truncated in the bundle: {cause}"),
             Self::BodyTruncated { count, cause } => write!(f, "{count} bodies are truncated in the bundle: {cause}"),
+            Self::KeptEncoded { count: 1 } => {
+                f.write_str("1 exchange has bodies as received: there was no time to decode them")
+            }
+            Self::KeptEncoded { count } => {
+                write!(f, "{count} exchanges have bodies as received: there was no time to decode them")
+            }
             Self::LongExchangeIds { limit } => {
                 write!(f, "more than {limit} exchanges: tools that sort ids as text misorder the later ones")
             }
@@ -480,6 +491,8 @@ pub struct Progress {
     pub bytes: u64,
     /// The size of the bundle so far, in bytes.
     pub bundle: u64,
+    /// The number of exchanges in it whose bodies are left to verify or to decode. The stop waits for them.
+    pub unpacked: u64,
 }
 
 /// Connections to one host, or exchanges with it, that were not captured for one reason.

@@ -22,7 +22,7 @@ use crate::notice::{Progress, Summary, Warning};
 use crate::record::item::Item;
 use crate::record::queue::{Receiver, Sender, queue};
 use crate::record::sink::ItemSink;
-use crate::record::writer::{self, CaptureLimits, Writer};
+use crate::record::writer::{self, CaptureLimits, Writer, WriterControl};
 use crate::trust::environment::Environment;
 use crate::trust::page::{self, PageFile};
 use crate::wire::pattern::HostFilter;
@@ -126,8 +126,9 @@ impl Proxy {
             None => None,
             Some(Output { writer, items, sender }) => {
                 let part = writer.unfinished_path().to_owned();
+                let control = Arc::clone(writer.control());
                 let thread = thread::Builder::new().name("writer".into()).spawn(move || writer.run(&items));
-                Some(Writing { thread: thread.map_err(no_thread)?, sender, part })
+                Some(Writing { thread: thread.map_err(no_thread)?, sender, part, control })
             }
         };
         let (serving, listener) = (Arc::clone(&self.serving), self.listener);
@@ -172,6 +173,7 @@ struct Writing {
     sender: Sender<Item>,
     /// The path of the unfinished bundle.
     part: PathBuf,
+    control: Arc<WriterControl>,
 }
 
 impl Running {
@@ -182,14 +184,16 @@ impl Running {
 
     /// A handle that makes [`Running::stop`] return early, from another thread.
     pub fn force_stop(&self) -> ForceStop {
-        ForceStop { live: Arc::clone(&self.serving.live) }
+        let writer = self.writing.as_ref().map(|writing| Arc::clone(&writing.control));
+        ForceStop { live: Arc::clone(&self.serving.live), writer }
     }
 
     /// A handle that reads the progress of the capture.
     pub fn gauge(&self) -> Gauge {
         let part = self.writing.as_ref().map(|writing| writing.part.clone());
+        let writer = self.writing.as_ref().map(|writing| Arc::clone(&writing.control));
         let shared = &self.serving.shared;
-        Gauge { bytes: shared.counters.relayed_bytes(), live: Arc::clone(&self.serving.live), part }
+        Gauge { bytes: shared.counters.relayed_bytes(), live: Arc::clone(&self.serving.live), part, writer }
     }
 
     /// Stops the capture: accepts no more clients, ends all connections, records the exchanges in flight, and completes
@@ -259,6 +263,7 @@ pub struct Gauge {
     bytes: Arc<AtomicU64>,
     live: Arc<LiveConnections>,
     part: Option<PathBuf>,
+    writer: Option<Arc<WriterControl>>,
 }
 
 impl Gauge {
@@ -269,6 +274,7 @@ impl Gauge {
             open: self.live.count(),
             bytes: self.bytes.load(Relaxed),
             bundle: self.part.as_ref().map_or(0, size),
+            unpacked: self.writer.as_ref().map_or(0, |writer| writer.unpacked()),
         }
     }
 }
@@ -279,16 +285,21 @@ impl fmt::Debug for Gauge {
     }
 }
 
-/// Makes [`Running::stop`] return without waiting for open connections. The bundle is still completed.
+/// Makes [`Running::stop`] return without waiting for open connections, and without decoding the bodies that are left. The
+/// bundle is still completed, with those bodies as received.
 #[derive(Clone, Debug)]
 pub struct ForceStop {
     live: Arc<LiveConnections>,
+    writer: Option<Arc<WriterControl>>,
 }
 
 impl ForceStop {
     /// Ends the wait, now and later.
     pub fn now(&self) {
         self.live.stop_waiting();
+        if let Some(writer) = &self.writer {
+            writer.hurry();
+        }
     }
 }
 

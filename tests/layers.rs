@@ -99,6 +99,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("brotli_decompressor", "coding/brotli.rs"),
     ("ruzstd", "coding/zstd.rs"),
     ("nix", "net/sys/"),
+    ("rustix", "record/writer/packers/priority.rs"),
     ("nix", "cli/process/"),
     ("rcgen", "cert/"),
     ("x509_parser", "cert/"),

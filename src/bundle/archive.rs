@@ -23,7 +23,7 @@ use super::disk_watch::timed;
 use crate::error::Error;
 use buffered_file::BufferedFile;
 use deflate::MAX_WHOLE_BYTES;
-use directory::{Directory, DirectoryMark};
+use directory::{Directory, DirectoryMark, mark_claimed};
 use dos_time::DosDateTime;
 use flate2::Crc;
 use std::fs::File;
@@ -151,13 +151,11 @@ impl Archive {
 
     /// Removes an earlier, committed group from the directory when the current group is committed. So one group replaces
     /// another: in the file both are there, and the later one counts.
-    #[allow(dead_code, reason = "packers will verify groups and replace them")]
     pub(crate) fn retire(&mut self, earlier: GroupPlace) -> io::Result<()> {
         self.directory.retire(earlier)
     }
 
     /// Returns a committed group, which any thread can read.
-    #[allow(dead_code, reason = "packers will verify groups and replace them")]
     pub(crate) fn read_group(&self, place: GroupPlace) -> io::Result<CommittedGroup> {
         Ok(CommittedGroup::new(self.file.file(), self.directory.lines(place)?))
     }
@@ -261,6 +259,17 @@ impl Archive {
 
     /// Adds an entry that is compressed already: `content` yields its `compressed_size` bytes.
     pub(crate) fn copy(&mut self, header: EntryHeader, note: &[u8], content: &mut dyn Read) -> io::Result<()> {
+        let (header, offset) = self.copy_content(header, note, content)?;
+        self.add_to_directory(&header, offset)
+    }
+
+    /// Appends an entry. Returns its header, and the offset of its local header.
+    fn copy_content(
+        &mut self,
+        header: EntryHeader,
+        note: &[u8],
+        content: &mut dyn Read,
+    ) -> io::Result<(EntryHeader, u64)> {
         self.end_entry()?;
         let header = with_zip64(header);
         let local = header.local(self.date, note)?;
@@ -268,15 +277,34 @@ impl Archive {
         self.file.append(&vec![0; local.len()])?;
         copy_blocks(content, header.compressed_size, &mut |block| self.file.append(block))?;
         self.file.patch(offset, &local)?;
-        self.add_to_directory(&header, offset)
+        Ok((header, offset))
     }
 
-    /// Reserves space for entries that are compressed already. Any thread may fill it while further entries are
-    /// appended. A group adds them with [`Archive::add_reserved`] once they are filled.
-    pub(crate) fn reserve(&mut self, entries: Vec<EntryHeader>) -> io::Result<Vec<Reservation>> {
+    /// As [`Archive::copy`], with the deflate stream of a gzip member whose trailer claims the CRC-32 and the size in
+    /// `header`. Its header is the entry's note, so that the member can be rebuilt. The archive is not finished until the
+    /// group is confirmed or retired.
+    pub(crate) fn copy_claimed(
+        &mut self,
+        header: EntryHeader,
+        member_header: &[u8],
+        content: &mut dyn Read,
+    ) -> io::Result<()> {
+        let (header, offset) = self.copy_content(header, member_header, content)?;
+        self.directory.add_claimed(&header, self.date, offset)
+    }
+
+    /// Notes that the claims of a committed group are verified.
+    pub(crate) fn confirm(&mut self, place: GroupPlace) -> io::Result<()> {
+        self.directory.confirm(place)
+    }
+
+    /// Reserves space for an entry that is compressed already. It is filled while further entries are appended, and a group
+    /// adds it with [`Archive::add_reserved`] once it is filled. `member_header` is that of a gzip member, as in
+    /// [`Archive::copy_claimed`].
+    pub(crate) fn reserve(&mut self, entry: EntryHeader, member_header: Option<&[u8]>) -> io::Result<Reservation> {
         self.commit()?;
-        let reservations = entries.into_iter().map(|header| self.reserve_one(header)).collect();
-        match &reservations {
+        let reservation = self.reserve_one(entry, member_header);
+        match &reservation {
             Ok(_) => {
                 self.staged.end = self.file.end();
                 self.committed = self.staged;
@@ -284,19 +312,22 @@ impl Archive {
             }
             Err(_) => self.rollback(),
         }
-        reservations
+        reservation
     }
 
-    fn reserve_one(&mut self, header: EntryHeader) -> io::Result<Reservation> {
+    fn reserve_one(&mut self, header: EntryHeader, member_header: Option<&[u8]>) -> io::Result<Reservation> {
         let header = with_zip64(header);
         let start = self.file.end();
         // The final header, not zeros: a scan must skip the reserved space, and the checksum shows whether it was
         // filled.
-        self.file.append(&header.local(self.date, &[])?)?;
+        self.file.append(&header.local(self.date, member_header.unwrap_or_default())?)?;
         let content = self.file.end();
         self.file.reserve(header.compressed_size)?;
         let mut central = Vec::new();
         header.append_central(self.date, start, &mut central)?;
+        if member_header.is_some() {
+            mark_claimed(&mut central);
+        }
         Ok(Reservation::new(self.file.file(), start, content, header.compressed_size, central))
     }
 
@@ -314,12 +345,6 @@ impl Archive {
             self.committed.end = reservation.start;
             self.rollback();
         }
-    }
-
-    /// Returns the compressor, to estimate how well content compresses.
-    pub(crate) fn deflater(&mut self) -> io::Result<&mut Deflater> {
-        self.end_entry()?;
-        Ok(&mut self.deflater)
     }
 
     fn end_entry(&mut self) -> io::Result<()> {

@@ -48,6 +48,15 @@ impl Spill {
         }
     }
 
+    /// Removes all bytes.
+    pub(crate) fn clear(&mut self) {
+        self.buffer.clear();
+        self.patches.clear();
+        self.written = 0;
+        // If this fails, the file only takes more space.
+        let _ = self.file.as_ref().map(|file| file.set_len(0));
+    }
+
     /// Replaces appended bytes at `offset`.
     pub(crate) fn patch(&mut self, offset: u64, bytes: &[u8]) {
         let in_file = usize::try_from(self.written.saturating_sub(offset)).unwrap_or(usize::MAX).min(bytes.len());
@@ -84,6 +93,11 @@ impl Spill {
         let into = into.get_mut(..n).unwrap_or_default();
         self.patches.iter().for_each(|(at, bytes)| overlay(offset, into, *at, bytes));
         Ok(n)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.buffer.capacity()
     }
 
     fn write_out(&mut self) -> io::Result<()> {

@@ -109,12 +109,13 @@ impl Body {
         crc.sum()
     }
 
-    /// Returns a reader from the start. Each read may be a system call: use a large buffer.
+    /// Returns a reader from the start.
+    #[cfg(test)]
     pub(crate) fn reader(&self) -> BodyReader<'_> {
         self.reader_at(0)
     }
 
-    /// Returns a reader from offset `at`.
+    /// Returns a reader from offset `at`. Each read may be a system call: use a large buffer.
     pub(crate) fn reader_at(&self, at: u64) -> BodyReader<'_> {
         let pieces = self.pieces();
         let index = pieces.partition_point(|piece| piece.end <= at);

@@ -2,16 +2,16 @@
 //!
 //! ```text
 //! connection threads                          │ one writer thread
-//! tap events ─▶ recorder ─▶ body ─▶ queue ────┼─▶ writer ─▶ decode ─▶ bundle::format ─▶ bundle::archive
-//!                          (memory, file)     │     └─ packer threads, for large bodies
+//! tap events ─▶ recorder ─▶ body ─▶ queue ────┼─▶ writer ─▶ bundle::format ─▶ bundle::archive
+//!                          (memory, file)     │     └─ packer threads: decode, verify, compress
 //! ```
 //!
 //! This module opens no socket. Names in the archive are made of counters alone, never of captured data.
 
 pub(crate) mod account;
 pub(crate) mod body;
+mod codings;
 pub(crate) mod cut_off;
-pub(crate) mod decode;
 mod excluded;
 pub(crate) mod item;
 mod ledger;

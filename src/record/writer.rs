@@ -1,9 +1,18 @@
 //! The writer thread: writes the items of all connections to the bundle.
 //!
 //! ```text
-//! items ─▶ decode ─▶ bodies, JSON ─▶ staged groups ─▶ archive      a group is in the bundle completely or not at all
-//!   └─▶ packer threads, if large ─▶┘        └─▶ CaptureInfo: counts, times ─▶ at the end: timeline, manifest
+//! items ─▶ bodies, JSON ─▶ staged groups ─▶ archive            a group is in the bundle completely or not at all
+//!   │                          ▲                └─▶ CaptureInfo: counts, times ─▶ at the end: timeline, manifest
+//!   ├─▶ packers, in memory ────┤
+//!   └─▶ backlog, on disk ──▶ packers ─▶ replacements of committed groups
 //! ```
+//!
+//! The writer only copies: what takes longer than to inflate or to deflate some 16 KiB is for packers. A gzip body is
+//! written at once as a deflate stream, with the size and the checksum that its trailer claims, and is verified later.
+//! Other bodies are packed in memory while the packers keep up; under load they are written as received, and decoded later.
+//!
+//! A body of a megabyte or more is copied into reserved space, a piece between two batches of items: other connections do
+//! not wait for a download of a gigabyte, and the writer remains the only thread that writes to the archive.
 //!
 //! The groups of one batch of items are written with one system call. Items that cannot be written are counted as lost,
 //! and the capture goes on; once the disk has space again, later items are written.
@@ -29,8 +38,8 @@ use error_log::{ErrorKind, ErrorLog};
 use finished::FinishedBundles;
 use finisher::Finisher;
 use group::Group;
-use packer::{Packer, PackerEvent, PackingJob, ReservationRequest};
-use packing_cost::PackingCost;
+use packers::Packers;
+use packing::{Packing, PackingTools};
 use prepared::{PreparedExchange, PreparedMessage};
 use rotation::Rotation;
 use std::collections::{HashMap, VecDeque};
@@ -42,11 +51,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use websocket::WebSocketInfo;
 
+pub(crate) use control::WriterControl;
 pub(crate) use finish::WriterSummary;
 
+mod backlog;
 mod body_entry;
 mod bundle_file;
 mod bundle_names;
+mod compress;
+mod control;
 mod cut_offs;
 mod error_log;
 mod finish;
@@ -54,15 +67,21 @@ mod finished;
 mod finisher;
 mod group;
 mod handshakes;
-mod packer;
-mod packing_cost;
+mod pack;
+mod packers;
+mod packing;
 mod prepared;
+mod replacement;
 mod rotation;
+mod source;
+mod unpack;
 mod websocket;
 
 /// Writes the items of a capture. The state of the bundle is in `bundle`, that of the whole capture in the other fields.
 pub(crate) struct Writer {
     bundle: BundleFile,
+    /// Earlier bundles whose bodies are left to verify or to decode, and the times at which they ended.
+    draining: VecDeque<(BundleFile, Moment)>,
     /// `None` if the capture writes one bundle.
     rotation: Option<Rotation>,
     finisher: Finisher,
@@ -70,18 +89,29 @@ pub(crate) struct Writer {
     /// The number of items in all bundles, each counted once.
     totals: Stats,
     store: Arc<BodyStore>,
-    max_body_bytes: u64,
-    packer: Packer,
+    control: Arc<WriterControl>,
+    packing: Arc<Packing>,
+    packers: Packers,
+    /// For small bodies, which are decoded on this thread.
+    tools: PackingTools,
     /// The number of the last exchange.
     last_exchange: u32,
     /// The number of the last WebSocket.
     last_websocket: u32,
     /// WebSockets that have not ended.
     open_websockets: HashMap<WebSocketKey, WebSocketInfo>,
+    /// WebSockets that ended, to be written after the next commit.
+    ended_websockets: Vec<WebSocketInfo>,
     cut_off_exchanges: CutOffs<CutOff>,
     cut_off_messages: CutOffs<MessageCutOff>,
     unclosed_websockets: CutOffs<MessageCutOff>,
     errors: ErrorLog,
+}
+
+/// The reason why a step of the writer failed.
+enum Failure {
+    Error(io::Error),
+    Panic,
 }
 
 /// The limits of a capture.
@@ -124,18 +154,25 @@ impl Writer {
             errors.add(ErrorKind::OtherUnfinished(other), "");
         }
         let is_rotating = rotation.is_some();
+        let windows = Arc::clone(&limits.memory.decoding);
+        let packing = Arc::new(Packing::new(limits.max_body, Arc::clone(&store), windows));
+        let max_fresh_bytes = limits.memory.bodies.limit() / FRESH_DIVISOR;
         Ok(Self {
             bundle,
+            draining: VecDeque::new(),
             rotation,
             finisher: if is_rotating { Finisher::start(limits.keep, store.disk()) } else { Finisher::inline(None) },
             finished: FinishedBundles { is_rotating, ..FinishedBundles::default() },
             totals: Stats::default(),
-            max_body_bytes: limits.max_body,
-            packer: Packer::start(limits.max_body, store.disk()),
             store,
+            control: Arc::default(),
+            packers: Packers::new(Arc::clone(&packing), max_fresh_bytes),
+            packing,
+            tools: PackingTools::new(),
             last_exchange: 0,
             last_websocket: 0,
             open_websockets: HashMap::new(),
+            ended_websockets: Vec::new(),
             cut_off_exchanges: CutOffs::new(),
             cut_off_messages: CutOffs::new(),
             unclosed_websockets: CutOffs::new(),
@@ -153,13 +190,18 @@ impl Writer {
         &self.store
     }
 
+    /// Returns a handle for the end of the capture.
+    pub(crate) fn control(&self) -> &Arc<WriterControl> {
+        &self.control
+    }
+
     /// Writes all items until [`Item::CaptureEnd`] or until all senders are dropped. Then completes the bundle.
     pub(crate) fn run(mut self, items: &Receiver<Item>) -> WriterSummary {
         let _entered = self.store.disk().enter();
         let mut batch = VecDeque::new();
         let mut is_running = true;
         while is_running {
-            is_running = items.receive(&mut batch, self.poll_interval());
+            is_running = items.receive(&mut batch, self.max_wait());
             // Under load, the connections need the processor more than small entries need compression.
             self.bundle.archive.store_small_entries(batch.len() >= FULL_BATCH_ITEMS);
             for item in batch.drain(..) {
@@ -167,116 +209,102 @@ impl Writer {
                 self.attempt(|writer| writer.write(item));
                 self.rotate_if_due();
             }
-            while let Some(event) = self.packer.try_next() {
-                self.handle_packer_event(event);
-            }
+            self.serve_packers();
+            self.copy_step();
             self.commit();
             self.rotate_if_due();
+            self.drain_step();
             self.report_finished();
         }
         self.finish()
     }
 
     /// Returns the time after which there may be something to do although no item is sent.
-    fn poll_interval(&self) -> Option<Duration> {
-        let is_busy = self.packer.is_busy() || self.finisher.pending() > 0;
+    fn max_wait(&self) -> Option<Duration> {
+        let draining = self.draining.iter().map(|(bundle, _)| bundle);
+        if draining.chain([&self.bundle]).any(|bundle| !bundle.copies.is_empty()) {
+            return Some(Duration::ZERO);
+        }
+        let is_busy = self.packers.is_busy() || self.finisher.pending() > 0;
         let check = self.rotation.as_ref().and_then(|rotation| rotation.check_after(Moment::now()));
         check.into_iter().chain(is_busy.then_some(PACKER_POLL_INTERVAL)).min()
     }
 
-    /// Writes an exchange from a packer thread, or reserves space for one.
-    fn handle_packer_event(&mut self, event: PackerEvent) {
-        match event {
-            PackerEvent::Reserve(ReservationRequest { entries, reply }) => {
-                self.commit();
-                // The packer thread waits for the reply, so this cannot fail.
-                let _ = reply.send(self.bundle.archive.reserve(entries));
-            }
-            PackerEvent::Prepared(prepared) => self.attempt(|writer| writer.write_prepared(prepared)),
-            PackerEvent::Panicked => self.errors.add(ErrorKind::Panic, ""),
+    /// Runs `write`. An error or a panic in it is logged and does not affect later items.
+    fn attempt(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) {
+        if let Err(failure) = self.guard(write) {
+            self.log(failure);
         }
     }
 
-    /// Runs `write`. An error or a panic in it is logged and does not affect later items.
-    fn attempt(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) {
-        match catch_unwind(AssertUnwindSafe(|| write(self))) {
-            Ok(Ok(())) => {}
-            Ok(Err(cause)) => self.errors.add(ErrorKind::WriteFailed, &cause.to_string()),
-            Err(_) => self.errors.add(ErrorKind::Panic, ""),
+    /// Runs `work`, and catches a panic in it.
+    fn guard<T>(&mut self, work: impl FnOnce(&mut Self) -> io::Result<T>) -> Result<T, Failure> {
+        match catch_unwind(AssertUnwindSafe(|| work(self))) {
+            Ok(result) => result.map_err(Failure::Error),
+            Err(_) => Err(Failure::Panic),
+        }
+    }
+
+    /// Counts an item as lost.
+    fn log(&mut self, failure: Failure) {
+        match failure {
+            Failure::Error(cause) => self.errors.add(ErrorKind::WriteFailed, &cause.to_string()),
+            Failure::Panic => self.errors.add(ErrorKind::Panic, ""),
         }
     }
 
     fn write(&mut self, item: Item) -> io::Result<()> {
         match item {
             Item::Exchange(exchange) => self.write_exchange(*exchange),
-            Item::Message(message) => self.write_message(message),
-            Item::WebSocketEnd { websocket: key, why } => {
-                // The WebSocket's JSON has the number of its messages that were written.
-                self.commit();
-                let Some(mut websocket) = self.open_websockets.remove(&key) else { return Ok(()) };
-                websocket.end(why);
-                self.write_websocket(websocket)
-            }
-            Item::CaptureEnd => Ok(()),
+            Item::Message(message) => return self.write_message(message),
+            Item::WebSocketEnd { websocket, why } => self.end_websocket(websocket, why),
+            Item::CaptureEnd => {}
         }
+        Ok(())
     }
 
-    fn write_exchange(&mut self, mut exchange: Exchange) -> io::Result<()> {
+    fn write_exchange(&mut self, exchange: Exchange) {
         // Messages of a WebSocket are written even if its handshake cannot be.
+        let opens_websocket = exchange.websocket.is_some();
         if let Some(opened) = &exchange.websocket {
             self.last_websocket = self.last_websocket.saturating_add(1);
             let websocket = WebSocketInfo::new(self.last_websocket, &exchange, opened);
             self.open_websockets.insert(opened.key, websocket);
         }
-        let number = self.last_exchange.saturating_add(1);
-        let cost = PackingCost::of(&exchange);
-        if exchange.websocket.is_none() && cost > PackingCost::Low {
-            match self.packer.try_submit(PackingJob { exchange, number }, cost) {
-                Ok(()) => {
-                    // Ids follow the order of completion, even if later exchanges are written first.
-                    self.last_exchange = number;
-                    return Ok(());
-                }
-                Err(job) => exchange = job.exchange,
-            }
-        }
-        self.write_prepared(Box::new(PreparedExchange::new(exchange, number, self.max_body_bytes)))
-    }
-
-    fn write_prepared(&mut self, mut prepared: Box<PreparedExchange>) -> io::Result<()> {
-        prepared.check_filled(&mut self.bundle.archive)?;
-        prepared.truncation_causes.iter().for_each(|cause| self.errors.add(ErrorKind::BodyTruncated, cause));
-        let (number, opens_websocket) = (prepared.number, prepared.websocket.is_some());
-        self.stage(Group::Exchange(prepared))?;
-        self.last_exchange = self.last_exchange.max(number);
+        // Ids follow the order of completion, even if later exchanges are written first.
+        self.last_exchange = self.last_exchange.saturating_add(1);
+        let prepared = PreparedExchange::new(exchange, self.last_exchange, &self.packing, &mut self.tools);
+        let group = Group::Exchange(Box::new(prepared));
         if opens_websocket {
+            self.write_group(group);
             // The WebSocket's JSON refers to the handshake only if that was written, so it is committed now.
             self.commit();
+        } else {
+            self.pack_or_write(group);
         }
-        Ok(())
     }
 
     fn write_message(&mut self, message: WebSocketMessage) -> io::Result<()> {
         let key = message.websocket;
         let websocket = (self.open_websockets.get_mut(&key))
             .ok_or_else(|| io::Error::other("a message belongs to no open WebSocket"))?;
-        let number = websocket.last_message.saturating_add(1);
+        websocket.last_message = websocket.last_message.saturating_add(1);
+        websocket.unsettled_messages = websocket.unsettled_messages.saturating_add(1);
         websocket.has_close |= message.opcode == Opcode::Close;
+        let (websocket, number) = (websocket.number, websocket.last_message);
         if let Some(truncation) = message.payload.truncation() {
             self.errors.add(ErrorKind::BodyTruncated, &truncation.cause.to_string());
         }
-        let message = PreparedMessage::new(message, websocket.number, number);
-        self.repeat_handshake(key);
-        self.stage(Group::Message(Box::new(message)))?;
-        if let Some(websocket) = self.open_websockets.get_mut(&key) {
-            websocket.last_message = number;
-        }
+        self.pack_or_write(Group::Message(Box::new(PreparedMessage::new(message, websocket, number))));
         Ok(())
     }
 }
 
-/// The longest time that an event of a packer thread waits while no items are sent.
+/// The longest time that an outcome of a packer waits while no items are sent.
 const PACKER_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Groups that wait for a packer in memory take up to this part of the memory for bodies.
+const FRESH_DIVISOR: usize = 4;
 
 #[cfg(test)]
 mod tests;

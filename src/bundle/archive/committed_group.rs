@@ -19,7 +19,6 @@ pub(crate) struct CommittedGroup {
     lines: Vec<u8>,
 }
 
-#[allow(dead_code, reason = "packers will verify groups and replace them")]
 impl CommittedGroup {
     pub(super) fn new(file: Arc<File>, lines: Vec<u8>) -> Self {
         Self { file, lines }

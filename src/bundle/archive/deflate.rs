@@ -14,7 +14,12 @@ pub(crate) struct Deflater {
 
 impl Deflater {
     pub(crate) fn new() -> Self {
-        Self { compress: new_compress(), has_ended: true, block: vec![0; BLOCK_BYTES] }
+        Self::with_output(BLOCK_BYTES)
+    }
+
+    /// A compressor with an output buffer of this size, at least [`BLOCK_BYTES`]. A large one saves calls for large bodies.
+    pub(crate) fn with_output(bytes: usize) -> Self {
+        Self { compress: new_compress(), has_ended: true, block: vec![0; bytes.max(BLOCK_BYTES)] }
     }
 
     /// Begins a stream, and discards the state of the previous one.

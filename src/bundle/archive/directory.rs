@@ -5,6 +5,9 @@
 //! retire ─▶ retired ──commit──▶ marks lines in the spill, which are then left out
 //! ```
 //!
+//! The line of an entry whose CRC-32 and size are only claimed is marked until they are verified. A directory with marked
+//! lines is not written, so no claim reaches it.
+//!
 //! A commit cannot fail: [`Spill`] keeps in memory what its file does not take.
 
 use super::dos_time::DosDateTime;
@@ -37,6 +40,22 @@ pub(crate) struct GroupPlace {
     entry_count: u32,
 }
 
+impl GroupPlace {
+    /// The length of [`GroupPlace::encode`].
+    pub(crate) const ENCODED_BYTES: usize = 16;
+
+    /// Returns it as bytes, to keep many places on disk.
+    pub(crate) fn encode(self) -> [u8; Self::ENCODED_BYTES] {
+        (u128::from(self.offset) << 64 | u128::from(self.len) << 32 | u128::from(self.entry_count)).to_le_bytes()
+    }
+
+    /// Returns the place that `bytes` are the encoding of.
+    pub(crate) fn decode(bytes: [u8; Self::ENCODED_BYTES]) -> Self {
+        let bits = u128::from_le_bytes(bytes);
+        Self { offset: (bits >> 64) as u64, len: (bits >> 32) as u32, entry_count: bits as u32 }
+    }
+}
+
 /// A position in the uncommitted part of a [`Directory`].
 #[derive(Clone, Copy, Default)]
 pub(super) struct DirectoryMark {
@@ -58,15 +77,32 @@ impl Directory {
         Ok(())
     }
 
+    /// As [`Directory::add`], for an entry whose CRC-32 and size are only claimed.
+    pub(super) fn add_claimed(&mut self, header: &EntryHeader, date: DosDateTime, offset: u64) -> io::Result<()> {
+        let start = self.uncommitted.len();
+        self.add(header, date, offset)?;
+        mark_claimed(self.uncommitted.get_mut(start..).unwrap_or_default());
+        Ok(())
+    }
+
     /// Adds an entry with this central header.
     pub(super) fn add_line(&mut self, central: &[u8]) {
         self.uncommitted.extend_from_slice(central);
         self.uncommitted_count = self.uncommitted_count.saturating_add(1);
     }
 
+    /// Notes that the claims of a committed group are verified.
+    pub(super) fn confirm(&mut self, place: GroupPlace) -> io::Result<()> {
+        let mut lines = self.spilled_lines(place)?;
+        let claimed: Vec<_> = unmark(&mut lines)?.into_iter().filter_map(|at| place.offset.checked_add(at)).collect();
+        claimed.into_iter().for_each(|at| self.spill.patch(at, &CENTRAL_SIGNATURE.to_le_bytes()));
+        Ok(())
+    }
+
     /// Removes a committed group with the next commit.
     pub(super) fn retire(&mut self, place: GroupPlace) -> io::Result<()> {
-        let is_live = u32_at(&self.lines(place)?, 0) == Some(CENTRAL_SIGNATURE);
+        let signature = u32_at(&self.spilled_lines(place)?, 0);
+        let is_live = signature == Some(CENTRAL_SIGNATURE) || signature == Some(CLAIMED_SIGNATURE);
         if !is_live || self.retired.contains(&place) {
             return Err(io::Error::other("the group was replaced already"));
         }
@@ -113,8 +149,14 @@ impl Directory {
         }
     }
 
-    /// Returns the lines of a committed group.
+    /// Returns the lines of a committed group, without marks.
     pub(super) fn lines(&self, place: GroupPlace) -> io::Result<Vec<u8>> {
+        let mut lines = self.spilled_lines(place)?;
+        unmark(&mut lines)?;
+        Ok(lines)
+    }
+
+    fn spilled_lines(&self, place: GroupPlace) -> io::Result<Vec<u8>> {
         let mut lines = vec![0; usize::try_from(place.len).unwrap_or(usize::MAX)];
         let n = self.read_at(place.offset, &mut lines)?;
         if n == 0 || n < lines.len() {
@@ -130,7 +172,10 @@ impl Directory {
             let n = self.read_at(offset, &mut block)?;
             let (live, retired) = leading_lines(block.get(..n).unwrap_or_default());
             if live == 0 && retired == 0 {
-                return Err(io::Error::other("the spilled directory is damaged"));
+                let is_claimed = u32_at(&block, 0) == Some(CLAIMED_SIGNATURE);
+                let cause =
+                    if is_claimed { "a body could not be verified" } else { "the spilled directory is damaged" };
+                return Err(io::Error::other(cause));
             }
             out(block.get(..live).unwrap_or_default())?;
             len = len.saturating_add(live as u64);
@@ -152,6 +197,26 @@ impl Directory {
     }
 }
 
+/// Marks the line of an entry whose CRC-32 and size are only claimed.
+pub(super) fn mark_claimed(line: &mut [u8]) {
+    line.iter_mut().zip(CLAIMED_SIGNATURE.to_le_bytes()).for_each(|(to, from)| *to = from);
+}
+
+/// Removes the marks from `lines`. Returns the offsets of the lines that had one.
+fn unmark(lines: &mut [u8]) -> io::Result<Vec<u64>> {
+    let (mut at, mut marked) = (0, Vec::new());
+    while let Some(line) = lines.get_mut(at..).filter(|line| !line.is_empty()) {
+        if u32_at(line, 0) == Some(CLAIMED_SIGNATURE) {
+            line.iter_mut().zip(CENTRAL_SIGNATURE.to_le_bytes()).for_each(|(to, from)| *to = from);
+            marked.push(at as u64);
+        }
+        let header = line.get(..CENTRAL_LEN).and_then(CentralHeader::read);
+        let len = header.and_then(|header| usize::try_from(header.len()).ok());
+        at = at.saturating_add(len.ok_or_else(|| io::Error::other("a group is not in the directory any more"))?);
+    }
+    Ok(marked)
+}
+
 /// Returns the length of the live lines at the start of `block`, and that of the retired group after them, if any.
 fn leading_lines(block: &[u8]) -> (usize, u64) {
     let mut live = 0;
@@ -171,6 +236,9 @@ fn leading_lines(block: &[u8]) -> (usize, u64) {
 
 /// Replaces the signature of a retired group's first line. The length of all its lines follows.
 const RETIRED_SIGNATURE: u32 = 0;
+
+/// Replaces the signature of a line whose CRC-32 and size are only claimed.
+const CLAIMED_SIGNATURE: u32 = u32::from_le_bytes(*b"PK??");
 
 /// The directory is written in blocks of this size. The longest line fits.
 const BLOCK_BYTES: usize = 128 * 1024;

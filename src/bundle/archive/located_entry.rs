@@ -43,6 +43,11 @@ impl LocatedEntry {
         FileRange::new(file, self.start..self.end)
     }
 
+    /// As [`LocatedEntry::compressed`], from offset `at` of it.
+    pub(crate) fn compressed_from<'f>(&self, file: &'f File, at: u64) -> FileRange<'f> {
+        FileRange::new(file, self.start.saturating_add(at).min(self.end)..self.end)
+    }
+
     /// Passes the uncompressed content to `sink`. Returns true if its size and checksum match the header.
     pub(crate) fn read_content(&self, file: &File, sink: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
         let (mut crc, mut size) = (Crc::new(), 0u64);

@@ -24,22 +24,37 @@ pub(crate) struct Reservation {
     content: u64,
     /// The offset of the next entry.
     pub(super) end: u64,
+    /// The length of the content that was written.
+    filled: u64,
     /// The central header of the entry.
     pub(super) central: Vec<u8>,
 }
 
 impl Reservation {
     pub(super) fn new(file: Arc<File>, start: u64, content: u64, len: u64, central: Vec<u8>) -> Self {
-        Self { file, start, content, end: content.saturating_add(len), central }
+        Self { file, start, content, end: content.saturating_add(len), filled: 0, central }
     }
 
-    /// Writes the whole content, which is compressed already.
-    pub(crate) fn fill(&self, compressed: &mut dyn Read) -> io::Result<()> {
-        let mut offset = self.content;
-        copy_blocks(compressed, self.end.saturating_sub(offset), &mut |block| {
+    /// Returns the length of the content that was written.
+    pub(crate) fn filled(&self) -> u64 {
+        self.filled
+    }
+
+    /// True if all the content was written.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.content.saturating_add(self.filled) >= self.end
+    }
+
+    /// Writes the next piece of the content, up to `max` bytes. `content` begins where the last piece ended.
+    pub(crate) fn fill_next(&mut self, content: &mut dyn Read, max: u64) -> io::Result<()> {
+        let mut offset = self.content.saturating_add(self.filled);
+        let len = self.end.saturating_sub(offset).min(max);
+        copy_blocks(content, len, &mut |block| {
             buffered_file::write_at(&self.file, block, offset)?;
             offset = offset.saturating_add(block.len() as u64);
             Ok(())
-        })
+        })?;
+        self.filled = self.filled.saturating_add(len);
+        Ok(())
     }
 }

@@ -171,16 +171,19 @@ fn entries_after_a_reservation_are_readable_before_it_is_filled() {
     let mut archive = create(&output(&dir));
     archive.group(|a| add(a, "before", b"before", CompressionMethod::Stored)).unwrap();
     let (large, other) = (noise(3 * BUFFER_BYTES + 17), noise(BUFFER_BYTES));
-    let reservations = archive.reserve(vec![entry_of("large", &large), entry_of("other", &other)]).unwrap();
-    assert_eq!(complete(&archive), ["before"], "the reservation is empty");
+    let mut first = archive.reserve(entry_of("large", &large), None).unwrap();
+    let mut second = archive.reserve(entry_of("other", &other), None).unwrap();
+    assert_eq!(complete(&archive), ["before"], "the reservations are empty");
     archive.group(|a| add(a, "meanwhile", b"meanwhile", CompressionMethod::Stored)).unwrap();
     assert_eq!(complete(&archive), ["before", "meanwhile"]);
-    let [first, second] = <[Reservation; 2]>::try_from(reservations).ok().unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| first.fill(&mut &large[..]).unwrap());
-        archive.group(|a| add(a, "and on", b"and on", CompressionMethod::Deflated)).unwrap();
-    });
-    second.fill(&mut &other[..]).unwrap();
+    let mut pieces = &large[..];
+    first.fill_next(&mut pieces, BUFFER_BYTES as u64).unwrap();
+    archive.group(|a| add(a, "and on", b"and on", CompressionMethod::Deflated)).unwrap();
+    assert_eq!((first.filled(), first.is_filled()), (BUFFER_BYTES as u64, false));
+    assert_eq!(complete(&archive), ["before", "meanwhile", "and on"]);
+    first.fill_next(&mut pieces, u64::MAX).unwrap();
+    second.fill_next(&mut &other[..], u64::MAX).unwrap();
+    assert!(first.is_filled() && second.is_filled());
     assert_eq!(complete(&archive), ["before", "large", "other", "meanwhile", "and on"]);
     archive
         .group(|a| {
@@ -202,21 +205,21 @@ fn a_released_reservation_is_truncated_or_left_out() {
     archive.group(|a| add(a, "before", b"before", CompressionMethod::Stored)).unwrap();
     let large = noise(3 * BUFFER_BYTES);
     let before = len(&archive);
-    let reservations = archive.reserve(vec![entry_of("lost", &large), entry_of("lost too", &large)]).unwrap();
+    let mut reservations = ["lost", "lost too"].map(|name| archive.reserve(entry_of(name, &large), None).unwrap());
     assert!(len(&archive) > before + 6 * BUFFER_BYTES as u64);
-    assert!(reservations[0].fill(&mut &large[1..]).is_err(), "the content is too short");
+    assert!(reservations[0].fill_next(&mut &large[1..], u64::MAX).is_err(), "the content is too short");
     reservations.iter().rev().for_each(|reservation| archive.release(reservation));
     assert_eq!(len(&archive), before);
     // It is not truncated if other entries follow, or are staged.
-    let reservations = archive.reserve(vec![entry_of("lost", &large)]).unwrap();
+    let reservation = archive.reserve(entry_of("lost", &large), None).unwrap();
     archive.stage(|a| add(a, "behind", b"behind", CompressionMethod::Stored)).unwrap();
-    archive.release(&reservations[0]);
+    archive.release(&reservation);
     archive.commit().unwrap();
     archive.group(|a| add(a, "last", b"last", CompressionMethod::Stored)).unwrap();
     assert_eq!(complete(&archive), ["before", "behind", "last"]);
     // Larger than a file can be.
     let too_large = EntryHeader { compressed_size: u64::MAX - 100, size: u64::MAX - 100, ..entry_of("no", b"") };
-    assert!(archive.reserve(vec![entry_of("yes", b"yes"), too_large]).is_err());
+    assert!(archive.reserve(too_large, None).is_err());
     assert_eq!(complete(&archive), ["before", "behind", "last"]);
     let bundle = archive.finish().unwrap();
     assert_read_by_all(&bundle, 3, "last");
@@ -232,17 +235,17 @@ fn a_disk_fault_at_any_step_around_a_reservation_loses_only_that_step() {
             let mut listed = vec!["first".to_owned()];
             archive.group(|a| add(a, "first", b"first", CompressionMethod::Stored)).unwrap();
             STEPS.set(Some((good, bad)));
-            let reservations = archive.reserve(vec![entry_of("large", &large)]);
+            let reservation = archive.reserve(entry_of("large", &large), None);
             if archive.group(|a| add(a, "behind", b"behind", CompressionMethod::Stored)).is_ok() {
                 listed.push("behind".into());
             }
-            if let Ok(reservations) = reservations {
-                let filled = reservations[0].fill(&mut &large[..]);
+            if let Ok(mut reservation) = reservation {
+                let filled = reservation.fill_next(&mut &large[..], u64::MAX);
                 if filled.is_err() {
-                    archive.release(&reservations[0]);
+                    archive.release(&reservation);
                 } else {
                     let its_own = archive.group(|a| {
-                        a.add_reserved(&reservations[0])?;
+                        a.add_reserved(&reservation)?;
                         add(a, "its own", b"its own", CompressionMethod::Stored)
                     });
                     if its_own.is_ok() {

@@ -1,151 +1,289 @@
-//! A body as an entry of the archive: decoded, and compressed if that is worthwhile.
+//! A body as an entry of the archive. It can be written at any moment: as received, or as far as it was packed by then.
+//!
+//! ```text
+//! received ─┬─ no coding ──────────▶ plain ──────── task Compress ─▶ deflated
+//!           ├─ one gzip member ────▶ its slice ──── task Verify            (size and CRC-32 are its trailer's claims)
+//!           └─ other codings ──────▶ as received ── task Decode ───▶ plain, or deflated
+//! ```
+//!
+//! [`BodyEntry::received`] does at once what takes less than a fraction of a millisecond; the task is what is left. A body is
+//! replaced by its packed form only when that is complete.
 
-use super::packing_cost::MEDIUM_COST_BYTES;
-use crate::bundle::archive::{self, Archive, CompressionMethod, Deflater, Reservation};
+use super::compress::{Compressed, compressed};
+use super::packing::{Packing, PackingTools};
+use super::source::Source;
+use super::unpack::{Effort, Form, MAX_INLINE_BYTES, Unpacked, sole_member, unpack};
+use crate::bundle::archive::located_entry::LocatedEntry;
+use crate::bundle::archive::{Archive, CommittedGroup, CompressionMethod, EntryHeader, Reservation};
 use crate::bundle::id::ItemKind;
+use crate::coding::{Coding, gzip};
 use crate::record::body::Body;
+use crate::record::codings::codings;
 use crate::record::cut_off::CutOffCause;
-use crate::record::decode::{Decoded, codings, decode};
 use crate::wire::headers::Headers;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
+use std::sync::Arc;
 
 /// A body that will be an entry of the archive.
 pub(super) struct BodyEntry {
     /// The name of its file, without the directory; `None` if the body is empty and gets no entry.
     pub(super) file: Option<String>,
-    /// The decoded body; the compressed one once `packed_crc` is set and `method` is [`CompressionMethod::Deflated`].
-    body: Body,
-    /// The size of the decoded body, before compression.
+    source: Source,
+    form: Form,
+    /// The size of the entry before compression.
     pub(super) size: u64,
-    /// The codings that could not be decoded.
+    /// The codings that are still on it, in the syntax of `Content-Encoding`.
     pub(super) remaining_codings: Option<String>,
     /// The cause if the body is incomplete although the message that it belongs to may be complete.
     pub(super) cut_off: Option<CutOffCause>,
-    method: CompressionMethod,
-    /// The CRC-32 of the decoded body; `Some` once `body` has the exact bytes of the entry.
-    packed_crc: Option<u32>,
-    /// The place in the archive to which the entry was copied already.
+    task: Task,
+    /// False if its media type is compressed by its own format.
+    is_compressible: bool,
+    /// The place in the archive to which a large body is being copied.
     reservation: Option<Box<Reservation>>,
 }
 
+/// The work that is left for a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    None,
+    /// To compress it, which is not done any more once it is written.
+    Compress,
+    /// To verify the size and the checksum that a gzip trailer claims.
+    Verify,
+    /// To decode its codings.
+    Decode,
+}
+
+/// The completeness of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Completeness {
+    Complete,
+    CutOff,
+}
+
 impl BodyEntry {
-    /// Decodes the codings in `headers`, unless the result would exceed `max_bytes`. `name` returns the file name; it
-    /// is not called for an empty body.
-    pub(super) fn decoded(body: Body, headers: &Headers, max_bytes: u64, name: impl FnOnce() -> String) -> Self {
+    /// A body as received, of a message with these fields. `name` returns the file name; it is not called for an empty body.
+    pub(super) fn received(
+        body: Body,
+        headers: &Headers,
+        completeness: Completeness,
+        name: impl FnOnce() -> String,
+        packing: &Packing,
+        tools: &mut PackingTools,
+    ) -> Self {
         // Most bodies are empty; do not allocate a list of codings for them.
         if body.is_empty() {
             return Self::unchanged(body, name);
         }
-        let is_shortened = body.truncation().is_some();
-        let Decoded { body, remaining_codings, is_truncated } = decode(body, &codings(headers), max_bytes);
-        let cut_off = match (is_shortened, is_truncated) {
-            (true, _) => Some(CutOffCause::Limit),
-            (false, true) => Some(CutOffCause::Closed),
-            (false, false) => None,
-        };
-        let is_compressed =
-            remaining_codings.is_some() || headers.first("content-type").is_some_and(is_compressed_media_type);
-        let mut entry = Self { remaining_codings, cut_off, ..Self::unchanged(body, name) };
-        if is_compressed {
-            entry.method = CompressionMethod::Stored;
+        let is_complete = completeness == Completeness::Complete && body.truncation().is_none();
+        let codings = codings(headers);
+        let mut entry = Self::unchanged(body, name);
+        entry.is_compressible = !headers.first("content-type").is_some_and(is_compressed_media_type);
+        if !codings.is_empty() {
+            entry.remaining_codings = Some(codings.join(", "));
+            (entry.form, entry.task) = (Form::Plain { may_deflate: false }, Task::Decode);
+            entry.prepare(is_complete, packing, tools);
+        } else if !entry.is_compressible {
+            (entry.form, entry.task) = (Form::Plain { may_deflate: false }, Task::None);
         }
         entry
     }
 
-    /// Takes the body as it is, without decoding.
+    /// A body without codings.
     pub(super) fn unchanged(body: Body, name: impl FnOnce() -> String) -> Self {
-        let file = (!body.is_empty()).then(name);
         let size = body.len();
-        let method = if size < MIN_DEFLATED_BYTES { CompressionMethod::Stored } else { CompressionMethod::Deflated };
-        let cut_off = body.truncation().map(|_| CutOffCause::Limit);
-        Self { file, body, size, remaining_codings: None, cut_off, method, packed_crc: None, reservation: None }
+        Self {
+            file: (!body.is_empty()).then(name),
+            cut_off: body.truncation().map(|_| CutOffCause::Limit),
+            source: Source::Body(body),
+            form: Form::Plain { may_deflate: size >= MIN_DEFLATED_BYTES },
+            size,
+            remaining_codings: None,
+            task: if size > MAX_INLINE_BYTES { Task::Compress } else { Task::None },
+            is_compressible: true,
+            reservation: None,
+        }
     }
 
-    /// Compresses a large body now. A smaller one is compressed when it is written.
-    pub(super) fn pack(&mut self, deflater: &mut Deflater) -> io::Result<()> {
-        if self.size < MEDIUM_COST_BYTES {
-            return Ok(());
+    /// An empty body.
+    pub(super) fn empty() -> Self {
+        Self {
+            file: None,
+            source: Source::Empty,
+            form: Form::Plain { may_deflate: false },
+            size: 0,
+            remaining_codings: None,
+            cut_off: None,
+            task: Task::None,
+            is_compressible: false,
+            reservation: None,
         }
-        self.method = self.best_method(deflater)?;
-        let crc = self.body.crc();
-        if self.method == CompressionMethod::Deflated {
-            let mut packed = self.body.empty_like();
-            let mut out = |bytes: &[u8]| {
-                packed.push(bytes);
-                packed.truncation().map_or(Ok(()), |truncation| Err(truncation.cause.kind().into()))
-            };
-            deflater.begin();
-            self.read_body(&mut |bytes| deflater.push(bytes, &mut out))?;
-            deflater.end(&mut out)?;
-            self.body = packed;
+    }
+
+    /// A body that is decoded after it was written.
+    pub(super) fn encoded(file: String, source: Source, codings: String, is_compressible: bool) -> Self {
+        Self {
+            file: Some(file),
+            size: source.len(),
+            source,
+            remaining_codings: Some(codings),
+            task: Task::Decode,
+            is_compressible,
+            ..Self::empty()
         }
-        self.packed_crc = Some(crc);
+    }
+
+    /// A body as it is in a committed entry.
+    pub(super) fn committed(
+        file: String,
+        group: &Arc<CommittedGroup>,
+        entry: LocatedEntry,
+        codings: Option<String>,
+    ) -> Self {
+        let EntryHeader { method, crc, compressed_size, size, .. } = entry.header;
+        let form = match method {
+            CompressionMethod::Stored => Form::Plain { may_deflate: false },
+            CompressionMethod::Deflated => Form::Deflated { range: 0..compressed_size, crc, claimed_by: None },
+        };
+        let source = Source::Committed(Arc::clone(group), Box::new(entry));
+        Self { file: Some(file), source, form, size, remaining_codings: codings, ..Self::empty() }
+    }
+
+    /// Returns the task that is left.
+    pub(super) fn task(&self) -> Task {
+        self.task
+    }
+
+    /// Decodes a small body, and makes a slice of a gzip body.
+    fn prepare(&mut self, is_complete: bool, packing: &Packing, tools: &mut PackingTools) {
+        let codings = self.remaining_codings.as_deref().unwrap_or_default();
+        if is_complete
+            && matches!(codings, "gzip" | "x-gzip")
+            && let Some(member) = sole_member(&self.source, tools)
+            && u64::from(member.size) > MAX_INLINE_BYTES
+        {
+            if u64::from(member.size) <= packing.max_body_bytes {
+                // If the header cannot be read, neither can the body: it stays a body to decode.
+                let _ = self.claim(member);
+            }
+            return;
+        }
+        let is_known = codings.rsplit(", ").next().is_some_and(|last| Coding::from_name(last).is_some());
+        // A body with an unknown coding stays as it is.
+        if self.source.len() <= MAX_INLINE_BYTES || !is_known {
+            self.decode(Effort::Small, packing, tools);
+        }
+    }
+
+    /// Makes the slice of a gzip member the entry's content. Its size and checksum are not verified yet.
+    fn claim(&mut self, member: gzip::Member) -> io::Result<()> {
+        let gzip::Member { header_len, slice_len, crc, size } = member;
+        let mut header = vec![0; header_len];
+        self.source.reader_at(0)?.read_exact(&mut header)?;
+        let start = header_len as u64;
+        self.form = Form::Deflated { range: start..start.saturating_add(slice_len), crc, claimed_by: Some(header) };
+        self.size = size.into();
+        self.remaining_codings = None;
+        self.task = Task::Verify;
         Ok(())
     }
 
-    /// Returns the compression method to use: a large body is compressed only if samples of it shrink. Incompressible
-    /// data takes longest to compress.
-    fn best_method(&self, deflater: &mut Deflater) -> io::Result<CompressionMethod> {
-        let is_incompressible = self.method == CompressionMethod::Deflated
-            && self.size >= MIN_SAMPLED_BYTES
-            && !self.samples_shrink(deflater)?;
-        Ok(if is_incompressible { CompressionMethod::Stored } else { self.method })
-    }
-
-    /// True if samples from all over the body shrink. Each is compressed alone: repetition between distant samples is
-    /// out of the compressor's window in the body too.
-    fn samples_shrink(&self, deflater: &mut Deflater) -> io::Result<bool> {
-        let count = (self.size / SAMPLE_INTERVAL_BYTES).clamp(MIN_SAMPLES, MAX_SAMPLES);
-        let interval = self.size / count;
-        let (mut sample, mut packed_bytes) = ([0; SAMPLE_BYTES], 0u64);
-        for n in 0..count {
-            // From the middle of each interval: the start of a file differs from the rest.
-            let at = interval.saturating_mul(n).saturating_add(interval / 2);
-            self.body.reader_at(at).read_exact(&mut sample)?;
-            let packed = deflater.whole(&sample)?.map_or(SAMPLE_BYTES, <[u8]>::len);
-            packed_bytes = packed_bytes.saturating_add(packed as u64);
+    /// Compresses or decodes the body, if that is the task. A task that is interrupted is left.
+    pub(super) fn pack(&mut self, packing: &Packing, tools: &mut PackingTools) {
+        match self.task {
+            Task::Compress => self.compress(packing, tools),
+            Task::Decode => self.decode(Effort::Full, packing, tools),
+            Task::None | Task::Verify => {}
         }
-        let sampled_bytes = count.saturating_mul(SAMPLE_BYTES as u64);
-        Ok(packed_bytes < sampled_bytes.saturating_sub(sampled_bytes / MIN_SAVING_DIVISOR))
     }
 
-    /// Returns the entry, for an item of this kind, if its body is packed and takes so long to copy that it needs a
-    /// reservation.
-    pub(super) fn to_reserve(&self, kind: ItemKind) -> Option<archive::EntryHeader> {
-        let (file, crc) = (self.file.as_ref()?, self.packed_crc?);
-        (self.body.len() >= MIN_RESERVED_BYTES).then(|| self.entry_header(kind.body_name(file), self.method, crc))
+    fn compress(&mut self, packing: &Packing, tools: &mut PackingTools) {
+        match compressed(&self.source, packing, tools) {
+            Ok(Compressed::Smaller(body, crc)) => {
+                self.form = Form::Deflated { range: 0..body.len(), crc, claimed_by: None };
+                self.source = Source::Body(body);
+            }
+            Ok(Compressed::Incompressible) => self.form = Form::Plain { may_deflate: false },
+            // The body is stored.
+            Err(_) => {}
+        }
+        self.task = Task::None;
     }
 
-    /// Returns the entry's header for `body` as it is now.
-    fn entry_header(&self, name: String, method: CompressionMethod, crc: u32) -> archive::EntryHeader {
-        archive::EntryHeader { name, method, crc, compressed_size: self.body.len(), size: self.size, is_zip64: false }
+    fn decode(&mut self, effort: Effort, packing: &Packing, tools: &mut PackingTools) {
+        let codings = self.remaining_codings.as_deref().unwrap_or_default();
+        let unpacked = unpack(&self.source, codings, self.is_compressible, effort, packing, tools);
+        let Ok(Unpacked { source, form, size, remaining_codings, is_truncated }) = unpacked else { return };
+        if let Some(source) = source {
+            self.source = source;
+        }
+        (self.form, self.size, self.remaining_codings) = (form, size, remaining_codings);
+        if size == 0 {
+            self.file = None;
+        }
+        if is_truncated && self.cut_off.is_none() {
+            self.cut_off = Some(CutOffCause::Closed);
+        }
+        self.task = Task::None;
     }
 
-    /// Copies the packed body to its place in the archive.
-    pub(super) fn fill(&mut self, reservation: Reservation) -> io::Result<()> {
-        self.reservation.insert(Box::new(reservation)).fill(&mut self.body.reader())
+    /// Returns the length of all bytes that it is made of.
+    pub(super) fn source_len(&self) -> u64 {
+        self.source.len()
     }
 
-    /// Writes the entry, for an item of this kind. An empty body has none; a body that is in the archive already is only listed.
-    pub(super) fn write(&self, archive: &mut Archive, kind: ItemKind) -> io::Result<()> {
+    /// Returns the length of the entry's content in the archive, unless it is compressed when it is written.
+    fn content_len(&self) -> u64 {
+        match &self.form {
+            Form::Plain { .. } => self.source.len(),
+            Form::Deflated { range, .. } => range.end.saturating_sub(range.start),
+        }
+    }
+
+    /// Returns the header of the entry `name`, whose content is copied as it is.
+    fn header(&self, name: String) -> io::Result<EntryHeader> {
+        let (method, crc) = match self.form {
+            Form::Plain { .. } => (CompressionMethod::Stored, self.source.crc()?),
+            Form::Deflated { crc, .. } => (CompressionMethod::Deflated, crc),
+        };
+        Ok(EntryHeader { name, method, crc, compressed_size: self.content_len(), size: self.size, is_zip64: false })
+    }
+
+    /// Returns a reader of the content.
+    fn content(&self) -> io::Result<impl Read> {
+        Ok(self.source.reader_at(self.content_start())?.take(self.content_len()))
+    }
+
+    /// Returns the offset of the content in the source.
+    fn content_start(&self) -> u64 {
+        match &self.form {
+            Form::Plain { .. } => 0,
+            Form::Deflated { range, .. } => range.start,
+        }
+    }
+
+    /// True if its content is so large that it is copied in steps, and not all of it was copied.
+    pub(super) fn needs_steps(&self) -> bool {
+        match &self.reservation {
+            Some(reservation) => !reservation.is_filled(),
+            None => self.file.is_some() && self.content_len() >= MIN_RESERVED_BYTES,
+        }
+    }
+
+    /// Reserves space for the content, or copies the next piece of it.
+    pub(super) fn copy_step(&mut self, archive: &mut Archive, kind: ItemKind) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        if let Some(reservation) = &self.reservation {
-            return archive.add_reserved(reservation);
+        if self.reservation.is_none() {
+            let reservation = archive.reserve(self.header(kind.body_name(file))?, self.claimed_by())?;
+            self.reservation = Some(Box::new(reservation));
+            return Ok(());
         }
-        let name = kind.body_name(file);
-        if let Some(crc) = self.packed_crc {
-            return archive.copy(self.entry_header(name, self.method, crc), &[], &mut self.body.reader());
-        }
-        let method = if self.size < MIN_SAMPLED_BYTES { self.method } else { self.best_method(archive.deflater()?)? };
-        match self.body.in_memory() {
-            Some(bytes) => archive.add(name, bytes, method, &[]),
-            None if method == CompressionMethod::Stored => {
-                archive.copy(self.entry_header(name, method, self.body.crc()), &[], &mut self.body.reader())
-            }
-            None => {
-                archive.begin_entry(name, self.size, method, &[])?;
-                self.read_body(&mut |bytes| archive.write_all(bytes))
-            }
+        let filled = self.reservation.as_ref().map_or(0, |reservation| reservation.filled());
+        let mut content = self.source.reader_at(self.content_start().saturating_add(filled))?;
+        match &mut self.reservation {
+            Some(reservation) => reservation.fill_next(&mut content, STEP_BYTES),
+            None => Ok(()),
         }
     }
 
@@ -156,25 +294,43 @@ impl BodyEntry {
         }
     }
 
-    /// Passes all bytes of the body to `consume`.
-    fn read_body(&self, consume: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let mut left = self.body.len();
-        let mut reader = self.body.reader();
-        let mut buffer = vec![0; usize::try_from(left).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES))];
-        while left > 0 {
-            let n = reader.read(&mut buffer)?;
-            if n == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            consume(buffer.get(..n).unwrap_or_default())?;
-            left = left.saturating_sub(n as u64);
+    /// Returns the header of the gzip member that claims size and checksum.
+    fn claimed_by(&self) -> Option<&[u8]> {
+        match &self.form {
+            Form::Deflated { claimed_by, .. } => claimed_by.as_deref(),
+            Form::Plain { .. } => None,
         }
-        Ok(())
+    }
+
+    /// Writes the entry, for an item of this kind. An empty body has none; a body that was copied already is only listed.
+    pub(super) fn write(&self, archive: &mut Archive, kind: ItemKind) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if let Some(reservation) = &self.reservation {
+            return archive.add_reserved(reservation);
+        }
+        let name = kind.body_name(file);
+        match &self.form {
+            Form::Plain { may_deflate: true } if self.size <= MAX_INLINE_BYTES => {
+                let mut buffer = Vec::new();
+                let bytes = match self.source.in_memory() {
+                    Some(bytes) => bytes,
+                    None => {
+                        self.content()?.read_to_end(&mut buffer)?;
+                        &buffer
+                    }
+                };
+                archive.add(name, bytes, CompressionMethod::Deflated, &[])
+            }
+            Form::Deflated { claimed_by: Some(member_header), .. } => {
+                archive.copy_claimed(self.header(name)?, member_header, &mut self.content()?)
+            }
+            Form::Plain { .. } | Form::Deflated { .. } => archive.copy(self.header(name)?, &[], &mut self.content()?),
+        }
     }
 }
 
 /// True if bodies of this media type are compressed by their own format.
-fn is_compressed_media_type(media_type: &[u8]) -> bool {
+pub(super) fn is_compressed_media_type(media_type: &[u8]) -> bool {
     let media_type = media_type.split(|b| matches!(b, b';' | b' ')).next().unwrap_or_default().to_ascii_lowercase();
     let has_prefix = |prefix: &[u8]| media_type.starts_with(prefix);
     let uncompressed: [&[u8]; 2] = [b"image/svg", b"image/bmp"];
@@ -195,23 +351,8 @@ fn is_compressed_media_type(media_type: &[u8]) -> bool {
 /// Below this size, compression costs more than it saves.
 const MIN_DEFLATED_BYTES: u64 = 100;
 
-/// Samples must shrink by at least one part in this many; otherwise the body is stored.
-const MIN_SAVING_DIVISOR: u64 = 20;
+/// From this size, content is copied into a reservation in steps, and other groups are written in between.
+const MIN_RESERVED_BYTES: u64 = 1 << 20;
 
-/// From this size, a packed body is copied into a reservation, and other exchanges are written during the copy.
-const MIN_RESERVED_BYTES: u64 = 8 << 20;
-
-/// From this size, samples decide whether to compress.
-const MIN_SAMPLED_BYTES: u64 = 64 << 10;
-
-/// The size of one sample.
-const SAMPLE_BYTES: usize = 4 << 10;
-
-/// One sample is taken per this many bytes, within [`MIN_SAMPLES`] and [`MAX_SAMPLES`].
-const SAMPLE_INTERVAL_BYTES: u64 = 256 << 10;
-const MIN_SAMPLES: u64 = 2;
-/// More samples do not improve the estimate.
-const MAX_SAMPLES: u64 = 16;
-
-/// Bodies are read in pieces of at most this size.
-const BUFFER_BYTES: usize = 64 * 1024;
+/// The size of a step: it takes less than a millisecond.
+const STEP_BYTES: u64 = 1 << 20;

@@ -3,10 +3,11 @@
 //! The state of the whole capture (numbers, open WebSockets, errors) is in [`super::Writer`], so that a capture can write
 //! one bundle after another.
 
+use super::backlog::{Backlog, BacklogRecord, CommittedJob};
 use super::error_log::ErrorKind;
 use super::group::Group;
 use super::websocket::WebSocketInfo;
-use crate::bundle::archive::{Archive, FinishError, UnfinishedState};
+use crate::bundle::archive::{Archive, FinishError, GroupPlace, UnfinishedState, directory_of};
 use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::Stats;
 use crate::bundle::id::{Id, ItemKind};
@@ -15,6 +16,7 @@ use crate::bundle::json::add_json;
 use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
 use crate::clock::Moment;
 use crate::error::Error;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,12 +25,23 @@ use std::sync::Arc;
 
 /// A bundle that is being written.
 pub(super) struct BundleFile {
+    /// The number among the bundles of the capture, from 0.
+    pub(super) number: u32,
     pub(super) archive: Archive,
     pub(super) info: CaptureInfo,
     /// The start of the capture, or of this bundle if it is a later one.
     started: Moment,
     /// The groups that are staged in the archive and not committed.
-    pub(super) staged: Vec<Group>,
+    pub(super) staged: Vec<(Group, GroupPlace)>,
+    /// Groups with large bodies, which are copied into the archive in steps.
+    pub(super) copies: VecDeque<Group>,
+    /// Committed groups whose bodies are left to verify or to decode.
+    pub(super) backlog: Backlog,
+    /// The number of those that are with the packers.
+    pub(super) submitted: usize,
+    /// Committed groups with unverified claims whose replacements could not be written. They are tried again at the end.
+    pub(super) retries: Backlog,
+    has_retried: bool,
     /// WebSockets whose JSON is written at the end: those that ended and could not be written, and those that are open then.
     /// Their messages are in the bundle.
     pub(super) unwritten_websockets: Vec<WebSocketInfo>,
@@ -61,14 +74,28 @@ impl BundleFile {
     /// unfinished bundles of that name.
     pub(super) fn create(output: &Path, started: Moment) -> Result<(Self, Vec<PathBuf>), Error> {
         let (archive, others) = Archive::create(output, started.since_epoch())?;
-        let info = CaptureInfo::new(output, started.since_epoch());
-        Ok((Self { archive, info, started, staged: Vec::new(), unwritten_websockets: Vec::new() }, others))
+        let folder = directory_of(output);
+        let bundle = Self {
+            number: 0,
+            archive,
+            info: CaptureInfo::new(output, started.since_epoch()),
+            started,
+            staged: Vec::new(),
+            copies: VecDeque::new(),
+            backlog: Backlog::new(folder.to_owned()),
+            submitted: 0,
+            retries: Backlog::new(folder.to_owned()),
+            has_retried: false,
+            unwritten_websockets: Vec::new(),
+        };
+        Ok((bundle, others))
     }
 
     /// Creates the next bundle of the capture that this one belongs to.
     pub(super) fn next(&self, output: &Path, started: Moment) -> Result<Self, Error> {
         let (mut next, _) = Self::create(output, started)?;
         next.info.capture_id.clone_from(&self.info.capture_id);
+        next.number = self.number.saturating_add(1);
         Ok(next)
     }
 
@@ -86,6 +113,29 @@ impl BundleFile {
             created: u64::try_from(self.started.since_epoch().as_micros()).unwrap_or(u64::MAX),
             name: self.info.name.clone(),
         })
+    }
+
+    /// Returns the number of groups that are left to verify or to decode.
+    pub(super) fn left(&self) -> u64 {
+        self.backlog.len().saturating_add(self.retries.len()).saturating_add(self.submitted as u64)
+    }
+
+    /// True if everything is verified, decoded and committed, as far as possible. What failed before is tried once more.
+    pub(super) fn is_drained(&mut self) -> bool {
+        let is_idle =
+            self.staged.is_empty() && self.copies.is_empty() && self.submitted == 0 && self.backlog.len() == 0;
+        if is_idle && self.retries.len() > 0 && !self.has_retried {
+            self.has_retried = true;
+            std::mem::swap(&mut self.backlog, &mut self.retries);
+            return false;
+        }
+        is_idle
+    }
+
+    /// Returns the job for a committed group.
+    pub(super) fn committed_job(&self, record: BacklogRecord) -> io::Result<CommittedJob> {
+        let group = Arc::new(self.archive.read_group(record.place)?);
+        Ok(CommittedJob { bundle: self.number, record, group })
     }
 
     /// Writes the JSON of a WebSocket.

@@ -25,6 +25,13 @@ impl<T: Copy> CutOffs<T> {
         }
     }
 
+    /// Changes the value of `id`, which was added before.
+    pub(super) fn update(&mut self, id: Id, cut_off: T) {
+        if let Some(listed) = self.first.get_mut(&id) {
+            *listed = cut_off;
+        }
+    }
+
     /// Returns the values for the summary.
     pub(super) fn items(&self) -> CutOffItems<T> {
         let first = self.first.iter().map(|(id, &cut_off)| (id.to_string(), cut_off)).collect();

@@ -18,6 +18,8 @@ pub(super) enum ErrorKind {
     Panic,
     /// The end of a body could not be written to its spill file.
     BodyTruncated,
+    /// The end was forced, and bodies of an exchange are as received.
+    KeptEncoded,
     /// Exchange ids have more than four digits.
     LongExchangeIds,
     /// Message ids have more than three digits.
@@ -69,6 +71,12 @@ impl ErrorLog {
         if self.errors.len() < MAX_KINDS || !matches!(kind, ErrorKind::NotRenamed(_) | ErrorKind::Unfinished(_)) {
             self.errors.insert(kind, (1, cause.to_owned()));
         }
+    }
+
+    /// Counts an error that only the summary reports.
+    pub(super) fn count_quietly(&mut self, kind: ErrorKind) {
+        let (count, _) = self.errors.entry(kind).or_default();
+        *count = count.saturating_add(1);
     }
 
     /// Notes a successful write. `pending` items that failed will be tried again and are not lost yet.
@@ -124,6 +132,7 @@ fn warning(kind: &ErrorKind, count: u64, cause: &str) -> Warning {
         ErrorKind::WriteFailed => Warning::WriteFailed { count, cause },
         ErrorKind::Panic => Warning::LostToPanic { count },
         ErrorKind::BodyTruncated => Warning::BodyTruncated { count, cause },
+        ErrorKind::KeptEncoded => Warning::KeptEncoded { count },
         ErrorKind::LongExchangeIds => Warning::LongExchangeIds { limit: MAX_FOUR_DIGITS },
         ErrorKind::LongMessageIds => Warning::LongMessageIds { limit: MAX_THREE_DIGITS },
         ErrorKind::RotationFailed => Warning::RotationFailed { count, cause },

@@ -35,11 +35,9 @@ pub(crate) struct WriterSummary {
 }
 
 impl Writer {
-    /// Waits for the packer threads, writes the WebSockets that are still open, and completes the bundle.
+    /// Verifies and decodes the bodies that are left, writes the WebSockets that are still open, and completes the bundle.
     pub(super) fn finish(mut self) -> WriterSummary {
-        while let Some(event) = self.packer.finish_next() {
-            self.handle_packer_event(event);
-        }
+        self.pack_remaining();
         self.commit();
         self.end_open_websockets();
         let Self {

@@ -1,15 +1,20 @@
 //! Groups: entries of the archive that belong together. They are staged one by one, and committed together.
 //!
 //! ```text
-//! stage ─▶ put ─▶ archive, in memory        commit ─▶ one write ─▶ settle each: count it, notify the observer
-//!                                             └─ failed: roll back, then put and commit each group alone
+//! write ─▶ stage ─▶ archive, in memory        commit ─▶ one write ─▶ settle each: count it, notify the observer
+//!   └─ large: copied in steps ─┘                └─ failed: roll back, then stage and commit each group alone
 //! ```
 
+use super::Failure;
 use super::Writer;
+use super::backlog::BacklogRecord;
+use super::body_entry::{BodyEntry, Task};
 use super::error_log::{ErrorKind, MAX_FOUR_DIGITS, MAX_THREE_DIGITS};
+use super::packing::{Packing, PackingTools};
 use super::prepared::{PreparedExchange, PreparedMessage};
+use super::replacement::{CutOffChange, Replacement};
 use super::websocket::WebSocketInfo;
-use crate::bundle::archive::CompressionMethod;
+use crate::bundle::archive::{CompressionMethod, GroupPlace};
 use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::recovery_note::{self, RecoveryNote};
 use crate::record::item::WebSocketKey;
@@ -23,6 +28,8 @@ pub(super) enum Group {
     Message(Box<PreparedMessage>),
     /// The JSON of a handshake that is in an earlier bundle.
     Handshake(Box<RepeatedHandshake>),
+    /// An exchange that takes the place of a committed one.
+    Replacement(Box<Replacement>),
 }
 
 /// The handshake of a WebSocket that continues from an earlier bundle.
@@ -37,24 +44,72 @@ pub(super) struct RepeatedHandshake {
     pub(super) json: Vec<u8>,
 }
 
+impl Group {
+    /// Returns the bodies, and the kind of the item.
+    pub(super) fn bodies(&mut self) -> (&mut [BodyEntry], ItemKind) {
+        match self {
+            Self::Exchange(prepared) => (&mut prepared.bodies, ItemKind::Trace),
+            Self::Message(message) => (std::slice::from_mut(&mut message.payload), ItemKind::Message),
+            Self::Handshake(_) => (&mut [], ItemKind::Trace),
+            Self::Replacement(replacement) => (&mut replacement.bodies, ItemKind::Trace),
+        }
+    }
+
+    /// True if a body is left to compress or to decode.
+    pub(super) fn needs_packing(&mut self) -> bool {
+        self.bodies().0.iter().any(|body| matches!(body.task(), Task::Compress | Task::Decode))
+    }
+
+    /// Compresses and decodes its bodies.
+    pub(super) fn pack(&mut self, packing: &Packing, tools: &mut PackingTools) {
+        self.bodies().0.iter_mut().for_each(|body| body.pack(packing, tools));
+    }
+
+    /// Returns the size in memory, or in the spill file.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Exchange(prepared) => prepared.size(),
+            Self::Message(message) => message.size(),
+            Self::Handshake(_) | Self::Replacement(_) => 0,
+        }
+    }
+}
+
 impl Writer {
+    /// Writes `group` as it is. A large body is copied in steps.
+    pub(super) fn write_group(&mut self, mut group: Group) {
+        if let Group::Exchange(prepared) = &group {
+            prepared.truncation_causes.iter().for_each(|cause| self.errors.add(ErrorKind::BodyTruncated, cause));
+        }
+        let (bodies, _) = group.bodies();
+        if bodies.iter().any(BodyEntry::needs_steps) {
+            self.bundle.copies.push_back(group);
+            return;
+        }
+        self.stage(group);
+    }
+
     /// Puts `group` into the archive, where it waits for [`Writer::commit`].
-    pub(super) fn stage(&mut self, group: Group) -> io::Result<()> {
-        self.put(&group)?;
-        self.bundle.staged.push(group);
+    pub(super) fn stage(&mut self, group: Group) {
+        if let Group::Message(message) = &group {
+            self.repeat_handshake(message.key);
+        }
+        match self.guard(|writer| writer.put(&group)) {
+            Ok(place) => self.bundle.staged.push((group, place)),
+            Err(failure) => self.lose(group, failure),
+        }
         if self.bundle.archive.staged_bytes() >= MIN_COMMIT_BYTES {
             self.commit();
         }
-        Ok(())
     }
 
-    fn put(&mut self, group: &Group) -> io::Result<()> {
+    fn put(&mut self, group: &Group) -> io::Result<GroupPlace> {
         let capture = if self.bundle.staged.is_empty() { self.bundle.first_note() } else { None };
         let opens = |key: WebSocketKey| {
             let WebSocketInfo { number, protocols, .. } = self.open_websockets.get(&key)?;
             Some(recovery_note::OpenedWebSocket { socket: *number, protocols: protocols.clone() })
         };
-        let place = match group {
+        match group {
             Group::Exchange(prepared) => {
                 let opens = prepared.websocket.as_ref().and_then(|opened| opens(opened.key));
                 prepared.stage(&mut self.bundle.archive, &RecoveryNote { capture, opens }.encode())
@@ -68,8 +123,8 @@ impl Writer {
             Group::Message(message) => {
                 message.stage(&mut self.bundle.archive, &RecoveryNote { capture, opens: None }.encode())
             }
-        };
-        place.map(drop)
+            Group::Replacement(replacement) => replacement.stage(&mut self.bundle.archive),
+        }
     }
 
     /// Writes the staged groups. If that fails, each group is tried alone, so that an error loses only the groups it
@@ -80,29 +135,48 @@ impl Writer {
         if !is_written {
             self.bundle.archive.rollback();
         }
-        for group in staged {
-            self.attempt(|writer| {
-                if !is_written && let Err(cause) = writer.put_alone(&group) {
-                    let Group::Handshake(handshake) = group else { return Err(cause) };
-                    // It is not lost: an earlier bundle has it.
-                    if let Some(websocket) = writer.open_websockets.get_mut(&handshake.key) {
-                        websocket.handshake_failed();
-                    }
-                    return Ok(());
-                }
-                writer.settle(group);
-                Ok(())
-            });
+        for (group, place) in staged {
+            let place = if is_written { Ok(place) } else { self.guard(|writer| writer.put_alone(&group)) };
+            match place {
+                Ok(place) => self.settle(group, place),
+                Err(failure) => self.lose(group, failure),
+            }
         }
+        self.write_ended_websockets();
     }
 
-    fn put_alone(&mut self, group: &Group) -> io::Result<()> {
-        self.put(group)?;
-        self.bundle.archive.commit().inspect_err(|_| self.bundle.archive.rollback())
+    fn put_alone(&mut self, group: &Group) -> io::Result<GroupPlace> {
+        let place = self.put(group)?;
+        self.bundle.archive.commit().inspect_err(|_| self.bundle.archive.rollback())?;
+        Ok(place)
+    }
+
+    /// Copies the next piece of a large body. Returns false if there is none.
+    pub(super) fn copy_step(&mut self) -> bool {
+        let Some(mut group) = self.bundle.copies.pop_front() else { return false };
+        // Reserving space commits, and a group that is committed has to be settled.
+        self.commit();
+        let step = self.guard(|writer| {
+            let (bodies, kind) = group.bodies();
+            match bodies.iter_mut().find(|body| body.needs_steps()) {
+                Some(body) => body.copy_step(&mut writer.bundle.archive, kind).map(|()| true),
+                None => Ok(false),
+            }
+        });
+        match step {
+            Ok(true) => self.bundle.copies.push_front(group),
+            Ok(false) => self.stage(group),
+            Err(failure) => {
+                let (bodies, _) = group.bodies();
+                bodies.iter_mut().rev().for_each(|body| body.cancel_reservation(&mut self.bundle.archive));
+                self.lose(group, failure);
+            }
+        }
+        true
     }
 
     /// Counts a group that is in the bundle now, and notifies the observer.
-    fn settle(&mut self, group: Group) {
+    fn settle(&mut self, group: Group, place: GroupPlace) {
         self.errors.written(self.bundle.unwritten_websockets.len());
         match group {
             Group::Exchange(prepared) => {
@@ -121,13 +195,11 @@ impl Writer {
                 if number > MAX_FOUR_DIGITS {
                     self.errors.add(ErrorKind::LongExchangeIds, "");
                 }
-                self.errors.notify(&prepared.into_notice());
-            }
-            Group::Handshake(handshake) => {
-                self.bundle.info.add_trace(handshake.number, handshake.started_ms, &handshake.url);
-                if let Some(websocket) = self.open_websockets.get_mut(&handshake.key) {
-                    websocket.handshake_written(handshake.number, None);
+                let tasks = prepared.bodies.each_ref().map(BodyEntry::task);
+                if tasks.iter().any(|task| matches!(task, Task::Verify | Task::Decode)) {
+                    self.bundle.backlog.push(BacklogRecord { number, place, tasks });
                 }
+                self.errors.notify(&prepared.into_notice());
             }
             Group::Message(message) => {
                 let PreparedMessage { key, websocket_number, number, ended_ms, .. } = *message;
@@ -139,10 +211,45 @@ impl Writer {
                 if let Some(websocket) = self.open_websockets.get_mut(&key) {
                     websocket.message_written();
                 }
+                self.settle_message(key);
                 if number > MAX_THREE_DIGITS {
                     self.errors.add(ErrorKind::LongMessageIds, "");
                 }
             }
+            Group::Handshake(handshake) => {
+                self.bundle.info.add_trace(handshake.number, handshake.started_ms, &handshake.url);
+                if let Some(websocket) = self.open_websockets.get_mut(&handshake.key) {
+                    websocket.handshake_written(handshake.number, None);
+                }
+            }
+            Group::Replacement(replacement) => {
+                let id = Id::Trace(replacement.record.number);
+                match replacement.cut_off_change {
+                    Some(CutOffChange::New(cut_off)) => self.cut_off_exchanges.add(id, cut_off),
+                    Some(CutOffChange::Changed(cut_off)) => self.cut_off_exchanges.update(id, cut_off),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Counts a group that is not in the bundle. A committed group that is good enough stays; one that must not stay is tried
+    /// again at the end.
+    fn lose(&mut self, group: Group, failure: Failure) {
+        match group {
+            Group::Exchange(_) => self.log(failure),
+            Group::Message(message) => {
+                self.log(failure);
+                self.settle_message(message.key);
+            }
+            // It is not lost: an earlier bundle has it.
+            Group::Handshake(handshake) => {
+                if let Some(websocket) = self.open_websockets.get_mut(&handshake.key) {
+                    websocket.handshake_failed();
+                }
+            }
+            Group::Replacement(replacement) if replacement.is_needed => self.bundle.retries.push(replacement.record),
+            Group::Replacement(_) => {}
         }
     }
 }

@@ -1,8 +1,9 @@
-//! An exchange or a message prepared for the archive: bodies decoded, all values of its JSON present. Preparing uses no
-//! state of the writer, so any thread can do it.
+//! An exchange or a message prepared for the archive: all values of its JSON are present. It can be written at any moment,
+//! with its bodies as far as they are packed by then.
 
-use super::body_entry::BodyEntry;
-use crate::bundle::archive::{self, Archive, Deflater, GroupPlace, Reservation};
+use super::body_entry::{BodyEntry, Completeness};
+use super::packing::{Packing, PackingTools};
+use crate::bundle::archive::{Archive, GroupPlace};
 use crate::bundle::format::{self, Timing, text};
 use crate::bundle::id::{Id, ItemKind, payload_file, request_file, response_file};
 use crate::bundle::json::{self, add_json};
@@ -30,19 +31,18 @@ pub(super) struct PreparedExchange {
     /// The fields of the request and of the response.
     headers: [Headers; 2],
     /// The bodies of the request and of the response.
-    bodies: [BodyEntry; 2],
+    pub(super) bodies: [BodyEntry; 2],
     timing: Timing,
     pub(super) websocket: Option<WebSocketHandshake>,
+    /// The part that was cut off as it was received.
     cut_off: Option<CutOff>,
     /// The error for each body whose end is lost.
     pub(super) truncation_causes: Vec<String>,
-    /// The error that prevents it from being written, if one happened already.
-    error: Option<io::Error>,
 }
 
 impl PreparedExchange {
-    /// Decodes the bodies. Those that would decode to more than `max_body_bytes` stay encoded.
-    pub(super) fn new(exchange: Exchange, number: u32, max_body_bytes: u64) -> Self {
+    /// Prepares the bodies as far as that takes no time.
+    pub(super) fn new(exchange: Exchange, number: u32, packing: &Packing, tools: &mut PackingTools) -> Self {
         let Exchange {
             started_ms,
             url,
@@ -53,7 +53,7 @@ impl PreparedExchange {
             response_body,
             timing,
             websocket,
-            mut cut_off,
+            cut_off,
         } = exchange;
         let id = Id::Trace(number).to_string();
         let (status, status_text, response_headers) = match response {
@@ -62,19 +62,16 @@ impl PreparedExchange {
         };
         let truncation = |body: &Body| body.truncation().map(|truncation| truncation.cause.to_string());
         let truncation_causes = [&request_body, &response_body].into_iter().filter_map(truncation).collect();
-        let entry =
-            |body, headers, file: fn(&str) -> String| BodyEntry::decoded(body, headers, max_body_bytes, || file(&id));
+        let cut_off_side = cut_off.map(|cut_off| cut_off.side);
+        let mut entry = |body, headers, side, file: fn(&str) -> String| {
+            let is_cut_off = cut_off_side.is_some_and(|cut_off| cut_off == side || cut_off == CutOffSide::Both);
+            let completeness = if is_cut_off { Completeness::CutOff } else { Completeness::Complete };
+            BodyEntry::received(body, headers, completeness, || file(&id), packing, tools)
+        };
         let bodies = [
-            entry(request_body, &request_headers, request_file),
-            entry(response_body, &response_headers, response_file),
+            entry(request_body, &request_headers, CutOffSide::Request, request_file),
+            entry(response_body, &response_headers, CutOffSide::Response, response_file),
         ];
-        let [sent, received] = &bodies;
-        for (side, why) in [
-            (CutOffSide::Request, incomplete(sent, || has_content_range(&request_headers))),
-            (CutOffSide::Response, incomplete(received, || status == 206 || has_content_range(&response_headers))),
-        ] {
-            cut_off = why.map(|why| CutOff::also(cut_off, side, why)).or(cut_off);
-        }
         Self {
             number,
             id,
@@ -89,7 +86,6 @@ impl PreparedExchange {
             websocket,
             cut_off,
             truncation_causes,
-            error: None,
         }
     }
 
@@ -119,7 +115,7 @@ impl PreparedExchange {
             timing: self.timing.clone(),
             initiator: format::Initiator { r#type: "proxy", url: None, line: None },
             context_refs: Vec::new(),
-            cut_off: self.cut_off.map(|CutOff { side, why }| format::CutOff { side: side.name(), why: why.name() }),
+            cut_off: self.cut_off().map(|CutOff { side, why }| format::CutOff { side: side.name(), why: why.name() }),
         }
     }
 
@@ -135,47 +131,30 @@ impl PreparedExchange {
         json::to_vec(&trace).ok()
     }
 
-    /// Returns the part that is incomplete.
+    /// Returns the part that is incomplete, as far as the bodies are decoded.
     pub(super) fn cut_off(&self) -> Option<CutOff> {
-        self.cut_off
+        let ([request_headers, response_headers], [request, response]) = (&self.headers, &self.bodies);
+        let is_partial = self.status == PARTIAL_CONTENT || has_content_range(response_headers);
+        let cut_off = also_cut_off(self.cut_off, CutOffSide::Request, request, has_content_range(request_headers));
+        also_cut_off(cut_off, CutOffSide::Response, response, is_partial)
     }
 
     /// Returns the notice that it was written.
     pub(super) fn into_notice(self) -> Notice {
-        let Self { id, method, url, status, status_text, timing, cut_off, bodies: [_, response_body], .. } = self;
+        let cut_off = self.cut_off();
+        let Self { id, method, url, status, status_text, timing, bodies: [_, response_body], .. } = self;
         let (method, size, total_ms) = (method.into_owned(), response_body.size, timing.total_ms);
         let no_response = (status == 0).then(|| status_text.into_owned());
         Notice::Exchange { id, method, url, status, no_response, size, total_ms, cut_off }
     }
 
-    /// Compresses large bodies.
-    pub(super) fn pack(&mut self, deflater: &mut Deflater) {
-        for body in &mut self.bodies {
-            // If this fails, the body is compressed when it is written.
-            let _ = body.pack(deflater);
-        }
-    }
-
-    /// Returns the entries of the bodies that take long to copy; each needs a reservation.
-    pub(super) fn to_reserve(&self) -> Vec<archive::EntryHeader> {
-        self.bodies.iter().filter_map(|body| body.to_reserve(ItemKind::Trace)).collect()
-    }
-
-    /// Copies those bodies into their reservations. Keeps an error for [`PreparedExchange::check_filled`].
-    pub(super) fn fill(&mut self, reservations: io::Result<Vec<Reservation>>) {
-        let to_fill = self.bodies.iter_mut().filter(|body| body.to_reserve(ItemKind::Trace).is_some());
-        let filled = reservations.and_then(|reservations| {
-            to_fill.zip(reservations).try_for_each(|(body, reservation)| body.fill(reservation))
-        });
-        self.error = filled.err();
-    }
-
-    /// Fails if a reservation could not be filled. The exchange cannot be written then, and its reservations are
-    /// cancelled.
-    pub(super) fn check_filled(&mut self, archive: &mut Archive) -> io::Result<()> {
-        let Some(cause) = self.error.take() else { return Ok(()) };
-        self.bodies.iter_mut().rev().for_each(|body| body.cancel_reservation(archive));
-        Err(cause)
+    /// Returns the size in memory, or in the spill file.
+    pub(super) fn size(&self) -> usize {
+        let [request, response] = &self.bodies;
+        let [sent, received] = &self.headers;
+        let bodies = request.source_len().saturating_add(response.source_len());
+        let heads = sent.memory_bytes().saturating_add(received.memory_bytes()).saturating_add(self.url.len());
+        usize::try_from(bodies).unwrap_or(usize::MAX).saturating_add(heads)
     }
 
     /// Stages it in the archive. The JSON comes last: recovery takes an exchange as complete once its JSON is there.
@@ -201,7 +180,7 @@ pub(super) struct PreparedMessage {
     pub(super) ended_ms: u64,
     dir: Dir,
     opcode: Opcode,
-    payload: BodyEntry,
+    pub(super) payload: BodyEntry,
     encoding: Option<PayloadEncoding>,
     cut_off: Option<CutOffCause>,
 }
@@ -213,6 +192,11 @@ impl PreparedMessage {
         let payload = BodyEntry::unchanged(payload, || payload_file(&id));
         let cut_off = cut_off.or(payload.cut_off);
         Self { key, websocket_number, number, id, ended_ms, dir, opcode, payload, encoding, cut_off }
+    }
+
+    /// Returns the size in memory, or in the spill file.
+    pub(super) fn size(&self) -> usize {
+        usize::try_from(self.payload.source_len()).unwrap_or(usize::MAX)
     }
 
     /// Returns the cause if the message is incomplete, with its sender.
@@ -245,10 +229,16 @@ impl PreparedMessage {
     }
 }
 
-/// Returns the cause if a body is incomplete. One that is a range of a representation is also a range of its content
-/// coding, which may not end in it (RFC 9110 section 14.2).
-fn incomplete(body: &BodyEntry, is_range: impl FnOnce() -> bool) -> Option<CutOffCause> {
-    body.cut_off.filter(|&why| why != CutOffCause::Closed || !is_range())
+/// Returns `cut_off` with the cause if `body` is incomplete. One that is a range of a representation is also a range of its
+/// content coding, which may not end in it (RFC 9110 section 14.2).
+pub(super) fn also_cut_off(
+    cut_off: Option<CutOff>,
+    side: CutOffSide,
+    body: &BodyEntry,
+    is_range: bool,
+) -> Option<CutOff> {
+    let why = body.cut_off.filter(|&why| why != CutOffCause::Closed || !is_range);
+    why.map(|why| CutOff::also(cut_off, side, why)).or(cut_off)
 }
 
 /// True if the body is a range of a representation (RFC 9110 section 14.4).
@@ -287,6 +277,9 @@ fn encoding(encoding: PayloadEncoding) -> &'static str {
         PayloadEncoding::Unknown => "unknown",
     }
 }
+
+/// The status of a response with a range of a representation.
+pub(super) const PARTIAL_CONTENT: u16 = 206;
 
 /// Replaces values that are negative or not finite by 0: JSON cannot express the latter.
 fn non_negative(timing: Timing) -> Timing {

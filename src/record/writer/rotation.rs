@@ -91,14 +91,15 @@ impl Writer {
 
     /// Begins the next bundle, and completes the current one on another thread.
     pub(super) fn rotate(&mut self, now: Moment) {
-        if self.packer.is_busy() {
+        // A body that is being copied into this bundle stays in it.
+        if !self.bundle.copies.is_empty() {
             return;
         }
         self.commit();
         self.report_finished();
         let Some(rotation) = &mut self.rotation else { return };
         rotation.retry = None;
-        let unfinished = self.finisher.pending();
+        let unfinished = self.finisher.pending().saturating_add(self.draining.len());
         if unfinished >= MAX_UNFINISHED_BUNDLES {
             rotation.retry = Some(now.plus(DELAYED_RETRY));
             return self.errors.add(ErrorKind::RotationDelayed(unfinished), "");
@@ -120,7 +121,8 @@ impl Writer {
         finished.unwritten_websockets.extend(continued);
         let stored = self.open_websockets.values_mut().map(WebSocketInfo::stored_handshake);
         rotation.handshakes.compact(stored);
-        self.finisher.submit(finished, now);
+        self.draining.push_back((finished, now));
+        self.drain_step();
     }
 }
 

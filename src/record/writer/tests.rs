@@ -22,6 +22,7 @@ mod cut_off;
 mod faults;
 mod packing;
 mod rotation;
+mod unpacking;
 
 /// The defaults of the command line.
 fn limits() -> CaptureLimits {

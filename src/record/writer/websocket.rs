@@ -10,6 +10,7 @@ use crate::bundle::format;
 use crate::bundle::id::Id;
 use crate::record::cut_off::{CutOffCause, MessageCutOff, MessageSender};
 use crate::record::item::{Exchange, WebSocketHandshake, WebSocketKey};
+use std::collections::hash_map::Entry;
 use std::io;
 
 /// The values of a WebSocket's JSON, and counters for its messages.
@@ -29,6 +30,8 @@ pub(super) struct WebSocketInfo {
     pub(super) last_message: u32,
     /// The count of messages in all bundles.
     pub(super) written_messages: u64,
+    /// The count of messages that are neither in a bundle nor lost yet.
+    pub(super) unsettled_messages: u32,
     /// True once a close frame was recorded, of either side.
     pub(super) has_close: bool,
     /// True once its connection ended.
@@ -70,6 +73,7 @@ impl WebSocketInfo {
             stored_handshake: None,
             last_message: 0,
             written_messages: 0,
+            unsettled_messages: 0,
             has_close: false,
             has_ended: false,
             cut_off: None,
@@ -108,7 +112,8 @@ impl WebSocketInfo {
 
     /// Begins the next bundle. Returns the facts for the JSON in the previous one, if it is in that.
     pub(super) fn leave_bundle(&mut self) -> Option<Self> {
-        let left = self.in_bundle.is_some().then(|| self.clone());
+        // One that has ended waits for messages, which will be in the next bundle.
+        let left = self.in_bundle.is_some().then(|| Self { has_ended: false, ..self.clone() });
         self.in_bundle = None;
         left
     }
@@ -140,6 +145,38 @@ impl WebSocketInfo {
 }
 
 impl Writer {
+    /// Records the end of a WebSocket's connection. Its JSON is written once all its messages are settled, because it has
+    /// their number.
+    pub(super) fn end_websocket(&mut self, key: WebSocketKey, why: Option<CutOffCause>) {
+        let Some(websocket) = self.open_websockets.get_mut(&key) else { return };
+        websocket.end(why);
+        self.close_settled(key);
+    }
+
+    /// Notes that a message is in the bundle, or lost.
+    pub(super) fn settle_message(&mut self, key: WebSocketKey) {
+        if let Some(websocket) = self.open_websockets.get_mut(&key) {
+            websocket.unsettled_messages = websocket.unsettled_messages.saturating_sub(1);
+            self.close_settled(key);
+        }
+    }
+
+    fn close_settled(&mut self, key: WebSocketKey) {
+        if let Entry::Occupied(websocket) = self.open_websockets.entry(key)
+            && websocket.get().has_ended
+            && websocket.get().unsettled_messages == 0
+        {
+            self.ended_websockets.push(websocket.remove());
+        }
+    }
+
+    /// Writes the WebSockets that ended and whose messages are settled. Nothing is staged.
+    pub(super) fn write_ended_websockets(&mut self) {
+        for websocket in std::mem::take(&mut self.ended_websockets) {
+            self.attempt(|writer| writer.write_websocket(websocket));
+        }
+    }
+
     /// Writes a WebSocket that ended. One that cannot be written is tried again at the end of the bundle.
     pub(super) fn write_websocket(&mut self, mut websocket: WebSocketInfo) -> io::Result<()> {
         if websocket.is_in_bundle() {
@@ -167,10 +204,6 @@ impl Writer {
         let (started_ms, url) = (websocket.started_ms, websocket.url.clone());
         in_bundle.handshake = HandshakeState::Staged;
         let repeated = RepeatedHandshake { key, number, started_ms, url, json };
-        if self.stage(Group::Handshake(Box::new(repeated))).is_err()
-            && let Some(websocket) = self.open_websockets.get_mut(&key)
-        {
-            websocket.handshake_failed();
-        }
+        self.stage(Group::Handshake(Box::new(repeated)));
     }
 }

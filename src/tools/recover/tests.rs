@@ -221,10 +221,11 @@ fn keeps_exchanges_written_while_a_large_body_was_copied() {
         size: len,
         is_zip64: false,
     };
-    let reservations = archive.reserve(vec![entry("t_0002_request.bin"), entry("t_0002_response.bin")]).unwrap();
+    let mut reservations =
+        ["t_0002_request.bin", "t_0002_response.bin"].map(|name| archive.reserve(entry(name), None).unwrap());
     add_message(&mut archive, &mut info, 1, 1, "payload");
     add_trace(&mut archive, &mut info, 3, "two", "bodies", &RecoveryNote::default());
-    reservations[0].fill(&mut large.as_bytes()).unwrap();
+    reservations[0].fill_next(&mut large.as_bytes(), u64::MAX).unwrap();
 
     // Interrupted while the second body was copied.
     let part = archive.unfinished_path().to_owned();
@@ -236,7 +237,7 @@ fn keeps_exchanges_written_while_a_large_body_was_copied() {
     let mut growing = Bundle::open_part(&part).unwrap();
     assert_eq!(growing.traces().iter().collect::<Vec<_>>(), ["t_0001", "t_0003"]);
 
-    reservations[1].fill(&mut large.as_bytes()).unwrap();
+    reservations[1].fill_next(&mut large.as_bytes(), u64::MAX).unwrap();
     let add_all =
         |archive: &mut Archive| reservations.iter().try_for_each(|reservation| archive.add_reserved(reservation));
     let described: Trace = Trace {

@@ -3,7 +3,6 @@
 use super::*;
 use crate::bundle::archive::CompressionMethod;
 use crate::bundle::archive::scan::{Scan, ScanItem};
-use crate::bundle::disk_watch::DiskWatch;
 
 #[test]
 fn small_entries_of_a_full_batch_are_stored() {
@@ -47,7 +46,6 @@ fn small_exchanges_do_not_wait_for_a_large_body() {
 /// Noise does not shrink, not even if it repeats at a distance greater than the compressor's window.
 #[test]
 fn incompressible_bodies_are_stored() {
-    let mut capture = Capture::new("sample");
     let mut state = 1u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -55,71 +53,31 @@ fn incompressible_bodies_are_stored() {
     };
     let noise: Vec<u8> = (0..256_000).map(|_| next()).collect();
     let text = "a line of text, and its number is 7\n".repeat(8000);
-    // In memory, in a file, on the packer thread, and with a reservation in the archive.
-    let sizes = [100_000, 270_000, 2 << 20, 20 << 20];
+    // In memory, in a file, and with a reservation in the archive.
     let body = |block: &[u8], size| block.iter().copied().cycle().take(size).collect::<Vec<_>>();
-    let summary = capture.run(|c, items| {
-        for size in sizes {
-            for block in [&noise[..], text.as_bytes()] {
+    for size in [100_000, 270_000, 2 << 20, 20 << 20] {
+        for (block, expected) in
+            [(&noise[..], CompressionMethod::Stored), (text.as_bytes(), CompressionMethod::Deflated)]
+        {
+            let mut capture = Capture::new(&format!("sample{size}{expected:?}"));
+            let summary = capture.run(|c, items| {
                 let mut exchange = c.exchange(1, "http://a.test/");
                 exchange.response_body = c.body(&body(block, size));
                 items.send(item(exchange)).unwrap();
+            });
+            let bundle = open_checked(&summary);
+            let file = fs::File::open(summary.bundle.as_deref().unwrap()).unwrap();
+            let mut scan = Scan::new(&file).unwrap();
+            let mut methods = Vec::new();
+            while let ScanItem::Entry(found) = scan.next().unwrap() {
+                if found.header.name == "traces/t_0001_response.bin" {
+                    methods.push(found.header.method);
+                }
             }
+            assert_eq!(methods, [expected], "{size} bytes");
+            let trace = bundle.trace("t_0001").unwrap();
+            assert!(bundle.response_body(&trace).unwrap() == body(block, size), "{size} bytes");
         }
-    });
-    let bundle = open_checked(&summary);
-    let file = fs::File::open(summary.bundle.as_deref().unwrap()).unwrap();
-    let mut scan = Scan::new(&file).unwrap();
-    let mut packings = std::collections::BTreeMap::new();
-    while let ScanItem::Entry(found) = scan.next().unwrap() {
-        packings.insert(found.header.name, found.header.method);
-    }
-    for (n, size) in sizes.into_iter().enumerate() {
-        for (m, (block, packing)) in
-            [(&noise[..], CompressionMethod::Stored), (text.as_bytes(), CompressionMethod::Deflated)]
-                .into_iter()
-                .enumerate()
-        {
-            let id = Id::Trace((2 * n + m + 1) as u32).to_string();
-            assert_eq!(packings[&format!("traces/{id}_response.bin")], packing, "{size} bytes, {id}");
-            let trace = bundle.trace(&id).unwrap();
-            assert!(bundle.response_body(&trace).unwrap() == body(block, size), "{size} bytes, {id}");
-        }
-    }
-}
-
-/// A job that waits for a reservation stands for a job that takes seconds.
-#[test]
-fn jobs_of_milliseconds_do_not_wait_for_jobs_of_seconds() {
-    let capture = Capture::new("lanes");
-    let mut packer = Packer::start(1 << 30, &DiskWatch::new());
-    let job = |number, size| {
-        let mut exchange = capture.exchange(1, "http://a.test/");
-        exchange.response.as_mut().unwrap().headers.push(b"Content-Type", b"image/png");
-        exchange.response_body = capture.body(&vec![0; size]);
-        (PackingCost::of(&exchange), PackingJob { exchange, number })
-    };
-    let (large, (cost, small)) = (job(1, 20 << 20), job(2, 2 << 20));
-    assert_eq!((large.0, cost), (PackingCost::High, PackingCost::Medium));
-    assert!(packer.try_submit(large.1, large.0).is_ok());
-    let Some(PackerEvent::Reserve(request)) = next_event(&mut packer) else { panic!("it requests no reservation") };
-    assert!(packer.try_submit(small, cost).is_ok());
-    assert!(matches!(next_event(&mut packer), Some(PackerEvent::Prepared(prepared)) if prepared.number == 2));
-    assert!(packer.is_busy());
-    drop(request);
-    assert!(matches!(next_event(&mut packer), Some(PackerEvent::Prepared(prepared)) if prepared.number == 1));
-    assert!(!packer.is_busy());
-}
-
-/// Waits for the next event, up to 30 seconds.
-fn next_event(packer: &mut Packer) -> Option<PackerEvent> {
-    let deadline = Moment::now().plus(Duration::from_secs(30));
-    loop {
-        let event = packer.try_next();
-        if event.is_some() || deadline.since(Moment::now()).is_zero() {
-            return event;
-        }
-        std::thread::yield_now();
     }
 }
 
