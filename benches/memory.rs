@@ -1,8 +1,9 @@
-//! The peak resident memory of a capture: one large body, many concurrent bodies, many exchanges, and endless streams. The
-//! program is a process of its own; origins and clients are in this one.
+//! The peak resident memory of a capture: one large body, many concurrent bodies, many exchanges, endless streams, and peers that
+//! make the proxy hold as much as they can ([`support::hostile`]). The program is a process of its own; origins and clients are
+//! in this one.
 //!
-//! Memory must not grow with the traffic: compare `cargo bench --bench memory` with `-- --full`, which sends about ten times as
-//! much. `--test` runs a small version of each scenario, as a check. `-- NAME` selects scenarios whose name contains NAME.
+//! The bound is printed beside the peak: `--memory`, 16 MB, and 40 KB for each open connection. Memory must not grow with the
+//! traffic: compare `cargo bench --bench memory` with `-- --full`, which sends about ten times as much. `--test` runs a small version of each scenario, as a check. `-- NAME` selects scenarios whose name contains NAME.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::disallowed_macros, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a benchmark uses the clock")]
@@ -15,6 +16,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Instant;
 use support::figures::has_flag;
+use support::hostile::{self, Connections};
 use support::program::Program;
 
 fn main() {
@@ -25,20 +27,22 @@ fn main() {
         () if has_flag("--full") => FULL_SIZES,
         () => DEFAULT_SIZES,
     };
-    let Sizes { download: one, concurrent: (count, each), exchanges, messages } = sizes;
+    let Sizes { download: one, concurrent: (count, each), exchanges, messages, hostile_divisor } = sizes;
     let origin = origin();
-    let scenarios: [(String, Scenario); 5] = [
-        (format!("one download of {one} MB"), Box::new(move |route| download(route, one << 20))),
+    let mut scenarios: Vec<(String, u64, Scenario)> = vec![
+        (format!("one download of {one} MB"), 1, ended(move |route| download(route, one << 20))),
         (
             format!("{count} concurrent downloads of {each} MB"),
-            Box::new(move |route| concurrent_downloads(route, count, each << 20)),
+            count,
+            ended(move |route| concurrent_downloads(route, count, each << 20)),
         ),
-        (format!("{exchanges} exchanges"), Box::new(move |route| self::exchanges(route, exchanges))),
-        (format!("a WebSocket with {messages} messages"), Box::new(move |route| websocket(route, messages))),
-        (format!("an event stream of {messages} events"), Box::new(move |route| events(route, messages))),
+        (format!("{exchanges} exchanges"), 4, ended(move |route| self::exchanges(route, exchanges))),
+        (format!("a WebSocket with {messages} messages"), 1, ended(move |route| websocket(route, messages))),
+        (format!("an event stream of {messages} events"), 1, ended(move |route| events(route, messages))),
     ];
-    println!("{:40} {:>10} {:>10} {:>10}", "", "resident", "at stop", "time");
-    for (name, traffic) in scenarios {
+    scenarios.extend(hostile_scenarios(hostile_divisor));
+    println!("{:44} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "bound", "peak", "closed", "at stop", "time");
+    for (name, connections, traffic) in scenarios {
         if wanted.is_some_and(|wanted| !name.contains(wanted.as_str())) {
             continue;
         }
@@ -46,13 +50,18 @@ fn main() {
         std::fs::create_dir_all(&dir).unwrap();
         let began = Instant::now();
         let proxy = Program::spectral(&dir, &[]);
-        traffic(&Route { proxy: proxy.addr, origin });
+        let open = traffic(&Route { proxy: proxy.addr, origin });
         let during = proxy.peak();
+        drop(open);
+        let _ = proxy.cpu_at_rest();
+        let closed = proxy.resident().map(|kilobytes| kilobytes / 1024);
         let stopped = proxy.stop();
         assert!(stopped.status.success(), "{}", stopped.stderr);
         let megabytes = |peak: Option<u64>| peak.map_or("no /proc".into(), |peak| format!("{peak} MB"));
-        let [during, after] = [during, stopped.peak].map(megabytes);
-        println!("{name:40} {during:>10} {after:>10} {:>8.1} s", began.elapsed().as_secs_f64());
+        let bound = MEMORY_MB + 16 + connections * 40 / 1024;
+        let [during, closed, after] = [during, closed, stopped.peak].map(megabytes);
+        let seconds = began.elapsed().as_secs_f64();
+        println!("{name:44} {bound:>5} MB {during:>8} {closed:>8} {after:>8} {seconds:>6.1} s");
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }
@@ -63,18 +72,56 @@ struct Sizes {
     concurrent: (u64, u64),
     exchanges: u64,
     messages: u64,
+    /// The number of hostile connections is divided by this.
+    hostile_divisor: usize,
 }
 
-const TEST_SIZES: Sizes = Sizes { download: 4, concurrent: (10, 1), exchanges: 500, messages: 1000 };
+const TEST_SIZES: Sizes =
+    Sizes { download: 4, concurrent: (10, 1), exchanges: 500, messages: 1000, hostile_divisor: 20 };
 
 /// Each scenario's traffic is many times the memory limit.
-const DEFAULT_SIZES: Sizes = Sizes { download: 500, concurrent: (200, 2), exchanges: 50_000, messages: 500_000 };
+const DEFAULT_SIZES: Sizes =
+    Sizes { download: 500, concurrent: (200, 2), exchanges: 50_000, messages: 500_000, hostile_divisor: 1 };
 
 /// Needs some 20 GB of disk and a few minutes.
-const FULL_SIZES: Sizes = Sizes { download: 4096, concurrent: (1000, 5), exchanges: 500_000, messages: 1_000_000 };
+const FULL_SIZES: Sizes =
+    Sizes { download: 4096, concurrent: (1000, 5), exchanges: 500_000, messages: 1_000_000, hostile_divisor: 1 };
 
-/// One kind of traffic.
-type Scenario = Box<dyn Fn(&Route)>;
+/// The default of `--memory`.
+const MEMORY_MB: u64 = 64;
+
+/// One kind of traffic. Returns the connections that are open at its end.
+type Scenario = Box<dyn Fn(&Route) -> Option<Connections>>;
+
+/// Traffic whose connections have ended.
+fn ended(traffic: impl Fn(&Route) + 'static) -> Scenario {
+    Box::new(move |route| {
+        traffic(route);
+        None
+    })
+}
+
+/// The traffic of hostile peers, with the number of their connections.
+fn hostile_scenarios(divisor: usize) -> Vec<(String, u64, Scenario)> {
+    let scenario = |count: usize, what: &str, open: Box<dyn Fn(SocketAddr, usize) -> Connections>| {
+        let count = count.div_ceil(divisor);
+        let traffic: Scenario = Box::new(move |route| Some(open(route.proxy, count)));
+        (format!("{count} {what}"), count as u64, traffic)
+    };
+    vec![
+        scenario(300, "times 400 KB of unanswered GETs", Box::new(|to, n| hostile::pipelined(to, n, 400_000))),
+        scenario(8, "times 9,900 streams of 6 KB fields", Box::new(|to, n| hostile::open_streams(to, n, 9_900, 6_000))),
+        scenario(10, "times 142 KB of indexed fields", Box::new(|to, n| hostile::indexed_fields(to, n, 2_300, 50))),
+        scenario(1000, "compressed WebSockets", Box::new(hostile::compressed_websockets)),
+        scenario(300, "unfinished heads of 250 KB", Box::new(|to, n| hostile::unfinished_heads(to, n, 250_000))),
+        scenario(
+            300,
+            "unfinished plain heads of 250 KB",
+            Box::new(|to, n| hostile::unfinished_plain_heads(to, n, 250_000)),
+        ),
+        scenario(400, "clients that do not read", Box::new(hostile::slow_readers)),
+    ]
+}
 
 /// The addresses of the proxy and the origin.
 #[derive(Clone, Copy)]

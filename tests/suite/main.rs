@@ -57,6 +57,7 @@ mod idle;
 mod idle_kinds;
 mod inspect;
 mod late_client_certificate;
+mod memory;
 mod merge_and_redact;
 mod odd_certificates;
 mod oversized;
