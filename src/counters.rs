@@ -27,17 +27,22 @@ pub(crate) struct Counters {
     captured: Mutex<HashSet<String>>,
     domains: Mutex<HashMap<String, DomainCounts>>,
     /// Relayed bytes, both directions together.
-    bytes: Arc<AtomicU64>,
+    bytes: AtomicU64,
 }
 
 /// The counts of one domain.
-#[derive(Clone, Copy)]
 struct DomainCounts {
     name_source: NameSource,
     connections: u64,
     requests: u64,
-    sent: u64,
-    received: u64,
+    bytes: Arc<DomainBytes>,
+}
+
+/// The bytes relayed for one domain. Its connections add to them without a lock.
+#[derive(Default)]
+struct DomainBytes {
+    sent: AtomicU64,
+    received: AtomicU64,
 }
 
 impl Counters {
@@ -49,7 +54,7 @@ impl Counters {
             uncaptured: Mutex::default(),
             captured: Mutex::default(),
             domains: Mutex::default(),
-            bytes: Arc::default(),
+            bytes: AtomicU64::new(0),
         }
     }
 
@@ -89,7 +94,7 @@ impl Counters {
             if domains.len() >= MAX_KEYS && !domains.contains_key(name) {
                 return;
             }
-            let new = DomainCounts { name_source, connections: 0, requests: 0, sent: 0, received: 0 };
+            let new = DomainCounts { name_source, connections: 0, requests: 0, bytes: Arc::default() };
             let counts = domains.entry(name.to_owned()).or_insert(new);
             counts.connections = counts.connections.saturating_add(1);
             if name_source == NameSource::Name {
@@ -109,12 +114,9 @@ impl Counters {
         }
     }
 
-    /// Adds to the bytes sent to and received from the domain `name`.
-    fn add_domain_bytes(&self, name: &str, sent: u64, received: u64) {
-        if let Some(counts) = lock(&self.domains).get_mut(name) {
-            counts.sent = counts.sent.saturating_add(sent);
-            counts.received = counts.received.saturating_add(received);
-        }
+    /// Returns the bytes of the domain `name`, which keep counting.
+    fn domain_bytes(&self, name: &str) -> Option<Arc<DomainBytes>> {
+        lock(&self.domains).get(name).map(|counts| Arc::clone(&counts.bytes))
     }
 
     /// Adds to the relayed bytes.
@@ -122,9 +124,14 @@ impl Counters {
         self.bytes.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Returns the counter of relayed bytes, which keeps counting.
-    pub(crate) fn relayed_bytes(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.bytes)
+    /// Returns the number of relayed bytes.
+    pub(crate) fn relayed_bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Returns the number of domains.
+    pub(crate) fn domain_count(&self) -> usize {
+        lock(&self.domains).len()
     }
 
     /// Reports a problem of the capture itself.
@@ -154,7 +161,8 @@ impl Counters {
     /// Returns all domains, those with the most connections first.
     pub(crate) fn domains(&self) -> Vec<Domain> {
         let domain = |(name, counts): (&String, &DomainCounts)| {
-            let DomainCounts { name_source, connections, requests, sent, received } = *counts;
+            let DomainCounts { name_source, connections, requests, ref bytes } = *counts;
+            let (sent, received) = (bytes.sent.load(Relaxed), bytes.received.load(Relaxed));
             Domain { name: name.clone(), name_source, connections, requests, sent, received }
         };
         let mut all: Vec<_> = lock(&self.domains).iter().map(domain).collect();
@@ -163,35 +171,26 @@ impl Counters {
     }
 }
 
-/// Counts the bytes that one connection relays. Adds them to its domain, if it has one, when it is dropped: one lock
-/// for a connection instead of one for each read.
+/// Counts the bytes that one connection relays, also for its domain, if it has one.
 pub(crate) struct ByteCounter {
     counters: Arc<Counters>,
-    domain: Option<String>,
-    sent: u64,
-    received: u64,
+    domain: Option<Arc<DomainBytes>>,
 }
 
 impl ByteCounter {
-    pub(crate) fn new(counters: Arc<Counters>, domain: Option<String>) -> Self {
-        Self { counters, domain, sent: 0, received: 0 }
+    pub(crate) fn new(counters: Arc<Counters>, domain: Option<&str>) -> Self {
+        Self { domain: domain.and_then(|name| counters.domain_bytes(name)), counters }
     }
 
     /// Adds bytes relayed in direction `dir`.
     pub(crate) fn add(&mut self, dir: Dir, bytes: usize) {
         self.counters.add_bytes(bytes);
-        let count = match dir {
-            Dir::Up => &mut self.sent,
-            Dir::Down => &mut self.received,
-        };
-        *count = count.saturating_add(bytes as u64);
-    }
-}
-
-impl Drop for ByteCounter {
-    fn drop(&mut self) {
         if let Some(domain) = &self.domain {
-            self.counters.add_domain_bytes(domain, self.sent, self.received);
+            let count = match dir {
+                Dir::Up => &domain.sent,
+                Dir::Down => &domain.received,
+            };
+            count.fetch_add(bytes as u64, Relaxed);
         }
     }
 }
@@ -251,15 +250,14 @@ mod tests {
         counters.add_connection("a", NameSource::Name);
         counters.add_connection("a", NameSource::Connect);
         counters.add_request("a");
-        let mut byte_counter = ByteCounter::new(Arc::clone(&counters), Some("a".into()));
+        let mut byte_counter = ByteCounter::new(Arc::clone(&counters), Some("a"));
         byte_counter.add(Dir::Up, 3);
         byte_counter.add(Dir::Down, 5);
-        drop(byte_counter);
         ByteCounter::new(Arc::clone(&counters), None).add(Dir::Up, 7);
         let (name, name_source) = ("a".to_owned(), NameSource::Name);
         let a = Domain { name, name_source, connections: 3, requests: 1, sent: 3, received: 5 };
         assert_eq!(counters.domains()[0], a);
         assert_eq!(counters.domains()[1].name_source, NameSource::Connect);
-        assert_eq!(counters.relayed_bytes().load(Relaxed), 15);
+        assert_eq!(counters.relayed_bytes(), 15);
     }
 }

@@ -8,6 +8,7 @@ mod coding;
 mod config;
 mod counters;
 mod error;
+mod gauge;
 mod memory;
 mod net;
 mod notice;
@@ -28,10 +29,11 @@ pub use bundle::reader;
 pub use cert::CaCertificate;
 pub use config::{Config, Mode, Observer, Rotate};
 pub use error::{CaError, Error, OutputError, UpstreamCaError};
+pub use gauge::Gauge;
 pub use notice::{
     Bundles, CutOffItems, Distrust, Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning,
 };
-pub use proxy::{ForceStop, Gauge, Proxy, Running};
+pub use proxy::{ForceStop, Proxy, Running};
 #[cfg(feature = "tools")]
 pub use tools::{export, merge, recover, redact};
 pub use trust::details::CertificateDetails;

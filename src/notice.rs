@@ -4,6 +4,7 @@ use crate::bundle::cut_off::{CutOff, MessageCutOff};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// An event of a running capture. Strings may contain any bytes from the network: escape them before printing to a
 /// terminal.
@@ -485,14 +486,30 @@ pub enum NameSource {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
+    /// The time of this reading, in milliseconds since the epoch.
+    pub epoch_ms: u64,
+    /// The time since the capture started.
+    pub elapsed: Duration,
     /// Client connections open now.
     pub open: usize,
     /// Bytes relayed so far, both directions together; plaintext bytes where TLS is intercepted.
     pub bytes: u64,
+    /// Domains seen so far.
+    pub domains: usize,
+    /// Exchanges in the bundle so far.
+    pub exchanges: u64,
+    /// Exchanges in the bundle so far that are incomplete.
+    pub cut_off_exchanges: u64,
+    /// WebSockets in the bundle so far; those that are open are not.
+    pub websockets: u64,
     /// The size of the bundle so far, in bytes.
     pub bundle: u64,
     /// The number of exchanges in it whose bodies are left to verify or to decode. The stop waits for them.
     pub unpacked: u64,
+    /// The size of all bundles of the capture so far, in bytes. A capture that does not rotate has one.
+    pub written: u64,
+    /// The time since the start of a write that the disk has not completed, if it is longer than two seconds.
+    pub stalled_write: Option<Duration>,
 }
 
 /// Connections to one host, or exchanges with it, that were not captured for one reason.

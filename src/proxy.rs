@@ -5,6 +5,7 @@ use crate::clock::Moment;
 use crate::config::{Config, Mode};
 use crate::counters::Counters;
 use crate::error::Error;
+use crate::gauge::{Gauge, WriterHandles};
 use crate::memory::Memory;
 use crate::net::listener::listen;
 use crate::net::live::LiveConnections;
@@ -18,11 +19,11 @@ use crate::net::timeouts::Timeouts;
 use crate::net::tls::client::ClientTls;
 use crate::net::tls::server::ServerTls;
 use crate::net::upstream::{Direct, Upstream};
-use crate::notice::{Progress, Summary, Warning};
+use crate::notice::{Summary, Warning};
 use crate::record::item::Item;
 use crate::record::queue::{Receiver, Sender, queue};
 use crate::record::sink::ItemSink;
-use crate::record::writer::{self, CaptureLimits, Writer, WriterControl};
+use crate::record::writer::{CaptureLimits, Writer, WriterControl, WriterSummary};
 use crate::trust::environment::Environment;
 use crate::trust::page::{self, PageFile};
 use crate::wire::pattern::HostFilter;
@@ -30,7 +31,6 @@ use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 
 /// A capture that is ready to start.
@@ -125,10 +125,13 @@ impl Proxy {
         let writing = match self.output {
             None => None,
             Some(Output { writer, items, sender }) => {
-                let part = writer.unfinished_path().to_owned();
-                let control = Arc::clone(writer.control());
+                let handles = WriterHandles {
+                    published: writer.published().clone(),
+                    control: Arc::clone(writer.control()),
+                    disk: Arc::clone(writer.store().disk()),
+                };
                 let thread = thread::Builder::new().name("writer".into()).spawn(move || writer.run(&items));
-                Some(Writing { thread: thread.map_err(no_thread)?, sender, part, control })
+                Some(Writing { thread: thread.map_err(no_thread)?, sender, handles })
             }
         };
         let (serving, listener) = (Arc::clone(&self.serving), self.listener);
@@ -137,7 +140,8 @@ impl Proxy {
             .spawn(move || listen(&serving, &listener))
             .map_err(no_thread)?;
         let serving = Arc::clone(&self.serving);
-        let running = Running { addr: self.addr, serving: self.serving, listening: Some(listening), writing };
+        let (addr, started, listening) = (self.addr, Moment::now(), Some(listening));
+        let running = Running { addr, started, serving: self.serving, listening, writing };
         // Returns when the capture stops.
         thread::Builder::new().name("idle".into()).spawn(move || serving.watch_idle()).map_err(no_thread)?;
         Ok(running)
@@ -163,17 +167,16 @@ fn own_page(ca: Option<&CaCertificate>, addr: SocketAddr) -> OwnPage {
 /// A running capture. Dropping it stops it.
 pub struct Running {
     addr: SocketAddr,
+    started: Moment,
     serving: Arc<Serving>,
     listening: Option<JoinHandle<()>>,
     writing: Option<Writing>,
 }
 
 struct Writing {
-    thread: JoinHandle<writer::WriterSummary>,
+    thread: JoinHandle<WriterSummary>,
     sender: Sender<Item>,
-    /// The path of the unfinished bundle.
-    part: PathBuf,
-    control: Arc<WriterControl>,
+    handles: WriterHandles,
 }
 
 impl Running {
@@ -184,16 +187,15 @@ impl Running {
 
     /// A handle that makes [`Running::stop`] return early, from another thread.
     pub fn force_stop(&self) -> ForceStop {
-        let writer = self.writing.as_ref().map(|writing| Arc::clone(&writing.control));
+        let writer = self.writing.as_ref().map(|writing| Arc::clone(&writing.handles.control));
         ForceStop { live: Arc::clone(&self.serving.live), writer }
     }
 
     /// A handle that reads the progress of the capture.
     pub fn gauge(&self) -> Gauge {
-        let part = self.writing.as_ref().map(|writing| writing.part.clone());
-        let writer = self.writing.as_ref().map(|writing| Arc::clone(&writing.control));
-        let shared = &self.serving.shared;
-        Gauge { bytes: shared.counters.relayed_bytes(), live: Arc::clone(&self.serving.live), part, writer }
+        let counters = Arc::clone(&self.serving.shared.counters);
+        let writer = self.writing.as_ref().map(|writing| writing.handles.clone());
+        Gauge::new(self.started, counters, Arc::clone(&self.serving.live), writer)
     }
 
     /// Stops the capture: accepts no more clients, ends all connections, records the exchanges in flight, and completes
@@ -212,26 +214,13 @@ impl Running {
         // Connections end at once, except those that wait for room in the writer's queue.
         let remaining = self.serving.live.wait_for_none();
         resources.threads.close();
-        let mut summary =
-            Summary { uncaptured: counters.uncaptured(), domains: counters.domains(), ..Summary::default() };
+        let mut summary = Summary::default();
         if let Some(Writing { thread, sender, .. }) = self.writing.take() {
             // Fails only if the writer has ended, which `join` shows.
             let _ = sender.send_urgent(Item::CaptureEnd);
             drop(sender);
             match thread.join() {
-                Ok(written) => {
-                    summary.bundle = written.bundle;
-                    summary.bundles = written.bundles;
-                    summary.exchanges = written.exchanges;
-                    summary.websockets = written.websockets;
-                    summary.messages = written.messages;
-                    summary.lost = written.lost;
-                    summary.truncated = written.truncated;
-                    summary.cut_off_exchanges = written.cut_off_exchanges;
-                    summary.cut_off_messages = written.cut_off_messages;
-                    summary.unclosed_websockets = written.unclosed_websockets;
-                    summary.warnings = written.warnings;
-                }
+                Ok(written) => summary = written.into_summary(),
                 Err(_) => summary.warnings.push(Warning::WriterPanicked),
             }
             summary.lost += capture.as_ref().map_or(0, |capture| capture.sink.dropped_items());
@@ -239,7 +228,7 @@ impl Running {
                 summary.warnings.push(Warning::ConnectionsAbandoned { count: remaining });
             }
         }
-        summary
+        Summary { uncaptured: counters.uncaptured(), domains: counters.domains(), ..summary }
     }
 }
 
@@ -254,34 +243,6 @@ impl Drop for Running {
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running").field("addr", &self.addr()).finish_non_exhaustive()
-    }
-}
-
-/// Reads the progress of a capture.
-#[derive(Clone)]
-pub struct Gauge {
-    bytes: Arc<AtomicU64>,
-    live: Arc<LiveConnections>,
-    part: Option<PathBuf>,
-    writer: Option<Arc<WriterControl>>,
-}
-
-impl Gauge {
-    /// The progress now.
-    pub fn read(&self) -> Progress {
-        let size = |part: &PathBuf| std::fs::metadata(part).map_or(0, |meta| meta.len());
-        Progress {
-            open: self.live.count(),
-            bytes: self.bytes.load(Relaxed),
-            bundle: self.part.as_ref().map_or(0, size),
-            unpacked: self.writer.as_ref().map_or(0, |writer| writer.unpacked()),
-        }
-    }
-}
-
-impl fmt::Debug for Gauge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Gauge").field(&self.read()).finish()
     }
 }
 

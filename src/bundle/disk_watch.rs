@@ -51,10 +51,16 @@ impl DiskWatch {
 
     /// True if an operation has been running for longer than the limit.
     pub(crate) fn is_hung(&self) -> bool {
+        self.hung_for().is_some()
+    }
+
+    /// Returns the time for which the longest operation has been running, if that is longer than the limit.
+    pub(crate) fn hung_for(&self) -> Option<Duration> {
         let now = self.now();
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let began = slots.iter().filter_map(Weak::upgrade).map(|slot| slot.load(Relaxed));
-        began.filter(|&began| began > 0).any(|began| now.saturating_sub(began) > self.limit_ms)
+        let longest = now.saturating_sub(began.filter(|&began| began > 0).min()?);
+        (longest > self.limit_ms).then(|| Duration::from_millis(longest))
     }
 
     fn now(&self) -> u64 {

@@ -96,7 +96,7 @@ impl PendingFlight {
         let (domain, name_source) = names.best();
         shared.counters.add_connection(domain, name_source);
         let Some(capture) = &shared.capture else {
-            return Some(tunnel::discovered(shared, client, origin, domain.to_owned()));
+            return Some(tunnel::discovered(shared, client, origin, domain));
         };
         if !capture.filter.includes(names.all()) {
             shared.counters.add_uncaptured(&names.label(), Reason::NotMatched);

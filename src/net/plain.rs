@@ -87,8 +87,8 @@ impl Exchange {
         }
         let domain = authority.host.to_string();
         shared.counters.add_request(&domain);
-        let mut byte_counter =
-            ByteCounter::new(Arc::clone(&shared.counters), shared.capture.is_none().then_some(domain));
+        let counted_domain = shared.capture.is_none().then_some(&*domain);
+        let mut byte_counter = ByteCounter::new(Arc::clone(&shared.counters), counted_domain);
         byte_counter.add(Dir::Up, request.wire.len());
         let mut watcher = ExchangeWatcher {
             recorder,

@@ -71,11 +71,11 @@ pub(crate) fn pass(shared: &Shared, client: Leg, origin: Leg) -> Tunnel {
 }
 
 /// Creates a tunnel that passes bytes through and counts them for `domain`.
-pub(crate) fn discovered(shared: &Shared, client: Leg, origin: Leg, domain: String) -> Tunnel {
+pub(crate) fn discovered(shared: &Shared, client: Leg, origin: Leg, domain: &str) -> Tunnel {
     counted(shared, client, origin, Some(domain))
 }
 
-fn counted(shared: &Shared, client: Leg, origin: Leg, domain: Option<String>) -> Tunnel {
+fn counted(shared: &Shared, client: Leg, origin: Leg, domain: Option<&str>) -> Tunnel {
     Tunnel::new(client, origin, CountingWatcher(ByteCounter::new(Arc::clone(&shared.counters), domain)))
 }
 

@@ -53,6 +53,7 @@ use websocket::WebSocketInfo;
 
 pub(crate) use control::WriterControl;
 pub(crate) use finish::WriterSummary;
+pub(crate) use published::PublishedState;
 
 mod backlog;
 mod body_entry;
@@ -71,6 +72,7 @@ mod pack;
 mod packers;
 mod packing;
 mod prepared;
+mod published;
 mod replacement;
 mod rotation;
 mod source;
@@ -106,6 +108,7 @@ pub(crate) struct Writer {
     cut_off_messages: CutOffs<MessageCutOff>,
     unclosed_websockets: CutOffs<MessageCutOff>,
     errors: ErrorLog,
+    published: PublishedState,
 }
 
 /// The reason why a step of the writer failed.
@@ -158,6 +161,7 @@ impl Writer {
         let packing = Arc::new(Packing::new(limits.max_body, Arc::clone(&store), windows));
         let max_fresh_bytes = limits.memory.bodies.limit() / FRESH_DIVISOR;
         Ok(Self {
+            published: PublishedState::new(bundle.archive.unfinished_path()),
             bundle,
             draining: VecDeque::new(),
             rotation,
@@ -178,11 +182,6 @@ impl Writer {
             unclosed_websockets: CutOffs::new(),
             errors,
         })
-    }
-
-    /// Returns the path of the unfinished bundle.
-    pub(crate) fn unfinished_path(&self) -> &Path {
-        self.bundle.archive.unfinished_path()
     }
 
     /// Returns the store for the bodies of this writer's items.

@@ -11,7 +11,7 @@ pub(super) struct CutOffs<T> {
     first: BTreeMap<Id, T>,
 }
 
-impl<T: Copy> CutOffs<T> {
+impl<T: Copy + PartialEq> CutOffs<T> {
     pub(super) fn new() -> Self {
         Self { count: 0, first: BTreeMap::new() }
     }
@@ -29,6 +29,13 @@ impl<T: Copy> CutOffs<T> {
     pub(super) fn update(&mut self, id: Id, cut_off: T) {
         if let Some(listed) = self.first.get_mut(&id) {
             *listed = cut_off;
+        }
+    }
+
+    /// Updates `items`, an earlier copy of these values.
+    pub(super) fn copy_to(&self, items: &mut CutOffItems<T>) {
+        if items.count != self.count || !items.first.iter().map(|(_, cut_off)| cut_off).eq(self.first.values()) {
+            *items = self.items();
         }
     }
 

@@ -3,12 +3,12 @@
 use super::Writer;
 use super::finished::Results;
 use crate::clock::Moment;
-use crate::notice::{Bundles, CutOffItems, Warning};
+use crate::notice::{Bundles, CutOffItems, Summary, Warning};
 use crate::record::cut_off::{CutOff, CutOffCause, MessageCutOff};
 use std::path::PathBuf;
 
 /// The result of writing a bundle.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct WriterSummary {
     /// Exchanges in the bundle.
     pub(crate) exchanges: u64,
@@ -32,6 +32,26 @@ pub(crate) struct WriterSummary {
     pub(crate) bundle: Option<PathBuf>,
     /// The bundles of a capture that rotates.
     pub(crate) bundles: Bundles,
+}
+
+impl WriterSummary {
+    /// Returns the part of the capture's summary that the writer knows.
+    pub(crate) fn into_summary(self) -> Summary {
+        Summary {
+            bundle: self.bundle,
+            bundles: self.bundles,
+            exchanges: self.exchanges,
+            websockets: self.websockets,
+            messages: self.messages,
+            lost: self.lost,
+            truncated: self.truncated,
+            cut_off_exchanges: self.cut_off_exchanges,
+            cut_off_messages: self.cut_off_messages,
+            unclosed_websockets: self.unclosed_websockets,
+            warnings: self.warnings,
+            ..Summary::default()
+        }
+    }
 }
 
 impl Writer {

@@ -143,6 +143,7 @@ impl Writer {
             }
         }
         self.write_ended_websockets();
+        self.publish();
     }
 
     fn put_alone(&mut self, group: &Group) -> io::Result<GroupPlace> {
@@ -199,6 +200,8 @@ impl Writer {
                 if tasks.iter().any(|task| matches!(task, Task::Verify | Task::Decode)) {
                     self.bundle.backlog.push(BacklogRecord { number, place, tasks });
                 }
+                // The observer may read the counts.
+                self.publish();
                 self.errors.notify(&prepared.into_notice());
             }
             Group::Message(message) => {

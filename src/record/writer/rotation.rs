@@ -123,6 +123,7 @@ impl Writer {
         rotation.handshakes.compact(stored);
         self.draining.push_back((finished, now));
         self.drain_step();
+        self.publish();
     }
 }
 
