@@ -1,6 +1,7 @@
 //! Reads a command line: [`parser`] splits it by the table, and each command's reader here turns the parts into its options.
 
 use super::ca::Request;
+use super::stop_after::StopAfter;
 use super::table::SPECTRAL;
 use super::table::options::VERSION;
 use super::{export, help, inspect};
@@ -11,6 +12,7 @@ use spectral_capture::Config;
 use spectral_capture::redact::Rules;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 mod amount;
 mod bundles;
@@ -19,7 +21,6 @@ mod capture;
 mod number;
 mod parser;
 mod size;
-#[allow(dead_code, reason = "the options that read it follow")]
 mod time;
 mod values;
 
@@ -67,6 +68,10 @@ pub(crate) struct CaptureOptions {
     pub(crate) verbose: bool,
     /// Prints discovered domains as JSON.
     pub(crate) json: bool,
+    /// The interval of the lines that show the progress.
+    pub(crate) log_every: Option<Duration>,
+    /// The first limit that is reached ends the capture.
+    pub(crate) stop_after: Vec<StopAfter>,
 }
 
 /// Reads a command line, the program's own name first.

@@ -1,42 +1,55 @@
-//! `capture proxy` and `capture discover`: start, show progress, stop at a signal, print the summary.
+//! `capture proxy` and `capture discover`: start, show progress, stop at a signal or a limit, print the summary.
+//!
+//! ```text
+//! signals ─▶ thread ─▶ Event ─▶ main thread ─▶ stop, or print a summary so far
+//!                                 └─ between events: --stop-after, --log-every
+//! ```
 
 use super::address::reachable;
 use super::advice;
 use super::args::CaptureOptions;
 use super::domains;
-use super::message::{fail, warning_line};
+use super::ending::{self, Event};
+use super::message::fail;
 use super::notices;
 use super::output::print;
 use super::process;
+use super::progress;
 use super::screen::Screen;
 use super::startup;
-use super::summary::{self, StartWarnings};
-use super::text::{count, escaped_lines, shell_word, size};
-use spectral_capture::{Config, Mode, Notice, Observer, Progress, Proxy, Summary};
+use super::stop_after::StopAfter;
+use super::summary::{self, Client, StartWarnings};
+use super::text::{escaped_lines, shell_word};
+use spectral_capture::{Config, Gauge, Mode, Observer, Proxy, Running, Summary};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
-/// Captures, or discovers domains, until a signal arrives.
+/// Captures, or discovers domains, until a signal arrives or a limit is reached.
 pub(crate) fn run(options: CaptureOptions) -> ExitCode {
-    let CaptureOptions { mut config, quiet, verbose, json } = options;
-    let signals = match process::receive_stop_signals() {
+    let CaptureOptions { mut config, quiet, verbose, json, log_every, stop_after } = options;
+    let signals = match process::prepare_for_service() {
         Ok(signals) => signals,
         Err(message) => return fail(&message),
     };
-    process::raise_descriptor_limit();
-    process::survive_file_size_limit();
     let screen = Screen::new(quiet);
-    let counts = Arc::<NoticeCounts>::default();
-    let (observer_screen, observer_counts) = (screen.clone(), Arc::clone(&counts));
-    config.on_notice = Observer::new(move |notice| {
-        observer_counts.add(notice);
-        notices::show(&observer_screen, notice, verbose);
-    });
+    let observer_screen = screen.clone();
+    config.on_notice = Observer::new(move |notice| notices::show(&observer_screen, notice, verbose));
+    let (sender, events) = channel();
+    let signal_sender = sender.clone();
+    let forward = move || {
+        signals.receive_all(|signal| {
+            let event = if signal.requests_summary() { Event::ShowSummary } else { Event::Stop };
+            // Fails once the capture is over and the receiver is dropped.
+            let _ = signal_sender.send(event);
+        });
+    };
+    if let Err(e) = thread::Builder::new().name("signals".into()).spawn(forward) {
+        return fail(&format!("cannot start a thread: {e}"));
+    }
     let proxy = match Proxy::bind(config.clone()) {
         Ok(proxy) => proxy,
         Err(e) => return fail(&advice::error_line(&e)),
@@ -47,53 +60,104 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
     };
     let replaces = output.as_ref().is_some_and(|output| output.exists());
     let ca_cert = proxy.ca_cert().map(ToOwned::to_owned);
-    let summary = match capture(&config, proxy, &screen, &counts, signals) {
-        Ok(summary) => summary,
+    let session = Session { config, ca_cert, screen, log_every, stop_after };
+    let summary = match session.start(proxy) {
+        Ok(running) => session.run(running, &events, sender),
         Err(message) => return fail(&message),
     };
-    let result = match output {
-        Some(output) => Ok(report_capture(&summary, &config, &output, replaces, ca_cert.as_deref(), &screen)),
-        None => report_domains(&summary, json, &screen).map(|()| ExitCode::SUCCESS),
+    let Session { config, ca_cert, screen, .. } = session;
+    let result = match (summary, output) {
+        (None, _) => Ok(ExitCode::FAILURE),
+        (Some(summary), Some(output)) => {
+            Ok(report_capture(&summary, &config, &output, replaces, ca_cert.as_deref(), &screen))
+        }
+        (Some(summary), None) => report_domains(&summary, json, &screen).map(|()| ExitCode::SUCCESS),
     };
     screen.flush();
     result.unwrap_or_else(|message| fail(&message))
 }
 
-/// Runs the proxy until a signal arrives. A second signal skips the wait for open connections.
-fn capture(
-    config: &Config,
-    proxy: Proxy,
-    screen: &Screen,
-    counts: &Arc<NoticeCounts>,
-    signals: Receiver<()>,
-) -> Result<Summary, String> {
-    let banner = startup::warnings(config, proxy.addr(), &[]) + &banner(config, &proxy);
-    if config.listen.port() == 0 && screen.is_quiet() {
-        // With -q, this line is the only way to learn the port.
-        screen.print(format!("{}\n", proxy.addr()));
-    }
-    let running = proxy.start().map_err(|e| advice::error_line(&e))?;
-    screen.info(banner);
-    let (gauge, counts, mode) = (running.gauge(), Arc::clone(counts), config.mode.clone());
-    screen.show_status(move || counts.status(&mode, &gauge.read()));
-    // Fails only if the handler is gone. Then no signal could end the capture, so it ends now.
-    let _ = signals.recv();
+/// A capture and the way it is shown.
+struct Session {
+    config: Config,
+    ca_cert: Option<PathBuf>,
+    screen: Screen,
+    /// The interval of the lines that show the progress.
+    log_every: Option<Duration>,
+    /// The first limit that is reached ends the capture.
+    stop_after: Vec<StopAfter>,
+}
 
-    screen.hide_status();
-    if screen.is_terminal() {
-        // Ends the line with the terminal's ^C.
-        screen.info("\n".into());
-    }
-    let force_stop = running.force_stop();
-    let waiter = thread::Builder::new().name("force-stop".into()).spawn(move || {
-        if signals.recv().is_ok() {
-            force_stop.now();
+impl Session {
+    fn start(&self, proxy: Proxy) -> Result<Running, String> {
+        let warnings = startup::warnings(&self.config, proxy.addr(), &[]);
+        let banner = warnings + &banner(&self.config, &proxy, &self.stop_after);
+        if self.config.listen.port() == 0 && self.screen.is_quiet() {
+            // With -q, this line is the only way to learn the port.
+            self.screen.print(format!("{}\n", proxy.addr()));
         }
-    });
-    if let Err(e) = waiter {
-        screen.print(warning_line(&format!("cannot start a thread: {e}; a second signal will have no effect")));
+        let running = proxy.start().map_err(|e| advice::error_line(&e))?;
+        self.screen.info(banner);
+        Ok(running)
     }
-    Ok(running.stop())
+
+    /// Waits for the end of the capture and returns its summary, if it could be ended.
+    fn run(&self, running: Running, events: &Receiver<Event>, sender: Sender<Event>) -> Option<Summary> {
+        let gauge = running.gauge();
+        let (status_gauge, mode) = (gauge.clone(), self.config.mode.clone());
+        self.screen.show_status(move || progress::status(&mode, &status_gauge.read()));
+        self.wait_for_end(&gauge, events);
+        self.screen.hide_status();
+        if self.screen.is_terminal() {
+            // Ends the line with the terminal's ^C.
+            self.screen.info("\n".into());
+        }
+        ending::stop(running, events, sender, &self.screen, || self.show_summary(&gauge))
+    }
+
+    /// Returns when a signal or a limit ends the capture.
+    fn wait_for_end(&self, gauge: &Gauge, events: &Receiver<Event>) {
+        let mut next_log = self.log_every;
+        loop {
+            let progress = gauge.read();
+            if let Some(limit) = self.stop_after.iter().find(|limit| limit.is_reached(&progress)) {
+                self.screen.info(format!("Stopping {limit}\n"));
+                return;
+            }
+            if let (Some(due), Some(interval)) = (&mut next_log, self.log_every)
+                && progress.elapsed >= *due
+            {
+                self.screen.report(progress::log_line(&self.config.mode, &progress) + "\n");
+                // After the machine was suspended, one line stands for those that were missed.
+                *due = due.saturating_add(interval).max(progress.elapsed);
+            }
+            let log_in = next_log.map(|due| due.saturating_sub(progress.elapsed));
+            let check_in = self.stop_after.iter().map(|limit| limit.check_after(&progress));
+            let event = match check_in.chain(log_in).min() {
+                Some(timeout) => events.recv_timeout(timeout),
+                None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match event {
+                Ok(Event::ShowSummary) => self.show_summary(gauge),
+                Err(RecvTimeoutError::Timeout) => {}
+                // Without senders, no signal could end the capture.
+                Ok(Event::Stop | Event::Ended(_)) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Shows the summary so far on stderr.
+    fn show_summary(&self, gauge: &Gauge) {
+        let (summary, progress) = (gauge.summary_so_far(), gauge.read());
+        let text = match self.config.mode {
+            Mode::Discover => domains::so_far(&summary, &progress),
+            Mode::Capture { .. } => {
+                let part = gauge.unfinished_bundle();
+                summary::so_far(&summary, &progress, &self.config, part.as_deref(), self.ca_cert.as_deref())
+            }
+        };
+        self.screen.report(text);
+    }
 }
 
 /// Shows the summary of a capture. The exit code is 0 if the bundle is complete.
@@ -106,6 +170,7 @@ fn report_capture(
     screen: &Screen,
 ) -> ExitCode {
     screen.info(summary::of_capture(summary, config, output, replaces, ca_cert));
+    screen.info(summary::hint(summary, Client::App).into());
     screen.print(summary::warning_lines(summary, StartWarnings::Shown));
     if summary::is_complete(summary) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -122,60 +187,19 @@ fn report_domains(summary: &Summary, json: bool, screen: &Screen) -> Result<(), 
     Ok(())
 }
 
-/// Counts of notices, for the status line.
-#[derive(Default)]
-struct NoticeCounts {
-    exchanges: AtomicU64,
-    /// Exchanges that were cut off.
-    cut_off: AtomicU64,
-    websockets: AtomicU64,
-    domains: AtomicU64,
-}
-
-impl NoticeCounts {
-    fn add(&self, notice: &Notice) {
-        if let Notice::Exchange { cut_off: Some(_), .. } = notice {
-            self.cut_off.fetch_add(1, Relaxed);
-        }
-        let count = match notice {
-            Notice::Exchange { .. } => &self.exchanges,
-            Notice::WebSocket { .. } => &self.websockets,
-            Notice::Domain { .. } => &self.domains,
-            _ => return,
-        };
-        count.fetch_add(1, Relaxed);
-    }
-
-    /// Returns the text of the status line.
-    fn status(&self, mode: &Mode, progress: &Progress) -> String {
-        let Progress { open, bytes, bundle, .. } = progress;
-        let relayed = format!("{} relayed, {open} open", size(*bytes));
-        let cut_off = match self.cut_off.load(Relaxed) {
-            0 => String::new(),
-            cut_off => format!(" ({cut_off} cut off)"),
-        };
-        match mode {
-            Mode::Discover => format!("{}, {relayed}", count(self.domains.load(Relaxed), "domain")),
-            Mode::Capture { .. } => format!(
-                "{}{cut_off}, {}, {relayed}, bundle {}",
-                count(self.exchanges.load(Relaxed), "exchange"),
-                count(self.websockets.load(Relaxed), "WebSocket"),
-                size(*bundle)
-            ),
-        }
-    }
-}
-
 /// Returns the instructions for using the proxy.
-fn banner(config: &Config, proxy: &Proxy) -> String {
+fn banner(config: &Config, proxy: &Proxy, stop_after: &[StopAfter]) -> String {
     let addr = proxy.addr();
     let url = format!("http://{}", reachable(addr));
     // Some programs, such as curl, read only the lower-case http_proxy.
     let export = format!("  export HTTPS_PROXY={url} HTTP_PROXY={url} http_proxy={url}");
+    let limits: Vec<_> = stop_after.iter().map(ToString::to_string).collect();
+    let limits = (!limits.is_empty()).then(|| format!("  stops    {}", limits.join(", or ")));
     let mut lines = Vec::new();
     match &config.mode {
         Mode::Discover => {
             lines.push(format!("Discovering domains on {addr}; nothing is decrypted. Press Ctrl+C to stop."));
+            lines.extend(limits);
             lines.push(String::new());
             lines.push(export);
         }
@@ -190,6 +214,7 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
             lines.push(format!("  domains  {domains}"));
             lines.push(format!("  output   {}", summary::output_line(config, output)));
             lines.push(format!("  CA       {ca}"));
+            lines.extend(limits);
             lines.push(String::new());
             lines.push(export);
             lines.push(format!("  curl --cacert {} https://…", shell_word(&ca)));
@@ -197,28 +222,4 @@ fn banner(config: &Config, proxy: &Proxy) -> String {
     }
     lines.push(String::new());
     escaped_lines(&lines)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use spectral_capture::{CutOff, CutOffCause, CutOffSide};
-
-    #[test]
-    fn the_status_line_counts_what_was_cut_off() {
-        let counts = NoticeCounts::default();
-        let mode = Mode::Capture { output: "a.zip".into() };
-        let cut_off = CutOff { side: CutOffSide::Response, why: CutOffCause::Reset };
-        for (cut_off, expected) in [
-            (None, "1 exchange, 0 WebSockets, "),
-            (Some(cut_off), "2 exchanges (1 cut off), 0 WebSockets, "),
-            (Some(cut_off), "3 exchanges (2 cut off), 0 WebSockets, "),
-        ] {
-            let (id, method, url) = ("t_0001".into(), "GET".into(), "http://a/".into());
-            let (status, no_response, size, total_ms) = (200, None, 1, 1.0);
-            counts.add(&Notice::Exchange { id, method, url, status, no_response, size, total_ms, cut_off });
-            let status = counts.status(&mode, &Progress::default());
-            assert!(status.starts_with(expected), "{status}");
-        }
-    }
 }

@@ -1,10 +1,10 @@
 //! The domains that `capture discover` found, as a table or as JSON, and the command that captures them.
 
 use super::json::write_line;
-use super::summary::{MAX_LISTED_HOSTS, omitted_line};
-use super::text::{Align, Table, escape, size};
+use super::summary::{MAX_LISTED_HOSTS, omitted_line, so_far_line};
+use super::text::{Align, Table, count, escape, size};
 use serde::Serialize;
-use spectral_capture::{Domain, NameSource, Summary};
+use spectral_capture::{Domain, NameSource, Progress, Summary};
 
 /// Returns the table of discovered domains; empty if there are none.
 pub(crate) fn table(summary: &Summary) -> String {
@@ -30,6 +30,13 @@ pub(crate) fn table(summary: &Summary) -> String {
     }
     let _ = table.flush(&mut written);
     String::from_utf8_lossy(&written).trim_start_matches('\n').to_owned()
+}
+
+/// Returns the summary so far of a discovery that goes on.
+pub(crate) fn so_far(summary: &Summary, progress: &Progress) -> String {
+    let open = count(progress.open as u64, "open connection");
+    let relayed = format!("  {} relayed, {open}\n", size(progress.bytes));
+    [&so_far_line(progress), "\n", &relayed, &table(summary)].concat()
 }
 
 /// Returns the command that captures the discovered domains, or a hint if there are none.

@@ -14,18 +14,20 @@ use self::trust_dir::TrustDir;
 use super::address::reachable;
 use super::advice;
 use super::args::CaptureOptions;
+use super::ending::{self, Event};
 use super::message::{error_line, fail};
 use super::notices;
-use super::process::{self, Child, ForwardedSignals, Inherited, NotExecutable, ReceivedSignal};
+use super::process::{self, BlockedSignals, Child, Inherited, NotExecutable, ReceivedSignal};
 use super::screen::Screen;
 use super::startup;
-use super::summary::{self, StartWarnings};
+use super::summary::{self, Client, StartWarnings};
 use super::text::escaped_lines;
-use spectral_capture::{CaCertificate, Config, Environment, ForceStop, Mode, Observer, Proxy};
+use spectral_capture::{CaCertificate, Config, Environment, Mode, Observer, Proxy};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -65,7 +67,7 @@ struct Launch<'a> {
     /// The arguments; the first is the command's name as given.
     args: &'a [OsString],
     environment: Environment,
-    signals: ForwardedSignals,
+    signals: BlockedSignals,
     inherited: Inherited,
 }
 
@@ -138,16 +140,17 @@ impl Capture {
                 Ok(COMMAND_NOT_EXECUTABLE)
             }
         };
-        CommandState::Ended(running.force_stop()).enter(&state);
-        let summary = running.stop();
+        let (sender, events) = channel();
+        CommandState::Ended(sender.clone()).enter(&state);
         if screen.is_terminal() {
             // The command may have left an unfinished line.
             screen.info("\n".into());
         }
+        let Some(summary) = ending::stop(running, &events, sender, screen, || ()) else {
+            return exit_code(code, false, screen);
+        };
         screen.info(summary::of_capture(&summary, &self.config, &self.output, self.replaces, Some(self.ca.path())));
-        if summary::is_empty(&summary) {
-            screen.info(NOTHING_CAPTURED.into());
-        }
+        screen.info(summary::hint(&summary, Client::Command).into());
         screen.print(summary::warning_lines(&summary, self.start_warnings));
         exit_code(code, summary::is_complete(&summary), screen)
     }
@@ -177,7 +180,7 @@ enum CommandState {
     Running(Child),
     /// The command has ended, and the bundle is being completed. (Before this state is entered, a signal may go to a
     /// process that is gone. Process ids are not reused so soon.)
-    Ended(ForceStop),
+    Ended(Sender<Event>),
 }
 
 impl CommandState {
@@ -194,7 +197,10 @@ fn route_signal(signal: ReceivedSignal, state: &Mutex<CommandState>) {
     match &mut *state.lock().unwrap_or_else(PoisonError::into_inner) {
         CommandState::Starting(early) => early.push(signal),
         CommandState::Running(child) => child.forward(signal),
-        CommandState::Ended(force_stop) if signal.requests_exit() => force_stop.now(),
+        CommandState::Ended(events) if signal.requests_exit() => {
+            // Fails once the bundle is complete.
+            let _ = events.send(Event::Stop);
+        }
         CommandState::Ended(_) => {}
     }
 }
@@ -217,8 +223,3 @@ fn exit_code(command: Result<u8, String>, is_complete: bool, screen: &Screen) ->
 /// The exit codes of a shell for a command that does not exist, and for one that cannot be executed.
 const COMMAND_NOT_FOUND: u8 = 127;
 const COMMAND_NOT_EXECUTABLE: u8 = 126;
-const NOTHING_CAPTURED: &str = "\
-Nothing was captured: no connection reached the proxy. Either the command made no request, or it
-ignores the proxy variables. Known cases: Python's aiohttp without trust_env=True, Node before 22.21,
-Go for loopback addresses, browsers. See 'spectral capture run --help'.
-";

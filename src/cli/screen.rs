@@ -3,13 +3,14 @@
 //!
 //! ```text
 //! print, info, traffic ─▶ queue ─▶ thread ─▶ stderr
-//!                                    └─ on a terminal, the last line is a status line
+//!                                    └─ in the foreground of a terminal, the last line is a status line
 //! ```
 //!
 //! Lines about traffic are dropped while too many are queued, and their number is reported. Other messages are always
 //! queued. [`Screen::flush`] waits for the thread, but not indefinitely.
 
-use status::{Source, StatusLine};
+use super::process::terminal;
+use status::{Source, StatusLine, View};
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -92,20 +93,29 @@ impl Screen {
 
     /// Shows a line about traffic, unless quiet or while the queue is full.
     pub(crate) fn traffic(&self, line: String) {
-        if self.is_quiet {
-            return;
+        if !self.is_quiet {
+            self.report(line + "\n");
         }
+    }
+
+    /// Shows `text`, which was requested, even if quiet, unless the queue is full.
+    pub(crate) fn report(&self, text: String) {
         if self.lines.queued.fetch_add(1, Relaxed) < MAX_QUEUED_TEXTS {
-            self.send(Item::Text(line + "\n"));
+            self.send(Item::Text(text));
         } else {
             self.lines.queued.fetch_sub(1, Relaxed);
             self.lines.dropped.fetch_add(1, Relaxed);
         }
     }
 
+    /// True if there can be a status line.
+    pub(crate) fn has_status(&self) -> bool {
+        self.terminal.can_erase && !self.is_quiet
+    }
+
     /// Shows the text of `source` in a status line and updates it, if stderr is a terminal that can erase lines.
     pub(crate) fn show_status(&self, source: impl Fn() -> String + Send + 'static) {
-        if self.terminal.can_erase && !self.is_quiet {
+        if self.has_status() {
             self.send(Item::Status(Some(Box::new(source))));
         }
     }
@@ -158,17 +168,18 @@ fn write_all(items: &Receiver<Item>, counts: &LineCounts, mut status: StatusLine
                     1 => "(1 line not shown)\n".into(),
                     n => format!("({n} lines not shown)\n"),
                 };
-                status.print_above(&(text + &dropped))
+                let view = if status.is_active() { view() } else { View::Background };
+                status.print_above(&(text + &dropped), view)
             }
-            Ok(Item::Status(source)) => status.set_source(source),
+            Ok(Item::Status(source)) => status.set_source(source, view()),
             Ok(Item::Flush(flushed)) => {
                 // Fails if the timeout has passed.
                 let _ = flushed.send(());
                 continue;
             }
-            Err(RecvTimeoutError::Timeout) => status.refresh(),
+            Err(RecvTimeoutError::Timeout) => status.refresh(view()),
             Err(RecvTimeoutError::Disconnected) => {
-                let _ = io::stderr().write_all(status.set_source(None).as_bytes());
+                let _ = io::stderr().write_all(status.set_source(None, view()).as_bytes());
                 return;
             }
         };
@@ -177,6 +188,16 @@ fn write_all(items: &Receiver<Item>, counts: &LineCounts, mut status: StatusLine
     }
 }
 
+/// Returns the current relation to the terminal.
+fn view() -> View {
+    match terminal::is_in_foreground() {
+        true => View::Foreground { columns: terminal::columns().unwrap_or(DEFAULT_COLUMNS) },
+        false => View::Background,
+    }
+}
+
+/// The width of a terminal that does not report its width.
+const DEFAULT_COLUMNS: usize = 80;
 /// A few screens of text.
 const MAX_QUEUED_TEXTS: usize = 256;
 /// Enough for a terminal over a slow connection.

@@ -1,8 +1,8 @@
 //! The summary at the end of a capture: the contents of the bundle, what was not captured, why, and the remedy.
 
 use super::advice;
-use super::text::{count, escape, period, size};
-use spectral_capture::{Bundles, Config, CutOffItems, Reason, Rotate, Summary, Uncaptured, Warning};
+use super::text::{count, duration, escaped_lines, period, size};
+use spectral_capture::{Bundles, Config, CutOffItems, Progress, Reason, Rotate, Summary, Uncaptured, Warning};
 use std::fmt;
 use std::path::Path;
 
@@ -14,35 +14,76 @@ pub(crate) fn of_capture(
     replaced: bool,
     ca_cert: Option<&Path>,
 ) -> String {
-    let mut text = String::new();
-    let mut line = |words: String| text.push_str(&format!("{}\n", escape(&words)));
-    match &summary.bundle {
-        Some(_) if config.rotate.is_some() => bundle_lines(&summary.bundles).into_iter().for_each(&mut line),
-        Some(bundle) => line(format!("Capture bundle written to {}", bundle.display())),
-        None => line(format!("The capture bundle {} could not be completed", output.display())),
-    }
-    line(format!(
-        "  {}, {}, {}",
-        count(summary.exchanges, "exchange"),
-        count(summary.websockets, "WebSocket"),
-        count(summary.messages, "message")
-    ));
+    let mut lines = match &summary.bundle {
+        Some(_) if config.rotate.is_some() => bundle_lines(&summary.bundles),
+        Some(bundle) => vec![format!("Capture bundle written to {}", bundle.display())],
+        None => vec![format!("The capture bundle {} could not be completed", output.display())],
+    };
+    lines.push(counts_line(summary));
     if replaced && summary.bundle.is_some() && config.rotate.is_none() {
-        line(backup_line(output));
+        lines.push(backup_line(output));
     }
+    lines.extend(incomplete_lines(summary));
+    lines.extend(host_lines(summary, config, ca_cert));
+    escaped_lines(&lines)
+}
+
+/// Returns the summary so far of a capture that goes on, whose unfinished bundle is `part`.
+pub(crate) fn so_far(
+    summary: &Summary,
+    progress: &Progress,
+    config: &Config,
+    part: Option<&Path>,
+    ca_cert: Option<&Path>,
+) -> String {
+    let mut lines = vec![so_far_line(progress)];
+    if let Some(part) = part {
+        lines.push(counts_line(summary));
+        lines.push(format!("  {} in {}", size(progress.bundle), part.display()));
+    }
+    let open = count(progress.open as u64, "open connection");
+    lines.push(format!("  {} relayed, {open}", size(progress.bytes)));
+    lines.extend(incomplete_lines(summary));
+    lines.extend(host_lines(summary, config, ca_cert));
+    escaped_lines(&lines)
+}
+
+/// Returns the first line of a summary so far.
+pub(crate) fn so_far_line(progress: &Progress) -> String {
+    format!("Summary after {}:", duration(progress.elapsed.as_secs_f64() * 1000.0))
+}
+
+/// Returns the line that counts the contents of the bundle.
+fn counts_line(summary: &Summary) -> String {
+    let Summary { exchanges, websockets, messages, .. } = summary;
+    let [exchanges, websockets] = [count(*exchanges, "exchange"), count(*websockets, "WebSocket")];
+    format!("  {exchanges}, {websockets}, {}", count(*messages, "message"))
+}
+
+/// Returns the lines about items that are lost or incomplete.
+fn incomplete_lines(summary: &Summary) -> Vec<String> {
+    let mut lines = Vec::new();
     match summary.lost {
         0 => {}
-        1 => line("  1 exchange or message could not be written and is lost".into()),
-        lost => line(format!("  {lost} exchanges or messages could not be written and are lost")),
+        1 => lines.push("  1 exchange or message could not be written and is lost".into()),
+        lost => lines.push(format!("  {lost} exchanges or messages could not be written and are lost")),
     }
     match summary.truncated {
         0 => {}
-        1 => line("  1 body is truncated, since it could not be stored".into()),
-        truncated => line(format!("  {} are truncated, since they could not be stored", count(truncated, "body"))),
+        1 => lines.push("  1 body is truncated, since it could not be stored".into()),
+        truncated => {
+            lines.push(format!("  {} are truncated, since they could not be stored", count(truncated, "body")));
+        }
     }
-    cut_off_line(&summary.cut_off_exchanges, "exchange").into_iter().for_each(&mut line);
-    cut_off_line(&summary.cut_off_messages, "message").into_iter().for_each(&mut line);
-    unclosed_line(&summary.unclosed_websockets).into_iter().for_each(&mut line);
+    lines.extend(cut_off_line(&summary.cut_off_exchanges, "exchange"));
+    lines.extend(cut_off_line(&summary.cut_off_messages, "message"));
+    lines.extend(unclosed_line(&summary.unclosed_websockets));
+    lines
+}
+
+/// Returns the lines about hosts that were not captured, or not as without the proxy.
+fn host_lines(summary: &Summary, config: &Config, ca_cert: Option<&Path>) -> Vec<String> {
+    let mut lines = Vec::new();
     let (unmatched, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
         summary.uncaptured.iter().partition(|it| matches!(it.reason, Reason::NotMatched | Reason::ExchangeExcluded));
     // These were captured, but may differ from what the app receives without the proxy.
@@ -52,25 +93,25 @@ pub(crate) fn of_capture(
         if listed.is_empty() {
             continue;
         }
-        line(title.into());
+        lines.push(title.into());
         for uncaptured in listed.iter().take(MAX_LISTED_HOSTS) {
             let connections = count(uncaptured.connections, "connection");
-            line(format!("  {}  {connections}: {}", uncaptured.host, uncaptured.reason));
+            lines.push(format!("  {}  {connections}: {}", uncaptured.host, uncaptured.reason));
             if let Some(remedy) = advice::for_uncaptured(uncaptured, ca_cert, config.passthrough_refused) {
-                line(format!("      {remedy}"));
+                lines.push(format!("      {remedy}"));
             }
         }
-        omitted_line(listed.len()).into_iter().for_each(&mut line);
+        lines.extend(omitted_line(listed.len()));
     }
     if !unmatched.is_empty() {
-        line("Passed through, excluded by -d or -e:".into());
+        lines.push("Passed through, excluded by -d or -e:".into());
         for uncaptured in unmatched.iter().take(MAX_LISTED_HOSTS) {
             let unit = if uncaptured.reason == Reason::ExchangeExcluded { "exchange" } else { "connection" };
-            line(format!("  {}  {}", uncaptured.host, count(uncaptured.connections, unit)));
+            lines.push(format!("  {}  {}", uncaptured.host, count(uncaptured.connections, unit)));
         }
-        omitted_line(unmatched.len()).into_iter().for_each(&mut line);
+        lines.extend(omitted_line(unmatched.len()));
     }
-    text
+    lines
 }
 
 /// Returns the lines about the bundles of a capture that rotates.
@@ -158,9 +199,26 @@ pub(crate) fn is_complete(summary: &Summary) -> bool {
     summary.bundle.is_some() && summary.bundles.unfinished == 0 && summary.lost == 0 && summary.truncated == 0
 }
 
-/// Returns true if no connection reached the proxy.
-pub(crate) fn is_empty(summary: &Summary) -> bool {
-    summary.exchanges == 0 && summary.websockets == 0 && summary.uncaptured.is_empty() && summary.domains.is_empty()
+/// The program whose traffic was to be captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// The command of `capture run`.
+    Command,
+    /// A program that uses `capture proxy`.
+    App,
+}
+
+/// Returns the likely reasons if no connection reached the proxy, else an empty text.
+pub(crate) fn hint(summary: &Summary, client: Client) -> &'static str {
+    let is_empty = summary.exchanges == 0
+        && summary.websockets == 0
+        && summary.uncaptured.is_empty()
+        && summary.domains.is_empty();
+    match client {
+        _ if !is_empty => "",
+        Client::Command => NO_CONNECTION_OF_COMMAND,
+        Client::App => NO_CONNECTION_OF_APP,
+    }
 }
 
 /// Returns the line that stands for the hosts past [`MAX_LISTED_HOSTS`], if there are any.
@@ -168,6 +226,18 @@ pub(crate) fn omitted_line(hosts: usize) -> Option<String> {
     let omitted = hosts.checked_sub(MAX_LISTED_HOSTS).filter(|&omitted| omitted > 0);
     omitted.map(|omitted| format!("  … and {omitted} more"))
 }
+
+const NO_CONNECTION_OF_COMMAND: &str = "\
+Nothing was captured: no connection reached the proxy. Either the command made no request, or it
+ignores the proxy variables. Known cases: Python's aiohttp without trust_env=True, Node before 22.21,
+Go for loopback addresses, browsers. See 'spectral capture run --help'.
+";
+
+const NO_CONNECTION_OF_APP: &str = "\
+Nothing was captured: no connection reached the proxy. Either the app made no request, or it ignores
+the proxy variables. Known cases: Python's aiohttp without trust_env=True, Node before 22.21, Go for
+loopback addresses, browsers. See 'spectral ca env --help' and 'spectral ca help --help'.
+";
 
 /// More hosts than this are only counted.
 pub(crate) const MAX_LISTED_HOSTS: usize = 30;

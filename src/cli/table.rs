@@ -245,7 +245,7 @@ const CAPTURE: &[Command] = &[
         usage: "[OPTIONS]",
         brief: "Capture the traffic of a proxy until Ctrl+C",
         more: "Starts a proxy for programs that use HTTP_PROXY and HTTPS_PROXY. Stops on Ctrl+C, SIGTERM or SIGHUP, and \
-               completes the bundle, a ZIP file.\n\
+               completes the bundle, a ZIP file. SIGUSR1 prints a summary so far.\n\
                \n    spectral capture proxy -p 8080 -o capture.zip -d '*.example.com'\
                \n    HTTPS_PROXY=http://127.0.0.1:8080 curl --cacert \\\
                \n        ~/.mitmproxy/mitmproxy-ca-cert.pem https://api.example.com/users",
@@ -262,9 +262,11 @@ const CAPTURE: &[Command] = &[
             &TRANSPARENT,
             &ROTATE,
             &KEEP,
+            &STOP_AFTER,
             &MEMORY,
             &MAX_BODY,
             &CA_DIR,
+            &LOG_EVERY,
             &VERBOSE,
             &PROXY_QUIET,
         ],
@@ -274,10 +276,10 @@ const CAPTURE: &[Command] = &[
         usage: "[OPTIONS]",
         brief: "List the domains an app connects to, without decrypting",
         more: "Passes all traffic through and lists domains with their connections, plain requests and bytes. The last line \
-               has -d options to capture them with. Needs no certificate. A domain is marked if it is known only from a \
+               has -d options to capture them with. SIGUSR1 prints the domains so far to stderr. Needs no certificate. A domain is marked if it is known only from a \
                CONNECT request, because TLS had no server name.",
         operands: Operands::None,
-        options: &[&PORT, &LISTEN, &TRANSPARENT, &DOMAINS_AS_JSON, &PROXY_QUIET],
+        options: &[&PORT, &LISTEN, &TRANSPARENT, &STOP_AFTER_TIME, &DOMAINS_AS_JSON, &LOG_EVERY, &PROXY_QUIET],
     },
     Command {
         name: "inspect",

@@ -83,6 +83,29 @@ fn the_command_starts_with_the_original_signal_dispositions() {
 }
 
 #[test]
+fn the_command_starts_with_the_original_signal_mask() {
+    let Some(python) = peer("python3") else {
+        return;
+    };
+    if !std::path::Path::new("/proc/self/status").exists() {
+        return;
+    }
+    // SIGUSR1 and SIGTERM are forwarded, SIGWINCH is not.
+    let script = "
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGTERM, signal.SIGWINCH])
+os.execv(sys.argv[1], ['spectral', 'capture', 'run', '--', 'cat', '/proc/self/status'])
+";
+    let dir = TempDir::new();
+    let mut command = Command::new(python);
+    command.args(["-c", script, env!("CARGO_BIN_EXE_spectral")]).current_dir(dir.path()).env("HOME", dir.path());
+    let status = run(&mut command).ok().text();
+    let bit = |signal: Signal| 1 << (signal as u32 - 1);
+    let expected = bit(Signal::SIGUSR1) | bit(Signal::SIGTERM) | bit(Signal::SIGWINCH);
+    assert_eq!(mask("SigBlk:", &status), expected, "{status}");
+}
+
+#[test]
 fn ignored_signals_are_not_passed_on() {
     let dir = TempDir::new();
     let mut command = Command::new("/bin/sh");

@@ -9,6 +9,7 @@
 
 use super::values::invalid;
 use super::{size, time};
+use crate::cli::stop_after::StopAfter;
 use std::time::Duration;
 
 /// An amount of data or time.
@@ -35,6 +36,23 @@ pub(super) fn parse(text: &str, limits: &size::Limits) -> Result<Amount, String>
     }
 }
 
+/// Reads the value of `--stop-after`: a size, a time or a number of exchanges.
+///
+/// # Errors
+/// If it is none of them, could be two of them, or is outside the limits.
+pub(super) fn parse_stop_after(text: &str) -> Result<StopAfter, String> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        let number = text.parse().ok().filter(|number| *number > 0);
+        return number.map(StopAfter::Exchanges).ok_or_else(|| invalid("number of exchanges", text, "1 or more"));
+    }
+    match parse(text, &size::BUNDLE) {
+        Ok(Amount::Size(size)) => Ok(StopAfter::Size(size)),
+        Ok(Amount::Time(time)) => Ok(StopAfter::Time(time)),
+        Err(_) if check_unit(text).is_ok() => Err(invalid("limit", text, STOP_AFTER_EXPECTED)),
+        Err(ambiguous) => Err(ambiguous),
+    }
+}
+
 /// Refuses `10m`.
 fn check_unit(text: &str) -> Result<(), String> {
     match text.strip_suffix('m') {
@@ -44,6 +62,9 @@ fn check_unit(text: &str) -> Result<(), String> {
         _ => Ok(()),
     }
 }
+
+const STOP_AFTER_EXPECTED: &str =
+    "a size (1K to 1024T), a time (1s to 365d, such as 30s, 10min or 2h) or a number of exchanges (500)";
 
 #[cfg(test)]
 mod tests {
@@ -64,6 +85,25 @@ mod tests {
             ("1d", seconds(86_400)),
         ] {
             assert_eq!(parse(text, &size::MEMORY), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_without_a_unit_is_a_number_of_exchanges() {
+        assert_eq!(parse_stop_after("500"), Ok(StopAfter::Exchanges(500)));
+        assert_eq!(parse_stop_after("500K"), Ok(StopAfter::Size(500 << 10)));
+        assert_eq!(parse_stop_after("500s"), Ok(StopAfter::Time(Duration::from_secs(500))));
+        for (text, expected) in [
+            ("0", "invalid number of exchanges '0': expected 1 or more"),
+            ("99999999999999999999", "invalid number of exchanges '99999999999999999999': expected 1 or more"),
+            ("5m", "ambiguous '5m': write 5min for minutes or 5M for megabytes"),
+            (
+                "5x",
+                "invalid limit '5x': expected a size (1K to 1024T), a time (1s to 365d, such as 30s, 10min or 2h) or a \
+                 number of exchanges (500)",
+            ),
+        ] {
+            assert_eq!(parse_stop_after(text).unwrap_err(), expected);
         }
     }
 

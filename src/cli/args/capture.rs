@@ -3,7 +3,8 @@
 use super::amount::{self, Amount};
 use super::parser::Args;
 use super::values::{bundle_path, invalid, patterns, socket_address};
-use super::{CaptureOptions, Task, size};
+use super::{CaptureOptions, Task, size, time};
+use crate::cli::stop_after::StopAfter;
 use crate::cli::table::options::*;
 use spectral_capture::{Config, Mode, Rotate};
 use std::path::PathBuf;
@@ -49,6 +50,12 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions,
             return Err("--keep needs --rotate".into());
         }
     }
+    let log_every = args.text(&LOG_EVERY)?.map(time::parse).transpose()?;
+    let parse_limit = match config.mode {
+        Mode::Capture { .. } => amount::parse_stop_after,
+        Mode::Discover => |text: &str| time::parse(text).map(StopAfter::Time),
+    };
+    let stop_after = args.texts(&STOP_AFTER)?.into_iter().map(parse_limit).collect::<Result<_, _>>()?;
     let (quiet, verbose, json) = (args.has(&QUIET), args.has(&VERBOSE), args.has(&DOMAINS_AS_JSON));
-    Ok(CaptureOptions { config, quiet, verbose, json })
+    Ok(CaptureOptions { config, quiet, verbose, json, log_every, stop_after })
 }

@@ -14,6 +14,9 @@ pub(super) struct Limits {
 /// For the budgets of a capture: below 1 MB, not even one connection's buffers fit.
 pub(super) const MEMORY: Limits = Limits { min: 1 << 20, max: 1 << 40, expected: "1M to 1T" };
 
+/// For bundles.
+pub(super) const BUNDLE: Limits = Limits { min: 1 << 10, max: 1 << 50, expected: "1K to 1024T" };
+
 pub(super) const BODY: Limits = Limits { min: 1 << 10, max: 1 << 40, expected: "1K to 1T" };
 
 /// Reads a size within `limits`.

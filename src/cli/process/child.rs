@@ -1,6 +1,6 @@
 //! A child process that shares our standard streams.
 
-use super::forwarded_signals::{Inherited, ReceivedSignal};
+use super::signals::{Inherited, ReceivedSignal};
 use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal, kill};

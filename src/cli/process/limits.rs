@@ -5,12 +5,12 @@ use nix::sys::signal::{SigSet, Signal};
 
 /// The limit of open descriptors before [`raise_descriptor_limit`] changed it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FormerLimit(Option<(rlim_t, rlim_t)>);
+pub(super) struct FormerLimit(Option<(rlim_t, rlim_t)>);
 
 /// Raises the soft limit of open descriptors to the hard limit.
 ///
 /// Each connection takes two descriptors, and the usual soft limit is 1,024.
-pub(crate) fn raise_descriptor_limit() -> FormerLimit {
+pub(super) fn raise_descriptor_limit() -> FormerLimit {
     let former = getrlimit(Resource::RLIMIT_NOFILE).ok();
     if let Some((soft, hard)) = former
         && soft < hard
@@ -40,7 +40,7 @@ impl FormerLimit {
 ///
 /// The capture goes on without the data that does not fit. Call this before any thread is started. (The standard
 /// library ignores SIGPIPE already.)
-pub(crate) fn survive_file_size_limit() {
+pub(super) fn survive_file_size_limit() {
     let mut file_too_large = SigSet::empty();
     file_too_large.add(Signal::SIGXFSZ);
     // Best effort: otherwise such a write ends the process, and the unfinished bundle can be recovered.

@@ -1,6 +1,8 @@
 //! The status line: the last line of a terminal, erased before any other text and shown again below it.
+//!
+//! In the background, the last line of the terminal belongs to another program: it is then neither erased nor written.
 
-use crate::cli::text::escape;
+use crate::cli::text::{escape, truncated};
 use std::time::Duration;
 
 /// Returns the current text of the status line.
@@ -16,9 +18,24 @@ pub(super) struct StatusLine {
     texts: u32,
 }
 
+/// The terminal's relation to this process at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    /// The terminal has this width, and this process is in its foreground.
+    Foreground {
+        columns: usize,
+    },
+    Background,
+}
+
 impl StatusLine {
     pub(super) fn new(has_colors: bool) -> Self {
         Self { source: None, shown: String::new(), has_colors, texts: 0 }
+    }
+
+    /// Returns true if there is a source, so that the methods need the current [`View`].
+    pub(super) fn is_active(&self) -> bool {
+        self.source.is_some()
     }
 
     /// Returns the time after which to call [`StatusLine::refresh`].
@@ -27,31 +44,27 @@ impl StatusLine {
     }
 
     /// Shows the text of `source` from now on, or nothing.
-    pub(super) fn set_source(&mut self, source: Option<Source>) -> String {
+    pub(super) fn set_source(&mut self, source: Option<Source>, view: View) -> String {
         self.source = source;
-        match self.source {
-            Some(_) => self.refresh(),
-            None if self.shown.is_empty() => String::new(),
-            None => {
-                self.shown.clear();
-                ERASE.into()
-            }
-        }
+        self.refresh(view)
     }
 
     /// Shows the source's current text, if it changed.
-    pub(super) fn refresh(&mut self) -> String {
+    pub(super) fn refresh(&mut self, view: View) -> String {
         self.texts = 0;
-        let line = self.line();
+        let line = self.line(view);
         if line == self.shown {
             return String::new();
         }
         self.shown = line;
-        format!("{ERASE}{}", self.shown)
+        if view == View::Background { String::new() } else { format!("{ERASE}{}", self.shown) }
     }
 
     /// Prints `text`, which ends with a newline, above the status line.
-    pub(super) fn print_above(&mut self, text: &str) -> String {
+    pub(super) fn print_above(&mut self, text: &str, view: View) -> String {
+        if view == View::Background {
+            self.shown.clear();
+        }
         if self.shown.is_empty() {
             return text.to_owned();
         }
@@ -59,23 +72,23 @@ impl StatusLine {
         self.texts = self.texts.saturating_add(1);
         if self.texts >= MAX_TEXTS_BETWEEN_REFRESHES {
             self.texts = 0;
-            self.shown = self.line();
+            self.shown = self.line(view);
         }
         format!("{ERASE}{text}{}", self.shown)
     }
 
-    fn line(&self) -> String {
-        let Some(source) = &self.source else { return String::new() };
-        let line: String = escape(&source()).chars().take(MAX_COLUMNS).collect();
-        if self.has_colors { format!("\x1b[2m{line}\x1b[m") } else { line }
+    fn line(&self, view: View) -> String {
+        let (Some(source), View::Foreground { columns }) = (&self.source, view) else { return String::new() };
+        let text = source();
+        let text = escape(&text);
+        // The last column stays free: some terminals wrap a line that reaches it, and a wrapped line cannot be erased.
+        let line = truncated(&text, columns.saturating_sub(1));
+        if self.has_colors { format!("\x1b[2m{line}\x1b[m") } else { line.to_owned() }
     }
 }
 
 /// Returns to the first column and erases the line (ECMA-48, EL).
 const ERASE: &str = "\r\x1b[K";
-
-/// Fits on one line of an 80-column terminal. A wrapped line could not be erased.
-const MAX_COLUMNS: usize = 79;
 
 const REFRESH_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -90,6 +103,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+    const WIDE: View = View::Foreground { columns: 80 };
+
     /// Returns a source and the number of its calls so far.
     fn counting() -> (Arc<AtomicU32>, Option<Source>) {
         let count = Arc::<AtomicU32>::default();
@@ -97,33 +112,60 @@ mod tests {
         (count, Some(Box::new(move || format!("call {}", calls.fetch_add(1, Relaxed)))))
     }
 
+    fn constant(text: &'static str) -> Option<Source> {
+        Some(Box::new(move || text.to_owned()))
+    }
+
     #[test]
     fn is_erased_before_a_text_and_shown_again_below() {
         let mut line = StatusLine::new(false);
-        assert_eq!((line.print_above("text\n").as_str(), line.refresh_interval()), ("text\n", NO_REFRESH));
+        assert_eq!((line.print_above("text\n", WIDE).as_str(), line.refresh_interval()), ("text\n", NO_REFRESH));
         let (_, source) = counting();
-        assert_eq!((line.set_source(source).as_str(), line.refresh_interval()), ("\r\x1b[Kcall 0", REFRESH_INTERVAL));
-        assert_eq!(line.print_above("text\n"), "\r\x1b[Ktext\ncall 0");
-        assert_eq!(line.refresh(), "\r\x1b[Kcall 1");
-        assert_eq!(line.set_source(None), "\r\x1b[K");
-        assert_eq!((line.set_source(None), line.refresh()), (String::new(), String::new()));
-        assert_eq!(line.print_above("x\n"), "x\n");
+        assert_eq!(line.set_source(source, WIDE), "\r\x1b[Kcall 0");
+        assert_eq!(line.refresh_interval(), REFRESH_INTERVAL);
+        assert_eq!(line.print_above("text\n", WIDE), "\r\x1b[Ktext\ncall 0");
+        assert_eq!(line.refresh(WIDE), "\r\x1b[Kcall 1");
+        assert_eq!(line.set_source(None, WIDE), "\r\x1b[K");
+        assert_eq!((line.set_source(None, WIDE), line.refresh(WIDE)), (String::new(), String::new()));
+        assert_eq!(line.print_above("x\n", WIDE), "x\n");
     }
 
     #[test]
     fn is_written_only_when_it_changed() {
         let mut line = StatusLine::new(true);
-        let columns = line.set_source(Some(Box::new(|| "same\x1b[2J".repeat(20)))).chars().count();
-        assert_eq!(columns, 4 + 4 + MAX_COLUMNS + 3);
-        assert_eq!(line.refresh(), "");
+        assert_eq!(line.set_source(constant("same\x1b[2J"), WIDE), "\r\x1b[K\x1b[2msame\\x1b[2J\x1b[m");
+        assert_eq!(line.refresh(WIDE), "");
+    }
+
+    #[test]
+    fn leaves_the_terminal_to_the_foreground() {
+        let mut line = StatusLine::new(false);
+        assert_eq!(line.set_source(constant("status"), View::Background), "");
+        assert_eq!(line.print_above("text\n", View::Background), "text\n");
+        assert_eq!(line.refresh(WIDE), "\r\x1b[Kstatus");
+        // The shell has written its prompt: erasing would remove it.
+        assert_eq!(line.refresh(View::Background), "");
+        assert_eq!(line.refresh(WIDE), "\r\x1b[Kstatus");
+        assert_eq!(line.print_above("text\n", View::Background), "text\n");
+        assert_eq!(line.set_source(None, View::Background), "");
+        assert_eq!(line.refresh(WIDE), "");
+    }
+
+    #[test]
+    fn fits_the_terminal_when_its_width_changes() {
+        let mut line = StatusLine::new(false);
+        assert_eq!(line.set_source(constant("0123456789"), View::Foreground { columns: 11 }), "\r\x1b[K0123456789");
+        assert_eq!(line.refresh(View::Foreground { columns: 10 }), "\r\x1b[K012345678");
+        assert_eq!(line.refresh(View::Foreground { columns: 0 }), "\r\x1b[K");
+        assert_eq!(line.refresh(View::Foreground { columns: 300 }), "\r\x1b[K0123456789");
     }
 
     #[test]
     fn is_refreshed_every_16_texts() {
         let mut line = StatusLine::new(false);
         let (count, source) = counting();
-        line.set_source(source);
-        (0..160).for_each(|_| drop(line.print_above("text\n")));
+        line.set_source(source, WIDE);
+        (0..160).for_each(|_| drop(line.print_above("text\n", WIDE)));
         assert_eq!(count.load(Relaxed), 11);
     }
 }

@@ -52,6 +52,31 @@ pub(crate) static VERBOSE: Opt = Opt {
     more: "",
 };
 
+pub(crate) static LOG_EVERY: Opt = Opt {
+    short: None,
+    long: "log-every",
+    value: ValueKind::Text("TIME"),
+    brief: "Print the progress to stderr at this interval",
+    more: "From 1s to 365d, such as 30s, 5m or 1h. Also with -q. A terminal has a status line without this option. SIGUSR1 \
+           prints a summary at any time.",
+};
+
+pub(crate) static STOP_AFTER: Opt = Opt {
+    short: None,
+    long: "stop-after",
+    value: ValueKind::Text("LIMIT"),
+    brief: "End the capture at a size, time or number of exchanges; repeatable",
+    more: "LIMIT is a size of the bundle (500K, 100M, 2G), a time (30s, 10min, 2h, 1d) or a number of exchanges (500). The \
+           first limit that is reached ends the capture as Ctrl+C does: exchanges in progress are recorded as cut off.",
+};
+
+pub(crate) static STOP_AFTER_TIME: Opt = Opt {
+    value: ValueKind::Text("TIME"),
+    brief: "End the discovery after this time",
+    more: "From 1s to 365d, such as 30s, 10min or 1h.",
+    ..STOP_AFTER
+};
+
 pub(crate) static TRANSPARENT: Opt = Opt {
     short: None,
     long: "transparent",

@@ -18,7 +18,14 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{} {unit}", short_number(value))
 }
 
-/// Formats a duration: `3.4 ms`, `850 ms`, `1.2 s`, `3 min 20 s`.
+/// Formats a size as options read it, in powers of 1024: `100M`; as [`size`] if it is not a multiple of a unit.
+pub(crate) fn binary_size(bytes: u64) -> String {
+    let units = [("T", 40), ("G", 30), ("M", 20), ("K", 10)];
+    let exact = units.iter().find(|(_, shift)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    exact.map_or_else(|| size(bytes), |(unit, shift)| format!("{}{unit}", bytes >> shift))
+}
+
+/// Formats a duration: `3.4 ms`, `850 ms`, `1.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
 pub(crate) fn duration(milliseconds: f64) -> String {
     match milliseconds {
         ms if !ms.is_finite() || ms < 0.0 => "0.0 ms".into(),
@@ -26,7 +33,11 @@ pub(crate) fn duration(milliseconds: f64) -> String {
         ms if ms < 59_950.0 => format!("{} s", short_number(ms / 1000.0)),
         ms => {
             let seconds = (ms / 1000.0).round() as u64;
-            format!("{} min {} s", seconds / 60, seconds % 60)
+            match (seconds / 60, seconds / 3600) {
+                (minutes, 0) => format!("{minutes} min {} s", seconds % 60),
+                (minutes, hours @ ..48) => format!("{hours} h {} min", minutes % 60),
+                (_, hours) => format!("{} d {} h", hours / 24, hours % 24),
+            }
         }
     }
 }
@@ -103,6 +114,10 @@ mod tests {
         let expected = ["0 B", "999 B", "1.0 kB", "1.2 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB", "5.0 GB"];
         assert_eq!(sizes[..9], expected);
         assert_eq!(sizes[9], "18446744 TB");
+        let times = [3_599_499.0, 7_500_000.0, 180_000_000.0].map(duration);
+        assert_eq!(times, ["59 min 59 s", "2 h 5 min", "2 d 2 h"]);
+        let sizes = [10 << 10, 1 << 30, 3 << 40, 1 << 50, 1500].map(binary_size);
+        assert_eq!(sizes, ["10K", "1G", "3T", "1024T", "1.5 kB"]);
         let times = [0.0, 3.43, 9.96, 850.2, 999.6, 1234.0, 59_960.0, 200_000.0].map(duration);
         assert_eq!(times, ["0.0 ms", "3.4 ms", "10 ms", "850 ms", "1.0 s", "1.2 s", "1 min 0 s", "3 min 20 s"]);
         assert_eq!([f64::NAN, -1.0, f64::INFINITY].map(duration), ["0.0 ms"; 3]);

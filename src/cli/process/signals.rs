@@ -1,12 +1,13 @@
-//! Signals that `capture run` passes on to its command.
+//! Signals. They are blocked before the first thread is started, so in every thread, and one thread reads them: a signal
+//! that arrives in between waits, and its default action never ends the process.
 
 use super::limits::{FormerLimit, raise_descriptor_limit, survive_file_size_limit};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use std::fs;
 
-/// The forwarded signals. They are blocked in every thread until [`ForwardedSignals::receive_all`] reads them.
-pub(crate) struct ForwardedSignals(SigSet);
+/// Signals that are blocked in every thread until [`BlockedSignals::receive_all`] reads them.
+pub(crate) struct BlockedSignals(SigSet);
 
 /// The signal mask and descriptor limit that a command inherits: this process's original ones.
 pub(crate) struct Inherited {
@@ -14,26 +15,50 @@ pub(crate) struct Inherited {
     pub(super) limit: FormerLimit,
 }
 
-/// Blocks the signals to forward, and raises the limit of descriptors. Call this before any thread is started.
+/// Blocks the signals for `capture run`, most of which go to the command, and raises the limit of descriptors. Call this
+/// before any thread is started.
 ///
 /// # Errors
 /// If signals cannot be blocked.
-pub(crate) fn prepare_for_command() -> Result<(ForwardedSignals, Inherited), String> {
-    let failed = |e| format!("cannot block signals: {e}");
-    let mask = SigSet::thread_get_mask().map_err(failed)?;
+pub(crate) fn prepare_for_command() -> Result<(BlockedSignals, Inherited), String> {
+    let mask = SigSet::thread_get_mask().map_err(cannot_block)?;
     // Signals that nohup or a shell (for a background job) made us ignore stay ignored in the command.
-    let forwarded: SigSet = FORWARDED.iter().copied().filter(|signal| !is_ignored(*signal)).collect();
-    forwarded.thread_block().map_err(failed)?;
+    let signals = BlockedSignals::block(FORWARDED.iter().copied().filter(|signal| !is_ignored(*signal)))?;
     survive_file_size_limit();
-    Ok((ForwardedSignals(forwarded), Inherited { mask, limit: raise_descriptor_limit() }))
+    Ok((signals, Inherited { mask, limit: raise_descriptor_limit() }))
 }
 
-impl ForwardedSignals {
+/// Blocks the signals for `capture proxy` and `capture discover`, and raises the limit of descriptors. Call this before
+/// any thread is started.
+///
+/// # Errors
+/// If signals cannot be blocked.
+pub(crate) fn prepare_for_service() -> Result<BlockedSignals, String> {
+    // After nohup, SIGHUP must not end the capture. A shell that starts a background job without job control ignores
+    // SIGINT, but kill -INT must end the capture: Linux delivers a blocked signal even if it is ignored.
+    let is_wanted = |signal: &Signal| *signal != Signal::SIGHUP || !is_ignored(*signal);
+    let signals = BlockedSignals::block(SERVICE.iter().copied().filter(is_wanted))?;
+    survive_file_size_limit();
+    raise_descriptor_limit();
+    Ok(signals)
+}
+
+impl BlockedSignals {
+    fn block(signals: impl Iterator<Item = Signal>) -> Result<Self, String> {
+        let signals: SigSet = signals.collect();
+        signals.thread_block().map_err(cannot_block)?;
+        Ok(Self(signals))
+    }
+
     /// Waits for signals indefinitely and calls `receive` with each.
     pub(crate) fn receive_all(&self, mut receive: impl FnMut(ReceivedSignal)) {
         // Returns only if the system does not know one of the signals that it blocked.
         let _ = read_signals(&self.0, &mut receive);
     }
+}
+
+fn cannot_block(cause: Errno) -> String {
+    format!("cannot block signals: {cause}")
 }
 
 /// A signal sent to this process.
@@ -50,6 +75,11 @@ impl ReceivedSignal {
     /// goes to the session leader alone.)
     pub(super) fn was_typed(self) -> bool {
         self.by_terminal && matches!(self.signal, Signal::SIGINT | Signal::SIGQUIT)
+    }
+
+    /// True if the signal requests a summary so far.
+    pub(crate) fn requests_summary(self) -> bool {
+        self.signal == Signal::SIGUSR1
     }
 
     /// True if the signal requests the end of a process.
@@ -85,7 +115,7 @@ fn read_signals(signals: &SigSet, receive: &mut impl FnMut(ReceivedSignal)) -> n
 }
 
 /// Returns true if this process was started with `signal` ignored. A handler would replace that disposition.
-pub(super) fn is_ignored(signal: Signal) -> bool {
+fn is_ignored(signal: Signal) -> bool {
     let Ok(status) = fs::read_to_string("/proc/self/status") else {
         return false;
     };
@@ -98,3 +128,6 @@ pub(super) fn is_ignored(signal: Signal) -> bool {
 /// whole process group.
 const FORWARDED: &[Signal] =
     &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// Signals that end a capture, and SIGUSR1, which prints a summary so far.
+const SERVICE: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1];
