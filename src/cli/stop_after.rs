@@ -8,7 +8,7 @@ use std::time::Duration;
 /// A limit that ends a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopAfter {
-    /// Bytes of the bundle.
+    /// Bytes of the bundle; of all bundles of a capture that rotates.
     Size(u64),
     /// Time since the start.
     Time(Duration),
@@ -20,7 +20,7 @@ impl StopAfter {
     /// True if the capture has reached the limit.
     pub(crate) fn is_reached(self, progress: &Progress) -> bool {
         match self {
-            Self::Size(bytes) => progress.bundle >= bytes,
+            Self::Size(bytes) => progress.written >= bytes,
             Self::Time(time) => progress.elapsed >= time,
             Self::Exchanges(number) => progress.exchanges >= number,
         }
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn each_limit_is_reached_by_its_own_value() {
         let mut progress = Progress::default();
-        (progress.bundle, progress.elapsed, progress.exchanges) = (100, Duration::from_secs(60), 5);
+        (progress.written, progress.elapsed, progress.exchanges) = (100, Duration::from_secs(60), 5);
         let seconds = Duration::from_secs;
         for (limit, is_reached, text) in [
             (StopAfter::Size(100), true, "at a bundle size of 100 B"),
