@@ -1,6 +1,6 @@
 //! `--stop-after`: limits that end a capture as Ctrl+C does.
 
-use super::text::{binary_size, count, duration};
+use super::text::{binary_size, count, period};
 use spectral_capture::Progress;
 use std::fmt;
 use std::time::Duration;
@@ -35,12 +35,12 @@ impl StopAfter {
     }
 }
 
-/// The limit as a clause: `at a bundle size of 100M`, `after 10 min 0 s`, `after 500 exchanges`.
+/// The limit as a clause: `at a bundle size of 100M`, `after 10 min`, `after 500 exchanges`.
 impl fmt::Display for StopAfter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Size(bytes) => write!(f, "at a bundle size of {}", binary_size(*bytes)),
-            Self::Time(time) => write!(f, "after {}", duration(time.as_secs_f64() * 1000.0)),
+            Self::Time(time) => write!(f, "after {}", period(*time)),
             Self::Exchanges(number) => write!(f, "after {}", count(*number, "exchange")),
         }
     }
@@ -61,8 +61,8 @@ mod tests {
         for (limit, is_reached, text) in [
             (StopAfter::Size(100), true, "at a bundle size of 100 B"),
             (StopAfter::Size(10 << 20), false, "at a bundle size of 10M"),
-            (StopAfter::Time(seconds(60)), true, "after 1 min 0 s"),
-            (StopAfter::Time(seconds(7261)), false, "after 2 h 1 min"),
+            (StopAfter::Time(seconds(60)), true, "after 1 min"),
+            (StopAfter::Time(seconds(7200)), false, "after 2 h"),
             (StopAfter::Exchanges(5), true, "after 5 exchanges"),
             (StopAfter::Exchanges(6), false, "after 6 exchanges"),
         ] {
