@@ -94,7 +94,9 @@ fn parts(dir: &Path, scale: usize) -> Vec<Part> {
         part("HTTP/1 tap and recorder, GET and 1 KB of JSON", "exchange", recorded(dir, 5 * many)),
         part("writer, GET and 1 KB of JSON, overloaded", "exchange", write_exchanges(dir, 5 * many, 5 * many)),
         part("writer, GET and 1 KB of JSON, compressed", "exchange", write_exchanges(dir, 2 * many, SMALL_BATCH)),
-        part("writer, WebSocket messages of 1 KB of JSON", "message", write_messages(dir, 5 * many)),
+        part("WebSocket tap and recorder, one byte down", "message", recorded_messages(dir, 20 * many)),
+        part("writer, WebSocket messages of 1 KB of JSON", "message", write_messages(dir, 5 * many, json(1 << 10))),
+        part("writer, WebSocket messages of one byte", "message", write_messages(dir, 20 * many, vec![b'a'])),
         part("writer, a ZIP of 256 MB", "body", write_body(dir, "application/zip", noise(1 << 20), 256 / scale)),
         part("writer, 64 MB of noise", "body", write_body(dir, "application/octet-stream", noise(1 << 20), 64 / scale)),
         part("writer, 64 MB of JSON", "body", write_body(dir, "application/json", json(1 << 20), 64 / scale)),
@@ -181,8 +183,23 @@ fn hellos(count: usize) -> Work {
 
 /// Another thread receives the recorded items and drops them.
 fn recorded(dir: &Path, count: usize) -> Work {
-    let (store, exchange) = (BodyStore::new(dir.to_owned(), &Memory::new(64 << 20)), exchange());
-    repeat(count, count * size(&exchange), move || {
+    recorded_dialogue(dir, vec![], exchange(), count, 1)
+}
+
+/// Pieces of 1,000 messages.
+fn recorded_messages(dir: &Path, count: usize) -> Work {
+    let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n".to_vec();
+    let switching = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n".to_vec();
+    let per_piece = count.min(1000);
+    let piece = support::origin::MESSAGE.repeat(per_piece);
+    let beginning = vec![(Dir::Up, upgrade), (Dir::Down, switching)];
+    recorded_dialogue(dir, beginning, vec![(Dir::Down, piece)], count / per_piece, per_piece)
+}
+
+/// Records `steps` that many times, each with `units`, after `beginning`.
+fn recorded_dialogue(dir: &Path, beginning: Dialogue, steps: Dialogue, times: usize, units: usize) -> Work {
+    let store = BodyStore::new(dir.to_owned(), &Memory::new(64 << 20));
+    repeat(times * units, times * size(&steps), move || {
         let (sender, receiver) = queue();
         let taking = thread::spawn(move || {
             let mut batch = VecDeque::new();
@@ -195,7 +212,7 @@ fn recorded(dir: &Path, count: usize) -> Work {
         let sink = ItemSink::new(sender, Arc::clone(&store));
         let account = Account::new(&Memory::new(64 << 20).recording);
         let mut recorder = Recorder::new(Box::new(Http1Tap::new()), Some(sink), origin, account);
-        for (dir, bytes) in std::iter::repeat_n(&exchange, count).flatten() {
+        for (dir, bytes) in beginning.iter().chain(std::iter::repeat_n(&steps, times).flatten()) {
             recorder.data(Moment::now(), *dir, bytes);
         }
         drop(recorder);
@@ -212,8 +229,7 @@ fn write_exchanges(dir: &Path, count: usize, batch: usize) -> Work {
 }
 
 /// Opens a new WebSocket every 900 messages, because message ids have three digits.
-fn write_messages(dir: &Path, count: usize) -> Work {
-    let text = json(1 << 10);
+fn write_messages(dir: &Path, count: usize, text: Vec<u8>) -> Work {
     write(dir, count, usize::MAX, move |store| {
         let message = |socket, dir| {
             Item::Message(WebSocketMessage {
