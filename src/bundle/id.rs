@@ -37,6 +37,32 @@ impl Id {
             Self::Message(..) => ItemKind::Message,
         }
     }
+
+    /// Appends the id to `text`.
+    pub(crate) fn push_to(self, text: &mut String) {
+        match self {
+            Self::Trace(n) => {
+                text.push_str("t_");
+                push_number(text, n.into(), 4);
+            }
+            Self::WebSocket(n) => {
+                text.push_str("ws_");
+                push_number(text, n.into(), 4);
+            }
+            Self::Message(websocket, n) => {
+                Self::WebSocket(websocket).push_to(text);
+                text.push_str("_m");
+                push_number(text, n.into(), 3);
+            }
+        }
+    }
+
+    /// Returns the id.
+    pub(crate) fn text(self) -> String {
+        let mut text = String::with_capacity(MAX_ID_BYTES);
+        self.push_to(&mut text);
+        text
+    }
 }
 
 impl ItemKind {
@@ -85,13 +111,31 @@ pub(crate) fn body_files(kind: ItemKind, id: &str) -> impl Iterator<Item = Strin
     files.into_iter().flatten()
 }
 
+/// Appends `n` to `text`, with zeros in front up to `width` digits. Formatting through `fmt` takes several times as long.
+pub(crate) fn push_number(text: &mut String, mut n: u64, width: usize) {
+    let mut digits = [b'0'; MAX_DIGITS];
+    let mut len = 0;
+    for digit in digits.iter_mut().rev() {
+        if n == 0 && len >= width.max(1) {
+            break;
+        }
+        *digit = b'0'.saturating_add(u8::try_from(n % 10).unwrap_or_default());
+        n /= 10;
+        len += 1;
+    }
+    let digits = digits.get(MAX_DIGITS.saturating_sub(len)..).unwrap_or_default();
+    text.push_str(std::str::from_utf8(digits).unwrap_or_default());
+}
+
+/// The length of the longest id, `ws_4294967295_m4294967295`.
+const MAX_ID_BYTES: usize = 25;
+
+/// The digits of the largest number.
+const MAX_DIGITS: usize = 20;
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Trace(n) => write!(f, "t_{n:04}"),
-            Self::WebSocket(n) => write!(f, "ws_{n:04}"),
-            Self::Message(websocket, n) => write!(f, "ws_{websocket:04}_m{n:03}"),
-        }
+        f.write_str(&self.text())
     }
 }
 
@@ -122,6 +166,28 @@ pub(crate) fn numbers(id: &str) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_have_at_least_four_and_three_digits() {
+        for (id, text) in [
+            (Id::Trace(0), "t_0000"),
+            (Id::Trace(12), "t_0012"),
+            (Id::Trace(12_345), "t_12345"),
+            (Id::WebSocket(9999), "ws_9999"),
+            (Id::Message(1, 7), "ws_0001_m007"),
+            (Id::Message(u32::MAX, u32::MAX), "ws_4294967295_m4294967295"),
+        ] {
+            assert_eq!((id.text(), id.to_string()), (text.to_owned(), text.to_owned()));
+            assert!(text.len() <= MAX_ID_BYTES);
+        }
+        for n in [0, 9, 10, 99_999, u64::MAX] {
+            for width in [0, 1, 3, 20] {
+                let mut text = String::new();
+                push_number(&mut text, n, width);
+                assert_eq!(text, format!("{n:0width$}"));
+            }
+        }
+    }
 
     #[test]
     fn entries_of_items_are_recognized_by_name() {

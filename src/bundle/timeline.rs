@@ -6,7 +6,7 @@
 //!
 //! Ids made of counters take 17 spilled bytes. Ids of other producers and merged bundles are kept in memory as text.
 
-use super::id::{Id, ItemKind};
+use super::id::{Id, ItemKind, push_number};
 use super::spill::Spill;
 use super::string_arena::StringArena;
 use std::cmp::Reverse;
@@ -90,7 +90,7 @@ impl TimelineBuilder {
         }
         out.write_all(b"{\n  \"events\": [")?;
         self.sort();
-        let mut separator = "\n";
+        let (mut separator, mut text) = ("\n", String::new());
         self.merge(&mut |Event { timestamp, item }| {
             let kind = match item {
                 Item::Numbered(id) => id.kind(),
@@ -102,16 +102,21 @@ impl TimelineBuilder {
                 ItemKind::Message => "ws_message",
                 ItemKind::Context => "context",
             };
-            write!(out, "{separator}    {{\n      \"timestamp\": {timestamp},\n")?;
-            write!(out, "      \"type\": \"{kind}\",\n      \"ref\": \"")?;
+            text.clear();
+            text.push_str(separator);
+            text.push_str("    {\n      \"timestamp\": ");
+            push_number(&mut text, timestamp, 1);
+            text.push_str(",\n      \"type\": \"");
+            text.push_str(kind);
+            text.push_str("\",\n      \"ref\": \"");
             // Ids consist of ASCII letters, digits and underscores: nothing to escape.
             match item {
-                Item::Numbered(id) => write!(out, "{id}")?,
-                Item::Named(_, index) => out.write_all(self.name(index).as_bytes())?,
+                Item::Numbered(id) => id.push_to(&mut text),
+                Item::Named(_, index) => text.push_str(self.name(index)),
             }
-            out.write_all(b"\"\n    }")?;
+            text.push_str("\"\n    }");
             separator = ",\n";
-            Ok(())
+            out.write_all(text.as_bytes())
         })?;
         out.write_all(b"\n  ]\n}")
     }

@@ -55,7 +55,7 @@ impl PreparedExchange {
             websocket,
             cut_off,
         } = exchange;
-        let id = Id::Trace(number).to_string();
+        let id = Id::Trace(number).text();
         let (status, status_text, response_headers) = match response {
             Ok(head) => (head.status, decode_text(head.reason), head.headers),
             Err(why) => (0, why, Headers::default()),
@@ -188,7 +188,7 @@ pub(super) struct PreparedMessage {
 impl PreparedMessage {
     pub(super) fn new(message: WebSocketMessage, websocket_number: u32, number: u32) -> Self {
         let WebSocketMessage { websocket: key, ended_ms, dir, opcode, payload, encoding, cut_off } = message;
-        let id = Id::Message(websocket_number, number).to_string();
+        let id = Id::Message(websocket_number, number).text();
         let payload = BodyEntry::unchanged(payload, || payload_file(&id));
         let cut_off = cut_off.or(payload.cut_off);
         Self { key, websocket_number, number, id, ended_ms, dir, opcode, payload, encoding, cut_off }
@@ -212,7 +212,7 @@ impl PreparedMessage {
     pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<GroupPlace> {
         let message = format::Message {
             id: self.id.as_str(),
-            connection_ref: &Id::WebSocket(self.websocket_number).to_string(),
+            connection_ref: &Id::WebSocket(self.websocket_number).text(),
             timestamp: self.ended_ms,
             direction: direction(self.dir),
             opcode: opcode(self.opcode),
