@@ -75,6 +75,8 @@ pub(crate) struct Archive {
     stores_small_entries: bool,
     /// A buffer for [`Archive::add_written`].
     scratch: Vec<u8>,
+    /// A buffer for a local header.
+    local_header: Vec<u8>,
     date: DosDateTime,
     unfinished: UnfinishedBundle,
 }
@@ -111,6 +113,7 @@ impl Archive {
             deflater: Deflater::new(),
             stores_small_entries: false,
             scratch: Vec::new(),
+            local_header: Vec::new(),
             date: DosDateTime::new(modified),
             unfinished,
         };
@@ -236,7 +239,9 @@ impl Archive {
         let (compressed_size, size) = (content.len() as u64, bytes.len() as u64);
         let header = EntryHeader { name, method, crc: crc.sum(), compressed_size, size, is_zip64: false };
         let offset = self.file.end();
-        self.file.append(&header.local(self.date, note)?)?;
+        self.local_header.clear();
+        header.append_local(self.date, note, &mut self.local_header)?;
+        self.file.append(&self.local_header)?;
         self.file.append(content)?;
         self.add_to_directory(&header, offset)
     }

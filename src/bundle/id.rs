@@ -139,6 +139,11 @@ impl fmt::Display for Id {
     }
 }
 
+/// Returns the id of the WebSocket that the message `id` belongs to.
+pub(crate) fn websocket_of(id: &str) -> &str {
+    id.rsplit_once("_m").map_or(id, |(websocket, _)| websocket)
+}
+
 /// Returns the kind and the id of the item that the archive entry `name` describes; `None` for bodies and anything
 /// else.
 pub(crate) fn item_of(name: &str) -> Option<(ItemKind, &str)> {
@@ -179,6 +184,9 @@ mod tests {
         ] {
             assert_eq!((id.text(), id.to_string()), (text.to_owned(), text.to_owned()));
             assert!(text.len() <= MAX_ID_BYTES);
+            if let Id::Message(websocket, _) = id {
+                assert_eq!(websocket_of(text), Id::WebSocket(websocket).text());
+            }
         }
         for n in [0, 9, 10, 99_999, u64::MAX] {
             for width in [0, 1, 3, 20] {

@@ -45,13 +45,20 @@ impl EntryHeader {
         Self { is_zip64: other.is_zip64, ..self.clone() } == *other
     }
 
-    /// Encodes the local header. Its length does not depend on sizes or checksum. `note` is the recovery note, our own
+    /// Returns the local header. Its length does not depend on sizes or checksum. `note` is the recovery note, our own
     /// extra field.
     pub(super) fn local(&self, date: DosDateTime, note: &[u8]) -> io::Result<Vec<u8>> {
+        let mut header = Vec::new();
+        self.append_local(date, note, &mut header)?;
+        Ok(header)
+    }
+
+    /// Appends the local header to `header`. An error may leave a partial one there.
+    pub(super) fn append_local(&self, date: DosDateTime, note: &[u8], header: &mut Vec<u8>) -> io::Result<()> {
         let zip64_len = if self.is_zip64 { ZIP64_LOCAL_EXTRA_LEN } else { 0 };
         let note_len = if note.is_empty() { 0 } else { note.len().saturating_add(EXTRA_HEAD_LEN) };
         let extra_len = zip64_len.saturating_add(note_len);
-        let mut header = Vec::with_capacity(LOCAL_LEN.saturating_add(self.name.len()).saturating_add(extra_len));
+        header.reserve(LOCAL_LEN.saturating_add(self.name.len()).saturating_add(extra_len));
         // The ZIP64 field of a local header must hold both sizes [4.5.3].
         let sizes = if self.is_zip64 { [u32::MAX; 2] } else { [to_u32(self.compressed_size), to_u32(self.size)] };
         header.extend_from_slice(&LOCAL_SIGNATURE.to_le_bytes());
@@ -69,7 +76,7 @@ impl EntryHeader {
             header.extend_from_slice(&to_u16(note.len())?.to_le_bytes());
             header.extend_from_slice(note);
         }
-        Ok(header)
+        Ok(())
     }
 
     /// Appends the central header of this entry, whose local header is at `offset`, to `directory`. An error may leave

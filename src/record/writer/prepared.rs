@@ -5,7 +5,7 @@ use super::body_entry::{BodyEntry, Completeness};
 use super::packing::{Packing, PackingTools};
 use crate::bundle::archive::{Archive, GroupPlace};
 use crate::bundle::format::{self, Timing, text};
-use crate::bundle::id::{Id, ItemKind, payload_file, request_file, response_file};
+use crate::bundle::id::{Id, ItemKind, payload_file, request_file, response_file, websocket_of};
 use crate::bundle::json::{self, add_json};
 use crate::notice::Notice;
 use crate::record::body::Body;
@@ -212,7 +212,7 @@ impl PreparedMessage {
     pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<GroupPlace> {
         let message = format::Message {
             id: self.id.as_str(),
-            connection_ref: &Id::WebSocket(self.websocket_number).text(),
+            connection_ref: websocket_of(&self.id),
             timestamp: self.ended_ms,
             direction: direction(self.dir),
             opcode: opcode(self.opcode),
