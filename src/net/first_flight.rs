@@ -12,7 +12,7 @@
 use super::intercept;
 use super::leg::Leg;
 use super::shared::Shared;
-use super::stop::Stop;
+use super::stop::{Activity, Stop};
 use super::sys::{self, Epoll, Interest};
 use super::tunnel::{self, Route, Tunnel};
 use crate::clock::Moment;
@@ -45,7 +45,7 @@ impl PendingFlight {
     /// Returns `None` if the connection is idle.
     pub(crate) fn read(&mut self, stop: &Stop) -> Option<FirstFlight> {
         let Self { client, origin, deadline, .. } = self;
-        let mut is_busy = true;
+        let mut activity = Activity::new();
         loop {
             match classify(client.unread(), self.route.authority.port) {
                 Some(flight) => return Some(flight),
@@ -58,14 +58,14 @@ impl PendingFlight {
             }
             let left = deadline.map(|deadline| deadline.since(Moment::now()));
             let [of_client, of_origin] = interests(client, origin);
-            let wanted = [(stop.next_tick(), Interest::READ), of_client, of_origin];
+            let wanted = [(activity.tick(stop), Interest::READ), of_client, of_origin];
             let Ok([ticked, client_ready, origin_ready]) = sys::wait(wanted, left) else {
                 return Some(FirstFlight::Incomplete);
             };
             if ticked.read && stop.is_set() {
                 return Some(FirstFlight::Empty);
             }
-            is_busy |= client_ready.read || origin_ready.read;
+            let is_idle = activity.note(ticked.read, client_ready.read || origin_ready.read);
             // Without TLS, receive cannot fail.
             if client_ready.read {
                 let _ = client.receive(&mut |_| 0);
@@ -81,7 +81,7 @@ impl PendingFlight {
             if left.is_some_and(|left| left.is_zero()) {
                 return Some(FirstFlight::Incomplete);
             }
-            if ticked.read && !std::mem::take(&mut is_busy) && Epoll::IS_SUPPORTED {
+            if is_idle && Epoll::IS_SUPPORTED {
                 client.shrink();
                 origin.shrink();
                 return None;

@@ -14,7 +14,7 @@
 //!   event the relay frees memory and returns [`RelayEnd::Idle`].
 
 use super::leg::Leg;
-use super::stop::Stop;
+use super::stop::{Activity, Stop};
 use super::sys::{self, Epoll, Interest};
 use super::tls::session::TlsSession;
 use crate::clock::Moment;
@@ -86,9 +86,7 @@ impl Relay {
 
     /// Relays until both directions have ended, the watcher is done, the capture stops, or the connection is idle.
     pub(crate) fn run(&mut self, watcher: &mut dyn Watcher, stop: &Stop) -> RelayEnd {
-        // `is_busy`: an event occurred since the last tick. `is_idle`: a whole tick passed without an event, and the
-        // legs have freed their memory.
-        let (mut is_busy, mut is_idle) = (true, false);
+        let mut activity = Activity::new();
         // Bytes that were read before this loop began; no poll announces them.
         forward_unread(Dir::Down, &mut self.origin, &mut self.client, watcher);
         let end = loop {
@@ -106,9 +104,8 @@ impl Relay {
             }
 
             let [of_client, of_origin] = self.interests(watcher);
-            let tick = if is_idle { stop.as_fd() } else { stop.next_tick() };
             let Ok([ticked, client_ready, origin_ready]) =
-                sys::wait([(tick, Interest::READ), of_client, of_origin], None)
+                sys::wait([(activity.tick(stop), Interest::READ), of_client, of_origin], None)
             else {
                 break RelayEnd::Closed;
             };
@@ -117,10 +114,7 @@ impl Relay {
             }
             let Self { client, origin, notified } = self;
             let is_ready = client_ready != Interest::default() || origin_ready != Interest::default();
-            is_busy |= is_ready;
-            is_idle &= !is_ready;
-            if ticked.read && !std::mem::take(&mut is_busy) {
-                is_idle = true;
+            if activity.note(ticked.read, is_ready) {
                 client.shrink();
                 origin.shrink();
                 if Epoll::IS_SUPPORTED {

@@ -12,6 +12,7 @@ use super::leg::Leg;
 use super::plain::KeepAlive;
 use super::response::Response;
 use super::shared::Shared;
+use super::stop::Activity;
 use super::sys::{self, Epoll, Interest};
 use super::timeouts::Timeouts;
 use crate::clock::Moment;
@@ -68,7 +69,7 @@ impl PendingRequest {
 
     /// Reads the request. Returns `None` if the connection is idle.
     pub(crate) fn read(&mut self, shared: &Shared) -> Option<Request> {
-        let mut is_busy = true;
+        let mut activity = Activity::new();
         loop {
             if let Some(request) = self.parse(shared) {
                 return Some(request);
@@ -80,7 +81,8 @@ impl PendingRequest {
                 self.progress = Progress::Begun;
                 self.deadline = Moment::now().plus(shared.timeouts.head);
             }
-            if self.deadline.since(Moment::now()).is_zero() {
+            let left = self.deadline.since(Moment::now());
+            if left.is_zero() {
                 return Some(match self.progress {
                     Progress::Awaited => Request::None,
                     Progress::Begun => {
@@ -91,9 +93,9 @@ impl PendingRequest {
             }
             let [of_client, of_kept] = self.interests();
             // Ticks show that the deadline has passed.
-            let Ok([ticked, client_ready, kept_ready]) =
-                sys::wait([(shared.stop.next_tick(), Interest::READ), of_client, of_kept], None)
-            else {
+            let timeout = activity.is_idle().then_some(left);
+            let wanted = [(activity.tick(&shared.stop), Interest::READ), of_client, of_kept];
+            let Ok([ticked, client_ready, kept_ready]) = sys::wait(wanted, timeout) else {
                 return Some(Request::None);
             };
             if ticked.read && shared.stop.is_set() {
@@ -106,8 +108,8 @@ impl PendingRequest {
                 // Without TLS, receive cannot fail.
                 let _ = self.client.receive(&mut |_| 0);
             }
-            is_busy |= client_ready.read || kept_ready.read;
-            if ticked.read && !std::mem::take(&mut is_busy) && Epoll::IS_SUPPORTED {
+            let is_idle = activity.note(ticked.read, client_ready.read || kept_ready.read);
+            if is_idle && Epoll::IS_SUPPORTED {
                 self.client.shrink();
                 return None;
             }

@@ -48,6 +48,43 @@ impl Stop {
     }
 }
 
+/// Detects, in a loop that waits for events, that nothing happened for a whole tick.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    /// True if an event occurred since the last tick.
+    is_busy: bool,
+    /// True if a whole tick passed without an event, and no event occurred since.
+    is_idle: bool,
+}
+
+impl Activity {
+    /// The state at the start of a loop, which counts as an event.
+    pub(crate) fn new() -> Self {
+        Self { is_busy: true, is_idle: false }
+    }
+
+    /// The descriptor to wait for, beside events: the next tick, or once idle only the stop.
+    pub(crate) fn tick<'s>(&self, stop: &'s Stop) -> BorrowedFd<'s> {
+        if self.is_idle { stop.as_fd() } else { stop.next_tick() }
+    }
+
+    /// True while ticks are not waited for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_idle
+    }
+
+    /// Notes the result of a wait. Returns true if it shows that a whole tick passed without an event.
+    pub(crate) fn note(&mut self, is_tick: bool, is_event: bool) -> bool {
+        self.is_busy |= is_event;
+        self.is_idle &= !is_event;
+        if is_tick && !std::mem::take(&mut self.is_busy) {
+            self.is_idle = true;
+            return true;
+        }
+        false
+    }
+}
+
 impl AsFd for Stop {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
@@ -62,6 +99,29 @@ mod tests {
 
     fn is_readable(fd: BorrowedFd<'_>) -> bool {
         sys::wait([(fd, Interest::READ)], Some(Duration::ZERO)).unwrap() == [Interest::READ]
+    }
+
+    #[test]
+    fn is_idle_after_a_tick_without_an_event() {
+        let stop = Stop::new().unwrap();
+        let mut activity = Activity::new();
+        for (is_tick, is_event, is_idle) in [
+            (true, false, false),
+            (false, true, false),
+            (true, false, false),
+            (true, false, true),
+            (false, true, false),
+            (true, true, false),
+            (true, false, true),
+        ] {
+            assert_eq!(activity.note(is_tick, is_event), is_idle && is_tick);
+            assert_eq!(activity.is_idle(), is_idle);
+            assert!(!is_readable(activity.tick(&stop)));
+        }
+        stop.tick();
+        assert!(!is_readable(activity.tick(&stop)), "ticks are not waited for");
+        stop.set();
+        assert!(is_readable(activity.tick(&stop)));
     }
 
     #[test]
