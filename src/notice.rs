@@ -23,7 +23,7 @@ pub enum Notice {
         status: u16,
         /// The reason why there was no response.
         no_response: Option<String>,
-        /// Size of the response body in the bundle, in bytes: decoded, unless its coding could not be decoded.
+        /// Size of the response body in the bundle, in bytes: decoded, unless its coding was not or could not be decoded yet.
         size: u64,
         /// Time from the first request byte to the last response byte, in milliseconds.
         total_ms: f64,

@@ -74,6 +74,24 @@ fn decodes_all_forms_of_gzip_and_deflate() {
     assert_decoded("gzip", &gzip(b""), b"");
 }
 
+/// Larger than what is decoded before the exchange is written.
+#[test]
+fn decodes_bodies_that_are_written_first() {
+    let text: Vec<_> = (0..9000).flat_map(|i| format!("line {i} of {}\n", i * i % 977).into_bytes()).collect();
+    assert_decoded("gzip", &gzip(&text), &text);
+    assert_decoded("gzip", &[gzip(&text), gzip(&text)].concat(), &[&text[..], &text].concat());
+    assert_decoded("deflate", &zlib(&text), &text);
+    assert_decoded("br", include_bytes!("../data/text.br"), &text);
+    assert_decoded("zstd", include_bytes!("../data/text.zst"), &text);
+    assert_decoded("gzip, gzip", &gzip(&gzip(&text)), &text);
+    let mut wrong = gzip(&text);
+    let at = wrong.len() - 8;
+    wrong[at] ^= 1;
+    let trace = trace_of_body("Content-Encoding: gzip\r\n", &wrong);
+    assert!(trace.response_body == wrong);
+    assert_eq!(trace.response_encoding(), Some("gzip"));
+}
+
 #[test]
 fn decodes_brotli_and_zstd() {
     assert_decoded("br", &brotli_stored(TEXT), TEXT);

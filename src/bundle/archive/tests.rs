@@ -275,6 +275,45 @@ fn a_disk_fault_at_any_step_around_a_reservation_loses_only_that_step() {
 }
 
 #[test]
+fn claims_reach_no_directory_until_they_are_confirmed() {
+    for is_reserved in [false, true] {
+        let dir = TestDir::new("claims");
+        let claimed = |archive: &mut Archive, name: &str| {
+            let (entry, member) = (EntryHeader { crc: 1, ..entry_of(name, b"content") }, b"\x1f\x8b");
+            if is_reserved {
+                let mut reservation = archive.reserve(entry, Some(member)).unwrap();
+                reservation.fill_next(&mut &b"content"[..], u64::MAX).unwrap();
+                return archive.group(|a| a.add_reserved(&reservation)).unwrap();
+            }
+            archive.group(|a| a.copy_claimed(entry, member, &mut &b"content"[..])).unwrap()
+        };
+        let mut archive = create(&output(&dir));
+        claimed(&mut archive, "claimed");
+        let error = archive.finish().unwrap_err();
+        assert_eq!(
+            (error.cause.to_string().as_str(), error.state),
+            ("a body could not be verified", UnfinishedState::Truncated)
+        );
+        // One is confirmed, another is replaced.
+        let mut archive = create(&output(&dir));
+        let (first, second) = (claimed(&mut archive, "first"), claimed(&mut archive, "second"));
+        assert_eq!(archive.read_group(first).unwrap().entries().unwrap()[0].note, b"\x1f\x8b");
+        archive.confirm(first).unwrap();
+        archive.confirm(first).unwrap();
+        archive
+            .group(|a| {
+                a.retire(second)?;
+                add(a, "second", b"other content", CompressionMethod::Stored)
+            })
+            .unwrap();
+        assert!(archive.confirm(second).is_err(), "it was replaced");
+        let bundle = archive.finish().unwrap();
+        assert_eq!(content(&bundle, "second").unwrap(), b"other content");
+        assert_eq!(ZipReader::open(&bundle).unwrap().names().count(), 2);
+    }
+}
+
+#[test]
 fn a_bundle_that_cannot_be_finished_replaces_nothing() {
     let dir = TestDir::new("unfinished");
     fs::write(output(&dir), b"old").unwrap();

@@ -108,7 +108,7 @@ impl Writer {
         self.control.set_unpacked(earlier.saturating_add(self.bundle.left()).saturating_add(self.packers.fresh()));
     }
 
-    fn handle(&mut self, outcome: Outcome) {
+    pub(super) fn handle(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Fresh { group, .. } => self.write_group(group),
             Outcome::Committed(job, outcome) => self.in_bundle(job.bundle, |writer| {

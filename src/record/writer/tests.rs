@@ -21,6 +21,7 @@ use std::sync::Mutex;
 mod cut_off;
 mod faults;
 mod packing;
+mod replacing;
 mod rotation;
 mod unpacking;
 

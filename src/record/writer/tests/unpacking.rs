@@ -6,15 +6,15 @@ use crate::record::writer::packing::Packing;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
-const TEXT_BR: &[u8] = include_bytes!("../../../../tests/data/text.br");
+pub(super) const TEXT_BR: &[u8] = include_bytes!("../../../../tests/data/text.br");
 const TEXT_ZST: &[u8] = include_bytes!("../../../../tests/data/text.zst");
 
 /// The content of the two files.
-fn sample() -> Vec<u8> {
+pub(super) fn sample() -> Vec<u8> {
     (0..9000).flat_map(|i| format!("line {i} of {}\n", i * i % 977).into_bytes()).collect()
 }
 
-fn gz(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -33,13 +33,13 @@ fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Changes the byte at this distance from the end.
-fn changed(mut bytes: Vec<u8>, from_end: usize) -> Vec<u8> {
+pub(super) fn changed(mut bytes: Vec<u8>, from_end: usize) -> Vec<u8> {
     let at = bytes.len() - from_end;
     bytes[at] ^= 0x5a;
     bytes
 }
 
-fn encoded(c: &Capture, coding: &str, bytes: &[u8]) -> Exchange {
+pub(super) fn encoded(c: &Capture, coding: &str, bytes: &[u8]) -> Exchange {
     let mut exchange = c.exchange(1, "http://a.test/");
     exchange.response.as_mut().unwrap().headers.push(b"Content-Encoding", coding.as_bytes());
     exchange.response_body = c.body(bytes);
@@ -48,7 +48,7 @@ fn encoded(c: &Capture, coding: &str, bytes: &[u8]) -> Exchange {
 
 /// The state of the packers while exchanges are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Load {
+pub(super) enum Load {
     /// They take every group.
     Idle,
     /// They take no group in memory, and begin no job before the end.
@@ -62,7 +62,7 @@ impl Capture {
         Self::with_limits(folder, CaptureLimits { max_body, ..limits() })
     }
 
-    fn set_load(&mut self, load: Load) {
+    pub(super) fn set_load(&mut self, load: Load) {
         let packers = &mut self.writer.as_mut().unwrap().packers;
         packers.refuse_fresh(load == Load::Behind);
         packers.hold(load == Load::Behind);
