@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! writer ──────┐ enter: a slot per thread        ┌─ 0, or the time at which the operation began ─┐
-//! packers ─────┼───────────────▶ timed(operation) ┤                                              ├─▶ is_hung
+//! finisher ────┼───────────────▶ timed(operation) ┤                                              ├─▶ is_hung
 //! spill thread ┘                                  └─ 0 again once it has returned ───────────────┘
 //! ```
 //!

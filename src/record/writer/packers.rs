@@ -292,12 +292,12 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a thread. Sending an outcome fails only if the writer is gone; then nothing is left to do.
+    /// Runs a thread. Sending an outcome fails only if the writer is gone; then nothing is left to do. The thread is not
+    /// watched for a hung disk: with its priority it may have to wait for seconds within any system call.
     fn work(&self, outcomes: &Sender<Outcome>, priority: Priority) {
         if priority == Priority::Low {
             priority::lower();
         }
-        let _entered = self.packing.enter_disk();
         let mut tools = PackingTools::new();
         while let Some(job) = self.wait(priority) {
             let _ = outcomes.send(self.run(job, &mut tools));

@@ -1,7 +1,6 @@
 //! Settings and resources for packing, shared by the writer and the packer threads.
 
 use crate::bundle::archive::Deflater;
-use crate::bundle::disk_watch::Entered;
 use crate::coding::{Decoder, Inflater};
 use crate::memory::Share;
 use crate::record::body::{Body, BodyStore};
@@ -66,11 +65,6 @@ impl Packing {
     /// Returns an empty body for packed bytes.
     pub(super) fn new_body(&self) -> Body {
         Body::new(&self.store)
-    }
-
-    /// Watches the calling thread, which uses the disk of the bundle.
-    pub(super) fn enter_disk(&self) -> Entered {
-        self.store.disk().enter()
     }
 
     /// Makes packers leave bodies as they are, also those that they are working on.
