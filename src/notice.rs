@@ -101,6 +101,14 @@ pub enum Warning {
         /// The number of exchanges, WebSockets and messages lost in between.
         lost: u64,
     },
+    /// The disk has not completed an operation for two seconds. Exchanges and messages that do not fit into memory are dropped
+    /// until it does, and the ends of large bodies.
+    DiskHung,
+    /// The disk completes operations again after [`Warning::DiskHung`].
+    DiskResumed {
+        /// The number of exchanges and messages dropped in between.
+        lost: u64,
+    },
     /// An internal error (a panic) lost exchanges or messages.
     LostToPanic {
         /// The number so far.
@@ -208,6 +216,16 @@ impl fmt::Display for Warning {
             }
             Self::WriteResumed { lost } => {
                 write!(f, "the bundle can be written again; {lost} exchanges or messages were lost")
+            }
+            Self::DiskHung => f.write_str(
+                "the disk has not completed a write for 2 s: what does not fit into memory is dropped until it does",
+            ),
+            Self::DiskResumed { lost: 0 } => f.write_str("the disk completes writes again; nothing was dropped"),
+            Self::DiskResumed { lost: 1 } => {
+                f.write_str("the disk completes writes again; 1 exchange or message was dropped")
+            }
+            Self::DiskResumed { lost } => {
+                write!(f, "the disk completes writes again; {lost} exchanges or messages were dropped")
             }
             Self::LostToPanic { count: 1 } => f.write_str("an internal error lost 1 exchange or message"),
             Self::LostToPanic { count } => write!(f, "an internal error lost {count} exchanges or messages"),

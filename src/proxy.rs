@@ -2,7 +2,7 @@
 
 use crate::cert::{self, Ca, CaCertificate, Leaves};
 use crate::clock::Moment;
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode, Observer};
 use crate::counters::Counters;
 use crate::error::Error;
 use crate::gauge::{Gauge, WriterHandles};
@@ -20,8 +20,9 @@ use crate::net::tls::client::ClientTls;
 use crate::net::tls::server::ServerTls;
 use crate::net::upstream::{Direct, Upstream};
 use crate::notice::{Summary, Warning};
+use crate::record::disk_monitor::DiskMonitor;
 use crate::record::item::Item;
-use crate::record::queue::{Receiver, Sender, queue};
+use crate::record::queue::{Receiver, Sender, bounded_queue};
 use crate::record::sink::ItemSink;
 use crate::record::writer::{CaptureLimits, Writer, WriterControl, WriterSummary};
 use crate::trust::environment::Environment;
@@ -46,6 +47,7 @@ struct Output {
     writer: Writer,
     items: Receiver<Item>,
     sender: Sender<Item>,
+    observer: Observer,
 }
 
 impl Proxy {
@@ -71,8 +73,8 @@ impl Proxy {
                 keep: config.keep,
             };
             let writer = Writer::create(path, limits, config.on_notice.clone(), Moment::now())?;
-            let (sender, items) = queue();
             let store = Arc::clone(writer.store());
+            let (sender, items) = bounded_queue(Arc::clone(&memory.queue), Arc::clone(store.disk()));
             capture = Some(Capture {
                 filter: Arc::new(HostFilter { include: config.include, exclude: config.exclude }),
                 sink: ItemSink::new(sender.clone(), store),
@@ -83,7 +85,7 @@ impl Proxy {
                 refusals: Arc::default(),
                 passthrough_refused: config.passthrough_refused,
             });
-            output = Some(Output { writer, items, sender });
+            output = Some(Output { writer, items, sender, observer: config.on_notice });
         }
         let listen_error = |cause| Error::Listen { addr: config.listen, cause };
         let listener = TcpListener::bind(config.listen).map_err(listen_error)?;
@@ -124,14 +126,16 @@ impl Proxy {
         let no_thread = |cause| Error::System { what: "cannot start a thread", cause };
         let writing = match self.output {
             None => None,
-            Some(Output { writer, items, sender }) => {
+            Some(Output { writer, items, sender, observer }) => {
                 let handles = WriterHandles {
                     published: writer.published().clone(),
                     control: Arc::clone(writer.control()),
                     disk: Arc::clone(writer.store().disk()),
                 };
+                let sink = self.serving.shared.capture.as_ref().map(|capture| capture.sink.clone());
+                let monitor = sink.map(|sink| DiskMonitor::start(sink, observer)).transpose().map_err(no_thread)?;
                 let thread = thread::Builder::new().name("writer".into()).spawn(move || writer.run(&items));
-                Some(Writing { thread: thread.map_err(no_thread)?, sender, handles })
+                Some(Writing { thread: thread.map_err(no_thread)?, sender, handles, monitor })
             }
         };
         let (serving, listener) = (Arc::clone(&self.serving), self.listener);
@@ -177,6 +181,7 @@ struct Writing {
     thread: JoinHandle<WriterSummary>,
     sender: Sender<Item>,
     handles: WriterHandles,
+    monitor: Option<DiskMonitor>,
 }
 
 impl Running {
@@ -215,7 +220,7 @@ impl Running {
         let remaining = self.serving.live.wait_for_none();
         resources.threads.close();
         let mut summary = Summary::default();
-        if let Some(Writing { thread, sender, .. }) = self.writing.take() {
+        if let Some(Writing { thread, sender, monitor, .. }) = self.writing.take() {
             // Fails only if the writer has ended, which `join` shows.
             let _ = sender.send_urgent(Item::CaptureEnd);
             drop(sender);
@@ -223,7 +228,13 @@ impl Running {
                 Ok(written) => summary = written.into_summary(),
                 Err(_) => summary.warnings.push(Warning::WriterPanicked),
             }
-            summary.lost += capture.as_ref().map_or(0, |capture| capture.sink.dropped_items());
+            drop(monitor);
+            if let Some(Capture { sink, .. }) = capture {
+                summary.lost += sink.dropped_items();
+                if sink.refused_items() > 0 {
+                    summary.warnings.push(Warning::DiskResumed { lost: sink.refused_items() });
+                }
+            }
             if remaining > 0 {
                 summary.warnings.push(Warning::ConnectionsAbandoned { count: remaining });
             }

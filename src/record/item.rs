@@ -2,6 +2,7 @@
 
 use super::body::Body;
 use super::cut_off::{CutOff, CutOffCause};
+use super::queue::Queued;
 use crate::bundle::format::Timing;
 use crate::wire::headers::Headers;
 use crate::wire::message::ResponseHead;
@@ -25,6 +26,29 @@ pub(crate) enum Item {
     CaptureEnd,
 }
 
+impl Queued for Item {
+    fn memory_bytes(&self) -> usize {
+        let inner = match self {
+            Self::Exchange(exchange) => size_of::<Exchange>().saturating_add(exchange.memory_bytes()),
+            Self::Message(message) => message.payload.memory_bytes(),
+            Self::WebSocketEnd { .. } | Self::CaptureEnd => 0,
+        };
+        inner.saturating_add(QUEUED_BYTES)
+    }
+
+    /// Without its handshake, no message of a WebSocket can be written; without its end, it counts as open.
+    fn is_essential(&self) -> bool {
+        match self {
+            Self::Exchange(exchange) => exchange.websocket.is_some(),
+            Self::WebSocketEnd { .. } | Self::CaptureEnd => true,
+            Self::Message(_) => false,
+        }
+    }
+}
+
+/// The place of an item in the queue, which may be half empty.
+const QUEUED_BYTES: usize = 2 * size_of::<(usize, Item)>();
+
 /// One request and its response.
 pub(crate) struct Exchange {
     /// The time of the request's first byte, in milliseconds since the epoch.
@@ -47,6 +71,24 @@ pub(crate) struct Exchange {
     pub(crate) websocket: Option<WebSocketHandshake>,
     /// The part that is incomplete.
     pub(crate) cut_off: Option<CutOff>,
+}
+
+impl Exchange {
+    /// Returns the number of bytes allocated.
+    fn memory_bytes(&self) -> usize {
+        let text = |text: &Cow<'_, str>| if let Cow::Owned(text) = text { text.capacity() } else { 0 };
+        let protocol = self.websocket.as_ref().and_then(|websocket| websocket.protocol.as_ref());
+        let parts = [
+            self.url.capacity(),
+            text(&self.method),
+            self.request_headers.memory_bytes(),
+            self.request_body.memory_bytes(),
+            self.response.as_ref().map_or_else(text, ResponseHead::memory_bytes),
+            self.response_body.memory_bytes(),
+            protocol.map_or(0, String::capacity),
+        ];
+        parts.into_iter().fold(0, usize::saturating_add)
+    }
 }
 
 /// A WebSocket that an exchange opened.

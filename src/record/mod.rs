@@ -12,6 +12,7 @@ pub(crate) mod account;
 pub(crate) mod body;
 mod codings;
 pub(crate) mod cut_off;
+pub(crate) mod disk_monitor;
 mod excluded;
 pub(crate) mod item;
 mod ledger;

@@ -1,32 +1,54 @@
-//! The queue from the connections to the writer: bounded, and received in batches.
+//! The queue from the connections to the writer: bounded in bytes, and received in batches.
 //!
 //! ```text
-//! connection ─▶ send ─┐                                        ┌─▶ receive: all queued items at once
-//! connection ─▶ send ─┼─▶ [items, up to MAX_QUEUED_ITEMS] ─────┤
-//! connection ─▶ send ─┘   full: send waits                     └── few: waits BATCH_DELAY for more
+//! connection ─▶ send ─┐                                            ┌─▶ receive: up to MAX_RECEIVED_ITEMS at once
+//! connection ─▶ send ─┼─▶ [items, bounded by a share of memory] ───┤
+//! connection ─▶ send ─┘   full: send waits                         └── few: waits BATCH_DELAY for more
 //! ```
 //!
 //! Waking a thread costs more than writing an item. So the receiver waits [`BATCH_DELAY`] for more items and then takes
-//! all of them. A slow disk fills the queue, and senders wait: this slows the traffic instead of filling the memory.
+//! all of them, in batches that let waiting senders go on. A slow disk fills the queue, and senders wait: this slows the traffic
+//! instead of filling the memory. While the disk hangs, items that do not fit are refused instead.
 //!
 //! [`Sender`] and [`Receiver`] have the names and the meaning of those in `std::sync::mpsc`, which cannot receive a
 //! batch.
 
+use crate::bundle::disk_watch::DiskWatch;
+use crate::memory::Share;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Returns both ends of a new queue.
-pub(crate) fn queue<T>() -> (Sender<T>, Receiver<T>) {
+/// A value in a queue.
+pub(crate) trait Queued {
+    /// Returns the number of bytes of memory that it takes.
+    fn memory_bytes(&self) -> usize;
+
+    /// True if it is small, and others that follow are useless without it.
+    fn is_essential(&self) -> bool;
+}
+
+/// Returns both ends of a new queue, whose items take up to the bytes of `share`. Senders do not wait while the disk hangs.
+pub(crate) fn bounded_queue<T: Queued>(share: Arc<Share>, disk: Arc<DiskWatch>) -> (Sender<T>, Receiver<T>) {
     let state = QueueState {
         items: VecDeque::new(),
+        received_bytes: 0,
+        round: Round { left: 0, len: 0 },
         sender_count: 1,
+        waiting_senders: 0,
         has_receiver: true,
         is_urgent: false,
         is_receiver_waiting: false,
     };
-    let queue = Arc::new(Queue { state: Mutex::new(state), changed: Condvar::new(), has_space: Condvar::new() });
+    let queue =
+        Arc::new(Queue { state: Mutex::new(state), changed: Condvar::new(), has_space: Condvar::new(), share, disk });
     (Sender(Arc::clone(&queue)), Receiver(queue))
+}
+
+/// A queue for tests, which is never full.
+#[cfg(test)]
+pub(crate) fn queue<T: Queued>() -> (Sender<T>, Receiver<T>) {
+    bounded_queue(Arc::new(Share::new(usize::MAX)), DiskWatch::new())
 }
 
 /// The connections' end. Clones send to the same receiver.
@@ -35,9 +57,14 @@ pub(crate) struct Sender<T>(Arc<Queue<T>>);
 /// The writer's end.
 pub(crate) struct Receiver<T>(Arc<Queue<T>>);
 
-/// The receiver was dropped.
+/// The reason why an item was not queued.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Closed;
+pub(crate) enum SendError {
+    /// The receiver was dropped.
+    Closed,
+    /// The queue is full and the disk hangs.
+    DiskHung,
+}
 
 struct Queue<T> {
     state: Mutex<QueueState<T>>,
@@ -45,17 +72,33 @@ struct Queue<T> {
     changed: Condvar,
     /// Wakes senders: items were taken, or the receiver was dropped.
     has_space: Condvar,
+    /// The bytes of the items in the queue and of those that were received last.
+    share: Arc<Share>,
+    disk: Arc<DiskWatch>,
 }
 
 struct QueueState<T> {
-    items: VecDeque<T>,
+    /// Each with the number of bytes that it takes.
+    items: VecDeque<(usize, T)>,
+    /// The bytes of the items that were received last; the receiver still has them.
+    received_bytes: usize,
+    round: Round,
     sender_count: usize,
+    waiting_senders: usize,
     /// False once the receiver was dropped.
     has_receiver: bool,
     /// True once an urgent item was sent: the receiver no longer waits for larger batches.
     is_urgent: bool,
     /// True while the receiver waits for a first item.
     is_receiver_waiting: bool,
+}
+
+/// The items that are received after one delay.
+#[derive(Clone, Copy)]
+struct Round {
+    /// The number of those that are still in the queue.
+    left: usize,
+    len: usize,
 }
 
 impl<T> Queue<T> {
@@ -65,26 +108,47 @@ impl<T> Queue<T> {
     }
 }
 
-impl<T> Sender<T> {
-    /// Queues `item`; waits while the queue is full.
-    pub(crate) fn send(&self, item: T) -> Result<(), Closed> {
-        self.push(item, false)
-    }
-
-    /// Queues `item`, and makes the receiver take this and later items without delay.
-    pub(crate) fn send_urgent(&self, item: T) -> Result<(), Closed> {
-        self.push(item, true)
-    }
-
-    fn push(&self, item: T, is_urgent: bool) -> Result<(), Closed> {
-        let is_full = |state: &mut QueueState<T>| state.has_receiver && state.items.len() >= MAX_QUEUED_ITEMS;
-        let waited = self.0.has_space.wait_while(self.0.state(), is_full);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        if !state.has_receiver {
-            return Err(Closed);
+impl<T: Queued> Sender<T> {
+    /// Queues `item`. Waits while the queue is full, unless the disk hangs.
+    pub(crate) fn send(&self, item: T) -> Result<(), SendError> {
+        let bytes = item.memory_bytes();
+        let queue = &self.0;
+        let mut state = queue.state();
+        // An empty queue takes any item.
+        while state.has_receiver && !state.items.is_empty() && queue.share.held() >= queue.share.limit() {
+            if queue.disk.is_hung() {
+                let reserve = queue.share.limit() / RESERVE_DIVISOR;
+                if item.is_essential() && queue.share.held() < queue.share.limit().saturating_add(reserve) {
+                    break;
+                }
+                return Err(SendError::DiskHung);
+            }
+            state.waiting_senders = state.waiting_senders.saturating_add(1);
+            // The receiver does not wait for more items then.
+            queue.changed.notify_one();
+            state = queue.has_space.wait_timeout(state, CHECK_INTERVAL).unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting_senders = state.waiting_senders.saturating_sub(1);
         }
-        state.items.push_back(item);
-        state.is_urgent |= is_urgent;
+        if state.waiting_senders > 0 && queue.share.held().saturating_add(bytes) < queue.share.limit() {
+            queue.has_space.notify_one();
+        }
+        self.push(state, item, bytes)
+    }
+
+    /// Queues `item` even if the queue is full, and makes the receiver take this and later items without delay.
+    pub(crate) fn send_urgent(&self, item: T) -> Result<(), SendError> {
+        let mut state = self.0.state();
+        state.is_urgent = true;
+        let bytes = item.memory_bytes();
+        self.push(state, item, bytes)
+    }
+
+    fn push(&self, mut state: MutexGuard<'_, QueueState<T>>, item: T, bytes: usize) -> Result<(), SendError> {
+        if !state.has_receiver {
+            return Err(SendError::Closed);
+        }
+        self.0.share.acquire(bytes);
+        state.items.push_back((bytes, item));
         if state.is_receiver_waiting || state.is_urgent || state.items.len() == FULL_BATCH_ITEMS {
             state.is_receiver_waiting = false;
             drop(state);
@@ -115,10 +179,36 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Moves all queued items into `batch`, which must be empty. Leaves it empty if none is sent within `timeout`.
-    /// Returns false once all senders are dropped and all items are taken.
+    /// Moves up to [`MAX_RECEIVED_ITEMS`] into `batch`, which must be empty. Leaves it empty if none is sent within `timeout`.
+    /// Returns false once all senders are dropped and all items are taken. Items count as queued until the next call.
     pub(crate) fn receive(&self, batch: &mut VecDeque<T>, timeout: Option<Duration>) -> bool {
         let mut state = self.0.state();
+        self.0.share.release(std::mem::take(&mut state.received_bytes));
+        if state.waiting_senders > 0 {
+            self.0.has_space.notify_one();
+        }
+        if state.round.left == 0 {
+            state = self.wait_for_round(state, timeout);
+        }
+        let count = state.round.left.min(MAX_RECEIVED_ITEMS);
+        state.round.left = state.round.left.saturating_sub(count);
+        let QueueState { items, received_bytes, .. } = &mut *state;
+        batch.extend(items.drain(..count.min(items.len())).map(|(bytes, item)| {
+            *received_bytes = received_bytes.saturating_add(bytes);
+            item
+        }));
+        if state.items.is_empty() && state.items.capacity() > MAX_IDLE_CAPACITY {
+            state.items = VecDeque::new();
+        }
+        state.sender_count > 0 || !batch.is_empty()
+    }
+
+    /// Waits for a first item and then a moment for more.
+    fn wait_for_round<'q>(
+        &'q self,
+        mut state: MutexGuard<'q, QueueState<T>>,
+        timeout: Option<Duration>,
+    ) -> MutexGuard<'q, QueueState<T>> {
         if state.items.is_empty() {
             state.is_receiver_waiting = true;
             let is_empty = |state: &mut QueueState<T>| state.items.is_empty() && state.sender_count > 0;
@@ -133,19 +223,19 @@ impl<T> Receiver<T> {
         }
         if !state.items.is_empty() {
             let is_small = |state: &mut QueueState<T>| {
-                state.items.len() < FULL_BATCH_ITEMS && !state.is_urgent && state.sender_count > 0
+                let is_few = state.items.len() < FULL_BATCH_ITEMS && state.waiting_senders == 0;
+                is_few && !state.is_urgent && state.sender_count > 0
             };
             let waited = self.0.changed.wait_timeout_while(state, BATCH_DELAY, is_small);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let was_full = state.items.len() >= MAX_QUEUED_ITEMS;
-        std::mem::swap(&mut state.items, batch);
-        let is_open = state.sender_count > 0 || !batch.is_empty();
-        drop(state);
-        if was_full {
-            self.0.has_space.notify_all();
-        }
-        is_open
+        state.round = Round { left: state.items.len(), len: state.items.len() };
+        state
+    }
+
+    /// True if items arrive so fast that a whole batch was waiting when the last ones were received.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.0.state().round.len >= FULL_BATCH_ITEMS
     }
 }
 
@@ -154,32 +244,64 @@ impl<T> Drop for Receiver<T> {
         let mut state = self.0.state();
         state.has_receiver = false;
         let items = std::mem::take(&mut state.items);
+        let bytes = items.iter().map(|(bytes, _)| *bytes).sum::<usize>();
+        self.0.share.release(bytes.saturating_add(std::mem::take(&mut state.received_bytes)));
         drop(state);
         self.0.has_space.notify_all();
         drop(items);
     }
 }
 
-/// The number of items in the queue, at about 1.5 KB each. The batch that the writer has taken may hold as many again.
-/// Bodies have a budget of their own.
-const MAX_QUEUED_ITEMS: usize = 512;
-
 /// The number of items at which the receiver stops waiting for more. Reached within [`BATCH_DELAY`] at 12,800 exchanges
 /// a second.
 pub(crate) const FULL_BATCH_ITEMS: usize = 128;
+
+/// The largest number of items that are received at once. Waiting senders go on after each batch.
+const MAX_RECEIVED_ITEMS: usize = 64;
 
 /// The time a first item waits for others. It is too short to notice in the file, and enough for hundreds of items
 /// under load.
 const BATCH_DELAY: Duration = Duration::from_millis(10);
 
+/// The interval at which waiting senders look whether the disk hangs.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// While the disk hangs, essential items may exceed the share by its limit divided by this.
+const RESERVE_DIVISOR: usize = 8;
+
+/// An empty queue keeps memory for this many items.
+const MAX_IDLE_CAPACITY: usize = 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bundle::disk_watch::timed;
     use crate::clock::Moment;
+    use std::sync::mpsc::channel;
     use std::thread;
 
     /// A limit that no passing test comes near.
     const TEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+    const ITEM_BYTES: usize = 10;
+
+    impl Queued for i32 {
+        fn memory_bytes(&self) -> usize {
+            ITEM_BYTES
+        }
+
+        /// Negative ones are.
+        fn is_essential(&self) -> bool {
+            *self < 0
+        }
+    }
+
+    /// A queue for `count` items.
+    fn queue_for(count: usize) -> (Sender<i32>, Receiver<i32>, Arc<Share>) {
+        let share = Arc::new(Share::new(count * ITEM_BYTES));
+        let (sender, receiver) = bounded_queue(Arc::clone(&share), DiskWatch::new());
+        (sender, receiver, share)
+    }
 
     fn receive_all<T>(receiver: &Receiver<T>) -> Vec<T> {
         let (mut all, mut batch) = (Vec::new(), VecDeque::new());
@@ -208,29 +330,79 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_waits_while_the_queue_is_full() {
-        let (sender, receiver) = queue();
-        let sending = thread::spawn(move || (0..10 * MAX_QUEUED_ITEMS).for_each(|n| sender.send(n).unwrap()));
+    fn a_batch_is_bounded_and_counts_as_queued_until_the_next() {
+        let (sender, receiver, share) = queue_for(1000);
+        (0..200).for_each(|n| sender.send(n).unwrap());
+        assert_eq!(share.held(), 200 * ITEM_BYTES);
         let mut batch = VecDeque::new();
-        let mut next = 0;
-        while receiver.receive(&mut batch, None) {
-            assert!(batch.len() <= MAX_QUEUED_ITEMS);
-            batch.drain(..).for_each(|n| {
-                assert_eq!(n, next);
-                next += 1;
-            });
+        let started = Moment::now();
+        for (received, held) in [(64, 200), (64, 136), (64, 72), (8, 8)] {
+            assert!(receiver.receive(&mut batch, None) && receiver.is_overloaded());
+            assert_eq!((batch.len(), share.held()), (received, held * ITEM_BYTES));
+            batch.clear();
         }
-        assert_eq!(next, 10 * MAX_QUEUED_ITEMS);
+        assert!(Moment::now().since(started) < TEST_TIMEOUT);
+        sender.send(1).unwrap();
+        assert!(receiver.receive(&mut batch, None) && !receiver.is_overloaded());
+        drop(receiver);
+        assert_eq!(share.held(), 0);
+    }
+
+    #[test]
+    fn senders_wait_while_the_queue_is_full_and_lose_nothing() {
+        const COUNT: i32 = 2000;
+        for room in [0, 1, 50, 300] {
+            let (sender, receiver, share) = queue_for(room);
+            let send_all = |sender: Sender<i32>| (0..COUNT).for_each(|n| sender.send(n).unwrap());
+            let sending: Vec<_> = (0..4)
+                .map(|_| {
+                    thread::spawn({
+                        let sender = sender.clone();
+                        move || send_all(sender)
+                    })
+                })
+                .collect();
+            drop(sender);
+            let (mut batch, mut sum) = (VecDeque::new(), 0);
+            while receiver.receive(&mut batch, None) {
+                assert!(share.held() <= (room.max(MAX_RECEIVED_ITEMS) + 2) * ITEM_BYTES, "{}", share.held());
+                sum += batch.drain(..).sum::<i32>();
+            }
+            assert_eq!(sum, 4 * (COUNT * (COUNT - 1) / 2));
+            sending.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(share.held(), 0);
+        }
+    }
+
+    #[test]
+    fn items_are_refused_only_while_the_disk_hangs() {
+        let disk = DiskWatch::with_limit(Duration::from_millis(20));
+        let (sender, receiver) = bounded_queue(Arc::new(Share::new(16 * ITEM_BYTES)), Arc::clone(&disk));
+        let (resume, resumed) = channel::<()>();
+        let hanging = thread::spawn(move || {
+            let _entered = disk.enter();
+            timed(|| resumed.recv().unwrap());
+        });
+        (0..16).for_each(|n| sender.send(n).unwrap());
+        assert_eq!(sender.send(16), Err(SendError::DiskHung));
+        assert_eq!(sender.send(17), Err(SendError::DiskHung));
+        // An eighth more is for essential items.
+        assert_eq!([-1, -2, -3].map(|n| sender.send(n).is_ok()), [true, true, false]);
+        sender.send_urgent(18).unwrap();
+        resume.send(()).unwrap();
+        hanging.join().unwrap();
+        let sending = thread::spawn(move || sender.send(19).unwrap());
+        assert_eq!(receive_all(&receiver), (0..16).chain([-1, -2, 18, 19]).collect::<Vec<_>>());
         sending.join().unwrap();
     }
 
     #[test]
     fn a_waiting_sender_fails_when_the_receiver_is_dropped() {
-        let (sender, receiver) = queue();
-        (0..MAX_QUEUED_ITEMS).for_each(|n| sender.send(n).unwrap());
+        let (sender, receiver, _) = queue_for(8);
+        (0..8).for_each(|n| sender.send(n).unwrap());
         let sending = thread::spawn(move || sender.send(7));
         drop(receiver);
-        assert_eq!(sending.join().unwrap(), Err(Closed));
+        assert_eq!(sending.join().unwrap(), Err(SendError::Closed));
     }
 
     #[test]
@@ -248,12 +420,21 @@ mod tests {
 
     #[test]
     fn receive_returns_an_empty_batch_after_the_timeout() {
-        let (sender, receiver) = queue::<u8>();
+        let (sender, receiver) = queue::<i32>();
         let mut batch = VecDeque::new();
         assert!(receiver.receive(&mut batch, Some(Duration::from_millis(1))) && batch.is_empty());
         let sending = thread::spawn(move || sender.send(1).unwrap());
         assert!(receiver.receive(&mut batch, Some(TEST_TIMEOUT)));
         assert_eq!(batch, [1]);
         sending.join().unwrap();
+    }
+
+    #[test]
+    fn a_long_queue_frees_its_memory() {
+        let (sender, receiver) = queue();
+        (0..5000).for_each(|n| sender.send(n).unwrap());
+        drop(sender);
+        assert_eq!(receive_all(&receiver).len(), 5000);
+        assert!(receiver.0.state().items.capacity() <= MAX_IDLE_CAPACITY);
     }
 }

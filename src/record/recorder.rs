@@ -6,8 +6,8 @@
 //!                 WebSocketOpen, MessageData…, MessageEnd ─▶ OpenWebSocket ─▶ Item::Message  ─▶ queue
 //! ```
 //!
-//! A recorder belongs to its connection's thread. It blocks in one place only: the queue to the writer is bounded, so a
-//! slow disk slows the traffic instead of filling the memory.
+//! A recorder belongs to its connection's thread. It blocks in two places: the queue to the writer and the memory of bodies on
+//! their way to the spill file are bounded, so a slow disk slows the traffic instead of filling the memory.
 //!
 //! The exchanges in progress and the state of the tap are charged to the connection's account ([`Ledger`]). Past its
 //! limit, the exchanges and messages in progress are recorded as cut off, and the rest of the connection is not recorded.

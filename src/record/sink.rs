@@ -2,7 +2,7 @@
 
 use super::body::BodyStore;
 use super::item::{Item, WebSocketKey};
-use super::queue::Sender;
+use super::queue::{SendError, Sender};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -12,20 +12,24 @@ pub(crate) struct ItemSink {
     items: Sender<Item>,
     store: Arc<BodyStore>,
     next_websocket: Arc<AtomicU64>,
-    dropped_items: Arc<AtomicU64>,
+    late_items: Arc<AtomicU64>,
+    refused_items: Arc<AtomicU64>,
 }
 
 impl ItemSink {
     pub(crate) fn new(items: Sender<Item>, store: Arc<BodyStore>) -> Self {
-        Self { items, store, next_websocket: Arc::default(), dropped_items: Arc::default() }
+        Self { items, store, next_websocket: Arc::default(), late_items: Arc::default(), refused_items: Arc::default() }
     }
 
-    /// Sends `item` to the writer; waits while the queue is full. Once the bundle is complete, items are dropped and
-    /// counted.
+    /// Sends `item` to the writer; waits while the queue is full. If it is full and the disk hangs, or the bundle is complete,
+    /// the item is dropped and counted.
     pub(super) fn send(&self, item: Item) {
-        if self.items.send(item).is_err() {
-            self.dropped_items.fetch_add(1, Relaxed);
-        }
+        let dropped = match self.items.send(item) {
+            Ok(()) => return,
+            Err(SendError::Closed) => &self.late_items,
+            Err(SendError::DiskHung) => &self.refused_items,
+        };
+        dropped.fetch_add(1, Relaxed);
     }
 
     /// Returns the store for the bodies of this capture.
@@ -38,8 +42,13 @@ impl ItemSink {
         WebSocketKey(self.next_websocket.fetch_add(1, Relaxed))
     }
 
-    /// Returns the number of items that were sent after the bundle was complete.
+    /// Returns the number of items that were dropped: sent after the bundle was complete, or refused.
     pub(crate) fn dropped_items(&self) -> u64 {
-        self.dropped_items.load(Relaxed)
+        self.late_items.load(Relaxed).saturating_add(self.refused_items())
+    }
+
+    /// Returns the number of items that were dropped while the disk hung.
+    pub(crate) fn refused_items(&self) -> u64 {
+        self.refused_items.load(Relaxed)
     }
 }

@@ -23,7 +23,7 @@
 use super::body::BodyStore;
 use super::cut_off::{CutOff, MessageCutOff};
 use super::item::{Exchange, Item, WebSocketKey, WebSocketMessage};
-use super::queue::{FULL_BATCH_ITEMS, Receiver};
+use super::queue::Receiver;
 use crate::bundle::archive::directory_of;
 use crate::bundle::format::Stats;
 use crate::clock::Moment;
@@ -202,7 +202,7 @@ impl Writer {
         while is_running {
             is_running = items.receive(&mut batch, self.max_wait());
             // Under load, the connections need the processor more than small entries need compression.
-            self.bundle.archive.store_small_entries(batch.len() >= FULL_BATCH_ITEMS);
+            self.bundle.archive.store_small_entries(items.is_overloaded());
             for item in batch.drain(..) {
                 is_running &= !matches!(item, Item::CaptureEnd);
                 self.attempt(|writer| writer.write(item));

@@ -86,7 +86,7 @@ fn counts_descriptors_that_were_open_at_the_start() {
     let Some(bash) = peer("bash") else { return };
     let inherit: String = (10..30).map(|number| format!("exec {number}</dev/null; ")).collect();
     let dir = TempDir::new();
-    let proxy = ProxyProcess::from_running(Spectral::start(shell(bash, &dir, &format!("{inherit} ulimit -n 40"))), dir);
+    let proxy = ProxyProcess::from_running(Spectral::start(shell(bash, &dir, &format!("{inherit} ulimit -n 44"))), dir);
     let origin = Origin::plain_responding(OK);
     // If all were accepted at once, they would use up the descriptors and wait for each other.
     let connections: Vec<_> = (0..6).map(|_| proxy.send_connect(&origin.authority("127.0.0.1"))).collect();

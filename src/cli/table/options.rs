@@ -179,7 +179,7 @@ pub(crate) static MEMORY: Opt = Opt {
     long: "memory",
     value: ValueKind::Text("SIZE"),
     brief: "Approximate memory limit [default: 64M]",
-    more: "From 1M to 1T. An eighth is for bodies. Bodies beyond that, and those above 256K, go to temporary files \
+    more: "From 1M to 1T. Three eighths are for bodies. Bodies beyond that, and those above 2M, go to a temporary file \
            beside the bundle. K, M, G and T are powers of 1024.",
 };
 

@@ -13,6 +13,7 @@ pub(crate) mod capture;
 pub(crate) mod cli;
 pub(crate) mod connection;
 pub(crate) mod grpc;
+pub(crate) mod hanging_disk;
 /// Builds HTTP/2 frames; shared with the unit tests.
 #[allow(dead_code, reason = "the unit tests use all of it")]
 #[path = "../../../src/wire/http2/testing.rs"]
@@ -32,6 +33,7 @@ pub(crate) use bundle::Message;
 pub(crate) use ca::{CertSpec, ONLY_TLS12, ONLY_TLS13, TestCa};
 pub(crate) use capture::{Capture, Outcome, TlsClient, patterns};
 pub(crate) use connection::{Connection, Ending};
+pub(crate) use hanging_disk::HangingDisk;
 pub(crate) use node::NodeOrigin;
 pub(crate) use origin::{Origin, TlsSetup, next_request, respond_to_all};
 pub(crate) use pair::Pair;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::bundle::archive::CompressionMethod;
 use crate::bundle::archive::scan::{Scan, ScanItem};
+use crate::record::queue::FULL_BATCH_ITEMS;
 
 #[test]
 fn small_entries_of_a_full_batch_are_stored() {
