@@ -216,3 +216,36 @@ fn one_bundle_keeps_its_ids() {
     let first: Value = serde_json::to_value(Bundle::open(a).unwrap().websocket("ws_0001").unwrap()).unwrap();
     assert_eq!(serde_json::to_value(bundle.websocket("ws_0001").unwrap()).unwrap(), first);
 }
+
+#[test]
+fn bodies_that_were_left_as_received_are_decoded() {
+    let dir = TestDir::new("received");
+    let text = "some text, ".repeat(300_000);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    let encoded = encoder.finish().unwrap();
+    let (mut archive, _) = Archive::create(&dir.path("a.zip"), Duration::ZERO).unwrap();
+    archive
+        .group(|archive| {
+            write_body(archive, "traces/t_0001_request.bin".into(), b"not gzip")?;
+            write_body(archive, "traces/t_0001_response.bin".into(), &encoded)?;
+            let request = json!({"body_file": "t_0001_request.bin", "body_size": 8, "body_encoding": "gzip"});
+            let response =
+                json!({"body_file": "t_0001_response.bin", "body_size": encoded.len(), "body_encoding": "gzip"});
+            add_json(
+                archive,
+                "traces/t_0001.json".into(),
+                &json!({"id": "t_0001", "request": request, "response": response}),
+                &[],
+            )?;
+            add_json(archive, "manifest.json".into(), &json!({"capture_id": CAPTURE}), &[])
+        })
+        .unwrap();
+    let merged = merge(&[archive.finish().unwrap()], &dir.path("merged.zip")).unwrap();
+    let bundle = Bundle::open(&merged.output).unwrap();
+    let trace = bundle.trace("t_0001").unwrap();
+    assert!(bundle.response_body(&trace).unwrap() == text.as_bytes());
+    assert_eq!((trace.response.body_encoding.as_deref(), trace.response.body_size), (None, text.len() as u64));
+    assert_eq!(bundle.request_body(&trace).unwrap(), b"not gzip");
+    assert_eq!(trace.request.body_encoding.as_deref(), Some("gzip"));
+}

@@ -1,19 +1,22 @@
 //! The fuzzed property: recovery of any file does not panic, and results in a consistent bundle.
 //!
 //! Random bytes seldom have a valid checksum, so half of the inputs are scripts: each pair of bytes chooses the name
-//! and the content of an entry from lists, some of which belong together.
+//! and the content of an entry from lists, some of which belong together. A name that is chosen again replaces an earlier
+//! group. Some entries are gzip bodies, whose claims may be false.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a property is asserted")]
 
 use super::{Error, Recovered, from_part};
 use crate::bundle::archive::buffered_file::faults::NO_SYNC;
-use crate::bundle::archive::{Archive, CompressionMethod};
+use crate::bundle::archive::{Archive, CompressionMethod, EntryHeader};
 use crate::bundle::reader::Bundle;
 use crate::bundle::test_dir::TestDir;
 use crate::clock::Moment;
+use flate2::write::DeflateEncoder;
+use flate2::{Compression, Crc};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -54,11 +57,16 @@ fn write_entries(part: &Path, script: &[u8]) {
     let (mut archive, _) = Archive::create(&elsewhere, Duration::ZERO).unwrap();
     let (pairs, rest) = script.as_chunks::<2>();
     for [name, content] in pairs {
+        let are_claims_true = content & 0x80 == 0;
         let content = CONTENTS[usize::from(*content) % CONTENTS.len()].as_bytes();
         let method = if name & 0x80 == 0 { CompressionMethod::Deflated } else { CompressionMethod::Stored };
         let note = NOTES[usize::from(name >> 5 & 3) % NOTES.len()].as_bytes();
-        let name = NAMES[usize::from(name & 0x1f) % NAMES.len()];
+        let choice = usize::from(name & 0x1f);
+        let name = NAMES[choice % NAMES.len()];
         let group = archive.group(|archive| {
+            if choice >= NAMES.len() {
+                return add_gzip_body(archive, name, content, are_claims_true);
+            }
             archive.begin_entry(name.into(), content.len() as u64, method, note)?;
             archive.write_all(content)
         });
@@ -69,6 +77,24 @@ fn write_entries(part: &Path, script: &[u8]) {
         bytes.truncate(bytes.len() * usize::from(len) / 255);
     }
     fs::write(part, bytes).unwrap();
+}
+
+/// Adds `content` as a gzip body. The checksum may be wrong.
+fn add_gzip_body(archive: &mut Archive, name: &str, content: &[u8], are_claims_true: bool) -> io::Result<()> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(content)?;
+    let slice = encoder.finish()?;
+    let mut crc = Crc::new();
+    crc.update(content);
+    let header = EntryHeader {
+        name: name.into(),
+        method: CompressionMethod::Deflated,
+        crc: if are_claims_true { crc.sum() } else { !crc.sum() },
+        compressed_size: slice.len() as u64,
+        size: content.len() as u64,
+        is_zip64: false,
+    };
+    archive.copy(header, &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0], &mut slice.as_slice())
 }
 
 const NAMES: [&str; 14] = [
@@ -88,13 +114,14 @@ const NAMES: [&str; 14] = [
     "traces/t_99999999999999999999.json",
 ];
 
-const CONTENTS: [&str; 14] = [
+const CONTENTS: [&str; 15] = [
     "{}",
     "body",
     "",
     r#"{"id":"t_0001","timestamp":5,"request":{"url":"http://a/"},"timing":{"total_ms":1e300}}"#,
     r#"{"id":"t_0001","request":{"body_file":"t_0001_request.bin","body_size":4},"response":{"body_file":null}}"#,
     r#"{"id":"t_0001","response":{"body_file":"t_0001_response.bin","body_size":4}}"#,
+    r#"{"id":"t_0001","response":{"body_file":"t_0001_response.bin","body_size":4,"body_encoding":"br, gzip"}}"#,
     r#"{"id":"t_0001","response":{"body_file":"../t_0001_response.bin","body_size":4}}"#,
     r#"{"id":"t_0002","timestamp":18446744073709551615,"response":{"body_file":"t_0001_response.bin","body_size":4}}"#,
     r#"{"id":"ws_0001","url":"ws://a/","handshake_trace_ref":"t_0001","message_count":7}"#,

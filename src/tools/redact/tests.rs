@@ -356,3 +356,32 @@ fn searches_bodies_in_other_character_sets() {
     assert!(body.starts_with(b"{\"gr\xfcn\":\"\xfc\",\"token\":\"redacted-"), "{body:?}");
     assert_eq!(done.json, 1);
 }
+
+#[test]
+fn bodies_that_were_left_as_received_are_decoded_and_searched() {
+    let dir = TestDir::new("received");
+    let gz = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut trace = Trace::default();
+    trace.request.body_encoding = Some("gzip".into());
+    trace.response.body_encoding = Some("gzip".into());
+    let secret = br#"{"password":"s3cret"}"#;
+    let path = bundle(&dir, &trace, &gz(secret), b"not gzip", b"");
+    let output = dir.path("b.zip");
+    for (rules, coded) in [(rules(&[], &[], &["password"]), 1), (rules(&[], &[], &[]), 0)] {
+        let redacted = redact(&path, &output, &rules).unwrap();
+        assert_eq!((redacted.json, redacted.coded), (coded, coded));
+        let bundle = Bundle::open(&redacted.output).unwrap();
+        let trace = bundle.trace("t_0001").unwrap();
+        let body = bundle.request_body(&trace).unwrap();
+        assert_eq!((trace.request.body_encoding.as_deref(), trace.request.body_size), (None, body.len() as u64));
+        let text = String::from_utf8(body).unwrap();
+        assert_eq!(text.contains("s3cret"), coded == 0, "{text}");
+        assert!(text.starts_with(r#"{"password":"#));
+        // A body that does not decode is left out if it would have to be searched.
+        assert_eq!(bundle.response_body(&trace).unwrap(), if coded == 1 { &b""[..] } else { b"not gzip" });
+    }
+}

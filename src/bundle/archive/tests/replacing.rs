@@ -214,7 +214,22 @@ fn a_gzip_body_is_an_entry_without_being_inflated() {
     rebuilt.extend(entry.header.crc.to_le_bytes());
     rebuilt.extend((entry.header.size as u32).to_le_bytes());
     assert!(rebuilt == received);
+    // Reserved space that is filled later, and a group that is replaced.
+    let large = noise(3 * BUFFER_BYTES);
+    let reservations = archive.reserve(vec![entry_of("large", &large)]).unwrap();
+    let replaced = put(&mut archive, "twice", b"first", None).unwrap();
+    put(&mut archive, "twice", b"again", Some(replaced)).unwrap();
+    reservations[0].fill(&mut &large[..]).unwrap();
+    archive.group(|a| a.add_reserved(&reservations[0])).unwrap();
+    put(&mut archive, "z", b"z", None).unwrap();
     let bundle = archive.finish().unwrap();
     assert!(content(&bundle, "traces/t_0001_response.bin").unwrap() == text);
-    assert_read_by_all(&bundle, 3, "last");
+    // The directory is in the order of the groups.
+    assert_read_by_all(&bundle, 6, "z");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/ReadZip.java");
+    if let Some(output) = run("java", &[source.to_str().unwrap()], &bundle) {
+        let bytes = text.len() + "{}".len() + "last".len() + large.len() + "again".len() + "z".len();
+        let expected = format!("directory 6 {bytes}\nlocal headers 7 {}\n", bytes + "first".len());
+        assert_eq!(output, expected);
+    }
 }

@@ -315,3 +315,37 @@ fn messages_are_recovered_in_any_order() {
     assert_eq!(bundle.messages("ws_0001").len(), 3);
     assert_keeps_the_contract(&recovered.output);
 }
+
+/// As `inspect --follow` reads it.
+#[test]
+fn a_growing_bundle_lists_each_number_once() {
+    let mut file = Replaced::new("growing");
+    let ids = |bundle: &Bundle| bundle.traces().iter().map(str::to_owned).collect::<Vec<_>>();
+    file.put(1, Written::Received(b"as received", "br"), None, b"");
+    file.put(3, Written::Decoded(b"three"), None, b"");
+    let part = file.archive.unfinished_path().to_owned();
+    let mut bundle = Bundle::open_part(&part).unwrap();
+    assert_eq!(ids(&bundle), ["t_0001", "t_0003"]);
+    file.put(2, Written::Received(b"two", "br"), None, b"");
+    file.put(1, Written::Decoded(b"one"), Some(0), b"");
+    file.put(2, Written::Decoded(b"two, decoded"), Some(2), b"");
+    assert_eq!(bundle.refresh().unwrap(), State::Growing);
+    assert_eq!(ids(&bundle), ["t_0001", "t_0003", "t_0002"], "new ones follow, replaced ones stay");
+    assert_eq!(bundle.manifest().stats.trace_count, 3);
+    assert_eq!([bodies_of(&bundle, "t_0001"), bodies_of(&bundle, "t_0002")], ["one", "two, decoded"]);
+    // A replacement that is damaged is not read.
+    file.put(1, Written::Decoded(b"damaged"), Some(3), b"");
+    let at = file.bytes().windows(7).position(|window| window == b"damaged").unwrap();
+    let writable = fs::OpenOptions::new().write(true).open(&part).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&writable, b"DAMAGED", at as u64).unwrap();
+    bundle.refresh().unwrap();
+    assert_eq!(bodies_of(&bundle, "t_0001"), "one");
+    assert_eq!(ids(&bundle), ["t_0001", "t_0003", "t_0002"]);
+    // Until it is replaced, a gzip body with false claims is read as received.
+    let encoded = gz(b"some text");
+    file.put(4, Written::Slice(&encoded, 1, 9), None, b"");
+    bundle.refresh().unwrap();
+    let trace = bundle.trace("t_0004").unwrap();
+    let received = bundle.response_body(&trace).unwrap();
+    assert_eq!(received[..encoded.len() - 8], encoded[..encoded.len() - 8]);
+}
