@@ -18,7 +18,8 @@
 use crate::bundle::archive::scan::Scan;
 use crate::bundle::archive::unfinished::{Owner, backup_of, output_of, owner_of};
 use crate::bundle::archive::{Archive, FinishError, UnfinishedState};
-use recovery::{Failure, Recovery};
+use failure::Failure;
+use recovery::Recovery;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -28,6 +29,7 @@ use std::time::UNIX_EPOCH;
 
 mod bodies;
 mod ending;
+mod failure;
 mod groups;
 mod recovery;
 

@@ -25,17 +25,22 @@ impl TempBody {
         Self { directory, file: None, spilled: 0, memory: Vec::new(), error: None }
     }
 
-    /// Appends all of `source`.
+    /// Appends all of `source`. An error is that of `source`; [`TempBody::check`] returns that of the file.
     pub(super) fn push_all(&mut self, source: &mut dyn Read) -> io::Result<()> {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             match source.read(&mut buffer) {
-                Ok(0) => return self.error.take().map_or(Ok(()), Err),
+                Ok(0) => return Ok(()),
                 Ok(n) => self.push(buffer.get(..n).unwrap_or_default()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// Fails if bytes could not be stored.
+    pub(super) fn check(&self) -> io::Result<()> {
+        self.error.as_ref().map_or(Ok(()), |error| Err(io::Error::new(error.kind(), error.to_string())))
     }
 
     /// Writes all bytes to `out`.
@@ -145,6 +150,7 @@ mod tests {
         body.push(&vec![0; MAX_MEMORY_BYTES]);
         assert!(!body.is_whole());
         let mut body = TempBody::new("/nowhere/at/all".into());
-        assert!(body.push_all(&mut vec![0; MAX_MEMORY_BYTES].as_slice()).is_err());
+        body.push_all(&mut vec![0; MAX_MEMORY_BYTES].as_slice()).unwrap();
+        assert_eq!(body.check().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -1,6 +1,7 @@
 //! Bodies of a file to recover: found before the JSON that refers to them, verified, and decoded if they were left as
 //! received.
 
+use super::failure::Failure;
 use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::{Archive, CompressionMethod};
 use crate::bundle::format::Trace;
@@ -69,23 +70,24 @@ pub(super) fn content_of<'e>(
     trace: &mut Trace,
     side: Side,
     body: &'e FoundBody,
-) -> io::Result<BodyContent<'e>> {
+) -> Result<BodyContent<'e>, Failure> {
     match body {
         FoundBody::Absent => Ok(BodyContent::Absent),
         FoundBody::Intact(entry) => {
             let load = |to: &mut TempBody| entry.read_content(file, &mut |bytes| to.push(bytes)).map(drop);
-            let decoded = decoder.decode(trace, side, load)?;
+            let decoded = decoder.decode(trace, side, load).map_err(Failure::Read)?;
             Ok(decoded.map_or(BodyContent::Copied(entry), decoded_content))
         }
         FoundBody::FalseClaims(entry) => {
             let received = gzip_body::received_encoding(encoding(trace, side).as_deref());
             set_body(trace, side, gzip_body::received_len(entry), Some(received));
             let load = |to: &mut TempBody| to.push_all(&mut gzip_body::as_received(entry, file));
-            if let Some(decoded) = decoder.decode(trace, side, load)? {
+            if let Some(decoded) = decoder.decode(trace, side, load).map_err(Failure::Read)? {
                 return Ok(decoded_content(decoded));
             }
             let mut body = decoder.empty_body();
-            body.push_all(&mut gzip_body::as_received(entry, file))?;
+            body.push_all(&mut gzip_body::as_received(entry, file)).map_err(Failure::Read)?;
+            body.check().map_err(Failure::Write)?;
             Ok(BodyContent::New(body, CompressionMethod::Stored))
         }
     }

@@ -1,7 +1,8 @@
 //! Writes the end of a recovered bundle, as the capture would have: WebSockets, timeline, manifest.
 
+use super::failure::Failure;
 use super::groups::id_of;
-use super::recovery::{Failure, Recovery};
+use super::recovery::Recovery;
 use crate::bundle::format::WebSocket;
 use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::iso8601;

@@ -5,6 +5,7 @@
 //! ```
 
 use super::bodies::{FoundBody, WaitingBodies, content_of, copy_entry};
+use super::failure::Failure;
 use super::groups::{GroupCounts, NumberSet, Turn, id_of};
 use crate::bundle::archive::Archive;
 use crate::bundle::archive::located_entry::LocatedEntry;
@@ -18,7 +19,6 @@ use crate::tools::body_decoder::{BodyDecoder, Side, encoding};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -68,12 +68,6 @@ pub(super) struct KnownWebSocket {
 enum FoundItem {
     Trace(Box<Trace>, [FoundBody; 2]),
     Message(Box<Message>, FoundBody),
-}
-
-/// A failure, by the file that failed.
-pub(super) enum Failure {
-    Read(io::Error),
-    Write(io::Error),
 }
 
 impl<'f> Recovery<'f> {
@@ -162,7 +156,7 @@ impl<'f> Recovery<'f> {
     fn fall_back(&mut self, scan: &Scan<'_>) -> Result<(), Failure> {
         // The end of the last intact group, and the number of entries of damaged ones after it.
         let mut found: HashMap<Id, (u64, u64)> = HashMap::new();
-        self.each_failed(&mut scan.again(), &mut |recovery, id, entry, last_end| {
+        self.each_failed(&mut scan.again(), |recovery, id, entry, last_end| {
             let is_intact = recovery.find_item(id, entry)?.is_some();
             let (intact_end, damaged) = found.entry(id).or_default();
             if is_intact {
@@ -175,7 +169,7 @@ impl<'f> Recovery<'f> {
         // They were counted as replaced, and so was the intact one.
         let damaged = found.values().fold(0u64, |sum, (_, damaged)| sum.saturating_add(*damaged));
         let kept = self.kept.saturating_sub(damaged);
-        self.each_failed(&mut scan.again(), &mut |recovery, id, entry, _| {
+        self.each_failed(&mut scan.again(), |recovery, id, entry, _| {
             if found.get(&id).is_some_and(|(intact_end, _)| *intact_end == entry.end) {
                 recovery.add_item(id, entry)?;
             }
@@ -189,7 +183,7 @@ impl<'f> Recovery<'f> {
     fn each_failed(
         &mut self,
         scan: &mut Scan<'_>,
-        visit: &mut dyn FnMut(&mut Self, Id, &LocatedEntry, u64) -> Result<(), Failure>,
+        mut visit: impl FnMut(&mut Self, Id, &LocatedEntry, u64) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         self.bodies = WaitingBodies::default();
         while let ScanItem::Entry(entry) = scan.next().map_err(Failure::Read)? {
@@ -261,7 +255,7 @@ impl<'f> Recovery<'f> {
         let encodings = Side::BOTH.map(|side| encoding(&trace, side).clone());
         let mut contents = Vec::new();
         for (side, body) in Side::BOTH.into_iter().zip(&bodies) {
-            contents.push(content_of(self.file, &mut self.decoder, &mut trace, side, body).map_err(Failure::Read)?);
+            contents.push(content_of(self.file, &mut self.decoder, &mut trace, side, body)?);
         }
         let is_changed = before != (trace.request.body_size, trace.response.body_size)
             || encodings != Side::BOTH.map(|side| encoding(&trace, side).clone());
