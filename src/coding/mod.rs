@@ -8,8 +8,6 @@
 //! Pure computation: bytes come from a reader and go to a sink, within limits. Bytes may be hostile. Decoders keep their
 //! memory between bodies.
 
-#![allow(dead_code, unused_imports, reason = "packers will verify slices and charge windows")]
-
 pub(crate) use content::{Content, Decoded, decode};
 pub(crate) use decoder::Decoder;
 pub(crate) use error::DecodeError;

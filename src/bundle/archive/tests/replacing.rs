@@ -216,11 +216,11 @@ fn a_gzip_body_is_an_entry_without_being_inflated() {
     assert!(rebuilt == received);
     // Reserved space that is filled later, and a group that is replaced.
     let large = noise(3 * BUFFER_BYTES);
-    let reservations = archive.reserve(vec![entry_of("large", &large)]).unwrap();
+    let mut reservation = archive.reserve(entry_of("large", &large), None).unwrap();
     let replaced = put(&mut archive, "twice", b"first", None).unwrap();
     put(&mut archive, "twice", b"again", Some(replaced)).unwrap();
-    reservations[0].fill(&mut &large[..]).unwrap();
-    archive.group(|a| a.add_reserved(&reservations[0])).unwrap();
+    reservation.fill_next(&mut &large[..], u64::MAX).unwrap();
+    archive.group(|a| a.add_reserved(&reservation)).unwrap();
     put(&mut archive, "z", b"z", None).unwrap();
     let bundle = archive.finish().unwrap();
     assert!(content(&bundle, "traces/t_0001_response.bin").unwrap() == text);
