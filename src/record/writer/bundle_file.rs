@@ -99,6 +99,14 @@ impl BundleFile {
         Ok(next)
     }
 
+    /// Takes the groups whose copying has not begun, except those that replace a group of this bundle.
+    pub(super) fn take_unbegun_copies(&mut self) -> VecDeque<Group> {
+        let unbegun = self.copies.split_off(self.copies.len().min(1));
+        let (replacements, others) = unbegun.into_iter().partition(|group| matches!(group, Group::Replacement(_)));
+        self.copies.extend::<VecDeque<_>>(replacements);
+        others
+    }
+
     /// Moves the start of a bundle that has no items.
     pub(super) fn restart(&mut self, started: Moment) {
         self.started = started;

@@ -65,6 +65,15 @@ impl Group {
         self.bodies().0.iter_mut().for_each(|body| body.pack(packing, tools));
     }
 
+    /// True if it can be written to its bundle after the next one was begun: it has no WebSocket.
+    pub(super) fn can_settle_later(&self) -> bool {
+        match self {
+            Self::Exchange(prepared) => prepared.websocket.is_none(),
+            Self::Replacement(_) => true,
+            Self::Message(_) | Self::Handshake(_) => false,
+        }
+    }
+
     /// Returns the size in memory, or in the spill file.
     pub(super) fn size(&self) -> usize {
         match self {

@@ -125,6 +125,8 @@ impl Writer {
     /// Runs `work` with the bundle of this number as the current one.
     fn in_bundle<T>(&mut self, number: u32, work: impl FnOnce(&mut Self) -> T) -> T {
         let Some(at) = self.draining.iter().position(|(bundle, _)| bundle.number == number) else { return work(self) };
+        // WebSockets that ended belong to the current bundle.
+        self.commit();
         let swap = |writer: &mut Self| {
             if let Some((bundle, _)) = writer.draining.get_mut(at) {
                 std::mem::swap(bundle, &mut writer.bundle);

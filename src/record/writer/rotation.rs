@@ -91,8 +91,8 @@ impl Writer {
 
     /// Begins the next bundle, and completes the current one on another thread.
     pub(super) fn rotate(&mut self, now: Moment) {
-        // A body that is being copied into this bundle stays in it.
-        if !self.bundle.copies.is_empty() {
+        // A message that is being copied is counted for its WebSocket in this bundle.
+        if self.bundle.copies.front().is_some_and(|group| !group.can_settle_later()) {
             return;
         }
         self.commit();
@@ -104,7 +104,7 @@ impl Writer {
             rotation.retry = Some(now.plus(DELAYED_RETRY));
             return self.errors.add(ErrorKind::RotationDelayed(unfinished), "");
         }
-        let next = match self.bundle.next(&rotation.names.next(), now) {
+        let mut next = match self.bundle.next(&rotation.names.next(), now) {
             Ok(next) => next,
             Err(e) => {
                 rotation.names.release();
@@ -116,6 +116,7 @@ impl Writer {
         if let Limit::Time(period, end) = &mut rotation.limit {
             *end = following(*end, *period, now);
         }
+        next.copies = self.bundle.take_unbegun_copies();
         let mut finished = std::mem::replace(&mut self.bundle, next);
         let continued = self.open_websockets.values_mut().filter_map(WebSocketInfo::leave_bundle);
         finished.unwritten_websockets.extend(continued);
