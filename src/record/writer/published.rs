@@ -1,6 +1,7 @@
 //! The state of the writer as other threads see it. The writer publishes it after each commit, before it notifies the
 //! observer. Readers wait neither for the writer nor for the disk.
 
+use super::bundle_file::BundleFile;
 use super::{Writer, WriterSummary};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,7 +43,9 @@ impl Writer {
 
     /// Publishes the current state.
     pub(super) fn publish(&self) {
-        let archive = &self.bundle.archive;
+        // While packers' results are written to an earlier bundle, that one is in the place of the current one.
+        let bundles = self.draining.iter().map(|(bundle, _)| bundle).chain([&self.bundle]);
+        let Some(BundleFile { archive, .. }) = bundles.max_by_key(|bundle| bundle.number) else { return };
         let mut state = self.published.lock();
         let WriterState { counts, part, part_bytes, earlier_bytes } = &mut *state;
         counts.exchanges = self.totals.trace_count;

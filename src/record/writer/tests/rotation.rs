@@ -483,6 +483,12 @@ fn packers_go_on_with_earlier_bundles() {
             writer.drain_step();
         }
         assert!(writer.draining.is_empty());
+        if rotates {
+            let published = writer.published().lock().clone();
+            assert!(published.part.ends_with("my app-0002.zip.part"), "{}", published.part.display());
+            let first = fs::metadata(capture.part(1)).or(fs::metadata(capture.folder.join("my app-0001.zip.part")));
+            assert!((1..=first.unwrap().len()).contains(&published.earlier_bytes), "{}", published.earlier_bytes);
+        }
     };
     let mut whole = Capture::new("pack-whole");
     write(&mut whole, false);
