@@ -51,6 +51,7 @@ fn main() {
         let began = Instant::now();
         let proxy = Program::spectral(&dir, &[]);
         let open = traffic(&Route { proxy: proxy.addr, origin });
+        let _ = proxy.cpu_at_rest();
         let during = proxy.peak();
         drop(open);
         let _ = proxy.cpu_at_rest();

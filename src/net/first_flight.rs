@@ -22,7 +22,7 @@ use crate::wire::client_hello::{self, ClientHello, Sni};
 use crate::wire::http1::head;
 use crate::wire::http1::head_scanner::starts_with_response;
 use crate::wire::sniff::{Protocol, sniff, starts_with_settings};
-use crate::wire::tap::Ending;
+use crate::wire::tap::{Ending, Opaque};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -69,6 +69,9 @@ impl PendingFlight {
             // Without TLS, receive cannot fail.
             if client_ready.read {
                 let _ = client.receive(&mut |_| 0);
+                if !client.charge_unread() {
+                    return Some(classify(client.unread(), self.route.authority.port).unwrap_or(FirstFlight::TooLarge));
+                }
                 continue;
             }
             if origin_ready.read {
@@ -106,6 +109,7 @@ impl PendingFlight {
             FirstFlight::Tls(hello) => return intercept::open(shared, capture, client, origin, route, &hello),
             FirstFlight::Http { .. } => return Some(tunnel::tapped(shared, capture, client, origin, route, None)),
             FirstFlight::Incomplete => Reason::Incomplete,
+            FirstFlight::TooLarge => Reason::Opaque(Opaque::MemoryLimit),
             FirstFlight::Other | FirstFlight::OriginFirst => Reason::NotHttp,
             // Without data, the bundle lacks nothing.
             FirstFlight::Empty => return Some(tunnel::pass(shared, client, origin)),
@@ -143,6 +147,8 @@ pub(crate) enum FirstFlight {
     OriginFirst,
     /// The flight was not complete before its timeout or its end.
     Incomplete,
+    /// The flight is incomplete, and the memory limit leaves no room for more of it.
+    TooLarge,
     /// One side ended before any data, or the capture stops.
     Empty,
 }

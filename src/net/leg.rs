@@ -19,6 +19,7 @@ use super::resources::Resources;
 use super::splice::{Filled, Pipe};
 use super::sys;
 use super::tls::session::TlsSession;
+use crate::record::account::Account;
 use crate::wire::tap::Ending;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -31,6 +32,8 @@ pub(crate) struct Leg {
     tls: Option<Box<TlsSession>>,
     /// Plaintext that was read and not used. It precedes all data in the socket.
     unread: Vec<u8>,
+    /// Charged for the capacity of `unread`, as of the last [`Leg::charge_unread`].
+    account: Account,
     outbox: Outbox,
     /// The pipe from the other leg's socket to this one, where bytes are spliced. It is filled only while nothing is
     /// pending, and nothing is read for this leg until it is empty.
@@ -73,6 +76,7 @@ impl Leg {
             socket,
             tls: None,
             unread: Vec::new(),
+            account: Account::new(&resources.recording),
             outbox: Outbox::new(&resources.unsent),
             pipe: None,
             input: Input::Open,
@@ -159,9 +163,19 @@ impl Leg {
         &self.unread
     }
 
+    /// Charges the capture's memory for the unread bytes. Returns false if too little is left: the caller must not wait for
+    /// more of them.
+    pub(crate) fn charge_unread(&mut self) -> bool {
+        self.account.set(self.unread.capacity())
+    }
+
     /// Removes the first `n` bytes of [`Leg::unread`].
     pub(crate) fn consume(&mut self, n: usize) {
         self.unread.drain(..n.min(self.unread.len()));
+        if self.unread.is_empty() {
+            self.unread.shrink_to(MAX_KEPT_UNREAD_BYTES);
+        }
+        self.charge_unread();
     }
 
     /// Passes the unread bytes to `sink`, which returns how many it used.
@@ -172,6 +186,7 @@ impl Leg {
             0 => unread,
             n => unread.get(n..).unwrap_or_default().to_vec(),
         };
+        self.charge_unread();
     }
 
     /// Reads once from the socket and passes the plaintext to `sink`, which returns how much of each piece it used. The
@@ -388,6 +403,7 @@ impl Leg {
             self.outbox.free();
         }
         self.unread.shrink_to_fit();
+        self.charge_unread();
         if let Some(tls) = &mut self.tls {
             tls.shrink();
         }
@@ -428,6 +444,9 @@ fn offer(unread: &mut Vec<u8>, bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> usiz
     let used = if unread.is_empty() { sink(bytes) } else { 0 };
     unread.extend_from_slice(bytes.get(used..).unwrap_or_default());
 }
+
+/// The largest capacity that is kept for further unread bytes. Most heads of requests are shorter.
+const MAX_KEPT_UNREAD_BYTES: usize = 4 << 10;
 
 /// TLS records leave together up to this size, the largest that a kernel passes to a network card, or over loopback, in
 /// one piece.

@@ -128,6 +128,13 @@ impl PendingRequest {
         if found.is_err() {
             return Some(refused(&Refusal::HeadTooLong));
         }
+        if found == Ok(None) && !self.client.charge_unread() {
+            // Not kept while the client reads the response.
+            self.client.consume(usize::MAX);
+            let reason = Reason::Refused("the memory limit leaves no room for its head".into());
+            return Some(Request::Refused(reason, Response::head_too_long(&Refusal::HeadTooLong)));
+        }
+        let bytes = self.client.unread();
         if !is_tls(bytes) && found == Ok(None) && self.searched < self.parsed * 2 {
             return None;
         }

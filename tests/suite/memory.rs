@@ -5,8 +5,10 @@ use crate::support::bundle::Bundle;
 use crate::support::cli::Spectral;
 use crate::support::peers;
 use crate::support::websocket_frames::frame;
-use crate::support::{Capture, Connection, Origin, ProxyProcess, TempDir, Watched};
+use crate::support::{Capture, Connection, Origin, ProxyProcess, TIMEOUT, TempDir, Watched};
 use spectral_capture::{Opaque, Reason};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -107,6 +109,43 @@ fn open_http2_streams_stay_within_the_limit() {
 fn indexed_http2_fields_stay_within_the_limit() {
     // 142 KB, 60 fields of 4,000 bytes for each request: 520 MB on each connection.
     flood(8, &http2_requests(2_000, &field(0x40), &[0xbe; 60]));
+}
+
+#[test]
+fn unfinished_heads_stay_within_the_limit() {
+    // 40 MB of heads, which pass through.
+    flood(200, format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(200_000)).as_bytes());
+}
+
+#[test]
+fn unfinished_heads_of_plain_requests_stay_within_the_limit() {
+    let dir = TempDir::new();
+    let proxy = ProxyProcess::from_running(Spectral::capture(&dir, &["--memory", &format!("{LIMIT_MB}M")]), dir);
+    let origin = Origin::plain_responding(OK);
+    let authority = origin.authority("localhost");
+    let head = format!("GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n");
+    let count = 200;
+    let mut clients: Vec<_> = (0..count).map(|_| TcpStream::connect(proxy.running.addr).unwrap()).collect();
+    for client in &mut clients {
+        client.set_read_timeout(Some(TIMEOUT)).unwrap();
+        // A client that is refused may be closed before it has sent all.
+        let _ = client.write_all(format!("{head}X: {}", "x".repeat(200_000)).as_bytes());
+    }
+    let mut statuses = Vec::new();
+    for client in &mut clients {
+        let _ = client.write_all(b"\r\n\r\n");
+        let mut status = [0; 12];
+        if client.read_exact(&mut status).is_ok() {
+            statuses.push(String::from_utf8_lossy(&status).into_owned());
+        }
+    }
+    assert!(statuses.iter().any(|status| status == "HTTP/1.1 431"), "{statuses:?}");
+    // A head of usual length is always accepted.
+    assert_eq!(proxy.dial().request(format!("{head}\r\n")).text(), "ok");
+    assert_within_limit(&proxy, count);
+    drop(clients);
+    let (_, output) = proxy.stop();
+    assert!(output.err.contains("the memory limit leaves no room for its head"), "{}", output.err);
 }
 
 #[test]
