@@ -31,8 +31,10 @@ pub struct Config {
     /// it. An app that pins its certificates then works from its second attempt on, or from its third if it closes the
     /// connection without an alert.
     pub passthrough_refused: bool,
-    /// The approximate memory limit of the capture, in bytes. All bodies together use up to three eighths of it; larger
-    /// amounts go to a file beside the bundle.
+    /// The memory limit of the capture, in bytes, for what grows with its traffic: bodies, the queue to the writer,
+    /// exchanges in progress, unsent bytes and decoders. The process takes up to 16 MB more, and 40 KB for each open
+    /// connection. Bodies that do not fit go to a file beside the bundle. A connection whose exchanges in progress do not
+    /// fit is recorded up to there ([`Opaque::MemoryLimit`](crate::Opaque::MemoryLimit)).
     pub memory: u64,
     /// The largest size to which a body is decoded, in bytes. A body that would exceed it is stored as received.
     pub max_body: u64,

@@ -178,9 +178,9 @@ pub(crate) static MEMORY: Opt = Opt {
     short: None,
     long: "memory",
     value: ValueKind::Text("SIZE"),
-    brief: "Approximate memory limit [default: 64M]",
-    more: "From 1M to 1T. Three eighths are for bodies. Bodies beyond that, and those above 2M, go to a temporary file \
-           beside the bundle. K, M, G and T are powers of 1024.",
+    brief: "Memory limit for captured data [default: 64M]",
+    more: "From 1M to 1T. The process takes up to 16 MB more, and 40 KB per open connection. Bodies that do not fit, and those above 2M, \
+           go to a temporary file beside the bundle. K, M, G and T are powers of 1024.",
 };
 
 pub(crate) static MAX_BODY: Opt = Opt {
