@@ -60,10 +60,10 @@ impl Backlog {
             return Ok(None);
         }
         let mut bytes = [0; RECORD_BYTES];
-        self.read(&mut bytes).or_else(|e| {
+        if let Err(e) = self.read(&mut bytes) {
             self.clear();
-            Err(e)
-        })?;
+            return Err(e);
+        }
         self.taken = self.taken.saturating_add(RECORD_BYTES as u64);
         if self.len() == 0 {
             self.clear();
