@@ -1,6 +1,7 @@
 //! The process runs out of descriptors or threads: new clients wait, connections in progress continue, and one message
 //! reports the cause.
 
+use crate::support::bundle::Bundle;
 use crate::support::cli::{Spectral, shell};
 use crate::support::peers::{self, peer};
 use crate::support::{Connection, Origin, ProxyProcess, TIMEOUT, TempDir, next_request};
@@ -53,11 +54,11 @@ fn raises_the_soft_descriptor_limit_to_the_hard_limit() {
 #[test]
 fn clients_past_the_descriptor_limit_wait_without_affecting_others() {
     let origin = Origin::plain(echo);
-    let proxy = ProxyProcess::after_shell("ulimit -n 40");
+    let proxy = ProxyProcess::after_shell("ulimit -n 44");
     let mut served: Vec<_> = (0..3).map(|_| proxy.connect(&origin.authority("localhost"))).collect();
     let mut waiting: Vec<_> = (0..20).map(|_| proxy.send_connect(&origin.authority("localhost"))).collect();
     let output = proxy.running.wait_for_line("new connections wait until others end");
-    assert!(output.contains("the limit of 40 open files allows "), "{output}");
+    assert!(output.contains("the limit of 44 open files allows "), "{output}");
     // Existing connections still have the descriptors they need: here for bodies too large for memory, which all
     // have one file.
     let body = vec![b'x'; MIB];
@@ -74,7 +75,10 @@ fn clients_past_the_descriptor_limit_wait_without_affecting_others() {
         exchange(&mut connection, "late");
     }
     assert_eq!(lines_with(&proxy.running, "new connections wait until others end"), 1);
-    let (bundle, output) = proxy.stop();
+    // The packer threads stay, so that resources are not as before.
+    let output = proxy.running.interrupt();
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    let bundle = Bundle::open(&proxy.dir.join("capture.zip"));
     assert_eq!(bundle.traces.len(), 23, "{}", output.err);
     let large = bundle.traces.iter().filter(|t| t.request_body.len() == MIB && t.response_body.len() == MIB);
     assert_eq!(large.count(), 3, "{}", output.err);
@@ -130,7 +134,9 @@ fn records_a_body_past_memory_without_a_free_descriptor() {
     set_descriptor_limit(&prlimit, &proxy, 1000);
     drop(connection);
     // The file for all bodies was opened at the start.
-    let (bundle, output) = proxy.stop();
+    let output = proxy.running.interrupt();
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    let bundle = Bundle::open(&proxy.dir.join("capture.zip"));
     assert_eq!(bundle.only_trace().response_body.len(), len, "{}", output.err);
 }
 
