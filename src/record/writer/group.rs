@@ -13,7 +13,6 @@ use super::error_log::{ErrorKind, MAX_FOUR_DIGITS, MAX_THREE_DIGITS};
 use super::packing::{Packing, PackingTools};
 use super::prepared::{PreparedExchange, PreparedMessage};
 use super::replacement::{CutOffChange, Replacement};
-use super::websocket::WebSocketInfo;
 use crate::bundle::archive::{CompressionMethod, GroupPlace};
 use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::recovery_note::{self, RecoveryNote};
@@ -115,8 +114,8 @@ impl Writer {
     fn put(&mut self, group: &Group) -> io::Result<GroupPlace> {
         let capture = if self.bundle.staged.is_empty() { self.bundle.first_note() } else { None };
         let opens = |key: WebSocketKey| {
-            let WebSocketInfo { number, protocols, .. } = self.open_websockets.get(&key)?;
-            Some(recovery_note::OpenedWebSocket { socket: *number, protocols: protocols.clone() })
+            let websocket = self.open_websockets.get(&key)?;
+            Some(recovery_note::OpenedWebSocket { socket: websocket.number, protocols: websocket.protocols.clone() })
         };
         match group {
             Group::Exchange(prepared) => {
