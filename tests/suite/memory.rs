@@ -84,7 +84,7 @@ fn http2_requests(streams: u32, first: &[u8], fields: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A field with a value of 4,000 bytes; `first` tells whether it is indexed.
+/// A field with a value of 4,000 bytes; `first` is the first byte of its representation.
 fn field(first: u8) -> Vec<u8> {
     [&[first, 1, b'a', 0x7f, 0xa1, 0x1e][..], &[b'x'; 4000]].concat()
 }
