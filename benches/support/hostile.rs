@@ -66,7 +66,7 @@ pub(crate) fn tunnel(proxy: SocketAddr, origin: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Requests of 27 bytes that nobody answers.
+/// Requests of 27 bytes without a response.
 pub(crate) fn pipelined(proxy: SocketAddr, count: usize, bytes: usize) -> Connections {
     let get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     Sink::start(|_| ()).flood(proxy, count, &get.repeat(bytes / get.len()))
@@ -125,7 +125,8 @@ pub(crate) fn compressed_websockets(proxy: SocketAddr, count: usize) -> Connecti
         let mut received = Vec::new();
         while !received.ends_with(b"\xc9\x07\0") {
             let mut piece = [0; 1024];
-            let n @ 1.. = client.read(&mut piece).unwrap() else { panic!("it was closed") };
+            let n = client.read(&mut piece).unwrap();
+            assert!(n > 0, "it was closed");
             received.extend_from_slice(&piece[..n]);
         }
         client.write_all(frame).unwrap();

@@ -49,8 +49,8 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Sends `request`, whose body is not yet read from `client`, to its origin. Returns `None` if that is impossible; the
-    /// client was told.
+    /// Sends `request`, whose body is not yet read from `client`, to its origin. Returns `None` if that is impossible,
+    /// after an error response.
     pub(crate) fn begin(
         shared: &Shared,
         mut client: Leg,

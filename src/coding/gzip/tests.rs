@@ -205,7 +205,7 @@ fn a_bomb_is_not_inflated_past_its_claim() {
     assert!(counted.1 < slice.len() / 100, "{} of {}", counted.1, slice.len());
 }
 
-/// Small members are cheap, because the inflater is reused: this takes 40 ms in an optimized build.
+/// Small members are cheap, because the inflater is reused.
 #[test]
 fn decodes_many_empty_members() {
     let members = gz(b"").repeat(20_000);

@@ -208,7 +208,7 @@ fn windows_of_websockets_count_before_they_are_allocated() {
     });
     assert_eq!(recorder.take_unrecorded(), [MEMORY_LIMIT]);
     assert!(recorder.tap.is_none() && share.held() == 0);
-    let decoded = sent(&receiver).into_iter().filter(|item| is_decoded_text(item)).count();
+    let decoded = sent(&receiver).into_iter().filter(is_decoded_text).count();
     assert!((1..20).contains(&decoded), "{decoded} messages were decompressed");
 }
 
