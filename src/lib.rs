@@ -4,7 +4,7 @@
 mod bundle;
 mod cert;
 mod clock;
-#[cfg_attr(not(feature = "tools"), expect(dead_code, unused_imports, reason = "only the tools use some of it"))]
+#[cfg_attr(not(feature = "tools"), allow(dead_code, unused_imports, reason = "only the tools use some of it"))]
 mod coding;
 mod config;
 mod counters;

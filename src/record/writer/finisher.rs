@@ -71,7 +71,7 @@ impl Finisher {
     }
 
     /// Returns a handle without a thread: bundles are not finished while the returned receiver exists.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "tools"))]
     pub(super) fn stalled() -> (Self, Receiver<(BundleFile, Moment)>) {
         let ((bundles, queue), (_, reports)) = (channel(), channel());
         (Self { work: Work::Thread { bundles, reports }, pending: 0 }, queue)

@@ -22,6 +22,7 @@ mod cut_off;
 mod faults;
 mod packing;
 mod replacing;
+#[cfg(feature = "tools")] // The bundles are merged.
 mod rotation;
 mod unpacking;
 

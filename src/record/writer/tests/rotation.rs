@@ -99,7 +99,6 @@ fn rotated_paths(capture: &Capture) -> Vec<PathBuf> {
 type Merge = dyn Fn(&[PathBuf], &Path);
 
 /// Merges the bundles of a capture that rotated, in any order, and compares the result with the one of another capture.
-#[cfg(feature = "tools")]
 #[track_caller]
 fn assert_merged(rotated: &Capture, whole: &Bundle, merge: &Merge) {
     let mut parts = rotated_paths(rotated);
@@ -144,7 +143,6 @@ const SCRIPT: &[fn(&Capture) -> Item] = &[
 ];
 
 /// Captures the script, with a rotation after each item whose bit is set in `rotations`.
-#[cfg(feature = "tools")]
 fn check_script(whole: &Bundle, whole_notices: &[String], rotations: u32, merge: &Merge) {
     let mut capture = Capture::rotating("script", NEVER, None);
     for (n, make) in SCRIPT.iter().enumerate() {
@@ -164,7 +162,6 @@ fn check_script(whole: &Bundle, whole_notices: &[String], rotations: u32, merge:
     assert_eq!(summary.bundle, summary.bundles.last.last().cloned());
 }
 
-#[cfg(feature = "tools")]
 #[test]
 fn bundles_merge_to_one_wherever_the_capture_rotates() {
     NO_SYNC.set(true);
@@ -363,7 +360,6 @@ fn deletes_old_bundles_of_this_capture_only() {
     assert_eq!(last.collect::<Vec<_>>(), ["my app-0003.zip", "my app-0004.zip", "my app-0006.zip", "my app-0007.zip"]);
 }
 
-#[cfg(feature = "tools")]
 #[test]
 fn a_bundle_that_cannot_be_finished_stays_and_the_capture_goes_on() {
     NO_SYNC.set(true);
@@ -455,7 +451,6 @@ fn gzip_exchange(capture: &Capture, n: u64, is_damaged: bool) -> Item {
     item(exchange)
 }
 
-#[cfg(feature = "tools")]
 #[test]
 fn packers_go_on_with_earlier_bundles() {
     NO_SYNC.set(true);
@@ -508,7 +503,6 @@ fn packers_go_on_with_earlier_bundles() {
     NO_SYNC.set(false);
 }
 
-#[cfg(feature = "tools")]
 #[test]
 fn large_bodies_do_not_hold_up_a_rotation() {
     let large = |n: usize| b"0123456789abcdef".repeat(200_000 + n);
