@@ -260,7 +260,8 @@ impl Writer {
                 }
             }
             Group::Replacement(replacement) if replacement.is_needed => self.bundle.retries.push(replacement.record),
-            Group::Replacement(_) => {}
+            // All its claims are true.
+            Group::Replacement(replacement) => self.confirm(&replacement.record),
         }
     }
 }

@@ -9,7 +9,7 @@
 //! No checksum or size that is only claimed reaches the directory: the archive does not finish with unverified claims.
 
 use super::Writer;
-use super::backlog::CommittedJob;
+use super::backlog::{BacklogRecord, CommittedJob};
 use super::body_entry::Task;
 use super::error_log::ErrorKind;
 use super::group::Group;
@@ -114,7 +114,7 @@ impl Writer {
             Outcome::Committed(job, outcome) => self.in_bundle(job.bundle, |writer| {
                 writer.bundle.submitted = writer.bundle.submitted.saturating_sub(1);
                 match outcome {
-                    CommittedOutcome::Stays => writer.confirm(&job),
+                    CommittedOutcome::Stays => writer.confirm(&job.record),
                     CommittedOutcome::Replaced(replacement) => writer.write_group(Group::Replacement(replacement)),
                     CommittedOutcome::Undone => writer.keep(&job),
                 }
@@ -140,10 +140,10 @@ impl Writer {
     }
 
     /// Notes that the claims of a committed group are true.
-    fn confirm(&mut self, job: &CommittedJob) {
-        if job.record.tasks.contains(&Task::Verify) {
+    pub(super) fn confirm(&mut self, record: &BacklogRecord) {
+        if record.tasks.contains(&Task::Verify) {
             // If this fails, the archive does not finish.
-            let _ = self.bundle.archive.confirm(job.record.place);
+            let _ = self.bundle.archive.confirm(record.place);
         }
     }
 
@@ -186,7 +186,7 @@ impl Writer {
             if let Ok(job) = self.bundle.committed_job(record)
                 && job.are_claims_true(self.packing.max_body_bytes, &mut self.tools).unwrap_or(false)
             {
-                self.confirm(&job);
+                self.confirm(&job.record);
             }
         }
     }

@@ -51,6 +51,27 @@ fn a_replacement_that_cannot_be_written_is_tried_again_if_it_is_needed() {
     }
 }
 
+/// The claim of the request is true, and the response was decoded.
+#[test]
+fn a_group_with_true_claims_stays_if_its_replacement_cannot_be_written() {
+    let text = sample();
+    let mut capture = Capture::new("stays");
+    capture.set_load(Load::Behind);
+    let mut exchange = encoded(&capture, "br", TEXT_BR);
+    exchange.request_headers.push(b"Content-Encoding", b"gzip");
+    exchange.request_body = capture.body(&gz(&text));
+    capture.write(item(exchange));
+    capture.set_load(Load::Idle);
+    DISK_IS_FULL.set(true);
+    capture.replace_all(|_| ());
+    DISK_IS_FULL.set(false);
+    let summary = capture.run(|_, _| ());
+    assert_eq!((summary.exchanges, summary.lost, summary.warnings.len()), (1, 0, 0), "{:?}", summary.warnings);
+    let bundle = open_checked(&summary);
+    let trace = bundle.trace("t_0001").unwrap();
+    assert_eq!((trace.request.body_encoding, trace.response.body_encoding.as_deref()), (None, Some("br")));
+}
+
 /// The disk stays full for bodies: a forced end cannot copy them, so it verifies them.
 #[test]
 fn a_forced_end_verifies_what_it_cannot_copy() {
