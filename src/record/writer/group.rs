@@ -76,8 +76,8 @@ impl Group {
     /// Returns the size in memory, or in the spill file.
     pub(super) fn size(&self) -> usize {
         match self {
-            Self::Exchange(prepared) => prepared.size(),
-            Self::Message(message) => message.size(),
+            Self::Exchange(prepared) => size_of::<PreparedExchange>().saturating_add(prepared.size()),
+            Self::Message(message) => size_of::<PreparedMessage>().saturating_add(message.size()),
             Self::Handshake(_) | Self::Replacement(_) => 0,
         }
     }
