@@ -198,6 +198,19 @@ impl BodyEntry {
         }
     }
 
+    /// Computes the checksum if all of the body has to be read for it, so that the writer need not do it.
+    pub(super) fn compute_crc(&mut self) -> io::Result<()> {
+        match self.form {
+            Form::Plain { .. } => self.source.compute_crc(),
+            Form::Deflated { .. } => Ok(()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_computed_crc(&self) -> bool {
+        matches!(self.source, Source::Member { crc: Some(_), .. })
+    }
+
     fn compress(&mut self, packing: &Packing, tools: &mut PackingTools) {
         match compressed(&self.source, packing, tools) {
             Ok(Compressed::Smaller(body, crc)) => {

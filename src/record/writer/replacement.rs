@@ -125,6 +125,7 @@ impl CommittedJob {
             if body.task() == Task::Decode {
                 return Err(io::ErrorKind::Interrupted.into());
             }
+            body.compute_crc()?;
         }
         replacement.describe();
         let is_better = codings(&replacement.bodies) != before || replacement.cut_off_change.is_some();

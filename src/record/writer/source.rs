@@ -25,6 +25,8 @@ pub(super) enum Source {
         header: Vec<u8>,
         /// The bytes after the slice.
         trailer: [u8; 8],
+        /// The CRC-32 of all of it, once it was computed.
+        crc: Option<u32>,
     },
 }
 
@@ -34,7 +36,7 @@ impl Source {
         // The note is the header of the gzip member.
         let header = slice.note.clone();
         let trailer = gzip::trailer(slice.header.crc, slice.header.size as u32);
-        Self::Member { group: Arc::clone(group), slice: Box::new(slice), header, trailer }
+        Self::Member { group: Arc::clone(group), slice: Box::new(slice), header, trailer, crc: None }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -63,7 +65,7 @@ impl Source {
             Self::Empty => Box::new(io::empty()),
             Self::Body(body) => Box::new(body.reader_at(at)),
             Self::Committed(group, entry) => Box::new(entry.compressed_from(group.file(), at)),
-            Self::Member { group, slice, header, trailer } => {
+            Self::Member { group, slice, header, trailer, .. } => {
                 let in_header = usize::try_from(at).unwrap_or(usize::MAX).min(header.len());
                 let after_header = at.saturating_sub(header.len() as u64);
                 let in_trailer = after_header.saturating_sub(slice.header.compressed_size);
@@ -75,6 +77,17 @@ impl Source {
         })
     }
 
+    /// Computes the CRC-32 of a gzip member, for which all of it is read.
+    pub(super) fn compute_crc(&mut self) -> io::Result<()> {
+        if matches!(self, Self::Member { .. }) {
+            let computed = self.crc()?;
+            if let Self::Member { crc, .. } = self {
+                *crc = Some(computed);
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the CRC-32 of all bytes.
     pub(super) fn crc(&self) -> io::Result<u32> {
         match self {
@@ -82,6 +95,7 @@ impl Source {
             Self::Committed(_, entry) if entry.header.method == CompressionMethod::Stored => {
                 return Ok(entry.header.crc);
             }
+            Self::Member { crc: Some(crc), .. } => return Ok(*crc),
             Self::Empty | Self::Committed(..) | Self::Member { .. } => {}
         }
         let mut crc = Crc::new();

@@ -3,6 +3,7 @@
 use super::unpacking::{Load, TEXT_BR, changed, encoded, gz, sample};
 use super::*;
 use crate::bundle::archive::buffered_file::faults::DISK_IS_FULL;
+use crate::record::writer::replacement::CommittedOutcome;
 
 impl Capture {
     /// Handles everything that the packers do with the groups that are committed.
@@ -70,6 +71,20 @@ fn a_group_with_true_claims_stays_if_its_replacement_cannot_be_written() {
     let bundle = open_checked(&summary);
     let trace = bundle.trace("t_0001").unwrap();
     assert_eq!((trace.request.body_encoding, trace.response.body_encoding.as_deref()), (None, Some("br")));
+}
+
+/// The writer would have to read all of the body for it.
+#[test]
+fn a_packer_computes_the_checksum_of_a_body_that_stays_encoded() {
+    let mut capture = Capture::new("checksum");
+    capture.set_load(Load::Behind);
+    let exchange = encoded(&capture, "gzip", &changed(gz(&sample()), 7));
+    capture.write(item(exchange));
+    let Writer { bundle, packing, tools, .. } = capture.writer.as_mut().unwrap();
+    let record = bundle.backlog.pop().unwrap().unwrap();
+    let outcome = bundle.committed_job(record).unwrap().run(packing, tools);
+    let CommittedOutcome::Replaced(replacement) = outcome else { panic!("the claim is false") };
+    assert!(replacement.bodies[1].has_computed_crc());
 }
 
 /// The disk stays full for bodies: a forced end cannot copy them, so it verifies them.
