@@ -5,7 +5,7 @@ use crate::coding::{Decoder, Inflater};
 use crate::memory::Share;
 use crate::record::body::{Body, BodyStore};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Shared by all threads that pack bodies.
@@ -15,13 +15,19 @@ pub(super) struct Packing {
     store: Arc<BodyStore>,
     /// The memory of decoders' windows.
     windows: Arc<Share>,
-    /// The part of `windows` that packers hold.
-    held: Mutex<usize>,
+    waiting: Mutex<WaitingPackers>,
     /// Wakes packers that wait for a window.
     released: Condvar,
     is_cancelled: AtomicBool,
     #[cfg(test)]
     verifications: std::sync::atomic::AtomicU64,
+}
+
+/// The packers that wait for a window, numbered in the order in which they began to wait.
+#[derive(Default)]
+struct WaitingPackers {
+    first: u64,
+    end: u64,
 }
 
 /// A compressor and decoders, one set per thread, reused for all bodies.
@@ -40,7 +46,7 @@ pub(super) struct Window<'p> {
 /// The behaviour while no memory is left for a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WindowWait {
-    /// Waits for other packers.
+    /// Waits for other packers, until packing is cancelled.
     Wait,
     /// Does not wait.
     Fail,
@@ -49,12 +55,12 @@ pub(super) enum WindowWait {
 impl Packing {
     /// Packed bodies go to `store`.
     pub(super) fn new(max_body_bytes: u64, store: Arc<BodyStore>, windows: Arc<Share>) -> Self {
-        let (held, released, is_cancelled) = (Mutex::new(0), Condvar::new(), AtomicBool::new(false));
+        let (waiting, released, is_cancelled) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
         Self {
             max_body_bytes,
             store,
             windows,
-            held,
+            waiting,
             released,
             is_cancelled,
             #[cfg(test)]
@@ -94,37 +100,52 @@ impl Packing {
         self.windows.limit()
     }
 
-    /// Takes memory for a window; `None` if it is larger than the share, or if there is none for it.
+    /// Takes memory for a window; `None` if it is larger than the share, or if there is none for it. Packers get theirs in the
+    /// order of their calls: small windows, of which there are always some, would keep a large one waiting.
     pub(super) fn window(&self, bytes: usize, wait: WindowWait) -> Option<Window<'_>> {
         if bytes > self.windows.limit() {
             return None;
         }
-        let mut attempts_left = MAX_WINDOW_ATTEMPTS;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if self.windows.try_acquire(bytes) {
-                *held = held.saturating_add(bytes);
-                return Some(Window { packing: self, bytes });
-            }
-            // Other packers release their windows. Decoders of connections may hold theirs for as long as the connection.
-            if *held == 0 {
-                attempts_left = attempts_left.checked_sub(1)?;
-            }
-            if wait == WindowWait::Fail || self.is_cancelled() {
-                return None;
-            }
-            let waited = self.released.wait_timeout(held, WINDOW_POLL_INTERVAL);
-            held = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let acquire = || self.windows.try_acquire(bytes).then(|| Window { packing: self, bytes });
+        if wait == WindowWait::Fail {
+            return acquire();
         }
+        let mut waiting = self.waiting();
+        let number = waiting.end;
+        waiting.end = number.saturating_add(1);
+        while !self.is_cancelled() {
+            if waiting.first == number
+                && let Some(window) = acquire()
+            {
+                waiting.first = number.saturating_add(1);
+                drop(waiting);
+                self.released.notify_all();
+                return Some(window);
+            }
+            let waited = self.released.wait_timeout(waiting, WINDOW_POLL_INTERVAL);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        None
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, WaitingPackers> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the number of packers that wait for a window.
+    #[cfg(test)]
+    pub(super) fn waiting_packers(&self) -> u64 {
+        let waiting = self.waiting();
+        waiting.end - waiting.first
     }
 }
 
 impl Drop for Window<'_> {
     fn drop(&mut self) {
+        // Locked, so that a packer that has just found too little does not miss the wake-up.
+        let waiting = self.packing.waiting();
         self.packing.windows.release(self.bytes);
-        let mut held = self.packing.held.lock().unwrap_or_else(PoisonError::into_inner);
-        *held = held.saturating_sub(self.bytes);
-        drop(held);
+        drop(waiting);
         self.packing.released.notify_all();
     }
 }
@@ -139,8 +160,5 @@ impl PackingTools {
 /// The output buffer of a packer's compressor.
 const OUTPUT_BYTES: usize = 256 * 1024;
 
-/// A packer that waits for memory checks for a cancellation this often.
+/// A packer that waits for memory looks for it and for a cancellation this often.
 const WINDOW_POLL_INTERVAL: Duration = Duration::from_millis(20);
-
-/// The number of times that a packer waits for memory that no packer holds. The body then stays encoded.
-const MAX_WINDOW_ATTEMPTS: u32 = 50;

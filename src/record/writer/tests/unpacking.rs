@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::record::cut_off::CutOffCause;
-use crate::record::writer::packing::Packing;
+use crate::record::writer::packing::{Packing, WindowWait};
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
@@ -269,6 +269,35 @@ fn a_forced_end_keeps_bodies_as_received() {
     assert_eq!(bundle.response_body(&trace).unwrap().len(), 1_600_000);
     let trace = bundle.trace("t_0006").unwrap();
     assert_eq!(trace.response.body_encoding.as_deref(), Some("zstd"));
+}
+
+#[test]
+fn windows_are_granted_in_the_order_of_the_calls() {
+    let capture = Capture::new("windows");
+    let packing = &*capture.packing();
+    let held = packing.window(1, WindowWait::Wait).unwrap();
+    let (sender, granted) = std::sync::mpsc::channel();
+    let take = |bytes| {
+        let window = packing.window(bytes, WindowWait::Wait);
+        sender.send(window.as_ref().map(|window| window.bytes)).unwrap();
+    };
+    let all = packing.max_window_bytes();
+    std::thread::scope(|scope| {
+        let wait_for = |count| {
+            let deadline = Moment::now().plus(Duration::from_secs(20));
+            while packing.waiting_packers() != count {
+                assert!(!deadline.since(Moment::now()).is_zero(), "not {count} packers wait");
+                std::thread::yield_now();
+            }
+        };
+        scope.spawn(|| take(all));
+        wait_for(1);
+        scope.spawn(|| take(2));
+        wait_for(2);
+        assert!(packing.window(3, WindowWait::Fail).is_some(), "the writer does not wait");
+        drop(held);
+        assert_eq!([granted.recv().unwrap(), granted.recv().unwrap()], [Some(all), Some(2)]);
+    });
 }
 
 #[test]
