@@ -7,7 +7,9 @@
 //! Hashes may collide, and an archive may contain a name twice: callers compare the names. Of equal names the last entry
 //! comes first: other ZIP readers use that one too.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 
 /// Maps hashes of names to offsets.
 #[derive(Default)]
@@ -35,11 +37,11 @@ impl Index {
         self.sorted = self.offsets.len();
     }
 
-    /// Removes the entry `name` at `offset`.
-    pub(crate) fn remove(&mut self, name: &str, offset: u64) {
-        if let Ok(at) = self.sorted().binary_search(&(self.hashes.hash_one(name), offset)) {
-            self.offsets.remove(at);
-            self.sorted = self.sorted.saturating_sub(1);
+    /// Removes the entries at these offsets. All entries must be in order.
+    pub(crate) fn remove(&mut self, removed: &HashSet<u64>) {
+        if !removed.is_empty() {
+            self.offsets.retain(|(_, offset)| !removed.contains(offset));
+            self.sorted = self.offsets.len();
         }
     }
 
@@ -51,9 +53,14 @@ impl Index {
 
     /// Returns the offsets of entries that may be called `name`, the last one first.
     pub(crate) fn offsets(&self, name: &str) -> impl Iterator<Item = u64> + use<'_> {
+        self.offsets_within(name, 0..u64::MAX)
+    }
+
+    /// As [`Index::offsets`], for the entries that begin within `range`.
+    pub(crate) fn offsets_within(&self, name: &str, range: Range<u64>) -> impl Iterator<Item = u64> + use<'_> {
         let hash = self.hashes.hash_one(name);
-        let start = self.sorted().partition_point(|(h, _)| *h < hash);
-        let end = self.sorted().partition_point(|(h, _)| *h <= hash);
+        let start = self.sorted().partition_point(|entry| *entry < (hash, range.start));
+        let end = self.sorted().partition_point(|entry| *entry < (hash, range.end));
         self.sorted().get(start..end).unwrap_or_default().iter().rev().map(|(_, offset)| *offset)
     }
 
@@ -78,12 +85,11 @@ mod tests {
         assert_eq!(index.repeated().collect::<Vec<_>>(), [3]);
         index.push("b", 4);
         assert_eq!(index.offsets("b").collect::<Vec<_>>(), [2], "found after the next sort");
-        index.remove("a", 3);
-        index.remove("a", 2);
         index.sort();
-        assert_eq!(
-            (index.offsets("a").collect::<Vec<_>>(), index.offsets("b").collect::<Vec<_>>()),
-            (vec![1], vec![4, 2])
-        );
+        let offsets = |index: &Index, name| index.offsets(name).collect::<Vec<_>>();
+        let within = |range| index.offsets_within("b", range).collect::<Vec<_>>();
+        assert_eq!((within(0..5), within(2..4), within(3..4)), (vec![4, 2], vec![2], vec![]));
+        index.remove(&HashSet::from([3, 5]));
+        assert_eq!((offsets(&index, "a"), offsets(&index, "b")), (vec![1], vec![4, 2]));
     }
 }

@@ -21,7 +21,7 @@ use crate::bundle::gzip_body::{as_received, is_gzip_body, received_len};
 use crate::bundle::id::{Id, ItemKind, body_files, item_of};
 use crate::bundle::iso8601;
 use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -97,32 +97,28 @@ impl GrowingBundle {
     /// Removes groups after `before` from the index if they replace an earlier one and are damaged. Only groups that replace
     /// another one are read for that.
     fn discard_damaged_replacements(&mut self, before: u64) -> io::Result<()> {
-        let new: Vec<u64> = self.index.repeated().filter(|&offset| offset >= before).collect();
-        for offset in new {
-            let ScanItem::Entry(entry) = Scan::from(&self.file, offset)?.next()? else { continue };
+        let mut discarded = HashSet::new();
+        for last in self.index.repeated().filter(|&offset| offset >= before) {
+            let ScanItem::Entry(entry) = Scan::from(&self.file, last)?.next()? else { continue };
             let name = entry.header.name;
             let Some((kind, id)) = item_of(&name) else { continue };
-            let bodies: Vec<String> = body_files(kind, id).map(|file| kind.body_name(&file)).collect();
-            let offsets: Vec<u64> = self.index.offsets(&name).collect();
-            // The first one stays, whatever its state.
-            for (&offset, &earlier) in offsets.iter().zip(offsets.iter().skip(1)) {
-                let whole = self.is_intact(kind, offset)?;
-                if whole {
+            // The last group first. The first group stays, whatever its state.
+            for (offset, earlier) in self.index.offsets(&name).zip(self.index.offsets(&name).skip(1)) {
+                if self.is_intact(kind, offset, earlier)? {
                     break;
                 }
-                self.index.remove(&name, offset);
-                for body in &bodies {
-                    let its_own: Vec<u64> =
-                        self.index.offsets(body).filter(|&at| earlier < at && at < offset).collect();
-                    its_own.into_iter().for_each(|at| self.index.remove(body, at));
+                discarded.insert(offset);
+                for file in body_files(kind, id) {
+                    discarded.extend(self.index.offsets_within(&kind.body_name(&file), earlier..offset));
                 }
             }
         }
+        self.index.remove(&discarded);
         Ok(())
     }
 
-    /// True if the group of an item is intact. Its JSON is at `offset`.
-    fn is_intact(&self, kind: ItemKind, offset: u64) -> io::Result<bool> {
+    /// True if the group of an item is intact. Its JSON is at `offset`, that of the group before it at `earlier`.
+    fn is_intact(&self, kind: ItemKind, offset: u64, earlier: u64) -> io::Result<bool> {
         let ScanItem::Entry(entry) = Scan::from(&self.file, offset)?.next()? else { return Ok(false) };
         let Ok(json) = entry.read(&self.file, MAX_JSON_BYTES) else { return Ok(false) };
         let files = match kind {
@@ -135,7 +131,7 @@ impl GrowingBundle {
         let Ok(files) = files else { return Ok(false) };
         for file in files.into_iter().flatten() {
             let name = kind.body_name(&file);
-            let Some(at) = self.index.offsets(&name).find(|&at| at < offset) else { return Ok(false) };
+            let Some(at) = self.index.offsets_within(&name, earlier..offset).next() else { return Ok(false) };
             let ScanItem::Entry(body) = Scan::from(&self.file, at)?.next()? else { return Ok(false) };
             if body.header.name != name || !(is_gzip_body(&body) || body.read_content(&self.file, &mut |_| ())?) {
                 return Ok(false);

@@ -341,6 +341,12 @@ fn a_growing_bundle_lists_each_number_once() {
     bundle.refresh().unwrap();
     assert_eq!(bodies_of(&bundle, "t_0001"), "one");
     assert_eq!(ids(&bundle), ["t_0001", "t_0003", "t_0002"]);
+    // Nor is one that lacks its body.
+    let mut trace = bundle.trace("t_0001").unwrap();
+    trace.response.status = 500;
+    file.archive.group(|archive| add_json(archive, "traces/t_0001.json".into(), &trace, &[])).unwrap();
+    bundle.refresh().unwrap();
+    assert_eq!((bundle.trace("t_0001").unwrap().response.status, bodies_of(&bundle, "t_0001").as_str()), (200, "one"));
     // Until it is replaced, a gzip body with false claims is read as received.
     let encoded = gz(b"some text");
     file.put(4, Written::Slice(&encoded, 1, 9), None, b"");
