@@ -6,8 +6,8 @@
 //! spill thread ┘                                  └─ 0 again once it has returned ───────────────┘
 //! ```
 //!
-//! Only threads that have entered a watch may use that file system. Other threads wait for them while the disk is slow, and
-//! no longer once it hangs. A timed operation costs one reading of the clock.
+//! Threads of connections do not use that file system. They wait for those that do while the disk is slow, and no longer once
+//! it hangs. Packers use it without entering a watch. A timed operation costs one reading of the clock.
 
 use crate::clock::Moment;
 use std::cell::RefCell;

@@ -54,7 +54,7 @@ impl Spill {
         self.patches.clear();
         self.written = 0;
         // If this fails, the file only takes more space.
-        let _ = self.file.as_ref().map(|file| file.set_len(0));
+        let _ = self.file.as_ref().map(|file| timed(|| file.set_len(0)));
     }
 
     /// Replaces appended bytes at `offset`.

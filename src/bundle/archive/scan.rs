@@ -10,6 +10,7 @@
 use super::file_range::read_up_to;
 use super::headers::{LOCAL_LEN, LocalHeader, ZipRecord, zip_record};
 use super::located_entry::LocatedEntry;
+use crate::bundle::disk_watch::timed;
 use std::fs::File;
 use std::io;
 
@@ -40,7 +41,7 @@ impl<'f> Scan<'f> {
 
     /// Begins at `offset`, the start of an entry, with the current length of the file.
     pub(crate) fn from(file: &'f File, offset: u64) -> io::Result<Self> {
-        Ok(Self { file, offset, len: file.metadata()?.len(), has_directory: false })
+        Ok(Self { file, offset, len: timed(|| file.metadata())?.len(), has_directory: false })
     }
 
     /// Returns a scan from the start of the file, with the same end.
