@@ -17,7 +17,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The shares of one capture's memory.
 #[derive(Debug)]
-#[allow(dead_code, reason = "the shares are wired one after the other")]
 pub(crate) struct Memory {
     /// Bodies of exchanges and messages, from their first byte until they are in the bundle.
     pub(crate) bodies: Arc<Share>,
@@ -90,7 +89,6 @@ impl Share {
     }
 
     /// The number of bytes that may be taken.
-    #[allow(dead_code, reason = "the shares are wired one after the other")]
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }

@@ -3,8 +3,8 @@
 use crate::bundle::id::numbers;
 use crate::bundle::string_arena::StringArena;
 
-/// A list of distinct ids of one kind, sorted by number; ids that a running capture adds follow the known ones. It is compact, some 15 bytes per id, because a bundle may have a
-/// million.
+/// A list of distinct ids of one kind, sorted by number. Ids that a running capture adds follow the known ones. It is compact,
+/// some 15 bytes per id, because a bundle may have a million.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids {
     ids: StringArena,
