@@ -108,9 +108,10 @@ fn says_that_a_response_is_not_http() {
     assert_eq!(reasons(&outcome), ["captured up to a response that is not HTTP/1"]);
 }
 
-/// Sends `head`, which is incomplete, to an origin that refuses it and closes.
+/// Sends `head`, which is incomplete, to an origin that refuses it and closes. Stops the capture once it has recorded this
+/// number of exchanges.
 #[track_caller]
-fn refused_early(head: &str) -> Outcome {
+fn refused_early(head: &str, exchanges: usize) -> Outcome {
     const TOO_LARGE: &str = "HTTP/1.1 431 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
     let len = head.len();
     let origin = Origin::tls(move |mut connection| {
@@ -122,12 +123,13 @@ fn refused_early(head: &str) -> Outcome {
     connection.send(head);
     assert_eq!(connection.read_response().status, 431);
     drop(connection);
+    capture.wait_for_exchanges(exchanges);
     capture.stop()
 }
 
 #[test]
 fn records_the_response_to_an_incomplete_head() {
-    let outcome = refused_early("GET /a HTTP/1.1\r\nHost: localhost\r\nAccept: x\r\nCookie: ");
+    let outcome = refused_early("GET /a HTTP/1.1\r\nHost: localhost\r\nAccept: x\r\nCookie: ", 1);
     assert_eq!(recorded(&outcome), [exchange("a", 431, "no", "request closed")]);
     assert_eq!(outcome.bundle().only_trace().request_headers(), [("Host", "localhost"), ("Accept", "x")]);
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
@@ -136,14 +138,14 @@ fn records_the_response_to_an_incomplete_head() {
 #[test]
 fn records_the_response_to_a_head_past_the_limit() {
     let head = format!("GET /a HTTP/1.1\r\nHost: localhost\r\nCookie: {}", "x".repeat(300 << 10));
-    let outcome = refused_early(&head);
+    let outcome = refused_early(&head, 1);
     assert_eq!(recorded(&outcome), [exchange("a", 431, "no", "request limit")]);
     assert!(reasons(&outcome)[0].starts_with("captured up to an exceeded limit"), "{:?}", reasons(&outcome));
 }
 
 #[test]
 fn reports_the_response_to_an_incomplete_first_line() {
-    let outcome = refused_early("GET /aaaaaaaaaaaa");
+    let outcome = refused_early("GET /aaaaaaaaaaaa", 0);
     assert!(recorded(&outcome).is_empty());
     assert_eq!(reasons(&outcome), ["answered before the request was complete"]);
 }

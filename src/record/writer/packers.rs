@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Fresh groups come first: until they are in the file, a crash loses them. The writer takes back those that wait for too
-//! long, and writes them as they are. Threads start when there is work, as many as processors, with a low priority. At
-//! the end of the capture, fresh threads with normal priority replace them: a nice value cannot be raised again.
+//! long, and writes them as they are. Threads start when there is work, as many as processors, with a low priority, and end
+//! when there is none. At the end of the capture, fresh threads with normal priority replace them: a nice value cannot be
+//! raised again.
 
 use super::backlog::CommittedJob;
 use super::group::Group;
@@ -320,7 +321,13 @@ impl Pool {
                 is_idle = true;
                 state.idle = state.idle.saturating_add(1);
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let (waited, timeout) = self.changed.wait_timeout(state, MAX_IDLE).unwrap_or_else(PoisonError::into_inner);
+            state = waited;
+            if timeout.timed_out() && state.priority == priority && !state.has_job() {
+                state.idle = state.idle.saturating_sub(1);
+                state.threads = state.threads.saturating_sub(1);
+                return None;
+            }
         }
     }
 
@@ -345,6 +352,10 @@ impl Pool {
 }
 
 impl PoolState {
+    fn has_job(&self) -> bool {
+        !(self.fresh.is_empty() && self.committed.is_empty())
+    }
+
     fn next_job(&mut self) -> Option<Job> {
         #[cfg(test)]
         if self.is_held {
@@ -357,6 +368,9 @@ impl PoolState {
 
 /// The longest time that a group waits in memory: a crash of the process loses no more than fractions of a second.
 const MAX_WAIT: Duration = Duration::from_millis(500);
+
+/// A thread without a job ends after this time, and frees its buffers.
+const MAX_IDLE: Duration = Duration::from_secs(1);
 
 /// Committed groups in memory, per thread: enough for 20 milliseconds, so that the writer need not be woken for each.
 const MAX_COMMITTED_PER_THREAD: usize = 32;
