@@ -2,7 +2,7 @@
 
 use super::unpacking::{Load, TEXT_BR, changed, encoded, gz, sample};
 use super::*;
-use crate::bundle::archive::buffered_file::faults::DISK_IS_FULL;
+use crate::bundle::archive::buffered_file::faults::{DISK_IS_FULL, NO_SYNC, STEPS};
 use crate::record::writer::replacement::CommittedOutcome;
 
 impl Capture {
@@ -85,6 +85,56 @@ fn a_packer_computes_the_checksum_of_a_body_that_stays_encoded() {
     let outcome = bundle.committed_job(record).unwrap().run(packing, tools);
     let CommittedOutcome::Replaced(replacement) = outcome else { panic!("the claim is false") };
     assert!(replacement.bodies[1].has_computed_crc());
+}
+
+/// Small groups, and one whose body is copied in steps.
+#[test]
+fn a_disk_fault_at_any_step_of_a_replacement_loses_nothing() {
+    NO_SYNC.set(true);
+    let text = sample();
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let noise: Vec<u8> = (0..1_060_000).map(|_| next()).collect();
+    let (wrong, large) = (changed(gz(&text), 7), changed(gz(&noise), 7));
+    for good in 0.. {
+        let mut capture = Capture::new("steps");
+        capture.set_load(Load::Behind);
+        for (coding, body) in [("gzip", &gz(&text)), ("gzip", &wrong), ("br", &TEXT_BR.to_vec()), ("gzip", &large)] {
+            let exchange = encoded(&capture, coding, body);
+            capture.write(item(exchange));
+            while capture.writer.as_mut().unwrap().copy_step() {}
+        }
+        capture.set_load(Load::Idle);
+        // One fault, or two, so that the truncation after the first fails too.
+        STEPS.set(Some((good, 1 + good % 2)));
+        capture.replace_all(|_| ());
+        while capture.writer.as_mut().unwrap().copy_step() {}
+        capture.writer.as_mut().unwrap().commit();
+        let was_reached = STEPS.take().is_none();
+        let summary = capture.run(|_, _| ());
+        assert_eq!((summary.exchanges, summary.lost, summary.warnings.len()), (4, 0, 0), "{:?}", summary.warnings);
+        let bundle = open_checked(&summary);
+        for (id, encodings, received, content) in [
+            ("t_0001", &[None][..], &text, &text),
+            ("t_0002", &[Some("gzip")], &wrong, &wrong),
+            ("t_0003", &[None, Some("br")], &TEXT_BR.to_vec(), &text),
+            ("t_0004", &[Some("gzip")], &large, &large),
+        ] {
+            let trace = bundle.trace(id).unwrap();
+            let encoding = trace.response.body_encoding.as_deref();
+            assert!(encodings.contains(&encoding), "{id} {encoding:?} {good} good steps");
+            let expected = if encoding.is_some() { received } else { content };
+            assert!(bundle.response_body(&trace).unwrap() == *expected, "{id} {good} good steps");
+        }
+        if !was_reached {
+            assert!(good > 8, "{good} steps");
+            break;
+        }
+    }
+    NO_SYNC.set(false);
 }
 
 /// The disk stays full for bodies: a forced end cannot copy them, so it verifies them.
