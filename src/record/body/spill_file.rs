@@ -210,6 +210,8 @@ impl SpillFile {
                     return Some(Work::Write(piece));
                 }
             }
+            // No piece is left that could not be written.
+            state.failure = None;
             if state.slots.are_all_free() {
                 state.slots.reset();
                 return Some(Work::Truncate);
@@ -271,6 +273,17 @@ impl SpillFile {
     #[cfg(test)]
     pub(super) fn share(&self) -> &Share {
         &self.share
+    }
+
+    /// True if the thread has nothing to do.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.lock().is_thread_waiting
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting_threads(&self) -> usize {
+        self.lock().waiting
     }
 
     #[cfg(test)]

@@ -247,6 +247,30 @@ fn keeps_the_beginning_while_the_disk_is_full_and_later_bodies_whole() {
 }
 
 #[test]
+fn a_disk_that_was_full_does_not_truncate_later_bodies() {
+    let folder = Folder::new("freed");
+    let store = small_store(&folder.0, 0, 4 * PIECE_BYTES);
+    let faults = &store.spill().faults;
+    let written = body_of(&store, &pattern(PIECE_BYTES));
+    wait_until(|| is_written(&written));
+    let all = pattern(20 * PIECE_BYTES);
+    faults.fill(true);
+    assert!(body_of(&store, &all).truncation().is_some());
+    // The pieces of that body need no place any more.
+    wait_until(|| store.spill().is_idle());
+    faults.fill(false);
+    faults.stall(true);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_until(|| store.spill().waiting_threads() > 0);
+            faults.stall(false);
+        });
+        let body = body_of(&store, &all);
+        assert!(body.truncation().is_none() && content(&body) == all);
+    });
+}
+
+#[test]
 fn bytes_in_memory_stay_when_the_disk_is_full() {
     let folder = Folder::new("kept");
     for len in [30_000, 3 * PIECE_BYTES] {
