@@ -60,7 +60,7 @@ pub(crate) struct Receiver<T>(Arc<Queue<T>>);
 /// The reason why an item was not queued.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SendError {
-    /// The receiver was dropped.
+    /// The receiver was closed or dropped.
     Closed,
     /// The queue is full and the disk hangs.
     DiskHung,
@@ -85,12 +85,18 @@ struct QueueState<T> {
     round: Round,
     sender_count: usize,
     waiting_senders: usize,
-    /// False once the receiver was dropped.
+    /// False once the receiver was closed or dropped.
     has_receiver: bool,
     /// True once an urgent item was sent: the receiver no longer waits for larger batches.
     is_urgent: bool,
     /// True while the receiver waits for a first item.
     is_receiver_waiting: bool,
+}
+
+impl<T> QueueState<T> {
+    fn can_receive_more(&self) -> bool {
+        self.has_receiver && self.sender_count > 0
+    }
 }
 
 /// The items that are received after one delay.
@@ -180,7 +186,7 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Receiver<T> {
     /// Moves up to [`MAX_RECEIVED_ITEMS`] into `batch`, which must be empty. Leaves it empty if none is sent within `timeout`.
-    /// Returns false once all senders are dropped and all items are taken. Items count as queued until the next call.
+    /// Returns false once all items are taken and no more can be sent. Items count as queued until the next call.
     pub(crate) fn receive(&self, batch: &mut VecDeque<T>, timeout: Option<Duration>) -> bool {
         let mut state = self.0.state();
         self.0.share.release(std::mem::take(&mut state.received_bytes));
@@ -200,7 +206,13 @@ impl<T> Receiver<T> {
         if state.items.is_empty() && state.items.capacity() > MAX_IDLE_CAPACITY {
             state.items = VecDeque::new();
         }
-        state.sender_count > 0 || !batch.is_empty()
+        state.can_receive_more() || !batch.is_empty()
+    }
+
+    /// Refuses further items. Those in the queue can be received.
+    pub(crate) fn close(&self) {
+        self.0.state().has_receiver = false;
+        self.0.has_space.notify_all();
     }
 
     /// Waits for a first item and then a moment for more.
@@ -211,7 +223,7 @@ impl<T> Receiver<T> {
     ) -> MutexGuard<'q, QueueState<T>> {
         if state.items.is_empty() {
             state.is_receiver_waiting = true;
-            let is_empty = |state: &mut QueueState<T>| state.items.is_empty() && state.sender_count > 0;
+            let is_empty = |state: &mut QueueState<T>| state.items.is_empty() && state.can_receive_more();
             state = match timeout {
                 None => self.0.changed.wait_while(state, is_empty).unwrap_or_else(PoisonError::into_inner),
                 Some(timeout) => {
@@ -224,7 +236,7 @@ impl<T> Receiver<T> {
         if !state.items.is_empty() {
             let is_small = |state: &mut QueueState<T>| {
                 let is_few = state.items.len() < FULL_BATCH_ITEMS && state.waiting_senders == 0;
-                is_few && !state.is_urgent && state.sender_count > 0
+                is_few && !state.is_urgent && state.can_receive_more()
             };
             let waited = self.0.changed.wait_timeout_while(state, BATCH_DELAY, is_small);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;

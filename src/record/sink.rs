@@ -21,8 +21,8 @@ impl ItemSink {
         Self { items, store, next_websocket: Arc::default(), late_items: Arc::default(), refused_items: Arc::default() }
     }
 
-    /// Sends `item` to the writer; waits while the queue is full. If it is full and the disk hangs, or the bundle is complete,
-    /// the item is dropped and counted.
+    /// Sends `item` to the writer; waits while the queue is full. If it is full and the disk hangs, or the capture ended, the
+    /// item is dropped and counted.
     pub(super) fn send(&self, item: Item) {
         let dropped = match self.items.send(item) {
             Ok(()) => return,
@@ -42,7 +42,7 @@ impl ItemSink {
         WebSocketKey(self.next_websocket.fetch_add(1, Relaxed))
     }
 
-    /// Returns the number of items that were dropped: sent after the bundle was complete, or refused.
+    /// Returns the number of items that were dropped: sent after the end of the capture, or refused.
     pub(crate) fn dropped_items(&self) -> u64 {
         self.late_items.load(Relaxed).saturating_add(self.refused_items())
     }

@@ -198,13 +198,14 @@ impl Writer {
     pub(crate) fn run(mut self, items: &Receiver<Item>) -> WriterSummary {
         let _entered = self.store.disk().enter();
         let mut batch = VecDeque::new();
-        let mut is_running = true;
-        while is_running {
-            is_running = items.receive(&mut batch, self.max_wait());
+        while items.receive(&mut batch, self.max_wait()) {
             // Under load, the connections need the processor more than small entries need compression.
             self.bundle.archive.store_small_entries(items.is_overloaded());
             for item in batch.drain(..) {
-                is_running &= !matches!(item, Item::CaptureEnd);
+                if matches!(item, Item::CaptureEnd) {
+                    // Connections that outlast the capture may have sent more, which is written.
+                    items.close();
+                }
                 self.attempt(|writer| writer.write(item));
                 self.rotate_if_due();
             }

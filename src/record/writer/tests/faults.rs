@@ -4,6 +4,7 @@ use super::*;
 use crate::bundle::archive::CompressionMethod;
 use crate::bundle::archive::buffered_file::faults::{DISK_IS_FULL, NO_SYNC, STEPS};
 use crate::record::body::test_store;
+use crate::record::queue::SendError;
 
 #[test]
 fn a_full_disk_loses_only_items_sent_while_it_is_full() {
@@ -103,6 +104,21 @@ fn a_disk_that_fails_at_any_step_loses_only_unwritten_items() {
         }
     }
     NO_SYNC.set(false);
+}
+
+/// A connection that outlasts the capture may send more items after its end.
+#[test]
+fn items_after_the_end_are_written_or_refused() {
+    let mut capture = Capture::new("late");
+    let (sender, receiver) = queue();
+    sender.send_urgent(Item::CaptureEnd).unwrap();
+    for n in 0..200 {
+        sender.send(item(capture.exchange(n, "http://late.test/"))).unwrap();
+    }
+    let summary = capture.writer.take().unwrap().run(&receiver);
+    assert_eq!((summary.exchanges, summary.lost), (200, 0));
+    let refused = sender.send(item(capture.exchange(200, "http://late.test/")));
+    assert_eq!(refused, Err(SendError::Closed));
 }
 
 #[test]
