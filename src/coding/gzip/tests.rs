@@ -113,7 +113,7 @@ fn takes_no_other_body_for_a_member() {
     assert_eq!(sole(&short), None);
     short.truncate(at + 3);
     assert_eq!(sole(&short), None, "truncated");
-    // What the ends do not show: the claims are to be verified.
+    // The ends do not show these: the claims are to be verified.
     assert!(sole(&body[..body.len() - 300]).is_none_or(|member| {
         let slice = &body[10..body.len() - 308];
         !verifies(slice, member.crc, member.size.into())

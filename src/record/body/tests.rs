@@ -222,7 +222,7 @@ fn counts_bytes_lost_without_a_spill_file() {
     let truncation = body.truncation().unwrap();
     assert_eq!(truncation.cause.kind(), io::ErrorKind::NotFound);
     assert_eq!(body.len() + truncation.lost_bytes, (1000 + MAX_PLENTIFUL_BYTES + 4) as u64);
-    // What fits into the share, and a buffer.
+    // The share, and one buffer.
     assert!((1000..=100_000 + PIECE_BYTES as u64).contains(&body.len()));
     assert!([pattern(1000), pattern(MAX_PLENTIFUL_BYTES)].concat().starts_with(&content(&body)));
 }

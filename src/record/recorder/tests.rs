@@ -118,7 +118,7 @@ fn past_the_memory_limit_a_connection_is_recorded_up_to_there() {
     let [item] = <[Item; 1]>::try_from(sent(&receiver)).ok().unwrap();
     assert_eq!(exchange(item).response.unwrap().status, 204);
     assert!(small.take_unrecorded().is_empty());
-    // What follows on the first one is not recorded.
+    // Later requests on the first one are not recorded.
     large.data(now, Dir::Down, b"HTTP/1.1 204 No\r\n\r\n");
     large.end(now, Dir::Down, Ending::Clean);
     large.end(now, Dir::Up, Ending::Clean);

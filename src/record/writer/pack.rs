@@ -181,7 +181,7 @@ impl Writer {
         }
         while self.copy_step() {}
         self.commit();
-        // What could not be written is verified after all.
+        // The ones that could not be written are verified after all.
         while let Ok(Some(record)) = self.bundle.retries.pop() {
             if let Ok(job) = self.bundle.committed_job(record)
                 && job.are_claims_true(self.packing.max_body_bytes, &mut self.tools).unwrap_or(false)

@@ -96,7 +96,7 @@ pub(super) fn unpack(
         return Ok(Unpacked { source: source.or(decoded), form, size, remaining_codings: None, is_truncated });
     }
     let size = decoded.as_ref().unwrap_or(source).len();
-    // What is left of the codings is compressed already.
+    // The remaining codings compress already.
     let form = Form::Plain { may_deflate: false };
     Ok(Unpacked { source: decoded, form, size, remaining_codings: Some(remaining.join(", ")), is_truncated })
 }
