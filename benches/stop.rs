@@ -82,8 +82,8 @@ enum Kind {
     Fresh,
 }
 
-/// Returns the duration of a stop with `connections` that have no data for longer than an idle connection keeps its thread,
-/// and the resident memory before it.
+/// Returns the duration of a stop, and the resident memory before it. The `connections` have been silent until they released
+/// their threads.
 fn stop_idle(dir: &Path, origin: &Origin, connections: usize, kind: Kind) -> (Duration, Option<u64>) {
     let program = Program::spectral(dir, &["--upstream-ca", dir.join("origin.pem").to_str().unwrap()]);
     let transport = match kind {
