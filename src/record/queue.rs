@@ -1,7 +1,7 @@
 //! The queue from the connections to the writer: bounded in bytes, and received in batches.
 //!
 //! ```text
-//! connection ─▶ send ─┐                                            ┌─▶ receive: up to MAX_RECEIVED_ITEMS at once
+//! connection ─▶ send ─┐                                            ┌─▶ receive: a batch at once
 //! connection ─▶ send ─┼─▶ [items, bounded by a share of memory] ───┤
 //! connection ─▶ send ─┘   full: send waits                         └── few: waits BATCH_DELAY for more
 //! ```
@@ -185,8 +185,8 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Moves up to [`MAX_RECEIVED_ITEMS`] into `batch`, which must be empty. Leaves it empty if none is sent within `timeout`.
-    /// Returns false once all items are taken and no more can be sent. Items count as queued until the next call.
+    /// Moves [`MAX_RECEIVED_ITEMS`] into `batch`, which must be empty, or more while they have fewer bytes than
+    /// [`MIN_RECEIVED_BYTES`]. Leaves it empty if none is sent within `timeout`. Returns false once all items are taken and no more can be sent. Items count as queued until the next call.
     pub(crate) fn receive(&self, batch: &mut VecDeque<T>, timeout: Option<Duration>) -> bool {
         let mut state = self.0.state();
         self.0.share.release(std::mem::take(&mut state.received_bytes));
@@ -196,13 +196,13 @@ impl<T> Receiver<T> {
         if state.round.left == 0 {
             state = self.wait_for_round(state, timeout);
         }
-        let count = state.round.left.min(MAX_RECEIVED_ITEMS);
-        state.round.left = state.round.left.saturating_sub(count);
-        let QueueState { items, received_bytes, .. } = &mut *state;
-        batch.extend(items.drain(..count.min(items.len())).map(|(bytes, item)| {
+        let QueueState { items, received_bytes, round, .. } = &mut *state;
+        while round.left > 0 && (batch.len() < MAX_RECEIVED_ITEMS || *received_bytes < MIN_RECEIVED_BYTES) {
+            round.left = round.left.saturating_sub(1);
+            let Some((bytes, item)) = items.pop_front() else { break };
             *received_bytes = received_bytes.saturating_add(bytes);
-            item
-        }));
+            batch.push_back(item);
+        }
         if state.items.is_empty() && state.items.capacity() > MAX_IDLE_CAPACITY {
             state.items = VecDeque::new();
         }
@@ -268,8 +268,12 @@ impl<T> Drop for Receiver<T> {
 /// a second.
 pub(crate) const FULL_BATCH_ITEMS: usize = 128;
 
-/// The largest number of items that are received at once. Waiting senders go on after each batch.
+/// The largest number of items that are received at once, unless they are small. Waiting senders go on after each batch.
 const MAX_RECEIVED_ITEMS: usize = 64;
+
+/// Items are received at once up to this number of bytes, whatever their number: some 300 short messages. Each lock of the
+/// queue may wake a sender, which costs more than writing such a message.
+const MIN_RECEIVED_BYTES: usize = 64 * 1024;
 
 /// The time a first item waits for others. It is too short to notice in the file, and enough for hundreds of items
 /// under load.
@@ -295,7 +299,7 @@ mod tests {
     /// A limit that no passing test comes near.
     const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-    const ITEM_BYTES: usize = 10;
+    const ITEM_BYTES: usize = MIN_RECEIVED_BYTES / MAX_RECEIVED_ITEMS;
 
     impl Queued for i32 {
         fn memory_bytes(&self) -> usize {
@@ -358,6 +362,30 @@ mod tests {
         assert!(receiver.receive(&mut batch, None) && !receiver.is_overloaded());
         drop(receiver);
         assert_eq!(share.held(), 0);
+    }
+
+    #[test]
+    fn more_small_items_are_received_at_once() {
+        struct Small;
+        impl Queued for Small {
+            fn memory_bytes(&self) -> usize {
+                ITEM_BYTES / 4
+            }
+
+            fn is_essential(&self) -> bool {
+                false
+            }
+        }
+        let (sender, receiver) = queue();
+        (0..300).for_each(|_| sender.send(Small).unwrap());
+        drop(sender);
+        let mut batch = VecDeque::new();
+        for len in [4 * MAX_RECEIVED_ITEMS, 300 - 4 * MAX_RECEIVED_ITEMS] {
+            assert!(receiver.receive(&mut batch, None));
+            assert_eq!(batch.len(), len);
+            batch.clear();
+        }
+        assert!(!receiver.receive(&mut batch, None));
     }
 
     #[test]

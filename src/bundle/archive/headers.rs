@@ -86,6 +86,7 @@ impl EntryHeader {
         let wide: Vec<_> =
             [self.size, self.compressed_size, offset].into_iter().filter(|&n| n >= ZIP64_THRESHOLD).collect();
         let sizes = [to_u32(self.compressed_size), to_u32(self.size)];
+        directory.reserve(CENTRAL_LEN.saturating_add(self.name.len()));
         directory.extend_from_slice(&CENTRAL_SIGNATURE.to_le_bytes());
         directory.extend_from_slice(&(MADE_ON_UNIX | ZIP64_VERSION).to_le_bytes());
         directory.extend_from_slice(&self.common(date, sizes, self.is_zip64 || !wide.is_empty())?);

@@ -323,7 +323,8 @@ impl BodyEntry {
         }
         let name = kind.body_name(file);
         match &self.form {
-            Form::Plain { may_deflate: true } if self.size <= MAX_INLINE_BYTES => {
+            &Form::Plain { may_deflate } if self.size <= MAX_INLINE_BYTES => {
+                let method = if may_deflate { CompressionMethod::Deflated } else { CompressionMethod::Stored };
                 let mut buffer = Vec::new();
                 let bytes = match self.source.in_memory() {
                     Some(bytes) => bytes,
@@ -332,7 +333,7 @@ impl BodyEntry {
                         &buffer
                     }
                 };
-                archive.add(name, bytes, CompressionMethod::Deflated, &[])
+                archive.add(name, bytes, method, &[])
             }
             Form::Deflated { claimed_by: Some(member_header), .. } => {
                 archive.copy_claimed(self.header(name)?, member_header, &mut self.content()?)

@@ -13,6 +13,7 @@ use super::error_log::{ErrorKind, MAX_FOUR_DIGITS, MAX_THREE_DIGITS};
 use super::packing::{Packing, PackingTools};
 use super::prepared::{PreparedExchange, PreparedMessage};
 use super::replacement::{CutOffChange, Replacement};
+use super::websocket::MessageOutcome;
 use crate::bundle::archive::{CompressionMethod, GroupPlace};
 use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::recovery_note::{self, RecoveryNote};
@@ -219,10 +220,7 @@ impl Writer {
                 }
                 self.bundle.info.add_message(websocket_number, number, ended_ms);
                 self.totals.ws_message_count = self.totals.ws_message_count.saturating_add(1);
-                if let Some(websocket) = self.open_websockets.get_mut(&key) {
-                    websocket.message_written();
-                }
-                self.settle_message(key);
+                self.settle_message(key, MessageOutcome::Written);
                 if number > MAX_THREE_DIGITS {
                     self.errors.add(ErrorKind::LongMessageIds, "");
                 }
@@ -251,7 +249,7 @@ impl Writer {
             Group::Exchange(_) => self.log(failure),
             Group::Message(message) => {
                 self.log(failure);
-                self.settle_message(message.key);
+                self.settle_message(message.key, MessageOutcome::Lost);
             }
             // It is not lost: an earlier bundle has it.
             Group::Handshake(handshake) => {

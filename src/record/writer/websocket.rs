@@ -10,7 +10,6 @@ use crate::bundle::format;
 use crate::bundle::id::Id;
 use crate::record::cut_off::{CutOffCause, MessageCutOff, MessageSender};
 use crate::record::item::{Exchange, WebSocketHandshake, WebSocketKey};
-use std::collections::hash_map::Entry;
 use std::io;
 
 /// The values of a WebSocket's JSON, and counters for its messages.
@@ -42,6 +41,13 @@ pub(super) struct WebSocketInfo {
     pub(super) write_failed: bool,
     /// The part of it that is in the current bundle; `None` if it began in an earlier one and has no messages in this one.
     in_bundle: Option<InBundle>,
+}
+
+/// The outcome of writing a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum MessageOutcome {
+    Written,
+    Lost,
 }
 
 /// The part of a WebSocket that is in the current bundle.
@@ -104,10 +110,15 @@ impl WebSocketInfo {
     }
 
     /// Records that a message is in the current bundle.
-    pub(super) fn message_written(&mut self) {
+    fn message_written(&mut self) {
         self.written_messages = self.written_messages.saturating_add(1);
         let in_bundle = self.in_bundle.get_or_insert_default();
         in_bundle.messages = in_bundle.messages.saturating_add(1);
+    }
+
+    /// True if it ended, and all its messages are in a bundle or lost.
+    fn is_settled(&self) -> bool {
+        self.has_ended && self.unsettled_messages == 0
     }
 
     /// Begins the next bundle. Returns the facts for the JSON in the previous one, if it is in that.
@@ -150,24 +161,25 @@ impl Writer {
     pub(super) fn end_websocket(&mut self, key: WebSocketKey, why: Option<CutOffCause>) {
         let Some(websocket) = self.open_websockets.get_mut(&key) else { return };
         websocket.end(why);
-        self.close_settled(key);
+        if websocket.is_settled() {
+            self.close_settled(key);
+        }
     }
 
     /// Notes that a message is in the bundle, or lost.
-    pub(super) fn settle_message(&mut self, key: WebSocketKey) {
-        if let Some(websocket) = self.open_websockets.get_mut(&key) {
-            websocket.unsettled_messages = websocket.unsettled_messages.saturating_sub(1);
+    pub(super) fn settle_message(&mut self, key: WebSocketKey, outcome: MessageOutcome) {
+        let Some(websocket) = self.open_websockets.get_mut(&key) else { return };
+        websocket.unsettled_messages = websocket.unsettled_messages.saturating_sub(1);
+        if outcome == MessageOutcome::Written {
+            websocket.message_written();
+        }
+        if websocket.is_settled() {
             self.close_settled(key);
         }
     }
 
     fn close_settled(&mut self, key: WebSocketKey) {
-        if let Entry::Occupied(websocket) = self.open_websockets.entry(key)
-            && websocket.get().has_ended
-            && websocket.get().unsettled_messages == 0
-        {
-            self.ended_websockets.push(websocket.remove());
-        }
+        self.ended_websockets.extend(self.open_websockets.remove(&key));
     }
 
     /// Writes the WebSockets that ended and whose messages are settled. Nothing is staged.
