@@ -27,9 +27,10 @@ pub struct Config {
     pub upstream_ca: Vec<PathBuf>,
     /// The folder of the CA that signs our certificates. `None` means `.mitmproxy` in the home folder.
     pub ca_dir: Option<PathBuf>,
-    /// Passes connections to a host through, for the rest of the capture, after a client refused our certificate for
-    /// it. An app that pins its certificates then works from its second attempt on, or from its third if it closes the
-    /// connection without an alert.
+    /// Passes a client's connections to a host through, for the rest of the capture, after it refused our certificate
+    /// for that host. An app that pins its certificates then works from its second connection on; from its third if it
+    /// closes the first without an alert, and later than a quarter of a second after the handshake. Clients
+    /// with another kind of ClientHello are still captured.
     pub passthrough_refused: bool,
     /// The memory limit of the capture, in bytes, for what grows with its traffic: bodies, the queue to the writer,
     /// exchanges in progress, unsent bytes and decoders. The process takes up to 16 MB more, and 40 KB for each open

@@ -296,7 +296,8 @@ pub enum Reason {
     NestedConnect,
     /// The client refused our certificate: it ended the handshake after it had received it; the TLS alert, or a clause.
     CertificateRefused(String),
-    /// A client refused our certificate for this host earlier, and such hosts pass through.
+    /// A client with the same kind of ClientHello refused our certificate for this host earlier, and such clients pass
+    /// through ([`Config::passthrough_refused`](crate::Config::passthrough_refused)).
     RefusedBefore,
     /// The client closed the connection without a request: right after the TLS handshake, or in it before it received our
     /// certificate. Some clients refuse a certificate this way. Not reported for hosts of which something was captured.
@@ -349,7 +350,7 @@ impl fmt::Display for Reason {
             Self::ExchangeExcluded => f.write_str("excluded by the host patterns, on a connection to another host"),
             Self::NestedConnect => f.write_str("passed through: a tunnel of another proxy"),
             Self::CertificateRefused(alert) => write!(f, "the client refused our certificate ({alert})"),
-            Self::RefusedBefore => f.write_str("passed through: a client refused our certificate earlier"),
+            Self::RefusedBefore => f.write_str("passed through: this client refused our certificate earlier"),
             Self::ClientLeft => f.write_str("the client left without a request (it may not trust our certificate)"),
             Self::LeftUnanswered => f.write_str(
                 "the client left before an answer (it may not trust our certificate, or its timeout was over)",

@@ -10,6 +10,7 @@ use crate::memory::Memory;
 use crate::net::listener::listen;
 use crate::net::live::LiveConnections;
 use crate::net::own_page::{OwnFile, OwnPage};
+use crate::net::refusals::Refusals;
 use crate::net::resources::Resources;
 use crate::net::serving::Serving;
 use crate::net::shared::{Capture, Shared};
@@ -82,8 +83,7 @@ impl Proxy {
                 server_tls: ServerTls::new()?,
                 client_tls,
                 passthrough: Arc::default(),
-                refusals: Arc::default(),
-                passthrough_refused: config.passthrough_refused,
+                refusals: Arc::new(Refusals::new(config.passthrough_refused)),
             });
             output = Some(Output { writer, items, sender, observer: config.on_notice });
         }

@@ -5,7 +5,7 @@
 use super::message;
 use super::open_bundle::part_path;
 use spectral_capture::{
-    CaError, Distrust, Error, Opaque, OutputError, Reason, Uncaptured, UpstreamCaError, Warning, merge, recover,
+    CaError, Config, Distrust, Error, Opaque, OutputError, Reason, Uncaptured, UpstreamCaError, Warning, merge, recover,
 };
 use std::io;
 use std::path::Path;
@@ -133,20 +133,60 @@ fn for_warning(warning: &Warning) -> Option<String> {
     }
 }
 
-/// Returns the remedy for connections that were not captured. `passes_refused` is true if hosts whose clients reject our
-/// certificate are passed through.
-pub(crate) fn for_uncaptured(uncaptured: &Uncaptured, ca_cert: Option<&Path>, passes_refused: bool) -> Option<String> {
+/// The program whose traffic was to be captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// The command of `capture run`.
+    Command,
+    /// A program that uses `capture proxy`.
+    App,
+}
+
+/// The treatment of clients that refuse our certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusing {
+    /// They pass through, as is the default of this command.
+    PassesByDefault,
+    /// They pass through, as an option demands.
+    Passes,
+    /// Their connections fail. An option would let them pass through.
+    Fails,
+    /// Their connections fail, as an option demands.
+    FailsByChoice,
+}
+
+impl Refusing {
+    /// The treatment in a capture of `client` with this configuration.
+    pub(crate) fn new(client: Client, config: &Config) -> Self {
+        match (client, config.passthrough_refused) {
+            (Client::Command, true) => Self::PassesByDefault,
+            (Client::Command, false) => Self::FailsByChoice,
+            (Client::App, true) => Self::Passes,
+            (Client::App, false) => Self::Fails,
+        }
+    }
+}
+
+/// Returns the remedy for connections that were not captured.
+pub(crate) fn for_uncaptured(uncaptured: &Uncaptured, ca_cert: Option<&Path>, refusing: Refusing) -> Option<String> {
     let name = uncaptured.host.rsplit_once(':').map_or(uncaptured.host.as_str(), |(name, _)| name);
-    for_reason(&uncaptured.reason, name, ca_cert, passes_refused)
+    for_reason(&uncaptured.reason, name, ca_cert, refusing)
 }
 
 /// Returns the remedy for the reason why the host `name` was not captured.
-fn for_reason(reason: &Reason, name: &str, ca_cert: Option<&Path>, passes_refused: bool) -> Option<String> {
+fn for_reason(reason: &Reason, name: &str, ca_cert: Option<&Path>, refusing: Refusing) -> Option<String> {
+    let trust_or_exclude = || {
+        let ca_cert = ca_cert.map(|path| path.display().to_string()).unwrap_or_default();
+        format!("make the app trust {ca_cert}, or exclude the host with -e {name}")
+    };
     match reason {
-        Reason::CertificateRefused(_) | Reason::ClientLeft | Reason::LeftUnanswered => Some(format!(
-            "make the app trust {}, or exclude the host with -e {name}{}",
-            ca_cert.map(|path| path.display().to_string()).unwrap_or_default(),
-            if passes_refused { "" } else { " (or all such hosts with --passthrough-refused)" }
+        Reason::CertificateRefused(_) | Reason::ClientLeft | Reason::LeftUnanswered => {
+            Some(trust_or_exclude() + if refusing == Refusing::Fails { HINT_TO_PASS } else { "" })
+        }
+        Reason::RefusedBefore => Some(format!(
+            "its first connection failed: {}{}",
+            trust_or_exclude(),
+            if refusing == Refusing::PassesByDefault { HINT_NOT_TO_PASS } else { "" }
         )),
         Reason::OriginNotTrusted(Distrust::UnknownIssuer | Distrust::CaCertificate) => {
             Some("to capture it anyway, use -k, or trust its certificate or CA with --upstream-ca FILE".into())
@@ -174,6 +214,9 @@ fn for_reason(reason: &Reason, name: &str, ca_cert: Option<&Path>, passes_refuse
         _ => None,
     }
 }
+
+const HINT_TO_PASS: &str = " (or all such hosts with --passthrough-refused)";
+const HINT_NOT_TO_PASS: &str = "; if it does trust it, use --no-passthrough-refused";
 
 /// Parts of the texts of failed handshakes with peers that are too old. Some answer with the alert handshake_failure if
 /// no cipher suite is in common (RFC 5246 section 7.2.2).
@@ -253,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_reason_has_a_remedy_only_where_it_helps() {
-        let remedy = |reason| for_reason(&reason, "a.test", None, false).unwrap_or_default();
+        let remedy = |reason| for_reason(&reason, "a.test", None, Refusing::Fails).unwrap_or_default();
         let trusts = |distrust| remedy(Reason::OriginNotTrusted(distrust)).contains("--upstream-ca");
         assert!(trusts(Distrust::UnknownIssuer) && trusts(Distrust::CaCertificate));
         assert!(!trusts(Distrust::Flaw("its certificate expired".into())));
@@ -267,11 +310,36 @@ mod tests {
         assert_eq!(remedy(Reason::OriginTls("alert internal_error".into())), "");
         assert!(remedy(Reason::MayNeedClientCertificate).ends_with("-e a.test"));
         assert!(remedy(Reason::Renegotiated).ends_with("-e a.test"));
-        assert!(remedy(Reason::LeftUnanswered).contains("-e a.test (or all such hosts with --passthrough-refused)"));
         // The request may be optional.
         assert_eq!(remedy(Reason::Opaque(Opaque::MemoryLimit)), "raise the limit with --memory");
         assert_eq!(remedy(Reason::Opaque(Opaque::LimitExceeded)), "");
         assert!(!remedy(Reason::ClientCertificate).contains("cannot"));
+    }
+
+    #[test]
+    fn an_option_is_suggested_only_where_the_command_has_it_and_it_changes_something() {
+        let config = |passes| {
+            let mut config = Config::capture("x.zip");
+            config.passthrough_refused = passes;
+            config
+        };
+        let plain = "make the app trust /ca.pem, or exclude the host with -e a.test";
+        let failed = format!("its first connection failed: {plain}");
+        for (client, passes, of_refused, of_passed) in [
+            (Client::App, false, format!("{plain}{HINT_TO_PASS}"), None),
+            (Client::App, true, plain.into(), Some(failed.clone())),
+            (Client::Command, false, plain.into(), None),
+            (Client::Command, true, plain.into(), Some(format!("{failed}{HINT_NOT_TO_PASS}"))),
+        ] {
+            let refusing = Refusing::new(client, &config(passes));
+            let remedy = |reason| for_reason(&reason, "a.test", Some(Path::new("/ca.pem")), refusing);
+            for reason in [Reason::CertificateRefused("x".into()), Reason::ClientLeft, Reason::LeftUnanswered] {
+                assert_eq!(remedy(reason).as_ref(), Some(&of_refused));
+            }
+            if of_passed.is_some() {
+                assert_eq!(remedy(Reason::RefusedBefore), of_passed);
+            }
+        }
     }
 
     #[test]

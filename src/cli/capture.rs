@@ -6,7 +6,7 @@
 //! ```
 
 use super::address::reachable;
-use super::advice;
+use super::advice::{self, Client};
 use super::args::CaptureOptions;
 use super::domains;
 use super::ending::{self, Event};
@@ -18,7 +18,7 @@ use super::progress;
 use super::screen::Screen;
 use super::startup;
 use super::stop_after::StopAfter;
-use super::summary::{self, Client, StartWarnings};
+use super::summary::{self, StartWarnings};
 use super::text::{escaped_lines, shell_word};
 use spectral_capture::{Config, Gauge, Mode, Observer, Proxy, Running, Summary};
 use std::io;
@@ -169,7 +169,7 @@ fn report_capture(
     ca_cert: Option<&Path>,
     screen: &Screen,
 ) -> ExitCode {
-    screen.info(summary::of_capture(summary, config, output, replaces, ca_cert));
+    screen.info(summary::of_capture(summary, Client::App, config, output, replaces, ca_cert));
     screen.info(summary::hint(summary, Client::App).into());
     screen.print(summary::warning_lines(summary, StartWarnings::Shown));
     if summary::is_complete(summary) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

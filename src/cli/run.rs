@@ -12,7 +12,7 @@ mod trust_dir;
 
 use self::trust_dir::TrustDir;
 use super::address::reachable;
-use super::advice;
+use super::advice::{self, Client};
 use super::args::CaptureOptions;
 use super::ending::{self, Event};
 use super::message::{error_line, fail};
@@ -20,7 +20,7 @@ use super::notices;
 use super::process::{self, BlockedSignals, Child, Inherited, NotExecutable, ReceivedSignal};
 use super::screen::Screen;
 use super::startup;
-use super::summary::{self, Client, StartWarnings};
+use super::summary::{self, StartWarnings};
 use super::text::escaped_lines;
 use spectral_capture::{CaCertificate, Config, Environment, Mode, Observer, Proxy};
 use std::ffi::OsString;
@@ -149,8 +149,9 @@ impl Capture {
         let Some(summary) = ending::stop(running, &events, sender, screen, || ()) else {
             return exit_code(code, false, screen);
         };
-        screen.info(summary::of_capture(&summary, &self.config, &self.output, self.replaces, Some(self.ca.path())));
-        screen.info(summary::hint(&summary, Client::Command).into());
+        let (client, ca_cert) = (Client::Command, Some(self.ca.path()));
+        screen.info(summary::of_capture(&summary, client, &self.config, &self.output, self.replaces, ca_cert));
+        screen.info(summary::hint(&summary, client).into());
         screen.print(summary::warning_lines(&summary, self.start_warnings));
         exit_code(code, summary::is_complete(&summary), screen)
     }

@@ -1,14 +1,15 @@
 //! The summary at the end of a capture: the contents of the bundle, what was not captured, why, and the remedy.
 
-use super::advice;
+use super::advice::{self, Client, Refusing};
 use super::text::{count, duration, escaped_lines, period, size};
 use spectral_capture::{Bundles, Config, CutOffItems, Progress, Reason, Rotate, Summary, Uncaptured, Warning};
 use std::fmt;
 use std::path::Path;
 
-/// Returns the summary of a capture with this configuration. `replaced` is true if `output` existed before.
+/// Returns the summary of a capture of `client` with this configuration. `replaced` is true if `output` existed before.
 pub(crate) fn of_capture(
     summary: &Summary,
+    client: Client,
     config: &Config,
     output: &Path,
     replaced: bool,
@@ -24,7 +25,7 @@ pub(crate) fn of_capture(
         lines.push(backup_line(output));
     }
     lines.extend(incomplete_lines(summary));
-    lines.extend(host_lines(summary, config, ca_cert));
+    lines.extend(host_lines(summary, Refusing::new(client, config), ca_cert));
     escaped_lines(&lines)
 }
 
@@ -44,7 +45,7 @@ pub(crate) fn so_far(
     let open = count(progress.open as u64, "open connection");
     lines.push(format!("  {} relayed, {open}", size(progress.bytes)));
     lines.extend(incomplete_lines(summary));
-    lines.extend(host_lines(summary, config, ca_cert));
+    lines.extend(host_lines(summary, Refusing::new(Client::App, config), ca_cert));
     escaped_lines(&lines)
 }
 
@@ -82,7 +83,7 @@ fn incomplete_lines(summary: &Summary) -> Vec<String> {
 }
 
 /// Returns the lines about hosts that were not captured, or not as without the proxy.
-fn host_lines(summary: &Summary, config: &Config, ca_cert: Option<&Path>) -> Vec<String> {
+fn host_lines(summary: &Summary, refusing: Refusing, ca_cert: Option<&Path>) -> Vec<String> {
     let mut lines = Vec::new();
     let (unmatched, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
         summary.uncaptured.iter().partition(|it| matches!(it.reason, Reason::NotMatched | Reason::ExchangeExcluded));
@@ -97,7 +98,7 @@ fn host_lines(summary: &Summary, config: &Config, ca_cert: Option<&Path>) -> Vec
         for uncaptured in listed.iter().take(MAX_LISTED_HOSTS) {
             let connections = count(uncaptured.connections, "connection");
             lines.push(format!("  {}  {connections}: {}", uncaptured.host, uncaptured.reason));
-            if let Some(remedy) = advice::for_uncaptured(uncaptured, ca_cert, config.passthrough_refused) {
+            if let Some(remedy) = advice::for_uncaptured(uncaptured, ca_cert, refusing) {
                 lines.push(format!("      {remedy}"));
             }
         }
@@ -197,15 +198,6 @@ pub(crate) fn backup_line(output: &Path) -> String {
 /// Returns true if the bundle, or each of several, was written and contains everything that was captured.
 pub(crate) fn is_complete(summary: &Summary) -> bool {
     summary.bundle.is_some() && summary.bundles.unfinished == 0 && summary.lost == 0 && summary.truncated == 0
-}
-
-/// The program whose traffic was to be captured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Client {
-    /// The command of `capture run`.
-    Command,
-    /// A program that uses `capture proxy`.
-    App,
 }
 
 /// Returns the likely reasons if no connection reached the proxy, else an empty text.

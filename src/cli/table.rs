@@ -230,7 +230,7 @@ const CAPTURE: &[Command] = &[
             &EXCLUDE,
             &INSECURE,
             &UPSTREAM_CA,
-            &PASSTHROUGH_REFUSED,
+            &NO_PASSTHROUGH_REFUSED,
             &ROTATE,
             &KEEP,
             &MEMORY,

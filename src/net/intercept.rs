@@ -17,7 +17,6 @@
 use super::alpn;
 use super::intercepted_client::InterceptedClient;
 use super::leg::Leg;
-use super::passthrough_cache::Ttl;
 use super::refusals::Sign;
 use super::shared::{Capture, Shared};
 use super::stop::Stop;
@@ -56,7 +55,10 @@ pub(crate) fn open(
     };
     let mut intercepted = InterceptedClient::new(shared, capture, label, route.authority.clone(), sni, hello);
 
-    let cached_reason = capture.passthrough.reason(&route.authority, sni, &hello.alpn, Moment::now());
+    let cached_reason = match intercepted.passes_through() {
+        true => Some(Reason::RefusedBefore),
+        false => capture.passthrough.reason(&route.authority, sni, &hello.alpn, Moment::now()),
+    };
     let offer = match (offer_to_origin(hello), cached_reason) {
         (Ok(offer), None) => offer,
         (Err(reason), _) | (Ok(_), Some(reason)) => {
@@ -72,11 +74,11 @@ pub(crate) fn open(
             // The handshake was interrupted, which is no obstacle; no new connection is possible either.
             return None;
         }
-        let (reason, ttl) = (obstacle.reason.clone(), Ttl::Since(Moment::now()));
+        let (reason, now) = (obstacle.reason.clone(), Moment::now());
         match obstacle.concerns {
             Concerns::Connection => {}
-            Concerns::Offer => capture.passthrough.add_for_offer(&route.authority, sni, &hello.alpn, reason, ttl),
-            Concerns::Origin => capture.passthrough.add(&route.authority, sni, reason, ttl),
+            Concerns::Offer => capture.passthrough.add_for_offer(&route.authority, sni, &hello.alpn, reason, now),
+            Concerns::Origin => capture.passthrough.add(&route.authority, sni, reason, now),
         }
         intercepted.report(obstacle.reason);
         // Closed first: an origin that serves one connection at a time would not accept the next one.
@@ -85,8 +87,23 @@ pub(crate) fn open(
     }
     route.timing.tls_ms = Moment::now().ms_since(began);
 
+    // Meanwhile another connection of this client may have shown that it refuses our certificate.
+    if intercepted.passes_through() {
+        intercepted.report(Reason::RefusedBefore);
+        drop(origin);
+        return pass_on_new_connection(shared, client, &route);
+    }
+    // It may have left, too. Without TLS, receive cannot fail.
+    let _ = client.receive(&mut |_| 0);
+    if client.ended().is_some() {
+        intercepted.report(Reason::ClientLeft);
+        origin.end(Ending::Clean);
+        return None;
+    }
+
     match handshake_with_client(shared, capture, &mut client, &origin, &route, sni) {
         Ok(()) => {
+            intercepted.connected(is_resumed(&client));
             let is_tls13 = origin.tls().is_some_and(|tls| tls.protocol_version() == Some(ProtocolVersion::TLSv1_3));
             if hello.offers_post_handshake_auth && is_tls13 {
                 intercepted.prevent_late_request();
@@ -309,6 +326,11 @@ fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), HandshakeError> {
     }
 }
 
+/// True if the client resumed a session.
+fn is_resumed(client: &Leg) -> bool {
+    client.tls().and_then(|tls| tls.handshake_kind()) == Some(HandshakeKind::Resumed)
+}
+
 /// Notes the failure of the handshake with `client`. Once it has received our certificate, any end of it is a refusal.
 fn note_failure(intercepted: &mut InterceptedClient, client: &Leg, error: &HandshakeError) {
     let is_certificate_sent = client.tls().is_some_and(|tls| match tls.handshake_kind() {
@@ -319,13 +341,13 @@ fn note_failure(intercepted: &mut InterceptedClient, client: &Leg, error: &Hands
     });
     match error {
         HandshakeError::Tls(rustls::Error::AlertReceived(alert)) if is_certificate_sent => {
-            let sign = if is_about_certificate(*alert) { Sign::CertificateAlert } else { Sign::Alert };
+            let sign = if is_about_certificate(*alert) { Sign::CertificateAlert } else { Sign::AtOnce };
             intercepted.refuse(sign, alert_name(*alert));
         }
         HandshakeError::Ended if is_certificate_sent => {
             let is_reset = client.ended() == Some(Ending::Reset);
             let how = if is_reset { "it reset the connection" } else { "it closed the connection" };
-            intercepted.refuse(Sign::Left, how.into());
+            intercepted.refuse(Sign::AtOnce, how.into());
         }
         HandshakeError::Ended => intercepted.report(Reason::ClientLeft),
         HandshakeError::Tls(_) | HandshakeError::Timeout => {

@@ -1,5 +1,6 @@
 //! The client of one intercepted connection. Watches whether it accepts our certificate, and whether the origin wants a
-//! certificate of the client after the handshake. Reports both, and lets the host's next connections pass through.
+//! certificate of the client after the handshake. Reports both, and lets the next connections pass through: those of such
+//! clients, or all of the host's.
 //!
 //! ```text
 //! handshake ─▶ Connected ─ request ─▶ Requested ─ first byte of the answer ─▶ Answered     it accepts our certificate
@@ -7,7 +8,7 @@
 //!    └────────────┴──────────────────────┴─ the client ends the connection ─▶ Ended        a refusal, perhaps
 //! ```
 
-use super::passthrough_cache::{PassthroughCache, Ttl};
+use super::passthrough_cache::PassthroughCache;
 use super::refusals::{ClientKind, Refusals, Sign, Verdict};
 use super::shared::{Capture, Shared};
 use super::tls::failures::{alert_name, is_about_certificate};
@@ -24,12 +25,13 @@ pub(crate) struct InterceptedClient {
     counters: Arc<Counters>,
     passthrough: Arc<PassthroughCache>,
     refusals: Arc<Refusals>,
-    /// True if hosts whose clients refuse our certificate pass through.
-    passes_refused: bool,
     /// `host:port`, for reports.
     label: String,
     kind: ClientKind,
-    began: Moment,
+    /// The end of its handshake; before that, the start of the connection.
+    connected: Moment,
+    /// True if it resumed a session and thus received no certificate.
+    is_resumed: bool,
     progress: Progress,
     /// True once the tap cannot read a part of the connection. Then any byte may be one of the answer.
     is_opaque: bool,
@@ -46,7 +48,7 @@ enum Progress {
     /// It has sent a request.
     Requested,
     /// It has sent a request, then the end of its direction with close_notify. It may still wait for the answer.
-    Finished { has_answer: bool },
+    Finished { sign: Sign, has_answer: bool },
     /// It got the first byte of an answer, so it accepts our certificate.
     Answered,
     /// The connection ended before that, or ends for another reason.
@@ -76,15 +78,25 @@ impl InterceptedClient {
             counters: Arc::clone(&shared.counters),
             passthrough: Arc::clone(&capture.passthrough),
             refusals: Arc::clone(&capture.refusals),
-            passes_refused: capture.passthrough_refused,
             label,
             kind: (origin, sni.map(str::to_owned), hello.fingerprint),
-            began: Moment::now(),
+            connected: Moment::now(),
+            is_resumed: false,
             progress: Progress::Connected,
             is_opaque: false,
             late_request: LateRequest::None,
             is_renegotiated: false,
         }
+    }
+
+    /// True if the connection passes through, because a client of its kind refused our certificate.
+    pub(crate) fn passes_through(&self) -> bool {
+        self.refusals.passes_through(&self.kind)
+    }
+
+    /// Notes that the handshake is complete.
+    pub(crate) fn connected(&mut self, is_resumed: bool) {
+        (self.connected, self.is_resumed) = (Moment::now(), is_resumed);
     }
 
     /// Notes that the client offered to answer a request for its certificate after the handshake, and that the origin
@@ -139,7 +151,7 @@ impl InterceptedClient {
                 self.refusals.add_answered(&self.kind);
             }
             // It may be gone.
-            Progress::Finished { has_answer } => *has_answer = true,
+            Progress::Finished { has_answer, .. } => *has_answer = true,
             Progress::Connected | Progress::Answered | Progress::Ended => {}
         }
     }
@@ -159,7 +171,8 @@ impl InterceptedClient {
         if !self.is_renegotiated {
             self.is_renegotiated = true;
             self.progress = Progress::Ended;
-            self.pass_through(Reason::RenegotiatedBefore, Ttl::Since(Moment::now()));
+            let (origin, sni, _) = &self.kind;
+            self.passthrough.add(origin, sni.as_deref(), Reason::RenegotiatedBefore, Moment::now());
             self.report(Reason::Renegotiated);
         }
     }
@@ -171,42 +184,39 @@ impl InterceptedClient {
             (_, Ending::Stopped, _)
             | (Dir::Up, Ending::Abandoned, _)
             | (Dir::Down, _, Progress::Connected | Progress::Requested) => self.progress = Progress::Ended,
-            (Dir::Up, _, Progress::Connected) => self.judge(Sign::Left, Reason::ClientLeft),
+            (Dir::Up, _, Progress::Connected) => self.judge(self.leaving(), Reason::ClientLeft),
             // TLS permits to end one direction (RFC 8446 section 6.1), and the other may go on.
-            (Dir::Up, Ending::Clean, Progress::Requested) => self.progress = Progress::Finished { has_answer: false },
-            (Dir::Up, _, Progress::Requested) => self.judge(Sign::Left, Reason::LeftUnanswered),
+            (Dir::Up, Ending::Clean, Progress::Requested) => {
+                self.progress = Progress::Finished { sign: self.leaving(), has_answer: false };
+            }
+            (Dir::Up, _, Progress::Requested) => self.judge(self.leaving(), Reason::LeftUnanswered),
             _ => {}
         }
     }
 
     /// Notes the end of the connection. `is_gone` is true if the client did not accept the last data.
     pub(crate) fn close(&mut self, is_gone: bool) {
-        if let Progress::Finished { has_answer } = self.progress
-            && (is_gone || !has_answer)
-        {
-            self.judge(Sign::Left, Reason::LeftUnanswered);
+        match self.progress {
+            Progress::Finished { sign, .. } if is_gone => self.judge(sign, Reason::LeftUnanswered),
+            // It may have waited for the answer.
+            Progress::Finished { has_answer: false, .. } => self.judge(Sign::Later, Reason::LeftUnanswered),
+            _ => {}
         }
+    }
+
+    /// The sign of a client that leaves now, after the handshake.
+    fn leaving(&self) -> Sign {
+        if self.is_resumed { Sign::Later } else { Sign::of_leaving(self.connected, Moment::now()) }
     }
 
     /// Judges the end of a connection that got no answer. `reason` is the one to report if the client does not trust us,
     /// or may not.
     fn judge(&mut self, sign: Sign, reason: Reason) {
         self.progress = Progress::Ended;
-        match self.refusals.judge(&self.kind, sign, self.began, Moment::now()) {
-            Verdict::Refuses => {
-                if self.passes_refused {
-                    self.pass_through(Reason::RefusedBefore, Ttl::Unlimited);
-                }
-                self.report(reason);
-            }
-            Verdict::MayRefuse => self.report(reason),
+        match self.refusals.judge(&self.kind, sign, self.connected, Moment::now()) {
+            Verdict::Refuses | Verdict::MayRefuse => self.report(reason),
             Verdict::Trusts => {}
         }
-    }
-
-    fn pass_through(&self, reason: Reason, ttl: Ttl) {
-        let (origin, sni, _) = &self.kind;
-        self.passthrough.add(origin, sni.as_deref(), reason, ttl);
     }
 }
 
@@ -225,11 +235,11 @@ mod tests {
         InterceptedClient {
             counters: Arc::new(Counters::new(Observer::default(), false)),
             passthrough: Arc::default(),
-            refusals: Arc::default(),
-            passes_refused: true,
+            refusals: Arc::new(Refusals::new(true)),
             label: "a:443".into(),
             kind: (Authority::from_connect_target(b"a:443").unwrap(), None, Fingerprint::default()),
-            began: Moment::now(),
+            connected: Moment::now(),
+            is_resumed: false,
             progress: Progress::Connected,
             is_opaque: false,
             late_request: LateRequest::None,
@@ -257,7 +267,25 @@ mod tests {
         client.end(Dir::Up, Ending::Reset);
         client.close(true);
         assert_eq!(reported(&client), [Reason::CertificateRefused("bad_certificate".into())]);
-        assert_eq!(passes(&client), Some(Reason::RefusedBefore));
+        assert!(client.passes_through());
+        assert_eq!(passes(&client), None, "other clients of the host are intercepted");
+    }
+
+    #[test]
+    fn leaving_at_once_is_a_refusal_unless_the_session_was_resumed() {
+        for is_resumed in [false, true] {
+            for has_request in [false, true] {
+                let mut client = client();
+                client.connected(is_resumed);
+                if has_request {
+                    begin(&mut client, Dir::Up);
+                }
+                client.end(Dir::Up, Ending::Truncated);
+                client.close(true);
+                assert_eq!(reported(&client).len(), 1);
+                assert_eq!(client.passes_through(), !is_resumed);
+            }
+        }
     }
 
     #[test]
@@ -286,6 +314,7 @@ mod tests {
             client.end(Dir::Down, Ending::Clean);
             client.close(is_gone);
             assert_eq!(reported(&client), expected, "{has_answer}, {is_gone}");
+            assert_eq!(client.passes_through(), is_gone, "else it may have waited");
         }
     }
 

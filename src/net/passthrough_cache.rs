@@ -9,18 +9,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Origins that pass through, with the reason.
+/// Origins that pass through, with the reason and the moment since which it is known. It is valid for [`TTL`].
 #[derive(Default)]
-pub(crate) struct PassthroughCache(Mutex<HashMap<Key, (Reason, Ttl)>>);
-
-/// The time for which an entry is valid.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Ttl {
-    /// [`ORIGIN_TTL`] from this moment on: the origin may get another certificate.
-    Since(Moment),
-    /// The rest of the capture.
-    Unlimited,
-}
+pub(crate) struct PassthroughCache(Mutex<HashMap<Key, (Reason, Moment)>>);
 
 /// The origin that a client asked for, the SNI that it sent, and the protocols that it offered, each preceded by its
 /// length (RFC 7301 section 3.1); without these, the entry is valid for all clients.
@@ -37,18 +28,14 @@ impl PassthroughCache {
     ) -> Option<Reason> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         [None, Some(offer)].into_iter().find_map(|offer| {
-            let (reason, ttl) = entries.get(&key(origin, sni, offer))?;
-            let is_valid = match ttl {
-                Ttl::Since(added) => now.since(*added) < ORIGIN_TTL,
-                Ttl::Unlimited => true,
-            };
-            is_valid.then(|| reason.clone())
+            let (reason, added) = entries.get(&key(origin, sni, offer))?;
+            (now.since(*added) < TTL).then(|| reason.clone())
         })
     }
 
     /// Adds or replaces the entry for `origin` and `sni`.
-    pub(crate) fn add(&self, origin: &Authority, sni: Option<&str>, reason: Reason, ttl: Ttl) {
-        self.insert(key(origin, sni, None), reason, ttl);
+    pub(crate) fn add(&self, origin: &Authority, sni: Option<&str>, reason: Reason, now: Moment) {
+        self.insert(key(origin, sni, None), reason, now);
     }
 
     /// Adds or replaces the entry for `origin`, `sni` and clients that offer the protocols `offer`.
@@ -58,17 +45,17 @@ impl PassthroughCache {
         sni: Option<&str>,
         offer: &[Vec<u8>],
         reason: Reason,
-        ttl: Ttl,
+        now: Moment,
     ) {
-        self.insert(key(origin, sni, Some(offer)), reason, ttl);
+        self.insert(key(origin, sni, Some(offer)), reason, now);
     }
 
-    fn insert(&self, key: Key, reason: Reason, ttl: Ttl) {
+    fn insert(&self, key: Key, reason: Reason, now: Moment) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= MAX_ENTRIES {
             entries.clear();
         }
-        entries.insert(key, (reason, ttl));
+        entries.insert(key, (reason, now));
     }
 }
 
@@ -81,7 +68,7 @@ fn key(origin: &Authority, sni: Option<&str>, offer: Option<&[Vec<u8>]>) -> Key 
 
 /// Long enough to spare an app that reconnects again and again, short enough that a repaired origin is captured the
 /// same day.
-const ORIGIN_TTL: Duration = Duration::from_secs(10 * 60);
+const TTL: Duration = Duration::from_secs(10 * 60);
 /// Bounds the memory that a client with invented names can use.
 const MAX_ENTRIES: usize = 1024;
 
@@ -90,16 +77,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_expire_unless_they_are_unlimited() {
+    fn entries_expire() {
         let origin = Authority::from_connect_target(b"a.example:443").unwrap();
         let cache = PassthroughCache::default();
         let now = Moment::now();
-        cache.add(&origin, Some("a.example"), Reason::ClientCertificate, Ttl::Since(now));
-        cache.add(&origin, Some("b.example"), Reason::RefusedBefore, Ttl::Unlimited);
+        cache.add(&origin, Some("a.example"), Reason::ClientCertificate, now);
         assert_eq!(cache.reason(&origin, Some("a.example"), &[], now), Some(Reason::ClientCertificate));
         assert_eq!(cache.reason(&origin, None, &[], now), None);
-        assert_eq!(cache.reason(&origin, Some("a.example"), &[], now.plus(ORIGIN_TTL)), None);
-        assert_eq!(cache.reason(&origin, Some("b.example"), &[], now.plus(ORIGIN_TTL)), Some(Reason::RefusedBefore));
+        assert_eq!(cache.reason(&origin, Some("a.example"), &[], now.plus(TTL)), None);
     }
 
     #[test]
@@ -109,11 +94,11 @@ mod tests {
         let now = Moment::now();
         let offer = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>();
         let reason = || Reason::Protocol("foo".into());
-        cache.add_for_offer(&origin, None, &offer(&["foo", "h2"]), reason(), Ttl::Since(now));
+        cache.add_for_offer(&origin, None, &offer(&["foo", "h2"]), reason(), now);
         assert_eq!(cache.reason(&origin, None, &offer(&["foo", "h2"]), now), Some(reason()));
         for other in [&["h2", "foo"][..], &["foo"], &["fooh", "2"], &[]] {
             assert_eq!(cache.reason(&origin, None, &offer(other), now), None, "{other:?}");
         }
-        assert_eq!(cache.reason(&origin, None, &offer(&["foo", "h2"]), now.plus(ORIGIN_TTL)), None);
+        assert_eq!(cache.reason(&origin, None, &offer(&["foo", "h2"]), now.plus(TTL)), None);
     }
 }

@@ -38,8 +38,6 @@ pub(crate) struct Capture {
     pub(crate) client_tls: ClientTls,
     pub(crate) passthrough: Arc<PassthroughCache>,
     pub(crate) refusals: Arc<Refusals>,
-    /// True if a host passes through once a client refuses our certificate for it.
-    pub(crate) passthrough_refused: bool,
 }
 
 #[cfg(test)]

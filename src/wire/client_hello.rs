@@ -9,7 +9,7 @@
 //! This is not left to the TLS library, because a ClientHello that is not intercepted is passed through unchanged. Only the
 //! fields below are read; key shares and the rest are validated in the handshake.
 
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Fingerprint, FingerprintParts};
 
 /// The fields of a ClientHello that decide how its connection is handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,14 +138,11 @@ fn client_hello(body: &[u8]) -> Result<ClientHello, NotAClientHello> {
         alpn: Vec::new(),
         versions: vec![legacy_version],
         offers_post_handshake_auth: false,
-        fingerprint: Fingerprint::new(cipher_suites, &[]),
+        fingerprint: Fingerprint::default(),
     };
-    if body.is_empty() {
-        return Ok(hello);
-    }
-    let mut extensions = body.vec16()?;
+    let mut extensions = if body.is_empty() { StructReader(&[]) } else { body.vec16()? };
     body.end()?;
-    let mut kinds = Vec::new();
+    let (mut kinds, mut groups, mut signature_algorithms) = (Vec::new(), &[][..], &[][..]);
     while !extensions.is_empty() {
         let kind = extensions.u16()?;
         let data = extensions.vec16()?;
@@ -155,10 +152,15 @@ fn client_hello(body: &[u8]) -> Result<ClientHello, NotAClientHello> {
             ALPN => hello.alpn = protocols(data)?,
             SUPPORTED_VERSIONS => hello.versions = versions(data)?,
             POST_HANDSHAKE_AUTH => hello.offers_post_handshake_auth = true,
+            // The elements follow the length of the list, which the handshake validates.
+            SUPPORTED_GROUPS => groups = data.0.get(2..).unwrap_or_default(),
+            SIGNATURE_ALGORITHMS => signature_algorithms = data.0.get(2..).unwrap_or_default(),
             _ => {}
         }
     }
-    hello.fingerprint = Fingerprint::new(cipher_suites, &kinds);
+    let (versions, alpn) = (&hello.versions, &hello.alpn);
+    let parts = FingerprintParts { cipher_suites, extensions: &kinds, versions, groups, signature_algorithms, alpn };
+    hello.fingerprint = Fingerprint::new(&parts);
     // At most one of each kind (RFC 8446 section 4.2).
     kinds.sort_unstable();
     match kinds.windows(2).all(|pair| pair.first() != pair.last()) {
@@ -267,6 +269,8 @@ const CLIENT_HELLO: u8 = 1;
 const HOST_NAME: u8 = 0;
 
 const SERVER_NAME: u16 = 0;
+const SUPPORTED_GROUPS: u16 = 10;
+const SIGNATURE_ALGORITHMS: u16 = 13;
 const ALPN: u16 = 16;
 const SUPPORTED_VERSIONS: u16 = 43;
 const POST_HANDSHAKE_AUTH: u16 = 49;
@@ -380,14 +384,25 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_depends_on_suites_and_extensions() {
+    fn the_fingerprint_depends_on_all_its_parts() {
         let fingerprint = |extensions: &[Vec<u8>]| parse(&hello(extensions)).unwrap().unwrap().fingerprint;
         let usual = fingerprint(&usual_extensions());
         let reversed: Vec<_> = usual_extensions().into_iter().rev().collect();
         assert_eq!(fingerprint(&reversed), usual);
         assert_eq!(fingerprint(&usual_extensions()[1..]), usual, "without GREASE");
         assert_ne!(fingerprint(&usual_extensions()[..4]), usual);
-        assert_eq!(fingerprint(&[]), Fingerprint::new(&[0x13, 1, 0x13, 2], &[]));
+        let suites_only = FingerprintParts {
+            cipher_suites: &[0x13, 1, 0x13, 2],
+            versions: &[TLS_1_2],
+            ..FingerprintParts::default()
+        };
+        assert_eq!(fingerprint(&[]), Fingerprint::new(&suites_only));
+        let with = |kind, data: &[u8]| fingerprint(&[usual_extensions(), vec![extension(kind, data)]].concat());
+        for kind in [SUPPORTED_GROUPS, SIGNATURE_ALGORITHMS] {
+            assert_eq!(with(kind, &[0, 4, 0, 29, 0, 23]), with(kind, &[0, 6, 0xa, 0xa, 0, 29, 0, 23]), "GREASE");
+            assert_ne!(with(kind, &[0, 4, 0, 29, 0, 23]), with(kind, &[0, 4, 0, 23, 0, 29]));
+            assert!(parse(&hello(&[extension(kind, &[0])])).is_ok(), "left to the handshake");
+        }
     }
 
     #[test]

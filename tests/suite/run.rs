@@ -205,7 +205,34 @@ fn the_opening_messages_are_written_before_the_command_starts() {
 }
 
 #[test]
-fn an_option_that_is_set_is_not_suggested() {
+fn a_client_that_refuses_fails_once_and_others_are_captured() {
+    let Some(curl) = peer("curl") else {
+        return;
+    };
+    let origin = Origin::tls_responding(HELLO);
+    let (host, curl) = (origin.authority("localhost"), curl.display());
+    // Without HTTP/2 it is another kind of client.
+    let refusing = format!("{curl} -s --http1.1 --cacert {} https://{host}/; echo;", TestCa::trusted().pem.display());
+    let line = format!("{refusing} {refusing} {curl} -s https://{host}/");
+    let dir = TempDir::new();
+    let output = sh(&dir, &[], &line).ok();
+    assert_eq!(output.text(), "\nhello\nhello");
+    Bundle::open(&dir.join("capture.zip")).only_trace();
+    for part in [
+        format!("  {host}  1 connection: the client refused our certificate (unknown_ca)\n"),
+        format!("  {host}  1 connection: passed through: this client refused our certificate earlier\n"),
+        ", or exclude the host with -e localhost".into(),
+    ] {
+        assert!(output.err.contains(&part), "{}", output.err);
+    }
+    let dir = TempDir::new();
+    let output = sh(&dir, &["--no-passthrough-refused"], &line).ok();
+    assert_eq!(output.text(), "\n\nhello");
+    assert!(output.err.contains("2 connections: the client refused our certificate (unknown_ca)"), "{}", output.err);
+}
+
+#[test]
+fn an_option_is_suggested_where_it_helps() {
     let Some(curl) = peer("curl") else {
         return;
     };
@@ -219,10 +246,10 @@ fn an_option_that_is_set_is_not_suggested() {
         origin.authority("localhost")
     );
     let line = format!("{ask} {ask}");
-    for (option, is_suggested) in [("-k", true), ("--passthrough-refused", false)] {
+    for (option, is_suggested) in [("-k", true), ("--no-passthrough-refused", false)] {
         let output = sh(&dir, &[option], &line);
         assert!(output.err.contains("or exclude the host with -e localhost"), "{}", output.err);
-        assert_eq!(output.err.contains("--passthrough-refused"), is_suggested, "{}", output.err);
+        assert_eq!(output.err.contains("--no-passthrough-refused"), is_suggested, "{}", output.err);
     }
 }
 

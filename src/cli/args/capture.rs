@@ -12,6 +12,7 @@ use std::path::PathBuf;
 pub(super) fn run(mut args: Args) -> Result<Task, String> {
     let mut config = Config::capture("capture.zip");
     config.listen.set_port(0);
+    config.passthrough_refused = !args.has(&NO_PASSTHROUGH_REFUSED);
     let options = capture(&args, config)?;
     match std::mem::take(&mut args.program) {
         command if command.is_empty() => Err(args.missing_operand()),
@@ -29,7 +30,7 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions,
     config.exclude = patterns(args, &EXCLUDE)?;
     config.insecure = args.has(&INSECURE);
     config.upstream_ca = args.values(&UPSTREAM_CA).map(PathBuf::from).collect();
-    config.passthrough_refused = args.has(&PASSTHROUGH_REFUSED);
+    config.passthrough_refused |= args.has(&PASSTHROUGH_REFUSED);
     config.transparent = args.has(&TRANSPARENT);
     config.ca_dir = args.path(&CA_DIR);
     if let Some(text) = args.text(&MEMORY)? {

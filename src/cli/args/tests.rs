@@ -40,6 +40,19 @@ fn every_option_of_a_capture_is_read() {
 }
 
 #[test]
+fn clients_that_refuse_pass_through_by_default_only_under_run() {
+    for (line, passes) in [
+        ("capture proxy", false),
+        ("capture proxy --passthrough-refused", true),
+        ("capture run -- cmd", true),
+        ("capture run --no-passthrough-refused -- cmd", false),
+    ] {
+        let (Ok(Task::Run { options, .. }) | Ok(Task::Capture(options))) = parsed(line) else { panic!("{line}") };
+        assert_eq!(options.config.passthrough_refused, passes, "{line}");
+    }
+}
+
+#[test]
 fn options_after_the_program_belong_to_it() {
     for line in ["capture run -v -o x.zip -- cmd -o y --help -- -v", "capture run -vo x.zip cmd -o y --help -- -v"] {
         match parsed(line) {

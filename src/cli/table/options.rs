@@ -169,9 +169,17 @@ pub(crate) static PASSTHROUGH_REFUSED: Opt = Opt {
     short: None,
     long: "passthrough-refused",
     value: ValueKind::None,
-    brief: "Pass hosts through once an app refuses the proxy's certificate",
-    more: "The app's first connection to the host fails, or the first two if it only closes them; later ones are passed \
-           through.",
+    brief: "Pass an app's connections through once it refuses the certificate",
+    more: "The app's first connection to a host fails, rarely also the second; later ones pass through until the capture \
+           ends. Apps that begin TLS in another way are still captured.",
+};
+
+pub(crate) static NO_PASSTHROUGH_REFUSED: Opt = Opt {
+    long: "no-passthrough-refused",
+    brief: "Let connections fail whenever an app refuses the certificate",
+    more: "By default, only the app's first connection to a host fails, rarely also the second; later ones pass through. \
+           Apps that begin TLS in another way are still captured. With -e HOST, not even the first one fails.",
+    ..PASSTHROUGH_REFUSED
 };
 
 pub(crate) static MEMORY: Opt = Opt {
