@@ -188,6 +188,9 @@ pub enum Warning {
         /// The error of the system.
         cause: String,
     },
+    /// A client requested an `https` URL without a tunnel (`GET https://…`), and the proxy does not listen on loopback: the
+    /// client's connection to the proxy is not encrypted. Reported once.
+    ClearHop,
     /// accept(2) failed: new connections wait.
     AcceptFailed {
         /// The error of the system.
@@ -276,6 +279,10 @@ impl fmt::Display for Warning {
             Self::NoThread { cause } => {
                 write!(f, "no thread is available, new connections wait until others end: {cause}")
             }
+            Self::ClearHop => f.write_str(
+                "a client requested an https:// URL without a tunnel, so its connection to this proxy is not encrypted: \
+                 others on that network can read the request and the response",
+            ),
             Self::AcceptFailed { cause } => write!(f, "cannot accept connections for now, they wait: {cause}"),
         }
     }
@@ -308,6 +315,9 @@ pub enum Reason {
     LeftUnanswered,
     /// The origin's certificate is not trusted by this machine.
     OriginNotTrusted(Distrust),
+    /// The same for a request that named an `https` URL without a tunnel (`GET https://…`): nothing can pass through, so the
+    /// client got a 502.
+    OriginRejected(Distrust),
     /// The TLS handshake with the origin failed; the error. Client and origin then handshake directly.
     OriginTls(String),
     /// TLS with the client failed, or is not possible: no version or cipher suite in common, or no server name to connect
@@ -357,6 +367,9 @@ impl fmt::Display for Reason {
             ),
             Self::OriginNotTrusted(cause) => {
                 write!(f, "passed through: this machine does not trust the origin's certificate ({cause})")
+            }
+            Self::OriginRejected(cause) => {
+                write!(f, "answered with 502: this machine does not trust the origin's certificate ({cause})")
             }
             Self::OriginTls(cause) => write!(f, "passed through: TLS handshake with the origin failed ({cause})"),
             Self::ClientTls(cause) => write!(f, "TLS handshake with the client failed ({cause})"),

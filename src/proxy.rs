@@ -33,6 +33,7 @@ use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 
 /// A capture that is ready to start.
@@ -61,12 +62,13 @@ impl Proxy {
         let counters = Arc::new(Counters::new(config.on_notice.clone(), config.mode == Mode::Discover));
         let memory = Arc::new(Memory::new(config.memory));
         let (mut ca, mut output, mut capture) = (None, None, None);
-        if let Mode::Capture { output: path } = &config.mode {
+        let roots = cert::machine_roots(Environment::current().root_locations().as_ref());
+        let client_tls = |ca| ClientTls::new(roots, ca, &config.upstream_ca, config.insecure);
+        let client_tls = if let Mode::Capture { output: path } = &config.mode {
             let dir = config.ca_dir.clone().map_or_else(cert::default_dir, Ok)?;
             let opened = Ca::open(&dir, Moment::now().wall())?;
             ca = Some((opened.cert_path().to_owned(), opened.certificate()));
-            let roots = cert::machine_roots(Environment::current().root_locations().as_ref());
-            let client_tls = ClientTls::new(roots, opened.cert_der(), &config.upstream_ca, config.insecure)?;
+            let client_tls = client_tls(Some(opened.cert_der()))?;
             let limits = CaptureLimits {
                 memory: Arc::clone(&memory),
                 max_body: config.max_body,
@@ -81,12 +83,15 @@ impl Proxy {
                 sink: ItemSink::new(sender.clone(), store),
                 leaves: Leaves::new(Arc::new(opened))?,
                 server_tls: ServerTls::new()?,
-                client_tls,
                 passthrough: Arc::default(),
                 refusals: Arc::new(Refusals::new(config.passthrough_refused)),
             });
             output = Some(Output { writer, items, sender, observer: config.on_notice });
-        }
+            client_tls
+        } else {
+            // A capture may have made the machine trust a CA, which this discovery does not read.
+            client_tls(None)?
+        };
         let listen_error = |cause| Error::Listen { addr: config.listen, cause };
         let listener = TcpListener::bind(config.listen).map_err(listen_error)?;
         listener.set_nonblocking(true).map_err(listen_error)?;
@@ -100,6 +105,8 @@ impl Proxy {
             counters,
             upstream: Upstream::new(Box::new(Direct), addr, &resources),
             resources,
+            client_tls,
+            is_clear_hop_reported: AtomicBool::new(false),
             own_page: own_page(ca.as_ref().map(|(_, certificate)| certificate), addr),
             capture,
         };

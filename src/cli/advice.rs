@@ -188,10 +188,11 @@ fn for_reason(reason: &Reason, name: &str, ca_cert: Option<&Path>, refusing: Ref
             trust_or_exclude(),
             if refusing == Refusing::PassesByDefault { HINT_NOT_TO_PASS } else { "" }
         )),
-        Reason::OriginNotTrusted(Distrust::UnknownIssuer | Distrust::CaCertificate) => {
+        Reason::OriginNotTrusted(Distrust::UnknownIssuer | Distrust::CaCertificate)
+        | Reason::OriginRejected(Distrust::UnknownIssuer | Distrust::CaCertificate) => {
             Some("to capture it anyway, use -k, or trust its certificate or CA with --upstream-ca FILE".into())
         }
-        Reason::OriginNotTrusted(_) => Some("to capture it anyway, use -k".into()),
+        Reason::OriginNotTrusted(_) | Reason::OriginRejected(_) => Some("to capture it anyway, use -k".into()),
         Reason::OriginTls(cause) | Reason::ClientTls(cause)
             if OLD_TLS_SIGNS.iter().any(|sign| cause.contains(sign)) =>
         {

@@ -3,7 +3,7 @@
 //! ```text
 //! request ─┬─ CONNECT host:port ──────▶ upstream ─▶ reply ─▶ first flight ─▶ tunnel
 //!    ▲     ├─ redirected ClientHello ─▶ upstream ──────────▶ first flight ─▶ tunnel    by its SNI, in transparent mode
-//!    └─────┼─ GET http://… ───────────▶ plain exchange         in transparent mode also GET /…, by its Host
+//!    └─────┼─ GET http://…, https://… ▶ plain exchange         in transparent mode also GET /…, by its Host
 //!          ├─ GET /… to our address ──▶ own page
 //!          └─ anything else ──────────▶ an error response that states the reason
 //! ```
@@ -116,7 +116,12 @@ fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Re
             send_own_page(shared, &mut client, &request.head);
             return None;
         }
-        ProxyRequest::Absolute(request) => request,
+        ProxyRequest::Absolute(request) => {
+            if request.is_tls {
+                shared.note_clear_hop();
+            }
+            request
+        }
         ProxyRequest::Origin { host: Some(host), head } if is_own(shared, &host) => {
             send_own_page(shared, &mut client, &head);
             return None;

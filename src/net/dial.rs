@@ -78,6 +78,11 @@ impl Dialer {
                 .is_ok_and(|addrs| addrs.iter().any(|addr| is_ourselves(*addr, self.listen)))
     }
 
+    /// True if this proxy listens on loopback.
+    pub(crate) fn listens_on_loopback(&self) -> bool {
+        self.listen.ip().is_loopback()
+    }
+
     /// The addresses of an authority; never empty.
     fn resolve(&self, authority: &Authority, stop: &Stop) -> Result<Vec<SocketAddr>, DialError> {
         let target = match &authority.host {

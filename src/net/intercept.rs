@@ -15,12 +15,11 @@
 //! makes the connection pass through, and is reported.
 
 use super::alpn;
+use super::handshake::{HandshakeError, handshake};
 use super::intercepted_client::InterceptedClient;
 use super::leg::Leg;
 use super::refusals::Sign;
 use super::shared::{Capture, Shared};
-use super::stop::Stop;
-use super::sys::{self, Interest};
 use super::tls::failures::{alert_name, describe, is_about_certificate, is_lasting, origin_reason};
 use super::tls::server_name;
 use super::tunnel::{self, Route, Tunnel};
@@ -33,8 +32,6 @@ use rustls::pki_types::InvalidDnsNameError;
 use rustls::{HandshakeKind, ProtocolVersion};
 use std::error::Error;
 use std::fmt;
-use std::os::fd::AsFd;
-use std::time::Duration;
 
 /// Creates the tunnel of a connection whose ClientHello is unread in `client`; `None` if the connection ended.
 pub(crate) fn open(
@@ -68,8 +65,8 @@ pub(crate) fn open(
     };
 
     let began = Moment::now();
-    if let Err(obstacle) = handshake_with_origin(shared, capture, &mut origin, &route, sni, offer) {
-        capture.client_tls.forget(sni, &route.authority);
+    if let Err(obstacle) = handshake_with_origin(shared, &mut origin, &route, sni, offer) {
+        shared.client_tls.forget(sni, &route.authority);
         if shared.stop.is_set() {
             // The handshake was interrupted, which is no obstacle; no new connection is possible either.
             return None;
@@ -157,7 +154,6 @@ enum Concerns {
 /// Performs the handshake with the origin.
 fn handshake_with_origin(
     shared: &Shared,
-    capture: &Capture,
     origin: &mut Leg,
     route: &Route,
     sni: Option<&str>,
@@ -168,7 +164,7 @@ fn handshake_with_origin(
         reason: origin_reason(&e),
     };
     let (session, certificate_request) =
-        capture.client_tls.session(sni, &route.authority, offer, Moment::now()).map_err(failed)?;
+        shared.client_tls.session(sni, &route.authority, offer, Moment::now()).map_err(failed)?;
     origin.start_tls(session, &[]).map_err(failed)?;
     match handshake(origin, &shared.stop) {
         // In TLS 1.3 our handshake succeeds without a client certificate; the origin's alert arrives at the end of the
@@ -180,7 +176,7 @@ fn handshake_with_origin(
         }
         Ok(()) => {
             let Some(tls) = origin.tls() else { return Ok(()) };
-            capture.client_tls.verify_resumed(tls, sni, &route.authority, Moment::now()).map_err(failed)?;
+            shared.client_tls.verify_resumed(tls, sni, &route.authority, Moment::now()).map_err(failed)?;
             match tls.alpn_protocol() {
                 Some(chosen) if !alpn::is_supported(chosen) => {
                     Err(Obstacle { concerns: Concerns::Offer, reason: alpn::unsupported(&[chosen]) })
@@ -259,73 +255,6 @@ fn pass_on_new_connection(shared: &Shared, client: Leg, route: &Route) -> Option
     Some(tunnel::pass(shared, client, connected.leg))
 }
 
-/// The reason why a handshake failed. `Display` is a clause about the peer.
-#[derive(Debug)]
-enum HandshakeError {
-    /// A violation of TLS, or an alert.
-    Tls(rustls::Error),
-    /// The peer closed the connection.
-    Ended,
-    /// The handshake was not complete in time.
-    Timeout,
-    /// The capture stops.
-    Stopped,
-}
-
-impl fmt::Display for HandshakeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tls(cause) => f.write_str(&describe(cause)),
-            Self::Ended => f.write_str("it closed the connection during the handshake"),
-            Self::Timeout => write!(f, "its handshake was not complete after {} seconds", HANDSHAKE_TIMEOUT.as_secs()),
-            Self::Stopped => f.write_str("the capture stopped during the handshake"),
-        }
-    }
-}
-
-impl Error for HandshakeError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Tls(cause) => Some(cause),
-            Self::Ended | Self::Timeout | Self::Stopped => None,
-        }
-    }
-}
-
-/// Drives a handshake to its end. Application data that was received with the last flight stays unread.
-fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), HandshakeError> {
-    let deadline = Moment::now().plus(HANDSHAKE_TIMEOUT);
-    loop {
-        leg.flush();
-        if !leg.tls().is_some_and(|tls| tls.is_handshaking()) {
-            return Ok(());
-        }
-        let closing_alert = leg.tls().and_then(|tls| tls.closing_alert());
-        if leg.ended().is_some() || !leg.is_writable() || closing_alert.is_some() {
-            return Err(match closing_alert {
-                _ if stop.is_set() => HandshakeError::Stopped,
-                Some(alert) => HandshakeError::Tls(rustls::Error::AlertReceived(alert)),
-                None => HandshakeError::Ended,
-            });
-        }
-        let left = deadline.since(Moment::now());
-        let interest = Interest { read: true, write: leg.pending() > 0 };
-        match sys::wait([(stop.as_fd(), Interest::READ), (leg.fd(), interest)], Some(left)) {
-            Ok([stopped, _]) if stopped.read => return Err(HandshakeError::Stopped),
-            Ok([_, ready]) if ready.read => {
-                if let Err(e) = leg.receive(&mut |_| 0) {
-                    // Sends our alert.
-                    leg.flush();
-                    return Err(HandshakeError::Tls(e));
-                }
-            }
-            Ok(_) if left.is_zero() => return Err(HandshakeError::Timeout),
-            Ok(_) => {}
-            Err(_) => return Err(HandshakeError::Ended),
-        }
-    }
-}
-
 /// True if the client resumed a session.
 fn is_resumed(client: &Leg) -> bool {
     client.tls().and_then(|tls| tls.handshake_kind()) == Some(HandshakeKind::Resumed)
@@ -356,6 +285,3 @@ fn note_failure(intercepted: &mut InterceptedClient, client: &Leg, error: &Hands
         HandshakeError::Stopped => {}
     }
 }
-
-/// A common timeout of servers.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -6,13 +6,13 @@
 //! ```text
 //!             connection
 //!             ┌───────┬─▶ own_page, response
-//! listener ─▶ request ├─▶ plain ─▶ upstream ────────────────────────────────────────▶ relay
+//! listener ─▶ request ├─▶ plain ─▶ origin_tls ─▶ upstream ──────────────────────────▶ relay
 //! (thread)    (pool)  └─▶ upstream ─▶ reply ─▶ first_flight ─┬─▶ intercept ─┬─▶ tunnel ─▶ relay
 //!                         dial                               └──────────────┘             two legs,
 //!                                                                                         one poll(2)
 //! ```
 //!
-//! Below them: `leg` (one side: socket, TLS, `outbox`, `splice`), `tls`, `sys` (POSIX calls), `intercepted_client` (does
+//! Below them: `leg` (one side: socket, TLS, `outbox`, `splice`), `tls`, `handshake`, `sys` (POSIX calls), `intercepted_client` (does
 //! it accept our certificate). What connections share: `shared` (settings and state), `refusals` and
 //! `passthrough_cache` (what is known about clients and origins), `resources` (thread pool, buffer pool, budget of
 //! unsent bytes), `stop` and `tick` (events for all waits), `live` (their number).
@@ -35,12 +35,14 @@ pub(crate) mod buffer_pool;
 pub(crate) mod connection;
 pub(crate) mod dial;
 pub(crate) mod first_flight;
+pub(crate) mod handshake;
 pub(crate) mod idle;
 pub(crate) mod intercept;
 pub(crate) mod intercepted_client;
 pub(crate) mod leg;
 pub(crate) mod listener;
 pub(crate) mod live;
+pub(crate) mod origin_tls;
 pub(crate) mod outbox;
 pub(crate) mod own_page;
 pub(crate) mod passthrough_cache;

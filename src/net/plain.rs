@@ -1,4 +1,4 @@
-//! One plain request (`GET http://…`) to its origin, and its response.
+//! One plain request (`GET http://…` or `https://…`) to its origin, and its response.
 //!
 //! The head was rewritten when it was parsed (`wire/proxy_request.rs`); all other bytes pass unchanged. The client's
 //! next request may be for another origin, so data after the end of this request is held back until the response is
@@ -8,8 +8,8 @@
 //! like a request, both connections are closed: the origin may still expect the body, and a body that looks like a request
 //! must never be served as one. Clients repeat a request on a new connection if a kept one was closed.
 
-use super::dial::DialError;
 use super::leg::Leg;
+use super::origin_tls::{self, ConnectError};
 use super::relay::{self, Relay, RelayEnd, Watcher};
 use super::response::Response;
 use super::shared::Shared;
@@ -61,13 +61,11 @@ impl Exchange {
             Response::bad_request("the length of the request body is ambiguous").send(&mut client, &shared.stop);
             return None;
         };
-        let KeepAlive { authority, leg: mut origin, timing } = match connect(shared, &request.authority, kept) {
+        let KeepAlive { authority, leg: mut origin, timing } = match connect(shared, &request, kept) {
             Ok(connection) => connection,
             Err(why) => {
-                if !matches!(why, DialError::Stopped) {
-                    shared
-                        .counters
-                        .add_uncaptured(&request.authority.to_string(), Reason::Unreachable(why.to_string()));
+                if let Some(reason) = why.reason() {
+                    shared.counters.add_uncaptured(&request.authority.to_string(), reason);
                     Response::unreachable(&request.authority, &why).send(&mut client, &shared.stop);
                 }
                 return None;
@@ -78,7 +76,7 @@ impl Exchange {
             .capture
             .as_ref()
             .filter(|capture| capture.filter.includes([(authority.host.to_string().as_str(), authority.port)]));
-        let recorded_origin = Origin { is_tls: false, authority: authority.clone(), connect_timing: timing };
+        let recorded_origin = Origin { is_tls: request.is_tls, authority: authority.clone(), connect_timing: timing };
         let account = Account::new(&shared.resources.recording);
         let sink = wanted.map(|capture| capture.sink.clone());
         let mut recorder = Recorder::new(Box::new(Http1Tap::new()), sink, recorded_origin, account);
@@ -145,14 +143,17 @@ impl Exchange {
     }
 }
 
-/// Returns the kept connection if it leads to `authority` and is usable, or else a new one.
-fn connect(shared: &Shared, authority: &Authority, kept: Option<KeepAlive>) -> Result<KeepAlive, DialError> {
-    let usable =
-        kept.filter(|kept| kept.authority == *authority && kept.leg.ended().is_none() && kept.leg.is_writable());
+/// Returns the kept connection if it leads to the origin of `request` and is usable, or else a new one.
+fn connect(shared: &Shared, request: &PlainRequest, kept: Option<KeepAlive>) -> Result<KeepAlive, ConnectError> {
+    let PlainRequest { authority, is_tls, .. } = request;
+    let usable = kept.filter(|KeepAlive { authority: kept, leg, .. }| {
+        // A request for https must not be sent in the clear, nor another one within TLS.
+        kept == authority && leg.tls().is_some() == *is_tls && leg.ended().is_none() && leg.is_writable()
+    });
     if let Some(kept) = usable {
         return Ok(kept);
     }
-    let Connected { leg, timing } = shared.upstream.connect(authority, &shared.stop)?;
+    let Connected { leg, timing } = origin_tls::connect(shared, authority, *is_tls)?;
     let host = authority.host.to_string();
     shared.counters.add_connection(&host, NameSource::Name);
     if shared.capture.as_ref().is_some_and(|capture| !capture.filter.includes([(host.as_str(), authority.port)])) {

@@ -3,13 +3,13 @@
 //! They do not depend on the client, and requests change nothing here, so a web page that reaches the port gains
 //! nothing.
 
-use super::dial::DialError;
 use super::leg::Leg;
 use super::relay;
 use super::stop::Stop;
 use crate::wire::authority::Authority;
 use crate::wire::proxy_request::Refusal;
 use std::borrow::Cow;
+use std::error::Error;
 
 /// A response of the proxy itself. The connection ends after it.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Response<'_> {
     }
 
     /// 502: the origin cannot be reached.
-    pub(crate) fn unreachable(authority: &Authority, why: &DialError) -> Self {
+    pub(crate) fn unreachable(authority: &Authority, why: &dyn Error) -> Self {
         Self::text("502 Bad Gateway", &format!("cannot reach {authority}: {why}"))
     }
 

@@ -11,9 +11,11 @@ use super::tls::server::ServerTls;
 use super::upstream::Upstream;
 use crate::cert::Leaves;
 use crate::counters::Counters;
+use crate::notice::Warning;
 use crate::record::sink::ItemSink;
 use crate::wire::pattern::HostFilter;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// State that all connections of a capture share.
 pub(crate) struct Shared {
@@ -24,7 +26,10 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) resources: Arc<Resources>,
     pub(crate) upstream: Upstream,
+    pub(crate) client_tls: ClientTls,
     pub(crate) own_page: OwnPage,
+    /// True once [`Warning::ClearHop`] was reported.
+    pub(crate) is_clear_hop_reported: AtomicBool,
     /// `None` if domains are only discovered.
     pub(crate) capture: Option<Capture>,
 }
@@ -35,9 +40,18 @@ pub(crate) struct Capture {
     pub(crate) sink: ItemSink,
     pub(crate) leaves: Leaves,
     pub(crate) server_tls: ServerTls,
-    pub(crate) client_tls: ClientTls,
     pub(crate) passthrough: Arc<PassthroughCache>,
     pub(crate) refusals: Arc<Refusals>,
+}
+
+impl Shared {
+    /// Notes a request for an `https` URL that reached the proxy in the clear. Warns once unless the proxy listens on
+    /// loopback.
+    pub(crate) fn note_clear_hop(&self) {
+        if !self.upstream.listens_on_loopback() && !self.is_clear_hop_reported.swap(true, Relaxed) {
+            self.counters.warn(Warning::ClearHop);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -52,7 +66,9 @@ impl Shared {
             counters: Arc::new(Counters::new(crate::config::Observer::default(), false)),
             upstream: Upstream::new(Box::new(super::upstream::Direct), listen, &resources),
             resources,
+            client_tls: ClientTls::new(Vec::new(), None, &[], false).unwrap(),
             own_page: OwnPage::default(),
+            is_clear_hop_reported: AtomicBool::new(false),
             capture: None,
         }
     }

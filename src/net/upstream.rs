@@ -68,6 +68,11 @@ impl Upstream {
     pub(crate) fn leads_here(&self, authority: &Authority, stop: &Stop) -> bool {
         self.dialer.leads_here(authority, stop)
     }
+
+    /// True if only programs on this machine can reach this proxy.
+    pub(crate) fn listens_on_loopback(&self) -> bool {
+        self.dialer.listens_on_loopback()
+    }
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ fn records_the_response_to_an_incomplete_head() {
 
 #[test]
 fn records_the_response_to_a_head_past_the_limit() {
-    let head = format!("GET /a HTTP/1.1\r\nHost: localhost\r\nCookie: {}", "x".repeat(300 << 10));
+    let head = format!("GET /a HTTP/1.1\r\nHost: localhost\r\nCookie: {}", "x".repeat(1 << 20));
     let outcome = refused_early(&head, 1);
     assert_eq!(recorded(&outcome), [exchange("a", 431, "no", "request limit")]);
     assert!(reasons(&outcome)[0].starts_with("captured up to an exceeded limit"), "{:?}", reasons(&outcome));

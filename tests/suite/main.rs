@@ -70,6 +70,8 @@ mod passthrough;
 mod passthrough_old_tls;
 mod peers;
 mod plain;
+mod plain_forms;
+mod plain_tls;
 mod recover;
 mod refused_certificate;
 mod refused_certificate_peers;

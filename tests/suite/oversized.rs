@@ -54,7 +54,7 @@ fn answers_431_to_a_plain_request_with_a_head_past_the_limit() {
     let origin = Origin::plain_responding(OK);
     let proxy = ProxyProcess::start();
     let host = origin.authority("127.0.0.1");
-    let fields = [format!("X-Long: {}\r\n", "x".repeat(2 * MIB)), "a:b\r\n".repeat(60_000)];
+    let fields = [format!("X-Long: {}\r\n", "x".repeat(2 * MIB)), "a:b\r\n".repeat(250_000)];
     for fields in fields {
         let mut connection = proxy.dial();
         let mut writer = connection.writer.clone();

@@ -32,14 +32,14 @@ pub(crate) struct ClientTls {
 }
 
 impl ClientTls {
-    /// Creates a configuration that trusts `roots` except `ca`, our own (Mozilla's if there are no others), and the
-    /// certificates in the files `more`; or any certificate if `insecure`.
+    /// Creates a configuration that trusts `roots` except `ca`, our own if there is one (Mozilla's if there are no others),
+    /// and the certificates in the files `more`; or any certificate if `insecure`.
     ///
     /// # Errors
     /// If a file of `more` cannot be read or contains no certificate.
     pub(crate) fn new(
         roots: Vec<CertificateDer<'static>>,
-        ca: &CertificateDer<'_>,
+        ca: Option<&CertificateDer<'_>>,
         more: &[PathBuf],
         insecure: bool,
     ) -> Result<Self, Error> {
@@ -179,11 +179,11 @@ impl ResolvesClientCert for NoCertificate {
 
 /// The certificates of `all` except our own CA. The machine's store may contain it for apps behind this proxy; origins
 /// must not use it.
-fn roots_without(all: Vec<CertificateDer<'static>>, ca: &CertificateDer<'_>) -> RootCertStore {
+fn roots_without(all: Vec<CertificateDer<'static>>, ca: Option<&CertificateDer<'_>>) -> RootCertStore {
     let (mut roots, mut own) = (RootCertStore::empty(), RootCertStore::empty());
     // Certificates that do not parse are skipped, as other programs on the machine skip them.
     roots.add_parsable_certificates(all);
-    own.add_parsable_certificates([ca.clone()]);
+    own.add_parsable_certificates(ca.cloned());
     // Compared by key, because the store may contain another certificate with the same key.
     let keys: Vec<_> = own.roots.iter().map(|own| &own.subject_public_key_info).collect();
     roots.roots.retain(|root| !keys.contains(&&root.subject_public_key_info));

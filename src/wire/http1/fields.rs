@@ -11,7 +11,7 @@
 //! Malformed lines never determine the end of a body. If one of them could do so for another recipient, the fields are
 //! ambiguous. This is the only file that names `httparse`.
 
-use super::framing::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use super::framing::FRAMING_FIELDS;
 use crate::wire::headers::{Headers, is_space, resembles};
 use crate::wire::tap::Dir;
 use httparse::{EMPTY_HEADER, Header, Status};
@@ -107,9 +107,6 @@ fn split_at_colon(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, value) = line.split_at_checked(line.iter().position(|&b| b == b':')?)?;
     Some((name, value.strip_prefix(b":")?))
 }
-
-/// The fields that determine the end of a body, in lower case.
-const FRAMING_FIELDS: [&str; 2] = [CONTENT_LENGTH, TRANSFER_ENCODING];
 
 /// `httparse` reads heads with up to this many fields. It needs an array, which is on the stack.
 const USUAL_FIELDS: usize = 64;

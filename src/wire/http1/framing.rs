@@ -141,9 +141,12 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-pub(super) const TRANSFER_ENCODING: &str = "transfer-encoding";
+const TRANSFER_ENCODING: &str = "transfer-encoding";
 
-pub(super) const CONTENT_LENGTH: &str = "content-length";
+const CONTENT_LENGTH: &str = "content-length";
+
+/// The fields that determine the end of a body, in lower case.
+pub(crate) const FRAMING_FIELDS: [&str; 2] = [CONTENT_LENGTH, TRANSFER_ENCODING];
 
 #[cfg(test)]
 mod tests {

@@ -137,8 +137,9 @@ impl Capture {
     /// Starts a discovery of domains.
     #[track_caller]
     pub(crate) fn discover() -> Self {
-        let dir = TempDir::new();
-        Self::run(dir, Config::discover(), |_| ())
+        let mut config = Config::discover();
+        config.upstream_ca = vec![TestCa::trusted().pem.clone()];
+        Self::run(TempDir::new(), config, |_| ())
     }
 
     #[track_caller]

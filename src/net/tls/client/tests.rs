@@ -20,7 +20,7 @@ fn self_signed() -> CertificateDer<'static> {
 
 fn accepts(given: &[CertificateDer<'static>], insecure: bool, presented: &CertificateDer<'_>, name: &str) -> bool {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = roots_without(vec![self_signed()], &self_signed());
+    let mut roots = roots_without(vec![self_signed()], Some(&self_signed()));
     roots.add_parsable_certificates(given.iter().cloned());
     let algorithms = provider.signature_verification_algorithms;
     let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
@@ -42,8 +42,8 @@ fn a_given_certificate_is_trusted_for_its_names() {
 #[test]
 fn our_own_ca_is_not_trusted() {
     let all: Vec<_> = (0..3).map(|_| self_signed()).collect();
-    assert_eq!(roots_without(all.clone(), &all[1]).len(), 2);
-    assert_eq!(roots_without(all, &self_signed()).len(), 3);
+    assert_eq!(roots_without(all.clone(), Some(&all[1])).len(), 2);
+    assert_eq!(roots_without(all, Some(&self_signed())).len(), 3);
 }
 
 /// A CA, and an origin's key, which its certificates share.
@@ -62,7 +62,7 @@ impl Issuer {
 
     /// TLS towards origins with certificates of this CA.
     fn trusting(&self) -> ClientTls {
-        ClientTls::new(vec![self.ca.as_ref().der().clone()], &self_signed(), &[], false).unwrap()
+        ClientTls::new(vec![self.ca.as_ref().der().clone()], Some(&self_signed()), &[], false).unwrap()
     }
 
     /// An origin with a certificate for `name` that is valid from an hour ago until `lifetime` from now.
@@ -247,7 +247,7 @@ fn forgotten_sessions_are_not_resumed_also_if_they_arrive_later() {
 #[test]
 fn sessions_with_a_certificate_request_are_not_resumed() {
     for version in VERSIONS {
-        let towards = ClientTls::new(vec![self_signed()], &self_signed(), &[], true).unwrap();
+        let towards = ClientTls::new(vec![self_signed()], Some(&self_signed()), &[], true).unwrap();
         let origin = requesting_origin(version);
         for _ in 0..3 {
             let connection = Connection::open(&towards, &origin, 443, Moment::now()).unwrap();
@@ -270,7 +270,7 @@ impl ResolvesServerCert for Impostor {
 #[test]
 fn any_certificate_is_accepted_but_not_a_wrong_signature() {
     for version in VERSIONS {
-        let towards = ClientTls::new(vec![self_signed()], &self_signed(), &[], true).unwrap();
+        let towards = ClientTls::new(vec![self_signed()], Some(&self_signed()), &[], true).unwrap();
         let key = KeyPair::generate().unwrap().serialize_der().try_into().unwrap();
         let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
         let impostor = Impostor(Arc::new(CertifiedKey::new(vec![self_signed()], key)));
@@ -289,7 +289,7 @@ fn our_own_ca_may_be_the_only_root_and_is_not_trusted() {
     for insecure in [false, true] {
         let issuer = Issuer::new();
         let ca = issuer.ca.as_ref().der();
-        let towards = ClientTls::new(vec![ca.clone()], ca, &[], insecure).unwrap();
+        let towards = ClientTls::new(vec![ca.clone()], Some(ca), &[], insecure).unwrap();
         let origin = Arc::new(issuer.origin(&version::TLS13, "a.example", DAY));
         let result = kind(&towards, &origin, Moment::now());
         match insecure {

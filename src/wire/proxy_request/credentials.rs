@@ -1,0 +1,84 @@
+//! The credentials in a URL (`http://user:password@host/`), as clients send them to an origin without a proxy.
+
+use std::iter::repeat_n;
+
+/// Returns the value of the Authorization field (RFC 7617 section 2) for the part of a URL before its `@`; `None` if that part
+/// is empty.
+///
+/// wget, aria2, curl and LWP agree on it: the first colon separates the password, and percent-encoding is decoded.
+pub(super) fn basic_authorization(userinfo: &[u8]) -> Option<Vec<u8>> {
+    if userinfo.is_empty() {
+        return None;
+    }
+    let colon = userinfo.iter().position(|&b| b == b':');
+    let (user, password) = userinfo.split_at_checked(colon.unwrap_or(userinfo.len()))?;
+    let password = password.strip_prefix(b":").unwrap_or_default();
+    let credentials = [percent_decoded(user), b":".to_vec(), percent_decoded(password)].concat();
+    Some([b"Basic ", base64(&credentials).as_slice()].concat())
+}
+
+/// Decodes percent-encoding (RFC 3986 section 2.1). A `%` without two digits is kept.
+fn percent_decoded(mut bytes: &[u8]) -> Vec<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16);
+    let mut decoded = Vec::with_capacity(bytes.len());
+    while let Some((&first, rest)) = bytes.split_first() {
+        let encoded = match (first, rest) {
+            (b'%', [high, low, after @ ..]) => digit(*high).zip(digit(*low)).map(|digits| (digits, after)),
+            _ => None,
+        };
+        let (byte, after) = match encoded {
+            Some(((high, low), after)) => ((high << 4 | low) as u8, after),
+            None => (first, rest),
+        };
+        decoded.push(byte);
+        bytes = after;
+    }
+    decoded
+}
+
+/// Encodes in base64 (RFC 4648 section 4).
+fn base64(bytes: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
+    for group in bytes.chunks(3) {
+        let bits = [0, 1, 2].map(|at| u32::from(group.get(at).copied().unwrap_or(0)));
+        let [first, second, third] = bits;
+        let bits = first << 16 | second << 8 | third;
+        let digits = [18, 12, 6, 0].map(|shift| ALPHABET.get((bits >> shift & 63) as usize).copied().unwrap_or(b'='));
+        let used = group.len().saturating_add(1);
+        encoded.extend(digits.into_iter().take(used).chain(repeat_n(b'=', digits.len().saturating_sub(used))));
+    }
+    encoded
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodes_base64_as_the_rfc_does() {
+        let pairs =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
+        for (plain, encoded) in pairs {
+            assert_eq!(base64(plain.as_bytes()), encoded.as_bytes());
+        }
+        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), b"+//+");
+    }
+
+    #[test]
+    fn decodes_user_and_password() {
+        let value = |userinfo: &str| {
+            let value = basic_authorization(userinfo.as_bytes())?;
+            Some(String::from_utf8(value).unwrap().strip_prefix("Basic ").unwrap().to_owned())
+        };
+        let encoded = |credentials: &[u8]| Some(String::from_utf8(base64(credentials)).unwrap());
+        assert_eq!(value(""), None);
+        assert_eq!(value("Aladdin:open%20sesame").as_deref(), Some("QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
+        assert_eq!(value("u"), encoded(b"u:"));
+        assert_eq!(value(":p"), encoded(b":p"));
+        assert_eq!(value("u:p:q%3a"), encoded(b"u:p:q:"));
+        assert_eq!(value("a%40b:%c3%A9%0d%0A"), encoded(b"a@b:\xc3\xa9\r\n"));
+        assert_eq!(value("%:%4:%zz+"), encoded(b"%:%4:%zz+"));
+    }
+}
