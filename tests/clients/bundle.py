@@ -4,7 +4,10 @@ import zipfile
 
 
 def exchanges(path, token):
-    """Returns method, URL and status of the exchanges with `token` as their first path segment. A WebSocket counts if its messages were captured too."""
+    """Returns method, URL and status of the exchanges with `token` as their first path segment.
+
+    A WebSocket counts only with its messages.
+    """
     found, sockets = [], set()
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()

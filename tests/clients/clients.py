@@ -20,6 +20,9 @@ import sys
 import tempfile
 import threading
 
+# Leaves no folder with compiled modules.
+sys.dont_write_bytecode = True
+
 import bundle
 import ftp
 import machine
@@ -30,7 +33,7 @@ from programs import rows
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 HOST = "origin.test"
-TIMEOUT = 60
+TIMEOUT = 120
 ATTEMPTS = 3
 # Runs a command until it succeeds, and keeps the output of each attempt apart from that of spectral.
 REPEAT = f"""
@@ -58,7 +61,7 @@ class Clients:
             origin.Origin(name, (machine.HOSTS[name], 443), self.log, context)
         self.values = {
             "host": HOST, "ca": self.ca, "python": f"{python}/bin/python", "modules": f"{modules[0]}/site-packages",
-            "js": f"{tools}/js", "go_client": f"{tools}/client", "java_classes": f"{tools}/java",
+            "uv": f"{python}/bin/uv", "js": f"{tools}/js", "go_client": f"{tools}/client", "java_classes": f"{tools}/java",
             **{f"node{version}": f"{tools}/node{version}/node_modules/.bin/node" for version in ("20", "22", "24")},
         }
         ftp.serve(machine.HOSTS[HOST])
@@ -90,7 +93,7 @@ class Clients:
     def variables(self, home):
         """Returns a clean environment. The first variables name the origin's CA, for programs with roots of their own."""
         return {
-            "NODE_EXTRA_CA_CERTS": self.ca, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": self.ca,
+            "NODE_EXTRA_CA_CERTS": self.ca, "DENO_CERT": self.ca, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": self.ca,
             "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "HOME": home, "LANG": "C.UTF-8", "GOTOOLCHAIN": "local",
             "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", os.path.expanduser("~/.rustup")),
             "PYENV_VERSION": os.environ.get("PYENV_VERSION", ""),
@@ -210,17 +213,17 @@ def run(options, clients):
         print(f"{': '.join(key)}: {found[key]}")
         if details[key] and (options.verbose or found[key] == table.BROKEN):
             print("    " + details[key].strip().replace("\n", "\n    "))
-    print("\n".join(absent))
+    print("".join(f"{line}\n" for line in absent), end="")
     failed = any(outcome == table.BROKEN for outcome in found.values())
     path = os.path.join(ROOT, "docs/clients.md")
     if options.write:
         table.write(path, rows(), found)
     if options.check:
         differences = list(table.differences(path, rows(), found))
-        print("\n".join(["differs from docs/clients.md:", *differences] if differences else []))
+        print("".join(f"different: {line}\n" for line in differences), end="")
         failed = failed or differences or (options.all and absent)
     counts = {outcome: list(found.values()).count(outcome) for outcome in sorted(set(found.values()))}
-    print("; ".join(f"{outcome}: {count}" for outcome, count in counts.items()), f"; not run: {len(absent)}")
+    print(", ".join(f"{count} {outcome}" for outcome, count in {**counts, "not run": len(absent)}.items()))
     return int(bool(failed))
 
 

@@ -60,7 +60,12 @@ def commands():
     yield row("apt-get update", both("sh", "-c", APT, "{url}"), "apt-get")
     yield row("pip download", {TLS: ("https", ("sh", "-c", PIP, "{url}")),
                                CLEAR: ("http", ("sh", "-c", PIP, "{url}", "--trusted-host", "{host}"))}, "{python}")
+    yield row("uv pip compile", both("sh", "-c", UV, "{url}"), "{uv}", "{python}")
     yield row("npm view", both("npm", "view", "tiny", "version", "--registry", "{url}/npm/"))
+    for name in ("yarn", "pnpm"):
+        command = f"{{js}}/node_modules/.bin/{name}"
+        verb = {"yarn": "info", "pnpm": "view"}[name]
+        yield row(f"{name} {verb}", both(command, "--silent", verb, "tiny", "version", "--registry", "{url}/npm/"), command)
     yield row("cargo search", both("cargo", "search", "-q", "--index", "sparse+{url}/cargo/", "tiny"))
     yield row("go list, modules", both("sh", "-c", 'cd / && GOPROXY="$0" GOSUMDB=off go list -m -versions a.test/tiny', "{url}"),
               "go")
@@ -69,6 +74,9 @@ def commands():
 ARIA2 = 'aria2c -q --async-dns=false --max-tries=1 --allow-overwrite=true -o file "$0" && cat file'
 PIP = ('url=$0; {python} -m pip download -q --no-deps --no-cache-dir --disable-pip-version-check "$@" -i $url/simple/ tiny'
        ' && ls *.whl')
+# uv has its own roots, and trusts the origin only with this variable.
+UV = ('echo tiny | SSL_CERT_FILE=${SSL_CERT_FILE:-{ca}} {uv} pip compile -q --no-header --no-annotate --no-cache --python {python}'
+      ' --index-url $0/simple/ -')
 S_CLIENT = (r"printf 'GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n' |"
             " openssl s_client -quiet -ign_eof -verify_return_error -connect {host}:443 2>/dev/null | grep hello")
 APT = """
@@ -160,6 +168,10 @@ def other_languages():
     yield row("Go, net/http", both("{go_client}", "{url}"))
     yield row("Java, HttpClient", both("java", "-cp", "{java_classes}", "Client", "new", "{url}"), "java", "{java_classes}")
     yield row("Java, HttpURLConnection", both("java", "-cp", "{java_classes}", "Client", "old", "{url}"), "java", "{java_classes}")
+    fetch = "console.log(await (await fetch(process.env.ADDRESS)).text())"
+    for name, command in (("Deno", "deno eval"), ("Bun", "bun -e")):
+        yield row(f"{name}, fetch", both("sh", "-c", f"ADDRESS=$0 exec {{js}}/node_modules/.bin/{command} '{fetch}'", "{url}"),
+                  f"{{js}}/node_modules/{name.lower()}")
     yield row("PHP, curl", both("php", "-r", """
 $curl = curl_init($argv[1]);
 curl_setopt($curl, CURLOPT_RETURNTRANSFER, true);
@@ -203,9 +215,12 @@ def browsers():
 
 # Chromium reads its own database of roots.
 NSS = """
-mkdir -p $HOME/.pki/nssdb
-certutil -N -d sql:$HOME/.pki/nssdb --empty-password
-certutil -A -d sql:$HOME/.pki/nssdb -t C,, -n clients -i {ca}
+database=$HOME/.pki/nssdb
+[ -d $database ] || {
+    mkdir -p $database
+    certutil -N -d sql:$database --empty-password
+    certutil -A -d sql:$database -t C,, -n clients -i {ca}
+}
 """
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
             "--disable-component-update", "--disable-sync"]
@@ -233,8 +248,8 @@ def node():
     for name, module in (("axios 1.6", "axios-old"), ("axios", "axios")):
         yield row(name, f"require('{module}').get(url).then(answer => console.log(answer.data)){end}", both, module)
     yield row("got", f"import('got').then(got => got.got(url).text()).then(console.log){end}", both, "got")
-    yield row("node-fetch", f"import('node-fetch').then(all => all.default(url)).then(answer => answer.text()).then(console.log){end}",
-              both, "node-fetch")
+    yield row("node-fetch", "import('node-fetch').then(all => all.default(url)).then(answer => answer.text())"
+              f".then(console.log){end}", both, "node-fetch")
     yield row("superagent", f"require('superagent').get(url).then(answer => console.log(answer.text)){end}", both, "superagent")
     yield row("request", "require('request')(url, (error, _, body) => { if (error) throw error; console.log(body); })", both,
               "request")
