@@ -38,7 +38,7 @@ pub use proxy::{ForceStop, Proxy, Running};
 #[cfg(feature = "tools")]
 pub use tools::{export, merge, recover, redact};
 pub use trust::details::CertificateDetails;
-pub use trust::environment::{Environment, TrustFiles};
+pub use trust::environment::{Environment, NODE_SCRIPT, TrustFiles};
 pub use trust::guides::{TRUST_GUIDES, TrustGuide};
 pub use trust::p12::P12_PASSWORD;
 pub use trust::roots::TrustedRoots;

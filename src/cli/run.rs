@@ -8,6 +8,7 @@
 //! Failures before the command starts end with exit code 1; later, the command's own exit code counts. The command owns
 //! its standard streams and the terminal: messages go to stderr, before it starts and after it has ended.
 
+mod settings;
 mod trust_dir;
 
 use self::trust_dir::TrustDir;
@@ -33,6 +34,7 @@ use std::thread;
 
 /// Captures `command`, a program and its arguments.
 pub(crate) fn run(options: CaptureOptions, command: &[OsString]) -> ExitCode {
+    process::receive_exit_statuses();
     let (signals, inherited) = match process::prepare_for_command() {
         Ok(prepared) => prepared,
         Err(message) => return fail(&message),

@@ -221,14 +221,14 @@ pub(crate) fn omitted_line(hosts: usize) -> Option<String> {
 
 const NO_CONNECTION_OF_COMMAND: &str = "\
 Nothing was captured: no connection reached the proxy. Either the command made no request, or it
-ignores the proxy variables. Known cases: Python's aiohttp without trust_env=True, Node before 22.21,
+ignores the proxy variables. Known cases: Python's aiohttp without trust_env=True,
 Go for loopback addresses, browsers. See 'spectral capture run --help'.
 ";
 
 const NO_CONNECTION_OF_APP: &str = "\
 Nothing was captured: no connection reached the proxy. Either the app made no request, or it ignores
-the proxy variables. Known cases: Python's aiohttp without trust_env=True, Node before 22.21, Go for
-loopback addresses, browsers. See 'spectral ca env --help' and 'spectral ca help --help'.
+the proxy variables. Known cases: Python's aiohttp without trust_env=True, Node, Go for loopback
+addresses, browsers. See 'spectral ca env --help' and 'spectral ca help --help'.
 ";
 
 /// More hosts than this are only counted.

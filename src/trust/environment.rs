@@ -11,7 +11,8 @@
 //! inside another capture starts from the original variables, so changes do not accumulate.
 
 use super::variables::{
-    EXTRA_ROOTS, JAVA, MARKER, NODE_USES_PROXIES, PROXIES, ROOTS, WGET, java_options, managed, saved_name,
+    APT, EXTRA_ROOTS, JAVA, MARKER, NODE_OPTIONS, OTHER_PROXIES, PERL_USES_PROXIES, PHP, PROXIES, ROOTS, WGET,
+    java_options, managed, node_options, php_scan_dirs, saved_name,
 };
 use crate::cert::RootLocations;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,9 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+/// The script that a captured Node preloads: its HTTP clients then use the proxy that `SPECTRAL_PROXY` names.
+pub const NODE_SCRIPT: &str = include_str!("node.js");
 
 /// The environment variables of a process, and their changes for a captured command.
 ///
@@ -45,8 +49,14 @@ pub struct TrustFiles {
     pub extra: PathBuf,
     /// PKCS#12 with the password [`crate::P12_PASSWORD`]: the same certificates as `roots`.
     pub java: PathBuf,
+    /// [`crate::NODE_SCRIPT`], which Node preloads.
+    pub node: PathBuf,
     /// A wget start-up file that names `roots`. wget is often built with GnuTLS, which reads no variable for roots.
     pub wgetrc: Option<PathBuf>,
+    /// An apt configuration file that names `roots`. apt reads no other variable for roots.
+    pub apt: Option<PathBuf>,
+    /// A directory with a PHP settings file that names `roots`. PHP's curl reads no other variable for roots.
+    pub php: Option<PathBuf>,
 }
 
 impl Environment {
@@ -108,14 +118,18 @@ impl Environment {
         };
         set(&[MARKER], &url);
         set(PROXIES, &url);
-        set(NODE_USES_PROXIES, OsStr::new("1"));
+        set(PERL_USES_PROXIES, OsStr::new("1"));
         set(ROOTS, files.roots.as_os_str());
         set(EXTRA_ROOTS, files.extra.as_os_str());
         set(JAVA, &java_options(original.value("JAVA_TOOL_OPTIONS"), proxy, &files.java));
-        match (&files.wgetrc, original.value("WGETRC")) {
-            (Some(file), _) => set(WGET, file.as_os_str()),
-            (None, Some(value)) => set(WGET, value),
-            (None, None) => {}
+        let before = |names: &[&str]| names.first().and_then(|name| original.0.get(OsStr::new(name)));
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.as_os_str().to_owned());
+        let node = node_options(original.value("NODE_OPTIONS"), &files.node);
+        let php = files.php.as_ref().map(|dir| php_scan_dirs(before(PHP).map(OsString::as_os_str), dir));
+        for (names, value) in [(NODE_OPTIONS, node), (WGET, path(&files.wgetrc)), (APT, path(&files.apt)), (PHP, php)] {
+            if let Some(value) = value.or_else(|| before(names).cloned()) {
+                set(names, &value);
+            }
         }
         Self(proxied)
     }
@@ -131,7 +145,7 @@ impl Environment {
 
     /// Iterates over the names of variables that configure a proxy. A captured command does not use that proxy.
     pub fn proxy_variables(&self) -> impl Iterator<Item = &'static str> {
-        PROXIES.iter().copied().filter(|name| self.value(name).is_some())
+        PROXIES.iter().chain(OTHER_PROXIES).copied().filter(|name| self.value(name).is_some())
     }
 
     /// Returns the files that variables name as a program's only roots.
@@ -153,16 +167,19 @@ impl Environment {
 
 #[cfg(test)]
 mod tests {
-    use super::super::variables::NO_PROXIES;
+    use super::super::variables::{NO_PROXIES, NODE_USES_PROXIES};
     use super::*;
 
-    fn files(folder: &str, wgetrc: bool) -> TrustFiles {
+    fn files(folder: &str, has_settings: bool) -> TrustFiles {
         let file = |name| Path::new(folder).join(name);
         TrustFiles {
             roots: file("roots.pem"),
             extra: file("ca.pem"),
             java: file("roots.p12"),
-            wgetrc: wgetrc.then(|| file("wgetrc")),
+            node: file("node.js"),
+            wgetrc: has_settings.then(|| file("wgetrc")),
+            apt: has_settings.then(|| file("apt.conf")),
+            php: has_settings.then(|| folder.into()),
         }
     }
 
@@ -175,11 +192,16 @@ mod tests {
         Environment::of([
             ("HOME", "/home/me"),
             ("HTTPS_PROXY", "http://corporate:3128"),
+            ("ALL_PROXY", "socks5://corporate"),
             ("NO_PROXY", "localhost"),
             ("no_proxy", ""),
+            ("APT_CONFIG", "/corporate/apt.conf"),
+            ("PHP_INI_SCAN_DIR", "/corporate/php"),
             ("SSL_CERT_FILE", "/corporate.pem"),
             ("JAVA_TOOL_OPTIONS", "-Xmx64m"),
             ("WGETRC", "/home/me/wgetrc"),
+            ("NODE_OPTIONS", "--no-warnings"),
+            ("NODE_USE_ENV_PROXY", "1"),
         ])
     }
 
@@ -189,18 +211,22 @@ mod tests {
         for name in PROXIES {
             assert_eq!(after.value(name), Some(OsStr::new("http://127.0.0.1:4711")), "{name}");
         }
-        for name in NO_PROXIES {
+        for name in NO_PROXIES.iter().chain(OTHER_PROXIES).chain(NODE_USES_PROXIES) {
             assert_eq!(after.0.get(OsStr::new(name)), None, "{name}");
         }
         for name in ROOTS {
             assert_eq!(after.value(name), Some(OsStr::new("/t/roots.pem")), "{name}");
         }
         for (name, value) in [
-            ("NODE_USE_ENV_PROXY", "1"),
+            ("NODE_OPTIONS", "--require /t/node.js --no-warnings"),
             ("NODE_EXTRA_CA_CERTS", "/t/ca.pem"),
             ("WGETRC", "/t/wgetrc"),
+            ("APT_CONFIG", "/t/apt.conf"),
+            ("PHP_INI_SCAN_DIR", "/corporate/php:/t"),
+            ("PERL_LWP_ENV_PROXY", "1"),
             ("HOME", "/home/me"),
             ("SPECTRAL_PROXY", "http://127.0.0.1:4711"),
+            ("SPECTRAL_BEFORE_NODE_USE_ENV_PROXY", "1"),
             ("SPECTRAL_BEFORE_SSL_CERT_FILE", "/corporate.pem"),
             (
                 "JAVA_TOOL_OPTIONS",
@@ -216,8 +242,8 @@ mod tests {
     #[test]
     fn without_proxy_undoes_with_proxy() {
         for before in [configured(), Environment::of([]), Environment::of([("HOME", "/home/me")])] {
-            for wgetrc in [true, false] {
-                assert_eq!(before.with_proxy(proxy(1), &files("/t", wgetrc)).without_proxy(), before);
+            for has_settings in [true, false] {
+                assert_eq!(before.with_proxy(proxy(1), &files("/t", has_settings)).without_proxy(), before);
             }
             assert_eq!(before.without_proxy(), before);
         }
@@ -240,7 +266,7 @@ mod tests {
         before.0.insert("CURL_CA_BUNDLE".into(), "/corporate.pem".into());
         before.0.insert("PIP_CERT".into(), "/pip.pem".into());
         assert_eq!(before.root_files(), [Path::new("/corporate.pem"), Path::new("/pip.pem")].into());
-        assert_eq!(before.proxy_variables().collect::<Vec<_>>(), ["HTTPS_PROXY"]);
+        assert_eq!(before.proxy_variables().collect::<Vec<_>>(), ["HTTPS_PROXY", "ALL_PROXY"]);
         assert_eq!(
             Environment::of([("http_proxy", "")]).proxy_variables().count(),
             0,

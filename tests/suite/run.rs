@@ -345,9 +345,16 @@ fn the_trust_files_are_deleted_when_the_command_ends() {
     let output = run(capture_run(&dir, &[], &["sh", "-c", line]).env("TMPDIR", &temporary)).ok();
     let out = output.text();
     let folder = out.lines().next().unwrap().trim_end_matches('/').to_owned();
-    for (mode, name) in
-        [("711", ""), ("644", "/roots.pem"), ("644", "/ca.pem"), ("644", "/roots.p12"), ("600", "/wgetrc")]
-    {
+    for (mode, name) in [
+        ("711", ""),
+        ("644", "/roots.pem"),
+        ("644", "/ca.pem"),
+        ("644", "/roots.p12"),
+        ("644", "/node.js"),
+        ("644", "/apt.conf"),
+        ("644", "/php.ini"),
+        ("600", "/wgetrc"),
+    ] {
         assert!(out.contains(&format!("{mode} {folder}{name}\n")), "{mode} {name} in {out}");
     }
     assert!(out.contains(&format!("# mine\n\nca_certificate = {folder}/roots.pem\n")), "{out}");

@@ -109,36 +109,6 @@ fn python_with_aiohttp_and_trust_env() {
     assert!(captured.output.err.contains(nothing), "{}", captured.output.err);
 }
 
-/// Returns a Node that reads the proxy variables: the one in `SPECTRAL_NODE`, else the one in `PATH`.
-fn node() -> Option<PathBuf> {
-    let found = std::env::var_os("SPECTRAL_NODE").map(PathBuf::from).or_else(|| find("node"))?;
-    let output = Command::new(&found).arg("--version").output().ok()?;
-    let version = String::from_utf8_lossy(&output.stdout).trim().trim_start_matches('v').to_owned();
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    let version = (parts.next()?, parts.next()?);
-    ((22, 21)..(23, 0)).contains(&version).then_some(()).or_else(|| (version >= (24, 5)).then_some(())).map(|()| found)
-}
-
-const NODE_HTTPS: &str = "
-const url = process.argv[1];
-require(url.split(':')[0]).get(url, answer => {
-    let text = '';
-    answer.on('data', piece => text += piece).on('end', () => console.log(text));
-});
-";
-
-#[test]
-fn node_with_fetch_and_https() {
-    let Some(node) = node() else {
-        return report_skipped("node 24.5 or 22.21");
-    };
-    prints_hello(
-        &node,
-        &["-e", "fetch(process.argv[1]).then(answer => answer.text()).then(text => console.log(text))"],
-    );
-    prints_hello(&node, &["-e", NODE_HTTPS]);
-}
-
 /// The npm configuration sets its own roots, which must not override ours.
 #[test]
 fn npm_views_a_package() {

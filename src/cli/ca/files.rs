@@ -1,7 +1,7 @@
 //! Files of the CA: the certificate to pass on, trust files for a shell, exports.
 
 use crate::cli::output::directory_error;
-use spectral_capture::{CaCertificate, Environment, TrustFiles, TrustedRoots};
+use spectral_capture::{CaCertificate, Environment, NODE_SCRIPT, TrustFiles, TrustedRoots};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -40,7 +40,10 @@ pub(super) fn write_trust_files(ca: &CaCertificate, environment: &Environment) -
         roots: write("spectral-roots.pem", roots.pem().as_bytes())?,
         extra: write("spectral-extra.pem", roots.extra_pem(environment).as_bytes())?,
         java: write("spectral-roots.p12", &roots.p12())?,
+        node: write("spectral-node.js", NODE_SCRIPT.as_bytes())?,
         wgetrc: None,
+        apt: None,
+        php: None,
     })
 }
 

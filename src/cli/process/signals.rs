@@ -5,6 +5,9 @@ use super::limits::{FormerLimit, raise_descriptor_limit, survive_file_size_limit
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use std::fs;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 
 /// Signals that are blocked in every thread until [`BlockedSignals::receive_all`] reads them.
 pub(crate) struct BlockedSignals(SigSet);
@@ -26,6 +29,28 @@ pub(crate) fn prepare_for_command() -> Result<(BlockedSignals, Inherited), Strin
     let signals = BlockedSignals::block(FORWARDED.iter().copied().filter(|signal| !is_ignored(*signal)))?;
     survive_file_size_limit();
     Ok((signals, Inherited { mask, limit: raise_descriptor_limit() }))
+}
+
+/// Restarts this program through env(1) with the default action of SIGCHLD, if the signal was ignored at its start. The
+/// exit status of a child would be lost.
+///
+/// Setting the action of a signal takes unsafe code, and posix_spawn(3) sets that of a child only. Returns if there is
+/// nothing to do, or if env cannot do it.
+pub(crate) fn receive_exit_statuses() {
+    if !is_ignored(Signal::SIGCHLD) {
+        return;
+    }
+    let (env, option) = ("env", "--default-signal=CHLD");
+    // The status of this child is lost too, so its output shows that env knows the option.
+    let mut probe = Command::new(env);
+    probe.args([option, "echo", "known"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut output = String::new();
+    let pipe = probe.spawn().ok().and_then(|mut child| child.stdout.take());
+    let is_known = pipe.is_some_and(|mut pipe| pipe.read_to_string(&mut output).is_ok()) && output == "known\n";
+    if let (true, Ok(program)) = (is_known, std::env::current_exe()) {
+        // Returns only if it fails.
+        let _ = Command::new(env).arg(option).arg(program).args(std::env::args_os().skip(1)).exec();
+    }
 }
 
 /// Blocks the signals for `capture proxy` and `capture discover`, and raises the limit of descriptors. Call this before

@@ -7,7 +7,8 @@
 //! A run that is killed cannot clean up, so the next run does. Each run holds a lock on its directory; the system
 //! releases the lock when the process ends for any reason.
 
-use spectral_capture::{CaCertificate, Environment, TrustFiles, TrustedRoots};
+use super::settings;
+use spectral_capture::{CaCertificate, Environment, NODE_SCRIPT, TrustFiles, TrustedRoots};
 use std::collections::hash_map::RandomState;
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -32,7 +33,7 @@ impl TrustDir {
     /// # Errors
     /// If something cannot be written.
     pub(super) fn new(ca: &CaCertificate, environment: &Environment) -> Result<Self, String> {
-        let parent = env::temp_dir();
+        let parent = std::path::absolute(env::temp_dir()).map_err(|e| format!("cannot find TMPDIR: {e}"))?;
         Self::create_in(&parent, ca, environment)
             .map_err(|e| format!("cannot write the command's trust files in {}: {e}", parent.display()))
     }
@@ -41,20 +42,35 @@ impl TrustDir {
         let path = parent.join(format!("{PREFIX}{:016x}", RandomState::new().build_hasher().finish()));
         let lock = make_locked(&path)?;
         remove_abandoned(parent, &lock);
+        let original = environment.without_proxy();
         let file = |name| path.join(name);
+        let roots = file("roots.pem");
+        let wget = settings::of_wget(&original, &roots);
+        let apt = settings::of_apt(&original, &roots);
+        let php = settings::of_php(&roots);
         let files = TrustFiles {
-            roots: file("roots.pem"),
             extra: file("ca.pem"),
             java: file("roots.p12"),
+            node: file("node.js"),
             wgetrc: Some(file("wgetrc")),
+            apt: apt.is_some().then(|| file("apt.conf")),
+            php: php.is_some().then(|| path.clone()),
+            roots,
         };
         let dir = Self { path, _lock: lock, files };
         let roots = TrustedRoots::with(ca, environment);
         write(&dir.files.roots, MODE_ALL_READ, roots.pem().as_bytes())?;
         write(&dir.files.java, MODE_ALL_READ, &roots.p12())?;
         write(&dir.files.extra, MODE_ALL_READ, roots.extra_pem(environment).as_bytes())?;
-        if let Some(wgetrc) = &dir.files.wgetrc {
-            write(wgetrc, MODE_OWNER_ONLY, &wget_settings(&environment.without_proxy(), &dir.files.roots))?;
+        write(&dir.files.node, MODE_ALL_READ, NODE_SCRIPT.as_bytes())?;
+        for (name, mode, contents) in [
+            ("wgetrc", MODE_OWNER_ONLY, Some(wget)),
+            ("apt.conf", MODE_ALL_READ, apt.map(String::into_bytes)),
+            ("php.ini", MODE_ALL_READ, php.map(String::into_bytes)),
+        ] {
+            if let Some(contents) = contents {
+                write(&dir.path.join(name), mode, &contents)?;
+            }
         }
         fs::set_permissions(&dir.path, Permissions::from_mode(0o711))?;
         Ok(dir)
@@ -98,20 +114,6 @@ impl Drop for TrustDir {
         // Best effort: the next run tries again.
         let _ = fs::remove_dir_all(&self.path);
     }
-}
-
-/// Returns the user's wget settings and the roots to trust. Of two values of a setting, wget takes the last.
-fn wget_settings(environment: &Environment, roots: &Path) -> Vec<u8> {
-    let own = match (environment.value("WGETRC"), environment.value("HOME")) {
-        (Some(file), _) => Some(PathBuf::from(file)),
-        (None, Some(home)) => Some(Path::new(home).join(".wgetrc")),
-        (None, None) => None,
-    };
-    let mut settings = own.and_then(|file| fs::read(file).ok()).unwrap_or_default();
-    settings.extend_from_slice(b"\nca_certificate = ");
-    settings.extend_from_slice(roots.as_os_str().as_encoded_bytes());
-    settings.push(b'\n');
-    settings
 }
 
 /// Writes a new file with permissions `mode`.
