@@ -1,7 +1,7 @@
 //! A disk that is slow or stalls slows the traffic, instead of filling the memory. A disk that hangs does not.
 
 use crate::support::bundle::{Bundle, wait_until_written};
-use crate::support::cli::Spectral;
+use crate::support::cli::{Spectral, spectral};
 use crate::support::{Capture, Connection, Gate, HangingDisk, Origin, TIMEOUT, TempDir, Watched, next_request, now};
 use nix::sys::signal::Signal;
 use spectral_capture::Notice;
@@ -222,4 +222,37 @@ fn connections_end_at_the_stop_while_the_disk_hangs() {
     let (bundle, lost, err) = capture.finish();
     // The unanswered requests are exchanges too, if they had arrived.
     assert!((501..=521).contains(&(bundle.traces.len() as u64 + lost)), "{err}");
+}
+
+/// The kernel keeps the process until the disk answers: a write that the daemon has received cannot be interrupted.
+#[test]
+fn a_second_signal_ends_a_capture_whose_disk_hangs() {
+    const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+    let Some(capture) = CaptureOnDisk::start() else { return };
+    let origin = origin_of_sizes();
+    let mut connection = capture.connect(&origin);
+    capture.first_exchange(&mut connection);
+    let hang = capture.disk.hang();
+    get(&mut connection, "second", 1);
+    capture.running.signal(Signal::SIGINT);
+    capture.running.wait_for_line("spectral: warning: waiting for the disk, which has not completed a write for ");
+    let forced = now();
+    capture.running.signal(Signal::SIGINT);
+    let error = "spectral: error: the capture could not be ended: still waiting for the disk, which has not completed";
+    let error = capture.running.wait_for_line(error);
+    let waited = now() - forced;
+    drop(hang);
+    let CaptureOnDisk { running, disk, _home: home } = capture;
+    let output = running.wait_for_exit();
+    assert_eq!(output.code, Some(1), "{}", output.err);
+    assert!(waited >= GIVE_UP_AFTER - Duration::from_millis(200), "given up after {waited:?}");
+    let part = disk.join("capture.zip.part");
+    let part = part.to_str().unwrap();
+    let place = format!("; the bundle so far is {part}, make a bundle of it with: spectral capture recover {part}; ");
+    assert!(error.contains(&place), "{error}");
+    assert!(error.ends_with("; if this process does not exit, the kernel keeps it until the disk answers"), "{error}");
+    assert!(!disk.join("capture.zip").exists());
+    let recovered = spectral(&home, &["capture", "recover", part]);
+    assert_eq!(recovered.code, Some(0), "{}", recovered.err);
+    assert_eq!(Bundle::open(&disk.join("capture.zip")).trace("/first/1").response_body, b"x");
 }
