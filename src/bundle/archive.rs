@@ -5,6 +5,7 @@
 //!              └─ central headers ──▶ directory (spilled)         │ ▲
 //! reservation: another thread writes a large body to its place ───┼─┘    its group lists it once it is complete
 //! replacement: a group retires an earlier one ────────────────────┤      the directory leaves that out
+//! forced end: unverified slices become members as received ───────┤      in place, by their headers
 //! finish: ──────────────────────▶ directory, end record, fsync ───┤
 //!   NAME.zip.bak ◀── NAME.zip ◀────────────────────── rename ─────┘
 //! ```
@@ -26,6 +27,7 @@ use deflate::MAX_WHOLE_BYTES;
 use directory::{Directory, DirectoryMark, mark_claimed};
 use dos_time::DosDateTime;
 use flate2::Crc;
+use located_entry::LocatedEntry;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -40,6 +42,7 @@ pub(crate) use file_range::FileRange;
 pub(crate) use headers::{CompressionMethod, EntryHeader};
 pub use read_error::{EntryError, OpenError};
 pub(crate) use reservation::Reservation;
+pub(crate) use restore::{with_slack, without_slack};
 pub(crate) use unfinished::{FinishError, UnfinishedState, directory_of};
 pub(crate) use zip_reader::ZipReader;
 
@@ -56,6 +59,7 @@ mod le;
 pub(crate) mod located_entry;
 mod read_error;
 mod reservation;
+mod restore;
 pub(crate) mod scan;
 mod signatures;
 pub(crate) mod unfinished;
@@ -334,6 +338,26 @@ impl Archive {
             mark_claimed(&mut central);
         }
         Ok(Reservation::new(self.file.file(), start, content, header.compressed_size, central))
+    }
+
+    /// Makes an entry of the gzip member as received from that of its slice, whose claims are not verified, in the file of a
+    /// committed group. `json` is the entry after it. Returns the place of the member; `None` if it has to be copied.
+    pub(crate) fn restore_member(&self, slice: &LocatedEntry, json: &LocatedEntry) -> io::Result<Option<Reservation>> {
+        let Some(header) = restore::restore(&self.file.file(), self.date, slice, json)? else { return Ok(None) };
+        let end = slice.offset.saturating_add(header.local_of_member(self.date)?.len() as u64);
+        self.in_place(&header, slice.offset, end).map(Some)
+    }
+
+    /// Returns the place of an entry of a committed group, for another group to list it.
+    pub(crate) fn place_of(&self, entry: &LocatedEntry) -> io::Result<Reservation> {
+        self.in_place(&entry.header, entry.offset, entry.start)
+    }
+
+    fn in_place(&self, header: &EntryHeader, offset: u64, start: u64) -> io::Result<Reservation> {
+        let mut central = Vec::new();
+        header.append_central(self.date, offset, &mut central)?;
+        let content = start..start.saturating_add(header.compressed_size);
+        Ok(Reservation::filled_already(self.file.file(), offset, content, central))
     }
 
     /// Adds the entry of a filled reservation to the current group.

@@ -3,9 +3,10 @@
 //! ```text
 //! first JSON of a bundle       capture: id, created, name      otherwise only in the manifest, written last
 //! JSON of a handshake          opens: socket, protocols        otherwise only in the JSON written when it closes
+//! JSON of an amendment         is_amendment                    its bodies precede an earlier JSON of the exchange
 //! ```
 //!
-//! Encoded as JSON. The field names are part of the file format.
+//! Encoded as JSON, with or without spaces after it. The field names are part of the file format.
 
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,9 @@ impl RecoveryNote {
         serde_json::from_slice(encoded).unwrap_or_default()
     }
 }
+
+/// The note of an amendment. Its bodies were restored as received where they are, which recovery sees there.
+pub(crate) const AMENDMENT: &[u8] = br#"{"is_amendment":true}"#;
 
 /// The largest note: all extra fields of an entry share 64 KiB.
 const MAX_NOTE_BYTES: usize = 32 * 1024;

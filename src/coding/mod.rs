@@ -31,4 +31,6 @@ pub(crate) mod window;
 mod zstd;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

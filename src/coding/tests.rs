@@ -3,38 +3,9 @@
 use super::content::MAX_CODINGS;
 use super::fuzz::{Buffer, check_limits};
 use super::gzip::MAGIC as GZIP_MAGIC;
+use super::testing::{TEXT_BR, TEXT_ZST, gz, raw_deflate, sample, zlib};
 use super::zstd::FIRST_SKIPPABLE_MAGIC as FIRST_ZSTD_SKIPPABLE_MAGIC;
 use super::*;
-use flate2::Compression;
-use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-use std::io::Write;
-
-/// The output of `brotli -q 5` and of `zstd -3` (with a checksum) for `sample()`.
-const TEXT_BR: &[u8] = include_bytes!("../../tests/data/text.br");
-const TEXT_ZST: &[u8] = include_bytes!("../../tests/data/text.zst");
-
-/// Text that compresses well, but not to nothing, and is larger than every buffer.
-fn sample() -> Vec<u8> {
-    (0..9000).flat_map(|i| format!("line {i} of {}\n", i * i % 977).into_bytes()).collect()
-}
-
-fn gz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zlib(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
 
 fn decoded_within(bytes: &[u8], list: &str, limits: DecodeLimits) -> (Vec<u8>, Option<String>) {
     let names = list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());

@@ -83,8 +83,7 @@ mod tests {
 
     #[test]
     fn windows_are_known_before_decoding() {
-        let br = include_bytes!("../../tests/data/text.br");
-        let zst = include_bytes!("../../tests/data/text.zst");
+        let (br, zst) = (crate::coding::testing::TEXT_BR, crate::coding::testing::TEXT_ZST);
         assert_eq!(bytes(Coding::Gzip, b""), 32 << 10);
         for (first, bits) in
             [(0b0, 16), (0b0000_0001, 17), (0b0011, 18), (0b1111, 24), (0b0010_0001, 10), (0b0111_0001, 15)]

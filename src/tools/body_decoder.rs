@@ -125,15 +125,7 @@ const MAX_DECODED_BYTES: u64 = 1 << 30;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-    use std::io::Write;
-
-    fn gz(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
+    use crate::coding::testing::gz;
 
     /// Decodes `body` as a response with these codings. Returns the body, and the codings, size and end in the trace.
     fn decoded(body: &[u8], encoding: &str, status: u16) -> Option<(Vec<u8>, Option<String>, Option<String>)> {

@@ -137,6 +137,13 @@ pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     timed(|| file.write_all_at(bytes, at))
 }
 
+/// Replaces a few bytes that are in the file already. Either all of them are written or none.
+pub(super) fn overwrite(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    #[cfg(any(test, fuzzing))]
+    faults::overwrite()?;
+    timed(|| file.write_all_at(bytes, at))
+}
+
 /// The size of the buffer: a group up to this size is written by one system call.
 pub(super) const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -170,6 +177,10 @@ pub(crate) mod faults {
             return Err(io::ErrorKind::StorageFull.into());
         }
         step().inspect_err(|_| file.write_all_at(&bytes[..bytes.len() / 2], at).unwrap())
+    }
+
+    pub(super) fn overwrite() -> io::Result<()> {
+        if DISK_IS_FULL.get() { Err(io::ErrorKind::StorageFull.into()) } else { step() }
     }
 
     pub(super) fn sync() -> io::Result<Sync> {

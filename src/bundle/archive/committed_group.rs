@@ -12,7 +12,8 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-/// A committed group. Any thread can read it: nothing in the file is changed once a group is committed.
+/// A committed group. Any thread can read it: nothing in the file is changed once a group is committed, until the end of the
+/// capture is forced and no packer reads any more.
 pub(crate) struct CommittedGroup {
     file: Arc<File>,
     /// The central headers of its entries.

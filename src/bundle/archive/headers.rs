@@ -79,6 +79,17 @@ impl EntryHeader {
         Ok(())
     }
 
+    /// Returns the local header of a gzip member as received, with an empty note, which marks it. No entry with ZIP64 sizes.
+    pub(super) fn local_of_member(&self, date: DosDateTime) -> io::Result<Vec<u8>> {
+        let mut header = self.local(date, &[])?;
+        if let Some(extra_len) = header.get_mut(LOCAL_LEN - 2..LOCAL_LEN) {
+            extra_len.copy_from_slice(&to_u16(EXTRA_HEAD_LEN)?.to_le_bytes());
+        }
+        header.extend_from_slice(&NOTE_EXTRA_ID.to_le_bytes());
+        header.extend_from_slice(&[0; 2]);
+        Ok(header)
+    }
+
     /// Appends the central header of this entry, whose local header is at `offset`, to `directory`. An error may leave
     /// a partial header there.
     pub(super) fn append_central(&self, date: DosDateTime, offset: u64, directory: &mut Vec<u8>) -> io::Result<()> {
@@ -172,8 +183,8 @@ impl LocalHeader {
         })
     }
 
-    /// Returns the entry and its recovery note, from the name and the extra fields after the fixed part.
-    pub(super) fn with_name<'b>(&self, name: &[u8], extra: &'b [u8]) -> Option<(EntryHeader, &'b [u8])> {
+    /// Returns the entry and its recovery note, if it has one, from the name and the extra fields after the fixed part.
+    pub(super) fn with_name<'b>(&self, name: &[u8], extra: &'b [u8]) -> Option<(EntryHeader, Option<&'b [u8]>)> {
         let zip64 = extra_field(extra, ZIP64_EXTRA_ID);
         let (size, compressed_size) = match zip64 {
             Some(sizes) if self.size == u32::MAX && self.compressed_size == u32::MAX => {
@@ -184,7 +195,7 @@ impl LocalHeader {
         let name = String::from_utf8(name.to_vec()).ok()?;
         let (method, crc, is_zip64) = (self.method, self.crc, zip64.is_some());
         let entry = EntryHeader { name, method, crc, compressed_size, size, is_zip64 };
-        Some((entry, extra_field(extra, NOTE_EXTRA_ID).unwrap_or_default()))
+        Some((entry, extra_field(extra, NOTE_EXTRA_ID)))
     }
 }
 
@@ -299,9 +310,13 @@ mod tests {
     fn local_headers_round_trip() {
         let date = DosDateTime::new(Duration::from_secs(1_795_338_429));
         for (size, is_zip64) in [(5, false), (5, true), (ZIP64_THRESHOLD, true), (u64::MAX, true)] {
-            for note in [&b""[..], b"{}"] {
+            for note in [None, Some(&b"{}"[..]), Some(b"")] {
                 let entry = entry(size, is_zip64);
-                let bytes = entry.local(date, note).unwrap();
+                let bytes = match note {
+                    Some(b"") if is_zip64 => continue,
+                    Some(b"") => entry.local_of_member(date).unwrap(),
+                    _ => entry.local(date, note.unwrap_or_default()).unwrap(),
+                };
                 let ZipRecord::Local(header) = zip_record(&bytes) else { panic!("{bytes:?}") };
                 let (name, extra) = bytes[LOCAL_LEN..].split_at(header.name_len.into());
                 assert_eq!(extra.len(), usize::from(header.extra_len));

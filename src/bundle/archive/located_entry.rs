@@ -13,17 +13,28 @@ pub(crate) struct LocatedEntry {
     pub(crate) header: EntryHeader,
     /// The recovery note; empty if the entry was found through the directory, which leaves it out.
     pub(crate) note: Vec<u8>,
+    /// True if it is a gzip member as received, which was the entry of its slice before.
+    pub(crate) is_restored_member: bool,
+    /// The offset of the local header.
+    pub(super) offset: u64,
     /// The offset of the content.
-    start: u64,
+    pub(super) start: u64,
     /// The end of the content, at which the next entry begins.
     pub(crate) end: u64,
 }
 
 impl LocatedEntry {
-    /// Returns an entry whose content begins at `start`; `None` if it extends past `limit`.
-    pub(super) fn new(header: EntryHeader, note: Vec<u8>, start: u64, limit: u64) -> Option<Self> {
+    /// Returns an entry whose local header, with the note `note`, is at `offset`, and its content at `start`; `None` if it
+    /// extends past `limit`.
+    pub(super) fn new(
+        header: EntryHeader,
+        note: Option<&[u8]>,
+        (offset, start): (u64, u64),
+        limit: u64,
+    ) -> Option<Self> {
         let end = start.checked_add(header.compressed_size).filter(|&end| end <= limit)?;
-        Some(Self { header, note, start, end })
+        let is_restored_member = note == Some(&[]) && header.method == CompressionMethod::Stored;
+        Some(Self { header, note: note.unwrap_or_default().to_owned(), is_restored_member, offset, start, end })
     }
 
     /// Returns the uncompressed content if its size is at most `max_size`.

@@ -12,6 +12,7 @@
 use super::{buffered_file, copy_blocks};
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Reserved space. [`super::Archive::add_reserved`] adds its entry to the archive, [`super::Archive::release`] gives it
@@ -33,6 +34,12 @@ pub(crate) struct Reservation {
 impl Reservation {
     pub(super) fn new(file: Arc<File>, start: u64, content: u64, len: u64, central: Vec<u8>) -> Self {
         Self { file, start, content, end: content.saturating_add(len), filled: 0, central }
+    }
+
+    /// The space of an entry that is in the file already.
+    pub(super) fn filled_already(file: Arc<File>, start: u64, content: Range<u64>, central: Vec<u8>) -> Self {
+        let filled = content.end.saturating_sub(content.start);
+        Self { file, start, content: content.start, end: content.end, filled, central }
     }
 
     /// Returns the length of the content that was written.

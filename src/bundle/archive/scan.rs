@@ -5,11 +5,15 @@
 //!   Entry            Entry            Truncated
 //! ```
 //!
+//! An entry may be 8 bytes after the end of the last one: a crash may have interrupted [`super::restore`] between its two
+//! writes. If the machine crashed, it may also be 8 bytes before: only the second one reached the disk.
+//!
 //! The file may be damaged or hostile: lengths are checked against the file, and contents against their checksums.
 
 use super::file_range::read_up_to;
 use super::headers::{LOCAL_LEN, LocalHeader, ZipRecord, zip_record};
 use super::located_entry::LocatedEntry;
+use super::restore::MAX_SHIFT;
 use crate::bundle::disk_watch::timed;
 use std::fs::File;
 use std::io;
@@ -72,32 +76,33 @@ impl<'f> Scan<'f> {
         if self.offset >= self.len {
             return Ok(ScanItem::End);
         }
-        match zip_record(&self.read_at(self.offset, LOCAL_LEN)?) {
-            ZipRecord::Directory => {
-                self.has_directory = true;
-                Ok(ScanItem::End)
-            }
-            ZipRecord::Other => Ok(ScanItem::Truncated),
-            ZipRecord::Local(header) => match self.locate(&header)? {
-                Some(entry) => {
-                    self.offset = entry.end;
-                    Ok(ScanItem::Entry(entry))
+        for offset in [self.offset, self.offset.saturating_add(MAX_SHIFT), self.offset.saturating_sub(MAX_SHIFT)] {
+            match zip_record(&self.read_at(offset, LOCAL_LEN)?) {
+                ZipRecord::Directory if offset == self.offset => {
+                    self.has_directory = true;
+                    return Ok(ScanItem::End);
                 }
-                None => Ok(ScanItem::Truncated),
-            },
+                ZipRecord::Directory | ZipRecord::Other => {}
+                ZipRecord::Local(header) => {
+                    let Some(entry) = self.locate(offset, &header)? else { return Ok(ScanItem::Truncated) };
+                    self.offset = entry.end;
+                    return Ok(ScanItem::Entry(entry));
+                }
+            }
         }
+        Ok(ScanItem::Truncated)
     }
 
-    fn locate(&self, header: &LocalHeader) -> io::Result<Option<LocatedEntry>> {
+    fn locate(&self, offset: u64, header: &LocalHeader) -> io::Result<Option<LocatedEntry>> {
         let (name_len, extra_len) = (usize::from(header.name_len), usize::from(header.extra_len));
-        let start = self.offset.saturating_add(LOCAL_LEN as u64);
+        let start = offset.saturating_add(LOCAL_LEN as u64);
         let rest = self.read_at(start, name_len.saturating_add(extra_len))?;
         let Some((name, extra)) = rest.split_at_checked(name_len).filter(|(_, extra)| extra.len() == extra_len) else {
             return Ok(None);
         };
         let content = start.saturating_add(rest.len() as u64);
         let entry = header.with_name(name, extra);
-        Ok(entry.and_then(|(entry, note)| LocatedEntry::new(entry, note.to_owned(), content, self.len)))
+        Ok(entry.and_then(|(entry, note)| LocatedEntry::new(entry, note, (offset, content), self.len)))
     }
 
     fn read_at(&self, offset: u64, max: usize) -> io::Result<Vec<u8>> {

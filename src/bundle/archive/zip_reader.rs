@@ -90,7 +90,7 @@ impl ZipReader {
         let offset = offset.checked_add(self.shift).ok_or(EntryError::Damaged)?;
         let local = read_up_to(&self.file, offset..self.directory.start, LOCAL_LEN)?;
         let content = local_header_len(&local).and_then(|len| offset.checked_add(len)).ok_or(EntryError::Damaged)?;
-        let entry = LocatedEntry::new(header, Vec::new(), content, self.directory.start);
+        let entry = LocatedEntry::new(header, None, (offset, content), self.directory.start);
         Ok(Some(entry.ok_or(EntryError::Damaged)?))
     }
 

@@ -20,7 +20,7 @@ use crate::bundle::format::{CAPTURE_METHOD, FORMAT_VERSION};
 use crate::bundle::gzip_body::{as_received, is_gzip_body, received_len};
 use crate::bundle::id::{Id, ItemKind, body_files, item_of};
 use crate::bundle::iso8601;
-use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
+use crate::bundle::recovery_note::{AMENDMENT, CaptureIdentity, RecoveryNote};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
@@ -121,6 +121,9 @@ impl GrowingBundle {
     fn is_intact(&self, kind: ItemKind, offset: u64, earlier: u64) -> io::Result<bool> {
         let ScanItem::Entry(entry) = Scan::from(&self.file, offset)?.next()? else { return Ok(false) };
         let Ok(json) = entry.read(&self.file, MAX_JSON_BYTES) else { return Ok(false) };
+        if entry.note == AMENDMENT {
+            return Ok(true);
+        }
         let files = match kind {
             ItemKind::Trace => {
                 serde_json::from_slice(&json).map(|trace: Trace| [trace.request.body_file, trace.response.body_file])

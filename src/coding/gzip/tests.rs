@@ -1,13 +1,10 @@
 //! Headers, sole members, and claims of trailers that are true or false.
 
+use super::super::testing::sample;
 use super::super::{Coding, DecodeLimits, Decoder};
 use super::*;
 use flate2::{Compression, GzBuilder};
 use std::io::Write;
-
-fn sample() -> Vec<u8> {
-    (0..9000).flat_map(|i| format!("line {i} of {}\n", i * i % 977).into_bytes()).collect()
-}
 
 fn member_of(builder: GzBuilder, content: &[u8]) -> Vec<u8> {
     let mut encoder = builder.write(Vec::new(), Compression::default());

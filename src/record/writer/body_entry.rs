@@ -39,7 +39,7 @@ pub(super) struct BodyEntry {
     task: Task,
     /// False if its media type is compressed by its own format.
     is_compressible: bool,
-    /// The place in the archive to which a large body is being copied.
+    /// The place in the archive to which a large body is being copied, or where a body is already.
     reservation: Option<Box<Reservation>>,
 }
 
@@ -148,6 +148,12 @@ impl BodyEntry {
         };
         let source = Source::Committed(Arc::clone(group), Box::new(entry));
         Self { file: Some(file), source, form, size, remaining_codings: codings, ..Self::empty() }
+    }
+
+    /// A body that is in the archive already, at `place`.
+    pub(super) fn in_place(file: String, place: Reservation, size: u64, codings: Option<String>) -> Self {
+        let reservation = Some(Box::new(place));
+        Self { file: Some(file), size, remaining_codings: codings, reservation, ..Self::empty() }
     }
 
     /// Returns the task that is left.

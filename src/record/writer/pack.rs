@@ -3,7 +3,7 @@
 //! ```text
 //! while the app runs     backlog ─▶ packers, low priority ─────▶ replacements
 //! at the end             all of it ─▶ packers, normal priority ─▶ replacements
-//! a forced end           what is left stays as received; unverified slices are replaced by the bodies as received
+//! a forced end           what is left stays as received; unverified slices become the bodies as received
 //! ```
 //!
 //! No checksum or size that is only claimed reaches the directory: the archive does not finish with unverified claims.
@@ -147,7 +147,7 @@ impl Writer {
         }
     }
 
-    /// Leaves everything that is left as received. This is a plain copy of the bodies that are not verified.
+    /// Leaves everything that is left as received. Bodies that are not verified are only read, or copied.
     fn keep_as_received(&mut self) {
         let (groups, jobs) = self.packers.cancel();
         groups.into_iter().for_each(|group| self.write_group(group));
@@ -194,7 +194,7 @@ impl Writer {
     /// Leaves the bodies of a committed group as received.
     fn keep(&mut self, job: &CommittedJob) {
         self.errors.count_quietly(ErrorKind::KeptEncoded);
-        match job.as_received() {
+        match job.as_received(&self.bundle.archive) {
             Ok(Some(replacement)) => self.write_group(Group::Replacement(Box::new(replacement))),
             Ok(None) => {}
             Err(_) => self.bundle.retries.push(job.record),

@@ -1,9 +1,9 @@
 //! An exchange or a message prepared for the archive: all values of its JSON are present. It can be written at any moment,
 //! with its bodies as far as they are packed by then.
 
-use super::body_entry::{BodyEntry, Completeness};
+use super::body_entry::{BodyEntry, Completeness, Task};
 use super::packing::{Packing, PackingTools};
-use crate::bundle::archive::{Archive, GroupPlace};
+use crate::bundle::archive::{Archive, GroupPlace, with_slack};
 use crate::bundle::format::{self, Timing, text};
 use crate::bundle::id::{Id, ItemKind, payload_file, request_file, response_file, websocket_of};
 use crate::bundle::json::{self, add_json};
@@ -159,8 +159,12 @@ impl PreparedExchange {
 
     /// Stages it in the archive. The JSON comes last: recovery takes an exchange as complete once its JSON is there.
     pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<GroupPlace> {
+        let last = self.bodies.iter().rfind(|body| body.file.is_some());
+        // A forced end needs the space for the trailer of a gzip body.
+        let with_slack = last.filter(|body| body.task() == Task::Verify).map(|_| with_slack(note));
         archive.stage(|archive| {
             self.bodies.iter().try_for_each(|body| body.write(archive, ItemKind::Trace))?;
+            let note = with_slack.as_deref().unwrap_or(note);
             add_json(archive, ItemKind::Trace.json_name(&self.id), &self.trace(), note)
         })
     }

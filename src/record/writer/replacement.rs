@@ -7,6 +7,9 @@
 //! ```
 //!
 //! Everything is read back from the archive: the bodies wait there, and survive a crash.
+//!
+//! A forced end restores unverified gzip bodies in place if it can. Then the replacement is only an amendment: JSON for bodies
+//! that stay where they are.
 
 use super::backlog::{BacklogRecord, CommittedJob};
 use super::body_entry::{BodyEntry, Task, is_compressed_media_type};
@@ -15,10 +18,11 @@ use super::prepared::{PARTIAL_CONTENT, also_cut_off};
 use super::source::Source;
 use super::unpack::verify;
 use crate::bundle::archive::located_entry::LocatedEntry;
-use crate::bundle::archive::{Archive, EntryHeader, GroupPlace};
+use crate::bundle::archive::{Archive, EntryHeader, GroupPlace, without_slack};
 use crate::bundle::format::{self, Header, Trace};
 use crate::bundle::id::{Id, ItemKind, item_of, request_file, response_file};
 use crate::bundle::json::add_json;
+use crate::bundle::recovery_note::AMENDMENT;
 use crate::record::cut_off::{CutOff, CutOffSide};
 use std::io;
 use std::sync::Arc;
@@ -81,14 +85,54 @@ impl CommittedJob {
         }
     }
 
-    /// Returns the group with its unverified bodies as received, without verifying them; `None` if it has none.
-    pub(super) fn as_received(&self) -> io::Result<Option<Replacement>> {
+    /// Returns the group with its unverified bodies as received, without verifying them; `None` if it has none. A body that
+    /// the JSON follows is restored in place, others are to be copied.
+    pub(super) fn as_received(&self, archive: &Archive) -> io::Result<Option<Replacement>> {
         if !self.record.tasks.contains(&Task::Verify) {
             return Ok(None);
         }
         let entries = self.entries()?;
+        if let Some(amended) = self.amended(&entries, archive)? {
+            return Ok(Some(amended));
+        }
         let verdicts = self.record.tasks.map(|task| (task == Task::Verify).then_some(Verdict::False));
         self.replaced(entries, verdicts).map(Some)
+    }
+
+    /// Restores the unverified body in place. Returns the group with all bodies where they are; `None` if that is not possible.
+    fn amended(&self, entries: &Entries, archive: &Archive) -> io::Result<Option<Replacement>> {
+        let Entries { json, bodies: [request, response] } = entries;
+        if self.record.tasks == [Task::Verify; 2] {
+            return Ok(None);
+        }
+        let trace = self.trace(json)?;
+        let (sent, received) = (&trace.request, &trace.response);
+        let [request_task, response_task] = self.record.tasks;
+        let sides = [
+            (request, request_task, &sent.body_file, &sent.body_encoding, &sent.headers),
+            (response, response_task, &received.body_file, &received.body_encoding, &received.headers),
+        ];
+        let mut bodies = [BodyEntry::empty(), BodyEntry::empty()];
+        for (body, (entry, task, file, codings, headers)) in bodies.iter_mut().zip(sides) {
+            let (Some(entry), Some(file)) = (entry, file.clone()) else { continue };
+            *body = if task == Task::Verify {
+                let Some(place) = archive.restore_member(entry, json)? else { return Ok(None) };
+                let size = place.filled();
+                BodyEntry::in_place(file, place, size, Some(gzip_name(headers)))
+            } else {
+                BodyEntry::in_place(file, archive.place_of(entry)?, entry.header.size, codings.clone())
+            };
+        }
+        let mut amended = Replacement {
+            record: self.record,
+            trace,
+            note: AMENDMENT.to_owned(),
+            bodies,
+            cut_off_change: None,
+            is_needed: true,
+        };
+        amended.describe();
+        Ok(Some(amended))
     }
 
     /// True if all claims of the group are true. Cannot be interrupted.
@@ -142,8 +186,7 @@ impl CommittedJob {
     /// verdict is false.
     fn replaced(&self, entries: Entries, verdicts: [Option<Verdict>; 2]) -> io::Result<Replacement> {
         let Entries { json, bodies: [request, response] } = entries;
-        let content = json.read(self.group.file(), MAX_JSON_BYTES).map_err(io::Error::other)?;
-        let trace: Box<Trace> = serde_json::from_slice(&content)?;
+        let trace = self.trace(&json)?;
         let [request_task, response_task] = self.record.tasks;
         let [request_verdict, response_verdict] = verdicts;
         let (sent, received) = (&trace.request, &trace.response);
@@ -158,10 +201,15 @@ impl CommittedJob {
             )?,
         ];
         let is_needed = verdicts.contains(&Some(Verdict::False));
-        let mut replacement =
-            Replacement { record: self.record, trace, note: json.note, bodies, cut_off_change: None, is_needed };
+        let note = without_slack(&json.note).unwrap_or(&json.note).to_owned();
+        let mut replacement = Replacement { record: self.record, trace, note, bodies, cut_off_change: None, is_needed };
         replacement.describe();
         Ok(replacement)
+    }
+
+    fn trace(&self, json: &LocatedEntry) -> io::Result<Box<Trace>> {
+        let content = json.read(self.group.file(), MAX_JSON_BYTES).map_err(io::Error::other)?;
+        Ok(serde_json::from_slice(&content)?)
     }
 
     fn body(

@@ -5,6 +5,7 @@ use super::*;
 use crate::bundle::format::{Header, Timing, text};
 use crate::bundle::id::Id;
 use crate::bundle::reader::Bundle;
+use crate::coding::testing::gz;
 use crate::notice::{Notice, Warning};
 use crate::record::body::Body;
 use crate::record::item::WebSocketHandshake;
@@ -13,13 +14,13 @@ use crate::wire::headers::Headers;
 use crate::wire::message::{ResponseHead, Version};
 use crate::wire::tap::{Dir, Opcode, PayloadEncoding};
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 
 mod cut_off;
 mod faults;
+mod forced_end;
 mod packing;
 mod replacing;
 #[cfg(feature = "tools")] // The bundles are merged.
@@ -199,9 +200,7 @@ fn writes_an_exchange_unchanged() {
         response.status = 404;
         response.reason = b"Nicht gef\xfcnden".into();
         response.headers.push(b"Content-Encoding", b"gzip");
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(&[b'x'; 1000]).unwrap();
-        let gzip = gzip.finish().unwrap();
+        let gzip = gz(&[b'x'; 1000]);
         exchange.response_body = c.body(&gzip);
         exchange.timing =
             Timing { dns_ms: 1.5, connect_ms: f64::NAN, tls_ms: -1.0, total_ms: 12.0, ..Timing::default() };

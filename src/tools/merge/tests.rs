@@ -5,6 +5,7 @@ use crate::bundle::archive::{Archive, CompressionMethod};
 use crate::bundle::json::add_json;
 use crate::bundle::test_dir::TestDir;
 use crate::bundle::uuid;
+use crate::coding::testing::gz;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::time::Duration;
@@ -219,9 +220,7 @@ fn one_bundle_keeps_its_ids() {
 fn bodies_that_were_left_as_received_are_decoded() {
     let dir = TestDir::new("received");
     let text = "some text, ".repeat(300_000);
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(text.as_bytes()).unwrap();
-    let encoded = encoder.finish().unwrap();
+    let encoded = gz(text.as_bytes());
     let (mut archive, _) = Archive::create(&dir.path("a.zip"), Duration::ZERO).unwrap();
     archive
         .group(|archive| {

@@ -40,6 +40,8 @@ pub(super) enum FoundBody {
     /// The JSON has no body.
     Absent,
     Intact(LocatedEntry),
+    /// A gzip body that was restored as received. The JSON describes it as it was before.
+    Restored(LocatedEntry),
     /// A gzip body whose claims about checksum or size are false.
     FalseClaims(LocatedEntry),
 }
@@ -48,7 +50,7 @@ impl FoundBody {
     /// Reads `entry` to verify it. Returns `None` if it is damaged.
     pub(super) fn verified(entry: LocatedEntry, file: &File) -> io::Result<Option<Self>> {
         if entry.read_content(file, &mut |_| ())? {
-            return Ok(Some(Self::Intact(entry)));
+            return Ok(Some(if entry.is_restored_member { Self::Restored(entry) } else { Self::Intact(entry) }));
         }
         Ok(gzip_body::is_gzip_body(&entry).then_some(Self::FalseClaims(entry)))
     }
@@ -71,9 +73,13 @@ pub(super) fn content_of<'e>(
     side: Side,
     body: &'e FoundBody,
 ) -> Result<BodyContent<'e>, Failure> {
+    if let FoundBody::Restored(entry) = body {
+        let received = gzip_body::received_encoding(encoding(trace, side).as_deref());
+        set_body(trace, side, entry.header.size, Some(received));
+    }
     match body {
         FoundBody::Absent => Ok(BodyContent::Absent),
-        FoundBody::Intact(entry) => {
+        FoundBody::Intact(entry) | FoundBody::Restored(entry) => {
             let load = |to: &mut TempBody| entry.read_content(file, &mut |bytes| to.push(bytes)).map(drop);
             let decoded = decoder.decode(trace, side, load).map_err(Failure::Read)?;
             Ok(decoded.map_or(BodyContent::Copied(entry), decoded_content))

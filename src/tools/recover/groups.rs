@@ -9,6 +9,7 @@
 
 use crate::bundle::archive::scan::{Scan, ScanItem};
 use crate::bundle::id::{Id, ItemKind, item_of, numbers};
+use crate::bundle::recovery_note::AMENDMENT;
 use std::collections::HashMap;
 use std::io;
 
@@ -34,6 +35,7 @@ impl GroupCounts {
         let (mut seen, mut counts) = (NumberSet::default(), Self::default());
         while let ScanItem::Entry(entry) = scan.next()? {
             if let Some(id @ (Id::Trace(_) | Id::Message(..))) = id_of(&entry.header.name)
+                && entry.note != AMENDMENT
                 && !seen.insert(id)
             {
                 let count = counts.remaining.entry(id).or_insert(1);

@@ -14,7 +14,7 @@ use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Manifest, Message, Trace, WebSocket};
 use crate::bundle::id::{Id, ItemKind, body_files, item_of, numbers, payload_file, request_file, response_file};
 use crate::bundle::json::add_json;
-use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
+use crate::bundle::recovery_note::{AMENDMENT, CaptureIdentity, RecoveryNote};
 use crate::tools::body_decoder::{BodyDecoder, Side, encoding};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
@@ -121,6 +121,11 @@ impl<'f> Recovery<'f> {
     fn add_entry(&mut self, entry: LocatedEntry) -> Result<(), Failure> {
         let name = entry.header.name.as_str();
         match (id_of(name), item_of(name)) {
+            // The group with the bodies shows the same.
+            (Some(_), _) if entry.note == AMENDMENT => {
+                self.keep(entry.end, 1);
+                Ok(())
+            }
             (Some(Id::WebSocket(n)), _) => self.add_websocket(n, &entry),
             (Some(id), _) => match self.groups.turn(id) {
                 Turn::Superseded => {
@@ -188,6 +193,7 @@ impl<'f> Recovery<'f> {
         self.bodies = WaitingBodies::default();
         while let ScanItem::Entry(entry) = scan.next().map_err(Failure::Read)? {
             match id_of(&entry.header.name) {
+                Some(_) if entry.note == AMENDMENT => {}
                 Some(id) => {
                     if let Some(&last_end) = self.failed.get(&id) {
                         visit(self, id, &entry, last_end)?;
@@ -230,7 +236,8 @@ impl<'f> Recovery<'f> {
             let payload = self.take_body(ItemKind::Message, &name, &message.payload_file, message.payload_size)?;
             let matches_name = message.id == text && message.connection_ref == Id::WebSocket(websocket).to_string();
             // Only bodies of exchanges are gzip bodies.
-            let payload = payload.filter(|payload| matches_name && !matches!(payload, FoundBody::FalseClaims(_)));
+            let is_payload = |body: &FoundBody| matches!(body, FoundBody::Absent | FoundBody::Intact(_));
+            let payload = payload.filter(|payload| matches_name && is_payload(payload));
             return Ok(payload.map(|payload| FoundItem::Message(Box::new(message), payload)));
         }
         let Some(trace) = self.read_json::<Trace>(entry)? else { return Ok(None) };
@@ -382,7 +389,8 @@ impl<'f> Recovery<'f> {
     ) -> Result<Option<FoundBody>, Failure> {
         let Some(file) = file else { return Ok((size == 0).then_some(FoundBody::Absent)) };
         let entry = self.bodies.take(&kind.body_name(name));
-        match entry.filter(|entry| file == name && size > 0 && entry.header.size == size) {
+        let matches_json = |entry: &LocatedEntry| entry.header.size == size || entry.is_restored_member;
+        match entry.filter(|entry| file == name && size > 0 && matches_json(entry)) {
             Some(entry) => FoundBody::verified(entry, self.file).map_err(Failure::Read),
             None => Ok(None),
         }

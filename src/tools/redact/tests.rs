@@ -4,6 +4,7 @@ use super::*;
 use crate::bundle::archive::{Archive, CompressionMethod};
 use crate::bundle::json::add_json;
 use crate::bundle::test_dir::TestDir;
+use crate::coding::testing::gz;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::time::Duration;
@@ -360,11 +361,6 @@ fn searches_bodies_in_other_character_sets() {
 #[test]
 fn bodies_that_were_left_as_received_are_decoded_and_searched() {
     let dir = TestDir::new("received");
-    let gz = |bytes: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    };
     let mut trace = Trace::default();
     trace.request.body_encoding = Some("gzip".into());
     trace.response.body_encoding = Some("gzip".into());

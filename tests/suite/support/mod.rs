@@ -12,6 +12,9 @@ pub(crate) mod ca;
 pub(crate) mod capture;
 pub(crate) mod cli;
 pub(crate) mod connection;
+/// Encodes bodies; shared with the unit tests.
+#[path = "../../../src/coding/testing.rs"]
+pub(crate) mod encoded_bodies;
 pub(crate) mod grpc;
 pub(crate) mod hanging_disk;
 /// Builds HTTP/2 frames; shared with the unit tests.

@@ -1,5 +1,6 @@
 //! Groups that replace earlier ones, and committed groups that are read back.
 
+use super::readers::{assert_read_by_all, run};
 use super::*;
 use std::thread;
 
@@ -231,5 +232,44 @@ fn a_gzip_body_is_an_entry_without_being_inflated() {
         let bytes = text.len() + "{}".len() + "last".len() + large.len() + "again".len() + "z".len();
         let expected = format!("directory 6 {bytes}\nlocal headers 7 {}\n", bytes + "first".len());
         assert_eq!(output, expected);
+    }
+}
+
+#[test]
+fn claims_reach_no_directory_until_they_are_confirmed() {
+    for is_reserved in [false, true] {
+        let dir = TestDir::new("claims");
+        let claimed = |archive: &mut Archive, name: &str| {
+            let (entry, member) = (EntryHeader { crc: 1, ..entry_of(name, b"content") }, b"\x1f\x8b");
+            if is_reserved {
+                let mut reservation = archive.reserve(entry, Some(member)).unwrap();
+                reservation.fill_next(&mut &b"content"[..], u64::MAX).unwrap();
+                return archive.group(|a| a.add_reserved(&reservation)).unwrap();
+            }
+            archive.group(|a| a.copy_claimed(entry, member, &mut &b"content"[..])).unwrap()
+        };
+        let mut archive = create(&output(&dir));
+        claimed(&mut archive, "claimed");
+        let error = archive.finish().unwrap_err();
+        assert_eq!(
+            (error.cause.to_string().as_str(), error.state),
+            ("a body could not be verified", UnfinishedState::Truncated)
+        );
+        // One is confirmed, another is replaced.
+        let mut archive = create(&output(&dir));
+        let (first, second) = (claimed(&mut archive, "first"), claimed(&mut archive, "second"));
+        assert_eq!(archive.read_group(first).unwrap().entries().unwrap()[0].note, b"\x1f\x8b");
+        archive.confirm(first).unwrap();
+        archive.confirm(first).unwrap();
+        archive
+            .group(|a| {
+                a.retire(second)?;
+                add(a, "second", b"other content", CompressionMethod::Stored)
+            })
+            .unwrap();
+        assert!(archive.confirm(second).is_err(), "it was replaced");
+        let bundle = archive.finish().unwrap();
+        assert_eq!(content(&bundle, "second").unwrap(), b"other content");
+        assert_eq!(ZipReader::open(&bundle).unwrap().names().count(), 2);
     }
 }

@@ -2,15 +2,10 @@
 
 use super::*;
 use crate::bundle::format;
+use crate::coding::testing::gz;
 use crate::record::body::test_store;
 use crate::record::cut_off::{CutOff, CutOffCause, CutOffSide};
 use std::io::Read;
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
 
 /// Returns "side why" of an exchange's JSON.
 fn described(trace: &format::Trace) -> Option<String> {
@@ -81,7 +76,7 @@ fn cut_off_is_the_last_member_and_absent_from_whole_items() {
 
 #[test]
 fn a_body_that_ends_before_its_coding_is_cut_off() {
-    let whole = gzip(&[b'x'; 1000]);
+    let whole = gz(&[b'x'; 1000]);
     let half = &whole[..whole.len() - 4];
     for (name, sent, received, status, field, expected) in [
         ("whole", &whole[..], &whole[..], 200, "X", None),
@@ -110,7 +105,7 @@ fn a_body_that_ends_before_its_coding_is_cut_off() {
 
 #[test]
 fn an_earlier_cause_has_precedence() {
-    let whole = gzip(&[b'x'; 1000]);
+    let whole = gz(&[b'x'; 1000]);
     for (name, side, expected) in [
         ("same", CutOffSide::Response, "response reset"),
         ("other", CutOffSide::Request, "both reset"),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::bundle::archive::CompressionMethod;
 use crate::bundle::archive::scan::{Scan, ScanItem};
+use crate::coding::testing::gz;
 use crate::record::queue::FULL_BATCH_ITEMS;
 
 #[test]
@@ -88,9 +89,7 @@ fn a_body_past_the_decoding_limit_is_stored_as_received() {
     capture.writer = None;
     let limits = CaptureLimits { max_body: 999, ..limits() };
     capture.writer = Some(Writer::create(&capture.output(), limits, Observer::default(), Moment::now()).unwrap());
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(&[b'x'; 1000]).unwrap();
-    let gzip = gzip.finish().unwrap();
+    let gzip = gz(&[b'x'; 1000]);
     let summary = capture.run(|c, items| {
         let mut exchange = c.exchange(1, "http://a.test/");
         exchange.response.as_mut().unwrap().headers.push(b"Content-Encoding", b"gzip");

@@ -1,8 +1,9 @@
 //! Groups that replace committed ones: failed writes, and crashes.
 
-use super::unpacking::{Load, TEXT_BR, changed, encoded, gz, sample};
+use super::unpacking::{Load, changed, encoded};
 use super::*;
 use crate::bundle::archive::buffered_file::faults::{DISK_IS_FULL, NO_SYNC, STEPS};
+use crate::coding::testing::{TEXT_BR, gz, sample};
 use crate::record::writer::replacement::CommittedOutcome;
 
 impl Capture {
@@ -135,31 +136,6 @@ fn a_disk_fault_at_any_step_of_a_replacement_loses_nothing() {
         }
     }
     NO_SYNC.set(false);
-}
-
-/// The disk stays full for bodies: a forced end cannot copy them, so it verifies them.
-#[test]
-fn a_forced_end_verifies_what_it_cannot_copy() {
-    let text = sample();
-    for (is_true, body) in [(true, gz(&text)), (false, changed(gz(&text), 7))] {
-        let mut capture = Capture::new(&format!("full{is_true}"));
-        capture.set_load(Load::Behind);
-        let exchange = encoded(&capture, "gzip", &body);
-        capture.write(item(exchange));
-        let writer = capture.writer.as_mut().unwrap();
-        let record = writer.bundle.backlog.pop().unwrap().unwrap();
-        writer.bundle.retries.push(record);
-        writer.control.hurry();
-        let part = writer.bundle.archive.unfinished_path().to_owned();
-        let summary = capture.run(|_, _| ());
-        if is_true {
-            let bundle = open_checked(&summary);
-            assert!(bundle.response_body(&bundle.trace("t_0001").unwrap()).unwrap() == text);
-        } else {
-            let [Warning::Unfinished { path, cause }] = &summary.warnings[..] else { panic!("{:?}", summary.warnings) };
-            assert_eq!((path, cause.as_str()), (&part, "a body could not be verified"));
-        }
-    }
 }
 
 #[cfg(feature = "tools")]

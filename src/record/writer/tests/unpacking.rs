@@ -1,36 +1,9 @@
 //! Bodies with codings: each kind ends in the right entry, however busy the packers are.
 
 use super::*;
+use crate::coding::testing::{TEXT_BR, TEXT_ZST, gz, raw_deflate, sample, zlib};
 use crate::record::cut_off::CutOffCause;
 use crate::record::writer::packing::{Packing, WindowWait};
-use flate2::Compression;
-use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-
-pub(super) const TEXT_BR: &[u8] = include_bytes!("../../../../tests/data/text.br");
-const TEXT_ZST: &[u8] = include_bytes!("../../../../tests/data/text.zst");
-
-/// The content of the two files.
-pub(super) fn sample() -> Vec<u8> {
-    (0..9000).flat_map(|i| format!("line {i} of {}\n", i * i % 977).into_bytes()).collect()
-}
-
-pub(super) fn gz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zlib(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
 
 /// Changes the byte at this distance from the end.
 pub(super) fn changed(mut bytes: Vec<u8>, from_end: usize) -> Vec<u8> {
@@ -68,13 +41,13 @@ impl Capture {
         packers.hold(load == Load::Behind);
     }
 
-    fn packing(&self) -> Arc<Packing> {
+    pub(super) fn packing(&self) -> Arc<Packing> {
         Arc::clone(&self.writer.as_ref().unwrap().packing)
     }
 }
 
 /// An entry of a bundle: its compression method, compressed size, and content.
-fn entry(path: &Path, name: &str) -> Option<(zip::CompressionMethod, u64, Vec<u8>)> {
+pub(super) fn entry(path: &Path, name: &str) -> Option<(zip::CompressionMethod, u64, Vec<u8>)> {
     let mut zip = zip::ZipArchive::new(fs::File::open(path).unwrap()).unwrap();
     let mut file = zip.by_name(name).ok()?;
     let mut content = Vec::new();
@@ -232,43 +205,6 @@ fn a_replacement_keeps_the_other_body() {
         assert_eq!(bundle.response_body(&trace).unwrap(), b"small");
         assert_eq!(capture.notices().len(), 2);
     }
-}
-
-#[test]
-fn a_forced_end_keeps_bodies_as_received() {
-    let text = sample();
-    let bodies =
-        [("gzip", gz(&text)), ("x-gzip", gz(&text)), ("br", TEXT_BR.to_vec()), ("gzip", changed(gz(&text), 6))];
-    let mut capture = Capture::new("forced");
-    let control = Arc::clone(capture.writer.as_ref().unwrap().control());
-    capture.set_load(Load::Behind);
-    for (coding, body) in &bodies {
-        let exchange = encoded(&capture, coding, body);
-        capture.write(item(exchange));
-    }
-    let mut large = encoded(&capture, "identity", b"");
-    large.response_body = capture.body(&b"0123456789abcdef".repeat(100_000));
-    capture.write(item(large));
-    // One that waits in memory.
-    capture.writer.as_mut().unwrap().packers.refuse_fresh(false);
-    let exchange = encoded(&capture, "zstd", TEXT_ZST);
-    capture.write(item(exchange));
-    control.hurry();
-    let packing = capture.packing();
-    let summary = capture.run(|_, _| ());
-    assert_eq!((summary.exchanges, summary.lost), (6, 0));
-    assert_eq!(summary.warnings, [Warning::KeptEncoded { count: 5 }]);
-    assert_eq!((packing.verifications(), control.unpacked()), (0, 0));
-    let bundle = open_checked(&summary);
-    for (n, (coding, body)) in bodies.iter().enumerate() {
-        let trace = bundle.trace(&Id::Trace(n as u32 + 1).to_string()).unwrap();
-        assert_eq!(trace.response.body_encoding.as_deref(), Some(*coding));
-        assert!(bundle.response_body(&trace).unwrap() == *body, "{coding}");
-    }
-    let trace = bundle.trace("t_0005").unwrap();
-    assert_eq!(bundle.response_body(&trace).unwrap().len(), 1_600_000);
-    let trace = bundle.trace("t_0006").unwrap();
-    assert_eq!(trace.response.body_encoding.as_deref(), Some("zstd"));
 }
 
 #[test]

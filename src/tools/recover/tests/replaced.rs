@@ -4,8 +4,7 @@ use super::*;
 use crate::bundle::archive::GroupPlace;
 use crate::bundle::reader::State;
 use crate::bundle::test_dir::TestDir;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use crate::coding::testing::{TEXT_BR, TEXT_ZST, gz, sample};
 
 /// A file with replaced groups, and what each of its lengths must give.
 struct Replaced {
@@ -25,12 +24,6 @@ enum Written<'b> {
     Received(&'b [u8], &'b str),
     /// The deflate stream of a gzip body, with its claims.
     Slice(&'b [u8], u32, u64),
-}
-
-fn gz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 fn crc_of(bytes: &[u8]) -> u32 {
@@ -272,9 +265,7 @@ fn gzip_bodies_with_false_claims_are_rebuilt_as_received() {
 #[test]
 fn bodies_that_were_left_as_received_are_decoded() {
     let text = b"some text, ".repeat(200_000);
-    let br = include_bytes!("../../../../tests/data/text.br");
-    let zst = include_bytes!("../../../../tests/data/text.zst");
-    let decoded: Vec<u8> = (0..9000).flat_map(|i| format!("line {i} of {}\n", i * i % 977).into_bytes()).collect();
+    let (br, zst, decoded) = (TEXT_BR, TEXT_ZST, sample());
     let mut file = Replaced::new("received");
     let encoded = gz(&text);
     file.put(1, Written::Received(&encoded, "gzip"), None, &text);
