@@ -5,6 +5,7 @@
 pub(crate) mod figures;
 pub(crate) mod floor;
 pub(crate) mod hostile;
+pub(crate) mod http2;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod prepared;

@@ -1,5 +1,7 @@
 //! The origin, and routes to it.
 
+use super::http2;
+use super::prepared::Responses;
 use super::samples::{json, noise};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
@@ -65,10 +67,12 @@ impl Route {
     }
 }
 
-/// An origin, with and without TLS:
+/// An origin, with and without TLS. It ignores queries.
 /// - `GET /N` returns N bytes; `GET /N/M` announces M bytes, sends N and stalls,
+/// - `GET` of a prepared path returns its response,
 /// - `POST` returns an empty body once the request's body was read,
-/// - a WebSocket of `GET /echo` echoes frames of [`ECHOED`] bytes, and one of `GET /N` sends N messages of one byte.
+/// - a WebSocket of `GET /echo` echoes frames of [`ECHOED`] bytes, and one of `GET /N` sends N messages of one byte,
+/// - HTTP/2 requests get [`http2::serve`].
 pub(crate) struct Origin {
     pub(crate) addr: SocketAddr,
 }
@@ -76,13 +80,20 @@ pub(crate) struct Origin {
 impl Origin {
     /// Listens, and writes the certificate to trust to `ca_file`.
     pub(crate) fn start(ca_file: &Path) -> Self {
-        let config = Arc::new(self_signed(ca_file));
+        Self::start_prepared(ca_file, Responses::new())
+    }
+
+    /// As [`Origin::start`], with `responses` for their paths.
+    pub(crate) fn start_prepared(ca_file: &Path, responses: Responses) -> Self {
+        let mut config = self_signed(ca_file);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let (config, responses) = (Arc::new(config), Arc::new(responses));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         thread::spawn(move || {
             for socket in listener.incoming() {
-                let config = Arc::clone(&config);
-                let serve = move || serve(socket.unwrap(), config);
+                let (config, responses) = (Arc::clone(&config), Arc::clone(&responses));
+                let serve = move || serve(socket.unwrap(), config, &responses);
                 thread::Builder::new().stack_size(256 << 10).spawn(serve).unwrap();
             }
         });
@@ -90,7 +101,7 @@ impl Origin {
     }
 }
 
-fn serve(socket: TcpStream, config: Arc<ServerConfig>) {
+fn serve(socket: TcpStream, config: Arc<ServerConfig>, responses: &Responses) {
     socket.set_nodelay(true).unwrap();
     let mut first = [0];
     let _ = socket.peek(&mut first);
@@ -99,22 +110,28 @@ fn serve(socket: TcpStream, config: Arc<ServerConfig>) {
         _ => buffered(StreamOwned::new(ServerConnection::new(config).unwrap(), socket)),
     };
     // Ends when the client has closed the connection.
-    while respond(&mut stream).is_some() {}
+    while respond(&mut stream, responses).is_some() {}
 }
 
-fn respond(stream: &mut Stream) -> Option<()> {
+fn respond(stream: &mut Stream, responses: &Responses) -> Option<()> {
     let request = head(stream);
+    if request.starts_with("PRI ") {
+        return http2::serve(stream);
+    }
     if request.contains("Upgrade: ") {
         stream.get_mut().write_all(SWITCHING.as_bytes()).ok()?;
-        return match request.split([' ', '/']).nth(2)?.parse() {
+        return match request.split([' ', '/', '?']).nth(2)?.parse() {
             Ok(count) => send_messages(stream, count),
             Err(_) => echo(stream),
         };
     }
-    let target = request.split(' ').nth(1)?.trim_start_matches("http://");
+    let target = request.split([' ', '?']).nth(1)?.trim_start_matches("http://");
     if let Some((_, length)) = request.split_once("Content-Length: ") {
         skip(stream, length.lines().next()?.parse().ok()?)?;
         return stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok();
+    }
+    if let Some(response) = responses.get(target) {
+        return stream.get_mut().write_all(response).ok();
     }
     let numbers: Vec<usize> = target.split('/').skip(1).map_while(|number| number.parse().ok()).collect();
     let (&size, &announced) = (numbers.first()?, numbers.last()?);

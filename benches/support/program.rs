@@ -6,6 +6,7 @@ use nix::unistd::Pid;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::thread;
@@ -91,6 +92,18 @@ impl Program {
     /// Returns the number of its threads; `None` without /proc.
     pub(crate) fn threads(&self) -> Option<u64> {
         self.status("Threads:")
+    }
+
+    /// Returns the number of its open descriptors, and the bytes on disk of open files that have no name; `None` without /proc.
+    pub(crate) fn descriptors(&self) -> Option<(u64, u64)> {
+        let (mut count, mut unlinked) = (0, 0);
+        for entry in fs::read_dir(self.proc("fd")).ok()?.flatten() {
+            count += 1;
+            // It may have been closed meanwhile.
+            let file = fs::metadata(entry.path()).ok().filter(|file| file.is_file() && file.nlink() == 0);
+            unlinked += file.map_or(0, |file| file.blocks() * 512);
+        }
+        Some((count, unlinked))
     }
 
     fn status(&self, field: &str) -> Option<u64> {
