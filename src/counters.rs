@@ -8,12 +8,16 @@
 //! bytes        bytes relayed in both directions, of all connections         one number
 //! ```
 //!
+//! A client can invent names. Each table takes up to [`MAX_TABLE_BYTES`]; further names are counted together as [`OTHERS`].
+//!
 //! Exchanges, messages and lost items are not counted here: the writer counts what it writes.
 
 use crate::config::Observer;
 use crate::notice::{Domain, NameSource, Notice, Reason, Uncaptured, Warning};
 use crate::wire::tap::Dir;
-use std::collections::{HashMap, HashSet};
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,10 +26,10 @@ pub(crate) struct Counters {
     observer: Observer,
     announce_domains: bool,
     /// Connections by host (`host:port`) and reason.
-    uncaptured: Mutex<HashMap<(String, Reason), u64>>,
+    uncaptured: Mutex<Table<(String, Reason), u64>>,
     /// Hosts (`host:port`) that answered a client whose TLS is intercepted: it accepted our certificate.
-    captured: Mutex<HashSet<String>>,
-    domains: Mutex<HashMap<String, DomainCounts>>,
+    captured: Mutex<Table<String, ()>>,
+    domains: Mutex<Table<String, DomainCounts>>,
     /// Relayed bytes, both directions together.
     bytes: AtomicU64,
 }
@@ -62,46 +66,50 @@ impl Counters {
     /// and reports the first one with this reason.
     pub(crate) fn add_uncaptured(&self, host: &str, reason: Reason) {
         // Another client accepted our certificate for this host, so this one probably left for another reason.
-        let is_doubtful = is_doubtful(&reason) && lock(&self.captured).contains(host);
-        let is_first = {
+        let is_doubtful = is_doubtful(&reason) && lock(&self.captured).entries.contains_key(host);
+        let (host, reason, is_first) = {
             let mut uncaptured = lock(&self.uncaptured);
-            let key = (host.to_owned(), reason.clone());
-            if uncaptured.len() >= MAX_KEYS && !uncaptured.contains_key(&key) {
-                return;
+            let mut key = (host.to_owned(), reason);
+            let text_bytes = |(host, reason): &(String, Reason)| host.len().saturating_add(reason.to_string().len());
+            if !uncaptured.admit(&key, text_bytes, MAX_TABLE_BYTES) {
+                key.0 = OTHERS.to_owned();
+                if !uncaptured.admit(&key, text_bytes, MAX_TABLE_BYTES + OTHERS_BYTES) {
+                    return;
+                }
             }
-            let count = uncaptured.entry(key).or_insert(0);
+            let (host, reason) = key.clone();
+            let count = uncaptured.entries.entry(key).or_insert(0);
             *count = count.saturating_add(1);
-            *count == 1
+            (host, reason, *count == 1)
         };
         if is_first && !is_doubtful {
-            self.observer.notify(&Notice::Uncaptured { host: host.to_owned(), reason });
+            self.observer.notify(&Notice::Uncaptured { host, reason });
         }
     }
 
     /// Notes that `host` (`host:port`) answered a client whose TLS is intercepted.
     pub(crate) fn add_captured(&self, host: &str) {
         let mut captured = lock(&self.captured);
-        if captured.len() < MAX_KEYS && !captured.contains(host) {
-            captured.insert(host.to_owned());
+        if !captured.entries.contains_key(host) && captured.admit(host, str::len, MAX_TABLE_BYTES) {
+            captured.entries.insert(host.to_owned(), ());
         }
     }
 
     /// Counts a connection to the domain `name`, and announces a new domain. [`NameSource::Name`] replaces
     /// [`NameSource::Connect`], never the reverse.
     pub(crate) fn add_connection(&self, name: &str, name_source: NameSource) {
+        let mut domains = lock(&self.domains);
+        let name = if domains.admit(name, str::len, MAX_TABLE_BYTES) { name } else { OTHERS };
         let is_new = {
-            let mut domains = lock(&self.domains);
-            if domains.len() >= MAX_KEYS && !domains.contains_key(name) {
-                return;
-            }
             let new = DomainCounts { name_source, connections: 0, requests: 0, bytes: Arc::default() };
-            let counts = domains.entry(name.to_owned()).or_insert(new);
+            let counts = domains.entries.entry(name.to_owned()).or_insert(new);
             counts.connections = counts.connections.saturating_add(1);
             if name_source == NameSource::Name {
                 counts.name_source = name_source;
             }
             counts.connections == 1
         };
+        drop(domains);
         if is_new && self.announce_domains {
             self.observer.notify(&Notice::Domain { name: name.to_owned() });
         }
@@ -109,14 +117,18 @@ impl Counters {
 
     /// Counts a plain request (`GET http://…`) to the domain `name`.
     pub(crate) fn add_request(&self, name: &str) {
-        if let Some(counts) = lock(&self.domains).get_mut(name) {
+        let mut domains = lock(&self.domains);
+        let name = if domains.entries.contains_key(name) { name } else { OTHERS };
+        if let Some(counts) = domains.entries.get_mut(name) {
             counts.requests = counts.requests.saturating_add(1);
         }
     }
 
     /// Returns the bytes of the domain `name`, which keep counting.
     fn domain_bytes(&self, name: &str) -> Option<Arc<DomainBytes>> {
-        lock(&self.domains).get(name).map(|counts| Arc::clone(&counts.bytes))
+        let domains = lock(&self.domains);
+        let counts = domains.entries.get(name).or_else(|| domains.entries.get(OTHERS));
+        counts.map(|counts| Arc::clone(&counts.bytes))
     }
 
     /// Adds to the relayed bytes.
@@ -131,7 +143,7 @@ impl Counters {
 
     /// Returns the number of domains.
     pub(crate) fn domain_count(&self) -> usize {
-        lock(&self.domains).len()
+        lock(&self.domains).entries.len()
     }
 
     /// Reports a problem of the capture itself.
@@ -144,8 +156,9 @@ impl Counters {
     pub(crate) fn uncaptured(&self) -> Vec<Uncaptured> {
         let captured = lock(&self.captured);
         let mut all: Vec<_> = lock(&self.uncaptured)
+            .entries
             .iter()
-            .filter(|((host, reason), _)| !is_doubtful(reason) || !captured.contains(host))
+            .filter(|((host, reason), _)| !is_doubtful(reason) || !captured.entries.contains_key(host))
             .map(|((host, reason), connections)| Uncaptured {
                 host: host.clone(),
                 reason: reason.clone(),
@@ -165,7 +178,7 @@ impl Counters {
             let (sent, received) = (bytes.sent.load(Relaxed), bytes.received.load(Relaxed));
             Domain { name: name.clone(), name_source, connections, requests, sent, received }
         };
-        let mut all: Vec<_> = lock(&self.domains).iter().map(domain).collect();
+        let mut all: Vec<_> = lock(&self.domains).entries.iter().map(domain).collect();
         all.sort_unstable_by(|a, b| b.connections.cmp(&a.connections).then_with(|| a.name.cmp(&b.name)));
         all
     }
@@ -195,6 +208,38 @@ impl ByteCounter {
     }
 }
 
+/// A map that counts the memory of its entries.
+struct Table<K, V> {
+    entries: HashMap<K, V>,
+    bytes: usize,
+}
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), bytes: 0 }
+    }
+}
+
+impl<K: Eq + Hash, V> Table<K, V> {
+    /// Returns true if `key` is in the map, or may be inserted: its memory, with `text_bytes` of text, is then counted and
+    /// within `limit`.
+    fn admit<Q>(&mut self, key: &Q, text_bytes: impl FnOnce(&Q) -> usize, limit: usize) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        if self.entries.contains_key(key) {
+            return true;
+        }
+        let bytes = self.bytes.saturating_add(ENTRY_BYTES).saturating_add(text_bytes(key));
+        if bytes > limit {
+            return false;
+        }
+        self.bytes = bytes;
+        true
+    }
+}
+
 /// True if the client may have left for another reason than our certificate.
 fn is_doubtful(reason: &Reason) -> bool {
     matches!(reason, Reason::ClientLeft | Reason::LeftUnanswered)
@@ -205,9 +250,17 @@ fn lock<T>(counter: &Mutex<T>) -> MutexGuard<'_, T> {
     counter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The largest number of keys in each map. Further keys are neither counted nor reported, so that a client with
-/// invented names cannot fill the memory.
-const MAX_KEYS: usize = 50_000;
+/// The memory of each table. Some 10,000 names of usual length fit.
+const MAX_TABLE_BYTES: usize = 2 << 20;
+
+/// An entry without its text: its place in a map with free places, and the headers of its allocations.
+const ENTRY_BYTES: usize = 176;
+
+/// Stands for all hosts, or names, that have no entry of their own.
+const OTHERS: &str = "(others)";
+
+/// Further memory for the reasons of [`OTHERS`], of which a client may invent some too.
+const OTHERS_BYTES: usize = 32 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -240,6 +293,36 @@ mod tests {
         assert_eq!(all, [("b:1".to_owned(), 2), ("a:1".to_owned(), 1)]);
         let domains: Vec<_> = counters.domains().into_iter().map(|d| (d.name, d.connections)).collect();
         assert_eq!(domains, all);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_further_names_are_counted_together() {
+        let counters = Arc::new(Counters::new(Observer::default(), false));
+        let rounds = 20_000;
+        for n in 0..rounds {
+            let name = format!("{n}{}", "x".repeat(250));
+            counters.add_uncaptured(&name, Reason::Protocol(name.clone()));
+            counters.add_uncaptured(&name, Reason::NotMatched);
+            counters.add_captured(&name);
+            counters.add_connection(&name, NameSource::Connect);
+            counters.add_request(&name);
+        }
+        ByteCounter::new(Arc::clone(&counters), Some("another")).add(Dir::Up, 3);
+        let uncaptured = lock(&counters.uncaptured).bytes;
+        assert!(uncaptured <= MAX_TABLE_BYTES + OTHERS_BYTES, "{uncaptured}");
+        assert!(lock(&counters.captured).bytes <= MAX_TABLE_BYTES);
+        assert!(lock(&counters.domains).bytes <= MAX_TABLE_BYTES);
+        assert!(counters.domain_count() > 3000);
+        // Nothing vanishes.
+        let is_other = |host: &str, reason: &Reason| host == OTHERS && *reason == Reason::NotMatched;
+        let uncaptured = counters.uncaptured();
+        let others = uncaptured.iter().find(|u| is_other(&u.host, &u.reason)).unwrap().connections;
+        let named = uncaptured.iter().filter(|u| u.host != OTHERS && u.reason == Reason::NotMatched).count() as u64;
+        assert_eq!(others + named, rounds);
+        let domains = counters.domains();
+        assert_eq!(domains.iter().map(|d| d.connections).sum::<u64>(), rounds);
+        assert_eq!(domains.iter().map(|d| d.requests).sum::<u64>(), rounds);
+        assert_eq!((domains[0].name.as_str(), domains[0].sent), (OTHERS, 3));
     }
 
     #[test]
