@@ -68,14 +68,14 @@ impl PendingFlight {
             let is_idle = activity.note(ticked.read, client_ready.read || origin_ready.read);
             // Without TLS, receive cannot fail.
             if client_ready.read {
-                let _ = client.receive(&mut |_| 0);
+                let _ = client.receive_unread();
                 if !client.charge_unread() {
                     return Some(classify(client.unread(), self.route.authority.port).unwrap_or(FirstFlight::TooLarge));
                 }
                 continue;
             }
             if origin_ready.read {
-                let _ = origin.receive(&mut |_| 0);
+                let _ = origin.receive_unread();
                 let flight = classify_origin(origin.unread(), origin.ended(), client.unread().is_empty());
                 if flight.is_some() {
                     return flight;

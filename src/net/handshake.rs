@@ -31,7 +31,7 @@ pub(crate) fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), HandshakeError
         match sys::wait([(stop.as_fd(), Interest::READ), (leg.fd(), interest)], Some(left)) {
             Ok([stopped, _]) if stopped.read => return Err(HandshakeError::Stopped),
             Ok([_, ready]) if ready.read => {
-                if let Err(e) = leg.receive(&mut |_| 0) {
+                if let Err(e) = leg.receive_unread() {
                     // Sends our alert.
                     leg.flush();
                     return Err(HandshakeError::Tls(e));

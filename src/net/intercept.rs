@@ -91,7 +91,7 @@ pub(crate) fn open(
         return pass_on_new_connection(shared, client, &route);
     }
     // It may have left, too. Without TLS, receive cannot fail.
-    let _ = client.receive(&mut |_| 0);
+    let _ = client.receive_unread();
     if client.ended().is_some() {
         intercepted.report(Reason::ClientLeft);
         origin.end(Ending::Clean);
@@ -176,7 +176,7 @@ fn handshake_with_origin(
         }
         Ok(()) => {
             let Some(tls) = origin.tls() else { return Ok(()) };
-            shared.client_tls.verify_resumed(tls, sni, &route.authority, Moment::now()).map_err(failed)?;
+            shared.client_tls.check_handshake(tls, sni, &route.authority, Moment::now()).map_err(failed)?;
             match tls.alpn_protocol() {
                 Some(chosen) if !alpn::is_supported(chosen) => {
                     Err(Obstacle { concerns: Concerns::Offer, reason: alpn::unsupported(&[chosen]) })

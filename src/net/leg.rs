@@ -189,12 +189,24 @@ impl Leg {
         self.charge_unread();
     }
 
-    /// Reads once from the socket and passes the plaintext to `sink`, which returns how much of each piece it used. The
-    /// rest of a piece, and everything after it, stays unread.
+    /// Reads once from the socket, as [`Leg::receive`], for bytes that are only used once there are more of them.
+    ///
+    /// # Errors
+    /// As [`Leg::receive`].
+    pub(crate) fn receive_unread(&mut self) -> Result<(), rustls::Error> {
+        self.receive(MAX_UNUSED_READ_BYTES, &mut |_| 0)
+    }
+
+    /// Reads at most `max_bytes` once from the socket and passes the plaintext to `sink`, which returns how much of each
+    /// piece it used. The rest of a piece, and everything after it, stays unread.
     ///
     /// # Errors
     /// If the peer violates TLS or sent a fatal alert. Our own alert is in the outbox then.
-    pub(crate) fn receive(&mut self, sink: &mut dyn FnMut(&[u8]) -> usize) -> Result<(), rustls::Error> {
+    pub(crate) fn receive(
+        &mut self,
+        max_bytes: usize,
+        sink: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Result<(), rustls::Error> {
         if self.input != Input::Open {
             return Ok(());
         }
@@ -205,7 +217,7 @@ impl Leg {
             buffer = PooledBuffer::twice(unfinished);
         }
         let room = buffer.get_mut(unfinished..).unwrap_or_default();
-        let max_bytes = self.resources.unsent.max_read().min(room.len());
+        let max_bytes = max_bytes.min(self.resources.unsent.max_read()).min(room.len());
         let n = match (&self.socket).read(room.get_mut(..max_bytes).unwrap_or_default()) {
             Ok(0) => {
                 drop(buffer);
@@ -447,6 +459,9 @@ fn offer(unread: &mut Vec<u8>, bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> usiz
 
 /// The largest capacity that is kept for further unread bytes. Most heads of requests are shorter.
 const MAX_KEPT_UNREAD_BYTES: usize = 4 << 10;
+
+/// A read of bytes that may stay unread for long. What it returns is in memory, whether or not the limit has room for it.
+pub(crate) const MAX_UNUSED_READ_BYTES: usize = 16 << 10;
 
 /// TLS records leave together up to this size, the largest that a kernel passes to a network card, or over loopback, in
 /// one piece.

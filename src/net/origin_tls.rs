@@ -43,7 +43,7 @@ fn start_tls(shared: &Shared, authority: &Authority, origin: &mut Leg) -> Result
     let done = origin.start_tls(session, &[]).map_err(HandshakeError::Tls).and_then(|()| {
         handshake(origin, &shared.stop)?;
         let Some(session) = origin.tls() else { return Ok(()) };
-        tls.verify_resumed(session, sni, authority, Moment::now()).map_err(HandshakeError::Tls)
+        tls.check_handshake(session, sni, authority, Moment::now()).map_err(HandshakeError::Tls)
     });
     // An intercepted client may have a certificate. It must not resume a session without one.
     if done.is_err() || certificate_request.is_raised() {

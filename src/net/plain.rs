@@ -8,7 +8,7 @@
 //! like a request, both connections are closed: the origin may still expect the body, and a body that looks like a request
 //! must never be served as one. Clients repeat a request on a new connection if a kept one was closed.
 
-use super::leg::Leg;
+use super::leg::{Leg, MAX_UNUSED_READ_BYTES};
 use super::origin_tls::{self, ConnectError};
 use super::relay::{self, Relay, RelayEnd, Watcher};
 use super::response::Response;
@@ -259,6 +259,14 @@ impl Watcher for ExchangeWatcher {
 
     fn accepts_more(&self) -> bool {
         matches!(self.body, RequestBody::Passing { .. } | RequestBody::UntilClose)
+    }
+
+    /// The next requests may follow the body.
+    fn max_read(&self, dir: Dir) -> usize {
+        match (dir, &self.body) {
+            (Dir::Down, _) | (_, RequestBody::UntilClose) => usize::MAX,
+            (Dir::Up, _) => MAX_UNUSED_READ_BYTES,
+        }
     }
 
     fn is_done(&self) -> bool {

@@ -51,6 +51,11 @@ pub(crate) trait Watcher {
         true
     }
 
+    /// The largest read in direction `dir`. What may not pass stays in memory.
+    fn max_read(&self, _dir: Dir) -> usize {
+        usize::MAX
+    }
+
     /// True if the relay should end although both legs are still open.
     fn is_done(&self) -> bool {
         false
@@ -221,7 +226,7 @@ fn transfer(dir: Dir, from: &mut Leg, to: &mut Leg, watcher: &mut dyn Watcher) {
         return;
     }
     let mut moved = 0;
-    let read = from.receive(&mut |bytes| {
+    let read = from.receive(watcher.max_read(dir), &mut |bytes| {
         moved += bytes.len();
         forward(dir, bytes, to, watcher)
     });
@@ -281,7 +286,7 @@ struct Notified {
 }
 
 /// Limit on data that is read ahead of the next request. Reading ahead shows that a client left.
-const MAX_READ_AHEAD_BYTES: usize = 64 << 10;
+const MAX_READ_AHEAD_BYTES: usize = 4 << 10;
 /// A read of this size is part of a large transfer, which is worth a pipe.
 const MIN_SPLICE_BYTES: usize = 64 << 10;
 /// Splice rounds before the other direction is served.

@@ -106,7 +106,7 @@ impl PendingRequest {
             }
             if client_ready.read {
                 // Without TLS, receive cannot fail.
-                let _ = self.client.receive(&mut |_| 0);
+                let _ = self.client.receive_unread();
             }
             let is_idle = activity.note(ticked.read, client_ready.read || kept_ready.read);
             if is_idle && Epoll::IS_SUPPORTED {

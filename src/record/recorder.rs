@@ -165,6 +165,8 @@ struct Assembler {
 /// it.
 struct OpenWebSocket {
     key: WebSocketKey,
+    /// The bytes charged for the URL, which the writer keeps until the end.
+    url_bytes: usize,
     up: Vec<OpenMessage>,
     down: Vec<OpenMessage>,
 }
@@ -232,7 +234,7 @@ impl Assembler {
             TapEvent::WebSocketOpen { id, protocol } => {
                 let key = sink.next_websocket_key();
                 self.ledger.add(WEBSOCKET_BYTES);
-                self.websockets.insert(id, OpenWebSocket { key, up: Vec::new(), down: Vec::new() });
+                self.websockets.insert(id, OpenWebSocket { key, url_bytes: 0, up: Vec::new(), down: Vec::new() });
                 self.update(id, |exchange| exchange.websocket = Some(WebSocketHandshake { key, protocol }));
             }
             TapEvent::Upgraded { .. } | TapEvent::WindowNeeded { .. } => {}
@@ -286,6 +288,11 @@ impl Assembler {
         let pending = self.remove_exchange(id);
         let exchange = pending.and_then(|pending| pending.finish(now, &self.origin, self.has_client_left()));
         if let (Some(exchange), Some(sink)) = (exchange, &self.sink) {
+            if let Some(websocket) = self.websockets.get_mut(&id) {
+                // Twice: a rotation copies it.
+                websocket.url_bytes = exchange.url.len().saturating_mul(2);
+                self.ledger.add(websocket.url_bytes);
+            }
             sink.send(Item::Exchange(Box::new(exchange)));
         }
     }
@@ -329,7 +336,7 @@ impl Assembler {
             }
         }
         if let (Some(websocket), Some(sink)) = (self.websockets.remove(&id), &self.sink) {
-            self.ledger.subtract(WEBSOCKET_BYTES);
+            self.ledger.subtract(WEBSOCKET_BYTES + websocket.url_bytes);
             sink.send(Item::WebSocketEnd { websocket: websocket.key, why: CutOffCause::of(Dir::Down, how, false) });
         }
     }
@@ -405,7 +412,8 @@ impl OpenMessage {
 
 /// The size of an entry of [`Assembler::exchanges`], whose nodes are at least half full, and of the header of an allocation.
 const EXCHANGE_BYTES: usize = 2 * size_of::<(ExchangeId, Box<PendingExchange>)>() + 16;
-const WEBSOCKET_BYTES: usize = 2 * size_of::<(ExchangeId, OpenWebSocket)>();
+/// Here, and in the writer without the URL.
+const WEBSOCKET_BYTES: usize = 2 * size_of::<(ExchangeId, OpenWebSocket)>() + 512;
 /// A message in a list with as much spare capacity.
 const MESSAGE_BYTES: usize = 2 * size_of::<OpenMessage>();
 

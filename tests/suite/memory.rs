@@ -181,6 +181,63 @@ fn windows_of_compressed_websockets_stay_within_the_limit() {
 }
 
 #[test]
+fn data_behind_a_head_stays_within_the_limit() {
+    let junk = "x".repeat(120_000);
+    // The start of a head in a tunnel, and the next request of a client whose request has no answer.
+    let tunnel = "CONNECT {target} HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nX: ";
+    let get = "GET http://{target}/ HTTP/1.1\r\nHost: a\r\n\r\nGET /";
+    let post = "POST http://{target}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nokGET /";
+    for start in [tunnel, get, post] {
+        let open = Watched::<Vec<Connection>>::default();
+        let kept = open.clone();
+        let silent = Origin::plain(move |connection: Connection| kept.update(|open| open.push(connection)));
+        let start = start.replace("{target}", &silent.authority("localhost"));
+        let dir = TempDir::new();
+        let proxy = ProxyProcess::from_running(Spectral::capture(&dir, &["--memory", &format!("{LIMIT_MB}M")]), dir);
+        let count = 400;
+        let mut clients: Vec<_> = (0..count).map(|_| proxy.dial()).collect();
+        clients.iter_mut().for_each(|client| client.send(format!("{start}{junk}")));
+        open.until("the connections to the origin", |open| (open.len() == count).then_some(()));
+        proxy.wait_until_idle();
+        assert_within_limit(&proxy, count);
+        clients.into_iter().for_each(Connection::reset);
+        open.update(|open| open.drain(..).for_each(Connection::reset));
+        proxy.stop();
+    }
+}
+
+#[test]
+fn urls_of_open_websockets_stay_within_the_limit() {
+    // 29 MB of URLs, which the writer needs at the end of each WebSocket.
+    let count = 120;
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+    let request = format!("GET /{} HTTP/1.1\r\nHost: a\r\n{upgrade}", "x".repeat(240_000));
+    let (bytes, open) = (request.len(), Watched::<Vec<Connection>>::default());
+    let kept = open.clone();
+    let origin = Origin::plain(move |mut connection: Connection| {
+        connection.read_exactly(bytes);
+        connection.send(format!("HTTP/1.1 101 S\r\n{upgrade}"));
+        kept.update(|open| open.push(connection));
+    });
+    let dir = TempDir::new();
+    let proxy = ProxyProcess::from_running(Spectral::capture(&dir, &["--memory", &format!("{LIMIT_MB}M")]), dir);
+    let connect = |_| {
+        let mut client = proxy.connect(&origin.authority("localhost"));
+        client.send(&request);
+        client.read_head();
+        client
+    };
+    let clients: Vec<_> = (0..count).map(connect).collect();
+    assert_within_limit(&proxy, count);
+    clients.into_iter().for_each(Connection::reset);
+    open.update(|open| open.drain(..).for_each(Connection::reset));
+    let (bundle, output) = proxy.stop();
+    assert!(output.err.contains("captured up to the memory limit"), "{}", output.err);
+    // Some are recorded before the URLs exceed the limit.
+    assert!((1..count).contains(&bundle.websockets.len()), "{}", bundle.websockets.len());
+}
+
+#[test]
 fn two_captures_of_one_process_have_two_limits() {
     let start = || Capture::with(|config| config.memory = 1 << 20);
     let (spent, other) = (start(), start());

@@ -1,7 +1,7 @@
 //! TLS as a client, towards origins: verification of their certificates, and resumption of sessions.
 
 use super::session::TlsSession;
-use super::sessions::SessionCache;
+use super::sessions::{MAX_KEPT_CHAIN_BYTES, SessionCache};
 use super::verifier::Verifier;
 use super::{server_name, setup_error};
 use crate::cert::{MOZILLA_ROOTS, OriginCertificate};
@@ -91,22 +91,29 @@ impl ClientTls {
         Ok((session.into(), CertificateRequest::clear()))
     }
 
-    /// Verifies the certificate of a resumed session, which rustls does in full handshakes only: it may have expired
-    /// since. Does nothing after a full handshake.
+    /// Checks a session whose handshake has ended.
+    ///
+    /// - The certificate of a resumed session is verified, which rustls does in full handshakes only: it may have expired
+    ///   since.
+    /// - A session with an unusually large chain is not kept, since rustls copies the chain into each ticket.
     ///
     /// # Errors
     /// If the certificate is not valid at the time `now`.
-    pub(crate) fn verify_resumed(
+    pub(crate) fn check_handshake(
         &self,
         session: &TlsSession,
         sni: Option<&str>,
         origin: &Authority,
         now: Moment,
     ) -> Result<(), rustls::Error> {
+        let chain = session.peer_certificates().unwrap_or_default();
+        if chain.iter().map(|certificate| certificate.len()).sum::<usize>() > MAX_KEPT_CHAIN_BYTES {
+            self.forget(sni, origin);
+        }
         if session.handshake_kind() != Some(HandshakeKind::Resumed) {
             return Ok(());
         }
-        let Some((end_entity, intermediates)) = session.peer_certificates().and_then(<[_]>::split_first) else {
+        let Some((end_entity, intermediates)) = chain.split_first() else {
             return Err(rustls::Error::NoCertificatesPresented);
         };
         let (name, now) = (verified_name(sni, origin)?, UnixTime::since_unix_epoch(now.since_epoch()));

@@ -153,10 +153,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The time for which a certificate's replacement may stay unnoticed. Resumption saves 0.14 ms of CPU time
 /// (docs/performance.md); once a minute, that does not matter.
 pub(super) const MAX_AGE: Duration = Duration::from_secs(60);
-/// Number of origins whose sessions can be resumed; rustls' default.
-const MAX_ORIGINS: usize = 256;
-/// Number of tickets of one origin; rustls' default. Browsers open six connections at once.
-const MAX_TICKETS: usize = 8;
+/// The largest chain of a session that is kept. Chains with RSA keys and three intermediates take 7 KB.
+pub(super) const MAX_KEPT_CHAIN_BYTES: usize = 16 << 10;
+/// Number of origins whose sessions can be resumed.
+const MAX_ORIGINS: usize = 64;
+/// Number of tickets of one origin. Each takes the size of the chain, usually 4 KB, and its own, usually below 1 KB. Origins
+/// send two on most connections.
+const MAX_TICKETS: usize = 4;
 
 #[cfg(test)]
 mod tests {

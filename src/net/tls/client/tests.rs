@@ -112,7 +112,7 @@ impl Connection {
     fn open(towards: &ClientTls, origin: &Arc<ServerConfig>, port: u16, now: Moment) -> Result<Self, rustls::Error> {
         let mut connection = Self::start(towards, origin, port, now)?;
         assert_eq!(connection.transfer()?, b"hello");
-        towards.verify_resumed(&connection.us, Some("a.example"), &authority(port), now)?;
+        towards.check_handshake(&connection.us, Some("a.example"), &authority(port), now)?;
         Ok(connection)
     }
 
@@ -173,6 +173,36 @@ fn a_session_is_resumed_until_a_minute_after_the_full_handshake() {
             let now = began.plus(Duration::from_secs(seconds));
             assert_eq!(kind(&towards, &origin, now), Ok(expected), "{version:?} after {seconds} s");
         }
+    }
+}
+
+#[test]
+fn a_session_with_a_large_chain_is_not_kept() {
+    for version in VERSIONS {
+        let issuer = Issuer::new();
+        for (surplus, expected) in [(0, HandshakeKind::Resumed), (60, HandshakeKind::Full)] {
+            let mut origin = issuer.origin(version, "a.example", DAY);
+            let resolver = Arc::clone(&origin.cert_resolver);
+            origin.cert_resolver = Arc::new(WithSurplus { resolver, certificates: vec![self_signed(); surplus] });
+            let (towards, origin) = (issuer.trusting(), Arc::new(origin));
+            assert_eq!(kind(&towards, &origin, Moment::now()), Ok(HandshakeKind::Full));
+            assert_eq!(kind(&towards, &origin, Moment::now()), Ok(expected), "{version:?}, {surplus}");
+        }
+    }
+}
+
+/// Sends needless certificates too.
+#[derive(Debug)]
+struct WithSurplus {
+    resolver: Arc<dyn ResolvesServerCert>,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl ResolvesServerCert for WithSurplus {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let mut key = CertifiedKey::clone(&*self.resolver.resolve(hello)?);
+        key.cert.extend(self.certificates.iter().cloned());
+        Some(Arc::new(key))
     }
 }
 
