@@ -3,7 +3,7 @@
 //! in this one.
 //!
 //! The bound is printed beside the peak: `--memory`, 16 MB, and 40 KB for each open connection. Memory must not grow with the
-//! traffic: compare `cargo bench --bench memory` with `-- --full`, which sends about ten times as much. `--test` runs a small version of each scenario, as a check. `-- NAME` selects scenarios whose name contains NAME.
+//! traffic: compare `cargo bench --bench memory` with `-- --full`, which sends ten to a hundred times as much. `--test` runs a small version of each scenario, as a check. `-- NAME` selects scenarios whose name contains NAME.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::disallowed_macros, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a benchmark uses the clock")]
@@ -84,9 +84,9 @@ const TEST_SIZES: Sizes =
 const DEFAULT_SIZES: Sizes =
     Sizes { download: 500, concurrent: (200, 2), exchanges: 50_000, messages: 500_000, hostile_divisor: 1 };
 
-/// Needs some 20 GB of disk and a few minutes.
+/// Needs some 20 GB of disk and some minutes. The exchanges are those of a busy day.
 const FULL_SIZES: Sizes =
-    Sizes { download: 4096, concurrent: (1000, 5), exchanges: 500_000, messages: 1_000_000, hostile_divisor: 1 };
+    Sizes { download: 4096, concurrent: (1000, 5), exchanges: 5_000_000, messages: 1_000_000, hostile_divisor: 1 };
 
 /// The default of `--memory`.
 const MEMORY_MB: u64 = 64;

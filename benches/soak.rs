@@ -46,7 +46,7 @@ fn main() {
     fs::create_dir_all(&dir).unwrap();
     let origin = Origin::start_prepared(&dir.join("origin.pem"), responses());
     let trusted = dir.join("origin.pem");
-    let rotate = if has_flag("--test") { "1s" } else { "2m" };
+    let rotate = if has_flag("--test") { "1s" } else { "2min" };
     let more = ["--upstream-ca", trusted.to_str().unwrap(), "--rotate", rotate, "--log-every", "1m"];
     let program = Program::start_build(&options.build, &dir, &more);
     print_load();
