@@ -19,7 +19,7 @@ fn sends_a_request_for_an_https_url_through_tls() {
     let origin = Origin::tls_with(setup, |mut connection| {
         assert_eq!(connection.alpn().as_deref(), Some("http/1.1"));
         while next_request(&mut connection).is_some() {
-            assert_eq!(connection.tls(|tls| server_name(tls)).as_deref(), Some("localhost"));
+            assert_eq!(connection.tls(server_name).as_deref(), Some("localhost"));
             connection.send(HELLO);
         }
     });
