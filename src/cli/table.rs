@@ -282,7 +282,17 @@ const CAPTURE: &[Command] = &[
                has -d options to capture them with. SIGUSR1 prints the domains so far to stderr. Needs no certificate. A domain is marked if it is known only from a \
                CONNECT request, because TLS had no server name.",
         operands: Operands::None,
-        options: &[&PORT, &LISTEN, &TRANSPARENT, &STOP_AFTER_TIME, &DOMAINS_AS_JSON, &LOG_EVERY, &PROXY_QUIET],
+        options: &[
+            &PORT,
+            &LISTEN,
+            &INSECURE,
+            &UPSTREAM_CA,
+            &TRANSPARENT,
+            &STOP_AFTER_TIME,
+            &DOMAINS_AS_JSON,
+            &LOG_EVERY,
+            &PROXY_QUIET,
+        ],
     },
     Command {
         name: "inspect",

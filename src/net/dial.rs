@@ -80,7 +80,7 @@ impl Dialer {
 
     /// True if this proxy listens on loopback.
     pub(crate) fn listens_on_loopback(&self) -> bool {
-        self.listen.ip().is_loopback()
+        self.listen.ip().to_canonical().is_loopback()
     }
 
     /// The addresses of an authority; never empty.

@@ -2,7 +2,7 @@
 //! end.
 
 use crate::support::cli::Spectral;
-use crate::support::{Connection, Origin, TempDir, TestCa, TlsClient};
+use crate::support::{Connection, Origin, TempDir, TestCa, TlsClient, TlsSetup, respond_to_all};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -109,4 +109,21 @@ fn without_domains_there_is_a_hint_and_no_table() {
     assert_eq!(output.code, Some(0), "{}", output.err);
     assert_eq!(output.text(), "");
     assert!(output.err.contains("No domains were seen.") && !output.err.contains("-d "), "{}", output.err);
+}
+
+#[test]
+fn options_select_the_origins_that_are_trusted_for_https_urls() {
+    let dir = TempDir::new();
+    let setup = TlsSetup { ca: TestCa::unknown(), ..TlsSetup::default() };
+    let origin = Origin::tls_with(setup, |connection| respond_to_all(connection, OK.as_bytes()));
+    let host = origin.authority("localhost");
+    let ca = TestCa::unknown().pem.to_str().unwrap();
+    for (options, status) in [(&[][..], 502), (&["-k"], 200), (&["--upstream-ca", ca], 200)] {
+        let running = Spectral::discover(&dir, options);
+        let request = format!("GET https://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(Connection::to(running.addr).request(request).status, status, "{options:?}");
+        let output = running.interrupt();
+        assert_eq!(output.text().contains("localhost"), status == 200, "{}", output.text());
+        assert_eq!(output.err.contains("answered with 502"), status == 502, "{}", output.err);
+    }
 }
