@@ -78,8 +78,8 @@ const clients = {
     const dispatcher = getGlobalDispatcher().compose(interceptors.redirect({ maxRedirections: 3 }));
     return (await request(`${url}/undici-composed`, { dispatcher })).body.text();
   }),
-  // In the clear only: it asks the proxy itself for https URLs.
-  'axios-old': async () => (await require('axios-old').get(`${plain}/axios-old`)).data,
+  // It asks the proxy itself, also for https URLs.
+  'axios-old': both(async url => (await require('axios-old').get(`${url}/axios-old`)).data),
   axios: both(async url => (await require('axios').get(`${url}/axios`)).data),
   got: both(async url => (await import('got')).got(`${url}/got`).text()),
   'node-fetch': both(async url => (await (await import('node-fetch')).default(`${url}/node-fetch`)).text()),
