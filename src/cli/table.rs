@@ -222,7 +222,7 @@ const CAPTURE: &[Command] = &[
                Deno and others. Background processes of the command are captured until the command exits.\n\
                \nThe variables name the proxy (HTTP_PROXY, HTTPS_PROXY, …; NO_PROXY and ALL_PROXY are unset), root \
                certificates (SSL_CERT_FILE, CURL_CA_BUNDLE, …), and settings that add these to the command's own (NODE_OPTIONS, \
-               JAVA_TOOL_OPTIONS, PHP_INI_SCAN_DIR, APT_CONFIG, WGETRC). A proxy configured in the environment is bypassed, \
+               JAVA_TOOL_OPTIONS, PHP_INI_SCAN_DIR, APT_CONFIG, WGETRC, WGET2RC). A proxy configured in the environment is bypassed, \
                with a warning. SPECTRAL_PROXY is the proxy's URL.",
         operands: Operands::Program,
         options: &[

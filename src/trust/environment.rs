@@ -11,7 +11,7 @@
 //! inside another capture starts from the original variables, so changes do not accumulate.
 
 use super::variables::{
-    APT, EXTRA_ROOTS, JAVA, MARKER, NODE_OPTIONS, OTHER_PROXIES, PERL_USES_PROXIES, PHP, PROXIES, ROOTS, WGET,
+    APT, EXTRA_ROOTS, JAVA, MARKER, NODE_OPTIONS, OTHER_PROXIES, PERL_USES_PROXIES, PHP, PROXIES, ROOTS, WGET, WGET2,
     java_options, managed, node_options, php_scan_dirs, saved_name,
 };
 use crate::cert::RootLocations;
@@ -53,6 +53,8 @@ pub struct TrustFiles {
     pub node: PathBuf,
     /// A wget start-up file that names `roots`. wget is often built with GnuTLS, which reads no variable for roots.
     pub wgetrc: Option<PathBuf>,
+    /// A wget2 start-up file that sets no proxy: requests of wget2 1.99 to a proxy are malformed.
+    pub wget2rc: Option<PathBuf>,
     /// An apt configuration file that names `roots`. apt reads no other variable for roots.
     pub apt: Option<PathBuf>,
     /// A directory with a PHP settings file that names `roots`. PHP's curl reads no other variable for roots.
@@ -126,7 +128,13 @@ impl Environment {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.as_os_str().to_owned());
         let node = node_options(original.value("NODE_OPTIONS"), &files.node);
         let php = files.php.as_ref().map(|dir| php_scan_dirs(before(PHP).map(OsString::as_os_str), dir));
-        for (names, value) in [(NODE_OPTIONS, node), (WGET, path(&files.wgetrc)), (APT, path(&files.apt)), (PHP, php)] {
+        for (names, value) in [
+            (NODE_OPTIONS, node),
+            (WGET, path(&files.wgetrc)),
+            (WGET2, path(&files.wget2rc)),
+            (APT, path(&files.apt)),
+            (PHP, php),
+        ] {
             if let Some(value) = value.or_else(|| before(names).cloned()) {
                 set(names, &value);
             }
@@ -178,6 +186,7 @@ mod tests {
             java: file("roots.p12"),
             node: file("node.js"),
             wgetrc: has_settings.then(|| file("wgetrc")),
+            wget2rc: has_settings.then(|| file("wget2rc")),
             apt: has_settings.then(|| file("apt.conf")),
             php: has_settings.then(|| folder.into()),
         }
@@ -221,6 +230,7 @@ mod tests {
             ("NODE_OPTIONS", "--require /t/node.js --no-warnings"),
             ("NODE_EXTRA_CA_CERTS", "/t/ca.pem"),
             ("WGETRC", "/t/wgetrc"),
+            ("WGET2RC", "/t/wget2rc"),
             ("APT_CONFIG", "/t/apt.conf"),
             ("PHP_INI_SCAN_DIR", "/corporate/php:/t"),
             ("PERL_LWP_ENV_PROXY", "1"),

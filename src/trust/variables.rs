@@ -72,6 +72,7 @@ pub(super) fn managed() -> impl Iterator<Item = &'static str> {
         EXTRA_ROOTS,
         JAVA,
         WGET,
+        WGET2,
         APT,
         PHP,
     ]
@@ -136,6 +137,7 @@ pub(super) const ROOTS: &[&str] = &[
 pub(super) const EXTRA_ROOTS: &[&str] = &["NODE_EXTRA_CA_CERTS"];
 pub(super) const JAVA: &[&str] = &["JAVA_TOOL_OPTIONS"];
 pub(super) const WGET: &[&str] = &["WGETRC"];
+pub(super) const WGET2: &[&str] = &["WGET2RC"];
 pub(super) const APT: &[&str] = &["APT_CONFIG"];
 /// Directories with settings of PHP.
 pub(super) const PHP: &[&str] = &["PHP_INI_SCAN_DIR"];

@@ -354,6 +354,7 @@ fn the_trust_files_are_deleted_when_the_command_ends() {
         ("644", "/apt.conf"),
         ("644", "/php.ini"),
         ("600", "/wgetrc"),
+        ("600", "/wget2rc"),
     ] {
         assert!(out.contains(&format!("{mode} {folder}{name}\n")), "{mode} {name} in {out}");
     }

@@ -3,7 +3,7 @@
 use crate::support::bundle::Bundle;
 use crate::support::cli::capture_run;
 use crate::support::peers::{Output, peer, report_skipped, run};
-use crate::support::{Origin, TempDir, next_request};
+use crate::support::{Connection, Origin, TempDir, next_request};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -104,6 +104,32 @@ fn apt_updates_from_an_https_source_and_keeps_its_own_configuration() {
     let bundle = Bundle::open(&dir.join("capture.zip"));
     let headers = bundle.trace("/./Packages").request_headers();
     assert!(headers.contains(&("User-Agent", "mine")), "{headers:?}");
+}
+
+/// wget2 1.99 sends TLS to an HTTP proxy, and plain requests without the port.
+#[test]
+fn wget2_connects_directly_and_keeps_its_own_settings() {
+    let Some(wget2) = peer("wget2") else {
+        return;
+    };
+    let answer = |mut connection: Connection| {
+        while let Some((head, _)) = next_request(&mut connection) {
+            assert!(head.contains("User-Agent: mine\r\n"), "{head}");
+            connection.send(HELLO);
+        }
+    };
+    let (tls, plain) = (Origin::tls(answer), Origin::plain(answer));
+    for url in [
+        format!("https://{}/tls", tls.authority("localhost")),
+        format!("http://{}/plain", plain.authority("localhost")),
+    ] {
+        let dir = TempDir::new();
+        dir.write(".wget2rc", "user-agent = mine\n");
+        let fetch = [wget2.to_str().unwrap(), "-qO-", "--no-check-certificate", &url];
+        let output = run(&mut capture_run(&dir, &["-q"], &fetch)).ok();
+        assert_eq!((output.text().as_str(), output.err.as_str()), ("hello", ""), "{url}");
+        assert_eq!(Bundle::open(&dir.join("capture.zip")).traces.len(), 0, "{url}");
+    }
 }
 
 #[test]

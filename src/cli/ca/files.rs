@@ -42,6 +42,7 @@ pub(super) fn write_trust_files(ca: &CaCertificate, environment: &Environment) -
         java: write("spectral-roots.p12", &roots.p12())?,
         node: write("spectral-node.js", NODE_SCRIPT.as_bytes())?,
         wgetrc: None,
+        wget2rc: None,
         apt: None,
         php: None,
     })

@@ -18,6 +18,21 @@ pub(super) fn of_wget(environment: &Environment, roots: &Path) -> Vec<u8> {
     settings
 }
 
+/// Returns the user's wget2 settings, without a proxy: wget2 1.99 sends TLS to an HTTP proxy, and plain requests without the
+/// port. wget2 reads only the first of these files.
+pub(super) fn of_wget2(environment: &Environment) -> Vec<u8> {
+    let under = |variable, name| environment.value(variable).map(|folder| Path::new(folder).join(name));
+    let files = [
+        environment.value("WGET2RC").map(PathBuf::from),
+        under("XDG_CONFIG_HOME", "wget/wget2rc"),
+        under("HOME", ".config/wget/wget2rc"),
+        under("HOME", ".wget2rc"),
+    ];
+    let mut settings = files.into_iter().flatten().find_map(|file| fs::read(file).ok()).unwrap_or_default();
+    settings.extend_from_slice(b"\nhttp-proxy =\nhttps-proxy =\n");
+    settings
+}
+
 /// Returns an apt configuration that includes the one that `APT_CONFIG` names, and the roots to trust. `None` if a path
 /// cannot be quoted.
 pub(super) fn of_apt(environment: &Environment, roots: &Path) -> Option<String> {

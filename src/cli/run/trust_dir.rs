@@ -46,6 +46,7 @@ impl TrustDir {
         let file = |name| path.join(name);
         let roots = file("roots.pem");
         let wget = settings::of_wget(&original, &roots);
+        let wget2 = settings::of_wget2(&original);
         let apt = settings::of_apt(&original, &roots);
         let php = settings::of_php(&roots);
         let files = TrustFiles {
@@ -53,6 +54,7 @@ impl TrustDir {
             java: file("roots.p12"),
             node: file("node.js"),
             wgetrc: Some(file("wgetrc")),
+            wget2rc: Some(file("wget2rc")),
             apt: apt.is_some().then(|| file("apt.conf")),
             php: php.is_some().then(|| path.clone()),
             roots,
@@ -65,6 +67,7 @@ impl TrustDir {
         write(&dir.files.node, MODE_ALL_READ, NODE_SCRIPT.as_bytes())?;
         for (name, mode, contents) in [
             ("wgetrc", MODE_OWNER_ONLY, Some(wget)),
+            ("wget2rc", MODE_OWNER_ONLY, Some(wget2)),
             ("apt.conf", MODE_ALL_READ, apt.map(String::into_bytes)),
             ("php.ini", MODE_ALL_READ, php.map(String::into_bytes)),
         ] {
