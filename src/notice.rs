@@ -348,6 +348,8 @@ pub enum Reason {
     Refused(String),
     /// Not a proxy request: sent to the proxy's port as if it were a web server.
     NotForAProxy,
+    /// TLS with the proxy itself, which does not support it.
+    TlsToTheProxy,
     /// An internal error (a panic) ended the connection.
     Internal,
 }
@@ -395,6 +397,7 @@ impl fmt::Display for Reason {
             Self::Opaque(cause) => write!(f, "captured up to {cause}"),
             Self::Refused(cause) => write!(f, "request refused: {cause}"),
             Self::NotForAProxy => f.write_str("not a proxy request"),
+            Self::TlsToTheProxy => f.write_str("TLS with the proxy itself, which does not support it"),
             Self::Internal => f.write_str("internal error"),
         }
     }

@@ -210,6 +210,9 @@ fn for_reason(reason: &Reason, name: &str, ca_cert: Option<&Path>, refusing: Ref
             "set HTTP_PROXY and HTTPS_PROXY to the proxy's URL (http://…); redirected traffic needs --transparent"
                 .into(),
         ),
+        Reason::TlsToTheProxy => {
+            Some("write http://, not https://, in HTTPS_PROXY; redirected traffic needs --transparent".into())
+        }
         Reason::Opaque(Opaque::MemoryLimit) => Some("raise the limit with --memory".into()),
         Reason::Internal => Some("please report it with the panic message above".into()),
         _ => None,

@@ -71,7 +71,7 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
         (Some(summary), Some(output)) => {
             Ok(report_capture(&summary, &config, &output, replaces, ca_cert.as_deref(), &screen))
         }
-        (Some(summary), None) => report_domains(&summary, json, &screen).map(|()| ExitCode::SUCCESS),
+        (Some(summary), None) => report_domains(&summary, &config, json, &screen).map(|()| ExitCode::SUCCESS),
     };
     screen.flush();
     result.unwrap_or_else(|message| fail(&message))
@@ -150,7 +150,7 @@ impl Session {
     fn show_summary(&self, gauge: &Gauge) {
         let (summary, progress) = (gauge.summary_so_far(), gauge.read());
         let text = match self.config.mode {
-            Mode::Discover => domains::so_far(&summary, &progress),
+            Mode::Discover => domains::so_far(&summary, &progress) + &summary::of_discovery(&summary, &self.config),
             Mode::Capture { .. } => {
                 let part = gauge.unfinished_bundle();
                 summary::so_far(&summary, &progress, &self.config, part.as_deref(), self.ca_cert.as_deref())
@@ -176,11 +176,12 @@ fn report_capture(
 }
 
 /// Prints the domains to stdout, as a table or as JSON. Everything else goes to stderr.
-fn report_domains(summary: &Summary, json: bool, screen: &Screen) -> Result<(), String> {
+fn report_domains(summary: &Summary, config: &Config, json: bool, screen: &Screen) -> Result<(), String> {
     // On a terminal, the table follows the messages so far.
     screen.flush();
     let text = if json { domains::json_lines(summary) } else { domains::table(summary) };
     print(text, &mut io::stdout().lock())?;
+    screen.info(summary::of_discovery(summary, config));
     if !json {
         screen.info(domains::capture_hint(summary));
     }

@@ -49,6 +49,12 @@ pub(crate) fn so_far(
     escaped_lines(&lines)
 }
 
+/// Returns the hosts that a discovery did not reach, and why.
+pub(crate) fn of_discovery(summary: &Summary, config: &Config) -> String {
+    let all: Vec<&Uncaptured> = summary.uncaptured.iter().collect();
+    escaped_lines(&reason_lines("Not reached:", &all, Refusing::new(Client::App, config), None))
+}
+
 /// Returns the first line of a summary so far.
 pub(crate) fn so_far_line(progress: &Progress) -> String {
     format!("Summary after {}:", duration(progress.elapsed.as_secs_f64() * 1000.0))
@@ -91,18 +97,7 @@ fn host_lines(summary: &Summary, refusing: Refusing, ca_cert: Option<&Path>) -> 
     let (hints, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
         failed.into_iter().partition(|it| it.reason == Reason::MayNeedClientCertificate);
     for (title, listed) in [("Not captured:", failed), ("Captured, but perhaps changed by the proxy:", hints)] {
-        if listed.is_empty() {
-            continue;
-        }
-        lines.push(title.into());
-        for uncaptured in listed.iter().take(MAX_LISTED_HOSTS) {
-            let connections = count(uncaptured.connections, "connection");
-            lines.push(format!("  {}  {connections}: {}", uncaptured.host, uncaptured.reason));
-            if let Some(remedy) = advice::for_uncaptured(uncaptured, ca_cert, refusing) {
-                lines.push(format!("      {remedy}"));
-            }
-        }
-        lines.extend(omitted_line(listed.len()));
+        lines.extend(reason_lines(title, &listed, refusing, ca_cert));
     }
     if !unmatched.is_empty() {
         lines.push("Passed through, excluded by -d or -e:".into());
@@ -112,6 +107,23 @@ fn host_lines(summary: &Summary, refusing: Refusing, ca_cert: Option<&Path>) -> 
         }
         lines.extend(omitted_line(unmatched.len()));
     }
+    lines
+}
+
+/// Returns the lines about hosts, with reasons and remedies; none if there are no hosts.
+fn reason_lines(title: &str, listed: &[&Uncaptured], refusing: Refusing, ca_cert: Option<&Path>) -> Vec<String> {
+    if listed.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![title.to_owned()];
+    for uncaptured in listed.iter().take(MAX_LISTED_HOSTS) {
+        let connections = count(uncaptured.connections, "connection");
+        lines.push(format!("  {}  {connections}: {}", uncaptured.host, uncaptured.reason));
+        if let Some(remedy) = advice::for_uncaptured(uncaptured, ca_cert, refusing) {
+            lines.push(format!("      {remedy}"));
+        }
+    }
+    lines.extend(omitted_line(listed.len()));
     lines
 }
 

@@ -14,10 +14,10 @@
 use super::dial::DialError;
 use super::first_flight::PendingFlight;
 use super::leg::Leg;
-use super::plain::{Exchange, KeepAlive};
+use super::plain::{Exchange, KeepAlive, Target};
 use super::relay::RelayEnd;
 use super::reply::{HttpConnect, Redirected, Reply};
-use super::request::{PendingRequest, Request, UNKNOWN_HOST};
+use super::request::{PendingRequest, RefusedRequest, Request, UNKNOWN_HOST};
 use super::response::Response;
 use super::shared::Shared;
 use super::sys::Interest;
@@ -62,11 +62,11 @@ impl Connection {
                         answer(shared, client, kept, request)?
                     }
                 },
-                Self::Exchange(mut exchange) => match exchange.relay(&shared.stop) {
+                Self::Exchange(mut exchange) => match exchange.relay(shared) {
                     RelayEnd::Idle => return Some(Self::Exchange(exchange)),
                     end => {
                         let (client, kept) = exchange.close(end, &shared.stop)?;
-                        Self::awaiting_request(shared, client, Some(kept))
+                        Self::awaiting_request(shared, client, kept)
                     }
                 },
                 Self::FirstFlight(mut pending) => match pending.read(&shared.stop) {
@@ -103,14 +103,13 @@ fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Re
     let (request, received_head) = match request {
         Request::Http { request, received_head } => (*request, received_head),
         Request::Tls(hello) => return redirected_tls(shared, client, &hello),
-        Request::Refused(reason, response) => {
-            shared.counters.add_uncaptured(PROXY_ITSELF, reason);
-            response.send(&mut client, &shared.stop);
+        Request::Refused(RefusedRequest { host, reason, response }) => {
+            refuse(shared, &mut client, host.as_ref(), reason, &response);
             return None;
         }
         Request::None => return None,
     };
-    let request = match request {
+    let (request, target) = match request {
         ProxyRequest::Connect(authority) => return connect(shared, client, authority),
         ProxyRequest::Absolute(request) if is_own(shared, &request.authority) => {
             send_own_page(shared, &mut client, &request.head);
@@ -120,22 +119,27 @@ fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Re
             if request.is_tls {
                 shared.note_clear_hop();
             }
-            request
+            (request, Target::Proxy)
         }
         ProxyRequest::Origin { host: Some(host), head } if is_own(shared, &host) => {
             send_own_page(shared, &mut client, &head);
             return None;
         }
         ProxyRequest::Origin { host: Some(host), head } if shared.transparent => {
-            PlainRequest::from_origin_form(host, head, &received_head)
+            (PlainRequest::from_origin_form(host, head, &received_head), Target::Origin)
         }
-        ProxyRequest::Origin { .. } => {
-            shared.counters.add_uncaptured(PROXY_ITSELF, Reason::NotForAProxy);
-            Response::not_a_proxy_request().send(&mut client, &shared.stop);
+        ProxyRequest::Origin { host, .. } => {
+            refuse(shared, &mut client, host.as_ref(), Reason::NotForAProxy, &Response::not_a_proxy_request());
             return None;
         }
     };
-    Exchange::begin(shared, client, request, kept).map(|exchange| Connection::Exchange(Box::new(exchange)))
+    Exchange::begin(shared, client, request, target, kept).map(|exchange| Connection::Exchange(Box::new(exchange)))
+}
+
+/// Refuses a request of `client` for `host`, if it names one.
+fn refuse(shared: &Shared, client: &mut Leg, host: Option<&Authority>, reason: Reason, response: &Response<'_>) {
+    shared.counters.add_uncaptured(&host.map_or_else(|| PROXY_ITSELF.to_owned(), ToString::to_string), reason);
+    response.send(client, &shared.stop);
 }
 
 /// True if a request for `authority` is for the proxy's own page.
@@ -186,7 +190,7 @@ fn open_tunnel(shared: &Shared, mut client: Leg, authority: Authority, reply: &d
     None
 }
 
-/// The name under which requests to the proxy itself are reported.
+/// The name under which refused requests are reported that name no host.
 const PROXY_ITSELF: &str = "(the proxy itself)";
 /// The host name that reaches the own page through the proxy, at any address. mitmproxy uses the same name.
 const OWN_PAGE_NAME: &str = "mitm.it";

@@ -10,14 +10,15 @@ use std::fmt;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Drives a handshake to its end. Application data that was received with the last flight stays unread.
+/// Drives a handshake to its end. Its last bytes may be pending then. Application data that was received with the last
+/// flight stays unread.
 pub(crate) fn handshake(leg: &mut Leg, stop: &Stop) -> Result<(), HandshakeError> {
     let deadline = Moment::now().plus(HANDSHAKE_TIMEOUT);
     loop {
-        leg.flush();
         if !leg.tls().is_some_and(|tls| tls.is_handshaking()) {
             return Ok(());
         }
+        leg.flush();
         let closing_alert = leg.tls().and_then(|tls| tls.closing_alert());
         if leg.ended().is_some() || !leg.is_writable() || closing_alert.is_some() {
             return Err(match closing_alert {

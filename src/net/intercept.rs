@@ -166,7 +166,9 @@ fn handshake_with_origin(
     let (session, certificate_request) =
         shared.client_tls.session(sni, &route.authority, offer, Moment::now()).map_err(failed)?;
     origin.start_tls(session, &[]).map_err(failed)?;
-    match handshake(origin, &shared.stop) {
+    let result = handshake(origin, &shared.stop);
+    origin.flush();
+    match result {
         // In TLS 1.3 our handshake succeeds without a client certificate; the origin's alert arrives at the end of the
         // handshake or later.
         Ok(()) | Err(HandshakeError::Tls(_) | HandshakeError::Ended | HandshakeError::Stopped)
@@ -244,7 +246,15 @@ fn handshake_with_client(
         client.stop_tls(first_flight);
         return Err(ClientHandshakeError::ClientHello(e));
     }
-    handshake(client, &shared.stop).map_err(ClientHandshakeError::Handshake)
+    handshake(client, &shared.stop).map_err(ClientHandshakeError::Handshake)?;
+    if client.tls().is_some_and(|tls| tls.protocol_version() == Some(ProtocolVersion::TLSv1_3)) {
+        // Only session tickets are pending. They leave with the first response: a client that closes with unread tickets
+        // sends RST instead of FIN, and its kernel drops the end of its request.
+        client.defer_pending();
+    } else {
+        client.flush();
+    }
+    Ok(())
 }
 
 /// Passes the client through to the origin on a new connection, which has seen no handshake of ours.

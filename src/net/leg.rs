@@ -35,6 +35,8 @@ pub(crate) struct Leg {
     /// Charged for the capacity of `unread`, as of the last [`Leg::charge_unread`].
     account: Account,
     outbox: Outbox,
+    /// True while the outbox may wait for more bytes to send ([`Leg::defer_pending`]).
+    is_deferred: bool,
     /// The pipe from the other leg's socket to this one, where bytes are spliced. It is filled only while nothing is
     /// pending, and nothing is read for this leg until it is empty.
     pipe: Option<Pipe>,
@@ -78,6 +80,7 @@ impl Leg {
             unread: Vec::new(),
             account: Account::new(&resources.recording),
             outbox: Outbox::new(&resources.unsent),
+            is_deferred: false,
             pipe: None,
             input: Input::Open,
             output: Output::Open,
@@ -143,9 +146,9 @@ impl Leg {
         self.output == Output::Open
     }
 
-    /// True if nothing is pending, neither bytes nor the end of the output.
+    /// True if nothing is pending that must be sent now, neither bytes nor the end of the output.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.pending() == 0 && !matches!(self.output, Output::Ending(_))
+        (self.pending() == 0 || self.is_deferred) && !matches!(self.output, Output::Ending(_))
     }
 
     /// True if a write failed: the peer is gone, or about to be.
@@ -240,8 +243,11 @@ impl Leg {
         match &mut self.tls {
             Some(tls) => {
                 let is_dead = self.output == Output::Dead;
-                let ended = decrypt(tls, bytes, &mut self.outbox, is_dead, &mut self.unread, sink)?;
-                self.input = ended.unwrap_or(self.input);
+                let pending = self.outbox.len();
+                let ended = decrypt(tls, bytes, &mut self.outbox, is_dead, &mut self.unread, sink);
+                // A message of TLS itself may not wait.
+                self.is_deferred &= self.outbox.len() == pending;
+                self.input = ended?.unwrap_or(self.input);
             }
             None => offer(&mut self.unread, bytes, sink),
         }
@@ -305,6 +311,7 @@ impl Leg {
         if !self.is_writable() || plain.is_empty() {
             return;
         }
+        self.is_deferred = false;
         let is_nothing_pending = self.pending() == 0;
         match &mut self.tls {
             Some(tls) => {
@@ -328,9 +335,25 @@ impl Leg {
         }
     }
 
+    /// Lets the pending bytes wait for the next ones, for [`Leg::end`] or for [`Leg::shrink`].
+    pub(crate) fn defer_pending(&mut self) {
+        self.is_deferred = true;
+    }
+
+    /// Queues bytes without TLS, and lets them wait as [`Leg::defer_pending`] does.
+    pub(crate) fn queue_deferred(&mut self, bytes: &[u8]) {
+        if self.is_writable() {
+            self.outbox.push(bytes);
+            self.is_deferred = true;
+        }
+    }
+
     /// Writes pending bytes as far as the socket accepts them. Then, if nothing is pending and [`Leg::end`] was called,
     /// ends the output.
     pub(crate) fn flush(&mut self) {
+        if self.is_deferred {
+            return;
+        }
         while let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.len() > 0) {
             let drained = pipe.drain(&self.socket);
             if self.accepted(drained) == 0 {
@@ -338,7 +361,11 @@ impl Leg {
             }
         }
         while !self.outbox.is_empty() {
-            let written = (&self.socket).write(self.outbox.bytes());
+            let written = match self.output {
+                // FIN leaves in the same segment.
+                Output::Ending(Ending::Clean) => sys::send_more(&self.socket, self.outbox.bytes()),
+                _ => (&self.socket).write(self.outbox.bytes()),
+            };
             let accepted = self.accepted(written);
             if self.output == Output::Dead {
                 return;
@@ -393,6 +420,7 @@ impl Leg {
             tls.close(&mut self.outbox);
         }
         self.output = Output::Ending(how);
+        self.is_deferred = false;
         self.flush();
     }
 
@@ -409,8 +437,11 @@ impl Leg {
         self.die();
     }
 
-    /// Frees the memory that earlier transfers needed.
+    /// Frees the memory that earlier transfers needed, and sends deferred bytes.
     pub(crate) fn shrink(&mut self) {
+        if std::mem::take(&mut self.is_deferred) {
+            self.flush();
+        }
         if self.outbox.is_empty() {
             self.outbox.free();
         }

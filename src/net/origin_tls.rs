@@ -42,6 +42,7 @@ fn start_tls(shared: &Shared, authority: &Authority, origin: &mut Leg) -> Result
         tls.session(sni, authority, vec![b"http/1.1".to_vec()], Moment::now()).map_err(HandshakeError::Tls)?;
     let done = origin.start_tls(session, &[]).map_err(HandshakeError::Tls).and_then(|()| {
         handshake(origin, &shared.stop)?;
+        origin.flush();
         let Some(session) = origin.tls() else { return Ok(()) };
         tls.check_handshake(session, sni, authority, Moment::now()).map_err(HandshakeError::Tls)
     });

@@ -24,8 +24,8 @@ use std::time::Duration;
 
 /// Sees the bytes that are relayed.
 pub(crate) trait Watcher {
-    /// Sees `bytes` on their way and returns how many of them may pass. It may return less than all only upwards; the
-    /// rest waits until [`Watcher::accepts_more`].
+    /// Sees `bytes` on their way and returns how many of them may pass. Upwards, the rest waits until
+    /// [`Watcher::accepts_more`]; downwards, it is dropped.
     fn bytes(&mut self, dir: Dir, bytes: &[u8]) -> usize;
 
     /// True if it needs only byte counts: bytes may then be spliced.
@@ -60,6 +60,17 @@ pub(crate) trait Watcher {
     fn is_done(&self) -> bool {
         false
     }
+
+    /// True if the client's connection ends with the bytes that were just seen. They are sent together with FIN, so that a
+    /// client that has read them finds the end, and does not use the connection again.
+    fn is_last(&self) -> bool {
+        false
+    }
+
+    /// True if the relay should end with [`RelayEnd::Unanswered`] once the origin ends.
+    fn is_unanswered(&self) -> bool {
+        false
+    }
 }
 
 /// The reason why a relay returned.
@@ -69,6 +80,8 @@ pub(crate) enum RelayEnd {
     Closed,
     /// The watcher is done, and everything that passed was sent.
     Done,
+    /// The origin ended before it answered. The watcher has not seen that end, and the client may still get an answer.
+    Unanswered,
     /// The capture stops.
     Stopped,
     /// Nothing happened for a while. [`Relay::run`] continues once an event of [`Relay::interests`] occurs. Only where the
@@ -100,6 +113,10 @@ impl Relay {
                 forward_unread(Dir::Up, client, origin, watcher);
             }
             propagate_end(Dir::Up, client, origin, watcher, notified);
+            // If the client ended first, the origin's end follows from it.
+            if watcher.is_unanswered() && origin.ended().is_some() && client.ended().is_none() {
+                return RelayEnd::Unanswered;
+            }
             propagate_end(Dir::Down, origin, client, watcher, notified);
             if watcher.is_done() && client.is_flushed() && origin.is_flushed() {
                 return RelayEnd::Done;
@@ -247,8 +264,13 @@ fn transfer(dir: Dir, from: &mut Leg, to: &mut Leg, watcher: &mut dyn Watcher) {
 
 fn forward(dir: Dir, bytes: &[u8], to: &mut Leg, watcher: &mut dyn Watcher) -> usize {
     let passed = watcher.bytes(dir, bytes).min(bytes.len());
-    to.queue(bytes.get(..passed).unwrap_or_default());
-    passed
+    let passing = bytes.get(..passed).unwrap_or_default();
+    match dir {
+        Dir::Up => to.queue(passing),
+        Dir::Down if watcher.is_last() => to.queue_deferred(passing),
+        Dir::Down => to.queue(passing),
+    }
+    if dir == Dir::Up { passed } else { bytes.len() }
 }
 
 fn forward_unread(dir: Dir, from: &mut Leg, to: &mut Leg, watcher: &mut dyn Watcher) {

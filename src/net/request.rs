@@ -17,9 +17,11 @@ use super::sys::{self, Epoll, Interest};
 use super::timeouts::Timeouts;
 use crate::clock::Moment;
 use crate::notice::Reason;
+use crate::wire::authority::Authority;
 use crate::wire::client_hello::{self, ClientHello};
 use crate::wire::http1::head_scanner::HeadScanner;
 use crate::wire::proxy_request::{self, ProxyRequest, Refusal};
+use crate::wire::requested_host::requested_host;
 use std::os::fd::BorrowedFd;
 
 /// A client that has not sent its whole request.
@@ -53,10 +55,18 @@ pub(crate) enum Request {
     },
     /// A redirected ClientHello, which stays unread.
     Tls(ClientHello),
-    /// A request that is refused with this response.
-    Refused(Reason, Response<'static>),
+    /// A request that is refused.
+    Refused(RefusedRequest),
     /// No request: the client left, was silent for too long, or sent an invalid ClientHello; or the capture stops.
     None,
+}
+
+/// A request that is refused, and the response to it.
+pub(crate) struct RefusedRequest {
+    /// Its host, if it names one.
+    pub(crate) host: Option<Authority>,
+    pub(crate) reason: Reason,
+    pub(crate) response: Response<'static>,
 }
 
 impl PendingRequest {
@@ -64,6 +74,8 @@ impl PendingRequest {
     pub(crate) fn new(client: Leg, kept: Option<KeepAlive>, timeouts: &Timeouts) -> Self {
         let deadline = Moment::now().plus(timeouts.first_byte);
         let scanner = HeadScanner::for_message();
+        // No wait precedes the parsing of a request that was read already.
+        let kept = kept.filter(|kept| client.unread().is_empty() || !kept.has_event());
         Self { client, kept, progress: Progress::Awaited, deadline, scanner, searched: 0, parsed: 0 }
     }
 
@@ -87,7 +99,7 @@ impl PendingRequest {
                     Progress::Awaited => Request::None,
                     Progress::Begun => {
                         let reason = Reason::Refused("its head took too long".into());
-                        Request::Refused(reason, Response::head_too_slow())
+                        refused(self.client.unread(), reason, Response::head_too_slow())
                     }
                 });
             }
@@ -126,13 +138,14 @@ impl PendingRequest {
         let found = self.scanner.find(bytes.get(self.searched..).unwrap_or_default());
         self.searched = bytes.len();
         if found.is_err() {
-            return Some(refused(&Refusal::HeadTooLong));
+            return Some(invalid(bytes, &Refusal::HeadTooLong));
         }
         if found == Ok(None) && !self.client.charge_unread() {
+            let reason = Reason::Refused("the memory limit leaves no room for its head".into());
+            let request = refused(self.client.unread(), reason, Response::head_too_long(&Refusal::HeadTooLong));
             // Not kept while the client reads the response.
             self.client.consume(usize::MAX);
-            let reason = Reason::Refused("the memory limit leaves no room for its head".into());
-            return Some(Request::Refused(reason, Response::head_too_long(&Refusal::HeadTooLong)));
+            return Some(request);
         }
         let bytes = self.client.unread();
         if !is_tls(bytes) && found == Ok(None) && self.searched < self.parsed * 2 {
@@ -168,7 +181,7 @@ fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
     let bytes = client.unread();
     if is_tls(bytes) {
         if !shared.transparent {
-            return Some(Request::Refused(Reason::NotForAProxy, Response::tls_to_the_proxy()));
+            return Some(refused(&[], Reason::TlsToTheProxy, Response::tls_to_the_proxy()));
         }
         return match client_hello::parse(bytes) {
             Ok(hello) => hello.map(Request::Tls),
@@ -186,7 +199,7 @@ fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
             client.consume(used);
             Some(Request::Http { request: Box::new(request), received_head })
         }
-        Err(refusal) => Some(refused(&refusal)),
+        Err(refusal) => Some(invalid(bytes, &refusal)),
     }
 }
 
@@ -194,14 +207,21 @@ fn is_tls(bytes: &[u8]) -> bool {
     bytes.first() == Some(&TLS_HANDSHAKE)
 }
 
-fn refused(refusal: &Refusal) -> Request {
+/// The request that begins with `bytes`, which is not a valid one.
+fn invalid(bytes: &[u8], refusal: &Refusal) -> Request {
     match refusal {
-        // Another proxy might serve it, so it is not reported as "not a proxy request".
         Refusal::HeadTooLong => {
-            Request::Refused(Reason::Refused("its head is too long".into()), Response::head_too_long(refusal))
+            refused(bytes, Reason::Refused("its head is too long".into()), Response::head_too_long(refusal))
         }
-        _ => Request::Refused(Reason::NotForAProxy, Response::bad_request(&refusal.to_string())),
+        _ => {
+            let why = refusal.to_string();
+            refused(bytes, Reason::Refused(why.clone()), Response::bad_request(&why))
+        }
     }
+}
+
+fn refused(bytes: &[u8], reason: Reason, response: Response<'static>) -> Request {
+    Request::Refused(RefusedRequest { host: requested_host(bytes), reason, response })
 }
 
 /// The name under which redirected connections without a server name are reported.

@@ -8,6 +8,7 @@ use super::relay;
 use super::stop::Stop;
 use crate::wire::authority::Authority;
 use crate::wire::proxy_request::Refusal;
+use crate::wire::tap::Ending;
 use std::borrow::Cow;
 use std::error::Error;
 
@@ -40,6 +41,12 @@ impl Response<'_> {
     /// 502: the origin cannot be reached.
     pub(crate) fn unreachable(authority: &Authority, why: &dyn Error) -> Self {
         Self::text("502 Bad Gateway", &format!("cannot reach {authority}: {why}"))
+    }
+
+    /// 502: the origin closed its connection in the way `how` before it answered.
+    pub(crate) fn unanswered(authority: &Authority, how: Ending) -> Self {
+        let closed = if how == Ending::Reset { "reset" } else { "closed" };
+        Self::text("502 Bad Gateway", &format!("{authority} {closed} the connection before it answered"))
     }
 
     /// 403: the client asks for a tunnel to the proxy itself.

@@ -81,7 +81,11 @@ impl Recorder {
         while let Some(tap) = &mut self.tap {
             let (piece, after) = rest.split_at_checked(MAX_PIECE_BYTES).unwrap_or((rest, &[]));
             let assembler = &mut self.assembler;
-            tap.data(dir, piece, &mut |event| {
+            tap.data(dir, piece, &mut |mut event| {
+                if let TapEvent::Unrequested { bytes } = &mut event {
+                    // The later pieces answer no request either.
+                    *bytes = bytes.saturating_add(after.len());
+                }
                 observe(&event);
                 assembler.event(now, event);
             });
@@ -237,7 +241,7 @@ impl Assembler {
                 self.websockets.insert(id, OpenWebSocket { key, url_bytes: 0, up: Vec::new(), down: Vec::new() });
                 self.update(id, |exchange| exchange.websocket = Some(WebSocketHandshake { key, protocol }));
             }
-            TapEvent::Upgraded { .. } | TapEvent::WindowNeeded { .. } => {}
+            TapEvent::Upgraded { .. } | TapEvent::WindowNeeded { .. } | TapEvent::Unrequested { .. } => {}
             TapEvent::MessageBegin { id, dir, opcode } => {
                 let message = OpenMessage::new(opcode, Body::new(sink.store()));
                 if let Some(websocket) = self.websockets.get_mut(&id) {

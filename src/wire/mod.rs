@@ -5,7 +5,7 @@
 //! `tests/layers.rs` checks the imports of this folder.
 //!
 //! ```text
-//! first bytes ─▶ sniff ─┬─ proxy_request ── authority      the request to the proxy
+//! first bytes ─▶ sniff ─┬─ proxy_request ── authority      the request to the proxy (refused: requested_host)
 //!                       └─ client_hello ── fingerprint     the names and protocols a TLS client offers (SNI, ALPN)
 //! relayed bytes ─▶ http ─┬─ http1 ─┬─ websocket            the exchanges between client and origin
 //!                        └─ http2 ─┘
@@ -24,6 +24,7 @@ pub(crate) mod message;
 pub(crate) mod mutations;
 pub(crate) mod pattern;
 pub(crate) mod proxy_request;
+pub(crate) mod requested_host;
 pub(crate) mod sniff;
 pub(crate) mod tap;
 pub(crate) mod websocket;

@@ -125,6 +125,8 @@ pub(crate) enum TapEvent<'a> {
     /// The tap is about to allocate `bytes` for a window that decompresses messages. If the receiver sets `is_refused`, the
     /// tap does without, and the message is undecodable.
     WindowNeeded { bytes: usize, is_refused: &'a Cell<bool> },
+    /// The last `bytes` of the input are from the origin and answer no request. Only in HTTP/1.
+    Unrequested { bytes: usize },
     /// A part of the connection is not reported. Messages that are incomplete for this reason end with [`Finish::Opaque`].
     Opaque { cause: Opaque },
 }
@@ -148,7 +150,7 @@ impl TapEvent<'_> {
             | Self::MessageEnd { id, .. }
             | Self::Control { id, .. }
             | Self::WebSocketEnd { id, .. } => Some(*id),
-            Self::WindowNeeded { .. } | Self::Opaque { .. } => None,
+            Self::WindowNeeded { .. } | Self::Unrequested { .. } | Self::Opaque { .. } => None,
         }
     }
 }

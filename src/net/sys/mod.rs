@@ -20,4 +20,4 @@ pub(crate) use descriptors::{descriptor_limit, is_out_of_descriptors, open_descr
 pub(crate) use epoll::Epoll;
 pub(crate) use pipe::{enlarge_pipe, splice};
 pub(crate) use poll::{Interest, wait, wait_for_writable};
-pub(crate) use socket::{begin_connect, enable_keepalive, maximize_backlog, reset_on_close};
+pub(crate) use socket::{begin_connect, enable_keepalive, maximize_backlog, reset_on_close, send_more};

@@ -4,6 +4,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, connect, listen, setsockopt, socket, sockopt,
 };
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{MsgFlags, send};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -53,6 +55,19 @@ pub(crate) fn enable_keepalive(stream: &TcpStream) {
         let _ = setsockopt(stream, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_SECONDS);
         let _ = setsockopt(stream, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_SECONDS);
     }
+}
+
+/// Writes to `stream` before more data or FIN follows: the kernel may wait for it, and send them together.
+#[cfg(target_os = "linux")]
+pub(crate) fn send_more(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
+    Ok(send(stream.as_raw_fd(), bytes, flags)?)
+}
+
+/// Writes to `stream`: other systems cannot wait for more.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn send_more(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    io::Write::write(&mut stream, bytes)
 }
 
 /// Makes the next close of `stream` send RST instead of FIN.

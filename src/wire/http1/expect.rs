@@ -111,6 +111,19 @@ fn is_request_line(line: &[u8]) -> bool {
         && parts.next().is_none()
 }
 
+/// Returns true if `bytes` look like the start of a request to a proxy: their first line is a request line, or what there is
+/// of it has a target in absolute-form.
+pub(crate) fn looks_like_request(bytes: &[u8]) -> bool {
+    let bytes = bytes.trim_ascii_start();
+    match bytes.iter().position(|&b| b == b'\n') {
+        Some(end) => bytes.get(..end).is_some_and(is_request_line),
+        None => {
+            let mut parts = bytes.splitn(2, |&b| b == b' ');
+            parts.next().is_some_and(is_method) && parts.next().is_some_and(|target| target.starts_with(b"http"))
+        }
+    }
+}
+
 /// Returns true if `bytes`, which are not empty, may begin a request line. Only the method is checked, so that many small pieces
 /// cost no more than one.
 fn may_be_request_line(bytes: &[u8]) -> bool {
@@ -173,6 +186,23 @@ mod tests {
             assert_eq!(meaning("Transfer-Encoding: chunked\r\n", bytes), expected, "{}", bytes.escape_ascii());
         }
         assert_eq!(meaning("Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n"), Some(Body));
+    }
+
+    #[test]
+    fn the_start_of_a_request_to_a_proxy_is_recognized() {
+        for (bytes, expected) in [
+            (&b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n"[..], true),
+            (b"\r\nCONNECT a:1 HTTP/1.1\r\n", true),
+            (b"GET /own HTTP/1.1\n", true),
+            (b"GET http://a/ HTT", true),
+            (b"GET ", false),
+            (b"GET /etc", false),
+            (b"ls -l\n", false),
+            (b"\r\n", false),
+            (b"\0\x01", false),
+        ] {
+            assert_eq!(looks_like_request(bytes), expected, "{}", bytes.escape_ascii());
+        }
     }
 
     #[test]

@@ -272,9 +272,10 @@ impl Http1Tap {
     fn read_response(&mut self, bytes: &[u8], out: EventSink<'_>) -> Result<Option<usize>, Opaque> {
         if self.down.is_between_messages() {
             self.answering = self.pending.front();
-            if let Some(PendingRequest { id, .. }) = self.answering {
-                out(TapEvent::Begin { id, dir: Dir::Down });
-            }
+            out(match self.answering {
+                Some(PendingRequest { id, .. }) => TapEvent::Begin { id, dir: Dir::Down },
+                None => TapEvent::Unrequested { bytes: bytes.len() },
+            });
         }
         check_start(Dir::Down, self.down.head_len(), bytes)?;
         let (used, head) = match self.down.read_head(bytes) {

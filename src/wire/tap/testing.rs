@@ -113,7 +113,7 @@ impl EventLog {
             }
             TapEvent::WebSocketEnd { id, how } => format!("{} WebSocket ends {}", id.0, finish(how)),
             // Depends on how the bytes are split.
-            TapEvent::WindowNeeded { .. } => return,
+            TapEvent::WindowNeeded { .. } | TapEvent::Unrequested { .. } => return,
             TapEvent::Opaque { cause } => format!("opaque: {cause}"),
         };
         self.open = open;
@@ -154,6 +154,7 @@ pub(crate) fn assert_all_ends(tap: &mut dyn Tap, answered: Option<ExchangeId>, s
             TapEvent::Begin { .. }
             | TapEvent::Upgraded { .. }
             | TapEvent::WindowNeeded { .. }
+            | TapEvent::Unrequested { .. }
             | TapEvent::Opaque { .. } => return,
             TapEvent::Request { id, .. } => (id, Dir::Up, MessageProgress::Head),
             TapEvent::Response { id, .. } => (id, Dir::Down, MessageProgress::Head),
