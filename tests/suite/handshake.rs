@@ -1,10 +1,11 @@
 //! TLS on both sides: SNI, ALPN and versions match between the client's and the origin's handshake.
 
 use crate::support::{
-    Capture, Connection, ONLY_TLS12, ONLY_TLS13, Origin, TIMEOUT, TlsSetup, next_request, respond_to_all,
+    Capture, Connection, Ending, ONLY_TLS12, ONLY_TLS13, Origin, TIMEOUT, TlsSetup, next_request, now, respond_to_all,
 };
 use spectral_capture::Reason;
 use std::sync::mpsc;
+use std::time::Duration;
 
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -235,4 +236,27 @@ fn an_origin_may_close_while_the_client_is_idle() {
     let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     assert_eq!(connection.request(REQUEST).text(), "hello");
     assert_eq!(connection.read_to_end(), (Vec::new(), crate::support::Ending::Clean));
+}
+
+#[test]
+fn session_tickets_do_not_reset_a_client_that_closes_without_reading() {
+    let (sender, ends) = mpsc::channel();
+    let origin = Origin::tls(move |mut connection| sender.send(connection.read_to_end()).unwrap());
+    let capture = Capture::start();
+    let host = origin.authority("localhost");
+    let mut client = capture.client("localhost");
+    client.early = REQUEST.to_vec();
+    for attempt in 0..20 {
+        let began = now();
+        let connection = capture.tls_with(&host, &client);
+        origin.received_at_least(attempt, REQUEST.len());
+        connection.close_abruptly();
+        // On a busy machine the connection may become idle before that, and the tickets are sent.
+        let is_timely = began.elapsed() < Duration::from_millis(200);
+        let (received, ending) = ends.recv_timeout(TIMEOUT).unwrap();
+        assert_eq!(received, REQUEST);
+        if is_timely {
+            assert_eq!(ending, Ending::Truncated, "the kernel sends RST if it has unread data");
+        }
+    }
 }

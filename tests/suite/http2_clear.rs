@@ -120,3 +120,64 @@ fn records_http_1_when_the_origin_ignores_the_upgrade() {
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     assert_eq!(outcome.bundle().traces.len(), 2);
 }
+
+#[test]
+fn curl_upgrades_each_of_its_requests_to_the_proxy() {
+    let Some(program) = peer("curl") else {
+        return;
+    };
+    let origin = Origin::plain(upgrading);
+    let capture = Capture::start();
+    let urls = ["one", "two"].map(|path| format!("http://{}/{path}", origin.authority("localhost")));
+    // curl would send its next request, with the whole URL as its path, on the upgraded connection.
+    for _ in 0..5 {
+        let output = run(curl(&program, &capture).arg("--http2").args(&urls));
+        assert_eq!(output.ok().text(), "upgraded over 2upgraded over 2");
+    }
+    assert_eq!(origin.connections(), 10);
+    let outcome = capture.stop();
+    assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+    let recorded = urls.each_ref().map(|url| outcome.bundle().traces.iter().filter(|trace| trace.url() == url).count());
+    assert_eq!(recorded, [5, 5]);
+}
+
+#[test]
+fn further_streams_go_on_after_an_upgrade_if_redirected_or_begun_before_the_response() {
+    let answer = |stream| headers(stream, END_STREAM, ":status 204");
+    for is_redirected in [true, false] {
+        let second = headers(3, END_STREAM, &to("/second"));
+        let wanted = second.clone();
+        let origin = Origin::plain(move |mut connection| {
+            connection.read_head();
+            connection.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+            connection.send(settings(&[]));
+            if is_redirected {
+                connection.send(answer(1));
+                connection.read_until(&wanted);
+            } else {
+                connection.read_until(&wanted);
+                connection.send(answer(1));
+            }
+            connection.send(answer(3));
+            connection.read_to_end();
+        });
+        let capture = Capture::with(|config| config.transparent = is_redirected);
+        let host = origin.authority("localhost");
+        let target = if is_redirected { "/first".into() } else { format!("http://{host}/first") };
+        let mut connection = capture.dial();
+        connection.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+             HTTP2-Settings: AAEAAAAAAAQAAP__\r\n\r\n"
+        ));
+        connection.read_head();
+        if is_redirected {
+            connection.read_until(&answer(1));
+        }
+        connection.send([PREFACE, &settings(&[]), &second].concat());
+        connection.read_until(&answer(3));
+        drop(connection);
+        let outcome = capture.stop();
+        let seen: Vec<_> = outcome.bundle().traces.iter().map(|trace| trace.status()).collect();
+        assert_eq!(seen, [204, 204], "redirected: {is_redirected}");
+    }
+}
