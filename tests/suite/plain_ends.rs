@@ -2,6 +2,7 @@
 //! without one.
 
 use crate::support::{Capture, Connection, Ending, Gate, Origin, next_request};
+use spectral_capture::{Opaque, Reason};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -39,6 +40,7 @@ fn both_sides_send_while_a_response_ends_with_the_connection() {
     let trace = outcome.bundle().only_trace();
     assert_eq!(trace.text(), "[][l][s -l][GET it][GET http://a/ HTTP/1.1]");
     assert_eq!(trace.request_body, b"{}");
+    outcome.assert_uncaptured(&host, 1, |reason| *reason == Reason::Opaque(Opaque::Switched));
 }
 
 #[test]

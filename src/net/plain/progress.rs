@@ -27,8 +27,11 @@ pub(super) enum RequestBody {
     /// Something that looks like a request follows where none can be served: in the place of the body, or while a response
     /// ends with the connection. Neither is forwarded.
     Omitted,
-    /// Its end cannot be found, or other data than requests follows it: all further data goes to the origin.
+    /// Its end cannot be found, or the protocol was switched: all further data goes to the origin.
     UntilClose,
+    /// Data that is no request follows it, while a response ends with the connection. It goes to the origin, and is not
+    /// recorded.
+    Data,
 }
 
 impl RequestBody {

@@ -9,10 +9,11 @@ use crate::clock::Moment;
 use crate::counters::{ByteCounter, Counters};
 use crate::net::leg::MAX_UNUSED_READ_BYTES;
 use crate::net::relay::Watcher;
+use crate::notice::Reason;
 use crate::record::recorder::Recorder;
 use crate::wire::http1::expect::{Continuation, looks_like_request};
 use crate::wire::message::RequestHead;
-use crate::wire::tap::{Dir, Ending, TapEvent};
+use crate::wire::tap::{Dir, Ending, Opaque, TapEvent};
 use std::sync::Arc;
 
 /// Watches one exchange.
@@ -49,6 +50,10 @@ impl Watcher for ExchangeWatcher {
         if passed == 0 {
             return 0;
         }
+        if let (Dir::Up, RequestBody::Data) = (dir, &self.body) {
+            self.byte_counter.add(dir, passed);
+            return passed;
+        }
         let mut unrequested = 0;
         let (response, body, request, target) = (&mut self.response, &mut self.body, &self.request, self.target);
         self.recorder.data_observed(now, dir, bytes, &mut |event| {
@@ -66,10 +71,13 @@ impl Watcher for ExchangeWatcher {
             }
         });
         self.report_unrecorded();
-        if dir == Dir::Down && unrequested > 0 {
-            self.origin = OriginState::ExceededResponse;
-        }
-        let passed = passed.saturating_sub(unrequested);
+        let passed = match dir {
+            Dir::Down if unrequested > 0 => {
+                self.origin = OriginState::ExceededResponse;
+                passed.saturating_sub(unrequested)
+            }
+            _ => passed,
+        };
         self.byte_counter.add(dir, passed);
         passed
     }
@@ -84,7 +92,7 @@ impl Watcher for ExchangeWatcher {
 
     fn accepts_more(&self) -> bool {
         match self.body {
-            RequestBody::Passing { .. } | RequestBody::UntilClose => true,
+            RequestBody::Passing { .. } | RequestBody::UntilClose | RequestBody::Data => true,
             RequestBody::Complete => self.response == ResponseState::UntilClose,
             RequestBody::Omitted => false,
         }
@@ -93,7 +101,7 @@ impl Watcher for ExchangeWatcher {
     /// The next requests may follow the body.
     fn max_read(&self, dir: Dir) -> usize {
         match (dir, &self.body) {
-            (Dir::Down, _) | (_, RequestBody::UntilClose) => usize::MAX,
+            (Dir::Down, _) | (_, RequestBody::UntilClose | RequestBody::Data) => usize::MAX,
             (Dir::Up, _) => MAX_UNUSED_READ_BYTES,
         }
     }
@@ -157,7 +165,10 @@ impl ExchangeWatcher {
                     }
                     ResponseState::UntilClose => {
                         if !is_empty_line {
-                            self.body = RequestBody::UntilClose;
+                            self.body = RequestBody::Data;
+                            if let Some(counters) = &self.counters {
+                                counters.add_uncaptured(&self.host, Reason::Opaque(Opaque::Switched));
+                            }
                         }
                         bytes.len()
                     }
@@ -165,7 +176,7 @@ impl ExchangeWatcher {
                 }
             }
             RequestBody::Omitted => 0,
-            RequestBody::UntilClose => bytes.len(),
+            RequestBody::UntilClose | RequestBody::Data => bytes.len(),
         }
     }
 
