@@ -13,7 +13,6 @@ use super::error_log::{ErrorKind, MAX_FOUR_DIGITS, MAX_THREE_DIGITS};
 use super::packing::{Packing, PackingTools};
 use super::prepared::{PreparedExchange, PreparedMessage};
 use super::replacement::{CutOffChange, Replacement};
-use super::websocket::MessageOutcome;
 use crate::bundle::archive::{CompressionMethod, GroupPlace};
 use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::recovery_note::{self, RecoveryNote};
@@ -220,7 +219,7 @@ impl Writer {
                 }
                 self.bundle.info.add_message(websocket_number, number, ended_ms);
                 self.totals.ws_message_count = self.totals.ws_message_count.saturating_add(1);
-                self.settle_message(key, MessageOutcome::Written);
+                self.message_written(key);
                 if number > MAX_THREE_DIGITS {
                     self.errors.add(ErrorKind::LongMessageIds, "");
                 }
@@ -249,7 +248,7 @@ impl Writer {
             Group::Exchange(_) => self.log(failure),
             Group::Message(message) => {
                 self.log(failure);
-                self.settle_message(message.key, MessageOutcome::Lost);
+                self.message_lost(message.key);
             }
             // It is not lost: an earlier bundle has it.
             Group::Handshake(handshake) => {

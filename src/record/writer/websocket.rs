@@ -43,13 +43,6 @@ pub(super) struct WebSocketInfo {
     in_bundle: Option<InBundle>,
 }
 
-/// The outcome of writing a message.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum MessageOutcome {
-    Written,
-    Lost,
-}
-
 /// The part of a WebSocket that is in the current bundle.
 #[derive(Clone, Copy, Default)]
 struct InBundle {
@@ -166,13 +159,20 @@ impl Writer {
         }
     }
 
-    /// Notes that a message is in the bundle, or lost.
-    pub(super) fn settle_message(&mut self, key: WebSocketKey, outcome: MessageOutcome) {
+    /// Notes that a message is in the current bundle.
+    pub(super) fn message_written(&mut self, key: WebSocketKey) {
+        self.settle_message(key, WebSocketInfo::message_written);
+    }
+
+    /// Notes that a message is lost.
+    pub(super) fn message_lost(&mut self, key: WebSocketKey) {
+        self.settle_message(key, |_| {});
+    }
+
+    fn settle_message(&mut self, key: WebSocketKey, count: impl FnOnce(&mut WebSocketInfo)) {
         let Some(websocket) = self.open_websockets.get_mut(&key) else { return };
         websocket.unsettled_messages = websocket.unsettled_messages.saturating_sub(1);
-        if outcome == MessageOutcome::Written {
-            websocket.message_written();
-        }
+        count(websocket);
         if websocket.is_settled() {
             self.close_settled(key);
         }
