@@ -246,7 +246,10 @@ fn session_tickets_do_not_reset_a_client_that_closes_without_reading() {
     let host = origin.authority("localhost");
     let mut client = capture.client("localhost");
     client.early = REQUEST.to_vec();
-    for attempt in 0..20 {
+    let started = now();
+    let (mut attempt, mut judged) = (0, 0);
+    while judged < 5 {
+        assert!(started.elapsed() < 3 * TIMEOUT, "this machine is too slow to judge any attempt");
         let began = now();
         let connection = capture.tls_with(&host, &client);
         origin.received_at_least(attempt, REQUEST.len());
@@ -255,7 +258,9 @@ fn session_tickets_do_not_reset_a_client_that_closes_without_reading() {
         let is_timely = began.elapsed() < Duration::from_millis(200);
         let (received, ending) = ends.recv_timeout(TIMEOUT).unwrap();
         assert_eq!(received, REQUEST);
+        attempt += 1;
         if is_timely {
+            judged += 1;
             assert_eq!(ending, Ending::Truncated, "the kernel sends RST if it has unread data");
         }
     }
