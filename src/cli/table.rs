@@ -220,10 +220,10 @@ const CAPTURE: &[Command] = &[
                \nWorks with programs that read these variables: curl, wget, git, cargo, pip, npm, apt-get, Python (urllib, \
                requests, httpx; aiohttp with trust_env=True), Node, PHP (curl), Perl (LWP), Go (except for localhost), Java, Ruby, \
                Deno and others. Background processes of the command are captured until the command exits.\n\
-               \nThe variables name the proxy (HTTP_PROXY, HTTPS_PROXY, …; NO_PROXY and ALL_PROXY are unset), root \
-               certificates (SSL_CERT_FILE, CURL_CA_BUNDLE, …), and settings that add these to the command's own (NODE_OPTIONS, \
-               JAVA_TOOL_OPTIONS, PHP_INI_SCAN_DIR, APT_CONFIG, WGETRC, WGET2RC). A proxy configured in the environment is bypassed, \
-               with a warning. SPECTRAL_PROXY is the proxy's URL.",
+               \nThe variables name the proxy (HTTP_PROXY, HTTPS_PROXY and others; NO_PROXY and ALL_PROXY are unset), root \
+               certificates (SSL_CERT_FILE, CURL_CA_BUNDLE and others), and settings that add these to the command's own \
+               (NODE_OPTIONS, JAVA_TOOL_OPTIONS, PHP_INI_SCAN_DIR, APT_CONFIG, WGETRC, WGET2RC). A proxy configured in the \
+               environment is bypassed, with a warning. SPECTRAL_PROXY is the proxy's URL.",
         operands: Operands::Program,
         options: &[
             &RUN_PORT,

@@ -152,8 +152,8 @@ pub(crate) static INSECURE: Opt = Opt {
     long: "insecure",
     value: ValueKind::None,
     brief: "Accept any certificate from origins",
-    more: "This includes expired, old (X.509 version 1) and weak ones. Without this option, traffic to origins with an untrusted certificate is passed through, and the app verifies \
-           the certificate itself; a request for an https:// URL without a tunnel (GET https://…) gets a 502.",
+    more: "This includes expired, old (X.509 version 1) and weak ones. Without this option, traffic to origins with an untrusted \
+           certificate is passed through, and the app verifies the certificate itself; a request for an https:// URL without a tunnel (GET https://HOST/) gets a 502.",
 };
 
 pub(crate) static UPSTREAM_CA: Opt = Opt {
