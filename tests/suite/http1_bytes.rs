@@ -203,7 +203,7 @@ fn records_a_head_of_256_kib() {
 
 #[test]
 fn records_the_start_of_a_head_past_the_limit() {
-    let fields: String = (0..600).map(|number| format!("X-{number:05}: {}\r\n", "f".repeat(1000))).collect();
+    let fields: String = (0..2000).map(|number| format!("X-{number:05}: {}\r\n", "f".repeat(1000))).collect();
     let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
     let answer = response.clone();
     let origin = Origin::tls(move |mut connection| {
