@@ -172,18 +172,17 @@ fn a_reset_detected_by_a_write_is_not_a_graceful_end() {
     let origin = Origin::plain(script);
     let capture = Capture::start();
     gate.open();
-    // A read or a write may detect it first, at the origin's side and at the client's. Several attempts include a reset.
-    let ends: Vec<_> = (0..8)
-        .map(|_| {
-            let mut connection = capture.connect(&origin.authority("localhost"));
-            connection.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000000\r\n\r\n");
-            let mut writer = connection.writer.clone();
-            let upload = std::thread::spawn(move || while writer.try_send(&[b'u'; 100_000]).is_ok() {});
-            let end = connection.read_to_end().1;
-            drop(connection);
-            upload.join().unwrap();
-            end
-        })
-        .collect();
-    assert!(ends.contains(&Ending::Reset), "{ends:?}");
+    // A read or a write may detect it first, at the origin's side and at the client's. If the client's write does, its read
+    // sees a graceful end, which may happen many times in a row.
+    let is_reset = (0..200).any(|_| {
+        let mut connection = capture.connect(&origin.authority("localhost"));
+        connection.send("POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000000\r\n\r\n");
+        let mut writer = connection.writer.clone();
+        let upload = std::thread::spawn(move || while writer.try_send(&[b'u'; 100_000]).is_ok() {});
+        let end = connection.read_to_end().1;
+        drop(connection);
+        upload.join().unwrap();
+        end == Ending::Reset
+    });
+    assert!(is_reset, "no attempt was reset");
 }
