@@ -256,7 +256,7 @@ const MAX_TABLE_BYTES: usize = 2 << 20;
 /// An entry without its text: its place in a map with free places, and the headers of its allocations.
 const ENTRY_BYTES: usize = 176;
 
-/// Stands for all hosts, or names, that have no entry of their own.
+/// The entry that counts all names past the limit together.
 const OTHERS: &str = "(others)";
 
 /// Further memory for the reasons of [`OTHERS`], of which a client may invent some too.
