@@ -2,9 +2,18 @@
 
 use crate::support::bundle::Bundle;
 use crate::support::cli::Spectral;
-use crate::support::{Connection, Origin, TempDir};
+use crate::support::{Connection, Origin, TempDir, next_request};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// An origin whose response may meet a connection that the end of the capture has reset.
+fn responding_origin() -> Origin {
+    Origin::plain(
+        |mut connection| {
+            while next_request(&mut connection).is_some() && connection.writer.try_send(OK.as_bytes()).is_ok() {}
+        },
+    )
+}
 
 /// Sends requests until the capture ends; returns their number.
 fn request_until_the_end(running: &Spectral, origin: &Origin) -> usize {
@@ -23,7 +32,7 @@ fn request_until_the_end(running: &Spectral, origin: &Origin) -> usize {
 
 #[test]
 fn the_capture_ends_after_a_number_of_exchanges() {
-    let (dir, origin) = (TempDir::new(), Origin::plain_responding(OK));
+    let (dir, origin) = (TempDir::new(), responding_origin());
     let running = Spectral::capture(&dir, &["--stop-after", "3", "--stop-after", "1h"]);
     running.wait_for_line("stops    after 3 exchanges, or after 1 h");
     let responses = request_until_the_end(&running, &origin);
@@ -36,7 +45,7 @@ fn the_capture_ends_after_a_number_of_exchanges() {
 
 #[test]
 fn the_capture_ends_at_a_size_of_the_bundle() {
-    let (dir, origin) = (TempDir::new(), Origin::plain_responding(OK));
+    let (dir, origin) = (TempDir::new(), responding_origin());
     let running = Spectral::capture(&dir, &["--stop-after", "10K"]);
     running.wait_for_line("stops    at a bundle size of 10K");
     request_until_the_end(&running, &origin);
