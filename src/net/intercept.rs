@@ -100,7 +100,7 @@ pub(crate) fn open(
 
     match handshake_with_client(shared, capture, &mut client, &origin, &route, sni) {
         Ok(()) => {
-            intercepted.connected(is_resumed(&client));
+            intercepted.connected(is_resumed(&client), client.tls().and_then(|tls| tls.alpn_protocol()));
             let is_tls13 = origin.tls().is_some_and(|tls| tls.protocol_version() == Some(ProtocolVersion::TLSv1_3));
             if hello.offers_post_handshake_auth && is_tls13 {
                 intercepted.prevent_late_request();

@@ -32,6 +32,8 @@ pub(crate) struct InterceptedClient {
     connected: Moment,
     /// True if it resumed a session and thus received no certificate.
     is_resumed: bool,
+    /// True if the protocol is HTTP/2, in which the origin sends data of its own before it answers.
+    is_http2: bool,
     progress: Progress,
     /// True once the tap cannot read a part of the connection. Then any byte may be one of the answer.
     is_opaque: bool,
@@ -82,6 +84,7 @@ impl InterceptedClient {
             kind: (origin, sni.map(str::to_owned), hello.fingerprint),
             connected: Moment::now(),
             is_resumed: false,
+            is_http2: false,
             progress: Progress::Connected,
             is_opaque: false,
             late_request: LateRequest::None,
@@ -94,9 +97,9 @@ impl InterceptedClient {
         self.refusals.passes_through(&self.kind)
     }
 
-    /// Notes that the handshake is complete.
-    pub(crate) fn connected(&mut self, is_resumed: bool) {
-        (self.connected, self.is_resumed) = (Moment::now(), is_resumed);
+    /// Notes that the handshake is complete, and which protocol (ALPN) it selected.
+    pub(crate) fn connected(&mut self, is_resumed: bool, alpn: Option<&[u8]>) {
+        (self.connected, self.is_resumed, self.is_http2) = (Moment::now(), is_resumed, alpn == Some(b"h2"));
     }
 
     /// Notes that the client offered to answer a request for its certificate after the handshake, and that the origin
@@ -136,9 +139,10 @@ impl InterceptedClient {
         }
     }
 
-    /// Sees that bytes were passed in direction `dir`, after their events.
+    /// Sees that bytes were passed in direction `dir`, after their events. In HTTP/1 they may answer a request whose head is
+    /// incomplete, for which there is no event yet.
     pub(crate) fn relayed(&mut self, dir: Dir) {
-        if dir == Dir::Down && self.is_opaque {
+        if dir == Dir::Down && (self.is_opaque || !self.is_http2) {
             self.answered();
         }
     }
@@ -240,6 +244,7 @@ mod tests {
             kind: (Authority::from_connect_target(b"a:443").unwrap(), None, Fingerprint::default()),
             connected: Moment::now(),
             is_resumed: false,
+            is_http2: false,
             progress: Progress::Connected,
             is_opaque: false,
             late_request: LateRequest::None,
@@ -276,7 +281,7 @@ mod tests {
         for is_resumed in [false, true] {
             for has_request in [false, true] {
                 let mut client = client();
-                client.connected(is_resumed);
+                client.connected(is_resumed, None);
                 if has_request {
                     begin(&mut client, Dir::Up);
                 }
@@ -319,8 +324,22 @@ mod tests {
     }
 
     #[test]
+    fn bytes_of_http_1_are_an_answer_once_a_request_has_begun() {
+        for (alpn, expected) in [(None, Progress::Answered), (Some(&b"h2"[..]), Progress::Requested)] {
+            let mut client = client();
+            client.connected(false, alpn);
+            client.relayed(Dir::Down);
+            assert_eq!(client.progress, Progress::Connected);
+            begin(&mut client, Dir::Up);
+            client.relayed(Dir::Down);
+            assert_eq!(client.progress, expected);
+        }
+    }
+
+    #[test]
     fn bytes_of_an_unknown_protocol_are_an_answer() {
         let mut client = client();
+        client.connected(false, Some(b"h2"));
         client.relayed(Dir::Down);
         assert_eq!(client.progress, Progress::Connected, "HTTP/2 settings of the origin, perhaps");
         begin(&mut client, Dir::Up);
