@@ -42,5 +42,6 @@ pub use trust::environment::{Environment, NODE_SCRIPT, TrustFiles};
 pub use trust::guides::{TRUST_GUIDES, TrustGuide};
 pub use trust::p12::P12_PASSWORD;
 pub use trust::roots::TrustedRoots;
+pub use wire::credentials::Credentials;
 pub use wire::pattern::{BadPattern, Pattern, PatternError};
 pub use wire::tap::Opaque;

@@ -13,6 +13,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod client_hello;
+pub(crate) mod credentials;
 pub(crate) mod error_code;
 pub(crate) mod fingerprint;
 pub(crate) mod headers;

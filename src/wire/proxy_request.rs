@@ -23,15 +23,14 @@
 //! - Host or a framing field (Content-Length, Transfer-Encoding) is folded, has a space before its colon, or has a name that
 //!   a recipient may repair.
 
-mod credentials;
 mod rewrite;
 
 use super::authority::{Authority, BadAuthority};
+use super::credentials::Credentials;
 use super::headers::Headers;
 use super::http1::head::parse_request;
 use super::message::RequestHead;
 use super::tap::Opaque;
-use credentials::basic_authorization;
 use rewrite::{OriginForm, is_clear, rewrite};
 use std::fmt;
 
@@ -147,7 +146,12 @@ fn rewrite_absolute(sent: &[u8], head: &RequestHead) -> Result<PlainRequest, Ref
     let Uri { is_tls, userinfo, authority, path } = split_uri(&head.target)?;
     let default_port = default_port(is_tls);
     let authority = Authority::from_host_header(authority, default_port).map_err(Refusal::Authority)?;
-    let to = OriginForm { authority: &authority, default_port, path, authorization: basic_authorization(userinfo) };
+    let to = OriginForm {
+        authority: &authority,
+        default_port,
+        path,
+        authorization: Credentials::from_userinfo(userinfo).map(|credentials| credentials.basic()),
+    };
     let wire = rewrite(sent, head, &to).ok_or(Refusal::Ambiguous)?;
     match parse_request(&wire).map_err(refusal)? {
         Some((used, head)) if used == wire.len() => Ok(PlainRequest { authority, is_tls, head, wire }),

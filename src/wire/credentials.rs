@@ -1,20 +1,47 @@
-//! The credentials in a URL (`http://user:password@host/`), as clients send them to an origin without a proxy.
+//! A user name and a password, for Basic authentication (RFC 7617).
 
+use std::fmt;
 use std::iter::repeat_n;
 
-/// Returns the value of the Authorization field (RFC 7617 section 2) for the part of a URL before its `@`; `None` if that part
-/// is empty.
-///
-/// wget, aria2, curl and LWP agree on it: the first colon separates the password, and percent-encoding is decoded.
-pub(super) fn basic_authorization(userinfo: &[u8]) -> Option<Vec<u8>> {
-    if userinfo.is_empty() {
-        return None;
+/// A user name and a password. `Debug` shows neither.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    user: Vec<u8>,
+    password: Vec<u8>,
+}
+
+impl Credentials {
+    /// Parses `USER:PASSWORD`. The first colon is the separator; neither part is decoded. Returns `None` if there is no
+    /// colon.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (user, password) = text.split_once(':')?;
+        Some(Self { user: user.into(), password: password.into() })
     }
-    let colon = userinfo.iter().position(|&b| b == b':');
-    let (user, password) = userinfo.split_at_checked(colon.unwrap_or(userinfo.len()))?;
-    let password = password.strip_prefix(b":").unwrap_or_default();
-    let credentials = [percent_decoded(user), b":".to_vec(), percent_decoded(password)].concat();
-    Some([b"Basic ", base64(&credentials).as_slice()].concat())
+
+    /// Parses the part of a URL before its `@` (RFC 3986 section 3.2.1), as clients do that send it to an origin; `None` if
+    /// that part is empty. wget, aria2, curl and LWP agree on it: the first colon separates the password, which may be
+    /// missing, and percent-encoding is decoded.
+    pub(crate) fn from_userinfo(userinfo: &[u8]) -> Option<Self> {
+        if userinfo.is_empty() {
+            return None;
+        }
+        let colon = userinfo.iter().position(|&b| b == b':');
+        let (user, password) = userinfo.split_at_checked(colon.unwrap_or(userinfo.len()))?;
+        let password = password.strip_prefix(b":").unwrap_or_default();
+        Some(Self { user: percent_decoded(user), password: percent_decoded(password) })
+    }
+
+    /// The value of an Authorization or Proxy-Authorization field (RFC 7617 section 2).
+    pub(crate) fn basic(&self) -> Vec<u8> {
+        let credentials = [&self.user, b":".as_slice(), &self.password].concat();
+        [b"Basic ", base64(&credentials).as_slice()].concat()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
 }
 
 /// Decodes percent-encoding (RFC 3986 section 2.1). A `%` without two digits is kept.
@@ -67,9 +94,18 @@ mod tests {
     }
 
     #[test]
+    fn parses_user_and_password_without_decoding() {
+        let basic = |text| Credentials::parse(text).map(|credentials| credentials.basic());
+        assert_eq!(basic("Aladdin:open sesame").as_deref(), Some(&b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="[..]));
+        assert_eq!(basic("a:b%41:c"), Credentials { user: b"a".into(), password: b"b%41:c".into() }.basic().into());
+        assert_eq!(basic("no colon"), None);
+        assert_eq!(format!("{:?}", Credentials::parse("u:secret")), "Some(Credentials)");
+    }
+
+    #[test]
     fn decodes_user_and_password() {
         let value = |userinfo: &str| {
-            let value = basic_authorization(userinfo.as_bytes())?;
+            let value = Credentials::from_userinfo(userinfo.as_bytes())?.basic();
             Some(String::from_utf8(value).unwrap().strip_prefix("Basic ").unwrap().to_owned())
         };
         let encoded = |credentials: &[u8]| Some(String::from_utf8(base64(credentials)).unwrap());
