@@ -113,6 +113,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("rustls_native_certs", "cert/roots.rs"),
     ("webpki_root_certs", "cert/roots.rs"),
     ("lexopt", "cli/args/parser.rs"),
+    ("signal_hook", "cli/process/signals.rs"),
     ("rustix", "cli/process/terminal.rs"),
 ];
 

@@ -9,6 +9,4 @@ pub(crate) mod terminal;
 pub(crate) use child::Child;
 pub(crate) use limits::is_root;
 pub(crate) use path_search::{NotExecutable, find_program};
-pub(crate) use signals::{
-    BlockedSignals, Inherited, ReceivedSignal, prepare_for_command, prepare_for_service, receive_exit_statuses,
-};
+pub(crate) use signals::{BlockedSignals, Inherited, ReceivedSignal, prepare_for_command, prepare_for_service};

@@ -16,7 +16,7 @@ use super::address::reachable;
 use super::advice::{self, Client};
 use super::args::CaptureOptions;
 use super::ending::{self, Event};
-use super::message::{error_line, fail};
+use super::message::{error_line, fail, warning_line};
 use super::notices;
 use super::process::{self, BlockedSignals, Child, Inherited, NotExecutable, ReceivedSignal};
 use super::screen::Screen;
@@ -34,7 +34,6 @@ use std::thread;
 
 /// Captures `command`, a program and its arguments.
 pub(crate) fn run(options: CaptureOptions, command: &[OsString]) -> ExitCode {
-    process::receive_exit_statuses();
     let (signals, inherited) = match process::prepare_for_command() {
         Ok(prepared) => prepared,
         Err(message) => return fail(&message),
@@ -171,7 +170,14 @@ impl Capture {
             lines.push("This run is inside another 'spectral capture run', which does not see its traffic.".into());
         }
         let bypassed: Vec<_> = environment.without_proxy().proxy_variables().collect();
-        escaped_lines(&lines) + &startup::warnings(&self.config, self.proxy.addr(), &bypassed)
+        let mut text = escaped_lines(&lines) + &startup::warnings(&self.config, self.proxy.addr(), &bypassed);
+        if let without_settings @ [_, ..] = &*self.trust_dir.without_settings {
+            text.push_str(&warning_line(&format!(
+                "{} will refuse the certificate: the path of TMPDIR has a character that cannot be quoted in settings",
+                without_settings.join(" and ")
+            )));
+        }
+        text
     }
 }
 

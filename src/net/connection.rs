@@ -181,7 +181,9 @@ fn open_tunnel(shared: &Shared, mut client: Leg, authority: Authority, reply: &d
             return Some(Connection::FirstFlight(Box::new(pending)));
         }
         Err(DialError::Stopped) => {}
-        Err(DialError::Ourselves) if reply.refuse(&mut client, &shared.stop) => {}
+        Err(DialError::Ourselves) if reply.refuse(&mut client, &shared.stop) => {
+            shared.counters.add_uncaptured(&authority.to_string(), Reason::Refused(DialError::Ourselves.to_string()));
+        }
         Err(why) => {
             shared.counters.add_uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string()));
             reply.unreachable(&mut client, &authority, &why, &shared.stop);

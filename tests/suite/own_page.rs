@@ -1,6 +1,7 @@
 //! Requests to the proxy itself: it serves a small page, never loops, and records nothing.
 
 use crate::support::{Capture, TlsClient};
+use spectral_capture::Reason;
 
 #[test]
 fn serves_the_page_for_each_spelling_of_its_address() {
@@ -116,6 +117,9 @@ fn refuses_nested_connects_to_itself() {
         response = connection.read_response();
     }
     assert_ne!(response.status, 200, "{}", response.head);
+    drop(connection);
+    let is_ourselves = |reason: &Reason| reason.to_string() == "request refused: it is this proxy itself";
+    capture.stop().assert_uncaptured(&target, 1, is_ourselves);
 }
 
 #[test]

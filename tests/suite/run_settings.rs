@@ -204,6 +204,22 @@ fn ftp_goes_to_its_origin() {
 }
 
 #[test]
+fn warns_if_settings_cannot_contain_the_path_of_the_certificate() {
+    let dir = TempDir::new();
+    for (name, expected) in
+        [("plain", None), ("a:b", Some("PHP will refuse")), ("a$b", Some("apt and PHP will refuse"))]
+    {
+        let temporary = dir.join(name);
+        std::fs::create_dir(&temporary).unwrap();
+        let output = run(capture_run(&dir, &[], &["true"]).env("TMPDIR", temporary)).ok();
+        let warning = output.err.lines().find(|line| line.contains("will refuse"));
+        let prefix = expected.map(|expected| format!("spectral: warning: {expected} the certificate: "));
+        assert_eq!(warning.is_some(), prefix.is_some(), "{}", output.err);
+        assert!(warning.unwrap_or_default().starts_with(&prefix.unwrap_or_default()), "{}", output.err);
+    }
+}
+
+#[test]
 fn the_exit_code_is_that_of_the_command_if_sigchld_is_ignored() {
     let dir = TempDir::new();
     let Some(python) = peer("python3") else {

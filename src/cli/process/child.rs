@@ -58,7 +58,7 @@ impl Child {
     /// Waits until the process ends and returns its exit code, as a shell would.
     ///
     /// # Errors
-    /// If the exit status is unavailable: this process was started with SIGCHLD ignored, and env(1) could not change that.
+    /// If the system does not know the process.
     pub(crate) fn wait(self) -> io::Result<u8> {
         loop {
             match waitpid(self.0, None) {

@@ -4,10 +4,9 @@
 use super::limits::{FormerLimit, raise_descriptor_limit, survive_file_size_limit};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
+use signal_hook::consts::SIGCHLD;
 use std::fs;
-use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// Signals that are blocked in every thread until [`BlockedSignals::receive_all`] reads them.
 pub(crate) struct BlockedSignals(SigSet);
@@ -22,8 +21,9 @@ pub(crate) struct Inherited {
 /// before any thread is started.
 ///
 /// # Errors
-/// If signals cannot be blocked.
+/// If signals cannot be blocked or handled.
 pub(crate) fn prepare_for_command() -> Result<(BlockedSignals, Inherited), String> {
+    keep_exit_statuses()?;
     let mask = SigSet::thread_get_mask().map_err(cannot_block)?;
     // Signals that nohup or a shell (for a background job) made us ignore stay ignored in the command.
     let signals = BlockedSignals::block(FORWARDED.iter().copied().filter(|signal| !is_ignored(*signal)))?;
@@ -31,26 +31,13 @@ pub(crate) fn prepare_for_command() -> Result<(BlockedSignals, Inherited), Strin
     Ok((signals, Inherited { mask, limit: raise_descriptor_limit() }))
 }
 
-/// Restarts this program through env(1) with the default action of SIGCHLD, if the signal was ignored at its start. The
-/// exit status of a child would be lost.
-///
-/// Setting the action of a signal takes unsafe code, and posix_spawn(3) sets that of a child only. Returns if there is
-/// nothing to do, or if env cannot do it.
-pub(crate) fn receive_exit_statuses() {
-    if !is_ignored(Signal::SIGCHLD) {
-        return;
+/// Installs a handler for SIGCHLD that does nothing, if the signal was ignored when this program started: the kernel would
+/// discard the exit status of the command (wait(2)). The command starts with the default action.
+fn keep_exit_statuses() -> Result<(), String> {
+    if is_ignored(Signal::SIGCHLD) {
+        signal_hook::flag::register(SIGCHLD, Arc::default()).map_err(|e| format!("cannot handle SIGCHLD: {e}"))?;
     }
-    let (env, option) = ("env", "--default-signal=CHLD");
-    // The status of this child is lost too, so its output shows that env knows the option.
-    let mut probe = Command::new(env);
-    probe.args([option, "echo", "known"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut output = String::new();
-    let pipe = probe.spawn().ok().and_then(|mut child| child.stdout.take());
-    let is_known = pipe.is_some_and(|mut pipe| pipe.read_to_string(&mut output).is_ok()) && output == "known\n";
-    if let (true, Ok(program)) = (is_known, std::env::current_exe()) {
-        // Returns only if it fails.
-        let _ = Command::new(env).arg(option).arg(program).args(std::env::args_os().skip(1)).exec();
-    }
+    Ok(())
 }
 
 /// Blocks the signals for `capture proxy` and `capture discover`, and raises the limit of descriptors. Call this before

@@ -25,6 +25,8 @@ pub(super) struct TrustDir {
     _lock: File,
     /// The paths of the files in the directory.
     pub(super) files: TrustFiles,
+    /// The programs that get no settings, because these cannot contain a path that they would need.
+    pub(super) without_settings: Vec<&'static str>,
 }
 
 impl TrustDir {
@@ -59,7 +61,10 @@ impl TrustDir {
             php: php.is_some().then(|| path.clone()),
             roots,
         };
-        let dir = Self { path, _lock: lock, files };
+        let missing = [("apt", files.apt.is_none()), ("PHP", files.php.is_none())];
+        let without_settings =
+            missing.into_iter().filter(|(_, is_missing)| *is_missing).map(|(name, _)| name).collect();
+        let dir = Self { path, _lock: lock, files, without_settings };
         let roots = TrustedRoots::with(ca, environment);
         write(&dir.files.roots, MODE_ALL_READ, roots.pem().as_bytes())?;
         write(&dir.files.java, MODE_ALL_READ, &roots.p12())?;
