@@ -6,6 +6,7 @@ mod args;
 mod ca;
 mod capture;
 mod command_error;
+mod credentials;
 mod domains;
 mod ending;
 mod export;
