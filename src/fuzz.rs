@@ -17,6 +17,11 @@ pub fn proxy_head(data: &[u8]) {
     crate::wire::proxy_request::check_any_split(data);
 }
 
+/// Asserts that a SOCKS5 negotiation does not depend on splits.
+pub fn socks5(data: &[u8]) {
+    crate::wire::socks5_server::check_any_split(data);
+}
+
 /// Asserts that the events of the HTTP/1 tap do not depend on splits, and that every exchange ends.
 pub fn http1(data: &[u8]) {
     crate::wire::http1::fuzz::check_any_split(data);

@@ -194,12 +194,14 @@ fn banner(config: &Config, proxy: &Proxy, stop_after: &[StopAfter]) -> String {
     let url = format!("http://{}", reachable(addr));
     // Some programs, such as curl, read only the lower-case http_proxy.
     let export = format!("  export HTTPS_PROXY={url} HTTP_PROXY={url} http_proxy={url}");
+    let socks = format!("  SOCKS5   socks5h://{} (the same port)", reachable(addr));
     let limits: Vec<_> = stop_after.iter().map(ToString::to_string).collect();
     let limits = (!limits.is_empty()).then(|| format!("  stops    {}", limits.join(", or ")));
     let mut lines = Vec::new();
     match &config.mode {
         Mode::Discover => {
             lines.push(format!("Discovering domains on {addr}; nothing is decrypted. Press Ctrl+C to stop."));
+            lines.push(socks);
             lines.extend(limits);
             lines.push(String::new());
             lines.push(export);
@@ -215,6 +217,7 @@ fn banner(config: &Config, proxy: &Proxy, stop_after: &[StopAfter]) -> String {
             lines.push(format!("  domains  {domains}"));
             lines.push(format!("  output   {}", summary::output_line(config, output)));
             lines.push(format!("  CA       {ca}"));
+            lines.push(socks);
             lines.extend(limits);
             lines.push(String::new());
             lines.push(export);

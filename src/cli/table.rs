@@ -247,7 +247,7 @@ const CAPTURE: &[Command] = &[
         name: "proxy",
         usage: "[OPTIONS]",
         brief: "Capture the traffic of a proxy until Ctrl+C",
-        more: "Starts a proxy for programs that use HTTP_PROXY and HTTPS_PROXY. Stops on Ctrl+C, SIGTERM or SIGHUP, and \
+        more: "Starts a proxy for programs that use HTTP_PROXY and HTTPS_PROXY, or SOCKS5 on the same port. Stops on Ctrl+C, SIGTERM or SIGHUP, and \
                completes the bundle, a ZIP file. SIGUSR1 prints a summary so far.\n\
                \n    spectral capture proxy -p 8080 -o capture.zip -d '*.example.com'\
                \n    HTTPS_PROXY=http://127.0.0.1:8080 curl --cacert \\\

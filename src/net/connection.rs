@@ -1,22 +1,19 @@
 //! One client connection: its phases, each of which may be idle.
 //!
 //! ```text
-//! request ─┬─ CONNECT host:port ──────▶ upstream ─▶ reply ─▶ first flight ─▶ tunnel
+//! request ─┬─ CONNECT host:port, SOCKS ▶ upstream ─▶ reply ─▶ first flight ─▶ tunnel
 //!    ▲     ├─ redirected ClientHello ─▶ upstream ──────────▶ first flight ─▶ tunnel    by its SNI, in transparent mode
 //!    └─────┼─ GET http://…, https://… ▶ plain exchange         in transparent mode also GET /…, by its Host
 //!          ├─ GET /… to our address ──▶ own page
 //!          └─ anything else ──────────▶ an error response that states the reason
 //! ```
-//!
-//! A SOCKS front end would be recognized by its first byte (`request.rs`), and served by [`open_tunnel`] with a [`Reply`]
-//! of its own.
 
 use super::dial::DialError;
 use super::first_flight::PendingFlight;
 use super::leg::Leg;
 use super::plain::{Exchange, KeepAlive, Target};
-use super::relay::RelayEnd;
-use super::reply::{HttpConnect, Redirected, Reply};
+use super::relay::{self, RelayEnd};
+use super::reply::{HttpConnect, Redirected, Reply, Socks5};
 use super::request::{PendingRequest, RefusedRequest, Request, UNKNOWN_HOST};
 use super::response::Response;
 use super::shared::Shared;
@@ -103,6 +100,7 @@ fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Re
     let (request, received_head) = match request {
         Request::Http { request, received_head } => (*request, received_head),
         Request::Tls(hello) => return redirected_tls(shared, client, &hello),
+        Request::Socks(authority) => return socks(shared, client, authority),
         Request::Refused(RefusedRequest { host, reason, response }) => {
             refuse(shared, &mut client, host.as_ref(), reason, &response);
             return None;
@@ -129,7 +127,8 @@ fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Re
             (PlainRequest::from_origin_form(host, head, &received_head), Target::Origin)
         }
         ProxyRequest::Origin { host, .. } => {
-            refuse(shared, &mut client, host.as_ref(), Reason::NotForAProxy, &Response::not_a_proxy_request());
+            let response = Response::not_a_proxy_request().to_bytes(false);
+            refuse(shared, &mut client, host.as_ref(), Reason::NotForAProxy, &response);
             return None;
         }
     };
@@ -137,9 +136,10 @@ fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Re
 }
 
 /// Refuses a request of `client` for `host`, if it names one.
-fn refuse(shared: &Shared, client: &mut Leg, host: Option<&Authority>, reason: Reason, response: &Response<'_>) {
+fn refuse(shared: &Shared, client: &mut Leg, host: Option<&Authority>, reason: Reason, response: &[u8]) {
     shared.counters.add_uncaptured(&host.map_or_else(|| PROXY_ITSELF.to_owned(), ToString::to_string), reason);
-    response.send(client, &shared.stop);
+    client.send(response);
+    relay::close(client, &shared.stop);
 }
 
 /// True if a request for `authority` is for the proxy's own page.
@@ -158,6 +158,19 @@ fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Con
         return None;
     }
     open_tunnel(shared, client, authority, &HttpConnect)
+}
+
+/// Serves a SOCKS5 request. The own page is served as if the client had connected to it.
+fn socks(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Connection> {
+    if authority.host != Host::Name(OWN_PAGE_NAME.into()) {
+        return open_tunnel(shared, client, authority, &Socks5);
+    }
+    if authority.port != HTTP_PORT {
+        Socks5.refuse(&mut client, &shared.stop);
+        return None;
+    }
+    Socks5.connected(&mut client);
+    Some(Connection::awaiting_request(shared, client, None))
 }
 
 /// Serves a ClientHello without a CONNECT before it: its SNI is the origin.
@@ -196,6 +209,8 @@ fn open_tunnel(shared: &Shared, mut client: Leg, authority: Authority, reply: &d
 const PROXY_ITSELF: &str = "(the proxy itself)";
 /// The host name that reaches the own page through the proxy, at any address. mitmproxy uses the same name.
 const OWN_PAGE_NAME: &str = "mitm.it";
+/// The port of the own page under that name.
+const HTTP_PORT: u16 = 80;
 
 #[cfg(test)]
 mod tests {
@@ -264,6 +279,25 @@ mod tests {
         });
         assert_eq!(received, "HTTP/1.1 408");
         assert!(matches!(&reports[..], [Uncaptured { reason: Reason::Refused(_), .. }]), "{reports:?}");
+    }
+
+    #[test]
+    fn closes_when_a_socks_negotiation_is_slow() {
+        let (received, reports) = serve_one(Timeouts { first_byte: LONG, head: SHORT }, |mut socket| {
+            let mut received = [0; 2];
+            socket.write_all(b"\x05\x01\x00").unwrap();
+            socket.read_exact(&mut received).unwrap();
+            assert_eq!(received, [5, 0]);
+            socket.write_all(b"\x05\x01").unwrap();
+            let mut rest = String::new();
+            socket.read_to_string(&mut rest).unwrap();
+            rest
+        });
+        assert_eq!(received, "");
+        assert!(
+            matches!(&reports[..], [Uncaptured { reason: Reason::Refused(why), .. }] if why.contains("SOCKS")),
+            "{reports:?}"
+        );
     }
 
     /// A ClientHello without extensions, and so without SNI (RFC 8446 section 4.1.2).

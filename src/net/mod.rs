@@ -23,7 +23,6 @@
 //!
 //! | feature | where it goes |
 //! |---|---|
-//! | SOCKS front end | a parser in `wire`; `connection.rs` recognizes the first byte and answers the method negotiation; the reply to the request is one more `Reply` (`reply.rs`) |
 //! | upstream proxy | one more `Connector` (`upstream.rs`), selected in `proxy.rs`. Its socket relays to the origin, for plain requests too: an HTTP proxy gets CONNECT for both |
 //! | client certificates | a resolver in place of `NoCertificate` (`tls/client.rs`). `NoCertificate` raises a flag, on which `intercept.rs` passes the connection through; the new one presents a certificate |
 //!

@@ -6,13 +6,14 @@
 //!                      └─▶ unreachable
 //! ```
 //!
-//! A SOCKS front end is one more implementation of [`Reply`].
-
 use super::dial::DialError;
 use super::leg::Leg;
+use super::relay;
 use super::response::Response;
 use super::stop::Stop;
 use crate::wire::authority::Authority;
+use crate::wire::socks5_server::{ReplyCode, reply};
+use std::io::ErrorKind;
 
 /// Replies to a client that asked for a connection.
 pub(crate) trait Reply {
@@ -45,6 +46,44 @@ impl Reply for HttpConnect {
     }
 }
 
+/// Replies to a SOCKS5 request (RFC 1928 section 6).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Socks5;
+
+impl Reply for Socks5 {
+    fn connected(&self, client: &mut Leg) {
+        client.send(&reply(ReplyCode::Succeeded));
+    }
+
+    fn refuse(&self, client: &mut Leg, stop: &Stop) -> bool {
+        close_with(ReplyCode::NotAllowed, client, stop);
+        true
+    }
+
+    fn unreachable(&self, client: &mut Leg, _: &Authority, why: &DialError, stop: &Stop) {
+        close_with(code(why), client, stop);
+    }
+}
+
+fn close_with(code: ReplyCode, client: &mut Leg, stop: &Stop) {
+    client.send(&reply(code));
+    relay::close(client, stop);
+}
+
+fn code(why: &DialError) -> ReplyCode {
+    match why {
+        DialError::Ourselves => ReplyCode::NotAllowed,
+        DialError::Resolve(_) => ReplyCode::HostUnreachable,
+        DialError::Connect(cause) => match cause.kind() {
+            ErrorKind::ConnectionRefused => ReplyCode::ConnectionRefused,
+            ErrorKind::NetworkUnreachable => ReplyCode::NetworkUnreachable,
+            ErrorKind::HostUnreachable | ErrorKind::TimedOut => ReplyCode::HostUnreachable,
+            _ => ReplyCode::GeneralFailure,
+        },
+        DialError::Stopped => ReplyCode::GeneralFailure,
+    }
+}
+
 /// No reply: a redirected client does not know of the proxy. Without an origin its connection is closed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Redirected;
@@ -57,4 +96,24 @@ impl Reply for Redirected {
     }
 
     fn unreachable(&self, _: &mut Leg, _: &Authority, _: &DialError, _: &Stop) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn socks_clients_learn_the_cause() {
+        for (kind, expected) in [
+            (ErrorKind::ConnectionRefused, ReplyCode::ConnectionRefused),
+            (ErrorKind::NetworkUnreachable, ReplyCode::NetworkUnreachable),
+            (ErrorKind::HostUnreachable, ReplyCode::HostUnreachable),
+            (ErrorKind::TimedOut, ReplyCode::HostUnreachable),
+            (ErrorKind::PermissionDenied, ReplyCode::GeneralFailure),
+        ] {
+            assert_eq!(code(&DialError::Connect(kind.into())), expected);
+        }
+        assert_eq!(code(&DialError::Resolve(ErrorKind::NotFound.into())), ReplyCode::HostUnreachable);
+        assert_eq!(code(&DialError::Ourselves), ReplyCode::NotAllowed);
+    }
 }

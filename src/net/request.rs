@@ -6,6 +6,8 @@
 //!    └─▶ closed                   └─▶ 408
 //! ```
 //!
+//! A client whose first byte is that of SOCKS5 negotiates first; its request is the last message of the negotiation.
+//!
 //! A connection that waits for bytes here is idle, also one with a part of a head.
 
 use super::leg::Leg;
@@ -22,6 +24,7 @@ use crate::wire::client_hello::{self, ClientHello};
 use crate::wire::http1::head_scanner::HeadScanner;
 use crate::wire::proxy_request::{self, ProxyRequest, Refusal};
 use crate::wire::requested_host::requested_host;
+use crate::wire::socks5_server::{self, Negotiation, SOCKS4_REJECTED, Step, is_socks4, is_socks5};
 use std::os::fd::BorrowedFd;
 
 /// A client that has not sent its whole request.
@@ -36,6 +39,8 @@ pub(crate) struct PendingRequest {
     searched: usize,
     /// The number of bytes at the last attempt to parse.
     parsed: usize,
+    /// The negotiation of a client that uses SOCKS5.
+    socks: Option<Negotiation>,
 }
 
 /// The progress of a request.
@@ -55,18 +60,21 @@ pub(crate) enum Request {
     },
     /// A redirected ClientHello, which stays unread.
     Tls(ClientHello),
+    /// A SOCKS5 request for a connection to this origin.
+    Socks(Authority),
     /// A request that is refused.
     Refused(RefusedRequest),
     /// No request: the client left, was silent for too long, or sent an invalid ClientHello; or the capture stops.
     None,
 }
 
-/// A request that is refused, and the response to it.
+/// A request that is refused.
 pub(crate) struct RefusedRequest {
     /// Its host, if it names one.
     pub(crate) host: Option<Authority>,
     pub(crate) reason: Reason,
-    pub(crate) response: Response<'static>,
+    /// The bytes of the response.
+    pub(crate) response: Vec<u8>,
 }
 
 impl PendingRequest {
@@ -76,7 +84,7 @@ impl PendingRequest {
         let scanner = HeadScanner::for_message();
         // No wait precedes the parsing of a request that was read already.
         let kept = kept.filter(|kept| client.unread().is_empty() || !kept.has_event());
-        Self { client, kept, progress: Progress::Awaited, deadline, scanner, searched: 0, parsed: 0 }
+        Self { client, kept, progress: Progress::Awaited, deadline, scanner, searched: 0, parsed: 0, socks: None }
     }
 
     /// Reads the request. Returns `None` if the connection is idle.
@@ -97,10 +105,7 @@ impl PendingRequest {
             if left.is_zero() {
                 return Some(match self.progress {
                     Progress::Awaited => Request::None,
-                    Progress::Begun => {
-                        let reason = Reason::Refused("its head took too long".into());
-                        refused(self.client.unread(), reason, Response::head_too_slow())
-                    }
+                    Progress::Begun => self.too_slow(),
                 });
             }
             let [of_client, of_kept] = self.interests();
@@ -135,6 +140,9 @@ impl PendingRequest {
     /// each read.
     fn parse(&mut self, shared: &Shared) -> Option<Request> {
         let bytes = self.client.unread();
+        if self.socks.is_some() || is_socks5(bytes) {
+            return self.negotiate();
+        }
         let found = self.scanner.find(bytes.get(self.searched..).unwrap_or_default());
         self.searched = bytes.len();
         if found.is_err() {
@@ -142,7 +150,7 @@ impl PendingRequest {
         }
         if found == Ok(None) && !self.client.charge_unread() {
             let reason = Reason::Refused("the memory limit leaves no room for its head".into());
-            let request = refused(self.client.unread(), reason, Response::head_too_long(&Refusal::HeadTooLong));
+            let request = refused(self.client.unread(), reason, &Response::head_too_long(&Refusal::HeadTooLong));
             // Not kept while the client reads the response.
             self.client.consume(usize::MAX);
             return Some(request);
@@ -153,6 +161,39 @@ impl PendingRequest {
         }
         self.parsed = self.searched;
         parse(shared, &mut self.client)
+    }
+
+    /// Negotiates SOCKS5 as far as the client's messages are complete.
+    fn negotiate(&mut self) -> Option<Request> {
+        let negotiation = self.socks.get_or_insert_default();
+        loop {
+            let (used, step) = negotiation.next(self.client.unread(), None)?;
+            self.client.consume(used);
+            match step {
+                Step::Reply(reply) => self.client.send(&reply),
+                Step::Connect(authority) => return Some(Request::Socks(authority)),
+                Step::Refuse { reply, refusal } => {
+                    let reason = Reason::Refused(refusal.to_string());
+                    let host = if let socks5_server::Refusal::Command(_, host) = refusal { host } else { None };
+                    return Some(Request::Refused(RefusedRequest { host, reason, response: reply }));
+                }
+            }
+        }
+    }
+
+    /// The request of a client whose time is over.
+    fn too_slow(&self) -> Request {
+        match self.socks {
+            None => {
+                let reason = Reason::Refused("its head took too long".into());
+                refused(self.client.unread(), reason, &Response::head_too_slow())
+            }
+            // The negotiation has no message that says so.
+            Some(_) => {
+                let reason = Reason::Refused("its SOCKS negotiation took too long".into());
+                Request::Refused(RefusedRequest { host: None, reason, response: Vec::new() })
+            }
+        }
     }
 
     /// The client, and the origin connection that is kept for its request.
@@ -181,7 +222,7 @@ fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
     let bytes = client.unread();
     if is_tls(bytes) {
         if !shared.transparent {
-            return Some(refused(&[], Reason::TlsToTheProxy, Response::tls_to_the_proxy()));
+            return Some(refused(&[], Reason::TlsToTheProxy, &Response::tls_to_the_proxy()));
         }
         return match client_hello::parse(bytes) {
             Ok(hello) => hello.map(Request::Tls),
@@ -191,6 +232,11 @@ fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
                 Some(Request::None)
             }
         };
+    }
+    if is_socks4(bytes) {
+        let reason = Reason::Refused("SOCKS4 is not supported, SOCKS5 is".into());
+        let response = SOCKS4_REJECTED.to_vec();
+        return Some(Request::Refused(RefusedRequest { host: None, reason, response }));
     }
     match proxy_request::parse(bytes) {
         Ok(None) => None,
@@ -211,16 +257,17 @@ fn is_tls(bytes: &[u8]) -> bool {
 fn invalid(bytes: &[u8], refusal: &Refusal) -> Request {
     match refusal {
         Refusal::HeadTooLong => {
-            refused(bytes, Reason::Refused("its head is too long".into()), Response::head_too_long(refusal))
+            refused(bytes, Reason::Refused("its head is too long".into()), &Response::head_too_long(refusal))
         }
         _ => {
             let why = refusal.to_string();
-            refused(bytes, Reason::Refused(why.clone()), Response::bad_request(&why))
+            refused(bytes, Reason::Refused(why.clone()), &Response::bad_request(&why))
         }
     }
 }
 
-fn refused(bytes: &[u8], reason: Reason, response: Response<'static>) -> Request {
+fn refused(bytes: &[u8], reason: Reason, response: &Response<'_>) -> Request {
+    let response = response.to_bytes(false);
     Request::Refused(RefusedRequest { host: requested_host(bytes), reason, response })
 }
 

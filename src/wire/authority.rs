@@ -1,4 +1,4 @@
-//! The authority of a request: the host and port in a CONNECT target, an absolute URI or a Host field.
+//! The authority of a request: the host and port in a CONNECT target, an absolute URI, a Host field or a SOCKS request.
 //!
 //! The grammar is RFC 3986 section 3.2 without user information, restricted to hosts that can be resolved: a name of
 //! letters, digits, `-`, `_` and `.`, an IPv4 address, or an IPv6 address in brackets. Other code writes an authority only
@@ -45,6 +45,19 @@ impl Authority {
         let port = match port {
             None | Some(b"") => default_port,
             Some(digits) => parse_port(digits)?,
+        };
+        Ok(Self { host, port })
+    }
+
+    /// Parses the host of a SOCKS request: a name or an address, IPv6 with or without brackets.
+    pub(crate) fn from_host_and_port(host: &[u8], port: u16) -> Result<Self, BadAuthority> {
+        if port == 0 {
+            return Err(BadAuthority::InvalidPort);
+        }
+        let host = match host.strip_prefix(b"[") {
+            Some(rest) => parse_v6(rest.strip_suffix(b"]").ok_or(BadAuthority::InvalidIpv6)?)?,
+            None if host.contains(&b':') => parse_v6(host)?,
+            None => parse_name_or_v4(host)?,
         };
         Ok(Self { host, port })
     }

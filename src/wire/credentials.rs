@@ -1,6 +1,7 @@
-//! A user name and a password, for Basic authentication (RFC 7617).
+//! A user name and a password, for Basic authentication (RFC 7617) and SOCKS5 (RFC 1929).
 
 use std::fmt;
+use std::hint::black_box;
 use std::iter::repeat_n;
 
 /// A user name and a password. `Debug` shows neither.
@@ -36,6 +37,18 @@ impl Credentials {
         let credentials = [&self.user, b":".as_slice(), &self.password].concat();
         [b"Basic ", base64(&credentials).as_slice()].concat()
     }
+
+    /// True for this user and password. The time it takes does not depend on ours.
+    pub(crate) fn matches(&self, user: &[u8], password: &[u8]) -> bool {
+        equal(user, &self.user) & equal(password, &self.password)
+    }
+}
+
+/// True if `given` is `expected`. The time depends on the length of `given` only.
+fn equal(given: &[u8], expected: &[u8]) -> bool {
+    let differences = given.iter().zip(expected.iter().cycle()).fold(0, |all, (a, b)| all | (a ^ b));
+    // The compiler could otherwise end the loop at the first difference.
+    (black_box(differences) == 0) & (given.len() == expected.len())
 }
 
 impl fmt::Debug for Credentials {
@@ -100,6 +113,25 @@ mod tests {
         assert_eq!(basic("a:b%41:c"), Credentials { user: b"a".into(), password: b"b%41:c".into() }.basic().into());
         assert_eq!(basic("no colon"), None);
         assert_eq!(format!("{:?}", Credentials::parse("u:secret")), "Some(Credentials)");
+    }
+
+    #[test]
+    fn matches_the_same_user_and_password() {
+        let credentials = Credentials::parse("me:secret").unwrap();
+        assert!(credentials.matches(b"me", b"secret"));
+        for (user, password) in [
+            ("me", "Secret"),
+            ("me", "secre"),
+            ("me", "secretsecret"),
+            ("me", ""),
+            ("", "secret"),
+            ("meme", "secret"),
+            ("m", "esecret"),
+        ] {
+            assert!(!credentials.matches(user.as_bytes(), password.as_bytes()), "{user} {password}");
+        }
+        let empty = Credentials::parse(":").unwrap();
+        assert!(empty.matches(b"", b"") && !empty.matches(b"a", b"") && !empty.matches(b"", b"a"));
     }
 
     #[test]

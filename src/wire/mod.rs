@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! first bytes ─▶ sniff ─┬─ proxy_request ── authority      the request to the proxy (refused: requested_host)
+//!                       ├─ socks5_server ── credentials    the same in SOCKS5
 //!                       └─ client_hello ── fingerprint     the names and protocols a TLS client offers (SNI, ALPN)
 //! relayed bytes ─▶ http ─┬─ http1 ─┬─ websocket            the exchanges between client and origin
 //!                        └─ http2 ─┘
@@ -27,5 +28,6 @@ pub(crate) mod pattern;
 pub(crate) mod proxy_request;
 pub(crate) mod requested_host;
 pub(crate) mod sniff;
+pub(crate) mod socks5_server;
 pub(crate) mod tap;
 pub(crate) mod websocket;

@@ -238,6 +238,7 @@ fn the_banner_has_the_address_the_options_and_the_ca() {
         ca.to_str().unwrap(),
         "export ",
         &format!("HTTPS_PROXY=http://{}", running.addr),
+        &format!("socks5h://{}", running.addr),
         &format!("curl --cacert {}", ca.display()),
     ] {
         assert!(banner.contains(word), "{word} in\n{banner}");

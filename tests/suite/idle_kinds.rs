@@ -34,6 +34,31 @@ fn a_client_without_a_whole_request_is_idle() {
 }
 
 #[test]
+fn a_client_that_negotiates_socks_is_idle_between_its_messages() {
+    let origin = Origin::plain_responding(OK);
+    let proxy = ProxyProcess::start();
+    let mut clients: Vec<_> = (0..NUMBER).map(|_| proxy.dial()).collect();
+    let port = origin.port().to_be_bytes();
+    let request = [b"\x05\x01\x00\x01\x7f\x00\x00\x01", &port[..], GET.as_bytes()].concat();
+    for (piece, reply) in [(&b"\x05\x02\x00"[..], &b""[..]), (b"\x02", b"\x05\x00"), (&request[..4], b"")] {
+        for client in &mut clients {
+            client.send(piece);
+            assert_eq!(client.read_exactly(reply.len()), reply);
+        }
+        if !proxy.wait_until_idle() {
+            return;
+        }
+    }
+    for client in &mut clients {
+        client.send(&request[4..]);
+        assert_eq!(client.read_exactly(10), b"\x05\0\0\x01\0\0\0\0\0\0");
+        assert_eq!(client.read_response().text(), "ok");
+    }
+    drop(clients);
+    assert_eq!(proxy.stop().0.traces.len(), NUMBER);
+}
+
+#[test]
 fn a_plain_client_is_idle_between_requests_and_keeps_its_origin() {
     let origin = Origin::plain_responding(OK);
     let proxy = ProxyProcess::start();

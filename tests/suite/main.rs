@@ -88,6 +88,7 @@ mod run_signals;
 mod run_trust;
 mod slow_client;
 mod slow_disk;
+mod socks;
 mod splice;
 mod stop;
 mod streaming;
