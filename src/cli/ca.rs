@@ -1,5 +1,6 @@
 //! `spectral ca`: shows the CA certificate, exports it, and helps programs and systems to trust it.
 
+mod env_file;
 mod files;
 mod guide;
 mod request;
@@ -7,7 +8,7 @@ mod shell;
 mod system_store;
 
 pub(crate) use guide::find_guide;
-pub(crate) use request::{Action, Execution, Format, Request};
+pub(crate) use request::{Action, EnvForm, Execution, Format, Request};
 pub(crate) use shell::Shell;
 
 use super::advice;
@@ -52,11 +53,15 @@ pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> R
             };
             format!("Certificate written to {}{password}\n", escape(&file.to_string_lossy())).into()
         }
-        Action::Env { shell, proxy } => {
+        Action::Env { form, proxy, trust_dir } => {
             let ca = open_or_create(dir)?;
-            shell.lines(&Environment::current(), |before| {
-                Ok(before.with_proxy(proxy, &write_trust_files(&ca, before)?))
-            })?
+            let current = Environment::current();
+            let files = write_trust_files(&ca, &current, trust_dir.as_deref())?;
+            match form {
+                EnvForm::Shell(shell) => shell.lines(&current, &current.with_proxy(proxy, &files)),
+                // The programs that will read it do not inherit the variables of this one.
+                EnvForm::File => env_file::text(&Environment::default().with_proxy(proxy, &files))?,
+            }
         }
         Action::UnsetEnv(shell) => shell.undo_lines(&Environment::current()),
         Action::Install(execution) => return system_store::install(&open_or_create(dir)?, execution, out),

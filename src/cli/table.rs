@@ -373,12 +373,12 @@ const CA: &[Command] = &[
     Command {
         name: "env",
         usage: "[OPTIONS]",
-        brief: "Print shell commands that make programs use the proxy",
+        brief: "Print variables that make programs use the proxy",
         more: "The commands set the environment variables of 'capture run' in a shell.\n\
                \n    spectral capture proxy &\
                \n    eval \"$(spectral ca env)\"",
         operands: Operands::None,
-        options: &[&PROXY_PORT, &PROXY_ADDRESS, &SHELL, &UNSET, &CA_DIR],
+        options: &[&PROXY_PORT, &PROXY_ADDRESS, &SHELL, &ENV_FORMAT, &TRUST_DIR, &UNSET, &CA_DIR],
     },
     Command {
         name: "install",

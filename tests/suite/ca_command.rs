@@ -235,6 +235,42 @@ fn a_shell_uses_the_proxy_and_can_undo_it() {
 }
 
 #[test]
+fn an_environment_file_is_enough_for_a_program_with_other_files_and_user() {
+    let Some(curl) = peer("curl") else {
+        return;
+    };
+    let origin = Origin::tls_responding(HELLO);
+    let dir = TempDir::new();
+    let running = Spectral::capture(&dir, &[]);
+    let (port, url) = (running.addr.port().to_string(), format!("https://{}/", origin.authority("localhost")));
+    let trust = dir.join("new/trust");
+    let args = ["ca", "env", "--format", "env", "-p", &port, "--trust-dir", trust.to_str().unwrap()];
+    let file = spectral(&dir, &args).ok().text();
+    let names: Vec<_> = std::fs::read_dir(&trust).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(names.len(), 4, "{names:?}");
+    for path in names {
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert!(!String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains("PRIVATE KEY"));
+    }
+    // The CA's own directory, which only its owner may read, is not named.
+    assert!(!file.contains(".mitmproxy"), "{file}");
+    let variables: Vec<_> = file.lines().map(|line| line.split_once('=').unwrap()).collect();
+    let mut command = Command::new(curl);
+    command.env_clear().envs(variables).args(["-sS", &url]);
+    assert_eq!(run(&mut command).ok().text(), "hello");
+    assert_eq!(running.interrupt().code, Some(0));
+    assert_eq!(crate::support::bundle::Bundle::open(&dir.join("capture.zip")).urls(), [&url]);
+}
+
+#[test]
+fn an_environment_file_has_no_values_that_its_readers_change() {
+    let dir = TempDir::new();
+    let output = spectral(&dir, &["ca", "env", "--format", "env", "--trust-dir", "a$b"]);
+    assert_eq!((output.code, output.text().as_str()), (Some(1), ""), "{}", output.err);
+    assert!(output.err.contains("a$b") && output.err.contains("--trust-dir"), "{}", output.err);
+}
+
+#[test]
 fn env_prints_all_variables_even_if_the_shell_has_them() {
     let dir = TempDir::new();
     let once = "$spectral ca env -p 1";

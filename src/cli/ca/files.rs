@@ -4,6 +4,7 @@ use crate::cli::output::directory_error;
 use spectral_capture::{CaCertificate, Environment, NODE_SCRIPT, TrustFiles, TrustedRoots};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Returns the certificate's file if it is safe to pass on.
@@ -25,11 +26,19 @@ pub(super) fn certificate_file(ca: &CaCertificate) -> Result<&Path, String> {
     }
 }
 
-/// Writes the trust files for a shell beside the CA and returns their paths.
+/// Writes the trust files into `dir`, which is created if it is missing, and returns their absolute paths. Without `dir`
+/// they are written beside the CA, where they are easy to find and are removed with it.
 ///
-/// They must exist as long as the shell runs. Beside the CA they are easy to find and are removed with it.
-pub(super) fn write_trust_files(ca: &CaCertificate, environment: &Environment) -> Result<TrustFiles, String> {
-    let dir = ca.path().parent().unwrap_or(Path::new("."));
+/// They must exist as long as programs run that use them. Any user may read them: they contain no secret.
+pub(super) fn write_trust_files(
+    ca: &CaCertificate,
+    environment: &Environment,
+    dir: Option<&Path>,
+) -> Result<TrustFiles, String> {
+    if let Some(dir) = dir {
+        fs::create_dir_all(dir).map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
+    }
+    let dir = dir.or_else(|| ca.path().parent()).unwrap_or(Path::new("."));
     let write = |name, bytes: &[u8]| {
         let path = dir.join(name);
         replace(&path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
@@ -51,9 +60,14 @@ pub(super) fn write_trust_files(ca: &CaCertificate, environment: &Environment) -
 /// Replaces a file atomically, since programs of other shells may be reading it.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
-    fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })
+    // Whatever the umask is, a service or a container may run as another user.
+    let mode = fs::Permissions::from_mode(0o644);
+    fs::write(&temporary, bytes)
+        .and_then(|()| fs::set_permissions(&temporary, mode))
+        .and_then(|()| fs::rename(&temporary, path))
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&temporary);
+        })
 }
 
 /// Writes a new file; an existing file with the same contents is accepted. An export thus never overwrites a key.

@@ -26,11 +26,13 @@ pub(crate) enum Action {
         /// `None` is stdout.
         output: Option<PathBuf>,
     },
-    /// Prints lines that make a shell use a proxy and trust it.
+    /// Prints variables with which programs use a proxy and trust it.
     Env {
-        shell: Shell,
+        form: EnvForm,
         /// The proxy's address.
         proxy: SocketAddr,
+        /// The directory for the files that the variables name; `None` is the CA's.
+        trust_dir: Option<PathBuf>,
     },
     /// Prints lines that undo those of `Env`.
     UnsetEnv(Shell),
@@ -40,6 +42,15 @@ pub(crate) enum Action {
     Uninstall(Execution),
     /// Prints the steps that make a platform trust the certificate and use the proxy at this address.
     Help(&'static TrustGuide, SocketAddr),
+}
+
+/// A form in which variables are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EnvForm {
+    /// Lines for a shell to evaluate.
+    Shell(Shell),
+    /// Lines `NAME=VALUE`, as Docker and systemd read them.
+    File,
 }
 
 /// The execution of commands that change the system: for real, or only shown.

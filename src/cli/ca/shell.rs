@@ -25,19 +25,14 @@ impl Shell {
         }
     }
 
-    /// Returns lines that turn `current`, or the environment before spectral changed it, into the result of `change`.
-    pub(super) fn lines(
-        self,
-        current: &Environment,
-        change: impl FnOnce(&Environment) -> Result<Environment, String>,
-    ) -> Result<Vec<u8>, String> {
-        let after = change(current)?;
+    /// Returns lines that turn `current`, or the environment before spectral changed it, into `after`.
+    pub(super) fn lines(self, current: &Environment, after: &Environment) -> Vec<u8> {
         let before = current.without_proxy();
         // All variables, even those that this shell has already: the lines may be saved for another shell.
-        let changes: BTreeMap<_, _> = before.changes_to(&after).chain(current.changes_to(&after)).collect();
+        let changes: BTreeMap<_, _> = before.changes_to(after).chain(current.changes_to(after)).collect();
         let mut text = self.comment().as_bytes().to_vec();
         text.extend(changes.into_iter().flat_map(|(name, value)| self.line(name, value)));
-        Ok(text)
+        text
     }
 
     /// Returns lines that undo those of [`Shell::lines`].

@@ -333,6 +333,21 @@ pub(crate) static SHELL: Opt = Opt {
     more: "",
 };
 
+pub(crate) static ENV_FORMAT: Opt = Opt {
+    value: ValueKind::OneOf(&["shell", "env"]),
+    brief: "Commands for a shell, or NAME=VALUE lines [default: shell]",
+    more: "env is for 'docker run --env-file', for EnvironmentFile= of systemd and for Kubernetes.",
+    ..EXPORT_FORMAT
+};
+
+pub(crate) static TRUST_DIR: Opt = Opt {
+    short: None,
+    long: "trust-dir",
+    value: ValueKind::Directory,
+    brief: "Directory for the certificate files [default: the CA's]",
+    more: "Other users and containers may read these files. They contain no secret; the CA's directory contains its key.",
+};
+
 pub(crate) static UNSET: Opt =
     Opt { short: None, long: "unset", value: ValueKind::None, brief: "Print commands that undo the change", more: "" };
 
