@@ -45,9 +45,8 @@ pub struct Config {
     /// The number of finished bundles to keep if the capture rotates; `None` keeps all. Older ones are deleted, but only
     /// those that this capture wrote.
     pub keep: Option<NonZeroU32>,
-    /// Accepts redirected traffic on the port: plain requests go to their Host, TLS connections to port 443 of their
-    /// SNI.
-    pub transparent: bool,
+    /// The treatment of traffic that a firewall redirects to the port.
+    pub transparent: Transparent,
     /// Receives each notice, on the capture's own threads. While it blocks, the capture blocks.
     pub on_notice: Observer,
 }
@@ -68,7 +67,7 @@ impl Config {
             max_body: 1 << 30,
             rotate: None,
             keep: None,
-            transparent: false,
+            transparent: Transparent::Off,
             on_notice: Observer::default(),
         }
     }
@@ -89,6 +88,21 @@ pub enum Mode {
     },
     /// Reports domains; intercepts nothing and writes nothing.
     Discover,
+}
+
+/// The treatment of traffic that a firewall redirects to the port. Clients that use the port as a proxy are always served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transparent {
+    /// It is refused.
+    #[default]
+    Off,
+    /// A connection goes to its original destination, which a firewall of this machine keeps; Linux only. SNI and Host name
+    /// it in the bundle and for the host patterns. Connections without an original destination are refused.
+    OriginalDestination,
+    /// The same, but a connection without an original destination is served by its name, as traffic that another machine
+    /// redirects: plain requests go to their Host, TLS connections to port 443 of their SNI.
+    ByName,
 }
 
 /// The limit at which a capture finishes its bundle and begins the next one. A bundle without items is not finished.

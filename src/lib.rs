@@ -28,7 +28,7 @@ pub mod fuzz;
 pub use bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, MessageSender};
 pub use bundle::reader;
 pub use cert::CaCertificate;
-pub use config::{Config, Mode, Observer, Rotate};
+pub use config::{Config, Mode, Observer, Rotate, Transparent};
 pub use error::{CaError, Error, OutputError, UpstreamCaError};
 pub use gauge::Gauge;
 pub use notice::{

@@ -350,6 +350,11 @@ pub enum Reason {
     NotForAProxy,
     /// TLS with the proxy itself, which does not support it.
     TlsToTheProxy,
+    /// Neither a proxy request nor redirected by a firewall of this machine, which alone keeps the original destination
+    /// ([`Transparent`](crate::Transparent)).
+    NoOriginalDestination,
+    /// A firewall redirects the connections of this proxy back to it.
+    RedirectLoop,
     /// An internal error (a panic) ended the connection.
     Internal,
 }
@@ -398,6 +403,8 @@ impl fmt::Display for Reason {
             Self::Refused(cause) => write!(f, "request refused: {cause}"),
             Self::NotForAProxy => f.write_str("not a proxy request"),
             Self::TlsToTheProxy => f.write_str("TLS with the proxy itself, which does not support it"),
+            Self::NoOriginalDestination => f.write_str("neither a proxy request nor redirected on this machine"),
+            Self::RedirectLoop => f.write_str("a firewall redirects this proxy's own connections back to it"),
             Self::Internal => f.write_str("internal error"),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::cert::{self, Ca, CaCertificate, Leaves};
 use crate::clock::Moment;
-use crate::config::{Config, Mode, Observer};
+use crate::config::{Config, Mode, Observer, Transparent};
 use crate::counters::Counters;
 use crate::error::Error;
 use crate::gauge::{Gauge, WriterHandles};
@@ -15,7 +15,7 @@ use crate::net::resources::Resources;
 use crate::net::serving::Serving;
 use crate::net::shared::{Capture, Shared};
 use crate::net::stop::Stop;
-use crate::net::sys::maximize_backlog;
+use crate::net::sys::{accept_any_destination, maximize_backlog};
 use crate::net::timeouts::Timeouts;
 use crate::net::tls::client::ClientTls;
 use crate::net::tls::server::ServerTls;
@@ -96,6 +96,10 @@ impl Proxy {
         let listener = TcpListener::bind(config.listen).map_err(listen_error)?;
         listener.set_nonblocking(true).map_err(listen_error)?;
         maximize_backlog(&listener);
+        if config.transparent != Transparent::Off {
+            // Without the privilege, TPROXY does not find the listener. REDIRECT and DNAT do not need it.
+            let _ = accept_any_destination(&listener);
+        }
         let addr = listener.local_addr().map_err(listen_error)?;
         let resources = Arc::new(Resources::new(&memory));
         let shared = Shared {

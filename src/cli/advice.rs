@@ -213,6 +213,14 @@ fn for_reason(reason: &Reason, name: &str, ca_cert: Option<&Path>, refusing: Ref
         Reason::TlsToTheProxy => {
             Some("write http://, not https://, in HTTPS_PROXY; redirected traffic needs --transparent".into())
         }
+        Reason::NoOriginalDestination => Some(
+            "if another machine redirects it, use --transparent=by-name; to use the proxy, set HTTP_PROXY and HTTPS_PROXY \
+             to its URL (http://…)"
+                .into(),
+        ),
+        Reason::RedirectLoop => {
+            Some("exempt this proxy in the firewall: run it as a user of its own, and redirect all but that user".into())
+        }
         Reason::Opaque(Opaque::MemoryLimit) => Some("raise the limit with --memory".into()),
         Reason::Internal => Some("please report it with the panic message above".into()),
         _ => None,

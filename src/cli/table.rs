@@ -64,6 +64,8 @@ pub(crate) enum ValueKind {
     File,
     Directory,
     OneOf(&'static [&'static str]),
+    /// The same, or no value. The value is attached: `--transparent=by-name`.
+    MayBeOneOf(&'static [&'static str]),
     /// A text with this name, such as `PORT`.
     Text(&'static str),
     /// The words of a command of this program.
@@ -87,8 +89,9 @@ impl Command {
 }
 
 impl Opt {
+    /// True if a value follows, in the same word or in the next one.
     pub(crate) fn takes_value(&self) -> bool {
-        self.value != ValueKind::None
+        !matches!(self.value, ValueKind::None | ValueKind::MayBeOneOf(_))
     }
 
     /// Returns `-o`, if there is a short name, and `--output`.
@@ -113,6 +116,9 @@ impl Opt {
             text.push(' ');
             text.push_str(&self.value.name());
         }
+        if let ValueKind::MayBeOneOf(words) = self.value {
+            text.extend(["[=", &words.join("|"), "]"]);
+        }
         text
     }
 }
@@ -125,7 +131,7 @@ impl ValueKind {
             Self::File => "FILE".into(),
             Self::Directory => "DIR".into(),
             Self::Command => "COMMAND".into(),
-            Self::OneOf(words) => words.join("|"),
+            Self::OneOf(words) | Self::MayBeOneOf(words) => words.join("|"),
             Self::Text(name) => name.into(),
         }
     }
@@ -137,7 +143,7 @@ impl ValueKind {
 
     /// The values that are allowed; empty if they cannot be listed.
     pub(crate) fn words(self) -> &'static [&'static str] {
-        if let Self::OneOf(words) = self { words } else { &[] }
+        if let Self::OneOf(words) | Self::MayBeOneOf(words) = self { words } else { &[] }
     }
 }
 

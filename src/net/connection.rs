@@ -1,15 +1,17 @@
 //! One client connection: its phases, each of which may be idle.
 //!
 //! ```text
+//! redirected ──────────────────────────▶ upstream ──────────▶ first flight ─▶ tunnel    to its original destination
 //! request ─┬─ CONNECT host:port, SOCKS ▶ upstream ─▶ reply ─▶ first flight ─▶ tunnel
-//!    ▲     ├─ redirected ClientHello ─▶ upstream ──────────▶ first flight ─▶ tunnel    by its SNI, in transparent mode
-//!    └─────┼─ GET http://…, https://… ▶ plain exchange         in transparent mode also GET /…, by its Host
+//!    ▲     ├─ ClientHello ────────────▶ upstream ──────────▶ first flight ─▶ tunnel    by its SNI  ┐ redirected by
+//!    │     ├─ GET /… ─────────────────▶ plain exchange                                 by its Host ┘ another machine
+//!    └─────┼─ GET http://…, https://… ▶ plain exchange
 //!          ├─ GET /… to our address ──▶ own page
 //!          └─ anything else ──────────▶ an error response that states the reason
 //! ```
 
 use super::dial::DialError;
-use super::first_flight::PendingFlight;
+use super::first_flight::{FrontEnd, PendingFlight};
 use super::leg::Leg;
 use super::plain::{Exchange, KeepAlive, Target};
 use super::relay::{self, RelayEnd};
@@ -21,6 +23,7 @@ use super::sys::Interest;
 use super::tunnel::{Route, Tunnel};
 use super::upstream::Connected;
 use crate::clock::Moment;
+use crate::config::Transparent;
 use crate::notice::Reason;
 use crate::wire::authority::{Authority, Host};
 use crate::wire::client_hello::{ClientHello, Sni};
@@ -38,10 +41,24 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    /// The connection of `client`; `None` if it has failed already.
+    /// The connection of `client`; `None` if it has failed already. A redirected client is connected to its original
+    /// destination before it has sent a byte, since its origin may send first.
     pub(crate) fn new(shared: &Shared, client: TcpStream) -> Option<Self> {
-        let client = Leg::new(client, &shared.resources).ok()?;
-        Some(Self::awaiting_request(shared, client, None))
+        let destination = match shared.transparent {
+            Transparent::Off => None,
+            Transparent::OriginalDestination | Transparent::ByName => shared.upstream.original_destination(&client),
+        };
+        let is_own = destination.is_some() && shared.upstream.is_own_connection(&client);
+        let mut client = Leg::new(client, &shared.resources).ok()?;
+        match destination.map(|destination| Authority::from_address(destination.ip(), destination.port())) {
+            Some(destination) if is_own => {
+                shared.counters.add_uncaptured(&destination.to_string(), Reason::RedirectLoop);
+                client.abort();
+                None
+            }
+            Some(destination) => open_tunnel(shared, client, destination, FrontEnd::Redirect),
+            None => Some(Self::awaiting_request(shared, client, None)),
+        }
     }
 
     fn awaiting_request(shared: &Shared, client: Leg, kept: Option<KeepAlive>) -> Self {
@@ -68,6 +85,10 @@ impl Connection {
                 },
                 Self::FirstFlight(mut pending) => match pending.read(&shared.stop) {
                     None => return Some(Self::FirstFlight(pending)),
+                    // The name of the own page has an address, too.
+                    Some(flight) if pending.redirected_host(&flight).is_some_and(is_own_page_name) => {
+                        Self::awaiting_request(shared, pending.into_client(), None)
+                    }
                     Some(flight) => Self::Tunnel(Box::new(pending.open(shared, flight)?)),
                 },
                 Self::Tunnel(mut tunnel) => return tunnel.relay(&shared.stop).then_some(Self::Tunnel(tunnel)),
@@ -99,7 +120,7 @@ impl Connection {
 fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Request) -> Option<Connection> {
     let (request, received_head) = match request {
         Request::Http { request, received_head } => (*request, received_head),
-        Request::Tls(hello) => return redirected_tls(shared, client, &hello),
+        Request::Tls(hello) => return tls_without_connect(shared, client, &hello),
         Request::Socks(authority) => return socks(shared, client, authority),
         Request::Refused(RefusedRequest { host, reason, response }) => {
             refuse(shared, &mut client, host.as_ref(), reason, &response);
@@ -123,12 +144,16 @@ fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Re
             send_own_page(shared, &mut client, &head);
             return None;
         }
-        ProxyRequest::Origin { host: Some(host), head } if shared.transparent => {
+        ProxyRequest::Origin { host: Some(host), head } if shared.transparent == Transparent::ByName => {
             (PlainRequest::from_origin_form(host, head, &received_head), Target::Origin)
         }
         ProxyRequest::Origin { host, .. } => {
             let response = Response::not_a_proxy_request().to_bytes(false);
-            refuse(shared, &mut client, host.as_ref(), Reason::NotForAProxy, &response);
+            let reason = match shared.transparent {
+                Transparent::OriginalDestination => Reason::NoOriginalDestination,
+                Transparent::Off | Transparent::ByName => Reason::NotForAProxy,
+            };
+            refuse(shared, &mut client, host.as_ref(), reason, &response);
             return None;
         }
     };
@@ -144,7 +169,11 @@ fn refuse(shared: &Shared, client: &mut Leg, host: Option<&Authority>, reason: R
 
 /// True if a request for `authority` is for the proxy's own page.
 fn is_own(shared: &Shared, authority: &Authority) -> bool {
-    authority.host == Host::Name(OWN_PAGE_NAME.into()) || shared.upstream.leads_here(authority, &shared.stop)
+    is_own_page_name(authority) || shared.upstream.leads_here(authority, &shared.stop)
+}
+
+fn is_own_page_name(authority: &Authority) -> bool {
+    authority.host == Host::Name(OWN_PAGE_NAME.into())
 }
 
 fn send_own_page(shared: &Shared, client: &mut Leg, head: &RequestHead) {
@@ -153,17 +182,17 @@ fn send_own_page(shared: &Shared, client: &mut Leg, head: &RequestHead) {
 
 /// Serves CONNECT.
 fn connect(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Connection> {
-    if authority.host == Host::Name(OWN_PAGE_NAME.into()) {
+    if is_own_page_name(&authority) {
         HttpConnect.refuse(&mut client, &shared.stop);
         return None;
     }
-    open_tunnel(shared, client, authority, &HttpConnect)
+    open_tunnel(shared, client, authority, FrontEnd::Connect)
 }
 
 /// Serves a SOCKS5 request. The own page is served as if the client had connected to it.
 fn socks(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Connection> {
-    if authority.host != Host::Name(OWN_PAGE_NAME.into()) {
-        return open_tunnel(shared, client, authority, &Socks5);
+    if !is_own_page_name(&authority) {
+        return open_tunnel(shared, client, authority, FrontEnd::Socks);
     }
     if authority.port != HTTP_PORT {
         Socks5.refuse(&mut client, &shared.stop);
@@ -173,24 +202,37 @@ fn socks(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Conne
     Some(Connection::awaiting_request(shared, client, None))
 }
 
-/// Serves a ClientHello without a CONNECT before it: its SNI is the origin.
-fn redirected_tls(shared: &Shared, client: Leg, hello: &ClientHello) -> Option<Connection> {
-    let Sni::Dns(name) = &hello.server_name else {
+/// Serves a ClientHello without a CONNECT before it and without an original destination: its SNI is the origin.
+fn tls_without_connect(shared: &Shared, mut client: Leg, hello: &ClientHello) -> Option<Connection> {
+    let authority = match &hello.server_name {
+        Sni::Dns(name) => Some(Authority { host: Host::Name(name.to_ascii_lowercase()), port: 443 }),
+        Sni::None | Sni::NotDnsName => None,
+    };
+    if shared.transparent != Transparent::ByName {
+        let response = Response::tls_to_the_proxy().to_bytes(false);
+        refuse(shared, &mut client, authority.as_ref(), Reason::NoOriginalDestination, &response);
+        return None;
+    }
+    let Some(authority) = authority else {
         let why = "it was redirected here without a server name (SNI)".to_owned();
         shared.counters.add_uncaptured(UNKNOWN_HOST, Reason::ClientTls(why));
         return None;
     };
-    let authority = Authority { host: Host::Name(name.to_ascii_lowercase()), port: 443 };
-    open_tunnel(shared, client, authority, &Redirected)
+    open_tunnel(shared, client, authority, FrontEnd::Redirect)
 }
 
 /// Connects to the origin, replies to the client, and expects its first flight. The reply comes after the connection, so
 /// that the client learns of an unreachable origin.
-fn open_tunnel(shared: &Shared, mut client: Leg, authority: Authority, reply: &dyn Reply) -> Option<Connection> {
+fn open_tunnel(shared: &Shared, mut client: Leg, authority: Authority, front_end: FrontEnd) -> Option<Connection> {
+    let reply: &dyn Reply = match front_end {
+        FrontEnd::Connect => &HttpConnect,
+        FrontEnd::Socks => &Socks5,
+        FrontEnd::Redirect => &Redirected,
+    };
     match shared.upstream.connect(&authority, &shared.stop) {
         Ok(Connected { leg: origin, timing }) => {
             reply.connected(&mut client);
-            let pending = PendingFlight::new(client, origin, Route { authority, timing });
+            let pending = PendingFlight::new(client, origin, Route { authority, timing }, front_end);
             return Some(Connection::FirstFlight(Box::new(pending)));
         }
         Err(DialError::Stopped) => {}
@@ -227,24 +269,22 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(20);
 
-    #[derive(PartialEq)]
-    enum Mode {
-        Explicit,
-        Transparent,
-    }
-
     /// Serves one connection of `client` with these timeouts; returns what the client received, and the reports.
     fn serve_one(timeouts: Timeouts, client: fn(TcpStream) -> String) -> (String, Vec<Uncaptured>) {
-        serve_one_in(Mode::Explicit, timeouts, client)
+        serve_one_in(Transparent::Off, timeouts, client)
     }
 
-    fn serve_one_in(mode: Mode, timeouts: Timeouts, client: fn(TcpStream) -> String) -> (String, Vec<Uncaptured>) {
+    fn serve_one_in(
+        transparent: Transparent,
+        timeouts: Timeouts,
+        client: fn(TcpStream) -> String,
+    ) -> (String, Vec<Uncaptured>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = listener.local_addr().unwrap();
         let socket = TcpStream::connect(listen).unwrap();
         socket.set_read_timeout(Some(LONG)).unwrap();
         let client = thread::spawn(move || client(socket));
-        let shared = Shared { transparent: mode == Mode::Transparent, ..Shared::for_test(timeouts, listen) };
+        let shared = Shared { transparent, ..Shared::for_test(timeouts, listen) };
         let mut connection = Connection::new(&shared, listener.accept().unwrap().0);
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -311,7 +351,7 @@ mod tests {
     #[test]
     fn reads_a_redirected_client_hello_that_arrives_in_pieces() {
         let (received, reports) =
-            serve_one_in(Mode::Transparent, Timeouts { first_byte: LONG, head: LONG }, |mut socket| {
+            serve_one_in(Transparent::ByName, Timeouts { first_byte: LONG, head: LONG }, |mut socket| {
                 let hello = client_hello();
                 let (most, rest) = hello.split_at(hello.len() * 3 / 4);
                 socket.write_all(most).unwrap();
@@ -334,7 +374,7 @@ mod tests {
     #[test]
     fn reports_a_redirected_client_hello_that_is_invalid() {
         let (received, reports) =
-            serve_one_in(Mode::Transparent, Timeouts { first_byte: LONG, head: LONG }, |mut socket| {
+            serve_one_in(Transparent::ByName, Timeouts { first_byte: LONG, head: LONG }, |mut socket| {
                 let mut hello = client_hello();
                 // The length of the session id exceeds the message.
                 hello[9 + 2 + 32] = 255;

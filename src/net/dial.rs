@@ -3,6 +3,7 @@
 //! Several addresses are tried concurrently, each a quarter of a second after the previous one (RFC 8305), so that a
 //! dead IPv6 route costs no more than that.
 
+use super::own_sockets::{OwnAddress, OwnSockets};
 use super::stop::Stop;
 use super::sys;
 use super::thread_pool::ThreadPool;
@@ -24,11 +25,14 @@ pub(crate) struct Dialer {
     listen: SocketAddr,
     /// The threads in which names are resolved.
     threads: ThreadPool,
+    /// The sockets that it connects.
+    own_sockets: OwnSockets,
 }
 
 /// A connected socket, and the time it took in milliseconds.
 #[derive(Debug)]
 pub(crate) struct Dialed {
+    pub(crate) own_address: OwnAddress,
     pub(crate) socket: TcpStream,
     pub(crate) dns_ms: f64,
     pub(crate) connect_ms: f64,
@@ -37,7 +41,7 @@ pub(crate) struct Dialed {
 impl Dialer {
     /// Creates a dialer for the proxy at `listen`.
     pub(crate) fn new(listen: SocketAddr, threads: ThreadPool) -> Self {
-        Self { listen, threads }
+        Self { listen, threads, own_sockets: OwnSockets::default() }
     }
 
     /// Connects to `authority`. If no descriptor is left, retries until the timeout.
@@ -66,8 +70,9 @@ impl Dialer {
             return Err(DialError::Ourselves);
         }
         let resolved = Moment::now();
-        let socket = connect(&addrs, stop)?;
-        Ok(Dialed { socket, dns_ms: resolved.ms_since(began), connect_ms: Moment::now().ms_since(resolved) })
+        let (socket, own_address) = connect(&addrs, &self.own_sockets, stop)?;
+        let (dns_ms, connect_ms) = (resolved.ms_since(began), Moment::now().ms_since(resolved));
+        Ok(Dialed { own_address, socket, dns_ms, connect_ms })
     }
 
     /// True if `authority`, in any spelling, is the address of this proxy.
@@ -76,6 +81,16 @@ impl Dialer {
             && self
                 .resolve(authority, stop)
                 .is_ok_and(|addrs| addrs.iter().any(|addr| is_ourselves(*addr, self.listen)))
+    }
+
+    /// True if a connection to `addr` would arrive at this proxy.
+    pub(crate) fn is_ourselves(&self, addr: SocketAddr) -> bool {
+        is_ourselves(addr, self.listen)
+    }
+
+    /// The sockets that it connects.
+    pub(crate) fn own_sockets(&self) -> &OwnSockets {
+        &self.own_sockets
     }
 
     /// True if this proxy listens on loopback.
@@ -204,17 +219,17 @@ fn is_ourselves(addr: SocketAddr, listen: SocketAddr) -> bool {
 }
 
 /// Connects to the first of `addrs` that accepts.
-fn connect(addrs: &[SocketAddr], stop: &Stop) -> Result<TcpStream, DialError> {
+fn connect(addrs: &[SocketAddr], own_sockets: &OwnSockets, stop: &Stop) -> Result<(TcpStream, OwnAddress), DialError> {
     let deadline = Moment::now().plus(CONNECT_TIMEOUT);
     let mut waiting: VecDeque<_> = interleaved(addrs);
-    let mut pending: Vec<TcpStream> = Vec::new();
+    let mut pending: Vec<(TcpStream, OwnAddress)> = Vec::new();
     let mut last = io::Error::from(io::ErrorKind::TimedOut);
     let mut next_at = Moment::now();
     loop {
         let now = Moment::now();
         if next_at.since(now).is_zero() || pending.is_empty() {
-            match waiting.pop_front().map(sys::begin_connect) {
-                Some(Ok(socket)) => pending.push(socket),
+            match waiting.pop_front().map(|addr| own_sockets.begin_connect(addr)) {
+                Some(Ok(begun)) => pending.push(begun),
                 Some(Err(e)) => {
                     last = e;
                     continue;
@@ -231,16 +246,16 @@ fn connect(addrs: &[SocketAddr], stop: &Stop) -> Result<TcpStream, DialError> {
         if !waiting.is_empty() {
             left = left.min(next_at.since(now));
         }
-        let fds: Vec<_> = pending.iter().map(AsFd::as_fd).collect();
+        let fds: Vec<_> = pending.iter().map(|(socket, _)| socket.as_fd()).collect();
         let (stopped, ready) = sys::wait_for_writable(stop.as_fd(), &fds, left).map_err(DialError::Connect)?;
         if stopped {
             return Err(DialError::Stopped);
         }
         // From the back: removing one does not move those before it.
         for i in (0..pending.len()).rev().filter(|i| ready.get(*i) == Some(&true)) {
-            let socket = pending.remove(i);
+            let (socket, own_address) = pending.remove(i);
             match socket.take_error() {
-                Ok(None) => return Ok(socket),
+                Ok(None) => return Ok((socket, own_address)),
                 Ok(Some(e)) | Err(e) => last = e,
             }
         }
@@ -296,7 +311,7 @@ mod tests {
         let full = full_listener();
         let began = Moment::now();
         let addrs = [full.0.local_addr().unwrap(), listener.local_addr().unwrap()];
-        let socket = connect(&addrs, &Stop::new().unwrap()).unwrap();
+        let (socket, _) = connect(&addrs, &OwnSockets::default(), &Stop::new().unwrap()).unwrap();
         assert_eq!(socket.peer_addr().unwrap(), addrs[1]);
         assert!(Moment::now().since(began) < Duration::from_secs(1));
     }

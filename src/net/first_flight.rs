@@ -31,14 +31,37 @@ pub(crate) struct PendingFlight {
     client: Leg,
     origin: Leg,
     route: Route,
+    front_end: FrontEnd,
     /// The end of the flight's time; `None` until one side has sent a byte.
     deadline: Option<Moment>,
 }
 
+/// The way in which a client asked for its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrontEnd {
+    Connect,
+    Socks,
+    /// A firewall redirected it.
+    Redirect,
+}
+
 impl PendingFlight {
     /// Expects the first flight of `client`, of which some may be unread.
-    pub(crate) fn new(client: Leg, origin: Leg, route: Route) -> Self {
-        Self { client, origin, route, deadline: None }
+    pub(crate) fn new(client: Leg, origin: Leg, route: Route, front_end: FrontEnd) -> Self {
+        Self { client, origin, route, front_end, deadline: None }
+    }
+
+    /// The host of a redirected plain request.
+    pub(crate) fn redirected_host<'f>(&self, flight: &'f FirstFlight) -> Option<&'f Authority> {
+        match flight {
+            FirstFlight::Http { host } if self.front_end == FrontEnd::Redirect => host.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The client. The connection to the origin is closed.
+    pub(crate) fn into_client(self) -> Leg {
+        self.client
     }
 
     /// Reads the client's first flight. It stays unread in the client's leg, and data of the origin in the origin's.

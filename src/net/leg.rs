@@ -15,6 +15,7 @@
 
 use super::buffer_pool::PooledBuffer;
 use super::outbox::Outbox;
+use super::own_sockets::OwnAddress;
 use super::resources::Resources;
 use super::splice::{Filled, Pipe};
 use super::sys;
@@ -28,6 +29,8 @@ use std::sync::Arc;
 
 /// One side of a connection.
 pub(crate) struct Leg {
+    /// The address of a socket that leads to an origin.
+    _own_address: Option<OwnAddress>,
     socket: TcpStream,
     tls: Option<Box<TlsSession>>,
     /// Plaintext that was read and not used. It precedes all data in the socket.
@@ -75,6 +78,7 @@ impl Leg {
         let _ = socket.set_nodelay(true);
         sys::enable_keepalive(&socket);
         Ok(Self {
+            _own_address: None,
             socket,
             tls: None,
             unread: Vec::new(),
@@ -86,6 +90,18 @@ impl Leg {
             output: Output::Open,
             resources: Arc::clone(resources),
         })
+    }
+
+    /// Creates a leg on a `socket` that leads to an origin and has this address.
+    ///
+    /// # Errors
+    /// If the socket cannot be made non-blocking.
+    pub(crate) fn to_origin(
+        socket: TcpStream,
+        own_address: OwnAddress,
+        resources: &Arc<Resources>,
+    ) -> io::Result<Self> {
+        Ok(Self { _own_address: Some(own_address), ..Self::new(socket, resources)? })
     }
 
     /// Starts TLS. `read_before` is ciphertext that was read already.

@@ -15,7 +15,8 @@
 //! Below them: `leg` (one side: socket, TLS, `outbox`, `splice`), `tls`, `handshake`, `sys` (POSIX calls), `intercepted_client` (does
 //! it accept our certificate). What connections share: `shared` (settings and state), `refusals` and
 //! `passthrough_cache` (what is known about clients and origins), `resources` (thread pool, buffer pool, budget of
-//! unsent bytes), `stop` and `tick` (events for all waits), `live` (their number).
+//! unsent bytes), `stop` and `tick` (events for all waits), `live` (their number), `own_sockets` (connections to origins, to find
+//! redirects in a loop).
 //!
 //! No two files import each other, directly or through others.
 //!
@@ -44,6 +45,7 @@ pub(crate) mod live;
 pub(crate) mod origin_tls;
 pub(crate) mod outbox;
 pub(crate) mod own_page;
+pub(crate) mod own_sockets;
 pub(crate) mod passthrough_cache;
 pub(crate) mod plain;
 pub(crate) mod refusals;

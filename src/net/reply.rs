@@ -84,7 +84,7 @@ fn code(why: &DialError) -> ReplyCode {
     }
 }
 
-/// No reply: a redirected client does not know of the proxy. Without an origin its connection is closed.
+/// No reply: a redirected client does not know of the proxy. Without an origin its connection is reset.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Redirected;
 
@@ -95,7 +95,9 @@ impl Reply for Redirected {
         false
     }
 
-    fn unreachable(&self, _: &mut Leg, _: &Authority, _: &DialError, _: &Stop) {}
+    fn unreachable(&self, client: &mut Leg, _: &Authority, _: &DialError, _: &Stop) {
+        client.abort();
+    }
 }
 
 #[cfg(test)]

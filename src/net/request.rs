@@ -18,6 +18,7 @@ use super::stop::Activity;
 use super::sys::{self, Epoll, Interest};
 use super::timeouts::Timeouts;
 use crate::clock::Moment;
+use crate::config::Transparent;
 use crate::notice::Reason;
 use crate::wire::authority::Authority;
 use crate::wire::client_hello::{self, ClientHello};
@@ -58,7 +59,7 @@ pub(crate) enum Request {
         request: Box<ProxyRequest>,
         received_head: Vec<u8>,
     },
-    /// A redirected ClientHello, which stays unread.
+    /// A ClientHello without CONNECT before it, in transparent mode. It stays unread.
     Tls(ClientHello),
     /// A SOCKS5 request for a connection to this origin.
     Socks(Authority),
@@ -221,7 +222,7 @@ impl PendingRequest {
 fn parse(shared: &Shared, client: &mut Leg) -> Option<Request> {
     let bytes = client.unread();
     if is_tls(bytes) {
-        if !shared.transparent {
+        if shared.transparent == Transparent::Off {
             return Some(refused(&[], Reason::TlsToTheProxy, &Response::tls_to_the_proxy()));
         }
         return match client_hello::parse(bytes) {

@@ -62,7 +62,7 @@ impl Response<'_> {
     pub(crate) fn not_a_proxy_request() -> Self {
         Self::bad_request(
             "This is a capture proxy, not a web server: set HTTP_PROXY and HTTPS_PROXY to its address. \
-             Redirected traffic is served only in transparent mode.",
+             Redirected traffic is served only in transparent mode, and by its name only if so configured.",
         )
     }
 
@@ -70,7 +70,7 @@ impl Response<'_> {
     pub(crate) fn tls_to_the_proxy() -> Self {
         Self::bad_request(
             "The connection to this proxy does not use TLS: write http://, not https://, in HTTPS_PROXY. \
-             Redirected traffic is served only in transparent mode.",
+             Redirected traffic is served only in transparent mode, and by its name only if so configured.",
         )
     }
 

@@ -70,7 +70,7 @@ impl Serving {
     pub(crate) fn serve(self: &Arc<Self>, client: TcpStream, worker: Worker) {
         let (serving, guard) = (Arc::clone(self), ConnectionGuard::new(&self.live));
         worker.run(move || {
-            if let Some(connection) = Connection::new(&serving.shared, client) {
+            if let Some(connection) = serving.catch_panic(|| Connection::new(&serving.shared, client)) {
                 serving.resume(IdleConnection { connection, guard });
             }
         });

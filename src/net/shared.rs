@@ -10,6 +10,7 @@ use super::tls::client::ClientTls;
 use super::tls::server::ServerTls;
 use super::upstream::Upstream;
 use crate::cert::Leaves;
+use crate::config::Transparent;
 use crate::counters::Counters;
 use crate::notice::Warning;
 use crate::record::sink::ItemSink;
@@ -19,8 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// State that all connections of a capture share.
 pub(crate) struct Shared {
-    /// True if traffic that was redirected to the port is served.
-    pub(crate) transparent: bool,
+    pub(crate) transparent: Transparent,
     pub(crate) timeouts: Timeouts,
     pub(crate) stop: Stop,
     pub(crate) counters: Arc<Counters>,
@@ -60,7 +60,7 @@ impl Shared {
     pub(crate) fn for_test(timeouts: Timeouts, listen: std::net::SocketAddr) -> Self {
         let resources = Arc::<Resources>::default();
         Self {
-            transparent: false,
+            transparent: Transparent::Off,
             timeouts,
             stop: Stop::new().unwrap(),
             counters: Arc::new(Counters::new(crate::config::Observer::default(), false)),

@@ -9,9 +9,10 @@ use super::dial::{DialError, Dialed, Dialer};
 use super::leg::Leg;
 use super::resources::Resources;
 use super::stop::Stop;
+use super::sys;
 use crate::record::origin::ConnectTiming;
 use crate::wire::authority::Authority;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 /// Connects sockets to origins. Called once per connection.
@@ -59,14 +60,26 @@ impl Upstream {
     /// # Errors
     /// If there is no connection, or if it would lead to this proxy itself.
     pub(crate) fn connect(&self, authority: &Authority, stop: &Stop) -> Result<Connected, DialError> {
-        let Dialed { socket, dns_ms, connect_ms } = self.connector.connect(authority, &self.dialer, stop)?;
-        let leg = Leg::new(socket, &self.resources).map_err(DialError::Connect)?;
+        let Dialed { own_address, socket, dns_ms, connect_ms } =
+            self.connector.connect(authority, &self.dialer, stop)?;
+        let leg = Leg::to_origin(socket, own_address, &self.resources).map_err(DialError::Connect)?;
         Ok(Connected { leg, timing: ConnectTiming { dns_ms, connect_ms, tls_ms: 0.0 } })
     }
 
     /// True if `authority`, in any spelling, is the address of this proxy.
     pub(crate) fn leads_here(&self, authority: &Authority, stop: &Stop) -> bool {
         self.dialer.leads_here(authority, stop)
+    }
+
+    /// The address that a client connected to before a firewall of this machine redirected it; `None` if the client
+    /// connected to this proxy.
+    pub(crate) fn original_destination(&self, client: &TcpStream) -> Option<SocketAddr> {
+        sys::original_destination(client).filter(|addr| !self.dialer.is_ourselves(*addr))
+    }
+
+    /// True if `client` is a connection of this proxy to an origin, which a firewall redirected to it.
+    pub(crate) fn is_own_connection(&self, client: &TcpStream) -> bool {
+        client.peer_addr().is_ok_and(|peer| self.dialer.own_sockets().contains(peer))
     }
 
     /// True if only programs on this machine can reach this proxy.

@@ -62,6 +62,15 @@ impl Authority {
         Ok(Self { host, port })
     }
 
+    /// Returns the authority of an address. An IPv4-mapped IPv6 address means the IPv4 address.
+    pub(crate) fn from_address(ip: std::net::IpAddr, port: u16) -> Self {
+        let host = match ip.to_canonical() {
+            std::net::IpAddr::V4(ip) => Host::V4(ip),
+            std::net::IpAddr::V6(ip) => Host::V6(ip),
+        };
+        Self { host, port }
+    }
+
     /// Formats the value of a Host field: without the port if it is `default_port`.
     pub(crate) fn to_host_header(&self, default_port: u16) -> String {
         if self.port == default_port { self.host.to_string() } else { self.to_string() }

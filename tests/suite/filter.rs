@@ -1,7 +1,7 @@
 //! Selection of hosts by the CONNECT target, SNI or Host, with and without a port.
 
 use crate::support::{Capture, Origin, TestCa, TlsClient, patterns};
-use spectral_capture::Reason;
+use spectral_capture::{Reason, Transparent};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -119,7 +119,7 @@ fn selects_redirected_requests_by_host_field() {
     let origin = Origin::plain_responding(HELLO);
     for (include, expected) in [("localhost", 1), ("*.test", 0)] {
         let capture = Capture::with(|config| {
-            config.transparent = true;
+            config.transparent = Transparent::ByName;
             config.include = patterns(&[include]);
         });
         let mut connection = capture.dial();

@@ -4,6 +4,7 @@ use crate::support::http2_frames::{END_STREAM, PREFACE, acknowledge, data, heade
 use crate::support::pair::to;
 use crate::support::peers::{peer, run};
 use crate::support::{Capture, Connection, NodeOrigin, Origin, Pair, PortForward};
+use spectral_capture::Transparent;
 use std::path::Path;
 use std::process::Command;
 
@@ -161,7 +162,11 @@ fn further_streams_go_on_after_an_upgrade_if_redirected_or_begun_before_the_resp
             connection.send(answer(3));
             connection.read_to_end();
         });
-        let capture = Capture::with(|config| config.transparent = is_redirected);
+        let capture = Capture::with(|config| {
+            if is_redirected {
+                config.transparent = Transparent::ByName;
+            }
+        });
         let host = origin.authority("localhost");
         let target = if is_redirected { "/first".into() } else { format!("http://{host}/first") };
         let mut connection = capture.dial();

@@ -74,6 +74,8 @@ mod plain_ends;
 mod plain_forms;
 mod plain_tls;
 mod recover;
+#[cfg(target_os = "linux")]
+mod redirected;
 mod refused_certificate;
 mod refused_certificate_peers;
 mod refused_requests;

@@ -1,14 +1,14 @@
 //! Redirected traffic, with and without `--transparent`.
 
 use crate::support::{Capture, Origin, TlsClient, respond_to_all};
-use spectral_capture::Reason;
+use spectral_capture::{Reason, Transparent};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 #[test]
 fn forwards_a_redirected_request_to_its_host() {
     let origin = Origin::plain_responding(HELLO);
-    let capture = Capture::with(|config| config.transparent = true);
+    let capture = Capture::with(|config| config.transparent = Transparent::ByName);
     let mut connection = capture.dial();
     let request = format!("GET /t HTTP/1.1\r\nhost: {}\r\nX-Odd:1\r\n\r\n", origin.authority("localhost"));
     assert_eq!(connection.request(&request).text(), "hello");
@@ -20,7 +20,7 @@ fn forwards_a_redirected_request_to_its_host() {
 
 #[test]
 fn forwards_redirected_tls_to_its_server_name() {
-    let capture = Capture::with(|config| config.transparent = true);
+    let capture = Capture::with(|config| config.transparent = Transparent::ByName);
     let mut connection = capture.dial();
     // Port 443 needs privileges; without them, the connection fails and is reported.
     if let Some(_origin) = Origin::tls_on(443, |connection| respond_to_all(connection, HELLO.as_bytes())) {
@@ -36,7 +36,7 @@ fn forwards_redirected_tls_to_its_server_name() {
 
 #[test]
 fn closes_redirected_tls_without_a_server_name() {
-    let capture = Capture::with(|config| config.transparent = true);
+    let capture = Capture::with(|config| config.transparent = Transparent::ByName);
     let mut connection = capture.dial();
     let mut client = capture.client("localhost");
     client.sni = false;
@@ -45,7 +45,7 @@ fn closes_redirected_tls_without_a_server_name() {
 
 #[test]
 fn redirected_traffic_never_loops() {
-    let capture = Capture::with(|config| config.transparent = true);
+    let capture = Capture::with(|config| config.transparent = Transparent::ByName);
     let mut connection = capture.dial();
     let response = connection.request(format!("GET / HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", capture.addr.port()));
     assert_eq!(response.status, 200);

@@ -2,11 +2,11 @@
 
 use super::amount::{self, Amount};
 use super::parser::Args;
-use super::values::{bundle_path, invalid, patterns, socket_address};
+use super::values::{bundle_path, choice, invalid, patterns, socket_address};
 use super::{CaptureOptions, Task, size, time};
 use crate::cli::stop_after::StopAfter;
 use crate::cli::table::options::*;
-use spectral_capture::{Config, Mode, Rotate};
+use spectral_capture::{Config, Mode, Rotate, Transparent};
 use std::path::PathBuf;
 
 pub(super) fn run(mut args: Args) -> Result<Task, String> {
@@ -31,7 +31,15 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions,
     config.insecure = args.has(&INSECURE);
     config.upstream_ca = args.values(&UPSTREAM_CA).map(PathBuf::from).collect();
     config.passthrough_refused |= args.has(&PASSTHROUGH_REFUSED);
-    config.transparent = args.has(&TRANSPARENT);
+    let transparent = choice(args, &TRANSPARENT, |name| match name {
+        "" => Some(Transparent::OriginalDestination),
+        "by-name" => Some(Transparent::ByName),
+        _ => None,
+    })?;
+    if transparent == Some(Transparent::OriginalDestination) && !cfg!(target_os = "linux") {
+        return Err("only Linux keeps the original destination: use --transparent=by-name".into());
+    }
+    config.transparent = transparent.unwrap_or_default();
     config.ca_dir = args.path(&CA_DIR);
     if let Some(text) = args.text(&MEMORY)? {
         config.memory = size::parse(text, &size::MEMORY)?;

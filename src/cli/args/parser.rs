@@ -60,7 +60,11 @@ impl Args {
             if option.is(&HELP) {
                 self.help = Some(if matches!(arg, Arg::Short(_)) { Length::Short } else { Length::Long });
             }
-            let value = if option.takes_value() { parser.value().map_err(message)? } else { OsString::new() };
+            let value = match option.value {
+                ValueKind::None => OsString::new(),
+                ValueKind::MayBeOneOf(_) => parser.optional_value().unwrap_or_default(),
+                _ => parser.value().map_err(message)?,
+            };
             // An empty path usually comes from an unset variable in a script.
             if option.value.is_path() && value.is_empty() {
                 return Err(needs_value(&option.name()));

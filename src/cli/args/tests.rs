@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cli::inspect::{BodySide, Show};
-use spectral_capture::{Mode, Rotate};
+use spectral_capture::{Mode, Rotate, Transparent};
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,21 +22,34 @@ fn a_capture_has_defaults() {
     let options = options("capture proxy");
     assert_eq!(options.config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(options.config.mode, Mode::Capture { output: "capture.zip".into() });
-    assert!(!options.quiet && !options.config.insecure && !options.config.transparent);
+    assert!(!options.quiet && !options.config.insecure && options.config.transparent == Transparent::Off);
 }
 
 #[test]
 fn every_option_of_a_capture_is_read() {
     let options = options(
         "capture proxy -p0 --listen ::1 -o x.zip -d *.a.example -d b.example:8443 -e c.a.example -k \
-         --upstream-ca a.pem --upstream-ca b.pem --ca-dir ca --transparent -q --passthrough-refused",
+         --upstream-ca a.pem --upstream-ca b.pem --ca-dir ca --transparent=by-name -q --passthrough-refused",
     );
     let config = options.config;
     assert_eq!(config.listen.to_string(), "[::1]:0");
     assert_eq!(config.mode, Mode::Capture { output: "x.zip".into() });
     assert_eq!((config.include.len(), config.exclude.len(), config.upstream_ca.len()), (2, 1, 2));
     assert_eq!(config.ca_dir, Some("ca".into()));
-    assert!(options.quiet && config.insecure && config.transparent && config.passthrough_refused);
+    assert!(options.quiet && config.insecure && config.passthrough_refused);
+    assert_eq!(config.transparent, Transparent::ByName);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_last_way_to_serve_redirected_traffic_counts() {
+    for (line, transparent) in [
+        ("capture proxy --transparent -q", Transparent::OriginalDestination),
+        ("capture discover --transparent=by-name --transparent", Transparent::OriginalDestination),
+        ("capture discover --transparent --transparent=by-name", Transparent::ByName),
+    ] {
+        assert_eq!(options(line).config.transparent, transparent, "{line}");
+    }
 }
 
 #[test]
@@ -101,6 +114,8 @@ fn a_usage_error_is_one_line() {
         "capture run",
         "capture run --",
         "capture run --transparent true",
+        "capture proxy --transparent=by-host",
+        "capture proxy --transparent by-name",
         "capture discover -v",
         "capture proxy --json",
         "ca",

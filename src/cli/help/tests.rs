@@ -3,7 +3,7 @@
 use super::completions::CompletionShell;
 use super::*;
 use crate::cli::args;
-use crate::cli::table::{Operands, ValueKind};
+use crate::cli::table::Operands;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::process::Command as Program;
@@ -48,7 +48,7 @@ fn every_command_takes_the_options_of_the_table_and_no_others() {
             for given in option.names() {
                 let error = usage_error(&name, &[&given]);
                 let needs_value = error == format!("option '{given}' needs a value");
-                assert_eq!(needs_value, option.value != ValueKind::None, "{name} {given}: {error}");
+                assert_eq!(needs_value, option.takes_value(), "{name} {given}: {error}");
             }
             for word in option.value.words() {
                 let error = usage_error(&name, &[&format!("--{}={word}", option.long)]);

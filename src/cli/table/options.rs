@@ -80,9 +80,13 @@ pub(crate) static STOP_AFTER_TIME: Opt = Opt {
 pub(crate) static TRANSPARENT: Opt = Opt {
     short: None,
     long: "transparent",
-    value: ValueKind::None,
+    value: ValueKind::MayBeOneOf(&["by-name"]),
     brief: "Also serve traffic that a firewall redirects to the port",
-    more: "Plain requests go to the host in their Host field, TLS connections to their server name at port 443.",
+    more: "On Linux, a connection that this machine's firewall redirects goes to its original destination. The firewall must \
+           not redirect the proxy's own connections: run the proxy as a user of its own, and redirect all but that user.\n\
+           \n    nft add rule ip nat output meta skuid != spectral tcp dport 443 redirect to :8080\n\
+           \nWith by-name, connections that another machine redirects are also served, by their names: plain requests go to \
+           the host in their Host field, TLS connections to their server name at port 443.",
 };
 
 pub(crate) static DOMAINS_AS_JSON: Opt = Opt {

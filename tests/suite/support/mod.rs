@@ -21,6 +21,8 @@ pub(crate) mod hanging_disk;
 #[allow(dead_code, reason = "the unit tests use all of it")]
 #[path = "../../../src/wire/http2/testing.rs"]
 pub(crate) mod http2_frames;
+#[cfg(target_os = "linux")]
+pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod openssl;
 pub(crate) mod origin;

@@ -101,6 +101,13 @@ impl Origin {
         Some(Self::serve(listener, Some(TlsSetup::default()), script))
     }
 
+    /// Starts an origin on `addr`, with TLS if there are settings for it.
+    #[track_caller]
+    pub(crate) fn at(addr: &str, setup: Option<TlsSetup>, script: impl Fn(Connection) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(addr).unwrap_or_else(|e| panic!("cannot listen on {addr}: {e}"));
+        Self::serve(listener, setup, script)
+    }
+
     fn start(setup: Option<TlsSetup>, script: impl Fn(Connection) + Send + Sync + 'static) -> Self {
         Self::serve(TcpListener::bind("127.0.0.1:0").unwrap(), setup, script)
     }

@@ -15,8 +15,8 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let found = folders.map(|folder| folder.join(program)).find(|file| file.is_file())?;
     // A version manager may have a shim for a program that is not installed.
     let works = Command::new(&found).arg("--version").stdin(Stdio::null()).output();
-    // nginx, Apache and an old openssl have no such option.
-    (["openssl", "apache2", "nginx"].contains(&program) || works.is_ok_and(|output| output.status.success()))
+    // nginx, Apache, ip and an old openssl have no such option.
+    (["openssl", "apache2", "nginx", "ip"].contains(&program) || works.is_ok_and(|output| output.status.success()))
         .then_some(found)
 }
 

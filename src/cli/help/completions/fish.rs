@@ -54,7 +54,7 @@ pub(super) fn script() -> String {
 /// Returns the arguments of `complete` for a value.
 fn action(value: ValueKind) -> String {
     match value {
-        ValueKind::None | ValueKind::Command | ValueKind::Text(_) => String::new(),
+        ValueKind::None | ValueKind::MayBeOneOf(_) | ValueKind::Command | ValueKind::Text(_) => String::new(),
         ValueKind::File => " -F".into(),
         ValueKind::Directory => " -a '(__fish_complete_directories)'".into(),
         ValueKind::OneOf(words) => [" -a '", &words.join(" "), "'"].concat(),

@@ -51,7 +51,7 @@ fn spec(option: &Opt) -> String {
 /// Returns the message and the action that complete a value.
 fn action(value: ValueKind) -> String {
     match value {
-        ValueKind::None | ValueKind::Command => " : ".into(),
+        ValueKind::None | ValueKind::MayBeOneOf(_) | ValueKind::Command => " : ".into(),
         ValueKind::File => "file:_files".into(),
         ValueKind::Directory => "directory:_files -/".into(),
         ValueKind::OneOf(words) => ["value:(", &words.join(" "), ")"].concat(),
