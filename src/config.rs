@@ -1,6 +1,7 @@
 //! The settings of a capture.
 
 use crate::notice::Notice;
+use crate::wire::credentials::Credentials;
 use crate::wire::pattern::Pattern;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -47,6 +48,10 @@ pub struct Config {
     pub keep: Option<NonZeroU32>,
     /// The treatment of traffic that a firewall redirects to the port.
     pub transparent: Transparent,
+    /// The user and password that clients must send, in Basic (RFC 7617) or SOCKS5 (RFC 1929). `None` admits anyone who can
+    /// connect. The proxy's own page needs no password. Redirected clients cannot send one: it is an error beside
+    /// `transparent`.
+    pub auth: Option<Credentials>,
     /// Receives each notice, on the capture's own threads. While it blocks, the capture blocks.
     pub on_notice: Observer,
 }
@@ -68,6 +73,7 @@ impl Config {
             rotate: None,
             keep: None,
             transparent: Transparent::Off,
+            auth: None,
             on_notice: Observer::default(),
         }
     }

@@ -346,6 +346,11 @@ pub enum Reason {
     Opaque(crate::wire::tap::Opaque),
     /// A request to the proxy was refused; the error sent to the client.
     Refused(String),
+    /// The client did not send the password that the proxy requires. Clients may send it on the next request of a connection;
+    /// then it is not reported.
+    NoPassword,
+    /// The client sent another user or password than the proxy requires.
+    WrongPassword,
     /// Not a proxy request: sent to the proxy's port as if it were a web server.
     NotForAProxy,
     /// TLS with the proxy itself, which does not support it.
@@ -401,6 +406,8 @@ impl fmt::Display for Reason {
             ),
             Self::Opaque(cause) => write!(f, "captured up to {cause}"),
             Self::Refused(cause) => write!(f, "request refused: {cause}"),
+            Self::NoPassword => f.write_str("the client sent no password for this proxy"),
+            Self::WrongPassword => f.write_str("the client sent a wrong user or password for this proxy"),
             Self::NotForAProxy => f.write_str("not a proxy request"),
             Self::TlsToTheProxy => f.write_str("TLS with the proxy itself, which does not support it"),
             Self::NoOriginalDestination => f.write_str("neither a proxy request nor redirected on this machine"),

@@ -4,7 +4,7 @@ use crate::cert::{self, Ca, CaCertificate, Leaves};
 use crate::clock::Moment;
 use crate::config::{Config, Mode, Observer, Transparent};
 use crate::counters::Counters;
-use crate::error::Error;
+use crate::error::{Conflict, Error};
 use crate::gauge::{Gauge, WriterHandles};
 use crate::memory::Memory;
 use crate::net::listener::listen;
@@ -53,12 +53,15 @@ struct Output {
 }
 
 impl Proxy {
-    /// Prepares a capture: reads or creates the CA, reads the certificates to trust, creates the output, and binds the
+    /// Prepares a capture: checks the settings, reads or creates the CA, reads the certificates to trust, creates the output, and binds the
     /// port, in this order.
     ///
     /// # Errors
     /// If one of these steps fails. Then no existing file was changed, and nothing listens.
     pub fn bind(config: Config) -> Result<Self, Error> {
+        if config.auth.is_some() && config.transparent != Transparent::Off {
+            return Err(Error::Conflict(Conflict::PasswordForRedirected));
+        }
         let counters = Arc::new(Counters::new(config.on_notice.clone(), config.mode == Mode::Discover));
         let memory = Arc::new(Memory::new(config.memory));
         let (mut ca, mut output, mut capture) = (None, None, None);
@@ -104,6 +107,7 @@ impl Proxy {
         let resources = Arc::new(Resources::new(&memory));
         let shared = Shared {
             transparent: config.transparent,
+            auth: config.auth,
             timeouts: Timeouts::default(),
             stop: Stop::new().map_err(|cause| Error::System { what: "cannot create a pipe", cause })?,
             counters,

@@ -5,7 +5,8 @@
 use super::message;
 use super::open_bundle::part_path;
 use spectral_capture::{
-    CaError, Config, Distrust, Error, Opaque, OutputError, Reason, Uncaptured, UpstreamCaError, Warning, merge, recover,
+    CaError, Config, Conflict, Distrust, Error, Opaque, OutputError, Reason, Uncaptured, UpstreamCaError, Warning,
+    merge, recover,
 };
 use std::io;
 use std::path::Path;
@@ -68,6 +69,9 @@ fn for_error(error: &Error) -> Option<String> {
         Error::Ca { cause, .. } => return for_ca(cause).map(str::to_owned),
         Error::UpstreamCa { cause: UpstreamCaError::UnsupportedKey { .. }, .. } => {
             "remove it from the file; -k captures its origins"
+        }
+        Error::Conflict(Conflict::PasswordForRedirected) => {
+            "give --transparent or a password (--auth-file, SPECTRAL_AUTH), not both"
         }
         Error::UpstreamCa { .. } => "give --upstream-ca a PEM file of certificates",
         _ => return None,
@@ -206,6 +210,9 @@ fn for_reason(reason: &Reason, name: &str, ca_cert: Option<&Path>, refusing: Ref
         }
         Reason::Renegotiated => Some(format!("try again, or exclude the host from the start with -e {name}")),
         Reason::Protocol(_) => Some("to capture it, configure the app to use HTTP/1.1 or HTTP/2".into()),
+        Reason::NoPassword | Reason::WrongPassword => {
+            Some("give the app the proxy's URL with both: http://USER:PASSWORD@HOST:PORT".into())
+        }
         Reason::NotForAProxy => Some(
             "set HTTP_PROXY and HTTPS_PROXY to the proxy's URL (http://…); redirected traffic needs --transparent"
                 .into(),

@@ -72,6 +72,8 @@ pub(crate) struct CaptureOptions {
     pub(crate) log_every: Option<Duration>,
     /// The first limit that is reached ends the capture.
     pub(crate) stop_after: Vec<StopAfter>,
+    /// The file with the user and password that clients must send.
+    pub(crate) auth_file: Option<PathBuf>,
 }
 
 /// Reads a command line, the program's own name first.

@@ -5,9 +5,10 @@
 //!                                 └─ between events: --stop-after, --log-every
 //! ```
 
-use super::address::reachable;
+use super::address::{reachable, reachable_by_others};
 use super::advice::{self, Client};
 use super::args::CaptureOptions;
+use super::credentials;
 use super::domains;
 use super::ending::{self, Event};
 use super::message::fail;
@@ -20,8 +21,9 @@ use super::startup;
 use super::stop_after::StopAfter;
 use super::summary::{self, StartWarnings};
 use super::text::{escaped_lines, shell_word};
-use spectral_capture::{Config, Gauge, Mode, Observer, Proxy, Running, Summary};
+use spectral_capture::{Config, Credentials, Gauge, Mode, Observer, Proxy, Running, Summary};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -30,7 +32,11 @@ use std::time::Duration;
 
 /// Captures, or discovers domains, until a signal arrives or a limit is reached.
 pub(crate) fn run(options: CaptureOptions) -> ExitCode {
-    let CaptureOptions { mut config, quiet, verbose, json, log_every, stop_after } = options;
+    let CaptureOptions { mut config, quiet, verbose, json, log_every, stop_after, auth_file } = options;
+    config.auth = match auth(auth_file.as_deref()) {
+        Ok(credentials) => credentials,
+        Err(message) => return fail(&message),
+    };
     let signals = match process::prepare_for_service() {
         Ok(signals) => signals,
         Err(message) => return fail(&message),
@@ -60,7 +66,8 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
     };
     let replaces = output.as_ref().is_some_and(|output| output.exists());
     let ca_cert = proxy.ca_cert().map(ToOwned::to_owned);
-    let session = Session { config, ca_cert, screen, log_every, stop_after };
+    let warnings = auth_file.iter().filter_map(|file| startup::exposed_secret(file)).collect();
+    let session = Session { config, ca_cert, screen, log_every, stop_after, warnings };
     let summary = match session.start(proxy) {
         Ok(running) => session.run(running, &events, sender),
         Err(message) => return fail(&message),
@@ -77,6 +84,20 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
     result.unwrap_or_else(|message| fail(&message))
 }
 
+/// Returns the user and password that clients must send.
+fn auth(file: Option<&Path>) -> Result<Option<Credentials>, String> {
+    let auth = credentials::read(file, AUTH_VARIABLE)?;
+    if auth.as_ref().is_some_and(|auth| !auth.has_password()) {
+        // It usually comes from an unset variable in a script.
+        let source = file.map_or_else(|| AUTH_VARIABLE.to_owned(), |file| file.display().to_string());
+        return Err(format!("the password in {source} is empty"));
+    }
+    Ok(auth)
+}
+
+/// The environment variable with the user and password that clients must send.
+const AUTH_VARIABLE: &str = "SPECTRAL_AUTH";
+
 /// A capture and the way it is shown.
 struct Session {
     config: Config,
@@ -86,17 +107,22 @@ struct Session {
     log_every: Option<Duration>,
     /// The first limit that is reached ends the capture.
     stop_after: Vec<StopAfter>,
+    /// Warning lines about files.
+    warnings: String,
 }
 
 impl Session {
     fn start(&self, proxy: Proxy) -> Result<Running, String> {
-        let warnings = startup::warnings(&self.config, proxy.addr(), &[]);
-        let banner = warnings + &banner(&self.config, &proxy, &self.stop_after);
+        let warnings = startup::warnings(&self.config, proxy.addr(), &[]) + &self.warnings;
+        let banner = banner(&self.config, &proxy, &self.stop_after);
         if self.config.listen.port() == 0 && self.screen.is_quiet() {
             // With -q, this line is the only way to learn the port.
             self.screen.print(format!("{}\n", proxy.addr()));
         }
         let running = proxy.start().map_err(|e| advice::error_line(&e))?;
+        if !warnings.is_empty() {
+            self.screen.print(warnings);
+        }
         self.screen.info(banner);
         Ok(running)
     }
@@ -191,10 +217,14 @@ fn report_domains(summary: &Summary, config: &Config, json: bool, screen: &Scree
 /// Returns the instructions for using the proxy.
 fn banner(config: &Config, proxy: &Proxy, stop_after: &[StopAfter]) -> String {
     let addr = proxy.addr();
-    let url = format!("http://{}", reachable(addr));
+    // The password itself is not shown.
+    let login = if config.auth.is_some() { "USER:PASSWORD@" } else { "" };
+    let url = format!("http://{login}{}", reachable(addr));
     // Some programs, such as curl, read only the lower-case http_proxy.
     let export = format!("  export HTTPS_PROXY={url} HTTP_PROXY={url} http_proxy={url}");
-    let socks = format!("  SOCKS5   socks5h://{} (the same port)", reachable(addr));
+    let socks = format!("  SOCKS5   socks5h://{login}{} (the same port)", reachable(addr));
+    let access =
+        [others_line(addr), config.auth.is_some().then(|| "  access   with the user and password only".into())];
     let limits: Vec<_> = stop_after.iter().map(ToString::to_string).collect();
     let limits = (!limits.is_empty()).then(|| format!("  stops    {}", limits.join(", or ")));
     let mut lines = Vec::new();
@@ -202,6 +232,7 @@ fn banner(config: &Config, proxy: &Proxy, stop_after: &[StopAfter]) -> String {
         Mode::Discover => {
             lines.push(format!("Discovering domains on {addr}; nothing is decrypted. Press Ctrl+C to stop."));
             lines.push(socks);
+            lines.extend(access.into_iter().flatten());
             lines.extend(limits);
             lines.push(String::new());
             lines.push(export);
@@ -218,6 +249,7 @@ fn banner(config: &Config, proxy: &Proxy, stop_after: &[StopAfter]) -> String {
             lines.push(format!("  output   {}", summary::output_line(config, output)));
             lines.push(format!("  CA       {ca}"));
             lines.push(socks);
+            lines.extend(access.into_iter().flatten());
             lines.extend(limits);
             lines.push(String::new());
             lines.push(export);
@@ -227,3 +259,16 @@ fn banner(config: &Config, proxy: &Proxy, stop_after: &[StopAfter]) -> String {
     lines.push(String::new());
     escaped_lines(&lines)
 }
+
+/// Returns the line with the addresses at which other machines may reach the proxy.
+fn others_line(listening: SocketAddr) -> Option<String> {
+    let addresses = reachable_by_others(listening);
+    let mut shown: Vec<_> = addresses.iter().take(MAX_LISTED_ADDRESSES).map(ToString::to_string).collect();
+    if addresses.len() > shown.len() {
+        shown.push(format!("and {} more", addresses.len() - shown.len()));
+    }
+    (!shown.is_empty()).then(|| format!("  others   reach it at {}", shown.join(", ")))
+}
+
+/// A machine with containers has many addresses.
+const MAX_LISTED_ADDRESSES: usize = 6;

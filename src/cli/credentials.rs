@@ -1,7 +1,5 @@
 //! Reads a user name and a password. They are never arguments: a command line is public.
 
-#![allow(dead_code, reason = "its users follow")]
-
 use spectral_capture::Credentials;
 use std::env;
 use std::ffi::OsString;

@@ -1,6 +1,7 @@
-//! System facilities of the CLI: resource limits, signals, child processes and the search of `PATH`.
+//! System facilities of the CLI: addresses, resource limits, signals, child processes and the search of `PATH`.
 
 mod child;
+pub(crate) mod interfaces;
 mod limits;
 mod path_search;
 mod signals;

@@ -3,13 +3,15 @@
 use super::message::warning_line;
 use spectral_capture::Config;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// Returns a line for each risk of a capture with this configuration, on a proxy that listens on `addr`.
 ///
 /// `bypassed` are the variables with a proxy that the command would use without the capture.
 pub(crate) fn warnings(config: &Config, addr: SocketAddr, bypassed: &[&str]) -> String {
     let mut lines = String::new();
-    if !addr.ip().to_canonical().is_loopback() {
+    if !addr.ip().to_canonical().is_loopback() && config.auth.is_none() {
         lines.push_str(&warning_line(&format!("anyone who can reach {addr} can use this proxy")));
     }
     if config.insecure {
@@ -23,6 +25,17 @@ pub(crate) fn warnings(config: &Config, addr: SocketAddr, bypassed: &[&str]) -> 
     }
     lines
 }
+
+/// Returns a warning line if other users of this machine can read or change `file`, which has a secret.
+pub(crate) fn exposed_secret(file: &Path) -> Option<String> {
+    let mode = file.metadata().ok()?.mode();
+    let path = file.display();
+    (mode & READ_OR_WRITE_BY_OTHERS != 0)
+        .then(|| warning_line(&format!("other users can read or change {path}; make it private with chmod 600")))
+}
+
+/// Permissions of the group and of all others.
+const READ_OR_WRITE_BY_OTHERS: u32 = 0o066;
 
 #[cfg(test)]
 mod tests {
@@ -43,5 +56,7 @@ mod tests {
              proxy will fail",
         ];
         assert_eq!(lines, expected);
+        config.auth = spectral_capture::Credentials::parse("me:secret");
+        assert!(!warnings(&config, "0.0.0.0:8080".parse().unwrap(), &[]).contains("anyone"));
     }
 }

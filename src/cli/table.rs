@@ -233,7 +233,7 @@ const CAPTURE: &[Command] = &[
         operands: Operands::Program,
         options: &[
             &RUN_PORT,
-            &LISTEN,
+            &RUN_LISTEN,
             &OUTPUT,
             &DOMAIN,
             &EXCLUDE,
@@ -262,6 +262,7 @@ const CAPTURE: &[Command] = &[
         options: &[
             &PORT,
             &LISTEN,
+            &AUTH_FILE,
             &OUTPUT,
             &DOMAIN,
             &EXCLUDE,
@@ -291,6 +292,7 @@ const CAPTURE: &[Command] = &[
         options: &[
             &PORT,
             &LISTEN,
+            &AUTH_FILE,
             &INSECURE,
             &UPSTREAM_CA,
             &TRANSPARENT,

@@ -43,6 +43,8 @@ pub enum Error {
         /// The reason.
         cause: UpstreamCaError,
     },
+    /// Two settings exclude each other.
+    Conflict(Conflict),
     /// The system refused another resource, such as a thread.
     System {
         /// The operation that failed, for example `cannot start a thread`.
@@ -68,6 +70,7 @@ impl fmt::Display for Error {
             Self::UpstreamCa { path, cause } => {
                 write!(f, "cannot use the certificates in {}: {cause}", path.display())
             }
+            Self::Conflict(conflict) => conflict.fmt(f),
             Self::System { what, cause } => write!(f, "{what}: {cause}"),
         }
     }
@@ -80,6 +83,23 @@ impl std::error::Error for Error {
             Self::Output { cause, .. } => Some(cause),
             Self::Ca { cause, .. } => Some(cause),
             Self::UpstreamCa { cause, .. } => Some(cause),
+            Self::Conflict(_) => None,
+        }
+    }
+}
+
+/// Settings that exclude each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// A password is required, and redirected traffic is to be served: its clients do not know of the proxy.
+    PasswordForRedirected,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PasswordForRedirected => f.write_str("redirected clients cannot send the password that is required"),
         }
     }
 }

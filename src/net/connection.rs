@@ -28,6 +28,7 @@ use crate::notice::Reason;
 use crate::wire::authority::{Authority, Host};
 use crate::wire::client_hello::{ClientHello, Sni};
 use crate::wire::message::RequestHead;
+use crate::wire::proxy_authorization::{self, Cause, Unauthorized};
 use crate::wire::proxy_request::{PlainRequest, ProxyRequest};
 use std::net::TcpStream;
 use std::os::fd::BorrowedFd;
@@ -72,6 +73,9 @@ impl Connection {
                 Self::Request(mut pending) => match pending.read(shared) {
                     None => return Some(Self::Request(pending)),
                     Some(request) => {
+                        if pending.is_challenged() && matches!(request, Request::None) {
+                            shared.counters.add_uncaptured(PROXY_ITSELF, Reason::NoPassword);
+                        }
                         let (client, kept) = pending.into_parts();
                         answer(shared, client, kept, request)?
                     }
@@ -128,6 +132,12 @@ fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Re
         }
         Request::None => return None,
     };
+    if let Some(auth) = &shared.auth
+        && let Some(unauthorized) = proxy_authorization::check(&received_head, auth)
+        && !is_open(shared, &request)
+    {
+        return challenge(shared, client, kept, unauthorized);
+    }
     let (request, target) = match request {
         ProxyRequest::Connect(authority) => return connect(shared, client, authority),
         ProxyRequest::Absolute(request) if is_own(shared, &request.authority) => {
@@ -158,6 +168,43 @@ fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Re
         }
     };
     Exchange::begin(shared, client, request, target, kept).map(|exchange| Connection::Exchange(Box::new(exchange)))
+}
+
+/// True for a request that needs no password. In origin-form, it gets the own page or an error.
+fn is_open(shared: &Shared, request: &ProxyRequest) -> bool {
+    match request {
+        ProxyRequest::Connect(_) => false,
+        ProxyRequest::Absolute(request) => is_own(shared, &request.authority),
+        ProxyRequest::Origin { .. } => true,
+    }
+}
+
+/// Answers a request without the password. The client may repeat it on its connection, unless that ends. It is not reported
+/// under its host: strangers could fill the reports with invented names.
+fn challenge(
+    shared: &Shared,
+    mut client: Leg,
+    kept: Option<KeepAlive>,
+    unauthorized: Unauthorized,
+) -> Option<Connection> {
+    let Unauthorized { cause, is_head, may_continue } = unauthorized;
+    // A client that does not read its responses could pile them up.
+    let may_continue = may_continue && client.is_flushed();
+    client.send(&Response::password_required(may_continue).to_bytes(is_head));
+    match cause {
+        Cause::WrongPassword => shared.counters.add_uncaptured(PROXY_ITSELF, Reason::WrongPassword),
+        // Reported unless the client repeats the request with the password.
+        Cause::NoPassword if may_continue => {
+            let pending = PendingRequest::after_challenge(client, kept, &shared.timeouts);
+            return Some(Connection::Request(Box::new(pending)));
+        }
+        Cause::NoPassword => shared.counters.add_uncaptured(PROXY_ITSELF, Reason::NoPassword),
+    }
+    if may_continue {
+        return Some(Connection::awaiting_request(shared, client, kept));
+    }
+    relay::close(&mut client, &shared.stop);
+    None
 }
 
 /// Refuses a request of `client` for `host`, if it names one.

@@ -1,6 +1,6 @@
 //! The proxy's own web page: a table from paths to files, rendered before the proxy listens.
 
-use super::response::Response;
+use super::response::{CLOSE, Response};
 use std::borrow::Cow;
 
 /// The files that the proxy serves at its own address.
@@ -35,6 +35,7 @@ impl OwnPage {
                 status: "200 OK",
                 media_type: file.media_type,
                 file_name: file.file_name,
+                fields: CLOSE,
                 body: Cow::Borrowed(&file.body),
             },
             None => Response::text("404 Not Found", "not found: the page of this proxy is at /"),

@@ -22,6 +22,7 @@ use crate::config::Transparent;
 use crate::notice::Reason;
 use crate::wire::authority::Authority;
 use crate::wire::client_hello::{self, ClientHello};
+use crate::wire::credentials::Credentials;
 use crate::wire::http1::head_scanner::HeadScanner;
 use crate::wire::proxy_request::{self, ProxyRequest, Refusal};
 use crate::wire::requested_host::requested_host;
@@ -42,6 +43,8 @@ pub(crate) struct PendingRequest {
     parsed: usize,
     /// The negotiation of a client that uses SOCKS5.
     socks: Option<Negotiation>,
+    /// True if the previous request lacked the password.
+    is_challenged: bool,
 }
 
 /// The progress of a request.
@@ -85,7 +88,27 @@ impl PendingRequest {
         let scanner = HeadScanner::for_message();
         // No wait precedes the parsing of a request that was read already.
         let kept = kept.filter(|kept| client.unread().is_empty() || !kept.has_event());
-        Self { client, kept, progress: Progress::Awaited, deadline, scanner, searched: 0, parsed: 0, socks: None }
+        Self {
+            client,
+            kept,
+            progress: Progress::Awaited,
+            deadline,
+            scanner,
+            searched: 0,
+            parsed: 0,
+            socks: None,
+            is_challenged: false,
+        }
+    }
+
+    /// Expects a request of `client` after one that was answered with 407.
+    pub(crate) fn after_challenge(client: Leg, kept: Option<KeepAlive>, timeouts: &Timeouts) -> Self {
+        Self { is_challenged: true, ..Self::new(client, kept, timeouts) }
+    }
+
+    /// True if the previous request lacked the password.
+    pub(crate) fn is_challenged(&self) -> bool {
+        self.is_challenged
     }
 
     /// Reads the request. Returns `None` if the connection is idle.
@@ -142,7 +165,7 @@ impl PendingRequest {
     fn parse(&mut self, shared: &Shared) -> Option<Request> {
         let bytes = self.client.unread();
         if self.socks.is_some() || is_socks5(bytes) {
-            return self.negotiate();
+            return self.negotiate(shared.auth.as_ref());
         }
         let found = self.scanner.find(bytes.get(self.searched..).unwrap_or_default());
         self.searched = bytes.len();
@@ -165,16 +188,20 @@ impl PendingRequest {
     }
 
     /// Negotiates SOCKS5 as far as the client's messages are complete.
-    fn negotiate(&mut self) -> Option<Request> {
+    fn negotiate(&mut self, credentials: Option<&Credentials>) -> Option<Request> {
         let negotiation = self.socks.get_or_insert_default();
         loop {
-            let (used, step) = negotiation.next(self.client.unread(), None)?;
+            let (used, step) = negotiation.next(self.client.unread(), credentials)?;
             self.client.consume(used);
             match step {
                 Step::Reply(reply) => self.client.send(&reply),
                 Step::Connect(authority) => return Some(Request::Socks(authority)),
                 Step::Refuse { reply, refusal } => {
-                    let reason = Reason::Refused(refusal.to_string());
+                    let reason = match refusal {
+                        socks5_server::Refusal::NoPassword => Reason::NoPassword,
+                        socks5_server::Refusal::WrongPassword => Reason::WrongPassword,
+                        _ => Reason::Refused(refusal.to_string()),
+                    };
                     let host = if let socks5_server::Refusal::Command(_, host) = refusal { host } else { None };
                     return Some(Request::Refused(RefusedRequest { host, reason, response: reply }));
                 }

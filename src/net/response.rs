@@ -12,13 +12,15 @@ use crate::wire::tap::Ending;
 use std::borrow::Cow;
 use std::error::Error;
 
-/// A response of the proxy itself. The connection ends after it.
+/// A response of the proxy itself. The connection ends after it, except after a [`Response::password_required`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Response<'b> {
     pub(crate) status: &'static str,
     pub(crate) media_type: &'static str,
     /// The name under which a browser saves the body.
     pub(crate) file_name: Option<&'static str>,
+    /// Further fields, each with its line end.
+    pub(crate) fields: &'static str,
     pub(crate) body: Cow<'b, [u8]>,
 }
 
@@ -36,6 +38,12 @@ impl Response<'_> {
     /// 408: the head of the request was not complete in time (RFC 9110 section 15.5.9).
     pub(crate) fn head_too_slow() -> Self {
         Self::text("408 Request Timeout", "the request head took too long")
+    }
+
+    /// 407: the request lacks the password (RFC 9110 section 15.5.8). The connection ends after it unless `may_continue`.
+    pub(crate) fn password_required(may_continue: bool) -> Self {
+        let fields = if may_continue { CHALLENGE } else { CHALLENGE_AND_CLOSE };
+        Self { fields, ..Self::text("407 Proxy Authentication Required", "this proxy requires a user and a password") }
     }
 
     /// 502: the origin cannot be reached.
@@ -80,6 +88,7 @@ impl Response<'_> {
             status,
             media_type: "text/plain; charset=utf-8",
             file_name: None,
+            fields: CLOSE,
             body: format!("spectral: {text}\n").into_bytes().into(),
         }
     }
@@ -99,11 +108,12 @@ impl Response<'_> {
     /// The bytes of the response, without the body if `is_head`.
     pub(crate) fn to_bytes(&self, is_head: bool) -> Vec<u8> {
         let mut bytes = format!(
-            "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\n\
-             X-Content-Type-Options: nosniff\r\n",
+            "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
+             X-Content-Type-Options: nosniff\r\n{}",
             self.status,
             self.media_type,
-            self.body.len()
+            self.body.len(),
+            self.fields
         );
         if let Some(name) = self.file_name {
             bytes.push_str(&format!("Content-Disposition: attachment; filename=\"{name}\"\r\n"));
@@ -116,3 +126,8 @@ impl Response<'_> {
         bytes
     }
 }
+
+/// Fields of responses. The browser shows the realm when it asks for the password.
+pub(crate) const CLOSE: &str = "Connection: close\r\n";
+const CHALLENGE: &str = "Proxy-Authenticate: Basic realm=\"spectral\"\r\n";
+const CHALLENGE_AND_CLOSE: &str = "Proxy-Authenticate: Basic realm=\"spectral\"\r\nConnection: close\r\n";

@@ -14,6 +14,7 @@ use crate::config::Transparent;
 use crate::counters::Counters;
 use crate::notice::Warning;
 use crate::record::sink::ItemSink;
+use crate::wire::credentials::Credentials;
 use crate::wire::pattern::HostFilter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -21,6 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// State that all connections of a capture share.
 pub(crate) struct Shared {
     pub(crate) transparent: Transparent,
+    /// The user and password that clients must send; `None` admits all.
+    pub(crate) auth: Option<Credentials>,
     pub(crate) timeouts: Timeouts,
     pub(crate) stop: Stop,
     pub(crate) counters: Arc<Counters>,
@@ -61,6 +64,7 @@ impl Shared {
         let resources = Arc::<Resources>::default();
         Self {
             transparent: Transparent::Off,
+            auth: None,
             timeouts,
             stop: Stop::new().unwrap(),
             counters: Arc::new(Counters::new(crate::config::Observer::default(), false)),

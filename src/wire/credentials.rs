@@ -35,7 +35,20 @@ impl Credentials {
     /// The value of an Authorization or Proxy-Authorization field (RFC 7617 section 2).
     pub(crate) fn basic(&self) -> Vec<u8> {
         let credentials = [&self.user, b":".as_slice(), &self.password].concat();
-        [b"Basic ", base64(&credentials).as_slice()].concat()
+        [BASIC, base64(&credentials).as_slice()].concat()
+    }
+
+    /// True if the password is not empty.
+    pub fn has_password(&self) -> bool {
+        !self.password.is_empty()
+    }
+
+    /// True for a field value that [`Credentials::basic`] makes of this user and password. The scheme's case is ignored. The
+    /// time it takes does not depend on our credentials.
+    pub(crate) fn matches_basic(&self, value: &[u8]) -> bool {
+        let Some((scheme, token)) = value.split_at_checked(BASIC.len()) else { return false };
+        let ours = self.basic();
+        scheme.eq_ignore_ascii_case(BASIC) && equal(token.trim_ascii(), ours.get(BASIC.len()..).unwrap_or_default())
     }
 
     /// True for this user and password. The time it takes does not depend on ours.
@@ -90,6 +103,8 @@ fn base64(bytes: &[u8]) -> Vec<u8> {
     encoded
 }
 
+/// The scheme of Basic authentication.
+const BASIC: &[u8] = b"Basic ";
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! first bytes ─▶ sniff ─┬─ proxy_request ── authority      the request to the proxy (refused: requested_host)
-//!                       ├─ socks5_server ── credentials    the same in SOCKS5
+//!                       ├─ socks5_server                   the same in SOCKS5 (passwords: proxy_authorization, credentials)
 //!                       └─ client_hello ── fingerprint     the names and protocols a TLS client offers (SNI, ALPN)
 //! relayed bytes ─▶ http ─┬─ http1 ─┬─ websocket            the exchanges between client and origin
 //!                        └─ http2 ─┘
@@ -25,6 +25,7 @@ pub(crate) mod message;
 #[cfg(test)]
 pub(crate) mod mutations;
 pub(crate) mod pattern;
+pub(crate) mod proxy_authorization;
 pub(crate) mod proxy_request;
 pub(crate) mod requested_host;
 pub(crate) mod sniff;

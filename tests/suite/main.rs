@@ -17,6 +17,7 @@
 
 mod support;
 
+mod auth;
 mod big_body;
 mod bodies;
 mod bundle_checker;

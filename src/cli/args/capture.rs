@@ -66,5 +66,6 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions,
     };
     let stop_after = args.texts(&STOP_AFTER)?.into_iter().map(parse_limit).collect::<Result<_, _>>()?;
     let (quiet, verbose, json) = (args.has(&QUIET), args.has(&VERBOSE), args.has(&DOMAINS_AS_JSON));
-    Ok(CaptureOptions { config, quiet, verbose, json, log_every, stop_after })
+    let auth_file = args.path(&AUTH_FILE);
+    Ok(CaptureOptions { config, quiet, verbose, json, log_every, stop_after, auth_file })
 }

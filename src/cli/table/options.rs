@@ -33,7 +33,18 @@ pub(crate) static LISTEN: Opt = Opt {
     long: "listen",
     value: ValueKind::Text("ADDR"),
     brief: "IP address to listen on [default: 127.0.0.1]",
-    more: "Anyone who can connect to this address can use the proxy.",
+    more: "Anyone who can connect to this address can use the proxy, unless it requires a password (--auth-file).",
+};
+
+pub(crate) static RUN_LISTEN: Opt = Opt { more: "Anyone who can connect to this address can use the proxy.", ..LISTEN };
+
+pub(crate) static AUTH_FILE: Opt = Opt {
+    short: None,
+    long: "auth-file",
+    value: ValueKind::File,
+    brief: "Require the user and password in FILE (USER:PASSWORD)",
+    more: "They are the first line of FILE, or the value of the environment variable SPECTRAL_AUTH. Clients send them as \
+           http://USER:PASSWORD@HOST:PORT. The page with the certificate stays open.",
 };
 
 pub(crate) static PROXY_ADDRESS: Opt =
