@@ -12,6 +12,7 @@
 //!                        └─ http2 ─┘
 //! ```
 
+pub(crate) mod alt_svc;
 pub(crate) mod authority;
 pub(crate) mod client_hello;
 pub(crate) mod credentials;
