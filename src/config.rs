@@ -3,6 +3,7 @@
 use crate::notice::Notice;
 use crate::wire::credentials::Credentials;
 use crate::wire::pattern::Pattern;
+use crate::wire::upstream::proxy::UpstreamProxies;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -26,6 +27,9 @@ pub struct Config {
     pub insecure: bool,
     /// PEM files with certificates to trust in origins, in addition to the roots of this machine.
     pub upstream_ca: Vec<PathBuf>,
+    /// The proxies through which origins are reached. None by default: the library reads no environment variables for them.
+    /// One that is this proxy itself is ignored ([`Proxy::upstream_proxies`](crate::Proxy::upstream_proxies)).
+    pub upstream_proxies: UpstreamProxies,
     /// The folder of the CA that signs our certificates. `None` means `.mitmproxy` in the home folder.
     pub ca_dir: Option<PathBuf>,
     /// Passes a client's connections to a host through, for the rest of the capture, after it refused our certificate
@@ -66,6 +70,7 @@ impl Config {
             exclude: Vec::new(),
             insecure: false,
             upstream_ca: Vec::new(),
+            upstream_proxies: UpstreamProxies::default(),
             ca_dir: None,
             passthrough_refused: false,
             memory: 64 << 20,

@@ -45,3 +45,5 @@ pub use trust::roots::TrustedRoots;
 pub use wire::credentials::Credentials;
 pub use wire::pattern::{BadPattern, Pattern, PatternError};
 pub use wire::tap::Opaque;
+pub use wire::upstream::no_proxy::NoProxy;
+pub use wire::upstream::proxy::{UpstreamProxies, UpstreamProxy, UpstreamProxyError};

@@ -19,7 +19,7 @@ use crate::net::sys::{accept_any_destination, maximize_backlog};
 use crate::net::timeouts::Timeouts;
 use crate::net::tls::client::ClientTls;
 use crate::net::tls::server::ServerTls;
-use crate::net::upstream::{Direct, Upstream};
+use crate::net::upstream::Upstream;
 use crate::notice::{Summary, Warning};
 use crate::record::disk_monitor::DiskMonitor;
 use crate::record::item::Item;
@@ -29,6 +29,7 @@ use crate::record::writer::{CaptureLimits, Writer, WriterControl, WriterSummary}
 use crate::trust::environment::Environment;
 use crate::trust::page::{self, PageFile};
 use crate::wire::pattern::HostFilter;
+use crate::wire::upstream::proxy::UpstreamProxies;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -105,13 +106,14 @@ impl Proxy {
         }
         let addr = listener.local_addr().map_err(listen_error)?;
         let resources = Arc::new(Resources::new(&memory));
+        let stop = Stop::new().map_err(|cause| Error::System { what: "cannot create a pipe", cause })?;
         let shared = Shared {
             transparent: config.transparent,
             auth: config.auth,
             timeouts: Timeouts::default(),
-            stop: Stop::new().map_err(|cause| Error::System { what: "cannot create a pipe", cause })?,
             counters,
-            upstream: Upstream::new(Box::new(Direct), addr, &resources),
+            upstream: Upstream::new(config.upstream_proxies, addr, &resources, &stop),
+            stop,
             resources,
             client_tls,
             is_clear_hop_reported: AtomicBool::new(false),
@@ -131,6 +133,11 @@ impl Proxy {
     /// The file of the CA certificate (PEM) that clients must trust; `None` in discovery.
     pub fn ca_cert(&self) -> Option<&Path> {
         self.ca_cert.as_deref()
+    }
+
+    /// The proxies through which origins are reached: those of the configuration, except this proxy itself.
+    pub fn upstream_proxies(&self) -> &UpstreamProxies {
+        self.serving.shared.upstream.proxies()
     }
 
     /// Starts the capture.

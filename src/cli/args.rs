@@ -4,6 +4,7 @@ use super::ca::Request;
 use super::stop_after::StopAfter;
 use super::table::SPECTRAL;
 use super::table::options::VERSION;
+use super::upstream::UpstreamOptions;
 use super::{export, help, inspect};
 use help::Length;
 use help::completions::CompletionShell;
@@ -63,6 +64,8 @@ pub(crate) enum Task {
 #[derive(Debug)]
 pub(crate) struct CaptureOptions {
     pub(crate) config: Config,
+    /// Select the upstream proxies in `config`.
+    pub(crate) upstream: UpstreamOptions,
     pub(crate) quiet: bool,
     /// Prints a line for each exchange.
     pub(crate) verbose: bool,

@@ -21,7 +21,8 @@ use super::startup;
 use super::stop_after::StopAfter;
 use super::summary::{self, StartWarnings};
 use super::text::{escaped_lines, shell_word};
-use spectral_capture::{Config, Credentials, Gauge, Mode, Observer, Proxy, Running, Summary};
+use super::upstream::Selected;
+use spectral_capture::{Config, Credentials, Environment, Gauge, Mode, Observer, Proxy, Running, Summary};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 /// Captures, or discovers domains, until a signal arrives or a limit is reached.
 pub(crate) fn run(options: CaptureOptions) -> ExitCode {
-    let CaptureOptions { mut config, quiet, verbose, json, log_every, stop_after, auth_file } = options;
+    let CaptureOptions { mut config, upstream, quiet, verbose, json, log_every, stop_after, auth_file } = options;
     config.auth = match auth(auth_file.as_deref()) {
         Ok(credentials) => credentials,
         Err(message) => return fail(&message),
@@ -41,6 +42,11 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
         Ok(signals) => signals,
         Err(message) => return fail(&message),
     };
+    let upstream = match Selected::new(&upstream, &Environment::current()) {
+        Ok(upstream) => upstream,
+        Err(message) => return fail(&message),
+    };
+    config.upstream_proxies = upstream.proxies.clone();
     let screen = Screen::new(quiet);
     let observer_screen = screen.clone();
     config.on_notice = Observer::new(move |notice| notices::show(&observer_screen, notice, verbose));
@@ -67,7 +73,7 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
     let replaces = output.as_ref().is_some_and(|output| output.exists());
     let ca_cert = proxy.ca_cert().map(ToOwned::to_owned);
     let warnings = auth_file.iter().filter_map(|file| startup::exposed_secret(file)).collect();
-    let session = Session { config, ca_cert, screen, log_every, stop_after, warnings };
+    let session = Session { config, upstream, ca_cert, screen, log_every, stop_after, warnings };
     let summary = match session.start(proxy) {
         Ok(running) => session.run(running, &events, sender),
         Err(message) => return fail(&message),
@@ -101,6 +107,7 @@ const AUTH_VARIABLE: &str = "SPECTRAL_AUTH";
 /// A capture and the way it is shown.
 struct Session {
     config: Config,
+    upstream: Selected,
     ca_cert: Option<PathBuf>,
     screen: Screen,
     /// The interval of the lines that show the progress.
@@ -113,8 +120,9 @@ struct Session {
 
 impl Session {
     fn start(&self, proxy: Proxy) -> Result<Running, String> {
-        let warnings = startup::warnings(&self.config, proxy.addr(), &[]) + &self.warnings;
-        let banner = banner(&self.config, &proxy, &self.stop_after);
+        let upstream = self.upstream.in_use(&proxy)?;
+        let warnings = startup::warnings(&self.config, proxy.addr(), &upstream.warnings) + &self.warnings;
+        let banner = banner(&self.config, &proxy, upstream.line, &self.stop_after);
         if self.config.listen.port() == 0 && self.screen.is_quiet() {
             // With -q, this line is the only way to learn the port.
             self.screen.print(format!("{}\n", proxy.addr()));
@@ -215,7 +223,7 @@ fn report_domains(summary: &Summary, config: &Config, json: bool, screen: &Scree
 }
 
 /// Returns the instructions for using the proxy.
-fn banner(config: &Config, proxy: &Proxy, stop_after: &[StopAfter]) -> String {
+fn banner(config: &Config, proxy: &Proxy, upstream: Option<String>, stop_after: &[StopAfter]) -> String {
     let addr = proxy.addr();
     // The password itself is not shown.
     let login = if config.auth.is_some() { "USER:PASSWORD@" } else { "" };
@@ -227,12 +235,14 @@ fn banner(config: &Config, proxy: &Proxy, stop_after: &[StopAfter]) -> String {
         [others_line(addr), config.auth.is_some().then(|| "  access   with the user and password only".into())];
     let limits: Vec<_> = stop_after.iter().map(ToString::to_string).collect();
     let limits = (!limits.is_empty()).then(|| format!("  stops    {}", limits.join(", or ")));
+    let upstream = upstream.map(|proxies| format!("  upstream {proxies}"));
     let mut lines = Vec::new();
     match &config.mode {
         Mode::Discover => {
             lines.push(format!("Discovering domains on {addr}; nothing is decrypted. Press Ctrl+C to stop."));
             lines.push(socks);
             lines.extend(access.into_iter().flatten());
+            lines.extend(upstream);
             lines.extend(limits);
             lines.push(String::new());
             lines.push(export);
@@ -250,6 +260,7 @@ fn banner(config: &Config, proxy: &Proxy, stop_after: &[StopAfter]) -> String {
             lines.push(format!("  CA       {ca}"));
             lines.push(socks);
             lines.extend(access.into_iter().flatten());
+            lines.extend(upstream);
             lines.extend(limits);
             lines.push(String::new());
             lines.push(export);

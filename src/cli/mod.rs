@@ -30,6 +30,7 @@ mod stop_after;
 mod summary;
 mod table;
 mod text;
+mod upstream;
 
 use args::Task;
 use message::{fail, print_error};

@@ -23,6 +23,7 @@ use super::screen::Screen;
 use super::startup;
 use super::summary::{self, StartWarnings};
 use super::text::escaped_lines;
+use super::upstream::{self, UpstreamOptions};
 use spectral_capture::{CaCertificate, Config, Environment, Mode, Observer, Proxy};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -46,7 +47,7 @@ pub(crate) fn run(options: CaptureOptions, command: &[OsString]) -> ExitCode {
         Ok(program) => program,
         Err(reason) => return fail_to_find(name, &reason),
     };
-    let CaptureOptions { mut config, quiet, verbose, .. } = options;
+    let CaptureOptions { mut config, upstream, quiet, verbose, .. } = options;
     let screen = Screen::new(quiet);
     let start_warnings = if verbose { StartWarnings::Shown } else { StartWarnings::Pending };
     if verbose {
@@ -54,7 +55,7 @@ pub(crate) fn run(options: CaptureOptions, command: &[OsString]) -> ExitCode {
         config.on_notice = Observer::new(move |notice| notices::show(&observer_screen, notice, true));
     }
     let launch = Launch { program, args: command, environment, signals, inherited };
-    let code = match Capture::prepare(config, &launch.environment, start_warnings) {
+    let code = match Capture::prepare(config, &upstream, &launch.environment, start_warnings) {
         Ok(capture) => capture.run(launch, &screen),
         Err(message) => fail(&message),
     };
@@ -99,19 +100,28 @@ struct Capture {
     /// True if this run created the CA.
     is_new_ca: bool,
     start_warnings: StartWarnings,
+    upstream: upstream::InUse,
 }
 
 impl Capture {
-    fn prepare(config: Config, environment: &Environment, start_warnings: StartWarnings) -> Result<Self, String> {
+    fn prepare(
+        mut config: Config,
+        upstream: &UpstreamOptions,
+        environment: &Environment,
+        start_warnings: StartWarnings,
+    ) -> Result<Self, String> {
         let Mode::Capture { output } = config.mode.clone() else {
             return Err("cannot run a command in discovery mode".into());
         };
+        let upstream = upstream::Selected::new(upstream, environment)?;
+        config.upstream_proxies = upstream.proxies.clone();
         let is_new_ca = CaCertificate::exists(config.ca_dir.as_deref()).is_ok_and(|exists| !exists);
         let ca = CaCertificate::open(config.ca_dir.as_deref()).map_err(|e| advice::error_line(&e))?;
         let trust_dir = TrustDir::new(&ca, environment)?;
         let replaces = output.exists();
         let proxy = Proxy::bind(config.clone()).map_err(|e| advice::error_line(&e))?;
-        Ok(Self { config, output, ca, proxy, trust_dir, replaces, is_new_ca, start_warnings })
+        let upstream = upstream.in_use(&proxy)?;
+        Ok(Self { config, output, ca, proxy, trust_dir, replaces, is_new_ca, start_warnings, upstream })
     }
 
     fn run(self, launch: Launch<'_>, screen: &Screen) -> ExitCode {
@@ -169,8 +179,11 @@ impl Capture {
         if environment.is_proxied() {
             lines.push("This run is inside another 'spectral capture run', which does not see its traffic.".into());
         }
-        let bypassed: Vec<_> = environment.without_proxy().proxy_variables().collect();
-        let mut text = escaped_lines(&lines) + &startup::warnings(&self.config, self.proxy.addr(), &bypassed);
+        if let Some(line) = &self.upstream.line {
+            lines.push(format!("Upstream proxy: {line}"));
+        }
+        let mut text =
+            escaped_lines(&lines) + &startup::warnings(&self.config, self.proxy.addr(), &self.upstream.warnings);
         if let without_settings @ [_, ..] = &*self.trust_dir.without_settings {
             text.push_str(&warning_line(&format!(
                 "{} will refuse the certificate: the path of TMPDIR has a character that cannot be quoted in settings",

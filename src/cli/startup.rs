@@ -8,8 +8,8 @@ use std::path::Path;
 
 /// Returns a line for each risk of a capture with this configuration, on a proxy that listens on `addr`.
 ///
-/// `bypassed` are the variables with a proxy that the command would use without the capture.
-pub(crate) fn warnings(config: &Config, addr: SocketAddr, bypassed: &[&str]) -> String {
+/// `others` are texts of further warnings.
+pub(crate) fn warnings(config: &Config, addr: SocketAddr, others: &[String]) -> String {
     let mut lines = String::new();
     if !addr.ip().to_canonical().is_loopback() && config.auth.is_none() {
         lines.push_str(&warning_line(&format!("anyone who can reach {addr} can use this proxy")));
@@ -17,12 +17,7 @@ pub(crate) fn warnings(config: &Config, addr: SocketAddr, bypassed: &[&str]) -> 
     if config.insecure {
         lines.push_str(&warning_line("certificates of origins are not verified (-k)"));
     }
-    if !bypassed.is_empty() {
-        let variables = bypassed.join(", ");
-        lines.push_str(&warning_line(&format!(
-            "the proxy in {variables} is bypassed: hosts reachable only through that proxy will fail"
-        )));
-    }
+    lines.extend(others.iter().map(|text| warning_line(text)));
     lines
 }
 
@@ -47,13 +42,12 @@ mod tests {
         assert_eq!(warnings(&config, "127.0.0.1:1".parse().unwrap(), &[]), "");
         assert_eq!(warnings(&config, "[::ffff:127.0.0.1]:1".parse().unwrap(), &[]), "");
         config.insecure = true;
-        let all = warnings(&config, "0.0.0.0:8080".parse().unwrap(), &["HTTPS_PROXY", "http_proxy"]);
+        let all = warnings(&config, "0.0.0.0:8080".parse().unwrap(), &["other".to_owned()]);
         let lines: Vec<_> = all.lines().collect();
         let expected = [
             "spectral: warning: anyone who can reach 0.0.0.0:8080 can use this proxy",
             "spectral: warning: certificates of origins are not verified (-k)",
-            "spectral: warning: the proxy in HTTPS_PROXY, http_proxy is bypassed: hosts reachable only through that \
-             proxy will fail",
+            "spectral: warning: other",
         ];
         assert_eq!(lines, expected);
         config.auth = spectral_capture::Credentials::parse("me:secret");

@@ -229,7 +229,7 @@ const CAPTURE: &[Command] = &[
                \nThe variables name the proxy (HTTP_PROXY, HTTPS_PROXY and others; NO_PROXY and ALL_PROXY are unset), root \
                certificates (SSL_CERT_FILE, CURL_CA_BUNDLE and others), and settings that add these to the command's own \
                (NODE_OPTIONS, JAVA_TOOL_OPTIONS, PHP_INI_SCAN_DIR, APT_CONFIG, WGETRC, WGET2RC). A proxy configured in the \
-               environment is bypassed, with a warning. SPECTRAL_PROXY is the proxy's URL.",
+               environment becomes the upstream proxy. SPECTRAL_PROXY is the URL of Spectral's own.",
         operands: Operands::Program,
         options: &[
             &RUN_PORT,
@@ -239,6 +239,9 @@ const CAPTURE: &[Command] = &[
             &EXCLUDE,
             &INSECURE,
             &UPSTREAM_CA,
+            &UPSTREAM_PROXY,
+            &UPSTREAM_AUTH_FILE,
+            &NO_UPSTREAM_PROXY,
             &NO_PASSTHROUGH_REFUSED,
             &ROTATE,
             &KEEP,
@@ -268,6 +271,9 @@ const CAPTURE: &[Command] = &[
             &EXCLUDE,
             &INSECURE,
             &UPSTREAM_CA,
+            &UPSTREAM_PROXY,
+            &UPSTREAM_AUTH_FILE,
+            &NO_UPSTREAM_PROXY,
             &PASSTHROUGH_REFUSED,
             &TRANSPARENT,
             &ROTATE,
@@ -295,6 +301,9 @@ const CAPTURE: &[Command] = &[
             &AUTH_FILE,
             &INSECURE,
             &UPSTREAM_CA,
+            &UPSTREAM_PROXY,
+            &UPSTREAM_AUTH_FILE,
+            &NO_UPSTREAM_PROXY,
             &TRANSPARENT,
             &STOP_AFTER_TIME,
             &DOMAINS_AS_JSON,

@@ -83,7 +83,7 @@ impl Connection {
                 Self::Exchange(mut exchange) => match exchange.relay(shared) {
                     RelayEnd::Idle => return Some(Self::Exchange(exchange)),
                     end => {
-                        let (client, kept) = exchange.close(end, &shared.stop)?;
+                        let (client, kept) = exchange.close(end, shared)?;
                         Self::awaiting_request(shared, client, kept)
                     }
                 },
@@ -150,7 +150,9 @@ fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Re
             }
             (request, Target::Proxy)
         }
-        ProxyRequest::Origin { host: Some(host), head } if is_own(shared, &host) => {
+        ProxyRequest::Origin { host: Some(host), head }
+            if is_own_page_name(&host) || shared.upstream.is_addressed(&host, &shared.stop) =>
+        {
             send_own_page(shared, &mut client, &head);
             return None;
         }

@@ -151,6 +151,13 @@ pub(crate) enum DialError {
     Resolve(io::Error),
     /// No address accepts a connection; the last error.
     Connect(io::Error),
+    /// The upstream proxy does not lead to the origin.
+    Upstream {
+        /// The proxy's URL, without credentials.
+        proxy: String,
+        /// A clause about the proxy.
+        cause: Box<dyn Error + Send + Sync>,
+    },
     /// The capture stops.
     Stopped,
 }
@@ -167,6 +174,7 @@ impl fmt::Display for DialError {
                 }
                 _ => write!(f, "cannot connect: {cause}"),
             },
+            Self::Upstream { proxy, cause } => write!(f, "the upstream proxy {proxy} {cause}"),
             Self::Stopped => f.write_str("the capture stopped"),
         }
     }
@@ -176,6 +184,7 @@ impl Error for DialError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Resolve(cause) | Self::Connect(cause) => Some(cause),
+            Self::Upstream { cause, .. } => Some(&**cause),
             Self::Ourselves | Self::Stopped => None,
         }
     }
@@ -190,17 +199,10 @@ fn look_up(target: &(String, u16)) -> io::Result<Vec<SocketAddr>> {
 fn addresses_of(authority: &Authority, answer: io::Result<Vec<SocketAddr>>) -> Result<Vec<SocketAddr>, DialError> {
     match answer {
         Ok(addrs) if !addrs.is_empty() => Ok(addrs),
-        _ if is_localhost(&authority.host) => Ok(loopback(authority.port)),
+        _ if authority.host.is_this_machine() => Ok(loopback(authority.port)),
         Ok(_) => Err(DialError::Resolve(io::ErrorKind::NotFound.into())),
         Err(e) => Err(DialError::Resolve(e)),
     }
-}
-
-/// True if the name means this machine even if the resolver does not know it (RFC 6761 section 6.3).
-fn is_localhost(host: &Host) -> bool {
-    let Host::Name(name) = host else { return false };
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name == "localhost" || name.ends_with(".localhost")
 }
 
 fn loopback(port: u16) -> Vec<SocketAddr> {
@@ -280,7 +282,7 @@ fn interleaved(addrs: &[SocketAddr]) -> VecDeque<SocketAddr> {
 /// Longer than the system's resolver needs for one attempt at each of two servers (RES_TIMEOUT, 5 s each).
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(15);
 /// After this, users assume a hang. Browsers have similar limits.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The "Connection Attempt Delay" of RFC 8305 section 5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 const DESCRIPTOR_RETRY_INTERVAL: Duration = Duration::from_millis(100);

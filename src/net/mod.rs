@@ -8,7 +8,7 @@
 //!             ┌───────┬─▶ own_page, response
 //! listener ─▶ request ├─▶ plain ─▶ origin_tls ─▶ upstream ──────────────────────────▶ relay
 //! (thread)    (pool)  └─▶ upstream ─▶ reply ─▶ first_flight ─┬─▶ intercept ─┬─▶ tunnel ─▶ relay
-//!                         dial                               └──────────────┘             two legs,
+//!                         dial, proxy_dialogue               └──────────────┘             two legs,
 //!                                                                                         one poll(2)
 //! ```
 //!
@@ -24,7 +24,6 @@
 //!
 //! | feature | where it goes |
 //! |---|---|
-//! | upstream proxy | one more `Connector` (`upstream.rs`), selected in `proxy.rs`. Its socket relays to the origin, for plain requests too: an HTTP proxy gets CONNECT for both |
 //! | client certificates | a resolver in place of `NoCertificate` (`tls/client.rs`). `NoCertificate` raises a flag, on which `intercept.rs` passes the connection through; the new one presents a certificate |
 //!
 //! The setting of each is a field of `config.rs`.
@@ -48,6 +47,7 @@ pub(crate) mod own_page;
 pub(crate) mod own_sockets;
 pub(crate) mod passthrough_cache;
 pub(crate) mod plain;
+pub(crate) mod proxy_dialogue;
 pub(crate) mod refusals;
 pub(crate) mod relay;
 pub(crate) mod reply;

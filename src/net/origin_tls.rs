@@ -21,7 +21,12 @@ use std::fmt;
 
 /// Connects to the origin `authority`, with TLS if `is_tls`.
 pub(crate) fn connect(shared: &Shared, authority: &Authority, is_tls: bool) -> Result<Connected, ConnectError> {
-    let mut connected = shared.upstream.connect(authority, &shared.stop).map_err(ConnectError::Dial)?;
+    let upstream = &shared.upstream;
+    let connected = match is_tls {
+        true => upstream.connect(authority, &shared.stop),
+        false => upstream.connect_plain(authority, &shared.stop),
+    };
+    let mut connected = connected.map_err(ConnectError::Dial)?;
     if is_tls {
         let began = Moment::now();
         start_tls(shared, authority, &mut connected.leg).map_err(ConnectError::Tls)?;

@@ -8,6 +8,8 @@
 //! like a request, both connections are closed: the origin may still expect the body, and a body that looks like a request
 //! must never be served as one. Clients repeat a request on a new connection if a kept one was closed.
 //!
+//! An upstream HTTP proxy gets the request in absolute form, with its credentials. What is recorded is the same as without it.
+//!
 //! An origin that closes before it answers is reported to the client with 502. On a kept connection, the request is first
 //! sent again where that is safe (`resend.rs`).
 
@@ -15,12 +17,12 @@ mod progress;
 mod resend;
 mod watcher;
 
+use super::dial::DialError;
 use super::leg::Leg;
 use super::origin_tls::{self, ConnectError};
 use super::relay::{self, Relay, RelayEnd, Watcher as _};
 use super::response::Response;
 use super::shared::Shared;
-use super::stop::Stop;
 use super::sys::{self, Interest};
 use super::upstream::Connected;
 use crate::clock::Moment;
@@ -34,6 +36,7 @@ use crate::wire::http1::Http1Tap;
 use crate::wire::http1::framing::request_framing;
 use crate::wire::proxy_request::PlainRequest;
 use crate::wire::tap::{Dir, Ending};
+use crate::wire::upstream::answer::HeldAnswer;
 pub(crate) use progress::Target;
 use progress::{RequestBody, ResponseState};
 use resend::Resend;
@@ -62,6 +65,8 @@ pub(crate) struct Exchange {
     relay: Relay,
     watcher: ExchangeWatcher,
     authority: Authority,
+    /// The URL of the upstream proxy that got the request in absolute form.
+    proxy: Option<String>,
     /// The error of the connection on which the request was to be sent again.
     failure: Option<ConnectError>,
 }
@@ -106,16 +111,23 @@ impl Exchange {
         if let Some(capture) = wanted {
             recorder = recorder.excluding(Arc::clone(&capture.filter));
         }
+        let proxy = (!request.is_tls).then(|| shared.upstream.forwarding(&authority)).flatten();
+        let credentials = proxy.and_then(|proxy| proxy.credentials());
+        let absolute = proxy.and_then(|_| {
+            let authorization = credentials.map(|credentials| credentials.basic());
+            request.to_absolute_form(authorization.as_deref())
+        });
         let domain = authority.host.to_string();
         shared.counters.add_request(&domain);
         let counted_domain = shared.capture.is_none().then_some(&*domain);
         let mut byte_counter = ByteCounter::new(Arc::clone(&shared.counters), counted_domain);
         byte_counter.add(Dir::Up, request.wire.len());
         recorder.data(Moment::now(), Dir::Up, &request.wire);
-        origin.send(&request.wire);
+        let sent = absolute.unwrap_or(request.wire);
+        origin.send(&sent);
         let body = RequestBody::new(&request.head, framing);
         let may_resend = is_kept && matches!(body, RequestBody::Complete);
-        let resend = may_resend.then(|| Resend::new(&request.head, request.wire, &shared.resources)).flatten();
+        let resend = may_resend.then(|| Resend::new(&request.head, sent, &shared.resources)).flatten();
         let watcher = ExchangeWatcher {
             recorder,
             byte_counter,
@@ -126,8 +138,12 @@ impl Exchange {
             target,
             response: ResponseState::Awaited,
             origin: OriginState::Silent(resend),
+            held: proxy.map(|_| HeldAnswer::new(credentials.is_some())),
+            released: Vec::new(),
+            refusal: None,
         };
-        Some(Self { relay: Relay::new(client, origin), watcher, authority, failure: None })
+        let proxy = proxy.map(ToString::to_string);
+        Some(Self { relay: Relay::new(client, origin), watcher, authority, proxy, failure: None })
     }
 
     /// Relays until the exchange ends or is idle.
@@ -156,8 +172,9 @@ impl Exchange {
 
     /// Ends the exchange, whose relay ended with `end`. If the client's next request can be served, returns the client, and
     /// the connection to the origin if it is kept for that request.
-    pub(crate) fn close(self, end: RelayEnd, stop: &Stop) -> Option<(Leg, Option<KeepAlive>)> {
-        let Self { relay: Relay { mut client, mut origin, .. }, mut watcher, authority, failure } = self;
+    pub(crate) fn close(self, end: RelayEnd, shared: &Shared) -> Option<(Leg, Option<KeepAlive>)> {
+        let Self { relay: Relay { mut client, mut origin, .. }, mut watcher, authority, proxy, failure } = self;
+        let stop = &shared.stop;
         let persists = watcher.persists();
         match end {
             RelayEnd::Done => {
@@ -179,9 +196,15 @@ impl Exchange {
                 watcher.end(Dir::Down, how);
                 watcher.end(Dir::Up, Ending::Abandoned);
                 drop(origin);
-                let response = match failure {
-                    Some(why) => Response::unreachable(&authority, &why),
-                    None => Response::unanswered(&authority, how),
+                let response = match (watcher.refusal.take(), failure, proxy) {
+                    (Some(refusal), _, Some(proxy)) => {
+                        let why = DialError::Upstream { proxy, cause: Box::new(refusal) };
+                        shared.counters.add_uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string()));
+                        Response::unreachable(&authority, &why)
+                    }
+                    (_, Some(why), _) => Response::unreachable(&authority, &why),
+                    (_, None, Some(proxy)) => Response::unanswered(&format!("the upstream proxy {proxy}"), how),
+                    (_, None, None) => Response::unanswered(&authority.to_string(), how),
                 };
                 response.send_to(&watcher.request.method, &mut client, stop);
             }

@@ -67,6 +67,16 @@ pub(crate) trait Watcher {
         false
     }
 
+    /// Returns bytes that were held back and pass now, before those that were seen last; and forgets them. Downwards only.
+    fn take_released(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// True if the relay should end with [`RelayEnd::Unanswered`] at once: an upstream proxy refused the request.
+    fn is_refused(&self) -> bool {
+        false
+    }
+
     /// True if the relay should end with [`RelayEnd::Unanswered`] once the origin ends.
     fn is_unanswered(&self) -> bool {
         false
@@ -80,7 +90,7 @@ pub(crate) enum RelayEnd {
     Closed,
     /// The watcher is done, and everything that passed was sent.
     Done,
-    /// The origin ended before it answered. The watcher has not seen that end, and the client may still get an answer.
+    /// The origin ended before it answered, or was not asked. The watcher has not seen that end, and the client may still get an answer.
     Unanswered,
     /// The capture stops.
     Stopped,
@@ -113,6 +123,9 @@ impl Relay {
                 forward_unread(Dir::Up, client, origin, watcher);
             }
             propagate_end(Dir::Up, client, origin, watcher, notified);
+            if watcher.is_refused() {
+                return RelayEnd::Unanswered;
+            }
             // If the client ended first, the origin's end follows from it.
             if watcher.is_unanswered() && origin.ended().is_some() && client.ended().is_none() {
                 return RelayEnd::Unanswered;
@@ -265,6 +278,9 @@ fn transfer(dir: Dir, from: &mut Leg, to: &mut Leg, watcher: &mut dyn Watcher) {
 fn forward(dir: Dir, bytes: &[u8], to: &mut Leg, watcher: &mut dyn Watcher) -> usize {
     let passed = watcher.bytes(dir, bytes).min(bytes.len());
     let passing = bytes.get(..passed).unwrap_or_default();
+    if dir == Dir::Down {
+        to.queue(&watcher.take_released());
+    }
     match dir {
         Dir::Up => to.queue(passing),
         Dir::Down if watcher.is_last() => to.queue_deferred(passing),

@@ -80,7 +80,7 @@ fn code(why: &DialError) -> ReplyCode {
             ErrorKind::HostUnreachable | ErrorKind::TimedOut => ReplyCode::HostUnreachable,
             _ => ReplyCode::GeneralFailure,
         },
-        DialError::Stopped => ReplyCode::GeneralFailure,
+        DialError::Upstream { .. } | DialError::Stopped => ReplyCode::GeneralFailure,
     }
 }
 

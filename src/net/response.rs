@@ -51,10 +51,10 @@ impl Response<'_> {
         Self::text("502 Bad Gateway", &format!("cannot reach {authority}: {why}"))
     }
 
-    /// 502: the origin closed its connection in the way `how` before it answered.
-    pub(crate) fn unanswered(authority: &Authority, how: Ending) -> Self {
+    /// 502: `peer`, the origin or an upstream proxy, closed its connection in the way `how` before it answered.
+    pub(crate) fn unanswered(peer: &str, how: Ending) -> Self {
         let closed = if how == Ending::Reset { "reset" } else { "closed" };
-        Self::text("502 Bad Gateway", &format!("{authority} {closed} the connection before it answered"))
+        Self::text("502 Bad Gateway", &format!("{peer} {closed} the connection before it answered"))
     }
 
     /// 403: the client asks for a tunnel to the proxy itself.

@@ -58,17 +58,21 @@ impl Shared {
 }
 
 #[cfg(test)]
+use crate::wire::upstream::proxy::UpstreamProxies;
+
+#[cfg(test)]
 impl Shared {
     /// The state of a discovery that listens on `listen`.
     pub(crate) fn for_test(timeouts: Timeouts, listen: std::net::SocketAddr) -> Self {
         let resources = Arc::<Resources>::default();
+        let stop = Stop::new().unwrap();
         Self {
             transparent: Transparent::Off,
             auth: None,
             timeouts,
-            stop: Stop::new().unwrap(),
             counters: Arc::new(Counters::new(crate::config::Observer::default(), false)),
-            upstream: Upstream::new(Box::new(super::upstream::Direct), listen, &resources),
+            upstream: Upstream::new(UpstreamProxies::default(), listen, &resources, &stop),
+            stop,
             resources,
             client_tls: ClientTls::new(Vec::new(), None, &[], false).unwrap(),
             own_page: OwnPage::default(),

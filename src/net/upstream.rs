@@ -1,43 +1,30 @@
-//! Connections to origins. All of them are made here: for a tunnel, for a plain request, and again for a passthrough
-//! after a failed handshake.
+//! Connections to origins, directly or through an upstream proxy. All of them are made here: for a tunnel, for a plain request,
+//! and again for a passthrough after a failed handshake.
 //!
-//! An upstream proxy (HTTP or SOCKS), a fixed address, or a connector of an embedding program is one more
-//! implementation of [`Connector`], in a file of its own. `proxy.rs` selects it when it creates the [`Upstream`] of a
-//! capture.
+//! ```text
+//!                              ┌─▶ origin                             no proxy applies
+//! connect        ─▶ dialer ────┴─▶ proxy ─▶ dialogue ─▶ origin        CONNECT or SOCKS5; the socket is then a tunnel
+//! connect_plain  ─▶ as above, but an HTTP proxy gets the request in absolute form (`forwarding`)
+//! ```
+//!
+//! `proxy_dialogue.rs` leads the dialogue, `wire/upstream` knows its bytes. Names of origins behind a proxy are not resolved
+//! here.
 
 use super::dial::{DialError, Dialed, Dialer};
 use super::leg::Leg;
+use super::proxy_dialogue;
 use super::resources::Resources;
 use super::stop::Stop;
 use super::sys;
 use crate::record::origin::ConnectTiming;
-use crate::wire::authority::Authority;
+use crate::wire::authority::{Authority, Host};
+use crate::wire::upstream::proxy::{UpstreamProxies, UpstreamProxy};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-/// Connects sockets to origins. Called once per connection.
-pub(crate) trait Connector: Send + Sync {
-    /// Returns a socket whose peer is the origin `authority`, or relays to it. `dialer` connects to any address except
-    /// this proxy's own.
-    ///
-    /// # Errors
-    /// If there is no connection; [`DialError::Stopped`] once `stop` is set.
-    fn connect(&self, authority: &Authority, dialer: &Dialer, stop: &Stop) -> Result<Dialed, DialError>;
-}
-
-/// Connects to the origin itself.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Direct;
-
-impl Connector for Direct {
-    fn connect(&self, authority: &Authority, dialer: &Dialer, stop: &Stop) -> Result<Dialed, DialError> {
-        dialer.dial(authority, stop)
-    }
-}
-
 /// Connects to the origins of one capture.
 pub(crate) struct Upstream {
-    connector: Box<dyn Connector>,
+    proxies: UpstreamProxies,
     dialer: Dialer,
     resources: Arc<Resources>,
 }
@@ -49,25 +36,85 @@ pub(crate) struct Connected {
 }
 
 impl Upstream {
-    /// Connects with `connector`, on behalf of the proxy that listens on `listen`.
-    pub(crate) fn new(connector: Box<dyn Connector>, listen: SocketAddr, resources: &Arc<Resources>) -> Self {
+    /// Connects through `proxies`, on behalf of the proxy that listens on `listen`. Proxies that are that one itself are removed.
+    pub(crate) fn new(
+        mut proxies: UpstreamProxies,
+        listen: SocketAddr,
+        resources: &Arc<Resources>,
+        stop: &Stop,
+    ) -> Self {
         let dialer = Dialer::new(listen, resources.threads.clone());
-        Self { connector, dialer, resources: Arc::clone(resources) }
+        for proxy in [&mut proxies.https, &mut proxies.http] {
+            proxy.take_if(|proxy| dialer.leads_here(proxy.authority(), stop));
+        }
+        Self { proxies, dialer, resources: Arc::clone(resources) }
     }
 
-    /// Connects to the origin `authority`.
+    /// The proxies in use.
+    pub(crate) fn proxies(&self) -> &UpstreamProxies {
+        &self.proxies
+    }
+
+    /// Connects to the origin `authority`, through a tunnel if a proxy applies.
     ///
     /// # Errors
     /// If there is no connection, or if it would lead to this proxy itself.
     pub(crate) fn connect(&self, authority: &Authority, stop: &Stop) -> Result<Connected, DialError> {
-        let Dialed { own_address, socket, dns_ms, connect_ms } =
-            self.connector.connect(authority, &self.dialer, stop)?;
+        self.connected(self.dial(authority, self.proxies.for_tunnel(authority), stop)?)
+    }
+
+    /// Connects for plain requests to the origin `authority`. With a [`forwarding`](Self::forwarding) proxy, the peer is that proxy.
+    ///
+    /// # Errors
+    /// As [`Upstream::connect`].
+    pub(crate) fn connect_plain(&self, authority: &Authority, stop: &Stop) -> Result<Connected, DialError> {
+        let dialed = match self.forwarding(authority) {
+            Some(proxy) => {
+                self.check_not_ourselves(authority, stop)?;
+                proxy_dialogue::dial(proxy, None, &self.dialer, stop)?
+            }
+            None => self.dial(authority, self.proxies.for_plain_request(authority), stop)?,
+        };
+        self.connected(dialed)
+    }
+
+    /// The HTTP proxy that forwards plain requests to the origin `authority`: it gets them in absolute form. Common set-ups of Squid
+    /// refuse a tunnel to port 80.
+    pub(crate) fn forwarding(&self, authority: &Authority) -> Option<&UpstreamProxy> {
+        self.proxies.for_plain_request(authority).filter(|proxy| proxy.is_http())
+    }
+
+    fn dial(&self, authority: &Authority, proxy: Option<&UpstreamProxy>, stop: &Stop) -> Result<Dialed, DialError> {
+        match proxy {
+            Some(proxy) => {
+                self.check_not_ourselves(authority, stop)?;
+                proxy_dialogue::dial(proxy, Some(authority), &self.dialer, stop)
+            }
+            None => self.dialer.dial(authority, stop),
+        }
+    }
+
+    /// Fails if `authority` is this proxy's own address. A name is not resolved, because the upstream proxy does that.
+    fn check_not_ourselves(&self, authority: &Authority, stop: &Stop) -> Result<(), DialError> {
+        let is_name = matches!(authority.host, Host::Name(_));
+        if !is_name && self.dialer.leads_here(authority, stop) { Err(DialError::Ourselves) } else { Ok(()) }
+    }
+
+    fn connected(&self, Dialed { own_address, socket, dns_ms, connect_ms }: Dialed) -> Result<Connected, DialError> {
         let leg = Leg::to_origin(socket, own_address, &self.resources).map_err(DialError::Connect)?;
         Ok(Connected { leg, timing: ConnectTiming { dns_ms, connect_ms, tls_ms: 0.0 } })
     }
 
-    /// True if `authority`, in any spelling, is the address of this proxy.
+    /// True if a plain request for `authority`, in any spelling, is for this proxy itself. A name that an upstream proxy would
+    /// resolve is not.
     pub(crate) fn leads_here(&self, authority: &Authority, stop: &Stop) -> bool {
+        let is_resolved_here =
+            !matches!(authority.host, Host::Name(_)) || self.proxies.for_plain_request(authority).is_none();
+        is_resolved_here && self.dialer.leads_here(authority, stop)
+    }
+
+    /// True if `authority`, which a client addressed when it connected to this proxy, is the address of this proxy.
+    pub(crate) fn is_addressed(&self, authority: &Authority, stop: &Stop) -> bool {
         self.dialer.leads_here(authority, stop)
     }
 
@@ -91,28 +138,61 @@ impl Upstream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::authority::Host;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::thread;
 
-    /// Connects to one address, whatever the origin is.
-    struct Fixed(Authority);
+    fn authority(target: &str) -> Authority {
+        Authority::from_connect_target(target.as_bytes()).unwrap()
+    }
 
-    impl Connector for Fixed {
-        fn connect(&self, _: &Authority, dialer: &Dialer, stop: &Stop) -> Result<Dialed, DialError> {
-            dialer.dial(&self.0, stop)
-        }
+    fn upstream(proxy: SocketAddr, listen: SocketAddr) -> Upstream {
+        let proxies = UpstreamProxies::all(UpstreamProxy::parse(&format!("http://{proxy}")).unwrap());
+        Upstream::new(proxies, listen, &Arc::default(), &Stop::new().unwrap())
+    }
+
+    /// Starts a proxy that accepts one tunnel.
+    fn proxy() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                socket.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
+            socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        });
+        addr
     }
 
     #[test]
-    fn another_connector_serves_any_origin_but_never_leads_to_this_proxy() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let fixed = || Box::new(Fixed(Authority { host: Host::V4([127, 0, 0, 1].into()), port: addr.port() }));
-        let origin = Authority { host: Host::Name("origin.invalid".into()), port: 443 };
+    fn a_proxy_serves_any_origin_but_this_proxy() {
         let stop = Stop::new().unwrap();
-        let connected = Upstream::new(fixed(), ([127, 0, 0, 1], 1).into(), &Arc::default()).connect(&origin, &stop);
-        assert!(connected.is_ok());
-        let ourselves = Upstream::new(fixed(), addr, &Arc::default()).connect(&origin, &stop);
+        let listen = ([192, 0, 2, 1], 8080).into();
+        let upstream = upstream(proxy(), listen);
+        let ourselves = upstream.connect(&authority("192.0.2.1:8080"), &stop);
         assert!(matches!(ourselves, Err(DialError::Ourselves)));
+        let ourselves = upstream.connect_plain(&authority("192.0.2.1:8080"), &stop);
+        assert!(matches!(ourselves, Err(DialError::Ourselves)));
+        assert!(upstream.leads_here(&authority("192.0.2.1:8080"), &stop));
+        // This name would take long to resolve.
+        assert!(!upstream.leads_here(&authority("origin.invalid:8080"), &stop));
+        let connected = upstream.connect(&authority("origin.invalid:443"), &stop).unwrap();
+        assert_eq!(connected.timing.dns_ms.total_cmp(&0.0), std::cmp::Ordering::Equal);
+    }
+
+    #[test]
+    fn a_proxy_that_is_this_proxy_itself_is_ignored() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = listener.local_addr().unwrap();
+        assert_eq!(*upstream(listen, listen).proxies(), UpstreamProxies::default());
+        let mut all: SocketAddr = listen;
+        all.set_ip([0, 0, 0, 0].into());
+        assert_eq!(*upstream(all, listen).proxies(), UpstreamProxies::default());
+        let other = ([127, 0, 0, 1], listen.port() ^ 1).into();
+        assert!(upstream(other, listen).proxies().https.is_some());
     }
 }

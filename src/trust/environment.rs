@@ -39,6 +39,13 @@ pub const NODE_SCRIPT: &str = include_str!("node.js");
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
+impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
+    /// Collects the variables of another process, each a name and a value.
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
 /// The paths of the files that [`Environment::with_proxy`] names in variables. [`crate::TrustedRoots`] returns the contents
 /// of the first three.
 #[derive(Clone, Debug)]
@@ -62,14 +69,9 @@ pub struct TrustFiles {
 }
 
 impl Environment {
-    #[cfg(test)]
-    pub(crate) fn of<const N: usize>(vars: [(&str, &str); N]) -> Self {
-        Self(vars.iter().map(|(name, value)| (name.into(), value.into())).collect())
-    }
-
     /// Returns this process's variables.
     pub fn current() -> Self {
-        Self(env::vars_os().collect())
+        env::vars_os().collect()
     }
 
     /// Returns the value of a variable, or `None` if it is unset or empty.
@@ -198,7 +200,7 @@ mod tests {
 
     /// An environment in which a proxy, roots, Java options and wget are configured.
     fn configured() -> Environment {
-        Environment::of([
+        Environment::from_iter([
             ("HOME", "/home/me"),
             ("HTTPS_PROXY", "http://corporate:3128"),
             ("ALL_PROXY", "socks5://corporate"),
@@ -251,7 +253,7 @@ mod tests {
 
     #[test]
     fn without_proxy_undoes_with_proxy() {
-        for before in [configured(), Environment::of([]), Environment::of([("HOME", "/home/me")])] {
+        for before in [configured(), Environment::default(), Environment::from_iter([("HOME", "/home/me")])] {
             for has_settings in [true, false] {
                 assert_eq!(before.with_proxy(proxy(1), &files("/t", has_settings)).without_proxy(), before);
             }
@@ -278,7 +280,7 @@ mod tests {
         assert_eq!(before.root_files(), [Path::new("/corporate.pem"), Path::new("/pip.pem")].into());
         assert_eq!(before.proxy_variables().collect::<Vec<_>>(), ["HTTPS_PROXY", "ALL_PROXY"]);
         assert_eq!(
-            Environment::of([("http_proxy", "")]).proxy_variables().count(),
+            Environment::from_iter([("http_proxy", "")]).proxy_variables().count(),
             0,
             "an empty variable counts as not set"
         );
@@ -287,8 +289,8 @@ mod tests {
     #[test]
     fn lists_changed_added_and_removed_variables() {
         let (from, to) = (
-            Environment::of([("a", "1"), ("b", "1"), ("c", "1")]),
-            Environment::of([("b", "2"), ("c", "1"), ("d", "")]),
+            Environment::from_iter([("a", "1"), ("b", "1"), ("c", "1")]),
+            Environment::from_iter([("b", "2"), ("c", "1"), ("d", "")]),
         );
         let changes: Vec<_> =
             from.changes_to(&to).map(|(name, value)| (name.to_str(), value.and_then(OsStr::to_str))).collect();
@@ -297,12 +299,12 @@ mod tests {
 
     #[test]
     fn root_locations_are_those_before_the_outer_capture() {
-        let original = Environment::of([("SSL_CERT_FILE", "/corporate.pem"), ("SSL_CERT_DIR", ":/a:/b")]);
+        let original = Environment::from_iter([("SSL_CERT_FILE", "/corporate.pem"), ("SSL_CERT_DIR", ":/a:/b")]);
         assert_eq!(original.root_locations(), None);
         let locations = original.with_proxy(proxy(1), &files("/t", false)).root_locations().unwrap();
         assert_eq!(locations.file, Some("/corporate.pem".into()));
         assert_eq!(locations.dirs, ["", "/a", "/b"].map(PathBuf::from));
-        let locations = Environment::of([]).with_proxy(proxy(1), &files("/t", false)).root_locations();
+        let locations = Environment::default().with_proxy(proxy(1), &files("/t", false)).root_locations();
         assert_eq!(locations, Some(RootLocations::default()));
     }
 }

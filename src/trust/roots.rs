@@ -70,7 +70,7 @@ mod tests {
         // The file also contains the CA, as a system's store does after `spectral ca install`.
         fs::write(&file, format!("text\n{}{}", corporate.pem(), ca.pem())).unwrap();
         let environment =
-            Environment::of([("REQUESTS_CA_BUNDLE", file.to_str().unwrap()), ("PIP_CERT", "/not/there.pem")]);
+            Environment::from_iter([("REQUESTS_CA_BUNDLE", file.to_str().unwrap()), ("PIP_CERT", "/not/there.pem")]);
         let pem = TrustedRoots::with(&ca, &environment).pem();
         assert!(pem.starts_with(ca.pem()));
         assert_eq!(pem.matches(ca.pem()).count(), 1);

@@ -77,6 +77,24 @@ impl Authority {
     }
 }
 
+impl Host {
+    /// Returns true if the host is this machine by definition: a loopback address, the unspecified address, or `localhost`
+    /// and the names below it, even if the resolver does not know them (RFC 6761 section 6.3).
+    pub(crate) fn is_this_machine(&self) -> bool {
+        match self {
+            Self::Name(name) => {
+                let name = name.strip_suffix('.').unwrap_or(name);
+                name == "localhost" || name.ends_with(".localhost")
+            }
+            Self::V4(address) => address.is_loopback() || address.is_unspecified(),
+            Self::V6(address) => match address.to_ipv4_mapped() {
+                Some(address) => Self::V4(address).is_this_machine(),
+                None => address.is_loopback() || address.is_unspecified(),
+            },
+        }
+    }
+}
+
 impl fmt::Display for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)

@@ -32,6 +32,16 @@ impl Credentials {
         Some(Self { user: percent_decoded(user), password: percent_decoded(password) })
     }
 
+    /// The user name.
+    pub(crate) fn user(&self) -> &[u8] {
+        &self.user
+    }
+
+    /// The password.
+    pub(crate) fn password(&self) -> &[u8] {
+        &self.password
+    }
+
     /// The value of an Authorization or Proxy-Authorization field (RFC 7617 section 2).
     pub(crate) fn basic(&self) -> Vec<u8> {
         let credentials = [&self.user, b":".as_slice(), &self.password].concat();

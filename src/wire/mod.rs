@@ -10,9 +10,9 @@
 //!                       └─ client_hello ── fingerprint     the names and protocols a TLS client offers (SNI, ALPN)
 //! relayed bytes ─▶ http ─┬─ http1 ─┬─ websocket            the exchanges between client and origin
 //!                        └─ http2 ─┘
+//! dialogue with an upstream proxy: upstream
 //! ```
 
-pub(crate) mod alt_svc;
 pub(crate) mod authority;
 pub(crate) mod client_hello;
 pub(crate) mod credentials;
@@ -32,4 +32,5 @@ pub(crate) mod requested_host;
 pub(crate) mod sniff;
 pub(crate) mod socks5_server;
 pub(crate) mod tap;
+pub(crate) mod upstream;
 pub(crate) mod websocket;

@@ -31,7 +31,7 @@ use super::headers::Headers;
 use super::http1::head::parse_request;
 use super::message::RequestHead;
 use super::tap::Opaque;
-use rewrite::{OriginForm, is_clear, rewrite};
+use rewrite::{OriginForm, absolute_form, is_clear, rewrite};
 use std::fmt;
 
 /// A client's request to the proxy.
@@ -62,6 +62,16 @@ impl PlainRequest {
     /// Creates a request that was redirected to this port; its head is sent to `authority` unchanged.
     pub(crate) fn from_origin_form(authority: Authority, head: RequestHead, wire: &[u8]) -> Self {
         Self { authority, is_tls: false, head, wire: wire.to_vec() }
+    }
+
+    /// Returns the head for an upstream HTTP proxy: `wire` with the target in absolute form (RFC 9112 section 3.2.2), and with
+    /// `authorization` in a Proxy-Authorization field. `None` if `wire` does not match `head`.
+    ///
+    /// The host in the target is that of the Host field, which the proxy would replace by it.
+    pub(crate) fn to_absolute_form(&self, authorization: Option<&[u8]>) -> Option<Vec<u8>> {
+        let host = host_of(&self.head.headers).ok().flatten();
+        let host = host.as_ref().unwrap_or(&self.authority).to_host_header(HTTP_PORT);
+        absolute_form(&self.wire, &self.head, &host, authorization)
     }
 }
 
@@ -345,6 +355,43 @@ mod tests {
         assert_eq!(head("Host: [::1]:81\r\nHost: evil\r\n"), "GET / HTTP/1.1\r\nHost: [::1]:81\r\n\r\n");
         assert_eq!(head("Host: a b\r\n"), "GET / HTTP/1.1\r\nHost: [::1]:81\r\n\r\n");
         assert_eq!(rewritten("GET http://h:80/ HTTP/1.0\r\n\r\n"), "GET / HTTP/1.0\r\nHost: h\r\n\r\n");
+    }
+
+    #[test]
+    fn an_upstream_proxy_gets_the_absolute_form() {
+        let sent = |bytes: &str, authorization: Option<&[u8]>| {
+            let (used, request) = parse(bytes.as_bytes()).unwrap().unwrap();
+            let plain = match request {
+                ProxyRequest::Absolute(plain) => plain,
+                ProxyRequest::Origin { host: Some(host), head } => {
+                    PlainRequest::from_origin_form(host, head, &bytes.as_bytes()[..used])
+                }
+                other => panic!("{other:?}"),
+            };
+            String::from_utf8(plain.to_absolute_form(authorization).unwrap()).unwrap()
+        };
+        let rest = "Host: h:81\r\nx-A:  b \r\n\r\n";
+        for target in ["http://h:81/p?q=http://x", "http://u:p@h:81//a", "ws://h:81/{|}#f"] {
+            let absolute = sent(&format!("GET {target} HTTP/1.1\r\n{rest}"), None);
+            let expected = target.replace("u:p@", "").replace("ws:", "http:");
+            assert!(absolute.starts_with(&format!("GET {expected} HTTP/1.1\r\nHost: h:81\r\n")), "{absolute}");
+        }
+        assert_eq!(
+            sent(&format!("POST http://h:81 HTTP/1.0\r\nProxy-Authorization: mine\r\n{rest}"), Some(b"Basic dTpw")),
+            format!("POST http://h:81/ HTTP/1.0\r\nProxy-Authorization: Basic dTpw\r\n{rest}")
+        );
+        assert_eq!(sent("OPTIONS http://h HTTP/1.1\nHost: h\n\n", None), "OPTIONS http://h HTTP/1.1\nHost: h\n\n");
+        // Redirected to this port.
+        assert_eq!(
+            sent(&format!("\r\nGET /p HTTP/1.1\r\n{rest}"), None),
+            format!("GET http://h:81/p HTTP/1.1\r\n{rest}")
+        );
+        // To an address: the proxy needs the name.
+        let (_, request) = parse(b"GET /p HTTP/1.1\r\nHost: name\r\n\r\n").unwrap().unwrap();
+        let ProxyRequest::Origin { head, .. } = request else { panic!() };
+        let address = Authority::from_connect_target(b"192.0.2.1:80").unwrap();
+        let plain = PlainRequest::from_origin_form(address, head, b"GET /p HTTP/1.1\r\nHost: name\r\n\r\n");
+        assert_eq!(plain.to_absolute_form(None).unwrap(), b"GET http://name/p HTTP/1.1\r\nHost: name\r\n\r\n");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use super::values::{bundle_path, choice, invalid, patterns, socket_address};
 use super::{CaptureOptions, Task, size, time};
 use crate::cli::stop_after::StopAfter;
 use crate::cli::table::options::*;
-use spectral_capture::{Config, Mode, Rotate, Transparent};
+use crate::cli::upstream::{Choice, UpstreamOptions};
+use spectral_capture::{Config, Mode, Rotate, Transparent, UpstreamProxy};
 use std::path::PathBuf;
 
 pub(super) fn run(mut args: Args) -> Result<Task, String> {
@@ -67,5 +68,19 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions,
     let stop_after = args.texts(&STOP_AFTER)?.into_iter().map(parse_limit).collect::<Result<_, _>>()?;
     let (quiet, verbose, json) = (args.has(&QUIET), args.has(&VERBOSE), args.has(&DOMAINS_AS_JSON));
     let auth_file = args.path(&AUTH_FILE);
-    Ok(CaptureOptions { config, quiet, verbose, json, log_every, stop_after, auth_file })
+    Ok(CaptureOptions { config, upstream: upstream(args)?, quiet, verbose, json, log_every, stop_after, auth_file })
+}
+
+/// Reads the options for upstream proxies.
+fn upstream(args: &Args) -> Result<UpstreamOptions, String> {
+    let choice = match (args.text(&UPSTREAM_PROXY)?, args.has(&NO_UPSTREAM_PROXY)) {
+        (Some(_), true) => return Err("--upstream-proxy and --no-upstream-proxy exclude each other".into()),
+        (Some(url), false) => {
+            // The error does not show the URL, which may have a password.
+            Choice::Option(UpstreamProxy::parse(url).map_err(|error| format!("invalid --upstream-proxy: {error}"))?)
+        }
+        (None, true) => Choice::Direct,
+        (None, false) => Choice::Variables,
+    };
+    Ok(UpstreamOptions { choice, auth_file: args.path(&UPSTREAM_AUTH_FILE) })
 }

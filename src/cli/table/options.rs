@@ -180,6 +180,33 @@ pub(crate) static UPSTREAM_CA: Opt = Opt {
            P-384 or Ed25519.",
 };
 
+pub(crate) static UPSTREAM_PROXY: Opt = Opt {
+    short: None,
+    long: "upstream-proxy",
+    value: ValueKind::Text("URL"),
+    brief: "Reach origins through this proxy [default: HTTPS_PROXY and others]",
+    more: "http://, socks5:// or socks5h://, with USER:PASSWORD@ if it needs them. The default is that of the variables HTTPS_PROXY, HTTP_PROXY and ALL_PROXY in \
+           both cases. Hosts in NO_PROXY, loopback addresses and localhost are reached directly. Names of other hosts are resolved \
+           by the proxy.",
+};
+
+pub(crate) static UPSTREAM_AUTH_FILE: Opt = Opt {
+    short: None,
+    long: "upstream-auth-file",
+    value: ValueKind::File,
+    brief: "Read USER:PASSWORD for the upstream proxy from FILE",
+    more: "Also from the variable SPECTRAL_UPSTREAM_AUTH. Both take precedence over those in the URL. Every user of the machine can \
+           read a command line.",
+};
+
+pub(crate) static NO_UPSTREAM_PROXY: Opt = Opt {
+    short: None,
+    long: "no-upstream-proxy",
+    value: ValueKind::None,
+    brief: "Reach origins directly, whatever the environment variables say",
+    more: "",
+};
+
 pub(crate) static PASSTHROUGH_REFUSED: Opt = Opt {
     short: None,
     long: "passthrough-refused",

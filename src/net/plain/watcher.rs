@@ -2,6 +2,8 @@
 //!
 //! Data that belongs to another exchange does not pass. The client's waits for its turn. The origin's is dropped, because
 //! the client would take it for the response to its next request, which may be for another origin.
+//!
+//! The beginning of an upstream proxy's answer waits until its status is known: 407 does not pass.
 
 use super::progress::{RequestBody, ResponseState, Target};
 use super::resend::Resend;
@@ -14,6 +16,8 @@ use crate::record::recorder::Recorder;
 use crate::wire::http1::expect::{Continuation, looks_like_request};
 use crate::wire::message::RequestHead;
 use crate::wire::tap::{Dir, Ending, Opaque, TapEvent};
+use crate::wire::upstream::answer::{Decision, HeldAnswer};
+use crate::wire::upstream::refusal::Refusal;
 use std::sync::Arc;
 
 /// Watches one exchange.
@@ -28,6 +32,12 @@ pub(super) struct ExchangeWatcher {
     pub(super) body: RequestBody,
     pub(super) response: ResponseState,
     pub(super) origin: OriginState,
+    /// The beginning of an answer of an upstream proxy, until its status is known; else `None`.
+    pub(super) held: Option<HeldAnswer>,
+    /// Bytes of it that may pass.
+    pub(super) released: Vec<u8>,
+    /// The reason why an upstream proxy did not forward the request.
+    pub(super) refusal: Option<Refusal>,
 }
 
 /// The data of the origin, apart from its meaning.
@@ -41,6 +51,91 @@ pub(super) enum OriginState {
 
 impl Watcher for ExchangeWatcher {
     fn bytes(&mut self, dir: Dir, bytes: &[u8]) -> usize {
+        match &mut self.held {
+            Some(held) if dir == Dir::Down => {
+                let decision = held.read(bytes);
+                self.decide(decision);
+                0
+            }
+            _ => self.passing(dir, bytes),
+        }
+    }
+
+    fn end(&mut self, dir: Dir, how: Ending) {
+        if dir == Dir::Down {
+            self.response.origin_ended();
+        }
+        self.recorder.end(Moment::now(), dir, how);
+        self.report_unrecorded();
+    }
+
+    fn accepts_more(&self) -> bool {
+        match self.body {
+            RequestBody::Passing { .. } | RequestBody::UntilClose | RequestBody::Data => true,
+            RequestBody::Complete => self.response == ResponseState::UntilClose,
+            RequestBody::Omitted => false,
+        }
+    }
+
+    /// The next requests may follow the body.
+    fn max_read(&self, dir: Dir) -> usize {
+        match (dir, &self.body) {
+            (Dir::Down, _) | (_, RequestBody::UntilClose | RequestBody::Data) => usize::MAX,
+            (Dir::Up, _) => MAX_UNUSED_READ_BYTES,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self.response {
+            ResponseState::EndedByNextRequest { .. } | ResponseState::UpgradedComplete => true,
+            ResponseState::Complete { .. } => matches!(self.body, RequestBody::Complete | RequestBody::Omitted),
+            _ => false,
+        }
+    }
+
+    fn is_last(&self) -> bool {
+        self.response == ResponseState::UpgradedComplete
+    }
+
+    fn take_released(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.released)
+    }
+
+    fn is_refused(&self) -> bool {
+        self.refusal.is_some()
+    }
+
+    fn is_unanswered(&self) -> bool {
+        matches!(self.origin, OriginState::Silent(_))
+    }
+}
+
+impl ExchangeWatcher {
+    /// Acts on more bytes of a held answer.
+    fn decide(&mut self, decision: Decision) {
+        if let OriginState::Silent(resend) = &mut self.origin {
+            // The request may have been processed.
+            *resend = None;
+        }
+        let mut bytes = match decision {
+            Decision::Held(bytes) => bytes,
+            Decision::Passes(bytes) => {
+                self.held = None;
+                bytes
+            }
+            Decision::Refused(refusal) => {
+                self.refusal.get_or_insert(refusal);
+                return;
+            }
+        };
+        if !bytes.is_empty() {
+            bytes.truncate(self.passing(Dir::Down, &bytes));
+            self.released.append(&mut bytes);
+        }
+    }
+
+    /// Sees `bytes` on their way and returns how many of them may pass.
+    fn passing(&mut self, dir: Dir, bytes: &[u8]) -> usize {
         let now = Moment::now();
         let passed = match dir {
             Dir::Up => self.request_bytes(bytes),
@@ -82,48 +177,6 @@ impl Watcher for ExchangeWatcher {
         passed
     }
 
-    fn end(&mut self, dir: Dir, how: Ending) {
-        if dir == Dir::Down {
-            self.response.origin_ended();
-        }
-        self.recorder.end(Moment::now(), dir, how);
-        self.report_unrecorded();
-    }
-
-    fn accepts_more(&self) -> bool {
-        match self.body {
-            RequestBody::Passing { .. } | RequestBody::UntilClose | RequestBody::Data => true,
-            RequestBody::Complete => self.response == ResponseState::UntilClose,
-            RequestBody::Omitted => false,
-        }
-    }
-
-    /// The next requests may follow the body.
-    fn max_read(&self, dir: Dir) -> usize {
-        match (dir, &self.body) {
-            (Dir::Down, _) | (_, RequestBody::UntilClose | RequestBody::Data) => usize::MAX,
-            (Dir::Up, _) => MAX_UNUSED_READ_BYTES,
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        match self.response {
-            ResponseState::EndedByNextRequest { .. } | ResponseState::UpgradedComplete => true,
-            ResponseState::Complete { .. } => matches!(self.body, RequestBody::Complete | RequestBody::Omitted),
-            _ => false,
-        }
-    }
-
-    fn is_last(&self) -> bool {
-        self.response == ResponseState::UpgradedComplete
-    }
-
-    fn is_unanswered(&self) -> bool {
-        matches!(self.origin, OriginState::Silent(_))
-    }
-}
-
-impl ExchangeWatcher {
     /// Returns how many of the client's `bytes` belong to the request's body, and may pass.
     fn request_bytes(&mut self, bytes: &[u8]) -> usize {
         match &mut self.body {
@@ -204,7 +257,7 @@ impl ExchangeWatcher {
         for reason in self.recorder.take_unrecorded() {
             counters.add_uncaptured(&self.host, reason);
         }
-        for (host, reason) in self.recorder.take_exchange_reports() {
+        for (host, reason) in self.recorder.take_excluded() {
             counters.add_uncaptured(&host.to_string(), reason);
         }
     }

@@ -76,6 +76,26 @@ pub(super) fn rewrite(sent: &[u8], head: &RequestHead, to: &OriginForm<'_>) -> O
     Some(wire)
 }
 
+/// Returns a head for an upstream proxy: `wire` for the origin `host`, with the target in absolute form, and with
+/// `authorization` in a field; `None` if the lines of `wire` do not match `head`.
+pub(super) fn absolute_form(
+    wire: &[u8],
+    head: &RequestHead,
+    host: &str,
+    authorization: Option<&[u8]>,
+) -> Option<Vec<u8>> {
+    let (start, section) = split_start(wire)?;
+    let StartLine { separator, target, version } = StartLine::split(start, head)?;
+    // RFC 9112 section 3.2.4: without a path, the target of OPTIONS stands for the server as a whole.
+    let target = if target == b"*" { b"" } else { target };
+    let mut sent = [head.method.as_bytes(), separator, b"http://", host.as_bytes(), target, version].concat();
+    if let Some(value) = authorization {
+        write_field(&mut sent, b"Proxy-Authorization", value, b"\r\n");
+    }
+    sent.extend_from_slice(section);
+    Some(sent)
+}
+
 /// Returns true if an origin reads the same framing, the same Host and the same lines in `sent` as in `head`, which was parsed
 /// from it. All other bytes of the target and of fields may be unusual.
 pub(super) fn is_clear(sent: &[u8], head: &RequestHead) -> bool {

@@ -137,8 +137,15 @@ impl Capture {
     /// Starts a discovery of domains.
     #[track_caller]
     pub(crate) fn discover() -> Self {
+        Self::discover_with(|_| ())
+    }
+
+    /// Starts a discovery with a changed configuration.
+    #[track_caller]
+    pub(crate) fn discover_with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::discover();
         config.upstream_ca = vec![TestCa::trusted().pem.clone()];
+        change(&mut config);
         Self::run(TempDir::new(), config, |_| ())
     }
 

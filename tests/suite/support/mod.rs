@@ -30,7 +30,9 @@ pub(crate) mod pair;
 pub(crate) mod peers;
 pub(crate) mod port_forward;
 pub(crate) mod proxy_process;
+pub(crate) mod proxy_server;
 pub(crate) mod temp;
+pub(crate) mod upstream_proxy;
 pub(crate) mod wait;
 pub(crate) mod websocket_frames;
 
