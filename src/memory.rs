@@ -104,6 +104,27 @@ impl Share {
     }
 }
 
+/// Bytes taken from a share, even past its limit, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    share: Arc<Share>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// Takes `bytes` from `share`.
+    pub(crate) fn new(share: &Arc<Share>, bytes: usize) -> Self {
+        share.acquire(bytes);
+        Self { share: Arc::clone(share), bytes }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.share.release(self.bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,7 +29,7 @@ use crate::bundle::format::Stats;
 use crate::clock::Moment;
 use crate::config::{Observer, Rotate};
 use crate::error::Error;
-use crate::memory::Memory;
+use crate::memory::{Memory, Share};
 use crate::wire::tap::Opcode;
 use bundle_file::BundleFile;
 use bundle_names::BundleNames;
@@ -91,6 +91,8 @@ pub(crate) struct Writer {
     /// The number of items in all bundles, each counted once.
     totals: Stats,
     store: Arc<BodyStore>,
+    /// The memory of items that wait for the writer.
+    queued: Arc<Share>,
     control: Arc<WriterControl>,
     packing: Arc<Packing>,
     packers: Packers,
@@ -169,6 +171,7 @@ impl Writer {
             finished: FinishedBundles { is_rotating, ..FinishedBundles::default() },
             totals: Stats::default(),
             store,
+            queued: Arc::clone(&limits.memory.queue),
             control: Arc::default(),
             packers: Packers::new(Arc::clone(&packing), max_fresh_bytes),
             packing,

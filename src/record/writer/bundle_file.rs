@@ -5,7 +5,7 @@
 
 use super::backlog::{Backlog, BacklogRecord, CommittedJob};
 use super::error_log::ErrorKind;
-use super::group::Group;
+use super::group::{Copying, Group};
 use super::websocket::WebSocketInfo;
 use crate::bundle::archive::{Archive, FinishError, GroupPlace, UnfinishedState, directory_of};
 use crate::bundle::capture_info::CaptureInfo;
@@ -34,7 +34,7 @@ pub(super) struct BundleFile {
     /// The groups that are staged in the archive and not committed.
     pub(super) staged: Vec<(Group, GroupPlace)>,
     /// Groups with large bodies, which are copied into the archive in steps.
-    pub(super) copies: VecDeque<Group>,
+    pub(super) copies: VecDeque<Copying>,
     /// Committed groups whose bodies are left to verify or to decode.
     pub(super) backlog: Backlog,
     /// The number of those that are with the packers.
@@ -100,9 +100,10 @@ impl BundleFile {
     }
 
     /// Takes the groups whose copying has not begun, except those that replace a group of this bundle.
-    pub(super) fn take_unbegun_copies(&mut self) -> VecDeque<Group> {
+    pub(super) fn take_unbegun_copies(&mut self) -> VecDeque<Copying> {
         let unbegun = self.copies.split_off(self.copies.len().min(1));
-        let (replacements, others) = unbegun.into_iter().partition(|group| matches!(group, Group::Replacement(_)));
+        let is_replacement = |copying: &Copying| matches!(copying.group, Group::Replacement(_));
+        let (replacements, others) = unbegun.into_iter().partition(is_replacement);
         self.copies.extend::<VecDeque<_>>(replacements);
         others
     }

@@ -16,6 +16,7 @@ use super::replacement::{CutOffChange, Replacement};
 use crate::bundle::archive::{CompressionMethod, GroupPlace};
 use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::recovery_note::{self, RecoveryNote};
+use crate::memory::Charge;
 use crate::record::item::WebSocketKey;
 use std::io;
 
@@ -29,6 +30,13 @@ pub(super) enum Group {
     Handshake(Box<RepeatedHandshake>),
     /// An exchange that takes the place of a committed one.
     Replacement(Box<Replacement>),
+}
+
+/// A group whose large bodies are copied into the archive in steps. Its heads count as queued, so that connections wait if there
+/// are many.
+pub(super) struct Copying {
+    pub(super) group: Group,
+    heads: Charge,
 }
 
 /// The handshake of a WebSocket that continues from an earlier bundle.
@@ -74,11 +82,18 @@ impl Group {
     }
 
     /// Returns the size in memory, or in the spill file.
-    pub(super) fn size(&self) -> usize {
+    pub(super) fn size(&mut self) -> usize {
+        let bodies = self.bodies().0.iter().map(BodyEntry::source_len).fold(0, u64::saturating_add);
+        usize::try_from(bodies).unwrap_or(usize::MAX).saturating_add(self.head_bytes())
+    }
+
+    /// Returns the size in memory without bodies.
+    fn head_bytes(&self) -> usize {
         match self {
-            Self::Exchange(prepared) => size_of::<PreparedExchange>().saturating_add(prepared.size()),
-            Self::Message(message) => size_of::<PreparedMessage>().saturating_add(message.size()),
-            Self::Handshake(_) | Self::Replacement(_) => 0,
+            Self::Exchange(prepared) => size_of::<PreparedExchange>().saturating_add(prepared.head_bytes()),
+            Self::Message(_) => size_of::<PreparedMessage>(),
+            Self::Handshake(handshake) => size_of::<RepeatedHandshake>().saturating_add(handshake.json.len()),
+            Self::Replacement(replacement) => size_of::<Replacement>().saturating_add(replacement.head_bytes()),
         }
     }
 }
@@ -91,7 +106,8 @@ impl Writer {
         }
         let (bodies, _) = group.bodies();
         if bodies.iter().any(BodyEntry::needs_steps) {
-            self.bundle.copies.push_back(group);
+            let heads = Charge::new(&self.queued, group.head_bytes());
+            self.bundle.copies.push_back(Copying { group, heads });
             return;
         }
         self.stage(group);
@@ -162,7 +178,7 @@ impl Writer {
 
     /// Copies the next piece of a large body. Returns false if there is none.
     pub(super) fn copy_step(&mut self) -> bool {
-        let Some(mut group) = self.bundle.copies.pop_front() else { return false };
+        let Some(Copying { mut group, heads }) = self.bundle.copies.pop_front() else { return false };
         // Reserving space commits, and a group that is committed has to be settled.
         self.commit();
         let step = self.guard(|writer| {
@@ -173,7 +189,7 @@ impl Writer {
             }
         });
         match step {
-            Ok(true) => self.bundle.copies.push_front(group),
+            Ok(true) => self.bundle.copies.push_front(Copying { group, heads }),
             Ok(false) => self.stage(group),
             Err(failure) => {
                 let (bodies, _) = group.bodies();
@@ -264,4 +280,4 @@ impl Writer {
 }
 
 /// Staged bytes are written from this amount on, or at the end of a batch of items.
-const MIN_COMMIT_BYTES: u64 = 128 * 1024;
+const MIN_COMMIT_BYTES: u64 = 96 * 1024;

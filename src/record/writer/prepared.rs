@@ -148,13 +148,10 @@ impl PreparedExchange {
         Notice::Exchange { id, method, url, status, no_response, size, total_ms, cut_off }
     }
 
-    /// Returns the size in memory, or in the spill file.
-    pub(super) fn size(&self) -> usize {
-        let [request, response] = &self.bodies;
+    /// Returns the size in memory of what it has besides its bodies.
+    pub(super) fn head_bytes(&self) -> usize {
         let [sent, received] = &self.headers;
-        let bodies = request.source_len().saturating_add(response.source_len());
-        let heads = sent.memory_bytes().saturating_add(received.memory_bytes()).saturating_add(self.url.len());
-        usize::try_from(bodies).unwrap_or(usize::MAX).saturating_add(heads)
+        sent.memory_bytes().saturating_add(received.memory_bytes()).saturating_add(self.url.len())
     }
 
     /// Stages it in the archive. The JSON comes last: recovery takes an exchange as complete once its JSON is there.
@@ -196,11 +193,6 @@ impl PreparedMessage {
         let payload = BodyEntry::unchanged(payload, || payload_file(&id));
         let cut_off = cut_off.or(payload.cut_off);
         Self { key, websocket_number, number, id, ended_ms, dir, opcode, payload, encoding, cut_off }
-    }
-
-    /// Returns the size in memory, or in the spill file.
-    pub(super) fn size(&self) -> usize {
-        usize::try_from(self.payload.source_len()).unwrap_or(usize::MAX)
     }
 
     /// Returns the cause if the message is incomplete, with its sender.

@@ -42,6 +42,16 @@ pub(super) struct Replacement {
     pub(super) is_needed: bool,
 }
 
+impl Replacement {
+    /// Returns the size in memory of its head fields and its URL.
+    pub(super) fn head_bytes(&self) -> usize {
+        let (request, response) = (&self.trace.request, &self.trace.response);
+        let fields = request.headers.iter().chain(&response.headers);
+        let texts = fields.flat_map(|Header { name, value }| [name.len(), value.len(), size_of::<Header>()]);
+        texts.fold(request.url.len(), usize::saturating_add)
+    }
+}
+
 /// A part that turned out to be incomplete when it was decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CutOffChange {

@@ -92,7 +92,7 @@ impl Writer {
     /// Begins the next bundle, and completes the current one on another thread.
     pub(super) fn rotate(&mut self, now: Moment) {
         // A message that is being copied is counted for its WebSocket in this bundle.
-        if self.bundle.copies.front().is_some_and(|group| !group.can_settle_later()) {
+        if self.bundle.copies.front().is_some_and(|copying| !copying.group.can_settle_later()) {
             return;
         }
         self.commit();

@@ -133,6 +133,11 @@ impl Capture {
         writer.commit();
     }
 
+    /// Returns the bytes that count as queued.
+    fn queued_bytes(&self) -> usize {
+        self.writer.as_ref().unwrap().queued.held()
+    }
+
     fn notices(&self) -> Vec<String> {
         self.notices.lock().unwrap().clone()
     }

@@ -45,6 +45,23 @@ fn small_exchanges_do_not_wait_for_a_large_body() {
     assert_eq!(summary.exchanges, 9);
 }
 
+#[test]
+fn heads_count_as_queued_while_their_bodies_are_copied() {
+    let mut capture = Capture::new("heads");
+    let url = format!("http://a.test/{}", "u".repeat(100_000));
+    for n in 1..=3 {
+        let mut exchange = capture.exchange(n, &url);
+        exchange.request_headers.push(b"x-long", &[b'v'; 50_000]);
+        exchange.response.as_mut().unwrap().headers.push(b"content-type", b"image/jpeg");
+        exchange.response_body = capture.body(&vec![n as u8; 3 << 20]);
+        capture.write(item(exchange));
+        assert!((150_000..160_000).contains(&(capture.queued_bytes() / n as usize)), "{}", capture.queued_bytes());
+    }
+    while capture.writer.as_mut().unwrap().copy_step() {}
+    assert_eq!(capture.queued_bytes(), 0);
+    assert_eq!(capture.run(|_, _| {}).exchanges, 3);
+}
+
 /// Noise does not shrink, not even if it repeats at a distance greater than the compressor's window.
 #[test]
 fn incompressible_bodies_are_stored() {
