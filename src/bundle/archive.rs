@@ -493,7 +493,7 @@ fn append_content(file: &mut BufferedFile, compressed_size: &mut u64, bytes: &[u
 const ZIP64_MARGIN_BYTES: u64 = 3 << 30;
 
 /// Content is copied in blocks of this size: larger ones do not fit the processor's cache.
-const BLOCK_BYTES: usize = 128 * 1024;
+const BLOCK_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

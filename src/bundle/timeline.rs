@@ -134,13 +134,14 @@ impl TimelineBuilder {
             runs.push(SpilledRun { offset, end, decoded: Vec::new().into_iter() });
             offset = end;
         }
+        let read_events = MERGED_EVENTS.checked_div(runs.len()).unwrap_or_default().max(MIN_READ_EVENTS);
         let mut in_memory = self.run.iter().copied();
         // The next event of each run. At equal times the earlier run wins; the run in memory is the last.
         let mut heads = BinaryHeap::new();
         let in_memory_index = runs.len();
         let mut advance = |n: usize, heads: &mut BinaryHeap<_>| -> io::Result<()> {
             let next = match runs.get_mut(n) {
-                Some(run) => run.next(&self.runs)?,
+                Some(run) => run.next(&self.runs, read_events)?,
                 None => in_memory.next(),
             };
             heads.extend(next.map(|event| Reverse((event.timestamp, n, Incomparable(event)))));
@@ -179,12 +180,13 @@ struct SpilledRun {
 }
 
 impl SpilledRun {
-    fn next(&mut self, spill: &Spill) -> io::Result<Option<Event>> {
+    /// Returns the next event. Reads up to `read_events` at once.
+    fn next(&mut self, spill: &Spill, read_events: usize) -> io::Result<Option<Event>> {
         if let Some(event) = self.decoded.next() {
             return Ok(Some(event));
         }
         let remaining = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; remaining.min(READ_EVENTS * EVENT_BYTES)];
+        let mut bytes = vec![0; remaining.min(read_events.saturating_mul(EVENT_BYTES))];
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             filled = match spill.read_at(self.offset.saturating_add(filled as u64), rest)? {
@@ -232,14 +234,19 @@ fn decode(bytes: &[u8]) -> Option<Event> {
     Some(Event { timestamp, item })
 }
 
-/// The number of events, of 24 bytes each, that are kept in memory.
+/// The number of events, of 24 bytes each, that are kept in memory: 96 KiB. Freeing a larger buffer, or the sort's, would raise
+/// glibc's thresholds (`docs/relay.md`, "The allocator").
 #[cfg(not(test))]
-const RUN_EVENTS: usize = 64 * 1024;
+const RUN_EVENTS: usize = 4 * 1024;
 #[cfg(test)]
 const RUN_EVENTS: usize = 1000;
 
-/// The number of events that are read at once from each run: a capture of 10 million events has 160 runs.
-const READ_EVENTS: usize = 256;
+/// The number of events in memory while runs are merged: a capture of 10 million events has 2,400 runs, of which 26 events
+/// each are read at once.
+const MERGED_EVENTS: usize = 64 * 1024;
+
+/// The smallest number of events that are read at once from a run.
+const MIN_READ_EVENTS: usize = 8;
 
 /// The length of a spilled event.
 const EVENT_BYTES: usize = 17;

@@ -1,16 +1,19 @@
 //! The bytes of a body or message: a small one is kept in memory, most of a larger one in the spill file.
 //!
 //! ```text
-//!              ┌─ within the limit and the budget ─▶ memory ──────────────────┐
-//! push(bytes) ─┤                                                              ├─▶ reader: pieces first, then memory
-//!              └─ else: memory, then bytes ─▶ pieces ─▶ spill thread ─▶ file ─┘
+//!              ┌─ within the limit and the budget ─▶ chunks, last ─────────────────┐
+//! push(bytes) ─┤                                                                   ├─▶ reader: pieces, chunks, last
+//!              └─ else: chunks, last, then bytes ─▶ pieces ─▶ spill thread ─▶ file ┘
 //! ```
 //!
 //! `push` never fails. It waits only while the spill thread writes slower than bodies arrive. If the disk is full or hangs, the
 //! beginning of the body is kept and [`Body::truncation`] has the number of lost bytes.
+//!
+//! No buffer is larger than [`CHUNK_BYTES`], and those of that size come from a pool ([`chunk_pool`]).
 
+use chunk_pool::CHUNK_BYTES;
 use flate2::Crc;
-use spill_file::{PIECE_BYTES, Piece};
+use spill_file::Piece;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ pub(crate) use store::BodyStore;
 #[cfg(any(test, fuzzing))]
 pub(crate) use store::test_store;
 
+mod chunk_pool;
 mod slots;
 mod spill_file;
 mod store;
@@ -25,17 +29,23 @@ mod store;
 /// The bytes of one body or message: appended as they arrive, read from the start once it ended.
 pub(crate) struct Body {
     store: Arc<BodyStore>,
-    /// The bytes after those in pieces. This buffer's capacity is counted in the store's budget.
-    memory: Vec<u8>,
-    /// `None` while all bytes are in `memory`.
-    spilled: Option<Box<Spilled>>,
+    /// The last bytes. This buffer's capacity is counted in the store's budget, and is at most [`CHUNK_BYTES`].
+    last: Vec<u8>,
+    /// The bytes before; `None` while all are in `last`.
+    long: Option<Box<Long>>,
 }
 
-/// The beginning of a body, as pieces that the spill thread writes, and the loss of the body's end.
+/// The bytes of a long body before its last ones: pieces, then chunks.
 #[derive(Default)]
-struct Spilled {
+struct Long {
+    /// Pieces that the spill thread writes.
     pieces: Vec<SpilledPiece>,
+    /// The CRC-32 of the pieces.
     crc: Crc,
+    /// Full chunks in memory, counted in the store's budget.
+    chunks: Vec<Vec<u8>>,
+    /// True once the body exceeded its limit or the budget.
+    is_spilling: bool,
     truncation: Option<Truncation>,
 }
 
@@ -57,7 +67,7 @@ pub(crate) struct Truncation {
 impl Body {
     /// An empty body. It allocates nothing.
     pub(crate) fn new(store: &Arc<BodyStore>) -> Self {
-        Self { store: Arc::clone(store), memory: Vec::new(), spilled: None }
+        Self { store: Arc::clone(store), last: Vec::new(), long: None }
     }
 
     /// Returns an empty body in the same store.
@@ -67,16 +77,16 @@ impl Body {
 
     /// Appends `bytes`.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        if self.spilled.is_none() && self.reserve(bytes.len()) {
-            self.memory.extend_from_slice(bytes);
-        } else {
-            self.spill(bytes);
+        let rest = if self.is_spilling() { bytes } else { self.keep(bytes) };
+        if !rest.is_empty() {
+            self.spill(rest);
         }
     }
 
     /// Returns the number of bytes that can be read.
     pub(crate) fn len(&self) -> u64 {
-        self.spilled_len().saturating_add(self.memory.len() as u64)
+        let in_memory = self.chunks().len().saturating_mul(CHUNK_BYTES).saturating_add(self.last.len());
+        self.spilled_len().saturating_add(in_memory as u64)
     }
 
     /// True if there are no bytes to read.
@@ -86,26 +96,26 @@ impl Body {
 
     /// Returns the loss of the body's end, if there is one.
     pub(crate) fn truncation(&self) -> Option<&Truncation> {
-        self.spilled.as_ref().and_then(|spilled| spilled.truncation.as_ref())
+        self.long.as_ref().and_then(|long| long.truncation.as_ref())
     }
 
-    /// Returns all bytes; `None` if some were handed to the spill thread.
-    pub(crate) fn in_memory(&self) -> Option<&[u8]> {
-        self.pieces().is_empty().then_some(&self.memory)
+    /// Returns all bytes, if they are in one buffer.
+    pub(crate) fn in_one_buffer(&self) -> Option<&[u8]> {
+        (self.pieces().is_empty() && self.chunks().is_empty()).then_some(&self.last)
     }
 
     /// Returns the number of bytes of memory that it takes, without those of the spill thread.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.memory.capacity()
+        self.chunks().iter().chain([&self.last]).map(Vec::capacity).sum()
     }
 
     /// Returns the CRC-32 of all bytes. Only those in memory are read for it.
     pub(crate) fn crc(&self) -> u32 {
         let mut crc = Crc::new();
-        if let Some(spilled) = &self.spilled {
-            crc.combine(&spilled.crc);
+        if let Some(long) = &self.long {
+            crc.combine(&long.crc);
         }
-        crc.update(&self.memory);
+        self.chunks().iter().chain([&self.last]).for_each(|bytes| crc.update(bytes));
         crc.sum()
     }
 
@@ -122,35 +132,59 @@ impl Body {
         let start = index.checked_sub(1).and_then(|before| pieces.get(before)).map_or(0, |before| before.end);
         let in_piece = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
         let in_memory = usize::try_from(at.saturating_sub(self.spilled_len())).unwrap_or(usize::MAX);
-        let memory = self.memory.get(in_memory..).unwrap_or_default();
-        BodyReader { pieces: pieces.get(index..).unwrap_or_default(), in_piece, memory }
+        let pieces = pieces.get(index..).unwrap_or_default();
+        BodyReader { pieces, in_piece, chunks: self.chunks(), last: &self.last, in_memory }
+    }
+
+    fn is_spilling(&self) -> bool {
+        self.long.as_ref().is_some_and(|long| long.is_spilling)
     }
 
     fn pieces(&self) -> &[SpilledPiece] {
-        self.spilled.as_ref().map_or(&[], |spilled| &spilled.pieces)
+        self.long.as_ref().map_or(&[], |long| &long.pieces)
+    }
+
+    fn chunks(&self) -> &[Vec<u8>] {
+        self.long.as_ref().map_or(&[], |long| &long.chunks)
     }
 
     fn spilled_len(&self) -> u64 {
         self.pieces().last().map_or(0, |last| last.end)
     }
 
-    /// Reserves memory for `more` bytes. Returns false if they exceed the body's limit or the budget.
-    fn reserve(&mut self, more: usize) -> bool {
-        let limit = match (&self.spilled, self.store.memory().is_plentiful()) {
-            (None, true) => MAX_PLENTIFUL_BYTES,
-            (None, false) => MAX_IN_MEMORY_BYTES,
-            (Some(_), true) => PIECE_BYTES,
-            (Some(_), false) => SMALL_BUFFER_BYTES.max(self.memory.capacity()),
-        };
-        let Some(needed) = self.memory.len().checked_add(more).filter(|&needed| needed <= limit) else {
+    /// Appends `bytes` in memory. Returns those that exceed the body's limit or the budget.
+    fn keep<'b>(&mut self, mut bytes: &'b [u8]) -> &'b [u8] {
+        let limit = if self.store.has_plenty() { MAX_PLENTIFUL_BYTES } else { MAX_IN_MEMORY_BYTES };
+        if self.len().saturating_add(bytes.len() as u64) > limit as u64 {
+            return bytes;
+        }
+        while !bytes.is_empty() {
+            if self.last.len() >= CHUNK_BYTES {
+                let full = std::mem::take(&mut self.last);
+                self.long.get_or_insert_default().chunks.push(full);
+            }
+            let (now, later) = split(bytes, CHUNK_BYTES.saturating_sub(self.last.len()));
+            if !self.reserve(now.len(), CHUNK_BYTES) {
+                break;
+            }
+            self.last.extend_from_slice(now);
+            bytes = later;
+        }
+        bytes
+    }
+
+    /// Reserves memory for `more` bytes after the last ones. Returns false if they exceed `limit` together, or the budget.
+    fn reserve(&mut self, more: usize, limit: usize) -> bool {
+        let needed = self.last.len().saturating_add(more);
+        let capacity = self.last.capacity();
+        if needed > limit {
             return false;
-        };
-        let capacity = self.memory.capacity();
+        }
         if needed <= capacity {
             return true;
         }
-        let wanted = match limit {
-            PIECE_BYTES => PIECE_BYTES,
+        let wanted = match &self.long {
+            Some(_) if limit == CHUNK_BYTES => CHUNK_BYTES,
             _ => needed.next_power_of_two().max(MIN_ALLOCATION_BYTES),
         };
         let growth = wanted.saturating_sub(capacity);
@@ -159,10 +193,17 @@ impl Body {
         } else if !self.store.memory().try_acquire(growth) {
             return false;
         }
-        let spare = wanted.saturating_sub(self.memory.len());
-        let is_reserved = self.memory.try_reserve_exact(spare).is_ok();
+        let is_reserved = if wanted == CHUNK_BYTES {
+            self.store.chunks().acquire().is_some_and(|mut chunk| {
+                chunk.extend_from_slice(&self.last);
+                self.last = chunk;
+                true
+            })
+        } else {
+            self.last.try_reserve_exact(wanted.saturating_sub(self.last.len())).is_ok()
+        };
         // The allocator may return more or less than requested; `drop` releases the actual capacity.
-        let actual = self.memory.capacity().saturating_sub(capacity);
+        let actual = self.last.capacity().saturating_sub(capacity);
         if actual != growth {
             self.store.memory().acquire(actual);
             self.store.memory().release(growth);
@@ -172,28 +213,30 @@ impl Body {
 
     /// Appends `bytes` in pieces; the last ones stay in memory if they are few. Counts the bytes that found no place.
     fn spill(&mut self, mut bytes: &[u8]) {
+        self.long.get_or_insert_default().is_spilling = true;
         let mut result = Ok(());
         while !bytes.is_empty() && result.is_ok() && self.truncation().is_none() {
-            let room = PIECE_BYTES.saturating_sub(self.memory.len()).min(bytes.len());
-            let (now, later) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
-            if room > 0 && self.spilled.is_some() && self.reserve(room) {
-                self.memory.extend_from_slice(now);
+            let has_plenty = self.store.has_plenty();
+            let limit = if has_plenty { CHUNK_BYTES } else { SMALL_BUFFER_BYTES.max(self.last.capacity()) };
+            let (now, later) = split(bytes, CHUNK_BYTES.saturating_sub(self.last.len()));
+            if !self.chunks().is_empty() {
+                result = self.hand_over_chunks();
+            } else if !now.is_empty() && self.reserve(now.len(), limit) {
+                self.last.extend_from_slice(now);
                 bytes = later;
-                if self.memory.len() == PIECE_BYTES {
-                    result = self.hand_over_memory();
+                if self.last.len() >= CHUNK_BYTES {
+                    result = self.hand_over_last();
                 }
-            } else if !self.memory.is_empty() {
-                result = self.hand_over_memory();
-            } else if self.spilled.is_none() {
-                self.spilled = Some(Box::default());
+            } else if !self.last.is_empty() {
+                result = self.hand_over_last();
             } else {
-                result = self.hand_over(now);
+                result = self.hand_over_copy(now);
                 if result.is_ok() {
                     bytes = later;
                 }
             }
         }
-        let truncation = &mut self.spilled.get_or_insert_default().truncation;
+        let truncation = &mut self.long.get_or_insert_default().truncation;
         if let Err(cause) = result {
             *truncation = Some(Truncation { lost_bytes: 0, cause });
         }
@@ -202,54 +245,68 @@ impl Body {
         }
     }
 
-    /// Hands the bytes in memory to the spill thread. Those that find no place stay in memory.
-    fn hand_over_memory(&mut self) -> io::Result<()> {
-        let capacity = self.memory.capacity();
-        if capacity <= PIECE_BYTES {
-            self.store.spill().acquire(capacity)?;
-            self.store.memory().release(capacity);
-            let bytes = std::mem::take(&mut self.memory);
-            self.add_piece(bytes, capacity);
-            return Ok(());
+    /// Hands the chunks to the spill thread. Those that find no place stay in memory.
+    fn hand_over_chunks(&mut self) -> io::Result<()> {
+        let mut chunks = self.take_chunks().into_iter();
+        let mut result = Ok(());
+        while result.is_ok() && chunks.len() > 0 {
+            result = self.store.spill().acquire(CHUNK_BYTES);
+            if result.is_ok() {
+                chunks.next().into_iter().for_each(|chunk| self.add_budgeted_piece(chunk));
+            }
         }
-        let mut memory = std::mem::take(&mut self.memory);
-        let mut done = 0usize;
-        let result = memory.chunks(PIECE_BYTES).try_for_each(|chunk| {
-            self.hand_over(chunk)?;
-            done = done.saturating_add(chunk.len());
-            Ok(())
-        });
-        if result.is_ok() {
-            self.store.memory().release(capacity);
-        } else {
-            memory.drain(..done);
-            self.memory = memory;
-        }
+        self.long.get_or_insert_default().chunks = chunks.collect();
         result
     }
 
-    /// Hands a copy of `bytes`, at most [`PIECE_BYTES`], to the spill thread.
-    fn hand_over(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn take_chunks(&mut self) -> Vec<Vec<u8>> {
+        self.long.as_mut().map(|long| std::mem::take(&mut long.chunks)).unwrap_or_default()
+    }
+
+    /// Hands the last bytes to the spill thread. If they find no place, they stay in memory.
+    fn hand_over_last(&mut self) -> io::Result<()> {
+        self.store.spill().acquire(self.last.capacity())?;
+        let last = std::mem::take(&mut self.last);
+        self.add_budgeted_piece(last);
+        Ok(())
+    }
+
+    /// Hands a copy of `bytes`, at most [`CHUNK_BYTES`], to the spill thread.
+    fn hand_over_copy(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.store.spill().acquire(bytes.len())?;
         self.add_piece(bytes.to_vec(), bytes.len());
         Ok(())
+    }
+
+    /// Adds a piece whose buffer moves from the store's budget to the spill thread's share.
+    fn add_budgeted_piece(&mut self, bytes: Vec<u8>) {
+        let capacity = bytes.capacity();
+        self.store.memory().release(capacity);
+        self.add_piece(bytes, capacity);
     }
 
     /// Adds a piece that takes `charge` bytes of the spill thread's share.
     fn add_piece(&mut self, bytes: Vec<u8>, charge: usize) {
         self.store.memory().acquire(PIECE_OVERHEAD_BYTES);
         let end = self.spilled_len().saturating_add(bytes.len() as u64);
-        let spilled = self.spilled.get_or_insert_default();
-        spilled.crc.update(&bytes);
-        spilled.pieces.push(SpilledPiece { end, piece: self.store.spill().enqueue(bytes, charge) });
+        let long = self.long.get_or_insert_default();
+        long.crc.update(&bytes);
+        long.pieces.push(SpilledPiece { end, piece: self.store.spill().enqueue(bytes, charge) });
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
         let overhead = self.pieces().len().saturating_mul(PIECE_OVERHEAD_BYTES);
-        self.store.memory().release(self.memory.capacity().saturating_add(overhead));
+        self.store.memory().release(self.memory_bytes().saturating_add(overhead));
+        let chunks = self.take_chunks();
+        chunks.into_iter().chain([std::mem::take(&mut self.last)]).for_each(|chunk| self.store.chunks().release(chunk));
     }
+}
+
+/// Splits `bytes` after at most `max` bytes.
+fn split(bytes: &[u8], max: usize) -> (&[u8], &[u8]) {
+    bytes.split_at_checked(max).unwrap_or((bytes, &[]))
 }
 
 /// Reads a [`Body`].
@@ -258,7 +315,10 @@ pub(crate) struct BodyReader<'b> {
     pieces: &'b [SpilledPiece],
     /// The offset in the first of them.
     in_piece: usize,
-    memory: &'b [u8],
+    chunks: &'b [Vec<u8>],
+    last: &'b [u8],
+    /// The offset in the bytes of `chunks` and `last`.
+    in_memory: usize,
 }
 
 impl Read for BodyReader<'_> {
@@ -275,7 +335,16 @@ impl Read for BodyReader<'_> {
                 }
             }
         }
-        self.memory.read(into)
+        let mut bytes = match self.chunks.get(self.in_memory / CHUNK_BYTES) {
+            Some(chunk) => chunk.get(self.in_memory % CHUNK_BYTES..).unwrap_or_default(),
+            None => {
+                let before = self.chunks.len().saturating_mul(CHUNK_BYTES);
+                self.last.get(self.in_memory.saturating_sub(before)..).unwrap_or_default()
+            }
+        };
+        let n = bytes.read(into)?;
+        self.in_memory = self.in_memory.saturating_add(n);
+        Ok(n)
     }
 }
 

@@ -204,7 +204,8 @@ impl<T> Receiver<T> {
             batch.push_back(item);
         }
         if state.items.is_empty() && state.items.capacity() > MAX_IDLE_CAPACITY {
-            state.items = VecDeque::new();
+            // Not freed, which would raise glibc's thresholds (`docs/relay.md`, "The allocator").
+            state.items.shrink_to(MAX_IDLE_CAPACITY);
         }
         state.can_receive_more() || !batch.is_empty()
     }

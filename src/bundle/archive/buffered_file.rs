@@ -144,8 +144,9 @@ pub(super) fn overwrite(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     timed(|| file.write_all_at(bytes, at))
 }
 
-/// The size of the buffer: a group up to this size is written by one system call.
-pub(super) const BUFFER_BYTES: usize = 256 * 1024;
+/// The size of the buffer: a group up to this size is written by one system call. Freeing a larger one, when the capture rotates,
+/// would raise glibc's thresholds (`docs/relay.md`, "The allocator").
+pub(super) const BUFFER_BYTES: usize = 120 * 1024;
 
 /// Injects disk faults into the current thread.
 #[cfg(any(test, fuzzing))]

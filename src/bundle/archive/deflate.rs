@@ -1,11 +1,16 @@
 //! Raw deflate (RFC 1951) in blocks, with a compressor that is reused for many entries.
+//!
+//! The state of a compressor, 372 KiB, is never freed but reused by later ones: packer threads end whenever they have nothing to
+//! do, and freeing it would raise glibc's thresholds (`docs/relay.md`, "The allocator").
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A compressor.
 pub(crate) struct Deflater {
-    compress: Compress,
+    /// `None` until the first stream begins.
+    compress: Option<Compress>,
     /// True if the previous stream was ended.
     has_ended: bool,
     /// A buffer for output.
@@ -19,16 +24,17 @@ impl Deflater {
 
     /// A compressor with an output buffer of this size, at least [`BLOCK_BYTES`]. A large one saves calls for large bodies.
     pub(crate) fn with_output(bytes: usize) -> Self {
-        Self { compress: new_compress(), has_ended: true, block: vec![0; bytes.max(BLOCK_BYTES)] }
+        Self { compress: None, has_ended: true, block: vec![0; bytes.max(BLOCK_BYTES)] }
     }
 
     /// Begins a stream, and discards the state of the previous one.
     pub(crate) fn begin(&mut self) {
-        if std::mem::take(&mut self.has_ended) {
-            self.compress.reset();
-        } else {
+        let has_ended = std::mem::take(&mut self.has_ended);
+        match &mut self.compress {
+            Some(compress) if has_ended => compress.reset(),
             // zlib-rs 0.6 resets an unfinished stream incompletely, and panics later.
-            self.compress = new_compress();
+            Some(compress) => *compress = new_compress(),
+            None => self.compress = Some(idle().pop().unwrap_or_else(new_compress)),
         }
     }
 
@@ -41,9 +47,10 @@ impl Deflater {
     /// to [`MAX_WHOLE_BYTES`].
     pub(crate) fn whole(&mut self, bytes: &[u8]) -> io::Result<Option<&[u8]>> {
         self.begin();
-        let status = self.compress.compress(bytes, &mut self.block, FlushCompress::Finish).map_err(io::Error::other)?;
+        let compress = self.compress.as_mut().ok_or_else(not_begun)?;
+        let status = compress.compress(bytes, &mut self.block, FlushCompress::Finish).map_err(io::Error::other)?;
         self.has_ended = status == Status::StreamEnd;
-        let produced = usize::try_from(self.compress.total_out()).unwrap_or(usize::MAX);
+        let produced = usize::try_from(compress.total_out()).unwrap_or(usize::MAX);
         Ok(if self.has_ended { self.block.get(..produced) } else { None })
     }
 
@@ -60,11 +67,12 @@ impl Deflater {
         flush: FlushCompress,
         out: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
+        let compress = self.compress.as_mut().ok_or_else(not_begun)?;
         loop {
-            let (total_in, total_out) = (self.compress.total_in(), self.compress.total_out());
-            let status = self.compress.compress(bytes, &mut self.block, flush).map_err(io::Error::other)?;
-            let consumed = usize::try_from(self.compress.total_in().saturating_sub(total_in)).unwrap_or(usize::MAX);
-            let produced = usize::try_from(self.compress.total_out().saturating_sub(total_out)).unwrap_or(usize::MAX);
+            let (total_in, total_out) = (compress.total_in(), compress.total_out());
+            let status = compress.compress(bytes, &mut self.block, flush).map_err(io::Error::other)?;
+            let consumed = usize::try_from(compress.total_in().saturating_sub(total_in)).unwrap_or(usize::MAX);
+            let produced = usize::try_from(compress.total_out().saturating_sub(total_out)).unwrap_or(usize::MAX);
             bytes = bytes.get(consumed..).unwrap_or_default();
             out(self.block.get(..produced).unwrap_or_default())?;
             let is_done = match flush {
@@ -78,8 +86,28 @@ impl Deflater {
     }
 }
 
+impl Drop for Deflater {
+    fn drop(&mut self) {
+        if let Some(mut compress) = self.compress.take().filter(|_| self.has_ended) {
+            compress.reset();
+            idle().push(compress);
+        }
+    }
+}
+
 fn new_compress() -> Compress {
     Compress::new(Compression::new(LEVEL), false)
+}
+
+/// Returns the compressors that no deflater uses, of all captures: as many as were used at the same time.
+fn idle() -> MutexGuard<'static, Vec<Compress>> {
+    static IDLE: Mutex<Vec<Compress>> = Mutex::new(Vec::new());
+    // No code panics while it holds the lock.
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_begun() -> io::Error {
+    io::Error::other("no stream was begun")
 }
 
 /// The fastest level: a capture must not occupy a core, and JSON still shrinks to a third.

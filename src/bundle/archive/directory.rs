@@ -241,4 +241,4 @@ const RETIRED_SIGNATURE: u32 = 0;
 const CLAIMED_SIGNATURE: u32 = u32::from_le_bytes(*b"PK??");
 
 /// The directory is written in blocks of this size. The longest line fits.
-const BLOCK_BYTES: usize = 128 * 1024;
+const BLOCK_BYTES: usize = 96 * 1024;

@@ -104,4 +104,4 @@ const SLACK_WITHOUT_NOTE: &[u8] = b"    ";
 const MIN_PAGE_BYTES: u64 = 4096;
 
 /// Content is read in blocks of this size.
-const BLOCK_BYTES: usize = 128 * 1024;
+const BLOCK_BYTES: usize = 64 * 1024;

@@ -3,13 +3,14 @@
 //! ```text
 //! acquire, enqueue ─▶ queue, bounded by a share ─▶ spill thread ─▶ a slot of the file
 //!   │                                                 └─ a piece whose body was dropped is not written
-//!   └─ waits while the share is full; fails instead while the disk is full or hangs
+//!   └─ waits its turn while the share is full; fails instead while the disk is full or hangs
 //! Piece::read_at ─▶ memory or file
 //! ```
 //!
 //! The threads of connections do not touch the file. The share drains while the disk completes writes, so that waiting for it
 //! is back-pressure and ends. A piece is never lost once it is queued: it stays in memory until it is in the file.
 
+use super::chunk_pool::{CHUNK_BYTES, ChunkPool};
 use super::slots::Slots;
 use crate::bundle::disk_watch::{DiskWatch, MAX_OPERATION_TIME, timed};
 use crate::bundle::spill::unlinked_file;
@@ -19,6 +20,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::thread;
 use std::time::Duration;
@@ -30,12 +32,14 @@ pub(super) struct SpillFile {
     file: OnceLock<File>,
     /// The bytes of all pieces that are in memory.
     share: Arc<Share>,
+    /// Takes the buffers of pieces that are written.
+    chunks: Arc<ChunkPool>,
     watch: Arc<DiskWatch>,
     state: Mutex<State>,
     /// Wakes the spill thread.
     changed: Condvar,
-    /// Wakes threads that wait for the share.
-    has_space: Condvar,
+    /// True while threads wait for the share.
+    has_waiters: AtomicBool,
     #[cfg(test)]
     pub(super) faults: faults::Faults,
 }
@@ -48,8 +52,9 @@ struct State {
     slots: Slots,
     /// The error of the last write, until one succeeds.
     failure: Option<io::Error>,
-    /// The number of threads that wait for the share.
-    waiting: usize,
+    /// The threads that wait for the share, in the order of their calls: small pieces, for which there is always some space,
+    /// would keep a large one waiting.
+    waiters: VecDeque<Arc<Condvar>>,
     is_thread_waiting: bool,
     thread: Thread,
 }
@@ -62,7 +67,7 @@ enum Thread {
     Closed,
 }
 
-/// A part of a body, at most [`PIECE_BYTES`] long.
+/// A part of a body, at most [`CHUNK_BYTES`] long.
 pub(super) struct Piece {
     spill: Arc<SpillFile>,
     /// The bytes of the share that it takes while it is in memory.
@@ -77,13 +82,13 @@ enum Place {
 }
 
 impl SpillFile {
-    pub(super) fn new(folder: PathBuf, share: Arc<Share>, watch: Arc<DiskWatch>) -> Arc<Self> {
+    pub(super) fn new(folder: PathBuf, share: Arc<Share>, chunks: Arc<ChunkPool>, watch: Arc<DiskWatch>) -> Arc<Self> {
         let state = State {
             queue: VecDeque::new(),
             purge_len: MIN_PURGE_LEN,
             slots: Slots::default(),
             failure: None,
-            waiting: 0,
+            waiters: VecDeque::new(),
             is_thread_waiting: false,
             thread: Thread::NotStarted,
         };
@@ -91,10 +96,11 @@ impl SpillFile {
             folder,
             file: OnceLock::new(),
             share,
+            chunks,
             watch,
             state: Mutex::new(state),
             changed: Condvar::new(),
-            has_space: Condvar::new(),
+            has_waiters: AtomicBool::new(false),
             #[cfg(test)]
             faults: faults::Faults::default(),
         })
@@ -109,47 +115,60 @@ impl SpillFile {
 
     /// Ends the thread.
     pub(super) fn close(&self) {
-        self.lock().thread = Thread::Closed;
+        let mut state = self.lock();
+        state.thread = Thread::Closed;
+        state.wake_all();
+        drop(state);
         self.changed.notify_one();
-        self.has_space.notify_all();
     }
 
     /// Takes `bytes` of the share for a piece. Waits while it is full; fails instead while the disk is full or hangs.
     pub(super) fn acquire(self: &Arc<Self>, bytes: usize) -> io::Result<()> {
-        if self.share.try_acquire(bytes) {
+        if !self.has_waiters.load(Relaxed) && self.share.try_acquire(bytes) {
             return Ok(());
         }
         let mut state = self.lock();
-        loop {
-            let is_acquired = self.share.try_acquire(bytes);
-            // A piece may be larger than the whole share.
-            if is_acquired || self.share.held() == 0 {
-                if !is_acquired {
+        let mut own = None;
+        let result = loop {
+            if state.is_first(own.as_ref()) {
+                if self.share.try_acquire(bytes) {
+                    break Ok(());
+                }
+                // A piece may be larger than the whole share.
+                if self.share.held() == 0 {
                     self.share.acquire(bytes);
+                    break Ok(());
                 }
-                if state.waiting > 0 && !self.share.is_spent() {
-                    self.has_space.notify_one();
-                }
-                return Ok(());
             }
             self.start_thread(&mut state);
             if let Some(failure) = &state.failure {
-                return Err(copy_of(failure));
+                break Err(copy_of(failure));
             }
             if state.thread == Thread::Closed {
-                return Err(io::ErrorKind::BrokenPipe.into());
+                break Err(io::ErrorKind::BrokenPipe.into());
             }
             if self.watch.is_hung() {
-                return Err(hung_error());
+                break Err(hung_error());
             }
-            state.waiting = state.waiting.saturating_add(1);
+            let own = own.get_or_insert_with(|| {
+                let own = Arc::new(Condvar::new());
+                state.waiters.push_back(Arc::clone(&own));
+                self.has_waiters.store(true, Relaxed);
+                own
+            });
             self.changed.notify_one();
-            state = self.has_space.wait_timeout(state, CHECK_INTERVAL).unwrap_or_else(PoisonError::into_inner).0;
-            state.waiting = state.waiting.saturating_sub(1);
+            state = own.wait_timeout(state, CHECK_INTERVAL).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        if let Some(own) = &own {
+            state.waiters.retain(|waiter| !Arc::ptr_eq(waiter, own));
+            self.has_waiters.store(!state.waiters.is_empty(), Relaxed);
         }
+        // The next one may find enough space too.
+        state.wake_first();
+        result
     }
 
-    /// Queues a piece of at most [`PIECE_BYTES`], which takes the `charge` bytes of the share that the caller has acquired.
+    /// Queues a piece of at most [`CHUNK_BYTES`], which takes the `charge` bytes of the share that the caller has acquired.
     pub(super) fn enqueue(self: &Arc<Self>, bytes: Vec<u8>, charge: usize) -> Arc<Piece> {
         let piece = Arc::new(Piece { spill: Arc::clone(self), charge, place: RwLock::new(Place::Memory(bytes)) });
         let mut state = self.lock();
@@ -190,7 +209,7 @@ impl SpillFile {
             let mut state = self.lock();
             state.failure = result.err();
             if state.failure.is_some() {
-                self.has_space.notify_all();
+                state.wake_all();
                 // The piece stays in memory. Another attempt follows, for the case that space was freed.
                 let is_open = |state: &mut State| state.thread != Thread::Closed;
                 drop(self.changed.wait_timeout_while(state, CHECK_INTERVAL, is_open));
@@ -221,7 +240,7 @@ impl SpillFile {
             state.is_thread_waiting = false;
             // A few pieces together save wake-ups, and some bodies are dropped meanwhile.
             let is_small = |state: &mut State| {
-                state.queue.len() < FULL_BATCH_PIECES && state.waiting == 0 && state.thread != Thread::Closed
+                state.queue.len() < FULL_BATCH_PIECES && state.waiters.is_empty() && state.thread != Thread::Closed
             };
             let waited = self.changed.wait_timeout_while(state, BATCH_DELAY, is_small);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -237,11 +256,14 @@ impl SpillFile {
         };
         match written {
             Ok(len) => {
-                *piece.place.write().unwrap_or_else(PoisonError::into_inner) = Place::File(slot, len);
+                let mut place = piece.place.write().unwrap_or_else(PoisonError::into_inner);
+                let written = std::mem::replace(&mut *place, Place::File(slot, len));
+                drop(place);
                 self.share.release(piece.charge);
-                if self.lock().waiting > 0 {
-                    self.has_space.notify_one();
+                if let Place::Memory(bytes) = written {
+                    self.chunks.release(bytes);
                 }
+                self.lock().wake_first();
                 Ok(())
             }
             Err(cause) => {
@@ -283,7 +305,7 @@ impl SpillFile {
 
     #[cfg(test)]
     pub(super) fn waiting_threads(&self) -> usize {
-        self.lock().waiting
+        self.lock().waiters.len()
     }
 
     #[cfg(test)]
@@ -294,6 +316,29 @@ impl SpillFile {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics between two related changes of the state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// True if the thread that waits with `own`, or does not wait yet, is the next to take from the share.
+    fn is_first(&self, own: Option<&Arc<Condvar>>) -> bool {
+        match (self.waiters.front(), own) {
+            (None, _) => true,
+            (Some(first), Some(own)) => Arc::ptr_eq(first, own),
+            (Some(_), None) => false,
+        }
+    }
+
+    /// Wakes the thread that has waited longest for the share.
+    fn wake_first(&self) {
+        if let Some(first) = self.waiters.front() {
+            first.notify_one();
+        }
+    }
+
+    /// Wakes all threads that wait for the share.
+    fn wake_all(&self) {
+        self.waiters.iter().for_each(|waiter| waiter.notify_one());
     }
 }
 
@@ -333,31 +378,29 @@ impl Drop for Piece {
     fn drop(&mut self) {
         let place = self.place.get_mut().unwrap_or_else(PoisonError::into_inner);
         let spill = &self.spill;
-        let mut state = match *place {
-            Place::Memory(_) => {
+        let mut state = match place {
+            Place::Memory(bytes) => {
                 spill.share.release(self.charge);
+                spill.chunks.release(std::mem::take(bytes));
                 spill.lock()
             }
             Place::File(slot, _) => {
                 let mut state = spill.lock();
-                state.slots.release(slot);
+                state.slots.release(*slot);
                 state
             }
         };
         let wants_truncation = state.slots.are_all_free() && std::mem::take(&mut state.is_thread_waiting);
-        let is_waited_for = state.waiting > 0;
+        state.wake_first();
         drop(state);
         if wants_truncation {
             spill.changed.notify_one();
-        }
-        if is_waited_for {
-            spill.has_space.notify_one();
         }
     }
 }
 
 fn offset_of(slot: u32) -> u64 {
-    u64::from(slot).saturating_mul(PIECE_BYTES as u64)
+    u64::from(slot).saturating_mul(CHUNK_BYTES as u64)
 }
 
 /// The error for bytes that found no place while the disk hangs.
@@ -369,9 +412,6 @@ fn hung_error() -> io::Error {
 fn copy_of(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
-
-/// The size of a slot, and the largest size of a piece. Per byte, writes of this size cost two thirds of smaller ones.
-pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 /// The number of pieces at which the thread stops waiting for more.
 const FULL_BATCH_PIECES: usize = 8;

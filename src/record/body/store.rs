@@ -1,5 +1,6 @@
 //! The memory that all bodies of a capture share, and their spill file.
 
+use super::chunk_pool::ChunkPool;
 use super::spill_file::SpillFile;
 use crate::bundle::disk_watch::DiskWatch;
 use crate::memory::{Memory, Share};
@@ -10,6 +11,7 @@ use std::sync::Arc;
 pub(crate) struct BodyStore {
     /// The capacity of all bodies' buffers together.
     memory: Arc<Share>,
+    chunks: Arc<ChunkPool>,
     spill: Arc<SpillFile>,
     disk: Arc<DiskWatch>,
 }
@@ -28,7 +30,9 @@ impl BodyStore {
         spilling: Arc<Share>,
         disk: Arc<DiskWatch>,
     ) -> Arc<Self> {
-        Arc::new(Self { memory, spill: SpillFile::new(folder, spilling, Arc::clone(&disk)), disk })
+        let chunks = Arc::new(ChunkPool::new(Arc::clone(&memory)));
+        let spill = SpillFile::new(folder, spilling, Arc::clone(&chunks), Arc::clone(&disk));
+        Arc::new(Self { memory, chunks, spill, disk })
     }
 
     /// Opens the spill file and starts its thread now, while descriptors and threads are available. Otherwise the first body
@@ -45,6 +49,20 @@ impl BodyStore {
     /// Returns the budget of all bodies.
     pub(super) fn memory(&self) -> &Share {
         &self.memory
+    }
+
+    /// True if memory may serve speed: larger bodies stay in it. Otherwise frees the pool's idle chunks.
+    pub(super) fn has_plenty(&self) -> bool {
+        let is_plentiful = self.memory.is_plentiful();
+        if !is_plentiful {
+            self.chunks.clear();
+        }
+        is_plentiful
+    }
+
+    /// Returns the pool of chunks.
+    pub(super) fn chunks(&self) -> &ChunkPool {
+        &self.chunks
     }
 
     /// Returns the spill file.

@@ -332,7 +332,7 @@ impl BodyEntry {
             &Form::Plain { may_deflate } if self.size <= MAX_INLINE_BYTES => {
                 let method = if may_deflate { CompressionMethod::Deflated } else { CompressionMethod::Stored };
                 let mut buffer = Vec::new();
-                let bytes = match self.source.in_memory() {
+                let bytes = match self.source.in_one_buffer() {
                     Some(bytes) => bytes,
                     None => {
                         self.content()?.read_to_end(&mut buffer)?;

@@ -158,7 +158,7 @@ impl PackingTools {
 }
 
 /// The output buffer of a packer's compressor.
-const OUTPUT_BYTES: usize = 256 * 1024;
+const OUTPUT_BYTES: usize = 64 * 1024;
 
 /// A packer that waits for memory looks for it and for a cancellation this often.
 const WINDOW_POLL_INTERVAL: Duration = Duration::from_millis(20);

@@ -50,11 +50,11 @@ impl Source {
         }
     }
 
-    /// Returns the bytes if they are in memory.
-    pub(super) fn in_memory(&self) -> Option<&[u8]> {
+    /// Returns all bytes, if they are in one buffer.
+    pub(super) fn in_one_buffer(&self) -> Option<&[u8]> {
         match self {
             Self::Empty => Some(&[]),
-            Self::Body(body) => body.in_memory(),
+            Self::Body(body) => body.in_one_buffer(),
             Self::Committed(..) | Self::Member { .. } => None,
         }
     }
@@ -111,4 +111,4 @@ impl Source {
 }
 
 /// Bytes that are not in memory are read in blocks of this size.
-const BUFFER_BYTES: usize = 128 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;

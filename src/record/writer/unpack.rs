@@ -104,7 +104,7 @@ pub(super) fn unpack(
 /// Returns the gzip member that all of `source` seems to be.
 pub(super) fn sole_member(source: &Source, tools: &mut PackingTools) -> Option<gzip::Member> {
     let mut buffer = Vec::new();
-    let head = match source.in_memory() {
+    let head = match source.in_one_buffer() {
         Some(bytes) => bytes.get(..bytes.len().min(gzip::HEAD_BYTES))?,
         None => {
             source.reader_at(0).ok()?.take(gzip::HEAD_BYTES as u64).read_to_end(&mut buffer).ok()?;
@@ -287,7 +287,7 @@ impl<'p> Decoding<'p> {
                 }
                 output.push(bytes, deflater)
             };
-            let (result, consumed) = match source.in_memory() {
+            let (result, consumed) = match source.in_one_buffer() {
                 Some(mut bytes) => {
                     let mut input = Counting { input: &mut bytes, consumed: 0 };
                     (decoder.decode(coding, &mut input, self.received, limits, &mut sink), input.consumed)
