@@ -22,6 +22,11 @@ pub fn socks5(data: &[u8]) {
     crate::wire::socks5_server::check_any_split(data);
 }
 
+/// Asserts that the dialogue with an upstream proxy does not depend on splits, and that its 407 does not pass.
+pub fn upstream(data: &[u8]) {
+    crate::wire::upstream::check_any_split(data);
+}
+
 /// Asserts that the events of the HTTP/1 tap do not depend on splits, and that every exchange ends.
 pub fn http1(data: &[u8]) {
     crate::wire::http1::fuzz::check_any_split(data);

@@ -72,8 +72,8 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
     };
     let replaces = output.as_ref().is_some_and(|output| output.exists());
     let ca_cert = proxy.ca_cert().map(ToOwned::to_owned);
-    let warnings = auth_file.iter().filter_map(|file| startup::exposed_secret(file)).collect();
-    let session = Session { config, upstream, ca_cert, screen, log_every, stop_after, warnings };
+    let exposed = auth_file.as_deref().and_then(startup::exposed_secret);
+    let session = Session { config, upstream, ca_cert, screen, log_every, stop_after, exposed };
     let summary = match session.start(proxy) {
         Ok(running) => session.run(running, &events, sender),
         Err(message) => return fail(&message),
@@ -114,14 +114,15 @@ struct Session {
     log_every: Option<Duration>,
     /// The first limit that is reached ends the capture.
     stop_after: Vec<StopAfter>,
-    /// Warning lines about files.
-    warnings: String,
+    /// The text of a warning about the file with the password.
+    exposed: Option<String>,
 }
 
 impl Session {
     fn start(&self, proxy: Proxy) -> Result<Running, String> {
-        let upstream = self.upstream.in_use(&proxy)?;
-        let warnings = startup::warnings(&self.config, proxy.addr(), &upstream.warnings) + &self.warnings;
+        let mut upstream = self.upstream.in_use(&proxy)?;
+        upstream.warnings.extend(self.exposed.clone());
+        let warnings = startup::warnings(&self.config, proxy.addr(), &upstream.warnings);
         let banner = banner(&self.config, &proxy, upstream.line, &self.stop_after);
         if self.config.listen.port() == 0 && self.screen.is_quiet() {
             // With -q, this line is the only way to learn the port.

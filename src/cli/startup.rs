@@ -21,12 +21,12 @@ pub(crate) fn warnings(config: &Config, addr: SocketAddr, others: &[String]) -> 
     lines
 }
 
-/// Returns a warning line if other users of this machine can read or change `file`, which has a secret.
+/// Returns the text of a warning if other users of this machine can read or change `file`, which has a secret.
 pub(crate) fn exposed_secret(file: &Path) -> Option<String> {
     let mode = file.metadata().ok()?.mode();
     let path = file.display();
     (mode & READ_OR_WRITE_BY_OTHERS != 0)
-        .then(|| warning_line(&format!("other users can read or change {path}; make it private with chmod 600")))
+        .then(|| format!("other users can read or change {path}; make it private with chmod 600"))
 }
 
 /// Permissions of the group and of all others.

@@ -11,7 +11,7 @@
 //! Of two spellings of a variable, the lower-case one counts, as in curl. An invalid option is an error. An invalid variable is a
 //! warning, because it may be meant for other programs.
 
-use super::credentials;
+use super::{credentials, startup};
 use spectral_capture::{Environment, NoProxy, Proxy, UpstreamProxies, UpstreamProxy, UpstreamProxyError};
 use std::path::PathBuf;
 
@@ -82,6 +82,7 @@ impl Selected {
                 let with = proxy.take().map(|proxy| proxy.with_credentials(credentials.clone()));
                 *proxy = with.transpose().map_err(|error| format!("cannot use the upstream proxy: {error}"))?;
             }
+            selected.warnings.extend(options.auth_file.as_deref().and_then(startup::exposed_secret));
         }
         Ok(selected)
     }

@@ -153,3 +153,24 @@ fn an_invalid_variable_is_a_warning() {
     assert!(output.err.lines().any(|line| line == expected), "{}", output.err);
     assert!(!output.err.contains("secret"), "{}", output.err);
 }
+
+#[test]
+fn a_variable_that_names_the_proxy_itself_is_ignored() {
+    let origin = Origin::plain_responding(HELLO);
+    let dir = TempDir::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = command(&dir, &["capture", "proxy", "-p", &port.to_string()]);
+    let itself = format!("http://127.0.0.1:{port}");
+    command.env("HTTPS_PROXY", &itself).env("HTTP_PROXY", &itself);
+    let running = Spectral::start(command);
+    let target = origin.authority("127.1");
+    let request = format!("GET http://{target}/ HTTP/1.1\r\nHost: {target}\r\n\r\n");
+    assert_eq!(Connection::to(running.addr).request(request).text(), "hello");
+    let output = running.interrupt();
+    let warning = "spectral: warning: the proxy in HTTPS_PROXY, HTTP_PROXY is this proxy itself, and is not used";
+    assert!(output.err.lines().any(|line| line == warning), "{}", output.err);
+    let option = ["capture", "proxy", "-p", &port.to_string(), "--upstream-proxy", &itself];
+    let error = "spectral: error: the upstream proxy is this proxy itself: give --upstream-proxy another one\n";
+    let output = spectral(&dir, &option);
+    assert_eq!((output.code, &*output.err), (Some(1), error));
+}

@@ -9,6 +9,7 @@
 //! H T T P / 1 . 1  1 0 0 … empty line │  an interim response passes, and the next head is held back
 //! ```
 
+use super::MAX_HEAD_BYTES;
 use super::refusal::Refusal;
 use crate::wire::http1::head::response;
 use crate::wire::http1::head_scanner::HeadScanner;
@@ -17,8 +18,12 @@ use crate::wire::message::ResponseHead;
 /// An answer whose status is not known yet.
 #[derive(Debug)]
 pub(crate) struct HeldAnswer {
-    /// The bytes held back.
+    /// The bytes held back, at most [`MAX_HEAD_BYTES`] and one read.
     bytes: Vec<u8>,
+    /// Searches them for the end of a head.
+    scanner: HeadScanner,
+    /// The number of bytes searched so far.
+    searched: usize,
     has_credentials: bool,
 }
 
@@ -36,7 +41,7 @@ pub(crate) enum Decision {
 impl HeldAnswer {
     /// Expects the answer to a request, which had credentials for the proxy if `has_credentials` is true.
     pub(crate) fn new(has_credentials: bool) -> Self {
-        Self { bytes: Vec::new(), has_credentials }
+        Self { bytes: Vec::new(), scanner: HeadScanner::for_message(), searched: 0, has_credentials }
     }
 
     /// Reads the next bytes of the answer.
@@ -51,10 +56,14 @@ impl HeldAnswer {
                 Some(b"407" | b"401" | b"100" | b"102" | b"103" | b"104") => {}
                 Some(_) => break,
             }
-            let end = match HeadScanner::for_message().find(&self.bytes) {
-                Ok(None) => return Decision::Held(passed),
-                Err(_) => break,
-                Ok(Some(end)) => end,
+            let end = match self.scanner.find(self.bytes.get(self.searched..).unwrap_or_default()) {
+                Ok(None) if self.bytes.len() <= MAX_HEAD_BYTES => {
+                    self.searched = self.bytes.len();
+                    return Decision::Held(passed);
+                }
+                // What was received of a head that is too long has its status.
+                Ok(None) | Err(_) => self.bytes.len(),
+                Ok(Some(end)) => self.searched.saturating_add(end),
             };
             let Ok(head) = response(self.bytes.get(..end).unwrap_or_default()) else { break };
             if head.status == 407 || self.has_credentials && is_of_tinyproxy(&head) {
@@ -64,6 +73,7 @@ impl HeldAnswer {
                 break;
             }
             passed.extend(self.bytes.drain(..end));
+            (self.scanner, self.searched) = (HeadScanner::for_message(), 0);
         }
         passed.append(&mut self.bytes);
         Decision::Passes(passed)
@@ -101,6 +111,17 @@ mod tests {
             }
         }
         (String::from_utf8(passed).unwrap(), None)
+    }
+
+    #[test]
+    fn a_head_that_is_too_long_is_not_held() {
+        for (status, is_refused) in [("407 X", true), ("401 X", false), ("103 X", false)] {
+            let answer = format!("HTTP/1.1 {status}\r\nA: {}", "x".repeat(MAX_HEAD_BYTES));
+            for size in [1000, answer.len()] {
+                let (passed, refusal) = read(&answer, size);
+                assert_eq!((passed.len(), refusal.is_some()), (if is_refused { 0 } else { answer.len() }, is_refused));
+            }
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@
 //!
 //! A 2xx response has no body, whatever its Content-Length and Transfer-Encoding say.
 
-use super::Dialogue;
 use super::refusal::Refusal;
+use super::{Dialogue, MAX_HEAD_BYTES};
 use crate::wire::authority::Authority;
 use crate::wire::credentials::Credentials;
 use crate::wire::http1::head::response;
@@ -46,6 +46,9 @@ impl Dialogue for Connect {
         let bytes = bytes.get(skipped..).unwrap_or_default();
         check_start(Dir::Down, self.head.len(), bytes).map_err(|_| Refusal::NotHttp)?;
         let Some((used, head)) = self.head.read(bytes).map_err(|_| Refusal::NotHttp)? else {
+            if self.head.len() > MAX_HEAD_BYTES {
+                return Err(Refusal::NotHttp);
+            }
             return Ok(skipped.saturating_add(bytes.len()));
         };
         let head = response(&head).map_err(|_| Refusal::NotHttp)?;
