@@ -30,6 +30,10 @@ pub struct Config {
     /// The proxies through which origins are reached. None by default: the library reads no environment variables for them.
     /// One that is this proxy itself is ignored ([`Proxy::upstream_proxies`](crate::Proxy::upstream_proxies)).
     pub upstream_proxies: UpstreamProxies,
+    /// Certificates for origins that request one of their clients. Connections to such origins are captured instead of passed
+    /// through, and all clients of the proxy act with these certificates. It is an error if others than this machine could,
+    /// without `auth`.
+    pub client_certificates: Vec<ClientCertificate>,
     /// The folder of the CA that signs our certificates. `None` means `.mitmproxy` in the home folder.
     pub ca_dir: Option<PathBuf>,
     /// Passes a client's connections to a host through, for the rest of the capture, after it refused our certificate
@@ -71,6 +75,7 @@ impl Config {
             insecure: false,
             upstream_ca: Vec::new(),
             upstream_proxies: UpstreamProxies::default(),
+            client_certificates: Vec::new(),
             ca_dir: None,
             passthrough_refused: false,
             memory: 64 << 20,
@@ -87,6 +92,16 @@ impl Config {
     pub fn discover() -> Self {
         Self { mode: Mode::Discover, ..Self::capture("") }
     }
+}
+
+/// A certificate for origins that request one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The origins that get it, by the name in the client's request or in its SNI. `None` means those that no other one
+    /// matches.
+    pub host: Option<Pattern>,
+    /// A PEM file with the certificate, its chain and its private key.
+    pub file: PathBuf,
 }
 
 /// The purpose of the proxy.

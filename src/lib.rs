@@ -28,8 +28,8 @@ pub mod fuzz;
 pub use bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, MessageSender};
 pub use bundle::reader;
 pub use cert::CaCertificate;
-pub use config::{Config, Mode, Observer, Rotate, Transparent};
-pub use error::{CaError, Conflict, Error, OutputError, UpstreamCaError};
+pub use config::{ClientCertificate, Config, Mode, Observer, Rotate, Transparent};
+pub use error::{CaError, ClientCertificateError, Conflict, Error, OutputError, UpstreamCaError};
 pub use gauge::Gauge;
 pub use notice::{
     Bundles, CutOffItems, Distrust, Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning,

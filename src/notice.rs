@@ -323,8 +323,15 @@ pub enum Reason {
     /// TLS with the client failed, or is not possible: no version or cipher suite in common, or no server name to connect
     /// to; the error.
     ClientTls(String),
-    /// The origin requests a client certificate, or accepts one; only the client has its key.
+    /// The origin requests a client certificate, or accepts one. There is none for it, or none with a key that it accepts; the
+    /// client may have one.
     ClientCertificate,
+    /// The origin rejected the client certificate of
+    /// [`Config::client_certificates`](crate::Config::client_certificates); the TLS alert. Client and origin then handshake
+    /// directly.
+    ClientCertificateRejected(String),
+    /// The same after the handshake, as in TLS 1.3: this connection failed, and the next ones pass through.
+    ClientCertificateRejectedLate(String),
     /// TLS 1.2 was renegotiated, which is not supported. Origins request client certificates for a part of a site this
     /// way, and old ones change keys. The connection is captured up to there; the next ones pass through.
     Renegotiated,
@@ -386,6 +393,13 @@ impl fmt::Display for Reason {
             Self::OriginTls(cause) => write!(f, "passed through: TLS handshake with the origin failed ({cause})"),
             Self::ClientTls(cause) => write!(f, "TLS handshake with the client failed ({cause})"),
             Self::ClientCertificate => f.write_str("passed through: the origin requests a client certificate"),
+            Self::ClientCertificateRejected(alert) => {
+                write!(f, "passed through: the origin rejected the client certificate (alert {alert})")
+            }
+            Self::ClientCertificateRejectedLate(alert) => write!(
+                f,
+                "the origin rejected the client certificate (alert {alert}): the next connections pass through"
+            ),
             Self::Renegotiated => f.write_str(
                 "TLS was renegotiated, perhaps for a client certificate, which is not supported: the next connections \
                  pass through",

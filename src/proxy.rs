@@ -63,11 +63,15 @@ impl Proxy {
         if config.auth.is_some() && config.transparent != Transparent::Off {
             return Err(Error::Conflict(Conflict::PasswordForRedirected));
         }
+        if !config.client_certificates.is_empty() && config.auth.is_none() && !is_loopback(config.listen) {
+            return Err(Error::Conflict(Conflict::CertificatesForAnyone));
+        }
         let counters = Arc::new(Counters::new(config.on_notice.clone(), config.mode == Mode::Discover));
         let memory = Arc::new(Memory::new(config.memory));
         let (mut ca, mut output, mut capture) = (None, None, None);
         let roots = cert::machine_roots(Environment::current().root_locations().as_ref());
-        let client_tls = |ca| ClientTls::new(roots, ca, &config.upstream_ca, config.insecure);
+        let client_tls =
+            |ca| ClientTls::new(roots, ca, &config.upstream_ca, config.insecure, &config.client_certificates);
         let client_tls = if let Mode::Capture { output: path } = &config.mode {
             let dir = config.ca_dir.clone().map_or_else(cert::default_dir, Ok)?;
             let opened = Ca::open(&dir, Moment::now().wall())?;
@@ -178,6 +182,11 @@ impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy").field("addr", &self.addr()).finish_non_exhaustive()
     }
+}
+
+/// True if only programs on this machine can connect to `addr`.
+fn is_loopback(addr: SocketAddr) -> bool {
+    addr.ip().to_canonical().is_loopback()
 }
 
 /// The page that a proxy at `addr` serves itself: for a capture, with its CA; without a CA, for a discovery.

@@ -27,6 +27,17 @@ pub(crate) struct Ca {
     path: PathBuf,
 }
 
+impl From<pem::PemError> for CaError {
+    fn from(e: pem::PemError) -> Self {
+        match e {
+            pem::PemError::Empty => Self::Empty,
+            pem::PemError::Damaged(cause) => Self::Damaged(cause),
+            pem::PemError::Passphrase => Self::Passphrase,
+            pem::PemError::NoKey => Self::NoKey,
+        }
+    }
+}
+
 impl Ca {
     /// Opens the CA in `dir`. Creates one if `dir` has none.
     ///

@@ -7,7 +7,7 @@
 //!                        x509 creates one                   x509
 //! ```
 //!
-//! `roots` reads the roots that verify origins, `origin` the certificates of origins. `crate::trust` builds on this module;
+//! `roots` reads the roots that verify origins, `origin` the certificates of origins, `client` those for origins that request one. `crate::trust` builds on this module;
 //! nothing here imports it.
 //!
 //! The CA uses mitmproxy's directory and file layout, so devices that already trust mitmproxy's CA need no new setup. An
@@ -15,6 +15,7 @@
 
 mod ca;
 mod certificate;
+mod client;
 #[cfg(test)]
 mod interop;
 mod leaves;
@@ -28,8 +29,11 @@ mod x509;
 
 pub(crate) use ca::Ca;
 pub use certificate::CaCertificate;
+pub(crate) use client::read_client_certificate;
 pub(crate) use leaves::{LeafError, Leaves};
 pub(crate) use origin::{OriginCertificate, SignatureCheck};
 pub(crate) use pem::encode_certificate as encode_pem;
+#[cfg(test)]
+pub(crate) use pem::encode_private_key;
 pub(crate) use roots::{MOZILLA_ROOTS, RootLocations, machine_roots, read_roots, system_roots};
 pub(crate) use store::default_dir;

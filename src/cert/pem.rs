@@ -1,10 +1,10 @@
 //! PEM files (RFC 7468): a private key and certificates in any order, with other text and blocks around them.
 
-use crate::error::ca::CaError;
+use crate::error::ca::BoxError;
 use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The parts of a CA's PEM file that are used.
+/// The parts of a PEM file that are used.
 pub(super) struct PemFile {
     /// The first private key.
     pub(super) key: PrivateKeyDer<'static>,
@@ -12,14 +12,25 @@ pub(super) struct PemFile {
     pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
-/// Parses a CA's file. Returns the first private key and all certificates.
-pub(super) fn parse(file: &[u8]) -> Result<PemFile, CaError> {
+/// The defect of a PEM file.
+#[derive(Debug)]
+pub(super) enum PemError {
+    Empty,
+    /// The file is not valid PEM.
+    Damaged(BoxError),
+    /// The private key is encrypted.
+    Passphrase,
+    NoKey,
+}
+
+/// Parses a file with a private key and certificates. Returns the first key and all certificates.
+pub(super) fn parse(file: &[u8]) -> Result<PemFile, PemError> {
     if file.trim_ascii().is_empty() {
-        return Err(CaError::Empty);
+        return Err(PemError::Empty);
     }
     let mut key = None;
     let mut certificates = Vec::new();
-    for block in pem::parse_many(file).map_err(|e| CaError::Damaged(e.into()))? {
+    for block in pem::parse_many(file).map_err(|e| PemError::Damaged(e.into()))? {
         // RFC 1421 section 4.6.1.1: OpenSSL marks an encrypted PKCS#1 or SEC1 key with this header.
         let is_encrypted = block.headers().get("Proc-Type").is_some_and(|value| value.contains("ENCRYPTED"));
         let found = match block.tag() {
@@ -27,8 +38,8 @@ pub(super) fn parse(file: &[u8]) -> Result<PemFile, CaError> {
                 certificates.push(block.into_contents().into());
                 continue;
             }
-            "ENCRYPTED PRIVATE KEY" => return Err(CaError::Passphrase),
-            _ if is_encrypted => return Err(CaError::Passphrase),
+            "ENCRYPTED PRIVATE KEY" => return Err(PemError::Passphrase),
+            _ if is_encrypted => return Err(PemError::Passphrase),
             "PRIVATE KEY" => PrivateKeyDer::Pkcs8(block.into_contents().into()),
             "RSA PRIVATE KEY" => PrivateKeyDer::Pkcs1(block.into_contents().into()),
             "EC PRIVATE KEY" => PrivateKeyDer::Sec1(block.into_contents().into()),
@@ -36,7 +47,7 @@ pub(super) fn parse(file: &[u8]) -> Result<PemFile, CaError> {
         };
         key.get_or_insert(found);
     }
-    Ok(PemFile { key: key.ok_or(CaError::NoKey)?, certificates })
+    Ok(PemFile { key: key.ok_or(PemError::NoKey)?, certificates })
 }
 
 /// Returns the first certificate in `file`, or `None` if it has none or is not valid PEM.
@@ -54,7 +65,7 @@ pub(crate) fn encode_certificate(der: &CertificateDer<'_>) -> String {
 }
 
 /// Encodes a PKCS#8 private key in PEM.
-pub(super) fn encode_private_key(pkcs8: &[u8]) -> String {
+pub(crate) fn encode_private_key(pkcs8: &[u8]) -> String {
     encode("PRIVATE KEY", pkcs8)
 }
 
@@ -69,7 +80,7 @@ mod tests {
     const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAQID\n-----END PRIVATE KEY-----\n";
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nBAUG\n-----END CERTIFICATE-----\n";
 
-    fn error(file: &str) -> CaError {
+    fn error(file: &str) -> PemError {
         parse(file.as_bytes()).err().unwrap()
     }
 
@@ -86,18 +97,18 @@ mod tests {
 
     #[test]
     fn reports_the_defect_of_a_file() {
-        assert!(matches!(error(""), CaError::Empty));
-        assert!(matches!(error(" \r\n\n"), CaError::Empty));
-        assert!(matches!(error(CERTIFICATE), CaError::NoKey));
-        assert!(matches!(error("not PEM at all"), CaError::NoKey));
-        assert!(matches!(error(&KEY.replace("AQID", "A*ID")), CaError::Damaged(_)));
+        assert!(matches!(error(""), PemError::Empty));
+        assert!(matches!(error(" \r\n\n"), PemError::Empty));
+        assert!(matches!(error(CERTIFICATE), PemError::NoKey));
+        assert!(matches!(error("not PEM at all"), PemError::NoKey));
+        assert!(matches!(error(&KEY.replace("AQID", "A*ID")), PemError::Damaged(_)));
         let unterminated = format!("{}{CERTIFICATE}", KEY.split("-----END").next().unwrap());
-        assert!(matches!(error(&unterminated), CaError::Damaged(_)));
-        assert!(matches!(error(&KEY.replace("PRIVATE", "ENCRYPTED PRIVATE")), CaError::Passphrase));
+        assert!(matches!(error(&unterminated), PemError::Damaged(_)));
+        assert!(matches!(error(&KEY.replace("PRIVATE", "ENCRYPTED PRIVATE")), PemError::Passphrase));
         let headers = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAQID";
         let encrypted = KEY.replace("PRIVATE", "RSA PRIVATE").replace("AQID", headers);
-        assert!(matches!(error(&encrypted), CaError::Passphrase));
-        assert!(matches!(error(&encrypted.replace('\n', "\r\n")), CaError::Passphrase));
+        assert!(matches!(error(&encrypted), PemError::Passphrase));
+        assert!(matches!(error(&encrypted.replace('\n', "\r\n")), PemError::Passphrase));
     }
 
     #[test]

@@ -4,9 +4,10 @@
 
 use super::message;
 use super::open_bundle::part_path;
+use super::text::shell_word;
 use spectral_capture::{
-    CaError, Config, Conflict, Distrust, Error, Opaque, OutputError, Reason, Uncaptured, UpstreamCaError, Warning,
-    merge, recover,
+    CaError, ClientCertificateError, Config, Conflict, Distrust, Error, Opaque, OutputError, Reason, Uncaptured,
+    UpstreamCaError, Warning, merge, recover,
 };
 use std::io;
 use std::path::Path;
@@ -70,6 +71,10 @@ fn for_error(error: &Error) -> Option<String> {
         Error::UpstreamCa { cause: UpstreamCaError::UnsupportedKey { .. }, .. } => {
             "remove it from the file; -k captures its origins"
         }
+        Error::ClientCertificate { path, cause } => return for_client_certificate(cause, path),
+        Error::Conflict(Conflict::CertificatesForAnyone) => {
+            "require a password with --auth-file or SPECTRAL_AUTH, or listen on 127.0.0.1"
+        }
         Error::Conflict(Conflict::PasswordForRedirected) => {
             "give --transparent or a password (--auth-file, SPECTRAL_AUTH), not both"
         }
@@ -77,6 +82,22 @@ fn for_error(error: &Error) -> Option<String> {
         _ => return None,
     };
     Some(remedy.to_owned())
+}
+
+fn for_client_certificate(error: &ClientCertificateError, path: &Path) -> Option<String> {
+    let path = shell_word(&path.display().to_string());
+    match error {
+        ClientCertificateError::NotPem => {
+            Some(format!("convert PKCS#12 with: openssl pkcs12 -in {path} -nodes -out NEW.pem"))
+        }
+        ClientCertificateError::Passphrase => {
+            Some(format!("remove it with: {{ openssl x509 -in {path} && openssl pkey -in {path}; }} > NEW.pem"))
+        }
+        ClientCertificateError::NoKey | ClientCertificateError::NoCertificate => {
+            Some("write both into one file: cat CERTIFICATE.pem KEY.pem > NEW.pem".into())
+        }
+        _ => None,
+    }
 }
 
 fn for_output(error: &OutputError) -> Option<&'static str> {
@@ -203,7 +224,10 @@ fn for_reason(reason: &Reason, name: &str, ca_cert: Option<&Path>, refusing: Ref
             Some("only TLS 1.2 and 1.3 with modern cipher suites can be intercepted".into())
         }
         Reason::ClientCertificate => {
-            Some("the app may have one, and only the app has its private key, so the app connects itself".into())
+            Some("the app may have one, so it connects itself; to capture it, give certificate and key with --client-cert".into())
+        }
+        Reason::ClientCertificateRejected(_) | Reason::ClientCertificateRejectedLate(_) => {
+            Some("check the file of --client-cert for this host".into())
         }
         Reason::MayNeedClientCertificate => {
             Some(format!("if the app has a client certificate, exclude the host with -e {name}"))

@@ -259,6 +259,7 @@ fn banner(config: &Config, proxy: &Proxy, upstream: Option<String>, stop_after: 
             lines.push(format!("  domains  {domains}"));
             lines.push(format!("  output   {}", summary::output_line(config, output)));
             lines.push(format!("  CA       {ca}"));
+            lines.extend(startup::identities(config));
             lines.push(socks);
             lines.extend(access.into_iter().flatten());
             lines.extend(upstream);

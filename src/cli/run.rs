@@ -170,6 +170,7 @@ impl Capture {
     /// Returns the messages before the command starts.
     fn opening(&self, proxy: SocketAddr, environment: &Environment) -> String {
         let mut lines = vec![format!("Capturing on {proxy} into {}", summary::output_line(&self.config, &self.output))];
+        lines.extend(startup::identities(&self.config));
         if self.is_new_ca {
             lines.push(format!(
                 "Created a CA, which only commands under 'spectral capture run' trust: {}",

@@ -1,7 +1,7 @@
 //! Warnings at the start of a capture.
 
 use super::message::warning_line;
-use spectral_capture::Config;
+use spectral_capture::{ClientCertificate, Config};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -14,11 +14,22 @@ pub(crate) fn warnings(config: &Config, addr: SocketAddr, others: &[String]) -> 
     if !addr.ip().to_canonical().is_loopback() && config.auth.is_none() {
         lines.push_str(&warning_line(&format!("anyone who can reach {addr} can use this proxy")));
     }
+    for certificate in &config.client_certificates {
+        lines.extend(exposed_secret(&certificate.file).as_deref().map(warning_line));
+    }
     if config.insecure {
         lines.push_str(&warning_line("certificates of origins are not verified (-k)"));
     }
     lines.extend(others.iter().map(|text| warning_line(text)));
     lines
+}
+
+/// Returns a line for each client certificate of the capture.
+pub(crate) fn identities(config: &Config) -> impl Iterator<Item = String> {
+    config.client_certificates.iter().map(|ClientCertificate { host, file }| {
+        let host = host.as_ref().map_or_else(|| "any host".to_owned(), ToString::to_string);
+        format!("  identity {} for {host}: all users of the proxy act with it", file.display())
+    })
 }
 
 /// Returns the text of a warning if other users of this machine can read or change `file`, which has a secret.

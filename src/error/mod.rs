@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use ca::CaError;
+pub use client_certificate::ClientCertificateError;
 
 pub(crate) mod ca;
+mod client_certificate;
 
 /// The reason why a capture cannot start. When it is returned, nothing listens and no existing file was changed.
 ///
@@ -43,6 +45,13 @@ pub enum Error {
         /// The reason.
         cause: UpstreamCaError,
     },
+    /// A certificate for origins that request one cannot be used.
+    ClientCertificate {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        cause: ClientCertificateError,
+    },
     /// Two settings exclude each other.
     Conflict(Conflict),
     /// The system refused another resource, such as a thread.
@@ -70,6 +79,9 @@ impl fmt::Display for Error {
             Self::UpstreamCa { path, cause } => {
                 write!(f, "cannot use the certificates in {}: {cause}", path.display())
             }
+            Self::ClientCertificate { path, cause } => {
+                write!(f, "cannot use the client certificate in {}: {cause}", path.display())
+            }
             Self::Conflict(conflict) => conflict.fmt(f),
             Self::System { what, cause } => write!(f, "{what}: {cause}"),
         }
@@ -83,6 +95,7 @@ impl std::error::Error for Error {
             Self::Output { cause, .. } => Some(cause),
             Self::Ca { cause, .. } => Some(cause),
             Self::UpstreamCa { cause, .. } => Some(cause),
+            Self::ClientCertificate { cause, .. } => Some(cause),
             Self::Conflict(_) => None,
         }
     }
@@ -94,12 +107,18 @@ impl std::error::Error for Error {
 pub enum Conflict {
     /// A password is required, and redirected traffic is to be served: its clients do not know of the proxy.
     PasswordForRedirected,
+    /// Anyone who can reach the proxy could act with the client certificates: it does not listen on loopback, and requires no
+    /// password.
+    CertificatesForAnyone,
 }
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PasswordForRedirected => f.write_str("redirected clients cannot send the password that is required"),
+            Self::CertificatesForAnyone => {
+                f.write_str("anyone who can reach the proxy could act with the client certificate")
+            }
         }
     }
 }

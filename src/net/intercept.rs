@@ -6,7 +6,7 @@
 //!   │ ClientHello │             │
 //!   │────────────▶│ ClientHello │   with the client's SNI and its protocols
 //!   │             │────────────▶│
-//!   │             │◀───────────▶│   is the origin verified, no client certificate requested, the protocol supported?
+//!   │             │◀───────────▶│   is the origin verified, no client certificate missing, the protocol supported?
 //!   │             │             │     no: a new connection, to which the client's ClientHello passes through
 //!   │◀───────────▶│             │     yes: the handshake with the client, with a leaf certificate of ours
 //! ```
@@ -20,7 +20,10 @@ use super::intercepted_client::InterceptedClient;
 use super::leg::Leg;
 use super::refusals::Sign;
 use super::shared::{Capture, Shared};
-use super::tls::failures::{alert_name, describe, is_about_certificate, is_lasting, origin_reason};
+use super::tls::certificate_request::CertificateRequest;
+use super::tls::failures::{
+    alert_name, describe, is_about_certificate, is_lasting, may_reject_certificate, origin_reason,
+};
 use super::tls::server_name;
 use super::tunnel::{self, Route, Tunnel};
 use crate::cert::LeafError;
@@ -102,6 +105,9 @@ pub(crate) fn open(
         Ok(()) => {
             intercepted.connected(is_resumed(&client), client.tls().and_then(|tls| tls.alpn_protocol()));
             let is_tls13 = origin.tls().is_some_and(|tls| tls.protocol_version() == Some(ProtocolVersion::TLSv1_3));
+            if is_tls13 && shared.client_tls.has_certificate(sni, &route.authority) {
+                intercepted.expect_rejection();
+            }
             if hello.offers_post_handshake_auth && is_tls13 {
                 intercepted.prevent_late_request();
             }
@@ -163,8 +169,7 @@ fn handshake_with_origin(
         concerns: if is_lasting(&e) { Concerns::Origin } else { Concerns::Connection },
         reason: origin_reason(&e),
     };
-    let (session, certificate_request) =
-        shared.client_tls.session(sni, &route.authority, offer, Moment::now()).map_err(failed)?;
+    let (session, watch) = shared.client_tls.session(sni, &route.authority, offer, Moment::now()).map_err(failed)?;
     origin.start_tls(session, &[]).map_err(failed)?;
     let result = handshake(origin, &shared.stop);
     origin.flush();
@@ -172,9 +177,15 @@ fn handshake_with_origin(
         // In TLS 1.3 our handshake succeeds without a client certificate; the origin's alert arrives at the end of the
         // handshake or later.
         Ok(()) | Err(HandshakeError::Tls(_) | HandshakeError::Ended | HandshakeError::Stopped)
-            if certificate_request.is_raised() =>
+            if watch.request() == CertificateRequest::Unanswered =>
         {
             Err(Obstacle { concerns: Concerns::Origin, reason: Reason::ClientCertificate })
+        }
+        Err(HandshakeError::Tls(rustls::Error::AlertReceived(alert)))
+            if watch.request() == CertificateRequest::Answered && may_reject_certificate(alert) =>
+        {
+            let reason = Reason::ClientCertificateRejected(alert_name(alert));
+            Err(Obstacle { concerns: Concerns::Origin, reason })
         }
         Ok(()) => {
             let Some(tls) = origin.tls() else { return Ok(()) };

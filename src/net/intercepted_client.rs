@@ -11,7 +11,7 @@
 use super::passthrough_cache::PassthroughCache;
 use super::refusals::{ClientKind, Refusals, Sign, Verdict};
 use super::shared::{Capture, Shared};
-use super::tls::failures::{alert_name, is_about_certificate};
+use super::tls::failures::{alert_name, is_about_certificate, may_reject_certificate};
 use crate::clock::Moment;
 use crate::counters::Counters;
 use crate::notice::Reason;
@@ -40,6 +40,8 @@ pub(crate) struct InterceptedClient {
     late_request: LateRequest,
     /// True once a renegotiation was reported.
     is_renegotiated: bool,
+    /// True if the origin may have our client certificate, and may reject it after the handshake (TLS 1.3).
+    may_be_rejected: bool,
 }
 
 /// The progress of a client.
@@ -89,6 +91,7 @@ impl InterceptedClient {
             is_opaque: false,
             late_request: LateRequest::None,
             is_renegotiated: false,
+            may_be_rejected: false,
         }
     }
 
@@ -106,6 +109,12 @@ impl InterceptedClient {
     /// uses TLS 1.3, in which such a request is possible.
     pub(crate) fn prevent_late_request(&mut self) {
         self.late_request = LateRequest::Prevented;
+    }
+
+    /// Notes that the origin may reject our client certificate after the handshake: in TLS 1.3, the handshake ends for us before
+    /// the origin has seen the certificate.
+    pub(crate) fn expect_rejection(&mut self) {
+        self.may_be_rejected = true;
     }
 
     /// Its `host:port`.
@@ -167,6 +176,21 @@ impl InterceptedClient {
             && self.progress != Progress::Answered
         {
             self.refuse(Sign::CertificateAlert, alert_name(*alert));
+        }
+    }
+
+    /// Notes that TLS with the origin failed after the handshake. If it rejects our client certificate, the next connections
+    /// pass through; this one cannot.
+    pub(crate) fn origin_tls_failed(&mut self, error: &rustls::Error) {
+        if let rustls::Error::AlertReceived(alert) = error
+            && self.may_be_rejected
+            && may_reject_certificate(*alert)
+        {
+            self.progress = Progress::Ended;
+            let (origin, sni, _) = &self.kind;
+            let rejected = Reason::ClientCertificateRejected(alert_name(*alert));
+            self.passthrough.add(origin, sni.as_deref(), rejected, Moment::now());
+            self.report(Reason::ClientCertificateRejectedLate(alert_name(*alert)));
         }
     }
 
@@ -249,6 +273,7 @@ mod tests {
             is_opaque: false,
             late_request: LateRequest::None,
             is_renegotiated: false,
+            may_be_rejected: false,
         }
     }
 

@@ -19,14 +19,6 @@
 //! redirects in a loop).
 //!
 //! No two files import each other, directly or through others.
-//!
-//! # Where a new feature goes
-//!
-//! | feature | where it goes |
-//! |---|---|
-//! | client certificates | a resolver in place of `NoCertificate` (`tls/client.rs`). `NoCertificate` raises a flag, on which `intercept.rs` passes the connection through; the new one presents a certificate |
-//!
-//! The setting of each is a field of `config.rs`.
 
 pub(crate) mod alpn;
 pub(crate) mod budget;

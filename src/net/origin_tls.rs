@@ -11,6 +11,7 @@ use super::dial::DialError;
 use super::handshake::{HandshakeError, handshake};
 use super::leg::Leg;
 use super::shared::Shared;
+use super::tls::certificate_request::CertificateRequest;
 use super::tls::failures::{describe, origin_reason};
 use super::upstream::Connected;
 use crate::clock::Moment;
@@ -35,7 +36,8 @@ pub(crate) fn connect(shared: &Shared, authority: &Authority, is_tls: bool) -> R
     Ok(connected)
 }
 
-/// Performs the handshake. An origin that requests a client certificate gets none, and decides whether it serves the client.
+/// Performs the handshake. An origin that requests a client certificate gets ours, if there is one for it, or none; it decides
+/// whether it serves the client.
 fn start_tls(shared: &Shared, authority: &Authority, origin: &mut Leg) -> Result<(), HandshakeError> {
     let sni = match &authority.host {
         // RFC 6066 section 3: without the final dot.
@@ -43,7 +45,7 @@ fn start_tls(shared: &Shared, authority: &Authority, origin: &mut Leg) -> Result
         Host::V4(_) | Host::V6(_) => None,
     };
     let tls = &shared.client_tls;
-    let (session, certificate_request) =
+    let (session, watch) =
         tls.session(sni, authority, vec![b"http/1.1".to_vec()], Moment::now()).map_err(HandshakeError::Tls)?;
     let done = origin.start_tls(session, &[]).map_err(HandshakeError::Tls).and_then(|()| {
         handshake(origin, &shared.stop)?;
@@ -52,7 +54,7 @@ fn start_tls(shared: &Shared, authority: &Authority, origin: &mut Leg) -> Result
         tls.check_handshake(session, sni, authority, Moment::now()).map_err(HandshakeError::Tls)
     });
     // An intercepted client may have a certificate. It must not resume a session without one.
-    if done.is_err() || certificate_request.is_raised() {
+    if done.is_err() || watch.request() == CertificateRequest::Unanswered {
         tls.forget(sni, authority);
     }
     done

@@ -74,7 +74,7 @@ impl Shared {
             upstream: Upstream::new(UpstreamProxies::default(), listen, &resources, &stop),
             stop,
             resources,
-            client_tls: ClientTls::new(Vec::new(), None, &[], false).unwrap(),
+            client_tls: ClientTls::new(Vec::new(), None, &[], false, &[]).unwrap(),
             own_page: OwnPage::default(),
             is_clear_hop_reported: AtomicBool::new(false),
             capture: None,

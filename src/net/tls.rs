@@ -1,7 +1,8 @@
-//! TLS configuration: as a client towards origins (`client`, with `verifier` and `sessions`), as a server towards clients
+//! TLS configuration: as a client towards origins (`client`, with `verifier`, `sessions` and `certificate_request`), as a server towards clients
 //! (`server`), the TLS of one connection without its socket (`session`, with `records`), and its failures in words
 //! (`failures`). `intercept.rs` drives the handshakes.
 
+pub(crate) mod certificate_request;
 pub(crate) mod client;
 pub(crate) mod failures;
 mod records;

@@ -181,8 +181,10 @@ impl Watcher for TapWatcher {
     }
 
     fn tls_failed(&mut self, dir: Dir, error: &rustls::Error) {
-        if let (Dir::Up, Some(client)) = (dir, &mut self.intercepted) {
-            client.tls_failed(error);
+        match (dir, &mut self.intercepted) {
+            (Dir::Up, Some(client)) => client.tls_failed(error),
+            (Dir::Down, Some(client)) => client.origin_tls_failed(error),
+            (_, None) => {}
         }
     }
 

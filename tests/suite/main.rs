@@ -28,6 +28,7 @@ mod cli_ending;
 mod cli_limits;
 mod cli_signals;
 mod cli_terminal;
+mod client_certificates;
 mod connect;
 mod cut_off;
 mod disconnects;

@@ -1,19 +1,16 @@
 //! TLS session resumption on both sides of the proxy, which makes later connections cheap.
 
 use crate::support::ca::epoch_seconds;
-use crate::support::peers::{BackgroundProcess, peer};
+use crate::support::nginx::Nginx;
+use crate::support::peers::peer;
 use crate::support::{
-    Capture, CertSpec, Connection, ONLY_TLS12, ONLY_TLS13, Origin, TempDir, TestCa, TlsClient, TlsSetup, Watched,
-    eventually, next_request,
+    Capture, CertSpec, Connection, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient, TlsSetup, Watched, eventually,
+    next_request,
 };
 use rustls::HandshakeKind;
 use spectral_capture::Reason;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -135,55 +132,9 @@ fn notices_that_the_certificate_of_nginx_expired() {
     let Some(nginx) = peer("nginx") else {
         return;
     };
-    let dir = TempDir::new();
     let issued = epoch_seconds();
-    TestCa::trusted().issue(&short_lived()).write(&dir);
-    // nginx cannot report a port that it chose, so it listens on sockets in its folder. Tickets have their defaults.
-    let server = |version: &str| {
-        format!(
-            "server {{ listen unix:{}/{version} ssl; ssl_protocols {version}; ssl_certificate cert.pem; \
-             ssl_certificate_key key.pem; location / {{ return 200 hello; }} }}",
-            dir.path().display()
-        )
-    };
-    // Its default folders exist only if it was installed by root.
-    let folders: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|name| format!("{name}_temp_path {}; ", dir.join(name).display()))
-        .concat();
-    let config = format!(
-        "daemon off; master_process off; pid {}; error_log stderr; events {{}} http {{ access_log off; {folders} {} {} }}",
-        dir.join("pid").display(),
-        server("TLSv1.2"),
-        server("TLSv1.3")
-    );
-    let config = dir.write("nginx.conf", config);
-    let mut command = Command::new(nginx);
-    command.arg("-p").arg(dir.path()).arg("-c").arg(config).args(["-e", "stderr"]);
-    let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let _server = BackgroundProcess(child);
-    let sockets = ["TLSv1.2", "TLSv1.3"].map(|name| dir.join(name));
-    eventually(|| sockets.iter().all(|socket| UnixStream::connect(socket).is_ok()).then_some(()), || "no nginx".into());
-    assert_expiry_is_noticed(&sockets.map(forward), issued);
-}
-
-/// Starts a port that forwards to a socket of the file system; returns its address.
-fn forward(socket: PathBuf) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        while let (Ok((mut client, _)), Ok(mut server)) = (listener.accept(), UnixStream::connect(&socket)) {
-            let (mut to_client, mut from_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-            thread::spawn(move || {
-                std::io::copy(&mut client, &mut server).ok();
-                server.shutdown(Shutdown::Write).ok();
-            });
-            thread::spawn(move || {
-                std::io::copy(&mut from_server, &mut to_client).ok();
-                TcpStream::shutdown(&to_client, Shutdown::Write).ok();
-            });
-        }
-    });
-    addr
+    let nginx = Nginx::start(&nginx, &TestCa::trusted().issue(&short_lived()), "location / { return 200 hello; }");
+    assert_expiry_is_noticed(&nginx.addrs, issued);
 }
 
 /// The seconds for which a certificate is valid: enough for two connections on a busy machine.

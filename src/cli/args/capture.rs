@@ -7,7 +7,8 @@ use super::{CaptureOptions, Task, size, time};
 use crate::cli::stop_after::StopAfter;
 use crate::cli::table::options::*;
 use crate::cli::upstream::{Choice, UpstreamOptions};
-use spectral_capture::{Config, Mode, Rotate, Transparent, UpstreamProxy};
+use spectral_capture::{ClientCertificate, Config, Mode, Pattern, Rotate, Transparent, UpstreamProxy};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 pub(super) fn run(mut args: Args) -> Result<Task, String> {
@@ -31,6 +32,7 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions,
     config.exclude = patterns(args, &EXCLUDE)?;
     config.insecure = args.has(&INSECURE);
     config.upstream_ca = args.values(&UPSTREAM_CA).map(PathBuf::from).collect();
+    config.client_certificates = args.values(&CLIENT_CERT).map(client_certificate).collect::<Result<_, _>>()?;
     config.passthrough_refused |= args.has(&PASSTHROUGH_REFUSED);
     let transparent = choice(args, &TRANSPARENT, |name| match name {
         "" => Some(Transparent::OriginalDestination),
@@ -83,4 +85,19 @@ fn upstream(args: &Args) -> Result<UpstreamOptions, String> {
         (None, false) => Choice::Variables,
     };
     Ok(UpstreamOptions { choice, auth_file: args.path(&UPSTREAM_AUTH_FILE) })
+}
+
+/// Reads `[HOST=]FILE`. What follows a slash belongs to the file's name.
+fn client_certificate(value: &OsStr) -> Result<ClientCertificate, String> {
+    let text = value.to_str().unwrap_or_default();
+    let (host, file) = match text.split_once('=') {
+        Some((host, file)) if !host.contains('/') => {
+            (Some(Pattern::parse(host).map_err(|error| error.to_string())?), PathBuf::from(file))
+        }
+        _ => (None, PathBuf::from(value)),
+    };
+    if file.as_os_str().is_empty() {
+        return Err("missing FILE in --client-cert [HOST=]FILE".into());
+    }
+    Ok(ClientCertificate { host, file })
 }

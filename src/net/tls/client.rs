@@ -1,24 +1,23 @@
-//! TLS as a client, towards origins: verification of their certificates, and resumption of sessions.
+//! TLS as a client, towards origins: verification of their certificates, certificates of ours, and resumption of sessions.
 
+use super::certificate_request::{NoCertificate, OwnCertificate, RequestWatch};
 use super::session::TlsSession;
 use super::sessions::{MAX_KEPT_CHAIN_BYTES, SessionCache};
 use super::verifier::Verifier;
 use super::{server_name, setup_error};
-use crate::cert::{MOZILLA_ROOTS, OriginCertificate};
+use crate::cert::{MOZILLA_ROOTS, OriginCertificate, read_client_certificate};
 use crate::clock::Moment;
+use crate::config::ClientCertificate;
 use crate::error::{Error, UpstreamCaError};
 use crate::wire::authority::Authority;
+use crate::wire::pattern::Pattern;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{ResolvesClientCert, Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
+use rustls::client::{Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, ClientConfig, HandshakeKind, RootCertStore, SignatureScheme};
-use std::cell::Cell;
-use std::marker::PhantomData;
+use rustls::{CipherSuite, ClientConfig, HandshakeKind, RootCertStore};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// The configuration of TLS towards origins.
@@ -27,24 +26,36 @@ pub(crate) struct ClientTls {
     /// Cloned for each connection, which is cheap. rustls resumes sessions only between configurations that share
     /// verifier and resolver, so these are never replaced.
     template: ClientConfig,
+    /// The same with a client certificate.
+    identities: Vec<Identity>,
     verifier: Arc<Verifier>,
     sessions: SessionCache,
 }
 
+/// A client certificate.
+#[derive(Debug)]
+struct Identity {
+    /// The origins that get it; `None` means those that no other one matches.
+    host: Option<Pattern>,
+    template: ClientConfig,
+}
+
 impl ClientTls {
     /// Creates a configuration that trusts `roots` except `ca`, our own if there is one (Mozilla's if there are no others),
-    /// and the certificates in the files `more`; or any certificate if `insecure`.
+    /// and the certificates in the files `more`; or any certificate if `insecure`. Origins get `certificates` on request.
     ///
     /// # Errors
-    /// If a file of `more` cannot be read or contains no certificate.
+    /// If a file cannot be read, or does not contain what it should.
     pub(crate) fn new(
         roots: Vec<CertificateDer<'static>>,
         ca: Option<&CertificateDer<'_>>,
         more: &[PathBuf],
         insecure: bool,
+        certificates: &[ClientCertificate],
     ) -> Result<Self, Error> {
         let provider = Arc::new(provider());
         let algorithms = provider.signature_verification_algorithms;
+        let keys = provider.key_provider;
         let mut roots = roots_without(roots, ca);
         if roots.is_empty() {
             // As in a container in which only our CA is installed.
@@ -68,11 +79,18 @@ impl ClientTls {
         template.enable_early_data = false;
         // Each connection gets a store of its own.
         template.resumption = Resumption::disabled();
-        Ok(Self { template, verifier, sessions: SessionCache::default() })
+        let identity = |ClientCertificate { host, file }: &ClientCertificate| {
+            let certificate = Arc::new(read_client_certificate(file, keys)?);
+            let mut template = template.clone();
+            template.client_auth_cert_resolver = Arc::new(OwnCertificate(certificate));
+            Ok(Identity { host: host.clone(), template })
+        };
+        let identities = certificates.iter().map(identity).collect::<Result<_, Error>>()?;
+        Ok(Self { template, identities, verifier, sessions: SessionCache::default() })
     }
 
     /// Creates a session with `origin`, with the client's own SNI (none if it sent none) and protocols. The certificate
-    /// is verified for `sni`, or else for the host. The flag is raised if the origin requests a client certificate.
+    /// is verified for `sni`, or else for the host. The watch shows whether the origin requests a client certificate.
     ///
     /// # Errors
     /// If the name is not a valid DNS name.
@@ -82,13 +100,30 @@ impl ClientTls {
         origin: &Authority,
         alpn: Vec<Vec<u8>>,
         now: Moment,
-    ) -> Result<(TlsSession, CertificateRequest), rustls::Error> {
-        let mut config = self.template.clone();
+    ) -> Result<(TlsSession, RequestWatch), rustls::Error> {
+        let template = self.identity(sni, origin).map_or(&self.template, |identity| &identity.template);
+        let mut config = template.clone();
         config.alpn_protocols = alpn;
         config.enable_sni = sni.is_some();
         config.resumption = Resumption::store(Arc::new(self.sessions.store(origin, sni, now)));
         let session = UnbufferedClientConnection::new(Arc::new(config), verified_name(sni, origin)?)?;
-        Ok((session.into(), CertificateRequest::clear()))
+        Ok((session.into(), RequestWatch::start()))
+    }
+
+    /// True if there is a client certificate for `origin`.
+    pub(crate) fn has_certificate(&self, sni: Option<&str>, origin: &Authority) -> bool {
+        self.identity(sni, origin).is_some()
+    }
+
+    /// The client certificate for `origin`: the first one for its host, or else the first one for any. It depends on nothing
+    /// else, so that all sessions with one origin, which are kept by the same key, are made with the same certificate.
+    fn identity(&self, sni: Option<&str>, origin: &Authority) -> Option<&Identity> {
+        let host = origin.host.to_string();
+        let matches = |pattern: &Pattern| {
+            pattern.matches(&host, origin.port) || sni.is_some_and(|sni| pattern.matches(sni, origin.port))
+        };
+        let for_host = self.identities.iter().find(|identity| identity.host.as_ref().is_some_and(matches));
+        for_host.or_else(|| self.identities.iter().find(|identity| identity.host.is_none()))
     }
 
     /// Checks a session whose handshake has ended.
@@ -120,8 +155,8 @@ impl ClientTls {
         self.verifier.verify_server_cert(end_entity, intermediates, &name, &[], now).map(drop)
     }
 
-    /// Forgets the sessions with an origin: after a failure, or if it requested a client certificate. (On resumption it
-    /// would not request one, and a client that has a certificate would be served as one without.)
+    /// Forgets the sessions with an origin: after a failure, or if it requested a client certificate and got none. (On
+    /// resumption it would not request one, and a client that has a certificate would be served as one without.)
     pub(crate) fn forget(&self, sni: Option<&str>, origin: &Authority) {
         self.sessions.forget(origin, sni);
     }
@@ -144,44 +179,6 @@ pub(crate) fn provider() -> CryptoProvider {
         first.rotate_right(1);
     }
     provider
-}
-
-/// A flag that is raised when an origin requests a client certificate, which only the client has.
-///
-/// The flag belongs to the thread, which performs one handshake at a time: a flag per connection would need a resolver
-/// per connection, and sessions are resumed only with the same resolver.
-#[derive(Debug)]
-pub(crate) struct CertificateRequest(PhantomData<Rc<()>>);
-
-thread_local! {
-    static IS_REQUESTED: Cell<bool> = const { Cell::new(false) };
-}
-
-impl CertificateRequest {
-    fn clear() -> Self {
-        IS_REQUESTED.set(false);
-        Self(PhantomData)
-    }
-
-    /// True if the origin requested a client certificate.
-    pub(crate) fn is_raised(&self) -> bool {
-        IS_REQUESTED.get()
-    }
-}
-
-/// Raises the flag and presents no certificate.
-#[derive(Debug)]
-struct NoCertificate;
-
-impl ResolvesClientCert for NoCertificate {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        IS_REQUESTED.set(true);
-        None
-    }
-
-    fn has_certs(&self) -> bool {
-        false
-    }
 }
 
 /// The certificates of `all` except our own CA. The machine's store may contain it for apps behind this proxy; origins

@@ -70,6 +70,15 @@ pub(crate) fn is_about_certificate(alert: AlertDescription) -> bool {
     )
 }
 
+/// True for an alert with which an origin may reject a client certificate: many send a general one.
+pub(crate) fn may_reject_certificate(alert: AlertDescription) -> bool {
+    is_about_certificate(alert)
+        || matches!(
+            alert,
+            AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure | AlertDescription::DecryptError
+        )
+}
+
 /// Returns the words for a certificate of an origin that was not accepted.
 #[expect(deprecated, reason = "rustls may still return the variant without context")]
 fn distrust(e: &CertificateError) -> Distrust {

@@ -23,7 +23,8 @@ use std::time::Duration;
 pub(super) struct SessionCache(Mutex<HashMap<Key, Arc<OriginSessions>>>);
 
 /// The origin that a client asked for, and the SNI that it sent, in lower case. The host or the SNI alone is not enough:
-/// each port may be another server.
+/// each port may be another server. Our client certificate is a function of both: a session made with one is never resumed
+/// without it.
 type Key = (Authority, Option<String>);
 
 impl SessionCache {

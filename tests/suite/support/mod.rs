@@ -23,6 +23,7 @@ pub(crate) mod hanging_disk;
 pub(crate) mod http2_frames;
 #[cfg(target_os = "linux")]
 pub(crate) mod network;
+pub(crate) mod nginx;
 pub(crate) mod node;
 pub(crate) mod openssl;
 pub(crate) mod origin;

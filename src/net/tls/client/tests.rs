@@ -1,11 +1,14 @@
 //! Tests of TLS towards origins: cipher preference, verification, and resumption.
 
+use super::super::certificate_request::CertificateRequest;
 use super::super::sessions::MAX_AGE;
 use super::*;
+use crate::cert::{encode_pem, encode_private_key};
 use crate::net::outbox::Outbox;
 use crate::wire::authority::Host;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ServerConfig, ServerConnection, SupportedProtocolVersion, version};
 use std::io::Write;
 use std::time::Duration;
@@ -62,7 +65,7 @@ impl Issuer {
 
     /// TLS towards origins with certificates of this CA.
     fn trusting(&self) -> ClientTls {
-        ClientTls::new(vec![self.ca.as_ref().der().clone()], Some(&self_signed()), &[], false).unwrap()
+        ClientTls::new(vec![self.ca.as_ref().der().clone()], Some(&self_signed()), &[], false, &[]).unwrap()
     }
 
     /// An origin with a certificate for `name` that is valid from an hour ago until `lifetime` from now.
@@ -78,6 +81,23 @@ impl Issuer {
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap()
+    }
+}
+
+impl Issuer {
+    /// An origin that requests an optional client certificate of this CA.
+    fn requesting(&self, version: &'static SupportedProtocolVersion) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.ca.as_ref().der().clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()));
+        let certificate =
+            CertificateParams::new(["a.example".to_owned()]).unwrap().signed_by(&self.key, &self.ca).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_client_cert_verifier(verifier.allow_unauthenticated().build().unwrap())
+            .with_single_cert(vec![certificate.der().clone()], self.key.serialize_der().try_into().unwrap());
+        Arc::new(config.unwrap())
     }
 }
 
@@ -104,7 +124,7 @@ fn authority(port: u16) -> Authority {
 struct Connection {
     us: TlsSession,
     origin: ServerConnection,
-    request: CertificateRequest,
+    watch: RequestWatch,
 }
 
 impl Connection {
@@ -118,10 +138,10 @@ impl Connection {
 
     /// Starts a connection, without a byte sent yet.
     fn start(towards: &ClientTls, origin: &Arc<ServerConfig>, port: u16, now: Moment) -> Result<Self, rustls::Error> {
-        let (us, request) = towards.session(Some("a.example"), &authority(port), Vec::new(), now)?;
+        let (us, watch) = towards.session(Some("a.example"), &authority(port), Vec::new(), now)?;
         let mut origin = ServerConnection::new(Arc::clone(origin)).unwrap();
         origin.writer().write_all(b"hello").unwrap();
-        Ok(Self { us, origin, request })
+        Ok(Self { us, origin, watch })
     }
 
     /// Moves bytes in both directions until there are none; returns the plaintext from the origin.
@@ -277,13 +297,44 @@ fn forgotten_sessions_are_not_resumed_also_if_they_arrive_later() {
 #[test]
 fn sessions_with_a_certificate_request_are_not_resumed() {
     for version in VERSIONS {
-        let towards = ClientTls::new(vec![self_signed()], Some(&self_signed()), &[], true).unwrap();
+        let towards = ClientTls::new(vec![self_signed()], Some(&self_signed()), &[], true, &[]).unwrap();
         let origin = requesting_origin(version);
         for _ in 0..3 {
             let connection = Connection::open(&towards, &origin, 443, Moment::now()).unwrap();
-            assert_eq!((connection.kind(), connection.request.is_raised()), (HandshakeKind::Full, true), "{version:?}");
+            assert_eq!(
+                (connection.kind(), connection.watch.request()),
+                (HandshakeKind::Full, CertificateRequest::Unanswered),
+                "{version:?}"
+            );
             towards.forget(Some("a.example"), &authority(443));
         }
+    }
+}
+
+#[test]
+fn sessions_with_a_certificate_are_made_and_resumed_for_its_origins_only() {
+    let issuer = Issuer::new();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(["me".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &issuer.ca).unwrap();
+    let pem = encode_pem(certificate.der()) + &encode_private_key(&key.serialize_der());
+    let file = std::env::temp_dir().join(format!("spectral-client-certificate-{}", std::process::id()));
+    std::fs::write(&file, pem).unwrap();
+    let certificate = ClientCertificate { host: Some("*.example:443".parse().unwrap()), file: file.clone() };
+    let roots = vec![issuer.ca.as_ref().der().clone()];
+    let towards = ClientTls::new(roots, Some(&self_signed()), &[], false, &[certificate]).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    for version in VERSIONS {
+        let origin = issuer.requesting(version);
+        let open = |port| {
+            let connection = Connection::open(&towards, &origin, port, Moment::now()).unwrap();
+            (connection.kind(), connection.watch.request(), connection.origin.peer_certificates().is_some())
+        };
+        towards.forget(Some("a.example"), &authority(443));
+        assert_eq!(open(443), (HandshakeKind::Full, CertificateRequest::Answered, true), "{version:?}");
+        assert_eq!(open(443), (HandshakeKind::Resumed, CertificateRequest::None, true), "{version:?}");
+        assert_eq!(open(444), (HandshakeKind::Full, CertificateRequest::Unanswered, false), "{version:?}");
+        towards.forget(Some("a.example"), &authority(444));
     }
 }
 
@@ -300,7 +351,7 @@ impl ResolvesServerCert for Impostor {
 #[test]
 fn any_certificate_is_accepted_but_not_a_wrong_signature() {
     for version in VERSIONS {
-        let towards = ClientTls::new(vec![self_signed()], Some(&self_signed()), &[], true).unwrap();
+        let towards = ClientTls::new(vec![self_signed()], Some(&self_signed()), &[], true, &[]).unwrap();
         let key = KeyPair::generate().unwrap().serialize_der().try_into().unwrap();
         let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
         let impostor = Impostor(Arc::new(CertifiedKey::new(vec![self_signed()], key)));
@@ -319,7 +370,7 @@ fn our_own_ca_may_be_the_only_root_and_is_not_trusted() {
     for insecure in [false, true] {
         let issuer = Issuer::new();
         let ca = issuer.ca.as_ref().der();
-        let towards = ClientTls::new(vec![ca.clone()], Some(ca), &[], insecure).unwrap();
+        let towards = ClientTls::new(vec![ca.clone()], Some(ca), &[], insecure, &[]).unwrap();
         let origin = Arc::new(issuer.origin(&version::TLS13, "a.example", DAY));
         let result = kind(&towards, &origin, Moment::now());
         match insecure {
@@ -335,5 +386,5 @@ fn aes_128_is_preferred() {
     let origin = Arc::new(issuer.origin(&version::TLS13, "a.example", DAY));
     let connection = Connection::open(&issuer.trusting(), &origin, 443, Moment::now()).unwrap();
     assert_eq!(connection.us.negotiated_cipher_suite().unwrap().suite(), CipherSuite::TLS13_AES_128_GCM_SHA256);
-    assert!(!connection.request.is_raised());
+    assert_eq!(connection.watch.request(), CertificateRequest::None);
 }
