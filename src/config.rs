@@ -60,6 +60,9 @@ pub struct Config {
     /// connect. The proxy's own page needs no password. Redirected clients cannot send one: it is an error beside
     /// `transparent`.
     pub auth: Option<Credentials>,
+    /// The file to which the secrets of all TLS sessions with clients and origins are appended, in NSS form (`SSLKEYLOGFILE`).
+    /// Anyone who can read it can decrypt the traffic. It is created with mode 0600; symbolic links are not followed.
+    pub key_log: Option<PathBuf>,
     /// Receives each notice, on the capture's own threads. While it blocks, the capture blocks.
     pub on_notice: Observer,
 }
@@ -84,6 +87,7 @@ impl Config {
             keep: None,
             transparent: Transparent::Off,
             auth: None,
+            key_log: None,
             on_notice: Observer::default(),
         }
     }

@@ -169,6 +169,13 @@ pub enum Warning {
         /// The path of the first one and the error.
         cause: String,
     },
+    /// Secrets of TLS sessions could not be written to the key log ([`Config::key_log`](crate::Config::key_log)).
+    KeyLogIncomplete {
+        /// The number of lines so far.
+        lost: u64,
+        /// The first error.
+        cause: String,
+    },
     /// The writer thread panicked.
     WriterPanicked,
     /// Connections had not ended when the capture was forced to stop; their unfinished exchanges are not in the bundle.
@@ -264,6 +271,10 @@ impl fmt::Display for Warning {
             ),
             Self::NotDeleted { count: 1, cause } => write!(f, "1 old bundle could not be deleted: {cause}"),
             Self::NotDeleted { count, cause } => write!(f, "{count} old bundles could not be deleted: {cause}"),
+            Self::KeyLogIncomplete { lost: 1, cause } => write!(f, "1 line of the key log could not be written: {cause}"),
+            Self::KeyLogIncomplete { lost, cause } => {
+                write!(f, "{lost} lines of the key log could not be written: {cause}")
+            }
             Self::WriterPanicked => f.write_str("the writer thread ended with an internal error"),
             Self::ConnectionsAbandoned { count: 1 } => {
                 f.write_str("1 connection had not ended: its unfinished exchanges are not in the bundle")

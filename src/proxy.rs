@@ -7,6 +7,7 @@ use crate::counters::Counters;
 use crate::error::{Conflict, Error};
 use crate::gauge::{Gauge, WriterHandles};
 use crate::memory::Memory;
+use crate::net::key_log::{self, KeyLog};
 use crate::net::listener::listen;
 use crate::net::live::LiveConnections;
 use crate::net::own_page::{OwnFile, OwnPage};
@@ -31,6 +32,7 @@ use crate::trust::page::{self, PageFile};
 use crate::wire::pattern::HostFilter;
 use crate::wire::upstream::proxy::UpstreamProxies;
 use std::fmt;
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,6 +46,13 @@ pub struct Proxy {
     serving: Arc<Serving>,
     ca_cert: Option<PathBuf>,
     output: Option<Output>,
+    key_log: Option<OpenKeyLog>,
+}
+
+/// A key log and its file, which is written once the capture starts.
+struct OpenKeyLog {
+    log: Arc<KeyLog>,
+    file: File,
 }
 
 struct Output {
@@ -68,11 +77,12 @@ impl Proxy {
         }
         let counters = Arc::new(Counters::new(config.on_notice.clone(), config.mode == Mode::Discover));
         let memory = Arc::new(Memory::new(config.memory));
+        let key_log = config.key_log.as_ref().map(|_| Arc::new(KeyLog::new(config.on_notice.clone())));
         let (mut ca, mut output, mut capture) = (None, None, None);
         let roots = cert::machine_roots(Environment::current().root_locations().as_ref());
         let client_tls =
             |ca| ClientTls::new(roots, ca, &config.upstream_ca, config.insecure, &config.client_certificates);
-        let client_tls = if let Mode::Capture { output: path } = &config.mode {
+        let mut client_tls = if let Mode::Capture { output: path } = &config.mode {
             let dir = config.ca_dir.clone().map_or_else(cert::default_dir, Ok)?;
             let opened = Ca::open(&dir, Moment::now().wall())?;
             ca = Some((opened.cert_path().to_owned(), opened.certificate()));
@@ -86,11 +96,15 @@ impl Proxy {
             let writer = Writer::create(path, limits, config.on_notice.clone(), Moment::now())?;
             let store = Arc::clone(writer.store());
             let (sender, items) = bounded_queue(Arc::clone(&memory.queue), Arc::clone(store.disk()));
+            let mut server_tls = ServerTls::new()?;
+            if let Some(log) = &key_log {
+                server_tls.log_keys(Arc::clone(log) as Arc<dyn rustls::KeyLog>);
+            }
             capture = Some(Capture {
                 filter: Arc::new(HostFilter { include: config.include, exclude: config.exclude }),
                 sink: ItemSink::new(sender.clone(), store),
                 leaves: Leaves::new(Arc::new(opened))?,
-                server_tls: ServerTls::new()?,
+                server_tls,
                 passthrough: Arc::default(),
                 refusals: Arc::new(Refusals::new(config.passthrough_refused)),
             });
@@ -100,6 +114,9 @@ impl Proxy {
             // A capture may have made the machine trust a CA, which this discovery does not read.
             client_tls(None)?
         };
+        if let Some(log) = &key_log {
+            client_tls.log_keys(Arc::clone(log) as Arc<dyn rustls::KeyLog>);
+        }
         let listen_error = |cause| Error::Listen { addr: config.listen, cause };
         let listener = TcpListener::bind(config.listen).map_err(listen_error)?;
         listener.set_nonblocking(true).map_err(listen_error)?;
@@ -109,6 +126,13 @@ impl Proxy {
             let _ = accept_any_destination(&listener);
         }
         let addr = listener.local_addr().map_err(listen_error)?;
+        let key_log = match (key_log, config.key_log) {
+            (Some(log), Some(path)) => {
+                let file = key_log::open(&path).map_err(|cause| Error::KeyLog { path, cause })?;
+                Some(OpenKeyLog { log, file })
+            }
+            _ => None,
+        };
         let resources = Arc::new(Resources::new(&memory));
         let stop = Stop::new().map_err(|cause| Error::System { what: "cannot create a pipe", cause })?;
         let shared = Shared {
@@ -126,7 +150,7 @@ impl Proxy {
         };
         let serving =
             Serving::new(shared).map_err(|cause| Error::System { what: "cannot create an epoll set", cause })?;
-        Ok(Self { listener, addr, serving: Arc::new(serving), ca_cert: ca.map(|(path, _)| path), output })
+        Ok(Self { listener, addr, serving: Arc::new(serving), ca_cert: ca.map(|(path, _)| path), output, key_log })
     }
 
     /// The address on which it will listen. The port is known.
@@ -164,6 +188,13 @@ impl Proxy {
                 Some(Writing { thread: thread.map_err(no_thread)?, sender, handles, monitor })
             }
         };
+        let key_log = match self.key_log {
+            Some(OpenKeyLog { log, file }) => {
+                log.start(file).map_err(no_thread)?;
+                Some(log)
+            }
+            None => None,
+        };
         let (serving, listener) = (Arc::clone(&self.serving), self.listener);
         let listening = thread::Builder::new()
             .name("listener".into())
@@ -171,7 +202,7 @@ impl Proxy {
             .map_err(no_thread)?;
         let serving = Arc::clone(&self.serving);
         let (addr, started, listening) = (self.addr, Moment::now(), Some(listening));
-        let running = Running { addr, started, serving: self.serving, listening, writing };
+        let running = Running { addr, started, serving: self.serving, listening, writing, key_log };
         // Returns when the capture stops.
         thread::Builder::new().name("idle".into()).spawn(move || serving.watch_idle()).map_err(no_thread)?;
         Ok(running)
@@ -206,6 +237,7 @@ pub struct Running {
     serving: Arc<Serving>,
     listening: Option<JoinHandle<()>>,
     writing: Option<Writing>,
+    key_log: Option<Arc<KeyLog>>,
 }
 
 struct Writing {
@@ -270,6 +302,7 @@ impl Running {
                 summary.warnings.push(Warning::ConnectionsAbandoned { count: remaining });
             }
         }
+        summary.warnings.extend(self.key_log.take().and_then(|log| log.close()));
         Summary { uncaptured: counters.uncaptured(), domains: counters.domains(), ..summary }
     }
 }

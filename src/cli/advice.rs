@@ -78,6 +78,7 @@ fn for_error(error: &Error) -> Option<String> {
         Error::Conflict(Conflict::PasswordForRedirected) => {
             "give --transparent or a password (--auth-file, SPECTRAL_AUTH), not both"
         }
+        Error::KeyLog { .. } => "name another file with --keylog",
         Error::UpstreamCa { .. } => "give --upstream-ca a PEM file of certificates",
         _ => return None,
     };

@@ -38,6 +38,9 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
         Ok(credentials) => credentials,
         Err(message) => return fail(&message),
     };
+    if let Mode::Capture { .. } = config.mode {
+        startup::read_key_log_variable(&mut config);
+    }
     let signals = match process::prepare_for_service() {
         Ok(signals) => signals,
         Err(message) => return fail(&message),

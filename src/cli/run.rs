@@ -48,6 +48,7 @@ pub(crate) fn run(options: CaptureOptions, command: &[OsString]) -> ExitCode {
         Err(reason) => return fail_to_find(name, &reason),
     };
     let CaptureOptions { mut config, upstream, quiet, verbose, .. } = options;
+    startup::read_key_log_variable(&mut config);
     let screen = Screen::new(quiet);
     let start_warnings = if verbose { StartWarnings::Shown } else { StartWarnings::Pending };
     if verbose {

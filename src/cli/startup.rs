@@ -2,9 +2,10 @@
 
 use super::message::warning_line;
 use spectral_capture::{ClientCertificate, Config};
+use std::env;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Returns a line for each risk of a capture with this configuration, on a proxy that listens on `addr`.
 ///
@@ -20,6 +21,13 @@ pub(crate) fn warnings(config: &Config, addr: SocketAddr, others: &[String]) -> 
     if config.insecure {
         lines.push_str(&warning_line("certificates of origins are not verified (-k)"));
     }
+    if let Some(file) = &config.key_log {
+        let path = file.display();
+        lines.push_str(&warning_line(&format!(
+            "TLS secrets are written to {path}: anyone who can read this file can decrypt the traffic"
+        )));
+        lines.extend(exposed_secret(file).map(|text| warning_line(&text)));
+    }
     lines.extend(others.iter().map(|text| warning_line(text)));
     lines
 }
@@ -30,6 +38,12 @@ pub(crate) fn identities(config: &Config) -> impl Iterator<Item = String> {
         let host = host.as_ref().map_or_else(|| "any host".to_owned(), ToString::to_string);
         format!("  identity {} for {host}: all users of the proxy act with it", file.display())
     })
+}
+
+/// Sets the key log to the file that `SSLKEYLOGFILE` names, unless an option names one.
+pub(crate) fn read_key_log_variable(config: &mut Config) {
+    let variable = || env::var_os("SSLKEYLOGFILE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    config.key_log = config.key_log.take().or_else(variable);
 }
 
 /// Returns the text of a warning if other users of this machine can read or change `file`, which has a secret.

@@ -52,6 +52,13 @@ pub enum Error {
         /// The reason.
         cause: ClientCertificateError,
     },
+    /// The file for the secrets of TLS sessions cannot be opened.
+    KeyLog {
+        /// The file.
+        path: PathBuf,
+        /// The system's error, or that it is not a regular file.
+        cause: io::Error,
+    },
     /// Two settings exclude each other.
     Conflict(Conflict),
     /// The system refused another resource, such as a thread.
@@ -82,6 +89,7 @@ impl fmt::Display for Error {
             Self::ClientCertificate { path, cause } => {
                 write!(f, "cannot use the client certificate in {}: {cause}", path.display())
             }
+            Self::KeyLog { path, cause } => write!(f, "cannot open the key log {}: {cause}", path.display()),
             Self::Conflict(conflict) => conflict.fmt(f),
             Self::System { what, cause } => write!(f, "{what}: {cause}"),
         }
@@ -91,7 +99,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Listen { cause, .. } | Self::System { cause, .. } => Some(cause),
+            Self::Listen { cause, .. } | Self::KeyLog { cause, .. } | Self::System { cause, .. } => Some(cause),
             Self::Output { cause, .. } => Some(cause),
             Self::Ca { cause, .. } => Some(cause),
             Self::UpstreamCa { cause, .. } => Some(cause),

@@ -30,6 +30,7 @@ pub(crate) mod handshake;
 pub(crate) mod idle;
 pub(crate) mod intercept;
 pub(crate) mod intercepted_client;
+pub(crate) mod key_log;
 pub(crate) mod leg;
 pub(crate) mod listener;
 pub(crate) mod live;

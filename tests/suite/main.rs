@@ -61,6 +61,7 @@ mod http2_websocket;
 mod idle;
 mod idle_kinds;
 mod inspect;
+mod key_log;
 mod late_client_certificate;
 mod memory;
 mod merge_and_redact;

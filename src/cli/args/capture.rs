@@ -44,6 +44,7 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions,
     }
     config.transparent = transparent.unwrap_or_default();
     config.ca_dir = args.path(&CA_DIR);
+    config.key_log = args.path(&KEYLOG);
     if let Some(text) = args.text(&MEMORY)? {
         config.memory = size::parse(text, &size::MEMORY)?;
     }

@@ -218,6 +218,15 @@ pub(crate) static CLIENT_CERT: Opt = Opt {
            an address that others can reach needs a password. A FILE whose name contains = is written ./FILE.",
 };
 
+pub(crate) static KEYLOG: Opt = Opt {
+    short: None,
+    long: "keylog",
+    value: ValueKind::File,
+    brief: "Append TLS secrets to FILE, for Wireshark [default: $SSLKEYLOGFILE]",
+    more: "Those of captured connections, with clients and with origins. Anyone who can read the file can decrypt \
+           the traffic.",
+};
+
 pub(crate) static PASSTHROUGH_REFUSED: Opt = Opt {
     short: None,
     long: "passthrough-refused",

@@ -7,12 +7,14 @@
 //! redirect     the original destination of redirected connections; Linux only
 //! pipe         splice(2), size of a pipe; Linux only
 //! descriptors  the limit of open files
+//! file         open without following a link
 //! ```
 //!
 //! Where the system lacks a call, its function returns an error or `false`, and callers fall back.
 
 mod descriptors;
 mod epoll;
+mod file;
 mod pipe;
 mod poll;
 mod redirect;
@@ -20,6 +22,7 @@ mod socket;
 
 pub(crate) use descriptors::{descriptor_limit, is_out_of_descriptors, open_descriptors};
 pub(crate) use epoll::Epoll;
+pub(crate) use file::open_to_append;
 pub(crate) use pipe::{enlarge_pipe, splice};
 pub(crate) use poll::{Interest, wait, wait_for_writable};
 pub(crate) use redirect::{accept_any_destination, original_destination};

@@ -16,7 +16,7 @@ use rustls::client::{Resumption, UnbufferedClientConnection, WebPkiServerVerifie
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CipherSuite, ClientConfig, HandshakeKind, RootCertStore};
+use rustls::{CipherSuite, ClientConfig, HandshakeKind, KeyLog, RootCertStore};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -87,6 +87,14 @@ impl ClientTls {
         };
         let identities = certificates.iter().map(identity).collect::<Result<_, Error>>()?;
         Ok(Self { template, identities, verifier, sessions: SessionCache::default() })
+    }
+
+    /// Logs the secrets of all sessions.
+    pub(crate) fn log_keys(&mut self, key_log: Arc<dyn KeyLog>) {
+        for identity in &mut self.identities {
+            identity.template.key_log = Arc::clone(&key_log);
+        }
+        self.template.key_log = key_log;
     }
 
     /// Creates a session with `origin`, with the client's own SNI (none if it sent none) and protocols. The certificate

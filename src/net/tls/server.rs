@@ -3,9 +3,9 @@
 use super::session::TlsSession;
 use super::setup_error;
 use crate::error::Error;
-use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert, UnbufferedServerConnection};
 use rustls::sign::CertifiedKey;
+use rustls::{KeyLog, ServerConfig};
 use std::sync::Arc;
 
 /// The configuration of TLS towards clients.
@@ -30,6 +30,11 @@ impl ServerTls {
         // Each ticket is one more record in every handshake; clients resume with one.
         template.send_tls13_tickets = 1;
         Ok(Self { template })
+    }
+
+    /// Logs the secrets of all sessions.
+    pub(crate) fn log_keys(&mut self, key_log: Arc<dyn KeyLog>) {
+        self.template.key_log = key_log;
     }
 
     /// Creates a session that presents `leaf` and selects `alpn`, the protocol that the origin selected.
