@@ -351,6 +351,9 @@ pub enum Reason {
     /// The origin answered 403 to a client that can present a certificate after the handshake (TLS 1.3), which it cannot
     /// through the proxy. The answer is captured.
     MayNeedClientCertificate,
+    /// A response of the origin offers HTTP/3 (Alt-Svc). It was captured, but clients may send later requests over QUIC, past the
+    /// proxy. Reported for the exchange's host, and its count is one of connections with such a response.
+    Http3Offered,
     /// The application protocol (ALPN) is not supported: the one that the origin chose, or all that the client offers.
     Protocol(String),
     /// Neither TLS nor HTTP.
@@ -419,6 +422,7 @@ impl fmt::Display for Reason {
             Self::MayNeedClientCertificate => f.write_str(
                 "the origin answered 403: it may need a client certificate, which the client could not present",
             ),
+            Self::Http3Offered => f.write_str("the origin offers HTTP/3 (QUIC), by which clients may bypass the proxy"),
             Self::Protocol(names) => write!(f, "passed through: the application protocol is not HTTP ({names})"),
             Self::NotHttp => f.write_str("passed through: not HTTP"),
             Self::Incomplete => f.write_str("passed through: the first flight was incomplete"),

@@ -56,6 +56,8 @@ fn line(notice: &Notice, status_code: impl Fn(u16) -> String) -> Option<String> 
         Notice::Uncaptured { host, reason: Reason::ExchangeExcluded } => {
             Some(format!("passed through: {}: excluded by -e, on a connection to another host", escape(host)))
         }
+        // Captured, and common: only the summary lists it.
+        Notice::Uncaptured { reason: Reason::Http3Offered, .. } => None,
         // It was captured.
         Notice::Uncaptured { host, reason: reason @ Reason::MayNeedClientCertificate } => {
             Some(format!("{}: {}", escape(host), escape(&reason.to_string())))
@@ -130,5 +132,6 @@ mod tests {
         ] {
             assert_eq!(line(&notice, |status| status.to_string()).as_deref(), Some(expected));
         }
+        assert_eq!(line(&uncaptured(Reason::Http3Offered), |status| status.to_string()), None);
     }
 }

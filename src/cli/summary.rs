@@ -93,12 +93,15 @@ fn host_lines(summary: &Summary, refusing: Refusing, ca_cert: Option<&Path>) -> 
     let mut lines = Vec::new();
     let (unmatched, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
         summary.uncaptured.iter().partition(|it| matches!(it.reason, Reason::NotMatched | Reason::ExchangeExcluded));
+    let (http3, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
+        failed.into_iter().partition(|it| it.reason == Reason::Http3Offered);
     // These were captured, but may differ from what the app receives without the proxy.
     let (hints, failed): (Vec<&Uncaptured>, Vec<&Uncaptured>) =
         failed.into_iter().partition(|it| it.reason == Reason::MayNeedClientCertificate);
     for (title, listed) in [("Not captured:", failed), ("Captured, but perhaps changed by the proxy:", hints)] {
         lines.extend(reason_lines(title, &listed, refusing, ca_cert));
     }
+    lines.extend(http3_lines(&http3.iter().map(|it| it.host.as_str()).collect::<Vec<_>>()));
     if !unmatched.is_empty() {
         lines.push("Passed through, excluded by -d or -e:".into());
         for uncaptured in unmatched.iter().take(MAX_LISTED_HOSTS) {
@@ -107,6 +110,19 @@ fn host_lines(summary: &Summary, refusing: Refusing, ca_cert: Option<&Path>) -> 
         }
         lines.extend(omitted_line(unmatched.len()));
     }
+    lines
+}
+
+/// Returns the lines about hosts that offer HTTP/3; none if there are no hosts.
+fn http3_lines(hosts: &[&str]) -> Vec<String> {
+    if hosts.is_empty() {
+        return Vec::new();
+    }
+    let mut lines =
+        vec!["Captured, but clients may bypass the proxy with HTTP/3 (QUIC), which these hosts offer:".to_owned()];
+    lines.extend(hosts.iter().take(MAX_LISTED_HOSTS).map(|host| format!("  {host}")));
+    lines.extend(omitted_line(hosts.len()));
+    lines.push("      to prevent it, block UDP port 443, or disable HTTP/3 (QUIC) in the client".into());
     lines
 }
 
@@ -263,6 +279,15 @@ mod tests {
         let list = "t_0004 (response reset by the origin), t_0007 (request ended early), and 1 more";
         assert_eq!(line, format!("  3 exchanges were cut off: {list}"));
         assert_eq!(unclosed_line(&items), Some(format!("  3 WebSockets have no close frame: {list}")));
+    }
+
+    #[test]
+    fn hosts_that_offer_http3_are_listed_with_one_remedy() {
+        assert!(http3_lines(&[]).is_empty());
+        let lines = http3_lines(&["a.test:443", "b.test:443"]);
+        assert!(lines[0].starts_with("Captured, but clients may bypass the proxy with HTTP/3 (QUIC)"), "{lines:?}");
+        assert_eq!(lines[1..3], ["  a.test:443", "  b.test:443"]);
+        assert!(lines[3].contains("block UDP port 443") && lines.len() == 4, "{lines:?}");
     }
 
     #[test]

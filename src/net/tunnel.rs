@@ -200,7 +200,7 @@ impl TapWatcher {
         for reason in self.recorder.take_unrecorded() {
             self.counters.add_uncaptured(&self.host, reason);
         }
-        for (host, reason) in self.recorder.take_excluded() {
+        for (host, reason) in self.recorder.take_exchange_reports() {
             self.counters.add_uncaptured(&host.to_string(), reason);
         }
     }

@@ -23,8 +23,10 @@ use super::ledger::Ledger;
 use super::origin::Origin;
 use super::pending::PendingExchange;
 use super::sink::ItemSink;
+use super::url::named_authorities;
 use crate::clock::Moment;
 use crate::notice::Reason;
+use crate::wire::alt_svc::offers_http3;
 use crate::wire::authority::Authority;
 use crate::wire::pattern::HostFilter;
 use crate::wire::tap::{Dir, Ending, ExchangeId, Finish, Opaque, Opcode, PayloadEncoding, Tap, TapEvent};
@@ -52,6 +54,8 @@ impl Recorder {
                 excluded: ExcludedExchanges::default(),
                 unrecorded: Vec::new(),
                 reported: Vec::new(),
+                offers: Vec::new(),
+                last_offer: None,
                 first_to_end: None,
                 ledger: Ledger::new(account),
             },
@@ -130,11 +134,13 @@ impl Recorder {
         std::mem::take(&mut self.assembler.unrecorded)
     }
 
-    /// Returns the host of each exchange that was left out since the last call, and the reason. Call it after each call that
-    /// passes bytes.
+    /// Returns the host of each exchange since the last call that was left out or has something else to report, and the reason.
+    /// Call it after each call that passes bytes.
     #[must_use]
-    pub(crate) fn take_excluded(&mut self) -> Vec<(Authority, Reason)> {
-        self.assembler.excluded.take_authorities()
+    pub(crate) fn take_exchange_reports(&mut self) -> Vec<(Authority, Reason)> {
+        let mut reports = self.assembler.excluded.take_authorities();
+        reports.extend(self.assembler.offers.drain(..).map(|host| (host, Reason::Http3Offered)));
+        reports
     }
 
     /// True if an exchange or a WebSocket is in progress, recorded or excluded. It would be truncated if the connection ended
@@ -160,6 +166,10 @@ struct Assembler {
     unrecorded: Vec<Reason>,
     /// The causes reported so far.
     reported: Vec<Opaque>,
+    /// The hosts that offer HTTP/3, until they are taken.
+    offers: Vec<Authority>,
+    /// The last of them. Most connections have one host, which repeats its offer in each response.
+    last_offer: Option<Authority>,
     /// The direction that its sender ended before the other.
     first_to_end: Option<Dir>,
     ledger: Ledger,
@@ -218,7 +228,13 @@ impl Assembler {
             }
             TapEvent::Begin { id, dir: Dir::Down } => self.update(id, |exchange| exchange.response_start = Some(now)),
             TapEvent::Request { id, head } => self.update(id, |exchange| exchange.request = Some(head)),
-            TapEvent::Response { id, head } => self.update(id, |exchange| exchange.response = Some(head)),
+            TapEvent::Response { id, head } => {
+                // Clients ignore offers in the clear.
+                if self.origin.is_tls && offers_http3(&head.headers) {
+                    self.note_offer(id);
+                }
+                self.update(id, |exchange| exchange.response = Some(head));
+            }
             TapEvent::Body { id, dir, bytes } => {
                 if let Some(exchange) = self.exchanges.get_mut(&id) {
                     exchange.body(dir).push(bytes);
@@ -270,6 +286,16 @@ impl Assembler {
                 self.reported.push(cause);
                 self.unrecorded.push(Reason::Opaque(cause));
             }
+        }
+    }
+
+    /// Notes that the host of an exchange offers HTTP/3.
+    fn note_offer(&mut self, id: ExchangeId) {
+        let request = self.exchanges.get(&id).and_then(|exchange| exchange.request.as_ref());
+        let host = request.and_then(|request| named_authorities(request, &self.origin).into_iter().next());
+        if host.is_some() && host != self.last_offer {
+            self.offers.extend(host.clone());
+            self.last_offer = host;
         }
     }
 

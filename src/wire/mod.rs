@@ -13,6 +13,7 @@
 //! dialogue with an upstream proxy: upstream
 //! ```
 
+pub(crate) mod alt_svc;
 pub(crate) mod authority;
 pub(crate) mod client_hello;
 pub(crate) mod credentials;

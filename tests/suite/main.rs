@@ -58,6 +58,7 @@ mod http2_many;
 mod http2_nghttp2;
 mod http2_protocol;
 mod http2_websocket;
+mod http3_offer;
 mod idle;
 mod idle_kinds;
 mod inspect;

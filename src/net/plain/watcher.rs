@@ -257,7 +257,7 @@ impl ExchangeWatcher {
         for reason in self.recorder.take_unrecorded() {
             counters.add_uncaptured(&self.host, reason);
         }
-        for (host, reason) in self.recorder.take_excluded() {
+        for (host, reason) in self.recorder.take_exchange_reports() {
             counters.add_uncaptured(&host.to_string(), reason);
         }
     }
