@@ -3,8 +3,11 @@
 use crate::support::http2_frames::{END_STREAM, PREFACE, acknowledge, data, headers, settings};
 use crate::support::pair::to;
 use crate::support::peers::{peer, run};
+use crate::support::wait::TIMEOUT;
 use crate::support::{Capture, Connection, NodeOrigin, Origin, Pair, PortForward};
 use spectral_capture::Transparent;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
@@ -140,6 +143,32 @@ fn curl_upgrades_each_of_its_requests_to_the_proxy() {
     assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
     let recorded = urls.each_ref().map(|url| outcome.bundle().traces.iter().filter(|trace| trace.url() == url).count());
     assert_eq!(recorded, [5, 5]);
+}
+
+#[test]
+fn the_end_of_an_upgraded_connection_arrives_with_its_last_bytes() {
+    let origin = Origin::plain(upgrading);
+    let capture = Capture::start();
+    let host = origin.authority("localhost");
+    let request = format!(
+        "GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+         HTTP2-Settings: AAEAAAAAAAQAAP__\r\n\r\n"
+    );
+    let last = data(1, END_STREAM, b"graded");
+    for _ in 0..20 {
+        let mut client = TcpStream::connect(capture.addr).unwrap();
+        client.set_read_timeout(Some(TIMEOUT)).unwrap();
+        client.write_all(&[request.as_bytes(), PREFACE, &settings(&[]), &acknowledge()].concat()).unwrap();
+        let (mut received, mut buffer) = (Vec::new(), [0; 4096]);
+        while !received.ends_with(&last) {
+            let n = client.read(&mut buffer).unwrap();
+            assert_ne!(n, 0, "{received:?}");
+            received.extend_from_slice(&buffer[..n]);
+        }
+        // A client that finds no end now sends its next request on this connection.
+        client.set_nonblocking(true).unwrap();
+        assert_eq!(client.read(&mut buffer).map_err(|e| e.kind()), Ok(0));
+    }
 }
 
 #[test]

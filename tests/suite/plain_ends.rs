@@ -15,8 +15,11 @@ fn numbered(script: impl Fn(usize, Connection) + Send + Sync + 'static) -> Origi
 
 #[test]
 fn both_sides_send_while_a_response_ends_with_the_connection() {
-    let origin = Origin::plain(|mut connection| {
+    let early = Gate::default();
+    let is_early = early.clone();
+    let origin = Origin::plain(move |mut connection| {
         next_request(&mut connection);
+        is_early.pass();
         connection.send("HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n");
         for line in ["\n", "l", "s -l\n", "GET it\n", "GET http://a/ HTTP/1.1\r\n\r\n"] {
             assert_eq!(connection.read_exactly(line.len()), line.as_bytes());
@@ -26,11 +29,16 @@ fn both_sides_send_while_a_response_ends_with_the_connection() {
     let capture = Capture::start();
     let host = origin.authority("127.0.0.1");
     let mut connection = capture.dial();
-    connection.send(format!("POST http://{host}/exec HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\n{{}}"));
+    let request = format!("POST http://{host}/exec HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\n{{}}");
+    // The first line arrives before the response, the others after it.
+    connection.send(request + "\n");
+    early.open();
     connection.read_head();
     // Each side waits for the other. Once other data than requests was sent, data may look like a request.
-    for line in ["\n", "l", "s -l\n", "GET it\n", "GET http://a/ HTTP/1.1\r\n\r\n"] {
-        connection.send(line);
+    for (number, line) in ["\n", "l", "s -l\n", "GET it\n", "GET http://a/ HTTP/1.1\r\n\r\n"].into_iter().enumerate() {
+        if number > 0 {
+            connection.send(line);
+        }
         let reply = format!("[{}]", line.trim());
         assert_eq!(connection.read_exactly(reply.len()), reply.as_bytes());
     }

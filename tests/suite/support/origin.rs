@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 /// A listening origin; the script serves each connection on a thread of its own.
 #[derive(Debug)]
@@ -210,12 +211,19 @@ impl Drop for OpenConnection {
 
 impl Drop for Origin {
     fn drop(&mut self) {
+        // A script may be about to fail. Some scripts end only with the test's process.
+        if !thread::panicking() {
+            self.open.within(SCRIPT_END_TIMEOUT, |open| (*open == 0).then_some(()));
+        }
         let failures = self.failures.read(Clone::clone);
         if !failures.is_empty() && !thread::panicking() {
             panic!("the origin's script failed: {failures:?}");
         }
     }
 }
+
+/// The time in which scripts end after the test has closed their connections.
+const SCRIPT_END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sends `response` to each request until the client closes.
 pub(crate) fn respond_to_all(mut connection: Connection, response: &[u8]) {
