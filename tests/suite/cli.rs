@@ -111,7 +111,7 @@ fn every_subcommand_has_help_of_its_own() {
         (&["ca", "export", "-h"], "--format pem|der|p12|mobileconfig "),
         (&["ca", "--ca-dir", "x", "env", "--help"], "--unset\n"),
         (&["help", "capture", "merge"], "-o, --output FILE\n"),
-        (&["capture", "proxy", "-o", "x", "--help", "-q"], "--transparent\n"),
+        (&["capture", "proxy", "-o", "x", "--help", "-q"], "--transparent[=by-name]\n"),
         (&["--help", "capture", "discover"], "--json\n"),
     ] {
         let help = spectral(&dir, args).ok().text();
