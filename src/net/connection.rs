@@ -13,7 +13,7 @@
 use super::dial::DialError;
 use super::first_flight::{FrontEnd, PendingFlight};
 use super::leg::Leg;
-use super::plain::{Exchange, KeepAlive, Target};
+use super::plain::{Exchange, ForbiddenTunnel, KeepAlive, Target};
 use super::relay::{self, RelayEnd};
 use super::reply::{HttpConnect, Redirected, Reply, Socks5};
 use super::request::{PendingRequest, RefusedRequest, Request, UNKNOWN_HOST};
@@ -58,12 +58,17 @@ impl Connection {
                 None
             }
             Some(destination) => open_tunnel(shared, client, destination, FrontEnd::Redirect),
-            None => Some(Self::awaiting_request(shared, client, None)),
+            None => Some(Self::awaiting_request(shared, client, None, None)),
         }
     }
 
-    fn awaiting_request(shared: &Shared, client: Leg, kept: Option<KeepAlive>) -> Self {
-        Self::Request(Box::new(PendingRequest::new(client, kept, &shared.timeouts)))
+    fn awaiting_request(
+        shared: &Shared,
+        client: Leg,
+        kept: Option<KeepAlive>,
+        tunnel: Option<ForbiddenTunnel>,
+    ) -> Self {
+        Self::Request(Box::new(PendingRequest::new(client, kept, tunnel, &shared.timeouts)))
     }
 
     /// Serves the connection on this thread until it ends or is idle. Returns it if it is idle.
@@ -76,22 +81,26 @@ impl Connection {
                         if pending.is_challenged() && matches!(request, Request::None) {
                             shared.counters.add_uncaptured(PROXY_ITSELF, Reason::NoPassword);
                         }
-                        let (client, kept) = pending.into_parts();
-                        answer(shared, client, kept, request)?
+                        let (client, kept, tunnel) = pending.into_parts();
+                        match tunnel {
+                            None => answer(shared, client, kept, request)?,
+                            Some(tunnel) => forward(shared, client, kept, request, tunnel)?,
+                        }
                     }
                 },
                 Self::Exchange(mut exchange) => match exchange.relay(shared) {
                     RelayEnd::Idle => return Some(Self::Exchange(exchange)),
                     end => {
+                        let tunnel = exchange.tunnel.take();
                         let (client, kept) = exchange.close(end, shared)?;
-                        Self::awaiting_request(shared, client, kept)
+                        Self::awaiting_request(shared, client, kept, tunnel)
                     }
                 },
                 Self::FirstFlight(mut pending) => match pending.read(&shared.stop) {
                     None => return Some(Self::FirstFlight(pending)),
                     // The name of the own page has an address, too.
                     Some(flight) if pending.redirected_host(&flight).is_some_and(is_own_page_name) => {
-                        Self::awaiting_request(shared, pending.into_client(), None)
+                        Self::awaiting_request(shared, pending.into_client(), None, None)
                     }
                     Some(flight) => Self::Tunnel(Box::new(pending.open(shared, flight)?)),
                 },
@@ -172,6 +181,37 @@ fn answer(shared: &Shared, mut client: Leg, kept: Option<KeepAlive>, request: Re
     Exchange::begin(shared, client, request, target, kept).map(|exchange| Connection::Exchange(Box::new(exchange)))
 }
 
+/// Forwards a plain request in `tunnel`, or ends the connection: an upstream proxy that allows no tunnel forwards nothing else.
+fn forward(
+    shared: &Shared,
+    mut client: Leg,
+    kept: Option<KeepAlive>,
+    request: Request,
+    tunnel: ForbiddenTunnel,
+) -> Option<Connection> {
+    let plain = match request {
+        Request::None => return None,
+        Request::Http { request, received_head } => match *request {
+            ProxyRequest::Origin { host: Some(host), head } if tunnel.leads_to(&host) => {
+                Some(PlainRequest::from_origin_form(host, head, &received_head))
+            }
+            ProxyRequest::Origin { host: None, head } => {
+                Some(PlainRequest::from_origin_form(tunnel.authority.clone(), head, &received_head))
+            }
+            _ => None,
+        },
+        Request::Tls(_) | Request::Socks(_) | Request::Refused(_) => None,
+    };
+    let Some(plain) = plain else {
+        shared.counters.add_uncaptured(&tunnel.authority.to_string(), Reason::Unreachable(tunnel.why));
+        client.abort();
+        return None;
+    };
+    let mut exchange = Exchange::begin(shared, client, plain, Target::Origin, kept)?;
+    exchange.tunnel = Some(tunnel);
+    Some(Connection::Exchange(Box::new(exchange)))
+}
+
 /// True for a request that needs no password. In origin-form, it gets the own page or an error.
 fn is_open(shared: &Shared, request: &ProxyRequest) -> bool {
     match request {
@@ -203,7 +243,7 @@ fn challenge(
         Cause::NoPassword => shared.counters.add_uncaptured(PROXY_ITSELF, Reason::NoPassword),
     }
     if may_continue {
-        return Some(Connection::awaiting_request(shared, client, kept));
+        return Some(Connection::awaiting_request(shared, client, kept, None));
     }
     relay::close(&mut client, &shared.stop);
     None
@@ -248,7 +288,7 @@ fn socks(shared: &Shared, mut client: Leg, authority: Authority) -> Option<Conne
         return None;
     }
     Socks5.connected(&mut client);
-    Some(Connection::awaiting_request(shared, client, None))
+    Some(Connection::awaiting_request(shared, client, None, None))
 }
 
 /// Serves a ClientHello without a CONNECT before it and without an original destination: its SNI is the origin.
@@ -285,6 +325,11 @@ fn open_tunnel(shared: &Shared, mut client: Leg, authority: Authority, front_end
             return Some(Connection::FirstFlight(Box::new(pending)));
         }
         Err(DialError::Stopped) => {}
+        Err(why) if shared.upstream.may_forward_instead(&authority, &why) => {
+            reply.connected(&mut client);
+            let tunnel = ForbiddenTunnel { authority, why: why.to_string() };
+            return Some(Connection::awaiting_request(shared, client, None, Some(tunnel)));
+        }
         Err(DialError::Ourselves) if reply.refuse(&mut client, &shared.stop) => {
             shared.counters.add_uncaptured(&authority.to_string(), Reason::Refused(DialError::Ourselves.to_string()));
         }

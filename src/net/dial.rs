@@ -157,6 +157,8 @@ pub(crate) enum DialError {
         proxy: String,
         /// A clause about the proxy.
         cause: Box<dyn Error + Send + Sync>,
+        /// True if its rules allow no tunnel to the origin.
+        forbids_tunnel: bool,
     },
     /// The capture stops.
     Stopped,
@@ -174,7 +176,7 @@ impl fmt::Display for DialError {
                 }
                 _ => write!(f, "cannot connect: {cause}"),
             },
-            Self::Upstream { proxy, cause } => write!(f, "the upstream proxy {proxy} {cause}"),
+            Self::Upstream { proxy, cause, .. } => write!(f, "the upstream proxy {proxy} {cause}"),
             Self::Stopped => f.write_str("the capture stopped"),
         }
     }

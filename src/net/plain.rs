@@ -31,7 +31,7 @@ use crate::notice::{NameSource, Reason};
 use crate::record::account::Account;
 use crate::record::origin::{ConnectTiming, Origin};
 use crate::record::recorder::Recorder;
-use crate::wire::authority::Authority;
+use crate::wire::authority::{Authority, Host};
 use crate::wire::http1::Http1Tap;
 use crate::wire::http1::framing::request_framing;
 use crate::wire::proxy_request::PlainRequest;
@@ -60,6 +60,23 @@ impl KeepAlive {
     }
 }
 
+/// A tunnel that an upstream proxy forbids. The client believes that it is open: its plain requests are forwarded one by one.
+#[derive(Debug)]
+pub(crate) struct ForbiddenTunnel {
+    pub(crate) authority: Authority,
+    /// A clause about the origin.
+    pub(crate) why: String,
+}
+
+impl ForbiddenTunnel {
+    /// True if a request with this Host field reaches the origin of the tunnel. The upstream proxy connects to that host: it
+    /// replaces the field by the host in the target. For an address it is the only name.
+    pub(crate) fn leads_to(&self, host: &Authority) -> bool {
+        let is_address = !matches!(self.authority.host, Host::Name(_));
+        *host == self.authority || is_address && host.port == self.authority.port
+    }
+}
+
 /// A plain request whose response is not complete.
 pub(crate) struct Exchange {
     relay: Relay,
@@ -69,6 +86,8 @@ pub(crate) struct Exchange {
     proxy: Option<String>,
     /// The error of the connection on which the request was to be sent again.
     failure: Option<ConnectError>,
+    /// The tunnel that the request was sent in.
+    pub(crate) tunnel: Option<ForbiddenTunnel>,
 }
 
 impl Exchange {
@@ -143,7 +162,7 @@ impl Exchange {
             refusal: None,
         };
         let proxy = proxy.map(ToString::to_string);
-        Some(Self { relay: Relay::new(client, origin), watcher, authority, proxy, failure: None })
+        Some(Self { relay: Relay::new(client, origin), watcher, authority, proxy, failure: None, tunnel: None })
     }
 
     /// Relays until the exchange ends or is idle.
@@ -173,7 +192,7 @@ impl Exchange {
     /// Ends the exchange, whose relay ended with `end`. If the client's next request can be served, returns the client, and
     /// the connection to the origin if it is kept for that request.
     pub(crate) fn close(self, end: RelayEnd, shared: &Shared) -> Option<(Leg, Option<KeepAlive>)> {
-        let Self { relay: Relay { mut client, mut origin, .. }, mut watcher, authority, proxy, failure } = self;
+        let Self { relay: Relay { mut client, mut origin, .. }, mut watcher, authority, proxy, failure, .. } = self;
         let stop = &shared.stop;
         let persists = watcher.persists();
         match end {
@@ -198,7 +217,7 @@ impl Exchange {
                 drop(origin);
                 let response = match (watcher.refusal.take(), failure, proxy) {
                     (Some(refusal), _, Some(proxy)) => {
-                        let why = DialError::Upstream { proxy, cause: Box::new(refusal) };
+                        let why = DialError::Upstream { proxy, cause: Box::new(refusal), forbids_tunnel: false };
                         shared.counters.add_uncaptured(&authority.to_string(), Reason::Unreachable(why.to_string()));
                         Response::unreachable(&authority, &why)
                     }

@@ -36,7 +36,11 @@ pub(crate) fn dial(
     let began = Moment::now();
     let failed = |cause| match cause {
         DialogueError::Stopped | DialogueError::Unreachable(DialError::Stopped) => DialError::Stopped,
-        cause => DialError::Upstream { proxy: proxy.to_string(), cause: Box::new(cause) },
+        cause => DialError::Upstream {
+            proxy: proxy.to_string(),
+            forbids_tunnel: matches!(&cause, DialogueError::Refused(refusal) if refusal.is_rule()),
+            cause: Box::new(cause),
+        },
     };
     let Dialed { own_address, socket, connect_ms, .. } =
         dialer.dial(proxy.authority(), stop).map_err(|cause| failed(DialogueError::Unreachable(cause)))?;

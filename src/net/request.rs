@@ -11,7 +11,7 @@
 //! A connection that waits for bytes here is idle, also one with a part of a head.
 
 use super::leg::Leg;
-use super::plain::KeepAlive;
+use super::plain::{ForbiddenTunnel, KeepAlive};
 use super::response::Response;
 use super::shared::Shared;
 use super::stop::Activity;
@@ -45,6 +45,8 @@ pub(crate) struct PendingRequest {
     socks: Option<Negotiation>,
     /// True if the previous request lacked the password.
     is_challenged: bool,
+    /// The tunnel that the client believes to be open.
+    tunnel: Option<ForbiddenTunnel>,
 }
 
 /// The progress of a request.
@@ -83,7 +85,12 @@ pub(crate) struct RefusedRequest {
 
 impl PendingRequest {
     /// Expects a request of `client`, of which some may be unread.
-    pub(crate) fn new(client: Leg, kept: Option<KeepAlive>, timeouts: &Timeouts) -> Self {
+    pub(crate) fn new(
+        client: Leg,
+        kept: Option<KeepAlive>,
+        tunnel: Option<ForbiddenTunnel>,
+        timeouts: &Timeouts,
+    ) -> Self {
         let deadline = Moment::now().plus(timeouts.first_byte);
         let scanner = HeadScanner::for_message();
         // No wait precedes the parsing of a request that was read already.
@@ -98,12 +105,13 @@ impl PendingRequest {
             parsed: 0,
             socks: None,
             is_challenged: false,
+            tunnel,
         }
     }
 
     /// Expects a request of `client` after one that was answered with 407.
     pub(crate) fn after_challenge(client: Leg, kept: Option<KeepAlive>, timeouts: &Timeouts) -> Self {
-        Self { is_challenged: true, ..Self::new(client, kept, timeouts) }
+        Self { is_challenged: true, ..Self::new(client, kept, None, timeouts) }
     }
 
     /// True if the previous request lacked the password.
@@ -164,7 +172,7 @@ impl PendingRequest {
     /// each read.
     fn parse(&mut self, shared: &Shared) -> Option<Request> {
         let bytes = self.client.unread();
-        if self.socks.is_some() || is_socks5(bytes) {
+        if self.socks.is_some() || is_socks5(bytes) && self.tunnel.is_none() {
             return self.negotiate(shared.auth.as_ref());
         }
         let found = self.scanner.find(bytes.get(self.searched..).unwrap_or_default());
@@ -224,9 +232,9 @@ impl PendingRequest {
         }
     }
 
-    /// The client, and the origin connection that is kept for its request.
-    pub(crate) fn into_parts(self) -> (Leg, Option<KeepAlive>) {
-        (self.client, self.kept)
+    /// The client, the origin connection that is kept for its request, and the tunnel that the client believes to be open.
+    pub(crate) fn into_parts(self) -> (Leg, Option<KeepAlive>, Option<ForbiddenTunnel>) {
+        (self.client, self.kept, self.tunnel)
     }
 
     /// The events that it waits for while it is idle.

@@ -84,6 +84,12 @@ impl Upstream {
         self.proxies.for_plain_request(authority).filter(|proxy| proxy.is_http())
     }
 
+    /// True if requests to the origin `authority` can be forwarded one by one although there is no tunnel, because of `why`.
+    pub(crate) fn may_forward_instead(&self, authority: &Authority, why: &DialError) -> bool {
+        let is_forbidden = matches!(why, DialError::Upstream { forbids_tunnel: true, .. });
+        is_forbidden && authority.port == HTTP_PORT && self.forwarding(authority).is_some()
+    }
+
     fn dial(&self, authority: &Authority, proxy: Option<&UpstreamProxy>, stop: &Stop) -> Result<Dialed, DialError> {
         match proxy {
             Some(proxy) => {
@@ -134,6 +140,9 @@ impl Upstream {
         self.dialer.listens_on_loopback()
     }
 }
+
+/// The port to which common set-ups of Squid refuse a tunnel, and at which a client is expected to send plain requests.
+const HTTP_PORT: u16 = 80;
 
 #[cfg(test)]
 mod tests {

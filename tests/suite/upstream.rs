@@ -340,3 +340,34 @@ fn the_page_with_the_certificate_needs_no_proxy() {
     let response = capture.dial().request(format!("GET http://{own}/ HTTP/1.1\r\nHost: {own}\r\n\r\n"));
     assert_eq!(response.status, 200);
 }
+
+/// Squid refuses a tunnel to port 80 by default. Node under `capture run`, SOCKS clients and redirected ones have nothing else.
+#[test]
+fn plain_requests_in_a_forbidden_tunnel_are_forwarded_one_by_one() {
+    let (proxy, capture) = scripted(|mut connection| {
+        while let Some((head, _)) = next_request(&mut connection) {
+            let refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+            connection.send(if head.starts_with("CONNECT ") { refusal } else { HELLO });
+        }
+    });
+    let mut connection = capture.connect("example.test:80");
+    for path in ["/1", "/2"] {
+        assert_eq!(connection.request(format!("GET {path} HTTP/1.1\r\nHost: example.test\r\n\r\n")).text(), "hello");
+    }
+    let sent = |path| format!("GET http://example.test{path} HTTP/1.1\r\n{AUTHORIZATION}Host: example.test\r\n\r\n");
+    assert_eq!(String::from_utf8(proxy.received(1)).unwrap(), sent("/1") + &sent("/2"));
+    drop(connection);
+    // The request would go to another server, or is none.
+    for sent in ["GET / HTTP/1.1\r\nHost: other.test\r\n\r\n", "\x16\x03\x01", "\x05\x01\0", "QUIT\r\n\r\n"] {
+        let mut connection = capture.connect("other.example:80");
+        connection.send(sent);
+        assert_eq!(connection.read_to_end(), (Vec::new(), Ending::Reset), "{sent:?}");
+    }
+    let outcome = capture.stop();
+    outcome.assert_uncaptured(
+        "other.example:80",
+        4,
+        |reason| matches!(reason, Reason::Unreachable(text) if text.ends_with("refused it: 403 Forbidden")),
+    );
+    assert_eq!(outcome.bundle().urls(), ["http://example.test/1", "http://example.test/2"]);
+}

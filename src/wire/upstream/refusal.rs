@@ -31,6 +31,11 @@ pub(crate) enum Authentication {
 }
 
 impl Refusal {
+    /// True if the proxy's rules allow no such request: a status of 4xx, except 407.
+    pub(crate) fn is_rule(&self) -> bool {
+        matches!(self, Self::Status(text) if text.starts_with('4'))
+    }
+
     /// The refusal in a response head. `has_credentials` is true if the request had some.
     pub(crate) fn of_response(head: &ResponseHead, has_credentials: bool) -> Self {
         if head.status == 407 {
