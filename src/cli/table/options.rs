@@ -211,7 +211,7 @@ pub(crate) static CLIENT_CERT: Opt = Opt {
     short: None,
     long: "client-cert",
     value: ValueKind::Text("[HOST=]FILE"),
-    brief: "Present the certificate in FILE to origins that request one; repeatable",
+    brief: "Present this certificate to origins that request one; repeatable",
     more: "Origins that request a client certificate are then captured instead of passed through. FILE is PEM with the \
            certificate, its chain and its private key. HOST is a pattern as for -d; without it, every origin that requests a \
            certificate gets this one, and learns who you are. All users of the proxy act with the certificate: --listen with \
