@@ -185,8 +185,8 @@ pub(crate) static UPSTREAM_PROXY: Opt = Opt {
     long: "upstream-proxy",
     value: ValueKind::Text("URL"),
     brief: "Reach origins through this proxy [default: HTTPS_PROXY and others]",
-    more: "http://, socks5:// or socks5h://, with USER:PASSWORD@ if it needs them. The default is that of the variables HTTPS_PROXY, HTTP_PROXY and ALL_PROXY in \
-           both cases. Hosts in NO_PROXY, loopback addresses and localhost are reached directly. Names of other hosts are resolved \
+    more: "http://, socks5:// or socks5h://, with USER:PASSWORD@ if it needs them. By default, the variables HTTPS_PROXY, HTTP_PROXY and \
+           ALL_PROXY name it, in both cases. Hosts in NO_PROXY, loopback addresses and localhost are reached directly. Names of other hosts are resolved \
            by the proxy.",
 };
 
@@ -215,7 +215,7 @@ pub(crate) static CLIENT_CERT: Opt = Opt {
     more: "Origins that request a client certificate are then captured instead of passed through. FILE is PEM with the \
            certificate, its chain and its private key. HOST is a pattern as for -d; without it, every origin that requests a \
            certificate gets this one, and learns who you are. All users of the proxy act with the certificate: --listen with \
-           an address that others can reach needs a password. A FILE whose name contains = is written ./FILE.",
+           an address that others can reach needs a password. If the name of FILE contains =, write ./FILE.",
 };
 
 pub(crate) static KEYLOG: Opt = Opt {
