@@ -168,12 +168,13 @@ pub struct Response<H = Vec<Header>, S = String> {
 
 /// A header or trailer field.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(bound(deserialize = "S: Default + Deserialize<'de>"))]
 #[non_exhaustive]
 pub struct Header<S = String> {
-    /// The field name, case preserved.
+    /// The field name, case preserved. It is required: a field takes 48 bytes of memory, and `{}` would take 2 in a file.
     pub name: S,
     /// The field value, without leading and trailing spaces and tabs.
+    #[serde(default)]
     pub value: S,
 }
 

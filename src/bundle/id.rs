@@ -144,6 +144,16 @@ pub(crate) fn websocket_of(id: &str) -> &str {
     id.rsplit_once("_m").map_or(id, |(websocket, _)| websocket)
 }
 
+/// Returns true if the body `file` is one of the item `id`: `t_0001_request.bin` is one of `t_0001`, but not of `t_0001_0002`.
+/// No file is one of two items.
+pub(crate) fn owns_file(id: &str, file: &str) -> bool {
+    let is_own = |rest: &str| match rest.strip_prefix('_') {
+        Some(name) => name.starts_with(|c: char| !c.is_ascii_digit()),
+        None => rest.starts_with('.'),
+    };
+    file.strip_prefix(id).is_some_and(is_own)
+}
+
 /// Returns the kind and the id of the item that the archive entry `name` describes; `None` for bodies and anything
 /// else.
 pub(crate) fn item_of(name: &str) -> Option<(ItemKind, &str)> {
@@ -194,6 +204,28 @@ mod tests {
                 push_number(&mut text, n, width);
                 assert_eq!(text, format!("{n:0width$}"));
             }
+        }
+    }
+
+    #[test]
+    fn a_file_belongs_to_one_item() {
+        let ids = ["t_0001", "t_0001_0002", "t_00012", "ws_0001_m001"];
+        for (file, owner) in [
+            ("t_0001_request.bin", Some("t_0001")),
+            ("t_0001.json", Some("t_0001")),
+            ("t_0001_0002_response.bin", Some("t_0001_0002")),
+            ("t_00012_response.bin", Some("t_00012")),
+            ("ws_0001_m001.bin", Some("ws_0001_m001")),
+            ("ws_0001_m0011.bin", None),
+            ("t_0001", None),
+            ("t_0001_", None),
+            ("../traces/t_0001_request.bin", None),
+        ] {
+            assert_eq!(
+                ids.iter().filter(|id| owns_file(id, file)).collect::<Vec<_>>(),
+                Vec::from_iter(&owner),
+                "{file}"
+            );
         }
     }
 

@@ -17,12 +17,13 @@
 //! # Ok::<(), spectral_capture::reader::Error>(())
 //! ```
 //!
-//! A bundle may come from an untrusted source. Names in it are only looked up in the archive itself, sizes are limited,
-//! and text may contain control characters: pass it through [`crate::text::escape`] before a terminal shows it.
+//! A bundle may come from an untrusted source. Names in it are only looked up in the archive itself, and sizes are limited.
+//! Ids are those in the names of entries; an id in the JSON of an item is ignored. Text may contain control characters: pass
+//! it through [`crate::text::escape`] before a terminal shows it.
 
 use super::archive::{Archive, EntryHeader, ZipReader};
 use super::format::Context;
-use super::id::{ItemKind, item_of};
+use super::id::{ItemKind, item_of, owns_file, websocket_of};
 use growing::GrowingBundle;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
@@ -68,7 +69,23 @@ struct AllIds {
     /// The ids of each WebSocket's messages, by the id of the WebSocket.
     messages: HashMap<String, Ids>,
     contexts: Ids,
+    left_out: LeftOut,
 }
+
+/// The items whose JSON is larger than that of any usual item: 8 MiB, 1 MiB for a context. They are left out of all lists of
+/// ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// The number of items.
+    pub count: u64,
+    /// The ids of the first ten.
+    pub first: Vec<String>,
+}
+
+/// The name of an archive entry with a body or payload, which belongs to the item whose JSON names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BodyEntry(String);
 
 /// The file that entries are read from.
 enum Source {
@@ -86,7 +103,7 @@ impl Bundle {
         let path = path.into();
         let archive = ZipReader::open(&path).map_err(|cause| Error::Open { path: path.clone(), cause })?;
         let mut ids = AllIds::default();
-        archive.names().for_each(|name| ids.add(&name));
+        archive.names_and_sizes().for_each(|(name, size)| ids.add(&name, size));
         ids.sort();
         let mut bundle = Self { path, source: Source::Complete(archive), manifest: Manifest::default(), ids };
         bundle.manifest = bundle.json(MANIFEST)?;
@@ -116,7 +133,7 @@ impl Bundle {
         let Source::Growing(growing) = &mut self.source else { return Ok(State::Complete) };
         let mut new = AllIds::default();
         let state = growing
-            .refresh(&mut |name| new.add(name))
+            .refresh(&mut |name, size| new.add(name, size))
             .map_err(|e| Error::Open { path: self.path.clone(), cause: e.into() })?;
         new.sort();
         self.ids.append(new);
@@ -133,13 +150,17 @@ impl Bundle {
             Source::Growing(growing) => growing.manifest(),
             Source::Complete(_) => Manifest::default(),
         };
-        let stats = Stats {
+        Manifest { stats: self.counts(), ..known }
+    }
+
+    /// Returns the number of items, without contexts.
+    fn counts(&self) -> Stats {
+        Stats {
             trace_count: self.ids.traces.len() as u64,
             ws_connection_count: self.ids.websockets.len() as u64,
             ws_message_count: self.ids.messages.values().map(|ids| ids.len() as u64).sum(),
             context_count: 0,
-        };
-        Manifest { stats, ..known }
+        }
     }
 
     /// Returns the path of the file.
@@ -173,9 +194,15 @@ impl Bundle {
         &self.ids.contexts
     }
 
+    /// Returns the items that are left out because their JSON is too large.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.ids.left_out
+    }
+
     /// Reads the context `id`.
     pub(crate) fn context(&self, id: &str) -> Result<Context, Error> {
-        self.json(&ItemKind::Context.json_name(id))
+        let context: Context = self.item(ItemKind::Context, id)?;
+        Ok(Context { id: id.to_owned(), ..context })
     }
 
     /// Reads the timeline.
@@ -183,7 +210,10 @@ impl Bundle {
     /// # Errors
     /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn timeline(&self) -> Result<Timeline, Error> {
-        self.json("timeline.json")
+        let Stats { trace_count, ws_connection_count, ws_message_count, .. } = self.counts();
+        let items = [trace_count, ws_connection_count, ws_message_count, self.contexts().len() as u64];
+        let items = items.into_iter().fold(0, u64::saturating_add);
+        self.limited_json("timeline.json", MAX_JSON_BYTES.saturating_add(items.saturating_mul(MAX_EVENT_BYTES)))
     }
 
     /// Reads the exchange `id`.
@@ -191,7 +221,8 @@ impl Bundle {
     /// # Errors
     /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn trace(&self, id: &str) -> Result<Trace, Error> {
-        self.json(&ItemKind::Trace.json_name(id))
+        let trace: Trace = self.item(ItemKind::Trace, id)?;
+        Ok(Trace { id: id.to_owned(), ..trace })
     }
 
     /// Reads the WebSocket `id`. Returns the facts known so far for one that is open in a running capture.
@@ -204,7 +235,8 @@ impl Bundle {
         {
             return Ok(WebSocket { message_count: self.messages(id).len() as u64, ..open.clone() });
         }
-        self.json(&ItemKind::WebSocket.json_name(id))
+        let websocket: WebSocket = self.item(ItemKind::WebSocket, id)?;
+        Ok(WebSocket { id: id.to_owned(), ..websocket })
     }
 
     /// Returns true if the WebSocket `id` was open at the last refresh.
@@ -217,7 +249,8 @@ impl Bundle {
     /// # Errors
     /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn message(&self, id: &str) -> Result<Message, Error> {
-        self.json(&ItemKind::Message.json_name(id))
+        let message: Message = self.item(ItemKind::Message, id)?;
+        Ok(Message { id: id.to_owned(), connection_ref: websocket_of(id).to_owned(), ..message })
     }
 
     /// Reads the request body of an exchange, up to 1 GiB; empty if it has none. The body is decoded unless
@@ -226,7 +259,7 @@ impl Bundle {
     /// # Errors
     /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn request_body(&self, trace: &Trace) -> Result<Vec<u8>, Error> {
-        self.body(ItemKind::Trace, trace.request.body_file.as_deref())
+        self.body(ItemKind::Trace, &trace.id, trace.request.body_file.as_deref())
     }
 
     /// Reads the response body of an exchange, up to 1 GiB; empty if it has none. The body is decoded unless
@@ -235,7 +268,7 @@ impl Bundle {
     /// # Errors
     /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn response_body(&self, trace: &Trace) -> Result<Vec<u8>, Error> {
-        self.body(ItemKind::Trace, trace.response.body_file.as_deref())
+        self.body(ItemKind::Trace, &trace.id, trace.response.body_file.as_deref())
     }
 
     /// Reads the payload of a message, up to 1 GiB, unmasked; empty if it has none. The payload is decoded unless
@@ -244,11 +277,20 @@ impl Bundle {
     /// # Errors
     /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
     pub fn payload(&self, message: &Message) -> Result<Vec<u8>, Error> {
-        self.body(ItemKind::Message, message.payload_file.as_deref())
+        self.body(ItemKind::Message, &message.id, message.payload_file.as_deref())
+    }
+
+    /// Returns the entry of the body or payload that the JSON of the item `id` calls `file`. Fails if it is that of another
+    /// item: thousands of items could otherwise share one body, and a copy of the bundle would be much larger than itself.
+    pub(crate) fn body_entry(&self, kind: ItemKind, id: &str, file: &str) -> Result<BodyEntry, Error> {
+        match owns_file(id, file) {
+            true => Ok(BodyEntry(kind.body_name(file))),
+            false => Err(self.malformed(&kind.json_name(id), EntryError::ForeignFile(file.to_owned()))),
+        }
     }
 
     /// Copies the entry `from` to `archive` as `to`, without recompressing it.
-    pub(crate) fn copy(&self, archive: &mut Archive, from: &str, to: String) -> io::Result<()> {
+    pub(crate) fn copy(&self, archive: &mut Archive, BodyEntry(from): &BodyEntry, to: String) -> io::Result<()> {
         let compressed = match &self.source {
             Source::Complete(reader) => reader.compressed(from),
             Source::Growing(growing) => growing.compressed(from),
@@ -259,30 +301,48 @@ impl Bundle {
         archive.copy(EntryHeader { name: to, ..header }, &[], &mut content)
     }
 
-    /// Passes the content of the body `file` to `sink`.
-    pub(crate) fn stream_body(&self, kind: ItemKind, file: &str, sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
-        let name = kind.body_name(file);
+    /// Passes the content of a body to `sink`.
+    pub(crate) fn stream_body(&self, BodyEntry(name): &BodyEntry, sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
         let streamed = match &self.source {
-            Source::Complete(reader) => reader.stream(&name, sink),
-            Source::Growing(growing) => growing.stream(&name, sink),
+            Source::Complete(reader) => reader.stream(name, sink),
+            Source::Growing(growing) => growing.stream(name, sink),
         };
-        match streamed.map_err(|cause| self.malformed(&name, cause))? {
+        match streamed.map_err(|cause| self.malformed(name, cause))? {
             Some(true) => Ok(()),
-            Some(false) => Err(self.malformed(&name, EntryError::Damaged)),
-            None => Err(self.missing(&name)),
+            Some(false) => Err(self.malformed(name, EntryError::Damaged)),
+            None => Err(self.missing(name)),
         }
     }
 
-    /// Reads the body `file`, up to 1 GiB; empty without a file.
-    pub(crate) fn body(&self, kind: ItemKind, file: Option<&str>) -> Result<Vec<u8>, Error> {
+    /// Reads a body of up to 1 GiB.
+    pub(crate) fn body_content(&self, BodyEntry(name): &BodyEntry) -> Result<Vec<u8>, Error> {
+        self.content(name, MAX_BODY_BYTES)
+    }
+
+    /// Reads the body `file` of the item `id`; empty without a file.
+    fn body(&self, kind: ItemKind, id: &str, file: Option<&str>) -> Result<Vec<u8>, Error> {
         match file {
-            Some(file) => self.content(&kind.body_name(file), MAX_BODY_BYTES),
+            Some(file) => self.body_content(&self.body_entry(kind, id, file)?),
             None => Ok(Vec::new()),
         }
     }
 
+    /// Reads the JSON of the item `id`.
+    fn item<T: DeserializeOwned>(&self, kind: ItemKind, id: &str) -> Result<T, Error> {
+        let name = kind.json_name(id);
+        match item_of(&name) == Some((kind, id)) {
+            true => self.limited_json(&name, max_json_bytes(kind)),
+            false => Err(self.missing(&name)),
+        }
+    }
+
     fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
-        let content = self.content(name, MAX_JSON_BYTES)?;
+        self.limited_json(name, MAX_JSON_BYTES)
+    }
+
+    /// Reads a JSON document of up to `max_size` bytes. `serde_json` limits its depth.
+    fn limited_json<T: DeserializeOwned>(&self, name: &str, max_size: u64) -> Result<T, Error> {
+        let content = self.content(name, max_size)?;
         serde_json::from_slice(&content).map_err(|e| self.malformed(name, EntryError::Json(e.into())))
     }
 
@@ -304,13 +364,14 @@ impl Bundle {
 }
 
 impl AllIds {
-    /// Adds the id of the item that the archive entry `name` describes, if any.
-    fn add(&mut self, name: &str) {
+    /// Adds the id of the item that the archive entry `name` describes, if any, unless its `size` exceeds the limit.
+    fn add(&mut self, name: &str, size: u64) {
         match item_of(name) {
+            Some((kind, id)) if size > max_json_bytes(kind) => self.left_out.add(id),
             Some((ItemKind::Trace, id)) => self.traces.push(id),
             Some((ItemKind::WebSocket, id)) => self.websockets.push(id),
             Some((ItemKind::Message, id)) => {
-                let websocket = id.rsplit_once("_m").map_or(id, |(websocket, _)| websocket);
+                let websocket = websocket_of(id);
                 match self.messages.get_mut(websocket) {
                     Some(ids) => ids.push(id),
                     None => self.messages.entry(websocket.to_owned()).or_default().push(id),
@@ -326,14 +387,31 @@ impl AllIds {
         self.traces.append(&new.traces);
         self.websockets.append(&new.websockets);
         self.contexts.append(&new.contexts);
+        self.left_out.append(new.left_out);
         for (websocket, ids) in new.messages {
             self.messages.entry(websocket).or_default().append(&ids);
         }
     }
 
     fn sort(&mut self) {
-        let Self { traces, websockets, messages, contexts } = self;
+        let Self { traces, websockets, messages, contexts, left_out: _ } = self;
         [traces, websockets, contexts].into_iter().chain(messages.values_mut()).for_each(Ids::sort);
+    }
+}
+
+impl LeftOut {
+    fn add(&mut self, id: &str) {
+        self.count = self.count.saturating_add(1);
+        if self.first.len() < MAX_NAMED {
+            self.first.push(id.to_owned());
+        }
+    }
+
+    /// Adds the items of another list.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.first.extend(other.first);
+        self.first.truncate(MAX_NAMED);
     }
 }
 
@@ -345,8 +423,25 @@ impl fmt::Debug for Bundle {
 
 const MANIFEST: &str = "manifest.json";
 
-/// The largest JSON document that is read. A timeline of a million events has 90 MB.
-const MAX_JSON_BYTES: u64 = 512 << 20;
+/// Returns the size of the largest JSON that is read for an item.
+fn max_json_bytes(kind: ItemKind) -> u64 {
+    match kind {
+        ItemKind::Context => MAX_CONTEXT_BYTES,
+        ItemKind::Trace | ItemKind::WebSocket | ItemKind::Message => MAX_JSON_BYTES,
+    }
+}
+
+/// The largest JSON document that is read, besides the timeline. An exchange with heads of 1 MiB has some 2 MiB.
+pub(crate) const MAX_JSON_BYTES: u64 = 8 << 20;
+
+/// The largest context. Its values take up to 30 times their size in memory.
+const MAX_CONTEXT_BYTES: u64 = 1 << 20;
+
+/// More than an event of the timeline takes, with a long id.
+const MAX_EVENT_BYTES: u64 = 512;
+
+/// The number of ids in a [`LeftOut`].
+const MAX_NAMED: usize = 10;
 
 /// The largest body that is read, to bound memory.
 const MAX_BODY_BYTES: u64 = 1 << 30;

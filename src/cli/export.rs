@@ -3,7 +3,7 @@
 use super::command_error::{CommandError, to_message};
 use super::filter::Filter;
 use super::message::print_warning;
-use super::open_bundle::{Opened, Prefer, open, require_exchange};
+use super::open_bundle::{Opened, Prefer, open, require_exchange, warn_of_left_out};
 use super::output::Output;
 use spectral_capture::export::{self, Selection};
 use spectral_capture::reader::{Bundle, Error, Trace, WebSocket};
@@ -50,6 +50,7 @@ fn all(options: &Options) -> Result<(), CommandError> {
     if let Some(warning) = warning {
         print_warning(&warning);
     }
+    warn_of_left_out(bundle.left_out());
     if let Some(id) = &options.trace {
         require_trace(&bundle, id)?;
     }

@@ -16,7 +16,7 @@
 
 use super::command_error::{CommandError, to_message};
 use super::message::print_warning;
-use super::open_bundle::{Opened, Prefer, open, require_exchange, require_websocket};
+use super::open_bundle::{Opened, Prefer, open, require_exchange, require_websocket, warn_of_left_out};
 use std::io::Write;
 use std::time::Duration;
 
@@ -40,8 +40,17 @@ fn show(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(),
         print_warning(warning);
     }
     let Opened { bundle, .. } = &mut opened;
+    if !options.follow {
+        warn_of_left_out(bundle.left_out());
+    }
     match &options.show {
-        Show::List => list::show(&mut opened, options, out, REFRESH_INTERVAL),
+        Show::List => {
+            list::show(&mut opened, options, out, REFRESH_INTERVAL)?;
+            if options.follow {
+                warn_of_left_out(opened.bundle.left_out());
+            }
+            Ok(())
+        }
         Show::Exchange(id) if options.json => {
             require_exchange(bundle, id)?;
             list::write_exchange_line(&bundle.trace(id)?, out)

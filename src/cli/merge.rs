@@ -1,6 +1,7 @@
 //! `spectral capture merge`: one bundle made of several.
 
 use super::advice;
+use super::open_bundle::warn_of_left_out;
 use super::output::print;
 use super::summary::backup_line;
 use super::text::{count, escaped_lines};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn merge(bundles: &[PathBuf], output: &Path, out: &mut dyn Write) -> Result<(), String> {
     let replaced = output.exists();
     let merged = merge::merge(bundles, output).map_err(|e| advice::rewrite_error_line(&e))?;
+    warn_of_left_out(&merged.left_out);
     let mut lines = vec![format!(
         "Merged {} to {}: {}, {}, {}",
         count(bundles.len() as u64, "bundle"),

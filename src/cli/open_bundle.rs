@@ -1,7 +1,9 @@
 //! Opens a bundle for a command that reads one, complete or still unfinished.
 
 use super::command_error::CommandError;
-use spectral_capture::reader::{Bundle, Ids, State};
+use super::message::print_warning;
+use super::text::count;
+use spectral_capture::reader::{Bundle, Ids, LeftOut, State};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +37,16 @@ pub(crate) fn open(file: &Path, prefer: Prefer) -> Result<Opened, CommandError> 
             Ok(Opened { bundle: Bundle::open(file)?, state: State::Complete, warning: Some(warning) })
         }
         _ => Ok(Opened { bundle: Bundle::open(file)?, state: State::Complete, warning: None }),
+    }
+}
+
+/// Warns of items that are left out because their JSON is too large.
+pub(crate) fn warn_of_left_out(left_out: &LeftOut) {
+    if left_out.count > 0 {
+        let more = left_out.count.saturating_sub(left_out.first.len() as u64);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let (items, first) = (count(left_out.count, "item"), left_out.first.join(", "));
+        print_warning(&format!("{items} left out, since their JSON exceeds 8 MiB (a context: 1 MiB): {first}{more}"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! `spectral capture redact`: a copy of a bundle with secrets replaced.
 
 use super::advice;
+use super::open_bundle::warn_of_left_out;
 use super::output::print;
 use super::summary::backup_line;
 use super::text::{count, escaped_lines};
@@ -12,6 +13,7 @@ use std::path::Path;
 pub(crate) fn redact(file: &Path, output: &Path, rules: &Rules, out: &mut dyn Write) -> Result<(), String> {
     let replaced = output.exists();
     let redacted = redact::redact(file, output, rules).map_err(|e| advice::rewrite_error_line(&e))?;
+    warn_of_left_out(&redacted.left_out);
     print(escaped_lines(&summary(&redacted, rules, replaced)), out)
 }
 

@@ -16,9 +16,9 @@
 
 use super::rewriter::{Content, Rewriter};
 use crate::bundle::format::{Context, Manifest, Message, Trace, WebSocket};
-use crate::bundle::id::{payload_file, request_file, response_file};
+use crate::bundle::id::ItemKind;
 use crate::bundle::iso8601;
-use crate::bundle::reader::Bundle;
+use crate::bundle::reader::{Bundle, LeftOut};
 use captures::{Capture, captures};
 use id_set::IdSet;
 use std::collections::BTreeMap;
@@ -42,6 +42,8 @@ pub struct Merged {
     pub websockets: u64,
     /// The number of WebSocket messages in it.
     pub messages: u64,
+    /// The items of the merged bundles that are left out because their JSON is too large.
+    pub left_out: LeftOut,
 }
 
 /// Merges `bundles`, in that order, into the new bundle `output`. An existing `output` is kept as `.bak`.
@@ -62,9 +64,13 @@ pub struct Merged {
 /// `bundles`, and [`Error::Output`] or [`Error::Write`] if `output` cannot be created or written. No file is changed then.
 pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
     let sources: Vec<_> = bundles.iter().map(PathBuf::as_path).collect();
+    let mut left_out = LeftOut::default();
     let (output, stats) = Rewriter::write(output, &sources, |rewriter| {
         let mut info = MergedInfo::default();
-        let captures = captures(bundles, |manifest| info.add(manifest))?;
+        let captures = captures(bundles, |bundle| {
+            info.add(bundle.manifest());
+            left_out.append(bundle.left_out().clone());
+        })?;
         match &captures[..] {
             [capture] => {
                 rewriter.set_capture_id(&capture.id);
@@ -83,6 +89,7 @@ pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
         exchanges: stats.trace_count,
         websockets: stats.ws_connection_count,
         messages: stats.ws_message_count,
+        left_out,
     })
 }
 
@@ -133,29 +140,27 @@ fn copy_part(
     }
     for id in bundle.traces().iter().filter(|id| ids.insert(id)) {
         let mut trace: Trace = bundle.trace(id)?;
+        let mut bodies = Content::of_trace(bundle, &trace)?;
         trace.id = numbering.apply(id);
         numbering.apply_all(&mut trace.context_refs);
-        let mut bodies = [
-            rename(&mut trace.request.body_file, || request_file(&trace.id)),
-            rename(&mut trace.response.body_file, || response_file(&trace.id)),
-        ];
         rewriter.decode_bodies(bundle, &mut trace, &mut bodies)?;
-        rewriter.add_trace(bundle, &trace, bodies)?;
+        rewriter.add_trace(bundle, trace, bodies)?;
     }
     for id in bundle.websockets().iter() {
         let websocket: WebSocket = bundle.websocket(id)?;
         let mut messages: u64 = 0;
         for message_id in bundle.messages(id).iter().filter(|id| ids.insert(id)) {
             let mut message: Message = bundle.message(message_id)?;
+            let file = message.payload_file.as_deref();
+            let payload = Content::stored(bundle, ItemKind::Message, message_id, file)?;
             message.id = numbering.apply(message_id);
             message.connection_ref = numbering.apply(id);
             numbering.apply_all(&mut message.context_refs);
-            let payload = rename(&mut message.payload_file, || payload_file(&message.id));
-            rewriter.add_message(bundle, &message, payload)?;
+            rewriter.add_message(bundle, message, payload)?;
             messages = messages.saturating_add(1);
         }
         if !split_websockets.contains(id) {
-            copy_websocket(WebSocket { id: id.to_owned(), ..websocket }, numbering, rewriter)?;
+            copy_websocket(websocket, numbering, rewriter)?;
         } else if let Some(known) = split.get_mut(id) {
             known.messages = known.messages.saturating_add(messages);
             // A recovered part may have lost the handshake.
@@ -190,17 +195,6 @@ impl Numbering {
 
     fn apply_all(self, refs: &mut [String]) {
         refs.iter_mut().for_each(|id| *id = self.apply(id));
-    }
-}
-
-/// Changes the file name of a body or payload, if there is one, and returns its content.
-fn rename(file: &mut Option<String>, name: impl FnOnce() -> String) -> Content {
-    match file.take() {
-        Some(old) => {
-            *file = Some(name());
-            Content::Copied(old)
-        }
-        None => Content::Empty,
     }
 }
 

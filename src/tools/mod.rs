@@ -10,3 +10,6 @@ pub mod redact;
 mod rewriter;
 mod temp_body;
 mod urlencoded;
+
+#[cfg(test)]
+mod hostile_tests;

@@ -14,7 +14,8 @@
 
 use super::rewriter::{Content, Rewriter};
 use crate::bundle::format::Context;
-use crate::bundle::reader::{Bundle, Header, Message, Trace};
+use crate::bundle::id::ItemKind;
+use crate::bundle::reader::{Bundle, Header, LeftOut, Message, Trace};
 use crate::text::as_text;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -61,6 +62,8 @@ pub struct Redacted {
     pub coded: u64,
     /// The number of bodies and messages that are not text, and were kept unsearched.
     pub binary: u64,
+    /// The items of the bundle that are left out because their JSON is too large.
+    pub left_out: LeftOut,
 }
 
 /// Writes a copy of `bundle` to `output`, redacted by `rules`. An existing `output` is kept as `.bak`.
@@ -85,6 +88,7 @@ pub fn redact(bundle: &Path, output: &Path, rules: &Rules) -> Result<Redacted, E
         Redactor { rules: LowercaseRules::new(rules), placeholders: RandomState::new(), counts: Redacted::default() };
     let (output, _) = Rewriter::write(output, &[bundle], |rewriter| {
         let bundle = Bundle::open(bundle)?;
+        redactor.counts.left_out = bundle.left_out().clone();
         redactor.redact_all(&bundle, rewriter)?;
         Ok(bundle.manifest().clone())
     })?;
@@ -134,7 +138,7 @@ impl Redactor {
         for id in bundle.traces().iter() {
             let trace = bundle.trace(id)?;
             let (trace, bodies) = self.redact_trace(bundle, trace, rewriter)?;
-            rewriter.add_trace(bundle, &trace, bodies)?;
+            rewriter.add_trace(bundle, trace, bodies)?;
         }
         for id in bundle.websockets().iter() {
             let mut websocket = bundle.websocket(id)?;
@@ -149,23 +153,23 @@ impl Redactor {
             for id in bundle.messages(id).iter() {
                 let message = bundle.message(id)?;
                 let (message, payload) = self.redact_message(bundle, message)?;
-                rewriter.add_message(bundle, &message, payload)?;
+                rewriter.add_message(bundle, message, payload)?;
             }
         }
         Ok(())
     }
 
     fn redact_message(&mut self, bundle: &Bundle, mut message: Message) -> Result<(Message, Content), Error> {
-        let Some(file) = message.payload_file.clone() else { return Ok((message, Content::Empty)) };
-        if !self.rules.searches_bodies() {
-            return Ok((message, Content::Copied(file)));
+        let stored = Content::stored(bundle, ItemKind::Message, &message.id, message.payload_file.as_deref())?;
+        if !self.rules.searches_bodies() || matches!(stored, Content::Empty) {
+            return Ok((message, stored));
         }
         if message.payload_encoding.is_some() {
             self.counts.coded = self.counts.coded.saturating_add(1);
             if self.rules.keep_coded {
-                return Ok((message, Content::Copied(file)));
+                return Ok((message, stored));
             }
-            (message.payload_file, message.payload_encoding, message.payload_size) = (None, None, 0);
+            (message.payload_encoding, message.payload_size) = (None, 0);
             return Ok((message, Content::Empty));
         }
         let payload = bundle.payload(&message)?;
@@ -174,7 +178,7 @@ impl Redactor {
                 message.payload_size = new.len() as u64;
                 Content::New(new)
             }
-            None => Content::Copied(file),
+            None => stored,
         };
         Ok((message, content))
     }
@@ -185,8 +189,7 @@ impl Redactor {
         mut trace: Trace,
         rewriter: &mut Rewriter,
     ) -> Result<(Trace, [Content; 2]), Error> {
-        let content = |file: &Option<String>| file.clone().map_or(Content::Empty, Content::Copied);
-        let mut bodies = [content(&trace.request.body_file), content(&trace.response.body_file)];
+        let mut bodies = Content::of_trace(bundle, &trace)?;
         rewriter.decode_bodies(bundle, &mut trace, &mut bodies)?;
         let [sent, received] = bodies;
         let (request, response) = (&mut trace.request, &mut trace.response);
@@ -195,14 +198,14 @@ impl Redactor {
                 (bundle, rewriter),
                 sent,
                 &request.headers,
-                [&mut request.body_file, &mut request.body_encoding],
+                &mut request.body_encoding,
                 &mut request.body_size,
             )?,
             self.redact_body(
                 (bundle, rewriter),
                 received,
                 &response.headers,
-                [&mut response.body_file, &mut response.body_encoding],
+                &mut response.body_encoding,
                 &mut response.body_size,
             )?,
         ];
@@ -217,13 +220,13 @@ impl Redactor {
         Ok((trace, bodies))
     }
 
-    /// Returns the redacted body, and updates its file name, coding and size.
+    /// Returns the redacted body, and updates its coding and size.
     fn redact_body(
         &mut self,
         (bundle, rewriter): (&Bundle, &Rewriter),
         content: Content,
         headers: &[Header],
-        [file, coding]: [&mut Option<String>; 2],
+        coding: &mut Option<String>,
         size: &mut u64,
     ) -> Result<Content, Error> {
         if !self.rules.searches_bodies() || matches!(content, Content::Empty) {
@@ -234,7 +237,7 @@ impl Redactor {
             if self.rules.keep_coded {
                 return Ok(content);
             }
-            (*file, *coding, *size) = (None, None, 0);
+            (*coding, *size) = (None, 0);
             return Ok(Content::Empty);
         }
         let bytes = rewriter.bytes_of(bundle, &content)?;
@@ -242,10 +245,6 @@ impl Redactor {
         match self.redacted_bytes(&bytes, media_type.map_or("", |header| &header.value)) {
             Some(new) => {
                 *size = new.len() as u64;
-                if new.is_empty() {
-                    *file = None;
-                    return Ok(Content::Empty);
-                }
                 Ok(Content::New(new))
             }
             None => Ok(content),

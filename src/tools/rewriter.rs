@@ -7,6 +7,9 @@
 //!            ids, times, origins ─▶ timeline, manifest ─┘
 //! ```
 //!
+//! Names of entries come from the ids of items, which the reader takes from the names of entries: text in the JSON of a hostile
+//! bundle never becomes a name.
+//!
 //! One item at a time is in memory, and some 30 bytes for each item written: its id and time.
 
 use super::body_decoder::{BodyDecoder, Side};
@@ -14,9 +17,9 @@ use super::temp_body::TempBody;
 use crate::bundle::archive::{Archive, CompressionMethod, FinishError};
 use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Context, Manifest, Message, Stats, Trace, WebSocket};
-use crate::bundle::id::ItemKind;
+use crate::bundle::id::{ItemKind, payload_file, request_file, response_file};
 use crate::bundle::json::add_json;
-use crate::bundle::reader::{self, Bundle};
+use crate::bundle::reader::{self, BodyEntry, Bundle};
 use crate::bundle::uuid;
 use crate::clock::Moment;
 use crate::coding::Content as _;
@@ -84,11 +87,37 @@ pub(super) struct Rewriter {
 /// The content of a body or payload.
 pub(super) enum Content {
     Empty,
-    /// The content of this file of the source bundle.
-    Copied(String),
-    /// The decoded content of a file that was stored as received.
+    /// The content of this entry of the source bundle.
+    Copied(BodyEntry),
+    /// The decoded content of an entry that was stored as received.
     Decoded(TempBody),
     New(Vec<u8>),
+}
+
+impl Content {
+    /// Returns the content of the file that the JSON of the item `id` names.
+    pub(super) fn stored(bundle: &Bundle, kind: ItemKind, id: &str, file: Option<&str>) -> Result<Self, Error> {
+        match file {
+            Some(file) => Ok(Self::Copied(bundle.body_entry(kind, id, file)?)),
+            None => Ok(Self::Empty),
+        }
+    }
+
+    /// Returns the contents of the request body and the response body of `trace`.
+    pub(super) fn of_trace(bundle: &Bundle, trace: &Trace) -> Result<[Self; 2], Error> {
+        let stored = |file: &Option<String>| Self::stored(bundle, ItemKind::Trace, &trace.id, file.as_deref());
+        Ok([stored(&trace.request.body_file)?, stored(&trace.response.body_file)?])
+    }
+
+    /// Returns `name` if an item with this content has a file.
+    fn file(&self, name: String) -> Option<String> {
+        let is_empty = match self {
+            Self::Empty => true,
+            Self::New(bytes) => bytes.is_empty(),
+            Self::Copied(_) | Self::Decoded(_) => false,
+        };
+        (!is_empty).then_some(name)
+    }
 }
 
 impl Rewriter {
@@ -140,8 +169,8 @@ impl Rewriter {
         bodies: &mut [Content; 2],
     ) -> Result<(), Error> {
         for (side, body) in Side::BOTH.into_iter().zip(bodies) {
-            let Content::Copied(file) = body else { continue };
-            let load = |to: &mut TempBody| bundle.stream_body(ItemKind::Trace, file, &mut |bytes| to.push(bytes));
+            let Content::Copied(entry) = body else { continue };
+            let load = |to: &mut TempBody| bundle.stream_body(entry, &mut |bytes| to.push(bytes));
             match self.decoder.decode(trace, side, load) {
                 Ok(Some(decoded)) if decoded.len() == 0 => *body = Content::Empty,
                 Ok(Some(decoded)) => *body = Content::Decoded(decoded),
@@ -157,7 +186,7 @@ impl Rewriter {
     pub(super) fn bytes_of(&self, bundle: &Bundle, content: &Content) -> Result<Vec<u8>, Error> {
         match content {
             Content::Empty => Ok(Vec::new()),
-            Content::Copied(file) => Ok(bundle.body(ItemKind::Trace, Some(file))?),
+            Content::Copied(entry) => Ok(bundle.body_content(entry)?),
             Content::Decoded(body) => {
                 body.to_bytes().map_err(|cause| Error::Write { path: self.output.clone(), cause })
             }
@@ -165,15 +194,17 @@ impl Rewriter {
         }
     }
 
-    /// Adds `trace`, with the contents of its request body and response body. The file names in `trace` are those to
-    /// write.
-    pub(super) fn add_trace(&mut self, bundle: &Bundle, trace: &Trace, bodies: [Content; 2]) -> Result<(), Error> {
+    /// Adds `trace`, with the contents of its request body and response body. Sets the file names.
+    pub(super) fn add_trace(&mut self, bundle: &Bundle, mut trace: Trace, bodies: [Content; 2]) -> Result<(), Error> {
+        let [sent, received] = &bodies;
+        trace.request.body_file = sent.file(request_file(&trace.id));
+        trace.response.body_file = received.file(response_file(&trace.id));
         let files = [&trace.request.body_file, &trace.response.body_file];
         self.group(|archive| {
             for (body, file) in bodies.into_iter().zip(files) {
                 add_content(archive, bundle, ItemKind::Trace, file.as_deref(), body)?;
             }
-            add_json(archive, ItemKind::Trace.json_name(&trace.id), trace, &[])
+            add_json(archive, ItemKind::Trace.json_name(&trace.id), &trace, &[])
         })?;
         self.info.add_named(ItemKind::Trace, &trace.id, trace.timestamp, Some(&trace.request.url));
         Ok(())
@@ -186,11 +217,12 @@ impl Rewriter {
         Ok(())
     }
 
-    /// Adds `message`, with the content of its payload. The file name in `message` is the one to write.
-    pub(super) fn add_message(&mut self, bundle: &Bundle, message: &Message, payload: Content) -> Result<(), Error> {
+    /// Adds `message`, with the content of its payload. Sets the file name.
+    pub(super) fn add_message(&mut self, bundle: &Bundle, mut message: Message, payload: Content) -> Result<(), Error> {
+        message.payload_file = payload.file(payload_file(&message.id));
         self.group(|archive| {
             add_content(archive, bundle, ItemKind::Message, message.payload_file.as_deref(), payload)?;
-            add_json(archive, ItemKind::Message.json_name(&message.id), message, &[])
+            add_json(archive, ItemKind::Message.json_name(&message.id), &message, &[])
         })?;
         self.info.add_named(ItemKind::Message, &message.id, message.timestamp, None);
         Ok(())
@@ -226,7 +258,7 @@ fn add_content(
     let Some(file) = file else { return Ok(()) };
     match content {
         Content::Empty => Ok(()),
-        Content::Copied(from) => bundle.copy(archive, &kind.body_name(&from), kind.body_name(file)),
+        Content::Copied(from) => bundle.copy(archive, &from, kind.body_name(file)),
         Content::Decoded(body) => {
             archive.begin_entry(kind.body_name(file), body.len(), CompressionMethod::Deflated, &[])?;
             body.write_to(archive)

@@ -251,6 +251,13 @@ impl CentralHeader {
 
     /// Returns the entry `name` and the offset of its local header; `None` if its method is unsupported.
     pub(super) fn with_name(&self, name: &str, extra: &[u8]) -> Option<(EntryHeader, u64)> {
+        let CentralSizes { size, compressed_size, offset } = self.sizes(extra);
+        let (name, method) = (name.to_owned(), self.method?);
+        Some((EntryHeader { name, method, crc: self.crc, compressed_size, size, is_zip64: false }, offset))
+    }
+
+    /// Returns the fields that may be in the ZIP64 extra field.
+    pub(super) fn sizes(&self, extra: &[u8]) -> CentralSizes {
         // Only the fields that need ZIP64, in this order [4.5.3].
         let mut wide = extra_field(extra, ZIP64_EXTRA_ID).unwrap_or_default();
         let mut widened = |n: u32| match (u64::from(n), wide.split_first_chunk()) {
@@ -261,9 +268,15 @@ impl CentralHeader {
             (n, _) => n,
         };
         let (size, compressed_size, offset) = (widened(self.size), widened(self.compressed_size), widened(self.offset));
-        let (name, method) = (name.to_owned(), self.method?);
-        Some((EntryHeader { name, method, crc: self.crc, compressed_size, size, is_zip64: false }, offset))
+        CentralSizes { size, compressed_size, offset }
     }
+}
+
+/// The sizes of an entry and the offset of its local header, as the directory claims them.
+pub(super) struct CentralSizes {
+    pub(super) size: u64,
+    pub(super) compressed_size: u64,
+    pub(super) offset: u64,
 }
 
 /// Returns the content of the extra field `id` [4.5.1].

@@ -4,8 +4,8 @@
 //! name ─▶ hash ─▶ candidate offsets ─▶ compare the names in the file
 //! ```
 //!
-//! Hashes may collide, and an archive may contain a name twice: callers compare the names. Of equal names the last entry
-//! comes first: other ZIP readers use that one too.
+//! Hashes may collide, and an unfinished bundle may contain a name twice: callers compare the names. Of equal names the last
+//! entry comes first.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};

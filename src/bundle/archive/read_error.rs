@@ -17,6 +17,10 @@ pub enum OpenError {
     NotZip,
     /// The ZIP directory contradicts its end record.
     DamagedDirectory,
+    /// Several entries of the ZIP directory have this name.
+    DuplicateEntry(String),
+    /// Entries of the ZIP directory share bytes of the file.
+    OverlappingEntries,
     /// The file does not begin as an unfinished bundle does.
     NotABundle,
 }
@@ -27,8 +31,10 @@ pub enum OpenError {
 pub enum EntryError {
     /// The file cannot be read.
     Io(io::Error),
-    /// The entry exceeds the limit for its kind: 512 MiB for JSON, 1 GiB for bodies. The value is its size in bytes.
+    /// The entry exceeds the limit for its kind: 8 MiB for JSON, 1 GiB for bodies. The value is its size in bytes.
     TooLarge(u64),
+    /// The JSON of an item names this file as its body or payload, which is that of another item.
+    ForeignFile(String),
     /// Sizes or checksum do not match the content.
     Damaged,
     /// The entry is encrypted, or its compression method is neither deflate nor stored.
@@ -44,6 +50,8 @@ impl fmt::Display for OpenError {
             Self::IsADirectory => f.write_str("is a directory"),
             Self::NotZip => f.write_str("not a ZIP archive, or truncated"),
             Self::DamagedDirectory => f.write_str("damaged ZIP directory"),
+            Self::DuplicateEntry(name) => write!(f, "several entries are called {name}"),
+            Self::OverlappingEntries => f.write_str("entries overlap"),
             Self::NotABundle => f.write_str("not a bundle, finished or unfinished"),
         }
     }
@@ -53,7 +61,12 @@ impl Error for OpenError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io(e) => Some(e),
-            Self::IsADirectory | Self::NotZip | Self::DamagedDirectory | Self::NotABundle => None,
+            Self::IsADirectory
+            | Self::NotZip
+            | Self::DamagedDirectory
+            | Self::DuplicateEntry(_)
+            | Self::OverlappingEntries
+            | Self::NotABundle => None,
         }
     }
 }
@@ -69,6 +82,7 @@ impl fmt::Display for EntryError {
         match self {
             Self::Io(e) => e.fmt(f),
             Self::TooLarge(size) => write!(f, "too large ({size} bytes)"),
+            Self::ForeignFile(file) => write!(f, "its body file {file} is that of another item"),
             Self::Damaged => f.write_str("damaged"),
             Self::UnsupportedCompression => f.write_str("unsupported compression or encryption"),
             Self::Json(e) => write!(f, "invalid JSON: {e}"),
@@ -81,7 +95,7 @@ impl Error for EntryError {
         match self {
             Self::Io(e) => Some(e),
             Self::Json(e) => Some(e.as_ref()),
-            Self::TooLarge(_) | Self::Damaged | Self::UnsupportedCompression => None,
+            Self::TooLarge(_) | Self::ForeignFile(_) | Self::Damaged | Self::UnsupportedCompression => None,
         }
     }
 }

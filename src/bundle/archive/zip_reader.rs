@@ -6,12 +6,14 @@
 //!        └─────────────────────────────────────────┘
 //! ```
 //!
-//! The file may be damaged or hostile: the directory's claims are checked when they are used. Only the index is kept in
-//! memory; a central header is read again for each access.
+//! The file may be damaged or hostile: the directory's claims are checked when they are used. A directory with two entries of
+//! one name is refused, since readers disagree about which one counts. Overlapping entries are refused too: a small file could
+//! otherwise contain the same bytes in thousands of entries. Only the index is kept in memory; a central header is read again
+//! for each access.
 
 use super::end_records::{END_LEN, ZIP64_END_LEN, ZIP64_LOCATOR_LEN, end_of_directory, zip64_end, zip64_locator};
 use super::file_range::{FileRange, read_up_to};
-use super::headers::{CENTRAL_LEN, CentralHeader, EntryHeader, LOCAL_LEN, local_header_len};
+use super::headers::{CENTRAL_LEN, CentralHeader, CentralSizes, EntryHeader, LOCAL_LEN, local_header_len};
 use super::index::Index;
 use super::located_entry::LocatedEntry;
 use super::read_error::{EntryError, OpenError};
@@ -39,11 +41,13 @@ impl ZipReader {
         let FoundDirectory { directory, count, shift } = find_directory(&file, meta.len())?.ok_or(OpenError::NotZip)?;
         let max_count = directory.end.saturating_sub(directory.start) / CENTRAL_LEN as u64;
         let mut reader = Self { file, directory, shift, index: Index::default() };
-        let mut index = Index::with_capacity(usize::try_from(count.min(max_count)).unwrap_or_default());
+        let capacity = usize::try_from(count.min(max_count)).unwrap_or_default();
+        let (mut index, mut extents) = (Index::with_capacity(capacity), Vec::with_capacity(capacity));
         let mut entries = reader.entries();
         let mut found: u64 = 0;
         for entry in &mut entries {
             found = found.saturating_add(1);
+            extents.push(entry.extent());
             if let Ok(name) = std::str::from_utf8(&entry.name) {
                 index.push(name, entry.offset);
             }
@@ -52,14 +56,40 @@ impl ZipReader {
         if entries.offset != reader.directory.end || found & 0xffff != count & 0xffff {
             return Err(OpenError::DamagedDirectory);
         }
+        extents.sort_unstable();
+        if extents.windows(2).any(|pair| matches!(pair, [(_, end), (next, _)] if end > next)) {
+            return Err(OpenError::OverlappingEntries);
+        }
         index.sort();
         reader.index = index;
-        Ok(reader)
+        match reader.repeated_name() {
+            Some(name) => Err(OpenError::DuplicateEntry(name)),
+            None => Ok(reader),
+        }
     }
 
-    /// Iterates over the names of all entries, except those that are not UTF-8.
+    /// Returns a name that several entries have.
+    fn repeated_name(&self) -> Option<String> {
+        self.index.repeated().find_map(|offset| {
+            let entry = self.entry_at(offset, USUAL_NAME_BYTES)?;
+            let name = String::from_utf8(entry.name).ok()?;
+            let same = |offset: &u64| self.entry_at(*offset, name.len()).is_some_and(|it| it.name == name.as_bytes());
+            let is_repeated = self.index.offsets(&name).filter(same).nth(1).is_some();
+            is_repeated.then_some(name)
+        })
+    }
+
+    /// Iterates over the names of all entries, except those that are not UTF-8, and the sizes of their contents, as claimed.
+    pub(crate) fn names_and_sizes(&self) -> impl Iterator<Item = (String, u64)> {
+        self.entries().filter_map(|entry| {
+            let size = entry.header.sizes(&entry.extra).size;
+            Some((String::from_utf8(entry.name).ok()?, size))
+        })
+    }
+
+    #[cfg(test)]
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
-        self.entries().filter_map(|entry| String::from_utf8(entry.name).ok())
+        self.names_and_sizes().map(|(name, _)| name)
     }
 
     /// Returns the content of an entry, or `None` if there is no such entry. Fails if it is larger than `max_size`.
@@ -81,10 +111,10 @@ impl ZipReader {
     }
 
     fn locate(&self, name: &str) -> Result<Option<LocatedEntry>, EntryError> {
-        let entry = self.index.offsets(name).find_map(|offset| {
-            let entries = DirectoryEntries::new(&self.file, offset..self.directory.end, name.len());
-            entries.into_iter().next().filter(|entry| entry.name == name.as_bytes())
-        });
+        let entry = self
+            .index
+            .offsets(name)
+            .find_map(|offset| self.entry_at(offset, name.len()).filter(|entry| entry.name == name.as_bytes()));
         let Some(DirectoryEntry { header, extra, .. }) = entry else { return Ok(None) };
         let (header, offset) = header.with_name(name, &extra).ok_or(EntryError::UnsupportedCompression)?;
         let offset = offset.checked_add(self.shift).ok_or(EntryError::Damaged)?;
@@ -92,6 +122,11 @@ impl ZipReader {
         let content = local_header_len(&local).and_then(|len| offset.checked_add(len)).ok_or(EntryError::Damaged)?;
         let entry = LocatedEntry::new(header, None, (offset, content), self.directory.start);
         Ok(Some(entry.ok_or(EntryError::Damaged)?))
+    }
+
+    /// Reads the entry whose central header is at `offset`.
+    fn entry_at(&self, offset: u64, expected_name_len: usize) -> Option<DirectoryEntry> {
+        DirectoryEntries::new(&self.file, offset..self.directory.end, expected_name_len).next()
     }
 
     fn entries(&self) -> DirectoryEntries<'_> {
@@ -152,6 +187,15 @@ struct DirectoryEntry {
     extra: Vec<u8>,
 }
 
+impl DirectoryEntry {
+    /// Returns the range of the file that the entry takes at least: its local header may have more extra fields.
+    fn extent(&self) -> (u64, u64) {
+        let CentralSizes { compressed_size, offset, .. } = self.header.sizes(&self.extra);
+        let header_len = (LOCAL_LEN as u64).saturating_add(self.name.len() as u64);
+        (offset, offset.saturating_add(header_len).saturating_add(compressed_size))
+    }
+}
+
 impl<'f> DirectoryEntries<'f> {
     /// Creates an iterator over the entries in `range`. `expected_name_len` limits the first read to the usual size of an
     /// entry with such a name, for callers that need one entry.
@@ -187,6 +231,9 @@ const MAX_TAIL_BYTES: u64 = (END_LEN + ZIP64_LOCATOR_LEN) as u64 + u16::MAX as u
 
 /// The directory is read in blocks of this size.
 const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The length of a usual name.
+const USUAL_NAME_BYTES: usize = 32;
 
 /// The size of a central header without its name, comments, and extra fields that we do not write.
 const USUAL_BYTES_BESIDES_NAME: usize = CENTRAL_LEN + 32;

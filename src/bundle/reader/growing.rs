@@ -49,8 +49,8 @@ impl GrowingBundle {
         Ok(Self { file, known_end: 0, index, capture: None, open_websockets, state: State::Growing })
     }
 
-    /// Reads new entries, passes their names to `found`, and returns the state of the bundle.
-    pub(super) fn refresh(&mut self, found: &mut dyn FnMut(&str)) -> io::Result<State> {
+    /// Reads new entries, passes their names and sizes to `found`, and returns the state of the bundle.
+    pub(super) fn refresh(&mut self, found: &mut dyn FnMut(&str, u64)) -> io::Result<State> {
         if self.state == State::Complete {
             return Ok(State::Complete);
         }
@@ -76,10 +76,10 @@ impl GrowingBundle {
                     self.index.push(name, offset);
                     let (was_open, opened) = self.track_websocket(&entry);
                     if !was_open && self.locate(name)?.is_none() {
-                        found(name);
+                        found(name, entry.header.size);
                     }
                     if let Some(name) = opened {
-                        found(&name);
+                        found(&name, 0);
                     }
                 }
             }

@@ -52,7 +52,7 @@ impl Ids {
     /// Appends an id. [`Ids::sort`] restores the order.
     pub(super) fn push(&mut self, id: &str) {
         match self.last() {
-            // An archive may contain an entry twice; readers find one of them.
+            // In an unfinished bundle, a later entry replaces an earlier one.
             Some(last) if last == id => return,
             Some(last) => self.is_unsorted |= numbers(last) > numbers(id),
             None => {}

@@ -14,6 +14,7 @@ use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Manifest, Message, Trace, WebSocket};
 use crate::bundle::id::{Id, ItemKind, body_files, item_of, numbers, payload_file, request_file, response_file};
 use crate::bundle::json::add_json;
+use crate::bundle::reader::MAX_JSON_BYTES;
 use crate::bundle::recovery_note::{AMENDMENT, CaptureIdentity, RecoveryNote};
 use crate::tools::body_decoder::{BodyDecoder, Side, encoding};
 use serde::de::DeserializeOwned;
@@ -346,7 +347,7 @@ impl<'f> Recovery<'f> {
         Ok(())
     }
 
-    /// Reads a JSON entry. Returns `None` if it is damaged or not a `T`.
+    /// Reads a JSON entry. Returns `None` if it is damaged, not a `T`, or larger than any that readers accept.
     fn read_json<T: DeserializeOwned>(&self, entry: &LocatedEntry) -> Result<Option<T>, Failure> {
         if entry.header.size > MAX_JSON_BYTES {
             return Ok(None);
@@ -401,6 +402,3 @@ impl<'f> Recovery<'f> {
 fn body_names(id: Id) -> impl Iterator<Item = String> {
     body_files(id.kind(), &id.to_string()).map(move |file| id.kind().body_name(&file))
 }
-
-/// The largest JSON entry that is read. No exchange that we write exceeds it.
-const MAX_JSON_BYTES: u64 = 64 << 20;

@@ -81,7 +81,7 @@ fn reads_archives_of_other_programs() {
 }
 
 #[test]
-fn the_last_of_two_entries_with_one_name_wins() {
+fn two_entries_with_one_name_are_refused() {
     // The `zip` crate refuses duplicates: one name is changed in both headers.
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in [("same", "first"), ("sama", "later")] {
@@ -92,7 +92,26 @@ fn the_last_of_two_entries_with_one_name_wins() {
     let places: Vec<_> = bytes.windows(4).enumerate().filter(|(_, w)| w == b"sama").map(|(at, _)| at).collect();
     places.into_iter().for_each(|at| bytes[at..at + 4].copy_from_slice(b"same"));
     let saved = Saved::new("twice", &bytes);
-    assert_eq!(saved.opened().unwrap().read("same", 9).unwrap().as_deref(), Some(&b"later"[..]));
+    assert!(matches!(saved.opened(), Err(OpenError::DuplicateEntry(name)) if name == "same"));
+}
+
+#[test]
+fn overlapping_entries_are_refused() {
+    let bytes = archive();
+    let headers: Vec<_> = bytes.windows(4).enumerate().filter(|(_, w)| w == b"PK\x01\x02").map(|(at, _)| at).collect();
+    // The first match is within a content.
+    let [first, second] = [headers[1], headers[2]];
+    // The second entry is where the first one is, one byte before the end of the first one, or inside its header.
+    let second_offset = u32::from_le_bytes(bytes[second + 42..second + 46].try_into().unwrap());
+    for offset in [0, second_offset - 1, 3] {
+        let mut bytes = bytes.clone();
+        bytes[second + 42..second + 46].copy_from_slice(&offset.to_le_bytes());
+        assert!(matches!(Saved::new("overlap", &bytes).opened(), Err(OpenError::OverlappingEntries)), "{offset}");
+    }
+    // The first entry claims to extend into the second one.
+    let mut bytes = bytes;
+    bytes[first + 20] += 1;
+    assert!(matches!(Saved::new("overlap", &bytes).opened(), Err(OpenError::OverlappingEntries)));
 }
 
 /// Damage results in an error, or in content that matches its checksum.
