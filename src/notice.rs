@@ -556,7 +556,7 @@ pub struct Domain {
 pub enum NameSource {
     /// The TLS server name (SNI), the Host field, or the URL of a plain request.
     Name,
-    /// The CONNECT target alone, which may be an IP address.
+    /// The target of CONNECT or SOCKS, or the original destination of a redirected connection. It may be an IP address.
     Connect,
 }
 

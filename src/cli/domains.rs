@@ -17,7 +17,7 @@ pub(crate) fn table(summary: &Summary) -> String {
     ]);
     let mut written = Vec::new();
     for domain in &summary.domains {
-        let mark = if domain.name_source == NameSource::Connect { "  (from CONNECT only)" } else { "" };
+        let mark = if domain.name_source == NameSource::Connect { "  (no server name)" } else { "" };
         let row = [
             domain.connections.to_string(),
             requests(domain).map_or("-".into(), |n| n.to_string()),

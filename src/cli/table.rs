@@ -296,8 +296,8 @@ const CAPTURE: &[Command] = &[
         usage: "[OPTIONS]",
         brief: "List the domains an app connects to, without decrypting",
         more: "Passes all traffic through and lists domains with their connections, plain requests and bytes. The last line \
-               has -d options to capture them with. SIGUSR1 prints the domains so far to stderr. Needs no certificate. A domain is marked if it is known only from a \
-               CONNECT request, because TLS had no server name.",
+               has -d options to capture them with. SIGUSR1 prints the domains so far to stderr. Needs no certificate. A domain is marked if TLS had no \
+               server name: the name or address is that of a CONNECT or SOCKS request, or of a redirected connection.",
         operands: Operands::None,
         options: &[
             &PORT,

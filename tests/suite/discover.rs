@@ -98,7 +98,7 @@ fn a_domain_from_connect_only_is_marked() {
     visit(&running, &origin, "api.example.test");
     let table = running.interrupt().ok().text();
     let line = |name: &str| table.lines().find(|line| line.contains(name)).unwrap();
-    assert!(line("127.0.0.1").ends_with("127.0.0.1  (from CONNECT only)"), "{table}");
+    assert!(line("127.0.0.1").ends_with("127.0.0.1  (no server name)"), "{table}");
     assert!(line("api.example.test").ends_with("api.example.test"), "{table}");
 }
 

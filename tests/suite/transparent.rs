@@ -1,7 +1,9 @@
 //! Redirected traffic, with and without `--transparent`.
 
-use crate::support::{Capture, Origin, TlsClient, respond_to_all};
-use spectral_capture::{Reason, Transparent};
+#[cfg(target_os = "linux")]
+use crate::support::network::Network;
+use crate::support::{Capture, Origin, TlsClient, TlsSetup, respond_to_all};
+use spectral_capture::Transparent;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -19,19 +21,20 @@ fn forwards_a_redirected_request_to_its_host() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn forwards_redirected_tls_to_its_server_name() {
-    let capture = Capture::with(|config| config.transparent = Transparent::ByName);
-    let mut connection = capture.dial();
-    // Port 443 needs privileges; without them, the connection fails and is reported.
-    if let Some(_origin) = Origin::tls_on(443, |connection| respond_to_all(connection, HELLO.as_bytes())) {
+    // Others may use port 443 of this machine.
+    Network::run(|_| {
+        let _origin = Origin::at("127.0.0.1:443", Some(TlsSetup::default()), |connection| {
+            respond_to_all(connection, HELLO.as_bytes());
+        });
+        let capture = Capture::with(|config| config.transparent = Transparent::ByName);
+        let mut connection = capture.dial();
         capture.client("localhost").start(&mut connection).unwrap();
         assert_eq!(connection.request("GET /t HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "hello");
         drop(connection);
         assert_eq!(capture.stop().bundle().only_trace().url(), "https://localhost/t");
-    } else {
-        capture.client("localhost").start(&mut connection).unwrap_err();
-        assert_eq!(capture.wait_for_uncaptured(|reason| matches!(reason, Reason::Unreachable(_))), "localhost:443");
-    }
+    });
 }
 
 #[test]

@@ -96,12 +96,6 @@ impl Origin {
         Some(Self::serve(listener, None, move |connection| respond_to_all(connection, &response)))
     }
 
-    /// Starts an origin with TLS on this port; `None` if the port cannot be bound.
-    pub(crate) fn tls_on(port: u16, script: impl Fn(Connection) + Send + Sync + 'static) -> Option<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", port)).ok()?;
-        Some(Self::serve(listener, Some(TlsSetup::default()), script))
-    }
-
     /// Starts an origin on `addr`, with TLS if there are settings for it.
     #[track_caller]
     pub(crate) fn at(addr: &str, setup: Option<TlsSetup>, script: impl Fn(Connection) + Send + Sync + 'static) -> Self {
