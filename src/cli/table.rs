@@ -297,7 +297,7 @@ const CAPTURE: &[Command] = &[
         brief: "List the domains an app connects to, without decrypting",
         more: "Passes all traffic through and lists domains with their connections, plain requests and bytes. The last line \
                has -d options to capture them with. SIGUSR1 prints the domains so far to stderr. Needs no certificate. A domain is marked if TLS had no \
-               server name: the name or address is that of a CONNECT or SOCKS request, or of a redirected connection.",
+               server name: it is then known from a CONNECT or SOCKS request, or is the address of a redirected connection.",
         operands: Operands::None,
         options: &[
             &PORT,
