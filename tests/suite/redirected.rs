@@ -16,10 +16,14 @@ fn redirected_capture(network: &Network, change: impl FnOnce(&mut Config)) -> Ca
 
 fn transparent_capture(change: impl FnOnce(&mut Config)) -> Capture {
     Capture::with(|config| {
-        config.listen = "[::]:0".parse().unwrap();
-        config.transparent = Transparent::OriginalDestination;
+        serve_redirected(config);
         change(config);
     })
+}
+
+fn serve_redirected(config: &mut Config) {
+    config.listen = "[::]:0".parse().unwrap();
+    config.transparent = Transparent::OriginalDestination;
 }
 
 /// Starts an origin with TLS that answers each request with `body`.
@@ -173,6 +177,23 @@ fn one_port_serves_clients_of_both_kinds() {
         let hosts: Vec<_> = capture.stop().summary.uncaptured.into_iter().map(|it| (it.host, it.reason)).collect();
         let refused = |host: &str| (host.to_owned(), Reason::NoOriginalDestination);
         assert_eq!(hosts, [refused("198.51.100.1:80"), refused("localhost:443")]);
+    });
+}
+
+#[test]
+fn discovery_lists_redirected_connections_by_name_or_address() {
+    Network::run(|network| {
+        let _origins = [tls_origin("198.51.100.1:8443", "tls"), plain_origin("198.51.100.2:80", "plain")];
+        let discovery = Capture::discover_with(serve_redirected);
+        network.redirect_to(discovery.addr.port());
+        let client = TlsClient::new("localhost", vec![TestCa::trusted().der()]);
+        assert_eq!(get_over_tls(network, "198.51.100.1:8443", &client, "localhost:8443"), "tls");
+        let mut connection = network.dial("198.51.100.2:80");
+        assert_eq!(connection.request("GET / HTTP/1.1\r\n\r\n").text(), "plain");
+        drop(connection);
+        let mut domains: Vec<_> = discovery.stop().summary.domains.into_iter().map(|domain| domain.name).collect();
+        domains.sort();
+        assert_eq!(domains, ["198.51.100.2", "localhost"]);
     });
 }
 
