@@ -96,6 +96,7 @@ const HARMLESS: &[&str] = &[
 pub const NAMED_IN: &[(&str, &str)] = &[
     ("httparse", "wire/http1/fields.rs"),
     ("zlib_rs", "wire/websocket/inflate.rs"),
+    ("crc32fast", "coding/crc32.rs"),
     ("brotli_decompressor", "coding/brotli.rs"),
     ("ruzstd", "coding/zstd.rs"),
     ("nix", "net/sys/"),

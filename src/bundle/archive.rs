@@ -21,12 +21,12 @@
 //! are good.
 
 use super::disk_watch::timed;
+use crate::coding::crc32::Crc;
 use crate::error::Error;
 use buffered_file::BufferedFile;
 use deflate::MAX_WHOLE_BYTES;
 use directory::{Directory, DirectoryMark, mark_claimed};
 use dos_time::DosDateTime;
-use flate2::Crc;
 use located_entry::LocatedEntry;
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -8,11 +8,11 @@
 //! The slice of a member is the content of a ZIP entry with the method deflate. Checksum and size are claims of the sender
 //! until [`Inflater::verify`] has confirmed them.
 
+use super::crc32::Crc;
 use super::error::DecodeError;
 use super::inflate::{Inflater, StreamStart};
 use super::input::EncodedInput;
 use super::output::DecodedOutput;
-use flate2::Crc;
 use std::io::{BufRead, Read};
 
 /// The first bytes of a gzip header.
@@ -83,9 +83,10 @@ pub(super) fn decode(
         let (mut crc, mut size) = (Crc::new(), 0u32);
         inflater.stream(input, false, &mut |bytes| {
             crc.update(bytes);
+            // The trailer has the size modulo 2^32.
+            size = size.wrapping_add(bytes.len() as u32);
             output.push(bytes)
         })?;
-        size = size.wrapping_add(crc.amount());
         if input.read_array()? != trailer(crc.sum(), size) {
             return Err(DecodeError::Malformed);
         }

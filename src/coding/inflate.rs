@@ -1,7 +1,8 @@
 //! Inflates deflate streams (RFC 1951), with and without the zlib wrapper, with an inflater that is reused.
 
+use super::crc32::Crc;
 use super::error::DecodeError;
-use flate2::{Crc, Decompress, FlushDecompress, Status};
+use flate2::{Decompress, FlushDecompress, Status};
 use std::io::{self, BufRead, Read};
 
 /// An inflater. Allocates its window and buffers when it is first used.

@@ -17,6 +17,7 @@ pub(crate) use name::Coding;
 
 mod brotli;
 mod content;
+pub(crate) mod crc32;
 mod decoder;
 mod error;
 #[cfg(any(test, fuzzing))]

@@ -11,8 +11,8 @@
 //!
 //! No buffer is larger than [`CHUNK_BYTES`], and those of that size come from a pool ([`chunk_pool`]).
 
+use crate::coding::crc32::Crc;
 use chunk_pool::CHUNK_BYTES;
-use flate2::Crc;
 use spill_file::Piece;
 use std::io::{self, Read};
 use std::sync::Arc;

@@ -3,7 +3,8 @@
 use super::file_range::FileRange;
 use super::headers::{CompressionMethod, EntryHeader};
 use super::read_error::EntryError;
-use flate2::{Crc, Decompress, FlushDecompress, Status};
+use crate::coding::crc32::Crc;
+use flate2::{Decompress, FlushDecompress, Status};
 use std::fs::File;
 use std::io::{self, Read};
 

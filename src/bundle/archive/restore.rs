@@ -18,8 +18,8 @@ use super::dos_time::DosDateTime;
 use super::file_range::FileRange;
 use super::headers::{CompressionMethod, EntryHeader};
 use super::located_entry::LocatedEntry;
+use crate::coding::crc32::Crc;
 use crate::coding::gzip;
-use flate2::Crc;
 use std::fs::File;
 use std::io::{self, Read};
 

@@ -4,8 +4,8 @@ use super::packing::{Packing, PackingTools};
 use super::source::Source;
 use super::unpack::{MIN_SAVING_DIVISOR, push_all};
 use crate::bundle::archive::Deflater;
+use crate::coding::crc32::Crc;
 use crate::record::body::Body;
-use flate2::Crc;
 use std::io::{self, Read};
 
 /// The result of compression.

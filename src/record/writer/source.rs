@@ -2,9 +2,9 @@
 
 use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::{CommittedGroup, CompressionMethod};
+use crate::coding::crc32::Crc;
 use crate::coding::gzip;
 use crate::record::body::Body;
-use flate2::Crc;
 use std::io::{self, Read};
 use std::sync::Arc;
 

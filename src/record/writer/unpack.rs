@@ -12,9 +12,9 @@
 use super::packing::{Packing, PackingTools, Window, WindowWait};
 use super::source::Source;
 use crate::bundle::archive::Deflater;
+use crate::coding::crc32::Crc;
 use crate::coding::{Coding, DecodeError, DecodeLimits, gzip, window};
 use crate::record::body::Body;
-use flate2::Crc;
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 
