@@ -98,7 +98,8 @@ impl<'w, 'o> Serializer for &'w mut JsonWriter<'o> {
     type SerializeStructVariant = Impossible<(), Error>;
 
     fn serialize_str(self, text: &str) -> Result<(), Error> {
-        if text.bytes().any(|b| b < b' ' || b == b'"' || b == b'\\') {
+        // All bytes, without an early end: so the loop is vectorized.
+        if text.bytes().fold(false, |found, b| found | (b < b' ') | (b == b'"') | (b == b'\\')) {
             return self.scalar(text);
         }
         self.out.reserve(text.len().saturating_add(2));

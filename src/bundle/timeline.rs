@@ -11,6 +11,7 @@ use super::spill::Spill;
 use super::string_arena::StringArena;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -139,25 +140,31 @@ impl TimelineBuilder {
         // The next event of each run. At equal times the earlier run wins; the run in memory is the last.
         let mut heads = BinaryHeap::new();
         let in_memory_index = runs.len();
-        let mut advance = |n: usize, heads: &mut BinaryHeap<_>| -> io::Result<()> {
+        let mut next = |n: usize| -> io::Result<_> {
             let next = match runs.get_mut(n) {
                 Some(run) => run.next(&self.runs, read_events)?,
                 None => in_memory.next(),
             };
-            heads.extend(next.map(|event| Reverse((event.timestamp, n, Incomparable(event)))));
-            Ok(())
+            Ok(next.map(|event| Reverse((event.timestamp, n, Incomparable(event)))))
         };
-        (0..=in_memory_index).try_for_each(|n| advance(n, &mut heads))?;
-        while let Some(Reverse((_, n, Incomparable(event)))) = heads.pop() {
+        for n in 0..=in_memory_index {
+            heads.extend(next(n)?);
+        }
+        while let Some(mut first) = heads.peek_mut() {
+            let Reverse((_, n, Incomparable(event))) = *first;
             sink(event)?;
-            advance(n, &mut heads)?;
+            // In place: most often the next event of all is of the same run.
+            match next(n)? {
+                Some(head) => *first = head,
+                None => drop(PeekMut::pop(first)),
+            }
         }
         Ok(())
     }
 }
 
 /// An event that takes no part in the order of the tuple that it is in.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Incomparable(Event);
 
 impl PartialOrd for Incomparable {

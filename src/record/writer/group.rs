@@ -154,18 +154,20 @@ impl Writer {
     /// Writes the staged groups. If that fails, each group is tried alone, so that an error loses only the groups it
     /// affects.
     pub(super) fn commit(&mut self) {
-        let staged = std::mem::take(&mut self.bundle.staged);
+        let mut staged = std::mem::take(&mut self.bundle.staged);
         let is_written = self.bundle.archive.commit().is_ok();
         if !is_written {
             self.bundle.archive.rollback();
         }
-        for (group, place) in staged {
+        for (group, place) in staged.drain(..) {
             let place = if is_written { Ok(place) } else { self.guard(|writer| writer.put_alone(&group)) };
             match place {
                 Ok(place) => self.settle(group, place),
                 Err(failure) => self.lose(group, failure),
             }
         }
+        // Settling stages nothing. The buffer is kept for the next groups.
+        self.bundle.staged = staged;
         self.write_ended_websockets();
         self.publish();
     }
