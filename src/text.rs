@@ -1,13 +1,15 @@
 //! Captured text and bytes, made safe to show: escaped for a terminal, or in base64.
 //!
 //! Text from the network may contain control characters that a terminal obeys, hides or reorders. [`escape`] and
-//! [`escape_lines`] replace them.
+//! [`escape_lines`] replace them; [`write_json`] writes them as escapes of JSON.
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
+use serde_json::ser::Formatter;
 use std::borrow::Cow;
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Display, Write as _};
+use std::io::{self, Write};
 
 /// Returns `text` on one line. Characters that a terminal obeys, hides or reorders become `\x1b`, `\n`, `\u{202e}`.
 ///
@@ -43,6 +45,35 @@ impl Display for Base64<'_> {
 impl Serialize for Base64<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// Writes `value` as JSON on one line. Characters that [`escape`] replaces become escapes such as `\u009b`, so that a terminal
+/// shows the JSON as it is, and parsers read the same text.
+///
+/// # Errors
+/// If `out` fails, or `value` does.
+pub fn write_json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    Ok(value.serialize(&mut serde_json::Serializer::with_formatter(out, EscapingFormatter))?)
+}
+
+/// The compact layout, with more escapes.
+struct EscapingFormatter;
+
+impl Formatter for EscapingFormatter {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // C0 characters are not in fragments. Most text is ASCII, and most of it is in bodies.
+        if fragment.bytes().all(|byte| byte < 0x7f) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        let mut rest = fragment;
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_unsafe(*c)) {
+            let (safe, after) = rest.split_at(at);
+            writer.write_all(safe.as_bytes())?;
+            c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(writer, "\\u{unit:04x}"))?;
+            rest = after.get(c.len_utf8()..).unwrap_or_default();
+        }
+        writer.write_all(rest.as_bytes())
     }
 }
 
@@ -99,6 +130,22 @@ mod tests {
     fn keeps_line_breaks_and_tabs() {
         assert_eq!(escape_lines("a\r\n\tb\rc\x1b"), "a\n\tb\\rc\\x1b");
         assert_eq!(escape_lines("a\nb"), "a\nb");
+    }
+
+    #[test]
+    fn json_has_escapes_for_characters_that_a_terminal_obeys() {
+        let json = |text: &str| {
+            let mut out = Vec::new();
+            write_json(&[text], &mut out).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            assert_eq!(serde_json::from_str::<Vec<String>>(&out).unwrap(), [text], "the same JSON");
+            assert!(matches!(escape(&out), Cow::Borrowed(_)), "{out}");
+            out
+        };
+        assert_eq!(json("plain \"grün\" 日本 \u{1f600}"), "[\"plain \\\"grün\\\" 日本 \u{1f600}\"]");
+        assert_eq!(json("\u{9b}31m\u{202e}\n\u{7f}\u{2066}"), r#"["\u009b31m\u202e\n\u007f\u2066"]"#);
+        assert_eq!(json("\u{e0041}a\u{2028}"), r#"["\udb40\udc41a\u2028"]"#);
+        assert_eq!(json("\u{80}\u{9f}\u{200e}\u{200f}\u{202a}\u{2069}\u{2029}").len(), 4 + 7 * 6);
     }
 
     #[test]

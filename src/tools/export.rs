@@ -96,12 +96,6 @@ impl From<io::Error> for Error {
     }
 }
 
-impl From<serde_json::Error> for Error {
-    fn from(e: serde_json::Error) -> Self {
-        Self::Write(e.into())
-    }
-}
-
 /// Calls `write` with each selected exchange.
 fn for_each_selected(
     bundle: &Bundle,

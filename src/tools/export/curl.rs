@@ -8,6 +8,9 @@
 //!   'https://a.example/b?c'
 //! ```
 //!
+//! The URL is always http or https, so that no text of a bundle becomes an option of curl or names a local file. An exchange with
+//! another URL is a comment.
+//!
 //! A comment above a command states each difference from the recorded request. Two differences cannot be avoided and
 //! are not stated: curl sends the Host field first, and chooses its own chunk sizes.
 
@@ -79,9 +82,13 @@ impl<'r> Command<'r> {
         }
         let texts = [&request.method, &request.url].into_iter();
         let mut texts = texts.chain(request.headers.iter().flat_map(|header| [&header.name, &header.value]));
-        if texts.any(|text| text.contains('\0')) {
-            return Err("A NUL byte in the request line or header fields cannot be passed to a command.");
+        if texts.any(|text| text.contains(['\0', '\n'])) {
+            return Err("A NUL byte or line break in the request line or header fields cannot be passed to a command.");
         }
+        if request.method.is_empty() {
+            return Err("The request has no method.");
+        }
+        let url = HttpUrl::parse(&request.url)?;
         let mut command = Self {
             remarks: Vec::new(),
             options: Vec::new(),
@@ -89,9 +96,9 @@ impl<'r> Command<'r> {
             body: Data::None,
             url: String::new(),
         };
-        command.set_target(request);
+        command.set_target(request, &url);
         command.set_method(request, body);
-        command.set_fields(request, body);
+        command.set_fields(request, &url, body);
         command.body = data(body);
         let is_chunked = first(&request.headers, "transfer-encoding").is_some();
         if body.is_empty() && is_chunked {
@@ -116,21 +123,26 @@ impl<'r> Command<'r> {
     }
 
     /// Sets the URL. Options keep curl from normalizing it, or pass the request target separately.
-    fn set_target(&mut self, request: &Request) {
-        let (scheme, rest) = request.url.split_once("://").unwrap_or(("http", &request.url));
-        let scheme = match scheme {
-            "ws" => "http",
-            "wss" => "https",
-            scheme => scheme,
-        };
-        if scheme == "https" && first(&request.headers, "host").is_some() {
+    fn set_target(&mut self, request: &Request, url: &HttpUrl<'_>) {
+        let HttpUrl { scheme, is_websocket, authority, target } = *url;
+        match (scheme, first(&request.headers, "host").is_some()) {
             // HTTP/2 has :authority instead (RFC 9113 section 8.3.1).
-            self.options.push("--http1.1".into());
+            ("https", true) => self.options.push("--http1.1".into()),
+            (_, true) | ("https", false) => {}
+            (_, false) => {
+                self.remarks.push("The request had no Host field, as in HTTP/1.0; curl uses HTTP/1.1 and adds one.");
+            }
         }
-        if request.url.starts_with("ws") {
+        if is_websocket {
             self.remarks.push("Opens a WebSocket: curl performs the handshake only.");
         }
-        let (authority, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            self.remarks.push("The URL has a user or password, which curl also sends in an Authorization field.");
+        }
+        let texts = request.headers.iter().flat_map(|header| [&*header.name, &*header.value]).chain([target]);
+        if texts.into_iter().any(may_be_latin1) {
+            self.remarks.push("Characters such as ü are sent in UTF-8; they may have been sent in Latin-1.");
+        }
         let path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
         let has_dots = path.split('/').any(|part| matches!(part.replace("%2e", ".").as_str(), "." | ".."));
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%[]{}".contains(c);
@@ -159,7 +171,7 @@ impl<'r> Command<'r> {
         }
     }
 
-    fn set_fields(&mut self, request: &Request, body: &[u8]) {
+    fn set_fields(&mut self, request: &Request, url: &HttpUrl<'_>, body: &[u8]) {
         let headers = &request.headers;
         let is_decoded = request.body_encoding.is_none() && is_coded(headers) && !body.is_empty();
         if is_decoded {
@@ -171,15 +183,14 @@ impl<'r> Command<'r> {
             self.remarks.push("The trailer fields are left out.");
         }
         // Curl reads a file if the argument begins with `@`.
-        let is_inexpressible = |name: &str| name.is_empty() || name.starts_with('@');
+        let is_inexpressible = |name: &str| name.is_empty() || name.starts_with('@') || name.contains([':', ';']);
         if headers.iter().any(|header| is_inexpressible(&header.name)) {
-            self.remarks.push("The fields with an empty name or one that begins with @ are left out.");
+            self.remarks.push("The fields whose names are empty, begin with @, or contain : or ; are left out.");
         }
-        let authority = request.url.split("://").nth(1).unwrap_or_default().split(['/', '?', '#']).next();
         for Header { name, value, .. } in headers {
             let is = |known: &str| name.eq_ignore_ascii_case(known);
             let is_trailer = trailers.iter().any(|trailer| is(trailer));
-            let is_sent_by_curl = is("host") && Some(value.as_str()) == authority;
+            let is_sent_by_curl = is("host") && value == url.authority;
             let is_obsolete =
                 (is("content-encoding") && is_decoded) || (is("content-length") && value.parse() != Ok(body.len()));
             if is_inexpressible(name) || is_trailer || is_sent_by_curl || is_obsolete {
@@ -212,6 +223,39 @@ impl<'r> Command<'r> {
     }
 }
 
+/// The parts of a URL that curl may request.
+#[derive(Clone, Copy)]
+struct HttpUrl<'r> {
+    /// "http" or "https".
+    scheme: &'static str,
+    is_websocket: bool,
+    authority: &'r str,
+    /// The path and the rest.
+    target: &'r str,
+}
+
+impl<'r> HttpUrl<'r> {
+    fn parse(url: &'r str) -> Result<Self, &'static str> {
+        let (name, rest) = url.split_once("://").unwrap_or_default();
+        let schemes =
+            [("http", "http", false), ("https", "https", false), ("ws", "http", true), ("wss", "https", true)];
+        let known = schemes.into_iter().find(|(known, ..)| name.eq_ignore_ascii_case(known));
+        let Some((_, scheme, is_websocket)) = known else {
+            return Err("The URL is neither http, https, ws nor wss.");
+        };
+        let (authority, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if authority.is_empty() {
+            return Err("The URL has no host.");
+        }
+        Ok(Self { scheme, is_websocket, authority, target })
+    }
+}
+
+/// Returns true if `text` may have been Latin-1, which bundles contain as Unicode.
+fn may_be_latin1(text: &str) -> bool {
+    !text.is_ascii() && text.chars().all(|c| u32::from(c) < 0x100)
+}
+
 /// Returns the way in which a body is passed: as an argument if it is short text that is safe in a shell and a terminal,
 /// otherwise through a pipe.
 fn data(body: &[u8]) -> Data<'_> {
@@ -240,7 +284,7 @@ mod tests {
     fn leaves_out_names_that_curl_reads_as_files() {
         let headers = r#"[{"name":"@/etc/passwd","value":"a"},{"name":"","value":"b"},{"name":"X @","value":"c"}]"#;
         let shown = commands(&format!(r#"{{"method":"GET","url":"http://a/","headers":{headers}}}"#), b"");
-        assert!(shown.contains("# The fields with an empty name") && shown.contains("-H 'X @: c'"), "{shown}");
+        assert!(shown.contains("# The fields whose names are empty") && shown.contains("-H 'X @: c'"), "{shown}");
         assert!(!shown.contains("passwd") && !shown.contains(": b"), "{shown}");
     }
 
@@ -274,10 +318,91 @@ mod tests {
             ("http://a/\\u001b[2J", "curl --request-target \"$(printf '/\\033[2J')\""),
         ] {
             let shown = commands(&format!(r#"{{"method":"GET","url":"{url}"}}"#), b"");
-            assert!(shown.lines().nth(1).unwrap().starts_with(expected), "{url}: {shown}");
+            assert!(shown.lines().any(|line| line.starts_with(expected)), "{url}: {shown}");
         }
         let shown = commands(r#"{"method":"OPTIONS","url":"http://a"}"#, b"");
         assert!(shown.contains("curl --request-target '*' -X 'OPTIONS'") && shown.contains("'http://a/'"), "{shown}");
+    }
+
+    #[test]
+    fn only_urls_of_http_become_commands() {
+        for url in [
+            "file:///etc/passwd",
+            "FILE:///etc/passwd",
+            "-K/tmp/x",
+            "--config=/tmp/x",
+            "@/tmp/x",
+            "ftp://a/",
+            "gopher://a/",
+            "dict://a/",
+            "httpx://a/",
+            "http:/a",
+            "//a/",
+            "a/b",
+            "",
+            " http://a/",
+            "http:///etc/passwd",
+            "https://?x",
+        ] {
+            let shown = commands(&format!(r#"{{"method":"GET","url":"{url}"}}"#), b"");
+            assert!(shown.starts_with("# t_0001\n# The URL ") && shown.lines().count() == 2, "{url}: {shown}");
+        }
+        for (url, expected) in [
+            ("HTTPS://a/-K/tmp/x", "'https://a/-K/tmp/x'"),
+            ("Wss://a/", "'https://a/'"),
+            ("ws://-K/tmp/x", "'http://-K/tmp/x'"),
+        ] {
+            let shown = commands(&format!(r#"{{"method":"GET","url":"{url}"}}"#), b"");
+            assert!(shown.ends_with(&format!("  {expected}\n")), "{url}: {shown}");
+        }
+    }
+
+    #[test]
+    fn text_of_a_request_becomes_no_option_and_no_file_name() {
+        let headers = r#"[{"name":"Host","value":"a"},{"name":"-K/tmp/x","value":"@/etc/passwd"},{"name":"X","value":"-o /tmp/x"}]"#;
+        let request = format!(r#"{{"method":"-K/tmp/x","url":"http://a/-o","headers":{headers}}}"#);
+        let shown = commands(&request, b"@/etc/passwd");
+        let expected = "# t_0001\ncurl -X '-K/tmp/x' \\\n  -H '-K/tmp/x: @/etc/passwd' \\\n  -H 'X: -o /tmp/x' \\\n  \
+                        -H 'User-Agent:' \\\n  -H 'Accept:' \\\n  -H 'Content-Type:' \\\n  --data-raw '@/etc/passwd' \\\n  'http://a/-o'\n";
+        assert_eq!(shown, expected);
+        // Field names in which curl finds another name.
+        let shown = commands(
+            r#"{"method":"GET","url":"http://a/","headers":[{"name":"a;b","value":""},{"name":"c:d","value":"e"}]}"#,
+            b"",
+        );
+        assert!(
+            !shown.contains("a;b") && !shown.contains("c:d") && shown.contains("# The fields whose names"),
+            "{shown}"
+        );
+        for request in [
+            r#"{"method":"GET\n","url":"http://a/"}"#,
+            r#"{"method":"GET","url":"http://a/\nX: y"}"#,
+            r#"{"method":"GET","url":"http://a/","headers":[{"name":"X","value":"y\nZ: 1"}]}"#,
+            r#"{"method":"","url":"http://a/"}"#,
+        ] {
+            assert!(!commands(request, b"").contains("\ncurl"), "{request}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_replayed_byte_for_byte_is_remarked() {
+        let remark = |request: &str| {
+            let shown = commands(request, b"");
+            shown.lines().filter(|line| line.starts_with("# ")).skip(1).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let host = r#""headers":[{"name":"Host","value":"a"}]"#;
+        assert!(remark(&format!(r#"{{"method":"GET","url":"http://a/",{host}}}"#)).is_empty());
+        assert!(remark(r#"{"method":"GET","url":"https://a/"}"#).is_empty(), "HTTP/2");
+        for (request, expected) in [
+            (r#"{"method":"GET","url":"http://a/"}"#.to_owned(), "The request had no Host field"),
+            (format!(r#"{{"method":"GET","url":"http://a/grün",{host}}}"#), "may have been sent in Latin-1"),
+            (format!(r#"{{"method":"GET","url":"http://u:p@a/",{host}}}"#), "a user or password"),
+            (format!(r#"{{"method":"GET","url":"ws://a/",{host}}}"#), "Opens a WebSocket"),
+        ] {
+            let remarks = remark(&request);
+            assert!(remarks.len() == 1 && remarks[0].contains(expected), "{request}: {remarks:?}");
+        }
+        assert!(remark(&format!(r#"{{"method":"GET","url":"http://a/日",{host}}}"#)).is_empty(), "UTF-8");
     }
 
     #[test]
@@ -295,7 +420,7 @@ mod tests {
 
     #[test]
     fn passes_binary_bodies_through_a_pipe() {
-        let request = r#"{"method":"POST","url":"http://a/"}"#;
+        let request = r#"{"method":"POST","url":"http://a/","headers":[{"name":"Host","value":"a"}]}"#;
         for (body, expected) in [(&b"a'b\n"[..], "--data-raw 'a'\\''b\n'"), (b"@x", "--data-raw '@x'")] {
             let shown = commands(request, body);
             assert!(shown.contains(expected), "{shown}");

@@ -9,7 +9,7 @@ use super::http::{all, cookies, first, is_coded, media_type, parameters, query};
 use super::{Error, Selection, for_each_selected};
 use crate::bundle::iso8601;
 use crate::bundle::reader::{self, Bundle, Header, Message, Timing, Trace};
-use crate::text::{Base64, as_text};
+use crate::text::{Base64, as_text, write_json};
 use cookie::Cookie;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -26,9 +26,9 @@ mod cookie;
 /// Returns [`Error::Read`] if the bundle cannot be read, [`Error::Write`] if `out` cannot be written.
 pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) -> Result<(), Error> {
     let creator = Creator { name: "spectral", version: env!("CARGO_PKG_VERSION") };
-    write!(out, "{{\"log\":{{\"version\":\"1.2\",\"creator\":{},", serde_json::to_string(&creator)?)?;
+    write!(out, "{{\"log\":{{\"version\":\"1.2\",\"creator\":{},", json(&creator)?)?;
     if let Some(browser) = &bundle.manifest().browser {
-        write!(out, "\"browser\":{},", serde_json::to_string(browser)?)?;
+        write!(out, "\"browser\":{},", json(browser)?)?;
     }
     write!(out, "\"pages\":[],\"entries\":[")?;
     let (opened_by, without_handshake) = websockets(bundle)?;
@@ -83,19 +83,27 @@ fn write_entry(bundle: &Bundle, trace: &Trace, websocket: Option<&str>, out: &mu
         comment: &trace.id,
         kind: websocket.map(|_| "websocket"),
     };
-    let Some(websocket) = websocket else { return Ok(serde_json::to_writer(out, &entry)?) };
+    let Some(websocket) = websocket else { return Ok(write_json(&entry, out)?) };
     // Messages are streamed before the closing brace of the object: there may be any number of them.
-    let json = serde_json::to_string(&entry)?;
+    let json = json(&entry)?;
     write!(out, "{},\"_webSocketMessages\":[", json.strip_suffix('}').unwrap_or(&json))?;
     let mut separator = "\n";
     for id in bundle.messages(websocket).iter() {
         let message = bundle.message(id)?;
         let payload = bundle.payload(&message)?;
         write!(out, "{separator}")?;
-        serde_json::to_writer(&mut *out, &WebSocketMessage::new(&message, &payload))?;
+        write_json(&WebSocketMessage::new(&message, &payload), out)?;
         separator = ",\n";
     }
     Ok(write!(out, "]}}")?)
+}
+
+/// Returns the JSON of `value`.
+fn json(value: &impl Serialize) -> Result<String, Error> {
+    let mut json = Vec::new();
+    write_json(value, &mut json)?;
+    // JSON is UTF-8.
+    Ok(String::from_utf8_lossy(&json).into_owned())
 }
 
 #[derive(Serialize)]
