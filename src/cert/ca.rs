@@ -45,8 +45,11 @@ impl Ca {
     /// Returns [`Error::Ca`] if the existing CA cannot be used or a new one cannot be created. An existing CA is never
     /// changed.
     pub(crate) fn open(dir: &Path, now: SystemTime) -> Result<Self, Error> {
-        let now = x509::seconds(now);
         let dir = CaDir::new(dir);
+        let now = x509::seconds(now);
+        if now < 0 {
+            return Err(dir.unusable(CaError::ClockBefore1970));
+        }
         let (file, state) = dir.read_or_create(|| {
             let (key, certificate) = x509::new_ca(now)?;
             Ok(pem::encode_private_key(key.secret_pkcs8_der()) + &pem::encode_certificate(&certificate))
@@ -226,7 +229,7 @@ fn is_defined(extension: &X509Extension<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ca_of, days, fixture, midday, new_ca};
+    use super::super::testing::{TempDir, ca_of, days, fixture, midday, new_ca};
     use super::*;
     use std::time::{Duration, UNIX_EPOCH};
 
@@ -313,6 +316,16 @@ mod tests {
         let late = error(&file, at(until + 1));
         assert!(matches!(late, CaError::Expired { .. }));
         assert_eq!(late.to_string(), "the certificate expired on 2120-01-01");
+    }
+
+    #[test]
+    fn a_clock_before_1970_is_an_error() {
+        let dir = TempDir::new();
+        let open = |now| Ca::open(&dir, now).map_err(|e| e.to_string());
+        let error = open(UNIX_EPOCH - Duration::from_secs(1)).unwrap_err();
+        assert!(error.ends_with(": the clock is set to a time before 1970"), "{error}");
+        assert!(std::fs::read_dir(&*dir).unwrap().next().is_none(), "nothing is created");
+        assert!(open(UNIX_EPOCH).is_ok());
     }
 
     #[test]

@@ -125,6 +125,7 @@ fn for_ca(error: &CaError) -> Option<&'static str> {
         }
         CaError::DanglingLink => Some("repair the link, or choose another directory with --ca-dir"),
         CaError::Removed => Some("try again"),
+        CaError::ClockBefore1970 => Some("correct the clock"),
         CaError::Passphrase => Some("remove the passphrase, or choose another directory with --ca-dir"),
         CaError::NotYetValid { .. } => {
             Some("correct the clock, choose another directory with --ca-dir, or move the file away to create a new CA")

@@ -12,14 +12,14 @@ use super::credentials;
 use super::domains;
 use super::ending::{self, Event};
 use super::message::fail;
-use super::notices;
+use super::notices::{self, ShownWarnings};
 use super::output::print;
 use super::process;
 use super::progress;
 use super::screen::Screen;
 use super::startup;
 use super::stop_after::StopAfter;
-use super::summary::{self, StartWarnings};
+use super::summary;
 use super::text::{escaped_lines, shell_word};
 use super::upstream::Selected;
 use spectral_capture::{Config, Credentials, Environment, Gauge, Mode, Observer, Proxy, Running, Summary};
@@ -52,7 +52,9 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
     config.upstream_proxies = upstream.proxies.clone();
     let screen = Screen::new(quiet);
     let observer_screen = screen.clone();
-    config.on_notice = Observer::new(move |notice| notices::show(&observer_screen, notice, verbose));
+    let shown = ShownWarnings::default();
+    let observer_shown = shown.clone();
+    config.on_notice = Observer::new(move |notice| notices::show(&observer_screen, notice, verbose, &observer_shown));
     let (sender, events) = channel();
     let signal_sender = sender.clone();
     let forward = move || {
@@ -85,7 +87,7 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
     let result = match (summary, output) {
         (None, _) => Ok(ExitCode::FAILURE),
         (Some(summary), Some(output)) => {
-            Ok(report_capture(&summary, &config, &output, replaces, ca_cert.as_deref(), &screen))
+            Ok(report_capture(&summary, &config, &output, replaces, ca_cert.as_deref(), &screen, &shown))
         }
         (Some(summary), None) => report_domains(&summary, &config, json, &screen).map(|()| ExitCode::SUCCESS),
     };
@@ -206,10 +208,11 @@ fn report_capture(
     replaces: bool,
     ca_cert: Option<&Path>,
     screen: &Screen,
+    shown: &ShownWarnings,
 ) -> ExitCode {
     screen.info(summary::of_capture(summary, Client::App, config, output, replaces, ca_cert));
     screen.info(summary::hint(summary, Client::App).into());
-    screen.print(summary::warning_lines(summary, StartWarnings::Shown));
+    screen.print(summary::warning_lines(summary, shown, screen.is_quiet()));
     if summary::is_complete(summary) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

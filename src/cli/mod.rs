@@ -46,6 +46,10 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(USAGE_ERROR);
         }
     };
+    if let Task::Capture(_) | Task::Run { .. } | Task::Ca(_) = task {
+        // They read the CA's key.
+        process::forbid_dumps();
+    }
     let out = &mut io::stdout();
     let is_terminal = out.is_terminal();
     let result = match task {

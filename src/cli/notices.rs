@@ -3,13 +3,46 @@
 use super::advice;
 use super::screen::Screen;
 use super::text::{count, duration, escape, size};
-use spectral_capture::{Notice, Reason};
+use spectral_capture::{Notice, Reason, Warning};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The warnings that were shown as they arrived.
+#[derive(Clone, Default)]
+pub(crate) struct ShownWarnings(Arc<Mutex<BTreeSet<Warning>>>);
+
+impl ShownWarnings {
+    fn add(&self, warning: &Warning) {
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.len() < MAX_SHOWN_WARNINGS {
+            shown.insert(warning.clone());
+        }
+    }
+
+    /// Returns true if `warning` was shown.
+    pub(crate) fn contains(&self, warning: &Warning) -> bool {
+        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.contains(warning)
+            // The other capture may have begun or ended meanwhile.
+            || match warning.clone() {
+                Warning::Leftover { path, .. } => shown.contains(&Warning::OutputShared { path }),
+                Warning::OutputShared { path, .. } => shown.contains(&Warning::Leftover { path }),
+                _ => false,
+            }
+    }
+}
+
+/// A capture that rotates for days may have a warning for each bundle. Later ones are shown again at the end.
+const MAX_SHOWN_WARNINGS: usize = 1000;
 
 /// Shows a notice. Exchanges and WebSockets are shown only if `is_verbose`.
-pub(crate) fn show(screen: &Screen, notice: &Notice, is_verbose: bool) {
+pub(crate) fn show(screen: &Screen, notice: &Notice, is_verbose: bool, shown: &ShownWarnings) {
     match notice {
         // Shown even if quiet: an incomplete capture must not pass for a complete one.
-        Notice::Warning(warning) => screen.print(advice::warning_line(warning)),
+        Notice::Warning(warning) => {
+            shown.add(warning);
+            screen.print(advice::warning_line(warning));
+        }
         Notice::Exchange { .. } | Notice::WebSocket { .. } if !is_verbose => {}
         _ => {
             if let Some(line) = line(notice, |status| screen.status_code(status)) {

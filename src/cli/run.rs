@@ -17,11 +17,11 @@ use super::advice::{self, Client};
 use super::args::CaptureOptions;
 use super::ending::{self, Event};
 use super::message::{error_line, fail, warning_line};
-use super::notices;
+use super::notices::{self, ShownWarnings};
 use super::process::{self, BlockedSignals, Child, Inherited, NotExecutable, ReceivedSignal};
 use super::screen::Screen;
 use super::startup;
-use super::summary::{self, StartWarnings};
+use super::summary;
 use super::text::escaped_lines;
 use super::upstream::{self, UpstreamOptions};
 use spectral_capture::{CaCertificate, Config, Environment, Mode, Observer, Proxy};
@@ -50,13 +50,14 @@ pub(crate) fn run(options: CaptureOptions, command: &[OsString]) -> ExitCode {
     let CaptureOptions { mut config, upstream, quiet, verbose, .. } = options;
     startup::read_key_log_variable(&mut config);
     let screen = Screen::new(quiet);
-    let start_warnings = if verbose { StartWarnings::Shown } else { StartWarnings::Pending };
+    let shown = ShownWarnings::default();
     if verbose {
         let observer_screen = screen.clone();
-        config.on_notice = Observer::new(move |notice| notices::show(&observer_screen, notice, true));
+        let observer_shown = shown.clone();
+        config.on_notice = Observer::new(move |notice| notices::show(&observer_screen, notice, true, &observer_shown));
     }
     let launch = Launch { program, args: command, environment, signals, inherited };
-    let code = match Capture::prepare(config, &upstream, &launch.environment, start_warnings) {
+    let code = match Capture::prepare(config, &upstream, &launch.environment, shown) {
         Ok(capture) => capture.run(launch, &screen),
         Err(message) => fail(&message),
     };
@@ -100,7 +101,7 @@ struct Capture {
     replaces: bool,
     /// True if this run created the CA.
     is_new_ca: bool,
-    start_warnings: StartWarnings,
+    shown: ShownWarnings,
     upstream: upstream::InUse,
 }
 
@@ -109,7 +110,7 @@ impl Capture {
         mut config: Config,
         upstream: &UpstreamOptions,
         environment: &Environment,
-        start_warnings: StartWarnings,
+        shown: ShownWarnings,
     ) -> Result<Self, String> {
         let Mode::Capture { output } = config.mode.clone() else {
             return Err("cannot run a command in discovery mode".into());
@@ -122,7 +123,7 @@ impl Capture {
         let replaces = output.exists();
         let proxy = Proxy::bind(config.clone()).map_err(|e| advice::error_line(&e))?;
         let upstream = upstream.in_use(&proxy)?;
-        Ok(Self { config, output, ca, proxy, trust_dir, replaces, is_new_ca, start_warnings, upstream })
+        Ok(Self { config, output, ca, proxy, trust_dir, replaces, is_new_ca, shown, upstream })
     }
 
     fn run(self, launch: Launch<'_>, screen: &Screen) -> ExitCode {
@@ -164,7 +165,7 @@ impl Capture {
         let (client, ca_cert) = (Client::Command, Some(self.ca.path()));
         screen.info(summary::of_capture(&summary, client, &self.config, &self.output, self.replaces, ca_cert));
         screen.info(summary::hint(&summary, client).into());
-        screen.print(summary::warning_lines(&summary, self.start_warnings));
+        screen.print(summary::warning_lines(&summary, &self.shown, screen.is_quiet()));
         exit_code(code, summary::is_complete(&summary), screen)
     }
 

@@ -1,6 +1,7 @@
 //! The summary at the end of a capture: the contents of the bundle, what was not captured, why, and the remedy.
 
 use super::advice::{self, Client, Refusing};
+use super::notices::ShownWarnings;
 use super::text::{count, duration, escaped_lines, period, size};
 use spectral_capture::{Bundles, Config, CutOffItems, Progress, Reason, Rotate, Summary, Uncaptured, Warning};
 use std::fmt;
@@ -202,19 +203,12 @@ fn listed<T: fmt::Display>(items: &CutOffItems<T>) -> String {
     listed.join(", ")
 }
 
-/// The state of the warnings about other unfinished bundles, which arise at the start of a capture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StartWarnings {
-    /// They were shown at the start.
-    Shown,
-    /// They are shown with the summary.
-    Pending,
-}
-
-/// Returns a line for each warning to show after the summary.
-pub(crate) fn warning_lines(summary: &Summary, start: StartWarnings) -> String {
+/// Returns a line for each warning to show after the summary. Those in `shown` are repeated, since it may have been hours ago;
+/// but not those of the start, and none if quiet: there is no summary then, and nothing in between.
+pub(crate) fn warning_lines(summary: &Summary, shown: &ShownWarnings, is_quiet: bool) -> String {
     let is_of_start = |warning: &Warning| matches!(warning, Warning::Leftover { .. } | Warning::OutputShared { .. });
-    let pending = summary.warnings.iter().filter(|warning| start == StartWarnings::Pending || !is_of_start(warning));
+    let is_repeated = |warning: &Warning| !is_quiet && !is_of_start(warning);
+    let pending = summary.warnings.iter().filter(|warning| !shown.contains(warning) || is_repeated(warning));
     pending.map(advice::warning_line).collect()
 }
 
@@ -265,6 +259,9 @@ pub(crate) const MAX_LISTED_HOSTS: usize = 30;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::notices;
+    use crate::cli::screen::Screen;
+    use spectral_capture::Notice;
 
     #[test]
     fn cut_off_items_are_listed_up_to_a_limit() {
@@ -325,16 +322,28 @@ mod tests {
     }
 
     #[test]
-    fn warnings_of_the_start_are_shown_once() {
+    fn warnings_of_the_start_are_shown_once_and_if_quiet_all() {
         let mut summary = Summary::default();
         summary.warnings = vec![
             Warning::OutputShared { path: "a.zip.2.part".into() },
             Warning::Leftover { path: "a.zip.part".into() },
             Warning::WriteFailed { count: 1, cause: "disk full".into() },
         ];
-        let lines = |start| warning_lines(&summary, start).lines().map(str::to_owned).collect::<Vec<_>>();
-        let [shared, leftover, failed] = <[String; 3]>::try_from(lines(StartWarnings::Pending)).unwrap();
+        let lines = |shown: &ShownWarnings, is_quiet| {
+            warning_lines(&summary, shown, is_quiet).lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let shown = ShownWarnings::default();
+        let [shared, leftover, failed] = <[String; 3]>::try_from(lines(&shown, true)).unwrap();
         assert!(shared.contains("a.zip.2.part") && leftover.contains("a.zip.part is left over"), "{leftover}");
-        assert_eq!(lines(StartWarnings::Shown), [failed]);
+        let show = |warning: Warning| notices::show(&Screen::new(true), &Notice::Warning(warning), false, &shown);
+        // The other capture was still running.
+        show(Warning::OutputShared { path: "a.zip.part".into() });
+        show(Warning::OutputShared { path: "a.zip.2.part".into() });
+        assert_eq!((lines(&shown, true), lines(&shown, false)), (vec![failed.clone()], vec![failed.clone()]));
+        show(Warning::WriteFailed { count: 1, cause: "disk full".into() });
+        assert_eq!((lines(&shown, true), lines(&shown, false)), (vec![], vec![failed]));
+        // More were lost since.
+        summary.warnings = vec![Warning::WriteFailed { count: 2, cause: "disk full".into() }];
+        assert!(warning_lines(&summary, &shown, true).contains("2 exchanges"));
     }
 }

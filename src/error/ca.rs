@@ -53,6 +53,8 @@ pub enum CaError {
     CriticalExtension(String),
     /// The certificate has an empty subject (RFC 5280 section 4.1.2.6), so that it cannot be named as an issuer.
     NoSubject,
+    /// The clock is set to a time before 1970, which TLS libraries do not support.
+    ClockBefore1970,
     /// The certificate is not valid yet.
     NotYetValid {
         /// The start of its validity.
@@ -98,6 +100,7 @@ impl fmt::Display for CaError {
                 write!(f, "the certificate has a critical extension that clients do not know ({oid})")
             }
             Self::NoSubject => f.write_str("the certificate has an empty subject"),
+            Self::ClockBefore1970 => f.write_str("the clock is set to a time before 1970"),
             Self::NotYetValid { from } => write!(f, "the certificate is not valid before {}", Day(*from)),
             Self::Expired { until } => write!(f, "the certificate expired on {}", Day(*until)),
         }

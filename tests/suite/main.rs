@@ -34,6 +34,7 @@ mod cut_off;
 mod disconnects;
 mod discover;
 mod disk;
+mod dumps;
 mod early_answer;
 mod exhaustion;
 mod expect;
