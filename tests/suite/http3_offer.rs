@@ -41,7 +41,7 @@ fn each_host_of_an_http2_connection_is_reported() {
         pair.down(headers(stream, END_STREAM, &format!(":status 204\nalt-svc {offer}")));
     }
     let port = pair.at.rsplit(':').next().unwrap().to_owned();
-    drop(pair);
+    pair.close();
     let outcome = capture.stop();
     let mut hosts: Vec<_> = outcome.summary.uncaptured.iter().map(|it| (it.host.clone(), it.reason.clone())).collect();
     hosts.sort();

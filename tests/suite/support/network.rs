@@ -12,7 +12,7 @@ use super::peers::{find, report_skipped, run};
 use super::wait::{TIMEOUT, within_timeout};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Pid, gettid};
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -112,9 +112,13 @@ impl Network {
     /// Connects the client to `addr`.
     #[track_caller]
     pub(crate) fn dial(&self, addr: &str) -> Connection {
+        self.try_dial(addr).unwrap_or_else(|e| panic!("cannot reach {addr}: {e}"))
+    }
+
+    /// Connects the client to `addr`. The error may be a reset that follows the handshake at once.
+    pub(crate) fn try_dial(&self, addr: &str) -> io::Result<Connection> {
         let addr: SocketAddr = addr.parse().unwrap();
-        let connected = self.on_client(move || TcpStream::connect_timeout(&addr, TIMEOUT));
-        Connection::over(connected.unwrap_or_else(|e| panic!("cannot reach {addr}: {e}")))
+        self.on_client(move || TcpStream::connect_timeout(&addr, TIMEOUT)).map(Connection::over)
     }
 
     /// Runs `work` on the client.
