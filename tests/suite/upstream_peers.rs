@@ -2,7 +2,7 @@
 
 use crate::support::proxy_server::ProxyServer;
 use crate::support::{Capture, Origin, TlsClient};
-use spectral_capture::{NoProxy, Reason, UpstreamProxies, UpstreamProxy};
+use spectral_capture::{Credentials, NoProxy, Reason, UpstreamProxies, UpstreamProxy};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -101,26 +101,33 @@ fn dante_without_a_password() {
 
 /// `127.1` is a name for the first Spectral, and resolved by the second.
 #[test]
-fn a_chain_of_two_captures() {
+fn a_chain_of_two_captures_over_http_and_socks() {
     let (tls, plain) = (Origin::tls_responding(HELLO), Origin::plain_responding(HELLO));
-    let second = Capture::start();
-    let first = Capture::with(|config| {
-        config.upstream_proxies = UpstreamProxies::all(UpstreamProxy::parse(&second.addr.to_string()).unwrap());
-        // The second one's certificates.
-        config.upstream_ca.push(second.ca.clone().unwrap());
-    });
-    let (tls_host, plain_host) = (tls.authority("127.1"), plain.authority("127.1"));
-    let mut tunnel = first.tls(&tls_host, "example.test");
-    assert_eq!(tunnel.request(format!("GET /tls HTTP/1.1\r\nHost: {tls_host}\r\n\r\n")).text(), "hello");
-    let mut connection = first.dial();
-    let request = format!("GET http://{plain_host}/plain HTTP/1.1\r\nHost: {plain_host}\r\n\r\n");
-    assert_eq!(connection.request(request).text(), "hello");
-    drop((tunnel, connection));
-    for capture in [first, second] {
-        let outcome = capture.stop();
-        outcome.assert_no_warnings();
-        assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
-        assert_eq!(outcome.bundle().urls(), [format!("https://{tls_host}/tls"), format!("http://{plain_host}/plain")]);
+    for scheme in ["http", "socks5"] {
+        let second = Capture::with(|config| config.auth = Credentials::parse("user:secret"));
+        let url = format!("{scheme}://user:secret@{}", second.addr);
+        let first = Capture::with(|config| {
+            config.upstream_proxies = UpstreamProxies::all(UpstreamProxy::parse(&url).unwrap());
+            // The second one's certificates.
+            config.upstream_ca.push(second.ca.clone().unwrap());
+        });
+        let (tls_host, plain_host) = (tls.authority("127.1"), plain.authority("127.1"));
+        let mut tunnel = first.tls(&tls_host, "example.test");
+        assert_eq!(tunnel.request(format!("GET /tls HTTP/1.1\r\nHost: {tls_host}\r\n\r\n")).text(), "hello");
+        let mut connection = first.dial();
+        let request = format!("GET http://{plain_host}/plain HTTP/1.1\r\nHost: {plain_host}\r\n\r\n");
+        assert_eq!(connection.request(request).text(), "hello");
+        drop((tunnel, connection));
+        for capture in [first, second] {
+            let outcome = capture.stop();
+            outcome.assert_no_warnings();
+            assert!(outcome.summary.uncaptured.is_empty(), "{:?}", outcome.summary.uncaptured);
+            let urls = [format!("https://{tls_host}/tls"), format!("http://{plain_host}/plain")];
+            assert_eq!(outcome.bundle().urls(), urls, "{scheme}");
+            for trace in &outcome.bundle().traces {
+                assert!(trace.request_headers().iter().all(|(name, _)| *name != "Proxy-Authorization"), "{scheme}");
+            }
+        }
     }
 }
 
