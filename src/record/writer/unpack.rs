@@ -11,12 +11,14 @@
 
 use super::packing::{Packing, PackingTools, Window, WindowWait};
 use super::source::Source;
-use crate::bundle::archive::Deflater;
-use crate::coding::crc32::Crc;
 use crate::coding::{Coding, DecodeError, DecodeLimits, gzip, window};
-use crate::record::body::Body;
+use output::{Output, OutputKind, OutputState};
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
+
+pub(super) use output::{MIN_SAVING_DIVISOR, push_all};
+
+mod output;
 
 /// The content of an entry, within a source.
 pub(super) enum Form {
@@ -155,34 +157,6 @@ struct Step {
     output: Output,
     /// The number of bytes that the decoder took.
     consumed: u64,
-}
-
-/// The use of decoded bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OutputKind {
-    Plain,
-    Deflated,
-    /// Only size and checksum are needed.
-    Checked,
-}
-
-/// Decoded bytes.
-struct Output {
-    kind: OutputKind,
-    body: Body,
-    size: u64,
-    crc: Crc,
-    state: OutputState,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OutputState {
-    Open,
-    /// Compression does not make it smaller.
-    Incompressible,
-    Interrupted,
-    /// The disk did not take it, or the compressor failed.
-    Failed,
 }
 
 impl<'p> Decoding<'p> {
@@ -353,53 +327,6 @@ impl Step {
     }
 }
 
-impl Output {
-    fn new(kind: OutputKind, body: Body) -> Self {
-        Self { kind, body, size: 0, crc: Crc::new(), state: OutputState::Open }
-    }
-
-    /// Takes `bytes`. Returns false if it cannot take more.
-    fn push(&mut self, bytes: &[u8], deflater: &mut Deflater) -> bool {
-        self.size = self.size.saturating_add(bytes.len() as u64);
-        match self.kind {
-            OutputKind::Plain => self.body.push(bytes),
-            OutputKind::Checked => self.crc.update(bytes),
-            OutputKind::Deflated => {
-                self.crc.update(bytes);
-                let body = &mut self.body;
-                if deflater.push(bytes, &mut |packed| push_all(body, packed)).is_err() {
-                    self.state = OutputState::Failed;
-                }
-                let saved = self.size.saturating_sub(self.body.len());
-                if self.size >= MIN_PROBED_BYTES && saved < self.size / MIN_SAVING_DIVISOR {
-                    self.state = OutputState::Incompressible;
-                }
-            }
-        }
-        if self.body.truncation().is_some() {
-            self.state = OutputState::Failed;
-        }
-        self.state == OutputState::Open
-    }
-
-    /// Ends the compressed stream.
-    fn end(&mut self, deflater: &mut Deflater) {
-        let body = &mut self.body;
-        if self.kind == OutputKind::Deflated
-            && self.state == OutputState::Open
-            && deflater.end(&mut |packed| push_all(body, packed)).is_err()
-        {
-            self.state = OutputState::Failed;
-        }
-    }
-}
-
-/// Appends `bytes` to `body`. Fails if the disk does not take them.
-pub(super) fn push_all(body: &mut Body, bytes: &[u8]) -> io::Result<()> {
-    body.push(bytes);
-    body.truncation().map_or(Ok(()), |truncation| Err(truncation.cause.kind().into()))
-}
-
 /// Counts the bytes that a decoder takes.
 struct Counting<'i> {
     input: &'i mut dyn BufRead,
@@ -442,13 +369,6 @@ impl Read for Cancellable<'_> {
 
 /// The writer thread inflates and compresses bodies up to this size itself: that takes less than 0.2 ms.
 pub(super) const MAX_INLINE_BYTES: u64 = 16 << 10;
-
-/// Compression must save at least one part in this many; otherwise the body is stored.
-pub(super) const MIN_SAVING_DIVISOR: u64 = 20;
-
-/// After this many bytes of content the compressor's output shows whether compression is worthwhile. It holds back up to a
-/// buffer's worth of output, so this is several times larger.
-const MIN_PROBED_BYTES: u64 = 1 << 20;
 
 /// Regular messages have one coding, a few have two. Each is a pass over the body.
 const MAX_CODINGS: usize = 8;
