@@ -57,3 +57,14 @@ pub fn decode(data: &[u8]) {
 pub fn recover(data: &[u8]) {
     crate::tools::recover::fuzz::check_recovery(data);
 }
+
+/// Asserts that any file is read as a bundle without a panic, and that its entries are distinct parts of it.
+pub fn directory(data: &[u8]) {
+    crate::bundle::reader::fuzz::check_directory(data);
+}
+
+/// Asserts that redacting JSON in any text keeps the shape of valid JSON.
+#[cfg(feature = "tools")]
+pub fn redact_json(data: &[u8]) {
+    crate::tools::redact::fuzz::check_json(data);
+}

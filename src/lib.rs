@@ -29,7 +29,7 @@ pub use bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, Messag
 pub use bundle::reader;
 pub use cert::CaCertificate;
 pub use config::{ClientCertificate, Config, Mode, Observer, Rotate, Transparent};
-pub use error::{CaError, ClientCertificateError, Conflict, Error, OutputError, UpstreamCaError};
+pub use error::{CaError, CaExposure, ClientCertificateError, Conflict, Error, Exposure, OutputError, UpstreamCaError};
 pub use gauge::Gauge;
 pub use notice::{
     Bundles, CutOffItems, Distrust, Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning,

@@ -4,7 +4,7 @@ use crate::cert::{self, Ca, CaCertificate, Leaves};
 use crate::clock::Moment;
 use crate::config::{Config, Mode, Observer, Transparent};
 use crate::counters::Counters;
-use crate::error::{Conflict, Error};
+use crate::error::{CaExposure, Conflict, Error};
 use crate::gauge::{Gauge, WriterHandles};
 use crate::memory::Memory;
 use crate::net::key_log::{self, KeyLog};
@@ -34,7 +34,7 @@ use crate::wire::upstream::proxy::UpstreamProxies;
 use std::fmt;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
@@ -44,7 +44,7 @@ pub struct Proxy {
     listener: TcpListener,
     addr: SocketAddr,
     serving: Arc<Serving>,
-    ca_cert: Option<PathBuf>,
+    ca_cert: Option<CaCertificate>,
     output: Option<Output>,
     key_log: Option<OpenKeyLog>,
 }
@@ -85,7 +85,7 @@ impl Proxy {
         let mut client_tls = if let Mode::Capture { output: path } = &config.mode {
             let dir = config.ca_dir.clone().map_or_else(cert::default_dir, Ok)?;
             let opened = Ca::open(&dir, Moment::now().wall())?;
-            ca = Some((opened.cert_path().to_owned(), opened.certificate()));
+            ca = Some(opened.certificate());
             let client_tls = client_tls(Some(opened.cert_der()))?;
             let limits = CaptureLimits {
                 memory: Arc::clone(&memory),
@@ -145,12 +145,12 @@ impl Proxy {
             resources,
             client_tls,
             is_clear_hop_reported: AtomicBool::new(false),
-            own_page: own_page(ca.as_ref().map(|(_, certificate)| certificate), addr),
+            own_page: own_page(ca.as_ref(), addr),
             capture,
         };
         let serving =
             Serving::new(shared).map_err(|cause| Error::System { what: "cannot create an epoll set", cause })?;
-        Ok(Self { listener, addr, serving: Arc::new(serving), ca_cert: ca.map(|(path, _)| path), output, key_log })
+        Ok(Self { listener, addr, serving: Arc::new(serving), ca_cert: ca, output, key_log })
     }
 
     /// The address on which it will listen. The port is known.
@@ -160,7 +160,12 @@ impl Proxy {
 
     /// The file of the CA certificate (PEM) that clients must trust; `None` in discovery.
     pub fn ca_cert(&self) -> Option<&Path> {
-        self.ca_cert.as_deref()
+        self.ca_cert.as_ref().map(CaCertificate::path)
+    }
+
+    /// The access that others have to the CA's key, as far as it is accepted.
+    pub fn ca_exposures(&self) -> &[CaExposure] {
+        self.ca_cert.as_ref().map_or(&[], CaCertificate::exposures)
     }
 
     /// The proxies through which origins are reached: those of the configuration, except this proxy itself.

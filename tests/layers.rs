@@ -102,6 +102,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("nix", "net/sys/"),
     ("rustix", "record/writer/packers/priority.rs"),
     ("nix", "cli/process/"),
+    ("nix", "cert/permissions.rs"),
     ("rcgen", "cert/"),
     ("x509_parser", "cert/"),
     ("x509_parser", "trust/"),

@@ -39,6 +39,8 @@ pub use error::{EntryError, Error, OpenError};
 pub use ids::Ids;
 
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod growing;
 mod ids;
 
@@ -449,6 +451,13 @@ const MAX_BODY_BYTES: u64 = 1 << 30;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_file_is_read() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        let seed = std::fs::read(directory.join("extension.zip")).unwrap();
+        crate::wire::mutations::mutations(&[Vec::new(), seed], 300, fuzz::check_directory);
+    }
 
     #[test]
     fn reads_bundles_of_the_browser_extension() {

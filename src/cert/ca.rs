@@ -5,12 +5,12 @@
 
 use super::store::{CaDir, CaState};
 use super::x509::{self, Issuer, Key, Validity};
-use super::{CaCertificate, LeafError, pem};
+use super::{CaCertificate, LeafError, pem, permissions};
 use crate::error::Error;
-use crate::error::ca::CaError;
+use crate::error::ca::{CaError, CaExposure};
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::{ParsedExtension, X509Extension};
@@ -25,6 +25,7 @@ pub(crate) struct Ca {
     /// The other certificates in the CA's file: its chain, if it is not a root.
     chain: Vec<CertificateDer<'static>>,
     path: PathBuf,
+    exposures: Vec<CaExposure>,
 }
 
 impl From<pem::PemError> for CaError {
@@ -46,16 +47,19 @@ impl Ca {
     /// changed.
     pub(crate) fn open(dir: &Path, now: SystemTime) -> Result<Self, Error> {
         let dir = CaDir::new(dir);
-        let now = x509::seconds(now);
-        if now < 0 {
+        if now < UNIX_EPOCH {
             return Err(dir.unusable(CaError::ClockBefore1970));
         }
+        let now = x509::seconds(now);
+        let mut exposures = permissions::check_directory(dir.path())?;
         let (file, state) = dir.read_or_create(|| {
             let (key, certificate) = x509::new_ca(now)?;
             Ok(pem::encode_private_key(key.secret_pkcs8_der()) + &pem::encode_certificate(&certificate))
         })?;
+        exposures.extend(permissions::check_key(dir.ca_file())?);
         let ca = Self::parse(&file).and_then(|ca| ca.validate(now).map(|()| ca));
-        Ok(ca.map_err(|cause| dir.unusable(cause))?.with_certificate_files(&dir, state))
+        let ca = ca.map_err(|cause| dir.unusable(cause))?.with_certificate_files(&dir, state);
+        Ok(Self { exposures, ..ca })
     }
 
     /// Opens the CA in `dir` even if verifiers reject it, for example because it expired: it may be in trust stores.
@@ -102,6 +106,7 @@ impl Ca {
             certificate,
             chain,
             path: PathBuf::new(),
+            exposures: Vec::new(),
         })
     }
 
@@ -122,10 +127,11 @@ impl Ca {
 
     /// Returns the certificate without the private key.
     pub(crate) fn certificate(&self) -> CaCertificate {
-        CaCertificate::new(self.certificate.clone(), self.path.clone())
+        CaCertificate::new(self.certificate.clone(), self.path.clone(), self.exposures.clone())
     }
 
     /// Returns the same path as [`CaCertificate::path`].
+    #[cfg(test)]
     pub(crate) fn cert_path(&self) -> &Path {
         &self.path
     }
@@ -231,7 +237,7 @@ fn is_defined(extension: &X509Extension<'_>) -> bool {
 mod tests {
     use super::super::testing::{TempDir, ca_of, days, fixture, midday, new_ca};
     use super::*;
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     const GOOD: &[&str] = &[
         "rsa-pkcs1.pem",

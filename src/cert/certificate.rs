@@ -5,6 +5,7 @@
 use super::{Ca, pem, store};
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::error::ca::CaExposure;
 use rustls::pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
 use x509_parser::certificate::X509Certificate;
@@ -19,6 +20,7 @@ pub struct CaCertificate {
     pem: String,
     name: String,
     path: PathBuf,
+    exposures: Vec<CaExposure>,
 }
 
 impl CaCertificate {
@@ -61,18 +63,23 @@ impl CaCertificate {
         Ok(store::has_ca(&Self::directory(dir)?))
     }
 
-    pub(super) fn new(der: CertificateDer<'static>, path: PathBuf) -> Self {
+    pub(super) fn new(der: CertificateDer<'static>, path: PathBuf, exposures: Vec<CaExposure>) -> Self {
         let pem = pem::encode_certificate(&der);
         let name = match x509_parser::parse_x509_certificate(&der) {
             Ok((_, parsed)) => common_name(&parsed).unwrap_or_else(|| parsed.subject().to_string()),
             Err(_) => String::new(),
         };
-        Self { der, pem, name, path }
+        Self { der, pem, name, path, exposures }
     }
 
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         super::testing::new_ca(super::testing::now()).certificate()
+    }
+
+    /// Returns the access that others have to the private key, as far as [`CaCertificate::open`] accepts it.
+    pub fn exposures(&self) -> &[CaExposure] {
+        &self.exposures
     }
 
     /// Returns the path of `mitmproxy-ca-cert.pem`. If that file cannot be written or holds another certificate, returns the

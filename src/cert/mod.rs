@@ -21,6 +21,7 @@ mod interop;
 mod leaves;
 mod origin;
 mod pem;
+mod permissions;
 mod roots;
 mod store;
 #[cfg(test)]

@@ -59,6 +59,15 @@ impl<'a> CaDir<'a> {
         Self { dir, ca: dir.join(CA) }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        self.dir
+    }
+
+    /// Returns the path of the CA's file.
+    pub(super) fn ca_file(&self) -> &Path {
+        &self.ca
+    }
+
     /// Reads the CA's file. If it does not exist, first creates it with the text that `generate` returns, unless another
     /// process is faster.
     pub(super) fn read_or_create(
@@ -226,7 +235,7 @@ const MAX_CA_FILE_BYTES: u64 = 1024 * 1024;
 #[cfg(test)]
 mod tests {
     use super::super::Ca;
-    use super::super::testing::{TempDir, fixture, midday, now};
+    use super::super::testing::{TempDir, fixture, midday, now, write_private};
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::process::{Command, Stdio};
@@ -285,7 +294,7 @@ mod tests {
     fn an_existing_ca_is_not_changed() {
         let dir = TempDir::new();
         let path = dir.join(CA);
-        fs::write(&path, fixture("rsa-pkcs1.pem")).unwrap();
+        write_private(&path, fixture("rsa-pkcs1.pem"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         fs::set_permissions(&*dir, fs::Permissions::from_mode(0o755)).unwrap();
         let ca = open(&dir).unwrap();
@@ -299,7 +308,7 @@ mod tests {
     #[test]
     fn an_existing_certificate_file_is_kept_and_used_only_if_it_matches() {
         let dir = TempDir::new();
-        fs::write(dir.join(CA), fixture("p384-pkcs8.pem")).unwrap();
+        write_private(&dir.join(CA), fixture("p384-pkcs8.pem"));
         fs::write(dir.join(CERTIFICATE), fixture("rsa-pkcs1.pem")).unwrap();
         fs::create_dir(dir.join(CERTIFICATE_ANDROID)).unwrap();
         assert_eq!(open(&dir).unwrap().cert_path(), dir.join(CA));
@@ -330,7 +339,7 @@ mod tests {
             ("garbage", "the file has no private key"),
             (&encrypted, "the private key has a passphrase"),
         ] {
-            fs::write(&path, text).unwrap();
+            write_private(&path, text);
             assert_eq!(open(&dir).unwrap_err(), format!("cannot use the CA {}: {why}", path.display()));
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
             assert_eq!(names(&dir), [CA]);
@@ -344,7 +353,7 @@ mod tests {
         let error = open(&dir).unwrap_err();
         assert!(error.ends_with(": dangling symbolic link"), "{error}");
         assert!(!dir.join("elsewhere.pem").exists());
-        fs::write(dir.join("elsewhere.pem"), fixture("p384-pkcs8.pem")).unwrap();
+        write_private(&dir.join("elsewhere.pem"), fixture("p384-pkcs8.pem"));
         open(&dir).unwrap();
         assert!(fs::symlink_metadata(dir.join(CA)).unwrap().is_symlink());
     }

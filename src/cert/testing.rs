@@ -4,6 +4,7 @@ use super::Ca;
 use crate::clock::Moment;
 use std::fs;
 use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,10 +13,16 @@ pub(crate) fn fixture(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ca").join(name)).unwrap()
 }
 
+/// Writes a file that only its owner can read.
+pub(crate) fn write_private(path: &Path, bytes: impl AsRef<[u8]>) {
+    fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// Opens the CA in a fixture.
 pub(crate) fn ca_of(name: &str) -> Ca {
     let dir = TempDir::new();
-    fs::write(dir.join("mitmproxy-ca.pem"), fixture(name)).unwrap();
+    write_private(&dir.join("mitmproxy-ca.pem"), fixture(name));
     Ca::open(&dir, midday()).unwrap()
 }
 

@@ -6,8 +6,8 @@ use super::message;
 use super::open_bundle::part_path;
 use super::text::shell_word;
 use spectral_capture::{
-    CaError, ClientCertificateError, Config, Conflict, Distrust, Error, Opaque, OutputError, Reason, Uncaptured,
-    UpstreamCaError, Warning, merge, recover,
+    CaError, CaExposure, ClientCertificateError, Config, Conflict, Distrust, Error, Exposure, Opaque, OutputError,
+    Reason, Uncaptured, UpstreamCaError, Warning, merge, recover,
 };
 use std::io;
 use std::path::Path;
@@ -67,6 +67,7 @@ fn for_error(error: &Error) -> Option<String> {
             _ => return None,
         },
         Error::Output { cause, .. } => return for_output(cause).map(str::to_owned),
+        Error::Ca { path, cause: CaError::Exposed(exposure) } => return for_exposure(path, *exposure),
         Error::Ca { cause, .. } => return for_ca(cause).map(str::to_owned),
         Error::UpstreamCa { cause: UpstreamCaError::UnsupportedKey { .. }, .. } => {
             "remove it from the file; -k captures its origins"
@@ -115,6 +116,21 @@ fn for_output(error: &OutputError) -> Option<&'static str> {
         },
         _ => None,
     }
+}
+
+/// Returns a warning about access that others have to the CA's key, with its remedy.
+pub(crate) fn ca_exposure(CaExposure { path, exposure, is_read_only, .. }: &CaExposure) -> String {
+    let remedy = for_exposure(path, *exposure).filter(|_| !is_read_only);
+    with_remedy(format!("the CA {}: {exposure}", path.display()), remedy)
+}
+
+fn for_exposure(path: &Path, exposure: Exposure) -> Option<String> {
+    let mode = match exposure {
+        Exposure::KeyReadable | Exposure::KeyWritable | Exposure::KeyOfGroup => "600",
+        Exposure::DirectoryWritable | Exposure::DirectoryWritableByGroup => "go-w",
+        _ => return None,
+    };
+    Some(format!("make it private with: chmod {mode} {}", shell_word(&path.display().to_string())))
 }
 
 fn for_ca(error: &CaError) -> Option<&'static str> {

@@ -127,6 +127,7 @@ impl Session {
     fn start(&self, proxy: Proxy) -> Result<Running, String> {
         let mut upstream = self.upstream.in_use(&proxy)?;
         upstream.warnings.extend(self.exposed.clone());
+        upstream.warnings.extend(proxy.ca_exposures().iter().map(advice::ca_exposure));
         let warnings = startup::warnings(&self.config, proxy.addr(), &upstream.warnings);
         let banner = banner(&self.config, &proxy, upstream.line, &self.stop_after);
         if self.config.listen.port() == 0 && self.screen.is_quiet() {

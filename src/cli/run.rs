@@ -122,7 +122,8 @@ impl Capture {
         let trust_dir = TrustDir::new(&ca, environment)?;
         let replaces = output.exists();
         let proxy = Proxy::bind(config.clone()).map_err(|e| advice::error_line(&e))?;
-        let upstream = upstream.in_use(&proxy)?;
+        let mut upstream = upstream.in_use(&proxy)?;
+        upstream.warnings.extend(proxy.ca_exposures().iter().map(advice::ca_exposure));
         Ok(Self { config, output, ca, proxy, trust_dir, replaces, is_new_ca, shown, upstream })
     }
 

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 use time::{Date, OffsetDateTime};
 
@@ -27,6 +28,8 @@ pub enum CaError {
     Create(io::Error),
     /// The key or the certificate of a new CA cannot be generated.
     Generate(Box<dyn Error + Send + Sync>),
+    /// Everyone can read, change or replace the private key.
+    Exposed(Exposure),
     /// The file is empty.
     Empty,
     /// The file is not valid PEM, or its certificate is not valid DER.
@@ -67,6 +70,55 @@ pub enum CaError {
     },
 }
 
+/// The access that others have to the CA's private key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Exposure {
+    /// Everyone can read the key.
+    KeyReadable,
+    /// Everyone can change the key.
+    KeyWritable,
+    /// Everyone can replace files in the directory.
+    DirectoryWritable,
+    /// A group can read or change the key.
+    KeyOfGroup,
+    /// A group can replace files in the directory.
+    DirectoryWritableByGroup,
+    /// The file or directory belongs to another user, who is not root; the user's id.
+    OtherOwner(u32),
+}
+
+impl fmt::Display for Exposure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyReadable => f.write_str("everyone can read the private key"),
+            Self::KeyWritable => f.write_str("everyone can change the private key"),
+            Self::DirectoryWritable => f.write_str("everyone can replace files in this directory"),
+            Self::KeyOfGroup => f.write_str("a group can read or change the private key"),
+            Self::DirectoryWritableByGroup => f.write_str("a group can replace files in this directory"),
+            Self::OtherOwner(user) => write!(f, "it belongs to another user (id {user})"),
+        }
+    }
+}
+
+/// An exposure of the CA's key that is accepted: it is limited, or cannot be mended on a read-only file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CaExposure {
+    /// The file or directory.
+    pub path: PathBuf,
+    /// The access that others have to it.
+    pub exposure: Exposure,
+    /// True if its file system is mounted read-only, so that the permissions cannot be changed.
+    pub is_read_only: bool,
+}
+
+impl fmt::Display for CaExposure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.exposure)
+    }
+}
+
 impl fmt::Display for CaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -77,6 +129,7 @@ impl fmt::Display for CaError {
             Self::Read(cause) => write!(f, "cannot read the file: {cause}"),
             Self::Create(cause) => write!(f, "cannot create a CA in this directory: {cause}"),
             Self::Generate(cause) => write!(f, "cannot generate a CA: {cause}"),
+            Self::Exposed(exposure) => exposure.fmt(f),
             Self::Empty => f.write_str("the file is empty"),
             Self::Damaged(cause) => write!(f, "the file is damaged: {cause}"),
             Self::Passphrase => f.write_str("the private key has a passphrase"),

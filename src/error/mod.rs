@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use ca::CaError;
+pub use ca::{CaError, CaExposure, Exposure};
 pub use client_certificate::ClientCertificateError;
 
 pub(crate) mod ca;

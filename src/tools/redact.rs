@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 pub use super::rewriter::Error;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod headers;
 mod json;
 mod pairs;

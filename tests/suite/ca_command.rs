@@ -75,7 +75,7 @@ fn commands_that_show_or_remove_create_no_ca() {
 fn a_ca_that_captures_reject_is_shown_and_can_be_removed() {
     let dir = TempDir::new();
     std::fs::create_dir(dir.join("ca")).unwrap();
-    dir.write("ca/mitmproxy-ca.pem", include_str!("../data/ca/name-constraints.pem"));
+    dir.write_private("ca/mitmproxy-ca.pem", include_str!("../data/ca/name-constraints.pem"));
     let shown = spectral(&dir, &["ca", "--ca-dir", "ca", "show"]).ok().text();
     assert!(shown.contains("CN=mitmproxy"), "{shown}");
     for command in [&["path"][..], &["export"], &["env"], &["install", "--dry-run"]] {

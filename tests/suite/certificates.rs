@@ -191,7 +191,9 @@ fn create_with_openssl(openssl: &Path, dir: &TempDir, key: &[&str], cert_first: 
     .text();
     let key = std::fs::read_to_string(key_file).unwrap();
     let both = if cert_first { format!("{cert}{key}") } else { format!("{key}{cert}") };
-    std::fs::write(folder.join("mitmproxy-ca.pem"), &both).unwrap();
+    let file = folder.join("mitmproxy-ca.pem");
+    std::fs::write(&file, &both).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     both
 }
 
@@ -249,7 +251,7 @@ fn a_damaged_ca_is_an_error_and_is_not_changed() {
     for (case, text) in damaged {
         let dir = TempDir::new();
         std::fs::create_dir(dir.join("ca")).unwrap();
-        let file = dir.write("ca/mitmproxy-ca.pem", &text);
+        let file = dir.write_private("ca/mitmproxy-ca.pem", &text);
         let output = spectral(&dir, &["capture", "proxy", "-p", "0", "--ca-dir", dir.join("ca").to_str().unwrap()]);
         assert_eq!(output.code, Some(1), "{case}: {}", output.err);
         assert_eq!(output.err.trim().lines().count(), 1, "{case}: {}", output.err);

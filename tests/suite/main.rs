@@ -22,6 +22,7 @@ mod big_body;
 mod bodies;
 mod bundle_checker;
 mod ca_command;
+mod ca_permissions;
 mod certificates;
 mod cli;
 mod cli_ending;

@@ -381,3 +381,15 @@ fn bodies_that_were_left_as_received_are_decoded_and_searched() {
         assert_eq!(bundle.response_body(&trace).unwrap(), if coded == 1 { &b""[..] } else { b"not gzip" });
     }
 }
+
+#[test]
+fn any_text_is_redacted() {
+    let seeds: Vec<Vec<u8>> = [
+        r#"{"a":"x","b":{"token":[1,-2.5e3,true,null,{"c":"d\\"}]},"a":{}}"#,
+        r#"{"x":"{\"a\":\"1\",\"token\": [1, 2]}","\u0061":"y","a":""}"#,
+        "data: {\"token\":\"v\"}\n\nvar a = {'token': \"x\"",
+    ]
+    .map(|seed| seed.as_bytes().to_vec())
+    .into();
+    crate::wire::mutations::mutations(&seeds, 3000, fuzz::check_json);
+}

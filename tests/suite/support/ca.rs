@@ -87,7 +87,7 @@ impl TestCa {
     pub(crate) fn ca_dir(&self) -> TempDir {
         let dir = TempDir::new();
         let key = pem("PRIVATE KEY", &self.issuer.key().serialize_der());
-        dir.write("mitmproxy-ca.pem", key + &pem("CERTIFICATE", &self.der()));
+        dir.write_private("mitmproxy-ca.pem", key + &pem("CERTIFICATE", &self.der()));
         dir
     }
 
