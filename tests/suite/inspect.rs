@@ -292,6 +292,23 @@ fn messages_are_followed_until_the_websocket_ends() {
     assert_eq!(running.interrupt().code, Some(0));
 }
 
+#[test]
+fn a_capture_before_its_first_exchange_shows_what_is_known() {
+    let (dir, origin) = (TempDir::new(), origin());
+    let running = Spectral::capture(&dir, &["-o", "capture.zip"]);
+    let output = inspect(&dir, &[]).ok();
+    let beginning = "capture.zip is being captured";
+    let text = output.text();
+    assert!(text.starts_with(beginning) && text.ends_with("; nothing has ended yet\n"), "{text}");
+    assert!(!text.contains("Bundle") && !text.contains("chrome") && text.lines().count() == 1, "{text}");
+    let (mut follow, lines) = following(&dir, &[]);
+    line_with(&lines, beginning);
+    ask(&running, &origin, "a.test", "GET", "/one");
+    line_with(&lines, "/one");
+    assert_eq!(running.interrupt().code, Some(0));
+    assert!(crate::support::peers::wait(&mut follow.0).unwrap().success());
+}
+
 /// Starts `inspect --follow` with `args`; returns it and its lines so far.
 fn following(dir: &TempDir, args: &[&str]) -> (BackgroundProcess, Watched<Vec<String>>) {
     let mut follow =
@@ -339,15 +356,6 @@ fn an_empty_bundle_has_no_ids() {
     );
     let output = inspect(&dir, &["--ws", "1"]);
     assert_eq!(output.err, "spectral: error: no WebSocket '1': this bundle has no WebSockets\n");
-}
-
-#[test]
-fn a_capture_without_exchanges_yet_is_shown_by_its_file_name() {
-    let dir = TempDir::new();
-    let running = Spectral::capture(&dir, &[]);
-    let text = inspect(&dir, &[]).ok().text();
-    assert_eq!(text, "Bundle capture.zip.part, unfinished\n  contents  0 exchanges, 0 WebSockets, 0 messages\n");
-    assert_eq!(running.interrupt().code, Some(0));
 }
 
 #[test]

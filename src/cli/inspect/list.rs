@@ -5,12 +5,14 @@ use super::options::Options;
 use crate::cli::command_error::CommandError;
 use crate::cli::json::write_line;
 use crate::cli::open_bundle::Opened;
-use crate::cli::text::{Align, Table, count, duration, escape, or_dash, size};
+use crate::cli::text::{Align, Table, count, date, duration, escape, or_dash, size};
 use serde::Serialize;
 use spectral_capture::reader::{Bundle, State, Trace, WebSocket};
+use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Shows everything that matches the filter and, with `--follow`, new exchanges until the capture ends.
 pub(super) fn show(
@@ -21,7 +23,10 @@ pub(super) fn show(
 ) -> Result<(), CommandError> {
     let Opened { bundle, state, .. } = opened;
     if !options.json {
-        show_session(bundle, *state, out)?;
+        match *state != State::Complete && bundle.traces().is_empty() && bundle.websockets().is_empty() {
+            true => show_beginning(bundle, &options.file, *state, out)?,
+            false => show_session(bundle, *state, out)?,
+        }
     }
     let mut list = List {
         options,
@@ -55,11 +60,26 @@ pub(super) fn write_exchange_line(trace: &Trace, out: &mut dyn Write) -> Result<
     Ok(write_line(&ExchangeLine { trace, cut_off: is_whole }, out)?)
 }
 
+/// Shows what is known of an unfinished bundle before its first exchange: it has neither a name nor a start in itself.
+fn show_beginning(bundle: &Bundle, file: &Path, state: State, out: &mut dyn Write) -> Result<(), CommandError> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let created = fs::metadata(bundle.path()).and_then(|meta| meta.created()).ok();
+    let created = created.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let since = created
+        .and_then(|time| u64::try_from(time.as_millis()).ok())
+        .map(|ms| format!(" since {}", date(ms)))
+        .unwrap_or_default();
+    let progress = match state {
+        State::Growing => format!("is being captured{since}; nothing has ended yet"),
+        _ => format!("was captured{since} and interrupted; nothing had ended"),
+    };
+    Ok(writeln!(out, "{} {progress}", escape(&name))?)
+}
+
 fn show_session(bundle: &Bundle, state: State, out: &mut dyn Write) -> Result<(), CommandError> {
     let manifest = bundle.manifest();
     let (app, stats) = (&manifest.app, &manifest.stats);
     let unfinished = if state == State::Complete { "" } else { ", unfinished" };
-    // The bundle of a running capture has neither a name nor a start before its first exchange.
     let file_name = bundle.path().file_name().unwrap_or_default().to_string_lossy();
     let name = if app.name.is_empty() { &*file_name } else { &app.name };
     writeln!(out, "Bundle {}{unfinished}", escape(name))?;
