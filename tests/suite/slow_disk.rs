@@ -241,6 +241,8 @@ fn a_second_signal_ends_a_capture_whose_disk_hangs() {
     let error = "spectral: error: the capture could not be ended: still waiting for the disk, which has not completed";
     let error = capture.running.wait_for_line(error);
     let waited = now() - forced;
+    // From now on, the writer cannot complete the bundle.
+    capture.running.wait_for_end_of_main_thread();
     drop(hang);
     let CaptureOnDisk { running, disk, _home: home } = capture;
     let output = running.wait_for_exit();

@@ -4,7 +4,7 @@ use super::ca::TestCa;
 use super::peers::{Output, wait, without_proxy_settings};
 use super::proxy_process::Resources;
 use super::temp::TempDir;
-use super::wait::{TIMEOUT, Watched};
+use super::wait::{TIMEOUT, Watched, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
@@ -143,6 +143,14 @@ impl Spectral {
         let err = self.err.read(|lines| lines.join("\n"));
         let status = status.unwrap_or_else(|| panic!("does not end; stderr: {err}"));
         Output { code: status.code(), out: self.out.read(Clone::clone), err }
+    }
+
+    /// Waits until its main thread has ended; the kernel may keep other threads. Linux only.
+    #[track_caller]
+    pub(crate) fn wait_for_end_of_main_thread(&self) {
+        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let is_zombie = || stat().rsplit(") ").next().is_some_and(|fields| fields.starts_with('Z'));
+        eventually(|| is_zombie().then_some(()), stat);
     }
 
     /// Sends SIGINT, as Ctrl+C does, and waits for its end.
