@@ -48,7 +48,7 @@ pub(super) fn check_key(key: &Path) -> Result<Vec<CaExposure>, Error> {
 
 /// Checks the owner and the mode of `path`. `exposure` returns what a mode allows to others, and true if that is refused.
 fn check(path: &Path, exposure: impl Fn(u32) -> Option<(Exposure, bool)>) -> Result<Vec<CaExposure>, Error> {
-    // What cannot be read here is reported when it is opened.
+    // A file that cannot be read is reported when it is opened.
     let Ok(meta) = fs::metadata(path) else { return Ok(Vec::new()) };
     let exposure = exposure(meta.mode());
     let is_read_only = exposure.is_some() && is_read_only(path);

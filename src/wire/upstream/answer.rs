@@ -61,7 +61,7 @@ impl HeldAnswer {
                     self.searched = self.bytes.len();
                     return Decision::Held(passed);
                 }
-                // What was received of a head that is too long has its status.
+                // The received part of a head that is too long has its status.
                 Ok(None) | Err(_) => self.bytes.len(),
                 Ok(Some(end)) => self.searched.saturating_add(end),
             };
@@ -140,7 +140,7 @@ mod tests {
                 "\r\nHTTP/1.1 200 OK\r\n\r\n",
                 "HTTP/1.1 401 Unauthorized\r\nServer: nginx\r\n\r\n<html>",
             ] {
-                // What is shorter than a status line may still be held back.
+                // Bytes shorter than a status line may still be held back.
                 let expected = if answer.len() < 7 { "HTTP/2" } else { answer };
                 assert_eq!(read(answer, size), (expected.to_owned(), None), "{size}");
                 let after = [interim, answer].concat();
