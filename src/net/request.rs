@@ -224,7 +224,7 @@ impl PendingRequest {
                 let reason = Reason::Refused("its head took too long".into());
                 refused(self.client.unread(), reason, &Response::head_too_slow())
             }
-            // The negotiation has no message that says so.
+            // SOCKS5 has no reply for a timeout during the negotiation.
             Some(_) => {
                 let reason = Reason::Refused("its SOCKS negotiation took too long".into());
                 Request::Refused(RefusedRequest { host: None, reason, response: Vec::new() })

@@ -25,7 +25,7 @@ pub(crate) struct RequestWatch(PhantomData<Rc<()>>);
 pub(crate) enum CertificateRequest {
     /// There was none.
     None,
-    /// There is no certificate for it, or none with a key that the origin accepts.
+    /// It was answered without a certificate: none is configured for the origin, or the origin does not accept its key type.
     Unanswered,
     /// A certificate was sent. The origin may still reject it; in TLS 1.3, after the handshake.
     Answered,
