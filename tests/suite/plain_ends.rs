@@ -157,6 +157,38 @@ fn closing(close: Close, bytes: &'static str) -> Origin {
 }
 
 #[test]
+fn data_past_a_response_to_an_incomplete_request_ends_the_use_of_its_connection() {
+    let answered = Gate::default();
+    let wait = answered.clone();
+    let origin = numbered(move |number, mut connection| {
+        connection.read_head();
+        connection.send(HELLO);
+        if number == 0 {
+            wait.pass();
+            connection.send("evil");
+            connection.read_exactly(10);
+            // The proxy decides whether this connection is used again.
+            connection.read_to_end();
+        }
+    });
+    let capture = Capture::start();
+    let host = origin.authority("127.0.0.1");
+    let mut connection = capture.dial();
+    let head = format!("POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n\r\n");
+    assert_eq!(connection.request(head).text(), "hello");
+    let before = origin.received(0).len();
+    answered.open();
+    for n in 1..=10 {
+        // Each byte that arrives shows that the proxy has also read what the origin sent before.
+        connection.send("x");
+        origin.received_at_least(0, before + n);
+    }
+    let next = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    assert_eq!(connection.request(next).text(), "hello");
+    assert_eq!(origin.connections(), 2);
+}
+
+#[test]
 fn a_request_that_may_be_repeated_is_sent_again_on_a_new_connection() {
     let methods = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"];
     let capture = Capture::start();
