@@ -11,6 +11,10 @@ use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 
+pub use decoder::TextDecoder;
+
+mod decoder;
+
 /// Returns `text` on one line. Characters that a terminal obeys, hides or reorders become `\x1b`, `\n`, `\u{202e}`.
 ///
 /// Borrows `text` if there is nothing to escape.

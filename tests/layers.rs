@@ -24,6 +24,7 @@ const RUNNING_FILES: &[&str] = &["clock", "config", "counters", "error", "gauge"
 /// The modules of this crate that the files below each folder may import, besides their own folder.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("text", &[]),
     ("wire", &[]),
     ("coding", &[]),
     ("bundle", &["coding", "wire", "clock", "error"]),

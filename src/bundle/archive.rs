@@ -51,6 +51,7 @@ mod deflate;
 mod directory;
 mod dos_time;
 mod end_records;
+pub(crate) mod entry_content;
 mod file_range;
 mod headers;
 pub(crate) mod index;

@@ -21,10 +21,10 @@ pub(crate) fn is_gzip_body(entry: &LocatedEntry) -> bool {
 }
 
 /// Returns a reader of a gzip body as it was received.
-pub(crate) fn as_received<'e>(entry: &'e LocatedEntry, file: &'e File) -> impl Read + use<'e> {
+pub(crate) fn as_received<'f>(entry: &LocatedEntry, file: &'f File) -> impl Read + use<'f> {
     // The size is kept modulo 2^32.
     let trailer = gzip::trailer(entry.header.crc, entry.header.size as u32);
-    entry.note.as_slice().chain(entry.compressed(file)).chain(Cursor::new(trailer))
+    Cursor::new(entry.note.clone()).chain(entry.compressed(file)).chain(Cursor::new(trailer))
 }
 
 /// Returns the size of a gzip body as it was received.

@@ -21,23 +21,29 @@
 //! Ids are those in the names of entries; an id in the JSON of an item is ignored. Text may contain control characters: pass
 //! it through [`crate::text::escape`] before a terminal shows it.
 
-use super::archive::{Archive, EntryHeader, ZipReader};
+use super::archive::ZipReader;
 use super::format::Context;
-use super::id::{ItemKind, item_of, owns_file, websocket_of};
+use super::id::{ItemKind, item_of, websocket_of};
+use all_ids::{AllIds, max_json_bytes};
 use growing::GrowingBundle;
 use serde::de::DeserializeOwned;
-use std::collections::HashMap;
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
 pub use super::format::{
     App, Browser, CutOff, Header, Initiator, Manifest, Message, MessageCutOff, Request, Response, Stats, Timeline,
     TimelineEvent, Timing, Trace, WebSocket,
 };
+pub use all_ids::LeftOut;
+pub(crate) use all_ids::MAX_JSON_BYTES;
+pub use body::Body;
+#[cfg(feature = "tools")]
+pub(crate) use body::BodyEntry;
 pub use error::{EntryError, Error, OpenError};
 pub use ids::Ids;
 
+mod all_ids;
+mod body;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -62,32 +68,6 @@ pub enum State {
     /// The bundle lacks its end, and no process is writing it.
     Interrupted,
 }
-
-/// The ids of all items.
-#[derive(Default)]
-struct AllIds {
-    traces: Ids,
-    websockets: Ids,
-    /// The ids of each WebSocket's messages, by the id of the WebSocket.
-    messages: HashMap<String, Ids>,
-    contexts: Ids,
-    left_out: LeftOut,
-}
-
-/// The items whose JSON is larger than that of any usual item: 8 MiB, 1 MiB for a context. They are left out of all lists of
-/// ids.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LeftOut {
-    /// The number of items.
-    pub count: u64,
-    /// The ids of the first ten.
-    pub first: Vec<String>,
-}
-
-/// The name of an archive entry with a body or payload, which belongs to the item whose JSON names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct BodyEntry(String);
 
 /// The file that entries are read from.
 enum Source {
@@ -255,80 +235,6 @@ impl Bundle {
         Ok(Message { id: id.to_owned(), connection_ref: websocket_of(id).to_owned(), ..message })
     }
 
-    /// Reads the request body of an exchange, up to 1 GiB; empty if it has none. The body is decoded unless
-    /// `request.body_encoding` is set.
-    ///
-    /// # Errors
-    /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
-    pub fn request_body(&self, trace: &Trace) -> Result<Vec<u8>, Error> {
-        self.body(ItemKind::Trace, &trace.id, trace.request.body_file.as_deref())
-    }
-
-    /// Reads the response body of an exchange, up to 1 GiB; empty if it has none. The body is decoded unless
-    /// `response.body_encoding` is set.
-    ///
-    /// # Errors
-    /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
-    pub fn response_body(&self, trace: &Trace) -> Result<Vec<u8>, Error> {
-        self.body(ItemKind::Trace, &trace.id, trace.response.body_file.as_deref())
-    }
-
-    /// Reads the payload of a message, up to 1 GiB, unmasked; empty if it has none. The payload is decoded unless
-    /// `payload_encoding` is set.
-    ///
-    /// # Errors
-    /// Returns [`Error::Missing`] if the bundle has no such entry, and [`Error::Malformed`] if it cannot be read.
-    pub fn payload(&self, message: &Message) -> Result<Vec<u8>, Error> {
-        self.body(ItemKind::Message, &message.id, message.payload_file.as_deref())
-    }
-
-    /// Returns the entry of the body or payload that the JSON of the item `id` calls `file`. Fails if it is that of another
-    /// item: thousands of items could otherwise share one body, and a copy of the bundle would be much larger than itself.
-    pub(crate) fn body_entry(&self, kind: ItemKind, id: &str, file: &str) -> Result<BodyEntry, Error> {
-        match owns_file(id, file) {
-            true => Ok(BodyEntry(kind.body_name(file))),
-            false => Err(self.malformed(&kind.json_name(id), EntryError::ForeignFile(file.to_owned()))),
-        }
-    }
-
-    /// Copies the entry `from` to `archive` as `to`, without recompressing it.
-    pub(crate) fn copy(&self, archive: &mut Archive, BodyEntry(from): &BodyEntry, to: String) -> io::Result<()> {
-        let compressed = match &self.source {
-            Source::Complete(reader) => reader.compressed(from),
-            Source::Growing(growing) => growing.compressed(from),
-        };
-        let (header, mut content) = compressed
-            .map_err(|cause| io::Error::other(self.malformed(from, cause)))?
-            .ok_or_else(|| io::Error::other(self.missing(from)))?;
-        archive.copy(EntryHeader { name: to, ..header }, &[], &mut content)
-    }
-
-    /// Passes the content of a body to `sink`.
-    pub(crate) fn stream_body(&self, BodyEntry(name): &BodyEntry, sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
-        let streamed = match &self.source {
-            Source::Complete(reader) => reader.stream(name, sink),
-            Source::Growing(growing) => growing.stream(name, sink),
-        };
-        match streamed.map_err(|cause| self.malformed(name, cause))? {
-            Some(true) => Ok(()),
-            Some(false) => Err(self.malformed(name, EntryError::Damaged)),
-            None => Err(self.missing(name)),
-        }
-    }
-
-    /// Reads a body of up to 1 GiB.
-    pub(crate) fn body_content(&self, BodyEntry(name): &BodyEntry) -> Result<Vec<u8>, Error> {
-        self.content(name, MAX_BODY_BYTES)
-    }
-
-    /// Reads the body `file` of the item `id`; empty without a file.
-    fn body(&self, kind: ItemKind, id: &str, file: Option<&str>) -> Result<Vec<u8>, Error> {
-        match file {
-            Some(file) => self.body_content(&self.body_entry(kind, id, file)?),
-            None => Ok(Vec::new()),
-        }
-    }
-
     /// Reads the JSON of the item `id`.
     fn item<T: DeserializeOwned>(&self, kind: ItemKind, id: &str) -> Result<T, Error> {
         let name = kind.json_name(id);
@@ -365,58 +271,6 @@ impl Bundle {
     }
 }
 
-impl AllIds {
-    /// Adds the id of the item that the archive entry `name` describes, if any, unless its `size` exceeds the limit.
-    fn add(&mut self, name: &str, size: u64) {
-        match item_of(name) {
-            Some((kind, id)) if size > max_json_bytes(kind) => self.left_out.add(id),
-            Some((ItemKind::Trace, id)) => self.traces.push(id),
-            Some((ItemKind::WebSocket, id)) => self.websockets.push(id),
-            Some((ItemKind::Message, id)) => {
-                let websocket = websocket_of(id);
-                match self.messages.get_mut(websocket) {
-                    Some(ids) => ids.push(id),
-                    None => self.messages.entry(websocket.to_owned()).or_default().push(id),
-                }
-            }
-            Some((ItemKind::Context, id)) => self.contexts.push(id),
-            None => {}
-        }
-    }
-
-    /// Appends ids that are not known yet.
-    fn append(&mut self, new: Self) {
-        self.traces.append(&new.traces);
-        self.websockets.append(&new.websockets);
-        self.contexts.append(&new.contexts);
-        self.left_out.append(new.left_out);
-        for (websocket, ids) in new.messages {
-            self.messages.entry(websocket).or_default().append(&ids);
-        }
-    }
-
-    fn sort(&mut self) {
-        let Self { traces, websockets, messages, contexts, left_out: _ } = self;
-        [traces, websockets, contexts].into_iter().chain(messages.values_mut()).for_each(Ids::sort);
-    }
-}
-
-impl LeftOut {
-    fn add(&mut self, id: &str) {
-        self.count = self.count.saturating_add(1);
-        if self.first.len() < MAX_NAMED {
-            self.first.push(id.to_owned());
-        }
-    }
-
-    /// Adds the items of another list.
-    pub(crate) fn append(&mut self, other: Self) {
-        self.count = self.count.saturating_add(other.count);
-        self.first.extend(other.first);
-        self.first.truncate(MAX_NAMED);
-    }
-}
-
 impl fmt::Debug for Bundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bundle").field("path", &self.path).finish_non_exhaustive()
@@ -425,28 +279,8 @@ impl fmt::Debug for Bundle {
 
 const MANIFEST: &str = "manifest.json";
 
-/// Returns the size of the largest JSON that is read for an item.
-fn max_json_bytes(kind: ItemKind) -> u64 {
-    match kind {
-        ItemKind::Context => MAX_CONTEXT_BYTES,
-        ItemKind::Trace | ItemKind::WebSocket | ItemKind::Message => MAX_JSON_BYTES,
-    }
-}
-
-/// The largest JSON document that is read, besides the timeline. An exchange with heads of 1 MiB has some 2 MiB.
-pub(crate) const MAX_JSON_BYTES: u64 = 8 << 20;
-
-/// The largest context. Its values take up to 30 times their size in memory.
-const MAX_CONTEXT_BYTES: u64 = 1 << 20;
-
 /// More than an event of the timeline takes, with a long id.
 const MAX_EVENT_BYTES: u64 = 512;
-
-/// The number of ids in a [`LeftOut`].
-const MAX_NAMED: usize = 10;
-
-/// The largest body that is read, to bound memory.
-const MAX_BODY_BYTES: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,11 @@
 //! An entry at a known place in a file. Its content is read, and checked against the header.
 
+use super::entry_content::EntryContent;
 use super::file_range::FileRange;
 use super::headers::{CompressionMethod, EntryHeader};
 use super::read_error::EntryError;
-use crate::coding::crc32::Crc;
-use flate2::{Decompress, FlushDecompress, Status};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
 /// An entry and the range of the file that its compressed content takes.
 #[derive(Debug)]
@@ -60,78 +59,21 @@ impl LocatedEntry {
         FileRange::new(file, self.start.saturating_add(at).min(self.end)..self.end)
     }
 
+    /// Returns a reader of the uncompressed content.
+    pub(crate) fn content<'f>(&self, file: &'f File) -> EntryContent<'f> {
+        EntryContent::new(&self.header, self.compressed(file))
+    }
+
     /// Passes the uncompressed content to `sink`. Returns true if its size and checksum match the header.
     pub(crate) fn read_content(&self, file: &File, sink: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
-        let (mut crc, mut size) = (Crc::new(), 0u64);
-        let mut checked_sink = |bytes: &[u8]| {
-            crc.update(bytes);
-            size = size.saturating_add(bytes.len() as u64);
-            sink(bytes);
-            // Stops once the content exceeds the size in the header, so that a small entry cannot expand without limit.
-            size <= self.header.size
-        };
-        let mut compressed = self.compressed(file);
-        let is_complete = match self.header.method {
-            CompressionMethod::Stored => read_all(&mut compressed, &mut checked_sink)?,
-            CompressionMethod::Deflated => inflate(&mut compressed, self.header.size, &mut checked_sink)?,
-        };
-        Ok(is_complete && size == self.header.size && crc.sum() == self.header.crc)
-    }
-}
-
-/// Passes all of `range` to `sink`. Returns false if `sink` does.
-fn read_all(range: &mut FileRange<'_>, sink: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
-    let mut buffer = vec![0; buffer_len(range.remaining())];
-    loop {
-        match range.read(&mut buffer) {
-            Ok(0) => return Ok(true),
-            Ok(n) if sink(buffer.get(..n).unwrap_or_default()) => {}
-            Ok(_) => return Ok(false),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-/// Inflates all of `compressed` into `sink`. Returns false if the stream is invalid, if `sink` returns false, or if the
-/// stream does not end where `compressed` does. `size` is the expected size of the output.
-fn inflate(compressed: &mut FileRange<'_>, size: u64, sink: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
-    let mut inflater = Decompress::new(false);
-    let mut out = vec![0; buffer_len(size)];
-    let mut has_ended = false;
-    let is_valid = read_all(compressed, &mut |mut bytes| {
-        while !bytes.is_empty() && !has_ended {
-            let (total_in, total_out) = (inflater.total_in(), inflater.total_out());
-            let Ok(status) = inflater.decompress(bytes, &mut out, FlushDecompress::None) else { return false };
-            let consumed = usize::try_from(inflater.total_in().saturating_sub(total_in)).unwrap_or(usize::MAX);
-            let produced = usize::try_from(inflater.total_out().saturating_sub(total_out)).unwrap_or(usize::MAX);
-            bytes = bytes.get(consumed..).unwrap_or_default();
-            has_ended = status == Status::StreamEnd;
-            let is_stuck = consumed == 0 && produced == 0 && !has_ended;
-            if is_stuck || !sink(out.get(..produced).unwrap_or_default()) {
-                return false;
+        let mut content = self.content(file);
+        loop {
+            match content.next() {
+                Ok([]) => return Ok(true),
+                Ok(block) => sink(block),
+                Err(EntryError::Io(e)) => return Err(e),
+                Err(_) => return Ok(false),
             }
         }
-        bytes.is_empty()
-    })?;
-    // Output that filled the buffer exactly may leave more inside the inflater.
-    while is_valid && !has_ended {
-        let total_out = inflater.total_out();
-        let Ok(status) = inflater.decompress(&[], &mut out, FlushDecompress::None) else { return Ok(false) };
-        let produced = usize::try_from(inflater.total_out().saturating_sub(total_out)).unwrap_or(usize::MAX);
-        has_ended = status == Status::StreamEnd;
-        if (produced == 0 && !has_ended) || !sink(out.get(..produced).unwrap_or_default()) {
-            return Ok(false);
-        }
     }
-    Ok(is_valid && has_ended)
 }
-
-/// Returns the size of a buffer for `len` bytes: most entries are small. One byte more, because the inflater cannot
-/// report the end of a stream that fills its output exactly.
-fn buffer_len(len: u64) -> usize {
-    usize::try_from(len).map_or(MAX_BUFFER_BYTES, |len| len.saturating_add(1).min(MAX_BUFFER_BYTES))
-}
-
-/// The largest buffer for reading content.
-const MAX_BUFFER_BYTES: usize = 64 * 1024;

@@ -12,6 +12,7 @@
 //! for each access.
 
 use super::end_records::{END_LEN, ZIP64_END_LEN, ZIP64_LOCATOR_LEN, end_of_directory, zip64_end, zip64_locator};
+use super::entry_content::EntryContent;
 use super::file_range::{FileRange, read_up_to};
 use super::headers::{CENTRAL_LEN, CentralHeader, CentralSizes, EntryHeader, LOCAL_LEN, local_header_len};
 use super::index::Index;
@@ -98,10 +99,9 @@ impl ZipReader {
         entry.read(&self.file, max_size).map(Some)
     }
 
-    /// Passes the content of an entry to `sink`. Returns false if it is damaged, and `None` if there is no such entry.
-    pub(crate) fn stream(&self, name: &str, sink: &mut dyn FnMut(&[u8])) -> Result<Option<bool>, EntryError> {
-        let entry = self.locate(name)?;
-        Ok(entry.map(|entry| entry.read_content(&self.file, sink)).transpose()?)
+    /// Returns a reader of the content of an entry, or `None` if there is no such entry.
+    pub(crate) fn content(&self, name: &str) -> Result<Option<EntryContent<'_>>, EntryError> {
+        Ok(self.locate(name)?.map(|entry| entry.content(&self.file)))
     }
 
     /// Returns an entry's header and its compressed content, or `None` if there is no such entry.

@@ -10,7 +10,9 @@
 //!
 //! A group may replace an earlier one of the same item. The last intact one is read.
 
+use super::body::Received;
 use super::{App, MAX_JSON_BYTES, Manifest, Message, State, Trace, WebSocket};
+use crate::bundle::archive::entry_content::EntryContent;
 use crate::bundle::archive::index::Index;
 use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::scan::{Scan, ScanItem};
@@ -23,7 +25,7 @@ use crate::bundle::iso8601;
 use crate::bundle::recovery_note::{AMENDMENT, CaptureIdentity, RecoveryNote};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -202,23 +204,23 @@ impl GrowingBundle {
     }
 
     /// Returns the content of an entry, or `None` if there is no such entry. Fails if it is larger than `max_size`.
-    /// Returns a gzip body as it was received if its claims are false.
     pub(super) fn read(&self, name: &str, max_size: u64) -> Result<Option<Vec<u8>>, EntryError> {
-        let Some(entry) = self.locate(name)? else { return Ok(None) };
-        match entry.read(&self.file, max_size) {
-            Err(EntryError::Damaged) if is_gzip_body(&entry) && received_len(&entry) <= max_size => {
-                let mut received = Vec::new();
-                as_received(&entry, &self.file).read_to_end(&mut received)?;
-                Ok(Some(received))
-            }
-            content => content.map(Some),
-        }
+        self.locate(name)?.map(|entry| entry.read(&self.file, max_size)).transpose()
     }
 
-    /// Passes the content of an entry to `sink`. Returns false if it is damaged, and `None` if there is no such entry.
-    pub(super) fn stream(&self, name: &str, sink: &mut dyn FnMut(&[u8])) -> Result<Option<bool>, EntryError> {
-        let entry = self.locate(name)?;
-        Ok(entry.map(|entry| entry.read_content(&self.file, sink)).transpose()?)
+    /// Returns a reader of the content of an entry, or `None` if there is no such entry.
+    pub(super) fn content(&self, name: &str) -> Result<Option<EntryContent<'_>>, EntryError> {
+        Ok(self.locate(name)?.map(|entry| entry.content(&self.file)))
+    }
+
+    /// Returns a gzip body as it was received, if its claims are false. Reads all of it to verify them.
+    pub(super) fn received(&self, name: &str) -> Result<Option<Received<'_>>, EntryError> {
+        let Some(entry) = self.locate(name)?.filter(is_gzip_body) else { return Ok(None) };
+        if entry.read_content(&self.file, &mut |_| ())? {
+            return Ok(None);
+        }
+        let from = Box::new(as_received(&entry, &self.file));
+        Ok(Some(Received { from, size: received_len(&entry), block: Vec::new() }))
     }
 
     fn locate(&self, name: &str) -> io::Result<Option<LocatedEntry>> {
