@@ -115,6 +115,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("ring", "trust/"),
     ("rustls_native_certs", "cert/roots.rs"),
     ("webpki_root_certs", "cert/roots.rs"),
+    ("memchr", "tools/filter/search.rs"),
     ("lexopt", "cli/args/parser.rs"),
     ("signal_hook", "cli/process/signals.rs"),
     ("rustix", "cli/process/terminal.rs"),

@@ -10,6 +10,7 @@ use help::Length;
 use help::completions::CompletionShell;
 use parser::{Args, unknown_command};
 use spectral_capture::Config;
+use spectral_capture::filter::Filter;
 use spectral_capture::redact::Rules;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ mod amount;
 mod bundles;
 mod ca;
 mod capture;
+mod filter;
+mod moment;
 mod number;
 mod parser;
 mod size;
@@ -49,9 +52,10 @@ pub(crate) enum Task {
         /// The bundles, in the order of their numbers.
         bundles: Vec<PathBuf>,
         output: PathBuf,
+        filter: Filter,
     },
     /// `capture redact`.
-    Redact { file: PathBuf, output: PathBuf, rules: Rules },
+    Redact { file: PathBuf, output: PathBuf, rules: Rules, filter: Filter },
     /// `capture recover`.
     Recover {
         /// The unfinished bundle.

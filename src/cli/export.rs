@@ -1,12 +1,12 @@
 //! `spectral capture export`: writes a bundle, or selected exchanges of it, as HAR or as curl commands.
 
 use super::command_error::{CommandError, to_message};
-use super::filter::Filter;
 use super::message::print_warning;
 use super::open_bundle::{Opened, Prefer, open, require_exchange, warn_of_left_out};
 use super::output::Output;
-use spectral_capture::export::{self, Selection};
-use spectral_capture::reader::{Bundle, Error, Trace, WebSocket};
+use spectral_capture::export;
+use spectral_capture::filter::Filter;
+use spectral_capture::reader::Bundle;
 use std::path::{Path, PathBuf};
 
 /// The arguments of the command.
@@ -17,8 +17,6 @@ pub(crate) struct Options {
     /// `None` is stdout.
     pub(crate) output: Option<PathBuf>,
     pub(crate) filter: Filter,
-    /// The only exchange to export.
-    pub(crate) trace: Option<String>,
 }
 
 /// The format of the export.
@@ -51,9 +49,7 @@ fn all(options: &Options) -> Result<(), CommandError> {
         print_warning(&warning);
     }
     warn_of_left_out(bundle.left_out());
-    if let Some(id) = &options.trace {
-        require_trace(&bundle, id)?;
-    }
+    options.filter.ids.iter().try_for_each(|id| require_trace(&bundle, id))?;
     if let Some(output) = &options.output
         && is_same_file(output, bundle.path())
     {
@@ -67,9 +63,11 @@ fn all(options: &Options) -> Result<(), CommandError> {
         None => CommandError::Output(e),
     };
     let mut output = Output::open(options.output.as_deref()).map_err(CommandError::Request)?;
+    let mut library_options = export::Options::default();
+    library_options.filter = options.filter.clone();
     match options.format {
-        Format::Har => export::har::write(&bundle, options, &mut output),
-        Format::Curl => export::curl::write(&bundle, options, &mut output),
+        Format::Har => export::har::write(&bundle, &library_options, &mut output),
+        Format::Curl => export::curl::write(&bundle, &library_options, &mut output),
     }
     .map_err(|e| match e {
         export::Error::Read(e) => CommandError::Bundle(e),
@@ -93,18 +91,4 @@ fn require_trace(bundle: &Bundle, id: &str) -> Result<(), CommandError> {
 
 fn is_same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
-impl Selection for Options {
-    fn considers(&self, id: &str) -> bool {
-        self.trace.as_ref().is_none_or(|only| only == id)
-    }
-
-    fn selects(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
-        self.filter.matches(bundle, trace)
-    }
-
-    fn selects_websocket(&self, bundle: &Bundle, websocket: &WebSocket) -> Result<bool, Error> {
-        Ok(self.trace.is_none() && self.filter.matches_websocket(bundle, websocket)?)
-    }
 }

@@ -70,8 +70,8 @@ const REFRESH_INTERVAL: Duration = Duration::from_millis(300);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::filter::Filter;
     use crate::cli::message::error_line;
+    use spectral_capture::filter::Filter;
 
     #[test]
     fn a_file_that_cannot_be_opened_is_one_escaped_line() {

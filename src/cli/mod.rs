@@ -10,7 +10,6 @@ mod credentials;
 mod domains;
 mod ending;
 mod export;
-mod filter;
 mod help;
 mod inspect;
 mod json;
@@ -59,8 +58,8 @@ pub(crate) fn main() -> ExitCode {
         Task::Ca(request) => ca::run(request, out, is_terminal),
         Task::Inspect(options) => inspect::inspect(&options, out, is_terminal),
         Task::Export(options) => export::export(&options),
-        Task::Merge { bundles, output } => merge::merge(&bundles, &output, out),
-        Task::Redact { file, output, rules } => redact::redact(&file, &output, &rules, out),
+        Task::Merge { bundles, output, filter } => merge::merge(&bundles, &output, filter, out),
+        Task::Redact { file, output, rules, filter } => redact::redact(&file, &output, &rules, filter, out),
         Task::Recover { part, output } => recover::recover(&part, output.as_deref(), out),
     };
     match result {

@@ -3,6 +3,7 @@
 use super::command_error::CommandError;
 use super::message::print_warning;
 use super::text::count;
+use spectral_capture::filter::Filter;
 use spectral_capture::reader::{Bundle, Ids, LeftOut, State};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,13 @@ pub(crate) fn warn_of_left_out(left_out: &LeftOut) {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let (items, first) = (count(left_out.count, "item"), left_out.first.join(", "));
         print_warning(&format!("{items} left out, since their JSON exceeds 8 MiB (a context: 1 MiB): {first}{more}"));
+    }
+}
+
+/// Warns of an output without items because the filter excludes all of them, perhaps by mistake.
+pub(crate) fn warn_of_no_match(filter: &Filter) {
+    if !filter.is_empty() {
+        print_warning("no exchange or WebSocket matches: the output is empty");
     }
 }
 

@@ -1,26 +1,43 @@
 //! `spectral capture redact`: a copy of a bundle with secrets replaced.
 
 use super::advice;
-use super::open_bundle::warn_of_left_out;
+use super::open_bundle::{warn_of_left_out, warn_of_no_match};
 use super::output::print;
 use super::summary::backup_line;
 use super::text::{count, escaped_lines};
-use spectral_capture::redact::{self, Redacted, Rules};
+use spectral_capture::filter::Filter;
+use spectral_capture::redact::{self, Options, Redacted, Rules};
 use std::io::Write;
 use std::path::Path;
 
 /// Redacts `file` into `output` and prints the numbers of replaced values, and of bodies that were not searched.
-pub(crate) fn redact(file: &Path, output: &Path, rules: &Rules, out: &mut dyn Write) -> Result<(), String> {
+pub(crate) fn redact(
+    file: &Path,
+    output: &Path,
+    rules: &Rules,
+    filter: Filter,
+    out: &mut dyn Write,
+) -> Result<(), String> {
+    let mut options = Options::default();
+    options.filter = filter;
     let replaced = output.exists();
-    let redacted = redact::redact(file, output, rules).map_err(|e| advice::rewrite_error_line(&e))?;
+    let redacted = redact::redact(file, output, rules, &options).map_err(|e| advice::rewrite_error_line(&e))?;
     warn_of_left_out(&redacted.left_out);
+    if redacted.exchanges == 0 && redacted.websockets == 0 {
+        warn_of_no_match(&options.filter);
+    }
     print(escaped_lines(&summary(&redacted, rules, replaced)), out)
 }
 
 fn summary(redacted: &Redacted, rules: &Rules, replaced: bool) -> Vec<String> {
-    let Redacted { output, headers, cookies, parameters, json, coded, binary, .. } = redacted;
+    let Redacted { output, exchanges, websockets, headers, cookies, parameters, json, coded, binary, .. } = redacted;
     let mut lines = vec![
-        format!("Redacted to {}. Values replaced:", output.display()),
+        format!(
+            "Redacted to {}: {}, {}. Values replaced:",
+            output.display(),
+            count(*exchanges, "exchange"),
+            count(*websockets, "WebSocket")
+        ),
         format!("  {headers:8}  in headers"),
         format!("  {cookies:8}  in cookies"),
         format!("  {parameters:8}  in URL parameters and form fields"),

@@ -5,13 +5,14 @@
 //!
 //! let bundle = Bundle::open("capture.zip")?;
 //! let mut out = std::fs::File::create("capture.har")?;
-//! export::har::write(&bundle, &export::Everything, &mut out)?;
+//! export::har::write(&bundle, &export::Options::default(), &mut out)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! One exchange at a time is in memory. Exchanges are written in the order of their ids.
 
-use crate::bundle::reader::{self, Bundle, Trace, WebSocket};
+use super::filter::{Filter, Selected};
+use crate::bundle::reader::{self, Bundle, Trace};
 use std::fmt;
 use std::io;
 
@@ -20,40 +21,13 @@ pub mod har;
 mod http;
 mod quote;
 
-/// Selects the exchanges and WebSockets to export.
-pub trait Selection {
-    /// Returns false if the exchange `id` is excluded by its id alone. It is then not read. The default is true.
-    fn considers(&self, id: &str) -> bool {
-        let _ = id;
-        true
-    }
-
-    /// Returns true if `trace` is exported.
-    ///
-    /// # Errors
-    /// If a part of the bundle that decides this cannot be read.
-    fn selects(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, reader::Error>;
-
-    /// Returns true if `websocket`, whose handshake is not in the bundle, is exported. Other WebSockets are exported with
-    /// their handshake.
-    ///
-    /// # Errors
-    /// If a part of the bundle that decides this cannot be read.
-    fn selects_websocket(&self, bundle: &Bundle, websocket: &WebSocket) -> Result<bool, reader::Error>;
-}
-
-/// Selects the whole bundle.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Everything;
-
-impl Selection for Everything {
-    fn selects(&self, _: &Bundle, _: &Trace) -> Result<bool, reader::Error> {
-        Ok(true)
-    }
-
-    fn selects_websocket(&self, _: &Bundle, _: &WebSocket) -> Result<bool, reader::Error> {
-        Ok(true)
-    }
+/// The options of an export.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Selects the exchanges and WebSockets to export. A WebSocket comes with its handshake's exchange and all its messages, if
+    /// the filter matches the WebSocket or the exchange.
+    pub filter: Filter,
 }
 
 /// The reason why an export stopped.
@@ -99,12 +73,12 @@ impl From<io::Error> for Error {
 /// Calls `write` with each selected exchange.
 fn for_each_selected(
     bundle: &Bundle,
-    selection: &dyn Selection,
+    selected: &Selected<'_>,
     write: &mut dyn FnMut(&Trace) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    for id in bundle.traces().iter().filter(|id| selection.considers(id)) {
+    for id in bundle.traces().iter().filter(|id| selected.considers(id)) {
         let trace = bundle.trace(id)?;
-        if selection.selects(bundle, &trace)? {
+        if selected.has_exchange(bundle, &trace)? {
             write(&trace)?;
         }
     }

@@ -1,8 +1,8 @@
 //! Bundles that others made to harm who opens them: names that leave the bundle, documents that inflate, shared bodies.
 
-use super::export::{self, Everything};
+use super::export;
 use super::merge::merge;
-use super::redact::{self, Rules, redact};
+use super::redact::{self, Options, Rules, redact};
 use crate::bundle::archive::{Archive, CompressionMethod, ZipReader};
 use crate::bundle::reader::{Bundle, EntryError, Error};
 use crate::bundle::test_dir::TestDir;
@@ -78,9 +78,9 @@ fn ids_in_json_never_become_names() {
     for name in ["redacted.zip", "searched.zip", "merged.zip"] {
         let output = dir.path(name);
         if name == "merged.zip" {
-            assert_eq!(merge(std::slice::from_ref(&path), &output).unwrap().exchanges, 3);
+            assert_eq!(merge(std::slice::from_ref(&path), &output, &Options::default()).unwrap().exchanges, 3);
         } else {
-            redact(&path, &output, &rules).unwrap();
+            redact(&path, &output, &rules, &Options::default()).unwrap();
             rules.json.push("token".into());
         }
         assert_eq!(names(&output), expected, "{name}");
@@ -118,11 +118,11 @@ fn items_cannot_share_a_body() {
         let opened = Bundle::open(&path).unwrap();
         assert!(is_refused(&opened.response_body(&opened.trace("t_0002").unwrap()).unwrap_err()), "{file}");
         let output = dir.path("b.zip");
-        let error = redact(&path, &output, &Rules::default()).unwrap_err();
+        let error = redact(&path, &output, &Rules::default(), &Options::default()).unwrap_err();
         assert!(matches!(&error, redact::Error::Read(error) if is_refused(error)), "{error}");
-        let error = merge(std::slice::from_ref(&path), &output).unwrap_err();
+        let error = merge(std::slice::from_ref(&path), &output, &Options::default()).unwrap_err();
         assert!(matches!(&error, redact::Error::Read(error) if is_refused(error)), "{error}");
-        let error = export::har::write(&opened, &Everything, &mut Vec::new()).unwrap_err();
+        let error = export::har::write(&opened, &export::Options::default(), &mut Vec::new()).unwrap_err();
         assert!(matches!(&error, export::Error::Read(error) if is_refused(error)), "{error}");
         assert!(!output.exists());
     }
@@ -153,8 +153,8 @@ fn items_with_oversized_json_are_left_out_and_named() {
     let too_large = |error| matches!(error, Error::Malformed { cause: EntryError::TooLarge(_), .. });
     assert!(too_large(opened.trace("t_0001").unwrap_err()), "by its id alone");
     opened.refresh().unwrap();
-    let redacted = redact(&path, &dir.path("redacted.zip"), &Rules::default()).unwrap();
-    let merged = merge(&[path.clone(), path.clone()], &dir.path("merged.zip")).unwrap();
+    let redacted = redact(&path, &dir.path("redacted.zip"), &Rules::default(), &Options::default()).unwrap();
+    let merged = merge(&[path.clone(), path.clone()], &dir.path("merged.zip"), &Options::default()).unwrap();
     assert_eq!((redacted.left_out.count, merged.left_out.count, merged.left_out.first.len()), (4, 8, 8));
     assert_eq!(merged.exchanges, 2);
     let part = dir.path("a.zip.part");
@@ -174,13 +174,13 @@ fn deeply_nested_json_is_an_error() {
     let mut rules = Rules::default();
     rules.json.push("a".into());
     let path = bundle(&dir, "a.zip", &[("contexts/c_0001.json", context)]);
-    let error = redact(&path, &dir.path("b.zip"), &rules).unwrap_err().to_string();
+    let error = redact(&path, &dir.path("b.zip"), &rules, &Options::default()).unwrap_err().to_string();
     assert!(error.contains("contexts/c_0001.json") && error.contains("recursion limit"), "{error}");
     // Unknown members are skipped without recursion.
     let path = bundle(&dir, "a.zip", &[("traces/t_0001.json", trace.clone())]);
-    redact(&path, &dir.path("b.zip"), &rules).unwrap();
+    redact(&path, &dir.path("b.zip"), &rules, &Options::default()).unwrap();
     // In a body it is text.
     let json = text(&json!({"response": {"body_file": "t_0001_response.bin", "body_size": trace.len()}}));
     let path = bundle(&dir, "a.zip", &[("traces/t_0001_response.bin", trace), ("traces/t_0001.json", json)]);
-    assert_eq!(redact(&path, &dir.path("b.zip"), &rules).unwrap().json, 1);
+    assert_eq!(redact(&path, &dir.path("b.zip"), &rules, &Options::default()).unwrap().json, 1);
 }

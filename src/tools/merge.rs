@@ -12,23 +12,23 @@
 //! Bundles with one `capture_id` are parts of one capture. Each of its items is copied once. A WebSocket that continued
 //! over several parts is in each of them, and so is its handshake's exchange. If there are several captures, the number
 //! of the capture is inserted into each id and into all references to it. Bodies are copied without recompression; those
-//! that were stored as received are decoded.
+//! that were stored as received are decoded. Items that a filter excludes are left out; contexts are always copied.
 
+use super::filter::Selected;
+use super::id_set::IdSet;
 use super::rewriter::{Content, Rewriter};
 use crate::bundle::format::{Context, Manifest, Message, Trace, WebSocket};
 use crate::bundle::id::ItemKind;
 use crate::bundle::iso8601;
 use crate::bundle::reader::{Bundle, LeftOut};
 use captures::{Capture, captures};
-use id_set::IdSet;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use super::rewriter::Error;
+pub use super::rewriter::{Error, Options};
 
 mod captures;
-mod id_set;
 
 /// The result of a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,14 +46,17 @@ pub struct Merged {
     pub left_out: LeftOut,
 }
 
-/// Merges `bundles`, in that order, into the new bundle `output`. An existing `output` is kept as `.bak`.
+/// Merges `bundles`, in that order, into the new bundle `output`. An existing `output` is kept as `.bak`. One bundle and a
+/// filter in `options` make a bundle of a part of it.
 ///
 /// Bundles of one capture, by the id in their manifests, may be given in any order, and more than once. If all are of one
 /// capture, the new bundle has its id and its items keep their ids.
 ///
 /// ```no_run
+/// use spectral_capture::merge::{Options, merge};
+///
 /// # fn main() -> Result<(), spectral_capture::merge::Error> {
-/// let merged = spectral_capture::merge::merge(&["monday.zip".into(), "tuesday.zip".into()], "week.zip".as_ref())?;
+/// let merged = merge(&["monday.zip".into(), "tuesday.zip".into()], "week.zip".as_ref(), &Options::default())?;
 /// println!("{} exchanges", merged.exchanges);
 /// # Ok(())
 /// # }
@@ -62,7 +65,7 @@ pub struct Merged {
 /// # Errors
 /// Returns [`Error::Read`] if a bundle cannot be read or is not finished, [`Error::OutputIsInput`] if `output` is one of
 /// `bundles`, and [`Error::Output`] or [`Error::Write`] if `output` cannot be created or written. No file is changed then.
-pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
+pub fn merge(bundles: &[PathBuf], output: &Path, options: &Options) -> Result<Merged, Error> {
     let sources: Vec<_> = bundles.iter().map(PathBuf::as_path).collect();
     let mut left_out = LeftOut::default();
     let (output, stats) = Rewriter::write(output, &sources, |rewriter| {
@@ -74,11 +77,11 @@ pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
         match &captures[..] {
             [capture] => {
                 rewriter.set_capture_id(&capture.id);
-                copy_capture(capture, Numbering(None), rewriter)?;
+                copy_capture(capture, Numbering(None), options, rewriter)?;
             }
             captures => {
                 for (capture, number) in captures.iter().zip(1..) {
-                    copy_capture(capture, Numbering(Some(number)), rewriter)?;
+                    copy_capture(capture, Numbering(Some(number)), options, rewriter)?;
                 }
             }
         }
@@ -93,11 +96,22 @@ pub fn merge(bundles: &[PathBuf], output: &Path) -> Result<Merged, Error> {
     })
 }
 
-/// Copies each item of a capture once.
-fn copy_capture(capture: &Capture<'_>, numbering: Numbering, rewriter: &mut Rewriter) -> Result<(), Error> {
+/// Copies each selected item of a capture once.
+fn copy_capture(
+    capture: &Capture<'_>,
+    numbering: Numbering,
+    options: &Options,
+    rewriter: &mut Rewriter,
+) -> Result<(), Error> {
+    let mut selected = Selected::new(&options.filter);
+    if !options.filter.is_empty() {
+        for part in &capture.parts {
+            selected.add_websockets(&Bundle::open(part.path)?)?;
+        }
+    }
     let mut copied = Copied::default();
     for part in &capture.parts {
-        copy_part(&Bundle::open(part.path)?, &capture.split_websockets, numbering, &mut copied, rewriter)?;
+        copy_part(&Bundle::open(part.path)?, &selected, &capture.split_websockets, numbering, &mut copied, rewriter)?;
     }
     for (id, SplitWebSocket { description, messages }) in copied.split_websockets {
         let has_handshake = |id: &String| copied.ids.contains(id);
@@ -125,9 +139,10 @@ struct SplitWebSocket {
     messages: u64,
 }
 
-/// Copies the items of a bundle that are not in `copied`.
+/// Copies the selected items of a bundle that are not in `copied`.
 fn copy_part(
     bundle: &Bundle,
+    selected: &Selected<'_>,
     split_websockets: &IdSet,
     numbering: Numbering,
     copied: &mut Copied,
@@ -138,15 +153,22 @@ fn copy_part(
         let context = bundle.context(id)?;
         rewriter.add_context(&Context { id: numbering.apply(id), ..context })?;
     }
-    for id in bundle.traces().iter().filter(|id| ids.insert(id)) {
+    for id in bundle.traces().iter().filter(|id| selected.considers(id)) {
+        if ids.contains(id) {
+            continue;
+        }
         let mut trace: Trace = bundle.trace(id)?;
+        if !selected.has_exchange(bundle, &trace)? {
+            continue;
+        }
+        ids.insert(id);
         let mut bodies = Content::of_trace(bundle, &trace)?;
         trace.id = numbering.apply(id);
         numbering.apply_all(&mut trace.context_refs);
         rewriter.decode_bodies(bundle, &mut trace, &mut bodies)?;
         rewriter.add_trace(bundle, trace, bodies)?;
     }
-    for id in bundle.websockets().iter() {
+    for id in bundle.websockets().iter().filter(|id| selected.has_websocket(id)) {
         let websocket: WebSocket = bundle.websocket(id)?;
         let mut messages: u64 = 0;
         for message_id in bundle.messages(id).iter().filter(|id| ids.insert(id)) {

@@ -1,9 +1,11 @@
-//! Tools for bundles: export, merge, recover, redact.
+//! Tools for bundles: export, filter, merge, recover, redact.
 //!
 //! A running capture imports nothing from here.
 
 mod body_decoder;
 pub mod export;
+pub mod filter;
+mod id_set;
 pub mod merge;
 pub mod recover;
 pub mod redact;

@@ -12,6 +12,7 @@
 //! A placeholder is a hash of the value under a random key, which is discarded at the end of the run. Values can
 //! therefore not be guessed and verified with the new bundle alone. Each run gives a value another placeholder.
 
+use super::filter::Selected;
 use super::rewriter::{Content, Rewriter};
 use crate::bundle::format::Context;
 use crate::bundle::id::ItemKind;
@@ -20,7 +21,7 @@ use crate::text::as_text;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
-pub use super::rewriter::Error;
+pub use super::rewriter::{Error, Options};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -52,6 +53,10 @@ pub struct Rules {
 pub struct Redacted {
     /// The path of the new bundle.
     pub output: PathBuf,
+    /// The number of exchanges in it.
+    pub exchanges: u64,
+    /// The number of WebSockets in it.
+    pub websockets: u64,
     /// The number of replaced values of header fields.
     pub headers: u64,
     /// The number of replaced values of cookies.
@@ -68,15 +73,16 @@ pub struct Redacted {
     pub left_out: LeftOut,
 }
 
-/// Writes a copy of `bundle` to `output`, redacted by `rules`. An existing `output` is kept as `.bak`.
+/// Writes a copy of `bundle` to `output`, redacted by `rules`. An existing `output` is kept as `.bak`. A filter in `options`
+/// is applied to the items as they are in `bundle`; contexts are always copied.
 ///
 /// ```no_run
-/// use spectral_capture::redact::{Rules, redact};
+/// use spectral_capture::redact::{Options, Rules, redact};
 ///
 /// # fn main() -> Result<(), spectral_capture::redact::Error> {
 /// let mut rules = Rules::default();
 /// rules.json.push("password".into());
-/// let redacted = redact("capture.zip".as_ref(), "shared.zip".as_ref(), &rules)?;
+/// let redacted = redact("capture.zip".as_ref(), "shared.zip".as_ref(), &rules, &Options::default())?;
 /// println!("{} values in JSON replaced", redacted.json);
 /// # Ok(())
 /// # }
@@ -85,16 +91,18 @@ pub struct Redacted {
 /// # Errors
 /// Returns [`Error::Read`] if `bundle` cannot be read or is not finished, [`Error::OutputIsInput`] if `output` is `bundle`,
 /// and [`Error::Output`] or [`Error::Write`] if `output` cannot be created or written. No file is changed then.
-pub fn redact(bundle: &Path, output: &Path, rules: &Rules) -> Result<Redacted, Error> {
+pub fn redact(bundle: &Path, output: &Path, rules: &Rules, options: &Options) -> Result<Redacted, Error> {
     let mut redactor =
         Redactor { rules: LowercaseRules::new(rules), placeholders: RandomState::new(), counts: Redacted::default() };
-    let (output, _) = Rewriter::write(output, &[bundle], |rewriter| {
+    let (output, stats) = Rewriter::write(output, &[bundle], |rewriter| {
         let bundle = Bundle::open(bundle)?;
         redactor.counts.left_out = bundle.left_out().clone();
-        redactor.redact_all(&bundle, rewriter)?;
+        let mut selected = Selected::new(&options.filter);
+        selected.add_websockets(&bundle)?;
+        redactor.redact_all(&bundle, &selected, rewriter)?;
         Ok(bundle.manifest().clone())
     })?;
-    Ok(Redacted { output, ..redactor.counts })
+    Ok(Redacted { output, exchanges: stats.trace_count, websockets: stats.ws_connection_count, ..redactor.counts })
 }
 
 /// The rules with lowercase names.
@@ -132,17 +140,20 @@ struct Redactor {
 }
 
 impl Redactor {
-    fn redact_all(&mut self, bundle: &Bundle, rewriter: &mut Rewriter) -> Result<(), Error> {
+    fn redact_all(&mut self, bundle: &Bundle, selected: &Selected<'_>, rewriter: &mut Rewriter) -> Result<(), Error> {
         for id in bundle.contexts().iter() {
             let context = bundle.context(id)?;
             rewriter.add_context(&self.redact_context(context))?;
         }
-        for id in bundle.traces().iter() {
+        for id in bundle.traces().iter().filter(|id| selected.considers(id)) {
             let trace = bundle.trace(id)?;
+            if !selected.has_exchange(bundle, &trace)? {
+                continue;
+            }
             let (trace, bodies) = self.redact_trace(bundle, trace, rewriter)?;
             rewriter.add_trace(bundle, trace, bodies)?;
         }
-        for id in bundle.websockets().iter() {
+        for id in bundle.websockets().iter().filter(|id| selected.has_websocket(id)) {
             let mut websocket = bundle.websocket(id)?;
             websocket.url = self.redact_url(&websocket.url);
             if self.rules.is_header("sec-websocket-protocol") {

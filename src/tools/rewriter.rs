@@ -13,6 +13,7 @@
 //! One item at a time is in memory, and some 30 bytes for each item written: its id and time.
 
 use super::body_decoder::{BodyDecoder, Side};
+use super::filter::Filter;
 use super::temp_body::TempBody;
 use crate::bundle::archive::{Archive, CompressionMethod, FinishError};
 use crate::bundle::capture_info::CaptureInfo;
@@ -26,6 +27,15 @@ use crate::coding::Content as _;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// The options of tools that write a bundle from others.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Selects the exchanges and WebSockets of the new bundle. A WebSocket comes with its handshake's exchange and all its
+    /// messages, if the filter matches the WebSocket or the exchange.
+    pub filter: Filter,
+}
 
 /// The reason why a bundle could not be written from others. No file was changed.
 #[derive(Debug)]

@@ -232,7 +232,7 @@ fn parse_port(digits: &str) -> Result<Option<u16>, PatternError> {
 ///
 /// Only the last `*` is extended after a mismatch: once a later `*` is reached, extending an earlier one cannot help.
 /// The work is therefore bounded by the product of the lengths.
-fn glob_matches(glob: &str, name: &str) -> bool {
+pub(crate) fn glob_matches(glob: &str, name: &str) -> bool {
     let (mut glob, mut name) = (glob.as_bytes(), name.as_bytes());
     // The rest of the glob after the last `*`, and the rest of the name on which it was tried.
     let mut retry: Option<(&[u8], &[u8])> = None;

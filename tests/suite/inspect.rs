@@ -109,6 +109,12 @@ fn filters_narrow_the_list() {
         (&["--grep", "hi\nthere"], &["ws_0001"]),
         (&["--grep", "answer", "--host", "www.*"], &[]),
         (&["--grep", "nowhere to be found"], &[]),
+        (&["--type", "json"], &["t_0001", "t_0002"]),
+        (&["--type", "text/*", "--type", "Application/*"], &["t_0001", "t_0002"]),
+        (&["--answered", "--host", "www.*"], &["t_0003", "t_0005", "t_0006"]),
+        (&["--since", "1h", "--until", "now", "--status", "404"], &["t_0003"]),
+        (&["--since", "today", "--until", "1h"], &[]),
+        (&["--until", "2026-01-01"], &[]),
     ] {
         assert_eq!(ids(inspect(&dir, args)), expected, "{args:?}");
     }

@@ -128,6 +128,35 @@ fn redacts_secrets_and_reports_their_number() {
 }
 
 #[test]
+fn a_filter_makes_a_bundle_of_a_part() {
+    let (dir, origin) = (TempDir::new(), origin());
+    capture(&dir, &origin, "a.zip");
+    for (command, extra) in [("merge", &[][..]), ("redact", &["--json", "token"])] {
+        for (filter, exchanges, websockets, messages) in [
+            (&["--status", "200"][..], 1, 0, 0),
+            (&["--type", "json"], 1, 0, 0),
+            (&["--status", "101"], 1, 1, 2),
+            (&["--grep", "S3CRET", "--answered"], 2, 1, 2),
+            (&["--since", "1h", "--until", "now"], 2, 1, 2),
+        ] {
+            let args = [&["capture", command, "a.zip", "-o", "part.zip"], extra, filter].concat();
+            let output = spectral(&dir, &args).ok();
+            assert_eq!(output.err, "", "{args:?}");
+            let part = Bundle::open(&dir.join("part.zip"));
+            let stats = &part.manifest["stats"];
+            let counts = ["trace_count", "ws_connection_count", "ws_message_count"].map(|name| stats[name].as_u64());
+            assert_eq!(counts, [exchanges, websockets, messages].map(Some), "{args:?}");
+            assert_eq!((part.traces.len() as u64, part.websockets.len() as u64), (exchanges, websockets), "{args:?}");
+        }
+        let args = [&["capture", command, "a.zip", "-o", "none.zip"], extra, &["--method", "PUT"]].concat();
+        let output = spectral(&dir, &args);
+        assert_eq!(output.code, Some(0));
+        assert_eq!(output.err, "spectral: warning: no exchange or WebSocket matches: the output is empty\n");
+        assert!(Bundle::open(&dir.join("none.zip")).traces.is_empty());
+    }
+}
+
+#[test]
 fn reports_errors_and_changes_no_file() {
     let (dir, origin) = (TempDir::new(), origin());
     capture(&dir, &origin, "a.zip");
@@ -140,6 +169,9 @@ fn reports_errors_and_changes_no_file() {
         (&["merge", "a.zip", "bad.zip", "-o", "c.zip"], 1),
         (&["merge", "a.zip", "-o", "./a.zip"], 1),
         (&["redact", "a.zip"], 2),
+        (&["merge", "a.zip", "-o", "c.zip", "--since", "tomorrow"], 2),
+        (&["merge", "a.zip", "-o", "c.zip", "--since", "1h", "--until", "2h"], 2),
+        (&["redact", "a.zip", "-o", "c.zip", "--type", "text/html; charset=utf-8"], 2),
         (&["redact", "-o", "c.zip"], 2),
         (&["redact", "a.zip", "-o", "c.zip", "--json", ""], 2),
         (&["redact", "a.zip", "-o", "a.zip"], 1),

@@ -1,15 +1,14 @@
 //! The options of the commands that read bundles.
 
 use super::Task;
+use super::filter::{filter, filter_option};
 use super::parser::{Args, listed};
-use super::values::{bundle_path, choice, invalid, output_path, patterns};
+use super::values::{bundle_path, choice, output_path};
 use crate::cli::export::{self, Format};
-use crate::cli::filter::{Filter, SearchText, parse_statuses};
 use crate::cli::inspect::{self, BodySide, Show};
 use crate::cli::table::Opt;
 use crate::cli::table::options::*;
 use spectral_capture::redact::Rules;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 pub(super) fn inspect(args: &Args) -> Result<Task, String> {
@@ -40,7 +39,7 @@ pub(super) fn inspect(args: &Args) -> Result<Task, String> {
             return Err(conflict(option, "--follow"));
         }
         if let Some(criterion) = filter_option(args) {
-            return Err(conflict(option, criterion));
+            return Err(conflict(option, &criterion));
         }
         if json && matches!(show, Show::Body(..)) {
             return Err(conflict(option, "--json"));
@@ -60,21 +59,21 @@ fn body_side(args: &Args) -> Option<(usize, BodySide)> {
 
 pub(super) fn export(args: &Args) -> Result<Task, String> {
     let file = PathBuf::from(args.operand()?);
-    let filter = filter(args)?;
-    let trace = args.text(&TRACE)?.map(str::to_owned);
+    let mut filter = filter(args)?;
+    filter.ids = args.text(&TRACE)?.map(str::to_owned).into_iter().collect();
     let missing = || ["missing --format: expected ", &listed(EXPORT_FORMAT.value.words())].concat();
     let format = choice(args, &EXPORT_FORMAT, Format::from_name)?.ok_or_else(missing)?;
-    if let (Some(_), Some(criterion)) = (&trace, filter_option(args)) {
-        return Err(conflict("--trace", criterion));
+    if let (Some(_), Some(criterion)) = (filter.ids.first(), filter_option(args)) {
+        return Err(conflict("--trace", &criterion));
     }
     let output = output_path(args, &OUTPUT_OR_STDOUT);
-    Ok(Task::Export(export::Options { file, format, output, filter, trace }))
+    Ok(Task::Export(export::Options { file, format, output, filter }))
 }
 
 pub(super) fn merge(args: &Args) -> Result<Task, String> {
     args.operand()?;
     let bundles = args.operands().map(PathBuf::from).collect();
-    Ok(Task::Merge { bundles, output: new_bundle(args)? })
+    Ok(Task::Merge { bundles, output: new_bundle(args)?, filter: filter(args)? })
 }
 
 pub(super) fn redact(args: &Args) -> Result<Task, String> {
@@ -84,7 +83,7 @@ pub(super) fn redact(args: &Args) -> Result<Task, String> {
     rules.query = names(args, &QUERY)?;
     rules.json = names(args, &JSON_MEMBER)?;
     rules.keep_coded = args.has(&KEEP_CODED);
-    Ok(Task::Redact { file, output: new_bundle(args)?, rules })
+    Ok(Task::Redact { file, output: new_bundle(args)?, rules, filter: filter(args)? })
 }
 
 pub(super) fn recover(args: &Args) -> Result<Task, String> {
@@ -102,29 +101,6 @@ fn names(args: &Args, option: &Opt) -> Result<Vec<String>, String> {
         true => Err(["option '", &option.name(), "' needs a name"].concat()),
         false => Ok(names.into_iter().map(str::to_owned).collect()),
     }
-}
-
-/// Reads the options that select exchanges.
-fn filter(args: &Args) -> Result<Filter, String> {
-    // Statuses have three digits (RFC 9110 section 15); 0 stands for none.
-    let exists = |range: &RangeInclusive<u16>| *range.end() == 0 || *range.end() >= 100;
-    let range = |text| {
-        let range = parse_statuses(text).filter(exists);
-        range.ok_or_else(|| invalid("status", text, "0, 100 to 999, 4xx, or 200-299"))
-    };
-    Ok(Filter {
-        hosts: patterns(args, &HOST)?,
-        methods: args.texts(&METHOD)?.into_iter().map(str::to_owned).collect(),
-        statuses: args.texts(&STATUS)?.into_iter().map(range).collect::<Result<_, _>>()?,
-        texts: args.texts(&GREP)?.into_iter().map(SearchText::new).collect(),
-    })
-}
-
-/// Returns the name of an option that selects exchanges, if one is given.
-fn filter_option(args: &Args) -> Option<&'static str> {
-    [(&HOST, "--host"), (&METHOD, "--method"), (&STATUS, "--status"), (&GREP, "--grep")]
-        .into_iter()
-        .find_map(|(option, name)| args.has(option).then_some(name))
 }
 
 fn conflict(first: &str, second: &str) -> String {

@@ -89,6 +89,7 @@ fn every_option_of_the_table_is_read() {
         include_str!("../args/bundles.rs"),
         include_str!("../args/ca.rs"),
         include_str!("../args/capture.rs"),
+        include_str!("../args/filter.rs"),
         include_str!("../args/parser.rs"),
         include_str!("../args/values.rs"),
     ]

@@ -1,6 +1,6 @@
 //! The arguments of `spectral capture inspect`.
 
-use crate::cli::filter::Filter;
+use spectral_capture::filter::Filter;
 use std::path::PathBuf;
 
 /// The arguments of the command.

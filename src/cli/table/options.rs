@@ -317,8 +317,8 @@ pub(crate) static HOST: Opt = Opt {
     long: "host",
     value: ValueKind::Text("PATTERN"),
     brief: "Only matching hosts, such as *.example.com; repeatable",
-    more: "Of several values of one option, one must match. --host, --method, --status and --grep must all match, if \
-           given.",
+    more: "Of several values of one option, one must match. Of several options, all must match. In a new bundle or an export, a \
+           WebSocket comes with its handshake's exchange, if either matches.",
 };
 
 pub(crate) static METHOD: Opt = Opt {
@@ -336,6 +336,34 @@ pub(crate) static STATUS: Opt = Opt {
     brief: "Only this status, such as 404, 4xx or 200-299; repeatable",
     more: "0 selects exchanges without a response.",
 };
+
+pub(crate) static TYPE: Opt = Opt {
+    short: None,
+    long: "type",
+    value: ValueKind::Text("TYPE"),
+    brief: "Only responses of this type, such as json or text/*; repeatable",
+    more: "A word without / matches a part of the type: json also matches application/problem+json, image matches image/png.",
+};
+
+pub(crate) static SINCE: Opt = Opt {
+    short: None,
+    long: "since",
+    value: ValueKind::Text("TIME"),
+    brief: "Only those that started at TIME or later, such as 10m or 15:30",
+    more: "2026-11-30, '2026-11-30 15:30', 2026-11-30T15:30:10.5+01:00, 15:30:10 (today), today, yesterday, now, @1795338429 (Unix \
+           time), or a time before now: 30s, 10m, 2h, 1d. Without an offset, times are UTC, as in lists.",
+};
+
+pub(crate) static UNTIL: Opt = Opt {
+    short: None,
+    long: "until",
+    value: ValueKind::Text("TIME"),
+    brief: "Only those that started before TIME",
+    more: "",
+};
+
+pub(crate) static ANSWERED: Opt =
+    Opt { short: None, long: "answered", value: ValueKind::None, brief: "Only exchanges with a response", more: "" };
 
 pub(crate) static GREP: Opt = Opt {
     short: None,

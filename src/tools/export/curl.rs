@@ -16,19 +16,22 @@
 
 use super::http::{all, first, is_coded};
 use super::quote::{literal, word};
-use super::{Error, Selection, for_each_selected};
+use super::{Error, Options, for_each_selected};
 use crate::bundle::reader::{Bundle, Header, Request, Trace};
 use crate::text::{Base64, escape, escape_lines};
+use crate::tools::filter::Selected;
 use std::borrow::Cow;
 use std::io::Write;
 
-/// Writes a command for each exchange of `bundle` that `selection` selects.
+/// Writes a command for each exchange of `bundle` that `options` select.
 ///
 /// # Errors
 /// Returns [`Error::Read`] if the bundle cannot be read, [`Error::Write`] if `out` cannot be written.
-pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) -> Result<(), Error> {
+pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<(), Error> {
     let mut separator = "";
-    for_each_selected(bundle, selection, &mut |trace| {
+    let mut selected = Selected::new(&options.filter);
+    selected.add_websockets(bundle)?;
+    for_each_selected(bundle, &selected, &mut |trace| {
         let body = bundle.request_body(trace)?;
         write!(out, "{separator}")?;
         separator = "\n";

@@ -6,10 +6,11 @@
 //! or response that was cut off has a `comment`; a response that was, or is missing, also has `_error`, as Chrome writes it.
 
 use super::http::{all, cookies, first, is_coded, media_type, parameters, query};
-use super::{Error, Selection, for_each_selected};
+use super::{Error, Options, for_each_selected};
 use crate::bundle::iso8601;
 use crate::bundle::reader::{self, Bundle, Header, Message, Timing, Trace};
 use crate::text::{Base64, as_text, write_json};
+use crate::tools::filter::Selected;
 use cookie::Cookie;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -20,27 +21,29 @@ use std::time::Duration;
 
 mod cookie;
 
-/// Writes the exchanges of `bundle` that `selection` selects as one document, entry by entry.
+/// Writes the exchanges of `bundle` that `options` select as one document, entry by entry.
 ///
 /// # Errors
 /// Returns [`Error::Read`] if the bundle cannot be read, [`Error::Write`] if `out` cannot be written.
-pub fn write(bundle: &Bundle, selection: &dyn Selection, out: &mut dyn Write) -> Result<(), Error> {
+pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<(), Error> {
     let creator = Creator { name: "spectral", version: env!("CARGO_PKG_VERSION") };
     write!(out, "{{\"log\":{{\"version\":\"1.2\",\"creator\":{},", json(&creator)?)?;
     if let Some(browser) = &bundle.manifest().browser {
         write!(out, "\"browser\":{},", json(browser)?)?;
     }
     write!(out, "\"pages\":[],\"entries\":[")?;
+    let mut selected = Selected::new(&options.filter);
+    selected.add_websockets(bundle)?;
     let (opened_by, without_handshake) = websockets(bundle)?;
     let mut separator = "\n";
-    for_each_selected(bundle, selection, &mut |trace| {
+    for_each_selected(bundle, &selected, &mut |trace| {
         write!(out, "{separator}")?;
         separator = ",\n";
         write_entry(bundle, trace, opened_by.get(&trace.id).map(String::as_str), out)
     })?;
     for id in without_handshake {
-        let websocket = bundle.websocket(&id)?;
-        if selection.selects_websocket(bundle, &websocket)? {
+        if selected.has_websocket(&id) {
+            let websocket = bundle.websocket(&id)?;
             let mut handshake: Trace = Trace::default();
             handshake.id.clone_from(&id);
             handshake.timestamp = websocket.timestamp;
@@ -387,7 +390,6 @@ mod tests {
     use crate::bundle::archive::Archive;
     use crate::bundle::json::add_json;
     use crate::bundle::test_dir::TestDir;
-    use crate::tools::export::Everything;
     use serde_json::{Value, json};
 
     #[test]
@@ -472,7 +474,7 @@ mod tests {
             .unwrap();
         let bundle = Bundle::open(archive.finish().unwrap()).unwrap();
         let mut out = Vec::new();
-        write(&bundle, &Everything, &mut out).unwrap();
+        write(&bundle, &Options::default(), &mut out).unwrap();
         let har: Value = serde_json::from_slice(&out).unwrap();
         let entries = har["log"]["entries"].as_array().unwrap();
         let exported: Vec<_> = entries.iter().map(|entry| entry["request"]["url"].as_str().unwrap()).collect();

@@ -1,9 +1,9 @@
 //! The captures that the bundles to merge belong to. Bundles with one `capture_id` are parts of one capture: a capture
 //! that rotates writes several, and an item may be in more than one of them.
 
-use super::id_set::IdSet;
 use crate::bundle::reader::{Bundle, Error, Manifest};
 use crate::bundle::{iso8601, uuid};
+use crate::tools::id_set::IdSet;
 use std::path::{Path, PathBuf};
 
 /// The bundles of one capture.

@@ -65,7 +65,7 @@ fn write_body(archive: &mut Archive, name: String, body: &[u8]) -> std::io::Resu
 #[track_caller]
 fn merged(dir: &TestDir, bundles: &[&PathBuf]) -> (Bundle, Vec<String>) {
     let bundles: Vec<_> = bundles.iter().map(|path| (*path).clone()).collect();
-    let merged = merge(&bundles, &dir.path("merged.zip")).unwrap();
+    let merged = merge(&bundles, &dir.path("merged.zip"), &Options::default()).unwrap();
     let bundle = Bundle::open(&merged.output).unwrap();
     let mut items = Vec::new();
     for id in bundle.traces().iter() {
@@ -238,7 +238,7 @@ fn bodies_that_were_left_as_received_are_decoded() {
             add_json(archive, "manifest.json".into(), &json!({"capture_id": CAPTURE}), &[])
         })
         .unwrap();
-    let merged = merge(&[archive.finish().unwrap()], &dir.path("merged.zip")).unwrap();
+    let merged = merge(&[archive.finish().unwrap()], &dir.path("merged.zip"), &Options::default()).unwrap();
     let bundle = Bundle::open(&merged.output).unwrap();
     let trace = bundle.trace("t_0001").unwrap();
     assert!(bundle.response_body(&trace).unwrap() == text.as_bytes());

@@ -89,7 +89,7 @@ fn replaces_every_secret_and_equal_values_alike() {
     let path = bundle(&dir, &trace, b"user=me&password=s3cret", response, br#"{"password":"s3cret","n":1}"#);
 
     let rules = rules(&["x-api-key"], &["token"], &["password"]);
-    let done = redact(&path, &dir.path("b.zip"), &rules).unwrap();
+    let done = redact(&path, &dir.path("b.zip"), &rules, &Options::default()).unwrap();
     let new = Bundle::open(&done.output).unwrap();
     let trace = new.trace("t_0001").unwrap();
     let (request_body, response_body) = (new.request_body(&trace).unwrap(), new.response_body(&trace).unwrap());
@@ -130,7 +130,16 @@ fn replaces_every_secret_and_equal_values_alike() {
     assert_eq!(message.payload_size, payload.len() as u64);
     assert_eq!(
         done,
-        Redacted { output: dir.path("b.zip"), headers: 2, cookies: 3, parameters: 6, json: 5, ..Redacted::default() }
+        Redacted {
+            output: dir.path("b.zip"),
+            exchanges: 1,
+            websockets: 1,
+            headers: 2,
+            cookies: 3,
+            parameters: 6,
+            json: 5,
+            ..Redacted::default()
+        }
     );
 }
 
@@ -142,7 +151,7 @@ fn default_rules_redact_credentials_and_cookies_only() {
         headers(&[("AUTHORIZATION", "opaque"), ("Proxy-Authorization", "Basic eA=="), ("Cookie", "lonely")]);
     trace.response.body_encoding = Some("gzip".into());
     let path = bundle(&dir, &trace, b"{\"token\":1}", b"\x1f\x8b", b"hi");
-    let done = redact(&path, &dir.path("b.zip"), &Rules::default()).unwrap();
+    let done = redact(&path, &dir.path("b.zip"), &Rules::default(), &Options::default()).unwrap();
     let new = Bundle::open(&done.output).unwrap();
     let trace = new.trace("t_0001").unwrap();
     let values: Vec<_> = trace.request.headers.iter().map(|header| header.value.as_str()).collect();
@@ -169,7 +178,7 @@ fn redacts_credentials_in_urls_and_in_malformed_fields() {
         ("Cookie\u{1}", ""),
     ]);
     let path = bundle(&dir, &trace, b"", b"", b"hi");
-    let done = redact(&path, &dir.path("b.zip"), &Rules::default()).unwrap();
+    let done = redact(&path, &dir.path("b.zip"), &Rules::default(), &Options::default()).unwrap();
     let trace = Bundle::open(&done.output).unwrap().trace("t_0001").unwrap();
     assert!(!format!("{trace:?}").contains("s3cret"), "{trace:?}");
     assert!(trace.request.url.ends_with("@a.test/x"), "{}", trace.request.url);
@@ -189,7 +198,7 @@ fn leaves_out_undecoded_bodies_unless_kept() {
     let mut rules = rules(&[], &[], &["token"]);
     for keep in [false, true] {
         rules.keep_coded = keep;
-        let done = redact(&path, &dir.path("b.zip"), &rules).unwrap();
+        let done = redact(&path, &dir.path("b.zip"), &rules, &Options::default()).unwrap();
         assert_eq!((done.coded, done.binary), (1, 2));
         let new = Bundle::open(&done.output).unwrap();
         let trace = new.trace("t_0001").unwrap();
@@ -210,7 +219,7 @@ fn leaves_out_undecoded_messages_unless_kept_and_keeps_what_was_cut_off() {
     let mut rules = rules(&[], &[], &["token"]);
     for keep in [false, true] {
         rules.keep_coded = keep;
-        let done = redact(&path, &dir.path("b.zip"), &rules).unwrap();
+        let done = redact(&path, &dir.path("b.zip"), &rules, &Options::default()).unwrap();
         assert_eq!((done.coded, done.binary, done.json), (1, 0, 0));
         let new = Bundle::open(&done.output).unwrap();
         assert_eq!(new.trace("t_0001").unwrap().cut_off, trace.cut_off);
@@ -227,9 +236,12 @@ fn never_replaces_the_source_bundle() {
     let dir = TestDir::new("itself");
     let path = bundle(&dir, &Trace::default(), b"", b"", b"");
     let before = std::fs::read(&path).unwrap();
-    assert!(matches!(redact(&path, &path, &Rules::default()), Err(Error::OutputIsInput(_))));
+    assert!(matches!(redact(&path, &path, &Rules::default(), &Options::default()), Err(Error::OutputIsInput(_))));
     assert_eq!(std::fs::read(&path).unwrap(), before);
-    assert!(matches!(redact(&dir.path("no.zip"), &dir.path("b.zip"), &Rules::default()), Err(Error::Read(_))));
+    assert!(matches!(
+        redact(&dir.path("no.zip"), &dir.path("b.zip"), &Rules::default(), &Options::default()),
+        Err(Error::Read(_))
+    ));
     assert_eq!(std::fs::read_dir(dir.directory()).unwrap().count(), 1, "nothing is left behind");
 }
 
@@ -350,7 +362,7 @@ fn searches_bodies_in_other_character_sets() {
     let mut trace = Trace::default();
     trace.request.headers = headers(&[("Content-Type", "text/json; charset=iso-8859-1")]);
     let path = bundle(&dir, &trace, b"{\"gr\xfcn\":\"\xfc\",\"token\":\"x\"}", b"", b"");
-    let done = redact(&path, &dir.path("b.zip"), &rules(&[], &[], &["token"])).unwrap();
+    let done = redact(&path, &dir.path("b.zip"), &rules(&[], &[], &["token"]), &Options::default()).unwrap();
     let new = Bundle::open(&done.output).unwrap();
     let trace = new.trace("t_0001").unwrap();
     let body = new.request_body(&trace).unwrap();
@@ -368,7 +380,7 @@ fn bodies_that_were_left_as_received_are_decoded_and_searched() {
     let path = bundle(&dir, &trace, &gz(secret), b"not gzip", b"");
     let output = dir.path("b.zip");
     for (rules, coded) in [(rules(&[], &[], &["password"]), 1), (rules(&[], &[], &[]), 0)] {
-        let redacted = redact(&path, &output, &rules).unwrap();
+        let redacted = redact(&path, &output, &rules, &Options::default()).unwrap();
         assert_eq!((redacted.json, redacted.coded), (coded, coded));
         let bundle = Bundle::open(&redacted.output).unwrap();
         let trace = bundle.trace("t_0001").unwrap();

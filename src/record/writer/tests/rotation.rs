@@ -221,7 +221,7 @@ fn a_bundle_that_cannot_be_finished_stays_and_the_capture_goes_on() {
         whole.write(whole.message(1, at, Dir::Up, Opcode::Text, text));
     }
     let summary = whole.run(|_, _| ());
-    let merge: &Merge = &|parts, output| drop(crate::tools::merge::merge(parts, output).unwrap());
+    let merge: &Merge = &|parts, output| drop(crate::tools::merge::merge(parts, output, &Default::default()).unwrap());
     assert_merged(&capture, &open_checked(&summary), merge);
     NO_SYNC.set(false);
 }

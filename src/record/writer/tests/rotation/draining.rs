@@ -64,7 +64,7 @@ fn packers_go_on_with_earlier_bundles() {
         let websocket = check_file(&capture.part(number)).websocket("ws_0001").unwrap();
         assert_eq!((websocket.message_count, websocket.handshake_trace_ref.as_deref()), (1, Some("t_0003")));
     }
-    let merge: &Merge = &|parts, output| drop(crate::tools::merge::merge(parts, output).unwrap());
+    let merge: &Merge = &|parts, output| drop(crate::tools::merge::merge(parts, output, &Default::default()).unwrap());
     assert_merged(&capture, &bundle, merge);
     NO_SYNC.set(false);
 }
@@ -94,6 +94,6 @@ fn large_bodies_do_not_hold_up_a_rotation() {
     capture.run(|_, _| ());
     let ids = |number| items(&check_file(&capture.part(number))).into_keys().collect::<Vec<_>>();
     assert_eq!((ids(1), ids(2)), (vec!["t_0001".into()], vec!["t_0002".into(), "t_0003".into(), "t_0004".into()]));
-    let merge: &Merge = &|parts, output| drop(crate::tools::merge::merge(parts, output).unwrap());
+    let merge: &Merge = &|parts, output| drop(crate::tools::merge::merge(parts, output, &Default::default()).unwrap());
     assert_merged(&capture, &open_checked(&summary), merge);
 }

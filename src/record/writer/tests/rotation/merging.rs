@@ -128,7 +128,7 @@ fn bundles_merge_to_one_wherever_the_capture_rotates() {
     let bundle = open_checked(&summary);
     let last = 1 << SCRIPT.len();
     let single = (0..SCRIPT.len()).map(|n| 1 << n);
-    let merge: &Merge = &|parts, output| drop(crate::tools::merge::merge(parts, output).unwrap());
+    let merge: &Merge = &|parts, output| drop(crate::tools::merge::merge(parts, output, &Default::default()).unwrap());
     let pairs = (0..SCRIPT.len()).flat_map(|a| (0..a).map(move |b| 1 << a | 1 << b));
     for rotations in single.chain(pairs).chain([0, last - 1, (last - 1) / 3, (last - 1) / 3 * 2]) {
         check_script(&bundle, &whole.notices(), rotations, merge);
