@@ -11,6 +11,7 @@ pub(crate) mod gzip_body;
 pub(crate) mod id;
 pub(crate) mod iso8601;
 pub(crate) mod json;
+pub(crate) mod meter;
 pub mod reader;
 pub(crate) mod recovery_note;
 pub(crate) mod spill;

@@ -34,6 +34,7 @@ pub use super::format::{
     App, Browser, CutOff, Header, Initiator, Manifest, Message, MessageCutOff, Request, Response, Stats, Timeline,
     TimelineEvent, Timing, Trace, WebSocket,
 };
+pub use super::meter::{Measured, Meter};
 pub use all_ids::LeftOut;
 pub(crate) use all_ids::MAX_JSON_BYTES;
 pub use body::Body;
@@ -56,6 +57,7 @@ pub struct Bundle {
     source: Source,
     manifest: Manifest,
     ids: AllIds,
+    meter: Meter,
 }
 
 /// The state of a bundle.
@@ -85,9 +87,15 @@ impl Bundle {
         let path = path.into();
         let archive = ZipReader::open(&path).map_err(|cause| Error::Open { path: path.clone(), cause })?;
         let mut ids = AllIds::default();
-        archive.names_and_sizes().for_each(|(name, size)| ids.add(&name, size));
+        let mut content_bytes = 0u64;
+        archive.names_and_sizes().for_each(|(name, size)| {
+            content_bytes = content_bytes.saturating_add(size);
+            ids.add(&name, size);
+        });
         ids.sort();
-        let mut bundle = Self { path, source: Source::Complete(archive), manifest: Manifest::default(), ids };
+        let (manifest, meter) = (Manifest::default(), Meter::default());
+        meter.expect(archive.file_len(), content_bytes);
+        let mut bundle = Self { path, source: Source::Complete(archive), manifest, ids, meter };
         bundle.manifest = bundle.json(MANIFEST)?;
         Ok(bundle)
     }
@@ -100,7 +108,7 @@ impl Bundle {
         let path = path.into();
         let growing = GrowingBundle::open(&path).map_err(|cause| Error::Open { path: path.clone(), cause })?;
         let (manifest, ids) = (Manifest::default(), AllIds::default());
-        let mut bundle = Self { path, source: Source::Growing(growing), manifest, ids };
+        let mut bundle = Self { path, source: Source::Growing(growing), manifest, ids, meter: Meter::default() };
         bundle.refresh()?;
         Ok(bundle)
     }
@@ -114,9 +122,15 @@ impl Bundle {
     pub fn refresh(&mut self) -> Result<State, Error> {
         let Source::Growing(growing) = &mut self.source else { return Ok(State::Complete) };
         let mut new = AllIds::default();
+        let mut content_bytes = 0u64;
         let state = growing
-            .refresh(&mut |name, size| new.add(name, size))
+            .refresh(&mut |name, size| {
+                content_bytes = content_bytes.saturating_add(size);
+                new.add(name, size);
+            })
             .map_err(|e| Error::Open { path: self.path.clone(), cause: e.into() })?;
+        // Of a file that grows, its content is known only.
+        self.meter.expect(content_bytes, content_bytes);
         new.sort();
         self.ids.append(new);
         match state {
@@ -143,6 +157,16 @@ impl Bundle {
             ws_message_count: self.ids.messages.values().map(|ids| ids.len() as u64).sum(),
             context_count: 0,
         }
+    }
+
+    /// Returns the meter of what is read from this bundle.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Counts what is read from now on in another meter.
+    pub(crate) fn set_meter(&mut self, meter: &Meter) {
+        self.meter = meter.clone();
     }
 
     /// Returns the path of the file.
@@ -259,7 +283,9 @@ impl Bundle {
             Source::Complete(reader) => reader.read(name, max_size),
             Source::Growing(growing) => growing.read(name, max_size),
         };
-        content.map_err(|cause| self.malformed(name, cause))?.ok_or_else(|| self.missing(name))
+        let content = content.map_err(|cause| self.malformed(name, cause))?.ok_or_else(|| self.missing(name))?;
+        self.meter.add(content.len() as u64);
+        Ok(content)
     }
 
     fn missing(&self, name: &str) -> Error {

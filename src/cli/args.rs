@@ -53,14 +53,16 @@ pub(crate) enum Task {
         bundles: Vec<PathBuf>,
         output: PathBuf,
         filter: Filter,
+        quiet: bool,
     },
     /// `capture redact`.
-    Redact { file: PathBuf, output: PathBuf, rules: Rules, filter: Filter },
+    Redact { file: PathBuf, output: PathBuf, rules: Rules, filter: Filter, quiet: bool },
     /// `capture recover`.
     Recover {
         /// The unfinished bundle.
         part: PathBuf,
         output: Option<PathBuf>,
+        quiet: bool,
     },
 }
 

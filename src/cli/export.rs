@@ -4,9 +4,11 @@ use super::command_error::{CommandError, to_message};
 use super::message::print_warning;
 use super::open_bundle::{Opened, Prefer, open, require_exchange, warn_of_left_out};
 use super::output::Output;
+use super::progress_line::ProgressLine;
 use spectral_capture::export;
 use spectral_capture::filter::Filter;
 use spectral_capture::reader::Bundle;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// The arguments of the command.
@@ -17,6 +19,8 @@ pub(crate) struct Options {
     /// `None` is stdout.
     pub(crate) output: Option<PathBuf>,
     pub(crate) filter: Filter,
+    /// Shows no progress.
+    pub(crate) quiet: bool,
 }
 
 /// The format of the export.
@@ -65,16 +69,20 @@ fn all(options: &Options) -> Result<(), CommandError> {
     let mut output = Output::open(options.output.as_deref()).map_err(CommandError::Request)?;
     let mut library_options = export::Options::default();
     library_options.filter = options.filter.clone();
-    match options.format {
-        Format::Har => export::har::write(&bundle, &library_options, &mut output),
-        Format::Curl => export::curl::write(&bundle, &library_options, &mut output),
-    }
-    .map_err(|e| match e {
+    let progress = ProgressLine::start(bundle.meter(), options.quiet);
+    let mut rows = progress.above(&mut output, options.output.is_none() && io::stdout().is_terminal());
+    let written = match options.format {
+        Format::Har => export::har::write(&bundle, &library_options, &mut rows),
+        Format::Curl => export::curl::write(&bundle, &library_options, &mut rows),
+    };
+    let flushed = rows.flush();
+    drop(progress);
+    written.map_err(|e| match e {
         export::Error::Read(e) => CommandError::Bundle(e),
         export::Error::Write(e) => write_error(e),
         e => CommandError::Request(e.to_string()),
     })?;
-    output.finish().map_err(write_error)
+    flushed.and_then(|()| output.finish()).map_err(write_error)
 }
 
 /// Fails unless the bundle has an exchange with this id. A WebSocket is exported with its handshake.

@@ -17,6 +17,7 @@
 use super::command_error::{CommandError, to_message};
 use super::message::print_warning;
 use super::open_bundle::{Opened, Prefer, open, require_exchange, require_websocket, warn_of_left_out};
+use super::progress_line::ProgressLine;
 use std::io::Write;
 use std::time::Duration;
 
@@ -45,7 +46,11 @@ fn show(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(),
     }
     match &options.show {
         Show::List => {
-            list::show(&mut opened, options, out, REFRESH_INTERVAL)?;
+            let progress = ProgressLine::start(bundle.meter(), options.quiet || options.follow);
+            let mut rows = progress.above(out, is_terminal);
+            list::show(&mut opened, options, &mut rows, REFRESH_INTERVAL)?;
+            rows.flush()?;
+            drop(progress);
             if options.follow {
                 warn_of_left_out(opened.bundle.left_out());
             }
@@ -76,7 +81,8 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_opened_is_one_escaped_line() {
         let file = "/nowhere/a\x1b.zip".into();
-        let options = Options { file, show: Show::List, filter: Filter::default(), json: false, follow: false };
+        let options =
+            Options { file, show: Show::List, filter: Filter::default(), json: false, follow: false, quiet: true };
         let error = inspect(&options, &mut Vec::new(), false).unwrap_err();
         let line = error_line(&error);
         assert!(line.starts_with("spectral: error: cannot read /nowhere/a\\x1b.zip: "), "{line}");

@@ -3,6 +3,7 @@
 use super::advice;
 use super::open_bundle::{warn_of_left_out, warn_of_no_match};
 use super::output::print;
+use super::progress_line::ProgressLine;
 use super::summary::backup_line;
 use super::text::{count, escaped_lines};
 use spectral_capture::filter::Filter;
@@ -11,11 +12,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Merges `bundles` into `output` and prints the contents of the new bundle.
-pub(crate) fn merge(bundles: &[PathBuf], output: &Path, filter: Filter, out: &mut dyn Write) -> Result<(), String> {
+pub(crate) fn merge(
+    bundles: &[PathBuf],
+    output: &Path,
+    filter: Filter,
+    quiet: bool,
+    out: &mut dyn Write,
+) -> Result<(), String> {
     let mut options = Options::default();
     options.filter = filter;
     let replaced = output.exists();
-    let merged = merge::merge(bundles, output, &options).map_err(|e| advice::rewrite_error_line(&e))?;
+    let progress = ProgressLine::start(&options.meter, quiet);
+    let merged = merge::merge(bundles, output, &options);
+    drop(progress);
+    let merged = merged.map_err(|e| advice::rewrite_error_line(&e))?;
     warn_of_left_out(&merged.left_out);
     if merged.exchanges == 0 && merged.websockets == 0 {
         warn_of_no_match(&options.filter);

@@ -20,6 +20,7 @@ mod open_bundle;
 mod output;
 mod process;
 mod progress;
+mod progress_line;
 mod recover;
 mod redact;
 mod run;
@@ -58,9 +59,11 @@ pub(crate) fn main() -> ExitCode {
         Task::Ca(request) => ca::run(request, out, is_terminal),
         Task::Inspect(options) => inspect::inspect(&options, out, is_terminal),
         Task::Export(options) => export::export(&options),
-        Task::Merge { bundles, output, filter } => merge::merge(&bundles, &output, filter, out),
-        Task::Redact { file, output, rules, filter } => redact::redact(&file, &output, &rules, filter, out),
-        Task::Recover { part, output } => recover::recover(&part, output.as_deref(), out),
+        Task::Merge { bundles, output, filter, quiet } => merge::merge(&bundles, &output, filter, quiet, out),
+        Task::Redact { file, output, rules, filter, quiet } => {
+            redact::redact((&file, &output), &rules, filter, quiet, out)
+        }
+        Task::Recover { part, output, quiet } => recover::recover(&part, output.as_deref(), quiet, out),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

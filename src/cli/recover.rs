@@ -2,15 +2,20 @@
 
 use super::advice;
 use super::output::print;
+use super::progress_line::ProgressLine;
 use super::summary::backup_line;
 use super::text::{count, escaped_lines};
-use spectral_capture::recover::{Recovered, from_part};
+use spectral_capture::recover::{Options, Recovered, from_part};
 use std::io::Write;
 use std::path::Path;
 
 /// Recovers the unfinished bundle `part` and prints the contents of the new bundle.
-pub(crate) fn recover(part: &Path, output: Option<&Path>, out: &mut dyn Write) -> Result<(), String> {
-    let recovered = from_part(part, output).map_err(|e| advice::recover_error_line(&e))?;
+pub(crate) fn recover(part: &Path, output: Option<&Path>, quiet: bool, out: &mut dyn Write) -> Result<(), String> {
+    let options = Options::default();
+    let progress = ProgressLine::start(&options.meter, quiet);
+    let recovered = from_part(part, output, &options);
+    drop(progress);
+    let recovered = recovered.map_err(|e| advice::recover_error_line(&e))?;
     print(summary(part, &recovered), out)
 }
 

@@ -3,6 +3,7 @@
 use super::advice;
 use super::open_bundle::{warn_of_left_out, warn_of_no_match};
 use super::output::print;
+use super::progress_line::ProgressLine;
 use super::summary::backup_line;
 use super::text::{count, escaped_lines};
 use spectral_capture::filter::Filter;
@@ -12,16 +13,19 @@ use std::path::Path;
 
 /// Redacts `file` into `output` and prints the numbers of replaced values, and of bodies that were not searched.
 pub(crate) fn redact(
-    file: &Path,
-    output: &Path,
+    (file, output): (&Path, &Path),
     rules: &Rules,
     filter: Filter,
+    quiet: bool,
     out: &mut dyn Write,
 ) -> Result<(), String> {
     let mut options = Options::default();
     options.filter = filter;
     let replaced = output.exists();
-    let redacted = redact::redact(file, output, rules, &options).map_err(|e| advice::rewrite_error_line(&e))?;
+    let progress = ProgressLine::start(&options.meter, quiet);
+    let redacted = redact::redact(file, output, rules, &options);
+    drop(progress);
+    let redacted = redacted.map_err(|e| advice::rewrite_error_line(&e))?;
     warn_of_left_out(&redacted.left_out);
     if redacted.exchanges == 0 && redacted.websockets == 0 {
         warn_of_no_match(&options.filter);

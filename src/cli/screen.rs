@@ -10,13 +10,15 @@
 //! queued. [`Screen::flush`] waits for the thread, but not indefinitely.
 
 use super::process::terminal;
-use status::{Source, StatusLine, View};
+use status::{Source, View};
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
+
+pub(super) use status::StatusLine;
 
 mod status;
 
@@ -31,11 +33,11 @@ pub(crate) struct Screen {
 
 /// The capabilities of stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Terminal {
+pub(super) struct Terminal {
     is_terminal: bool,
     /// True if a line can be erased after it was written.
-    can_erase: bool,
-    has_colors: bool,
+    pub(super) can_erase: bool,
+    pub(super) has_colors: bool,
 }
 
 /// An item of the queue.
@@ -60,8 +62,7 @@ impl Screen {
         let (queue, items) = channel();
         let lines = Arc::<LineCounts>::default();
         let counts = Arc::clone(&lines);
-        let variable = |name: &str| std::env::var(name).unwrap_or_default();
-        let terminal = Terminal::new(io::stderr().is_terminal(), &variable("TERM"), &variable("NO_COLOR"));
+        let terminal = Terminal::of_stderr();
         let status = StatusLine::new(terminal.has_colors);
         // Best effort: without the thread nothing is shown, and the capture goes on.
         let _ = thread::Builder::new().name("screen".into()).spawn(move || write_all(&items, &counts, status));
@@ -150,6 +151,11 @@ impl Screen {
 }
 
 impl Terminal {
+    pub(super) fn of_stderr() -> Self {
+        let variable = |name: &str| std::env::var(name).unwrap_or_default();
+        Self::new(io::stderr().is_terminal(), &variable("TERM"), &variable("NO_COLOR"))
+    }
+
     /// Any value of `NO_COLOR` except the empty one disables colors (no-color.org).
     fn new(is_terminal: bool, term: &str, no_color: &str) -> Self {
         let can_erase = is_terminal && !term.is_empty() && term != "dumb";
@@ -189,7 +195,7 @@ fn write_all(items: &Receiver<Item>, counts: &LineCounts, mut status: StatusLine
 }
 
 /// Returns the current relation to the terminal.
-fn view() -> View {
+pub(super) fn view() -> View {
     match terminal::is_in_foreground() {
         true => View::Foreground { columns: terminal::columns().unwrap_or(DEFAULT_COLUMNS) },
         false => View::Background,

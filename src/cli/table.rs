@@ -339,6 +339,7 @@ const CAPTURE: &[Command] = &[
             &ANSWERED,
             &EXCHANGES_AS_JSON,
             &FOLLOW,
+            &NO_PROGRESS,
         ],
     },
     Command {
@@ -359,6 +360,7 @@ const CAPTURE: &[Command] = &[
             &SINCE,
             &UNTIL,
             &ANSWERED,
+            &NO_PROGRESS,
         ],
     },
     Command {
@@ -369,7 +371,7 @@ const CAPTURE: &[Command] = &[
                captures, IDs get the number of theirs: t_0001 of the second becomes t_002_0001. Of a single FILE, a part is copied.\n\
                \n    spectral capture merge capture.zip -o errors.zip --host '*.example.com' --status 5xx",
         operands: Operands::Many(ValueKind::File),
-        options: &[&NEW_BUNDLE, &HOST, &METHOD, &STATUS, &TYPE, &GREP, &SINCE, &UNTIL, &ANSWERED],
+        options: &[&NEW_BUNDLE, &HOST, &METHOD, &STATUS, &TYPE, &GREP, &SINCE, &UNTIL, &ANSWERED, &NO_PROGRESS],
     },
     Command {
         name: "redact",
@@ -393,17 +395,18 @@ const CAPTURE: &[Command] = &[
             &SINCE,
             &UNTIL,
             &ANSWERED,
+            &NO_PROGRESS,
         ],
     },
     Command {
         name: "recover",
-        usage: "FILE.zip.part [-o FILE]",
+        usage: "[OPTIONS] FILE.zip.part",
         brief: "Make a bundle from an interrupted capture",
         more: "A running capture writes to FILE.zip.part. After a crash, kill -9 or a full disk, this command writes every \
                exchange and message that had ended to FILE.zip. An existing FILE.zip is kept as FILE.zip.bak. \
                FILE.zip.part is not changed.",
         operands: Operands::One(ValueKind::File),
-        options: &[&RECOVERED_BUNDLE],
+        options: &[&RECOVERED_BUNDLE, &NO_PROGRESS],
     },
 ];
 

@@ -74,16 +74,19 @@ impl Filter {
         are_empty && since.is_none() && until.is_none() && !answered
     }
 
-    /// Returns true if the filter matches the exchange. Bodies are read last, piece by piece.
+    /// Returns true if the filter matches the exchange. Bodies are read last, block by block.
     ///
     /// # Errors
     /// If a body cannot be read.
     pub fn matches(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
-        Ok(self.considers(&trace.id)
+        let mut searched = 0;
+        let matches = self.considers(&trace.id)
             && self.matches_time(trace.timestamp)
             && self.matches_host(&trace.request.url)
             && self.matches_head(trace)
-            && (self.texts.is_empty() || self.is_text_in_exchange(bundle, trace)?))
+            && (self.texts.is_empty() || self.is_text_in_exchange(bundle, trace, &mut searched)?);
+        bundle.meter().add(body_bytes(trace).saturating_sub(searched));
+        Ok(matches)
     }
 
     /// Returns true if the filter matches the WebSocket itself. One that does not match is still part of a selection if the
@@ -92,6 +95,11 @@ impl Filter {
     /// # Errors
     /// If the handshake's exchange or a message cannot be read.
     pub fn matches_websocket(&self, bundle: &Bundle, websocket: &WebSocket) -> Result<bool, Error> {
+        self.searched_websocket(bundle, websocket, &mut 0)
+    }
+
+    /// As [`Filter::matches_websocket`], and adds the size of payloads that were searched to `searched`.
+    fn searched_websocket(&self, bundle: &Bundle, websocket: &WebSocket, searched: &mut u64) -> Result<bool, Error> {
         if !self.media_types.is_empty() || !self.matches_time(websocket.timestamp) || !self.matches_host(&websocket.url)
         {
             return Ok(false);
@@ -102,7 +110,7 @@ impl Filter {
                 return Ok(false);
             }
         }
-        Ok(self.texts.is_empty() || self.is_text_in_websocket(bundle, websocket)?)
+        Ok(self.texts.is_empty() || self.is_text_in_websocket(bundle, websocket, searched)?)
     }
 
     /// Returns false if the exchange `id` is excluded by its id.
@@ -137,7 +145,7 @@ impl Filter {
     }
 
     /// Searches the heads first: bodies must be read from the file.
-    fn is_text_in_exchange(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
+    fn is_text_in_exchange(&self, bundle: &Bundle, trace: &Trace, searched: &mut u64) -> Result<bool, Error> {
         let (request, response) = (&trace.request, &trace.response);
         let mut search = Search::new(&self.texts);
         search.push_line(&[&request.url]);
@@ -148,13 +156,13 @@ impl Filter {
         if search.has_found() {
             return Ok(true);
         }
-        if request.body_encoding.is_none() && self.is_text_in_body(bundle.open_request_body(trace)?)? {
+        if request.body_encoding.is_none() && self.is_text_in_body(bundle.open_request_body(trace)?, searched)? {
             return Ok(true);
         }
-        Ok(response.body_encoding.is_none() && self.is_text_in_body(bundle.open_response_body(trace)?)?)
+        Ok(response.body_encoding.is_none() && self.is_text_in_body(bundle.open_response_body(trace)?, searched)?)
     }
 
-    fn is_text_in_websocket(&self, bundle: &Bundle, websocket: &WebSocket) -> Result<bool, Error> {
+    fn is_text_in_websocket(&self, bundle: &Bundle, websocket: &WebSocket, searched: &mut u64) -> Result<bool, Error> {
         let mut search = Search::new(&self.texts);
         search.push_line(&[&websocket.url]);
         websocket.protocols.iter().for_each(|protocol| search.push_line(&[protocol]));
@@ -165,7 +173,7 @@ impl Filter {
             let message = bundle.message(id)?;
             if message.opcode == "text"
                 && message.payload_encoding.is_none()
-                && self.is_text_in_body(bundle.open_payload(&message)?)?
+                && self.is_text_in_body(bundle.open_payload(&message)?, searched)?
             {
                 return Ok(true);
             }
@@ -174,12 +182,15 @@ impl Filter {
     }
 
     /// Searches a body of any size, no further than the first match or NUL byte.
-    fn is_text_in_body(&self, mut body: Body<'_>) -> Result<bool, Error> {
+    fn is_text_in_body(&self, mut body: Body<'_>, searched: &mut u64) -> Result<bool, Error> {
         let mut search = Search::new(&self.texts);
         while search.is_undecided() {
             match body.next_block()? {
                 [] => return Ok(false),
-                block => search.push(block),
+                block => {
+                    *searched = searched.saturating_add(block.len() as u64);
+                    search.push(block);
+                }
             }
         }
         Ok(search.has_found())
@@ -210,9 +221,11 @@ impl<'f> Selected<'f> {
             }
             let websocket = bundle.websocket(id)?;
             let handshake = handshake_of(bundle, &websocket);
-            let is_selected = self.filter.matches_websocket(bundle, &websocket)?
+            let mut searched = 0;
+            let is_selected = self.filter.searched_websocket(bundle, &websocket, &mut searched)?
                 || handshake.map_or(Ok(false), |handshake| self.filter.matches(bundle, &bundle.trace(handshake)?))?;
             if is_selected {
+                bundle.meter().take_back(searched);
                 self.websockets.insert(id);
                 let _ = handshake.is_some_and(|handshake| self.websockets.insert(handshake));
             }
@@ -226,7 +239,15 @@ impl<'f> Selected<'f> {
     }
 
     pub(crate) fn has_exchange(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
-        Ok(self.filter.is_empty() || self.websockets.contains(&trace.id) || self.filter.matches(bundle, trace)?)
+        if self.filter.is_empty() || self.websockets.contains(&trace.id) {
+            return Ok(true);
+        }
+        let matches = self.filter.matches(bundle, trace)?;
+        if matches {
+            // They are read again.
+            bundle.meter().take_back(body_bytes(trace));
+        }
+        Ok(matches)
     }
 
     pub(crate) fn has_websocket(&self, id: &str) -> bool {
@@ -237,6 +258,11 @@ impl<'f> Selected<'f> {
 /// Returns the id of the handshake's exchange, if the bundle has it.
 fn handshake_of<'w>(bundle: &Bundle, websocket: &'w WebSocket) -> Option<&'w str> {
     websocket.handshake_trace_ref.as_deref().filter(|id| bundle.traces().contains(id))
+}
+
+/// Returns the size of both bodies, as the exchange claims it.
+fn body_bytes(trace: &Trace) -> u64 {
+    trace.request.body_size.saturating_add(trace.response.body_size)
 }
 
 /// Returns the host and port of a URL. The port defaults to the scheme's.

@@ -72,6 +72,7 @@ pub fn merge(bundles: &[PathBuf], output: &Path, options: &Options) -> Result<Me
         let mut info = MergedInfo::default();
         let captures = captures(bundles, |bundle| {
             info.add(bundle.manifest());
+            options.meter.expect_all_of(bundle.meter());
             left_out.append(bundle.left_out().clone());
         })?;
         match &captures[..] {
@@ -106,12 +107,12 @@ fn copy_capture(
     let mut selected = Selected::new(&options.filter);
     if !options.filter.is_empty() {
         for part in &capture.parts {
-            selected.add_websockets(&Bundle::open(part.path)?)?;
+            selected.add_websockets(&open(part.path, options)?)?;
         }
     }
     let mut copied = Copied::default();
     for part in &capture.parts {
-        copy_part(&Bundle::open(part.path)?, &selected, &capture.split_websockets, numbering, &mut copied, rewriter)?;
+        copy_part(&open(part.path, options)?, &selected, &capture.split_websockets, numbering, &mut copied, rewriter)?;
     }
     for (id, SplitWebSocket { description, messages }) in copied.split_websockets {
         let has_handshake = |id: &String| copied.ids.contains(id);
@@ -120,6 +121,13 @@ fn copy_capture(
         copy_websocket(websocket, numbering, rewriter)?;
     }
     Ok(())
+}
+
+/// Opens a bundle, and counts what is read from it.
+fn open(path: &Path, options: &Options) -> Result<Bundle, Error> {
+    let mut bundle = Bundle::open(path)?;
+    bundle.set_meter(&options.meter);
+    Ok(bundle)
 }
 
 /// The items of a capture that were copied from its earlier parts.

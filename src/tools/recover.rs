@@ -18,6 +18,7 @@
 use crate::bundle::archive::scan::Scan;
 use crate::bundle::archive::unfinished::{Owner, backup_of, output_of, owner_of};
 use crate::bundle::archive::{Archive, FinishError, UnfinishedState};
+use crate::bundle::meter::Meter;
 use failure::Failure;
 use recovery::Recovery;
 use std::fmt;
@@ -32,6 +33,14 @@ mod ending;
 mod failure;
 mod groups;
 mod recovery;
+
+/// The options of a recovery.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Measures the progress.
+    pub meter: Meter,
+}
 
 /// The result of a recovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,8 +137,10 @@ impl std::error::Error for Error {
 /// that `part` was to be renamed to. An existing bundle there is kept as `.bak`.
 ///
 /// ```no_run
+/// use spectral_capture::recover::{Options, from_part};
+///
 /// # fn main() -> Result<(), spectral_capture::recover::Error> {
-/// let recovered = spectral_capture::recover::from_part("capture.zip.part".as_ref(), None)?;
+/// let recovered = from_part("capture.zip.part".as_ref(), None, &Options::default())?;
 /// println!("{} exchanges in {}", recovered.exchanges, recovered.output.display());
 /// # Ok(())
 /// # }
@@ -139,7 +150,7 @@ impl std::error::Error for Error {
 /// Returns [`Error::Read`] or [`Error::NotABundle`] if `part` cannot be read, [`Error::Output`] or [`Error::Write`] if the
 /// output cannot be created or written, and the other variants for the reasons that they name. If only the last rename
 /// failed, the new bundle stays beside the output, under a name that ends in `.part`.
-pub fn from_part(part: &Path, output: Option<&Path>) -> Result<Recovered, Error> {
+pub fn from_part(part: &Path, output: Option<&Path>, options: &Options) -> Result<Recovered, Error> {
     let read_error = |cause| Error::Read { path: part.to_owned(), cause };
     let meta = fs::metadata(part).map_err(read_error)?;
     if !meta.is_file() {
@@ -164,7 +175,8 @@ pub fn from_part(part: &Path, output: Option<&Path>) -> Result<Recovered, Error>
     }
     let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let (archive, _) = Archive::create(&output, modified.unwrap_or_default()).map_err(Error::Output)?;
-    let mut recovery = Recovery::new(&file, archive, &output);
+    options.meter.expect(meta.len(), meta.len());
+    let mut recovery = Recovery::new(&file, archive, &output, options.meter.clone());
     let result = recovery.run(&mut scan);
     if recovery.is_interrupted_merge() {
         recovery.archive.abandon();

@@ -95,7 +95,9 @@ pub fn redact(bundle: &Path, output: &Path, rules: &Rules, options: &Options) ->
     let mut redactor =
         Redactor { rules: LowercaseRules::new(rules), placeholders: RandomState::new(), counts: Redacted::default() };
     let (output, stats) = Rewriter::write(output, &[bundle], |rewriter| {
-        let bundle = Bundle::open(bundle)?;
+        let mut bundle = Bundle::open(bundle)?;
+        options.meter.expect_all_of(bundle.meter());
+        bundle.set_meter(&options.meter);
         redactor.counts.left_out = bundle.left_out().clone();
         let mut selected = Selected::new(&options.filter);
         selected.add_websockets(&bundle)?;

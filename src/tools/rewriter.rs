@@ -20,7 +20,7 @@ use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Context, Manifest, Message, Stats, Trace, WebSocket};
 use crate::bundle::id::{ItemKind, payload_file, request_file, response_file};
 use crate::bundle::json::add_json;
-use crate::bundle::reader::{self, BodyEntry, Bundle};
+use crate::bundle::reader::{self, BodyEntry, Bundle, Meter};
 use crate::bundle::uuid;
 use crate::clock::Moment;
 use crate::coding::Content as _;
@@ -35,6 +35,8 @@ pub struct Options {
     /// Selects the exchanges and WebSockets of the new bundle. A WebSocket comes with its handshake's exchange and all its
     /// messages, if the filter matches the WebSocket or the exchange.
     pub filter: Filter,
+    /// Measures the progress.
+    pub meter: Meter,
 }
 
 /// The reason why a bundle could not be written from others. No file was changed.

@@ -27,6 +27,7 @@ mod certificates;
 mod cli;
 mod cli_ending;
 mod cli_limits;
+mod cli_progress;
 mod cli_signals;
 mod cli_terminal;
 mod client_certificates;

@@ -99,6 +99,11 @@ impl ZipReader {
         entry.read(&self.file, max_size).map(Some)
     }
 
+    /// Returns the size of the file up to the end of its directory.
+    pub(crate) fn file_len(&self) -> u64 {
+        self.directory.end
+    }
+
     /// Returns a reader of the content of an entry, or `None` if there is no such entry.
     pub(crate) fn content(&self, name: &str) -> Result<Option<EntryContent<'_>>, EntryError> {
         Ok(self.locate(name)?.map(|entry| entry.content(&self.file)))

@@ -1,6 +1,6 @@
 //! The bodies of exchanges and the payloads of messages. They may be larger than the memory, so they are read in blocks.
 
-use super::{Bundle, EntryError, Error, Message, Source, Trace};
+use super::{Bundle, EntryError, Error, Message, Meter, Source, Trace};
 use crate::bundle::archive::entry_content::EntryContent;
 use crate::bundle::archive::{Archive, EntryHeader};
 use crate::bundle::id::{ItemKind, owns_file};
@@ -75,7 +75,9 @@ impl Body<'_> {
             BodyContent::Entry(content) => content.next(),
             BodyContent::Received(received) => received.next().map_err(EntryError::from),
         };
-        block.map_err(|cause| self.bundle.malformed(&self.name, cause))
+        let block = block.map_err(|cause| self.bundle.malformed(&self.name, cause))?;
+        self.bundle.meter.add(block.len() as u64);
+        Ok(block)
     }
 
     /// Reads all of it, up to `max_size` bytes.
@@ -203,7 +205,15 @@ impl Bundle {
         let (header, mut content) = compressed
             .map_err(|cause| io::Error::other(self.malformed(from, cause)))?
             .ok_or_else(|| io::Error::other(self.missing(from)))?;
-        archive.copy(EntryHeader { name: to, ..header }, &[], &mut content)
+        let (size, mut copied) = (header.size, 0u64);
+        archive.copy(
+            EntryHeader { name: to, ..header },
+            &[],
+            &mut Metered { from: &mut content, meter: &self.meter, copied: &mut copied },
+        )?;
+        // The rest of its content, which was not inflated.
+        self.meter.add(size.saturating_sub(copied));
+        Ok(())
     }
 
     /// Passes the content of a body to `sink`.
@@ -220,6 +230,22 @@ impl Bundle {
     /// Reads a body of up to 1 GiB.
     pub(crate) fn body_content(&self, entry: &BodyEntry) -> Result<Vec<u8>, Error> {
         self.open_body(entry)?.read_all(MAX_BODY_BYTES)
+    }
+}
+
+/// Counts the compressed bytes that are read.
+struct Metered<'m, R> {
+    from: &'m mut R,
+    meter: &'m Meter,
+    copied: &'m mut u64,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(into)?;
+        self.meter.add(n as u64);
+        *self.copied = self.copied.saturating_add(n as u64);
+        Ok(n)
     }
 }
 

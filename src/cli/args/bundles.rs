@@ -46,7 +46,7 @@ pub(super) fn inspect(args: &Args) -> Result<Task, String> {
         }
     }
     let show = shown.map_or(Show::List, |(_, show)| show);
-    Ok(Task::Inspect(inspect::Options { file: file.into(), show, filter, json, follow }))
+    Ok(Task::Inspect(inspect::Options { file: file.into(), show, filter, json, follow, quiet: args.has(&QUIET) }))
 }
 
 /// Finds the operand that is `request` or `response` after `--body ID`, and its position among the operands.
@@ -67,13 +67,13 @@ pub(super) fn export(args: &Args) -> Result<Task, String> {
         return Err(conflict("--trace", &criterion));
     }
     let output = output_path(args, &OUTPUT_OR_STDOUT);
-    Ok(Task::Export(export::Options { file, format, output, filter }))
+    Ok(Task::Export(export::Options { file, format, output, filter, quiet: args.has(&QUIET) }))
 }
 
 pub(super) fn merge(args: &Args) -> Result<Task, String> {
     args.operand()?;
     let bundles = args.operands().map(PathBuf::from).collect();
-    Ok(Task::Merge { bundles, output: new_bundle(args)?, filter: filter(args)? })
+    Ok(Task::Merge { bundles, output: new_bundle(args)?, filter: filter(args)?, quiet: args.has(&QUIET) })
 }
 
 pub(super) fn redact(args: &Args) -> Result<Task, String> {
@@ -83,11 +83,15 @@ pub(super) fn redact(args: &Args) -> Result<Task, String> {
     rules.query = names(args, &QUERY)?;
     rules.json = names(args, &JSON_MEMBER)?;
     rules.keep_coded = args.has(&KEEP_CODED);
-    Ok(Task::Redact { file, output: new_bundle(args)?, rules, filter: filter(args)? })
+    Ok(Task::Redact { file, output: new_bundle(args)?, rules, filter: filter(args)?, quiet: args.has(&QUIET) })
 }
 
 pub(super) fn recover(args: &Args) -> Result<Task, String> {
-    Ok(Task::Recover { part: args.operand()?.into(), output: bundle_path(args, &RECOVERED_BUNDLE)? })
+    Ok(Task::Recover {
+        part: args.operand()?.into(),
+        output: bundle_path(args, &RECOVERED_BUNDLE)?,
+        quiet: args.has(&QUIET),
+    })
 }
 
 fn new_bundle(args: &Args) -> Result<PathBuf, String> {

@@ -341,9 +341,9 @@ fn a_capture_rotates_at_a_size_or_after_a_time() {
 
 #[test]
 fn recover_takes_a_file_and_an_output() {
-    match parsed("capture recover a.zip.part -o b.zip") {
-        Ok(Task::Recover { part, output }) => {
-            assert_eq!((part, output), ("a.zip.part".into(), Some("b.zip".into())));
+    match parsed("capture recover a.zip.part -o b.zip -q") {
+        Ok(Task::Recover { part, output, quiet }) => {
+            assert_eq!((part, output, quiet), ("a.zip.part".into(), Some("b.zip".into()), true));
         }
         other => panic!("{other:?}"),
     }

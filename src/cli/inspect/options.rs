@@ -12,6 +12,8 @@ pub(crate) struct Options {
     pub(crate) json: bool,
     /// True to continue until the capture that writes the bundle ends.
     pub(crate) follow: bool,
+    /// Shows no progress.
+    pub(crate) quiet: bool,
 }
 
 /// The part of the bundle to show.

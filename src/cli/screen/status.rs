@@ -6,10 +6,10 @@ use crate::cli::text::{escape, truncated};
 use std::time::Duration;
 
 /// Returns the current text of the status line.
-pub(super) type Source = Box<dyn Fn() -> String + Send>;
+pub(crate) type Source = Box<dyn Fn() -> String + Send>;
 
 /// The state of the status line. Its methods return the bytes to write to the terminal.
-pub(super) struct StatusLine {
+pub(crate) struct StatusLine {
     source: Option<Source>,
     /// The line as shown, with its colors; empty if none is shown.
     shown: String,
@@ -20,7 +20,7 @@ pub(super) struct StatusLine {
 
 /// The terminal's relation to this process at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum View {
+pub(crate) enum View {
     /// The terminal has this width, and this process is in its foreground.
     Foreground {
         columns: usize,
@@ -29,7 +29,7 @@ pub(super) enum View {
 }
 
 impl StatusLine {
-    pub(super) fn new(has_colors: bool) -> Self {
+    pub(crate) fn new(has_colors: bool) -> Self {
         Self { source: None, shown: String::new(), has_colors, texts: 0 }
     }
 
@@ -44,13 +44,13 @@ impl StatusLine {
     }
 
     /// Shows the text of `source` from now on, or nothing.
-    pub(super) fn set_source(&mut self, source: Option<Source>, view: View) -> String {
+    pub(crate) fn set_source(&mut self, source: Option<Source>, view: View) -> String {
         self.source = source;
         self.refresh(view)
     }
 
     /// Shows the source's current text, if it changed.
-    pub(super) fn refresh(&mut self, view: View) -> String {
+    pub(crate) fn refresh(&mut self, view: View) -> String {
         self.texts = 0;
         let line = self.line(view);
         if line == self.shown {
@@ -58,6 +58,12 @@ impl StatusLine {
         }
         self.shown = line;
         if view == View::Background { String::new() } else { format!("{ERASE}{}", self.shown) }
+    }
+
+    /// Removes the line until the next refresh, if it is shown.
+    pub(crate) fn hide(&mut self, view: View) -> String {
+        let is_shown = !std::mem::take(&mut self.shown).is_empty() && view != View::Background;
+        if is_shown { ERASE.to_owned() } else { String::new() }
     }
 
     /// Prints `text`, which ends with a newline, above the status line.
@@ -83,7 +89,7 @@ impl StatusLine {
         let text = escape(&text);
         // The last column stays free: some terminals wrap a line that reaches it, and a wrapped line cannot be erased.
         let line = truncated(&text, columns.saturating_sub(1));
-        if self.has_colors { format!("\x1b[2m{line}\x1b[m") } else { line.to_owned() }
+        if self.has_colors && !line.is_empty() { format!("\x1b[2m{line}\x1b[m") } else { line.to_owned() }
     }
 }
 
@@ -128,6 +134,16 @@ mod tests {
         assert_eq!(line.set_source(None, WIDE), "\r\x1b[K");
         assert_eq!((line.set_source(None, WIDE), line.refresh(WIDE)), (String::new(), String::new()));
         assert_eq!(line.print_above("x\n", WIDE), "x\n");
+    }
+
+    #[test]
+    fn is_hidden_until_the_next_refresh() {
+        let mut line = StatusLine::new(true);
+        assert_eq!((line.set_source(constant(""), WIDE), line.hide(WIDE)), (String::new(), String::new()));
+        assert_eq!(line.set_source(constant("a"), WIDE), "\r\x1b[K\x1b[2ma\x1b[m");
+        assert_eq!((line.hide(WIDE).as_str(), line.hide(WIDE).as_str()), ("\r\x1b[K", ""));
+        assert_eq!(line.refresh(WIDE), "\r\x1b[K\x1b[2ma\x1b[m");
+        assert_eq!(line.hide(View::Background), "");
     }
 
     #[test]

@@ -53,6 +53,12 @@ pub(crate) static PROXY_ADDRESS: Opt =
 pub(crate) static QUIET: Opt =
     Opt { short: Some('q'), long: "quiet", value: ValueKind::None, brief: "Print only errors and warnings", more: "" };
 
+pub(crate) static NO_PROGRESS: Opt = Opt {
+    brief: "Show no progress",
+    more: "It is shown on a terminal after a second, and erased at the end.",
+    ..QUIET
+};
+
 pub(crate) static PROXY_QUIET: Opt = Opt { more: "With -p 0, also the address.", ..QUIET };
 
 pub(crate) static VERBOSE: Opt = Opt {

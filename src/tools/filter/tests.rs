@@ -1,6 +1,6 @@
 use super::*;
 use crate::bundle::archive::{Archive, CompressionMethod};
-use crate::bundle::reader::EntryError;
+use crate::bundle::reader::{EntryError, Measured, Meter};
 use crate::bundle::test_dir::TestDir;
 use crate::tools::export;
 use crate::tools::merge::{self, merge};
@@ -45,6 +45,7 @@ fn bundle(dir: &TestDir) -> PathBuf {
     cut_off["cut_off"] = json!({"side": "response", "why": "reset"});
     let mut with_body = typed("text/html; charset=utf-8");
     with_body["body_file"] = "t_0002_response.bin".into();
+    with_body["body_size"] = 300_006.into();
     let documents = [
         ("traces/t_0001", trace(1000, "GET", "https://a.test/", typed("application/problem+json"))),
         ("traces/t_0002", trace(2000, "POST", "https://b.test:8443/", with_body)),
@@ -112,7 +113,7 @@ fn a_part_of_a_bundle_is_a_bundle() {
     let output = dir.path("b.zip");
     for (filter, expected) in filters() {
         assert_eq!(filter.is_empty(), expected == filters()[0].1, "{filter:?}");
-        let options = merge::Options { filter: filter.clone() };
+        let options = merge::Options { filter: filter.clone(), ..merge::Options::default() };
         let merged = merge(std::slice::from_ref(&path), &output, &options).unwrap();
         assert_eq!(ids(&output), expected, "{filter:?}");
         let redacted = redact(&path, &output, &Rules::default(), &options).unwrap();
@@ -144,6 +145,31 @@ fn an_export_has_the_same_part() {
         // A WebSocket is in the entry of its handshake, or in one of its own.
         let expected: Vec<_> = expected.split_whitespace().filter(|id| *id != "ws_0001").collect();
         assert_eq!(exported, expected);
+    }
+}
+
+#[test]
+fn all_content_is_measured_once() {
+    let dir = TestDir::new("filter-meter");
+    let (path, output) = (bundle(&dir), dir.path("b.zip"));
+    let is_all = |meter: &Meter| {
+        let Measured { done, total, .. } = meter.read();
+        total > 0 && done * 100 >= total * 95
+    };
+    let (merging, redacting) = (merge::Options::default(), redact::Options::default());
+    merge(std::slice::from_ref(&path), &output, &merging).unwrap();
+    redact(&path, &output, &Rules::default(), &redacting).unwrap();
+    assert!(is_all(&merging.meter) && is_all(&redacting.meter));
+    let exported = Bundle::open(&path).unwrap();
+    export::har::write(&exported, &export::Options::default(), &mut Vec::new()).unwrap();
+    assert!(is_all(exported.meter()));
+
+    // The body of `t_0002` is most of the content. What is excluded is done, what is selected will be read again.
+    for (text, post, expected) in [("absent", "POST", true), ("needle", "POST", false), ("needle", "GET", true)] {
+        let filter = Filter { texts: texts(&[text]), methods: vec![post.into()], ..Filter::default() };
+        let bundle = Bundle::open(&path).unwrap();
+        let has = Selected::new(&filter).has_exchange(&bundle, &bundle.trace("t_0002").unwrap()).unwrap();
+        assert_eq!((has, is_all(bundle.meter())), (!expected, expected), "{text} {post}");
     }
 }
 

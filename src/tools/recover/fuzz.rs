@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a property is asserted")]
 
-use super::{Error, Recovered, from_part};
+use super::{Error, Options, Recovered, from_part};
 use crate::bundle::archive::buffered_file::faults::NO_SYNC;
 use crate::bundle::archive::{Archive, CompressionMethod, EntryHeader};
 use crate::bundle::reader::Bundle;
@@ -45,7 +45,7 @@ pub(crate) fn check_recovery(data: &[u8]) {
 pub(crate) fn from_unlocked_part(part: &Path) -> Result<Recovered, Error> {
     let deadline = Moment::now().plus(Duration::from_secs(20));
     loop {
-        match from_part(part, None) {
+        match from_part(part, None, &Options::default()) {
             Err(Error::Running(_)) if !deadline.since(Moment::now()).is_zero() => std::thread::yield_now(),
             result => return result,
         }

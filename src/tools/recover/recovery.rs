@@ -14,6 +14,7 @@ use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Manifest, Message, Trace, WebSocket};
 use crate::bundle::id::{Id, ItemKind, body_files, item_of, numbers, payload_file, request_file, response_file};
 use crate::bundle::json::add_json;
+use crate::bundle::meter::Meter;
 use crate::bundle::reader::MAX_JSON_BYTES;
 use crate::bundle::recovery_note::{AMENDMENT, CaptureIdentity, RecoveryNote};
 use crate::tools::body_decoder::{BodyDecoder, Side, encoding};
@@ -53,6 +54,7 @@ pub(super) struct Recovery<'f> {
     pub(super) manifest: Option<Manifest>,
     /// True if an id has the number of a bundle, as only merged bundles have.
     has_merged_ids: bool,
+    meter: Meter,
 }
 
 /// The facts that are known about a WebSocket.
@@ -72,7 +74,7 @@ enum FoundItem {
 }
 
 impl<'f> Recovery<'f> {
-    pub(super) fn new(file: &'f File, archive: Archive, output: &Path) -> Self {
+    pub(super) fn new(file: &'f File, archive: Archive, output: &Path, meter: Meter) -> Self {
         Self {
             file,
             archive,
@@ -92,6 +94,7 @@ impl<'f> Recovery<'f> {
             latest: 0,
             manifest: None,
             has_merged_ids: false,
+            meter,
         }
     }
 
@@ -100,7 +103,9 @@ impl<'f> Recovery<'f> {
         self.groups = GroupCounts::of(&mut scan.again()).map_err(Failure::Read)?;
         while let ScanItem::Entry(entry) = scan.next().map_err(Failure::Read)? {
             self.scanned = self.scanned.saturating_add(1);
+            let end = entry.end;
             self.add_entry(entry)?;
+            self.meter.advance_to(end);
         }
         if !self.failed.is_empty() {
             self.fall_back(scan)?;

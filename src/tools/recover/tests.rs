@@ -86,7 +86,7 @@ impl Reference {
             let _ = fs::remove_file(self.dir.path(name));
         }
         fs::write(&part, bytes).unwrap();
-        let recovered = from_part(&part, None)?;
+        let recovered = from_part(&part, None, &Options::default())?;
         assert_eq!(recovered.output, self.dir.path("capture.zip"));
         assert!(fs::read(&part).unwrap() == bytes, "the file was changed");
         assert!(!self.dir.path("capture.zip.2.part").exists(), "an unfinished bundle is left over");
@@ -289,7 +289,7 @@ fn recovers_a_complete_bundle_completely() {
     assert_eq!((bundle.manifest().duration_ms, bundle.manifest().app.base_url.as_str()), (77, "https://a.test"));
     assert_keeps_the_contract(&recovered.output);
     // Recovers the recovered bundle.
-    let again = from_part(&recovered.output, Some(&reference.dir.path("again.zip"))).unwrap();
+    let again = from_part(&recovered.output, Some(&reference.dir.path("again.zip")), &Options::default()).unwrap();
     assert_eq!((again.exchanges, again.websockets, again.messages), (3, 2, 3));
     assert_keeps_the_contract(&again.output);
 }
@@ -380,7 +380,7 @@ fn refuses_files_that_are_not_bundles_and_leaves_nothing() {
     let folder = reference.dir.path("folder.zip.part");
     fs::create_dir(&folder).unwrap();
     for path in [folder, "/dev/null".into(), reference.dir.path("missing.part")] {
-        assert!(matches!(from_part(&path, None), Err(Error::Read { .. })), "{path:?}");
+        assert!(matches!(from_part(&path, None, &Options::default()), Err(Error::Read { .. })), "{path:?}");
     }
 }
 
@@ -393,15 +393,15 @@ fn never_replaces_the_file_itself() {
     }
     std::os::unix::fs::symlink("capture.zip.part", path("link.zip")).unwrap();
     let refused = |part: &str, output: &str| {
-        let error = from_part(&path(part), Some(&path(output))).unwrap_err();
+        let error = from_part(&path(part), Some(&path(output)), &Options::default()).unwrap_err();
         assert!(matches!(error, Error::OutputIsInput(_)), "{part} to {output}: {error}");
     };
     refused("capture.zip.part", "capture.zip.part");
     refused("capture.zip.part", "link.zip");
     // The existing bundle would replace `.bak`, which is the file to recover.
     refused("capture.zip.bak", "capture.zip");
-    assert!(matches!(from_part(&path("capture.zip"), None), Err(Error::NoOutputName(_))));
-    let recovered = from_part(&path("capture.zip.part"), None).unwrap();
+    assert!(matches!(from_part(&path("capture.zip"), None, &Options::default()), Err(Error::NoOutputName(_))));
+    let recovered = from_part(&path("capture.zip.part"), None, &Options::default()).unwrap();
     assert_eq!(recovered.output, path("capture.zip"));
     for name in ["capture.zip.part", "capture.zip.bak"] {
         assert!(fs::read(path(name)).unwrap() == reference.bytes, "{name}");
@@ -416,9 +416,9 @@ fn recovers_from_a_running_capture_only_to_a_given_output() {
     let mut info = CaptureInfo::new(&output, Duration::ZERO);
     add_trace(&mut archive, &mut info, 1, "", "", &RecoveryNote::default());
     let part = archive.unfinished_path().to_owned();
-    let refusal = from_part(&part, None).unwrap_err();
+    let refusal = from_part(&part, None, &Options::default()).unwrap_err();
     assert!(matches!(refusal, Error::Running(_)) && refusal.to_string().contains("still writing"), "{refusal}");
-    let recovered = from_part(&part, Some(&reference.dir.path("so far.zip"))).unwrap();
+    let recovered = from_part(&part, Some(&reference.dir.path("so far.zip")), &Options::default()).unwrap();
     assert_eq!((recovered.exchanges, recovered.is_running), (1, true));
     drop(archive);
     assert!(!from_unlocked_part(&part).unwrap().is_running);

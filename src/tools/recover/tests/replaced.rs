@@ -258,7 +258,7 @@ fn gzip_bodies_with_false_claims_are_rebuilt_as_received() {
     }
     assert_keeps_the_contract(&recovered.output);
     // Recovery of the recovered bundle changes nothing.
-    let again = from_part(&recovered.output, Some(&file.dir.path("again.zip"))).unwrap();
+    let again = from_part(&recovered.output, Some(&file.dir.path("again.zip")), &Options::default()).unwrap();
     assert!(bodies(&Bundle::open(&again.output).unwrap()) == file.expected(usize::MAX));
 }
 
