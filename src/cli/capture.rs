@@ -211,7 +211,7 @@ fn report_capture(
     screen: &Screen,
     shown: &ShownWarnings,
 ) -> ExitCode {
-    screen.info(summary::of_capture(summary, Client::App, config, output, replaces, ca_cert));
+    screen.info(summary::of_capture(summary, Client::App, config, output, replaces, ca_cert, shown));
     screen.info(summary::hint(summary, Client::App).into());
     screen.print(summary::warning_lines(summary, shown, screen.is_quiet()));
     if summary::is_complete(summary) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -5,23 +5,50 @@ use super::screen::Screen;
 use super::text::{count, duration, escape, size};
 use spectral_capture::{Notice, Reason, Warning};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::mem::discriminant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The warnings that were shown as they arrived.
 #[derive(Clone, Default)]
-pub(crate) struct ShownWarnings(Arc<Mutex<BTreeSet<Warning>>>);
+pub(crate) struct ShownWarnings(Arc<Mutex<Shown>>);
+
+#[derive(Default)]
+struct Shown {
+    /// Up to [`MAX_SHOWN_WARNINGS`].
+    warnings: BTreeSet<Warning>,
+    count: u64,
+}
 
 impl ShownWarnings {
+    fn lock(&self) -> MutexGuard<'_, Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn add(&self, warning: &Warning) {
-        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown.len() < MAX_SHOWN_WARNINGS {
-            shown.insert(warning.clone());
+        let mut shown = self.lock();
+        shown.count = shown.count.saturating_add(1);
+        if shown.warnings.len() < MAX_SHOWN_WARNINGS {
+            shown.warnings.insert(warning.clone());
         }
+    }
+
+    /// Returns the number of warnings that were shown.
+    pub(crate) fn count(&self) -> u64 {
+        self.lock().count
+    }
+
+    /// Returns true if a warning was shown that differs from `warning` in its number only, and the summary has that number.
+    pub(crate) fn contains_earlier(&self, warning: &Warning) -> bool {
+        let is_in_summary = matches!(
+            warning,
+            Warning::WriteFailed { .. } | Warning::BodyTruncated { .. } | Warning::LostToPanic { .. }
+        );
+        is_in_summary && self.lock().warnings.iter().any(|shown| discriminant(shown) == discriminant(warning))
     }
 
     /// Returns true if `warning` was shown.
     pub(crate) fn contains(&self, warning: &Warning) -> bool {
-        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shown { warnings: shown, .. } = &*self.lock();
         shown.contains(warning)
             // The other capture may have begun or ended meanwhile.
             || match warning.clone() {
@@ -32,7 +59,7 @@ impl ShownWarnings {
     }
 }
 
-/// A capture that rotates for days may have a warning for each bundle. Later ones are shown again at the end.
+/// A capture that rotates for days may have a warning for each bundle. Later ones appear twice: also at the end.
 const MAX_SHOWN_WARNINGS: usize = 1000;
 
 /// Shows a notice. Exchanges and WebSockets are shown only if `is_verbose`.

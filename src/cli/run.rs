@@ -164,7 +164,15 @@ impl Capture {
             return exit_code(code, false, screen);
         };
         let (client, ca_cert) = (Client::Command, Some(self.ca.path()));
-        screen.info(summary::of_capture(&summary, client, &self.config, &self.output, self.replaces, ca_cert));
+        screen.info(summary::of_capture(
+            &summary,
+            client,
+            &self.config,
+            &self.output,
+            self.replaces,
+            ca_cert,
+            &self.shown,
+        ));
         screen.info(summary::hint(&summary, client).into());
         screen.print(summary::warning_lines(&summary, &self.shown, screen.is_quiet()));
         exit_code(code, summary::is_complete(&summary), screen)

@@ -7,7 +7,8 @@ use spectral_capture::{Bundles, Config, CutOffItems, Progress, Reason, Rotate, S
 use std::fmt;
 use std::path::Path;
 
-/// Returns the summary of a capture of `client` with this configuration. `replaced` is true if `output` existed before.
+/// Returns the summary of a capture of `client` with this configuration. `replaced` is true if `output` existed before. Warnings in
+/// `shown` are counted.
 pub(crate) fn of_capture(
     summary: &Summary,
     client: Client,
@@ -15,6 +16,7 @@ pub(crate) fn of_capture(
     output: &Path,
     replaced: bool,
     ca_cert: Option<&Path>,
+    shown: &ShownWarnings,
 ) -> String {
     let mut lines = match &summary.bundle {
         Some(_) if config.rotate.is_some() => bundle_lines(&summary.bundles),
@@ -26,6 +28,7 @@ pub(crate) fn of_capture(
         lines.push(backup_line(output));
     }
     lines.extend(incomplete_lines(summary));
+    lines.extend(warned_line(shown));
     lines.extend(host_lines(summary, Refusing::new(client, config), ca_cert));
     escaped_lines(&lines)
 }
@@ -203,13 +206,20 @@ fn listed<T: fmt::Display>(items: &CutOffItems<T>) -> String {
     listed.join(", ")
 }
 
-/// Returns a line for each warning to show after the summary. Those in `shown` are repeated, since it may have been hours ago;
-/// but not those of the start, and none if quiet: there is no summary then, and nothing in between.
+/// Returns a line for each warning to show after the summary: those that are not in `shown`. If quiet, there is no summary, which
+/// has the last numbers.
 pub(crate) fn warning_lines(summary: &Summary, shown: &ShownWarnings, is_quiet: bool) -> String {
-    let is_of_start = |warning: &Warning| matches!(warning, Warning::Leftover { .. } | Warning::OutputShared { .. });
-    let is_repeated = |warning: &Warning| !is_quiet && !is_of_start(warning);
-    let pending = summary.warnings.iter().filter(|warning| !shown.contains(warning) || is_repeated(warning));
-    pending.map(advice::warning_line).collect()
+    let is_known = |warning: &Warning| shown.contains(warning) || (!is_quiet && shown.contains_earlier(warning));
+    summary.warnings.iter().filter(|warning| !is_known(warning)).map(advice::warning_line).collect()
+}
+
+/// Returns the line of the summary that counts the warnings that were shown: it may have been hours ago.
+fn warned_line(shown: &ShownWarnings) -> Option<String> {
+    match shown.count() {
+        0 => None,
+        1 => Some("  1 warning was printed above".into()),
+        number => Some(format!("  {} were printed above", count(number, "warning"))),
+    }
 }
 
 /// Returns the line about the bundle that `output` replaced.
@@ -322,28 +332,33 @@ mod tests {
     }
 
     #[test]
-    fn warnings_of_the_start_are_shown_once_and_if_quiet_all() {
+    fn each_warning_is_shown_once_and_counted() {
         let mut summary = Summary::default();
         summary.warnings = vec![
             Warning::OutputShared { path: "a.zip.2.part".into() },
             Warning::Leftover { path: "a.zip.part".into() },
             Warning::WriteFailed { count: 1, cause: "disk full".into() },
         ];
-        let lines = |shown: &ShownWarnings, is_quiet| {
-            warning_lines(&summary, shown, is_quiet).lines().map(str::to_owned).collect::<Vec<_>>()
+        let lines = |shown: &ShownWarnings| {
+            let lines = warning_lines(&summary, shown, true).lines().map(str::to_owned).collect::<Vec<_>>();
+            (lines, warned_line(shown))
         };
         let shown = ShownWarnings::default();
-        let [shared, leftover, failed] = <[String; 3]>::try_from(lines(&shown, true)).unwrap();
+        let (all, counted) = lines(&shown);
+        let [shared, leftover, failed] = <[String; 3]>::try_from(all).unwrap();
+        assert_eq!(counted, None);
         assert!(shared.contains("a.zip.2.part") && leftover.contains("a.zip.part is left over"), "{leftover}");
         let show = |warning: Warning| notices::show(&Screen::new(true), &Notice::Warning(warning), false, &shown);
         // The other capture was still running.
         show(Warning::OutputShared { path: "a.zip.part".into() });
         show(Warning::OutputShared { path: "a.zip.2.part".into() });
-        assert_eq!((lines(&shown, true), lines(&shown, false)), (vec![failed.clone()], vec![failed.clone()]));
+        assert_eq!(lines(&shown), (vec![failed], Some("  2 warnings were printed above".into())));
         show(Warning::WriteFailed { count: 1, cause: "disk full".into() });
-        assert_eq!((lines(&shown, true), lines(&shown, false)), (vec![], vec![failed]));
+        assert_eq!(lines(&shown), (vec![], Some("  3 warnings were printed above".into())));
         // More were lost since.
         summary.warnings = vec![Warning::WriteFailed { count: 2, cause: "disk full".into() }];
         assert!(warning_lines(&summary, &shown, true).contains("2 exchanges"));
+        assert_eq!(warning_lines(&summary, &shown, false), "", "the summary has the number");
+        assert_eq!(warned_line(&shown).as_deref(), Some("  3 warnings were printed above"));
     }
 }
