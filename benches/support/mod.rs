@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each benchmark uses some of these modules")]
 
+pub(crate) mod bundles;
 pub(crate) mod figures;
 pub(crate) mod floor;
 pub(crate) mod hostile;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! inspect FILE              list.rs      exchanges and WebSockets that match the filter
-//!   --trace t_0001          exchange.rs  one exchange
+//!   --trace t_0001          exchange.rs  one exchange; readable_body.rs: its bodies
 //!   --ws ws_0001            messages.rs  the messages of one WebSocket
 //!   --body t_0001 request   body.rs      the bytes of a body
 //!   --follow                             with a list or --ws: new exchanges or messages of a running capture, too
@@ -28,6 +28,7 @@ mod exchange;
 mod list;
 mod messages;
 mod options;
+mod readable_body;
 
 /// Runs the command. `is_terminal` is true if `out` is a terminal.
 pub(crate) fn inspect(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(), String> {

@@ -20,6 +20,7 @@ pub mod curl;
 pub mod har;
 mod http;
 mod quote;
+mod stored_body;
 
 /// The options of an export.
 #[derive(Clone, Debug, Default)]

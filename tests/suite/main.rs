@@ -66,6 +66,7 @@ mod idle;
 mod idle_kinds;
 mod inspect;
 mod key_log;
+mod large_bundles;
 mod late_client_certificate;
 mod memory;
 mod merge_and_redact;

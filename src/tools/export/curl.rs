@@ -16,7 +16,9 @@
 
 use super::http::{all, first, is_coded};
 use super::quote::{literal, word};
+use super::stored_body::StoredBody;
 use super::{Error, Options, for_each_selected};
+use crate::bundle::id::ItemKind;
 use crate::bundle::reader::{Bundle, Header, Request, Trace};
 use crate::text::{Base64, escape, escape_lines};
 use crate::tools::filter::Selected;
@@ -32,14 +34,15 @@ pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<
     let mut selected = Selected::new(&options.filter);
     selected.add_websockets(bundle)?;
     for_each_selected(bundle, &selected, &mut |trace| {
-        let body = bundle.request_body(trace)?;
+        let body = StoredBody::new(bundle, ItemKind::Trace, &trace.id, trace.request.body_file.as_deref())?;
         write!(out, "{separator}")?;
         separator = "\n";
-        Ok(write_command(trace, &body, out)?)
+        write_command(trace, &body, out)?;
+        Ok(body.check()?)
     })
 }
 
-fn write_command(trace: &Trace, body: &[u8], out: &mut dyn Write) -> std::io::Result<()> {
+fn write_command(trace: &Trace, body: &StoredBody<'_>, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "# {}", escape(&trace.id))?;
     let command = match Command::new(&trace.request, body) {
         Ok(command) => command,
@@ -50,9 +53,9 @@ fn write_command(trace: &Trace, body: &[u8], out: &mut dyn Write) -> std::io::Re
     }
     match command.body {
         Data::None | Data::Text(_) => writeln!(out, "{}", command.line()),
-        Data::Bytes(bytes) => {
+        Data::Bytes => {
             writeln!(out, "base64 -d <<'END' | {}", command.line())?;
-            bytes.chunks(BASE64_LINE_BYTES).try_for_each(|line| writeln!(out, "{}", Base64(line)))?;
+            write_base64_lines(body, out)?;
             writeln!(out, "END")
         }
     }
@@ -74,12 +77,12 @@ enum Data<'r> {
     /// As an argument.
     Text(&'r str),
     /// Through a pipe, in base64.
-    Bytes(&'r [u8]),
+    Bytes,
 }
 
 impl<'r> Command<'r> {
     /// Returns the command, or the reason why curl cannot send this request.
-    fn new(request: &'r Request, body: &'r [u8]) -> Result<Self, &'static str> {
+    fn new(request: &'r Request, body: &'r StoredBody<'_>) -> Result<Self, &'static str> {
         if request.method == "CONNECT" {
             return Err("CONNECT request: curl sends it to proxies only.");
         }
@@ -120,7 +123,7 @@ impl<'r> Command<'r> {
         match self.body {
             Data::None => {}
             Data::Text(text) => command.push_str(&format!(" \\\n  --data-raw {}", literal(text))),
-            Data::Bytes(_) => command.push_str(" \\\n  --data-binary @-"),
+            Data::Bytes => command.push_str(" \\\n  --data-binary @-"),
         }
         command + &format!(" \\\n  {}", self.url)
     }
@@ -165,7 +168,7 @@ impl<'r> Command<'r> {
         }
     }
 
-    fn set_method(&mut self, request: &Request, body: &[u8]) {
+    fn set_method(&mut self, request: &Request, body: &StoredBody<'_>) {
         match (request.method.as_str(), body.is_empty()) {
             ("GET", true) | ("POST", false) => {}
             // With `-X HEAD` curl would wait for a body.
@@ -174,7 +177,7 @@ impl<'r> Command<'r> {
         }
     }
 
-    fn set_fields(&mut self, request: &Request, url: &HttpUrl<'_>, body: &[u8]) {
+    fn set_fields(&mut self, request: &Request, url: &HttpUrl<'_>, body: &StoredBody<'_>) {
         let headers = &request.headers;
         let is_decoded = request.body_encoding.is_none() && is_coded(headers) && !body.is_empty();
         if is_decoded {
@@ -261,20 +264,40 @@ fn may_be_latin1(text: &str) -> bool {
 
 /// Returns the way in which a body is passed: as an argument if it is short text that is safe in a shell and a terminal,
 /// otherwise through a pipe.
-fn data(body: &[u8]) -> Data<'_> {
-    let text = std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_ARGUMENT_BYTES && !text.contains('\r'));
+fn data<'b>(body: &'b StoredBody<'_>) -> Data<'b> {
+    let text = body.text_in_memory().filter(|text| text.len() <= MAX_ARGUMENT_BYTES && !text.contains('\r'));
     match text.filter(|text| matches!(escape_lines(text), Cow::Borrowed(_))) {
         _ if body.is_empty() => Data::None,
         Some(text) => Data::Text(text),
-        None => Data::Bytes(body),
+        None => Data::Bytes,
     }
+}
+
+/// Writes `body` in base64, in lines of [`BASE64_LINE_BYTES`].
+fn write_base64_lines(body: &StoredBody<'_>, out: &mut dyn Write) -> std::io::Result<()> {
+    let (mut line, mut written) = (Vec::new(), Ok(()));
+    body.read(&mut |block| {
+        let mut rest = block;
+        while !rest.is_empty() {
+            let missing = BASE64_LINE_BYTES.saturating_sub(line.len());
+            let (now, later) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
+            line.extend_from_slice(now);
+            rest = later;
+            if line.len() == BASE64_LINE_BYTES && written.is_ok() {
+                written = writeln!(out, "{}", Base64(&line));
+                line.clear();
+            }
+        }
+    });
+    written?;
+    if line.is_empty() { Ok(()) } else { writeln!(out, "{}", Base64(&line)) }
 }
 
 /// The largest body that is passed as an argument. Linux limits an argument to 128 KiB.
 const MAX_ARGUMENT_BYTES: usize = 64 * 1024;
 
 /// For larger bodies some versions of curl send `Expect: 100-continue`.
-const EXPECT_THRESHOLD_BYTES: usize = 1024;
+const EXPECT_THRESHOLD_BYTES: u64 = 1024;
 
 /// The number of bytes in a line of base64, which then has 76 characters (RFC 2045 section 6.8).
 const BASE64_LINE_BYTES: usize = 57;
@@ -294,7 +317,7 @@ mod tests {
     fn commands(request: &str, body: &[u8]) -> String {
         let trace: Trace = serde_json::from_str(&format!(r#"{{"id":"t_0001","request":{request}}}"#)).unwrap();
         let mut out = Vec::new();
-        write_command(&trace, body, &mut out).unwrap();
+        write_command(&trace, &StoredBody::of_bytes(body.to_vec()), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -1,0 +1,84 @@
+//! Commands on bundles with bodies larger than the memory.
+
+#![cfg(target_os = "linux")]
+
+use crate::support::TempDir;
+use crate::support::peers::{self, Output};
+use std::fs::File;
+use std::io::Write;
+use std::process::Command;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+/// Writes a bundle whose exchanges have these response bodies, each `pieces` copies of a piece.
+fn write_bundle(dir: &TempDir, bodies: &[(&str, &[u8], usize)]) {
+    let mut zip = ZipWriter::new(File::create(dir.join("large.zip")).unwrap());
+    let options = SimpleFileOptions::default().compression_level(Some(1)).large_file(true);
+    for ((media_type, piece, pieces), n) in bodies.iter().zip(1..) {
+        zip.start_file(format!("traces/t_000{n}_response.bin"), options).unwrap();
+        (0..*pieces).for_each(|_| zip.write_all(piece).unwrap());
+        zip.start_file(format!("traces/t_000{n}.json"), options).unwrap();
+        let headers = format!(r#"[{{"name":"Content-Type","value":"{media_type}"}}]"#);
+        let response = format!(r#""status":200,"headers":{headers},"body_file":"t_000{n}_response.bin""#);
+        let request = format!(r#""method":"GET","url":"http://a.test/{n}?token=s3cret""#);
+        write!(zip, r#"{{"request":{{{request}}},"response":{{{response},"body_size":{}}}}}"#, piece.len() * pieces)
+            .unwrap();
+    }
+    zip.start_file("manifest.json", options).unwrap();
+    zip.write_all(b"{}").unwrap();
+    zip.finish().unwrap();
+}
+
+/// Runs `spectral capture` with `arguments` and at most `megabytes` of writable memory. Its output is written to `out`.
+fn run_within(megabytes: usize, dir: &TempDir, arguments: &str) -> Output {
+    let line = format!("ulimit -d {}; exec \"$0\" capture {arguments}", megabytes * 1024);
+    let mut command = Command::new("sh");
+    command.args(["-c", &line, env!("CARGO_BIN_EXE_spectral")]).current_dir(dir.path()).env("HOME", dir.path());
+    peers::run(&mut command)
+}
+
+#[test]
+fn commands_take_little_memory_for_large_bodies() {
+    const PIECES: usize = 26;
+    let dir = TempDir::new();
+    let text = "{\"id\": 1, \"name\": \"grün\"}\n".repeat(MIB / 28);
+    let binary: Vec<u8> = (0..MIB).map(|n| (n % 251) as u8).collect();
+    write_bundle(&dir, &[("application/json", text.as_bytes(), PIECES), ("image/x", &binary, PIECES)]);
+    for arguments in [
+        "inspect large.zip",
+        "inspect large.zip --json",
+        "inspect large.zip --grep nowhere",
+        "inspect large.zip --trace t_0001 >out",
+        "inspect large.zip --trace t_0002 >out",
+        "inspect large.zip --body t_0002 >out",
+        "export --format curl large.zip -o -",
+        "merge large.zip large.zip -o merged.zip",
+        "recover large.zip -o recovered.zip",
+    ] {
+        run_within(MAX_MEGABYTES, &dir, arguments).ok();
+    }
+    assert!(std::fs::read(dir.join("out")).unwrap() == binary.repeat(PIECES));
+    run_within(MAX_MEGABYTES, &dir, "export --format har large.zip -o large.har").ok();
+    let har = std::fs::read_to_string(dir.join("large.har")).unwrap();
+    assert_eq!(har.matches("\\\"grün\\\"").count(), PIECES * (MIB / 28));
+    assert!(har.len() > PIECES * 2 * MIB && har.contains("\"encoding\":\"base64\"") && har.ends_with("]}}\n"));
+}
+
+#[test]
+fn a_body_over_one_gibibyte_is_read() {
+    let dir = TempDir::new();
+    write_bundle(&dir, &[("image/x", &[0; MIB], 1025), ("text/plain", b"needle", 1)]);
+    for (arguments, expected) in [
+        ("inspect large.zip --trace t_0001", "binary, 1,074,790,400 bytes"),
+        ("inspect large.zip --grep needle", "Matched: 1 of 2 exchanges"),
+        ("inspect large.zip --body t_0001 | wc -c", "1074790400"),
+    ] {
+        let output = run_within(MAX_MEGABYTES, &dir, arguments).ok();
+        assert!(output.text().contains(expected), "{arguments}: {}", output.text());
+    }
+}
+
+const MIB: usize = 1 << 20;
+
+/// Less than a body has.
+const MAX_MEGABYTES: usize = 24;
