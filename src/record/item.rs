@@ -118,5 +118,5 @@ pub(crate) struct WebSocketMessage {
 }
 
 /// A number that is unique for each WebSocket of a capture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WebSocketKey(pub(crate) u64);

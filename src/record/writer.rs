@@ -42,7 +42,7 @@ use packers::Packers;
 use packing::{Packing, PackingTools};
 use prepared::{PreparedExchange, PreparedMessage};
 use rotation::Rotation;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -103,7 +103,7 @@ pub(crate) struct Writer {
     /// The number of the last WebSocket.
     last_websocket: u32,
     /// WebSockets that have not ended.
-    open_websockets: HashMap<WebSocketKey, WebSocketInfo>,
+    open_websockets: BTreeMap<WebSocketKey, WebSocketInfo>,
     /// WebSockets that ended, to be written after the next commit.
     ended_websockets: Vec<WebSocketInfo>,
     cut_off_exchanges: CutOffs<CutOff>,
@@ -178,7 +178,7 @@ impl Writer {
             tools: PackingTools::new(),
             last_exchange: 0,
             last_websocket: 0,
-            open_websockets: HashMap::new(),
+            open_websockets: BTreeMap::new(),
             ended_websockets: Vec::new(),
             cut_off_exchanges: CutOffs::new(),
             cut_off_messages: CutOffs::new(),

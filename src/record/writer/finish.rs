@@ -94,7 +94,7 @@ impl Writer {
 
     /// Ends the WebSockets that are open at the end of the capture.
     fn end_open_websockets(&mut self) {
-        let mut open: Vec<_> = self.open_websockets.drain().map(|(_, websocket)| websocket).collect();
+        let mut open: Vec<_> = std::mem::take(&mut self.open_websockets).into_values().collect();
         open.sort_by_key(|websocket| websocket.number);
         for mut websocket in open {
             websocket.end(Some(CutOffCause::Stopped));
