@@ -36,7 +36,7 @@ pub use notice::{
 };
 pub use proxy::{ForceStop, Proxy, Running};
 #[cfg(feature = "tools")]
-pub use tools::{export, filter, merge, recover, redact};
+pub use tools::{export, filter, grpc, merge, recover, redact};
 pub use trust::details::CertificateDetails;
 pub use trust::environment::{Environment, NODE_SCRIPT, TrustFiles};
 pub use trust::guides::{TRUST_GUIDES, TrustGuide};

@@ -10,6 +10,7 @@
 //!
 //! Several values of one criterion match if any of them does. Several criteria match if all of them do.
 
+use super::grpc::GrpcStatus;
 use super::id_set::IdSet;
 use crate::bundle::reader::{Body, Bundle, Error, Trace, WebSocket};
 use crate::clock::Moment;
@@ -46,6 +47,8 @@ pub struct Filter {
     pub methods: Vec<String>,
     /// Statuses of the response; 0 is no response. That of a WebSocket is its handshake's.
     pub statuses: Vec<RangeInclusive<u16>>,
+    /// Statuses of gRPC calls. One match here or in `statuses` is enough.
+    pub grpc_statuses: Vec<RangeInclusive<u32>>,
     /// Media types of the response. A WebSocket has none.
     pub media_types: Vec<MediaType>,
     /// The first time at which an exchange or WebSocket may start, in milliseconds since the epoch.
@@ -68,9 +71,12 @@ impl Filter {
 
     /// Returns true if the filter matches everything.
     pub fn is_empty(&self) -> bool {
-        let Self { ids, hosts, methods, statuses, media_types, since, until, answered, texts } = self;
+        let Self { ids, hosts, methods, statuses, grpc_statuses, media_types, since, until, answered, texts } = self;
         let lists = [ids.is_empty(), hosts.is_empty(), methods.is_empty(), statuses.is_empty()];
-        let are_empty = lists.into_iter().all(|is_empty| is_empty) && media_types.is_empty() && texts.is_empty();
+        let are_empty = lists.into_iter().all(|is_empty| is_empty)
+            && grpc_statuses.is_empty()
+            && media_types.is_empty()
+            && texts.is_empty();
         are_empty && since.is_none() && until.is_none() && !answered
     }
 
@@ -84,6 +90,7 @@ impl Filter {
             && self.matches_time(trace.timestamp)
             && self.matches_host(&trace.request.url)
             && self.matches_head(trace)
+            && self.matches_status(bundle, trace)?
             && (self.texts.is_empty() || self.is_text_in_exchange(bundle, trace, &mut searched)?);
         bundle.meter().add(body_bytes(trace).saturating_sub(searched));
         Ok(matches)
@@ -106,7 +113,8 @@ impl Filter {
         }
         if self.needs_handshake() {
             let Some(handshake) = handshake_of(bundle, websocket) else { return Ok(false) };
-            if !self.considers(handshake) || !self.matches_head(&bundle.trace(handshake)?) {
+            let trace = bundle.trace(handshake)?;
+            if !self.considers(handshake) || !self.matches_head(&trace) || !self.matches_status(bundle, &trace)? {
                 return Ok(false);
             }
         }
@@ -120,7 +128,7 @@ impl Filter {
 
     /// True if facts of its handshake decide about a WebSocket.
     fn needs_handshake(&self) -> bool {
-        !self.ids.is_empty() || !self.methods.is_empty() || !self.statuses.is_empty()
+        !self.ids.is_empty() || !self.methods.is_empty() || self.has_statuses()
     }
 
     fn matches_time(&self, timestamp: u64) -> bool {
@@ -134,14 +142,28 @@ impl Filter {
         }
     }
 
-    /// Compares the method, the status and the media type.
+    /// Compares the method and the media type.
     fn matches_head(&self, trace: &Trace) -> bool {
         let (method, response) = (&trace.request.method, &trace.response);
         (!self.answered || response.status != 0)
             && (self.methods.is_empty() || self.methods.iter().any(|accepted| accepted.eq_ignore_ascii_case(method)))
-            && (self.statuses.is_empty() || self.statuses.iter().any(|accepted| accepted.contains(&response.status)))
             && (self.media_types.is_empty()
                 || self.media_types.iter().any(|accepted| accepted.is_in(&response.headers)))
+    }
+
+    fn has_statuses(&self) -> bool {
+        !self.statuses.is_empty() || !self.grpc_statuses.is_empty()
+    }
+
+    fn matches_status(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
+        if !self.has_statuses() || self.statuses.iter().any(|accepted| accepted.contains(&trace.response.status)) {
+            return Ok(true);
+        }
+        if self.grpc_statuses.is_empty() {
+            return Ok(false);
+        }
+        let status = GrpcStatus::of(bundle, trace)?;
+        Ok(status.is_some_and(|status| self.grpc_statuses.iter().any(|accepted| accepted.contains(&status.code))))
     }
 
     /// Searches the heads first: bodies must be read from the file.

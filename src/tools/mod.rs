@@ -1,10 +1,11 @@
-//! Tools for bundles: export, filter, merge, recover, redact.
+//! Tools for bundles: export, filter, gRPC, merge, recover, redact.
 //!
 //! A running capture imports nothing from here.
 
 mod body_decoder;
 pub mod export;
 pub mod filter;
+pub mod grpc;
 mod id_set;
 pub mod merge;
 pub mod recover;

@@ -6,6 +6,7 @@ use super::values::{invalid, patterns};
 use crate::cli::table::Opt;
 use crate::cli::table::options::{ANSWERED, GREP, HOST, METHOD, SINCE, STATUS, TYPE, UNTIL};
 use spectral_capture::filter::{Filter, MediaType, SearchText};
+use spectral_capture::grpc::GrpcStatus;
 use std::ops::RangeInclusive;
 
 /// Reads the options that select exchanges and WebSockets.
@@ -14,7 +15,12 @@ pub(super) fn filter(args: &Args) -> Result<Filter, String> {
     let mut filter = Filter::default();
     filter.hosts = patterns(args, &HOST)?;
     filter.methods = args.texts(&METHOD)?.into_iter().map(str::to_owned).collect();
-    filter.statuses = args.texts(&STATUS)?.into_iter().map(status).collect::<Result<_, _>>()?;
+    for text in args.texts(&STATUS)? {
+        match text.strip_prefix("grpc:") {
+            Some(status) => filter.grpc_statuses.push(grpc_status(status)?),
+            None => filter.statuses.push(status(text)?),
+        }
+    }
     filter.media_types = args.texts(&TYPE)?.into_iter().map(media_type).collect::<Result<_, _>>()?;
     filter.texts = args.texts(&GREP)?.into_iter().map(SearchText::new).collect();
     filter.since = moment(&SINCE)?;
@@ -36,7 +42,16 @@ fn status(text: &str) -> Result<RangeInclusive<u16>, String> {
     // Statuses have three digits (RFC 9110 section 15); 0 stands for none.
     let exists = |range: &RangeInclusive<u16>| *range.end() == 0 || *range.end() >= 100;
     let range = parse_statuses(text).filter(exists);
-    range.ok_or_else(|| invalid("status", text, "0, 100 to 999, 4xx, or 200-299"))
+    range.ok_or_else(|| invalid("status", text, "0, 100 to 999, 4xx, 200-299, or grpc:5"))
+}
+
+/// Reads `5`, `NOT_FOUND` or `1-16` after `grpc:`.
+fn grpc_status(text: &str) -> Result<RangeInclusive<u32>, String> {
+    let code = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    let one = code(text).or_else(|| GrpcStatus::code_of(text)).map(|code| code..=code);
+    let range = || text.split_once('-').and_then(|(from, to)| Some(code(from)?..=code(to)?));
+    let found = one.or_else(range).filter(|range| !range.is_empty());
+    found.ok_or_else(|| invalid("status of gRPC", text, "a number, a name such as NOT_FOUND, or 1-16"))
 }
 
 /// Parses `404`, `4xx` or `200-299`; 0 matches exchanges without a response.
@@ -79,6 +94,17 @@ mod tests {
         }
         for invalid in ["", "x", "xx", "40x", "0xx", "10xx", "299-200", "1000", "200-", "-1", "4xx-5xx", "+200x"] {
             assert_eq!(parse_statuses(invalid), None, "{invalid}");
+        }
+    }
+
+    #[test]
+    fn parses_a_status_of_grpc() {
+        for (text, range) in [("5", 5..=5), ("not_found", 5..=5), ("1-16", 1..=16), ("99", 99..=99)] {
+            assert_eq!(grpc_status(text), Ok(range), "{text}");
+        }
+        for wrong in ["", "-", "1-", "16-1", "+5", "FOUND", "5xx", "4294967296"] {
+            let expected = "expected a number, a name such as NOT_FOUND, or 1-16";
+            assert_eq!(grpc_status(wrong), Err(format!("invalid status of gRPC '{wrong}': {expected}")));
         }
     }
 

@@ -219,7 +219,11 @@ fn numbers_outside_their_range_are_refused_with_the_range() {
         ("capture proxy --memory", "0 1 1K 1023K 1025G 2T 99999999999T much -1 1.5 infG 1e9", "1M to 1T"),
         ("capture run --max-body", "0 1 1023 2T 1.5", "1K to 1T"),
         ("capture proxy --rotate 1h --keep", "0 -1 x 1.5 99999999999", "1 or more"),
-        ("capture inspect a.zip --status", "1 99 1000 99999 0xx 40x x 299-200", "0, 100 to 999, 4xx, or 200-299"),
+        (
+            "capture inspect a.zip --status",
+            "1 99 1000 99999 0xx 40x x 299-200",
+            "0, 100 to 999, 4xx, 200-299, or grpc:5",
+        ),
     ] {
         for text in wrong.split(' ') {
             let error = parsed(&format!("{option} {text}")).unwrap_err();

@@ -340,7 +340,7 @@ pub(crate) static STATUS: Opt = Opt {
     long: "status",
     value: ValueKind::Text("STATUS"),
     brief: "Only this status, such as 404, 4xx or 200-299; repeatable",
-    more: "0 selects exchanges without a response.",
+    more: "0 selects exchanges without a response, grpc:5 or grpc:NOT_FOUND that status of gRPC calls, grpc:1-16 all failed ones.",
 };
 
 pub(crate) static TYPE: Opt = Opt {
