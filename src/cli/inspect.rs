@@ -25,6 +25,7 @@ pub(crate) use options::{BodySide, Options, Show};
 
 mod body;
 mod exchange;
+mod grpc;
 mod list;
 mod messages;
 mod options;

@@ -65,6 +65,7 @@ mod http3_offer;
 mod idle;
 mod idle_kinds;
 mod inspect;
+mod inspect_grpc;
 mod key_log;
 mod large_bundles;
 mod late_client_certificate;

@@ -1,9 +1,11 @@
 //! One exchange: both heads, both bodies and the timing.
 
+use super::grpc;
 use super::readable_body::show_body;
 use crate::cli::command_error::CommandError;
 use crate::cli::open_bundle::require_exchange;
 use crate::cli::text::{date, duration, escape};
+use spectral_capture::grpc::{GrpcMessages, first_trailer};
 use spectral_capture::reader::{Bundle, Header, Timing, Trace};
 use std::io::{self, Write};
 
@@ -15,15 +17,24 @@ pub(super) fn show(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(),
     writeln!(out, "{id}  {}", date(trace.timestamp))?;
 
     writeln!(out, "\n{} {}", escape(&request.method), escape(&request.url))?;
-    show_headers(&request.headers, out)?;
+    let (headers, trailers) = split_trailers(&request.headers, request.body_size);
+    show_headers(headers, out)?;
     show_body(&|| bundle.open_request_body(&trace), request.body_encoding.as_deref(), out)?;
+    grpc::show_messages(GrpcMessages::of_request(bundle, &trace)?.as_ref(), out)?;
+    show_trailers("Trailers", trailers, out)?;
 
     match response.status {
         0 => writeln!(out, "\nno response: {}", escape(&response.status_text))?,
         status => writeln!(out, "\n{}", format!("{status} {}", escape(&response.status_text)).trim_end())?,
     }
-    show_headers(&response.headers, out)?;
+    let (headers, trailers) = split_trailers(&response.headers, response.body_size);
+    show_headers(headers, out)?;
     show_body(&|| bundle.open_response_body(&trace), response.body_encoding.as_deref(), out)?;
+    let messages = GrpcMessages::of_response(bundle, &trace)?;
+    grpc::show_messages(messages.as_ref(), out)?;
+    show_trailers("Trailers", trailers, out)?;
+    show_trailers("Trailers in the body", &messages.unwrap_or_default().trailers, out)?;
+    grpc::show_status(bundle, &trace, out)?;
     if let Some(part) = trace.describe_cut_off() {
         writeln!(out, "\ncut off: {}", escape(&part))?;
     }
@@ -32,6 +43,20 @@ pub(super) fn show(bundle: &Bundle, id: &str, out: &mut dyn Write) -> Result<(),
 
 fn show_headers(headers: &[Header], out: &mut dyn Write) -> io::Result<()> {
     headers.iter().try_for_each(|header| writeln!(out, "{}: {}", escape(&header.name), escape(&header.value)))
+}
+
+/// Splits the fields of a message into header and trailer fields.
+fn split_trailers(fields: &[Header], body_size: u64) -> (&[Header], &[Header]) {
+    fields.split_at_checked(first_trailer(fields, body_size == 0)).unwrap_or((fields, &[]))
+}
+
+/// Shows trailer fields, if there are any, after an empty line and `title`.
+fn show_trailers(title: &str, trailers: &[Header], out: &mut dyn Write) -> io::Result<()> {
+    if trailers.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{title}:")?;
+    show_headers(trailers, out)
 }
 
 fn show_timing(timing: &Timing, out: &mut dyn Write) -> io::Result<()> {

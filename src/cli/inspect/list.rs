@@ -1,5 +1,6 @@
 //! A list of exchanges and WebSockets, one line each. Each is read from the file when its line is written.
 
+use super::grpc;
 use super::messages::is_closed;
 use super::options::Options;
 use crate::cli::command_error::CommandError;
@@ -126,7 +127,7 @@ impl List<'_> {
             self.matched_exchanges = self.matched_exchanges.saturating_add(1);
             match self.options.json {
                 true => write_exchange_line(&trace, out)?,
-                false => self.exchanges.row(exchange_row(id.to_owned(), &trace), out)?,
+                false => self.exchanges.row(exchange_row(id.to_owned(), &trace, grpc::mark(bundle, &trace)), out)?,
             }
         }
         Ok(())
@@ -183,11 +184,13 @@ fn exchange_table() -> Table<6> {
     ])
 }
 
-fn exchange_row(id: String, trace: &Trace) -> [String; 6] {
+/// Returns the row of an exchange, with a `mark` of its own.
+fn exchange_row(id: String, trace: &Trace, mark: Option<String>) -> [String; 6] {
     let (request, response) = (&trace.request, &trace.response);
     let no_response = (response.status == 0).then(|| format!("no response: {}", response.status_text));
     let cut_off = trace.describe_cut_off().map(|part| format!("cut off: {part}"));
-    let marks: Vec<_> = no_response.into_iter().chain(cut_off).map(|mark| format!("  ({})", escape(&mark))).collect();
+    let marks = no_response.into_iter().chain(mark).chain(cut_off);
+    let marks: Vec<_> = marks.map(|mark| format!("  ({})", escape(&mark))).collect();
     [
         id,
         escape(&request.method).into_owned(),

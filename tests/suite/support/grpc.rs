@@ -4,7 +4,8 @@ use super::ca::{CertSpec, TestCa};
 use super::capture::Capture;
 use super::peers::{BackgroundProcess, python_with_grpc, run, script, serve};
 use super::temp::TempDir;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A running origin.
@@ -43,11 +44,17 @@ impl GrpcOrigin {
     /// Runs a client that makes `calls`, through `capture` or directly; returns its report.
     #[track_caller]
     pub(crate) fn run_client(&self, capture: Option<&Capture>, calls: &[&str]) -> String {
-        let mut command = Command::new(&self.python);
-        if let Some(capture) = capture {
-            command.env("grpc_proxy", format!("http://{}", capture.addr));
-        }
         let ca = capture.map_or(&TestCa::trusted().pem, |capture| capture.ca.as_ref().unwrap());
+        self.run_client_with(capture.map(|capture| capture.addr), ca, calls)
+    }
+
+    /// Runs a client that makes `calls`, through the proxy at `proxy` or directly, and trusts `ca`; returns its report.
+    #[track_caller]
+    pub(crate) fn run_client_with(&self, proxy: Option<SocketAddr>, ca: &Path, calls: &[&str]) -> String {
+        let mut command = Command::new(&self.python);
+        if let Some(proxy) = proxy {
+            command.env("grpc_proxy", format!("http://{proxy}"));
+        }
         let ca = if self.is_tls { ca.to_str().unwrap() } else { "-" };
         command.arg(script("grpc_client.py")).args([&format!("localhost:{}", self.port), ca]).args(calls);
         run(&mut command).ok().text()
