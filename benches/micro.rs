@@ -26,7 +26,7 @@ mod config;
 mod error;
 #[path = "../src/memory.rs"]
 mod memory;
-#[path = "../src/notice.rs"]
+#[path = "../src/notice/mod.rs"]
 mod notice;
 #[path = "../src/record/mod.rs"]
 mod record;

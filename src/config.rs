@@ -113,7 +113,8 @@ pub struct ClientCertificate {
 pub enum Mode {
     /// Writes a bundle.
     Capture {
-        /// The bundle's path. An existing file is kept, with `.bak` appended to its name.
+        /// The bundle's path. An existing file is kept, with `.bak`, `.2.bak` and so on appended to its name. A capture that
+        /// recorded nothing does not replace it.
         output: PathBuf,
     },
     /// Reports domains; intercepts nothing and writes nothing.

@@ -73,9 +73,11 @@ impl Gauge {
         }
     }
 
-    /// The path of the bundle until it is complete, `NAME.zip.part`; `None` in discovery.
+    /// The path of the bundle until it is complete, `NAME.zip.part`; `None` in discovery, and if another process deleted or
+    /// replaced it.
     pub fn unfinished_bundle(&self) -> Option<PathBuf> {
-        self.writer.as_ref().map(|writer| writer.published.lock().part.clone())
+        let state = self.writer.as_ref()?.published.lock();
+        (!state.is_part_lost).then(|| state.part.clone())
     }
 }
 

@@ -13,6 +13,7 @@ mod gauge;
 mod memory;
 mod net;
 mod notice;
+pub mod output;
 mod proxy;
 mod record;
 pub mod text;

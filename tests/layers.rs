@@ -25,6 +25,7 @@ const RUNNING_FILES: &[&str] = &["clock", "config", "counters", "error", "gauge"
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("text", &[]),
+    ("notice", &["bundle", "wire"]),
     ("wire", &[]),
     ("coding", &[]),
     ("bundle", &["coding", "wire", "clock", "error"]),
@@ -101,6 +102,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("brotli_decompressor", "coding/brotli.rs"),
     ("ruzstd", "coding/zstd.rs"),
     ("nix", "net/sys/"),
+    ("rustix", "bundle/output/sys.rs"),
     ("rustix", "record/writer/packers/priority.rs"),
     ("nix", "cli/process/"),
     ("nix", "cert/permissions.rs"),

@@ -6,8 +6,7 @@
 //! reservation: another thread writes a large body to its place ───┼─┘    its group lists it once it is complete
 //! replacement: a group retires an earlier one ────────────────────┤      the directory leaves that out
 //! forced end: unverified slices become members as received ───────┤      in place, by their headers
-//! finish: ──────────────────────▶ directory, end record, fsync ───┤
-//!   NAME.zip.bak ◀── NAME.zip ◀────────────────────── rename ─────┘
+//! finish: ──────────────────────▶ directory, end record, fsync ───┴─ rename ─▶ NAME.zip
 //! ```
 //!
 //! When [`Archive::commit`] returns, the kernel has the committed groups, with sizes in their local headers, so that
@@ -21,6 +20,7 @@
 //! are good.
 
 use super::disk_watch::timed;
+use super::output::names::directory_of;
 use crate::coding::crc32::Crc;
 use crate::error::Error;
 use buffered_file::BufferedFile;
@@ -32,7 +32,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use unfinished::UnfinishedBundle;
+use unfinished::UnfinishedFile;
 
 pub(crate) use committed_group::CommittedGroup;
 pub(crate) use deflate::Deflater;
@@ -42,7 +42,7 @@ pub(crate) use headers::{CompressionMethod, EntryHeader};
 pub use read_error::{EntryError, OpenError};
 pub(crate) use reservation::Reservation;
 pub(crate) use restore::{with_slack, without_slack};
-pub(crate) use unfinished::{FinishError, UnfinishedState, directory_of};
+pub(crate) use unfinished::{FinishError, Finished, UnfinishedState};
 pub(crate) use zip_reader::ZipReader;
 
 pub(crate) mod buffered_file;
@@ -62,7 +62,7 @@ mod reservation;
 mod restore;
 pub(crate) mod scan;
 mod signatures;
-pub(crate) mod unfinished;
+mod unfinished;
 mod zip_reader;
 
 /// A bundle being written.
@@ -82,7 +82,7 @@ pub(crate) struct Archive {
     /// A buffer for a local header.
     local_header: Vec<u8>,
     date: DosDateTime,
-    unfinished: UnfinishedBundle,
+    unfinished: UnfinishedFile,
 }
 
 /// A position between two groups.
@@ -104,12 +104,21 @@ struct OpenEntry {
 }
 
 impl Archive {
-    /// Creates the unfinished bundle of `output`. All entries get the time `modified`, since the epoch. Also returns
-    /// the paths of other unfinished bundles of that name, which are left alone.
+    /// Creates the unfinished bundle of a capture into `output`. All entries get the time `modified`, since the epoch. Also
+    /// returns the paths of other files with such a name, which are left alone.
     pub(crate) fn create(output: &Path, modified: Duration) -> Result<(Self, Vec<PathBuf>), Error> {
-        let (file, unfinished, others) = timed(|| UnfinishedBundle::create(output))?;
-        let archive = Self {
-            file: BufferedFile::new(file),
+        let (unfinished, others) = timed(|| UnfinishedFile::part(output))?;
+        Ok((Self::new(unfinished, modified), others))
+    }
+
+    /// Creates the temporary file of a tool that writes `output`. It is deleted if it is not finished.
+    pub(crate) fn create_temporary(output: &Path, modified: Duration) -> Result<Self, Error> {
+        Ok(Self::new(UnfinishedFile::temporary(output)?, modified))
+    }
+
+    fn new(unfinished: UnfinishedFile, modified: Duration) -> Self {
+        Self {
+            file: BufferedFile::new(Arc::clone(unfinished.file())),
             committed: Checkpoint::default(),
             staged: Checkpoint::default(),
             directory: Directory::new(directory_of(unfinished.output()).to_owned()),
@@ -120,8 +129,7 @@ impl Archive {
             local_header: Vec::new(),
             date: DosDateTime::new(modified),
             unfinished,
-        };
-        Ok((archive, others))
+        }
     }
 
     /// Sets whether small entries are stored uncompressed. Compressing one takes longer than the rest of writing it.
@@ -132,6 +140,11 @@ impl Archive {
     /// Returns the path of the bundle until it is finished.
     pub(crate) fn unfinished_path(&self) -> &Path {
         self.unfinished.path()
+    }
+
+    /// Returns the path of the bundle once it is finished.
+    pub(crate) fn output(&self) -> &Path {
+        self.unfinished.output()
     }
 
     /// Writes and commits the entries that `fill` adds, as one group. If anything fails or `fill` panics, none of them
@@ -165,6 +178,11 @@ impl Archive {
     /// Returns a committed group, which any thread can read.
     pub(crate) fn read_group(&self, place: GroupPlace) -> io::Result<CommittedGroup> {
         Ok(CommittedGroup::new(self.file.file(), self.directory.lines(place)?))
+    }
+
+    /// True if another process deleted or replaced the file of a capture.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.unfinished.is_lost()
     }
 
     /// Returns the size of the file up to the end of the last committed group.
@@ -334,15 +352,34 @@ impl Archive {
         self.file.rewind(self.staged.end)
     }
 
-    /// Writes the directory, syncs the file, and renames it to its output path, which is returned.
-    pub(crate) fn finish(mut self) -> Result<PathBuf, FinishError> {
+    /// Writes the directory, syncs the file, and renames it to its output path. A file there becomes a backup.
+    pub(crate) fn finish(mut self) -> Result<Finished, FinishError> {
+        match self.complete() {
+            Ok(()) => self.unfinished.finish(),
+            Err(cause) => Err(self.unfinished.leave(cause)),
+        }
+    }
+
+    /// As [`Archive::finish`], but discards the bundle if a file is at its output path.
+    pub(crate) fn finish_if_free(mut self) -> Result<Finished, FinishError> {
+        match self.complete() {
+            Ok(()) => self.unfinished.finish_if_free(),
+            Err(cause) => Err(self.unfinished.leave(cause)),
+        }
+    }
+
+    /// Leaves a bundle that cannot be completed because of `cause`.
+    pub(crate) fn leave(mut self, cause: io::Error) -> FinishError {
         self.unfinished.keep(true);
-        if let Err(cause) = self.write_directory() {
+        self.unfinished.leave(cause)
+    }
+
+    fn complete(&mut self) -> io::Result<()> {
+        self.unfinished.keep(true);
+        self.write_directory().inspect_err(|_| {
             // Removes a partial directory, to free space on a full disk.
             let _ = self.discard_unstaged();
-            return Err(self.unfinished.finish_error(UnfinishedState::Truncated, cause));
-        }
-        self.unfinished.finish()
+        })
     }
 
     fn write_directory(&mut self) -> io::Result<()> {

@@ -1,10 +1,11 @@
 //! The facts about a whole bundle: counts, origins, and the time of each item. They are written last, as timeline and
 //! manifest.
 
-use super::archive::{Archive, CompressionMethod, directory_of};
+use super::archive::{Archive, CompressionMethod};
 use super::format::{App, CAPTURE_METHOD, FORMAT_VERSION, Manifest, Stats};
 use super::id::{Id, ItemKind};
 use super::json::add_json;
+use super::output::names::directory_of;
 use super::timeline::TimelineBuilder;
 use super::{iso8601, uuid};
 use std::borrow::Cow;

@@ -105,7 +105,10 @@ fn for_client_certificate(error: &ClientCertificateError, path: &Path) -> Option
 fn for_output(error: &OutputError) -> Option<&'static str> {
     match error {
         OutputError::NoFileName | OutputError::IsDirectory => Some("name a file with -o"),
-        OutputError::NotAFile | OutputError::DanglingLink(_) => Some("choose another file with -o"),
+        OutputError::NotAFile
+        | OutputError::DanglingLink(_)
+        | OutputError::ForeignLink { .. }
+        | OutputError::ReplaceableLink { .. } => Some("choose another file with -o"),
         OutputError::TooManyUnfinished { .. } => Some("delete those that are not needed"),
         OutputError::Create { cause, .. } => match cause.kind() {
             io::ErrorKind::NotFound => Some("create it, or choose another file with -o"),

@@ -13,6 +13,7 @@ use spectral_capture::Config;
 use spectral_capture::filter::Filter;
 use spectral_capture::redact::Rules;
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,15 +55,24 @@ pub(crate) enum Task {
         output: PathBuf,
         filter: Filter,
         quiet: bool,
+        keep_backups: Option<NonZeroU32>,
     },
     /// `capture redact`.
-    Redact { file: PathBuf, output: PathBuf, rules: Rules, filter: Filter, quiet: bool },
+    Redact {
+        file: PathBuf,
+        output: PathBuf,
+        rules: Rules,
+        filter: Filter,
+        quiet: bool,
+        keep_backups: Option<NonZeroU32>,
+    },
     /// `capture recover`.
     Recover {
         /// The unfinished bundle.
         part: PathBuf,
         output: Option<PathBuf>,
         quiet: bool,
+        keep_backups: Option<NonZeroU32>,
     },
 }
 
@@ -83,6 +93,8 @@ pub(crate) struct CaptureOptions {
     pub(crate) stop_after: Vec<StopAfter>,
     /// The file with the user and password that clients must send.
     pub(crate) auth_file: Option<PathBuf>,
+    /// The number of backups to keep of a bundle that is replaced; `None` keeps all.
+    pub(crate) keep_backups: Option<NonZeroU32>,
 }
 
 /// Reads a command line, the program's own name first.

@@ -8,10 +8,11 @@
 use super::address::{reachable, reachable_by_others};
 use super::advice::{self, Client};
 use super::args::CaptureOptions;
+use super::backups;
 use super::credentials;
 use super::domains;
 use super::ending::{self, Event};
-use super::message::fail;
+use super::message::{error_line, fail};
 use super::notices::{self, ShownWarnings};
 use super::output::print;
 use super::process;
@@ -25,6 +26,7 @@ use super::upstream::Selected;
 use spectral_capture::{Config, Credentials, Environment, Gauge, Mode, Observer, Proxy, Running, Summary};
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -33,7 +35,8 @@ use std::time::Duration;
 
 /// Captures, or discovers domains, until a signal arrives or a limit is reached.
 pub(crate) fn run(options: CaptureOptions) -> ExitCode {
-    let CaptureOptions { mut config, upstream, quiet, verbose, json, log_every, stop_after, auth_file } = options;
+    let CaptureOptions { mut config, upstream, quiet, verbose, json, log_every, stop_after, auth_file, keep_backups } =
+        options;
     config.auth = match auth(auth_file.as_deref()) {
         Ok(credentials) => credentials,
         Err(message) => return fail(&message),
@@ -75,7 +78,6 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
         Mode::Capture { output } => Some(output.clone()),
         Mode::Discover => None,
     };
-    let replaces = output.as_ref().is_some_and(|output| output.exists());
     let ca_cert = proxy.ca_cert().map(ToOwned::to_owned);
     let exposed = auth_file.as_deref().and_then(startup::exposed_secret);
     let session = Session { config, upstream, ca_cert, screen, log_every, stop_after, exposed };
@@ -87,7 +89,7 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
     let result = match (summary, output) {
         (None, _) => Ok(ExitCode::FAILURE),
         (Some(summary), Some(output)) => {
-            Ok(report_capture(&summary, &config, &output, replaces, ca_cert.as_deref(), &screen, &shown))
+            Ok(report_capture(&summary, &config, &output, keep_backups, ca_cert.as_deref(), &screen, &shown))
         }
         (Some(summary), None) => report_domains(&summary, &config, json, &screen).map(|()| ExitCode::SUCCESS),
     };
@@ -206,14 +208,17 @@ fn report_capture(
     summary: &Summary,
     config: &Config,
     output: &Path,
-    replaces: bool,
+    keep_backups: Option<NonZeroU32>,
     ca_cert: Option<&Path>,
     screen: &Screen,
     shown: &ShownWarnings,
 ) -> ExitCode {
-    screen.info(summary::of_capture(summary, Client::App, config, output, replaces, ca_cert, shown));
+    let backups = backups::of_capture(summary, keep_backups);
+    screen.info(summary::of_capture(summary, Client::App, config, output, backups, ca_cert, shown));
     screen.info(summary::hint(summary, Client::App).into());
     screen.print(summary::warning_lines(summary, shown, screen.is_quiet()));
+    // Also if quiet: an earlier bundle must not pass for a new one.
+    screen.print(summary::not_replaced(summary).map(|problem| error_line(&problem)).unwrap_or_default());
     if summary::is_complete(summary) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

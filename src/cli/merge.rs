@@ -1,14 +1,15 @@
 //! `spectral capture merge`: one bundle made of several.
 
 use super::advice;
+use super::backups::Written;
 use super::open_bundle::{warn_of_left_out, warn_of_no_match};
 use super::output::print;
 use super::progress_line::ProgressLine;
-use super::summary::backup_line;
 use super::text::{count, escaped_lines};
 use spectral_capture::filter::Filter;
 use spectral_capture::merge::{self, Options};
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 /// Merges `bundles` into `output` and prints the contents of the new bundle.
@@ -17,11 +18,11 @@ pub(crate) fn merge(
     output: &Path,
     filter: Filter,
     quiet: bool,
+    keep_backups: Option<NonZeroU32>,
     out: &mut dyn Write,
 ) -> Result<(), String> {
     let mut options = Options::default();
     options.filter = filter;
-    let replaced = output.exists();
     let progress = ProgressLine::start(&options.meter, quiet);
     let merged = merge::merge(bundles, output, &options);
     drop(progress);
@@ -38,8 +39,8 @@ pub(crate) fn merge(
         count(merged.websockets, "WebSocket"),
         count(merged.messages, "message"),
     )];
-    if replaced {
-        lines.push(backup_line(&merged.output));
-    }
+    let inputs: Vec<_> = bundles.iter().map(PathBuf::as_path).collect();
+    let written = Written { path: &merged.output, backup: merged.backup.as_deref(), inputs: &inputs };
+    lines.extend(written.settle(keep_backups));
     print(escaped_lines(&lines), out)
 }

@@ -3,6 +3,7 @@
 mod address;
 mod advice;
 mod args;
+mod backups;
 mod ca;
 mod capture;
 mod command_error;
@@ -34,6 +35,7 @@ mod upstream;
 
 use args::Task;
 use message::{fail, print_error};
+use spectral_capture::output::delete_temporary_files;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
@@ -50,6 +52,11 @@ pub(crate) fn main() -> ExitCode {
         // They read the CA's key.
         process::forbid_dumps();
     }
+    if let Task::Export(_) | Task::Merge { .. } | Task::Redact { .. } | Task::Recover { .. } = task
+        && let Err(problem) = process::clean_up_on_signals(delete_temporary_files)
+    {
+        return fail(&problem);
+    }
     let out = &mut io::stdout();
     let is_terminal = out.is_terminal();
     let result = match task {
@@ -59,11 +66,15 @@ pub(crate) fn main() -> ExitCode {
         Task::Ca(request) => ca::run(request, out, is_terminal),
         Task::Inspect(options) => inspect::inspect(&options, out, is_terminal),
         Task::Export(options) => export::export(&options),
-        Task::Merge { bundles, output, filter, quiet } => merge::merge(&bundles, &output, filter, quiet, out),
-        Task::Redact { file, output, rules, filter, quiet } => {
-            redact::redact((&file, &output), &rules, filter, quiet, out)
+        Task::Merge { bundles, output, filter, quiet, keep_backups } => {
+            merge::merge(&bundles, &output, filter, quiet, keep_backups, out)
         }
-        Task::Recover { part, output, quiet } => recover::recover(&part, output.as_deref(), quiet, out),
+        Task::Redact { file, output, rules, filter, quiet, keep_backups } => {
+            redact::redact((&file, &output), &rules, filter, quiet, keep_backups, out)
+        }
+        Task::Recover { part, output, quiet, keep_backups } => {
+            recover::recover(&part, output.as_deref(), quiet, keep_backups, out)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,10 +2,13 @@
 
 use super::command_error::CommandError;
 use super::message::print_warning;
+use super::process::effective_user;
 use super::text::count;
 use spectral_capture::filter::Filter;
 use spectral_capture::reader::{Bundle, Ids, LeftOut, State};
 use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The file to open if both the bundle and a newer unfinished bundle exist.
@@ -108,8 +111,18 @@ fn open_part(file: &Path) -> Result<(Bundle, State), CommandError> {
 
 /// Opens the last of `NAME.zip.part`, `NAME.zip.2.part` and so on. The others are left over from interrupted captures.
 fn open_last_part(file: &Path) -> Result<Option<(Bundle, State)>, CommandError> {
-    let last = (1..=MAX_PARTS).map(|n| part_path(file, n)).take_while(|path| path.exists()).last();
-    last.map(|path| open_part(&path)).transpose()
+    let names = (1..=MAX_PARTS).map(|n| part_path(file, n)).take_while(|path| fs::symlink_metadata(path).is_ok());
+    // Other users may have put files, links and pipes under such names. Root may look at a capture in the directory of its user.
+    let is_owner = |meta: &Metadata, path: &Path| {
+        let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        meta.uid() == effective_user() || fs::metadata(directory).is_ok_and(|directory| meta.uid() == directory.uid())
+    };
+    let is_part = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && is_owner(&meta, path));
+    match names.filter(is_part).last().map(|path| open_part(&path)).transpose() {
+        // The complete bundle is read instead.
+        Err(_) if file.exists() => Ok(None),
+        opened => opened,
+    }
 }
 
 fn with_warning((bundle, state): (Bundle, State)) -> Opened {

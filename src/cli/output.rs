@@ -3,11 +3,11 @@
 //! A capture contains passwords: from the first byte, only the owner may read an output file. Bundles have the same
 //! mode.
 
-use std::ffi::OsString;
+use spectral_capture::output::{TemporaryFile, is_descriptor, trusted_target};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, StdoutLock, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 /// Writes `text`, the result of a command, to `out`, which is stdout. A closed pipe is not an error: its reader needs no
 /// more.
@@ -32,51 +32,50 @@ pub(crate) fn directory_error(path: &Path) -> String {
 pub(crate) enum Output {
     Stdout(BufWriter<StdoutLock<'static>>),
     File {
-        file: BufWriter<File>,
-        /// `None` for a device or a pipe, which are written in place.
-        temporary: Option<TempFile>,
+        file: BufWriter<Arc<File>>,
+        /// `None` for a device, a pipe or a descriptor, which are written in place.
+        temporary: Option<TemporaryFile>,
     },
-}
-
-/// A file under a temporary name. It is renamed when it is complete, and deleted otherwise.
-pub(crate) struct TempFile {
-    part: PathBuf,
-    output: PathBuf,
 }
 
 impl Output {
     /// Opens `path` for writing, or stdout if there is none.
     ///
     /// # Errors
-    /// If the path is a directory or cannot be written.
+    /// If the path is a directory or cannot be written, or is a symbolic link that another user made or can replace.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, String> {
-        let Some(path) = path else { return Ok(Self::Stdout(BufWriter::new(io::stdout().lock()))) };
+        let Some(path) = path.filter(|path| !STDOUT.iter().any(|stdout| *path == Path::new(stdout))) else {
+            return Ok(Self::Stdout(BufWriter::new(io::stdout().lock())));
+        };
         let failed = |e: io::Error| format!("cannot write {}: {e}", path.display());
-        match fs::metadata(path) {
-            Ok(meta) if meta.is_dir() => {
-                return Err(directory_error(path));
-            }
-            // A device or a pipe.
-            Ok(meta) if !meta.is_file() => {
-                let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
-                return Ok(Self::File { file: BufWriter::new(file), temporary: None });
-            }
-            _ => {}
+        if is_descriptor(path) {
+            // What is in it stays, as with a descriptor that a shell has opened with >>.
+            let file = OpenOptions::new().append(true).open(path).map_err(failed)?;
+            return Ok(Self::File { file: BufWriter::new(Arc::new(file)), temporary: None });
         }
         // Replaces the target of a symbolic link, not the link.
-        let output = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let mut part = OsString::from(&output);
-        part.push(format!(".{}.part", std::process::id()));
-        let part = PathBuf::from(part);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(failed)?;
-        Ok(Self::File { file: BufWriter::new(file), temporary: Some(TempFile { part, output }) })
+        let output = trusted_target(path)
+            .map_err(|e| format!("cannot write {}: {e}; choose another file with -o", path.display()))?;
+        match fs::metadata(&output) {
+            Ok(meta) if meta.is_dir() => Err(directory_error(path)),
+            // A device or a pipe.
+            Ok(meta) if !meta.is_file() => {
+                let file = OpenOptions::new().write(true).open(&output).map_err(failed)?;
+                Ok(Self::File { file: BufWriter::new(Arc::new(file)), temporary: None })
+            }
+            _ => {
+                let temporary = TemporaryFile::create(&output).map_err(failed)?;
+                let file = BufWriter::new(Arc::clone(temporary.file()));
+                Ok(Self::File { file, temporary: Some(temporary) })
+            }
+        }
     }
 
     /// Flushes the output and renames a temporary file to its final name.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         match self {
-            Self::File { temporary: Some(temporary), .. } => temporary.rename(),
+            Self::File { temporary: Some(temporary), .. } => temporary.replace(),
             Self::File { .. } | Self::Stdout(_) => Ok(()),
         }
     }
@@ -98,15 +97,5 @@ impl Write for Output {
     }
 }
 
-impl TempFile {
-    fn rename(self) -> io::Result<()> {
-        fs::rename(&self.part, &self.output)
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        // Fails if the file was renamed.
-        let _ = fs::remove_file(&self.part);
-    }
-}
+/// The names of stdout. A second description of that file would begin at its start.
+const STDOUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];

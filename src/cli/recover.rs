@@ -1,36 +1,35 @@
 //! `spectral capture recover`: a bundle made of an unfinished bundle.
 
 use super::advice;
+use super::backups::Written;
 use super::output::print;
 use super::progress_line::ProgressLine;
-use super::summary::backup_line;
 use super::text::{count, escaped_lines};
 use spectral_capture::recover::{Options, Recovered, from_part};
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::path::Path;
 
 /// Recovers the unfinished bundle `part` and prints the contents of the new bundle.
-pub(crate) fn recover(part: &Path, output: Option<&Path>, quiet: bool, out: &mut dyn Write) -> Result<(), String> {
+pub(crate) fn recover(
+    part: &Path,
+    output: Option<&Path>,
+    quiet: bool,
+    keep_backups: Option<NonZeroU32>,
+    out: &mut dyn Write,
+) -> Result<(), String> {
     let options = Options::default();
     let progress = ProgressLine::start(&options.meter, quiet);
     let recovered = from_part(part, output, &options);
     drop(progress);
     let recovered = recovered.map_err(|e| advice::recover_error_line(&e))?;
-    print(summary(part, &recovered), out)
+    let written = Written { path: &recovered.output, backup: recovered.backup.as_deref(), inputs: &[part] };
+    print(summary(part, &recovered, written.settle(keep_backups)), out)
 }
 
-fn summary(part: &Path, recovered: &Recovered) -> String {
-    let Recovered {
-        output,
-        replaced,
-        exchanges,
-        websockets,
-        messages,
-        truncated_bytes,
-        damaged_entries,
-        is_running,
-        ..
-    } = recovered;
+fn summary(part: &Path, recovered: &Recovered, backups: Vec<String>) -> String {
+    let Recovered { output, exchanges, websockets, messages, truncated_bytes, damaged_entries, is_running, .. } =
+        recovered;
     let mut lines = vec![format!(
         "Recovered to {}: {}, {}, {}",
         output.display(),
@@ -38,9 +37,7 @@ fn summary(part: &Path, recovered: &Recovered) -> String {
         count(*websockets, "WebSocket"),
         count(*messages, "message"),
     )];
-    if *replaced {
-        lines.push(backup_line(output));
-    }
+    lines.extend(backups);
     if *is_running {
         lines.push(format!("  A capture is still writing {}; later exchanges are not included", part.display()));
     } else if *truncated_bytes > 0 {

@@ -1,14 +1,15 @@
 //! `spectral capture redact`: a copy of a bundle with secrets replaced.
 
 use super::advice;
+use super::backups::Written;
 use super::open_bundle::{warn_of_left_out, warn_of_no_match};
 use super::output::print;
 use super::progress_line::ProgressLine;
-use super::summary::backup_line;
 use super::text::{count, escaped_lines};
 use spectral_capture::filter::Filter;
 use spectral_capture::redact::{self, Options, Redacted, Rules};
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::path::Path;
 
 /// Redacts `file` into `output` and prints the numbers of replaced values, and of bodies that were not searched.
@@ -17,11 +18,11 @@ pub(crate) fn redact(
     rules: &Rules,
     filter: Filter,
     quiet: bool,
+    keep_backups: Option<NonZeroU32>,
     out: &mut dyn Write,
 ) -> Result<(), String> {
     let mut options = Options::default();
     options.filter = filter;
-    let replaced = output.exists();
     let progress = ProgressLine::start(&options.meter, quiet);
     let redacted = redact::redact(file, output, rules, &options);
     drop(progress);
@@ -30,10 +31,11 @@ pub(crate) fn redact(
     if redacted.exchanges == 0 && redacted.websockets == 0 {
         warn_of_no_match(&options.filter);
     }
-    print(escaped_lines(&summary(&redacted, rules, replaced)), out)
+    let written = Written { path: &redacted.output, backup: redacted.backup.as_deref(), inputs: &[file] };
+    print(escaped_lines(&summary(&redacted, rules, written.settle(keep_backups))), out)
 }
 
-fn summary(redacted: &Redacted, rules: &Rules, replaced: bool) -> Vec<String> {
+fn summary(redacted: &Redacted, rules: &Rules, backups: Vec<String>) -> Vec<String> {
     let Redacted { output, exchanges, websockets, headers, cookies, parameters, json, coded, binary, .. } = redacted;
     let mut lines = vec![
         format!(
@@ -47,9 +49,7 @@ fn summary(redacted: &Redacted, rules: &Rules, replaced: bool) -> Vec<String> {
         format!("  {parameters:8}  in URL parameters and form fields"),
         format!("  {json:8}  in JSON"),
     ];
-    if replaced {
-        lines.push(backup_line(output));
-    }
+    lines.extend(backups);
     if rules.query.is_empty() && rules.json.is_empty() {
         lines.push("Bodies and messages were not searched: name their secrets with --json and --query".into());
     }

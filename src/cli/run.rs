@@ -15,6 +15,7 @@ use self::trust_dir::TrustDir;
 use super::address::reachable;
 use super::advice::{self, Client};
 use super::args::CaptureOptions;
+use super::backups;
 use super::ending::{self, Event};
 use super::message::{error_line, fail, warning_line};
 use super::notices::{self, ShownWarnings};
@@ -27,6 +28,7 @@ use super::upstream::{self, UpstreamOptions};
 use spectral_capture::{CaCertificate, Config, Environment, Mode, Observer, Proxy};
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
@@ -47,7 +49,7 @@ pub(crate) fn run(options: CaptureOptions, command: &[OsString]) -> ExitCode {
         Ok(program) => program,
         Err(reason) => return fail_to_find(name, &reason),
     };
-    let CaptureOptions { mut config, upstream, quiet, verbose, .. } = options;
+    let CaptureOptions { mut config, upstream, quiet, verbose, keep_backups, .. } = options;
     startup::read_key_log_variable(&mut config);
     let screen = Screen::new(quiet);
     let shown = ShownWarnings::default();
@@ -58,7 +60,7 @@ pub(crate) fn run(options: CaptureOptions, command: &[OsString]) -> ExitCode {
     }
     let launch = Launch { program, args: command, environment, signals, inherited };
     let code = match Capture::prepare(config, &upstream, &launch.environment, shown) {
-        Ok(capture) => capture.run(launch, &screen),
+        Ok(capture) => capture.run(launch, keep_backups, &screen),
         Err(message) => fail(&message),
     };
     screen.flush();
@@ -97,8 +99,6 @@ struct Capture {
     ca: CaCertificate,
     proxy: Proxy,
     trust_dir: TrustDir,
-    /// True if the output exists already.
-    replaces: bool,
     /// True if this run created the CA.
     is_new_ca: bool,
     shown: ShownWarnings,
@@ -120,14 +120,13 @@ impl Capture {
         let is_new_ca = CaCertificate::exists(config.ca_dir.as_deref()).is_ok_and(|exists| !exists);
         let ca = CaCertificate::open(config.ca_dir.as_deref()).map_err(|e| advice::error_line(&e))?;
         let trust_dir = TrustDir::new(&ca, environment)?;
-        let replaces = output.exists();
         let proxy = Proxy::bind(config.clone()).map_err(|e| advice::error_line(&e))?;
         let mut upstream = upstream.in_use(&proxy)?;
         upstream.warnings.extend(proxy.ca_exposures().iter().map(advice::ca_exposure));
-        Ok(Self { config, output, ca, proxy, trust_dir, replaces, is_new_ca, shown, upstream })
+        Ok(Self { config, output, ca, proxy, trust_dir, is_new_ca, shown, upstream })
     }
 
-    fn run(self, launch: Launch<'_>, screen: &Screen) -> ExitCode {
+    fn run(self, launch: Launch<'_>, keep_backups: Option<NonZeroU32>, screen: &Screen) -> ExitCode {
         let Launch { program, args, environment, signals, inherited } = launch;
         let proxy = reachable(self.proxy.addr());
         screen.info(self.opening(proxy, &environment));
@@ -161,21 +160,20 @@ impl Capture {
             screen.info("\n".into());
         }
         let Some(summary) = ending::stop(running, &events, sender, screen, || ()) else {
-            return exit_code(code, false, screen);
+            return exit_code(code, Some("the capture is incomplete"), screen);
         };
         let (client, ca_cert) = (Client::Command, Some(self.ca.path()));
-        screen.info(summary::of_capture(
-            &summary,
-            client,
-            &self.config,
-            &self.output,
-            self.replaces,
-            ca_cert,
-            &self.shown,
-        ));
+        let backups = backups::of_capture(&summary, keep_backups);
+        let text = summary::of_capture(&summary, client, &self.config, &self.output, backups, ca_cert, &self.shown);
+        screen.info(text);
         screen.info(summary::hint(&summary, client).into());
         screen.print(summary::warning_lines(&summary, &self.shown, screen.is_quiet()));
-        exit_code(code, summary::is_complete(&summary), screen)
+        let not_replaced = summary::not_replaced(&summary);
+        if let (Some(problem), Ok(1..)) = (&not_replaced, &code) {
+            screen.print(error_line(problem));
+        }
+        let incomplete = || (!summary::is_complete(&summary)).then_some("the capture is incomplete");
+        exit_code(code, not_replaced.as_deref().or_else(incomplete), screen)
     }
 
     /// Returns the messages before the command starts.
@@ -239,11 +237,11 @@ fn route_signal(signal: ReceivedSignal, state: &Mutex<CommandState>) {
     }
 }
 
-/// Returns the command's exit code, or 1 if the command succeeded but the bundle is incomplete.
-fn exit_code(command: Result<u8, String>, is_complete: bool, screen: &Screen) -> ExitCode {
+/// Returns the command's exit code, or 1 if the command succeeded but its capture has a problem.
+fn exit_code(command: Result<u8, String>, problem: Option<&str>, screen: &Screen) -> ExitCode {
     match command {
-        Ok(0) if !is_complete => {
-            screen.print(error_line("the command succeeded, but the capture is incomplete"));
+        Ok(0) if let Some(problem) = problem => {
+            screen.print(error_line(&format!("the command succeeded, but {problem}")));
             ExitCode::FAILURE
         }
         Ok(code) => ExitCode::from(code),

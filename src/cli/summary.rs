@@ -7,26 +7,28 @@ use spectral_capture::{Bundles, Config, CutOffItems, Progress, Reason, Rotate, S
 use std::fmt;
 use std::path::Path;
 
-/// Returns the summary of a capture of `client` with this configuration. `replaced` is true if `output` existed before. Warnings in
+/// Returns the summary of a capture of `client` with this configuration. `backups` are the lines about backups. Warnings in
 /// `shown` are counted.
 pub(crate) fn of_capture(
     summary: &Summary,
     client: Client,
     config: &Config,
     output: &Path,
-    replaced: bool,
+    backups: Vec<String>,
     ca_cert: Option<&Path>,
     shown: &ShownWarnings,
 ) -> String {
     let mut lines = match &summary.bundle {
         Some(_) if config.rotate.is_some() => bundle_lines(&summary.bundles),
         Some(bundle) => vec![format!("Capture bundle written to {}", bundle.display())],
-        None => vec![format!("The capture bundle {} could not be completed", output.display())],
+        None if summary.not_replaced.is_some() => vec!["No bundle was written".to_owned()],
+        None => match copy_of(summary) {
+            Some(copy) => vec![format!("Capture bundle written to {}, not to {}", copy.display(), output.display())],
+            None => vec![format!("The capture bundle {} could not be completed", output.display())],
+        },
     };
     lines.push(counts_line(summary));
-    if replaced && summary.bundle.is_some() && config.rotate.is_none() {
-        lines.push(backup_line(output));
-    }
+    lines.extend(backups);
     lines.extend(incomplete_lines(summary));
     lines.extend(warned_line(shown));
     lines.extend(host_lines(summary, Refusing::new(client, config), ca_cert));
@@ -41,11 +43,9 @@ pub(crate) fn so_far(
     part: Option<&Path>,
     ca_cert: Option<&Path>,
 ) -> String {
-    let mut lines = vec![so_far_line(progress)];
-    if let Some(part) = part {
-        lines.push(counts_line(summary));
-        lines.push(format!("  {} in {}", size(progress.bundle), part.display()));
-    }
+    let mut lines = vec![so_far_line(progress), counts_line(summary)];
+    let place = part.map_or("a file that was deleted or replaced".into(), |part| part.display().to_string());
+    lines.push(format!("  {} in {place}", size(progress.bundle)));
     let open = count(progress.open as u64, "open connection");
     lines.push(format!("  {} relayed, {open}", size(progress.bytes)));
     lines.extend(incomplete_lines(summary));
@@ -222,9 +222,18 @@ fn warned_line(shown: &ShownWarnings) -> Option<String> {
     }
 }
 
-/// Returns the line about the bundle that `output` replaced.
-pub(crate) fn backup_line(output: &Path) -> String {
-    format!("  The previous bundle is kept as {}.bak", output.display())
+/// Returns the path of a complete bundle that is not at its output path.
+fn copy_of(summary: &Summary) -> Option<&Path> {
+    summary.warnings.iter().find_map(|warning| match warning {
+        Warning::BundleCopied { copy, .. } => Some(copy.as_path()),
+        _ => None,
+    })
+}
+
+/// Returns the error about a capture that recorded nothing, if it therefore left a bundle in place.
+pub(crate) fn not_replaced(summary: &Summary) -> Option<String> {
+    let kept = summary.not_replaced.as_ref()?;
+    Some(format!("nothing was captured: {} is an earlier bundle, which was not replaced", kept.display()))
 }
 
 /// Returns true if the bundle, or each of several, was written and contains everything that was captured.

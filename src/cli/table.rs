@@ -235,6 +235,7 @@ const CAPTURE: &[Command] = &[
             &RUN_PORT,
             &RUN_LISTEN,
             &OUTPUT,
+            &KEEP_BACKUPS,
             &DOMAIN,
             &EXCLUDE,
             &INSECURE,
@@ -269,6 +270,7 @@ const CAPTURE: &[Command] = &[
             &LISTEN,
             &AUTH_FILE,
             &OUTPUT,
+            &KEEP_BACKUPS,
             &DOMAIN,
             &EXCLUDE,
             &INSECURE,
@@ -371,7 +373,19 @@ const CAPTURE: &[Command] = &[
                captures, IDs get the number of theirs: t_0001 of the second becomes t_002_0001. Of a single FILE, a part is copied.\n\
                \n    spectral capture merge capture.zip -o errors.zip --host '*.example.com' --status 5xx",
         operands: Operands::Many(ValueKind::File),
-        options: &[&NEW_BUNDLE, &HOST, &METHOD, &STATUS, &TYPE, &GREP, &SINCE, &UNTIL, &ANSWERED, &NO_PROGRESS],
+        options: &[
+            &NEW_BUNDLE,
+            &KEEP_BACKUPS,
+            &HOST,
+            &METHOD,
+            &STATUS,
+            &TYPE,
+            &GREP,
+            &SINCE,
+            &UNTIL,
+            &ANSWERED,
+            &NO_PROGRESS,
+        ],
     },
     Command {
         name: "redact",
@@ -383,6 +397,7 @@ const CAPTURE: &[Command] = &[
         operands: Operands::One(ValueKind::File),
         options: &[
             &NEW_BUNDLE,
+            &KEEP_BACKUPS,
             &HEADER,
             &QUERY,
             &JSON_MEMBER,
@@ -406,7 +421,7 @@ const CAPTURE: &[Command] = &[
                exchange and message that had ended to FILE.zip. An existing FILE.zip is kept as FILE.zip.bak. \
                FILE.zip.part is not changed.",
         operands: Operands::One(ValueKind::File),
-        options: &[&RECOVERED_BUNDLE, &NO_PROGRESS],
+        options: &[&RECOVERED_BUNDLE, &KEEP_BACKUPS, &NO_PROGRESS],
     },
 ];
 
@@ -473,6 +488,7 @@ const CA: &[Command] = &[
 ];
 
 /// The meaning of exit codes.
-pub(crate) const EXIT_CODES: &str = "0: success. 1: the command failed, or the bundle is incomplete. 2: usage error.\n\
+pub(crate) const EXIT_CODES: &str = "0: success. 1: the command failed, the bundle is incomplete, or nothing was captured and an earlier \
+    bundle was kept. 2: usage error.\n\
     \ncapture run exits with its command's exit code: 128 plus the signal's number if a signal ended the command, 127 if it \
-    was not found, 126 if it cannot be executed. If the command succeeded and the bundle is incomplete, the exit code is 1.";
+    was not found, 126 if it cannot be executed. If the command succeeded but the capture did not, the exit code is 1.";

@@ -143,6 +143,18 @@ pub enum OutputError {
     NotAFile,
     /// The path is a symbolic link whose target cannot be resolved.
     DanglingLink(io::Error),
+    /// The path is a symbolic link that another user made, or it leads to one. Such links are not followed.
+    ForeignLink {
+        /// The link.
+        link: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+    },
+    /// The path is a symbolic link that another user can replace, or it leads to one. Such links are not followed.
+    ReplaceableLink {
+        /// The link.
+        link: PathBuf,
+    },
     /// The directory already holds as many unfinished bundles of this name as may be.
     TooManyUnfinished {
         /// The directory.
@@ -164,6 +176,12 @@ impl fmt::Display for OutputError {
             Self::IsDirectory => f.write_str("it is a directory"),
             Self::NotAFile => f.write_str("not a regular file"),
             Self::DanglingLink(cause) => write!(f, "cannot resolve the symbolic link: {cause}"),
+            Self::ForeignLink { link, owner } => {
+                write!(f, "{} is a symbolic link of another user (uid {owner}), which is not followed", link.display())
+            }
+            Self::ReplaceableLink { link } => {
+                write!(f, "{} is a symbolic link that others can replace, which is not followed", link.display())
+            }
             Self::TooManyUnfinished { directory } => {
                 write!(f, "too many unfinished bundles (.part) in {}", directory.display())
             }
@@ -186,7 +204,12 @@ impl std::error::Error for OutputError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::DanglingLink(cause) | Self::Create { cause, .. } => Some(cause),
-            Self::NoFileName | Self::IsDirectory | Self::NotAFile | Self::TooManyUnfinished { .. } => None,
+            Self::NoFileName
+            | Self::IsDirectory
+            | Self::NotAFile
+            | Self::ForeignLink { .. }
+            | Self::ReplaceableLink { .. }
+            | Self::TooManyUnfinished { .. } => None,
         }
     }
 }

@@ -24,8 +24,8 @@ use super::body::BodyStore;
 use super::cut_off::{CutOff, MessageCutOff};
 use super::item::{Exchange, Item, WebSocketKey, WebSocketMessage};
 use super::queue::Receiver;
-use crate::bundle::archive::directory_of;
 use crate::bundle::format::Stats;
+use crate::bundle::output::names::directory_of;
 use crate::clock::Moment;
 use crate::config::{Observer, Rotate};
 use crate::error::Error;
@@ -40,6 +40,7 @@ use finisher::Finisher;
 use group::Group;
 use packers::Packers;
 use packing::{Packing, PackingTools};
+use part_watch::PartWatch;
 use prepared::{PreparedExchange, PreparedMessage};
 use rotation::Rotation;
 use std::collections::{BTreeMap, VecDeque};
@@ -71,6 +72,7 @@ mod handshakes;
 mod pack;
 mod packers;
 mod packing;
+mod part_watch;
 mod prepared;
 mod published;
 mod replacement;
@@ -109,6 +111,7 @@ pub(crate) struct Writer {
     cut_off_exchanges: CutOffs<CutOff>,
     cut_off_messages: CutOffs<MessageCutOff>,
     unclosed_websockets: CutOffs<MessageCutOff>,
+    part_watch: PartWatch,
     errors: ErrorLog,
     published: PublishedState,
 }
@@ -183,6 +186,7 @@ impl Writer {
             cut_off_exchanges: CutOffs::new(),
             cut_off_messages: CutOffs::new(),
             unclosed_websockets: CutOffs::new(),
+            part_watch: PartWatch::new(started),
             errors,
         })
     }
@@ -218,6 +222,7 @@ impl Writer {
             self.rotate_if_due();
             self.drain_step();
             self.report_finished();
+            self.check_parts();
         }
         self.finish()
     }
@@ -229,8 +234,10 @@ impl Writer {
             return Some(Duration::ZERO);
         }
         let is_busy = self.packers.is_busy() || self.finisher.pending() > 0;
-        let check = self.rotation.as_ref().and_then(|rotation| rotation.check_after(Moment::now()));
-        check.into_iter().chain(is_busy.then_some(PACKER_POLL_INTERVAL)).min()
+        let now = Moment::now();
+        let rotation = self.rotation.as_ref().and_then(|rotation| rotation.check_after(now));
+        let checks = rotation.into_iter().chain([self.part_watch.check_after(now)]);
+        checks.chain(is_busy.then_some(PACKER_POLL_INTERVAL)).min()
     }
 
     /// Runs `write`. An error or a panic in it is logged and does not affect later items.

@@ -32,7 +32,7 @@ impl Side {
 impl BodyDecoder {
     /// `output` is the bundle that is written. Temporary files are created beside it.
     pub(super) fn new(output: &Path) -> Self {
-        Self { decoder: Decoder::new(), directory: crate::bundle::archive::directory_of(output).to_owned() }
+        Self { decoder: Decoder::new(), directory: crate::bundle::output::names::directory_of(output).to_owned() }
     }
 
     /// Returns an empty body.

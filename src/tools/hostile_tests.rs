@@ -22,7 +22,7 @@ fn bundle(dir: &TestDir, name: &str, entries: &[(&str, Vec<u8>)]) -> PathBuf {
             archive.add("manifest.json".into(), b"{}", CompressionMethod::Stored, &[])
         })
         .unwrap();
-    archive.finish().unwrap()
+    archive.finish().unwrap().path
 }
 
 fn text(value: &Value) -> Vec<u8> {

@@ -36,6 +36,8 @@ mod captures;
 pub struct Merged {
     /// The path of the new bundle.
     pub output: PathBuf,
+    /// The backup of the bundle that had this path before.
+    pub backup: Option<PathBuf>,
     /// The number of exchanges in it.
     pub exchanges: u64,
     /// The number of WebSockets in it.
@@ -46,8 +48,8 @@ pub struct Merged {
     pub left_out: LeftOut,
 }
 
-/// Merges `bundles`, in that order, into the new bundle `output`. An existing `output` is kept as `.bak`. One bundle and a
-/// filter in `options` make a bundle of a part of it.
+/// Merges `bundles`, in that order, into the new bundle `output`. An existing `output` is kept: as `.bak`, or `.2.bak` and so
+/// on. One bundle and a filter in `options` make a bundle of a part of it.
 ///
 /// Bundles of one capture, by the id in their manifests, may be given in any order, and more than once. If all are of one
 /// capture, the new bundle has its id and its items keep their ids.
@@ -68,7 +70,7 @@ pub struct Merged {
 pub fn merge(bundles: &[PathBuf], output: &Path, options: &Options) -> Result<Merged, Error> {
     let sources: Vec<_> = bundles.iter().map(PathBuf::as_path).collect();
     let mut left_out = LeftOut::default();
-    let (output, stats) = Rewriter::write(output, &sources, |rewriter| {
+    let (finished, stats) = Rewriter::write(output, &sources, |rewriter| {
         let mut info = MergedInfo::default();
         let captures = captures(bundles, |bundle| {
             info.add(bundle.manifest());
@@ -89,7 +91,8 @@ pub fn merge(bundles: &[PathBuf], output: &Path, options: &Options) -> Result<Me
         Ok(info.manifest())
     })?;
     Ok(Merged {
-        output,
+        output: finished.path,
+        backup: finished.backup,
         exchanges: stats.trace_count,
         websockets: stats.ws_connection_count,
         messages: stats.ws_message_count,

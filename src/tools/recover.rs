@@ -16,15 +16,15 @@
 //! The file may be damaged or hostile: no name in it reaches the file system, and all its claims are checked.
 
 use crate::bundle::archive::scan::Scan;
-use crate::bundle::archive::unfinished::{Owner, backup_of, output_of, owner_of};
-use crate::bundle::archive::{Archive, FinishError, UnfinishedState};
+use crate::bundle::archive::{Archive, FinishError};
 use crate::bundle::meter::Meter;
+use crate::bundle::output::identity::is_same;
+use crate::bundle::output::part::{Owner, output_of, owner_of};
 use failure::Failure;
 use recovery::Recovery;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -48,8 +48,8 @@ pub struct Options {
 pub struct Recovered {
     /// The path of the new bundle.
     pub output: PathBuf,
-    /// True if a bundle was at that path before; it is kept as `.bak`.
-    pub replaced: bool,
+    /// The backup of the bundle that had this path before.
+    pub backup: Option<PathBuf>,
     /// The number of exchanges in it.
     pub exchanges: u64,
     /// The number of WebSockets in it.
@@ -83,7 +83,7 @@ pub enum Error {
     InterruptedMerge(PathBuf),
     /// No output was given, and the file's name does not end in `.part`.
     NoOutputName(PathBuf),
-    /// The output is the file to recover, or would be kept in its place.
+    /// The output is the file to recover.
     OutputIsInput(PathBuf),
     /// The output cannot be written.
     Write {
@@ -134,7 +134,8 @@ impl std::error::Error for Error {
 }
 
 /// Makes a bundle from the unfinished bundle `part`, which is not changed. It is written to `output`, or to the path
-/// that `part` was to be renamed to. An existing bundle there is kept as `.bak`.
+/// that `part` was to be renamed to. An existing bundle there is kept: as `.bak`, or
+/// `.2.bak` and so on.
 ///
 /// ```no_run
 /// use spectral_capture::recover::{Options, from_part};
@@ -148,8 +149,7 @@ impl std::error::Error for Error {
 ///
 /// # Errors
 /// Returns [`Error::Read`] or [`Error::NotABundle`] if `part` cannot be read, [`Error::Output`] or [`Error::Write`] if the
-/// output cannot be created or written, and the other variants for the reasons that they name. If only the last rename
-/// failed, the new bundle stays beside the output, under a name that ends in `.part`.
+/// output cannot be created or written, and the other variants for the reasons that they name.
 pub fn from_part(part: &Path, output: Option<&Path>, options: &Options) -> Result<Recovered, Error> {
     let read_error = |cause| Error::Read { path: part.to_owned(), cause };
     let meta = fs::metadata(part).map_err(read_error)?;
@@ -163,10 +163,7 @@ pub fn from_part(part: &Path, output: Option<&Path>, options: &Options) -> Resul
         None if is_running => return Err(Error::Running(part.to_owned())),
         None => output_of(part).ok_or_else(|| Error::NoOutputName(part.to_owned()))?,
     };
-    let target = fs::canonicalize(&output).unwrap_or_else(|_| output.clone());
-    let replaced = target.exists();
-    let is_part = |path: &Path| fs::metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == (meta.dev(), meta.ino()));
-    if is_part(&target) || (replaced && is_part(&backup_of(&target))) {
+    if fs::metadata(&output).is_ok_and(|found| is_same(&found, &meta)) {
         return Err(Error::OutputIsInput(part.to_owned()));
     }
     let mut scan = Scan::new(&file).map_err(read_error)?;
@@ -174,17 +171,15 @@ pub fn from_part(part: &Path, output: Option<&Path>, options: &Options) -> Resul
         return Err(Error::NotABundle(part.to_owned()));
     }
     let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let (archive, _) = Archive::create(&output, modified.unwrap_or_default()).map_err(Error::Output)?;
+    let archive = Archive::create_temporary(&output, modified.unwrap_or_default()).map_err(Error::Output)?;
     options.meter.expect(meta.len(), meta.len());
     let mut recovery = Recovery::new(&file, archive, &output, options.meter.clone());
     let result = recovery.run(&mut scan);
     if recovery.is_interrupted_merge() {
-        recovery.archive.abandon();
         return Err(Error::InterruptedMerge(part.to_owned()));
     }
     let write_error = |cause| Error::Write { path: output.clone(), cause };
     if let Err(failure) = result {
-        recovery.archive.abandon();
         return Err(match failure {
             Failure::Read(cause) => read_error(cause),
             Failure::Write(cause) => write_error(cause),
@@ -192,18 +187,12 @@ pub fn from_part(part: &Path, output: Option<&Path>, options: &Options) -> Resul
     }
     let damaged_entries = recovery.damaged_entries();
     let Recovery { archive, info, kept_end, .. } = recovery;
-    let output = archive.finish().map_err(|FinishError { path, state, cause }| {
-        if state == UnfinishedState::Truncated {
-            // The file to recover still exists.
-            let _ = fs::remove_file(path);
-        }
-        write_error(cause)
-    })?;
+    let finished = archive.finish().map_err(|FinishError { cause, .. }| write_error(cause))?;
     let truncated_bytes = if scan.has_directory() { 0 } else { scan.len().saturating_sub(kept_end) };
     let stats = info.stats();
     Ok(Recovered {
-        output,
-        replaced,
+        output: finished.path,
+        backup: finished.backup,
         exchanges: stats.trace_count,
         websockets: stats.ws_connection_count,
         messages: stats.ws_message_count,

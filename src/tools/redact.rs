@@ -57,6 +57,8 @@ pub struct Redacted {
     pub exchanges: u64,
     /// The number of WebSockets in it.
     pub websockets: u64,
+    /// The backup of the bundle that had this path before.
+    pub backup: Option<PathBuf>,
     /// The number of replaced values of header fields.
     pub headers: u64,
     /// The number of replaced values of cookies.
@@ -73,8 +75,8 @@ pub struct Redacted {
     pub left_out: LeftOut,
 }
 
-/// Writes a copy of `bundle` to `output`, redacted by `rules`. An existing `output` is kept as `.bak`. A filter in `options`
-/// is applied to the items as they are in `bundle`; contexts are always copied.
+/// Writes a copy of `bundle` to `output`, redacted by `rules`. An existing `output` is kept: as `.bak`, or `.2.bak` and so on.
+/// A filter in `options` is applied to the items as they are in `bundle`; contexts are always copied.
 ///
 /// ```no_run
 /// use spectral_capture::redact::{Options, Rules, redact};
@@ -94,7 +96,7 @@ pub struct Redacted {
 pub fn redact(bundle: &Path, output: &Path, rules: &Rules, options: &Options) -> Result<Redacted, Error> {
     let mut redactor =
         Redactor { rules: LowercaseRules::new(rules), placeholders: RandomState::new(), counts: Redacted::default() };
-    let (output, stats) = Rewriter::write(output, &[bundle], |rewriter| {
+    let (finished, stats) = Rewriter::write(output, &[bundle], |rewriter| {
         let mut bundle = Bundle::open(bundle)?;
         options.meter.expect_all_of(bundle.meter());
         bundle.set_meter(&options.meter);
@@ -104,7 +106,13 @@ pub fn redact(bundle: &Path, output: &Path, rules: &Rules, options: &Options) ->
         redactor.redact_all(&bundle, &selected, rewriter)?;
         Ok(bundle.manifest().clone())
     })?;
-    Ok(Redacted { output, exchanges: stats.trace_count, websockets: stats.ws_connection_count, ..redactor.counts })
+    Ok(Redacted {
+        output: finished.path,
+        backup: finished.backup,
+        exchanges: stats.trace_count,
+        websockets: stats.ws_connection_count,
+        ..redactor.counts
+    })
 }
 
 /// The rules with lowercase names.

@@ -15,7 +15,7 @@
 use super::body_decoder::{BodyDecoder, Side};
 use super::filter::Filter;
 use super::temp_body::TempBody;
-use crate::bundle::archive::{Archive, CompressionMethod, FinishError};
+use crate::bundle::archive::{Archive, CompressionMethod, FinishError, Finished};
 use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Context, Manifest, Message, Stats, Trace, WebSocket};
 use crate::bundle::id::{ItemKind, payload_file, request_file, response_file};
@@ -133,14 +133,14 @@ impl Content {
 }
 
 impl Rewriter {
-    /// Writes `output` from the items that `fill` adds, and returns its path and counts. `fill` returns the manifest,
+    /// Writes `output` from the items that `fill` adds, and returns its paths and counts. `fill` returns the manifest,
     /// in which the capture's id, the app and the counts are set here. `sources` are the bundles that are read, which
     /// must not include `output`. If anything fails, nothing is left behind.
     pub(super) fn write(
         output: &Path,
         sources: &[&Path],
         fill: impl FnOnce(&mut Self) -> Result<Manifest, Error>,
-    ) -> Result<(PathBuf, Stats), Error> {
+    ) -> Result<(Finished, Stats), Error> {
         let is_output = |source: &Path| match (source.canonicalize(), output.canonicalize()) {
             (Ok(source), Ok(output)) => source == output,
             _ => false,
@@ -149,21 +149,14 @@ impl Rewriter {
             return Err(Error::OutputIsInput(source.to_path_buf()));
         }
         let now = Moment::now().since_epoch();
-        let (archive, _) = Archive::create(output, now).map_err(Error::Output)?;
+        let archive = Archive::create_temporary(output, now).map_err(Error::Output)?;
         let (info, decoder) = (CaptureInfo::new(output, now), BodyDecoder::new(output));
         let mut rewriter = Self { archive, output: output.to_owned(), info, decoder };
         let filled = fill(&mut rewriter).and_then(|manifest| rewriter.end(manifest));
-        let Self { mut archive, output, info, .. } = rewriter;
-        if let Err(e) = filled {
-            archive.abandon();
-            return Err(e);
-        }
-        let path = archive.finish().map_err(|FinishError { path, cause, .. }| {
-            // The sources still exist.
-            let _ = std::fs::remove_file(path);
-            Error::Write { path: output, cause }
-        })?;
-        Ok((path, info.stats().clone()))
+        let Self { archive, output, info, .. } = rewriter;
+        filled?;
+        let finished = archive.finish().map_err(|FinishError { cause, .. }| Error::Write { path: output, cause })?;
+        Ok((finished, info.stats().clone()))
     }
 
     /// Sets the id of the capture. By default it is a new one.

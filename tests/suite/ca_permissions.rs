@@ -39,7 +39,7 @@ fn an_exposed_key_is_refused_with_the_command_that_mends_it() {
     set_mode(ca.path(), 0o755);
     let proxy = ["capture", "proxy", "-p", "0", "--stop-after", "1s", "--ca-dir", ca.path().to_str().unwrap()];
     for output in [
-        spectral(&dir, &["capture", "run", "--ca-dir", ca.path().to_str().unwrap(), "--", "true"]),
+        spectral(&dir, &["capture", "run", "-o", "run.zip", "--ca-dir", ca.path().to_str().unwrap(), "--", "true"]),
         spectral(&dir, &proxy),
     ] {
         let warnings: Vec<_> = output.err.lines().filter(|line| line.contains("warning")).collect();

@@ -329,11 +329,18 @@ fn quiet_prints_only_a_port_that_was_picked() {
 
 #[test]
 fn the_summary_names_the_previous_bundle() {
-    let dir = TempDir::new();
-    let first = Spectral::capture(&dir, &[]).interrupt();
-    assert!(!first.err.contains(".bak"), "{}", first.err);
-    let second = Spectral::capture(&dir, &[]).interrupt();
-    assert!(second.err.contains("  The previous bundle is kept as capture.zip.bak"), "{}", second.err);
+    let (dir, origin) = (TempDir::new(), Origin::plain_responding(b"HTTP/1.1 204 No Content\r\n\r\n"));
+    let capture = || {
+        let running = Spectral::capture(&dir, &[]);
+        ask(&running, &origin, "/");
+        running.interrupt().err
+    };
+    let first = capture();
+    assert!(!first.contains(".bak"), "{first}");
+    for backup in ["capture.zip.bak", "capture.zip.2.bak"] {
+        let next = capture();
+        assert!(next.contains(&format!("\n  The previous bundle is kept as {backup}")), "{next}");
+    }
 }
 
 #[test]

@@ -152,10 +152,11 @@ fn the_start_names_the_certificate_and_never_the_key() {
     let file = identity(&dir, TestCa::trusted());
     let key = std::fs::read_to_string(dir.join("key.pem")).unwrap();
     let secret = key.lines().nth(1).unwrap();
-    for (mode, is_warned) in [(0o600, false), (0o640, true)] {
+    for (mode, is_warned, bundle) in [(0o600, false, "a.zip"), (0o640, true, "b.zip")] {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         let certificate = "--client-cert=*.test:443=identity.pem";
-        let output = spectral(&dir, &["capture", "run", "--client-cert", "./identity.pem", certificate, "true"]).ok();
+        let args = ["capture", "run", "-o", bundle, "--client-cert", "./identity.pem", certificate, "true"];
+        let output = spectral(&dir, &args).ok();
         let err = &output.err;
         assert!(err.contains("identity identity.pem for *.test:443: all users of the proxy act with it"), "{err}");
         assert!(err.contains("identity ./identity.pem for any host: all users of the proxy act with it"), "{err}");

@@ -18,6 +18,7 @@
 mod support;
 
 mod auth;
+mod backups;
 mod big_body;
 mod bodies;
 mod bundle_checker;
@@ -47,6 +48,7 @@ mod full_duplex;
 mod grpc;
 mod half_close;
 mod handshake;
+mod hostile_names;
 mod hostile_peers;
 mod http1_bytes;
 mod http1_framing;
@@ -66,9 +68,11 @@ mod idle;
 mod idle_kinds;
 mod inspect;
 mod inspect_grpc;
+mod interrupted_tools;
 mod key_log;
 mod large_bundles;
 mod late_client_certificate;
+mod lost_part;
 mod memory;
 mod merge_and_redact;
 mod odd_certificates;

@@ -168,8 +168,8 @@ fn the_next_capture_reports_and_keeps_an_unfinished_bundle() {
 
     let output = spectral(&dir, &["capture", "recover", "capture.zip.part"]).ok().text();
     assert!(output.starts_with("Recovered to capture.zip: 1 exchange, 0 WebSockets, 0 messages\n"), "{output}");
-    assert!(output.contains("\n  The previous bundle is kept as capture.zip.bak\n"), "{output}");
-    assert!(dir.join("capture.zip.bak").exists(), "the second capture's bundle is kept");
+    assert!(output.contains("\n  The previous bundle is kept as capture.zip.2.bak\n"), "{output}");
+    assert!(dir.join("capture.zip.2.bak").exists(), "the second capture's bundle is kept");
     assert_eq!(std::fs::read(dir.join("capture.zip.part")).unwrap(), left);
 }
 

@@ -93,7 +93,7 @@ fn an_incomplete_capture_fails_unless_the_command_failed_already() {
 fn the_command_has_its_own_streams_and_arguments() {
     let dir = TempDir::new();
     let args = ["printf", "<%s>", "-o", "--help", "-v", "", "--", "a b", "\u{fc}"];
-    let output = run(&mut capture_run(&dir, &[], &args)).ok();
+    let output = run(&mut capture_run(&dir, &["-o", "a.zip"], &args)).ok();
     assert_eq!(output.text(), "<-o><--help><-v><><--><a b><\u{fc}>");
     // Without `--`, too.
     let output = spectral(&dir, &["capture", "run", "-o", "x.zip", "printf", "<%s>", "-o", "y"]).ok();
@@ -154,7 +154,7 @@ fn the_first_run_reports_the_new_ca() {
     let dir = TempDir::new();
     let first = run(&mut capture_run(&dir, &[], &["true"])).ok().err;
     assert!(first.lines().nth(1).unwrap().ends_with("/.mitmproxy/mitmproxy-ca-cert.pem"), "{first}");
-    let second = run(&mut capture_run(&dir, &[], &["true"])).ok().err;
+    let second = run(&mut capture_run(&dir, &["-o", "second.zip"], &["true"])).ok().err;
     assert!(!second.contains("mitmproxy-ca-cert.pem"), "{second}");
 }
 

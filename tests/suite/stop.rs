@@ -193,8 +193,10 @@ fn keeps_the_old_bundle_until_and_after_the_new_one_is_complete() {
     let summary = within_timeout("stopping", move || running.stop());
     assert_eq!(summary.bundle.as_deref(), Some(output.as_path()));
     assert_eq!(crate::support::bundle::Bundle::open(&output).traces.len(), 1);
-    assert_eq!(std::fs::read(dir.join("capture.zip.bak")).unwrap(), b"the old one");
-    assert_eq!(dir.names(), ["ca", "capture.zip", "capture.zip.bak"]);
+    assert_eq!(summary.backup, Some(dir.join("capture.zip.2.bak")));
+    assert_eq!(std::fs::read(dir.join("capture.zip.2.bak")).unwrap(), b"the old one");
+    assert_eq!(std::fs::read(dir.join("capture.zip.bak")).unwrap(), b"an older one");
+    assert_eq!(dir.names(), ["ca", "capture.zip", "capture.zip.2.bak", "capture.zip.bak"]);
 }
 
 #[test]

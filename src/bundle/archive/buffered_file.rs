@@ -22,8 +22,8 @@ pub(super) struct BufferedFile {
 }
 
 impl BufferedFile {
-    pub(super) fn new(file: File) -> Self {
-        Self { file: Arc::new(file), buffer: Vec::with_capacity(BUFFER_BYTES), written: 0, max_len: 0 }
+    pub(super) fn new(file: Arc<File>) -> Self {
+        Self { file, buffer: Vec::with_capacity(BUFFER_BYTES), written: 0, max_len: 0 }
     }
 
     /// Returns the offset of the next appended byte.

@@ -67,7 +67,7 @@ fn small_and_large_entries_round_trip() {
         });
         group.unwrap();
     }
-    let bundle = archive.finish().unwrap();
+    let bundle = archive.finish().unwrap().path;
     assert_eq!(bundle, output(&dir));
     assert_eq!(files(&dir), ["capture.zip"]);
     for i in 0..2 {
@@ -111,7 +111,7 @@ fn a_failed_group_leaves_nothing() {
         assert!(panicked.is_err());
     }
     archive.group(|a| add(a, "half", b"2", CompressionMethod::Deflated)).unwrap();
-    let bundle = archive.finish().unwrap();
+    let bundle = archive.finish().unwrap().path;
     let mut names: Vec<_> = ZipReader::open(&bundle).unwrap().names().collect();
     names.sort();
     assert_eq!(names, ["before", "half"]);
@@ -134,7 +134,7 @@ fn continues_when_a_full_disk_has_space_again() {
     }
     DISK_IS_FULL.set(false);
     archive.group(|a| add(a, "after", &noise(BUFFER_BYTES), CompressionMethod::Deflated)).unwrap();
-    let bundle = archive.finish().unwrap();
+    let bundle = archive.finish().unwrap().path;
     let mut names: Vec<_> = ZipReader::open(&bundle).unwrap().names().collect();
     names.sort();
     assert_eq!(names, ["after", "before"]);

@@ -276,7 +276,7 @@ mod tests {
                 add_json(archive, "manifest.json".into(), &json!({}), &[])
             })
             .unwrap();
-        archive.finish().unwrap()
+        archive.finish().unwrap().path
     }
 
     fn blocks(path: &std::path::Path) -> Result<Vec<Vec<u8>>, Error> {

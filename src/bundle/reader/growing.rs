@@ -16,12 +16,13 @@ use crate::bundle::archive::entry_content::EntryContent;
 use crate::bundle::archive::index::Index;
 use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::scan::{Scan, ScanItem};
-use crate::bundle::archive::unfinished::{Owner, owner_of};
 use crate::bundle::archive::{EntryError, EntryHeader, FileRange, OpenError};
 use crate::bundle::format::{CAPTURE_METHOD, FORMAT_VERSION};
 use crate::bundle::gzip_body::{as_received, is_gzip_body, received_len};
 use crate::bundle::id::{Id, ItemKind, body_files, item_of};
 use crate::bundle::iso8601;
+use crate::bundle::output::part::{Owner, owner_of};
+use crate::bundle::output::sys::open_regular;
 use crate::bundle::recovery_note::{AMENDMENT, CaptureIdentity, RecoveryNote};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -43,7 +44,7 @@ pub(super) struct GrowingBundle {
 
 impl GrowingBundle {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = File::open(path)?;
+        let file = open_regular(path)?;
         if !Scan::new(&file)?.is_bundle()? {
             return Err(OpenError::NotABundle);
         }

@@ -3,7 +3,7 @@
 use super::Task;
 use super::filter::{filter, filter_option};
 use super::parser::{Args, listed};
-use super::values::{bundle_path, choice, output_path};
+use super::values::{bundle_path, choice, keep_backups, output_path};
 use crate::cli::export::{self, Format};
 use crate::cli::inspect::{self, BodySide, Show};
 use crate::cli::table::Opt;
@@ -73,7 +73,8 @@ pub(super) fn export(args: &Args) -> Result<Task, String> {
 pub(super) fn merge(args: &Args) -> Result<Task, String> {
     args.operand()?;
     let bundles = args.operands().map(PathBuf::from).collect();
-    Ok(Task::Merge { bundles, output: new_bundle(args)?, filter: filter(args)?, quiet: args.has(&QUIET) })
+    let (output, filter) = (new_bundle(args)?, filter(args)?);
+    Ok(Task::Merge { bundles, output, filter, quiet: args.has(&QUIET), keep_backups: keep_backups(args)? })
 }
 
 pub(super) fn redact(args: &Args) -> Result<Task, String> {
@@ -83,15 +84,13 @@ pub(super) fn redact(args: &Args) -> Result<Task, String> {
     rules.query = names(args, &QUERY)?;
     rules.json = names(args, &JSON_MEMBER)?;
     rules.keep_coded = args.has(&KEEP_CODED);
-    Ok(Task::Redact { file, output: new_bundle(args)?, rules, filter: filter(args)?, quiet: args.has(&QUIET) })
+    let (output, filter) = (new_bundle(args)?, filter(args)?);
+    Ok(Task::Redact { file, output, rules, filter, quiet: args.has(&QUIET), keep_backups: keep_backups(args)? })
 }
 
 pub(super) fn recover(args: &Args) -> Result<Task, String> {
-    Ok(Task::Recover {
-        part: args.operand()?.into(),
-        output: bundle_path(args, &RECOVERED_BUNDLE)?,
-        quiet: args.has(&QUIET),
-    })
+    let (part, output) = (args.operand()?.into(), bundle_path(args, &RECOVERED_BUNDLE)?);
+    Ok(Task::Recover { part, output, quiet: args.has(&QUIET), keep_backups: keep_backups(args)? })
 }
 
 fn new_bundle(args: &Args) -> Result<PathBuf, String> {

@@ -2,7 +2,7 @@
 
 use super::amount::{self, Amount};
 use super::parser::Args;
-use super::values::{bundle_path, choice, invalid, patterns, socket_address};
+use super::values::{bundle_path, choice, invalid, keep_backups, patterns, socket_address};
 use super::{CaptureOptions, Task, size, time};
 use crate::cli::stop_after::StopAfter;
 use crate::cli::table::options::*;
@@ -63,6 +63,10 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions,
             return Err("--keep needs --rotate".into());
         }
     }
+    let keep_backups = keep_backups(args)?;
+    if keep_backups.is_some() && config.rotate.is_some() {
+        return Err("--keep-backups cannot be used with --rotate, which replaces no bundle: use --keep".into());
+    }
     let log_every = args.text(&LOG_EVERY)?.map(time::parse).transpose()?;
     let parse_limit = match config.mode {
         Mode::Capture { .. } => amount::parse_stop_after,
@@ -71,7 +75,8 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions,
     let stop_after = args.texts(&STOP_AFTER)?.into_iter().map(parse_limit).collect::<Result<_, _>>()?;
     let (quiet, verbose, json) = (args.has(&QUIET), args.has(&VERBOSE), args.has(&DOMAINS_AS_JSON));
     let auth_file = args.path(&AUTH_FILE);
-    Ok(CaptureOptions { config, upstream: upstream(args)?, quiet, verbose, json, log_every, stop_after, auth_file })
+    let upstream = upstream(args)?;
+    Ok(CaptureOptions { config, upstream, quiet, verbose, json, log_every, stop_after, auth_file, keep_backups })
 }
 
 /// Reads the options for upstream proxies.

@@ -345,9 +345,10 @@ fn a_capture_rotates_at_a_size_or_after_a_time() {
 
 #[test]
 fn recover_takes_a_file_and_an_output() {
-    match parsed("capture recover a.zip.part -o b.zip -q") {
-        Ok(Task::Recover { part, output, quiet }) => {
+    match parsed("capture recover a.zip.part -o b.zip -q --keep-backups 3") {
+        Ok(Task::Recover { part, output, quiet, keep_backups }) => {
             assert_eq!((part, output, quiet), ("a.zip.part".into(), Some("b.zip".into()), true));
+            assert_eq!(keep_backups.map(u32::from), Some(3));
         }
         other => panic!("{other:?}"),
     }

@@ -1,10 +1,11 @@
 //! Values that several commands read.
 
 use super::parser::{Args, listed};
-use crate::cli::table::options::{LISTEN, PORT};
+use crate::cli::table::options::{KEEP_BACKUPS, LISTEN, PORT};
 use crate::cli::table::{Operands, Opt};
 use spectral_capture::{Pattern, PatternError};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// Reads `--listen` and `--port`. Each defaults to its part of `default`; a port below `min_port` is an error.
@@ -57,6 +58,12 @@ pub(super) fn bundle_path(args: &Args, option: &Opt) -> Result<Option<PathBuf>, 
         Some(path) if path.as_os_str() == STDOUT => Err("cannot write a bundle to stdout: give -o FILE".into()),
         path => Ok(path),
     }
+}
+
+/// Reads `--keep-backups`.
+pub(super) fn keep_backups(args: &Args) -> Result<Option<NonZeroU32>, String> {
+    let parse = |text: &str| text.parse().map_err(|_| invalid("number of backups", text, "1 or more"));
+    args.text(&KEEP_BACKUPS)?.map(parse).transpose()
 }
 
 /// Reads the path of a file to write; `None` is stdout.

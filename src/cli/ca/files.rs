@@ -1,6 +1,7 @@
 //! Files of the CA: the certificate to pass on, trust files for a shell, exports.
 
 use crate::cli::output::directory_error;
+use spectral_capture::output::TemporaryFile;
 use spectral_capture::{CaCertificate, Environment, NODE_SCRIPT, TrustFiles, TrustedRoots};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -59,25 +60,22 @@ pub(super) fn write_trust_files(
 
 /// Replaces a file atomically, since programs of other shells may be reading it.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension(format!("{}.new", std::process::id()));
+    let temporary = TemporaryFile::create(path)?;
+    temporary.file().as_ref().write_all(bytes)?;
     // Whatever the umask is, a service or a container may run as another user.
-    let mode = fs::Permissions::from_mode(0o644);
-    fs::write(&temporary, bytes)
-        .and_then(|()| fs::set_permissions(&temporary, mode))
-        .and_then(|()| fs::rename(&temporary, path))
-        .inspect_err(|_| {
-            let _ = fs::remove_file(&temporary);
-        })
+    temporary.file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    temporary.replace()
 }
 
 /// Writes a new file; an existing file with the same contents is accepted. An export thus never overwrites a key.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    // Opening a pipe would wait.
+    let is_written =
+        || fs::metadata(path).is_ok_and(|meta| meta.is_file()) && fs::read(path).is_ok_and(|found| found == bytes);
     let written =
         fs::OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| file.write_all(bytes));
     match written {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists && fs::read(path).is_ok_and(|existing| existing == bytes) => {
-            Ok(())
-        }
+        Err(e) if e.kind() == ErrorKind::AlreadyExists && is_written() => Ok(()),
         Err(_) if path.is_dir() => Err(directory_error(path)),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
             Err(format!("cannot write {}: it exists with other contents; choose another name", path.display()))

@@ -47,6 +47,11 @@ pub(super) fn survive_file_size_limit() {
     let _ = file_too_large.thread_block();
 }
 
+/// Returns the effective user id of this process.
+pub(crate) fn effective_user() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
 /// Returns true if this process runs as root.
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()

@@ -3,10 +3,11 @@
 
 use super::limits::{FormerLimit, raise_descriptor_limit, survive_file_size_limit};
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, raise};
 use signal_hook::consts::SIGCHLD;
 use std::fs;
 use std::sync::Arc;
+use std::thread;
 
 /// Signals that are blocked in every thread until [`BlockedSignals::receive_all`] reads them.
 pub(crate) struct BlockedSignals(SigSet);
@@ -53,6 +54,29 @@ pub(crate) fn prepare_for_service() -> Result<BlockedSignals, String> {
     survive_file_size_limit();
     raise_descriptor_limit();
     Ok(signals)
+}
+
+/// Makes the signals that end this process call `clean_up` first, on a thread of its own. Call this before any other thread is
+/// started.
+///
+/// # Errors
+/// If signals cannot be blocked, or the thread cannot be started.
+pub(crate) fn clean_up_on_signals(clean_up: impl Fn() + Send + 'static) -> Result<(), String> {
+    let wanted = ENDING.iter().copied().filter(|signal| !is_ignored(*signal));
+    let signals = BlockedSignals::block(wanted)?;
+    let receive = move || {
+        signals.receive_all(|received| {
+            clean_up();
+            // The default action, which a shell recognises.
+            let _ = SigSet::from(received.signal).thread_unblock();
+            let _ = raise(received.signal);
+        });
+    };
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(receive)
+        .map(drop)
+        .map_err(|e| format!("cannot start a thread: {e}"))
 }
 
 impl BlockedSignals {
@@ -140,6 +164,9 @@ fn is_ignored(signal: Signal) -> bool {
 /// whole process group.
 const FORWARDED: &[Signal] =
     &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// Signals that end a command that writes a file.
+const ENDING: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 /// Signals that end a capture, and SIGUSR1, which prints a summary so far.
 const SERVICE: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1];

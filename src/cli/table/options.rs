@@ -120,7 +120,8 @@ pub(crate) static OUTPUT: Opt = Opt {
     long: "output",
     value: ValueKind::File,
     brief: "Bundle to write [default: capture.zip]",
-    more: "An existing bundle is replaced when the new one is complete, and kept as FILE.bak.",
+    more: "An existing bundle is replaced when the new one is complete, and kept as FILE.bak; the next as FILE.2.bak, and so on. A \
+           capture that recorded nothing does not replace a bundle, and its exit code is 1.",
 };
 
 pub(crate) static ROTATE: Opt = Opt {
@@ -141,11 +142,19 @@ pub(crate) static KEEP: Opt = Opt {
     more: "Deletes older bundles of this capture. Bundles of other captures stay.",
 };
 
-pub(crate) static NEW_BUNDLE: Opt =
-    Opt { brief: "Bundle to write", more: "An existing FILE is kept as FILE.bak.", ..OUTPUT };
+pub(crate) static NEW_BUNDLE: Opt = Opt { brief: "Bundle to write", more: KEPT, ..OUTPUT };
 
-pub(crate) static RECOVERED_BUNDLE: Opt =
-    Opt { brief: "Bundle to write [default: FILE.zip]", more: "An existing FILE is kept as FILE.bak.", ..OUTPUT };
+pub(crate) static RECOVERED_BUNDLE: Opt = Opt { brief: "Bundle to write [default: FILE.zip]", more: KEPT, ..OUTPUT };
+
+const KEPT: &str = "An existing FILE is kept as FILE.bak; the next as FILE.2.bak, and so on.";
+
+pub(crate) static KEEP_BACKUPS: Opt = Opt {
+    short: None,
+    long: "keep-backups",
+    value: ValueKind::Text("N"),
+    brief: "Keep only the last N replaced bundles [default: all]",
+    more: "Deletes the older of FILE.bak, FILE.2.bak and so on once the new bundle is complete. The highest number is the newest.",
+};
 
 pub(crate) static OUTPUT_OR_STDOUT: Opt = Opt { brief: "File to write, - for stdout [default: -]", more: "", ..OUTPUT };
 

@@ -7,12 +7,13 @@ use super::backlog::{Backlog, BacklogRecord, CommittedJob};
 use super::error_log::ErrorKind;
 use super::group::{Copying, Group};
 use super::websocket::WebSocketInfo;
-use crate::bundle::archive::{Archive, FinishError, GroupPlace, UnfinishedState, directory_of};
+use crate::bundle::archive::{Archive, FinishError, Finished, GroupPlace, UnfinishedState};
 use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::Stats;
 use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::iso8601;
 use crate::bundle::json::add_json;
+use crate::bundle::output::names::directory_of;
 use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
 use crate::clock::Moment;
 use crate::error::Error;
@@ -29,6 +30,8 @@ pub(super) struct BundleFile {
     pub(super) number: u32,
     pub(super) archive: Archive,
     pub(super) info: CaptureInfo,
+    /// True once another process was found to have deleted or replaced the file.
+    pub(super) is_lost: bool,
     /// The start of the capture, or of this bundle if it is a later one.
     started: Moment,
     /// The groups that are staged in the archive and not committed.
@@ -50,8 +53,7 @@ pub(super) struct BundleFile {
 /// A bundle after its end.
 pub(super) struct FinishedBundle {
     pub(super) stats: Stats,
-    /// The path, or the error that left the bundle unfinished.
-    pub(super) result: Result<PathBuf, (ErrorKind, String)>,
+    pub(super) result: Result<Finished, Unfinished>,
     /// The file, if its path is known.
     pub(super) file: Option<Arc<File>>,
     /// The WebSockets that were written at the end.
@@ -60,10 +62,31 @@ pub(super) struct FinishedBundle {
     pub(super) failed_websockets: Vec<(WebSocketInfo, io::Error)>,
 }
 
+/// The reason why a bundle was not finished.
+#[derive(Debug)]
+pub(super) enum Unfinished {
+    Error(ErrorKind, String),
+    /// It has no items, and did not replace the bundle at this path.
+    Discarded(PathBuf),
+}
+
+impl From<FinishError> for Unfinished {
+    fn from(FinishError { path, state, cause }: FinishError) -> Self {
+        let kind = match state {
+            UnfinishedState::Complete => ErrorKind::NotRenamed(path),
+            UnfinishedState::Truncated => ErrorKind::Unfinished(path),
+            UnfinishedState::Copied(copy) => ErrorKind::Copied { part: path, copy },
+            UnfinishedState::Lost => ErrorKind::Lost(path),
+            UnfinishedState::Discarded => return Self::Discarded(path),
+        };
+        Self::Error(kind, cause.to_string())
+    }
+}
+
 impl FinishedBundle {
     /// The result of a panic.
     pub(super) fn failed(part: PathBuf) -> Self {
-        let result = Err((ErrorKind::Unfinished(part), "internal error".into()));
+        let result = Err(Unfinished::Error(ErrorKind::Unfinished(part), "internal error".into()));
         let (stats, websockets, failed_websockets) = (Stats::default(), Vec::new(), Vec::new());
         Self { stats, result, file: None, websockets, failed_websockets }
     }
@@ -79,6 +102,7 @@ impl BundleFile {
             number: 0,
             archive,
             info: CaptureInfo::new(output, started.since_epoch()),
+            is_lost: false,
             started,
             staged: Vec::new(),
             copies: VecDeque::new(),
@@ -161,7 +185,8 @@ impl BundleFile {
         self.archive.abandon();
     }
 
-    /// Completes the bundle, which ended at `ended`. If that fails, the unfinished bundle remains.
+    /// Completes the bundle, which ended at `ended`. If that fails, the unfinished bundle remains. A bundle without items does not
+    /// replace another one.
     pub(super) fn finish(mut self, ended: Moment) -> FinishedBundle {
         let mut unwritten = std::mem::take(&mut self.unwritten_websockets);
         unwritten.sort_by_key(|websocket| websocket.number);
@@ -183,12 +208,11 @@ impl BundleFile {
         };
         let file = self.archive.file();
         let result = match written {
-            Ok(()) => self.archive.finish().map_err(|FinishError { path, state, cause }| match state {
-                UnfinishedState::Complete => (ErrorKind::NotRenamed(path), cause.to_string()),
-                UnfinishedState::Truncated => (ErrorKind::Unfinished(path), cause.to_string()),
-            }),
-            Err(cause) => Err((ErrorKind::Unfinished(self.archive.unfinished_path().to_owned()), cause.to_string())),
+            Ok(()) if self.info.is_empty() => self.archive.finish_if_free(),
+            Ok(()) => self.archive.finish(),
+            Err(cause) => Err(self.archive.leave(cause)),
         };
+        let result = result.map_err(Unfinished::from);
         FinishedBundle { stats, file: result.is_ok().then_some(file), result, websockets, failed_websockets }
     }
 }

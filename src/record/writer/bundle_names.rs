@@ -1,8 +1,9 @@
 //! The file names of a capture that rotates: `capture-0001.zip`, `capture-0002.zip` and so on for `capture.zip`.
 
-use crate::bundle::archive::directory_of;
-use crate::bundle::archive::unfinished::{output_of, resolved};
 use crate::bundle::disk_watch::timed;
+use crate::bundle::output::names::directory_of;
+use crate::bundle::output::part::output_of;
+use crate::bundle::output::path::bundle_path;
 use crate::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -20,7 +21,8 @@ impl BundleNames {
     /// Returns names that continue after the highest number that is in use beside `output`. Also returns the paths of
     /// unfinished bundles with such names.
     pub(super) fn new(output: &Path) -> Result<(Self, Vec<PathBuf>), Error> {
-        let mut names = Self { output: resolved(output)?, last: 0 };
+        let resolved = bundle_path(output).map_err(|cause| Error::Output { path: output.to_owned(), cause })?;
+        let mut names = Self { output: resolved, last: 0 };
         let mut unfinished = Vec::new();
         // If the directory cannot be read, the names are checked one by one.
         let entries = fs::read_dir(directory_of(&names.output)).into_iter().flatten().flatten();

@@ -1,16 +1,17 @@
 //! The errors of a running capture: each kind is reported once as it happens, and counted for the summary.
 
-use crate::bundle::archive::unfinished::{Owner, owner};
+use crate::bundle::output::part::{OtherPart, Owner, other_part};
+use crate::bundle::output::rescue;
 use crate::config::Observer;
 use crate::notice::{Notice, Warning};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A kind of error during a capture or at its end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ErrorKind {
-    /// Another capture's unfinished bundle was found beside the output.
+    /// A file with the name of an unfinished bundle was found beside the output.
     OtherUnfinished(PathBuf),
     /// An item could not be written to the archive.
     WriteFailed,
@@ -34,6 +35,22 @@ pub(super) enum ErrorKind {
     NotRenamed(PathBuf),
     /// The bundle could not be completed.
     Unfinished(PathBuf),
+    /// Another process deleted or replaced this unfinished bundle, which is to become `output`.
+    PartLost { part: PathBuf, output: PathBuf },
+    /// The same, and the complete bundle was copied.
+    Copied { part: PathBuf, copy: PathBuf },
+    /// The same, and it could not be copied.
+    Lost(PathBuf),
+}
+
+impl ErrorKind {
+    /// True if each bundle of the capture may have an error of this kind.
+    fn is_of_one_bundle(&self) -> bool {
+        matches!(
+            self,
+            Self::NotRenamed(_) | Self::Unfinished(_) | Self::PartLost { .. } | Self::Copied { .. } | Self::Lost(_)
+        )
+    }
 }
 
 /// Errors by kind, so that a full disk does not produce one report per exchange.
@@ -68,7 +85,7 @@ impl ErrorLog {
             self.disk = DiskState::Failing;
         }
         // Each unfinished bundle is an error of its own kind. A capture that rotates for days may have many.
-        if self.errors.len() < MAX_KINDS || !matches!(kind, ErrorKind::NotRenamed(_) | ErrorKind::Unfinished(_)) {
+        if self.errors.len() < MAX_KINDS || !kind.is_of_one_bundle() {
             self.errors.insert(kind, (1, cause.to_owned()));
         }
     }
@@ -87,6 +104,11 @@ impl ErrorLog {
             let lost = failed.saturating_sub(u64::try_from(pending).unwrap_or(u64::MAX));
             self.notify(&Notice::Warning(Warning::WriteResumed { lost }));
         }
+    }
+
+    /// Forgets that `part` was deleted or replaced: another error of it is known.
+    pub(super) fn forget_loss(&mut self, part: &Path) {
+        self.errors.retain(|kind, _| !matches!(kind, ErrorKind::PartLost { part: lost, .. } if lost == part));
     }
 
     /// Subtracts `times` errors of this kind: their items are tried again.
@@ -125,9 +147,10 @@ impl ErrorLog {
 fn warning(kind: &ErrorKind, count: u64, cause: &str) -> Warning {
     let cause = cause.to_owned();
     match kind {
-        ErrorKind::OtherUnfinished(path) => match owner(path) {
-            Owner::Alive => Warning::OutputShared { path: path.clone() },
-            Owner::Gone => Warning::Leftover { path: path.clone() },
+        ErrorKind::OtherUnfinished(path) => match other_part(path) {
+            OtherPart::Bundle(Owner::Alive) => Warning::OutputShared { path: path.clone() },
+            OtherPart::Bundle(Owner::Gone) => Warning::Leftover { path: path.clone() },
+            OtherPart::Foreign(what) => Warning::NameTaken { path: path.clone(), what },
         },
         ErrorKind::WriteFailed => Warning::WriteFailed { count, cause },
         ErrorKind::Panic => Warning::LostToPanic { count },
@@ -140,6 +163,11 @@ fn warning(kind: &ErrorKind, count: u64, cause: &str) -> Warning {
         ErrorKind::NotDeleted => Warning::NotDeleted { count, cause },
         ErrorKind::NotRenamed(path) => Warning::NotRenamed { path: path.clone(), cause },
         ErrorKind::Unfinished(path) => Warning::Unfinished { path: path.clone(), cause },
+        ErrorKind::PartLost { part, output } => {
+            Warning::PartLost { path: part.clone(), copy: rescue::first_choice(output) }
+        }
+        ErrorKind::Copied { part, copy } => Warning::BundleCopied { path: part.clone(), copy: copy.clone() },
+        ErrorKind::Lost(path) => Warning::BundleLost { path: path.clone(), cause },
     }
 }
 

@@ -30,6 +30,10 @@ pub(crate) struct WriterSummary {
     pub(crate) warnings: Vec<Warning>,
     /// The bundle's path; `None` if it could not be completed, and a warning then names the unfinished bundle.
     pub(crate) bundle: Option<PathBuf>,
+    /// The path of the bundle that it replaced.
+    pub(crate) backup: Option<PathBuf>,
+    /// The bundle that was not replaced, because nothing was captured.
+    pub(crate) not_replaced: Option<PathBuf>,
     /// The bundles of a capture that rotates.
     pub(crate) bundles: Bundles,
 }
@@ -39,6 +43,8 @@ impl WriterSummary {
     pub(crate) fn into_summary(self) -> Summary {
         Summary {
             bundle: self.bundle,
+            backup: self.backup,
+            not_replaced: self.not_replaced,
             bundles: self.bundles,
             exchanges: self.exchanges,
             websockets: self.websockets,
@@ -88,6 +94,8 @@ impl Writer {
             unclosed_websockets: unclosed_websockets.items(),
             warnings: errors.warnings(),
             bundle: finished.last,
+            backup: finished.backup,
+            not_replaced: finished.not_replaced,
             bundles: finished.bundles,
         }
     }

@@ -1,10 +1,12 @@
 //! The results of finished bundles and ended WebSockets: counts for the summary, notices, and errors.
 
 use super::Writer;
+use super::bundle_file::Unfinished;
 use super::cut_offs::CutOffs;
 use super::error_log::{ErrorKind, ErrorLog};
 use super::finisher::FinishReport;
 use super::websocket::WebSocketInfo;
+use crate::bundle::archive::Finished;
 use crate::bundle::format::Stats;
 use crate::bundle::id::Id;
 use crate::notice::{Bundles, Notice};
@@ -19,6 +21,10 @@ pub(super) struct FinishedBundles {
     pub(super) bundles: Bundles,
     /// The path of the last one that was completed.
     pub(super) last: Option<PathBuf>,
+    /// The path of the bundle that it replaced.
+    pub(super) backup: Option<PathBuf>,
+    /// The bundle that was not replaced, because the capture has no items.
+    pub(super) not_replaced: Option<PathBuf>,
 }
 
 /// The state of a capture that a finished bundle or an ended WebSocket changes.
@@ -75,8 +81,15 @@ impl Results<'_> {
         }
         let bundles = &mut self.finished.bundles;
         let path = match bundle.result {
-            Ok(path) => path,
-            Err((kind, cause)) => {
+            Ok(Finished { path, backup }) => {
+                self.finished.backup = backup;
+                path
+            }
+            Err(Unfinished::Discarded(path)) => return self.finished.not_replaced = Some(path),
+            Err(Unfinished::Error(kind, cause)) => {
+                if let ErrorKind::Copied { part, .. } | ErrorKind::Lost(part) = &kind {
+                    self.errors.forget_loss(part);
+                }
                 bundles.unfinished = bundles.unfinished.saturating_add(u64::from(self.finished.is_rotating));
                 return self.errors.add(kind, &cause);
             }

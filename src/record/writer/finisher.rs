@@ -138,8 +138,8 @@ impl KeptBundles {
         let finished = catch_unwind(AssertUnwindSafe(|| bundle.finish(ended)));
         let bundle = finished.unwrap_or_else(|_| FinishedBundle::failed(part));
         let mut deleted = Vec::new();
-        if let (Some(keep), Ok(path), Some(file)) = (self.keep, &bundle.result, &bundle.file) {
-            self.bundles.extend(OwnBundle::new(path.clone(), file));
+        if let (Some(keep), Ok(finished), Some(file)) = (self.keep, &bundle.result, &bundle.file) {
+            self.bundles.extend(OwnBundle::new(finished.path.clone(), file));
             while self.bundles.len() > keep
                 && let Some(oldest) = self.bundles.pop_front()
             {

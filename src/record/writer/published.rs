@@ -17,6 +17,8 @@ pub(crate) struct WriterState {
     pub(crate) counts: WriterSummary,
     /// The path of the unfinished bundle.
     pub(crate) part: PathBuf,
+    /// True if another process deleted or replaced it.
+    pub(crate) is_part_lost: bool,
     /// Its size in bytes.
     pub(crate) part_bytes: u64,
     /// The size of the bundles before it, without their directories.
@@ -45,9 +47,9 @@ impl Writer {
     pub(super) fn publish(&self) {
         // While packers' results are written to an earlier bundle, that one is in the place of the current one.
         let bundles = self.draining.iter().map(|(bundle, _)| bundle).chain([&self.bundle]);
-        let Some(BundleFile { archive, .. }) = bundles.max_by_key(|bundle| bundle.number) else { return };
+        let Some(BundleFile { archive, is_lost, .. }) = bundles.max_by_key(|bundle| bundle.number) else { return };
         let mut state = self.published.lock();
-        let WriterState { counts, part, part_bytes, earlier_bytes } = &mut *state;
+        let WriterState { counts, part, is_part_lost, part_bytes, earlier_bytes } = &mut *state;
         counts.exchanges = self.totals.trace_count;
         counts.websockets = self.totals.ws_connection_count;
         counts.messages = self.totals.ws_message_count;
@@ -64,6 +66,7 @@ impl Writer {
             *earlier_bytes = earlier_bytes.saturating_add(*part_bytes);
             archive.unfinished_path().clone_into(part);
         }
+        *is_part_lost = *is_lost;
         *part_bytes = archive.committed_bytes();
     }
 }

@@ -219,7 +219,7 @@ mod tests {
                 add_json(archive, "manifest.json".into(), &json!({}), &[])
             })
             .unwrap();
-        let bundle = Bundle::open(archive.finish().unwrap()).unwrap();
+        let bundle = Bundle::open(archive.finish().unwrap().path).unwrap();
         let mut out = Vec::new();
         write(&bundle, &Options::default(), &mut out).unwrap();
         let har: Value = serde_json::from_slice(&out).unwrap();

@@ -219,7 +219,7 @@ mod tests {
                         add_json(archive, "manifest.json".into(), &json!({}), &[])
                     })
                     .unwrap();
-                let bundle = Bundle::open(archive.finish().unwrap()).unwrap();
+                let bundle = Bundle::open(archive.finish().unwrap().path).unwrap();
                 let trace = bundle.trace("t_0001").unwrap();
                 let [_, stored] = StoredBody::of_trace(&bundle, &trace).unwrap();
                 assert_eq!(matches!(stored.content, Content::Large(..)), size > MAX_MEMORY_BYTES);

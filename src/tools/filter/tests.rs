@@ -26,7 +26,7 @@ fn write(path: &Path, documents: &[(&str, Value)], bodies: &[(&str, &[u8])]) -> 
             archive.add("manifest.json".into(), manifest, CompressionMethod::Stored, &[])
         })
         .unwrap();
-    archive.finish().unwrap()
+    archive.finish().unwrap().path
 }
 
 /// Exchanges with different hosts, statuses, types and times, and two WebSockets. `t_0004` is the handshake of `ws_0001`.

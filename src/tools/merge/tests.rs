@@ -53,7 +53,7 @@ fn bundle(dir: &TestDir, name: &str, id: &str, second: u32, items: &[&str]) -> P
             add_json(archive, "manifest.json".into(), &manifest, &[])
         })
         .unwrap();
-    archive.finish().unwrap()
+    archive.finish().unwrap().path
 }
 
 fn write_body(archive: &mut Archive, name: String, body: &[u8]) -> std::io::Result<()> {
@@ -238,7 +238,7 @@ fn bodies_that_were_left_as_received_are_decoded() {
             add_json(archive, "manifest.json".into(), &json!({"capture_id": CAPTURE}), &[])
         })
         .unwrap();
-    let merged = merge(&[archive.finish().unwrap()], &dir.path("merged.zip"), &Options::default()).unwrap();
+    let merged = merge(&[archive.finish().unwrap().path], &dir.path("merged.zip"), &Options::default()).unwrap();
     let bundle = Bundle::open(&merged.output).unwrap();
     let trace = bundle.trace("t_0001").unwrap();
     assert!(bundle.response_body(&trace).unwrap() == text.as_bytes());

@@ -68,7 +68,7 @@ impl Reference {
         info.add_websocket(1, websocket.timestamp);
         steps.push((len(&archive), [3, 3, 1]));
         info.write(&mut archive, 77).unwrap();
-        let bytes = fs::read(archive.finish().unwrap()).unwrap();
+        let bytes = fs::read(archive.finish().unwrap().path).unwrap();
         Self { dir, bytes, steps, capture_id }
     }
 
@@ -398,8 +398,10 @@ fn never_replaces_the_file_itself() {
     };
     refused("capture.zip.part", "capture.zip.part");
     refused("capture.zip.part", "link.zip");
-    // The existing bundle would replace `.bak`, which is the file to recover.
-    refused("capture.zip.bak", "capture.zip");
+    // The existing bundle becomes another backup.
+    let restored = from_part(&path("capture.zip.bak"), Some(&path("capture.zip")), &Options::default()).unwrap();
+    assert_eq!(restored.backup, Some(path("capture.zip.2.bak")));
+    assert!(fs::read(path("capture.zip.bak")).unwrap() == reference.bytes);
     assert!(matches!(from_part(&path("capture.zip"), None, &Options::default()), Err(Error::NoOutputName(_))));
     let recovered = from_part(&path("capture.zip.part"), None, &Options::default()).unwrap();
     assert_eq!(recovered.output, path("capture.zip"));

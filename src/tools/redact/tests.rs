@@ -63,7 +63,7 @@ fn bundle_with_message(
             add_json(archive, "manifest.json".into(), &json!({"created_at": "2026-11-22T09:07:09Z"}), &[])
         })
         .unwrap();
-    archive.finish().unwrap()
+    archive.finish().unwrap().path
 }
 
 #[test]

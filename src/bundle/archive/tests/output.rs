@@ -18,7 +18,7 @@ fn a_bundle_that_cannot_be_finished_replaces_nothing() {
 }
 
 #[test]
-fn keeps_the_old_bundle_as_bak() {
+fn keeps_every_old_bundle() {
     let dir = TestDir::new("bak");
     for (i, name) in ["first", "second", "third"].into_iter().enumerate() {
         let mut archive = create(&output(&dir));
@@ -26,25 +26,87 @@ fn keeps_the_old_bundle_as_bak() {
         if i > 0 {
             assert!(content(&output(&dir), "first").is_some() || i > 1, "the old bundle stays until the end");
         }
+        let backup = [None, Some("capture.zip.bak"), Some("capture.zip.2.bak")][i];
+        assert_eq!(archive.finish().unwrap().backup, backup.map(|name| dir.path(name)));
+    }
+    for (file, name) in [("capture.zip.bak", "first"), ("capture.zip.2.bak", "second"), ("capture.zip", "third")] {
+        assert!(content(&dir.path(file), name).is_some(), "{file}");
+    }
+    assert_eq!(files(&dir).len(), 3);
+}
+
+/// The backup has the name of an unfinished bundle for a moment, never one that is deleted after a crash.
+#[test]
+fn a_tool_keeps_the_old_bundle_too() {
+    let dir = TestDir::new("toolbak");
+    for name in ["first", "second"] {
+        let mut archive = Archive::create_temporary(&output(&dir), Duration::ZERO).unwrap();
+        archive.group(|a| add(a, name, b"1", CompressionMethod::Deflated)).unwrap();
         archive.finish().unwrap();
     }
     assert_eq!(files(&dir), ["capture.zip", "capture.zip.bak"]);
-    assert!(content(&output(&dir), "third").is_some());
-    assert!(content(&output(&dir).with_extension("zip.bak"), "second").is_some());
+    assert!(content(&dir.path("capture.zip.bak"), "first").is_some() && content(&output(&dir), "second").is_some());
+    // One that fails leaves nothing.
+    let mut archive = Archive::create_temporary(&output(&dir), Duration::ZERO).unwrap();
+    archive.group(|a| add(a, "third", b"1", CompressionMethod::Deflated)).unwrap();
+    DISK_IS_FULL.set(true);
+    assert!(archive.finish().is_err());
+    DISK_IS_FULL.set(false);
+    assert_eq!(files(&dir), ["capture.zip", "capture.zip.bak"]);
+}
+
+#[test]
+fn a_bundle_without_items_does_not_replace_another() {
+    let dir = TestDir::new("empty");
+    assert_eq!(create(&output(&dir)).finish_if_free().unwrap().path, output(&dir));
+    let (error, path) = (create(&output(&dir)).finish_if_free().unwrap_err(), output(&dir));
+    assert_eq!((error.state, error.path), (UnfinishedState::Discarded, path));
+    assert_eq!(files(&dir), ["capture.zip"]);
+}
+
+#[test]
+fn a_bundle_that_was_deleted_or_replaced_is_copied() {
+    let dir = TestDir::new("rescue");
+    fs::write(dir.path("capture.rescued.zip"), "taken").unwrap();
+    let part = dir.path("capture.zip.part");
+    for (foreign, name) in [(None, "capture.rescued.2.zip"), (Some("foreign"), "capture.rescued.3.zip")] {
+        let mut archive = create(&output(&dir));
+        archive.group(|a| add(a, "name", &noise(3 * BUFFER_BYTES), CompressionMethod::Deflated)).unwrap();
+        assert!(!archive.is_lost());
+        fs::remove_file(&part).unwrap();
+        if let Some(foreign) = foreign {
+            fs::write(&part, foreign).unwrap();
+        }
+        assert!(archive.is_lost());
+        assert_eq!(archive.finish().unwrap_err().state, UnfinishedState::Copied(dir.path(name)));
+        assert!(content(&dir.path(name), "name").unwrap() == noise(3 * BUFFER_BYTES));
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(dir.path(name)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(fs::read(&part).unwrap(), b"foreign");
+    fs::remove_file(&part).unwrap();
+    // One without an end can be recovered.
+    let mut archive = create(&output(&dir));
+    archive.group(|a| add(a, "name", b"1", CompressionMethod::Deflated)).unwrap();
+    fs::remove_file(&part).unwrap();
+    DISK_IS_FULL.set(true);
+    let error = archive.finish().unwrap_err();
+    DISK_IS_FULL.set(false);
+    assert_eq!((error.state, error.path), (UnfinishedState::Truncated, dir.path("capture.rescued.zip.part")));
+    let expected = ["2.zip", "3.zip", "zip", "zip.part"].map(|end| format!("capture.rescued.{end}"));
+    assert_eq!(files(&dir), expected);
 }
 
 #[test]
 fn a_bundle_that_cannot_be_renamed_stays_complete() {
     let dir = TestDir::new("error");
-    fs::write(output(&dir), b"old").unwrap();
-    fs::create_dir(dir.path("capture.zip.bak")).unwrap();
     let mut archive = create(&output(&dir));
     archive.group(|a| add(a, "name", b"1", CompressionMethod::Deflated)).unwrap();
+    fs::create_dir(output(&dir)).unwrap();
     let error = archive.finish().unwrap_err();
     assert_eq!(error.state, UnfinishedState::Complete);
     assert!(content(&error.path, "name").is_some());
-    assert_eq!(fs::read(output(&dir)).unwrap(), b"old");
-    assert_eq!(files(&dir), ["capture.zip", "capture.zip.bak", "capture.zip.part"]);
+    assert_eq!(files(&dir), ["capture.zip", "capture.zip.part"]);
 }
 
 #[test]
@@ -87,7 +149,7 @@ fn replaces_the_target_of_a_symbolic_link() {
     std::os::unix::fs::symlink("capture.zip", dir.path("link.zip")).unwrap();
     assert!(Archive::create(&dir.path("link.zip"), Duration::ZERO).is_err(), "a broken link");
     fs::write(output(&dir), "old").unwrap();
-    let written = create(&dir.path("link.zip")).finish().unwrap();
+    let written = create(&dir.path("link.zip")).finish().unwrap().path;
     assert_eq!(written, fs::canonicalize(output(&dir)).unwrap());
     assert!(dir.path("link.zip").is_symlink());
     assert_eq!(files(&dir), ["capture.zip", "capture.zip.bak", "link.zip"]);

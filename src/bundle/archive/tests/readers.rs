@@ -60,7 +60,7 @@ fn other_readers_read_more_entries_than_16_bits_count() {
                 })
                 .unwrap();
         }
-        let bundle = archive.finish().unwrap();
+        let bundle = archive.finish().unwrap().path;
         assert_read_by_all(&bundle, count, &format!("traces/{}", count - 1));
     }
 }
@@ -75,7 +75,7 @@ fn other_readers_read_a_bundle_past_4_gib() {
     for name in ["first", "second", "third"] {
         archive.group(|a| add(a, name, name.as_bytes(), CompressionMethod::Stored)).unwrap();
     }
-    let bundle = archive.finish().unwrap();
+    let bundle = archive.finish().unwrap().path;
     assert!(fs::metadata(&bundle).unwrap().len() > 4 << 30);
     assert_read_by_all(&bundle, 4, "third");
 }
@@ -99,6 +99,6 @@ fn other_readers_read_an_entry_past_4_gib() {
             add(a, "last", b"last", CompressionMethod::Stored)
         })
         .unwrap();
-    let bundle = archive.finish().unwrap();
+    let bundle = archive.finish().unwrap().path;
     assert_read_by_all(&bundle, 2, "last");
 }

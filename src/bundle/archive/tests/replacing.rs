@@ -36,7 +36,7 @@ fn a_replaced_group_is_not_in_the_directory() {
     });
     put(&mut archive, "last", b"last", None).unwrap();
     assert!(archive.read_group(second.unwrap()).is_ok());
-    let bundle = archive.finish().unwrap();
+    let bundle = archive.finish().unwrap().path;
     assert_eq!(names(&bundle), ["before", "between", "body", "json", "last"]);
     assert_eq!(content(&bundle, "json").as_deref(), Some(&b"second"[..]));
     assert_eq!(content(&bundle, "body").as_deref(), Some(&b"second"[..]));
@@ -67,7 +67,7 @@ fn groups_are_retired_once_and_only_with_the_group_that_replaces_them() {
     // A group may also only remove another one.
     let removed = put(&mut archive, "removed", b"4", None).unwrap();
     archive.group(|a| a.retire(removed)).unwrap();
-    let bundle = archive.finish().unwrap();
+    let bundle = archive.finish().unwrap().path;
     assert_eq!(names(&bundle), ["second"]);
 }
 
@@ -95,7 +95,7 @@ fn any_groups_of_a_long_directory_can_be_replaced() {
         expected.insert(name, &b"new"[..]);
     }
     put(&mut archive, "z", b"z", None).unwrap();
-    let bundle = archive.finish().unwrap();
+    let bundle = archive.finish().unwrap().path;
     let opened = ZipReader::open(&bundle).unwrap();
     assert_eq!(opened.names().count(), 8001);
     for (name, content) in expected {
@@ -131,7 +131,7 @@ fn a_disk_fault_at_any_step_keeps_one_of_both_groups() {
             let was_reached = STEPS.take().is_none();
             let listed = complete(&archive);
             assert!(!large_replaced || listed.iter().filter(|name| *name == "a").count() == 2);
-            let bundle = archive.finish().unwrap();
+            let bundle = archive.finish().unwrap().path;
             let expected_b: &[u8] = if is_replaced { b"new" } else { b"old" };
             let expected_a: &[u8] = if large_replaced { &large } else { b"old" };
             assert_eq!(content(&bundle, "b").as_deref(), Some(expected_b), "{good} good steps");
@@ -223,7 +223,7 @@ fn a_gzip_body_is_an_entry_without_being_inflated() {
     reservation.fill_next(&mut &large[..], u64::MAX).unwrap();
     archive.group(|a| a.add_reserved(&reservation)).unwrap();
     put(&mut archive, "z", b"z", None).unwrap();
-    let bundle = archive.finish().unwrap();
+    let bundle = archive.finish().unwrap().path;
     assert!(content(&bundle, "traces/t_0001_response.bin").unwrap() == text);
     // The directory is in the order of the groups.
     assert_read_by_all(&bundle, 6, "z");
@@ -268,7 +268,7 @@ fn claims_reach_no_directory_until_they_are_confirmed() {
             })
             .unwrap();
         assert!(archive.confirm(second).is_err(), "it was replaced");
-        let bundle = archive.finish().unwrap();
+        let bundle = archive.finish().unwrap().path;
         assert_eq!(content(&bundle, "second").unwrap(), b"other content");
         assert_eq!(ZipReader::open(&bundle).unwrap().names().count(), 2);
     }

@@ -30,7 +30,7 @@ fn entries_after_a_reservation_are_readable_before_it_is_filled() {
             add(a, "last", b"last", CompressionMethod::Stored)
         })
         .unwrap();
-    let bundle = archive.finish().unwrap();
+    let bundle = archive.finish().unwrap().path;
     assert!(content(&bundle, "large").unwrap() == large && content(&bundle, "other").unwrap() == other);
     assert_read_by_all(&bundle, 6, "last");
 }
@@ -59,7 +59,7 @@ fn a_released_reservation_is_truncated_or_left_out() {
     let too_large = EntryHeader { compressed_size: u64::MAX - 100, size: u64::MAX - 100, ..entry_of("no", b"") };
     assert!(archive.reserve(too_large, None).is_err());
     assert_eq!(complete(&archive), ["before", "behind", "last"]);
-    let bundle = archive.finish().unwrap();
+    let bundle = archive.finish().unwrap().path;
     assert_read_by_all(&bundle, 3, "last");
 }
 
@@ -97,7 +97,7 @@ fn a_disk_fault_at_any_step_around_a_reservation_loses_only_that_step() {
             let was_reached = STEPS.take().is_none();
             let found = complete(&archive);
             assert!(listed.iter().all(|name| found.contains(name)), "{good} good steps: {listed:?}, {found:?}");
-            let bundle = archive.finish().unwrap();
+            let bundle = archive.finish().unwrap().path;
             let opened = ZipReader::open(&bundle).unwrap();
             let mut names: Vec<_> = opened.names().collect();
             names.sort();

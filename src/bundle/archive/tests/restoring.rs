@@ -102,7 +102,7 @@ fn all_readers_read_a_restored_member() {
             .unwrap();
         archive.group(|a| add(a, "last", b"last", CompressionMethod::Stored)).unwrap();
         let Restoring { dir, archive, received, .. } = restoring;
-        let bundle = archive.finish().unwrap();
+        let bundle = archive.finish().unwrap().path;
         assert!(content(&bundle, BODY).unwrap() == received);
         assert_eq!(content(&bundle, JSON).unwrap(), b"{\"last\":1}");
         assert_read_by_all(&bundle, 5, "last");

@@ -165,7 +165,7 @@ fn a_file_that_ends_anywhere_has_the_last_whole_group_of_each_exchange() {
     let archive =
         std::mem::replace(&mut file.archive, Archive::create(&file.dir.path("other.zip"), Duration::ZERO).unwrap().0);
     let mut growing = Bundle::open_part(&part).unwrap();
-    let finished = archive.finish().unwrap();
+    let finished = archive.finish().unwrap().path;
     assert_eq!(growing.refresh().unwrap(), State::Complete);
     assert!(bodies(&growing) == expected && bodies(&Bundle::open(&finished).unwrap()) == expected);
     assert_keeps_the_contract(&finished);
