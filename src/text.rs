@@ -57,7 +57,7 @@ impl Serialize for Base64<'_> {
 ///
 /// # Errors
 /// If `out` fails, or `value` does.
-pub fn write_json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+pub fn write_json<W: Write + ?Sized>(value: &impl Serialize, out: &mut W) -> io::Result<()> {
     Ok(value.serialize(&mut serde_json::Serializer::with_formatter(out, EscapingFormatter))?)
 }
 

@@ -9,12 +9,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! One exchange at a time is in memory. Exchanges are written in the order of their ids.
+//! A few exchanges at a time are in memory, without large bodies. Exchanges are written in the order of their ids.
 
 use super::filter::{Filter, Selected};
+use super::in_order::{self, Outcome};
 use crate::bundle::reader::{self, Bundle, Trace};
 use std::fmt;
 use std::io;
+use stored_body::StoredBody;
 
 pub mod curl;
 pub mod har;
@@ -71,17 +73,39 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Calls `write` with each selected exchange.
-fn for_each_selected(
-    bundle: &Bundle,
+/// Calls `render` with each selected exchange, on several threads, and passes the results to `write`, in order.
+fn for_each_selected<'b>(
+    bundle: &'b Bundle,
     selected: &Selected<'_>,
-    write: &mut dyn FnMut(&Trace) -> Result<(), Error>,
+    render: impl Fn(Trace) -> Result<Rendered<'b>, Error> + Sync,
+    mut write: impl FnMut(Rendered<'b>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    for id in bundle.traces().iter().filter(|id| selected.considers(id)) {
-        let trace = bundle.trace(id)?;
-        if selected.has_exchange(bundle, &trace)? {
-            write(&trace)?;
+    let ids = bundle.traces().iter().filter(|id| selected.considers(id));
+    let worker = || {
+        |id: &str| {
+            let trace = bundle.trace(id)?;
+            selected.has_exchange(bundle, &trace)?.then(|| render(trace)).transpose()
+        }
+    };
+    in_order::map(ids, worker, |rendered| rendered.map_or(Ok(()), &mut write))
+}
+
+/// An exchange in the format of the export.
+enum Rendered<'b> {
+    /// Its text.
+    Small(Vec<u8>),
+    /// An exchange with more than belongs in memory, and its bodies: it is rendered when it is written.
+    Large(Box<Trace>, Vec<StoredBody<'b>>),
+}
+
+impl Outcome for Rendered<'_> {
+    fn size(&self) -> usize {
+        match self {
+            Self::Small(text) => text.len(),
+            Self::Large(_, bodies) => bodies.iter().fold(LARGE_BYTES, |sum, body| sum.saturating_add(body.memory())),
         }
     }
-    Ok(())
 }
+
+/// More than most heads have.
+const LARGE_BYTES: usize = 16 * 1024;

@@ -7,6 +7,7 @@ pub mod export;
 pub mod filter;
 pub mod grpc;
 mod id_set;
+mod in_order;
 pub mod merge;
 pub mod recover;
 pub mod redact;

@@ -44,9 +44,23 @@ impl Ids {
         self.ids.iter()
     }
 
-    /// Returns true if `id` is one of them. Compares all ids.
+    /// Returns true if `id` is one of them. Compares all ids only if a running capture added some out of order.
     pub fn contains(&self, id: &str) -> bool {
-        self.iter().any(|known| known == id)
+        if self.is_unsorted {
+            return self.iter().any(|known| known == id);
+        }
+        let searched = numbers(id);
+        let (mut start, mut end) = (0, self.len());
+        while start < end {
+            let middle = start.midpoint(end);
+            match self.get(middle).map(numbers) {
+                Some(known) if known < searched => start = middle.saturating_add(1),
+                _ => end = middle,
+            }
+        }
+        // Ids such as `t_2` and `t_0002` have equal numbers.
+        let same = (start..self.len()).map_while(|index| self.get(index).filter(|known| numbers(known) == searched));
+        same.into_iter().any(|known| known == id)
     }
 
     /// Appends an id. [`Ids::sort`] restores the order.
@@ -62,7 +76,7 @@ impl Ids {
 
     /// Appends the ids of `new`, none of which is known.
     pub(super) fn append(&mut self, new: &Self) {
-        new.iter().for_each(|id| self.ids.push(id));
+        new.iter().for_each(|id| self.push(id));
     }
 
     pub(super) fn sort(&mut self) {
@@ -89,6 +103,13 @@ mod tests {
         ids.sort();
         assert_eq!(ids.iter().collect::<Vec<_>>(), ["t_99999999999999999999", "t_0002", "t_9999", "t_10000"]);
         assert!(ids.contains("t_9999") && !ids.contains("t_1"));
-        assert_eq!((ids.len(), ids.last()), (4, Some("t_10000")));
+        for id in ["t_2", "t_00002", "t_10001"] {
+            assert!(!ids.contains(id));
+            ids.push(id);
+            assert!(ids.contains(id) && ids.contains("t_0002") && ids.contains("t_10000"), "{id}");
+        }
+        ids.sort();
+        assert!(["t_2", "t_00002", "t_0002", "t_10001", "t_99999999999999999999"].iter().all(|id| ids.contains(id)));
+        assert_eq!((ids.len(), ids.last()), (7, Some("t_10001")));
     }
 }

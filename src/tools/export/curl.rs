@@ -17,7 +17,7 @@
 use super::http::{all, first, is_coded};
 use super::quote::{literal, word};
 use super::stored_body::StoredBody;
-use super::{Error, Options, for_each_selected};
+use super::{Error, Options, Rendered, for_each_selected};
 use crate::bundle::id::ItemKind;
 use crate::bundle::reader::{Bundle, Header, Request, Trace};
 use crate::text::{Base64, escape, escape_lines};
@@ -33,12 +33,28 @@ pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<
     let mut separator = "";
     let mut selected = Selected::new(&options.filter);
     selected.add_websockets(bundle)?;
-    for_each_selected(bundle, &selected, &mut |trace| {
+    let render = |trace: Trace| {
         let body = StoredBody::new(bundle, ItemKind::Trace, &trace.id, trace.request.body_file.as_deref())?;
+        if !body.is_in_memory() {
+            return Ok(Rendered::Large(trace.into(), vec![body]));
+        }
+        let mut text = Vec::new();
+        write_command(&trace, &body, &mut text)?;
+        Ok(Rendered::Small(text))
+    };
+    for_each_selected(bundle, &selected, render, |rendered| {
         write!(out, "{separator}")?;
         separator = "\n";
-        write_command(trace, &body, out)?;
-        Ok(body.check()?)
+        match rendered {
+            Rendered::Small(text) => out.write_all(&text)?,
+            Rendered::Large(trace, bodies) => {
+                for body in bodies {
+                    write_command(&trace, &body, out)?;
+                    body.check()?;
+                }
+            }
+        }
+        Ok(())
     })
 }
 

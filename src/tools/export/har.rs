@@ -6,7 +6,7 @@
 //! or response that was cut off has a `comment`; a response that was, or is missing, also has `_error`, as Chrome writes it.
 
 use super::stored_body::StoredBody;
-use super::{Error, Options, for_each_selected};
+use super::{Error, Options, Rendered, for_each_selected};
 use crate::bundle::id::ItemKind;
 use crate::bundle::reader::{Bundle, Trace};
 use crate::text::write_json;
@@ -37,10 +37,26 @@ pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<
     selected.add_websockets(bundle)?;
     let (opened_by, without_handshake) = websockets(bundle)?;
     let mut separator = "\n";
-    for_each_selected(bundle, &selected, &mut |trace| {
+    let render = |trace: Trace| {
+        let bodies = StoredBody::of_trace(bundle, &trace)?;
+        if opened_by.contains_key(&trace.id) || bodies.iter().any(|body| !body.is_in_memory()) {
+            return Ok(Rendered::Large(trace.into(), bodies.into()));
+        }
+        let [sent, received] = &bodies;
+        let mut text = Vec::new();
+        write_json(&HarEntry::new(&trace, [sent, received], false), &mut text)?;
+        Ok(Rendered::Small(text))
+    };
+    for_each_selected(bundle, &selected, render, |rendered| {
         write!(out, "{separator}")?;
         separator = ",\n";
-        write_entry(bundle, trace, opened_by.get(&trace.id).map(String::as_str), out)
+        match rendered {
+            Rendered::Small(text) => Ok(out.write_all(&text)?),
+            Rendered::Large(trace, bodies) => {
+                let bodies = <[_; 2]>::try_from(bodies).or_else(|_| StoredBody::of_trace(bundle, &trace))?;
+                write_entry(bundle, &trace, bodies, opened_by.get(&trace.id).map(String::as_str), out)
+            }
+        }
     })?;
     for id in without_handshake {
         if selected.has_websocket(&id) {
@@ -53,7 +69,8 @@ pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<
             handshake.response.status = 101;
             write!(out, "{separator}")?;
             separator = ",\n";
-            write_entry(bundle, &handshake, Some(&id), out)?;
+            let bodies = StoredBody::of_trace(bundle, &handshake)?;
+            write_entry(bundle, &handshake, bodies, Some(&id), out)?;
         }
     }
     Ok(writeln!(out, "\n]}}}}")?)
@@ -74,9 +91,14 @@ fn websockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>),
     Ok((opened_by, without))
 }
 
-fn write_entry(bundle: &Bundle, trace: &Trace, websocket: Option<&str>, out: &mut dyn Write) -> Result<(), Error> {
-    let [request_body, response_body] = StoredBody::of_trace(bundle, trace)?;
-    let entry = HarEntry::new(trace, [&request_body, &response_body], websocket.is_some());
+fn write_entry(
+    bundle: &Bundle,
+    trace: &Trace,
+    [sent, received]: [StoredBody<'_>; 2],
+    websocket: Option<&str>,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let entry = HarEntry::new(trace, [&sent, &received], websocket.is_some());
     match websocket {
         None => write_json(&entry, out)?,
         Some(websocket) => {
@@ -86,8 +108,8 @@ fn write_entry(bundle: &Bundle, trace: &Trace, websocket: Option<&str>, out: &mu
             write_messages(bundle, websocket, out)?;
         }
     }
-    request_body.check()?;
-    Ok(response_body.check()?)
+    sent.check()?;
+    Ok(received.check()?)
 }
 
 /// Writes the messages of a WebSocket as the last member of an object, and its closing brace.

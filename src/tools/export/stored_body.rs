@@ -45,6 +45,8 @@ impl<'b> StoredBody<'b> {
             is_text = is_text && check.push(block, &mut |_| Ok::<_, Infallible>(())).is_ok_and(|is_text| is_text);
         })?;
         let is_text = is_text && check.is_complete();
+        // It is read again.
+        bundle.meter().take_back(size);
         Ok(Self { size, content: Content::Large(bundle, entry), is_text, error: RefCell::default() })
     }
 
@@ -66,6 +68,19 @@ impl<'b> StoredBody<'b> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.size == 0
+    }
+
+    /// Returns true if it is in memory.
+    pub(super) fn is_in_memory(&self) -> bool {
+        matches!(self.content, Content::InMemory(_))
+    }
+
+    /// Returns its size in memory.
+    pub(super) fn memory(&self) -> usize {
+        match &self.content {
+            Content::InMemory(bytes) => bytes.len(),
+            Content::Large(..) => 0,
+        }
     }
 
     /// Returns true if it is text.
