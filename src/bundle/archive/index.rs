@@ -60,8 +60,14 @@ impl Index {
     pub(crate) fn offsets_within(&self, name: &str, range: Range<u64>) -> impl Iterator<Item = u64> + use<'_> {
         let hash = self.hashes.hash_one(name);
         let start = self.sorted().partition_point(|entry| *entry < (hash, range.start));
-        let end = self.sorted().partition_point(|entry| *entry < (hash, range.end));
-        self.sorted().get(start..end).unwrap_or_default().iter().rev().map(|(_, offset)| *offset)
+        let following = self.sorted().get(start..).unwrap_or_default();
+        // Few names occur twice, and a search takes long.
+        let is_before = |entry: &(u64, u64)| *entry < (hash, range.end);
+        let count = match following {
+            [first, second, ..] if !is_before(second) => usize::from(is_before(first)),
+            _ => following.partition_point(is_before),
+        };
+        following.get(..count).unwrap_or_default().iter().rev().map(|(_, offset)| *offset)
     }
 
     fn sorted(&self) -> &[(u64, u64)] {
