@@ -16,6 +16,7 @@ mod notice;
 pub mod output;
 mod proxy;
 mod record;
+mod running;
 pub mod text;
 #[cfg(feature = "tools")]
 mod tools;
@@ -35,7 +36,8 @@ pub use gauge::Gauge;
 pub use notice::{
     Bundles, CutOffItems, Distrust, Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning,
 };
-pub use proxy::{ForceStop, Proxy, Running};
+pub use proxy::Proxy;
+pub use running::{ForceStop, Running};
 #[cfg(feature = "tools")]
 pub use tools::{export, filter, grpc, merge, recover, redact};
 pub use trust::details::CertificateDetails;

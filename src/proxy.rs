@@ -1,32 +1,32 @@
-//! The library's entry point: binds, starts and stops a capture, and connects its parts.
+//! The library's entry point: prepares and starts a capture, and connects its parts.
 
 use crate::cert::{self, Ca, CaCertificate, Leaves};
 use crate::clock::Moment;
 use crate::config::{Config, Mode, Observer, Transparent};
 use crate::counters::Counters;
 use crate::error::{CaExposure, Conflict, Error};
-use crate::gauge::{Gauge, WriterHandles};
+use crate::gauge::WriterHandles;
 use crate::memory::Memory;
 use crate::net::key_log::{self, KeyLog};
 use crate::net::listener::listen;
-use crate::net::live::LiveConnections;
+use crate::net::listening::{ListenAddrs, Listening};
 use crate::net::own_page::{OwnFile, OwnPage};
 use crate::net::refusals::Refusals;
 use crate::net::resources::Resources;
 use crate::net::serving::Serving;
 use crate::net::shared::{Capture, Shared};
 use crate::net::stop::Stop;
-use crate::net::sys::{accept_any_destination, maximize_backlog};
+use crate::net::sys::accept_any_destination;
 use crate::net::timeouts::Timeouts;
 use crate::net::tls::client::ClientTls;
 use crate::net::tls::server::ServerTls;
 use crate::net::upstream::Upstream;
-use crate::notice::{Summary, Warning};
 use crate::record::disk_monitor::DiskMonitor;
 use crate::record::item::Item;
 use crate::record::queue::{Receiver, Sender, bounded_queue};
 use crate::record::sink::ItemSink;
-use crate::record::writer::{CaptureLimits, Writer, WriterControl, WriterSummary};
+use crate::record::writer::{CaptureLimits, Writer};
+use crate::running::{Running, Writing};
 use crate::trust::environment::Environment;
 use crate::trust::page::{self, PageFile};
 use crate::wire::pattern::HostFilter;
@@ -37,12 +37,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 /// A capture that is ready to start.
 pub struct Proxy {
-    listener: TcpListener,
-    addr: SocketAddr,
+    listening: Listening,
     serving: Arc<Serving>,
     ca_cert: Option<CaCertificate>,
     output: Option<Output>,
@@ -69,10 +68,43 @@ impl Proxy {
     /// # Errors
     /// If one of these steps fails. Then no existing file was changed, and nothing listens.
     pub fn bind(config: Config) -> Result<Self, Error> {
+        let addr = config.listen;
+        Self::prepare(config, &[addr], || Listening::bind(addr))
+    }
+
+    /// As [`Proxy::bind`], on sockets that listen already instead of [`Config::listen`]: of another process (systemd's socket
+    /// activation), or several. They are made non-blocking, and so are their duplicates.
+    ///
+    /// ```no_run
+    /// use spectral_capture::{Config, Proxy};
+    /// use std::net::TcpListener;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listeners = vec![TcpListener::bind("127.0.0.1:8080")?, TcpListener::bind("[::1]:8080")?];
+    /// let proxy = Proxy::bind_on(Config::capture("capture.zip"), listeners)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Proxy::bind`], and [`Conflict::NoListener`] if there is no socket.
+    pub fn bind_on(config: Config, listeners: Vec<TcpListener>) -> Result<Self, Error> {
+        let listen_error = |cause| Error::Listen { addr: config.listen, cause };
+        let addrs = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>();
+        let addrs = ListenAddrs::new(addrs.map_err(listen_error)?).ok_or(Error::Conflict(Conflict::NoListener))?;
+        Self::prepare(config, &addrs.all.clone(), || Listening::new(listeners, addrs))
+    }
+
+    /// Prepares a capture that will listen on `addrs`, on the sockets of `listen`.
+    fn prepare(
+        config: Config,
+        addrs: &[SocketAddr],
+        listen: impl FnOnce() -> Result<Listening, Error>,
+    ) -> Result<Self, Error> {
         if config.auth.is_some() && config.transparent != Transparent::Off {
             return Err(Error::Conflict(Conflict::PasswordForRedirected));
         }
-        if !config.client_certificates.is_empty() && config.auth.is_none() && !is_loopback(config.listen) {
+        if !config.client_certificates.is_empty() && config.auth.is_none() && !addrs.iter().all(is_loopback) {
             return Err(Error::Conflict(Conflict::CertificatesForAnyone));
         }
         let counters = Arc::new(Counters::new(config.on_notice.clone(), config.mode == Mode::Discover));
@@ -117,15 +149,13 @@ impl Proxy {
         if let Some(log) = &key_log {
             client_tls.log_keys(Arc::clone(log) as Arc<dyn rustls::KeyLog>);
         }
-        let listen_error = |cause| Error::Listen { addr: config.listen, cause };
-        let listener = TcpListener::bind(config.listen).map_err(listen_error)?;
-        listener.set_nonblocking(true).map_err(listen_error)?;
-        maximize_backlog(&listener);
+        let listening = listen()?;
         if config.transparent != Transparent::Off {
-            // Without the privilege, TPROXY does not find the listener. REDIRECT and DNAT do not need it.
-            let _ = accept_any_destination(&listener);
+            // Without the privilege, TPROXY does not find a listener. REDIRECT and DNAT do not need it.
+            for listener in &listening.listeners {
+                let _ = accept_any_destination(listener);
+            }
         }
-        let addr = listener.local_addr().map_err(listen_error)?;
         let key_log = match (key_log, config.key_log) {
             (Some(log), Some(path)) => {
                 let file = key_log::open(&path).map_err(|cause| Error::KeyLog { path, cause })?;
@@ -140,22 +170,27 @@ impl Proxy {
             auth: config.auth,
             timeouts: Timeouts::default(),
             counters,
-            upstream: Upstream::new(config.upstream_proxies, addr, &resources, &stop),
+            upstream: Upstream::new(config.upstream_proxies, listening.addrs.all.clone(), &resources, &stop),
             stop,
             resources,
             client_tls,
             is_clear_hop_reported: AtomicBool::new(false),
-            own_page: own_page(ca.as_ref(), addr),
+            own_page: own_page(ca.as_ref(), listening.addrs.first),
             capture,
         };
         let serving =
             Serving::new(shared).map_err(|cause| Error::System { what: "cannot create an epoll set", cause })?;
-        Ok(Self { listener, addr, serving: Arc::new(serving), ca_cert: ca, output, key_log })
+        Ok(Self { listening, serving: Arc::new(serving), ca_cert: ca, output, key_log })
     }
 
-    /// The address on which it will listen. The port is known.
+    /// The address on which it will listen, the first if there are several. The port is known.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.listening.addrs.first
+    }
+
+    /// All addresses on which it will listen.
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.listening.addrs.all
     }
 
     /// The file of the CA certificate (PEM) that clients must trust; `None` in discovery.
@@ -200,14 +235,16 @@ impl Proxy {
             }
             None => None,
         };
-        let (serving, listener) = (Arc::clone(&self.serving), self.listener);
-        let listening = thread::Builder::new()
-            .name("listener".into())
-            .spawn(move || listen(&serving, &listener))
-            .map_err(no_thread)?;
+        let Listening { listeners, addrs } = self.listening;
         let serving = Arc::clone(&self.serving);
-        let (addr, started, listening) = (self.addr, Moment::now(), Some(listening));
-        let running = Running { addr, started, serving: self.serving, listening, writing, key_log };
+        // Dropped on an error, which ends the threads that were started.
+        let mut running =
+            Running { addrs, started: Moment::now(), serving: self.serving, listening: Vec::new(), writing, key_log };
+        for listener in listeners {
+            let serving = Arc::clone(&serving);
+            let listening = thread::Builder::new().name("listener".into()).spawn(move || listen(&serving, &listener));
+            running.listening.push(listening.map_err(no_thread)?);
+        }
         // Returns when the capture stops.
         thread::Builder::new().name("idle".into()).spawn(move || serving.watch_idle()).map_err(no_thread)?;
         Ok(running)
@@ -221,7 +258,7 @@ impl fmt::Debug for Proxy {
 }
 
 /// True if only programs on this machine can connect to `addr`.
-fn is_loopback(addr: SocketAddr) -> bool {
+fn is_loopback(addr: &SocketAddr) -> bool {
     addr.ip().to_canonical().is_loopback()
 }
 
@@ -235,120 +272,12 @@ fn own_page(ca: Option<&CaCertificate>, addr: SocketAddr) -> OwnPage {
     OwnPage::new(files.into_iter().map(file).collect())
 }
 
-/// A running capture. Dropping it stops it.
-pub struct Running {
-    addr: SocketAddr,
-    started: Moment,
-    serving: Arc<Serving>,
-    listening: Option<JoinHandle<()>>,
-    writing: Option<Writing>,
-    key_log: Option<Arc<KeyLog>>,
-}
-
-struct Writing {
-    thread: JoinHandle<WriterSummary>,
-    sender: Sender<Item>,
-    handles: WriterHandles,
-    monitor: Option<DiskMonitor>,
-}
-
-impl Running {
-    /// The address on which it listens.
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// A handle that makes [`Running::stop`] return early, from another thread.
-    pub fn force_stop(&self) -> ForceStop {
-        let writer = self.writing.as_ref().map(|writing| Arc::clone(&writing.handles.control));
-        ForceStop { live: Arc::clone(&self.serving.live), writer }
-    }
-
-    /// A handle that reads the progress of the capture.
-    pub fn gauge(&self) -> Gauge {
-        let counters = Arc::clone(&self.serving.shared.counters);
-        let writer = self.writing.as_ref().map(|writing| writing.handles.clone());
-        Gauge::new(self.started, counters, Arc::clone(&self.serving.live), writer)
-    }
-
-    /// Stops the capture: accepts no more clients, ends all connections, records the exchanges in flight, and completes
-    /// the bundle.
-    pub fn stop(mut self) -> Summary {
-        self.end()
-    }
-
-    fn end(&mut self) -> Summary {
-        let Shared { stop, counters, capture, resources, .. } = &self.serving.shared;
-        stop.set();
-        if let Some(thread) = self.listening.take() {
-            // If it panicked, it accepts no more clients either.
-            let _ = thread.join();
-        }
-        // Connections end at once, except those that wait for room in the writer's queue.
-        let remaining = self.serving.live.wait_for_none();
-        resources.threads.close();
-        let mut summary = Summary::default();
-        if let Some(Writing { thread, sender, monitor, .. }) = self.writing.take() {
-            // Fails only if the writer has ended, which `join` shows.
-            let _ = sender.send_urgent(Item::CaptureEnd);
-            drop(sender);
-            match thread.join() {
-                Ok(written) => summary = written.into_summary(),
-                Err(_) => summary.warnings.push(Warning::WriterPanicked),
-            }
-            drop(monitor);
-            if let Some(Capture { sink, .. }) = capture {
-                summary.lost += sink.dropped_items();
-                if sink.refused_items() > 0 {
-                    summary.warnings.push(Warning::DiskResumed { lost: sink.refused_items() });
-                }
-            }
-            if remaining > 0 {
-                summary.warnings.push(Warning::ConnectionsAbandoned { count: remaining });
-            }
-        }
-        summary.warnings.extend(self.key_log.take().and_then(|log| log.close()));
-        Summary { uncaptured: counters.uncaptured(), domains: counters.domains(), ..summary }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.listening.is_some() {
-            self.end();
-        }
-    }
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("addr", &self.addr()).finish_non_exhaustive()
-    }
-}
-
-/// Makes [`Running::stop`] return without waiting for open connections, and without decoding the bodies that are left. The
-/// bundle is still completed, with those bodies as received.
-#[derive(Clone, Debug)]
-pub struct ForceStop {
-    live: Arc<LiveConnections>,
-    writer: Option<Arc<WriterControl>>,
-}
-
-impl ForceStop {
-    /// Ends the wait, now and later.
-    pub fn now(&self) {
-        self.live.stop_waiting();
-        if let Some(writer) = &self.writer {
-            writer.hurry();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ClientCertificate;
     use crate::net::budget::UnsentBudget;
-    use std::io::{Read, Write};
+    use std::io::{BufRead, BufReader, Read, Write};
     use std::net::TcpStream;
     use std::time::Duration;
 
@@ -451,5 +380,57 @@ mod tests {
         running.stop();
         assert!(within(LONG, || serving.upgrade().is_none()));
         drop(client);
+    }
+
+    /// Sends `request` to the proxy at `addr`, and returns the status line of the response.
+    fn status_line(addr: SocketAddr, request: &str) -> String {
+        let mut client = TcpStream::connect(addr).unwrap();
+        client.set_read_timeout(Some(LONG)).unwrap();
+        client.write_all(request.as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(client).read_line(&mut line).unwrap();
+        line
+    }
+
+    #[test]
+    fn several_sockets_are_served() {
+        let listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addrs: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        let proxy = Proxy::bind_on(Config::discover(), listeners).unwrap();
+        assert_eq!((proxy.addr(), proxy.addrs()), (addrs[0], &addrs[..]));
+        let running = proxy.start().unwrap();
+        assert_eq!((running.addr(), running.addrs()), (addrs[0], &addrs[..]));
+        for &addr in &addrs {
+            let request = format!("GET / HTTP/1.1\r\nHost: {addr}\r\n\r\n");
+            assert_eq!(status_line(addr, &request), "HTTP/1.1 200 OK\r\n");
+            // A tunnel to any of its own addresses would lead back to it.
+            for own in &addrs {
+                let request = format!("CONNECT {own} HTTP/1.1\r\nHost: {own}\r\n\r\n");
+                let line = status_line(addr, &request);
+                assert!(line.starts_with("HTTP/1.1 403 "), "{own} through {addr}: {line}");
+            }
+        }
+        running.stop();
+        assert!(addrs.iter().all(|addr| TcpStream::connect(addr).is_err()));
+    }
+
+    #[test]
+    fn a_proxy_without_a_socket_is_an_error() {
+        let error = Proxy::bind_on(Config::discover(), Vec::new()).unwrap_err();
+        assert!(matches!(error, Error::Conflict(Conflict::NoListener)), "{error}");
+    }
+
+    #[test]
+    fn client_certificates_need_a_password_if_any_socket_is_public() {
+        let mut config = Config::discover();
+        config.client_certificates = vec![ClientCertificate { host: None, file: "missing.pem".into() }];
+        let bind = |addrs: [&str; 2]| {
+            let listeners = addrs.map(|addr| TcpListener::bind(addr).unwrap());
+            Proxy::bind_on(config.clone(), listeners.into()).unwrap_err()
+        };
+        let error = bind(["127.0.0.1:0", "0.0.0.0:0"]);
+        assert!(matches!(error, Error::Conflict(Conflict::CertificatesForAnyone)), "{error}");
+        let error = bind(["127.0.0.1:0", "127.0.0.1:0"]);
+        assert!(matches!(error, Error::ClientCertificate { .. }), "{error}");
     }
 }

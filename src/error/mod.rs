@@ -118,12 +118,15 @@ pub enum Conflict {
     /// Anyone who can reach the proxy could act with the client certificates: it does not listen on loopback, and requires no
     /// password.
     CertificatesForAnyone,
+    /// There is no socket to listen on.
+    NoListener,
 }
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PasswordForRedirected => f.write_str("redirected clients cannot send the password that is required"),
+            Self::NoListener => f.write_str("there is no socket to listen on"),
             Self::CertificatesForAnyone => {
                 f.write_str("anyone who can reach the proxy could act with the client certificate")
             }

@@ -22,7 +22,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct Dialer {
     /// The address of this proxy, to which it must not connect.
-    listen: SocketAddr,
+    listen: Vec<SocketAddr>,
     /// The threads in which names are resolved.
     threads: ThreadPool,
     /// The sockets that it connects.
@@ -39,8 +39,8 @@ pub(crate) struct Dialed {
 }
 
 impl Dialer {
-    /// Creates a dialer for the proxy at `listen`.
-    pub(crate) fn new(listen: SocketAddr, threads: ThreadPool) -> Self {
+    /// Creates a dialer for the proxy that listens on these addresses.
+    pub(crate) fn new(listen: Vec<SocketAddr>, threads: ThreadPool) -> Self {
         Self { listen, threads, own_sockets: OwnSockets::default() }
     }
 
@@ -66,7 +66,7 @@ impl Dialer {
     fn dial_once(&self, authority: &Authority, stop: &Stop) -> Result<Dialed, DialError> {
         let began = Moment::now();
         let addrs = self.resolve(authority, stop)?;
-        if addrs.iter().any(|addr| is_ourselves(*addr, self.listen)) {
+        if addrs.iter().any(|addr| self.is_ourselves(*addr)) {
             return Err(DialError::Ourselves);
         }
         let resolved = Moment::now();
@@ -77,15 +77,13 @@ impl Dialer {
 
     /// True if `authority`, in any spelling, is the address of this proxy.
     pub(crate) fn leads_here(&self, authority: &Authority, stop: &Stop) -> bool {
-        authority.port == self.listen.port()
-            && self
-                .resolve(authority, stop)
-                .is_ok_and(|addrs| addrs.iter().any(|addr| is_ourselves(*addr, self.listen)))
+        self.listen.iter().any(|own| own.port() == authority.port)
+            && self.resolve(authority, stop).is_ok_and(|addrs| addrs.iter().any(|addr| self.is_ourselves(*addr)))
     }
 
     /// True if a connection to `addr` would arrive at this proxy.
     pub(crate) fn is_ourselves(&self, addr: SocketAddr) -> bool {
-        is_ourselves(addr, self.listen)
+        self.listen.iter().any(|own| is_ourselves(addr, *own))
     }
 
     /// The sockets that it connects.
@@ -93,9 +91,9 @@ impl Dialer {
         &self.own_sockets
     }
 
-    /// True if this proxy listens on loopback.
+    /// True if this proxy listens on loopback only.
     pub(crate) fn listens_on_loopback(&self) -> bool {
-        self.listen.ip().to_canonical().is_loopback()
+        self.listen.iter().all(|own| own.ip().to_canonical().is_loopback())
     }
 
     /// The addresses of an authority; never empty.
@@ -299,7 +297,7 @@ mod tests {
     }
 
     fn dialer(listen: &str) -> Dialer {
-        Dialer::new(addr(listen), ThreadPool::default())
+        Dialer::new(vec![addr(listen)], ThreadPool::default())
     }
 
     #[test]

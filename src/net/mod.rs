@@ -33,6 +33,7 @@ pub(crate) mod intercepted_client;
 pub(crate) mod key_log;
 pub(crate) mod leg;
 pub(crate) mod listener;
+pub(crate) mod listening;
 pub(crate) mod live;
 pub(crate) mod origin_tls;
 pub(crate) mod outbox;

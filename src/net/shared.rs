@@ -71,7 +71,7 @@ impl Shared {
             auth: None,
             timeouts,
             counters: Arc::new(Counters::new(crate::config::Observer::default(), false)),
-            upstream: Upstream::new(UpstreamProxies::default(), listen, &resources, &stop),
+            upstream: Upstream::new(UpstreamProxies::default(), vec![listen], &resources, &stop),
             stop,
             resources,
             client_tls: ClientTls::new(Vec::new(), None, &[], false, &[]).unwrap(),

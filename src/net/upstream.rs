@@ -36,10 +36,10 @@ pub(crate) struct Connected {
 }
 
 impl Upstream {
-    /// Connects through `proxies`, on behalf of the proxy that listens on `listen`. Proxies that are that one itself are removed.
+    /// Connects through `proxies`, on behalf of the proxy that listens on these addresses. Proxies that are that one itself are removed.
     pub(crate) fn new(
         mut proxies: UpstreamProxies,
-        listen: SocketAddr,
+        listen: Vec<SocketAddr>,
         resources: &Arc<Resources>,
         stop: &Stop,
     ) -> Self {
@@ -157,7 +157,7 @@ mod tests {
 
     fn upstream(proxy: SocketAddr, listen: SocketAddr) -> Upstream {
         let proxies = UpstreamProxies::all(UpstreamProxy::parse(&format!("http://{proxy}")).unwrap());
-        Upstream::new(proxies, listen, &Arc::default(), &Stop::new().unwrap())
+        Upstream::new(proxies, vec![listen], &Arc::default(), &Stop::new().unwrap())
     }
 
     /// Starts a proxy that accepts one tunnel.

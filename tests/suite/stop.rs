@@ -8,6 +8,7 @@ use crate::support::{
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use spectral_capture::{Config, Proxy};
 use std::net::TcpStream;
+use std::time::Duration;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -149,6 +150,44 @@ fn a_forced_stop_ends_waits_and_completes_the_bundle() {
     let outcome = capture.stop();
     end.open();
     assert_eq!(outcome.bundle().only_trace().text(), "ok");
+}
+
+#[test]
+fn a_stop_with_a_limit_leaves_bodies_as_received_after_it() {
+    const BODIES: usize = 40;
+    let body = zstd_of_zeros(60 << 20);
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\nContent-Length: {}\r\n\r\n", body.len());
+    let response = [head.into_bytes(), body.clone()].concat();
+    let origin = Origin::plain(move |mut connection: Connection| {
+        for _ in 0..BODIES {
+            next_request(&mut connection);
+            connection.send(&response);
+        }
+        connection.close_abruptly();
+    });
+    let capture = Capture::start();
+    let mut connection = capture.connect(&origin.authority("localhost"));
+    for _ in 0..BODIES {
+        connection.request("GET /zeros HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    let outcome = capture.stop_within(Duration::ZERO);
+    let traces = &outcome.bundle().traces;
+    let as_received = traces.iter().filter(|trace| trace.response_encoding() == Some("zstd"));
+    assert!(as_received.clone().count() > 0);
+    assert!(as_received.clone().all(|trace| trace.response_body == body));
+}
+
+/// Returns a zstd frame of `len` zeros, in blocks that repeat one byte (RFC 8878 section 3.1.1.2).
+fn zstd_of_zeros(len: usize) -> Vec<u8> {
+    const BLOCK: usize = 128 << 10;
+    // The magic number, no options, and a window of 128 KiB.
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3];
+    for block in 0..len / BLOCK {
+        let is_last = usize::from(block == len / BLOCK - 1);
+        let header = BLOCK << 3 | 1 << 1 | is_last;
+        frame.extend_from_slice(&[header as u8, (header >> 8) as u8, (header >> 16) as u8, 0]);
+    }
+    frame
 }
 
 #[test]

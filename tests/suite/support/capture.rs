@@ -11,6 +11,7 @@ use spectral_capture::{Config, Notice, Observer, Pattern, Proxy, Reason, Running
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A running capture.
 #[derive(Debug)]
@@ -251,9 +252,20 @@ impl Capture {
 
     /// Stops it within the timeout, then checks and reads its bundle.
     #[track_caller]
-    pub(crate) fn stop(mut self) -> Outcome {
+    pub(crate) fn stop(self) -> Outcome {
+        self.stop_by(Running::stop)
+    }
+
+    /// As [`Capture::stop`], with a limit after which the stop is forced.
+    #[track_caller]
+    pub(crate) fn stop_within(self, limit: Duration) -> Outcome {
+        self.stop_by(move |running| running.stop_within(limit))
+    }
+
+    #[track_caller]
+    fn stop_by(mut self, stop: impl FnOnce(Running) -> Summary + Send + 'static) -> Outcome {
         let running = self.running.take().unwrap();
-        let summary = within_timeout("stopping", move || running.stop());
+        let summary = within_timeout("stopping", move || stop(running));
         let bundle = summary.bundle.as_deref().map(Bundle::open);
         if let Some(bundle) = &bundle {
             assert_eq!(summary.exchanges, bundle.traces.len() as u64);
