@@ -9,9 +9,10 @@
 //! ```
 //!
 //! The declarations below are the order in the file. Reading is tolerant: other producers omit fields and add their
-//! own. `cut_off` and `payload_encoding` are omitted where they have nothing to say; all other fields are always written.
+//! own, which copies keep (`others`). `cut_off` and `payload_encoding` are omitted where they have nothing to say; all other fields are always written.
 
 use super::cut_off;
+use super::other_members::OtherMembers;
 use crate::wire::headers::Headers;
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
@@ -105,6 +106,9 @@ pub struct Trace<H = Vec<Header>, S = String> {
     /// The part that is incomplete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut_off: Option<CutOff<S>>,
+    /// The members that this program does not know. Only those who copy the item read them.
+    #[serde(skip)]
+    pub(crate) others: OtherMembers,
 }
 
 impl Trace {
@@ -231,6 +235,9 @@ pub struct WebSocket {
     pub message_count: u64,
     /// The ids of contexts that caused it, from the browser extension.
     pub context_refs: Vec<String>,
+    /// The members that this program does not know. Only those who copy the item read them.
+    #[serde(skip)]
+    pub(crate) others: OtherMembers,
 }
 
 /// A WebSocket message. `S` is the type of text; readers use the default.
@@ -260,6 +267,9 @@ pub struct Message<S = String> {
     /// The cause if the message is incomplete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut_off: Option<MessageCutOff<S>>,
+    /// The members that this program does not know. Only those who copy the item read them.
+    #[serde(skip)]
+    pub(crate) others: OtherMembers,
 }
 
 impl Message {

@@ -9,6 +9,7 @@
 //! Enums with data and byte strings are out of scope: no document of a bundle has them.
 
 use super::archive::Archive;
+use super::other_members::OtherMembers;
 use serde::Serialize;
 use serde::ser::{Error as _, Impossible, SerializeMap, SerializeSeq, SerializeStruct, Serializer};
 use serde_json::Error;
@@ -19,16 +20,35 @@ pub(crate) fn add_json(archive: &mut Archive, name: String, value: &impl Seriali
     archive.add_written(name, note, |out| write(out, value))
 }
 
+/// As [`add_json`], without a note, and with `others` at the ends of their objects.
+pub(crate) fn add_json_with(
+    archive: &mut Archive,
+    name: String,
+    value: &impl Serialize,
+    others: &OtherMembers,
+) -> io::Result<()> {
+    archive.add_written(name, &[], |out| write_with(out, value, others))
+}
+
 /// Returns the JSON of `value`.
 pub(crate) fn to_vec(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    to_vec_with(value, OtherMembers::NONE)
+}
+
+/// As [`to_vec`], with `others` at the ends of their objects.
+pub(crate) fn to_vec_with(value: &impl Serialize, others: &OtherMembers) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
-    write(&mut out, value)?;
+    write_with(&mut out, value, others)?;
     Ok(out)
 }
 
 /// Appends the JSON of `value` to `out`.
 fn write(out: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()> {
-    Ok(value.serialize(&mut JsonWriter { out, depth: 0 })?)
+    write_with(out, value, OtherMembers::NONE)
+}
+
+fn write_with(out: &mut Vec<u8>, value: &impl Serialize, others: &OtherMembers) -> io::Result<()> {
+    Ok(value.serialize(&mut JsonWriter { out, depth: 0, others })?)
 }
 
 /// Appends values to `out`.
@@ -36,6 +56,8 @@ struct JsonWriter<'o> {
     out: &'o mut Vec<u8>,
     /// The number of open arrays and objects.
     depth: usize,
+    /// The members to add to the next value.
+    others: &'o OtherMembers,
 }
 
 impl JsonWriter<'_> {
@@ -60,26 +82,31 @@ impl JsonWriter<'_> {
 /// An array or object that has begun.
 struct Elements<'w, 'o> {
     writer: &'w mut JsonWriter<'o>,
-    is_empty: bool,
     close: u8,
+    /// The number of elements so far.
+    count: usize,
+    /// The members to add to it.
+    others: &'o OtherMembers,
 }
 
 impl<'w, 'o> Elements<'w, 'o> {
     fn open(writer: &'w mut JsonWriter<'o>, open: u8, close: u8) -> Self {
         writer.out.push(open);
         writer.depth = writer.depth.saturating_add(1);
-        Self { writer, is_empty: true, close }
+        let others = writer.others;
+        writer.others = OtherMembers::NONE;
+        Self { writer, close, count: 0, others }
     }
 
     /// Begins the line of the next element.
     fn next(&mut self) {
-        self.writer.break_line(self.is_empty);
-        self.is_empty = false;
+        self.writer.break_line(self.count == 0);
+        self.count = self.count.saturating_add(1);
     }
 
     fn close(self) {
         self.writer.depth = self.writer.depth.saturating_sub(1);
-        if !self.is_empty {
+        if self.count > 0 {
             self.writer.break_line(true);
         }
         self.writer.out.push(self.close);
@@ -241,6 +268,7 @@ impl SerializeSeq for Elements<'_, '_> {
     type Error = Error;
 
     fn serialize_element<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Error> {
+        self.writer.others = self.others.within_element(self.count);
         self.next();
         value.serialize(&mut *self.writer)
     }
@@ -260,10 +288,18 @@ impl SerializeStruct for Elements<'_, '_> {
         self.writer.out.push(b'"');
         self.writer.out.extend_from_slice(name.as_bytes());
         self.writer.out.extend_from_slice(b"\": ");
+        self.writer.others = self.others.within(name);
         value.serialize(&mut *self.writer)
     }
 
-    fn end(self) -> Result<(), Error> {
+    fn end(mut self) -> Result<(), Error> {
+        self.writer.others = OtherMembers::NONE;
+        for (name, value) in self.others.members() {
+            self.next();
+            self.writer.scalar(name)?;
+            self.writer.out.extend_from_slice(b": ");
+            value.serialize(&mut *self.writer)?;
+        }
         self.close();
         Ok(())
     }

@@ -12,6 +12,7 @@ pub(crate) mod id;
 pub(crate) mod iso8601;
 pub(crate) mod json;
 pub(crate) mod meter;
+pub(crate) mod other_members;
 pub(crate) mod output;
 pub mod reader;
 pub(crate) mod recovery_note;

@@ -24,8 +24,11 @@
 use super::archive::ZipReader;
 use super::format::Context;
 use super::id::{ItemKind, item_of, websocket_of};
+use super::json;
+use super::other_members::OtherMembers;
 use all_ids::{AllIds, max_json_bytes};
 use growing::GrowingBundle;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -259,6 +262,42 @@ impl Bundle {
         Ok(Message { id: id.to_owned(), connection_ref: websocket_of(id).to_owned(), ..message })
     }
 
+    /// As [`Bundle::trace`], with the members that this program does not know.
+    pub(crate) fn whole_trace(&self, id: &str) -> Result<Trace, Error> {
+        let (trace, others): (Trace, _) = self.whole_item(ItemKind::Trace, id)?;
+        Ok(Trace { id: id.to_owned(), others, ..trace })
+    }
+
+    /// As [`Bundle::websocket`] of a finished bundle, with the members that this program does not know.
+    pub(crate) fn whole_websocket(&self, id: &str) -> Result<WebSocket, Error> {
+        let (websocket, others): (WebSocket, _) = self.whole_item(ItemKind::WebSocket, id)?;
+        Ok(WebSocket { id: id.to_owned(), others, ..websocket })
+    }
+
+    /// As [`Bundle::message`], with the members that this program does not know.
+    pub(crate) fn whole_message(&self, id: &str) -> Result<Message, Error> {
+        let (message, others): (Message, _) = self.whole_item(ItemKind::Message, id)?;
+        Ok(Message { id: id.to_owned(), connection_ref: websocket_of(id).to_owned(), others, ..message })
+    }
+
+    /// Reads the JSON of the item `id`, with the members that are not in `T`.
+    fn whole_item<T: DeserializeOwned + Serialize>(
+        &self,
+        kind: ItemKind,
+        id: &str,
+    ) -> Result<(T, OtherMembers), Error> {
+        let name = kind.json_name(id);
+        if item_of(&name) != Some((kind, id)) {
+            return Err(self.missing(&name));
+        }
+        let content = self.content(&name, max_json_bytes(kind))?;
+        let item = self.parsed(&name, &content)?;
+        // Most documents are as this program writes them, and need not be parsed again.
+        let is_ours = json::to_vec(&item).is_ok_and(|json| json == content);
+        let others = if is_ours { OtherMembers::default() } else { OtherMembers::of(&content, &item) };
+        Ok((item, others))
+    }
+
     /// Reads the JSON of the item `id`.
     fn item<T: DeserializeOwned>(&self, kind: ItemKind, id: &str) -> Result<T, Error> {
         let name = kind.json_name(id);
@@ -274,8 +313,11 @@ impl Bundle {
 
     /// Reads a JSON document of up to `max_size` bytes. `serde_json` limits its depth.
     fn limited_json<T: DeserializeOwned>(&self, name: &str, max_size: u64) -> Result<T, Error> {
-        let content = self.content(name, max_size)?;
-        serde_json::from_slice(&content).map_err(|e| self.malformed(name, EntryError::Json(e.into())))
+        self.parsed(name, &self.content(name, max_size)?)
+    }
+
+    fn parsed<T: DeserializeOwned>(&self, name: &str, json: &[u8]) -> Result<T, Error> {
+        serde_json::from_slice(json).map_err(|e| self.malformed(name, EntryError::Json(e.into())))
     }
 
     fn content(&self, name: &str, max_size: u64) -> Result<Vec<u8>, Error> {

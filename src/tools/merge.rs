@@ -168,7 +168,7 @@ fn copy_part(
         if ids.contains(id) {
             continue;
         }
-        let mut trace: Trace = bundle.trace(id)?;
+        let mut trace: Trace = bundle.whole_trace(id)?;
         if !selected.has_exchange(bundle, &trace)? {
             continue;
         }
@@ -180,10 +180,10 @@ fn copy_part(
         rewriter.add_trace(bundle, trace, bodies)?;
     }
     for id in bundle.websockets().iter().filter(|id| selected.has_websocket(id)) {
-        let websocket: WebSocket = bundle.websocket(id)?;
+        let websocket: WebSocket = bundle.whole_websocket(id)?;
         let mut messages: u64 = 0;
         for message_id in bundle.messages(id).iter().filter(|id| ids.insert(id)) {
-            let mut message: Message = bundle.message(message_id)?;
+            let mut message: Message = bundle.whole_message(message_id)?;
             let file = message.payload_file.as_deref();
             let payload = Content::stored(bundle, ItemKind::Message, message_id, file)?;
             message.id = numbering.apply(message_id);

@@ -16,6 +16,7 @@ use super::filter::Selected;
 use super::rewriter::{Content, Rewriter};
 use crate::bundle::format::Context;
 use crate::bundle::id::ItemKind;
+use crate::bundle::other_members::OtherMembers;
 use crate::bundle::reader::{Bundle, Header, LeftOut, Message, Trace};
 use crate::text::as_text;
 use std::hash::{BuildHasher, RandomState};
@@ -156,7 +157,7 @@ impl Redactor {
             rewriter.add_context(&self.redact_context(context))?;
         }
         for id in bundle.traces().iter().filter(|id| selected.considers(id)) {
-            let trace = bundle.trace(id)?;
+            let trace = bundle.whole_trace(id)?;
             if !selected.has_exchange(bundle, &trace)? {
                 continue;
             }
@@ -164,8 +165,9 @@ impl Redactor {
             rewriter.add_trace(bundle, trace, bodies)?;
         }
         for id in bundle.websockets().iter().filter(|id| selected.has_websocket(id)) {
-            let mut websocket = bundle.websocket(id)?;
+            let mut websocket = bundle.whole_websocket(id)?;
             websocket.url = self.redact_url(&websocket.url);
+            self.redact_others(&mut websocket.others);
             if self.rules.is_header("sec-websocket-protocol") {
                 websocket
                     .protocols
@@ -174,7 +176,7 @@ impl Redactor {
             }
             rewriter.add_websocket(&websocket)?;
             for id in bundle.messages(id).iter() {
-                let message = bundle.message(id)?;
+                let message = bundle.whole_message(id)?;
                 let (message, payload) = self.redact_message(bundle, message)?;
                 rewriter.add_message(bundle, message, payload)?;
             }
@@ -183,6 +185,7 @@ impl Redactor {
     }
 
     fn redact_message(&mut self, bundle: &Bundle, mut message: Message) -> Result<(Message, Content), Error> {
+        self.redact_others(&mut message.others);
         let stored = Content::stored(bundle, ItemKind::Message, &message.id, message.payload_file.as_deref())?;
         if !self.rules.searches_bodies() || matches!(stored, Content::Empty) {
             return Ok((message, stored));
@@ -237,6 +240,7 @@ impl Redactor {
             .into_iter()
             .flatten()
             .for_each(|header| self.redact_header(header));
+        self.redact_others(&mut trace.others);
         if let Some(url) = &mut trace.initiator.url {
             *url = self.redact_url(url);
         }
@@ -319,6 +323,18 @@ impl Redactor {
         let replaced = pairs::userinfo(new.as_deref().unwrap_or(url), &hide);
         apply(count, &mut new, replaced);
         new.unwrap_or_else(|| url.to_owned())
+    }
+
+    /// Searches members that this program does not know as it searches JSON in bodies.
+    fn redact_others(&mut self, others: &mut OtherMembers) {
+        if self.rules.searches_bodies() {
+            others.replace(&mut |name, value| {
+                let json =
+                    serde_json::to_string(&serde_json::Map::from_iter([(name.to_owned(), value.clone())])).ok()?;
+                let new = self.redacted_text(&json, "application/json")?;
+                serde_json::from_str::<serde_json::Map<_, _>>(&new).ok()?.remove(name)
+            });
+        }
     }
 
     fn redact_context(&mut self, mut context: Context) -> Context {

@@ -19,7 +19,7 @@ use crate::bundle::archive::{Archive, CompressionMethod, FinishError, Finished};
 use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Context, Manifest, Message, Stats, Trace, WebSocket};
 use crate::bundle::id::{ItemKind, payload_file, request_file, response_file};
-use crate::bundle::json::add_json;
+use crate::bundle::json::{add_json, add_json_with};
 use crate::bundle::reader::{self, BodyEntry, Bundle, Meter};
 use crate::bundle::uuid;
 use crate::clock::Moment;
@@ -209,7 +209,7 @@ impl Rewriter {
             for (body, file) in bodies.into_iter().zip(files) {
                 add_content(archive, bundle, ItemKind::Trace, file.as_deref(), body)?;
             }
-            add_json(archive, ItemKind::Trace.json_name(&trace.id), &trace, &[])
+            add_json_with(archive, ItemKind::Trace.json_name(&trace.id), &trace, &trace.others)
         })?;
         self.info.add_named(ItemKind::Trace, &trace.id, trace.timestamp, Some(&trace.request.url));
         Ok(())
@@ -217,7 +217,9 @@ impl Rewriter {
 
     /// Adds `websocket`.
     pub(super) fn add_websocket(&mut self, websocket: &WebSocket) -> Result<(), Error> {
-        self.group(|archive| add_json(archive, ItemKind::WebSocket.json_name(&websocket.id), websocket, &[]))?;
+        self.group(|archive| {
+            add_json_with(archive, ItemKind::WebSocket.json_name(&websocket.id), websocket, &websocket.others)
+        })?;
         self.info.add_named(ItemKind::WebSocket, &websocket.id, websocket.timestamp, None);
         Ok(())
     }
@@ -227,7 +229,7 @@ impl Rewriter {
         message.payload_file = payload.file(payload_file(&message.id));
         self.group(|archive| {
             add_content(archive, bundle, ItemKind::Message, message.payload_file.as_deref(), payload)?;
-            add_json(archive, ItemKind::Message.json_name(&message.id), &message, &[])
+            add_json_with(archive, ItemKind::Message.json_name(&message.id), &message, &message.others)
         })?;
         self.info.add_named(ItemKind::Message, &message.id, message.timestamp, None);
         Ok(())

@@ -7,6 +7,7 @@ use crate::bundle::archive::{Archive, GroupPlace, with_slack};
 use crate::bundle::format::{self, Timing, text};
 use crate::bundle::id::{Id, ItemKind, payload_file, request_file, response_file, websocket_of};
 use crate::bundle::json::{self, add_json};
+use crate::bundle::other_members::OtherMembers;
 use crate::notice::Notice;
 use crate::record::body::Body;
 use crate::record::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, MessageSender};
@@ -116,6 +117,7 @@ impl PreparedExchange {
             initiator: format::Initiator { r#type: "proxy", url: None, line: None },
             context_refs: Vec::new(),
             cut_off: self.cut_off().map(|CutOff { side, why }| format::CutOff { side: side.name(), why: why.name() }),
+            others: OtherMembers::default(),
         }
     }
 
@@ -217,6 +219,7 @@ impl PreparedMessage {
             context_refs: Vec::new(),
             payload_encoding: self.encoding.map(encoding),
             cut_off: self.cut_off.map(|why| format::MessageCutOff { why: why.name() }),
+            others: OtherMembers::default(),
         };
         archive.stage(|archive| {
             self.payload.write(archive, ItemKind::Message)?;

@@ -143,7 +143,7 @@ impl WebSocketInfo {
             handshake_trace_ref: self.handshake.filter(|_| is_referred).map(|number| Id::Trace(number).to_string()),
             protocols: self.protocols.clone(),
             message_count: messages.into(),
-            context_refs: Vec::new(),
+            ..format::WebSocket::default()
         }
     }
 }

@@ -174,6 +174,36 @@ fn all_content_is_measured_once() {
 }
 
 #[test]
+fn members_that_are_not_known_are_kept_and_redacted() {
+    let dir = TestDir::new("filter-others");
+    let (path, output) = (dir.path("a.zip"), dir.path("b.zip"));
+    let documents = [
+        ("traces/t_0001", json!({"later": {"token": "s3cret"}, "request": {"url": "http://a.test/", "proto": "h3"}})),
+        ("ws/ws_0001", json!({"url": "ws://a.test/", "token": "s3cret"})),
+        ("ws/ws_0001_m001", json!({"opcode": "text", "later": [1]})),
+    ];
+    write(&path, &documents, &[]);
+    let json = |name: &str| -> Value {
+        let archive = crate::bundle::archive::ZipReader::open(&output).unwrap();
+        serde_json::from_slice(&archive.read(name, 1 << 20).unwrap().unwrap()).unwrap()
+    };
+    let members = || {
+        let (trace, websocket) = (json("traces/t_0001.json"), json("ws/ws_0001.json"));
+        assert_eq!((&trace["request"]["proto"], &trace["request"]["url"]), (&json!("h3"), &json!("http://a.test/")));
+        assert_eq!(json("ws/ws_0001_m001.json")["later"], json!([1]));
+        [trace["later"]["token"].clone(), websocket["token"].clone()]
+    };
+    merge(std::slice::from_ref(&path), &output, &merge::Options::default()).unwrap();
+    assert_eq!(members(), ["s3cret", "s3cret"]);
+    let mut rules = Rules::default();
+    rules.json.push("token".into());
+    let redacted = redact(&path, &output, &rules, &redact::Options::default()).unwrap();
+    let [first, second] = members();
+    assert!(first == second && first.as_str().unwrap().starts_with("redacted-"), "{first}");
+    assert_eq!(redacted.json, 2);
+}
+
+#[test]
 fn what_was_cut_off_stays_marked() {
     let dir = TestDir::new("filter-cut-off");
     let (path, output) = (bundle(&dir), dir.path("b.zip"));

@@ -9,6 +9,7 @@ use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{self, Message, Trace, WebSocket};
 use crate::bundle::id::Id;
 use crate::bundle::json::add_json;
+use crate::bundle::other_members::OtherMembers;
 use crate::bundle::reader::Bundle;
 use crate::bundle::recovery_note::{CaptureIdentity, OpenedWebSocket, RecoveryNote};
 use crate::bundle::test_dir::TestDir;
@@ -152,6 +153,7 @@ fn add_message(archive: &mut Archive, info: &mut CaptureInfo, websocket: u32, nu
         context_refs: Vec::new(),
         payload_encoding: Some("unknown".into()),
         cut_off: Some(format::MessageCutOff { why: "stopped".into() }),
+        others: OtherMembers::default(),
     };
     let group = archive.group(|archive| {
         if let Some(file) = file {
