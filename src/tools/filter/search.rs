@@ -20,7 +20,7 @@ pub struct SearchText {
 impl SearchText {
     /// Creates a search for `text`. The empty text is found everywhere.
     pub fn new(text: &str) -> Self {
-        let lowercase: String = text.chars().flat_map(to_lowercase).collect();
+        let lowercase = to_lowercase(text);
         let finder = memmem::Finder::new(lowercase.as_bytes()).into_owned();
         Self { lowercase, finder }
     }
@@ -131,17 +131,17 @@ fn push_lowercase(lowercase: &mut Vec<u8>, text: &[u8], is_unicode: bool) {
         return;
     }
     for chunk in text.utf8_chunks() {
-        for c in chunk.valid().chars().flat_map(to_lowercase) {
-            lowercase.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-        }
+        lowercase.extend_from_slice(to_lowercase(chunk.valid()).as_bytes());
         lowercase.extend_from_slice(chunk.invalid());
     }
 }
 
-/// Maps a character to lower case. Both lower-case sigmas become one: which of them a capital one is depends on the characters
-/// around it.
-fn to_lowercase(c: char) -> impl Iterator<Item = char> {
-    c.to_lowercase().map(|c| if c == 'ς' { 'σ' } else { c })
+/// Maps `text` to lower case. Both lower-case sigmas become one: which of them a capital one is depends on the characters around
+/// it, which may be in another piece.
+fn to_lowercase(text: &str) -> String {
+    // The loop over characters in the standard library is faster than one of this crate, which is optimized for size.
+    let lowercase = text.to_lowercase();
+    if lowercase.contains('ς') { lowercase.replace('ς', "σ") } else { lowercase }
 }
 
 /// Returns the length of the beginning of a character at the end of `text`, whose other bytes are missing.
