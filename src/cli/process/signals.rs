@@ -70,6 +70,8 @@ pub(crate) fn clean_up_on_signals(clean_up: impl Fn() + Send + 'static) -> Resul
             // The default action, which a shell recognises.
             let _ = SigSet::from(received.signal).thread_unblock();
             let _ = raise(received.signal);
+            // Where the signal is ignored after all, and cannot be known to be: nothing may run on without its files.
+            std::process::exit(128_i32.saturating_add(received.signal as i32));
         });
     };
     thread::Builder::new()
