@@ -50,7 +50,7 @@ pub(crate) fn warn_of_left_out(left_out: &LeftOut) {
         let more = left_out.count.saturating_sub(left_out.first.len() as u64);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let (items, first) = (count(left_out.count, "item"), left_out.first.join(", "));
-        print_warning(&format!("{items} left out, since their JSON exceeds 8 MiB (a context: 1 MiB): {first}{more}"));
+        print_warning(&format!("{items} left out, since their JSON exceeds 16 MiB (a context: 1 MiB): {first}{more}"));
     }
 }
 

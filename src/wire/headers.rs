@@ -81,6 +81,21 @@ impl Headers {
         }
     }
 
+    /// Removes the last fields as long as the sum of `size` of all fields exceeds `limit`. Returns true if some were removed.
+    pub(crate) fn truncate(&mut self, limit: usize, size: impl Fn(&[u8], &[u8]) -> usize) -> bool {
+        let (mut kept, mut total) = (0usize, 0usize);
+        for (name, value) in self.iter() {
+            total = total.saturating_add(size(name, value));
+            if total > limit {
+                break;
+            }
+            kept = kept.saturating_add(LENGTHS_BYTES).saturating_add(name.len()).saturating_add(value.len());
+        }
+        let is_cut = kept < self.0.len();
+        self.0.truncate(kept);
+        is_cut
+    }
+
     /// Returns the number of fields.
     pub(crate) fn len(&self) -> usize {
         self.iter().count()
@@ -139,6 +154,17 @@ const LENGTHS_BYTES: usize = 2 * size_of::<u32>();
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_fields_are_removed_beyond_a_limit() {
+        let all = [(&b"a"[..], &b"1"[..]), (b"", b""), (b"bb", b"22")];
+        for (limit, count, is_cut) in [(0, 0, true), (1, 0, true), (2, 2, true), (5, 2, true), (6, 3, false)] {
+            let mut headers = Headers::default();
+            all.iter().for_each(|(name, value)| headers.push(name, value));
+            let was_cut = headers.truncate(limit, |name, value| name.len() + value.len());
+            assert_eq!((was_cut, headers.iter().collect::<Vec<_>>()), (is_cut, all[..count].to_vec()), "{limit}");
+        }
+    }
 
     #[test]
     fn keeps_order_case_and_duplicates() {

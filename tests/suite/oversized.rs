@@ -1,7 +1,8 @@
 //! Oversized messages are forwarded in bounded time and memory, and reported if they exceed a limit.
 
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Connection, Message, Origin, ProxyProcess, next_request, within_timeout};
+use crate::support::{Capture, Connection, Message, Origin, ProxyProcess, next_request, within_timeout};
+use spectral_capture::reader;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const MIB: usize = 1 << 20;
@@ -189,3 +190,28 @@ fn the_cost_of_one_byte_messages_is_linear() {
 }
 
 const MASK: Option<[u8; 4]> = Some([1, 2, 3, 4]);
+
+/// The heads with the largest JSON: of control characters, and of the shortest fields.
+#[test]
+fn readers_accept_the_json_of_the_largest_heads() {
+    let escapes = format!("x:{}\n", "\u{1}".repeat(10_000));
+    for (field, count, side) in [(&*escapes, 100, None), (":\n", 300_000, Some("both"))] {
+        let fields = format!("{}X-Last: 1\r\n", field.repeat(count));
+        let response = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{fields}\r\nok");
+        let origin = Origin::plain_responding(response.clone());
+        let capture = Capture::start();
+        let mut connection = capture.connect(&origin.authority("localhost"));
+        connection.send(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"));
+        assert!(connection.read_exactly(response.len()) == response.as_bytes());
+        drop(connection);
+        capture.wait_for_exchanges(1);
+        let outcome = capture.stop();
+        let trace = outcome.bundle().only_trace();
+        assert_eq!((trace.json["cut_off"]["side"].as_str(), trace.text()), (side, "ok".into()));
+        let size = serde_json::to_string_pretty(&trace.json).unwrap().len();
+        assert!((11 * MIB..16 * MIB).contains(&size), "{size}");
+        let read = reader::Bundle::open(outcome.dir.join("capture.zip")).unwrap();
+        assert_eq!((read.left_out().count, read.traces().len()), (0, 1));
+        assert_eq!(read.trace("t_0001").unwrap().response.headers.len(), trace.response_headers().len());
+    }
+}

@@ -31,7 +31,7 @@ pub enum OpenError {
 pub enum EntryError {
     /// The file cannot be read.
     Io(io::Error),
-    /// The entry exceeds the limit for its kind: 8 MiB for JSON, 1 GiB for bodies. The value is its size in bytes.
+    /// The entry exceeds the limit for its kind: 16 MiB for JSON, 1 GiB for bodies. The value is its size in bytes.
     TooLarge(u64),
     /// The JSON of an item names this file as its body or payload, which is that of another item.
     ForeignFile(String),

@@ -15,7 +15,7 @@ pub(super) struct AllIds {
     pub(super) left_out: LeftOut,
 }
 
-/// The items whose JSON is larger than that of any usual item: 8 MiB, 1 MiB for a context. They are left out of all lists of
+/// The items whose JSON is larger than that of any usual item: 16 MiB, 1 MiB for a context. They are left out of all lists of
 /// ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -86,8 +86,9 @@ pub(super) fn max_json_bytes(kind: ItemKind) -> u64 {
     }
 }
 
-/// The largest JSON document that is read, besides the timeline. An exchange with heads of 1 MiB has some 2 MiB.
-pub(crate) const MAX_JSON_BYTES: u64 = 8 << 20;
+/// The largest JSON document that is read, besides the timeline. A capture writes no larger one. A head of 1 MiB usually takes
+/// some 1.5 MiB, and one full of control characters 6 MiB. The fields of the largest take twice its size in memory.
+pub(crate) const MAX_JSON_BYTES: u64 = 16 << 20;
 
 /// The largest context. Its values take up to 30 times their size in memory.
 const MAX_CONTEXT_BYTES: u64 = 1 << 20;

@@ -48,16 +48,16 @@ impl PreparedExchange {
             started_ms,
             url,
             method,
-            request_headers,
+            mut request_headers,
             request_body,
             response,
             response_body,
             timing,
             websocket,
-            cut_off,
+            mut cut_off,
         } = exchange;
         let id = Id::Trace(number).text();
-        let (status, status_text, response_headers) = match response {
+        let (status, status_text, mut response_headers) = match response {
             Ok(head) => (head.status, decode_text(head.reason), head.headers),
             Err(why) => (0, why, Headers::default()),
         };
@@ -73,6 +73,16 @@ impl PreparedExchange {
             entry(request_body, &request_headers, CutOffSide::Request, request_file),
             entry(response_body, &response_headers, CutOffSide::Response, response_file),
         ];
+        // The bodies are complete, and were prepared with all fields.
+        for (side, first_line, headers) in [
+            (CutOffSide::Request, &*url, &mut request_headers),
+            (CutOffSide::Response, &*status_text, &mut response_headers),
+        ] {
+            let limit = MAX_HEAD_JSON_BYTES.saturating_sub(max_json_bytes(first_line.as_bytes()));
+            if headers.truncate(limit, max_field_json_bytes) {
+                cut_off = Some(CutOff::also(cut_off, side, CutOffCause::Limit));
+            }
+        }
         Self {
             number,
             id,
@@ -293,3 +303,26 @@ fn non_negative(timing: Timing) -> Timing {
         total_ms: valid(timing.total_ms),
     }
 }
+
+/// Returns an upper bound for the size of a field in JSON.
+fn max_field_json_bytes(name: &[u8], value: &[u8]) -> usize {
+    FIELD_LAYOUT_BYTES.saturating_add(max_json_bytes(name)).saturating_add(max_json_bytes(value))
+}
+
+/// Returns an upper bound for the size of a text in JSON, without the quotation marks.
+fn max_json_bytes(text: &[u8]) -> usize {
+    let size = |byte: &u8| match byte {
+        0..0x20 => 6,
+        // Escaped, or in Latin-1.
+        b'"' | b'\\' | 0x80.. => 2,
+        _ => 1,
+    };
+    text.iter().map(size).fold(0, usize::saturating_add)
+}
+
+/// The JSON of one message's fields and first line. Twice that is less than readers accept
+/// ([`MAX_JSON_BYTES`](crate::bundle::reader::MAX_JSON_BYTES)). A head of 1 MiB exceeds it only with more than 130,000 fields.
+const MAX_HEAD_JSON_BYTES: usize = 15 << 19;
+
+/// The JSON of a field without name and value: braces, member names, line breaks and indentation.
+const FIELD_LAYOUT_BYTES: usize = 57;
