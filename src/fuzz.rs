@@ -68,3 +68,9 @@ pub fn directory(data: &[u8]) {
 pub fn redact_json(data: &[u8]) {
     crate::tools::redact::fuzz::check_json(data);
 }
+
+/// Asserts that redacting any text in any grammar removes a known value.
+#[cfg(feature = "tools")]
+pub fn redact_text(data: &[u8]) {
+    crate::tools::redact::fuzz::check_text(data);
+}

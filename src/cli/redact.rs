@@ -7,12 +7,13 @@ use super::output::print;
 use super::progress_line::ProgressLine;
 use super::text::{count, escaped_lines};
 use spectral_capture::filter::Filter;
-use spectral_capture::redact::{self, Options, Redacted, Rules};
+use spectral_capture::redact::{self, Bodies, Options, Redacted, Report, Rules};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-/// Redacts `file` into `output` and prints the numbers of replaced values, and of bodies that were not searched.
+/// Redacts `file` into `output` and prints what was replaced, and what remains.
 pub(crate) fn redact(
     (file, output): (&Path, &Path),
     rules: &Rules,
@@ -27,44 +28,118 @@ pub(crate) fn redact(
     let redacted = redact::redact(file, output, rules, &options);
     drop(progress);
     let redacted = redacted.map_err(|e| advice::rewrite_error_line(&e))?;
-    warn_of_left_out(&redacted.left_out);
+    warn_of_left_out(&redacted.report.left_out);
     if redacted.exchanges == 0 && redacted.websockets == 0 {
         warn_of_no_match(&options.filter);
     }
-    let written = Written { path: &redacted.output, backup: redacted.backup.as_deref(), inputs: &[file] };
-    print(escaped_lines(&summary(&redacted, rules, written.settle(keep_backups))), out)
+    let Redacted { output, exchanges, websockets, report, .. } = &redacted;
+    let (exchanges, websockets) = (count(*exchanges, "exchange"), count(*websockets, "WebSocket"));
+    let mut lines = vec![format!("Redacted to {}: {exchanges}, {websockets}", output.display())];
+    let written = Written { path: output, backup: redacted.backup.as_deref(), inputs: &[file] };
+    lines.extend(written.settle(keep_backups));
+    lines.extend(found_lines(report, "Values replaced"));
+    if report.elsewhere > 0 {
+        lines.push(format!("  {:8}  of these values in other places", report.elsewhere));
+    }
+    lines.extend(kept_lines(report, rules));
+    lines.push("No list of names is complete: look through the new bundle before you share it".into());
+    print(escaped_lines(&lines), out)
 }
 
-fn summary(redacted: &Redacted, rules: &Rules, backups: Vec<String>) -> Vec<String> {
-    let Redacted { output, exchanges, websockets, headers, cookies, parameters, json, coded, binary, .. } = redacted;
-    let mut lines = vec![
-        format!(
-            "Redacted to {}: {}, {}. Values replaced:",
-            output.display(),
-            count(*exchanges, "exchange"),
-            count(*websockets, "WebSocket")
-        ),
-        format!("  {headers:8}  in headers"),
-        format!("  {cookies:8}  in cookies"),
-        format!("  {parameters:8}  in URL parameters and form fields"),
-        format!("  {json:8}  in JSON"),
-    ];
-    lines.extend(backups);
-    if rules.query.is_empty() && rules.json.is_empty() {
-        lines.push("Bodies and messages were not searched: name their secrets with --json and --query".into());
+/// Prints what [`redact`] would replace in `file`. Fails if there is anything.
+pub(crate) fn check(
+    file: &Path,
+    rules: &Rules,
+    filter: Filter,
+    quiet: bool,
+    out: &mut dyn Write,
+) -> Result<(), String> {
+    let mut options = Options::default();
+    options.filter = filter;
+    let progress = ProgressLine::start(&options.meter, quiet);
+    let report = redact::check(file, rules, &options);
+    drop(progress);
+    let report = report.map_err(|e| advice::rewrite_error_line(&e))?;
+    warn_of_left_out(&report.left_out);
+    let mut lines = found_lines(&report, "Values that look like secrets");
+    if lines.is_empty() {
+        lines.push("No value has the name or the form of a secret".into());
     }
-    if *coded > 0 {
-        let outcome = if rules.keep_coded { "kept" } else { "left out (--keep-coded keeps them)" };
-        lines.push(format!("Not searched, since they could not be decoded: {}, {outcome}", bodies_or_messages(*coded)));
+    lines.extend(kept_lines(&report, rules));
+    print(escaped_lines(&lines), out)?;
+    if report.is_clean() {
+        return Ok(());
     }
-    if *binary > 0 {
-        lines.push(format!("Not searched, since they are binary: {}, kept", bodies_or_messages(*binary)));
+    let values = report.names.values().chain(report.forms.values()).fold(0, |sum: u64, n| sum.saturating_add(*n));
+    let mut found = Vec::new();
+    if values > 0 {
+        found.push(format!("{} that look like secrets", count(values, "value")));
     }
-    lines.push("Secrets with other names are still in the bundle: check it before you share it".into());
+    if report.unsearched.count > 0 {
+        found.push(format!("{} that cannot be searched", bodies_or_messages(report.unsearched.count)));
+    }
+    Err(format!("{} has {}", file.display(), found.join(" and ")))
+}
+
+/// Returns the lines for values that were found by their name or form; none without values.
+fn found_lines(report: &Report, title: &str) -> Vec<String> {
+    if report.names.is_empty() && report.forms.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![format!("{title}:")];
+    lines.extend(counted(&report.names, ""));
+    lines.extend(counted(&report.forms, " (by its form)"));
     lines
+}
+
+/// Returns the lines for all that may still be a secret.
+fn kept_lines(report: &Report, rules: &Rules) -> Vec<String> {
+    let Report { unsought, suspicious, unsearched, binary, .. } = report;
+    let mut lines = Vec::new();
+    if *unsought > 0 {
+        let values = count(*unsought, "value");
+        lines.push(format!(
+            "Incomplete: {values} replaced by name or form, but not in other places; there are too many"
+        ));
+    }
+    if !suspicious.is_empty() {
+        lines.push("Kept, although the name is like that of a secret (--name NAME replaces it):".into());
+        lines.extend(counted(suspicious, ""));
+    }
+    if unsearched.count > 0 {
+        let outcome = if rules.keep_unsearched { "kept" } else { "left out (--keep-unsearched keeps them)" };
+        lines.push(format!("Cannot be searched, {outcome}: {}", listed(unsearched)));
+    }
+    if binary.count > 0 {
+        lines.push(format!("Binary, searched only for the values found elsewhere: {}", listed(binary)));
+    }
+    lines
+}
+
+/// Returns a line for each name, the most frequent first.
+fn counted(counts: &BTreeMap<String, u64>, remark: &str) -> Vec<String> {
+    let mut sorted: Vec<_> = counts.iter().collect();
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let mut lines: Vec<_> =
+        sorted.iter().take(MAX_LINES).map(|(name, count)| format!("  {count:8}  {name}{remark}")).collect();
+    if sorted.len() > MAX_LINES {
+        let rest = sorted.iter().skip(MAX_LINES).fold(0, |sum: u64, (_, count)| sum.saturating_add(**count));
+        lines.push(format!("  {rest:8}  under {}", count(sorted.len().saturating_sub(MAX_LINES) as u64, "other name")));
+    }
+    lines
+}
+
+/// Returns the number of bodies and the first of them.
+fn listed(Bodies { count, first, .. }: &Bodies) -> String {
+    let more = count.saturating_sub(first.len() as u64);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}: {}{more}", bodies_or_messages(*count), first.join(", "))
 }
 
 /// Formats a number of bodies and messages, which are counted together.
 fn bodies_or_messages(n: u64) -> String {
     if n == 1 { "1 body or message".into() } else { format!("{} or messages", count(n, "body")) }
 }
+
+/// The names that are listed one by one.
+const MAX_LINES: usize = 20;

@@ -391,17 +391,22 @@ const CAPTURE: &[Command] = &[
         name: "redact",
         usage: "[OPTIONS] FILE -o FILE",
         brief: "Write a copy of a bundle without its secrets",
-        more: "Replaces the values of Authorization, Proxy-Authorization, Cookie and Set-Cookie, user:password@ in URLs, and \
-               the values of the names given, by placeholders. The same value always gets the same placeholder. Prints the number of replacements, and what \
-               could not be searched. A secret under any other name stays.",
+        more: "Replaces credentials, cookies, tokens, keys, passwords and sessions by placeholders, found by their usual names and \
+               forms, and each value of eight bytes or more wherever else it stands. The same value always gets the same \
+               placeholder. Prints what was replaced, and what remains: look through the new bundle before you share it.\n\
+               \n    spectral capture redact capture.zip -o shared.zip --name customer_id\
+               \n    spectral capture redact --check shared.zip",
         operands: Operands::One(ValueKind::File),
         options: &[
             &NEW_BUNDLE,
-            &KEEP_BACKUPS,
+            &NAME,
+            &ONLY_NAMED,
             &HEADER,
             &QUERY,
             &JSON_MEMBER,
-            &KEEP_CODED,
+            &KEEP_UNSEARCHED,
+            &CHECK,
+            &KEEP_BACKUPS,
             &HOST,
             &METHOD,
             &STATUS,

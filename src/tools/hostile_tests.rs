@@ -81,7 +81,7 @@ fn ids_in_json_never_become_names() {
             assert_eq!(merge(std::slice::from_ref(&path), &output, &Options::default()).unwrap().exchanges, 3);
         } else {
             redact(&path, &output, &rules, &Options::default()).unwrap();
-            rules.json.push("token".into());
+            rules.names.push("token".into());
         }
         assert_eq!(names(&output), expected, "{name}");
         let bundle = Bundle::open(&output).unwrap();
@@ -155,7 +155,7 @@ fn items_with_oversized_json_are_left_out_and_named() {
     opened.refresh().unwrap();
     let redacted = redact(&path, &dir.path("redacted.zip"), &Rules::default(), &Options::default()).unwrap();
     let merged = merge(&[path.clone(), path.clone()], &dir.path("merged.zip"), &Options::default()).unwrap();
-    assert_eq!((redacted.left_out.count, merged.left_out.count, merged.left_out.first.len()), (4, 8, 8));
+    assert_eq!((redacted.report.left_out.count, merged.left_out.count, merged.left_out.first.len()), (4, 8, 8));
     assert_eq!(merged.exchanges, 2);
     let part = dir.path("a.zip.part");
     std::fs::copy(&path, &part).unwrap();
@@ -172,7 +172,7 @@ fn deeply_nested_json_is_an_error() {
     let context = deep("[", "]");
     let trace = deep(r#"{"a":"#, "}");
     let mut rules = Rules::default();
-    rules.json.push("a".into());
+    rules.names.push("a".into());
     let path = bundle(&dir, "a.zip", &[("contexts/c_0001.json", context)]);
     let error = redact(&path, &dir.path("b.zip"), &rules, &Options::default()).unwrap_err().to_string();
     assert!(error.contains("contexts/c_0001.json") && error.contains("recursion limit"), "{error}");
@@ -182,5 +182,5 @@ fn deeply_nested_json_is_an_error() {
     // In a body it is text.
     let json = text(&json!({"response": {"body_file": "t_0001_response.bin", "body_size": trace.len()}}));
     let path = bundle(&dir, "a.zip", &[("traces/t_0001_response.bin", trace), ("traces/t_0001.json", json)]);
-    assert_eq!(redact(&path, &dir.path("b.zip"), &rules, &Options::default()).unwrap().json, 1);
+    assert_eq!(redact(&path, &dir.path("b.zip"), &rules, &Options::default()).unwrap().report.names["a"], 1);
 }

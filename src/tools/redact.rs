@@ -3,49 +3,86 @@
 //! ```text
 //! Authorization: Bearer eyJhb…    ─▶  Authorization: Bearer redacted-5b1c0e7f33a9
 //! Cookie: id=7; theme=dark        ─▶  Cookie: id=redacted-0f8e…; theme=redacted-91c4…
-//! GET /?token=7    (query token)  ─▶  GET /?token=redacted-0f8e…      equal values stay equal
-//! {"token":"7"}    (JSON token)   ─▶  {"token":"redacted-0f8e…"}
+//! GET /?token=7                   ─▶  GET /?token=redacted-0f8e…          equal values stay equal
+//! {"hello":"you sent eyJhb…"}     ─▶  {"hello":"you sent redacted-5b1c…"}
 //! ```
 //!
-//! Replaced values are counted, and so are bodies that could not be searched. Secrets under names without a rule remain.
+//! Two passes over the bundle run the same search:
 //!
-//! A placeholder is a hash of the value under a random key, which is discarded at the end of the run. Values can
-//! therefore not be guessed and verified with the new bundle alone. Each run gives a value another placeholder.
+//! ```text
+//!           text ─▶ grammar ─▶ values with names ─▶ secret by name or form?   nested text ─▶ grammar ─▶ …
+//! first pass:   records the secret values
+//! second pass:  replaces them, and each recorded value of eight bytes or more wherever else it stands: as it is, percent-encoded,
+//!               with escapes of JSON, in base64
+//! ```
+//!
+//! | file | idea |
+//! |---|---|
+//! | `grammar/` | list the values in a text: where each begins and ends, its name, its encoding |
+//! | `names.rs`, `forms.rs` | decide which values are secret |
+//! | `layer.rs` | decode a value, map ranges back to the encoded text |
+//! | `search.rs` | search a text through nested grammars, return replacements of ranges |
+//! | `values.rs`, `base64_form.rs` | find recorded values anywhere |
+//! | `charset.rs`, `body.rs` | bodies: character sets, multipart, large bodies in pieces |
+//!
+//! The rule not to break: a grammar never writes. A replacement consists of letters, digits and `-` and takes the place of a range
+//! within a value, so what was well-formed stays well-formed, and no other byte changes.
+//!
+//! A body that cannot be searched is left out and reported. A placeholder is a hash of the value under a random key, which is
+//! discarded at the end of the run. Values can therefore not be guessed and verified with the new bundle alone. Each run gives a
+//! value another placeholder.
 
+use super::body_decoder::BodyDecoder;
 use super::filter::Selected;
-use super::rewriter::{Content, Rewriter};
+use super::rewriter::{Content, Rewriter, decode_bodies};
 use crate::bundle::format::Context;
 use crate::bundle::id::ItemKind;
 use crate::bundle::other_members::OtherMembers;
-use crate::bundle::reader::{Bundle, Header, LeftOut, Message, Trace};
-use crate::text::as_text;
-use std::hash::{BuildHasher, RandomState};
+use crate::bundle::reader::{self, Bundle, Header, Message, Trace, WebSocket};
+use crate::coding::Content as _;
+use body::{BodySearch, MediaType, Outcome};
+use edits::{Edit, applied};
+use grammar::Grammar;
+use search::Searcher;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub use super::rewriter::{Error, Options};
+pub use report::{Bodies, Report};
 
+mod base64_form;
+mod body;
+mod charset;
+mod edits;
+mod forms;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod headers;
-mod json;
-mod pairs;
+mod grammar;
+mod layer;
+mod leaf;
+mod names;
+mod placeholder;
+mod report;
+mod search;
+mod values;
 
-/// The values to replace, besides those of Authorization, Proxy-Authorization, Cookie and Set-Cookie, and user information in
-/// URLs (`user:password@`). Names are compared without regard to case.
+/// The values to replace. Names are compared without regard to case and separators: `user-id` is `userId` and `user[id]`.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Rules {
-    /// Names of header fields. Their whole values are replaced.
+    /// Names of header fields, parameters, form fields, cookies, members of JSON, elements and attributes of XML, and arguments of
+    /// GraphQL.
+    pub names: Vec<String>,
+    /// Names of header fields alone.
     pub headers: Vec<String>,
-    /// Names of URL parameters and form fields. URLs are searched for in the request, in header fields and in textual
-    /// bodies.
+    /// Names of URL parameters and form fields alone.
     pub query: Vec<String>,
-    /// Names of JSON members, in textual bodies and WebSocket messages, and of form fields. Everything in a member is
-    /// replaced.
+    /// Names of JSON members and form fields alone. Everything in a member is replaced.
     pub json: Vec<String>,
-    /// Keeps bodies and messages that cannot be searched because they could not be decoded. By default they are left out, if
-    /// there is a rule for which bodies are searched (`query` or `json`).
-    pub keep_coded: bool,
+    /// Switches the default list of names off.
+    pub only_named: bool,
+    /// Keeps bodies and messages that cannot be searched. By default they are left out.
+    pub keep_unsearched: bool,
 }
 
 /// The result of a redaction.
@@ -60,20 +97,8 @@ pub struct Redacted {
     pub websockets: u64,
     /// The backup of the bundle that had this path before.
     pub backup: Option<PathBuf>,
-    /// The number of replaced values of header fields.
-    pub headers: u64,
-    /// The number of replaced values of cookies.
-    pub cookies: u64,
-    /// The number of replaced values of URL parameters and form fields, and of user information in URLs.
-    pub parameters: u64,
-    /// The number of replaced values in JSON.
-    pub json: u64,
-    /// The number of bodies and messages that could not be decoded. They were left out, or kept unsearched if the rules say so.
-    pub coded: u64,
-    /// The number of bodies and messages that are not text, and were kept unsearched.
-    pub binary: u64,
-    /// The items of the bundle that are left out because their JSON is too large.
-    pub left_out: LeftOut,
+    /// The values that were replaced, and all that remains for a person to look at.
+    pub report: Report,
 }
 
 /// Writes a copy of `bundle` to `output`, redacted by `rules`. An existing `output` is kept: as `.bak`, or `.2.bak` and so on.
@@ -84,9 +109,11 @@ pub struct Redacted {
 ///
 /// # fn main() -> Result<(), spectral_capture::redact::Error> {
 /// let mut rules = Rules::default();
-/// rules.json.push("password".into());
+/// rules.names.push("customer_id".into());
 /// let redacted = redact("capture.zip".as_ref(), "shared.zip".as_ref(), &rules, &Options::default())?;
-/// println!("{} values in JSON replaced", redacted.json);
+/// for (name, count) in &redacted.report.names {
+///     println!("{count} {name}");
+/// }
 /// # Ok(())
 /// # }
 /// ```
@@ -95,16 +122,17 @@ pub struct Redacted {
 /// Returns [`Error::Read`] if `bundle` cannot be read or is not finished, [`Error::OutputIsInput`] if `output` is `bundle`,
 /// and [`Error::Output`] or [`Error::Write`] if `output` cannot be created or written. No file is changed then.
 pub fn redact(bundle: &Path, output: &Path, rules: &Rules, options: &Options) -> Result<Redacted, Error> {
-    let mut redactor =
-        Redactor { rules: LowercaseRules::new(rules), placeholders: RandomState::new(), counts: Redacted::default() };
+    let mut report = Report::default();
     let (finished, stats) = Rewriter::write(output, &[bundle], |rewriter| {
-        let mut bundle = Bundle::open(bundle)?;
-        options.meter.expect_all_of(bundle.meter());
-        bundle.set_meter(&options.meter);
-        redactor.counts.left_out = bundle.left_out().clone();
+        let bundle = open(bundle, options, 2)?;
         let mut selected = Selected::new(&options.filter);
         selected.add_websockets(&bundle)?;
-        redactor.redact_all(&bundle, &selected, rewriter)?;
+        let mut redaction = Redaction::new(rules, output);
+        redaction.pass(&bundle, &selected, None)?;
+        redaction.searcher = redaction.searcher.begin_writing();
+        redaction.pass(&bundle, &selected, Some(rewriter))?;
+        report = redaction.searcher.report;
+        report.left_out = bundle.left_out().clone();
         Ok(bundle.manifest().clone())
     })?;
     Ok(Redacted {
@@ -112,262 +140,248 @@ pub fn redact(bundle: &Path, output: &Path, rules: &Rules, options: &Options) ->
         backup: finished.backup,
         exchanges: stats.trace_count,
         websockets: stats.ws_connection_count,
-        ..redactor.counts
+        report,
     })
 }
 
-/// The rules with lowercase names.
-struct LowercaseRules {
-    headers: Vec<String>,
-    query: Vec<String>,
-    json: Vec<String>,
-    /// Names of form fields: those of parameters and of JSON members.
-    fields: Vec<String>,
-    keep_coded: bool,
+/// Reports what [`redact`] would replace in `bundle`, and writes nothing. Placeholders are not secrets: a redacted bundle is clean.
+///
+/// # Errors
+/// Returns [`Error::Read`] if `bundle` cannot be read or is not finished, and [`Error::Write`] if there is no space for temporary
+/// files.
+pub fn check(bundle: &Path, rules: &Rules, options: &Options) -> Result<Report, Error> {
+    let bundle = open(bundle, options, 1)?;
+    let mut selected = Selected::new(&options.filter);
+    selected.add_websockets(&bundle)?;
+    // The bundle may be in a directory that cannot be written.
+    let mut redaction = Redaction::new(rules, &std::env::temp_dir().join("check"));
+    redaction.pass(&bundle, &selected, None)?;
+    Ok(Report { left_out: bundle.left_out().clone(), ..redaction.searcher.report })
 }
 
-impl LowercaseRules {
-    fn new(rules: &Rules) -> Self {
-        let lower = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect::<Vec<_>>();
-        let (query, json) = (lower(&rules.query), lower(&rules.json));
-        let fields = [query.clone(), json.clone()].concat();
-        Self { headers: lower(&rules.headers), query, json, fields, keep_coded: rules.keep_coded }
-    }
-
-    fn searches_bodies(&self) -> bool {
-        !self.fields.is_empty()
-    }
-
-    fn is_header(&self, name: &str) -> bool {
-        self.headers.iter().any(|known| known.eq_ignore_ascii_case(name))
-    }
+/// Opens `bundle`, which is read `passes` times.
+fn open(bundle: &Path, options: &Options, passes: usize) -> Result<Bundle, Error> {
+    let mut bundle = Bundle::open(bundle)?;
+    (0..passes).for_each(|_| options.meter.expect_all_of(bundle.meter()));
+    bundle.set_meter(&options.meter);
+    Ok(bundle)
 }
 
 /// A redaction under way.
-struct Redactor {
-    rules: LowercaseRules,
-    placeholders: RandomState,
-    counts: Redacted,
+struct Redaction {
+    searcher: Searcher,
+    decoder: BodyDecoder,
+    keep_unsearched: bool,
+    /// The bundle that is written, for errors.
+    output: PathBuf,
 }
 
-impl Redactor {
-    fn redact_all(&mut self, bundle: &Bundle, selected: &Selected<'_>, rewriter: &mut Rewriter) -> Result<(), Error> {
+impl Redaction {
+    fn new(rules: &Rules, output: &Path) -> Self {
+        Self {
+            searcher: Searcher::new(rules),
+            decoder: BodyDecoder::new(output),
+            keep_unsearched: rules.keep_unsearched,
+            output: output.to_owned(),
+        }
+    }
+
+    /// Searches all items, and writes them in the second pass.
+    fn pass(
+        &mut self,
+        bundle: &Bundle,
+        selected: &Selected<'_>,
+        mut rewriter: Option<&mut Rewriter>,
+    ) -> Result<(), Error> {
         for id in bundle.contexts().iter() {
-            let context = bundle.context(id)?;
-            rewriter.add_context(&self.redact_context(context))?;
+            let context = self.context(bundle.context(id)?);
+            rewriter.as_mut().map_or(Ok(()), |rewriter| rewriter.add_context(&context))?;
         }
         for id in bundle.traces().iter().filter(|id| selected.considers(id)) {
             let trace = bundle.whole_trace(id)?;
             if !selected.has_exchange(bundle, &trace)? {
                 continue;
             }
-            let (trace, bodies) = self.redact_trace(bundle, trace, rewriter)?;
-            rewriter.add_trace(bundle, trace, bodies)?;
+            let (trace, bodies) = self.trace(bundle, trace)?;
+            rewriter.as_mut().map_or(Ok(()), |rewriter| rewriter.add_trace(bundle, trace, bodies))?;
         }
         for id in bundle.websockets().iter().filter(|id| selected.has_websocket(id)) {
-            let mut websocket = bundle.whole_websocket(id)?;
-            websocket.url = self.redact_url(&websocket.url);
-            self.redact_others(&mut websocket.others);
-            if self.rules.is_header("sec-websocket-protocol") {
-                websocket
-                    .protocols
-                    .iter_mut()
-                    .for_each(|protocol| *protocol = placeholder(&self.placeholders, protocol));
-            }
-            rewriter.add_websocket(&websocket)?;
+            let websocket = self.websocket(bundle.whole_websocket(id)?);
+            rewriter.as_mut().map_or(Ok(()), |rewriter| rewriter.add_websocket(&websocket))?;
             for id in bundle.messages(id).iter() {
-                let message = bundle.whole_message(id)?;
-                let (message, payload) = self.redact_message(bundle, message)?;
-                rewriter.add_message(bundle, message, payload)?;
+                let (message, payload) = self.message(bundle, bundle.whole_message(id)?)?;
+                rewriter.as_mut().map_or(Ok(()), |rewriter| rewriter.add_message(bundle, message, payload))?;
             }
         }
         Ok(())
     }
 
-    fn redact_message(&mut self, bundle: &Bundle, mut message: Message) -> Result<(Message, Content), Error> {
-        self.redact_others(&mut message.others);
-        let stored = Content::stored(bundle, ItemKind::Message, &message.id, message.payload_file.as_deref())?;
-        if !self.rules.searches_bodies() || matches!(stored, Content::Empty) {
-            return Ok((message, stored));
-        }
-        if message.payload_encoding.is_some() {
-            self.counts.coded = self.counts.coded.saturating_add(1);
-            if self.rules.keep_coded {
-                return Ok((message, stored));
-            }
-            (message.payload_encoding, message.payload_size) = (None, 0);
-            return Ok((message, Content::Empty));
-        }
-        let payload = bundle.payload(&message)?;
-        let content = match self.redacted_bytes(&payload, "") {
-            Some(new) => {
-                message.payload_size = new.len() as u64;
-                Content::New(new)
-            }
-            None => stored,
-        };
-        Ok((message, content))
-    }
-
-    fn redact_trace(
-        &mut self,
-        bundle: &Bundle,
-        mut trace: Trace,
-        rewriter: &mut Rewriter,
-    ) -> Result<(Trace, [Content; 2]), Error> {
+    fn trace(&mut self, bundle: &Bundle, mut trace: Trace) -> Result<(Trace, [Content; 2]), Error> {
         let mut bodies = Content::of_trace(bundle, &trace)?;
-        rewriter.decode_bodies(bundle, &mut trace, &mut bodies)?;
-        let [sent, received] = bodies;
+        decode_bodies(&mut self.decoder, bundle, &mut trace, &mut bodies)?;
         let (request, response) = (&mut trace.request, &mut trace.response);
-        let bodies = [
-            self.redact_body(
-                (bundle, rewriter),
-                sent,
-                &request.headers,
-                &mut request.body_encoding,
-                &mut request.body_size,
-            )?,
-            self.redact_body(
-                (bundle, rewriter),
-                received,
-                &response.headers,
-                &mut response.body_encoding,
-                &mut response.body_size,
-            )?,
-        ];
-        request.url = self.redact_url(&request.url);
-        [&mut request.headers, &mut response.headers]
-            .into_iter()
-            .flatten()
-            .for_each(|header| self.redact_header(header));
-        self.redact_others(&mut trace.others);
-        if let Some(url) = &mut trace.initiator.url {
-            *url = self.redact_url(url);
-        }
-        Ok((trace, bodies))
+        self.url(&mut request.url);
+        self.headers(&mut request.headers);
+        self.headers(&mut response.headers);
+        self.text(&mut response.status_text);
+        self.others(&mut trace.others);
+        trace.initiator.url.iter_mut().for_each(|url| self.url(url));
+        let [sent, received] = bodies;
+        let place = |side| format!("{} {side}", trace.id);
+        let media_type = MediaType::of(&request.headers);
+        let coding = &mut request.body_encoding;
+        let sent = self.body(bundle, sent, media_type, coding, &mut request.body_size, &place("request"))?;
+        let media_type = MediaType::of(&response.headers);
+        let coding = &mut response.body_encoding;
+        let received = self.body(bundle, received, media_type, coding, &mut response.body_size, &place("response"))?;
+        Ok((trace, [sent, received]))
     }
 
-    /// Returns the redacted body, and updates its coding and size.
-    fn redact_body(
-        &mut self,
-        (bundle, rewriter): (&Bundle, &Rewriter),
-        content: Content,
-        headers: &[Header],
-        coding: &mut Option<String>,
-        size: &mut u64,
-    ) -> Result<Content, Error> {
-        if !self.rules.searches_bodies() || matches!(content, Content::Empty) {
-            return Ok(content);
+    fn websocket(&mut self, mut websocket: WebSocket) -> WebSocket {
+        self.url(&mut websocket.url);
+        self.others(&mut websocket.others);
+        for protocol in &mut websocket.protocols {
+            let edits = self.searcher.protocol(protocol);
+            self.apply(protocol, &edits);
         }
-        if coding.is_some() {
-            self.counts.coded = self.counts.coded.saturating_add(1);
-            if self.rules.keep_coded {
-                return Ok(content);
-            }
-            (*coding, *size) = (None, 0);
-            return Ok(Content::Empty);
-        }
-        let bytes = rewriter.bytes_of(bundle, &content)?;
-        let media_type = headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-type"));
-        match self.redacted_bytes(&bytes, media_type.map_or("", |header| &header.value)) {
-            Some(new) => {
-                *size = new.len() as u64;
-                Ok(Content::New(new))
-            }
-            None => Ok(content),
-        }
+        websocket
     }
 
-    /// Returns redacted `bytes` of this media type, or `None` if nothing is replaced.
-    fn redacted_bytes(&mut self, bytes: &[u8], media_type: &str) -> Option<Vec<u8>> {
-        if !self.rules.searches_bodies() || bytes.is_empty() {
-            return None;
-        }
-        if let Some(text) = as_text(bytes) {
-            return self.redacted_text(text, media_type).map(String::into_bytes);
-        }
-        let textual_types = ["text/", "application/json", "application/x-www-form-urlencoded"];
-        if !textual_types.iter().any(|kind| media_type.to_ascii_lowercase().starts_with(kind)) {
-            self.counts.binary = self.counts.binary.saturating_add(1);
-            return None;
-        }
-        // Another character set, in which names are still ASCII: each byte is mapped to a character and back.
-        let text: String = bytes.iter().copied().map(char::from).collect();
-        let new = self.redacted_text(&text, media_type)?;
-        Some(new.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect())
-    }
-
-    /// Returns redacted `text`, or `None` if nothing is replaced.
-    fn redacted_text(&mut self, text: &str, media_type: &str) -> Option<String> {
-        let media_type = media_type.to_ascii_lowercase();
-        let Self { rules, placeholders, counts } = self;
-        let hide = replacer(placeholders);
-        let mut new = None;
-        let is = |kind| media_type.starts_with(kind);
-        if is("application/x-www-form-urlencoded") {
-            apply(&mut counts.parameters, &mut new, pairs::form(text, &rules.fields, &hide));
-        } else if is("multipart/form-data") {
-            apply(&mut counts.parameters, &mut new, pairs::multipart(text, &rules.fields, &hide));
-        }
-        let replaced = json::members(new.as_deref().unwrap_or(text), &rules.json, placeholders);
-        apply(&mut counts.json, &mut new, replaced);
-        let replaced = pairs::in_text(new.as_deref().unwrap_or(text), &rules.query, &hide);
-        apply(&mut counts.parameters, &mut new, replaced);
-        new
-    }
-
-    fn redact_url(&mut self, url: &str) -> String {
-        let hide = replacer(&self.placeholders);
-        let (count, mut new) = (&mut self.counts.parameters, None);
-        apply(count, &mut new, pairs::url(url, &self.rules.query, &hide));
-        let replaced = pairs::userinfo(new.as_deref().unwrap_or(url), &hide);
-        apply(count, &mut new, replaced);
-        new.unwrap_or_else(|| url.to_owned())
+    fn message(&mut self, bundle: &Bundle, mut message: Message) -> Result<(Message, Content), Error> {
+        let payload = Content::stored(bundle, ItemKind::Message, &message.id, message.payload_file.as_deref())?;
+        self.others(&mut message.others);
+        let Message { id, payload_encoding, payload_size, .. } = &mut message;
+        let payload = self.body(bundle, payload, MediaType::default(), payload_encoding, payload_size, id)?;
+        Ok((message, payload))
     }
 
     /// Searches members that this program does not know as it searches JSON in bodies.
-    fn redact_others(&mut self, others: &mut OtherMembers) {
-        if self.rules.searches_bodies() {
-            others.replace(&mut |name, value| {
-                let json =
-                    serde_json::to_string(&serde_json::Map::from_iter([(name.to_owned(), value.clone())])).ok()?;
-                let new = self.redacted_text(&json, "application/json")?;
-                serde_json::from_str::<serde_json::Map<_, _>>(&new).ok()?.remove(name)
-            });
-        }
+    fn others(&mut self, others: &mut OtherMembers) {
+        others.replace(&mut |name, value| {
+            let member = serde_json::Map::from_iter([(name.to_owned(), value.clone())]);
+            let mut text = serde_json::to_string(&member).ok()?;
+            self.text(&mut text);
+            serde_json::from_str::<serde_json::Map<_, _>>(&text).ok()?.remove(name)
+        });
     }
 
-    fn redact_context(&mut self, mut context: Context) -> Context {
-        let Ok(text) = serde_json::to_string(&context.rest) else { return context };
-        if self.rules.searches_bodies()
-            && let Some(new) = self.redacted_text(&text, "application/json")
-            && let Ok(rest) = serde_json::from_slice(new.as_bytes())
-        {
+    fn context(&mut self, mut context: Context) -> Context {
+        let Ok(mut text) = serde_json::to_string(&context.rest) else { return context };
+        self.text(&mut text);
+        if let Ok(rest) = serde_json::from_slice(text.as_bytes()) {
             context.rest = rest;
         }
         context
     }
 
-    fn placeholder(&self, value: &str) -> String {
-        placeholder(&self.placeholders, value)
+    /// Searches a body, and updates its coding and size. `place` names it in the report.
+    fn body(
+        &mut self,
+        bundle: &Bundle,
+        content: Content,
+        media_type: MediaType,
+        coding: &mut Option<String>,
+        size: &mut u64,
+        place: &str,
+    ) -> Result<Content, Error> {
+        let outcome = match coding {
+            _ if matches!(content, Content::Empty) => return Ok(content),
+            Some(_) => Outcome::Unsearchable,
+            None => self.search(bundle, &content, media_type, place)?,
+        };
+        match outcome {
+            Outcome::Unchanged => Ok(content),
+            Outcome::Changed(new) => {
+                new.check().map_err(|cause| self.write_error(cause))?;
+                *size = new.len();
+                Ok(Content::Decoded(new))
+            }
+            Outcome::Unsearchable => {
+                self.searcher.report.unsearched.add(place);
+                if self.keep_unsearched {
+                    return Ok(content);
+                }
+                (*coding, *size) = (None, 0);
+                Ok(Content::Empty)
+            }
+        }
+    }
+
+    fn search(
+        &mut self,
+        bundle: &Bundle,
+        content: &Content,
+        media_type: MediaType,
+        place: &str,
+    ) -> Result<Outcome, Error> {
+        let mut search = BodySearch::new(&mut self.searcher, media_type, self.decoder.empty_body());
+        match content {
+            Content::Empty => {}
+            Content::Copied(entry) => match bundle.stream_body(entry, &mut |bytes| search.push(bytes)) {
+                Ok(()) => {}
+                // A damaged entry.
+                Err(reader::Error::Malformed { .. }) => return Ok(Outcome::Unsearchable),
+                Err(e) => return Err(e.into()),
+            },
+            Content::Decoded(body) => {
+                let written = body.write_to(&mut Pieces(&mut search));
+                written.map_err(|cause| Error::Write { path: self.output.clone(), cause })?;
+            }
+        }
+        let (outcome, is_binary) = search.finish();
+        if is_binary && !matches!(outcome, Outcome::Unsearchable) {
+            self.searcher.report.binary.add(place);
+        }
+        Ok(outcome)
+    }
+
+    fn headers(&mut self, headers: &mut [Header]) {
+        for header in headers {
+            let (edits, has_value_in_name) = self.searcher.header_name(&header.name);
+            self.apply(&mut header.name, &edits);
+            let edits = match has_value_in_name {
+                true => self.searcher.secret(&header.name, &header.value),
+                false => self.searcher.header(&header.name, &header.value),
+            };
+            self.apply(&mut header.value, &edits);
+        }
+    }
+
+    fn url(&mut self, url: &mut String) {
+        let edits = self.searcher.text_of(Grammar::Url, url);
+        self.apply(url, &edits);
+    }
+
+    fn text(&mut self, text: &mut String) {
+        let edits = self.searcher.text(text);
+        self.apply(text, &edits);
+    }
+
+    /// Counts `edits`, and applies them in the second pass.
+    fn apply(&mut self, text: &mut String, edits: &[Edit]) {
+        self.searcher.report.count_edits(edits);
+        if self.searcher.is_writing() && !edits.is_empty() {
+            *text = applied(text, edits);
+        }
+    }
+
+    fn write_error(&self, cause: io::Error) -> Error {
+        Error::Write { path: self.output.clone(), cause }
     }
 }
 
-/// Adds the number of replaced values to `count` and stores the new text in `text`. Does nothing without replacements.
-fn apply(count: &mut u64, text: &mut Option<String>, replaced: Option<pairs::Replaced>) {
-    if let Some(replaced) = replaced {
-        *count = count.saturating_add(replaced.values);
-        *text = Some(replaced.text);
+/// Passes pieces of a body to a search.
+struct Pieces<'p, 's>(&'p mut BodySearch<'s>);
+
+impl Write for Pieces<'_, '_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.0.push(piece);
+        Ok(piece.len())
     }
-}
 
-/// Returns the placeholder for `value`.
-fn placeholder(placeholders: &RandomState, value: &str) -> String {
-    format!("redacted-{:012x}", placeholders.hash_one(value) & 0xffff_ffff_ffff)
-}
-
-fn replacer(placeholders: &RandomState) -> impl Fn(&str) -> String {
-    move |value| placeholder(placeholders, value)
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -103,7 +103,6 @@ pub(super) enum Content {
     Copied(BodyEntry),
     /// The decoded content of an entry that was stored as received.
     Decoded(TempBody),
-    New(Vec<u8>),
 }
 
 impl Content {
@@ -125,7 +124,6 @@ impl Content {
     fn file(&self, name: String) -> Option<String> {
         let is_empty = match self {
             Self::Empty => true,
-            Self::New(bytes) => bytes.is_empty(),
             Self::Copied(_) | Self::Decoded(_) => false,
         };
         (!is_empty).then_some(name)
@@ -173,30 +171,7 @@ impl Rewriter {
         trace: &mut Trace,
         bodies: &mut [Content; 2],
     ) -> Result<(), Error> {
-        for (side, body) in Side::BOTH.into_iter().zip(bodies) {
-            let Content::Copied(entry) = body else { continue };
-            let load = |to: &mut TempBody| bundle.stream_body(entry, &mut |bytes| to.push(bytes));
-            match self.decoder.decode(trace, side, load) {
-                Ok(Some(decoded)) if decoded.len() == 0 => *body = Content::Empty,
-                Ok(Some(decoded)) => *body = Content::Decoded(decoded),
-                // A damaged entry is copied.
-                Ok(None) | Err(reader::Error::Malformed { .. }) => {}
-                Err(e) => return Err(e.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns the bytes of a body of an exchange in `bundle`.
-    pub(super) fn bytes_of(&self, bundle: &Bundle, content: &Content) -> Result<Vec<u8>, Error> {
-        match content {
-            Content::Empty => Ok(Vec::new()),
-            Content::Copied(entry) => Ok(bundle.body_content(entry)?),
-            Content::Decoded(body) => {
-                body.to_bytes().map_err(|cause| Error::Write { path: self.output.clone(), cause })
-            }
-            Content::New(bytes) => Ok(bytes.clone()),
-        }
+        decode_bodies(&mut self.decoder, bundle, trace, bodies)
     }
 
     /// Adds `trace`, with the contents of its request body and response body. Sets the file names.
@@ -254,6 +229,27 @@ impl Rewriter {
     }
 }
 
+/// Decodes those of `bodies` that were stored as received, and updates `trace`, to which they belong.
+pub(super) fn decode_bodies(
+    decoder: &mut BodyDecoder,
+    bundle: &Bundle,
+    trace: &mut Trace,
+    bodies: &mut [Content; 2],
+) -> Result<(), Error> {
+    for (side, body) in Side::BOTH.into_iter().zip(bodies) {
+        let Content::Copied(entry) = body else { continue };
+        let load = |to: &mut TempBody| bundle.stream_body(entry, &mut |bytes| to.push(bytes));
+        match decoder.decode(trace, side, load) {
+            Ok(Some(decoded)) if decoded.len() == 0 => *body = Content::Empty,
+            Ok(Some(decoded)) => *body = Content::Decoded(decoded),
+            // A damaged entry is copied.
+            Ok(None) | Err(reader::Error::Malformed { .. }) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Adds `content` as the body `file` of an item, if it has one.
 fn add_content(
     archive: &mut Archive,
@@ -270,6 +266,5 @@ fn add_content(
             archive.begin_entry(kind.body_name(file), body.len(), CompressionMethod::Deflated, &[])?;
             body.write_to(archive)
         }
-        Content::New(bytes) => archive.add(kind.body_name(file), &bytes, CompressionMethod::Deflated, &[]),
     }
 }

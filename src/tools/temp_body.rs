@@ -59,6 +59,7 @@ impl TempBody {
     }
 
     /// Returns all bytes.
+    #[cfg(test)]
     pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.write_to(&mut bytes)?;

@@ -88,6 +88,7 @@ mod plain_forms;
 mod plain_tls;
 mod recover;
 #[cfg(target_os = "linux")]
+mod redact_secrets;
 mod redirected;
 mod refused_certificate;
 mod refused_certificate_peers;

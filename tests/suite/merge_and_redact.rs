@@ -105,11 +105,12 @@ fn merges_bundles_of_other_producers() {
 fn redacts_secrets_and_reports_their_number() {
     let (dir, origin) = (TempDir::new(), origin());
     capture(&dir, &origin, "a.zip");
-    let args = ["capture", "redact", "a.zip", "-o", "shared.zip", "--query", "token", "--json", "token"];
-    let output = spectral(&dir, &args).ok().text();
-    for line in ["1  in headers", "1  in cookies", "1  in URL parameters", "2  in JSON", "check it before you share"] {
-        assert!(output.contains(line), "{line} in {output}");
-    }
+    let output = spectral(&dir, &["capture", "redact", "a.zip", "-o", "shared.zip"]).ok().text();
+    let start = "Redacted to shared.zip: 2 exchanges, 1 WebSocket\nValues replaced:\n         3  token\n         1  authorization\n         1  sid\n";
+    assert!(
+        output.starts_with(start) && output.ends_with("look through the new bundle before you share it\n"),
+        "{output}"
+    );
     let shared = Bundle::open(&dir.join("shared.zip"));
     assert!(!format!("{shared:?}").contains("s3cret"));
     let token = serde_json::from_slice::<serde_json::Value>(&shared.traces[0].response_body).unwrap();
@@ -120,11 +121,39 @@ fn redacts_secrets_and_reports_their_number() {
     assert!(shared.traces[0].response_headers().contains(&("Set-Cookie", &format!("sid={token}; Path=/"))));
     let payload = String::from_utf8(shared.websockets[0].messages[0].payload.clone()).unwrap();
     assert_eq!(payload, format!("{{\"token\":\"{token}\"}}"));
+    let again = spectral(&dir, &["capture", "redact", "a.zip", "-o", "shared.zip"]).ok().text();
+    assert!(
+        again.contains("\n  The previous bundle is kept as shared.zip.bak\n") && !output.contains(".bak"),
+        "{again}"
+    );
 
-    let output = spectral(&dir, &["capture", "redact", "a.zip", "-o", "less.zip"]).ok().text();
-    let again = spectral(&dir, &["capture", "redact", "a.zip", "-o", "less.zip"]).ok().text();
-    assert!(again.contains("\n  The previous bundle is kept as less.zip.bak\n") && !output.contains(".bak"), "{again}");
-    assert!(output.contains("Bodies and messages were not searched"), "{output}");
+    let args = ["capture", "redact", "a.zip", "-o", "named.zip", "--only-named", "--name", "page"];
+    let output = spectral(&dir, &args).ok().text();
+    assert!(output.contains("Values replaced:\n         1  page\n"), "{output}");
+    let named = Bundle::open(&dir.join("named.zip"));
+    assert!(
+        String::from_utf8_lossy(&named.traces[0].response_body)
+            .starts_with("{\"token\":\"s3cret\",\"page\":\"redacted-")
+    );
+}
+
+#[test]
+fn check_fails_if_there_are_secrets_and_writes_nothing() {
+    let (dir, origin) = (TempDir::new(), origin());
+    capture(&dir, &origin, "a.zip");
+    spectral(&dir, &["capture", "redact", "a.zip", "-o", "shared.zip"]).ok();
+    let before = dir.names();
+    let output = spectral(&dir, &["capture", "redact", "--check", "a.zip"]);
+    assert_eq!(
+        (output.code, output.err.as_str()),
+        (Some(1), "spectral: error: a.zip has 5 values that look like secrets\n")
+    );
+    assert!(output.text().starts_with("Values that look like secrets:\n         3  token\n"), "{}", output.text());
+    let output = spectral(&dir, &["capture", "redact", "--check", "shared.zip"]).ok();
+    assert_eq!(output.text(), "No value has the name or the form of a secret\n");
+    let output = spectral(&dir, &["capture", "redact", "--check", "shared.zip", "--name", "page"]);
+    assert_eq!(output.code, Some(1));
+    assert_eq!(dir.names(), before);
 }
 
 #[test]
@@ -174,6 +203,8 @@ fn reports_errors_and_changes_no_file() {
         (&["redact", "a.zip", "-o", "c.zip", "--type", "text/html; charset=utf-8"], 2),
         (&["redact", "-o", "c.zip"], 2),
         (&["redact", "a.zip", "-o", "c.zip", "--json", ""], 2),
+        (&["redact", "a.zip", "-o", "c.zip", "--name", " "], 2),
+        (&["redact", "a.zip", "-o", "c.zip", "--check"], 2),
         (&["redact", "a.zip", "-o", "a.zip"], 1),
         (&["redact", "bad.zip", "-o", "c.zip"], 1),
         (&["redact", "a.zip", "-o", "missing/c.zip"], 1),

@@ -1375,7 +1375,7 @@ def merge_and_redact(run):
     two = small_capture(run, "two.zip", "tls", ["/chunked", "/br", "/unknown-coding"])
     run.command("capture", "merge", "one.zip", "two.zip", "-o", "merged.zip")
     run.command("capture", "redact", "one.zip", "-o", "redacted.zip", "--header", "x-empty", "--query", "token", "--json", "password")
-    run.command("capture", "redact", "two.zip", "-o", "redacted2.zip", "--keep-coded")
+    run.command("capture", "redact", "two.zip", "-o", "redacted2.zip", "--keep-unsearched")
     run.command("capture", "redact", "merged.zip", "-o", "redacted3.zip")
     with zipfile.ZipFile(run.dir / "redacted.zip") as redacted:
         if any(b"secret-session" in redacted.read(name) for name in redacted.namelist()):

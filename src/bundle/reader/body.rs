@@ -226,11 +226,6 @@ impl Bundle {
             }
         }
     }
-
-    /// Reads a body of up to 1 GiB.
-    pub(crate) fn body_content(&self, entry: &BodyEntry) -> Result<Vec<u8>, Error> {
-        self.open_body(entry)?.read_all(MAX_BODY_BYTES)
-    }
 }
 
 /// Counts the compressed bytes that are read.

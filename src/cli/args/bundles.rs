@@ -79,13 +79,26 @@ pub(super) fn merge(args: &Args) -> Result<Task, String> {
 
 pub(super) fn redact(args: &Args) -> Result<Task, String> {
     let file = args.operand()?.into();
+    let rules = rules(args)?;
+    let output = match args.has(&CHECK) {
+        true if args.has(&NEW_BUNDLE) => return Err(conflict("--check", "-o")),
+        true => None,
+        false => Some(new_bundle(args)?),
+    };
+    let (quiet, keep_backups) = (args.has(&QUIET), keep_backups(args)?);
+    Ok(Task::Redact { file, output, rules, filter: filter(args)?, quiet, keep_backups })
+}
+
+/// Reads the options that select secrets.
+fn rules(args: &Args) -> Result<Rules, String> {
     let mut rules = Rules::default();
+    rules.names = names(args, &NAME)?;
     rules.headers = names(args, &HEADER)?;
     rules.query = names(args, &QUERY)?;
     rules.json = names(args, &JSON_MEMBER)?;
-    rules.keep_coded = args.has(&KEEP_CODED);
-    let (output, filter) = (new_bundle(args)?, filter(args)?);
-    Ok(Task::Redact { file, output, rules, filter, quiet: args.has(&QUIET), keep_backups: keep_backups(args)? })
+    rules.only_named = args.has(&ONLY_NAMED);
+    rules.keep_unsearched = args.has(&KEEP_UNSEARCHED);
+    Ok(rules)
 }
 
 pub(super) fn recover(args: &Args) -> Result<Task, String> {

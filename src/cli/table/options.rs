@@ -398,12 +398,29 @@ pub(crate) static CERTIFICATE_FORMAT: Opt = Opt {
     ..EXPORT_FORMAT
 };
 
+pub(crate) static NAME: Opt = Opt {
+    short: None,
+    long: "name",
+    value: ValueKind::Text("NAME"),
+    brief: "Also redact values with this name, anywhere; repeatable",
+    more: "In headers, cookies, URLs, forms, JSON, XML and arguments of GraphQL. Case and separators are ignored: user-id is \
+           userId, USER_ID and user[id].",
+};
+
+pub(crate) static ONLY_NAMED: Opt = Opt {
+    short: None,
+    long: "only-named",
+    value: ValueKind::None,
+    brief: "Redact only the names given, not the usual ones",
+    more: "Values with the form of a secret are still replaced.",
+};
+
 pub(crate) static HEADER: Opt = Opt {
     short: None,
     long: "header",
     value: ValueKind::Text("NAME"),
     brief: "Also redact this header; repeatable",
-    more: "Case is ignored.",
+    more: "",
 };
 
 pub(crate) static QUERY: Opt = Opt {
@@ -411,7 +428,7 @@ pub(crate) static QUERY: Opt = Opt {
     long: "query",
     value: ValueKind::Text("NAME"),
     brief: "Also redact this parameter of URLs and forms; repeatable",
-    more: "Searches URLs in requests, headers and textual bodies.",
+    more: "",
 };
 
 pub(crate) static JSON_MEMBER: Opt = Opt {
@@ -419,15 +436,24 @@ pub(crate) static JSON_MEMBER: Opt = Opt {
     long: "json",
     value: ValueKind::Text("NAME"),
     brief: "Also redact this member of JSON and forms; repeatable",
-    more: "Searches textual bodies and WebSocket messages.",
+    more: "",
 };
 
-pub(crate) static KEEP_CODED: Opt = Opt {
+pub(crate) static KEEP_UNSEARCHED: Opt = Opt {
     short: None,
-    long: "keep-coded",
+    long: "keep-unsearched",
     value: ValueKind::None,
-    brief: "Keep bodies and messages that cannot be decoded and searched",
-    more: "",
+    brief: "Keep bodies and messages that cannot be searched",
+    more: "By default they are left out: bodies that could not be decoded, text in an unknown character set, and lines or JSON \
+           strings of more than 4 MiB.",
+};
+
+pub(crate) static CHECK: Opt = Opt {
+    short: None,
+    long: "check",
+    value: ValueKind::None,
+    brief: "Write nothing; exit with 1 if FILE has values like secrets",
+    more: "Lists their names and numbers. Placeholders do not count.",
 };
 
 pub(crate) static SHELL: Opt = Opt {

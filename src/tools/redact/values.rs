@@ -1,0 +1,322 @@
+//! The values to replace wherever they stand, and the index that finds them.
+//!
+//! ```text
+//! Values (first pass) ─▶ Index (second pass): the first 8 bytes of each pattern ─▶ patterns
+//!                          a bit per hash of 8 bytes excludes nearly every position of a text
+//! ```
+//!
+//! A value has up to seven patterns: as it is, and in base64 in three positions and two alphabets. Values of less than eight bytes
+//! are not sought: they occur by chance.
+
+use super::base64_form::{self, Alphabet};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::num::NonZeroU32;
+use std::ops::Range;
+
+/// The values found so far.
+#[derive(Default)]
+pub(super) struct Values {
+    values: HashSet<Box<str>>,
+    bytes: usize,
+    /// The number of values beyond the limits.
+    skipped: u64,
+}
+
+impl Values {
+    pub(super) fn add(&mut self, value: &str) {
+        if value.len() < WINDOW_BYTES || self.values.contains(value) {
+            return;
+        }
+        let bytes = self.bytes.saturating_add(value.len());
+        if self.values.len() >= MAX_VALUES || bytes > MAX_BYTES || value.len() > MAX_VALUE_BYTES {
+            self.skipped = self.skipped.saturating_add(1);
+            return;
+        }
+        self.bytes = bytes;
+        self.values.insert(value.into());
+    }
+
+    /// Returns the number of values that were found but are not sought, because there are too many.
+    pub(super) fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    pub(super) fn into_index(self) -> Index {
+        Index::new(self.values.into_iter().collect())
+    }
+}
+
+/// Finds values in texts.
+pub(super) struct Index {
+    values: Vec<Box<str>>,
+    /// Sorted by the first bytes and by the text.
+    patterns: Vec<Pattern>,
+    /// A bit for each hash of the first bytes of a pattern.
+    filter: Vec<u64>,
+    max_pattern_bytes: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Pattern {
+    window: u64,
+    value: u32,
+    form: PatternForm,
+    /// The longest other pattern that this one begins with.
+    prefix: Option<NonZeroU32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum PatternForm {
+    Plain,
+    /// The number of bytes before the value, modulo 3.
+    Base64(u8),
+    UrlSafe(u8),
+}
+
+/// An occurrence of a value.
+#[derive(Debug)]
+pub(super) struct Match<'i> {
+    pub(super) range: Range<usize>,
+    pub(super) value: &'i str,
+    form: PatternForm,
+}
+
+impl Match<'_> {
+    /// Returns the range to replace in `text`, and the replacement, given the placeholder of the value.
+    pub(super) fn replacement(self, text: &[u8], placeholder: String) -> (Range<usize>, String) {
+        let (before, alphabet) = match self.form {
+            PatternForm::Plain => return (self.range, placeholder),
+            PatternForm::Base64(before) => (before, Alphabet::Standard),
+            PatternForm::UrlSafe(before) => (before, Alphabet::UrlSafe),
+        };
+        base64_form::replacement(text, self.range, (before.into(), self.value.len()), &placeholder, alphabet)
+    }
+}
+
+impl PatternForm {
+    fn text(self, value: &str) -> Cow<'_, str> {
+        match self {
+            Self::Plain => value.into(),
+            Self::Base64(before) => base64_form::characters(value.as_bytes(), before.into(), Alphabet::Standard).into(),
+            Self::UrlSafe(before) => base64_form::characters(value.as_bytes(), before.into(), Alphabet::UrlSafe).into(),
+        }
+    }
+}
+
+impl Index {
+    fn new(values: Vec<Box<str>>) -> Self {
+        let forms = [PatternForm::Plain]
+            .into_iter()
+            .chain((0..3).map(PatternForm::Base64))
+            .chain((0..3).map(PatternForm::UrlSafe));
+        let forms: Vec<_> = forms.collect();
+        let mut patterns = Vec::new();
+        let mut max_pattern_bytes = 0;
+        for (number, value) in values.iter().enumerate() {
+            for form in &forms {
+                let text = form.text(value);
+                let is_same = matches!(form, PatternForm::UrlSafe(_)) && !text.contains(['-', '_']);
+                if let Some(window) = window(text.as_bytes()).filter(|_| !is_same) {
+                    max_pattern_bytes = max_pattern_bytes.max(text.len());
+                    let value = u32::try_from(number).unwrap_or(u32::MAX);
+                    patterns.push(Pattern { window, value, form: *form, prefix: None });
+                }
+            }
+        }
+        let text = |pattern: &Pattern| pattern.form.text(values.get(pattern.value as usize).map_or("", |value| value));
+        patterns.sort_unstable_by(|a, b| a.window.cmp(&b.window).then_with(|| text(a).cmp(&text(b))));
+        let mut open: Vec<usize> = Vec::new();
+        for at in 0..patterns.len() {
+            let Some(pattern) = patterns.get(at) else { break };
+            let current = text(pattern);
+            while open
+                .last()
+                .is_some_and(|last| !patterns.get(*last).is_some_and(|last| current.starts_with(&*text(last))))
+            {
+                open.pop();
+            }
+            // One more than the index.
+            let prefix = open.last().and_then(|last| NonZeroU32::new(u32::try_from(last.saturating_add(1)).ok()?));
+            drop(current);
+            patterns.iter_mut().skip(at).take(1).for_each(|pattern| pattern.prefix = prefix);
+            open.push(at);
+        }
+        let bits = patterns.len().saturating_mul(BITS_PER_PATTERN).next_power_of_two().max(MIN_FILTER_BITS);
+        let mut filter = vec![0; bits / 64];
+        for pattern in &patterns {
+            let (word, bit) = place(pattern.window, bits);
+            if let Some(word) = filter.get_mut(word) {
+                *word |= bit;
+            }
+        }
+        Self { values, patterns, filter, max_pattern_bytes }
+    }
+
+    /// Returns the length of the longest pattern.
+    pub(super) fn max_pattern_bytes(&self) -> usize {
+        self.max_pattern_bytes
+    }
+
+    /// Returns true if `value` is one of the values.
+    pub(super) fn contains(&self, value: &str) -> bool {
+        let mut found = Vec::new();
+        if let Some(window) = window(value.as_bytes()) {
+            self.find_at(value.as_bytes(), 0, window, &mut found);
+        }
+        found.iter().any(|found| found.value == value)
+    }
+
+    /// Returns all occurrences in `text`, by their start. They may overlap. A value that begins or ends with a letter or digit occurs
+    /// only where no letter or digit is beside it.
+    pub(super) fn find(&self, text: &[u8]) -> Vec<Match<'_>> {
+        let mut found = Vec::new();
+        if self.patterns.is_empty() {
+            return found;
+        }
+        let bits = self.filter.len().saturating_mul(64);
+        let mut window = 0u64;
+        for (end, byte) in text.iter().enumerate() {
+            window = window >> 8 | u64::from(*byte) << 56;
+            let (word, bit) = place(window, bits);
+            if self.filter.get(word).is_some_and(|word| word & bit != 0)
+                && let Some(start) = end.checked_sub(WINDOW_BYTES.saturating_sub(1))
+            {
+                self.find_at(text, start, window, &mut found);
+            }
+        }
+        found
+    }
+
+    /// Finds the patterns with which `text` begins at `start`. Values often have a common beginning, as web tokens do, so the
+    /// number of patterns with this window does not matter: all that match are prefixes of the last one that sorts before the text.
+    fn find_at<'i>(&'i self, text: &[u8], start: usize, window: u64, found: &mut Vec<Match<'i>>) {
+        let rest = text.get(start..).unwrap_or_default();
+        let after = self.patterns.partition_point(|pattern| {
+            pattern.window < window || (pattern.window == window && self.text(pattern).as_bytes() <= rest)
+        });
+        let mut next = after.checked_sub(1);
+        while let Some(pattern) = next.and_then(|at| self.patterns.get(at)).filter(|pattern| pattern.window == window) {
+            let pattern_text = self.text(pattern);
+            let range = start..start.saturating_add(pattern_text.len());
+            if rest.starts_with(pattern_text.as_bytes())
+                && (pattern.form != PatternForm::Plain || is_at_boundaries(text, &range))
+            {
+                let value = self.value(pattern);
+                found.push(Match { range, value, form: pattern.form });
+            }
+            next = pattern.prefix.and_then(|prefix| usize::try_from(prefix.get().checked_sub(1)?).ok());
+        }
+    }
+
+    fn value(&self, pattern: &Pattern) -> &str {
+        self.values.get(pattern.value as usize).map_or("", |value| value)
+    }
+
+    fn text(&self, pattern: &Pattern) -> Cow<'_, str> {
+        pattern.form.text(self.value(pattern))
+    }
+}
+
+/// Returns the first eight bytes.
+fn window(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(|first| u64::from_le_bytes(*first))
+}
+
+/// Returns the word and the bit of a window in a filter of `bits` bits, a power of two.
+fn place(window: u64, bits: usize) -> (usize, u64) {
+    let hash = window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24;
+    // `bits` is at most 2^40.
+    let index = usize::try_from(hash).unwrap_or(usize::MAX) & bits.wrapping_sub(1);
+    (index / 64, 1 << (index % 64))
+}
+
+fn is_at_boundaries(text: &[u8], range: &Range<usize>) -> bool {
+    let is_word = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_alphanumeric);
+    let continues = |before: Option<usize>, after: Option<usize>| is_word(before) && is_word(after);
+    let (start, end) = (range.start, range.end);
+    !continues(start.checked_sub(1), Some(start)) && !continues(end.checked_sub(1), Some(end))
+}
+
+/// The length of the shortest value that is sought.
+const WINDOW_BYTES: usize = 8;
+
+const MAX_VALUES: usize = 100_000;
+const MAX_BYTES: usize = 32 << 20;
+/// Bounds the bytes that pieces of a binary body have in common.
+const MAX_VALUE_BYTES: usize = 64 << 10;
+
+/// With 16 bits for a pattern, one of 16 positions passes the filter by chance at most.
+const BITS_PER_PATTERN: usize = 16;
+const MIN_FILTER_BITS: usize = 1 << 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Base64;
+
+    fn index(values: &[&str]) -> Index {
+        let mut found = Values::default();
+        values.iter().for_each(|value| found.add(value));
+        found.into_index()
+    }
+
+    #[test]
+    fn finds_values_at_token_boundaries() {
+        let index = index(&["s3cret-value", ";odd|value;", "short", "pass word 1"]);
+        let found = |text: &str| {
+            let found = index.find(text.as_bytes());
+            found.iter().map(|found| text[found.range.clone()].to_owned()).collect::<Vec<_>>()
+        };
+        for (text, expected) in [
+            ("s3cret-value", &["s3cret-value"][..]),
+            ("a=s3cret-value;s3cret-value", &["s3cret-value", "s3cret-value"]),
+            ("xs3cret-value s3cret-value2 short", &[]),
+            ("x;odd|value;y", &[";odd|value;"]),
+            ("(pass word 1)", &["pass word 1"]),
+            ("s3cret-valu", &[]),
+        ] {
+            assert_eq!(found(text), expected, "{text}");
+        }
+        assert!(index.contains("s3cret-value") && !index.contains("s3cret-valu") && !index.contains("short"));
+    }
+
+    #[test]
+    fn finds_values_within_base64() {
+        let value = "~~~SECRET???";
+        let index = index(&[value]);
+        for before in 0..5 {
+            let text = [&b"12345"[..before], value.as_bytes(), b"67"].concat();
+            let encoded = Base64(&text).to_string();
+            assert_eq!(index.find(encoded.as_bytes()).len(), 1, "{encoded}");
+            let encoded = encoded.replace('+', "-").replace('/', "_");
+            assert_eq!(index.find(encoded.as_bytes()).len(), 1, "{encoded}");
+        }
+    }
+
+    #[test]
+    fn values_may_begin_with_others() {
+        let index = index(&["aaaaaaaa", "aaaaaaaa-b", "aaaaaaaa-b-c", "aaaaaaaa-d", "aaaaaaaa.e"]);
+        let lens = |text: &str| index.find(text.as_bytes()).iter().map(|found| found.value.len()).collect::<Vec<_>>();
+        assert_eq!(lens("aaaaaaaa-b-c!"), [12, 10, 8]);
+        assert_eq!(lens("aaaaaaaa-b-"), [10, 8]);
+        assert_eq!(lens("aaaaaaaa-z"), [8]);
+        assert_eq!(lens("aaaaaaaa"), [8]);
+        assert_eq!(lens("aaaaaaaa.e"), [10, 8]);
+        assert!(index.contains("aaaaaaaa") && index.contains("aaaaaaaa-d") && !index.contains("aaaaaaaa-"));
+    }
+
+    #[test]
+    fn values_beyond_the_limits_are_counted() {
+        let mut values = Values::default();
+        for n in 0..MAX_VALUES + 7 {
+            values.add(&format!("value {n:09}"));
+            values.add("value 000000000");
+        }
+        values.add("short");
+        assert_eq!(values.skipped(), 7);
+        let index = values.into_index();
+        assert!(index.contains("value 000099999") && !index.contains("value 000100000"));
+        assert_eq!(index.find(b"value 000012345, value 000100003").len(), 1);
+    }
+}
