@@ -1,13 +1,16 @@
 //! `spectral capture export`: writes a bundle, or selected exchanges of it, as HAR or as curl commands.
 
+use super::advice::rewrite_error_line;
 use super::command_error::{CommandError, to_message};
 use super::message::print_warning;
 use super::open_bundle::{Opened, Prefer, open, require_exchange, warn_of_left_out};
 use super::output::Output;
 use super::progress_line::ProgressLine;
+use super::redact::remaining_lines;
 use spectral_capture::export;
 use spectral_capture::filter::Filter;
-use spectral_capture::reader::Bundle;
+use spectral_capture::reader::{Bundle, State};
+use spectral_capture::redact::{self, Rules, redacted_copy};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +22,8 @@ pub(crate) struct Options {
     /// `None` is stdout.
     pub(crate) output: Option<PathBuf>,
     pub(crate) filter: Filter,
+    /// Replaces secrets.
+    pub(crate) redact: Option<Rules>,
     /// Shows no progress.
     pub(crate) quiet: bool,
 }
@@ -48,7 +53,7 @@ pub(crate) fn export(options: &Options) -> Result<(), String> {
 }
 
 fn all(options: &Options) -> Result<(), CommandError> {
-    let Opened { bundle, warning, .. } = open(&options.file, Prefer::Complete)?;
+    let Opened { mut bundle, warning, state } = open(&options.file, Prefer::Complete)?;
     if let Some(warning) = warning {
         print_warning(&warning);
     }
@@ -66,9 +71,16 @@ fn all(options: &Options) -> Result<(), CommandError> {
         Some(output) => CommandError::Request(format!("cannot write {}: {e}", output.display())),
         None => CommandError::Output(e),
     };
-    let mut output = Output::open(options.output.as_deref()).map_err(CommandError::Request)?;
     let mut library_options = export::Options::default();
-    library_options.filter = options.filter.clone();
+    match &options.redact {
+        Some(_) if state != State::Complete => {
+            return Err(CommandError::Request("--redact needs a finished bundle".into()));
+        }
+        // The filter applies to the values before they are replaced.
+        Some(rules) => bundle = redacted(bundle.path(), rules, options)?,
+        None => library_options.filter = options.filter.clone(),
+    }
+    let mut output = Output::open(options.output.as_deref()).map_err(CommandError::Request)?;
     let progress = ProgressLine::start(bundle.meter(), options.quiet);
     let mut rows = progress.above(&mut output, options.output.is_none() && io::stdout().is_terminal());
     let written = match options.format {
@@ -83,6 +95,18 @@ fn all(options: &Options) -> Result<(), CommandError> {
         e => CommandError::Request(e.to_string()),
     })?;
     flushed.and_then(|()| output.finish()).map_err(write_error)
+}
+
+/// Returns a redacted copy, and warns of all that remains.
+fn redacted(file: &Path, rules: &Rules, options: &Options) -> Result<Bundle, CommandError> {
+    let mut library_options = redact::Options::default();
+    library_options.filter = options.filter.clone();
+    let progress = ProgressLine::start(&library_options.meter, options.quiet);
+    let copied = redacted_copy(file, rules, &library_options);
+    drop(progress);
+    let (bundle, report) = copied.map_err(|e| CommandError::Request(rewrite_error_line(&e)))?;
+    remaining_lines(&report, rules).iter().for_each(|line| print_warning(line.trim_start()));
+    Ok(bundle)
 }
 
 /// Fails unless the bundle has an exchange with this id. A WebSocket is exported with its handshake.

@@ -41,8 +41,7 @@ pub(crate) fn redact(
     if report.elsewhere > 0 {
         lines.push(format!("  {:8}  of these values in other places", report.elsewhere));
     }
-    lines.extend(kept_lines(report, rules));
-    lines.push("No list of names is complete: look through the new bundle before you share it".into());
+    lines.extend(remaining_lines(report, rules));
     print(escaped_lines(&lines), out)
 }
 
@@ -90,6 +89,12 @@ fn found_lines(report: &Report, title: &str) -> Vec<String> {
     lines.extend(counted(&report.names, ""));
     lines.extend(counted(&report.forms, " (by its form)"));
     lines
+}
+
+/// Returns the lines for all that may still be a secret in the output.
+pub(crate) fn remaining_lines(report: &Report, rules: &Rules) -> Vec<String> {
+    let last = "No list of names is complete: look through the output before you share it".into();
+    kept_lines(report, rules).into_iter().chain([last]).collect()
 }
 
 /// Returns the lines for all that may still be a secret.

@@ -353,6 +353,8 @@ const CAPTURE: &[Command] = &[
         options: &[
             &EXPORT_FORMAT,
             &OUTPUT_OR_STDOUT,
+            &REDACT,
+            &REDACTED_NAME,
             &TRACE,
             &HOST,
             &METHOD,

@@ -39,12 +39,15 @@ use crate::bundle::format::Context;
 use crate::bundle::id::ItemKind;
 use crate::bundle::other_members::OtherMembers;
 use crate::bundle::reader::{self, Bundle, Header, Message, Trace, WebSocket};
+use crate::bundle::uuid;
 use crate::coding::Content as _;
 use body::{BodySearch, MediaType, Outcome};
 use edits::{Edit, applied};
 use grammar::Grammar;
 use search::Searcher;
+use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 pub use super::rewriter::{Error, Options};
@@ -142,6 +145,23 @@ pub fn redact(bundle: &Path, output: &Path, rules: &Rules, options: &Options) ->
         websockets: stats.ws_connection_count,
         report,
     })
+}
+
+/// Redacts `bundle` into a temporary bundle without a name, and opens it. Exports of it are redacted.
+///
+/// # Errors
+/// As [`redact`].
+pub fn redacted_copy(bundle: &Path, rules: &Rules, options: &Options) -> Result<(Bundle, Report), Error> {
+    let directory = std::env::temp_dir().join(["spectral-redact-", &uuid::new()].concat());
+    let path = directory.join("redacted.zip");
+    let failed = |cause| Error::Write { path: directory.clone(), cause };
+    DirBuilder::new().mode(0o700).create(&directory).map_err(failed)?;
+    let opened = redact(bundle, &path, rules, options).and_then(|redacted| Ok((Bundle::open(&path)?, redacted.report)));
+    // The open file remains readable.
+    let removed = fs::remove_dir_all(&directory).map_err(failed);
+    let opened = opened?;
+    removed?;
+    Ok(opened)
 }
 
 /// Reports what [`redact`] would replace in `bundle`, and writes nothing. Placeholders are not secrets: a redacted bundle is clean.

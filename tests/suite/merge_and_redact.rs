@@ -107,10 +107,7 @@ fn redacts_secrets_and_reports_their_number() {
     capture(&dir, &origin, "a.zip");
     let output = spectral(&dir, &["capture", "redact", "a.zip", "-o", "shared.zip"]).ok().text();
     let start = "Redacted to shared.zip: 2 exchanges, 1 WebSocket\nValues replaced:\n         3  token\n         1  authorization\n         1  sid\n";
-    assert!(
-        output.starts_with(start) && output.ends_with("look through the new bundle before you share it\n"),
-        "{output}"
-    );
+    assert!(output.starts_with(start) && output.ends_with("look through the output before you share it\n"), "{output}");
     let shared = Bundle::open(&dir.join("shared.zip"));
     assert!(!format!("{shared:?}").contains("s3cret"));
     let token = serde_json::from_slice::<serde_json::Value>(&shared.traces[0].response_body).unwrap();
@@ -135,6 +132,26 @@ fn redacts_secrets_and_reports_their_number() {
         String::from_utf8_lossy(&named.traces[0].response_body)
             .starts_with("{\"token\":\"s3cret\",\"page\":\"redacted-")
     );
+}
+
+#[test]
+fn exports_are_redacted_in_one_step() {
+    let (dir, origin) = (TempDir::new(), origin());
+    capture(&dir, &origin, "a.zip");
+    let before = dir.names();
+    for (format, has) in [("har", "\"_webSocketMessages\""), ("curl", "-H 'Authorization: Bearer redacted-")] {
+        let output = spectral(&dir, &["capture", "export", "a.zip", "--redact", "--format", format]).ok();
+        assert!(output.text().contains(has) && !output.text().contains("s3cret"), "{}", output.text());
+        assert!(output.err.ends_with("look through the output before you share it\n"), "{}", output.err);
+    }
+    let args = [
+        "capture", "export", "a.zip", "--redact", "--format", "har", "--name", "page", "--grep", "s3cret", "--status",
+        "200",
+    ];
+    let output = spectral(&dir, &args).ok().text();
+    assert!(output.contains("redacted-") && !output.contains("2222") && !output.contains("t_0002"), "{output}");
+    assert_eq!(spectral(&dir, &["capture", "export", "a.zip", "--format", "har", "--name", "page"]).code, Some(2));
+    assert_eq!(dir.names(), before);
 }
 
 #[test]

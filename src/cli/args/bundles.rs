@@ -67,7 +67,11 @@ pub(super) fn export(args: &Args) -> Result<Task, String> {
         return Err(conflict("--trace", &criterion));
     }
     let output = output_path(args, &OUTPUT_OR_STDOUT);
-    Ok(Task::Export(export::Options { file, format, output, filter, quiet: args.has(&QUIET) }))
+    let redact = args.has(&REDACT).then(|| rules(args)).transpose()?;
+    if redact.is_none() && args.has(&REDACTED_NAME) {
+        return Err("--name needs --redact".into());
+    }
+    Ok(Task::Export(export::Options { file, format, output, filter, redact, quiet: args.has(&QUIET) }))
 }
 
 pub(super) fn merge(args: &Args) -> Result<Task, String> {

@@ -407,6 +407,17 @@ pub(crate) static NAME: Opt = Opt {
            userId, USER_ID and user[id].",
 };
 
+pub(crate) static REDACT: Opt = Opt {
+    short: None,
+    long: "redact",
+    value: ValueKind::None,
+    brief: "Replace secrets, as 'spectral capture redact' does",
+    more: "Bodies that cannot be searched are left out. Look through the output before you share it.",
+};
+
+pub(crate) static REDACTED_NAME: Opt =
+    Opt { brief: "With --redact, also redact values with this name; repeatable", ..NAME };
+
 pub(crate) static ONLY_NAMED: Opt = Opt {
     short: None,
     long: "only-named",
