@@ -210,7 +210,7 @@ fn warns_if_settings_cannot_contain_the_path_of_the_certificate() {
     {
         let temporary = dir.join(name);
         std::fs::create_dir(&temporary).unwrap();
-        let output = run(capture_run(&dir, &[], &["true"]).env("TMPDIR", temporary)).ok();
+        let output = run(capture_run(&dir, &["-o", &format!("{name}.zip")], &["true"]).env("TMPDIR", temporary)).ok();
         let warning = output.err.lines().find(|line| line.contains("will refuse"));
         let prefix = expected.map(|expected| format!("spectral: warning: {expected} the certificate: "));
         assert_eq!(warning.is_some(), prefix.is_some(), "{}", output.err);
