@@ -168,6 +168,13 @@ mod tests {
     }
 
     #[test]
+    fn every_form_has_a_byte_that_is_searched_for() {
+        for (prefix, _, name) in PREFIXES {
+            assert!(prefix.contains(['-', '_', 'A', 'J']), "{name}");
+        }
+    }
+
+    #[test]
     fn random_values_have_no_pattern() {
         for value in ["a8Zk29xQ71mLp03v", "d41d8cd98f00b204e9800998ecf8427e", "550e8400-e29b-41d4-a716-446655440000"] {
             assert!(is_random(value), "{value}");

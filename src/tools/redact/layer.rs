@@ -69,12 +69,17 @@ impl Layer {
             Self::Json => (&['\\'], json),
             Self::Xml => (&['&'], xml),
         };
+        // Finding one character is several times as fast.
+        let find = |rest: &str| match *marks {
+            [mark] => rest.find(mark),
+            _ => rest.find(marks),
+        };
         let mut parts = Vec::new();
         let mut decoded = String::new();
         let mut at = 0;
         // The end of the encoded text that is in `decoded`.
         let mut copied = 0;
-        while let Some(found) = text.get(at..).and_then(|rest| rest.find(marks)) {
+        while let Some(found) = text.get(at..).and_then(find) {
             at = at.saturating_add(found);
             let rest = text.get(at..).unwrap_or_default();
             let Some(Escape { text: plain, len }) = escape(rest) else {

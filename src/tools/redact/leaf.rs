@@ -25,7 +25,7 @@ pub(super) struct Leaf<'t> {
 }
 
 /// The place of a value. Options of a user may name secrets for one place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Header,
     Cookie,

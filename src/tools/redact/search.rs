@@ -26,7 +26,7 @@ use std::ops::Range;
 pub(super) struct Searcher {
     names: Names,
     /// The conclusions so far: most names occur often.
-    verdicts: HashMap<Place, HashMap<String, Verdict>>,
+    verdicts: [HashMap<String, (Verdict, bool)>; PLACES],
     placeholders: Placeholders,
     pass: Pass,
     pub(super) report: Report,
@@ -43,7 +43,7 @@ impl Searcher {
     pub(super) fn new(rules: &Rules) -> Self {
         Self {
             names: Names::new(rules),
-            verdicts: HashMap::new(),
+            verdicts: Default::default(),
             placeholders: Placeholders::default(),
             pass: Pass::Find(Values::default()),
             report: Report::default(),
@@ -172,7 +172,8 @@ impl Searcher {
             let found = self.free(unlexed, depth);
             edits.extend(found.into_iter().map(|edit| shifted(edit, rest)));
         }
-        if text.len() <= MAX_ACROSS_BYTES {
+        // Whole documents are not values of others.
+        if text.len() <= MAX_ACROSS_BYTES && (depth > 0 || grammar != Grammar::Json) {
             self.across(text, &leaves, &mut edits);
         }
         merge(&mut edits);
@@ -195,8 +196,13 @@ impl Searcher {
 
     /// Searches text without a grammar.
     fn free(&mut self, text: &str, depth: u32) -> Vec<Edit> {
-        let (mut edits, _) = self.collect(text, depth, |visitor| fragments::leaves(text, visitor));
-        for found in forms::find(text) {
+        let mut edits = Vec::new();
+        let bytes = text.bytes().fold(0, |bytes, byte| bytes | kind_of(byte));
+        if bytes & ASSIGNS != 0 {
+            edits = self.collect(text, depth, |visitor| fragments::leaves(text, visitor)).0;
+        }
+        let forms = if bytes & IN_FORMS != 0 { forms::find(text) } else { Vec::new() };
+        for found in forms {
             if let Some(value) = text.get(found.range.clone()) {
                 edits.push(self.replacement(value, found.range, Cause::Form(found.name)));
             }
@@ -206,9 +212,12 @@ impl Searcher {
                 edits.push(self.found(text, found));
             }
         }
-        for layer in [Layer::Percent, Layer::Json] {
+        for (layer, escapes) in [(Layer::Percent, PERCENT), (Layer::Json, BACKSLASH)] {
+            if bytes & escapes == 0 || depth >= MAX_DEPTH {
+                continue;
+            }
             let decoded = layer.decode(text);
-            if depth < MAX_DEPTH && decoded.is_changed() {
+            if decoded.is_changed() {
                 let inner = self.nested(&decoded.text, depth.saturating_add(VIEW_DEPTH));
                 edits.extend(inner.into_iter().map(|edit| Edit { range: decoded.encoded(edit.range.clone()), ..edit }));
             }
@@ -337,21 +346,26 @@ impl Searcher {
     }
 
     fn verdict(&mut self, place: Place, name: &str) -> Verdict {
+        self.conclusions(place, name).0
+    }
+
+    /// Returns the conclusion for a value called `name`, and whether everything in an object of this name is secret.
+    fn conclusions(&mut self, place: Place, name: &str) -> (Verdict, bool) {
         if name.is_empty() {
-            return Verdict::Plain;
+            return (Verdict::Plain, false);
         }
         if name == url::USERINFO {
-            return self.names.userinfo();
+            return (self.names.userinfo(), false);
         }
-        let known = self.verdicts.entry(place).or_default();
-        if let Some(verdict) = known.get(name) {
-            return *verdict;
+        let Some(known) = self.verdicts.get_mut(place as usize) else { return (Verdict::Plain, false) };
+        if let Some(conclusions) = known.get(name) {
+            return *conclusions;
         }
-        let verdict = self.names.verdict(place, name);
+        let conclusions = (self.names.verdict(place, name), self.names.is_secret_container(place, name));
         if known.len() < MAX_VERDICTS {
-            known.insert(name.to_owned(), verdict);
+            known.insert(name.to_owned(), conclusions);
         }
-        verdict
+        conclusions
     }
 }
 
@@ -367,7 +381,7 @@ struct Collector<'s, 't> {
 
 impl Visitor for Collector<'_, '_> {
     fn is_secret_container(&mut self, place: Place, name: &str) -> bool {
-        self.searcher.names.is_secret_container(place, name)
+        self.searcher.conclusions(place, name).1
     }
 
     fn leaf(&mut self, leaf: Leaf<'_>) {
@@ -400,6 +414,26 @@ fn shift(range: Range<usize>, by: usize) -> Range<usize> {
 fn shifted(edit: Edit, by: usize) -> Edit {
     Edit { range: shift(edit.range, by), ..edit }
 }
+
+/// Returns the bit of the work that a byte makes necessary in free text.
+fn kind_of(byte: u8) -> u8 {
+    match byte {
+        b':' | b'=' => ASSIGNS,
+        b'%' => PERCENT,
+        b'\\' => BACKSLASH,
+        b'-' | b'_' | b'A' | b'J' => IN_FORMS,
+        _ => 0,
+    }
+}
+
+const ASSIGNS: u8 = 1;
+const PERCENT: u8 = 2;
+const BACKSLASH: u8 = 4;
+/// Every form of a secret has one of these bytes.
+const IN_FORMS: u8 = 8;
+
+/// The number of places.
+const PLACES: usize = Place::Text as usize + 1;
 
 const AUTHORIZATION: &str = "authorization";
 

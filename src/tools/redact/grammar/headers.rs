@@ -14,7 +14,8 @@ use crate::wire::headers::is_tchar;
 /// Lists the values in the value of a field.
 pub(in super::super) fn leaves(name: &str, value: &str, visitor: &mut dyn Visitor) {
     // Some recipients ignore other characters in names.
-    let name = name.to_ascii_lowercase().replace(|c| !is_in_name(c), "");
+    let mut name = name.to_ascii_lowercase();
+    name.retain(is_in_name);
     match name.as_str() {
         "cookie" => cookies::cookies(value, visitor.is_secret_container(Place::Header, &name), visitor),
         "set-cookie" => cookies::set_cookie(value, visitor.is_secret_container(Place::Header, &name), visitor),
