@@ -45,7 +45,7 @@ pub(crate) fn redact(
     print(escaped_lines(&lines), out)
 }
 
-/// Prints what [`redact`] would replace in `file`. Fails if there is anything.
+/// Prints what [`redact()`] would replace in `file`. Fails if there is anything.
 pub(crate) fn check(
     file: &Path,
     rules: &Rules,
