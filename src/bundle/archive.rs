@@ -52,7 +52,7 @@ mod directory;
 mod dos_time;
 mod end_records;
 pub(crate) mod entry_content;
-mod file_range;
+pub(crate) mod file_range;
 mod headers;
 pub(crate) mod index;
 mod le;

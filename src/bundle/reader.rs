@@ -203,7 +203,8 @@ impl Bundle {
         &self.ids.contexts
     }
 
-    /// Returns the items that are left out because their JSON is too large.
+    /// Returns the items that are left out of all lists of ids, because their JSON is larger than that of any usual item: 16 MiB,
+    /// 1 MiB for a context.
     pub fn left_out(&self) -> &LeftOut {
         &self.ids.left_out
     }

@@ -3,6 +3,7 @@
 use super::output::stdout_error;
 use spectral_capture::reader::Error;
 use std::io;
+use std::process::ExitCode;
 
 /// The reason why a command that reads a bundle ends early.
 pub(crate) enum CommandError {
@@ -38,7 +39,7 @@ impl CommandError {
     }
 }
 
-/// Turns the result of a command that reads a bundle into its error message.
-pub(crate) fn to_message(result: Result<(), CommandError>) -> Result<(), String> {
-    result.map_err(CommandError::message).or_else(|message| message.map_or(Ok(()), Err))
+/// Turns the result of a command that reads a bundle into its exit code or error message.
+pub(crate) fn to_message(result: Result<ExitCode, CommandError>) -> Result<ExitCode, String> {
+    result.map_err(CommandError::message).or_else(|message| message.map_or(Ok(ExitCode::SUCCESS), Err))
 }

@@ -3,7 +3,7 @@
 use super::advice::rewrite_error_line;
 use super::command_error::{CommandError, to_message};
 use super::message::print_warning;
-use super::open_bundle::{Opened, Prefer, open, require_exchange, warn_of_left_out};
+use super::open_bundle::{Opened, Prefer, open, require_exchange, warn_of_damaged, warn_of_left_out};
 use super::output::Output;
 use super::progress_line::ProgressLine;
 use super::redact::remaining_lines;
@@ -13,6 +13,7 @@ use spectral_capture::reader::{Bundle, State};
 use spectral_capture::redact::{self, Rules, redacted_copy};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// The arguments of the command.
 #[derive(Debug)]
@@ -48,11 +49,11 @@ impl Format {
 }
 
 /// Runs the command.
-pub(crate) fn export(options: &Options) -> Result<(), String> {
+pub(crate) fn export(options: &Options) -> Result<ExitCode, String> {
     to_message(all(options))
 }
 
-fn all(options: &Options) -> Result<(), CommandError> {
+fn all(options: &Options) -> Result<ExitCode, CommandError> {
     let Opened { mut bundle, warning, state } = open(&options.file, Prefer::Complete)?;
     if let Some(warning) = warning {
         print_warning(&warning);
@@ -89,12 +90,13 @@ fn all(options: &Options) -> Result<(), CommandError> {
     };
     let flushed = rows.flush();
     drop(progress);
-    written.map_err(|e| match e {
+    let damaged = written.map_err(|e| match e {
         export::Error::Read(e) => CommandError::Bundle(e),
         export::Error::Write(e) => write_error(e),
         e => CommandError::Request(e.to_string()),
     })?;
-    flushed.and_then(|()| output.finish()).map_err(write_error)
+    flushed.and_then(|()| output.finish()).map_err(write_error)?;
+    Ok(warn_of_damaged(&damaged))
 }
 
 /// Returns a redacted copy, and warns of all that remains.

@@ -16,9 +16,13 @@
 
 use super::command_error::{CommandError, to_message};
 use super::message::print_warning;
-use super::open_bundle::{Opened, Prefer, open, require_exchange, require_websocket, warn_of_left_out};
+use super::open_bundle::{
+    Opened, Prefer, open, require_exchange, require_websocket, warn_of_damaged, warn_of_left_out,
+};
 use super::progress_line::ProgressLine;
+use spectral_capture::reader::LeftOut;
 use std::io::Write;
+use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) use options::{BodySide, Options, Show};
@@ -29,14 +33,20 @@ mod grpc;
 mod list;
 mod messages;
 mod options;
+mod payload;
 mod readable_body;
 
 /// Runs the command. `is_terminal` is true if `out` is a terminal.
-pub(crate) fn inspect(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(), String> {
-    to_message(show(options, out, is_terminal).and_then(|()| Ok(out.flush()?)))
+pub(crate) fn inspect(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<ExitCode, String> {
+    let damaged = show(options, out, is_terminal).and_then(|damaged| {
+        out.flush()?;
+        Ok(damaged)
+    });
+    to_message(damaged.map(|damaged| warn_of_damaged(&damaged)))
 }
 
-fn show(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(), CommandError> {
+/// Shows what `options` select, and returns the damaged items, which are left out.
+fn show(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<LeftOut, CommandError> {
     let prefer = if options.follow { Prefer::Growing } else { Prefer::Complete };
     let mut opened = open(&options.file, prefer)?;
     if let Some(warning) = &opened.warning {
@@ -50,25 +60,27 @@ fn show(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<(),
         Show::List => {
             let progress = ProgressLine::start(bundle.meter(), options.quiet || options.follow);
             let mut rows = progress.above(out, is_terminal);
-            list::show(&mut opened, options, &mut rows, REFRESH_INTERVAL)?;
+            let damaged = list::show(&mut opened, options, &mut rows, REFRESH_INTERVAL)?;
             rows.flush()?;
             drop(progress);
             if options.follow {
                 warn_of_left_out(opened.bundle.left_out());
             }
-            Ok(())
+            return Ok(damaged);
         }
         Show::Exchange(id) if options.json => {
             require_exchange(bundle, id)?;
-            list::write_exchange_line(&bundle.trace(id)?, out)
+            list::write_exchange_line(&bundle.trace(id)?, out)?;
         }
-        Show::Exchange(id) => exchange::show(bundle, id, out),
+        Show::Exchange(id) => exchange::show(bundle, id, out)?,
         Show::Messages(id) => {
             require_websocket(bundle, id)?;
-            messages::show(&mut opened, id, options, out, REFRESH_INTERVAL)
+            return messages::show(&mut opened, id, options, out, REFRESH_INTERVAL);
         }
-        Show::Body(id, side) => body::show(bundle, id, *side, out, is_terminal),
+        Show::Body(id, side) => body::show(bundle, id, *side, out, is_terminal)?,
     }
+    // One item that was asked for is an error if it is damaged.
+    Ok(LeftOut::default())
 }
 
 /// The interval at which a growing bundle is read: short enough for people, and a few hundred system calls a minute.

@@ -2,7 +2,7 @@
 
 use super::advice;
 use super::backups::Written;
-use super::open_bundle::{warn_of_left_out, warn_of_no_match};
+use super::open_bundle::{warn_of_damaged, warn_of_left_out, warn_of_no_match};
 use super::output::print;
 use super::progress_line::ProgressLine;
 use super::text::{count, escaped_lines};
@@ -11,6 +11,7 @@ use spectral_capture::merge::{self, Options};
 use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Merges `bundles` into `output` and prints the contents of the new bundle.
 pub(crate) fn merge(
@@ -20,7 +21,7 @@ pub(crate) fn merge(
     quiet: bool,
     keep_backups: Option<NonZeroU32>,
     out: &mut dyn Write,
-) -> Result<(), String> {
+) -> Result<ExitCode, String> {
     let mut options = Options::default();
     options.filter = filter;
     let progress = ProgressLine::start(&options.meter, quiet);
@@ -42,5 +43,6 @@ pub(crate) fn merge(
     let inputs: Vec<_> = bundles.iter().map(PathBuf::as_path).collect();
     let written = Written { path: &merged.output, backup: merged.backup.as_deref(), inputs: &inputs };
     lines.extend(written.settle(keep_backups));
-    print(escaped_lines(&lines), out)
+    print(escaped_lines(&lines), out)?;
+    Ok(warn_of_damaged(&merged.damaged))
 }

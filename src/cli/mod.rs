@@ -64,10 +64,10 @@ pub(crate) fn main() -> ExitCode {
         Task::Run { options, command } => return run::run(options, &command),
         Task::Print(text) => output::print(text, out),
         Task::Ca(request) => ca::run(request, out, is_terminal),
-        Task::Inspect(options) => inspect::inspect(&options, out, is_terminal),
-        Task::Export(options) => export::export(&options),
+        Task::Inspect(options) => return or_fail(inspect::inspect(&options, out, is_terminal)),
+        Task::Export(options) => return or_fail(export::export(&options)),
         Task::Merge { bundles, output, filter, quiet, keep_backups } => {
-            merge::merge(&bundles, &output, filter, quiet, keep_backups, out)
+            return or_fail(merge::merge(&bundles, &output, filter, quiet, keep_backups, out));
         }
         Task::Redact { file, output, rules, filter, quiet, keep_backups } => match output {
             Some(output) => redact::redact((&file, &output), &rules, filter, quiet, keep_backups, out),
@@ -77,10 +77,11 @@ pub(crate) fn main() -> ExitCode {
             recover::recover(&part, output.as_deref(), quiet, keep_backups, out)
         }
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => fail(&problem),
-    }
+    or_fail(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn or_fail(result: Result<ExitCode, String>) -> ExitCode {
+    result.unwrap_or_else(|problem| fail(&problem))
 }
 
 /// The exit code for a usage error.

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// The file to open if both the bundle and a newer unfinished bundle exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +47,21 @@ pub(crate) fn open(file: &Path, prefer: Prefer) -> Result<Opened, CommandError> 
 
 /// Warns of items that are left out because their JSON is too large.
 pub(crate) fn warn_of_left_out(left_out: &LeftOut) {
+    warn_of_items(left_out, "since their JSON exceeds 16 MiB (a context: 1 MiB)");
+}
+
+/// Warns of items that are left out because they are damaged, and returns the exit code of the command: 1 if there are any.
+pub(crate) fn warn_of_damaged(damaged: &LeftOut) -> ExitCode {
+    warn_of_items(damaged, if damaged.count == 1 { "since it is damaged" } else { "since they are damaged" });
+    if damaged.count > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn warn_of_items(left_out: &LeftOut, reason: &str) {
     if left_out.count > 0 {
         let more = left_out.count.saturating_sub(left_out.first.len() as u64);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let (items, first) = (count(left_out.count, "item"), left_out.first.join(", "));
-        print_warning(&format!("{items} left out, since their JSON exceeds 16 MiB (a context: 1 MiB): {first}{more}"));
+        print_warning(&format!("{items} left out, {reason}: {first}{more}"));
     }
 }
 

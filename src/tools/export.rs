@@ -9,11 +9,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A few exchanges at a time are in memory, without large bodies. Exchanges are written in the order of their ids.
+//! A few exchanges at a time are in memory, without large bodies. Exchanges are written in the order of their ids. Damaged ones are
+//! left out, whole, and returned: a body is checked before its exchange is written.
 
 use super::filter::{Filter, Selected};
 use super::in_order::{self, Outcome};
-use crate::bundle::reader::{self, Bundle, Trace};
+use crate::bundle::reader::{self, Bundle, LeftOut, Trace};
 use std::fmt;
 use std::io;
 use stored_body::StoredBody;
@@ -73,7 +74,8 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Calls `render` with each selected exchange, on several threads, and passes the results to `write`, in order.
+/// Calls `render` with each selected exchange, on several threads, and passes the results to `write`, in order. Damaged
+/// exchanges are passed as [`Rendered::Damaged`].
 fn for_each_selected<'b>(
     bundle: &'b Bundle,
     selected: &Selected<'_>,
@@ -83,8 +85,14 @@ fn for_each_selected<'b>(
     let ids = bundle.traces().iter().filter(|id| selected.considers(id));
     let worker = || {
         |id: &str| {
-            let trace = bundle.trace(id)?;
-            selected.has_exchange(bundle, &trace)?.then(|| render(trace)).transpose()
+            let rendered = bundle
+                .trace(id)
+                .map_err(Error::Read)
+                .and_then(|trace| selected.has_exchange(bundle, &trace)?.then(|| render(trace)).transpose());
+            match rendered {
+                Err(Error::Read(e)) if e.is_of_one_entry() => Ok(Some(Rendered::Damaged(id.to_owned()))),
+                rendered => rendered,
+            }
         }
     };
     in_order::map(ids, worker, |rendered| rendered.map_or(Ok(()), &mut write))
@@ -96,12 +104,26 @@ enum Rendered<'b> {
     Small(Vec<u8>),
     /// An exchange with more than belongs in memory, and its bodies: it is rendered when it is written.
     Large(Box<Trace>, Vec<StoredBody<'b>>),
+    /// The id of an exchange that cannot be read.
+    Damaged(String),
+}
+
+/// Returns the value, or `None` and adds the item `id` to `damaged` if it cannot be read.
+fn readable<T>(read: Result<T, reader::Error>, id: &str, damaged: &mut LeftOut) -> Result<Option<T>, Error> {
+    match read {
+        Err(e) if e.is_of_one_entry() => {
+            damaged.add(id);
+            Ok(None)
+        }
+        read => Ok(Some(read?)),
+    }
 }
 
 impl Outcome for Rendered<'_> {
     fn size(&self) -> usize {
         match self {
             Self::Small(text) => text.len(),
+            Self::Damaged(id) => id.len(),
             Self::Large(_, bodies) => bodies.iter().fold(LARGE_BYTES, |sum, body| sum.saturating_add(body.memory())),
         }
     }

@@ -83,7 +83,7 @@ impl Filter {
     /// Returns true if the filter matches the exchange. Bodies are read last, block by block.
     ///
     /// # Errors
-    /// If a body cannot be read.
+    /// If a body cannot be read, and no text is found before the damage or in the other body.
     pub fn matches(&self, bundle: &Bundle, trace: &Trace) -> Result<bool, Error> {
         let mut searched = 0;
         let matches = self.considers(&trace.id)
@@ -100,7 +100,7 @@ impl Filter {
     /// filter matches its handshake's exchange.
     ///
     /// # Errors
-    /// If the handshake's exchange or a message cannot be read.
+    /// If the handshake's exchange or a message cannot be read, and no text is found before the damage or in other messages.
     pub fn matches_websocket(&self, bundle: &Bundle, websocket: &WebSocket) -> Result<bool, Error> {
         self.searched_websocket(bundle, websocket, &mut 0)
     }
@@ -178,10 +178,18 @@ impl Filter {
         if search.has_found() {
             return Ok(true);
         }
-        if request.body_encoding.is_none() && self.is_text_in_body(bundle.open_request_body(trace)?, searched)? {
-            return Ok(true);
+        let sent = match request.body_encoding {
+            None => self.is_text_in_body(bundle.open_request_body(trace), searched),
+            Some(_) => Ok(false),
+        };
+        if matches!(sent, Ok(true)) {
+            return sent;
         }
-        Ok(response.body_encoding.is_none() && self.is_text_in_body(bundle.open_response_body(trace)?, searched)?)
+        let received = match response.body_encoding {
+            None => self.is_text_in_body(bundle.open_response_body(trace), searched)?,
+            Some(_) => false,
+        };
+        Ok(received || sent?)
     }
 
     fn is_text_in_websocket(&self, bundle: &Bundle, websocket: &WebSocket, searched: &mut u64) -> Result<bool, Error> {
@@ -191,21 +199,28 @@ impl Filter {
         if search.has_found() {
             return Ok(true);
         }
+        // A match in a later message decides, whatever this one has.
+        let mut undecided = Ok(false);
         for id in bundle.messages(&websocket.id).iter() {
-            let message = bundle.message(id)?;
-            if message.opcode == "text"
-                && message.payload_encoding.is_none()
-                && self.is_text_in_body(bundle.open_payload(&message)?, searched)?
-            {
-                return Ok(true);
+            match self.is_text_in_message(bundle, id, searched) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(e) => undecided = undecided.and(Err(e)),
             }
         }
-        Ok(false)
+        undecided
+    }
+
+    fn is_text_in_message(&self, bundle: &Bundle, id: &str, searched: &mut u64) -> Result<bool, Error> {
+        let message = bundle.message(id)?;
+        Ok(message.opcode == "text"
+            && message.payload_encoding.is_none()
+            && self.is_text_in_body(bundle.open_payload(&message), searched)?)
     }
 
     /// Searches a body of any size, no further than the first match or NUL byte.
-    fn is_text_in_body(&self, mut body: Body<'_>, searched: &mut u64) -> Result<bool, Error> {
-        let mut search = Search::new(&self.texts);
+    fn is_text_in_body(&self, body: Result<Body<'_>, Error>, searched: &mut u64) -> Result<bool, Error> {
+        let (mut body, mut search) = (body?, Search::new(&self.texts));
         while search.is_undecided() {
             match body.next_block()? {
                 [] => return Ok(false),
@@ -237,20 +252,42 @@ impl<'f> Selected<'f> {
         if self.filter.is_empty() {
             return Ok(());
         }
+        bundle.websockets().iter().try_for_each(|id| self.add_websocket(bundle, id))
+    }
+
+    /// As [`Selected::add_websockets`], but calls `damaged` with the id of each WebSocket that cannot be read.
+    pub(crate) fn add_readable_websockets(
+        &mut self,
+        bundle: &Bundle,
+        mut damaged: impl FnMut(&str),
+    ) -> Result<(), Error> {
+        if self.filter.is_empty() {
+            return Ok(());
+        }
         for id in bundle.websockets().iter() {
-            if self.websockets.contains(id) {
-                continue;
+            match self.add_websocket(bundle, id) {
+                Err(e) if e.is_of_one_entry() => damaged(id),
+                result => result?,
             }
-            let websocket = bundle.websocket(id)?;
-            let handshake = handshake_of(bundle, &websocket);
-            let mut searched = 0;
-            let is_selected = self.filter.searched_websocket(bundle, &websocket, &mut searched)?
-                || handshake.map_or(Ok(false), |handshake| self.filter.matches(bundle, &bundle.trace(handshake)?))?;
-            if is_selected {
-                bundle.meter().take_back(searched);
-                self.websockets.insert(id);
-                let _ = handshake.is_some_and(|handshake| self.websockets.insert(handshake));
-            }
+        }
+        Ok(())
+    }
+
+    fn add_websocket(&mut self, bundle: &Bundle, id: &str) -> Result<(), Error> {
+        if self.websockets.contains(id) {
+            return Ok(());
+        }
+        let websocket = bundle.websocket(id)?;
+        let handshake = handshake_of(bundle, &websocket);
+        let mut searched = 0;
+        let itself = self.filter.searched_websocket(bundle, &websocket, &mut searched);
+        let is_selected = matches!(itself, Ok(true))
+            || handshake.map_or(Ok(false), |handshake| self.filter.matches(bundle, &bundle.trace(handshake)?))?
+            || itself?;
+        if is_selected {
+            bundle.meter().take_back(searched);
+            self.websockets.insert(id);
+            let _ = handshake.is_some_and(|handshake| self.websockets.insert(handshake));
         }
         Ok(())
     }

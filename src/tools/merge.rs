@@ -13,6 +13,9 @@
 //! over several parts is in each of them, and so is its handshake's exchange. If there are several captures, the number
 //! of the capture is inserted into each id and into all references to it. Bodies are copied without recompression; those
 //! that were stored as received are decoded. Items that a filter excludes are left out; contexts are always copied.
+//!
+//! Items whose JSON is damaged, or whose body is missing, are left out and named. A WebSocket takes its messages with it. Bodies with
+//! damaged content are copied as they are.
 
 use super::filter::Selected;
 use super::id_set::IdSet;
@@ -22,7 +25,7 @@ use crate::bundle::id::ItemKind;
 use crate::bundle::iso8601;
 use crate::bundle::reader::{Bundle, LeftOut};
 use captures::{Capture, captures};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,6 +49,9 @@ pub struct Merged {
     pub messages: u64,
     /// The items of the merged bundles that are left out because their JSON is too large.
     pub left_out: LeftOut,
+    /// The items that are left out because they cannot be read: their JSON is damaged, their body is missing, or the filter
+    /// could not search it.
+    pub damaged: LeftOut,
 }
 
 /// Merges `bundles`, in that order, into the new bundle `output`. An existing `output` is kept: as `.bak`, or `.2.bak` and so
@@ -69,7 +75,7 @@ pub struct Merged {
 /// `bundles`, and [`Error::Output`] or [`Error::Write`] if `output` cannot be created or written. No file is changed then.
 pub fn merge(bundles: &[PathBuf], output: &Path, options: &Options) -> Result<Merged, Error> {
     let sources: Vec<_> = bundles.iter().map(PathBuf::as_path).collect();
-    let mut left_out = LeftOut::default();
+    let (mut left_out, mut damaged) = (LeftOut::default(), LeftOut::default());
     let (finished, stats) = Rewriter::write(output, &sources, |rewriter| {
         let mut info = MergedInfo::default();
         let captures = captures(bundles, |bundle| {
@@ -80,11 +86,11 @@ pub fn merge(bundles: &[PathBuf], output: &Path, options: &Options) -> Result<Me
         match &captures[..] {
             [capture] => {
                 rewriter.set_capture_id(&capture.id);
-                copy_capture(capture, Numbering(None), options, rewriter)?;
+                copy_capture(capture, Numbering(None), options, &mut damaged, rewriter)?;
             }
             captures => {
                 for (capture, number) in captures.iter().zip(1..) {
-                    copy_capture(capture, Numbering(Some(number)), options, rewriter)?;
+                    copy_capture(capture, Numbering(Some(number)), options, &mut damaged, rewriter)?;
                 }
             }
         }
@@ -97,26 +103,30 @@ pub fn merge(bundles: &[PathBuf], output: &Path, options: &Options) -> Result<Me
         websockets: stats.ws_connection_count,
         messages: stats.ws_message_count,
         left_out,
+        damaged,
     })
 }
 
-/// Copies each selected item of a capture once.
+/// Copies each selected item of a capture once. Adds those that are left out in all parts to `damaged`.
 fn copy_capture(
     capture: &Capture<'_>,
     numbering: Numbering,
     options: &Options,
+    damaged: &mut LeftOut,
     rewriter: &mut Rewriter,
 ) -> Result<(), Error> {
-    let mut selected = Selected::new(&options.filter);
+    let (mut selected, mut copied) = (Selected::new(&options.filter), Copied::default());
     if !options.filter.is_empty() {
         for part in &capture.parts {
-            selected.add_websockets(&open(part.path, options)?)?;
+            let undecided = |id: &str| copied.damaged.extend([id.to_owned()]);
+            selected.add_readable_websockets(&open(part.path, options)?, undecided)?;
         }
     }
-    let mut copied = Copied::default();
     for part in &capture.parts {
         copy_part(&open(part.path, options)?, &selected, &capture.split_websockets, numbering, &mut copied, rewriter)?;
     }
+    // Another part may have the same item undamaged.
+    copied.damaged.iter().filter(|id| !copied.ids.contains(id)).for_each(|id| damaged.add(id));
     for (id, SplitWebSocket { description, messages }) in copied.split_websockets {
         let has_handshake = |id: &String| copied.ids.contains(id);
         let handshake_trace_ref = description.handshake_trace_ref.filter(has_handshake);
@@ -140,6 +150,21 @@ struct Copied {
     ids: IdSet,
     /// The WebSockets that are in several parts, by id. They are written last, with the number of all their messages.
     split_websockets: BTreeMap<String, SplitWebSocket>,
+    /// The ids of items that could not be read in one of the parts.
+    damaged: BTreeSet<String>,
+}
+
+impl Copied {
+    /// Returns the item, or `None` and adds its id to the damaged ones if it cannot be read.
+    fn readable<T>(&mut self, id: &str, read: Result<T, Error>) -> Result<Option<T>, Error> {
+        match read {
+            Err(Error::Read(e)) if e.is_of_one_entry() => {
+                self.damaged.insert(id.to_owned());
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
 }
 
 /// A WebSocket that is in several parts of a capture.
@@ -159,33 +184,37 @@ fn copy_part(
     copied: &mut Copied,
     rewriter: &mut Rewriter,
 ) -> Result<(), Error> {
-    let Copied { ids, split_websockets: split } = copied;
-    for id in bundle.contexts().iter().filter(|id| ids.insert(id)) {
-        let context = bundle.context(id)?;
+    for id in bundle.contexts().iter() {
+        if copied.ids.contains(id) {
+            continue;
+        }
+        let Some(context) = copied.readable(id, bundle.context(id).map_err(Error::Read))? else { continue };
+        copied.ids.insert(id);
         rewriter.add_context(&Context { id: numbering.apply(id), ..context })?;
     }
     for id in bundle.traces().iter().filter(|id| selected.considers(id)) {
-        if ids.contains(id) {
+        if copied.ids.contains(id) {
             continue;
         }
-        let mut trace: Trace = bundle.whole_trace(id)?;
-        if !selected.has_exchange(bundle, &trace)? {
-            continue;
-        }
-        ids.insert(id);
-        let mut bodies = Content::of_trace(bundle, &trace)?;
+        let read = read_trace(bundle, id, selected);
+        let Some(Some((mut trace, mut bodies))) = copied.readable(id, read)? else { continue };
+        copied.ids.insert(id);
         trace.id = numbering.apply(id);
         numbering.apply_all(&mut trace.context_refs);
         rewriter.decode_bodies(bundle, &mut trace, &mut bodies)?;
         rewriter.add_trace(bundle, trace, bodies)?;
     }
     for id in bundle.websockets().iter().filter(|id| selected.has_websocket(id)) {
-        let websocket: WebSocket = bundle.whole_websocket(id)?;
+        let read = bundle.whole_websocket(id).map_err(Error::Read);
+        let Some(websocket) = copied.readable(id, read)? else { continue };
         let mut messages: u64 = 0;
-        for message_id in bundle.messages(id).iter().filter(|id| ids.insert(id)) {
-            let mut message: Message = bundle.whole_message(message_id)?;
-            let file = message.payload_file.as_deref();
-            let payload = Content::stored(bundle, ItemKind::Message, message_id, file)?;
+        for message_id in bundle.messages(id).iter() {
+            if copied.ids.contains(message_id) {
+                continue;
+            }
+            let read = read_message(bundle, message_id);
+            let Some((mut message, payload)) = copied.readable(message_id, read)? else { continue };
+            copied.ids.insert(message_id);
             message.id = numbering.apply(message_id);
             message.connection_ref = numbering.apply(id);
             numbering.apply_all(&mut message.context_refs);
@@ -194,17 +223,44 @@ fn copy_part(
         }
         if !split_websockets.contains(id) {
             copy_websocket(websocket, numbering, rewriter)?;
-        } else if let Some(known) = split.get_mut(id) {
+        } else if let Some(known) = copied.split_websockets.get_mut(id) {
             known.messages = known.messages.saturating_add(messages);
             // A recovered part may have lost the handshake.
             if known.description.handshake_trace_ref.is_none() && websocket.handshake_trace_ref.is_some() {
                 known.description = websocket;
             }
         } else {
-            split.insert(id.to_owned(), SplitWebSocket { description: websocket, messages });
+            copied.split_websockets.insert(id.to_owned(), SplitWebSocket { description: websocket, messages });
         }
     }
     Ok(())
+}
+
+/// Reads an exchange and finds its bodies; `None` if it is not selected.
+fn read_trace(bundle: &Bundle, id: &str, selected: &Selected<'_>) -> Result<Option<(Trace, [Content; 2])>, Error> {
+    let trace = bundle.whole_trace(id)?;
+    if !selected.has_exchange(bundle, &trace)? {
+        return Ok(None);
+    }
+    let bodies = Content::of_trace(bundle, &trace)?;
+    bodies.iter().try_for_each(|body| require_entry(bundle, body))?;
+    Ok(Some((trace, bodies)))
+}
+
+/// Reads a message and finds its payload.
+fn read_message(bundle: &Bundle, id: &str) -> Result<(Message, Content), Error> {
+    let message = bundle.whole_message(id)?;
+    let payload = Content::stored(bundle, ItemKind::Message, id, message.payload_file.as_deref())?;
+    require_entry(bundle, &payload)?;
+    Ok((message, payload))
+}
+
+/// Fails if the entry to copy is missing, or cannot be found in the file.
+fn require_entry(bundle: &Bundle, content: &Content) -> Result<(), Error> {
+    match content {
+        Content::Copied(entry) => Ok(bundle.require_entry(entry)?),
+        Content::Empty | Content::Decoded(_) => Ok(()),
+    }
 }
 
 fn copy_websocket(mut websocket: WebSocket, numbering: Numbering, rewriter: &mut Rewriter) -> Result<(), Error> {

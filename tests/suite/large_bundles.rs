@@ -4,6 +4,7 @@
 
 use crate::support::TempDir;
 use crate::support::peers::{self, Output};
+use spectral_capture::text::Base64;
 use std::fs::File;
 use std::io::Write;
 use std::process::Command;
@@ -62,6 +63,36 @@ fn commands_take_little_memory_for_large_bodies() {
     let har = std::fs::read_to_string(dir.join("large.har")).unwrap();
     assert_eq!(har.matches("\\\"grün\\\"").count(), PIECES * (MIB / 28));
     assert!(har.len() > PIECES * 2 * MIB && har.contains("\"encoding\":\"base64\"") && har.ends_with("]}}\n"));
+}
+
+#[test]
+fn messages_are_shown_in_little_memory() {
+    let dir = TempDir::new();
+    let mut zip = ZipWriter::new(File::create(dir.join("large.zip")).unwrap());
+    let options = SimpleFileOptions::default().compression_level(Some(1));
+    let binary: Vec<u8> = (0..MIB).map(|n| (n % 251) as u8).collect();
+    for (id, opcode, piece) in [("m001", "text", "grün\n".repeat(MIB / 6).as_bytes()), ("m002", "binary", &binary)] {
+        zip.start_file(format!("ws/ws_0001_{id}.bin"), options).unwrap();
+        (0..26).for_each(|_| zip.write_all(piece).unwrap());
+        zip.start_file(format!("ws/ws_0001_{id}.json"), options).unwrap();
+        write!(zip, r#"{{"opcode":"{opcode}","payload_file":"ws_0001_{id}.bin"}}"#).unwrap();
+    }
+    for name in ["ws/ws_0001.json", "manifest.json"] {
+        zip.start_file(name, options).unwrap();
+        zip.write_all(b"{}").unwrap();
+    }
+    zip.finish().unwrap();
+    let text = run_within(MAX_MEGABYTES, &dir, "inspect large.zip --ws ws_0001 >out").ok();
+    assert!(text.err.is_empty(), "{}", text.err);
+    let shown = std::fs::read_to_string(dir.join("out")).unwrap();
+    assert_eq!(shown.matches("grün\\n").count(), 26 * (MIB / 6));
+    assert!(shown.ends_with("  27,262,976 bytes\n"));
+    run_within(MAX_MEGABYTES, &dir, "inspect large.zip --ws ws_0001 --json >out").ok();
+    let json = std::fs::read_to_string(dir.join("out")).unwrap();
+    let messages: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(messages[0]["text"] == "grün\n".repeat(MIB / 6).repeat(26) && messages[0]["base64"].is_null());
+    let base64 = messages[1]["base64"].as_str().unwrap();
+    assert!(base64 == Base64(&binary.repeat(26)).to_string() && messages[1]["text"].is_null());
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod cli_terminal;
 mod client_certificates;
 mod connect;
 mod cut_off;
+mod damaged;
 mod disconnects;
 mod discover;
 mod disk;

@@ -15,8 +15,7 @@ pub(super) struct AllIds {
     pub(super) left_out: LeftOut,
 }
 
-/// The items whose JSON is larger than that of any usual item: 16 MiB, 1 MiB for a context. They are left out of all lists of
-/// ids.
+/// Items that a bundle has and an operation leaves out: their number and some ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeftOut {
@@ -63,7 +62,8 @@ impl AllIds {
 }
 
 impl LeftOut {
-    fn add(&mut self, id: &str) {
+    /// Adds the item `id`.
+    pub fn add(&mut self, id: &str) {
         self.count = self.count.saturating_add(1);
         if self.first.len() < MAX_NAMED {
             self.first.push(id.to_owned());

@@ -2,6 +2,7 @@
 
 use super::{Bundle, EntryError, Error, Message, Meter, Source, Trace};
 use crate::bundle::archive::entry_content::EntryContent;
+use crate::bundle::archive::file_range::FileRange;
 use crate::bundle::archive::{Archive, EntryHeader};
 use crate::bundle::id::{ItemKind, owns_file};
 use std::fmt;
@@ -198,13 +199,7 @@ impl Bundle {
 
     /// Copies the entry `from` to `archive` as `to`, without recompressing it.
     pub(crate) fn copy(&self, archive: &mut Archive, BodyEntry(from): &BodyEntry, to: String) -> io::Result<()> {
-        let compressed = match &self.source {
-            Source::Complete(reader) => reader.compressed(from),
-            Source::Growing(growing) => growing.compressed(from),
-        };
-        let (header, mut content) = compressed
-            .map_err(|cause| io::Error::other(self.malformed(from, cause)))?
-            .ok_or_else(|| io::Error::other(self.missing(from)))?;
+        let (header, mut content) = self.compressed(from).map_err(io::Error::other)?;
         let (size, mut copied) = (header.size, 0u64);
         archive.copy(
             EntryHeader { name: to, ..header },
@@ -214,6 +209,20 @@ impl Bundle {
         // The rest of its content, which was not inflated.
         self.meter.add(size.saturating_sub(copied));
         Ok(())
+    }
+
+    /// Fails if the entry cannot be copied. Damaged content can.
+    pub(crate) fn require_entry(&self, BodyEntry(name): &BodyEntry) -> Result<(), Error> {
+        self.compressed(name).map(drop)
+    }
+
+    /// Returns the header and the compressed content of the entry `name`.
+    fn compressed(&self, name: &str) -> Result<(EntryHeader, FileRange<'_>), Error> {
+        let compressed = match &self.source {
+            Source::Complete(reader) => reader.compressed(name),
+            Source::Growing(growing) => growing.compressed(name),
+        };
+        compressed.map_err(|cause| self.malformed(name, cause))?.ok_or_else(|| self.missing(name))
     }
 
     /// Passes the content of a body to `sink`.

@@ -35,6 +35,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Returns true if one entry of the bundle is damaged, malformed or missing, and others may still be read. An error of the
+    /// operating system is none of these: it may affect the whole file.
+    pub fn is_of_one_entry(&self) -> bool {
+        match self {
+            Self::Open { .. } | Self::Malformed { cause: EntryError::Io(_), .. } => false,
+            Self::Missing { .. } | Self::Malformed { .. } => true,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

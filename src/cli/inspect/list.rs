@@ -8,20 +8,21 @@ use crate::cli::json::write_line;
 use crate::cli::open_bundle::Opened;
 use crate::cli::text::{Align, Table, count, date, duration, escape, or_dash, size};
 use serde::Serialize;
-use spectral_capture::reader::{Bundle, State, Trace, WebSocket};
+use spectral_capture::reader::{Bundle, Error, LeftOut, State, Trace, WebSocket};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Shows everything that matches the filter and, with `--follow`, new exchanges until the capture ends.
+/// Shows everything that matches the filter and, with `--follow`, new exchanges until the capture ends. Returns the damaged items,
+/// which are left out.
 pub(super) fn show(
     opened: &mut Opened,
     options: &Options,
     out: &mut dyn Write,
     refresh_interval: Duration,
-) -> Result<(), CommandError> {
+) -> Result<LeftOut, CommandError> {
     let Opened { bundle, state, .. } = opened;
     if !options.json {
         match *state != State::Complete && bundle.traces().is_empty() && bundle.websockets().is_empty() {
@@ -35,6 +36,7 @@ pub(super) fn show(
         websockets: websocket_table(),
         next_exchange: 0,
         matched_exchanges: 0,
+        damaged: LeftOut::default(),
     };
     list.show_new_exchanges(bundle, out)?;
     list.exchanges.flush(out)?;
@@ -52,7 +54,7 @@ pub(super) fn show(
         let matched = list.matched_exchanges;
         writeln!(out, "\nMatched: {matched} of {exchanges}, {matched_websockets} of {websockets}")?;
     }
-    Ok(())
+    Ok(list.damaged)
 }
 
 /// Writes an exchange as a line of JSON.
@@ -113,17 +115,17 @@ struct List<'o> {
     /// The index of the first exchange that was not read yet.
     next_exchange: usize,
     matched_exchanges: usize,
+    damaged: LeftOut,
 }
 
 impl List<'_> {
     /// Shows the exchanges that were added since the last call.
     fn show_new_exchanges(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<(), CommandError> {
         while let Some(id) = bundle.traces().get(self.next_exchange) {
-            let trace = bundle.trace(id)?;
             self.next_exchange = self.next_exchange.saturating_add(1);
-            if !self.options.filter.matches(bundle, &trace)? {
-                continue;
-            }
+            let read = bundle.trace(id);
+            let matching = read.and_then(|trace| Ok(self.options.filter.matches(bundle, &trace)?.then_some(trace)));
+            let Some(trace) = self.readable(id, matching)? else { continue };
             self.matched_exchanges = self.matched_exchanges.saturating_add(1);
             match self.options.json {
                 true => write_exchange_line(&trace, out)?,
@@ -137,10 +139,11 @@ impl List<'_> {
     fn show_websockets(&mut self, bundle: &Bundle, out: &mut dyn Write) -> Result<usize, CommandError> {
         let mut matched: usize = 0;
         for id in bundle.websockets().iter() {
-            let websocket = bundle.websocket(id)?;
-            if !self.options.filter.matches_websocket(bundle, &websocket)? {
-                continue;
-            }
+            let filter = &self.options.filter;
+            let matching = bundle
+                .websocket(id)
+                .and_then(|websocket| Ok(filter.matches_websocket(bundle, &websocket)?.then_some(websocket)));
+            let Some(websocket) = self.readable(id, matching)? else { continue };
             matched = matched.saturating_add(1);
             let is_closed = is_closed(bundle, id);
             match self.options.json {
@@ -150,6 +153,17 @@ impl List<'_> {
         }
         self.websockets.flush(out)?;
         Ok(matched)
+    }
+
+    /// Returns an item that matches. Keeps the id of one that is damaged.
+    fn readable<T>(&mut self, id: &str, matching: Result<Option<T>, Error>) -> Result<Option<T>, CommandError> {
+        match matching {
+            Err(e) if e.is_of_one_entry() => {
+                self.damaged.add(id);
+                Ok(None)
+            }
+            matching => Ok(matching?),
+        }
     }
 }
 

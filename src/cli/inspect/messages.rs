@@ -1,37 +1,42 @@
 //! The messages of one WebSocket, one line each.
 
 use super::options::Options;
+use super::payload::{Form, Payload, Shown};
 use crate::cli::command_error::CommandError;
 use crate::cli::json::write_line;
 use crate::cli::open_bundle::Opened;
 use crate::cli::text::{count, date, escape, or_dash};
 use serde::Serialize;
-use spectral_capture::reader::{Bundle, Message, State};
-use spectral_capture::text::{Base64, as_text};
+use spectral_capture::reader::{Bundle, LeftOut, Message, State};
+use spectral_capture::text::as_text;
 use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-/// Shows the WebSocket `id` and, with `--follow`, new messages until it or its capture ends.
+/// Shows the WebSocket `id` and, with `--follow`, new messages until it or its capture ends. Returns the damaged messages: a line of
+/// text marks them, and `--json` leaves them out.
 pub(super) fn show(
     opened: &mut Opened,
     id: &str,
     options: &Options,
     out: &mut dyn Write,
     refresh_interval: Duration,
-) -> Result<(), CommandError> {
+) -> Result<LeftOut, CommandError> {
     let Opened { bundle, state, .. } = opened;
     if !options.json {
         show_websocket(bundle, id, out)?;
     }
-    let mut next: usize = 0;
+    let (mut next, mut damaged): (usize, _) = (0, LeftOut::default());
     loop {
         while let Some(message) = bundle.messages(id).get(next) {
-            show_message(bundle, message, options.json, out)?;
+            match show_message(bundle, message, options.json, out) {
+                Err(CommandError::Bundle(e)) if e.is_of_one_entry() => damaged.add(message),
+                shown => shown?,
+            }
             next = next.saturating_add(1);
         }
         if !options.follow || *state != State::Growing || !bundle.is_open(id) {
-            return Ok(());
+            return Ok(damaged);
         }
         out.flush()?;
         thread::sleep(refresh_interval);
@@ -66,19 +71,36 @@ pub(super) fn is_closed(bundle: &Bundle, id: &str) -> Option<bool> {
     Some(false)
 }
 
+/// Shows a message. Returns the error of one that is damaged.
 fn show_message(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> Result<(), CommandError> {
-    let message = bundle.message(id)?;
-    let payload = bundle.payload(&message)?;
+    let message = bundle.message(id);
+    if message.is_err() && !json {
+        writeln!(out, "{id}  (damaged)")?;
+    }
+    let message = message?;
+    let payload = Payload::read(bundle, &message);
     if json {
-        let text = as_text(&payload).filter(|_| message.opcode == "text");
-        let base64 = text.is_none().then_some(Base64(&payload));
-        return Ok(write_line(&MessageLine { message: &message, text, base64 }, out)?);
+        let payload = payload?;
+        let text = payload.shown(Form::Text).filter(|_| message.opcode == "text");
+        let base64 = text.is_none().then(|| payload.shown(Form::Base64)).flatten();
+        write_line(&MessageLine { message: &message, text, base64 }, out)?;
+        return Ok(payload.check()?);
     }
     let time = date(message.timestamp);
     let time = time.split(' ').nth(1).unwrap_or_default();
     let (direction, opcode) = (escape(&message.direction), escape(&message.opcode));
-    let line = format!("{id}  {time}  {direction:7}  {opcode:6}  {}", format_message(&message, &payload));
-    Ok(writeln!(out, "{}", line.trim_end())?)
+    let start = format!("{id}  {time}  {direction:7}  {opcode:6}  ");
+    match &payload {
+        Ok(Payload::InMemory(bytes)) => {
+            writeln!(out, "{}", format!("{start}{}", format_message(&message, bytes)).trim_end())?;
+        }
+        Ok(large) => match large.shown(Form::EscapedText).filter(|_| message.opcode != "binary") {
+            Some(text) => writeln!(out, "{start}{text}{}", marks(&message))?,
+            None => writeln!(out, "{start}{}{}", count(large.len(), "byte"), marks(&message))?,
+        },
+        Err(_) => writeln!(out, "{start}(damaged)")?,
+    }
+    Ok(payload?.check()?)
 }
 
 /// A message with the bundle's own field names, and its payload as either text or base64.
@@ -86,16 +108,21 @@ fn show_message(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> R
 struct MessageLine<'m> {
     #[serde(flatten)]
     message: &'m Message,
-    text: Option<&'m str>,
-    base64: Option<Base64<'m>>,
+    text: Option<Shown<'m>>,
+    base64: Option<Shown<'m>>,
 }
 
-/// Formats the content of a message on one line, with a mark if it is still encoded or incomplete.
+/// Formats the content of a message on one line, with its marks.
 fn format_message(message: &Message, payload: &[u8]) -> String {
+    format!("{}{}", format_payload(&message.opcode, payload), marks(message))
+}
+
+/// Returns the marks of a message that is still encoded or incomplete.
+fn marks(message: &Message) -> String {
     let encoding = message.payload_encoding.as_ref().map(|encoding| format!("not decoded: {encoding}"));
     let cut_off = message.describe_cut_off().map(|cause| format!("cut off: {cause}"));
     let marks: Vec<_> = encoding.into_iter().chain(cut_off).map(|mark| format!("  ({})", escape(&mark))).collect();
-    format!("{}{}", format_payload(&message.opcode, payload), marks.concat())
+    marks.concat()
 }
 
 /// Formats a payload on one line.

@@ -19,20 +19,20 @@ use super::quote::{literal, word};
 use super::stored_body::StoredBody;
 use super::{Error, Options, Rendered, for_each_selected};
 use crate::bundle::id::ItemKind;
-use crate::bundle::reader::{Bundle, Header, Request, Trace};
+use crate::bundle::reader::{Bundle, Header, LeftOut, Request, Trace};
 use crate::text::{Base64, escape, escape_lines};
 use crate::tools::filter::Selected;
 use std::borrow::Cow;
 use std::io::Write;
 
-/// Writes a command for each exchange of `bundle` that `options` select.
+/// Writes a command for each exchange of `bundle` that `options` select. Returns the damaged items, which are left out.
 ///
 /// # Errors
 /// Returns [`Error::Read`] if the bundle cannot be read, [`Error::Write`] if `out` cannot be written.
-pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<(), Error> {
-    let mut separator = "";
+pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<LeftOut, Error> {
+    let (mut separator, mut damaged) = ("", LeftOut::default());
     let mut selected = Selected::new(&options.filter);
-    selected.add_websockets(bundle)?;
+    selected.add_readable_websockets(bundle, |id| damaged.add(id))?;
     let render = |trace: Trace| {
         let body = StoredBody::new(bundle, ItemKind::Trace, &trace.id, trace.request.body_file.as_deref())?;
         if !body.is_in_memory() {
@@ -43,9 +43,14 @@ pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<
         Ok(Rendered::Small(text))
     };
     for_each_selected(bundle, &selected, render, |rendered| {
+        if let Rendered::Damaged(id) = &rendered {
+            damaged.add(id);
+            return Ok(());
+        }
         write!(out, "{separator}")?;
         separator = "\n";
         match rendered {
+            Rendered::Damaged(_) => {}
             Rendered::Small(text) => out.write_all(&text)?,
             Rendered::Large(trace, bodies) => {
                 for body in bodies {
@@ -55,7 +60,8 @@ pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<
             }
         }
         Ok(())
-    })
+    })?;
+    Ok(damaged)
 }
 
 fn write_command(trace: &Trace, body: &StoredBody<'_>, out: &mut dyn Write) -> std::io::Result<()> {

@@ -6,9 +6,9 @@
 //! or response that was cut off has a `comment`; a response that was, or is missing, also has `_error`, as Chrome writes it.
 
 use super::stored_body::StoredBody;
-use super::{Error, Options, Rendered, for_each_selected};
+use super::{Error, Options, Rendered, for_each_selected, readable};
 use crate::bundle::id::ItemKind;
-use crate::bundle::reader::{Bundle, Trace};
+use crate::bundle::reader::{Bundle, LeftOut, Trace};
 use crate::text::write_json;
 use crate::tools::filter::Selected;
 use entry::{CREATOR, HarEntry};
@@ -23,19 +23,20 @@ mod entry;
 mod message;
 mod timings;
 
-/// Writes the exchanges of `bundle` that `options` select as one document, entry by entry.
+/// Writes the exchanges of `bundle` that `options` select as one document, entry by entry. Returns the damaged items, which are
+/// left out: exchanges, WebSockets, and messages of WebSockets.
 ///
 /// # Errors
 /// Returns [`Error::Read`] if the bundle cannot be read, [`Error::Write`] if `out` cannot be written.
-pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<(), Error> {
+pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<LeftOut, Error> {
     write!(out, "{{\"log\":{{\"version\":\"1.2\",\"creator\":{},", json(&CREATOR)?)?;
     if let Some(browser) = &bundle.manifest().browser {
         write!(out, "\"browser\":{},", json(browser)?)?;
     }
     write!(out, "\"pages\":[],\"entries\":[")?;
-    let mut selected = Selected::new(&options.filter);
-    selected.add_websockets(bundle)?;
-    let (opened_by, without_handshake) = websockets(bundle)?;
+    let (mut selected, mut damaged) = (Selected::new(&options.filter), LeftOut::default());
+    selected.add_readable_websockets(bundle, |id| damaged.add(id))?;
+    let (opened_by, mut without_handshake) = websockets(bundle, &selected, &mut damaged)?;
     let mut separator = "\n";
     let render = |trace: Trace| {
         let bodies = StoredBody::of_trace(bundle, &trace)?;
@@ -48,13 +49,21 @@ pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<
         Ok(Rendered::Small(text))
     };
     for_each_selected(bundle, &selected, render, |rendered| {
+        if let Rendered::Damaged(id) = &rendered {
+            damaged.add(id);
+            // The WebSocket that it opened is still written.
+            without_handshake.extend(opened_by.get(id).cloned());
+            return Ok(());
+        }
         write!(out, "{separator}")?;
         separator = ",\n";
         match rendered {
+            Rendered::Damaged(_) => Ok(()),
             Rendered::Small(text) => Ok(out.write_all(&text)?),
             Rendered::Large(trace, bodies) => {
                 let bodies = <[_; 2]>::try_from(bodies).or_else(|_| StoredBody::of_trace(bundle, &trace))?;
-                write_entry(bundle, &trace, bodies, opened_by.get(&trace.id).map(String::as_str), out)
+                let websocket = opened_by.get(&trace.id).map(String::as_str);
+                write_entry(bundle, &trace, bodies, websocket, &mut damaged, out)
             }
         }
     })?;
@@ -70,18 +79,27 @@ pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<
             write!(out, "{separator}")?;
             separator = ",\n";
             let bodies = StoredBody::of_trace(bundle, &handshake)?;
-            write_entry(bundle, &handshake, bodies, Some(&id), out)?;
+            write_entry(bundle, &handshake, bodies, Some(&id), &mut damaged, out)?;
         }
     }
-    Ok(writeln!(out, "\n]}}}}")?)
+    writeln!(out, "\n]}}}}")?;
+    Ok(damaged)
 }
 
-/// Returns the ids of WebSockets by the id of their handshake, and the ids of those whose handshake is not in the bundle.
-fn websockets(bundle: &Bundle) -> Result<(HashMap<String, String>, Vec<String>), Error> {
+/// Returns the ids of WebSockets by the id of their handshake, and the ids of those whose handshake is not in the bundle. Adds
+/// selected ones that cannot be read to `damaged`.
+fn websockets(
+    bundle: &Bundle,
+    selected: &Selected<'_>,
+    damaged: &mut LeftOut,
+) -> Result<(HashMap<String, String>, Vec<String>), Error> {
     let (mut opened_by, mut without) = (HashMap::new(), Vec::new());
     for id in bundle.websockets().iter() {
-        let handshake =
-            bundle.websocket(id)?.handshake_trace_ref.filter(|handshake| bundle.traces().contains(handshake));
+        // Others were added to `damaged` when they were not selected, or are not exported.
+        let mut ignored = LeftOut::default();
+        let damaged = if selected.has_websocket(id) { &mut *damaged } else { &mut ignored };
+        let Some(websocket) = readable(bundle.websocket(id), id, damaged)? else { continue };
+        let handshake = websocket.handshake_trace_ref.filter(|handshake| bundle.traces().contains(handshake));
         match handshake.map(|handshake| opened_by.entry(handshake)) {
             Some(Entry::Vacant(place)) => drop(place.insert(id.to_owned())),
             // A handshake opens one WebSocket. The file is wrong, but has this one.
@@ -96,6 +114,7 @@ fn write_entry(
     trace: &Trace,
     [sent, received]: [StoredBody<'_>; 2],
     websocket: Option<&str>,
+    damaged: &mut LeftOut,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
     let entry = HarEntry::new(trace, [&sent, &received], websocket.is_some());
@@ -105,20 +124,24 @@ fn write_entry(
             // Messages are streamed before the closing brace of the object: there may be any number of them.
             let mut object = OpenObject { out, has_brace: false };
             write_json(&entry, &mut object)?;
-            write_messages(bundle, websocket, out)?;
+            write_messages(bundle, websocket, damaged, out)?;
         }
     }
     sent.check()?;
     Ok(received.check()?)
 }
 
-/// Writes the messages of a WebSocket as the last member of an object, and its closing brace.
-fn write_messages(bundle: &Bundle, websocket: &str, out: &mut dyn Write) -> Result<(), Error> {
+/// Writes the messages of a WebSocket as the last member of an object, and its closing brace. Adds messages that cannot be read
+/// to `damaged`.
+fn write_messages(bundle: &Bundle, websocket: &str, damaged: &mut LeftOut, out: &mut dyn Write) -> Result<(), Error> {
     write!(out, ",\"_webSocketMessages\":[")?;
     let mut separator = "\n";
     for id in bundle.messages(websocket).iter() {
-        let message = bundle.message(id)?;
-        let payload = StoredBody::new(bundle, ItemKind::Message, id, message.payload_file.as_deref())?;
+        let read = bundle.message(id).and_then(|message| {
+            let payload = StoredBody::new(bundle, ItemKind::Message, id, message.payload_file.as_deref())?;
+            Ok((message, payload))
+        });
+        let Some((message, payload)) = readable(read, id, damaged)? else { continue };
         write!(out, "{separator}")?;
         write_json(&WebSocketMessage::new(&message, &payload), out)?;
         payload.check()?;
