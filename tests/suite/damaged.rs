@@ -90,7 +90,8 @@ fn write_bundle(dir: &TempDir) {
     bundle.exchange("t_0004", None, Some(&received("t_0004")));
     bundle.exchange("t_0006", None, None);
     bundle.add(&format!("traces/{}", sent("t_0008")), b"a request", STORED);
-    bundle.exchange("t_0008", Some(&sent("t_0008")), None);
+    bundle.add(&format!("traces/{}", received("t_0008")), b"the needle", STORED);
+    bundle.exchange("t_0008", Some(&sent("t_0008")), Some(&received("t_0008")));
     bundle.websocket("ws_0001", "t_0006");
     bundle.message("ws_0001_m001", b"first");
     bundle.message("ws_0001_m002", b"second");
@@ -148,6 +149,17 @@ fn export_leaves_out_damaged_exchanges_and_messages() {
 }
 
 #[test]
+fn export_names_items_that_a_filter_cannot_search() {
+    let dir = TempDir::new();
+    write_bundle(&dir);
+    // t_0008 matches, and cannot be exported.
+    let ids = ["ws_0002", "ws_0003", "t_0002", "t_0003", "t_0004", "t_0007", "t_0008", "t_0009"];
+    let commands = leaves_out(&dir, "capture export --format curl a.zip --grep needle", &ids).text();
+    let commands: Vec<_> = commands.lines().filter(|line| line.starts_with("# t_")).collect();
+    assert_eq!(commands, ["# t_0001", "# t_0005", "# t_0006"]);
+}
+
+#[test]
 fn inspect_leaves_out_damaged_items() {
     let dir = TempDir::new();
     write_bundle(&dir);
@@ -162,10 +174,10 @@ fn inspect_leaves_out_damaged_items() {
     );
     let json = leaves_out(&dir, "capture inspect a.zip --json", &["t_0003", "ws_0002"]).text();
     assert_eq!(json.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count(), 10);
-    // A match before the damage, or in another message, decides.
-    let undecided = ["t_0002", "t_0003", "t_0004", "t_0007", "t_0008", "t_0009", "ws_0002"];
+    // A match before the damage, in the other body or in another message decides.
+    let undecided = ["t_0002", "t_0003", "t_0004", "t_0007", "t_0009", "ws_0002"];
     let matched = leaves_out(&dir, "capture inspect a.zip --grep needle", &undecided).text();
-    assert_eq!(listed(&matched), ["t_0001", "t_0005", "ws_0001"]);
+    assert_eq!(listed(&matched), ["t_0001", "t_0005", "t_0008", "ws_0001"]);
     let output = spectral(&dir, &["capture", "inspect", "a.zip", "--body", "t_0002", "response"]);
     assert!(output.code == Some(1) && output.err.contains("t_0002_response.bin in a.zip: damaged"), "{}", output.err);
 }
