@@ -39,15 +39,15 @@ pub(super) fn replacement(
     alphabet: Alphabet,
 ) -> (Range<usize>, String) {
     let before = before % 3;
-    let mixed_before =
-        range.start.checked_sub(1).and_then(|at| text.get(at)).and_then(|byte| sextet(*byte)).unwrap_or(0);
+    let mixed_before = range.start.checked_sub(1).and_then(|at| text.get(at)).and_then(|byte| sextet(*byte));
     let mixed_after = text.get(range.end).and_then(|byte| sextet(*byte));
     let filler = "xx".get(..len % 3).unwrap_or_default();
     // The bits of the bytes before and after the value that are in mixed characters.
+    let before_bits = mixed_before.unwrap_or_default();
     let head: &[u8] = match before {
         0 => &[],
-        1 => &[mixed_before >> 4],
-        _ => &[0, mixed_before >> 2],
+        1 => &[before_bits >> 4],
+        _ => &[0, before_bits >> 2],
     };
     let end = before.saturating_add(len);
     let tail: &[u8] = match (end % 3, mixed_after) {
@@ -57,10 +57,12 @@ pub(super) fn replacement(
     };
     let bytes = [head, placeholder.as_bytes(), filler.as_bytes(), tail].concat();
     let encoded = alphabet.of(&Base64(&bytes).to_string());
-    let start = before.saturating_mul(8) / 6;
+    // The mixed character is missing at the start of a line or of a part of base64.
+    let has_mixed = before > 0 && mixed_before.is_some();
+    let start = first_character(before).saturating_sub(usize::from(has_mixed));
     let new_end = before.saturating_add(placeholder.len()).saturating_add(filler.len()).saturating_mul(8);
     let new_end = if tail.is_empty() { new_end / 6 } else { new_end.div_ceil(6) };
-    let replaced_start = if before == 0 { range.start } else { range.start.saturating_sub(1) };
+    let replaced_start = range.start.saturating_sub(usize::from(has_mixed));
     let replaced_end = range.end.saturating_add(usize::from(!tail.is_empty()));
     (replaced_start..replaced_end, encoded.get(start..new_end).unwrap_or_default().to_owned())
 }
@@ -117,6 +119,17 @@ mod tests {
                     let filler = &"xx"[..value.len() % 3];
                     assert_eq!(decoded, [head, &placeholder, filler, tail].concat());
                 }
+            }
+        }
+        // Without the character before: nothing else is replaced.
+        for text in ["", "\u{fffd}", "\n"] {
+            for before in 1..3 {
+                let found = characters(b"SECRET-VALUE", before, Alphabet::Standard);
+                let (text, range) = ([text, &found].concat(), text.len()..text.len() + found.len());
+                let (replaced, new) =
+                    replacement(text.as_bytes(), range.clone(), (before, 12), "redacted-1", Alphabet::Standard);
+                assert_eq!(replaced.start, range.start, "{text:?}");
+                assert!(characters(b"redacted-1", before, Alphabet::Standard).starts_with(&new[..8]), "{new}");
             }
         }
         assert_eq!(characters(&[0xfb, 0xff, 0xfe], 0, Alphabet::UrlSafe), "-__-");
