@@ -117,12 +117,19 @@ fn rows_appear_above_the_line() {
 }
 
 #[test]
-fn an_error_appears_after_the_line_is_erased() {
+fn messages_appear_after_the_line_is_erased() {
     let dir = TempDir::new();
-    let Some(shown) = shown_by_long(&dir, &["merge", "a.zip", "-o", "b.zip"], "no JSON") else { return };
-    let rows = rows(&shown);
-    assert!(rows.starts_with("spectral: error: cannot read ") && rows.lines().count() == 1, "{rows:?}");
+    let Some(shown) = shown_by_long(&dir, &["redact", "a.zip", "-o", "b.zip"], "no JSON") else { return };
+    let shown_rows = rows(&shown);
+    assert!(
+        shown_rows.starts_with("spectral: error: cannot read ") && shown_rows.lines().count() == 1,
+        "{shown_rows:?}"
+    );
     assert!(!dir.join("b.zip").exists());
+    let Some(shown) = shown_by_long(&dir, &["merge", "a.zip", "-o", "c.zip"], "no JSON") else { return };
+    let shown_rows = rows(&shown);
+    assert!(shown_rows.starts_with("Merged 1 bundle to c.zip: "), "{shown_rows:?}");
+    assert!(shown_rows.contains("\nspectral: warning: 1 item left out, "), "{shown_rows:?}");
 }
 
 #[test]
