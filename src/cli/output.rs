@@ -49,7 +49,7 @@ impl Output {
         };
         let failed = |e: io::Error| format!("cannot write {}: {e}", path.display());
         if is_descriptor(path) {
-            // What is in it stays, as with a descriptor that a shell has opened with >>.
+            // Appends: a shell may have opened the descriptor with >>.
             let file = OpenOptions::new().append(true).open(path).map_err(failed)?;
             return Ok(Self::File { file: BufWriter::new(Arc::new(file)), temporary: None });
         }
