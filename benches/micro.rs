@@ -16,6 +16,8 @@
 
 #[path = "../src/bundle/mod.rs"]
 mod bundle;
+#[path = "../src/capture_options.rs"]
+mod capture_options;
 #[path = "../src/clock.rs"]
 mod clock;
 #[path = "../src/coding/mod.rs"]

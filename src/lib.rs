@@ -2,6 +2,7 @@
 
 #[cfg_attr(not(feature = "tools"), expect(dead_code, reason = "only the tools use some of it"))]
 mod bundle;
+mod capture_options;
 mod cert;
 mod clock;
 #[cfg_attr(not(feature = "tools"), allow(dead_code, unused_imports, reason = "only the tools use some of it"))]
@@ -29,8 +30,9 @@ pub mod fuzz;
 
 pub use bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, MessageSender};
 pub use bundle::reader;
+pub use capture_options::{CaSource, CaptureOptions, Output, Rotate};
 pub use cert::CaCertificate;
-pub use config::{ClientCertificate, Config, Mode, Observer, Rotate, Transparent};
+pub use config::{ClientCertificate, Config, DiscoverOptions, Limits, Mode, Observer, Transparent};
 pub use error::{CaError, CaExposure, ClientCertificateError, Conflict, Error, Exposure, OutputError, UpstreamCaError};
 pub use gauge::Gauge;
 pub use notice::{

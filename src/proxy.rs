@@ -1,5 +1,6 @@
 //! The library's entry point: prepares and starts a capture, and connects its parts.
 
+use crate::capture_options::Output;
 use crate::cert::{self, Ca, CaCertificate, Leaves};
 use crate::clock::Moment;
 use crate::config::{Config, Mode, Observer, Transparent};
@@ -44,7 +45,7 @@ pub struct Proxy {
     listening: Listening,
     serving: Arc<Serving>,
     ca_cert: Option<CaCertificate>,
-    output: Option<Output>,
+    output: Option<BundleOutput>,
     key_log: Option<OpenKeyLog>,
 }
 
@@ -54,7 +55,7 @@ struct OpenKeyLog {
     file: File,
 }
 
-struct Output {
+struct BundleOutput {
     writer: Writer,
     items: Receiver<Item>,
     sender: Sender<Item>,
@@ -107,23 +108,24 @@ impl Proxy {
         if !config.client_certificates.is_empty() && config.auth.is_none() && !addrs.iter().all(is_loopback) {
             return Err(Error::Conflict(Conflict::CertificatesForAnyone));
         }
-        let counters = Arc::new(Counters::new(config.on_notice.clone(), config.mode == Mode::Discover));
-        let memory = Arc::new(Memory::new(config.memory));
+        let counters = Arc::new(Counters::new(config.on_notice.clone(), matches!(config.mode, Mode::Discover(_))));
+        let memory = Arc::new(Memory::new(config.limits.memory));
         let key_log = config.key_log.as_ref().map(|_| Arc::new(KeyLog::new(config.on_notice.clone())));
         let (mut ca, mut output, mut capture) = (None, None, None);
         let roots = cert::machine_roots(Environment::current().root_locations().as_ref());
         let client_tls =
             |ca| ClientTls::new(roots, ca, &config.upstream_ca, config.insecure, &config.client_certificates);
-        let mut client_tls = if let Mode::Capture { output: path } = &config.mode {
-            let dir = config.ca_dir.clone().map_or_else(cert::default_dir, Ok)?;
+        let mut client_tls = if let Mode::Capture(options) = config.mode {
+            let Output::Path(path) = &options.output;
+            let dir = CaCertificate::directory(options.ca.dir())?;
             let opened = Ca::open(&dir, Moment::now().wall())?;
             ca = Some(opened.certificate());
             let client_tls = client_tls(Some(opened.cert_der()))?;
             let limits = CaptureLimits {
                 memory: Arc::clone(&memory),
-                max_body: config.max_body,
-                rotate: config.rotate,
-                keep: config.keep,
+                max_body: config.limits.max_body,
+                rotate: options.rotate,
+                keep: options.keep,
             };
             let writer = Writer::create(path, limits, config.on_notice.clone(), Moment::now())?;
             let store = Arc::clone(writer.store());
@@ -133,14 +135,14 @@ impl Proxy {
                 server_tls.log_keys(Arc::clone(log) as Arc<dyn rustls::KeyLog>);
             }
             capture = Some(Capture {
-                filter: Arc::new(HostFilter { include: config.include, exclude: config.exclude }),
+                filter: Arc::new(HostFilter { include: options.include, exclude: options.exclude }),
                 sink: ItemSink::new(sender.clone(), store),
                 leaves: Leaves::new(Arc::new(opened))?,
                 server_tls,
                 passthrough: Arc::default(),
-                refusals: Arc::new(Refusals::new(config.passthrough_refused)),
+                refusals: Arc::new(Refusals::new(options.passthrough_refused)),
             });
-            output = Some(Output { writer, items, sender, observer: config.on_notice });
+            output = Some(BundleOutput { writer, items, sender, observer: config.on_notice });
             client_tls
         } else {
             // A capture may have made the machine trust a CA, which this discovery does not read.
@@ -216,7 +218,7 @@ impl Proxy {
         let no_thread = |cause| Error::System { what: "cannot start a thread", cause };
         let writing = match self.output {
             None => None,
-            Some(Output { writer, items, sender, observer }) => {
+            Some(BundleOutput { writer, items, sender, observer }) => {
                 let handles = WriterHandles {
                     published: writer.published().clone(),
                     control: Arc::clone(writer.control()),

@@ -6,7 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test has deadlines")]
 
 use spectral_capture::reader::Bundle;
-use spectral_capture::{Config, Proxy, Running};
+use spectral_capture::{CaSource, Config, Proxy, Running};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -52,7 +52,7 @@ fn capture_one(dir: &Path, origin: SocketAddr) -> Running {
     let _ = fs::remove_file(dir.join("capture.zip"));
     let mut config = Config::capture(dir.join("capture.zip"));
     config.listen.set_port(0);
-    config.ca_dir = Some(dir.join("ca"));
+    config.capture_options_mut().unwrap().ca = CaSource::Dir(dir.join("ca"));
     let running = Proxy::bind(config).unwrap().start().unwrap();
     let mut client = TcpStream::connect(running.addr()).unwrap();
     client.set_read_timeout(Some(LONG)).unwrap();

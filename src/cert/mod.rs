@@ -37,4 +37,3 @@ pub(crate) use pem::encode_certificate as encode_pem;
 #[cfg(test)]
 pub(crate) use pem::encode_private_key;
 pub(crate) use roots::{MOZILLA_ROOTS, RootLocations, machine_roots, read_roots, system_roots};
-pub(crate) use store::default_dir;

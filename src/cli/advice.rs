@@ -204,7 +204,8 @@ pub(crate) enum Refusing {
 impl Refusing {
     /// The treatment in a capture of `client` with this configuration.
     pub(crate) fn new(client: Client, config: &Config) -> Self {
-        match (client, config.passthrough_refused) {
+        let passes = config.capture_options().is_some_and(|capture| capture.passthrough_refused);
+        match (client, passes) {
             (Client::Command, true) => Self::PassesByDefault,
             (Client::Command, false) => Self::FailsByChoice,
             (Client::App, true) => Self::Passes,
@@ -384,7 +385,7 @@ mod tests {
     fn an_option_is_suggested_only_where_the_command_has_it_and_it_changes_something() {
         let config = |passes| {
             let mut config = Config::capture("x.zip");
-            config.passthrough_refused = passes;
+            config.capture_options_mut().unwrap().passthrough_refused = passes;
             config
         };
         let plain = "make the app trust /ca.pem, or exclude the host with -e a.test";

@@ -23,7 +23,7 @@ use super::stop_after::StopAfter;
 use super::summary;
 use super::text::{escaped_lines, shell_word};
 use super::upstream::Selected;
-use spectral_capture::{Config, Credentials, Environment, Gauge, Mode, Observer, Proxy, Running, Summary};
+use spectral_capture::{Config, Credentials, Environment, Gauge, Observer, Proxy, Running, Summary};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -41,7 +41,7 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
         Ok(credentials) => credentials,
         Err(message) => return fail(&message),
     };
-    if let Mode::Capture { .. } = config.mode {
+    if config.capture_options().is_some() {
         startup::read_key_log_variable(&mut config);
     }
     let signals = match process::prepare_for_service() {
@@ -74,10 +74,7 @@ pub(crate) fn run(options: CaptureOptions) -> ExitCode {
         Ok(proxy) => proxy,
         Err(e) => return fail(&advice::error_line(&e)),
     };
-    let output = match &config.mode {
-        Mode::Capture { output } => Some(output.clone()),
-        Mode::Discover => None,
-    };
+    let output = config.capture_options().and_then(|capture| capture.output.path()).map(Path::to_owned);
     let ca_cert = proxy.ca_cert().map(ToOwned::to_owned);
     let exposed = auth_file.as_deref().and_then(startup::exposed_secret);
     let session = Session { config, upstream, ca_cert, screen, log_every, stop_after, exposed };
@@ -192,9 +189,9 @@ impl Session {
     /// Shows the summary so far on stderr.
     fn show_summary(&self, gauge: &Gauge) {
         let (summary, progress) = (gauge.summary_so_far(), gauge.read());
-        let text = match self.config.mode {
-            Mode::Discover => domains::so_far(&summary, &progress) + &summary::of_discovery(&summary, &self.config),
-            Mode::Capture { .. } => {
+        let text = match self.config.capture_options() {
+            None => domains::so_far(&summary, &progress) + &summary::of_discovery(&summary, &self.config),
+            Some(_) => {
                 let part = gauge.unfinished_bundle();
                 summary::so_far(&summary, &progress, &self.config, part.as_deref(), self.ca_cert.as_deref())
             }
@@ -250,8 +247,8 @@ fn banner(config: &Config, proxy: &Proxy, upstream: Option<String>, stop_after: 
     let limits = (!limits.is_empty()).then(|| format!("  stops    {}", limits.join(", or ")));
     let upstream = upstream.map(|proxies| format!("  upstream {proxies}"));
     let mut lines = Vec::new();
-    match &config.mode {
-        Mode::Discover => {
+    match config.capture_options() {
+        None => {
             lines.push(format!("Discovering domains on {addr}; nothing is decrypted. Press Ctrl+C to stop."));
             lines.push(socks);
             lines.extend(access.into_iter().flatten());
@@ -260,11 +257,12 @@ fn banner(config: &Config, proxy: &Proxy, upstream: Option<String>, stop_after: 
             lines.push(String::new());
             lines.push(export);
         }
-        Mode::Capture { output } => {
+        Some(capture) => {
+            let output = capture.output.path().unwrap_or(Path::new(""));
             let patterns = |patterns: &[_]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let mut domains = if config.include.is_empty() { "all".to_owned() } else { patterns(&config.include) };
-            if !config.exclude.is_empty() {
-                domains.push_str(&format!("; except {}", patterns(&config.exclude)));
+            let mut domains = if capture.include.is_empty() { "all".to_owned() } else { patterns(&capture.include) };
+            if !capture.exclude.is_empty() {
+                domains.push_str(&format!("; except {}", patterns(&capture.exclude)));
             }
             let ca = proxy.ca_cert().map(|path| path.display().to_string()).unwrap_or_default();
             lines.push(format!("Capturing on {addr}. Press Ctrl+C to stop and write the bundle."));

@@ -11,8 +11,8 @@ pub(crate) fn status(mode: &Mode, progress: &Progress) -> String {
         cut_off => format!(" ({cut_off} cut off)"),
     };
     match mode {
-        Mode::Discover => format!("{}, {relayed}", count(progress.domains as u64, "domain")),
-        Mode::Capture { .. } => format!(
+        Mode::Discover(_) => format!("{}, {relayed}", count(progress.domains as u64, "domain")),
+        _ => format!(
             "{}{cut_off}, {}, {relayed}, bundle {}",
             count(progress.exchanges, "exchange"),
             count(progress.websockets, "WebSocket"),
@@ -29,10 +29,11 @@ pub(crate) fn log_line(mode: &Mode, progress: &Progress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spectral_capture::Config;
 
     #[test]
     fn counts_what_was_cut_off() {
-        let mode = Mode::Capture { output: "a.zip".into() };
+        let mode = Config::capture("a.zip").mode;
         let mut progress = Progress::default();
         for (exchanges, cut_off, expected) in [
             (1, 0, "1 exchange, 0 WebSockets, 0 B relayed, 0 open, bundle 0 B"),
@@ -42,9 +43,10 @@ mod tests {
             assert_eq!(status(&mode, &progress), expected);
         }
         progress.domains = 2;
-        assert_eq!(status(&Mode::Discover, &progress), "2 domains, 0 B relayed, 0 open");
+        let discovery = Config::discover().mode;
+        assert_eq!(status(&discovery, &progress), "2 domains, 0 B relayed, 0 open");
         progress.epoch_ms = 1_795_338_410_216;
         let expected = "2026-11-22 09:06:50.216 UTC: 2 domains, 0 B relayed, 0 open";
-        assert_eq!(log_line(&Mode::Discover, &progress), expected);
+        assert_eq!(log_line(&discovery, &progress), expected);
     }
 }

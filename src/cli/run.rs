@@ -25,11 +25,11 @@ use super::startup;
 use super::summary;
 use super::text::escaped_lines;
 use super::upstream::{self, UpstreamOptions};
-use spectral_capture::{CaCertificate, Config, Environment, Mode, Observer, Proxy};
+use spectral_capture::{CaCertificate, Config, Environment, Observer, Proxy};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -112,13 +112,16 @@ impl Capture {
         environment: &Environment,
         shown: ShownWarnings,
     ) -> Result<Self, String> {
-        let Mode::Capture { output } = config.mode.clone() else {
+        let Some((output, ca_dir)) = config
+            .capture_options()
+            .and_then(|capture| Some((capture.output.path()?.to_owned(), capture.ca.dir().map(Path::to_owned))))
+        else {
             return Err("cannot run a command in discovery mode".into());
         };
         let upstream = upstream::Selected::new(upstream, environment)?;
         config.upstream_proxies = upstream.proxies.clone();
-        let is_new_ca = CaCertificate::exists(config.ca_dir.as_deref()).is_ok_and(|exists| !exists);
-        let ca = CaCertificate::open(config.ca_dir.as_deref()).map_err(|e| advice::error_line(&e))?;
+        let is_new_ca = CaCertificate::exists(ca_dir.as_deref()).is_ok_and(|exists| !exists);
+        let ca = CaCertificate::open(ca_dir.as_deref()).map_err(|e| advice::error_line(&e))?;
         let trust_dir = TrustDir::new(&ca, environment)?;
         let proxy = Proxy::bind(config.clone()).map_err(|e| advice::error_line(&e))?;
         let mut upstream = upstream.in_use(&proxy)?;

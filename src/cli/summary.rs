@@ -19,7 +19,9 @@ pub(crate) fn of_capture(
     shown: &ShownWarnings,
 ) -> String {
     let mut lines = match &summary.bundle {
-        Some(_) if config.rotate.is_some() => bundle_lines(&summary.bundles),
+        Some(_) if config.capture_options().is_some_and(|capture| capture.rotate.is_some()) => {
+            bundle_lines(&summary.bundles)
+        }
         Some(bundle) => vec![format!("Capture bundle written to {}", bundle.display())],
         None if summary.not_replaced.is_some() => vec!["No bundle was written".to_owned()],
         None => match copy_of(summary) {
@@ -169,12 +171,14 @@ fn bundle_lines(bundles: &Bundles) -> Vec<String> {
 
 /// Returns the output of a capture, as it is shown at the start: the path, or the paths and the limit of each bundle.
 pub(crate) fn output_line(config: &Config, output: &Path) -> String {
-    let limit = match config.rotate {
+    let capture = config.capture_options();
+    let limit = match capture.and_then(|capture| capture.rotate) {
         Some(Rotate::Size(bytes)) => size(bytes),
         Some(Rotate::Time(time)) => period(time),
         _ => return output.display().to_string(),
     };
-    let kept = config.keep.map(|keep| format!(", the last {keep} are kept")).unwrap_or_default();
+    let kept =
+        capture.and_then(|capture| capture.keep).map(|keep| format!(", the last {keep} are kept")).unwrap_or_default();
     let mut name = output.file_stem().unwrap_or_default().to_owned();
     name.push("-NNNN");
     if let Some(extension) = output.extension() {
@@ -333,10 +337,11 @@ mod tests {
         let mut config = Config::capture("out/x.zip");
         let line = |config: &Config| output_line(config, Path::new("out/x.zip"));
         assert_eq!(line(&config), "out/x.zip");
-        config.rotate = Some(Rotate::Size(100 << 20));
+        config.capture_options_mut().unwrap().rotate = Some(Rotate::Size(100 << 20));
         assert_eq!(line(&config), "out/x-NNNN.zip, a new one every 105 MB");
-        config.rotate = Some(Rotate::Time(std::time::Duration::from_secs(600)));
-        config.keep = std::num::NonZeroU32::new(3);
+        let capture = config.capture_options_mut().unwrap();
+        capture.rotate = Some(Rotate::Time(std::time::Duration::from_secs(600)));
+        capture.keep = std::num::NonZeroU32::new(3);
         assert_eq!(line(&config), "out/x-NNNN.zip, a new one every 10 min, the last 3 are kept");
     }
 

@@ -2,8 +2,8 @@
 
 use crate::support::cli::{Spectral, ca_in, spectral};
 use crate::support::peers::{find, newest_python, peer, run};
-use crate::support::{Capture, Origin, TempDir, TestCa, ca::epoch_seconds};
-use spectral_capture::{Config, Proxy};
+use crate::support::{Capture, Origin, TempDir, TestCa, ca::epoch_seconds, options};
+use spectral_capture::{CaSource, Config, Proxy};
 use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -115,8 +115,12 @@ fn leaves_for_addresses_and_long_names_have_distinct_serials() {
     let other = leaf(&capture, &origin, "127.0.0.1", "localhost");
     assert_ne!(serial(&other), serial(&der));
     assert_eq!(key(&other), key(&der), "one key per run");
-    let restarted =
-        leaf(&Capture::with(|c| c.ca_dir = Some(capture.dir.join("ca"))), &origin, "127.0.0.1", "localhost");
+    let restarted = leaf(
+        &Capture::with(|c| options(c).ca = CaSource::Dir(capture.dir.join("ca"))),
+        &origin,
+        "127.0.0.1",
+        "localhost",
+    );
     assert_ne!(serial(&restarted), serial(&other), "a CA never repeats a serial");
     assert_ne!(key(&restarted), key(&other));
 }
@@ -162,7 +166,7 @@ fn concurrent_first_runs_use_one_ca() {
                 scope.spawn(move || {
                     let mut config = Config::capture(dir.join(&format!("{number}.zip")));
                     config.listen.set_port(0);
-                    config.ca_dir = Some(dir.join("ca"));
+                    options(&mut config).ca = CaSource::Dir(dir.join("ca"));
                     let proxy = Proxy::bind(config).unwrap();
                     std::fs::read(proxy.ca_cert().unwrap()).unwrap()
                 })
@@ -213,7 +217,7 @@ fn an_existing_ca_is_used_unchanged() {
         for cert_first in [false, true] {
             let dir = TempDir::new();
             let both = create_with_openssl(&openssl, &dir, kind, cert_first);
-            let capture = Capture::with(|config| config.ca_dir = Some(dir.join("ca")));
+            let capture = Capture::with(|config| options(config).ca = CaSource::Dir(dir.join("ca")));
             let file = dir.join("ca/mitmproxy-ca.pem");
             assert_eq!(std::fs::read_to_string(&file).unwrap(), both, "changed");
             let client = crate::support::TlsClient::new("localhost", crate::support::ca::certificates(&file));

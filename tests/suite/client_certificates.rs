@@ -5,10 +5,10 @@ use crate::support::nginx::Nginx;
 use crate::support::openssl::OpensslOrigin;
 use crate::support::peers::{peer, run};
 use crate::support::{
-    Capture, CertSpec, ONLY_TLS12, ONLY_TLS13, Origin, TempDir, TestCa, TlsClient, TlsSetup, respond_to_all,
+    Capture, CertSpec, ONLY_TLS12, ONLY_TLS13, Origin, TempDir, TestCa, TlsClient, TlsSetup, options, respond_to_all,
 };
 use rustls::HandshakeKind;
-use spectral_capture::{ClientCertificate, Config, Conflict, Credentials, Error, Proxy, Reason};
+use spectral_capture::{CaSource, ClientCertificate, Config, Conflict, Credentials, Error, Proxy, Reason};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -129,7 +129,7 @@ fn others_need_a_password_to_act_with_the_certificate() {
     let file = identity(&dir, TestCa::trusted());
     let mut config = Config::capture(dir.join("capture.zip"));
     config.listen = ([0, 0, 0, 0], 0).into();
-    config.ca_dir = Some(dir.join("ca"));
+    options(&mut config).ca = CaSource::Dir(dir.join("ca"));
     config.client_certificates = vec![ClientCertificate { host: None, file }];
     let error = Proxy::bind(config.clone()).unwrap_err();
     assert!(matches!(error, Error::Conflict(Conflict::CertificatesForAnyone)), "{error:?}");

@@ -1,6 +1,6 @@
 //! Selection of hosts by the CONNECT target, SNI or Host, with and without a port.
 
-use crate::support::{Capture, Origin, TestCa, TlsClient, patterns};
+use crate::support::{Capture, Origin, TestCa, TlsClient, options, patterns};
 use spectral_capture::{Reason, Transparent};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -10,8 +10,8 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 fn is_captured(include: &[&str], exclude: &[&str], name: &str) -> bool {
     let origin = Origin::tls_responding(HELLO);
     let capture = Capture::with(|config| {
-        config.include = patterns(include);
-        config.exclude = patterns(exclude);
+        options(config).include = patterns(include);
+        options(config).exclude = patterns(exclude);
     });
     let mut client = TlsClient::new(name, capture.roots());
     client.roots.push(TestCa::trusted().der());
@@ -57,7 +57,7 @@ fn exclusion_overrides_inclusion() {
 fn selects_by_port() {
     let origin = Origin::tls_responding(HELLO);
     for (port, expected) in [(origin.port(), true), (443, false)] {
-        let capture = Capture::with(|config| config.include = patterns(&[&format!("*:{port}")]));
+        let capture = Capture::with(|config| options(config).include = patterns(&[&format!("*:{port}")]));
         let mut client = TlsClient::new("localhost", capture.roots());
         client.roots.push(TestCa::trusted().der());
         let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
@@ -72,7 +72,7 @@ fn selects_plain_requests() {
     let origin = Origin::plain_responding(HELLO);
     let host = origin.authority("127.0.0.1");
     for (include, expected) in [("127.0.0.1", 1), ("localhost", 0), ("*.example.test", 0)] {
-        let capture = Capture::with(|config| config.include = patterns(&[include]));
+        let capture = Capture::with(|config| options(config).include = patterns(&[include]));
         let mut connection = capture.dial();
         assert_eq!(connection.request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")).text(), "hello");
         drop(connection);
@@ -88,7 +88,7 @@ fn selects_plain_requests() {
 fn selects_each_plain_request_of_a_connection() {
     let (wanted, unwanted) = (Origin::plain_responding(HELLO), Origin::plain_responding(HELLO));
     let include = wanted.authority("127.0.0.1");
-    let capture = Capture::with(|config| config.include = patterns(&[&include]));
+    let capture = Capture::with(|config| options(config).include = patterns(&[&include]));
     let mut connection = capture.dial();
     for (origin, path) in [(&wanted, "/1"), (&unwanted, "/2"), (&wanted, "/3"), (&unwanted, "/4")] {
         let host = origin.authority("127.0.0.1");
@@ -106,7 +106,7 @@ fn selects_each_plain_request_of_a_connection() {
 fn selects_clear_http_in_a_tunnel_by_host_field() {
     let origin = Origin::plain_responding(HELLO);
     for (include, expected) in [("api.example.test", 1), ("127.0.0.1", 1), ("other.test", 0)] {
-        let capture = Capture::with(|config| config.include = patterns(&[include]));
+        let capture = Capture::with(|config| options(config).include = patterns(&[include]));
         let mut connection = capture.connect(&origin.authority("127.0.0.1"));
         assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: Api.Example.Test\r\n\r\n").text(), "hello");
         drop(connection);
@@ -120,7 +120,7 @@ fn selects_redirected_requests_by_host_field() {
     for (include, expected) in [("localhost", 1), ("*.test", 0)] {
         let capture = Capture::with(|config| {
             config.transparent = Transparent::ByName;
-            config.include = patterns(&[include]);
+            options(config).include = patterns(&[include]);
         });
         let mut connection = capture.dial();
         let response = connection.request(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.authority("localhost")));

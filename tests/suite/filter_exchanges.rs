@@ -7,7 +7,9 @@ use crate::support::connection::Ending;
 use crate::support::http2_frames::{END_STREAM, GET, data, headers, push_promise};
 use crate::support::peers::{peer, run};
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Capture, Connection, Gate, Message, NodeOrigin, Origin, Pair, TempDir, next_request, patterns};
+use crate::support::{
+    Capture, Connection, Gate, Message, NodeOrigin, Origin, Pair, TempDir, next_request, options, patterns,
+};
 use spectral_capture::Reason;
 use std::process::Command;
 
@@ -15,7 +17,7 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const MASK: Option<[u8; 4]> = Some([1, 2, 3, 4]);
 
 fn excluding(exclude: &[&str]) -> Capture {
-    Capture::with(|config| config.exclude = patterns(exclude))
+    Capture::with(|config| options(config).exclude = patterns(exclude))
 }
 
 /// Returns a GET of `path` with this Host field.
@@ -154,7 +156,7 @@ fn streams_of_a_coalesced_http2_connection_are_excluded_by_authority_and_port() 
 #[test]
 fn a_host_is_captured_by_its_server_name_whatever_its_requests_name() {
     let origin = Origin::tls_responding(HELLO);
-    let capture = Capture::with(|config| config.include = patterns(&["localhost"]));
+    let capture = Capture::with(|config| options(config).include = patterns(&["localhost"]));
     let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
     assert_eq!(connection.request(get("/1", "other.example")).text(), "hello");
     drop(connection);

@@ -1,6 +1,6 @@
 //! Large transfers in both directions at once do not deadlock.
 
-use crate::support::{Capture, Connection, Origin, patterns};
+use crate::support::{Capture, Connection, Origin, options, patterns};
 use std::thread;
 
 const SIZE: usize = 8 << 20;
@@ -67,7 +67,7 @@ fn exchanges_8_mib_both_ways_in_the_clear() {
 #[test]
 fn exchanges_8_mib_both_ways_in_passthrough() {
     let origin = Origin::tls(echo_concurrently);
-    let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
+    let capture = Capture::with(|config| options(config).exclude = patterns(&["*"]));
     let client = crate::support::TlsClient::new("localhost", vec![crate::support::TestCa::trusted().der()]);
     check(&origin, capture.tls_with(&origin.authority("localhost"), &client));
     assert!(capture.stop().bundle().traces.is_empty());

@@ -1,6 +1,6 @@
 //! Half-close ends one direction, not the connection.
 
-use crate::support::{Capture, Connection, Ending, Origin, TIMEOUT, patterns};
+use crate::support::{Capture, Connection, Ending, Origin, TIMEOUT, options, patterns};
 use std::sync::mpsc;
 
 /// Reads to the end of the stream, then sends back the number of bytes and the way it ended.
@@ -48,7 +48,7 @@ fn a_client_that_half_closes_after_a_plain_request_gets_its_response() {
 #[test]
 fn forwards_the_clients_half_close_in_passthrough() {
     let origin = Origin::plain(respond_after_end);
-    let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
+    let capture = Capture::with(|config| options(config).exclude = patterns(&["*"]));
     let mut connection = capture.connect(&origin.authority("localhost"));
     connection.send("\0anything");
     connection.finish();

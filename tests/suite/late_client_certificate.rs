@@ -3,7 +3,7 @@
 
 use crate::support::apache::Apache;
 use crate::support::peers::{BackgroundProcess, finish, peer, run, without_proxy_settings};
-use crate::support::{Capture, CertSpec, Outcome, TIMEOUT, TempDir, TestCa, patterns};
+use crate::support::{Capture, CertSpec, Outcome, TIMEOUT, TempDir, TestCa, options, patterns};
 use spectral_capture::{Notice, Reason};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -66,7 +66,7 @@ fn a_403_of_apache_in_tls_1_3_may_be_for_a_client_certificate() {
     assert_eq!(notices_with(&outcome, &Reason::MayNeedClientCertificate), 1);
 
     // The remedy.
-    let capture = Capture::with(|config| config.exclude = patterns(&["localhost"]));
+    let capture = Capture::with(|config| options(config).exclude = patterns(&["localhost"]));
     let mut excluded = curl(&program, &capture, &url("private/page"));
     assert_eq!(run(excluded.args(apache.client_certificate())).ok().text(), "hello");
 }

@@ -277,7 +277,7 @@ fn urls_of_open_websockets_stay_within_the_limit() {
 
 #[test]
 fn two_captures_of_one_process_have_two_limits() {
-    let start = || Capture::with(|config| config.memory = 1 << 20);
+    let start = || Capture::with(|config| config.limits.memory = 1 << 20);
     let (spent, other) = (start(), start());
     let (silent, arrived) = silent_origin(20_000 * GET.len());
     let target = silent.authority("localhost");

@@ -3,8 +3,8 @@
 
 use crate::support::openssl::OpensslOrigin;
 use crate::support::peers::{peer, run};
-use crate::support::{Capture, CertSpec, TempDir, TestCa};
-use spectral_capture::{Config, Error, Proxy, Reason, UpstreamCaError};
+use crate::support::{Capture, CertSpec, TempDir, TestCa, options};
+use spectral_capture::{CaSource, Config, Error, Proxy, Reason, UpstreamCaError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -234,7 +234,7 @@ fn upstream_ca_refuses_certificates_that_would_have_no_effect() {
         let dir = TempDir::new();
         let mut config = Config::capture(dir.join("capture.zip"));
         config.listen.set_port(0);
-        config.ca_dir = Some(dir.join("ca"));
+        options(&mut config).ca = CaSource::Dir(dir.join("ca"));
         config.upstream_ca = vec![certificate(&openssl, &dir, kind(name))];
         let error = Proxy::bind(config).unwrap_err();
         let Error::UpstreamCa { cause, .. } = &error else { panic!("{name}: {error}") };

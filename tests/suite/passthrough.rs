@@ -2,8 +2,8 @@
 //! summary reports the host and the reason.
 
 use crate::support::{
-    Capture, CertSpec, Connection, Ending, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient, TlsSetup, now, patterns,
-    respond_to_all,
+    Capture, CertSpec, Connection, Ending, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient, TlsSetup, now, options,
+    patterns, respond_to_all,
 };
 use spectral_capture::{Notice, Reason};
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn assert_passthrough(capture: &Capture, origin: &Origin, client: &TlsClient) {
 #[test]
 fn passes_through_a_host_that_does_not_match() {
     let origin = Origin::tls_responding(HELLO);
-    let capture = Capture::with(|config| config.include = patterns(&["*.example.com"]));
+    let capture = Capture::with(|config| options(config).include = patterns(&["*.example.com"]));
     assert_passthrough(&capture, &origin, &origin_trusting_client("localhost"));
     assert_passthrough(&capture, &origin, &origin_trusting_client("localhost"));
     assert_eq!(origin.connections(), 2, "only the connections that the client opened");
@@ -47,7 +47,7 @@ fn passes_through_a_host_that_does_not_match() {
 #[test]
 fn passes_through_an_excluded_host() {
     let origin = Origin::tls_responding(HELLO);
-    let capture = Capture::with(|config| config.exclude = patterns(&["LOCALHOST"]));
+    let capture = Capture::with(|config| options(config).exclude = patterns(&["LOCALHOST"]));
     assert_passthrough(&capture, &origin, &origin_trusting_client("localhost"));
     let outcome = capture.stop();
     outcome.assert_uncaptured(&origin.authority("localhost"), 1, |reason| *reason == Reason::NotMatched);

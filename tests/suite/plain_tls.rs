@@ -1,7 +1,7 @@
 //! Requests for `https` and `wss` URLs without a tunnel (`GET https://…`): the proxy does TLS with the origin itself.
 
 use crate::support::{
-    Capture, CertSpec, Connection, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsSetup, next_request, patterns,
+    Capture, CertSpec, Connection, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsSetup, next_request, options, patterns,
     respond_to_all,
 };
 use spectral_capture::{Config, Distrust, Notice, Reason, Warning};
@@ -152,7 +152,7 @@ fn an_origin_that_wants_a_client_certificate_gets_none() {
 fn an_excluded_https_url_is_served_and_not_recorded() {
     let origin = Origin::tls_responding(HELLO);
     let host = origin.authority("localhost");
-    let capture = Capture::with(|config| config.exclude = patterns(&["localhost"]));
+    let capture = Capture::with(|config| options(config).exclude = patterns(&["localhost"]));
     assert_eq!(capture.dial().request(get("https", &host, "/")).text(), "hello");
     let outcome = capture.stop();
     assert!(outcome.bundle().traces.is_empty());

@@ -3,7 +3,8 @@
 
 use crate::support::network::Network;
 use crate::support::{
-    Capture, CertSpec, Connection, Ending, Origin, TestCa, TlsClient, TlsSetup, next_request, patterns, respond_to_all,
+    Capture, CertSpec, Connection, Ending, Origin, TestCa, TlsClient, TlsSetup, next_request, options, patterns,
+    respond_to_all,
 };
 use spectral_capture::{Config, Reason, Transparent};
 
@@ -146,7 +147,7 @@ fn names_and_addresses_select_redirected_connections() {
             ("localhost:443", false),
             ("198.51.100.2", false),
         ] {
-            let capture = transparent_capture(|config| config.include = patterns(&[include]));
+            let capture = transparent_capture(|config| options(config).include = patterns(&[include]));
             network.firewall("flush ruleset\n");
             network.redirect_to(capture.addr.port());
             let mut roots = capture.roots();

@@ -2,7 +2,7 @@
 //! own alert.
 
 use crate::support::{
-    Capture, Connection, Ending, Gate, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient, next_request,
+    Capture, Connection, Ending, Gate, ONLY_TLS12, ONLY_TLS13, Origin, TestCa, TlsClient, next_request, options,
 };
 use spectral_capture::Reason;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -80,7 +80,7 @@ fn reports_any_alert_in_the_handshake_as_a_refusal() {
         (warning, 90, "user_canceled"),
     ] {
         let origin = Origin::tls_responding(HELLO);
-        let capture = Capture::with(|config| config.passthrough_refused = true);
+        let capture = Capture::with(|config| options(config).passthrough_refused = true);
         let client = stranger(ONLY_TLS12);
         let mut connection = read_certificate(&capture, &origin, &client);
         connection.writer.send_raw(&[21, 3, 3, 0, 2, level, alert]).unwrap();
@@ -136,7 +136,7 @@ fn captures_other_clients_after_one_refused() {
 #[test]
 fn passthrough_refused_passes_through_after_an_alert() {
     let origin = Origin::tls_responding(HELLO);
-    let capture = Capture::with(|config| config.passthrough_refused = true);
+    let capture = Capture::with(|config| options(config).passthrough_refused = true);
     let pinning = stranger(rustls::ALL_VERSIONS);
     pinning.start(&mut capture.connect(&origin.authority("localhost"))).unwrap_err();
     capture.wait_for_uncaptured(|reason| matches!(reason, Reason::CertificateRefused(_)));
@@ -221,7 +221,7 @@ fn trusting_both(capture: &Capture) -> TlsClient {
 fn passthrough_refused_passes_through_after_a_client_left_at_once() {
     for leaving in Leaving::ALL {
         let origin = origin_with_a_silent_path();
-        let capture = Capture::with(|config| config.passthrough_refused = true);
+        let capture = Capture::with(|config| options(config).passthrough_refused = true);
         let client = trusting_both(&capture);
         leaving.leave(&capture, &origin, &client);
         // On a busy machine it may have left too late to be sure. This connection is left, too.
@@ -245,7 +245,7 @@ fn passthrough_refused_passes_through_after_a_client_left_at_once() {
 #[test]
 fn a_client_that_left_late_does_not_pass_through_until_it_does_so_again() {
     let origin = origin_with_a_silent_path();
-    let capture = Capture::with(|config| config.passthrough_refused = true);
+    let capture = Capture::with(|config| options(config).passthrough_refused = true);
     let client = trusting_both(&capture);
     let leave_late = || {
         let index = origin.connections();
@@ -309,7 +309,7 @@ fn forward(mut from: TcpStream, mut to: TcpStream) {
 #[test]
 fn a_client_that_left_before_our_certificate_does_not_refuse_it() {
     let origin = Origin::tls_responding(HELLO);
-    let capture = Capture::with(|config| config.passthrough_refused = true);
+    let capture = Capture::with(|config| options(config).passthrough_refused = true);
     let delayed = DelayedConnection::start(&origin, 0);
     let client = trusting_both(&capture);
     let mut connection = capture.connect(&delayed.authority);
@@ -327,7 +327,7 @@ fn a_client_that_left_before_our_certificate_does_not_refuse_it() {
 #[test]
 fn parallel_connections_of_a_client_that_refuses_pass_through() {
     let origin = Origin::tls_responding(HELLO);
-    let capture = Capture::with(|config| config.passthrough_refused = true);
+    let capture = Capture::with(|config| options(config).passthrough_refused = true);
     let delayed = DelayedConnection::start(&origin, 1);
     let client = stranger(rustls::ALL_VERSIONS);
     let mut first = capture.connect(&delayed.authority);
@@ -354,7 +354,7 @@ fn parallel_connections_of_a_client_that_refuses_pass_through() {
 fn a_client_that_got_an_answer_does_not_refuse_by_leaving() {
     for leaving in Leaving::ALL {
         let origin = origin_with_a_silent_path();
-        let capture = Capture::with(|config| config.passthrough_refused = true);
+        let capture = Capture::with(|config| options(config).passthrough_refused = true);
         let client = trusting_both(&capture);
         let mut connection = capture.tls_with(&origin.authority("localhost"), &client);
         assert_eq!(connection.request(REQUEST).text(), "hello");
@@ -378,7 +378,7 @@ fn a_client_that_half_closes_and_waits_does_not_refuse() {
         assert!(!connection.reader.has_more());
         connection.send(HELLO);
     });
-    let capture = Capture::with(|config| config.passthrough_refused = true);
+    let capture = Capture::with(|config| options(config).passthrough_refused = true);
     for _ in 0..3 {
         let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
         connection.send(REQUEST);

@@ -2,7 +2,7 @@
 //! second connection on, and other clients of the host are still captured.
 
 use crate::support::peers::{peer, python_with, run};
-use crate::support::{Capture, Origin, TestCa, next_request};
+use crate::support::{Capture, Origin, TestCa, next_request, options};
 use spectral_capture::{Notice, Reason};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,7 +29,7 @@ fn assert_works_after(sign: Sign, command: impl Fn(&Capture, &str) -> Command, i
             connection.finish();
         }
     });
-    let capture = Capture::with(|config| config.passthrough_refused = true);
+    let capture = Capture::with(|config| options(config).passthrough_refused = true);
     let url = format!("https://{}/", origin.authority("localhost"));
     let is_served = || {
         let output = run(&mut command(&capture, &url));

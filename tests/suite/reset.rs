@@ -1,6 +1,6 @@
 //! A reset is forwarded as a reset, and the data before it is recorded.
 
-use crate::support::{Capture, Connection, Ending, Gate, Origin, TIMEOUT, Watched, patterns};
+use crate::support::{Capture, Connection, Ending, Gate, Origin, TIMEOUT, Watched, options, patterns};
 use std::io::ErrorKind;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ fn the_origins_reset_truncates_the_response_to_a_plain_request() {
 fn forwards_the_origins_reset_in_passthrough() {
     let (script, gate) = resetting_script(HALF);
     let origin = Origin::plain(script);
-    let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
+    let capture = Capture::with(|config| options(config).exclude = patterns(&["*"]));
     let mut connection = capture.connect(&origin.authority("localhost"));
     connection.send("\0\r\n\r\n");
     assert_eq!(connection.read_exactly(HALF.len()), HALF.as_bytes());
@@ -146,7 +146,7 @@ fn notices_a_reset_while_both_sides_are_full() {
         };
         sender.send(failed).unwrap();
     });
-    let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
+    let capture = Capture::with(|config| options(config).exclude = patterns(&["*"]));
     let mut connection = capture.connect(&origin.authority("127.0.0.1"));
     // The origin sends, so there is a connection to reset.
     connection.read_exactly(1);

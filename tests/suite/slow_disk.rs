@@ -93,7 +93,7 @@ fn a_stalled_writer_slows_the_traffic_without_losses() {
                 wait.within(2 * TIMEOUT, |open| open.then_some(()));
             }
         },
-        |config| config.memory = MEMORY,
+        |config| config.limits.memory = MEMORY,
     );
     let origin = Origin::plain(|connection| crate::support::origin::respond_to_all(connection, NO_CONTENT));
     let responses = Watched::<usize>::default();

@@ -3,7 +3,7 @@
 
 use crate::support::cli::Spectral;
 use crate::support::peers::{self, peer};
-use crate::support::{Capture, Connection, Ending, Gate, Origin, ProxyProcess, TempDir, eventually, patterns};
+use crate::support::{Capture, Connection, Ending, Gate, Origin, ProxyProcess, TempDir, eventually, options, patterns};
 use std::process::Command;
 use std::thread;
 
@@ -152,7 +152,7 @@ fn a_stalled_transfer_does_not_delay_the_stop() {
         connection.writer.try_send(&large_data().repeat(4)).ok();
         connection.reset();
     });
-    let capture = Capture::with(|config| config.exclude = patterns(&["*"]));
+    let capture = Capture::with(|config| options(config).exclude = patterns(&["*"]));
     let mut connection = capture.connect(&origin.authority("127.0.0.1"));
     connection.set_receive_buffer(64 << 10);
     connection.send(START);

@@ -3,10 +3,10 @@
 use crate::support::websocket_frames::{frame, handshake};
 use crate::support::{
     Capture, Connection, Gate, Message, Origin, ProxyProcess, TIMEOUT, TempDir, Watched, eventually, next_request,
-    within_timeout,
+    options, within_timeout,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use spectral_capture::{Config, Proxy};
+use spectral_capture::{CaSource, Config, Proxy};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -206,7 +206,7 @@ fn dropping_the_handle_stops_the_capture() {
     let dir = TempDir::new();
     let mut config = Config::capture(dir.join("dropped.zip"));
     config.listen.set_port(0);
-    config.ca_dir = Some(dir.join("ca"));
+    options(&mut config).ca = CaSource::Dir(dir.join("ca"));
     let running = Proxy::bind(config).unwrap().start().unwrap();
     let addr = running.addr();
     within_timeout("dropping", move || drop(running));
@@ -222,7 +222,7 @@ fn keeps_the_old_bundle_until_and_after_the_new_one_is_complete() {
     dir.write("capture.zip.bak", "an older one");
     let mut config = Config::capture(&output);
     config.listen.set_port(0);
-    config.ca_dir = Some(dir.join("ca"));
+    options(&mut config).ca = CaSource::Dir(dir.join("ca"));
     let running = Proxy::bind(config).unwrap().start().unwrap();
     let mut connection = Connection::to(running.addr());
     let host = origin.authority("127.0.0.1");

@@ -7,14 +7,16 @@ use super::{CaptureOptions, Task, size, time};
 use crate::cli::stop_after::StopAfter;
 use crate::cli::table::options::*;
 use crate::cli::upstream::{Choice, UpstreamOptions};
-use spectral_capture::{ClientCertificate, Config, Mode, Pattern, Rotate, Transparent, UpstreamProxy};
+use spectral_capture::{ClientCertificate, Config, Output, Pattern, Rotate, Transparent, UpstreamProxy};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
 pub(super) fn run(mut args: Args) -> Result<Task, String> {
     let mut config = Config::capture("capture.zip");
     config.listen.set_port(0);
-    config.passthrough_refused = !args.has(&NO_PASSTHROUGH_REFUSED);
+    if let Some(options) = config.capture_options_mut() {
+        options.passthrough_refused = !args.has(&NO_PASSTHROUGH_REFUSED);
+    }
     let options = capture(&args, config)?;
     match std::mem::take(&mut args.program) {
         command if command.is_empty() => Err(args.missing_operand()),
@@ -25,15 +27,9 @@ pub(super) fn run(mut args: Args) -> Result<Task, String> {
 /// Reads the options. An option that the command does not have keeps its value in `config`.
 pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions, String> {
     config.listen = socket_address(args, config.listen, 0)?;
-    if let Some(output) = bundle_path(args, &OUTPUT)? {
-        config.mode = Mode::Capture { output };
-    }
-    config.include = patterns(args, &DOMAIN)?;
-    config.exclude = patterns(args, &EXCLUDE)?;
     config.insecure = args.has(&INSECURE);
     config.upstream_ca = args.values(&UPSTREAM_CA).map(PathBuf::from).collect();
     config.client_certificates = args.values(&CLIENT_CERT).map(client_certificate).collect::<Result<_, _>>()?;
-    config.passthrough_refused |= args.has(&PASSTHROUGH_REFUSED);
     let transparent = choice(args, &TRANSPARENT, |name| match name {
         "" => Some(Transparent::OriginalDestination),
         "by-name" => Some(Transparent::ByName),
@@ -43,40 +39,52 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions,
         return Err("only Linux keeps the original destination: use --transparent=by-name".into());
     }
     config.transparent = transparent.unwrap_or_default();
-    config.ca_dir = args.path(&CA_DIR);
     config.key_log = args.path(&KEYLOG);
     if let Some(text) = args.text(&MEMORY)? {
-        config.memory = size::parse(text, &size::MEMORY)?;
+        config.limits.memory = size::parse(text, &size::MEMORY)?;
     }
     if let Some(text) = args.text(&MAX_BODY)? {
-        config.max_body = size::parse(text, &size::BODY)?;
+        config.limits.max_body = size::parse(text, &size::BODY)?;
     }
-    if let Some(text) = args.text(&ROTATE)? {
-        config.rotate = Some(match amount::parse(text, &size::BODY)? {
-            Amount::Size(bytes) => Rotate::Size(bytes),
-            Amount::Time(time) => Rotate::Time(time),
-        });
-    }
-    if let Some(text) = args.text(&KEEP)? {
-        config.keep = Some(text.parse().map_err(|_| invalid("number of bundles", text, "1 or more"))?);
-        if config.rotate.is_none() {
-            return Err("--keep needs --rotate".into());
-        }
+    let mut parse_limit: fn(&str) -> Result<StopAfter, String> = |text| time::parse(text).map(StopAfter::Time);
+    if let Some(capture) = config.capture_options_mut() {
+        read_capture_options(args, capture)?;
+        parse_limit = amount::parse_stop_after;
     }
     let keep_backups = keep_backups(args)?;
-    if keep_backups.is_some() && config.rotate.is_some() {
+    if keep_backups.is_some() && config.capture_options().is_some_and(|capture| capture.rotate.is_some()) {
         return Err("--keep-backups cannot be used with --rotate, which replaces no bundle: use --keep".into());
     }
     let log_every = args.text(&LOG_EVERY)?.map(time::parse).transpose()?;
-    let parse_limit = match config.mode {
-        Mode::Capture { .. } => amount::parse_stop_after,
-        Mode::Discover => |text: &str| time::parse(text).map(StopAfter::Time),
-    };
     let stop_after = args.texts(&STOP_AFTER)?.into_iter().map(parse_limit).collect::<Result<_, _>>()?;
     let (quiet, verbose, json) = (args.has(&QUIET), args.has(&VERBOSE), args.has(&DOMAINS_AS_JSON));
     let auth_file = args.path(&AUTH_FILE);
     let upstream = upstream(args)?;
     Ok(CaptureOptions { config, upstream, quiet, verbose, json, log_every, stop_after, auth_file, keep_backups })
+}
+
+/// Reads the options that only captures have.
+fn read_capture_options(args: &Args, capture: &mut spectral_capture::CaptureOptions) -> Result<(), String> {
+    if let Some(path) = bundle_path(args, &OUTPUT)? {
+        capture.output = Output::Path(path);
+    }
+    capture.ca = args.path(&CA_DIR).into();
+    capture.include = patterns(args, &DOMAIN)?;
+    capture.exclude = patterns(args, &EXCLUDE)?;
+    capture.passthrough_refused |= args.has(&PASSTHROUGH_REFUSED);
+    if let Some(text) = args.text(&ROTATE)? {
+        capture.rotate = Some(match amount::parse(text, &size::BODY)? {
+            Amount::Size(bytes) => Rotate::Size(bytes),
+            Amount::Time(time) => Rotate::Time(time),
+        });
+    }
+    if let Some(text) = args.text(&KEEP)? {
+        capture.keep = Some(text.parse().map_err(|_| invalid("number of bundles", text, "1 or more"))?);
+        if capture.rotate.is_none() {
+            return Err("--keep needs --rotate".into());
+        }
+    }
+    Ok(())
 }
 
 /// Reads the options for upstream proxies.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cli::inspect::{BodySide, Show};
-use spectral_capture::{Mode, Rotate, Transparent};
+use spectral_capture::{Config, Rotate, Transparent};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,11 +17,16 @@ fn options(line: &str) -> CaptureOptions {
     }
 }
 
+/// Returns the settings that only a capture has.
+fn captures(config: &Config) -> &spectral_capture::CaptureOptions {
+    config.capture_options().unwrap()
+}
+
 #[test]
 fn a_capture_has_defaults() {
     let options = options("capture proxy");
     assert_eq!(options.config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(options.config.mode, Mode::Capture { output: "capture.zip".into() });
+    assert_eq!(captures(&options.config).output.path(), Some(Path::new("capture.zip")));
     assert!(!options.quiet && !options.config.insecure && options.config.transparent == Transparent::Off);
 }
 
@@ -33,10 +38,10 @@ fn every_option_of_a_capture_is_read() {
     );
     let config = options.config;
     assert_eq!(config.listen.to_string(), "[::1]:0");
-    assert_eq!(config.mode, Mode::Capture { output: "x.zip".into() });
-    assert_eq!((config.include.len(), config.exclude.len(), config.upstream_ca.len()), (2, 1, 2));
-    assert_eq!(config.ca_dir, Some("ca".into()));
-    assert!(options.quiet && config.insecure && config.passthrough_refused);
+    assert_eq!(captures(&config).output.path(), Some(Path::new("x.zip")));
+    assert_eq!((captures(&config).include.len(), captures(&config).exclude.len(), config.upstream_ca.len()), (2, 1, 2));
+    assert_eq!(captures(&config).ca.dir(), Some(Path::new("ca")));
+    assert!(options.quiet && config.insecure && captures(&config).passthrough_refused);
     assert_eq!(config.transparent, Transparent::ByName);
 }
 
@@ -61,7 +66,7 @@ fn clients_that_refuse_pass_through_by_default_only_under_run() {
         ("capture run --no-passthrough-refused -- cmd", false),
     ] {
         let (Ok(Task::Run { options, .. }) | Ok(Task::Capture(options))) = parsed(line) else { panic!("{line}") };
-        assert_eq!(options.config.passthrough_refused, passes, "{line}");
+        assert_eq!(captures(&options.config).passthrough_refused, passes, "{line}");
     }
 }
 
@@ -71,7 +76,7 @@ fn options_after_the_program_belong_to_it() {
         match parsed(line) {
             Ok(Task::Run { options, command }) => {
                 assert_eq!(command, ["cmd", "-o", "y", "--help", "--", "-v"], "{line}");
-                assert_eq!(options.config.mode, Mode::Capture { output: "x.zip".into() });
+                assert_eq!(captures(&options.config).output.path(), Some(Path::new("x.zip")));
                 assert_eq!(options.config.listen.to_string(), "127.0.0.1:0");
                 assert!(options.verbose && !options.quiet);
             }
@@ -325,14 +330,14 @@ fn help_is_found_at_any_position_before_the_program() {
 #[test]
 fn sizes_are_read() {
     let config = options("capture proxy --memory 1M --max-body 2K").config;
-    assert_eq!((config.memory, config.max_body), (1 << 20, 2 << 10));
+    assert_eq!((config.limits.memory, config.limits.max_body), (1 << 20, 2 << 10));
     let config = options("capture proxy").config;
-    assert_eq!((config.memory, config.max_body), (64 << 20, 1 << 30));
+    assert_eq!((config.limits.memory, config.limits.max_body), (64 << 20, 1 << 30));
 }
 
 #[test]
 fn a_capture_rotates_at_a_size_or_after_a_time() {
-    let config = |line: &str| options(&format!("capture proxy {line}")).config;
+    let config = |line: &str| captures(&options(&format!("capture proxy {line}")).config).clone();
     assert_eq!((config("").rotate, config("").keep), (None, None));
     assert_eq!(config("--rotate 100M").rotate, Some(Rotate::Size(100 << 20)));
     let hourly = config("--keep 24 --rotate 1h");

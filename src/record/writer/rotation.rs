@@ -13,8 +13,8 @@ use super::bundle_names::BundleNames;
 use super::error_log::ErrorKind;
 use super::handshakes::Handshakes;
 use super::websocket::WebSocketInfo;
+use crate::capture_options::Rotate;
 use crate::clock::Moment;
-use crate::config::Rotate;
 use std::path::PathBuf;
 use std::time::Duration;
 

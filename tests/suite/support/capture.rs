@@ -7,7 +7,7 @@ use super::temp::TempDir;
 use super::wait::{Watched, within_timeout};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
-use spectral_capture::{Config, Notice, Observer, Pattern, Proxy, Reason, Running, Summary};
+use spectral_capture::{CaSource, CaptureOptions, Config, Notice, Observer, Pattern, Proxy, Reason, Running, Summary};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -109,6 +109,12 @@ impl TlsClient {
     }
 }
 
+/// Returns the settings that only a capture has.
+#[track_caller]
+pub(crate) fn options(config: &mut Config) -> &mut CaptureOptions {
+    config.capture_options_mut().expect("a capture")
+}
+
 impl Capture {
     /// Starts a capture of all hosts.
     #[track_caller]
@@ -155,7 +161,9 @@ impl Capture {
         let notices: Watched<Vec<Notice>> = Watched::default();
         let log = notices.clone();
         config.listen = SocketAddr::new(config.listen.ip(), 0);
-        config.ca_dir.get_or_insert_with(|| dir.join("ca"));
+        if let Some(options) = config.capture_options_mut().filter(|options| options.ca.dir().is_none()) {
+            options.ca = CaSource::Dir(dir.join("ca"));
+        }
         config.on_notice = Observer::new(move |notice| {
             log.update(|all| all.push(notice.clone()));
             observe(notice);

@@ -39,7 +39,7 @@ pub(crate) mod websocket_frames;
 
 pub(crate) use bundle::Message;
 pub(crate) use ca::{CertSpec, ONLY_TLS12, ONLY_TLS13, TestCa};
-pub(crate) use capture::{Capture, Outcome, TlsClient, patterns};
+pub(crate) use capture::{Capture, Outcome, TlsClient, options, patterns};
 pub(crate) use connection::{Connection, Ending};
 pub(crate) use hanging_disk::HangingDisk;
 pub(crate) use node::NodeOrigin;

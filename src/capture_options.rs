@@ -1,0 +1,101 @@
+//! The settings that only a capture has.
+
+use crate::wire::pattern::Pattern;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The settings that only a capture has. Start from [`CaptureOptions::new`] and set the fields that differ.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CaptureOptions {
+    /// The destination of what is recorded.
+    pub output: Output,
+    /// The CA that signs the certificates that clients get.
+    pub ca: CaSource,
+    /// Hosts to capture. Empty means all.
+    pub include: Vec<Pattern>,
+    /// Hosts not to capture, even if `include` matches them.
+    pub exclude: Vec<Pattern>,
+    /// Passes a client's connections to a host through, for the rest of the capture, after it refused our certificate
+    /// for that host. An app that pins its certificates then works from its second connection on; from its third if it
+    /// closes the first without an alert, and later than a quarter of a second after the handshake. Clients
+    /// with another kind of ClientHello are still captured.
+    pub passthrough_refused: bool,
+    /// Writes several bundles, one after the other; `None` writes one. The number of each is inserted into the file name:
+    /// `capture-0001.zip`. Numbers continue after the highest one that is there.
+    pub rotate: Option<Rotate>,
+    /// The number of finished bundles to keep if the capture rotates; `None` keeps all. Older ones are deleted, but only
+    /// those that this capture wrote.
+    pub keep: Option<NonZeroU32>,
+}
+
+impl CaptureOptions {
+    /// The default settings for a capture to `output`.
+    pub fn new(output: Output) -> Self {
+        Self {
+            output,
+            ca: CaSource::default(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            passthrough_refused: false,
+            rotate: None,
+            keep: None,
+        }
+    }
+}
+
+/// The destination of what a capture records.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// A bundle at this path. An existing file is kept, with `.bak`, `.2.bak` and so on appended to its name. A capture that
+    /// recorded nothing does not replace it.
+    Path(PathBuf),
+}
+
+impl Output {
+    /// Returns the path of the bundle.
+    pub fn path(&self) -> Option<&Path> {
+        let Self::Path(path) = self;
+        Some(path)
+    }
+}
+
+/// The CA of a capture.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum CaSource {
+    /// The folder `.mitmproxy` in the user's home folder. A CA is created there if it has none.
+    #[default]
+    Home,
+    /// This folder, in mitmproxy's layout. A CA is created there if it has none; the folder too.
+    Dir(PathBuf),
+}
+
+impl CaSource {
+    /// Returns the folder that it names; `None` for [`CaSource::Home`].
+    pub fn dir(&self) -> Option<&Path> {
+        match self {
+            Self::Dir(dir) => Some(dir),
+            Self::Home => None,
+        }
+    }
+}
+
+impl From<Option<PathBuf>> for CaSource {
+    /// The folder, or the one in the home folder.
+    fn from(dir: Option<PathBuf>) -> Self {
+        dir.map_or(Self::Home, Self::Dir)
+    }
+}
+
+/// The limit at which a capture finishes its bundle and begins the next one. A bundle without items is not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rotate {
+    /// The size of the bundle's exchanges and messages in bytes. The file is larger by its index.
+    Size(u64),
+    /// The time since the bundle was begun.
+    Time(Duration),
+}
