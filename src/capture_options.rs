@@ -1,6 +1,7 @@
 //! The settings that only a capture has.
 
 use crate::wire::pattern::Pattern;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,8 +63,9 @@ impl Output {
     }
 }
 
-/// The CA of a capture.
-#[derive(Clone, Debug, Default)]
+/// The CA of a capture, which signs the certificates that clients get. Clients must trust its certificate
+/// ([`Proxy::ca`](crate::Proxy::ca)).
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum CaSource {
     /// The folder `.mitmproxy` in the user's home folder. A CA is created there if it has none.
@@ -71,14 +73,30 @@ pub enum CaSource {
     Home,
     /// This folder, in mitmproxy's layout. A CA is created there if it has none; the folder too.
     Dir(PathBuf),
+    /// The private key and the certificate in PEM, in any order: PKCS#8, PKCS#1 or SEC1; RSA of 2,048 to 4,096 bits, P-256,
+    /// P-384 or Ed25519. More certificates are the CA's chain. No file is read or written. `Debug` does not show them.
+    Pem(Vec<u8>),
+    /// A new CA, which exists only in the memory of this process and ends with the capture. No file is read or written.
+    Ephemeral,
+}
+
+impl fmt::Debug for CaSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Home => f.write_str("Home"),
+            Self::Dir(dir) => f.debug_tuple("Dir").field(dir).finish(),
+            Self::Pem(_) => f.write_str("Pem(..)"),
+            Self::Ephemeral => f.write_str("Ephemeral"),
+        }
+    }
 }
 
 impl CaSource {
-    /// Returns the folder that it names; `None` for [`CaSource::Home`].
+    /// Returns the folder that [`CaSource::Dir`] names.
     pub fn dir(&self) -> Option<&Path> {
         match self {
             Self::Dir(dir) => Some(dir),
-            Self::Home => None,
+            Self::Home | Self::Pem(_) | Self::Ephemeral => None,
         }
     }
 }

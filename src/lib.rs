@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg_attr(not(feature = "tools"), expect(dead_code, reason = "only the tools use some of it"))]
+#[cfg_attr(
+    not(feature = "tools"),
+    expect(dead_code, unreachable_pub, reason = "only the tools use or export some of it")
+)]
 mod bundle;
 mod capture_options;
 mod cert;
@@ -14,6 +17,8 @@ mod gauge;
 mod memory;
 mod net;
 mod notice;
+#[cfg(feature = "tools")]
+#[doc(hidden)] // For the binary: the files that its commands write.
 pub mod output;
 mod proxy;
 mod record;
@@ -21,6 +26,10 @@ mod running;
 pub mod text;
 #[cfg(feature = "tools")]
 mod tools;
+#[cfg_attr(
+    not(feature = "tools"),
+    allow(dead_code, unused_imports, unreachable_pub, reason = "most of it is for the binary")
+)]
 mod trust;
 mod wire;
 
@@ -42,11 +51,14 @@ pub use proxy::Proxy;
 pub use running::{ForceStop, Running};
 #[cfg(feature = "tools")]
 pub use tools::{export, filter, grpc, merge, recover, redact};
-pub use trust::details::CertificateDetails;
-pub use trust::environment::{Environment, NODE_SCRIPT, TrustFiles};
-pub use trust::guides::{TRUST_GUIDES, TrustGuide};
 pub use trust::p12::P12_PASSWORD;
-pub use trust::roots::TrustedRoots;
+#[cfg(feature = "tools")]
+pub use trust::{
+    details::CertificateDetails,
+    environment::{Environment, NODE_SCRIPT, TrustFiles},
+    guides::{TRUST_GUIDES, TrustGuide},
+    roots::TrustedRoots,
+};
 pub use wire::credentials::Credentials;
 pub use wire::pattern::{BadPattern, Pattern, PatternError};
 pub use wire::tap::Opaque;

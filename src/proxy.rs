@@ -1,6 +1,6 @@
 //! The library's entry point: prepares and starts a capture, and connects its parts.
 
-use crate::capture_options::Output;
+use crate::capture_options::{CaSource, Output};
 use crate::cert::{self, Ca, CaCertificate, Leaves};
 use crate::clock::Moment;
 use crate::config::{Config, Mode, Observer, Transparent};
@@ -117,8 +117,7 @@ impl Proxy {
             |ca| ClientTls::new(roots, ca, &config.upstream_ca, config.insecure, &config.client_certificates);
         let mut client_tls = if let Mode::Capture(options) = config.mode {
             let Output::Path(path) = &options.output;
-            let dir = CaCertificate::directory(options.ca.dir())?;
-            let opened = Ca::open(&dir, Moment::now().wall())?;
+            let opened = open_ca(&options.ca)?;
             ca = Some(opened.certificate());
             let client_tls = client_tls(Some(opened.cert_der()))?;
             let limits = CaptureLimits {
@@ -195,9 +194,14 @@ impl Proxy {
         &self.listening.addrs.all
     }
 
-    /// The file of the CA certificate (PEM) that clients must trust; `None` in discovery.
+    /// The CA certificate that clients must trust; `None` in discovery.
+    pub fn ca(&self) -> Option<&CaCertificate> {
+        self.ca_cert.as_ref()
+    }
+
+    /// The file of that certificate, in PEM; `None` if the CA is in memory only.
     pub fn ca_cert(&self) -> Option<&Path> {
-        self.ca_cert.as_ref().map(CaCertificate::path)
+        self.ca_cert.as_ref().and_then(CaCertificate::path)
     }
 
     /// The access that others have to the CA's key, as far as it is accepted.
@@ -256,6 +260,15 @@ impl Proxy {
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy").field("addr", &self.addr()).finish_non_exhaustive()
+    }
+}
+
+fn open_ca(source: &CaSource) -> Result<Ca, Error> {
+    let now = Moment::now().wall();
+    match source {
+        CaSource::Home | CaSource::Dir(_) => Ca::open(&CaCertificate::directory(source.dir())?, now),
+        CaSource::Pem(file) => Ca::from_pem(file, now).map_err(Error::CaInMemory),
+        CaSource::Ephemeral => Ca::ephemeral(now).map_err(Error::CaInMemory),
     }
 }
 

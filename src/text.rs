@@ -6,14 +6,17 @@
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
-use serde_json::ser::Formatter;
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
-use std::io::{self, Write};
 
 pub use decoder::TextDecoder;
+#[cfg(feature = "tools")]
+#[doc(hidden)] // For the binary: its value is of a type of another crate.
+pub use json::write_json;
 
 mod decoder;
+#[cfg(feature = "tools")]
+mod json;
 
 /// Returns `text` on one line. Characters that a terminal obeys, hides or reorders become `\x1b`, `\n`, `\u{202e}`.
 ///
@@ -63,35 +66,6 @@ pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
         [STANDARD_NO_PAD, URL_SAFE_NO_PAD].iter().find_map(|engine| engine.decode_slice(text, &mut bytes).ok())?;
     bytes.truncate(len);
     Some(bytes)
-}
-
-/// Writes `value` as JSON on one line. Characters that [`escape`] replaces become escapes such as `\u009b`, so that a terminal
-/// shows the JSON as it is, and parsers read the same text.
-///
-/// # Errors
-/// If `out` fails, or `value` does.
-pub fn write_json<W: Write + ?Sized>(value: &impl Serialize, out: &mut W) -> io::Result<()> {
-    Ok(value.serialize(&mut serde_json::Serializer::with_formatter(out, EscapingFormatter))?)
-}
-
-/// The compact layout, with more escapes.
-struct EscapingFormatter;
-
-impl Formatter for EscapingFormatter {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        // C0 characters are not in fragments. Most text is ASCII, and most of it is in bodies.
-        if fragment.is_ascii() && !fragment.as_bytes().contains(&0x7f) {
-            return writer.write_all(fragment.as_bytes());
-        }
-        let mut rest = fragment;
-        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_unsafe(*c)) {
-            let (safe, after) = rest.split_at(at);
-            writer.write_all(safe.as_bytes())?;
-            c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(writer, "\\u{unit:04x}"))?;
-            rest = after.get(c.len_utf8()..).unwrap_or_default();
-        }
-        writer.write_all(rest.as_bytes())
-    }
 }
 
 fn escape_except(text: &str, is_kept: fn(char) -> bool) -> Cow<'_, str> {
@@ -149,6 +123,7 @@ mod tests {
         assert_eq!(escape_lines("a\nb"), "a\nb");
     }
 
+    #[cfg(feature = "tools")]
     #[test]
     fn json_has_escapes_for_characters_that_a_terminal_obeys() {
         let json = |text: &str| {

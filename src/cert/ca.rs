@@ -7,7 +7,7 @@ use super::store::{CaDir, CaState};
 use super::x509::{self, Issuer, Key, Validity};
 use super::{CaCertificate, LeafError, pem, permissions};
 use crate::error::Error;
-use crate::error::ca::{CaError, CaExposure};
+use crate::error::ca::{BoxError, CaError, CaExposure};
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,7 +24,8 @@ pub(crate) struct Ca {
     pem: String,
     /// The other certificates in the CA's file: its chain, if it is not a root.
     chain: Vec<CertificateDer<'static>>,
-    path: PathBuf,
+    /// A file with the certificate; `None` if the CA is in memory only.
+    path: Option<PathBuf>,
     exposures: Vec<CaExposure>,
 }
 
@@ -52,14 +53,28 @@ impl Ca {
         }
         let now = x509::seconds(now);
         let mut exposures = permissions::check_directory(dir.path())?;
-        let (file, state) = dir.read_or_create(|| {
-            let (key, certificate) = x509::new_ca(now)?;
-            Ok(pem::encode_private_key(key.secret_pkcs8_der()) + &pem::encode_certificate(&certificate))
-        })?;
+        let (file, state) = dir.read_or_create(|| new_file(now))?;
         exposures.extend(permissions::check_key(dir.ca_file())?);
         let ca = Self::parse(&file).and_then(|ca| ca.validate(now).map(|()| ca));
         let ca = ca.map_err(|cause| dir.unusable(cause))?.with_certificate_files(&dir, state);
         Ok(Self { exposures, ..ca })
+    }
+
+    /// Parses the CA in `file`, a private key and certificates in PEM. Reads and writes no file.
+    ///
+    /// # Errors
+    /// If verifiers reject it now.
+    pub(crate) fn from_pem(file: &[u8], now: SystemTime) -> Result<Self, CaError> {
+        if now < UNIX_EPOCH {
+            return Err(CaError::ClockBefore1970);
+        }
+        let ca = Self::parse(file)?;
+        ca.validate(x509::seconds(now)).map(|()| ca)
+    }
+
+    /// Creates a CA in memory. Reads and writes no file.
+    pub(crate) fn ephemeral(now: SystemTime) -> Result<Self, CaError> {
+        Self::from_pem(new_file(x509::seconds(now)).map_err(CaError::Generate)?.as_bytes(), now)
     }
 
     /// Opens the CA in `dir` even if verifiers reject it, for example because it expired: it may be in trust stores.
@@ -74,7 +89,7 @@ impl Ca {
     }
 
     fn with_certificate_files(mut self, dir: &CaDir<'_>, state: CaState) -> Self {
-        self.path = dir.write_certificate_files(&self.certificate, &self.pem, state);
+        self.path = Some(dir.write_certificate_files(&self.certificate, &self.pem, state));
         self
     }
 
@@ -105,7 +120,7 @@ impl Ca {
             pem: pem::encode_certificate(&certificate),
             certificate,
             chain,
-            path: PathBuf::new(),
+            path: None,
             exposures: Vec::new(),
         })
     }
@@ -133,7 +148,7 @@ impl Ca {
     /// Returns the same path as [`CaCertificate::path`].
     #[cfg(test)]
     pub(crate) fn cert_path(&self) -> &Path {
-        &self.path
+        self.path.as_deref().unwrap()
     }
 
     /// Returns the certificate's validity period.
@@ -155,6 +170,12 @@ impl Ca {
         let leaf = self.issuer.issue_leaf(name, key, validity).map_err(LeafError::Signing)?;
         Ok([&[leaf, self.certificate.clone()], &*self.chain].concat())
     }
+}
+
+/// Returns the content of the file of a new CA.
+fn new_file(now: i64) -> Result<String, BoxError> {
+    let (key, certificate) = x509::new_ca(now)?;
+    Ok(pem::encode_private_key(key.secret_pkcs8_der()) + &pem::encode_certificate(&certificate))
 }
 
 fn parse_certificate<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CaError> {
@@ -266,6 +287,20 @@ mod tests {
             assert_eq!(*parsed.public_key().subject_public_key.data, *ca.issuer.key.public(), "{name}");
             assert_eq!(pem::first_certificate(ca.cert_pem().as_bytes()).as_ref(), Some(ca.cert_der()), "{name}");
         }
+    }
+
+    #[test]
+    fn a_ca_in_memory_is_checked_like_one_in_a_file() {
+        let ca = Ca::from_pem(&fixture("ed25519.pem"), midday()).unwrap();
+        assert_eq!(ca.certificate().path(), None);
+        assert!(matches!(Ca::from_pem(&fixture("not-a-ca.pem"), midday()), Err(CaError::NotCa)));
+        assert!(matches!(Ca::from_pem(b"", midday()), Err(CaError::Empty)));
+        let early = UNIX_EPOCH - Duration::from_secs(1);
+        assert!(matches!(Ca::from_pem(&fixture("ed25519.pem"), early), Err(CaError::ClockBefore1970)));
+        assert!(matches!(Ca::ephemeral(early), Err(CaError::ClockBefore1970)));
+        let (one, other) = (Ca::ephemeral(midday()).unwrap(), Ca::ephemeral(midday()).unwrap());
+        assert_ne!(one.cert_der(), other.cert_der());
+        assert_eq!(one.certificate().path(), None);
     }
 
     #[test]

@@ -13,13 +13,13 @@ use x509_parser::certificate::X509Certificate;
 /// The CA's certificate, which apps must trust, without its private key.
 ///
 /// Its formats are [`pem`](Self::pem), [`der`](Self::der), [`p12`](Self::p12) for Java and Windows, and
-/// [`mobileconfig`](Self::mobileconfig) for Apple's systems. [`path`](Self::path) is a file on this machine.
+/// [`mobileconfig`](Self::mobileconfig) for Apple's systems. [`path`](Self::path) is a file on this machine, if it has one.
 #[derive(Clone, Debug)]
 pub struct CaCertificate {
     der: CertificateDer<'static>,
     pem: String,
     name: String,
-    path: PathBuf,
+    path: Option<PathBuf>,
     exposures: Vec<CaExposure>,
 }
 
@@ -63,7 +63,7 @@ impl CaCertificate {
         Ok(store::has_ca(&Self::directory(dir)?))
     }
 
-    pub(super) fn new(der: CertificateDer<'static>, path: PathBuf, exposures: Vec<CaExposure>) -> Self {
+    pub(super) fn new(der: CertificateDer<'static>, path: Option<PathBuf>, exposures: Vec<CaExposure>) -> Self {
         let pem = pem::encode_certificate(&der);
         let name = match x509_parser::parse_x509_certificate(&der) {
             Ok((_, parsed)) => common_name(&parsed).unwrap_or_else(|| parsed.subject().to_string()),
@@ -83,9 +83,9 @@ impl CaCertificate {
     }
 
     /// Returns the path of `mitmproxy-ca-cert.pem`. If that file cannot be written or holds another certificate, returns the
-    /// path of `mitmproxy-ca.pem`, which also holds the private key.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// path of `mitmproxy-ca.pem`, which also holds the private key. Returns `None` if the CA is in memory only.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// Returns the certificate in PEM.
@@ -94,7 +94,12 @@ impl CaCertificate {
     }
 
     /// Returns the certificate in DER.
-    pub fn der(&self) -> &CertificateDer<'static> {
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Returns the certificate as rustls takes it.
+    pub(crate) fn certificate_der(&self) -> &CertificateDer<'static> {
         &self.der
     }
 

@@ -80,9 +80,9 @@ mod tests {
         let file = dir.join("corporate.pem");
         fs::write(&file, corporate.pem()).unwrap();
         let from_file = RootLocations { file: Some(file), dirs: Vec::new() };
-        assert_eq!(roots_at(&from_file), [corporate.der().clone()]);
+        assert_eq!(roots_at(&from_file), [corporate.certificate_der().clone()]);
         let from_dirs = RootLocations { file: None, dirs: vec![PathBuf::new(), dir.to_owned()] };
-        assert_eq!(roots_at(&from_dirs), [corporate.der().clone()]);
+        assert_eq!(roots_at(&from_dirs), [corporate.certificate_der().clone()]);
         assert_eq!(roots_at(&RootLocations::default()), system_roots());
     }
 }

@@ -31,7 +31,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> Result<(), String> {
     let dir = request.dir.as_deref();
     let text: Vec<u8> = match request.action {
-        Action::Path => format!("{}\n", open_existing(dir)?.path().display()).into(),
+        Action::Path => format!("{}\n", file(&open_existing(dir)?).display()).into(),
         Action::Show => match find(dir)? {
             Some(ca) => details(&ca)?.into(),
             None => return Err(missing_ca(dir)?),
@@ -132,17 +132,23 @@ fn missing_ca(dir: Option<&Path>) -> Result<String, String> {
     })
 }
 
+/// Returns the certificate's file: a CA of this command is in a folder.
+fn file(ca: &CaCertificate) -> &Path {
+    ca.path().unwrap_or(Path::new(""))
+}
+
 /// Returns the details of the certificate, a line for each.
 fn details(ca: &CaCertificate) -> Result<String, String> {
+    let path = file(ca);
     let CertificateDetails { subject, issuer, from, until, key, sha256, sha1, spki, .. } =
-        ca.details().ok_or_else(|| format!("cannot parse the certificate in {}", ca.path().display()))?;
+        ca.details().ok_or_else(|| format!("cannot parse the certificate in {}", path.display()))?;
     let day = |time: SystemTime| {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let date = date(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
         date.split(' ').next().unwrap_or_default().to_owned()
     };
     let rows = [
-        ("file", ca.path().display().to_string()),
+        ("file", path.display().to_string()),
         ("subject", subject),
         ("issuer", issuer),
         ("valid", format!("{} to {}", day(from), day(until))),

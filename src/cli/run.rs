@@ -165,7 +165,7 @@ impl Capture {
         let Some(summary) = ending::stop(running, &events, sender, screen, || ()) else {
             return exit_code(code, Some("the capture is incomplete"), screen);
         };
-        let (client, ca_cert) = (Client::Command, Some(self.ca.path()));
+        let (client, ca_cert) = (Client::Command, self.ca.path());
         let backups = backups::of_capture(&summary, keep_backups);
         let text = summary::of_capture(&summary, client, &self.config, &self.output, backups, ca_cert, &self.shown);
         screen.info(text);
@@ -184,10 +184,8 @@ impl Capture {
         let mut lines = vec![format!("Capturing on {proxy} into {}", summary::output_line(&self.config, &self.output))];
         lines.extend(startup::identities(&self.config));
         if self.is_new_ca {
-            lines.push(format!(
-                "Created a CA, which only commands under 'spectral capture run' trust: {}",
-                self.ca.path().display()
-            ));
+            let path = self.ca.path().unwrap_or(Path::new("")).display();
+            lines.push(format!("Created a CA, which only commands under 'spectral capture run' trust: {path}"));
         }
         if environment.is_proxied() {
             lines.push("This run is inside another 'spectral capture run', which does not see its traffic.".into());

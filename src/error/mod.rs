@@ -38,6 +38,9 @@ pub enum Error {
         /// The reason.
         cause: CaError,
     },
+    /// The CA of [`CaSource::Pem`](crate::CaSource::Pem) cannot be used, or the one of
+    /// [`CaSource::Ephemeral`](crate::CaSource::Ephemeral) cannot be created.
+    CaInMemory(CaError),
     /// A file of additional roots for origins cannot be used.
     UpstreamCa {
         /// The file.
@@ -83,6 +86,7 @@ impl fmt::Display for Error {
             },
             Self::Output { path, cause } => write!(f, "cannot write {}: {cause}", path.display()),
             Self::Ca { path, cause } => write!(f, "cannot use the CA {}: {cause}", path.display()),
+            Self::CaInMemory(cause) => write!(f, "cannot use the CA in memory: {cause}"),
             Self::UpstreamCa { path, cause } => {
                 write!(f, "cannot use the certificates in {}: {cause}", path.display())
             }
@@ -101,7 +105,7 @@ impl std::error::Error for Error {
         match self {
             Self::Listen { cause, .. } | Self::KeyLog { cause, .. } | Self::System { cause, .. } => Some(cause),
             Self::Output { cause, .. } => Some(cause),
-            Self::Ca { cause, .. } => Some(cause),
+            Self::Ca { cause, .. } | Self::CaInMemory(cause) => Some(cause),
             Self::UpstreamCa { cause, .. } => Some(cause),
             Self::ClientCertificate { cause, .. } => Some(cause),
             Self::Conflict(_) => None,

@@ -21,7 +21,7 @@ pub const P12_PASSWORD: &str = "changeit";
 impl CaCertificate {
     /// Returns a PKCS#12 trust store for Java and Windows, with the password [`P12_PASSWORD`].
     pub fn p12(&self) -> Vec<u8> {
-        store([(self.der(), Some(self.name()))].into_iter())
+        store([(self.certificate_der(), Some(self.name()))].into_iter())
     }
 }
 

@@ -25,7 +25,7 @@ impl TrustedRoots {
         for file in original.root_files() {
             roots.extend(read_roots(file));
         }
-        roots.retain(|root| root != ca.der());
+        roots.retain(|root| root != ca.certificate_der());
         roots.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
         roots.dedup();
         Self { roots, ca: ca.clone() }
@@ -44,7 +44,7 @@ impl TrustedRoots {
         let mut text = self.ca.pem().to_owned();
         if let Some(file) = environment.without_proxy().value("NODE_EXTRA_CA_CERTS") {
             let others = read_roots(Path::new(file));
-            text.extend(others.iter().filter(|other| *other != self.ca.der()).map(encode_pem));
+            text.extend(others.iter().filter(|other| *other != self.ca.certificate_der()).map(encode_pem));
         }
         text
     }
@@ -52,7 +52,7 @@ impl TrustedRoots {
     /// Returns the CA and the roots as a PKCS#12 trust store for Java, with the password [`crate::P12_PASSWORD`].
     pub fn p12(&self) -> Vec<u8> {
         let roots = self.roots.iter().map(|root| (root, None));
-        p12::store([(self.ca.der(), Some(self.ca.name()))].into_iter().chain(roots))
+        p12::store([(self.ca.certificate_der(), Some(self.ca.name()))].into_iter().chain(roots))
     }
 }
 

@@ -73,6 +73,7 @@ mod interrupted_tools;
 mod key_log;
 mod large_bundles;
 mod late_client_certificate;
+mod library;
 mod lost_part;
 mod memory;
 mod merge_and_redact;

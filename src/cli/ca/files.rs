@@ -15,7 +15,7 @@ use std::path::Path;
 /// certificate has no file of its own.
 pub(super) fn certificate_file(ca: &CaCertificate) -> Result<&Path, String> {
     const KEY: &[u8] = b"PRIVATE KEY";
-    let file = ca.path();
+    let file = ca.path().ok_or("the CA certificate has no file")?;
     let bytes = fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
     match bytes.windows(KEY.len()).any(|part| part == KEY) {
         true => Err(format!(
@@ -39,7 +39,7 @@ pub(super) fn write_trust_files(
     if let Some(dir) = dir {
         fs::create_dir_all(dir).map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
     }
-    let dir = dir.or_else(|| ca.path().parent()).unwrap_or(Path::new("."));
+    let dir = dir.or_else(|| ca.path()?.parent()).unwrap_or(Path::new("."));
     let write = |name, bytes: &[u8]| {
         let path = dir.join(name);
         replace(&path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))?;

@@ -1,7 +1,7 @@
 //! A proxy under test, and its clients.
 
 use super::bundle::Bundle;
-use super::ca::{TestCa, certificates, provider};
+use super::ca::{TestCa, provider};
 use super::connection::{Connection, Response};
 use super::temp::TempDir;
 use super::wait::{Watched, within_timeout};
@@ -19,8 +19,10 @@ pub(crate) struct Capture {
     running: Option<Running>,
     pub(crate) notices: Watched<Vec<Notice>>,
     pub(crate) addr: SocketAddr,
-    /// The CA certificate that clients must trust; `None` if nothing is intercepted.
+    /// The file of the CA certificate that clients must trust; `None` if nothing is intercepted or there is no file.
     pub(crate) ca: Option<PathBuf>,
+    /// The CA certificate in DER.
+    ca_der: Option<CertificateDer<'static>>,
     pub(crate) dir: TempDir,
 }
 
@@ -161,7 +163,7 @@ impl Capture {
         let notices: Watched<Vec<Notice>> = Watched::default();
         let log = notices.clone();
         config.listen = SocketAddr::new(config.listen.ip(), 0);
-        if let Some(options) = config.capture_options_mut().filter(|options| options.ca.dir().is_none()) {
+        if let Some(options) = config.capture_options_mut().filter(|options| matches!(options.ca, CaSource::Home)) {
             options.ca = CaSource::Dir(dir.join("ca"));
         }
         config.on_notice = Observer::new(move |notice| {
@@ -170,14 +172,15 @@ impl Capture {
         });
         let proxy = Proxy::bind(config).unwrap();
         let ca = proxy.ca_cert().map(std::path::Path::to_owned);
+        let ca_der = proxy.ca().map(|ca| ca.der().to_vec().into());
         let running = proxy.start().unwrap();
-        Self { addr: running.addr(), running: Some(running), notices, ca, dir }
+        Self { ca_der, addr: running.addr(), running: Some(running), notices, ca, dir }
     }
 
     /// Returns the CA certificates that clients must trust.
     #[track_caller]
     pub(crate) fn roots(&self) -> Vec<CertificateDer<'static>> {
-        certificates(self.ca.as_deref().expect("a CA"))
+        vec![self.ca_der.clone().expect("a CA")]
     }
 
     /// Opens a connection to the proxy.
