@@ -242,9 +242,9 @@ impl Archive {
     }
 
     /// Adds an entry with the content `bytes`. A small one is stored if compression does not make it smaller.
-    pub(crate) fn add(&mut self, name: String, bytes: &[u8], method: CompressionMethod, note: &[u8]) -> io::Result<()> {
+    pub(crate) fn add(&mut self, name: &str, bytes: &[u8], method: CompressionMethod, note: &[u8]) -> io::Result<()> {
         if bytes.len() > MAX_WHOLE_BYTES {
-            self.begin_entry(name, bytes.len() as u64, method, note)?;
+            self.begin_entry(name.to_owned(), bytes.len() as u64, method, note)?;
             return self.write_all(bytes);
         }
         self.end_entry()?;
@@ -265,13 +265,13 @@ impl Archive {
         header.append_local(self.date, note, &mut self.local_header)?;
         self.file.append(&self.local_header)?;
         self.file.append(content)?;
-        self.add_to_directory(&header, offset)
+        self.directory.add(header, self.date, offset)
     }
 
     /// As [`Archive::add`], with the content that `write` produces.
     pub(crate) fn add_written(
         &mut self,
-        name: String,
+        name: &str,
         note: &[u8],
         write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
     ) -> io::Result<()> {
@@ -317,7 +317,7 @@ impl Archive {
         content: &mut dyn Read,
     ) -> io::Result<()> {
         let (header, offset) = self.copy_content(header, member_header, content)?;
-        self.directory.add_claimed(&header, self.date, offset)
+        self.directory.add_claimed(header.borrowed(), self.date, offset)
     }
 
     /// Notes that the claims of a committed group are verified.
@@ -337,7 +337,7 @@ impl Archive {
     }
 
     fn add_to_directory(&mut self, header: &EntryHeader, offset: u64) -> io::Result<()> {
-        self.directory.add(header, self.date, offset)
+        self.directory.add(header.borrowed(), self.date, offset)
     }
 
     /// Deletes the unfinished bundle on drop. For bundles whose sources still exist.

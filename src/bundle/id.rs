@@ -86,6 +86,21 @@ impl ItemKind {
     }
 }
 
+/// Returns the name of the archive entry with the request body of the exchange `id`.
+pub(crate) fn request_path(id: &str) -> String {
+    joined([ItemKind::Trace.directory(), "/", id, "_request.bin"])
+}
+
+/// Returns the name of the archive entry with the response body of the exchange `id`.
+pub(crate) fn response_path(id: &str) -> String {
+    joined([ItemKind::Trace.directory(), "/", id, "_response.bin"])
+}
+
+/// Returns the name of the archive entry with the payload of the message `id`.
+pub(crate) fn payload_path(id: &str) -> String {
+    joined([ItemKind::Message.directory(), "/", id, ".bin"])
+}
+
 /// Returns the file name of the request body of the exchange `id`.
 pub(crate) fn request_file(id: &str) -> String {
     joined([id, "_request.bin"])

@@ -17,7 +17,7 @@ use std::io;
 
 /// Adds `value` to the archive as the JSON entry `name`, with the recovery note `note`.
 pub(crate) fn add_json(archive: &mut Archive, name: String, value: &impl Serialize, note: &[u8]) -> io::Result<()> {
-    archive.add_written(name, note, |out| write(out, value))
+    archive.add_written(&name, note, |out| write(out, value))
 }
 
 /// As [`add_json`], without a note, and with `others` at the ends of their objects.
@@ -27,7 +27,7 @@ pub(crate) fn add_json_with(
     value: &impl Serialize,
     others: &OtherMembers,
 ) -> io::Result<()> {
-    archive.add_written(name, &[], |out| write_with(out, value, others))
+    archive.add_written(&name, &[], |out| write_with(out, value, others))
 }
 
 /// Returns the JSON of `value`.

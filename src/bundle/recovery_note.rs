@@ -46,7 +46,10 @@ impl RecoveryNote {
     /// Returns the content of the extra field; empty for an empty note. Leaves out subprotocols that would exceed the
     /// limit.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let json = |note: &Self| if *note == Self::default() { Ok(Vec::new()) } else { serde_json::to_vec(note) };
+        let json = |note: &Self| match note {
+            Self { capture: None, opens: None } => Ok(Vec::new()),
+            note => serde_json::to_vec(note),
+        };
         let mut encoded = json(self).unwrap_or_default();
         if encoded.len() > MAX_NOTE_BYTES {
             let opens = self.opens.as_ref().map(|opens| OpenedWebSocket { protocols: Vec::new(), ..*opens });

@@ -297,6 +297,10 @@ impl Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
+        if self.long.is_none() && self.last.capacity() < CHUNK_BYTES {
+            // Most bodies: no chunks, and nothing in the file.
+            return self.store.memory().release(self.last.capacity());
+        }
         let overhead = self.pieces().len().saturating_mul(PIECE_OVERHEAD_BYTES);
         self.store.memory().release(self.memory_bytes().saturating_add(overhead));
         let chunks = self.take_chunks();

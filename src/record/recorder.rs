@@ -189,8 +189,9 @@ struct OpenWebSocket {
 struct OpenMessage {
     opcode: Opcode,
     payload: Body,
-    /// The payload before decoding; empty if the message has no encoding.
-    encoded: Body,
+    /// The payload before decoding; `None` while the message has no encoding. Every [`Body`] counts a reference to the store, which
+    /// two threads do for each message.
+    encoded: Option<Body>,
     /// The encoding, if the payload cannot be decoded.
     encoding: Option<PayloadEncoding>,
 }
@@ -269,7 +270,7 @@ impl Assembler {
                 self.update_message(id, dir, |message| message.payload.push(bytes))
             }
             TapEvent::MessageEncoded { id, dir, bytes } => {
-                self.update_message(id, dir, |message| message.encoded.push(bytes));
+                self.update_message(id, dir, |message| message.push_encoded(bytes));
             }
             TapEvent::MessageUndecodable { id, dir, encoding } => {
                 self.update_message(id, dir, |message| message.keep_encoded(encoding));
@@ -345,7 +346,10 @@ impl Assembler {
             return;
         };
         let OpenMessage { opcode, payload, encoded, encoding } = message;
-        let (opcode, payload) = if encoding.is_some() { (Opcode::Binary, encoded) } else { (opcode, payload) };
+        let (opcode, payload) = match encoded {
+            Some(encoded) if encoding.is_some() => (Opcode::Binary, encoded),
+            _ => (opcode, payload),
+        };
         sink.send(Item::Message(WebSocketMessage {
             websocket: websocket.key,
             ended_ms: now.epoch_ms(),
@@ -426,17 +430,23 @@ impl OpenWebSocket {
 impl OpenMessage {
     /// A message whose payload will be in `payload`.
     fn new(opcode: Opcode, payload: Body) -> Self {
-        Self { opcode, encoded: payload.empty_like(), payload, encoding: None }
+        Self { opcode, payload, encoded: None, encoding: None }
+    }
+
+    /// Adds bytes of the payload before decoding.
+    fn push_encoded(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.encoded.get_or_insert_with(|| self.payload.empty_like()).push(bytes);
+        }
     }
 
     /// Keeps the payload as it was before decoding.
     fn keep_encoded(&mut self, encoding: PayloadEncoding) {
         self.encoding = Some(encoding);
-        let decoded = std::mem::replace(&mut self.payload, self.encoded.empty_like());
-        if self.encoded.is_empty() {
-            // The message had no encoding so far.
-            self.encoded = decoded;
-        }
+        let empty = self.payload.empty_like();
+        let decoded = std::mem::replace(&mut self.payload, empty);
+        // Without encoded bytes, the message had no encoding so far.
+        self.encoded.get_or_insert(decoded);
     }
 }
 

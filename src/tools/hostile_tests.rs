@@ -19,7 +19,7 @@ fn bundle(dir: &TestDir, name: &str, entries: &[(&str, Vec<u8>)]) -> PathBuf {
                 archive.begin_entry((*name).into(), content.len() as u64, CompressionMethod::Deflated, &[])?;
                 std::io::Write::write_all(archive, content)?;
             }
-            archive.add("manifest.json".into(), b"{}", CompressionMethod::Stored, &[])
+            archive.add("manifest.json", b"{}", CompressionMethod::Stored, &[])
         })
         .unwrap();
     archive.finish().unwrap().path

@@ -71,14 +71,14 @@ impl Directory {
 
     /// Adds an entry whose local header is at `offset`. An error may leave a partial line, which
     /// [`Directory::truncate`] removes.
-    pub(super) fn add(&mut self, header: &EntryHeader, date: DosDateTime, offset: u64) -> io::Result<()> {
+    pub(super) fn add(&mut self, header: EntryHeader<&str>, date: DosDateTime, offset: u64) -> io::Result<()> {
         header.append_central(date, offset, &mut self.uncommitted)?;
         self.uncommitted_count = self.uncommitted_count.saturating_add(1);
         Ok(())
     }
 
     /// As [`Directory::add`], for an entry whose CRC-32 and size are only claimed.
-    pub(super) fn add_claimed(&mut self, header: &EntryHeader, date: DosDateTime, offset: u64) -> io::Result<()> {
+    pub(super) fn add_claimed(&mut self, header: EntryHeader<&str>, date: DosDateTime, offset: u64) -> io::Result<()> {
         let start = self.uncommitted.len();
         self.add(header, date, offset)?;
         mark_claimed(self.uncommitted.get_mut(start..).unwrap_or_default());

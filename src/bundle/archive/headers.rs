@@ -19,8 +19,8 @@ use std::io;
 
 /// An entry as its headers describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EntryHeader {
-    pub(crate) name: String,
+pub(crate) struct EntryHeader<N = String> {
+    pub(crate) name: N,
     pub(crate) method: CompressionMethod,
     /// The CRC-32 of the uncompressed content.
     pub(crate) crc: u32,
@@ -49,10 +49,29 @@ impl EntryHeader {
     /// extra field.
     pub(super) fn local(&self, date: DosDateTime, note: &[u8]) -> io::Result<Vec<u8>> {
         let mut header = Vec::new();
-        self.append_local(date, note, &mut header)?;
+        self.borrowed().append_local(date, note, &mut header)?;
         Ok(header)
     }
 
+    /// Returns the local header of a gzip member as received, with an empty note, which marks it. No entry with ZIP64 sizes.
+    pub(super) fn local_of_member(&self, date: DosDateTime) -> io::Result<Vec<u8>> {
+        let mut header = self.local(date, &[])?;
+        if let Some(extra_len) = header.get_mut(LOCAL_LEN - 2..LOCAL_LEN) {
+            extra_len.copy_from_slice(&to_u16(EXTRA_HEAD_LEN)?.to_le_bytes());
+        }
+        header.extend_from_slice(&NOTE_EXTRA_ID.to_le_bytes());
+        header.extend_from_slice(&[0; 2]);
+        Ok(header)
+    }
+
+    /// Returns the same header with a borrowed name.
+    pub(super) fn borrowed(&self) -> EntryHeader<&str> {
+        let &Self { ref name, method, crc, compressed_size, size, is_zip64 } = self;
+        EntryHeader { name, method, crc, compressed_size, size, is_zip64 }
+    }
+}
+
+impl EntryHeader<&str> {
     /// Appends the local header to `header`. An error may leave a partial one there.
     pub(super) fn append_local(&self, date: DosDateTime, note: &[u8], header: &mut Vec<u8>) -> io::Result<()> {
         let zip64_len = if self.is_zip64 { ZIP64_LOCAL_EXTRA_LEN } else { 0 };
@@ -61,9 +80,11 @@ impl EntryHeader {
         header.reserve(LOCAL_LEN.saturating_add(self.name.len()).saturating_add(extra_len));
         // The ZIP64 field of a local header must hold both sizes [4.5.3].
         let sizes = if self.is_zip64 { [u32::MAX; 2] } else { [to_u32(self.compressed_size), to_u32(self.size)] };
-        header.extend_from_slice(&LOCAL_SIGNATURE.to_le_bytes());
-        header.extend_from_slice(&self.common(date, sizes, self.is_zip64)?);
-        header.extend_from_slice(&to_u16(extra_len)?.to_le_bytes());
+        let mut fixed = [0; LOCAL_LEN];
+        put(&mut fixed, 0, LOCAL_SIGNATURE.to_le_bytes());
+        self.put_common(&mut fixed, 4, date, sizes, self.is_zip64)?;
+        put(&mut fixed, 28, to_u16(extra_len)?.to_le_bytes());
+        header.extend_from_slice(&fixed);
         header.extend_from_slice(self.name.as_bytes());
         if self.is_zip64 {
             header.extend_from_slice(&ZIP64_EXTRA_ID.to_le_bytes());
@@ -79,56 +100,63 @@ impl EntryHeader {
         Ok(())
     }
 
-    /// Returns the local header of a gzip member as received, with an empty note, which marks it. No entry with ZIP64 sizes.
-    pub(super) fn local_of_member(&self, date: DosDateTime) -> io::Result<Vec<u8>> {
-        let mut header = self.local(date, &[])?;
-        if let Some(extra_len) = header.get_mut(LOCAL_LEN - 2..LOCAL_LEN) {
-            extra_len.copy_from_slice(&to_u16(EXTRA_HEAD_LEN)?.to_le_bytes());
-        }
-        header.extend_from_slice(&NOTE_EXTRA_ID.to_le_bytes());
-        header.extend_from_slice(&[0; 2]);
-        Ok(header)
-    }
-
     /// Appends the central header of this entry, whose local header is at `offset`, to `directory`. An error may leave
     /// a partial header there.
     pub(super) fn append_central(&self, date: DosDateTime, offset: u64, directory: &mut Vec<u8>) -> io::Result<()> {
         // Only the fields that need ZIP64, in this order [4.5.3].
-        let wide: Vec<_> =
-            [self.size, self.compressed_size, offset].into_iter().filter(|&n| n >= ZIP64_THRESHOLD).collect();
+        let wide = [self.size, self.compressed_size, offset].map(|n| (n >= ZIP64_THRESHOLD).then_some(n));
+        let wide_count = wide.iter().flatten().count();
         let sizes = [to_u32(self.compressed_size), to_u32(self.size)];
-        directory.reserve(CENTRAL_LEN.saturating_add(self.name.len()));
-        directory.extend_from_slice(&CENTRAL_SIGNATURE.to_le_bytes());
-        directory.extend_from_slice(&(MADE_ON_UNIX | ZIP64_VERSION).to_le_bytes());
-        directory.extend_from_slice(&self.common(date, sizes, self.is_zip64 || !wide.is_empty())?);
-        let extra_len = if wide.is_empty() { 0 } else { to_u16(wide.len() * 8 + 4)? };
-        let ([a, b], [m, n, o, p], [q, r, s, t]) =
-            (extra_len.to_le_bytes(), (MODE << 16).to_le_bytes(), to_u32(offset).to_le_bytes());
+        let extra_len = if wide_count == 0 { 0 } else { to_u16(wide_count * 8 + EXTRA_HEAD_LEN)? };
+        let mut fixed = [0; CENTRAL_LEN];
+        put(&mut fixed, 0, CENTRAL_SIGNATURE.to_le_bytes());
+        put(&mut fixed, 4, (MADE_ON_UNIX | ZIP64_VERSION).to_le_bytes());
+        self.put_common(&mut fixed, 6, date, sizes, self.is_zip64 || wide_count > 0)?;
+        put(&mut fixed, 30, extra_len.to_le_bytes());
         // No comment, disk 0, no internal attributes.
-        directory.extend_from_slice(&[a, b, 0, 0, 0, 0, 0, 0, m, n, o, p, q, r, s, t]);
+        put(&mut fixed, 38, (MODE << 16).to_le_bytes());
+        put(&mut fixed, 42, to_u32(offset).to_le_bytes());
+        directory.reserve(CENTRAL_LEN.saturating_add(self.name.len()).saturating_add(extra_len.into()));
+        directory.extend_from_slice(&fixed);
         directory.extend_from_slice(self.name.as_bytes());
-        if !wide.is_empty() {
+        if wide_count > 0 {
             directory.extend(ZIP64_EXTRA_ID.to_le_bytes());
-            directory.extend(to_u16(wide.len() * 8)?.to_le_bytes());
-            wide.iter().for_each(|n| directory.extend(n.to_le_bytes()));
+            directory.extend(to_u16(wide_count * 8)?.to_le_bytes());
+            wide.iter().flatten().for_each(|n| directory.extend(n.to_le_bytes()));
         }
         Ok(())
     }
 
-    /// Returns the fields that both headers share, from the version needed to the length of the name. One array, because
-    /// appending each field alone takes longer than all other work on a header.
-    fn common(&self, date: DosDateTime, [compressed_size, size]: [u32; 2], needs_zip64: bool) -> io::Result<[u8; 24]> {
-        let [v, w] = if needs_zip64 { ZIP64_VERSION } else { DEFLATE_VERSION }.to_le_bytes();
-        let [m, n] = match self.method {
-            CompressionMethod::Deflated => 8u16.to_le_bytes(),
-            CompressionMethod::Stored => 0u16.to_le_bytes(),
+    /// Puts the fields that both headers share at `at`, from the version needed to the length of the name.
+    fn put_common(
+        &self,
+        fixed: &mut [u8],
+        at: usize,
+        date: DosDateTime,
+        [compressed_size, size]: [u32; 2],
+        needs_zip64: bool,
+    ) -> io::Result<()> {
+        let method: u16 = match self.method {
+            CompressionMethod::Deflated => 8,
+            CompressionMethod::Stored => 0,
         };
-        let [d, e, f, g] = date.0.to_le_bytes();
-        let [c, h, i, j] = self.crc.to_le_bytes();
-        let [p, q, r, s] = compressed_size.to_le_bytes();
-        let [t, u, x, y] = size.to_le_bytes();
-        let [a, b] = to_u16(self.name.len())?.to_le_bytes();
-        Ok([v, w, 0, 0, m, n, d, e, f, g, c, h, i, j, p, q, r, s, t, u, x, y, a, b])
+        put(fixed, at, if needs_zip64 { ZIP64_VERSION } else { DEFLATE_VERSION }.to_le_bytes());
+        // No flags.
+        put(fixed, at + 4, method.to_le_bytes());
+        put(fixed, at + 6, date.0.to_le_bytes());
+        put(fixed, at + 10, self.crc.to_le_bytes());
+        put(fixed, at + 14, compressed_size.to_le_bytes());
+        put(fixed, at + 18, size.to_le_bytes());
+        put(fixed, at + 22, to_u16(self.name.len())?.to_le_bytes());
+        Ok(())
+    }
+}
+
+/// Replaces the bytes of the fixed part `fixed` at `at`. Filling an array takes less time than appending each field to the header.
+#[inline(always)]
+fn put<const N: usize>(fixed: &mut [u8], at: usize, field: [u8; N]) {
+    if let Some(place) = fixed.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *place = field;
     }
 }
 
@@ -362,7 +390,7 @@ mod tests {
             for offset in [0, 7, ZIP64_THRESHOLD, 1 << 40] {
                 let entry = entry(size, false);
                 let mut bytes = Vec::new();
-                entry.append_central(date, offset, &mut bytes).unwrap();
+                entry.borrowed().append_central(date, offset, &mut bytes).unwrap();
                 let header = CentralHeader::read(&bytes).unwrap();
                 let (name, extra) = bytes[CENTRAL_LEN..].split_at(header.name_len.into());
                 assert_eq!((header.len(), name), (bytes.len() as u64, &b"a/b"[..]));
@@ -375,7 +403,7 @@ mod tests {
         // Encrypted; another compression method.
         for (at, value) in [(8, 1), (10, 12)] {
             let mut bytes = Vec::new();
-            entry(5, false).append_central(date, 0, &mut bytes).unwrap();
+            entry(5, false).borrowed().append_central(date, 0, &mut bytes).unwrap();
             bytes[at] = value;
             assert_eq!(CentralHeader::read(&bytes).unwrap().with_name("a/b", b""), None);
         }

@@ -95,7 +95,7 @@ impl Archive {
         let content = self.file.end();
         self.file.reserve(header.compressed_size)?;
         let mut central = Vec::new();
-        header.append_central(self.date, start, &mut central)?;
+        header.borrowed().append_central(self.date, start, &mut central)?;
         if member_header.is_some() {
             mark_claimed(&mut central);
         }
@@ -117,7 +117,7 @@ impl Archive {
 
     fn in_place(&self, header: &EntryHeader, offset: u64, start: u64) -> io::Result<Reservation> {
         let mut central = Vec::new();
-        header.append_central(self.date, offset, &mut central)?;
+        header.borrowed().append_central(self.date, offset, &mut central)?;
         let content = start..start.saturating_add(header.compressed_size);
         Ok(Reservation::filled_already(self.file.file(), offset, content, central))
     }

@@ -274,7 +274,7 @@ mod tests {
         let (mut archive, _) = Archive::create(&dir.path("a.zip"), Duration::ZERO).unwrap();
         archive
             .group(|archive| {
-                archive.add("traces/t_0001_response.bin".into(), body, method, &[])?;
+                archive.add("traces/t_0001_response.bin", body, method, &[])?;
                 let trace = json!({"response": {"body_file": "t_0001_response.bin"}});
                 add_json(archive, "traces/t_0001.json".into(), &trace, &[])?;
                 add_json(archive, "manifest.json".into(), &json!({}), &[])

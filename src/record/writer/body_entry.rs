@@ -15,7 +15,6 @@ use super::source::Source;
 use super::unpack::{Effort, Form, MAX_INLINE_BYTES, Unpacked, sole_member, unpack};
 use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::{Archive, CommittedGroup, CompressionMethod, EntryHeader, Reservation};
-use crate::bundle::id::ItemKind;
 use crate::coding::{Coding, gzip};
 use crate::record::body::Body;
 use crate::record::codings::codings;
@@ -26,8 +25,8 @@ use std::sync::Arc;
 
 /// A body that will be an entry of the archive.
 pub(super) struct BodyEntry {
-    /// The name of its file, without the directory; `None` if the body is empty and gets no entry.
-    pub(super) file: Option<String>,
+    /// The name of the entry; `None` if the body is empty and gets no entry.
+    path: Option<String>,
     source: Source,
     form: Form,
     /// The size of the entry before compression.
@@ -63,22 +62,23 @@ pub(super) enum Completeness {
 }
 
 impl BodyEntry {
-    /// A body as received, of a message with these fields. `name` returns the file name; it is not called for an empty body.
+    /// A body as received, of a message with these fields. `path` returns the name of the entry; it is not called for an empty
+    /// body.
     pub(super) fn received(
         body: Body,
         headers: &Headers,
         completeness: Completeness,
-        name: impl FnOnce() -> String,
+        path: impl FnOnce() -> String,
         packing: &Packing,
         tools: &mut PackingTools,
     ) -> Self {
         // Most bodies are empty; do not allocate a list of codings for them.
         if body.is_empty() {
-            return Self::unchanged(body, name);
+            return Self::unchanged(body, path);
         }
         let is_complete = completeness == Completeness::Complete && body.truncation().is_none();
         let codings = codings(headers);
-        let mut entry = Self::unchanged(body, name);
+        let mut entry = Self::unchanged(body, path);
         entry.is_compressible = !headers.first("content-type").is_some_and(is_compressed_media_type);
         if !codings.is_empty() {
             entry.remaining_codings = Some(codings.join(", "));
@@ -91,10 +91,10 @@ impl BodyEntry {
     }
 
     /// A body without codings.
-    pub(super) fn unchanged(body: Body, name: impl FnOnce() -> String) -> Self {
+    pub(super) fn unchanged(body: Body, path: impl FnOnce() -> String) -> Self {
         let size = body.len();
         Self {
-            file: (!body.is_empty()).then(name),
+            path: (!body.is_empty()).then(path),
             cut_off: body.truncation().map(|_| CutOffCause::Limit),
             source: Source::Body(body),
             form: Form::Plain { may_deflate: size >= MIN_DEFLATED_BYTES },
@@ -109,7 +109,7 @@ impl BodyEntry {
     /// An empty body.
     pub(super) fn empty() -> Self {
         Self {
-            file: None,
+            path: None,
             source: Source::Empty,
             form: Form::Plain { may_deflate: false },
             size: 0,
@@ -122,9 +122,9 @@ impl BodyEntry {
     }
 
     /// A body that is decoded after it was written.
-    pub(super) fn encoded(file: String, source: Source, codings: String, is_compressible: bool) -> Self {
+    pub(super) fn encoded(path: String, source: Source, codings: String, is_compressible: bool) -> Self {
         Self {
-            file: Some(file),
+            path: Some(path),
             size: source.len(),
             source,
             remaining_codings: Some(codings),
@@ -136,7 +136,7 @@ impl BodyEntry {
 
     /// A body as it is in a committed entry.
     pub(super) fn committed(
-        file: String,
+        path: String,
         group: &Arc<CommittedGroup>,
         entry: LocatedEntry,
         codings: Option<String>,
@@ -147,13 +147,18 @@ impl BodyEntry {
             CompressionMethod::Deflated => Form::Deflated { range: 0..compressed_size, crc, claimed_by: None },
         };
         let source = Source::Committed(Arc::clone(group), Box::new(entry));
-        Self { file: Some(file), source, form, size, remaining_codings: codings, ..Self::empty() }
+        Self { path: Some(path), source, form, size, remaining_codings: codings, ..Self::empty() }
     }
 
     /// A body that is in the archive already, at `place`.
-    pub(super) fn in_place(file: String, place: Reservation, size: u64, codings: Option<String>) -> Self {
+    pub(super) fn in_place(path: String, place: Reservation, size: u64, codings: Option<String>) -> Self {
         let reservation = Some(Box::new(place));
-        Self { file: Some(file), size, remaining_codings: codings, reservation, ..Self::empty() }
+        Self { path: Some(path), size, remaining_codings: codings, reservation, ..Self::empty() }
+    }
+
+    /// Returns the name of its file, without the directory; `None` if the body is empty.
+    pub(super) fn file(&self) -> Option<&str> {
+        self.path.as_deref().map(|path| path.split_once('/').map_or(path, |(_, file)| file))
     }
 
     /// Returns the task that is left.
@@ -239,7 +244,7 @@ impl BodyEntry {
         }
         (self.form, self.size, self.remaining_codings) = (form, size, remaining_codings);
         if size == 0 {
-            self.file = None;
+            self.path = None;
         }
         if is_truncated && self.cut_off.is_none() {
             self.cut_off = Some(CutOffCause::Closed);
@@ -260,13 +265,14 @@ impl BodyEntry {
         }
     }
 
-    /// Returns the header of the entry `name`, whose content is copied as it is.
-    fn header(&self, name: String) -> io::Result<EntryHeader> {
+    /// Returns the header of the entry `path`, whose content is copied as it is.
+    fn header(&self, path: &str) -> io::Result<EntryHeader> {
         let (method, crc) = match self.form {
             Form::Plain { .. } => (CompressionMethod::Stored, self.source.crc()?),
             Form::Deflated { crc, .. } => (CompressionMethod::Deflated, crc),
         };
-        Ok(EntryHeader { name, method, crc, compressed_size: self.content_len(), size: self.size, is_zip64: false })
+        let (name, compressed_size) = (path.to_owned(), self.content_len());
+        Ok(EntryHeader { name, method, crc, compressed_size, size: self.size, is_zip64: false })
     }
 
     /// Returns a reader of the content.
@@ -286,15 +292,15 @@ impl BodyEntry {
     pub(super) fn needs_steps(&self) -> bool {
         match &self.reservation {
             Some(reservation) => !reservation.is_filled(),
-            None => self.file.is_some() && self.content_len() >= MIN_RESERVED_BYTES,
+            None => self.path.is_some() && self.content_len() >= MIN_RESERVED_BYTES,
         }
     }
 
     /// Reserves space for the content, or copies the next piece of it.
-    pub(super) fn copy_step(&mut self, archive: &mut Archive, kind: ItemKind) -> io::Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
+    pub(super) fn copy_step(&mut self, archive: &mut Archive) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
         if self.reservation.is_none() {
-            let reservation = archive.reserve(self.header(kind.body_name(file))?, self.claimed_by())?;
+            let reservation = archive.reserve(self.header(path)?, self.claimed_by())?;
             self.reservation = Some(Box::new(reservation));
             return Ok(());
         }
@@ -321,13 +327,12 @@ impl BodyEntry {
         }
     }
 
-    /// Writes the entry, for an item of this kind. An empty body has none; a body that was copied already is only listed.
-    pub(super) fn write(&self, archive: &mut Archive, kind: ItemKind) -> io::Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
+    /// Writes the entry. An empty body has none; a body that was copied already is only listed.
+    pub(super) fn write(&self, archive: &mut Archive) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
         if let Some(reservation) = &self.reservation {
             return archive.add_reserved(reservation);
         }
-        let name = kind.body_name(file);
         match &self.form {
             &Form::Plain { may_deflate } if self.size <= MAX_INLINE_BYTES => {
                 let method = if may_deflate { CompressionMethod::Deflated } else { CompressionMethod::Stored };
@@ -339,12 +344,12 @@ impl BodyEntry {
                         &buffer
                     }
                 };
-                archive.add(name, bytes, method, &[])
+                archive.add(path, bytes, method, &[])
             }
             Form::Deflated { claimed_by: Some(member_header), .. } => {
-                archive.copy_claimed(self.header(name)?, member_header, &mut self.content()?)
+                archive.copy_claimed(self.header(path)?, member_header, &mut self.content()?)
             }
-            Form::Plain { .. } | Form::Deflated { .. } => archive.copy(self.header(name)?, &[], &mut self.content()?),
+            Form::Plain { .. } | Form::Deflated { .. } => archive.copy(self.header(path)?, &[], &mut self.content()?),
         }
     }
 }

@@ -11,7 +11,8 @@ use super::backlog::BacklogRecord;
 use super::body_entry::{BodyEntry, Task};
 use super::error_log::{ErrorKind, MAX_FOUR_DIGITS, MAX_THREE_DIGITS};
 use super::packing::{Packing, PackingTools};
-use super::prepared::{PreparedExchange, PreparedMessage};
+use super::prepared::PreparedExchange;
+use super::prepared_message::PreparedMessage;
 use super::replacement::{CutOffChange, Replacement};
 use crate::bundle::archive::{CompressionMethod, GroupPlace};
 use crate::bundle::id::{Id, ItemKind};
@@ -52,24 +53,24 @@ pub(super) struct RepeatedHandshake {
 }
 
 impl Group {
-    /// Returns the bodies, and the kind of the item.
-    pub(super) fn bodies(&mut self) -> (&mut [BodyEntry], ItemKind) {
+    /// Returns the bodies.
+    pub(super) fn bodies(&mut self) -> &mut [BodyEntry] {
         match self {
-            Self::Exchange(prepared) => (&mut prepared.bodies, ItemKind::Trace),
-            Self::Message(message) => (std::slice::from_mut(&mut message.payload), ItemKind::Message),
-            Self::Handshake(_) => (&mut [], ItemKind::Trace),
-            Self::Replacement(replacement) => (&mut replacement.bodies, ItemKind::Trace),
+            Self::Exchange(prepared) => &mut prepared.bodies,
+            Self::Message(message) => std::slice::from_mut(&mut message.payload),
+            Self::Handshake(_) => &mut [],
+            Self::Replacement(replacement) => &mut replacement.bodies,
         }
     }
 
     /// True if a body is left to compress or to decode.
     pub(super) fn needs_packing(&mut self) -> bool {
-        self.bodies().0.iter().any(|body| matches!(body.task(), Task::Compress | Task::Decode))
+        self.bodies().iter().any(|body| matches!(body.task(), Task::Compress | Task::Decode))
     }
 
     /// Compresses and decodes its bodies.
     pub(super) fn pack(&mut self, packing: &Packing, tools: &mut PackingTools) {
-        self.bodies().0.iter_mut().for_each(|body| body.pack(packing, tools));
+        self.bodies().iter_mut().for_each(|body| body.pack(packing, tools));
     }
 
     /// True if it can be written to its bundle after the next one was begun: it has no WebSocket.
@@ -83,7 +84,7 @@ impl Group {
 
     /// Returns the size in memory, or in the spill file.
     pub(super) fn size(&mut self) -> usize {
-        let bodies = self.bodies().0.iter().map(BodyEntry::source_len).fold(0, u64::saturating_add);
+        let bodies = self.bodies().iter().map(BodyEntry::source_len).fold(0, u64::saturating_add);
         usize::try_from(bodies).unwrap_or(usize::MAX).saturating_add(self.head_bytes())
     }
 
@@ -104,8 +105,7 @@ impl Writer {
         if let Group::Exchange(prepared) = &group {
             prepared.truncation_causes.iter().for_each(|cause| self.errors.add(ErrorKind::BodyTruncated, cause));
         }
-        let (bodies, _) = group.bodies();
-        if bodies.iter().any(BodyEntry::needs_steps) {
+        if group.bodies().iter().any(BodyEntry::needs_steps) {
             let heads = Charge::new(&self.queued, group.head_bytes());
             self.bundle.copies.push_back(Copying { group, heads });
             return;
@@ -142,7 +142,7 @@ impl Writer {
                 let note = RecoveryNote { capture, opens: opens(handshake.key) }.encode();
                 let name = ItemKind::Trace.json_name(&Id::Trace(handshake.number).to_string());
                 let method = CompressionMethod::Deflated;
-                self.bundle.archive.stage(|archive| archive.add(name, &handshake.json, method, &note))
+                self.bundle.archive.stage(|archive| archive.add(&name, &handshake.json, method, &note))
             }
             Group::Message(message) => {
                 message.stage(&mut self.bundle.archive, &RecoveryNote { capture, opens: None }.encode())
@@ -183,19 +183,15 @@ impl Writer {
         let Some(Copying { mut group, heads }) = self.bundle.copies.pop_front() else { return false };
         // Reserving space commits, and a group that is committed has to be settled.
         self.commit();
-        let step = self.guard(|writer| {
-            let (bodies, kind) = group.bodies();
-            match bodies.iter_mut().find(|body| body.needs_steps()) {
-                Some(body) => body.copy_step(&mut writer.bundle.archive, kind).map(|()| true),
-                None => Ok(false),
-            }
+        let step = self.guard(|writer| match group.bodies().iter_mut().find(|body| body.needs_steps()) {
+            Some(body) => body.copy_step(&mut writer.bundle.archive).map(|()| true),
+            None => Ok(false),
         });
         match step {
             Ok(true) => self.bundle.copies.push_front(Copying { group, heads }),
             Ok(false) => self.stage(group),
             Err(failure) => {
-                let (bodies, _) = group.bodies();
-                bodies.iter_mut().rev().for_each(|body| body.cancel_reservation(&mut self.bundle.archive));
+                group.bodies().iter_mut().rev().for_each(|body| body.cancel_reservation(&mut self.bundle.archive));
                 self.lose(group, failure);
             }
         }

@@ -1,19 +1,18 @@
-//! An exchange or a message prepared for the archive: all values of its JSON are present. It can be written at any moment,
-//! with its bodies as far as they are packed by then.
+//! An exchange prepared for the archive: all values of its JSON are present. It can be written at any moment, with its bodies
+//! as far as they are packed by then.
 
 use super::body_entry::{BodyEntry, Completeness, Task};
 use super::packing::{Packing, PackingTools};
 use crate::bundle::archive::{Archive, GroupPlace, with_slack};
 use crate::bundle::format::{self, Timing, text};
-use crate::bundle::id::{Id, ItemKind, payload_file, request_file, response_file, websocket_of};
+use crate::bundle::id::{Id, ItemKind, request_path, response_path};
 use crate::bundle::json::{self, add_json};
 use crate::bundle::other_members::OtherMembers;
 use crate::notice::Notice;
 use crate::record::body::Body;
-use crate::record::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, MessageSender};
-use crate::record::item::{Exchange, WebSocketHandshake, WebSocketKey, WebSocketMessage};
+use crate::record::cut_off::{CutOff, CutOffCause, CutOffSide};
+use crate::record::item::{Exchange, WebSocketHandshake};
 use crate::wire::headers::Headers;
-use crate::wire::tap::{Dir, Opcode, PayloadEncoding};
 use std::borrow::Cow;
 use std::io;
 
@@ -64,14 +63,14 @@ impl PreparedExchange {
         let truncation = |body: &Body| body.truncation().map(|truncation| truncation.cause.to_string());
         let truncation_causes = [&request_body, &response_body].into_iter().filter_map(truncation).collect();
         let cut_off_side = cut_off.map(|cut_off| cut_off.side);
-        let mut entry = |body, headers, side, file: fn(&str) -> String| {
+        let mut entry = |body, headers, side, path: fn(&str) -> String| {
             let is_cut_off = cut_off_side.is_some_and(|cut_off| cut_off == side || cut_off == CutOffSide::Both);
             let completeness = if is_cut_off { Completeness::CutOff } else { Completeness::Complete };
-            BodyEntry::received(body, headers, completeness, || file(&id), packing, tools)
+            BodyEntry::received(body, headers, completeness, || path(&id), packing, tools)
         };
         let bodies = [
-            entry(request_body, &request_headers, CutOffSide::Request, request_file),
-            entry(response_body, &response_headers, CutOffSide::Response, response_file),
+            entry(request_body, &request_headers, CutOffSide::Request, request_path),
+            entry(response_body, &response_headers, CutOffSide::Response, response_path),
         ];
         // The bodies are complete, and were prepared with all fields.
         for (side, first_line, headers) in [
@@ -111,7 +110,7 @@ impl PreparedExchange {
                 method: &self.method,
                 url: &self.url,
                 headers: request_headers,
-                body_file: request_body.file.as_deref(),
+                body_file: request_body.file(),
                 body_size: request_body.size,
                 body_encoding: request_body.remaining_codings.as_deref(),
             },
@@ -119,7 +118,7 @@ impl PreparedExchange {
                 status: self.status,
                 status_text: &self.status_text,
                 headers: response_headers,
-                body_file: response_body.file.as_deref(),
+                body_file: response_body.file(),
                 body_size: response_body.size,
                 body_encoding: response_body.remaining_codings.as_deref(),
             },
@@ -168,72 +167,13 @@ impl PreparedExchange {
 
     /// Stages it in the archive. The JSON comes last: recovery takes an exchange as complete once its JSON is there.
     pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<GroupPlace> {
-        let last = self.bodies.iter().rfind(|body| body.file.is_some());
+        let last = self.bodies.iter().rfind(|body| body.file().is_some());
         // A forced end needs the space for the trailer of a gzip body.
         let with_slack = last.filter(|body| body.task() == Task::Verify).map(|_| with_slack(note));
         archive.stage(|archive| {
-            self.bodies.iter().try_for_each(|body| body.write(archive, ItemKind::Trace))?;
+            self.bodies.iter().try_for_each(|body| body.write(archive))?;
             let note = with_slack.as_deref().unwrap_or(note);
             add_json(archive, ItemKind::Trace.json_name(&self.id), &self.trace(), note)
-        })
-    }
-}
-
-/// A WebSocket message prepared for the archive.
-pub(super) struct PreparedMessage {
-    /// The WebSocket it belongs to.
-    pub(super) key: WebSocketKey,
-    /// The number in that WebSocket's id.
-    pub(super) websocket_number: u32,
-    /// The number of the message in its own id.
-    pub(super) number: u32,
-    /// The id, `ws_0001_m001`.
-    id: String,
-    /// Milliseconds since the epoch.
-    pub(super) ended_ms: u64,
-    dir: Dir,
-    opcode: Opcode,
-    pub(super) payload: BodyEntry,
-    encoding: Option<PayloadEncoding>,
-    cut_off: Option<CutOffCause>,
-}
-
-impl PreparedMessage {
-    pub(super) fn new(message: WebSocketMessage, websocket_number: u32, number: u32) -> Self {
-        let WebSocketMessage { websocket: key, ended_ms, dir, opcode, payload, encoding, cut_off } = message;
-        let id = Id::Message(websocket_number, number).text();
-        let payload = BodyEntry::unchanged(payload, || payload_file(&id));
-        let cut_off = cut_off.or(payload.cut_off);
-        Self { key, websocket_number, number, id, ended_ms, dir, opcode, payload, encoding, cut_off }
-    }
-
-    /// Returns the cause if the message is incomplete, with its sender.
-    pub(super) fn cut_off(&self) -> Option<MessageCutOff> {
-        let sender = match self.dir {
-            Dir::Up => MessageSender::Client,
-            Dir::Down => MessageSender::Origin,
-        };
-        self.cut_off.map(|why| MessageCutOff { sender, why })
-    }
-
-    /// Stages it in the archive, the JSON last.
-    pub(super) fn stage(&self, archive: &mut Archive, note: &[u8]) -> io::Result<GroupPlace> {
-        let message = format::Message {
-            id: self.id.as_str(),
-            connection_ref: websocket_of(&self.id),
-            timestamp: self.ended_ms,
-            direction: direction(self.dir),
-            opcode: opcode(self.opcode),
-            payload_file: self.payload.file.as_deref(),
-            payload_size: self.payload.size,
-            context_refs: Vec::new(),
-            payload_encoding: self.encoding.map(encoding),
-            cut_off: self.cut_off.map(|why| format::MessageCutOff { why: why.name() }),
-            others: OtherMembers::default(),
-        };
-        archive.stage(|archive| {
-            self.payload.write(archive, ItemKind::Message)?;
-            add_json(archive, ItemKind::Message.json_name(&self.id), &message, note)
         })
     }
 }
@@ -260,30 +200,6 @@ fn decode_text(bytes: Cow<'static, [u8]>) -> Cow<'static, str> {
     match bytes {
         Cow::Borrowed(bytes) => text(bytes),
         Cow::Owned(bytes) => text(&bytes).into_owned().into(),
-    }
-}
-
-fn direction(dir: Dir) -> &'static str {
-    match dir {
-        Dir::Up => "send",
-        Dir::Down => "receive",
-    }
-}
-
-fn opcode(opcode: Opcode) -> &'static str {
-    match opcode {
-        Opcode::Text => "text",
-        Opcode::Binary => "binary",
-        Opcode::Ping => "ping",
-        Opcode::Pong => "pong",
-        Opcode::Close => "close",
-    }
-}
-
-fn encoding(encoding: PayloadEncoding) -> &'static str {
-    match encoding {
-        PayloadEncoding::PermessageDeflate => "permessage-deflate",
-        PayloadEncoding::Unknown => "unknown",
     }
 }
 

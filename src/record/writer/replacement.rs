@@ -20,7 +20,7 @@ use super::unpack::verify;
 use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::{Archive, EntryHeader, GroupPlace, without_slack};
 use crate::bundle::format::{self, Header, Trace};
-use crate::bundle::id::{Id, ItemKind, item_of, request_file, response_file};
+use crate::bundle::id::{Id, ItemKind, item_of, request_path, response_path};
 use crate::bundle::json::add_json;
 use crate::bundle::recovery_note::AMENDMENT;
 use crate::record::cut_off::{CutOff, CutOffSide};
@@ -119,18 +119,19 @@ impl CommittedJob {
         let (sent, received) = (&trace.request, &trace.response);
         let [request_task, response_task] = self.record.tasks;
         let sides = [
-            (request, request_task, &sent.body_file, &sent.body_encoding, &sent.headers),
-            (response, response_task, &received.body_file, &received.body_encoding, &received.headers),
+            (request, request_task, &sent.body_encoding, &sent.headers),
+            (response, response_task, &received.body_encoding, &received.headers),
         ];
         let mut bodies = [BodyEntry::empty(), BodyEntry::empty()];
-        for (body, (entry, task, file, codings, headers)) in bodies.iter_mut().zip(sides) {
-            let (Some(entry), Some(file)) = (entry, file.clone()) else { continue };
+        for (body, (entry, task, codings, headers)) in bodies.iter_mut().zip(sides) {
+            let Some(entry) = entry else { continue };
+            let path = entry.header.name.clone();
             *body = if task == Task::Verify {
                 let Some(place) = archive.restore_member(entry, json)? else { return Ok(None) };
                 let size = place.filled();
-                BodyEntry::in_place(file, place, size, Some(gzip_name(headers)))
+                BodyEntry::in_place(path, place, size, Some(gzip_name(headers)))
             } else {
-                BodyEntry::in_place(file, archive.place_of(entry)?, entry.header.size, codings.clone())
+                BodyEntry::in_place(path, archive.place_of(entry)?, entry.header.size, codings.clone())
             };
         }
         let mut amended = Replacement {
@@ -201,14 +202,8 @@ impl CommittedJob {
         let [request_verdict, response_verdict] = verdicts;
         let (sent, received) = (&trace.request, &trace.response);
         let bodies = [
-            self.body(&sent.body_file, &sent.body_encoding, &sent.headers, request, (request_task, request_verdict))?,
-            self.body(
-                &received.body_file,
-                &received.body_encoding,
-                &received.headers,
-                response,
-                (response_task, response_verdict),
-            )?,
+            self.body(&sent.body_encoding, &sent.headers, request, (request_task, request_verdict))?,
+            self.body(&received.body_encoding, &received.headers, response, (response_task, response_verdict))?,
         ];
         let is_needed = verdicts.contains(&Some(Verdict::False));
         let note = without_slack(&json.note).unwrap_or(&json.note).to_owned();
@@ -224,33 +219,33 @@ impl CommittedJob {
 
     fn body(
         &self,
-        file: &Option<String>,
         codings: &Option<String>,
         headers: &[Header],
         entry: Option<LocatedEntry>,
         (task, verdict): (Task, Option<Verdict>),
     ) -> io::Result<BodyEntry> {
-        let (Some(file), Some(entry)) = (file.clone(), entry) else { return Ok(BodyEntry::empty()) };
+        let Some(entry) = entry else { return Ok(BodyEntry::empty()) };
+        let path = entry.header.name.clone();
         let is_compressible =
             !first(headers, "content-type").is_some_and(|value| is_compressed_media_type(value.as_bytes()));
         Ok(match (task, verdict) {
             (_, Some(Verdict::False)) => {
                 let source = Source::member(&self.group, entry);
-                BodyEntry::encoded(file, source, gzip_name(headers), is_compressible)
+                BodyEntry::encoded(path, source, gzip_name(headers), is_compressible)
             }
             (Task::Decode, _) => {
                 let codings = codings.clone().ok_or_else(|| io::Error::other("a body has no coding"))?;
                 let source = Source::Committed(Arc::clone(&self.group), Box::new(entry));
-                BodyEntry::encoded(file, source, codings, is_compressible)
+                BodyEntry::encoded(path, source, codings, is_compressible)
             }
-            (_, Some(Verdict::True) | None) => BodyEntry::committed(file, &self.group, entry, codings.clone()),
+            (_, Some(Verdict::True) | None) => BodyEntry::committed(path, &self.group, entry, codings.clone()),
         })
     }
 
     fn entries(&self) -> io::Result<Entries> {
         let (mut json, mut bodies) = (None, [None, None]);
         let id = Id::Trace(self.record.number).to_string();
-        let names = [request_file(&id), response_file(&id)].map(|file| ItemKind::Trace.body_name(&file));
+        let names = [request_path(&id), response_path(&id)];
         for entry in self.group.entries()? {
             match (names.iter().zip(&mut bodies)).find(|(name, _)| **name == entry.header.name) {
                 Some((_, body)) => *body = Some(entry),
@@ -267,10 +262,10 @@ impl Replacement {
     fn describe(&mut self) {
         let Self { trace, bodies: [sent, received], cut_off_change, .. } = self;
         let format::Request { body_file, body_size, body_encoding, .. } = &mut trace.request;
-        (*body_file, *body_size, *body_encoding) = (sent.file.clone(), sent.size, sent.remaining_codings.clone());
+        let file = |body: &BodyEntry| body.file().map(str::to_owned);
+        (*body_file, *body_size, *body_encoding) = (file(sent), sent.size, sent.remaining_codings.clone());
         let format::Response { body_file, body_size, body_encoding, .. } = &mut trace.response;
-        (*body_file, *body_size, *body_encoding) =
-            (received.file.clone(), received.size, received.remaining_codings.clone());
+        (*body_file, *body_size, *body_encoding) = (file(received), received.size, received.remaining_codings.clone());
         let before = (trace.cut_off.as_ref()).and_then(|cut_off| CutOff::from_names(&cut_off.side, &cut_off.why));
         let has_range = |headers: &[Header]| first(headers, "content-range").is_some();
         let is_partial = trace.response.status == PARTIAL_CONTENT || has_range(&trace.response.headers);
@@ -288,7 +283,7 @@ impl Replacement {
     pub(super) fn stage(&self, archive: &mut Archive) -> io::Result<GroupPlace> {
         archive.stage(|archive| {
             archive.retire(self.record.place)?;
-            self.bodies.iter().try_for_each(|body| body.write(archive, ItemKind::Trace))?;
+            self.bodies.iter().try_for_each(|body| body.write(archive))?;
             add_json(archive, ItemKind::Trace.json_name(&self.trace.id), &self.trace, &self.note)
         })
     }

@@ -228,7 +228,7 @@ mod tests {
                 let (mut archive, _) = Archive::create(&dir.path("a.zip"), Duration::ZERO).unwrap();
                 archive
                     .group(|archive| {
-                        archive.add("traces/t_0001_response.bin".into(), &bytes, CompressionMethod::Deflated, &[])?;
+                        archive.add("traces/t_0001_response.bin", &bytes, CompressionMethod::Deflated, &[])?;
                         let trace = json!({"response": {"body_file": "t_0001_response.bin"}});
                         add_json(archive, "traces/t_0001.json".into(), &trace, &[])?;
                         add_json(archive, "manifest.json".into(), &json!({}), &[])

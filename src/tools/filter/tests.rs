@@ -20,10 +20,10 @@ fn write(path: &Path, documents: &[(&str, Value)], bodies: &[(&str, &[u8])]) -> 
             }
             for (name, document) in documents {
                 let json = serde_json::to_vec(document).unwrap();
-                archive.add(format!("{name}.json"), &json, CompressionMethod::Stored, &[])?;
+                archive.add(&format!("{name}.json"), &json, CompressionMethod::Stored, &[])?;
             }
             let manifest = br#"{"capture_id": "851a140d-f10d-49fc-a66e-7c5f40aa4465"}"#;
-            archive.add("manifest.json".into(), manifest, CompressionMethod::Stored, &[])
+            archive.add("manifest.json", manifest, CompressionMethod::Stored, &[])
         })
         .unwrap();
     archive.finish().unwrap().path
