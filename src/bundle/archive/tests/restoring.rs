@@ -30,12 +30,12 @@ impl Restoring {
         let dir = TestDir::new("restoring");
         let mut archive = create(&output(&dir));
         let before = vec![b'x'; offset - LOCAL_LEN - BEFORE.len()];
-        archive.group(|a| a.add(BEFORE.into(), &before, CompressionMethod::Stored, &[])).unwrap();
+        archive.group(|a| a.add(BEFORE, &before, CompressionMethod::Stored, &[])).unwrap();
         assert_eq!(archive.committed_bytes(), offset as u64);
         let place = archive.group(|a| {
             a.copy_claimed(header, gzip_header, &mut &slice[..])?;
             between.map_or(Ok(()), |name| add(a, name, b"", CompressionMethod::Stored))?;
-            a.add(JSON.into(), b"{}", CompressionMethod::Stored, note)
+            a.add(JSON, b"{}", CompressionMethod::Stored, note)
         });
         archive.group(|a| add(a, "z", b"z", CompressionMethod::Stored)).unwrap();
         Self { dir, archive, place: place.unwrap(), received }
@@ -97,7 +97,7 @@ fn all_readers_read_a_restored_member() {
             .group(|a| {
                 a.retire(restoring.place)?;
                 a.add_reserved(&member)?;
-                a.add(JSON.into(), b"{\"last\":1}", CompressionMethod::Stored, &[])
+                a.add(JSON, b"{\"last\":1}", CompressionMethod::Stored, &[])
             })
             .unwrap();
         archive.group(|a| add(a, "last", b"last", CompressionMethod::Stored)).unwrap();
