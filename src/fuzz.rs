@@ -12,6 +12,11 @@ pub fn tls(data: &[u8]) {
     crate::net::tls::session::fuzz::check_any_split(data);
 }
 
+/// Asserts that any bytes are read as a certificate without a panic.
+pub fn certificate(data: &[u8]) {
+    crate::cert::x509_reader::fuzz::check_reading(data);
+}
+
 /// Asserts that parsing a request to the proxy does not depend on splits, and that no other fields reach the origin.
 pub fn proxy_head(data: &[u8]) {
     crate::wire::proxy_request::check_any_split(data);

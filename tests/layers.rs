@@ -108,8 +108,6 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("nix", "cli/process/"),
     ("nix", "cert/permissions.rs"),
     ("rcgen", "cert/"),
-    ("x509_parser", "cert/"),
-    ("x509_parser", "trust/"),
     ("yasna", "cert/"),
     ("yasna", "trust/"),
     ("pem", "cert/"),

@@ -3,17 +3,17 @@
 //! A CA whose leaves verifiers reject is an error before the capture starts: clients would fail one by one, each with an
 //! error of its own that does not name the CA.
 
+use super::der::{Malformed, dotted};
 use super::store::{CaDir, CaState};
-use super::x509::{self, Issuer, Key, Validity};
+use super::validity::{self, Validity};
+use super::x509::{self, Issuer, Key};
+use super::x509_reader::{Extension, X509};
 use super::{CaCertificate, LeafError, pem, permissions};
 use crate::error::Error;
 use crate::error::ca::{BoxError, CaError, CaExposure};
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::error::X509Error;
-use x509_parser::extensions::{ParsedExtension, X509Extension};
 
 /// A CA's private key and certificate.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Ca {
         if now < UNIX_EPOCH {
             return Err(dir.unusable(CaError::ClockBefore1970));
         }
-        let now = x509::seconds(now);
+        let now = validity::seconds(now);
         let mut exposures = permissions::check_directory(dir.path())?;
         let (file, state) = dir.read_or_create(|| new_file(now))?;
         exposures.extend(permissions::check_key(dir.ca_file())?);
@@ -69,12 +69,12 @@ impl Ca {
             return Err(CaError::ClockBefore1970);
         }
         let ca = Self::parse(file)?;
-        ca.validate(x509::seconds(now)).map(|()| ca)
+        ca.validate(validity::seconds(now)).map(|()| ca)
     }
 
     /// Creates a CA in memory. Reads and writes no file.
     pub(crate) fn ephemeral(now: SystemTime) -> Result<Self, CaError> {
-        Self::from_pem(new_file(x509::seconds(now)).map_err(CaError::Generate)?.as_bytes(), now)
+        Self::from_pem(new_file(validity::seconds(now)).map_err(CaError::Generate)?.as_bytes(), now)
     }
 
     /// Opens the CA in `dir` even if verifiers reject it, for example because it expired: it may be in trust stores.
@@ -100,7 +100,7 @@ impl Ca {
         let mut chain = Vec::new();
         for certificate in certificates {
             let parsed = parse_certificate(&certificate)?;
-            if own.is_none() && *parsed.public_key().subject_public_key.data == *key.public() {
+            if own.is_none() && parsed.public_key.bits == key.public() {
                 own = Some(certificate);
             } else {
                 chain.push(certificate);
@@ -108,12 +108,9 @@ impl Ca {
         }
         let certificate = own.ok_or(if chain.is_empty() { CaError::NoCertificate } else { CaError::Mismatch })?;
         let parsed = parse_certificate(&certificate)?;
-        let validity = validity(&parsed);
-        let name = parsed.subject().as_raw().to_vec();
-        let key_id = parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
-            _ => None,
-        });
+        let validity = parsed.validity;
+        let name = parsed.subject.raw().to_vec();
+        let key_id = parsed.subject_key_id().map_err(damaged)?.map(<[u8]>::to_vec);
         Ok(Self {
             issuer: Issuer { name, key_id, key },
             validity,
@@ -178,80 +175,62 @@ fn new_file(now: i64) -> Result<String, BoxError> {
     Ok(pem::encode_private_key(key.secret_pkcs8_der()) + &pem::encode_certificate(&certificate))
 }
 
-fn parse_certificate<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CaError> {
-    match x509_parser::parse_x509_certificate(der) {
-        Ok((_, certificate)) => Ok(certificate),
-        Err(e) => Err(CaError::Damaged(e.into())),
-    }
+fn parse_certificate<'a>(der: &'a CertificateDer<'_>) -> Result<X509<'a>, CaError> {
+    X509::parse(der).map_err(damaged)
+}
+
+fn damaged(cause: Malformed) -> CaError {
+    CaError::Damaged(cause.into())
 }
 
 /// Checks that verifiers accept the certificate now as the issuer of a server's certificate with any name: RFC 5280 section
 /// 6.1.4 (k), (n) and (o), name constraints, extended key usage, and the validity period.
 ///
 /// A path length constraint is no obstacle: section 4.2.1.9 does not count the leaf.
-fn validate(certificate: &X509Certificate<'_>, now: i64) -> Result<(), CaError> {
-    let damaged = |e: X509Error| CaError::Damaged(e.into());
+fn validate(certificate: &X509<'_>, now: i64) -> Result<(), CaError> {
     // A certificate of X.509 version 1 has no extensions and ends here.
-    let constraints = certificate.basic_constraints().map_err(damaged)?;
-    if !constraints.is_some_and(|it| it.value.ca) {
+    if !certificate.is_ca().map_err(damaged)? {
         return Err(CaError::NotCa);
     }
-    let usage = certificate.key_usage().map_err(damaged)?;
-    if usage.is_some_and(|it| !it.value.key_cert_sign()) {
+    if !certificate.may_sign_certificates().map_err(damaged)? {
         return Err(CaError::CannotSign);
     }
     // RFC 5280 defines this extension for leaves. In a CA, OpenSSL and Go apply it to what the CA issues.
-    let purposes = certificate.extended_key_usage().map_err(damaged)?;
-    if purposes.is_some_and(|it| !it.value.server_auth && !it.value.any) {
+    if !certificate.is_for_servers().map_err(damaged)? {
         return Err(CaError::NotForServers);
     }
-    if certificate.name_constraints().map_err(damaged)?.is_some() {
+    if certificate.has_name_constraints().map_err(damaged)? {
         return Err(CaError::NameConstraints);
     }
-    if let Some(extension) = certificate.iter_extensions().find(|it| it.critical && !is_defined(it)) {
-        return Err(CaError::CriticalExtension(extension.oid.to_id_string()));
+    let extensions = certificate.extensions().map_err(damaged)?;
+    if let Some(extension) = extensions.iter().find(|it| it.critical && !is_defined(it)) {
+        return Err(CaError::CriticalExtension(dotted(extension.id)));
     }
     // Section 4.1.2.6: the leaf names its issuer by this.
-    if certificate.subject().iter().next().is_none() {
+    if certificate.subject.is_empty() {
         return Err(CaError::NoSubject);
     }
-    let Validity { not_before, not_after } = validity(certificate);
+    let Validity { not_before, not_after } = certificate.validity;
     if now < not_before {
-        return Err(CaError::NotYetValid { from: x509::system_time(not_before) });
+        return Err(CaError::NotYetValid { from: validity::system_time(not_before) });
     }
     if now > not_after {
-        return Err(CaError::Expired { until: x509::system_time(not_after) });
+        return Err(CaError::Expired { until: validity::system_time(not_after) });
     }
     Ok(())
 }
 
-fn validity(certificate: &X509Certificate<'_>) -> Validity {
-    let validity = certificate.validity();
-    Validity { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() }
-}
-
 /// Returns true if RFC 5280 section 4.2 defines the extension. Verifiers reject an unknown one if it is critical.
-fn is_defined(extension: &X509Extension<'_>) -> bool {
-    use ParsedExtension as E;
-    matches!(
-        extension.parsed_extension(),
-        E::AuthorityKeyIdentifier(_)
-            | E::SubjectKeyIdentifier(_)
-            | E::KeyUsage(_)
-            | E::CertificatePolicies(_)
-            | E::PolicyMappings(_)
-            | E::SubjectAlternativeName(_)
-            | E::IssuerAlternativeName(_)
-            | E::BasicConstraints(_)
-            | E::NameConstraints(_)
-            | E::PolicyConstraints(_)
-            | E::ExtendedKeyUsage(_)
-            | E::CRLDistributionPoints(_)
-            | E::InhibitAnyPolicy(_)
-            | E::AuthorityInfoAccess(_)
-            | E::SubjectInfoAccess(_)
-            | E::NSCertType(_) // of Netscape; all common verifiers know it
-    )
+fn is_defined(extension: &Extension<'_>) -> bool {
+    match extension.id {
+        // `id-ce`: key identifiers, key usage, names, constraints, distribution points and policies.
+        [0x55, 0x1d, number] => matches!(number, 14..=15 | 17..=19 | 30..=33 | 35..=37 | 46 | 54),
+        // `id-pe`: access to information about the issuer and the subject.
+        [0x2b, 6, 1, 5, 5, 7, 1, number] => matches!(number, 1 | 11),
+        // The certificate type of Netscape. All common verifiers know it.
+        [0x60, 0x86, 0x48, 0x01, 0x86, 0xf8, 0x42, 1, 1] => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -276,7 +255,7 @@ mod tests {
     ];
 
     fn error(file: &[u8], now: SystemTime) -> CaError {
-        Ca::parse(file).and_then(|ca| ca.validate(x509::seconds(now))).err().unwrap()
+        Ca::parse(file).and_then(|ca| ca.validate(validity::seconds(now))).err().unwrap()
     }
 
     #[test]
@@ -284,7 +263,7 @@ mod tests {
         for name in GOOD {
             let ca = ca_of(name);
             let parsed = parse_certificate(ca.cert_der()).unwrap();
-            assert_eq!(*parsed.public_key().subject_public_key.data, *ca.issuer.key.public(), "{name}");
+            assert_eq!(parsed.public_key.bits, ca.issuer.key.public(), "{name}");
             assert_eq!(pem::first_certificate(ca.cert_pem().as_bytes()).as_ref(), Some(ca.cert_der()), "{name}");
         }
     }
@@ -307,7 +286,7 @@ mod tests {
     fn finds_the_certificate_of_the_key_among_others() {
         let ca = ca_of("issuing-with-root.pem");
         assert_eq!(
-            parse_certificate(ca.cert_der()).unwrap().subject().iter_common_name().next().unwrap().as_str().unwrap(),
+            parse_certificate(ca.cert_der()).unwrap().subject.common_names().next().unwrap(),
             "Example Issuing CA"
         );
         let root = ca_of("p384-pkcs8.pem").cert_der().clone();
@@ -350,7 +329,7 @@ mod tests {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let (from, until) = (1_577_836_800, 4_733_510_400);
         let ca = Ca::parse(&file).unwrap();
-        assert!(ca.validate(x509::seconds(at(from))).is_ok() && ca.validate(x509::seconds(at(until))).is_ok());
+        assert!(ca.validate(validity::seconds(at(from))).is_ok() && ca.validate(validity::seconds(at(until))).is_ok());
         let early = error(&file, at(from - 1));
         assert!(matches!(early, CaError::NotYetValid { .. }));
         assert_eq!(early.to_string(), "the certificate is not valid before 2020-01-01");
@@ -372,7 +351,7 @@ mod tests {
     #[test]
     fn a_new_ca_has_the_fields_that_verifiers_require() {
         let ca = new_ca(midday());
-        let certificate = parse_certificate(ca.cert_der()).unwrap();
+        let (_, certificate) = x509_parser::parse_x509_certificate(ca.cert_der()).unwrap();
 
         let only = |mut it: Box<dyn Iterator<Item = String>>| {
             let name = it.next().unwrap();
@@ -386,12 +365,12 @@ mod tests {
         assert_eq!(cn, o);
         assert_eq!(certificate.issuer().as_raw(), subject.as_raw());
         let again = new_ca(midday());
-        assert_ne!(parse_certificate(again.cert_der()).unwrap().subject().as_raw(), subject.as_raw());
+        assert_ne!(parse_certificate(again.cert_der()).unwrap().subject.raw(), subject.as_raw());
 
-        let not_before = x509::seconds(midday() - days(2));
+        let not_before = validity::seconds(midday() - days(2));
         assert_eq!(
             ca.validity(),
-            Validity { not_before, not_after: not_before + x509::seconds(UNIX_EPOCH + days(3650)) }
+            Validity { not_before, not_after: not_before + validity::seconds(UNIX_EPOCH + days(3650)) }
         );
 
         let constraints = certificate.basic_constraints().unwrap().unwrap();

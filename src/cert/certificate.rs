@@ -2,13 +2,13 @@
 //!
 //! `crate::trust` adds the formats that platforms import: PKCS#12, configuration profiles, fingerprints.
 
+use super::x509_reader::X509;
 use super::{Ca, pem, store};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::error::ca::CaExposure;
 use rustls::pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
-use x509_parser::certificate::X509Certificate;
 
 /// The CA's certificate, which apps must trust, without its private key.
 ///
@@ -65,10 +65,9 @@ impl CaCertificate {
 
     pub(super) fn new(der: CertificateDer<'static>, path: Option<PathBuf>, exposures: Vec<CaExposure>) -> Self {
         let pem = pem::encode_certificate(&der);
-        let name = match x509_parser::parse_x509_certificate(&der) {
-            Ok((_, parsed)) => common_name(&parsed).unwrap_or_else(|| parsed.subject().to_string()),
-            Err(_) => String::new(),
-        };
+        let subject = X509::parse(&der).map(|parsed| parsed.subject);
+        let name =
+            subject.map_or_else(|_| String::new(), |it| it.common_names().next().unwrap_or_else(|| it.to_text()));
         Self { der, pem, name, path, exposures }
     }
 
@@ -107,10 +106,6 @@ impl CaCertificate {
     pub fn name(&self) -> &str {
         &self.name
     }
-}
-
-fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
-    certificate.subject().iter_common_name().find_map(|name| Some(name.as_str().ok()?.to_owned()))
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Certificates with which origins recognize their clients, read from files that the user names.
 
 use super::pem::{self, PemError, PemFile};
+use super::x509_reader::X509;
 use crate::error::{ClientCertificateError, Error};
 use rustls::crypto::KeyProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SigningKey};
 use std::path::Path;
-use x509_parser::parse_x509_certificate;
 
 /// Reads the certificate, its chain and its private key in the PEM file `path`.
 ///
@@ -36,8 +36,8 @@ fn parse(file: &[u8], keys: &dyn KeyProvider) -> Result<CertifiedKey, ClientCert
 
 /// True if the certificate is for this key. It is not verified: it may be one of X.509 version 1, and origins judge it.
 fn belongs_to(certificate: &CertificateDer<'_>, key: &dyn SigningKey) -> bool {
-    let parsed = parse_x509_certificate(certificate).ok();
-    parsed.zip(key.public_key()).is_some_and(|((_, parsed), key)| parsed.public_key().raw == key.as_ref())
+    let parsed = X509::parse(certificate).ok();
+    parsed.zip(key.public_key()).is_some_and(|(parsed, key)| parsed.public_key.spki == key.as_ref())
 }
 
 impl From<PemError> for ClientCertificateError {

@@ -11,7 +11,8 @@
 //! name at once may both sign, and either certificate is valid.
 
 use super::Ca;
-use super::x509::{self, DAY_SECS, Key, Validity};
+use super::validity::{self, Validity};
+use super::x509::{DAY_SECS, Key};
 use crate::error::Error;
 use crate::error::ca::BoxError;
 use rustls::pki_types::ServerName;
@@ -54,7 +55,7 @@ impl Leaves {
         name: &ServerName<'static>,
         now: SystemTime,
     ) -> Result<Arc<CertifiedKey>, LeafError> {
-        let now = x509::seconds(now);
+        let now = validity::seconds(now);
         if let Some(key) = self.cache().find(name, now) {
             return Ok(key);
         }
@@ -241,7 +242,7 @@ mod tests {
     fn a_leaf_has_exactly_the_expected_fields() {
         let leaves = leaves();
         inspect(&leaves, "api.example.com", midday(), |leaf| {
-            let from = x509::seconds(midday() - days(1));
+            let from = validity::seconds(midday() - days(1));
             assert_eq!(leaf.validity().not_before.timestamp(), from);
             assert_eq!(leaf.validity().not_after.timestamp(), from + 45 * DAY_SECS);
             assert_eq!(leaf.subject().to_string(), "CN=api.example.com");
@@ -346,7 +347,7 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &second));
         assert!(Arc::ptr_eq(&second, &at(midday() + days(31))));
         inspect(&leaves, "api.example.com", midday() + days(31), |leaf| {
-            assert_eq!(leaf.validity().not_after.timestamp(), x509::seconds(midday() + days(30 + 44)));
+            assert_eq!(leaf.validity().not_after.timestamp(), validity::seconds(midday() + days(30 + 44)));
         });
         // The clock was set back.
         assert!(!Arc::ptr_eq(&second, &at(midday())));
@@ -358,7 +359,7 @@ mod tests {
         let end = midday() - days(2) + days(3650);
         let late = end - days(10);
         inspect(&leaves, "api.example.com", late, |leaf| {
-            assert_eq!(leaf.validity().not_after.timestamp(), x509::seconds(end))
+            assert_eq!(leaf.validity().not_after.timestamp(), validity::seconds(end))
         });
         let first = leaves.certificate(&name("api.example.com"), late).unwrap();
         let soon = leaves.certificate(&name("api.example.com"), late + days(6)).unwrap();
@@ -368,7 +369,7 @@ mod tests {
         let expired = leaves.certificate(&name("api.example.com"), end);
         assert!(matches!(expired, Err(LeafError::CaExpired)));
         inspect(&leaves, "api.example.com", midday() - days(2), |leaf| {
-            assert_eq!(leaf.validity().not_before.timestamp(), x509::seconds(midday() - days(2)));
+            assert_eq!(leaf.validity().not_before.timestamp(), validity::seconds(midday() - days(2)));
         });
     }
 

@@ -7,8 +7,8 @@
 //!                        x509 creates one                   x509
 //! ```
 //!
-//! `roots` reads the roots that verify origins, `origin` the certificates of origins, `client` those for origins that request one. `crate::trust` builds on this module;
-//! nothing here imports it.
+//! `roots` reads the roots that verify origins, `origin` the certificates of origins, `client` those for origins that request one.
+//! `x509_reader` reads certificates and `x509` writes them. `crate::trust` builds on this module; nothing here imports it.
 //!
 //! The CA uses mitmproxy's directory and file layout, so devices that already trust mitmproxy's CA need no new setup. An
 //! existing CA is used unchanged or rejected. Its files are accessed only while it is opened.
@@ -16,6 +16,7 @@
 mod ca;
 mod certificate;
 mod client;
+mod der;
 #[cfg(test)]
 mod interop;
 mod leaves;
@@ -26,7 +27,9 @@ mod roots;
 mod store;
 #[cfg(test)]
 pub(crate) mod testing;
+mod validity;
 mod x509;
+pub(crate) mod x509_reader;
 
 pub(crate) use ca::Ca;
 pub use certificate::CaCertificate;
@@ -37,3 +40,4 @@ pub(crate) use pem::encode_certificate as encode_pem;
 #[cfg(test)]
 pub(crate) use pem::encode_private_key;
 pub(crate) use roots::{MOZILLA_ROOTS, RootLocations, machine_roots, read_roots, system_roots};
+pub(crate) use x509_reader::X509;

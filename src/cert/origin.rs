@@ -1,19 +1,15 @@
 //! Certificates of origins that webpki does not accept: X.509 versions 1 and 2, unknown critical extensions, no
 //! alternative names, other keys.
 
+use super::x509_reader::{KeyKind, ServerAltName, X509};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct};
-use std::net::IpAddr;
 use std::time::Duration;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
-use x509_parser::public_key::PublicKey;
-use x509_parser::time::ASN1Time;
 
 /// The certificate of an origin.
 #[derive(Debug)]
-pub(crate) struct OriginCertificate<'a>(X509Certificate<'a>);
+pub(crate) struct OriginCertificate<'a>(X509<'a>);
 
 /// The result of verifying a signature with a certificate's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +23,12 @@ pub(crate) enum SignatureCheck {
 impl<'a> OriginCertificate<'a> {
     /// Parses a certificate; `None` if it is malformed.
     pub(crate) fn parse(der: &'a CertificateDer<'_>) -> Option<Self> {
-        x509_parser::parse_x509_certificate(der).ok().map(|(_, parsed)| Self(parsed))
+        X509::parse(der).ok().map(Self)
     }
 
     /// The subject as text.
     pub(crate) fn subject(&self) -> String {
-        self.0.subject().to_string()
+        self.0.subject.to_text()
     }
 
     /// Checks the validity period.
@@ -54,19 +50,15 @@ impl<'a> OriginCertificate<'a> {
     /// OpenSSL and curl accept it.
     pub(crate) fn is_for(&self, name: &ServerName<'_>) -> bool {
         let text = name.to_str();
-        match self.0.subject_alternative_name() {
-            Ok(Some(names)) => names.value.general_names.iter().any(|general| match (general, name) {
-                (GeneralName::DNSName(dns), ServerName::DnsName(_)) => matches(dns, &text),
-                (GeneralName::IPAddress(bytes), ServerName::IpAddress(_)) => {
-                    ip_address(bytes).is_some_and(|ip| ip.to_string() == text)
-                }
+        match self.0.server_alt_names() {
+            Ok(Some(names)) => names.iter().any(|given| match (given, name) {
+                (ServerAltName::Dns(dns), ServerName::DnsName(_)) => matches(dns, &text),
+                (ServerAltName::Ip(ip), ServerName::IpAddress(_)) => ip.to_string() == text,
                 _ => false,
             }),
-            Ok(None) => self.0.subject().iter_common_name().any(|common| {
-                common.as_str().is_ok_and(|common| match name {
-                    ServerName::DnsName(_) => matches(common, &text),
-                    _ => common == text,
-                })
+            Ok(None) => self.0.subject.common_names().any(|common| match name {
+                ServerName::DnsName(_) => matches(&common, &text),
+                _ => common == text,
             }),
             Err(_) => false,
         }
@@ -74,19 +66,16 @@ impl<'a> OriginCertificate<'a> {
 
     /// True if signatures of the certificate's key can be verified with one of `algorithms`.
     pub(crate) fn has_supported_key(&self, algorithms: &WebPkiSupportedAlgorithms) -> bool {
-        let spki = self.0.public_key();
-        let is_known = || {
-            let id = algorithm_id(spki.raw)?;
-            Some(algorithms.all.iter().any(|algorithm| *algorithm.public_key_alg_id() == *id))
-        };
-        let has_known_size = match spki.parsed() {
-            Ok(PublicKey::RSA(key)) => {
-                RSA_BITS.contains(&key.key_size()) && key.try_exponent().is_ok_and(|e| e <= MAX_RSA_EXPONENT)
+        let key = &self.0.public_key;
+        let is_known = || algorithms.all.iter().any(|algorithm| *algorithm.public_key_alg_id() == *key.algorithm);
+        let has_known_size = || match key.kind() {
+            Ok(KeyKind::Rsa { bits, exponent }) => {
+                RSA_BITS.contains(&bits) && exponent.is_some_and(|it| it <= MAX_RSA_EXPONENT)
             }
             Ok(_) => true,
             Err(_) => false,
         };
-        has_known_size && is_known().unwrap_or(false)
+        has_known_size() && is_known()
     }
 
     /// Verifies the signature of a handshake, whatever else the certificate contains.
@@ -96,16 +85,15 @@ impl<'a> OriginCertificate<'a> {
         signature: &DigitallySignedStruct,
         algorithms: &WebPkiSupportedAlgorithms,
     ) -> SignatureCheck {
-        let spki = self.0.public_key();
-        let (Some(id), true) = (algorithm_id(spki.raw), self.has_supported_key(algorithms)) else {
+        let key = &self.0.public_key;
+        if !self.has_supported_key(algorithms) {
             return SignatureCheck::Unsupported;
-        };
+        }
         let of_scheme = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signature.scheme);
         let candidates = of_scheme.flat_map(|(_, algorithms)| *algorithms);
         let mut result = SignatureCheck::Unsupported;
-        for algorithm in candidates.filter(|algorithm| *algorithm.public_key_alg_id() == *id) {
-            let key = &spki.subject_public_key.data;
-            match algorithm.verify_signature(key, message, signature.signature()) {
+        for algorithm in candidates.filter(|algorithm| *algorithm.public_key_alg_id() == *key.algorithm) {
+            match algorithm.verify_signature(key.bits, message, signature.signature()) {
                 Ok(()) => return SignatureCheck::Valid,
                 Err(_) => result = SignatureCheck::Wrong,
             }
@@ -123,26 +111,9 @@ fn matches(presented: &str, name: &str) -> bool {
     }
 }
 
-fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
-}
-
-/// The content of the AlgorithmIdentifier in a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
-fn algorithm_id(spki: &[u8]) -> Option<Vec<u8>> {
-    let read = yasna::parse_der(spki, |reader| {
-        reader.read_sequence(|reader| {
-            let id = reader.next().read_der()?;
-            reader.next().read_der()?;
-            Ok(id)
-        })
-    });
-    // Supported ones have fewer than 128 bytes, so their length is one byte.
-    read.ok().and_then(|id| Some(id.get(2..)?.to_vec()))
-}
-
-fn unix_time(time: ASN1Time) -> UnixTime {
-    UnixTime::since_unix_epoch(Duration::from_secs(time.timestamp().try_into().unwrap_or_default()))
+/// Converts Unix seconds. Times before 1970 become 1970.
+fn unix_time(seconds: i64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds.try_into().unwrap_or_default()))
 }
 
 /// The sizes of RSA keys that ring verifies with in all of TLS. (For PKCS#1 v1.5 alone, it accepts smaller ones.)

@@ -12,24 +12,34 @@
 //! 5280 section 4.1.2.4 requires the issuer to match the CA's subject, and many verifiers compare bytes. A map cannot hold the
 //! several `DC` attributes of CAs from directory services.
 
+use super::der::Malformed;
+use super::validity::Validity;
+use super::x509_reader::{self, KeyKind};
 use crate::error::ca::BoxError;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm,
 };
 use rustls::SignatureScheme;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::sign::SigningKey;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 
 /// A private key with its public key.
 #[derive(Debug)]
 pub(super) struct Key {
-    public: SubjectPublicKeyInfo,
+    public: PublicKey,
     private: Arc<dyn SigningKey>,
+}
+
+/// A public key as rcgen writes it into certificates.
+#[derive(Debug)]
+struct PublicKey {
+    /// The content of `subjectPublicKey`.
+    bits: Vec<u8>,
+    algorithm: &'static SignatureAlgorithm,
 }
 
 impl Key {
@@ -42,13 +52,13 @@ impl Key {
     /// Loads a PKCS#1, SEC1 or PKCS#8 key. Returns `None` if it is damaged, or if ring does not support its algorithm or size.
     pub(super) fn load(der: &PrivateKeyDer<'_>) -> Option<Self> {
         let private = ring::sign::any_supported_type(der).ok()?;
-        let public = SubjectPublicKeyInfo::from_der(private.public_key()?.as_ref()).ok()?;
+        let public = PublicKey::from_der(private.public_key()?.as_ref()).ok()?;
         Some(Self { public, private })
     }
 
     /// Returns the public key as encoded in a certificate's `subjectPublicKey`.
     pub(super) fn public(&self) -> &[u8] {
-        self.public.der_bytes()
+        &self.public.bits
     }
 
     /// Returns the private key, for a TLS server.
@@ -59,6 +69,31 @@ impl Key {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, BoxError> {
         let signer = self.private.choose_scheme(SIGNATURE_SCHEMES).ok_or("the key cannot sign certificates")?;
         Ok(signer.sign(message)?)
+    }
+}
+
+impl PublicKey {
+    /// Reads the SubjectPublicKeyInfo of a key that ring supports.
+    fn from_der(spki: &[u8]) -> Result<Self, Malformed> {
+        let key = x509_reader::PublicKey::from_der(spki)?;
+        let algorithm = match key.kind()? {
+            KeyKind::Rsa { .. } => &rcgen::PKCS_RSA_SHA256,
+            KeyKind::Ec("P-256") => &rcgen::PKCS_ECDSA_P256_SHA256,
+            KeyKind::Ec("P-384") => &rcgen::PKCS_ECDSA_P384_SHA384,
+            KeyKind::Ed25519 => &rcgen::PKCS_ED25519,
+            _ => return Err(Malformed),
+        };
+        Ok(Self { bits: key.bits.to_vec(), algorithm })
+    }
+}
+
+impl PublicKeyData for PublicKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.bits
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.algorithm
     }
 }
 
@@ -156,11 +191,11 @@ struct PlaceholderSigner<'a>(&'a Key);
 
 impl PublicKeyData for PlaceholderSigner<'_> {
     fn der_bytes(&self) -> &[u8] {
-        self.0.public.der_bytes()
+        &self.0.public.bits
     }
 
-    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
-        self.0.public.algorithm()
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.0.public.algorithm
     }
 }
 
@@ -204,26 +239,6 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], BoxError> {
     let filled = ring::default_provider().secure_random.fill(&mut bytes);
     filled.map_err(|_| "the system provides no random bytes")?;
     Ok(bytes)
-}
-
-/// A certificate's validity period in Unix seconds, both ends inclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Validity {
-    pub(super) not_before: i64,
-    pub(super) not_after: i64,
-}
-
-/// Converts to Unix seconds. A time before 1970 becomes 0.
-pub(super) fn seconds(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// Converts from Unix seconds.
-pub(super) fn system_time(seconds: i64) -> SystemTime {
-    let distance = Duration::from_secs(seconds.unsigned_abs());
-    let time = if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
-    time.unwrap_or(UNIX_EPOCH)
 }
 
 /// One scheme per kind of key. The hash is SHA-256, or the one that matches the curve.

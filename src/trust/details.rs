@@ -1,10 +1,9 @@
 //! The fields and fingerprints by which people recognize a certificate.
 
-use crate::cert::CaCertificate;
+use crate::cert::{CaCertificate, X509};
 use crate::text::Base64;
 use ring::digest;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use x509_parser::x509::SubjectPublicKeyInfo;
+use std::time::SystemTime;
 
 /// The fields and fingerprints of a certificate, as text.
 #[derive(Clone, Debug)]
@@ -32,29 +31,19 @@ impl CaCertificate {
     /// Returns the certificate's fields and fingerprints, or `None` if it does not parse. A certificate from
     /// [`CaCertificate::open`] always does.
     pub fn details(&self) -> Option<CertificateDetails> {
-        let (_, parsed) = x509_parser::parse_x509_certificate(self.der()).ok()?;
-        let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0));
-        let key = parsed.public_key();
+        let parsed = X509::parse(self.der()).ok()?;
+        let key = parsed.public_key;
+        let (from, until) = parsed.validity();
         Some(CertificateDetails {
-            subject: parsed.subject().to_string(),
-            issuer: parsed.issuer().to_string(),
-            from: time(parsed.validity().not_before.timestamp()),
-            until: time(parsed.validity().not_after.timestamp()),
-            key: algorithm(key),
+            subject: parsed.subject.to_text(),
+            issuer: parsed.issuer.to_text(),
+            from,
+            until,
+            key: key.kind().ok()?.to_text(),
             sha256: fingerprint(&digest::SHA256, self.der()),
             sha1: fingerprint(&digest::SHA1_FOR_LEGACY_USE_ONLY, self.der()),
-            spki: Base64(digest::digest(&digest::SHA256, key.raw).as_ref()).to_string(),
+            spki: Base64(digest::digest(&digest::SHA256, key.spki).as_ref()).to_string(),
         })
-    }
-}
-
-fn algorithm(key: &SubjectPublicKeyInfo<'_>) -> String {
-    let bits = key.parsed().map_or(0, |key| key.key_size());
-    match key.algorithm.algorithm.to_id_string().as_str() {
-        "1.2.840.113549.1.1.1" => format!("RSA {bits}"),
-        "1.2.840.10045.2.1" => format!("EC P-{bits}"),
-        "1.3.101.112" => "Ed25519".to_owned(),
-        other => other.to_owned(),
     }
 }
 
