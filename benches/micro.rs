@@ -32,10 +32,14 @@ mod memory;
 mod notice;
 #[path = "../src/record/mod.rs"]
 mod record;
+#[path = "../src/recorded.rs"]
+mod recorded;
 mod support;
 #[path = "../src/wire/mod.rs"]
 mod wire;
 
+use bundle::archive::OutputFile;
+use bundle::spill::SpillPlace;
 use clock::Moment;
 use config::Observer;
 use record::account::Account;
@@ -200,7 +204,7 @@ fn recorded_messages(dir: &Path, count: usize) -> Work {
 
 /// Records `steps` that many times, each with `units`, after `beginning`.
 fn recorded_dialogue(dir: &Path, beginning: Dialogue, steps: Dialogue, times: usize, units: usize) -> Work {
-    let store = BodyStore::new(dir.to_owned(), &Memory::new(64 << 20));
+    let store = BodyStore::new(dir.to_owned().into(), &Memory::new(64 << 20));
     repeat(times * units, times * size(&steps), move || {
         let (sender, receiver) = queue();
         let taking = thread::spawn(move || {
@@ -211,7 +215,7 @@ fn recorded_dialogue(dir: &Path, beginning: Dialogue, steps: Dialogue, times: us
         });
         let authority = Authority::from_connect_target(b"api.example.com:443").unwrap();
         let origin = record::origin::Origin { is_tls: true, authority, connect_timing: None };
-        let sink = ItemSink::new(sender, Arc::clone(&store));
+        let sink = ItemSink::new(Some(sender), None, Arc::clone(&store));
         let account = Account::new(&Memory::new(64 << 20).recording);
         let mut recorder = Recorder::new(Box::new(Http1Tap::new()), Some(sink), origin, account);
         for (dir, bytes) in beginning.iter().chain(std::iter::repeat_n(&steps, times).flatten()) {
@@ -271,7 +275,9 @@ fn write(dir: &Path, units: usize, batch: usize, items: impl Fn(&Arc<BodyStore>)
                 let _ = notify.send(());
             }
         });
-        let writer = Writer::create(&output, limits(), observer, Moment::now()).unwrap();
+        let writer =
+            Writer::create(OutputFile::Path(&output), SpillPlace::beside(&output), limits(), observer, Moment::now())
+                .unwrap();
         let mut items = VecDeque::from(items(writer.store()));
         let bytes = items.iter().map(size_of_item).sum();
         let (sender, receiver) = queue();

@@ -1,9 +1,12 @@
 //! The settings that only a capture has.
 
+use crate::recorded::RecordCallback;
 use crate::wire::pattern::Pattern;
 use std::fmt;
+use std::fs::File;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The settings that only a capture has. Start from [`CaptureOptions::new`] and set the fields that differ.
@@ -12,6 +15,10 @@ use std::time::Duration;
 pub struct CaptureOptions {
     /// The destination of what is recorded.
     pub output: Output,
+    /// The place for what does not fit into memory.
+    pub spilling: Spilling,
+    /// Gets each exchange and message once it is complete. `None` by default.
+    pub on_record: Option<RecordCallback>,
     /// The CA that signs the certificates that clients get.
     pub ca: CaSource,
     /// Hosts to capture. Empty means all.
@@ -23,7 +30,7 @@ pub struct CaptureOptions {
     /// closes the first without an alert, and later than a quarter of a second after the handshake. Clients
     /// with another kind of ClientHello are still captured.
     pub passthrough_refused: bool,
-    /// Writes several bundles, one after the other; `None` writes one. The number of each is inserted into the file name:
+    /// Writes several bundles, one after the other, which needs an output with a path; `None` writes one. The number of each is inserted into the file name:
     /// `capture-0001.zip`. Numbers continue after the highest one that is there.
     pub rotate: Option<Rotate>,
     /// The number of finished bundles to keep if the capture rotates; `None` keeps all. Older ones are deleted, but only
@@ -36,6 +43,8 @@ impl CaptureOptions {
     pub fn new(output: Output) -> Self {
         Self {
             output,
+            spilling: Spilling::default(),
+            on_record: None,
             ca: CaSource::default(),
             include: Vec::new(),
             exclude: Vec::new(),
@@ -50,17 +59,47 @@ impl CaptureOptions {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Output {
-    /// A bundle at this path. An existing file is kept, with `.bak`, `.2.bak` and so on appended to its name. A capture that
-    /// recorded nothing does not replace it.
+    /// A bundle at this path. The file has another name until it is complete, `NAME.zip.part`, so that readers never find an
+    /// incomplete one. A crash loses no item that was written: the part can be recovered. An existing file is kept, with `.bak`,
+    /// `.2.bak` and so on appended to its name. A capture that recorded nothing does not replace it.
     Path(PathBuf),
+    /// A bundle in this open file: a regular file without content, such as of memfd_create(2), open for reading and writing. It is
+    /// written in place and is a bundle only once the capture has stopped. There is no lock, no backup and no rotation.
+    /// [`Summary::bundle`](crate::Summary::bundle) is the name of its descriptor then, `/dev/fd/5`.
+    File(Arc<File>),
+    /// No bundle. The callback ([`CaptureOptions::on_record`]) gets what is recorded. What it does not get is lost.
+    None,
 }
 
 impl Output {
-    /// Returns the path of the bundle.
+    /// Returns the path of the bundle, if it has one.
     pub fn path(&self) -> Option<&Path> {
-        let Self::Path(path) = self;
-        Some(path)
+        match self {
+            Self::Path(path) => Some(path),
+            Self::File(_) | Self::None => None,
+        }
     }
+}
+
+impl From<File> for Output {
+    fn from(file: File) -> Self {
+        Self::File(Arc::new(file))
+    }
+}
+
+/// The place for bodies that do not fit into memory, and for the index of the bundle while it grows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Spilling {
+    /// The folder of the output's path. As [`Spilling::Memory`] if the output has no path.
+    #[default]
+    BesideOutput,
+    /// Unlinked files with mode 0600 in this folder. It is an error if it does not allow them.
+    Dir(PathBuf),
+    /// Memory alone: no file is created. A body that does not fit into 5/16 of [`Limits::memory`](crate::Limits::memory) together
+    /// with the other bodies is truncated ([`Summary::truncated`](crate::Summary::truncated)). Once the index of the bundle
+    /// exceeds 1/16 of it, further exchanges and messages are lost ([`Summary::lost`](crate::Summary::lost)).
+    Memory,
 }
 
 /// The CA of a capture, which signs the certificates that clients get. Clients must trust its certificate

@@ -5,6 +5,7 @@ use crate::clock::Moment;
 use crate::counters::Counters;
 use crate::net::live::LiveConnections;
 use crate::notice::{Progress, Summary};
+use crate::record::observed::ObservedCounts;
 use crate::record::writer::{PublishedState, WriterControl, WriterSummary};
 use std::fmt;
 use std::path::PathBuf;
@@ -16,8 +17,10 @@ pub struct Gauge {
     started: Moment,
     counters: Arc<Counters>,
     live: Arc<LiveConnections>,
-    /// `None` in discovery.
+    /// `None` if no bundle is written.
     writer: Option<WriterHandles>,
+    /// The counts of the callback.
+    observed: Option<Arc<ObservedCounts>>,
 }
 
 /// The state of the writer that other threads may read.
@@ -34,8 +37,9 @@ impl Gauge {
         counters: Arc<Counters>,
         live: Arc<LiveConnections>,
         writer: Option<WriterHandles>,
+        observed: Option<Arc<ObservedCounts>>,
     ) -> Self {
-        Self { started, counters, live, writer }
+        Self { started, counters, live, writer, observed }
     }
 
     /// The progress now.
@@ -58,6 +62,8 @@ impl Gauge {
             progress.bundle = state.part_bytes;
             progress.written = state.earlier_bytes.saturating_add(state.part_bytes);
             progress.unpacked = control.unpacked();
+        } else if let Some(observed) = &self.observed {
+            (progress.exchanges, progress.websockets) = observed.totals();
         }
         progress
     }
@@ -66,14 +72,21 @@ impl Gauge {
     /// not complete. `warnings` is empty: the observer got them.
     pub fn summary_so_far(&self) -> Summary {
         let counts = self.writer.as_ref().map(|writer| writer.published.lock().counts.clone());
-        Summary {
+        let mut summary = Summary {
             uncaptured: self.counters.uncaptured(),
             domains: self.counters.domains(),
             ..counts.map(WriterSummary::into_summary).unwrap_or_default()
+        };
+        if let Some(observed) = &self.observed {
+            if self.writer.is_none() {
+                observed.add_to(&mut summary);
+            }
+            summary.unobserved = observed.dropped();
         }
+        summary
     }
 
-    /// The path of the bundle until it is complete, `NAME.zip.part`; `None` in discovery, and if another process deleted or
+    /// The path of the bundle until it is complete, `NAME.zip.part`; `None` if none is written, and if another process deleted or
     /// replaced it.
     pub fn unfinished_bundle(&self) -> Option<PathBuf> {
         let state = self.writer.as_ref()?.published.lock();

@@ -22,6 +22,8 @@ mod notice;
 pub mod output;
 mod proxy;
 mod record;
+mod recorded;
+mod recording;
 mod running;
 pub mod text;
 #[cfg(feature = "tools")]
@@ -39,7 +41,7 @@ pub mod fuzz;
 
 pub use bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, MessageSender};
 pub use bundle::reader;
-pub use capture_options::{CaSource, CaptureOptions, Output, Rotate};
+pub use capture_options::{CaSource, CaptureOptions, Output, Rotate, Spilling};
 pub use cert::CaCertificate;
 pub use config::{ClientCertificate, Config, DiscoverOptions, Limits, Mode, Observer, Transparent};
 pub use error::{CaError, CaExposure, ClientCertificateError, Conflict, Error, Exposure, OutputError, UpstreamCaError};
@@ -48,6 +50,10 @@ pub use notice::{
     Bundles, CutOffItems, Distrust, Domain, NameSource, Notice, Progress, Reason, Summary, Uncaptured, Warning,
 };
 pub use proxy::Proxy;
+pub use recorded::{
+    MessageKind, RecordCallback, Recorded, RecordedBody, RecordedExchange, RecordedHeaders, RecordedMessage,
+    RecordedResponse,
+};
 pub use running::{ForceStop, Running};
 #[cfg(feature = "tools")]
 pub use tools::{export, filter, grpc, merge, recover, redact};

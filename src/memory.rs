@@ -6,7 +6,8 @@
 //!           ├─ queue ───── finished exchanges and messages that wait for the writer
 //!           ├─ recording ─ exchanges in progress, and the state of parsers
 //!           ├─ unsent ──── bytes that peers have not accepted yet
-//!           └─ decoding ── windows of decoders
+//!           ├─ decoding ── windows of decoders
+//!           └─ callback ── exchanges and messages that wait for a callback; without one, caches with limits of their own
 //! ```
 //!
 //! A share bounds one kind of data for all connections together. No kind can use up the memory of another: a thread that
@@ -30,14 +31,20 @@ pub(crate) struct Memory {
     pub(crate) unsent: Arc<Share>,
     /// Windows of decoders.
     pub(crate) decoding: Arc<Share>,
+    /// Exchanges and messages that wait for the callback.
+    pub(crate) callback: Arc<Share>,
 }
 
 impl Memory {
+    /// Returns the size to which the index of a bundle may grow in memory if it has no file: what spilling takes otherwise.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.spilling.limit() as u64
+    }
+
     /// Divides `bytes`.
     pub(crate) fn new(bytes: u64) -> Self {
         let sixteenth = usize::try_from(bytes / 16).unwrap_or(usize::MAX);
         let share = |sixteenths: usize| Arc::new(Share::new(sixteenth.saturating_mul(sixteenths)));
-        // The last sixteenth is for caches and buffers with limits of their own.
         Self {
             bodies: share(5),
             spilling: share(1),
@@ -45,6 +52,7 @@ impl Memory {
             recording: share(2),
             unsent: share(1),
             decoding: share(4),
+            callback: share(1),
         }
     }
 }
@@ -132,8 +140,9 @@ mod tests {
     #[test]
     fn the_shares_together_do_not_exceed_the_memory() {
         for bytes in [0, 1, 64 << 20, u64::MAX] {
-            let Memory { bodies, spilling, queue, recording, unsent, decoding } = Memory::new(bytes);
-            let limits = [bodies, spilling, queue, recording, unsent, decoding].map(|share| share.limit() as u128);
+            let Memory { bodies, spilling, queue, recording, unsent, decoding, callback } = Memory::new(bytes);
+            let limits =
+                [bodies, spilling, queue, recording, unsent, decoding, callback].map(|share| share.limit() as u128);
             assert!(limits.iter().sum::<u128>() <= u128::from(bytes), "{limits:?}");
         }
     }

@@ -1,12 +1,11 @@
 //! The library's entry point: prepares and starts a capture, and connects its parts.
 
-use crate::capture_options::{CaSource, Output};
+use crate::capture_options::CaSource;
 use crate::cert::{self, Ca, CaCertificate, Leaves};
 use crate::clock::Moment;
-use crate::config::{Config, Mode, Observer, Transparent};
+use crate::config::{Config, Mode, Transparent};
 use crate::counters::Counters;
 use crate::error::{CaExposure, Conflict, Error};
-use crate::gauge::WriterHandles;
 use crate::memory::Memory;
 use crate::net::key_log::{self, KeyLog};
 use crate::net::listener::listen;
@@ -22,12 +21,8 @@ use crate::net::timeouts::Timeouts;
 use crate::net::tls::client::ClientTls;
 use crate::net::tls::server::ServerTls;
 use crate::net::upstream::Upstream;
-use crate::record::disk_monitor::DiskMonitor;
-use crate::record::item::Item;
-use crate::record::queue::{Receiver, Sender, bounded_queue};
-use crate::record::sink::ItemSink;
-use crate::record::writer::{CaptureLimits, Writer};
-use crate::running::{Running, Writing};
+use crate::recording::Recording;
+use crate::running::Running;
 use crate::trust::environment::Environment;
 use crate::trust::page::{self, PageFile};
 use crate::wire::pattern::HostFilter;
@@ -45,7 +40,7 @@ pub struct Proxy {
     listening: Listening,
     serving: Arc<Serving>,
     ca_cert: Option<CaCertificate>,
-    output: Option<BundleOutput>,
+    output: Option<Recording>,
     key_log: Option<OpenKeyLog>,
 }
 
@@ -53,13 +48,6 @@ pub struct Proxy {
 struct OpenKeyLog {
     log: Arc<KeyLog>,
     file: File,
-}
-
-struct BundleOutput {
-    writer: Writer,
-    items: Receiver<Item>,
-    sender: Sender<Item>,
-    observer: Observer,
 }
 
 impl Proxy {
@@ -116,32 +104,27 @@ impl Proxy {
         let client_tls =
             |ca| ClientTls::new(roots, ca, &config.upstream_ca, config.insecure, &config.client_certificates);
         let mut client_tls = if let Mode::Capture(options) = config.mode {
-            let Output::Path(path) = &options.output;
+            if options.rotate.is_some() && options.output.path().is_none() {
+                return Err(Error::Conflict(Conflict::RotationWithoutPath));
+            }
             let opened = open_ca(&options.ca)?;
             ca = Some(opened.certificate());
             let client_tls = client_tls(Some(opened.cert_der()))?;
-            let limits = CaptureLimits {
-                memory: Arc::clone(&memory),
-                max_body: config.limits.max_body,
-                rotate: options.rotate,
-                keep: options.keep,
-            };
-            let writer = Writer::create(path, limits, config.on_notice.clone(), Moment::now())?;
-            let store = Arc::clone(writer.store());
-            let (sender, items) = bounded_queue(Arc::clone(&memory.queue), Arc::clone(store.disk()));
             let mut server_tls = ServerTls::new()?;
             if let Some(log) = &key_log {
                 server_tls.log_keys(Arc::clone(log) as Arc<dyn rustls::KeyLog>);
             }
+            let leaves = Leaves::new(Arc::new(opened))?;
+            let (recording, sink) = Recording::prepare(&options, config.limits, &memory, config.on_notice)?;
+            output = Some(recording);
             capture = Some(Capture {
                 filter: Arc::new(HostFilter { include: options.include, exclude: options.exclude }),
-                sink: ItemSink::new(sender.clone(), store),
-                leaves: Leaves::new(Arc::new(opened))?,
+                sink,
+                leaves,
                 server_tls,
                 passthrough: Arc::default(),
                 refusals: Arc::new(Refusals::new(options.passthrough_refused)),
             });
-            output = Some(BundleOutput { writer, items, sender, observer: config.on_notice });
             client_tls
         } else {
             // A capture may have made the machine trust a CA, which this discovery does not read.
@@ -220,20 +203,9 @@ impl Proxy {
     /// If a thread cannot be started.
     pub fn start(self) -> Result<Running, Error> {
         let no_thread = |cause| Error::System { what: "cannot start a thread", cause };
-        let writing = match self.output {
-            None => None,
-            Some(BundleOutput { writer, items, sender, observer }) => {
-                let handles = WriterHandles {
-                    published: writer.published().clone(),
-                    control: Arc::clone(writer.control()),
-                    disk: Arc::clone(writer.store().disk()),
-                };
-                let sink = self.serving.shared.capture.as_ref().map(|capture| capture.sink.clone());
-                let monitor = sink.map(|sink| DiskMonitor::start(sink, observer)).transpose().map_err(no_thread)?;
-                let thread = thread::Builder::new().name("writer".into()).spawn(move || writer.run(&items));
-                Some(Writing { thread: thread.map_err(no_thread)?, sender, handles, monitor })
-            }
-        };
+        let sink = self.serving.shared.capture.as_ref().map(|capture| capture.sink.clone());
+        let recording = self.output.zip(sink).map(|(recording, sink)| recording.start(sink));
+        let recording = recording.transpose().map_err(no_thread)?.unwrap_or_default();
         let key_log = match self.key_log {
             Some(OpenKeyLog { log, file }) => {
                 log.start(file).map_err(no_thread)?;
@@ -245,7 +217,7 @@ impl Proxy {
         let serving = Arc::clone(&self.serving);
         // Dropped on an error, which ends the threads that were started.
         let mut running =
-            Running { addrs, started: Moment::now(), serving: self.serving, listening: Vec::new(), writing, key_log };
+            Running { addrs, started: Moment::now(), serving: self.serving, listening: Vec::new(), recording, key_log };
         for listener in listeners {
             let serving = Arc::clone(&serving);
             let listening = thread::Builder::new().name("listener".into()).spawn(move || listen(&serving, &listener));

@@ -1,17 +1,16 @@
 //! A running capture: its stop, forced or not, and its summary.
 
 use crate::clock::Moment;
-use crate::gauge::{Gauge, WriterHandles};
+use crate::gauge::Gauge;
 use crate::net::key_log::KeyLog;
 use crate::net::listening::ListenAddrs;
 use crate::net::live::LiveConnections;
 use crate::net::serving::Serving;
 use crate::net::shared::{Capture, Shared};
 use crate::notice::{Summary, Warning};
-use crate::record::disk_monitor::DiskMonitor;
 use crate::record::item::Item;
-use crate::record::queue::Sender;
-use crate::record::writer::{WriterControl, WriterSummary};
+use crate::record::writer::WriterControl;
+use crate::recording::{RunningRecording, Writing};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,16 +25,8 @@ pub struct Running {
     pub(crate) serving: Arc<Serving>,
     /// The threads that accept clients; none once the capture has ended.
     pub(crate) listening: Vec<JoinHandle<()>>,
-    pub(crate) writing: Option<Writing>,
+    pub(crate) recording: RunningRecording,
     pub(crate) key_log: Option<Arc<KeyLog>>,
-}
-
-/// The threads that write the bundle.
-pub(crate) struct Writing {
-    pub(crate) thread: JoinHandle<WriterSummary>,
-    pub(crate) sender: Sender<Item>,
-    pub(crate) handles: WriterHandles,
-    pub(crate) monitor: Option<DiskMonitor>,
 }
 
 impl Running {
@@ -51,15 +42,16 @@ impl Running {
 
     /// A handle that makes [`Running::stop`] return early, from another thread.
     pub fn force_stop(&self) -> ForceStop {
-        let writer = self.writing.as_ref().map(|writing| Arc::clone(&writing.handles.control));
+        let writer = self.recording.writing.as_ref().map(|writing| Arc::clone(&writing.handles.control));
         ForceStop { live: Arc::clone(&self.serving.live), writer }
     }
 
     /// A handle that reads the progress of the capture.
     pub fn gauge(&self) -> Gauge {
         let counters = Arc::clone(&self.serving.shared.counters);
-        let writer = self.writing.as_ref().map(|writing| writing.handles.clone());
-        Gauge::new(self.started, counters, Arc::clone(&self.serving.live), writer)
+        let writer = self.recording.writing.as_ref().map(|writing| writing.handles.clone());
+        let observed = self.recording.observed.clone();
+        Gauge::new(self.started, counters, Arc::clone(&self.serving.live), writer, observed)
     }
 
     /// Stops the capture: accepts no more clients, ends all connections, records the exchanges in flight, and completes
@@ -104,7 +96,9 @@ impl Running {
         let remaining = self.serving.live.wait_for_none();
         resources.threads.close();
         let mut summary = Summary::default();
-        if let Some(Writing { thread, sender, monitor, .. }) = self.writing.take() {
+        let RunningRecording { writing, callback, observed } = std::mem::take(&mut self.recording);
+        let has_bundle = writing.is_some();
+        if let Some(Writing { thread, sender, monitor, .. }) = writing {
             // Fails only if the writer has ended, which `join` shows.
             let _ = sender.send_urgent(Item::CaptureEnd);
             drop(sender);
@@ -122,6 +116,15 @@ impl Running {
             if remaining > 0 {
                 summary.warnings.push(Warning::ConnectionsAbandoned { count: remaining });
             }
+        }
+        if let Some(callback) = callback {
+            callback.finish(|| self.serving.live.is_forced());
+        }
+        if let Some(observed) = observed {
+            if !has_bundle {
+                observed.add_to(&mut summary);
+            }
+            summary.unobserved = observed.missed();
         }
         summary.warnings.extend(self.key_log.take().and_then(|log| log.close()));
         Summary { uncaptured: counters.uncaptured(), domains: counters.domains(), ..summary }

@@ -19,8 +19,19 @@ use std::path::{Path, PathBuf};
 const RUNNING: &[&str] = &["net", "wire", "coding", "record", "bundle", "cert"];
 
 /// The files directly below `src/` that run while traffic flows.
-const RUNNING_FILES: &[&str] =
-    &["capture_options", "clock", "config", "counters", "error", "gauge", "memory", "notice", "proxy"];
+const RUNNING_FILES: &[&str] = &[
+    "capture_options",
+    "clock",
+    "config",
+    "counters",
+    "error",
+    "gauge",
+    "memory",
+    "notice",
+    "proxy",
+    "recorded",
+    "recording",
+];
 
 /// The modules of this crate that the files below each folder may import, besides their own folder.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -30,7 +41,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("coding", &[]),
     ("bundle", &["coding", "wire", "clock", "error"]),
-    ("record", &["bundle", "coding", "wire", "capture_options", "clock", "config", "error", "memory", "notice"]),
+    (
+        "record",
+        &["bundle", "coding", "wire", "capture_options", "clock", "config", "error", "memory", "notice", "recorded"],
+    ),
     ("cert", &["clock", "error"]),
     ("net", &["record", "cert", "wire", "clock", "config", "counters", "error", "memory", "notice"]),
     ("trust", &["cert", "clock", "error", "text"]),

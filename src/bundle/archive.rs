@@ -20,7 +20,7 @@
 //! are good.
 
 use super::disk_watch::timed;
-use super::output::names::directory_of;
+use super::spill::SpillPlace;
 use crate::coding::crc32::Crc;
 use crate::error::Error;
 use buffered_file::BufferedFile;
@@ -42,7 +42,7 @@ pub(crate) use headers::{CompressionMethod, EntryHeader};
 pub use read_error::{EntryError, OpenError};
 pub(crate) use reservation::Reservation;
 pub(crate) use restore::{with_slack, without_slack};
-pub(crate) use unfinished::{FinishError, Finished, UnfinishedState};
+pub(crate) use unfinished::{FinishError, Finished, OutputFile, UnfinishedState};
 pub(crate) use zip_reader::ZipReader;
 
 pub(crate) mod buffered_file;
@@ -106,22 +106,34 @@ struct OpenEntry {
 impl Archive {
     /// Creates the unfinished bundle of a capture into `output`. All entries get the time `modified`, since the epoch. Also
     /// returns the paths of other files with such a name, which are left alone.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn create(output: &Path, modified: Duration) -> Result<(Self, Vec<PathBuf>), Error> {
-        let (unfinished, others) = timed(|| UnfinishedFile::part(output))?;
-        Ok((Self::new(unfinished, modified), others))
+        Self::create_in(SpillPlace::beside(output), OutputFile::Path(output), modified)
+    }
+
+    /// As [`Archive::create`], for any output. The directory is spilled to `place`.
+    pub(crate) fn create_in(
+        place: SpillPlace,
+        output: OutputFile<'_>,
+        modified: Duration,
+    ) -> Result<(Self, Vec<PathBuf>), Error> {
+        let (unfinished, others) = timed(|| UnfinishedFile::of_capture(output))?;
+        Ok((Self::new(unfinished, place, modified), others))
     }
 
     /// Creates the temporary file of a tool that writes `output`. It is deleted if it is not finished.
     pub(crate) fn create_temporary(output: &Path, modified: Duration) -> Result<Self, Error> {
-        Ok(Self::new(UnfinishedFile::temporary(output)?, modified))
+        let unfinished = UnfinishedFile::temporary(output)?;
+        let place = SpillPlace::beside(unfinished.output());
+        Ok(Self::new(unfinished, place, modified))
     }
 
-    fn new(unfinished: UnfinishedFile, modified: Duration) -> Self {
+    fn new(unfinished: UnfinishedFile, place: SpillPlace, modified: Duration) -> Self {
         Self {
             file: BufferedFile::new(Arc::clone(unfinished.file())),
             committed: Checkpoint::default(),
             staged: Checkpoint::default(),
-            directory: Directory::new(directory_of(unfinished.output()).to_owned()),
+            directory: Directory::new(place),
             open_entry: None,
             deflater: Deflater::new(),
             stores_small_entries: false,
@@ -188,6 +200,11 @@ impl Archive {
     /// Returns the size of the file up to the end of the last committed group.
     pub(crate) fn committed_bytes(&self) -> u64 {
         self.committed.end
+    }
+
+    /// Returns the size of the directory of committed entries.
+    pub(crate) fn directory_bytes(&self) -> u64 {
+        self.directory.bytes()
     }
 
     /// Returns the file, which stays the same when it is renamed.

@@ -5,7 +5,7 @@ use super::archive::{Archive, CompressionMethod};
 use super::format::{App, CAPTURE_METHOD, FORMAT_VERSION, Manifest, Stats};
 use super::id::{Id, ItemKind};
 use super::json::add_json;
-use super::output::names::directory_of;
+use super::spill::SpillPlace;
 use super::timeline::TimelineBuilder;
 use super::{iso8601, uuid};
 use std::borrow::Cow;
@@ -31,12 +31,17 @@ impl CaptureInfo {
     /// Returns the facts about an empty bundle of a capture that began at `created`, since the epoch. The timeline is
     /// spilled to the directory of `output`.
     pub(crate) fn new(output: &Path, created: Duration) -> Self {
+        Self::spilling_to(SpillPlace::beside(output), output, created)
+    }
+
+    /// As [`CaptureInfo::new`], with a timeline that is spilled to `place`.
+    pub(crate) fn spilling_to(place: SpillPlace, output: &Path, created: Duration) -> Self {
         Self {
             capture_id: uuid::new(),
             created_at: iso8601::micros(created),
             name: output.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             stats: Stats::default(),
-            timeline: TimelineBuilder::new(directory_of(output).to_owned()),
+            timeline: TimelineBuilder::new(place),
             origins: OriginCounts::default(),
         }
     }

@@ -12,6 +12,7 @@
 pub(crate) mod backups;
 pub(crate) mod identity;
 pub(crate) mod names;
+pub(crate) mod open_file;
 pub(crate) mod part;
 pub(crate) mod path;
 pub(crate) mod replace;

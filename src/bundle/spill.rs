@@ -1,11 +1,42 @@
-//! Temporary files for data that is too large for memory: beside the bundle, unlinked, gone when the process ends.
+//! Temporary files for data that is too large for memory: in one folder, unlinked, gone when the process ends.
 
 use super::disk_watch::timed;
+use super::output::names::directory_of;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// The place for data that is too large for memory.
+#[derive(Clone, Debug)]
+pub(crate) enum SpillPlace {
+    /// Unlinked files in this folder.
+    Folder(PathBuf),
+    /// Memory after all: no file is created.
+    Memory,
+}
+
+impl SpillPlace {
+    /// The folder of the bundle `output`.
+    pub(crate) fn beside(output: &Path) -> Self {
+        Self::Folder(directory_of(output).to_owned())
+    }
+
+    /// Creates an unlinked file.
+    pub(crate) fn create_file(&self) -> io::Result<File> {
+        match self {
+            Self::Folder(folder) => unlinked_file(folder),
+            Self::Memory => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl From<PathBuf> for SpillPlace {
+    fn from(folder: PathBuf) -> Self {
+        Self::Folder(folder)
+    }
+}
 
 /// Creates a file in `directory` and unlinks it at once, so that only this process can reach it. Follows no link.
 pub(crate) fn unlinked_file(directory: &Path) -> io::Result<File> {
@@ -21,7 +52,7 @@ pub(crate) fn unlinked_file(directory: &Path) -> io::Result<File> {
 /// Bytes that are appended, and read back later. They are buffered in memory, and stay there while the disk is full, so
 /// appending and patching never fail.
 pub(crate) struct Spill {
-    directory: PathBuf,
+    place: SpillPlace,
     file: Option<File>,
     /// The length of the file's valid content. A failed write may leave more.
     written: u64,
@@ -32,8 +63,9 @@ pub(crate) struct Spill {
 
 impl Spill {
     /// Opens the file now, while descriptors are available. If that fails, later appends try again.
-    pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { file: unlinked_file(&directory).ok(), directory, written: 0, buffer: Vec::new(), patches: Vec::new() }
+    pub(crate) fn new(place: impl Into<SpillPlace>) -> Self {
+        let place = place.into();
+        Self { file: place.create_file().ok(), place, written: 0, buffer: Vec::new(), patches: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -103,7 +135,7 @@ impl Spill {
     fn write_out(&mut self) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(unlinked_file(&self.directory)?),
+            none => none.insert(self.place.create_file()?),
         };
         timed(|| file.write_all_at(&self.buffer, self.written))?;
         self.written = self.len();
@@ -129,7 +161,9 @@ mod tests {
 
     #[test]
     fn appended_bytes_are_read_back_with_and_without_a_file() {
-        for directory in [std::env::temp_dir(), "/nowhere/at/all".into()] {
+        for directory in
+            [std::env::temp_dir().into(), SpillPlace::beside(Path::new("/nowhere/at/all")), SpillPlace::Memory]
+        {
             let mut spill = Spill::new(directory);
             let all: Vec<u8> = (0..200_000u32).map(|i| (i % 251) as u8).collect();
             all.chunks(1000).for_each(|chunk| spill.append(chunk));
@@ -152,7 +186,7 @@ mod tests {
         let all: Vec<u8> = (0..BUFFER_BYTES as u32 + 1000).map(|i| (i % 251) as u8).collect();
         // In memory only; in a file; in a file that has become read-only.
         for case in 0..3 {
-            let mut spill = Spill::new(if case == 0 { "/nowhere/at/all".into() } else { std::env::temp_dir() });
+            let mut spill = Spill::new(if case == 0 { SpillPlace::Memory } else { std::env::temp_dir().into() });
             spill.append(&all[..BUFFER_BYTES]);
             if case == 2 {
                 let path = std::env::temp_dir().join(format!("spectral-patch-{}", std::process::id()));

@@ -7,13 +7,12 @@
 //! Ids made of counters take 17 spilled bytes. Ids of other producers and merged bundles are kept in memory as text.
 
 use super::id::{Id, ItemKind, push_number};
-use super::spill::Spill;
+use super::spill::{Spill, SpillPlace};
 use super::string_arena::StringArena;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 /// An event of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +40,9 @@ pub(crate) struct TimelineBuilder {
 }
 
 impl TimelineBuilder {
-    /// Returns an empty timeline that spills to a file in `directory`.
-    pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { run: Vec::new(), runs: Spill::new(directory), names: StringArena::default() }
+    /// Returns an empty timeline that spills to `place`.
+    pub(crate) fn new(place: impl Into<SpillPlace>) -> Self {
+        Self { run: Vec::new(), runs: Spill::new(place), names: StringArena::default() }
     }
 
     /// Adds an item of this capture.

@@ -41,6 +41,13 @@ pub enum Error {
     /// The CA of [`CaSource::Pem`](crate::CaSource::Pem) cannot be used, or the one of
     /// [`CaSource::Ephemeral`](crate::CaSource::Ephemeral) cannot be created.
     CaInMemory(CaError),
+    /// No file can be created in the folder for spilled bodies.
+    Spill {
+        /// The folder.
+        path: PathBuf,
+        /// The system's error.
+        cause: io::Error,
+    },
     /// A file of additional roots for origins cannot be used.
     UpstreamCa {
         /// The file.
@@ -87,6 +94,7 @@ impl fmt::Display for Error {
             Self::Output { path, cause } => write!(f, "cannot write {}: {cause}", path.display()),
             Self::Ca { path, cause } => write!(f, "cannot use the CA {}: {cause}", path.display()),
             Self::CaInMemory(cause) => write!(f, "cannot use the CA in memory: {cause}"),
+            Self::Spill { path, cause } => write!(f, "cannot create a file in {}: {cause}", path.display()),
             Self::UpstreamCa { path, cause } => {
                 write!(f, "cannot use the certificates in {}: {cause}", path.display())
             }
@@ -103,7 +111,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Listen { cause, .. } | Self::KeyLog { cause, .. } | Self::System { cause, .. } => Some(cause),
+            Self::Listen { cause, .. }
+            | Self::Spill { cause, .. }
+            | Self::KeyLog { cause, .. }
+            | Self::System { cause, .. } => Some(cause),
             Self::Output { cause, .. } => Some(cause),
             Self::Ca { cause, .. } | Self::CaInMemory(cause) => Some(cause),
             Self::UpstreamCa { cause, .. } => Some(cause),
@@ -124,6 +135,8 @@ pub enum Conflict {
     CertificatesForAnyone,
     /// There is no socket to listen on.
     NoListener,
+    /// Several bundles are to be written, and the output is not a path.
+    RotationWithoutPath,
 }
 
 impl fmt::Display for Conflict {
@@ -131,6 +144,7 @@ impl fmt::Display for Conflict {
         match self {
             Self::PasswordForRedirected => f.write_str("redirected clients cannot send the password that is required"),
             Self::NoListener => f.write_str("there is no socket to listen on"),
+            Self::RotationWithoutPath => f.write_str("several bundles need a path as their output"),
             Self::CertificatesForAnyone => {
                 f.write_str("anyone who can reach the proxy could act with the client certificate")
             }
@@ -162,6 +176,11 @@ pub enum OutputError {
         /// The link.
         link: PathBuf,
     },
+    /// The open file is not empty.
+    NotEmpty,
+    /// The open file cannot be used: it is not open for reading and writing, or it is open for appending; or its state cannot be
+    /// read.
+    OpenFile(io::Error),
     /// The directory already holds as many unfinished bundles of this name as may be.
     TooManyUnfinished {
         /// The directory.
@@ -182,6 +201,8 @@ impl fmt::Display for OutputError {
             Self::NoFileName => f.write_str("the path has no file name"),
             Self::IsDirectory => f.write_str("it is a directory"),
             Self::NotAFile => f.write_str("not a regular file"),
+            Self::NotEmpty => f.write_str("the file is not empty"),
+            Self::OpenFile(cause) => cause.fmt(f),
             Self::DanglingLink(cause) => write!(f, "cannot resolve the symbolic link: {cause}"),
             Self::ForeignLink { link, owner } => {
                 write!(f, "{} is a symbolic link of another user (uid {owner}), which is not followed", link.display())
@@ -210,10 +231,11 @@ impl fmt::Display for OutputError {
 impl std::error::Error for OutputError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::DanglingLink(cause) | Self::Create { cause, .. } => Some(cause),
+            Self::DanglingLink(cause) | Self::Create { cause, .. } | Self::OpenFile(cause) => Some(cause),
             Self::NoFileName
             | Self::IsDirectory
             | Self::NotAFile
+            | Self::NotEmpty
             | Self::ForeignLink { .. }
             | Self::ReplaceableLink { .. }
             | Self::TooManyUnfinished { .. } => None,

@@ -29,6 +29,11 @@ impl LiveConnections {
         self.changed.notify_all();
     }
 
+    /// True once waiting has ended.
+    pub(crate) fn is_forced(&self) -> bool {
+        self.lock().is_forced
+    }
+
     /// The number of connections.
     pub(crate) fn count(&self) -> usize {
         self.lock().connections

@@ -18,7 +18,7 @@ pub struct Summary {
     pub not_replaced: Option<PathBuf>,
     /// The bundles of a capture that rotates.
     pub bundles: Bundles,
-    /// Exchanges in the bundle.
+    /// Exchanges in the bundle. Without a bundle, those that the callback got; so are the next two.
     pub exchanges: u64,
     /// WebSocket connections in the bundle.
     pub websockets: u64,
@@ -26,6 +26,9 @@ pub struct Summary {
     pub messages: u64,
     /// Exchanges and messages that could not be written.
     pub lost: u64,
+    /// Exchanges, messages and ends of WebSockets that the callback did not get, because it was slower than the traffic
+    /// ([`CaptureOptions::on_record`](crate::CaptureOptions::on_record)).
+    pub unobserved: u64,
     /// Bodies in the bundle that are truncated because they could not be stored.
     pub truncated: u64,
     /// Exchanges in the bundle that are incomplete.
@@ -114,7 +117,7 @@ pub struct Progress {
     pub bytes: u64,
     /// Domains seen so far.
     pub domains: usize,
-    /// Exchanges in the bundle so far.
+    /// Exchanges in the bundle so far; without a bundle, those that the callback got. So are WebSockets.
     pub exchanges: u64,
     /// Exchanges in the bundle so far that are incomplete.
     pub cut_off_exchanges: u64,

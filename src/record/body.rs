@@ -20,6 +20,8 @@ use std::sync::Arc;
 pub(crate) use store::BodyStore;
 #[cfg(any(test, fuzzing))]
 pub(crate) use store::test_store;
+#[cfg(test)]
+use store::{MAX_IN_MEMORY_BYTES, MAX_PLENTIFUL_BYTES};
 
 mod chunk_pool;
 mod slots;
@@ -49,6 +51,7 @@ struct Long {
     truncation: Option<Truncation>,
 }
 
+#[derive(Clone)]
 struct SpilledPiece {
     /// The offset in the body at which it ends.
     end: u64,
@@ -73,6 +76,27 @@ impl Body {
     /// Returns an empty body in the same store.
     pub(crate) fn empty_like(&self) -> Self {
         Self::new(&self.store)
+    }
+
+    /// Returns a copy of the body in the same store. Pieces are shared; bytes in memory are copied.
+    pub(super) fn copy(&self) -> Self {
+        let long = self.long.as_ref().map(|long| {
+            let truncation = long.truncation.as_ref().map(|Truncation { lost_bytes, cause }| Truncation {
+                lost_bytes: *lost_bytes,
+                cause: io::Error::new(cause.kind(), cause.to_string()),
+            });
+            let Long { pieces, crc, chunks, is_spilling, .. } = &**long;
+            let (pieces, crc, chunks) = (pieces.clone(), crc.clone(), chunks.clone());
+            Box::new(Long { pieces, crc, chunks, is_spilling: *is_spilling, truncation })
+        });
+        let copy = Self { store: Arc::clone(&self.store), last: self.last.clone(), long };
+        copy.store.memory().acquire(copy.charged_bytes());
+        copy
+    }
+
+    /// Returns the number of bytes that are counted in the store's budget.
+    fn charged_bytes(&self) -> usize {
+        self.pieces().len().saturating_mul(PIECE_OVERHEAD_BYTES).saturating_add(self.memory_bytes())
     }
 
     /// Appends `bytes`.
@@ -154,8 +178,7 @@ impl Body {
 
     /// Appends `bytes` in memory. Returns those that exceed the body's limit or the budget.
     fn keep<'b>(&mut self, mut bytes: &'b [u8]) -> &'b [u8] {
-        let limit = if self.store.has_plenty() { MAX_PLENTIFUL_BYTES } else { MAX_IN_MEMORY_BYTES };
-        if self.len().saturating_add(bytes.len() as u64) > limit as u64 {
+        if self.len().saturating_add(bytes.len() as u64) > self.store.max_in_memory() as u64 {
             return bytes;
         }
         while !bytes.is_empty() {
@@ -301,8 +324,7 @@ impl Drop for Body {
             // Most bodies: no chunks, and nothing in the file.
             return self.store.memory().release(self.last.capacity());
         }
-        let overhead = self.pieces().len().saturating_mul(PIECE_OVERHEAD_BYTES);
-        self.store.memory().release(self.memory_bytes().saturating_add(overhead));
+        self.store.memory().release(self.charged_bytes());
         let chunks = self.take_chunks();
         chunks.into_iter().chain([std::mem::take(&mut self.last)]).for_each(|chunk| self.store.chunks().release(chunk));
     }
@@ -351,12 +373,6 @@ impl Read for BodyReader<'_> {
         Ok(n)
     }
 }
-
-/// The limit of one body in memory while less than half of the budget is used. Most API responses and pictures are smaller.
-const MAX_PLENTIFUL_BYTES: usize = 2 << 20;
-
-/// The limit of one body in memory while more is used. Nearly all API responses are smaller; most downloads are larger.
-const MAX_IN_MEMORY_BYTES: usize = 256 * 1024;
 
 /// The limit of one body's buffer once the budget is spent: small messages cost less in memory than in the file.
 const MAX_UNBUDGETED_BYTES: usize = 4 * 1024;

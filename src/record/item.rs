@@ -26,6 +26,22 @@ pub(crate) enum Item {
     CaptureEnd,
 }
 
+impl Item {
+    /// Returns a copy, which shares the spilled pieces of bodies.
+    pub(super) fn copy(&self) -> Self {
+        match self {
+            Self::Exchange(exchange) => Self::Exchange(Box::new(exchange.copy())),
+            Self::Message(message) => {
+                let WebSocketMessage { websocket, ended_ms, dir, opcode, ref payload, encoding, cut_off } = *message;
+                let payload = payload.copy();
+                Self::Message(WebSocketMessage { websocket, ended_ms, dir, opcode, payload, encoding, cut_off })
+            }
+            Self::WebSocketEnd { websocket, why } => Self::WebSocketEnd { websocket: *websocket, why: *why },
+            Self::CaptureEnd => Self::CaptureEnd,
+        }
+    }
+}
+
 impl Queued for Item {
     fn memory_bytes(&self) -> usize {
         let inner = match self {
@@ -74,6 +90,21 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
+    fn copy(&self) -> Self {
+        Self {
+            started_ms: self.started_ms,
+            url: self.url.clone(),
+            method: self.method.clone(),
+            request_headers: self.request_headers.clone(),
+            request_body: self.request_body.copy(),
+            response: self.response.clone(),
+            response_body: self.response_body.copy(),
+            timing: self.timing.clone(),
+            websocket: self.websocket.clone(),
+            cut_off: self.cut_off,
+        }
+    }
+
     /// Returns the number of bytes allocated.
     fn memory_bytes(&self) -> usize {
         let text = |text: &Cow<'_, str>| if let Cow::Owned(text) = text { text.capacity() } else { 0 };
@@ -92,6 +123,7 @@ impl Exchange {
 }
 
 /// A WebSocket that an exchange opened.
+#[derive(Clone)]
 pub(crate) struct WebSocketHandshake {
     /// Identifies the WebSocket in later items.
     pub(crate) key: WebSocketKey,

@@ -16,6 +16,7 @@ pub(crate) mod disk_monitor;
 mod excluded;
 pub(crate) mod item;
 mod ledger;
+pub(crate) mod observed;
 pub(crate) mod origin;
 mod pending;
 pub(crate) mod queue;

@@ -141,6 +141,17 @@ impl<T: Queued> Sender<T> {
         self.push(state, item, bytes)
     }
 
+    /// True if the queue takes an item without waiting. An empty queue takes any item.
+    pub(crate) fn has_space(&self) -> bool {
+        self.0.share.held() < self.0.share.limit() || self.0.state().items.is_empty()
+    }
+
+    /// Queues `item` even if the queue is full.
+    pub(crate) fn send_unbounded(&self, item: T) -> Result<(), SendError> {
+        let bytes = item.memory_bytes();
+        self.push(self.0.state(), item, bytes)
+    }
+
     /// Queues `item` even if the queue is full, and makes the receiver take this and later items without delay.
     pub(crate) fn send_urgent(&self, item: T) -> Result<(), SendError> {
         let mut state = self.0.state();

@@ -1,15 +1,19 @@
-//! The destination of all recorders of a capture: the queue to the writer, and the store for bodies.
+//! The destination of all recorders of a capture: the queues to the writer and to the callback, and the store for bodies.
 
 use super::body::BodyStore;
 use super::item::{Item, WebSocketKey};
+use super::observed::Observed;
 use super::queue::{SendError, Sender};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A handle to the writer's queue and to the body store; clones share both.
+/// A handle to the queues and to the body store; clones share both.
 #[derive(Clone)]
 pub(crate) struct ItemSink {
-    items: Sender<Item>,
+    /// `None` if no bundle is written.
+    items: Option<Sender<Item>>,
+    /// `None` without a callback.
+    observed: Option<Observed>,
     store: Arc<BodyStore>,
     next_websocket: Arc<AtomicU64>,
     late_items: Arc<AtomicU64>,
@@ -17,14 +21,30 @@ pub(crate) struct ItemSink {
 }
 
 impl ItemSink {
-    pub(crate) fn new(items: Sender<Item>, store: Arc<BodyStore>) -> Self {
-        Self { items, store, next_websocket: Arc::default(), late_items: Arc::default(), refused_items: Arc::default() }
+    pub(crate) fn new(items: Option<Sender<Item>>, observed: Option<Observed>, store: Arc<BodyStore>) -> Self {
+        Self {
+            items,
+            observed,
+            store,
+            next_websocket: Arc::default(),
+            late_items: Arc::default(),
+            refused_items: Arc::default(),
+        }
     }
 
-    /// Sends `item` to the writer; waits while the queue is full. If it is full and the disk hangs, or the capture ended, the
+    /// Sends `item` to the callback and to the writer; waits while the queue to the writer is full. If it is full and the disk hangs, or the capture ended, the
     /// item is dropped and counted.
     pub(super) fn send(&self, item: Item) {
-        let dropped = match self.items.send(item) {
+        let Some(items) = &self.items else {
+            if let Some(observed) = &self.observed {
+                observed.offer(item);
+            }
+            return;
+        };
+        if let Some(observed) = &self.observed {
+            observed.offer_copy(&item);
+        }
+        let dropped = match items.send(item) {
             Ok(()) => return,
             Err(SendError::Closed) => &self.late_items,
             Err(SendError::DiskHung) => &self.refused_items,

@@ -24,8 +24,9 @@ use super::body::BodyStore;
 use super::cut_off::{CutOff, MessageCutOff};
 use super::item::{Exchange, Item, WebSocketKey, WebSocketMessage};
 use super::queue::Receiver;
+use crate::bundle::archive::OutputFile;
 use crate::bundle::format::Stats;
-use crate::bundle::output::names::directory_of;
+use crate::bundle::spill::SpillPlace;
 use crate::capture_options::Rotate;
 use crate::clock::Moment;
 use crate::config::Observer;
@@ -49,7 +50,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use websocket::WebSocketInfo;
@@ -95,6 +95,8 @@ pub(crate) struct Writer {
     finished: FinishedBundles,
     /// The number of items in all bundles, each counted once.
     totals: Stats,
+    /// The largest index of a bundle, for a capture that keeps it in memory.
+    max_index_bytes: u64,
     store: Arc<BodyStore>,
     /// The memory of items that wait for the writer.
     queued: Arc<Share>,
@@ -139,26 +141,30 @@ pub(crate) struct CaptureLimits {
 }
 
 impl Writer {
-    /// Creates the unfinished bundle of `output`, or the first of several. Existing files are not changed. A writer that is
+    /// Creates the unfinished bundle of `output`, or the first of several, which needs a path. Temporary files go to `spill`. Existing files are not changed. A writer that is
     /// dropped before it ran deletes its file.
     pub(crate) fn create(
-        output: &Path,
+        output: OutputFile<'_>,
+        spill: SpillPlace,
         limits: CaptureLimits,
         observer: Observer,
         started: Moment,
     ) -> Result<Self, Error> {
-        let directory = directory_of(output).to_owned();
         let mut rotation = None;
-        let (bundle, others) = match limits.rotate {
-            None => BundleFile::create(output, started)?,
-            Some(rotate) => {
-                let (mut names, others) = BundleNames::new(output)?;
-                let (bundle, _) = BundleFile::create(&names.next(), started)?;
-                rotation = Some(Rotation::new(rotate, names, directory.clone(), started));
+        let (bundle, others) = match (limits.rotate, output) {
+            (Some(rotate), OutputFile::Path(path)) => {
+                let (mut names, others) = BundleNames::new(path)?;
+                let (bundle, _) = BundleFile::create(OutputFile::Path(&names.next()), spill.clone(), started)?;
+                rotation = Some(Rotation::new(rotate, names, spill.clone(), started));
                 (bundle, others)
             }
+            _ => BundleFile::create(output, spill.clone(), started)?,
         };
-        let store = BodyStore::new(directory, &limits.memory);
+        let max_index_bytes = match spill {
+            SpillPlace::Folder(_) => u64::MAX,
+            SpillPlace::Memory => limits.memory.index_bytes(),
+        };
+        let store = BodyStore::new(spill, &limits.memory);
         store.start();
         let mut errors = ErrorLog::new(observer);
         for other in others {
@@ -176,6 +182,7 @@ impl Writer {
             finisher: if is_rotating { Finisher::start(limits.keep, store.disk()) } else { Finisher::inline(None) },
             finished: FinishedBundles { is_rotating, ..FinishedBundles::default() },
             totals: Stats::default(),
+            max_index_bytes,
             store,
             queued: Arc::clone(&limits.memory.queue),
             control: Arc::default(),
@@ -267,6 +274,10 @@ impl Writer {
     }
 
     fn write(&mut self, item: Item) -> io::Result<()> {
+        let is_end = matches!(item, Item::WebSocketEnd { .. } | Item::CaptureEnd);
+        if !is_end && self.bundle.archive.directory_bytes() > self.max_index_bytes {
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, "the index of the bundle exceeds its memory"));
+        }
         match item {
             Item::Exchange(exchange) => self.write_exchange(*exchange),
             Item::Message(message) => return self.write_message(message),

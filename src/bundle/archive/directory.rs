@@ -14,9 +14,8 @@ use super::dos_time::DosDateTime;
 use super::headers::{CENTRAL_LEN, CentralHeader, EntryHeader};
 use super::le::u32_at;
 use super::signatures::CENTRAL_SIGNATURE;
-use crate::bundle::spill::Spill;
+use crate::bundle::spill::{Spill, SpillPlace};
 use std::io;
-use std::path::PathBuf;
 
 /// The directory of an archive that is being written.
 pub(super) struct Directory {
@@ -65,8 +64,13 @@ pub(super) struct DirectoryMark {
 }
 
 impl Directory {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { spill: Spill::new(folder), count: 0, uncommitted: Vec::new(), uncommitted_count: 0, retired: Vec::new() }
+    pub(super) fn new(place: SpillPlace) -> Self {
+        Self { spill: Spill::new(place), count: 0, uncommitted: Vec::new(), uncommitted_count: 0, retired: Vec::new() }
+    }
+
+    /// Returns the size of the committed lines.
+    pub(super) fn bytes(&self) -> u64 {
+        self.spill.len()
     }
 
     /// Adds an entry whose local header is at `offset`. An error may leave a partial line, which

@@ -1,6 +1,7 @@
-//! The file that an archive is written to: the unfinished bundle of a capture, or the temporary file of a tool.
+//! The file that an archive is written to: the unfinished bundle of a capture, an open file, or the temporary file of a tool.
 
 use crate::bundle::output::identity::Presence;
+use crate::bundle::output::open_file::OpenFile;
 use crate::bundle::output::part::PartFile;
 use crate::bundle::output::path::bundle_path;
 use crate::bundle::output::rescue::{Content, Rescued};
@@ -11,9 +12,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The output of a capture.
+#[derive(Clone, Copy)]
+pub(crate) enum OutputFile<'f> {
+    /// A path, for a file that appears there once it is complete.
+    Path(&'f Path),
+    /// A file that is open, which is written in place.
+    Open(&'f Arc<File>),
+}
+
 /// The file of an archive until it is finished.
 pub(super) enum UnfinishedFile {
     Part(PartFile),
+    Open(OpenFile),
     Temporary(TemporaryFile),
 }
 
@@ -51,8 +62,11 @@ pub(crate) enum UnfinishedState {
 
 impl UnfinishedFile {
     /// Creates the unfinished bundle of a capture. Also returns the paths of other files with such a name.
-    pub(super) fn part(output: &Path) -> Result<(Self, Vec<PathBuf>), Error> {
-        let output = resolved(output)?;
+    pub(super) fn of_capture(output: OutputFile<'_>) -> Result<(Self, Vec<PathBuf>), Error> {
+        let output = match output {
+            OutputFile::Path(output) => resolved(output)?,
+            OutputFile::Open(file) => return Ok((Self::Open(OpenFile::new(file)?), Vec::new())),
+        };
         let (part, others) = PartFile::create(output.clone()).map_err(|cause| Error::Output { path: output, cause })?;
         Ok((Self::Part(part), others))
     }
@@ -72,6 +86,7 @@ impl UnfinishedFile {
     pub(super) fn file(&self) -> &Arc<File> {
         match self {
             Self::Part(part) => part.file(),
+            Self::Open(open) => open.file(),
             Self::Temporary(temporary) => temporary.file(),
         }
     }
@@ -79,6 +94,7 @@ impl UnfinishedFile {
     pub(super) fn path(&self) -> &Path {
         match self {
             Self::Part(part) => part.path(),
+            Self::Open(open) => open.path(),
             Self::Temporary(temporary) => temporary.path(),
         }
     }
@@ -86,6 +102,7 @@ impl UnfinishedFile {
     pub(super) fn output(&self) -> &Path {
         match self {
             Self::Part(part) => part.output(),
+            Self::Open(open) => open.path(),
             Self::Temporary(temporary) => temporary.output(),
         }
     }
@@ -94,8 +111,8 @@ impl UnfinishedFile {
     pub(super) fn is_lost(&self) -> bool {
         match self {
             Self::Part(part) => part.presence() != Presence::Present,
-            // Its tool reports an error at the end.
-            Self::Temporary(_) => false,
+            // It needs no path. A tool reports an error at the end.
+            Self::Open(_) | Self::Temporary(_) => false,
         }
     }
 
@@ -114,6 +131,7 @@ impl UnfinishedFile {
                 return Err(rescued(&part, Content::Complete, None));
             }
             Self::Part(part) => part.finish(),
+            Self::Open(_) => Ok(None),
             Self::Temporary(temporary) => temporary.replace_with_backup(),
         };
         finished(path, output, renamed)

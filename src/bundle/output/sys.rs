@@ -14,6 +14,13 @@ pub(crate) fn effective_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// True if `file` is open for reading and for writing at any offset.
+pub(crate) fn is_open_for_updates(file: &File) -> io::Result<bool> {
+    use rustix::fs::OFlags;
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    Ok(flags.contains(OFlags::RDWR) && !flags.contains(OFlags::APPEND))
+}
+
 /// Renames `from` to `to`. Fails with `AlreadyExists` if `to` exists, of whatever type it is.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match rename_with(from, to, Flag::NoReplace) {

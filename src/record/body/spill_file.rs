@@ -13,13 +13,12 @@
 use super::chunk_pool::{CHUNK_BYTES, ChunkPool};
 use super::slots::Slots;
 use crate::bundle::disk_watch::{DiskWatch, MAX_OPERATION_TIME, timed};
-use crate::bundle::spill::unlinked_file;
+use crate::bundle::spill::SpillPlace;
 use crate::memory::Share;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::thread;
@@ -27,7 +26,7 @@ use std::time::Duration;
 
 /// The spill file of one capture, and the queue of its thread.
 pub(super) struct SpillFile {
-    folder: PathBuf,
+    place: SpillPlace,
     /// Unlinked; opened when the thread starts, or as soon as a descriptor is available.
     file: OnceLock<File>,
     /// The bytes of all pieces that are in memory.
@@ -82,7 +81,12 @@ enum Place {
 }
 
 impl SpillFile {
-    pub(super) fn new(folder: PathBuf, share: Arc<Share>, chunks: Arc<ChunkPool>, watch: Arc<DiskWatch>) -> Arc<Self> {
+    pub(super) fn new(
+        place: SpillPlace,
+        share: Arc<Share>,
+        chunks: Arc<ChunkPool>,
+        watch: Arc<DiskWatch>,
+    ) -> Arc<Self> {
         let state = State {
             queue: VecDeque::new(),
             purge_len: MIN_PURGE_LEN,
@@ -93,7 +97,7 @@ impl SpillFile {
             thread: Thread::NotStarted,
         };
         Arc::new(Self {
-            folder,
+            place,
             file: OnceLock::new(),
             share,
             chunks,
@@ -109,8 +113,16 @@ impl SpillFile {
     /// Opens the file and starts the thread, while descriptors and threads are available. If that fails, the first piece tries
     /// again.
     pub(super) fn start(self: &Arc<Self>) {
+        if !self.has_file() {
+            return;
+        }
         let _ = self.file();
         self.start_thread(&mut self.lock());
+    }
+
+    /// False if bodies are kept in memory alone.
+    pub(super) fn has_file(&self) -> bool {
+        matches!(self.place, SpillPlace::Folder(_))
     }
 
     /// Ends the thread.
@@ -122,8 +134,12 @@ impl SpillFile {
         self.changed.notify_one();
     }
 
-    /// Takes `bytes` of the share for a piece. Waits while it is full; fails instead while the disk is full or hangs.
+    /// Takes `bytes` of the share for a piece. Waits while it is full; fails instead while the disk is full or hangs, and always
+    /// without a file.
     pub(super) fn acquire(self: &Arc<Self>, bytes: usize) -> io::Result<()> {
+        if !self.has_file() {
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, "the memory limit is reached"));
+        }
         if !self.has_waiters.load(Relaxed) && self.share.try_acquire(bytes) {
             return Ok(());
         }
@@ -288,7 +304,7 @@ impl SpillFile {
         if let Some(file) = self.file.get() {
             return Ok(file);
         }
-        let file = unlinked_file(&self.folder)?;
+        let file = self.place.create_file()?;
         Ok(self.file.get_or_init(|| file))
     }
 

@@ -3,7 +3,9 @@
 use super::chunk_pool::ChunkPool;
 use super::spill_file::SpillFile;
 use crate::bundle::disk_watch::DiskWatch;
+use crate::bundle::spill::SpillPlace;
 use crate::memory::{Memory, Share};
+#[cfg(any(test, fuzzing))]
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,21 +19,21 @@ pub(crate) struct BodyStore {
 }
 
 impl BodyStore {
-    /// Bodies keep in memory what the shares of `memory` allow. The spill file goes to `folder`, which should be the bundle's: a
-    /// body that does not fit on that disk would not fit into the bundle either.
-    pub(crate) fn new(folder: PathBuf, memory: &Memory) -> Arc<Self> {
-        Self::with_shares(folder, Arc::clone(&memory.bodies), Arc::clone(&memory.spilling), DiskWatch::new())
+    /// Bodies keep in memory what the shares of `memory` allow. The spill file goes to `place`, which should be the bundle's folder:
+    /// a body that does not fit on that disk would not fit into the bundle either.
+    pub(crate) fn new(place: SpillPlace, memory: &Memory) -> Arc<Self> {
+        Self::with_shares(place, Arc::clone(&memory.bodies), Arc::clone(&memory.spilling), DiskWatch::new())
     }
 
     /// A store with these shares.
     pub(super) fn with_shares(
-        folder: PathBuf,
+        place: SpillPlace,
         memory: Arc<Share>,
         spilling: Arc<Share>,
         disk: Arc<DiskWatch>,
     ) -> Arc<Self> {
         let chunks = Arc::new(ChunkPool::new(Arc::clone(&memory)));
-        let spill = SpillFile::new(folder, spilling, Arc::clone(&chunks), Arc::clone(&disk));
+        let spill = SpillFile::new(place, spilling, Arc::clone(&chunks), Arc::clone(&disk));
         Arc::new(Self { memory, chunks, spill, disk })
     }
 
@@ -60,6 +62,15 @@ impl BodyStore {
         is_plentiful
     }
 
+    /// Returns the limit of one body in memory.
+    pub(super) fn max_in_memory(&self) -> usize {
+        match (self.spill.has_file(), self.has_plenty()) {
+            (false, _) => usize::MAX,
+            (true, true) => MAX_PLENTIFUL_BYTES,
+            (true, false) => MAX_IN_MEMORY_BYTES,
+        }
+    }
+
     /// Returns the pool of chunks.
     pub(super) fn chunks(&self) -> &ChunkPool {
         &self.chunks
@@ -77,18 +88,24 @@ impl Drop for BodyStore {
     }
 }
 
+/// The limit of one body in memory with a spill file, while less than half of the budget is used. Most API responses and pictures are smaller.
+pub(super) const MAX_PLENTIFUL_BYTES: usize = 2 << 20;
+
+/// The limit of one body in memory while more is used. Nearly all API responses are smaller; most downloads are larger.
+pub(super) const MAX_IN_MEMORY_BYTES: usize = 256 * 1024;
+
 /// A store in `folder` with a budget of its own.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn test_store(folder: impl Into<PathBuf>, budget_bytes: usize) -> Arc<BodyStore> {
     let share = |bytes| Arc::new(Share::new(bytes));
-    BodyStore::with_shares(folder.into(), share(budget_bytes), share(budget_bytes / 5), DiskWatch::new())
+    BodyStore::with_shares(folder.into().into(), share(budget_bytes), share(budget_bytes / 5), DiskWatch::new())
 }
 
 /// A store whose bodies take up to `bodies` bytes, and their pieces `spilling` bytes.
 #[cfg(test)]
 pub(super) fn small_store(folder: &std::path::Path, bodies: usize, spilling: usize) -> Arc<BodyStore> {
     let share = |bytes| Arc::new(Share::new(bytes));
-    BodyStore::with_shares(folder.to_owned(), share(bodies), share(spilling), DiskWatch::new())
+    BodyStore::with_shares(folder.to_owned().into(), share(bodies), share(spilling), DiskWatch::new())
 }
 
 /// A store without memory for bodies. Writes of over 100 ms count as hung.
@@ -96,5 +113,5 @@ pub(super) fn small_store(folder: &std::path::Path, bodies: usize, spilling: usi
 pub(super) fn store_on_a_hanging_disk(folder: &std::path::Path, spilling: usize) -> Arc<BodyStore> {
     let share = |bytes| Arc::new(Share::new(bytes));
     let disk = DiskWatch::with_limit(std::time::Duration::from_millis(100));
-    BodyStore::with_shares(folder.to_owned(), share(0), share(spilling), disk)
+    BodyStore::with_shares(folder.to_owned().into(), share(0), share(spilling), disk)
 }

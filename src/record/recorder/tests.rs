@@ -24,7 +24,7 @@ const DOWN: &[u8] = b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x01\x01\x04\0\0\0\x03\x
 
 /// A recorder whose memory is charged to `share`.
 fn recorder_of(tap: impl Tap + 'static, items: Sender<Item>, share: &Arc<Share>) -> Recorder {
-    let sink = ItemSink::new(items, test_store(std::env::temp_dir(), 1 << 20));
+    let sink = ItemSink::new(Some(items), None, test_store(std::env::temp_dir(), 1 << 20));
     let authority = Authority::from_host_header(b"a", 443).unwrap();
     let origin = Origin { is_tls: true, authority, connect_timing: None };
     Recorder::new(Box::new(tap), Some(sink), origin, Account::new(share))

@@ -8,9 +8,8 @@
 
 use super::body_entry::Task;
 use crate::bundle::archive::{CommittedGroup, GroupPlace};
-use crate::bundle::spill::Spill;
+use crate::bundle::spill::{Spill, SpillPlace};
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The queue of one bundle, first in, first out.
@@ -40,9 +39,9 @@ pub(super) struct CommittedJob {
 }
 
 impl Backlog {
-    /// Returns an empty queue that spills to a file in `folder`.
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { records: Spill::new(folder), taken: 0 }
+    /// Returns an empty queue that spills to `place`.
+    pub(super) fn new(place: impl Into<SpillPlace>) -> Self {
+        Self { records: Spill::new(place), taken: 0 }
     }
 
     /// Returns the number of records.

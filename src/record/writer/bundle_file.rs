@@ -7,14 +7,14 @@ use super::backlog::{Backlog, BacklogRecord, CommittedJob};
 use super::error_log::ErrorKind;
 use super::group::{Copying, Group};
 use super::websocket::WebSocketInfo;
-use crate::bundle::archive::{Archive, FinishError, Finished, GroupPlace, UnfinishedState};
+use crate::bundle::archive::{Archive, FinishError, Finished, GroupPlace, OutputFile, UnfinishedState};
 use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::Stats;
 use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::iso8601;
 use crate::bundle::json::add_json;
-use crate::bundle::output::names::directory_of;
 use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
+use crate::bundle::spill::SpillPlace;
 use crate::clock::Moment;
 use crate::error::Error;
 use std::collections::VecDeque;
@@ -32,6 +32,8 @@ pub(super) struct BundleFile {
     pub(super) info: CaptureInfo,
     /// True once another process was found to have deleted or replaced the file.
     pub(super) is_lost: bool,
+    /// The place of its temporary files.
+    spill: SpillPlace,
     /// The start of the capture, or of this bundle if it is a later one.
     started: Moment,
     /// The groups that are staged in the archive and not committed.
@@ -93,22 +95,30 @@ impl FinishedBundle {
 }
 
 impl BundleFile {
-    /// Creates the unfinished bundle of `output`. Existing files are not changed. Also returns the paths of other
-    /// unfinished bundles of that name.
-    pub(super) fn create(output: &Path, started: Moment) -> Result<(Self, Vec<PathBuf>), Error> {
-        let (archive, others) = Archive::create(output, started.since_epoch())?;
-        let folder = directory_of(output);
+    /// Creates the unfinished bundle of `output`, which spills to `spill`. Existing files are not changed. Also returns the paths
+    /// of other unfinished bundles of that name.
+    pub(super) fn create(
+        output: OutputFile<'_>,
+        spill: SpillPlace,
+        started: Moment,
+    ) -> Result<(Self, Vec<PathBuf>), Error> {
+        let (archive, others) = Archive::create_in(spill.clone(), output, started.since_epoch())?;
+        let named = match output {
+            OutputFile::Path(output) => output,
+            OutputFile::Open(_) => Path::new(NAME_OF_OPEN_FILES),
+        };
         let bundle = Self {
             number: 0,
             archive,
-            info: CaptureInfo::new(output, started.since_epoch()),
+            info: CaptureInfo::spilling_to(spill.clone(), named, started.since_epoch()),
             is_lost: false,
             started,
             staged: Vec::new(),
             copies: VecDeque::new(),
-            backlog: Backlog::new(folder.to_owned()),
+            backlog: Backlog::new(spill.clone()),
             submitted: 0,
-            retries: Backlog::new(folder.to_owned()),
+            retries: Backlog::new(spill.clone()),
+            spill,
             has_retried: false,
             unwritten_websockets: Vec::new(),
         };
@@ -117,7 +127,7 @@ impl BundleFile {
 
     /// Creates the next bundle of the capture that this one belongs to.
     pub(super) fn next(&self, output: &Path, started: Moment) -> Result<Self, Error> {
-        let (mut next, _) = Self::create(output, started)?;
+        let (mut next, _) = Self::create(OutputFile::Path(output), self.spill.clone(), started)?;
         next.info.capture_id.clone_from(&self.info.capture_id);
         next.number = self.number.saturating_add(1);
         Ok(next)
@@ -216,3 +226,6 @@ impl BundleFile {
         FinishedBundle { stats, file: result.is_ok().then_some(file), result, websockets, failed_websockets }
     }
 }
+
+/// The manifest of a bundle in an open file has this name.
+const NAME_OF_OPEN_FILES: &str = "capture";

@@ -5,13 +5,12 @@
 //! handshake is written ─▶ add ─▶ [JSON, JSON, …] in an unlinked file ─▶ read ─▶ the next bundle
 //! ```
 
-use crate::bundle::spill::Spill;
+use crate::bundle::spill::{Spill, SpillPlace};
 use std::io;
-use std::path::PathBuf;
 
 /// Stored handshakes. Memory does not grow with their number.
 pub(super) struct Handshakes {
-    directory: PathBuf,
+    place: SpillPlace,
     stored: Spill,
 }
 
@@ -23,9 +22,9 @@ pub(super) struct StoredHandshake {
 }
 
 impl Handshakes {
-    /// Returns an empty store with a file in `directory`.
-    pub(super) fn new(directory: PathBuf) -> Self {
-        Self { stored: Spill::new(directory.clone()), directory }
+    /// Returns an empty store that spills to `place`.
+    pub(super) fn new(place: SpillPlace) -> Self {
+        Self { stored: Spill::new(place.clone()), place }
     }
 
     /// Stores the JSON of a handshake.
@@ -56,7 +55,7 @@ impl Handshakes {
         if self.stored.len() < MIN_COMPACTED_BYTES || used > self.stored.len() / 2 {
             return;
         }
-        let mut compacted = Self::new(self.directory.clone());
+        let mut compacted = Self::new(self.place.clone());
         for place in open {
             *place = place.and_then(|place| self.read(place).ok()).map(|json| compacted.add(&json));
         }
@@ -73,7 +72,7 @@ mod tests {
 
     #[test]
     fn handshakes_of_closed_websockets_are_dropped() {
-        let mut handshakes = Handshakes::new(std::env::temp_dir());
+        let mut handshakes = Handshakes::new(std::env::temp_dir().into());
         let json = |n: usize| format!("{n:04}").repeat(n % 700).into_bytes();
         let mut places: Vec<_> = (0..3000).map(|n| Some(handshakes.add(&json(n)))).collect();
         let check = |handshakes: &Handshakes, places: &[Option<StoredHandshake>]| {

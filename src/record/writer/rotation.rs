@@ -13,9 +13,9 @@ use super::bundle_names::BundleNames;
 use super::error_log::ErrorKind;
 use super::handshakes::Handshakes;
 use super::websocket::WebSocketInfo;
+use crate::bundle::spill::SpillPlace;
 use crate::capture_options::Rotate;
 use crate::clock::Moment;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The state of a capture that rotates.
@@ -36,13 +36,13 @@ enum Limit {
 }
 
 impl Rotation {
-    /// The state of a capture that began at `started` and spills to `directory`.
-    pub(super) fn new(rotate: Rotate, names: BundleNames, directory: PathBuf, started: Moment) -> Self {
+    /// The state of a capture that began at `started` and spills to `spill`.
+    pub(super) fn new(rotate: Rotate, names: BundleNames, spill: SpillPlace, started: Moment) -> Self {
         let limit = match rotate {
             Rotate::Size(bytes) => Limit::Size(bytes),
             Rotate::Time(period) => Limit::Time(period, started.plus(period)),
         };
-        Self { limit, names, handshakes: Handshakes::new(directory), has_rotated: false, retry: None }
+        Self { limit, names, handshakes: Handshakes::new(spill), has_rotated: false, retry: None }
     }
 
     /// Returns true once there was a second bundle.

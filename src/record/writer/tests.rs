@@ -14,7 +14,7 @@ use crate::wire::headers::Headers;
 use crate::wire::message::{ResponseHead, Version};
 use crate::wire::tap::{Dir, Opcode, PayloadEncoding};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
@@ -68,7 +68,14 @@ impl Capture {
             };
             log.lock().unwrap().push(line);
         });
-        let writer = Writer::create(&folder.join("my app.zip"), limits, observer, Moment::now()).unwrap();
+        let writer = Writer::create(
+            OutputFile::Path(&folder.join("my app.zip")),
+            SpillPlace::beside(&folder.join("my app.zip")),
+            limits,
+            observer,
+            Moment::now(),
+        )
+        .unwrap();
         let store = Arc::clone(writer.store());
         Self { folder, writer: Some(writer), store, notices }
     }

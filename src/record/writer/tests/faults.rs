@@ -189,7 +189,16 @@ fn a_panic_in_the_observer_loses_nothing() {
     let mut capture = Capture::new("observer");
     let observer = Observer::new(|_| std::panic::resume_unwind(Box::new("a panic without a message on stderr")));
     capture.writer = None;
-    capture.writer = Some(Writer::create(&capture.output(), limits(), observer, Moment::now()).unwrap());
+    capture.writer = Some(
+        Writer::create(
+            OutputFile::Path(&capture.output()),
+            SpillPlace::beside(&capture.output()),
+            limits(),
+            observer,
+            Moment::now(),
+        )
+        .unwrap(),
+    );
     let summary = capture.run(|c, items| items.send(item(c.exchange(1, "http://a.test/"))).unwrap());
     assert_eq!((summary.exchanges, summary.lost), (1, 0));
     open_checked(&summary);

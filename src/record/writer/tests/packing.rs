@@ -105,7 +105,16 @@ fn a_body_past_the_decoding_limit_is_stored_as_received() {
     let mut capture = Capture::new("limit");
     capture.writer = None;
     let limits = CaptureLimits { max_body: 999, ..limits() };
-    capture.writer = Some(Writer::create(&capture.output(), limits, Observer::default(), Moment::now()).unwrap());
+    capture.writer = Some(
+        Writer::create(
+            OutputFile::Path(&capture.output()),
+            SpillPlace::beside(&capture.output()),
+            limits,
+            Observer::default(),
+            Moment::now(),
+        )
+        .unwrap(),
+    );
     let gzip = gz(&[b'x'; 1000]);
     let summary = capture.run(|c, items| {
         let mut exchange = c.exchange(1, "http://a.test/");
