@@ -24,6 +24,8 @@ mod clock;
 mod coding;
 #[path = "../src/config.rs"]
 mod config;
+#[path = "../src/connector.rs"]
+mod connector;
 #[path = "../src/error/mod.rs"]
 mod error;
 #[path = "../src/memory.rs"]

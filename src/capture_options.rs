@@ -1,7 +1,7 @@
 //! The settings that only a capture has.
 
 use crate::recorded::RecordCallback;
-use crate::wire::pattern::Pattern;
+use crate::wire::pattern::{HostFunction, Pattern};
 use std::fmt;
 use std::fs::File;
 use std::num::NonZeroU32;
@@ -25,6 +25,9 @@ pub struct CaptureOptions {
     pub include: Vec<Pattern>,
     /// Hosts not to capture, even if `include` matches them.
     pub exclude: Vec<Pattern>,
+    /// Selects hosts besides the patterns: a host is captured only if the function returns true for all of its known names, such as
+    /// those in CONNECT, SNI and Host. `None` selects all.
+    pub filter: Option<HostFunction>,
     /// Passes a client's connections to a host through, for the rest of the capture, after it refused our certificate
     /// for that host. An app that pins its certificates then works from its second connection on; from its third if it
     /// closes the first without an alert, and later than a quarter of a second after the handshake. Clients
@@ -48,6 +51,7 @@ impl CaptureOptions {
             ca: CaSource::default(),
             include: Vec::new(),
             exclude: Vec::new(),
+            filter: None,
             passthrough_refused: false,
             rotate: None,
             keep: None,

@@ -1,6 +1,7 @@
 //! The settings of a proxy: those that only a capture has are in `capture_options.rs`.
 
 use crate::capture_options::{CaptureOptions, Output};
+use crate::connector::Connector;
 use crate::notice::Notice;
 use crate::wire::credentials::Credentials;
 use crate::wire::pattern::Pattern;
@@ -20,8 +21,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Accepts any certificate from an origin.
     pub insecure: bool,
-    /// PEM files with certificates to trust in origins, in addition to the roots of this machine.
-    pub upstream_ca: Vec<PathBuf>,
+    /// Certificates to trust in origins, in addition to the roots of this machine.
+    pub upstream_ca: Vec<UpstreamCa>,
+    /// The way to connect to origins and upstream proxies.
+    pub connector: Connector,
     /// The proxies through which origins are reached. None by default: the library reads no environment variables for them.
     /// One that is this proxy itself is ignored ([`Proxy::upstream_proxies`](crate::Proxy::upstream_proxies)).
     pub upstream_proxies: UpstreamProxies,
@@ -52,6 +55,7 @@ impl Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
             insecure: false,
             upstream_ca: Vec::new(),
+            connector: Connector::default(),
             upstream_proxies: UpstreamProxies::default(),
             client_certificates: Vec::new(),
             limits: Limits::default(),
@@ -124,14 +128,67 @@ impl Default for Limits {
     }
 }
 
-/// A certificate for origins that request one.
+/// Certificates to trust in origins.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpstreamCa {
+    /// A PEM file with one or more.
+    File(PathBuf),
+    /// One in DER.
+    Der(Vec<u8>),
+}
+
+impl From<PathBuf> for UpstreamCa {
+    fn from(file: PathBuf) -> Self {
+        Self::File(file)
+    }
+}
+
+/// A certificate for origins that request one.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ClientCertificate {
     /// The origins that get it, by the name in the client's request or in its SNI. `None` means those that no other one
     /// matches.
     pub host: Option<Pattern>,
-    /// A PEM file with the certificate, its chain and its private key.
-    pub file: PathBuf,
+    /// The certificate and its key.
+    pub source: CertificateSource,
+}
+
+impl ClientCertificate {
+    /// A certificate for all origins that no other one matches.
+    pub fn new(source: CertificateSource) -> Self {
+        Self { host: None, source }
+    }
+
+    /// The same for the origins that `host` matches.
+    pub fn for_host(self, host: Pattern) -> Self {
+        Self { host: Some(host), ..self }
+    }
+}
+
+/// A client certificate, its chain and its private key. `Debug` does not show the key.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum CertificateSource {
+    /// A PEM file with all of them, in any order.
+    File(PathBuf),
+    /// All of them in DER.
+    Der {
+        /// The certificate, and its chain in any order.
+        certificates: Vec<Vec<u8>>,
+        /// The private key: PKCS#8, PKCS#1 or SEC1.
+        key: Vec<u8>,
+    },
+}
+
+impl fmt::Debug for CertificateSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => f.debug_tuple("File").field(file).finish(),
+            Self::Der { certificates, .. } => write!(f, "Der({} certificates)", certificates.len()),
+        }
+    }
 }
 
 /// The treatment of traffic that a firewall redirects to the port. Clients that use the port as a proxy are always served.

@@ -11,6 +11,7 @@ mod clock;
 #[cfg_attr(not(feature = "tools"), allow(dead_code, unused_imports, reason = "only the tools use some of it"))]
 mod coding;
 mod config;
+mod connector;
 mod counters;
 mod error;
 mod gauge;
@@ -43,7 +44,10 @@ pub use bundle::cut_off::{CutOff, CutOffCause, CutOffSide, MessageCutOff, Messag
 pub use bundle::reader;
 pub use capture_options::{CaSource, CaptureOptions, Output, Rotate, Spilling};
 pub use cert::CaCertificate;
-pub use config::{ClientCertificate, Config, DiscoverOptions, Limits, Mode, Observer, Transparent};
+pub use config::{
+    CertificateSource, ClientCertificate, Config, DiscoverOptions, Limits, Mode, Observer, Transparent, UpstreamCa,
+};
+pub use connector::Connector;
 pub use error::{CaError, CaExposure, ClientCertificateError, Conflict, Error, Exposure, OutputError, UpstreamCaError};
 pub use gauge::Gauge;
 pub use notice::{
@@ -66,7 +70,7 @@ pub use trust::{
     roots::TrustedRoots,
 };
 pub use wire::credentials::Credentials;
-pub use wire::pattern::{BadPattern, Pattern, PatternError};
+pub use wire::pattern::{BadPattern, HostFunction, Pattern, PatternError};
 pub use wire::tap::Opaque;
 pub use wire::upstream::no_proxy::NoProxy;
 pub use wire::upstream::proxy::{UpstreamProxies, UpstreamProxy, UpstreamProxyError};

@@ -118,7 +118,11 @@ impl Proxy {
             let (recording, sink) = Recording::prepare(&options, config.limits, &memory, config.on_notice)?;
             output = Some(recording);
             capture = Some(Capture {
-                filter: Arc::new(HostFilter { include: options.include, exclude: options.exclude }),
+                filter: Arc::new(HostFilter {
+                    include: options.include,
+                    exclude: options.exclude,
+                    function: options.filter,
+                }),
                 sink,
                 leaves,
                 server_tls,
@@ -154,7 +158,13 @@ impl Proxy {
             auth: config.auth,
             timeouts: Timeouts::default(),
             counters,
-            upstream: Upstream::new(config.upstream_proxies, listening.addrs.all.clone(), &resources, &stop),
+            upstream: Upstream::new(
+                config.upstream_proxies,
+                config.connector.0,
+                listening.addrs.all.clone(),
+                &resources,
+                &stop,
+            ),
             stop,
             resources,
             client_tls,
@@ -262,7 +272,7 @@ fn own_page(ca: Option<&CaCertificate>, addr: SocketAddr) -> OwnPage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ClientCertificate;
+    use crate::config::{CertificateSource, ClientCertificate};
     use crate::net::budget::UnsentBudget;
     use std::io::{BufRead, BufReader, Read, Write};
     use std::net::TcpStream;
@@ -410,7 +420,7 @@ mod tests {
     #[test]
     fn client_certificates_need_a_password_if_any_socket_is_public() {
         let mut config = Config::discover();
-        config.client_certificates = vec![ClientCertificate { host: None, file: "missing.pem".into() }];
+        config.client_certificates = vec![ClientCertificate::new(CertificateSource::File("missing.pem".into()))];
         let bind = |addrs: [&str; 2]| {
             let listeners = addrs.map(|addr| TcpListener::bind(addr).unwrap());
             Proxy::bind_on(config.clone(), listeners.into()).unwrap_err()

@@ -4,7 +4,7 @@ use super::pem::{self, PemError, PemFile};
 use super::x509_reader::X509;
 use crate::error::{ClientCertificateError, Error};
 use rustls::crypto::KeyProvider;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use std::path::Path;
 
@@ -22,7 +22,28 @@ fn parse(file: &[u8], keys: &dyn KeyProvider) -> Result<CertifiedKey, ClientCert
     if !file.windows(BEGIN.len()).any(|text| text == BEGIN) {
         return Err(ClientCertificateError::NotPem);
     }
-    let PemFile { key, mut certificates } = pem::parse(file)?;
+    let PemFile { key, certificates } = pem::parse(file)?;
+    certified(certificates, key, keys)
+}
+
+/// Returns the certificate among `certificates` that belongs to `key`, with the others as its chain. All are in DER.
+///
+/// # Errors
+/// If one of them cannot be used. It contains no part of the key.
+pub(crate) fn client_certificate(
+    certificates: &[Vec<u8>],
+    key: &[u8],
+    keys: &dyn KeyProvider,
+) -> Result<CertifiedKey, ClientCertificateError> {
+    let key = PrivateKeyDer::try_from(key.to_vec()).map_err(|_| ClientCertificateError::UnsupportedKey)?;
+    certified(certificates.iter().map(|der| der.clone().into()).collect(), key, keys)
+}
+
+fn certified(
+    mut certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    keys: &dyn KeyProvider,
+) -> Result<CertifiedKey, ClientCertificateError> {
     let key = keys.load_private_key(key).map_err(|_| ClientCertificateError::UnsupportedKey)?;
     if certificates.is_empty() {
         return Err(ClientCertificateError::NoCertificate);
@@ -81,6 +102,20 @@ mod tests {
             assert!(read.keys_match().is_ok());
             assert_eq!(read.cert.len(), file.matches("BEGIN CERTIFICATE").count());
         }
+    }
+
+    #[test]
+    fn accepts_the_same_in_der() {
+        let ((certificate, key), (issuer, _)) = (issue(), issue());
+        let der = |text: &str| ::pem::parse(text).unwrap().into_contents();
+        let keys = default_provider().key_provider;
+        let read = client_certificate(&[der(&issuer), der(&certificate)], &der(&key), keys).unwrap();
+        assert!(read.keys_match().is_ok());
+        assert_eq!((read.cert.len(), &*read.cert[0]), (2, &*der(&certificate)));
+        let error = |certificates: &[Vec<u8>], key: &[u8]| client_certificate(certificates, key, keys).unwrap_err();
+        assert!(matches!(error(&[], &der(&key)), ClientCertificateError::NoCertificate));
+        assert!(matches!(error(&[der(&issuer)], &der(&key)), ClientCertificateError::Mismatch));
+        assert!(matches!(error(&[der(&certificate)], b"1"), ClientCertificateError::UnsupportedKey));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(crate) mod x509_reader;
 
 pub(crate) use ca::Ca;
 pub use certificate::CaCertificate;
-pub(crate) use client::read_client_certificate;
+pub(crate) use client::{client_certificate, read_client_certificate};
 pub(crate) use leaves::{LeafError, Leaves};
 pub(crate) use origin::{OriginCertificate, SignatureCheck};
 pub(crate) use pem::encode_certificate as encode_pem;

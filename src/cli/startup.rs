@@ -1,7 +1,7 @@
 //! Warnings at the start of a capture.
 
 use super::message::warning_line;
-use spectral_capture::{ClientCertificate, Config};
+use spectral_capture::{CertificateSource, Config};
 use std::env;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -16,7 +16,9 @@ pub(crate) fn warnings(config: &Config, addr: SocketAddr, others: &[String]) -> 
         lines.push_str(&warning_line(&format!("anyone who can reach {addr} can use this proxy")));
     }
     for certificate in &config.client_certificates {
-        lines.extend(exposed_secret(&certificate.file).as_deref().map(warning_line));
+        if let CertificateSource::File(file) = &certificate.source {
+            lines.extend(exposed_secret(file).as_deref().map(warning_line));
+        }
     }
     if config.insecure {
         lines.push_str(&warning_line("certificates of origins are not verified (-k)"));
@@ -34,9 +36,10 @@ pub(crate) fn warnings(config: &Config, addr: SocketAddr, others: &[String]) -> 
 
 /// Returns a line for each client certificate of the capture.
 pub(crate) fn identities(config: &Config) -> impl Iterator<Item = String> {
-    config.client_certificates.iter().map(|ClientCertificate { host, file }| {
-        let host = host.as_ref().map_or_else(|| "any host".to_owned(), ToString::to_string);
-        format!("  identity {} for {host}: all users of the proxy act with it", file.display())
+    config.client_certificates.iter().filter_map(|certificate| {
+        let CertificateSource::File(file) = &certificate.source else { return None };
+        let host = certificate.host.as_ref().map_or_else(|| "any host".to_owned(), ToString::to_string);
+        Some(format!("  identity {} for {host}: all users of the proxy act with it", file.display()))
     })
 }
 

@@ -55,6 +55,10 @@ pub enum Error {
         /// The reason.
         cause: UpstreamCaError,
     },
+    /// A certificate of [`UpstreamCa::Der`](crate::UpstreamCa::Der) cannot be used.
+    UpstreamCaDer(UpstreamCaError),
+    /// A certificate of [`CertificateSource::Der`](crate::CertificateSource::Der) cannot be used.
+    ClientCertificateDer(ClientCertificateError),
     /// A certificate for origins that request one cannot be used.
     ClientCertificate {
         /// The file.
@@ -98,6 +102,8 @@ impl fmt::Display for Error {
             Self::UpstreamCa { path, cause } => {
                 write!(f, "cannot use the certificates in {}: {cause}", path.display())
             }
+            Self::UpstreamCaDer(cause) => write!(f, "cannot use a certificate for origins: {cause}"),
+            Self::ClientCertificateDer(cause) => write!(f, "cannot use a client certificate: {cause}"),
             Self::ClientCertificate { path, cause } => {
                 write!(f, "cannot use the client certificate in {}: {cause}", path.display())
             }
@@ -117,8 +123,8 @@ impl std::error::Error for Error {
             | Self::System { cause, .. } => Some(cause),
             Self::Output { cause, .. } => Some(cause),
             Self::Ca { cause, .. } | Self::CaInMemory(cause) => Some(cause),
-            Self::UpstreamCa { cause, .. } => Some(cause),
-            Self::ClientCertificate { cause, .. } => Some(cause),
+            Self::UpstreamCa { cause, .. } | Self::UpstreamCaDer(cause) => Some(cause),
+            Self::ClientCertificate { cause, .. } | Self::ClientCertificateDer(cause) => Some(cause),
             Self::Conflict(_) => None,
         }
     }

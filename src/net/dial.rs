@@ -8,18 +8,19 @@ use super::stop::Stop;
 use super::sys;
 use super::thread_pool::ThreadPool;
 use crate::clock::Moment;
+use crate::connector::Kind;
 use crate::wire::authority::{Authority, Host};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// Resolves names and connects sockets for one capture.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Dialer {
     /// The address of this proxy, to which it must not connect.
     listen: Vec<SocketAddr>,
@@ -27,7 +28,10 @@ pub(crate) struct Dialer {
     threads: ThreadPool,
     /// The sockets that it connects.
     own_sockets: OwnSockets,
+    connector: Kind,
 }
+
+type ConnectFunction = Arc<dyn Fn(&str, u16) -> io::Result<TcpStream> + Send + Sync>;
 
 /// A connected socket, and the time it took in milliseconds.
 #[derive(Debug)]
@@ -40,8 +44,8 @@ pub(crate) struct Dialed {
 
 impl Dialer {
     /// Creates a dialer for the proxy that listens on these addresses.
-    pub(crate) fn new(listen: Vec<SocketAddr>, threads: ThreadPool) -> Self {
-        Self { listen, threads, own_sockets: OwnSockets::default() }
+    pub(crate) fn new(listen: Vec<SocketAddr>, threads: ThreadPool, connector: Kind) -> Self {
+        Self { listen, threads, own_sockets: OwnSockets::default(), connector }
     }
 
     /// Connects to `authority`. If no descriptor is left, retries until the timeout.
@@ -64,6 +68,9 @@ impl Dialer {
     }
 
     fn dial_once(&self, authority: &Authority, stop: &Stop) -> Result<Dialed, DialError> {
+        if let Kind::Connector(connect) = &self.connector {
+            return self.connect_with(connect, authority, stop);
+        }
         let began = Moment::now();
         let addrs = self.resolve(authority, stop)?;
         if addrs.iter().any(|addr| self.is_ourselves(*addr)) {
@@ -103,40 +110,88 @@ impl Dialer {
             Host::V6(ip) => return Ok(vec![SocketAddr::new(IpAddr::V6(*ip), authority.port)]),
             Host::Name(name) => (name.clone(), authority.port),
         };
-        // getaddrinfo(3) cannot be interrupted, so it runs in another thread. A pipe, whose write end that thread
-        // closes, can be polled together with the stop.
-        let (done, done_writer) = io::pipe().map_err(DialError::Connect)?;
-        let (sender, result) = mpsc::channel();
-        let lookup_target = target.clone();
-        let started = self.threads.acquire().map(|worker| {
-            worker.run(move || {
-                // The receiver is gone after a timeout.
-                let _ = sender.send(look_up(&lookup_target));
-                drop(done_writer);
-            });
-        });
-        if started.is_err() {
-            // No thread is left. Waiting for one could be a deadlock, because all threads may wait here. So this thread
-            // resolves the name, with the resolver's own timeouts.
-            return addresses_of(authority, look_up(&target));
+        let connector = self.connector.clone();
+        match self.run_interruptibly(RESOLVE_TIMEOUT, stop, move || connector.look_up(&target)) {
+            Ok(answer) => addresses_of(authority, answer),
+            Err(Interrupted::Stopped) => Err(DialError::Stopped),
+            Err(Interrupted::TimedOut) => Err(DialError::Resolve(io::ErrorKind::TimedOut.into())),
+            Err(Interrupted::Failed(cause)) => Err(DialError::Resolve(cause)),
         }
-        let deadline = Moment::now().plus(RESOLVE_TIMEOUT);
+    }
+
+    /// Connects with the embedder's function.
+    fn connect_with(&self, connect: &ConnectFunction, authority: &Authority, stop: &Stop) -> Result<Dialed, DialError> {
+        let began = Moment::now();
+        let (connect, port) = (Arc::clone(connect), authority.port);
+        let host = match &authority.host {
+            Host::V4(ip) => ip.to_string(),
+            Host::V6(ip) => ip.to_string(),
+            Host::Name(name) => name.clone(),
+        };
+        if self.leads_here(authority, stop) {
+            return Err(DialError::Ourselves);
+        }
+        let socket = match self.run_interruptibly(CONNECT_TIMEOUT, stop, move || connect(&host, port)) {
+            Ok(connected) => connected.map_err(DialError::Connect)?,
+            Err(Interrupted::Stopped) => return Err(DialError::Stopped),
+            Err(Interrupted::TimedOut) => return Err(DialError::Connect(io::ErrorKind::TimedOut.into())),
+            Err(Interrupted::Failed(cause)) => return Err(DialError::Connect(cause)),
+        };
+        if socket.peer_addr().is_ok_and(|peer| self.is_ourselves(peer)) {
+            return Err(DialError::Ourselves);
+        }
+        socket.set_nonblocking(true).map_err(DialError::Connect)?;
+        let own_address = self.own_sockets.add(&socket).map_err(DialError::Connect)?;
+        Ok(Dialed { own_address, socket, dns_ms: 0.0, connect_ms: Moment::now().ms_since(began) })
+    }
+
+    /// Runs `work`, which cannot be interrupted, such as getaddrinfo(3), on another thread. Returns early after `timeout` or at the
+    /// stop.
+    fn run_interruptibly<T: Send + 'static>(
+        &self,
+        timeout: Duration,
+        stop: &Stop,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<io::Result<T>, Interrupted> {
+        // A pipe, whose write end that thread closes, can be polled together with the stop.
+        let (done, done_writer) = io::pipe().map_err(Interrupted::Failed)?;
+        let (sender, result) = mpsc::channel();
+        let Ok(worker) = self.threads.acquire() else {
+            // No thread is left. Waiting for one could be a deadlock, because all threads may wait here. So it runs on this
+            // thread, with its own timeouts.
+            return Ok(work());
+        };
+        worker.run(move || {
+            // The receiver is gone after a timeout.
+            let _ = sender.send(work());
+            drop(done_writer);
+        });
+        let deadline = Moment::now().plus(timeout);
         loop {
             let left = deadline.since(Moment::now());
             let wanted = [(stop.as_fd(), sys::Interest::READ), (done.as_fd(), sys::Interest::READ)];
-            let [stopped, resolved] = sys::wait(wanted, Some(left)).map_err(DialError::Resolve)?;
+            let [stopped, ended] = sys::wait(wanted, Some(left)).map_err(Interrupted::Failed)?;
             if stopped.read {
-                return Err(DialError::Stopped);
+                return Err(Interrupted::Stopped);
             }
-            if resolved.read {
-                // The result is sent before the pipe is closed, unless the thread panicked.
-                return addresses_of(authority, result.try_recv().unwrap_or_else(|_| Ok(Vec::new())));
+            if ended.read {
+                // The result is sent before the pipe is closed, unless the work panicked.
+                return Ok(result.try_recv().unwrap_or_else(|_| Err(io::Error::other("a function panicked"))));
             }
             if left.is_zero() {
-                return Err(DialError::Resolve(io::ErrorKind::TimedOut.into()));
+                return Err(Interrupted::TimedOut);
             }
         }
     }
+}
+
+/// The reason why work on another thread has no result.
+enum Interrupted {
+    /// The capture stops.
+    Stopped,
+    TimedOut,
+    /// The wait itself failed.
+    Failed(io::Error),
 }
 
 /// The reason why there is no connection to an origin. `Display` is a clause about the origin.
@@ -188,11 +243,6 @@ impl Error for DialError {
             Self::Ourselves | Self::Stopped => None,
         }
     }
-}
-
-/// Resolves a name and port with the system's resolver.
-fn look_up(target: &(String, u16)) -> io::Result<Vec<SocketAddr>> {
-    target.to_socket_addrs().map(Iterator::collect)
 }
 
 /// The addresses in the resolver's answer, or those that `localhost` has by definition.
@@ -297,7 +347,7 @@ mod tests {
     }
 
     fn dialer(listen: &str) -> Dialer {
-        Dialer::new(vec![addr(listen)], ThreadPool::default())
+        Dialer::new(vec![addr(listen)], ThreadPool::default(), Kind::System)
     }
 
     #[test]

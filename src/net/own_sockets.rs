@@ -31,6 +31,16 @@ impl OwnSockets {
         Ok((socket, OwnAddress { own, sockets: self.clone() }))
     }
 
+    /// Adds a connected socket.
+    ///
+    /// # Errors
+    /// If its address cannot be read.
+    pub(crate) fn add(&self, socket: &TcpStream) -> io::Result<OwnAddress> {
+        let own = canonical(socket.local_addr()?);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(own);
+        Ok(OwnAddress { own, sockets: self.clone() })
+    }
+
     /// True if `peer` is the address of one of the sockets.
     pub(crate) fn contains(&self, peer: SocketAddr) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&canonical(peer))

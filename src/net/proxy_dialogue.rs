@@ -260,7 +260,8 @@ mod tests {
     #[test]
     fn a_dead_proxy_is_reported_in_the_words_of_origins() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let dialer = Dialer::new(vec![([127, 0, 0, 1], 1).into()], ThreadPool::default());
+        let dialer =
+            Dialer::new(vec![([127, 0, 0, 1], 1).into()], ThreadPool::default(), crate::connector::Kind::System);
         let error = |url: &str, stop: &Stop| {
             dial(&UpstreamProxy::parse(url).unwrap(), Some(&origin()), &dialer, stop).unwrap_err()
         };

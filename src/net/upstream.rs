@@ -16,6 +16,7 @@ use super::proxy_dialogue;
 use super::resources::Resources;
 use super::stop::Stop;
 use super::sys;
+use crate::connector::Kind;
 use crate::record::origin::ConnectTiming;
 use crate::wire::authority::{Authority, Host};
 use crate::wire::upstream::proxy::{UpstreamProxies, UpstreamProxy};
@@ -36,14 +37,15 @@ pub(crate) struct Connected {
 }
 
 impl Upstream {
-    /// Connects through `proxies`, on behalf of the proxy that listens on these addresses. Proxies that are that one itself are removed.
+    /// Connects through `proxies` and with `connector`, on behalf of the proxy that listens on these addresses. Proxies that are that one itself are removed.
     pub(crate) fn new(
         mut proxies: UpstreamProxies,
+        connector: Kind,
         listen: Vec<SocketAddr>,
         resources: &Arc<Resources>,
         stop: &Stop,
     ) -> Self {
-        let dialer = Dialer::new(listen, resources.threads.clone());
+        let dialer = Dialer::new(listen, resources.threads.clone(), connector);
         for proxy in [&mut proxies.https, &mut proxies.http] {
             proxy.take_if(|proxy| dialer.leads_here(proxy.authority(), stop));
         }
@@ -157,7 +159,7 @@ mod tests {
 
     fn upstream(proxy: SocketAddr, listen: SocketAddr) -> Upstream {
         let proxies = UpstreamProxies::all(UpstreamProxy::parse(&format!("http://{proxy}")).unwrap());
-        Upstream::new(proxies, vec![listen], &Arc::default(), &Stop::new().unwrap())
+        Upstream::new(proxies, Kind::System, vec![listen], &Arc::default(), &Stop::new().unwrap())
     }
 
     /// Starts a proxy that accepts one tunnel.

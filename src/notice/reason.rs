@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The host matches no included pattern, or it matches an excluded one.
+    /// The host matches no included pattern, or it matches an excluded one, or the filter does not select it.
     NotMatched,
     /// An excluded pattern matches the host of an exchange on a connection that is captured for another host. It is reported
     /// for the exchange's host, and its count is one of exchanges.

@@ -129,7 +129,7 @@ mod tests {
         fn new(patterns: &[&str]) -> Self {
             let exclude = patterns.iter().map(|pattern| pattern.parse().unwrap()).collect();
             let mut excluded = ExcludedExchanges::default();
-            excluded.set_filter(Arc::new(HostFilter { include: Vec::new(), exclude }));
+            excluded.set_filter(Arc::new(HostFilter { exclude, ..HostFilter::default() }));
             let authority = Authority::from_host_header(b"a.example", 443).unwrap();
             Self { tap: HttpTap::new(), excluded, origin: Origin { is_tls: true, authority, connect_timing: None } }
         }

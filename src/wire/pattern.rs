@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// A host pattern: a glob over the whole host name, and an optional port.
 ///
@@ -158,6 +160,32 @@ pub(crate) struct HostFilter {
     pub include: Vec<Pattern>,
     /// Hosts not to capture; takes precedence over `include`.
     pub exclude: Vec<Pattern>,
+    /// Returns false for further hosts not to capture.
+    pub function: Option<HostFunction>,
+}
+
+/// A function that selects hosts. It gets each known name of a host, without brackets and in lower case, and its port. Returns false
+/// for a host that is not to be captured. It runs on the threads of connections and must not block. A panic in it is caught and
+/// counts as false.
+#[derive(Clone)]
+pub struct HostFunction(Arc<dyn Fn(&str, u16) -> bool + Send + Sync>);
+
+impl HostFunction {
+    /// Selects the hosts for which `function` returns true.
+    pub fn new(function: impl Fn(&str, u16) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(function))
+    }
+
+    fn selects(&self, host: &str, port: u16) -> bool {
+        let name = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        catch_unwind(AssertUnwindSafe(|| (self.0)(&name, port))).unwrap_or(false)
+    }
+}
+
+impl fmt::Debug for HostFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HostFunction")
+    }
 }
 
 impl HostFilter {
@@ -176,9 +204,10 @@ impl HostFilter {
         included
     }
 
-    /// Returns true if an excluded pattern matches `host` at `port`.
+    /// Returns true if an excluded pattern matches `host` at `port`, or the function does not select it.
     pub(crate) fn excludes(&self, host: &str, port: u16) -> bool {
         self.exclude.iter().any(|pattern| pattern.matches(host, port))
+            || self.function.as_ref().is_some_and(|function| !function.selects(host, port))
     }
 }
 
@@ -350,13 +379,17 @@ mod tests {
     #[test]
     fn any_name_includes_or_excludes() {
         let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Pattern>>();
-        let filter = HostFilter { include: patterns(&["*.example.com"]), exclude: patterns(&["secret.example.com"]) };
+        let filter = HostFilter {
+            include: patterns(&["*.example.com"]),
+            exclude: patterns(&["secret.example.com"]),
+            ..HostFilter::default()
+        };
         assert!(filter.includes([("10.0.0.1", 443), ("a.example.com", 443)]));
         assert!(!filter.includes([("10.0.0.1", 443), ("other.net", 443)]));
         assert!(!filter.includes([("a.example.com", 443), ("secret.example.com", 443)]));
         assert!(!filter.includes([("secret.example.com", 443), ("a.example.com", 443)]));
         assert!(!filter.includes([]));
-        let all = HostFilter { include: vec![], exclude: patterns(&["*:22"]) };
+        let all = HostFilter { exclude: patterns(&["*:22"]), ..HostFilter::default() };
         assert!(all.includes([("a", 443)]) && !all.includes([("a", 22)]) && all.includes([]));
     }
 }

@@ -8,7 +8,9 @@ use crate::support::{
     Capture, CertSpec, ONLY_TLS12, ONLY_TLS13, Origin, TempDir, TestCa, TlsClient, TlsSetup, options, respond_to_all,
 };
 use rustls::HandshakeKind;
-use spectral_capture::{CaSource, ClientCertificate, Config, Conflict, Credentials, Error, Proxy, Reason};
+use spectral_capture::{
+    CaSource, CertificateSource, ClientCertificate, Config, Conflict, Credentials, Error, Proxy, Reason,
+};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,7 +28,11 @@ fn identity(dir: &TempDir, ca: &TestCa) -> PathBuf {
 
 /// Starts a capture that presents `file` to origins that match `host`.
 fn presenting(host: Option<&str>, file: &Path) -> Capture {
-    let certificate = ClientCertificate { host: host.map(|host| host.parse().unwrap()), file: file.to_owned() };
+    let certificate = ClientCertificate::new(CertificateSource::File(file.to_owned()));
+    let certificate = match host {
+        Some(host) => certificate.for_host(host.parse().unwrap()),
+        None => certificate,
+    };
     Capture::with(|config| config.client_certificates = vec![certificate])
 }
 
@@ -130,7 +136,7 @@ fn others_need_a_password_to_act_with_the_certificate() {
     let mut config = Config::capture(dir.join("capture.zip"));
     config.listen = ([0, 0, 0, 0], 0).into();
     options(&mut config).ca = CaSource::Dir(dir.join("ca"));
-    config.client_certificates = vec![ClientCertificate { host: None, file }];
+    config.client_certificates = vec![ClientCertificate::new(CertificateSource::File(file))];
     let error = Proxy::bind(config.clone()).unwrap_err();
     assert!(matches!(error, Error::Conflict(Conflict::CertificatesForAnyone)), "{error:?}");
     config.auth = Credentials::parse("me:secret");

@@ -1,10 +1,10 @@
 //! Captures of programs that use the library: settings that the command line does not have.
 
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Capture, Connection, Gate, Origin, TempDir, Watched, next_request, options};
+use crate::support::{Capture, Connection, Gate, Origin, TempDir, TestCa, TlsClient, Watched, next_request, options};
 use spectral_capture::{
-    CaSource, Config, Conflict, Error, MessageKind, Output, OutputError, Proxy, RecordCallback, Recorded, Rotate,
-    Spilling,
+    CaSource, CertificateSource, ClientCertificate, Config, Conflict, Connector, Error, HostFunction, MessageKind,
+    Output, OutputError, Proxy, Reason, RecordCallback, Recorded, Rotate, Spilling, UpstreamCa,
 };
 use std::fs::{self, OpenOptions};
 use std::io::Read;
@@ -342,4 +342,107 @@ fn an_index_that_does_not_fit_into_memory_is_reported() {
     assert_eq!(summary.exchanges + summary.lost, COUNT);
     let warnings: Vec<_> = summary.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings[0].contains("the index of the bundle exceeds its memory"), "{warnings:?}");
+}
+
+#[test]
+fn roots_and_functions_are_given_in_memory() {
+    let origin = Origin::tls_responding(HELLO);
+    let asked: Watched<Vec<String>> = Watched::default();
+    let (log, filtered) = (asked.clone(), asked.clone());
+    let (ip, port) = (std::net::IpAddr::from([127, 0, 0, 1]), origin.port());
+    let capture = Capture::with(|config| {
+        config.upstream_ca = vec![UpstreamCa::Der(TestCa::trusted().der().to_vec())];
+        config.connector = Connector::with_resolver(move |name| {
+            log.update(|asked| asked.push(format!("resolve {name}")));
+            if name == "example.test" { Ok(vec![ip]) } else { Err(std::io::ErrorKind::NotFound.into()) }
+        });
+        options(config).filter = Some(HostFunction::new(move |name, asked_port| {
+            assert_eq!(asked_port, port);
+            filtered.update(|asked| asked.push(format!("filter {name}")));
+            name == "example.test"
+        }));
+    });
+    let target = format!("EXAMPLE.test:{port}");
+    let mut connection = capture.tls(&target, "example.test");
+    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: example.test\r\n\r\n").text(), "hello");
+    drop(connection);
+    let (_, response) = capture.try_connect("other.test:1");
+    assert_eq!(response.status, 502);
+    // The filter does not select this name, so the connection passes through.
+    let client = TlsClient::new("api.example.test", vec![TestCa::trusted().der()]);
+    let mut connection = capture.tls_with(&target, &client);
+    assert_eq!(connection.peer_certificate(), *origin.certificate());
+    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: api.example.test\r\n\r\n").text(), "hello");
+    drop(connection);
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().traces.len(), 1);
+    outcome.assert_uncaptured(&format!("api.example.test:{port}"), 1, |reason| *reason == Reason::NotMatched);
+    let asked = asked.read(Clone::clone);
+    for wanted in ["resolve other.test", "filter example.test", "filter api.example.test"] {
+        assert!(asked.iter().any(|line| line == wanted), "{wanted} in {asked:?}");
+    }
+    assert!(asked.iter().any(|line| line.eq_ignore_ascii_case("resolve example.test")), "{asked:?}");
+}
+
+#[test]
+fn a_damaged_certificate_in_memory_is_an_error() {
+    let bind = |change: &dyn Fn(&mut Config)| {
+        let mut config = Config::discover();
+        config.listen.set_port(0);
+        change(&mut config);
+        Proxy::bind(config).unwrap_err()
+    };
+    let error = bind(&|config| config.upstream_ca = vec![UpstreamCa::Der(b"no certificate".to_vec())]);
+    assert!(matches!(error, Error::UpstreamCaDer(_)), "{error:?}");
+    let source = CertificateSource::Der { certificates: Vec::new(), key: b"no key".to_vec() };
+    assert!(!format!("{source:?}").contains("key"));
+    let error = bind(&|config| config.client_certificates = vec![ClientCertificate::new(source.clone())]);
+    assert!(matches!(error, Error::ClientCertificateDer(_)), "{error:?}");
+}
+
+#[test]
+fn a_connector_connects_without_the_resolver() {
+    let origin = Origin::tls_responding(HELLO);
+    let port = origin.port();
+    let targets: Watched<Vec<String>> = Watched::default();
+    let log = targets.clone();
+    let capture = Capture::with(|config| {
+        config.connector = Connector::with_connect(move |host, asked_port| {
+            log.update(|targets| targets.push(format!("{host}:{asked_port}")));
+            match host {
+                "closed.test" => Err(std::io::ErrorKind::ConnectionRefused.into()),
+                "panic.test" => panic!("in a connector"),
+                _ => std::net::TcpStream::connect(("127.0.0.1", port)),
+            }
+        });
+    });
+    let mut connection = capture.tls("example.test:443", "example.test");
+    assert_eq!(connection.request("GET / HTTP/1.1\r\nHost: example.test\r\n\r\n").text(), "hello");
+    for (target, cause) in [("closed.test:1", "refused"), ("panic.test:2", "panicked")] {
+        let (mut connection, response) = capture.try_connect(target);
+        assert_eq!(response.status, 502, "{target}");
+        let (body, _) = connection.read_to_end();
+        assert!(String::from_utf8_lossy(&body).contains(cause), "{}", String::from_utf8_lossy(&body));
+    }
+    let outcome = capture.stop();
+    assert_eq!(outcome.bundle().traces.len(), 1);
+    assert_eq!(targets.read(Clone::clone), ["example.test:443", "closed.test:1", "panic.test:2"]);
+}
+
+#[test]
+fn a_connector_that_blocks_does_not_delay_the_stop() {
+    let (gate, entered) = (Gate::default(), Watched::new(false));
+    let (passing, entering) = (gate.clone(), entered.clone());
+    let capture = Capture::with(|config| {
+        config.connector = Connector::with_connect(move |_, _| {
+            entering.update(|entered| *entered = true);
+            passing.pass();
+            Err(std::io::ErrorKind::TimedOut.into())
+        });
+    });
+    let mut client = capture.dial();
+    client.send("CONNECT example.test:1 HTTP/1.1\r\nHost: example.test:1\r\n\r\n");
+    entered.until("the call", |entered| entered.then_some(()));
+    capture.stop();
+    gate.open();
 }

@@ -196,7 +196,7 @@ fn upstream_ca_captures_an_origin_with_an_old_certificate_of_its_own() {
         let dir = TempDir::new();
         let cert = certificate(&openssl, &dir, kind(name));
         for version in ["-tls1_2", "-tls1_3"] {
-            let capture = Capture::with(|config| config.upstream_ca.push(cert.clone()));
+            let capture = Capture::with(|config| config.upstream_ca.push(cert.clone().into()));
             assert_intercepted(&format!("{name}, {version}"), &capture, &origin(&openssl, &dir, version));
             assert_all_captured(capture, 1);
         }
@@ -213,7 +213,7 @@ fn upstream_ca_trusts_a_certificate_only_for_its_name_and_while_it_is_valid() {
     TestCa::unknown().issue(&CertSpec { expired: true, ..CertSpec::default() }).write(&expired);
     for (dir, expected) in [(of_another, "its certificate is for another name"), (expired, "its certificate expired")] {
         let origin = origin(&openssl, &dir, "-tls1_3");
-        let capture = Capture::with(|config| config.upstream_ca.push(dir.join("cert.pem")));
+        let capture = Capture::with(|config| config.upstream_ca.push(dir.join("cert.pem").into()));
         let mut connection = capture.connect(&format!("localhost:{}", origin.port));
         assert!(capture.client("localhost").start(&mut connection).is_err(), "it gets the origin's own certificate");
         let host = format!("localhost:{}", origin.port);
@@ -235,7 +235,7 @@ fn upstream_ca_refuses_certificates_that_would_have_no_effect() {
         let mut config = Config::capture(dir.join("capture.zip"));
         config.listen.set_port(0);
         options(&mut config).ca = CaSource::Dir(dir.join("ca"));
-        config.upstream_ca = vec![certificate(&openssl, &dir, kind(name))];
+        config.upstream_ca = vec![certificate(&openssl, &dir, kind(name)).into()];
         let error = Proxy::bind(config).unwrap_err();
         let Error::UpstreamCa { cause, .. } = &error else { panic!("{name}: {error}") };
         assert!(matches!(cause, UpstreamCaError::UnsupportedKey { .. }), "{name}: {error}");

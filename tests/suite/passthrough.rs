@@ -175,7 +175,7 @@ fn insecure_captures_untrusted_origins() {
 #[test]
 fn upstream_ca_captures_origins_of_that_ca() {
     let origins = [untrusted(), Origin::tls_responding(HELLO)];
-    let capture = Capture::with(|config| config.upstream_ca.push(TestCa::unknown().pem.clone()));
+    let capture = Capture::with(|config| config.upstream_ca.push(TestCa::unknown().pem.clone().into()));
     for origin in &origins {
         let mut connection = capture.tls(&origin.authority("localhost"), "localhost");
         assert_eq!(connection.request(REQUEST).text(), "hello");

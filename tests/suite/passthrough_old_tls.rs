@@ -63,7 +63,7 @@ fn assert_passes(what: &str, curl: &Path, options: &[&str], port: u16, cert: &Pa
     if request("").code != Some(0) {
         return false;
     }
-    let capture = Capture::with(|config| config.upstream_ca.push(cert.to_owned()));
+    let capture = Capture::with(|config| config.upstream_ca.push(cert.to_owned().into()));
     let through = request(&format!("http://{}", capture.addr));
     assert_eq!((through.code, through.text().as_str()), (Some(0), "an old hello"), "{what}: {}", through.err);
     let outcome = capture.stop();
@@ -133,7 +133,7 @@ fn names_a_sha_1_certificate_in_words() {
     );
     let origin = OpensslOrigin::start_in(&openssl, &dir, &["-cipher", "DEFAULT:@SECLEVEL=0"]).unwrap();
     let ca = dir.join("ca.pem");
-    let capture = Capture::with(|config| config.upstream_ca.push(ca.clone()));
+    let capture = Capture::with(|config| config.upstream_ca.push(ca.clone().into()));
     let through = run(Command::new(curl)
         .args([
             "-sS",

@@ -95,7 +95,7 @@ fn answers_502_for_an_origin_that_is_not_trusted() {
     assert!(origin.received(0).is_empty());
 
     for change in [(|config: &mut Config| config.insecure = true) as fn(&mut Config), |config| {
-        config.upstream_ca.push(TestCa::unknown().pem.clone())
+        config.upstream_ca.push(TestCa::unknown().pem.clone().into())
     }] {
         let capture = Capture::with(change);
         assert_eq!(capture.dial().request(get("https", &host, "/")).text(), "hello");

@@ -109,7 +109,7 @@ fn a_chain_of_two_captures_over_http_and_socks() {
         let first = Capture::with(|config| {
             config.upstream_proxies = UpstreamProxies::all(UpstreamProxy::parse(&url).unwrap());
             // The second one's certificates.
-            config.upstream_ca.push(second.ca.clone().unwrap());
+            config.upstream_ca.push(second.ca.clone().unwrap().into());
         });
         let (tls_host, plain_host) = (tls.authority("127.1"), plain.authority("127.1"));
         let mut tunnel = first.tls(&tls_host, "example.test");

@@ -7,7 +7,9 @@ use super::{CaptureOptions, Task, size, time};
 use crate::cli::stop_after::StopAfter;
 use crate::cli::table::options::*;
 use crate::cli::upstream::{Choice, UpstreamOptions};
-use spectral_capture::{ClientCertificate, Config, Output, Pattern, Rotate, Transparent, UpstreamProxy};
+use spectral_capture::{
+    CertificateSource, ClientCertificate, Config, Output, Pattern, Rotate, Transparent, UpstreamProxy,
+};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
@@ -28,7 +30,7 @@ pub(super) fn run(mut args: Args) -> Result<Task, String> {
 pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions, String> {
     config.listen = socket_address(args, config.listen, 0)?;
     config.insecure = args.has(&INSECURE);
-    config.upstream_ca = args.values(&UPSTREAM_CA).map(PathBuf::from).collect();
+    config.upstream_ca = args.values(&UPSTREAM_CA).map(|file| PathBuf::from(file).into()).collect();
     config.client_certificates = args.values(&CLIENT_CERT).map(client_certificate).collect::<Result<_, _>>()?;
     let transparent = choice(args, &TRANSPARENT, |name| match name {
         "" => Some(Transparent::OriginalDestination),
@@ -113,5 +115,9 @@ fn client_certificate(value: &OsStr) -> Result<ClientCertificate, String> {
     if file.as_os_str().is_empty() {
         return Err("missing FILE in --client-cert [HOST=]FILE".into());
     }
-    Ok(ClientCertificate { host, file })
+    let certificate = ClientCertificate::new(CertificateSource::File(file));
+    Ok(match host {
+        Some(host) => certificate.for_host(host),
+        None => certificate,
+    })
 }

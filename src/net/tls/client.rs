@@ -5,9 +5,9 @@ use super::session::TlsSession;
 use super::sessions::{MAX_KEPT_CHAIN_BYTES, SessionCache};
 use super::verifier::Verifier;
 use super::{server_name, setup_error};
-use crate::cert::{MOZILLA_ROOTS, OriginCertificate, read_client_certificate};
+use crate::cert::{MOZILLA_ROOTS, OriginCertificate, client_certificate, read_client_certificate};
 use crate::clock::Moment;
-use crate::config::ClientCertificate;
+use crate::config::{CertificateSource, ClientCertificate, UpstreamCa};
 use crate::error::{Error, UpstreamCaError};
 use crate::wire::authority::Authority;
 use crate::wire::pattern::Pattern;
@@ -17,7 +17,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CipherSuite, ClientConfig, HandshakeKind, KeyLog, RootCertStore};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The configuration of TLS towards origins.
@@ -42,14 +42,14 @@ struct Identity {
 
 impl ClientTls {
     /// Creates a configuration that trusts `roots` except `ca`, our own if there is one (Mozilla's if there are no others),
-    /// and the certificates in the files `more`; or any certificate if `insecure`. Origins get `certificates` on request.
+    /// and the certificates `more`; or any certificate if `insecure`. Origins get `certificates` on request.
     ///
     /// # Errors
     /// If a file cannot be read, or does not contain what it should.
     pub(crate) fn new(
         roots: Vec<CertificateDer<'static>>,
         ca: Option<&CertificateDer<'_>>,
-        more: &[PathBuf],
+        more: &[UpstreamCa],
         insecure: bool,
         certificates: &[ClientCertificate],
     ) -> Result<Self, Error> {
@@ -62,8 +62,15 @@ impl ClientTls {
             roots.add_parsable_certificates(MOZILLA_ROOTS.iter().cloned());
         }
         let mut given = Vec::new();
-        for file in more {
-            given.extend(read_certificates(&mut roots, &algorithms, file)?);
+        for more in more {
+            given.extend(match more {
+                UpstreamCa::File(file) => read_certificates(&mut roots, &algorithms, file)?,
+                UpstreamCa::Der(der) => {
+                    let certificate = CertificateDer::from(der.clone());
+                    add_root(&mut roots, &algorithms, &certificate).map_err(Error::UpstreamCaDer)?;
+                    vec![certificate]
+                }
+            });
         }
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
@@ -79,8 +86,13 @@ impl ClientTls {
         template.enable_early_data = false;
         // Each connection gets a store of its own.
         template.resumption = Resumption::disabled();
-        let identity = |ClientCertificate { host, file }: &ClientCertificate| {
-            let certificate = Arc::new(read_client_certificate(file, keys)?);
+        let identity = |ClientCertificate { host, source }: &ClientCertificate| {
+            let certificate = Arc::new(match source {
+                CertificateSource::File(file) => read_client_certificate(file, keys)?,
+                CertificateSource::Der { certificates, key } => {
+                    client_certificate(certificates, key, keys).map_err(Error::ClientCertificateDer)?
+                }
+            });
             let mut template = template.clone();
             template.client_auth_cert_resolver = Arc::new(OwnCertificate(certificate));
             Ok(Identity { host: host.clone(), template })
@@ -202,6 +214,21 @@ fn roots_without(all: Vec<CertificateDer<'static>>, ca: Option<&CertificateDer<'
     roots
 }
 
+/// Adds `certificate` to `roots`.
+fn add_root(
+    roots: &mut RootCertStore,
+    algorithms: &WebPkiSupportedAlgorithms,
+    certificate: &CertificateDer<'static>,
+) -> Result<(), UpstreamCaError> {
+    roots.add(certificate.clone()).map_err(|e| UpstreamCaError::Damaged(e.into()))?;
+    match OriginCertificate::parse(certificate) {
+        Some(parsed) if !parsed.has_supported_key(algorithms) => {
+            Err(UpstreamCaError::UnsupportedKey { subject: parsed.subject() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Adds the certificates in `file` to `roots`, and returns them.
 fn read_certificates(
     roots: &mut RootCertStore,
@@ -209,17 +236,11 @@ fn read_certificates(
     file: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, Error> {
     let fail = |cause| Error::UpstreamCa { path: file.to_owned(), cause };
-    let damaged = |e: Box<dyn std::error::Error + Send + Sync>| fail(UpstreamCaError::Damaged(e));
     let pem = std::fs::read(file).map_err(|e| fail(UpstreamCaError::Read(e)))?;
     let mut found = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|e| damaged(e.into()))?;
-        roots.add(certificate.clone()).map_err(|e| damaged(e.into()))?;
-        if let Some(parsed) = OriginCertificate::parse(&certificate)
-            && !parsed.has_supported_key(algorithms)
-        {
-            return Err(fail(UpstreamCaError::UnsupportedKey { subject: parsed.subject() }));
-        }
+        let certificate = certificate.map_err(|e| fail(UpstreamCaError::Damaged(e.into())))?;
+        add_root(roots, algorithms, &certificate).map_err(fail)?;
         found.push(certificate);
     }
     match found.is_empty() {

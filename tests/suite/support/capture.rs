@@ -138,7 +138,7 @@ impl Capture {
     ) -> Self {
         let dir = TempDir::new();
         let mut config = Config::capture(dir.join("capture.zip"));
-        config.upstream_ca = vec![TestCa::trusted().pem.clone()];
+        config.upstream_ca = vec![TestCa::trusted().pem.clone().into()];
         change(&mut config);
         Self::run(dir, config, observe)
     }
@@ -153,7 +153,7 @@ impl Capture {
     #[track_caller]
     pub(crate) fn discover_with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::discover();
-        config.upstream_ca = vec![TestCa::trusted().pem.clone()];
+        config.upstream_ca = vec![TestCa::trusted().pem.clone().into()];
         change(&mut config);
         Self::run(TempDir::new(), config, |_| ())
     }

@@ -320,7 +320,8 @@ fn sessions_with_a_certificate_are_made_and_resumed_for_its_origins_only() {
     let pem = encode_pem(certificate.der()) + &encode_private_key(&key.serialize_der());
     let file = std::env::temp_dir().join(format!("spectral-client-certificate-{}", std::process::id()));
     std::fs::write(&file, pem).unwrap();
-    let certificate = ClientCertificate { host: Some("*.example:443".parse().unwrap()), file: file.clone() };
+    let certificate =
+        ClientCertificate::new(CertificateSource::File(file.clone())).for_host("*.example:443".parse().unwrap());
     let roots = vec![issuer.ca.as_ref().der().clone()];
     let towards = ClientTls::new(roots, Some(&self_signed()), &[], false, &[certificate]).unwrap();
     std::fs::remove_file(&file).unwrap();
