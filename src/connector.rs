@@ -16,9 +16,12 @@ pub struct Connector(pub(crate) Kind);
 pub(crate) enum Kind {
     #[default]
     System,
-    Resolver(Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>),
-    Connector(Arc<dyn Fn(&str, u16) -> io::Result<TcpStream> + Send + Sync>),
+    Resolver(Arc<ResolveFunction>),
+    Connector(Arc<ConnectFunction>),
 }
+
+type ResolveFunction = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+pub(crate) type ConnectFunction = dyn Fn(&str, u16) -> io::Result<TcpStream> + Send + Sync;
 
 impl Connector {
     /// A connector that resolves names with `resolve`, and connects with the system's sockets. Addresses are not resolved.

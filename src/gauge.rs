@@ -78,10 +78,7 @@ impl Gauge {
             ..counts.map(WriterSummary::into_summary).unwrap_or_default()
         };
         if let Some(observed) = &self.observed {
-            if self.writer.is_none() {
-                observed.add_to(&mut summary);
-            }
-            summary.unobserved = observed.dropped();
+            observed.add_to(&mut summary, observed.dropped(), self.writer.is_some());
         }
         summary
     }

@@ -121,10 +121,7 @@ impl Running {
             callback.finish(|| self.serving.live.is_forced());
         }
         if let Some(observed) = observed {
-            if !has_bundle {
-                observed.add_to(&mut summary);
-            }
-            summary.unobserved = observed.missed();
+            observed.add_to(&mut summary, observed.missed(), has_bundle);
         }
         summary.warnings.extend(self.key_log.take().and_then(|log| log.close()));
         Summary { uncaptured: counters.uncaptured(), domains: counters.domains(), ..summary }

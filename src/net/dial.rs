@@ -8,7 +8,7 @@ use super::stop::Stop;
 use super::sys;
 use super::thread_pool::ThreadPool;
 use crate::clock::Moment;
-use crate::connector::Kind;
+use crate::connector::{ConnectFunction, Kind};
 use crate::wire::authority::{Authority, Host};
 use std::collections::VecDeque;
 use std::error::Error;
@@ -30,8 +30,6 @@ pub(crate) struct Dialer {
     own_sockets: OwnSockets,
     connector: Kind,
 }
-
-type ConnectFunction = Arc<dyn Fn(&str, u16) -> io::Result<TcpStream> + Send + Sync>;
 
 /// A connected socket, and the time it took in milliseconds.
 #[derive(Debug)]
@@ -120,7 +118,12 @@ impl Dialer {
     }
 
     /// Connects with the embedder's function.
-    fn connect_with(&self, connect: &ConnectFunction, authority: &Authority, stop: &Stop) -> Result<Dialed, DialError> {
+    fn connect_with(
+        &self,
+        connect: &Arc<ConnectFunction>,
+        authority: &Authority,
+        stop: &Stop,
+    ) -> Result<Dialed, DialError> {
         let began = Moment::now();
         let (connect, port) = (Arc::clone(connect), authority.port);
         let host = match &authority.host {

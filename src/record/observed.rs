@@ -171,11 +171,15 @@ impl ObservedCounts {
         (self.exchanges.load(Relaxed), self.websockets.load(Relaxed))
     }
 
-    /// Sets the counts of a capture without a bundle.
-    pub(crate) fn add_to(&self, summary: &mut Summary) {
-        (summary.exchanges, summary.websockets) = self.totals();
-        summary.messages = self.messages.load(Relaxed);
-        summary.lost = summary.lost.saturating_add(self.dropped());
+    /// Sets the counts of the callback, of which `unobserved` items were not or will not be passed to it. Without a bundle, they are
+    /// those of the capture.
+    pub(crate) fn add_to(&self, summary: &mut Summary, unobserved: u64, has_bundle: bool) {
+        summary.unobserved = unobserved;
+        if !has_bundle {
+            (summary.exchanges, summary.websockets) = self.totals();
+            summary.messages = self.messages.load(Relaxed);
+            summary.lost = unobserved;
+        }
     }
 
     fn count(&self, item: &Item) {

@@ -168,7 +168,9 @@ pub(crate) struct HostFilter {
 /// for a host that is not to be captured. It runs on the threads of connections and must not block. A panic in it is caught and
 /// counts as false.
 #[derive(Clone)]
-pub struct HostFunction(Arc<dyn Fn(&str, u16) -> bool + Send + Sync>);
+pub struct HostFunction(Arc<Select>);
+
+type Select = dyn Fn(&str, u16) -> bool + Send + Sync;
 
 impl HostFunction {
     /// Selects the hosts for which `function` returns true.
