@@ -21,7 +21,7 @@ use super::open_bundle::{
 };
 use super::progress_line::ProgressLine;
 use spectral_capture::reader::LeftOut;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ mod readable_body;
 
 /// Runs the command. `is_terminal` is true if `out` is a terminal.
 pub(crate) fn inspect(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<ExitCode, String> {
+    // Stdout alone writes each line by itself.
+    let out = &mut BufWriter::with_capacity(BUFFER_BYTES, out);
     let damaged = show(options, out, is_terminal).and_then(|damaged| {
         out.flush()?;
         Ok(damaged)
@@ -86,11 +88,40 @@ fn show(options: &Options, out: &mut dyn Write, is_terminal: bool) -> Result<Lef
 /// The interval at which a growing bundle is read: short enough for people, and a few hundred system calls a minute.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(300);
 
+/// Rows are written to stdout in blocks of this size, unless they go to a terminal below the progress, or are followed.
+const BUFFER_BYTES: usize = 64 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::message::error_line;
     use spectral_capture::filter::Filter;
+
+    /// Counts the calls.
+    struct Writes(usize);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += 1;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn rows_are_written_together() {
+        let file: std::path::PathBuf = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/extension.zip").into();
+        for json in [false, true] {
+            let (file, filter) = (file.clone(), Filter::default());
+            let options = Options { file, show: Show::List, filter, json, follow: false, quiet: true };
+            let mut writes = Writes(0);
+            inspect(&options, &mut writes, false).unwrap();
+            assert_eq!(writes.0, 1);
+        }
+    }
 
     #[test]
     fn a_file_that_cannot_be_opened_is_one_escaped_line() {

@@ -9,6 +9,7 @@ use crate::cli::open_bundle::Opened;
 use crate::cli::text::{Align, Table, count, date, duration, escape, or_dash, size};
 use serde::Serialize;
 use spectral_capture::reader::{Bundle, Error, LeftOut, State, Trace, WebSocket};
+use spectral_capture::text::write_json;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -57,10 +58,16 @@ pub(super) fn show(
     Ok(list.damaged)
 }
 
-/// Writes an exchange as a line of JSON.
+/// Writes an exchange as a line of JSON, with the bundle's own field names. `cut_off` is always there, for programs.
 pub(super) fn write_exchange_line(trace: &Trace, out: &mut dyn Write) -> Result<(), CommandError> {
-    let is_whole = trace.cut_off.is_none().then_some(());
-    Ok(write_line(&ExchangeLine { trace, cut_off: is_whole }, out)?)
+    // In memory, since JSON is written in pieces of a few bytes.
+    let mut line = Vec::with_capacity(USUAL_LINE_BYTES);
+    write_json(trace, &mut line)?;
+    if trace.cut_off.is_none() && line.pop() == Some(b'}') {
+        line.extend_from_slice(b",\"cut_off\":null}");
+    }
+    line.push(b'\n');
+    Ok(out.write_all(&line)?)
 }
 
 /// Shows what is known of an unfinished bundle before its first exchange: it has neither a name nor a start in itself.
@@ -167,16 +174,6 @@ impl List<'_> {
     }
 }
 
-/// An exchange with the bundle's own field names. `cut_off` is always there, for programs.
-#[derive(Serialize)]
-struct ExchangeLine<'t> {
-    #[serde(flatten)]
-    trace: &'t Trace,
-    /// `Some` is written as null, if the bundle has no such member.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cut_off: Option<()>,
-}
-
 /// A WebSocket with the bundle's own field names, and two more: `type`, which only exchanges have in a bundle, and
 /// `is_closed`.
 #[derive(Serialize)]
@@ -238,3 +235,6 @@ fn websocket_row(id: String, websocket: &WebSocket, is_closed: Option<bool>) -> 
         format!("{}{mark}", escape(&websocket.url)),
     ]
 }
+
+/// The size of most exchanges as a line of JSON.
+const USUAL_LINE_BYTES: usize = 2048;
