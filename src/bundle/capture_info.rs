@@ -4,7 +4,7 @@
 use super::archive::{Archive, CompressionMethod};
 use super::format::{App, CAPTURE_METHOD, FORMAT_VERSION, Manifest, Stats};
 use super::id::{Id, ItemKind};
-use super::json::add_json;
+use super::json::add_json_with;
 use super::spill::SpillPlace;
 use super::timeline::TimelineBuilder;
 use super::{iso8601, uuid};
@@ -120,7 +120,7 @@ impl CaptureInfo {
             self.timeline.write(&mut buffered)?;
             buffered.flush()?;
             drop(buffered);
-            add_json(archive, "manifest.json".into(), &manifest, &[])
+            add_json_with(archive, "manifest.json".into(), &manifest, &manifest.others)
         });
         written.map(drop)
     }

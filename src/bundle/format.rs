@@ -41,6 +41,9 @@ pub struct Manifest {
     pub stats: Stats,
     /// "proxy". Readers take a missing field for "chrome_extension".
     pub capture_method: Option<String>,
+    /// The members that this program does not know. Only those who copy the manifest read them.
+    #[serde(skip)]
+    pub(crate) others: OtherMembers,
 }
 
 /// The captured app.

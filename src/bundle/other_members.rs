@@ -74,6 +74,22 @@ impl OtherMembers {
         if self.within.is_empty() { Self::NONE } else { self.within(&index.to_string()) }
     }
 
+    /// Adds the members of `later` whose names are not among these.
+    #[cfg(feature = "tools")]
+    pub(crate) fn add_missing(&mut self, later: Self) {
+        for (name, value) in later.members {
+            if self.members.iter().all(|(known, _)| *known != name) {
+                self.members.push((name, value));
+            }
+        }
+        for (name, others) in later.within {
+            match self.within.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => known.add_missing(others),
+                None => self.within.push((name, others)),
+            }
+        }
+    }
+
     /// Replaces values, each with its name.
     pub(crate) fn replace(&mut self, new: &mut dyn FnMut(&str, &Value) -> Option<Value>) {
         for (name, value) in &mut self.members {

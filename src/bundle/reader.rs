@@ -263,6 +263,12 @@ impl Bundle {
         Ok(Message { id: id.to_owned(), connection_ref: websocket_of(id).to_owned(), ..message })
     }
 
+    /// Reads the manifest of a finished bundle with the members that this program does not know.
+    pub(crate) fn whole_manifest(&self) -> Result<Manifest, Error> {
+        let (manifest, others): (Manifest, _) = self.with_others(MANIFEST, MAX_JSON_BYTES)?;
+        Ok(Manifest { others, ..manifest })
+    }
+
     /// As [`Bundle::trace`], with the members that this program does not know.
     pub(crate) fn whole_trace(&self, id: &str) -> Result<Trace, Error> {
         let (trace, others): (Trace, _) = self.whole_item(ItemKind::Trace, id)?;
@@ -288,15 +294,24 @@ impl Bundle {
         id: &str,
     ) -> Result<(T, OtherMembers), Error> {
         let name = kind.json_name(id);
-        if item_of(&name) != Some((kind, id)) {
-            return Err(self.missing(&name));
+        match item_of(&name) == Some((kind, id)) {
+            true => self.with_others(&name, max_json_bytes(kind)),
+            false => Err(self.missing(&name)),
         }
-        let content = self.content(&name, max_json_bytes(kind))?;
-        let item = self.parsed(&name, &content)?;
+    }
+
+    /// Reads a JSON document of up to `max_size` bytes, with the members that are not in `T`.
+    fn with_others<T: DeserializeOwned + Serialize>(
+        &self,
+        name: &str,
+        max_size: u64,
+    ) -> Result<(T, OtherMembers), Error> {
+        let content = self.content(name, max_size)?;
+        let document = self.parsed(name, &content)?;
         // Most documents are as this program writes them, and need not be parsed again.
-        let is_ours = json::to_vec(&item).is_ok_and(|json| json == content);
-        let others = if is_ours { OtherMembers::default() } else { OtherMembers::of(&content, &item) };
-        Ok((item, others))
+        let is_ours = json::to_vec(&document).is_ok_and(|json| json == content);
+        let others = if is_ours { OtherMembers::default() } else { OtherMembers::of(&content, &document) };
+        Ok((document, others))
     }
 
     /// Reads the JSON of the item `id`.

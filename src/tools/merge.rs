@@ -23,6 +23,7 @@ use super::rewriter::{Content, Rewriter};
 use crate::bundle::format::{Context, Manifest, Message, Trace, WebSocket};
 use crate::bundle::id::ItemKind;
 use crate::bundle::iso8601;
+use crate::bundle::other_members::OtherMembers;
 use crate::bundle::reader::{Bundle, LeftOut};
 use captures::{Capture, captures};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,9 +80,10 @@ pub fn merge(bundles: &[PathBuf], output: &Path, options: &Options) -> Result<Me
     let (finished, stats) = Rewriter::write(output, &sources, |rewriter| {
         let mut info = MergedInfo::default();
         let captures = captures(bundles, |bundle| {
-            info.add(bundle.manifest());
+            info.add(bundle.whole_manifest()?);
             options.meter.expect_all_of(bundle.meter());
             left_out.append(bundle.left_out().clone());
+            Ok(())
         })?;
         match &captures[..] {
             [capture] => {
@@ -298,19 +300,23 @@ struct MergedInfo {
     earliest: String,
     /// The longest duration, used if no start is known.
     longest_ms: u64,
+    /// The members that this program does not know. Of those with one name, the first is kept.
+    others: OtherMembers,
 }
 
 impl MergedInfo {
-    fn add(&mut self, manifest: &Manifest) {
-        self.first.get_or_insert_with(|| manifest.clone());
+    fn add(&mut self, mut manifest: Manifest) {
+        self.others.add_missing(std::mem::take(&mut manifest.others));
         self.longest_ms = self.longest_ms.max(manifest.duration_ms);
-        let Some(start) = iso8601::parse_millis(&manifest.created_at) else { return };
-        let end = start.saturating_add(manifest.duration_ms);
-        let (earliest, latest) = self.span.unwrap_or((u64::MAX, 0));
-        if start < earliest {
-            self.earliest.clone_from(&manifest.created_at);
+        if let Some(start) = iso8601::parse_millis(&manifest.created_at) {
+            let end = start.saturating_add(manifest.duration_ms);
+            let (earliest, latest) = self.span.unwrap_or((u64::MAX, 0));
+            if start < earliest {
+                self.earliest.clone_from(&manifest.created_at);
+            }
+            self.span = Some((start.min(earliest), end.max(latest)));
         }
-        self.span = Some((start.min(earliest), end.max(latest)));
+        self.first.get_or_insert(manifest);
     }
 
     fn manifest(self) -> Manifest {
@@ -322,6 +328,7 @@ impl MergedInfo {
             browser: first.browser,
             extension_version: first.extension_version,
             capture_method: first.capture_method,
+            others: self.others,
             ..Manifest::default()
         }
     }

@@ -26,11 +26,14 @@ pub(super) struct Part<'p> {
 }
 
 /// Opens each bundle, passes it to `opened`, and returns the captures in the order of their first bundles.
-pub(super) fn captures<'p>(paths: &'p [PathBuf], mut opened: impl FnMut(&Bundle)) -> Result<Vec<Capture<'p>>, Error> {
+pub(super) fn captures<'p>(
+    paths: &'p [PathBuf],
+    mut opened: impl FnMut(&Bundle) -> Result<(), Error>,
+) -> Result<Vec<Capture<'p>>, Error> {
     let mut captures: Vec<Capture<'_>> = Vec::new();
     for path in paths {
         let bundle = Bundle::open(path)?;
-        opened(&bundle);
+        opened(&bundle)?;
         let Manifest { capture_id: id, created_at, .. } = bundle.manifest();
         // Other ids may not be unique.
         let known = captures.iter_mut().find(|capture| capture.id == *id && uuid::is_uuid(id));

@@ -246,3 +246,28 @@ fn bodies_that_were_left_as_received_are_decoded() {
     assert_eq!(bundle.request_body(&trace).unwrap(), b"not gzip");
     assert_eq!(trace.request.body_encoding.as_deref(), Some("gzip"));
 }
+
+#[test]
+fn members_of_manifests_that_are_not_known_are_kept() {
+    let dir = TestDir::new("merge-manifest");
+    let write = |name: &str, manifest: Value| {
+        let (mut archive, _) = Archive::create(&dir.path(name), Duration::ZERO).unwrap();
+        archive.group(|archive| add_json(archive, "manifest.json".into(), &manifest, &[])).unwrap();
+        archive.finish().unwrap().path
+    };
+    let first = json!({"capture_id": CAPTURE, "device": {"os": "first"}, "app": {"name": "old", "icon": "i.png"}});
+    let later = json!({"capture_id": OTHER, "device": "later", "tags": ["a"], "app": {"icon": "j.png", "pid": 7}});
+    let (first, later) = (write("first.zip", first), write("later.zip", later));
+    let merged = |bundles: &[&PathBuf]| {
+        let bundles: Vec<_> = bundles.iter().map(|path| (*path).clone()).collect();
+        let merged = merge(&bundles, &dir.path("merged.zip"), &Options::default()).unwrap();
+        let others = Bundle::open(merged.output).unwrap().whole_manifest().unwrap().others;
+        let app = others.within("app").members().to_vec();
+        (others.members().to_vec(), app)
+    };
+    let member = |name: &str, value: Value| (name.to_owned(), value);
+    let (device, icon) = (member("device", json!({"os": "first"})), member("icon", json!("i.png")));
+    assert_eq!(merged(&[&first]), (vec![device.clone()], vec![icon.clone()]));
+    let all = (vec![device, member("tags", json!(["a"]))], vec![icon, member("pid", json!(7))]);
+    assert_eq!(merged(&[&first, &later]), all, "of two with one name, the first counts");
+}
