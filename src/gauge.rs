@@ -89,6 +89,12 @@ impl Gauge {
         let state = self.writer.as_ref()?.published.lock();
         (!state.is_part_lost).then(|| state.part.clone())
     }
+
+    /// The path that the bundle had until another process deleted or replaced it; `None` if it still has a path.
+    pub fn lost_bundle(&self) -> Option<PathBuf> {
+        let state = self.writer.as_ref()?.published.lock();
+        state.is_part_lost.then(|| state.part.clone())
+    }
 }
 
 impl fmt::Debug for Gauge {

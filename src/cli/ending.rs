@@ -11,7 +11,7 @@ use super::screen::Screen;
 use super::text::{count, duration, shell_word};
 use spectral_capture::{Gauge, Progress, Running, Summary};
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -71,7 +71,7 @@ pub(crate) fn stop(
             Action::Announce(wait) => announce(wait, ending.forced.is_some(), &gauge, screen),
             Action::GiveUp(wait) => {
                 screen.hide_status();
-                screen.print(error_line(&gave_up(wait, gauge.unfinished_bundle().as_deref())));
+                screen.print(error_line(&gave_up(wait, &gauge.unfinished_bundle(), &gauge.lost_bundle())));
                 return None;
             }
         }
@@ -182,14 +182,20 @@ fn announce(wait: Wait, is_forced: bool, gauge: &Gauge, screen: &Screen) {
     }
 }
 
-/// Returns the error for a capture that has not ended. `part` is the unfinished bundle.
-fn gave_up(wait: Wait, part: Option<&Path>) -> String {
+/// Returns the error for a capture that has not ended. `part` is the unfinished bundle, `lost` the path that it had until it was
+/// deleted or replaced.
+fn gave_up(wait: Wait, part: &Option<PathBuf>, lost: &Option<PathBuf>) -> String {
     let mut text = format!("the capture could not be ended: still waiting {wait}");
     if let Some(part) = part {
         let part = part.display().to_string();
         text.push_str(&format!(
             "; the bundle so far is {part}, make a bundle of it with: spectral capture recover {}",
             shell_word(&part)
+        ));
+    } else if let Some(lost) = lost {
+        text.push_str(&format!(
+            "; the bundle so far was in {}, which another process deleted or replaced: it is lost when this process exits",
+            lost.display()
         ));
     }
     if let Wait::Disk(_) = wait {
@@ -253,9 +259,13 @@ mod tests {
         let expected = "the capture could not be ended: still waiting for the disk, which has not completed a write for \
                         12 s; the bundle so far is a b.zip.part, make a bundle of it with: spectral capture recover \
                         'a b.zip.part'; if this process does not exit, the kernel keeps it until the disk answers";
-        assert_eq!(gave_up(disk, Some(Path::new("a b.zip.part"))), expected);
+        let part = Some(PathBuf::from("a b.zip.part"));
+        assert_eq!(gave_up(disk, &part, &None), expected);
         let expected = "the capture could not be ended: still waiting for the bodies of 1 exchange to be verified or \
                         decoded";
-        assert_eq!(gave_up(Wait::Bodies(1), None), expected);
+        assert_eq!(gave_up(Wait::Bodies(1), &None, &None), expected);
+        let expected = "the capture could not be ended: still waiting for the bundle to be completed; the bundle so far was in a \
+                        b.zip.part, which another process deleted or replaced: it is lost when this process exits";
+        assert_eq!(gave_up(Wait::Bundle, &None, &part), expected);
     }
 }

@@ -224,6 +224,30 @@ fn connections_end_at_the_stop_while_the_disk_hangs() {
     assert!((501..=521).contains(&(bundle.traces.len() as u64 + lost)), "{err}");
 }
 
+#[test]
+fn a_capture_that_is_given_up_names_the_bundle_that_was_deleted() {
+    let Some(capture) = CaptureOnDisk::start() else { return };
+    let origin = origin_of_sizes();
+    let mut connection = capture.connect(&origin);
+    capture.first_exchange(&mut connection);
+    let part = capture.disk.join("capture.zip.part");
+    std::fs::remove_file(&part).unwrap();
+    capture.running.wait_for_line("another process deleted or replaced ");
+    let hang = capture.disk.hang();
+    get(&mut connection, "second", 1);
+    capture.running.signal(Signal::SIGINT);
+    capture.running.wait_for_line("spectral: warning: waiting for the disk, which has not completed a write for ");
+    capture.running.signal(Signal::SIGINT);
+    let error = capture.running.wait_for_line("spectral: error: the capture could not be ended: ");
+    drop(hang);
+    let place = format!(
+        "; the bundle so far was in {}, which another process deleted or replaced: it is lost when this process exits; ",
+        part.display()
+    );
+    assert!(error.contains(&place), "{error}");
+    assert_eq!(capture.running.wait_for_exit().code, Some(1));
+}
+
 /// The kernel keeps the process until the disk answers: a write that the daemon has received cannot be interrupted.
 #[test]
 fn a_second_signal_ends_a_capture_whose_disk_hangs() {

@@ -78,5 +78,6 @@ impl Drop for HangingDisk {
 
 fn is_mounted(path: &Path) -> bool {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    let path = path.canonicalize().unwrap();
     mounts.lines().any(|line| line.split(' ').nth(1) == path.to_str())
 }
