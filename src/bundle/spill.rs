@@ -2,6 +2,7 @@
 
 use super::disk_watch::timed;
 use super::output::names::directory_of;
+use super::output::sys::unnamed_file;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -23,7 +24,7 @@ impl SpillPlace {
         Self::Folder(directory_of(output).to_owned())
     }
 
-    /// Creates an unlinked file.
+    /// Creates a file without a name.
     pub(crate) fn create_file(&self) -> io::Result<File> {
         match self {
             Self::Folder(folder) => unlinked_file(folder),
@@ -38,11 +39,15 @@ impl From<PathBuf> for SpillPlace {
     }
 }
 
-/// Creates a file in `directory` and unlinks it at once, so that only this process can reach it. Follows no link.
+/// Creates a file in `directory` that only this process can reach. It has no name; where that is not possible, it is unlinked at
+/// once, and only a signal in between leaves it, empty. Follows no link.
 pub(crate) fn unlinked_file(directory: &Path) -> io::Result<File> {
     let name = format!(".spectral-{:016x}.spill", RandomState::new().hash_one(0));
     let path = directory.join(name);
     timed(|| {
+        if let Ok(file) = unnamed_file(directory) {
+            return Ok(file);
+        }
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         fs::remove_file(&path)?;
         Ok(file)
@@ -178,6 +183,22 @@ mod tests {
             assert!(read == all);
             let is_spilled = spill.file.is_some();
             assert_eq!((is_spilled, spill.buffer.len() < BUFFER_BYTES), (is_spilled, is_spilled));
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn files_have_no_name() {
+        use std::os::unix::fs::MetadataExt;
+        let Ok(unnamed) = unnamed_file(&std::env::temp_dir()) else { return };
+        let file = unlinked_file(&std::env::temp_dir()).unwrap();
+        for file in [unnamed, file] {
+            let meta = file.metadata().unwrap();
+            assert_eq!((meta.nlink(), meta.mode() & 0o777), (0, 0o600));
+            let descriptor = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+            let path = fs::read_link(descriptor).unwrap();
+            assert!(!path.to_string_lossy().contains(".spill"), "{path:?}");
+            file.write_all_at(b"a", 5).unwrap();
         }
     }
 

@@ -70,6 +70,18 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(1);
 /// The lock is held for some system calls only.
 const MAX_LOCK_ATTEMPTS: u32 = 2000;
 
+/// Creates a file in `directory` that never has a name, O_TMPFILE in open(2). Not every file system can do that.
+#[cfg(target_os = "linux")]
+pub(crate) fn unnamed_file(directory: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::TMPFILE.bits().cast_signed();
+    OpenOptions::new().read(true).write(true).mode(0o600).custom_flags(flags).open(directory)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn unnamed_file(_: &Path) -> io::Result<File> {
+    Err(ErrorKind::Unsupported.into())
+}
+
 /// Exchanges the names of two files in one step. Not every file system can do that.
 pub(crate) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
     rename_with(a, b, Flag::Exchange)
