@@ -56,6 +56,17 @@ pub(crate) fn warn_of_damaged(damaged: &LeftOut) -> ExitCode {
     if damaged.count > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
+/// Adds a damaged item to those that are reported at the end. Also warns of it now if the bundle `is_followed`: the end may be days
+/// away.
+pub(crate) fn add_damaged(damaged: &mut LeftOut, id: &str, is_followed: bool) {
+    damaged.add(id);
+    if is_followed {
+        let mut item = LeftOut::default();
+        item.add(id);
+        warn_of_damaged(&item);
+    }
+}
+
 fn warn_of_items(left_out: &LeftOut, reason: &str) {
     if left_out.count > 0 {
         let more = left_out.count.saturating_sub(left_out.first.len() as u64);

@@ -1,12 +1,16 @@
 //! Commands on bundles with damaged items: these are left out and named, and the rest is read.
 
-use crate::support::TempDir;
-use crate::support::cli::spectral;
-use crate::support::peers::Output;
+use crate::support::bundle::wait_until_written;
+use crate::support::cli::{Spectral, command, spectral};
+use crate::support::peers::{BackgroundProcess, Output, wait};
+use crate::support::websocket_frames::{frame, handshake};
+use crate::support::{Connection, Origin, TempDir};
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -194,6 +198,65 @@ fn inspect_marks_damaged_messages() {
     let json = leaves_out(&dir, "capture inspect a.zip --ws ws_0001 --json", &damaged).text();
     let texts: Vec<_> = json.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["text"].clone()).collect();
     assert_eq!(texts, ["first", "fourth needle"]);
+}
+
+/// Changes a byte in the content of an entry.
+fn damage(file: &Path, name: &str) {
+    let bytes = fs::read(file).unwrap();
+    let at = bytes.windows(name.len()).position(|window| window == name.as_bytes()).unwrap();
+    let extra_len = u16::from_le_bytes([bytes[at - 2], bytes[at - 1]]);
+    let content = at + name.len() + usize::from(extra_len) + 5;
+    let file = File::options().write(true).open(file).unwrap();
+    file.write_all_at(&[!bytes[content]], content as u64).unwrap();
+}
+
+#[test]
+fn inspect_names_damage_at_once_while_it_follows_a_capture() {
+    let dir = TempDir::new();
+    let origin = Origin::plain(|mut connection| {
+        let head = connection.read_head();
+        if head.contains("Upgrade") {
+            connection.send(handshake("").1);
+            connection.read_exactly(frame(0x81, Some([1; 4]), b"hello").len());
+            connection.send(frame(0x81, None, b"damaged"));
+        } else {
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+        connection.read_to_end();
+    });
+    let running = Spectral::capture(&dir, &[]);
+    let host = origin.authority("127.0.0.1");
+    Connection::to(running.addr).request(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    let mut websocket = Connection::to(running.addr);
+    websocket.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    websocket.read_head();
+    websocket.send(handshake("").0);
+    websocket.read_head();
+    websocket.send(frame(0x81, Some([1; 4]), b"hello"));
+    let part = dir.join("capture.zip.part");
+    for name in ["traces/t_0001.json", "ws/ws_0001_m001.json", "ws/ws_0001_m002.json"] {
+        wait_until_written(&part, name);
+    }
+    ["traces/t_0001.json", "ws/ws_0001_m002.json"].iter().for_each(|name| damage(&part, name));
+    let follow = |args: &[&str]| {
+        let mut command = command(&dir, &["capture", "inspect", "capture.zip", "--follow"]);
+        let child = command.args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = BackgroundProcess(child);
+        let lines = BufReader::new(child.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+        (child, lines)
+    };
+    let warning = |id: &str| format!("spectral: warning: 1 item left out, since it is damaged: {id}");
+    let (mut list, mut of_list) = follow(&[]);
+    let (mut messages, mut of_messages) = follow(&["--ws", "ws_0001", "--json"]);
+    assert!(of_list.any(|line| line == warning("t_0001")), "while the capture runs");
+    assert!(of_messages.any(|line| line == warning("ws_0001_m002")));
+    assert_eq!(running.interrupt().code, Some(0));
+    // All are named together at the end.
+    assert!(of_list.any(|line| line == warning("t_0001")));
+    assert!(of_messages.any(|line| line == warning("ws_0001_m002")));
+    for child in [&mut list, &mut messages] {
+        assert_eq!(wait(&mut child.0).unwrap().code(), Some(1));
+    }
 }
 
 #[test]

@@ -30,6 +30,23 @@ fn write_bundle(dir: &TempDir, bodies: &[(&str, &[u8], usize)]) {
     zip.finish().unwrap();
 }
 
+/// Writes a bundle with a WebSocket of such messages, each `pieces` copies of a piece.
+fn write_messages(dir: &TempDir, messages: &[(&str, &[u8], usize)]) {
+    let mut zip = ZipWriter::new(File::create(dir.join("large.zip")).unwrap());
+    let options = SimpleFileOptions::default().compression_level(Some(1)).large_file(true);
+    for ((opcode, piece, pieces), n) in messages.iter().zip(1..) {
+        zip.start_file(format!("ws/ws_0001_m00{n}.bin"), options).unwrap();
+        (0..*pieces).for_each(|_| zip.write_all(piece).unwrap());
+        zip.start_file(format!("ws/ws_0001_m00{n}.json"), options).unwrap();
+        write!(zip, r#"{{"opcode":"{opcode}","payload_file":"ws_0001_m00{n}.bin"}}"#).unwrap();
+    }
+    for name in ["ws/ws_0001.json", "manifest.json"] {
+        zip.start_file(name, options).unwrap();
+        zip.write_all(b"{}").unwrap();
+    }
+    zip.finish().unwrap();
+}
+
 /// Runs `spectral capture` with `arguments` and at most `megabytes` of writable memory. Its output is written to `out`.
 fn run_within(megabytes: usize, dir: &TempDir, arguments: &str) -> Output {
     let line = format!("ulimit -d {}; exec \"$0\" capture {arguments}", megabytes * 1024);
@@ -68,20 +85,8 @@ fn commands_take_little_memory_for_large_bodies() {
 #[test]
 fn messages_are_shown_in_little_memory() {
     let dir = TempDir::new();
-    let mut zip = ZipWriter::new(File::create(dir.join("large.zip")).unwrap());
-    let options = SimpleFileOptions::default().compression_level(Some(1));
     let binary: Vec<u8> = (0..MIB).map(|n| (n % 251) as u8).collect();
-    for (id, opcode, piece) in [("m001", "text", "grün\n".repeat(MIB / 6).as_bytes()), ("m002", "binary", &binary)] {
-        zip.start_file(format!("ws/ws_0001_{id}.bin"), options).unwrap();
-        (0..26).for_each(|_| zip.write_all(piece).unwrap());
-        zip.start_file(format!("ws/ws_0001_{id}.json"), options).unwrap();
-        write!(zip, r#"{{"opcode":"{opcode}","payload_file":"ws_0001_{id}.bin"}}"#).unwrap();
-    }
-    for name in ["ws/ws_0001.json", "manifest.json"] {
-        zip.start_file(name, options).unwrap();
-        zip.write_all(b"{}").unwrap();
-    }
-    zip.finish().unwrap();
+    write_messages(&dir, &[("text", "grün\n".repeat(MIB / 6).as_bytes(), 26), ("binary", &binary, 26)]);
     let text = run_within(MAX_MEGABYTES, &dir, "inspect large.zip --ws ws_0001 >out").ok();
     assert!(text.err.is_empty(), "{}", text.err);
     let shown = std::fs::read_to_string(dir.join("out")).unwrap();
@@ -103,6 +108,20 @@ fn a_body_over_one_gibibyte_is_read() {
         ("inspect large.zip --trace t_0001", "binary, 1,074,790,400 bytes"),
         ("inspect large.zip --grep needle", "Matched: 1 of 2 exchanges"),
         ("inspect large.zip --body t_0001 | wc -c", "1074790400"),
+    ] {
+        let output = run_within(MAX_MEGABYTES, &dir, arguments).ok();
+        assert!(output.text().contains(expected), "{arguments}: {}", output.text());
+    }
+}
+
+#[test]
+fn a_message_over_one_gibibyte_is_read() {
+    let dir = TempDir::new();
+    write_messages(&dir, &[("binary", &[0; MIB], 1025), ("text", b"needle", 1)]);
+    for (arguments, expected) in [
+        ("inspect large.zip --ws ws_0001", "  binary  1,074,790,400 bytes\n"),
+        ("inspect large.zip --grep needle", "1 of 1 WebSocket"),
+        ("inspect large.zip --body ws_0001_m001 | wc -c", "1074790400"),
     ] {
         let output = run_within(MAX_MEGABYTES, &dir, arguments).ok();
         assert!(output.text().contains(expected), "{arguments}: {}", output.text());

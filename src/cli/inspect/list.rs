@@ -5,7 +5,7 @@ use super::messages::is_closed;
 use super::options::Options;
 use crate::cli::command_error::CommandError;
 use crate::cli::json::write_line;
-use crate::cli::open_bundle::Opened;
+use crate::cli::open_bundle::{Opened, add_damaged};
 use crate::cli::text::{Align, Table, count, date, duration, escape, or_dash, size};
 use serde::Serialize;
 use spectral_capture::reader::{Bundle, Error, LeftOut, State, Trace, WebSocket};
@@ -166,7 +166,7 @@ impl List<'_> {
     fn readable<T>(&mut self, id: &str, matching: Result<Option<T>, Error>) -> Result<Option<T>, CommandError> {
         match matching {
             Err(e) if e.is_of_one_entry() => {
-                self.damaged.add(id);
+                add_damaged(&mut self.damaged, id, self.options.follow);
                 Ok(None)
             }
             matching => Ok(matching?),

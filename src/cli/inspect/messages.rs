@@ -4,7 +4,7 @@ use super::options::Options;
 use super::payload::{Form, Payload, Shown};
 use crate::cli::command_error::CommandError;
 use crate::cli::json::write_line;
-use crate::cli::open_bundle::Opened;
+use crate::cli::open_bundle::{Opened, add_damaged};
 use crate::cli::text::{count, date, escape, or_dash};
 use serde::Serialize;
 use spectral_capture::reader::{Bundle, LeftOut, Message, State};
@@ -30,7 +30,9 @@ pub(super) fn show(
     loop {
         while let Some(message) = bundle.messages(id).get(next) {
             match show_message(bundle, message, options.json, out) {
-                Err(CommandError::Bundle(e)) if e.is_of_one_entry() => damaged.add(message),
+                Err(CommandError::Bundle(e)) if e.is_of_one_entry() => {
+                    add_damaged(&mut damaged, message, options.follow);
+                }
                 shown => shown?,
             }
             next = next.saturating_add(1);
