@@ -1,7 +1,7 @@
 //! Captured text and bytes, made safe to show: escaped for a terminal, or in base64.
 //!
 //! Text from the network may contain control characters that a terminal obeys, hides or reorders. [`escape`] and
-//! [`escape_lines`] replace them; [`write_json`] writes them as escapes of JSON.
+//! [`escape_lines`] replace them; JSON for a terminal has escapes of its own.
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;

@@ -104,14 +104,14 @@ struct OpenEntry {
 }
 
 impl Archive {
-    /// Creates the unfinished bundle of a capture into `output`. All entries get the time `modified`, since the epoch. Also
-    /// returns the paths of other files with such a name, which are left alone.
+    /// As [`Archive::create_in`], spilled beside the output.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn create(output: &Path, modified: Duration) -> Result<(Self, Vec<PathBuf>), Error> {
         Self::create_in(SpillPlace::beside(output), OutputFile::Path(output), modified)
     }
 
-    /// As [`Archive::create`], for any output. The directory is spilled to `place`.
+    /// Creates the unfinished bundle of a capture into `output`, whose directory is spilled to `place`. All entries get the time
+    /// `modified`, since the epoch. Also returns the paths of other files with such a name, which are left alone.
     pub(crate) fn create_in(
         place: SpillPlace,
         output: OutputFile<'_>,

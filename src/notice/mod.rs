@@ -69,7 +69,7 @@ pub enum Notice {
         /// WebSocket messages in it.
         messages: u64,
     },
-    /// A bundle of this capture was deleted, because there are more than [`Config::keep`](crate::Config::keep).
+    /// A bundle of this capture was deleted, because there are more than [`CaptureOptions::keep`](crate::CaptureOptions::keep).
     BundleDeleted {
         /// Its former path.
         path: PathBuf,

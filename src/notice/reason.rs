@@ -18,7 +18,7 @@ pub enum Reason {
     /// The client refused our certificate: it ended the handshake after it had received it; the TLS alert, or a clause.
     CertificateRefused(String),
     /// A client with the same kind of ClientHello refused our certificate for this host earlier, and such clients pass
-    /// through ([`Config::passthrough_refused`](crate::Config::passthrough_refused)).
+    /// through ([`CaptureOptions::passthrough_refused`](crate::CaptureOptions::passthrough_refused)).
     RefusedBefore,
     /// The client closed the connection without a request: right after the TLS handshake, or in it before it received our
     /// certificate. Some clients refuse a certificate this way. Not reported for hosts of which something was captured.

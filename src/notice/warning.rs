@@ -121,7 +121,7 @@ pub enum Warning {
         /// The number of unfinished bundles besides the current one.
         unfinished: usize,
     },
-    /// A bundle of this capture could not be deleted, although there are more than [`Config::keep`](crate::Config::keep).
+    /// A bundle of this capture could not be deleted, although there are more than [`CaptureOptions::keep`](crate::CaptureOptions::keep).
     NotDeleted {
         /// The number so far.
         count: u64,
