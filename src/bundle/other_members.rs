@@ -65,7 +65,13 @@ impl OtherMembers {
     }
 
     /// Returns those of its member `name`.
+    #[inline]
     pub(crate) fn within(&self, name: &str) -> &Self {
+        // Documents of this program, which are written while the app runs, have none.
+        if self.within.is_empty() { Self::NONE } else { self.find_within(name) }
+    }
+
+    fn find_within(&self, name: &str) -> &Self {
         self.within.iter().find(|(known, _)| known == name).map_or(Self::NONE, |(_, others)| others)
     }
 

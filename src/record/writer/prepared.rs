@@ -77,6 +77,10 @@ impl PreparedExchange {
             (CutOffSide::Request, &*url, &mut request_headers),
             (CutOffSide::Response, &*status_text, &mut response_headers),
         ] {
+            // Most heads are so short that they need not be read for it.
+            if first_line.len().saturating_add(headers.memory_bytes()) <= MAX_HEAD_JSON_BYTES / MAX_JSON_GROWTH {
+                continue;
+            }
             let limit = MAX_HEAD_JSON_BYTES.saturating_sub(max_json_bytes(first_line.as_bytes()));
             if headers.truncate(limit, max_field_json_bytes) {
                 cut_off = Some(CutOff::also(cut_off, side, CutOffCause::Limit));
@@ -242,3 +246,7 @@ const MAX_HEAD_JSON_BYTES: usize = 15 << 19;
 
 /// The JSON of a field without name and value: braces, member names, line breaks and indentation.
 const FIELD_LAYOUT_BYTES: usize = 57;
+
+/// A head's JSON is at most this many times as long as the head in memory: six bytes for a byte of text, and
+/// [`FIELD_LAYOUT_BYTES`] for the two lengths of a field, of four bytes each.
+const MAX_JSON_GROWTH: usize = 8;
