@@ -39,6 +39,8 @@ pub(crate) use deflate::Deflater;
 pub(crate) use directory::GroupPlace;
 pub(crate) use file_range::FileRange;
 pub(crate) use headers::{CompressionMethod, EntryHeader};
+#[cfg(feature = "tools")]
+pub(crate) use packed_entry::PackedEntry;
 pub use read_error::{EntryError, OpenError};
 pub(crate) use reservation::Reservation;
 pub(crate) use restore::{with_slack, without_slack};
@@ -57,6 +59,8 @@ mod headers;
 pub(crate) mod index;
 mod le;
 pub(crate) mod located_entry;
+#[cfg(feature = "tools")]
+mod packed_entry;
 mod read_error;
 mod reservation;
 mod restore;
@@ -299,6 +303,18 @@ impl Archive {
             self.scratch = bytes;
         }
         added
+    }
+
+    /// Adds an entry that another thread compressed.
+    #[cfg(feature = "tools")]
+    pub(crate) fn add_packed(&mut self, PackedEntry { header, content }: &PackedEntry) -> io::Result<()> {
+        self.end_entry()?;
+        let offset = self.file.end();
+        self.local_header.clear();
+        header.borrowed().append_local(self.date, &[], &mut self.local_header)?;
+        self.file.append(&self.local_header)?;
+        self.file.append(content)?;
+        self.add_to_directory(header, offset)
     }
 
     /// Adds an entry that is compressed already: `content` yields its `compressed_size` bytes.

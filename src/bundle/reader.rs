@@ -269,21 +269,22 @@ impl Bundle {
         Ok(Manifest { others, ..manifest })
     }
 
-    /// As [`Bundle::trace`], with the members that this program does not know.
-    pub(crate) fn whole_trace(&self, id: &str) -> Result<Trace, Error> {
-        let (trace, others): (Trace, _) = self.whole_item(ItemKind::Trace, id)?;
+    /// As [`Bundle::trace`], with the members that this program does not know. Fails with [`EntryError::TooLarge`] if the JSON
+    /// exceeds `max_bytes`.
+    pub(crate) fn whole_trace(&self, id: &str, max_bytes: u64) -> Result<Trace, Error> {
+        let (trace, others): (Trace, _) = self.whole_item(ItemKind::Trace, id, max_bytes)?;
         Ok(Trace { id: id.to_owned(), others, ..trace })
     }
 
-    /// As [`Bundle::websocket`] of a finished bundle, with the members that this program does not know.
-    pub(crate) fn whole_websocket(&self, id: &str) -> Result<WebSocket, Error> {
-        let (websocket, others): (WebSocket, _) = self.whole_item(ItemKind::WebSocket, id)?;
+    /// As [`Bundle::whole_trace`], for a WebSocket of a finished bundle.
+    pub(crate) fn whole_websocket(&self, id: &str, max_bytes: u64) -> Result<WebSocket, Error> {
+        let (websocket, others): (WebSocket, _) = self.whole_item(ItemKind::WebSocket, id, max_bytes)?;
         Ok(WebSocket { id: id.to_owned(), others, ..websocket })
     }
 
-    /// As [`Bundle::message`], with the members that this program does not know.
-    pub(crate) fn whole_message(&self, id: &str) -> Result<Message, Error> {
-        let (message, others): (Message, _) = self.whole_item(ItemKind::Message, id)?;
+    /// As [`Bundle::whole_trace`], for a message.
+    pub(crate) fn whole_message(&self, id: &str, max_bytes: u64) -> Result<Message, Error> {
+        let (message, others): (Message, _) = self.whole_item(ItemKind::Message, id, max_bytes)?;
         Ok(Message { id: id.to_owned(), connection_ref: websocket_of(id).to_owned(), others, ..message })
     }
 
@@ -292,10 +293,11 @@ impl Bundle {
         &self,
         kind: ItemKind,
         id: &str,
+        max_bytes: u64,
     ) -> Result<(T, OtherMembers), Error> {
         let name = kind.json_name(id);
         match item_of(&name) == Some((kind, id)) {
-            true => self.with_others(&name, max_json_bytes(kind)),
+            true => self.with_others(&name, max_bytes.min(max_json_bytes(kind))),
             false => Err(self.missing(&name)),
         }
     }

@@ -9,7 +9,7 @@ use super::progress_line::ProgressLine;
 use super::redact::remaining_lines;
 use spectral_capture::export;
 use spectral_capture::filter::Filter;
-use spectral_capture::reader::{Bundle, State};
+use spectral_capture::reader::{Bundle, LeftOut, State};
 use spectral_capture::redact::{self, Rules, redacted_copy};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -72,13 +72,13 @@ fn all(options: &Options) -> Result<ExitCode, CommandError> {
         Some(output) => CommandError::Request(format!("cannot write {}: {e}", output.display())),
         None => CommandError::Output(e),
     };
-    let mut library_options = export::Options::default();
+    let (mut library_options, mut lost) = (export::Options::default(), LeftOut::default());
     match &options.redact {
         Some(_) if state != State::Complete => {
             return Err(CommandError::Request("--redact needs a finished bundle".into()));
         }
         // The filter applies to the values before they are replaced.
-        Some(rules) => bundle = redacted(bundle.path(), rules, options)?,
+        Some(rules) => (bundle, lost) = redacted(bundle.path(), rules, options)?,
         None => library_options.filter = options.filter.clone(),
     }
     let mut output = Output::open(options.output.as_deref()).map_err(CommandError::Request)?;
@@ -96,11 +96,12 @@ fn all(options: &Options) -> Result<ExitCode, CommandError> {
         e => CommandError::Request(e.to_string()),
     })?;
     flushed.and_then(|()| output.finish()).map_err(write_error)?;
-    Ok(warn_of_damaged(&damaged))
+    // A redacted copy has no damaged items.
+    Ok(warn_of_damaged(if lost.count > 0 { &lost } else { &damaged }))
 }
 
-/// Returns a redacted copy, and warns of all that remains.
-fn redacted(file: &Path, rules: &Rules, options: &Options) -> Result<Bundle, CommandError> {
+/// Returns a redacted copy and the items that it lacks because they are damaged, and warns of all that remains.
+fn redacted(file: &Path, rules: &Rules, options: &Options) -> Result<(Bundle, LeftOut), CommandError> {
     let mut library_options = redact::Options::default();
     library_options.filter = options.filter.clone();
     let progress = ProgressLine::start(&library_options.meter, options.quiet);
@@ -108,7 +109,7 @@ fn redacted(file: &Path, rules: &Rules, options: &Options) -> Result<Bundle, Com
     drop(progress);
     let (bundle, report) = copied.map_err(|e| CommandError::Request(rewrite_error_line(&e)))?;
     remaining_lines(&report, rules).iter().for_each(|line| print_warning(line.trim_start()));
-    Ok(bundle)
+    Ok((bundle, report.damaged))
 }
 
 /// Fails unless the bundle has an exchange with this id. A WebSocket is exported with its handshake.

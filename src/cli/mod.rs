@@ -69,10 +69,12 @@ pub(crate) fn main() -> ExitCode {
         Task::Merge { bundles, output, filter, quiet, keep_backups } => {
             return or_fail(merge::merge(&bundles, &output, filter, quiet, keep_backups, out));
         }
-        Task::Redact { file, output, rules, filter, quiet, keep_backups } => match output {
-            Some(output) => redact::redact((&file, &output), &rules, filter, quiet, keep_backups, out),
-            None => redact::check(&file, &rules, filter, quiet, out),
-        },
+        Task::Redact { file, output, rules, filter, quiet, keep_backups } => {
+            return or_fail(match output {
+                Some(output) => redact::redact((&file, &output), &rules, filter, quiet, keep_backups, out),
+                None => redact::check(&file, &rules, filter, quiet, out),
+            });
+        }
         Task::Recover { part, output, quiet, keep_backups } => {
             recover::recover(&part, output.as_deref(), quiet, keep_backups, out)
         }

@@ -2,7 +2,7 @@
 
 use super::advice;
 use super::backups::Written;
-use super::open_bundle::{warn_of_left_out, warn_of_no_match};
+use super::open_bundle::{warn_of_damaged, warn_of_left_out, warn_of_no_match};
 use super::output::print;
 use super::progress_line::ProgressLine;
 use super::text::{count, escaped_lines};
@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::process::ExitCode;
 
 /// Redacts `file` into `output` and prints what was replaced, and what remains.
 pub(crate) fn redact(
@@ -21,7 +22,7 @@ pub(crate) fn redact(
     quiet: bool,
     keep_backups: Option<NonZeroU32>,
     out: &mut dyn Write,
-) -> Result<(), String> {
+) -> Result<ExitCode, String> {
     let mut options = Options::default();
     options.filter = filter;
     let progress = ProgressLine::start(&options.meter, quiet);
@@ -42,7 +43,8 @@ pub(crate) fn redact(
         lines.push(format!("  {:8}  of these values in other places", report.elsewhere));
     }
     lines.extend(remaining_lines(report, rules));
-    print(escaped_lines(&lines), out)
+    print(escaped_lines(&lines), out)?;
+    Ok(warn_of_damaged(&report.damaged))
 }
 
 /// Prints what [`redact()`] would replace in `file`. Fails if there is anything.
@@ -52,7 +54,7 @@ pub(crate) fn check(
     filter: Filter,
     quiet: bool,
     out: &mut dyn Write,
-) -> Result<(), String> {
+) -> Result<ExitCode, String> {
     let mut options = Options::default();
     options.filter = filter;
     let progress = ProgressLine::start(&options.meter, quiet);
@@ -66,8 +68,9 @@ pub(crate) fn check(
     }
     lines.extend(kept_lines(&report, rules));
     print(escaped_lines(&lines), out)?;
+    warn_of_damaged(&report.damaged);
     if report.is_clean() {
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let values = report.names.values().chain(report.forms.values()).fold(0, |sum: u64, n| sum.saturating_add(*n));
     let mut found = Vec::new();
@@ -76,6 +79,9 @@ pub(crate) fn check(
     }
     if report.unsearched.count > 0 {
         found.push(format!("{} that cannot be searched", bodies_or_messages(report.unsearched.count)));
+    }
+    if report.unread() > 0 {
+        found.push(format!("{} that cannot be read", count(report.unread(), "item")));
     }
     Err(format!("{} has {}", file.display(), found.join(" and ")))
 }

@@ -247,15 +247,8 @@ impl<'f> Selected<'f> {
     }
 
     /// Adds the WebSockets of `bundle`, which are decided before the exchanges: a handshake may be selected because of a
-    /// message. Of a capture in several bundles, all are added: a message may be in another one than its handshake.
-    pub(crate) fn add_websockets(&mut self, bundle: &Bundle) -> Result<(), Error> {
-        if self.filter.is_empty() {
-            return Ok(());
-        }
-        bundle.websockets().iter().try_for_each(|id| self.add_websocket(bundle, id))
-    }
-
-    /// As [`Selected::add_websockets`], but calls `damaged` with the id of each WebSocket that cannot be read.
+    /// message. Of a capture in several bundles, all are added: a message may be in another one than its handshake. Calls
+    /// `damaged` with the id of each WebSocket that cannot be read.
     pub(crate) fn add_readable_websockets(
         &mut self,
         bundle: &Bundle,

@@ -38,6 +38,27 @@ impl<O: Outcome> Outcome for Option<O> {
 pub(super) fn map<I, O, E, W>(
     items: impl Iterator<Item = I> + Send,
     worker: impl Fn() -> W + Sync,
+    consume: impl FnMut(O) -> Result<(), E>,
+) -> Result<(), E>
+where
+    I: Send,
+    O: Outcome,
+    E: Send,
+    W: FnMut(I) -> Result<O, E>,
+{
+    map_with(default_threads(), items, worker, consume)
+}
+
+/// Returns the number of threads that [`map`] uses.
+pub(super) fn default_threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS)
+}
+
+/// As [`map`], on this number of threads.
+pub(super) fn map_with<I, O, E, W>(
+    threads: usize,
+    items: impl Iterator<Item = I> + Send,
+    worker: impl Fn() -> W + Sync,
     mut consume: impl FnMut(O) -> Result<(), E>,
 ) -> Result<(), E>
 where
@@ -46,7 +67,6 @@ where
     E: Send,
     W: FnMut(I) -> Result<O, E>,
 {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
     if threads == 1 {
         return items.map(worker()).try_for_each(|result| consume(result?));
     }

@@ -24,7 +24,7 @@ use crate::bundle::format::{Context, Manifest, Message, Trace, WebSocket};
 use crate::bundle::id::ItemKind;
 use crate::bundle::iso8601;
 use crate::bundle::other_members::OtherMembers;
-use crate::bundle::reader::{Bundle, LeftOut};
+use crate::bundle::reader::{Bundle, LeftOut, MAX_JSON_BYTES};
 use captures::{Capture, captures};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -207,7 +207,7 @@ fn copy_part(
         rewriter.add_trace(bundle, trace, bodies)?;
     }
     for id in bundle.websockets().iter().filter(|id| selected.has_websocket(id)) {
-        let read = bundle.whole_websocket(id).map_err(Error::Read);
+        let read = bundle.whole_websocket(id, MAX_JSON_BYTES).map_err(Error::Read);
         let Some(websocket) = copied.readable(id, read)? else { continue };
         let mut messages: u64 = 0;
         for message_id in bundle.messages(id).iter() {
@@ -240,7 +240,7 @@ fn copy_part(
 
 /// Reads an exchange and finds its bodies; `None` if it is not selected.
 fn read_trace(bundle: &Bundle, id: &str, selected: &Selected<'_>) -> Result<Option<(Trace, [Content; 2])>, Error> {
-    let trace = bundle.whole_trace(id)?;
+    let trace = bundle.whole_trace(id, MAX_JSON_BYTES)?;
     if !selected.has_exchange(bundle, &trace)? {
         return Ok(None);
     }
@@ -251,7 +251,7 @@ fn read_trace(bundle: &Bundle, id: &str, selected: &Selected<'_>) -> Result<Opti
 
 /// Reads a message and finds its payload.
 fn read_message(bundle: &Bundle, id: &str) -> Result<(Message, Content), Error> {
-    let message = bundle.whole_message(id)?;
+    let message = bundle.whole_message(id, MAX_JSON_BYTES)?;
     let payload = Content::stored(bundle, ItemKind::Message, id, message.payload_file.as_deref())?;
     require_entry(bundle, &payload)?;
     Ok((message, payload))

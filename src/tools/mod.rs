@@ -9,6 +9,7 @@ pub mod grpc;
 mod id_set;
 mod in_order;
 pub mod merge;
+mod packer;
 pub mod recover;
 pub mod redact;
 mod rewriter;

@@ -15,7 +15,7 @@
 use super::body_decoder::{BodyDecoder, Side};
 use super::filter::Filter;
 use super::temp_body::TempBody;
-use crate::bundle::archive::{Archive, CompressionMethod, FinishError, Finished};
+use crate::bundle::archive::{Archive, CompressionMethod, FinishError, Finished, PackedEntry};
 use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Context, Manifest, Message, Stats, Trace, WebSocket};
 use crate::bundle::id::{ItemKind, payload_file, request_file, response_file};
@@ -96,6 +96,31 @@ pub(super) struct Rewriter {
     decoder: BodyDecoder,
 }
 
+/// An item to be written, with the contents of its bodies.
+pub(super) enum Item {
+    Trace(Box<Trace>, [Content; 2]),
+    WebSocket(Box<WebSocket>),
+    Message(Box<Message>, Content),
+    Context(Box<Context>),
+}
+
+/// An item with the compressed entries of its bodies and of its JSON.
+pub(super) struct PackedItem {
+    pub(super) kind: ItemKind,
+    pub(super) id: String,
+    pub(super) timestamp: u64,
+    /// The URL of an exchange.
+    pub(super) url: Option<String>,
+    pub(super) entries: Vec<PackedEntry>,
+}
+
+impl PackedItem {
+    /// Returns the size of the entries.
+    pub(super) fn bytes(&self) -> usize {
+        self.entries.iter().fold(0, |sum: usize, entry| sum.saturating_add(entry.content.len()))
+    }
+}
+
 /// The content of a body or payload.
 pub(super) enum Content {
     Empty,
@@ -121,7 +146,7 @@ impl Content {
     }
 
     /// Returns `name` if an item with this content has a file.
-    fn file(&self, name: String) -> Option<String> {
+    pub(super) fn file(&self, name: String) -> Option<String> {
         let is_empty = match self {
             Self::Empty => true,
             Self::Copied(_) | Self::Decoded(_) => false,
@@ -174,13 +199,29 @@ impl Rewriter {
         decode_bodies(&mut self.decoder, bundle, trace, bodies)
     }
 
+    /// Adds an item.
+    pub(super) fn add(&mut self, bundle: &Bundle, item: Item) -> Result<(), Error> {
+        match item {
+            Item::Trace(trace, bodies) => self.add_trace(bundle, *trace, bodies),
+            Item::WebSocket(websocket) => self.add_websocket(&websocket),
+            Item::Message(message, payload) => self.add_message(bundle, *message, payload),
+            Item::Context(context) => self.add_context(&context),
+        }
+    }
+
+    /// Adds an item that another thread compressed.
+    pub(super) fn add_packed(&mut self, item: &PackedItem) -> Result<(), Error> {
+        let PackedItem { kind, id, timestamp, url, entries } = item;
+        self.stage(|archive| entries.iter().try_for_each(|entry| archive.add_packed(entry)))?;
+        self.info.add_named(*kind, id, *timestamp, url.as_deref());
+        Ok(())
+    }
+
     /// Adds `trace`, with the contents of its request body and response body. Sets the file names.
     pub(super) fn add_trace(&mut self, bundle: &Bundle, mut trace: Trace, bodies: [Content; 2]) -> Result<(), Error> {
-        let [sent, received] = &bodies;
-        trace.request.body_file = sent.file(request_file(&trace.id));
-        trace.response.body_file = received.file(response_file(&trace.id));
+        name_bodies(&mut trace, &bodies);
         let files = [&trace.request.body_file, &trace.response.body_file];
-        self.group(|archive| {
+        self.stage(|archive| {
             for (body, file) in bodies.into_iter().zip(files) {
                 add_content(archive, bundle, ItemKind::Trace, file.as_deref(), body)?;
             }
@@ -192,7 +233,7 @@ impl Rewriter {
 
     /// Adds `websocket`.
     pub(super) fn add_websocket(&mut self, websocket: &WebSocket) -> Result<(), Error> {
-        self.group(|archive| {
+        self.stage(|archive| {
             add_json_with(archive, ItemKind::WebSocket.json_name(&websocket.id), websocket, &websocket.others)
         })?;
         self.info.add_named(ItemKind::WebSocket, &websocket.id, websocket.timestamp, None);
@@ -202,7 +243,7 @@ impl Rewriter {
     /// Adds `message`, with the content of its payload. Sets the file name.
     pub(super) fn add_message(&mut self, bundle: &Bundle, mut message: Message, payload: Content) -> Result<(), Error> {
         message.payload_file = payload.file(payload_file(&message.id));
-        self.group(|archive| {
+        self.stage(|archive| {
             add_content(archive, bundle, ItemKind::Message, message.payload_file.as_deref(), payload)?;
             add_json_with(archive, ItemKind::Message.json_name(&message.id), &message, &message.others)
         })?;
@@ -212,21 +253,31 @@ impl Rewriter {
 
     /// Adds `context`.
     pub(super) fn add_context(&mut self, context: &Context) -> Result<(), Error> {
-        self.group(|archive| add_json(archive, ItemKind::Context.json_name(&context.id), context, &[]))?;
+        self.stage(|archive| add_json(archive, ItemKind::Context.json_name(&context.id), context, &[]))?;
         self.info.add_named(ItemKind::Context, &context.id, context.timestamp, None);
         Ok(())
     }
 
     fn end(&mut self, manifest: Manifest) -> Result<(), Error> {
         let manifest = Manifest { capture_id: self.info.capture_id.clone(), ..manifest };
-        let written = self.info.write_with(&mut self.archive, manifest);
+        let written = self.archive.commit().and_then(|()| self.info.write_with(&mut self.archive, manifest));
         written.map_err(|cause| Error::Write { path: self.output.clone(), cause })
     }
 
-    fn group(&mut self, fill: impl FnOnce(&mut Archive) -> io::Result<()>) -> Result<(), Error> {
-        let place = self.archive.group(fill).map_err(|cause| Error::Write { path: self.output.clone(), cause });
-        place.map(drop)
+    /// Writes the entries that `fill` adds, together with those before and after them if they are small.
+    fn stage(&mut self, fill: impl FnOnce(&mut Archive) -> io::Result<()>) -> Result<(), Error> {
+        let staged = self.archive.stage(fill).and_then(|_| match self.archive.staged_bytes() >= MAX_STAGED_BYTES {
+            true => self.archive.commit(),
+            false => Ok(()),
+        });
+        staged.map_err(|cause| Error::Write { path: self.output.clone(), cause })
     }
+}
+
+/// Sets the file names of the bodies of `trace`.
+pub(super) fn name_bodies(trace: &mut Trace, [sent, received]: &[Content; 2]) {
+    trace.request.body_file = sent.file(request_file(&trace.id));
+    trace.response.body_file = received.file(response_file(&trace.id));
 }
 
 /// Decodes those of `bodies` that were stored as received, and updates `trace`, to which they belong.
@@ -268,3 +319,6 @@ fn add_content(
         }
     }
 }
+
+/// Small items are written to the file together, once they have this size.
+const MAX_STAGED_BYTES: u64 = 64 * 1024;

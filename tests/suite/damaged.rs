@@ -277,6 +277,28 @@ fn merge_leaves_out_what_it_cannot_read() {
 }
 
 #[test]
+fn redact_leaves_out_what_it_cannot_read() {
+    let dir = TempDir::new();
+    write_bundle(&dir);
+    let ids = ["t_0003", "t_0004", "t_0009", "ws_0001_m003", "ws_0002"];
+    let redacted = leaves_out(&dir, "capture redact a.zip -o b.zip", &ids).text();
+    assert!(redacted.contains("6 exchanges, 2 WebSockets"), "{redacted}");
+    // Damaged bodies cannot be searched.
+    let bodies =
+        "5 bodies or messages: t_0002 response, t_0005 response, t_0007 response, t_0008 request, ws_0001_m002\n";
+    assert!(redacted.contains(bodies), "{redacted}");
+    let output = spectral(&dir, &["capture", "inspect", "b.zip", "--grep", "nowhere"]);
+    assert_eq!((output.err.as_str(), output.code), ("", Some(0)), "nothing is damaged");
+    let output = spectral(&dir, &["capture", "export", "a.zip", "--redact", "--format", "har", "-o", "a.har"]);
+    let end = format!("warning: 5 items left out, since they are damaged: {}\n", ids.join(", "));
+    assert!(output.code == Some(1) && output.err.ends_with(&end), "{}", output.err);
+    let output = spectral(&dir, &["capture", "redact", "--check", "a.zip"]);
+    assert_eq!(output.code, Some(1));
+    let end = "a.zip has 5 bodies or messages that cannot be searched and 5 items that cannot be read\n";
+    assert!(output.err.contains("t_0003, t_0004, t_0009, ws_0001_m003, ws_0002\n") && output.err.ends_with(end));
+}
+
+#[test]
 fn the_first_ten_damaged_items_are_named() {
     let dir = TempDir::new();
     let mut bundle = Writer::new(&dir, "a.zip");

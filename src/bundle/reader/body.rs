@@ -1,6 +1,8 @@
 //! The bodies of exchanges and the payloads of messages. They may be larger than the memory, so they are read in blocks.
 
 use super::{Bundle, EntryError, Error, Message, Meter, Source, Trace};
+#[cfg(feature = "tools")]
+use crate::bundle::archive::PackedEntry;
 use crate::bundle::archive::entry_content::EntryContent;
 use crate::bundle::archive::file_range::FileRange;
 use crate::bundle::archive::{Archive, EntryHeader};
@@ -209,6 +211,26 @@ impl Bundle {
         // The rest of its content, which was not inflated.
         self.meter.add(size.saturating_sub(copied));
         Ok(())
+    }
+
+    /// Reads the entry `from` as [`Bundle::copy`] copies it. For small entries: all of it is in memory.
+    #[cfg(feature = "tools")]
+    pub(crate) fn packed(&self, BodyEntry(from): &BodyEntry, to: String) -> Result<PackedEntry, Error> {
+        let (header, mut compressed) = self.compressed(from)?;
+        let mut content = Vec::new();
+        let read = compressed.read_to_end(&mut content);
+        if read.map_err(|e| self.malformed(from, e.into()))? as u64 != header.compressed_size {
+            return Err(self.malformed(from, EntryError::Damaged));
+        }
+        self.meter.add(header.size);
+        Ok(PackedEntry { header: EntryHeader { name: to, is_zip64: false, ..header }, content })
+    }
+
+    /// Returns the number of bytes that a reader of the entry needs to have in memory, compressed or not.
+    #[cfg(feature = "tools")]
+    pub(crate) fn entry_bytes(&self, BodyEntry(name): &BodyEntry) -> Result<u64, Error> {
+        let (header, _) = self.compressed(name)?;
+        Ok(header.size.max(header.compressed_size))
     }
 
     /// Fails if the entry cannot be copied. Damaged content can.

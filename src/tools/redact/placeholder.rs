@@ -5,7 +5,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 /// Makes placeholders under a random key, which is discarded at the end of the run.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Placeholders(RandomState);
 
 impl Placeholders {

@@ -8,25 +8,28 @@
 //!
 //! Free text is searched as it is, and again without percent-encoding and without the escapes of JSON. In each of these it is
 //! searched for assignments, for the forms of secrets and, in the second pass, for the recorded values.
+//!
+//! `secrets.rs` decides about leaves, `verdicts.rs` about their names.
 
 use super::Rules;
 use super::edits::{Cause, Edit, merge};
-use super::forms::{self, is_random};
+use super::forms;
 use super::grammar::{Grammar, form, fragments, headers, json, lines, url, xml};
 use super::leaf::{Kind, Layer, Leaf, Place, Visitor};
-use super::names::{Names, Verdict};
-use super::placeholder::{Placeholders, is_placeholder};
+use super::names::Verdict;
+use super::placeholder::Placeholders;
 use super::report::Report;
 use super::values::{Index, Match, Values};
-use crate::text::from_base64;
-use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
+use verdicts::Verdicts;
 
-/// The search of a run.
+mod secrets;
+mod verdicts;
+
+/// The search of a run, or of one of its threads.
 pub(super) struct Searcher {
-    names: Names,
-    /// The conclusions so far: most names occur often.
-    verdicts: [HashMap<String, (Verdict, bool)>; PLACES],
+    verdicts: Verdicts,
     placeholders: Placeholders,
     pass: Pass,
     pub(super) report: Report,
@@ -35,26 +38,75 @@ pub(super) struct Searcher {
 enum Pass {
     /// Records values.
     Find(Values),
+    /// Lists values for the thread that records them.
+    List(Vec<Box<str>>),
     /// Replaces values.
-    Write(Index),
+    Write(Arc<Index>),
+}
+
+/// The values and the counts of an item.
+#[derive(Default)]
+pub(super) struct Found {
+    values: Vec<Box<str>>,
+    report: Report,
+}
+
+impl Found {
+    /// Returns the size of the values.
+    pub(super) fn bytes(&self) -> usize {
+        let headers = self.values.len().saturating_mul(size_of::<Box<str>>());
+        self.values.iter().map(|value| value.len()).fold(headers, usize::saturating_add)
+    }
 }
 
 impl Searcher {
     pub(super) fn new(rules: &Rules) -> Self {
         Self {
-            names: Names::new(rules),
-            verdicts: Default::default(),
+            verdicts: Verdicts::new(rules),
             placeholders: Placeholders::default(),
             pass: Pass::Find(Values::default()),
             report: Report::default(),
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn use_key(&mut self, key: &Placeholders) {
+        self.placeholders = key.clone();
+    }
+
+    /// Returns a searcher for another thread. Its result for an item is [`Searcher::take_found`], to be passed to
+    /// [`Searcher::add`] of this one.
+    pub(super) fn worker(&self) -> Self {
+        let pass = match &self.pass {
+            Pass::Find(_) | Pass::List(_) => Pass::List(Vec::new()),
+            Pass::Write(index) => Pass::Write(Arc::clone(index)),
+        };
+        let (verdicts, placeholders) = (self.verdicts.worker(), self.placeholders.clone());
+        Self { verdicts, placeholders, pass, report: Report::default() }
+    }
+
+    /// Returns what was found since the last call.
+    pub(super) fn take_found(&mut self) -> Found {
+        let values = match &mut self.pass {
+            Pass::List(values) => std::mem::take(values),
+            Pass::Find(_) | Pass::Write(_) => Vec::new(),
+        };
+        Found { values, report: std::mem::take(&mut self.report) }
+    }
+
+    /// Adds what another searcher found.
+    pub(super) fn add(&mut self, Found { values, report }: Found) {
+        values.iter().for_each(|value| self.record(value));
+        self.report.append(report);
+    }
+
     /// Begins the second pass, which replaces what the first one found.
-    pub(super) fn begin_writing(self) -> Self {
-        let Pass::Find(values) = self.pass else { return self };
-        let report = Report { unsought: values.skipped(), ..Report::default() };
-        Self { pass: Pass::Write(values.into_index()), report, ..self }
+    pub(super) fn begin_writing(&mut self) {
+        if let Pass::Find(values) = &mut self.pass {
+            let values = std::mem::take(values);
+            self.report = Report { unsought: values.skipped(), ..Report::default() };
+            self.pass = Pass::Write(Arc::new(values.into_index()));
+        }
     }
 
     /// Returns true in the second pass.
@@ -104,7 +156,7 @@ impl Searcher {
 
     /// Returns true if fields with this name are secret.
     pub(super) fn is_secret_name(&mut self, place: Place, name: &str) -> bool {
-        matches!(self.verdict(place, name), Verdict::Named | Verdict::Secret)
+        matches!(self.verdicts.of(place, name).0, Verdict::Named | Verdict::Secret)
     }
 
     /// Lexes a piece of JSON, and returns its edits and the number of bytes that were lexed.
@@ -141,7 +193,7 @@ impl Searcher {
     /// Returns the length of the longest pattern that [`Searcher::binary`] finds.
     pub(super) fn max_pattern_bytes(&self) -> usize {
         match &self.pass {
-            Pass::Find(_) => 0,
+            Pass::Find(_) | Pass::List(_) => 0,
             Pass::Write(index) => index.max_pattern_bytes(),
         }
     }
@@ -246,127 +298,6 @@ impl Searcher {
         merge(&mut edits);
         (edits, leaves)
     }
-
-    fn leaf(&mut self, text: &str, leaf: &Leaf<'_>, depth: u32, edits: &mut Vec<Edit>) {
-        let Some(raw) = text.get(leaf.range.clone()) else { return };
-        let is_userinfo = leaf.name == url::USERINFO;
-        let verdict = self.verdict(leaf.place, leaf.name);
-        let is_secret = leaf.is_part_of_secret || matches!(verdict, Verdict::Named | Verdict::Secret);
-        if leaf.kind == Kind::Number {
-            edits.extend(self.number(raw, leaf, verdict));
-            return;
-        }
-        let decoded = leaf.layer.decode(raw);
-        if is_secret {
-            let start = if is_credentials(leaf.name) { headers::credentials_start(&decoded.text) } else { 0 };
-            let Some(value) = decoded.text.get(start..).filter(|value| !value.is_empty() && !is_placeholder(value))
-            else {
-                return;
-            };
-            self.record_parts(value, leaf.name);
-            if leaf.layer == Layer::Form {
-                // Outside forms, "+" is itself.
-                self.record(&Layer::Percent.decode(raw).text);
-            }
-            let range = shift(decoded.encoded(start..decoded.text.len()), leaf.range.start);
-            let name = if leaf.name.is_empty() { UNNAMED } else { leaf.name };
-            let name = if is_userinfo { "user:password@ in URLs" } else { name };
-            edits.push(self.replacement(value, range, Cause::Name(name.into())));
-            return;
-        }
-        if verdict == Verdict::Key && is_random(decoded.text.trim()) && !is_placeholder(decoded.text.trim()) {
-            edits.push(self.replacement(decoded.text.trim(), leaf.range.clone(), Cause::Form(forms::RANDOM_KEY)));
-            return;
-        }
-        // All of the text around an assignment is searched anyway.
-        let found =
-            if leaf.place == Place::Text { Vec::new() } else { self.nested(&decoded.text, depth.saturating_add(1)) };
-        if verdict == Verdict::Suspicious && found.is_empty() {
-            let start = if is_credentials(leaf.name) { headers::credentials_start(&decoded.text) } else { 0 };
-            if is_worth_a_look(decoded.text.get(start..).unwrap_or_default()) {
-                self.report.count_suspicious(leaf.name);
-            }
-        }
-        let to_text = |edit: Edit| Edit { range: shift(decoded.encoded(edit.range), leaf.range.start), ..edit };
-        edits.extend(found.into_iter().map(to_text));
-    }
-
-    fn number(&mut self, raw: &str, leaf: &Leaf<'_>, verdict: Verdict) -> Option<Edit> {
-        let digits = raw.bytes().filter(u8::is_ascii_digit).count();
-        let is_secret = match verdict {
-            _ if is_placeholder(raw) => return None,
-            Verdict::Named => true,
-            _ if leaf.is_part_of_secret => true,
-            Verdict::Secret => digits >= MIN_SECRET_DIGITS,
-            Verdict::Key | Verdict::Suspicious | Verdict::Plain => false,
-        };
-        let is_known = || matches!(&self.pass, Pass::Write(index) if index.contains(raw));
-        let cause = match is_secret {
-            true => Cause::Name(leaf.name.into()),
-            false if is_known() => Cause::Elsewhere,
-            false => return None,
-        };
-        self.record(raw);
-        let text = if self.is_writing() { self.placeholders.number(raw) } else { String::new() };
-        Some(Edit { range: leaf.range.clone(), text, cause })
-    }
-
-    /// Records a value and returns its replacement.
-    fn replacement(&mut self, value: &str, range: Range<usize>, cause: Cause) -> Edit {
-        self.record(value);
-        let text = if self.is_writing() { self.placeholders.text(value) } else { String::new() };
-        Edit { range, text, cause }
-    }
-
-    fn record(&mut self, value: &str) {
-        if let Pass::Find(values) = &mut self.pass {
-            values.add(value);
-        }
-    }
-
-    /// Records the secrets within a value that consists of several.
-    fn record_parts(&mut self, value: &str, name: &str) {
-        if self.is_writing() {
-            return;
-        }
-        for part in value.split([' ', '\t', ',', ';', '=', ':', '"', '\'']).filter(|part| part.len() < value.len()) {
-            if is_random(part) {
-                self.record(part);
-            }
-        }
-        let basic =
-            is_credentials(name).then(|| from_base64(value)).flatten().and_then(|bytes| String::from_utf8(bytes).ok());
-        let userinfo = if name == url::USERINFO { Some(value.to_owned()) } else { basic };
-        if let Some(userinfo) = userinfo
-            && let Some((_, password)) = userinfo.split_once(':')
-        {
-            self.record(&userinfo);
-            self.record(password);
-        }
-    }
-
-    fn verdict(&mut self, place: Place, name: &str) -> Verdict {
-        self.conclusions(place, name).0
-    }
-
-    /// Returns the conclusion for a value called `name`, and whether everything in an object of this name is secret.
-    fn conclusions(&mut self, place: Place, name: &str) -> (Verdict, bool) {
-        if name.is_empty() {
-            return (Verdict::Plain, false);
-        }
-        if name == url::USERINFO {
-            return (self.names.userinfo(), false);
-        }
-        let Some(known) = self.verdicts.get_mut(place as usize) else { return (Verdict::Plain, false) };
-        if let Some(conclusions) = known.get(name) {
-            return *conclusions;
-        }
-        let conclusions = (self.names.verdict(place, name), self.names.is_secret_container(place, name));
-        if known.len() < MAX_VERDICTS {
-            known.insert(name.to_owned(), conclusions);
-        }
-        conclusions
-    }
 }
 
 /// Searches the leaves of a text.
@@ -381,7 +312,7 @@ struct Collector<'s, 't> {
 
 impl Visitor for Collector<'_, '_> {
     fn is_secret_container(&mut self, place: Place, name: &str) -> bool {
-        self.searcher.conclusions(place, name).1
+        self.searcher.verdicts.of(place, name).1
     }
 
     fn leaf(&mut self, leaf: Leaf<'_>) {
@@ -390,21 +321,6 @@ impl Visitor for Collector<'_, '_> {
         }
         self.searcher.leaf(self.text, &leaf, self.depth, &mut self.edits);
     }
-}
-
-/// Returns true if values with this name may begin with a scheme of authentication.
-fn is_credentials(name: &str) -> bool {
-    let end = name.len().checked_sub(AUTHORIZATION.len()).and_then(|at| name.get(at..));
-    end.is_some_and(|end| end.eq_ignore_ascii_case(AUTHORIZATION))
-}
-
-/// Returns true if a value could be a secret, so that a person should look at it.
-fn is_worth_a_look(value: &str) -> bool {
-    value.len() >= 8
-        && value.bytes().any(|byte| byte.is_ascii_digit())
-        && !value.contains(char::is_whitespace)
-        && !value.contains("://")
-        && !is_placeholder(value)
 }
 
 fn shift(range: Range<usize>, by: usize) -> Range<usize> {
@@ -432,14 +348,6 @@ const BACKSLASH: u8 = 4;
 /// Every form of a secret has one of these bytes.
 const IN_FORMS: u8 = 8;
 
-/// The number of places.
-const PLACES: usize = Place::Text as usize + 1;
-
-const AUTHORIZATION: &str = "authorization";
-
-/// The name of a cookie or a subprotocol without one, in the report.
-const UNNAMED: &str = "(no name)";
-
 /// Grammars and encodings within each other, such as JSON in a parameter of a URL in JSON. Deeper text is searched without its
 /// grammar.
 const MAX_DEPTH: u32 = 8;
@@ -452,9 +360,3 @@ const MIN_TEXT_BYTES: usize = 4;
 
 /// Larger texts are not searched for values that span several of their leaves.
 const MAX_ACROSS_BYTES: usize = 64 << 10;
-
-/// Shorter numbers are counts and codes.
-const MIN_SECRET_DIGITS: usize = 6;
-
-/// The conclusions that are remembered for a place. Names come from the bundle.
-const MAX_VERDICTS: usize = 10_000;

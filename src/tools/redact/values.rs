@@ -25,7 +25,7 @@ pub(super) struct Values {
 
 impl Values {
     pub(super) fn add(&mut self, value: &str) {
-        if value.len() < WINDOW_BYTES || self.values.contains(value) {
+        if !is_sought(value) || self.values.contains(value) {
             return;
         }
         let bytes = self.bytes.saturating_add(value.len());
@@ -43,8 +43,15 @@ impl Values {
     }
 
     pub(super) fn into_index(self) -> Index {
-        Index::new(self.values.into_iter().collect())
+        let mut values: Vec<_> = self.values.into_iter().collect();
+        values.sort_unstable();
+        Index::new(values)
     }
+}
+
+/// Returns true for a value that is sought in other places.
+pub(super) fn is_sought(value: &str) -> bool {
+    value.len() >= WINDOW_BYTES
 }
 
 /// Finds values in texts.
@@ -125,7 +132,10 @@ impl Index {
             }
         }
         let text = |pattern: &Pattern| pattern.form.text(values.get(pattern.value as usize).map_or("", |value| value));
-        patterns.sort_unstable_by(|a, b| a.window.cmp(&b.window).then_with(|| text(a).cmp(&text(b))));
+        patterns.sort_unstable_by(|a, b| {
+            let by_text = || text(a).cmp(&text(b)).then((a.value, a.form).cmp(&(b.value, b.form)));
+            a.window.cmp(&b.window).then_with(by_text)
+        });
         let mut open: Vec<usize> = Vec::new();
         for at in 0..patterns.len() {
             let Some(pattern) = patterns.get(at) else { break };
