@@ -56,7 +56,7 @@ class Maker:
         return ["plain", self.random.choice(["", "a b", "page 2", "é ü", "1.5", "x=y", "{no json", "<no xml", "100%"])]
 
     def make_echo(self, _depth):
-        encoding = self.random.choice(["plain", "percent", "json", "base64", "url-safe base64"])
+        encoding = self.random.choice(["plain", "percent", "json", "base64", "url-safe base64", "hex", "HEX"])
         if not self.secrets:
             return self.make_plain(0)
         return ["echo", self.random.randrange(len(self.secrets)), encoding, self.random.randint(0, 3)]
@@ -106,6 +106,8 @@ class Maker:
             "percent": lambda: urllib.parse.quote(secret, safe=""),
             "json": lambda: json.dumps(secret)[1:-1],
             "base64": lambda: base64.b64encode(("<" * before + secret + ">").encode()).decode(),
+            "hex": lambda: ("<" * before + secret + ">").encode().hex(),
+            "HEX": lambda: ("<" * before + secret + ">").encode().hex().upper(),
             "url-safe base64": lambda: base64.urlsafe_b64encode(("<" * before + secret + ">").encode()).decode(),
         }[encoding]()
         return f"you sent ({encoded}) to us"
@@ -163,6 +165,11 @@ class Maker:
 
     def verify_echo(self, text, number, encoding, before):
         inner = re.fullmatch(r"you sent \((.*)\) to us", text)[1]
+        if encoding.lower() == "hex":
+            assert inner == (inner.upper() if encoding == "HEX" else inner.lower()), inner
+            decoded = bytes.fromhex(inner).decode()
+            assert decoded.startswith("<" * before) and decoded.endswith(">"), decoded
+            inner = PLACEHOLDER.search(decoded)[0]
         if "base64" in encoding:
             decoded = base64.urlsafe_b64decode(inner) if encoding.startswith("url") else base64.b64decode(inner)
             decoded = decoded.decode()
@@ -317,6 +324,8 @@ def encodings(piece):
     yield urllib.parse.quote_plus(piece).encode()
     yield json.dumps(piece)[1:-1].encode()
     yield json.dumps(piece, ensure_ascii=False)[1:-1].replace("/", "\\/").encode()
+    yield piece.encode().hex().encode()
+    yield piece.encode().hex().upper().encode()
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + piece.encode())
         characters = encoded[-(-before * 8 // 6) : (before + len(piece.encode())) * 8 // 6]

@@ -286,6 +286,11 @@ fn in_parts(searcher: &mut Searcher, parts: &[multipart::Part], bytes: &[u8], de
     let mut new = Vec::new();
     let (mut at, mut is_changed, mut is_binary) = (0, false, false);
     for part in parts {
+        if let Some(head) = searched_head(searcher, bytes.get(part.head.clone()).unwrap_or_default()) {
+            new.extend_from_slice(bytes.get(at..part.head.start).unwrap_or_default());
+            new.extend_from_slice(&head);
+            (at, is_changed) = (part.head.end, true);
+        }
         let content = bytes.get(part.content.clone()).unwrap_or_default();
         let searched = if searcher.is_secret_name(Place::Parameter, &part.name) {
             let text = String::from_utf8_lossy(content);
@@ -308,6 +313,31 @@ fn in_parts(searcher: &mut Searcher, parts: &[multipart::Part], bytes: &[u8], de
     new.extend_from_slice(bytes.get(at..).unwrap_or_default());
     let new = is_changed.then_some(new);
     if is_binary { Searched::Binary(new) } else { Searched::Text(new) }
+}
+
+/// Searches the fields of a part, such as file names. Names of form fields stay.
+fn searched_head(searcher: &mut Searcher, head: &[u8]) -> Option<Vec<u8>> {
+    let Ok(text) = std::str::from_utf8(head) else {
+        let edits = searcher.binary(head);
+        return edited(searcher, head, &edits);
+    };
+    let (mut edits, mut at) = (Vec::new(), 0);
+    for line in text.split_inclusive('\n') {
+        let found = match multipart::field(line) {
+            Some((name, value)) => {
+                let found = searcher.header(name, line.get(value.clone()).unwrap_or_default());
+                found.into_iter().map(|edit| edit.shifted(value.start)).collect()
+            }
+            None => {
+                let (mut found, name) = (searcher.text_of(Grammar::Free, line), multipart::name_range(line));
+                found.retain(|edit| edit.range.end <= name.start || edit.range.start >= name.end);
+                found
+            }
+        };
+        edits.extend(found.into_iter().map(|edit| edit.shifted(at)));
+        at = at.saturating_add(line.len());
+    }
+    edited(searcher, head, &edits)
 }
 
 /// Counts `edits`, and returns the new bytes in the second pass.

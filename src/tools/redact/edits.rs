@@ -11,6 +11,13 @@ pub(super) struct Edit {
     pub(super) cause: Cause,
 }
 
+impl Edit {
+    /// Returns the edit for a text that contains this one's at the offset `by`.
+    pub(super) fn shifted(self, by: usize) -> Self {
+        Self { range: self.range.start.saturating_add(by)..self.range.end.saturating_add(by), ..self }
+    }
+}
+
 /// The reason for a replacement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cause {

@@ -108,6 +108,34 @@ impl Layer {
     }
 }
 
+/// Removes the line breaks between lines of base64, as MIME (RFC 2045 section 6.8) and PEM have them.
+pub(super) fn unfolded(text: &str) -> Decoded<'_> {
+    let is_base64 = |text: Option<&str>| {
+        text.is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte)))
+    };
+    let (mut parts, mut decoded, mut copied) = (Vec::new(), String::new(), 0);
+    for (at, _) in text.match_indices('\n') {
+        let line = text.get(copied..at).unwrap_or_default();
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let next = at.saturating_add(1);
+        let last = line.len().checked_sub(MIN_FOLDED_BYTES).and_then(|start| line.get(start..));
+        if is_base64(last) && is_base64(text.get(next..next.saturating_add(1)).filter(|first| !first.is_empty())) {
+            parts.push(Part::new(decoded.len(), copied, false));
+            decoded.push_str(line);
+            copied = next;
+        }
+    }
+    if parts.is_empty() {
+        return Decoded { text: text.into(), parts, encoded_len: text.len() };
+    }
+    parts.push(Part::new(decoded.len(), copied, false));
+    decoded.push_str(text.get(copied..).unwrap_or_default());
+    Decoded { text: decoded.into(), parts, encoded_len: text.len() }
+}
+
+/// Shorter lines are not folded base64.
+const MIN_FOLDED_BYTES: usize = 32;
+
 impl Part {
     fn new(decoded: usize, encoded: usize, is_escape: bool) -> Self {
         // Texts are far shorter than 4 GiB.
@@ -219,5 +247,18 @@ mod tests {
             assert_eq!(decoded.encoded(range.clone()), encoded, "{range:?}");
         }
         assert_eq!(Layer::Percent.decode("%41").encoded(0..1), 0..3);
+    }
+
+    #[test]
+    fn line_breaks_within_base64_are_removed() {
+        let line = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo0MTIzNDU2";
+        let text = format!("-----\n{line}\r\n{line}\n{line}\nQQ==\n-----\n\n");
+        let unfolded = super::unfolded(&text);
+        assert_eq!(unfolded.text, format!("-----\n{line}{line}{line}QQ==\n-----\n\n"));
+        let found = unfolded.encoded(6 + 40..6 + 50);
+        assert_eq!(&text[found], "DU2\r\nQUJDRE".get(..).unwrap());
+        for text in ["a\nb", &format!("{line} \n{line}"), &format!("{line}\n\n"), &format!("{line}\n{}", ' '), ""] {
+            assert!(!super::unfolded(text).is_changed(), "{text}");
+        }
     }
 }

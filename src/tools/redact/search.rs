@@ -15,6 +15,7 @@ use super::Rules;
 use super::edits::{Cause, Edit, merge};
 use super::forms;
 use super::grammar::{Grammar, form, fragments, headers, json, lines, url, xml};
+use super::layer;
 use super::leaf::{Kind, Layer, Leaf, Place, Visitor};
 use super::names::Verdict;
 use super::placeholder::Placeholders;
@@ -222,7 +223,7 @@ impl Searcher {
         };
         if let Some(unlexed) = text.get(rest..).filter(|unlexed| !unlexed.is_empty()) {
             let found = self.free(unlexed, depth);
-            edits.extend(found.into_iter().map(|edit| shifted(edit, rest)));
+            edits.extend(found.into_iter().map(|edit| edit.shifted(rest)));
         }
         // Whole documents are not values of others.
         if text.len() <= MAX_ACROSS_BYTES && (depth > 0 || grammar != Grammar::Json) {
@@ -262,6 +263,13 @@ impl Searcher {
         if let Pass::Write(index) = &self.pass {
             for found in index.find(text.as_bytes()) {
                 edits.push(self.found(text, found));
+            }
+            let unfolded = if bytes & LINES != 0 { Some(layer::unfolded(text)) } else { None };
+            if let Some(unfolded) = unfolded.filter(|unfolded| unfolded.is_changed()) {
+                for found in index.find(unfolded.text.as_bytes()) {
+                    let edit = self.found(&unfolded.text, found);
+                    edits.push(Edit { range: unfolded.encoded(edit.range.clone()), ..edit });
+                }
             }
         }
         for (layer, escapes) in [(Layer::Percent, PERCENT), (Layer::Json, BACKSLASH)] {
@@ -327,10 +335,6 @@ fn shift(range: Range<usize>, by: usize) -> Range<usize> {
     range.start.saturating_add(by)..range.end.saturating_add(by)
 }
 
-fn shifted(edit: Edit, by: usize) -> Edit {
-    Edit { range: shift(edit.range, by), ..edit }
-}
-
 /// Returns the bit of the work that a byte makes necessary in free text.
 fn kind_of(byte: u8) -> u8 {
     match byte {
@@ -338,6 +342,7 @@ fn kind_of(byte: u8) -> u8 {
         b'%' => PERCENT,
         b'\\' => BACKSLASH,
         b'-' | b'_' | b'A' | b'J' => IN_FORMS,
+        b'\n' => LINES,
         _ => 0,
     }
 }
@@ -347,6 +352,7 @@ const PERCENT: u8 = 2;
 const BACKSLASH: u8 = 4;
 /// Every form of a secret has one of these bytes.
 const IN_FORMS: u8 = 8;
+const LINES: u8 = 16;
 
 /// Grammars and encodings within each other, such as JSON in a parameter of a URL in JSON. Deeper text is searched without its
 /// grammar.

@@ -289,6 +289,7 @@ fn multipart_bodies_are_searched_part_by_part() {
         part(";name=\"token\"", b"s3cret-two"),
         part("; name=file; filename=\"token\"\r\nContent-Type: image/png", b"\xff\0s3cret-two\xfe"),
         part("; name=doc\r\nContent-Type: application/json", br#"{"pwd":"s3cret-three"}"#),
+        part("; name=\"s3cret-two\"; filename=\"s3cret-two.txt\"\r\nX-Token: s3cret-four", b"text"),
         b"--b--\r\n".to_vec(),
     ]
     .concat();
@@ -297,10 +298,13 @@ fn multipart_bodies_are_searched_part_by_part() {
     let new = Bundle::open(&done.output).unwrap();
     let body = new.request_body(&new.trace("t_0001").unwrap()).unwrap();
     let text = String::from_utf8_lossy(&body);
-    assert!(!text.contains("s3cret") && !text.contains("bvalue"), "{text}");
-    assert_eq!(text.matches("redacted-").count(), 4, "{text}");
+    assert!(text.contains("; name=\"s3cret-two\"; filename=\"redacted-"), "names of fields stay: {text}");
+    assert_eq!(text.matches("s3cret").count(), 1, "{text}");
+    assert!(!text.contains("bvalue"), "{text}");
+    assert_eq!(text.matches("redacted-").count(), 6, "{text}");
+    assert!(text.contains(".txt\"\r\nX-Token: redacted-"), "{text}");
     assert!(body.windows(3).any(|bytes| bytes == b"\xff\0r") && body.ends_with(b"\r\n--b--\r\n"), "{text}");
-    assert_eq!(text.matches("\r\n--b\r\nContent-Disposition: form-data").count(), 3, "{text}");
+    assert_eq!(text.matches("\r\n--b\r\nContent-Disposition: form-data").count(), 4, "{text}");
 }
 
 #[test]
@@ -365,6 +369,26 @@ fn large_bodies_are_searched_in_pieces() {
         (&done.report.binary.first[..], &done.report.unsearched.first[..]),
         (&["t_0001 request".to_owned()][..], &["t_0001 response".to_owned()][..])
     );
+    let xml = format!("<a>{}</a>", "<b>x</b>\n".repeat(600_000));
+    let part =
+        format!("--b\r\nContent-Disposition: form-data; name=a\r\n\r\n{}\r\n--b--\r\n", "x y\n".repeat(1_200_000));
+    let form = "a=b&".repeat(1_200_000);
+    for (media_type, body) in [
+        ("text/xml", &xml),
+        ("multipart/form-data; boundary=b", &part),
+        ("application/x-www-form-urlencoded", &form),
+        ("text/plain; charset=utf-16", &String::from_utf16(&vec![0x4141; 3 << 20]).unwrap()),
+    ] {
+        let mut trace = Trace::default();
+        trace.request.headers = headers(&[("Content-Type", media_type)]);
+        let body = match media_type.ends_with("utf-16") {
+            true => [b"\xff\xfe".to_vec(), body.encode_utf16().flat_map(u16::to_le_bytes).collect()].concat(),
+            false => body.clone().into_bytes(),
+        };
+        let path = bundle(&dir, &trace, &body, b"", b"hi");
+        let checked = check(&path, &Rules::default(), &Options::default()).unwrap();
+        assert_eq!(checked.unsearched.first, ["t_0001 request"], "{media_type}");
+    }
 }
 
 #[test]

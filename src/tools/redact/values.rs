@@ -5,7 +5,7 @@
 //!                          a bit per hash of 8 bytes excludes nearly every position of a text
 //! ```
 //!
-//! A value has up to seven patterns: as it is, and in base64 in three positions and two alphabets. Values of less than eight bytes
+//! A value has up to nine patterns: as it is, in base64 in three positions and two alphabets, and in hexadecimal. Values of less than eight bytes
 //! are not sought: they occur by chance.
 
 use super::base64_form::{self, Alphabet};
@@ -79,6 +79,8 @@ enum PatternForm {
     /// The number of bytes before the value, modulo 3.
     Base64(u8),
     UrlSafe(u8),
+    Hex,
+    UpperHex,
 }
 
 /// An occurrence of a value.
@@ -94,6 +96,8 @@ impl Match<'_> {
     pub(super) fn replacement(self, text: &[u8], placeholder: String) -> (Range<usize>, String) {
         let (before, alphabet) = match self.form {
             PatternForm::Plain => return (self.range, placeholder),
+            PatternForm::Hex => return (self.range, hex(&placeholder)),
+            PatternForm::UpperHex => return (self.range, hex(&placeholder).to_ascii_uppercase()),
             PatternForm::Base64(before) => (before, Alphabet::Standard),
             PatternForm::UrlSafe(before) => (before, Alphabet::UrlSafe),
         };
@@ -107,8 +111,25 @@ impl PatternForm {
             Self::Plain => value.into(),
             Self::Base64(before) => base64_form::characters(value.as_bytes(), before.into(), Alphabet::Standard).into(),
             Self::UrlSafe(before) => base64_form::characters(value.as_bytes(), before.into(), Alphabet::UrlSafe).into(),
+            Self::Hex => hex(value).into(),
+            Self::UpperHex => hex(value).to_ascii_uppercase().into(),
         }
     }
+
+    /// Returns true if this pattern is the same as one of another form.
+    fn is_repeated(self, text: &str) -> bool {
+        match self {
+            Self::Plain | Self::Base64(_) | Self::Hex => false,
+            Self::UrlSafe(_) => !text.contains(['-', '_']),
+            Self::UpperHex => text.bytes().all(|byte| byte.is_ascii_digit()),
+        }
+    }
+}
+
+/// Returns the bytes of `value` in hexadecimal.
+fn hex(value: &str) -> String {
+    let digits = value.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 impl Index {
@@ -116,15 +137,15 @@ impl Index {
         let forms = [PatternForm::Plain]
             .into_iter()
             .chain((0..3).map(PatternForm::Base64))
-            .chain((0..3).map(PatternForm::UrlSafe));
+            .chain((0..3).map(PatternForm::UrlSafe))
+            .chain([PatternForm::Hex, PatternForm::UpperHex]);
         let forms: Vec<_> = forms.collect();
         let mut patterns = Vec::new();
         let mut max_pattern_bytes = 0;
         for (number, value) in values.iter().enumerate() {
             for form in &forms {
                 let text = form.text(value);
-                let is_same = matches!(form, PatternForm::UrlSafe(_)) && !text.contains(['-', '_']);
-                if let Some(window) = window(text.as_bytes()).filter(|_| !is_same) {
+                if let Some(window) = window(text.as_bytes()).filter(|_| !form.is_repeated(&text)) {
                     max_pattern_bytes = max_pattern_bytes.max(text.len());
                     let value = u32::try_from(number).unwrap_or(u32::MAX);
                     patterns.push(Pattern { window, value, form: *form, prefix: None });
@@ -302,6 +323,24 @@ mod tests {
             let encoded = encoded.replace('+', "-").replace('/', "_");
             assert_eq!(index.find(encoded.as_bytes()).len(), 1, "{encoded}");
         }
+    }
+
+    #[test]
+    fn finds_values_in_hexadecimal() {
+        let index = index(&["s3cret-value", "12345678"]);
+        for (text, expected) in [
+            ("x7333637265742d76616c75657d", "7265646163746564"),
+            ("7333637265742D76616C7565", "7265646163746564"),
+            ("3132333435363738", "7265646163746564"),
+            ("x7333637265742d76616c756", ""),
+        ] {
+            let found = index.find(text.as_bytes());
+            let new: Vec<_> =
+                found.into_iter().map(|found| found.replacement(text.as_bytes(), "redacted".into()).1).collect();
+            assert_eq!(new.concat(), expected, "{text}");
+        }
+        let found = index.find(b"7333637265742D76616C7565").remove(0);
+        assert_eq!(found.replacement(b"", "redacted-0n".into()).1, "72656461637465642D306E");
     }
 
     #[test]

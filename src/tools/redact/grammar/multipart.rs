@@ -54,6 +54,26 @@ pub(in super::super) fn parameter(value: &str, parameter: &str) -> Option<String
     }
 }
 
+/// Returns the name and the value of a field in the head of a part, unless the field has parameters that name the part.
+pub(in super::super) fn field(line: &str) -> Option<(&str, Range<usize>)> {
+    let (name, value) = line.split_once(':')?;
+    let is_known = |known: &&str| name.trim().eq_ignore_ascii_case(known);
+    if ["content-disposition", "content-type"].iter().any(is_known) {
+        return None;
+    }
+    let start = line.len().saturating_sub(value.trim_start().len());
+    Some((name.trim(), start..start.saturating_add(value.trim().len())))
+}
+
+/// Returns the range of the parameter `name` in a line; empty without one.
+pub(in super::super) fn name_range(line: &str) -> Range<usize> {
+    let is_parameter = |at: &usize| line.get(..*at).unwrap_or_default().ends_with([';', ' ', '\t']);
+    let Some(start) = line.match_indices("name=").map(|(at, _)| at).find(is_parameter) else { return 0..0 };
+    let value = line.get(start.saturating_add(5)..).unwrap_or_default();
+    let (_, rest) = quoted_or_token(value);
+    start..line.len().saturating_sub(rest.len())
+}
+
 /// Returns a value without its quotes, and the text after it.
 fn quoted_or_token(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
@@ -136,6 +156,20 @@ mod tests {
         assert_eq!(listed("--q\nContent-Disposition: form-data; name=a\n\nx\n--q--", None)[0].2, "x");
         assert_eq!(listed("--q\r\nContent-Disposition: form-data; name=a\r\n\r\ncut", None)[0].2, "cut");
         assert_eq!(listed("no parts", None), []);
+    }
+
+    #[test]
+    fn names_of_parts_are_told_from_other_fields() {
+        for (line, expected) in [
+            ("Content-Disposition: form-data; name=\"a;\\\"b\"; filename=\"name=c\"\r\n", "name=\"a;\\\"b\""),
+            ("Content-Disposition: form-data;filename=c;name=d", "name=d"),
+            ("Content-Disposition: form-data; filename=\"c\"", ""),
+        ] {
+            assert_eq!((&line[name_range(line)], field(line)), (expected, None), "{line}");
+        }
+        let line = "X-Token:  a b \r\n";
+        assert_eq!(field(line).map(|(name, value)| (name, &line[value])), Some(("X-Token", "a b")));
+        assert_eq!(field("\r\n"), None);
     }
 
     #[test]

@@ -81,6 +81,15 @@ fn what_was_replaced_once_is_replaced_everywhere() {
         ("<a va/lue+one='va/lue+one'>va/lue+one</a>", "<a va/lue+one='#'>#</a>"),
         // "x:va/lue+one;"
         ("eDp2YS9sdWUrb25lOw==", "eD#Ow=="),
+        ("76612f6c75652b6f6e65", "#"),
+        (
+            "eyJhIjoieHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4dmEvbH\r\nVlK29uZSJ9\n",
+            "eyJhIjoieHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4#J9\n",
+        ),
+        (
+            r#"{"a":"eyJhIjoieHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4dmEvbH\nVlK29uZSJ9"}"#,
+            r##"{"a":"eyJhIjoieHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4#J9"}"##,
+        ),
     ] {
         assert_eq!(texts(&[text, secret])[0], expected, "{text}");
     }
