@@ -140,6 +140,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("base64", "text.rs"),
     ("ring", "cert/"),
     ("ring", "trust/"),
+    ("ring", "tools/export/html/page.rs"),
     ("rustls_native_certs", "cert/roots.rs"),
     ("webpki_root_certs", "cert/roots.rs"),
     ("memchr", "tools/filter/search.rs"),

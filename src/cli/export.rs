@@ -1,4 +1,4 @@
-//! `spectral capture export`: writes a bundle, or selected exchanges of it, as HAR or as curl commands.
+//! `spectral capture export`: writes a bundle, or selected exchanges of it, as HAR, curl commands or a report.
 
 use super::advice::rewrite_error_line;
 use super::command_error::{CommandError, to_message};
@@ -7,7 +7,8 @@ use super::open_bundle::{Opened, Prefer, open, require_exchange, warn_of_damaged
 use super::output::Output;
 use super::progress_line::ProgressLine;
 use super::redact::remaining_lines;
-use spectral_capture::export;
+use super::text::shell_word;
+use spectral_capture::export::{self, html};
 use spectral_capture::filter::Filter;
 use spectral_capture::reader::{Bundle, LeftOut, State};
 use spectral_capture::redact::{self, Rules, redacted_copy};
@@ -20,6 +21,8 @@ use std::process::ExitCode;
 pub(crate) struct Options {
     pub(crate) file: PathBuf,
     pub(crate) format: Format,
+    /// The limits of [`Format::Html`].
+    pub(crate) report: html::Options,
     /// `None` is stdout.
     pub(crate) output: Option<PathBuf>,
     pub(crate) filter: Filter,
@@ -36,6 +39,8 @@ pub(crate) enum Format {
     Har,
     /// Shell commands.
     Curl,
+    /// A report for people.
+    Html,
 }
 
 impl Format {
@@ -43,6 +48,7 @@ impl Format {
         match name {
             "har" => Some(Self::Har),
             "curl" => Some(Self::Curl),
+            "html" => Some(Self::Html),
             _ => None,
         }
     }
@@ -84,9 +90,22 @@ fn all(options: &Options) -> Result<ExitCode, CommandError> {
     let mut output = Output::open(options.output.as_deref()).map_err(CommandError::Request)?;
     let progress = ProgressLine::start(bundle.meter(), options.quiet);
     let mut rows = progress.above(&mut output, options.output.is_none() && io::stdout().is_terminal());
+    let mut omitted = html::Omitted::default();
     let written = match options.format {
         Format::Har => export::har::write(&bundle, &library_options, &mut rows),
         Format::Curl => export::curl::write(&bundle, &library_options, &mut rows),
+        Format::Html => {
+            let mut report = options.report.clone();
+            report.filter = library_options.filter;
+            report.title = options.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            report.inspect_command =
+                ["spectral capture inspect ", &shell_word(&options.file.to_string_lossy())].concat();
+            report.is_redacted = options.redact.is_some();
+            html::write(&bundle, &report, &mut rows).map(|written| {
+                omitted = written.omitted;
+                written.damaged
+            })
+        }
     };
     let flushed = rows.flush();
     drop(progress);
@@ -96,9 +115,25 @@ fn all(options: &Options) -> Result<ExitCode, CommandError> {
         e => CommandError::Request(e.to_string()),
     })?;
     flushed.and_then(|()| output.finish()).map_err(write_error)?;
+    warn_of_omitted(&omitted);
     // A redacted copy has no damaged items.
     Ok(warn_of_damaged(if lost.count > 0 { &lost } else { &damaged }))
 }
+
+/// Lists what a report leaves out for its size.
+fn warn_of_omitted(omitted: &html::Omitted) {
+    if omitted.count == 0 {
+        return;
+    }
+    print_warning(&omitted.summary());
+    omitted.first.iter().take(MAX_OMITTED_LINES).for_each(|line| print_warning(line));
+    let more = omitted.count.saturating_sub(MAX_OMITTED_LINES as u64);
+    if more > 0 {
+        print_warning(&format!("{more} more, listed in the report"));
+    }
+}
+
+const MAX_OMITTED_LINES: usize = 10;
 
 /// Returns a redacted copy and the items that it lacks because they are damaged, and warns of all that remains.
 fn redacted(file: &Path, rules: &Rules, options: &Options) -> Result<(Bundle, LeftOut), CommandError> {

@@ -346,13 +346,16 @@ const CAPTURE: &[Command] = &[
     },
     Command {
         name: "export",
-        usage: "[OPTIONS] FILE --format har|curl",
-        brief: "Export as HAR or as curl commands",
-        more: "HAR 1.2 is read by browsers' developer tools and others. The curl commands replay the requests.",
+        usage: "[OPTIONS] FILE --format har|curl|html",
+        brief: "Export as HAR, as curl commands or as an HTML report",
+        more: "HAR 1.2 is read by browsers' developer tools and others. The curl commands replay the requests. The HTML report is one \
+               file that shows the capture in any browser, without a network.",
         operands: Operands::One(ValueKind::File),
         options: &[
             &EXPORT_FORMAT,
             &OUTPUT_OR_STDOUT,
+            &REPORT_SIZE,
+            &REPORT_BODY,
             &REDACT,
             &REDACTED_NAME,
             &TRACE,

@@ -1,4 +1,4 @@
-//! Exports exchanges of a bundle in formats of other tools: [`har`] and [`curl`].
+//! Exports exchanges of a bundle: as [`har`] and [`curl`] for other tools, and as [`html`], a report for people.
 //!
 //! ```no_run
 //! use spectral_capture::{export, reader::Bundle};
@@ -21,6 +21,7 @@ use stored_body::StoredBody;
 
 pub mod curl;
 pub mod har;
+pub mod html;
 mod http;
 mod quote;
 mod stored_body;

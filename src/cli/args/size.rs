@@ -17,6 +17,10 @@ pub(super) const MEMORY: Limits = Limits { min: 1 << 20, max: 1 << 40, expected:
 /// For bundles.
 pub(super) const BUNDLE: Limits = Limits { min: 1 << 10, max: 1 << 50, expected: "1K to 1024T" };
 
+pub(super) const REPORT: Limits = Limits { min: 1 << 20, max: 1 << 30, expected: "1M to 1G" };
+
+pub(super) const REPORT_BODY: Limits = Limits { min: 1 << 10, max: 16 << 20, expected: "1K to 16M" };
+
 pub(super) const BODY: Limits = Limits { min: 1 << 10, max: 1 << 40, expected: "1K to 1T" };
 
 /// Reads a size within `limits`.

@@ -388,8 +388,28 @@ pub(crate) static GREP: Opt = Opt {
     more: "Searches URLs, headers, textual bodies and the text messages of WebSockets.",
 };
 
-pub(crate) static EXPORT_FORMAT: Opt =
-    Opt { short: None, long: "format", value: ValueKind::OneOf(&["har", "curl"]), brief: "Format to write", more: "" };
+pub(crate) static EXPORT_FORMAT: Opt = Opt {
+    short: None,
+    long: "format",
+    value: ValueKind::OneOf(&["har", "curl", "html"]),
+    brief: "Format to write",
+    more: "",
+};
+
+pub(crate) static REPORT_SIZE: Opt = Opt {
+    short: None,
+    long: "max-size",
+    value: ValueKind::Text("SIZE"),
+    brief: "Largest size of an HTML report [default: 50M]",
+    more: "From 1M to 1G. Bodies that do not fit are left out, then heads, then rows; all are reported.",
+};
+
+pub(crate) static REPORT_BODY: Opt = Opt {
+    value: ValueKind::Text("SIZE"),
+    brief: "Largest body in an HTML report [default: 1M]",
+    more: "From 1K to 16M. Of a larger one, the report has the beginning.",
+    ..MAX_BODY
+};
 
 pub(crate) static CERTIFICATE_FORMAT: Opt = Opt {
     value: ValueKind::OneOf(&["pem", "der", "p12", "mobileconfig"]),
