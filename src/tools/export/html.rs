@@ -121,6 +121,7 @@ impl<'b> Report<'b, '_> {
     fn add_heads(&mut self, selected: &Selected<'_>) -> Result<Rows, Error> {
         let mut with_bodies = Vec::new();
         let bundle: &'b Bundle = self.bundle;
+        let mut rows_left = bundle.traces().len().saturating_add(bundle.websockets().len());
         for_each_selected(bundle, selected, row::render, |rendered| {
             let text = match rendered {
                 Rendered::Small(text) => text,
@@ -132,13 +133,14 @@ impl<'b> Report<'b, '_> {
             };
             let rendered = row::Rendered::of(&text);
             self.is_redacted |= rendered.is_redacted;
-            if !self.fits(rendered.row.len(), 1) {
+            rows_left = rows_left.saturating_sub(1);
+            if !self.fits(rendered.row.len()) {
                 self.omitted.add_exchange(rendered.id);
                 return Ok(());
             }
             let row = self.blocks.add_row(rendered.row)?;
-            // The heads of all take at most a half, so that rows are not left out for them.
-            match self.fits(rendered.head.len(), 2) {
+            // Room is kept for the rows that follow.
+            match self.fits(rendered.head.len().saturating_add(rows_left.saturating_mul(ROW_BYTES))) {
                 true => self.blocks.add_detail(row, rendered.head)?,
                 false => self.omitted.add_head(rendered.id),
             }
@@ -157,7 +159,7 @@ impl<'b> Report<'b, '_> {
             let Some(websocket) = readable(self.bundle.websocket(id), id, &mut self.damaged)? else { continue };
             let last = self.bundle.messages(id).iter().last().and_then(|id| self.bundle.message(id).ok());
             let row = row::websocket(&websocket, last.as_ref())?;
-            match self.fits(row.len(), 1) {
+            match self.fits(row.len()) {
                 true => rows.push((id.to_owned(), self.blocks.add_row(&row)?)),
                 false => self.omitted.add_exchange(id),
             }
@@ -195,7 +197,7 @@ impl<'b> Report<'b, '_> {
             let Some(message) = readable(self.bundle.message(message_id), message_id, &mut self.damaged)? else {
                 continue;
             };
-            if !self.fits(bytes.saturating_add(MESSAGE_BYTES), 1) {
+            if !self.fits(bytes.saturating_add(MESSAGE_BYTES)) {
                 self.omitted.add_messages(id);
                 break;
             }
@@ -231,7 +233,7 @@ impl<'b> Report<'b, '_> {
         if let Some(encoding) = encoding {
             notes.push(format!("still encoded with {encoding}, which could not be decoded"));
         }
-        if !self.fits(body.json_len(), 1) {
+        if !self.fits(body.json_len()) {
             self.omitted.add_body(id, name, body.size);
             notes.push(format!("left out of this report for its size of {} bytes", body.size));
             return Ok([String::new(), notes.join("; ")]);
@@ -247,9 +249,9 @@ impl<'b> Report<'b, '_> {
         Ok([text, notes.join("; ")])
     }
 
-    /// True if `len` more bytes fit into one `part`th of the report.
-    fn fits(&self, len: usize, part: u64) -> bool {
-        self.blocks.written().saturating_add(len as u64) <= self.limit / part
+    /// True if `len` more bytes fit into the report.
+    fn fits(&self, len: usize) -> bool {
+        self.blocks.written().saturating_add(len as u64) <= self.limit
     }
 
     fn finish(self) -> Result<Written, Error> {
@@ -297,6 +299,8 @@ struct Meta<'a> {
 
 /// More than the last block takes without its index: the title and what was left out.
 const META_BYTES: u64 = 100_000;
+/// More than most rows take.
+const ROW_BYTES: usize = 250;
 /// More than a message takes besides its payload.
 const MESSAGE_BYTES: usize = 100;
 /// Messages of one line.

@@ -91,7 +91,8 @@ fn rounded(ms: f64) -> f64 {
 
 /// Returns the first characters of `text`, at most `max` bytes.
 fn start_of(text: &str, max: usize) -> &str {
-    text.get(..text.floor_char_boundary(max)).unwrap_or_default()
+    let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 /// True if there is a placeholder of `redact`.

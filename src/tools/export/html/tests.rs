@@ -8,9 +8,8 @@ use std::time::Duration;
 /// Writes a bundle with one exchange per body, and a WebSocket with one message per body, and opens it.
 fn bundle(dir: &TestDir, bodies: &[&[u8]], messages: &[&[u8]]) -> Bundle {
     let (mut archive, _) = Archive::create(&dir.path("a <b>.zip"), Duration::ZERO).unwrap();
-    let mut number = 0;
-    for body in bodies {
-        number += 1;
+    for (at, body) in bodies.iter().enumerate() {
+        let number = at + 1;
         archive
             .group(|archive| {
                 archive.add(&format!("traces/t_{number:04}_response.bin"), body, CompressionMethod::Deflated, &[])?;

@@ -636,7 +636,7 @@
 
   function timing(row) {
     const list = make('dl');
-    const sum = row.phases.reduce((sum, it) => sum + it, 0);
+    const sum = row.phases.reduce((before, it) => before + it, 0);
     const drawn = bars({start: 0, phases: row.phases}, {start: 0, end: sum});
     PHASES.forEach((phase, i) => {
       const [name, time] = [make('dt', {className: `key ${phase}`, textContent: phase}), duration(row.phases[i])];
