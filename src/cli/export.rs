@@ -99,7 +99,7 @@ fn all(options: &Options) -> Result<ExitCode, CommandError> {
             report.filter = library_options.filter;
             report.title = options.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             report.inspect_command =
-                ["spectral capture inspect ", &shell_word(&options.file.to_string_lossy())].concat();
+                ["spectral capture inspect ", &shell_word(&options.file.to_string_lossy()), " --trace"].concat();
             report.is_redacted = options.redact.is_some();
             html::write(&bundle, &report, &mut rows).map(|written| {
                 omitted = written.omitted;

@@ -174,7 +174,7 @@ async function check(name, browser) {
   assert.deepEqual(markup, []);
   if (picture && name === 'chrome') {
     await page.emulateMediaFeatures([{name: 'prefers-color-scheme', value: 'light'}]);
-    await page.setViewport({width: 900, height: 470});
+    await page.setViewport({width: 940, height: 460});
     await show('t_0002');
     await page.screenshot({path: picture});
   }

@@ -256,7 +256,7 @@ fn bash_completes_commands_options_and_values() {
         ("spectral capture inspect x.zip --j", &["--json"]),
         ("spectral capture proxy --j", &[]),
         ("spectral capture proxy --v", &["--verbose", "--version"]),
-        ("spectral capture export x.zip --format ", &["har", "curl"]),
+        ("spectral capture export x.zip --format ", &["har", "curl", "html"]),
         ("spectral capture export x.zip --format = c", &["curl"]),
         ("spectral capture export x.zip --format = har --ho", &["--host"]),
         ("spectral ca export --format p", &["pem", "p12"]),

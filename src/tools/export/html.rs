@@ -54,14 +54,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let inspect_command = "spectral capture inspect".into();
-        let title = "Capture".into();
         Self {
             filter: Filter::default(),
-            title,
+            title: "Capture".into(),
             max_size: 50 << 20,
             max_body: 1 << 20,
-            inspect_command,
+            inspect_command: String::new(),
             is_redacted: false,
         }
     }

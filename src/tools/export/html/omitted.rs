@@ -63,7 +63,11 @@ impl<'c> OmittedItems<'c> {
         if self.omitted.first.len() < MAX_LINES {
             // A message is shown with its WebSocket.
             let shown = id.split_once("_m").map_or(id, |(websocket, _)| websocket);
-            self.omitted.first.push(format!("{id}: {text}; see {} --trace {shown}", self.command));
+            let line = match self.command {
+                "" => format!("{id}: {text}"),
+                command => format!("{id}: {text}; see {command} {shown}"),
+            };
+            self.omitted.first.push(line);
         }
     }
 

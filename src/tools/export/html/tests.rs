@@ -68,7 +68,7 @@ impl TestReport {
 }
 
 fn sized(max_size: u64, max_body: u64) -> Options {
-    Options { max_size, max_body, inspect_command: "inspect a.zip".into(), ..Options::default() }
+    Options { max_size, max_body, inspect_command: "inspect a.zip --trace".into(), ..Options::default() }
 }
 
 #[test]

@@ -655,7 +655,7 @@
 
   function exchangeView(row) {
     const exchange = row.exchange();
-    if (!exchange) return [note(`Left out of this report for its size. Show it with: ${meta.command} --trace ${row.id}`)];
+    if (!exchange) return [note(`Left out of this report for its size. Show it with: ${meta.command} ${row.id}`)];
     const {request, response} = exchange;
     const answer = row.status === 0 ? exchange.statusText || 'no response' : `${row.status} ${exchange.statusText}`;
     return [
@@ -695,7 +695,7 @@
       more.hidden = next >= messages.length;
     };
     showMore();
-    const omitted = row.places.length === 0 && meta.omitted.length ? [note(`Left out of this report for its size. Show it with: ${meta.command} --trace ${row.id}`)] : [];
+    const omitted = row.places.length === 0 && meta.omitted.length ? [note(`Left out of this report for its size. Show it with: ${meta.command} ${row.id}`)] : [];
     return [make('h3', {textContent: 'WebSocket'}), headView('request-head', `WS ${row.url}`, []), ...omitted, make('h3', {textContent: count(messages.length, 'message')}), list, more];
   }
 
