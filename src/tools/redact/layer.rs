@@ -256,7 +256,7 @@ mod tests {
         let unfolded = super::unfolded(&text);
         assert_eq!(unfolded.text, format!("-----\n{line}{line}{line}QQ==\n-----\n\n"));
         let found = unfolded.encoded(6 + 40..6 + 50);
-        assert_eq!(&text[found], "DU2\r\nQUJDRE".get(..).unwrap());
+        assert_eq!(&text[found], "NDU2\r\nQUJDRE");
         for text in ["a\nb", &format!("{line} \n{line}"), &format!("{line}\n\n"), &format!("{line}\n{}", ' '), ""] {
             assert!(!super::unfolded(text).is_changed(), "{text}");
         }
