@@ -18,6 +18,8 @@
 mod bundle;
 #[path = "../src/capture_options.rs"]
 mod capture_options;
+#[path = "../src/channel.rs"]
+mod channel;
 #[path = "../src/clock.rs"]
 mod clock;
 #[path = "../src/coding/mod.rs"]

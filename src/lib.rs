@@ -104,6 +104,7 @@ compile_error!("spectral-capture needs a Unix system: it uses poll(2), unlinked 
 mod bundle;
 mod capture_options;
 mod cert;
+mod channel;
 mod clock;
 #[cfg_attr(not(feature = "tools"), allow(dead_code, unused_imports, reason = "only the tools use some of it"))]
 mod coding;

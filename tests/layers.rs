@@ -21,6 +21,7 @@ const RUNNING: &[&str] = &["net", "wire", "coding", "record", "bundle", "cert"];
 /// The files directly below `src/` that run while traffic flows.
 const RUNNING_FILES: &[&str] = &[
     "capture_options",
+    "channel",
     "clock",
     "config",
     "counters",
@@ -48,6 +49,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "coding",
             "wire",
             "capture_options",
+            "channel",
             "clock",
             "config",
             "connector",
@@ -60,7 +62,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cert", &["clock", "error"]),
     ("net", &["record", "cert", "wire", "clock", "config", "connector", "counters", "error", "memory", "notice"]),
     ("trust", &["cert", "clock", "error", "text"]),
-    ("tools", &["bundle", "coding", "wire", "clock", "error", "text"]),
+    ("tools", &["bundle", "channel", "coding", "wire", "clock", "error", "text"]),
     ("cli", &["cli"]),
 ];
 

@@ -80,8 +80,8 @@ impl From<io::Error> for Error {
 fn for_each_selected<'b>(
     bundle: &'b Bundle,
     selected: &Selected<'_>,
-    render: impl Fn(Trace) -> Result<Rendered<'b>, Error> + Sync,
-    mut write: impl FnMut(Rendered<'b>) -> Result<(), Error>,
+    render: &(dyn Fn(Trace) -> Result<Rendered<'b>, Error> + Sync),
+    write: &mut dyn FnMut(Rendered<'b>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let ids = bundle.traces().iter().filter(|id| selected.considers(id));
     let worker = || {
@@ -96,7 +96,7 @@ fn for_each_selected<'b>(
             }
         }
     };
-    in_order::map(ids, worker, |rendered| rendered.map_or(Ok(()), &mut write))
+    in_order::map(ids, worker, |rendered| rendered.map_or(Ok(()), &mut *write))
 }
 
 /// An exchange in the format of the export.

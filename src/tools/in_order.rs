@@ -12,9 +12,9 @@
 //!
 //! The first error in the order of the items ends the work. A panic of a worker becomes one of the caller.
 
+use crate::channel::{Receiver, Sender, sync_channel};
 use std::num::NonZero;
 use std::panic::resume_unwind;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
@@ -108,13 +108,13 @@ where
 /// The items that no worker has taken, and the batches in their order.
 struct BatchQueue<T, O, E> {
     items: T,
-    batches: SyncSender<Receiver<Part<O, E>>>,
+    batches: Sender<Receiver<Part<O, E>>>,
 }
 
 /// Consecutive items, and the sender of their results.
 struct Batch<I, O, E> {
     items: Vec<I>,
-    results: SyncSender<Part<O, E>>,
+    results: Sender<Part<O, E>>,
 }
 
 /// Consecutive results of a batch.
@@ -183,7 +183,7 @@ fn consume_all<O, E>(
     batches: Receiver<Receiver<Part<O, E>>>,
     consume: &mut dyn FnMut(O) -> Result<(), E>,
 ) -> Result<(), E> {
-    batches.into_iter().flatten().try_for_each(|part| part?.into_iter().try_for_each(&mut *consume))
+    batches.flatten().try_for_each(|part| part?.into_iter().try_for_each(&mut *consume))
 }
 
 /// More threads need more memory, and the caller cannot consume that fast.

@@ -31,7 +31,7 @@ pub fn prune_backups(output: &Path, keep: NonZeroU32, inputs: &[&Path]) -> Prune
         |path: &PathBuf| timed(|| fs::symlink_metadata(path)).is_ok_and(|meta| meta.is_file() && meta.uid() == user);
     let mut found: Vec<_> = numbers(output).into_iter().map(|number| (number, path(output, number))).collect();
     found.retain(|(_, path)| is_own(path));
-    found.sort();
+    found.sort_unstable();
     let excess = found.len().saturating_sub(usize::try_from(keep.get()).unwrap_or(usize::MAX));
     let is_input = |path: &Path| {
         inputs

@@ -199,7 +199,7 @@ impl BundleFile {
     /// replace another one.
     pub(super) fn finish(mut self, ended: Moment) -> FinishedBundle {
         let mut unwritten = std::mem::take(&mut self.unwritten_websockets);
-        unwritten.sort_by_key(|websocket| websocket.number);
+        unwritten.sort_unstable_by_key(|websocket| websocket.number);
         let (mut websockets, mut failed_websockets) = (Vec::new(), Vec::new());
         for websocket in unwritten {
             match self.write_websocket(&websocket) {

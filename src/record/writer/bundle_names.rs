@@ -37,7 +37,7 @@ impl BundleNames {
                 }
             }
         }
-        unfinished.sort();
+        unfinished.sort_unstable();
         Ok((names, unfinished))
     }
 

@@ -103,7 +103,7 @@ impl Writer {
     /// Ends the WebSockets that are open at the end of the capture.
     fn end_open_websockets(&mut self) {
         let mut open: Vec<_> = std::mem::take(&mut self.open_websockets).into_values().collect();
-        open.sort_by_key(|websocket| websocket.number);
+        open.sort_unstable_by_key(|websocket| websocket.number);
         for mut websocket in open {
             websocket.end(Some(CutOffCause::Stopped));
             if websocket.is_in_bundle() {

@@ -7,6 +7,7 @@
 
 use super::bundle_file::{BundleFile, FinishedBundle};
 use crate::bundle::disk_watch::{DiskWatch, timed};
+use crate::channel::{Receiver, Sender, channel};
 use crate::clock::Moment;
 use std::collections::VecDeque;
 use std::fs::{self, File, Metadata};
@@ -16,7 +17,6 @@ use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 /// The writer's handle to the thread that completes bundles.
@@ -62,7 +62,9 @@ impl Finisher {
         // Sending a report fails only if the writer is gone; then nothing is left to do.
         let run = move || {
             let _entered = disk.enter();
-            queue.into_iter().for_each(|bundle| drop(sender.send(kept.finish(bundle))));
+            for bundle in queue {
+                let _ = sender.send(kept.finish(bundle));
+            }
         };
         match thread::Builder::new().name("finisher".into()).spawn(run) {
             Ok(_) => Self { work: Work::Thread { bundles, reports }, pending: 0 },
@@ -97,7 +99,7 @@ impl Finisher {
     /// Returns the next report, if there is one now.
     pub(super) fn try_next(&mut self) -> Option<FinishReport> {
         let report = match &mut self.work {
-            Work::Thread { reports, .. } => reports.try_recv().ok(),
+            Work::Thread { reports, .. } => reports.try_recv(),
             Work::Inline { reports, .. } => reports.pop_front(),
         };
         self.settle(report)

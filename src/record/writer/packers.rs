@@ -15,10 +15,10 @@ use super::backlog::CommittedJob;
 use super::group::Group;
 use super::packing::{Packing, PackingTools};
 use super::replacement::CommittedOutcome;
+use crate::channel::{Receiver, Sender, channel};
 use crate::clock::Moment;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -187,7 +187,7 @@ impl Packers {
 
     /// Returns the next outcome, if there is one now.
     pub(super) fn try_next(&mut self) -> Option<Outcome> {
-        let outcome = self.outcomes.try_recv().ok()?;
+        let outcome = self.outcomes.try_recv()?;
         Some(self.settle(outcome))
     }
 
@@ -202,7 +202,7 @@ impl Packers {
             return Some(self.settle(outcome));
         }
         drop(state);
-        let outcome = self.outcomes.recv_timeout(timeout).ok()?;
+        let outcome = self.outcomes.recv_timeout(timeout)?;
         Some(self.settle(outcome))
     }
 

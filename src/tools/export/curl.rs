@@ -42,7 +42,7 @@ pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<
         write_command(&trace, &body, &mut text)?;
         Ok(Rendered::Small(text))
     };
-    for_each_selected(bundle, &selected, render, |rendered| {
+    for_each_selected(bundle, &selected, &render, &mut |rendered| {
         if let Rendered::Damaged(id) = &rendered {
             damaged.add(id);
             return Ok(());

@@ -120,7 +120,7 @@ impl<'b> Report<'b, '_> {
         let mut with_bodies = Vec::new();
         let bundle: &'b Bundle = self.bundle;
         let mut rows_left = bundle.traces().len().saturating_add(bundle.websockets().len());
-        for_each_selected(bundle, selected, row::render, |rendered| {
+        for_each_selected(bundle, selected, &row::render, &mut |rendered| {
             let text = match rendered {
                 Rendered::Small(text) => text,
                 Rendered::Large(..) => return Ok(()),

@@ -259,7 +259,7 @@ fn a_rotation_waits_for_a_slow_disk() {
     }
     let parts = ["1", "2", "3", "4"].map(|n| format!("my app-000{n}.zip.part"));
     assert_eq!(capture.names(), parts, "the fourth has the other items");
-    assert_eq!(queue.try_iter().count(), 3);
+    assert_eq!(std::iter::from_fn(|| queue.try_recv()).count(), 3);
     let delayed = "the disk is slow: 3 bundles are not finished yet, and the current one grows until they are";
     assert_eq!(capture.notices().iter().filter(|line| *line == delayed).count(), 1);
     let writer = capture.writer.as_mut().unwrap();
