@@ -115,6 +115,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_clean_report_has_nothing_that_was_not_searched() {
+        let mut bodies = Bodies::default();
+        bodies.add("t_0001 request");
+        let mut items = LeftOut::default();
+        items.add("t_0001");
+        let names = BTreeMap::from([("token".to_owned(), 1)]);
+        for report in [
+            Report { unsearched: bodies.clone(), ..Report::default() },
+            Report { damaged: items.clone(), ..Report::default() },
+            Report { left_out: items, ..Report::default() },
+            Report { forms: names.clone(), ..Report::default() },
+            Report { names, ..Report::default() },
+        ] {
+            assert!(!report.is_clean(), "{report:?}");
+        }
+        assert!(Report { binary: bodies, elsewhere: 1, ..Report::default() }.is_clean());
+    }
+
+    #[test]
     fn counts_of_items_are_added() {
         let edits: Vec<_> = (0..MAX_NAMES + 2)
             .map(|n| Edit { range: 0..0, text: String::new(), cause: Cause::Name(format!("Name {n:04}").into()) })

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::time::Duration;
 
+mod bodies;
 mod order;
 mod texts;
 

@@ -364,6 +364,9 @@ mod tests {
         }
         values.add("short");
         assert_eq!(values.skipped(), 7);
+        let mut large = Values::default();
+        (0..600).for_each(|n| large.add(&format!("{n:060000}")));
+        assert_eq!(large.skipped(), 600 - (MAX_BYTES / 60_000) as u64);
         let index = values.into_index();
         assert!(index.contains("value 000099999") && !index.contains("value 000100000"));
         assert_eq!(index.find(b"value 000012345, value 000100003").len(), 1);

@@ -101,6 +101,41 @@ fn what_was_replaced_once_is_replaced_everywhere() {
 }
 
 #[test]
+fn parts_of_secrets_and_forms_are_replaced() {
+    let token = format!("ghp_{}", "a1B2".repeat(10));
+    for (text, expected) in [
+        (
+            r#"{"objectKey":"a8Zk29xQ71mLp03v","session":{"user":"me"}}"#,
+            r##"{"objectKey":"#","session":{"user":"me"}}"##,
+        ),
+        (r#"{"password":{"pin":12,"on":true}}"#, r##"{"password":{"pin":#,"on":true}}"##),
+        (r#"{"a":1} token="abcdefgh1""#, r##"{"a":1} token="#""##),
+        (r#"{"in":"<a><token>x</token></a>"}"#, r##"{"in":"<a><token>#</token></a>"}"##),
+        (&format!("see {token}, it"), "see #, it"),
+    ] {
+        assert_eq!(texts(&[text]), [expected], "{text}");
+    }
+    for (secret, part) in [
+        ("a=b&token=va+lue+one-x", "va+lue+one-x"),
+        ("https://me:pass-w0rd@a/", "pass-w0rd"),
+        (r#"{"authorization":"Digest username=\"me\", response=\"a8Zk29xQ71mLp03vQ9\""}"#, "a8Zk29xQ71mLp03vQ9"),
+    ] {
+        assert_eq!(texts(&[&format!("x {part} y"), secret])[0], "x # y", "{secret}");
+    }
+}
+
+#[test]
+fn values_that_remain_are_counted() {
+    let mut searcher = Searcher::new(&Rules::default());
+    searcher.text(r#"{"token_type":"a1","token_kind":"abcdefg1","tokenize":"two words 1"}"#);
+    assert_eq!(searcher.report.suspicious.into_iter().collect::<Vec<_>>(), [("token_kind".to_owned(), 1)]);
+    let mut searcher = Searcher::new(&Rules::default());
+    searcher.text(&format!("{{\"token\":\"{}\"}}", "x".repeat(70_000)));
+    searcher.begin_writing();
+    assert_eq!(searcher.report.unsought, 1);
+}
+
+#[test]
 fn any_text_is_redacted() {
     let seeds: Vec<Vec<u8>> = [
         r#"{"a":"x","b":{"token":[1,-2.5e3,true,null,{"c":"d\\"}]},"a":{}}"#,
