@@ -1,5 +1,5 @@
-//! Channels between threads: a queue under a lock. They have the names and the meaning of those in `std::sync::mpsc`, whose code takes
-//! 7 KB of the binary for each type of item; this takes 1 KB.
+//! Channels between threads: a queue under a lock. They have the names and the meaning of those in `std::sync::mpsc`, whose code
+//! takes several KB of the binary for each type of item.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

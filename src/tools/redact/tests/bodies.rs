@@ -77,7 +77,7 @@ fn values_at_the_ends_of_pieces_are_found() {
     let lines = ["x y\n".repeat((4 << 20) / 4 - 20_000), key, "x y\n".repeat(200_000)].concat();
     let (report, lines) = redacted_body("text/plain", lines.as_bytes());
     assert!(report.unsearched.count == 0 && !lines.contains("QUJD") && lines.ends_with("x y\n"));
-    // What follows a syntax error is text.
+    // The bytes after a syntax error are text.
     let json = ["[".to_owned(), "\"x y\",\n".repeat(700_000), "oops\n \"token\": \"s3cret\",\n".into()].concat();
     let (report, json) = redacted_body("application/json", json.as_bytes());
     assert!(report.unsearched.count == 0 && json.contains("oops\n \"token\": \"redacted-"), "{}", json.len());
