@@ -18,8 +18,11 @@ pub(crate) enum Kind {
     System,
     Resolver(Arc<ResolveFunction>),
     Connector(Arc<ConnectFunction>),
+    Namespace(Arc<NamespaceFunction>),
 }
 
+/// Begins a connection inside a namespace.
+pub(crate) type NamespaceFunction = dyn Fn(SocketAddr) -> io::Result<TcpStream> + Send + Sync;
 type ResolveFunction = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 pub(crate) type ConnectFunction = dyn Fn(&str, u16) -> io::Result<TcpStream> + Send + Sync;
 
@@ -35,13 +38,22 @@ impl Connector {
     pub fn with_connect(connect: impl Fn(&str, u16) -> io::Result<TcpStream> + Send + Sync + 'static) -> Self {
         Self(Kind::Connector(Arc::new(connect)))
     }
+
+    /// A connector for clients in a network namespace of their own. A connection to an address is first attempted with `connect`, which
+    /// reaches the servers of that namespace. If it fails, or returns an error, the system's sockets are used, as they are for names.
+    ///
+    /// `connect` returns a non-blocking socket on which connect(2) was called. Its local address belongs to the namespace, so clients with
+    /// the address of one of the capture's own sockets are not taken for the capture itself.
+    pub fn with_namespace(connect: impl Fn(SocketAddr) -> io::Result<TcpStream> + Send + Sync + 'static) -> Self {
+        Self(Kind::Namespace(Arc::new(connect)))
+    }
 }
 
 impl Kind {
     /// Resolves a name and port.
     pub(crate) fn look_up(&self, (name, port): &(String, u16)) -> io::Result<Vec<SocketAddr>> {
         match self {
-            Self::System => (name.as_str(), *port).to_socket_addrs().map(Iterator::collect),
+            Self::System | Self::Namespace(_) => (name.as_str(), *port).to_socket_addrs().map(Iterator::collect),
             Self::Resolver(resolve) => Ok(resolve(name)?.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect()),
             Self::Connector(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -54,6 +66,7 @@ impl fmt::Debug for Connector {
             Kind::System => "Connector",
             Kind::Resolver(_) => "Connector with a resolver",
             Kind::Connector(_) => "Connector with a function",
+            Kind::Namespace(_) => "Connector with a namespace",
         })
     }
 }

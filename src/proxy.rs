@@ -29,6 +29,7 @@ use crate::wire::pattern::HostFilter;
 use crate::wire::upstream::proxy::UpstreamProxies;
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -82,6 +83,23 @@ impl Proxy {
         let addrs = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>();
         let addrs = ListenAddrs::new(addrs.map_err(listen_error)?).ok_or(Error::Conflict(Conflict::NoListener))?;
         Self::prepare(config, &addrs.all.clone(), || Listening::new(listeners, addrs))
+    }
+
+    /// As [`Proxy::bind_on`], on the sockets that `listen` returns once everything else is prepared, which starts no thread. `listen` may
+    /// therefore create namespaces for the process, and sockets in them. [`Config::listen`] must be the address by which clients reach
+    /// the sockets: it decides who can use the proxy.
+    ///
+    /// # Errors
+    /// As [`Proxy::bind_on`]; [`Error::Listen`] with the error of `listen`.
+    pub fn bind_with(config: Config, listen: impl FnOnce() -> io::Result<Vec<TcpListener>>) -> Result<Self, Error> {
+        let addr = config.listen;
+        Self::prepare(config, &[addr], || {
+            let listen_error = |cause| Error::Listen { addr, cause };
+            let listeners = listen().map_err(listen_error)?;
+            let addrs = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>();
+            let addrs = ListenAddrs::new(addrs.map_err(listen_error)?).ok_or(Error::Conflict(Conflict::NoListener))?;
+            Listening::new(listeners, addrs)
+        })
     }
 
     /// Prepares a capture that will listen on `addrs`, on the sockets of `listen`.

@@ -52,7 +52,7 @@ pub(crate) struct Writing {
 }
 
 impl Recording {
-    /// Creates the output of a capture. Also returns the sink for its recorders.
+    /// Creates the output of a capture, and starts no thread. Also returns the sink for its recorders.
     pub(crate) fn prepare(
         options: &CaptureOptions,
         limits: Limits,
@@ -80,9 +80,7 @@ impl Recording {
             bundle = Some(BundleWriter { writer, items, sender: to_writer, observer });
             store
         } else {
-            let store = BodyStore::new(spill, memory);
-            store.start();
-            store
+            BodyStore::new(spill, memory)
         };
         let share = || Arc::clone(&memory.callback);
         let callback = options.on_record.clone();
@@ -94,11 +92,13 @@ impl Recording {
     /// Starts the threads.
     pub(crate) fn start(self, sink: ItemSink) -> io::Result<RunningRecording> {
         let mut running = RunningRecording::default();
+        sink.store().start();
         if let Some(callback) = self.callback {
             running.observed = Some(Arc::clone(Observed::counts(callback.observed())));
             running.callback = Some(callback.start()?);
         }
-        if let Some(BundleWriter { writer, items, sender, observer }) = self.bundle {
+        if let Some(BundleWriter { mut writer, items, sender, observer }) = self.bundle {
+            writer.start_finisher();
             let handles = WriterHandles {
                 published: writer.published().clone(),
                 control: Arc::clone(writer.control()),

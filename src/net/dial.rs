@@ -80,6 +80,28 @@ impl Dialer {
         Ok(Dialed { own_address, socket, dns_ms, connect_ms })
     }
 
+    /// Connects to an address inside the clients' namespace, if there is one and it has a server there.
+    pub(crate) fn dial_inside(&self, authority: &Authority, stop: &Stop) -> Option<Dialed> {
+        let Kind::Namespace(begin) = &self.connector else { return None };
+        let ip = match authority.host {
+            Host::V4(ip) => IpAddr::V4(ip),
+            Host::V6(ip) => IpAddr::V6(ip),
+            Host::Name(_) => return None,
+        };
+        let began = Moment::now();
+        let socket = begin(SocketAddr::new(ip, authority.port)).ok()?;
+        let (_, ready) = sys::wait_for_writable(stop.as_fd(), &[socket.as_fd()], CONNECT_TIMEOUT).ok()?;
+        let is_connected = ready == [true] && matches!(socket.take_error(), Ok(None));
+        let own_address = is_connected.then(|| self.own_sockets.add(&socket).ok())??;
+        Some(Dialed { own_address, socket, dns_ms: 0.0, connect_ms: Moment::now().ms_since(began) })
+    }
+
+    /// True if `client` is one of the sockets that it connects. Addresses of another namespace say nothing about that.
+    pub(crate) fn is_own_socket(&self, client: &TcpStream) -> bool {
+        !matches!(self.connector, Kind::Namespace(_))
+            && client.peer_addr().is_ok_and(|peer| self.own_sockets.contains(peer))
+    }
+
     /// True if `authority`, in any spelling, is the address of this proxy.
     pub(crate) fn leads_here(&self, authority: &Authority, stop: &Stop) -> bool {
         self.listen.iter().any(|own| own.port() == authority.port)
@@ -89,11 +111,6 @@ impl Dialer {
     /// True if a connection to `addr` would arrive at this proxy.
     pub(crate) fn is_ourselves(&self, addr: SocketAddr) -> bool {
         self.listen.iter().any(|own| is_ourselves(addr, *own))
-    }
-
-    /// The sockets that it connects.
-    pub(crate) fn own_sockets(&self) -> &OwnSockets {
-        &self.own_sockets
     }
 
     /// True if this proxy listens on loopback only.

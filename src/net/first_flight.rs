@@ -138,7 +138,7 @@ impl PendingFlight {
             FirstFlight::Empty => return Some(tunnel::pass(shared, client, origin)),
         };
         shared.counters.add_uncaptured(&names.label(), reason);
-        Some(tunnel::pass(shared, client, origin))
+        Some(tunnel::discovered(shared, client, origin, domain))
     }
 
     /// The events that it waits for while it is idle.

@@ -93,6 +93,9 @@ impl Upstream {
     }
 
     fn dial(&self, authority: &Authority, proxy: Option<&UpstreamProxy>, stop: &Stop) -> Result<Dialed, DialError> {
+        if let Some(dialed) = self.dialer.dial_inside(authority, stop) {
+            return Ok(dialed);
+        }
         match proxy {
             Some(proxy) => {
                 self.check_not_ourselves(authority, stop)?;
@@ -134,7 +137,7 @@ impl Upstream {
 
     /// True if `client` is a connection of this proxy to an origin, which a firewall redirected to it.
     pub(crate) fn is_own_connection(&self, client: &TcpStream) -> bool {
-        client.peer_addr().is_ok_and(|peer| self.dialer.own_sockets().contains(peer))
+        self.dialer.is_own_socket(client)
     }
 
     /// True if only programs on this machine can reach this proxy.

@@ -88,9 +88,9 @@ pub struct Domain {
     pub connections: u64,
     /// Plain requests (`GET http://…`). Requests inside tunnels are not counted.
     pub requests: u64,
-    /// Bytes sent to it; counted in discovery only.
+    /// Bytes sent to it. A capture counts only those of connections that are neither TLS nor HTTP.
     pub sent: u64,
-    /// Bytes received from it; counted in discovery only.
+    /// Bytes received from it; as above.
     pub received: u64,
 }
 

@@ -53,7 +53,7 @@ impl ItemSink {
     }
 
     /// Returns the store for the bodies of this capture.
-    pub(super) fn store(&self) -> &Arc<BodyStore> {
+    pub(crate) fn store(&self) -> &Arc<BodyStore> {
         &self.store
     }
 

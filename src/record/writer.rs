@@ -92,6 +92,8 @@ pub(crate) struct Writer {
     /// `None` if the capture writes one bundle.
     rotation: Option<Rotation>,
     finisher: Finisher,
+    /// The number of finished bundles to keep.
+    keep: Option<NonZeroU32>,
     finished: FinishedBundles,
     /// The number of items in all bundles, each counted once.
     totals: Stats,
@@ -165,7 +167,6 @@ impl Writer {
             SpillPlace::Memory => limits.memory.index_bytes(),
         };
         let store = BodyStore::new(spill, &limits.memory);
-        store.start();
         let mut errors = ErrorLog::new(observer);
         for other in others {
             errors.add(ErrorKind::OtherUnfinished(other), "");
@@ -179,7 +180,8 @@ impl Writer {
             bundle,
             draining: VecDeque::new(),
             rotation,
-            finisher: if is_rotating { Finisher::start(limits.keep, store.disk()) } else { Finisher::inline(None) },
+            finisher: Finisher::inline(limits.keep),
+            keep: limits.keep,
             finished: FinishedBundles { is_rotating, ..FinishedBundles::default() },
             totals: Stats::default(),
             max_index_bytes,
@@ -209,6 +211,13 @@ impl Writer {
     /// Returns a handle for the end of the capture.
     pub(crate) fn control(&self) -> &Arc<WriterControl> {
         &self.control
+    }
+
+    /// Starts the thread that completes bundles, for a capture that writes several. Without it, they are completed on the writer's.
+    pub(crate) fn start_finisher(&mut self) {
+        if self.rotation.is_some() {
+            self.finisher = Finisher::start(self.keep, self.store.disk());
+        }
     }
 
     /// Writes all items until [`Item::CaptureEnd`] or until all senders are dropped. Then completes the bundle.

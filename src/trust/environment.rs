@@ -11,8 +11,8 @@
 //! inside another capture starts from the original variables, so changes do not accumulate.
 
 use super::variables::{
-    APT, EXTRA_ROOTS, JAVA, MARKER, NODE_OPTIONS, OTHER_PROXIES, PERL_USES_PROXIES, PHP, PROXIES, ROOTS, WGET, WGET2,
-    java_options, managed, node_options, php_scan_dirs, saved_name,
+    APT, EXTRA_ROOTS, JAVA, MARKER, NODE_OPTIONS, OTHER_PROXIES, PERL_USES_PROXIES, PHP, PROXIES, REDIRECTED, ROOTS,
+    WGET, WGET2, java_options, managed, node_options, php_scan_dirs, proxy_variables, saved_name,
 };
 use crate::cert::RootLocations;
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,7 +84,7 @@ impl Environment {
         self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
-    /// Returns true if [`Environment::with_proxy`] made these variables.
+    /// Returns true if [`Environment::with_proxy`] or [`Environment::with_redirection`] made these variables.
     pub fn is_proxied(&self) -> bool {
         self.value(MARKER).is_some()
     }
@@ -107,28 +107,64 @@ impl Environment {
     /// Returns these variables for a command that uses `proxy` and trusts the CA in `files`. The caller writes the files.
     /// Variables that an earlier call made are undone first.
     pub fn with_proxy(&self, proxy: SocketAddr, files: &TrustFiles) -> Self {
-        let original = self.without_proxy();
-        let mut proxied = original.0.clone();
-        for name in managed() {
-            if let Some(value) = proxied.remove(OsStr::new(name)) {
-                proxied.insert(saved_name(name).into(), value);
+        self.changed(Some(proxy), files)
+    }
+
+    /// Returns these variables for a command whose connections are redirected: without a proxy. With `files`, it trusts the CA in them.
+    /// Variables that an earlier call made are undone first.
+    pub fn with_redirection(&self, files: Option<&TrustFiles>) -> Self {
+        match files {
+            Some(files) => self.changed(None, files),
+            None => {
+                let original = self.without_proxy();
+                let mut changed = original.saved();
+                let others = managed().filter(|name| proxy_variables().all(|proxy| proxy != *name));
+                for (name, value) in others.filter_map(|name| original.0.get_key_value(OsStr::new(name))) {
+                    changed.0.insert(name.clone(), value.clone());
+                }
+                changed
             }
         }
-        let url = OsString::from(format!("http://{proxy}"));
+    }
+
+    /// Returns true if [`Environment::with_redirection`] made these variables.
+    pub fn is_redirected(&self) -> bool {
+        self.value(MARKER).is_some_and(|value| value == REDIRECTED)
+    }
+
+    /// Returns these variables with those that a capture changes saved under other names, and the marker of a redirected command.
+    fn saved(&self) -> Self {
+        let mut changed = self.0.clone();
+        for name in managed() {
+            if let Some(value) = changed.remove(OsStr::new(name)) {
+                changed.insert(saved_name(name).into(), value);
+            }
+        }
+        changed.insert(MARKER.into(), REDIRECTED.into());
+        Self(changed)
+    }
+
+    fn changed(&self, proxy: Option<SocketAddr>, files: &TrustFiles) -> Self {
+        let original = self.without_proxy();
+        let Self(mut changed) = original.saved();
         let mut set = |names: &[&str], value: &OsStr| {
             for name in names {
-                proxied.insert(name.into(), value.to_owned());
+                changed.insert(name.into(), value.to_owned());
             }
         };
-        set(&[MARKER], &url);
-        set(PROXIES, &url);
-        set(PERL_USES_PROXIES, OsStr::new("1"));
+        let mut node = None;
+        if let Some(proxy) = proxy {
+            let url = OsString::from(format!("http://{proxy}"));
+            set(&[MARKER], &url);
+            set(PROXIES, &url);
+            set(PERL_USES_PROXIES, OsStr::new("1"));
+            node = node_options(original.value("NODE_OPTIONS"), &files.node);
+        }
         set(ROOTS, files.roots.as_os_str());
         set(EXTRA_ROOTS, files.extra.as_os_str());
         set(JAVA, &java_options(original.value("JAVA_TOOL_OPTIONS"), proxy, &files.java));
         let before = |names: &[&str]| names.first().and_then(|name| original.0.get(OsStr::new(name)));
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.as_os_str().to_owned());
-        let node = node_options(original.value("NODE_OPTIONS"), &files.node);
         let php = files.php.as_ref().map(|dir| php_scan_dirs(before(PHP).map(OsString::as_os_str), dir));
         for (names, value) in [
             (NODE_OPTIONS, node),
@@ -141,7 +177,7 @@ impl Environment {
                 set(names, &value);
             }
         }
-        Self(proxied)
+        Self(changed)
     }
 
     /// Iterates over the changes from these variables to `other`, sorted by name. `None` means that a variable is removed.
@@ -258,6 +294,36 @@ mod tests {
                 assert_eq!(before.with_proxy(proxy(1), &files("/t", has_settings)).without_proxy(), before);
             }
             assert_eq!(before.without_proxy(), before);
+        }
+    }
+
+    #[test]
+    fn a_redirected_command_has_no_proxy_and_trusts_the_ca() {
+        let before = configured();
+        let after = before.with_redirection(Some(&files("/t", true)));
+        for name in PROXIES.iter().chain(OTHER_PROXIES).chain(NO_PROXIES).chain(NODE_USES_PROXIES) {
+            assert_eq!(after.0.get(OsStr::new(name)), None, "{name}");
+        }
+        for (name, value) in [
+            ("SSL_CERT_FILE", "/t/roots.pem"),
+            ("NODE_EXTRA_CA_CERTS", "/t/ca.pem"),
+            ("NODE_OPTIONS", "--no-warnings"),
+            ("SPECTRAL_BEFORE_HTTPS_PROXY", "http://corporate:3128"),
+            (
+                "JAVA_TOOL_OPTIONS",
+                "-Xmx64m -Djavax.net.ssl.trustStore='/t/roots.p12' -Djavax.net.ssl.trustStoreType=PKCS12 \
+                 -Djavax.net.ssl.trustStorePassword=changeit",
+            ),
+        ] {
+            assert_eq!(after.value(name), Some(OsStr::new(value)), "{name}");
+        }
+        let discovered = before.with_redirection(None);
+        assert_eq!(discovered.value("SSL_CERT_FILE"), Some(OsStr::new("/corporate.pem")));
+        assert_eq!(discovered.value("HTTPS_PROXY"), None);
+        for changed in [after, discovered] {
+            assert!(changed.is_redirected() && changed.is_proxied());
+            assert_eq!(changed.without_proxy(), before);
+            assert!(!changed.with_proxy(proxy(1), &files("/t", true)).is_redirected());
         }
     }
 

@@ -5,20 +5,22 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// Returns `JAVA_TOOL_OPTIONS` with the proxy, the trust store and its password.
+/// Returns `JAVA_TOOL_OPTIONS` with the proxy, if there is one, the trust store and its password.
 ///
 /// They come after the original options, because the JVM uses the last value of a property.
-pub(super) fn java_options(original: Option<&OsStr>, proxy: SocketAddr, store: &Path) -> OsString {
-    let (host, port) = (proxy.ip(), proxy.port());
+pub(super) fn java_options(original: Option<&OsStr>, proxy: Option<SocketAddr>, store: &Path) -> OsString {
     let mut options = original.map(OsStr::to_owned).unwrap_or_default();
     if !options.is_empty() {
         options.push(" ");
     }
-    for protocol in ["http", "https"] {
-        options.push(format!("-D{protocol}.proxyHost={host} -D{protocol}.proxyPort={port} "));
+    if let Some(proxy) = proxy {
+        let (host, port) = (proxy.ip(), proxy.port());
+        for protocol in ["http", "https"] {
+            options.push(format!("-D{protocol}.proxyHost={host} -D{protocol}.proxyPort={port} "));
+        }
+        // By default the JVM uses no proxy for the machine's own addresses. An empty list changes that.
+        options.push("-Dhttp.nonProxyHosts= ");
     }
-    // By default the JVM uses no proxy for the machine's own addresses. An empty list changes that.
-    options.push("-Dhttp.nonProxyHosts= ");
     // The JVM removes single and double quotes. It has no other way to escape a space.
     let quote = if store.as_os_str().as_encoded_bytes().contains(&b'\'') { "\"" } else { "'" };
     for part in [OsStr::new("-Djavax.net.ssl.trustStore="), quote.as_ref(), store.as_os_str(), quote.as_ref()] {
@@ -61,24 +63,13 @@ pub(super) fn php_scan_dirs(original: Option<&OsStr>, dir: &Path) -> OsString {
 
 /// Iterates over all variables that a capture sets or removes.
 pub(super) fn managed() -> impl Iterator<Item = &'static str> {
-    [
-        PROXIES,
-        OTHER_PROXIES,
-        NO_PROXIES,
-        NODE_USES_PROXIES,
-        NODE_OPTIONS,
-        PERL_USES_PROXIES,
-        ROOTS,
-        EXTRA_ROOTS,
-        JAVA,
-        WGET,
-        WGET2,
-        APT,
-        PHP,
-    ]
-    .into_iter()
-    .flatten()
-    .copied()
+    let others = [NODE_OPTIONS, PERL_USES_PROXIES, ROOTS, EXTRA_ROOTS, JAVA, WGET, WGET2, APT, PHP];
+    proxy_variables().chain(others.into_iter().flatten().copied())
+}
+
+/// Iterates over the variables that configure a proxy.
+pub(super) fn proxy_variables() -> impl Iterator<Item = &'static str> {
+    [PROXIES, OTHER_PROXIES, NO_PROXIES, NODE_USES_PROXIES].into_iter().flatten().copied()
 }
 
 /// Returns the name of the variable that keeps the previous value of `name`.
@@ -86,8 +77,10 @@ pub(super) fn saved_name(name: &str) -> String {
     format!("SPECTRAL_BEFORE_{name}")
 }
 
-/// Marks the environment of a captured command. Its value is the proxy's URL.
+/// Marks the environment of a captured command. Its value is the proxy's URL, or [`REDIRECTED`].
 pub(super) const MARKER: &str = "SPECTRAL_PROXY";
+/// The value of [`MARKER`] for a command whose connections are redirected.
+pub(super) const REDIRECTED: &str = "all";
 /// The proxy's URL. Programs differ in which case they read: curl ignores `HTTP_PROXY`. npm, global-agent and some WebSocket
 /// clients read their own variables.
 pub(super) const PROXIES: &[&str] = &[
@@ -148,7 +141,8 @@ mod tests {
 
     #[test]
     fn paths_with_spaces_and_quotes_reach_the_jvm() {
-        let options = |path| java_options(None, ([127, 0, 0, 1], 1).into(), Path::new(path)).into_string().unwrap();
+        let options =
+            |path| java_options(None, Some(([127, 0, 0, 1], 1).into()), Path::new(path)).into_string().unwrap();
         assert!(options("/a b/c").contains("trustStore='/a b/c' "));
         assert!(options("/o'brien/c").contains("trustStore=\"/o'brien/c\" "));
     }
