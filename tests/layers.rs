@@ -134,6 +134,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("rustix", "bundle/output/sys.rs"),
     ("rustix", "record/writer/packers/priority.rs"),
     ("nix", "cli/process/"),
+    ("nix", "cli/namespace/"),
     ("nix", "cert/permissions.rs"),
     ("rcgen", "cert/"),
     ("yasna", "cert/"),

@@ -184,6 +184,8 @@ fn for_warning(warning: &Warning) -> Option<String> {
 pub(crate) enum Client {
     /// The command of `capture run`.
     Command,
+    /// The command of `capture run --all`.
+    Redirected,
     /// A program that uses `capture proxy`.
     App,
 }
@@ -206,8 +208,8 @@ impl Refusing {
     pub(crate) fn new(client: Client, config: &Config) -> Self {
         let passes = config.capture_options().is_some_and(|capture| capture.passthrough_refused);
         match (client, passes) {
-            (Client::Command, true) => Self::PassesByDefault,
-            (Client::Command, false) => Self::FailsByChoice,
+            (Client::Command | Client::Redirected, true) => Self::PassesByDefault,
+            (Client::Command | Client::Redirected, false) => Self::FailsByChoice,
             (Client::App, true) => Self::Passes,
             (Client::App, false) => Self::Fails,
         }

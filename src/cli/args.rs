@@ -36,7 +36,7 @@ pub(crate) enum Task {
     Print(String),
     /// `capture proxy` or `capture discover`.
     Capture(CaptureOptions),
-    /// `capture run`.
+    /// `capture run`, or `capture discover` with a command.
     Run {
         options: CaptureOptions,
         /// A program and its arguments.
@@ -94,6 +94,10 @@ pub(crate) struct CaptureOptions {
     pub(crate) stop_after: Vec<StopAfter>,
     /// The file with the user and password that clients must send.
     pub(crate) auth_file: Option<PathBuf>,
+    /// Captures all TCP of a command, in a network of its own.
+    pub(crate) all: bool,
+    /// The file for discovered domains.
+    pub(crate) domains_file: Option<PathBuf>,
     /// The number of backups to keep of a bundle that is replaced; `None` keeps all.
     pub(crate) keep_backups: Option<NonZeroU32>,
 }
@@ -114,7 +118,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
     match names[..] {
         ["capture", "run"] => capture::run(args),
         ["capture", "proxy"] => capture::capture(&args, Config::capture("capture.zip")).map(Task::Capture),
-        ["capture", "discover"] => capture::capture(&args, Config::discover()).map(Task::Capture),
+        ["capture", "discover"] => capture::discover(args),
         ["capture", "inspect"] => bundles::inspect(&args),
         ["capture", "export"] => bundles::export(&args),
         ["capture", "merge"] => bundles::merge(&args),

@@ -66,6 +66,7 @@ pub(crate) fn run(request: Request, out: &mut dyn Write, is_terminal: bool) -> R
         Action::UnsetEnv(shell) => shell.undo_lines(&Environment::current()),
         Action::Install(execution) => return system_store::install(&open_or_create(dir)?, execution, out),
         Action::Uninstall(execution) => return system_store::uninstall(&open_to_uninstall(dir)?, execution, out),
+        Action::AppArmor => guide::apparmor_profile()?.into(),
         Action::Help(guide, proxy) => {
             let file = match open_existing(dir) {
                 // A file that contains the key must not be passed on. The steps then name the file as browsers save it.

@@ -35,8 +35,18 @@ use std::time::Duration;
 
 /// Captures, or discovers domains, until a signal arrives or a limit is reached.
 pub(crate) fn run(options: CaptureOptions) -> ExitCode {
-    let CaptureOptions { mut config, upstream, quiet, verbose, json, log_every, stop_after, auth_file, keep_backups } =
-        options;
+    let CaptureOptions {
+        mut config,
+        upstream,
+        quiet,
+        verbose,
+        json,
+        log_every,
+        stop_after,
+        auth_file,
+        keep_backups,
+        ..
+    } = options;
     config.auth = match auth(auth_file.as_deref()) {
         Ok(credentials) => credentials,
         Err(message) => return fail(&message),
@@ -227,7 +237,7 @@ fn report_domains(summary: &Summary, config: &Config, json: bool, screen: &Scree
     print(text, &mut io::stdout().lock())?;
     screen.info(summary::of_discovery(summary, config));
     if !json {
-        screen.info(domains::capture_hint(summary));
+        screen.info(domains::capture_hint(summary, Client::App));
     }
     Ok(())
 }

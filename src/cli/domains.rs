@@ -1,5 +1,6 @@
 //! The domains that `capture discover` found, as a table or as JSON, and the command that captures them.
 
+use super::advice::Client;
 use super::json::write_line;
 use super::summary::{MAX_LISTED_HOSTS, omitted_line, so_far_line};
 use super::text::{Align, Table, count, escape, size};
@@ -39,12 +40,16 @@ pub(crate) fn so_far(summary: &Summary, progress: &Progress) -> String {
     [&so_far_line(progress), "\n", &relayed, &table(summary)].concat()
 }
 
-/// Returns the command that captures the discovered domains, or a hint if there are none.
-pub(crate) fn capture_hint(summary: &Summary) -> String {
+/// Returns the command that captures the discovered domains of `client`, or a hint if there are none.
+pub(crate) fn capture_hint(summary: &Summary, client: Client) -> String {
+    let (command, hint) = match client {
+        Client::Redirected => ("run --all", "No TCP connection of the command reached its destination."),
+        Client::App | Client::Command => ("proxy", "Does the app use HTTP_PROXY and HTTPS_PROXY?"),
+    };
     if summary.domains.is_empty() {
-        return "No domains were seen. Does the app use HTTP_PROXY and HTTPS_PROXY?\n".into();
+        return ["No domains were seen. ", hint, "\n"].concat();
     }
-    let mut text = String::from("\nTo capture them:\n  spectral capture proxy");
+    let mut text = ["\nTo capture them:\n  spectral capture ", command].concat();
     for Domain { name, .. } in summary.domains.iter().take(MAX_LISTED_HOSTS) {
         // Names come from the network. A valid pattern needs quotes only for the brackets of IPv6 addresses.
         let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));

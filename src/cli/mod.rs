@@ -16,6 +16,11 @@ mod inspect;
 mod json;
 mod merge;
 mod message;
+#[cfg(target_os = "linux")]
+mod namespace;
+#[cfg(not(target_os = "linux"))]
+#[path = "namespace/unsupported.rs"]
+mod namespace;
 mod notices;
 mod open_bundle;
 mod output;

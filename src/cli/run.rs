@@ -1,16 +1,21 @@
-//! `capture run`: captures the traffic of one command and changes nothing else about it.
+//! `capture run`: captures the traffic of one command and changes nothing else about it. `capture discover --all` lists its domains.
 //!
 //! ```text
 //!   bind ─▶ trust files ─▶ start ─▶ command, with variables for proxy and trust ─▶ its end ─▶ stop ─▶ its exit code
-//!                                      ▲ signals
+//!    │                                 ▲ signals
+//!    └─ with --all, in namespaces, which are created last before the first thread: no proxy variables
 //! ```
 //!
 //! Failures before the command starts end with exit code 1; later, the command's own exit code counts. The command owns
 //! its standard streams and the terminal: messages go to stderr, before it starts and after it has ended.
 
+mod domains_file;
+mod redirected;
 mod settings;
 mod trust_dir;
 
+use self::domains_file::DomainsFile;
+use self::redirected::Redirected;
 use self::trust_dir::TrustDir;
 use super::address::reachable;
 use super::advice::{self, Client};
@@ -25,7 +30,7 @@ use super::startup;
 use super::summary;
 use super::text::escaped_lines;
 use super::upstream::{self, UpstreamOptions};
-use spectral_capture::{CaCertificate, Config, Environment, Observer, Proxy};
+use spectral_capture::{CaCertificate, Config, Environment, Observer, Proxy, TrustFiles};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -49,9 +54,11 @@ pub(crate) fn run(options: CaptureOptions, command: &[OsString]) -> ExitCode {
         Ok(program) => program,
         Err(reason) => return fail_to_find(name, &reason),
     };
-    let CaptureOptions { mut config, upstream, quiet, verbose, keep_backups, .. } = options;
-    startup::read_key_log_variable(&mut config);
-    let screen = Screen::new(quiet);
+    let CaptureOptions { mut config, upstream, quiet, verbose, json, keep_backups, all, domains_file, .. } = options;
+    if config.capture_options().is_some() {
+        startup::read_key_log_variable(&mut config);
+    }
+    let screen = Screen::without_thread(quiet);
     let shown = ShownWarnings::default();
     if verbose {
         let observer_screen = screen.clone();
@@ -59,7 +66,10 @@ pub(crate) fn run(options: CaptureOptions, command: &[OsString]) -> ExitCode {
         config.on_notice = Observer::new(move |notice| notices::show(&observer_screen, notice, true, &observer_shown));
     }
     let launch = Launch { program, args: command, environment, signals, inherited };
-    let code = match Capture::prepare(config, &upstream, &launch.environment, shown) {
+    let domains = || DomainsFile::open(json, domains_file.as_deref());
+    let prepared = Capture::prepare(config, all, domains, &upstream, &launch.environment, shown);
+    screen.start();
+    let code = match prepared {
         Ok(capture) => capture.run(launch, keep_backups, &screen),
         Err(message) => fail(&message),
     };
@@ -95,38 +105,57 @@ fn fail_to_find(name: &OsString, reason: &NotExecutable) -> ExitCode {
 /// A capture that is ready to start. Every step that can fail before the command starts is done.
 struct Capture {
     config: Config,
+    proxy: Proxy,
+    result: CaptureResult,
+    /// The namespaces of `--all`.
+    redirected: Option<Redirected>,
+    shown: ShownWarnings,
+    upstream: upstream::InUse,
+}
+
+/// The result of a capture, and the files for it.
+enum CaptureResult {
+    Bundle(Box<Bundle>),
+    Domains(DomainsFile),
+}
+
+struct Bundle {
     output: PathBuf,
     ca: CaCertificate,
-    proxy: Proxy,
     trust_dir: TrustDir,
     /// True if this run created the CA.
     is_new_ca: bool,
-    shown: ShownWarnings,
-    upstream: upstream::InUse,
 }
 
 impl Capture {
     fn prepare(
         mut config: Config,
+        all: bool,
+        domains: impl FnOnce() -> Result<DomainsFile, String>,
         upstream: &UpstreamOptions,
         environment: &Environment,
         shown: ShownWarnings,
     ) -> Result<Self, String> {
-        let Some((output, ca_dir)) = config
-            .capture_options()
-            .and_then(|capture| Some((capture.output.path()?.to_owned(), capture.ca.dir().map(Path::to_owned))))
-        else {
-            return Err("cannot run a command in discovery mode".into());
-        };
         let upstream = upstream::Selected::new(upstream, environment)?;
         config.upstream_proxies = upstream.proxies.clone();
-        let is_new_ca = CaCertificate::exists(ca_dir.as_deref()).is_ok_and(|exists| !exists);
-        let ca = CaCertificate::open(ca_dir.as_deref()).map_err(|e| advice::error_line(&e))?;
-        let trust_dir = TrustDir::new(&ca, environment)?;
-        let proxy = Proxy::bind(config.clone()).map_err(|e| advice::error_line(&e))?;
+        let result = match config.capture_options() {
+            Some(capture) => {
+                let output = capture.output.path().unwrap_or(Path::new("")).to_owned();
+                CaptureResult::Bundle(Box::new(Bundle::prepare(output, capture.ca.dir(), environment)?))
+            }
+            None => CaptureResult::Domains(domains()?),
+        };
+        let (proxy, redirected) = match all {
+            false => (Proxy::bind(config.clone()).map_err(|e| advice::error_line(&e))?, None),
+            true => {
+                let roots = result.trust_files().map(|files| files.roots.clone());
+                let (proxy, redirected) = Redirected::bind(&mut config, roots, environment.is_redirected())?;
+                (proxy, Some(redirected))
+            }
+        };
         let mut upstream = upstream.in_use(&proxy)?;
         upstream.warnings.extend(proxy.ca_exposures().iter().map(advice::ca_exposure));
-        Ok(Self { config, output, ca, proxy, trust_dir, is_new_ca, shown, upstream })
+        Ok(Self { config, proxy, result, redirected, shown, upstream })
     }
 
     fn run(self, launch: Launch<'_>, keep_backups: Option<NonZeroU32>, screen: &Screen) -> ExitCode {
@@ -145,8 +174,17 @@ impl Capture {
         if let Err(e) = thread::Builder::new().name("signals".into()).spawn(forward) {
             return fail(&format!("cannot start a thread: {e}"));
         }
-        let variables = environment.with_proxy(proxy, &self.trust_dir.files);
-        let code = match Child::start(&program, args, variables.iter(), &inherited) {
+        let files = self.result.trust_files();
+        let started = match (&self.redirected, files) {
+            (None, Some(files)) => {
+                Child::start(&program, args, environment.with_proxy(proxy, files).iter(), &inherited)
+            }
+            (None, None) => Child::start(&program, args, environment.iter(), &inherited),
+            (Some(redirected), files) => {
+                redirected.start(program.clone(), args.to_vec(), environment.with_redirection(files), inherited)
+            }
+        };
+        let code = match started {
             Ok(child) => {
                 CommandState::Running(child).enter(&state);
                 child.wait().map_err(|e| format!("cannot get the exit code of the command: {e}"))
@@ -162,46 +200,103 @@ impl Capture {
             // The command may have left an unfinished line.
             screen.info("\n".into());
         }
-        let Some(summary) = ending::stop(running, &events, sender, screen, || ()) else {
+        let Some(mut summary) = ending::stop(running, &events, sender, screen, || ()) else {
             return exit_code(code, Some("the capture is incomplete"), screen);
         };
-        let (client, ca_cert) = (Client::Command, self.ca.path());
-        let backups = backups::of_capture(&summary, keep_backups);
-        let text = summary::of_capture(&summary, client, &self.config, &self.output, backups, ca_cert, &self.shown);
-        screen.info(text);
-        screen.info(summary::hint(&summary, client).into());
-        screen.print(summary::warning_lines(&summary, &self.shown, screen.is_quiet()));
-        let not_replaced = summary::not_replaced(&summary);
-        if let (Some(problem), Ok(1..)) = (&not_replaced, &code) {
-            screen.print(error_line(problem));
+        let client = if self.redirected.is_some() { Client::Redirected } else { Client::Command };
+        if let Some(redirected) = &self.redirected {
+            redirected.adapt(&mut summary);
         }
-        let incomplete = || (!summary::is_complete(&summary)).then_some("the capture is incomplete");
-        exit_code(code, not_replaced.as_deref().or_else(incomplete), screen)
+        let problem = match self.result {
+            CaptureResult::Bundle(bundle) => {
+                let backups = backups::of_capture(&summary, keep_backups);
+                let ca_cert = bundle.ca.path();
+                let text =
+                    summary::of_capture(&summary, client, &self.config, &bundle.output, backups, ca_cert, &self.shown);
+                screen.info(text);
+                screen.info(summary::hint(&summary, client).into());
+                screen.print(summary::warning_lines(&summary, &self.shown, screen.is_quiet()));
+                let not_replaced = summary::not_replaced(&summary);
+                if let (Some(problem), Ok(1..)) = (&not_replaced, &code) {
+                    screen.print(error_line(problem));
+                }
+                let incomplete = || (!summary::is_complete(&summary)).then(|| "the capture is incomplete".to_owned());
+                not_replaced.or_else(incomplete)
+            }
+            CaptureResult::Domains(file) => {
+                let problem = file.report(&summary, &self.config, screen).err();
+                if let (Some(problem), Ok(1..)) = (&problem, &code) {
+                    screen.print(error_line(problem));
+                }
+                problem
+            }
+        };
+        if let Some(redirected) = &self.redirected {
+            screen.info(redirected.lines(&summary, self.config.capture_options().is_some()));
+        }
+        exit_code(code, problem.as_deref(), screen)
     }
 
     /// Returns the messages before the command starts.
     fn opening(&self, proxy: SocketAddr, environment: &Environment) -> String {
-        let mut lines = vec![format!("Capturing on {proxy} into {}", summary::output_line(&self.config, &self.output))];
-        lines.extend(startup::identities(&self.config));
-        if self.is_new_ca {
-            let path = self.ca.path().unwrap_or(Path::new("")).display();
-            lines.push(format!("Created a CA, which only commands under 'spectral capture run' trust: {path}"));
+        let place = match &self.redirected {
+            Some(_) => "all TCP of the command".to_owned(),
+            None => format!("on {proxy}"),
+        };
+        let mut lines = Vec::new();
+        match &self.result {
+            CaptureResult::Bundle(bundle) => {
+                let output = summary::output_line(&self.config, &bundle.output);
+                lines.push(format!("Capturing {place} into {output}"));
+                lines.extend(startup::identities(&self.config));
+                if bundle.is_new_ca {
+                    let path = bundle.ca.path().unwrap_or(Path::new("")).display();
+                    lines.push(format!("Created a CA, which only commands under 'spectral capture run' trust: {path}"));
+                }
+            }
+            CaptureResult::Domains(_) => {
+                lines.push("Discovering the domains of the command; nothing is decrypted".into())
+            }
         }
-        if environment.is_proxied() {
+        if environment.is_redirected() {
+            lines.push("This run is inside 'spectral capture run --all', which captures its traffic, too.".into());
+        } else if environment.is_proxied() {
             lines.push("This run is inside another 'spectral capture run', which does not see its traffic.".into());
         }
         if let Some(line) = &self.upstream.line {
             lines.push(format!("Upstream proxy: {line}"));
         }
-        let mut text =
-            escaped_lines(&lines) + &startup::warnings(&self.config, self.proxy.addr(), &self.upstream.warnings);
-        if let without_settings @ [_, ..] = &*self.trust_dir.without_settings {
+        // With --all, only the command can reach the proxy.
+        let listening = if self.redirected.is_some() { self.config.listen } else { self.proxy.addr() };
+        let mut text = escaped_lines(&lines) + &startup::warnings(&self.config, listening, &self.upstream.warnings);
+        if let CaptureResult::Bundle(bundle) = &self.result
+            && let without_settings @ [_, ..] = &*bundle.trust_dir.without_settings
+        {
             text.push_str(&warning_line(&format!(
                 "{} will refuse the certificate: the path of TMPDIR has a character that cannot be quoted in settings",
                 without_settings.join(" and ")
             )));
         }
         text
+    }
+}
+
+impl Bundle {
+    fn prepare(output: PathBuf, ca_dir: Option<&Path>, environment: &Environment) -> Result<Self, String> {
+        let is_new_ca = CaCertificate::exists(ca_dir).is_ok_and(|exists| !exists);
+        let ca = CaCertificate::open(ca_dir).map_err(|e| advice::error_line(&e))?;
+        let trust_dir = TrustDir::new(&ca, environment)?;
+        Ok(Self { output, ca, trust_dir, is_new_ca })
+    }
+}
+
+impl CaptureResult {
+    /// The files that make the command trust the CA.
+    fn trust_files(&self) -> Option<&TrustFiles> {
+        match self {
+            Self::Bundle(bundle) => Some(&bundle.trust_dir.files),
+            Self::Domains(_) => None,
+        }
     }
 }
 

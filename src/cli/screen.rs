@@ -12,9 +12,9 @@
 use super::process::terminal;
 use status::{Source, View};
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(crate) struct Screen {
     lines: Arc<LineCounts>,
     is_quiet: bool,
     terminal: Terminal,
+    /// The other end of the queue, until the thread is started.
+    items: Arc<Mutex<Option<Receiver<Item>>>>,
 }
 
 /// The capabilities of stderr.
@@ -59,14 +61,26 @@ struct LineCounts {
 impl Screen {
     /// Starts the thread that writes to stderr. With `is_quiet`, only [`Screen::print`] shows anything.
     pub(crate) fn new(is_quiet: bool) -> Self {
+        let screen = Self::without_thread(is_quiet);
+        screen.start();
+        screen
+    }
+
+    /// As [`Screen::new`], but everything waits in the queue until [`Screen::start`].
+    pub(crate) fn without_thread(is_quiet: bool) -> Self {
         let (queue, items) = channel();
-        let lines = Arc::<LineCounts>::default();
-        let counts = Arc::clone(&lines);
         let terminal = Terminal::of_stderr();
-        let status = StatusLine::new(terminal.has_colors);
-        // Best effort: without the thread nothing is shown, and the capture goes on.
-        let _ = thread::Builder::new().name("screen".into()).spawn(move || write_all(&items, &counts, status));
-        Self { queue, lines, is_quiet, terminal }
+        Self { queue, lines: Arc::default(), is_quiet, terminal, items: Arc::new(Mutex::new(Some(items))) }
+    }
+
+    /// Starts the thread, once.
+    pub(crate) fn start(&self) {
+        if let Some(items) = self.items.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let counts = Arc::clone(&self.lines);
+            let status = StatusLine::new(self.terminal.has_colors);
+            // Best effort: without the thread nothing is shown, and the capture goes on.
+            let _ = thread::Builder::new().name("screen".into()).spawn(move || write_all(&items, &counts, status));
+        }
     }
 
     /// True if only [`Screen::print`] shows anything.

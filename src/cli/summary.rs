@@ -254,6 +254,7 @@ pub(crate) fn hint(summary: &Summary, client: Client) -> &'static str {
     match client {
         _ if !is_empty => "",
         Client::Command => NO_CONNECTION_OF_COMMAND,
+        Client::Redirected => "Nothing was captured: no TCP connection of the command reached its destination.\n",
         Client::App => NO_CONNECTION_OF_APP,
     }
 }
@@ -267,7 +268,7 @@ pub(crate) fn omitted_line(hosts: usize) -> Option<String> {
 const NO_CONNECTION_OF_COMMAND: &str = "\
 Nothing was captured: no connection reached the proxy. Either the command made no request, or it
 ignores the proxy variables. Known cases: Python's aiohttp without trust_env=True,
-Go for loopback addresses, browsers. See 'spectral capture run --help'.
+Go for loopback addresses, browsers. Try --all: see 'spectral capture run --help'.
 ";
 
 const NO_CONNECTION_OF_APP: &str = "\

@@ -222,16 +222,19 @@ const CAPTURE: &[Command] = &[
                its CA. When the command exits, the bundle is written, and spectral exits with its exit code. The command \
                keeps its streams and signals.\n\
                \n    spectral capture run -- curl https://api.example.com/users\
-               \n    spectral capture run -o tests.zip -d '*.example.com' -- npm test\n\
+               \n    spectral capture run -o tests.zip -d '*.example.com' -- npm test\
+               \n    spectral capture run --all -- ./app\n\
                \nWorks with programs that read these variables: curl, wget, git, cargo, pip, npm, apt-get, Python (urllib, \
                requests, httpx; aiohttp with trust_env=True), Node, PHP (curl), Perl (LWP), Go (except for localhost), Java, Ruby, \
-               Deno and others. Background processes of the command are captured until the command exits.\n\
+               Deno and others. --all captures programs that read none of them. Background processes of the command are captured \
+               until the command exits.\n\
                \nThe variables name the proxy (HTTP_PROXY, HTTPS_PROXY and others; NO_PROXY and ALL_PROXY are unset), root \
                certificates (SSL_CERT_FILE, CURL_CA_BUNDLE and others), and settings that add these to the command's own \
                (NODE_OPTIONS, JAVA_TOOL_OPTIONS, PHP_INI_SCAN_DIR, APT_CONFIG, WGETRC, WGET2RC). A proxy configured in the \
                environment becomes the upstream proxy. SPECTRAL_PROXY is the URL of Spectral's own.",
         operands: Operands::Program,
         options: &[
+            &ALL,
             &RUN_PORT,
             &RUN_LISTEN,
             &OUTPUT,
@@ -295,13 +298,16 @@ const CAPTURE: &[Command] = &[
     },
     Command {
         name: "discover",
-        usage: "[OPTIONS]",
+        usage: "[OPTIONS] [--all -- COMMAND [ARG...]]",
         brief: "List the domains an app connects to, without decrypting",
         more: "Passes all traffic through and lists domains with their connections, plain requests and bytes. The last line \
                has -d options to capture them with. SIGUSR1 prints the domains so far to stderr. Needs no certificate. A domain is marked if TLS had no \
-               server name: it is then known from a CONNECT or SOCKS request, or is the address of a redirected connection.",
-        operands: Operands::None,
+               server name: it is then known from a CONNECT or SOCKS request, or is the address of a redirected connection.\n\
+               \n    spectral capture discover -p 8080\
+               \n    spectral capture discover --all -- ./app",
+        operands: Operands::Program,
         options: &[
+            &DISCOVER_ALL,
             &PORT,
             &LISTEN,
             &AUTH_FILE,
@@ -312,6 +318,7 @@ const CAPTURE: &[Command] = &[
             &NO_UPSTREAM_PROXY,
             &TRANSPARENT,
             &STOP_AFTER_TIME,
+            &DOMAINS_FILE,
             &DOMAINS_AS_JSON,
             &LOG_EVERY,
             &PROXY_QUIET,
@@ -491,8 +498,9 @@ const CA: &[Command] = &[
         name: "help",
         usage: "[OPTIONS] PLATFORM",
         brief: "Print the steps for firefox, chrome, ios, android, java or wsl",
-        more: "They make the platform trust the CA and use the proxy.",
-        operands: Operands::One(ValueKind::OneOf(&["firefox", "chrome", "ios", "android", "java", "wsl"])),
+        more: "They make the platform trust the CA and use the proxy. For apparmor, prints a profile with which 'capture run --all' needs \
+               no root on Ubuntu.",
+        operands: Operands::One(ValueKind::OneOf(&["firefox", "chrome", "ios", "android", "java", "wsl", "apparmor"])),
         options: &[&PROXY_PORT, &PROXY_ADDRESS, &CA_DIR],
     },
 ];

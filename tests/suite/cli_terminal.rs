@@ -117,6 +117,33 @@ fn only_the_foreground_process_writes_a_status_line() {
     shell.end();
 }
 
+/// The terminal sends Ctrl+C to the command too. With `--all`, both are still in the terminal's foreground group.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_and_ctrl_z_reach_a_command_in_a_network_of_its_own() {
+    use crate::support::namespaces::User;
+    if !User::all().contains(&User::Current) {
+        return;
+    }
+    let dir = TempDir::new();
+    let Some(mut shell) = Shell::start(&dir) else {
+        return;
+    };
+    let from = shell.len();
+    // In the echo of the typed line, the words are in two parts.
+    let script = "trap \"exit 7\" INT; trap \"echo resu\"\"med\" CONT; echo beg\"\"un; while :; do sleep 0.1; done";
+    shell.press(&format!("\"$S\" capture run --all -- sh -c '{script}'; echo code=$?\n"));
+    let begun = shell.wait_for(from, "begun\r\n");
+    shell.press("\x1a");
+    let stopped = shell.wait_for(begun, "code=148\r\n");
+    shell.press("fg; echo code=$?\n");
+    let resumed = shell.wait_for(stopped, "resumed\r\n");
+    shell.press("\x03");
+    let written = shell.wait_for(resumed, "Capture bundle written to capture.zip");
+    shell.wait_for(written, "code=7\r\n");
+    shell.end();
+}
+
 #[test]
 fn the_status_line_fits_the_width_of_the_terminal() {
     let dir = TempDir::new();

@@ -37,6 +37,8 @@ mod cut_off;
 mod damaged;
 mod disconnects;
 mod discover;
+#[cfg(target_os = "linux")]
+mod discover_all;
 mod disk;
 mod dumps;
 mod early_answer;
@@ -99,6 +101,14 @@ mod reset;
 mod resumption;
 mod rotate;
 mod run;
+#[cfg(target_os = "linux")]
+mod run_all;
+#[cfg(target_os = "linux")]
+mod run_all_network;
+#[cfg(target_os = "linux")]
+mod run_all_peers;
+#[cfg(target_os = "linux")]
+mod run_all_refused;
 mod run_node;
 mod run_peers;
 mod run_settings;

@@ -6,7 +6,7 @@ use super::values::{choice, operand_choice, output_path, socket_address};
 use crate::cli::address::reachable;
 use crate::cli::ca::{Action, EnvForm, Execution, Format, Request, Shell, find_guide};
 use crate::cli::table::options::*;
-use spectral_capture::Config;
+use spectral_capture::{Config, TrustGuide};
 
 /// Reads the options of `spectral ca NAME`.
 pub(super) fn read(name: &str, args: &Args) -> Result<Task, String> {
@@ -26,9 +26,17 @@ pub(super) fn read(name: &str, args: &Args) -> Result<Task, String> {
         }
         "install" => Action::Install(execution),
         "uninstall" => Action::Uninstall(execution),
-        _ => Action::Help(operand_choice(args, "platform", find_guide)?, proxy),
+        _ => match operand_choice(args, "platform", topic)? {
+            Some(guide) => Action::Help(guide, proxy),
+            None => Action::AppArmor,
+        },
     };
     Ok(Task::Ca(Request { action, dir: args.path(&CA_DIR) }))
+}
+
+/// Returns the guide for a platform, or `None` within for AppArmor.
+fn topic(name: &str) -> Option<Option<&'static TrustGuide>> {
+    if name.eq_ignore_ascii_case("apparmor") { Some(None) } else { find_guide(name).map(Some) }
 }
 
 /// Reads `--format` of `ca env`. The default is lines for `shell`.

@@ -11,7 +11,7 @@ use spectral_capture::{
     CertificateSource, ClientCertificate, Config, Output, Pattern, Rotate, Transparent, UpstreamProxy,
 };
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(super) fn run(mut args: Args) -> Result<Task, String> {
     let mut config = Config::capture("capture.zip");
@@ -23,6 +23,18 @@ pub(super) fn run(mut args: Args) -> Result<Task, String> {
     match std::mem::take(&mut args.program) {
         command if command.is_empty() => Err(args.missing_operand()),
         command => Ok(Task::Run { options, command }),
+    }
+}
+
+pub(super) fn discover(mut args: Args) -> Result<Task, String> {
+    let options = capture(&args, Config::discover())?;
+    let command = std::mem::take(&mut args.program);
+    match (options.all, command.is_empty()) {
+        (false, true) if options.domains_file.is_some() => Err("-o needs --all: the domains are on stdout".into()),
+        (false, true) => Ok(Task::Capture(options)),
+        (true, false) => Ok(Task::Run { options, command }),
+        (true, true) => Err("missing COMMAND: spectral capture discover --all -- COMMAND".into()),
+        (false, false) => Err("a COMMAND needs --all: spectral capture discover --all -- COMMAND".into()),
     }
 }
 
@@ -62,7 +74,28 @@ pub(super) fn capture(args: &Args, mut config: Config) -> Result<CaptureOptions,
     let (quiet, verbose, json) = (args.has(&QUIET), args.has(&VERBOSE), args.has(&DOMAINS_AS_JSON));
     let auth_file = args.path(&AUTH_FILE);
     let upstream = upstream(args)?;
-    Ok(CaptureOptions { config, upstream, quiet, verbose, json, log_every, stop_after, auth_file, keep_backups })
+    let all = args.has(&ALL);
+    let unused = [&PORT, &LISTEN, &AUTH_FILE, &TRANSPARENT, &STOP_AFTER, &LOG_EVERY];
+    if let Some(option) = unused.into_iter().find(|option| all && args.has(option)) {
+        return Err([&option.name(), " cannot be used with --all"].concat());
+    }
+    let domains_file = args.path(&DOMAINS_FILE).filter(|_| config.capture_options().is_none());
+    if domains_file.as_deref() == Some(Path::new("-")) {
+        return Err("cannot write domains to stdout, which is the command's: give -o FILE".into());
+    }
+    Ok(CaptureOptions {
+        config,
+        upstream,
+        quiet,
+        verbose,
+        json,
+        log_every,
+        stop_after,
+        auth_file,
+        all,
+        domains_file,
+        keep_backups,
+    })
 }
 
 /// Reads the options that only captures have.

@@ -2,6 +2,7 @@
 
 use crate::cli::text::escape;
 use spectral_capture::{TRUST_GUIDES, TrustGuide};
+use std::env;
 use std::net::SocketAddr;
 
 /// Returns the guide for the platform `name`, in upper or lower case.
@@ -17,6 +18,27 @@ pub(super) fn text(guide: &TrustGuide, file: &str, proxy: SocketAddr) -> String 
     }
     text
 }
+
+/// Returns a profile for AppArmor of Ubuntu, which otherwise allows a namespace to be created, and no change in it.
+pub(super) fn apparmor_profile() -> Result<String, String> {
+    let program = env::current_exe().map_err(|e| format!("cannot find the path of this program: {e}"))?;
+    // In quotes, a path may have spaces; these characters are patterns.
+    let path =
+        program.to_str().filter(|path| !path.contains(['"', '*', '?', '[', ']', '{', '}', '^', '\\', '@', '\n']));
+    let path = path.ok_or_else(|| format!("cannot name {} in a profile: move it", program.display()))?;
+    Ok(PROFILE.replace("PROGRAM", path))
+}
+
+const PROFILE: &str = "\
+# Allows 'spectral capture run --all' without root. Save as /etc/apparmor.d/spectral, then:
+#     sudo apparmor_parser -r /etc/apparmor.d/spectral
+abi <abi/4.0>,
+include <tunables/global>
+
+profile spectral \"PROGRAM\" flags=(unconfined) {
+  userns,
+}
+";
 
 /// Lays out a step. Each command gets a line of its own, without wrapping or punctuation, so that it can be copied.
 fn lay_out(step: &str) -> String {

@@ -42,6 +42,8 @@ pub(crate) enum Action {
     Uninstall(Execution),
     /// Prints the steps that make a platform trust the certificate and use the proxy at this address.
     Help(&'static TrustGuide, SocketAddr),
+    /// Prints a profile for AppArmor with which this program may create namespaces.
+    AppArmor,
 }
 
 /// A form in which variables are printed.

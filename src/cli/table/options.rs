@@ -106,6 +106,28 @@ pub(crate) static TRANSPARENT: Opt = Opt {
            the host in their Host field, TLS connections to their server name at port 443.",
 };
 
+pub(crate) static ALL: Opt = Opt {
+    short: None,
+    long: "all",
+    value: ValueKind::None,
+    brief: "Capture all TCP of the command, whatever it reads (Linux)",
+    more: "Starts the command in a network of its own, without proxy variables, in which every connection arrives at Spectral and goes to \
+           its destination from there. Needs no root where the system allows user namespaces. UDP is rejected except for DNS, so \
+           that clients of HTTP/3 fall back, and so is ping. Servers of the command are reachable from the command only, and the \
+           machine's own services on loopback by TCP only. A connection to another host that fails is accepted first, and then reset. \
+           Abstract UNIX addresses outside cannot be reached. sudo and setuid programs have no privileges, unless Spectral runs as \
+           root. Background processes lose the network when the command exits.",
+};
+
+pub(crate) static DISCOVER_ALL: Opt = Opt {
+    brief: "List the domains of COMMAND, whatever it reads (Linux)",
+    more: "As in 'capture run --all'. Stdout is the command's: the table, and with --json the lines, go to stderr, or to the FILE of -o.",
+    ..ALL
+};
+
+pub(crate) static DOMAINS_FILE: Opt =
+    Opt { brief: "File for the domains, with --all [default: stderr]", more: "", ..OUTPUT };
+
 pub(crate) static DOMAINS_AS_JSON: Opt = Opt {
     short: None,
     long: "json",

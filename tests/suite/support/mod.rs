@@ -22,6 +22,8 @@ pub(crate) mod hanging_disk;
 #[path = "../../../src/wire/http2/testing.rs"]
 pub(crate) mod http2_frames;
 #[cfg(target_os = "linux")]
+pub(crate) mod namespaces;
+#[cfg(target_os = "linux")]
 pub(crate) mod network;
 pub(crate) mod nginx;
 pub(crate) mod node;

@@ -1,0 +1,94 @@
+//! `spectral capture run --all` where the system allows no namespaces: it says so before the command starts.
+
+use crate::support::TempDir;
+use crate::support::namespaces::User;
+use crate::support::peers::{Output, report_skipped, run};
+use std::path::Path;
+use std::process::Command;
+
+/// Makes unshare(2) with one of these flags fail with this error, by seccomp(2), and executes a command.
+const DENY: &str = "
+import ctypes, os, platform, struct, sys
+number = {'x86_64': 272, 'aarch64': 97}[platform.machine()]
+flags, error = int(sys.argv[1], 0), int(sys.argv[2])
+rules = [(0x20, 0, 0, 0), (0x15, 0, 3, number), (0x20, 0, 0, 16), (0x45, 0, 1, flags), (6, 0, 0, 0x50000 | error), (6, 0, 0, 0x7fff0000)]
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *rule) for rule in rules))
+program = ctypes.create_string_buffer(struct.pack('HxxxxxxP', len(rules), ctypes.addressof(code)))
+prctl = ctypes.CDLL(None).prctl
+assert prctl(38, 1, 0, 0, 0) == 0 and prctl(22, 2, program, 0, 0) == 0
+os.execv(sys.argv[3], sys.argv[3:])
+";
+const NEW_USER: &str = "0x10000000";
+const NEW_NET: &str = "0x40000000";
+
+/// Runs `spectral` where unshare(2) with `flags` fails with `error`.
+fn denied(user: User, dir: &TempDir, flags: &str, error: nix::errno::Errno) -> Output {
+    let spectral = user.run_all(dir, &[], &["touch", "started"]);
+    let args = spectral.get_args().skip_while(|arg| *arg != env!("CARGO_BIN_EXE_spectral") && *arg != "capture");
+    let mut command = user.command("/usr/bin/python3");
+    command.args(["-c", DENY, flags, &(error as i32).to_string()]);
+    if spectral.get_program() == env!("CARGO_BIN_EXE_spectral") {
+        command.arg(spectral.get_program());
+    }
+    run(command.args(args).current_dir(dir.path()).env("HOME", dir.path()))
+}
+
+/// Fails unless the output is one error with these parts, and the command did not start.
+#[track_caller]
+fn assert_refused(output: &Output, dir: &TempDir, parts: &[&str]) {
+    assert_eq!((output.code, output.text().as_str()), (Some(1), ""), "{}", output.err);
+    assert_eq!(output.err.lines().count(), 1, "{}", output.err);
+    assert!(output.err.starts_with("spectral: error: --all cannot create a namespace: "), "{}", output.err);
+    assert!(output.err.ends_with("use sudo, or omit --all\n"), "{}", output.err);
+    for part in parts {
+        assert!(output.err.contains(part), "{part}: {}", output.err);
+    }
+    let names = dir.names();
+    assert!(!names.iter().any(|name| name == "started" || name.contains("capture.zip")), "{names:?}");
+}
+
+#[test]
+fn a_seccomp_filter_is_named() {
+    if !Path::new("/usr/bin/python3").exists() || !nix::unistd::geteuid().is_root() {
+        return report_skipped("network namespaces");
+    }
+    for user in User::all() {
+        let dir = user.dir();
+        let flags = if user == User::Nobody { NEW_USER } else { NEW_NET };
+        let output = denied(user, &dir, flags, nix::errno::Errno::EPERM);
+        let parts = ["a seccomp filter forbids it", "--security-opt seccomp=unconfined"];
+        assert_refused(&output, &dir, &parts);
+    }
+}
+
+/// AppArmor of Ubuntu lets a user namespace be created, and refuses what follows.
+#[test]
+fn apparmor_is_named() {
+    if !Path::new("/usr/bin/python3").exists() || !nix::unistd::geteuid().is_root() {
+        return report_skipped("network namespaces");
+    }
+    for error in [nix::errno::Errno::EPERM, nix::errno::Errno::EACCES] {
+        if User::all().contains(&User::Nobody) {
+            let dir = User::Nobody.dir();
+            let output = denied(User::Nobody, &dir, NEW_NET, error);
+            assert_refused(&output, &dir, &["AppArmor", "'spectral ca help apparmor'"]);
+        }
+    }
+}
+
+#[test]
+fn the_limit_of_user_namespaces_is_named() {
+    let line = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"";
+    if !User::all().contains(&User::Nobody) {
+        return;
+    }
+    let dir = TempDir::new();
+    let spectral = User::Current.run_all(&dir, &[], &["touch", "started"]);
+    let mut command = Command::new("unshare");
+    command
+        .args(["-U", "--map-root-user", "sh", "-c", line, "sh"])
+        .arg(spectral.get_program())
+        .args(spectral.get_args());
+    let output = run(command.current_dir(dir.path()).env("HOME", dir.path()));
+    assert_refused(&output, &dir, &["user.max_user_namespaces"]);
+}
