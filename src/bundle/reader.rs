@@ -88,7 +88,22 @@ impl Bundle {
     /// [`Error::Malformed`] if it has no valid manifest.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
-        let archive = ZipReader::open(&path).map_err(|cause| Error::Open { path: path.clone(), cause })?;
+        match ZipReader::open(&path) {
+            Ok(archive) => Self::of_archive(path, archive),
+            Err(cause) => Err(Error::Open { path, cause }),
+        }
+    }
+
+    /// As [`Bundle::open`], with an open file that messages call `path`.
+    #[cfg(feature = "tools")]
+    pub(crate) fn of_file(path: PathBuf, file: std::fs::File) -> Result<Self, Error> {
+        match ZipReader::of(file) {
+            Ok(archive) => Self::of_archive(path, archive),
+            Err(cause) => Err(Error::Open { path, cause }),
+        }
+    }
+
+    fn of_archive(path: PathBuf, archive: ZipReader) -> Result<Self, Error> {
         let mut ids = AllIds::default();
         let mut content_bytes = 0u64;
         archive.names_and_sizes().for_each(|(name, size)| {

@@ -36,12 +36,11 @@
 
 use super::filter::Selected;
 use super::rewriter::Rewriter;
-use crate::bundle::reader::{Bundle, LeftOut};
-use crate::bundle::uuid;
+use crate::bundle::reader::{Bundle, LeftOut, Manifest};
+use crate::bundle::spill::unlinked_file;
 use pass::Redaction;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use super::rewriter::{Error, Options};
 pub use report::{Bodies, Report};
@@ -120,7 +119,7 @@ pub struct Redacted {
 /// Returns [`Error::Read`] if `bundle` cannot be read or is not finished, [`Error::OutputIsInput`] if `output` is `bundle`,
 /// and [`Error::Output`] or [`Error::Write`] if `output` cannot be created or written. No file is changed then.
 pub fn redact(bundle: &Path, output: &Path, rules: &Rules, options: &Options) -> Result<Redacted, Error> {
-    redact_with(bundle, output, rules, options, |_| {})
+    redact_with(bundle, output, rules, options, &mut |_| {})
 }
 
 /// As [`redact`]. `prepare` changes the redaction before it begins.
@@ -129,18 +128,13 @@ fn redact_with(
     output: &Path,
     rules: &Rules,
     options: &Options,
-    prepare: impl FnOnce(&mut Redaction<'_>),
+    prepare: &mut dyn FnMut(&mut Redaction<'_>),
 ) -> Result<Redacted, Error> {
     let mut report = Report::default();
     let (finished, stats) = Rewriter::write(output, &[bundle], |rewriter| {
-        let bundle = open(bundle, options, 2)?;
-        let (selected, undecided) = select(&bundle, options)?;
-        let mut redaction = Redaction::new(&bundle, &selected, rules, output);
-        prepare(&mut redaction);
-        redaction.find()?;
-        redaction.write(rewriter)?;
-        report = redaction.into_report(undecided);
-        Ok(bundle.manifest().clone())
+        let manifest;
+        (manifest, report) = rewrite(rewriter, (bundle, output), rules, options, prepare)?;
+        Ok(manifest)
     })?;
     Ok(Redacted {
         output: finished.path,
@@ -151,21 +145,41 @@ fn redact_with(
     })
 }
 
+/// Adds the redacted items of `bundle` to `rewriter`, which writes `output`. Returns the manifest, and the counts.
+fn rewrite(
+    rewriter: &mut Rewriter,
+    (bundle, output): (&Path, &Path),
+    rules: &Rules,
+    options: &Options,
+    prepare: &mut dyn FnMut(&mut Redaction<'_>),
+) -> Result<(Manifest, Report), Error> {
+    let bundle = open(bundle, options, 2)?;
+    let (selected, undecided) = select(&bundle, options)?;
+    let mut redaction = Redaction::new(&bundle, &selected, rules, output);
+    prepare(&mut redaction);
+    redaction.find()?;
+    let manifest = redaction.write(rewriter)?;
+    Ok((manifest, redaction.into_report(undecided)))
+}
+
 /// Redacts `bundle` into a temporary bundle without a name, and opens it. Exports of it are redacted.
 ///
 /// # Errors
 /// As [`redact`].
 pub fn redacted_copy(bundle: &Path, rules: &Rules, options: &Options) -> Result<(Bundle, Report), Error> {
-    let directory = std::env::temp_dir().join(["spectral-redact-", &uuid::new()].concat());
+    let directory = std::env::temp_dir();
     let path = directory.join("redacted.zip");
     let failed = |cause| Error::Write { path: directory.clone(), cause };
-    DirBuilder::new().mode(0o700).create(&directory).map_err(failed)?;
-    let opened = redact(bundle, &path, rules, options).and_then(|redacted| Ok((Bundle::open(&path)?, redacted.report)));
-    // The open file remains readable.
-    let removed = fs::remove_dir_all(&directory).map_err(failed);
-    let opened = opened?;
-    removed?;
-    Ok(opened)
+    // However the process ends, nothing is left behind.
+    let file = Arc::new(unlinked_file(&directory).map_err(failed)?);
+    let mut report = Report::default();
+    Rewriter::write_to(&file, &path, |rewriter| {
+        let manifest;
+        (manifest, report) = rewrite(rewriter, (bundle, &path), rules, options, &mut |_| {})?;
+        Ok(manifest)
+    })?;
+    let file = file.try_clone().map_err(failed)?;
+    Ok((Bundle::of_file(path, file)?, report))
 }
 
 /// Reports what [`redact`] would replace in `bundle`, and writes nothing. Placeholders are not secrets: a redacted bundle is clean.

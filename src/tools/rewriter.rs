@@ -15,18 +15,22 @@
 use super::body_decoder::{BodyDecoder, Side};
 use super::filter::Filter;
 use super::temp_body::TempBody;
-use crate::bundle::archive::{Archive, CompressionMethod, FinishError, Finished, PackedEntry};
+use crate::bundle::archive::{Archive, CompressionMethod, FinishError, Finished, OutputFile, PackedEntry};
 use crate::bundle::capture_info::CaptureInfo;
 use crate::bundle::format::{Context, Manifest, Message, Stats, Trace, WebSocket};
 use crate::bundle::id::{ItemKind, payload_file, request_file, response_file};
 use crate::bundle::json::{add_json, add_json_with};
 use crate::bundle::reader::{self, BodyEntry, Bundle, Meter};
+use crate::bundle::spill::SpillPlace;
 use crate::bundle::uuid;
 use crate::clock::Moment;
 use crate::coding::Content as _;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The options of tools that write a bundle from others.
 #[derive(Clone, Debug, Default)]
@@ -173,6 +177,27 @@ impl Rewriter {
         }
         let now = Moment::now().since_epoch();
         let archive = Archive::create_temporary(output, now).map_err(Error::Output)?;
+        Self::fill(archive, output, now, fill)
+    }
+
+    /// As [`Rewriter::write`], into the empty file `file`. Messages and temporary files take `output` for its path.
+    pub(super) fn write_to(
+        file: &Arc<File>,
+        output: &Path,
+        fill: impl FnOnce(&mut Self) -> Result<Manifest, Error>,
+    ) -> Result<(Finished, Stats), Error> {
+        let now = Moment::now().since_epoch();
+        let created = Archive::create_in(SpillPlace::beside(output), OutputFile::Open(file), now);
+        let (archive, _) = created.map_err(Error::Output)?;
+        Self::fill(archive, output, now, fill)
+    }
+
+    fn fill(
+        archive: Archive,
+        output: &Path,
+        now: Duration,
+        fill: impl FnOnce(&mut Self) -> Result<Manifest, Error>,
+    ) -> Result<(Finished, Stats), Error> {
         let (info, decoder) = (CaptureInfo::new(output, now), BodyDecoder::new(output));
         let mut rewriter = Self { archive, output: output.to_owned(), info, decoder };
         let filled = fill(&mut rewriter).and_then(|manifest| rewriter.end(manifest));

@@ -96,6 +96,30 @@ fn a_signal_leaves_no_file_behind() {
 }
 
 #[test]
+fn an_export_with_redaction_leaves_nothing_in_the_temporary_directory() {
+    let dir = dir_with_bundle();
+    let temporary = dir.join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let args = ["capture", "export", "capture.zip", "--redact", "--format", "har", "-o", "out"];
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
+        let mut command = command(&dir, &args);
+        command.env("TMPDIR", &temporary).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let files = || {
+            let links = fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten().flatten();
+            links.filter_map(|link| fs::read_link(link.path()).ok()).collect::<Vec<_>>()
+        };
+        // The redacted copy is being written.
+        let is_begun = || files().iter().any(|file| file.starts_with(&temporary)).then_some(());
+        eventually(is_begun, || format!("{:?}", files()));
+        send(&child, signal);
+        assert_eq!(child.wait().unwrap().signal(), Some(signal as i32), "it is not finished yet");
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "{signal}");
+        assert!(!dir.join("out").exists());
+    }
+}
+
+#[test]
 fn the_next_command_deletes_what_a_killed_one_left() {
     let dir = dir_with_bundle();
     let part = dir.write("out.part", "of a capture");

@@ -34,7 +34,11 @@ pub(crate) struct ZipReader {
 
 impl ZipReader {
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = File::open(path)?;
+        Self::of(File::open(path)?)
+    }
+
+    /// Reads an open file.
+    pub(crate) fn of(file: File) -> Result<Self, OpenError> {
         let meta = file.metadata()?;
         if meta.is_dir() {
             return Err(OpenError::IsADirectory);

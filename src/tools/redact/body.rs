@@ -11,6 +11,7 @@
 use super::charset::{self, Decoding};
 use super::edits::{Edit, applied, apply};
 use super::grammar::{Grammar, json, multipart};
+use super::layer;
 use super::leaf::Place;
 use super::search::Searcher;
 use crate::bundle::reader::Header;
@@ -216,19 +217,28 @@ impl<'s> BodySearch<'s> {
             _ => Grammar::Free,
         };
         let edits = self.searcher.text_of(grammar, lines);
-        let len = lines.len();
-        self.write(&edits, len);
+        let mut end = if is_end { lines.len() } else { before_folded(lines, self.searcher.max_pattern_bytes()) };
+        // Only whole lines are known to be base64.
+        while let Some(cut) = edits.iter().find(|edit| edit.range.start < end && end < edit.range.end) {
+            end =
+                lines.get(..cut.range.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at.saturating_add(1));
+        }
+        self.write_until(edits, end);
     }
 
     fn advance_binary(&mut self, is_end: bool) {
         self.is_binary = true;
-        let mut edits = self.searcher.binary(&self.buffer);
+        let edits = self.searcher.binary(&self.buffer);
         // A pattern may begin in the last bytes, and the byte before it counts.
         let tail = self.searcher.max_pattern_bytes().saturating_add(1);
-        let mut end = if is_end { self.buffer.len() } else { self.buffer.len().saturating_sub(tail) };
-        if let Some(cut) = edits.iter().find(|edit| edit.range.contains(&end)) {
-            end = cut.range.start;
-        }
+        let end = if is_end { self.buffer.len() } else { self.buffer.len().saturating_sub(tail) };
+        self.write_until(edits, end);
+    }
+
+    /// Writes the buffer up to `end`, or up to an edit that contains `end`.
+    fn write_until(&mut self, mut edits: Vec<Edit>, end: usize) {
+        let cut = edits.iter().find(|edit| edit.range.contains(&end));
+        let end = cut.map_or(end, |cut| cut.range.start);
         edits.retain(|edit| edit.range.end <= end);
         self.write(&edits, end);
     }
@@ -348,6 +358,23 @@ fn edited(searcher: &mut Searcher, bytes: &[u8], edits: &[Edit]) -> Option<Vec<u
         apply(bytes, edits, &mut |bytes| new.extend_from_slice(bytes));
         new
     })
+}
+
+/// Returns the offset of the base64 at the end of `lines` that may continue in the next piece, as far as a pattern of `max_pattern`
+/// bytes may begin in it; the length of `lines` without such base64.
+fn before_folded(lines: &str, max_pattern: usize) -> usize {
+    let (mut end, mut held) = (lines.len(), 0);
+    while held < max_pattern {
+        let Some(rest) = lines.get(..end).and_then(|lines| lines.strip_suffix('\n')) else { break };
+        let start = rest.rfind('\n').map_or(0, |before| before.saturating_add(1));
+        let line = rest.get(start..).unwrap_or_default();
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if !layer::is_folded(line) {
+            break;
+        }
+        (end, held) = (start, held.saturating_add(line.len()));
+    }
+    end
 }
 
 /// Returns the text in `bytes`, without the beginning of a character at the end.

@@ -6,7 +6,7 @@ use super::grammar::Grammar;
 use super::search::Searcher;
 use crate::bundle::format::Context;
 use crate::bundle::other_members::OtherMembers;
-use crate::bundle::reader::{Bundle, Header, Message, Trace, WebSocket};
+use crate::bundle::reader::{Bundle, Header, Manifest, Message, Trace, WebSocket};
 use crate::coding::Content as _;
 use crate::tools::rewriter::{Content, Error, Item};
 use crate::tools::temp_body::TempBody;
@@ -51,6 +51,11 @@ impl ItemSearch<'_> {
                 Item::Context(context)
             }
         })
+    }
+
+    /// Searches the members of a manifest that this program does not know. The others are counts, times and the producer.
+    pub(super) fn manifest(&mut self, manifest: &mut Manifest) {
+        self.others(&mut manifest.others);
     }
 
     fn trace(&mut self, trace: &mut Trace, [sent, received]: [Content; 2]) -> Result<[Content; 2], Error> {

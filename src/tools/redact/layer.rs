@@ -110,16 +110,12 @@ impl Layer {
 
 /// Removes the line breaks between lines of base64, as MIME (RFC 2045 section 6.8) and PEM have them.
 pub(super) fn unfolded(text: &str) -> Decoded<'_> {
-    let is_base64 = |text: Option<&str>| {
-        text.is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte)))
-    };
     let (mut parts, mut decoded, mut copied) = (Vec::new(), String::new(), 0);
     for (at, _) in text.match_indices('\n') {
         let line = text.get(copied..at).unwrap_or_default();
         let line = line.strip_suffix('\r').unwrap_or(line);
         let next = at.saturating_add(1);
-        let last = line.len().checked_sub(MIN_FOLDED_BYTES).and_then(|start| line.get(start..));
-        if is_base64(last) && is_base64(text.get(next..next.saturating_add(1)).filter(|first| !first.is_empty())) {
+        if text.as_bytes().get(next).is_some_and(|byte| is_base64(*byte)) && is_folded(line) {
             parts.push(Part::new(decoded.len(), copied, false));
             decoded.push_str(line);
             copied = next;
@@ -131,6 +127,16 @@ pub(super) fn unfolded(text: &str) -> Decoded<'_> {
     parts.push(Part::new(decoded.len(), copied, false));
     decoded.push_str(text.get(copied..).unwrap_or_default());
     Decoded { text: decoded.into(), parts, encoded_len: text.len() }
+}
+
+/// Returns true for a line after which base64 may continue.
+pub(super) fn is_folded(line: &str) -> bool {
+    let last = line.len().checked_sub(MIN_FOLDED_BYTES).and_then(|start| line.as_bytes().get(start..));
+    last.is_some_and(|last| last.iter().all(|byte| is_base64(*byte)))
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte)
 }
 
 /// Shorter lines are not folded base64.

@@ -14,7 +14,7 @@ use super::item::ItemSearch;
 use super::report::Report;
 use super::search::{Found, Searcher};
 use crate::bundle::id::{ItemKind, websocket_of};
-use crate::bundle::reader::{self, Bundle, EntryError, LeftOut, MAX_JSON_BYTES, Trace, WebSocket};
+use crate::bundle::reader::{self, Bundle, EntryError, LeftOut, MAX_JSON_BYTES, Manifest, Trace, WebSocket};
 use crate::tools::body_decoder::BodyDecoder;
 use crate::tools::filter::Selected;
 use crate::tools::id_set::IdSet;
@@ -86,14 +86,24 @@ impl<'b> Redaction<'b> {
 
     /// Finds the values to replace.
     pub(super) fn find(&mut self) -> Result<(), Error> {
+        self.manifest()?;
         self.pass(None)
     }
 
-    /// Replaces the values that were found, and adds all items to `rewriter`.
-    pub(super) fn write(&mut self, rewriter: &mut Rewriter) -> Result<(), Error> {
+    /// Replaces the values that were found, and adds all items to `rewriter`. Returns the manifest.
+    pub(super) fn write(&mut self, rewriter: &mut Rewriter) -> Result<Manifest, Error> {
         self.search.searcher.begin_writing();
         self.damaged.items = LeftOut::default();
-        self.pass(Some(rewriter))
+        let manifest = self.manifest()?;
+        self.pass(Some(rewriter))?;
+        Ok(manifest)
+    }
+
+    /// Searches the manifest, and returns it redacted in the second pass.
+    fn manifest(&mut self) -> Result<Manifest, Error> {
+        let mut manifest = self.source.bundle.whole_manifest()?;
+        self.search.manifest(&mut manifest);
+        Ok(manifest)
     }
 
     /// Ends the redaction. `undecided` are WebSockets that were not considered because they are damaged.

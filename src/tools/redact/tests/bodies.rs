@@ -32,7 +32,7 @@ fn fields_of_all_items_are_searched() {
         ),
         ("ws/ws_0001.json", json!({"later": later, "url": "wss://a.test/", "protocols": ["bearer.s3cret"]})),
         ("ws/ws_0001_m001.json", json!({"later": later, "opcode": "text"})),
-        ("manifest.json", json!({"created_at": "2026-11-22T09:07:09Z"})),
+        ("manifest.json", json!({"created_at": "2026-11-22T09:07:09Z", "later": later, "app": {"later": later}})),
     ];
     let fill = |archive: &mut Archive| {
         entries.iter().try_for_each(|(name, json)| {
@@ -43,7 +43,7 @@ fn fields_of_all_items_are_searched() {
     archive.finish().unwrap();
     let done = redact(&path, &dir.path("b.zip"), &Rules::default(), &Options::default()).unwrap();
     let new = crate::bundle::archive::ZipReader::open(&done.output).unwrap();
-    for (name, _) in entries.iter().take(4) {
+    for (name, _) in &entries {
         let text = String::from_utf8(new.read(name, 1 << 20).unwrap().unwrap()).unwrap();
         assert!(!text.contains("s3cret") && text.contains("\"kept\": 1"), "{name}: {text}");
     }
@@ -77,6 +77,15 @@ fn values_at_the_ends_of_pieces_are_found() {
     let lines = ["x y\n".repeat((4 << 20) / 4 - 20_000), key, "x y\n".repeat(200_000)].concat();
     let (report, lines) = redacted_body("text/plain", lines.as_bytes());
     assert!(report.unsearched.count == 0 && !lines.contains("QUJD") && lines.ends_with("x y\n"));
+    // Base64 with line breaks, in which the first piece ends.
+    let text = "my s3cret-value, again: ".repeat(20_000);
+    let encoded = crate::text::Base64(text.as_bytes()).to_string();
+    let folded: Vec<_> = encoded.as_bytes().chunks(76).map(|line| [line, b"\r\n"].concat()).collect();
+    let start = "x y\n".repeat((4 << 20) / 4 - 60_000);
+    let (_, redacted) = redacted_body("text/plain", &[start.as_bytes(), &folded.concat(), b"x y"].concat());
+    let encoded: String = redacted[start.len()..redacted.len() - 3].split("\r\n").collect();
+    let decoded = String::from_utf8(crate::text::from_base64(&encoded).unwrap()).unwrap();
+    assert_eq!((decoded.matches("my redacted-").count(), decoded.matches("s3cret").count()), (20_000, 0));
     // The bytes after a syntax error are text.
     let json = ["[".to_owned(), "\"x y\",\n".repeat(700_000), "oops\n \"token\": \"s3cret\",\n".into()].concat();
     let (report, json) = redacted_body("application/json", json.as_bytes());

@@ -96,7 +96,7 @@ fn the_number_of_threads_does_not_matter() {
     let key = Placeholders::default();
     let run = |threads: usize, keep_unsearched: bool| {
         let rules = Rules { keep_unsearched, ..Rules::default() };
-        let done = redact_with(&path, &dir.path("b.zip"), &rules, &Options::default(), |redaction| {
+        let done = redact_with(&path, &dir.path("b.zip"), &rules, &Options::default(), &mut |redaction| {
             redaction.threads = threads;
             redaction.use_key(&key);
         });
