@@ -127,32 +127,33 @@ impl Searcher {
 
     /// Returns the edits of the value of a header field.
     pub(super) fn header(&mut self, name: &str, value: &str) -> Vec<Edit> {
-        self.collect(value, 0, |visitor| headers::leaves(name, value, visitor)).0
+        self.collect(value, 0, &mut |visitor| headers::leaves(name, value, visitor))
     }
 
     /// Returns the edits of the name of a malformed header field, and whether its value is part of it.
     pub(super) fn header_name(&mut self, name: &str) -> (Vec<Edit>, bool) {
         let mut is_one = false;
-        let (edits, _) = self.collect(name, 0, |visitor| is_one = headers::leaves_of_name(name, visitor));
+        let edits = self.collect(name, 0, &mut |visitor| is_one = headers::leaves_of_name(name, visitor));
         (edits, is_one)
     }
 
     /// Returns the edits of a subprotocol of a WebSocket.
     pub(super) fn protocol(&mut self, protocol: &str) -> Vec<Edit> {
-        self.collect(protocol, 0, |visitor| headers::protocols(protocol, visitor)).0
+        self.collect(protocol, 0, &mut |visitor| headers::protocols(protocol, visitor))
     }
 
     /// Returns the edit for a text that is secret as a whole because of the name of its field.
     pub(super) fn secret(&mut self, name: &str, text: &str) -> Vec<Edit> {
-        let leaf = Leaf {
-            place: Place::Parameter,
-            name,
-            range: 0..text.len(),
-            layer: Layer::Plain,
-            kind: Kind::Text,
-            is_part_of_secret: true,
-        };
-        self.collect(text, 0, |visitor| visitor.leaf(leaf)).0
+        self.collect(text, 0, &mut |visitor| {
+            visitor.leaf(Leaf {
+                place: Place::Parameter,
+                name,
+                range: 0..text.len(),
+                layer: Layer::Plain,
+                kind: Kind::Text,
+                is_part_of_secret: true,
+            });
+        })
     }
 
     /// Returns true if fields with this name are secret.
@@ -168,7 +169,7 @@ impl Searcher {
         is_end: bool,
     ) -> Result<(Vec<Edit>, usize), (Vec<Edit>, json::SyntaxError)> {
         let mut lexed = Ok(0);
-        let (edits, _) = self.collect(text, 0, |visitor| lexed = lexer.leaves(text, is_end, visitor));
+        let edits = self.collect(text, 0, &mut |visitor| lexed = lexer.leaves(text, is_end, visitor));
         match lexed {
             Ok(used) => Ok((edits, used)),
             Err(error) => Err((edits, error)),
@@ -203,30 +204,52 @@ impl Searcher {
         if text.len() < MIN_TEXT_BYTES {
             return Vec::new();
         }
-        let grammar = if depth < MAX_DEPTH { Grammar::of(text) } else { Grammar::Free };
+        let kinds = kinds_of(text);
+        if kinds == 0 {
+            // Most values are words and numbers.
+            return self.known(text);
+        }
+        // Every other grammar needs one of these bytes.
+        let is_structured = depth < MAX_DEPTH && kinds & (OPENS | ASSIGNS) != 0;
+        let grammar = if is_structured { Grammar::of(text) } else { Grammar::Free };
         self.structured(grammar, text, depth)
+    }
+
+    /// Returns the edits for the recorded values in a text.
+    fn known(&self, text: &str) -> Vec<Edit> {
+        let Pass::Write(index) = &self.pass else { return Vec::new() };
+        let found = index.find(text.as_bytes());
+        let mut edits: Vec<_> = found.into_iter().map(|found| self.found(text, found)).collect();
+        merge(&mut edits);
+        edits
     }
 
     fn structured(&mut self, grammar: Grammar, text: &str, depth: u32) -> Vec<Edit> {
         let mut rest = text.len();
-        let (mut edits, leaves) = match grammar {
+        // Whole documents are not values of others.
+        let mut across =
+            (self.is_writing() && text.len() <= MAX_ACROSS_BYTES && (depth > 0 || grammar != Grammar::Json))
+                .then(Vec::new);
+        let leaves = across.as_mut();
+        let mut edits = match grammar {
             Grammar::Free => return self.free(text, depth),
-            Grammar::Json => self.collect(text, depth, |visitor| {
+            Grammar::Json => self.collect_with(leaves, text, depth, &mut |visitor| {
                 if let Err(json::SyntaxError(at)) = json::Lexer::default().leaves(text, true, visitor) {
                     rest = at;
                 }
             }),
-            Grammar::Xml => self.collect(text, depth, |visitor| xml::leaves(text, visitor)),
-            Grammar::Url => self.collect(text, depth, |visitor| url::leaves(text, visitor)),
-            Grammar::Form => self.collect(text, depth, |visitor| form::leaves(text, Place::Parameter, visitor)),
-            Grammar::Lines => self.collect(text, depth, |visitor| lines::leaves(text, visitor)),
+            Grammar::Xml => self.collect_with(leaves, text, depth, &mut |visitor| xml::leaves(text, visitor)),
+            Grammar::Url => self.collect_with(leaves, text, depth, &mut |visitor| url::leaves(text, visitor)),
+            Grammar::Form => {
+                self.collect_with(leaves, text, depth, &mut |visitor| form::leaves(text, Place::Parameter, visitor))
+            }
+            Grammar::Lines => self.collect_with(leaves, text, depth, &mut |visitor| lines::leaves(text, visitor)),
         };
         if let Some(unlexed) = text.get(rest..).filter(|unlexed| !unlexed.is_empty()) {
             let found = self.free(unlexed, depth);
             edits.extend(found.into_iter().map(|edit| edit.shifted(rest)));
         }
-        // Whole documents are not values of others.
-        if text.len() <= MAX_ACROSS_BYTES && (depth > 0 || grammar != Grammar::Json) {
+        if let Some(leaves) = across {
             self.across(text, &leaves, &mut edits);
         }
         merge(&mut edits);
@@ -250,9 +273,9 @@ impl Searcher {
     /// Searches text without a grammar.
     fn free(&mut self, text: &str, depth: u32) -> Vec<Edit> {
         let mut edits = Vec::new();
-        let bytes = text.bytes().fold(0, |bytes, byte| bytes | kind_of(byte));
+        let bytes = kinds_of(text);
         if bytes & ASSIGNS != 0 {
-            edits = self.collect(text, depth, |visitor| fragments::leaves(text, visitor)).0;
+            edits = self.collect(text, depth, &mut |visitor| fragments::leaves(text, visitor));
         }
         let forms = if bytes & IN_FORMS != 0 { forms::find(text) } else { Vec::new() };
         for found in forms {
@@ -293,39 +316,45 @@ impl Searcher {
         Edit { range, text, cause: Cause::Elsewhere }
     }
 
-    /// Returns the edits of the leaves that `grammar` lists, merged, and the ranges of the leaves.
-    fn collect(
+    /// Returns the edits of the leaves that `grammar` lists, merged.
+    fn collect(&mut self, text: &str, depth: u32, grammar: &mut dyn FnMut(&mut dyn Visitor)) -> Vec<Edit> {
+        self.collect_with(None, text, depth, grammar)
+    }
+
+    /// As [`Searcher::collect`]. Adds the ranges of the leaves to `leaves`.
+    fn collect_with(
         &mut self,
+        leaves: Option<&mut Vec<Range<usize>>>,
         text: &str,
         depth: u32,
-        grammar: impl FnOnce(&mut dyn Visitor),
-    ) -> (Vec<Edit>, Vec<Range<usize>>) {
-        let mut collector = Collector { searcher: self, text, depth, edits: Vec::new(), leaves: Vec::new() };
+        grammar: &mut dyn FnMut(&mut dyn Visitor),
+    ) -> Vec<Edit> {
+        let mut collector = Collector { searcher: self, text, depth, edits: Vec::new(), leaves };
         grammar(&mut collector);
-        let Collector { mut edits, leaves, .. } = collector;
+        let mut edits = collector.edits;
         merge(&mut edits);
-        (edits, leaves)
+        edits
     }
 }
 
 /// Searches the leaves of a text.
-struct Collector<'s, 't> {
+struct Collector<'s, 't, 'l> {
     searcher: &'s mut Searcher,
     text: &'t str,
     depth: u32,
     edits: Vec<Edit>,
-    /// The ranges of leaves, in the second pass and for short texts.
-    leaves: Vec<Range<usize>>,
+    /// The ranges of leaves, where they are needed.
+    leaves: Option<&'l mut Vec<Range<usize>>>,
 }
 
-impl Visitor for Collector<'_, '_> {
+impl Visitor for Collector<'_, '_, '_> {
     fn is_secret_container(&mut self, place: Place, name: &str) -> bool {
         self.searcher.verdicts.of(place, name).1
     }
 
     fn leaf(&mut self, leaf: Leaf<'_>) {
-        if self.searcher.is_writing() && self.text.len() <= MAX_ACROSS_BYTES {
-            self.leaves.push(leaf.range.clone());
+        if let Some(leaves) = &mut self.leaves {
+            leaves.push(leaf.range.clone());
         }
         self.searcher.leaf(self.text, &leaf, self.depth, &mut self.edits);
     }
@@ -335,17 +364,30 @@ fn shift(range: Range<usize>, by: usize) -> Range<usize> {
     range.start.saturating_add(by)..range.end.saturating_add(by)
 }
 
-/// Returns the bit of the work that a byte makes necessary in free text.
-fn kind_of(byte: u8) -> u8 {
-    match byte {
-        b':' | b'=' => ASSIGNS,
-        b'%' => PERCENT,
-        b'\\' => BACKSLASH,
-        b'-' | b'_' | b'A' | b'J' => IN_FORMS,
-        b'\n' => LINES,
-        _ => 0,
-    }
+/// Returns the bits of the work that the bytes of a text make necessary.
+fn kinds_of(text: &str) -> u8 {
+    text.bytes().fold(0, |kinds, byte| kinds | KINDS.get(usize::from(byte)).copied().unwrap_or_default())
 }
+
+/// The bit of each byte.
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < kinds.len() {
+        kinds[byte] = match byte as u8 {
+            b':' | b'=' => ASSIGNS,
+            b'%' => PERCENT,
+            b'\\' => BACKSLASH,
+            b'-' | b'_' | b'A' | b'J' => IN_FORMS,
+            b'\n' => LINES,
+            b'{' | b'[' | b'<' => OPENS,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    kinds
+};
 
 const ASSIGNS: u8 = 1;
 const PERCENT: u8 = 2;
@@ -353,6 +395,8 @@ const BACKSLASH: u8 = 4;
 /// Every form of a secret has one of these bytes.
 const IN_FORMS: u8 = 8;
 const LINES: u8 = 16;
+/// JSON and XML.
+const OPENS: u8 = 32;
 
 /// Grammars and encodings within each other, such as JSON in a parameter of a URL in JSON. Deeper text is searched without its
 /// grammar.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Values (first pass) ─▶ Index (second pass): the first 8 bytes of each pattern ─▶ patterns
-//!                          a bit per hash of 8 bytes excludes nearly every position of a text
+//!                          two bits per hash of 8 bytes exclude nearly every position of a text
 //! ```
 //!
 //! A value has up to nine patterns: as it is, in base64 in three positions and two alphabets, and in hexadecimal. Values of less than eight bytes
@@ -59,7 +59,7 @@ pub(super) struct Index {
     values: Vec<Box<str>>,
     /// Sorted by the first bytes and by the text.
     patterns: Vec<Pattern>,
-    /// A bit for each hash of the first bytes of a pattern.
+    /// Two bits of one word for each hash of the first bytes of a pattern: a Bloom filter.
     filter: Vec<u64>,
     max_pattern_bytes: usize,
 }
@@ -115,15 +115,6 @@ impl PatternForm {
             Self::UpperHex => hex(value).to_ascii_uppercase().into(),
         }
     }
-
-    /// Returns true if this pattern is the same as one of another form.
-    fn is_repeated(self, text: &str) -> bool {
-        match self {
-            Self::Plain | Self::Base64(_) | Self::Hex => false,
-            Self::UrlSafe(_) => !text.contains(['-', '_']),
-            Self::UpperHex => text.bytes().all(|byte| byte.is_ascii_digit()),
-        }
-    }
 }
 
 /// Returns the bytes of `value` in hexadecimal.
@@ -134,22 +125,28 @@ fn hex(value: &str) -> String {
 
 impl Index {
     fn new(values: Vec<Box<str>>) -> Self {
-        let forms = [PatternForm::Plain]
-            .into_iter()
-            .chain((0..3).map(PatternForm::Base64))
-            .chain((0..3).map(PatternForm::UrlSafe))
-            .chain([PatternForm::Hex, PatternForm::UpperHex]);
-        let forms: Vec<_> = forms.collect();
         let mut patterns = Vec::new();
         let mut max_pattern_bytes = 0;
         for (number, value) in values.iter().enumerate() {
-            for form in &forms {
-                let text = form.text(value);
-                if let Some(window) = window(text.as_bytes()).filter(|_| !form.is_repeated(&text)) {
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            let mut add = |form: PatternForm, text: &str| {
+                if let Some(window) = window(text.as_bytes()) {
                     max_pattern_bytes = max_pattern_bytes.max(text.len());
-                    let value = u32::try_from(number).unwrap_or(u32::MAX);
-                    patterns.push(Pattern { window, value, form: *form, prefix: None });
+                    patterns.push(Pattern { window, value: number, form, prefix: None });
                 }
+            };
+            add(PatternForm::Plain, value);
+            for before in 0..3 {
+                let text = PatternForm::Base64(before).text(value);
+                add(PatternForm::Base64(before), &text);
+                if text.contains(['+', '/']) {
+                    add(PatternForm::UrlSafe(before), &PatternForm::UrlSafe(before).text(value));
+                }
+            }
+            let hex = hex(value);
+            add(PatternForm::Hex, &hex);
+            if hex.bytes().any(|byte| byte.is_ascii_lowercase()) {
+                add(PatternForm::UpperHex, &hex.to_ascii_uppercase());
             }
         }
         let text = |pattern: &Pattern| pattern.form.text(values.get(pattern.value as usize).map_or("", |value| value));
@@ -160,25 +157,30 @@ impl Index {
         let mut open: Vec<usize> = Vec::new();
         for at in 0..patterns.len() {
             let Some(pattern) = patterns.get(at) else { break };
-            let current = text(pattern);
-            while open
-                .last()
-                .is_some_and(|last| !patterns.get(*last).is_some_and(|last| current.starts_with(&*text(last))))
-            {
-                open.pop();
+            let window_at = |at: usize| patterns.get(at).map(|pattern| pattern.window);
+            // Most patterns are the only one with their first bytes.
+            if open.last().is_some_and(|last| window_at(*last) != Some(pattern.window)) {
+                open.clear();
+            }
+            if !open.is_empty() {
+                let current = text(pattern);
+                let is_prefix =
+                    |last: &usize| patterns.get(*last).is_some_and(|last| current.starts_with(&*text(last)));
+                while open.last().is_some_and(|last| !is_prefix(last)) {
+                    open.pop();
+                }
             }
             // One more than the index.
             let prefix = open.last().and_then(|last| NonZeroU32::new(u32::try_from(last.saturating_add(1)).ok()?));
-            drop(current);
             patterns.iter_mut().skip(at).take(1).for_each(|pattern| pattern.prefix = prefix);
             open.push(at);
         }
         let bits = patterns.len().saturating_mul(BITS_PER_PATTERN).next_power_of_two().max(MIN_FILTER_BITS);
         let mut filter = vec![0; bits / 64];
         for pattern in &patterns {
-            let (word, bit) = place(pattern.window, bits);
+            let (word, mask) = place(pattern.window, filter.len());
             if let Some(word) = filter.get_mut(word) {
-                *word |= bit;
+                *word |= mask;
             }
         }
         Self { values, patterns, filter, max_pattern_bytes }
@@ -192,7 +194,7 @@ impl Index {
     /// Returns true if `value` is one of the values.
     pub(super) fn contains(&self, value: &str) -> bool {
         let mut found = Vec::new();
-        if let Some(window) = window(value.as_bytes()) {
+        if let Some(window) = window(value.as_bytes()).filter(|window| self.may_begin(*window)) {
             self.find_at(value.as_bytes(), 0, window, &mut found);
         }
         found.iter().any(|found| found.value == value)
@@ -205,18 +207,22 @@ impl Index {
         if self.patterns.is_empty() {
             return found;
         }
-        let bits = self.filter.len().saturating_mul(64);
         let mut window = 0u64;
         for (end, byte) in text.iter().enumerate() {
             window = window >> 8 | u64::from(*byte) << 56;
-            let (word, bit) = place(window, bits);
-            if self.filter.get(word).is_some_and(|word| word & bit != 0)
+            if self.may_begin(window)
                 && let Some(start) = end.checked_sub(WINDOW_BYTES.saturating_sub(1))
             {
                 self.find_at(text, start, window, &mut found);
             }
         }
         found
+    }
+
+    /// Returns false if no pattern has these first bytes.
+    fn may_begin(&self, window: u64) -> bool {
+        let (word, mask) = place(window, self.filter.len());
+        self.filter.get(word).is_some_and(|word| word & mask == mask)
     }
 
     /// Finds the patterns with which `text` begins at `start`. Values often have a common beginning, as web tokens do, so the
@@ -254,12 +260,12 @@ fn window(bytes: &[u8]) -> Option<u64> {
     bytes.first_chunk().map(|first| u64::from_le_bytes(*first))
 }
 
-/// Returns the word and the bit of a window in a filter of `bits` bits, a power of two.
-fn place(window: u64, bits: usize) -> (usize, u64) {
-    let hash = window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24;
-    // `bits` is at most 2^40.
-    let index = usize::try_from(hash).unwrap_or(usize::MAX) & bits.wrapping_sub(1);
-    (index / 64, 1 << (index % 64))
+/// Returns the word and the bits of a window in a filter of `words` words, a power of two.
+fn place(window: u64, words: usize) -> (usize, u64) {
+    // The high bits depend on all bytes.
+    let hash = window.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let word = (hash >> 32) as u32 as usize & words.wrapping_sub(1);
+    (word, 1 << (hash >> 58) | 1 << (hash >> 26 & 63))
 }
 
 fn is_at_boundaries(text: &[u8], range: &Range<usize>) -> bool {
@@ -277,7 +283,7 @@ const MAX_BYTES: usize = 32 << 20;
 /// Bounds the bytes that pieces of a binary body have in common.
 const MAX_VALUE_BYTES: usize = 64 << 10;
 
-/// With 16 bits for a pattern, one of 16 positions passes the filter by chance at most.
+/// With 16 bits for a pattern, one of 50 positions passes the filter by chance at most.
 const BITS_PER_PATTERN: usize = 16;
 const MIN_FILTER_BITS: usize = 1 << 16;
 
