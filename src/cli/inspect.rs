@@ -33,7 +33,6 @@ mod grpc;
 mod list;
 mod messages;
 mod options;
-mod payload;
 mod readable_body;
 
 /// Runs the command. `is_terminal` is true if `out` is a terminal.

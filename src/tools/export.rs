@@ -24,7 +24,8 @@ pub mod har;
 pub mod html;
 mod http;
 mod quote;
-mod stored_body;
+#[doc(hidden)] // For the binary, which shows payloads.
+pub mod stored_body;
 
 /// The options of an export.
 #[derive(Clone, Debug, Default)]

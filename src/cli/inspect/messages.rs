@@ -1,14 +1,15 @@
 //! The messages of one WebSocket, one line each.
 
 use super::options::Options;
-use super::payload::{Form, Payload, Shown};
 use crate::cli::command_error::CommandError;
 use crate::cli::json::write_line;
 use crate::cli::open_bundle::{Opened, add_damaged};
 use crate::cli::text::{count, date, escape, or_dash};
 use serde::Serialize;
+use spectral_capture::export::stored_body::{BodyString, StoredBody};
 use spectral_capture::reader::{Bundle, LeftOut, Message, State};
-use spectral_capture::text::as_text;
+use spectral_capture::text::{TextDecoder, as_text};
+use std::fmt::{self, Display, Formatter};
 use std::io::Write;
 use std::thread;
 use std::time::Duration;
@@ -80,11 +81,11 @@ fn show_message(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> R
         writeln!(out, "{id}  (damaged)")?;
     }
     let message = message?;
-    let payload = Payload::read(bundle, &message);
+    let payload = StoredBody::of_message(bundle, &message);
     if json {
         let payload = payload?;
-        let text = payload.shown(Form::Text).filter(|_| message.opcode == "text");
-        let base64 = text.is_none().then(|| payload.shown(Form::Base64)).flatten();
+        let is_text = message.opcode == "text" && payload.is_text();
+        let (text, base64) = (is_text.then(|| payload.as_text()), (!is_text).then(|| payload.as_base64()));
         write_line(&MessageLine { message: &message, text, base64 }, out)?;
         return Ok(payload.check()?);
     }
@@ -93,12 +94,12 @@ fn show_message(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> R
     let (direction, opcode) = (escape(&message.direction), escape(&message.opcode));
     let start = format!("{id}  {time}  {direction:7}  {opcode:6}  ");
     match &payload {
-        Ok(Payload::InMemory(bytes)) => {
-            writeln!(out, "{}", format!("{start}{}", format_message(&message, bytes)).trim_end())?;
-        }
-        Ok(large) => match large.shown(Form::EscapedText).filter(|_| message.opcode != "binary") {
-            Some(text) => writeln!(out, "{start}{text}{}", marks(&message))?,
-            None => writeln!(out, "{start}{}{}", count(large.len(), "byte"), marks(&message))?,
+        Ok(payload) => match payload.in_memory() {
+            Some(bytes) => writeln!(out, "{}", format!("{start}{}", format_message(&message, bytes)).trim_end())?,
+            None if payload.is_text() && message.opcode != "binary" => {
+                writeln!(out, "{start}{}{}", OneLine(payload), marks(&message))?;
+            }
+            None => writeln!(out, "{start}{}{}", count(payload.len(), "byte"), marks(&message))?,
         },
         Err(_) => writeln!(out, "{start}(damaged)")?,
     }
@@ -110,8 +111,23 @@ fn show_message(bundle: &Bundle, id: &str, json: bool, out: &mut dyn Write) -> R
 struct MessageLine<'m> {
     #[serde(flatten)]
     message: &'m Message,
-    text: Option<Shown<'m>>,
-    base64: Option<Shown<'m>>,
+    text: Option<BodyString<'m, 'm>>,
+    base64: Option<BodyString<'m, 'm>>,
+}
+
+/// A payload as text on one line, without characters that a terminal obeys.
+struct OneLine<'p>(&'p StoredBody<'p>);
+
+impl Display for OneLine<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (mut decoder, mut written) = (TextDecoder::new(), Ok(()));
+        self.0.read(&mut |block| {
+            if written.is_ok() {
+                written = decoder.push(block, &mut |text| f.write_str(&escape(text))).map(drop);
+            }
+        });
+        written
+    }
 }
 
 /// Formats the content of a message on one line, with its marks.

@@ -1,4 +1,4 @@
-//! A body on its way into an export. One that is too large for the memory is read twice: to see if it is text, and to write it.
+//! A body on its way into an export, or a payload to be shown. One that is too large for the memory is read twice: to see if it is text, and to write it.
 //!
 //! ```text
 //! up to 1 MiB     read once ─▶ memory ─▶ written
@@ -6,15 +6,16 @@
 //! ```
 
 use crate::bundle::id::ItemKind;
-use crate::bundle::reader::{Body, BodyEntry, Bundle, Error, Trace};
+use crate::bundle::reader::{Body, BodyEntry, Bundle, Error, Message, Trace};
 use crate::text::{Base64, TextDecoder, as_text};
 use serde::{Serialize, Serializer};
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt::{self, Display};
 
-/// A body that can be read again.
-pub(super) struct StoredBody<'b> {
+/// A body that can be read again. It was read once, and is not damaged.
+#[derive(Debug)]
+pub struct StoredBody<'b> {
     size: u64,
     content: Content<'b>,
     is_text: bool,
@@ -22,6 +23,7 @@ pub(super) struct StoredBody<'b> {
     error: RefCell<Option<Error>>,
 }
 
+#[derive(Debug)]
 enum Content<'b> {
     InMemory(Vec<u8>),
     Large(&'b Bundle, BodyEntry),
@@ -50,6 +52,14 @@ impl<'b> StoredBody<'b> {
         Ok(Self { size, content: Content::Large(bundle, entry), is_text, error: RefCell::default() })
     }
 
+    /// Reads the payload of `message`.
+    ///
+    /// # Errors
+    /// If it is missing or damaged.
+    pub fn of_message(bundle: &'b Bundle, message: &Message) -> Result<Self, Error> {
+        Self::new(bundle, ItemKind::Message, &message.id, message.payload_file.as_deref())
+    }
+
     /// Returns the request body and the response body of `trace`.
     pub(super) fn of_trace(bundle: &'b Bundle, trace: &Trace) -> Result<[Self; 2], Error> {
         let stored = |file: &Option<String>| Self::new(bundle, ItemKind::Trace, &trace.id, file.as_deref());
@@ -62,11 +72,12 @@ impl<'b> StoredBody<'b> {
     }
 
     /// Returns the size in bytes.
-    pub(super) fn len(&self) -> u64 {
+    pub fn len(&self) -> u64 {
         self.size
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Returns true for a body of no bytes.
+    pub fn is_empty(&self) -> bool {
         self.size == 0
     }
 
@@ -84,20 +95,25 @@ impl<'b> StoredBody<'b> {
     }
 
     /// Returns true if it is text.
-    pub(super) fn is_text(&self) -> bool {
+    pub fn is_text(&self) -> bool {
         self.is_text
     }
 
     /// Returns the text if it is text in memory.
     pub(super) fn text_in_memory(&self) -> Option<&str> {
+        self.in_memory().and_then(as_text)
+    }
+
+    /// Returns the bytes if they are in memory.
+    pub fn in_memory(&self) -> Option<&[u8]> {
         match &self.content {
-            Content::InMemory(bytes) => as_text(bytes),
+            Content::InMemory(bytes) => Some(bytes),
             Content::Large(..) => None,
         }
     }
 
     /// Passes all of it to `sink`, in blocks. [`StoredBody::check`] returns an error of the bundle.
-    pub(super) fn read(&self, sink: &mut dyn FnMut(&[u8])) {
+    pub fn read(&self, sink: &mut dyn FnMut(&[u8])) {
         match &self.content {
             Content::InMemory(bytes) => sink(bytes),
             Content::Large(bundle, entry) => {
@@ -109,7 +125,10 @@ impl<'b> StoredBody<'b> {
     }
 
     /// Fails if it could not be read while it was written.
-    pub(super) fn check(self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// The first error of a second read.
+    pub fn check(self) -> Result<(), Error> {
         self.error.into_inner().map_or(Ok(()), Err)
     }
 }
@@ -124,13 +143,14 @@ fn for_each_block(body: &mut Body<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<()
 }
 
 /// The content of a body as a string: its text, with U+FFFD for invalid bytes, or base64.
-pub(super) struct BodyString<'s, 'b> {
+#[derive(Debug)]
+pub struct BodyString<'s, 'b> {
     body: &'s StoredBody<'b>,
     form: StringForm,
 }
 
 /// The form of a [`BodyString`].
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StringForm {
     Text,
     Base64,
@@ -138,12 +158,12 @@ enum StringForm {
 
 impl<'b> StoredBody<'b> {
     /// Returns its text.
-    pub(super) fn as_text(&self) -> BodyString<'_, 'b> {
+    pub fn as_text(&self) -> BodyString<'_, 'b> {
         BodyString { body: self, form: StringForm::Text }
     }
 
     /// Returns its base64.
-    pub(super) fn as_base64(&self) -> BodyString<'_, 'b> {
+    pub fn as_base64(&self) -> BodyString<'_, 'b> {
         BodyString { body: self, form: StringForm::Base64 }
     }
 }
