@@ -29,6 +29,13 @@ pub(crate) fn recover_error_line(error: &recover::Error) -> String {
         }
         recover::Error::NoOutputName(_) => Some("name the new bundle with -o".into()),
         recover::Error::OutputIsInput(_) => Some("choose another file with -o".into()),
+        recover::Error::Complete(path) => {
+            let path = shell_word(&path.display().to_string());
+            Some(format!(
+                "show it with: spectral capture inspect {path}; copy all that is readable with: spectral capture merge \
+                 {path} -o NEW.zip"
+            ))
+        }
         recover::Error::InterruptedMerge(_) => Some("merge them again".into()),
         _ => None,
     };

@@ -81,7 +81,7 @@ pub(crate) fn main() -> ExitCode {
             });
         }
         Task::Recover { part, output, quiet, keep_backups } => {
-            recover::recover(&part, output.as_deref(), quiet, keep_backups, out)
+            return or_fail(recover::recover(&part, output.as_deref(), quiet, keep_backups, out));
         }
     };
     or_fail(result.map(|()| ExitCode::SUCCESS))

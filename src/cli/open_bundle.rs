@@ -69,11 +69,15 @@ pub(crate) fn add_damaged(damaged: &mut LeftOut, id: &str, is_followed: bool) {
 
 fn warn_of_items(left_out: &LeftOut, reason: &str) {
     if left_out.count > 0 {
-        let more = left_out.count.saturating_sub(left_out.first.len() as u64);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let (items, first) = (count(left_out.count, "item"), left_out.first.join(", "));
-        print_warning(&format!("{items} left out, {reason}: {first}{more}"));
+        print_warning(&format!("{} left out, {reason}: {}", count(left_out.count, "item"), named(left_out)));
     }
+}
+
+/// Returns the first ids of items, and the number of the others.
+pub(crate) fn named(left_out: &LeftOut) -> String {
+    let more = left_out.count.saturating_sub(left_out.first.len() as u64);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    [&left_out.first.join(", "), more.as_str()].concat()
 }
 
 /// Warns of an output without items because the filter excludes all of them, perhaps by mistake.

@@ -11,7 +11,7 @@
 //! reserved space. A WebSocket that was open has no JSON yet; the recovery note of its handshake replaces it.
 //!
 //! If an exchange is in the file more than once, its last intact group is copied. Bodies that the capture left as received
-//! are decoded.
+//! are decoded. Bodies may also follow their JSON, as other producers write them.
 //!
 //! The file may be damaged or hostile: no name in it reaches the file system, and all its claims are checked.
 
@@ -20,6 +20,7 @@ use crate::bundle::archive::{Archive, FinishError};
 use crate::bundle::meter::Meter;
 use crate::bundle::output::identity::is_same;
 use crate::bundle::output::part::{Owner, output_of, owner_of};
+use crate::bundle::reader::{Bundle, LeftOut};
 use failure::Failure;
 use recovery::Recovery;
 use std::fmt;
@@ -31,8 +32,12 @@ use std::time::UNIX_EPOCH;
 mod bodies;
 mod ending;
 mod failure;
+mod fallback;
 mod groups;
+mod items;
+mod losses;
 mod recovery;
+mod waiting_items;
 
 /// The options of a recovery.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +65,8 @@ pub struct Recovered {
     pub truncated_bytes: u64,
     /// The number of entries before them that are damaged, or belong to a damaged exchange or message.
     pub damaged_entries: u64,
+    /// The items to which those bytes and entries belong, as far as they are known. An entry that belongs to no item has its name.
+    pub left_out: LeftOut,
     /// True if a capture is still writing the file, so the new bundle lacks what it adds later.
     pub is_running: bool,
 }
@@ -77,6 +84,10 @@ pub enum Error {
     },
     /// The file does not begin as a bundle does.
     NotABundle(PathBuf),
+    /// The file is a complete bundle, and its directory leads to more items than a recovery finds.
+    Complete(PathBuf),
+    /// The file has no complete item.
+    NothingFound(PathBuf),
     /// A capture is still writing the file, and no output was given.
     Running(PathBuf),
     /// The file is left over from an interrupted merge, whose source bundles still exist.
@@ -103,6 +114,12 @@ impl fmt::Display for Error {
             Self::NotABundle(path) => {
                 write!(f, "cannot recover {}: not a bundle, finished or unfinished", path.display())
             }
+            Self::Complete(path) => {
+                write!(f, "cannot recover {}: it has its directory, so it is read as a complete bundle", path.display())
+            }
+            Self::NothingFound(path) => {
+                write!(f, "cannot recover {}: it has no complete exchange or message", path.display())
+            }
             Self::Running(path) => write!(f, "cannot recover {}: a capture is still writing it", path.display()),
             Self::InterruptedMerge(path) => {
                 write!(f, "cannot recover {}: left by an interrupted merge, whose bundles still exist", path.display())
@@ -125,6 +142,8 @@ impl std::error::Error for Error {
             Self::Read { cause, .. } | Self::Write { cause, .. } => Some(cause),
             Self::Output(e) => Some(e),
             Self::NotABundle(_)
+            | Self::Complete(_)
+            | Self::NothingFound(_)
             | Self::Running(_)
             | Self::InterruptedMerge(_)
             | Self::NoOutputName(_)
@@ -175,9 +194,6 @@ pub fn from_part(part: &Path, output: Option<&Path>, options: &Options) -> Resul
     options.meter.expect(meta.len(), meta.len());
     let mut recovery = Recovery::new(&file, archive, &output, options.meter.clone());
     let result = recovery.run(&mut scan);
-    if recovery.is_interrupted_merge() {
-        return Err(Error::InterruptedMerge(part.to_owned()));
-    }
     let write_error = |cause| Error::Write { path: output.clone(), cause };
     if let Err(failure) = result {
         return Err(match failure {
@@ -185,8 +201,16 @@ pub fn from_part(part: &Path, output: Option<&Path>, options: &Options) -> Resul
             Failure::Write(cause) => write_error(cause),
         });
     }
+    let (is_empty, has_merged_ids) = (recovery.info.is_empty(), recovery.has_merged_ids);
+    if (is_empty || recovery.has_other_ids || !scan.has_directory()) && is_complete(part) {
+        return Err(Error::Complete(part.to_owned()));
+    }
+    if is_empty {
+        let error = if has_merged_ids { Error::InterruptedMerge } else { Error::NothingFound };
+        return Err(error(part.to_owned()));
+    }
     let damaged_entries = recovery.damaged_entries();
-    let Recovery { archive, info, kept_end, .. } = recovery;
+    let Recovery { archive, info, kept_end, losses, .. } = recovery;
     let finished = archive.finish().map_err(|FinishError { cause, .. }| write_error(cause))?;
     let truncated_bytes = if scan.has_directory() { 0 } else { scan.len().saturating_sub(kept_end) };
     let stats = info.stats();
@@ -198,8 +222,14 @@ pub fn from_part(part: &Path, output: Option<&Path>, options: &Options) -> Resul
         messages: stats.ws_message_count,
         truncated_bytes,
         damaged_entries,
+        left_out: losses.items,
         is_running,
     })
+}
+
+/// Returns true for a file with a directory and items.
+fn is_complete(file: &Path) -> bool {
+    Bundle::open(file).is_ok_and(|bundle| !bundle.traces().is_empty() || !bundle.websockets().is_empty())
 }
 
 #[cfg(any(test, fuzzing))]

@@ -19,20 +19,20 @@ fn write_bundle(path: &std::path::Path, count: u32, last: &str) {
     let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     let body = "a body that is searched. ".repeat(40);
     for n in 1..=count {
-        let file = format!("t_{n:06}_response.bin");
+        let file = format!("t_{n:04}_response.bin");
         zip.start_file(format!("traces/{file}"), stored).unwrap();
         zip.write_all(body.as_bytes()).unwrap();
-        zip.start_file(format!("traces/t_{n:06}.json"), stored).unwrap();
+        zip.start_file(format!("traces/t_{n:04}.json"), stored).unwrap();
         let found = if n % 100 == 0 { "found" } else { "other" };
         write!(
             zip,
-            r#"{{"request":{{"method":"GET","url":"http://a.test/{found}/{n}"}},
+            r#"{{"id":"t_{n:04}","request":{{"method":"GET","url":"http://a.test/{found}/{n}"}},
                "response":{{"status":200,"body_file":"{file}","body_size":{}}}}}"#,
             body.len()
         )
         .unwrap();
     }
-    zip.start_file(format!("traces/t_{:06}.json", count + 1), stored).unwrap();
+    zip.start_file(format!("traces/t_{:04}.json", count + 1), stored).unwrap();
     zip.write_all(last.as_bytes()).unwrap();
     zip.start_file("manifest.json", stored).unwrap();
     zip.write_all(b"{}").unwrap();

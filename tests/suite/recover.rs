@@ -175,6 +175,7 @@ fn the_next_capture_reports_and_keeps_an_unfinished_bundle() {
 
 #[test]
 fn refuses_to_recover_a_running_capture() {
+    let origin = origin_of_sizes();
     let dir = TempDir::new();
     let running = Spectral::capture(&dir, &[]);
     let refused = spectral(&dir, &["capture", "recover", "capture.zip.part"]);
@@ -183,9 +184,16 @@ fn refuses_to_recover_a_running_capture() {
     let refused = spectral(&dir, &["capture", "recover", "capture.zip"]);
     let problem = "cannot read capture.zip: No such file or directory; did you mean capture.zip.part?";
     assert_eq!((refused.code, refused.err), (Some(1), format!("spectral: error: {problem}\n")));
+    let empty = spectral(&dir, &["capture", "recover", "capture.zip.part", "-o", "so-far.zip"]);
+    let problem = "cannot recover capture.zip.part: it has no complete exchange or message";
+    assert_eq!((empty.code, empty.err), (Some(1), format!("spectral: error: {problem}\n")));
+    assert!(!dir.join("so-far.zip").exists());
+    let host = origin.authority("127.0.0.1");
+    Connection::to(running.addr).request(format!("GET http://{host}/5 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    wait_until_written(&dir.join("capture.zip.part"), "traces/t_0001.json");
     let output = spectral(&dir, &["capture", "recover", "capture.zip.part", "-o", "so-far.zip"]).ok().text();
     assert!(output.contains("A capture is still writing"), "{output}");
-    assert!(Bundle::open(&dir.join("so-far.zip")).traces.is_empty());
+    assert_eq!(Bundle::open(&dir.join("so-far.zip")).traces.len(), 1);
     assert_eq!(running.interrupt().code, Some(0));
 }
 
@@ -209,6 +217,13 @@ fn reports_lost_items() {
     let output = spectral(&dir, &["capture", "recover", "cut.zip", "-o", "mended.zip"]).ok().text();
     assert!(output.starts_with("Recovered to mended.zip: 1 exchange, "), "{output}");
     assert!(output.contains(" bytes at the end of the file, of truncated exchanges or messages\n"), "{output}");
+    let mut damaged = whole.clone();
+    damaged[1000] ^= 1;
+    std::fs::write(dir.join("damaged.zip"), &damaged).unwrap();
+    let output = spectral(&dir, &["capture", "recover", "damaged.zip", "-o", "rest.zip"]);
+    let text = output.text();
+    assert_eq!((output.code, Bundle::open(&dir.join("rest.zip")).traces.len()), (Some(1), 1), "{text}");
+    assert!(text.contains("  Left out: 2 entries, damaged or part") && text.contains("belong to t_0001\n"), "{text}");
     assert_eq!(Bundle::open(&dir.join("mended.zip")).only_trace().response_body.len(), 400_000);
     std::fs::write(dir.join("cut.zip"), "something else").unwrap();
     for file in ["cut.zip", "missing.part"] {
@@ -216,6 +231,22 @@ fn reports_lost_items() {
         assert_eq!((refused.code, refused.out.len()), (Some(1), 0));
         assert!(!Path::new(&dir.join("x.zip")).exists());
     }
+}
+
+#[test]
+fn recovers_bundles_of_other_producers() {
+    let dir = TempDir::new();
+    let theirs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/extension.zip");
+    let theirs = theirs.to_str().unwrap();
+    let output = spectral(&dir, &["capture", "recover", theirs, "-o", "same.zip"]).ok().text();
+    assert!(output.starts_with("Recovered to same.zip: 5 exchanges, 1 WebSocket, 4 messages\n"), "{output}");
+    assert!(!output.contains("Left out"), "{output}");
+    spectral(&dir, &["capture", "merge", theirs, "-o", "a.zip"]).ok();
+    spectral(&dir, &["capture", "redact", theirs, "-o", "b.zip"]).ok();
+    spectral(&dir, &["capture", "merge", "a.zip", "b.zip", "-o", "merged.zip"]).ok();
+    let refused = spectral(&dir, &["capture", "recover", "merged.zip", "-o", "c.zip"]);
+    assert_eq!((refused.code, dir.join("c.zip").exists()), (Some(1), false));
+    assert!(refused.err.contains("; show it with: spectral capture inspect merged.zip; copy"), "{}", refused.err);
 }
 
 #[test]

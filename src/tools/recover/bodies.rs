@@ -6,6 +6,7 @@ use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::{Archive, CompressionMethod};
 use crate::bundle::format::Trace;
 use crate::bundle::gzip_body;
+use crate::bundle::id::{Id, body_files};
 use crate::coding::Content;
 use crate::tools::body_decoder::{BodyDecoder, Side, encoding, set_body};
 use crate::tools::temp_body::TempBody;
@@ -22,9 +23,19 @@ pub(super) struct WaitingBodies {
 }
 
 impl WaitingBodies {
-    pub(super) fn push(&mut self, body: LocatedEntry) {
-        self.bodies.truncate(MAX_WAITING_BODIES.saturating_sub(1));
+    /// Adds a body. Returns the name of one that waits no longer, because there are too many.
+    pub(super) fn push(&mut self, body: LocatedEntry) -> Option<String> {
         self.bodies.push_front(body);
+        if self.bodies.len() > MAX_WAITING_BODIES { self.bodies.pop_back().map(|body| body.header.name) } else { None }
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.bodies.iter().any(|body| body.header.name == name)
+    }
+
+    /// Removes all bodies, and returns their names.
+    pub(super) fn take_names(&mut self) -> Vec<String> {
+        self.bodies.drain(..).rev().map(|body| body.header.name).collect()
     }
 
     /// Removes the newest body of this name.
@@ -118,6 +129,11 @@ impl BodyContent<'_> {
             }
         }
     }
+}
+
+/// Returns the names of the entries that an item's bodies may have.
+pub(super) fn body_names(id: Id) -> impl Iterator<Item = String> {
+    body_files(id.kind(), &id.to_string()).map(move |file| id.kind().body_name(&file))
 }
 
 /// Copies an entry as it is.

@@ -3,10 +3,10 @@
 use super::failure::Failure;
 use super::groups::id_of;
 use super::recovery::Recovery;
-use crate::bundle::format::WebSocket;
+use crate::bundle::format::{CAPTURE_METHOD, Manifest, WebSocket};
 use crate::bundle::id::{Id, ItemKind};
 use crate::bundle::iso8601;
-use crate::bundle::json::add_json;
+use crate::bundle::json::add_json_with;
 use crate::bundle::recovery_note::CaptureIdentity;
 use crate::bundle::uuid;
 use std::time::Duration;
@@ -27,14 +27,23 @@ impl Recovery<'_> {
                 ..description
             };
             let name = ItemKind::WebSocket.json_name(&websocket.id);
-            let written = self.archive.group(|archive| add_json(archive, name, &websocket, &[]));
+            let written = self.archive.group(|archive| add_json_with(archive, name, &websocket, &websocket.others));
             written.map_err(Failure::Write)?;
             self.info.add_websocket(number, websocket.timestamp);
         }
         let start = self.identify();
         let span = self.latest.saturating_sub(start);
-        let duration = self.manifest.as_ref().map_or(span, |manifest| manifest.duration_ms);
-        self.info.write(&mut self.archive, duration).map_err(Failure::Write)
+        let known = self.manifest.take();
+        let duration_ms = known.as_ref().map_or(span, |manifest| manifest.duration_ms);
+        let known =
+            known.unwrap_or_else(|| Manifest { capture_method: Some(CAPTURE_METHOD.into()), ..Manifest::default() });
+        let manifest = Manifest {
+            capture_id: self.info.capture_id.clone(),
+            created_at: self.info.created_at.clone(),
+            duration_ms,
+            ..known
+        };
+        self.info.write_with(&mut self.archive, manifest).map_err(Failure::Write)
     }
 
     /// Sets the id, time and name of the capture from its recovery note or manifest. Returns its start in milliseconds

@@ -33,7 +33,8 @@ pub(crate) fn check_recovery(data: &[u8]) {
     let before = fs::read(&part).unwrap();
     match from_unlocked_part(&part) {
         Ok(recovered) => drop(assert_consistent(&recovered)),
-        Err(Error::NotABundle(_)) => {}
+        Err(Error::NotABundle(_) | Error::NothingFound(_)) => assert!(!part.with_extension("").exists()),
+        Err(Error::Complete(_)) => drop(Bundle::open(&part).unwrap()),
         Err(e) => panic!("{e}"),
     }
     assert!(fs::read(&part).unwrap() == before, "the file was changed");
@@ -98,7 +99,7 @@ fn add_gzip_body(archive: &mut Archive, name: &str, content: &[u8], are_claims_t
     archive.copy(header, &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0], &mut slice.as_slice())
 }
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 16] = [
     "traces/t_0001.json",
     "traces/t_0001_request.bin",
     "traces/t_0001_response.bin",
@@ -112,6 +113,8 @@ const NAMES: [&str; 14] = [
     "manifest.json",
     "timeline.json",
     "../../etc/passwd",
+    "contexts/c_0001.json",
+    "traces/",
     "traces/t_99999999999999999999.json",
 ];
 
@@ -166,6 +169,9 @@ pub(super) fn assert_consistent(recovered: &Recovered) -> Bundle {
             assert_eq!(bundle.payload(&message).unwrap().len() as u64, message.payload_size);
             times.insert(message_id.to_owned(), message.timestamp);
         }
+    }
+    for id in bundle.contexts().iter() {
+        times.insert(id.to_owned(), bundle.context(id).unwrap().timestamp);
     }
     let stats = &bundle.manifest().stats;
     assert_eq!((stats.trace_count, stats.ws_connection_count), (recovered.exchanges, recovered.websockets));
