@@ -22,7 +22,8 @@ fn write_bundle(dir: &TempDir, bodies: &[(&str, &[u8], usize)]) {
         let headers = format!(r#"[{{"name":"Content-Type","value":"{media_type}"}}]"#);
         let response = format!(r#""status":200,"headers":{headers},"body_file":"t_000{n}_response.bin""#);
         let request = format!(r#""method":"GET","url":"http://a.test/{n}?token=s3cret""#);
-        write!(zip, r#"{{"request":{{{request}}},"response":{{{response},"body_size":{}}}}}"#, piece.len() * pieces)
+        let size = piece.len() * pieces;
+        write!(zip, r#"{{"id":"t_000{n}","request":{{{request}}},"response":{{{response},"body_size":{size}}}}}"#)
             .unwrap();
     }
     zip.start_file("manifest.json", options).unwrap();
@@ -101,6 +102,33 @@ fn messages_are_shown_in_little_memory() {
 }
 
 #[test]
+fn commands_take_little_memory_for_many_exchanges() {
+    let dir = TempDir::new();
+    let mut zip = ZipWriter::new(File::create(dir.join("large.zip")).unwrap());
+    let options = SimpleFileOptions::default().compression_level(Some(1));
+    for n in 1..=12_000 {
+        zip.start_file(format!("traces/t_{n:04}.json"), options).unwrap();
+        let request = format!(r#""method":"GET","url":"http://a.test/{n}?token=a8Zk29xQ71mLp03v{n}""#);
+        write!(zip, r#"{{"id":"t_{n:04}","request":{{{request}}},"response":{{"status":200}}}}"#).unwrap();
+    }
+    zip.start_file("manifest.json", options).unwrap();
+    zip.write_all(b"{}").unwrap();
+    zip.finish().unwrap();
+    for arguments in [
+        "inspect large.zip --grep nowhere",
+        "export --format har large.zip -o large.har",
+        "export --format curl large.zip -o large.sh",
+        "merge large.zip large.zip -o merged.zip",
+        "recover large.zip -o recovered.zip",
+        "redact large.zip -o redacted.zip",
+    ] {
+        run_within(MAX_MEGABYTES, &dir, arguments).ok();
+    }
+    let text = run_within(MAX_MEGABYTES, &dir, "inspect redacted.zip").ok().text();
+    assert_eq!((text.matches("token=redacted-").count(), text.matches("a8Zk29xQ71mLp03v").count()), (12_000, 0));
+}
+
+#[test]
 fn a_body_over_one_gibibyte_is_read() {
     let dir = TempDir::new();
     write_bundle(&dir, &[("image/x", &[0; MIB], 1025), ("text/plain", b"needle", 1)]);
@@ -112,6 +140,10 @@ fn a_body_over_one_gibibyte_is_read() {
         let output = run_within(MAX_MEGABYTES, &dir, arguments).ok();
         assert!(output.text().contains(expected), "{arguments}: {}", output.text());
     }
+    let redacted = run_within(MAX_MEGABYTES, &dir, "redact large.zip -o redacted.zip").ok().text();
+    assert!(redacted.contains("2  token\n") && redacted.contains("1 body or message: t_0001 response"), "{redacted}");
+    let output = run_within(MAX_MEGABYTES, &dir, "inspect redacted.zip --body t_0001 | wc -c").ok();
+    assert_eq!(output.text().trim(), "1074790400");
 }
 
 #[test]

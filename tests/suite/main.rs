@@ -80,6 +80,7 @@ mod lost_part;
 mod memory;
 mod merge_and_redact;
 mod odd_certificates;
+mod older_bundles;
 mod oversized;
 mod own_page;
 mod panics;
