@@ -10,6 +10,7 @@ Each client runs once alone. If it fails there, it is an error of this script. T
 it succeeds. Its exit code and its output are compared, and the bundle's exchanges with the requests that the origin received.
 """
 import argparse
+import collections
 import concurrent.futures
 import glob
 import os
@@ -28,7 +29,7 @@ import ftp
 import machine
 import origin
 import table
-from programs import rows
+from programs import ALL, columns_of, commands_of, rows
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
@@ -131,9 +132,18 @@ class Clients:
         return results, stderr, folder
 
     def outcome(self, number, row, column):
-        """Returns the outcome of a command, and details for `--verbose`."""
-        scheme, command = row.commands[column]
-        token = f"client{number}"
+        """Returns the outcome of the commands of a column, and details for `--verbose`. Equal outcomes are one."""
+        options = ["--all"] if column.endswith(ALL) else []
+        outcomes, details = {}, []
+        for part, (scheme, command) in enumerate(commands_of(row, column)):
+            found, detail = self.outcome_of(f"client{number}x{part}", row, scheme, command, options)
+            outcomes.setdefault(found, scheme)
+            details.append(detail)
+        found = next(iter(outcomes)) if len(outcomes) == 1 else "; ".join(f"{scheme}: {found}" for found, scheme in outcomes.items())
+        return (table.BROKEN if table.BROKEN in outcomes else found), "\n".join(filter(None, details))
+
+    def outcome_of(self, token, row, scheme, command, options):
+        """Returns the outcome of a command under `capture run` with options, and details."""
         rest = f"{HOST}/{token}"
         more = {"url": f"{scheme}://{rest}", "url_with_password": f"{scheme}://user:pass@{rest}/password", "path": f"/{token}"}
         command = [self.replace(part, more) for part in command]
@@ -143,7 +153,7 @@ class Clients:
         if code.strip() != "0" or not out.strip():
             return table.BROKEN, f"alone: exit code {code.strip()}\n{out}\n{err}"
         file = f"{self.folder}/{token}.zip"
-        prefix = [self.options.spectral, "capture", "run", "-q", "-o", file, "--ca-dir", f"{self.folder}/spectral-ca", "--"]
+        prefix = [self.options.spectral, "capture", "run", *options, "-q", "-o", file, "--ca-dir", f"{self.folder}/spectral-ca", "--"]
         captured, stderr, _ = self.attempts(token, command, prefix, ATTEMPTS)
         requests = self.log.take(token)
         details = [f"spectral: {stderr}"] if stderr else []
@@ -160,7 +170,7 @@ class Clients:
         seen = bundle.exchanges(file, "peer.Peer" if row.name == "gRPC" else token)
         if len(captured) > 1:
             found = table.FIRST if len(captured) == 2 else table.FIRST_TWO
-        elif seen and (row.name == "gRPC" or sorted(r[:3] for r in requests) == sorted(seen)):
+        elif seen and (row.name == "gRPC" or is_all(requests, seen, bool(options))):
             found = table.CAPTURED
         else:
             found = table.PARTLY if seen else table.PASSES
@@ -168,6 +178,12 @@ class Clients:
         if without_numbers(last[2]) != without_numbers(err):
             found += table.PRINTS
         return found, "\n".join(details)
+
+
+def is_all(requests, seen, may_have_more):
+    """Returns true if the bundle has every request. With `--all` it may have more: those to servers of the command itself."""
+    requests, seen = collections.Counter(tuple(r[:3]) for r in requests), collections.Counter(map(tuple, seen))
+    return requests <= seen if may_have_more else requests == seen
 
 
 def without_numbers(text):
@@ -197,7 +213,7 @@ def run(options, clients):
         if missing:
             absent.append(f"{row.section}: {row.name}: not run, no {missing}")
         else:
-            todo.extend((row, column) for column in row.commands)
+            todo.extend((row, column) for column in columns_of(row))
     lock = threading.Lock()
 
     def one(number):

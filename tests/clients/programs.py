@@ -8,13 +8,26 @@ from collections import namedtuple
 # `commands` maps a column to a scheme and a command. `needs` lists the executables and files that they use.
 Row = namedtuple("Row", "section name commands needs")
 
-TLS, CLEAR = "over TLS", "in the clear"
+TLS, CLEAR, ALL = "over TLS", "in the clear", "with `--all`"
 NODES = ("20", "22", "24")
 
 
 def columns(version):
     """Returns the columns of the table; for Node, those of one version."""
-    return [f"{version}, {column}" if version else column for column in (TLS, CLEAR)]
+    return [f"{version}, {column}" if version else column for column in (TLS, CLEAR, ALL)]
+
+
+def commands_of(row, column):
+    """Returns the schemes and commands of a row whose outcome a column has: with `--all`, those of both other columns."""
+    if not column.endswith(ALL):
+        return [row.commands[column]] if column in row.commands else []
+    return [command for key, command in row.commands.items() if key.rpartition(", ")[0] == column.rpartition(", ")[0]]
+
+
+def columns_of(row):
+    """Returns the columns in which a row has an outcome."""
+    versions = NODES if row.section == "Node" else [None]
+    return [column for version in versions for column in columns(version) if commands_of(row, column)]
 
 
 def rows():
