@@ -42,8 +42,8 @@ impl Connector {
     /// A connector for clients in a network namespace of their own. A connection to an address is first attempted with `connect`, which
     /// reaches the servers of that namespace. If it fails, or returns an error, the system's sockets are used, as they are for names.
     ///
-    /// `connect` returns a non-blocking socket on which connect(2) was called. Its local address belongs to the namespace, so clients with
-    /// the address of one of the capture's own sockets are not taken for the capture itself.
+    /// `connect` returns a non-blocking socket on which connect(2) was called, and an error for the capture's own listeners. Since
+    /// addresses belong to a namespace, the capture does not look for connections that lead to itself.
     pub fn with_namespace(connect: impl Fn(SocketAddr) -> io::Result<TcpStream> + Send + Sync + 'static) -> Self {
         Self(Kind::Namespace(Arc::new(connect)))
     }

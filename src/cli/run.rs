@@ -155,6 +155,7 @@ impl Capture {
         };
         let mut upstream = upstream.in_use(&proxy)?;
         upstream.warnings.extend(proxy.ca_exposures().iter().map(advice::ca_exposure));
+        upstream.warnings.extend(redirected.as_ref().and_then(Redirected::warning));
         Ok(Self { config, proxy, result, redirected, shown, upstream })
     }
 

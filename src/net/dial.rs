@@ -108,9 +108,9 @@ impl Dialer {
             && self.resolve(authority, stop).is_ok_and(|addrs| addrs.iter().any(|addr| self.is_ourselves(*addr)))
     }
 
-    /// True if a connection to `addr` would arrive at this proxy.
+    /// True if a connection to `addr` would arrive at this proxy. Listeners in a namespace cannot be reached from outside.
     pub(crate) fn is_ourselves(&self, addr: SocketAddr) -> bool {
-        self.listen.iter().any(|own| is_ourselves(addr, *own))
+        !matches!(self.connector, Kind::Namespace(_)) && self.listen.iter().any(|own| is_ourselves(addr, *own))
     }
 
     /// True if this proxy listens on loopback only.

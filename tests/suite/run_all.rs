@@ -4,6 +4,7 @@
 use crate::support::bundle::Bundle;
 use crate::support::namespaces::User;
 use crate::support::peers::{Output, find, finish, peer, run};
+use crate::support::upstream_proxy::UpstreamProxy;
 use crate::support::{Origin, TempDir};
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -282,5 +283,31 @@ fn options_of_a_proxy_cannot_be_used() {
         let output = run(&mut User::Current.run_all(&dir, option, &["true"]));
         assert_eq!(output.code, Some(2), "{}", output.err);
         assert!(output.err.contains("cannot be used with --all"), "{}", output.err);
+    }
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_used_and_hidden_from_the_command() {
+    let Some(curl) = peer("curl") else {
+        return;
+    };
+    for user in User::all() {
+        let origin = Origin::plain_responding(HELLO);
+        let proxy = UpstreamProxy::to(origin.addr);
+        let dir = user.dir();
+        // The command cannot tell that this address is reached only by the proxy.
+        let line = format!("env | grep -ic '^https*_proxy'; {} -sS http://198.51.100.9:8080/x", curl.display());
+        let mut command = user.run_all(&dir, &["--rotate", "1G"], &["sh", "-c", &line]);
+        let url = format!("http://{}", proxy.addr);
+        let output = run(command.env("http_proxy", &url).env("HTTPS_PROXY", &url)).ok();
+        assert_eq!(output.text(), "0\nhello", "{}", output.err);
+        assert_eq!(
+            Bundle::open(&dir.join("capture-0001.zip")).urls(),
+            ["http://198.51.100.9:8080/x"],
+            "{}",
+            output.err
+        );
+        let heads = proxy.heads.read(Clone::clone);
+        assert!(heads.len() == 1 && heads[0].starts_with("CONNECT 198.51.100.9:8080 "), "{heads:?}");
     }
 }

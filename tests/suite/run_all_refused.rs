@@ -1,17 +1,23 @@
 //! `spectral capture run --all` where the system allows no namespaces: it says so before the command starts.
 
-use crate::support::TempDir;
+use crate::support::bundle::Bundle;
 use crate::support::namespaces::User;
+use crate::support::network::Network;
 use crate::support::peers::{Output, report_skipped, run};
+use crate::support::{Origin, TempDir, respond_to_all};
 use std::path::Path;
 use std::process::Command;
 
-/// Makes unshare(2) with one of these flags fail with this error, by seccomp(2), and executes a command.
+/// Makes a call with one of these flags fail with this error, by seccomp(2), and executes a command. The call is unshare(2), or
+/// `socket`: socket(2), whose protocol must be equal.
 const DENY: &str = "
 import ctypes, os, platform, struct, sys
-number = {'x86_64': 272, 'aarch64': 97}[platform.machine()]
+numbers = {'unshare': (272, 97), 'socket': (41, 198)}[sys.argv.pop(1)]
+number = numbers[platform.machine() == 'aarch64']
 flags, error = int(sys.argv[1], 0), int(sys.argv[2])
-rules = [(0x20, 0, 0, 0), (0x15, 0, 3, number), (0x20, 0, 0, 16), (0x45, 0, 1, flags), (6, 0, 0, 0x50000 | error), (6, 0, 0, 0x7fff0000)]
+# The first argument has one of the bits, or the third is equal.
+load, test = (32, 0x15) if number in (41, 198) else (16, 0x45)
+rules = [(0x20, 0, 0, 0), (0x15, 0, 3, number), (0x20, 0, 0, load), (test, 0, 1, flags), (6, 0, 0, 0x50000 | error), (6, 0, 0, 0x7fff0000)]
 code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *rule) for rule in rules))
 program = ctypes.create_string_buffer(struct.pack('HxxxxxxP', len(rules), ctypes.addressof(code)))
 prctl = ctypes.CDLL(None).prctl
@@ -23,10 +29,15 @@ const NEW_NET: &str = "0x40000000";
 
 /// Runs `spectral` where unshare(2) with `flags` fails with `error`.
 fn denied(user: User, dir: &TempDir, flags: &str, error: nix::errno::Errno) -> Output {
-    let spectral = user.run_all(dir, &[], &["touch", "started"]);
+    run_where(user, dir, &["unshare", flags, &(error as i32).to_string()], &["touch", "started"])
+}
+
+/// Runs `spectral` with this command after [`DENY`] with these arguments.
+fn run_where(user: User, dir: &TempDir, deny: &[&str], command: &[&str]) -> Output {
+    let spectral = user.run_all(dir, &[], command);
     let args = spectral.get_args().skip_while(|arg| *arg != env!("CARGO_BIN_EXE_spectral") && *arg != "capture");
     let mut command = user.command("/usr/bin/python3");
-    command.args(["-c", DENY, flags, &(error as i32).to_string()]);
+    command.args(["-c", DENY]).args(deny);
     if spectral.get_program() == env!("CARGO_BIN_EXE_spectral") {
         command.arg(spectral.get_program());
     }
@@ -73,6 +84,36 @@ fn apparmor_is_named() {
             let output = denied(User::Nobody, &dir, NEW_NET, error);
             assert_refused(&output, &dir, &["AppArmor", "'spectral ca help apparmor'"]);
         }
+    }
+}
+
+/// All addresses are this machine's, so listeners on some ports receive connections to any.
+#[test]
+fn without_nf_tables_common_ports_are_captured() {
+    if !Path::new("/usr/bin/python3").exists() || !nix::unistd::geteuid().is_root() {
+        return report_skipped("network namespaces");
+    }
+    for user in User::all() {
+        Network::run(move |_| {
+            let respond = |connection| respond_to_all(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+            let _origin = Origin::at("198.51.100.1:80", None, respond);
+            let dir = user.dir();
+            let netfilter = ["socket", "12", "93"];
+            let program = "
+import socket, urllib.request
+print(urllib.request.urlopen('http://198.51.100.1/x', timeout=10).read().decode())
+with socket.socket() as client:
+    print(client.connect_ex(('198.51.100.1', 81)))
+";
+            let output = run_where(user, &dir, &netfilter, &["/usr/bin/python3", "-c", program]);
+            assert_eq!((output.code, output.text().as_str()), (Some(0), "hello\n111\n"), "{}", output.err);
+            assert!(
+                output.err.contains("the kernel lacks nf_tables with TPROXY: only connections to the ports 80, 443"),
+                "{}",
+                output.err
+            );
+            assert_eq!(Bundle::open(&dir.join("capture.zip")).urls(), ["http://198.51.100.1/x"]);
+        });
     }
 }
 

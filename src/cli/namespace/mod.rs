@@ -45,22 +45,24 @@ pub(crate) struct Namespace {
     inside: Thread,
     /// The inode of the network namespace, which identifies it.
     inode: u64,
+    /// The ports on which connections are captured, if the kernel has no firewall that leads all to one.
+    pub(crate) only_ports: &'static [u16],
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 type Jobs = Arc<Mutex<Vec<Job>>>;
 
-/// The result of [`enter`]: the listener, the socket for DNS, the firewall, and the inode of the network namespace.
-type Opened = (TcpListener, UdpSocket, Netlink, u64);
+/// The result of [`enter`]: listeners, the socket for DNS, the firewall, and the inode of the network namespace.
+type Opened = (Vec<TcpListener>, UdpSocket, Option<Netlink>, u64);
 
 impl Namespace {
-    /// Creates the namespaces, and a listener for all connections of the command. Mounts `roots` over the system's. With `is_nested`, this
+    /// Creates the namespaces, and listeners for all connections of the command. Mounts `roots` over the system's. With `is_nested`, this
     /// process is in such namespaces already, and cannot read which ports are open outside them. Must be called before any thread
     /// exists.
     ///
     /// # Errors
     /// The reason why the system does not allow it, and the remedy.
-    pub(crate) fn new(roots: Option<PathBuf>, is_nested: bool) -> Result<(Self, TcpListener), String> {
+    pub(crate) fn new(roots: Option<PathBuf>, is_nested: bool) -> Result<(Self, Vec<TcpListener>), String> {
         let has_user_namespace = user::acquire_privileges()?;
         let refused = |e| user::refused(&e, has_user_namespace);
         let outside = Netlink::open(SockProtocol::NetlinkSockDiag).map_err(|e| refused(e.into()))?;
@@ -69,11 +71,14 @@ impl Namespace {
         let inside = start("namespace", Box::new(move || work(&queue)))?;
         let has_ipv6 = has_ipv6_route();
         let opened = run(&jobs, &inside, move || enter(roots.as_deref(), is_nested, has_ipv6));
-        let (listener, resolver, firewall, inode) = opened.map_err(refused)?;
-        let ports = Ports::new(outside, firewall);
-        start("ports", Box::new(move || ports.follow()))?;
+        let (listeners, resolver, firewall, inode) = opened.map_err(refused)?;
+        let only_ports: &[u16] = if firewall.is_some() { &[] } else { COMMON_PORTS };
+        if let Some(firewall) = firewall {
+            let ports = Ports::new(outside, firewall);
+            start("ports", Box::new(move || ports.follow()))?;
+        }
         start("dns", Box::new(move || dns::forward(&resolver)))?;
-        Ok((Self { jobs, inside, inode }, listener))
+        Ok((Self { jobs, inside, inode, only_ports }, listeners))
     }
 
     /// Starts a command inside.
@@ -97,7 +102,9 @@ impl Namespace {
     /// If `addr` is not an address of this machine inside, or there is no socket.
     pub(crate) fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
         let ip = addr.ip().to_canonical();
-        if !ip.is_loopback() && ip != IpAddr::from(OWN_V4) && ip != IpAddr::from(OWN_V6) {
+        // Our own listeners. Without a firewall, no connection passes them.
+        let is_ours = addr.port() == PORT || self.only_ports.contains(&addr.port());
+        if is_ours || !ip.is_loopback() && ip != IpAddr::from(OWN_V4) && ip != IpAddr::from(OWN_V6) {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }
         let socket = run(&self.jobs, &self.inside, move || unintercepted_socket(addr.is_ipv6()))?;
@@ -180,15 +187,26 @@ fn enter(roots: Option<&Path>, is_nested: bool, has_ipv6: bool) -> io::Result<Op
         // Best effort: programs then use IPv4.
         let _ = routes.send(&route::SETUP_V6, &mut |_| ());
     }
-    let firewall = Netlink::open(SockProtocol::NetlinkNetFilter)?;
-    let nested: &[u8] = if is_nested { &firewall::ANY_PORT } else { &[] };
-    firewall.send(&[&firewall::BEGIN[..], &firewall::SETUP, nested, &firewall::END].concat(), &mut |_| ())?;
-    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT))?;
+    let firewall = match start_firewall(is_nested) {
+        Err(Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT) => None,
+        started => Some(started?),
+    };
+    let ports = if firewall.is_some() { &[PORT] } else { COMMON_PORTS };
+    let listeners = ports.iter().map(|port| TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)));
+    let listeners = listeners.collect::<io::Result<_>>()?;
     let resolver = dns::open()?;
     if let Some(roots) = roots {
         mounts::cover_roots(roots);
     }
-    Ok((listener, resolver, firewall, fs::metadata("/proc/thread-self/ns/net")?.ino()))
+    Ok((listeners, resolver, firewall, fs::metadata("/proc/thread-self/ns/net")?.ino()))
+}
+
+/// Creates the rules. Returns the socket that can change them.
+fn start_firewall(is_nested: bool) -> Result<Netlink, Errno> {
+    let firewall = Netlink::open(SockProtocol::NetlinkNetFilter)?;
+    let nested: &[u8] = if is_nested { &firewall::ANY_PORT } else { &[] };
+    firewall.send(&[&firewall::BEGIN[..], &firewall::SETUP, nested, &firewall::END].concat(), &mut |_| ())?;
+    Ok(firewall)
 }
 
 /// Opens a socket whose connections the firewall lets pass. Must be called on the thread inside.
@@ -213,6 +231,8 @@ const DEFAULT_IPV6: &str = "00000000000000000000000000000000 00 ";
 const MARK: u32 = 0x5bec;
 /// The port of our listener. A server of the command hardly uses it, and other users than root cannot.
 const PORT: u16 = 1;
+/// The ports of our listeners without a firewall. All addresses are this machine's, so they receive connections to any.
+const COMMON_PORTS: &[u16] = &[80, 443, 3000, 5000, 8000, 8080, 8443, 9443];
 /// The addresses of the namespace: the dummy address of RFC 7600, and one for documentation (RFC 3849). With a unique local one,
 /// programs would prefer IPv4.
 const OWN_V4: [u8; 4] = Ipv4Addr::new(192, 0, 0, 8).octets();

@@ -44,7 +44,6 @@ pub(super) fn refused(error: &io::Error, has_namespace: bool) -> String {
         Errno::EPERM if status("Seccomp:") == "2" => {
             ("a seccomp filter forbids it, as in most containers", FOR_SECCOMP)
         }
-        Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT => ("the kernel lacks nf_tables with TPROXY", ""),
         _ => (error.desc(), ""),
     };
     ["--all cannot create a namespace: ", reason, "; ", remedy, "use sudo, or omit --all"].concat()

@@ -29,9 +29,9 @@ impl Redirected {
         });
         let mut refusal = None;
         let bound = Proxy::bind_with(config.clone(), || match Namespace::new(roots, is_nested) {
-            Ok((created, listener)) => {
+            Ok((created, listeners)) => {
                 let _ = namespace.set(created);
-                Ok(vec![listener])
+                Ok(listeners)
             }
             Err(reason) => {
                 refusal = Some(reason);
@@ -40,6 +40,18 @@ impl Redirected {
         });
         let proxy = bound.map_err(|e| refusal.unwrap_or_else(|| advice::error_line(&e)))?;
         Ok((proxy, Self(namespace)))
+    }
+
+    /// Returns a warning if the kernel lacks what leads all connections to the proxy.
+    pub(super) fn warning(&self) -> Option<String> {
+        let ports = self.0.get()?.only_ports;
+        let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+        (!ports.is_empty()).then(|| {
+            format!(
+                "the kernel lacks nf_tables with TPROXY: only connections to the ports {} are possible and captured",
+                ports.join(", ")
+            )
+        })
     }
 
     /// Starts the command inside.
