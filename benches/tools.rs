@@ -89,6 +89,7 @@ fn commands(input: &str, output: &str, is_single: bool) -> Vec<(&'static str, Ve
         ("inspect --grep", args("capture inspect IN --grep nowhere-in-it"), 1.0),
         ("export har", args("capture export --format har IN -o -"), 1.0),
         ("export curl", args("capture export --format curl IN -o -"), 1.0),
+        ("export html", args("capture export --format html IN -o -"), 1.0),
         ("redact", args("capture redact IN -o OUT"), 1.0),
         ("merge", args("capture merge IN IN -o OUT"), 2.0),
         ("recover", args("capture recover IN -o OUT"), 1.0),

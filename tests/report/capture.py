@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes a made-up capture, for the check of reports and the picture in the README: capture.py OUT.zip [ROWS]"""
 
+import base64
 import json
 import struct
 import sys
@@ -10,6 +11,47 @@ import zlib
 START = 1_795_338_429_000
 HOSTS = ["shop.example", "api.shop.example", "cdn.example"]
 HOSTILE = "</script><script>window.injected = 1</script><img src=x onerror='window.injected = 2'>\u202e\u0007"
+
+
+def gif(width, height):
+    # One bit per pixel. LZW codes of three bits: clear, then a zero for each pixel, then the end. Cleared often, so that codes stay short.
+    codes = "".join(f"{code:03b}"[::-1] for at in range(width * height // 2) for code in (4, 0, 0)) + f"{5:03b}"[::-1]
+    data = bytes(int(codes[at : at + 8][::-1], 2) for at in range(0, len(codes), 8))
+    blocks = b"".join(bytes([len(data[at : at + 255])]) + data[at : at + 255] for at in range(0, len(data), 255))
+    head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes((40, 120, 200, 255, 255, 255))
+    return head + b"," + struct.pack("<HHHHBB", 0, 0, width, height, 0, 2) + blocks + b"\0;"
+
+
+def jpeg(width, height):
+    # Grey: each block of 8 by 8 pixels is the code 0 for "as the block before" and the code 0 for "nothing else".
+    def segment(marker, data):
+        return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+    bits = "00" * ((width + 7) // 8 * ((height + 7) // 8))
+    data = int(bits + "1" * (-len(bits) % 8), 2).to_bytes((len(bits) + 7) // 8, "big")
+    one_code = bytes([1] + [0] * 15) + b"\0"
+    return (b"\xff\xd8" + segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC0, struct.pack(">BHHBBBB", 8, height, width, 1, 1, 0x11, 0))
+            + segment(0xC4, b"\0" + one_code) + segment(0xC4, b"\x10" + one_code)
+            + segment(0xDA, bytes((1, 1, 0, 0, 63, 0))) + data + b"\xff\xd9")
+
+
+def webp(width, height):
+    # Lossless: five prefix codes of one symbol each, so that a pixel takes no bits.
+    bits = f"{width - 1:014b}"[::-1] + f"{height - 1:014b}"[::-1] + "0" + "000" + "0" + "0" + "0"
+    for symbol in (120, 40, 200, 255):
+        bits += "1" + "0" + "1" + f"{symbol:08b}"[::-1]
+    bits += "1" + "0" + "0" + "0"
+    data = b"\x2f" + bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
+    chunk = b"VP8L" + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+    return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+
+
+# 24 by 16 pixels of one colour, written by Pillow: AV1 is too much to encode here.
+AVIF = base64.b64decode(
+    "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUIAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAAAAAAAAAOcGl0bQAAAAAAAQAAAB5pbG"
+    "9jAAAAAEQAAAEAAQAAAAEAAAETAAAAJwAAAChpaW5mAAAAAAABAAAAGmluZmUCAAAAAAEAAGF2MDFDb2xvcgAAAABqaXBycAAAAEtpcGNvAAAAFGlzcGUAAAAAAAAAGAAA"
+    "ABAAAAAQcGl4aQAAAAADCAgIAAAADGF2MUOBAAwAAAAAE2NvbHJuY2x4AAEADQAGgAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAAL21kYXQSAAoJGBDv7RAQ0GhAMhgcR4"
+    "eF3dNNNMLAAACusZybtfGZsGy2iUA=")
 
 
 def png(size):
@@ -105,6 +147,13 @@ bundle.add("GET", "https://shop.example/hostile?" + "x=%3Cscript%3E", type="text
            headers=[("X-Hostile", HOSTILE.replace("\u0007", ""))])
 bundle.websocket("wss://shop.example/live", [("send", "text", b'{"subscribe":"stock"}'), ("receive", "text", b'{"stock":3}'),
                                              ("receive", "text", HOSTILE.encode()), ("receive", "binary", bytes(range(40)))])
+# By their first bytes alone, whatever the type claims. The last one claims to be huge.
+for name, image in [("gif", gif(24, 16)), ("jpeg", jpeg(24, 16)), ("webp", webp(24, 16)), ("avif", AVIF),
+                    ("huge", png(2)[:16] + struct.pack(">II", 60_000, 60_000) + png(2)[24:])]:
+    bundle.add("GET", f"https://images.example/{name}", type="application/octet-stream", received=image)
+bundle.add("GET", "https://images.example/drawing.svg", type="image/svg+xml", received=b'<svg xmlns="http://www.w3.org/2000/svg" onload="injected = 3"/>')
+bundle.add("GET", "https://images.example/text.png", type="image/png", received=b"not an image")
+bundle.add("GET", "https://shop.example/deep", received=b"[" * 3000 + b"]" * 3000)
 paths = ["v1/products/{}", "v1/cart", "v1/search?q=tea&page={}", "v1/orders/{}"]
 for at in range(int(sys.argv[2]) if len(sys.argv) > 2 else 40):
     body = json.dumps({"id": at, "name": f"Item {at}", "stock": at * 7 % 30}).encode()

@@ -1,4 +1,5 @@
-//! `spectral capture export`: HAR files that other tools read, and curl commands that repeat the requests.
+//! `spectral capture export`: HAR files that other tools read, curl commands that repeat the requests, and reports. What a report
+//! shows in a browser is the matter of tests/report.
 
 use crate::support::cli::{Spectral, spectral};
 use crate::support::connection::header;
@@ -109,6 +110,41 @@ fn curl_commands_repeat_the_request() {
     assert_eq!(all.matches("\n# t_00").count() + 1, requests.len(), "a comment for each request");
     let posts = ["capture", "export", "capture.zip", "--format", "curl", "--method", "POST", "--grep", "passwd"];
     assert_eq!(spectral(&dir, &posts).ok().text().matches("curl ").count(), 1);
+}
+
+#[test]
+fn a_report_takes_filters_redaction_and_limits() {
+    let (dir, origin) = (TempDir::new(), Origin::plain(respond_empty));
+    let running = Spectral::capture(&dir, &[]);
+    let host = origin.authority("127.0.0.1");
+    let large = "x".repeat(3000);
+    for (path, header, body) in
+        [("/first", "Authorization: Bearer s3cret-token", ""), ("/second", "Accept: */*", &large)]
+    {
+        let mut connection = tunnel(&running, &origin);
+        let len = body.len();
+        connection
+            .send(format!("POST {path} HTTP/1.1\r\nHost: {host}\r\n{header}\r\nContent-Length: {len}\r\n\r\n{body}"));
+        connection.read_to_end();
+    }
+    assert_eq!(running.interrupt().code, Some(0));
+    let export = |more: &[&str]| {
+        spectral(&dir, &[&["capture", "export", "capture.zip", "--format", "html"], more].concat()).ok()
+    };
+    let all = export(&[]);
+    assert!(all.text().contains("/first") && all.text().contains("/second") && all.text().contains(&large));
+    assert!(all.text().contains("s3cret-token") && all.err.is_empty(), "{}", all.err);
+    let filtered = export(&["--grep", "s3cret"]).text();
+    assert!(filtered.contains("/first") && !filtered.contains("/second"));
+    let redacted = export(&["--redact"]).text();
+    assert!(!redacted.contains("s3cret-token") && redacted.contains("Bearer redacted-"));
+    assert!(redacted.contains("\"redacted\":true") && !all.text().contains("\"redacted\":true"));
+    let cut = export(&["--max-body", "1K"]);
+    let line = "t_0002: request body of 3000 bytes cut; see spectral capture inspect capture.zip --trace t_0002";
+    assert!(cut.err.ends_with(&format!("spectral: warning: {line}\n")), "{}", cut.err);
+    assert!(cut.text().contains(line) && !cut.text().contains(&large));
+    export(&["-o", "report.html"]);
+    assert_eq!(dir.join("report.html").metadata().unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]

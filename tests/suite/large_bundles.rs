@@ -71,6 +71,7 @@ fn commands_take_little_memory_for_large_bodies() {
         "inspect large.zip --trace t_0002 >out",
         "inspect large.zip --body t_0002 >out",
         "export --format curl large.zip -o -",
+        "export --format html large.zip -o large.html",
         "merge large.zip large.zip -o merged.zip",
         "recover large.zip -o recovered.zip",
     ] {
@@ -81,6 +82,28 @@ fn commands_take_little_memory_for_large_bodies() {
     let har = std::fs::read_to_string(dir.join("large.har")).unwrap();
     assert_eq!(har.matches("\\\"grün\\\"").count(), PIECES * (MIB / 28));
     assert!(har.len() > PIECES * 2 * MIB && har.contains("\"encoding\":\"base64\"") && har.ends_with("]}}\n"));
+}
+
+#[test]
+fn a_report_of_many_exchanges_takes_little_memory() {
+    const EXCHANGES: usize = 60_000;
+    let dir = TempDir::new();
+    let mut zip = ZipWriter::new(File::create(dir.join("large.zip")).unwrap());
+    let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for n in 1..=EXCHANGES {
+        zip.start_file(format!("traces/t_{n:04}_response.bin"), options).unwrap();
+        zip.write_all(b"{}").unwrap();
+        zip.start_file(format!("traces/t_{n:04}.json"), options).unwrap();
+        write!(zip, r#"{{"response":{{"body_file":"t_{n:04}_response.bin","body_size":2}}}}"#).unwrap();
+    }
+    zip.start_file("manifest.json", options).unwrap();
+    zip.write_all(b"{}").unwrap();
+    zip.finish().unwrap();
+    let megabytes = MAX_MEGABYTES + 2 * EXCHANGES * 32 / MIB;
+    let output = run_within(megabytes, &dir, "export --format html large.zip -o large.html").ok();
+    assert_eq!(output.err, "");
+    let report = std::fs::read_to_string(dir.join("large.html")).unwrap();
+    assert!(report.contains(&format!("\"t_{EXCHANGES}\",\"body\"")));
 }
 
 #[test]

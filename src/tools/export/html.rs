@@ -5,7 +5,7 @@
 //! rows                      one line per exchange or WebSocket: what the list shows
 //! details                   heads of exchanges, then bodies, then messages; each line begins with the id of its item
 //! binary                    bodies that are not text, in base64
-//! meta                      the title, the item of each line of the details, what was left out
+//! meta                      the title, the item of each line of the details, sizes of WebSockets, what was left out
 //! report.js                 the script
 //! ```
 //!
@@ -87,6 +87,7 @@ pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<
         limit: options.max_size.saturating_sub(page::len()).saturating_sub(META_BYTES),
         damaged: LeftOut::default(),
         omitted: OmittedItems::new(&options.inspect_command),
+        websocket_bytes: Vec::new(),
         is_redacted: options.is_redacted,
     };
     page::write_start(report.blocks.out())?;
@@ -94,8 +95,8 @@ pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<
     selected.add_readable_websockets(bundle, |id| report.damaged.add(id))?;
     let exchanges = report.add_heads(&selected)?;
     let websockets = report.add_websockets(&selected)?;
-    exchanges.iter().try_for_each(|(id, row)| report.add_bodies(id, *row))?;
-    websockets.iter().try_for_each(|(id, row)| report.add_messages(id, *row))?;
+    exchanges.iter().try_for_each(|place| report.add_bodies(*place))?;
+    websockets.iter().try_for_each(|place| report.add_messages(*place))?;
     report.finish()
 }
 
@@ -108,17 +109,27 @@ struct Report<'b, 'o> {
     limit: u64,
     damaged: LeftOut,
     omitted: OmittedItems<'b>,
+    /// The row of each WebSocket, and the bytes of its messages: sent, received.
+    websocket_bytes: Vec<(u32, u64, u64)>,
     is_redacted: bool,
 }
 
-/// The ids of items with their numbers among the rows.
-type Rows = Vec<(String, u32)>;
+/// The place of an item. There may be a million of them, so they have no ids.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The index among the bundle's ids.
+    index: u32,
+    /// The number among the rows.
+    row: u32,
+}
 
 impl<'b> Report<'b, '_> {
     /// Writes the rows and the heads of the selected exchanges. Returns those with a body.
-    fn add_heads(&mut self, selected: &Selected<'_>) -> Result<Rows, Error> {
+    fn add_heads(&mut self, selected: &Selected<'_>) -> Result<Vec<Place>, Error> {
         let mut with_bodies = Vec::new();
         let bundle: &'b Bundle = self.bundle;
+        // Exchanges are rendered in this order.
+        let mut ids = (0..).zip(bundle.traces().iter());
         let mut rows_left = bundle.traces().len().saturating_add(bundle.websockets().len());
         for_each_selected(bundle, selected, &row::render, &mut |rendered| {
             let text = match rendered {
@@ -142,8 +153,10 @@ impl<'b> Report<'b, '_> {
                 true => self.blocks.add_detail(row, rendered.head)?,
                 false => self.omitted.add_head(rendered.id),
             }
-            if rendered.has_body {
-                with_bodies.push((rendered.id.to_owned(), row));
+            if let Some((index, _)) = ids.find(|(_, id)| *id == rendered.id)
+                && rendered.has_body
+            {
+                with_bodies.push(Place { index, row });
             }
             Ok(())
         })?;
@@ -151,22 +164,26 @@ impl<'b> Report<'b, '_> {
     }
 
     /// Writes the rows of the selected WebSockets.
-    fn add_websockets(&mut self, selected: &Selected<'_>) -> Result<Rows, Error> {
-        let mut rows = Vec::new();
-        for id in self.bundle.websockets().iter().filter(|id| selected.has_websocket(id)) {
+    fn add_websockets(&mut self, selected: &Selected<'_>) -> Result<Vec<Place>, Error> {
+        let mut places = Vec::new();
+        for (index, id) in (0..).zip(self.bundle.websockets().iter()).filter(|(_, id)| selected.has_websocket(id)) {
             let Some(websocket) = readable(self.bundle.websocket(id), id, &mut self.damaged)? else { continue };
             let last = self.bundle.messages(id).iter().last().and_then(|id| self.bundle.message(id).ok());
             let row = row::websocket(&websocket, last.as_ref())?;
-            match self.fits(row.len()) {
-                true => rows.push((id.to_owned(), self.blocks.add_row(&row)?)),
-                false => self.omitted.add_exchange(id),
+            if !self.fits(row.len().saturating_add(WEBSOCKET_BYTES)) {
+                self.omitted.add_exchange(id);
+                continue;
             }
+            self.blocks.reserve(WEBSOCKET_BYTES);
+            places.push(Place { index, row: self.blocks.add_row(&row)? });
         }
-        Ok(rows)
+        Ok(places)
     }
 
     /// Writes the bodies of an exchange.
-    fn add_bodies(&mut self, id: &str, row: u32) -> Result<(), Error> {
+    fn add_bodies(&mut self, Place { index, row }: Place) -> Result<(), Error> {
+        let bundle: &'b Bundle = self.bundle;
+        let Some(id) = bundle.traces().get(index as usize) else { return Ok(()) };
         let Some(trace) = readable(self.bundle.trace(id), id, &mut self.damaged)? else { return Ok(()) };
         let Trace { request, response, .. } = &trace;
         let sent = (&request.body_file, &request.body_encoding, "request body");
@@ -183,11 +200,13 @@ impl<'b> Report<'b, '_> {
         Ok(())
     }
 
-    /// Writes the messages of a WebSocket that fit.
-    fn add_messages(&mut self, id: &str, row: u32) -> Result<(), Error> {
+    /// Writes the messages of a WebSocket that fit, and counts the bytes of all.
+    fn add_messages(&mut self, Place { index, row }: Place) -> Result<(), Error> {
+        let bundle: &'b Bundle = self.bundle;
+        let Some(id) = bundle.websockets().get(index as usize) else { return Ok(()) };
         let mut fields = Vec::new();
-        let mut bytes = 0usize;
-        for message_id in self.bundle.messages(id).iter() {
+        let (mut bytes, mut sent, mut received, mut is_full) = (0usize, 0u64, 0u64, false);
+        for message_id in bundle.messages(id).iter() {
             if bytes >= MESSAGE_LINE_BYTES {
                 self.add_message_line(id, row, &mut fields)?;
                 bytes = 0;
@@ -195,9 +214,15 @@ impl<'b> Report<'b, '_> {
             let Some(message) = readable(self.bundle.message(message_id), message_id, &mut self.damaged)? else {
                 continue;
             };
+            let total = if message.direction == "send" { &mut sent } else { &mut received };
+            *total = total.saturating_add(message.payload_size);
+            if is_full {
+                continue;
+            }
             if !self.fits(bytes.saturating_add(MESSAGE_BYTES)) {
                 self.omitted.add_messages(id);
-                break;
+                is_full = true;
+                continue;
             }
             let payload = self.load(ItemKind::Message, message_id, message.payload_file.as_deref());
             let Some(payload) = readable(payload, message_id, &mut self.damaged)? else { continue };
@@ -209,6 +234,7 @@ impl<'b> Report<'b, '_> {
             bytes = bytes.saturating_add(MESSAGE_BYTES).saturating_add(text.len());
             fields.extend([message_id.to_owned(), direction, opcode, timestamp.to_string(), text, note]);
         }
+        self.websocket_bytes.push((row, sent, received));
         self.add_message_line(id, row, &mut fields)
     }
 
@@ -253,7 +279,7 @@ impl<'b> Report<'b, '_> {
     }
 
     fn finish(self) -> Result<Written, Error> {
-        let Self { bundle, options, blocks, omitted, is_redacted, damaged, .. } = self;
+        let Self { bundle, options, blocks, omitted, websocket_bytes, is_redacted, damaged, .. } = self;
         let (out, index) = blocks.finish()?;
         let omitted = omitted.finish();
         let meta = Meta {
@@ -264,6 +290,7 @@ impl<'b> Report<'b, '_> {
             omitted: &omitted.first,
             omitted_summary: omitted.summary(),
             index: &index,
+            websockets: &websocket_bytes,
         };
         page::write_end(&json(&meta)?, out)?;
         Ok(Written { damaged, omitted })
@@ -293,12 +320,15 @@ struct Meta<'a> {
     omitted_summary: String,
     /// The number of the row of each line of each block of details.
     index: &'a [Vec<u32>],
+    websockets: &'a [(u32, u64, u64)],
 }
 
 /// More than the last block takes without its index: the title and what was left out.
 const META_BYTES: u64 = 100_000;
 /// More than most rows take.
 const ROW_BYTES: usize = 250;
+/// More than the sizes of a WebSocket take.
+const WEBSOCKET_BYTES: usize = 60;
 /// More than a message takes besides its payload.
 const MESSAGE_BYTES: usize = 100;
 /// Messages of one line.

@@ -52,6 +52,11 @@ impl<'o> Blocks<'o> {
         self.written
     }
 
+    /// Counts bytes that follow the blocks.
+    pub(super) fn reserve(&mut self, len: usize) {
+        self.written = self.written.saturating_add(len as u64);
+    }
+
     /// Adds the row of an item, and returns its number.
     pub(super) fn add_row(&mut self, json: &[u8]) -> io::Result<u32> {
         let number = self.row_count;

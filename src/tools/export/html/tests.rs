@@ -28,8 +28,13 @@ fn bundle(dir: &TestDir, bodies: &[&[u8]], messages: &[&[u8]]) -> Bundle {
             for (at, message) in messages.iter().enumerate() {
                 let id = format!("ws_0001_m{:03}", at + 1);
                 archive.add(&format!("ws/{id}.bin"), message, CompressionMethod::Deflated, &[])?;
-                let json =
-                    json!({"direction": "send", "opcode": "text", "payload_file": format!("{id}.bin"), "timestamp": 5});
+                let json = json!({
+                    "direction": if at % 3 == 2 { "receive" } else { "send" },
+                    "opcode": "text",
+                    "payload_file": format!("{id}.bin"),
+                    "payload_size": message.len(),
+                    "timestamp": 5,
+                });
                 add_json(archive, format!("ws/{id}.json"), &json, &[])?;
             }
             if !messages.is_empty() {
@@ -101,6 +106,7 @@ fn rows_heads_and_bodies_are_data() {
     assert_eq!(report.values("binary"), ["/wA="]);
     let meta = &report.blocks("meta")[0];
     assert_eq!((&meta["title"], &meta["index"]), (&json!("a <b>"), &json!([[0, 1, 0, 1, 2]])));
+    assert_eq!(meta["websockets"], json!([[2, 5, 0]]));
 }
 
 #[test]
@@ -164,12 +170,14 @@ fn the_size_of_the_report_is_bounded() {
     let dir = TestDir::new("report");
     let large = "x".repeat(40_000);
     let bodies: Vec<_> = (0..20).map(|_| large.as_bytes()).chain([&b"small"[..]]).collect();
-    let bundle = bundle(&dir, &bodies, &[large.as_bytes(), large.as_bytes()]);
+    let bundle = bundle(&dir, &bodies, &[large.as_bytes(), large.as_bytes(), b"three"]);
     let max_size = page::len() + META_BYTES + 500_000;
     let report = TestReport::of(&bundle, &sized(max_size, 1 << 20));
     assert!(report.text.len() as u64 <= max_size);
     // Heads, bodies or notes about them, and a line of messages.
     assert_eq!((report.values("rows").len(), report.values("details").len()), (22, 21 + 21 + 1));
+    // Messages that are left out count.
+    assert_eq!(report.blocks("meta")[0]["websockets"], json!([[21, 80_000, 5]]));
     // A small body still fits behind large ones that do not.
     assert_eq!(report.values("details").iter().filter(|line| line[4] == "small").count(), 1);
     let omitted = &report.written.omitted;
@@ -180,6 +188,17 @@ fn the_size_of_the_report_is_bounded() {
     let omitted = report.written.omitted.first.join("\n");
     assert!(omitted.contains("t_0021: left out;") && omitted.contains(": heads left out;"), "{omitted}");
     assert!(!report.values("rows").is_empty());
+}
+
+#[test]
+fn the_page_is_short_enough_to_be_read() {
+    let parts = [
+        include_str!("../report/report.html"),
+        include_str!("../report/report.css"),
+        include_str!("../report/report.js"),
+    ];
+    let lines = parts.iter().map(|part| part.lines().count()).sum::<usize>();
+    assert!(lines <= 1500, "{lines} lines");
 }
 
 #[test]

@@ -130,6 +130,7 @@
     block.element.remove();
   }
   const byId = new Map(rows.map((row) => [row.id, row]));
+  for (const [row, sent, received] of meta.websockets) Object.assign(rows[row], {sent, received});
   meta.index.forEach((lines, block) => lines.forEach((row, line) => rows[row].places.push([block, line])));
 
   // ---- search
@@ -312,7 +313,7 @@
       make('div', {role: 'gridcell', title: row.url.slice(0, 2000)}, marked(row.url.slice(0, 500))),
       cell(row.isWebSocket ? '' : outcome, status + (row.cutOff ? ' ✂' : '')),
       cell('', marked(row.type.slice(0, 60))),
-      cell('number', row.isWebSocket ? '' : size(row.bytes)),
+      cell('number', size(row.bytes)),
       cell('number', duration(row.total)),
       cell('bar', ...bars(row, range)),
     );
@@ -500,13 +501,20 @@
 
   async function copy(text, from) {
     const before = from.textContent;
-    try {
-      await navigator.clipboard.writeText(text);
-      from.textContent = 'Copied';
-    } catch {
-      from.textContent = 'The browser refused';
-    }
+    const isCopied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+    from.textContent = isCopied || copySelection(text) ? 'Copied' : 'The browser refused';
+    from.focus();
     setTimeout(() => (from.textContent = before), 1500);
+  }
+
+  /** Copies a selection, for places where the clipboard is missing or refused: frames, some previews. */
+  function copySelection(text) {
+    const area = make('textarea', {value: text, className: 'copied', 'aria-hidden': 'true'});
+    document.body.append(area);
+    area.select();
+    const isCopied = document.execCommand('copy');
+    area.remove();
+    return isCopied;
   }
 
   const isTextType = (type) => /^text\/|json|xml|javascript|urlencoded|graphql|yaml/i.test(type);
