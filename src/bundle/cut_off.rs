@@ -11,6 +11,7 @@ use std::fmt;
 ///
 /// `Display` states it as a clause: `response reset by the origin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CutOff {
     /// The message that is incomplete.
     pub side: CutOffSide,
@@ -20,6 +21,7 @@ pub struct CutOff {
 
 /// The message of an exchange that is incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CutOffSide {
     /// The request.
     Request,
@@ -52,6 +54,7 @@ pub enum CutOffCause {
 ///
 /// `Display` states it as a clause: `reset by the origin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MessageCutOff {
     /// The sender of the message.
     pub sender: MessageSender,
@@ -61,6 +64,7 @@ pub struct MessageCutOff {
 
 /// The sender of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MessageSender {
     /// The client.
     Client,
@@ -69,6 +73,11 @@ pub enum MessageSender {
 }
 
 impl CutOff {
+    /// Returns a value for tests of an [`Observer`](crate::Observer).
+    pub fn new(side: CutOffSide, why: CutOffCause) -> Self {
+        Self { side, why }
+    }
+
     /// Parses the names in bundles. Returns `None` if one is unknown.
     pub(crate) fn from_names(side: &str, why: &str) -> Option<Self> {
         Some(Self { side: CutOffSide::from_name(side)?, why: CutOffCause::from_name(why)? })
@@ -86,6 +95,11 @@ impl CutOff {
 }
 
 impl MessageCutOff {
+    /// Returns a value for tests of an [`Observer`](crate::Observer).
+    pub fn new(sender: MessageSender, why: CutOffCause) -> Self {
+        Self { sender, why }
+    }
+
     /// Parses the names in bundles. Returns `None` if one is unknown.
     pub(crate) fn from_names(direction: &str, why: &str) -> Option<Self> {
         let sender = match direction {

@@ -65,6 +65,7 @@ pub struct Bundle {
 
 /// The state of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum State {
     /// The bundle is complete.
     Complete,

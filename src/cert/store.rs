@@ -334,11 +334,9 @@ mod tests {
         let dir = TempDir::new();
         let path = dir.join(CA);
         let encrypted = String::from_utf8(fixture("rsa-passphrase.pem")).unwrap();
-        for (text, why) in [
-            ("", "the file is empty"),
-            ("garbage", "the file has no private key"),
-            (&encrypted, "the private key has a passphrase"),
-        ] {
+        for (text, why) in
+            [("", "empty"), ("garbage", "no private key"), (&encrypted, "the private key has a passphrase")]
+        {
             write_private(&path, text);
             assert_eq!(open(&dir).unwrap_err(), format!("cannot use the CA {}: {why}", path.display()));
             assert_eq!(fs::read_to_string(&path).unwrap(), text);

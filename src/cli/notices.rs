@@ -158,13 +158,13 @@ mod tests {
             no_response: Some("client reset the stream (CANCEL)".into()),
             size: 0,
             total_ms: 2.6,
-            cut_off: Some(CutOff { side: CutOffSide::Request, why: CutOffCause::Cancelled }),
+            cut_off: Some(CutOff::new(CutOffSide::Request, CutOffCause::Cancelled)),
         };
         let uncaptured = |reason| Notice::Uncaptured { host: "a:443\x1b".into(), reason };
         for (notice, expected) in [
             (exchange(None), "200 GET http://a/\\n  1 B  2.6 ms"),
             (
-                exchange(Some(CutOff { side: CutOffSide::Response, why: CutOffCause::Cancelled })),
+                exchange(Some(CutOff::new(CutOffSide::Response, CutOffCause::Cancelled))),
                 "200 GET http://a/\\n  1 B  2.6 ms  (cut off: response cancelled by the client)",
             ),
             (

@@ -156,7 +156,8 @@ fn with_warning((bundle, state): (Bundle, State)) -> Opened {
     let warning = match state {
         State::Complete => None,
         State::Growing => Some(format!("{path} is unfinished: a capture is writing it")),
-        State::Interrupted => Some(format!(
+        // Interrupted.
+        _ => Some(format!(
             "{path} is unfinished: its capture was interrupted; make a bundle of it with: spectral capture recover \
              {path}"
         )),

@@ -10,7 +10,8 @@ use time::{Date, OffsetDateTime};
 /// An error of a library, of which only the text is used.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The reason why the CA cannot be used. The path is in [`crate::Error::Ca`].
+/// The reason why the CA cannot be used: that of a directory ([`crate::Error::Ca`], which has the path), or one in memory
+/// ([`crate::Error::CaInMemory`]).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CaError {
@@ -30,19 +31,19 @@ pub enum CaError {
     Generate(Box<dyn Error + Send + Sync>),
     /// Everyone can read, change or replace the private key.
     Exposed(Exposure),
-    /// The file is empty.
+    /// The PEM text is empty.
     Empty,
-    /// The file is not valid PEM, or its certificate is not valid DER.
+    /// The PEM text is not valid, or the certificate in it is not valid DER.
     Damaged(Box<dyn Error + Send + Sync>),
     /// The private key is encrypted.
     Passphrase,
-    /// The file has no private key.
+    /// The PEM text has no private key.
     NoKey,
     /// The key is damaged, or its algorithm or size is not supported.
     UnsupportedKey,
-    /// The file has no certificate.
+    /// The PEM text has no certificate.
     NoCertificate,
-    /// No certificate in the file belongs to the private key.
+    /// No certificate belongs to the private key.
     Mismatch,
     /// The certificate is not a CA certificate (RFC 5280 section 4.2.1.9).
     NotCa,
@@ -130,14 +131,14 @@ impl fmt::Display for CaError {
             Self::Create(cause) => write!(f, "cannot create a CA in this directory: {cause}"),
             Self::Generate(cause) => write!(f, "cannot generate a CA: {cause}"),
             Self::Exposed(exposure) => exposure.fmt(f),
-            Self::Empty => f.write_str("the file is empty"),
-            Self::Damaged(cause) => write!(f, "the file is damaged: {cause}"),
+            Self::Empty => f.write_str("empty"),
+            Self::Damaged(cause) => write!(f, "damaged: {cause}"),
             Self::Passphrase => f.write_str("the private key has a passphrase"),
-            Self::NoKey => f.write_str("the file has no private key"),
+            Self::NoKey => f.write_str("no private key"),
             Self::UnsupportedKey => f.write_str(
                 "the private key is damaged or not supported (supported: RSA 2048 to 4096, P-256, P-384, Ed25519)",
             ),
-            Self::NoCertificate => f.write_str("the file has no certificate"),
+            Self::NoCertificate => f.write_str("no certificate"),
             Self::Mismatch => f.write_str("the certificate does not match the private key"),
             Self::NotCa => f.write_str("the certificate is not a CA certificate (basicConstraints CA:TRUE is missing)"),
             Self::CannotSign => {

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// The reason why a client certificate cannot be used. The path is in [`crate::Error::ClientCertificate`].
+/// The reason why a client certificate cannot be used: that of a file ([`crate::Error::ClientCertificate`], which has the path), or
+/// one in memory ([`crate::Error::ClientCertificateDer`]).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientCertificateError {
@@ -16,13 +17,13 @@ pub enum ClientCertificateError {
     Damaged(Box<dyn Error + Send + Sync>),
     /// The private key is encrypted.
     Passphrase,
-    /// The file has no private key.
+    /// There is no private key.
     NoKey,
     /// The key is damaged, or its algorithm or size is not supported.
     UnsupportedKey,
-    /// The file has no certificate.
+    /// There is no certificate.
     NoCertificate,
-    /// No certificate in the file belongs to the private key.
+    /// No certificate belongs to the private key.
     Mismatch,
 }
 
@@ -31,14 +32,14 @@ impl fmt::Display for ClientCertificateError {
         match self {
             Self::Read(cause) => cause.fmt(f),
             Self::NotPem => f.write_str("the file is not PEM (-----BEGIN CERTIFICATE-----)"),
-            Self::Damaged(cause) => write!(f, "the file is damaged: {cause}"),
+            Self::Damaged(cause) => write!(f, "damaged: {cause}"),
             Self::Passphrase => f.write_str("the private key has a passphrase"),
-            Self::NoKey => f.write_str("the file has no private key"),
+            Self::NoKey => f.write_str("no private key"),
             Self::UnsupportedKey => f.write_str(
                 "the private key is damaged or not supported (supported: RSA 2048 to 8192, P-256, P-384, Ed25519)",
             ),
-            Self::NoCertificate => f.write_str("the file has no certificate"),
-            Self::Mismatch => f.write_str("no certificate in the file belongs to the private key"),
+            Self::NoCertificate => f.write_str("no certificate"),
+            Self::Mismatch => f.write_str("no certificate belongs to the private key"),
         }
     }
 }

@@ -249,7 +249,8 @@ impl std::error::Error for OutputError {
     }
 }
 
-/// The reason why a file of additional roots cannot be used.
+/// The reason why additional roots cannot be used: those of a file ([`Error::UpstreamCa`], which has the path), or one in memory
+/// ([`Error::UpstreamCaDer`]).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UpstreamCaError {
@@ -257,7 +258,7 @@ pub enum UpstreamCaError {
     Read(io::Error),
     /// The file has no certificate in PEM (`-----BEGIN CERTIFICATE-----`).
     NoCertificate,
-    /// The file is not valid PEM, or a certificate in it cannot be used as a root.
+    /// The file is not valid PEM, or a certificate cannot be used as a root.
     Damaged(Box<dyn std::error::Error + Send + Sync>),
     /// Signatures of a certificate's key cannot be verified: the certificate would have no effect.
     UnsupportedKey {
@@ -270,7 +271,7 @@ impl fmt::Display for UpstreamCaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(cause) => cause.fmt(f),
-            Self::NoCertificate => f.write_str("no certificate in PEM (-----BEGIN CERTIFICATE-----) in the file"),
+            Self::NoCertificate => f.write_str("no certificate in PEM (-----BEGIN CERTIFICATE-----)"),
             Self::Damaged(cause) => write!(f, "a certificate is damaged: {cause}"),
             Self::UnsupportedKey { subject } => write!(
                 f,

@@ -96,6 +96,7 @@ pub struct Domain {
 
 /// The source of a domain's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NameSource {
     /// The TLS server name (SNI), the Host field, or the URL of a plain request.
     Name,

@@ -49,6 +49,7 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
 /// The paths of the files that [`Environment::with_proxy`] names in variables. [`crate::TrustedRoots`] returns the contents
 /// of the first three.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TrustFiles {
     /// PEM: the CA and every root that a command trusted before.
     pub roots: PathBuf,
@@ -66,6 +67,13 @@ pub struct TrustFiles {
     pub apt: Option<PathBuf>,
     /// A directory with a PHP settings file that names `roots`. PHP's curl reads no other variable for roots.
     pub php: Option<PathBuf>,
+}
+
+impl TrustFiles {
+    /// Returns the paths of the files that are always there; the others are `None`.
+    pub fn new(roots: PathBuf, extra: PathBuf, java: PathBuf, node: PathBuf) -> Self {
+        Self { roots, extra, java, node, wgetrc: None, wget2rc: None, apt: None, php: None }
+    }
 }
 
 impl Environment {

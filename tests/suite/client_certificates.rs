@@ -178,8 +178,8 @@ fn a_file_that_cannot_be_used_is_an_error_with_a_remedy() {
     dir.write("binary.p12", b"0\x82\x01\x02");
     let files = ["key.pem", "cert.pem", "binary.p12", "missing.pem"];
     for (file, cause, remedy) in [
-        (files[0], "the file has no certificate", "; write both into one file: cat CERTIFICATE.pem KEY.pem > NEW.pem"),
-        (files[1], "the file has no private key", "; write both into one file: cat CERTIFICATE.pem KEY.pem > NEW.pem"),
+        (files[0], "no certificate", "; write both into one file: cat CERTIFICATE.pem KEY.pem > NEW.pem"),
+        (files[1], "no private key", "; write both into one file: cat CERTIFICATE.pem KEY.pem > NEW.pem"),
         (
             files[2],
             "the file is not PEM (-----BEGIN CERTIFICATE-----)",

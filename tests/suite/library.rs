@@ -1,7 +1,9 @@
 //! Captures of programs that use the library: settings that the command line does not have.
 
 use crate::support::websocket_frames::{frame, handshake};
-use crate::support::{Capture, Connection, Gate, Origin, TempDir, TestCa, TlsClient, Watched, next_request, options};
+use crate::support::{
+    Capture, CertSpec, Connection, Gate, Origin, TempDir, TestCa, TlsClient, Watched, next_request, options,
+};
 use spectral_capture::{
     CaSource, CertificateSource, ClientCertificate, Config, Conflict, Connector, Error, HostFunction, MessageKind,
     Output, OutputError, Proxy, Reason, RecordCallback, Recorded, Rotate, Spilling, UpstreamCa,
@@ -50,10 +52,13 @@ fn a_ca_is_given_in_memory() {
 fn a_ca_in_memory_that_cannot_be_used_is_an_error() {
     let dir = TempDir::new();
     let mut config = Config::capture(dir.join("capture.zip"));
-    options(&mut config).ca = CaSource::Pem(b"-----BEGIN CERTIFICATE-----".to_vec());
-    let error = Proxy::bind(config).unwrap_err();
-    assert!(matches!(error, Error::CaInMemory(_)), "{error:?}");
-    assert!(error.to_string().starts_with("cannot use the CA in memory: "), "{error}");
+    for (pem, cause) in [("", "empty"), ("garbage", "no private key"), ("-----BEGIN CERTIFICATE-----", "damaged: ")] {
+        options(&mut config).ca = CaSource::Pem(pem.into());
+        let error = Proxy::bind(config.clone()).unwrap_err();
+        assert!(matches!(error, Error::CaInMemory(_)), "{error:?}");
+        assert!(error.to_string().starts_with(&format!("cannot use the CA in memory: {cause}")), "{error}");
+        assert!(!error.to_string().contains("file"), "{error}");
+    }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -394,10 +399,19 @@ fn a_damaged_certificate_in_memory_is_an_error() {
     };
     let error = bind(&|config| config.upstream_ca = vec![UpstreamCa::Der(b"no certificate".to_vec())]);
     assert!(matches!(error, Error::UpstreamCaDer(_)), "{error:?}");
+    assert!(
+        error.to_string().starts_with("cannot use a certificate for origins: a certificate is damaged: "),
+        "{error}"
+    );
     let source = CertificateSource::Der { certificates: Vec::new(), key: b"no key".to_vec() };
     assert!(!format!("{source:?}").contains("key"));
     let error = bind(&|config| config.client_certificates = vec![ClientCertificate::new(source.clone())]);
     assert!(matches!(error, Error::ClientCertificateDer(_)), "{error:?}");
+    // The key is good.
+    let key = TestCa::trusted().issue(&CertSpec::default()).key.secret_der().to_vec();
+    let source = CertificateSource::Der { certificates: Vec::new(), key };
+    let error = bind(&|config| config.client_certificates = vec![ClientCertificate::new(source.clone())]);
+    assert_eq!(error.to_string(), "cannot use a client certificate: no certificate");
 }
 
 #[test]

@@ -46,16 +46,12 @@ pub(super) fn write_trust_files(
         std::path::absolute(&path).map_err(|e| e.to_string())
     };
     let roots = TrustedRoots::with(ca, environment);
-    Ok(TrustFiles {
-        roots: write("spectral-roots.pem", roots.pem().as_bytes())?,
-        extra: write("spectral-extra.pem", roots.extra_pem(environment).as_bytes())?,
-        java: write("spectral-roots.p12", &roots.p12())?,
-        node: write("spectral-node.js", NODE_SCRIPT.as_bytes())?,
-        wgetrc: None,
-        wget2rc: None,
-        apt: None,
-        php: None,
-    })
+    Ok(TrustFiles::new(
+        write("spectral-roots.pem", roots.pem().as_bytes())?,
+        write("spectral-extra.pem", roots.extra_pem(environment).as_bytes())?,
+        write("spectral-roots.p12", &roots.p12())?,
+        write("spectral-node.js", NODE_SCRIPT.as_bytes())?,
+    ))
 }
 
 /// Replaces a file atomically, since programs of other shells may be reading it.

@@ -51,16 +51,11 @@ impl TrustDir {
         let wget2 = settings::of_wget2(&original);
         let apt = settings::of_apt(&original, &roots);
         let php = settings::of_php(&roots);
-        let files = TrustFiles {
-            extra: file("ca.pem"),
-            java: file("roots.p12"),
-            node: file("node.js"),
-            wgetrc: Some(file("wgetrc")),
-            wget2rc: Some(file("wget2rc")),
-            apt: apt.is_some().then(|| file("apt.conf")),
-            php: php.is_some().then(|| path.clone()),
-            roots,
-        };
+        let mut files = TrustFiles::new(roots, file("ca.pem"), file("roots.p12"), file("node.js"));
+        files.wgetrc = Some(file("wgetrc"));
+        files.wget2rc = Some(file("wget2rc"));
+        files.apt = apt.is_some().then(|| file("apt.conf"));
+        files.php = php.is_some().then(|| path.clone());
         let missing = [("apt", files.apt.is_none()), ("PHP", files.php.is_none())];
         let without_settings =
             missing.into_iter().filter(|(_, is_missing)| *is_missing).map(|(name, _)| name).collect();
