@@ -91,8 +91,8 @@
 //!
 //! # Platforms
 //!
-//! Unix: x86-64 Linux is tested; macOS and FreeBSD were only type-checked. Some functions are for Linux only: idle connections without threads,
-//! splice(2), and the original destination of redirected connections.
+//! Unix. Tests run only on x86-64 Linux with glibc; aarch64 Linux, musl, macOS and FreeBSD are only type-checked. Some functions are for
+//! Linux only: idle connections without threads, splice(2), and the original destination of redirected connections.
 
 #[cfg(not(unix))]
 compile_error!("spectral-capture needs a Unix system: it uses poll(2), unlinked files and file permissions");
