@@ -122,7 +122,7 @@ const TAG_NUMBER: u8 = 0x1f;
 pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
-pub(super) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(super) const OID: u8 = 0x06;
 pub(super) const UTC_TIME: u8 = 0x17;
 pub(super) const GENERALIZED_TIME: u8 = 0x18;
@@ -132,7 +132,7 @@ pub(super) const fn context(number: u8) -> u8 {
     0x80 | number
 }
 /// A constructed value with the context-specific tag `number`.
-pub(super) const fn constructed(number: u8) -> u8 {
+pub(crate) const fn constructed(number: u8) -> u8 {
     0xa0 | number
 }
 

@@ -16,7 +16,8 @@
 mod ca;
 mod certificate;
 mod client;
-mod der;
+pub(crate) mod der;
+pub(crate) mod der_writer;
 #[cfg(test)]
 mod interop;
 mod leaves;
@@ -40,4 +41,5 @@ pub(crate) use pem::encode_certificate as encode_pem;
 #[cfg(test)]
 pub(crate) use pem::encode_private_key;
 pub(crate) use roots::{MOZILLA_ROOTS, RootLocations, machine_roots, read_roots, system_roots};
+pub(crate) use x509::{NULL, SET};
 pub(crate) use x509_reader::X509;

@@ -8,9 +8,9 @@ use super::der::{
     constructed, context, dotted,
 };
 use super::validity::{Validity, system_time};
+use crate::calendar::Utc;
 use std::net::IpAddr;
 use std::time::SystemTime;
-use time::{Date, Month, Time, UtcDateTime};
 
 /// The fields of a certificate.
 #[derive(Clone, Copy, Debug)]
@@ -298,10 +298,9 @@ fn next_time(der: &mut Der<'_>) -> Result<i64, Malformed> {
         Some(2) => field(4)?,
         _ => return Err(Malformed),
     };
-    let month = Month::try_from(field(0)?).map_err(|_| Malformed)?;
-    let date = Date::from_calendar_date(year.into(), month, field(1)?).map_err(|_| Malformed)?;
-    let time = Time::from_hms(field(2)?, field(3)?, seconds).map_err(|_| Malformed)?;
-    Ok(UtcDateTime::new(date, time).unix_timestamp())
+    let [month, day, hour, minute] = [field(0)?, field(1)?, field(2)?, field(3)?];
+    let utc = Utc { year: year.into(), month, day, hour, minute, second: seconds };
+    Ok(utc.checked().ok_or(Malformed)?.unix())
 }
 
 /// Decodes a string of any type that names use (RFC 5280 section 4.1.2.4). Other values become hexadecimal digits.
@@ -333,14 +332,14 @@ const IP_ADDRESS: u8 = context(7);
 const KEY_CERT_SIGN: u8 = 0x04;
 
 /// Extensions of RFC 5280 section 4.2.
-const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 14];
-const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
-const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
-const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
+pub(super) const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 14];
+pub(super) const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
+pub(super) const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
+pub(super) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 30];
-const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
+pub(super) const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
 /// `id-kp-serverAuth` and `anyExtendedKeyUsage` (section 4.2.1.12).
-const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+pub(super) const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 37, 0];
 
 /// Keys: RFC 3279 section 2.3, RFC 5480 section 2.1, RFC 8410 section 3.
@@ -349,9 +348,9 @@ const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
 const P384: &[u8] = &[0x2b, 0x81, 0x04, 0, 34];
 const P521: &[u8] = &[0x2b, 0x81, 0x04, 0, 35];
-const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
+pub(super) const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
-const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+pub(super) const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 /// Attributes and their names in text (RFC 4519, RFC 2985).
 const ATTRIBUTES: &[(&[u8], &str)] = &[
     (COMMON_NAME, "CN"),

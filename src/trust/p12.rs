@@ -9,11 +9,11 @@
 //! Certificates are public, so nothing is encrypted. The store still has a password and a MAC, because Java reads a store
 //! without a password as empty. Java trusts a certificate only if it has Oracle's `trustedKeyUsage` attribute.
 
-use crate::cert::CaCertificate;
+use crate::cert::der::{OCTET_STRING, constructed};
+use crate::cert::der_writer::{oid, sequence, unsigned, value};
+use crate::cert::{CaCertificate, NULL, SET};
 use ring::{digest, hmac};
 use rustls::pki_types::CertificateDer;
-use yasna::models::ObjectIdentifier;
-use yasna::{DERWriter, Tag, construct_der};
 
 /// The password of every PKCS#12 store. It protects nothing. Java uses the same password by default.
 pub const P12_PASSWORD: &str = "changeit";
@@ -27,68 +27,49 @@ impl CaCertificate {
 
 /// Returns a trust store with `certificates` and their optional names.
 pub(crate) fn store<'a>(certificates: impl Iterator<Item = (&'a CertificateDer<'a>, Option<&'a str>)>) -> Vec<u8> {
-    let contents = construct_der(|writer| {
-        writer.write_sequence_of(|writer| {
-            for (certificate, name) in certificates {
-                bag(writer.next(), certificate, name);
-            }
-        });
-    });
-    let safe = construct_der(|writer| writer.write_sequence_of(|writer| data(writer.next(), &contents)));
+    let mut bags = Vec::new();
+    certificates.for_each(|(certificate, name)| bags.extend(bag(certificate, name)));
+    let safe = sequence(&[&data(&sequence(&[&bags]))]);
     let salt = derive_salt(&safe);
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &mac_key(P12_PASSWORD, &salt));
     let mac = hmac::sign(&key, &safe);
-    construct_der(|writer| {
-        writer.write_sequence(|writer| {
-            writer.next().write_u8(VERSION);
-            data(writer.next(), &safe);
-            writer.next().write_sequence(|writer| {
-                writer.next().write_sequence(|writer| {
-                    writer.next().write_sequence(|writer| {
-                        writer.next().write_oid(&oid(SHA1));
-                        writer.next().write_null();
-                    });
-                    writer.next().write_bytes(mac.as_ref());
-                });
-                writer.next().write_bytes(&salt);
-                writer.next().write_u32(ITERATIONS);
-            });
-        });
-    })
+    let digest = sequence(&[&sequence(&[&oid(SHA1), NULL]), &octets(mac.as_ref())]);
+    let mac_data = sequence(&[&digest, &octets(&salt), &unsigned(&ITERATIONS.to_be_bytes())]);
+    sequence(&[&unsigned(&[VERSION]), &data(&safe), &mac_data])
 }
 
-/// Writes a ContentInfo of type data, RFC 2315 sections 7 and 8.
-fn data(writer: DERWriter<'_>, bytes: &[u8]) {
-    writer.write_sequence(|writer| {
-        writer.next().write_oid(&oid(DATA));
-        writer.next().write_tagged(Tag::context(0), |writer| writer.write_bytes(bytes));
-    });
+/// Returns a ContentInfo of type data, RFC 2315 sections 7 and 8.
+fn data(bytes: &[u8]) -> Vec<u8> {
+    sequence(&[&oid(DATA), &explicit(&octets(bytes))])
 }
 
-/// Writes a SafeBag with a CertBag, RFC 7292 section 4.2.3.
-fn bag(writer: DERWriter<'_>, certificate: &CertificateDer<'_>, name: Option<&str>) {
-    writer.write_sequence(|writer| {
-        writer.next().write_oid(&oid(CERT_BAG));
-        writer.next().write_tagged(Tag::context(0), |writer| {
-            writer.write_sequence(|writer| {
-                writer.next().write_oid(&oid(X509_CERTIFICATE));
-                writer.next().write_tagged(Tag::context(0), |writer| writer.write_bytes(certificate));
-            });
-        });
-        writer.next().write_set_of(|writer| {
-            if let Some(name) = name {
-                attribute(writer.next(), FRIENDLY_NAME, |value| value.write_bmp_string(name));
-            }
-            attribute(writer.next(), TRUSTED_KEY_USAGE, |value| value.write_oid(&oid(ANY_USAGE)));
-        });
-    });
+/// Returns a SafeBag with a CertBag, RFC 7292 section 4.2.3.
+fn bag(certificate: &CertificateDer<'_>, name: Option<&str>) -> Vec<u8> {
+    let content = sequence(&[&oid(X509_CERTIFICATE), &explicit(&octets(certificate))]);
+    let usage = attribute(TRUSTED_KEY_USAGE, &oid(ANY_USAGE));
+    let attributes = match name {
+        None => value(SET, &[&usage]),
+        Some(name) => {
+            let text: Vec<u8> = name.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            let name = attribute(FRIENDLY_NAME, &value(BMP_STRING, &[&text]));
+            // X.690 section 11.6: sorted.
+            if name < usage { value(SET, &[&name, &usage]) } else { value(SET, &[&usage, &name]) }
+        }
+    };
+    sequence(&[&oid(CERT_BAG), &explicit(&content), &attributes])
 }
 
-fn attribute(writer: DERWriter<'_>, kind: &[u64], value: impl FnOnce(DERWriter<'_>)) {
-    writer.write_sequence(|writer| {
-        writer.next().write_oid(&oid(kind));
-        writer.next().write_set_of(|writer| value(writer.next()));
-    });
+fn attribute(kind: &[u8], content: &[u8]) -> Vec<u8> {
+    sequence(&[&oid(kind), &value(SET, &[content])])
+}
+
+fn octets(bytes: &[u8]) -> Vec<u8> {
+    value(OCTET_STRING, &[bytes])
+}
+
+/// Returns a value with the explicit tag 0.
+fn explicit(content: &[u8]) -> Vec<u8> {
+    value(constructed(0), &[content])
 }
 
 /// Derives the MAC key, RFC 7292 appendix B.2. A SHA-1 digest is as long as the key, so only the first block, `A_1`, is needed.
@@ -110,27 +91,24 @@ fn derive_salt(safe: &[u8]) -> Vec<u8> {
     digest::digest(&digest::SHA256, safe).as_ref().iter().copied().take(SALT_BYTES).collect()
 }
 
-fn oid(components: &[u64]) -> ObjectIdentifier {
-    ObjectIdentifier::from_slice(components)
-}
-
 /// `v3`, RFC 7292 section 4.
 const VERSION: u8 = 3;
-const DATA: &[u64] = &[1, 2, 840, 113_549, 1, 7, 1];
-const CERT_BAG: &[u64] = &[1, 2, 840, 113_549, 1, 12, 10, 1, 3];
-const X509_CERTIFICATE: &[u64] = &[1, 2, 840, 113_549, 1, 9, 22, 1];
-const FRIENDLY_NAME: &[u64] = &[1, 2, 840, 113_549, 1, 9, 20];
+const DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01]; // 1.2.840.113549.1.7.1
+const CERT_BAG: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0c, 0x0a, 0x01, 0x03]; // 1.2.840.113549.1.12.10.1.3
+const X509_CERTIFICATE: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x16, 0x01]; // 1.2.840.113549.1.9.22.1
+const FRIENDLY_NAME: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x14]; // 1.2.840.113549.1.9.20
 /// Oracle's attribute: the certificate is trusted for the listed usages.
-const TRUSTED_KEY_USAGE: &[u64] = &[2, 16, 840, 1, 113_894, 746_875, 1, 1];
+const TRUSTED_KEY_USAGE: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x86, 0xf9, 0x66, 0xad, 0xca, 0x7b, 0x01, 0x01]; // 2.16.840.1.113894.746875.1.1
 /// `anyExtendedKeyUsage`, RFC 5280 section 4.2.1.12.
-const ANY_USAGE: &[u64] = &[2, 5, 29, 37, 0];
+const ANY_USAGE: &[u8] = &[0x55, 0x1d, 0x25, 0x00]; // 2.5.29.37.0
 /// Java 8 before update 301 supports no other MAC. The MAC protects nothing.
-const SHA1: &[u64] = &[1, 3, 14, 3, 2, 26];
+const SHA1: &[u8] = &[0x2b, 0x0e, 0x03, 0x02, 0x1a]; // 1.3.14.3.2.26
 const SHA1_BYTES: usize = 20;
 const SHA1_BLOCK_BYTES: usize = 64;
 /// The purpose "MAC key", RFC 7292 appendix B.3.
 const ID_MAC: u8 = 3;
 const SALT_BYTES: usize = 8;
+const BMP_STRING: u8 = 0x1e;
 /// The usual count in other programs. The MAC protects nothing, so more rounds would only cost time.
 const ITERATIONS: u32 = 2048;
 

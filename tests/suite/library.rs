@@ -50,9 +50,10 @@ fn a_ca_is_given_in_memory() {
 
 #[test]
 fn a_ca_in_memory_that_cannot_be_used_is_an_error() {
+    const DAMAGED_PEM: &str = "-----BEGIN PRIVATE KEY-----\nA*ID\n-----END PRIVATE KEY-----\n";
     let dir = TempDir::new();
     let mut config = Config::capture(dir.join("capture.zip"));
-    for (pem, cause) in [("", "empty"), ("garbage", "no private key"), ("-----BEGIN CERTIFICATE-----", "damaged: ")] {
+    for (pem, cause) in [("", "empty"), ("garbage", "no private key"), (DAMAGED_PEM, "damaged: ")] {
         options(&mut config).ca = CaSource::Pem(pem.into());
         let error = Proxy::bind(config.clone()).unwrap_err();
         assert!(matches!(error, Error::CaInMemory(_)), "{error:?}");
