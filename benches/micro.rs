@@ -16,6 +16,8 @@
 
 #[path = "../src/bundle/mod.rs"]
 mod bundle;
+#[path = "../src/calendar.rs"]
+mod calendar;
 #[path = "../src/capture_options.rs"]
 mod capture_options;
 #[path = "../src/channel.rs"]
@@ -38,6 +40,8 @@ mod notice;
 mod record;
 #[path = "../src/recorded.rs"]
 mod recorded;
+#[path = "../src/sorting.rs"]
+mod sorting;
 mod support;
 #[path = "../src/wire/mod.rs"]
 mod wire;

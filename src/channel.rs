@@ -2,6 +2,7 @@
 //! takes several KB of the binary for each type of item.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,25 +19,30 @@ pub(crate) fn sync_channel<T>(bound: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 /// Sends items. The receiver gets those of one sender in order.
-#[derive(Debug)]
 pub(crate) struct Sender<T>(Arc<Shared<T>>);
 
 /// Receives the items of all senders.
-#[derive(Debug)]
 pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 
 /// The error for a channel without senders and items, or without a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Disconnected;
 
-#[derive(Debug)]
+/// The reason why [`Receiver::recv_timeout`] returns no item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecvTimeoutError {
+    /// The timeout has passed.
+    Timeout,
+    /// All senders were dropped.
+    Disconnected,
+}
+
 struct Shared<T> {
     state: Mutex<State<T>>,
-    /// Notified when an item is added or taken, and when the last sender or the receiver is dropped.
+    /// Notified when an item is added, when one is taken from a full channel, and when the last sender or the receiver is dropped.
     changed: Condvar,
 }
 
-#[derive(Debug)]
 struct State<T> {
     items: VecDeque<T>,
     bound: usize,
@@ -83,11 +89,16 @@ impl<T> Receiver<T> {
         self.take(state.unwrap_or_else(PoisonError::into_inner)).ok_or(Disconnected)
     }
 
-    /// Returns the next item; waits for it up to `timeout`. Returns `None` as well if all senders were dropped.
-    pub(crate) fn recv_timeout(&self, timeout: Duration) -> Option<T> {
+    /// Returns the next item; waits for it up to `timeout`.
+    ///
+    /// # Errors
+    /// If there is none by then, or if all senders were dropped.
+    pub(crate) fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let state = self.0.lock();
         let state = self.0.changed.wait_timeout_while(state, timeout, State::is_pending);
-        self.take(state.unwrap_or_else(PoisonError::into_inner).0)
+        let state = state.unwrap_or_else(PoisonError::into_inner).0;
+        let none = if state.senders == 0 { RecvTimeoutError::Disconnected } else { RecvTimeoutError::Timeout };
+        self.take(state).ok_or(none)
     }
 
     /// Returns the next item if there is one.
@@ -96,9 +107,13 @@ impl<T> Receiver<T> {
     }
 
     fn take(&self, mut state: MutexGuard<'_, State<T>>) -> Option<T> {
+        let was_full = state.items.len() >= state.bound;
         let item = state.items.pop_front();
         drop(state);
-        self.0.changed.notify_all();
+        // Senders wait for room only. A notification is a system call.
+        if was_full {
+            self.0.changed.notify_all();
+        }
         item
     }
 }
@@ -115,6 +130,18 @@ impl<T> Iterator for Receiver<T> {
 
     fn next(&mut self) -> Option<T> {
         self.recv().ok()
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sender")
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Receiver")
     }
 }
 
@@ -193,10 +220,10 @@ mod tests {
     #[test]
     fn receiving_with_a_timeout_ends() {
         let (sender, receiver) = channel();
-        assert_eq!(receiver.recv_timeout(Duration::from_millis(5)), None);
+        assert_eq!(receiver.recv_timeout(Duration::from_millis(5)), Err(RecvTimeoutError::Timeout));
         sender.send(1).unwrap();
-        assert_eq!(receiver.recv_timeout(Duration::MAX), Some(1));
+        assert_eq!(receiver.recv_timeout(Duration::MAX), Ok(1));
         drop(sender);
-        assert_eq!(receiver.recv_timeout(Duration::MAX), None);
+        assert_eq!(receiver.recv_timeout(Duration::MAX), Err(RecvTimeoutError::Disconnected));
     }
 }

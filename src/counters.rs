@@ -14,6 +14,7 @@
 
 use crate::config::Observer;
 use crate::notice::{Domain, NameSource, Notice, Reason, Uncaptured, Warning};
+use crate::sorting::sort_by;
 use crate::wire::tap::Dir;
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -165,7 +166,7 @@ impl Counters {
                 connections: *connections,
             })
             .collect();
-        all.sort_unstable_by(|a, b| {
+        sort_by(&mut all, &|a, b| {
             b.connections.cmp(&a.connections).then_with(|| (&a.host, &a.reason).cmp(&(&b.host, &b.reason)))
         });
         all
@@ -179,7 +180,7 @@ impl Counters {
             Domain { name: name.clone(), name_source, connections, requests, sent, received }
         };
         let mut all: Vec<_> = lock(&self.domains).entries.iter().map(domain).collect();
-        all.sort_unstable_by(|a, b| b.connections.cmp(&a.connections).then_with(|| a.name.cmp(&b.name)));
+        sort_by(&mut all, &|a, b| b.connections.cmp(&a.connections).then_with(|| a.name.cmp(&b.name)));
         all
     }
 }

@@ -102,6 +102,7 @@ compile_error!("spectral-capture needs a Unix system: it uses poll(2), unlinked 
     expect(dead_code, unreachable_pub, reason = "only the tools use or export some of it")
 )]
 mod bundle;
+mod calendar;
 mod capture_options;
 mod cert;
 mod channel;
@@ -124,6 +125,7 @@ mod record;
 mod recorded;
 mod recording;
 mod running;
+mod sorting;
 pub mod text;
 #[cfg(feature = "tools")]
 mod tools;

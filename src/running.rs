@@ -1,5 +1,6 @@
 //! A running capture: its stop, forced or not, and its summary.
 
+use crate::channel::{RecvTimeoutError, channel};
 use crate::clock::Moment;
 use crate::gauge::Gauge;
 use crate::net::key_log::KeyLog;
@@ -14,7 +15,6 @@ use crate::recording::{RunningRecording, Writing};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl Running {
     /// received. Only copying them, or a disk that hangs, can still take time.
     pub fn stop_within(self, limit: Duration) -> Summary {
         let force = self.force_stop();
-        let (stopped, timer) = mpsc::channel::<()>();
+        let (stopped, timer) = channel::<()>();
         let started = thread::Builder::new().name("stop timer".into()).spawn({
             let force = force.clone();
             move || {

@@ -20,6 +20,7 @@ const RUNNING: &[&str] = &["net", "wire", "coding", "record", "bundle", "cert"];
 
 /// The files directly below `src/` that run while traffic flows.
 const RUNNING_FILES: &[&str] = &[
+    "calendar",
     "capture_options",
     "channel",
     "clock",
@@ -32,16 +33,17 @@ const RUNNING_FILES: &[&str] = &[
     "proxy",
     "recorded",
     "recording",
+    "sorting",
 ];
 
 /// The modules of this crate that the files below each folder may import, besides their own folder.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("error", &[]),
+    ("error", &["calendar"]),
     ("text", &[]),
     ("notice", &["bundle", "wire"]),
     ("wire", &[]),
     ("coding", &[]),
-    ("bundle", &["coding", "wire", "clock", "error"]),
+    ("bundle", &["coding", "wire", "calendar", "clock", "error", "sorting"]),
     (
         "record",
         &[
@@ -57,13 +59,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "memory",
             "notice",
             "recorded",
+            "sorting",
         ],
     ),
-    ("cert", &["clock", "error"]),
-    ("net", &["record", "cert", "wire", "clock", "config", "connector", "counters", "error", "memory", "notice"]),
-    ("trust", &["cert", "clock", "error", "text"]),
-    ("tools", &["bundle", "channel", "coding", "wire", "clock", "error", "text"]),
-    ("cli", &["cli"]),
+    ("cert", &["calendar", "clock", "error"]),
+    (
+        "net",
+        &["record", "cert", "wire", "channel", "clock", "config", "connector", "counters", "error", "memory", "notice"],
+    ),
+    ("trust", &["cert", "clock", "error", "text", "sorting"]),
+    ("tools", &["bundle", "channel", "coding", "wire", "clock", "error", "text", "sorting"]),
+    ("cli", &["calendar", "channel", "cli", "sorting"]),
 ];
 
 /// Names outside the crate that no file below a folder may use.
@@ -136,9 +142,6 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("nix", "cli/process/"),
     ("nix", "cli/namespace/"),
     ("nix", "cert/permissions.rs"),
-    ("rcgen", "cert/"),
-    ("yasna", "cert/"),
-    ("yasna", "trust/"),
     ("pem", "cert/"),
     ("base64", "text.rs"),
     ("ring", "cert/"),

@@ -189,8 +189,8 @@ pub(crate) fn item_of(name: &str) -> Option<(ItemKind, &str)> {
 }
 
 /// Returns the numbers in `id`, by which ids are sorted: as text, ids past four digits would sort wrongly.
-pub(crate) fn numbers(id: &str) -> Vec<u64> {
-    id.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
+pub(crate) fn numbers(id: &str) -> impl Iterator<Item = u64> {
+    id.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok())
 }
 
 #[cfg(test)]

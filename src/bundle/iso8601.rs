@@ -1,39 +1,30 @@
-//! Times in ISO 8601, as manifests and HAR have them.
-//!
-//! Written by hand because the bundle format fixes the digits and the offset `+00:00`, where `time` writes `Z`.
+//! Times in ISO 8601, as manifests and HAR have them. The bundle format fixes the digits and the offset `+00:00`.
 
+use crate::calendar::{Utc, parse_date, parse_time, split_offset};
 use std::time::Duration;
-use time::OffsetDateTime;
-use time::format_description::well_known::Iso8601;
 
 /// Formats a time since the epoch in UTC, to the microsecond: `2026-11-22T09:07:09.552254+00:00`.
 pub(crate) fn micros(since_epoch: Duration) -> String {
-    let time = utc(since_epoch);
-    format!("{}.{:06}+00:00", seconds(time), time.microsecond())
+    format!("{}.{:06}+00:00", seconds(since_epoch), since_epoch.subsec_micros())
 }
 
 /// Formats a time since the epoch in UTC, to the millisecond: `2026-11-22T09:07:09.552+00:00`.
 pub(crate) fn millis(since_epoch: Duration) -> String {
-    let time = utc(since_epoch);
-    format!("{}.{:03}+00:00", seconds(time), time.millisecond())
+    format!("{}.{:03}+00:00", seconds(since_epoch), since_epoch.subsec_millis())
 }
 
-/// Parses a time in any offset, and returns the milliseconds since the epoch. Returns `None` for times before the
+/// Parses a time with an offset from UTC, and returns the milliseconds since the epoch. Returns `None` for times before the
 /// epoch.
 pub(crate) fn parse_millis(text: &str) -> Option<u64> {
-    let time = OffsetDateTime::parse(text, &Iso8601::PARSING).ok()?;
-    u64::try_from(time.unix_timestamp_nanos().checked_div(1_000_000)?).ok()
+    let (date, time) = text.split_once(['T', 't'])?;
+    let (time, offset) = split_offset(time)?;
+    u64::try_from(parse_date(date)? + parse_time(time)? - offset?).ok()
 }
 
-/// Times past the year 9999 become its end.
-fn utc(since_epoch: Duration) -> OffsetDateTime {
-    OffsetDateTime::UNIX_EPOCH.saturating_add(since_epoch.try_into().unwrap_or(time::Duration::MAX))
-}
-
-fn seconds(time: OffsetDateTime) -> String {
-    let (year, month, day) = time.to_calendar_date();
-    let (hour, minute, second) = time.to_hms();
-    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}", u8::from(month))
+/// Times past the year 9999 become its last second.
+fn seconds(since_epoch: Duration) -> String {
+    let utc = Utc::from_unix(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX));
+    [&*utc.date(), "T", &utc.time()].concat()
 }
 
 #[cfg(test)]

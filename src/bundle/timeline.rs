@@ -9,6 +9,7 @@
 use super::id::{Id, ItemKind, push_number};
 use super::spill::{Spill, SpillPlace};
 use super::string_arena::StringArena;
+use crate::sorting::sort_by_key;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
@@ -79,7 +80,7 @@ impl TimelineBuilder {
 
     /// Sorts the run in memory. Stable: items of one millisecond keep the order in which they were added.
     fn sort(&mut self) {
-        self.run.sort_by_key(|event| event.timestamp);
+        sort_by_key(&mut self.run, &|event| event.timestamp);
     }
 
     /// Writes `timeline.json` in the layout of `json.rs`. By hand, because the events are streamed and reading them

@@ -23,13 +23,13 @@ use super::stop_after::StopAfter;
 use super::summary;
 use super::text::{escaped_lines, shell_word};
 use super::upstream::Selected;
+use crate::channel::{Receiver, RecvTimeoutError, Sender, channel};
 use spectral_capture::{Config, Credentials, Environment, Gauge, Observer, Proxy, Running, Summary};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 

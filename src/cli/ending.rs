@@ -9,10 +9,10 @@
 use super::message::{error_line, warning_line};
 use super::screen::Screen;
 use super::text::{count, duration, shell_word};
+use crate::channel::{Receiver, RecvTimeoutError, Sender};
 use spectral_capture::{Gauge, Progress, Running, Summary};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;

@@ -4,7 +4,6 @@ use super::advice;
 use super::screen::Screen;
 use super::text::{count, duration, escape, size};
 use spectral_capture::{Notice, Reason, Warning};
-use std::collections::BTreeSet;
 use std::mem::discriminant;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +14,7 @@ pub(crate) struct ShownWarnings(Arc<Mutex<Shown>>);
 #[derive(Default)]
 struct Shown {
     /// Up to [`MAX_SHOWN_WARNINGS`].
-    warnings: BTreeSet<Warning>,
+    warnings: Vec<Warning>,
     count: u64,
 }
 
@@ -27,8 +26,8 @@ impl ShownWarnings {
     fn add(&self, warning: &Warning) {
         let mut shown = self.lock();
         shown.count = shown.count.saturating_add(1);
-        if shown.warnings.len() < MAX_SHOWN_WARNINGS {
-            shown.warnings.insert(warning.clone());
+        if shown.warnings.len() < MAX_SHOWN_WARNINGS && !shown.warnings.contains(warning) {
+            shown.warnings.push(warning.clone());
         }
     }
 

@@ -10,9 +10,9 @@
 
 use super::screen::{StatusLine, Terminal, view};
 use super::text::{duration, size};
+use crate::channel::{RecvTimeoutError, Sender, channel};
 use spectral_capture::reader::{Measured, Meter};
 use std::io::{self, Write};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;

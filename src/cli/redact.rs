@@ -6,6 +6,7 @@ use super::open_bundle::{warn_of_damaged, warn_of_left_out, warn_of_no_match};
 use super::output::print;
 use super::progress_line::ProgressLine;
 use super::text::{count, escaped_lines};
+use crate::sorting::sort_by_key;
 use spectral_capture::filter::Filter;
 use spectral_capture::redact::{self, Bodies, Options, Redacted, Report, Rules};
 use std::collections::BTreeMap;
@@ -130,7 +131,7 @@ fn kept_lines(report: &Report, rules: &Rules) -> Vec<String> {
 /// Returns a line for each name, the most frequent first.
 fn counted(counts: &BTreeMap<String, u64>, remark: &str) -> Vec<String> {
     let mut sorted: Vec<_> = counts.iter().collect();
-    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    sort_by_key(&mut sorted, &|(_, count)| u64::MAX.saturating_sub(**count));
     let mut lines: Vec<_> =
         sorted.iter().take(MAX_LINES).map(|(name, count)| format!("  {count:8}  {name}{remark}")).collect();
     if sorted.len() > MAX_LINES {

@@ -30,13 +30,13 @@ use super::startup;
 use super::summary;
 use super::text::escaped_lines;
 use super::upstream::{self, UpstreamOptions};
+use crate::channel::{Sender, channel};
 use spectral_capture::{CaCertificate, Config, Environment, Observer, Proxy, TrustFiles};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 

@@ -10,10 +10,10 @@
 //! queued. [`Screen::flush`] waits for the thread, but not indefinitely.
 
 use super::process::terminal;
+use crate::channel::{Receiver, RecvTimeoutError, Sender, channel};
 use status::{Source, View};
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;

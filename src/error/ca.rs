@@ -1,11 +1,11 @@
 //! Reasons why the CA cannot be used.
 
+use crate::calendar::Utc;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
-use time::{Date, OffsetDateTime};
 
 /// An error of a library, of which only the text is used.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -176,20 +176,11 @@ struct Day(SystemTime);
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.date() {
-            Some(date) => date.fmt(f),
-            None => f.write_str("an unknown date"),
-        }
-    }
-}
-
-impl Day {
-    fn date(&self) -> Option<Date> {
         let seconds = match self.0.duration_since(UNIX_EPOCH) {
-            Ok(after) => i64::try_from(after.as_secs()).ok()?,
-            Err(before) => i64::try_from(before.duration().as_secs()).ok()?.checked_neg()?,
+            Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+            Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, i64::saturating_neg),
         };
-        Some(OffsetDateTime::from_unix_timestamp(seconds).ok()?.date())
+        f.write_str(&Utc::from_unix(seconds).date())
     }
 }
 

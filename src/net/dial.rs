@@ -7,6 +7,7 @@ use super::own_sockets::{OwnAddress, OwnSockets};
 use super::stop::Stop;
 use super::sys;
 use super::thread_pool::ThreadPool;
+use crate::channel::channel;
 use crate::clock::Moment;
 use crate::connector::{ConnectFunction, Kind};
 use crate::wire::authority::{Authority, Host};
@@ -16,7 +17,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Resolves names and connects sockets for one capture.
@@ -175,7 +176,7 @@ impl Dialer {
     ) -> Result<io::Result<T>, Interrupted> {
         // A pipe, whose write end that thread closes, can be polled together with the stop.
         let (done, done_writer) = io::pipe().map_err(Interrupted::Failed)?;
-        let (sender, result) = mpsc::channel();
+        let (sender, result) = channel();
         let Ok(worker) = self.threads.acquire() else {
             // No thread is left. Waiting for one could be a deadlock, because all threads may wait here. So it runs on this
             // thread, with its own timeouts.
@@ -196,7 +197,7 @@ impl Dialer {
             }
             if ended.read {
                 // The result is sent before the pipe is closed, unless the work panicked.
-                return Ok(result.try_recv().unwrap_or_else(|_| Err(io::Error::other("a function panicked"))));
+                return Ok(result.try_recv().unwrap_or_else(|| Err(io::Error::other("a function panicked"))));
             }
             if left.is_zero() {
                 return Err(Interrupted::TimedOut);

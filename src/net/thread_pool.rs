@@ -9,9 +9,9 @@
 //! Each [`Worker`] owns one thread, which ends when the worker is dropped. Idle workers are dropped when the pool is
 //! closed or dropped.
 
+use crate::channel::{Receiver, RecvTimeoutError, Sender, sync_channel};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -107,7 +107,7 @@ fn work(idle: &Weak<IdleWorkers>, jobs: &Receiver<Job>) {
 pub(crate) struct Worker {
     thread: ThreadId,
     /// The only sender of jobs to this thread: without it, the thread ends.
-    jobs: SyncSender<Job>,
+    jobs: Sender<Job>,
 }
 
 impl Worker {
@@ -136,8 +136,8 @@ const MAX_IDLE_THREADS: usize = 12;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::channel;
     use crate::clock::Moment;
-    use std::sync::mpsc::{Sender, channel};
 
     const LONG: Duration = Duration::from_secs(20);
 
@@ -164,7 +164,7 @@ mod tests {
             pool.acquire().unwrap().run(move || sender.send(thread::current().id()).unwrap());
             wait_for_idle(&pool, 1);
         }
-        let ids: Vec<_> = ids.try_iter().collect();
+        let ids: Vec<_> = std::iter::from_fn(|| ids.try_recv()).collect();
         assert_eq!(ids, [ids[0]; 3]);
     }
 
@@ -237,7 +237,7 @@ mod tests {
             other.acquire().unwrap().run(move || sender.send(thread::current().id()).unwrap());
             wait_for_idle(&other, 1);
         }
-        let ids: Vec<_> = ids.try_iter().collect();
+        let ids: Vec<_> = std::iter::from_fn(|| ids.try_recv()).collect();
         assert_eq!(ids, [ids[0]; 2], "its thread becomes idle and is used again");
         assert_eq!(idle(&full), MAX_IDLE_THREADS, "it uses no thread of the full pool");
     }

@@ -2,12 +2,12 @@
 //! the disk may hang with it.
 
 use super::sink::ItemSink;
+use crate::channel::{RecvTimeoutError, Sender, channel};
 use crate::clock::Moment;
 use crate::config::Observer;
 use crate::notice::{Notice, Warning};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 

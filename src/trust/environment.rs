@@ -15,6 +15,7 @@ use super::variables::{
     WGET, WGET2, java_options, managed, node_options, php_scan_dirs, proxy_variables, saved_name,
 };
 use crate::cert::RootLocations;
+use crate::sorting::sort_by;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -190,7 +191,9 @@ impl Environment {
 
     /// Iterates over the changes from these variables to `other`, sorted by name. `None` means that a variable is removed.
     pub fn changes_to<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a OsStr, Option<&'a OsStr>)> {
-        let names: BTreeSet<_> = self.0.keys().chain(other.0.keys()).collect();
+        let mut names: Vec<_> =
+            self.0.keys().chain(other.0.keys().filter(|name| !self.0.contains_key(*name))).collect();
+        sort_by(&mut names, &|a, b| a.cmp(b));
         names.into_iter().filter_map(|name| {
             let after = other.0.get(name);
             (self.0.get(name) != after).then_some((name.as_os_str(), after.map(OsString::as_os_str)))

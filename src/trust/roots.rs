@@ -3,6 +3,7 @@
 use super::environment::Environment;
 use super::p12;
 use crate::cert::{CaCertificate, encode_pem, machine_roots, read_roots, system_roots};
+use crate::sorting::sort_by;
 use rustls::pki_types::CertificateDer;
 use std::path::Path;
 
@@ -26,7 +27,7 @@ impl TrustedRoots {
             roots.extend(read_roots(file));
         }
         roots.retain(|root| root != ca.certificate_der());
-        roots.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
+        sort_by(&mut roots, &|a, b| a.as_ref().cmp(b.as_ref()));
         roots.dedup();
         Self { roots, ca: ca.clone() }
     }

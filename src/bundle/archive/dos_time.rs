@@ -1,5 +1,6 @@
 //! The date and time of a ZIP entry (APPNOTE 6.3.10 section 4.4.6), in UTC and in steps of 2 seconds.
 
+use crate::calendar::Utc;
 use std::time::Duration;
 
 /// The date in the upper 16 bits, the time in the lower 16.
@@ -9,14 +10,12 @@ pub(super) struct DosDateTime(pub(super) u32);
 impl DosDateTime {
     /// Converts a time since the epoch. ZIP covers the years 1980 to 2107: earlier times become 1980-01-01, later years 2107.
     pub(super) fn new(since_epoch: Duration) -> Self {
-        let since = since_epoch.try_into().unwrap_or(time::Duration::MAX);
-        let time = time::OffsetDateTime::UNIX_EPOCH.saturating_add(since);
-        let (year, month, day) = time.to_calendar_date();
-        let (hour, minute, second) = time.to_hms();
-        let Some(years) = year.checked_sub(1980).and_then(|years| u32::try_from(years).ok()) else {
+        let utc = Utc::from_unix(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX));
+        let Utc { year, month, day, hour, minute, second } = utc;
+        let Ok(years) = u32::try_from(year.saturating_sub(1980)) else {
             return Self(1 << 21 | 1 << 16);
         };
-        let date = years.min(127) << 9 | u32::from(u8::from(month)) << 5 | u32::from(day);
+        let date = years.min(127) << 9 | u32::from(month) << 5 | u32::from(day);
         let time = u32::from(hour) << 11 | u32::from(minute) << 5 | u32::from(second) >> 1;
         Self(date << 16 | time)
     }

@@ -7,6 +7,7 @@
 //! Hashes may collide, and an unfinished bundle may contain a name twice: callers compare the names. Of equal names the last
 //! entry comes first.
 
+use crate::sorting::sort_pairs;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -33,7 +34,7 @@ impl Index {
 
     /// Restores the order. The stable sort is fast on mostly sorted input: a growing bundle is sorted again and again.
     pub(crate) fn sort(&mut self) {
-        self.offsets.sort();
+        sort_pairs(&mut self.offsets);
         self.sorted = self.offsets.len();
     }
 

@@ -18,6 +18,7 @@ use super::headers::{CENTRAL_LEN, CentralHeader, CentralSizes, EntryHeader, LOCA
 use super::index::Index;
 use super::located_entry::LocatedEntry;
 use super::read_error::{EntryError, OpenError};
+use crate::sorting::sort_pairs;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::ops::Range;
@@ -61,7 +62,7 @@ impl ZipReader {
         if entries.offset != reader.directory.end || found & 0xffff != count & 0xffff {
             return Err(OpenError::DamagedDirectory);
         }
-        extents.sort_unstable();
+        sort_pairs(&mut extents);
         if extents.windows(2).any(|pair| matches!(pair, [(_, end), (next, _)] if end > next)) {
             return Err(OpenError::OverlappingEntries);
         }

@@ -5,6 +5,7 @@ use super::identity::is_same;
 use super::names::{directory_of, with_suffix};
 use super::sys;
 use crate::bundle::disk_watch::timed;
+use crate::sorting::sort_by_key;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -31,7 +32,7 @@ pub fn prune_backups(output: &Path, keep: NonZeroU32, inputs: &[&Path]) -> Prune
         |path: &PathBuf| timed(|| fs::symlink_metadata(path)).is_ok_and(|meta| meta.is_file() && meta.uid() == user);
     let mut found: Vec<_> = numbers(output).into_iter().map(|number| (number, path(output, number))).collect();
     found.retain(|(_, path)| is_own(path));
-    found.sort_unstable();
+    sort_by_key(&mut found, &|(number, _)| u64::from(*number));
     let excess = found.len().saturating_sub(usize::try_from(keep.get()).unwrap_or(usize::MAX));
     let is_input = |path: &Path| {
         inputs

@@ -10,6 +10,7 @@ use super::identity::remove_own;
 use super::names::{directory_of, with_suffix};
 use super::sys;
 use crate::bundle::disk_watch::{timed, timed_sync};
+use crate::sorting::sort_by_key;
 use std::env;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -57,7 +58,7 @@ pub(super) fn copy(file: &File, output: &Path, content: Content) -> Rescued {
             Err(e) => drop(first_error.get_or_insert(e)),
         }
     }
-    partial.sort_by_key(|(len, ..)| *len);
+    sort_by_key(&mut partial, &|(len, ..)| *len);
     let longest = partial.pop_if(|(len, ..)| *len > 0);
     partial.iter().for_each(|(_, path, copy)| remove_own(copy, path));
     let cause = first_error.unwrap_or_else(|| ErrorKind::NotFound.into());

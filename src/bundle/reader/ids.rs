@@ -2,6 +2,7 @@
 
 use crate::bundle::id::numbers;
 use crate::bundle::string_arena::StringArena;
+use crate::sorting::sort_by;
 
 /// A list of distinct ids of one kind, sorted by number. Ids that a running capture adds follow the known ones. It is compact,
 /// some 15 bytes per id, because a bundle may have a million.
@@ -49,17 +50,17 @@ impl Ids {
         if self.is_unsorted {
             return self.iter().any(|known| known == id);
         }
-        let searched = numbers(id);
+        let searched = || numbers(id);
         let (mut start, mut end) = (0, self.len());
         while start < end {
             let middle = start.midpoint(end);
-            match self.get(middle).map(numbers) {
-                Some(known) if known < searched => start = middle.saturating_add(1),
+            match self.get(middle) {
+                Some(known) if numbers(known).lt(searched()) => start = middle.saturating_add(1),
                 _ => end = middle,
             }
         }
         // Ids such as `t_2` and `t_0002` have equal numbers.
-        let same = (start..self.len()).map_while(|index| self.get(index).filter(|known| numbers(known) == searched));
+        let same = (start..self.len()).map_while(|index| self.get(index).filter(|known| numbers(known).eq(searched())));
         same.into_iter().any(|known| known == id)
     }
 
@@ -68,7 +69,7 @@ impl Ids {
         match self.last() {
             // In an unfinished bundle, a later entry replaces an earlier one.
             Some(last) if last == id => return,
-            Some(last) => self.is_unsorted |= numbers(last) > numbers(id),
+            Some(last) => self.is_unsorted |= numbers(last).gt(numbers(id)),
             None => {}
         }
         self.ids.push(id);
@@ -84,7 +85,7 @@ impl Ids {
             return;
         }
         let mut ids: Vec<&str> = self.ids.iter().collect();
-        ids.sort_by_cached_key(|id| numbers(id));
+        sort_by(&mut ids, &|a, b| numbers(a).cmp(numbers(b)));
         ids.dedup();
         *self = Self { ids: ids.into_iter().collect(), is_unsorted: false };
     }

@@ -1,7 +1,7 @@
 //! `spectral ca env`: the variables of a command under `capture run`, as lines that a shell evaluates.
 
+use crate::sorting::sort_by;
 use spectral_capture::Environment;
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -29,7 +29,10 @@ impl Shell {
     pub(super) fn lines(self, current: &Environment, after: &Environment) -> Vec<u8> {
         let before = current.without_proxy();
         // All variables, even those that this shell has already: the lines may be saved for another shell.
-        let changes: BTreeMap<_, _> = before.changes_to(after).chain(current.changes_to(after)).collect();
+        let (first, later) = (before.changes_to(after), current.changes_to(after).collect::<Vec<_>>());
+        let mut changes: Vec<_> = first.filter(|(name, _)| !later.iter().any(|(known, _)| known == name)).collect();
+        changes.extend(later);
+        sort_by(&mut changes, &|(a, _), (b, _)| a.cmp(b));
         let mut text = self.comment().as_bytes().to_vec();
         text.extend(changes.into_iter().flat_map(|(name, value)| self.line(name, value)));
         text

@@ -1,12 +1,13 @@
 //! Finds the command or option nearest to a mistyped one.
 
 use crate::cli::table::{Command, below};
+use crate::sorting::sort_by_key;
 
 /// Returns the command below `group` whose name is nearest to `name`: `run`, or, from the program, `capture run`.
 pub(crate) fn nearest_command(group: &'static Command, name: &str) -> Option<String> {
     let mut commands = below(group);
     // The group's own commands come first: of equally near names, the first is returned.
-    commands.sort_by_key(|(path, _)| path.contains(' '));
+    sort_by_key(&mut commands, &|(path, _)| u64::from(path.contains(' ')));
     let near = nearest(name, commands.iter().map(|(_, command)| command.name))?;
     commands.into_iter().find(|(_, command)| command.name == near).map(|(path, _)| path)
 }

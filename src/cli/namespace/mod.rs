@@ -21,6 +21,7 @@ mod route;
 mod user;
 
 use super::process::{Child, Inherited};
+use crate::sorting::sort_by;
 use netlink::Netlink;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
@@ -126,7 +127,7 @@ impl Namespace {
             refused
                 .extend(message::attributes(elements.unwrap_or_default()).filter_map(|(_, it)| firewall::refused(it)));
         });
-        refused.sort_unstable();
+        sort_by(&mut refused, &|a, b| a.cmp(b));
         refused
     }
 

@@ -1,5 +1,7 @@
 //! Numbers with their units: sizes, durations, dates, counts.
 
+use crate::calendar::Utc;
+
 /// Formats a size: `999 B`, `1.2 kB`, `34 MB`.
 pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1000 {
@@ -68,11 +70,8 @@ fn short_number(value: f64) -> String {
 
 /// Formats milliseconds since the epoch: `2026-11-22 09:07:10.216 UTC`.
 pub(crate) fn date(epoch_ms: u64) -> String {
-    let since = time::Duration::milliseconds(i64::try_from(epoch_ms).unwrap_or(i64::MAX));
-    let time = time::OffsetDateTime::UNIX_EPOCH.saturating_add(since);
-    let (year, month, day) = time.to_calendar_date();
-    let (hour, minute, second, ms) = time.to_hms_milli();
-    format!("{year:04}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03} UTC", u8::from(month))
+    let utc = Utc::from_unix(i64::try_from(epoch_ms / 1000).unwrap_or(i64::MAX));
+    format!("{} {}.{:03} UTC", utc.date(), utc.time(), epoch_ms % 1000)
 }
 
 /// Formats a count with its noun: `1 exchange`, `2 exchanges`, `2 bodies`.

@@ -17,6 +17,7 @@ use crate::bundle::recovery_note::{CaptureIdentity, RecoveryNote};
 use crate::bundle::spill::SpillPlace;
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::sorting::sort_by_key;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -199,7 +200,7 @@ impl BundleFile {
     /// replace another one.
     pub(super) fn finish(mut self, ended: Moment) -> FinishedBundle {
         let mut unwritten = std::mem::take(&mut self.unwritten_websockets);
-        unwritten.sort_unstable_by_key(|websocket| websocket.number);
+        sort_by_key(&mut unwritten, &|websocket| websocket.number.into());
         let (mut websockets, mut failed_websockets) = (Vec::new(), Vec::new());
         for websocket in unwritten {
             match self.write_websocket(&websocket) {

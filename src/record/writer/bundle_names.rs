@@ -5,6 +5,7 @@ use crate::bundle::output::names::directory_of;
 use crate::bundle::output::part::output_of;
 use crate::bundle::output::path::bundle_path;
 use crate::error::Error;
+use crate::sorting::sort_by;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ impl BundleNames {
                 }
             }
         }
-        unfinished.sort_unstable();
+        sort_by(&mut unfinished, &|a, b| a.cmp(b));
         Ok((names, unfinished))
     }
 

@@ -2,46 +2,45 @@
 
 use crate::bundle::id::Id;
 use crate::notice::CutOffItems;
-use std::collections::BTreeMap;
 
 /// Collects items that were cut off. It keeps a few, so a capture of any length needs no more memory for it.
 pub(super) struct CutOffs<T> {
     count: u64,
-    /// The items with the smallest ids.
-    first: BTreeMap<Id, T>,
+    /// The items with the smallest ids, in order. A map would take several KB of the binary for each type of item.
+    first: Vec<(Id, T)>,
 }
 
 impl<T: Copy + PartialEq> CutOffs<T> {
     pub(super) fn new() -> Self {
-        Self { count: 0, first: BTreeMap::new() }
+        Self { count: 0, first: Vec::new() }
     }
 
     /// Adds the item `id`. Large exchanges are written late, so ids come in any order.
     pub(super) fn add(&mut self, id: Id, cut_off: T) {
         self.count = self.count.saturating_add(1);
-        self.first.insert(id, cut_off);
-        if self.first.len() > MAX_LISTED_ITEMS {
-            self.first.pop_last();
-        }
+        self.first.insert(self.first.partition_point(|(listed, _)| *listed < id), (id, cut_off));
+        self.first.truncate(MAX_LISTED_ITEMS);
     }
 
     /// Changes the value of `id`, which was added before.
     pub(super) fn update(&mut self, id: Id, cut_off: T) {
-        if let Some(listed) = self.first.get_mut(&id) {
+        if let Some((_, listed)) = self.first.iter_mut().find(|(listed, _)| *listed == id) {
             *listed = cut_off;
         }
     }
 
     /// Updates `items`, an earlier copy of these values.
     pub(super) fn copy_to(&self, items: &mut CutOffItems<T>) {
-        if items.count != self.count || !items.first.iter().map(|(_, cut_off)| cut_off).eq(self.first.values()) {
+        if items.count != self.count
+            || !items.first.iter().map(|(_, cut_off)| cut_off).eq(self.first.iter().map(|(_, cut_off)| cut_off))
+        {
             *items = self.items();
         }
     }
 
     /// Returns the values for the summary.
     pub(super) fn items(&self) -> CutOffItems<T> {
-        let first = self.first.iter().map(|(id, &cut_off)| (id.to_string(), cut_off)).collect();
+        let first = self.first.iter().map(|&(id, cut_off)| (id.to_string(), cut_off)).collect();
         CutOffItems { count: self.count, first }
     }
 }

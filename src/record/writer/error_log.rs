@@ -4,7 +4,6 @@ use crate::bundle::output::part::{OtherPart, Owner, other_part};
 use crate::bundle::output::rescue;
 use crate::config::Observer;
 use crate::notice::{Notice, Warning};
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -56,8 +55,8 @@ impl ErrorKind {
 /// Errors by kind, so that a full disk does not produce one report per exchange.
 pub(super) struct ErrorLog {
     observer: Observer,
-    /// The number of errors and the first cause, by kind.
-    errors: BTreeMap<ErrorKind, (u64, String)>,
+    /// Each kind with the number of its errors and the first cause, in order.
+    errors: Vec<(ErrorKind, u64, String)>,
     disk: DiskState,
 }
 
@@ -71,12 +70,12 @@ enum DiskState {
 
 impl ErrorLog {
     pub(super) fn new(observer: Observer) -> Self {
-        Self { observer, errors: BTreeMap::new(), disk: DiskState::Working }
+        Self { observer, errors: Vec::new(), disk: DiskState::Working }
     }
 
     /// Counts an error and reports the first one of its kind.
     pub(super) fn add(&mut self, kind: ErrorKind, cause: &str) {
-        if let Some((count, _)) = self.errors.get_mut(&kind) {
+        if let Ok(count) = self.find(&kind) {
             *count = count.saturating_add(1);
             return;
         }
@@ -86,14 +85,28 @@ impl ErrorLog {
         }
         // Each unfinished bundle is an error of its own kind. A capture that rotates for days may have many.
         if self.errors.len() < MAX_KINDS || !kind.is_of_one_bundle() {
-            self.errors.insert(kind, (1, cause.to_owned()));
+            self.insert(kind, 1, cause);
         }
     }
 
     /// Counts an error that only the summary reports.
     pub(super) fn count_quietly(&mut self, kind: ErrorKind) {
-        let (count, _) = self.errors.entry(kind).or_default();
-        *count = count.saturating_add(1);
+        match self.find(&kind) {
+            Ok(count) => *count = count.saturating_add(1),
+            Err(_) => self.insert(kind, 1, ""),
+        }
+    }
+
+    /// Returns the number of errors of this kind, or the place for the kind.
+    fn find(&mut self, kind: &ErrorKind) -> Result<&mut u64, usize> {
+        let at = self.errors.partition_point(|(known, ..)| known < kind);
+        self.errors.get_mut(at).filter(|(known, ..)| known == kind).map(|(_, count, _)| count).ok_or(at)
+    }
+
+    fn insert(&mut self, kind: ErrorKind, count: u64, cause: &str) {
+        if let Err(at) = self.find(&kind) {
+            self.errors.insert(at, (kind, count, cause.to_owned()));
+        }
     }
 
     /// Notes a successful write. `pending` items that failed will be tried again and are not lost yet.
@@ -108,12 +121,12 @@ impl ErrorLog {
 
     /// Forgets that `part` was deleted or replaced: another error of it is known.
     pub(super) fn forget_loss(&mut self, part: &Path) {
-        self.errors.retain(|kind, _| !matches!(kind, ErrorKind::PartLost { part: lost, .. } if lost == part));
+        self.errors.retain(|(kind, ..)| !matches!(kind, ErrorKind::PartLost { part: lost, .. } if lost == part));
     }
 
     /// Subtracts `times` errors of this kind: their items are tried again.
     pub(super) fn forget(&mut self, kind: ErrorKind, times: u64) {
-        if let Some((count, _)) = self.errors.get_mut(&kind) {
+        if let Ok(count) = self.find(&kind) {
             *count = count.saturating_sub(times);
         }
     }
@@ -134,13 +147,13 @@ impl ErrorLog {
     }
 
     fn count(&self, kind: &ErrorKind) -> u64 {
-        self.errors.get(kind).map_or(0, |(count, _)| *count)
+        self.errors.iter().find(|(known, ..)| known == kind).map_or(0, |(_, count, _)| *count)
     }
 
     /// Returns one warning per kind of error.
     pub(super) fn warnings(&self) -> Vec<Warning> {
-        let occurred = self.errors.iter().filter(|(_, (count, _))| *count > 0);
-        occurred.map(|(kind, (count, cause))| warning(kind, *count, cause)).collect()
+        let occurred = self.errors.iter().filter(|(_, count, _)| *count > 0);
+        occurred.map(|(kind, count, cause)| warning(kind, *count, cause)).collect()
     }
 }
 

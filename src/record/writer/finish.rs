@@ -5,6 +5,7 @@ use super::finished::Results;
 use crate::clock::Moment;
 use crate::notice::{Bundles, CutOffItems, Summary, Warning};
 use crate::record::cut_off::{CutOff, CutOffCause, MessageCutOff};
+use crate::sorting::sort_by_key;
 use std::path::PathBuf;
 
 /// The result of writing a bundle.
@@ -103,7 +104,7 @@ impl Writer {
     /// Ends the WebSockets that are open at the end of the capture.
     fn end_open_websockets(&mut self) {
         let mut open: Vec<_> = std::mem::take(&mut self.open_websockets).into_values().collect();
-        open.sort_unstable_by_key(|websocket| websocket.number);
+        sort_by_key(&mut open, &|websocket| websocket.number.into());
         for mut websocket in open {
             websocket.end(Some(CutOffCause::Stopped));
             if websocket.is_in_bundle() {

@@ -202,7 +202,7 @@ impl Packers {
             return Some(self.settle(outcome));
         }
         drop(state);
-        let outcome = self.outcomes.recv_timeout(timeout)?;
+        let outcome = self.outcomes.recv_timeout(timeout).ok()?;
         Some(self.settle(outcome))
     }
 

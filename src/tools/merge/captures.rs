@@ -3,6 +3,7 @@
 
 use crate::bundle::reader::{Bundle, Error, Manifest};
 use crate::bundle::{iso8601, uuid};
+use crate::sorting::sort_by;
 use crate::tools::id_set::IdSet;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +49,7 @@ pub(super) fn captures<'p>(
             }
         }
     }
-    captures.iter_mut().for_each(|capture| capture.parts.sort_by(|a, b| a.start.cmp(&b.start)));
+    captures.iter_mut().for_each(|capture| sort_by(&mut capture.parts, &|a, b| a.start.cmp(&b.start)));
     Ok(captures)
 }
 

@@ -8,6 +8,7 @@ use crate::bundle::archive::located_entry::LocatedEntry;
 use crate::bundle::archive::scan::{Scan, ScanItem};
 use crate::bundle::id::Id;
 use crate::bundle::recovery_note::AMENDMENT;
+use crate::sorting::sort_by;
 use std::collections::HashMap;
 
 impl Recovery<'_> {
@@ -30,7 +31,7 @@ impl Recovery<'_> {
         let is_lost = |found: &(Id, (u64, u64))| (found.1.0 == 0).then_some(found.0);
         let mut lost: Vec<_> =
             found.iter().map(|(id, found)| (*id, *found)).filter_map(|found| is_lost(&found)).collect();
-        lost.sort_unstable();
+        sort_by(&mut lost, &|a: &Id, b| a.cmp(b));
         lost.into_iter().for_each(|id| self.losses.add(&id.text()));
         let damaged = found.values().fold(0u64, |sum, (_, damaged)| sum.saturating_add(*damaged));
         let kept = self.kept.saturating_sub(damaged);

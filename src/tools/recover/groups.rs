@@ -62,7 +62,7 @@ impl GroupCounts {
 pub(super) fn id_of(name: &str) -> Option<Id> {
     let (kind, text) = item_of(name)?;
     let number = |n: &u64| u32::try_from(*n).ok();
-    let id = match (kind, &numbers(text)[..]) {
+    let id = match (kind, &numbers(text).collect::<Vec<_>>()[..]) {
         (ItemKind::Trace, [n]) => Id::Trace(number(n)?),
         (ItemKind::WebSocket, [n]) => Id::WebSocket(number(n)?),
         (ItemKind::Message, [websocket, n]) => Id::Message(number(websocket)?, number(n)?),

@@ -158,13 +158,13 @@ impl<'f> Recovery<'f> {
                     Ok(())
                 }
             },
-            (None, Some((ItemKind::Context, id))) if numbers(id).len() == 1 => {
+            (None, Some((ItemKind::Context, id))) if numbers(id).count() == 1 => {
                 let id = id.to_owned();
                 self.add_context(&id, &entry)
             }
             (None, Some((kind, id))) => {
                 self.has_other_ids = true;
-                self.has_merged_ids |= numbers(id).len() > if kind == ItemKind::Message { 2 } else { 1 };
+                self.has_merged_ids |= numbers(id).count() > if kind == ItemKind::Message { 2 } else { 1 };
                 self.losses.add(id);
                 Ok(())
             }

@@ -1,5 +1,6 @@
 //! Replacements of ranges of a text.
 
+use crate::sorting::sort_by;
 use std::ops::Range;
 
 /// A replacement.
@@ -34,7 +35,7 @@ pub(super) fn merge(edits: &mut Vec<Edit>) {
     if edits.is_sorted_by(|a, b| a.range.end <= b.range.start) {
         return;
     }
-    edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
+    sort_by(edits, &|a, b| (a.range.start, a.range.end).cmp(&(b.range.start, b.range.end)));
     let mut merged: Vec<Edit> = Vec::with_capacity(edits.len());
     let mut longest: usize = 0;
     for edit in edits.drain(..) {

@@ -9,6 +9,7 @@
 //! are not sought: they occur by chance.
 
 use super::base64_form::{self, Alphabet};
+use crate::sorting::sort_by;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::num::NonZeroU32;
@@ -44,7 +45,7 @@ impl Values {
 
     pub(super) fn into_index(self) -> Index {
         let mut values: Vec<_> = self.values.into_iter().collect();
-        values.sort_unstable();
+        sort_by(&mut values, &|a, b| a.cmp(b));
         Index::new(values)
     }
 }
@@ -150,6 +151,7 @@ impl Index {
             }
         }
         let text = |pattern: &Pattern| pattern.form.text(values.get(pattern.value as usize).map_or("", |value| value));
+        // In place: there may be millions.
         patterns.sort_unstable_by(|a, b| {
             let by_text = || text(a).cmp(&text(b)).then((a.value, a.form).cmp(&(b.value, b.form)));
             a.window.cmp(&b.window).then_with(by_text)
