@@ -9,7 +9,6 @@
 //! The replacement also sets the value's bits in the mixed characters, and is as long as the value modulo three bytes. So it decodes to
 //! the placeholder, and all around it decodes as before.
 
-use crate::text::Base64;
 use std::ops::Range;
 
 /// The alphabet (RFC 4648 sections 4 and 5).
@@ -23,11 +22,11 @@ pub(super) enum Alphabet {
 pub(super) fn characters(value: &[u8], before: usize, alphabet: Alphabet) -> String {
     let before = before % 3;
     let padded = [vec![0; before].as_slice(), value].concat();
-    let encoded = Base64(&padded).to_string();
-    let start = first_character(before);
+    let mut encoded = alphabet.encode(&padded);
     // Bits of the last character beyond the value depend on the bytes after it.
-    let end = padded.len().saturating_mul(8) / 6;
-    alphabet.of(encoded.get(start..end).unwrap_or_default())
+    encoded.truncate(padded.len().saturating_mul(8) / 6);
+    encoded.drain(..first_character(before).min(encoded.len()));
+    encoded
 }
 
 /// Returns the replacement of a value of `len` bytes whose [`characters`] are at `range` of `text`, and its range.
@@ -56,7 +55,7 @@ pub(super) fn replacement(
         _ => &[],
     };
     let bytes = [head, placeholder.as_bytes(), filler.as_bytes(), tail].concat();
-    let encoded = alphabet.of(&Base64(&bytes).to_string());
+    let encoded = alphabet.encode(&bytes);
     // The mixed character is missing at the start of a line or of a part of base64.
     let has_mixed = before > 0 && mixed_before.is_some();
     let start = first_character(before).saturating_sub(usize::from(has_mixed));
@@ -68,12 +67,23 @@ pub(super) fn replacement(
 }
 
 impl Alphabet {
-    /// Returns standard base64 in this alphabet.
-    fn of(self, encoded: &str) -> String {
-        match self {
-            Self::Standard => encoded.to_owned(),
-            Self::UrlSafe => encoded.replace('+', "-").replace('/', "_"),
+    /// Encodes `bytes` without padding. Each value has several such forms, and values are short.
+    fn encode(self, bytes: &[u8]) -> String {
+        let mut encoded = String::with_capacity(bytes.len().saturating_mul(4).div_ceil(3));
+        for group in bytes.chunks(3) {
+            let byte = |at: usize| group.get(at).copied().unwrap_or_default();
+            let bits = u32::from_be_bytes([0, byte(0), byte(1), byte(2)]);
+            let characters = [18, 12, 6, 0].map(|shift: u32| self.character(bits >> shift & 63));
+            encoded.extend(characters.into_iter().take(group.len().saturating_add(1)));
         }
+        encoded
+    }
+
+    fn character(self, sextet: u32) -> char {
+        let last = if self == Self::Standard { "+/" } else { "-_" };
+        let index = sextet as usize;
+        let character = LETTERS_AND_DIGITS.get(index).or_else(|| last.as_bytes().get(index.saturating_sub(62)));
+        character.copied().map_or('A', char::from)
     }
 }
 
@@ -89,6 +99,8 @@ fn sextet(byte: u8) -> Option<u8> {
     }
 }
 
+const LETTERS_AND_DIGITS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
 /// Returns the index of the first character that depends on no byte before the value.
 fn first_character(before: usize) -> usize {
     before.saturating_mul(8).div_ceil(6)
@@ -97,7 +109,7 @@ fn first_character(before: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::from_base64;
+    use crate::text::{Base64, from_base64};
     use crate::tools::redact::placeholder::Placeholders;
 
     #[test]

@@ -21,10 +21,12 @@ use super::names::Verdict;
 use super::placeholder::Placeholders;
 use super::report::Report;
 use super::values::{Index, Match, Values};
+use plain_headers::PlainHeaders;
 use std::ops::Range;
 use std::sync::Arc;
 use verdicts::Verdicts;
 
+mod plain_headers;
 mod secrets;
 mod verdicts;
 
@@ -34,6 +36,7 @@ pub(super) struct Searcher {
     placeholders: Placeholders,
     pass: Pass,
     pub(super) report: Report,
+    plain_headers: PlainHeaders,
 }
 
 enum Pass {
@@ -67,6 +70,7 @@ impl Searcher {
             placeholders: Placeholders::default(),
             pass: Pass::Find(Values::default()),
             report: Report::default(),
+            plain_headers: PlainHeaders::default(),
         }
     }
 
@@ -83,7 +87,7 @@ impl Searcher {
             Pass::Write(index) => Pass::Write(Arc::clone(index)),
         };
         let (verdicts, placeholders) = (self.verdicts.worker(), self.placeholders.clone());
-        Self { verdicts, placeholders, pass, report: Report::default() }
+        Self { verdicts, placeholders, pass, report: Report::default(), plain_headers: PlainHeaders::default() }
     }
 
     /// Returns what was found since the last call.
@@ -107,6 +111,7 @@ impl Searcher {
             let values = std::mem::take(values);
             self.report = Report { unsought: values.skipped(), ..Report::default() };
             self.pass = Pass::Write(Arc::new(values.into_index()));
+            self.plain_headers = PlainHeaders::default();
         }
     }
 
@@ -127,7 +132,16 @@ impl Searcher {
 
     /// Returns the edits of the value of a header field.
     pub(super) fn header(&mut self, name: &str, value: &str) -> Vec<Edit> {
-        self.collect(value, 0, &mut |visitor| headers::leaves(name, value, visitor))
+        if self.plain_headers.contains(name, value) {
+            return Vec::new();
+        }
+        let suspicious = self.report.suspicious.values().fold(0, |sum: u64, count| sum.saturating_add(*count));
+        let edits = self.collect(value, 0, &mut |visitor| headers::leaves(name, value, visitor));
+        let still = self.report.suspicious.values().fold(0, |sum: u64, count| sum.saturating_add(*count));
+        if edits.is_empty() && suspicious == still {
+            self.plain_headers.add();
+        }
+        edits
     }
 
     /// Returns the edits of the name of a malformed header field, and whether its value is part of it.

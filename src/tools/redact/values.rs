@@ -1,8 +1,8 @@
 //! The values to replace wherever they stand, and the index that finds them.
 //!
 //! ```text
-//! Values (first pass) ─▶ Index (second pass): the first 8 bytes of each pattern ─▶ patterns
-//!                          two bits per hash of 8 bytes exclude nearly every position of a text
+//! Values (first pass) ─▶ Index (second pass): hash of the first 8 bytes of each pattern ─▶ patterns
+//!                          two bits per hash exclude nearly every position of a text
 //! ```
 //!
 //! A value has up to nine patterns: as it is, in base64 in three positions and two alphabets, and in hexadecimal. Values of less than eight bytes
@@ -58,15 +58,20 @@ pub(super) fn is_sought(value: &str) -> bool {
 /// Finds values in texts.
 pub(super) struct Index {
     values: Vec<Box<str>>,
-    /// Sorted by the first bytes and by the text.
+    /// Sorted by the hash of the first bytes and by the text.
     patterns: Vec<Pattern>,
-    /// Two bits of one word for each hash of the first bytes of a pattern: a Bloom filter.
+    /// The first pattern of each bucket, by the first bits of the hash, and the number of patterns.
+    buckets: Vec<u32>,
+    /// The hash shifted right by this is the bucket.
+    bucket_shift: u32,
+    /// Two bits of one word for each hash: a Bloom filter.
     filter: Vec<u64>,
     max_pattern_bytes: usize,
 }
 
 #[derive(Clone, Copy)]
 struct Pattern {
+    /// The hash of the first bytes. Distinct bytes have distinct hashes.
     window: u64,
     value: u32,
     form: PatternForm,
@@ -120,8 +125,11 @@ impl PatternForm {
 
 /// Returns the bytes of `value` in hexadecimal.
 fn hex(value: &str) -> String {
-    let digits = value.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    let mut digits = String::with_capacity(value.len().saturating_mul(2));
+    for byte in value.bytes() {
+        digits.extend([byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
+    }
+    digits
 }
 
 impl Index {
@@ -185,7 +193,8 @@ impl Index {
                 *word |= mask;
             }
         }
-        Self { values, patterns, filter, max_pattern_bytes }
+        let (buckets, bucket_shift) = buckets(&patterns);
+        Self { values, patterns, buckets, bucket_shift, filter, max_pattern_bytes }
     }
 
     /// Returns the length of the longest pattern.
@@ -212,10 +221,11 @@ impl Index {
         let mut window = 0u64;
         for (end, byte) in text.iter().enumerate() {
             window = window >> 8 | u64::from(*byte) << 56;
-            if self.may_begin(window)
+            let hash = hash(window);
+            if self.may_begin(hash)
                 && let Some(start) = end.checked_sub(WINDOW_BYTES.saturating_sub(1))
             {
-                self.find_at(text, start, window, &mut found);
+                self.find_at(text, start, hash, &mut found);
             }
         }
         found
@@ -227,14 +237,18 @@ impl Index {
         self.filter.get(word).is_some_and(|word| word & mask == mask)
     }
 
-    /// Finds the patterns with which `text` begins at `start`. Values often have a common beginning, as web tokens do, so the
+    /// Finds the patterns with which `text` begins at `start`. `window` is the hash of its first bytes there. Values often have a common beginning, as web tokens do, so the
     /// number of patterns with this window does not matter: all that match are prefixes of the last one that sorts before the text.
     fn find_at<'i>(&'i self, text: &[u8], start: usize, window: u64, found: &mut Vec<Match<'i>>) {
         let rest = text.get(start..).unwrap_or_default();
-        let after = self.patterns.partition_point(|pattern| {
+        let bucket = usize::try_from(window >> self.bucket_shift).unwrap_or(usize::MAX);
+        let bound = |bucket: usize| self.buckets.get(bucket).map_or(self.patterns.len(), |first| *first as usize);
+        let first = bound(bucket);
+        let patterns = self.patterns.get(first..bound(bucket.saturating_add(1))).unwrap_or_default();
+        let after = patterns.partition_point(|pattern| {
             pattern.window < window || (pattern.window == window && self.text(pattern).as_bytes() <= rest)
         });
-        let mut next = after.checked_sub(1);
+        let mut next = first.saturating_add(after).checked_sub(1);
         while let Some(pattern) = next.and_then(|at| self.patterns.get(at)).filter(|pattern| pattern.window == window) {
             let pattern_text = self.text(pattern);
             let range = start..start.saturating_add(pattern_text.len());
@@ -257,15 +271,31 @@ impl Index {
     }
 }
 
-/// Returns the first eight bytes.
+/// Returns the hash of the first eight bytes.
 fn window(bytes: &[u8]) -> Option<u64> {
-    bytes.first_chunk().map(|first| u64::from_le_bytes(*first))
+    bytes.first_chunk().map(|first| hash(u64::from_le_bytes(*first)))
 }
 
-/// Returns the word and the bits of a window in a filter of `words` words, a power of two.
-fn place(window: u64, words: usize) -> (usize, u64) {
-    // The high bits depend on all bytes.
-    let hash = window.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+/// Returns a hash whose high bits depend on all bytes. The factor is odd, so that distinct windows have distinct hashes.
+fn hash(window: u64) -> u64 {
+    window.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Returns the first of the sorted `patterns` in each bucket, one bucket for one or two patterns, and the shift of a hash to its bucket.
+fn buckets(patterns: &[Pattern]) -> (Vec<u32>, u32) {
+    let bits = patterns.len().max(2).ilog2();
+    let shift = 64_u32.saturating_sub(bits);
+    let (mut buckets, mut at) = (Vec::with_capacity(1 << bits), 0);
+    for bucket in 0..1_u64 << bits {
+        let rest = patterns.get(at..).unwrap_or_default();
+        at = at.saturating_add(rest.iter().take_while(|pattern| pattern.window >> shift < bucket).count());
+        buckets.push(u32::try_from(at).unwrap_or(u32::MAX));
+    }
+    (buckets, shift)
+}
+
+/// Returns the word and the bits of a hash in a filter of `words` words, a power of two.
+fn place(hash: u64, words: usize) -> (usize, u64) {
     let word = (hash >> 32) as u32 as usize & words.wrapping_sub(1);
     (word, 1 << (hash >> 58) | 1 << (hash >> 26 & 63))
 }
@@ -375,8 +405,20 @@ mod tests {
         let mut large = Values::default();
         (0..600).for_each(|n| large.add(&format!("{n:060000}")));
         assert_eq!(large.skipped(), 600 - (MAX_BYTES / 60_000) as u64);
-        let index = values.into_index();
-        assert!(index.contains("value 000099999") && !index.contains("value 000100000"));
-        assert_eq!(index.find(b"value 000012345, value 000100003").len(), 1);
+        assert!(values.values.contains("value 000099999") && !values.values.contains("value 000100000"));
+    }
+
+    #[test]
+    fn each_of_many_values_is_found_and_no_other() {
+        let value = |n: u64| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for count in [0, 1, 2, 3, 3000] {
+            let values: Vec<_> = (1..=count).map(value).collect();
+            let index = index(&values.iter().map(String::as_str).collect::<Vec<_>>());
+            for value in &values {
+                let found = index.find(format!("a {value}, b").as_bytes());
+                assert_eq!(found.iter().map(|found| found.value).collect::<Vec<_>>(), [value], "{count}");
+            }
+            assert!((count + 1..count + 500).all(|n| index.find(value(n).as_bytes()).is_empty()), "{count}");
+        }
     }
 }

@@ -136,6 +136,22 @@ fn values_that_remain_are_counted() {
 }
 
 #[test]
+fn repeated_header_fields_are_searched_in_each_pass() {
+    let mut searcher = Searcher::new(&Rules::default());
+    for _ in 0..3 {
+        assert!(searcher.header("X-Echo", "you sent s3cret-value").is_empty(), "it is not known yet");
+        assert!(searcher.header("X-Token-Kind", "abcdefg1").is_empty());
+    }
+    assert_eq!(searcher.report.suspicious["x-token-kind"], 3, "counted each time");
+    searcher.header("X-Token", "s3cret-value");
+    searcher.begin_writing();
+    for _ in 0..3 {
+        assert_eq!(searcher.header("X-Echo", "you sent s3cret-value").len(), 1);
+        assert_eq!(searcher.header("X-Echo", "you sent nothing"), []);
+    }
+}
+
+#[test]
 fn any_text_is_redacted() {
     let seeds: Vec<Vec<u8>> = [
         r#"{"a":"x","b":{"token":[1,-2.5e3,true,null,{"c":"d\\"}]},"a":{}}"#,
