@@ -18,17 +18,19 @@ pub(crate) enum User {
 }
 
 impl User {
-    /// The users who may create namespaces here. Reports the others as skipped.
+    /// The users who can execute `spectral` and may create namespaces here. Reports the others as skipped.
     #[track_caller]
     pub(crate) fn all() -> Vec<Self> {
         let may_create = |user: &Self| {
-            let flags = if nix::unistd::geteuid().is_root() && *user == Self::Current { "-nm" } else { "-Unm" };
-            let is_allowed = find("unshare").is_some_and(|unshare| {
-                let mut command = user.command(unshare);
-                run(command.args([flags, "true"])).code == Some(0)
-            });
+            let has_privileges = nix::unistd::geteuid().is_root() && *user == Self::Current;
+            let (flags, what) =
+                if has_privileges { ("-nm", "network namespaces") } else { ("-Unm", "user namespaces") };
+            let works = |program: &str, args: &[&str]| {
+                find("setpriv").is_some() && run(user.command(program).args(args)).code == Some(0)
+            };
+            let is_allowed = works("unshare", &[flags, "true"]) && works(env!("CARGO_BIN_EXE_spectral"), &["-V"]);
             if !is_allowed {
-                report_skipped("network namespaces");
+                report_skipped(what);
             }
             is_allowed
         };
