@@ -201,6 +201,48 @@ print('all')
     }
 }
 
+/// Addresses of two networks may be equal: such a client is not our own connection, redirected to us.
+#[test]
+fn a_client_may_have_the_address_of_one_of_our_sockets() {
+    let Some(python) = python() else {
+        return;
+    };
+    let program = "
+import socket, sys
+origin = ('127.0.0.1', int(sys.argv[1]))
+def ask(client):
+    client.sendall(b'GET / HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')
+    received = b''
+    while not received.endswith(b'.'):
+        received += client.recv(4096) or exit('closed')
+    return int(received.partition(b'\\r\\n\\r\\n')[2][:-1])
+first = socket.create_connection(origin, 20)
+second = socket.socket()
+second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+second.bind(('127.0.0.1', ask(first)))
+second.connect(origin)
+ask(second)
+print('both')
+";
+    for user in User::all() {
+        // Answers with the port of its client, and keeps the connection.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            while let Ok((mut client, peer)) = listener.accept() {
+                let body = format!("{}.", peer.port());
+                let length = body.len();
+                write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+                open.push(client);
+            }
+        });
+        let dir = user.dir();
+        let output = run(&mut user.run_all(&dir, &[], &[python, "-c", program, &port]));
+        assert_eq!(output.text(), "both\n", "{}", output.err);
+    }
+}
+
 #[test]
 fn background_processes_are_counted() {
     for user in User::all() {
