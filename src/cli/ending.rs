@@ -192,6 +192,10 @@ fn gave_up(wait: Wait, part: &Option<PathBuf>, lost: &Option<PathBuf>) -> String
             "; the bundle so far is {part}, make a bundle of it with: spectral capture recover {}",
             shell_word(&part)
         ));
+        if let Wait::Disk(_) | Wait::Bundle = wait {
+            // The call that hangs may be rename(2): its path is only known once it returns.
+            text.push_str("; if that file is missing or older, the last step succeeded: the bundle has its final name");
+        }
     } else if let Some(lost) = lost {
         text.push_str(&format!(
             "; the bundle so far was in {}, which another process deleted or replaced: it is lost when this process exits",
@@ -258,7 +262,8 @@ mod tests {
         let disk = Wait::Disk(Duration::from_secs(12));
         let expected = "the capture could not be ended: still waiting for the disk, which has not completed a write for \
                         12 s; the bundle so far is a b.zip.part, make a bundle of it with: spectral capture recover \
-                        'a b.zip.part'; if this process does not exit, the kernel keeps it until the disk answers";
+                        'a b.zip.part'; if that file is missing or older, the last step succeeded: the bundle has its \
+                        final name; if this process does not exit, the kernel keeps it until the disk answers";
         let part = Some(PathBuf::from("a b.zip.part"));
         assert_eq!(gave_up(disk, &part, &None), expected);
         let expected = "the capture could not be ended: still waiting for the bodies of 1 exchange to be verified or \

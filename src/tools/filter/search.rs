@@ -78,8 +78,11 @@ impl<'t> Search<'t> {
 
     /// Searches a line of several parts. No match spans two lines.
     pub(super) fn push_line(&mut self, parts: &[&str]) {
-        parts.iter().for_each(|part| self.search(part.as_bytes()));
-        self.tail.clear();
+        if self.state == SearchState::Searching {
+            parts.iter().for_each(|part| push_lowercase(&mut self.tail, part.as_bytes(), self.is_unicode));
+            self.find();
+            self.tail.clear();
+        }
     }
 
     /// Searches the next bytes of a body, which are text up to a NUL byte.
@@ -115,10 +118,14 @@ impl<'t> Search<'t> {
             return;
         }
         push_lowercase(&mut self.tail, text, self.is_unicode);
+        self.find();
+        self.tail.drain(..self.tail.len().saturating_sub(self.overlap));
+    }
+
+    fn find(&mut self) {
         if self.texts.iter().any(|text| text.finder.find(&self.tail).is_some()) {
             self.state = SearchState::Found;
         }
-        self.tail.drain(..self.tail.len().saturating_sub(self.overlap));
     }
 }
 
