@@ -13,7 +13,7 @@
 
 use crate::coding::crc32::Crc;
 use chunk_pool::CHUNK_BYTES;
-use spill_file::Piece;
+use spill_file::SpillFile;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) use store::test_store;
 use store::{MAX_IN_MEMORY_BYTES, MAX_PLENTIFUL_BYTES};
 
 mod chunk_pool;
-mod slots;
+mod pieces;
 mod spill_file;
 mod store;
 
@@ -51,11 +51,13 @@ struct Long {
     truncation: Option<Truncation>,
 }
 
-#[derive(Clone)]
+/// A piece that the body owns, alone or with copies of the body.
+#[derive(Clone, Copy)]
 struct SpilledPiece {
     /// The offset in the body at which it ends.
     end: u64,
-    piece: Arc<Piece>,
+    /// Its index in the spill file.
+    index: usize,
 }
 
 /// The loss of a body's end.
@@ -87,6 +89,7 @@ impl Body {
             });
             let Long { pieces, crc, chunks, is_spilling, .. } = &**long;
             let (pieces, crc, chunks) = (pieces.clone(), crc.clone(), chunks.clone());
+            self.store.spill().share_pieces(pieces.iter().map(|piece| piece.index));
             Box::new(Long { pieces, crc, chunks, is_spilling: *is_spilling, truncation })
         });
         let copy = Self { store: Arc::clone(&self.store), last: self.last.clone(), long };
@@ -157,7 +160,7 @@ impl Body {
         let in_piece = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
         let in_memory = usize::try_from(at.saturating_sub(self.spilled_len())).unwrap_or(usize::MAX);
         let pieces = pieces.get(index..).unwrap_or_default();
-        BodyReader { pieces, in_piece, chunks: self.chunks(), last: &self.last, in_memory }
+        BodyReader { spill: self.store.spill(), pieces, in_piece, chunks: self.chunks(), last: &self.last, in_memory }
     }
 
     fn is_spilling(&self) -> bool {
@@ -314,7 +317,7 @@ impl Body {
         let end = self.spilled_len().saturating_add(bytes.len() as u64);
         let long = self.long.get_or_insert_default();
         long.crc.update(&bytes);
-        long.pieces.push(SpilledPiece { end, piece: self.store.spill().enqueue(bytes, charge) });
+        long.pieces.push(SpilledPiece { end, index: self.store.spill().enqueue(bytes, charge) });
     }
 }
 
@@ -325,6 +328,9 @@ impl Drop for Body {
             return self.store.memory().release(self.last.capacity());
         }
         self.store.memory().release(self.charged_bytes());
+        if !self.pieces().is_empty() {
+            self.store.spill().release_pieces(self.pieces().iter().map(|piece| piece.index));
+        }
         let chunks = self.take_chunks();
         chunks.into_iter().chain([std::mem::take(&mut self.last)]).for_each(|chunk| self.store.chunks().release(chunk));
     }
@@ -337,6 +343,7 @@ fn split(bytes: &[u8], max: usize) -> (&[u8], &[u8]) {
 
 /// Reads a [`Body`].
 pub(crate) struct BodyReader<'b> {
+    spill: &'b SpillFile,
     /// The pieces that are not read yet, to their ends.
     pieces: &'b [SpilledPiece],
     /// The offset in the first of them.
@@ -353,7 +360,7 @@ impl Read for BodyReader<'_> {
             return Ok(0);
         }
         while let Some((first, rest)) = self.pieces.split_first() {
-            match first.piece.read_at(self.in_piece, into)? {
+            match self.spill.read_at(first.index, self.in_piece, into)? {
                 0 => (self.pieces, self.in_piece) = (rest, 0),
                 n => {
                     self.in_piece = self.in_piece.saturating_add(n);
@@ -385,7 +392,7 @@ const SMALL_BUFFER_BYTES: usize = 16 * 1024;
 const MIN_ALLOCATION_BYTES: usize = 64;
 
 /// The memory that a piece takes besides its bytes.
-const PIECE_OVERHEAD_BYTES: usize = 128;
+const PIECE_OVERHEAD_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -4,14 +4,14 @@
 //! acquire, enqueue ─▶ queue, bounded by a share ─▶ spill thread ─▶ a slot of the file
 //!   │                                                 └─ a piece whose body was dropped is not written
 //!   └─ waits its turn while the share is full; fails instead while the disk is full or hangs
-//! Piece::read_at ─▶ memory or file
+//! read_at ─▶ memory or file
 //! ```
 //!
 //! The threads of connections do not touch the file. The share drains while the disk completes writes, so that waiting for it
 //! is back-pressure and ends. A piece is never lost once it is queued: it stays in memory until it is in the file.
 
 use super::chunk_pool::{CHUNK_BYTES, ChunkPool};
-use super::slots::Slots;
+use super::pieces::{Freed, PieceTable, Stored};
 use crate::bundle::disk_watch::{DiskWatch, MAX_OPERATION_TIME, timed};
 use crate::bundle::spill::SpillPlace;
 use crate::memory::Share;
@@ -20,7 +20,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -44,11 +44,12 @@ pub(super) struct SpillFile {
 }
 
 struct State {
-    /// The pieces to write. A body that is dropped frees its pieces at once, also those in the queue.
-    queue: VecDeque<Weak<Piece>>,
+    pieces: PieceTable,
+    /// The indexes of the pieces to write. A body that is dropped frees the memory of its pieces at once, also of those in the
+    /// queue.
+    queue: VecDeque<usize>,
     /// The length of the queue at which dropped pieces are removed from it.
     purge_len: usize,
-    slots: Slots,
     /// The error of the last write, until one succeeds.
     failure: Option<io::Error>,
     /// The threads that wait for the share, in the order of their calls: small pieces, for which there is always some space,
@@ -66,20 +67,6 @@ enum Thread {
     Closed,
 }
 
-/// A part of a body, at most [`CHUNK_BYTES`] long.
-pub(super) struct Piece {
-    spill: Arc<SpillFile>,
-    /// The bytes of the share that it takes while it is in memory.
-    charge: usize,
-    place: RwLock<Place>,
-}
-
-enum Place {
-    Memory(Vec<u8>),
-    /// The slot, and the length.
-    File(u32, usize),
-}
-
 impl SpillFile {
     pub(super) fn new(
         place: SpillPlace,
@@ -88,9 +75,9 @@ impl SpillFile {
         watch: Arc<DiskWatch>,
     ) -> Arc<Self> {
         let state = State {
+            pieces: PieceTable::default(),
             queue: VecDeque::new(),
             purge_len: MIN_PURGE_LEN,
-            slots: Slots::default(),
             failure: None,
             waiters: VecDeque::new(),
             is_thread_waiting: false,
@@ -184,22 +171,69 @@ impl SpillFile {
         result
     }
 
-    /// Queues a piece of at most [`CHUNK_BYTES`], which takes the `charge` bytes of the share that the caller has acquired.
-    pub(super) fn enqueue(self: &Arc<Self>, bytes: Vec<u8>, charge: usize) -> Arc<Piece> {
-        let piece = Arc::new(Piece { spill: Arc::clone(self), charge, place: RwLock::new(Place::Memory(bytes)) });
+    /// Queues a piece of at most [`CHUNK_BYTES`], which takes the `charge` bytes of the share that the caller has acquired. Returns
+    /// its index, for its one owner.
+    pub(super) fn enqueue(self: &Arc<Self>, bytes: Vec<u8>, charge: usize) -> usize {
         let mut state = self.lock();
         if state.queue.len() >= state.purge_len {
-            state.queue.retain(|piece| piece.strong_count() > 0);
+            let State { pieces, queue, .. } = &mut *state;
+            queue.retain(|index| pieces.unless_dropped(*index).is_some());
             state.purge_len = state.queue.len().saturating_mul(2).max(MIN_PURGE_LEN);
         }
-        state.queue.push_back(Arc::downgrade(&piece));
+        let index = state.pieces.insert(bytes, charge);
+        state.queue.push_back(index);
         self.start_thread(&mut state);
         if state.is_thread_waiting || state.queue.len() == FULL_BATCH_PIECES {
             state.is_thread_waiting = false;
             drop(state);
             self.changed.notify_one();
         }
-        piece
+        index
+    }
+
+    /// Adds an owner to each of these pieces.
+    pub(super) fn share_pieces(&self, indexes: impl Iterator<Item = usize>) {
+        let mut state = self.lock();
+        indexes.for_each(|index| state.pieces.share(index));
+    }
+
+    /// Removes an owner from each of these pieces.
+    pub(super) fn release_pieces(&self, indexes: impl Iterator<Item = usize>) {
+        let mut state = self.lock();
+        for index in indexes {
+            let freed = state.pieces.release(index);
+            self.release_memory(freed);
+        }
+        let wants_truncation = state.pieces.are_all_free() && std::mem::take(&mut state.is_thread_waiting);
+        state.wake_first();
+        drop(state);
+        if wants_truncation {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Reads bytes from offset `from` of a piece, and returns their number; 0 at its end.
+    pub(super) fn read_at(&self, index: usize, from: usize, into: &mut [u8]) -> io::Result<usize> {
+        let stored = self.lock().pieces.stored(index);
+        match stored {
+            Some(Stored::Memory(bytes)) => io::Read::read(&mut bytes.get(from..).unwrap_or_default(), into),
+            Some(Stored::File(len)) => {
+                let max = len.saturating_sub(from).min(into.len());
+                let into = into.get_mut(..max).unwrap_or_default();
+                let at = offset_of(index).saturating_add(from as u64);
+                let file = self.file.get().ok_or(io::ErrorKind::UnexpectedEof)?;
+                match timed(|| file.read_at(into, at))? {
+                    0 if max > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                    n => Ok(n),
+                }
+            }
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn release_memory(&self, freed: Freed) {
+        self.share.release(freed.charge);
+        freed.buffer.into_iter().for_each(|buffer| self.chunks.release(buffer));
     }
 
     /// Starts the thread, unless it runs.
@@ -218,8 +252,8 @@ impl SpillFile {
         let _entered = self.watch.enter();
         while let Some(work) = self.next_work() {
             let result = match work {
-                Work::Write(piece) => self.write(&piece),
-                // No slot is in use, and only this thread takes one.
+                Work::Write(index, bytes) => self.write(index, bytes),
+                // A slot that was taken since is written by this thread, later.
                 Work::Truncate => self.file().and_then(|file| timed(|| file.set_len(0))),
             };
             let mut state = self.lock();
@@ -240,15 +274,15 @@ impl SpillFile {
             if state.thread == Thread::Closed {
                 return None;
             }
-            while let Some(piece) = state.queue.pop_front() {
-                if let Some(piece) = piece.upgrade() {
-                    return Some(Work::Write(piece));
+            while let Some(index) = state.queue.pop_front() {
+                if let Some(bytes) = state.pieces.unless_dropped(index) {
+                    return Some(Work::Write(index, bytes));
                 }
             }
             // No piece is left that could not be written.
             state.failure = None;
-            if state.slots.are_all_free() {
-                state.slots.reset();
+            if state.pieces.are_all_free() {
+                state.pieces.reset();
                 return Some(Work::Truncate);
             }
             state.is_thread_waiting = true;
@@ -263,40 +297,26 @@ impl SpillFile {
         }
     }
 
-    fn write(&self, piece: &Arc<Piece>) -> io::Result<()> {
-        let slot = self.lock().slots.acquire().ok_or(io::ErrorKind::FileTooLarge)?;
-        // Readers of the piece are not held up: they lock it for reading too.
-        let written = match &*piece.place.read().unwrap_or_else(PoisonError::into_inner) {
-            Place::Memory(bytes) => self.write_to(slot, bytes).map(|()| bytes.len()),
-            Place::File(..) => Err(io::ErrorKind::AlreadyExists.into()),
-        };
-        match written {
-            Ok(len) => {
-                let mut place = piece.place.write().unwrap_or_else(PoisonError::into_inner);
-                let written = std::mem::replace(&mut *place, Place::File(slot, len));
-                drop(place);
-                self.share.release(piece.charge);
-                if let Place::Memory(bytes) = written {
-                    self.chunks.release(bytes);
-                }
-                self.lock().wake_first();
-                Ok(())
-            }
-            Err(cause) => {
-                let mut state = self.lock();
-                state.slots.release(slot);
-                state.queue.push_front(Arc::downgrade(piece));
-                Err(cause)
-            }
+    fn write(&self, index: usize, bytes: Arc<Vec<u8>>) -> io::Result<()> {
+        let written = self.write_to(index, &bytes);
+        let mut state = self.lock();
+        if let Err(cause) = written {
+            drop(bytes);
+            state.queue.push_front(index);
+            return Err(cause);
         }
+        let freed = state.pieces.set_written(index, bytes);
+        self.release_memory(freed);
+        state.wake_first();
+        Ok(())
     }
 
-    fn write_to(&self, slot: u32, bytes: &[u8]) -> io::Result<()> {
+    fn write_to(&self, index: usize, bytes: &[u8]) -> io::Result<()> {
         let file = self.file()?;
         timed(|| {
             #[cfg(test)]
             self.faults.write()?;
-            file.write_all_at(bytes, offset_of(slot))
+            file.write_all_at(bytes, offset_of(index))
         })
     }
 
@@ -306,6 +326,11 @@ impl SpillFile {
         }
         let file = self.place.create_file()?;
         Ok(self.file.get_or_init(|| file))
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_in_file(&self, index: usize) -> bool {
+        matches!(self.lock().pieces.stored(index), Some(Stored::File(_)))
     }
 
     #[cfg(test)]
@@ -359,64 +384,15 @@ impl State {
 }
 
 enum Work {
-    Write(Arc<Piece>),
+    /// The index of a piece, and its bytes.
+    Write(usize, Arc<Vec<u8>>),
     /// The file is empty: frees its space.
     Truncate,
 }
 
-impl Piece {
-    /// Reads bytes from offset `from` of the piece, and returns their number; 0 at its end.
-    pub(super) fn read_at(&self, from: usize, into: &mut [u8]) -> io::Result<usize> {
-        let place = self.place.read().unwrap_or_else(PoisonError::into_inner);
-        match &*place {
-            Place::Memory(bytes) => io::Read::read(&mut bytes.get(from..).unwrap_or_default(), into),
-            Place::File(slot, len) => {
-                let max = len.saturating_sub(from).min(into.len());
-                let into = into.get_mut(..max).unwrap_or_default();
-                let at = offset_of(*slot).saturating_add(from as u64);
-                let file = self.spill.file.get().ok_or(io::ErrorKind::UnexpectedEof)?;
-                match timed(|| file.read_at(into, at))? {
-                    0 if max > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
-                    n => Ok(n),
-                }
-            }
-        }
-    }
-
-    /// True if it is in the file.
-    #[cfg(test)]
-    pub(super) fn is_in_file(&self) -> bool {
-        matches!(*self.place.read().unwrap(), Place::File(..))
-    }
-}
-
-impl Drop for Piece {
-    fn drop(&mut self) {
-        let place = self.place.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let spill = &self.spill;
-        let mut state = match place {
-            Place::Memory(bytes) => {
-                spill.share.release(self.charge);
-                spill.chunks.release(std::mem::take(bytes));
-                spill.lock()
-            }
-            Place::File(slot, _) => {
-                let mut state = spill.lock();
-                state.slots.release(*slot);
-                state
-            }
-        };
-        let wants_truncation = state.slots.are_all_free() && std::mem::take(&mut state.is_thread_waiting);
-        state.wake_first();
-        drop(state);
-        if wants_truncation {
-            spill.changed.notify_one();
-        }
-    }
-}
-
-fn offset_of(slot: u32) -> u64 {
-    u64::from(slot).saturating_mul(CHUNK_BYTES as u64)
+/// Returns the offset in the file of the piece with this index.
+fn offset_of(index: usize) -> u64 {
+    (index as u64).saturating_mul(CHUNK_BYTES as u64)
 }
 
 /// The error for bytes that found no place while the disk hangs.

@@ -69,7 +69,7 @@ fn wait_until(is_true: impl Fn() -> bool) {
 }
 
 fn is_written(body: &Body) -> bool {
-    body.pieces().iter().all(|piece| piece.piece.is_in_file())
+    body.pieces().iter().all(|piece| body.store.spill().is_in_file(piece.index))
 }
 
 fn held(store: &BodyStore) -> (usize, usize) {
@@ -364,7 +364,7 @@ fn small_pieces_do_not_overtake_a_large_one() {
         scope.spawn(|| take(2 * CHUNK_BYTES));
         wait_until(|| spill.waiting_threads() == 1);
         spill.faults.pass_one();
-        wait_until(|| body.pieces()[0].piece.is_in_file());
+        wait_until(|| spill.is_in_file(body.pieces()[0].index));
         // There is space for a small piece, and not for the large one.
         assert_eq!(spill.share().held(), CHUNK_BYTES);
         scope.spawn(|| take(1000));
