@@ -22,11 +22,12 @@ needed_by() {
 if [ ! -x "$root/usr/bin/rustc" ]; then
     apt-get update -qq
     packages=(rustc-web rust-web-src)
-    mapfile -t -O "${#packages[@]}" packages < <(needed_by rustc-web)
-    mapfile -t -O "${#packages[@]}" packages < <(needed_by "${packages[@]}")
-    mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
+    # From the compiler to its std, the library of the compiler, and LLVM.
+    for _ in 1 2 3; do
+        mapfile -t packages < <({ printf '%s\n' "${packages[@]}" && needed_by "${packages[@]}"; } | sort -u)
+    done
     (cd "$dir/packages" && apt-get download -qq "${packages[@]}")
-    rm -rf "$root"
+    rm -rf "$root" "$root.new"
     for package in "$dir"/packages/*.deb; do
         dpkg-deb --extract "$package" "$root.new"
     done
