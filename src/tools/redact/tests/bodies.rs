@@ -65,6 +65,18 @@ fn the_media_type_decides_between_grammars() {
 }
 
 #[test]
+fn deeply_nested_parts_are_searched_as_text() {
+    let mut body = b"the end".to_vec();
+    for n in 0..2000 {
+        let inner = if n == 0 { "text/plain".to_owned() } else { format!("multipart/mixed; boundary=b{:04}", n - 1) };
+        let (start, end) = (format!("--b{n:04}\r\nContent-Type: {inner}\r\n\r\n"), format!("\r\n--b{n:04}--\r\n"));
+        body = [start.as_bytes(), &body, end.as_bytes()].concat();
+    }
+    let (report, text) = redacted_body("multipart/mixed; boundary=b1999", &body);
+    assert!(report.unsearched.count == 0 && text.as_bytes() == body);
+}
+
+#[test]
 fn values_at_the_ends_of_pieces_are_found() {
     let (report, binary) = redacted_body("image/png", &b"\xff\0s3cret-value".repeat(400_000));
     assert!(report.binary.count == 1 && !binary.contains("s3cret"));

@@ -98,6 +98,8 @@ fn what_was_replaced_once_is_replaced_everywhere() {
         texts(&["go https://b/?x=1&y=2 now", url, "https://b/?x=1&y=2"])[..],
         ["go # now", r##"{"secret":"#"}"##, "#"]
     );
+    let document = r#"{"secret":"{\"x\":1,\"y\":22}"}"#;
+    assert_eq!(texts(&[r#"{"data":"{\"x\":1,\"y\":22}"}"#, document])[0], r##"{"data":"#"}"##, "several values as one");
 }
 
 #[test]
@@ -122,17 +124,37 @@ fn parts_of_secrets_and_forms_are_replaced() {
     ] {
         assert_eq!(texts(&[&format!("x {part} y"), secret])[0], "x # y", "{secret}");
     }
+    let words = r#"{"password":"correct horsepower staple"}"#;
+    assert_eq!(texts(&["x horsepower y", words])[0], "x horsepower y", "words of a secret are no secrets");
 }
 
 #[test]
 fn values_that_remain_are_counted() {
     let mut searcher = Searcher::new(&Rules::default());
-    searcher.text(r#"{"token_type":"a1","token_kind":"abcdefg1","tokenize":"two words 1"}"#);
+    searcher.text(
+        r#"{"token_type":"a1","token_kind":"abcdefg1","tokenize":"two words 1","token_uri":"https://a1.test/x"}"#,
+    );
     assert_eq!(searcher.report.suspicious.into_iter().collect::<Vec<_>>(), [("token_kind".to_owned(), 1)]);
     let mut searcher = Searcher::new(&Rules::default());
     searcher.text(&format!("{{\"token\":\"{}\"}}", "x".repeat(70_000)));
     searcher.begin_writing();
     assert_eq!(searcher.report.unsought, 1);
+}
+
+#[test]
+fn placeholders_stay() {
+    for text in [r#"{"objectKey":"redacted-5b1c0e7f33a9"}"#, r#"{"token":"redacted-5b1c0e7f33a9"}"#] {
+        assert_eq!(texts(&[text]), [text]);
+    }
+}
+
+#[test]
+fn values_that_overlap_keep_the_length_of_a_binary_body() {
+    let mut searcher = Searcher::new(&Rules::default());
+    ["s3cret-value", "value-two-x"].iter().for_each(|value| drop(searcher.secret("token", value)));
+    searcher.begin_writing();
+    let edits = searcher.binary(b"\xffs3cret-value-two-x\xff");
+    assert_eq!(edits.iter().map(|edit| (edit.range.clone(), edit.text.len())).collect::<Vec<_>>(), [(1..19, 18)]);
 }
 
 #[test]
