@@ -89,6 +89,9 @@
 //! | `tools` | recover, merge, redact, export; settings that make commands trust the CA |
 //! | `cli`, on by default | the binary |
 //!
+//! Without features, the example `in_memory`, linked statically with glibc by the rules of the release, has 4.2 MB. CI keeps it below
+//! 4.5 MB.
+//!
 //! # Platforms
 //!
 //! Unix. Tests run only on x86-64 Linux with glibc; aarch64 Linux, musl, macOS and FreeBSD are only type-checked. Some functions are for
