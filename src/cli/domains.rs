@@ -42,9 +42,11 @@ pub(crate) fn so_far(summary: &Summary, progress: &Progress) -> String {
 
 /// Returns the command that captures the discovered domains of `client`, or a hint if there are none.
 pub(crate) fn capture_hint(summary: &Summary, client: Client) -> String {
-    let (command, hint) = match client {
-        Client::Redirected => ("run --all", "No TCP connection of the command reached its destination."),
-        Client::App | Client::Command => ("proxy", "Does the app use HTTP_PROXY and HTTPS_PROXY?"),
+    let (command, end, hint) = match client {
+        Client::Redirected => {
+            ("run --all", " -- COMMAND\n", "No TCP connection of the command reached its destination.")
+        }
+        Client::App | Client::Command => ("proxy", "\n", "Does the app use HTTP_PROXY and HTTPS_PROXY?"),
     };
     if summary.domains.is_empty() {
         return ["No domains were seen. ", hint, "\n"].concat();
@@ -58,7 +60,7 @@ pub(crate) fn capture_hint(summary: &Summary, client: Client) -> String {
             false => text.push_str(&format!(" -d '{}'", escape(name).replace('\'', ""))),
         }
     }
-    text.push('\n');
+    text.push_str(end);
     if let Some(line) = omitted_line(summary.domains.len()) {
         text.extend([&line, "\n"]);
     }

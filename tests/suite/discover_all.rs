@@ -25,7 +25,10 @@ fn the_domains_of_a_command_are_listed_beside_its_own_output() {
         };
         let table = discover(&[], 0);
         assert!(table.contains(" 1 ") && table.contains("  localhost\n"), "{table}");
-        assert!(table.contains("\nTo capture them:\n  spectral capture run --all -d localhost\n"), "{table}");
+        assert!(
+            table.contains("\nTo capture them:\n  spectral capture run --all -d localhost -- COMMAND\n"),
+            "{table}"
+        );
         let lines = discover(&["-q", "--json"], 0);
         assert!(lines.starts_with("{\"domain\":\"localhost\",\"known_by\":\"name\",\"connections\":1,"), "{lines}");
         let rest = discover(&["--json", "-o", "domains.json"], 0);
