@@ -98,6 +98,11 @@ fn values_at_the_ends_of_pieces_are_found() {
     let encoded: String = redacted[start.len()..redacted.len() - 3].split("\r\n").collect();
     let decoded = String::from_utf8(crate::text::from_base64(&encoded).unwrap()).unwrap();
     assert_eq!((decoded.matches("my redacted-").count(), decoded.matches("s3cret").count()), (20_000, 0));
+    // Each event is a text of its own.
+    let event = format!("data: \"{}\"\n\n", "x y ".repeat(20_000));
+    let events = [event.repeat(60).as_str(), "data: {\"password\":{\"on\":12}}\n\n"].concat();
+    let (_, events) = redacted_body("text/event-stream", events.as_bytes());
+    assert!(events.contains("{\"password\":{\"on\":999"), "{}", &events[events.len() - 60..]);
     // The bytes after a syntax error are text.
     let json = ["[".to_owned(), "\"x y\",\n".repeat(700_000), "oops\n \"token\": \"s3cret\",\n".into()].concat();
     let (report, json) = redacted_body("application/json", json.as_bytes());
