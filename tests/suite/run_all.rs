@@ -86,9 +86,9 @@ fn exit_codes_streams_and_the_environment_are_those_of_the_command() {
         let mut command = user.command("sh");
         command.args(["-c", &line, env!("CARGO_BIN_EXE_spectral")]).current_dir(dir.path()).env("HOME", dir.path());
         let output = run(command.env("HTTPS_PROXY", "http://127.0.0.1:9").env("NO_PROXY", "*")).ok();
-        let (text, path) = (output.text(), dir.path().display());
+        let (text, path) = (output.text(), dir.path().canonicalize().unwrap());
         let id = if user == User::Nobody { 65534 } else { nix::unistd::geteuid().as_raw() };
-        assert!(text.starts_with(&format!("{id}\n{id}\n{path}\nall\n")), "{text}");
+        assert!(text.starts_with(&format!("{id}\n{id}\n{}\nall\n", path.display())), "{text}");
         assert!(text.ends_with("\n99\n"), "{text}");
         assert_eq!(text.contains("CapEff:\t0000000000000000\n"), user == User::Nobody, "{text}");
         assert!(output.err.contains("Upstream proxy: "), "a configured proxy is used: {}", output.err);

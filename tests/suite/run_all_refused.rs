@@ -9,14 +9,15 @@ use std::path::Path;
 use std::process::Command;
 
 /// Makes a call with one of these flags fail with this error, by seccomp(2), and executes a command. The call is unshare(2), or
-/// `socket`: socket(2), whose protocol must be equal.
+/// `socket` or `family`: socket(2), whose protocol or family must be equal.
 const DENY: &str = "
 import ctypes, os, platform, struct, sys
-numbers = {'unshare': (272, 97), 'socket': (41, 198)}[sys.argv.pop(1)]
+name = sys.argv.pop(1)
+numbers = (272, 97) if name == 'unshare' else (41, 198)
 number = numbers[platform.machine() == 'aarch64']
 flags, error = int(sys.argv[1], 0), int(sys.argv[2])
-# The first argument has one of the bits, or the third is equal.
-load, test = (32, 0x15) if number in (41, 198) else (16, 0x45)
+# The first argument has one of the bits or is equal, or the third is equal.
+load, test = {'unshare': (16, 0x45), 'family': (16, 0x15), 'socket': (32, 0x15)}[name]
 rules = [(0x20, 0, 0, 0), (0x15, 0, 3, number), (0x20, 0, 0, load), (test, 0, 1, flags), (6, 0, 0, 0x50000 | error), (6, 0, 0, 0x7fff0000)]
 code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *rule) for rule in rules))
 program = ctypes.create_string_buffer(struct.pack('HxxxxxxP', len(rules), ctypes.addressof(code)))
@@ -112,6 +113,43 @@ with socket.socket() as client:
                 "{}",
                 output.err
             );
+            assert_eq!(Bundle::open(&dir.join("capture.zip")).urls(), ["http://198.51.100.1/x"]);
+        });
+    }
+}
+
+/// As with the kernel's option `ipv6.disable=1`.
+#[test]
+fn a_kernel_without_ipv6_has_ipv4() {
+    if !Path::new("/usr/bin/python3").exists() || !nix::unistd::geteuid().is_root() {
+        return report_skipped("network namespaces");
+    }
+    for user in User::all() {
+        Network::run(move |_| {
+            let respond = |connection| respond_to_all(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+            let _origin = Origin::at("198.51.100.1:80", None, respond);
+            let resolver = std::net::UdpSocket::bind("198.51.100.1:53").unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = [0; 512];
+                while let Ok((len, client)) = resolver.recv_from(&mut buffer) {
+                    let answer = [b"answer to ", &buffer[..len]].concat();
+                    let _ = resolver.send_to(&answer, client);
+                }
+            });
+            let dir = user.dir();
+            let program = "
+import socket, urllib.request
+print(urllib.request.urlopen('http://198.51.100.1/x', timeout=10).read().decode())
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    client.settimeout(10)
+    client.connect(('198.51.100.1', 53))
+    client.send(b'query')
+    print(client.recv(512).decode())
+";
+            let no_ipv6 = ["family", "10", "97"];
+            let output = run_where(user, &dir, &no_ipv6, &["/usr/bin/python3", "-c", program]);
+            let expected = (Some(0), "hello\nanswer to query\n");
+            assert_eq!((output.code, output.text().as_str()), expected, "{}", output.err);
             assert_eq!(Bundle::open(&dir.join("capture.zip")).urls(), ["http://198.51.100.1/x"]);
         });
     }

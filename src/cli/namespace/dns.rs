@@ -4,14 +4,16 @@
 //! client ─▶ resolver:53 ─▶ our socket inside ─▶ a socket outside ─▶ resolver:53
 //! ```
 //!
-//! Every address is this machine's inside, so one socket receives all queries, with their destination (`IPV6_PKTINFO`).
+//! Every address is this machine's inside, so one socket receives all queries, with their destination (`IPV6_PKTINFO`, or `IP_PKTINFO`
+//! on a kernel without IPv6).
 
+use super::on_any_address;
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::libc::in6_pktinfo;
+use nix::libc::{in_addr, in_pktinfo, in6_pktinfo};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::sockopt::{IpTransparent, Ipv6RecvPacketInfo};
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, sendmsg, setsockopt};
+use nix::sys::socket::sockopt::{IpTransparent, Ipv4PacketInfo, Ipv6RecvPacketInfo};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -19,16 +21,25 @@ use std::os::fd::{AsFd, AsRawFd};
 
 /// A query without an answer.
 struct Query {
-    client: SockaddrIn6,
+    client: SockaddrStorage,
     /// Its destination, which is the source of the answer.
-    resolver: in6_pktinfo,
+    resolver: Resolver,
     outside: UdpSocket,
+}
+
+/// The destination of a query, as the kernel reports it on a socket of either family.
+enum Resolver {
+    V4(in_pktinfo),
+    V6(in6_pktinfo),
 }
 
 /// Opens the socket inside. Must be called on a thread of the namespace.
 pub(super) fn open() -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, DNS_PORT))?;
-    setsockopt(&socket, Ipv6RecvPacketInfo, &true)?;
+    let socket = on_any_address(|any| UdpSocket::bind((any, DNS_PORT)))?;
+    match socket.local_addr()?.is_ipv6() {
+        true => setsockopt(&socket, Ipv6RecvPacketInfo, &true)?,
+        false => setsockopt(&socket, Ipv4PacketInfo, &true)?,
+    }
     // To answer from the address of the resolver.
     setsockopt(&socket, IpTransparent, &true)?;
     Ok(socket)
@@ -73,15 +84,19 @@ fn receive(inside: &UdpSocket, buffer: &mut [u8]) -> io::Result<Option<Query>> {
     let mut control = cmsg_space!(in6_pktinfo);
     let mut pieces = [IoSliceMut::new(buffer)];
     let flags = MsgFlags::MSG_DONTWAIT;
-    let received = recvmsg::<SockaddrIn6>(inside.as_raw_fd(), &mut pieces, Some(&mut control), flags)?;
+    let received = recvmsg::<SockaddrStorage>(inside.as_raw_fd(), &mut pieces, Some(&mut control), flags)?;
     let resolver = received.cmsgs()?.find_map(|message| match message {
-        ControlMessageOwned::Ipv6PacketInfo(info) => Some(info),
+        ControlMessageOwned::Ipv4PacketInfo(info) => Some(Resolver::V4(info)),
+        ControlMessageOwned::Ipv6PacketInfo(info) => Some(Resolver::V6(info)),
         _ => None,
     });
     let (Some(client), Some(resolver), length) = (received.address, resolver, received.bytes) else {
         return Ok(None);
     };
-    let to = Ipv6Addr::from(resolver.ipi6_addr.s6_addr).to_canonical();
+    let to = match &resolver {
+        Resolver::V4(info) => IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()),
+        Resolver::V6(info) => Ipv6Addr::from(info.ipi6_addr.s6_addr).to_canonical(),
+    };
     let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let outside = UdpSocket::bind((any, 0))?;
     outside.connect((to, DNS_PORT))?;
@@ -90,11 +105,19 @@ fn receive(inside: &UdpSocket, buffer: &mut [u8]) -> io::Result<Option<Query>> {
 }
 
 fn answer(inside: &UdpSocket, query: &Query, message: &[u8]) {
-    let source = [ControlMessage::Ipv6PacketInfo(&query.resolver)];
+    let v4;
+    let source = match &query.resolver {
+        // The source is a field of its own.
+        Resolver::V4(info) => {
+            v4 = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: info.ipi_addr, ipi_addr: in_addr { s_addr: 0 } };
+            ControlMessage::Ipv4PacketInfo(&v4)
+        }
+        Resolver::V6(info) => ControlMessage::Ipv6PacketInfo(info),
+    };
     let pieces = [IoSlice::new(message)];
     // Best effort: the client may be gone.
     let _: Result<usize, Errno> =
-        sendmsg(inside.as_raw_fd(), &pieces, &source, MsgFlags::MSG_DONTWAIT, Some(&query.client));
+        sendmsg(inside.as_raw_fd(), &pieces, &[source], MsgFlags::MSG_DONTWAIT, Some(&query.client));
 }
 
 pub(super) const DNS_PORT: u16 = 53;

@@ -193,13 +193,21 @@ fn enter(roots: Option<&Path>, is_nested: bool, has_ipv6: bool) -> io::Result<Op
         started => Some(started?),
     };
     let ports = if firewall.is_some() { &[PORT] } else { COMMON_PORTS };
-    let listeners = ports.iter().map(|port| TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)));
+    let listeners = ports.iter().map(|port| on_any_address(|any| TcpListener::bind((any, *port))));
     let listeners = listeners.collect::<io::Result<_>>()?;
     let resolver = dns::open()?;
     if let Some(roots) = roots {
         mounts::cover_roots(roots);
     }
     Ok((listeners, resolver, firewall, fs::metadata("/proc/thread-self/ns/net")?.ino()))
+}
+
+/// Binds a socket to all addresses of both families, or of IPv4 alone on a kernel without IPv6.
+fn on_any_address<T>(bind: impl Fn(IpAddr) -> io::Result<T>) -> io::Result<T> {
+    bind(Ipv6Addr::UNSPECIFIED.into()).or_else(|e| match e.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EAFNOSUPPORT) => bind(Ipv4Addr::UNSPECIFIED.into()),
+        _ => Err(e),
+    })
 }
 
 /// Creates the rules. Returns the socket that can change them.
