@@ -55,7 +55,7 @@ async function checkPrint(name, page, all) {
       const style = (selector, property) => getComputedStyle(document.querySelector(selector)).getPropertyValue(property);
       return {
         background: style('body', 'background-color'),
-        controls: ['#tools', '#hosts', '.actions'].map((it) => style(it, 'display')).join(),
+        controls: ['#tools', '#counts', '.actions'].map((it) => style(it, 'display')).join(),
         isAfter: box('#right').top >= box('[role=row][data-id]:last-child').bottom,
         isWhole: ['#grid', '#right', 'main'].every((it) => style(it, 'overflow') === 'visible') && style('pre', 'max-height') === 'none',
         width: document.documentElement.scrollWidth - innerWidth,
@@ -161,10 +161,18 @@ async function check(name, browser) {
   await sort();
   assert.equal(await page.$eval('[role=row][data-id]', (it) => it.dataset.id), 't_0001');
 
-  // Hosts, help, a click.
-  await page.click('#hosts button');
+  // Statuses, hosts, help, a click.
+  const statuses = await page.$$eval('#counts [data-term^="status:"]', (buttons) => buttons.map((it) => it.textContent));
+  assert.deepEqual(statuses.map((it) => it.split(' ').slice(0, -1).join(' ')), ['no response', '1xx', '2xx', '3xx', '4xx']);
+  for (const [place, text] of statuses.entries()) {
+    const status = () => page.click(`#counts [data-term^="status:"]:nth-child(${place + 1})`);
+    await status();
+    assert.equal(await count(), Number(text.split(' ').at(-1)), text);
+    await status();
+  }
+  await page.click('#counts [data-term^="host:"]');
   assert.ok((await count()) < all);
-  await page.click('#hosts button');
+  await page.click('#counts [data-term^="host:"]');
   assert.equal(await count(), all);
   await page.click('#help-toggle');
   assert.ok(await page.$eval('#search-help', (it) => !it.hidden));

@@ -267,7 +267,7 @@
     $('spacer').style.height = `${Math.min(shown.length * ROW_PIXELS, MAX_LIST_PIXELS)}px`;
     const bytes = shown.reduce((sum, row) => sum + row.bytes, 0);
     $('status').textContent = `${count(shown.length)} of ${count(rows.length)} shown, ${size(bytes)}`;
-    for (const button of $('hosts').children) button.setAttribute('aria-pressed', hasTerm(button.dataset.term));
+    for (const button of $('counts').children) button.setAttribute('aria-pressed', hasTerm(button.dataset.term));
     reveal();
     drawChart();
   }
@@ -801,12 +801,19 @@
       $('notes').querySelector('summary').textContent = meta.omitted_summary;
       $('notes').querySelector('ul').append(...meta.omitted.map((text) => make('li', {}, marked(text))));
     }
+    const classes = new Map();
+    for (const row of rows) {
+      const name = row.status < 100 || row.status > 599 ? String(row.status) : `${String(row.status)[0]}xx`;
+      classes.set(name, (classes.get(name) ?? 0) + 1);
+    }
+    const toggle = (term, name, n) => {
+      const toggled = button(`${name.slice(0, 60)} ${count(n)}`, () => toggleTerm(term));
+      toggled.dataset.term = term;
+      return toggled;
+    };
+    const statuses = [...classes].sort().slice(0, 8).map(([name, n]) => toggle(`status:${name}`, name === '0' ? 'no response' : name, n));
     const frequent = [...hosts].sort((a, b) => b[1] - a[1]).slice(0, 12);
-    $('hosts').replaceChildren(...frequent.map(([host, n]) => {
-      const toggle = button(`${host.slice(0, 60)} ${count(n)}`, () => toggleTerm('host:' + host));
-      toggle.dataset.term = 'host:' + host;
-      return toggle;
-    }));
+    $('counts').replaceChildren(...statuses, ...frequent.map(([host, n]) => toggle(`host:${host}`, host, n)));
     $('legend').replaceChildren(...PHASES.map((phase) => make('span', {className: `key ${phase}`, textContent: phase})));
   }
 
