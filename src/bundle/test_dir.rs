@@ -23,6 +23,7 @@ impl TestDir {
     }
 
     /// The path of the directory.
+    #[cfg(test)]
     pub(crate) fn directory(&self) -> &Path {
         &self.0
     }

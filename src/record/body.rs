@@ -18,7 +18,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 pub(crate) use store::BodyStore;
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 pub(crate) use store::test_store;
 #[cfg(test)]
 use store::{MAX_IN_MEMORY_BYTES, MAX_PLENTIFUL_BYTES};

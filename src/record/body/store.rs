@@ -5,7 +5,7 @@ use super::spill_file::SpillFile;
 use crate::bundle::disk_watch::DiskWatch;
 use crate::bundle::spill::SpillPlace;
 use crate::memory::{Memory, Share};
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -95,7 +95,7 @@ pub(super) const MAX_PLENTIFUL_BYTES: usize = 2 << 20;
 pub(super) const MAX_IN_MEMORY_BYTES: usize = 256 * 1024;
 
 /// A store in `folder` with a budget of its own.
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 pub(crate) fn test_store(folder: impl Into<PathBuf>, budget_bytes: usize) -> Arc<BodyStore> {
     let share = |bytes| Arc::new(Share::new(bytes));
     BodyStore::with_shares(folder.into().into(), share(budget_bytes), share(budget_bytes / 5), DiskWatch::new())

@@ -4,13 +4,15 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a property is made of these")]
 
 use super::*;
+use crate::cert::{Ca, Leaves};
+use crate::clock::Moment;
 use crate::net::tls::client::provider;
 use crate::net::tls::server::ServerTls;
-use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::{Arc, OnceLock};
+use std::time::UNIX_EPOCH;
 
 /// The first byte of `data` selects our side, the second the size of the pieces; the rest is sent by the peer.
 pub(crate) fn check_any_split(data: &[u8]) {
@@ -33,12 +35,10 @@ pub(crate) fn check_any_split(data: &[u8]) {
 fn server() -> TlsSession {
     static LEAF: OnceLock<Arc<CertifiedKey>> = OnceLock::new();
     let leaf = LEAF.get_or_init(|| {
-        let key = KeyPair::generate().expect("randomness");
-        let params = CertificateParams::new(["a.example".to_owned()]).expect("a name");
-        let certificate = params.self_signed(&key).expect("a signature").der().clone();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let key = rustls::crypto::ring::sign::any_supported_type(&key).expect("a key of a known type");
-        Arc::new(CertifiedKey::new(vec![certificate], key))
+        let now = UNIX_EPOCH + Moment::now().since_epoch();
+        let ca = Ca::ephemeral(now).expect("randomness");
+        let name = ServerName::try_from("a.example").expect("a name");
+        Leaves::new(Arc::new(ca)).expect("randomness").certificate(&name, now).expect("a signature")
     });
     static SERVERS: OnceLock<ServerTls> = OnceLock::new();
     let servers = SERVERS.get_or_init(|| ServerTls::new().expect("randomness"));
