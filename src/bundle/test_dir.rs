@@ -1,7 +1,9 @@
 //! A temporary directory for a test.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+#[cfg(test)]
+use std::path::Path;
+use std::path::PathBuf;
 
 /// A new temporary directory, deleted on drop.
 pub(crate) struct TestDir(PathBuf);

@@ -65,3 +65,16 @@ fn assert_same_shape(before: &Value, after: &Value) {
         (before, after) => assert_eq!(std::mem::discriminant(before), std::mem::discriminant(after)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_is_a_string_stays_one() {
+        let text = "\"a=Q7zX-Zq9J secret;\\u00e9\u{fffd}\"";
+        check_json(text.as_bytes());
+        check_json("\"A=`;\u{feff}\u{fffd}\"".as_bytes());
+        assert!(!redacted("\"token=Q7zXZq9J123\"", Grammar::of("\"token=Q7zXZq9J123\"")).contains("Q7zXZq9J123"));
+    }
+}

@@ -33,6 +33,8 @@ impl Grammar {
         match trimmed.bytes().next() {
             None => Self::Free,
             Some(b'{' | b'[') => Self::Json,
+            // A document that is a string.
+            Some(b'"') if serde_json::from_str::<String>(trimmed).is_ok() => Self::Json,
             Some(b'<') if xml::starts_markup(trimmed) => Self::Xml,
             Some(b'0'..=b'9') if unnumbered.starts_with(['{', '[']) => Self::Json,
             Some(_) if lines::is_event_stream(trimmed) => Self::Lines,
@@ -77,6 +79,9 @@ mod tests {
             ("\u{feff}[1]", Grammar::Json),
             ("42[\"event\",{}]", Grammar::Json),
             ("42", Grammar::Free),
+            ("\"a=b\" ", Grammar::Json),
+            ("\"a b", Grammar::Free),
+            ("\"a\"b", Grammar::Free),
             ("<a/>", Grammar::Xml),
             ("<!doctype html>", Grammar::Xml),
             ("<https://a/?b=c>; rel=next", Grammar::Free),
