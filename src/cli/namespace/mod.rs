@@ -46,7 +46,7 @@ pub(crate) struct Namespace {
     inside: Thread,
     /// The inode of the network namespace, which identifies it.
     inode: u64,
-    /// The ports on which connections are captured, if the kernel has no firewall that leads all to one.
+    /// The ports on which connections are captured. Empty if the firewall leads all ports to one listener.
     pub(crate) only_ports: &'static [u16],
 }
 
