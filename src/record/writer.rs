@@ -342,8 +342,8 @@ impl Writer {
 }
 
 /// The writer yields its processor after this many exchanges. A batch takes 0.3 ms, and connections that share its processor would
-/// wait that long: the 99th percentile of a small GET is 25 % lower with this, for 2 to 4 % of the CPU time. Messages take a
-/// fifth of the time of an exchange.
+/// wait that long: the 99th percentile of a small GET is 25 % lower with this, for 2 to 4 % of the CPU time. A batch of
+/// messages is short.
 const YIELD_INTERVAL: usize = 16;
 
 /// The longest time that an outcome of a packer waits while no items are sent.
