@@ -23,6 +23,7 @@ pub mod curl;
 pub mod har;
 pub mod html;
 mod http;
+pub mod openapi;
 mod quote;
 #[doc(hidden)] // For the binary, which shows payloads.
 pub mod stored_body;
