@@ -79,3 +79,9 @@ pub fn redact_json(data: &[u8]) {
 pub fn redact_text(data: &[u8]) {
     crate::tools::redact::fuzz::check_text(data);
 }
+
+/// Asserts that any two OpenAPI documents are compared within the limits, and that a document does not differ from itself.
+#[cfg(feature = "tools")]
+pub fn openapi_drift(data: &[u8]) {
+    crate::tools::export::openapi::drift::fuzz::check_comparison(data);
+}

@@ -9,6 +9,8 @@ use crate::bundle::reader::{Bundle, LeftOut};
 use crate::tools::filter::Filter;
 use std::io::Write;
 
+pub mod drift;
+
 /// The options of a description.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]

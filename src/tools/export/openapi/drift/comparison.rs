@@ -1,0 +1,191 @@
+//! Compares operations: their parameters, request bodies and responses.
+
+use super::budget::Budget;
+use super::context::{Comparison, Kind, Shown};
+use super::json::Json;
+use super::members::Bodies;
+use super::operations::{Name, NamedOperation, Operation, operations};
+use super::pairs::{Named, Side, first_of, pair};
+use super::paths::Patterns;
+use super::references::Source;
+use super::{Both, Change, Changes, shortened};
+use crate::sorting::sort_by;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Compares two documents, in at most `steps`.
+pub(super) fn compare(earlier: &Json, present: &Json, steps: u64) -> Changes {
+    let mut comparison = Comparison::new(earlier, present, steps);
+    comparison.operations();
+    let Comparison { sources, budget, mut changes, .. } = comparison;
+    sort_by(&mut changes.listed, &Change::cmp);
+    let unresolved = [sources.earlier.unresolved.len(), sources.present.unresolved.len()];
+    changes.unresolved = unresolved.iter().map(|count| *count as u64).sum();
+    changes.is_complete = !budget.is_exceeded;
+    changes
+}
+
+impl<'d> Comparison<'d> {
+    fn operations(&mut self) {
+        let Self { sources, budget, .. } = self;
+        let earlier = operations(&mut sources.earlier, budget);
+        let present = operations(&mut sources.present, budget);
+        if budget.is_exceeded {
+            return;
+        }
+        let (earlier_keys, present_keys) = (keys(&earlier), keys(&present));
+        let earlier = by_key(earlier, &present_keys);
+        let present = by_key(present, &earlier_keys);
+        let earlier_patterns = Patterns::of(earlier.keys().map(|key| &**key), budget);
+        let present_patterns = Patterns::of(present.keys().map(|key| &**key), budget);
+        let pairs = pair(earlier, present, &mut |key, _, side| {
+            let patterns = match side {
+                Side::Earlier => &earlier_patterns,
+                Side::Present => &present_patterns,
+            };
+            patterns.covering(key, budget).map(str::to_owned)
+        });
+        for (key, pair) in pairs {
+            if self.budget.is_exceeded {
+                break;
+            }
+            let mut items = pair.present.iter().chain(&pair.earlier);
+            let shown = items.clone().find(|(_, name)| name.key == key).or_else(|| items.next());
+            let Some((operation, name)) = shown else { continue };
+            self.operation = Shown { path: name.path.clone(), method: operation.method };
+            if !self.add_one_sided(&pair, String::new) {
+                let values = |items: &[(Operation<'d>, Name)]| items.iter().map(|(operation, _)| *operation).collect();
+                self.operation(&Both { earlier: values(&pair.earlier), present: values(&pair.present) });
+            }
+        }
+    }
+
+    fn operation(&mut self, operations: &Both<Vec<Operation<'d>>>) {
+        let earlier = parameters(&operations.earlier, &mut self.sources.earlier, &mut self.budget);
+        let present = parameters(&operations.present, &mut self.sources.present, &mut self.budget);
+        for (names, others, kind) in [(&present, &earlier, Kind::New), (&earlier, &present, Kind::Gone)] {
+            for (location, name) in names.difference(others) {
+                self.add(kind, || [location, " parameter ", &shortened(name)].concat());
+            }
+        }
+        let bodies = |operations: &[Operation<'d>], source: &mut Source<'d>| -> Vec<&'d Json> {
+            let bodies = operations.iter().filter_map(|operation| operation.value.get("requestBody"));
+            bodies.map(|body| source.resolve(body)).collect()
+        };
+        let earlier = bodies(&operations.earlier, &mut self.sources.earlier);
+        let present = bodies(&operations.present, &mut self.sources.present);
+        self.contents("request", &Both { earlier, present });
+
+        let earlier = responses(&operations.earlier, &mut self.sources.earlier, &mut self.budget);
+        let present = responses(&operations.present, &mut self.sources.present, &mut self.budget);
+        let pairs = pair(earlier, present, &mut |status, statuses, _| {
+            let class = status.get(..1).map(|class| [class, "XX"].concat()).unwrap_or_default();
+            first_of(statuses, &[&class, DEFAULT])
+        });
+        for (status, pair) in pairs {
+            let is_default = status == DEFAULT && (pair.earlier.is_empty() || pair.present.is_empty());
+            // It stands for all other statuses, none of which may occur.
+            if !is_default && !self.add_one_sided(&pair, || shortened(&status)) {
+                self.contents(&shortened(&status), &pair);
+            }
+        }
+    }
+
+    /// Compares bodies or responses. `heading` is their place in the operation.
+    fn contents(&mut self, heading: &str, bodies: &Both<Vec<&'d Json>>) {
+        let (earlier, present) = (media(&bodies.earlier, &mut self.budget), media(&bodies.present, &mut self.budget));
+        let pairs = pair(earlier, present, &mut |media, ranges, _| {
+            let class = media.split_once('/').map(|(class, _)| [class, "/*"].concat()).unwrap_or_default();
+            first_of(ranges, &[&class, "*/*"])
+        });
+        for (media, pair) in pairs {
+            let with_media = || [heading, " ", &shortened(&media)].concat();
+            if self.add_one_sided(&pair, with_media) {
+                continue;
+            }
+            let schemas = |media: &[&'d Json]| -> Vec<&'d Json> {
+                media.iter().filter_map(|media| media.get("schema")).collect()
+            };
+            let heading = if media == JSON { heading.to_owned() } else { with_media() };
+            Bodies::compare(self, &heading, schemas(&pair.earlier), schemas(&pair.present));
+        }
+    }
+}
+
+fn keys(operations: &[NamedOperation<'_>]) -> BTreeSet<String> {
+    operations.iter().flat_map(|operation| &operation.names).map(|name| name.key.clone()).collect()
+}
+
+/// Returns the operations by key. With several base paths, an operation has the first key that the other document has too.
+fn by_key<'d>(operations: Vec<NamedOperation<'d>>, others: &BTreeSet<String>) -> Named<'d, (Operation<'d>, Name)> {
+    let mut named: Named<'d, _> = BTreeMap::new();
+    for NamedOperation { operation, names } in operations {
+        let common = names.iter().filter(|name| others.contains(&name.key)).min_by(|a, b| a.key.cmp(&b.key));
+        if let Some(name) = common.or(names.first()) {
+            named.entry(name.key.clone().into()).or_default().push((operation, name.clone()));
+        }
+    }
+    named
+}
+
+/// Returns the locations and names of the parameters, except those of paths.
+fn parameters<'d>(
+    operations: &[Operation<'d>],
+    source: &mut Source<'d>,
+    budget: &mut Budget,
+) -> BTreeSet<(&'static str, Cow<'d, str>)> {
+    let mut found = BTreeSet::new();
+    let lists = operations.iter().flat_map(|operation| [operation.item, operation.value]);
+    for parameter in lists.filter_map(|value| value.get("parameters")).flat_map(Json::elements) {
+        let parameter = source.resolve(parameter);
+        let text = |member| parameter.get(member).and_then(Json::as_str);
+        let Some((name, location)) = text("name").zip(text("in")) else { continue };
+        if !budget.take(name) {
+            break;
+        }
+        // Names of header fields are compared without case.
+        let name: Cow<'d, str> = if location == "header" { name.to_ascii_lowercase().into() } else { name.into() };
+        found.extend(LOCATIONS.iter().find(|known| **known == location).map(|location| (*location, name)));
+    }
+    found
+}
+
+/// Returns the responses by status.
+fn responses<'d>(operations: &[Operation<'d>], source: &mut Source<'d>, budget: &mut Budget) -> Named<'d, &'d Json> {
+    let mut found: Named<'d, _> = BTreeMap::new();
+    for (status, response) in
+        operations.iter().filter_map(|operation| operation.value.get("responses")).flat_map(Json::members)
+    {
+        if !budget.take(status) {
+            break;
+        }
+        if status.is_empty() || status.starts_with("x-") {
+            continue;
+        }
+        let status: Cow<'d, str> =
+            if status.ends_with("xx") { status.to_ascii_uppercase().into() } else { (&**status).into() };
+        found.entry(status).or_default().push(source.resolve(response));
+    }
+    found
+}
+
+/// Returns the contents of bodies by media type, in lower case and without parameters.
+fn media<'d>(bodies: &[&'d Json], budget: &mut Budget) -> Named<'d, &'d Json> {
+    let mut found: Named<'d, _> = BTreeMap::new();
+    for (media, content) in bodies.iter().filter_map(|body| body.get("content")).flat_map(Json::members) {
+        if !budget.take(media) {
+            break;
+        }
+        let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        found.entry(essence.into()).or_default().push(content);
+    }
+    found
+}
+
+/// The parameters that are compared.
+const LOCATIONS: [&str; 3] = ["query", "header", "cookie"];
+
+/// The response for all statuses that are not listed.
+const DEFAULT: &str = "default";
+
+const JSON: &str = "application/json";
