@@ -1,4 +1,4 @@
-//! `spectral capture export`: writes a bundle, or selected exchanges of it, as HAR, curl commands or a report.
+//! `spectral capture export`: writes a bundle, or selected exchanges of it, as HAR, curl commands, a report or OpenAPI.
 
 use super::advice::rewrite_error_line;
 use super::command_error::{CommandError, to_message};
@@ -8,6 +8,7 @@ use super::output::Output;
 use super::progress_line::ProgressLine;
 use super::redact::remaining_lines;
 use super::text::shell_word;
+use spectral_capture::export::openapi::drift::Document;
 use spectral_capture::export::{self, html};
 use spectral_capture::filter::Filter;
 use spectral_capture::reader::{Bundle, LeftOut, State};
@@ -16,6 +17,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod openapi;
+
 /// The arguments of the command.
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -23,6 +26,10 @@ pub(crate) struct Options {
     pub(crate) format: Format,
     /// The limits of [`Format::Html`].
     pub(crate) report: html::Options,
+    /// The options of [`Format::Openapi`].
+    pub(crate) description: export::openapi::Options,
+    /// The OpenAPI document with which the new one is compared.
+    pub(crate) since_document: Option<PathBuf>,
     /// `None` is stdout.
     pub(crate) output: Option<PathBuf>,
     pub(crate) filter: Filter,
@@ -41,6 +48,8 @@ pub(crate) enum Format {
     Curl,
     /// A report for people.
     Html,
+    /// OpenAPI 3.1.
+    Openapi,
 }
 
 impl Format {
@@ -49,7 +58,17 @@ impl Format {
             "har" => Some(Self::Har),
             "curl" => Some(Self::Curl),
             "html" => Some(Self::Html),
+            "openapi" => Some(Self::Openapi),
             _ => None,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Har => "har",
+            Self::Curl => "curl",
+            Self::Html => "html",
+            Self::Openapi => "openapi",
         }
     }
 }
@@ -74,10 +93,7 @@ fn all(options: &Options) -> Result<ExitCode, CommandError> {
             output.display()
         )));
     }
-    let write_error = |e| match &options.output {
-        Some(output) => CommandError::Request(format!("cannot write {}: {e}", output.display())),
-        None => CommandError::Output(e),
-    };
+    let earlier = options.since_document.as_deref().map(openapi::read).transpose()?;
     let (mut library_options, mut lost) = (export::Options::default(), LeftOut::default());
     match &options.redact {
         Some(_) if state != State::Complete => {
@@ -87,37 +103,86 @@ fn all(options: &Options) -> Result<ExitCode, CommandError> {
         Some(rules) => (bundle, lost) = redacted(bundle.path(), rules, options)?,
         None => library_options.filter = options.filter.clone(),
     }
-    let mut output = Output::open(options.output.as_deref()).map_err(CommandError::Request)?;
+    let output = Output::open(options.output.as_deref()).map_err(CommandError::Request)?;
+    let mut written = Written::default();
+    match write(&bundle, &library_options, options, earlier.as_ref(), output, &mut written) {
+        // The reader of stdout needs no more of the document. The comparison is not affected.
+        Err(CommandError::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe && written.is_compared() => {}
+        result => result?,
+    }
+    warn_of_omitted(&written.omitted);
+    if let Some(described) = &written.described {
+        described.list_omitted(&options.file);
+    }
+    // A redacted copy has no damaged items.
+    let code = warn_of_damaged(if lost.count > 0 { &lost } else { &written.damaged });
+    match (&written.described, &options.since_document) {
+        (Some(described), Some(file)) if described.list_changes(file) => Ok(ExitCode::FAILURE),
+        _ => Ok(code),
+    }
+}
+
+/// The result of an export.
+#[derive(Default)]
+struct Written {
+    damaged: LeftOut,
+    /// Parts that a report leaves out.
+    omitted: html::Omitted,
+    /// `None` for other formats than OpenAPI.
+    described: Option<openapi::Described>,
+}
+
+impl Written {
+    /// True if the document was compared with an earlier one.
+    fn is_compared(&self) -> bool {
+        self.described.as_ref().is_some_and(|described| described.changes.is_some())
+    }
+}
+
+/// Writes the bundle to `output`. The result is in `written`, as far as it is known, also after an error.
+fn write(
+    bundle: &Bundle,
+    library_options: &export::Options,
+    options: &Options,
+    earlier: Option<&Document>,
+    mut output: Output,
+    written: &mut Written,
+) -> Result<(), CommandError> {
+    let write_error = |e| match &options.output {
+        Some(output) => CommandError::Request(format!("cannot write {}: {e}", output.display())),
+        None => CommandError::Output(e),
+    };
     let progress = ProgressLine::start(bundle.meter(), options.quiet);
     let mut rows = progress.above(&mut output, options.output.is_none() && io::stdout().is_terminal());
-    let mut omitted = html::Omitted::default();
-    let written = match options.format {
-        Format::Har => export::har::write(&bundle, &library_options, &mut rows),
-        Format::Curl => export::curl::write(&bundle, &library_options, &mut rows),
+    let result = match options.format {
+        Format::Har => export::har::write(bundle, library_options, &mut rows),
+        Format::Curl => export::curl::write(bundle, library_options, &mut rows),
         Format::Html => {
             let mut report = options.report.clone();
-            report.filter = library_options.filter;
+            report.filter = library_options.filter.clone();
             report.title = options.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             report.inspect_command =
                 ["spectral capture inspect ", &shell_word(&options.file.to_string_lossy()), " --trace"].concat();
             report.is_redacted = options.redact.is_some();
-            html::write(&bundle, &report, &mut rows).map(|written| {
-                omitted = written.omitted;
-                written.damaged
+            html::write(bundle, &report, &mut rows).map(|report| {
+                written.omitted = report.omitted;
+                report.damaged
             })
+        }
+        Format::Openapi => {
+            let mut description = options.description.clone();
+            description.filter = library_options.filter.clone();
+            openapi::write(bundle, &description, earlier, &mut rows, &mut written.described)
         }
     };
     let flushed = rows.flush();
     drop(progress);
-    let damaged = written.map_err(|e| match e {
+    written.damaged = result.map_err(|e| match e {
         export::Error::Read(e) => CommandError::Bundle(e),
         export::Error::Write(e) => write_error(e),
         e => CommandError::Request(e.to_string()),
     })?;
-    flushed.and_then(|()| output.finish()).map_err(write_error)?;
-    warn_of_omitted(&omitted);
-    // A redacted copy has no damaged items.
-    Ok(warn_of_damaged(if lost.count > 0 { &lost } else { &damaged }))
+    flushed.and_then(|()| output.finish()).map_err(write_error)
 }
 
 /// Lists what a report leaves out for its size.

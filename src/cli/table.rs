@@ -353,14 +353,19 @@ const CAPTURE: &[Command] = &[
     },
     Command {
         name: "export",
-        usage: "[OPTIONS] FILE --format har|curl|html",
-        brief: "Export as HAR, as curl commands or as an HTML report",
+        usage: "[OPTIONS] FILE --format har|curl|html|openapi",
+        brief: "Export as HAR, curl commands, an HTML report or OpenAPI",
         more: "HAR 1.2 is read by browsers' developer tools and others. The curl commands replay the requests. The HTML report is one \
-               file that shows the capture in any browser, without a network.",
+               file that shows the capture in any browser, without a network. OpenAPI 3.1 describes the API that was called: \
+               operations, parameters, and the shapes of bodies.\n\
+               \n    spectral capture export capture.zip --format openapi -o api.json\
+               \n    spectral capture export capture.zip --format openapi --since-document api.json -o now.json",
         operands: Operands::One(ValueKind::File),
         options: &[
             &EXPORT_FORMAT,
             &OUTPUT_OR_STDOUT,
+            &EXAMPLES,
+            &SINCE_DOCUMENT,
             &REPORT_SIZE,
             &REPORT_BODY,
             &REDACT,

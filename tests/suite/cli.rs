@@ -81,7 +81,7 @@ fn usage_errors_name_the_problem_and_the_remedy() {
         (&["capture", "proxy", "-d", "a b"], "'a b' contains a space or comma: repeat -d for each pattern"),
         (&["capture", "proxy", "-o"], "option '-o' needs a value"),
         (&["capture", "proxy", "-o", "-"], "cannot write a bundle to stdout: give -o FILE"),
-        (&["capture", "export", "a.zip"], "missing --format: expected har, curl or html"),
+        (&["capture", "export", "a.zip"], "missing --format: expected har, curl, html or openapi"),
         (&["capture", "merge", "a.zip"], "missing -o FILE: spectral capture merge FILE... -o FILE"),
         (&["ca", "path", "x\u{1b}"], "unexpected argument 'x\\x1b'. See 'spectral ca path -h'."),
     ];

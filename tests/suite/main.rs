@@ -81,6 +81,7 @@ mod memory;
 mod merge_and_redact;
 mod odd_certificates;
 mod older_bundles;
+mod openapi;
 mod oversized;
 mod own_page;
 mod panics;

@@ -9,7 +9,7 @@ use crate::cli::export::{self, Format};
 use crate::cli::inspect::{self, BodySide, Show};
 use crate::cli::table::Opt;
 use crate::cli::table::options::*;
-use spectral_capture::export::html;
+use spectral_capture::export::{html, openapi};
 use spectral_capture::redact::Rules;
 use std::path::PathBuf;
 
@@ -68,23 +68,44 @@ pub(super) fn export(args: &Args) -> Result<Task, String> {
     if let (Some(_), Some(criterion)) = (filter.ids.first(), filter_option(args)) {
         return Err(conflict("--trace", &criterion));
     }
+    for (option, needed) in [
+        (&REPORT_SIZE, Format::Html),
+        (&REPORT_BODY, Format::Html),
+        (&EXAMPLES, Format::Openapi),
+        (&SINCE_DOCUMENT, Format::Openapi),
+    ] {
+        if args.has(option) && format != needed {
+            return Err(["--", option.long, " needs --format ", needed.name()].concat());
+        }
+    }
     let mut report = html::Options::default();
     for (option, limits, size) in
         [(&REPORT_SIZE, &size::REPORT, &mut report.max_size), (&REPORT_BODY, &size::REPORT_BODY, &mut report.max_body)]
     {
         if let Some(text) = args.text(option)? {
-            if format != Format::Html {
-                return Err(["--", option.long, " needs --format html"].concat());
-            }
             *size = size::parse(text, limits)?;
         }
     }
+    let mut description = openapi::Options::default();
+    description.has_examples = args.has(&EXAMPLES);
+    let since_document = args.path(&SINCE_DOCUMENT);
     let output = output_path(args, &OUTPUT_OR_STDOUT);
     let redact = args.has(&REDACT).then(|| rules(args)).transpose()?;
     if redact.is_none() && args.has(&REDACTED_NAME) {
         return Err("--name needs --redact".into());
     }
-    Ok(Task::Export(export::Options { file, format, report, output, filter, redact, quiet: args.has(&QUIET) }))
+    let quiet = args.has(&QUIET);
+    Ok(Task::Export(export::Options {
+        file,
+        format,
+        report,
+        description,
+        since_document,
+        output,
+        filter,
+        redact,
+        quiet,
+    }))
 }
 
 pub(super) fn merge(args: &Args) -> Result<Task, String> {

@@ -192,8 +192,15 @@ fn a_usage_error_names_the_problem_and_what_is_expected() {
         ("capture merge a.zip", "missing -o FILE: spectral capture merge FILE... -o FILE"),
         ("capture redact a.zip", "missing -o FILE: spectral capture redact FILE -o FILE"),
         ("capture redact a.zip -o b.zip --json=", "option '--json' needs a name"),
-        ("capture export a.zip", "missing --format: expected har, curl or html"),
-        ("capture export a.zip --format pdf", "invalid format 'pdf': expected har, curl or html"),
+        ("capture export a.zip", "missing --format: expected har, curl, html or openapi"),
+        ("capture export a.zip --format pdf", "invalid format 'pdf': expected har, curl, html or openapi"),
+        ("capture export a.zip --format har --examples", "--examples needs --format openapi"),
+        ("capture export a.zip --format html --since-document a.json", "--since-document needs --format openapi"),
+        ("capture export a.zip --format openapi --max-size 1M", "--max-size needs --format html"),
+        ("capture export a.zip --format curl --max-body x", "--max-body needs --format html"),
+        ("capture export a.zip --format openapi --since-document=", "option '--since-document' needs a value"),
+        ("capture export a.zip --format openapi --examples=yes", "option '--examples' takes no value"),
+        ("capture export a.zip --format openapi --name id", "--name needs --redact"),
         ("ca export --format jks", "invalid format 'jks': expected pem, der, p12 or mobileconfig"),
         ("ca env --shell tcsh", "invalid shell 'tcsh': expected sh, fish or powershell"),
         ("completions tcsh", "invalid shell 'tcsh': expected bash, zsh or fish"),
@@ -363,4 +370,19 @@ fn recover_takes_a_file_and_an_output() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn the_options_of_openapi_are_read() {
+    let export = |options: &str| match parsed(&format!("capture export a.zip --format openapi {options}")) {
+        Ok(Task::Export(options)) => options,
+        other => panic!("{options}: {other:?}"),
+    };
+    let plain = export("");
+    assert_eq!(plain.format, crate::cli::export::Format::Openapi);
+    assert!(!plain.description.has_examples && plain.since_document.is_none() && plain.redact.is_none());
+    let all = export("--examples --since-document b.json -o b.json --redact --name id --host a.example -q");
+    assert!(all.description.has_examples && all.quiet && !all.filter.is_empty());
+    assert_eq!((all.since_document, all.output), (Some("b.json".into()), Some("b.json".into())));
+    assert_eq!(all.redact.unwrap().names, ["id"]);
 }

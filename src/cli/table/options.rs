@@ -378,7 +378,7 @@ pub(crate) static TYPE: Opt = Opt {
     short: None,
     long: "type",
     value: ValueKind::Text("TYPE"),
-    brief: "Only responses of this type, such as json or text/*; repeatable",
+    brief: "Only responses of this type, as json or text/*; repeatable",
     more: "A word without / matches a part of the type: json also matches application/problem+json, image matches image/png.",
 };
 
@@ -413,9 +413,27 @@ pub(crate) static GREP: Opt = Opt {
 pub(crate) static EXPORT_FORMAT: Opt = Opt {
     short: None,
     long: "format",
-    value: ValueKind::OneOf(&["har", "curl", "html"]),
+    value: ValueKind::OneOf(&["har", "curl", "html", "openapi"]),
     brief: "Format to write",
     more: "",
+};
+
+pub(crate) static EXAMPLES: Opt = Opt {
+    short: None,
+    long: "examples",
+    value: ValueKind::None,
+    brief: "Add enumerations and example values to OpenAPI",
+    more: "Without it, the document has names and shapes, and no values of the capture. Secrets are never added.",
+};
+
+pub(crate) static SINCE_DOCUMENT: Opt = Opt {
+    short: None,
+    long: "since-document",
+    value: ValueKind::File,
+    brief: "Compare with this OpenAPI document; exit with 1 if it differs",
+    more: "Lists on stderr the operations, statuses, parameters, media types, members and types that are new, gone or changed \
+           since FILE, which is OpenAPI 3 as JSON of up to 32M. Gone means that the capture does not have it. FILE may also be \
+           the output: it is read first.",
 };
 
 pub(crate) static REPORT_SIZE: Opt = Opt {
