@@ -10,7 +10,7 @@
 
 use super::crc32::Crc;
 use super::error::DecodeError;
-use super::inflate::{Inflater, StreamStart};
+use super::inflate::Inflater;
 use super::input::EncodedInput;
 use super::output::DecodedOutput;
 use std::io::{BufRead, Read};
@@ -32,24 +32,15 @@ pub(crate) struct Member {
 }
 
 /// Returns the member if a body of `len` bytes is plausibly one gzip member and nothing else: its header is short and
-/// valid, its size is not zero and within what deflate can reach, and the start of its slice inflates. `head` is the body's start, at
-/// least [`HEAD_BYTES`] or all of it; `tail` is its end.
-pub(crate) fn sole_member(head: &[u8], tail: [u8; TRAILER_BYTES], len: u64, inflater: &mut Inflater) -> Option<Member> {
-    let header_len = header_len(head.get(..head.len().min(MAX_SLICE_HEADER_BYTES))?)?;
+/// valid, and its size is not zero and within what deflate can reach. `head` is the body's start, at least [`HEAD_BYTES`] or all of
+/// it; `tail` is its end.
+pub(crate) fn sole_member(head: &[u8], tail: [u8; TRAILER_BYTES], len: u64) -> Option<Member> {
+    let header_len = header_len(head.get(..head.len().min(HEAD_BYTES))?)?;
     let slice_len = len.checked_sub(header_len as u64)?.checked_sub(TRAILER_BYTES as u64)?;
     let [crc, size] =
         [[tail[0], tail[1], tail[2], tail[3]], [tail[4], tail[5], tail[6], tail[7]]].map(u32::from_le_bytes);
     let is_reachable = size > 0 && u64::from(size) <= slice_len.saturating_mul(MAX_DEFLATE_RATIO);
-    let start_len = usize::try_from(slice_len).unwrap_or(usize::MAX).min(PROBED_BYTES);
-    let start = head.get(header_len..)?;
-    let start = start.get(..start_len.min(start.len()))?;
-    let is_whole = start.len() as u64 == slice_len;
-    let inflates = match inflater.start(start) {
-        StreamStart::Open { made, has_more } => (has_more || !is_whole) && made <= size.into(),
-        StreamStart::Ended(used, made) => used == slice_len && made == u64::from(size),
-        StreamStart::Malformed => false,
-    };
-    (is_reachable && inflates).then_some(Member { header_len, slice_len, crc, size })
+    is_reachable.then_some(Member { header_len, slice_len, crc, size })
 }
 
 /// Returns the trailer of a member.
@@ -152,14 +143,9 @@ fn read_text(input: &mut EncodedInput<'_>, header: &mut Vec<u8>) -> Result<(), D
 /// The length of the trailer.
 pub(crate) const TRAILER_BYTES: usize = 8;
 
-/// The part of a body that [`sole_member`] looks at: the longest header and the part of the slice that is inflated.
-pub(crate) const HEAD_BYTES: usize = MAX_SLICE_HEADER_BYTES + PROBED_BYTES;
-
-/// The longest header of a sole member. It is kept in an extra field of its entry. Regular ones have 10 to 50 bytes.
-const MAX_SLICE_HEADER_BYTES: usize = 1024;
-
-/// The part of a slice that is inflated before it is taken for one.
-const PROBED_BYTES: usize = 4096;
+/// The longest header of a sole member, for which [`sole_member`] looks. It is kept in an extra field of its entry. Regular ones
+/// have 10 to 50 bytes.
+pub(crate) const HEAD_BYTES: usize = 1024;
 
 /// Deflate cannot exceed this ratio: 258 bytes for two bits.
 const MAX_DEFLATE_RATIO: u64 = 1032;

@@ -14,19 +14,6 @@ pub(crate) struct Inflater {
     input: Vec<u8>,
 }
 
-/// The state of a stream whose start was inflated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StreamStart {
-    /// It goes on after `made` bytes of output. True if there may be more output without more input.
-    Open {
-        made: u64,
-        has_more: bool,
-    },
-    /// It ended. The size of the input that it took, and of the output.
-    Ended(u64, u64),
-    Malformed,
-}
-
 impl Inflater {
     pub(crate) fn new() -> Self {
         Self::default()
@@ -102,19 +89,6 @@ impl Inflater {
             self.idle = Some(inflater);
         }
         Ok(result? && found_size == size && found_crc.sum() == crc)
-    }
-
-    /// Inflates the start of a raw stream, up to a buffer of output.
-    pub(super) fn start(&mut self, bytes: &[u8]) -> StreamStart {
-        let mut inflater = self.begin(false);
-        match step(&mut inflater, bytes, &mut self.out) {
-            Some((Status::StreamEnd, used, made)) => {
-                self.idle = Some(inflater);
-                StreamStart::Ended(used as u64, made as u64)
-            }
-            Some((_, _, made)) => StreamStart::Open { made: made as u64, has_more: made == OUT_BYTES },
-            None => StreamStart::Malformed,
-        }
     }
 
     /// Returns an inflater at the start of a stream.

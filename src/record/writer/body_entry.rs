@@ -171,7 +171,7 @@ impl BodyEntry {
         let codings = self.remaining_codings.as_deref().unwrap_or_default();
         if is_complete
             && matches!(codings, "gzip" | "x-gzip")
-            && let Some(member) = sole_member(&self.source, tools)
+            && let Some(member) = sole_member(&self.source)
             && u64::from(member.size) > MAX_INLINE_BYTES
         {
             if u64::from(member.size) <= packing.max_body_bytes {

@@ -104,7 +104,7 @@ pub(super) fn unpack(
 }
 
 /// Returns the gzip member that all of `source` seems to be.
-pub(super) fn sole_member(source: &Source, tools: &mut PackingTools) -> Option<gzip::Member> {
+pub(super) fn sole_member(source: &Source) -> Option<gzip::Member> {
     let mut buffer = Vec::new();
     let head = match source.in_one_buffer() {
         Some(bytes) => bytes.get(..bytes.len().min(gzip::HEAD_BYTES))?,
@@ -119,7 +119,7 @@ pub(super) fn sole_member(source: &Source, tools: &mut PackingTools) -> Option<g
     let mut tail = [0; gzip::TRAILER_BYTES];
     let tail_start = source.len().checked_sub(tail.len() as u64)?;
     source.reader_at(tail_start).ok()?.read_exact(&mut tail).ok()?;
-    gzip::sole_member(head, tail, source.len(), &mut tools.inflater)
+    gzip::sole_member(head, tail, source.len())
 }
 
 /// True if the content of the deflate stream that `slice` reads has this CRC-32 and this size.
@@ -195,7 +195,7 @@ impl<'p> Decoding<'p> {
 
     /// Returns the slice of a gzip body that is one valid member.
     fn gzip_slice(self, source: &Source, tools: &mut PackingTools) -> Result<Option<LastStep>, Interrupted> {
-        let Some(gzip::Member { header_len, slice_len, crc, size }) = sole_member(source, tools) else {
+        let Some(gzip::Member { header_len, slice_len, crc, size }) = sole_member(source) else {
             return Ok(None);
         };
         if self.effort == Effort::Small && u64::from(size) > MAX_INLINE_BYTES {
