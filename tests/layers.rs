@@ -138,6 +138,7 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("ruzstd", "coding/zstd.rs"),
     ("nix", "net/sys/"),
     ("rustix", "bundle/output/sys.rs"),
+    ("rustix", "record/writer/packer_time.rs"),
     ("rustix", "record/writer/packers/priority.rs"),
     ("nix", "cli/process/"),
     ("nix", "cli/namespace/"),

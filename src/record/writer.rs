@@ -10,6 +10,7 @@
 //! The writer only copies: what takes longer than to inflate or to deflate some 16 KiB is for packers. A gzip body is
 //! written at once as a deflate stream, with the size and the checksum that its trailer claims, and is verified later.
 //! Other bodies are packed in memory while the packers keep up; under load they are written as received, and decoded later.
+//! While the app is busy, packers pause, and the backlog grows up to a bound.
 //!
 //! A body of a megabyte or more is copied into reserved space, a piece between two batches of items: other connections do
 //! not wait for a download of a gigabyte, and the writer remains the only thread that writes to the archive.
@@ -40,7 +41,7 @@ use error_log::{ErrorKind, ErrorLog};
 use finished::FinishedBundles;
 use finisher::Finisher;
 use group::Group;
-use packers::Packers;
+use packers::{AppLoad, Packers};
 use packing::{Packing, PackingTools};
 use part_watch::PartWatch;
 use prepared::PreparedExchange;
@@ -73,6 +74,7 @@ mod finisher;
 mod group;
 mod handshakes;
 mod pack;
+mod packer_time;
 mod packers;
 mod packing;
 mod part_watch;
@@ -106,6 +108,7 @@ pub(crate) struct Writer {
     control: Arc<WriterControl>,
     packing: Arc<Packing>,
     packers: Packers,
+    app_load: AppLoad,
     /// For small bodies, which are decoded on this thread.
     tools: PackingTools,
     /// The number of the last exchange.
@@ -175,7 +178,7 @@ impl Writer {
         let is_rotating = rotation.is_some();
         let windows = Arc::clone(&limits.memory.decoding);
         let packing = Arc::new(Packing::new(limits.max_body, Arc::clone(&store), windows));
-        let max_fresh_bytes = limits.memory.bodies.limit() / FRESH_DIVISOR;
+        let packers = Packers::new(Arc::clone(&packing), limits.memory.bodies.limit() / FRESH_DIVISOR);
         Ok(Self {
             published: PublishedState::new(bundle.archive.unfinished_path()),
             bundle,
@@ -189,7 +192,8 @@ impl Writer {
             store,
             queued: Arc::clone(&limits.memory.queue),
             control: Arc::default(),
-            packers: Packers::new(Arc::clone(&packing), max_fresh_bytes),
+            app_load: packers.app_load(),
+            packers,
             packing,
             tools: PackingTools::new(),
             last_exchange: 0,
@@ -228,6 +232,7 @@ impl Writer {
         while items.receive(&mut batch, self.max_wait()) {
             // Under load, the connections need the processor more than small entries need compression.
             self.bundle.archive.store_small_entries(items.is_overloaded());
+            self.observe_load(Moment::now());
             let mut exchanges = 0_usize;
             for item in batch.drain(..) {
                 if matches!(item, Item::Exchange(_)) {
@@ -260,7 +265,8 @@ impl Writer {
         if draining.chain([&self.bundle]).any(|bundle| !bundle.copies.is_empty()) {
             return Some(Duration::ZERO);
         }
-        let is_busy = self.packers.is_busy() || self.finisher.pending() > 0;
+        let is_waiting = self.packers.is_paused() && self.bundle.backlog.len() > 0;
+        let is_busy = self.packers.is_busy() || is_waiting || self.finisher.pending() > 0;
         let now = Moment::now();
         let rotation = self.rotation.as_ref().and_then(|rotation| rotation.check_after(now));
         let checks = rotation.into_iter().chain([self.part_watch.check_after(now)]);

@@ -28,7 +28,7 @@ pub(super) fn compressed(source: &Source, packing: &Packing, tools: &mut Packing
     let mut reader = source.reader_at(0)?;
     let mut left = source.len();
     while left > 0 {
-        if packing.is_cancelled() {
+        if packing.should_stop() {
             return Err(io::Error::other("cancelled"));
         }
         let n = reader.read(&mut buffer)?;

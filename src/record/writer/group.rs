@@ -54,7 +54,17 @@ pub(super) struct RepeatedHandshake {
 
 impl Group {
     /// Returns the bodies.
-    pub(super) fn bodies(&mut self) -> &mut [BodyEntry] {
+    fn bodies(&self) -> &[BodyEntry] {
+        match self {
+            Self::Exchange(prepared) => &prepared.bodies,
+            Self::Message(message) => std::slice::from_ref(&message.payload),
+            Self::Handshake(_) => &[],
+            Self::Replacement(replacement) => &replacement.bodies,
+        }
+    }
+
+    /// Returns the bodies.
+    fn bodies_mut(&mut self) -> &mut [BodyEntry] {
         match self {
             Self::Exchange(prepared) => &mut prepared.bodies,
             Self::Message(message) => std::slice::from_mut(&mut message.payload),
@@ -64,13 +74,18 @@ impl Group {
     }
 
     /// True if a body is left to compress or to decode.
-    pub(super) fn needs_packing(&mut self) -> bool {
+    pub(super) fn needs_packing(&self) -> bool {
         self.bodies().iter().any(|body| matches!(body.task(), Task::Compress | Task::Decode))
+    }
+
+    /// True if all that is left can be done after it was written: it has no body to compress, and can be replaced.
+    pub(super) fn can_be_packed_later(&self) -> bool {
+        matches!(self, Self::Exchange(_)) && !self.bodies().iter().any(|body| body.task() == Task::Compress)
     }
 
     /// Compresses and decodes its bodies.
     pub(super) fn pack(&mut self, packing: &Packing, tools: &mut PackingTools) {
-        self.bodies().iter_mut().for_each(|body| body.pack(packing, tools));
+        self.bodies_mut().iter_mut().for_each(|body| body.pack(packing, tools));
     }
 
     /// True if it can be written to its bundle after the next one was begun: it has no WebSocket.
@@ -83,7 +98,7 @@ impl Group {
     }
 
     /// Returns the size in memory, or in the spill file.
-    pub(super) fn size(&mut self) -> usize {
+    pub(super) fn size(&self) -> usize {
         let bodies = self.bodies().iter().map(BodyEntry::source_len).fold(0, u64::saturating_add);
         usize::try_from(bodies).unwrap_or(usize::MAX).saturating_add(self.head_bytes())
     }
@@ -101,7 +116,7 @@ impl Group {
 
 impl Writer {
     /// Writes `group` as it is. A large body is copied in steps.
-    pub(super) fn write_group(&mut self, mut group: Group) {
+    pub(super) fn write_group(&mut self, group: Group) {
         if let Group::Exchange(prepared) = &group {
             prepared.truncation_causes.iter().for_each(|cause| self.errors.add(ErrorKind::BodyTruncated, cause));
         }
@@ -183,7 +198,7 @@ impl Writer {
         let Some(Copying { mut group, heads }) = self.bundle.copies.pop_front() else { return false };
         // Reserving space commits, and a group that is committed has to be settled.
         self.commit();
-        let step = self.guard(|writer| match group.bodies().iter_mut().find(|body| body.needs_steps()) {
+        let step = self.guard(|writer| match group.bodies_mut().iter_mut().find(|body| body.needs_steps()) {
             Some(body) => body.copy_step(&mut writer.bundle.archive).map(|()| true),
             None => Ok(false),
         });
@@ -191,7 +206,7 @@ impl Writer {
             Ok(true) => self.bundle.copies.push_front(Copying { group, heads }),
             Ok(false) => self.stage(group),
             Err(failure) => {
-                group.bodies().iter_mut().rev().for_each(|body| body.cancel_reservation(&mut self.bundle.archive));
+                group.bodies_mut().iter_mut().rev().for_each(|body| body.cancel_reservation(&mut self.bundle.archive));
                 self.lose(group, failure);
             }
         }
@@ -220,7 +235,8 @@ impl Writer {
                 }
                 let tasks = prepared.bodies.each_ref().map(BodyEntry::task);
                 if tasks.iter().any(|task| matches!(task, Task::Verify | Task::Decode)) {
-                    self.bundle.backlog.push(BacklogRecord { number, place, tasks });
+                    let bytes = prepared.bodies.iter().map(BodyEntry::source_len).fold(0, u64::saturating_add);
+                    self.bundle.backlog.push(BacklogRecord { number, place, tasks, bytes });
                 }
                 // The observer may read the counts.
                 self.publish();

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! while the app runs     backlog ─▶ packers, low priority ─────▶ replacements
+//! while the app is busy  bodies ──▶ backlog, up to a bound
 //! at the end             all of it ─▶ packers, normal priority ─▶ replacements
 //! a forced end           what is left stays as received; unverified slices become the bodies as received
 //! ```
@@ -15,11 +16,28 @@ use super::error_log::ErrorKind;
 use super::group::Group;
 use super::packers::Outcome;
 use super::replacement::CommittedOutcome;
+use crate::clock::Moment;
 use std::time::Duration;
 
 impl Writer {
+    /// Pauses the packers while the app is busy.
+    pub(super) fn observe_load(&mut self, now: Moment) {
+        let packing = &self.packing;
+        let is_busy = self.app_load.is_busy(now, || packing.packer_time.of_others());
+        self.pause_if(is_busy);
+    }
+
+    /// Pauses the packers if the app `is_busy`, and otherwise lets them go on. They also go on once the backlog has reached its
+    /// bound, and while an earlier bundle waits for them.
+    pub(super) fn pause_if(&mut self, is_busy: bool) {
+        let should_pause = is_busy && self.draining.is_empty() && self.bundle.backlog.is_short();
+        if should_pause != self.packers.is_paused() {
+            self.packers.set_paused(should_pause);
+        }
+    }
+
     /// Submits `group` to the packers if it needs them and they keep up; otherwise writes it as it is.
-    pub(super) fn pack_or_write(&mut self, mut group: Group) {
+    pub(super) fn pack_or_write(&mut self, group: Group) {
         if !group.needs_packing() {
             return self.write_group(group);
         }

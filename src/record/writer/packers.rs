@@ -10,9 +10,13 @@
 //! long, and writes them as they are. Threads start when there is work, as many as processors, with a low priority, and end
 //! when there is none. At the end of the capture, fresh threads with normal priority replace them: a nice value cannot be
 //! raised again.
+//!
+//! While they are paused, threads begin no job that can be done later: no committed one, and of the fresh ones only those
+//! with a body to compress. The others wait as if the threads were behind.
 
 use super::backlog::CommittedJob;
 use super::group::Group;
+use super::packer_time::PackerTime;
 use super::packing::{Packing, PackingTools};
 use super::replacement::CommittedOutcome;
 use crate::channel::{Receiver, Sender, channel};
@@ -23,6 +27,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+pub(super) use app_load::AppLoad;
+
+mod app_load;
 mod priority;
 
 /// The writer's handle to the packer threads.
@@ -38,6 +45,7 @@ pub(super) struct Packers {
     pending: usize,
     /// The number of committed jobs among them.
     pending_committed: usize,
+    is_paused: bool,
     #[cfg(test)]
     refuses_fresh: bool,
 }
@@ -71,6 +79,8 @@ struct PoolState {
     threads: usize,
     /// The number of those that wait for a job.
     idle: usize,
+    /// True while threads begin only jobs that cannot be done later.
+    is_paused: bool,
     /// False once the writer has ended.
     is_open: bool,
     /// True while no thread may begin a job.
@@ -105,6 +115,7 @@ impl Packers {
             priority: Priority::Low,
             threads: 0,
             idle: 0,
+            is_paused: false,
             is_open: true,
             #[cfg(test)]
             is_held: false,
@@ -119,6 +130,7 @@ impl Packers {
             fresh_bytes: 0,
             pending: 0,
             pending_committed: 0,
+            is_paused: false,
             #[cfg(test)]
             refuses_fresh: false,
         }
@@ -132,9 +144,13 @@ impl Packers {
         }
         let now = Moment::now();
         let mut state = self.pool.state();
-        let is_behind = state.fresh.front().is_some_and(|oldest| now.since(oldest.since) >= MAX_WAIT);
+        let is_overdue = |oldest: &FreshJob| now.since(oldest.since) >= MAX_WAIT;
+        let is_behind = !self.is_paused && state.fresh.front().is_some_and(is_overdue);
+        // Groups that wait for the end of a pause leave space for others.
+        let waits = self.is_paused && group.can_be_packed_later();
+        let max_bytes = if waits { self.max_fresh_bytes / 2 } else { self.max_fresh_bytes };
         // A group of any size is accepted if it is the only one.
-        let is_full = self.fresh_bytes > 0 && self.fresh_bytes.saturating_add(bytes) > self.max_fresh_bytes;
+        let is_full = self.fresh_bytes > 0 && self.fresh_bytes.saturating_add(bytes) > max_bytes;
         if is_behind || is_full || !self.ensure_thread(&mut state) {
             return Err(group);
         }
@@ -159,9 +175,27 @@ impl Packers {
         Some(group)
     }
 
+    /// Returns the load of this machine, without the CPU time of packers.
+    pub(super) fn app_load(&self) -> AppLoad {
+        AppLoad::new(thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// Sets whether threads begin only jobs that cannot be done later.
+    pub(super) fn set_paused(&mut self, is_set: bool) {
+        self.is_paused = is_set;
+        self.pool.state().is_paused = is_set;
+        self.pool.changed.notify_all();
+    }
+
+    /// True if threads begin only jobs that cannot be done later.
+    pub(super) fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
     /// Returns the number of committed groups that should be submitted to keep the threads busy.
     pub(super) fn committed_wanted(&self) -> usize {
-        MAX_COMMITTED_PER_THREAD.saturating_mul(self.max_threads).saturating_sub(self.pending_committed)
+        let max_pending = if self.is_paused { 0 } else { MAX_COMMITTED_PER_THREAD.saturating_mul(self.max_threads) };
+        max_pending.saturating_sub(self.pending_committed)
     }
 
     /// Queues a committed group.
@@ -208,6 +242,7 @@ impl Packers {
 
     /// Replaces the threads with others of normal priority.
     pub(super) fn raise_priority(&mut self) {
+        self.set_paused(false);
         let mut state = self.pool.state();
         if state.priority == Priority::Low {
             state.priority = Priority::Normal;
@@ -299,9 +334,12 @@ impl Pool {
         if priority == Priority::Low {
             priority::lower();
         }
+        PackerTime::register();
         let mut tools = PackingTools::new();
         while let Some(job) = self.wait(priority) {
-            let _ = outcomes.send(self.run(job, &mut tools));
+            let outcome = self.run(job, &mut tools);
+            self.packing.packer_time.count();
+            let _ = outcomes.send(outcome);
         }
     }
 
@@ -360,6 +398,10 @@ impl PoolState {
         #[cfg(test)]
         if self.is_held {
             return None;
+        }
+        if self.is_paused {
+            let at = self.fresh.iter().position(|job| !job.group.can_be_packed_later())?;
+            return self.fresh.remove(at).map(Job::Fresh);
         }
         let fresh = self.fresh.pop_front().map(Job::Fresh);
         fresh.or_else(|| self.committed.pop_front().map(Job::Committed))

@@ -1,5 +1,6 @@
 //! Settings and resources for packing, shared by the writer and the packer threads.
 
+use super::packer_time::PackerTime;
 use crate::bundle::archive::Deflater;
 use crate::coding::{Decoder, Inflater};
 use crate::memory::Share;
@@ -19,6 +20,7 @@ pub(super) struct Packing {
     /// Wakes packers that wait for a window.
     released: Condvar,
     is_cancelled: AtomicBool,
+    pub(super) packer_time: PackerTime,
     #[cfg(test)]
     verifications: std::sync::atomic::AtomicU64,
 }
@@ -63,6 +65,7 @@ impl Packing {
             waiting,
             released,
             is_cancelled,
+            packer_time: PackerTime::default(),
             #[cfg(test)]
             verifications: Default::default(),
         }
@@ -82,6 +85,12 @@ impl Packing {
     /// True after [`Packing::cancel`].
     pub(super) fn is_cancelled(&self) -> bool {
         self.is_cancelled.load(Relaxed)
+    }
+
+    /// Returns true if a job in progress should end. To be called for every few milliseconds of work.
+    pub(super) fn should_stop(&self) -> bool {
+        self.packer_time.count();
+        self.is_cancelled()
     }
 
     /// Counts a slice whose claims are verified.

@@ -22,6 +22,7 @@ mod cut_off;
 mod faults;
 mod forced_end;
 mod packing;
+mod pausing;
 mod replacing;
 #[cfg(feature = "tools")] // The bundles are merged.
 mod rotation;

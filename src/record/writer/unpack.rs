@@ -252,7 +252,7 @@ impl<'p> Decoding<'p> {
             }
             let (decoder, deflater) = (&mut tools.decoder, &mut tools.deflater);
             let mut sink = |bytes: &[u8]| {
-                if self.is_cancelled()
+                if self.packing.should_stop()
                     || (self.effort == Effort::Small
                         && output.size.saturating_add(bytes.len() as u64) > MAX_INLINE_BYTES)
                 {
@@ -360,7 +360,7 @@ struct Cancellable<'s> {
 
 impl Read for Cancellable<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.packing.is_cancelled() {
+        if self.packing.should_stop() {
             return Err(io::Error::other("cancelled"));
         }
         self.slice.read(into)

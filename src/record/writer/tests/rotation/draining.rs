@@ -70,6 +70,26 @@ fn packers_go_on_with_earlier_bundles() {
 }
 
 #[test]
+fn an_earlier_bundle_does_not_wait_for_a_busy_app() {
+    let mut capture = Capture::rotating("busy", NEVER, None);
+    capture.writer.as_mut().unwrap().pause_if(true);
+    capture.write(gzip_exchange(&capture, 1, false));
+    capture.rotate();
+    capture.write(gzip_exchange(&capture, 2, false));
+    let writer = capture.writer.as_mut().unwrap();
+    let deadline = Moment::now().plus(Duration::from_secs(20));
+    while !writer.draining.is_empty() && !deadline.since(Moment::now()).is_zero() {
+        writer.pause_if(true);
+        writer.serve_packers();
+        writer.drain_step();
+    }
+    assert!(writer.draining.is_empty());
+    writer.pause_if(true);
+    assert!(writer.packers.is_paused(), "the current one does");
+    assert_eq!(capture.run(|_, _| ()).exchanges, 2);
+}
+
+#[test]
 fn large_bodies_do_not_hold_up_a_rotation() {
     let large = |n: usize| b"0123456789abcdef".repeat(200_000 + n);
     let write = |capture: &mut Capture, rotates: bool| {
