@@ -68,7 +68,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["record", "cert", "wire", "channel", "clock", "config", "connector", "counters", "error", "memory", "notice"],
     ),
     ("trust", &["cert", "clock", "error", "text", "sorting"]),
-    ("tools", &["bundle", "channel", "coding", "wire", "clock", "error", "text", "sorting"]),
+    ("tools", &["bundle", "calendar", "channel", "coding", "wire", "clock", "error", "text", "sorting"]),
     ("cli", &["calendar", "channel", "cli", "sorting"]),
 ];
 

@@ -9,6 +9,7 @@
 //! A bundle has trailer fields after the header fields, without a mark. Those of gRPC have known names; others are known if a Trailer
 //! field announces them. References: "gRPC over HTTP2" (`PROTOCOL-HTTP2.md`) and `PROTOCOL-WEB.md` in the repository of gRPC.
 
+use super::urlencoded::percent_decoded;
 use crate::bundle::reader::{Body, Bundle, Error, Header, Trace};
 use frames::Frames;
 use std::fmt;
@@ -161,27 +162,6 @@ impl Framing {
         .into_iter()
         .find_map(|(kind, framing)| is(kind).then_some(framing))
     }
-}
-
-/// Decodes `%C3%BC`, and keeps what is not an escape.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        let escaped = (*first == b'%').then(|| digit(0)?.checked_mul(16)?.checked_add(digit(1)?));
-        match escaped.flatten().and_then(|byte| u8::try_from(byte).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 const STATUS: &str = "grpc-status";

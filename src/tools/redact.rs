@@ -43,6 +43,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use super::rewriter::{Error, Options};
+pub(super) use grammar::multipart;
+pub(super) use names::is_secret as is_secret_name;
 pub use report::{Bodies, Report};
 
 mod base64_form;

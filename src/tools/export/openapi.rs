@@ -1,13 +1,55 @@
 //! Exports a description of the captured API: an OpenAPI 3.1 document, inferred from the exchanges.
 //!
-//! The document has names and shapes, and no values of the capture.
+//! ```text
+//! 1  heads of all exchanges   ─▶ paths       the tree of path segments, and which exchanges are none of an API
+//! 2  answers                  ─▶ answers     evidence: segments that answers have as values
+//!                                templates   which segments are parameters
+//! 3  exchanges and messages   ─▶ operation   parameters, bodies and statuses of each operation
+//!                                document    the document, written at the end
+//! ```
 //!
-//! References: OpenAPI Specification 3.1.1 (<https://spec.openapis.org/oas/v3.1.1>), JSON Schema 2020-12.
+//! The document has names and shapes, and no values of the capture: no identifiers, texts or secrets. Words of an enumeration are
+//! an exception, if they look like those of a program and are in many exchanges.
+//!
+//! Nothing is guessed from the shapes of answers alone, and no model is asked: the same capture gives the same document. Memory is
+//! bounded by limits on paths, operations and members; what does not fit is counted in the document.
+//!
+//! References: OpenAPI Specification 3.1.1 (<https://spec.openapis.org/oas/v3.1.1>), JSON Schema 2020-12
+//! (<https://json-schema.org/draft/2020-12>).
 
 use super::Error;
+use crate::bundle::json;
 use crate::bundle::reader::{Bundle, LeftOut};
 use crate::tools::filter::Filter;
+use api::Api;
 use std::io::Write;
+use survey::Survey;
+
+mod affixes;
+mod answers;
+mod api;
+mod bodies;
+mod calls;
+mod components;
+mod evidence;
+mod id_kind;
+mod json_value;
+mod looks;
+mod names;
+mod omissions;
+mod operation;
+mod parameters;
+mod parse;
+mod paths;
+mod schema;
+mod security;
+mod shape;
+mod sketch;
+mod survey;
+mod templates;
+mod text_kind;
+mod walk;
+mod websocket;
 
 pub mod drift;
 
@@ -47,7 +89,12 @@ pub struct Omitted {
 ///
 /// # Errors
 /// Returns [`Error::Read`] if the bundle cannot be read, [`Error::Write`] if `out` cannot be written.
-pub fn write(_bundle: &Bundle, _options: &Options, out: &mut dyn Write) -> Result<Written, Error> {
-    writeln!(out, "{{\"openapi\":\"3.1.0\",\"info\":{{\"title\":\"\",\"version\":\"0\"}},\"paths\":{{}}}}")?;
-    Ok(Written::default())
+pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<Written, Error> {
+    let mut survey = Survey::new(bundle, &options.filter)?;
+    survey.find_evidence(bundle)?;
+    let api = Api::observe(bundle, survey)?;
+    let (document, written) = api.document(options.has_examples);
+    out.write_all(&json::to_vec(&document)?)?;
+    writeln!(out)?;
+    Ok(written)
 }

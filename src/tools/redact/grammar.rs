@@ -8,7 +8,7 @@ pub(super) mod fragments;
 pub(super) mod headers;
 pub(super) mod json;
 pub(super) mod lines;
-pub(super) mod multipart;
+pub(in crate::tools) mod multipart;
 pub(super) mod url;
 pub(super) mod xml;
 

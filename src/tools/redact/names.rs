@@ -96,6 +96,16 @@ impl Names {
     }
 }
 
+/// Returns true if the default list calls values of this name secret; `looks_random` decides for names that end in "key".
+pub(in crate::tools) fn is_secret(name: &str, looks_random: bool) -> bool {
+    let last = last_part(name);
+    match by_words(&words(last), &joined(last)) {
+        Verdict::Named | Verdict::Secret => true,
+        Verdict::Key => looks_random,
+        Verdict::Suspicious | Verdict::Plain => false,
+    }
+}
+
 fn by_words(words: &[String], joined: &str) -> Verdict {
     let ends_in = |list: &[&str]| list.iter().any(|end| joined.ends_with(end));
     let last = words.last().map_or("", |word| word.trim_end_matches(|c: char| c.is_ascii_digit()));

@@ -13,17 +13,17 @@ use std::ops::Range;
 
 /// A part.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in super::super) struct Part {
+pub(in crate::tools) struct Part {
     /// The name of the form field; empty without one.
-    pub(in super::super) name: String,
-    pub(in super::super) content_type: String,
+    pub(in crate::tools) name: String,
+    pub(in crate::tools) content_type: String,
     /// The range of the fields of the part.
-    pub(in super::super) head: Range<usize>,
-    pub(in super::super) content: Range<usize>,
+    pub(in crate::tools) head: Range<usize>,
+    pub(in crate::tools) content: Range<usize>,
 }
 
 /// Returns the parts of `body`. `boundary` is that of the Content-Type.
-pub(in super::super) fn parts(body: &[u8], boundary: Option<&str>) -> Vec<Part> {
+pub(in crate::tools) fn parts(body: &[u8], boundary: Option<&str>) -> Vec<Part> {
     let first_line = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let from_body = || std::str::from_utf8(first_line).ok()?.trim_end().strip_prefix("--").map(str::to_owned);
     let boundary = boundary.map(str::to_owned).filter(|boundary| !boundary.is_empty()).or_else(from_body);
@@ -36,7 +36,7 @@ pub(in super::super) fn parts(body: &[u8], boundary: Option<&str>) -> Vec<Part> 
 
 /// Returns the value of `parameter` in the value of a field such as Content-Type. Reads `name=x`, `name="x\"y"` and
 /// `name*=UTF-8''x` (RFC 2231).
-pub(in super::super) fn parameter(value: &str, parameter: &str) -> Option<String> {
+pub(in crate::tools) fn parameter(value: &str, parameter: &str) -> Option<String> {
     let mut rest = value;
     loop {
         rest = rest.get(rest.find(';')?.saturating_add(1)..)?.trim_start();

@@ -1,0 +1,282 @@
+//! The shape of values: which types were seen at a place, and in objects which members, how often.
+//!
+//! ```text
+//! {"id": 1, "name": "a"}   ┐   object, 2 times
+//! {"id": 2, "tags": null}  ┘     id    2 of 2   integer, 2 times
+//!                                name  1 of 2   string
+//!                                tags  1 of 2   null
+//! ```
+//!
+//! Shapes have no values, apart from short words (see [`Words`]). They are bounded: what does not fit in the [`Budget`] is counted
+//! and not described.
+
+use super::id_kind::IdKind;
+use super::text_kind::TextKinds;
+use variants::Variants;
+use words::Words;
+
+pub(super) mod variants;
+pub(super) mod words;
+
+/// The values seen at one place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shape {
+    pub(super) nulls: u64,
+    pub(super) booleans: u64,
+    pub(super) integers: u64,
+    /// Numbers with a fraction or an exponent.
+    pub(super) decimals: u64,
+    /// Files in forms.
+    pub(super) files: u64,
+    pub(super) strings: Option<Box<Strings>>,
+    pub(super) arrays: Option<Box<Arrays>>,
+    pub(super) objects: Option<Box<Objects>>,
+    /// True if values below were left out for the budget or the depth.
+    pub(super) is_incomplete: bool,
+    /// The component that describes the values instead.
+    pub(super) component: Option<Box<str>>,
+}
+
+/// Strings.
+#[derive(Clone, Debug)]
+pub(super) struct Strings {
+    pub(super) count: u64,
+    /// The kinds that all of them have.
+    pub(super) kinds: TextKinds,
+    pub(super) words: Words,
+}
+
+/// Arrays.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Arrays {
+    pub(super) count: u64,
+    /// All elements of all arrays.
+    pub(super) items: Shape,
+}
+
+/// Objects.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Objects {
+    pub(super) count: u64,
+    /// Sorted by name.
+    pub(super) members: Vec<Member>,
+    /// All further members, once there are too many to be names.
+    pub(super) others: Option<Shape>,
+    pub(super) variants: Variants,
+}
+
+/// A member of objects.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) name: Box<str>,
+    /// The number of objects that have it.
+    pub(super) count: u64,
+    pub(super) shape: Shape,
+    /// The number of the object that had it last.
+    last: u64,
+}
+
+/// The number of members and item shapes that may still be added.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget(pub(super) usize);
+
+impl Budget {
+    /// The budget of one body.
+    pub(super) const BODY: Self = Self(20_000);
+    /// The budget of a document.
+    pub(super) const DOCUMENT: Self = Self(100_000);
+
+    fn take(&mut self) -> bool {
+        let has_some = self.0 > 0;
+        self.0 = self.0.saturating_sub(1);
+        has_some
+    }
+}
+
+impl Shape {
+    /// Returns the number of values.
+    pub(super) fn count(&self) -> u64 {
+        let scalars = self.nulls + self.booleans + self.integers + self.decimals + self.files;
+        scalars
+            + self.strings.as_ref().map_or(0, |strings| strings.count)
+            + self.arrays.as_ref().map_or(0, |arrays| arrays.count)
+            + self.objects.as_ref().map_or(0, |objects| objects.count)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// Returns a bit for each type, null excluded.
+    fn type_bits(&self) -> u8 {
+        let types = [
+            self.booleans > 0,
+            self.integers > 0 || self.decimals > 0,
+            self.strings.is_some(),
+            self.arrays.is_some(),
+            self.objects.is_some(),
+        ];
+        types.iter().enumerate().filter(|(_, has)| **has).fold(0, |bits, (n, _)| bits | 1 << n)
+    }
+
+    pub(super) fn add_string(&mut self, text: &str) {
+        self.strings.get_or_insert_default().add(text);
+    }
+
+    /// Adds the values of `other`.
+    pub(super) fn merge(&mut self, other: Self, budget: &mut Budget) {
+        self.nulls += other.nulls;
+        self.booleans += other.booleans;
+        self.integers += other.integers;
+        self.decimals += other.decimals;
+        self.files += other.files;
+        self.is_incomplete |= other.is_incomplete;
+        self.component = self.component.take().or(other.component);
+        if let Some(other) = other.strings {
+            self.strings.get_or_insert_default().merge(*other);
+        }
+        if let Some(other) = other.arrays {
+            let is_new = self.arrays.is_none();
+            if is_new && !budget.take() {
+                self.is_incomplete = true;
+                return;
+            }
+            let arrays = self.arrays.get_or_insert_default();
+            arrays.count += other.count;
+            arrays.items.merge(other.items, budget);
+        }
+        if let Some(other) = other.objects {
+            let is_incomplete = self.objects.get_or_insert_default().merge(*other, budget);
+            self.is_incomplete |= is_incomplete;
+        }
+    }
+}
+
+impl Default for Strings {
+    fn default() -> Self {
+        Self { count: 0, kinds: TextKinds::ALL, words: Words::default() }
+    }
+}
+
+impl Strings {
+    pub(super) fn add(&mut self, text: &str) {
+        self.count += 1;
+        self.kinds = self.kinds.and(TextKinds::of(text));
+        self.words.add(text);
+    }
+
+    /// Adds the strings of another body or request.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        self.kinds = self.kinds.and(other.kinds);
+        self.words.merge(other.words);
+    }
+}
+
+impl Objects {
+    /// Returns the shape to which the value of the member `name` of the present object is added, `None` if it is left out. A
+    /// name that an object repeats is counted once.
+    pub(super) fn add_member(&mut self, name: &str, budget: &mut Budget) -> Option<&mut Shape> {
+        let object = self.count;
+        if self.member(name, budget).is_none() {
+            return self.other_members();
+        }
+        let member = self.member(name, budget)?;
+        member.count += u64::from(member.last != object);
+        member.last = object;
+        Some(&mut member.shape)
+    }
+
+    fn member(&mut self, name: &str, budget: &mut Budget) -> Option<&mut Member> {
+        if name.len() > MAX_NAME_BYTES {
+            return None;
+        }
+        let at = match self.members.binary_search_by(|member| (*member.name).cmp(name)) {
+            Ok(at) => at,
+            Err(at) if self.others.is_none() && self.members.len() < MAX_MEMBERS => {
+                if !budget.take() {
+                    return None;
+                }
+                self.members.insert(at, Member { name: name.into(), count: 0, shape: Shape::default(), last: 0 });
+                at
+            }
+            Err(_) => return None,
+        };
+        self.members.get_mut(at)
+    }
+
+    /// Returns the shape of all members that have no place of their own: once there are [`MAX_MEMBERS`], names are keys of a map.
+    fn other_members(&mut self) -> Option<&mut Shape> {
+        (self.members.len() >= MAX_MEMBERS || self.others.is_some()).then(|| self.others.get_or_insert_default())
+    }
+
+    /// Adds the objects of `other`. Returns true if members are left out.
+    fn merge(&mut self, other: Self, budget: &mut Budget) -> bool {
+        self.count += other.count;
+        self.variants.merge(other.variants);
+        let mut is_incomplete = false;
+        for Member { name, count, shape, .. } in other.members {
+            if let Some(member) = self.member(&name, budget) {
+                member.count += count;
+                member.shape.merge(shape, budget);
+            } else if let Some(others) = self.other_members() {
+                others.merge(shape, budget);
+            } else {
+                is_incomplete = true;
+            }
+        }
+        if let Some(shape) = other.others {
+            self.others.get_or_insert_default().merge(shape, budget);
+        }
+        is_incomplete
+    }
+
+    /// Returns the names, sorted.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.members.iter().map(|member| &*member.name).collect()
+    }
+
+    /// True if the names are keys, chosen by the data.
+    ///
+    /// They are if some of them are identifiers, or if values of one type have names that hardly ever return in another object, as
+    /// those of a schema do.
+    pub(super) fn is_map(&self) -> bool {
+        let names = self.members.len();
+        let ids = self.members.iter().filter(|member| is_id(&member.name)).count();
+        if self.others.is_some() || ids.saturating_mul(4) >= names && ids > 0 {
+            return true;
+        }
+        let mut types = self.members.iter().map(|member| member.shape.type_bits());
+        let first = types.next().unwrap_or_default();
+        if first.count_ones() != 1 || types.any(|other| other != first) {
+            return false;
+        }
+        let numbered = self.members.iter().filter(|member| is_numbered(&member.name)).count();
+        let occurrences: u64 = self.members.iter().map(|member| member.count).sum();
+        match self.count {
+            0 => false,
+            1 => names >= 2 && numbered.saturating_mul(3) >= names,
+            _ => names >= MIN_VARYING_NAMES && occurrences.saturating_mul(4) < (names as u64).saturating_mul(5),
+        }
+    }
+}
+
+/// True for an identifier that is no name of a member.
+fn is_id(name: &str) -> bool {
+    IdKind::of(name).is_some_and(|kind| kind != IdKind::Version)
+}
+
+/// True for a word with two digits or more behind it.
+fn is_numbered(name: &str) -> bool {
+    let word = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    name.len().saturating_sub(word.len()) >= 2 && word.ends_with(|c: char| c.is_ascii_alphabetic())
+}
+
+/// More names in one place are keys of a map.
+const MAX_MEMBERS: usize = 400;
+
+/// Fewer names that do not return may be members that happen to be rare.
+const MIN_VARYING_NAMES: usize = 4;
+
+/// Longer names are not described.
+const MAX_NAME_BYTES: usize = 256;

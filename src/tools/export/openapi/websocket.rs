@@ -1,0 +1,94 @@
+//! The messages of WebSockets, at the operation of their handshake.
+
+use super::json_value::Object;
+use super::parse::document;
+use super::schema::SchemaWriter;
+use super::shape::{Budget, Shape};
+use crate::text::as_text;
+
+/// The messages of an operation's WebSockets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Messages {
+    sent: Direction,
+    received: Direction,
+    /// The subprotocols that were chosen.
+    protocols: Vec<Box<str>>,
+}
+
+/// Messages in one direction.
+#[derive(Clone, Debug, Default)]
+struct Direction {
+    texts: u64,
+    binaries: u64,
+    /// The texts: as JSON if they are, otherwise as strings.
+    shape: Shape,
+}
+
+impl Messages {
+    /// Adds a message of a client or of an origin.
+    pub(super) fn add(&mut self, is_sent: bool, is_text: bool, payload: Option<&[u8]>, budget: &mut Budget) {
+        let direction = if is_sent { &mut self.sent } else { &mut self.received };
+        let text = payload.and_then(as_text).filter(|_| is_text);
+        match text {
+            None => direction.binaries += 1,
+            Some(text) => {
+                direction.texts += 1;
+                let shape = document(text.as_bytes()).unwrap_or_else(|| {
+                    let mut shape = Shape::default();
+                    shape.add_string(text);
+                    shape
+                });
+                direction.shape.merge(shape, budget);
+            }
+        }
+    }
+
+    pub(super) fn add_protocol(&mut self, protocol: &str) {
+        if self.protocols.len() < MAX_PROTOCOLS && !self.protocols.iter().any(|known| **known == *protocol) {
+            self.protocols.push(protocol.into());
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: Self, budget: &mut Budget) {
+        self.sent.merge(other.sent, budget);
+        self.received.merge(other.received, budget);
+        other.protocols.iter().for_each(|protocol| self.add_protocol(protocol));
+    }
+
+    /// Adds the messages to an operation object.
+    pub(super) fn describe(&self, operation: &mut Object, writer: &mut SchemaWriter<'_>, hint: &str) {
+        let mut messages = Object::default();
+        for (name, direction) in [("sent", &self.sent), ("received", &self.received)] {
+            if direction.texts + direction.binaries > 0 {
+                messages.set(name, direction.describe(writer, hint));
+            }
+        }
+        if messages.is_empty() {
+            return;
+        }
+        let protocols: Vec<_> = self.protocols.iter().map(|protocol| &**protocol).collect();
+        messages.set_unless_empty("protocols", protocols);
+        operation.set("x-websocket", messages);
+    }
+}
+
+impl Direction {
+    fn merge(&mut self, other: Self, budget: &mut Budget) {
+        self.texts += other.texts;
+        self.binaries += other.binaries;
+        self.shape.merge(other.shape, budget);
+    }
+
+    fn describe(&self, writer: &mut SchemaWriter<'_>, hint: &str) -> Object {
+        let mut described = Object::default();
+        if self.texts > 0 {
+            described.set("text", self.texts).set("schema", writer.schema(&self.shape, hint));
+        }
+        if self.binaries > 0 {
+            described.set("binary", self.binaries);
+        }
+        described
+    }
+}
+
+const MAX_PROTOCOLS: usize = 16;
