@@ -23,6 +23,11 @@ impl Budget {
         self.take_steps((name.len() as u64 / (BYTES_PER_STEP / 4)).saturating_add(8))
     }
 
+    /// Takes the steps for a value with so many parts, all of which are looked at.
+    pub(super) fn take_parts(&mut self, parts: usize) -> bool {
+        self.take_steps((parts as u64 / PARTS_PER_STEP).saturating_add(1))
+    }
+
     fn take_steps(&mut self, cost: u64) -> bool {
         self.is_exceeded |= cost > self.steps;
         self.steps = if self.is_exceeded { 0 } else { self.steps.saturating_sub(cost) };
@@ -34,3 +39,5 @@ impl Budget {
 pub(super) const MAX_STEPS: u64 = 4_000_000;
 
 const BYTES_PER_STEP: u64 = 64;
+
+const PARTS_PER_STEP: u64 = 16;

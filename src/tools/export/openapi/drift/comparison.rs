@@ -96,7 +96,7 @@ impl<'d> Comparison<'d> {
         let (earlier, present) = (media(&bodies.earlier, &mut self.budget), media(&bodies.present, &mut self.budget));
         let pairs = pair(earlier, present, &mut |media, ranges, _| {
             let class = media.split_once('/').map(|(class, _)| [class, "/*"].concat()).unwrap_or_default();
-            first_of(ranges, &[&class, "*/*"])
+            first_of(ranges, &[&class, ANY])
         });
         for (media, pair) in pairs {
             let with_media = || [heading, " ", &shortened(&media)].concat();
@@ -106,7 +106,7 @@ impl<'d> Comparison<'d> {
             let schemas = |media: &[&'d Json]| -> Vec<&'d Json> {
                 media.iter().filter_map(|media| media.get("schema")).collect()
             };
-            let heading = if media == JSON { heading.to_owned() } else { with_media() };
+            let heading = if [JSON, ANY].contains(&&*media) { heading.to_owned() } else { with_media() };
             Bodies::compare(self, &heading, schemas(&pair.earlier), schemas(&pair.present));
         }
     }
@@ -138,8 +138,8 @@ fn parameters<'d>(
     let lists = operations.iter().flat_map(|operation| [operation.item, operation.value]);
     for parameter in lists.filter_map(|value| value.get("parameters")).flat_map(Json::elements) {
         let parameter = source.resolve(parameter);
-        let text = |member| parameter.get(member).and_then(Json::as_str);
-        let Some((name, location)) = text("name").zip(text("in")) else { continue };
+        let text = |member| parameter.get(member).and_then(Json::as_str).unwrap_or_default();
+        let (name, location) = (text("name"), text("in"));
         if !budget.take(name) {
             break;
         }
@@ -189,3 +189,6 @@ const LOCATIONS: [&str; 3] = ["query", "header", "cookie"];
 const DEFAULT: &str = "default";
 
 const JSON: &str = "application/json";
+
+/// The range of all media types.
+const ANY: &str = "*/*";

@@ -34,14 +34,14 @@ pub(super) struct Name {
 /// Returns the operations of a document.
 pub(super) fn operations<'d>(source: &mut Source<'d>, budget: &mut Budget) -> Vec<NamedOperation<'d>> {
     let mut found = Vec::new();
-    let servers = base_paths(source.root).unwrap_or_else(|| vec![String::new()]);
+    let servers = base_paths(source.root, budget).unwrap_or_else(|| vec![String::new()]);
     for (path, item) in source.root.get("paths").map(Json::members).unwrap_or_default() {
         // Extensions are no paths.
         if !budget.take(path) || path.starts_with("x-") {
             continue;
         }
         let item = source.resolve(item);
-        let servers = base_paths(item).unwrap_or_else(|| servers.clone());
+        let servers = base_paths(item, budget).unwrap_or_else(|| servers.clone());
         for method in METHODS {
             let Some(value) = item.get(&method.to_ascii_lowercase()).map(|value| source.resolve(value)) else {
                 continue;
@@ -49,7 +49,7 @@ pub(super) fn operations<'d>(source: &mut Source<'d>, budget: &mut Budget) -> Ve
             if !value.is_object() {
                 continue;
             }
-            let servers = base_paths(value).unwrap_or_else(|| servers.clone());
+            let servers = base_paths(value, budget).unwrap_or_else(|| servers.clone());
             let named = servers.iter().map(|base| Name::new(base, path, method));
             let names: Vec<_> = named.take_while(|name| budget.take_memory(&name.path)).collect();
             if !names.is_empty() {
@@ -70,11 +70,11 @@ impl Name {
 
 /// Returns the distinct base paths of the servers of a document, path or operation, without a slash at the end; `None` if it lists no
 /// servers.
-fn base_paths(value: &Json) -> Option<Vec<String>> {
+fn base_paths(value: &Json, budget: &mut Budget) -> Option<Vec<String>> {
     let servers = Some(value.get("servers")?.elements()).filter(|servers| !servers.is_empty())?;
     let mut paths: Vec<String> = Vec::new();
     for server in servers.iter().take(MAX_SERVERS) {
-        let path = base_path(server);
+        let path = base_path(server, budget);
         if !paths.contains(&path) {
             paths.push(path);
         }
@@ -83,13 +83,16 @@ fn base_paths(value: &Json) -> Option<Vec<String>> {
 }
 
 /// Returns the path of a server's URL: `/v1` of `https://{host}/v1/`.
-fn base_path(server: &Json) -> String {
+fn base_path(server: &Json, budget: &mut Budget) -> String {
     let mut url = server.get("url").and_then(Json::as_str).unwrap_or_default().to_owned();
-    if url.len() > MAX_URL_BYTES {
+    if !budget.take(&url) || url.len() > MAX_URL_BYTES {
         return String::new();
     }
     for (name, variable) in server.get("variables").map(Json::members).unwrap_or_default().iter().take(MAX_VARIABLES) {
         let default = variable.get("default").and_then(Json::as_str);
+        if !budget.take(name) || !budget.take(&url) {
+            break;
+        }
         if let Some(default) = default.filter(|default| url.len().saturating_add(default.len()) <= MAX_URL_BYTES) {
             // Once: a variable has one place in a URL.
             url = url.replacen(&["{", name, "}"].concat(), default, 1);
@@ -125,6 +128,7 @@ mod tests {
 
     #[test]
     fn a_server_has_a_base_path() {
+        let budget = &mut Budget::new(1000);
         for (url, expected) in [
             ("https://api.example.com", ""),
             ("https://api.example.com/", ""),
@@ -137,15 +141,15 @@ mod tests {
             ("", ""),
             ("/a//b", "/a//b"),
         ] {
-            assert_eq!(base_path(&read(&json!({"url": url}))), expected, "{url}");
+            assert_eq!(base_path(&read(&json!({"url": url})), budget), expected, "{url}");
         }
         let variables = json!({"host": {"default": "a.example"}, "base": {"default": "v2"}, "unused": {}});
         let server = json!({"url": "https://{host}/{base}/{other}", "variables": variables});
-        assert_eq!(base_path(&read(&server)), "/v2/{other}");
-        assert_eq!(base_path(&read(&json!({"url": format!("/{}", "a".repeat(2000))}))), "");
-        assert_eq!(base_paths(&read(&json!({"servers": []}))), None);
+        assert_eq!(base_path(&read(&server), budget), "/v2/{other}");
+        assert_eq!(base_path(&read(&json!({"url": format!("/{}", "a".repeat(2000))})), budget), "");
+        assert_eq!(base_paths(&read(&json!({"servers": []})), budget), None);
         assert_eq!(
-            base_paths(&read(&json!({"servers": [{"url": "/a"}, {"url": "https://x/a/"}, 7]}))).unwrap(),
+            base_paths(&read(&json!({"servers": [{"url": "/a"}, {"url": "https://x/a/"}, 7]})), budget).unwrap(),
             ["/a", ""]
         );
     }

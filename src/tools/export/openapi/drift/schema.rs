@@ -30,7 +30,8 @@ impl<'d> View<'d> {
         // Schemas, and true for those that allow any value if they have no types.
         let mut waiting: Vec<_> = schemas.iter().map(|schema| (*schema, true)).collect();
         while let Some((schema, is_alternative)) = waiting.pop() {
-            if !budget.take("") {
+            let parts = schema.members().iter().map(|(_, part)| part.elements().len().max(part.members().len()));
+            if !budget.take_parts(parts.fold(schema.members().len(), usize::saturating_add)) {
                 break;
             }
             if !schema.is_object() {
