@@ -1,7 +1,7 @@
 //! `spectral capture export --format openapi`: writes the document, and lists the changes since an earlier one.
 
 use super::super::command_error::CommandError;
-use super::super::message::print_warning;
+use super::super::message::{print_error, print_warning};
 use super::super::text::{count, escaped_lines, shell_word};
 use spectral_capture::export::Error;
 use spectral_capture::export::openapi::drift::{Changes, Document, DocumentError, changes};
@@ -14,8 +14,8 @@ use std::path::Path;
 /// A document that was written.
 pub(super) struct Described {
     written: Written,
-    /// `None` without an earlier document.
-    pub(super) changes: Option<Changes>,
+    /// `None` without an earlier document. An error if the new one is too large to be compared.
+    pub(super) changes: Option<Result<Changes, DocumentError>>,
 }
 
 /// Reads an earlier document.
@@ -54,8 +54,7 @@ pub(super) fn write(
     };
     let mut json = Vec::new();
     let written = write_document(bundle, options, &mut json)?;
-    let present = Document::parse(&json).map_err(|e| Error::Write(io::Error::other(e)))?;
-    let changes = Some(changes(earlier, &present));
+    let changes = Some(Document::parse(&json).map(|present| changes(earlier, &present)));
     let damaged = described.insert(Described { written, changes }).written.damaged.clone();
     out.write_all(&json)?;
     Ok(damaged)
@@ -80,8 +79,15 @@ impl Described {
 
     /// Lists the changes since the document in `file`. Returns true if there are any, or if not all was compared.
     pub(super) fn list_changes(&self, file: &Path) -> bool {
-        let Some(changes) = &self.changes else { return false };
         let file = file.display();
+        let changes = match &self.changes {
+            Some(Ok(changes)) => changes,
+            Some(Err(e)) => {
+                print_error(&format!("cannot compare with {file}: the new document is {e}; select a part with --host"));
+                return true;
+            }
+            None => return false,
+        };
         if changes.unresolved > 0 {
             print_warning(&format!(
                 "not followed: {} to other files or to nothing, whose parts are not compared; bundle {file} into one file",

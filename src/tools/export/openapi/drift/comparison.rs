@@ -63,8 +63,14 @@ impl<'d> Comparison<'d> {
     fn operation(&mut self, operations: &Both<Vec<Operation<'d>>>) {
         let earlier = parameters(&operations.earlier, &mut self.sources.earlier, &mut self.budget);
         let present = parameters(&operations.present, &mut self.sources.present, &mut self.budget);
-        for (names, others, kind) in [(&present, &earlier, Kind::New), (&earlier, &present, Kind::Gone)] {
-            for (location, name) in names.difference(others) {
+        let has_left_out = |operations: &[Operation<'d>]| {
+            operations.iter().any(|operation| operation.value.get("x-parameters-left-out").is_some())
+        };
+        for (names, others, kind, is_silent) in [
+            (&present, &earlier, Kind::New, has_left_out(&operations.earlier)),
+            (&earlier, &present, Kind::Gone, has_left_out(&operations.present)),
+        ] {
+            for (location, name) in names.difference(others).filter(|_| !is_silent) {
                 self.add(kind, || [location, " parameter ", &shortened(name)].concat());
             }
         }

@@ -1,7 +1,8 @@
 //! Compares the members of two values, and their types, down to the depth at which one of the documents ends.
 //!
-//! A recursive schema ends nowhere. Once a value has the schema of one of its parents, the members that only that schema has were
-//! compared before, and are not listed again.
+//! A document becomes silent below some values: what only it has there is not listed. A recursive schema ends nowhere; once a value has
+//! the schema of one of its parents, its members were compared before. A capture may have more than a document describes, which that
+//! document states; below such a value, the other document is silent.
 
 use super::Both;
 use super::context::{Comparison, Kind};
@@ -49,22 +50,27 @@ impl<'c, 'd> Bodies<'c, 'd> {
         bodies.value(&place, &Both { earlier, present }, Both::default());
     }
 
-    /// Compares the schemas of a value. `is_recursive` is true for a document that has no more to compare.
-    fn value(&mut self, place: &Place<'_>, schemas: &Both<Vec<&'d Json>>, is_recursive: Both<bool>) {
+    /// Compares the schemas of a value.
+    fn value(&mut self, place: &Place<'_>, schemas: &Both<Vec<&'d Json>>, is_silent: Both<bool>) {
         if self.parents.len() >= MAX_DEPTH {
             self.comparison.budget.is_exceeded = true;
         }
         let Both { earlier, present } = self.views(schemas);
-        if self.comparison.budget.is_exceeded || earlier.is_any || present.is_any {
+        if self.comparison.budget.is_exceeded || !earlier.is_described() || !present.is_described() {
             return;
         }
-        self.types(place, earlier.types, present.types, is_recursive);
+        self.types(place, earlier.types, present.types, is_silent);
         let identity = Both { earlier: earlier.identity.clone(), present: present.identity.clone() };
-        let is_recursive = Both {
-            earlier: is_recursive.earlier || self.has_parent(&|parent| parent.earlier == identity.earlier),
-            present: is_recursive.present || self.has_parent(&|parent| parent.present == identity.present),
+        let has_parent = |is_parent: &dyn Fn(&Both<Vec<usize>>) -> bool| self.parents.iter().any(is_parent);
+        let is_silent = Both {
+            earlier: is_silent.earlier
+                || present.is_incomplete
+                || has_parent(&|parent| parent.earlier == identity.earlier),
+            present: is_silent.present
+                || earlier.is_incomplete
+                || has_parent(&|parent| parent.present == identity.present),
         };
-        if (is_recursive.earlier && is_recursive.present) || self.equal.contains(&identity) {
+        if (is_silent.earlier && is_silent.present) || self.equal.contains(&identity) {
             return;
         }
         self.parents.push(identity);
@@ -72,48 +78,56 @@ impl<'c, 'd> Bodies<'c, 'd> {
         if earlier.types.has(Types::OBJECT) && present.types.has(Types::OBJECT) {
             let pairs = pair(earlier.members, present.members, &mut |_, names, _| first_of(names, &[OTHERS]));
             for (name, schemas) in pairs {
-                self.part(&Place { parent: Some(place), part: Part::Member(&name) }, &schemas, is_recursive);
+                self.member(&Place { parent: Some(place), part: Part::Member(&name) }, &schemas, is_silent);
             }
         }
         if earlier.types.has(Types::ARRAY) && present.types.has(Types::ARRAY) {
-            let schemas =
-                Both { earlier: earlier.items.unwrap_or_default(), present: present.items.unwrap_or_default() };
-            self.part(&Place { parent: Some(place), part: Part::Items }, &schemas, is_recursive);
+            let schemas = Both { earlier: earlier.items, present: present.items };
+            self.items(&Place { parent: Some(place), part: Part::Items }, &schemas, is_silent);
         }
         let identity = self.parents.pop();
-        if before == self.comparison.changes.count() && is_recursive == Both::default() {
+        if before == self.comparison.changes.count() && is_silent == Both::default() {
             self.equal.extend(identity);
         }
     }
 
-    /// Compares a member or the elements of an array, which one of the documents may lack.
-    fn part(&mut self, place: &Place<'_>, schemas: &Both<Vec<&'d Json>>, is_recursive: Both<bool>) {
-        let kind = match (schemas.earlier.is_empty(), schemas.present.is_empty()) {
-            (false, false) => return self.value(place, schemas, is_recursive),
-            (true, false) if !is_recursive.present => Kind::New,
-            (false, true) if !is_recursive.earlier => Kind::Gone,
-            _ => return,
+    /// Compares a member, which one of the documents may lack.
+    fn member(&mut self, place: &Place<'_>, schemas: &Both<Vec<&'d Json>>, is_silent: Both<bool>) {
+        match (schemas.earlier.is_empty(), schemas.present.is_empty()) {
+            (true, _) => self.add(Kind::New, place, is_silent),
+            (_, true) => self.add(Kind::Gone, place, is_silent),
+            (false, false) => self.value(place, schemas, is_silent),
+        }
+    }
+
+    /// Compares the elements of arrays. A document that only has empty arrays does not describe elements.
+    fn items(&mut self, place: &Place<'_>, schemas: &Both<Vec<&'d Json>>, is_silent: Both<bool>) {
+        let Both { earlier, present } = self.views(schemas);
+        match (earlier.is_described(), present.is_described()) {
+            _ if earlier.is_unknown || present.is_unknown => {}
+            (false, true) => self.add(Kind::New, place, is_silent),
+            (true, false) => self.add(Kind::Gone, place, is_silent),
+            _ => self.value(place, schemas, is_silent),
+        }
+    }
+
+    fn add(&mut self, kind: Kind, place: &Place<'_>, is_silent: Both<bool>) {
+        let is_listed = match kind {
+            Kind::New => !is_silent.present,
+            Kind::Gone => !is_silent.earlier,
+            Kind::Types(..) => true,
         };
-        // Elements of any type are not described.
-        if matches!(place.part, Part::Items) {
-            let views = self.views(schemas);
-            if views.earlier.is_any && views.present.is_any {
-                return;
-            }
+        if is_listed {
+            self.comparison.add(kind, || place.text());
         }
-        self.comparison.add(kind, || place.text());
     }
 
-    fn types(&mut self, place: &Place<'_>, earlier: Types, present: Types, is_recursive: Both<bool>) {
-        let came = !is_recursive.present && present.since(earlier) != Types::NONE;
-        let went = !is_recursive.earlier && earlier.lost_in(present) != Types::NONE;
+    fn types(&mut self, place: &Place<'_>, earlier: Types, present: Types, is_silent: Both<bool>) {
+        let came = !is_silent.present && present.since(earlier) != Types::NONE;
+        let went = !is_silent.earlier && earlier.lost_in(present) != Types::NONE;
         if came || went {
-            self.comparison.add(Kind::Types(earlier, present), || place.text());
+            self.add(Kind::Types(earlier, present), place, is_silent);
         }
-    }
-
-    fn has_parent(&self, is_parent: &dyn Fn(&Both<Vec<usize>>) -> bool) -> bool {
-        self.parents.iter().any(is_parent)
     }
 
     fn views(&mut self, schemas: &Both<Vec<&'d Json>>) -> Both<View<'d>> {

@@ -14,12 +14,16 @@ pub(super) struct View<'d> {
     /// The addresses of the schemas that describe members or elements, sorted: equal for values of a recursive schema.
     pub(super) identity: Vec<usize>,
     pub(super) types: Types,
-    /// True if any value is allowed, or if the schema cannot be found.
+    /// True if any value is allowed.
     pub(super) is_any: bool,
+    /// True if a reference leads nowhere.
+    pub(super) is_unknown: bool,
+    /// True if a capture had more than the document describes.
+    pub(super) is_incomplete: bool,
     /// The schemas of members; [`OTHERS`] for those without a name of their own.
     pub(super) members: Named<'d, &'d Json>,
-    /// The schemas of the elements of an array; `None` if there are none.
-    pub(super) items: Option<Vec<&'d Json>>,
+    /// The schemas of the elements of an array.
+    pub(super) items: Vec<&'d Json>,
 }
 
 impl<'d> View<'d> {
@@ -49,7 +53,7 @@ impl<'d> View<'d> {
             let are_alternatives = is_alternative && types == Types::NONE && reference.is_none() && all.is_empty();
             match reference.map(|reference| source.target(reference)) {
                 Some(Some(target)) => waiting.push((target, is_alternative && types == Types::NONE)),
-                Some(None) => view.is_any = true,
+                Some(None) => view.is_unknown = true,
                 None => {}
             }
             waiting.extend(all.iter().map(|schema| (schema, false)));
@@ -65,6 +69,11 @@ impl<'d> View<'d> {
         view
     }
 
+    /// True if the schemas state something about the value.
+    pub(super) fn is_described(&self) -> bool {
+        !self.is_any && !self.is_unknown
+    }
+
     /// Adds the types of one schema, and its members and elements. Returns false if it has none of these.
     fn add(&mut self, schema: &'d Json, types: Types, budget: &mut Budget) -> bool {
         self.types |= types;
@@ -72,6 +81,7 @@ impl<'d> View<'d> {
         if schema.get("nullable") == Some(&Json::Bool(true)) {
             self.types |= Types::NULL;
         }
+        self.is_incomplete |= schema.get("x-incomplete") == Some(&Json::Bool(true));
         let mut has_parts = false;
         let properties = schema.get("properties");
         for (name, member) in members(properties).iter().take_while(|(name, _)| budget.take(name)) {
@@ -97,7 +107,7 @@ impl<'d> View<'d> {
         for items in [schema.get("items"), schema.get("prefixItems")].into_iter().flatten() {
             let items = if let Json::Array(items) = items { items } else { std::slice::from_ref(items) };
             let items = items.iter().filter(|items| **items != Json::Bool(false));
-            self.items.get_or_insert_default().extend(items);
+            self.items.extend(items);
             has_parts = true;
         }
         has_parts

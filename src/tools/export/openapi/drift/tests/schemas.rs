@@ -1,6 +1,6 @@
 //! Compares schemas of bodies.
 
-use super::{lines, object, operation, recursive, response};
+use super::{compared, lines, object, operation, recursive, response};
 use serde_json::{Value, json};
 
 /// Compares two schemas of a response, and returns the lines without `GET /x 200`.
@@ -113,9 +113,27 @@ fn elements_come_and_go() {
         ["gone: d[]"]
     );
     assert_eq!(schemas(empty, array(json!({}))), [""; 0]);
-    assert_eq!(schemas(array(described.clone()), array(json!({}))), [""; 0]);
+    assert_eq!(schemas(array(described.clone()), array(json!({}))), ["gone: []"], "only empty arrays were captured");
+    assert_eq!(schemas(array(json!(true)), array(described.clone())), ["new: []"]);
+    let elsewhere = compared(response(array(json!({"$ref": "x.json"}))), response(array(described.clone())));
+    assert_eq!((elsewhere.count(), elsewhere.unresolved), (0, 1));
     let tuple = json!({"type": "array", "prefixItems": [described, {"type": "string"}], "items": false});
     assert_eq!(schemas(tuple, array(json!({"type": ["string", "object"]}))), ["gone: [].a"]);
+}
+
+#[test]
+fn an_incomplete_document_may_lack_members() {
+    let inner = |name: &str| object(json!({"a": object(json!({ name: {"type": "string"} }))}));
+    let mut incomplete = inner("x");
+    incomplete["properties"]["a"]["x-incomplete"] = true.into();
+    assert_eq!(schemas(inner("y"), incomplete.clone()), ["new: a.x"]);
+    assert_eq!(schemas(incomplete.clone(), inner("y")), ["gone: a.x"]);
+    assert_eq!(schemas(inner("y"), incomplete["properties"]["a"].clone()), ["new: x"], "it lacks 'a'");
+    let parameters = |name: &str| operation(json!({"parameters": [{"in": "query", "name": name}]}));
+    let mut incomplete = parameters("x");
+    incomplete["paths"]["/x"]["get"]["x-parameters-left-out"] = true.into();
+    assert_eq!(lines(parameters("y"), incomplete.clone()), ["new: GET /x query parameter x"]);
+    assert_eq!(lines(incomplete, parameters("y")), ["gone: GET /x query parameter x"]);
 }
 
 #[test]
