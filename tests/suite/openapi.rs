@@ -9,19 +9,29 @@ use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
-/// Responds to requests of an API for users.
-fn serve(mut connection: Connection) {
+/// Responds to requests of an API for users. `version` 2 has changed.
+fn serve(mut connection: Connection, version: u32) {
     let head = connection.read_head();
     let body = header(&head, "content-length").map_or(0, |len| len.parse().unwrap());
     connection.read_exactly(body);
-    let (status, body) = match head.split(' ').nth(1).unwrap().split('?').next().unwrap() {
-        "/users" => ("200 OK", r#"{"data":[{"id":1,"name":"Ada"},{"id":2,"name":null}]}"#),
-        path if path.ends_with("/404") => ("404 Not Found", r#"{"error":"none"}"#),
-        _ => ("200 OK", r#"{"id":1,"name":"Ada"}"#),
+    let json = "application/json";
+    let (status, media_type, body) = match (head.split(' ').nth(1).unwrap().split('?').next().unwrap(), version) {
+        ("/users", 1) => {
+            ("200 OK", json, r#"{"data":[{"id":1,"owner":{"name":"Ada"}},{"id":2,"owner":{"name":"Bob"}}]}"#)
+        }
+        ("/users", _) => {
+            ("200 OK", json, r#"{"data":[{"id":1,"owner":{"login":"ada"}},{"id":"2","owner":{"login":"bob"}}]}"#)
+        }
+        ("/logo.png", _) => ("200 OK", "image/png", "\u{89}PNG"),
+        ("/users/3", _) => ("404 Not Found", json, r#"{"error":"none"}"#),
+        ("/users/4", _) => ("409 Conflict", json, r#"{"error":"none"}"#),
+        ("/report", 1) => ("200 OK", "text/csv", "a,b\n"),
+        ("/report", _) => ("200 OK", json, "[1]"),
+        _ => ("200 OK", json, r#"{"id":1,"name":"Ada"}"#),
     };
     let len = body.len();
     connection.send(format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
     ));
     connection.finish();
     connection.read_to_end();
@@ -29,8 +39,15 @@ fn serve(mut connection: Connection) {
 
 /// Returns a directory with `capture.zip`, a capture of these requests.
 fn captured(targets: &[&str]) -> TempDir {
-    let (dir, origin) = (TempDir::new(), Origin::plain(serve));
-    let running = Spectral::capture(&dir, &[]);
+    let dir = TempDir::new();
+    capture(&dir, 1, targets);
+    dir
+}
+
+/// Captures requests to this version of the API into `capture.zip`.
+fn capture(dir: &TempDir, version: u32, targets: &[&str]) {
+    let origin = Origin::plain(move |connection| serve(connection, version));
+    let running = Spectral::capture(dir, &[]);
     let host = origin.authority("127.0.0.1");
     for target in targets {
         let mut connection = Connection::to(running.addr);
@@ -38,7 +55,6 @@ fn captured(targets: &[&str]) -> TempDir {
         connection.read_to_end();
     }
     assert_eq!(running.interrupt().code, Some(0));
-    dir
 }
 
 /// Runs `export capture.zip --format openapi` with more arguments.
@@ -69,6 +85,66 @@ fn the_document_is_written_to_stdout_or_to_a_private_file() {
     assert_eq!(std::fs::read(dir.join("api.json")).unwrap(), output.out);
     assert_eq!(dir.join("api.json").metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(export(&dir, &["-o", "-"]).ok().out, output.out);
+}
+
+#[test]
+fn a_capture_does_not_differ_from_its_own_document() {
+    let dir = captured(&["/users?limit=3", "/users/1", "/users/2", "/users/3", "/report"]);
+    export(&dir, &["-o", "api.json"]).ok();
+    let same = export(&dir, &["--since-document", "api.json"]).ok();
+    assert_eq!(same.err, "no changes since api.json\n");
+    assert_eq!(same.out, std::fs::read(dir.join("api.json")).unwrap());
+}
+
+#[test]
+fn the_changes_of_an_api_are_listed() {
+    let dir = captured(&["/users?limit=3", "/users/1", "/users/2", "/users/3", "/report", "/old"]);
+    export(&dir, &["-o", "api.json"]).ok();
+    // One user is a literal path, which the template of the earlier document covers.
+    capture(&dir, 2, &["/users?offset=3", "/users/7", "/users/4", "/report", "/groups/1"]);
+    let changed = export(&dir, &["--since-document", "api.json"]);
+    assert_eq!(changed.code, Some(1));
+    let expected = "\
+new: GET /groups/{groupId}
+gone: GET /old
+new: GET /report 200 application/json
+gone: GET /report 200 text/csv
+changed: GET /users 200: data[].id: integer -> integer, string
+new: GET /users 200: data[].owner.login
+gone: GET /users 200: data[].owner.name
+gone: GET /users query parameter limit
+new: GET /users query parameter offset
+gone: GET /users/{userId} 404
+new: GET /users/{userId} 409
+since api.json: 5 new, 5 gone, 1 changed
+";
+    assert_eq!(changed.err, expected);
+    let filtered = export(&dir, &["--since-document", "api.json", "--status", "409"]);
+    assert!(filtered.err.contains("gone: GET /report\n"), "the filter applies: {}", filtered.err);
+}
+
+#[test]
+fn exchanges_that_are_not_described_are_counted_by_reason() {
+    let dir = captured(&["/users", "/logo.png", "/logo.png", "/nothing/3"]);
+    let output = export(&dir, &[]).ok();
+    assert_eq!(output.err, "left out: 2 exchanges: static file\n");
+    assert!(!output.text().contains("Ada"), "no values: {}", output.text());
+    let pictures = export(&dir, &["--type", "image"]).ok();
+    let warning = "spectral: warning: the document has no operations, since no matching exchange is a call of an API; list the \
+                   exchanges with: spectral capture inspect capture.zip\n";
+    assert_eq!(pictures.err, format!("left out: 2 exchanges: static file\n{warning}"));
+}
+
+#[test]
+fn examples_are_added_only_on_request_and_secrets_are_replaced() {
+    let dir = captured(&["/users?limit=37", "/users?limit=37&note=s3cret-token"]);
+    let parameters =
+        |more: &[&str]| document(&export(&dir, more).ok())["paths"]["/users"]["get"]["parameters"].to_string();
+    assert!(!parameters(&[]).contains("37"), "{}", parameters(&[]));
+    assert!(parameters(&["--examples"]).contains("\"example\":\"37\""), "{}", parameters(&["--examples"]));
+    let redacted = export(&dir, &["--redact", "--name", "note", "--examples"]).ok();
+    assert!(!redacted.text().contains("s3cret") && redacted.text().contains("\"note\""), "{}", redacted.text());
+    assert!(redacted.err.starts_with("spectral: warning: "), "{}", redacted.err);
 }
 
 #[test]

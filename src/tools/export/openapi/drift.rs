@@ -9,7 +9,7 @@
 //! A name that is a pattern covers others: `/users/{id}` covers `/users/alice`, `4XX` and `default` cover 404, `text/*` covers
 //! `text/csv`, and `additionalProperties` covers a member. A name that the other document covers is neither new nor gone. The contents
 //! of an item that is new or gone are not listed again. A schema that allows any value has no members to compare. If a document states
-//! that it left something out (`x-incomplete`, `x-parameters-left-out`), the other one may have it.
+//! that it left something out (`x-incomplete`, `x-parameters-left-out`, `x-calls-left-out`), the other one may have it.
 //!
 //! Not compared: descriptions, formats, enumerations, required members, types of parameters, response headers and security.
 //!

@@ -5,7 +5,7 @@ use super::context::{Comparison, Kind, Shown};
 use super::json::Json;
 use super::members::Bodies;
 use super::operations::{Name, NamedOperation, Operation, operations};
-use super::pairs::{Named, Side, first_of, pair};
+use super::pairs::{Named, Pairs, Side, first_of, pair};
 use super::paths::Patterns;
 use super::references::Source;
 use super::{Both, Change, Changes, shortened};
@@ -82,6 +82,9 @@ impl<'d> Comparison<'d> {
         let present = bodies(&operations.present, &mut self.sources.present);
         self.contents("request", &Both { earlier, present });
 
+        for (protocol, member) in PROTOCOLS {
+            self.calls(protocol, member, operations);
+        }
         let earlier = responses(&operations.earlier, &mut self.sources.earlier, &mut self.budget);
         let present = responses(&operations.present, &mut self.sources.present, &mut self.budget);
         let pairs = pair(earlier, present, &mut |status, statuses, _| {
@@ -109,11 +112,65 @@ impl<'d> Comparison<'d> {
             if self.add_one_sided(&pair, with_media) {
                 continue;
             }
-            let schemas = |media: &[&'d Json]| -> Vec<&'d Json> {
-                media.iter().filter_map(|media| media.get("schema")).collect()
-            };
             let heading = if [JSON, ANY].contains(&&*media) { heading.to_owned() } else { with_media() };
-            Bodies::compare(self, &heading, schemas(&pair.earlier), schemas(&pair.present));
+            self.parts(&heading, &pair, &CONTENT);
+            for (name, pair) in self.listed("x-events", &pair) {
+                let heading = [&heading, " event ", &shortened(&name)].concat();
+                if !self.add_one_sided(&pair, || heading.clone()) {
+                    Bodies::compare(self, &heading, pair.earlier, pair.present);
+                }
+            }
+        }
+    }
+
+    /// Compares the calls of a protocol that has many at one path.
+    fn calls(&mut self, protocol: &str, list: &str, operations: &Both<Vec<Operation<'d>>>) {
+        let values = |operations: &[Operation<'d>]| -> Vec<&'d Json> {
+            operations.iter().map(|operation| operation.value).collect()
+        };
+        let values = Both { earlier: values(&operations.earlier), present: values(&operations.present) };
+        let has_left_out = |values: &[&'d Json]| values.iter().any(|value| value.get("x-calls-left-out").is_some());
+        let is_silent = Both { earlier: has_left_out(&values.present), present: has_left_out(&values.earlier) };
+        for (name, pair) in self.listed(list, &values) {
+            if is_silent.present && pair.earlier.is_empty() || is_silent.earlier && pair.present.is_empty() {
+                continue;
+            }
+            let heading = [protocol, " ", &shortened(&name)].concat();
+            if !self.add_one_sided(&pair, || heading.clone()) {
+                self.parts(&heading, &pair, &CALL);
+            }
+        }
+    }
+
+    /// Pairs the objects in the member `list` of `values` by name. Returns none if one of the documents has no such member.
+    fn listed(&mut self, list: &str, values: &Both<Vec<&'d Json>>) -> Pairs<'d, &'d Json> {
+        let named = |values: &[&'d Json], budget: &mut Budget| {
+            let mut found: Named<'d, _> = BTreeMap::new();
+            let members = values.iter().filter_map(|value| value.get(list)).flat_map(Json::members);
+            for (name, value) in
+                members.take_while(|(name, _)| budget.take(name)).filter(|(_, value)| value.is_object())
+            {
+                found.entry(Cow::Borrowed(&**name)).or_default().push(value);
+            }
+            found
+        };
+        let (earlier, present) = (named(&values.earlier, &mut self.budget), named(&values.present, &mut self.budget));
+        if earlier.is_empty() || present.is_empty() {
+            return Pairs::new();
+        }
+        pair(earlier, present, &mut |_, _, _| None)
+    }
+
+    /// Compares schemas at these places within `values`, where both documents have one. A place has a name to be shown.
+    fn parts(&mut self, heading: &str, values: &Both<Vec<&'d Json>>, places: &[(&str, &str)]) {
+        for (name, pointer) in places {
+            let schemas = |values: &[&'d Json]| -> Vec<&'d Json> {
+                values.iter().filter_map(|value| value.pointer(pointer)).collect()
+            };
+            let (earlier, present) = (schemas(&values.earlier), schemas(&values.present));
+            if !earlier.is_empty() && !present.is_empty() {
+                Bodies::compare(self, &[heading, name].concat(), earlier, present);
+            }
         }
     }
 }
@@ -193,6 +250,18 @@ const LOCATIONS: [&str; 3] = ["query", "header", "cookie"];
 
 /// The response for all statuses that are not listed.
 const DEFAULT: &str = "default";
+
+/// The schemas of a body: the whole one, lines of JSON, and JSON in text.
+const CONTENT: [(&str, &str); 4] =
+    [("", "/schema"), (" line", "/x-item-schema"), (" line", "/itemSchema"), ("", "/schema/contentSchema")];
+
+/// Extensions that list calls, and messages of WebSockets.
+const PROTOCOLS: [(&str, &str); 3] =
+    [("JSON-RPC", "x-json-rpc"), ("GraphQL", "x-graphql"), ("WebSocket", "x-websocket")];
+
+/// The schemas of a call or message.
+const CALL: [(&str, &str); 5] =
+    [(" params", "/params"), (" result", "/result"), (" variables", "/variables"), (" data", "/data"), ("", "/schema")];
 
 const JSON: &str = "application/json";
 

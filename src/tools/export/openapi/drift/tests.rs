@@ -195,6 +195,55 @@ fn parameters_come_and_go() {
 }
 
 #[test]
+fn lines_events_and_calls_are_compared() {
+    let text = |media: &str, more: Value| {
+        let mut content = json!({"schema": {"type": "string"}});
+        content.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        operation(json!({"responses": {"200": {"content": {media: content}}}}))
+    };
+    let with = |name: &str| object(json!({ name: {"type": "string"} }));
+    let line = |name: &str| text("application/x-ndjson", json!({"x-item-schema": with(name)}));
+    assert_eq!(
+        lines(line("a"), line("b")),
+        ["gone: GET /x 200 application/x-ndjson line: a", "new: GET /x 200 application/x-ndjson line: b"]
+    );
+    let embedded = |name: &str| text("text/x", json!({"schema": {"type": "string", "contentSchema": with(name)}}));
+    assert_eq!(lines(embedded("a"), embedded("b")), ["gone: GET /x 200 text/x: a", "new: GET /x 200 text/x: b"]);
+    assert_eq!(lines(embedded("a"), text("text/x", json!({}))), [""; 0]);
+    let event =
+        |event: &str, name: &str| text("text/event-stream", json!({"x-events": {"all": with(name), event: {}}}));
+    assert_eq!(
+        lines(event("e", "a"), event("f", "b")),
+        [
+            "gone: GET /x 200 text/event-stream event all: a",
+            "new: GET /x 200 text/event-stream event all: b",
+            "gone: GET /x 200 text/event-stream event e",
+            "new: GET /x 200 text/event-stream event f"
+        ]
+    );
+    let call = |call: &str, name: &str| operation(json!({"x-graphql": {"All": {"data": with(name)}, call: {}}}));
+    assert_eq!(
+        lines(call("GetA", "a"), call("GetB", "b")),
+        [
+            "gone: GET /x GraphQL All data: a",
+            "new: GET /x GraphQL All data: b",
+            "gone: GET /x GraphQL GetA",
+            "new: GET /x GraphQL GetB"
+        ]
+    );
+    assert_eq!(lines(operation(json!({})), call("GetA", "a")), [""; 0], "others do not list calls");
+    let mut incomplete = call("GetA", "a");
+    incomplete["paths"]["/x"]["get"]["x-calls-left-out"] = true.into();
+    assert_eq!(lines(call("GetB", "a"), incomplete.clone()), ["new: GET /x GraphQL GetA"]);
+    assert_eq!(lines(incomplete, call("GetB", "a")), ["gone: GET /x GraphQL GetA"]);
+    let messages = |name: &str| operation(json!({"x-websocket": {"sent": {"schema": with(name)}, "protocols": ["x"]}}));
+    assert_eq!(
+        lines(messages("a"), messages("b")),
+        ["gone: GET /x WebSocket sent: a", "new: GET /x WebSocket sent: b"]
+    );
+}
+
+#[test]
 fn references_are_followed_everywhere() {
     let inlined = json!({"paths": {"/x": {
         "get": {

@@ -151,6 +151,8 @@ fn schemas_of_a_value_are_united() {
     }
     let conditions = json!({"type": "object", "properties": {"a": {"type": "string"}}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]});
     assert_eq!(schemas(conditions, plain.clone()), ["new: b"]);
+    let conditions = json!({"allOf": [a, {"required": ["a"]}]});
+    assert_eq!(schemas(conditions, plain.clone()), ["new: b"]);
     let conditions = json!({"allOf": [a], "oneOf": [{"required": ["a"]}, {"required": ["b"]}]});
     assert_eq!(schemas(conditions, plain), ["new: b"]);
 }
