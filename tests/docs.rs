@@ -23,6 +23,7 @@ fn every_file_named_in_a_document_exists() {
         "docs/bundle.md",
         "docs/dependencies.md",
         "docs/hazards.md",
+        "docs/openapi.md",
         "docs/performance.md",
         "docs/relay.md",
         "docs/run.md",

@@ -280,6 +280,13 @@ class Traps:
         self.call("/count", body=17)
         self.call("/count", body=18)
 
+    def few_people(self):
+        """Names of people who occur often are still values, unlike the words of a state."""
+        people = [self.values.name() for _ in range(4)]
+        for at in range(24):
+            body = self.thing(state=("open", "closed")[at % 2], assignee=people[at % 2], reviewer={"login": people[2]}, labels=[people[3]])
+            self.call("/reviews/{}", [at + 1], body)
+
     def secrets(self):
         """Credentials in each place where they may be."""
         for at in range(3):
@@ -303,7 +310,8 @@ def named(template):
 GROUPS = {
     "traps": (
         "odata", "handles", "matrix", "latest", "dates", "partial_segments", "odd_ids", "single_ids", "me", "literals_like_ids",
-        "same_shapes", "procedures", "one_path", "single_page_app", "files", "shapes", "variants", "failures", "media", "secrets",
+        "same_shapes", "procedures", "one_path", "single_page_app", "files", "shapes", "variants", "failures", "media", "few_people",
+        "secrets",
     ),
     "tenants": ("tenants",),
     "locales": ("locales",),

@@ -29,6 +29,12 @@ class Values:
         self.markers.add(text)
         return text
 
+    def name(self):
+        """Returns a marker that looks like a name: letters only."""
+        text = "".join(self.random.choice("bdfgklmnprtv") + self.random.choice("aeiou") for _ in range(4))
+        self.markers.add(text)
+        return text
+
     # Ids.
 
     def id_kind(self, name, schema, place):
@@ -76,7 +82,7 @@ class Values:
         if kind == "key":
             return random.choice(("APP", "WEB", "OPS")) + f"-{random.randrange(1, 2000)}"
         word = random.choice(WORDS)
-        return random.choice((word, f"{word}-{random.choice(WORDS)}", f"{word}{random.randrange(2, 99)}", f"{word}-{self.marker()}"))
+        return random.choice((word, f"{word}-{random.choice(WORDS)}", f"{word}{random.randrange(2, 99)}", f"{word}-{self.marker()}", self.name()))
 
     def pool(self, place, name, schema):
         """Returns the ids of the resources at one place: `place` is the template up to the parameter."""
