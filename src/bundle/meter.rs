@@ -67,6 +67,12 @@ impl Meter {
         self.expect(other.counts.file_bytes.load(Relaxed), other.counts.content_bytes.load(Relaxed));
     }
 
+    /// Multiplies the total by `passes`, for a tool that reads all content several times.
+    pub(crate) fn expect_passes(&self, passes: u64) {
+        let content = &self.counts.content_bytes;
+        let _ = content.fetch_update(Relaxed, Relaxed, |bytes| Some(bytes.saturating_mul(passes)));
+    }
+
     /// Counts content.
     pub(crate) fn add(&self, bytes: u64) {
         add(&self.counts.read_bytes, bytes);
@@ -114,6 +120,8 @@ mod tests {
         meter.advance_to(3000);
         meter.advance_to(2000);
         assert_eq!(done_of_total(&meter), (150, 200));
+        meter.expect_passes(2);
+        assert_eq!(done_of_total(&meter), (75, 200));
     }
 
     #[test]

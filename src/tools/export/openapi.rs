@@ -90,6 +90,8 @@ pub struct Omitted {
 /// # Errors
 /// Returns [`Error::Read`] if the bundle cannot be read, [`Error::Write`] if `out` cannot be written.
 pub fn write(bundle: &Bundle, options: &Options, out: &mut dyn Write) -> Result<Written, Error> {
+    // Heads are read once more, but bodies are most of the content.
+    bundle.meter().expect_passes(2);
     let mut survey = Survey::new(bundle, &options.filter)?;
     survey.find_evidence(bundle)?;
     let api = Api::observe(bundle, survey)?;

@@ -256,7 +256,12 @@ impl Objects {
         match self.count {
             0 => false,
             1 => names >= 2 && numbered.saturating_mul(3) >= names,
-            _ => names >= MIN_VARYING_NAMES && occurrences.saturating_mul(4) < (names as u64).saturating_mul(5),
+            _ => {
+                let is_rare = occurrences.saturating_mul(4) < (names as u64).saturating_mul(5);
+                // A large object beside empty ones has names that do not return either.
+                let largest = self.variants.largest().unwrap_or_default();
+                names >= MIN_VARYING_NAMES && is_rare && largest.saturating_mul(5) <= names.saturating_mul(3)
+            }
         }
     }
 }

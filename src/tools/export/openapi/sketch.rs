@@ -1,5 +1,6 @@
 //! The names in an answer, as a small set of hashes: enough to see that two answers are of different kinds.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A set of hashed names, sorted; at most [`MAX_NAMES`].
@@ -11,21 +12,17 @@ impl Sketch {
     pub(super) fn add(&mut self, depth: usize, is_in_array: bool, name: &str) {
         let mut hasher = DefaultHasher::new();
         (depth, is_in_array, name).hash(&mut hasher);
-        self.insert(u32::try_from(hasher.finish() & u64::from(u32::MAX)).unwrap_or_default());
+        self.insert(low_half(hasher.finish()));
     }
 
     /// Returns the names as those in answers to one method.
     pub(super) fn of_method(self, method: &str) -> Self {
-        let of_method = |hash: &u32| {
+        let mut sketch = Self::default();
+        for hash in &self.0 {
             let mut hasher = DefaultHasher::new();
             (hash, method).hash(&mut hasher);
-            hasher.finish()
-        };
-        let mut sketch = Self::default();
-        self.0
-            .iter()
-            .map(of_method)
-            .for_each(|hash| sketch.insert(u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default()));
+            sketch.insert(low_half(hasher.finish()));
+        }
         sketch
     }
 
@@ -46,11 +43,20 @@ impl Sketch {
         self.0.is_empty()
     }
 
+    /// Returns the hashes.
+    pub(super) fn hashes(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().copied()
+    }
+
     /// True if nearly all of its names are in `whole`.
-    pub(super) fn is_part_of(&self, whole: &Self) -> bool {
-        let common = self.0.iter().filter(|hash| whole.0.binary_search(hash).is_ok()).count();
+    pub(super) fn is_part_of(&self, whole: &HashSet<u32>) -> bool {
+        let common = self.0.iter().filter(|hash| whole.contains(hash)).count();
         !self.0.is_empty() && common.saturating_mul(5) >= self.0.len().saturating_mul(4)
     }
 }
 
-const MAX_NAMES: usize = 48;
+fn low_half(hash: u64) -> u32 {
+    u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default()
+}
+
+const MAX_NAMES: usize = 96;

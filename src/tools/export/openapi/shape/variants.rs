@@ -88,6 +88,11 @@ impl Variants {
         }
     }
 
+    /// Returns the number of names of the largest object, `None` if there are too many kinds of objects to know.
+    pub(super) fn largest(&self) -> Option<usize> {
+        self.seen.iter().map(|variant| variant.names.len()).max()
+    }
+
     /// Returns the kinds of objects if there are several, and no object is of two of them: each kind requires a name that the
     /// others never have.
     pub(in super::super) fn alternatives(&self) -> Option<Vec<Alternative>> {

@@ -48,8 +48,10 @@ struct Child<'t> {
     /// The kind of the value, without its affixes.
     kind: Option<IdKind>,
     evidence: Evidence,
-    /// A name of a protocol, a version, or a word such as `search`: not a value unless its answer has it.
+    /// A name of a protocol or a version: never a value.
     is_name: bool,
+    /// A word such as `search`: not a value unless an answer has it.
+    is_view: bool,
     methods: u16,
     sketch: Sketch,
     has_children: bool,
@@ -95,7 +97,8 @@ impl<'t> Resolver<'t> {
             segment,
             kind,
             evidence: Evidence::NONE,
-            is_name: is_api_version(&decoded) || is_name(&decoded),
+            is_name: is_api_version(&decoded),
+            is_view: is_view(&decoded),
             methods: 0,
             sketch: Sketch::default(),
             has_children: false,
@@ -121,12 +124,15 @@ impl<'t> Resolver<'t> {
             let typed = if child.kind.is_some() { Evidence::TYPE } else { Evidence::NONE };
             child.evidence = match child.is_name {
                 true => Evidence::NONE,
+                false if child.is_view && matches!(before, Before::Structure) => Evidence::NONE,
+                false if child.is_view => child.evidence & (Evidence::OWN_ANSWER | Evidence::LIST),
                 false if matches!(before, Before::Structure) && child.kind.is_none() => {
                     // The list of all resources has their names.
                     child.evidence & (Evidence::OWN_ANSWER | Evidence::EARLIER_ANSWER)
                 }
                 false => child.evidence | typed,
             };
+            child.is_name |= child.is_view && !child.is_value();
         }
         if matches!(before, Before::Structure) {
             let is_version = |child: &&mut Child<'_>| {
@@ -209,10 +215,10 @@ impl<'t> Resolver<'t> {
                 break;
             }
         }
-        let (mut methods, mut sketch) = (0, Sketch::default());
+        let (mut methods, mut names) = (0, HashSet::new());
         for value in children.iter().filter(|child| child.is_value()) {
             methods |= value.methods;
-            sketch.merge(&value.sketch);
+            names.extend(value.sketch.hashes());
         }
         let values = children.iter().filter(|child| child.is_value()).count();
         let are_most = values.saturating_mul(2) >= children.len();
@@ -221,7 +227,7 @@ impl<'t> Resolver<'t> {
             let is_leaf = !child.has_children && child.methods & !methods == 0;
             // What is posted to is often the name of an action.
             let is_likely = child.methods & post == 0 || are_most;
-            if is_leaf && is_likely && (child.sketch.is_empty() || child.sketch.is_part_of(&sketch)) {
+            if is_leaf && is_likely && (child.sketch.is_empty() || child.sketch.is_part_of(&names)) {
                 child.evidence |= Evidence::SIBLINGS;
             }
         }
@@ -303,7 +309,7 @@ impl Child<'_> {
 }
 
 /// True for a segment that names an operation or a view, by its first word.
-fn is_name(text: &str) -> bool {
+fn is_view(text: &str) -> bool {
     let words = split_words(text);
     let is_one = |word: &&str| words.as_slice() == [*word];
     NAMES.iter().any(is_one) || words.first().is_some_and(|first| VERBS.contains(&first.as_str()))
@@ -313,9 +319,11 @@ fn is_name(text: &str) -> bool {
 const STRUCTURE: [&str; 6] = ["api", "apis", "rest", "_api", "services", "rpc"];
 
 /// Words that name a view beside values.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 26] = [
     "me",
     "self",
+    "default",
+    "primary",
     "current",
     "mine",
     "new",
