@@ -104,7 +104,7 @@ impl std::error::Error for DocumentError {}
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
-    /// The first 1,000 changes, sorted by path, method, place and kind.
+    /// The first 1,000 changes of each kind, sorted by path, method, place and kind.
     pub listed: Vec<Change>,
     /// The number of all items that only the present document has.
     pub new: u64,
@@ -187,6 +187,13 @@ pub fn changes(earlier: &Document, present: &Document) -> Changes {
 struct Both<T> {
     earlier: T,
     present: T,
+}
+
+impl Both<bool> {
+    /// True if only one of the documents has the items, and that one is silent.
+    fn hides<T>(self, items: &Both<Vec<T>>) -> bool {
+        self.present && items.earlier.is_empty() || self.earlier && items.present.is_empty()
+    }
 }
 
 /// Returns `text`, or its beginning and an ellipsis if it is long.

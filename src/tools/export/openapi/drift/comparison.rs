@@ -1,10 +1,10 @@
 //! Compares operations: their parameters, request bodies and responses.
 
 use super::budget::Budget;
-use super::context::{Comparison, Kind, Shown};
+use super::context::{Comparison, Shown};
 use super::json::Json;
 use super::members::Bodies;
-use super::operations::{Name, NamedOperation, Operation, operations};
+use super::operations::{Operation, operations};
 use super::pairs::{Named, Pairs, Side, first_of, pair};
 use super::paths::Patterns;
 use super::references::Source;
@@ -34,8 +34,7 @@ impl<'d> Comparison<'d> {
             return;
         }
         let (earlier_keys, present_keys) = (keys(&earlier), keys(&present));
-        let earlier = by_key(earlier, &present_keys);
-        let present = by_key(present, &earlier_keys);
+        let (earlier, present) = (by_key(&earlier, &present_keys), by_key(&present, &earlier_keys));
         let earlier_patterns = Patterns::of(earlier.keys().map(|key| &**key), budget);
         let present_patterns = Patterns::of(present.keys().map(|key| &**key), budget);
         let pairs = pair(earlier, present, &mut |key, _, side| {
@@ -50,31 +49,30 @@ impl<'d> Comparison<'d> {
                 break;
             }
             let mut items = pair.present.iter().chain(&pair.earlier);
-            let shown = items.clone().find(|(_, name)| name.key == key).or_else(|| items.next());
+            let shown = items.clone().find_map(|operation| Some((operation, operation.named(&key)?)));
+            let shown =
+                shown.or_else(|| items.next().and_then(|operation| Some((operation, operation.names.first()?))));
             let Some((operation, name)) = shown else { continue };
             self.operation = Shown { path: name.path.clone(), method: operation.method };
             if !self.add_one_sided(&pair, String::new) {
-                let values = |items: &[(Operation<'d>, Name)]| items.iter().map(|(operation, _)| *operation).collect();
-                self.operation(&Both { earlier: values(&pair.earlier), present: values(&pair.present) });
+                self.operation(&pair);
             }
         }
     }
 
-    fn operation(&mut self, operations: &Both<Vec<Operation<'d>>>) {
+    fn operation(&mut self, operations: &Both<Vec<&Operation<'d>>>) {
         let earlier = parameters(&operations.earlier, &mut self.sources.earlier, &mut self.budget);
         let present = parameters(&operations.present, &mut self.sources.present, &mut self.budget);
-        let has_left_out = |operations: &[Operation<'d>]| {
+        let has_left_out = |operations: &[&Operation<'d>]| {
             operations.iter().any(|operation| operation.value.get("x-parameters-left-out").is_some())
         };
-        for (names, others, kind, is_silent) in [
-            (&present, &earlier, Kind::New, has_left_out(&operations.earlier)),
-            (&earlier, &present, Kind::Gone, has_left_out(&operations.present)),
-        ] {
-            for (location, name) in names.difference(others).filter(|_| !is_silent) {
-                self.add(kind, || [location, " parameter ", &shortened(name)].concat());
+        let is_silent = Both { earlier: has_left_out(&operations.present), present: has_left_out(&operations.earlier) };
+        for (text, pair) in pair(earlier, present, &mut |_, _, _| None) {
+            if !is_silent.hides(&pair) {
+                self.add_one_sided(&pair, || shortened(&text));
             }
         }
-        let bodies = |operations: &[Operation<'d>], source: &mut Source<'d>| -> Vec<&'d Json> {
+        let bodies = |operations: &[&Operation<'d>], source: &mut Source<'d>| -> Vec<&'d Json> {
             let bodies = operations.iter().filter_map(|operation| operation.value.get("requestBody"));
             bodies.map(|body| source.resolve(body)).collect()
         };
@@ -124,15 +122,15 @@ impl<'d> Comparison<'d> {
     }
 
     /// Compares the calls of a protocol that has many at one path.
-    fn calls(&mut self, protocol: &str, list: &str, operations: &Both<Vec<Operation<'d>>>) {
-        let values = |operations: &[Operation<'d>]| -> Vec<&'d Json> {
+    fn calls(&mut self, protocol: &str, list: &str, operations: &Both<Vec<&Operation<'d>>>) {
+        let values = |operations: &[&Operation<'d>]| -> Vec<&'d Json> {
             operations.iter().map(|operation| operation.value).collect()
         };
         let values = Both { earlier: values(&operations.earlier), present: values(&operations.present) };
         let has_left_out = |values: &[&'d Json]| values.iter().any(|value| value.get("x-calls-left-out").is_some());
         let is_silent = Both { earlier: has_left_out(&values.present), present: has_left_out(&values.earlier) };
         for (name, pair) in self.listed(list, &values) {
-            if is_silent.present && pair.earlier.is_empty() || is_silent.earlier && pair.present.is_empty() {
+            if is_silent.hides(&pair) {
                 continue;
             }
             let heading = [protocol, " ", &shortened(&name)].concat();
@@ -175,29 +173,25 @@ impl<'d> Comparison<'d> {
     }
 }
 
-fn keys(operations: &[NamedOperation<'_>]) -> BTreeSet<String> {
+fn keys(operations: &[Operation<'_>]) -> BTreeSet<String> {
     operations.iter().flat_map(|operation| &operation.names).map(|name| name.key.clone()).collect()
 }
 
 /// Returns the operations by key. With several base paths, an operation has the first key that the other document has too.
-fn by_key<'d>(operations: Vec<NamedOperation<'d>>, others: &BTreeSet<String>) -> Named<'d, (Operation<'d>, Name)> {
-    let mut named: Named<'d, _> = BTreeMap::new();
-    for NamedOperation { operation, names } in operations {
-        let common = names.iter().filter(|name| others.contains(&name.key)).min_by(|a, b| a.key.cmp(&b.key));
-        if let Some(name) = common.or(names.first()) {
-            named.entry(name.key.clone().into()).or_default().push((operation, name.clone()));
+fn by_key<'o, 'd>(operations: &'o [Operation<'d>], others: &BTreeSet<String>) -> Named<'o, &'o Operation<'d>> {
+    let mut named: Named<'o, _> = BTreeMap::new();
+    for operation in operations {
+        let common = operation.names.iter().map(|name| &*name.key).filter(|key| others.contains(*key)).min();
+        if let Some(key) = common.or(operation.names.first().map(|name| &*name.key)) {
+            named.entry(Cow::Borrowed(key)).or_default().push(operation);
         }
     }
     named
 }
 
-/// Returns the locations and names of the parameters, except those of paths.
-fn parameters<'d>(
-    operations: &[Operation<'d>],
-    source: &mut Source<'d>,
-    budget: &mut Budget,
-) -> BTreeSet<(&'static str, Cow<'d, str>)> {
-    let mut found = BTreeSet::new();
+/// Returns the parameters, except those of paths, by their location and name: `query parameter limit`.
+fn parameters<'d>(operations: &[&Operation<'d>], source: &mut Source<'d>, budget: &mut Budget) -> Named<'d, &'d Json> {
+    let mut found: Named<'d, _> = BTreeMap::new();
     let lists = operations.iter().flat_map(|operation| [operation.item, operation.value]);
     for parameter in lists.filter_map(|value| value.get("parameters")).flat_map(Json::elements) {
         let parameter = source.resolve(parameter);
@@ -206,15 +200,17 @@ fn parameters<'d>(
         if !budget.take(name) {
             break;
         }
-        // Names of header fields are compared without case.
-        let name: Cow<'d, str> = if location == "header" { name.to_ascii_lowercase().into() } else { name.into() };
-        found.extend(LOCATIONS.iter().find(|known| **known == location).map(|location| (*location, name)));
+        if LOCATIONS.contains(&location) && !name.is_empty() {
+            // Names of header fields are compared without case.
+            let name: Cow<'d, str> = if location == "header" { name.to_ascii_lowercase().into() } else { name.into() };
+            found.entry([location, " parameter ", &name].concat().into()).or_default().push(parameter);
+        }
     }
     found
 }
 
 /// Returns the responses by status.
-fn responses<'d>(operations: &[Operation<'d>], source: &mut Source<'d>, budget: &mut Budget) -> Named<'d, &'d Json> {
+fn responses<'d>(operations: &[&Operation<'d>], source: &mut Source<'d>, budget: &mut Budget) -> Named<'d, &'d Json> {
     let mut found: Named<'d, _> = BTreeMap::new();
     for (status, response) in
         operations.iter().filter_map(|operation| operation.value.get("responses")).flat_map(Json::members)

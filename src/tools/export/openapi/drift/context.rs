@@ -41,7 +41,7 @@ impl<'d> Comparison<'d> {
         }
     }
 
-    /// Counts a difference of the operation, and lists it if there are not too many.
+    /// Counts a difference of the operation, and lists it if there are not too many of its kind.
     pub(super) fn add(&mut self, kind: Kind, place: impl FnOnce() -> String) {
         let count = match kind {
             Kind::New => &mut self.changes.new,
@@ -49,7 +49,7 @@ impl<'d> Comparison<'d> {
             Kind::Types(..) => &mut self.changes.changed,
         };
         *count = count.saturating_add(1);
-        if self.changes.listed.len() < MAX_LISTED {
+        if *count <= MAX_LISTED {
             let kind = match kind {
                 Kind::New => ChangeKind::New,
                 Kind::Gone => ChangeKind::Gone,
@@ -74,5 +74,6 @@ impl<'d> Comparison<'d> {
     }
 }
 
-/// The changes that are listed; others are counted.
-const MAX_LISTED: usize = 1000;
+/// The changes of a kind that are listed; others are counted. A document of a whole API has many operations that one capture lacks;
+/// they do not displace new ones.
+const MAX_LISTED: u64 = 1000;

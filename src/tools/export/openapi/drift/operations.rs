@@ -6,33 +6,27 @@ use super::paths::without_names;
 use super::references::Source;
 
 /// An operation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Operation<'d> {
     pub(super) method: &'static str,
     /// The item of the path, which may have parameters.
     pub(super) item: &'d Json,
     pub(super) value: &'d Json,
-}
-
-/// An operation under the names that it may have: a server that has a base path adds one.
-#[derive(Debug)]
-pub(super) struct NamedOperation<'d> {
-    pub(super) operation: Operation<'d>,
-    /// Paths with their base path, as they are shown, and names to compare. At least one.
+    /// The names that it may have: a server that has a base path adds one. At least one.
     pub(super) names: Vec<Name>,
 }
 
 /// A name of an operation.
 #[derive(Clone, Debug)]
 pub(super) struct Name {
-    /// `/v1/users/{id}`
+    /// The path with its base path, as it is shown: `/v1/users/{id}`.
     pub(super) path: String,
-    /// `/v1/users/{}/GET`: the method is the last segment.
+    /// The name to compare, with the method as its last segment: `/v1/users/{}/GET`.
     pub(super) key: String,
 }
 
 /// Returns the operations of a document.
-pub(super) fn operations<'d>(source: &mut Source<'d>, budget: &mut Budget) -> Vec<NamedOperation<'d>> {
+pub(super) fn operations<'d>(source: &mut Source<'d>, budget: &mut Budget) -> Vec<Operation<'d>> {
     let mut found = Vec::new();
     let servers = base_paths(source.root, budget).unwrap_or_else(|| vec![String::new()]);
     for (path, item) in source.root.get("paths").map(Json::members).unwrap_or_default() {
@@ -53,11 +47,18 @@ pub(super) fn operations<'d>(source: &mut Source<'d>, budget: &mut Budget) -> Ve
             let named = servers.iter().map(|base| Name::new(base, path, method));
             let names: Vec<_> = named.take_while(|name| budget.take_memory(&name.path)).collect();
             if !names.is_empty() {
-                found.push(NamedOperation { operation: Operation { method, item, value }, names });
+                found.push(Operation { method, item, value, names });
             }
         }
     }
     found
+}
+
+impl Operation<'_> {
+    /// Returns the name with this key.
+    pub(super) fn named(&self, key: &str) -> Option<&Name> {
+        self.names.iter().find(|name| name.key == key)
+    }
 }
 
 impl Name {

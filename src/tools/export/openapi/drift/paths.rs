@@ -35,12 +35,10 @@ pub(super) fn without_names(path: &str) -> Cow<'_, str> {
 /// The names with parameters, by their segments: finds the one that covers another name.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
-    /// Nodes by their parent and the segment between them. The root is 0.
-    literals: BTreeMap<(u32, String), u32>,
-    /// The same, for segments with parameters.
-    patterns: BTreeMap<(u32, String), u32>,
-    /// Names by the node at which they end.
-    names: BTreeMap<u32, String>,
+    /// Nodes by their parent and the segment between them. The root is 0. True for segments with parameters.
+    children: BTreeMap<(u32, bool, String), u32>,
+    /// The names that end at nodes, from node 1 on.
+    names: Vec<Option<String>>,
 }
 
 impl Patterns {
@@ -60,11 +58,15 @@ impl Patterns {
             if !budget.take(segment) || !budget.take(segment) {
                 return;
             }
-            let next = (self.literals.len() as u32).saturating_add(self.patterns.len() as u32).saturating_add(1);
-            let children = if segment.contains(PARAMETER) { &mut self.patterns } else { &mut self.literals };
-            node = *children.entry((node, segment.to_owned())).or_insert(next);
+            let key = (node, segment.contains(PARAMETER), segment.to_owned());
+            node = *self.children.entry(key).or_insert_with(|| {
+                self.names.push(None);
+                self.names.len() as u32
+            });
         }
-        self.names.insert(node, name.to_owned());
+        if let Some(last) = (node as usize).checked_sub(1).and_then(|at| self.names.get_mut(at)) {
+            *last = Some(name.to_owned());
+        }
     }
 
     /// Returns the most specific name that covers `name`.
@@ -73,16 +75,18 @@ impl Patterns {
     }
 
     fn find(&self, node: u32, segments: &[&str], budget: &mut Budget) -> Option<&str> {
-        let Some((segment, rest)) = segments.split_first() else { return self.names.get(&node).map(String::as_str) };
+        let Some((segment, rest)) = segments.split_first() else {
+            return self.names.get((node as usize).checked_sub(1)?)?.as_deref();
+        };
         if !budget.take(segment) {
             return None;
         }
-        let literal = self.literals.get(&(node, (*segment).to_owned()));
+        let literal = self.children.get(&(node, false, (*segment).to_owned()));
         if let Some(found) = literal.and_then(|next| self.find(*next, rest, budget)) {
             return Some(found);
         }
-        let children = self.patterns.range((node, String::new())..(node.saturating_add(1), String::new()));
-        for ((_, pattern), next) in children {
+        let next = (node.saturating_add(1), false, String::new());
+        for ((_, _, pattern), next) in self.children.range((node, true, String::new())..next) {
             if !budget.take(pattern) {
                 return None;
             }
