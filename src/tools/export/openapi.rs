@@ -47,6 +47,8 @@ mod shape;
 mod sketch;
 mod survey;
 mod templates;
+#[cfg(test)]
+mod testing;
 mod text_kind;
 mod walk;
 mod websocket;

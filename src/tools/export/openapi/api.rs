@@ -136,7 +136,8 @@ impl Api {
         document.set("info", Object::default().with("title", title(&servers)).with("version", "0"));
         document.set_unless_empty("servers", server_objects(&servers));
         document.set("paths", paths);
-        let security = schemes.iter().fold(Object::default(), |all, scheme| all.with(scheme.key(), scheme.describe()));
+        let security =
+            schemes.iter().fold(Object::default(), |all, scheme| all.with_new(scheme.key(), scheme.describe()));
         let mut parts = Object::default();
         parts.set_unless_empty("schemas", components.into_schemas());
         parts.set_unless_empty("securitySchemes", security);
@@ -177,7 +178,9 @@ fn sample(bundle: &Bundle, trace: &Trace) -> Result<Operation, Error> {
     if !sent.is_empty() || is_form {
         operation.request = Bodies::of(&request.headers, &sent, |entry| bundle.open_body(entry))?;
     }
-    let has_body = trace.cut_off.is_none() && !(300..400).contains(&response.status);
+    // The events before the end of a capture are complete.
+    let is_whole = trace.cut_off.is_none() || media_type(&response.headers) == "text/event-stream";
+    let has_body = is_whole && !(300..400).contains(&response.status);
     let received = if has_body { load_side(bundle, trace, false)? } else { Loaded::Bytes(Vec::new()) };
     let bodies = match received.is_empty() {
         true => Bodies::default(),

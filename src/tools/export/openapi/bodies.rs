@@ -3,12 +3,15 @@
 //! | media type | description |
 //! |---|---|
 //! | JSON | a schema |
-//! | forms | a schema of an object with a member for each field |
+//! | forms | a schema of an object with a member for each field; of the value, if a client sends JSON as a form |
 //! | lines of JSON | text, and `x-item-schema` for a line |
 //! | server-sent events | text, and `x-events`: a schema for the data of each event name |
-//! | other text | text; a `contentSchema` if it is JSON |
+//! | other text, or without a media type | text; a `contentSchema` if it is JSON |
 //! | anything else | no schema |
+//!
+//! Bodies that are not as their media type requires are counted as `x-malformed`.
 
+use super::id_kind::IdKind;
 use super::json_value::{Json, Object};
 use super::looks::{BodyReader, Loaded};
 use super::parse::{add_document, document, large_document};
@@ -19,6 +22,10 @@ use crate::text::as_text;
 use crate::tools::export::http::{first, media_type, parameters};
 use crate::tools::redact::multipart;
 use std::io::BufReader;
+
+mod events;
+#[cfg(test)]
+mod tests;
 
 /// The bodies of an operation, in one direction.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +43,10 @@ struct MediaType {
     malformed: u64,
     /// The number of bodies that were too large, or stored encoded.
     unread: u64,
+    /// The number of bodies that are text.
+    texts: u64,
+    /// The number of texts and forms that are JSON documents.
+    documents: u64,
     /// The values, those in lines, or the text.
     shape: Shape,
     /// The data of events by the name of the event.
@@ -51,6 +62,8 @@ enum Grammar {
     Lines,
     Events,
     Text,
+    /// There is no media type.
+    Unknown,
     Binary,
 }
 
@@ -58,6 +71,7 @@ impl Grammar {
     fn of(media_type: &str) -> Self {
         let (kind, subtype) = media_type.split_once('/').unwrap_or_default();
         match (kind, subtype) {
+            ("*", _) => Self::Unknown,
             (
                 "application",
                 "x-ndjson" | "ndjson" | "jsonl" | "x-jsonlines" | "jsonlines" | "x-json-stream" | "stream+json",
@@ -85,7 +99,7 @@ impl Bodies {
         body: &Loaded,
         open: impl FnOnce(&BodyEntry) -> Result<Body<'b>, Error>,
     ) -> Result<Self, Error> {
-        let name = Some(media_type(headers)).filter(|name| is_media_type(name)).unwrap_or_else(|| "*/*".into());
+        let name = Some(media_type(headers)).filter(|name| is_media_type(name)).unwrap_or_else(|| ANY_TYPE.into());
         let mut media_type = MediaType { name, count: 1, ..MediaType::default() };
         match body {
             Loaded::Bytes(bytes) => media_type.read(headers, bytes),
@@ -150,6 +164,9 @@ impl MediaType {
                 }
                 None => false,
             },
+            (Grammar::Form, Some(text)) if self.read_text(text) => true,
+            // The text of a body that is none would be the name of a field.
+            (Grammar::Form, Some(text)) if !text.contains('=') && !text.is_empty() => false,
             (Grammar::Form, Some(text)) => {
                 self.shape = form(parameters(text.trim()).map(|(name, value)| (name, FieldValue::Text(value))));
                 true
@@ -176,20 +193,18 @@ impl MediaType {
                 let mut lines = text.lines().filter(|line| !line.trim().is_empty());
                 lines.all(|line| add_document(line.as_bytes(), &mut self.shape, &mut budget))
             }
-            (Grammar::Events, Some(text)) => {
-                self.read_events(text);
+            (Grammar::Events, _) => {
+                self.read_events(&String::from_utf8_lossy(bytes));
                 true
             }
-            (Grammar::Text, Some(text)) => {
-                // A number or a word is JSON by chance.
-                let is_document = text.trim_start().starts_with(['{', '[']);
-                if let Some(shape) = is_document.then(|| document(bytes)).flatten() {
-                    self.shape = shape;
-                }
+            (Grammar::Text | Grammar::Unknown, Some(text)) => {
+                self.texts = 1;
+                self.read_text(text);
                 true
             }
-            (Grammar::Binary, _) => true,
-            (Grammar::Form | Grammar::Lines | Grammar::Events | Grammar::Text, None) => false,
+            // Text may have another charset than UTF-8.
+            (Grammar::Text | Grammar::Unknown | Grammar::Binary, _) => true,
+            (Grammar::Form | Grammar::Lines, None) => false,
         };
         if !is_read {
             self.malformed = 1;
@@ -197,30 +212,19 @@ impl MediaType {
         }
     }
 
-    /// Reads server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+    /// Reads text that may be a JSON document. Returns false if it is not one.
+    fn read_text(&mut self, text: &str) -> bool {
+        // A number or a word is JSON by chance.
+        let is_document = text.trim_start().starts_with(['{', '[']);
+        let shape = is_document.then(|| document(text.as_bytes())).flatten();
+        self.documents = u64::from(shape.is_some());
+        self.shape = shape.unwrap_or_default();
+        self.documents > 0
+    }
+
     fn read_events(&mut self, text: &str) {
         let mut budget = Budget::BODY;
-        let (mut name, mut data) = ("message", String::new());
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        for line in text.split_inclusive(['\n', '\r']).map(|line| line.trim_end_matches(['\n', '\r'])) {
-            let (field, value) = line.split_once(':').unwrap_or((line, ""));
-            let value = value.strip_prefix(' ').unwrap_or(value);
-            match field {
-                "event" if is_event_name(value) => name = value,
-                "data" => {
-                    if !data.is_empty() {
-                        data.push('\n');
-                    }
-                    data.push_str(value);
-                }
-                // An event ends at an empty line, also between CR and LF.
-                "" if line.is_empty() && !data.is_empty() => {
-                    self.add_event(name, &data, &mut budget);
-                    (name, data) = ("message", String::new());
-                }
-                _ => {}
-            }
-        }
+        events::for_each(text, |name, data| self.add_event(name, data, &mut budget));
     }
 
     fn add_event(&mut self, name: &str, data: &str, budget: &mut Budget) {
@@ -229,42 +233,39 @@ impl MediaType {
             text.add_string(data);
             text
         });
-        if let Some(known) = self.event(name) {
-            known.merge(shape, budget);
-        }
+        self.merge_event(if is_event_name(name) { name } else { OTHER_EVENTS }, shape, budget);
     }
 
-    fn event(&mut self, name: &str) -> Option<&mut Shape> {
-        let at = self.events.iter().position(|(known, _)| **known == *name).unwrap_or(self.events.len());
-        if at == self.events.len() && at < MAX_EVENTS {
-            self.events.push((name.into(), Shape::default()));
+    fn merge_event(&mut self, name: &str, shape: Shape, budget: &mut Budget) {
+        let is_known = |name: &str| self.events.iter().any(|(known, _)| **known == *name);
+        let name = if self.events.len() < MAX_EVENTS || is_known(name) { name } else { OTHER_EVENTS };
+        match self.events.iter_mut().find(|(known, _)| **known == *name) {
+            Some((_, known)) => known.merge(shape, budget),
+            None => self.events.push((name.into(), shape)),
         }
-        self.events.get_mut(at).map(|(_, shape)| shape)
     }
 
     fn merge(&mut self, other: Self, budget: &mut Budget) {
         self.count += other.count;
         self.malformed += other.malformed;
         self.unread += other.unread;
+        self.texts += other.texts;
+        self.documents += other.documents;
         self.shape.merge(other.shape, budget);
-        for (name, shape) in other.events {
-            if let Some(known) = self.event(&name) {
-                known.merge(shape, budget);
-            }
-        }
+        other.events.into_iter().for_each(|(name, shape)| self.merge_event(&name, shape, budget));
     }
 
     fn describe(&self, writer: &mut SchemaWriter<'_>, hint: &str) -> Json {
         let text = || Object::default().with("type", "string");
         let mut object = Object::default();
         match Grammar::of(&self.name) {
-            Grammar::Json | Grammar::Form | Grammar::Multipart if self.malformed > 0 || self.shape.is_empty() => {}
+            Grammar::Json | Grammar::Form | Grammar::Multipart if self.shape.is_empty() => {}
             Grammar::Json | Grammar::Form | Grammar::Multipart => {
                 object.set("schema", writer.schema(&self.shape, hint));
             }
             Grammar::Lines => {
                 object.set("schema", text());
-                if self.malformed == 0 && !self.shape.is_empty() {
+                if !self.shape.is_empty() {
                     object.set("x-item-schema", writer.schema(&self.shape, hint));
                 }
             }
@@ -276,14 +277,19 @@ impl MediaType {
                     .fold(Object::default(), |events, (name, shape)| events.with(&**name, writer.schema(shape, name)));
                 object.set_unless_empty("x-events", events);
             }
-            Grammar::Text if self.shape.is_empty() => {
+            // Bodies without a media type may be anything.
+            Grammar::Unknown if self.texts + self.unread < self.count || self.texts == 0 => {}
+            Grammar::Text | Grammar::Unknown if self.documents == 0 || self.documents < self.texts => {
                 object.set("schema", text());
             }
-            Grammar::Text => {
+            Grammar::Text | Grammar::Unknown => {
                 let inner = writer.schema(&self.shape, hint);
                 object.set("schema", text().with("contentMediaType", "application/json").with("contentSchema", inner));
             }
             Grammar::Binary => {}
+        }
+        if self.documents > 0 && Grammar::of(&self.name) == Grammar::Form {
+            object.set("x-json", self.documents);
         }
         if self.malformed > 0 {
             object.set("x-malformed", self.malformed);
@@ -312,8 +318,12 @@ fn form(fields: impl Iterator<Item = (String, FieldValue)>) -> Shape {
     }
     let mut budget = Budget::BODY;
     let mut objects = Objects { count: 1, ..Objects::default() };
+    let mut is_incomplete = false;
     for (name, values) in all {
-        let Some(shape) = objects.add_member(&name, &mut budget) else { continue };
+        let Some(shape) = objects.add_member(&name, &mut budget) else {
+            is_incomplete = true;
+            continue;
+        };
         let place = match values.len() {
             1 => shape,
             _ => {
@@ -329,7 +339,7 @@ fn form(fields: impl Iterator<Item = (String, FieldValue)>) -> Shape {
             }
         }
     }
-    Shape { objects: Some(Box::new(objects)), ..Shape::default() }
+    Shape { objects: Some(Box::new(objects)), is_incomplete, ..Shape::default() }
 }
 
 fn is_media_type(name: &str) -> bool {
@@ -338,9 +348,17 @@ fn is_media_type(name: &str) -> bool {
     name.len() <= 127 && name.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
 }
 
+/// True for a name, and not for an identifier or text.
 fn is_event_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:/".contains(&b))
+    let is_part = |b: u8| b.is_ascii_alphanumeric() || b"_-.:/".contains(&b);
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(is_part) && IdKind::of(name).is_none()
 }
+
+/// The media type of bodies without one.
+const ANY_TYPE: &str = "*/*";
+
+/// The place for events whose names are not written.
+const OTHER_EVENTS: &str = "(other)";
 
 const MAX_MEDIA_TYPES: usize = 12;
 

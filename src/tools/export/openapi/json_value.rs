@@ -41,6 +41,11 @@ impl Object {
         self
     }
 
+    /// As [`Object::with`], unless there is a member `name`.
+    pub(super) fn with_new(self, name: String, value: impl Into<Json>) -> Self {
+        if self.get(&name).is_some() { self } else { self.with(name, value) }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -120,5 +125,19 @@ impl Serialize for Json {
                 map.end()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_written_in_their_order() {
+        let mut object = Object::default().with("b", 1u64).with("a", "\n").with_new("b".into(), 2u64);
+        object.set_unless_empty("c", Object::default()).set_unless_empty("d", Vec::<bool>::new());
+        object.set_unless_empty("e", Vec::from([true])).set("f", Json::Null);
+        let text = serde_json::to_string(&Json::from(object)).unwrap();
+        assert_eq!(text, r#"{"b":1,"a":"\n","e":[true],"f":null}"#);
     }
 }

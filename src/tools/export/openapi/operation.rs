@@ -102,7 +102,7 @@ impl Operation {
             let requirement = |schemes: &Vec<Scheme>| {
                 let all = schemes
                     .iter()
-                    .fold(Object::default(), |all, scheme| all.with(scheme.key(), Json::Array(Vec::new())));
+                    .fold(Object::default(), |all, scheme| all.with_new(scheme.key(), Json::Array(Vec::new())));
                 Json::from(all)
             };
             operation.set("security", Json::Array(self.security.iter().map(requirement).collect()));

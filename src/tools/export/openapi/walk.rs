@@ -1,5 +1,6 @@
 //! Walks over the members and strings of a JSON document, without a copy of it.
 
+use super::parse::without_mark;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -16,7 +17,7 @@ pub(super) type Watch<'w> = dyn FnMut(Place, &str, Option<&str>) + 'w;
 
 /// Walks over a document. Returns false if it is not JSON.
 pub(super) fn walk(json: &[u8], watch: &mut Watch<'_>) -> bool {
-    let mut json = serde_json::Deserializer::from_slice(json);
+    let mut json = serde_json::Deserializer::from_slice(without_mark(json));
     Walker { place: Place::default(), name: "", watch }.deserialize(&mut json).is_ok() && json.end().is_ok()
 }
 
@@ -88,3 +89,42 @@ impl<'de> Visitor<'de> for Walker<'_, '_> {
 
 /// Deeper members are not walked over.
 const MAX_DEPTH: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns `depth name`, `*` in an array, and the string of each call.
+    fn walked(json: &str) -> Option<Vec<String>> {
+        let mut calls = Vec::new();
+        let is_json = walk(json.as_bytes(), &mut |Place { depth, is_in_array }, name, text| {
+            let array = if is_in_array { "*" } else { "" };
+            calls.push(format!("{depth}{array} {name}{}", text.map(|text| [" = ", text].concat()).unwrap_or_default()));
+        });
+        is_json.then_some(calls)
+    }
+
+    #[test]
+    fn members_and_their_strings_are_visited_in_order() {
+        let expected = ["1 a", "1 a = x", "1 b", "2 c", "2* c = y", "2* c = z", "1 d"];
+        assert_eq!(walked(r#"{"a": "x", "b": {"c": ["y", ["z", 1, null]]}, "d": 1.5}"#).unwrap(), expected);
+        assert_eq!(walked(r#"["x", {"a": true}]"#).unwrap(), ["0*  = x", "1* a"]);
+        assert_eq!(walked("\u{feff}\"x\"").unwrap(), ["0  = x"]);
+    }
+
+    #[test]
+    fn deep_members_are_skipped() {
+        let nested = |depth: usize| format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        assert_eq!(walked(&nested(MAX_DEPTH)).unwrap().len(), MAX_DEPTH);
+        assert_eq!(walked(&nested(10_000)).unwrap().len(), MAX_DEPTH + 1);
+    }
+
+    #[test]
+    fn other_text_is_not_json() {
+        for text in ["", "{", "{} x", "{'a': 1}", "\u{feff}\u{feff}1"] {
+            assert_eq!(walked(text), None, "{text}");
+        }
+        assert!(walk(&[b"[".repeat(50), b"]".repeat(50)].concat(), &mut |_, _, _| {}));
+        assert!(!walk(&b"[".repeat(100_000), &mut |_, _, _| {}), "too deep");
+    }
+}
