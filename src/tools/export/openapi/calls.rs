@@ -3,13 +3,18 @@
 //! | protocol | described as | by |
 //! |---|---|---|
 //! | JSON-RPC 2.0 (<https://www.jsonrpc.org/specification>) | `x-json-rpc` | `method` |
-//! | GraphQL over HTTP | `x-graphql` | `operationName`, or the name in the query |
+//! | GraphQL over HTTP (<https://graphql.github.io/graphql-over-http/draft>) | `x-graphql` | `operationName`, or the name in the query |
 
 use super::json_value::Object;
+use super::parse::without_mark;
 use super::schema::SchemaWriter;
 use super::shape::{Budget, Shape};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+
+mod query;
+#[cfg(test)]
+mod tests;
 
 /// The calls of an operation.
 #[derive(Clone, Debug, Default)]
@@ -52,25 +57,20 @@ struct Envelope {
     extensions: Option<IgnoredAny>,
 }
 
-/// One call, or several in a batch.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Envelopes {
-    One(Envelope),
-    Batch(Vec<Envelope>),
-}
-
 impl Calls {
     /// Returns the calls in a request body. `sent` and `received` are the shapes of the request and of its answer.
     pub(super) fn of(body: &[u8], sent: &Shape, received: Option<&Shape>) -> Self {
         let mut calls = Self::default();
-        match serde_json::from_slice(body) {
-            Ok(Envelopes::One(envelope)) => calls.add(&envelope, Some(sent), received),
+        let body = without_mark(body);
+        // Serde reads an array as a structure too.
+        let are_objects = |shape: &Shape| shape.objects.as_ref().is_some_and(|objects| objects.count == shape.count());
+        if are_objects(sent) {
+            let envelope = serde_json::from_slice(body).ok();
+            envelope.iter().for_each(|envelope| calls.add(envelope, Some(sent), received));
+        } else if sent.arrays.as_ref().is_some_and(|arrays| are_objects(&arrays.items)) {
             // Which answer belongs to which call is not described.
-            Ok(Envelopes::Batch(batch)) => {
-                batch.iter().take(MAX_CALLS).for_each(|envelope| calls.add(envelope, None, None))
-            }
-            Err(_) => {}
+            let batch: Vec<Envelope> = serde_json::from_slice(body).unwrap_or_default();
+            batch.iter().for_each(|envelope| calls.add(envelope, None, None));
         }
         calls
     }
@@ -162,19 +162,11 @@ impl Envelope {
         }
         // A persisted query has no text, but an extension with its hash.
         let query = self.query.as_deref().unwrap_or_default();
-        let name = self.operation_name.as_deref().or_else(|| name_in_query(query));
+        let name = self.operation_name.as_deref().filter(|name| !name.is_empty()).or_else(|| query::name(query));
         let is_graphql = query.contains('{') || self.operation_name.is_some() && self.extensions.is_some();
         let name = name.filter(is_name).unwrap_or("(anonymous)");
         is_graphql.then_some((Protocol::GraphQl, name))
     }
-}
-
-/// Returns `GetUser` of `query GetUser($id: ID!) {`.
-fn name_in_query(query: &str) -> Option<&str> {
-    let mut words =
-        query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '{')).filter(|word| !word.is_empty());
-    let is_keyword = words.next().is_some_and(|word| matches!(word, "query" | "mutation" | "subscription"));
-    words.next().filter(|name| is_keyword && !name.contains('{'))
 }
 
 const MAX_CALLS: usize = 500;
