@@ -1,16 +1,19 @@
 //! Parameters of requests: in the query, in header fields and in cookies.
 //!
 //! Fields that browsers, clients and proxies add to any request are not described. Nor are credentials: those are security
-//! schemes.
+//! schemes. A name that is an identifier or text is a value, such as that of `?1700000000`, and not written.
 
+use super::id_kind::IdKind;
 use super::json_value::{Json, Object};
 use super::schema::SchemaWriter;
-use super::security::Scheme;
+use super::security::{Scheme, is_secret_parameter};
 use super::shape::Strings;
 use super::text_kind::TextKind;
 use crate::bundle::reader::Header;
 use crate::tools::export::http::{cookies, parameters, query};
-use crate::tools::redact::is_secret_name;
+
+#[cfg(test)]
+mod tests;
 
 /// The place of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,8 +52,8 @@ impl Parameters {
         let mut all = Self { requests: 1, ..Self::default() };
         for (name, value) in parameters(query(url)) {
             match Scheme::of_query(&name, &value) {
-                Some(scheme) => schemes.push(scheme),
-                None => all.add(Location::Query, &name, &value),
+                Some(scheme) if is_name(&name) => schemes.push(scheme),
+                _ => all.add(Location::Query, &name, &value),
             }
         }
         for header in headers {
@@ -58,9 +61,9 @@ impl Parameters {
             if name == "cookie" {
                 for (name, value) in cookies(&header.value) {
                     match Scheme::of_cookie(name) {
-                        Some(scheme) => schemes.push(scheme),
-                        None if is_analytics_cookie(name) => {}
-                        None => all.add(Location::Cookie, name, value),
+                        Some(scheme) if is_name(name) => schemes.push(scheme),
+                        _ if is_analytics_cookie(name) => {}
+                        _ => all.add(Location::Cookie, name, value),
                     }
                 }
             } else if let Some(scheme) = Scheme::of_header(&header.name, &header.value) {
@@ -75,7 +78,7 @@ impl Parameters {
     }
 
     fn add(&mut self, location: Location, name: &str, value: &str) {
-        if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        if !is_name(name) {
             self.has_left_out = true;
             return;
         }
@@ -129,7 +132,8 @@ impl Parameters {
                 Location::Header => "header",
                 Location::Cookie => "cookie",
             };
-            let mut value = value_schema(writer, &parameter.values, &parameter.name);
+            let is_secret = is_secret_parameter(&parameter.name);
+            let mut value = value_schema(writer, &parameter.values, (!is_secret).then_some(&parameter.name));
             if parameter.is_repeated {
                 value = Object::default().with("type", "array").with("items", value);
             }
@@ -138,7 +142,7 @@ impl Parameters {
                 object.set("required", true);
             }
             object.set("schema", value);
-            let may_show = writer.has_examples && !is_secret_name(&parameter.name, true);
+            let may_show = writer.has_examples && !is_secret;
             if let Some(example) = parameter.example.as_deref().filter(|_| may_show) {
                 object.set("example", example);
             }
@@ -152,17 +156,23 @@ impl Parameters {
     }
 }
 
-/// Returns the schema of values that are text on the wire.
-fn value_schema(writer: &SchemaWriter<'_>, values: &Strings, name: &str) -> Object {
+/// Returns the schema of values that are text on the wire. `name` is `None` if they are secret.
+fn value_schema(writer: &SchemaWriter<'_>, values: &Strings, name: Option<&str>) -> Object {
     let types = [(TextKind::Integer, "integer"), (TextKind::Number, "number"), (TextKind::Boolean, "boolean")];
     match types.iter().find(|(kind, _)| values.kinds.has(*kind)) {
         Some((_, name)) => Object::default().with("type", *name),
         None => {
             let mut schema = Object::default().with("type", "string");
-            writer.add_strings(&mut schema, values, true, false, name);
+            writer.add_strings(&mut schema, values, name.is_some(), false, name.unwrap_or_default());
             schema
         }
     }
+}
+
+/// True for the name of a parameter, and not for an identifier or text.
+fn is_name(name: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || "_-.:$[]@!*~()|+%#".contains(c);
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.chars().all(is_part) && IdKind::of(name).is_none()
 }
 
 /// True for a header field that clients, browsers and proxies add to any request; `name` is in lower case.
