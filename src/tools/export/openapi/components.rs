@@ -119,3 +119,88 @@ fn shareable(json: &Json) -> Option<u64> {
 
 /// Objects with fewer members, such as `{"id": ...}`, are alike by chance.
 const MIN_SHARED_MEMBERS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::export::openapi::testing::value;
+    use serde_json::{Value, json};
+
+    /// The schema of an object with these members.
+    fn object(members: &[(&str, Json)]) -> Json {
+        let properties = members.iter().fold(Object::default(), |all, (name, schema)| all.with(*name, schema.clone()));
+        Object::default().with("type", "object").with("properties", properties).into()
+    }
+
+    fn text() -> Json {
+        Object::default().with("type", "string").into()
+    }
+
+    fn address() -> Json {
+        object(&[("street", text()), ("city", text()), ("zip", text())])
+    }
+
+    /// Returns what is left of paths after [`Components::share`], and the components.
+    fn shared(paths: &[(&str, Json)]) -> (Value, Value) {
+        let mut components = Components::default();
+        let mut all = paths.iter().fold(Object::default(), |all, (path, schema)| all.with(*path, schema.clone()));
+        components.share(&mut all);
+        (value(&all.into()), value(&components.into_schemas().into()))
+    }
+
+    fn reference(name: &str) -> Value {
+        value(&Components::reference(name))
+    }
+
+    #[test]
+    fn names_are_made_of_the_place_and_distinct() {
+        let mut components = Components::default();
+        let names = ["/v1/users/{userId}", "users", "User", "", "/{id}", "größe"].map(|hint| components.reserve(hint));
+        assert_eq!(names, ["User", "User2", "User3", "Schema", "Schema2", "GrE"]);
+        components.define("User2", text());
+        assert_eq!(value(&components.into_schemas().into())["User2"], json!({"type": "string"}));
+    }
+
+    #[test]
+    fn a_schema_that_occurs_twice_becomes_a_component() {
+        let (paths, components) = shared(&[("/users", address()), ("/shops", address()), ("/other", text())]);
+        assert_eq!(
+            paths,
+            json!({"/users": reference("User"), "/shops": reference("User"), "/other": {"type": "string"}})
+        );
+        assert_eq!(components, json!({"User": value(&address())}));
+    }
+
+    #[test]
+    fn a_schema_within_others_is_called_by_its_member() {
+        let user = |name: &str| object(&[(name, text()), ("home", address()), ("id", text())]);
+        let (paths, components) = shared(&[("/users", user("a")), ("/shops", user("b"))]);
+        assert_eq!(paths["/shops"]["properties"]["home"], reference("Home"));
+        assert_eq!(components, json!({"Home": value(&address())}));
+    }
+
+    #[test]
+    fn components_refer_to_each_other() {
+        let user = object(&[("home", address()), ("work", address()), ("id", text())]);
+        let (paths, components) = shared(&[("/users", user.clone()), ("/shops", user)]);
+        assert_eq!(paths, json!({"/users": reference("User"), "/shops": reference("User")}));
+        assert_eq!(components["User"]["properties"]["work"], reference("Home"));
+        assert_eq!(components["Home"], value(&address()));
+    }
+
+    #[test]
+    fn small_objects_and_single_ones_stay_in_place() {
+        let small = object(&[("a", text()), ("b", text())]);
+        let (paths, components) = shared(&[("/a", small.clone()), ("/b", small.clone()), ("/c", address())]);
+        assert_eq!(components, json!({}));
+        assert_eq!(paths, json!({"/a": value(&small), "/b": value(&small), "/c": value(&address())}));
+    }
+
+    #[test]
+    fn a_member_called_properties_is_no_schema_of_an_object() {
+        let odd = object(&[("type", text()), ("properties", address()), ("x", text())]);
+        let (paths, components) = shared(&[("/a", odd), ("/b", address())]);
+        assert_eq!(paths["/a"]["properties"]["properties"], reference("Property"));
+        assert_eq!(components.as_object().unwrap().len(), 1);
+    }
+}

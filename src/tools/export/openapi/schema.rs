@@ -16,6 +16,9 @@ use super::shape::words::Words;
 use super::shape::{Arrays, Budget, Member, Objects, Shape, Strings};
 use super::text_kind::TextKind;
 
+#[cfg(test)]
+mod tests;
+
 /// Writes schemas.
 pub(super) struct SchemaWriter<'c> {
     pub(super) components: &'c mut Components,

@@ -285,3 +285,72 @@ const MIN_VARYING_NAMES: usize = 4;
 
 /// Longer names are not described.
 const MAX_NAME_BYTES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::export::openapi::testing::shape;
+    use serde_json::{Value, json};
+
+    /// True if the names in these objects are keys of data.
+    fn is_map(objects: &[Value]) -> bool {
+        shape(objects).objects.unwrap().is_map()
+    }
+
+    #[test]
+    fn names_that_are_identifiers_are_keys() {
+        assert!(is_map(&[json!({"17": 1, "18": 2})]));
+        assert!(is_map(&[json!({"8b0c6d4e-4f4e-4a0e-9f0e-0d5b8f0c1a2b": {"a": 1}})]));
+        assert!(is_map(&[json!({"2026-01-31": 1, "total": 2})]));
+        assert!(is_map(&[json!({"a@example.com": "x"})]));
+        assert!(!is_map(&[json!({"17": 1, "name": 1, "mail": 1, "city": 1, "age": 1})]), "one of five");
+        assert!(!is_map(&[json!({"1.2.3": 1, "a": 2})]), "a version");
+    }
+
+    #[test]
+    fn names_that_hardly_return_are_keys() {
+        let objects = [json!({"red": 1, "blue": 2}), json!({"green": 3, "violet": 4})];
+        assert!(is_map(&objects));
+        assert!(!is_map(&[json!({"red": 1, "blue": 2}), json!({"green": "x", "violet": 4})]), "several types");
+        assert!(!is_map(&[json!({"red": 1}), json!({"green": 3, "violet": 4})]), "three names");
+        assert!(!is_map(&[objects[0].clone(), objects[0].clone(), objects[1].clone()]), "they return");
+        assert!(!is_map(&[json!({"red": 1, "blue": 2, "green": 3, "violet": 4})]), "one object");
+    }
+
+    #[test]
+    fn numbered_names_of_one_object_are_keys() {
+        assert!(is_map(&[json!({"user17": {}, "user18": {}, "user19": {}})]));
+        assert!(!is_map(&[json!({"line1": "a", "line2": "b"})]), "one digit");
+    }
+
+    #[test]
+    fn more_names_than_a_schema_has_are_keys() {
+        let object = |count: usize| {
+            let members =
+                (0..count).map(|n| (format!("name{}x", "y".repeat(n % 200) + &"z".repeat(n / 200)), json!(n)));
+            Value::Object(members.collect())
+        };
+        let [exact, more] = [MAX_MEMBERS, MAX_MEMBERS + 1].map(|count| shape(&[object(count)]).objects.unwrap());
+        assert_eq!((exact.members.len(), exact.others.is_some()), (MAX_MEMBERS, false));
+        assert_eq!((more.members.len(), more.others.map(|shape| shape.count())), (MAX_MEMBERS, Some(1)));
+    }
+
+    #[test]
+    fn long_names_are_left_out_and_that_is_marked() {
+        let long = "n".repeat(MAX_NAME_BYTES + 1);
+        let shape = shape(&[json!({"a": 1, long: 2})]);
+        assert!(shape.is_incomplete);
+        assert_eq!(shape.objects.unwrap().names(), ["a"]);
+    }
+
+    #[test]
+    fn a_merge_beyond_the_budget_is_marked() {
+        let mut all = Shape::default();
+        all.merge(shape(&[json!({"a": 1, "b": 2, "c": 3})]), &mut Budget(2));
+        assert!(all.is_incomplete);
+        assert_eq!(all.objects.unwrap().names(), ["a", "b"]);
+        let mut all = Shape::default();
+        all.merge(shape(&[json!([[1]])]), &mut Budget(1));
+        assert!(all.arrays.unwrap().items.is_incomplete);
+    }
+}

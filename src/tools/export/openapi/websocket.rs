@@ -92,3 +92,71 @@ impl Direction {
 }
 
 const MAX_PROTOCOLS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::export::openapi::testing::{schema, written};
+    use serde_json::{Value, json};
+
+    /// Returns the messages of these texts; `None` is binary, `true` is sent.
+    fn messages(all: &[(bool, Option<&str>)]) -> Messages {
+        let mut messages = Messages::default();
+        for (is_sent, text) in all {
+            let payload = text.map_or(&b"\0"[..], str::as_bytes);
+            messages.add(*is_sent, text.is_some(), Some(payload), &mut Budget::DOCUMENT.clone());
+        }
+        messages
+    }
+
+    fn described(messages: &Messages) -> Value {
+        written(false, |writer| {
+            let mut operation = Object::default();
+            messages.describe(&mut operation, writer, "chat");
+            operation.into()
+        })
+        .0
+    }
+
+    #[test]
+    fn messages_are_described_by_direction() {
+        let all =
+            [(true, Some(r#"{"a": 1}"#)), (true, Some(r#"{"a": 2, "b": 1}"#)), (false, Some("hello")), (false, None)];
+        let expected = json!({"x-websocket": {
+            "sent": {"text": 2, "schema": schema(&[json!({"a": 1}), json!({"a": 1, "b": 1})])},
+            "received": {"text": 1, "schema": {"type": "string"}, "binary": 1},
+        }});
+        assert_eq!(described(&messages(&all)), expected);
+        assert_eq!(described(&messages(&[(true, None)])), json!({"x-websocket": {"sent": {"binary": 1}}}));
+    }
+
+    #[test]
+    fn text_that_cannot_be_read_is_counted_as_binary() {
+        let mut messages = Messages::default();
+        messages.add(true, true, None, &mut Budget::BODY.clone());
+        messages.add(true, true, Some(b"\xff"), &mut Budget::BODY.clone());
+        assert_eq!(described(&messages), json!({"x-websocket": {"sent": {"binary": 2}}}));
+    }
+
+    #[test]
+    fn websockets_of_an_operation_are_added() {
+        let mut all = messages(&[(true, Some("1"))]);
+        all.add_protocol("chat");
+        let mut other = messages(&[(true, Some("2")), (false, None)]);
+        (0..20).for_each(|n| other.add_protocol(&format!("p{n}")));
+        other.add_protocol("chat");
+        all.merge(other, &mut Budget::DOCUMENT.clone());
+        let described = &described(&all)["x-websocket"];
+        assert_eq!(described["sent"], json!({"text": 2, "schema": {"type": "integer"}}));
+        assert_eq!(described["received"], json!({"binary": 1}));
+        let protocols = described["protocols"].as_array().unwrap();
+        assert_eq!((protocols.len(), &protocols[0], &protocols[1]), (MAX_PROTOCOLS, &json!("chat"), &json!("p0")));
+    }
+
+    #[test]
+    fn a_websocket_without_messages_is_not_described() {
+        let mut messages = Messages::default();
+        messages.add_protocol("chat");
+        assert_eq!(described(&messages), json!({}));
+    }
+}

@@ -148,3 +148,61 @@ const MAX_VARIANTS: usize = 8;
 const MAX_NAMES: usize = 48;
 
 const MAX_TAGS: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use crate::tools::export::openapi::testing::shape;
+    use serde_json::{Value, json};
+
+    /// Returns the name of the tag, and the names of each kind; `*` if they are required.
+    fn kinds(objects: &[Value]) -> Option<Vec<(String, Vec<String>)>> {
+        let alternatives = shape(objects).objects.unwrap().variants.alternatives()?;
+        let names = |kind: &super::Alternative| {
+            kind.names.iter().map(|name| [if kind.required.contains(name) { "*" } else { "" }, name].concat()).collect()
+        };
+        Some(
+            alternatives
+                .iter()
+                .map(|kind| (kind.tag.as_ref().map_or("", |(tag, _)| tag).into(), names(kind)))
+                .collect(),
+        )
+    }
+
+    fn kind(tag: &str, names: &[&str]) -> (String, Vec<String>) {
+        (tag.into(), names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    #[test]
+    fn kinds_are_distinguished_by_a_tag() {
+        let card = json!({"type": "card", "last": 1});
+        let with_note = json!({"type": "card", "last": 2, "note": "a b"});
+        let bank = json!({"type": "bank", "iban": "a b"});
+        let objects = [card, with_note, bank.clone(), bank];
+        let expected = [kind("type", &["*last", "note", "*type"]), kind("type", &["*iban", "*type"])];
+        assert_eq!(kinds(&objects), Some(expected.into()));
+    }
+
+    #[test]
+    fn kinds_are_distinguished_by_their_names() {
+        let (card, bank) = (json!({"last": 1, "id": 1}), json!({"iban": "a b", "id": 2}));
+        let expected = [kind("", &["*id", "*last"]), kind("", &["*iban", "*id"])];
+        assert_eq!(kinds(&[card.clone(), bank.clone(), card, bank]), Some(expected.into()));
+    }
+
+    #[test]
+    fn objects_that_do_not_exclude_each_other_are_one_kind() {
+        let (small, large) = (json!({"id": 1}), json!({"id": 1, "name": "a b"}));
+        assert_eq!(kinds(&[small.clone(), large.clone(), small, large]), None, "optional members");
+        let (card, bank) = (json!({"last": 1}), json!({"iban": "a b"}));
+        assert_eq!(kinds(&[card.clone(), card.clone(), bank]), None, "one of them occurred once");
+        assert_eq!(kinds(&[card.clone(), card]), None, "one kind");
+    }
+
+    #[test]
+    fn many_kinds_are_none() {
+        let objects: Vec<_> =
+            "abcdefghi".chars().flat_map(|c| [json!({c.to_string(): 1}), json!({c.to_string(): 2})]).collect();
+        assert_eq!(kinds(&objects[..14]).map(|kinds| kinds.len()), Some(7));
+        assert_eq!(kinds(&objects), None);
+    }
+}

@@ -83,3 +83,55 @@ const MAX_CODES: usize = 8;
 
 /// A word that is in fewer bodies may be a value of one user.
 const MIN_BODIES: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns words, each seen in as many bodies.
+    fn words(all: &[(&str, u64)]) -> Words {
+        let mut words = Words::default();
+        for (word, count) in all {
+            for _ in 0..*count {
+                let mut body = Words::default();
+                body.add(word);
+                body.add(word);
+                words.merge(body);
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn codes_are_in_many_bodies() {
+        let most = [("open", MIN_BODIES), ("CLOSED", MIN_BODIES + 5)];
+        assert_eq!(words(&most).all_codes(), Some(vec!["CLOSED", "open"]));
+        assert_eq!(words(&[most[0], ("CLOSED", MIN_BODIES - 1)]).all_codes(), None);
+        assert_eq!(words(&[("open", 1), ("closed", 1)]).all(), Some(vec!["closed", "open"]));
+        assert_eq!(words(&[]).all(), None);
+    }
+
+    #[test]
+    fn codes_are_words_of_a_program() {
+        for text in ["open", "IN_PROGRESS", "us-east", "a.b", "x"] {
+            assert!(is_code(text), "{text}");
+        }
+        for text in ["", "Alice", "two words", "v1", "café", "17", "a/b", "one,two", &"a".repeat(MAX_WORD_BYTES + 1)] {
+            assert!(!is_code(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn many_words_or_text_are_no_enumeration() {
+        let names: Vec<_> = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"].to_vec();
+        let seen = |count: usize| words(&names.iter().take(count).map(|name| (*name, MIN_BODIES)).collect::<Vec<_>>());
+        assert!(seen(MAX_CODES).all_codes().is_some() && seen(MAX_CODES + 1).all_codes().is_none());
+        assert!(seen(MAX_WORDS).all().is_some() && seen(MAX_WORDS + 1).all().is_none());
+        let mut mixed = words(&[("open", 20)]);
+        mixed.add("a sentence");
+        assert_eq!((mixed.all(), mixed.all_codes()), (None, None));
+        let mut other = words(&[("open", 20)]);
+        other.merge(mixed);
+        assert_eq!(other.all(), None, "no word is forgotten by a merge");
+    }
+}
