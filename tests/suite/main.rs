@@ -82,6 +82,7 @@ mod merge_and_redact;
 mod odd_certificates;
 mod older_bundles;
 mod openapi;
+mod openapi_traffic;
 mod oversized;
 mod own_page;
 mod panics;
