@@ -150,8 +150,8 @@ class Traps:
             self.call("/people/{}", [self.marker() + "%40example.org"], self.thing(mail=self.marker() + "@example.org"))
         for text in ("caf%C3%A9", "a%2Fb", "two%20words", "50%25"):
             self.call("/labels/{}", [text], {"colour": "#fff", "uses": 3})
-        for version in ("1.3.0", "1.4.1", "2.0.0-rc.1"):
-            self.call("/packages/{}/{}", [self.values.random.choice(("left-pad", "lodash", "react")), version], self.thing(version=version))
+        for name, version in (("left-pad", "1.3.0"), ("lodash", "1.4.1"), ("react", "2.0.0-rc.1"), ("react", "2.0.0")):
+            self.call("/packages/{}/{}", [name, version], self.thing(version=version))
 
     def single_ids(self):
         """One call each: the form of the value, or another answer, shows that it is one."""
