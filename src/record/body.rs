@@ -97,9 +97,14 @@ impl Body {
         copy
     }
 
-    /// Returns the number of bytes that are counted in the store's budget.
-    fn charged_bytes(&self) -> usize {
-        self.pieces().len().saturating_mul(PIECE_OVERHEAD_BYTES).saturating_add(self.memory_bytes())
+    /// Returns the number of bytes that are counted in the store's budget: those in memory, and what its pieces take besides theirs.
+    pub(crate) fn charged_bytes(&self) -> usize {
+        self.piece_bytes().saturating_add(self.memory_bytes())
+    }
+
+    /// Returns the number of bytes that its pieces take in memory besides their content.
+    pub(crate) fn piece_bytes(&self) -> usize {
+        self.pieces().len().saturating_mul(PIECE_OVERHEAD_BYTES)
     }
 
     /// Appends `bytes`.
@@ -391,7 +396,8 @@ const SMALL_BUFFER_BYTES: usize = 16 * 1024;
 /// The first allocation of a body. Many WebSocket messages fit into it.
 const MIN_ALLOCATION_BYTES: usize = 64;
 
-/// The memory that a piece takes besides its bytes.
+/// The memory that a piece takes besides its bytes: 32 bytes in the table of all pieces, 16 in the body, and what these lists have
+/// more than they use.
 const PIECE_OVERHEAD_BYTES: usize = 64;
 
 #[cfg(test)]

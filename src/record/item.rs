@@ -46,7 +46,7 @@ impl Queued for Item {
     fn memory_bytes(&self) -> usize {
         let inner = match self {
             Self::Exchange(exchange) => size_of::<Exchange>().saturating_add(exchange.memory_bytes()),
-            Self::Message(message) => message.payload.memory_bytes(),
+            Self::Message(message) => message.payload.charged_bytes(),
             Self::WebSocketEnd { .. } | Self::CaptureEnd => 0,
         };
         inner.saturating_add(QUEUED_BYTES)
@@ -113,9 +113,9 @@ impl Exchange {
             self.url.capacity(),
             text(&self.method),
             self.request_headers.memory_bytes(),
-            self.request_body.memory_bytes(),
+            self.request_body.charged_bytes(),
             self.response.as_ref().map_or_else(text, ResponseHead::memory_bytes),
-            self.response_body.memory_bytes(),
+            self.response_body.charged_bytes(),
             protocol.map_or(0, String::capacity),
         ];
         parts.into_iter().fold(0, usize::saturating_add)

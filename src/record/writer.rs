@@ -103,8 +103,10 @@ pub(crate) struct Writer {
     /// The largest index of a bundle, for a capture that keeps it in memory.
     max_index_bytes: u64,
     store: Arc<BodyStore>,
-    /// The memory of items that wait for the writer.
+    /// The memory of items that wait for the writer, and of groups that are being copied.
     queued: Arc<Share>,
+    /// The number of steps in which the bodies of the last items are copied.
+    added_steps: u64,
     control: Arc<WriterControl>,
     packing: Arc<Packing>,
     packers: Packers,
@@ -191,6 +193,7 @@ impl Writer {
             max_index_bytes,
             store,
             queued: Arc::clone(&limits.memory.queue),
+            added_steps: 0,
             control: Arc::default(),
             app_load: packers.app_load(),
             packers,
@@ -249,7 +252,7 @@ impl Writer {
                 self.rotate_if_due();
             }
             self.serve_packers();
-            self.copy_step();
+            self.copy_steps();
             self.commit();
             self.rotate_if_due();
             self.drain_step();

@@ -257,6 +257,16 @@ impl BodyEntry {
         self.source.len()
     }
 
+    /// Returns the memory that its pieces in the spill file take.
+    pub(super) fn piece_bytes(&self) -> usize {
+        self.source.piece_bytes()
+    }
+
+    /// Returns the number of steps in which its content is copied, at most.
+    pub(super) fn steps(&self) -> u64 {
+        if self.needs_steps() { (self.content_len() / STEP_BYTES).saturating_add(2) } else { 0 }
+    }
+
     /// Returns the length of the entry's content in the archive, unless it is compressed when it is written.
     fn content_len(&self) -> u64 {
         match &self.form {

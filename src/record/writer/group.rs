@@ -33,11 +33,11 @@ pub(super) enum Group {
     Replacement(Box<Replacement>),
 }
 
-/// A group whose large bodies are copied into the archive in steps. Its heads count as queued, so that connections wait if there
-/// are many.
+/// A group whose large bodies are copied into the archive in steps. Its memory besides their bytes counts as queued, so that
+/// connections wait if there are many.
 pub(super) struct Copying {
     pub(super) group: Group,
-    heads: Charge,
+    charge: Charge,
 }
 
 /// The handshake of a WebSocket that continues from an earlier bundle.
@@ -121,8 +121,11 @@ impl Writer {
             prepared.truncation_causes.iter().for_each(|cause| self.errors.add(ErrorKind::BodyTruncated, cause));
         }
         if group.bodies().iter().any(BodyEntry::needs_steps) {
-            let heads = Charge::new(&self.queued, group.head_bytes());
-            self.bundle.copies.push_back(Copying { group, heads });
+            let pieces = group.bodies().iter().map(BodyEntry::piece_bytes).fold(0, usize::saturating_add);
+            let charge = Charge::new(&self.queued, group.head_bytes().saturating_add(pieces));
+            let steps = group.bodies().iter().map(BodyEntry::steps).fold(0, u64::saturating_add);
+            self.added_steps = self.added_steps.saturating_add(steps);
+            self.bundle.copies.push_back(Copying { group, charge });
             return;
         }
         self.stage(group);
@@ -193,9 +196,18 @@ impl Writer {
         Ok(place)
     }
 
+    /// Copies the next piece of a large body. While the queue has no memory left, copies as many as the last items have added: each
+    /// item that is sent nevertheless adds a body otherwise, however slow the disk.
+    pub(super) fn copy_steps(&mut self) {
+        let mut left = std::mem::take(&mut self.added_steps);
+        while self.copy_step() && left > 0 && self.queued.held() >= self.queued.limit() {
+            left = left.saturating_sub(1);
+        }
+    }
+
     /// Copies the next piece of a large body. Returns false if there is none.
     pub(super) fn copy_step(&mut self) -> bool {
-        let Some(Copying { mut group, heads }) = self.bundle.copies.pop_front() else { return false };
+        let Some(Copying { mut group, charge }) = self.bundle.copies.pop_front() else { return false };
         // Reserving space commits, and a group that is committed has to be settled.
         self.commit();
         let step = self.guard(|writer| match group.bodies_mut().iter_mut().find(|body| body.needs_steps()) {
@@ -203,7 +215,7 @@ impl Writer {
             None => Ok(false),
         });
         match step {
-            Ok(true) => self.bundle.copies.push_front(Copying { group, heads }),
+            Ok(true) => self.bundle.copies.push_front(Copying { group, charge }),
             Ok(false) => self.stage(group),
             Err(failure) => {
                 group.bodies_mut().iter_mut().rev().for_each(|body| body.cancel_reservation(&mut self.bundle.archive));

@@ -337,9 +337,7 @@ impl Pool {
         PackerTime::register();
         let mut tools = PackingTools::new();
         while let Some(job) = self.wait(priority) {
-            let outcome = self.run(job, &mut tools);
-            self.packing.packer_time.count();
-            let _ = outcomes.send(outcome);
+            let _ = outcomes.send(self.run(job, &mut tools));
         }
     }
 

@@ -87,7 +87,7 @@ impl Packing {
         self.is_cancelled.load(Relaxed)
     }
 
-    /// Returns true if a job in progress should end. To be called for every few milliseconds of work.
+    /// Returns true if a job in progress should end. To be called for each 64 KB or so. Counts the CPU time of a packer.
     pub(super) fn should_stop(&self) -> bool {
         self.packer_time.count();
         self.is_cancelled()

@@ -50,6 +50,11 @@ impl Source {
         }
     }
 
+    /// Returns the memory that the pieces of a body in the spill file take.
+    pub(super) fn piece_bytes(&self) -> usize {
+        if let Self::Body(body) = self { body.piece_bytes() } else { 0 }
+    }
+
     /// Returns all bytes, if they are in one buffer.
     pub(super) fn in_one_buffer(&self) -> Option<&[u8]> {
         match self {

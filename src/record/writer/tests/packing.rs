@@ -4,7 +4,7 @@ use super::*;
 use crate::bundle::archive::CompressionMethod;
 use crate::bundle::archive::scan::{Scan, ScanItem};
 use crate::coding::testing::gz;
-use crate::record::queue::FULL_BATCH_ITEMS;
+use crate::record::queue::{FULL_BATCH_ITEMS, Queued};
 
 #[test]
 fn small_entries_of_a_full_batch_are_stored() {
@@ -46,20 +46,60 @@ fn small_exchanges_do_not_wait_for_a_large_body() {
 }
 
 #[test]
-fn heads_count_as_queued_while_their_bodies_are_copied() {
+fn groups_count_as_queued_while_their_bodies_are_copied() {
     let mut capture = Capture::new("heads");
     let url = format!("http://a.test/{}", "u".repeat(100_000));
-    for n in 1..=3 {
+    let large = |capture: &Capture, n: u64| {
         let mut exchange = capture.exchange(n, &url);
         exchange.request_headers.push(b"x-long", &[b'v'; 50_000]);
         exchange.response.as_mut().unwrap().headers.push(b"content-type", b"image/jpeg");
         exchange.response_body = capture.body(&vec![n as u8; 3 << 20]);
-        capture.write(item(exchange));
-        assert!((150_000..160_000).contains(&(capture.queued_bytes() / n as usize)), "{}", capture.queued_bytes());
+        exchange
+    };
+    for n in 1..=3 {
+        let exchange = large(&capture, n);
+        let pieces = exchange.response_body.piece_bytes();
+        assert!(pieces > 1000);
+        let exchange = item(exchange);
+        let size = exchange.memory_bytes();
+        assert!((150_000 + pieces..160_000 + pieces).contains(&size), "{size}");
+        capture.write(exchange);
+        let each = capture.queued_bytes() / n as usize;
+        assert!((150_000 + pieces..160_000 + pieces).contains(&each), "{each}");
     }
     while capture.writer.as_mut().unwrap().copy_step() {}
     assert_eq!(capture.queued_bytes(), 0);
-    assert_eq!(capture.run(|_, _| {}).exchanges, 3);
+    assert_eq!(capture.run(|_, _| ()).exchanges, 3);
+}
+
+/// While the queue has memory, other items are not delayed. Without, each item that is sent nevertheless would add a body.
+#[test]
+fn bodies_to_copy_do_not_grow_past_the_memory_of_the_queue() {
+    let folder = Capture::new("copies").folder.clone();
+    fs::create_dir(&folder).unwrap();
+    let mut capture =
+        Capture::with_limits(folder, CaptureLimits { memory: Arc::new(Memory::new(1 << 20)), ..limits() });
+    let (mut most, mut at_limit) = (0, 0);
+    for n in 1..=60 {
+        let mut exchange = capture.exchange(n, "http://a.test/");
+        exchange.response.as_mut().unwrap().headers.push(b"content-type", b"image/jpeg");
+        exchange.response_body = capture.body(&vec![n as u8; 4 << 20]);
+        capture.write(item(exchange));
+        let writer = capture.writer.as_mut().unwrap();
+        let before = writer.bundle.copies.len();
+        let is_full = writer.queued.held() >= writer.queued.limit();
+        writer.copy_steps();
+        match is_full {
+            true => at_limit += 1,
+            false => assert!(before - writer.bundle.copies.len() <= 1),
+        }
+        most = most.max(before);
+    }
+    let limit = capture.writer.as_ref().unwrap().queued.limit();
+    assert!(at_limit > 10, "{at_limit} of 60 were written at the limit: {most} bodies at most");
+    let writer = capture.writer.as_ref().unwrap();
+    assert!(writer.queued.held() < limit * 3 / 2, "{} of {limit}", writer.queued.held());
+    assert_eq!(capture.run(|_, _| ()).exchanges, 60);
 }
 
 /// Noise does not shrink, not even if it repeats at a distance greater than the compressor's window.
