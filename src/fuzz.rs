@@ -80,6 +80,12 @@ pub fn redact_text(data: &[u8]) {
     crate::tools::redact::fuzz::check_text(data);
 }
 
+/// Asserts that a document inferred from any exchanges has all of them, and is the same in every run.
+#[cfg(feature = "tools")]
+pub fn openapi(data: &[u8]) {
+    crate::tools::export::openapi::fuzz::check_document(data);
+}
+
 /// Asserts that any two OpenAPI documents are compared within the limits, and that a document does not differ from itself.
 #[cfg(feature = "tools")]
 pub fn openapi_drift(data: &[u8]) {

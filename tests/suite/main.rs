@@ -5,7 +5,7 @@
 //!
 //! A test whose program is not installed reports that on stderr and passes. Set `SPECTRAL_REQUIRE_PEERS=curl,grpcio,…`
 //! to fail instead, `SPECTRAL_PYTHON` to a Python with grpcio and haralyzer, and `SPECTRAL_BUNDLES=FOLDER` to keep a
-//! copy of each bundle.
+//! copy of each bundle, and `SPECTRAL_DOCUMENTS=FOLDER` to keep one of each OpenAPI document.
 
 #![allow(
     clippy::unwrap_used,

@@ -32,6 +32,8 @@ mod bodies;
 mod calls;
 mod components;
 mod evidence;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod id_kind;
 mod json_value;
 mod looks;
