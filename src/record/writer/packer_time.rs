@@ -9,6 +9,9 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct PackerTime {
     nanos: AtomicU64,
+    /// The number of calls of [`PackerTime::of_others`].
+    #[cfg(test)]
+    pub(super) reads: AtomicU64,
 }
 
 thread_local! {
@@ -34,6 +37,8 @@ impl PackerTime {
 
     /// Returns the CPU time of the process without that of the packers.
     pub(super) fn of_others(&self) -> Duration {
+        #[cfg(test)]
+        self.reads.fetch_add(1, Relaxed);
         let packers = Duration::from_nanos(self.nanos.load(Relaxed));
         cpu_time(ClockId::ProcessCPUTime).saturating_sub(packers)
     }

@@ -197,5 +197,6 @@ fn the_writer_observes_the_load() {
         drop(sender);
         assert_eq!(summary.join().unwrap().exchanges, 1);
     });
+    assert!(packing.packer_time.reads.load(std::sync::atomic::Ordering::Relaxed) > 1);
     assert_eq!(packing.verifications(), 1, "after a quiet time, the pause ended");
 }
