@@ -16,7 +16,7 @@ use super::security::Scheme;
 use super::shape::Budget;
 use super::survey::{Survey, load_side, method_bit};
 use super::templates::{Endpoint, PathParameter, Segment, Templates};
-use super::text_kind::TextKind;
+use super::text_kind::{TextKind, TextKinds};
 use super::websocket::Messages;
 use crate::bundle::id::ItemKind;
 use crate::bundle::reader::{Bundle, Error, LeftOut, Trace};
@@ -245,19 +245,18 @@ fn path_and_parameters(endpoint: &Endpoint) -> (String, Vec<Json>) {
             }
             Segment::Parameter(parameter) => {
                 let base = parameter_name(before.take().map(decoded).as_deref());
-                let mut add = || {
+                let add = |n| {
                     let numbered = (2..).map(|n: u32| format!("{base}{n}"));
                     let name = std::iter::once(base.clone())
                         .chain(numbered)
                         .find(|name| !names.contains(name))
                         .unwrap_or_default();
-                    described.push(parameter_object(&name, parameter));
+                    described.push(parameter_object(&name, parameter, n));
                     names.push(name.clone());
                     name
                 };
-                let first = add();
-                let second = if parameter.affixes.is_range() { add() } else { String::new() };
-                path.push_str(&parameter.affixes.template([&first, &second]));
+                let names: Vec<_> = (0..parameter.affixes.count()).map(add).collect();
+                path.push_str(&parameter.affixes.template(&names));
             }
         }
     }
@@ -267,13 +266,14 @@ fn path_and_parameters(endpoint: &Endpoint) -> (String, Vec<Json>) {
     (path, described)
 }
 
-fn parameter_object(name: &str, parameter: &PathParameter) -> Json {
-    let mut schema = Object::default();
-    let is_integer = parameter.formats.has(TextKind::Integer) && !parameter.affixes.is_range();
-    schema.set("type", if is_integer { "integer" } else { "string" });
-    if let Some(format) = parameter.formats.format().filter(|_| !is_integer) {
-        schema.set("format", format);
-    }
+/// Returns the object of the value number `n` of a segment.
+fn parameter_object(name: &str, parameter: &PathParameter, n: usize) -> Json {
+    let formats = parameter.formats.get(n).copied().unwrap_or(TextKinds::NONE);
+    let schema = match formats.format() {
+        Some(format) => Object::default().with("type", "string").with("format", format),
+        None if formats.has(TextKind::Integer) => Object::default().with("type", "integer"),
+        None => Object::default().with("type", "string"),
+    };
     let kinds = parameter.kinds.iter().map(|kind| ["type: ", kind.name()].concat());
     let evidence: Vec<_> = kinds.chain(parameter.evidence.names().map(str::to_owned)).collect();
     Object::default()

@@ -9,6 +9,7 @@
 //! ```
 
 use super::text_kind::{is_date, is_date_time, is_email, is_integer, is_uuid};
+use std::net::Ipv4Addr;
 
 /// An identifier that a machine made, by its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,13 +23,19 @@ pub(super) enum IdKind {
     Prefixed,
     Token,
     Version,
+    Ip,
+    /// Text that no name has: with spaces or slashes.
+    Text,
 }
 
 impl IdKind {
     /// Returns the kind of `text`, `None` for words and other text.
     pub(super) fn of(text: &str) -> Option<Self> {
         let is_hex = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
-        if text.len() > MAX_ID_BYTES || !text.is_ascii() {
+        if text.len() > MAX_ID_BYTES || text.contains(|c: char| c.is_whitespace() || "/\"<>|\\^`".contains(c)) {
+            return Some(Self::Text);
+        }
+        if !text.is_ascii() {
             return None;
         }
         let has_digit = text.bytes().any(|b| b.is_ascii_digit());
@@ -40,7 +47,9 @@ impl IdKind {
             (is_ulid(text), Self::Ulid),
             (is_email(text), Self::Email),
             (is_prefixed(text), Self::Prefixed),
+            (has_digit && text.parse::<Ipv4Addr>().is_ok(), Self::Ip),
             (is_semantic_version(text), Self::Version),
+            (is_short_token(text), Self::Token),
             (is_token(text) || words(text).any(has_random_part), Self::Token),
         ]
         .into_iter()
@@ -58,6 +67,8 @@ impl IdKind {
             Self::Prefixed => "prefixed id",
             Self::Token => "token",
             Self::Version => "version number",
+            Self::Ip => "IP address",
+            Self::Text => "text",
         }
     }
 }
@@ -159,6 +170,18 @@ fn is_token(text: &str) -> bool {
     is_mixed && changes.saturating_mul(5) >= text.len().saturating_mul(2)
 }
 
+/// Seven characters or more of all three classes, hardly two of one in a row: `aZ3kP9x`.
+fn is_short_token(text: &str) -> bool {
+    let class = |b: u8| (b.is_ascii_digit(), b.is_ascii_uppercase());
+    let classes: Vec<_> = text.bytes().map(class).collect();
+    let changes = classes.iter().zip(classes.iter().skip(1)).filter(|(a, b)| a != b).count();
+    let has_all = [(true, false), (false, true), (false, false)].iter().all(|class| classes.contains(class));
+    text.len() >= MIN_HASH_BYTES
+        && text.bytes().all(|b| b.is_ascii_alphanumeric())
+        && has_all
+        && changes.saturating_mul(2) > text.len()
+}
+
 /// The parts between separators.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(['-', '_', '.', '~'])
@@ -179,7 +202,7 @@ fn has_random_part(word: &str) -> bool {
     letters > 0 && (groups >= 2 || is_inside && !has_vowels(4) || word.len() >= MIN_UNSPOKEN_BYTES && !has_vowels(6))
 }
 
-/// Longer text is not taken for an identifier.
+/// Longer text is not a name.
 const MAX_ID_BYTES: usize = 256;
 
 /// The shortest digest: that of an abbreviated commit.
@@ -215,6 +238,9 @@ mod tests {
             ("violet-a1b2c3d4e5", Some(IdKind::Prefixed)),
             ("dark-violet-a1b2c3d4e5", Some(IdKind::Token)),
             ("18.2.0", Some(IdKind::Version)),
+            ("192.0.2.1", Some(IdKind::Ip)),
+            ("aZ3kP9x", Some(IdKind::Token)),
+            ("two words", Some(IdKind::Text)),
         ] {
             assert_eq!(IdKind::of(text), expected, "{text}");
         }

@@ -28,10 +28,9 @@ pub(super) fn pascal_case(text: &str) -> String {
     name
 }
 
-/// True for the name of a member whose values are of one person or thing, or secret: they are not an enumeration.
-pub(super) fn holds_no_enumeration(name: &str) -> bool {
-    let words = split_words(name);
-    is_secret_name(name, true) || words.iter().any(|word| PERSONAL.contains(&word.as_str()))
+/// True for the name of a member that has words of a program, as opposed to those of a user: their words may be written.
+pub(super) fn has_codes(name: &str) -> bool {
+    split_words(name).last().is_some_and(|word| CODE_NAMES.contains(&word.as_str())) && !is_secret_name(name, true)
 }
 
 /// Splits `userGroups`, `user_groups` and `user-groups` into words in lower case. Other characters than ASCII letters and digits
@@ -77,32 +76,36 @@ fn push_capitalized(name: &mut String, word: &str) {
     name.push_str(chars.as_str());
 }
 
-/// Words in the names of members that hold text about one person or thing.
-const PERSONAL: [&str; 24] = [
-    "id",
-    "ids",
-    "uid",
-    "uuid",
-    "guid",
-    "name",
-    "username",
-    "login",
-    "user",
-    "owner",
-    "author",
-    "email",
-    "mail",
-    "phone",
-    "address",
-    "street",
-    "city",
-    "company",
-    "title",
-    "text",
-    "message",
-    "description",
-    "slug",
-    "key",
+/// The last words of names of members that have words of a program.
+const CODE_NAMES: [&str; 28] = [
+    "type",
+    "kind",
+    "object",
+    "status",
+    "state",
+    "event",
+    "action",
+    "op",
+    "operation",
+    "method",
+    "mode",
+    "level",
+    "severity",
+    "priority",
+    "visibility",
+    "currency",
+    "format",
+    "unit",
+    "units",
+    "direction",
+    "order",
+    "sort",
+    "result",
+    "outcome",
+    "phase",
+    "stage",
+    "protocol",
+    "encoding",
 ];
 
 const MAX_NAME_BYTES: usize = 64;
@@ -143,12 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn personal_and_secret_members_have_no_enumeration() {
-        for name in ["user_id", "firstName", "login", "api_key", "password", "city"] {
-            assert!(holds_no_enumeration(name), "{name}");
+    fn only_members_with_words_of_a_program_have_an_enumeration() {
+        for name in ["status", "orderState", "@type", "event_type", "currency"] {
+            assert!(has_codes(name), "{name}");
         }
-        for name in ["status", "type", "state", "currency", "object"] {
-            assert!(!holds_no_enumeration(name), "{name}");
+        for name in ["user_id", "firstName", "login", "assignee", "status_text", "city", "typed", "statusToken"] {
+            assert!(!has_codes(name), "{name}");
         }
     }
 }

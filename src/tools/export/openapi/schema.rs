@@ -10,11 +10,12 @@
 
 use super::components::Components;
 use super::json_value::{Json, Object};
-use super::names::holds_no_enumeration;
+use super::names::has_codes;
 use super::shape::variants::Alternative;
 use super::shape::words::Words;
 use super::shape::{Arrays, Budget, Member, Objects, Shape, Strings};
 use super::text_kind::TextKind;
+use crate::tools::redact::is_secret_name;
 
 #[cfg(test)]
 mod tests;
@@ -38,11 +39,11 @@ impl SchemaWriter<'_> {
             };
         }
         let objects = shape.objects.as_deref();
-        if let Some(objects) = objects.filter(|objects| !objects.is_map() && is_recursive(objects)) {
+        if let Some(objects) = objects.filter(|objects| !objects.is_map(name) && is_recursive(objects)) {
             return self.recursive(shape, objects, name);
         }
         let alternatives =
-            objects.filter(|objects| !objects.is_map()).and_then(|objects| objects.variants.alternatives());
+            objects.filter(|objects| !objects.is_map(name)).and_then(|objects| objects.variants.alternatives());
         if let Some((objects, alternatives)) = objects.zip(alternatives) {
             return self.one_of(shape, objects, &alternatives, name).into();
         }
@@ -88,12 +89,14 @@ impl SchemaWriter<'_> {
 
     /// Returns the words that may be written.
     fn enumeration<'w>(&self, words: &'w Words, name: &str) -> Option<Vec<&'w str>> {
-        let words = if self.has_examples { words.all() } else { words.all_codes() };
-        words.filter(|_| !holds_no_enumeration(name))
+        match self.has_examples {
+            true => words.all().filter(|_| !is_secret_name(name, true)),
+            false => words.all_codes().filter(|_| has_codes(name)),
+        }
     }
 
     fn add_objects(&mut self, schema: &mut Object, objects: &Objects, name: &str) {
-        if objects.is_map() {
+        if objects.is_map(name) {
             let mut values = Shape::default();
             let mut budget = Budget::BODY;
             objects.members.iter().for_each(|member| values.merge(member.shape.clone(), &mut budget));

@@ -33,7 +33,7 @@ impl Scheme {
         let lower = name.to_ascii_lowercase();
         // A password is that of a login, not of each request.
         let is_key = is_secret_name(name, looks_random) && !is_of_login(&lower) && !is_token_of_a_form(&lower);
-        is_key.then(|| Self::Query(name.to_owned()))
+        (is_key && !is_of_page(&lower)).then(|| Self::Query(name.to_owned()))
     }
 
     pub(super) fn of_cookie(name: &str) -> Option<Self> {
@@ -81,6 +81,14 @@ fn is_of_login(name: &str) -> bool {
     LOGIN_PARTS.iter().any(|part| name.contains(part))
 }
 
+/// True for the name of a token that is no credential but continues a list, in lower case: `batch_token`.
+fn is_of_page(name: &str) -> bool {
+    name.strip_suffix("token").is_some_and(|whose| {
+        let whose = whose.trim_end_matches(['_', '-', '.']);
+        !whose.is_empty() && !TOKEN_OWNERS.iter().any(|known| whose.ends_with(known))
+    })
+}
+
 /// True for the name of a token against forged requests, in lower case.
 fn is_token_of_a_form(name: &str) -> bool {
     name.contains("csrf") || name.contains("xsrf")
@@ -94,6 +102,10 @@ const SESSION_PARTS: [&str; 4] = ["sess", "auth", "token", "jwt"];
 
 /// Parts of the names of parameters that a login or the grant of a token has (RFC 6749).
 const LOGIN_PARTS: [&str; 8] = ["pass", "pwd", "secret", "code", "otp", "refresh", "assertion", "verifier"];
+
+/// Words before `token` in the name of a credential.
+const TOKEN_OWNERS: [&str; 12] =
+    ["access", "api", "auth", "oauth", "app", "bearer", "jwt", "private", "security", "session", "user", "x"];
 
 const MIN_KEY_BYTES: usize = 12;
 

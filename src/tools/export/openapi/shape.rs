@@ -240,7 +240,9 @@ impl Objects {
     ///
     /// They are if some of them are identifiers, or if values of one type have names that hardly ever return in another object, as
     /// those of a schema do.
-    pub(super) fn is_map(&self) -> bool {
+    ///
+    /// `name` is the name of the member that has the objects: one object is a map if it is called `labels`.
+    pub(super) fn is_map(&self, name: &str) -> bool {
         let names = self.members.len();
         let ids = self.members.iter().filter(|member| is_id(&member.name)).count();
         if self.others.is_some() || ids.saturating_mul(4) >= names && ids > 0 {
@@ -255,6 +257,7 @@ impl Objects {
         let occurrences: u64 = self.members.iter().map(|member| member.count).sum();
         match self.count {
             0 => false,
+            1 if MAP_NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)) => names > 0,
             1 => names >= 2 && numbered.saturating_mul(3) >= names,
             _ => {
                 let is_rare = occurrences.saturating_mul(4) < (names as u64).saturating_mul(5);
@@ -268,7 +271,7 @@ impl Objects {
 
 /// True for an identifier that is no name of a member.
 fn is_id(name: &str) -> bool {
-    IdKind::of(name).is_some_and(|kind| kind != IdKind::Version)
+    IdKind::of(name).is_some_and(|kind| !matches!(kind, IdKind::Version | IdKind::Text))
 }
 
 /// True for a word with two digits or more behind it.
@@ -278,10 +281,13 @@ fn is_numbered(name: &str) -> bool {
 }
 
 /// More names in one place are keys of a map.
-const MAX_MEMBERS: usize = 400;
+const MAX_MEMBERS: usize = 1000;
 
 /// Fewer names that do not return may be members that happen to be rare.
 const MIN_VARYING_NAMES: usize = 4;
+
+/// Names of members that have labels of users.
+const MAP_NAMES: [&str; 7] = ["metadata", "labels", "annotations", "tags", "headers", "environment", "env"];
 
 /// Longer names are not described.
 const MAX_NAME_BYTES: usize = 256;

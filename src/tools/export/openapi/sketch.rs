@@ -43,6 +43,11 @@ impl Sketch {
         self.0.is_empty()
     }
 
+    /// Returns the number of names.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns the hashes.
     pub(super) fn hashes(&self) -> impl Iterator<Item = u32> {
         self.0.iter().copied()

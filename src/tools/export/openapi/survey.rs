@@ -104,7 +104,20 @@ impl<'f> Survey<'f> {
                 let Findings { evidence, sketch: mut names, is_json } = find(tree, &sought, path, number, body);
                 all.extend(evidence);
                 if !is_request {
-                    if !is_json {
+                    if is_json {
+                        // An object, an array or a scalar.
+                        names.add(
+                            0,
+                            false,
+                            if body.starts_with(b"{") {
+                                "{"
+                            } else if body.starts_with(b"[") {
+                                "["
+                            } else {
+                                ""
+                            },
+                        );
+                    } else {
                         names = Sketch::default();
                         names.add(0, false, &media_type(&trace.response.headers));
                     }
@@ -112,7 +125,7 @@ impl<'f> Survey<'f> {
                 }
             }
             if trace.response.body_file.is_none() {
-                sketch.add(0, false, "");
+                sketch.add(0, false, "no body");
             }
             let sketch = sketch.of_method(&trace.request.method);
             let end =

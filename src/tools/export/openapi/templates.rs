@@ -16,17 +16,20 @@
 use super::affixes::Affixes;
 use super::evidence::Evidence;
 use super::id_kind::IdKind;
-use super::paths::{Path, PathTree};
+use super::paths::{NodeId, Path, PathTree};
 use super::text_kind::TextKinds;
 use conflicts::matching;
 use std::collections::BTreeMap;
 
+mod child;
 mod conflicts;
 mod resolver;
 
 /// A place in a path, and what may follow.
 #[derive(Debug, Default)]
 pub(super) struct Template {
+    /// The places that it describes.
+    nodes: Vec<NodeId>,
     literals: BTreeMap<Box<str>, Template>,
     /// Those with a verb behind the value come first: `{operationId}:cancel`, `{operationId}`.
     parameters: Vec<Parameter>,
@@ -52,8 +55,8 @@ pub(super) struct PathParameter {
     pub(super) evidence: Evidence,
     /// The kinds of values, if they are recognized by their form.
     pub(super) kinds: Vec<IdKind>,
-    /// The formats that all values have.
-    pub(super) formats: TextKinds,
+    /// The formats that all first values have, all second ones, ….
+    pub(super) formats: Vec<TextKinds>,
 }
 
 /// A segment of a path template.

@@ -32,6 +32,7 @@ pub(super) enum TextKind {
 
 impl TextKinds {
     pub(super) const ALL: Self = Self(u16::MAX);
+    pub(super) const NONE: Self = Self(0);
 
     /// Returns all kinds of `text`.
     pub(super) fn of(text: &str) -> Self {

@@ -6,7 +6,7 @@
 //! ```
 
 use super::{Parameter, Template};
-use crate::tools::export::openapi::paths::decoded;
+use crate::tools::export::openapi::paths::{NodeId, decoded};
 use std::cell::Cell;
 
 /// Compares templates, for a limited time.
@@ -20,20 +20,29 @@ impl Comparison {
         Self { steps: Cell::new(MAX_STEPS) }
     }
 
-    /// Returns a literal segment whose templates match a request that others with a parameter in its place match too, without
-    /// one of them preferred.
-    pub(super) fn conflict(&self, template: &Template) -> Option<Box<str>> {
-        let mut literals = template.literals.iter();
-        let crosses = |literal, segment| matching(template, segment).any(|other| self.crosses(literal, &other.below));
-        literals.find_map(|(segment, literal)| crosses(literal, segment).then(|| segment.clone()))
+    /// Returns the first conflict of a literal segment and a parameter of `template`.
+    pub(super) fn conflict(&self, template: &Template) -> Option<Conflict> {
+        template.literals.iter().find_map(|(segment, literal)| {
+            let mut others = Vec::new();
+            matching(template, segment).for_each(|other| self.add_crossings(literal, &other.below, &mut others));
+            let cost = |template: &Template| count_ends(template);
+            (!others.is_empty()).then(|| Conflict {
+                is_cheaper_below: others.iter().map(|other| cost(other)).sum::<usize>() < cost(literal),
+                segment: segment.clone(),
+                below: others.iter().flat_map(|other| &other.nodes).copied().collect(),
+            })
+        })
     }
 
-    /// True if a path of `literal` and one of `other` match the same request, and `other` has a literal segment where `literal`
-    /// has a parameter.
-    fn crosses(&self, literal: &Template, other: &Template) -> bool {
-        self.takes_step()
-            && (pairs(literal, other, Pairs::ButMoreLiteral).any(|(a, b)| self.crosses(a, b))
-                || pairs(literal, other, Pairs::OnlyMoreLiteral).any(|(a, b)| self.overlap(a, b)))
+    /// Adds the literal segments of `other` that stand where `literal` has a parameter, if both match the same request.
+    fn add_crossings<'p>(&self, literal: &'p Template, other: &'p Template, found: &mut Vec<&'p Template>) {
+        if !self.takes_step() {
+            return;
+        }
+        for (a, b) in pairs(literal, other, Pairs::ButMoreLiteral) {
+            self.add_crossings(a, b, found);
+        }
+        found.extend(pairs(literal, other, Pairs::OnlyMoreLiteral).filter(|(a, b)| self.overlap(a, b)).map(|(_, b)| b));
     }
 
     /// True if a path of `a` and one of `b` match the same request.
@@ -46,6 +55,22 @@ impl Comparison {
         self.steps.set(self.steps.get().saturating_sub(1));
         self.steps.get() > 0
     }
+}
+
+/// A literal segment and a parameter at one place, whose templates match the same request.
+pub(super) struct Conflict {
+    /// The literal segment.
+    pub(super) segment: Box<str>,
+    /// The literal segments below the parameter, where those of `segment` have a parameter.
+    pub(super) below: Vec<NodeId>,
+    /// True if fewer templates are lost when those become values, instead of `segment`.
+    pub(super) is_cheaper_below: bool,
+}
+
+/// Returns the number of endpoints.
+fn count_ends(template: &Template) -> usize {
+    let below = template.parameters.iter().map(|parameter| &parameter.below).chain(template.literals.values());
+    below.map(count_ends).sum::<usize>() + usize::from(template.has_end())
 }
 
 /// The pairs of places to compare.
@@ -75,7 +100,7 @@ fn pairs<'p>(a: &'p Template, b: &'p Template, which: Pairs) -> impl Iterator<It
 /// Returns the parameters of `template` that `segment` matches.
 pub(super) fn matching<'p>(template: &'p Template, segment: &str) -> impl Iterator<Item = &'p Parameter> {
     let decoded = decoded(segment);
-    template.parameters.iter().filter(move |parameter| parameter.info.affixes.value(&decoded).is_some())
+    template.parameters.iter().filter(move |parameter| parameter.info.affixes.values(&decoded).is_some())
 }
 
 /// Some seconds.

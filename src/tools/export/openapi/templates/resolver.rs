@@ -1,60 +1,36 @@
 //! Decides which segments of a tree are names, and which are values.
 
-use super::conflicts::Comparison;
+use super::child::{Before, Child, is_of_services};
+use super::conflicts::{Comparison, Conflict};
 use super::{Parameter, PathParameter, Template};
 use crate::tools::export::openapi::affixes::Affixes;
 use crate::tools::export::openapi::evidence::Evidence;
 use crate::tools::export::openapi::id_kind::{IdKind, is_api_version};
-use crate::tools::export::openapi::names::{is_plural, split_words};
-use crate::tools::export::openapi::paths::{NodeId, PathNode, PathTree, decoded};
-use crate::tools::export::openapi::sketch::Sketch;
+use crate::tools::export::openapi::paths::{NodeId, PathNode, PathTree};
 use crate::tools::export::openapi::survey::method_bit;
 use crate::tools::export::openapi::text_kind::TextKinds;
-use std::collections::{BTreeMap, HashSet};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Returns the template of all paths of `tree`.
 pub(super) fn resolve(tree: &PathTree) -> Template {
-    Resolver { tree, comparison: Comparison::new() }.template(&[PathTree::ROOT], Before::Structure)
-}
-
-/// The segment before a place.
-#[derive(Clone, Copy, Debug)]
-enum Before<'t> {
-    /// The root, a version or `api`: names of resources follow.
-    Structure,
-    Literal(&'t str),
-    Parameter,
-}
-
-impl<'t> Before<'t> {
-    fn of(segment: &'t str) -> Self {
-        let is_structure = is_api_version(segment) || STRUCTURE.iter().any(|known| segment.eq_ignore_ascii_case(known));
-        if is_structure { Self::Structure } else { Self::Literal(segment) }
-    }
+    let resolver = Resolver {
+        tree,
+        comparison: Comparison::new(),
+        conflicting: RefCell::default(),
+        rebuilds: Cell::new(MAX_REBUILDS),
+    };
+    resolver.template(&[PathTree::ROOT], Before::Structure)
 }
 
 struct Resolver<'t> {
     tree: &'t PathTree,
     comparison: Comparison,
-}
-
-/// A distinct segment at a place.
-struct Child<'t> {
-    segment: &'t str,
-    decoded: String,
-    affixes: Affixes,
-    nodes: Vec<NodeId>,
-    /// The kind of the value, without its affixes.
-    kind: Option<IdKind>,
-    evidence: Evidence,
-    /// A name of a protocol or a version: never a value.
-    is_name: bool,
-    /// A word such as `search`: not a value unless an answer has it.
-    is_view: bool,
-    methods: u16,
-    sketch: Sketch,
-    has_children: bool,
+    /// Literal segments that become values because of a conflict.
+    conflicting: RefCell<HashSet<NodeId>>,
+    /// The number of times that templates may still be built again.
+    rebuilds: Cell<usize>,
 }
 
 impl<'t> Resolver<'t> {
@@ -65,10 +41,18 @@ impl<'t> Resolver<'t> {
         self.decide(&mut children, before, has_more);
         loop {
             let template = self.build(group, &children);
-            let conflict = self.comparison.conflict(&template);
-            match conflict.and_then(|segment| children.iter_mut().find(|child| *child.segment == *segment)) {
-                None => return template,
-                Some(child) => child.evidence |= Evidence::CONFLICT,
+            let Some(Conflict { segment, below, is_cheaper_below }) = self.comparison.conflict(&template) else {
+                return template;
+            };
+            if self.rebuilds.get() == 0 {
+                return template;
+            }
+            self.rebuilds.set(self.rebuilds.get().saturating_sub(1));
+            if is_cheaper_below {
+                self.conflicting.borrow_mut().extend(below);
+            } else {
+                let conflicting = children.iter_mut().filter(|child| *child.segment == *segment);
+                conflicting.for_each(|child| child.evidence |= Evidence::CONFLICT);
             }
         }
     }
@@ -83,98 +67,90 @@ impl<'t> Resolver<'t> {
         for node in self.nodes(group) {
             node.children.iter().for_each(|(segment, id)| by_segment.entry(segment).or_default().push(*id));
         }
-        by_segment.into_iter().map(|(segment, nodes)| self.child(segment, nodes)).collect()
-    }
-
-    fn child(&self, segment: &'t str, nodes: Vec<NodeId>) -> Child<'t> {
-        let decoded = decoded(segment);
-        let affixes = Affixes::of(&decoded);
-        let kind = match affixes.is_evident() {
-            true => Some(IdKind::Token),
-            false => IdKind::of(&decoded).or_else(|| IdKind::of(affixes.value(&decoded)?)),
-        };
-        let mut child = Child {
-            segment,
-            kind,
-            evidence: Evidence::NONE,
-            is_name: is_api_version(&decoded),
-            is_view: is_view(&decoded),
-            methods: 0,
-            sketch: Sketch::default(),
-            has_children: false,
-            decoded,
-            affixes,
-            nodes,
-        };
-        for node in self.nodes(&child.nodes) {
-            child.evidence |= node.evidence;
-            child.methods |= node.methods;
-            child.sketch.merge(&node.sketch);
-            child.has_children |= !node.children.is_empty() || node.has_more;
-            if node.is_name {
-                (child.is_name, child.kind) = (true, None);
-            }
-        }
-        child
+        by_segment.into_iter().map(|(segment, nodes)| Child::new(self.tree, segment, nodes)).collect()
     }
 
     /// Leaves evidence at the children that are values, and none at the others.
     fn decide(&self, children: &mut [Child<'t>], before: Before<'_>, has_more: bool) {
-        for child in children.iter_mut() {
-            let typed = if child.kind.is_some() { Evidence::TYPE } else { Evidence::NONE };
-            child.evidence = match child.is_name {
-                true => Evidence::NONE,
-                false if child.is_view && matches!(before, Before::Structure) => Evidence::NONE,
-                false if child.is_view => child.evidence & (Evidence::OWN_ANSWER | Evidence::LIST),
-                false if matches!(before, Before::Structure) && child.kind.is_none() => {
-                    // The list of all resources has their names.
-                    child.evidence & (Evidence::OWN_ANSWER | Evidence::EARLIER_ANSWER)
-                }
-                false => child.evidence | typed,
-            };
-            child.is_name |= child.is_view && !child.is_value();
-        }
+        find_numbered(children);
+        children.iter_mut().for_each(|child| weigh(child, before));
         if matches!(before, Before::Structure) {
-            let is_version = |child: &&mut Child<'_>| {
-                let is_numeric = matches!(child.kind, Some(IdKind::Integer | IdKind::Date | IdKind::Version));
-                is_numeric && child.evidence != Evidence::NONE
-            };
-            let mut versions: Vec<_> = children.iter_mut().filter(is_version).collect();
-            if let [only] = &mut *versions
-                && only.has_children
-                && only.methods == 0
-            {
-                // The version of the API: `/2/users`, `/2010-04-01/Accounts`.
-                only.evidence = Evidence::NONE;
-            }
+            doubt_words(children);
+        }
+        find_api_version(children, before);
+        let values = children.iter().filter(|child| child.is_value()).count();
+        if matches!(before, Before::Structure) {
+            self.add_tenants(children);
         }
         // Beside a few values at a place for resources, words are likely to be names of resources.
-        let values = children.iter().filter(|child| child.is_value()).count();
         if !matches!(before, Before::Structure) || values >= MIN_ALIKE {
             self.add_alike(children, before);
+            self.add_leaves(children, before);
             self.add_values_like_others(children);
         }
         if has_more {
             children.iter_mut().filter(|child| !child.is_name).for_each(|child| child.evidence |= Evidence::MANY);
         }
+        let conflicting = self.conflicting.borrow();
+        for child in children.iter_mut().filter(|child| child.nodes.iter().any(|node| conflicting.contains(node))) {
+            child.evidence |= Evidence::CONFLICT;
+        }
+    }
+
+    /// Adds words at a place for resources that have the same continuation of several literal segments: `/acme/api/projects`.
+    fn add_tenants(&self, children: &mut [Child<'t>]) {
+        let is_tenant = |child: &Child<'_>| child.is_candidate() && child.methods == 0;
+        let tails: Vec<_> = children.iter().map(|child| self.tails(child)).collect();
+        let tenants = || children.iter().zip(&tails).filter(|(child, _)| is_tenant(child));
+        let mut counts: HashMap<u64, usize> = HashMap::new();
+        tenants().flat_map(|(_, tails)| tails).for_each(|tail| *counts.entry(*tail).or_default() += 1);
+        let shared = |tails: &HashSet<u64>| {
+            tails.iter().filter(|tail| counts.get(tail).is_some_and(|count| *count >= MIN_ALIKE)).count()
+        };
+        let alike = tenants().filter(|(_, tails)| shared(tails) >= MIN_SHARED_TAILS).count();
+        if alike < MIN_ALIKE || alike.saturating_mul(4) < children.len().saturating_mul(3) {
+            return;
+        }
+        for (child, tails) in children.iter_mut().zip(&tails) {
+            if is_tenant(child) && shared(tails) >= MIN_SHARED_TAILS {
+                child.evidence |= Evidence::CONTINUATION;
+            }
+        }
     }
 
     /// Adds words with the same continuation: three or more of them behind a noun in the plural, or beside values.
     fn add_alike(&self, children: &mut [Child<'t>], before: Before<'_>) {
-        let is_behind_plural = matches!(before, Before::Literal(noun) if is_plural(noun));
-        if !is_behind_plural && !children.iter().any(Child::is_value) {
+        if !before.is_plural() && !children.iter().any(Child::is_value) {
             return;
         }
-        let is_candidate = |child: &&mut Child<'_>| !child.is_value() && !child.is_name && !is_plural(&child.decoded);
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         let all_next: Vec<_> = children.iter().map(|child| self.next(child)).collect();
-        for (_, next) in children.iter_mut().zip(&all_next).filter(|(child, _)| is_candidate(child)) {
+        for (_, next) in children.iter().zip(&all_next).filter(|(child, _)| child.is_candidate()) {
             next.iter().for_each(|segment| *counts.entry(segment).or_default() += 1);
         }
-        for (child, next) in children.iter_mut().zip(&all_next).filter(|(child, _)| is_candidate(child)) {
+        for (child, next) in children.iter_mut().zip(&all_next).filter(|(child, _)| child.is_candidate()) {
             if next.iter().any(|segment| counts.get(*segment).is_some_and(|count| *count >= MIN_ALIKE)) {
                 child.evidence |= Evidence::CONTINUATION;
             }
+        }
+    }
+
+    /// Adds words behind a noun in the plural, all of them or none: if nothing follows any of them, and all have the same methods
+    /// and the same kind of answer.
+    fn add_leaves(&self, children: &mut [Child<'t>], before: Before<'_>) {
+        let has_digits = |child: &Child<'_>| child.decoded.contains(|c: char| c.is_ascii_digit() || c == '-');
+        let least = if children.iter().any(has_digits) { MIN_ALIKE } else { MIN_PLAIN_WORDS };
+        let words = children.iter().filter(|child| !child.is_name);
+        let Some(largest) = words.max_by_key(|child| child.sketch.len()) else { return };
+        let (methods, names) = (largest.methods, largest.sketch.hashes().collect());
+        let post = method_bit("POST").unwrap_or_default();
+        let is_alike = |child: &Child<'_>| {
+            child.is_candidate() && child.is_leaf() && child.methods & !methods == 0 && child.sketch.is_part_of(&names)
+        };
+        let words = || children.iter().filter(|child| !child.is_name);
+        let are_enough = words().count() >= least && names.len() >= MIN_NAMES && methods & post == 0;
+        if before.is_plural() && are_enough && words().all(is_alike) {
+            children.iter_mut().filter(|child| !child.is_name).for_each(|child| child.evidence |= Evidence::SIBLINGS);
         }
     }
 
@@ -195,6 +171,7 @@ impl<'t> Resolver<'t> {
         if !children.iter().any(Child::is_value) {
             return;
         }
+        let forms: HashSet<_> = children.iter().filter(|child| child.is_value()).map(|child| child.form()).collect();
         let mut tails: Vec<_> = children.iter().map(|child| self.tails(child)).collect();
         loop {
             let known: HashSet<u64> = children
@@ -206,7 +183,8 @@ impl<'t> Resolver<'t> {
                 .collect();
             let mut has_added = false;
             for (child, tails) in children.iter_mut().zip(&mut tails) {
-                if child.evidence == Evidence::NONE && !child.is_name && !tails.is_disjoint(&known) {
+                let may_join = !child.is_value() && !child.is_name && forms.contains(&child.form());
+                if may_join && !tails.is_disjoint(&known) {
                     child.evidence |= Evidence::CONTINUATION;
                     has_added = true;
                 }
@@ -227,7 +205,8 @@ impl<'t> Resolver<'t> {
             let is_leaf = !child.has_children && child.methods & !methods == 0;
             // What is posted to is often the name of an action.
             let is_likely = child.methods & post == 0 || are_most;
-            if is_leaf && is_likely && (child.sketch.is_empty() || child.sketch.is_part_of(&names)) {
+            let may_join = is_leaf && is_likely && forms.contains(&child.form());
+            if may_join && (child.sketch.is_empty() || child.sketch.is_part_of(&names)) {
                 child.evidence |= Evidence::SIBLINGS;
             }
         }
@@ -250,7 +229,7 @@ impl<'t> Resolver<'t> {
         let Some(node) = self.tree.node(id) else { return };
         if node.methods != 0 {
             let mut add = |path: &[Option<&str>]| {
-                if path.iter().any(Option::is_some) {
+                if path.iter().flatten().any(|segment| !is_api_version(segment) && !is_of_services(segment)) {
                     let mut hasher = DefaultHasher::new();
                     path.hash(&mut hasher);
                     tails.insert(hasher.finish());
@@ -281,7 +260,7 @@ impl<'t> Resolver<'t> {
     }
 
     fn build(&self, group: &[NodeId], children: &[Child<'t>]) -> Template {
-        let mut template = Template::default();
+        let mut template = Template { nodes: group.to_vec(), ..Template::default() };
         for node in self.nodes(group) {
             template.ends.iter_mut().zip(node.ends).for_each(|(sum, count)| *sum += count);
             template.methods |= node.methods;
@@ -302,88 +281,89 @@ impl<'t> Resolver<'t> {
     }
 }
 
-impl Child<'_> {
-    fn is_value(&self) -> bool {
-        self.evidence != Evidence::NONE
+/// Keeps the evidence that counts at the place.
+fn weigh(child: &mut Child<'_>, before: Before<'_>) {
+    let is_for_resources = matches!(before, Before::Structure);
+    let typed = if child.kind.is_some() { Evidence::TYPE } else { Evidence::NONE };
+    child.evidence = match child.is_name {
+        true => Evidence::NONE,
+        false if child.is_view && is_for_resources => Evidence::NONE,
+        false if child.is_view => child.evidence & (Evidence::OWN_ANSWER | Evidence::LIST),
+        // The list of all resources has their names.
+        false if is_for_resources && child.kind.is_none() => {
+            child.evidence & (Evidence::OWN_ANSWER | Evidence::EARLIER_ANSWER)
+        }
+        false => child.evidence | typed,
+    };
+    child.is_name |= child.is_view && !child.is_value();
+}
+
+/// Takes back the evidence of one or two words at a place for resources: some answer has the name of a resource by chance.
+fn doubt_words(children: &mut [Child<'_>]) {
+    let is_word = |child: &Child<'_>| {
+        child.is_value() && child.kind.is_none() && child.decoded.bytes().all(|b| b.is_ascii_alphabetic())
+    };
+    if children.iter().filter(|child| is_word(child)).count() < MIN_ALIKE {
+        children.iter_mut().filter(|child| is_word(child)).for_each(|child| child.evidence = Evidence::NONE);
     }
 }
 
-/// True for a segment that names an operation or a view, by its first word.
-fn is_view(text: &str) -> bool {
-    let words = split_words(text);
-    let is_one = |word: &&str| words.as_slice() == [*word];
-    NAMES.iter().any(is_one) || words.first().is_some_and(|first| VERBS.contains(&first.as_str()))
+/// Takes back the evidence of a version of the API, and of the only segment at a place for resources: `/2/users`,
+/// `/2010-04-01/Accounts`, `/shop/items`.
+fn find_api_version(children: &mut [Child<'_>], before: Before<'_>) {
+    let count = children.len();
+    let is_single_digit = |child: &Child<'_>| child.kind == Some(IdKind::Integer) && child.decoded.len() == 1;
+    let is_numeric = |child: &Child<'_>| matches!(child.kind, Some(IdKind::Integer | IdKind::Date | IdKind::Version));
+    let is_prefix = |child: &&mut Child<'_>| {
+        let is_possible = match before {
+            Before::Structure => is_numeric(child) || count == 1 && child.kind.is_none(),
+            Before::Literal(_) => count == 1 && !before.is_plural() && is_single_digit(child),
+            Before::Parameter => false,
+        };
+        is_possible && child.is_value()
+    };
+    let mut prefixes: Vec<_> = children.iter_mut().filter(is_prefix).collect();
+    if let [only] = &mut *prefixes
+        && only.has_children
+        && only.methods == 0
+    {
+        only.evidence = Evidence::NONE;
+    }
 }
 
-/// Segments that precede names of resources.
-const STRUCTURE: [&str; 6] = ["api", "apis", "rest", "_api", "services", "rpc"];
-
-/// Words that name a view beside values.
-const NAMES: [&str; 26] = [
-    "me",
-    "self",
-    "default",
-    "primary",
-    "current",
-    "mine",
-    "new",
-    "count",
-    "stats",
-    "statistics",
-    "latest",
-    "recent",
-    "all",
-    "login",
-    "logout",
-    "signup",
-    "health",
-    "status",
-    "info",
-    "settings",
-    "config",
-    "summary",
-    "trending",
-    "popular",
-    "featured",
-    "upcoming",
-];
-
-/// Words that begin the name of an operation.
-const VERBS: [&str; 30] = [
-    "search",
-    "create",
-    "delete",
-    "update",
-    "get",
-    "list",
-    "find",
-    "query",
-    "lookup",
-    "add",
-    "remove",
-    "set",
-    "send",
-    "import",
-    "export",
-    "bulk",
-    "batch",
-    "validate",
-    "verify",
-    "check",
-    "suggest",
-    "autocomplete",
-    "upload",
-    "download",
-    "preview",
-    "register",
-    "generate",
-    "start",
-    "stop",
-    "cancel",
-];
+/// Finds segments of one word and different numbers: `page-2`, `page-3`, `page-4`.
+fn find_numbered(children: &mut [Child<'_>]) {
+    let prefix = |child: &Child<'_>| {
+        let prefix = child.decoded.trim_end_matches(|c: char| c.is_ascii_digit());
+        let is_numbered = prefix.len() < child.decoded.len() && prefix.len() > 1 && prefix.ends_with(['-', '_']);
+        (is_numbered && child.kind.is_none()).then(|| prefix.to_owned())
+    };
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    children.iter().filter_map(prefix).for_each(|prefix| *counts.entry(prefix).or_default() += 1);
+    for child in children {
+        if let Some(prefix) = prefix(child)
+            && counts.get(&prefix).is_some_and(|count| *count >= MIN_ALIKE)
+        {
+            child.affixes = Affixes::with_prefix(&prefix);
+            child.kind = Some(IdKind::Integer);
+        }
+    }
+}
 
 /// Fewer words with the same continuation may be resources with the same sub-resources.
 const MIN_ALIKE: usize = 3;
+
+/// Fewer plain words may be names of resources whose answers are alike.
+const MIN_PLAIN_WORDS: usize = 5;
+
+/// Answers with fewer names are alike by chance.
+const MIN_NAMES: usize = 4;
+
+/// Resources have one path in common more often than two.
+const MIN_SHARED_TAILS: usize = 2;
+
+/// A capture with more conflicts is made for them.
+const MAX_REBUILDS: usize = 500;
 
 const MAX_TAIL_SEGMENTS: usize = 4;
 
@@ -393,15 +373,18 @@ impl PathParameter {
     fn of(values: &[&Child<'_>]) -> Self {
         let form = values.first().map(|child| child.affixes.clone()).unwrap_or_default();
         let affixes = if values.iter().all(|child| child.affixes == form) { form } else { Affixes::default() };
-        let mut parameter = Self { affixes, evidence: Evidence::NONE, kinds: Vec::new(), formats: TextKinds::ALL };
+        let mut parameter = Self { affixes, evidence: Evidence::NONE, kinds: Vec::new(), formats: Vec::new() };
+        parameter.formats = vec![TextKinds::ALL; parameter.affixes.count()];
         for child in values {
             parameter.evidence |= child.evidence;
-            let value = parameter.affixes.value(&child.decoded).unwrap_or_default();
-            parameter.formats = parameter.formats.and(TextKinds::of(value));
-            if let Some(kind) = IdKind::of(value)
-                && !parameter.kinds.contains(&kind)
-            {
-                parameter.kinds.push(kind);
+            let values = parameter.affixes.values(&child.decoded).unwrap_or_default();
+            for (value, formats) in values.iter().zip(&mut parameter.formats) {
+                *formats = formats.and(TextKinds::of(value));
+            }
+            for kind in values.iter().copied().filter_map(IdKind::of) {
+                if !parameter.kinds.contains(&kind) {
+                    parameter.kinds.push(kind);
+                }
             }
         }
         parameter.kinds.sort_unstable();
