@@ -13,6 +13,7 @@ mod packer;
 pub mod recover;
 pub mod redact;
 mod rewriter;
+mod sorted_map;
 mod temp_body;
 mod urlencoded;
 

@@ -15,27 +15,41 @@ use super::id_kind::IdKind;
 use super::paths::{NodeId, Path, PathTree, decoded};
 use super::sketch::Sketch;
 use super::walk::walk;
-use std::collections::HashMap;
+use crate::sorting::{sort_by, sort_pairs};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The segments to look for in any answer, and their nodes.
+/// The segments to look for in any answer: pairs of a hash and the number of a node, sorted.
 #[derive(Debug)]
-pub(super) struct Sought(HashMap<String, Vec<NodeId>>);
+pub(super) struct Sought(Vec<(u64, u64)>);
 
 impl Sought {
     /// Returns the segments of `tree` that are neither words nor recognized by their form.
     pub(super) fn new(tree: &PathTree) -> Self {
-        let mut all: HashMap<String, Vec<NodeId>> = HashMap::new();
-        for (_, parent) in tree.nodes() {
-            for (segment, node) in &parent.children {
-                let segment = decoded(segment);
-                let is_word = segment.bytes().all(|b| b.is_ascii_alphabetic());
-                if segment.len() >= MIN_SOUGHT_BYTES && !is_word && IdKind::of(&segment).is_none() {
-                    all.entry(segment).or_default().push(*node);
-                }
+        let mut all = Vec::new();
+        for (segment, node) in tree.nodes().flat_map(|parent| parent.children.iter()) {
+            let segment = decoded(segment);
+            let is_word = segment.bytes().all(|b| b.is_ascii_alphabetic());
+            if segment.len() >= MIN_SOUGHT_BYTES && !is_word && IdKind::of(&segment).is_none() {
+                all.push((hash_of(&segment), node.number()));
             }
         }
+        sort_pairs(&mut all);
         Self(all)
     }
+
+    /// Returns the nodes of a segment.
+    fn nodes(&self, segment: &str) -> impl Iterator<Item = NodeId> {
+        let hash = hash_of(segment);
+        let start = self.0.partition_point(|(known, _)| *known < hash);
+        let equal = self.0.iter().skip(start).take_while(move |(known, _)| *known == hash);
+        equal.filter_map(|(_, node)| NodeId::from_number(*node))
+    }
+}
+
+fn hash_of(segment: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    segment.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The evidence that an answer gives.
@@ -79,16 +93,16 @@ pub(super) fn find(tree: &PathTree, sought: &Sought, path: Path<'_>, exchange: u
                 let child = tree.node(list).and_then(|node| node.children.get(text));
                 found.extend(child.map(|node| (*node, Evidence::LIST)));
             }
-            let is_earlier = |id: &&NodeId| tree.node(**id).is_some_and(|node| node.first_seen > exchange);
-            let earlier = sought.0.get(text).into_iter().flatten().filter(is_earlier);
-            found.extend(earlier.map(|node| (*node, Evidence::EARLIER_ANSWER)));
+            let is_earlier = |id: &NodeId| tree.node(*id).is_some_and(|node| node.first_seen > exchange);
+            let earlier = sought.nodes(text).filter(is_earlier);
+            found.extend(earlier.map(|node| (node, Evidence::EARLIER_ANSWER)));
             if place.is_in_array && is_address(name, text) {
                 found.extend(link(tree, &mut links, name, text).map(|node| (node, Evidence::LINKS)));
             }
             is_full = found.len() > MAX_FOUND;
         }
     });
-    found.sort_unstable();
+    sort_by(&mut found, &|a, b| a.cmp(b));
     found.dedup();
     findings.evidence = found;
     findings

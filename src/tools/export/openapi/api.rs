@@ -22,13 +22,13 @@ use crate::bundle::id::ItemKind;
 use crate::bundle::reader::{Bundle, Error, LeftOut, Trace};
 use crate::tools::export::http::media_type;
 use crate::tools::grpc::{GrpcMessages, is_grpc};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::tools::sorted_map::SortedMap;
 
 /// The operations of a capture.
 pub(super) struct Api {
     templates: Templates,
-    /// By the number of the endpoint and the index of the method.
-    operations: BTreeMap<(usize, usize), Operation>,
+    /// By the number of the endpoint: the operations with the index of their method.
+    operations: Vec<SortedMap<usize, Operation>>,
     budget: Budget,
     omissions: Omissions,
     damaged: LeftOut,
@@ -40,7 +40,8 @@ impl Api {
         let Survey { tree, ids, selected, omissions, damaged } = survey;
         let templates = Templates::infer(&tree);
         drop(tree);
-        let mut api = Self { templates, operations: BTreeMap::new(), budget: Budget::DOCUMENT, omissions, damaged };
+        let operations = templates.endpoints.iter().map(|_| SortedMap::default()).collect();
+        let mut api = Self { templates, operations, budget: Budget::DOCUMENT, omissions, damaged };
         let Self { templates, operations, budget, omissions, damaged } = &mut api;
         let templates = &*templates;
         let look = |_, id: &str| {
@@ -56,7 +57,11 @@ impl Api {
         for_each(bundle, &|id| ids.contains(id), &look, &mut |look| match look.seen {
             None => damaged.add(&look.id),
             Some(Err(reason)) => omissions.add(reason, &look.id),
-            Some(Ok((key, sample))) => operations.entry(key).or_default().merge(sample, budget),
+            Some(Ok(((endpoint, method), sample))) => {
+                if let Some(operation) = operations.get_mut(endpoint).and_then(|methods| methods.or_default(method)) {
+                    operation.merge(sample, budget);
+                }
+            }
         })?;
         api.add_messages(bundle, &|id| selected.has_websocket(id))?;
         Ok(api)
@@ -93,11 +98,13 @@ impl Api {
                     }
                 }
             }
-            let operation = self.operations.entry(key).or_default();
+            let (endpoint, method) = key;
+            let operation = self.operations.get_mut(endpoint).and_then(|methods| methods.or_default(method));
+            let Some(operation) = operation else { continue };
             operation.messages.merge(messages, &mut self.budget);
             if operation.exchanges == 0 {
                 // The handshake is not in the bundle.
-                operation.responses.entry(101).or_default();
+                operation.responses.insert(101, Bodies::default());
             }
         }
         Ok(())
@@ -107,44 +114,43 @@ impl Api {
     pub(super) fn document(self, has_examples: bool) -> (Json, Written) {
         let mut components = Components::default();
         let mut writer = SchemaWriter { components: &mut components, has_examples };
-        let servers: BTreeSet<&str> =
-            self.operations.values().flat_map(|operation| &operation.servers).map(|server| &**server).collect();
-        let mut items: BTreeMap<String, Object> = BTreeMap::new();
-        let mut schemes: BTreeSet<&Scheme> = BTreeSet::new();
-        for (number, endpoint) in self.templates.endpoints.iter().enumerate() {
-            let (path, parameters) = path_and_parameters(endpoint);
-            let range = (number, 0)..=(number, METHODS.len());
-            let operations: Vec<_> = self.operations.range(range).collect();
+        let servers = servers(&mut self.operations.iter().flat_map(SortedMap::values));
+        let mut items: SortedMap<String, Object> = SortedMap::default();
+        let mut schemes: SortedMap<&Scheme, ()> = SortedMap::default();
+        for (endpoint, operations) in self.templates.endpoints.iter().zip(&self.operations) {
             if operations.is_empty() {
                 continue;
             }
-            let item = items.entry(path.clone()).or_default();
-            let here: BTreeSet<&str> =
-                operations.iter().flat_map(|(_, operation)| &operation.servers).map(|server| &**server).collect();
+            let (path, parameters) = path_and_parameters(endpoint);
+            let Some(item) = items.or_default(path.clone()) else { continue };
+            let here = self::servers(&mut operations.values());
             if here != servers && !here.is_empty() {
                 item.set("servers", server_objects(&here));
             }
-            for ((_, method), operation) in operations {
+            for (method, operation) in operations.iter() {
                 let Some((_, method)) = METHODS.get(*method) else { continue };
                 item.set(*method, operation.describe(&path, &parameters, &mut writer));
-                schemes.extend(operation.security.iter().flatten());
+                operation.security.iter().flatten().for_each(|scheme| schemes.insert(scheme, ()));
             }
         }
-        let mut paths = items.into_iter().fold(Object::default(), |paths, (path, item)| paths.with(path, item));
+        let mut paths = Object::default();
+        for (path, item) in items.into_entries() {
+            paths.set(path, item);
+        }
         components.share(&mut paths);
         let mut document = Object::default().with("openapi", "3.1.0");
         document.set("info", Object::default().with("title", title(&servers)).with("version", "0"));
         document.set_unless_empty("servers", server_objects(&servers));
         document.set("paths", paths);
         let security =
-            schemes.iter().fold(Object::default(), |all, scheme| all.with_new(scheme.key(), scheme.describe()));
+            schemes.keys().fold(Object::default(), |all, scheme| all.with_new(scheme.key(), scheme.describe()));
         let mut parts = Object::default();
         parts.set_unless_empty("schemas", components.into_schemas());
         parts.set_unless_empty("securitySchemes", security);
         document.set_unless_empty("components", parts);
         document.set_unless_empty("x-omitted", self.omissions.describe());
         let mut written = Written { damaged: self.damaged, omitted: self.omissions.to_public(), ..Written::default() };
-        written.operations = self.operations.len() as u64;
+        written.operations = self.operations.iter().map(|methods| methods.len() as u64).sum();
         (document.into(), written)
     }
 }
@@ -218,7 +224,14 @@ fn origin(url: &str) -> Option<&str> {
     url.get(..end).filter(|origin| !origin.contains('@'))
 }
 
-fn title(servers: &BTreeSet<&str>) -> String {
+/// Returns the servers of operations, sorted.
+fn servers<'o>(operations: &mut dyn Iterator<Item = &'o Operation>) -> Vec<&'o str> {
+    let mut servers: SortedMap<&str, ()> = SortedMap::default();
+    operations.flat_map(|operation| &operation.servers).for_each(|server| servers.insert(server, ()));
+    servers.keys().copied().collect()
+}
+
+fn title(servers: &[&str]) -> String {
     let hosts: Vec<_> =
         servers.iter().filter_map(|server| server.split_once("://")).map(|(_, host)| host).take(3).collect();
     match hosts.is_empty() {
@@ -227,7 +240,7 @@ fn title(servers: &BTreeSet<&str>) -> String {
     }
 }
 
-fn server_objects(servers: &BTreeSet<&str>) -> Json {
+fn server_objects(servers: &[&str]) -> Json {
     Json::Array(servers.iter().map(|server| Object::default().with("url", *server).into()).collect())
 }
 

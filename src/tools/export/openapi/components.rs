@@ -2,6 +2,7 @@
 
 use super::json_value::{Json, Object};
 use super::names::pascal_case;
+use crate::sorting::sort_by;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -39,27 +40,26 @@ impl Components {
         paths.members().for_each(|(_, item)| count(item, &mut counts));
         self.schemas.iter().for_each(|(_, schema)| count_members(schema, &mut counts));
         counts.retain(|_, count| *count >= 2);
-        let mut known = HashMap::new();
+        let mut known = Counts::new();
         for (path, item) in paths.members_mut() {
             self.replace(item, path, &counts, &mut known);
         }
     }
 
-    fn replace(&mut self, json: &mut Json, hint: &str, counts: &Counts, known: &mut HashMap<u64, String>) {
+    fn replace(&mut self, json: &mut Json, hint: &str, counts: &Counts, known: &mut Counts) {
         let hash = shareable(json).filter(|hash| counts.contains_key(hash));
         let Some(hash) = hash else { return self.replace_within(json, hint, counts, known) };
-        let name = known.get(&hash).cloned().unwrap_or_else(|| {
-            let name = self.reserve(hint);
-            known.insert(hash, name.clone());
-            let mut schema = json.clone();
-            self.replace_within(&mut schema, hint, counts, known);
-            self.define(&name, schema);
-            name
-        });
-        *json = Self::reference(&name);
+        if let Some((name, _)) = known.get(&hash).and_then(|at| self.schemas.get(*at)) {
+            *json = Self::reference(name);
+            return;
+        }
+        known.insert(hash, self.schemas.len());
+        let name = self.reserve(hint);
+        self.replace_within(json, hint, counts, known);
+        self.define(&name, std::mem::replace(json, Self::reference(&name)));
     }
 
-    fn replace_within(&mut self, json: &mut Json, hint: &str, counts: &Counts, known: &mut HashMap<u64, String>) {
+    fn replace_within(&mut self, json: &mut Json, hint: &str, counts: &Counts, known: &mut Counts) {
         match json {
             Json::Object(object) => {
                 for (name, value) in object.members_mut() {
@@ -78,12 +78,12 @@ impl Components {
 
     /// Returns the schemas, sorted by name.
     pub(super) fn into_schemas(mut self) -> Object {
-        self.schemas.sort_by(|(a, _), (b, _)| a.cmp(b));
+        sort_by(&mut self.schemas, &|(a, _), (b, _)| a.cmp(b));
         self.schemas.into_iter().fold(Object::default(), |all, (name, schema)| all.with(name, schema))
     }
 }
 
-/// The number of occurrences by the hash of a schema.
+/// A number by the hash of a schema: of its occurrences, or of its component.
 type Counts = HashMap<u64, usize>;
 
 fn count(json: &Json, counts: &mut Counts) {

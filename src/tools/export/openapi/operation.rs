@@ -9,7 +9,7 @@ use super::schema::SchemaWriter;
 use super::security::Scheme;
 use super::shape::{Budget, Shape};
 use super::websocket::Messages;
-use std::collections::BTreeMap;
+use crate::tools::sorted_map::SortedMap;
 
 /// The methods that OpenAPI has operations for (section 4.8.9), as in HTTP and in a document.
 pub(super) const METHODS: [(&str, &str); 8] = [
@@ -33,7 +33,7 @@ pub(super) struct Operation {
     /// The origins, such as `https://api.example.com`.
     pub(super) servers: Vec<Box<str>>,
     pub(super) request: Bodies,
-    pub(super) responses: BTreeMap<u16, Bodies>,
+    pub(super) responses: SortedMap<u16, Bodies>,
     pub(super) calls: Calls,
     pub(super) grpc: Option<Grpc>,
     pub(super) messages: Messages,
@@ -58,8 +58,10 @@ impl Operation {
         add_new(&mut self.security, other.security, MAX_SECURITY);
         add_new(&mut self.servers, other.servers, MAX_SERVERS);
         self.request.merge(other.request, budget);
-        for (status, bodies) in other.responses {
-            self.responses.entry(status).or_default().merge(bodies, budget);
+        for (status, bodies) in other.responses.into_entries() {
+            if let Some(known) = self.responses.or_default(status) {
+                known.merge(bodies, budget);
+            }
         }
         self.calls.merge(other.calls, budget);
         self.messages.merge(other.messages, budget);
@@ -90,7 +92,7 @@ impl Operation {
             operation.set("requestBody", body);
         }
         let mut responses = Object::default();
-        for (status, bodies) in &self.responses {
+        for (status, bodies) in self.responses.iter() {
             let mut response = Object::default().with("description", reason_phrase(*status));
             if !bodies.is_empty() {
                 response.set("content", bodies.describe(writer, &hint));

@@ -10,6 +10,7 @@ use super::security::{Scheme, is_secret_parameter};
 use super::shape::Strings;
 use super::text_kind::TextKind;
 use crate::bundle::reader::Header;
+use crate::sorting::sort_by;
 use crate::tools::export::http::{cookies, parameters, query};
 
 #[cfg(test)]
@@ -72,7 +73,7 @@ impl Parameters {
                 all.add(Location::Header, &header.name, &header.value);
             }
         }
-        schemes.sort();
+        sort_by(schemes, &|a, b| a.cmp(b));
         schemes.dedup();
         all
     }

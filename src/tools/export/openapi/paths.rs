@@ -11,8 +11,8 @@
 
 use super::evidence::Evidence;
 use super::sketch::Sketch;
+use crate::tools::sorted_map::SortedMap;
 use crate::tools::urlencoded::percent_decoded;
-use std::collections::BTreeMap;
 
 /// A tree of path segments.
 #[derive(Debug)]
@@ -24,11 +24,26 @@ pub(super) struct PathTree {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct NodeId(u32);
 
+impl NodeId {
+    pub(super) fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn number(self) -> u64 {
+        self.0.into()
+    }
+
+    /// Returns the node of a number, `None` if no tree has as many.
+    pub(super) fn from_number(number: u64) -> Option<Self> {
+        u32::try_from(number).ok().map(Self)
+    }
+}
+
 /// A segment behind certain other segments.
 #[derive(Debug, Default)]
 pub(super) struct PathNode {
     /// By segment, as in the URL.
-    pub(super) children: BTreeMap<Box<str>, NodeId>,
+    pub(super) children: SortedMap<Box<str>, NodeId>,
     /// True if further segments have no node.
     pub(super) has_more: bool,
     /// The methods of requests for exactly this path, a bit each.
@@ -83,17 +98,21 @@ impl PathTree {
     }
 
     /// Returns the node `id`.
-    pub(super) fn node(&self, NodeId(id): NodeId) -> Option<&PathNode> {
-        self.nodes.get(usize::try_from(id).ok()?)
+    pub(super) fn node(&self, id: NodeId) -> Option<&PathNode> {
+        self.nodes.get(id.index())
     }
 
-    pub(super) fn node_mut(&mut self, NodeId(id): NodeId) -> Option<&mut PathNode> {
-        self.nodes.get_mut(usize::try_from(id).ok()?)
+    fn node_mut(&mut self, id: NodeId) -> Option<&mut PathNode> {
+        self.nodes.get_mut(id.index())
     }
 
-    /// Returns the nodes with their ids.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = (NodeId, &PathNode)> {
-        (0..).map(NodeId).zip(&self.nodes)
+    pub(super) fn nodes_mut(&mut self) -> impl Iterator<Item = &mut PathNode> {
+        self.nodes.iter_mut()
+    }
+
+    /// Returns all nodes.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &PathNode> {
+        self.nodes.iter()
     }
 
     /// Adds the path of exchange number `exchange`; `method` is its bit. `are_names` if its segments are names of a protocol.

@@ -300,7 +300,7 @@ mod tests {
 
     /// True if the names in these objects are keys of data.
     fn is_map(objects: &[Value]) -> bool {
-        shape(objects).objects.unwrap().is_map()
+        shape(objects).objects.unwrap().is_map("a")
     }
 
     #[test]

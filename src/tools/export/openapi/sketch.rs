@@ -1,6 +1,5 @@
 //! The names in an answer, as a small set of hashes: enough to see that two answers are of different kinds.
 
-use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A set of hashed names, sorted; at most [`MAX_NAMES`].
@@ -53,9 +52,9 @@ impl Sketch {
         self.0.iter().copied()
     }
 
-    /// True if nearly all of its names are in `whole`.
-    pub(super) fn is_part_of(&self, whole: &HashSet<u32>) -> bool {
-        let common = self.0.iter().filter(|hash| whole.contains(hash)).count();
+    /// True if nearly all of its names are in `whole`, which is sorted.
+    pub(super) fn is_part_of(&self, whole: &[u32]) -> bool {
+        let common = self.0.iter().filter(|hash| whole.binary_search(hash).is_ok()).count();
         !self.0.is_empty() && common.saturating_mul(5) >= self.0.len().saturating_mul(4)
     }
 }

@@ -13,7 +13,6 @@ use crate::tools::export::http::media_type;
 use crate::tools::filter::{Filter, Selected};
 use crate::tools::grpc::is_grpc;
 use crate::tools::id_set::IdSet;
-use std::collections::HashMap;
 
 /// The paths of a capture, and the exchanges that operations describe.
 pub(super) struct Survey<'f> {
@@ -84,8 +83,7 @@ impl<'f> Survey<'f> {
 
     /// Reads the bodies for evidence about the segments of paths.
     pub(super) fn find_evidence(&mut self, bundle: &Bundle) -> Result<(), Error> {
-        let mut evidence: HashMap<NodeId, Evidence> = HashMap::new();
-        let mut sketches: HashMap<NodeId, Sketch> = HashMap::new();
+        let mut all: Vec<(Evidence, Sketch)> = vec![Default::default(); self.tree.nodes().count()];
         let (tree, ids) = (&self.tree, &self.ids);
         let sought = Sought::new(tree);
         let look = |number, id: &str| {
@@ -104,23 +102,16 @@ impl<'f> Survey<'f> {
                 let Findings { evidence, sketch: mut names, is_json } = find(tree, &sought, path, number, body);
                 all.extend(evidence);
                 if !is_request {
-                    if is_json {
-                        // An object, an array or a scalar.
-                        names.add(
-                            0,
-                            false,
-                            if body.starts_with(b"{") {
-                                "{"
-                            } else if body.starts_with(b"[") {
-                                "["
-                            } else {
-                                ""
-                            },
-                        );
-                    } else {
-                        names = Sketch::default();
-                        names.add(0, false, &media_type(&trace.response.headers));
-                    }
+                    let root = match (is_json, body.first()) {
+                        (true, Some(b'{')) => "{",
+                        (true, Some(b'[')) => "[",
+                        (true, _) => "scalar",
+                        (false, _) => {
+                            names = Sketch::default();
+                            &*media_type(&trace.response.headers)
+                        }
+                    };
+                    names.add(0, false, root);
                     sketch = names;
                 }
             }
@@ -135,20 +126,20 @@ impl<'f> Survey<'f> {
         };
         for_each(bundle, &|id| ids.contains(id), &look, &mut |look| {
             let Some((found, sketch)) = look.seen else { return };
-            found.into_iter().for_each(|(node, found)| *evidence.entry(node).or_default() |= found);
-            if let Some((node, sketch)) = sketch {
-                sketches.entry(node).or_default().merge(&sketch);
+            for (node, evidence) in found {
+                if let Some((known, _)) = all.get_mut(node.index()) {
+                    *known |= evidence;
+                }
+            }
+            if let Some((node, sketch)) = sketch
+                && let Some((_, known)) = all.get_mut(node.index())
+            {
+                known.merge(&sketch);
             }
         })?;
-        for (node, evidence) in evidence {
-            if let Some(node) = self.tree.node_mut(node) {
-                node.evidence |= evidence;
-            }
-        }
-        for (node, sketch) in sketches {
-            if let Some(node) = self.tree.node_mut(node) {
-                node.sketch.merge(&sketch);
-            }
+        for (node, (evidence, sketch)) in self.tree.nodes_mut().zip(all) {
+            node.evidence |= evidence;
+            node.sketch = sketch;
         }
         Ok(())
     }

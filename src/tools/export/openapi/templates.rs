@@ -18,8 +18,8 @@ use super::evidence::Evidence;
 use super::id_kind::IdKind;
 use super::paths::{NodeId, Path, PathTree};
 use super::text_kind::TextKinds;
+use crate::tools::sorted_map::SortedMap;
 use conflicts::matching;
-use std::collections::BTreeMap;
 
 mod child;
 mod conflicts;
@@ -30,7 +30,7 @@ mod resolver;
 pub(super) struct Template {
     /// The places that it describes.
     nodes: Vec<NodeId>,
-    literals: BTreeMap<Box<str>, Template>,
+    literals: SortedMap<Box<str>, Template>,
     /// Those with a verb behind the value come first: `{operationId}:cancel`, `{operationId}`.
     parameters: Vec<Parameter>,
     /// The number of requests that end here, without and with a slash behind.
@@ -117,7 +117,7 @@ fn number(template: &mut Template, segments: &mut Vec<Segment>, endpoints: &mut 
         let [plain, _] = template.ends;
         endpoints.push(Endpoint { segments: segments.clone(), has_final_slash: plain == 0, methods: template.methods });
     }
-    for (segment, below) in &mut template.literals {
+    for (segment, below) in template.literals.iter_mut() {
         segments.push(Segment::Literal(segment.clone()));
         number(below, segments, endpoints);
         segments.pop();

@@ -6,6 +6,7 @@
 //! ```
 
 use super::words::Words;
+use crate::sorting::sort_by;
 
 /// The sets of names that objects have, as long as there are few.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +57,7 @@ impl Variant {
 impl Variants {
     /// Adds an object.
     pub(in super::super) fn add(&mut self, mut object: Variant) {
-        object.names.sort_unstable();
+        sort_by(&mut object.names, &|a, b| a.cmp(b));
         object.names.dedup();
         object.count = 1;
         self.add_counted(object);
@@ -134,7 +135,7 @@ impl Alternative {
     fn add(&mut self, variant: &Variant, words: &Words) {
         self.required.retain(|name| variant.names.contains(name));
         self.names.extend(variant.names.iter().cloned());
-        self.names.sort_unstable();
+        sort_by(&mut self.names, &|a, b| a.cmp(b));
         self.names.dedup();
         self.count += variant.count;
         if let Some((_, known)) = &mut self.tag {

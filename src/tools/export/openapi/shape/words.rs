@@ -1,5 +1,6 @@
 //! The distinct short words among strings, as long as there are few: candidates for an enumeration.
 
+use crate::sorting::sort_by;
 use crate::tools::export::openapi::id_kind::IdKind;
 
 /// Distinct words, and in how many bodies each was seen.
@@ -44,7 +45,7 @@ impl Words {
     /// Returns the words, sorted, if all strings were among few.
     pub(in super::super) fn all(&self) -> Option<Vec<&str>> {
         let mut words: Vec<_> = self.seen.iter().map(|(word, _)| &**word).collect();
-        words.sort_unstable();
+        sort_by(&mut words, &|a, b| a.cmp(b));
         (!self.is_overflowing && !words.is_empty()).then_some(words)
     }
 

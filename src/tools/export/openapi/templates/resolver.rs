@@ -3,14 +3,16 @@
 use super::child::{Before, Child, is_of_services};
 use super::conflicts::{Comparison, Conflict};
 use super::{Parameter, PathParameter, Template};
+use crate::sorting::sort_by;
 use crate::tools::export::openapi::affixes::Affixes;
 use crate::tools::export::openapi::evidence::Evidence;
 use crate::tools::export::openapi::id_kind::{IdKind, is_api_version};
 use crate::tools::export::openapi::paths::{NodeId, PathNode, PathTree};
 use crate::tools::export::openapi::survey::method_bit;
 use crate::tools::export::openapi::text_kind::TextKinds;
+use crate::tools::sorted_map::SortedMap;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Returns the template of all paths of `tree`.
@@ -28,7 +30,7 @@ struct Resolver<'t> {
     tree: &'t PathTree,
     comparison: Comparison,
     /// Literal segments that become values because of a conflict.
-    conflicting: RefCell<HashSet<NodeId>>,
+    conflicting: RefCell<Vec<NodeId>>,
     /// The number of times that templates may still be built again.
     rebuilds: Cell<usize>,
 }
@@ -63,11 +65,11 @@ impl<'t> Resolver<'t> {
     }
 
     fn children(&self, group: &[NodeId]) -> Vec<Child<'t>> {
-        let mut by_segment: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
-        for node in self.nodes(group) {
-            node.children.iter().for_each(|(segment, id)| by_segment.entry(segment).or_default().push(*id));
+        let mut by_segment: SortedMap<&str, Vec<NodeId>> = SortedMap::default();
+        for (segment, id) in self.nodes(group).flat_map(|node| node.children.iter()) {
+            by_segment.or_default(&**segment).into_iter().for_each(|nodes| nodes.push(*id));
         }
-        by_segment.into_iter().map(|(segment, nodes)| Child::new(self.tree, segment, nodes)).collect()
+        by_segment.into_entries().into_iter().map(|(segment, nodes)| Child::new(self.tree, segment, nodes)).collect()
     }
 
     /// Leaves evidence at the children that are values, and none at the others.
@@ -123,10 +125,10 @@ impl<'t> Resolver<'t> {
         if !before.is_plural() && !children.iter().any(Child::is_value) {
             return;
         }
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut counts: SortedMap<&str, usize> = SortedMap::default();
         let all_next: Vec<_> = children.iter().map(|child| self.next(child)).collect();
         for (_, next) in children.iter().zip(&all_next).filter(|(child, _)| child.is_candidate()) {
-            next.iter().for_each(|segment| *counts.entry(segment).or_default() += 1);
+            next.iter().for_each(|segment| count(&mut counts, *segment));
         }
         for (child, next) in children.iter_mut().zip(&all_next).filter(|(child, _)| child.is_candidate()) {
             if next.iter().any(|segment| counts.get(*segment).is_some_and(|count| *count >= MIN_ALIKE)) {
@@ -142,7 +144,7 @@ impl<'t> Resolver<'t> {
         let least = if children.iter().any(has_digits) { MIN_ALIKE } else { MIN_PLAIN_WORDS };
         let words = children.iter().filter(|child| !child.is_name);
         let Some(largest) = words.max_by_key(|child| child.sketch.len()) else { return };
-        let (methods, names) = (largest.methods, largest.sketch.hashes().collect());
+        let (methods, names): (_, Vec<u32>) = (largest.methods, largest.sketch.hashes().collect());
         let post = method_bit("POST").unwrap_or_default();
         let is_alike = |child: &Child<'_>| {
             child.is_candidate() && child.is_leaf() && child.methods & !methods == 0 && child.sketch.is_part_of(&names)
@@ -161,7 +163,7 @@ impl<'t> Resolver<'t> {
         let verb =
             child.affixes.verb().and_then(|verb| child.segment.get(child.segment.len().checked_sub(verb.len())?..));
         let mut next: Vec<_> = segments.filter(is_literal).chain(verb).collect();
-        next.sort_unstable();
+        sort_by(&mut next, &|a, b| a.cmp(b));
         next.dedup();
         next
     }
@@ -171,7 +173,7 @@ impl<'t> Resolver<'t> {
         if !children.iter().any(Child::is_value) {
             return;
         }
-        let forms: HashSet<_> = children.iter().filter(|child| child.is_value()).map(|child| child.form()).collect();
+        let forms: Vec<_> = children.iter().filter(|child| child.is_value()).map(|child| child.form()).collect();
         let mut tails: Vec<_> = children.iter().map(|child| self.tails(child)).collect();
         loop {
             let known: HashSet<u64> = children
@@ -193,11 +195,12 @@ impl<'t> Resolver<'t> {
                 break;
             }
         }
-        let (mut methods, mut names) = (0, HashSet::new());
+        let (mut methods, mut names) = (0, Vec::new());
         for value in children.iter().filter(|child| child.is_value()) {
             methods |= value.methods;
             names.extend(value.sketch.hashes());
         }
+        sort_by(&mut names, &|a, b| a.cmp(b));
         let values = children.iter().filter(|child| child.is_value()).count();
         let are_most = values.saturating_mul(2) >= children.len();
         let post = method_bit("POST").unwrap_or_default();
@@ -246,7 +249,7 @@ impl<'t> Resolver<'t> {
         if path.len() >= MAX_TAIL_SEGMENTS {
             return;
         }
-        for (segment, child) in &node.children {
+        for (segment, child) in node.children.iter() {
             if *left == 0 {
                 return;
             }
@@ -268,17 +271,21 @@ impl<'t> Resolver<'t> {
         for child in children.iter().filter(|child| !child.is_value()) {
             template.literals.insert(child.segment.into(), self.template(&child.nodes, Before::of(child.segment)));
         }
-        let mut forms: BTreeMap<_, Vec<&Child<'t>>> = BTreeMap::new();
+        let mut forms: SortedMap<_, Vec<&Child<'t>>> = SortedMap::default();
         for child in children.iter().filter(|child| child.is_value()) {
-            forms.entry(child.affixes.names()).or_default().push(child);
+            forms.or_default(child.affixes.names()).into_iter().for_each(|values| values.push(child));
         }
-        for values in forms.into_values().rev() {
+        for (_, values) in forms.into_entries().into_iter().rev() {
             let nodes: Vec<_> = values.iter().flat_map(|child| &child.nodes).copied().collect();
             let below = self.template(&nodes, Before::Parameter);
             template.parameters.push(Parameter { info: PathParameter::of(&values), below });
         }
         template
     }
+}
+
+fn count<K: Ord>(counts: &mut SortedMap<K, usize>, key: K) {
+    counts.or_default(key).into_iter().for_each(|count| *count += 1);
 }
 
 /// Keeps the evidence that counts at the place.
@@ -338,8 +345,8 @@ fn find_numbered(children: &mut [Child<'_>]) {
         let is_numbered = prefix.len() < child.decoded.len() && prefix.len() > 1 && prefix.ends_with(['-', '_']);
         (is_numbered && child.kind.is_none()).then(|| prefix.to_owned())
     };
-    let mut counts: HashMap<String, usize> = HashMap::new();
-    children.iter().filter_map(prefix).for_each(|prefix| *counts.entry(prefix).or_default() += 1);
+    let mut counts: SortedMap<String, usize> = SortedMap::default();
+    children.iter().filter_map(prefix).for_each(|prefix| count(&mut counts, prefix));
     for child in children {
         if let Some(prefix) = prefix(child)
             && counts.get(&prefix).is_some_and(|count| *count >= MIN_ALIKE)
@@ -387,7 +394,7 @@ impl PathParameter {
                 }
             }
         }
-        parameter.kinds.sort_unstable();
+        sort_by(&mut parameter.kinds, &|a, b| a.cmp(b));
         parameter
     }
 }
