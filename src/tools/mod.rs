@@ -8,6 +8,7 @@ pub mod filter;
 pub mod grpc;
 mod id_set;
 mod in_order;
+mod indexed_map;
 pub mod merge;
 mod packer;
 pub mod recover;

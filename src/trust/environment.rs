@@ -43,7 +43,12 @@ pub struct Environment(BTreeMap<OsString, OsString>);
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     /// Collects the variables of another process, each a name and a value.
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        // Inserted one by one: collecting would sort them first, with 7 KB of code.
+        let mut all = BTreeMap::new();
+        for (name, value) in variables {
+            all.insert(name.into(), value.into());
+        }
+        Self(all)
     }
 }
 
@@ -207,7 +212,11 @@ impl Environment {
 
     /// Returns the files that variables name as a program's only roots.
     pub fn root_files(&self) -> BTreeSet<&Path> {
-        ROOTS.iter().filter_map(|name| self.value(name)).map(Path::new).collect()
+        let mut files = BTreeSet::new();
+        for file in ROOTS.iter().filter_map(|name| self.value(name)) {
+            files.insert(Path::new(file));
+        }
+        files
     }
 
     /// Returns the locations of the roots before an outer capture changed them. Returns `None` outside a capture.

@@ -183,7 +183,7 @@ pub fn changes(earlier: &Document, present: &Document) -> Changes {
 }
 
 /// A value for each of the two documents.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Both<T> {
     earlier: T,
     present: T,

@@ -19,9 +19,14 @@ pub(super) struct Object(Vec<(String, Json)>);
 
 impl Object {
     /// Appends a member.
-    pub(super) fn set(&mut self, name: impl Into<String>, value: impl Into<Json>) -> &mut Self {
-        self.0.push((name.into(), value.into()));
+    pub(super) fn set(&mut self, name: impl AsRef<str>, value: impl Into<Json>) -> &mut Self {
+        self.push(name.as_ref(), value.into());
         self
+    }
+
+    #[inline(never)] // Its hundreds of calls would take 20 KB of the binary.
+    fn push(&mut self, name: &str, value: Json) {
+        self.0.push((name.to_owned(), value));
     }
 
     /// Appends a member unless `value` is an empty array or object.
@@ -36,7 +41,7 @@ impl Object {
     }
 
     /// As [`Object::set`], for building an object in one expression.
-    pub(super) fn with(mut self, name: impl Into<String>, value: impl Into<Json>) -> Self {
+    pub(super) fn with(mut self, name: impl AsRef<str>, value: impl Into<Json>) -> Self {
         self.set(name, value);
         self
     }
@@ -90,6 +95,7 @@ impl From<String> for Json {
 }
 
 impl From<&str> for Json {
+    #[inline(never)]
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
     }

@@ -3,6 +3,7 @@
 use crate::bundle::id::ItemKind;
 use crate::bundle::reader::{Body, BodyEntry, Bundle, Error};
 use crate::tools::in_order::{self, Outcome};
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
@@ -26,11 +27,29 @@ impl<T: Send> Outcome for Look<T> {
 pub(super) type LookResult<T> = Result<Option<(T, usize)>, Error>;
 
 /// Calls `look` with each exchange that `is_wanted`, and `take` with the results in order.
-pub(super) fn for_each<T: Send>(
+pub(super) fn for_each<T: Send + 'static>(
     bundle: &Bundle,
     is_wanted: &(dyn Fn(&str) -> bool + Sync),
     look: &(dyn Fn(usize, &str) -> LookResult<T> + Sync),
     take: &mut dyn FnMut(Look<T>),
+) -> Result<(), Error> {
+    let look = |number, id: &str| -> LookResult<AnySeen> {
+        Ok(look(number, id)?.map(|(seen, size)| (Box::new(seen) as AnySeen, size)))
+    };
+    for_each_any(bundle, is_wanted, &look, &mut |Look { id, number, seen, size }| {
+        let seen = seen.and_then(|seen| seen.downcast().ok()).map(|seen| *seen);
+        take(Look { id, number, seen, size });
+    })
+}
+
+/// A result of any type: the code of the threads exists once in the binary.
+type AnySeen = Box<dyn Any + Send>;
+
+fn for_each_any(
+    bundle: &Bundle,
+    is_wanted: &(dyn Fn(&str) -> bool + Sync),
+    look: &(dyn Fn(usize, &str) -> LookResult<AnySeen> + Sync),
+    take: &mut dyn FnMut(Look<AnySeen>),
 ) -> Result<(), Error> {
     let ids = bundle.traces().iter().enumerate().filter(|(_, id)| is_wanted(id));
     let worker = || {

@@ -10,8 +10,8 @@ use super::paths::Patterns;
 use super::references::Source;
 use super::{Both, Change, Changes, shortened};
 use crate::sorting::sort_by;
+use crate::tools::indexed_map::IndexedMap;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Compares two documents, in at most `steps`.
 pub(super) fn compare(earlier: &Json, present: &Json, steps: u64) -> Changes {
@@ -44,7 +44,7 @@ impl<'d> Comparison<'d> {
             };
             patterns.covering(key, budget).map(str::to_owned)
         });
-        for (key, pair) in pairs {
+        for (key, pair) in pairs.into_entries() {
             if self.budget.is_exceeded {
                 break;
             }
@@ -67,7 +67,7 @@ impl<'d> Comparison<'d> {
             operations.iter().any(|operation| operation.value.get("x-parameters-left-out").is_some())
         };
         let is_silent = Both { earlier: has_left_out(&operations.present), present: has_left_out(&operations.earlier) };
-        for (text, pair) in pair(earlier, present, &mut |_, _, _| None) {
+        for (text, pair) in pair(earlier, present, &mut |_, _, _| None).into_entries() {
             if !is_silent.hides(&pair) {
                 self.add_one_sided(&pair, || shortened(&text));
             }
@@ -89,7 +89,7 @@ impl<'d> Comparison<'d> {
             let class = status.get(..1).map(|class| [class, "XX"].concat()).unwrap_or_default();
             first_of(statuses, &[&class, DEFAULT])
         });
-        for (status, pair) in pairs {
+        for (status, pair) in pairs.into_entries() {
             let is_default = status == DEFAULT && (pair.earlier.is_empty() || pair.present.is_empty());
             // It stands for all other statuses, none of which may occur.
             if !is_default && !self.add_one_sided(&pair, || shortened(&status)) {
@@ -105,14 +105,14 @@ impl<'d> Comparison<'d> {
             let class = media.split_once('/').map(|(class, _)| [class, "/*"].concat()).unwrap_or_default();
             first_of(ranges, &[&class, ANY])
         });
-        for (media, pair) in pairs {
+        for (media, pair) in pairs.into_entries() {
             let with_media = || [heading, " ", &shortened(&media)].concat();
             if self.add_one_sided(&pair, with_media) {
                 continue;
             }
             let heading = if [JSON, ANY].contains(&&*media) { heading.to_owned() } else { with_media() };
             self.parts(&heading, &pair, &CONTENT);
-            for (name, pair) in self.listed("x-events", &pair) {
+            for (name, pair) in self.listed("x-events", &pair).into_entries() {
                 let heading = [&heading, " event ", &shortened(&name)].concat();
                 if !self.add_one_sided(&pair, || heading.clone()) {
                     Bodies::compare(self, &heading, pair.earlier, pair.present);
@@ -129,7 +129,7 @@ impl<'d> Comparison<'d> {
         let values = Both { earlier: values(&operations.earlier), present: values(&operations.present) };
         let has_left_out = |values: &[&'d Json]| values.iter().any(|value| value.get("x-calls-left-out").is_some());
         let is_silent = Both { earlier: has_left_out(&values.present), present: has_left_out(&values.earlier) };
-        for (name, pair) in self.listed(list, &values) {
+        for (name, pair) in self.listed(list, &values).into_entries() {
             if is_silent.hides(&pair) {
                 continue;
             }
@@ -143,18 +143,18 @@ impl<'d> Comparison<'d> {
     /// Pairs the objects in the member `list` of `values` by name. Returns none if one of the documents has no such member.
     fn listed(&mut self, list: &str, values: &Both<Vec<&'d Json>>) -> Pairs<'d, &'d Json> {
         let named = |values: &[&'d Json], budget: &mut Budget| {
-            let mut found: Named<'d, _> = BTreeMap::new();
+            let mut found: Named<'d, _> = Named::default();
             let members = values.iter().filter_map(|value| value.get(list)).flat_map(Json::members);
             for (name, value) in
                 members.take_while(|(name, _)| budget.take(name)).filter(|(_, value)| value.is_object())
             {
-                found.entry(Cow::Borrowed(&**name)).or_default().push(value);
+                found.or_default(Cow::Borrowed(&**name)).into_iter().for_each(|values| values.push(value));
             }
             found
         };
         let (earlier, present) = (named(&values.earlier, &mut self.budget), named(&values.present, &mut self.budget));
         if earlier.is_empty() || present.is_empty() {
-            return Pairs::new();
+            return Pairs::default();
         }
         pair(earlier, present, &mut |_, _, _| None)
     }
@@ -173,17 +173,21 @@ impl<'d> Comparison<'d> {
     }
 }
 
-fn keys(operations: &[Operation<'_>]) -> BTreeSet<String> {
-    operations.iter().flat_map(|operation| &operation.names).map(|name| name.key.clone()).collect()
+fn keys(operations: &[Operation<'_>]) -> IndexedMap<String, ()> {
+    let mut keys = IndexedMap::default();
+    for name in operations.iter().flat_map(|operation| &operation.names) {
+        keys.insert(name.key.clone(), ());
+    }
+    keys
 }
 
 /// Returns the operations by key. With several base paths, an operation has the first key that the other document has too.
-fn by_key<'o, 'd>(operations: &'o [Operation<'d>], others: &BTreeSet<String>) -> Named<'o, &'o Operation<'d>> {
-    let mut named: Named<'o, _> = BTreeMap::new();
+fn by_key<'o, 'd>(operations: &'o [Operation<'d>], others: &IndexedMap<String, ()>) -> Named<'o, &'o Operation<'d>> {
+    let mut named: Named<'o, _> = Named::default();
     for operation in operations {
-        let common = operation.names.iter().map(|name| &*name.key).filter(|key| others.contains(*key)).min();
+        let common = operation.names.iter().map(|name| &*name.key).filter(|key| others.contains_key(*key)).min();
         if let Some(key) = common.or(operation.names.first().map(|name| &*name.key)) {
-            named.entry(Cow::Borrowed(key)).or_default().push(operation);
+            named.or_default(Cow::Borrowed(key)).into_iter().for_each(|operations| operations.push(operation));
         }
     }
     named
@@ -191,7 +195,7 @@ fn by_key<'o, 'd>(operations: &'o [Operation<'d>], others: &BTreeSet<String>) ->
 
 /// Returns the parameters, except those of paths, by their location and name: `query parameter limit`.
 fn parameters<'d>(operations: &[&Operation<'d>], source: &mut Source<'d>, budget: &mut Budget) -> Named<'d, &'d Json> {
-    let mut found: Named<'d, _> = BTreeMap::new();
+    let mut found: Named<'d, _> = Named::default();
     let lists = operations.iter().flat_map(|operation| [operation.item, operation.value]);
     for parameter in lists.filter_map(|value| value.get("parameters")).flat_map(Json::elements) {
         let parameter = source.resolve(parameter);
@@ -203,7 +207,8 @@ fn parameters<'d>(operations: &[&Operation<'d>], source: &mut Source<'d>, budget
         if LOCATIONS.contains(&location) && !name.is_empty() {
             // Names of header fields are compared without case.
             let name: Cow<'d, str> = if location == "header" { name.to_ascii_lowercase().into() } else { name.into() };
-            found.entry([location, " parameter ", &name].concat().into()).or_default().push(parameter);
+            let place = found.or_default([location, " parameter ", &name].concat().into());
+            place.into_iter().for_each(|parameters| parameters.push(parameter));
         }
     }
     found
@@ -211,7 +216,7 @@ fn parameters<'d>(operations: &[&Operation<'d>], source: &mut Source<'d>, budget
 
 /// Returns the responses by status.
 fn responses<'d>(operations: &[&Operation<'d>], source: &mut Source<'d>, budget: &mut Budget) -> Named<'d, &'d Json> {
-    let mut found: Named<'d, _> = BTreeMap::new();
+    let mut found: Named<'d, _> = Named::default();
     for (status, response) in
         operations.iter().filter_map(|operation| operation.value.get("responses")).flat_map(Json::members)
     {
@@ -223,20 +228,20 @@ fn responses<'d>(operations: &[&Operation<'d>], source: &mut Source<'d>, budget:
         }
         let status: Cow<'d, str> =
             if status.ends_with("xx") { status.to_ascii_uppercase().into() } else { (&**status).into() };
-        found.entry(status).or_default().push(source.resolve(response));
+        found.or_default(status).into_iter().for_each(|responses| responses.push(source.resolve(response)));
     }
     found
 }
 
 /// Returns the contents of bodies by media type, in lower case and without parameters.
 fn media<'d>(bodies: &[&'d Json], budget: &mut Budget) -> Named<'d, &'d Json> {
-    let mut found: Named<'d, _> = BTreeMap::new();
+    let mut found: Named<'d, _> = Named::default();
     for (media, content) in bodies.iter().filter_map(|body| body.get("content")).flat_map(Json::members) {
         if !budget.take(media) {
             break;
         }
         let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        found.entry(essence.into()).or_default().push(content);
+        found.or_default(essence.into()).into_iter().for_each(|contents| contents.push(content));
     }
     found
 }

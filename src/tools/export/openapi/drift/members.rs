@@ -9,8 +9,8 @@ use super::context::{Comparison, Kind};
 use super::json::Json;
 use super::pairs::{first_of, pair};
 use super::schema::{OTHERS, Types, View};
+use crate::tools::indexed_map::IndexedMap;
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 /// A comparison of two bodies.
 pub(super) struct Bodies<'c, 'd> {
@@ -18,7 +18,7 @@ pub(super) struct Bodies<'c, 'd> {
     /// The values that enclose the compared ones.
     parents: Vec<Both<Vec<usize>>>,
     /// Values that were compared and do not differ.
-    equal: BTreeSet<Both<Vec<usize>>>,
+    equal: IndexedMap<Both<Vec<usize>>, ()>,
 }
 
 /// The place of a value in a body.
@@ -45,7 +45,7 @@ impl<'c, 'd> Bodies<'c, 'd> {
         earlier: Vec<&'d Json>,
         present: Vec<&'d Json>,
     ) {
-        let mut bodies = Self { comparison, parents: Vec::new(), equal: BTreeSet::new() };
+        let mut bodies = Self { comparison, parents: Vec::new(), equal: IndexedMap::default() };
         let place = Place { parent: None, part: Part::Body(heading) };
         bodies.value(&place, &Both { earlier, present }, Both::default());
     }
@@ -70,14 +70,14 @@ impl<'c, 'd> Bodies<'c, 'd> {
                 || earlier.is_incomplete
                 || has_parent(&|parent| parent.present == identity.present),
         };
-        if (is_silent.earlier && is_silent.present) || self.equal.contains(&identity) {
+        if (is_silent.earlier && is_silent.present) || self.equal.contains_key(&identity) {
             return;
         }
         self.parents.push(identity);
         let before = self.comparison.changes.count();
         if earlier.types.has(Types::OBJECT) && present.types.has(Types::OBJECT) {
             let pairs = pair(earlier.members, present.members, &mut |_, names, _| first_of(names, &[OTHERS]));
-            for (name, schemas) in pairs {
+            for (name, schemas) in pairs.into_entries() {
                 self.member(&Place { parent: Some(place), part: Part::Member(&name) }, &schemas, is_silent);
             }
         }
@@ -86,8 +86,11 @@ impl<'c, 'd> Bodies<'c, 'd> {
             self.items(&Place { parent: Some(place), part: Part::Items }, &schemas, is_silent);
         }
         let identity = self.parents.pop();
-        if before == self.comparison.changes.count() && is_silent == Both::default() {
-            self.equal.extend(identity);
+        if before == self.comparison.changes.count()
+            && is_silent == Both::default()
+            && let Some(identity) = identity
+        {
+            self.equal.insert(identity, ());
         }
     }
 

@@ -1,8 +1,8 @@
 //! Paths with parameters. Names of parameters do not matter: `/users/{id}` and `/users/{userId}` are one path.
 
 use super::budget::Budget;
+use crate::tools::indexed_map::IndexedMap;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// Returns the path with `{}` for each parameter.
 pub(super) fn without_names(path: &str) -> Cow<'_, str> {
@@ -33,18 +33,26 @@ pub(super) fn without_names(path: &str) -> Cow<'_, str> {
 }
 
 /// The names with parameters, by their segments: finds the one that covers another name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Patterns {
-    /// Nodes by their parent and the segment between them. The root is 0. True for segments with parameters.
-    children: BTreeMap<(u32, bool, String), u32>,
-    /// The names that end at nodes, from node 1 on.
-    names: Vec<Option<String>>,
+    /// The first one is the root.
+    nodes: Vec<Node>,
+    /// The number of a node by that of the one before and the segment between them.
+    next: IndexedMap<(usize, String), usize>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    /// The segments with parameters that follow, and the numbers of their nodes.
+    parameters: Vec<(String, usize)>,
+    /// The name that ends here.
+    name: Option<String>,
 }
 
 impl Patterns {
     /// Collects the names with parameters.
     pub(super) fn of<'n>(names: impl Iterator<Item = &'n str>, budget: &mut Budget) -> Self {
-        let mut collected = Self::default();
+        let mut collected = Self { nodes: vec![Node::default()], next: IndexedMap::default() };
         for name in names.filter(|name| name.contains(PARAMETER)) {
             collected.insert(name, budget);
         }
@@ -53,19 +61,26 @@ impl Patterns {
 
     fn insert(&mut self, name: &str, budget: &mut Budget) {
         let Some(segments) = segments(name) else { return };
-        let mut node = 0;
+        let mut at = 0;
         for segment in segments {
             if !budget.take(segment) || !budget.take(segment) {
                 return;
             }
-            let key = (node, segment.contains(PARAMETER), segment.to_owned());
-            node = *self.children.entry(key).or_insert_with(|| {
-                self.names.push(None);
-                self.names.len() as u32
-            });
+            let new = self.nodes.len();
+            let known = self.next.get(&(at, segment.to_owned())).copied();
+            if known.is_none() {
+                self.next.insert((at, segment.to_owned()), new);
+                self.nodes.push(Node::default());
+                if segment.contains(PARAMETER)
+                    && let Some(node) = self.nodes.get_mut(at)
+                {
+                    node.parameters.push((segment.to_owned(), new));
+                }
+            }
+            at = known.unwrap_or(new);
         }
-        if let Some(last) = (node as usize).checked_sub(1).and_then(|at| self.names.get_mut(at)) {
-            *last = Some(name.to_owned());
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.name = Some(name.to_owned());
         }
     }
 
@@ -74,19 +89,17 @@ impl Patterns {
         self.find(0, &segments(name)?, budget)
     }
 
-    fn find(&self, node: u32, segments: &[&str], budget: &mut Budget) -> Option<&str> {
-        let Some((segment, rest)) = segments.split_first() else {
-            return self.names.get((node as usize).checked_sub(1)?)?.as_deref();
-        };
+    fn find(&self, at: usize, segments: &[&str], budget: &mut Budget) -> Option<&str> {
+        let node = self.nodes.get(at)?;
+        let Some((segment, rest)) = segments.split_first() else { return node.name.as_deref() };
         if !budget.take(segment) {
             return None;
         }
-        let literal = self.children.get(&(node, false, (*segment).to_owned()));
+        let literal = self.next.get(&(at, (*segment).to_owned()));
         if let Some(found) = literal.and_then(|next| self.find(*next, rest, budget)) {
             return Some(found);
         }
-        let next = (node.saturating_add(1), false, String::new());
-        for ((_, _, pattern), next) in self.children.range((node, true, String::new())..next) {
+        for (pattern, next) in &node.parameters {
             if !budget.take(pattern) {
                 return None;
             }

@@ -1,20 +1,20 @@
 //! References within a document: `{"$ref": "#/components/schemas/User"}`.
 
 use super::json::Json;
+use crate::tools::indexed_map::IndexedMap;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 /// A document whose references are followed.
 #[derive(Debug)]
 pub(super) struct Source<'d> {
     pub(super) root: &'d Json,
     /// References that lead out of the document, or nowhere.
-    pub(super) unresolved: BTreeSet<&'d str>,
+    pub(super) unresolved: IndexedMap<&'d str, ()>,
 }
 
 impl<'d> Source<'d> {
     pub(super) fn new(root: &'d Json) -> Self {
-        Self { root, unresolved: BTreeSet::new() }
+        Self { root, unresolved: IndexedMap::default() }
     }
 
     /// Returns the object that `value` is or refers to; null if it cannot be found.
@@ -33,7 +33,7 @@ impl<'d> Source<'d> {
         let pointer = reference.strip_prefix('#').filter(|pointer| pointer.len() <= MAX_POINTER_BYTES);
         let found = pointer.and_then(|pointer| self.root.pointer(&percent_decoded(pointer)));
         if found.is_none() {
-            self.unresolved.insert(reference);
+            self.unresolved.insert(reference, ());
         }
         found
     }

@@ -4,8 +4,9 @@ use super::budget::Budget;
 use super::json::Json;
 use super::pairs::Named;
 use super::references::Source;
+use crate::sorting::sort_by;
+use crate::tools::indexed_map::IndexedMap;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::ops::{BitOr, BitOrAssign};
 
 /// The schemas of a value, united.
@@ -30,7 +31,7 @@ impl<'d> View<'d> {
     /// Unites `schemas`, which are alternatives.
     pub(super) fn new(schemas: &[&'d Json], source: &mut Source<'d>, budget: &mut Budget) -> Self {
         let (mut view, mut seen, mut identity, mut stated) =
-            (Self::default(), BTreeSet::new(), BTreeSet::new(), Types::NONE);
+            (Self::default(), IndexedMap::default(), Vec::new(), Types::NONE);
         // Schemas, and true for those that allow any value if they have no types.
         let mut waiting: Vec<_> = schemas.iter().map(|schema| (*schema, true)).collect();
         while let Some((schema, is_alternative)) = waiting.pop() {
@@ -43,7 +44,7 @@ impl<'d> View<'d> {
                 continue;
             }
             let address = std::ptr::from_ref(schema).addr();
-            if !seen.insert(address) {
+            if !seen.insert(address, ()) {
                 continue;
             }
             let types = Types::of(schema);
@@ -61,10 +62,11 @@ impl<'d> View<'d> {
             waiting.extend(any.iter().chain(one).map(|schema| (schema, are_alternatives)));
             view.is_any |= are_alternatives && any.is_empty() && one.is_empty();
             if view.add(schema, types, budget) {
-                identity.insert(address);
+                identity.push(address);
             }
         }
-        view.identity = identity.into_iter().collect();
+        sort_by(&mut identity, &|a, b| a.cmp(b));
+        view.identity = identity;
         view.is_any |= stated == Types::NONE;
         view
     }
@@ -87,7 +89,7 @@ impl<'d> View<'d> {
         for (name, member) in members(properties).iter().take_while(|(name, _)| budget.take(name)) {
             // Such a member is forbidden.
             if *member != Json::Bool(false) {
-                self.members.entry(Cow::Borrowed(name)).or_default().push(member);
+                self.members.or_default(Cow::Borrowed(name)).into_iter().for_each(|schemas| schemas.push(member));
                 has_parts = true;
             }
         }
@@ -101,7 +103,7 @@ impl<'d> View<'d> {
             .chain(members(schema.get("patternProperties")).iter().map(|(_, schema)| schema))
             .collect();
         if !others.is_empty() {
-            self.members.entry(Cow::Borrowed(OTHERS)).or_default().extend(others);
+            self.members.or_default(Cow::Borrowed(OTHERS)).into_iter().for_each(|schemas| schemas.extend(&others));
             has_parts = true;
         }
         for items in [schema.get("items"), schema.get("prefixItems")].into_iter().flatten() {

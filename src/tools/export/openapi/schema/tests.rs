@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 /// Returns the schema of objects with the member `m`, and `others`.
 fn of_member(values: &[Value]) -> Value {
-    let documents: Vec<_> = values.iter().map(|value| json!({"m": value})).collect();
-    schema(&documents)["properties"]["m"].clone()
+    let documents: Vec<_> = values.iter().map(|value| json!({"state": value})).collect();
+    schema(&documents)["properties"]["state"].clone()
 }
 
 /// Returns the schema of documents and the components.
@@ -52,7 +52,7 @@ fn formats_are_those_of_all_strings() {
 }
 
 #[test]
-fn enumerations_need_many_bodies_several_words_and_no_personal_name() {
+fn enumerations_need_many_bodies_several_words_and_the_name_of_a_code() {
     let seen = |word: &str, count: usize| vec![json!(word); count];
     let states = [seen("open", 10), seen("done", 10)].concat();
     assert_eq!(of_member(&states), json!({"type": "string", "enum": ["done", "open"]}));
@@ -65,7 +65,7 @@ fn enumerations_need_many_bodies_several_words_and_no_personal_name() {
         let documents: Vec<_> = states.iter().map(|state| json!({name: state})).collect();
         schema(&documents)["properties"][name]["enum"].is_array()
     };
-    assert!(named("state") && !named("owner") && !named("password") && !named("user_name"));
+    assert!(named("orderState") && !named("assignee") && !named("owner") && !named("password") && !named("user_name"));
 }
 
 #[test]
