@@ -42,12 +42,14 @@ impl Comparison {
         for (a, b) in pairs(literal, other, Pairs::ButMoreLiteral) {
             self.add_crossings(a, b, found);
         }
-        found.extend(pairs(literal, other, Pairs::OnlyMoreLiteral).filter(|(a, b)| self.overlap(a, b)).map(|(_, b)| b));
+        let crossing = pairs(literal, other, Pairs::OnlyMoreLiteral).into_iter();
+        found.extend(crossing.filter(|(a, b)| self.overlap(a, b)).map(|(_, b)| b));
     }
 
     /// True if a path of `a` and one of `b` match the same request.
     fn overlap(&self, a: &Template, b: &Template) -> bool {
-        self.takes_step() && (a.has_end() && b.has_end() || pairs(a, b, Pairs::All).any(|(a, b)| self.overlap(a, b)))
+        self.takes_step()
+            && (a.has_end() && b.has_end() || pairs(a, b, Pairs::All).iter().any(|(a, b)| self.overlap(a, b)))
     }
 
     /// Returns false once the comparison of templates has taken too long: a capture made for that gets ambiguous templates.
@@ -84,17 +86,25 @@ enum Pairs {
 }
 
 /// Returns the places below `a` and `b` that one segment reaches.
-fn pairs<'p>(a: &'p Template, b: &'p Template, which: Pairs) -> impl Iterator<Item = (&'p Template, &'p Template)> {
-    let (with_more_literal, with_others) = (which != Pairs::ButMoreLiteral, which != Pairs::OnlyMoreLiteral);
-    let same = a.literals.iter().filter_map(|(segment, a)| Some((a, b.literals.get(segment)?)));
-    let less_literal = a.literals.iter().flat_map(|(segment, a)| matching(b, segment).map(move |b| (a, &b.below)));
-    let both = a.parameters.iter().flat_map(|a| {
-        let is_same = |b: &&Parameter| b.info.affixes == a.info.affixes;
-        b.parameters.iter().filter(is_same).map(|b| (&a.below, &b.below))
-    });
-    let more_literal = b.literals.iter().flat_map(|(segment, b)| matching(a, segment).map(move |a| (&a.below, b)));
-    let others = same.chain(less_literal).chain(both).filter(move |_| with_others);
-    others.chain(more_literal.filter(move |_| with_more_literal))
+#[inline(never)]
+fn pairs<'p>(a: &'p Template, b: &'p Template, which: Pairs) -> Vec<(&'p Template, &'p Template)> {
+    let mut pairs = Vec::new();
+    if which != Pairs::OnlyMoreLiteral {
+        for (segment, a) in a.literals.iter() {
+            pairs.extend(b.literals.get(segment).map(|b| (a, b)));
+            pairs.extend(matching(b, segment).map(|b| (a, &b.below)));
+        }
+        for a in &a.parameters {
+            let same = b.parameters.iter().filter(|b| b.info.affixes == a.info.affixes);
+            pairs.extend(same.map(|b| (&a.below, &b.below)));
+        }
+    }
+    if which != Pairs::ButMoreLiteral {
+        for (segment, b) in b.literals.iter() {
+            pairs.extend(matching(a, segment).map(|a| (&a.below, b)));
+        }
+    }
+    pairs
 }
 
 /// Returns the parameters of `template` that `segment` matches.

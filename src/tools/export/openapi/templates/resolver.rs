@@ -12,7 +12,7 @@ use crate::tools::export::openapi::survey::method_bit;
 use crate::tools::export::openapi::text_kind::TextKinds;
 use crate::tools::sorted_map::SortedMap;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Returns the template of all paths of `tree`.
@@ -25,6 +25,9 @@ pub(super) fn resolve(tree: &PathTree) -> Template {
     };
     resolver.template(&[PathTree::ROOT], Before::Structure)
 }
+
+/// Hashes, or their counts. It is a map so that the binary has one type of hash table for it and for others.
+type Hashes = HashMap<u64, usize>;
 
 struct Resolver<'t> {
     tree: &'t PathTree,
@@ -104,10 +107,10 @@ impl<'t> Resolver<'t> {
         let is_tenant = |child: &Child<'_>| child.is_candidate() && child.methods == 0;
         let tails: Vec<_> = children.iter().map(|child| self.tails(child)).collect();
         let tenants = || children.iter().zip(&tails).filter(|(child, _)| is_tenant(child));
-        let mut counts: HashMap<u64, usize> = HashMap::new();
-        tenants().flat_map(|(_, tails)| tails).for_each(|tail| *counts.entry(*tail).or_default() += 1);
-        let shared = |tails: &HashSet<u64>| {
-            tails.iter().filter(|tail| counts.get(tail).is_some_and(|count| *count >= MIN_ALIKE)).count()
+        let mut counts = Hashes::new();
+        tenants().flat_map(|(_, tails)| tails.keys()).for_each(|tail| *counts.entry(*tail).or_default() += 1);
+        let shared = |tails: &Hashes| {
+            tails.keys().filter(|tail| counts.get(tail).is_some_and(|count| *count >= MIN_ALIKE)).count()
         };
         let alike = tenants().filter(|(_, tails)| shared(tails) >= MIN_SHARED_TAILS).count();
         if alike < MIN_ALIKE || alike.saturating_mul(4) < children.len().saturating_mul(3) {
@@ -176,17 +179,16 @@ impl<'t> Resolver<'t> {
         let forms: Vec<_> = children.iter().filter(|child| child.is_value()).map(|child| child.form()).collect();
         let mut tails: Vec<_> = children.iter().map(|child| self.tails(child)).collect();
         loop {
-            let known: HashSet<u64> = children
+            let known: Hashes = children
                 .iter()
                 .zip(&tails)
                 .filter(|(child, _)| child.is_value())
-                .flat_map(|(_, tails)| tails)
-                .copied()
+                .flat_map(|(_, tails)| tails.keys().map(|tail| (*tail, 0)))
                 .collect();
             let mut has_added = false;
             for (child, tails) in children.iter_mut().zip(&mut tails) {
                 let may_join = !child.is_value() && !child.is_name && forms.contains(&child.form());
-                if may_join && !tails.is_disjoint(&known) {
+                if may_join && tails.keys().any(|tail| known.contains_key(tail)) {
                     child.evidence |= Evidence::CONTINUATION;
                     has_added = true;
                 }
@@ -216,26 +218,26 @@ impl<'t> Resolver<'t> {
     }
 
     /// Returns the paths below `child` as hashes, without the values in them. Each has a literal segment.
-    fn tails(&self, child: &Child<'t>) -> HashSet<u64> {
-        let mut tails = HashSet::new();
+    fn tails(&self, child: &Child<'t>) -> Hashes {
+        let mut tails = Hashes::new();
         let mut left = MAX_TAIL_NODES;
-        tails.extend(child.affixes.verb().map(|verb| {
+        if let Some(verb) = child.affixes.verb() {
             let mut hasher = DefaultHasher::new();
             verb.hash(&mut hasher);
-            hasher.finish()
-        }));
+            tails.insert(hasher.finish(), 0);
+        }
         child.nodes.iter().for_each(|id| self.add_tails(*id, &mut Vec::new(), &mut left, &mut tails));
         tails
     }
 
-    fn add_tails(&self, id: NodeId, path: &mut Vec<Option<&'t str>>, left: &mut usize, tails: &mut HashSet<u64>) {
+    fn add_tails(&self, id: NodeId, path: &mut Vec<Option<&'t str>>, left: &mut usize, tails: &mut Hashes) {
         let Some(node) = self.tree.node(id) else { return };
         if node.methods != 0 {
             let mut add = |path: &[Option<&str>]| {
                 if path.iter().flatten().any(|segment| !is_api_version(segment) && !is_of_services(segment)) {
                     let mut hasher = DefaultHasher::new();
                     path.hash(&mut hasher);
-                    tails.insert(hasher.finish());
+                    tails.insert(hasher.finish(), 0);
                 }
             };
             add(path);
