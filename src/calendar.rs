@@ -4,18 +4,18 @@
 
 /// A second in UTC. The fields are those of a date and a time of day that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Utc {
-    pub(crate) year: i64,
-    pub(crate) month: u8,
-    pub(crate) day: u8,
-    pub(crate) hour: u8,
-    pub(crate) minute: u8,
-    pub(crate) second: u8,
+pub struct Utc {
+    pub year: i64,
+    pub month: u8,
+    pub day: u8,
+    pub hour: u8,
+    pub minute: u8,
+    pub second: u8,
 }
 
 impl Utc {
     /// Converts from Unix seconds. Times before the year 0 become its start, times past the year 9999 its end.
-    pub(crate) fn from_unix(seconds: i64) -> Self {
+    pub fn from_unix(seconds: i64) -> Self {
         let seconds = seconds.clamp(MIN_UNIX, MAX_UNIX);
         let (days, time) = (seconds.div_euclid(DAY_SECONDS), seconds.rem_euclid(DAY_SECONDS));
         // Years begin in March here, so that a leap day is the last one of its year. 400 years are a period of the calendar.
@@ -34,7 +34,7 @@ impl Utc {
     }
 
     /// Returns Unix seconds.
-    pub(crate) fn unix(self) -> i64 {
+    pub fn unix(self) -> i64 {
         let Self { year, month, day, hour, minute, second } = self;
         let [month, day, hour, minute, second] = [month, day, hour, minute, second].map(i64::from);
         // As above: years begin in March.
@@ -45,7 +45,7 @@ impl Utc {
     }
 
     /// Returns `self` if its date and its time exist, in the years 0 to 9999.
-    pub(crate) fn checked(self) -> Option<Self> {
+    pub fn checked(self) -> Option<Self> {
         let Self { year, month, day, hour, minute, second } = self;
         let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let days = match month {
@@ -64,27 +64,27 @@ impl Utc {
     }
 
     /// Formats the date: `2026-11-22`.
-    pub(crate) fn date(self) -> String {
+    pub fn date(self) -> String {
         let Self { year, month, day, .. } = self;
         format!("{year:04}-{month:02}-{day:02}")
     }
 
     /// Formats the time of day: `09:07:09`.
-    pub(crate) fn time(self) -> String {
+    pub fn time(self) -> String {
         let Self { hour, minute, second, .. } = self;
         format!("{hour:02}:{minute:02}:{second:02}")
     }
 }
 
 /// Parses a date, `2026-11-30`, and returns its start in milliseconds since the epoch.
-pub(crate) fn parse_date(text: &str) -> Option<i64> {
+pub fn parse_date(text: &str) -> Option<i64> {
     let [year, month, day] = numbers(text, '-', [4, 2, 2])?;
     let date = Utc { year: year.into(), month: byte(month)?, day: byte(day)?, hour: 0, minute: 0, second: 0 };
     Some(date.checked()?.unix() * 1000)
 }
 
 /// Parses a time of day, `15:30`, `15:30:10` or `15:30:10.5`, and returns the milliseconds since midnight.
-pub(crate) fn parse_time(text: &str) -> Option<i64> {
+pub fn parse_time(text: &str) -> Option<i64> {
     let (time, fraction) = match text.split_once(['.', ',']) {
         Some((_, "")) => return None,
         Some((time, fraction)) => (time, fraction),
@@ -99,7 +99,7 @@ pub(crate) fn parse_time(text: &str) -> Option<i64> {
 }
 
 /// Splits the offset from UTC off a time: `Z`, ` UTC`, `+01:00` or `-0430`. Returns it in milliseconds, if there is one.
-pub(crate) fn split_offset(text: &str) -> Option<(&str, Option<i64>)> {
+pub fn split_offset(text: &str) -> Option<(&str, Option<i64>)> {
     for utc in ["Z", "z", " UTC"] {
         if let Some(time) = text.strip_suffix(utc) {
             return Some((time, Some(0)));

@@ -7,30 +7,30 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Returns a channel without a bound. Sending never waits.
-pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
+pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     sync_channel(usize::MAX)
 }
 
 /// Returns a channel in which up to `bound` items wait. Sending waits for room.
-pub(crate) fn sync_channel<T>(bound: usize) -> (Sender<T>, Receiver<T>) {
+pub fn sync_channel<T>(bound: usize) -> (Sender<T>, Receiver<T>) {
     let state = State { items: VecDeque::new(), bound: bound.max(1), senders: 1, is_received: true };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
 
 /// Sends items. The receiver gets those of one sender in order.
-pub(crate) struct Sender<T>(Arc<Shared<T>>);
+pub struct Sender<T>(Arc<Shared<T>>);
 
 /// Receives the items of all senders.
-pub(crate) struct Receiver<T>(Arc<Shared<T>>);
+pub struct Receiver<T>(Arc<Shared<T>>);
 
 /// The error for a channel without senders and items, or without a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Disconnected;
+pub struct Disconnected;
 
 /// The reason why [`Receiver::recv_timeout`] returns no item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RecvTimeoutError {
+pub enum RecvTimeoutError {
     /// The timeout has passed.
     Timeout,
     /// All senders were dropped.
@@ -62,7 +62,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     /// Returns [`Disconnected`] if the receiver was dropped. The item is dropped then.
-    pub(crate) fn send(&self, item: T) -> Result<(), Disconnected> {
+    pub fn send(&self, item: T) -> Result<(), Disconnected> {
         let mut state = self.0.lock();
         while state.is_received && state.items.len() >= state.bound {
             state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +83,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     /// Returns [`Disconnected`] if there is none and all senders were dropped.
-    pub(crate) fn recv(&self) -> Result<T, Disconnected> {
+    pub fn recv(&self) -> Result<T, Disconnected> {
         let state = self.0.lock();
         let state = self.0.changed.wait_while(state, State::is_pending);
         self.take(state.unwrap_or_else(PoisonError::into_inner)).ok_or(Disconnected)
@@ -93,7 +93,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     /// If there is none by then, or if all senders were dropped.
-    pub(crate) fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let state = self.0.lock();
         let state = self.0.changed.wait_timeout_while(state, timeout, State::is_pending);
         let state = state.unwrap_or_else(PoisonError::into_inner).0;
@@ -102,7 +102,7 @@ impl<T> Receiver<T> {
     }
 
     /// Returns the next item if there is one.
-    pub(crate) fn try_recv(&self) -> Option<T> {
+    pub fn try_recv(&self) -> Option<T> {
         self.take(self.0.lock())
     }
 

@@ -105,16 +105,19 @@ compile_error!("spectral-capture needs a Unix system: it uses poll(2), unlinked 
     expect(dead_code, unreachable_pub, reason = "only the tools use or export some of it")
 )]
 mod bundle;
-mod calendar;
+#[doc(hidden)] // For the binary.
+pub mod calendar;
 mod capture_options;
 mod cert;
-mod channel;
+#[doc(hidden)] // For the binary.
+pub mod channel;
 mod clock;
 #[cfg_attr(not(feature = "tools"), allow(dead_code, unused_imports, reason = "only the tools use some of it"))]
 mod coding;
 mod config;
 mod connector;
 mod counters;
+mod embedded;
 mod error;
 mod gauge;
 mod memory;
@@ -128,7 +131,8 @@ mod record;
 mod recorded;
 mod recording;
 mod running;
-mod sorting;
+#[doc(hidden)] // For the binary.
+pub mod sorting;
 pub mod text;
 #[cfg(feature = "tools")]
 mod tools;

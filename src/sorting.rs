@@ -9,14 +9,14 @@
 use std::cmp::Ordering;
 
 /// Sorts by a number.
-pub(crate) fn sort_by_key<T>(items: &mut [T], key: &dyn Fn(&T) -> u64) {
+pub fn sort_by_key<T>(items: &mut [T], key: &dyn Fn(&T) -> u64) {
     let mut order: Vec<_> = items.iter().map(key).zip(0..).collect();
     sort_pairs(&mut order);
     arrange(&mut order, &mut |a, b| items.swap(a, b));
 }
 
 /// Sorts by a comparison.
-pub(crate) fn sort_by<T>(items: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) {
+pub fn sort_by<T>(items: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) {
     let mut order: Vec<_> = (0..items.len() as u64).map(|place| (0, place)).collect();
     let item = |place: u64| items.get(place as usize);
     sort_places(&mut order, &|a, b| item(a).zip(item(b)).map_or(Ordering::Equal, |(a, b)| compare(a, b)));
@@ -24,15 +24,21 @@ pub(crate) fn sort_by<T>(items: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) 
 }
 
 /// Sorts pairs of numbers.
-#[inline(never)]
-pub(crate) fn sort_pairs(pairs: &mut [(u64, u64)]) {
-    pairs.sort();
+pub fn sort_pairs(pairs: &mut [(u64, u64)]) {
+    sort(pairs, &Ord::cmp);
 }
 
-#[inline(never)]
 fn sort_places(order: &mut [(u64, u64)], compare: &dyn Fn(u64, u64) -> Ordering) {
-    order.sort_by(|(_, a), (_, b)| compare(*a, *b));
+    sort(order, &|(_, a), (_, b)| compare(*a, *b));
 }
+
+/// The only instance of the standard library's sort.
+#[inline(never)]
+fn sort(pairs: &mut [(u64, u64)], compare: Comparison<'_>) {
+    pairs.sort_by(compare);
+}
+
+type Comparison<'c> = &'c dyn Fn(&(u64, u64), &(u64, u64)) -> Ordering;
 
 /// Calls `swap` until each item is where `order` has its former place.
 fn arrange(order: &mut [(u64, u64)], swap: &mut dyn FnMut(usize, usize)) {

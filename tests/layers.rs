@@ -26,6 +26,7 @@ const RUNNING_FILES: &[&str] = &[
     "clock",
     "config",
     "counters",
+    "embedded",
     "error",
     "gauge",
     "memory",
@@ -62,13 +63,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sorting",
         ],
     ),
-    ("cert", &["calendar", "clock", "error"]),
+    ("cert", &["calendar", "clock", "embedded", "error"]),
     (
         "net",
         &["record", "cert", "wire", "channel", "clock", "config", "connector", "counters", "error", "memory", "notice"],
     ),
     ("trust", &["cert", "clock", "error", "text", "sorting"]),
-    ("tools", &["bundle", "calendar", "channel", "coding", "wire", "clock", "error", "text", "sorting"]),
+    ("tools", &["bundle", "calendar", "channel", "coding", "wire", "clock", "embedded", "error", "text", "sorting"]),
     ("cli", &["calendar", "channel", "cli", "sorting"]),
 ];
 
@@ -149,7 +150,6 @@ pub const NAMED_IN: &[(&str, &str)] = &[
     ("ring", "trust/"),
     ("ring", "tools/export/html/page.rs"),
     ("rustls_native_certs", "cert/roots.rs"),
-    ("webpki_root_certs", "cert/roots.rs"),
     ("memchr", "tools/filter/search.rs"),
     ("lexopt", "cli/args/parser.rs"),
     ("signal_hook", "cli/process/signals.rs"),

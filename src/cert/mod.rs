@@ -40,6 +40,6 @@ pub(crate) use origin::{OriginCertificate, SignatureCheck};
 pub(crate) use pem::encode_certificate as encode_pem;
 #[cfg(test)]
 pub(crate) use pem::encode_private_key;
-pub(crate) use roots::{MOZILLA_ROOTS, RootLocations, machine_roots, read_roots, system_roots};
+pub(crate) use roots::{RootLocations, machine_roots, mozilla_roots, read_roots, system_roots};
 pub(crate) use x509::{NULL, SET};
 pub(crate) use x509_reader::X509;

@@ -1,5 +1,6 @@
 //! The root certificates that this machine's programs trust.
 
+use crate::embedded::inflate;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
@@ -24,7 +25,7 @@ pub(crate) fn machine_roots(locations: Option<&RootLocations>) -> Vec<Certificat
         None => load_native_certs().certs,
         Some(locations) => roots_at(locations),
     };
-    if roots.is_empty() { MOZILLA_ROOTS.to_vec() } else { roots }
+    if roots.is_empty() { mozilla_roots() } else { roots }
 }
 
 /// Returns the roots that `load_native_certs` would return with these locations.
@@ -50,8 +51,18 @@ pub(crate) fn read_roots(file: &Path) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_file_iter(file).map(|found| found.flatten().collect()).unwrap_or_default()
 }
 
-/// The roots for machines that have none.
-pub(crate) const MOZILLA_ROOTS: &[CertificateDer<'static>] = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+/// Returns Mozilla's roots, for machines that have none.
+pub(crate) fn mozilla_roots() -> Vec<CertificateDer<'static>> {
+    let all = inflate(include_bytes!(concat!(env!("OUT_DIR"), "/roots.deflate")));
+    let (mut roots, mut rest) = (Vec::new(), all.as_slice());
+    while let Some((size, after)) = rest.split_first_chunk() {
+        let Some((root, after)) = after.split_at_checked(u16::from_be_bytes(*size).into()) else { break };
+        roots.push(CertificateDer::from(root.to_vec()));
+        rest = after;
+    }
+    roots
+}
+
 /// The files in which systems keep all roots. The first with a certificate in it is used.
 const SYSTEM_ROOT_FILES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt", // Debian, Arch, Alpine
@@ -70,7 +81,9 @@ mod tests {
     #[test]
     fn every_machine_has_roots() {
         assert!(!machine_roots(None).is_empty());
-        assert!(MOZILLA_ROOTS.len() > 100);
+        let embedded = mozilla_roots();
+        let given = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+        assert!(embedded.len() > 100 && embedded == given);
     }
 
     #[test]

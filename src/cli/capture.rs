@@ -23,7 +23,7 @@ use super::stop_after::StopAfter;
 use super::summary;
 use super::text::{escaped_lines, shell_word};
 use super::upstream::Selected;
-use crate::channel::{Receiver, RecvTimeoutError, Sender, channel};
+use spectral_capture::channel::{Receiver, RecvTimeoutError, Sender, channel};
 use spectral_capture::{Config, Credentials, Environment, Gauge, Observer, Proxy, Running, Summary};
 use std::io;
 use std::net::SocketAddr;

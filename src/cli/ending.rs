@@ -9,7 +9,7 @@
 use super::message::{error_line, warning_line};
 use super::screen::Screen;
 use super::text::{count, duration, shell_word};
-use crate::channel::{Receiver, RecvTimeoutError, Sender};
+use spectral_capture::channel::{Receiver, RecvTimeoutError, Sender};
 use spectral_capture::{Gauge, Progress, Running, Summary};
 use std::fmt;
 use std::path::PathBuf;

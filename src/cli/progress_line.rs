@@ -10,7 +10,7 @@
 
 use super::screen::{StatusLine, Terminal, view};
 use super::text::{duration, size};
-use crate::channel::{RecvTimeoutError, Sender, channel};
+use spectral_capture::channel::{RecvTimeoutError, Sender, channel};
 use spectral_capture::reader::{Measured, Meter};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

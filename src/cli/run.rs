@@ -30,7 +30,7 @@ use super::startup;
 use super::summary;
 use super::text::escaped_lines;
 use super::upstream::{self, UpstreamOptions};
-use crate::channel::{Sender, channel};
+use spectral_capture::channel::{Sender, channel};
 use spectral_capture::{CaCertificate, Config, Environment, Observer, Proxy, TrustFiles};
 use std::ffi::OsString;
 use std::net::SocketAddr;

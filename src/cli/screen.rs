@@ -10,7 +10,7 @@
 //! queued. [`Screen::flush`] waits for the thread, but not indefinitely.
 
 use super::process::terminal;
-use crate::channel::{Receiver, RecvTimeoutError, Sender, channel};
+use spectral_capture::channel::{Receiver, RecvTimeoutError, Sender, channel};
 use status::{Source, View};
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

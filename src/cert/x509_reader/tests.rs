@@ -1,6 +1,6 @@
 use super::*;
 use crate::cert::testing::fixture;
-use crate::cert::{MOZILLA_ROOTS, pem};
+use crate::cert::{mozilla_roots, pem};
 use crate::wire::mutations::mutations;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
@@ -11,7 +11,7 @@ fn certificates() -> Vec<Vec<u8>> {
     let files = ["rsa-pkcs1.pem", "p384-pkcs8.pem", "ed25519.pem", "issuing-with-root.pem"];
     let of_files = files.iter().flat_map(|file| pem::parse(&fixture(file)).unwrap().certificates);
     let mut all: Vec<_> = of_files.map(|der| der.to_vec()).collect();
-    all.extend(MOZILLA_ROOTS.iter().map(|der| der.to_vec()));
+    all.extend(mozilla_roots().iter().map(|der| der.to_vec()));
     all.push(with_many_names());
     all
 }
@@ -137,7 +137,8 @@ fn strings_of_every_type_become_text() {
 #[test]
 fn several_extensions_of_one_kind_are_an_error() {
     let once = [&[0x30, 0x0c, OID, 3, 0x55, 0x1d, 19, OCTET_STRING, 5][..], &[0x30, 3, BOOLEAN, 1, 0xff]].concat();
-    let mut certificate = X509::parse(MOZILLA_ROOTS[0].as_ref()).unwrap();
+    let roots = mozilla_roots();
+    let mut certificate = X509::parse(roots[0].as_ref()).unwrap();
     certificate.extensions = Der::new(&once);
     assert_eq!(certificate.is_ca(), Ok(true));
     let twice = once.repeat(2);

@@ -13,7 +13,7 @@
 
 use super::values::invalid;
 use super::{number, time};
-use crate::calendar::{parse_date, parse_time, split_offset};
+use spectral_capture::calendar::{parse_date, parse_time, split_offset};
 
 /// Reads a moment, and returns it in milliseconds since the epoch. `now` is one, too.
 ///

@@ -1,7 +1,7 @@
 //! `spectral ca env`: the variables of a command under `capture run`, as lines that a shell evaluates.
 
-use crate::sorting::sort_by;
 use spectral_capture::Environment;
+use spectral_capture::sorting::sort_by;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 

@@ -1,7 +1,7 @@
 //! Finds the command or option nearest to a mistyped one.
 
 use crate::cli::table::{Command, below};
-use crate::sorting::sort_by_key;
+use spectral_capture::sorting::sort_by_key;
 
 /// Returns the command below `group` whose name is nearest to `name`: `run`, or, from the program, `capture run`.
 pub(crate) fn nearest_command(group: &'static Command, name: &str) -> Option<String> {

@@ -21,7 +21,6 @@ mod route;
 mod user;
 
 use super::process::{Child, Inherited};
-use crate::sorting::sort_by;
 use netlink::Netlink;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
@@ -30,6 +29,7 @@ use nix::sys::socket::{
 };
 use ports::Ports;
 use spectral_capture::Environment;
+use spectral_capture::sorting::sort_by;
 use std::ffi::OsString;
 use std::fs;
 use std::io;

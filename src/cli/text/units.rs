@@ -1,6 +1,6 @@
 //! Numbers with their units: sizes, durations, dates, counts.
 
-use crate::calendar::Utc;
+use spectral_capture::calendar::Utc;
 
 /// Formats a size: `999 B`, `1.2 kB`, `34 MB`.
 pub(crate) fn size(bytes: u64) -> String {

@@ -5,7 +5,7 @@ use super::session::TlsSession;
 use super::sessions::{MAX_KEPT_CHAIN_BYTES, SessionCache};
 use super::verifier::Verifier;
 use super::{server_name, setup_error};
-use crate::cert::{MOZILLA_ROOTS, OriginCertificate, client_certificate, read_client_certificate};
+use crate::cert::{OriginCertificate, client_certificate, mozilla_roots, read_client_certificate};
 use crate::clock::Moment;
 use crate::config::{CertificateSource, ClientCertificate, UpstreamCa};
 use crate::error::{Error, UpstreamCaError};
@@ -59,7 +59,7 @@ impl ClientTls {
         let mut roots = roots_without(roots, ca);
         if roots.is_empty() {
             // As in a container in which only our CA is installed.
-            roots.add_parsable_certificates(MOZILLA_ROOTS.iter().cloned());
+            roots.add_parsable_certificates(mozilla_roots());
         }
         let mut given = Vec::new();
         for more in more {

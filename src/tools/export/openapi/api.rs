@@ -5,7 +5,7 @@ use super::bodies::Bodies;
 use super::calls::Calls;
 use super::components::Components;
 use super::json_value::{Json, Object};
-use super::looks::{Loaded, for_each, load};
+use super::looks::{for_each, load};
 use super::names::parameter_name;
 use super::omissions::{Omissions, Reason, Role};
 use super::operation::{Grpc, METHODS, Operation};
@@ -93,7 +93,7 @@ impl Api {
                         let is_cut_off = message.cut_off.is_some();
                         if !is_cut_off && matches!(message.opcode.as_str(), "text" | "binary") {
                             let (is_sent, is_text) = (message.direction == "send", message.opcode == "text");
-                            messages.add(is_sent, is_text, payload.bytes(), &mut self.budget);
+                            messages.add(is_sent, is_text, payload.as_deref(), &mut self.budget);
                         }
                     }
                 }
@@ -181,19 +181,20 @@ fn sample(bundle: &Bundle, trace: &Trace) -> Result<Operation, Error> {
     let sent = load_side(bundle, trace, true)?;
     // A form without fields has no bytes.
     let is_form = media_type(&request.headers) == "application/x-www-form-urlencoded";
-    if !sent.is_empty() || is_form {
-        operation.request = Bodies::of(&request.headers, &sent, |entry| bundle.open_body(entry))?;
+    let is_empty = |body: &Option<Vec<u8>>| body.as_ref().is_some_and(Vec::is_empty);
+    if !is_empty(&sent) || is_form {
+        operation.request = Bodies::of(&request.headers, sent.as_deref());
     }
     // The events before the end of a capture are complete.
     let is_whole = trace.cut_off.is_none() || media_type(&response.headers) == "text/event-stream";
     let has_body = is_whole && !(300..400).contains(&response.status);
-    let received = if has_body { load_side(bundle, trace, false)? } else { Loaded::Bytes(Vec::new()) };
-    let bodies = match received.is_empty() {
+    let received = if has_body { load_side(bundle, trace, false)? } else { Some(Vec::new()) };
+    let bodies = match is_empty(&received) {
         true => Bodies::default(),
-        false => Bodies::of(&response.headers, &received, |entry| bundle.open_body(entry))?,
+        false => Bodies::of(&response.headers, received.as_deref()),
     };
     operation.responses.insert(response.status, bodies);
-    if let (Some(body), Some(shape)) = (sent.bytes(), operation.request.json())
+    if let (Some(body), Some(shape)) = (sent.as_deref(), operation.request.json())
         && request.method == "POST"
     {
         operation.calls = Calls::of(body, shape, operation.answer());

@@ -13,15 +13,13 @@
 
 use super::id_kind::IdKind;
 use super::json_value::{Json, Object};
-use super::looks::{BodyReader, Loaded};
-use super::parse::{add_document, document, large_document};
+use super::parse::{add_document, document};
 use super::schema::SchemaWriter;
 use super::shape::{Budget, Objects, Shape};
-use crate::bundle::reader::{Body, BodyEntry, Error, Header};
+use crate::bundle::reader::Header;
 use crate::text::as_text;
 use crate::tools::export::http::{first, media_type, parameters};
 use crate::tools::redact::multipart;
-use std::io::BufReader;
 
 mod events;
 #[cfg(test)]
@@ -90,31 +88,15 @@ impl Grammar {
 }
 
 impl Bodies {
-    /// Returns a body. `open` opens a large one.
-    ///
-    /// # Errors
-    /// If a large body cannot be read.
-    pub(super) fn of<'b>(
-        headers: &[Header],
-        body: &Loaded,
-        open: impl FnOnce(&BodyEntry) -> Result<Body<'b>, Error>,
-    ) -> Result<Self, Error> {
+    /// Returns a body. `bytes` is `None` if it cannot be described.
+    pub(super) fn of(headers: &[Header], bytes: Option<&[u8]>) -> Self {
         let name = Some(media_type(headers)).filter(|name| is_media_type(name)).unwrap_or_else(|| ANY_TYPE.into());
         let mut media_type = MediaType { name, count: 1, ..MediaType::default() };
-        match body {
-            Loaded::Bytes(bytes) => media_type.read(headers, bytes),
-            Loaded::Large(entry) if Grammar::of(&media_type.name) == Grammar::Json => {
-                let mut reader = BodyReader::new(open(entry)?);
-                let shape = large_document(BufReader::new(&mut reader));
-                if let Some(error) = reader.error {
-                    return Err(error);
-                }
-                media_type.malformed = u64::from(shape.is_none());
-                media_type.shape = shape.unwrap_or_default();
-            }
-            Loaded::Large(_) | Loaded::Encoded => media_type.unread = 1,
+        match bytes {
+            Some(bytes) => media_type.read(headers, bytes),
+            None => media_type.unread = 1,
         }
-        Ok(Self { all: vec![media_type] })
+        Self { all: vec![media_type] }
     }
 
     /// Returns the shape of the only body if it is JSON.

@@ -1,11 +1,9 @@
 //! Looks at many exchanges on several threads, with results in their order.
 
 use crate::bundle::id::ItemKind;
-use crate::bundle::reader::{Body, BodyEntry, Bundle, Error};
+use crate::bundle::reader::{Bundle, Error};
 use crate::tools::in_order::{self, Outcome};
 use std::any::Any;
-use std::collections::VecDeque;
-use std::io::{self, Read};
 
 /// The result of looking at an exchange.
 pub(super) struct Look<T> {
@@ -69,84 +67,29 @@ fn for_each_any(
     })
 }
 
-/// A body or payload.
-pub(super) enum Loaded {
-    Bytes(Vec<u8>),
-    /// It has more than belongs in memory.
-    Large(BodyEntry),
-    /// It is stored encoded.
-    Encoded,
-}
-
-impl Loaded {
-    pub(super) fn bytes(&self) -> Option<&[u8]> {
-        match self {
-            Self::Bytes(bytes) => Some(bytes),
-            Self::Large(_) | Self::Encoded => None,
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes().is_some_and(<[u8]>::is_empty)
-    }
-}
-
-/// Reads the body or payload that the JSON of the item `id` calls `file`; empty without a file.
+/// Reads the body or payload that the JSON of the item `id` calls `file`; empty without a file. Returns `None` if it is stored
+/// encoded, or too large.
 pub(super) fn load(
     bundle: &Bundle,
     kind: ItemKind,
     id: &str,
     file: Option<&str>,
     encoding: Option<&str>,
-) -> Result<Loaded, Error> {
-    let Some(file) = file else { return Ok(Loaded::Bytes(Vec::new())) };
+) -> Result<Option<Vec<u8>>, Error> {
+    let Some(file) = file else { return Ok(Some(Vec::new())) };
     let entry = bundle.body_entry(kind, id, file)?;
     let mut body = bundle.open_body(&entry)?;
-    if encoding.is_some() {
-        return Ok(Loaded::Encoded);
-    }
-    if body.size() > MAX_BODY_BYTES {
-        drop(body);
-        return Ok(Loaded::Large(entry));
+    if encoding.is_some() || body.size() > MAX_BODY_BYTES {
+        return Ok(None);
     }
     let mut bytes = Vec::new();
     loop {
         match body.next_block()? {
-            [] => return Ok(Loaded::Bytes(bytes)),
+            [] => return Ok(Some(bytes)),
             block => bytes.extend_from_slice(block),
         }
     }
 }
 
-/// Reads a body as [`Read`] does.
-pub(super) struct BodyReader<'b> {
-    body: Body<'b>,
-    /// The rest of the last block.
-    rest: VecDeque<u8>,
-    /// The error that ended the body.
-    pub(super) error: Option<Error>,
-}
-
-impl<'b> BodyReader<'b> {
-    pub(super) fn new(body: Body<'b>) -> Self {
-        Self { body, rest: VecDeque::new(), error: None }
-    }
-}
-
-impl Read for BodyReader<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.rest.is_empty() {
-            match self.body.next_block() {
-                Ok(block) => self.rest.extend(block),
-                Err(e) => {
-                    self.error = Some(e);
-                    return Err(io::ErrorKind::InvalidData.into());
-                }
-            }
-        }
-        self.rest.read(into)
-    }
-}
-
-/// Larger bodies are not kept in memory. Several are at a time.
-const MAX_BODY_BYTES: u64 = 4 << 20;
+/// Larger bodies are not described. Several are in memory at a time.
+const MAX_BODY_BYTES: u64 = 8 << 20;

@@ -4,7 +4,6 @@ use super::shape::variants::Variant;
 use super::shape::{Budget, Shape, words};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
-use std::io::Read;
 
 /// Adds the JSON document `text` to `shape`. Returns false if it is not JSON: `shape` may then have parts of it.
 pub(super) fn add_document(text: &[u8], shape: &mut Shape, budget: &mut Budget) -> bool {
@@ -17,15 +16,6 @@ pub(super) fn document(text: &[u8]) -> Option<Shape> {
     let mut shape = Shape::default();
     let mut budget = Budget::BODY;
     add_document(text, &mut shape, &mut budget).then_some(shape)
-}
-
-/// Returns the shape of the JSON document that `reader` reads, `None` if it is not JSON or cannot be read.
-pub(super) fn large_document(reader: impl Read) -> Option<Shape> {
-    let mut shape = Shape::default();
-    let mut budget = Budget::BODY;
-    let mut json = serde_json::Deserializer::from_reader(reader);
-    let place = Place { shape: &mut shape, budget: &mut budget, depth: 0 };
-    (place.deserialize(&mut json).is_ok() && json.end().is_ok()).then_some(shape)
 }
 
 /// Returns `text` without a byte order mark, which servers may send and parsers may ignore (RFC 8259 section 8.1).

@@ -2,7 +2,7 @@
 
 use super::answers::{Findings, Sought, find};
 use super::evidence::Evidence;
-use super::looks::{Loaded, for_each, load};
+use super::looks::{for_each, load};
 use super::omissions::{Omissions, Reason, Role, is_html_document};
 use super::operation::METHODS;
 use super::paths::{NodeId, Path, PathTree};
@@ -96,7 +96,7 @@ impl<'f> Survey<'f> {
             let mut sketch = Sketch::default();
             for is_request in [true, false] {
                 let body = load_side(bundle, &trace, is_request)?;
-                let Some(body) = body.bytes().filter(|body| !body.is_empty()) else {
+                let Some(body) = body.as_deref().filter(|body| !body.is_empty()) else {
                     continue;
                 };
                 let Findings { evidence, sketch: mut names, is_json } = find(tree, &sought, path, number, body);
@@ -149,7 +149,7 @@ impl Heads {
     fn of(bundle: &Bundle, trace: Trace) -> Result<Self, Error> {
         let is_page = || {
             let body = load_side(bundle, &trace, false)?;
-            Ok(body.bytes().is_none_or(is_html_document))
+            Ok(body.as_deref().is_none_or(is_html_document))
         };
         let role = Role::of(&trace, is_page)?;
         let is_grpc = is_grpc(&trace.request.headers);
@@ -158,7 +158,7 @@ impl Heads {
 }
 
 /// Reads the request body or the response body of `trace`.
-pub(super) fn load_side(bundle: &Bundle, trace: &Trace, is_request: bool) -> Result<Loaded, Error> {
+pub(super) fn load_side(bundle: &Bundle, trace: &Trace, is_request: bool) -> Result<Option<Vec<u8>>, Error> {
     let (file, encoding) = match is_request {
         true => (&trace.request.body_file, &trace.request.body_encoding),
         false => (&trace.response.body_file, &trace.response.body_encoding),
