@@ -128,3 +128,6 @@ fn number(template: &mut Template, segments: &mut Vec<Segment>, endpoints: &mut 
         segments.pop();
     }
 }
+
+#[cfg(test)]
+mod tests;
