@@ -98,11 +98,6 @@ impl Child<'_> {
         let (before, verb) = self.affixes.names();
         (before.to_owned(), verb.map(str::to_owned))
     }
-
-    /// True if nothing follows it.
-    pub(super) fn is_leaf(&self) -> bool {
-        !self.has_children
-    }
 }
 
 /// True for a segment that names an operation or a view, by its first word.

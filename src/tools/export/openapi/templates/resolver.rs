@@ -112,8 +112,7 @@ impl<'t> Resolver<'t> {
         let shared = |tails: &Hashes| {
             tails.keys().filter(|tail| counts.get(tail).is_some_and(|count| *count >= MIN_ALIKE)).count()
         };
-        let alike = tenants().filter(|(_, tails)| shared(tails) >= MIN_SHARED_TAILS).count();
-        if alike < MIN_ALIKE || alike.saturating_mul(4) < children.len().saturating_mul(3) {
+        if tenants().filter(|(_, tails)| shared(tails) >= MIN_SHARED_TAILS).count() < MIN_ALIKE {
             return;
         }
         for (child, tails) in children.iter_mut().zip(&tails) {
@@ -140,22 +139,29 @@ impl<'t> Resolver<'t> {
         }
     }
 
-    /// Adds words behind a noun in the plural, all of them or none: if nothing follows any of them, and all have the same methods
-    /// and the same kind of answer.
+    /// Adds words behind a noun in the plural: several with the same methods, none of them posted to, and the same kind of answer.
     fn add_leaves(&self, children: &mut [Child<'t>], before: Before<'_>) {
+        if !before.is_plural() {
+            return;
+        }
         let has_digits = |child: &Child<'_>| child.decoded.contains(|c: char| c.is_ascii_digit() || c == '-');
         let least = if children.iter().any(has_digits) { MIN_ALIKE } else { MIN_PLAIN_WORDS };
-        let words = children.iter().filter(|child| !child.is_name);
-        let Some(largest) = words.max_by_key(|child| child.sketch.len()) else { return };
-        let (methods, names): (_, Vec<u32>) = (largest.methods, largest.sketch.hashes().collect());
         let post = method_bit("POST").unwrap_or_default();
-        let is_alike = |child: &Child<'_>| {
-            child.is_candidate() && child.is_leaf() && child.methods & !methods == 0 && child.sketch.is_part_of(&names)
-        };
-        let words = || children.iter().filter(|child| !child.is_name);
-        let are_enough = words().count() >= least && names.len() >= MIN_NAMES && methods & post == 0;
-        if before.is_plural() && are_enough && words().all(is_alike) {
-            children.iter_mut().filter(|child| !child.is_name).for_each(|child| child.evidence |= Evidence::SIBLINGS);
+        let is_possible = |child: &Child<'_>| child.is_candidate() && child.methods & post == 0;
+        let mut alike = Vec::new();
+        let centers = children.iter().filter(|child| is_possible(child) && child.sketch.len() >= MIN_NAMES);
+        for center in centers.take(MAX_CENTERS) {
+            let names: Vec<_> = center.sketch.hashes().collect();
+            let is_alike = |child: &Child<'_>| {
+                is_possible(child) && child.methods & !center.methods == 0 && child.sketch.is_part_of(&names)
+            };
+            let places = || children.iter().enumerate().filter(|(_, child)| is_alike(child)).map(|(at, _)| at);
+            if places().count() >= least {
+                alike.extend(places());
+            }
+        }
+        for at in alike {
+            children.get_mut(at).into_iter().for_each(|child| child.evidence |= Evidence::SIBLINGS);
         }
     }
 
@@ -368,8 +374,11 @@ const MIN_PLAIN_WORDS: usize = 5;
 /// Answers with fewer names are alike by chance.
 const MIN_NAMES: usize = 4;
 
-/// Resources have one path in common more often than two.
-const MIN_SHARED_TAILS: usize = 2;
+/// Comparing all of many words with each other takes too long.
+const MAX_CENTERS: usize = 64;
+
+/// Two paths of two literal segments: each counts with and without its first segment. Resources rarely have as much in common.
+const MIN_SHARED_TAILS: usize = 4;
 
 /// A capture with more conflicts is made for them.
 const MAX_REBUILDS: usize = 500;
