@@ -491,7 +491,7 @@ fn exchanges_that_are_no_calls_are_counted_by_reason() {
         ("web page", 3),
         ("redirect of a web page", 1),
         ("nothing but 404, 405 or 410 at this path and method", 1),
-        ("method that OpenAPI has no operation for", 1),
+        ("method without an operation in OpenAPI", 1),
     ];
     assert_eq!(reasons, expected);
 }

@@ -30,7 +30,7 @@ impl Reason {
             Self::WebPage => "web page",
             Self::Redirect => "redirect of a web page",
             Self::NotFound => "nothing but 404, 405 or 410 at this path and method",
-            Self::OtherMethod => "method that OpenAPI has no operation for",
+            Self::OtherMethod => "method without an operation in OpenAPI",
             Self::LongPath => "path of more than 32 segments or 4096 bytes",
             Self::NoRoom => "more paths or operations than are described",
         }

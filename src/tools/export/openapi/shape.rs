@@ -269,7 +269,7 @@ impl Objects {
     }
 }
 
-/// True for an identifier that is no name of a member.
+/// True for a name that is an identifier.
 fn is_id(name: &str) -> bool {
     IdKind::of(name).is_some_and(|kind| !matches!(kind, IdKind::Version | IdKind::Text))
 }

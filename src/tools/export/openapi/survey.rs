@@ -166,7 +166,7 @@ pub(super) fn load_side(bundle: &Bundle, trace: &Trace, is_request: bool) -> Res
     load(bundle, ItemKind::Trace, &trace.id, file.as_deref(), encoding.as_deref())
 }
 
-/// Returns the bit of a method, `None` if OpenAPI has no operation for it.
+/// Returns the bit of a method, `None` for a method without an operation in OpenAPI.
 pub(super) fn method_bit(method: &str) -> Option<u16> {
     METHODS.iter().position(|(known, _)| *known == method).map(|at| 1 << at)
 }

@@ -214,7 +214,7 @@ impl<'t> Resolver<'t> {
         let post = method_bit("POST").unwrap_or_default();
         for child in children.iter_mut().filter(|child| !child.is_value() && !child.is_name) {
             let is_leaf = !child.has_children && child.methods & !methods == 0;
-            // What is posted to is often the name of an action.
+            // A path that is posted to is often an action.
             let is_likely = child.methods & post == 0 || are_most;
             let may_join = is_leaf && is_likely && forms.contains(&child.form());
             if may_join && (child.sketch.is_empty() || child.sketch.is_part_of(&names)) {
