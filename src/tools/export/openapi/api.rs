@@ -78,7 +78,7 @@ impl Api {
                 websocket => websocket?,
             };
             let Some(key) = key(&self.templates, &websocket.url, "GET") else { continue };
-            let mut messages = Messages::default();
+            let (mut messages, mut budget) = (Messages::default(), Budget::BODY);
             websocket.protocols.iter().for_each(|protocol| messages.add_protocol(protocol));
             for id in bundle.messages(id).iter() {
                 let read = bundle.message(id).and_then(|message| {
@@ -93,7 +93,7 @@ impl Api {
                         let is_cut_off = message.cut_off.is_some();
                         if !is_cut_off && matches!(message.opcode.as_str(), "text" | "binary") {
                             let (is_sent, is_text) = (message.direction == "send", message.opcode == "text");
-                            messages.add(is_sent, is_text, payload.as_deref(), &mut self.budget);
+                            messages.add(is_sent, is_text, payload.as_deref(), &mut budget);
                         }
                     }
                 }

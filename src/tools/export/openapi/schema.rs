@@ -124,7 +124,8 @@ impl SchemaWriter<'_> {
             let mut schema = Object::default().with("type", "object");
             self.add_members(&mut schema, objects, &borrowed(&alternative.names), &borrowed(&alternative.required));
             if let Some((tag, words)) = &alternative.tag
-                && let Some(words) = self.enumeration(words, tag)
+                && self.may_write_tag(objects, tag)
+                && let Some(words) = words.all()
                 && let Some(Json::Object(properties)) = schema.get_mut("properties")
                 && let Some(property) = properties.get_mut(tag)
             {
@@ -138,6 +139,13 @@ impl SchemaWriter<'_> {
             schemas.push(self.schema(&rest, name));
         }
         Object::default().with("oneOf", Json::Array(schemas))
+    }
+
+    /// True if the words of the member `tag` may be written. Those of all objects decide: they are counted by bodies.
+    fn may_write_tag(&self, objects: &Objects, tag: &str) -> bool {
+        let member = objects.members.iter().find(|member| *member.name == *tag);
+        let strings = member.and_then(|member| member.shape.strings.as_deref());
+        strings.is_some_and(|strings| self.enumeration(&strings.words, tag).is_some())
     }
 
     /// Writes objects that contain objects of their own kind as a component that refers to itself.

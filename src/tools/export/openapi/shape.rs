@@ -205,7 +205,7 @@ impl Objects {
         self.members.get_mut(at)
     }
 
-    /// Returns the shape of all members that have no place of their own: once there are [`MAX_MEMBERS`], names are keys of a map.
+    /// Returns the shape of further members, `None` below [`MAX_MEMBERS`] of them. Above, their names are keys of a map.
     fn other_members(&mut self) -> Option<&mut Shape> {
         (self.members.len() >= MAX_MEMBERS || self.others.is_some()).then(|| self.others.get_or_insert_default())
     }

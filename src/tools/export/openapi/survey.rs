@@ -119,8 +119,8 @@ impl<'f> Survey<'f> {
                 sketch.add(0, false, "no body");
             }
             let sketch = sketch.of_method(&trace.request.method);
-            let end =
-                tree.nodes_of(path).last().copied().filter(|_| tree.nodes_of(path).len() == path.segments().count());
+            let nodes = tree.nodes_of(path);
+            let end = nodes.last().copied().filter(|_| nodes.len() == path.segments().count());
             let size = all.len() * size_of::<(NodeId, Evidence)>();
             Ok(Some(((all, end.map(|end| (end, sketch))), size)))
         };

@@ -104,6 +104,8 @@ fn objects_that_exclude_each_other_are_alternatives() {
     let many: Vec<_> = few.iter().cycle().take(20).cloned().collect();
     let tag = |word: &str| json!({"enum": [word]});
     assert_eq!(schema(&many), json!({"oneOf": alternatives(&tag("card"), &tag("bank"))}));
+    let in_one_body = schema(&[Value::Array(many)]);
+    assert_eq!(in_one_body["items"], json!({"oneOf": alternatives(&text, &text)}), "words are counted by bodies");
     let with_null = [few.to_vec(), vec![json!(null)]].concat();
     assert_eq!(schema(&with_null)["oneOf"][2], json!({"type": "null"}));
 }

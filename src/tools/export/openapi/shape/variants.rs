@@ -64,17 +64,19 @@ impl Variants {
     }
 
     pub(super) fn merge(&mut self, other: Self) {
-        self.is_overflowing |= other.is_overflowing;
+        if other.is_overflowing {
+            *self = other;
+            return;
+        }
         other.seen.into_iter().for_each(|variant| self.add_counted(variant));
     }
 
     fn add_counted(&mut self, variant: Variant) {
-        if self.is_overflowing || self.seen.len() >= MAX_VARIANTS || variant.names.len() > MAX_NAMES {
-            *self = Self { seen: Vec::new(), is_overflowing: true };
-            return;
-        }
+        let has_room = self.seen.len() < MAX_VARIANTS;
         match self.seen.iter_mut().find(|known| known.names == variant.names) {
-            None => self.seen.push(variant),
+            _ if self.is_overflowing => {}
+            None if has_room && variant.names.len() <= MAX_NAMES => self.seen.push(variant),
+            None => *self = Self { seen: Vec::new(), is_overflowing: true },
             Some(known) => {
                 known.count += variant.count;
                 // A tag has a word in each object.
@@ -203,7 +205,8 @@ mod tests {
     fn many_kinds_are_none() {
         let objects: Vec<_> =
             "abcdefghi".chars().flat_map(|c| [json!({c.to_string(): 1}), json!({c.to_string(): 2})]).collect();
-        assert_eq!(kinds(&objects[..14]).map(|kinds| kinds.len()), Some(7));
+        let eight = [&objects[..16], &objects[..16]].concat();
+        assert_eq!(kinds(&eight).map(|kinds| kinds.len()), Some(8));
         assert_eq!(kinds(&objects), None);
     }
 }
