@@ -47,6 +47,8 @@ async function checkPrint(name, page, all) {
   const rows = () => page.$$eval('[role=row][data-id]', (it) => it.length);
   const onScreen = await rows();
   await page.evaluate(() => dispatchEvent(new Event('beforeprint')));
+  // Browsers may send these between the two events of a print.
+  await page.evaluate(() => (dispatchEvent(new Event('resize')), document.querySelector('[role=grid]').dispatchEvent(new Event('scroll'))));
   assert.equal(await rows(), all);
   if (name === 'chrome') {
     await page.emulateMediaType('print');

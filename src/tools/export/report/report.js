@@ -245,6 +245,7 @@
   let shown = rows;
   let selected = 0;
   let opened = null;
+  let isPrinting = false;
   let sorting = {column: -1, isDescending: false};
   let range = {start: 0, end: 1};
 
@@ -291,7 +292,8 @@
     draw();
   }
 
-  function draw(limit = viewRows() + 12) {
+  function draw() {
+    const limit = isPrinting ? MAX_PRINTED_ROWS : viewRows() + 12;
     const first = Math.max(0, Math.min(firstVisible(), shown.length - 1));
     const visible = shown.slice(first, first + limit);
     const top = isScaled() ? grid.scrollTop : first * ROW_PIXELS;
@@ -865,14 +867,19 @@
     if (shown.length > MAX_COPIED) commands.push(`# ${shown.length - MAX_COPIED} more are not copied: use spectral capture export --format curl`);
     copy(commands.join('\n\n') + '\n', event.target);
   });
-  grid.addEventListener('scroll', () => draw());
-  addEventListener('resize', () => draw());
+  grid.addEventListener('scroll', draw);
+  addEventListener('resize', draw);
   addEventListener('hashchange', openAddressed);
   addEventListener('beforeprint', () => {
+    // Scroll and resize events may follow before the page is printed.
+    isPrinting = true;
     grid.scrollTop = 0;
-    draw(MAX_PRINTED_ROWS);
+    draw();
   });
-  addEventListener('afterprint', () => draw());
+  addEventListener('afterprint', () => {
+    isPrinting = false;
+    draw();
+  });
 
   $('blocked').remove();
   drawFacts();
