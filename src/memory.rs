@@ -61,19 +61,19 @@ impl Memory {
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Share {
-    limit: usize,
+    limit: AtomicUsize,
     held: AtomicUsize,
 }
 
 impl Share {
     /// A share of `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, held: AtomicUsize::new(0) }
+        Self { limit: AtomicUsize::new(limit), held: AtomicUsize::new(0) }
     }
 
     /// Takes `bytes`. Returns false, and takes none, if fewer are left.
     pub(crate) fn try_acquire(&self, bytes: usize) -> bool {
-        let add = |held: usize| held.checked_add(bytes).filter(|&sum| sum <= self.limit);
+        let add = |held: usize| held.checked_add(bytes).filter(|&sum| sum <= self.limit());
         self.held.fetch_update(Relaxed, Relaxed, add).is_ok()
     }
 
@@ -98,17 +98,24 @@ impl Share {
 
     /// The number of bytes that may be taken.
     pub(crate) fn limit(&self) -> usize {
-        self.limit
+        self.limit.load(Relaxed)
+    }
+
+    /// Lowers the limit by `bytes`, which are used for something else from then on.
+    pub(crate) fn reduce(&self, bytes: usize) {
+        if bytes > 0 {
+            let _ = self.limit.fetch_update(Relaxed, Relaxed, |limit| Some(limit.saturating_sub(bytes)));
+        }
     }
 
     /// True if more than the limit is taken.
     pub(crate) fn is_spent(&self) -> bool {
-        self.held() > self.limit
+        self.held() > self.limit()
     }
 
     /// True if less than half of the limit is taken: memory may then serve speed alone.
     pub(crate) fn is_plentiful(&self) -> bool {
-        self.held() < self.limit / 2
+        self.held() < self.limit() / 2
     }
 }
 

@@ -169,7 +169,8 @@ impl Proxy {
             }
             _ => None,
         };
-        let resources = Arc::new(Resources::new(&memory));
+        let has_spill_file = capture.as_ref().is_some_and(|capture| capture.sink.store().has_spill_file());
+        let resources = Arc::new(Resources::new(&memory, has_spill_file));
         let stop = Stop::new().map_err(|cause| Error::System { what: "cannot create a pipe", cause })?;
         let shared = Shared {
             transparent: config.transparent,

@@ -21,6 +21,7 @@
 //! No two files import each other, directly or through others.
 
 pub(crate) mod alpn;
+pub(crate) mod arenas;
 pub(crate) mod budget;
 pub(crate) mod buffer_pool;
 pub(crate) mod connection;

@@ -4,6 +4,7 @@
 //! Two files of `net` have statics. `splice.rs`: whether the kernel has splice(2), and the number of wide pipes, whose
 //! limit is per user. `buffer_pool.rs`: a number for each thread, which spreads threads over buffers.
 
+use super::arenas::{Arenas, max_arenas};
 use super::budget::UnsentBudget;
 use super::buffer_pool::BufferPool;
 use super::thread_pool::ThreadPool;
@@ -24,10 +25,12 @@ pub(crate) struct Resources {
 }
 
 impl Resources {
-    /// The resources of a capture with this memory.
-    pub(crate) fn new(memory: &Memory) -> Self {
+    /// The resources of a capture with this memory. `has_spill_file` is false if bodies are in memory alone: their share is not
+    /// reduced then.
+    pub(crate) fn new(memory: &Memory, has_spill_file: bool) -> Self {
+        let arenas = if has_spill_file { max_arenas() } else { 0 };
         Self {
-            threads: ThreadPool::default(),
+            threads: ThreadPool::new(Arenas::new(&memory.bodies, arenas)),
             buffers: BufferPool::default(),
             unsent: Arc::new(UnsentBudget::new(Arc::clone(&memory.unsent))),
             recording: Arc::clone(&memory.recording),
@@ -38,6 +41,6 @@ impl Resources {
 #[cfg(any(test, fuzzing))]
 impl Default for Resources {
     fn default() -> Self {
-        Self::new(&Memory::new(64 << 20))
+        Self::new(&Memory::new(64 << 20), true)
     }
 }

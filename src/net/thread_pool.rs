@@ -9,7 +9,10 @@
 //! Each [`Worker`] owns one thread, which ends when the worker is dropped. Idle workers are dropped when the pool is
 //! closed or dropped.
 
+use super::arenas::Arenas;
 use crate::channel::{Receiver, RecvTimeoutError, Sender, sync_channel};
+#[cfg(test)]
+use crate::memory::Share;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -17,8 +20,11 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 /// A pool of threads. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ThreadPool(Arc<IdleWorkers>);
+#[derive(Clone, Debug)]
+pub(crate) struct ThreadPool {
+    idle: Arc<IdleWorkers>,
+    arenas: Arc<Arenas>,
+}
 
 /// The workers without a job.
 #[derive(Debug)]
@@ -29,27 +35,33 @@ struct IdleWorkers {
 }
 
 impl ThreadPool {
+    /// An empty pool whose threads are counted in `arenas`.
+    pub(crate) fn new(arenas: Arenas) -> Self {
+        Self { idle: Arc::default(), arenas: Arc::new(arenas) }
+    }
+
     /// Acquires a thread that waits for a job.
     ///
     /// # Errors
     /// If no thread is idle and a new one cannot be started.
     pub(crate) fn acquire(&self) -> io::Result<Worker> {
-        if let Some(worker) = self.0.workers().as_mut().and_then(Vec::pop) {
+        if let Some(worker) = self.idle.workers().as_mut().and_then(Vec::pop) {
             return Ok(worker);
         }
         // Capacity 1: a worker moves with its job, so that no second job can be sent.
         let (sender, jobs) = sync_channel(1);
-        let idle = Arc::downgrade(&self.0);
-        let thread = thread::Builder::new()
-            .name("connection".into())
-            .stack_size(STACK_BYTES)
-            .spawn(move || work(&idle, &jobs))?;
+        let idle = Arc::downgrade(&self.idle);
+        let arenas = Arc::clone(&self.arenas);
+        let thread = thread::Builder::new().name("connection".into()).stack_size(STACK_BYTES).spawn(move || {
+            let _counted = CountedThread::new(arenas);
+            work(&idle, &jobs);
+        })?;
         Ok(Worker { thread: thread.thread().id(), jobs: sender })
     }
 
     /// Ends idle threads now, and busy ones after their jobs.
     pub(crate) fn close(&self) {
-        self.0.workers().take();
+        self.idle.workers().take();
     }
 }
 
@@ -102,6 +114,22 @@ fn work(idle: &Weak<IdleWorkers>, jobs: &Receiver<Job>) {
     }
 }
 
+/// Counts a thread while it runs.
+struct CountedThread(Arc<Arenas>);
+
+impl CountedThread {
+    fn new(arenas: Arc<Arenas>) -> Self {
+        arenas.thread_started();
+        Self(arenas)
+    }
+}
+
+impl Drop for CountedThread {
+    fn drop(&mut self) {
+        self.0.thread_ended();
+    }
+}
+
 /// A thread that waits for a job.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -133,6 +161,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The number of connections of a browser to one host, and their resolvers. Each idle thread keeps some 30 KB of stack.
 const MAX_IDLE_THREADS: usize = 12;
 
+/// A pool of its own, whose threads reduce nothing.
+#[cfg(test)]
+impl Default for ThreadPool {
+    fn default() -> Self {
+        Self::new(Arenas::new(&Arc::new(Share::new(0)), 0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,7 +178,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     fn idle(pool: &ThreadPool) -> usize {
-        pool.0.workers().as_ref().map_or(0, Vec::len)
+        pool.idle.workers().as_ref().map_or(0, Vec::len)
     }
 
     /// Waits until `number` workers are idle.
@@ -240,6 +276,18 @@ mod tests {
         let ids: Vec<_> = std::iter::from_fn(|| ids.try_recv()).collect();
         assert_eq!(ids, [ids[0]; 2], "its thread becomes idle and is used again");
         assert_eq!(idle(&full), MAX_IDLE_THREADS, "it uses no thread of the full pool");
+    }
+
+    #[test]
+    fn threads_at_the_same_time_are_counted_as_arenas() {
+        let bodies = Arc::new(Share::new(64 << 20));
+        let pool = ThreadPool::new(Arenas::new(&bodies, 256));
+        for (threads, is_reduced) in [(8, false), (8, false), (40, true)] {
+            let ended = run_on_threads(&pool, threads);
+            pool.close();
+            (0..threads).for_each(|_| ended.recv_timeout(LONG).unwrap());
+            assert_eq!(bodies.limit() < 64 << 20, is_reduced, "{threads}");
+        }
     }
 
     /// Runs a job on each of `number` threads at once; receives a message as each thread ends.

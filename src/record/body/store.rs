@@ -43,6 +43,11 @@ impl BodyStore {
         self.spill.start();
     }
 
+    /// False if bodies are kept in memory alone.
+    pub(crate) fn has_spill_file(&self) -> bool {
+        self.spill.has_file()
+    }
+
     /// Returns the watch of the disk that has the spill file and the bundle.
     pub(crate) fn disk(&self) -> &Arc<DiskWatch> {
         &self.disk
